@@ -1,0 +1,17 @@
+// Package kernel holds the numeric loops of Thalweg on plain slices: no
+// allocation, no interfaces, shapes checked before work starts.
+package kernel
+
+// Block is a run of rows in the form that models consume: column-major, one
+// slice per input slot, each of length Rows.
+type Block struct {
+	Rows int
+	// Numbers[k][i] is number slot k of row i, normalised and never NaN or Inf.
+	Numbers [][]float32
+	// Categories[j][i] is the id of category slot j of row i, in
+	// [0, cardinality(j)); id 0 is the unknown.
+	Categories [][]uint32
+	// Labels[i] is the label of row i: 0 or 1 for a binary output, the value for
+	// a number. It is nil where rows have no labels (scoring).
+	Labels []float32
+}

@@ -1,0 +1,94 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Phase tells an operator which half of the pipeline it runs in.
+type Phase string
+
+// The phases, as apply_to and available_in spell them.
+const (
+	Training Phase = "training"
+	Scoring  Phase = "scoring"
+)
+
+// Op is one cleaning operator: an Arrow batch in, an Arrow batch out.
+//
+// Apply never releases its input and the caller owns the result, which may be
+// the input retained. The batch's last column is RowColumn, and stays so. An Op
+// holds no state that a batch changes: applying it to rows one by one or all at
+// once gives the same rows. Apply may be called from several goroutines.
+type Op interface {
+	// Name is what counters and reasons call the step: "2 case".
+	Name() string
+	// Schema returns the columns of the result for input columns in.
+	Schema(in table.Schema) (table.Schema, error)
+	// Apply transforms a batch. Rows that it removes or cannot treat are named
+	// in rep; nothing vanishes silently.
+	Apply(ctx context.Context, batch arrow.Record, rep *Report) (arrow.Record, error)
+}
+
+// Report counts what the operators did. The zero Report is ready to use.
+type Report struct {
+	// RowsIn and RowsOut count the rows that entered the first operator and left
+	// the last.
+	RowsIn, RowsOut int64
+	// Changed counts values changed, by step ("1 trim origin").
+	Changed map[string]int64
+	// Dropped counts rows removed, by reason ("3 filter: delay != null").
+	Dropped map[string]int64
+	// Removed names the rows removed, kept only where KeepRemoved is set (the
+	// scoring phase, where each becomes a dead letter).
+	Removed     []Removal
+	KeepRemoved bool
+}
+
+// Removal is one row that an operator removed.
+type Removal struct {
+	Row    int64 // its value in RowColumn
+	Stage  string
+	Reason string
+}
+
+// Change counts n changed values of a step.
+func (r *Report) Change(step string, n int64) {
+	if n == 0 {
+		return
+	}
+	if r.Changed == nil {
+		r.Changed = make(map[string]int64)
+	}
+	r.Changed[step] += n
+}
+
+// Drop counts a removed row by reason, and names it where asked to.
+func (r *Report) Drop(row int64, stage, reason string) {
+	if r.Dropped == nil {
+		r.Dropped = make(map[string]int64)
+	}
+	r.Dropped[reason]++
+	if r.KeepRemoved {
+		r.Removed = append(r.Removed, Removal{Row: row, Stage: stage, Reason: reason})
+	}
+}
+
+// Merge adds other to r.
+func (r *Report) Merge(other *Report) {
+	r.RowsIn += other.RowsIn
+	r.RowsOut += other.RowsOut
+	for k, n := range other.Changed {
+		r.Change(k, n)
+	}
+	if r.Dropped == nil && len(other.Dropped) > 0 {
+		r.Dropped = make(map[string]int64)
+	}
+	for k, n := range other.Dropped {
+		r.Dropped[k] += n
+	}
+	r.Removed = append(r.Removed, other.Removed...)
+}

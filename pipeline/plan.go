@@ -1,0 +1,61 @@
+package pipeline
+
+import (
+	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Phases tells where a step applies.
+type Phases struct{ Training, Scoring bool }
+
+// Has reports whether p includes phase.
+func (p Phases) Has(phase Phase) bool {
+	return phase == Training && p.Training || phase == Scoring && p.Scoring
+}
+
+// Plan is a spec compiled against the schema of its source: every column
+// resolved and typed, every expression parsed. It is immutable.
+type Plan struct {
+	Spec *Spec
+	// Input is the schema of the source: what readers and decoders yield.
+	Input table.Schema
+	// Steps are the cleaning steps in the order of the spec.
+	Steps []Step
+	// Cleaned is the schema after all steps of the training phase.
+	Cleaned table.Schema
+	// Features are the model's inputs in the order of the spec; Label is what it
+	// learns.
+	Features []Feature
+	Label    Label
+}
+
+// Step is one cleaning step, resolved.
+type Step struct {
+	Name    string // "1 trim": position from 1 and operator
+	Spec    CleanStep
+	Applies Phases
+	// Expression is the compiled form of a filter or derive step, else nil.
+	Expression *expression.Program
+}
+
+// Feature is one input feature, resolved: options merged with the defaults of
+// its type and of the build.
+type Feature struct {
+	Name    string
+	Type    string // number | category
+	Options FeatureOptions
+	// Column is the cleaned column that the feature reads when it has no
+	// expression; Expression otherwise. Its result type is Type for number:
+	// int64, float64 or bool; for category: string, int64 or bool.
+	Column     string
+	Expression *expression.Program
+}
+
+// Label is the output feature, resolved.
+type Label struct {
+	Name       string
+	Type       string // binary | number
+	Column     string
+	Expression *expression.Program
+	Threshold  float64 // binary only
+}

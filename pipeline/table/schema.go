@@ -1,0 +1,79 @@
+// Package table is the form of rows in flight: five canonical column types,
+// schemas of them, and the binding of whatever a file holds to them.
+package table
+
+import (
+	"github.com/apache/arrow/go/v15/arrow"
+)
+
+// Type is one of the five canonical column types. Whatever a file or an event
+// holds is converted to one of them at the door, so that a column has one
+// meaning in batch and stream.
+type Type string
+
+// The canonical types and the Arrow type that carries each.
+const (
+	String    Type = "string"    // dictionary<int32, utf8>
+	Int64     Type = "int64"     // int64
+	Float64   Type = "float64"   // float64
+	Bool      Type = "bool"      // bool
+	Timestamp Type = "timestamp" // timestamp[us, tz=UTC]
+)
+
+// ArrowType returns the Arrow type that carries t in every batch.
+func (t Type) ArrowType() arrow.DataType {
+	switch t {
+	case String:
+		return &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
+	case Int64:
+		return arrow.PrimitiveTypes.Int64
+	case Float64:
+		return arrow.PrimitiveTypes.Float64
+	case Bool:
+		return arrow.FixedWidthTypes.Boolean
+	case Timestamp:
+		return arrow.FixedWidthTypes.Timestamp_us
+	}
+	return nil
+}
+
+// RowColumn is the name of the last column of every batch: an int64 that is
+// the row's position in its source, its ordinal in the shard or its offset in
+// the topic partition. Operators carry it along, so that a row can be named
+// wherever it ends.
+const RowColumn = "_row"
+
+// Column is one column of a dataset or of a stream's events.
+type Column struct {
+	Name     string `json:"name"`
+	Type     Type   `json:"type"`
+	Nullable bool   `json:"nullable"`
+	// TrainingOnly: the column is not there when events are scored
+	// (available_in: [training]).
+	TrainingOnly bool `json:"training_only,omitempty"`
+}
+
+// Schema is the columns of a source in order, without RowColumn.
+type Schema struct {
+	Columns []Column `json:"columns"`
+}
+
+// Lookup returns the position and description of a column.
+func (s Schema) Lookup(name string) (int, Column, bool) {
+	for i, c := range s.Columns {
+		if c.Name == name {
+			return i, c, true
+		}
+	}
+	return -1, Column{}, false
+}
+
+// Arrow returns the Arrow schema of batches: the columns, then RowColumn.
+func (s Schema) Arrow() *arrow.Schema {
+	fields := make([]arrow.Field, 0, len(s.Columns)+1)
+	for _, c := range s.Columns {
+		fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type.ArrowType(), Nullable: c.Nullable})
+	}
+	fields = append(fields, arrow.Field{Name: RowColumn, Type: arrow.PrimitiveTypes.Int64})
+	return arrow.NewSchema(fields, nil)
+}
