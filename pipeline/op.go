@@ -13,8 +13,8 @@ type Phase string
 
 // The phases, as apply_to and available_in spell them.
 const (
-	Training Phase = "training"
-	Scoring  Phase = "scoring"
+	InTraining Phase = "training"
+	InScoring  Phase = "scoring"
 )
 
 // Op is one cleaning operator: an Arrow batch in, an Arrow batch out.

@@ -10,7 +10,7 @@ type Phases struct{ Training, Scoring bool }
 
 // Has reports whether p includes phase.
 func (p Phases) Has(phase Phase) bool {
-	return phase == Training && p.Training || phase == Scoring && p.Scoring
+	return phase == InTraining && p.Training || phase == InScoring && p.Scoring
 }
 
 // Plan is a spec compiled against the schema of its source: every column
