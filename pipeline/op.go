@@ -42,6 +42,10 @@ type Report struct {
 	Changed map[string]int64
 	// Dropped counts rows removed, by reason ("3 filter: delay != null").
 	Dropped map[string]int64
+	// Filled, Clipped and Unknown count values by feature: missing ones that got
+	// the fill, numbers cut to the finite range of a slot, and category values
+	// that training gave no id.
+	Filled, Clipped, Unknown map[string]int64
 	// Removed names the rows removed, kept only where KeepRemoved is set (the
 	// scoring phase, where each becomes a dead letter).
 	Removed     []Removal
@@ -56,24 +60,43 @@ type Removal struct {
 }
 
 // Change counts n changed values of a step.
-func (r *Report) Change(step string, n int64) {
+func (r *Report) Change(step string, n int64) { count(&r.Changed, step, n) }
+
+// Fill counts n missing values of a feature that got its fill.
+func (r *Report) Fill(feature string, n int64) { count(&r.Filled, feature, n) }
+
+// Clip counts n values of a feature that were cut to the range of a slot.
+func (r *Report) Clip(feature string, n int64) { count(&r.Clipped, feature, n) }
+
+// NotKnown counts n values of a category feature that have no id of their own.
+func (r *Report) NotKnown(feature string, n int64) { count(&r.Unknown, feature, n) }
+
+func count(counts *map[string]int64, key string, n int64) {
 	if n == 0 {
 		return
 	}
-	if r.Changed == nil {
-		r.Changed = make(map[string]int64)
+	if *counts == nil {
+		*counts = make(map[string]int64)
 	}
-	r.Changed[step] += n
+	(*counts)[key] += n
 }
 
 // Drop counts a removed row by reason, and names it where asked to.
 func (r *Report) Drop(row int64, stage, reason string) {
-	if r.Dropped == nil {
-		r.Dropped = make(map[string]int64)
-	}
-	r.Dropped[reason]++
+	count(&r.Dropped, reason, 1)
 	if r.KeepRemoved {
 		r.Removed = append(r.Removed, Removal{Row: row, Stage: stage, Reason: reason})
+	}
+}
+
+// DropRows counts removed rows, given by their values in RowColumn, all for
+// one reason, and names them where asked to.
+func (r *Report) DropRows(rows []int64, stage, reason string) {
+	count(&r.Dropped, reason, int64(len(rows)))
+	if r.KeepRemoved {
+		for _, row := range rows {
+			r.Removed = append(r.Removed, Removal{Row: row, Stage: stage, Reason: reason})
+		}
 	}
 }
 
@@ -81,14 +104,16 @@ func (r *Report) Drop(row int64, stage, reason string) {
 func (r *Report) Merge(other *Report) {
 	r.RowsIn += other.RowsIn
 	r.RowsOut += other.RowsOut
-	for k, n := range other.Changed {
-		r.Change(k, n)
-	}
-	if r.Dropped == nil && len(other.Dropped) > 0 {
-		r.Dropped = make(map[string]int64)
-	}
-	for k, n := range other.Dropped {
-		r.Dropped[k] += n
+	for _, m := range []struct {
+		into *map[string]int64
+		from map[string]int64
+	}{
+		{&r.Changed, other.Changed}, {&r.Dropped, other.Dropped}, {&r.Filled, other.Filled},
+		{&r.Clipped, other.Clipped}, {&r.Unknown, other.Unknown},
+	} {
+		for k, n := range m.from {
+			count(m.into, k, n)
+		}
 	}
 	r.Removed = append(r.Removed, other.Removed...)
 }
