@@ -1,0 +1,138 @@
+package dataset
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+)
+
+// DiscoverConfig says how a dataset is looked at and cut. The zero value is
+// ready to use.
+type DiscoverConfig struct {
+	// ShardRows is the rows up to which small neighbouring row groups of one
+	// object become one shard; a row group is never cut. Default 262144.
+	ShardRows int64
+	// MaxObjects bounds the objects of one dataset: each costs a request and an
+	// entry in the manifest, which every task reads. Default 100000.
+	MaxObjects int
+	// Concurrency is the footers read at the same time. Default 8.
+	Concurrency int
+}
+
+func (c DiscoverConfig) withDefaults() DiscoverConfig {
+	if c.ShardRows == 0 {
+		c.ShardRows = 256 << 10
+	}
+	if c.MaxObjects == 0 {
+		c.MaxObjects = 100_000
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 8
+	}
+	return c
+}
+
+// Validate reports the first field that has an impossible value.
+func (c DiscoverConfig) Validate() error {
+	return firstNegative("discover", []field{{"ShardRows", c.ShardRows}, {"MaxObjects", int64(c.MaxObjects)}, {"Concurrency", int64(c.Concurrency)}})
+}
+
+// ReaderConfig bounds what a Reader holds. The zero value is ready to use.
+type ReaderConfig struct {
+	// BatchRows is the most rows of a batch; the batches of a shard are full but
+	// for the last of each row group. Default 65536.
+	BatchRows int
+	// WholeObjectBytes is the size up to which an object is fetched by one
+	// request when a shard needs most of it; a larger one is read row group by
+	// row group. Default 64 MiB.
+	WholeObjectBytes int64
+	// PrefetchBytes bounds the bytes of fetched row groups that wait to be
+	// decoded, except that one is always fetched, whatever its size. At most two
+	// wait. Default 128 MiB.
+	PrefetchBytes int64
+	// Allocator provides the memory of batches. Default memory.DefaultAllocator.
+	Allocator memory.Allocator
+	// Pool, if not nil, lends buffers and decompressors, so that readers opened
+	// one after the other use the same memory.
+	Pool *Pool
+}
+
+func (c ReaderConfig) withDefaults() ReaderConfig {
+	if c.BatchRows == 0 {
+		c.BatchRows = 64 << 10
+	}
+	if c.WholeObjectBytes == 0 {
+		c.WholeObjectBytes = 64 << 20
+	}
+	if c.PrefetchBytes == 0 {
+		c.PrefetchBytes = 128 << 20
+	}
+	if c.Allocator == nil {
+		c.Allocator = memory.DefaultAllocator
+	}
+	if c.Pool == nil {
+		c.Pool = NewPool(0)
+	}
+	return c
+}
+
+// Validate reports the first field that has an impossible value.
+func (c ReaderConfig) Validate() error {
+	return firstNegative("reader", []field{{"BatchRows", int64(c.BatchRows)}, {"WholeObjectBytes", c.WholeObjectBytes}, {"PrefetchBytes", c.PrefetchBytes}})
+}
+
+// Compression names how a Writer compresses pages.
+type Compression string
+
+// The compressions that a Writer offers.
+const (
+	Zstd         Compression = "zstd"
+	Snappy       Compression = "snappy"
+	Uncompressed Compression = "none"
+)
+
+// WriterConfig says how Parquet is written. The zero value is ready to use.
+// Rows and configuration decide every byte.
+type WriterConfig struct {
+	// Compression of pages. Default Zstd.
+	Compression Compression
+	// RowGroupRows is the rows of every row group but the last. Default 262144.
+	RowGroupRows int
+}
+
+func (c WriterConfig) withDefaults() WriterConfig {
+	if c.Compression == "" {
+		c.Compression = Zstd
+	}
+	if c.RowGroupRows == 0 {
+		c.RowGroupRows = 256 << 10
+	}
+	return c
+}
+
+// Validate reports the first field that has an impossible value.
+func (c WriterConfig) Validate() error {
+	switch c.Compression {
+	case "", Zstd, Snappy, Uncompressed:
+	default:
+		return &thalweg.Error{Op: "configure writer", Kind: thalweg.Invalid, Subject: fmt.Sprintf("compression %q", c.Compression),
+			Hint: "one of zstd, snappy, none"}
+	}
+	return firstNegative("writer", []field{{"RowGroupRows", int64(c.RowGroupRows)}})
+}
+
+type field struct {
+	name  string
+	value int64
+}
+
+func firstNegative(what string, fields []field) error {
+	for _, f := range fields {
+		if f.value < 0 {
+			return &thalweg.Error{Op: "configure " + what, Kind: thalweg.Invalid, Subject: f.name, Err: fmt.Errorf("%d is negative", f.value)}
+		}
+	}
+	return nil
+}

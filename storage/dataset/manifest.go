@@ -1,0 +1,102 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Manifest is what a pattern named at one moment: the objects, in byte order
+// of their keys, and the shards cut from them. It is plain data: marshalled to
+// JSON, kept beside a run and handed to every task of it.
+type Manifest struct {
+	// Path is the pattern that was asked for, within the bucket.
+	Path string `json:"path"`
+	// Rows and SizeBytes are the sums over Objects.
+	Rows      int64    `json:"rows"`
+	SizeBytes int64    `json:"size_bytes"`
+	Objects   []Object `json:"objects"`
+	Shards    []Shard  `json:"shards"`
+}
+
+// Object is one Parquet object of a dataset.
+type Object struct {
+	Key       string `json:"key"`
+	SizeBytes int64  `json:"size_bytes"`
+	// ETag is the provider's, empty where it has none. OpenShard refuses an
+	// object whose size or ETag is another one by then.
+	ETag      string `json:"etag,omitempty"`
+	Rows      int64  `json:"rows"`
+	RowGroups int    `json:"row_groups"`
+}
+
+// Shard is the unit of work: the row groups [FirstRowGroup, EndRowGroup) of
+// one object.
+type Shard struct {
+	Object        int   `json:"object"` // index into Manifest.Objects
+	FirstRowGroup int   `json:"first_row_group"`
+	EndRowGroup   int   `json:"end_row_group"`
+	Rows          int64 `json:"rows"`
+	// FirstRow is the ordinal of the shard's first row in the dataset, counting
+	// through the objects in order.
+	FirstRow int64 `json:"first_row"`
+}
+
+// Hash returns the sha256, in hex, of the manifest's JSON. Two manifests with
+// the same hash name the same bytes, as far as the provider's ETags tell.
+func (m *Manifest) Hash() string {
+	// Marshalling plain structs of strings and integers cannot fail, and fields
+	// come in declaration order.
+	data, _ := json.Marshal(m)
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// Validate reports whether the manifest is consistent in itself, which one
+// read back from storage need not be.
+func (m *Manifest) Validate() error {
+	bad := func(format string, args ...any) error {
+		return &thalweg.Error{Op: "check manifest", Kind: thalweg.Corrupt, Subject: m.Path, Err: fmt.Errorf(format, args...)}
+	}
+	var rows, size int64
+	for i, o := range m.Objects {
+		if o.Key == "" || o.SizeBytes < 0 || o.Rows < 0 || o.RowGroups < 0 {
+			return bad("object %d (%s) has a negative or empty field", i, o.Key)
+		}
+		if i > 0 && m.Objects[i-1].Key >= o.Key {
+			return bad("object %s is out of order", o.Key)
+		}
+		rows += o.Rows
+		size += o.SizeBytes
+	}
+	if rows != m.Rows || size != m.SizeBytes {
+		return bad("objects hold %d rows in %d bytes, the manifest says %d in %d", rows, size, m.Rows, m.SizeBytes)
+	}
+	// Shards tile the objects: together they hold each row group once, in order.
+	object, group, first := 0, 0, int64(0)
+	for i, s := range m.Shards {
+		for object < len(m.Objects) && group == m.Objects[object].RowGroups {
+			object, group = object+1, 0
+		}
+		switch {
+		case object == len(m.Objects) || s.Object != object || s.FirstRowGroup != group:
+			return bad("shard %d does not follow the one before it", i)
+		case s.EndRowGroup <= s.FirstRowGroup || s.EndRowGroup > m.Objects[object].RowGroups:
+			return bad("shard %d ends at row group %d of %d", i, s.EndRowGroup, m.Objects[object].RowGroups)
+		case s.Rows < 0 || s.FirstRow != first:
+			return bad("shard %d begins at row %d, not %d", i, s.FirstRow, first)
+		}
+		group = s.EndRowGroup
+		first += s.Rows
+	}
+	for object < len(m.Objects) && group == m.Objects[object].RowGroups {
+		object, group = object+1, 0
+	}
+	if object != len(m.Objects) || first != m.Rows {
+		return bad("shards hold %d of %d rows", first, m.Rows)
+	}
+	return nil
+}
