@@ -5,6 +5,7 @@ package connectors
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -40,6 +41,13 @@ type Records struct {
 	Offsets    []int64 // offset of record i
 	Timestamps []int64 // of record i, microseconds since 1970 UTC
 	Next       int64   // the offset to fetch next
+	// End is the offset that the next produced record would have got when this
+	// was read, for lag; -1 where the source cannot tell.
+	End int64
+	// Unreadable tells, by index, why the bytes of a record could not be had
+	// (its batch inflates beyond the source's bound). Its value is empty then.
+	// Nil if there is none.
+	Unreadable map[int]string
 }
 
 // Len returns the number of records.
@@ -57,5 +65,18 @@ func (r *Records) Value(i int) []byte {
 // Reset empties r, keeping its memory.
 func (r *Records) Reset() {
 	r.Values, r.Ends, r.Offsets, r.Timestamps = r.Values[:0], r.Ends[:0], r.Offsets[:0], r.Timestamps[:0]
-	r.Null = nil
+	r.Null, r.Unreadable = nil, nil
+	r.End = -1
+}
+
+// MissingRange is the cause of a thalweg.Lost error of Fetch: the offsets
+// [From, To) of the partition should exist and do not.
+type MissingRange struct {
+	Topic     string
+	Partition int
+	From, To  int64
+}
+
+func (m *MissingRange) Error() string {
+	return fmt.Sprintf("%s/%d: offsets [%d, %d) are missing", m.Topic, m.Partition, m.From, m.To)
 }
