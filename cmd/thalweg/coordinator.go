@@ -1,0 +1,59 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg/coordinator"
+)
+
+func newCoordinator(g *globals) *cobra.Command {
+	cfg := coordinator.Config{}
+	var peers []string
+	cmd := &cobra.Command{
+		Use:   "coordinator --id ID --dir DIR --peer ID=RAFT,API …",
+		Short: "Run one node of the replicated coordinator",
+		Long: "coordinator runs one node. Every node is given the same list of peers, itself\n" +
+			"included; three or five make a cluster that survives the loss of one or two.",
+		Example: "  thalweg coordinator --id c1 --dir ./c1 \\\n" +
+			"    --peer c1=127.0.0.1:7080,127.0.0.1:7070 \\\n" +
+			"    --peer c2=127.0.0.1:7081,127.0.0.1:7071 \\\n" +
+			"    --peer c3=127.0.0.1:7082,127.0.0.1:7072",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, p := range peers {
+				id, addresses, ok := strings.Cut(p, "=")
+				raft, api, ok2 := strings.Cut(addresses, ",")
+				if !ok || !ok2 {
+					return usageError("--peer", p, "id=raft host:port,api host:port")
+				}
+				if id == cfg.ID {
+					for _, a := range []string{raft, api} {
+						if err := loopbackOnly("--peer", a); err != nil {
+							return err
+						}
+					}
+				}
+				cfg.Peers = append(cfg.Peers, coordinator.Peer{ID: id, RaftAddress: raft, APIAddress: api})
+			}
+			log, err := g.logger()
+			if err != nil {
+				return err
+			}
+			node, err := coordinator.New(log.With("node", cfg.ID), prometheus.NewRegistry(), cfg)
+			if err != nil {
+				return err
+			}
+			return node.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&cfg.ID, "id", "", "this node's name, one of the peers'")
+	cmd.Flags().StringVar(&cfg.Dir, "dir", "", "directory of the log and the snapshots")
+	cmd.Flags().StringArrayVar(&peers, "peer", nil, "a node of the cluster: id=raft host:port,api host:port; give every one")
+	for _, f := range []string{"id", "dir", "peer"} {
+		must(cmd.MarkFlagRequired(f))
+	}
+	return cmd
+}

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+// The demo's stream: the rows that the split holds out as test set.
+const (
+	demoHeldOut    = 0.85 // where they begin, as a fraction of the rows
+	demoSeconds    = 12   // how long streaming them takes
+	demoPartitions = 4
+	demoBucket     = "lake"
+)
+
+func newDemo(g *globals) *cobra.Command {
+	d := demo{}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the main job once on an embedded cluster: train, stream, retrain under load, check",
+		Example: "  thalweg demo\n" +
+			"  thalweg demo --data flights-3m.parquet",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d.out, d.errs, d.globals = cmd.OutOrStdout(), cmd.ErrOrStderr(), g
+			return d.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&d.dir, "dir", filepath.Join(".thalweg", "demo"), "where the demo keeps everything; emptied first")
+	cmd.Flags().StringVar(&d.data, "data", filepath.Join("deploy", "demo", "flights.parquet"), "the flights, as Parquet")
+	cmd.Flags().StringVar(&d.spec, "spec", filepath.Join("deploy", "demo", "flights.yaml"), "the pipeline")
+	return cmd
+}
+
+// demo is one run of the main job, end to end.
+type demo struct {
+	dir, data, spec string
+	out, errs       io.Writer
+	globals         *globals
+
+	cluster *devCluster
+	client  *api.Client
+	parsed  *pipeline.Spec
+	text    string
+	local   *localDataset
+}
+
+// demoMarker tells a demo's directory from one that must not be emptied.
+const demoMarker = "summary.json"
+
+func (d *demo) run(ctx context.Context) error {
+	began := time.Now()
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	log, closeLog, err := d.logFile()
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.say("Starting three coordinators, two workers, a Kafka broker and an S3 endpoint in one process.")
+	d.cluster, err = newDevCluster(ctx, log, devConfig{Dir: filepath.Join(d.dir, "cluster"), Workers: 2, FreePorts: true})
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
+	g.Go(func() error { return d.cluster.Run(ctx) })
+	result, err := d.job(ctx)
+	cancel()
+	if stopped := g.Wait(); err == nil && stopped != nil && !errors.Is(stopped, context.Canceled) {
+		err = stopped
+	}
+	if err != nil {
+		return err
+	}
+	result.Seconds = time.Since(began).Seconds()
+	if err := result.write(filepath.Join(d.dir, demoMarker)); err != nil {
+		return err
+	}
+	result.print(d.out, d.dir)
+	return nil
+}
+
+// job is the main job on a running cluster.
+func (d *demo) job(ctx context.Context) (*demoSummary, error) {
+	if err := d.cluster.WaitReady(ctx); err != nil {
+		return nil, err
+	}
+	d.cluster.endpoints.print(d.out)
+	var err error
+	if d.client, err = api.NewClient(api.ClientConfig{Addresses: d.cluster.endpoints.API}); err != nil {
+		return nil, err
+	}
+	if err := d.upload(ctx); err != nil {
+		return nil, err
+	}
+	d.say("Training version 1: %s, %s rows.", d.spec, thousands(d.local.manifest.Rows()))
+	first, err := d.train(ctx, d.text)
+	if err != nil {
+		return nil, err
+	}
+	sent, second, err := d.stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.say("Waiting until every event is scored and committed.")
+	if err := d.drained(ctx, sent); err != nil {
+		return nil, err
+	}
+	return d.summarise(ctx, first, second, sent)
+}
+
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.out, "\n"+format+"\n", args...)
+}
+
+// prepare empties the demo's directory and reads its inputs.
+func (d *demo) prepare(ctx context.Context) error {
+	if entries, err := os.ReadDir(d.dir); err == nil && len(entries) > 0 {
+		_, err1 := os.Stat(filepath.Join(d.dir, "cluster"))
+		if err1 != nil {
+			return &thalweg.Error{Op: "empty demo directory", Kind: thalweg.Invalid, Subject: d.dir,
+				Hint: "it holds something that is not a demo's: name another with --dir"}
+		}
+		if err := os.RemoveAll(d.dir); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(d.dir, 0o755); err != nil {
+		return err
+	}
+	data, err := readSpec(d.spec)
+	if err != nil {
+		return err
+	}
+	if d.parsed, err = pipeline.Parse(d.spec, data); err != nil {
+		return err
+	}
+	d.text = string(data)
+	d.local, err = openLocal(ctx, d.data)
+	return err
+}
+
+// upload puts the sample where the spec looks for it.
+func (d *demo) upload(ctx context.Context) error {
+	body, err := os.ReadFile(d.data)
+	if err != nil {
+		return err
+	}
+	bucket, _, err := d.cluster.connections.bucketOf(ctx, "", "s3://"+demoBucket+"/")
+	if err != nil {
+		return err
+	}
+	_, err = bucket.Put(ctx, "flights/"+filepath.Base(d.data), body)
+	return err
+}
+
+// train applies a spec and follows its run to the end.
+func (d *demo) train(ctx context.Context, text string) (*apiv1.Run, error) {
+	res, err := d.client.Apply(ctx, &apiv1.ApplyRequest{RequestId: requestID(), Spec: text, File: d.spec})
+	if err != nil {
+		return nil, err
+	}
+	return follow(ctx, d.client, d.errs, res.RunId)
+}
+
+// stream sends the held-out rows while a second version is trained with other
+// settings, so that the champion changes under load: the replay does not pass
+// its last quarter before the new version serves.
+func (d *demo) stream(ctx context.Context) (int64, *apiv1.Run, error) {
+	topic := d.parsed.Spec.Sources.Events.Kafka.Topic
+	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{d.cluster.endpoints.Kafka}, Topic: topic})
+	if err != nil {
+		return 0, nil, err
+	}
+	defer producer.Close()
+	if err := producer.CreateTopic(ctx, demoPartitions); err != nil {
+		return 0, nil, err
+	}
+	events, err := os.Create(filepath.Join(d.dir, "events.jsonl"))
+	if err != nil {
+		return 0, nil, err
+	}
+	defer events.Close()
+	total := d.local.manifest.Rows() - int64(demoHeldOut*float64(d.local.manifest.Rows()))
+	d.say("Streaming the last 15 %% of the flights, %s events, into topic %s; training version 2 meanwhile.", thousands(total), topic)
+	retrained := make(chan struct{})
+	halfway := make(chan struct{})
+	replay := replayer{producer: producer, rate: float64(total) / demoSeconds, from: demoHeldOut, copy: events,
+		sent: func(ctx context.Context, n int64) error {
+			if n >= total/4 && n-produceBatch < total/4 {
+				close(halfway)
+			}
+			if n < 3*total/4 {
+				return nil
+			}
+			select {
+			case <-retrained:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}
+	var sent int64
+	var second *apiv1.Run
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		sent, err = replay.run(ctx, d.local)
+		return err
+	})
+	g.Go(func() (err error) {
+		select {
+		case <-halfway:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if second, err = d.train(ctx, d.otherSettings()); err != nil {
+			return err
+		}
+		close(retrained)
+		return nil
+	})
+	return sent, second, g.Wait()
+}
+
+// otherSettings is the spec with another optimizer.
+func (d *demo) otherSettings() string {
+	return strings.TrimRight(d.text, "\n") + "\n  trainer: {optimizer: {type: momentum, learning_rate: 0.1}, seed: 7}\n"
+}
+
+// drained waits until the log of each partition has reached the topic's end.
+func (d *demo) drained(ctx context.Context, sent int64) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		res, err := d.client.StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: d.parsed.Metadata.Name})
+		if err != nil {
+			return err
+		}
+		var committed int64
+		for _, p := range res.Partitions {
+			committed += p.Committed
+		}
+		if committed >= sent && len(res.Partitions) == demoPartitions {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// demoSummary is what the demo found, as printed and as written to
+// summary.json.
+type demoSummary struct {
+	Data           string             `json:"data"`
+	RowsIn         int64              `json:"rows_in"`
+	RowsTrain      int64              `json:"rows_train"`
+	RowsValidation int64              `json:"rows_validation"`
+	RowsTest       int64              `json:"rows_test"`
+	Dropped        map[string]int64   `json:"dropped"`
+	Versions       []demoVersion      `json:"versions"`
+	EventsStreamed int64              `json:"events_streamed"`
+	EventsScored   int64              `json:"events_scored"`
+	DeadLetters    int64              `json:"dead_letters"`
+	RowsByVersion  map[string]int64   `json:"rows_by_model_version"`
+	Stream         map[string]float64 `json:"stream"`
+	Fsck           string             `json:"fsck"`
+	Results        []string           `json:"results"`
+	Seconds        float64            `json:"seconds"`
+}
+
+type demoVersion struct {
+	Version   uint64             `json:"version"`
+	Run       string             `json:"run"`
+	Metrics   map[string]float64 `json:"metrics"`
+	RunSecond float64            `json:"seconds"`
+}
+
+// summarise checks the committed results and computes the stream's metrics
+// from the scored rows as any reader would see them.
+func (d *demo) summarise(ctx context.Context, first, second *apiv1.Run, sent int64) (*demoSummary, error) {
+	s := &demoSummary{Data: d.data, EventsStreamed: sent, Dropped: map[string]int64{}, RowsByVersion: map[string]int64{},
+		RowsIn: first.Counts["rows_in"], RowsTrain: first.Counts["rows.train"],
+		RowsValidation: first.Counts["rows.validation"], RowsTest: first.Counts["rows.test"]}
+	for name, n := range first.Counts {
+		if reason, ok := strings.CutPrefix(name, "dropped: "); ok {
+			s.Dropped[reason] = n
+		}
+	}
+	for _, r := range []*apiv1.Run{first, second} {
+		s.Versions = append(s.Versions, demoVersion{Version: r.ModelVersion, Run: r.Id, Metrics: r.Metrics,
+			RunSecond: float64(r.EndedAtUnixMs-r.StartedAtUnixMs) / 1000})
+	}
+	d.say("Checking the results: thalweg fsck.")
+	verdict, err := checkResults(ctx, d.client, d.cluster.connections, d.parsed.Metadata.Name)
+	if err != nil {
+		return nil, err
+	}
+	printVerdict(d.out, verdict)
+	if !verdict.OK() {
+		return nil, &thalweg.Error{Op: "check results", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%d violations", len(verdict.Violations))}
+	}
+	s.Fsck, s.EventsScored, s.DeadLetters = "ok", verdict.Scored, verdict.Dead
+	if s.EventsScored+s.DeadLetters != sent {
+		return nil, &thalweg.Error{Op: "check results", Kind: thalweg.Lost,
+			Subject: fmt.Sprintf("%d events streamed, %d scored, %d dead letters", sent, s.EventsScored, s.DeadLetters)}
+	}
+	return s, d.copyResults(ctx, s)
+}
+
+// copyResults copies the scored files out of the store and measures how well
+// the stream was scored.
+func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
+	dir := filepath.Join(d.dir, "results")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	sink := d.parsed.Spec.Scoring.Sink
+	bucket, prefix, err := d.cluster.connections.bucketOf(ctx, sink.Connection, sink.S3.Path)
+	if err != nil {
+		return err
+	}
+	measured := metric.New("binary")
+	for info, err := range bucket.List(ctx, prefix+"data/", "") {
+		if err != nil {
+			return err
+		}
+		body, _, err := bucket.Get(ctx, info.Key)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(info.Key, prefix+"data/"), "/", "_"))
+		if err := os.WriteFile(path, body, 0o644); err != nil {
+			return err
+		}
+		s.Results = append(s.Results, path)
+		if err := d.measure(info.Key, body, measured, s.RowsByVersion); err != nil {
+			return err
+		}
+	}
+	s.Stream = measured.Values()
+	return nil
+}
+
+// measure reads one scored file: it observes predictions against the label and
+// counts rows by model version.
+func (d *demo) measure(name string, body []byte, into *metric.Accumulator, versions map[string]int64) error {
+	label := d.parsed.Spec.OutputFeatures[0]
+	r, err := dataset.OpenBytes(name, body, nil, dataset.ReaderConfig{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	schema, err := table.FromArrow(r.Schema())
+	if err != nil {
+		return err
+	}
+	program, err := expression.Compile(label.Expression, schema, nil)
+	if err != nil {
+		return err
+	}
+	binder, err := table.NewBinder(schema, r.Schema())
+	if err != nil {
+		return err
+	}
+	for {
+		natural, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		batch, err := binder.Bind(natural, 0)
+		natural.Release()
+		if err != nil {
+			return err
+		}
+		truth, err := program.Eval(batch)
+		if err != nil {
+			return err
+		}
+		at := func(name string) int { i, _, _ := schema.Lookup(name); return i }
+		probability := batch.Column(at("probability")).(*array.Float64)
+		version := batch.Column(at("_model_version")).(*array.Int64)
+		late := truth.(*array.Boolean)
+		for i := range int(batch.NumRows()) {
+			versions[fmt.Sprint(version.Value(i))]++
+			if late.IsNull(i) {
+				continue
+			}
+			y := float32(0)
+			if late.Value(i) {
+				y = 1
+			}
+			into.Observe(float32(probability.Value(i)), y)
+		}
+		truth.Release()
+		batch.Release()
+	}
+}
+
+func (s *demoSummary) write(path string) error {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+func (s *demoSummary) print(w io.Writer, dir string) {
+	fmt.Fprintf(w, "\nSummary\n")
+	fmt.Fprintf(w, "  rows in            %s (train %s, validation %s, test %s)\n", thousands(s.RowsIn), thousands(s.RowsTrain), thousands(s.RowsValidation), thousands(s.RowsTest))
+	if len(s.Dropped) == 0 {
+		fmt.Fprintf(w, "  rows dropped       none\n")
+	}
+	for _, reason := range slices.Sorted(maps.Keys(s.Dropped)) {
+		fmt.Fprintf(w, "  rows dropped       %s: %s\n", thousands(s.Dropped[reason]), reason)
+	}
+	for _, v := range s.Versions {
+		fmt.Fprintf(w, "  version %d          validation log loss %.4f, ROC AUC %.4f; test log loss %.4f, ROC AUC %.4f (run %s, %.1f s)\n", v.Version,
+			v.Metrics["validation.log_loss"], v.Metrics["validation.roc_auc"], v.Metrics["test.log_loss"], v.Metrics["test.roc_auc"], v.Run, v.RunSecond)
+	}
+	fmt.Fprintf(w, "  events             %s streamed, %s scored, %s dead letters\n", thousands(s.EventsStreamed), thousands(s.EventsScored), thousands(s.DeadLetters))
+	fmt.Fprintf(w, "  scored stream      log loss %.4f, ROC AUC %.4f\n", s.Stream["log_loss"], s.Stream["roc_auc"])
+	for _, v := range slices.Sorted(maps.Keys(s.RowsByVersion)) {
+		fmt.Fprintf(w, "  by model version   %s: %s rows\n", v, thousands(s.RowsByVersion[v]))
+	}
+	fmt.Fprintf(w, "  results            %d Parquet files in %s\n", len(s.Results), filepath.Join(dir, "results"))
+	fmt.Fprintf(w, "  took               %.1f s\n", s.Seconds)
+	glob := filepath.Join(dir, "results", "*.parquet")
+	fmt.Fprintf(w, "\nRead them\n")
+	fmt.Fprintf(w, "  duckdb -c \"SELECT origin, avg(probability) AS p, count(*) FROM '%s' GROUP BY origin ORDER BY p DESC LIMIT 5\"\n", glob)
+	fmt.Fprintf(w, "  python3 -c \"import pandas as pd; print(pd.read_parquet('%s').head())\"\n", filepath.Join(dir, "results"))
+}

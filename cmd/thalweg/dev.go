@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+func newDev(g *globals) *cobra.Command {
+	cfg := devConfig{}
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything in one process: coordinators, workers, a Kafka broker, an S3 endpoint",
+		Long: "dev runs a whole cluster in one process, bound to loopback and without\n" +
+			"authentication between its parts. What it holds lies in --dir: stopped and started\n" +
+			"again on the same directory it goes on where it was.",
+		Example: "  thalweg dev\n" +
+			"  thalweg dev --dir /tmp/tw --workers 4 --free-ports",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := g.logger()
+			if err != nil {
+				return err
+			}
+			cluster, err := newDevCluster(cmd.Context(), log, cfg)
+			if err != nil {
+				return err
+			}
+			done := make(chan error, 1)
+			go func() { done <- cluster.Run(cmd.Context()) }()
+			if err := cluster.WaitReady(cmd.Context()); err != nil && cmd.Context().Err() == nil {
+				return err
+			}
+			cluster.endpoints.print(cmd.OutOrStdout())
+			return <-done
+		},
+	}
+	cmd.Flags().StringVar(&cfg.Dir, "dir", filepath.Join(".thalweg", "dev"), "where the cluster keeps everything")
+	cmd.Flags().IntVar(&cfg.Workers, "workers", 2, "how many workers")
+	cmd.Flags().BoolVar(&cfg.FreePorts, "free-ports", false, "take free ports instead of the fixed ones; a directory keeps the ports it got first")
+	return cmd
+}
+
+// devEndpoints tell where the parts of a dev cluster listen.
+type devEndpoints struct {
+	API       []string `json:"api"`
+	Raft      []string `json:"raft"`
+	Kafka     string   `json:"kafka"`
+	S3        string   `json:"s3"` // host:port; empty where a directory serves instead
+	AccessKey string   `json:"access_key"`
+	SecretKey string   `json:"secret_key"`
+	Store     string   `json:"store"` // what --store takes
+}
+
+func (e *devEndpoints) print(w io.Writer) {
+	fmt.Fprintf(w, "\nThalweg is ready.\n")
+	fmt.Fprintf(w, "  API    http://%s   (and %s)\n", e.API[0], e.API[1:])
+	fmt.Fprintf(w, "  Kafka  %s\n", e.Kafka)
+	if e.S3 != "" {
+		fmt.Fprintf(w, "  S3     http://%s   access key %s, secret key %s, region us-east-1\n", e.S3, e.AccessKey, e.SecretKey)
+	} else {
+		fmt.Fprintf(w, "  Store  %s   (a plain directory: this file system has no user xattrs for the S3 endpoint)\n", e.Store)
+	}
+	fmt.Fprintf(w, "  Shell  export THALWEG_COORDINATOR=%s THALWEG_KAFKA=%s THALWEG_STORE=%s\n", e.API[0], e.Kafka, e.Store)
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/devbroker"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/coordinator"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/devserver"
+	"github.com/thalweg/thalweg/worker"
+)
+
+// devCoordinators is the smallest number of Raft nodes that survives the loss
+// of one.
+const devCoordinators = 3
+
+type devConfig struct {
+	Dir       string // holds everything
+	Workers   int
+	FreePorts bool // else the fixed ports
+}
+
+// devCluster is a whole cluster in one process.
+type devCluster struct {
+	cfg          devConfig
+	log          *slog.Logger
+	endpoints    devEndpoints
+	connections  *connections
+	lock         *os.File
+	broker       *devbroker.Broker
+	server       *devserver.Server // nil where the directory serves
+	coordinators []*coordinator.Coordinator
+	workersReady chan struct{}
+}
+
+// newDevCluster opens the parts; Run starts them.
+func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCluster, error) {
+	if cfg.Workers < 1 {
+		return nil, usageError("--workers", fmt.Sprint(cfg.Workers), "at least 1")
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Dir = dir
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	c := &devCluster{cfg: cfg, log: log, workersReady: make(chan struct{})}
+	if c.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	if err := c.choosePorts(); err != nil {
+		return nil, err
+	}
+	if err := c.openStore(); err != nil {
+		return nil, err
+	}
+	if c.broker, err = devbroker.New(devbroker.Config{Dir: filepath.Join(dir, "kafka"), Address: c.endpoints.Kafka}); err != nil {
+		return nil, err
+	}
+	return c, c.openCoordinators()
+}
+
+// choosePorts takes the ports that this directory had before, the fixed ones,
+// or free ones. Raft remembers its peers' addresses, so a directory keeps the
+// ports it got first.
+func (c *devCluster) choosePorts() error {
+	file := filepath.Join(c.cfg.Dir, "endpoints.json")
+	if data, err := os.ReadFile(file); err == nil {
+		if err := json.Unmarshal(data, &c.endpoints); err != nil {
+			return &thalweg.Error{Op: "read endpoints", Kind: thalweg.Corrupt, Subject: file, Err: err}
+		}
+		return nil
+	}
+	e := devEndpoints{Kafka: defaultKafkaAddress, S3: defaultS3Address, AccessKey: devAccessKey, SecretKey: devSecretKey}
+	for i := range devCoordinators {
+		e.API = append(e.API, fmt.Sprintf("127.0.0.1:%d", 7070+i))
+		e.Raft = append(e.Raft, fmt.Sprintf("127.0.0.1:%d", 7080+i))
+	}
+	if c.cfg.FreePorts {
+		free, err := freeAddresses(2 + 2*devCoordinators)
+		if err != nil {
+			return err
+		}
+		e.Kafka, e.S3, e.API, e.Raft = free[0], free[1], free[2:2+devCoordinators], free[2+devCoordinators:]
+	}
+	c.endpoints = e
+	data, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(data, '\n'), 0o600)
+}
+
+// freeAddresses asks the kernel for n free ports, all held until all are known.
+func freeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses, nil
+}
+
+// openStore prepares the S3 endpoint, or the directory where the file system
+// has no user xattrs.
+func (c *devCluster) openStore() error {
+	dir := filepath.Join(c.cfg.Dir, "s3")
+	var err error
+	c.server, err = devserver.New(devserver.Config{Dir: dir, Address: c.endpoints.S3, AccessKey: c.endpoints.AccessKey, SecretKey: c.endpoints.SecretKey})
+	switch {
+	case err == nil:
+		c.endpoints.Store = "http://" + c.endpoints.S3
+	case thalweg.Is(err, thalweg.Unsupported):
+		c.log.Warn("no S3 endpoint", "why", err)
+		c.server, c.endpoints.S3, c.endpoints.Store = nil, "", "file://"+dir
+	default:
+		return err
+	}
+	store, err := openStore(c.endpoints.Store, c.endpoints.AccessKey, c.endpoints.SecretKey, "us-east-1")
+	if err != nil {
+		return err
+	}
+	c.connections = &connections{
+		stores:  map[string]storage.Opener{"": store},
+		brokers: map[string]kafka.Config{"": {Brokers: []string{c.endpoints.Kafka}}},
+	}
+	return nil
+}
+
+func (c *devCluster) openCoordinators() error {
+	var peers []coordinator.Peer
+	for i := range devCoordinators {
+		peers = append(peers, coordinator.Peer{ID: fmt.Sprintf("c%d", i+1), RaftAddress: c.endpoints.Raft[i], APIAddress: c.endpoints.API[i]})
+	}
+	for i, p := range peers {
+		node, err := coordinator.New(c.log, prometheus.NewRegistry(), coordinator.Config{
+			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers})
+		if err != nil {
+			return fmt.Errorf("coordinator %d: %w", i+1, err)
+		}
+		c.coordinators = append(c.coordinators, node)
+	}
+	return nil
+}
+
+// Run runs the cluster until ctx ends. Workers stop first, so that streams can
+// commit, then the coordinators, then broker and store.
+func (c *devCluster) Run(ctx context.Context) error {
+	defer c.lock.Close()
+	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBase()
+	control, stopControl := context.WithCancel(base)
+	defer stopControl()
+
+	var services errgroup.Group
+	services.Go(func() error { defer stopBase(); return c.broker.Run(base) })
+	if c.server != nil {
+		services.Go(func() error { defer stopBase(); return c.server.Run(base) })
+	}
+	var nodes errgroup.Group
+	for _, n := range c.coordinators {
+		nodes.Go(func() error { defer stopControl(); return n.Run(control) })
+	}
+	workCtx, stopWork := context.WithCancel(ctx)
+	defer stopWork()
+	context.AfterFunc(control, stopWork) // a part that fails ends the rest
+	work := c.runWorkers(workCtx)
+	stopControl()
+	control1 := nodes.Wait()
+	stopBase()
+	return errors.Join(work, control1, services.Wait())
+}
+
+func (c *devCluster) runWorkers(ctx context.Context) error {
+	if c.server != nil {
+		select {
+		case <-c.server.Ready():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	opener, err := c.connections.Store("")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{demoBucket, "thalweg"} {
+		if err := opener.CreateBucket(ctx, name); err != nil {
+			return err
+		}
+	}
+	client, err := api.NewClient(api.ClientConfig{Addresses: c.endpoints.API})
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
+	for i := range c.cfg.Workers {
+		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
+		w, err := worker.New(ctx, client, c.connections, c.log, prometheus.NewRegistry(), worker.Config{
+			ID: id, Dir: filepath.Join(c.cfg.Dir, string(id))})
+		if err != nil {
+			return errors.Join(err, g.Wait())
+		}
+		g.Go(func() error { return w.Run(ctx) })
+	}
+	close(c.workersReady)
+	return g.Wait()
+}
+
+// WaitReady waits until a leader answers and the workers have begun.
+func (c *devCluster) WaitReady(ctx context.Context) error {
+	select {
+	case <-c.workersReady:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	client, err := api.NewClient(api.ClientConfig{Addresses: c.endpoints.API})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	_, err = client.Status(ctx, &apiv1.StatusRequest{})
+	return err
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage/fsck"
+)
+
+func newFsck(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "fsck PIPELINE",
+		Short: "Prove that each event of a stream is in exactly one committed row",
+		Long: "fsck reads the commit logs, every object that they name and the model registry,\n" +
+			"and proves that offsets are contiguous, that each event is in exactly one scored\n" +
+			"or dead-letter row, that every object is there with its sha256, and that each row's\n" +
+			"model version was registered before its record. It shares no code with the writer.",
+		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays -o json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conns, err := g.connections.open()
+			if err != nil {
+				return err
+			}
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			verdict, err := checkResults(cmd.Context(), c, conns, args[0])
+			if err != nil {
+				return err
+			}
+			if err := g.print(cmd.OutOrStdout(), verdict, func(w io.Writer) { printVerdict(w, verdict) }); err != nil {
+				return err
+			}
+			if !verdict.OK() {
+				return &thalweg.Error{Op: "fsck " + args[0], Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%d violations", len(verdict.Violations))}
+			}
+			return nil
+		},
+	}
+}
+
+// checkResults judges the results of a pipeline's newest generation.
+func checkResults(ctx context.Context, c *api.Client, conns *connections, name string) (*fsck.Verdict, error) {
+	spec, err := fetchSpec(ctx, c, name)
+	if err != nil {
+		return nil, err
+	}
+	bucket, prefix, err := sinkOf(ctx, conns, spec)
+	if err != nil {
+		return nil, err
+	}
+	registered, err := c.ListModels(ctx, &apiv1.ListModelsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var models []fsck.Model
+	for _, m := range registered.Models {
+		for _, v := range m.Versions {
+			ref, err := thalweg.ParseObjectRef(v.Checkpoint)
+			if err != nil {
+				return nil, err
+			}
+			models = append(models, fsck.Model{Name: m.Name, Version: v.Version, Checkpoint: ref, RegisteredAtUS: v.RegisteredAtUnixMs * 1000})
+		}
+	}
+	return fsck.Run(ctx, bucket, prefix, models)
+}
+
+// fetchSpec returns the newest spec of a pipeline.
+func fetchSpec(ctx context.Context, c *api.Client, name string) (*pipeline.Spec, error) {
+	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.Parse(name, []byte(res.Pipeline.RenderedSpec))
+}
+
+func printVerdict(w io.Writer, v *fsck.Verdict) {
+	fmt.Fprint(w, v.String())
+}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"net"
+
+	"github.com/thalweg/thalweg"
+)
+
+// loopbackOnly refuses an address that other machines could reach: until nodes
+// prove who they are, nothing of a cluster may listen beyond this one.
+func loopbackOnly(flag, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return usageError(flag, address, "host:port")
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return &thalweg.Error{Op: "listen", Kind: thalweg.Unsupported, Subject: flag + " " + address,
+		Hint: "nodes do not authenticate each other yet, so they bind to loopback only: use 127.0.0.1"}
+}

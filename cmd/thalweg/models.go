@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+)
+
+const defaultAlias = "champion"
+
+func newModels(g *globals) *cobra.Command {
+	cmd := &cobra.Command{Use: "models", Short: "List, promote, roll back and export model versions",
+		Example: "  thalweg models list\n  thalweg models promote flight-delays 2"}
+	cmd.AddCommand(newModelsList(g), newModelsPromote(g), newModelsRollback(g), newModelsExport(g))
+	return cmd
+}
+
+func newModelsList(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list [MODEL]",
+		Short:   "List models, their versions and aliases",
+		Example: "  thalweg models list -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			req := &apiv1.ListModelsRequest{}
+			if len(args) == 1 {
+				req.Model = args[0]
+			}
+			res, err := c.ListModels(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
+				for _, m := range res.Models {
+					for _, v := range m.Versions {
+						alias := ""
+						for a, at := range m.Aliases {
+							if at == v.Version {
+								alias = a
+							}
+						}
+						row(w, m.Name, v.Version, alias, v.RunId, clock(v.RegisteredAtUnixMs),
+							figure(v.Metrics, "test.log_loss"), figure(v.Metrics, "test.roc_auc"), v.ModelSha256[:min(12, len(v.ModelSha256))])
+					}
+				}
+			})
+		},
+	}
+}
+
+func figure(metrics map[string]float64, name string) string {
+	if v, ok := metrics[name]; ok {
+		return fmt.Sprintf("%.4f", v)
+	}
+	return "-"
+}
+
+func newModelsPromote(g *globals) *cobra.Command {
+	var alias string
+	cmd := &cobra.Command{
+		Use:     "promote MODEL VERSION",
+		Short:   "Point an alias at a version; streams follow champion",
+		Example: "  thalweg models promote flight-delays 2",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var v uint64
+			if _, err := fmt.Sscanf(args[1], "%d", &v); err != nil {
+				return usageError("VERSION", args[1], "a number from `thalweg models list`")
+			}
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			return promote(cmd, g, c, args[0], alias, v)
+		},
+	}
+	cmd.Flags().StringVar(&alias, "alias", defaultAlias, "the alias to move")
+	return cmd
+}
+
+func newModelsRollback(g *globals) *cobra.Command {
+	var alias string
+	cmd := &cobra.Command{
+		Use:     "rollback MODEL",
+		Short:   "Point an alias back at the version before the one it names",
+		Example: "  thalweg models rollback flight-delays",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			m, err := findModel(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			var before uint64
+			for _, v := range m.Versions {
+				if v.Version < m.Aliases[alias] {
+					before = max(before, v.Version)
+				}
+			}
+			if before == 0 {
+				return &thalweg.Error{Op: "roll back", Kind: thalweg.NotFound, Subject: args[0],
+					Hint: "there is no version before the one that " + alias + " names"}
+			}
+			return promote(cmd, g, c, args[0], alias, before)
+		},
+	}
+	cmd.Flags().StringVar(&alias, "alias", defaultAlias, "the alias to move")
+	return cmd
+}
+
+func promote(cmd *cobra.Command, g *globals, c *api.Client, model, alias string, v uint64) error {
+	res, err := c.Promote(cmd.Context(), &apiv1.PromoteRequest{RequestId: requestID(), Model: model, Alias: alias, Version: v})
+	if err != nil {
+		return err
+	}
+	return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+		fmt.Fprintf(w, "%s of %s is now version %d (was %d)\n", alias, model, v, res.Previous)
+	})
+}
+
+func findModel(ctx context.Context, c *api.Client, name string) (*apiv1.Model, error) {
+	res, err := c.ListModels(ctx, &apiv1.ListModelsRequest{Model: name})
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range res.Models {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return nil, &thalweg.Error{Op: "find model", Kind: thalweg.NotFound, Subject: name, Hint: "see `thalweg models list`"}
+}
+
+func newModelsExport(g *globals) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:     "export MODEL VERSION --dir DIR",
+		Short:   "Write a version's verified files (safetensors, transform, spec, provenance) to a directory",
+		Example: "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			m, err := findModel(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			for _, v := range m.Versions {
+				if fmt.Sprint(v.Version) != args[1] {
+					continue
+				}
+				names, err := export(cmd.Context(), g, v.Checkpoint, dir)
+				if err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), names, func(w io.Writer) {
+					for _, n := range names {
+						fmt.Fprintln(w, n)
+					}
+				})
+			}
+			return &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: args[0] + " " + args[1], Hint: "see `thalweg models list`"}
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", ".", "where to write")
+	return cmd
+}
+
+func export(ctx context.Context, g *globals, reference, dir string) ([]string, error) {
+	ref, err := thalweg.ParseObjectRef(reference)
+	if err != nil {
+		return nil, err
+	}
+	conns, err := g.connections.open()
+	if err != nil {
+		return nil, err
+	}
+	state, _, err := conns.bucketOf(ctx, "", "s3://"+g.connections.state+"/")
+	if err != nil {
+		return nil, err
+	}
+	parts, err := checkpoint.Load(ctx, state, ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	var names []string
+	for name, body := range parts {
+		path := filepath.Join(dir, filepath.Base(name))
+		if err := os.WriteFile(path, body, 0o644); err != nil {
+			return nil, err
+		}
+		names = append(names, path)
+	}
+	return names, nil
+}

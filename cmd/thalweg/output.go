@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/thalweg/thalweg"
+)
+
+// usageError says that a flag or argument has a value that it cannot have.
+func usageError(flag, value, want string) error {
+	return &thalweg.Error{Op: flag, Kind: thalweg.Invalid, Subject: fmt.Sprintf("%q", value), Hint: "want " + want}
+}
+
+// print writes value in the format asked for; table renders it for people.
+// value is a proto.Message or anything that encoding/json takes.
+func (g *globals) print(w io.Writer, value any, table func(w io.Writer)) error {
+	switch g.output {
+	case "table":
+		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		table(tw)
+		return tw.Flush()
+	case "json":
+		data, err := marshalJSON(value)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(w, string(data))
+		return err
+	case "yaml":
+		data, err := marshalJSON(value)
+		if err != nil {
+			return err
+		}
+		if data, err = yaml.JSONToYAML(data); err != nil {
+			return err
+		}
+		_, err = w.Write(data)
+		return err
+	}
+	return usageError("--output", g.output, "table, json or yaml")
+}
+
+func marshalJSON(value any) ([]byte, error) {
+	if m, ok := value.(proto.Message); ok {
+		data, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m)
+		if err != nil {
+			return nil, err
+		}
+		// protojson varies its white space on purpose; indent it anew.
+		var v any
+		if err := json.Unmarshal(data, &v); err != nil {
+			return nil, err
+		}
+		value = v
+	}
+	return json.MarshalIndent(value, "", "  ")
+}
+
+// row writes one line of a table.
+func row(w io.Writer, cells ...any) {
+	parts := make([]string, len(cells))
+	for i, c := range cells {
+		parts[i] = fmt.Sprint(c)
+		if parts[i] == "" {
+			parts[i] = "-"
+		}
+	}
+	fmt.Fprintln(w, strings.Join(parts, "\t"))
+}
+
+// clock prints a time of a table; zero as a dash.
+func clock(unixMillis int64) string {
+	if unixMillis == 0 {
+		return "-"
+	}
+	return time.UnixMilli(unixMillis).UTC().Format("2006-01-02 15:04:05")
+}
+
+// thousands prints 1234567 as 1,234,567.
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	start := 0
+	if n < 0 {
+		start = 1
+	}
+	for i := len(s) - 3; i > start; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

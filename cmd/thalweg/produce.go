@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/file"
+)
+
+// produceBatch is how many events go to the broker at once, and so the grain
+// of --rate.
+const produceBatch = 1000
+
+func newProduce(g *globals) *cobra.Command {
+	var p replayer
+	var topic, copyTo string
+	var partitions int
+	cmd := &cobra.Command{
+		Use:   "produce FILE --topic TOPIC",
+		Short: "Replay a Parquet file's rows into a topic as JSON events",
+		Example: "  thalweg produce flights.parquet --topic flights --rate 5000\n" +
+			"  thalweg produce flights.parquet --topic flights --from 0.85   # the last 15 % of the rows",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			conns, err := g.connections.open()
+			if err != nil {
+				return err
+			}
+			cfg, err := conns.Kafka("")
+			if err != nil {
+				return err
+			}
+			cfg.Topic = topic
+			producer, err := kafka.NewProducer(cfg)
+			if err != nil {
+				return err
+			}
+			defer producer.Close()
+			if err := producer.CreateTopic(ctx, partitions); err != nil && !thalweg.Is(err, thalweg.Exists) {
+				return err
+			}
+			p.producer = producer
+			if copyTo != "" {
+				f, err := os.Create(copyTo)
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				p.copy = f
+			}
+			src, err := openLocal(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			n, err := p.run(ctx, src)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), map[string]any{"topic": topic, "events": n}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s events in topic %s\n", thousands(n), topic)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&topic, "topic", "", "the topic")
+	cmd.Flags().IntVar(&partitions, "partitions", 2, "partitions, if the topic is new")
+	cmd.Flags().Float64Var(&p.rate, "rate", 0, "events a second; 0: as fast as the broker takes them")
+	cmd.Flags().Float64Var(&p.from, "from", 0, "where to begin, as a fraction of the rows")
+	cmd.Flags().StringVar(&copyTo, "copy", "", "also write the events to this file, one a line")
+	must(cmd.MarkFlagRequired("topic"))
+	return cmd
+}
+
+// localDataset is a Parquet file on this machine, or several.
+type localDataset struct {
+	bucket   storage.Bucket
+	manifest *dataset.Manifest
+	schema   table.Schema
+}
+
+// openLocal opens the files that the last element of path matches.
+func openLocal(ctx context.Context, path string) (*localDataset, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(abs)
+	opener, err := file.NewOpener(filepath.Dir(dir))
+	if err != nil {
+		return nil, err
+	}
+	bucket, err := opener.Bucket(ctx, filepath.Base(dir))
+	if err != nil {
+		return nil, err
+	}
+	manifest, natural, err := dataset.Discover(ctx, bucket, filepath.Base(abs), dataset.Config{})
+	if err != nil {
+		return nil, err
+	}
+	schema, err := table.FromArrow(natural)
+	if err != nil {
+		return nil, err
+	}
+	return &localDataset{bucket: bucket, manifest: manifest, schema: schema}, nil
+}
+
+// each calls fn with every batch of rows in order; the batch is fn's only for
+// the call.
+func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) error) error {
+	names := make([]string, len(d.schema.Columns))
+	for i, c := range d.schema.Columns {
+		names[i] = c.Name
+	}
+	for shard := range d.manifest.Shards {
+		if err := d.eachOf(ctx, shard, names, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *localDataset) eachOf(ctx context.Context, shard int, names []string, fn func(batch arrow.Record) error) error {
+	r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, names, dataset.Config{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		natural, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		binder, err := table.NewBinder(d.schema, natural.Schema())
+		if err != nil {
+			natural.Release()
+			return err
+		}
+		batch, err := binder.Bind(natural, 0)
+		natural.Release()
+		if err != nil {
+			return err
+		}
+		err = fn(batch)
+		batch.Release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// replayer sends rows as events.
+type replayer struct {
+	producer *kafka.Producer
+	rate     float64   // events a second; 0: no limit
+	from     float64   // fraction of the rows left out at the front
+	copy     io.Writer // also gets the events, one a line; nil: none
+	// sent is told the number of events sent so far after each batch; it may
+	// hold the replay up. nil: nobody asks.
+	sent func(ctx context.Context, n int64) error
+}
+
+// run sends the rows and returns how many there were.
+func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
+	var out *bufio.Writer
+	if p.copy != nil {
+		out = bufio.NewWriterSize(p.copy, 1<<20)
+		defer out.Flush()
+	}
+	skip := int64(p.from * float64(d.manifest.Rows()))
+	var sent int64
+	began := time.Now()
+	values := make([][]byte, 0, produceBatch)
+	flush := func() error {
+		if len(values) == 0 {
+			return nil
+		}
+		if err := p.producer.Produce(ctx, values); err != nil {
+			return err
+		}
+		for _, v := range values {
+			if out != nil {
+				out.Write(v)
+				out.WriteByte('\n')
+			}
+		}
+		sent += int64(len(values))
+		values = values[:0]
+		if p.sent != nil {
+			if err := p.sent(ctx, sent); err != nil {
+				return err
+			}
+		}
+		if p.rate <= 0 {
+			return nil
+		}
+		due := began.Add(time.Duration(float64(sent) / p.rate * float64(time.Second)))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Until(due)):
+			return nil
+		}
+	}
+	err := d.each(ctx, func(batch arrow.Record) error {
+		for i := range int(batch.NumRows()) {
+			if skip > 0 {
+				skip--
+				continue
+			}
+			values = append(values, event.AppendJSON(nil, batch, i))
+			if len(values) == cap(values) {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return sent, err
+	}
+	if err := flush(); err != nil {
+		return sent, err
+	}
+	if out != nil {
+		return sent, out.Flush()
+	}
+	return sent, nil
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+func newRender(*globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "render SPEC",
+		Short:   "Print a spec with every default written out",
+		Example: "  thalweg render flights.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := readSpec(args[0])
+			if err != nil {
+				return err
+			}
+			spec, err := pipeline.Parse(args[0], text)
+			if err != nil {
+				return err
+			}
+			out, err := pipeline.Render(spec)
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(out)
+			return err
+		},
+	}
+}
+
+func newSchema(*globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the spec, for editors",
+		Example: "  thalweg schema > thalweg.schema.json\n" +
+			"  # then, in an editor with YAML support: # yaml-language-server: $schema=thalweg.schema.json",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := pipeline.JSONSchema()
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(append(out, '\n'))
+			return err
+		},
+	}
+}

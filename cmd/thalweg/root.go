@@ -1,0 +1,83 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// globals are the flags that every command has.
+type globals struct {
+	coordinators []string
+	output       string
+	logLevel     string
+	connections  connectionFlags
+}
+
+// commands is the table of verbs: adding one is one file and one line here.
+var commands = []func(*globals) *cobra.Command{
+	newDev,
+	newDemo,
+	newCoordinator,
+	newWorker,
+	newValidate,
+	newRender,
+	newSchema,
+	newApply,
+	newStatus,
+	newRuns,
+	newModels,
+	newStream,
+	newResults,
+	newDLQ,
+	newFsck,
+	newProduce,
+	newVersion,
+}
+
+func newRoot() *cobra.Command {
+	g := &globals{}
+	root := &cobra.Command{
+		Use:   "thalweg",
+		Short: "Tables at rest into a model, a stream in flight into scored rows",
+		Long: "Thalweg trains a model on Parquet in S3 and scores a Kafka topic with it, each\n" +
+			"event exactly once, from one YAML spec. Start with `thalweg dev`.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringSliceVar(&g.coordinators, "coordinator", envList("THALWEG_COORDINATOR", defaultAPIAddress),
+		"coordinator addresses (host:port), any of them will do [THALWEG_COORDINATOR]")
+	flags.StringVarP(&g.output, "output", "o", "table", "output format: table, json or yaml")
+	flags.StringVar(&g.logLevel, "log-level", "info", "log level: debug, info, warn or error")
+	g.connections.register(flags)
+	for _, add := range commands {
+		root.AddCommand(add(g))
+	}
+	return root
+}
+
+// logger writes text lines to standard error.
+func (g *globals) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
+		return nil, usageError("--log-level", g.logLevel, "one of debug, info, warn, error")
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
+}
+
+func envList(name, fallback string) []string {
+	if v := os.Getenv(name); v != "" {
+		return strings.Split(v, ",")
+	}
+	return []string{fallback}
+}
+
+func envOr(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+func newRuns(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "runs",
+		Short: "List runs; show, start, follow or cancel one",
+		Example: "  thalweg runs\n" +
+			"  thalweg runs show flight-delays-1-1\n" +
+			"  thalweg runs start flight-delays --wait",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			res, err := c.ListRuns(cmd.Context(), &apiv1.ListRunsRequest{})
+			if err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+				row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION", "ERROR")
+				for _, r := range res.Runs {
+					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), r.Error)
+				}
+			})
+		},
+	}
+	cmd.AddCommand(newRunsShow(g), newRunsStart(g), newRunsFollow(g), newRunsCancel(g))
+	return cmd
+}
+
+func newRunsShow(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show RUN",
+		Short:   "Show one run: stages, counts and metrics",
+		Example: "  thalweg runs show flight-delays-1-1 -o json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
+			if err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), res.Run, func(w io.Writer) { printRun(w, res.Run) })
+		},
+	}
+}
+
+func newRunsStart(g *globals) *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:     "start PIPELINE",
+		Short:   "Train again on the data as it is now",
+		Example: "  thalweg runs start flight-delays --wait",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{RequestId: requestID(), Pipeline: args[0]})
+			if err != nil {
+				return err
+			}
+			if !wait {
+				return g.print(cmd.OutOrStdout(), res, func(w io.Writer) { fmt.Fprintln(w, res.RunId) })
+			}
+			run, err := follow(cmd.Context(), c, cmd.ErrOrStderr(), res.RunId)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), run, func(w io.Writer) { printRun(w, run) })
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait for its end")
+	return cmd
+}
+
+func newRunsFollow(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "follow RUN",
+		Short:   "Show a run's progress until it ends",
+		Example: "  thalweg runs follow flight-delays-1-1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			run, err := follow(cmd.Context(), c, cmd.ErrOrStderr(), args[0])
+			if err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), run, func(w io.Writer) { printRun(w, run) })
+		},
+	}
+}
+
+func newRunsCancel(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "cancel RUN",
+		Short:   "End a run; what it wrote stays, and nothing refers to it",
+		Example: "  thalweg runs cancel flight-delays-2-1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RequestId: requestID(), RunId: args[0]})
+			if err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") })
+		},
+	}
+}
+
+func printRun(w io.Writer, r *apiv1.Run) {
+	row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION")
+	row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion))
+	if r.Error != "" {
+		fmt.Fprintln(w, "\n"+r.Error)
+	}
+	row(w, "\nSTAGE", "STATE", "TASKS", "ROWS", "TOOK", "")
+	for _, s := range r.Stages {
+		row(w, s.Name, s.State, fmt.Sprintf("%d/%d", s.TasksDone, s.TasksTotal), thousands(s.RowsDone), took(s.StartedAtUnixMs, s.EndedAtUnixMs), s.Message)
+	}
+	row(w, "\nCOUNT", "")
+	for _, k := range slices.Sorted(maps.Keys(r.Counts)) {
+		row(w, k, thousands(r.Counts[k]))
+	}
+	row(w, "\nMETRIC", "")
+	for _, k := range slices.Sorted(maps.Keys(r.Metrics)) {
+		row(w, k, fmt.Sprintf("%.6g", r.Metrics[k]))
+	}
+}
+
+func versionOrDash(v uint64) string {
+	if v == 0 {
+		return "-"
+	}
+	return fmt.Sprint(v)
+}
+
+func took(start, end int64) string {
+	switch {
+	case start == 0:
+		return "-"
+	case end == 0:
+		end = time.Now().UnixMilli()
+	}
+	return (time.Duration(end-start) * time.Millisecond).Round(10 * time.Millisecond).String()
+}

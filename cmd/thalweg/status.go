@@ -1,0 +1,55 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+func newStatus(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show coordinators, workers, pipelines and streams",
+		Example: "  thalweg status\n" +
+			"  curl -s -H 'Content-Type: application/json' -d '{}' http://127.0.0.1:7070/thalweg.coordinator.v1.CoordinatorService/Status",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			cluster, err := c.Status(ctx, &apiv1.StatusRequest{})
+			if err != nil {
+				return err
+			}
+			pipelines, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
+			if err != nil {
+				return err
+			}
+			if g.output != "table" {
+				return g.print(cmd.OutOrStdout(), cluster, nil)
+			}
+			return g.print(cmd.OutOrStdout(), cluster, func(w io.Writer) {
+				row(w, "COORDINATOR", "ADDRESS", "STATE")
+				for _, n := range cluster.Nodes {
+					row(w, n.Id, n.Address, n.State)
+				}
+				row(w, "\nWORKER", "ADDRESS", "STATE", "LEASES")
+				for _, n := range cluster.Workers {
+					row(w, n.Id, n.Address, n.State, n.Leases)
+				}
+				row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM")
+				for _, p := range pipelines.Pipelines {
+					stream := "running"
+					if p.StreamPaused {
+						stream = "paused"
+					}
+					row(w, p.Name, p.Generation, clock(p.AppliedAtUnixMs), p.Model, stream)
+				}
+			})
+		},
+	}
+}

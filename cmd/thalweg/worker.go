@@ -1,0 +1,54 @@
+package main
+
+import (
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker"
+)
+
+func newWorker(g *globals) *cobra.Command {
+	cfg := worker.Config{}
+	var id string
+	cmd := &cobra.Command{
+		Use:     "worker --id ID --dir DIR",
+		Short:   "Run a worker: it cleans, trains and scores what the coordinator leases to it",
+		Example: "  thalweg worker --id w1 --dir ./w1 --coordinator 127.0.0.1:7071,127.0.0.1:7072,127.0.0.1:7073",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := loopbackOnly("--listen", cfg.Listen); err != nil {
+				return err
+			}
+			log, err := g.logger()
+			if err != nil {
+				return err
+			}
+			conns, err := g.connections.open()
+			if err != nil {
+				return err
+			}
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.state
+			w, err := worker.New(cmd.Context(), c, conns, log, prometheus.NewRegistry(), cfg)
+			if err != nil {
+				return err
+			}
+			log.Info("worker ready", "id", id, "exchange", w.ExchangeAddress())
+			return w.Run(cmd.Context())
+		},
+	}
+	host, _ := os.Hostname()
+	cmd.Flags().StringVar(&id, "id", host, "the worker's name, unique in the cluster")
+	cmd.Flags().StringVar(&cfg.Dir, "dir", "", "scratch directory for spilled training rows")
+	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters")
+	cmd.Flags().IntVar(&cfg.Slots, "slots", 2, "shard tasks at once")
+	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; beyond it they spill to --dir")
+	must(cmd.MarkFlagRequired("dir"))
+	return cmd
+}

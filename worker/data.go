@@ -1,0 +1,124 @@
+package worker
+
+import (
+	"context"
+	"io"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// profiled is the output of the profile stage: what the dataset is.
+type profiled struct {
+	Manifest *dataset.Manifest `json:"manifest"`
+	Schema   table.Schema      `json:"schema"`
+}
+
+// data is a dataset opened for one task: where its rows are and what the spec
+// does with them.
+type data struct {
+	worker   *Worker
+	plan     *pipeline.Plan
+	manifest *dataset.Manifest
+	bucket   storage.Bucket
+}
+
+// open reads the profile and compiles the lease's spec against it.
+func (w *Worker) openData(ctx context.Context, spec, manifestRef string) (*data, error) {
+	parsed, err := pipeline.Parse("", []byte(spec))
+	if err != nil {
+		return nil, err
+	}
+	var p profiled
+	if err := w.load(ctx, manifestRef, "manifest", &p); err != nil {
+		return nil, err
+	}
+	plan, err := pipeline.Compile(parsed, p.Schema)
+	if err != nil {
+		return nil, err
+	}
+	bucket, _, err := w.source(ctx, parsed)
+	if err != nil {
+		return nil, err
+	}
+	return &data{worker: w, plan: plan, manifest: p.Manifest, bucket: bucket}, nil
+}
+
+// source opens the bucket of the training data and returns the key pattern.
+func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (storage.Bucket, string, error) {
+	train := spec.Spec.Sources.Train
+	if train.S3 == nil {
+		return nil, "", &thalweg.Error{Op: "open dataset", Kind: thalweg.Unsupported, Subject: "sources.train", Hint: "train from s3"}
+	}
+	return w.location(ctx, train.Connection, train.S3.Path)
+}
+
+// location opens the bucket of an s3:// path and returns the rest of the path.
+func (w *Worker) location(ctx context.Context, connection, path string) (storage.Bucket, string, error) {
+	name, key, err := pipeline.SplitS3Path(path)
+	if err != nil {
+		return nil, "", err
+	}
+	opener, err := w.connections.Store(connection)
+	if err != nil {
+		return nil, "", err
+	}
+	bucket, err := opener.Bucket(ctx, name)
+	return bucket, key, err
+}
+
+// columns names the source columns that the spec reads.
+func (d *data) columns() []string {
+	names := make([]string, len(d.plan.Input.Columns))
+	for i, c := range d.plan.Input.Columns {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// shard streams one shard's rows in the canonical form, batch by batch. The
+// batch is fn's only for the call.
+func (d *data) shard(ctx context.Context, shard int, fn func(batch arrow.Record) error) (err error) {
+	r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, d.columns(), dataset.Config{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	defer func() { d.worker.metrics.observeRead(r.Counters()) }()
+	var binder *table.Binder
+	var first int64
+	for {
+		natural, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if binder == nil {
+			if binder, err = table.NewBinder(d.plan.Input, natural.Schema()); err != nil {
+				natural.Release()
+				return err
+			}
+		}
+		batch, err := binder.Bind(natural, first)
+		natural.Release()
+		if err != nil {
+			return err
+		}
+		first += batch.NumRows()
+		err = fn(batch)
+		batch.Release()
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+// The bounds of a poll that got no answer: the first pause and the longest.
+const (
+	pollBackoffMin = 50 * time.Millisecond
+	pollBackoffMax = 2 * time.Second
+)
+
+// poll is the worker's main loop. One call carries everything: what tasks
+// reported and how far they are goes in, the complete set of leases comes out,
+// so that a lost call or answer is mended by the next one.
+func (w *Worker) poll(ctx context.Context) error {
+	defer w.holder.stopAll()
+	backoff := pollBackoffMin
+	lastAnswer := time.Now()
+	for ctx.Err() == nil {
+		res, err := w.pollOnce(ctx)
+		switch {
+		case err == nil:
+			lastAnswer, backoff = time.Now(), pollBackoffMin
+			w.holder.forget(res.Accepted)
+			w.holder.reconcile(ctx, res)
+			continue
+		case ctx.Err() != nil:
+		case w.holder.woken(err):
+			continue // a report is waiting: ask again at once
+		default:
+			w.log.Debug("poll failed", keyError, err)
+			if time.Since(lastAnswer) > w.cfg.LeaseTTL && w.holder.stopAll() {
+				w.log.Warn("no coordinator for the lease's time: all tasks stopped", keyError, err)
+			}
+			pause := time.Duration(float64(backoff) * (0.5 + rand.Float64()))
+			backoff = min(2*backoff, pollBackoffMax)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+		}
+	}
+	return w.leave()
+}
+
+// pollOnce makes one call; it ends early when a task has something to report.
+func (w *Worker) pollOnce(ctx context.Context) (*apiv1.PollResponse, error) {
+	req := w.request()
+	callCtx, cancel := context.WithTimeout(ctx, w.cfg.PollWait+5*time.Second)
+	defer cancel()
+	stop := w.holder.onNews(len(req.Reports), cancel)
+	defer stop()
+	return w.coordinator.Poll(callCtx, req)
+}
+
+func (w *Worker) request() *apiv1.PollRequest {
+	req := &apiv1.PollRequest{
+		WorkerId: string(w.cfg.ID), Incarnation: w.incarnation, ExchangeAddress: w.ExchangeAddress(),
+		Slots: uint32(w.cfg.Slots), WaitMs: w.cfg.PollWait.Milliseconds(),
+	}
+	w.holder.fill(req)
+	return req
+}
+
+// leave drains the tasks and gives the leases back, so that others need not
+// wait for them to expire.
+func (w *Worker) leave() error {
+	w.holder.drain(w.cfg.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req := w.request()
+	req.Leaving, req.WaitMs = true, 0
+	if _, err := w.coordinator.Poll(ctx, req); err != nil && !thalweg.Is(err, thalweg.Canceled) {
+		w.log.Info("left without an answer: the leases expire by themselves", keyError, err)
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+// Package worker is the process that does the work: it polls the coordinator,
+// holds leases, and runs what they stand for. One task_<kind>.go each carries a
+// stage out over one shard; training and scoring live in worker/train and
+// worker/score, and this package feeds them.
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/average"
+)
+
+// Coordinator is the one call that a worker makes.
+type Coordinator interface {
+	Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error)
+}
+
+// Connections resolves the connection names of specs; "" is the default one.
+type Connections interface {
+	Store(name string) (storage.Opener, error)
+	Kafka(name string) (kafka.Config, error)
+}
+
+// Config is what a worker needs to know.
+type Config struct {
+	// ID names the worker; it must be unique in the cluster. Required.
+	ID thalweg.WorkerID
+	// Listen is the address on which peers fetch parameters; default
+	// 127.0.0.1:0, a free port.
+	Listen string
+	// Dir holds spilled training rows; emptied at start. Required.
+	Dir string
+	// Slots is how many shard tasks run at once; default 2.
+	Slots int
+	// StateBucket is the bucket of checkpoints and partial results; default
+	// thalweg.
+	StateBucket string
+	// CacheBytes bounds the training rows kept in memory; beyond it they spill to
+	// Dir. Default 1 GiB.
+	CacheBytes int64
+	// PollWait is how long a poll may wait for news; default 1 s.
+	PollWait time.Duration
+	// LeaseTTL is how long leases are believed without an answer from the
+	// coordinator; then everything is stopped. Default 10 s. It only saves work:
+	// tokens and the commit log fence a worker that believes too long.
+	LeaseTTL time.Duration
+	// DrainTimeout bounds the first step of stopping; default 8 s.
+	DrainTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	if c.Slots == 0 {
+		c.Slots = 2
+	}
+	if c.StateBucket == "" {
+		c.StateBucket = "thalweg"
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = 1 << 30
+	}
+	if c.PollWait == 0 {
+		c.PollWait = time.Second
+	}
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = 10 * time.Second
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 8 * time.Second
+	}
+	return c
+}
+
+// Validate reports what is missing or out of range.
+func (c Config) Validate() error {
+	switch {
+	case c.ID == "":
+		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "ID", Hint: "name the worker"}
+	case c.Dir == "":
+		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "Dir", Hint: "give it a scratch directory"}
+	case c.Slots < 1:
+		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "Slots", Hint: "at least 1"}
+	}
+	return nil
+}
+
+// Worker is one worker process, or one of several inside thalweg dev.
+type Worker struct {
+	cfg         Config
+	coordinator Coordinator
+	connections Connections
+	state       storage.Bucket
+	exchange    *average.Server
+	listener    net.Listener
+	log         *slog.Logger
+	metrics     *metrics
+	holder      *holder
+	incarnation string
+}
+
+// New opens the worker's state bucket and its exchange port; Run starts it.
+func New(ctx context.Context, coordinator Coordinator, connections Connections, log *slog.Logger, reg Registerer, cfg Config) (*Worker, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	opener, err := connections.Store("")
+	if err != nil {
+		return nil, err
+	}
+	state, err := opener.Bucket(ctx, cfg.StateBucket)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "listen for peers", Kind: thalweg.Unavailable, Subject: cfg.Listen, Err: err}
+	}
+	w := &Worker{
+		cfg: cfg, coordinator: coordinator, connections: connections, state: state,
+		exchange: average.NewServer(), listener: listener,
+		log: log.With(keyWorker, cfg.ID), metrics: newMetrics(reg, cfg.ID), incarnation: rand.Text(),
+	}
+	w.holder = newHolder(w)
+	return w, nil
+}
+
+// ExchangeAddress is where peers reach the worker.
+func (w *Worker) ExchangeAddress() string { return w.listener.Addr().String() }
+
+// Run works until ctx ends, then drains: streams commit what they have scored,
+// leases are given back. When it returns, nothing of the worker is left.
+func (w *Worker) Run(ctx context.Context) error {
+	server := &http.Server{Handler: w.exchange, ReadHeaderTimeout: 10 * time.Second}
+	var g errgroup.Group
+	g.Go(func() error {
+		if err := server.Serve(w.listener); err != http.ErrServerClosed {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer server.Close()
+		return w.poll(ctx)
+	})
+	return g.Wait()
+}
