@@ -1,0 +1,33 @@
+package kernel
+
+import "math"
+
+// Finite returns the index of the first element of v that is NaN or infinite,
+// or -1.
+func Finite(v []float32) int {
+	const exponent = 0x7f800000
+	for i, x := range v {
+		if math.Float32bits(x)&exponent == exponent {
+			return i
+		}
+	}
+	return -1
+}
+
+// Accumulate does sum[i] += weight * v[i] in float64.
+func Accumulate(sum []float64, v []float32, weight float64) {
+	checkLen(len(sum), len(v))
+	v = v[:len(sum)]
+	for i := range sum {
+		sum[i] += float64(weight * float64(v[i]))
+	}
+}
+
+// Quotient sets dst[i] = sum[i] / total, rounded once to float32.
+func Quotient(dst []float32, sum []float64, total float64) {
+	checkLen(len(dst), len(sum))
+	sum = sum[:len(dst)]
+	for i := range dst {
+		dst[i] = float32(sum[i] / total)
+	}
+}

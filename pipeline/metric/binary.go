@@ -1,0 +1,176 @@
+package metric
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/bits"
+
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+// binarySums accumulates probabilities against labels 0 and 1.
+type binarySums struct {
+	threshold float64
+	correct   int64
+	loss      kernel.LogSum // of the labels' probabilities
+	// positives and negatives count labels by bin of probability; nil until the
+	// first row.
+	positives, negatives []int64
+	rows, ones           int64
+}
+
+func newBinary(threshold float64) *binarySums { return &binarySums{threshold: threshold} }
+
+func (a *binarySums) Observe(predictions, labels []float32) {
+	if len(predictions) != len(labels) {
+		panic("metric: not one label per prediction")
+	}
+	if a.positives == nil {
+		a.positives, a.negatives = make([]int64, Bins), make([]int64, Bins)
+	}
+	threshold := float32(a.threshold)
+	labels = labels[:len(predictions)]
+	for i, p := range predictions {
+		at := bin(p)
+		if labels[i] != 0 {
+			a.positives[at]++
+			a.ones++
+			a.loss.Add(float64(p))
+			if p >= threshold {
+				a.correct++
+			}
+		} else {
+			a.negatives[at]++
+			a.loss.Add(1 - float64(p))
+			if p < threshold {
+				a.correct++
+			}
+		}
+	}
+	a.rows += int64(len(predictions))
+}
+
+func (a *binarySums) Merge(other Accumulator) error {
+	b, ok := other.(*binarySums)
+	if !ok || b.threshold != a.threshold {
+		return mergeError(a, other)
+	}
+	if b.rows == 0 {
+		return nil
+	}
+	if a.positives == nil {
+		a.positives, a.negatives = make([]int64, Bins), make([]int64, Bins)
+	}
+	for i := range a.positives {
+		a.positives[i] += b.positives[i]
+		a.negatives[i] += b.negatives[i]
+	}
+	a.loss.Merge(b.loss.Value())
+	a.rows += b.rows
+	a.ones += b.ones
+	a.correct += b.correct
+	return nil
+}
+
+func (a *binarySums) Rows() int64 { return a.rows }
+
+func (a *binarySums) Values() map[string]float64 {
+	values := map[string]float64{Rows: float64(a.rows)}
+	if a.rows == 0 {
+		return values
+	}
+	n := float64(a.rows)
+	values[BaseRate] = float64(a.ones) / n
+	values[Accuracy] = float64(a.correct) / n
+	values[LogLoss] = -a.loss.Value() / n
+	if auc, _, ok := a.auc(); ok {
+		values[ROCAUC] = auc
+	}
+	return values
+}
+
+// auc returns the area under the ROC curve, and how far from it the area can be
+// that unbinned predictions would give. It is the share of pairs of a positive
+// and a negative row in which the positive has the higher bin, pairs in one bin
+// counting one half; so only pairs in one bin can be wrong, by half each. It
+// has no value where a class is missing.
+func (a *binarySums) auc() (area, bound float64, ok bool) {
+	zeros := a.rows - a.ones
+	if a.ones == 0 || zeros == 0 {
+		return 0, 0, false
+	}
+	// Twice the pairs won, and the pairs tied, as integers of 128 bits: the sum
+	// is exact and its order does not matter.
+	var won, tied [2]uint64
+	var below uint64
+	for i, p := range a.positives {
+		n := uint64(a.negatives[i])
+		add(&won, uint64(p), 2*below+n)
+		add(&tied, uint64(p), n)
+		below += n
+	}
+	pairs := float64(a.ones) * float64(zeros)
+	return float(won) / 2 / pairs, float(tied) / 2 / pairs, true
+}
+
+// add adds x*y to a sum of 128 bits, high word first.
+func add(sum *[2]uint64, x, y uint64) {
+	high, low := bits.Mul64(x, y)
+	var carry uint64
+	sum[1], carry = bits.Add64(sum[1], low, 0)
+	sum[0], _ = bits.Add64(sum[0], high, carry)
+}
+
+func float(sum [2]uint64) float64 {
+	return float64(float64(sum[0])*(1<<64)) + float64(sum[1])
+}
+
+// binaryJSON is the form of a binary accumulator at rest.
+type binaryJSON struct {
+	Rows      int64   `json:"rows"`
+	Ones      int64   `json:"ones"`
+	Correct   int64   `json:"correct"`
+	Threshold float64 `json:"threshold"`
+	LogSum    float64 `json:"log_sum"`
+	Positives []byte  `json:"positives"` // histograms, see appendCounts
+	Negatives []byte  `json:"negatives"`
+}
+
+func (a *binarySums) MarshalJSON() ([]byte, error) {
+	return json.Marshal(binaryJSON{Rows: a.rows, Ones: a.ones, Correct: a.correct, Threshold: a.threshold,
+		LogSum: a.loss.Value(), Positives: appendCounts(nil, a.positives), Negatives: appendCounts(nil, a.negatives)})
+}
+
+func (a *binarySums) UnmarshalJSON(data []byte) error {
+	var in binaryJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	if in.Threshold != a.threshold {
+		return fmt.Errorf("threshold is %v, not %v", in.Threshold, a.threshold)
+	}
+	out := binarySums{rows: in.Rows, ones: in.Ones, correct: in.Correct, threshold: in.Threshold}
+	if in.Rows > 0 {
+		var ones, zeros int64
+		var err error
+		if out.positives, ones, err = decodeCounts(in.Positives); err != nil {
+			return fmt.Errorf("positives: %w", err)
+		}
+		if out.negatives, zeros, err = decodeCounts(in.Negatives); err != nil {
+			return fmt.Errorf("negatives: %w", err)
+		}
+		if ones != in.Ones || zeros != in.Rows-in.Ones {
+			return fmt.Errorf("the histograms count %d and %d rows, not %d and %d", ones, zeros, in.Ones, in.Rows-in.Ones)
+		}
+	}
+	if in.Rows < 0 || in.Ones < 0 || in.Ones > in.Rows || in.Correct < 0 || in.Correct > in.Rows || !(in.LogSum <= 0) {
+		return fmt.Errorf("the sums contradict each other: %d rows, %d ones, %d correct, log sum %v", in.Rows, in.Ones, in.Correct, in.LogSum)
+	}
+	out.loss.Merge(in.LogSum)
+	*a = out
+	return nil
+}
+
+func mergeError(a, b Accumulator) error {
+	return invalidMerge(fmt.Sprintf("%T", a), fmt.Sprintf("%T", b))
+}

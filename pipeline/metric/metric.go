@@ -1,0 +1,91 @@
+// Package metric holds mergeable evaluation sums. An Accumulator sees
+// predictions and labels in row order, is written as JSON as one part's partial
+// result, and merged in the order of the parts: the values then have the same
+// bits whoever computed which part, and however its rows were cut into batches.
+package metric
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Accumulator sums up how predictions compare with labels. It is not safe for
+// concurrent use.
+type Accumulator interface {
+	// Observe adds rows: predictions[i] belongs to labels[i]. Both are finite;
+	// the slices are not kept.
+	Observe(predictions, labels []float32)
+	// Merge adds the rows that another accumulator of the same kind saw after
+	// this one's. It fails with Invalid for one of another kind.
+	Merge(other Accumulator) error
+	// Rows returns how many rows were observed.
+	Rows() int64
+	// Values returns the metrics by name. One that is undefined for the rows seen
+	// (no rows, or one class only) is left out.
+	Values() map[string]float64
+	json.Marshaler
+	json.Unmarshaler
+}
+
+// The names of metrics, as Values and validation_metric spell them.
+const (
+	Rows     = "rows"      // count of rows
+	LogLoss  = "log_loss"  // binary: mean of -log of the label's probability
+	ROCAUC   = "roc_auc"   // binary: area under the ROC curve
+	Accuracy = "accuracy"  // binary: share of rows on the right side of the threshold
+	BaseRate = "base_rate" // binary: share of rows labelled 1
+	MSE      = "mse"       // number: mean squared error
+	RMSE     = "rmse"      // number: square root of mse
+	MAE      = "mae"       // number: mean absolute error
+	R2       = "r2"        // number: 1 - mse / variance of the labels
+)
+
+// New returns an empty accumulator for an output feature of type "binary" or
+// "number". A binary prediction of at least threshold counts as true; for a
+// number the threshold has no meaning.
+func New(label string, threshold float64) (Accumulator, error) {
+	switch label {
+	case "binary":
+		return newBinary(threshold), nil
+	case "number":
+		return &numberSums{}, nil
+	}
+	return nil, &thalweg.Error{Op: "build metrics", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("output type %q", label),
+		Hint: "binary and number are supported"}
+}
+
+// Decode returns the accumulator that a partial holds. Its arguments are those
+// of New and the JSON of an accumulator made with them.
+func Decode(label string, threshold float64, data []byte) (Accumulator, error) {
+	a, err := New(label, threshold)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, a); err != nil {
+		return nil, &thalweg.Error{Op: "decode metrics", Kind: thalweg.Corrupt, Subject: label, Err: err}
+	}
+	return a, nil
+}
+
+// higherIsBetter tells the direction of each metric that training can be
+// stopped by.
+var higherIsBetter = map[string]bool{
+	LogLoss: false, ROCAUC: true, Accuracy: true, MSE: false, RMSE: false, MAE: false, R2: true,
+}
+
+// HigherIsBetter reports the direction of a metric; ok is false where it has
+// none, or is not known.
+func HigherIsBetter(name string) (higher, ok bool) {
+	higher, ok = higherIsBetter[name]
+	return higher, ok
+}
+
+// Names returns the metrics that have a direction, for messages.
+func Names() string {
+	return strings.Join(slices.Sorted(maps.Keys(higherIsBetter)), ", ")
+}

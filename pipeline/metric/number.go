@@ -1,0 +1,87 @@
+package metric
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/thalweg/thalweg"
+)
+
+// numberSums accumulates predicted against true values.
+type numberSums struct {
+	rows              int64
+	squared, absolute float64
+	labels            Moments
+}
+
+func (a *numberSums) Observe(predictions, labels []float32) {
+	if len(predictions) != len(labels) {
+		panic("metric: not one label per prediction")
+	}
+	for i, y := range labels {
+		d := float64(predictions[i]) - float64(y)
+		a.squared += float64(d * d)
+		a.absolute += math.Abs(d)
+		a.labels.Add(float64(y))
+	}
+	a.rows += int64(len(labels))
+}
+
+func (a *numberSums) Merge(other Accumulator) error {
+	b, ok := other.(*numberSums)
+	if !ok {
+		return mergeError(a, other)
+	}
+	a.rows += b.rows
+	a.squared += b.squared
+	a.absolute += b.absolute
+	a.labels.Merge(b.labels)
+	return nil
+}
+
+func (a *numberSums) Rows() int64 { return a.rows }
+
+func (a *numberSums) Values() map[string]float64 {
+	values := map[string]float64{Rows: float64(a.rows)}
+	if a.rows == 0 {
+		return values
+	}
+	n := float64(a.rows)
+	values[MSE] = a.squared / n
+	values[RMSE] = math.Sqrt(a.squared / n)
+	values[MAE] = a.absolute / n
+	if a.labels.Squares > 0 {
+		values[R2] = 1 - a.squared/a.labels.Squares
+	}
+	return values
+}
+
+// numberJSON is the form of a number accumulator at rest.
+type numberJSON struct {
+	Rows     int64   `json:"rows"`
+	Squared  float64 `json:"squared"`
+	Absolute float64 `json:"absolute"`
+	Labels   Moments `json:"labels"`
+}
+
+func (a *numberSums) MarshalJSON() ([]byte, error) {
+	return json.Marshal(numberJSON{Rows: a.rows, Squared: a.squared, Absolute: a.absolute, Labels: a.labels})
+}
+
+func (a *numberSums) UnmarshalJSON(data []byte) error {
+	var in numberJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	if in.Rows < 0 || in.Labels.Count != in.Rows || !(in.Squared >= 0) || !(in.Absolute >= 0) || !(in.Labels.Squares >= 0) {
+		return fmt.Errorf("the sums contradict each other: %d rows, %d labels, squares %v, absolutes %v", in.Rows, in.Labels.Count, in.Squared, in.Absolute)
+	}
+	*a = numberSums{rows: in.Rows, squared: in.Squared, absolute: in.Absolute, labels: in.Labels}
+	return nil
+}
+
+// invalidMerge is the error of merging accumulators of different kinds.
+func invalidMerge(into, from string) error {
+	return &thalweg.Error{Op: "merge metrics", Kind: thalweg.Invalid, Err: fmt.Errorf("cannot add a %s to a %s", from, into)}
+}

@@ -1,0 +1,57 @@
+// Package optim holds the local update rules of stochastic gradient descent.
+// An Optimizer works on one flat vector of parameters and one flat vector of
+// state; both are averaged over replicas, so every state here is a linear
+// function of past gradients (or of their squares) and averaging it means
+// something. There is no step counter: what bias correction needs is kept as an
+// average too.
+package optim
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+// Optimizer is one update rule. It is immutable and may be used concurrently
+// on different vectors.
+type Optimizer interface {
+	// Type is the rule's name in a spec: "adam".
+	Type() string
+	// StateSize is the length of the state for n parameters. A state of zeros is
+	// where training starts.
+	StateSize(n int) int
+	// Step updates params and state in place. grad is the gradient of the mean
+	// loss of the batch, regularization included. rate multiplies the learning
+	// rate of the spec (1 for a constant one). Lengths that do not fit panic.
+	Step(params, grad, state []float32, rate float32)
+}
+
+// New returns the optimizer of a spec whose defaults have been filled in. It
+// fails with Unsupported for a rule that this build does not have, and with
+// Invalid for hyperparameters out of range.
+func New(spec pipeline.Optimizer) (Optimizer, error) {
+	const op = "build optimizer"
+	build, ok := catalog[spec.Type]
+	if !ok {
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("optimizer type %q", spec.Type),
+			Hint: "sgd, momentum and adam are supported"}
+	}
+	if !(spec.LearningRate > 0) || math.IsInf(spec.LearningRate, 1) {
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: spec.Type,
+			Err: fmt.Errorf("learning_rate is %v", spec.LearningRate), Hint: "it must be above 0"}
+	}
+	o, err := build(spec)
+	if err != nil {
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: spec.Type, Err: err}
+	}
+	return o, nil
+}
+
+// checkStep panics unless the vectors of a step belong together.
+func checkStep(o Optimizer, params, grad, state []float32) {
+	if len(grad) != len(params) || len(state) != o.StateSize(len(params)) {
+		panic("optim: vectors of unequal length")
+	}
+}
