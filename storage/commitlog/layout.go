@@ -1,0 +1,115 @@
+package commitlog
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// Layout gives every object of one topic partition its key. Under the sink's
+// prefix P, with topic flights, partition 0, slot 7 and offsets [350, 400):
+//
+//	P_log/flights/00000/000000000007.intent.json
+//	P_log/flights/00000/000000000007.done.json
+//	Pdata/flights/00000/000000000007-0000000000000000350-0000000000000000400-<id>-00.parquet
+//	P_dead/flights/00000/000000000007-0000000000000000350-0000000000000000400-<id>-00.jsonl
+//
+// The last two follow from the intent alone. A leading underscore hides the
+// log and the dead letters from readers of data directories.
+type Layout struct {
+	Prefix    string // of the sink: empty, or a key prefix that ends in a slash
+	Topic     string
+	Partition int
+}
+
+const (
+	intentSuffix = ".intent.json"
+	doneSuffix   = ".done.json"
+	seqDigits    = 12 // of MaxSeq
+)
+
+// LogDir returns the prefix of the log's records.
+func (y Layout) LogDir() string { return y.dir("_log") }
+
+// DataDir returns the prefix of the objects of scored rows.
+func (y Layout) DataDir() string { return y.dir("data") }
+
+// DeadDir returns the prefix of the dead-letter objects.
+func (y Layout) DeadDir() string { return y.dir("_dead") }
+
+func (y Layout) dir(kind string) string {
+	return fmt.Sprintf("%s%s/%s/%05d/", y.Prefix, kind, y.Topic, y.Partition)
+}
+
+// IntentKey returns the key of slot seq's intent.
+func (y Layout) IntentKey(seq uint64) string {
+	return fmt.Sprintf("%s%0*d%s", y.LogDir(), seqDigits, seq, intentSuffix)
+}
+
+// DoneKey returns the key of slot seq's done record.
+func (y Layout) DoneKey(seq uint64) string {
+	return fmt.Sprintf("%s%0*d%s", y.LogDir(), seqDigits, seq, doneSuffix)
+}
+
+// DataKey returns the key of an intent's part-th object of scored rows, from 0.
+func (y Layout) DataKey(in Intent, part int) string {
+	return y.DataDir() + objectName(in, part) + ".parquet"
+}
+
+// DeadKey returns the key of an intent's part-th object of dead letters, from 0.
+func (y Layout) DeadKey(in Intent, part int) string {
+	return y.DeadDir() + objectName(in, part) + ".jsonl"
+}
+
+// Key returns the key of an intent's part-th object of a kind.
+func (y Layout) Key(in Intent, kind ObjectKind, part int) string {
+	if kind == Dead {
+		return y.DeadKey(in, part)
+	}
+	return y.DataKey(in, part)
+}
+
+func objectName(in Intent, part int) string {
+	return fmt.Sprintf("%0*d-%019d-%019d-%s-%02d", seqDigits, in.Seq, in.From, in.To, in.ID, part)
+}
+
+// parseRecordKey is the inverse of IntentKey and DoneKey.
+func (y Layout) parseRecordKey(key string) (seq uint64, done, ok bool) {
+	name, ok := strings.CutPrefix(key, y.LogDir())
+	if !ok || len(name) < seqDigits {
+		return 0, false, false
+	}
+	seq, err := strconv.ParseUint(name[:seqDigits], 10, 64)
+	switch suffix := name[seqDigits:]; {
+	case err != nil:
+		return 0, false, false
+	case suffix == doneSuffix:
+		return seq, true, true
+	case suffix == intentSuffix:
+		return seq, false, true
+	}
+	return 0, false, false
+}
+
+func (y Layout) validate() error {
+	fail := func(field, format string, args ...any) error {
+		return &thalweg.Error{Op: "check log", Kind: thalweg.Invalid, Subject: field, Err: fmt.Errorf(format, args...)}
+	}
+	if !validTopic(y.Topic) {
+		return fail("topic", "%.60q is not a Kafka topic", y.Topic)
+	}
+	if y.Partition < 0 || y.Partition > MaxPartition {
+		return fail("partition", "%d is not in 0..%d", y.Partition, MaxPartition)
+	}
+	if y.Prefix != "" && !strings.HasSuffix(y.Prefix, "/") {
+		return fail("prefix", "%.80q does not end in a slash", y.Prefix)
+	}
+	longest := y.DeadKey(Intent{Seq: MaxSeq, ID: strings.Repeat("0", 32)}, MaxObjects)
+	if err := storage.ValidateKey(longest); err != nil {
+		return fail("prefix", "%w", err)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package commitlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// Config says which log, and how patiently it is kept.
+type Config struct {
+	Prefix    string               // of the sink in its bucket: empty, or ending in a slash
+	Pipeline  thalweg.PipelineName // whose log this is; another's log is refused
+	Topic     string               // Kafka topic
+	Partition int                  // of the topic, from 0
+
+	// Attempts bounds the tries to place one record while the store is
+	// unavailable or its answers contradict each other; default 6.
+	Attempts int
+	// Backoff is the pause before the second try; each later one is twice as
+	// long, and every one is shortened by up to half at random. Default 100 ms.
+	Backoff time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Attempts == 0 {
+		c.Attempts = 6
+	}
+	if c.Backoff == 0 {
+		c.Backoff = 100 * time.Millisecond
+	}
+	return c
+}
+
+// Validate reports the first field that is wrong.
+func (c Config) Validate() error {
+	if !validName(string(c.Pipeline)) {
+		return &thalweg.Error{Op: "check log", Kind: thalweg.Invalid, Subject: "pipeline",
+			Err: fmt.Errorf("must have 1 to %d bytes of UTF-8", MaxNameBytes)}
+	}
+	if c.Attempts < 0 || c.Backoff < 0 {
+		return &thalweg.Error{Op: "check log", Kind: thalweg.Invalid, Subject: "attempts, backoff",
+			Err: errors.New("must not be negative")}
+	}
+	return c.layout().validate()
+}
+
+func (c Config) layout() Layout {
+	return Layout{Prefix: c.Prefix, Topic: c.Topic, Partition: c.Partition}
+}
+
+// Log is the commit log of one topic partition under one sink. The order of
+// calls is Open, then for each slot Claim, Publish once per object, Finish;
+// after any error Open may be called again and says what is true. A Log is
+// used by one goroutine at a time; any number of Logs, in any number of
+// processes, may be open on the same objects.
+type Log struct {
+	bucket storage.Bucket
+	config Config
+	layout Layout
+	state  State
+	opened bool
+}
+
+// State is the end of a log: what the last finished slot left, and the claim
+// after it, if there is one.
+type State struct {
+	NextSeq    uint64  // the slot after the last finished one
+	NextOffset int64   // where it begins; -1 while no slot is finished, when the first claim decides
+	Previous   string  // sha256 of the last done record; empty while there is none
+	Total      Counts  // summed over all finished slots
+	Pending    *Intent // the claim of NextSeq: to be carried out before anything else is claimed; nil if unclaimed
+}
+
+// Empty reports whether nothing was ever claimed: only then the caller chooses
+// the offset to begin with.
+func (s State) Empty() bool { return s.NextSeq == 0 && s.Pending == nil }
+
+// New returns the log that config names in bucket, not yet opened.
+func New(bucket storage.Bucket, config Config) (*Log, error) {
+	config = config.withDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	return &Log{bucket: bucket, config: config, layout: config.layout()}, nil
+}
+
+// Layout returns where the log's objects lie.
+func (l *Log) Layout() Layout { return l.layout }
+
+// State returns the end of the log as of the last call that read or moved it.
+func (l *Log) State() State {
+	s := l.state
+	if s.Pending != nil {
+		pending := *s.Pending
+		s.Pending = &pending
+	}
+	return s
+}
+
+// Done returns the record that finishes the pending intent with these objects
+// and this many events dropped by operators: it puts the objects in order and
+// sums. Events of the range that are neither scored, dead nor dropped are
+// offsets that the topic never held (control records, compaction).
+func (l *Log) Done(objects []Object, dropped int64) (Done, error) {
+	return l.done(objects, dropped)
+}
+
+// pause waits before try number attempt (from 1) or until ctx ends.
+func (l *Log) pause(ctx context.Context, attempt int) error {
+	d := l.config.Backoff << min(attempt-1, 10)
+	d -= rand.N(d/2 + 1)
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return &thalweg.Error{Op: "wait for the store", Kind: thalweg.Canceled, Subject: l.layout.LogDir(), Err: context.Cause(ctx)}
+	case <-t.C:
+		return nil
+	}
+}

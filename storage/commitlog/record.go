@@ -1,0 +1,341 @@
+package commitlog
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"unicode/utf8"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// Bounds of the log. A record beyond one of them is refused when it is made
+// and when it is read.
+const (
+	MaxRecordBytes = 64 << 10        // of an encoded record: MaxObjects objects with long keys fit
+	MaxObjects     = 32              // named by one done record: an intent is one file, or few
+	MaxSeq         = 999_999_999_999 // the width of a slot's name, so that byte order is slot order
+	MaxPartition   = 99_999          // the width of a partition's name
+	MaxNameBytes   = 253             // of a pipeline's or model's name
+)
+
+// The first field of each record. A change of the format is a new name here:
+// decoders know one format each and refuse every other.
+const (
+	intentFormat = "thalweg.intent/v1"
+	doneFormat   = "thalweg.done/v1"
+)
+
+// Intent claims one slot of the log: the owner of slot Seq, and nobody else,
+// turns exactly the offsets [From, To) of one topic partition into rows, with
+// exactly one model version.
+type Intent struct {
+	Seq            uint64                `json:"seq"`             // number of the slot, from 0
+	ID             string                `json:"id"`              // unique per claim (NewID): tells one claimant from another
+	Pipeline       thalweg.PipelineName  `json:"pipeline"`        // whose log this is
+	Topic          string                `json:"topic"`           // Kafka topic
+	Partition      int                   `json:"partition"`       // of the topic, from 0
+	From           int64                 `json:"from"`            // first offset; the previous intent's To
+	To             int64                 `json:"to"`              // one past the last offset; greater than From
+	Model          thalweg.ModelName     `json:"model"`           // the model that scores
+	ModelVersion   thalweg.ModelVersion  `json:"model_version"`   // its version, from 1
+	Checkpoint     thalweg.CheckpointRef `json:"checkpoint"`      // what the version is, byte for byte
+	SpecGeneration thalweg.Generation    `json:"spec_generation"` // of the pipeline's spec, from 1
+	ScoredAtUS     int64                 `json:"scored_at_us"`    // microseconds since 1970 UTC, the _scored_at of every row
+	Previous       string                `json:"previous"`        // sha256 of the previous slot's done record; empty in slot 0
+}
+
+// ObjectKind says what an object of a done record holds.
+type ObjectKind string
+
+// The kinds of objects.
+const (
+	Scored ObjectKind = "scored" // Parquet: one row per scored event
+	Dead   ObjectKind = "dead"   // JSON lines: one per event that could not be scored
+)
+
+// Object names one immutable object that an intent's execution left.
+type Object struct {
+	Key       string     `json:"key"`    // in the bucket, the sink's prefix included
+	SizeBytes int64      `json:"size"`   // of its bytes
+	SHA256    string     `json:"sha256"` // of its bytes, 64 hex digits
+	Rows      int64      `json:"rows"`   // rows of Parquet or lines of JSON
+	Kind      ObjectKind `json:"kind"`
+}
+
+// Done says that an intent has been carried out and what it left. It holds
+// nothing but what follows from the intent and the events, so that whoever
+// carries an intent out again makes the same record.
+type Done struct {
+	Seq          uint64   `json:"seq"`           // the intent's
+	Intent       string   `json:"intent"`        // the intent's ID
+	IntentSHA256 string   `json:"intent_sha256"` // of the intent's record
+	Objects      []Object `json:"objects"`       // ordered by key, none with 0 rows
+	Scored       int64    `json:"scored"`        // rows of the objects of kind Scored
+	Dead         int64    `json:"dead"`          // lines of the objects of kind Dead
+	Dropped      int64    `json:"dropped"`       // events that an operator which applies to scoring removed
+	Total        Counts   `json:"total"`         // the three above, summed from slot 0 to this one
+}
+
+// Counts sums what became of events.
+type Counts struct {
+	Scored  int64 `json:"scored"`
+	Dead    int64 `json:"dead"`
+	Dropped int64 `json:"dropped"`
+}
+
+// Events returns the number of events counted.
+func (c Counts) Events() int64 { return c.Scored + c.Dead + c.Dropped }
+
+// Counts returns what became of the events of this slot alone.
+func (d Done) Counts() Counts { return Counts{d.Scored, d.Dead, d.Dropped} }
+
+// plus returns the sum of c and o.
+func (c Counts) plus(o Counts) Counts {
+	return Counts{c.Scored + o.Scored, c.Dead + o.Dead, c.Dropped + o.Dropped}
+}
+
+// NewID returns a new unique intent ID: 128 random bits as 32 hex digits.
+func NewID() string {
+	var id [16]byte
+	rand.Read(id[:]) // never fails: crypto/rand ends the process instead
+	return hex.EncodeToString(id[:])
+}
+
+// Encode returns the one encoding of a valid intent.
+func (in Intent) Encode() ([]byte, error) {
+	if err := in.Validate(); err != nil {
+		return nil, err
+	}
+	return encode(struct {
+		Format string `json:"format"`
+		Intent
+	}{intentFormat, in}, fmt.Sprintf("intent %d", in.Seq))
+}
+
+// DecodeIntent is the inverse of Intent.Encode. It refuses, with Corrupt,
+// bytes that Encode would not have made.
+func DecodeIntent(data []byte) (Intent, error) {
+	var record struct {
+		Format string `json:"format"`
+		Intent
+	}
+	if err := decode(data, &record); err != nil {
+		return Intent{}, corrupt("decode intent", "", err)
+	}
+	if record.Format != intentFormat {
+		return Intent{}, corrupt("decode intent", "format", fmt.Errorf("%.40q, want %q", record.Format, intentFormat))
+	}
+	again, err := record.Intent.Encode()
+	if err != nil {
+		return Intent{}, corrupt("decode intent", "", err)
+	}
+	if !bytes.Equal(again, data) {
+		return Intent{}, corrupt("decode intent", "", errNotCanonical)
+	}
+	return record.Intent, nil
+}
+
+// Encode returns the one encoding of a valid done record.
+func (d Done) Encode() ([]byte, error) {
+	if err := d.Validate(); err != nil {
+		return nil, err
+	}
+	if d.Objects == nil {
+		d.Objects = []Object{} // [] rather than null
+	}
+	return encode(struct {
+		Format string `json:"format"`
+		Done
+	}{doneFormat, d}, fmt.Sprintf("done %d", d.Seq))
+}
+
+// DecodeDone is the inverse of Done.Encode. It refuses, with Corrupt, bytes
+// that Encode would not have made.
+func DecodeDone(data []byte) (Done, error) {
+	var record struct {
+		Format string `json:"format"`
+		Done
+	}
+	if err := decode(data, &record); err != nil {
+		return Done{}, corrupt("decode done record", "", err)
+	}
+	if record.Format != doneFormat {
+		return Done{}, corrupt("decode done record", "format", fmt.Errorf("%.40q, want %q", record.Format, doneFormat))
+	}
+	again, err := record.Done.Encode()
+	if err != nil {
+		return Done{}, corrupt("decode done record", "", err)
+	}
+	if !bytes.Equal(again, data) {
+		return Done{}, corrupt("decode done record", "", errNotCanonical)
+	}
+	return record.Done, nil
+}
+
+var errNotCanonical = errors.New("not the canonical encoding of a record")
+
+// sumField begins the last field of every record, "sum": the sha256 of all the
+// record's bytes before it. It is what tells a flipped bit in a record that no
+// other record refers to yet.
+const sumField = `,"sum":"`
+
+// encode writes record as one line of JSON without HTML escapes, its sum last.
+func encode(record any, subject string) ([]byte, error) {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(record); err != nil {
+		return nil, &thalweg.Error{Op: "encode record", Kind: thalweg.Invalid, Subject: subject, Err: err}
+	}
+	buf.Truncate(buf.Len() - len("}\n"))
+	sum := storage.SHA256(buf.Bytes())
+	buf.WriteString(sumField + sum + "\"}\n")
+	if buf.Len() > MaxRecordBytes {
+		return nil, &thalweg.Error{Op: "encode record", Kind: thalweg.Exhausted, Subject: subject,
+			Err: fmt.Errorf("%d bytes, at most %d fit", buf.Len(), MaxRecordBytes)}
+	}
+	return buf.Bytes(), nil
+}
+
+// decode checks the sum and reads exactly one JSON value without unknown
+// fields. Duplicate keys and the like are caught by comparing with the
+// canonical encoding.
+func decode(data []byte, record any) error {
+	if len(data) > MaxRecordBytes {
+		return fmt.Errorf("%d bytes, at most %d are a record", len(data), MaxRecordBytes)
+	}
+	at := bytes.LastIndex(data, []byte(sumField))
+	if at < 0 {
+		return errors.New("no record: its sum is missing")
+	}
+	if want := sumField + storage.SHA256(data[:at]) + "\"}\n"; string(data[at:]) != want {
+		return errors.New("the record's sum is not that of its bytes")
+	}
+	d := json.NewDecoder(bytes.NewReader(append(data[:at:at], '}')))
+	d.DisallowUnknownFields()
+	if err := d.Decode(record); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("more than one JSON value")
+	}
+	return nil
+}
+
+var (
+	idPattern    = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	hashPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	topicPattern = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`) // Kafka's own rule
+)
+
+// Validate checks everything about the intent that needs no other record. The
+// error is of kind Invalid and names the field.
+func (in Intent) Validate() error {
+	fail := func(field, format string, args ...any) error {
+		return &thalweg.Error{Op: "check intent", Kind: thalweg.Invalid, Subject: fmt.Sprintf("slot %d: %s", in.Seq, field),
+			Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case in.Seq > MaxSeq:
+		return fail("seq", "%d is beyond %d", in.Seq, uint64(MaxSeq))
+	case !idPattern.MatchString(in.ID):
+		return fail("id", "%.40q is not 32 hex digits", in.ID)
+	case !validName(string(in.Pipeline)):
+		return fail("pipeline", "must have 1 to %d bytes of UTF-8", MaxNameBytes)
+	case !validTopic(in.Topic):
+		return fail("topic", "%.60q is not a Kafka topic", in.Topic)
+	case in.Partition < 0 || in.Partition > MaxPartition:
+		return fail("partition", "%d is not in 0..%d", in.Partition, MaxPartition)
+	case in.From < 0:
+		return fail("from", "%d is negative", in.From)
+	case in.To <= in.From:
+		return fail("to", "%d is not beyond from, %d", in.To, in.From)
+	case !validName(string(in.Model)):
+		return fail("model", "must have 1 to %d bytes of UTF-8", MaxNameBytes)
+	case in.ModelVersion == 0:
+		return fail("model_version", "must be at least 1")
+	case storage.ValidateKey(in.Checkpoint.Key) != nil || !hashPattern.MatchString(in.Checkpoint.SHA256):
+		return fail("checkpoint", "%.60q is no reference", in.Checkpoint.String())
+	case in.SpecGeneration == 0:
+		return fail("spec_generation", "must be at least 1")
+	case in.ScoredAtUS <= 0:
+		return fail("scored_at_us", "%d is not a time after 1970", in.ScoredAtUS)
+	case in.Seq == 0 && in.Previous != "":
+		return fail("previous", "slot 0 has no previous record")
+	case in.Seq > 0 && !hashPattern.MatchString(in.Previous):
+		return fail("previous", "%.80q is not a sha256", in.Previous)
+	}
+	return nil
+}
+
+// Validate checks everything about the done record that needs no other record.
+// The error is of kind Invalid and names the field.
+func (d Done) Validate() error {
+	fail := func(field, format string, args ...any) error {
+		return &thalweg.Error{Op: "check done record", Kind: thalweg.Invalid, Subject: fmt.Sprintf("slot %d: %s", d.Seq, field),
+			Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case d.Seq > MaxSeq:
+		return fail("seq", "%d is beyond %d", d.Seq, uint64(MaxSeq))
+	case !idPattern.MatchString(d.Intent):
+		return fail("intent", "%.40q is not 32 hex digits", d.Intent)
+	case !hashPattern.MatchString(d.IntentSHA256):
+		return fail("intent_sha256", "%.80q is not a sha256", d.IntentSHA256)
+	case len(d.Objects) > MaxObjects:
+		return fail("objects", "%d, at most %d fit", len(d.Objects), MaxObjects)
+	case d.Scored < 0 || d.Dead < 0 || d.Dropped < 0:
+		return fail("scored, dead, dropped", "%d, %d, %d: none may be negative", d.Scored, d.Dead, d.Dropped)
+	}
+	rows := map[ObjectKind]int64{Scored: 0, Dead: 0}
+	for i, o := range d.Objects {
+		field := fmt.Sprintf("objects[%d]", i)
+		if _, known := rows[o.Kind]; !known {
+			return fail(field+".kind", "%.20q is neither %q nor %q", o.Kind, Scored, Dead)
+		}
+		if err := storage.ValidateKey(o.Key); err != nil {
+			return fail(field+".key", "%w", err)
+		}
+		switch {
+		case i > 0 && o.Key <= d.Objects[i-1].Key:
+			return fail(field+".key", "%q is not after %q", o.Key, d.Objects[i-1].Key)
+		case o.SizeBytes <= 0:
+			return fail(field+".size", "%d is not positive", o.SizeBytes)
+		case !hashPattern.MatchString(o.SHA256):
+			return fail(field+".sha256", "%.80q is not a sha256", o.SHA256)
+		case o.Rows <= 0 || o.Rows > math.MaxInt64-rows[o.Kind]:
+			return fail(field+".rows", "%d is not a number of rows", o.Rows)
+		}
+		rows[o.Kind] += o.Rows
+	}
+	if t, c := d.Total, d.Counts(); t.Scored < c.Scored || t.Dead < c.Dead || t.Dropped < c.Dropped {
+		return fail("total", "%v is below the slot's own %v", t, c)
+	}
+	if rows[Scored] != d.Scored {
+		return fail("scored", "%d, but its objects hold %d rows", d.Scored, rows[Scored])
+	}
+	if rows[Dead] != d.Dead {
+		return fail("dead", "%d, but its objects hold %d lines", d.Dead, rows[Dead])
+	}
+	return nil
+}
+
+func validName(name string) bool {
+	return name != "" && len(name) <= MaxNameBytes && utf8.ValidString(name)
+}
+
+func validTopic(topic string) bool {
+	return topicPattern.MatchString(topic) && topic != "." && topic != ".."
+}
+
+func corrupt(op, subject string, err error) error {
+	return &thalweg.Error{Op: op, Kind: thalweg.Corrupt, Subject: subject, Err: err}
+}
