@@ -1,0 +1,2 @@
+// Package encoding x.
+package encoding
