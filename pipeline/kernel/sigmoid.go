@@ -3,80 +3,80 @@ package kernel
 import "math"
 
 const (
-	// logitBound keeps exp(-z) and 1+exp(-z) normal float32s. Beyond it the
-	// sigmoid is within 2^-125 of 0 or equal to 1.
+	// logitBound keeps 2^k and 1+exp(-z) normal float32s. Beyond it the sigmoid
+	// is below 2^-125, or 1.
 	logitBound = 87
 	// roundMagic is 1.5 * 2^23: adding it to a float32 of magnitude below 2^22
 	// leaves the nearest integer in the low bits of the mantissa.
 	roundMagic = 12582912
-	// ln2High and ln2Low split ln 2 (Cody and Waite): k*ln2High is exact for
-	// |k| < 2^15, so the reduced argument loses nothing.
-	ln2High = 0.693359375
-	ln2Low  = -2.12194440e-4
-	log2E   = 1.44269504088896341
+	log2E      = 1.44269504088896341
+	// The coefficients of Cephes' exp2f: 2**f = 1 + exp1*f + ... + exp6*f^6 for
+	// |f| <= 1/2.
+	exp1 = 6.931472028550421e-1
+	exp2 = 2.402264791363012e-1
+	exp3 = 5.550332471162809e-2
+	exp4 = 9.618437357674640e-3
+	exp5 = 1.339887440266574e-3
+	exp6 = 1.535336188319500e-4
 )
 
-// exp returns e**x for |x| <= logitBound with a relative error below 2^-22.
-// It is the float32 form of Cephes' expf: x = k*ln2 + r with |r| <= ln2/2 and a
-// polynomial of degree 5 in r. The conversions keep every product rounded by
+// Sigmoid sets dst[i] = 1/(1+exp(-z[i])), with a relative error below
+// (1+|z[i]|) * 2^-22: what an error of one unit in z's last place would make,
+// and some roundings. NaN gives NaN. dst may be z.
+//
+// exp(-z) is 2^k * 2^f with k+f = -z*log2(e), |f| <= 1/2, and a polynomial for
+// 2^f, its terms paired (Estrin) so that the machine can overlap them. It is
+// written out in the loop because the compiler would call it, and training
+// spends most of its time here. The conversions keep every product rounded by
 // itself where the machine could fuse it, so all machines give the same bits.
-func exp(x float32) float32 {
-	shifted := float32(x*log2E) + roundMagic
-	k := shifted - roundMagic
-	r := x - float32(k*ln2High)
-	r -= float32(k * ln2Low)
-	p := float32(1.9875691500e-4*r) + 1.3981999507e-3
-	p = float32(p*r) + 8.3334519073e-3
-	p = float32(p*r) + 4.1665795894e-2
-	p = float32(p*r) + 1.6666665459e-1
-	p = float32(p*r) + 5.0000001201e-1
-	p = float32(p*float32(r*r)) + r + 1
-	return p * math.Float32frombits((math.Float32bits(shifted)+127)<<23)
-}
-
-// sigmoid returns 1/(1+e**-z) with a relative error below 2^-21; NaN gives NaN.
-func sigmoid(z float32) float32 {
-	if z > logitBound {
-		z = logitBound
-	} else if z < -logitBound {
-		z = -logitBound
-	}
-	return 1 / (1 + exp(-z))
-}
-
-// Sigmoid sets dst[i] = 1/(1+exp(-z[i])), with a relative error below 2^-21.
-// dst may be z.
 func Sigmoid(dst, z []float32) {
 	checkLen(len(z), len(dst))
 	dst = dst[:len(z)]
 	for i, v := range z {
-		dst[i] = sigmoid(v)
+		if v > logitBound {
+			v = logitBound
+		} else if v < -logitBound {
+			v = -logitBound
+		}
+		t := float32(v * -log2E)
+		shifted := t + roundMagic
+		f := t - (shifted - roundMagic)
+		f2 := float32(f * f)
+		low := float32(f*exp1) + 1
+		mid := float32(f*exp3) + exp2
+		high := float32(f2*exp6) + (float32(f*exp5) + exp4)
+		p := float32((float32(high*f2)+mid)*f2) + low
+		// The low bits of shifted are k; moved to the exponent they make 2^k.
+		e := float32(p * math.Float32frombits((math.Float32bits(shifted)+127)<<23))
+		dst[i] = 1 / (1 + e)
 	}
 }
 
 // LogisticResidual sets dst[i] = (sigmoid(z[i])-y[i])*scale: the gradient of
 // the log loss by the logit, y being 0 or 1. It returns the sum of the rows'
-// log losses, each probability clamped to [Epsilon, 1-Epsilon]. dst may be z.
+// log losses, each probability clamped to [Epsilon, 1]. dst may be z, but not y.
 func LogisticResidual(dst, z, y []float32, scale float32) float64 {
-	checkLen(len(z), len(dst))
 	checkLen(len(z), len(y))
-	dst, y = dst[:len(z)], y[:len(z)]
+	Sigmoid(dst, z)
 	var loss float64
-	// The log of a product of up to logBatch probabilities is one call instead
-	// of logBatch; Epsilon^logBatch is far above the smallest float64.
-	product, pending := 1.0, 0
-	for i, v := range z {
-		p := sigmoid(v)
-		d := p - y[i]
-		dst[i] = float32(d * scale)
-		// |d| is the probability of the other label.
-		product *= 1 - min(math.Abs(float64(d)), 1-Epsilon)
-		if pending++; pending == logBatch {
-			loss -= Log(product)
-			product, pending = 1, 0
+	// One logarithm of the product of many probabilities instead of many.
+	for from := 0; from < len(dst); from += logBatch {
+		d := dst[from:min(from+logBatch, len(dst))]
+		y := y[from:]
+		y = y[:len(d)]
+		product := 1.0
+		for i, p := range d {
+			r := p - y[i]
+			d[i] = float32(r * scale)
+			q := 1 - math.Abs(float64(r)) // the label's probability
+			if q < Epsilon {
+				q = Epsilon
+			}
+			product *= q
 		}
+		loss -= Log(product)
 	}
-	return loss - Log(product)
+	return loss
 }
 
 // SquaredResidual sets dst[i] = (z[i]-y[i])*scale: the gradient of half the

@@ -1,0 +1,309 @@
+package metric_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/metric"
+)
+
+func build(t *testing.T, label string) metric.Accumulator {
+	t.Helper()
+	a, err := metric.New(label, 0.5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// exactAUC is the area by sorting: the probability that a positive row has the
+// higher prediction, ties counting one half.
+func exactAUC(predictions, labels []float32) float64 {
+	order := make([]int, len(predictions))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(predictions[a], predictions[b]) })
+	var won, ones, below float64
+	for from := 0; from < len(order); {
+		to := from
+		var p, n float64
+		for ; to < len(order) && predictions[order[to]] == predictions[order[from]]; to++ {
+			if labels[order[to]] != 0 {
+				p++
+			} else {
+				n++
+			}
+		}
+		won += p * (below + n/2)
+		below += n
+		ones += p
+		from = to
+	}
+	return won / (ones * below)
+}
+
+// draw returns rows whose labels follow their predictions, drawn by logit.
+func draw(random *rand.Rand, rows int, mean, spread float64) (predictions, labels []float32) {
+	for range rows {
+		p := 1 / (1 + math.Exp(-(random.NormFloat64()*spread + mean)))
+		predictions = append(predictions, float32(p))
+		label := float32(0)
+		if random.Float64() < p {
+			label = 1
+		}
+		labels = append(labels, label)
+	}
+	return predictions, labels
+}
+
+func TestBinaryValuesAreTheirDefinitions(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, test := range []struct{ mean, spread float64 }{{0, 1}, {-1.5, 0.6}, {-7, 1}, {6, 2}, {0, 12}, {-1, 0.01}} {
+		predictions, labels := draw(random, 20_000, test.mean, test.spread)
+		labels[0], labels[1] = 0, 1
+		a := build(t, "binary")
+		a.Observe(predictions, labels)
+		var loss, ones, correct float64
+		for i, p := range predictions {
+			ones += float64(labels[i])
+			q := math.Abs(float64(1-labels[i]) - float64(p))
+			loss -= math.Log(max(q, 0x1p-23))
+			if (p >= 0.5) == (labels[i] == 1) {
+				correct++
+			}
+		}
+		n := float64(len(predictions))
+		got := a.Values()
+		for name, want := range map[string]float64{"rows": n, "base_rate": ones / n, "accuracy": correct / n, "log_loss": loss / n} {
+			if math.Abs(got[name]-want) > 1e-9*(1+want) {
+				t.Errorf("%+v: %s is %v, want %v", test, name, got[name], want)
+			}
+		}
+		if want := exactAUC(predictions, labels); math.Abs(got["roc_auc"]-want) > metric.AUCBound(a) {
+			t.Errorf("%+v: roc_auc is %v, exactly %v, bound %v", test, got["roc_auc"], want, metric.AUCBound(a))
+		} else if math.Abs(got["roc_auc"]-want) > 2e-4 {
+			t.Errorf("%+v: roc_auc is %v, exactly %v", test, got["roc_auc"], want)
+		}
+	}
+}
+
+func TestAUCOfTiedAndSeparatedRows(t *testing.T) {
+	for _, test := range []struct {
+		predictions, labels []float32
+		want                float64
+	}{
+		{[]float32{0.5, 0.5, 0.5, 0.5}, []float32{0, 1, 0, 1}, 0.5},
+		{[]float32{0.1, 0.2, 0.8, 0.9}, []float32{0, 0, 1, 1}, 1},
+		{[]float32{0.9, 1, 0, 0.1}, []float32{0, 0, 1, 1}, 0},
+		{[]float32{0, 1, 1, 0}, []float32{0, 0, 1, 1}, 0.5},
+	} {
+		a := build(t, "binary")
+		a.Observe(test.predictions, test.labels)
+		if got := a.Values()["roc_auc"]; got != test.want {
+			t.Errorf("%v %v: %v, want %v", test.predictions, test.labels, got, test.want)
+		}
+	}
+}
+
+func TestUndefinedValuesAreLeftOut(t *testing.T) {
+	a := build(t, "binary")
+	if got := a.Values(); len(got) != 1 || got["rows"] != 0 {
+		t.Errorf("of no rows: %v", got)
+	}
+	a.Observe([]float32{0.2, 0.3}, []float32{0, 0})
+	got := a.Values()
+	if _, ok := got["roc_auc"]; ok || got["base_rate"] != 0 || got["accuracy"] != 1 {
+		t.Errorf("of one class: %v", got)
+	}
+	b := build(t, "number")
+	b.Observe([]float32{1, 2}, []float32{3, 3})
+	if _, ok := b.Values()["r2"]; ok {
+		t.Errorf("of a constant label: %v", b.Values())
+	}
+}
+
+func TestNumberValuesAreTheirDefinitions(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 5))
+	var predictions, labels []float32
+	var sum float64
+	for range 10_000 {
+		y := float32(1e5 + random.NormFloat64()*3)
+		labels = append(labels, y)
+		predictions = append(predictions, y+float32(random.NormFloat64()))
+		sum += float64(y)
+	}
+	var squared, absolute, variance float64
+	n := float64(len(labels))
+	for i := range labels {
+		d := float64(predictions[i]) - float64(labels[i])
+		squared += d * d
+		absolute += math.Abs(d)
+		variance += (float64(labels[i]) - sum/n) * (float64(labels[i]) - sum/n)
+	}
+	a := build(t, "number")
+	a.Observe(predictions, labels)
+	for name, want := range map[string]float64{"rows": n, "mse": squared / n, "rmse": math.Sqrt(squared / n), "mae": absolute / n, "r2": 1 - squared/variance} {
+		if got := a.Values()[name]; math.Abs(got-want) > 1e-9*(1+math.Abs(want)) {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// parts cuts rows in 5 accumulators that see batches of the given size.
+func parts(t *testing.T, label string, predictions, labels []float32, batch int) []metric.Accumulator {
+	t.Helper()
+	var all []metric.Accumulator
+	size := len(labels) / 5
+	for part := range 5 {
+		a := build(t, label)
+		p, y := predictions[part*size:(part+1)*size], labels[part*size:(part+1)*size]
+		for from := 0; from < size; from += batch {
+			to := min(from+batch, size)
+			a.Observe(p[from:to], y[from:to])
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+func TestMergedValuesHaveTheSameBitsHoweverTheWorkWasCut(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 3))
+	predictions, labels := draw(random, 5000, -1, 1)
+	for _, label := range []string{"binary", "number"} {
+		var want map[string]float64
+		for _, batch := range []int{1, 13, 1000} {
+			for _, wire := range []bool{false, true} {
+				merged := build(t, label)
+				for _, a := range parts(t, label, predictions, labels, batch) {
+					if wire {
+						data, err := json.Marshal(a)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if a, err = metric.Decode(label, 0.5, data); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := merged.Merge(a); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if want == nil {
+					want = merged.Values()
+				}
+				if got := merged.Values(); !maps.Equal(got, want) {
+					t.Errorf("%s, batches of %d, wire %v: %v, want %v", label, batch, wire, got, want)
+				}
+				if merged.Rows() != 5000 {
+					t.Errorf("%d rows", merged.Rows())
+				}
+			}
+		}
+	}
+}
+
+func TestMergeRefusesAnotherKind(t *testing.T) {
+	other, err := metric.New("binary", 0.25)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range [][2]metric.Accumulator{
+		{build(t, "binary"), build(t, "number")}, {build(t, "number"), build(t, "binary")}, {build(t, "binary"), other},
+	} {
+		if err := pair[0].Merge(pair[1]); !thalweg.Is(err, thalweg.Invalid) {
+			t.Errorf("merging %T into %T: %v", pair[1], pair[0], err)
+		}
+	}
+	if _, err := metric.New("category", 0); !thalweg.Is(err, thalweg.Unsupported) {
+		t.Errorf("metrics of a category: %v", err)
+	}
+}
+
+func TestDecodeRefusesDamage(t *testing.T) {
+	a := build(t, "binary")
+	a.Observe([]float32{0.25, 0.75, 0.5}, []float32{0, 1, 1})
+	data, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(data)
+	for _, edit := range [][2]string{
+		{`"rows":3`, `"rows":4`}, {`"rows":3`, `"rows":-3`}, {`"ones":2`, `"ones":1`}, {`"correct":3`, `"correct":9`},
+		{`"threshold":0.5`, `"threshold":0.4`}, {`"log_sum":-`, `"log_sum":`}, {`"positives":"`, `"positives":"//`}, {`{`, `[`},
+	} {
+		bad := strings.Replace(good, edit[0], edit[1], 1)
+		if bad == good {
+			t.Fatalf("%s is not in %s", edit[0], good)
+		}
+		if _, err := metric.Decode("binary", 0.5, []byte(bad)); !thalweg.Is(err, thalweg.Corrupt) {
+			t.Errorf("%s: error %v", bad, err)
+		}
+	}
+	if _, err := metric.Decode("number", 0, []byte(`{"rows":1,"labels":{"count":2}}`)); !thalweg.Is(err, thalweg.Corrupt) {
+		t.Errorf("contradicting counts: %v", err)
+	}
+}
+
+func TestDirections(t *testing.T) {
+	for name, want := range map[string]bool{"log_loss": false, "roc_auc": true, "mse": false, "r2": true} {
+		if higher, ok := metric.HigherIsBetter(name); !ok || higher != want {
+			t.Errorf("%s: %v, %v", name, higher, ok)
+		}
+	}
+	if _, ok := metric.HigherIsBetter("rows"); ok {
+		t.Error("rows has a direction")
+	}
+	if !strings.Contains(metric.Names(), "log_loss, mae") {
+		t.Errorf("names: %s", metric.Names())
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	a, err := metric.New("binary", 0.5)
+	if err != nil {
+		f.Fatal(err)
+	}
+	a.Observe([]float32{0.25, 0.75}, []float32{0, 1})
+	data, err := json.Marshal(a)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"rows":2,"ones":1,"positives":"//8BAQ=="}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, label := range []string{"binary", "number"} {
+			a, err := metric.Decode(label, 0.5, data)
+			if err != nil {
+				continue
+			}
+			again, err := json.Marshal(a)
+			if err != nil {
+				t.Fatalf("a decoded accumulator does not encode: %v", err)
+			}
+			b, err := metric.Decode(label, 0.5, again)
+			if err != nil || !maps.Equal(a.Values(), b.Values()) {
+				t.Fatalf("%s: %v became %v, %v", data, a.Values(), b, err)
+			}
+		}
+	})
+}
+
+func BenchmarkObserve(b *testing.B) {
+	predictions, labels := draw(rand.New(rand.NewPCG(1, 2)), 4096, -1, 1)
+	a, err := metric.New("binary", 0.5)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		a.Observe(predictions, labels)
+	}
+	b.ReportMetric(float64(b.N)*4096/b.Elapsed().Seconds()/1e6, "Mrows/s")
+}
