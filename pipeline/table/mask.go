@@ -144,9 +144,23 @@ func partialWord(b []byte) uint64 {
 	return w
 }
 
-// storeBits writes the words as a bitmap of (n+7)/8 bytes.
-func storeBits(dst []byte, words []uint64, n int) {
-	for i := range (n + 7) / 8 {
-		dst[i] = byte(words[i>>3] >> (i & 7 * 8))
+// Store writes m as a bitmap of (Rows+7)/8 bytes, the form that Arrow uses.
+func (m Mask) Store(dst []byte) {
+	for i := range (m.Rows + 7) / 8 {
+		dst[i] = byte(m.Words[i>>3] >> (i & 7 * 8))
 	}
+}
+
+// Present marks the rows in which a has a value: neither null nor, in a
+// float64 column, NaN.
+func Present(a arrow.Array) Mask {
+	m := Valid(a)
+	if f, ok := a.(*array.Float64); ok {
+		for i, v := range f.Float64Values() {
+			if v != v {
+				m.Clear(i)
+			}
+		}
+	}
+	return m
 }

@@ -74,7 +74,7 @@ func selectColumn(mem memory.Allocator, a arrow.Array, keep Mask, n int) (arrow.
 		src := NewMask(keep.Rows)
 		loadBits(src.Words, data.Buffers()[1].Bytes(), data.Offset(), keep.Rows)
 		values.Resize((n + 7) / 8)
-		storeBits(values.Bytes(), selectBits(src, keep, n), n)
+		selectBits(src, keep, n).Store(values.Bytes())
 	case *array.Dictionary:
 		indices, ok := c.Indices().(*array.Int32)
 		if !ok {
@@ -128,20 +128,20 @@ func selectValidity(mem memory.Allocator, a arrow.Array, keep Mask, n int) (*mem
 	if a.NullN() == 0 {
 		return nil, 0
 	}
-	words := selectBits(Valid(a), keep, n)
-	valid := Mask{Words: words, Rows: n}.Count()
-	if valid == n {
+	valid := selectBits(Valid(a), keep, n)
+	nulls := n - valid.Count()
+	if nulls == 0 {
 		return nil, 0
 	}
 	buf := memory.NewResizableBuffer(mem)
 	buf.Resize((n + 7) / 8)
-	storeBits(buf.Bytes(), words, n)
-	return buf, n - valid
+	valid.Store(buf.Bytes())
+	return buf, nulls
 }
 
 // selectBits packs the bits of src that keep marks, n of them.
-func selectBits(src, keep Mask, n int) []uint64 {
-	out := NewMask(n).Words
+func selectBits(src, keep Mask, n int) Mask {
+	out := NewMask(n)
 	at := 0
 	for w, word := range keep.Words {
 		marked := bits.OnesCount64(word)
@@ -156,9 +156,9 @@ func selectBits(src, keep Mask, n int) []uint64 {
 		default:
 			packed = packBits(packed, word)
 		}
-		out[at>>6] |= packed << (at & 63)
+		out.Words[at>>6] |= packed << (at & 63)
 		if spill := at&63 + marked - 64; spill > 0 {
-			out[at>>6+1] |= packed >> (marked - spill)
+			out.Words[at>>6+1] |= packed >> (marked - spill)
 		}
 		at += marked
 	}

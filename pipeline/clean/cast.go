@@ -1,0 +1,162 @@
+package clean
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// cast changes a column's type. A null stays null. A value that has no form in
+// the new type becomes null and is counted, or removes its row:
+//
+//	from \ to   string         int64           float64        bool       timestamp
+//	string      –              decimal text    decimal text   1          2
+//	int64       decimal text   –               nearest        0 or 1     microseconds
+//	float64     shortest text  whole, in range –              0 or 1     whole, in range
+//	bool        true, false    0, 1            0, 1           –          refused
+//	timestamp   RFC 3339, UTC  microseconds    nearest        refused    –
+//
+//	1: true, false in any case, 1, 0
+//	2: RFC 3339, or date and time with T or a space between, or a date alone;
+//	   without an offset in the zone of the schema; finer than microseconds is cut
+//
+// Text is taken as it stands: white space around a number has no form (trim
+// first), nor have NaN, infinities, hexadecimal and underscores. NaN and
+// infinities of a float64 column have a form in no other type. Microseconds
+// count from 1970 UTC.
+type cast struct {
+	name   string
+	column string
+	to     table.Type
+	drop   bool
+	zone   *time.Location
+	mem    memory.Allocator
+}
+
+func newCast(step pipeline.Step, b builder) (pipeline.Op, error) {
+	s := step.Spec.Cast
+	op := &cast{name: step.Name, column: s.Column, to: s.Type, zone: b.zone, mem: b.mem}
+	switch s.OnError {
+	case "", "null":
+	case "drop":
+		op.drop = true
+	default:
+		return nil, fmt.Errorf("on_error %q is none of null, drop", s.OnError)
+	}
+	if s.Type.ArrowType() == nil {
+		return nil, fmt.Errorf("there is no type %q", s.Type)
+	}
+	return op, nil
+}
+
+// Name implements pipeline.Op.
+func (o *cast) Name() string { return o.name }
+
+// Schema implements pipeline.Op: the column has the new type and, where values
+// may become null, is nullable.
+func (o *cast) Schema(in table.Schema) (table.Schema, error) {
+	_, c, ok := in.Lookup(o.column)
+	if !ok {
+		return in, missing(o.column)
+	}
+	if c.Type == o.to {
+		return in, nil
+	}
+	if _, ok := casts[conversion{c.Type, o.to}]; !ok {
+		return in, invalid(o.column, fmt.Sprintf("is of type %s, which has no form as %s", c.Type, o.to))
+	}
+	c.Type, c.Nullable = o.to, c.Nullable || !o.drop
+	return setSchema(in, c), nil
+}
+
+// Apply implements pipeline.Op. It counts the values converted, those that
+// became null, or the rows removed.
+func (o *cast) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	i, err := column(batch, o.column)
+	if err != nil {
+		return nil, err
+	}
+	field, a := batch.Schema().Field(i), batch.Column(i)
+	from := typeOf(a)
+	if from == o.to {
+		batch.Retain()
+		return batch, nil
+	}
+	convert, ok := casts[conversion{from, o.to}]
+	if !ok {
+		return nil, invalid(o.column, fmt.Sprintf("is of type %s, which has no form as %s", a.DataType(), o.to))
+	}
+	converted := convert(a, o.mem, o.zone)
+	failed := int64(converted.NullN() - a.NullN())
+	rep.Change(o.name+" "+o.column, int64(a.Len()-converted.NullN()))
+	field.Type = o.to.ArrowType()
+	if !o.drop {
+		rep.Change(o.name+" "+o.column+" to null", failed)
+		field.Nullable = true
+		return setColumn(batch, field, converted), nil
+	}
+	keep := table.Valid(converted)
+	for w, word := range table.Valid(a).Not().Words {
+		keep.Words[w] |= word
+	}
+	whole := setColumn(batch, field, converted)
+	defer whole.Release()
+	return drop(o.mem, whole, keep, rep, o.name, fmt.Sprintf("%s is not %s", o.column, o.to))
+}
+
+// typeOf returns the canonical type that a carries.
+func typeOf(a arrow.Array) table.Type {
+	switch a.(type) {
+	case *array.Dictionary:
+		return table.String
+	case *array.Int64:
+		return table.Int64
+	case *array.Float64:
+		return table.Float64
+	case *array.Boolean:
+		return table.Bool
+	case *array.Timestamp:
+		return table.Timestamp
+	}
+	return ""
+}
+
+// conversion is a pair of types.
+type conversion struct{ from, to table.Type }
+
+// converter returns a column of another type; values without a form in it are
+// null.
+type converter func(a arrow.Array, mem memory.Allocator, zone *time.Location) arrow.Array
+
+// casts lists the conversions that exist.
+var casts = map[conversion]converter{
+	{table.String, table.Int64}:     fromText(textToInt, int64Column),
+	{table.String, table.Float64}:   fromText(textToFloat, float64Column),
+	{table.String, table.Bool}:      fromText(textToBool, boolColumn),
+	{table.String, table.Timestamp}: fromText(parseTimestamp, timestampColumn),
+
+	{table.Int64, table.String}:    values(int64Values, intToText, textColumn),
+	{table.Int64, table.Float64}:   values(int64Values, intToFloat, float64Column),
+	{table.Int64, table.Bool}:      values(int64Values, intToBool, boolColumn),
+	{table.Int64, table.Timestamp}: values(int64Values, same, timestampColumn),
+
+	{table.Float64, table.String}:    values(float64Values, floatToText, textColumn),
+	{table.Float64, table.Int64}:     values(float64Values, floatToInt, int64Column),
+	{table.Float64, table.Bool}:      values(float64Values, floatToBool, boolColumn),
+	{table.Float64, table.Timestamp}: values(float64Values, floatToInt, timestampColumn),
+
+	{table.Bool, table.String}:  values(boolValues, boolToText, textColumn),
+	{table.Bool, table.Int64}:   values(boolValues, boolToInt, int64Column),
+	{table.Bool, table.Float64}: values(boolValues, boolToFloat, float64Column),
+
+	{table.Timestamp, table.String}:  values(int64Values, timestampToText, textColumn),
+	{table.Timestamp, table.Int64}:   values(int64Values, same, int64Column),
+	{table.Timestamp, table.Float64}: values(int64Values, intToFloat, float64Column),
+}

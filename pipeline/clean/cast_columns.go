@@ -1,0 +1,130 @@
+package clean
+
+import (
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// sink makes a column of values; rows that valid does not mark are null.
+type sink[D any] func(mem memory.Allocator, values []D, valid table.Mask) arrow.Array
+
+// values converts row by row.
+func values[S, D any](source func(arrow.Array) []S, f func(S) (D, bool), into sink[D]) converter {
+	return func(a arrow.Array, mem memory.Allocator, _ *time.Location) arrow.Array {
+		valid, out := table.Valid(a), make([]D, a.Len())
+		for i, v := range source(a) {
+			if !valid.Has(i) {
+				continue
+			}
+			var ok bool
+			if out[i], ok = f(v); !ok {
+				valid.Clear(i)
+			}
+		}
+		return into(mem, out, valid)
+	}
+}
+
+// fromText converts each dictionary entry once.
+func fromText[D any](f func(string, *time.Location) (D, bool), into sink[D]) converter {
+	return func(a arrow.Array, mem memory.Allocator, zone *time.Location) arrow.Array {
+		d := a.(*array.Dictionary)
+		dict, indices := d.Dictionary().(*array.String), d.Indices().(*array.Int32)
+		compact := dict.Len() > a.Len()
+		used := usedEntries(indices, dict.Len(), compact)
+		parsed, forms := make([]D, dict.Len()), make([]bool, dict.Len())
+		for i := range dict.Len() {
+			if !compact || used.Has(i) {
+				parsed[i], forms[i] = f(dict.Value(i), zone)
+			}
+		}
+		valid, out := table.Valid(a), make([]D, a.Len())
+		for i, id := range indices.Int32Values() {
+			if !valid.Has(i) {
+				continue
+			}
+			if out[i] = parsed[id]; !forms[id] {
+				valid.Clear(i)
+			}
+		}
+		return into(mem, out, valid)
+	}
+}
+
+// int64Values returns the values of an int64 or timestamp column.
+func int64Values(a arrow.Array) []int64 {
+	if a.Len() == 0 {
+		return nil
+	}
+	from := a.Data().Offset()
+	return arrow.Int64Traits.CastFromBytes(a.Data().Buffers()[1].Bytes())[from : from+a.Len()]
+}
+
+func float64Values(a arrow.Array) []float64 { return a.(*array.Float64).Float64Values() }
+
+func boolValues(a arrow.Array) []bool {
+	b := a.(*array.Boolean)
+	out := make([]bool, b.Len())
+	for i := range out {
+		out[i] = b.Value(i)
+	}
+	return out
+}
+
+func int64Column(mem memory.Allocator, v []int64, valid table.Mask) arrow.Array {
+	buf, out := buffer(mem, len(v), arrow.Int64Traits)
+	copy(out, v)
+	return newArray(mem, table.Int64.ArrowType(), len(v), buf, valid)
+}
+
+func timestampColumn(mem memory.Allocator, v []int64, valid table.Mask) arrow.Array {
+	buf, out := buffer(mem, len(v), arrow.Int64Traits)
+	copy(out, v)
+	return newArray(mem, table.Timestamp.ArrowType(), len(v), buf, valid)
+}
+
+func float64Column(mem memory.Allocator, v []float64, valid table.Mask) arrow.Array {
+	buf, out := buffer(mem, len(v), arrow.Float64Traits)
+	copy(out, v)
+	return newArray(mem, table.Float64.ArrowType(), len(v), buf, valid)
+}
+
+func boolColumn(mem memory.Allocator, v []bool, valid table.Mask) arrow.Array {
+	bits := table.NewMask(len(v))
+	for i, b := range v {
+		if b {
+			bits.Set(i)
+		}
+	}
+	return newArray(mem, table.Bool.ArrowType(), len(v), maskBuffer(mem, bits), valid)
+}
+
+// textColumn makes a dictionary that holds each text once, in the order of
+// first use.
+func textColumn(mem memory.Allocator, v []string, valid table.Mask) arrow.Array {
+	b := array.NewStringBuilder(mem)
+	defer b.Release()
+	ids := make(map[string]int32)
+	buf, out := buffer(mem, len(v), arrow.Int32Traits)
+	for i, s := range v {
+		out[i] = 0
+		if !valid.Has(i) {
+			continue
+		}
+		id, ok := ids[s]
+		if !ok {
+			id = int32(b.Len())
+			ids[s] = id
+			b.Append(s)
+		}
+		out[i] = id
+	}
+	entries := b.NewArray()
+	defer entries.Release()
+	return newDictionary(mem, len(v), buf, valid, entries)
+}

@@ -1,0 +1,102 @@
+package clean
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The conversions of single values; false says that a value has no form in the
+// other type.
+
+func textToInt(s string, _ *time.Location) (int64, bool) {
+	v, err := strconv.ParseInt(s, 10, 64)
+	return v, err == nil
+}
+
+func textToFloat(s string, _ *time.Location) (float64, bool) {
+	// ParseFloat knows more forms than decimal: NaN, Inf, 0x1p-2 and 1_000.
+	if strings.Trim(s, "0123456789+-.eE") != "" {
+		return 0, false
+	}
+	v, err := strconv.ParseFloat(s, 64)
+	return v, err == nil
+}
+
+func textToBool(s string, _ *time.Location) (bool, bool) {
+	switch {
+	case s == "1", strings.EqualFold(s, "true"):
+		return true, true
+	case s == "0", strings.EqualFold(s, "false"):
+		return false, true
+	}
+	return false, false
+}
+
+// parseTimestamp returns microseconds since 1970 UTC; text without an offset is
+// read in zone.
+func parseTimestamp(s string, zone *time.Location) (int64, bool) {
+	// The forms differ in length and separators, so that at most one can fit.
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
+			return t.UnixMicro(), true
+		}
+	}
+	return 0, false
+}
+
+func intToText(v int64) (string, bool) { return strconv.FormatInt(v, 10), true }
+
+// intToFloat rounds to the nearest float64, which is exact up to 2^53.
+func intToFloat(v int64) (float64, bool) { return float64(v), true }
+
+func intToBool(v int64) (bool, bool) { return v == 1, v == 0 || v == 1 }
+
+func same(v int64) (int64, bool) { return v, true }
+
+// floatToText returns the shortest decimal text that reads back as v, with an
+// exponent below 1e-6 and from 1e21 on, as JSON writers do.
+func floatToText(v float64) (string, bool) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return "", false
+	}
+	form := byte('f')
+	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		form = 'e'
+	}
+	return strconv.FormatFloat(v, form, -1, 64), true
+}
+
+func floatToInt(v float64) (int64, bool) {
+	// 2^63 itself is no int64; NaN fails both comparisons.
+	if !(v >= -1<<63 && v < 1<<63) || v != math.Trunc(v) {
+		return 0, false
+	}
+	return int64(v), true
+}
+
+func floatToBool(v float64) (bool, bool) { return v == 1, v == 0 || v == 1 }
+
+func boolToText(v bool) (string, bool) { return strconv.FormatBool(v), true }
+
+func boolToInt(v bool) (int64, bool) {
+	if v {
+		return 1, true
+	}
+	return 0, true
+}
+
+func boolToFloat(v bool) (float64, bool) {
+	i, _ := boolToInt(v)
+	return float64(i), true
+}
+
+// timestampToText returns RFC 3339, which has no form for years past 9999.
+func timestampToText(v int64) (string, bool) {
+	t := time.UnixMicro(v).UTC()
+	if t.Year() < 0 || t.Year() > 9999 {
+		return "", false
+	}
+	return t.Format("2006-01-02T15:04:05.999999Z07:00"), true
+}

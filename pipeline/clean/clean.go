@@ -1,0 +1,151 @@
+// Package clean carries out the cleaning steps of a plan: one operator a file,
+// all of them listed in catalog.go. A Chain is the steps that apply in one
+// phase, and the same Chain code runs over shards and over events.
+//
+// Rules that every operator keeps:
+//
+//   - The result of a row depends on that row alone, so batch boundaries change
+//     nothing.
+//   - Text is treated once per dictionary entry and counted once per row.
+//   - Where nothing changes, the result shares the input's memory.
+//   - Missing is null, and in a float64 column NaN too; an operator passes a null
+//     on unless dealing with it is its purpose.
+package clean
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Chain is the cleaning steps of a plan that apply in one phase, in order. It
+// is immutable and may be used from several goroutines.
+type Chain struct {
+	ops []pipeline.Op
+	in  table.Schema
+	out table.Schema
+	// arrow is in as an Arrow schema.
+	arrow *arrow.Schema
+}
+
+// New returns the chain of the plan's steps that apply in phase. In the
+// scoring phase the columns that are there in training only are left out from
+// the start. It fails with thalweg.Invalid where a step names a column that is
+// not there or of a type that it cannot treat.
+func New(plan *pipeline.Plan, phase pipeline.Phase) (*Chain, error) {
+	return newChain(plan, phase, memory.DefaultAllocator)
+}
+
+func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) (*Chain, error) {
+	c := &Chain{in: input(plan.Input, phase)}
+	c.arrow, c.out = c.in.Arrow(), c.in
+	zone, err := timezone(plan.Spec)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range plan.Steps {
+		if !step.Applies.Has(phase) {
+			continue
+		}
+		op, err := newOp(step, builder{mem: mem, zone: zone})
+		if err != nil {
+			return nil, err
+		}
+		if c.out, err = op.Schema(c.out); err != nil {
+			return nil, err
+		}
+		c.ops = append(c.ops, op)
+	}
+	return c, nil
+}
+
+// input returns the columns that a source yields in phase.
+func input(all table.Schema, phase pipeline.Phase) table.Schema {
+	if phase == pipeline.InTraining {
+		return all
+	}
+	var s table.Schema
+	for _, c := range all.Columns {
+		if !c.TrainingOnly {
+			s.Columns = append(s.Columns, c)
+		}
+	}
+	return s
+}
+
+// timezone is where text without an offset is read as a timestamp.
+func timezone(spec *pipeline.Spec) (*time.Location, error) {
+	if spec == nil || spec.Spec.Schema == nil || spec.Spec.Schema.Timezone == "" {
+		return time.UTC, nil
+	}
+	zone, err := time.LoadLocation(spec.Spec.Schema.Timezone)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Invalid, Subject: "schema.timezone", Err: err}
+	}
+	return zone, nil
+}
+
+// Input returns the columns that Apply wants, without table.RowColumn.
+func (c *Chain) Input() table.Schema { return c.in }
+
+// Schema returns the columns of a cleaned batch, without table.RowColumn.
+func (c *Chain) Schema() table.Schema { return c.out }
+
+// Apply cleans a canonical batch, whose last column is table.RowColumn, and
+// counts in rep (which may be nil) what the steps did. Columns that Input does
+// not list are left out. The batch stays the caller's; the caller releases the
+// result, which may share the batch's memory. An error is *thalweg.Error and
+// names the step.
+func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	if rep == nil {
+		rep = new(pipeline.Report)
+	}
+	cur, err := c.bind(batch)
+	if err != nil {
+		return nil, err
+	}
+	rep.RowsIn += cur.NumRows()
+	for _, op := range c.ops {
+		if err := ctx.Err(); err != nil {
+			cur.Release()
+			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Canceled, Subject: "step " + op.Name(), Err: err}
+		}
+		next, err := op.Apply(ctx, cur, rep)
+		cur.Release()
+		if err != nil {
+			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.KindOf(err), Subject: "step " + op.Name(), Err: err}
+		}
+		cur = next
+	}
+	rep.RowsOut += cur.NumRows()
+	return cur, nil
+}
+
+// bind returns the batch's columns as Input lists them, without copying any.
+func (c *Chain) bind(batch arrow.Record) (arrow.Record, error) {
+	have := batch.Schema()
+	if have.Equal(c.arrow) {
+		batch.Retain()
+		return batch, nil
+	}
+	columns := make([]arrow.Array, 0, c.arrow.NumFields())
+	for _, f := range c.arrow.Fields() {
+		i, err := column(batch, f.Name)
+		if err == nil && !arrow.TypeEqual(batch.Column(i).DataType(), f.Type) {
+			err = invalid(f.Name, fmt.Sprintf("is %s in the batch, not %s", batch.Column(i).DataType(), f.Type))
+		}
+		if err != nil {
+			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Invalid, Err: err}
+		}
+		columns = append(columns, batch.Column(i))
+	}
+	return array.NewRecord(c.arrow, columns, batch.NumRows()), nil
+}

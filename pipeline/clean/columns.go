@@ -1,0 +1,108 @@
+package clean
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// column returns the position of a batch's column.
+func column(batch arrow.Record, name string) (int, error) {
+	for i, f := range batch.Schema().Fields() {
+		if f.Name == name {
+			return i, nil
+		}
+	}
+	return 0, missing(name)
+}
+
+func missing(column string) error { return invalid(column, "is not there") }
+
+func invalid(column, what string) error {
+	return &thalweg.Error{Kind: thalweg.Invalid, Subject: "column " + column, Err: fmt.Errorf("%s", what)}
+}
+
+// setColumn returns the batch with column f replaced, or added before
+// table.RowColumn where there is none of that name. It takes over the
+// caller's reference to a.
+func setColumn(batch arrow.Record, f arrow.Field, a arrow.Array) arrow.Record {
+	defer a.Release()
+	fields, columns := batch.Schema().Fields(), batch.Columns()
+	at, err := column(batch, f.Name)
+	if err != nil {
+		at = len(fields) - 1
+		fields = append(append(make([]arrow.Field, 0, len(fields)+1), fields[:at]...), append([]arrow.Field{f}, fields[at:]...)...)
+		columns = append(append(make([]arrow.Array, 0, len(columns)+1), columns[:at]...), append([]arrow.Array{a}, columns[at:]...)...)
+	} else {
+		fields = append(make([]arrow.Field, 0, len(fields)), fields...)
+		columns = append(make([]arrow.Array, 0, len(columns)), columns...)
+		fields[at], columns[at] = f, a
+	}
+	return array.NewRecord(arrow.NewSchema(fields, nil), columns, batch.NumRows())
+}
+
+// setSchema returns in with column c replaced or added at the end.
+func setSchema(in table.Schema, c table.Column) table.Schema {
+	out := table.Schema{Columns: append(make([]table.Column, 0, len(in.Columns)+1), in.Columns...)}
+	if i, _, ok := in.Lookup(c.Name); ok {
+		out.Columns[i] = c
+	} else {
+		out.Columns = append(out.Columns, c)
+	}
+	return out
+}
+
+// drop counts the rows of batch that keep does not mark under one reason and
+// returns those that it does.
+func drop(mem memory.Allocator, batch arrow.Record, keep table.Mask, rep *pipeline.Report, stage, reason string) (arrow.Record, error) {
+	if keep.Count() < keep.Rows {
+		rep.DropRows(table.RowNumbers(nil, batch, keep.Not()), stage, stage+": "+reason)
+	}
+	return table.Select(mem, batch, keep)
+}
+
+// newArray returns an array of n values in a buffer; rows that valid does not
+// mark are null. It takes over the buffer.
+func newArray(mem memory.Allocator, t arrow.DataType, n int, values *memory.Buffer, valid table.Mask) arrow.Array {
+	defer values.Release()
+	validity, nulls := validityOf(mem, valid)
+	if validity != nil {
+		defer validity.Release()
+	}
+	data := array.NewData(t, n, []*memory.Buffer{validity, values}, nil, nulls, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// validityOf returns a validity bitmap, or none where every row is valid, and
+// the number of nulls.
+func validityOf(mem memory.Allocator, valid table.Mask) (*memory.Buffer, int) {
+	nulls := valid.Rows - valid.Count()
+	if nulls == 0 {
+		return nil, 0
+	}
+	return maskBuffer(mem, valid), nulls
+}
+
+func maskBuffer(mem memory.Allocator, m table.Mask) *memory.Buffer {
+	buf := memory.NewResizableBuffer(mem)
+	buf.Resize((m.Rows + 7) / 8)
+	m.Store(buf.Bytes())
+	return buf
+}
+
+// buffer returns a buffer of n values and the values in it.
+func buffer[T any](mem memory.Allocator, n int, t interface {
+	BytesRequired(n int) int
+	CastFromBytes(b []byte) []T
+}) (*memory.Buffer, []T) {
+	buf := memory.NewResizableBuffer(mem)
+	buf.Resize(t.BytesRequired(n))
+	return buf, t.CastFromBytes(buf.Bytes())[:n]
+}

@@ -1,0 +1,201 @@
+package clean
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// textOp maps the text of string columns, value by value.
+type textOp struct {
+	name    string
+	columns []string
+	f       func(string) string
+	mem     memory.Allocator
+}
+
+// Name implements pipeline.Op.
+func (o *textOp) Name() string { return o.name }
+
+// Schema implements pipeline.Op: the columns stay as they are.
+func (o *textOp) Schema(in table.Schema) (table.Schema, error) {
+	for _, name := range o.columns {
+		_, c, ok := in.Lookup(name)
+		if !ok {
+			return in, missing(name)
+		}
+		if c.Type != table.String {
+			return in, invalid(name, fmt.Sprintf("is of type %s, not string", c.Type))
+		}
+	}
+	return in, nil
+}
+
+// Apply implements pipeline.Op. It counts by column the rows whose text
+// changed.
+func (o *textOp) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	batch.Retain()
+	for _, name := range o.columns {
+		i, err := column(batch, name)
+		if err != nil {
+			batch.Release()
+			return nil, err
+		}
+		mapped, changed := mapText(o.mem, batch.Column(i).(*array.Dictionary), o.f)
+		if changed == 0 {
+			mapped.Release()
+			continue
+		}
+		rep.Change(o.name+" "+name, changed)
+		next := setColumn(batch, batch.Schema().Field(i), mapped)
+		batch.Release()
+		batch = next
+	}
+	return batch, nil
+}
+
+// mapText applies f to each value of a and returns the result and the number
+// of rows that it changed. f is called once per dictionary entry, and only for
+// those in use where the dictionary is longer than the column. Entries that
+// become equal become one; the indices are shared where none do.
+func mapText(mem memory.Allocator, a *array.Dictionary, f func(string) string) (arrow.Array, int64) {
+	dict, indices := a.Dictionary().(*array.String), a.Indices().(*array.Int32)
+	compact := dict.Len() > a.Len()
+	used := usedEntries(indices, dict.Len(), compact)
+
+	// texts holds the text of every entry in use once one has changed, and
+	// marks which did.
+	var texts []string
+	var marks []uint8
+	for i := range dict.Len() {
+		if compact && !used.Has(i) {
+			continue
+		}
+		old := dict.Value(i)
+		text := f(old)
+		if text != old && marks == nil {
+			texts, marks = make([]string, dict.Len()), make([]uint8, dict.Len())
+			for k := range i {
+				texts[k] = dict.Value(k)
+			}
+		}
+		if marks != nil {
+			texts[i] = text
+			if text != old {
+				marks[i] = 1
+			}
+		}
+	}
+	changed := int64(0)
+	if marks != nil {
+		changed = countRows(indices, marks)
+	}
+	if changed == 0 {
+		a.Retain()
+		return a, 0
+	}
+
+	ids := make(map[string]int32, dict.Len())
+	remap := make([]int32, dict.Len())
+	identity := true
+	b := array.NewStringBuilder(mem)
+	defer b.Release()
+	for i := range dict.Len() {
+		if compact && !used.Has(i) {
+			continue
+		}
+		id, ok := ids[texts[i]]
+		if !ok {
+			id = int32(b.Len())
+			ids[texts[i]] = id
+			b.Append(texts[i])
+		}
+		remap[i] = id
+		identity = identity && id == int32(i)
+	}
+	entries := b.NewArray()
+	defer entries.Release()
+	if identity {
+		return withDictionary(a, entries), changed
+	}
+	return remapped(mem, a, remap, entries), changed
+}
+
+// usedEntries marks the dictionary entries that a row refers to; it is only
+// worth its pass over the rows where wanted.
+func usedEntries(indices *array.Int32, entries int, wanted bool) table.Mask {
+	if !wanted {
+		return table.Mask{}
+	}
+	used := table.NewMask(entries)
+	for i, id := range indices.Int32Values() {
+		if indices.IsValid(i) {
+			used.Set(int(id))
+		}
+	}
+	return used
+}
+
+// countRows returns the number of rows whose entry is marked with 1.
+func countRows(indices *array.Int32, marks []uint8) int64 {
+	n := int64(0)
+	if indices.NullN() == 0 {
+		for _, id := range indices.Int32Values() {
+			n += int64(marks[id])
+		}
+		return n
+	}
+	for i, id := range indices.Int32Values() {
+		if indices.IsValid(i) {
+			n += int64(marks[id])
+		}
+	}
+	return n
+}
+
+// withDictionary returns a with other entries under the same indices, which
+// are shared.
+func withDictionary(a *array.Dictionary, entries arrow.Array) arrow.Array {
+	old := a.Data()
+	data := array.NewDataWithDictionary(old.DataType(), old.Len(), old.Buffers(), a.NullN(), old.Offset(), entries.Data().(*array.Data))
+	defer data.Release()
+	return array.NewDictionaryData(data)
+}
+
+// remapped returns a with index i replaced by remap[i] and the new entries.
+func remapped(mem memory.Allocator, a *array.Dictionary, remap []int32, entries arrow.Array) arrow.Array {
+	indices := a.Indices().(*array.Int32)
+	buf, out := buffer(mem, a.Len(), arrow.Int32Traits)
+	if indices.NullN() == 0 {
+		for i, id := range indices.Int32Values() {
+			out[i] = remap[id]
+		}
+	} else {
+		for i, id := range indices.Int32Values() {
+			out[i] = 0
+			if indices.IsValid(i) {
+				out[i] = remap[id]
+			}
+		}
+	}
+	return newDictionary(mem, a.Len(), buf, table.Valid(a), entries)
+}
+
+// newDictionary returns a string column of indices in a buffer, which it takes
+// over, and entries; rows that valid does not mark are null.
+func newDictionary(mem memory.Allocator, n int, indices *memory.Buffer, valid table.Mask, entries arrow.Array) arrow.Array {
+	defer indices.Release()
+	validity, nulls := validityOf(mem, valid)
+	if validity != nil {
+		defer validity.Release()
+	}
+	data := array.NewDataWithDictionary(table.String.ArrowType(), n, []*memory.Buffer{validity, indices}, nulls, 0, entries.Data().(*array.Data))
+	defer data.Release()
+	return array.NewDictionaryData(data)
+}
