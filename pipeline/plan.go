@@ -17,8 +17,13 @@ func (p Phases) Has(phase Phase) bool {
 // resolved and typed, every expression parsed. It is immutable.
 type Plan struct {
 	Spec *Spec
-	// Input is the schema of the source: what readers and decoders yield.
+	// Input is the schema of the training source: what dataset readers yield.
 	Input table.Schema
+	// ScoringInput is what event decoders yield: Input without the columns that
+	// are there in training only. A column that neither a feature nor a step of
+	// the scoring phase reads may be missing from an event and is nullable, even
+	// where training has no nulls: the label's is one of these.
+	ScoringInput table.Schema
 	// Steps are the cleaning steps in the order of the spec.
 	Steps []Step
 	// Cleaned is the schema after all steps of the training phase.

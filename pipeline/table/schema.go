@@ -3,6 +3,8 @@
 package table
 
 import (
+	"iter"
+
 	"github.com/apache/arrow/go/v15/arrow"
 )
 
@@ -56,6 +58,27 @@ type Column struct {
 // Schema is the columns of a source in order, without RowColumn.
 type Schema struct {
 	Columns []Column `json:"columns"`
+	// Unsupported are the columns of the source that no canonical type can
+	// carry. They are left out of every batch; a spec that reads one is refused.
+	Unsupported []UnsupportedColumn `json:"unsupported,omitempty"`
+}
+
+// UnsupportedColumn is a column that no canonical type can carry, and the type
+// it has at its source.
+type UnsupportedColumn struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
+
+// Names returns the columns' names in order.
+func (s Schema) Names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, c := range s.Columns {
+			if !yield(c.Name) {
+				return
+			}
+		}
+	}
 }
 
 // Lookup returns the position and description of a column.

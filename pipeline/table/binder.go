@@ -1,0 +1,157 @@
+package table
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/spelling"
+)
+
+// Binder turns records of one natural schema into canonical batches. It is
+// immutable and may be used from several goroutines.
+type Binder struct {
+	mem     memory.Allocator
+	out     *arrow.Schema
+	columns []boundColumn
+}
+
+// boundColumn is where a canonical column comes from.
+type boundColumn struct {
+	Column
+	from    int
+	natural arrow.DataType
+	convert conversion
+}
+
+// NewBinder returns the binder of records of schema have to the columns of
+// want, found by name. Columns of have that want does not list are left out. It
+// fails with thalweg.Invalid, naming the column, where one is missing, occurs
+// twice, or is of a type that FromArrow maps to another one than want says.
+func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
+	b := &Binder{mem: memory.DefaultAllocator, out: want.Arrow()}
+	for _, c := range want.Columns {
+		found := have.FieldIndices(c.Name)
+		if len(found) != 1 {
+			return nil, notOnce(c.Name, len(found), have)
+		}
+		f := have.Field(found[0])
+		if t := typeOf(f.Type); t != c.Type {
+			return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + c.Name,
+				Err: fmt.Errorf("holds %s, which does not become %s", f.Type, c.Type), Hint: castHint(t)}
+		}
+		b.columns = append(b.columns, boundColumn{Column: c, from: found[0], natural: f.Type, convert: conversionOf(f.Type)})
+	}
+	return b, nil
+}
+
+func notOnce(name string, times int, have *arrow.Schema) error {
+	e := &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + name}
+	if times > 1 {
+		e.Err = errors.New("occurs more than once")
+		return e
+	}
+	e.Err = errors.New("is not there")
+	names := make([]string, 0, have.NumFields())
+	for _, f := range have.Fields() {
+		names = append(names, f.Name)
+	}
+	e.Hint = spelling.Hint(name, slices.Values(names))
+	return e
+}
+
+func castHint(t Type) string {
+	if t == "" {
+		return "no column type of a pipeline carries it"
+	}
+	return fmt.Sprintf("declare it as %s and use a cast step", t)
+}
+
+// Bind returns the canonical batch of a record: the wanted columns, then
+// RowColumn counting up from firstRow. Memory is shared where the types agree;
+// the record stays the caller's, who also releases the result. A value that
+// cannot be carried, or a null in a column that has none, is thalweg.Invalid
+// and names column and row.
+func (b *Binder) Bind(rec arrow.Record, firstRow int64) (arrow.Record, error) {
+	columns := make([]arrow.Array, 0, len(b.columns)+1)
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for _, c := range b.columns {
+		a, err := b.bindColumn(c, rec)
+		if err == nil {
+			columns = append(columns, a)
+			if i := firstNull(a); i >= 0 && !c.Nullable {
+				err = &badValue{row: i, what: "is null in a column that is declared to have no nulls"}
+			}
+		}
+		if err != nil {
+			return nil, bindError(c.Name, firstRow, err)
+		}
+	}
+	columns = append(columns, b.rowNumbers(firstRow, int(rec.NumRows())))
+	return array.NewRecord(b.out, columns, rec.NumRows()), nil
+}
+
+func (b *Binder) bindColumn(c boundColumn, rec arrow.Record) (arrow.Array, error) {
+	if c.from >= int(rec.NumCols()) || rec.ColumnName(c.from) != c.Name {
+		return nil, errors.New("is not where the binder's schema has it")
+	}
+	a := rec.Column(c.from)
+	if !arrow.TypeEqual(a.DataType(), c.natural) {
+		return nil, fmt.Errorf("holds %s, not the %s of the binder's schema", a.DataType(), c.natural)
+	}
+	return c.convert(b.mem, a)
+}
+
+// badValue is a value that cannot be carried, by its row in the record.
+type badValue struct {
+	row  int
+	what string
+}
+
+func (e *badValue) Error() string { return e.what }
+
+func bindError(column string, firstRow int64, err error) error {
+	e := &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + column, Err: err}
+	if kind := thalweg.KindOf(err); kind != thalweg.Other {
+		e.Kind = kind
+	}
+	var bad *badValue
+	if errors.As(err, &bad) {
+		e.Subject += fmt.Sprintf(", row %d", firstRow+int64(bad.row))
+	}
+	return e
+}
+
+// firstNull returns the first null's position, or -1.
+func firstNull(a arrow.Array) int {
+	if a.NullN() == 0 {
+		return -1
+	}
+	from, to := Valid(a).Not().span()
+	if to == 0 {
+		return -1
+	}
+	return from
+}
+
+func (b *Binder) rowNumbers(first int64, n int) arrow.Array {
+	buf := memory.NewResizableBuffer(b.mem)
+	defer buf.Release()
+	buf.Resize(arrow.Int64Traits.BytesRequired(n))
+	rows := arrow.Int64Traits.CastFromBytes(buf.Bytes())[:n]
+	for i := range rows {
+		rows[i] = first + int64(i)
+	}
+	data := array.NewData(arrow.PrimitiveTypes.Int64, n, []*memory.Buffer{nil, buf}, nil, 0, 0)
+	defer data.Release()
+	return array.NewInt64Data(data)
+}

@@ -1,0 +1,237 @@
+package table
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"strconv"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+)
+
+// conversion yields the canonical form of an array, shared or in memory of mem.
+// A value without one is a *badValue.
+type conversion func(mem memory.Allocator, a arrow.Array) (arrow.Array, error)
+
+// conversionOf returns how natural values of type t become canonical. Only
+// types that typeOf knows have one.
+func conversionOf(t arrow.DataType) conversion {
+	switch t := t.(type) {
+	case *arrow.Int8Type:
+		return widen[int8]
+	case *arrow.Int16Type:
+		return widen[int16]
+	case *arrow.Int32Type:
+		return widen[int32]
+	case *arrow.Uint8Type:
+		return widen[uint8]
+	case *arrow.Uint16Type:
+		return widen[uint16]
+	case *arrow.Uint32Type:
+		return widen[uint32]
+	case *arrow.Uint64Type:
+		return fromUint64
+	case *arrow.Time32Type:
+		return scaled[arrow.Time32](Int64, microseconds(t.Unit))
+	case *arrow.Time64Type:
+		return scaled[arrow.Time64](Int64, microseconds(t.Unit))
+	case *arrow.Date32Type:
+		return scaled[arrow.Date32](Timestamp, ratio{mul: 24 * 3600 * 1e6, div: 1})
+	case *arrow.Date64Type:
+		return scaled[arrow.Date64](Timestamp, microseconds(arrow.Millisecond))
+	case *arrow.TimestampType:
+		if t.Unit == arrow.Microsecond {
+			return relabel
+		}
+		return scaled[arrow.Timestamp](Timestamp, microseconds(t.Unit))
+	case *arrow.Float16Type:
+		return fromFloat16
+	case *arrow.Float32Type:
+		return fromFloat32
+	case *arrow.Decimal128Type:
+		return fromDecimal128
+	case *arrow.Decimal256Type:
+		return fromDecimal256
+	case *arrow.StringType, *arrow.LargeStringType:
+		return fromText
+	case *arrow.DictionaryType:
+		return fromDictionary
+	}
+	return func(_ memory.Allocator, a arrow.Array) (arrow.Array, error) {
+		a.Retain()
+		return a, nil
+	}
+}
+
+// valuesOf returns the values of a fixed-width array, those under nulls too.
+func valuesOf[T arrow.FixedWidthType](a arrow.Array) []T {
+	data := a.Data()
+	if data.Len() == 0 {
+		return nil
+	}
+	return arrow.GetValues[T](data, 1)
+}
+
+// newValues returns a buffer for n eight-byte values of type T.
+func newValues[T int64 | float64](mem memory.Allocator, n int) (*memory.Buffer, []T) {
+	buf := memory.NewResizableBuffer(mem)
+	buf.Resize(arrow.Int64Traits.BytesRequired(n))
+	return buf, arrow.GetData[T](buf.Bytes())[:n]
+}
+
+// withValues returns the array of type t that has values in place of those of
+// a, and the nulls of a. It takes over the buffer.
+func withValues(mem memory.Allocator, t arrow.DataType, a arrow.Array, values *memory.Buffer) arrow.Array {
+	defer values.Release()
+	var validity *memory.Buffer
+	if a.NullN() > 0 {
+		validity = memory.NewResizableBuffer(mem)
+		defer validity.Release()
+		validity.Resize((a.Len() + 7) / 8)
+		Valid(a).Store(validity.Bytes())
+	}
+	data := array.NewData(t, a.Len(), []*memory.Buffer{validity, values}, nil, a.NullN(), 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+func widen[T int8 | int16 | int32 | uint8 | uint16 | uint32](mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+	buf, out := newValues[int64](mem, a.Len())
+	for i, v := range valuesOf[T](a) {
+		out[i] = int64(v)
+	}
+	return withValues(mem, arrow.PrimitiveTypes.Int64, a, buf), nil
+}
+
+func fromUint64(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+	buf, out := newValues[int64](mem, a.Len())
+	var seen uint64
+	values := valuesOf[uint64](a)
+	for i, v := range values {
+		out[i] = int64(v)
+		seen |= v
+	}
+	if seen > math.MaxInt64 {
+		for i, v := range values {
+			if v > math.MaxInt64 && a.IsValid(i) {
+				buf.Release()
+				return nil, &badValue{row: i, what: fmt.Sprintf("is %d, past the largest int64", v)}
+			}
+		}
+	}
+	return withValues(mem, arrow.PrimitiveTypes.Int64, a, buf), nil
+}
+
+// ratio is the step from one unit to another: times mul, or divided by div
+// toward negative infinity; one of them is 1.
+type ratio struct{ mul, div int64 }
+
+func microseconds(from arrow.TimeUnit) ratio {
+	switch from {
+	case arrow.Second:
+		return ratio{1e6, 1}
+	case arrow.Millisecond:
+		return ratio{1e3, 1}
+	case arrow.Nanosecond:
+		return ratio{1, 1e3}
+	}
+	return ratio{1, 1}
+}
+
+// scaled converts counts of one unit of time to microseconds.
+func scaled[T arrow.Date32 | arrow.Date64 | arrow.Time32 | arrow.Time64 | arrow.Timestamp](t Type, r ratio) conversion {
+	return func(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+		buf, out := newValues[int64](mem, a.Len())
+		limit := math.MaxInt64 / r.mul
+		for i, v := range valuesOf[T](a) {
+			v := int64(v)
+			if (v > limit || v < -limit) && a.IsValid(i) {
+				buf.Release()
+				return nil, &badValue{row: i, what: "lies past the years that microseconds can count"}
+			}
+			out[i] = floorDiv(v*r.mul, r.div)
+		}
+		return withValues(mem, t.ArrowType(), a, buf), nil
+	}
+}
+
+// floorDiv is v / by rounded toward negative infinity, for by > 0.
+func floorDiv(v, by int64) int64 {
+	q := v / by
+	if v%by < 0 {
+		q--
+	}
+	return q
+}
+
+// relabel reads the same microseconds as timestamps in UTC.
+func relabel(_ memory.Allocator, a arrow.Array) (arrow.Array, error) {
+	if arrow.TypeEqual(a.DataType(), arrow.FixedWidthTypes.Timestamp_us) {
+		a.Retain()
+		return a, nil
+	}
+	from := a.Data()
+	data := array.NewData(arrow.FixedWidthTypes.Timestamp_us, from.Len(), from.Buffers(), nil, a.NullN(), from.Offset())
+	defer data.Release()
+	return array.NewTimestampData(data), nil
+}
+
+func fromFloat16(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+	buf, out := newValues[float64](mem, a.Len())
+	for i, v := range a.(*array.Float16).Values() {
+		out[i] = float64(v.Float32())
+	}
+	return withValues(mem, arrow.PrimitiveTypes.Float64, a, buf), nil
+}
+
+func fromFloat32(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+	buf, out := newValues[float64](mem, a.Len())
+	for i, v := range valuesOf[float32](a) {
+		out[i] = float64(v)
+	}
+	return withValues(mem, arrow.PrimitiveTypes.Float64, a, buf), nil
+}
+
+func fromDecimal128(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+	scale := a.DataType().(*arrow.Decimal128Type).Scale
+	buf, out := newValues[float64](mem, a.Len())
+	for i, v := range a.(*array.Decimal128).Values() {
+		if low := int64(v.LowBits()); low>>63 == v.HighBits() {
+			out[i] = decimal(low, scale)
+		} else {
+			out[i] = decimalText(v.BigInt().String(), scale)
+		}
+	}
+	return withValues(mem, arrow.PrimitiveTypes.Float64, a, buf), nil
+}
+
+func fromDecimal256(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+	scale := a.DataType().(*arrow.Decimal256Type).Scale
+	buf, out := newValues[float64](mem, a.Len())
+	for i, v := range a.(*array.Decimal256).Values() {
+		out[i] = decimalText(v.BigInt().String(), scale)
+	}
+	return withValues(mem, arrow.PrimitiveTypes.Float64, a, buf), nil
+}
+
+// decimal returns the float64 nearest to unscaled / 10^scale. Both are exact
+// up to 2^53 and 10^22, and then so is the one rounding of their quotient.
+func decimal(unscaled int64, scale int32) float64 {
+	const exactBits, exactPower = 53, 22
+	if scale >= 0 && scale <= exactPower && bits.Len64(uint64(max(unscaled, -unscaled))) <= exactBits {
+		return float64(unscaled) / powersOf10[scale]
+	}
+	return decimalText(strconv.FormatInt(unscaled, 10), scale)
+}
+
+var powersOf10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+	1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
+// decimalText does the same for any number of digits. Out of range it is an
+// infinity, as ParseFloat says.
+func decimalText(unscaled string, scale int32) float64 {
+	v, _ := strconv.ParseFloat(unscaled+"e"+strconv.Itoa(-int(scale)), 64)
+	return v
+}

@@ -1,0 +1,75 @@
+package table
+
+import (
+	"strconv"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+)
+
+// FromArrow returns the canonical schema of what a file holds:
+//
+//	int8 … int64, uint8 … uint32         Int64
+//	uint64                               Int64; a value past 2^63-1 is an error when bound
+//	float16, float32, float64            Float64
+//	decimal128, decimal256               Float64, the nearest
+//	date32, date64                       Timestamp at midnight
+//	timestamp of any unit                Timestamp; without a zone it is read as UTC wall clock,
+//	                                     nanoseconds are cut to the microsecond before
+//	time32, time64                       Int64, microseconds since midnight
+//	utf8, large_utf8, dictionaries of them  String
+//	bool                                 Bool
+//
+// Columns of other types are listed in Unsupported, so that they matter only
+// where a spec reads them. It fails with thalweg.Invalid on a name that occurs
+// twice, is empty or is RowColumn.
+func FromArrow(s *arrow.Schema) (Schema, error) {
+	out := Schema{Columns: make([]Column, 0, s.NumFields())}
+	seen := make(map[string]bool, s.NumFields())
+	for i, f := range s.Fields() {
+		problem := ""
+		switch {
+		case f.Name == "":
+			problem = "a column has no name"
+		case f.Name == RowColumn:
+			problem = "the name is taken by the row's position"
+		case seen[f.Name]:
+			problem = "the name occurs twice"
+		}
+		if problem != "" {
+			return Schema{}, &thalweg.Error{Op: "read schema", Kind: thalweg.Invalid,
+				Subject: "column " + strconv.Itoa(i+1) + " " + strconv.Quote(f.Name), Hint: problem}
+		}
+		seen[f.Name] = true
+		t := typeOf(f.Type)
+		if t == "" {
+			out.Unsupported = append(out.Unsupported, UnsupportedColumn{Name: f.Name, Type: f.Type.String()})
+			continue
+		}
+		out.Columns = append(out.Columns, Column{Name: f.Name, Type: t, Nullable: f.Nullable})
+	}
+	return out, nil
+}
+
+// typeOf returns the canonical type that carries values of t, or "".
+func typeOf(t arrow.DataType) Type {
+	switch t.ID() {
+	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64,
+		arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64, arrow.TIME32, arrow.TIME64:
+		return Int64
+	case arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64, arrow.DECIMAL128, arrow.DECIMAL256:
+		return Float64
+	case arrow.DATE32, arrow.DATE64, arrow.TIMESTAMP:
+		return Timestamp
+	case arrow.STRING, arrow.LARGE_STRING:
+		return String
+	case arrow.BOOL:
+		return Bool
+	case arrow.DICTIONARY:
+		if typeOf(t.(*arrow.DictionaryType).ValueType) == String {
+			return String
+		}
+	}
+	return ""
+}
