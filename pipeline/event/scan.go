@@ -1,0 +1,308 @@
+package event
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+)
+
+// failure is why an event is no JSON object that can be read.
+type failure struct {
+	at   int
+	want string // what the grammar wants here; empty if found says it all
+	end  bool   // the event ends here
+	char byte   // else this byte stands here
+	much bool   // the event is nested too deep
+}
+
+// words returns the reason and the cause of the reject.
+func (f failure) words() (reason, cause string) {
+	switch {
+	case f.much:
+		cause = fmt.Sprintf("nested deeper than %d levels", maxDepth)
+		return fmt.Sprintf("%s at byte %d", cause, f.at), cause
+	case f.end:
+		return fmt.Sprintf("malformed JSON: want %s, found the end at byte %d", f.want, f.at), "malformed JSON"
+	default:
+		return fmt.Sprintf("malformed JSON: want %s, found %q at byte %d", f.want, f.char, f.at), "malformed JSON"
+	}
+}
+
+// The scanning functions take an event b and the position p of what they read
+// and return the position after it, or -1 after d.fail.
+
+func (d *Decoder) fail(b []byte, p int, want string) int {
+	if p >= len(b) {
+		d.failed = failure{at: len(b), want: want, end: true}
+	} else {
+		d.failed = failure{at: p, want: want, char: b[p]}
+	}
+	return -1
+}
+
+// space skips white space.
+func space(b []byte, p int) int {
+	for p < len(b) && (b[p] == ' ' || b[p] == '\n' || b[p] == '\t' || b[p] == '\r') {
+		p++
+	}
+	return p
+}
+
+// object reads a whole event into the cells and reports whether it is one JSON
+// object.
+func (d *Decoder) object(b []byte) bool {
+	p := space(b, 0)
+	if p == len(b) || b[p] != '{' {
+		return d.fail(b, p, "an object") >= 0
+	}
+	p = space(b, p+1)
+	if p < len(b) && b[p] == '}' {
+		return d.nothing(b, p+1)
+	}
+	for last := 0; ; {
+		guess := d.follow[last]
+		c := &d.cols[guess]
+		if q := p + len(c.token); c.token != "" && q <= len(b) && string(b[p:q]) == c.token {
+			p, last = q, guess+1
+		} else {
+			var i int
+			if i, p = d.key(b, p); p < 0 {
+				return false
+			}
+			if i < 0 {
+				c = nil
+			} else {
+				c = &d.cols[i]
+				d.follow[last] = i
+				last = i + 1
+			}
+		}
+		if p < len(b) && b[p] <= ' ' {
+			p = space(b, p)
+		}
+		if c == nil || c.skip {
+			p = d.pass(b, p)
+		} else {
+			p = d.value(c, b, p)
+		}
+		if p < 0 {
+			return false
+		}
+		if p < len(b) && b[p] <= ' ' {
+			p = space(b, p)
+		}
+		if p < len(b) && b[p] == '}' {
+			return d.nothing(b, p+1)
+		}
+		if p >= len(b) || b[p] != ',' {
+			return d.fail(b, p, "a comma or the end of the object") >= 0
+		}
+		p++
+		if p < len(b) && b[p] <= ' ' {
+			p = space(b, p)
+		}
+	}
+}
+
+// nothing reports whether only white space is left.
+func (d *Decoder) nothing(b []byte, p int) bool {
+	if p == len(b) {
+		return true
+	}
+	p = space(b, p)
+	return p == len(b) || d.fail(b, p, "nothing after the object") >= 0
+}
+
+// key reads a field's name and colon and returns its column, or -1.
+func (d *Decoder) key(b []byte, p int) (column, next int) {
+	if p >= len(b) || b[p] != '"' {
+		return 0, d.fail(b, p, "a field name in quotes")
+	}
+	name, _, next := d.text(b, p)
+	if next < 0 {
+		return 0, -1
+	}
+	column, known := d.byName[string(name)]
+	if !known {
+		column = -1
+		if d.unknown < 0 {
+			d.unknown = p
+		}
+	}
+	next = space(b, next)
+	if next >= len(b) || b[next] != ':' {
+		return 0, d.fail(b, next, "a colon")
+	}
+	return column, next + 1
+}
+
+// pass skips a value of any kind, checking its syntax.
+func (d *Decoder) pass(b []byte, p int) int {
+	var closers [maxDepth]byte // what closes the arrays and objects around p
+	depth := 0
+	for {
+		if p >= len(b) {
+			return d.fail(b, p, "a value")
+		}
+		switch ch := b[p]; ch {
+		case '{', '[':
+			if depth+1 == maxDepth { // the event itself is level one
+				d.failed = failure{at: p, much: true}
+				return -1
+			}
+			closers[depth] = ch + 2 // '{' to '}', '[' to ']'
+			depth++
+			p = space(b, p+1)
+			if p < len(b) && b[p] == ch+2 {
+				depth--
+				p++
+				break
+			}
+			if ch == '{' {
+				if p = d.skipKey(b, p); p < 0 {
+					return -1
+				}
+			}
+			continue
+		case '"':
+			p = d.skipString(b, p)
+		default:
+			p = d.scalar(b, p)
+		}
+		if p < 0 {
+			return -1
+		}
+		// After a value: close what ends here, go on where a comma stands.
+		for {
+			if depth == 0 {
+				return p
+			}
+			p = space(b, p)
+			if p < len(b) && b[p] == closers[depth-1] {
+				depth--
+				p++
+				continue
+			}
+			break
+		}
+		if p >= len(b) || b[p] != ',' {
+			return d.fail(b, p, "a comma or a closing bracket")
+		}
+		p = space(b, p+1)
+		if closers[depth-1] == '}' {
+			if p = d.skipKey(b, p); p < 0 {
+				return -1
+			}
+		}
+	}
+}
+
+// skipKey skips a field's name, colon and the space after it.
+func (d *Decoder) skipKey(b []byte, p int) int {
+	if p >= len(b) || b[p] != '"' {
+		return d.fail(b, p, "a field name in quotes")
+	}
+	if p = d.skipString(b, p); p < 0 {
+		return -1
+	}
+	p = space(b, p)
+	if p >= len(b) || b[p] != ':' {
+		return d.fail(b, p, "a colon")
+	}
+	return space(b, p+1)
+}
+
+// scalar skips a number, true, false or null.
+func (d *Decoder) scalar(b []byte, p int) int {
+	if p >= len(b) {
+		return d.fail(b, p, "a value")
+	}
+	switch b[p] {
+	case 't':
+		return d.literal(b, p, "true")
+	case 'f':
+		return d.literal(b, p, "false")
+	case 'n':
+		return d.literal(b, p, "null")
+	}
+	if b[p] != '-' && !isDigit(b[p]) {
+		return d.fail(b, p, "a value")
+	}
+	return d.number(b, p)
+}
+
+func (d *Decoder) literal(b []byte, p int, word string) int {
+	if q := p + len(word); q <= len(b) && string(b[p:q]) == word {
+		return q
+	}
+	return d.fail(b, p, word)
+}
+
+func isDigit(ch byte) bool { return ch-'0' <= 9 }
+
+// number skips a number: -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?
+func (d *Decoder) number(b []byte, p int) int {
+	if p < len(b) && b[p] == '-' {
+		p++
+	}
+	switch {
+	case p < len(b) && b[p] == '0':
+		p++
+	case p < len(b) && isDigit(b[p]):
+		p = digits(b, p)
+	default:
+		return d.fail(b, p, "a digit")
+	}
+	if p < len(b) && b[p] == '.' {
+		if p++; p >= len(b) || !isDigit(b[p]) {
+			return d.fail(b, p, "a digit")
+		}
+		p = digits(b, p)
+	}
+	if p < len(b) && (b[p] == 'e' || b[p] == 'E') {
+		if p++; p < len(b) && (b[p] == '+' || b[p] == '-') {
+			p++
+		}
+		if p >= len(b) || !isDigit(b[p]) {
+			return d.fail(b, p, "a digit")
+		}
+		p = digits(b, p)
+	}
+	return p
+}
+
+func digits(b []byte, p int) int {
+	for p < len(b) && isDigit(b[p]) {
+		p++
+	}
+	return p
+}
+
+// special returns the position of the first byte at or after p that ends a run
+// of plain characters in a string: a quote, a backslash, a control character or
+// the first byte of a character that is not ASCII; len(b) if there is none.
+func special(b []byte, p int) int {
+	for ; p+8 <= len(b); p += 8 {
+		if m := specials(binary.LittleEndian.Uint64(b[p:])); m != 0 {
+			return p + bits.TrailingZeros64(m)>>3
+		}
+	}
+	for ; p < len(b); p++ {
+		if ch := b[p]; ch == '"' || ch == '\\' || ch < ' ' || ch >= 0x80 {
+			return p
+		}
+	}
+	return p
+}
+
+// specials marks the special bytes of x, in the sense of special, by their high
+// bits. Borrows can mark plain bytes above a special one but never below, so
+// the lowest mark is right.
+func specials(x uint64) uint64 {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
+	quote, slash := x^ones*'"', x^ones*'\\'
+	return ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*' ')&^x | x) & highs
+}
