@@ -1,0 +1,158 @@
+package column
+
+import (
+	"bytes"
+	"hash/maphash"
+	"math"
+	"unicode/utf8"
+
+	"github.com/thalweg/thalweg/storage/dataset/internal/encoding"
+	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+)
+
+// textSource decodes values as text.
+type textSource interface {
+	reset(enc format.Encoding, data []byte) error
+	// append decodes n values, appends their text to dst and writes where each
+	// ends in it to ends.
+	append(n int, dst []byte, ends []int32) ([]byte, error)
+	// fits reports whether so many PLAIN values can lie in so many bytes.
+	fits(values, bytes int) bool
+}
+
+// byteText is text that is stored as such.
+type byteText struct{ dec encoding.Bytes }
+
+func (t *byteText) reset(enc format.Encoding, data []byte) error { return t.dec.Reset(enc, data) }
+func (t *byteText) fits(values, bytes int) bool                  { return values <= bytes/4 }
+
+func (t *byteText) append(n int, dst []byte, ends []int32) ([]byte, error) {
+	return t.dec.Append(n, dst, ends, maxBatchBytes)
+}
+
+// uuidText writes UUIDs, which are stored as 16 bytes, as text.
+type uuidText struct {
+	dec  encoding.Fixed
+	step [64 * uuidBytes]byte
+}
+
+const (
+	uuidBytes = 16
+	uuidChars = 36
+)
+
+func (t *uuidText) reset(enc format.Encoding, data []byte) error {
+	return t.dec.Reset(enc, format.FixedLenByteArray, uuidBytes, data)
+}
+
+func (t *uuidText) fits(values, bytes int) bool {
+	return values <= bytes/uuidBytes && values <= math.MaxInt32/uuidChars
+}
+
+func (t *uuidText) append(n int, dst []byte, ends []int32) ([]byte, error) {
+	for n > 0 {
+		m := min(n, len(t.step)/uuidBytes)
+		if err := t.dec.Read(t.step[:m*uuidBytes], m); err != nil {
+			return nil, err
+		}
+		for i := range m {
+			dst = appendUUID(dst, t.step[i*uuidBytes:(i+1)*uuidBytes])
+			ends[i] = int32(len(dst))
+		}
+		ends = ends[m:]
+		n -= m
+	}
+	return dst, nil
+}
+
+// validText returns values in which every byte that is not part of valid UTF-8
+// is U+FFFD, as JSON decoders make it, so that files and events agree. It also
+// returns how many values that changed; mostly none, and then it copies nothing.
+func validText(values []byte, offsets []int32) ([]byte, []int32, int64) {
+	valid := utf8.Valid(values)
+	for i := 0; valid && i < len(offsets); i++ {
+		// A rune must not reach from one value into the next.
+		valid = int(offsets[i]) == len(values) || utf8.RuneStart(values[offsets[i]])
+	}
+	if valid {
+		return values, offsets, 0
+	}
+	var out []byte
+	ends := make([]int32, 1, len(offsets))
+	var repaired int64
+	for i := range len(offsets) - 1 {
+		v := values[offsets[i]:offsets[i+1]]
+		if utf8.Valid(v) {
+			out = append(out, v...)
+		} else {
+			repaired++
+			for _, r := range string(v) {
+				out = utf8.AppendRune(out, r)
+			}
+		}
+		ends = append(ends, int32(len(out)))
+	}
+	return out, ends, repaired
+}
+
+// entries is a set of byte strings, numbered in the order of their first
+// appearance; so its numbers do not depend on the hash. The zero entries is
+// ready after reset.
+type entries struct {
+	seed    maphash.Seed
+	seeded  bool
+	values  []byte
+	offsets []int32  // of the entries, then the end of the last one
+	hashes  []uint32 // of the entries
+	slots   []int32  // entry+1 by hash, linear probing; a power of two long
+}
+
+// minSlots is the size of a new table.
+const minSlots = 256
+
+func (e *entries) reset() {
+	if !e.seeded {
+		e.seed, e.seeded = maphash.MakeSeed(), true
+		e.slots = make([]int32, minSlots)
+	}
+	clear(e.slots)
+	e.values, e.hashes = e.values[:0], e.hashes[:0]
+	e.offsets = append(e.offsets[:0], 0)
+}
+
+// bytes returns the length of all entries.
+func (e *entries) bytes() int { return len(e.values) }
+
+// index returns the number of v, entering it if it is new.
+func (e *entries) index(v []byte) int {
+	hash := uint32(maphash.Bytes(e.seed, v))
+	mask := uint32(len(e.slots) - 1)
+	at := hash & mask
+	for ; e.slots[at] != 0; at = (at + 1) & mask {
+		i := e.slots[at] - 1
+		if e.hashes[i] == hash && bytes.Equal(e.values[e.offsets[i]:e.offsets[i+1]], v) {
+			return int(i)
+		}
+	}
+	i := len(e.hashes)
+	e.slots[at] = int32(i + 1)
+	e.values = append(e.values, v...)
+	e.offsets = append(e.offsets, int32(len(e.values)))
+	e.hashes = append(e.hashes, hash)
+	if 2*len(e.hashes) > len(e.slots) {
+		e.grow()
+	}
+	return i
+}
+
+func (e *entries) grow() {
+	e.slots = make([]int32, 2*len(e.slots))
+	mask := uint32(len(e.slots) - 1)
+	for i, hash := range e.hashes {
+		at := hash & mask
+		for e.slots[at] != 0 {
+			at = (at + 1) & mask
+		}
+		e.slots[at] = int32(i + 1)
+	}
+}

@@ -1,0 +1,143 @@
+package encoding
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unsafe"
+
+	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+)
+
+// fixedStep is the values of an intermediate form decoded at a time; their
+// memory is part of the decoder.
+const fixedStep = 256
+
+// Fixed decodes values of one width in bytes: all physical types but booleans
+// and byte arrays.
+type Fixed struct {
+	encoding format.Encoding
+	width    int
+	data     []byte
+	pos      int // PLAIN: bytes consumed; BYTE_STREAM_SPLIT: values consumed
+
+	delta  Delta
+	bytes  Bytes
+	step   [fixedStep]int64
+	buffer []byte
+	ends   [fixedStep]int32
+}
+
+// Reset makes f decode data.
+func (f *Fixed) Reset(encoding format.Encoding, physical format.Physical, width int, data []byte) error {
+	f.encoding, f.width, f.data, f.pos = encoding, width, data, 0
+	integer := physical == format.Int32 || physical == format.Int64
+	switch {
+	case encoding == format.Plain:
+		return nil
+	case encoding == format.ByteStreamSplit && physical != format.Int96:
+		if len(data)%width != 0 {
+			return fmt.Errorf("%d bytes of values of %d each", len(data), width)
+		}
+		return nil
+	case encoding == format.DeltaBinaryPacked && integer:
+		return f.delta.Reset(data)
+	case encoding == format.DeltaByteArray && physical == format.FixedLenByteArray:
+		return f.bytes.Reset(encoding, data)
+	}
+	return fmt.Errorf("%v of %v values", encoding, physical)
+}
+
+// View returns the next n values in place, or nil if they are not there as such
+// and Read must be used.
+func (f *Fixed) View(n int) []byte {
+	if f.encoding != format.Plain || n > (len(f.data)-f.pos)/f.width {
+		return nil
+	}
+	v := f.data[f.pos : f.pos+n*f.width]
+	f.pos += len(v)
+	return v
+}
+
+// Read decodes n values into dst, which has n times the width in bytes.
+func (f *Fixed) Read(dst []byte, n int) error {
+	switch f.encoding {
+	case format.Plain:
+		v := f.View(n)
+		if v == nil {
+			return errTruncated
+		}
+		copy(dst, v)
+		return nil
+	case format.ByteStreamSplit:
+		return f.readSplit(dst, n)
+	case format.DeltaBinaryPacked:
+		return f.readDelta(dst, n)
+	}
+	return f.readBytes(dst, n)
+}
+
+// readSplit gathers the bytes of each value from their streams: byte j of value
+// i is at j*count+i.
+func (f *Fixed) readSplit(dst []byte, n int) error {
+	count := len(f.data) / f.width
+	if n > count-f.pos {
+		return errTruncated
+	}
+	for j := range f.width {
+		stream := f.data[j*count+f.pos:][:n]
+		out := dst[j:]
+		for i, b := range stream {
+			out[i*f.width] = b
+		}
+	}
+	f.pos += n
+	return nil
+}
+
+func (f *Fixed) readDelta(dst []byte, n int) error {
+	if f.width == 8 && n > 0 {
+		return f.delta.Read(Words[int64](dst)[:n])
+	}
+	for n > 0 {
+		step := f.step[:min(n, len(f.step))]
+		if err := f.delta.Read(step); err != nil {
+			return err
+		}
+		for i, v := range step {
+			binary.LittleEndian.PutUint32(dst[4*i:], uint32(v))
+		}
+		dst = dst[4*len(step):]
+		n -= len(step)
+	}
+	return nil
+}
+
+func (f *Fixed) readBytes(dst []byte, n int) error {
+	for n > 0 {
+		m := min(n, len(f.ends))
+		var err error
+		if f.buffer, err = f.bytes.Append(m, f.buffer[:0], f.ends[:m], m*f.width); err != nil {
+			return err
+		}
+		for i, end := range f.ends[:m] {
+			if int(end) != (i+1)*f.width {
+				return fmt.Errorf("value that is not of %d bytes", f.width)
+			}
+		}
+		copy(dst, f.buffer)
+		dst = dst[m*f.width:]
+		n -= m
+	}
+	return nil
+}
+
+// Words views bytes as little-endian numbers; the length is that of whole
+// numbers in b.
+func Words[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | float32 | float64](b []byte) []T {
+	var t T
+	n := len(b) / int(unsafe.Sizeof(t))
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)
+}
