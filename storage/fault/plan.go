@@ -1,0 +1,150 @@
+package fault
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+)
+
+// Op is a set of the operations of a storage.Bucket.
+type Op uint8
+
+// The operations.
+const (
+	Get         Op = 1 << iota // storage.Bucket.Get
+	GetRange                   // storage.Bucket.GetRange
+	Put                        // storage.Bucket.Put
+	PutIfAbsent                // storage.Bucket.PutIfAbsent
+	Head                       // storage.Bucket.Head
+	List                       // storage.Bucket.List
+	Delete                     // storage.Bucket.Delete
+
+	Reads  = Get | GetRange | Head | List
+	Writes = Put | PutIfAbsent | Delete
+	Any    = Reads | Writes
+)
+
+var opNames = [...]string{"get", "get range", "put", "put if absent", "head", "list", "delete"}
+
+func (o Op) String() string {
+	var names []string
+	for i, name := range opNames {
+		if o&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, "|")
+}
+
+// Fault is a way for an operation to go wrong.
+type Fault uint8
+
+// The faults. Those of writes fail with Unavailable where nothing else is
+// said; as in life, the error does not tell which of them it was.
+const (
+	LostRequest Fault = iota + 1 // any: the store never hears of it
+	LostReply                    // writes: it takes effect, the reply is lost
+	Late                         // writes: it takes effect only some operations later
+	Reply412                     // PutIfAbsent: it takes effect, and an inner retry turns the reply into Exists
+	Reply409                     // PutIfAbsent: refused because another one is under way
+	Reply500                     // any: an internal error, for writes in one of two cases after the effect
+	Reply503                     // any: slow down
+	Truncated                    // Get returns a part of the body and no error; GetRange and List break off
+	BitFlip                      // Get, GetRange: one bit differs, and no error
+)
+
+var faultNames = [...]string{"none", "lost request", "lost reply", "late", "reply 412", "reply 409", "reply 500", "reply 503", "truncated", "bit flip"}
+
+func (f Fault) String() string {
+	if int(f) < len(faultNames) {
+		return faultNames[f]
+	}
+	return faultNames[0]
+}
+
+// applies returns the operations that can fail in this way.
+func (f Fault) applies() Op {
+	switch f {
+	case LostReply, Late:
+		return Writes
+	case Reply412, Reply409:
+		return PutIfAbsent
+	case Truncated:
+		return Get | GetRange | List
+	case BitFlip:
+		return Get | GetRange
+	}
+	return Any
+}
+
+// Rule makes chosen calls fail.
+type Rule struct {
+	Fault Fault
+	Ops   Op                    // which operations; 0: all that can fail in this way
+	Match func(key string) bool // which keys (List: which prefixes); nil: all
+	Rate  float64               // share of the matching calls that fail, 0..1
+	Skip  int                   // of each key's calls of one operation, so many pass first
+	Times int                   // so many of each key's calls of one operation fail at most; 0: no bound
+}
+
+// Plan says which calls fail and how. Whether the n-th call of an operation on
+// a key fails follows from Seed, the key and n alone, so a plan means the same
+// however goroutines interleave.
+type Plan struct {
+	Seed  uint64
+	Rules []Rule // the first that hits decides
+}
+
+// Chaos returns a plan in which each fault in turn hits at the given rate. With
+// no faults named it has all that leave stored and returned bytes intact;
+// Truncated and BitFlip must be named.
+func Chaos(seed uint64, rate float64, faults ...Fault) Plan {
+	if len(faults) == 0 {
+		faults = []Fault{LostRequest, LostReply, Late, Reply412, Reply409, Reply500, Reply503}
+	}
+	p := Plan{Seed: seed}
+	for _, f := range faults {
+		p.Rules = append(p.Rules, Rule{Fault: f, Rate: rate})
+	}
+	return p
+}
+
+// String names the plan by its seed, for a test's log.
+func (p Plan) String() string {
+	var rules []string
+	for _, r := range p.Rules {
+		rules = append(rules, fmt.Sprintf("%s %g", r.Fault, r.Rate))
+	}
+	return fmt.Sprintf("fault seed %d (%s)", p.Seed, strings.Join(rules, ", "))
+}
+
+// decide returns the fault of the n-th call (from 0) of op on key, and random
+// bits for its details. failed counts, per rule, the failures so far of the
+// calls of op on key.
+func (p Plan) decide(op Op, key string, n int, failed []int) (Fault, uint64) {
+	for i, r := range p.Rules {
+		ops := r.Ops
+		if ops == 0 {
+			ops = Any
+		}
+		if ops&r.Fault.applies()&op == 0 || n < r.Skip || r.Match != nil && !r.Match(key) || r.Times > 0 && failed[i] >= r.Times {
+			continue
+		}
+		bits := hash(p.Seed, uint64(i), uint64(op), key, uint64(n))
+		if float64(bits>>11)/(1<<53) < r.Rate {
+			failed[i]++
+			return r.Fault, hash(bits, 0, 0, "", 0)
+		}
+	}
+	return 0, 0
+}
+
+// hash mixes its arguments into 64 bits: FNV-1a with splitmix64's finalizer.
+func hash(seed, rule, op uint64, key string, n uint64) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%x/%x/%x/%x/%s", seed, rule, op, n, key)
+	z := h.Sum64()
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
