@@ -1,0 +1,135 @@
+package model
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/thalweg/thalweg"
+)
+
+// maxTensorHeader bounds the header of a safetensors file: far above what the
+// views of any model need.
+const maxTensorHeader = 16 << 20
+
+// tensorHeader is one entry of the header of a safetensors file.
+type tensorHeader struct {
+	DType   string   `json:"dtype"`
+	Shape   []int    `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"`
+}
+
+// EncodeTensors writes a vector in the safetensors layout
+// (https://github.com/huggingface/safetensors): the length of a JSON header as
+// 8 bytes, the header with one entry per view, padded with spaces to a multiple
+// of 8, then the elements as little-endian float32. The views must cover the
+// vector as those of a Model do. Equal input gives equal bytes.
+func EncodeTensors(views []View, vector []float32) []byte {
+	header := []byte{'{'}
+	next := 0
+	for i, v := range views {
+		if v.Offset != next {
+			panic(fmt.Sprintf("model: view %s begins at %d, not %d", v.Name, v.Offset, next))
+		}
+		next += v.Size()
+		if i > 0 {
+			header = append(header, ',')
+		}
+		name, err := json.Marshal(v.Name)
+		if err != nil {
+			panic(err) // a string always has a JSON form
+		}
+		header = append(header, name...)
+		header = append(header, `:{"dtype":"F32","shape":[`...)
+		for k, d := range v.Shape {
+			if k > 0 {
+				header = append(header, ',')
+			}
+			header = fmt.Appendf(header, "%d", d)
+		}
+		header = fmt.Appendf(header, `],"data_offsets":[%d,%d]}`, v.Offset*4, next*4)
+	}
+	if next != len(vector) {
+		panic(fmt.Sprintf("model: the views cover %d of %d elements", next, len(vector)))
+	}
+	header = append(header, '}')
+	for len(header)%8 != 0 {
+		header = append(header, ' ')
+	}
+	out := make([]byte, 0, 8+len(header)+4*len(vector))
+	out = binary.LittleEndian.AppendUint64(out, uint64(len(header)))
+	out = append(out, header...)
+	for _, x := range vector {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
+	}
+	return out
+}
+
+// DecodeTensors reads what EncodeTensors wrote. The file must hold exactly the
+// given views, as float32 of the views' shapes, in whatever order; anything else
+// is Corrupt and names the view.
+func DecodeTensors(views []View, data []byte) ([]float32, error) {
+	corrupt := func(format string, args ...any) error {
+		return &thalweg.Error{Op: "decode tensors", Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
+	}
+	if len(data) < 8 {
+		return nil, corrupt("%d bytes are no safetensors file", len(data))
+	}
+	size := binary.LittleEndian.Uint64(data)
+	if size > maxTensorHeader || size > uint64(len(data)-8) {
+		return nil, corrupt("a header of %d bytes in a file of %d", size, len(data))
+	}
+	body := data[8+size:]
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(data[8:8+size], &header); err != nil {
+		return nil, corrupt("header: %w", err)
+	}
+	delete(header, "__metadata__")
+	if len(header) != len(views) {
+		return nil, corrupt("%d tensors, want %d", len(header), len(views))
+	}
+	total := 0
+	for _, v := range views {
+		total += v.Size()
+	}
+	if len(body) != 4*total {
+		return nil, corrupt("%d bytes of elements, want %d", len(body), 4*total)
+	}
+	vector := make([]float32, total)
+	spans := make([][2]int64, 0, len(views))
+	for _, v := range views {
+		raw, ok := header[v.Name]
+		if !ok {
+			return nil, corrupt("tensor %q is missing", v.Name)
+		}
+		var h tensorHeader
+		decoder := json.NewDecoder(bytes.NewReader(raw))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&h); err != nil {
+			return nil, corrupt("tensor %q: %w", v.Name, err)
+		}
+		from, to := h.Offsets[0], h.Offsets[1]
+		if h.DType != "F32" || !slices.Equal(h.Shape, v.Shape) || from < 0 || to > int64(len(body)) || to-from != int64(4*v.Size()) {
+			return nil, corrupt("tensor %q is %s %v at [%d, %d), want F32 %v", v.Name, h.DType, h.Shape, from, to, v.Shape)
+		}
+		spans = append(spans, h.Offsets)
+		part := v.Of(vector)
+		for i := range part {
+			part[i] = math.Float32frombits(binary.LittleEndian.Uint32(body[from+int64(4*i):]))
+		}
+	}
+	// Every byte belongs to exactly one tensor, as the format demands.
+	slices.SortFunc(spans, func(a, b [2]int64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	next := int64(0)
+	for _, s := range spans {
+		if s[0] != next {
+			return nil, corrupt("tensors overlap at byte %d", s[0])
+		}
+		next = s[1]
+	}
+	return vector, nil
+}
