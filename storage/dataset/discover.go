@@ -2,11 +2,15 @@ package dataset
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset/internal/column"
+	"github.com/thalweg/thalweg/storage/dataset/internal/format"
 )
 
 // Discover lists the objects that pattern names, reads their footers and cuts
@@ -19,5 +23,200 @@ import (
 // Corrupt naming the object whose footer cannot be read, Invalid naming object
 // and column where schemas differ.
 func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (*Manifest, *arrow.Schema, error) {
-	return nil, nil, &thalweg.Error{Op: "discover", Kind: thalweg.Unsupported, Subject: pattern}
+	if err := cfg.Validate(); err != nil {
+		return nil, nil, err
+	}
+	cfg = cfg.withDefaults()
+	infos, err := list(ctx, b, pattern, cfg.MaxObjects)
+	if err != nil {
+		return nil, nil, err
+	}
+	files := make([]discovered, len(infos))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(cfg.Concurrency)
+	for i, info := range infos {
+		group.Go(func() error {
+			var err error
+			files[i], err = inspect(gctx, b, info)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
+	}
+	schema, err := agree(files)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cut(pattern, files, cfg.ShardRows), schema, nil
+}
+
+// list returns the objects that pattern names, in byte order of their keys.
+func list(ctx context.Context, b storage.Bucket, pattern string, most int) ([]storage.Info, error) {
+	g, err := parseGlob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var infos []storage.Info
+	for info, err := range b.List(ctx, g.prefix, "") {
+		if err != nil {
+			return nil, &thalweg.Error{Op: "discover", Subject: pattern, Err: err}
+		}
+		if !g.match(info.Key) {
+			continue
+		}
+		if len(infos) == most {
+			return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Exhausted, Subject: pattern,
+				Err: fmt.Errorf("more than %d objects match", most), Hint: "raise MaxObjects or write fewer, larger objects"}
+		}
+		infos = append(infos, info)
+	}
+	if len(infos) == 0 {
+		return nil, &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern,
+			Err: fmt.Errorf("no object matches"), Hint: "* does not stand for slashes; ** stands for folders"}
+	}
+	return infos, nil
+}
+
+// discovered is what an object's footer says of it.
+type discovered struct {
+	object Object
+	rows   []int64 // by row group
+	fields []arrow.Field
+}
+
+func inspect(ctx context.Context, b storage.Bucket, info storage.Info) (discovered, error) {
+	if info.ETag == "" {
+		head, err := b.Head(ctx, info.Key)
+		if err != nil {
+			return discovered{}, &thalweg.Error{Op: "discover", Subject: objectSubject(info.Key), Err: err}
+		}
+		info = head
+	}
+	file, _, err := readFooter(ctx, b, info.Key, info.SizeBytes)
+	if err != nil {
+		return discovered{}, err
+	}
+	d := discovered{object: Object{Key: info.Key, SizeBytes: info.SizeBytes, ETag: info.ETag, Rows: file.Rows, RowGroups: len(file.RowGroups)}}
+	for _, g := range file.RowGroups {
+		d.rows = append(d.rows, g.Rows)
+	}
+	for _, n := range file.Schema.Children {
+		f, err := column.Field(n)
+		if err != nil {
+			return discovered{}, failure("discover", columnSubject(info.Key, -1, n.Name), err)
+		}
+		d.fields = append(d.fields, f)
+	}
+	return d, nil
+}
+
+// agree returns the schema that all objects have.
+func agree(files []discovered) (*arrow.Schema, error) {
+	first := files[0]
+	position := make(map[string]int, len(first.fields))
+	fields := make([]arrow.Field, len(first.fields))
+	for i, f := range first.fields {
+		position[f.Name], fields[i] = i, f
+	}
+	differ := func(f discovered, column, format string, args ...any) error {
+		return &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: columnSubject(f.object.Key, -1, column),
+			Err: fmt.Errorf(format, args...), Hint: "the objects of a dataset have the same columns"}
+	}
+	for _, f := range files[1:] {
+		seen := make(map[string]bool, len(f.fields))
+		for _, have := range f.fields {
+			seen[have.Name] = true
+			i, ok := position[have.Name]
+			if !ok {
+				return nil, differ(f, have.Name, "object %s has no such column", first.object.Key)
+			}
+			if !arrow.TypeEqual(fields[i].Type, have.Type) {
+				return nil, differ(f, have.Name, "%v here, %v in object %s", have.Type, fields[i].Type, first.object.Key)
+			}
+			fields[i].Nullable = fields[i].Nullable || have.Nullable
+		}
+		for _, want := range fields {
+			if !seen[want.Name] {
+				return nil, differ(f, want.Name, "missing here, object %s has it", first.object.Key)
+			}
+		}
+	}
+	return arrow.NewSchema(fields, nil), nil
+}
+
+// cut makes the manifest: each row group a shard, except that neighbours whose
+// rows together are at most target are one.
+func cut(pattern string, files []discovered, target int64) *Manifest {
+	m := &Manifest{Path: pattern, Objects: []Object{}, Shards: []Shard{}}
+	for i, f := range files {
+		m.Objects = append(m.Objects, f.object)
+		m.SizeBytes += f.object.SizeBytes
+		open := false // the last shard is of this object and may grow
+		for g, rows := range f.rows {
+			if last := len(m.Shards) - 1; open && m.Shards[last].Rows+rows <= target {
+				m.Shards[last].Rows += rows
+				m.Shards[last].EndRowGroup++
+			} else {
+				m.Shards = append(m.Shards, Shard{Object: i, FirstRowGroup: g, EndRowGroup: g + 1, Rows: rows, FirstRow: m.Rows})
+				open = true
+			}
+			m.Rows += rows
+		}
+	}
+	return m
+}
+
+// tailBytes is how much of an object's end is fetched at first: enough for the
+// footer of most, so that one request suffices.
+const tailBytes = 64 << 10
+
+// readFooter fetches and parses an object's footer. It returns the number of
+// requests and bytes that took.
+func readFooter(ctx context.Context, b storage.Bucket, key string, size int64) (*format.File, traffic, error) {
+	const op = "read footer"
+	var t traffic
+	fetch := func(n int64) ([]byte, error) {
+		buf := make([]byte, n)
+		if err := b.GetRange(ctx, key, size-n, buf); err != nil {
+			return nil, &thalweg.Error{Op: op, Subject: objectSubject(key), Err: err}
+		}
+		t.requests++
+		t.bytes += n
+		return buf, nil
+	}
+	if size < format.MinFileSize {
+		_, err := format.FooterLength(nil, size)
+		return nil, t, failure(op, objectSubject(key), err)
+	}
+	tail, err := fetch(min(size, tailBytes))
+	if err != nil {
+		return nil, t, err
+	}
+	length, err := format.FooterLength(tail, size)
+	if err != nil {
+		return nil, t, failure(op, objectSubject(key), err)
+	}
+	if need := length + format.TailSize; need > int64(len(tail)) {
+		if tail, err = fetch(need); err != nil {
+			return nil, t, err
+		}
+	}
+	file, err := parseFooter(key, tail, length, size)
+	return file, t, err
+}
+
+// parseFooter parses the footer of length bytes that ends tail, the end of an
+// object.
+func parseFooter(key string, tail []byte, length, size int64) (*format.File, error) {
+	end := len(tail) - format.TailSize
+	var file *format.File
+	err := guard(func() (err error) {
+		file, err = format.ParseFooter(tail[end-int(length):end], size)
+		return err
+	})
+	if err != nil {
+		return nil, failure("read footer", objectSubject(key), err)
+	}
+	return file, nil
 }

@@ -1,19 +1,41 @@
 package dataset
 
 import (
-	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset/internal/column"
+	"github.com/thalweg/thalweg/storage/dataset/internal/format"
 )
 
 // Reader yields the rows of one shard as Arrow batches, in the order of the
 // file. One goroutine uses it at a time.
 type Reader struct {
-	schema   *arrow.Schema
+	key     string
+	file    *format.File
+	cfg     ReaderConfig
+	schema  *arrow.Schema
+	columns []*column.Column
+	groups  groups
+	group   *fetched // the row group being decoded, nil before the first
+	left    int64    // rows of it not yet decoded
+
 	counters Counters
+	err      error // what Next returns from now on
+	closed   bool
+}
+
+// groups yields the row groups of a shard.
+type groups interface {
+	next() *fetched // nil after the last
+	close()
 }
 
 // Counters is what a Reader did so far.
@@ -23,28 +45,90 @@ type Counters struct {
 	BytesFetched, Requests int64
 	// Pages counts data pages decoded.
 	Pages int64
+	// TextRepaired counts distinct strings, per row group, in which bytes that
+	// are not UTF-8 were replaced by U+FFFD.
+	TextRepaired int64
 	// FastColumns and SlowColumns count the columns decoded by the typed path
 	// and by the general one; SlowReasons says why, by column.
 	FastColumns, SlowColumns int
 	SlowReasons              map[string]string
 }
 
-// OpenShard opens one shard of m for reading the named columns, in that order;
-// no names means all columns. A column that is not asked for is neither
-// fetched, where that can be avoided, nor decoded.
-//
-// ctx bounds the whole reading, not only the opening. Errors: NotFound for an
-// unknown column or an object that is gone, Conflict for an object that is not
-// the one the manifest names any more, Corrupt naming object, row group and
-// column where bytes are not Parquet as it should be.
-func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, columns []string, cfg ReaderConfig) (*Reader, error) {
-	return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.Unsupported, Subject: m.Path}
+// newReader returns a Reader of columns of file, still without groups.
+func newReader(key string, file *format.File, columns []string, cfg ReaderConfig) (*Reader, error) {
+	r := &Reader{key: key, file: file, cfg: cfg}
+	nodes, err := choose(key, file, columns)
+	if err != nil {
+		return nil, err
+	}
+	unz, err := cfg.Pool.decompressor()
+	if err != nil {
+		return nil, &thalweg.Error{Op: "open shard", Subject: objectSubject(key), Err: err}
+	}
+	fields := make([]arrow.Field, len(nodes))
+	for i, n := range nodes {
+		c, err := column.New(n, cfg.Allocator, unz)
+		if err != nil {
+			return nil, failure("open shard", columnSubject(key, -1, n.Name), err)
+		}
+		r.columns = append(r.columns, c)
+		fields[i] = c.Field()
+		if why := c.Slow(); why != "" {
+			r.counters.SlowColumns++
+			if r.counters.SlowReasons == nil {
+				r.counters.SlowReasons = make(map[string]string)
+			}
+			r.counters.SlowReasons[n.Name] = why
+		} else {
+			r.counters.FastColumns++
+		}
+	}
+	r.schema = arrow.NewSchema(fields, nil)
+	return r, nil
 }
 
-// OpenBytes opens a whole Parquet file that is in memory; name is what errors
-// call it. data must not change before Close.
-func OpenBytes(name string, data []byte, columns []string, cfg ReaderConfig) (*Reader, error) {
-	return nil, &thalweg.Error{Op: "open", Kind: thalweg.Unsupported, Subject: name}
+// choose returns the nodes of the named columns, of all without names.
+func choose(key string, file *format.File, columns []string) ([]*format.Node, error) {
+	if len(columns) == 0 {
+		return file.Schema.Children, nil
+	}
+	nodes := make([]*format.Node, 0, len(columns))
+	for _, name := range columns {
+		i := slices.IndexFunc(file.Schema.Children, func(n *format.Node) bool { return n.Name == name })
+		if i < 0 {
+			return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.NotFound, Subject: columnSubject(key, -1, name),
+				Hint: "it has " + columnNames(file)}
+		}
+		if slices.Contains(nodes, file.Schema.Children[i]) {
+			return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.Invalid, Subject: columnSubject(key, -1, name),
+				Err: errors.New("asked for twice")}
+		}
+		nodes = append(nodes, file.Schema.Children[i])
+	}
+	return nodes, nil
+}
+
+// columnNames lists the columns of a file for people, at most so many.
+func columnNames(file *format.File) string {
+	const most = 20
+	var names []string
+	for i, n := range file.Schema.Children {
+		if i == most {
+			names = append(names, fmt.Sprintf("and %d more", len(file.Schema.Children)-most))
+			break
+		}
+		names = append(names, n.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// chunks returns the column chunks that the chosen columns need.
+func (r *Reader) chunks() []int {
+	var needed []int
+	for _, c := range r.columns {
+		needed = append(needed, c.Chunks()...)
+	}
+	return needed
 }
 
 // Schema returns the natural Arrow schema of the batches.
@@ -52,22 +136,116 @@ func (r *Reader) Schema() *arrow.Schema { return r.schema }
 
 // Next returns the next batch, which the caller releases, or io.EOF after the
 // last. A batch shares no memory with the Reader and outlives it. Within a
-// batch a string column has one dictionary; batches of one row group may share
-// theirs. After an error the Reader gives the same error again.
+// batch a string column has one dictionary, which may have entries that no row
+// uses, and every index lies within it, those of nulls too; batches of one row
+// group may share theirs. After an error the Reader gives the same error again.
 func (r *Reader) Next() (arrow.Record, error) {
-	return nil, &thalweg.Error{Op: "read shard", Kind: thalweg.Unsupported}
+	if r.err != nil {
+		return nil, r.err
+	}
+	rec, err := r.next()
+	if err != nil {
+		r.err = err
+		r.finish()
+		return nil, err
+	}
+	r.counters.Rows += rec.NumRows()
+	r.counters.Batches++
+	return rec, nil
+}
+
+func (r *Reader) next() (arrow.Record, error) {
+	for r.left == 0 {
+		if err := r.nextGroup(); err != nil {
+			return nil, err
+		}
+	}
+	n := int(min(r.left, int64(r.cfg.BatchRows)))
+	arrays := make([]arrow.Array, 0, len(r.columns))
+	defer func() {
+		for _, a := range arrays {
+			a.Release()
+		}
+	}()
+	for _, c := range r.columns {
+		err := guard(func() error {
+			a, err := c.Next(n)
+			if err == nil {
+				arrays = append(arrays, a)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, failure("read shard", columnSubject(r.key, r.group.group, c.Field().Name), err)
+		}
+	}
+	r.left -= int64(n)
+	return array.NewRecord(r.schema, arrays, int64(n)), nil
+}
+
+// nextGroup goes to the next row group.
+func (r *Reader) nextGroup() error {
+	r.dropGroup()
+	got := r.groups.next()
+	if got == nil {
+		return io.EOF
+	}
+	if got.err != nil {
+		return got.err
+	}
+	r.group = got
+	r.left = r.file.RowGroups[got.group].Rows
+	r.counters.RowGroups++
+	r.counters.Requests += got.traffic.requests
+	r.counters.BytesFetched += got.traffic.bytes
+	for _, c := range r.columns {
+		at := c.Chunks()
+		chunks, pages := make([]format.Chunk, len(at)), make([][]byte, len(at))
+		for i, j := range at {
+			chunks[i], pages[i] = r.file.RowGroups[got.group].Chunks[j], got.pages[j]
+		}
+		c.Open(chunks, pages)
+	}
+	return nil
+}
+
+func (r *Reader) dropGroup() {
+	if r.group != nil {
+		r.group.release()
+		r.group = nil
+	}
 }
 
 // Counters returns what was done so far.
-func (r *Reader) Counters() Counters { return r.counters }
+func (r *Reader) Counters() Counters {
+	c := r.counters
+	for _, col := range r.columns {
+		c.Pages += col.Pages()
+		c.TextRepaired += col.Repaired()
+	}
+	return c
+}
 
 // Close stops prefetching and gives buffers back. It does not touch batches.
-func (r *Reader) Close() error { return nil }
+func (r *Reader) Close() error {
+	if r.err == nil {
+		r.err = &thalweg.Error{Op: "read shard", Kind: thalweg.Invalid, Subject: objectSubject(r.key), Err: errors.New("reader is closed")}
+	}
+	r.finish()
+	return nil
+}
 
-// Pool lends buffers and decompressors to Readers. It may be used by several
-// goroutines.
-type Pool struct{ maxBytes int64 }
-
-// NewPool returns a pool that keeps at most maxBytes of idle buffers; 0 means
-// 256 MiB.
-func NewPool(maxBytes int64) *Pool { return &Pool{maxBytes: maxBytes} }
+// finish gives back all memory, once.
+func (r *Reader) finish() {
+	if r.closed {
+		return
+	}
+	r.closed = true
+	r.dropGroup()
+	if r.groups != nil {
+		r.groups.close()
+	}
+	for _, c := range r.columns {
+		c.Close()
+	}
+}

@@ -1,0 +1,160 @@
+package dataset
+
+import (
+	"context"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+)
+
+const (
+	// coalesceGap is the bytes not asked for up to which two ranges are fetched
+	// as one: about what a request's latency costs at the speed of a store.
+	coalesceGap = 1 << 20
+	// rangeConcurrency bounds the requests for one row group at a time.
+	rangeConcurrency = 4
+	// groupsAhead is the row groups that may be fetched before they are needed.
+	groupsAhead = 2
+)
+
+// traffic counts what a bucket was asked for.
+type traffic struct{ requests, bytes int64 }
+
+func (t *traffic) add(o traffic) {
+	t.requests += o.requests
+	t.bytes += o.bytes
+}
+
+// fetched is a row group's column chunks in memory.
+type fetched struct {
+	group   int
+	pages   [][]byte // by column chunk; nil for one that is not needed
+	traffic traffic
+	err     error
+	release func() // gives the memory back; never nil
+}
+
+// span is a range of an object's bytes.
+type span struct{ from, to int64 }
+
+// spans returns the ranges that hold the chunks, those close together as one.
+func spans(chunks []format.Chunk, needed []int) []span {
+	var all []span
+	for _, i := range needed {
+		if c := chunks[i]; c.Size > 0 {
+			all = append(all, span{c.Offset, c.Offset + c.Size})
+		}
+	}
+	slices.SortFunc(all, func(a, b span) int { return int(min(max(a.from-b.from, -1), 1)) })
+	var merged []span
+	for _, s := range all {
+		if n := len(merged); n > 0 && s.from <= merged[n-1].to+coalesceGap {
+			merged[n-1].to = max(merged[n-1].to, s.to)
+			continue
+		}
+		merged = append(merged, s)
+	}
+	return merged
+}
+
+// fetcher reads row groups of one object in the background, in order.
+type fetcher struct {
+	bucket storage.Bucket
+	key    string
+	file   *format.File
+	needed []int // column chunks
+	pool   *Pool
+	room   *semaphore.Weighted // bytes of the groups in memory
+	limit  int64
+	out    chan *fetched
+	cancel context.CancelFunc
+}
+
+// fetch starts reading row groups [first, end). close must be called.
+func fetch(ctx context.Context, b storage.Bucket, key string, file *format.File, needed []int, first, end int, cfg ReaderConfig) *fetcher {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &fetcher{bucket: b, key: key, file: file, needed: needed, pool: cfg.Pool, limit: cfg.PrefetchBytes,
+		// One more waits in the hand of run.
+		room: semaphore.NewWeighted(cfg.PrefetchBytes), out: make(chan *fetched, groupsAhead-1), cancel: cancel}
+	go f.run(ctx, first, end)
+	return f
+}
+
+func (f *fetcher) run(ctx context.Context, first, end int) {
+	defer close(f.out)
+	for g := first; g < end; g++ {
+		got := f.group(ctx, g)
+		select {
+		case f.out <- got:
+		case <-ctx.Done():
+			got.release()
+			return
+		}
+		if got.err != nil {
+			return
+		}
+	}
+}
+
+// group fetches one row group.
+func (f *fetcher) group(ctx context.Context, g int) *fetched {
+	chunks := f.file.RowGroups[g].Chunks
+	ranges := spans(chunks, f.needed)
+	var size int64
+	for _, s := range ranges {
+		size += s.to - s.from
+	}
+	got := &fetched{group: g, pages: make([][]byte, len(chunks)), release: func() {}}
+	// A group larger than the bound takes all of it, and so comes alone.
+	weight := min(size, f.limit)
+	if err := f.room.Acquire(ctx, weight); err != nil {
+		got.err = &thalweg.Error{Op: "fetch", Kind: thalweg.Canceled, Subject: objectSubject(f.key), Err: err}
+		return got
+	}
+	buffers := make([][]byte, len(ranges))
+	got.release = func() {
+		for _, b := range buffers {
+			f.pool.put(b)
+		}
+		f.room.Release(weight)
+		got.pages, got.release = nil, func() {}
+	}
+	requests, rctx := errgroup.WithContext(ctx)
+	requests.SetLimit(rangeConcurrency)
+	for i, s := range ranges {
+		buffers[i] = f.pool.get(s.to - s.from)
+		requests.Go(func() error { return f.bucket.GetRange(rctx, f.key, s.from, buffers[i]) })
+	}
+	if err := requests.Wait(); err != nil {
+		got.release()
+		got.err = &thalweg.Error{Op: "fetch", Subject: objectSubject(f.key), Err: err}
+		return got
+	}
+	got.traffic = traffic{requests: int64(len(ranges)), bytes: size}
+	for _, i := range f.needed {
+		c := chunks[i]
+		for j, s := range ranges {
+			if c.Offset >= s.from && c.Offset+c.Size <= s.to {
+				got.pages[i] = buffers[j][c.Offset-s.from:][:c.Size]
+				break
+			}
+		}
+	}
+	return got
+}
+
+// next returns the next row group, nil after the last.
+func (f *fetcher) next() *fetched { return <-f.out }
+
+// close stops fetching, waits for the end of it and gives memory back.
+func (f *fetcher) close() {
+	f.cancel()
+	for got := range f.out {
+		got.release()
+	}
+}

@@ -1,0 +1,65 @@
+package dataset
+
+import (
+	"path"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+)
+
+// glob is a pattern of keys, cut at its slashes.
+type glob struct {
+	segments []string
+	// prefix is the part before the first special character: what a bucket is
+	// asked to list.
+	prefix string
+}
+
+func parseGlob(pattern string) (*glob, error) {
+	invalid := func(why string) error {
+		return &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: pattern, Hint: why}
+	}
+	switch {
+	case pattern == "":
+		return nil, invalid("a pattern of objects is needed, like flights/*.parquet")
+	case strings.HasPrefix(pattern, "/"):
+		return nil, invalid("a pattern begins within the bucket, without a slash")
+	case strings.HasSuffix(pattern, "/"):
+		return nil, invalid("name objects, not a folder: " + pattern + "*.parquet")
+	}
+	g := &glob{segments: strings.Split(pattern, "/"), prefix: pattern}
+	if i := strings.IndexAny(pattern, `*?[\`); i >= 0 {
+		g.prefix = pattern[:i]
+	}
+	for _, s := range g.segments {
+		if _, err := path.Match(s, ""); err != nil {
+			return nil, invalid("a [ without its ]")
+		}
+	}
+	return g, nil
+}
+
+// match reports whether the pattern names key.
+func (g *glob) match(key string) bool {
+	return matchSegments(g.segments, strings.Split(key, "/"))
+}
+
+func matchSegments(pattern, key []string) bool {
+	for i, p := range pattern {
+		if p == "**" {
+			for from := i; from <= len(key); from++ {
+				if matchSegments(pattern[i+1:], key[from:]) {
+					return true
+				}
+			}
+			return false
+		}
+		if i >= len(key) {
+			return false
+		}
+		if ok, _ := path.Match(p, key[i]); !ok {
+			return false
+		}
+	}
+	return len(pattern) == len(key)
+}

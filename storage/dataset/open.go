@@ -1,0 +1,156 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+)
+
+// OpenShard opens one shard of m for reading the named columns, in that order;
+// no names means all columns. A column that is not asked for is neither
+// fetched, where that can be avoided, nor decoded.
+//
+// ctx bounds the whole reading, not only the opening. Errors: NotFound for an
+// unknown column or an object that is gone, Conflict for an object that is not
+// the one the manifest names any more, Corrupt naming object, row group and
+// column where bytes are not Parquet as it should be.
+func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, columns []string, cfg ReaderConfig) (*Reader, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	if shard < 0 || shard >= len(m.Shards) || m.Shards[shard].Object >= len(m.Objects) {
+		return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.NotFound, Subject: fmt.Sprintf("shard %d of %s", shard, m.Path),
+			Hint: fmt.Sprintf("it has %d", len(m.Shards))}
+	}
+	s := m.Shards[shard]
+	object := m.Objects[s.Object]
+	if err := unchanged(ctx, b, object); err != nil {
+		return nil, err
+	}
+	// Most of a small object is wanted: one request.
+	if object.SizeBytes <= cfg.WholeObjectBytes && 2*s.Rows >= object.Rows {
+		buf := cfg.Pool.get(object.SizeBytes)
+		if err := b.GetRange(ctx, object.Key, 0, buf); err != nil {
+			cfg.Pool.put(buf)
+			return nil, &thalweg.Error{Op: "open shard", Subject: objectSubject(object.Key), Err: err}
+		}
+		r, err := openWhole(object.Key, buf, columns, cfg, func(file *format.File) (int, int, error) {
+			return s.FirstRowGroup, s.EndRowGroup, s.check(object, file)
+		}, func() { cfg.Pool.put(buf) })
+		if err != nil {
+			cfg.Pool.put(buf)
+			return nil, err
+		}
+		r.counters.Requests, r.counters.BytesFetched = 2, object.SizeBytes
+		return r, nil
+	}
+	file, t, err := readFooter(ctx, b, object.Key, object.SizeBytes)
+	if err == nil {
+		err = s.check(object, file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := newReader(object.Key, file, columns, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.counters.Requests, r.counters.BytesFetched = 1+t.requests, t.bytes
+	r.groups = fetch(ctx, b, object.Key, file, r.chunks(), s.FirstRowGroup, s.EndRowGroup, cfg)
+	return r, nil
+}
+
+// OpenBytes opens a whole Parquet file that is in memory; name is what errors
+// call it. data must not change before Close.
+func OpenBytes(name string, data []byte, columns []string, cfg ReaderConfig) (*Reader, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return openWhole(name, data, columns, cfg.withDefaults(), func(file *format.File) (int, int, error) {
+		return 0, len(file.RowGroups), nil
+	}, func() {})
+}
+
+// openWhole opens row groups of an object that is in memory; which of them is
+// decided by its footer. release is called when the Reader needs data no more,
+// but not if openWhole fails.
+func openWhole(key string, data []byte, columns []string, cfg ReaderConfig, which func(*format.File) (int, int, error), release func()) (*Reader, error) {
+	size := int64(len(data))
+	length, err := format.FooterLength(data, size)
+	if err != nil {
+		return nil, failure("read footer", objectSubject(key), err)
+	}
+	file, err := parseFooter(key, data, length, size)
+	if err != nil {
+		return nil, err
+	}
+	first, end, err := which(file)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newReader(key, file, columns, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.groups = &inMemory{data: data, file: file, group: first, end: end, release: release}
+	return r, nil
+}
+
+// inMemory yields row groups of an object that is in memory.
+type inMemory struct {
+	data       []byte
+	file       *format.File
+	group, end int
+	release    func()
+}
+
+func (m *inMemory) next() *fetched {
+	if m.group == m.end {
+		return nil
+	}
+	chunks := m.file.RowGroups[m.group].Chunks
+	got := &fetched{group: m.group, pages: make([][]byte, len(chunks)), release: func() {}}
+	for i, c := range chunks {
+		got.pages[i] = m.data[c.Offset:][:c.Size]
+	}
+	m.group++
+	return got
+}
+
+func (m *inMemory) close() { m.release() }
+
+// unchanged fails with Conflict if the object is not what the manifest says.
+func unchanged(ctx context.Context, b storage.Bucket, o Object) error {
+	info, err := b.Head(ctx, o.Key)
+	if err != nil {
+		return &thalweg.Error{Op: "open shard", Subject: objectSubject(o.Key), Err: err}
+	}
+	if info.SizeBytes != o.SizeBytes || (info.ETag != o.ETag && info.ETag != "" && o.ETag != "") {
+		return replaced(o.Key, fmt.Errorf("%d bytes with ETag %s now, %d with %s in the manifest", info.SizeBytes, info.ETag, o.SizeBytes, o.ETag))
+	}
+	return nil
+}
+
+// check fails with Conflict if the footer has not what the shard says.
+func (s Shard) check(o Object, file *format.File) error {
+	if s.FirstRowGroup < 0 || s.FirstRowGroup > s.EndRowGroup || s.EndRowGroup > len(file.RowGroups) {
+		return replaced(o.Key, fmt.Errorf("%d row groups, the shard is of [%d, %d)", len(file.RowGroups), s.FirstRowGroup, s.EndRowGroup))
+	}
+	var rows int64
+	for _, g := range file.RowGroups[s.FirstRowGroup:s.EndRowGroup] {
+		rows += g.Rows
+	}
+	if rows != s.Rows {
+		return replaced(o.Key, fmt.Errorf("row groups [%d, %d) hold %d rows, not %d", s.FirstRowGroup, s.EndRowGroup, rows, s.Rows))
+	}
+	return nil
+}
+
+func replaced(key string, err error) error {
+	return &thalweg.Error{Op: "open shard", Kind: thalweg.Conflict, Subject: objectSubject(key), Err: err,
+		Hint: "the object was replaced after the dataset was looked at: start a new run"}
+}
