@@ -1,0 +1,184 @@
+// Package api is how coordinators are called: the generated RPC is in its child
+// v1, and Client calls it on whichever of several coordinators answers. Errors
+// are *thalweg.Error on both sides.
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+// MaxMessageBytes bounds one request and one answer: above a full spec or the
+// largest stage's list of tasks, below what would hurt a node.
+const MaxMessageBytes = 32 << 20
+
+// Config describes a client.
+type Config struct {
+	// Addresses are the coordinators, host:port or http://host:port. Any of them
+	// takes any request; the client stays with the one that answered last.
+	Addresses []string
+	// Attempts bounds the tries of one call, default 20: with the waits between
+	// them about ten seconds, longer than an election on a busy machine.
+	Attempts int
+	// WaitMin and WaitMax bound the wait before another try, which doubles from
+	// the one to the other and is jittered by half. Defaults 25 ms and 1 s.
+	WaitMin, WaitMax time.Duration
+	// AttemptTimeout bounds one try beyond the time that the request itself may
+	// wait, default 10 s, so that a node that hangs is left.
+	AttemptTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	c.Attempts = cmp.Or(c.Attempts, 20)
+	c.WaitMin = cmp.Or(c.WaitMin, 25*time.Millisecond)
+	c.WaitMax = cmp.Or(c.WaitMax, time.Second)
+	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 10*time.Second)
+	return c
+}
+
+// Client calls the coordinators. It may be used concurrently. Each method makes
+// one logical request: it is tried on one coordinator after the other while they
+// are unavailable, with the same request id, so that it is carried out once.
+// Errors are *thalweg.Error.
+type Client struct {
+	cfg   Config
+	http  *http.Client
+	nodes []node
+	// at is the node that answered last.
+	at atomic.Int64
+}
+
+type node struct {
+	address string
+	rpc     apiv1.CoordinatorServiceClient
+}
+
+// NewClient returns a client; it connects when first used. Close it after use.
+func NewClient(cfg Config) (*Client, error) {
+	if len(cfg.Addresses) == 0 {
+		return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: "addresses", Hint: "at least one is needed"}
+	}
+	c := &Client{cfg: cfg.withDefaults(), http: &http.Client{Transport: NewTransport()}}
+	for _, a := range cfg.Addresses {
+		base := a
+		if !strings.Contains(base, "://") {
+			base = "http://" + base
+		}
+		u, err := url.Parse(base)
+		if err != nil || u.Host == "" || u.Scheme != "http" {
+			return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: fmt.Sprintf("address %q", a),
+				Hint: "host:port or http://host:port", Err: err}
+		}
+		c.nodes = append(c.nodes, node{address: u.Host, rpc: apiv1.NewCoordinatorServiceClient(c.http, "http://"+u.Host,
+			connect.WithReadMaxBytes(MaxMessageBytes))})
+	}
+	return c, nil
+}
+
+// NewTransport returns the HTTP transport between parts of the cluster: HTTP/2
+// without TLS, so that many long polls share one connection.
+func NewTransport() *http.Transport {
+	t := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		IdleConnTimeout:     90 * time.Second,
+		MaxIdleConnsPerHost: 4,
+		DisableCompression:  true,
+		// A peer that vanished without closing is found out by pings.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
+	}
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return t
+}
+
+// Close lets go of the connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Address returns the coordinator that answered last, or the first.
+func (c *Client) Address() string { return c.nodes[c.current()].address }
+
+func (c *Client) current() int { return int(c.at.Load()) % len(c.nodes) }
+
+// NewRequestID returns a request id that nobody else makes.
+func NewRequestID() string { return rand.Text() }
+
+// method is an RPC of the generated client.
+type method[Req, Resp any] func(apiv1.CoordinatorServiceClient, context.Context, *connect.Request[Req]) (*connect.Response[Resp], error)
+
+// call makes one logical request; wait is how long the request itself may take
+// to answer.
+func call[Req, Resp any](ctx context.Context, c *Client, m method[Req, Resp], req *Req, wait time.Duration) (*Resp, error) {
+	var last error
+	at := c.current()
+	for attempt := range c.cfg.Attempts {
+		if attempt > 0 {
+			if err := c.pause(ctx, attempt); err != nil {
+				return nil, canceled(err, last)
+			}
+		}
+		try, cancel := context.WithTimeout(ctx, wait+c.cfg.AttemptTimeout)
+		resp, err := m(c.nodes[at].rpc, try, connect.NewRequest(req))
+		expired := try.Err()
+		cancel()
+		if err == nil {
+			c.at.Store(int64(at))
+			return resp.Msg, nil
+		}
+		if ctx.Err() != nil {
+			return nil, canceled(ctx.Err(), FromConnect(err))
+		}
+		last = FromConnect(err)
+		if !thalweg.Is(last, thalweg.Unavailable) && expired == nil {
+			return nil, last
+		}
+		at = (at + 1) % len(c.nodes)
+	}
+	return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Unavailable, Subject: c.addresses(),
+		Hint: "is a majority of the coordinators running?", Err: last}
+}
+
+func (c *Client) addresses() string {
+	all := make([]string, len(c.nodes))
+	for i, n := range c.nodes {
+		all[i] = n.address
+	}
+	return strings.Join(all, ", ")
+}
+
+func canceled(why, last error) error {
+	if last != nil && !errors.Is(last, why) {
+		why = fmt.Errorf("%w; last: %w", why, last)
+	}
+	return &thalweg.Error{Op: "call coordinator", Kind: thalweg.Canceled, Err: why}
+}
+
+// pause waits before another try. The first round over the nodes is quick: one
+// of them may be down and the next one not.
+func (c *Client) pause(ctx context.Context, attempt int) error {
+	round := attempt / len(c.nodes)
+	wait := min(c.cfg.WaitMin<<min(round, 16), c.cfg.WaitMax)
+	wait = wait/2 + mathrand.N(wait/2+1)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,115 @@
+package raftnode
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/thalweg/thalweg"
+)
+
+// StepDown hands leadership to another member, if this one has it and there is
+// another; it takes a few milliseconds.
+func (n *Node) StepDown() {
+	if len(n.cfg.Peers) > 1 && n.raft.State() == raft.Leader {
+		if err := n.raft.LeadershipTransfer().Error(); err != nil {
+			n.log.Debug("leadership was not handed on", "error", err)
+		}
+	}
+}
+
+// Leadership delivers true when this node becomes the leader and false when it
+// no longer is. It keeps only the newest change, so true after true means that
+// leadership was lost in between.
+func (n *Node) Leadership() <-chan bool { return n.raft.LeaderCh() }
+
+// IsLeader reports whether this node counts itself as the leader.
+func (n *Node) IsLeader() bool { return n.raft.State() == raft.Leader }
+
+// Leader returns the ID of the leader as far as this node knows, empty if it
+// knows none.
+func (n *Node) Leader() string {
+	_, id := n.raft.LeaderWithID()
+	return string(id)
+}
+
+// WaitLeader waits until a leader is known and returns its ID, empty if ctx
+// ended first.
+func (n *Node) WaitLeader(ctx context.Context) string {
+	// hashicorp/raft announces leaders only to observers, whose channels drop what
+	// they cannot take; a short poll cannot miss one.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if id := n.Leader(); id != "" {
+			return id
+		}
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-tick.C:
+		}
+	}
+}
+
+// Term returns the current term.
+func (n *Node) Term() uint64 { return n.raft.CurrentTerm() }
+
+// AppliedIndex returns the index of the last entry applied here.
+func (n *Node) AppliedIndex() uint64 { return n.raft.AppliedIndex() }
+
+// Apply commits an entry and returns the machine's answer. It works on the
+// leader only. An Unavailable error leaves the outcome unknown: the entry may be
+// committed yet, so the caller must be able to repeat it.
+func (n *Node) Apply(entry []byte) (any, error) {
+	future := n.raft.Apply(entry, n.cfg.ApplyTimeout)
+	if err := future.Error(); err != nil {
+		return nil, unavailable("commit", err)
+	}
+	if err, failed := future.Response().(error); failed {
+		return nil, err
+	}
+	return future.Response(), nil
+}
+
+// Read returns once the machine holds everything that was acknowledged before
+// the call, by this leader or an earlier one; what is then read from it is
+// linearizable. It works on the leader only.
+func (n *Node) Read() error {
+	if term := n.raft.CurrentTerm(); n.readable.Load() != term {
+		if err := n.raft.Barrier(n.cfg.ApplyTimeout).Error(); err != nil {
+			return unavailable("read", err)
+		}
+		n.readable.Store(term)
+	}
+	if err := n.raft.VerifyLeader().Error(); err != nil {
+		return unavailable("read", err)
+	}
+	return nil
+}
+
+// Snapshot takes a snapshot now and truncates the log behind it. Raft does so by
+// itself when enough entries came in; nothing new is no error.
+func (n *Node) Snapshot() error {
+	if err := n.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return unavailable("snapshot", err)
+	}
+	return nil
+}
+
+// unavailable tells what raft's refusals mean to a caller: this node cannot do
+// it now, and of an entry nobody knows whether it will be committed.
+func unavailable(op string, err error) error {
+	hint := "try again"
+	switch {
+	case errors.Is(err, raft.ErrNotLeader):
+		hint = "another node leads"
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown):
+		hint = "the outcome is unknown; repeat with the same request id"
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		hint = "another node is about to lead"
+	}
+	return &thalweg.Error{Op: op, Kind: thalweg.Unavailable, Subject: "raft log", Hint: hint, Err: err}
+}

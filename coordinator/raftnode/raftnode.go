@@ -1,0 +1,280 @@
+// Package raftnode runs one member of the coordinator's Raft cluster. All
+// knowledge of hashicorp/raft is here: the durable log and snapshots on disk,
+// the transport, elections, and what its errors mean. The state machine that it
+// replicates is handed in as a Machine.
+package raftnode
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Bounds of what is kept.
+const (
+	// lockWait is how long opening waits for another process to let go of the
+	// directory; longer than a restart overlaps.
+	lockWait = 2 * time.Second
+	// cachedEntries of the log stay in memory for followers that are a bit behind.
+	cachedEntries = 512
+	// keptSnapshots: the newest, and the one before in case the newest is damaged.
+	keptSnapshots = 2
+)
+
+// Machine is what the log drives. Its methods are called one at a time.
+type Machine interface {
+	// Apply carries out a committed entry and returns its answer. An error stops
+	// the node: the entry cannot be understood, and going on would make this
+	// machine differ from the others.
+	Apply(index uint64, entry []byte) (answer any, err error)
+	// Snapshot returns the whole machine as bytes, equal on all nodes.
+	Snapshot() ([]byte, error)
+	// Restore replaces the machine by a snapshot.
+	Restore(snapshot []byte) error
+}
+
+// Peer is one member of the cluster.
+type Peer struct {
+	ID      string // never changes
+	Address string // host:port of its raft transport; may change over a restart
+}
+
+// Config describes one node.
+type Config struct {
+	// ID is this node's, one of the Peers'.
+	ID string
+	// Peers are all members, this one included, the same list on every node. When
+	// a node has no state yet it starts the cluster from this list; afterwards the
+	// IDs must stay the same.
+	Peers []Peer
+	// Dir holds the log and the snapshots. It belongs to one process at a time.
+	Dir string
+
+	// HeartbeatTimeout is how long a follower waits for its leader before it asks
+	// for an election, default 500 ms. Below 300 ms a busy machine elects without
+	// need.
+	HeartbeatTimeout time.Duration
+	// ElectionTimeout is how long a candidate waits for votes, default 500 ms.
+	ElectionTimeout time.Duration
+	// LeaderLease is how long a leader goes on without hearing from a majority,
+	// default 250 ms; at most HeartbeatTimeout.
+	LeaderLease time.Duration
+	// SnapshotInterval is how often it is looked whether a snapshot is due,
+	// default 30 s, and SnapshotThreshold the number of new entries that makes it
+	// so, default 4096.
+	SnapshotInterval  time.Duration
+	SnapshotThreshold uint64
+	// TrailingLogs is the number of entries kept behind a snapshot for followers
+	// that are a bit behind, default 2048.
+	TrailingLogs uint64
+	// ApplyTimeout bounds the wait for a place in the leader's queue, default 5 s.
+	ApplyTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 500*time.Millisecond)
+	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, 500*time.Millisecond)
+	c.LeaderLease = cmp.Or(c.LeaderLease, 250*time.Millisecond)
+	c.SnapshotInterval = cmp.Or(c.SnapshotInterval, 30*time.Second)
+	c.SnapshotThreshold = cmp.Or(c.SnapshotThreshold, 4096)
+	c.TrailingLogs = cmp.Or(c.TrailingLogs, 2048)
+	c.ApplyTimeout = cmp.Or(c.ApplyTimeout, 5*time.Second)
+	return c
+}
+
+// Validate reports the first thing that is wrong with c.
+func (c Config) Validate() error {
+	invalid := func(subject, hint string) error {
+		return &thalweg.Error{Op: "configure raft", Kind: thalweg.Invalid, Subject: subject, Hint: hint}
+	}
+	c = c.withDefaults()
+	seen := make(map[string]bool)
+	for _, p := range c.Peers {
+		if p.ID == "" || p.Address == "" || seen[p.ID] {
+			return invalid(fmt.Sprintf("peer %q at %q", p.ID, p.Address), "each peer needs an ID of its own and an address")
+		}
+		seen[p.ID] = true
+	}
+	switch {
+	case !seen[c.ID]:
+		return invalid(fmt.Sprintf("node %q", c.ID), "the peers must name this node too")
+	case c.Dir == "":
+		return invalid("directory", "the log needs a place")
+	case c.LeaderLease > c.HeartbeatTimeout:
+		return invalid(fmt.Sprintf("leader lease %v", c.LeaderLease), fmt.Sprintf("at most the heartbeat timeout, %v", c.HeartbeatTimeout))
+	}
+	return nil
+}
+
+// Node is a running member. Its methods may be called concurrently.
+type Node struct {
+	cfg   Config
+	log   *slog.Logger
+	raft  *raft.Raft
+	fsm   *fsm
+	bolt  *raftboltdb.BoltStore
+	wire  *stream
+	trans *raft.NetworkTransport
+	// fatal gets the first error after which the node must not go on.
+	fatal chan error
+	// readable is the newest term in which this node, as leader, has applied all
+	// that was committed before.
+	readable atomic.Uint64
+}
+
+// Open starts a member on the listener, which it takes over, and the directory.
+// The caller must Run it.
+func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	n := &Node{cfg: cfg.withDefaults(), log: log, fatal: make(chan error, 1)}
+	n.fsm = &fsm{machine: machine, fail: n.fail}
+	n.wire = newStream(listener)
+	if err := n.open(); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) open() error {
+	failed := func(subject, hint string, err error) error {
+		return &thalweg.Error{Op: "open raft log", Kind: thalweg.KindOf(err), Subject: subject, Hint: hint, Err: err}
+	}
+	if err := os.MkdirAll(n.cfg.Dir, 0o700); err != nil {
+		return failed(n.cfg.Dir, "", err)
+	}
+	logger := newLogger(n.log)
+	path := filepath.Join(n.cfg.Dir, "log.db")
+	var err error
+	n.bolt, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: lockWait}})
+	if err != nil {
+		return failed(path, "is another process using the directory?", err)
+	}
+	store := &guardedStore{BoltStore: n.bolt, fail: n.fail}
+	cache, err := raft.NewLogCache(cachedEntries, store)
+	if err != nil {
+		return failed(path, "", err)
+	}
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(n.cfg.Dir, keptSnapshots, logger)
+	if err != nil {
+		return failed(n.cfg.Dir, "", err)
+	}
+	n.trans = newTransport(n.wire, n.cfg, logger)
+
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(n.cfg.ID)
+	conf.Logger = logger
+	conf.BatchApplyCh = true
+	conf.NoLegacyTelemetry = true
+	conf.HeartbeatTimeout, conf.ElectionTimeout = n.cfg.HeartbeatTimeout, n.cfg.ElectionTimeout
+	conf.LeaderLeaseTimeout = n.cfg.LeaderLease
+	conf.SnapshotInterval, conf.SnapshotThreshold = n.cfg.SnapshotInterval, n.cfg.SnapshotThreshold
+	conf.TrailingLogs = n.cfg.TrailingLogs
+
+	has, err := raft.HasExistingState(cache, store, snapshots)
+	if err != nil {
+		return failed(n.cfg.Dir, "", err)
+	}
+	if !has {
+		// Every node starts from the same list, so it does not matter who is first.
+		if err := raft.BootstrapCluster(conf, cache, store, snapshots, n.trans, n.members()); err != nil {
+			return failed(n.cfg.Dir, "", err)
+		}
+	}
+	n.raft, err = raft.NewRaft(conf, n.fsm, cache, store, snapshots, n.trans)
+	if err != nil {
+		return failed(n.cfg.Dir, "", err)
+	}
+	return n.checkMembers()
+}
+
+// members returns the peers as raft knows them, in order of their IDs.
+func (n *Node) members() raft.Configuration {
+	var c raft.Configuration
+	for _, p := range n.cfg.Peers {
+		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Address)})
+	}
+	slices.SortFunc(c.Servers, func(a, b raft.Server) int { return cmp.Compare(a.ID, b.ID) })
+	return c
+}
+
+// checkMembers refuses a peer list whose IDs are not those of the cluster that
+// the directory belongs to. Addresses may differ: peers are found by ID.
+func (n *Node) checkMembers() error {
+	future := n.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return &thalweg.Error{Op: "open raft log", Kind: thalweg.Other, Subject: n.cfg.Dir, Err: err}
+	}
+	ids := func(servers []raft.Server) (ids []string) {
+		for _, s := range servers {
+			ids = append(ids, string(s.ID))
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	have, want := ids(future.Configuration().Servers), ids(n.members().Servers)
+	if !slices.Equal(have, want) {
+		return &thalweg.Error{Op: "open raft log", Kind: thalweg.Invalid, Subject: fmt.Sprintf("peers %v", want),
+			Hint: "the members of a cluster cannot be changed by its configuration",
+			Err:  fmt.Errorf("%s belongs to a cluster of %v", n.cfg.Dir, have)}
+	}
+	return nil
+}
+
+// Run keeps the member running until ctx ends or its disk or log fails, then
+// hands leadership on and closes everything. An error means that the node must
+// not go on: its log may not hold what it acknowledged, or holds what this
+// build does not understand.
+func (n *Node) Run(ctx context.Context) error {
+	var err error
+	select {
+	case <-ctx.Done():
+		n.StepDown()
+	case err = <-n.fatal:
+	}
+	n.close()
+	return err
+}
+
+// fail notes the first error after which the node must not go on.
+func (n *Node) fail(err error) {
+	select {
+	case n.fatal <- err:
+	default:
+	}
+}
+
+// close ends raft first, then what it stands on.
+func (n *Node) close() {
+	if n.raft != nil {
+		if err := n.raft.Shutdown().Error(); err != nil {
+			n.log.Warn("raft did not shut down", "error", err)
+		}
+	}
+	if n.trans != nil {
+		n.trans.CloseStreams()
+		n.trans.Close()
+	}
+	n.wire.Close()
+	if n.bolt != nil {
+		if err := n.bolt.Close(); err != nil {
+			n.log.Warn("the raft log did not close", "error", err)
+		}
+	}
+}

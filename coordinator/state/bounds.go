@@ -1,0 +1,58 @@
+package state
+
+// The bounds of the state. They keep snapshots and answers small enough to be
+// sent whole; each is far above what one cluster of CPU workers can use.
+const (
+	// MaxRequests is the number of answers kept for repeated request ids. A client
+	// retries for seconds, and no cluster takes thousands of commands by hand in
+	// that time.
+	MaxRequests = 4096
+	// MaxRequestIDBytes bounds one request id.
+	MaxRequestIDBytes = 128
+	// MaxPipelines bounds the pipelines.
+	MaxPipelines = 1000
+	// MaxSpecBytes bounds a rendered spec.
+	MaxSpecBytes = 1 << 20
+	// MaxGenerations is the number of newest generations kept per pipeline.
+	MaxGenerations = 50
+	// MaxRuns is the number of newest runs kept per pipeline.
+	MaxRuns = 100
+	// MaxShards bounds the tasks of one stage.
+	MaxShards = 1 << 16
+	// MaxReplicas bounds the replicas of one training.
+	MaxReplicas = 1024
+	// MaxKeptTasks is the number of tasks that a run keeps for show once it has
+	// ended.
+	MaxKeptTasks = 256
+	// MaxPartitions bounds the partitions of one topic.
+	MaxPartitions = 4096
+	// MaxVersions bounds the versions of one model.
+	MaxVersions = 100_000
+	// MaxAliases bounds the aliases of one model.
+	MaxAliases = 64
+	// MaxReplaced is the number of versions remembered per alias, newest first, of
+	// those that it pointed to before.
+	MaxReplaced = 16
+	// MaxTextBytes bounds an error text kept in the state.
+	MaxTextBytes = 4 << 10
+	// MaxFailures is the number of failed attempts that ends a run. The scheduler
+	// sends the second attempt to another worker where there is one, so a task that
+	// reaches it is at fault, not its worker.
+	MaxFailures = 2
+	// MaxLosses is the number of leases of one task that may end with their worker
+	// before the run is failed: a task that takes its workers down with it must
+	// not circulate for ever. A training replica starts anew with each checkpoint.
+	MaxLosses = 10
+)
+
+// clip cuts a text to MaxTextBytes, at a rune boundary.
+func clip(text string) string {
+	if len(text) <= MaxTextBytes {
+		return text
+	}
+	cut := MaxTextBytes
+	for cut > 0 && text[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return text[:cut]
+}

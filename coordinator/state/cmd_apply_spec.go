@@ -1,0 +1,67 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
+
+// ApplySpec accepts a spec: a changed one becomes the next generation, ends the
+// run of the one before and starts its own; an unchanged one changes nothing.
+type ApplySpec struct {
+	Pipeline thalweg.PipelineName `json:"pipeline"`
+	Text     string               `json:"text"` // rendered
+	Model    thalweg.ModelName    `json:"model"`
+	Alias    string               `json:"alias"`
+	Replicas uint32               `json:"replicas"`
+	Topic    string               `json:"topic,omitempty"` // empty: no stream half
+}
+
+func (*ApplySpec) name() string { return "apply spec" }
+func (*ApplySpec) kind() Kind   { return kindApplySpec }
+
+func (c *ApplySpec) apply(s *State, now at) Answer {
+	switch {
+	case c.Pipeline == "" || c.Model == "" || c.Alias == "":
+		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), "pipeline, model and alias need names")
+	case c.Replicas < 1 || c.Replicas > MaxReplicas:
+		return failure(thalweg.Invalid, c.name(), fmt.Sprintf("%s: %d replicas", c.Pipeline, c.Replicas),
+			fmt.Sprintf("1 to %d are possible", MaxReplicas))
+	case len(c.Text) > MaxSpecBytes:
+		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: %d bytes", c.Pipeline, len(c.Text)),
+			fmt.Sprintf("a rendered spec may have %d", MaxSpecBytes))
+	}
+	p := s.pipelines[c.Pipeline]
+	if p == nil {
+		if len(s.pipelines) >= MaxPipelines {
+			return failure(thalweg.Exhausted, c.name(), string(c.Pipeline), fmt.Sprintf("there are %d pipelines already", MaxPipelines))
+		}
+		p = &Pipeline{Name: c.Pipeline}
+		s.pipelines[c.Pipeline] = p
+	}
+	spec := &Spec{Generation: 1, Text: c.Text, AppliedMS: now.timeMS,
+		Model: c.Model, Alias: c.Alias, Replicas: c.Replicas, Topic: c.Topic}
+	topicBefore := ""
+	if len(p.Specs) > 0 {
+		before := p.Newest()
+		if before.Text == c.Text {
+			return Answer{Pipeline: p.Name, Generation: before.Generation}
+		}
+		spec.Generation, topicBefore = before.Generation+1, before.Topic
+	}
+	if r := s.runs[p.ActiveRun]; r != nil {
+		s.endRun(r, RunCanceled, now, fmt.Sprintf("superseded by generation %d", spec.Generation))
+	}
+	p.Specs = append(p.Specs, spec)
+	p.dropOldSpecs()
+	p.Ordinal = 0
+	if spec.Topic != topicBefore {
+		s.endStream(p)
+	}
+	s.restartStream(p)
+	if spec.Topic != "" {
+		s.setPartitions(p, 1)
+	}
+	r := s.startRun(p, now)
+	return Answer{Pipeline: p.Name, Generation: spec.Generation, Run: r.ID, Changed: true}
+}

@@ -1,0 +1,25 @@
+package state
+
+import "github.com/thalweg/thalweg"
+
+// CancelRun ends a run. Cancelling a canceled run again changes nothing.
+type CancelRun struct {
+	Run thalweg.RunID `json:"run"`
+}
+
+func (*CancelRun) name() string { return "cancel run" }
+func (*CancelRun) kind() Kind   { return kindCancelRun }
+
+func (c *CancelRun) apply(s *State, now at) Answer {
+	r := s.runs[c.Run]
+	switch {
+	case r == nil:
+		return failure(thalweg.NotFound, c.name(), "run "+string(c.Run), "")
+	case r.State == RunCanceled:
+		return Answer{Run: r.ID}
+	case r.State != RunRunning:
+		return failure(thalweg.Conflict, c.name(), "run "+string(c.Run), "it has ended: "+r.State.String())
+	}
+	s.endRun(r, RunCanceled, now, "canceled")
+	return Answer{Run: r.ID, Changed: true}
+}

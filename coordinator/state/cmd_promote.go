@@ -1,0 +1,41 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Promote points an alias of a model at a version; a rollback is a promote of an
+// older one.
+type Promote struct {
+	Model   thalweg.ModelName    `json:"model"`
+	Alias   string               `json:"alias"`
+	Version thalweg.ModelVersion `json:"version"`
+}
+
+func (*Promote) name() string { return "promote" }
+func (*Promote) kind() Kind   { return kindPromote }
+
+func (c *Promote) apply(s *State, _ at) Answer {
+	m := s.models[c.Model]
+	if m == nil {
+		return failure(thalweg.NotFound, c.name(), "model "+string(c.Model), "")
+	}
+	if m.Version(c.Version) == nil {
+		return failure(thalweg.NotFound, c.name(), fmt.Sprintf("model %s version %d", c.Model, c.Version),
+			fmt.Sprintf("there are versions 1 to %d", len(m.Versions)))
+	}
+	if c.Alias == "" || len(c.Alias) > 64 {
+		return failure(thalweg.Invalid, c.name(), fmt.Sprintf("alias %q", c.Alias), "a name of 1 to 64 bytes")
+	}
+	if m.Aliases[c.Alias] == nil && len(m.Aliases) >= MaxAliases {
+		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("alias %q", c.Alias),
+			fmt.Sprintf("model %s has %d aliases already", c.Model, MaxAliases))
+	}
+	previous := m.point(c.Alias, c.Version)
+	if previous != c.Version {
+		s.championMoved(m.Name, c.Alias)
+	}
+	return Answer{Previous: previous, Version: c.Version, Changed: previous != c.Version}
+}

@@ -1,0 +1,58 @@
+package state
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/thalweg/thalweg"
+)
+
+// RegisterModel ends a run whose evaluation is done: its checkpoint becomes the
+// model's next version and the alias of the run's generation moves to it.
+type RegisterModel struct {
+	Run thalweg.RunID `json:"run"`
+}
+
+func (*RegisterModel) name() string { return "register model" }
+func (*RegisterModel) kind() Kind   { return kindRegisterModel }
+
+func (c *RegisterModel) apply(s *State, now at) Answer {
+	r := s.runs[c.Run]
+	if r == nil || r.State != RunRunning || r.Stage != Register {
+		return Answer{}
+	}
+	p := s.pipelines[r.Pipeline]
+	spec := p.Spec(r.Generation)
+	m := s.models[spec.Model]
+	if m == nil {
+		m = &Model{Name: spec.Model}
+		s.models[spec.Model] = m
+	}
+	if len(m.Versions) >= MaxVersions {
+		s.failRun(r, now, fmt.Sprintf("register: model %s has %d versions already", m.Name, MaxVersions))
+		return Answer{}
+	}
+	v := &ModelVersion{
+		Version: thalweg.ModelVersion(len(m.Versions) + 1), Checkpoint: r.Outputs["checkpoint"],
+		Run: r.ID, Pipeline: r.Pipeline, Generation: r.Generation, RegisteredMS: now.timeMS, Index: now.index,
+		Metrics: maps.Clone(r.Metrics), ModelSHA256: r.Outputs["model_sha256"], TransformHash: r.Outputs["transform_hash"],
+	}
+	m.Versions = append(m.Versions, v)
+	previous := m.point(spec.Alias, v.Version)
+	r.Model, r.Version = m.Name, v.Version
+	s.endRun(r, RunSucceeded, now, "")
+	s.championMoved(m.Name, spec.Alias)
+	return Answer{Run: r.ID, Version: v.Version, Previous: previous, Changed: true}
+}
+
+// championMoved gives the streams that follow an alias another chance: what
+// stopped them may have been the version before.
+func (s *State) championMoved(m thalweg.ModelName, alias string) {
+	for p := range s.Pipelines() {
+		if spec := p.Newest(); spec.Model == m && spec.Alias == alias {
+			for _, part := range p.Partitions {
+				part.forgive()
+			}
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
+
+// ReportTask is a worker's word that a task it holds is done or has failed. A
+// report whose token is not the task's is fenced: answered, not applied.
+type ReportTask struct {
+	Task    thalweg.TaskID     `json:"task"`
+	Token   thalweg.Token      `json:"token"`
+	Failure *ReportFailure     `json:"failure,omitempty"` // nil: done
+	Outputs map[string]string  `json:"outputs,omitempty"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+	Counts  map[string]int64   `json:"counts,omitempty"`
+	Rows    int64              `json:"rows,omitempty"` // rows treated, for show
+}
+
+// ReportFailure says why a task failed. A permanent one would fail anywhere.
+type ReportFailure struct {
+	Error     string `json:"error"`
+	Permanent bool   `json:"permanent,omitempty"`
+}
+
+func (*ReportTask) name() string { return "report task" }
+func (*ReportTask) kind() Kind   { return kindReportTask }
+
+func (c *ReportTask) apply(s *State, now at) Answer {
+	t := s.tasks[c.Task]
+	switch {
+	case t == nil:
+		return Answer{Fenced: true}
+	case t.State == TaskDone && t.Token == c.Token:
+		return Answer{} // said before
+	case !t.heldWith(c.Token):
+		return Answer{Fenced: true}
+	case t.partition != nil:
+		c.scorer(s, t, now)
+	case c.Failure != nil:
+		c.failed(s, t, now)
+	default:
+		c.done(s, t, now)
+	}
+	return Answer{Changed: true}
+}
+
+// scorer ends the lease of a partition: given back, failed for now, or stopped
+// until an operator resumes the stream.
+func (c *ReportTask) scorer(s *State, t *Task, now at) {
+	s.endLease(t, TaskWaiting)
+	if c.Failure == nil {
+		return
+	}
+	p := t.partition
+	p.Failures++
+	p.FailedMS, p.LastError = now.timeMS, clip(quoted(c.Failure.Error))
+	if c.Failure.Permanent {
+		p.Stopped = p.LastError
+	}
+}
+
+func (c *ReportTask) failed(s *State, t *Task, now at) {
+	t.Failures = append(t.Failures, TaskFailure{Worker: t.Worker, Error: clip(quoted(c.Failure.Error))})
+	if !c.Failure.Permanent && len(t.Failures) < MaxFailures {
+		s.endLease(t, TaskWaiting)
+		return
+	}
+	s.endLease(t, TaskFailed)
+	s.failRun(t.run, now, failureText(t))
+}
+
+func (c *ReportTask) done(s *State, t *Task, now at) {
+	s.endLease(t, TaskDone)
+	t.Outputs, t.Metrics, t.Counts, t.Rows = c.Outputs, c.Metrics, c.Counts, max(c.Rows, 0)
+	stage := t.run.Current()
+	stage.Done++
+	if !t.Reduce || stage.Total == 1 { // a merge treats no rows of its own
+		stage.Rows += t.Rows
+	}
+	if !t.Reduce && t.Work != Train && t.Outputs[partialOutput] == "" {
+		s.failRun(t.run, now, fmt.Sprintf("%s: finished without its output %q", t.ID, partialOutput))
+		return
+	}
+	if t.Work == Train {
+		if why := disagreement(stage, t); why != "" {
+			s.failRun(t.run, now, why)
+			return
+		}
+	}
+	s.taskDone(t.run, now)
+}

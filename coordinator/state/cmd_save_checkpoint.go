@@ -1,0 +1,27 @@
+package state
+
+import "github.com/thalweg/thalweg"
+
+// SaveCheckpoint notes a checkpoint that a train replica saved, so that a
+// replica which changes hands can resume from it.
+type SaveCheckpoint struct {
+	Task       thalweg.TaskID `json:"task"`
+	Token      thalweg.Token  `json:"token"`
+	Checkpoint string         `json:"checkpoint"` // key#sha256
+}
+
+func (*SaveCheckpoint) name() string { return "save checkpoint" }
+func (*SaveCheckpoint) kind() Kind   { return kindSaveCheckpoint }
+
+func (c *SaveCheckpoint) apply(s *State, _ at) Answer {
+	t := s.tasks[c.Task]
+	if t == nil || t.Work != Train || !t.heldWith(c.Token) {
+		return Answer{Fenced: true}
+	}
+	if t.Checkpoint == c.Checkpoint {
+		return Answer{}
+	}
+	t.Checkpoint, t.run.Checkpoint = c.Checkpoint, c.Checkpoint
+	t.Losses = 0 // it gets on, so it is not what its workers died of
+	return Answer{Changed: true}
+}

@@ -1,0 +1,23 @@
+package state
+
+import "github.com/thalweg/thalweg"
+
+// SetPartitions notes that a pipeline's topic has (at least) so many partitions,
+// as the holder of one of them found. Topics only grow.
+type SetPartitions struct {
+	Pipeline   thalweg.PipelineName `json:"pipeline"`
+	Topic      string               `json:"topic"` // void for another topic
+	Partitions uint32               `json:"partitions"`
+}
+
+func (*SetPartitions) name() string { return "set partitions" }
+func (*SetPartitions) kind() Kind   { return kindSetPartitions }
+
+func (c *SetPartitions) apply(s *State, _ at) Answer {
+	p := s.pipelines[c.Pipeline]
+	if p == nil || c.Topic == "" || p.Newest().Topic != c.Topic || c.Partitions <= uint32(len(p.Partitions)) {
+		return Answer{}
+	}
+	s.setPartitions(p, min(c.Partitions, MaxPartitions))
+	return Answer{Pipeline: p.Name, Changed: true}
+}

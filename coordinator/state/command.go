@@ -1,0 +1,106 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Kind numbers the commands of the log. Numbers are written out in catalog.go,
+// append-only and never used again.
+type Kind uint16
+
+// Command is one change of the state, as the leader planned it. The types that
+// implement it are the log's schema: a field may be added when its zero value
+// means what its absence meant; anything else is a new command.
+type Command interface {
+	// name is what the command is called in answers and metrics.
+	name() string
+	// kind is the command's number in the catalog.
+	kind() Kind
+	// apply changes the state. It sees only the state, the command and where the
+	// entry stands, and it is a no-op where the plan lost a race.
+	apply(s *State, now at) Answer
+}
+
+// Name returns what a command is called in logs and metrics: "grant leases".
+func Name(c Command) string { return c.name() }
+
+// Meta is what a proposer adds to a command.
+type Meta struct {
+	// Request is the client's request id, empty for the leader's own commands.
+	Request string
+	// TimeMS is the leader's clock when it proposed, milliseconds since 1970 UTC.
+	TimeMS int64
+}
+
+// envelope is the form of every log entry.
+type envelope struct {
+	Kind    Kind   `json:"kind"`
+	TimeMS  int64  `json:"time_ms"`
+	Request string `json:"request,omitempty"`
+	// Optional marks an entry that a build which does not know its kind may skip.
+	// No command of this build sets it: those that change what others read must be
+	// understood by all.
+	Optional bool            `json:"optional,omitempty"`
+	Body     json.RawMessage `json:"body"`
+}
+
+// Encode returns a command as a log entry.
+func Encode(c Command, m Meta) ([]byte, error) {
+	if len(m.Request) > MaxRequestIDBytes {
+		return nil, &thalweg.Error{Op: c.name(), Kind: thalweg.Invalid, Subject: "request id",
+			Err: fmt.Errorf("longer than %d bytes", MaxRequestIDBytes)}
+	}
+	body, err := json.Marshal(c)
+	if err != nil { // a value that JSON cannot carry, such as a metric that is not finite
+		return nil, &thalweg.Error{Op: c.name(), Kind: thalweg.Invalid, Subject: "command", Err: err}
+	}
+	return json.Marshal(envelope{Kind: c.kind(), TimeMS: m.TimeMS, Request: m.Request, Body: body})
+}
+
+// decode is the inverse of Encode. The command is nil if it is optional and
+// unknown. Unknown fields are errors: a newer leader's field may change what the
+// command means.
+func decode(entry []byte) (envelope, Command, error) {
+	var env envelope
+	if err := strict(entry, &env); err != nil {
+		return env, nil, notUnderstood("envelope", err)
+	}
+	for _, c := range catalog {
+		if c.kind != env.Kind {
+			continue
+		}
+		cmd := c.blank()
+		if err := strict(env.Body, cmd); err != nil {
+			return env, nil, notUnderstood(cmd.name(), err)
+		}
+		return env, cmd, nil
+	}
+	if env.Optional {
+		return env, nil, nil
+	}
+	return env, nil, notUnderstood(fmt.Sprintf("command kind %d", env.Kind), errors.New("unknown to this build"))
+}
+
+func notUnderstood(subject string, err error) error {
+	return &thalweg.Error{Op: "apply log entry", Kind: thalweg.Unsupported, Subject: subject,
+		Hint: "the log was written by a newer build; upgrade this node", Err: err}
+}
+
+// strict decodes exactly one JSON value without unknown fields.
+func strict(data []byte, to any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(to); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("data after the value")
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Pipeline is a named pipeline with its newest generations, its active run and
+// its stream.
+type Pipeline struct {
+	Name thalweg.PipelineName `json:"name"`
+	// Specs are the newest MaxGenerations accepted specs, oldest first.
+	Specs []*Spec `json:"specs"`
+	// Ordinal counts the runs of the newest generation.
+	Ordinal uint64 `json:"ordinal"`
+	// ActiveRun is the run that has not ended; a pipeline has at most one.
+	ActiveRun thalweg.RunID `json:"active_run,omitempty"`
+	// Paused is the operator's wish for the stream; it outlives generations.
+	Paused bool `json:"paused,omitempty"`
+	// Partitions are those of the newest generation's topic, by number. They are
+	// leased once the pipeline has a champion.
+	Partitions []*Partition `json:"partitions,omitempty"`
+}
+
+// Spec is one accepted generation: the rendered spec, and what the state needs
+// of it, so that the state reads no YAML.
+type Spec struct {
+	Generation thalweg.Generation `json:"generation"`
+	Text       string             `json:"text"`
+	AppliedMS  int64              `json:"applied_ms"`
+	Model      thalweg.ModelName  `json:"model"`
+	Alias      string             `json:"alias"`
+	Replicas   uint32             `json:"replicas"`
+	// Topic is what the stream half scores, empty if the spec has none.
+	Topic string `json:"topic,omitempty"`
+}
+
+// Partition is one topic partition and the task that scores it.
+type Partition struct {
+	Task *Task `json:"task"`
+	// Stopped says why scoring cannot go on without an operator, empty while it
+	// can.
+	Stopped string `json:"stopped,omitempty"`
+	// Failures counts failed attempts in a row and FailedMS is the time of the
+	// last: the next lease waits the longer, the more there were.
+	Failures uint32 `json:"failures,omitempty"`
+	FailedMS int64  `json:"failed_ms,omitempty"`
+	// LastError is that of the last failure.
+	LastError string `json:"last_error,omitempty"`
+
+	of *Pipeline
+}
+
+// Newest returns the newest generation.
+func (p *Pipeline) Newest() *Spec { return p.Specs[len(p.Specs)-1] }
+
+// Spec returns the given generation (0: the newest), or nil where it is not
+// kept.
+func (p *Pipeline) Spec(g thalweg.Generation) *Spec {
+	if g == 0 {
+		return p.Newest()
+	}
+	for _, spec := range p.Specs {
+		if spec.Generation == g {
+			return spec
+		}
+	}
+	return nil
+}
+
+// PipelineOf returns the pipeline that a score task belongs to.
+func (s *State) PipelineOf(t *Task) *Pipeline { return t.partition.of }
+
+// Champion returns the version that the alias of the pipeline's newest
+// generation points to, and those that it replaced, newest first; nil while
+// there is none.
+func (s *State) Champion(p *Pipeline) []*ModelVersion {
+	spec := p.Newest()
+	m := s.models[spec.Model]
+	if m == nil {
+		return nil
+	}
+	a := m.Aliases[spec.Alias]
+	if a == nil {
+		return nil
+	}
+	versions := []*ModelVersion{m.Version(a.Version)}
+	for _, v := range a.Replaced {
+		versions = append(versions, m.Version(v))
+	}
+	return versions
+}
+
+// Scores reports whether the pipeline's partitions can be leased now: it has a
+// stream and a champion.
+func (s *State) Scores(p *Pipeline) bool {
+	return len(p.Partitions) > 0 && len(s.Champion(p)) > 0
+}
+
+// setPartitions makes the pipeline's partitions number n; it only adds.
+func (s *State) setPartitions(p *Pipeline, n uint32) {
+	for i := uint32(len(p.Partitions)); i < n; i++ {
+		part := &Partition{of: p}
+		part.Task = &Task{ID: scoreTaskID(p.Name, i), Work: Score, Index: i, State: TaskWaiting, partition: part}
+		p.Partitions = append(p.Partitions, part)
+		s.tasks[part.Task.ID] = part.Task
+	}
+}
+
+// restartStream ends the leases of a pipeline's partitions, so that they are
+// granted again with new tokens, and forgets their failures.
+func (s *State) restartStream(p *Pipeline) {
+	for _, part := range p.Partitions {
+		if part.Task.State == TaskLeased {
+			s.endLease(part.Task, TaskWaiting)
+		}
+		part.forgive()
+	}
+}
+
+// endStream drops a pipeline's partitions.
+func (s *State) endStream(p *Pipeline) {
+	s.restartStream(p)
+	for _, part := range p.Partitions {
+		delete(s.tasks, part.Task.ID)
+	}
+	p.Partitions = nil
+}
+
+// forgive forgets the failures of a partition.
+func (p *Partition) forgive() { p.Stopped, p.Failures, p.FailedMS, p.LastError = "", 0, 0, "" }
+
+// dropOldSpecs keeps the newest MaxGenerations, and the one of an active run is
+// always among them: a new generation ends the run of the one before.
+func (p *Pipeline) dropOldSpecs() {
+	if over := len(p.Specs) - MaxGenerations; over > 0 {
+		p.Specs = slices.Delete(p.Specs, 0, over)
+	}
+}

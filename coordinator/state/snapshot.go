@@ -1,0 +1,92 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
+
+// snapshotFormat numbers the form of a snapshot.
+const snapshotFormat = 1
+
+// snapshot is the form of a snapshot: JSON whose lists are sorted by name, so
+// that equal states are equal bytes.
+type snapshot struct {
+	Format    int         `json:"format"`
+	Index     uint64      `json:"index"`
+	TimeMS    int64       `json:"time_ms"`
+	Pipelines []*Pipeline `json:"pipelines,omitempty"`
+	Runs      []*Run      `json:"runs,omitempty"`
+	Models    []*Model    `json:"models,omitempty"`
+	Requests  []request   `json:"requests,omitempty"`
+}
+
+// Encode returns the state as a snapshot. Nodes that applied the same entries
+// get the same bytes.
+func (s *State) Encode() ([]byte, error) {
+	snap := snapshot{Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Requests: s.requests.kept}
+	for p := range s.Pipelines() {
+		snap.Pipelines = append(snap.Pipelines, p)
+	}
+	for r := range s.Runs() {
+		snap.Runs = append(snap.Runs, r)
+	}
+	for m := range s.Models() {
+		snap.Models = append(snap.Models, m)
+	}
+	data, err := json.Marshal(snap)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "encode snapshot", Kind: thalweg.Other, Subject: fmt.Sprintf("index %d", s.index), Err: err}
+	}
+	return data, nil
+}
+
+// Decode returns the state of a snapshot. It checks all that Apply relies on, so
+// that a damaged snapshot is refused here and not met later as a panic.
+func Decode(data []byte) (*State, error) {
+	var snap snapshot
+	if err := strict(data, &snap); err != nil {
+		return nil, damaged("snapshot", err)
+	}
+	if snap.Format != snapshotFormat {
+		return nil, &thalweg.Error{Op: "decode snapshot", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("format %d", snap.Format),
+			Hint: "it was written by a newer build; upgrade this node", Err: fmt.Errorf("this build reads format %d", snapshotFormat)}
+	}
+	s := New()
+	s.index, s.timeMS = snap.Index, snap.TimeMS
+	for _, m := range snap.Models {
+		if err := s.restoreModel(m); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range snap.Pipelines {
+		if err := s.restorePipeline(p); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range snap.Runs {
+		if err := s.restoreRun(r); err != nil {
+			return nil, err
+		}
+	}
+	for p := range s.Pipelines() {
+		if p.ActiveRun != "" && s.runs[p.ActiveRun] == nil {
+			return nil, damaged("pipeline "+string(p.Name), fmt.Errorf("its active run %s is missing", p.ActiveRun))
+		}
+	}
+	if len(snap.Requests) > MaxRequests {
+		return nil, damaged("requests", fmt.Errorf("%d of them, at most %d are kept", len(snap.Requests), MaxRequests))
+	}
+	for _, r := range snap.Requests {
+		if _, twice := s.requests.lookup(r.ID); twice || r.ID == "" {
+			return nil, damaged("request "+r.ID, errTwice)
+		}
+		s.requests.keep(r)
+	}
+	return s, nil
+}
+
+func damaged(subject string, err error) error {
+	return &thalweg.Error{Op: "decode snapshot", Kind: thalweg.Corrupt, Subject: subject, Err: err}
+}
