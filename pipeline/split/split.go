@@ -1,0 +1,120 @@
+// Package split assigns rows to training, validation and test. Where the
+// assignment depends on the data (datetime), each shard is observed, the
+// observations are merged in shard order into cut points, and the cut points
+// are stored with the run: what was training once is training for ever.
+package split
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+// The splits, as Assign numbers them; Count is how many there are.
+const (
+	Train      = 0
+	Validation = 1
+	Test       = 2
+	Count      = 3
+)
+
+// Names are the splits' names by number.
+var Names = [Count]string{"train", "validation", "test"}
+
+// Observer looks at the rows of one shard.
+type Observer interface {
+	// Observe looks at a batch of cleaned rows.
+	Observe(batch arrow.Record) error
+	// Partial returns what was observed, as JSON.
+	Partial() ([]byte, error)
+}
+
+// method is one way of splitting: adding one is one file and one line in
+// methods.
+type method struct {
+	observer func(column string) Observer
+	// finish returns the cut points that the partials of all shards, in shard
+	// order, call for.
+	finish func(c *Cuts, partials [][]byte) error
+	assign func(c *Cuts, batch arrow.Record, shard int, dst []uint8) error
+}
+
+func methodOf(name string) (method, error) {
+	methods := map[string]method{
+		"random":   {observer: observeNothing, finish: finishRandom, assign: assignRandom},
+		"datetime": {observer: observeTimes, finish: finishTimes, assign: assignTimes},
+	}
+	m, ok := methods[name]
+	if !ok {
+		return method{}, &thalweg.Error{Op: "split rows", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("split type %q", name), Hint: "random or datetime"}
+	}
+	return m, nil
+}
+
+// Cuts says which rows belong to which split. It is data: stored as JSON in the
+// run, the same for every shard and worker.
+type Cuts struct {
+	Type string `json:"type"`
+	// Seed decides a random split.
+	Seed uint64 `json:"seed,omitempty"`
+	// Bounds are the cumulative probabilities after which validation and test
+	// begin (random).
+	Bounds [2]float64 `json:"bounds"`
+	// Column and Times: rows before Times[0] are training, rows before Times[1]
+	// validation, the others test (datetime); microseconds since 1970 UTC. A row
+	// without a time is training.
+	Column string   `json:"column,omitempty"`
+	Times  [2]int64 `json:"times"`
+}
+
+// NewObserver returns the observer of one shard.
+func NewObserver(plan *pipeline.Plan) (Observer, error) {
+	spec := plan.Spec.Spec.Preprocessing.Split
+	m, err := methodOf(spec.Type)
+	if err != nil {
+		return nil, err
+	}
+	return m.observer(spec.Column), nil
+}
+
+// Finish merges the partials of all shards, in shard order.
+func Finish(plan *pipeline.Plan, partials [][]byte) (*Cuts, error) {
+	spec := plan.Spec.Spec.Preprocessing.Split
+	m, err := methodOf(spec.Type)
+	if err != nil {
+		return nil, err
+	}
+	if len(spec.Probabilities) != Count {
+		return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Invalid, Subject: "preprocessing.split.probabilities", Hint: "give three: train, validation, test"}
+	}
+	c := &Cuts{Type: spec.Type, Column: spec.Column, Seed: plan.Spec.Spec.Trainer.Seed,
+		Bounds: [2]float64{spec.Probabilities[Train], spec.Probabilities[Train] + spec.Probabilities[Validation]}}
+	return c, m.finish(c, partials)
+}
+
+// Assign writes the split of each row of a batch of the given shard to dst,
+// which is grown as needed and returned. It depends on the row alone, not on
+// the batch that the row comes in.
+func (c *Cuts) Assign(batch arrow.Record, shard int, dst []uint8) ([]uint8, error) {
+	m, err := methodOf(c.Type)
+	if err != nil {
+		return nil, err
+	}
+	n := int(batch.NumRows())
+	if cap(dst) < n {
+		dst = make([]uint8, n)
+	}
+	dst = dst[:n]
+	return dst, m.assign(c, batch, shard, dst)
+}
+
+// nothing observes nothing.
+type nothing struct{}
+
+func observeNothing(string) Observer       { return nothing{} }
+func (nothing) Observe(arrow.Record) error { return nil }
+func (nothing) Partial() ([]byte, error)   { return json.Marshal(struct{}{}) }
