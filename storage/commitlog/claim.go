@@ -1,12 +1,9 @@
 package commitlog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -35,14 +32,12 @@ func (l *Log) Claim(ctx context.Context, in Intent) (won bool, winner Intent, er
 	if err := errors.Join(l.checkOwn(in, l.state.NextSeq), l.state.checkNext(in)); err != nil {
 		return false, Intent{}, &thalweg.Error{Op: "claim slot", Kind: thalweg.Invalid, Subject: key, Err: err}
 	}
-	if err := l.place(ctx, "claim slot", key, record, func(sizeBytes int64) error {
+	winner = in
+	if err := l.place(ctx, "claim slot", key, record, func(sizeBytes int64) (err error) {
 		winner, _, err = l.intent(ctx, in.Seq, sizeBytes)
 		return err
 	}); err != nil {
 		return false, Intent{}, err
-	}
-	if winner == (Intent{}) {
-		winner = in
 	}
 	if err := l.state.checkNext(winner); err != nil {
 		return false, Intent{}, corrupt("read intent", key, err)
@@ -53,64 +48,6 @@ func (l *Log) Claim(ctx context.Context, in Intent) (won bool, winner Intent, er
 	}
 	l.state.Pending = &winner
 	return winner == in, winner, nil
-}
-
-// Publish creates the part-th object of a kind (parts count from 0 without a
-// gap) for the pending intent and returns what a done record says of it. The
-// object's name follows from the intent, and what is published is never
-// overwritten: if another executor of the same intent was there first with the
-// same bytes, that is success.
-//
-// Different bytes under the name, as another build may have written them, are
-// handed to accept; if it returns nil they stand and the returned Object
-// describes them, otherwise Publish fails with Conflict. A nil accept accepts
-// nothing. Publish neither keeps nor changes body.
-func (l *Log) Publish(ctx context.Context, kind ObjectKind, part int, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
-	if l.state.Pending == nil {
-		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
-	}
-	key := l.layout.Key(*l.state.Pending, kind, part)
-	if part < 0 || part >= MaxObjects || rows <= 0 || len(body) == 0 || (kind != Scored && kind != Dead) {
-		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key,
-			Err: fmt.Errorf("part %d of kind %q with %d rows in %d bytes: parts are 0..%d, rows and bytes positive", part, kind, rows, len(body), MaxObjects-1)}
-	}
-	object := Object{Key: key, SizeBytes: int64(len(body)), SHA256: storage.SHA256(body), Rows: rows, Kind: kind}
-	err := l.place(ctx, "publish object", key, body, func(sizeBytes int64) error {
-		existing, err := l.existing(ctx, key, sizeBytes, body)
-		if err != nil || existing == nil {
-			return err
-		}
-		refusal := errors.New("other bytes exist under its name")
-		if accept != nil {
-			refusal = accept(existing)
-		}
-		if refusal != nil {
-			return &thalweg.Error{Op: "publish object", Kind: thalweg.Conflict, Subject: key, Err: refusal,
-				Hint: "another build carried out the same intent differently: finish the slot with the build that began it"}
-		}
-		object.SizeBytes, object.SHA256 = int64(len(existing)), storage.SHA256(existing)
-		return nil
-	})
-	if err != nil {
-		return Object{}, err
-	}
-	return object, nil
-}
-
-// MaxObjectBytes bounds what Publish reads back to compare: no smaller than
-// what a scorer rolls into one file.
-const MaxObjectBytes = 1 << 30
-
-// existing returns the object's bytes, or nil if they are those of body.
-func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []byte) ([]byte, error) {
-	if sizeBytes > MaxObjectBytes {
-		return nil, corrupt("publish object", key, fmt.Errorf("%d bytes exist under its name, at most %d are an object", sizeBytes, MaxObjectBytes))
-	}
-	data, _, err := l.bucket.Get(ctx, key)
-	if err != nil || bytes.Equal(data, body) {
-		return nil, err
-	}
-	return data, nil
 }
 
 // Finish records that the pending intent has been carried out. It returns
@@ -158,32 +95,6 @@ func (l *Log) Finish(ctx context.Context, d Done) (won bool, recorded Done, err 
 }
 
 var errNothingPending = errors.New("no slot is pending: claim one first")
-
-func (l *Log) done(objects []Object, dropped int64) (Done, error) {
-	if l.state.Pending == nil {
-		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
-	}
-	in := *l.state.Pending
-	record, err := in.Encode()
-	if err != nil {
-		return Done{}, err
-	}
-	d := Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects), Dropped: dropped}
-	slices.SortFunc(d.Objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
-	for _, o := range d.Objects {
-		switch o.Kind {
-		case Scored:
-			d.Scored += o.Rows
-		case Dead:
-			d.Dead += o.Rows
-		}
-	}
-	d.Total = l.state.Total.plus(d.Counts())
-	if err := errors.Join(d.Validate(), l.checkDone(in, d.IntentSHA256, d)); err != nil {
-		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.DoneKey(in.Seq), Err: err}
-	}
-	return d, nil
-}
 
 // place creates the object unless its key is taken, and makes sure of the
 // outcome: every answer but success means that the object may be there all the

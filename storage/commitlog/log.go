@@ -102,14 +102,6 @@ func (l *Log) State() State {
 	return s
 }
 
-// Done returns the record that finishes the pending intent with these objects
-// and this many events dropped by operators: it puts the objects in order and
-// sums. Events of the range that are neither scored, dead nor dropped are
-// offsets that the topic never held (control records, compaction).
-func (l *Log) Done(objects []Object, dropped int64) (Done, error) {
-	return l.done(objects, dropped)
-}
-
 // pause waits before try number attempt (from 1) or until ctx ends.
 func (l *Log) pause(ctx context.Context, attempt int) error {
 	d := l.config.Backoff << min(attempt-1, 10)

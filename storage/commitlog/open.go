@@ -115,7 +115,7 @@ func (l *Log) stateAt(ctx context.Context, claimed uint64) (State, error) {
 	for seq := claimed - min(claimed, 2); seq < claimed; seq++ {
 		in, sum, err := l.intent(ctx, seq, -1)
 		if err != nil {
-			return State{}, l.missing(err, l.layout.IntentKey(seq))
+			return State{}, missing(err, l.layout.IntentKey(seq))
 		}
 		first := seq == claimed-2
 		if !first || seq == 0 {
@@ -129,7 +129,7 @@ func (l *Log) stateAt(ctx context.Context, claimed uint64) (State, error) {
 			return state, nil
 		}
 		if err != nil {
-			return State{}, l.missing(err, l.layout.DoneKey(seq))
+			return State{}, missing(err, l.layout.DoneKey(seq))
 		}
 		if first && seq > 0 {
 			state.Total = Counts{d.Total.Scored - d.Scored, d.Total.Dead - d.Dead, d.Total.Dropped - d.Dropped}
@@ -142,10 +142,14 @@ func (l *Log) stateAt(ctx context.Context, claimed uint64) (State, error) {
 }
 
 // missing turns the absence of a record that must exist into damage.
-func (l *Log) missing(err error, key string) error {
-	if !thalweg.Is(err, thalweg.NotFound) {
-		return err
+func missing(err error, key string) error {
+	if thalweg.Is(err, thalweg.NotFound) {
+		return recordMissing(key)
 	}
+	return err
+}
+
+func recordMissing(key string) error {
 	return &thalweg.Error{Op: "read log", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("the record is missing, but later ones exist"),
 		Hint: "records of the log were deleted; restore them, or use a new sink path"}
 }

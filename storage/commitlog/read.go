@@ -45,7 +45,7 @@ func (l *Log) Read(ctx context.Context, fromSeq uint64) iter.Seq2[Entry, error] 
 				return
 			}
 			if seq != state.NextSeq {
-				yield(Entry{}, l.missing(&thalweg.Error{Kind: thalweg.NotFound}, l.layout.IntentKey(state.NextSeq)))
+				yield(Entry{}, recordMissing(l.layout.IntentKey(state.NextSeq)))
 				return
 			}
 			if done { // sorts before its intent
@@ -97,7 +97,7 @@ func (l *Log) unfinished(ctx context.Context, seq uint64) error {
 		return err
 	}
 	if _, err := l.bucket.Head(ctx, l.layout.DoneKey(seq)); err != nil {
-		return l.missing(err, l.layout.DoneKey(seq))
+		return missing(err, l.layout.DoneKey(seq))
 	}
 	return nil // finished and followed since we looked: a later Read yields it
 }

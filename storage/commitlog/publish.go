@@ -1,0 +1,114 @@
+package commitlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// MaxObjectBytes bounds an object of rows, which is written in one request and
+// held in memory: far more than a scorer rolls into one file.
+const MaxObjectBytes = 1 << 30
+
+// Publish creates the part-th object of a kind (parts count from 0 without a
+// gap) for the pending intent and returns what a done record says of it. The
+// object's name follows from the intent, and what is published is never
+// overwritten: if another executor of the same intent was there first with the
+// same bytes, that is success.
+//
+// Different bytes under the name, as another build may have written them, are
+// handed to accept, which must see to it that they hold the same rows; if it
+// returns nil they stand and the returned Object describes them, otherwise
+// Publish fails with Conflict. A nil accept accepts nothing. Publish neither
+// keeps nor changes body.
+func (l *Log) Publish(ctx context.Context, kind ObjectKind, part int, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
+	if l.state.Pending == nil {
+		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	}
+	key := l.layout.Key(*l.state.Pending, kind, part)
+	if part < 0 || part >= MaxObjects || rows <= 0 || len(body) == 0 || (kind != Scored && kind != Dead) {
+		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key,
+			Err: fmt.Errorf("part %d of kind %q with %d rows in %d bytes: parts are 0..%d, rows and bytes positive", part, kind, rows, len(body), MaxObjects-1)}
+	}
+	if len(body) > MaxObjectBytes {
+		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Exhausted, Subject: key,
+			Err: fmt.Errorf("%d bytes, at most %d are an object", len(body), MaxObjectBytes)}
+	}
+	object := Object{Key: key, SizeBytes: int64(len(body)), SHA256: storage.SHA256(body), Rows: rows, Kind: kind}
+	err := l.place(ctx, "publish object", key, body, func(sizeBytes int64) error {
+		existing, err := l.existing(ctx, key, sizeBytes, body)
+		if err != nil || existing == nil {
+			return err
+		}
+		refusal := errors.New("other bytes exist under its name")
+		if accept != nil {
+			refusal = accept(existing)
+		}
+		if refusal != nil {
+			return &thalweg.Error{Op: "publish object", Kind: thalweg.Conflict, Subject: key, Err: refusal,
+				Hint: "another build carried out the same intent differently: finish the slot with the build that began it"}
+		}
+		object.SizeBytes, object.SHA256 = int64(len(existing)), storage.SHA256(existing)
+		return nil
+	})
+	if err != nil {
+		return Object{}, err
+	}
+	return object, nil
+}
+
+// existing returns the object's bytes, or nil if they are those of body. Bytes
+// that differ are believed only when two reads agree on them.
+func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []byte) ([]byte, error) {
+	if sizeBytes > MaxObjectBytes {
+		return nil, corrupt("publish object", key, fmt.Errorf("%d bytes exist under its name, at most %d are an object", sizeBytes, MaxObjectBytes))
+	}
+	var last []byte
+	for range 2 + rereads {
+		data, _, err := l.bucket.Get(ctx, key)
+		if err != nil || bytes.Equal(data, body) {
+			return nil, err
+		}
+		if last != nil && bytes.Equal(data, last) {
+			return data, nil
+		}
+		last = data
+	}
+	return nil, corrupt("publish object", key, errors.New("it reads differently each time"))
+}
+
+// Done returns the record that finishes the pending intent with these objects
+// and this many events dropped by operators: it puts the objects in order and
+// sums. Events of the range that are neither scored, dead nor dropped are
+// offsets that the topic never held (control records, compaction).
+func (l *Log) Done(objects []Object, dropped int64) (Done, error) {
+	if l.state.Pending == nil {
+		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	}
+	in := *l.state.Pending
+	record, err := in.Encode()
+	if err != nil {
+		return Done{}, err
+	}
+	d := Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects), Dropped: dropped}
+	slices.SortFunc(d.Objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
+	for _, o := range d.Objects {
+		switch o.Kind {
+		case Scored:
+			d.Scored += o.Rows
+		case Dead:
+			d.Dead += o.Rows
+		}
+	}
+	d.Total = l.state.Total.plus(d.Counts())
+	if err := errors.Join(d.Validate(), l.checkDone(in, d.IntentSHA256, d)); err != nil {
+		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.DoneKey(in.Seq), Err: err}
+	}
+	return d, nil
+}

@@ -1,0 +1,117 @@
+package commitlog
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"unicode/utf8"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+var (
+	idPattern    = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	hashPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	topicPattern = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`) // Kafka's own rule
+)
+
+// Validate checks everything about the intent that needs no other record. The
+// error is of kind Invalid and names the field.
+func (in Intent) Validate() error {
+	fail := func(field, format string, args ...any) error {
+		return &thalweg.Error{Op: "check intent", Kind: thalweg.Invalid, Subject: fmt.Sprintf("slot %d: %s", in.Seq, field),
+			Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case in.Seq > MaxSeq:
+		return fail("seq", "%d is beyond %d", in.Seq, uint64(MaxSeq))
+	case !idPattern.MatchString(in.ID):
+		return fail("id", "%.40q is not 32 hex digits", in.ID)
+	case !validName(string(in.Pipeline)):
+		return fail("pipeline", "must have 1 to %d bytes of UTF-8", MaxNameBytes)
+	case !validTopic(in.Topic):
+		return fail("topic", "%.60q is not a Kafka topic", in.Topic)
+	case in.Partition < 0 || in.Partition > MaxPartition:
+		return fail("partition", "%d is not in 0..%d", in.Partition, MaxPartition)
+	case in.From < 0:
+		return fail("from", "%d is negative", in.From)
+	case in.To <= in.From:
+		return fail("to", "%d is not beyond from, %d", in.To, in.From)
+	case !validName(string(in.Model)):
+		return fail("model", "must have 1 to %d bytes of UTF-8", MaxNameBytes)
+	case in.ModelVersion == 0:
+		return fail("model_version", "must be at least 1")
+	case storage.ValidateKey(in.Checkpoint.Key) != nil || !hashPattern.MatchString(in.Checkpoint.SHA256):
+		return fail("checkpoint", "%.60q is no reference", in.Checkpoint.String())
+	case in.SpecGeneration == 0:
+		return fail("spec_generation", "must be at least 1")
+	case in.ScoredAtUS <= 0:
+		return fail("scored_at_us", "%d is not a time after 1970", in.ScoredAtUS)
+	case in.Seq == 0 && in.Previous != "":
+		return fail("previous", "slot 0 has no previous record")
+	case in.Seq > 0 && !hashPattern.MatchString(in.Previous):
+		return fail("previous", "%.80q is not a sha256", in.Previous)
+	}
+	return nil
+}
+
+// Validate checks everything about the done record that needs no other record.
+// The error is of kind Invalid and names the field.
+func (d Done) Validate() error {
+	fail := func(field, format string, args ...any) error {
+		return &thalweg.Error{Op: "check done record", Kind: thalweg.Invalid, Subject: fmt.Sprintf("slot %d: %s", d.Seq, field),
+			Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case d.Seq > MaxSeq:
+		return fail("seq", "%d is beyond %d", d.Seq, uint64(MaxSeq))
+	case !idPattern.MatchString(d.Intent):
+		return fail("intent", "%.40q is not 32 hex digits", d.Intent)
+	case !hashPattern.MatchString(d.IntentSHA256):
+		return fail("intent_sha256", "%.80q is not a sha256", d.IntentSHA256)
+	case len(d.Objects) > MaxObjects:
+		return fail("objects", "%d, at most %d fit", len(d.Objects), MaxObjects)
+	case d.Scored < 0 || d.Dead < 0 || d.Dropped < 0:
+		return fail("scored, dead, dropped", "%d, %d, %d: none may be negative", d.Scored, d.Dead, d.Dropped)
+	}
+	rows := map[ObjectKind]int64{Scored: 0, Dead: 0}
+	for i, o := range d.Objects {
+		field := fmt.Sprintf("objects[%d]", i)
+		if _, known := rows[o.Kind]; !known {
+			return fail(field+".kind", "%.20q is neither %q nor %q", o.Kind, Scored, Dead)
+		}
+		if err := storage.ValidateKey(o.Key); err != nil {
+			return fail(field+".key", "%w", err)
+		}
+		switch {
+		case i > 0 && o.Key <= d.Objects[i-1].Key:
+			return fail(field+".key", "%q is not after %q", o.Key, d.Objects[i-1].Key)
+		case o.SizeBytes <= 0:
+			return fail(field+".size", "%d is not positive", o.SizeBytes)
+		case !hashPattern.MatchString(o.SHA256):
+			return fail(field+".sha256", "%.80q is not a sha256", o.SHA256)
+		case o.Rows <= 0 || o.Rows > math.MaxInt64-rows[o.Kind]:
+			return fail(field+".rows", "%d is not a number of rows", o.Rows)
+		}
+		rows[o.Kind] += o.Rows
+	}
+	if t, c := d.Total, d.Counts(); t.Scored < c.Scored || t.Dead < c.Dead || t.Dropped < c.Dropped {
+		return fail("total", "%v is below the slot's own %v", t, c)
+	}
+	if rows[Scored] != d.Scored {
+		return fail("scored", "%d, but its objects hold %d rows", d.Scored, rows[Scored])
+	}
+	if rows[Dead] != d.Dead {
+		return fail("dead", "%d, but its objects hold %d lines", d.Dead, rows[Dead])
+	}
+	return nil
+}
+
+func validName(name string) bool {
+	return name != "" && len(name) <= MaxNameBytes && utf8.ValidString(name)
+}
+
+func validTopic(topic string) bool {
+	return topicPattern.MatchString(topic) && topic != "." && topic != ".."
+}
