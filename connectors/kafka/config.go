@@ -1,0 +1,156 @@
+package kafka
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/thalweg/thalweg"
+)
+
+// The isolation levels, as a spec spells them.
+const (
+	ReadUncommitted = "read_uncommitted" // all records, those of open and aborted transactions too
+	ReadCommitted   = "read_committed"   // only records outside of transactions or of committed ones
+)
+
+// Config says where a topic is and how to talk to its brokers. Brokers and
+// Topic are required; the rest has defaults.
+type Config struct {
+	Brokers []string // host:port of one or more brokers to start from
+	Topic   string
+	// Group is the consumer group under which Source.Commit writes offsets;
+	// empty: Commit does nothing.
+	Group    string
+	ClientID string // shown in the brokers' logs; default "thalweg"
+
+	TLS  *tls.Config // nil: plain text
+	SASL SASL        // zero: no authentication
+
+	// IsolationLevel is ReadUncommitted (the default) or ReadCommitted. Control
+	// records are never events with either.
+	IsolationLevel string
+
+	DialTimeout    time.Duration // to connect, TLS and authentication included; default 5s
+	RequestTimeout time.Duration // for an answer, beyond the time that a fetch may wait; default 10s
+	MetadataTTL    time.Duration // age at which the layout of the cluster is read again; default 2s
+	Attempts       int           // of a request that fails for a reason that may pass; default 5
+
+	// MaxResponseBytes bounds one fetch response. A broker exceeds the size asked
+	// for when a single record batch is larger. Default 64 MiB.
+	MaxResponseBytes int
+	// MaxBatchBytes bounds one record batch after inflation. The records beyond
+	// it are reported as unreadable. Default 64 MiB.
+	MaxBatchBytes int
+}
+
+// SASL is a user's proof of identity. It prints without the password.
+type SASL struct {
+	Mechanism string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none
+	User      string
+	Password  string
+}
+
+// String shows the mechanism and the user.
+func (s SASL) String() string {
+	if s.Mechanism == "" {
+		return "none"
+	}
+	return s.Mechanism + " as " + s.User
+}
+
+// GoString keeps the password out of %#v.
+func (s SASL) GoString() string { return s.String() }
+
+// LogValue keeps the password out of logs.
+func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+func (c Config) withDefaults() Config {
+	c.ClientID = orDefault(c.ClientID, "thalweg")
+	c.IsolationLevel = orDefault(c.IsolationLevel, ReadUncommitted)
+	c.DialTimeout = orDefault(c.DialTimeout, 5*time.Second)
+	c.RequestTimeout = orDefault(c.RequestTimeout, 10*time.Second)
+	c.MetadataTTL = orDefault(c.MetadataTTL, 2*time.Second)
+	c.Attempts = orDefault(c.Attempts, 5)
+	c.MaxResponseBytes = orDefault(c.MaxResponseBytes, 64<<20)
+	c.MaxBatchBytes = orDefault(c.MaxBatchBytes, 64<<20)
+	return c
+}
+
+func orDefault[T comparable](v, fallback T) T {
+	var zero T
+	if v == zero {
+		return fallback
+	}
+	return v
+}
+
+// Validate reports the first field that cannot be used; the error is of kind
+// Invalid and names it.
+func (c Config) Validate() error {
+	bad := func(field, format string, args ...any) error {
+		return &thalweg.Error{Op: "configure kafka", Kind: thalweg.Invalid, Subject: field, Err: fmt.Errorf(format, args...)}
+	}
+	if len(c.Brokers) == 0 {
+		return bad("brokers", "none given")
+	}
+	for _, b := range c.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return bad("brokers", "%q is not host:port", b)
+		}
+	}
+	if c.Topic == "" {
+		return bad("topic", "none given")
+	}
+	switch c.IsolationLevel {
+	case "", ReadUncommitted, ReadCommitted:
+	default:
+		return bad("isolation_level", "%q is neither %s nor %s", c.IsolationLevel, ReadUncommitted, ReadCommitted)
+	}
+	switch c.SASL.Mechanism {
+	case "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
+	default:
+		return bad("sasl mechanism", "%q is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", c.SASL.Mechanism)
+	}
+	for _, n := range []struct {
+		field string
+		value int64
+	}{
+		{"dial timeout", int64(c.DialTimeout)}, {"request timeout", int64(c.RequestTimeout)}, {"metadata ttl", int64(c.MetadataTTL)},
+		{"attempts", int64(c.Attempts)}, {"max response bytes", int64(c.MaxResponseBytes)}, {"max batch bytes", int64(c.MaxBatchBytes)},
+	} {
+		if n.value < 0 {
+			return bad(n.field, "%d is negative", n.value)
+		}
+	}
+	return nil
+}
+
+// mechanism returns kafka-go's form of the SASL configuration, nil for none.
+func (c Config) mechanism() (sasl.Mechanism, error) {
+	switch c.SASL.Mechanism {
+	case "PLAIN":
+		return plain.Mechanism{Username: c.SASL.User, Password: c.SASL.Password}, nil
+	case "SCRAM-SHA-256", "SCRAM-SHA-512":
+		algorithm := scram.SHA256
+		if c.SASL.Mechanism == "SCRAM-SHA-512" {
+			algorithm = scram.SHA512
+		}
+		m, err := scram.Mechanism(algorithm, c.SASL.User, c.SASL.Password)
+		if err != nil {
+			return nil, &thalweg.Error{Op: "configure kafka", Kind: thalweg.Invalid, Subject: "sasl", Err: err}
+		}
+		return m, nil
+	}
+	return nil, nil
+}
+
+// addr returns the brokers to start from in kafka-go's form.
+func (c Config) addr() net.Addr { return kafkago.TCP(c.Brokers...) }

@@ -1,0 +1,221 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
+
+	"github.com/thalweg/thalweg"
+)
+
+// minFetchVersion is the first version of Fetch whose responses hold record
+// batches (Kafka 0.11, 2017); the message sets of older ones are not read.
+const minFetchVersion = 4
+
+// exchange is one fetch request and its response, for one partition. It is a
+// message of kafka-go's Transport, which finds the leader and an authenticated
+// connection, but reads the response itself: into one buffer that is used
+// again for the next, and without a look at the records.
+type exchange struct {
+	fetch.Request
+	ctx      context.Context //nolint:containedctx // the Transport does not hand its own down
+	clientID string
+	maxBytes int
+	version  int16
+
+	buf      []byte // the response, without its length
+	response fetchResponse
+}
+
+var (
+	_ protocol.BrokerMessage = (*exchange)(nil)
+	_ protocol.RawExchanger  = (*exchange)(nil)
+)
+
+// fetchResponse is what a response says about the one partition asked for.
+type fetchResponse struct {
+	code     kafkago.Error
+	end      int64 // the high watermark: the offset that the next record will get
+	logStart int64 // first offset kept, -1 if not told
+	aborted  []abortedTransaction
+	batches  []byte // aliases exchange.buf
+}
+
+// abortedTransaction is one transaction whose records from first on, up to its
+// marker, a committed reader must not see.
+type abortedTransaction struct{ producer, first int64 }
+
+func newExchange(cfg Config, partition int) *exchange {
+	e := &exchange{clientID: cfg.ClientID, maxBytes: cfg.MaxResponseBytes}
+	e.Request = fetch.Request{
+		ReplicaID: -1, MinBytes: 1, SessionEpoch: -1,
+		Topics: []fetch.RequestTopic{{Topic: cfg.Topic, Partitions: []fetch.RequestPartition{{
+			Partition: int32(partition), CurrentLeaderEpoch: -1, LogStartOffset: -1,
+		}}}},
+	}
+	if cfg.IsolationLevel == ReadCommitted {
+		e.Request.IsolationLevel = 1
+	}
+	return e
+}
+
+// ask prepares the exchange for a request.
+func (e *exchange) ask(ctx context.Context, offset int64, maxWait time.Duration, maxBytes int) {
+	e.ctx = ctx
+	e.MaxWaitTime = int32(max(0, maxWait.Milliseconds()))
+	e.MaxBytes = int32(min(e.maxBytes, math.MaxInt32)) // of all partitions: there is one, with a bound of its own
+	p := &e.Topics[0].Partitions[0]
+	p.FetchOffset, p.PartitionMaxBytes = offset, int32(min(maxBytes, e.maxBytes, math.MaxInt32))
+}
+
+// Required takes the exchange over whenever the broker's version allows it.
+func (e *exchange) Required(versions map[protocol.ApiKey]int16) bool {
+	e.version = versions[protocol.Fetch]
+	return true
+}
+
+// RawExchange writes the request to a connection and reads the response.
+func (e *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
+	if e.version < minFetchVersion {
+		return nil, &thalweg.Error{Op: "ask for records", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("Fetch version %d", e.version),
+			Hint: fmt.Sprintf("the broker must speak version %d or later (Kafka 0.11)", minFetchVersion)}
+	}
+	if conn, ok := rw.(interface{ SetDeadline(time.Time) error }); ok {
+		// The Transport would go on waiting on the connection after ctx ended.
+		stop := context.AfterFunc(e.ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+		err := e.roundTrip(rw)
+		if !stop() && err == nil {
+			err = e.ctx.Err() // the connection's deadline is spoilt: an error drops it
+		}
+		return e, err
+	}
+	return e, e.roundTrip(rw)
+}
+
+func (e *exchange) roundTrip(rw io.ReadWriter) error {
+	const correlation = 1 // one request at a time is on a connection
+	if err := protocol.WriteRequest(rw, e.version, correlation, e.clientID, &e.Request); err != nil {
+		return err
+	}
+	var head [8]byte
+	if _, err := io.ReadFull(rw, head[:]); err != nil {
+		return err
+	}
+	size := int(int32(binary.BigEndian.Uint32(head[:4]))) - 4
+	if size < 0 || size > e.maxBytes+responseSlack {
+		return &thalweg.Error{Op: "read fetch response", Kind: thalweg.Exhausted,
+			Err: fmt.Errorf("%d bytes, at most %d are read", size, e.maxBytes+responseSlack)}
+	}
+	if id := binary.BigEndian.Uint32(head[4:]); id != correlation {
+		return fmt.Errorf("response to request %d, expected %d", id, correlation)
+	}
+	if cap(e.buf) < size || cap(e.buf) > 4*max(size, int(e.Topics[0].Partitions[0].PartitionMaxBytes), keepInflated) {
+		e.buf = make([]byte, size) // too small, or held on to after one odd response
+	}
+	e.buf = e.buf[:size]
+	if _, err := io.ReadFull(rw, e.buf); err != nil {
+		return err
+	}
+	var err error
+	e.response, err = parseFetchResponse(e.buf, e.version, e.response.aborted[:0])
+	return err
+}
+
+// responseSlack is what a response may hold besides record batches: its header
+// and the list of aborted transactions.
+const responseSlack = 1 << 20
+
+// parseFetchResponse reads a response to a request for one partition, from the
+// throttle time on (versions 4 to 11).
+func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction) (fetchResponse, error) {
+	r := reader{data: data}
+	r.int32() // throttle time
+	res := fetchResponse{logStart: -1}
+	if version >= 7 {
+		if code := r.int16(); code != 0 {
+			return res, kafkago.Error(code)
+		}
+		r.int32() // session
+	}
+	if topics := r.int32(); topics != 1 && !r.short {
+		return res, corruptResponse("%d topics, asked for one", topics)
+	}
+	r.bytes(int(r.int16())) // name
+	if partitions := r.int32(); partitions != 1 && !r.short {
+		return res, corruptResponse("%d partitions, asked for one", partitions)
+	}
+	r.int32() // partition
+	res.code = kafkago.Error(r.int16())
+	res.end = r.int64()
+	r.int64() // last stable offset
+	if version >= 5 {
+		res.logStart = r.int64()
+	}
+	for range max(0, r.int32()) {
+		if r.short {
+			break
+		}
+		aborted = append(aborted, abortedTransaction{producer: r.int64(), first: r.int64()})
+	}
+	res.aborted = aborted
+	if version >= 11 {
+		r.int32() // preferred replica
+	}
+	res.batches = r.bytes(int(r.int32()))
+	if r.short {
+		return res, corruptResponse("%d bytes end early", len(data))
+	}
+	return res, nil
+}
+
+func corruptResponse(format string, args ...any) error {
+	return &thalweg.Error{Op: "read fetch response", Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
+}
+
+// reader reads big-endian fields; past the end it gives zeros and sets short.
+type reader struct {
+	data  []byte
+	short bool
+}
+
+// bytes returns the next n bytes; a negative n is a null of the protocol.
+func (r *reader) bytes(n int) []byte {
+	if n <= 0 {
+		return nil
+	}
+	if n > len(r.data) {
+		r.data, r.short = nil, true
+		return nil
+	}
+	b := r.data[:n]
+	r.data = r.data[n:]
+	return b
+}
+
+func (r *reader) int16() int16 {
+	if b := r.bytes(2); b != nil {
+		return int16(binary.BigEndian.Uint16(b))
+	}
+	return 0
+}
+
+func (r *reader) int32() int32 {
+	if b := r.bytes(4); b != nil {
+		return int32(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}
+
+func (r *reader) int64() int64 {
+	if b := r.bytes(8); b != nil {
+		return int64(binary.BigEndian.Uint64(b))
+	}
+	return 0
+}

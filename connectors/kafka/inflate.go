@@ -1,0 +1,66 @@
+package kafka
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/segmentio/kafka-go/compress"
+)
+
+// inflater undoes the compression of record batches into one buffer that is
+// used again.
+type inflater struct {
+	src bytes.Reader
+	dst []byte
+}
+
+// keepInflated is the size beyond which the buffer is not kept for the next
+// batch: one odd batch must not hold memory for good.
+const keepInflated = 8 << 20
+
+// inflate returns the records of a batch, uncompressed. whole is false if
+// there are more than limit bytes, of which the first limit are returned. The
+// result is valid until the next call. A panic of a codec on hostile bytes is
+// an error.
+func (f *inflater) inflate(data []byte, codec, limit int) (out []byte, whole bool, err error) {
+	if codec == int(compress.None) {
+		return data, true, nil
+	}
+	if codec >= len(compress.Codecs) {
+		return nil, false, fmt.Errorf("unknown codec %d", codec)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			out, whole, err = nil, false, fmt.Errorf("codec %s panicked: %v", compress.Codecs[codec].Name(), p)
+		}
+	}()
+	if cap(f.dst) > max(keepInflated, 4*len(data)) {
+		f.dst = nil
+	}
+	f.src.Reset(data)
+	r := compress.Codecs[codec].NewReader(&f.src)
+	defer r.Close()
+	f.dst = f.dst[:0]
+	for {
+		if len(f.dst) == cap(f.dst) {
+			if len(f.dst) > limit {
+				return f.dst[:limit], false, nil
+			}
+			grown := make([]byte, len(f.dst), min(limit+1, max(64<<10, 4*len(data), 2*cap(f.dst))))
+			copy(grown, f.dst)
+			f.dst = grown
+		}
+		n, err := r.Read(f.dst[len(f.dst):cap(f.dst)])
+		f.dst = f.dst[:len(f.dst)+n]
+		switch {
+		case len(f.dst) > limit:
+			return f.dst[:limit], false, nil
+		case errors.Is(err, io.EOF):
+			return f.dst, true, nil
+		case err != nil:
+			return nil, false, err
+		}
+	}
+}

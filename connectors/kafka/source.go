@@ -1,0 +1,198 @@
+// Package kafka reads and writes Kafka topics through kafka-go's Transport.
+//
+// Source reads partitions one by one, without a consumer group: exact offsets,
+// no record skipped without an error, no control record taken for an event.
+// Producer writes batches idempotently, so that a retry leaves no second copy.
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+)
+
+// Source reads one topic.
+type Source struct {
+	cluster *cluster
+	mu      struct {
+		sync.Mutex
+		cursors map[int]*cursor
+	}
+}
+
+var _ connectors.Source = (*Source)(nil)
+
+// New returns a Source for cfg.Topic. It does not connect.
+func New(cfg Config) (*Source, error) {
+	c, err := newCluster(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{cluster: c}
+	s.mu.cursors = make(map[int]*cursor)
+	return s, nil
+}
+
+// Partitions returns the number of partitions, not older than
+// Config.MetadataTTL; NotFound if there is no such topic.
+func (s *Source) Partitions(ctx context.Context) (int, error) { return s.cluster.partitions(ctx) }
+
+// Bounds returns the first offset kept and the next to be produced.
+func (s *Source) Bounds(ctx context.Context, partition int) (first, next int64, err error) {
+	return s.cluster.bounds(ctx, partition)
+}
+
+// Commit writes next as the group's offset; without Config.Group it does
+// nothing.
+func (s *Source) Commit(ctx context.Context, partition int, next int64) error {
+	c := s.cluster
+	if c.cfg.Group == "" {
+		return nil
+	}
+	subject := fmt.Sprintf("%s/%d of group %s", c.cfg.Topic, partition, c.cfg.Group)
+	return c.do(ctx, "commit offset", subject, 0, func(ctx context.Context) error {
+		res, err := c.client.OffsetCommit(ctx, &kafkago.OffsetCommitRequest{
+			GroupID:      c.cfg.Group,
+			GenerationID: -1, // a group without members, as for manual assignment
+			Topics:       map[string][]kafkago.OffsetCommit{c.cfg.Topic: {{Partition: partition, Offset: next}}},
+		})
+		if err != nil {
+			return err
+		}
+		for _, p := range res.Topics[c.cfg.Topic] {
+			if p.Error != nil {
+				return p.Error
+			}
+		}
+		return nil
+	})
+}
+
+// Close ends the connections. A Fetch under way fails or ends by itself.
+func (s *Source) Close() error {
+	s.cluster.close()
+	return nil
+}
+
+// cursor is the reading position in one partition: the response whose batches
+// are being decoded, and how far. Only the goroutine that reads the partition
+// uses it.
+type cursor struct {
+	exchange *exchange
+	decoder  decoder
+	rest     []byte // of exchange.buf: batches not decoded yet
+	next     int64  // the offset at which rest goes on
+	end      int64  // high watermark of the response
+}
+
+func (s *Source) cursor(partition int) *cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cur := s.mu.cursors[partition]
+	if cur == nil {
+		cfg := s.cluster.cfg
+		cur = &cursor{exchange: newExchange(cfg, partition)}
+		cur.decoder = decoder{maxBatchBytes: cfg.MaxBatchBytes, committed: cfg.IsolationLevel == ReadCommitted}
+		s.mu.cursors[partition] = cur
+	}
+	return cur
+}
+
+// Fetch implements connectors.Source. A response larger than maxBytes once
+// inflated is given out over several calls.
+func (s *Source) Fetch(ctx context.Context, partition int, offset int64, maxWait time.Duration, maxBytes int, dst *connectors.Records) error {
+	dst.Reset()
+	dst.Next = offset
+	cur := s.cursor(partition)
+	maxBytes = max(maxBytes, 1)
+	if len(cur.rest) > 0 && cur.next == offset {
+		if err := s.decode(cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset {
+			return err
+		}
+		// What was left was a batch cut off at the end of the response.
+	}
+	if err := s.request(ctx, cur, partition, offset, maxWait, maxBytes); err != nil {
+		return err
+	}
+	received := len(cur.rest)
+	if err := s.decode(cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset || received == 0 {
+		return err
+	}
+	return &thalweg.Error{Op: "fetch", Kind: thalweg.Corrupt, Subject: s.subject(partition, offset),
+		Err: fmt.Errorf("a response of %d bytes without one whole record batch", received)}
+}
+
+func (s *Source) subject(partition int, offset int64) string {
+	return fmt.Sprintf("%s/%d at offset %d", s.cluster.cfg.Topic, partition, offset)
+}
+
+// decode gives out batches of the response in cur.
+func (s *Source) decode(cur *cursor, partition int, offset int64, maxBytes int, dst *connectors.Records) error {
+	dst.End = cur.end
+	rest, err := cur.decoder.decode(cur.rest, maxBytes, dst)
+	cur.rest, cur.next = rest, dst.Next
+	if err != nil {
+		cur.rest = nil // read it again next time: it may have been spoilt on the way
+		return &thalweg.Error{Op: "fetch", Kind: thalweg.KindOf(err), Subject: s.subject(partition, offset), Err: err}
+	}
+	return nil
+}
+
+// request gets a new response into cur.
+func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset int64, maxWait time.Duration, maxBytes int) error {
+	c := s.cluster
+	cur.rest = nil
+	var gone bool
+	err := c.do(ctx, "fetch", s.subject(partition, offset), maxWait, func(ctx context.Context) error {
+		e := cur.exchange
+		e.ask(ctx, offset, maxWait, maxBytes)
+		if _, err := c.transport.RoundTrip(ctx, c.addr, e); err != nil {
+			// The connection may still be reading into the buffer.
+			cur.exchange = newExchange(c.cfg, partition)
+			return err
+		}
+		r := &e.response
+		switch {
+		case r.code == kafkago.OffsetOutOfRange, r.code == 0 && r.logStart > offset:
+			gone = true
+			return nil
+		case r.code != 0:
+			return r.code
+		}
+		cur.rest, cur.next, cur.end = r.batches, offset, r.end
+		cur.decoder.begin(r.aborted)
+		return nil
+	})
+	if err == nil && gone {
+		return s.lost(ctx, partition, offset)
+	}
+	return err
+}
+
+// lost says which offsets are missing when offset is out of range.
+func (s *Source) lost(ctx context.Context, partition int, offset int64) error {
+	first, next, err := s.Bounds(ctx, partition)
+	if err != nil {
+		return err
+	}
+	topic := s.cluster.cfg.Topic
+	e := &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s/%d", topic, partition)}
+	switch {
+	case offset < first:
+		e.Err = &connectors.MissingRange{Topic: topic, Partition: partition, From: offset, To: first}
+		e.Hint = fmt.Sprintf("deleted by retention or by hand; the first offset kept is %d", first)
+	case offset > next:
+		e.Err = &connectors.MissingRange{Topic: topic, Partition: partition, From: next, To: offset}
+		e.Hint = fmt.Sprintf("the log ends at %d: the topic was deleted and made again, or lost its newest records", next)
+	default:
+		// The log moved while we asked: the next Fetch sees the new bounds.
+		e.Kind, e.Err = thalweg.Unavailable, kafkago.OffsetOutOfRange
+	}
+	return e
+}
