@@ -174,3 +174,8 @@ func packBits(v, mask uint64) uint64 {
 	}
 	return out
 }
+
+// RowNumber returns the value of row i of the batch in its RowColumn.
+func RowNumber(batch arrow.Record, i int) int64 {
+	return batch.Column(int(batch.NumCols()) - 1).(*array.Int64).Value(i)
+}

@@ -1,0 +1,111 @@
+package feature
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Applier applies a transform and remembers the ids of the last dictionaries
+// it met. It is for one goroutine.
+type Applier struct {
+	transform *Transform
+	memos     []memo
+}
+
+// NewApplier returns an Applier of t.
+func (t *Transform) NewApplier() *Applier {
+	return &Applier{transform: t, memos: make([]memo, len(t.encodings))}
+}
+
+// Apply encodes the features of a batch into dst, whose memory it reuses. It
+// is NewApplier().Apply without counts: where there are many batches, keep an
+// Applier.
+func (t *Transform) Apply(batch arrow.Record, dst *kernel.Block) error {
+	return t.NewApplier().Apply(batch, dst, nil)
+}
+
+// Apply encodes the features of a cleaned batch into dst, whose memory it
+// reuses and whose Labels it leaves alone. What a row becomes depends on that
+// row alone, to the bit. rep, which may be nil, counts by feature the values
+// that were missing and got the fill, those cut to ±MaxNumber, and those that
+// got id 0. A row that Keep would drop gets the mean or id 0.
+func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Report) error {
+	t, rows := a.transform, int(batch.NumRows())
+	dst.Rows = rows
+	dst.Numbers = resizeAll(dst.Numbers, t.shape.Numbers, rows)
+	dst.Categories = resizeAll(dst.Categories, len(t.shape.Cardinalities), rows)
+	for i, f := range t.plan.Features {
+		var n tally
+		if err := a.encode(i, f, batch, t.places[i].of(dst), &n); err != nil {
+			return err
+		}
+		if rep != nil {
+			rep.Fill(f.Name, n.filled)
+			rep.Clip(f.Name, n.clipped)
+			rep.NotKnown(f.Name, n.unknown)
+		}
+	}
+	return nil
+}
+
+func (a *Applier) encode(i int, f pipeline.Feature, batch arrow.Record, out slots, n *tally) error {
+	values, err := sourceOf(f).read(batch)
+	if err != nil {
+		return err
+	}
+	defer values.Release()
+	if values.Len() != int(batch.NumRows()) {
+		return &thalweg.Error{Op: "evaluate", Kind: thalweg.Other, Subject: "feature " + f.Name,
+			Err: fmt.Errorf("%d values for %d rows", values.Len(), batch.NumRows())}
+	}
+	return a.transform.encodings[i].encode(values, out, &a.memos[i], n)
+}
+
+// resizeAll returns n slices of length rows, reusing memory.
+func resizeAll[T any](s [][]T, n, rows int) [][]T {
+	s = slices.Grow(s[:0], n)[:n]
+	for i := range s {
+		s[i] = slices.Grow(s[i][:0], rows)[:rows]
+	}
+	return s
+}
+
+// Keep returns the rows of a cleaned batch whose features can be used: those in
+// which no feature with missing_value_strategy drop_row is missing. The others
+// are counted and named in rep (which may be nil). The result is the batch
+// itself, retained, where all rows stay; the caller releases it.
+func (t *Transform) Keep(batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	keep := table.Mask{}
+	for _, f := range t.plan.Features {
+		if strategy(f) != dropRow {
+			continue
+		}
+		values, err := sourceOf(f).read(batch)
+		if err != nil {
+			return nil, err
+		}
+		missing := missingIn(f.Type, values)
+		values.Release()
+		if keep.Words == nil {
+			keep = table.NewMask(missing.Rows).Not()
+		}
+		// A row counts once, by the first feature that misses a value.
+		missing.And(keep)
+		keep.And(missing.Not())
+		if rep != nil && missing.Count() > 0 {
+			rep.DropRows(table.RowNumbers(nil, batch, missing), "features", "feature "+f.Name+" is missing")
+		}
+	}
+	if keep.Words == nil {
+		batch.Retain()
+		return batch, nil
+	}
+	return table.Select(t.mem, batch, keep)
+}

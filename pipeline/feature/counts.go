@@ -1,0 +1,206 @@
+package feature
+
+import (
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Counts summarises the categories of training rows: values in byte order and
+// how often each came. Integers and bools go by their text, 7 and true.
+type Counts struct {
+	Missing int64    `json:"missing"` // rows without a value
+	Values  []string `json:"values"`
+	Counts  []int64  `json:"counts"`
+}
+
+// key returns the text that stands for a category: JSON carries no bytes that
+// are not UTF-8, so each run of them stands as U+FFFD.
+func key(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// window is the range of integers from 0 that are counted in a slice; others
+// go through a map, some ten times slower.
+const window = 1 << 12
+
+// counter accumulates counts of categories.
+type counter struct {
+	what    string
+	missing int64
+	texts   map[string]int64
+	bytes   int // of the texts' keys
+
+	// entries holds the counts of one batch's dictionary entries.
+	entries []int64
+
+	small [window]int64
+	large map[int64]int64
+	bools [2]int64
+}
+
+func newCounter(what string) *counter {
+	return &counter{what: what, texts: make(map[string]int64), large: make(map[int64]int64)}
+}
+
+// observe counts the values of a in the rows that use marks.
+func (c *counter) observe(a arrow.Array, use table.Mask) error {
+	valid := table.Valid(a)
+	valid.And(use)
+	c.missing += int64(use.Count() - valid.Count())
+	switch a := a.(type) {
+	case *array.Dictionary:
+		indices, ok := a.Indices().(*array.Int32)
+		if !ok {
+			return unreadable(c.what, a)
+		}
+		return c.observeText(a, indices.Int32Values(), valid)
+	case *array.Int64:
+		return c.observeIntegers(a.Int64Values(), valid)
+	case *array.Boolean:
+		yes := table.True(a)
+		yes.And(use)
+		c.bools[1] += int64(yes.Count())
+		c.bools[0] += int64(valid.Count() - yes.Count())
+		return nil
+	}
+	return unreadable(c.what, a)
+}
+
+func (c *counter) observeText(a *array.Dictionary, indices []int32, use table.Mask) error {
+	if a.Len() == 0 {
+		return nil
+	}
+	dict := a.Dictionary().(*array.String)
+	c.entries = slices.Grow(c.entries[:0], dict.Len())[:dict.Len()]
+	clear(c.entries)
+	for w, word := range use.Words {
+		for ; word != 0; word &= word - 1 {
+			c.entries[indices[w*64+bits.TrailingZeros64(word)]]++
+		}
+	}
+	for i, n := range c.entries {
+		if n == 0 {
+			continue
+		}
+		if err := c.addText(dict.Value(i), n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *counter) addText(s string, n int64) error {
+	s = key(s)
+	if _, ok := c.texts[s]; !ok {
+		s = strings.Clone(s)
+		c.bytes += len(s)
+	}
+	c.texts[s] += n
+	return c.bound()
+}
+
+func (c *counter) observeIntegers(v []int64, use table.Mask) error {
+	for w, word := range use.Words {
+		for ; word != 0; word &= word - 1 {
+			x := v[w*64+bits.TrailingZeros64(word)]
+			if uint64(x) < window {
+				c.small[x]++
+			} else {
+				c.large[x]++
+			}
+		}
+	}
+	return c.bound()
+}
+
+// bound reports that there are more values than a category feature may have.
+func (c *counter) bound() error {
+	if len(c.texts)+len(c.large) > MaxDistinct || c.bytes > MaxDistinctBytes {
+		return tooMany(c.what)
+	}
+	return nil
+}
+
+func tooMany(what string) error {
+	return &thalweg.Error{Op: "fit", Kind: thalweg.Exhausted, Subject: what,
+		Err:  fmt.Errorf("more than %d distinct values or %d MiB of them", MaxDistinct, MaxDistinctBytes>>20),
+		Hint: "derive a column of fewer values, or leave the feature out: most_common applies to what has been counted"}
+}
+
+// counts returns the summary so far.
+func (c *counter) counts() Counts {
+	all := maps.Clone(c.texts)
+	add := func(text string, n int64) {
+		if n > 0 {
+			all[text] += n
+		}
+	}
+	for x, n := range c.small {
+		add(strconv.Itoa(x), n)
+	}
+	for x, n := range c.large {
+		add(strconv.FormatInt(x, 10), n)
+	}
+	add("false", c.bools[0])
+	add("true", c.bools[1])
+	return countsOf(all, c.missing)
+}
+
+func countsOf(all map[string]int64, missing int64) Counts {
+	out := Counts{Missing: missing, Values: slices.Sorted(maps.Keys(all)), Counts: make([]int64, len(all))}
+	if out.Values == nil {
+		out.Values = []string{}
+	}
+	for i, v := range out.Values {
+		out.Counts[i] = all[v]
+	}
+	return out
+}
+
+// mergeCounts adds up the counts of all shards; order does not matter.
+func mergeCounts(what string, parts []Counts) (Counts, error) {
+	all, missing, bytes := make(map[string]int64), int64(0), 0
+	for _, p := range parts {
+		missing += p.Missing
+		for i, v := range p.Values {
+			if _, ok := all[v]; !ok {
+				bytes += len(v)
+			}
+			all[v] += p.Counts[i]
+		}
+		if len(all) > MaxDistinct || bytes > MaxDistinctBytes {
+			return Counts{}, tooMany(what)
+		}
+	}
+	return countsOf(all, missing), nil
+}
+
+// check reports counts that were not made by counts.
+func (c Counts) check() error {
+	if len(c.Values) != len(c.Counts) {
+		return fmt.Errorf("%d values with %d counts", len(c.Values), len(c.Counts))
+	}
+	if c.Missing < 0 || slices.ContainsFunc(c.Counts, func(n int64) bool { return n <= 0 }) {
+		return fmt.Errorf("a count that is not positive")
+	}
+	for i := 1; i < len(c.Values); i++ {
+		if c.Values[i-1] >= c.Values[i] {
+			return fmt.Errorf("values out of order")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package feature
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+// Feature is the data of one fitted feature: all that turns a value into the
+// content of its slots. Exactly one of Number and Category is set.
+type Feature struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	// Column or Expression is where the values come from.
+	Column     string `json:"column,omitempty"`
+	Expression string `json:"expression,omitempty"`
+	Encoder    string `json:"encoder"`
+	// Missing is the missing_value_strategy.
+	Missing  string    `json:"missing"`
+	Number   *Number   `json:"number,omitempty"`
+	Category *Category `json:"category,omitempty"`
+}
+
+// Number is the data of a number feature: a value x, or Fill where there is
+// none, becomes (warp(x) - Shift) * Scale.
+type Number struct {
+	Normalization string  `json:"normalization"`
+	Fill          float64 `json:"fill"`
+	Shift         float64 `json:"shift"`
+	Scale         float64 `json:"scale"`
+	// Statistics are of the training rows, before the fill and normalisation.
+	Statistics Moments `json:"statistics"`
+}
+
+// Category is the data of a category feature: Values[i] has id i+1, every
+// other value id 0.
+type Category struct {
+	// Fill is the value that a missing one counts as; nil where rows without a
+	// value are dropped, or where training saw no value at all to fill with.
+	Fill   *string  `json:"fill"`
+	Values []string `json:"values"`
+	Counts []int64  `json:"counts"`
+	// Distinct counts the values of the training rows, those without an id
+	// included, and Unknown the rows that had such a one.
+	Distinct int64 `json:"distinct"`
+	Unknown  int64 `json:"unknown"`
+	Missing  int64 `json:"missing"`
+}
+
+// Label is what training knows of the output feature.
+type Label struct {
+	Name       string `json:"name"`
+	Type       string `json:"type"`
+	Column     string `json:"column,omitempty"`
+	Expression string `json:"expression,omitempty"`
+	// Statistics are of the training rows, Missing of those left out because
+	// they have no label. A binary label counts as 0 or 1.
+	Statistics Moments `json:"statistics"`
+}
+
+// transformData is the canonical form of a Transform.
+type transformData struct {
+	Version  int       `json:"version"`
+	Features []Feature `json:"features"`
+	Label    Label     `json:"label"`
+}
+
+// partialData is the form of a Fitter's Partial.
+type partialData struct {
+	Version  int              `json:"version"`
+	Features []partialFeature `json:"features"`
+	Label    Moments          `json:"label"`
+}
+
+// partialFeature is the statistics of one feature in one shard.
+type partialFeature struct {
+	Name   string   `json:"name"`
+	Number *Moments `json:"number,omitempty"`
+	// Warped is the same of the values as the normalisation warps them.
+	Warped   *Moments `json:"warped,omitempty"`
+	Category *Counts  `json:"category,omitempty"`
+}
+
+// dataVersion is the version of both forms.
+const dataVersion = 1
+
+// decode reads strict JSON into v.
+func decode(what string, data []byte, v any) error {
+	if len(data) > MaxDataBytes {
+		return &thalweg.Error{Op: "decode", Kind: thalweg.Exhausted, Subject: what, Err: fmt.Errorf("%d bytes", len(data))}
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return corrupt(what, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return corrupt(what, fmt.Errorf("more than one JSON value"))
+	}
+	return nil
+}
+
+func corrupt(what string, err error) error {
+	return &thalweg.Error{Op: "decode", Kind: thalweg.Corrupt, Subject: what, Err: err}
+}
+
+// describe returns a feature's data as far as the plan determines it.
+func describe(f pipeline.Feature) Feature {
+	s := sourceOf(f)
+	d := Feature{Name: f.Name, Type: f.Type, Expression: s.text(), Encoder: encoderName(f), Missing: strategy(f)}
+	if d.Expression == "" {
+		d.Column = f.Column
+	}
+	return d
+}
+
+func describeLabel(l pipeline.Label) Label {
+	s := sourceOfLabel(l)
+	d := Label{Name: l.Name, Type: l.Type, Expression: s.text()}
+	if d.Expression == "" {
+		d.Column = l.Column
+	}
+	return d
+}

@@ -1,0 +1,260 @@
+package feature
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// defaultCategoryFill is the value of its own that missing categories count as.
+const defaultCategoryFill = "<MISSING>"
+
+// tableSpan bounds the table that turns integers into ids: 64 Ki ids are
+// 256 KiB, which stays in a core's second-level cache. Vocabularies that span
+// more go through a map, some ten times slower.
+const tableSpan = 1 << 16
+
+// unresolved marks a dictionary entry whose id has not been looked up.
+const unresolved = ^uint32(0)
+
+// oneHot encodes a category as one category slot of its id.
+type oneHot struct {
+	name string
+	ids  map[string]uint32
+	fill uint32 // id of a missing value
+
+	// Of the values that are integers in decimal, smallest is the least one, and
+	// table[x-smallest] the id of x; integers holds them where they span more
+	// than tableSpan.
+	smallest int64
+	table    []uint32
+	integers map[int64]uint32
+	bools    [2]uint32
+}
+
+func fitOneHot(f pipeline.Feature, s *statistics, out *Feature) error {
+	c := Category{Missing: s.category.Missing, Values: []string{}, Counts: []int64{}}
+	counts := make(map[string]int64, len(s.category.Values)+1)
+	for i, v := range s.category.Values {
+		counts[v] = s.category.Counts[i]
+	}
+	switch out.Missing {
+	case fillWithConst:
+		fill, err := fillText(f.Options.FillValue)
+		if err != nil {
+			return err
+		}
+		c.Fill = &fill
+		if c.Missing > 0 {
+			counts[fill] += c.Missing
+		}
+	case fillWithMode, dropRow:
+	default:
+		return unsupported("missing_value_strategy of a category", out.Missing,
+			[]string{fillWithConst, fillWithMode, dropRow}, func(s string) string { return s })
+	}
+
+	type entry struct {
+		value string
+		count int64
+	}
+	entries := make([]entry, 0, len(counts))
+	for v, n := range counts {
+		entries = append(entries, entry{v, n})
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.value, b.value))
+	})
+	c.Distinct = int64(len(entries))
+	if out.Missing == fillWithMode && len(entries) > 0 {
+		c.Fill = &entries[0].value
+		entries[0].count += c.Missing
+	}
+	most, least := len(entries), int64(0)
+	if f.Options.MostCommon != nil && *f.Options.MostCommon > 0 {
+		most = *f.Options.MostCommon
+	}
+	if f.Options.MinCount != nil {
+		least = int64(*f.Options.MinCount)
+	}
+	for i, e := range entries {
+		if i >= most || e.count < least {
+			c.Unknown += e.count
+			continue
+		}
+		c.Values = append(c.Values, e.value)
+		c.Counts = append(c.Counts, e.count)
+	}
+	out.Category = &c
+	return nil
+}
+
+// fillText returns a YAML scalar as the text of a category.
+func fillText(v any) (string, error) {
+	switch v := v.(type) {
+	case nil:
+		return defaultCategoryFill, nil
+	case string:
+		return key(v), nil
+	case int:
+		return strconv.Itoa(v), nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case uint64:
+		return strconv.FormatUint(v, 10), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64), nil
+	}
+	return "", &thalweg.Error{Op: "fit", Kind: thalweg.Invalid, Subject: fmt.Sprintf("fill_value %v", v), Hint: "a category feature needs a scalar"}
+}
+
+func loadOneHot(f pipeline.Feature, data *Feature) (encoding, error) {
+	c := data.Category
+	if c == nil || data.Number != nil {
+		return nil, fmt.Errorf("no category data")
+	}
+	if len(c.Values) != len(c.Counts) || len(c.Values) > MaxDistinct+1 {
+		return nil, fmt.Errorf("%d values with %d counts", len(c.Values), len(c.Counts))
+	}
+	e := &oneHot{name: f.Name, ids: make(map[string]uint32, len(c.Values))}
+	for i, v := range c.Values {
+		if _, twice := e.ids[v]; twice {
+			return nil, fmt.Errorf("value %q twice", v)
+		}
+		e.ids[v] = uint32(i + 1)
+	}
+	if c.Fill != nil {
+		e.fill = e.ids[*c.Fill]
+	}
+	e.bools = [2]uint32{e.ids["false"], e.ids["true"]}
+	e.loadIntegers(c.Values)
+	return e, nil
+}
+
+// loadIntegers prepares the ids of those values that are integers in the one
+// form that integers are counted under.
+func (e *oneHot) loadIntegers(values []string) {
+	e.integers = make(map[int64]uint32)
+	largest := int64(0)
+	for i, v := range values {
+		x, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || strconv.FormatInt(x, 10) != v {
+			continue
+		}
+		if len(e.integers) == 0 {
+			e.smallest, largest = x, x
+		}
+		e.smallest, largest = min(e.smallest, x), max(largest, x)
+		e.integers[x] = uint32(i + 1)
+	}
+	// The difference of two int64 fits uint64.
+	if span := uint64(largest) - uint64(e.smallest); len(e.integers) > 0 && span < tableSpan {
+		e.table = make([]uint32, span+1)
+		for x, id := range e.integers {
+			e.table[x-e.smallest] = id
+		}
+	}
+}
+
+func (e *oneHot) addTo(s *kernel.Shape) {
+	s.Cardinalities = append(s.Cardinalities, len(e.ids)+1)
+	s.CategoryNames = append(s.CategoryNames, e.name)
+}
+
+func (e *oneHot) encode(a arrow.Array, out slots, m *memo, n *tally) error {
+	dst := out.categories[0][:a.Len()]
+	switch a := a.(type) {
+	case *array.Dictionary:
+		indices, ok := a.Indices().(*array.Int32)
+		if !ok {
+			return unreadable("feature "+e.name, a)
+		}
+		if a.Len() > 0 {
+			e.encodeText(a, indices.Int32Values(), dst, m, n)
+		}
+	case *array.Int64:
+		e.encodeIntegers(a.Int64Values(), dst)
+	case *array.Boolean:
+		for i := range dst {
+			dst[i] = e.bools[0]
+			if a.Value(i) {
+				dst[i] = e.bools[1]
+			}
+		}
+	default:
+		return unreadable("feature "+e.name, a)
+	}
+	if a.NullN() > 0 {
+		missing := table.Valid(a).Not()
+		eachMarked(missing, func(i int) { dst[i] = e.fill })
+		n.filled += int64(a.NullN())
+	}
+	for _, id := range dst {
+		if id == 0 {
+			n.unknown++
+		}
+	}
+	return nil
+}
+
+// encodeText looks each dictionary entry up once, when the first row uses it,
+// and remembers the ids for as long as batches come with the same dictionary.
+// Rows that are null get some id; the caller overwrites it.
+func (e *oneHot) encodeText(a *array.Dictionary, indices []int32, dst []uint32, m *memo, n *tally) {
+	dict := a.Dictionary().(*array.String)
+	if m.dictionary != a.Data().Dictionary() {
+		m.dictionary = a.Data().Dictionary()
+		m.ids = slices.Grow(m.ids[:0], dict.Len())[:dict.Len()]
+		for i := range m.ids {
+			m.ids[i] = unresolved
+		}
+	}
+	ids := m.ids
+	if a.NullN() > 0 {
+		valid := table.Valid(a)
+		eachMarked(valid, func(i int) {
+			entry := indices[i]
+			if ids[entry] == unresolved {
+				ids[entry] = e.ids[key(dict.Value(int(entry)))]
+			}
+			dst[i] = ids[entry]
+		})
+		return
+	}
+	for i, entry := range indices {
+		id := ids[entry]
+		if id == unresolved {
+			id = e.ids[key(dict.Value(int(entry)))]
+			ids[entry] = id
+		}
+		dst[i] = id
+	}
+}
+
+func (e *oneHot) encodeIntegers(values []int64, dst []uint32) {
+	if e.table == nil {
+		for i, x := range values {
+			dst[i] = e.integers[x]
+		}
+		return
+	}
+	ids, smallest := e.table, e.smallest
+	for i, x := range values {
+		id := uint32(0)
+		if at := uint64(x) - uint64(smallest); at < uint64(len(ids)) {
+			id = ids[at]
+		}
+		dst[i] = id
+	}
+}

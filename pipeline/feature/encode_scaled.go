@@ -1,0 +1,160 @@
+package feature
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// scaled encodes a number as one number slot: (warp(x) - shift) * scale,
+// rounded to float32 at the end and cut to ±MaxNumber.
+type scaled struct {
+	name         string
+	warp         func(float64) float64
+	shift, scale float64
+	fill         float32 // what a missing value becomes
+}
+
+func normalization(f pipeline.Feature) (normalizer, error) {
+	return normalizerOf(cmp.Or(f.Options.Normalization, "none"))
+}
+
+func fitScaled(f pipeline.Feature, s *statistics, out *Feature) error {
+	norm, err := normalization(f)
+	if err != nil {
+		return err
+	}
+	n := Number{Normalization: norm.name, Scale: 1, Statistics: s.number}
+	if s.number.Count > 0 {
+		n.Shift, n.Scale = norm.fit(s.warped)
+	}
+	switch out.Missing {
+	case fillWithMean, dropRow:
+		n.Fill = s.number.Mean
+	case fillWithConst:
+		if n.Fill, err = fillNumber(f.Options.FillValue); err != nil {
+			return err
+		}
+	default:
+		return unsupported("missing_value_strategy of a number", out.Missing,
+			[]string{fillWithMean, fillWithConst, dropRow}, func(s string) string { return s })
+	}
+	out.Number = &n
+	return nil
+}
+
+// fillNumber returns a YAML scalar as a finite number; none is 0.
+func fillNumber(v any) (float64, error) {
+	x := 0.0
+	switch v := v.(type) {
+	case nil:
+	case int:
+		x = float64(v)
+	case int64:
+		x = float64(v)
+	case uint64:
+		x = float64(v)
+	case float64:
+		x = v
+	default:
+		return 0, &thalweg.Error{Op: "fit", Kind: thalweg.Invalid, Subject: fmt.Sprintf("fill_value %v", v), Hint: "a number feature needs a number"}
+	}
+	if !finite(x) {
+		return 0, &thalweg.Error{Op: "fit", Kind: thalweg.Invalid, Subject: fmt.Sprintf("fill_value %v", v), Hint: "it must be finite"}
+	}
+	return x, nil
+}
+
+func loadScaled(f pipeline.Feature, data *Feature) (encoding, error) {
+	n := data.Number
+	if n == nil || data.Category != nil {
+		return nil, fmt.Errorf("no number data")
+	}
+	norm, err := normalization(f)
+	if err != nil {
+		return nil, err
+	}
+	if n.Normalization != norm.name {
+		return nil, fmt.Errorf("normalization is %q, the spec says %q", n.Normalization, norm.name)
+	}
+	if !finite(n.Fill) || !finite(n.Shift) || !finite(n.Scale) {
+		return nil, fmt.Errorf("fill, shift and scale must be finite")
+	}
+	if err := n.Statistics.check(); err != nil {
+		return nil, err
+	}
+	e := &scaled{name: f.Name, warp: norm.warp, shift: n.Shift, scale: n.Scale}
+	e.fill = float32(clip(e.value(n.Fill)))
+	return e, nil
+}
+
+// value is the loop's body without the cut.
+func (e *scaled) value(x float64) float64 {
+	if e.warp != nil {
+		x = e.warp(x)
+	}
+	return (x - e.shift) * e.scale
+}
+
+func (e *scaled) addTo(s *kernel.Shape) {
+	s.Numbers++
+	s.NumberNames = append(s.NumberNames, e.name)
+}
+
+func (e *scaled) encode(a arrow.Array, out slots, _ *memo, n *tally) error {
+	dst := out.numbers[0]
+	switch a := a.(type) {
+	case *array.Int64:
+		encodeNumbers(e, a, a.Int64Values(), dst, n)
+	case *array.Float64:
+		encodeNumbers(e, a, a.Float64Values(), dst, n)
+	case *array.Boolean:
+		encodeNumbers(e, a, indicators(a), dst, n)
+	default:
+		return unreadable("feature "+e.name, a)
+	}
+	return nil
+}
+
+func encodeNumbers[T int64 | float64](e *scaled, a arrow.Array, values []T, dst []float32, n *tally) {
+	var valid table.Mask
+	nulls := a.NullN() > 0
+	if nulls {
+		valid = table.Valid(a)
+	}
+	shift, scale, warp := e.shift, e.scale, e.warp
+	dst = dst[:len(values)]
+	for i, v := range values {
+		x := float64(v)
+		if !finite(x) || nulls && !valid.Has(i) {
+			dst[i] = e.fill
+			n.filled++
+			continue
+		}
+		if warp != nil {
+			x = warp(x)
+		}
+		y := (x - shift) * scale
+		if !(y >= -MaxNumber && y <= MaxNumber) {
+			y = clip(y)
+			n.clipped++
+		}
+		dst[i] = float32(y)
+	}
+}
+
+// clip cuts y to ±MaxNumber. A NaN comes of a difference that overflowed, times
+// a scale of 0: the feature is constant, and so is 0.
+func clip(y float64) float64 {
+	if y != y {
+		return 0
+	}
+	return max(-MaxNumber, min(MaxNumber, y))
+}

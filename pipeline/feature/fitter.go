@@ -1,0 +1,293 @@
+package feature
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/bits"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// trainSplit is the split whose rows are learnt from, pipeline/split's Train.
+const trainSplit = 0
+
+// statistics is what encoders are fitted from: of a number its moments, as it
+// is and as its normalisation warps it, of a category its counts.
+type statistics struct {
+	number, warped Moments
+	category       Counts
+}
+
+// Fitter gathers the statistics of one shard's training rows. It is for one
+// goroutine.
+type Fitter struct {
+	plan     *pipeline.Plan
+	features []fitting
+	label    gatherer
+	err      error
+}
+
+// fitting is one feature as it is observed; which fields are set depends on
+// its type and normalisation.
+type fitting struct {
+	feature  pipeline.Feature
+	source   source
+	number   *gatherer
+	warped   *gatherer
+	category *counter
+}
+
+// NewFitter returns a Fitter for one shard. An option that this build does not
+// know is reported by the first Observe and by Partial.
+func NewFitter(plan *pipeline.Plan) *Fitter {
+	f := &Fitter{plan: plan}
+	for _, feature := range plan.Features {
+		one := fitting{feature: feature, source: sourceOf(feature)}
+		if _, err := encoderOf(feature); err != nil {
+			f.err = inFeature(feature.Name, err)
+			return f
+		}
+		if feature.Type == categoryType {
+			one.category = newCounter(one.source.what)
+		} else {
+			norm, err := normalization(feature)
+			if err != nil {
+				f.err = inFeature(feature.Name, err)
+				return f
+			}
+			one.number = new(gatherer)
+			if norm.warp != nil {
+				one.warped = &gatherer{warp: norm.warp}
+			}
+		}
+		f.features = append(f.features, one)
+	}
+	return f
+}
+
+func inFeature(name string, err error) error {
+	return &thalweg.Error{Op: "fit", Kind: thalweg.KindOf(err), Subject: "feature " + name, Err: err}
+}
+
+// Observe adds those rows of a cleaned batch that are used in training:
+// split[i] is 0, the label has a value, and so has every feature whose missing
+// values drop the row. Batch boundaries have no influence on the result.
+func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
+	if f.err != nil {
+		return f.err
+	}
+	if len(split) != int(batch.NumRows()) {
+		return &thalweg.Error{Op: "fit", Kind: thalweg.Invalid,
+			Err: fmt.Errorf("%d splits for %d rows", len(split), batch.NumRows())}
+	}
+	use := table.NewMask(len(split))
+	for i, s := range split {
+		if s == trainSplit {
+			use.Set(i)
+		}
+	}
+	columns := make([]arrow.Array, 0, len(f.features))
+	defer func() {
+		for _, a := range columns {
+			a.Release()
+		}
+	}()
+	for _, one := range f.features {
+		a, err := one.source.read(batch)
+		if err != nil {
+			return err
+		}
+		columns = append(columns, a)
+		if strategy(one.feature) == dropRow {
+			use.And(missingIn(one.feature.Type, a).Not())
+		}
+	}
+	if err := f.observeLabel(batch, use); err != nil {
+		return err
+	}
+	for i, one := range f.features {
+		if err := one.observe(columns[i], use); err != nil {
+			f.err = err
+			return err
+		}
+	}
+	return nil
+}
+
+// observeLabel counts the labels of the rows in use, and takes those without
+// one out of use.
+func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
+	what := sourceOfLabel(f.plan.Label).what
+	labels, err := sourceOfLabel(f.plan.Label).read(batch)
+	if err != nil {
+		return err
+	}
+	defer labels.Release()
+	there, err := labelled(what, labels)
+	if err != nil {
+		return err
+	}
+	rows := use.Count()
+	use.And(there)
+	f.label.done.Missing += int64(rows - use.Count())
+	return f.label.observe(what, labels, use)
+}
+
+func (one *fitting) observe(a arrow.Array, use table.Mask) error {
+	if one.category != nil {
+		return one.category.observe(a, use)
+	}
+	if one.warped != nil {
+		if err := one.warped.observe(one.source.what, a, use); err != nil {
+			return err
+		}
+	}
+	return one.number.observe(one.source.what, a, use)
+}
+
+// Partial returns the statistics of the rows observed so far as JSON: the same
+// rows in the same order give the same bytes. It fails with thalweg.Exhausted
+// where a category has more than MaxDistinct values.
+func (f *Fitter) Partial() ([]byte, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	out := partialData{Version: dataVersion, Label: f.label.moments(), Features: make([]partialFeature, len(f.features))}
+	if err := out.Label.check(); err != nil {
+		return nil, inFeature(f.plan.Label.Name, err)
+	}
+	for i, one := range f.features {
+		p := partialFeature{Name: one.feature.Name}
+		for _, g := range []struct {
+			from *gatherer
+			to   **Moments
+		}{{one.number, &p.Number}, {one.warped, &p.Warped}} {
+			if g.from == nil {
+				continue
+			}
+			m := g.from.moments()
+			if err := m.check(); err != nil {
+				return nil, inFeature(p.Name, err)
+			}
+			*g.to = &m
+		}
+		if one.category != nil {
+			c := one.category.counts()
+			p.Category = &c
+		}
+		out.Features[i] = p
+	}
+	return json.Marshal(out)
+}
+
+// Finish merges the partials of all shards, which must come in shard order,
+// into the fitted transform. The same partials give the same bytes.
+func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
+	merged := make([]statistics, len(plan.Features))
+	counts := make([][]Counts, len(plan.Features))
+	data := transformData{Version: dataVersion, Label: describeLabel(plan.Label)}
+	for shard, bytes := range partials {
+		p, err := decodePartial(plan, shard, bytes)
+		if err != nil {
+			return nil, err
+		}
+		data.Label.Statistics.merge(p.Label)
+		for i, f := range p.Features {
+			if f.Category != nil {
+				counts[i] = append(counts[i], *f.Category)
+				continue
+			}
+			merged[i].number.merge(*f.Number)
+			if f.Warped == nil {
+				f.Warped = f.Number
+			}
+			merged[i].warped.merge(*f.Warped)
+		}
+	}
+	for i, f := range plan.Features {
+		d, err := finishFeature(f, &merged[i], counts[i])
+		if err != nil {
+			return nil, inFeature(f.Name, err)
+		}
+		data.Features = append(data.Features, d)
+	}
+	return build(plan, data)
+}
+
+func finishFeature(f pipeline.Feature, s *statistics, counts []Counts) (Feature, error) {
+	d := describe(f)
+	var err error
+	if s.category, err = mergeCounts("feature "+f.Name, counts); err != nil {
+		return d, err
+	}
+	for _, m := range []Moments{s.number, s.warped} {
+		if err := m.check(); err != nil {
+			return d, err
+		}
+	}
+	e, err := encoderOf(f)
+	if err != nil {
+		return d, err
+	}
+	return d, e.fit(f, s, &d)
+}
+
+// decodePartial reads one shard's partial and checks that it fits the plan.
+func decodePartial(plan *pipeline.Plan, shard int, data []byte) (*partialData, error) {
+	what := fmt.Sprintf("fit partial of shard %d", shard)
+	var p partialData
+	if err := decode(what, data, &p); err != nil {
+		return nil, err
+	}
+	if p.Version != dataVersion || len(p.Features) != len(plan.Features) {
+		return nil, corrupt(what, fmt.Errorf("version %d with %d features, not %d with %d", p.Version, len(p.Features), dataVersion, len(plan.Features)))
+	}
+	if err := p.Label.check(); err != nil {
+		return nil, corrupt(what, err)
+	}
+	for i, f := range p.Features {
+		want := plan.Features[i]
+		if err := f.check(want); err != nil {
+			return nil, corrupt(what, fmt.Errorf("feature %s: %w", want.Name, err))
+		}
+	}
+	return &p, nil
+}
+
+func (p partialFeature) check(want pipeline.Feature) error {
+	if p.Name != want.Name {
+		return fmt.Errorf("found %q in its place", p.Name)
+	}
+	if want.Type == categoryType {
+		if p.Category == nil || p.Number != nil || p.Warped != nil {
+			return fmt.Errorf("no statistics of a category")
+		}
+		return p.Category.check()
+	}
+	norm, err := normalization(want)
+	if err != nil {
+		return err
+	}
+	if p.Number == nil || p.Category != nil || (p.Warped != nil) != (norm.warp != nil) {
+		return fmt.Errorf("no statistics of a number")
+	}
+	if p.Warped != nil {
+		if err := p.Warped.check(); err != nil {
+			return err
+		}
+	}
+	return p.Number.check()
+}
+
+// eachMarked calls f for each row that m marks, in order.
+func eachMarked(m table.Mask, f func(i int)) {
+	for w, word := range m.Words {
+		for ; word != 0; word &= word - 1 {
+			f(w*64 + bits.TrailingZeros64(word))
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package feature
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"pgregory.net/rapid"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+)
+
+func TestBatchBoundariesDoNotChangeAPartial(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		plan := everyFeature()
+		rec := drawBatch(rt, 60)
+		whole := partial(t, plan, rec)
+		var pieces []arrow.Record
+		for _, p := range tabletest.Split(rt, rec) {
+			if rapid.Bool().Draw(rt, "reencode") {
+				p = reencode(p)
+			}
+			pieces = append(pieces, p)
+		}
+		if got := partial(t, plan, pieces...); !bytes.Equal(got, whole) {
+			rt.Fatalf("in pieces\n%s\nas a whole\n%s", got, whole)
+		}
+	})
+}
+
+func TestManyValuesInAnyPortionsGiveTheSameMoments(t *testing.T) {
+	values := make([]float64, 5000)
+	x := uint64(1)
+	for i := range values {
+		x = x*6364136223846793005 + 1442695040888963407
+		values[i] = 1e6 + float64(x>>40)/1000
+	}
+	var whole gatherer
+	for _, v := range values {
+		whole.add(v)
+	}
+	var portions gatherer
+	for i, v := range values {
+		portions.add(v)
+		if i%700 == 0 {
+			portions.moments() // looking does not change what follows
+		}
+	}
+	check(t, "moments", portions.moments(), whole.moments())
+
+	// The reference runs in 300 bits.
+	mean, m2 := new(big.Float).SetPrec(300), new(big.Float).SetPrec(300)
+	for _, v := range values {
+		mean.Add(mean, big.NewFloat(v))
+	}
+	mean.Quo(mean, big.NewFloat(float64(len(values))))
+	for _, v := range values {
+		d := new(big.Float).SetPrec(300).Sub(big.NewFloat(v), mean)
+		m2.Add(m2, d.Mul(d, d))
+	}
+	wantMean, _ := mean.Float64()
+	wantM2, _ := m2.Float64()
+	got := whole.moments()
+	if math.Abs(got.Mean/wantMean-1) > 1e-15 || math.Abs(got.M2/wantM2-1) > 1e-13 {
+		t.Errorf("mean %v and m2 %v, want %v and %v", got.Mean, got.M2, wantMean, wantM2)
+	}
+}
+
+func TestMergingShardsIsLikeOneShard(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		values := rapid.SliceOfN(rapid.Float64Range(-100, 100), 2, 30).Draw(rt, "values")
+		cut := rapid.IntRange(0, len(values)).Draw(rt, "cut")
+		var a, b, all gatherer
+		for i, v := range values {
+			all.add(v)
+			if i < cut {
+				a.add(v)
+			} else {
+				b.add(v)
+			}
+		}
+		got, want := a.moments(), all.moments()
+		got.merge(b.moments())
+		if got.Count != want.Count || got.Min != want.Min || got.Max != want.Max ||
+			math.Abs(got.Mean-want.Mean) > 1e-12 || math.Abs(got.M2-want.M2) > 1e-9*(1+want.M2) {
+			rt.Fatalf("merged %+v, whole %+v", got, want)
+		}
+	})
+}
+
+func TestOnlyTrainingRowsWithALabelAreObserved(t *testing.T) {
+	plan := planOf(number("i", pipeline.FeatureOptions{}), category("s", pipeline.FeatureOptions{}))
+	rec := tabletest.Batch(memory.DefaultAllocator, everyType, 0,
+		[]any{"train", int64(1), nil, nil, true},
+		[]any{"validation", int64(100), nil, nil, true},
+		[]any{"test", int64(1000), nil, nil, false},
+		[]any{"unlabelled", int64(10000), nil, nil, nil},
+		[]any{nil, nil, nil, nil, false})
+	f := NewFitter(plan)
+	if err := f.Observe(rec, []uint8{0, 1, 2, 0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.Partial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := Finish(plan, [][]byte{p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "number", tr.Features()[0].Number.Statistics, Moments{Count: 1, Missing: 1, Mean: 1, Min: 1, Max: 1})
+	check(t, "values", tr.Features()[1].Category.Values, []string{"<MISSING>", "train"})
+	check(t, "label", tr.Label().Statistics, Moments{Count: 2, Missing: 1, Mean: 0.5, M2: 0.5, Min: 0, Max: 1})
+}
+
+func TestRowsThatAFeatureDropsCountForNoFeature(t *testing.T) {
+	plan := planOf(
+		number("i", pipeline.FeatureOptions{}),
+		number("f", pipeline.FeatureOptions{MissingValueStrategy: dropRow}),
+		category("s", pipeline.FeatureOptions{MissingValueStrategy: dropRow}))
+	tr := fit(t, plan, batch([]any{"a", int64(1), 1.0, nil}, []any{"b", int64(5), math.Inf(1), nil}, []any{nil, int64(9), 2.0, nil}))
+	check(t, "number", tr.Features()[0].Number.Statistics, Moments{Count: 1, Mean: 1, Min: 1, Max: 1})
+	check(t, "values", tr.Features()[2].Category.Values, []string{"a"})
+}
+
+func TestIdsFollowFallingCountThenValue(t *testing.T) {
+	most, least := 2, 2
+	rec := column("s", "d", "b", "b", "a", "a", "c", "c", "c", nil, nil, nil, nil)
+	for _, tc := range []struct {
+		name     string
+		options  pipeline.FeatureOptions
+		values   []string
+		counts   []int64
+		unknown  int64
+		distinct int64
+	}{
+		{"own category for missing", pipeline.FeatureOptions{}, []string{"<MISSING>", "c", "a", "b", "d"}, []int64{4, 3, 2, 2, 1}, 0, 5},
+		{"missing counts as b", pipeline.FeatureOptions{FillValue: "b"}, []string{"b", "c", "a", "d"}, []int64{6, 3, 2, 1}, 0, 4},
+		{"missing counts as the mode", pipeline.FeatureOptions{MissingValueStrategy: fillWithMode}, []string{"c", "a", "b", "d"}, []int64{7, 2, 2, 1}, 0, 4},
+		{"dropped", pipeline.FeatureOptions{MissingValueStrategy: dropRow}, []string{"c", "a", "b", "d"}, []int64{3, 2, 2, 1}, 0, 4},
+		{"most common", pipeline.FeatureOptions{MostCommon: &most}, []string{"<MISSING>", "c"}, []int64{4, 3}, 5, 5},
+		{"min count", pipeline.FeatureOptions{MinCount: &least}, []string{"<MISSING>", "c", "a", "b"}, []int64{4, 3, 2, 2}, 1, 5},
+	} {
+		c := fit(t, planOf(category("s", tc.options)), rec).Features()[0].Category
+		check(t, tc.name+": values", c.Values, tc.values)
+		check(t, tc.name+": counts", c.Counts, tc.counts)
+		check(t, tc.name+": unknown", c.Unknown, tc.unknown)
+		check(t, tc.name+": distinct", c.Distinct, tc.distinct)
+	}
+}
+
+func TestIntegersAndBoolsGoByTheirText(t *testing.T) {
+	tr := fit(t, planOf(category("i", pipeline.FeatureOptions{}), category("b", pipeline.FeatureOptions{})),
+		batch([]any{nil, int64(-7), nil, true}, []any{nil, int64(1 << 40), nil, false}, []any{nil, int64(3), nil, nil}))
+	check(t, "integers", tr.Features()[0].Category.Values, []string{"-7", "1099511627776", "3"})
+	check(t, "bools", tr.Features()[1].Category.Values, []string{"<MISSING>", "false", "true"})
+}
+
+// integers is a batch of n distinct integers from first.
+func integers(n int, first int64) arrow.Record {
+	b := array.NewInt64Builder(memory.DefaultAllocator)
+	for i := range n {
+		b.Append(first + int64(i))
+	}
+	a := b.NewArray()
+	schema := table.Schema{Columns: []table.Column{{Name: "i", Type: table.Int64}, {Name: "y", Type: table.Int64}}}
+	return array.NewRecord(schema.Arrow(), []arrow.Array{a, a, a}, int64(n))
+}
+
+func TestTooManyCategoriesAreAnErrorThatNamesTheFeature(t *testing.T) {
+	plan := planOf(category("i", pipeline.FeatureOptions{}))
+	rec := integers(MaxDistinct+1, 1<<32)
+	f := NewFitter(plan)
+	err := f.Observe(rec, make([]uint8, rec.NumRows()))
+	if !thalweg.Is(err, thalweg.Exhausted) || !strings.Contains(err.Error(), "feature c_i: more than 1048576 distinct values") {
+		t.Errorf("one shard: got %v", err)
+	}
+	if _, again := f.Partial(); again == nil {
+		t.Error("a fitter that failed gave a partial")
+	}
+
+	c := Counts{Values: []string{}, Counts: []int64{}}
+	for i := range MaxDistinct {
+		c.Values, c.Counts = append(c.Values, fmt.Sprintf("%08d", i)), append(c.Counts, 1)
+	}
+	if _, err := mergeCounts("feature c_i", []Counts{c, {Values: []string{"x"}, Counts: []int64{1}}}); !thalweg.Is(err, thalweg.Exhausted) {
+		t.Errorf("all shards: got %v", err)
+	}
+}
+
+func TestTooMuchTextIsAnErrorThatNamesTheFeature(t *testing.T) {
+	f := NewFitter(planOf(category("s", pipeline.FeatureOptions{})))
+	long := strings.Repeat("x", MaxDistinctBytes/2)
+	err := f.Observe(column("s", long+"1", long+"2"), []uint8{0, 0})
+	if !thalweg.Is(err, thalweg.Exhausted) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNumbersThatOverflowTheirVarianceAreAnError(t *testing.T) {
+	f := NewFitter(planOf(number("f", pipeline.FeatureOptions{})))
+	if err := f.Observe(column("f", 1e308, -1e308), []uint8{0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.Partial()
+	if want := "fit: feature n_f: mean and variance overflow: invalid (filter out values near the end of the float64 range)"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestFinishRefusesPartialsOfAnotherPlan(t *testing.T) {
+	plan := planOf(number("i", pipeline.FeatureOptions{}))
+	good := partial(t, plan, column("i", int64(1)))
+	for name, p := range map[string][]byte{
+		"another feature":  partial(t, planOf(number("f", pipeline.FeatureOptions{})), column("f", 1.0)),
+		"another type":     partial(t, planOf(pipeline.Feature{Name: "n_i", Type: categoryType, Column: "s"}), column("s", "a")),
+		"another scale":    partial(t, planOf(number("i", pipeline.FeatureOptions{Normalization: "log1p"})), column("i", int64(1))),
+		"another version":  bytes.Replace(good, []byte(`"version":1`), []byte(`"version":2`), 1),
+		"negative count":   bytes.Replace(good, []byte(`"count":1`), []byte(`"count":-1`), 1),
+		"an unknown field": bytes.Replace(good, []byte(`"count":1`), []byte(`"size":1`), 1),
+		"cut short":        good[:len(good)-1],
+		"more after":       append(bytes.Clone(good), "{}"...),
+	} {
+		if bytes.Equal(p, good) {
+			t.Fatalf("%s: the partial was not changed", name)
+		}
+		if _, err := Finish(plan, [][]byte{good, p}); !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), "fit partial of shard 1") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestATransformOfNoRowsIsUsable(t *testing.T) {
+	plan := everyFeature()
+	tr := fit(t, plan, drawNothing())
+	b, _ := apply(t, tr, column("s", "a"))
+	for _, c := range b.Categories {
+		if c[0] != 0 {
+			t.Errorf("an id of %d where nothing was learnt", c[0])
+		}
+	}
+}
+
+func drawNothing() arrow.Record { return batch() }
+
+func FuzzFinish(f *testing.F) {
+	plan := everyFeature()
+	f.Add([]byte(partial(f, plan, batch([]any{"a", int64(1), 1.5, true}, []any{nil, nil, nil, nil}))))
+	f.Add([]byte(`{"version":1,"features":[],"label":{}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tr, err := Finish(plan, [][]byte{data})
+		if err != nil {
+			return
+		}
+		out, err := json.Marshal(tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(plan, out); err != nil {
+			t.Fatalf("what Finish made is refused: %v", err)
+		}
+	})
+}

@@ -1,0 +1,193 @@
+package feature
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Moments summarises the numbers of training rows.
+type Moments struct {
+	Count   int64   `json:"count"`   // values
+	Missing int64   `json:"missing"` // rows without one
+	Mean    float64 `json:"mean"`
+	M2      float64 `json:"m2"` // sum of squared deviations from the mean
+	Min     float64 `json:"min"`
+	Max     float64 `json:"max"`
+}
+
+// Deviation returns the standard deviation of the values themselves (divided
+// by their count, not by one less); 0 where there is none.
+func (m Moments) Deviation() float64 {
+	if m.Count == 0 {
+		return 0
+	}
+	return math.Sqrt(m.M2 / float64(m.Count))
+}
+
+// merge adds the values of o, by the pairwise update of Chan, Golub and LeVeque
+// (1979). The result depends on the order of merges in its last bits, so the
+// order is part of every caller's contract. Products are rounded by themselves,
+// so that no compiler fuses them into the sums and other bits come out on
+// another architecture.
+func (m *Moments) merge(o Moments) {
+	missing := m.Missing + o.Missing
+	switch {
+	case o.Count == 0:
+	case m.Count == 0:
+		*m = o
+	default:
+		n := float64(m.Count + o.Count)
+		share := float64(o.Count) / n
+		delta := o.Mean - m.Mean
+		m.M2 += o.M2 + float64(float64(delta*delta)*float64(float64(m.Count)*share))
+		m.Mean += float64(delta * share)
+		m.Count += o.Count
+		m.Min, m.Max = math.Min(m.Min, o.Min), math.Max(m.Max, o.Max)
+	}
+	m.Missing = missing
+}
+
+// check reports moments that no finite values have.
+func (m Moments) check() error {
+	switch {
+	case m.Count < 0 || m.Missing < 0:
+		return fmt.Errorf("negative counts")
+	case !finite(m.Mean) || !finite(m.M2):
+		return &thalweg.Error{Op: "mean and variance overflow", Kind: thalweg.Invalid,
+			Hint: "filter out values near the end of the float64 range"}
+	case !finite(m.Min) || !finite(m.Max) || m.M2 < 0 || m.Min > m.Max:
+		return fmt.Errorf("moments that no values have")
+	}
+	return nil
+}
+
+// momentsBlock is how many values are summed at a time. Blocks are counted in
+// values and not in batches, so that batch boundaries change no bit; within a
+// block two passes give the variance without cancellation.
+const momentsBlock = 1024
+
+// gatherer accumulates moments of values that come in any portions.
+type gatherer struct {
+	done Moments
+	warp func(float64) float64
+	n    int
+	buf  [momentsBlock]float64
+}
+
+func (g *gatherer) add(x float64) {
+	if g.warp != nil {
+		x = g.warp(x)
+	}
+	g.buf[g.n] = x
+	if g.n++; g.n == momentsBlock {
+		g.flush()
+	}
+}
+
+// flush merges the values gathered since the last one.
+func (g *gatherer) flush() {
+	if g.n > 0 {
+		g.done.merge(momentsOf(g.buf[:g.n]))
+		g.n = 0
+	}
+}
+
+// moments returns the summary so far; more values may follow.
+func (g *gatherer) moments() Moments {
+	m := g.done
+	if g.n > 0 {
+		m.merge(momentsOf(g.buf[:g.n]))
+	}
+	return m
+}
+
+// momentsOf summarises at least one value. Sums run in four lanes of fixed
+// order.
+func momentsOf(v []float64) Moments {
+	m := Moments{Count: int64(len(v)), Min: v[0], Max: v[0]}
+	for _, x := range v {
+		m.Min, m.Max = min(m.Min, x), max(m.Max, x)
+	}
+	m.Mean = sum(v) / float64(len(v))
+	m.M2 = sumSquares(v, m.Mean)
+	return m
+}
+
+func sum(v []float64) float64 {
+	var s [4]float64
+	for ; len(v) >= 4; v = v[4:] {
+		s[0] += v[0]
+		s[1] += v[1]
+		s[2] += v[2]
+		s[3] += v[3]
+	}
+	for i, x := range v {
+		s[i] += x
+	}
+	return (s[0] + s[1]) + (s[2] + s[3])
+}
+
+// sumSquares returns the sum of the squared differences from mean.
+func sumSquares(v []float64, mean float64) float64 {
+	var s [4]float64
+	for ; len(v) >= 4; v = v[4:] {
+		a, b, c, d := v[0]-mean, v[1]-mean, v[2]-mean, v[3]-mean
+		s[0] += float64(a * a)
+		s[1] += float64(b * b)
+		s[2] += float64(c * c)
+		s[3] += float64(d * d)
+	}
+	for i, x := range v {
+		s[i] += float64((x - mean) * (x - mean))
+	}
+	return (s[0] + s[1]) + (s[2] + s[3])
+}
+
+// observe adds the values of a in the rows that use marks, and counts those
+// rows that have none.
+func (g *gatherer) observe(what string, a arrow.Array, use table.Mask) error {
+	valid := table.Valid(a)
+	valid.And(use)
+	before := g.done.Count + int64(g.n)
+	switch a := a.(type) {
+	case *array.Int64:
+		gather(g, a.Int64Values(), valid)
+	case *array.Float64:
+		gather(g, a.Float64Values(), valid)
+	case *array.Boolean:
+		gather(g, indicators(a), valid)
+	default:
+		return unreadable(what, a)
+	}
+	g.done.Missing += int64(use.Count()) - (g.done.Count + int64(g.n) - before)
+	return nil
+}
+
+// gather adds the finite values in the rows that use marks.
+func gather[T int64 | float64](g *gatherer, values []T, use table.Mask) {
+	for w, word := range use.Words {
+		for ; word != 0; word &= word - 1 {
+			if x := float64(values[w*64+bits.TrailingZeros64(word)]); finite(x) {
+				g.add(x)
+			}
+		}
+	}
+}
+
+// indicators returns 1 for true and 0 for false.
+func indicators(a *array.Boolean) []int64 {
+	out := make([]int64, a.Len())
+	for i := range out {
+		if a.Value(i) {
+			out[i] = 1
+		}
+	}
+	return out
+}

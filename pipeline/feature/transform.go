@@ -1,0 +1,120 @@
+package feature
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+// Transform is what Finish learnt, ready to be applied. It is immutable and
+// may be used from several goroutines.
+type Transform struct {
+	plan      *pipeline.Plan
+	data      transformData
+	canonical []byte
+	hash      string
+	encodings []encoding
+	// places[i] is where feature i's slots lie in a block.
+	places []place
+	shape  kernel.Shape
+	mem    memory.Allocator
+}
+
+// place is a range of number slots and one of category slots.
+type place struct{ numberFrom, numberTo, categoryFrom, categoryTo int }
+
+// of returns the slots of b at p.
+func (p place) of(b *kernel.Block) slots {
+	return slots{numbers: b.Numbers[p.numberFrom:p.numberTo], categories: b.Categories[p.categoryFrom:p.categoryTo]}
+}
+
+// build makes a transform from data that describes plan's features.
+func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
+	t := &Transform{plan: plan, data: data, mem: memory.DefaultAllocator}
+	for i, f := range plan.Features {
+		e, err := encoderOf(f)
+		if err != nil {
+			return nil, inFeature(f.Name, err)
+		}
+		loaded, err := e.load(f, &t.data.Features[i])
+		if err != nil {
+			return nil, inFeature(f.Name, err)
+		}
+		before := t.shape
+		loaded.addTo(&t.shape)
+		t.places = append(t.places, place{before.Numbers, t.shape.Numbers, len(before.Cardinalities), len(t.shape.Cardinalities)})
+		t.encodings = append(t.encodings, loaded)
+	}
+	if err := data.Label.Statistics.check(); err != nil {
+		return nil, inFeature(data.Label.Name, err)
+	}
+	var err error
+	if t.canonical, err = json.Marshal(t.data); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(t.canonical)
+	t.hash = hex.EncodeToString(sum[:])
+	return t, nil
+}
+
+// Load is the inverse of MarshalJSON. It fails with thalweg.Corrupt where the
+// data is not the canonical form of a transform of plan's features; white space
+// between tokens is allowed.
+func Load(plan *pipeline.Plan, data []byte) (*Transform, error) {
+	const what = "transform"
+	var d transformData
+	if err := decode(what, data, &d); err != nil {
+		return nil, err
+	}
+	if d.Version != dataVersion || len(d.Features) != len(plan.Features) {
+		return nil, corrupt(what, fmt.Errorf("version %d with %d features, not %d with %d", d.Version, len(d.Features), dataVersion, len(plan.Features)))
+	}
+	for i, f := range plan.Features {
+		have := d.Features[i]
+		have.Number, have.Category = nil, nil
+		if want := describe(f); !reflect.DeepEqual(have, want) {
+			return nil, corrupt(what, fmt.Errorf("feature %+v is not the spec's %+v", have, want))
+		}
+	}
+	have := d.Label
+	have.Statistics = Moments{}
+	if want := describeLabel(plan.Label); have != want {
+		return nil, corrupt(what, fmt.Errorf("label %+v is not the spec's %+v", have, want))
+	}
+	t, err := build(plan, d)
+	if err != nil {
+		return nil, corrupt(what, err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil || !bytes.Equal(compact.Bytes(), t.canonical) {
+		return nil, corrupt(what, fmt.Errorf("not in canonical form"))
+	}
+	return t, nil
+}
+
+// MarshalJSON returns the transform as canonical JSON: equal transforms give
+// equal bytes.
+func (t *Transform) MarshalJSON() ([]byte, error) { return bytes.Clone(t.canonical), nil }
+
+// Hash returns the sha256 of the canonical JSON in hex: the name of the
+// transform's content.
+func (t *Transform) Hash() string { return t.hash }
+
+// Shape returns the slots of the blocks that Apply fills.
+func (t *Transform) Shape() kernel.Shape { return t.shape }
+
+// Features returns the data of each feature in the order of the spec. The
+// caller must not change it.
+func (t *Transform) Features() []Feature { return t.data.Features }
+
+// Label returns what training knows of the output feature: the mean of a binary
+// label is the base rate.
+func (t *Transform) Label() Label { return t.data.Label }
