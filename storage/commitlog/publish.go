@@ -85,9 +85,9 @@ func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []
 
 // Done returns the record that finishes the pending intent with these objects
 // and this many events dropped by operators: it puts the objects in order and
-// sums. Events of the range that are neither scored, dead nor dropped are
-// offsets that the topic never held (control records, compaction).
-func (l *Log) Done(objects []Object, dropped int64) (Done, error) {
+// sums. Offsets of the range that are neither scored, dead nor dropped are such
+// as the topic never held as events (control records, compaction): gaps.
+func (l *Log) Done(objects []Object, dropped int64, gaps ...Gap) (Done, error) {
 	if l.state.Pending == nil {
 		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
 	}
@@ -96,7 +96,7 @@ func (l *Log) Done(objects []Object, dropped int64) (Done, error) {
 	if err != nil {
 		return Done{}, err
 	}
-	d := Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects), Dropped: dropped}
+	d := Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects), Dropped: dropped, Gaps: gaps}
 	slices.SortFunc(d.Objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
 	for _, o := range d.Objects {
 		switch o.Kind {

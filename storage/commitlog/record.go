@@ -18,6 +18,7 @@ import (
 const (
 	MaxRecordBytes = 64 << 10        // of an encoded record: MaxObjects objects with long keys fit
 	MaxObjects     = 32              // named by one done record: an intent is one file, or few
+	MaxGaps        = 1024            // listed by one done record: a scorer ends a range before it has more
 	MaxSeq         = 999_999_999_999 // the width of a slot's name, so that byte order is slot order
 	MaxPartition   = 99_999          // the width of a partition's name
 	MaxNameBytes   = 253             // of a pipeline's or model's name
@@ -71,15 +72,21 @@ type Object struct {
 // nothing but what follows from the intent and the events, so that whoever
 // carries an intent out again makes the same record.
 type Done struct {
-	Seq          uint64   `json:"seq"`           // the intent's
-	Intent       string   `json:"intent"`        // the intent's ID
-	IntentSHA256 string   `json:"intent_sha256"` // of the intent's record
-	Objects      []Object `json:"objects"`       // ordered by key, none with 0 rows
-	Scored       int64    `json:"scored"`        // rows of the objects of kind Scored
-	Dead         int64    `json:"dead"`          // lines of the objects of kind Dead
-	Dropped      int64    `json:"dropped"`       // events that an operator which applies to scoring removed
-	Total        Counts   `json:"total"`         // the three above, summed from slot 0 to this one
+	Seq          uint64   `json:"seq"`            // the intent's
+	Intent       string   `json:"intent"`         // the intent's ID
+	IntentSHA256 string   `json:"intent_sha256"`  // of the intent's record
+	Objects      []Object `json:"objects"`        // ordered by key, none with 0 rows
+	Gaps         []Gap    `json:"gaps,omitempty"` // offsets of the range that the topic never held as events, in order
+	Scored       int64    `json:"scored"`         // rows of the objects of kind Scored
+	Dead         int64    `json:"dead"`           // lines of the objects of kind Dead
+	Dropped      int64    `json:"dropped"`        // events that an operator which applies to scoring removed
+	Total        Counts   `json:"total"`          // the three above, summed from slot 0 to this one
 }
+
+// Gap is a run of offsets [From, To) that are no events: control records,
+// records of aborted transactions, records removed by compaction. Its JSON is
+// [from, to].
+type Gap [2]int64
 
 // Counts sums what became of events.
 type Counts struct {

@@ -90,6 +90,15 @@ func (l *Log) checkDone(in Intent, intentSum string, d Done) error {
 	case d.Scored > events || d.Dead > events-d.Scored || d.Dropped > events-d.Scored-d.Dead:
 		return fmt.Errorf("%d scored, %d dead and %d dropped events are more than the %d offsets of the range", d.Scored, d.Dead, d.Dropped, events)
 	}
+	if n := len(d.Gaps); n > 0 {
+		missing := int64(0)
+		for _, g := range d.Gaps {
+			missing += g[1] - g[0]
+		}
+		if events := d.Counts().Events(); d.Gaps[0][0] < in.From || d.Gaps[n-1][1] > in.To || events+missing != in.To-in.From {
+			return fmt.Errorf("%d events and %d offsets in gaps are not the range [%d, %d)", events, missing, in.From, in.To)
+		}
+	}
 	parts := map[ObjectKind]int{}
 	for _, o := range d.Objects {
 		if want := l.layout.Key(in, o.Kind, parts[o.Kind]); o.Key != want {

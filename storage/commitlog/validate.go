@@ -72,8 +72,15 @@ func (d Done) Validate() error {
 		return fail("intent_sha256", "%.80q is not a sha256", d.IntentSHA256)
 	case len(d.Objects) > MaxObjects:
 		return fail("objects", "%d, at most %d fit", len(d.Objects), MaxObjects)
+	case len(d.Gaps) > MaxGaps:
+		return fail("gaps", "%d, at most %d fit", len(d.Gaps), MaxGaps)
 	case d.Scored < 0 || d.Dead < 0 || d.Dropped < 0:
 		return fail("scored, dead, dropped", "%d, %d, %d: none may be negative", d.Scored, d.Dead, d.Dropped)
+	}
+	for i, g := range d.Gaps {
+		if g[0] < 0 || g[1] <= g[0] || i > 0 && g[0] <= d.Gaps[i-1][1] {
+			return fail(fmt.Sprintf("gaps[%d]", i), "[%d, %d) is empty, or not after the one before", g[0], g[1])
+		}
 	}
 	rows := map[ObjectKind]int64{Scored: 0, Dead: 0}
 	for i, o := range d.Objects {
