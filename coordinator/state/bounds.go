@@ -43,6 +43,9 @@ const (
 	// before the run is failed: a task that takes its workers down with it must
 	// not circulate for ever. A training replica starts anew with each checkpoint.
 	MaxLosses = 10
+	// CalmMS is how long a partition must have been scored, in milliseconds, for
+	// its earlier failures to be forgotten.
+	CalmMS = 60_000
 )
 
 // clip cuts a text to MaxTextBytes, at a rune boundary.

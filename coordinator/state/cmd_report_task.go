@@ -54,6 +54,9 @@ func (c *ReportTask) scorer(s *State, t *Task, now at) {
 		return
 	}
 	p := t.partition
+	if now.timeMS-p.LeasedMS > CalmMS {
+		p.Failures = 0
+	}
 	p.Failures++
 	p.FailedMS, p.LastError = now.timeMS, clip(quoted(c.Failure.Error))
 	if c.Failure.Permanent {

@@ -46,6 +46,8 @@ type Partition struct {
 	// last: the next lease waits the longer, the more there were.
 	Failures uint32 `json:"failures,omitempty"`
 	FailedMS int64  `json:"failed_ms,omitempty"`
+	// LeasedMS is the time of the newest lease.
+	LeasedMS int64 `json:"leased_ms,omitempty"`
 	// LastError is that of the last failure.
 	LastError string `json:"last_error,omitempty"`
 

@@ -96,6 +96,9 @@ func (s *State) grant(t *Task, c *GrantLeases, now at) {
 	t.State = TaskLeased
 	t.Worker, t.Incarnation, t.Address, t.Token = c.Worker, c.Incarnation, c.Address, thalweg.Token(now.index)
 	t.Attempts++
+	if t.partition != nil {
+		t.partition.LeasedMS = now.timeMS
+	}
 	s.hold(t)
 }
 

@@ -1,0 +1,87 @@
+package state
+
+import "github.com/thalweg/thalweg"
+
+// tester is what tests, fuzz tests and property tests have in common.
+type tester interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+// checkInvariants checks what DESIGN.md promises of any one state; the numbers
+// are those of its list. Promises over time are checked by the model test.
+func checkInvariants(t tester, s *State) {
+	t.Helper()
+	leased := 0
+	for id, task := range s.tasks {
+		if task.ID != id {
+			t.Fatalf("task %s is kept as %s", task.ID, id)
+		}
+		switch task.State {
+		case TaskLeased: // S1: a live lease has one holder, a token of this log, and is found by its holder
+			leased++
+			if task.Worker == "" || task.Token == 0 || uint64(task.Token) > s.index || s.held[task.Worker][id] != task {
+				t.Fatalf("S1: task %s is leased to %q with token %d, which its holder does not know", id, task.Worker, task.Token)
+			}
+		case TaskWaiting:
+			if task.Worker != "" {
+				t.Fatalf("S1: task %s waits, but is held by %s", id, task.Worker)
+			}
+		case TaskFailed:
+			t.Fatalf("S5: failed task %s is live", id)
+		}
+		if len(task.Failures) >= MaxFailures {
+			t.Fatalf("S5: task %s lives after %d failures", id, len(task.Failures))
+		}
+	}
+	held := 0
+	for w, tasks := range s.held {
+		if len(tasks) == 0 {
+			t.Fatalf("S1: %s holds nothing, but is kept", w)
+		}
+		held += len(tasks)
+	}
+	if held != leased {
+		t.Fatalf("S1: %d tasks are leased, %d are held", leased, held)
+	}
+	live := 0
+	for p := range s.Pipelines() {
+		active := 0
+		for r := range s.Runs() {
+			if r.Pipeline == p.Name && r.State == RunRunning {
+				active++
+				if p.ActiveRun != r.ID { // S6: a pipeline has one active run at most
+					t.Fatalf("S6: run %s is running, but %q is %s's active run", r.ID, p.ActiveRun, p.Name)
+				}
+				if stage := r.Current(); stage != nil {
+					live += len(stage.Tasks)
+				}
+			}
+		}
+		if active > 1 || active == 0 && p.ActiveRun != "" {
+			t.Fatalf("S6: %s has %d active runs and names %q", p.Name, active, p.ActiveRun)
+		}
+		live += len(p.Partitions)
+	}
+	if live != len(s.tasks) { // S7: only tasks of running stages and partitions can be leased
+		t.Fatalf("S7: %d tasks are live, %d belong to running stages and streams", len(s.tasks), live)
+	}
+	for m := range s.Models() {
+		runs := make(map[thalweg.RunID]bool)
+		for i, v := range m.Versions {
+			if v.Version != thalweg.ModelVersion(i+1) || runs[v.Run] { // S4: versions are numbered without gap, and a run registers once
+				t.Fatalf("S4: model %s version %d of run %s", m.Name, v.Version, v.Run)
+			}
+			runs[v.Run] = true
+		}
+		for name, a := range m.Aliases {
+			if m.Version(a.Version) == nil {
+				t.Fatalf("S4: alias %s of %s points to version %d", name, m.Name, a.Version)
+			}
+		}
+	}
+	if len(s.requests.kept) > MaxRequests || len(s.requests.kept) != len(s.requests.byID) {
+		t.Fatalf("S8: %d answers are kept, %d found by id", len(s.requests.kept), len(s.requests.byID))
+	}
+}

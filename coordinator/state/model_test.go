@@ -1,0 +1,149 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/thalweg/thalweg"
+)
+
+// history is what a watcher of the log remembers, to check promises that hold
+// over time; the numbers are those of DESIGN.md's list.
+type history struct {
+	tokens   map[thalweg.TaskID]thalweg.Token
+	done     map[thalweg.TaskID]bool
+	versions map[string]string // model version → checkpoint
+	answers  map[string]Answer
+	ended    map[thalweg.RunID]RunState
+}
+
+func (h *history) check(t *rapid.T, s *State) {
+	checkInvariants(t, s)
+	for id, task := range s.tasks {
+		if task.State == TaskLeased && h.done[id] {
+			t.Fatalf("S3: task %s was done and is leased again", id)
+		}
+		if task.Token < h.tokens[id] && task.Token != 0 {
+			t.Fatalf("S2: the token of %s fell from %d to %d", id, h.tokens[id], task.Token)
+		}
+		h.tokens[id] = max(h.tokens[id], task.Token)
+		if task.State == TaskDone {
+			h.done[id] = true
+		}
+	}
+	for m := range s.Models() {
+		for _, v := range m.Versions {
+			key := fmt.Sprintf("%s %d", m.Name, v.Version)
+			if was, ok := h.versions[key]; ok && was != v.Checkpoint {
+				t.Fatalf("S4: %s was %s and is %s", key, was, v.Checkpoint)
+			}
+			h.versions[key] = v.Checkpoint
+		}
+	}
+	for r := range s.Runs() {
+		if was, ok := h.ended[r.ID]; ok && was != r.State {
+			t.Fatalf("S6: run %s ended as %v and is %v", r.ID, was, r.State)
+		}
+		if r.State != RunRunning {
+			h.ended[r.ID] = r.State
+		}
+	}
+}
+
+// TestRandomCommands applies random commands, valid and not, and checks every
+// invariant after each. The machine also checks that a state which goes through
+// a snapshot after each entry stays equal.
+func TestRandomCommands(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t)
+		h := &history{tokens: map[thalweg.TaskID]thalweg.Token{}, done: map[thalweg.TaskID]bool{}, versions: map[string]string{},
+			answers: map[string]Answer{}, ended: map[thalweg.RunID]RunState{}}
+		for range rapid.IntRange(1, 200).Draw(t, "commands") {
+			c := drawCommand(t, m.live)
+			id := ""
+			if rapid.IntRange(0, 9).Draw(t, "with id") == 0 {
+				id = fmt.Sprintf("%s %d", c.name(), rapid.IntRange(0, 3).Draw(t, "id"))
+			}
+			before := encoded(t, m.live)
+			answer := m.apply(c, id)
+			if first, again := h.answers[id]; again && id != "" {
+				if answer != first && (answer.Failure == nil || first.Failure == nil || *answer.Failure != *first.Failure) {
+					t.Fatalf("S8: request %s was answered %+v, then %+v", id, first, answer)
+				}
+				if len(encoded(t, m.live)) > len(before)+8 { // the index and the time may gain digits
+					t.Fatalf("S8: repeating request %s changed the state", id)
+				}
+			} else if id != "" {
+				h.answers[id] = answer
+			}
+			h.check(t, m.live)
+		}
+	})
+}
+
+// drawCommand draws a command that often fits the state.
+func drawCommand(t *rapid.T, s *State) Command {
+	pipeline := rapid.SampledFrom([]thalweg.PipelineName{"a", "b"}).Draw(t, "pipeline")
+	worker := rapid.SampledFrom([]thalweg.WorkerID{"w1", "w2", "w3"}).Draw(t, "worker")
+	n := rapid.IntRange(0, 99).Draw(t, "kind")
+	ids := []thalweg.TaskID{"a-1-1/profile.reduce"}
+	for id, task := range s.tasks {
+		// Most grants and reports are of tasks that they fit, so that runs get to
+		// their end.
+		if n >= 60 || n < 30 && task.State == TaskWaiting || n >= 30 && task.State == TaskLeased {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids[1:])
+	id := ids[min(len(ids)-1, rapid.IntRange(0, len(ids)).Draw(t, "task"))]
+	token := thalweg.Token(rapid.Uint64Range(0, 4).Draw(t, "token"))
+	if task := s.Task(id); task != nil && rapid.IntRange(0, 7).Draw(t, "right token") > 0 {
+		token = task.Token
+	}
+	run := thalweg.RunID("a-1-1")
+	if p := s.Pipeline(pipeline); p != nil && p.ActiveRun != "" {
+		run = p.ActiveRun
+	}
+	switch {
+	case n < 30:
+		return &GrantLeases{Worker: worker, Incarnation: "i", Grants: []Grant{{Task: id, After: token}}}
+	case n < 70:
+		c := &ReportTask{Task: id, Token: token, Rows: 1, Counts: map[string]int64{"shards": rapid.Int64Range(1, 3).Draw(t, "shards")},
+			Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}
+		switch rapid.IntRange(0, 39).Draw(t, "outcome") {
+		case 0:
+			c.Failure = &ReportFailure{Error: "broken", Permanent: true}
+		case 1:
+			c.Failure = &ReportFailure{Error: "broken"}
+		case 2:
+			c.Outputs["checkpoint"] = "another"
+		case 3:
+			delete(c.Outputs, "partial")
+		}
+		return c
+	case n < 73:
+		return &ReleaseLeases{Leases: []Release{{Task: id, Token: token}}, Lost: n == 71}
+	case n < 74:
+		return &ExpireWorker{Worker: worker, UpTo: thalweg.Token(s.index)}
+	case n < 77:
+		return &SaveCheckpoint{Task: id, Token: token, Checkpoint: rapid.SampledFrom([]string{"c1", "c2"}).Draw(t, "checkpoint")}
+	case n < 84:
+		return &RegisterModel{Run: run}
+	case n < 88:
+		return &ApplySpec{Pipeline: pipeline, Text: rapid.SampledFrom([]string{"v1", "v1", "v1", "v2"}).Draw(t, "text"), Model: "m", Alias: "champion",
+			Replicas: rapid.Uint32Range(0, 2).Draw(t, "replicas"), Topic: rapid.SampledFrom([]string{"", "x", "x", "y"}).Draw(t, "topic")}
+	case n < 92:
+		return &StartRun{Pipeline: pipeline}
+	case n < 93:
+		return &CancelRun{Run: run}
+	case n < 95:
+		return &Promote{Model: "m", Alias: "champion", Version: thalweg.ModelVersion(rapid.Uint64Range(0, 3).Draw(t, "version"))}
+	case n < 97:
+		return &SetStream{Pipeline: pipeline, Paused: n == 95}
+	default:
+		return &SetPartitions{Pipeline: pipeline, Topic: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "topic"), Partitions: rapid.Uint32Range(0, 3).Draw(t, "partitions")}
+	}
+}

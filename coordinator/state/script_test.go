@@ -1,0 +1,351 @@
+package state
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
+
+// TestScripts runs testdata/script/*.txt. A script is a list of blocks: command
+// lines, a line "----", what they print, an empty line. Every entry is applied to
+// two states, one of which is encoded and decoded after each entry; they must
+// stay equal byte for byte, and every invariant must hold throughout.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
+	}
+}
+
+func runScript(t *testing.T, file string) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t)
+	var rewritten strings.Builder
+	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	for i := 0; i < len(lines); {
+		var out strings.Builder
+		start := i
+		for i < len(lines) && lines[i] != "----" {
+			rewritten.WriteString(lines[i] + "\n")
+			if line := strings.TrimSpace(lines[i]); line != "" && !strings.HasPrefix(line, "#") {
+				m.line(&out, line)
+			}
+			i++
+		}
+		if i == len(lines) {
+			break
+		}
+		want := ""
+		for i++; i < len(lines) && lines[i] != ""; i++ {
+			want += lines[i] + "\n"
+		}
+		i++
+		rewritten.WriteString("----\n" + out.String())
+		if i < len(lines) {
+			rewritten.WriteString("\n")
+		}
+		if got := out.String(); got != want && !*update {
+			t.Errorf("%s:%d:\ngot\n%swant\n%s", file, start+1, got, want)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(rewritten.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// machine applies entries to two states that must stay equal.
+type machine struct {
+	t        tester
+	live     *State
+	restored *State // goes through a snapshot after each entry
+	index    uint64
+	clockMS  int64
+}
+
+func newMachine(t tester) *machine {
+	return &machine{t: t, live: New(), restored: New(), clockMS: 1000}
+}
+
+// apply commits a command as the next entry, one second after the last.
+func (m *machine) apply(c Command, requestID string) Answer {
+	m.t.Helper()
+	m.index++
+	m.clockMS += 1000
+	entry, err := Encode(c, Meta{Request: requestID, TimeMS: m.clockMS})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	answer, err := m.live.Apply(m.index, entry)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	other, err := m.restored.Apply(m.index, entry)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if answer.Fenced != other.Fenced || answer.Run != other.Run || answer.Changed != other.Changed || fmt.Sprint(answer.Err()) != fmt.Sprint(other.Err()) {
+		m.t.Fatalf("%s: two states answered %+v and %+v", c.name(), answer, other)
+	}
+	a, b := encoded(m.t, m.live), encoded(m.t, m.restored)
+	if !bytes.Equal(a, b) {
+		m.t.Fatalf("%s: two states differ:\n%s\n%s", c.name(), a, b)
+	}
+	if m.restored, err = Decode(b); err != nil {
+		m.t.Fatalf("%s: %v", c.name(), err)
+	}
+	checkInvariants(m.t, m.live)
+	return answer
+}
+
+func encoded(t tester, s *State) []byte {
+	t.Helper()
+	data, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// line carries one line of a script out: a verb, words, and key=value options.
+func (m *machine) line(out *strings.Builder, line string) {
+	var words []string
+	options := make(map[string]string)
+	for _, f := range strings.Fields(line) {
+		if k, v, ok := strings.Cut(f, "="); ok {
+			options[k] = strings.ReplaceAll(v, "_", " ")
+		} else {
+			words = append(words, f)
+		}
+	}
+	word := func(i int) string {
+		if i < len(words) {
+			return words[i]
+		}
+		return ""
+	}
+	if words[0] == "show" {
+		show(out, m.live, words[1:])
+		return
+	}
+	c := m.command(words, word, options)
+	if c == nil {
+		m.t.Fatalf("unknown line %q", line)
+	}
+	answer := m.apply(c, options["request"])
+	fmt.Fprintf(out, "%d %s\n", m.index, describe(answer))
+}
+
+func (m *machine) command(words []string, word func(int) string, options map[string]string) Command {
+	number := func(name string, otherwise uint64) uint64 {
+		if options[name] == "" {
+			return otherwise
+		}
+		n, err := strconv.ParseUint(options[name], 10, 64)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		return n
+	}
+	// token returns the option, or the task's newest token.
+	token := func(id string) thalweg.Token {
+		if t := m.live.Task(thalweg.TaskID(id)); t != nil {
+			return thalweg.Token(number("token", uint64(t.Token)))
+		}
+		return thalweg.Token(number("token", 0))
+	}
+	pipeline := thalweg.PipelineName(word(1))
+	model := func() thalweg.ModelName {
+		if options["model"] != "" {
+			return thalweg.ModelName(options["model"])
+		}
+		return thalweg.ModelName(pipeline)
+	}
+	switch words[0] {
+	case "spec":
+		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion",
+			Replicas: uint32(number("replicas", 2)), Topic: options["topic"]}
+	case "run":
+		return &StartRun{Pipeline: pipeline}
+	case "cancel":
+		return &CancelRun{Run: thalweg.RunID(word(1))}
+	case "grant":
+		c := &GrantLeases{Worker: thalweg.WorkerID(word(1)), Incarnation: "i1", Address: word(1) + ":1"}
+		for _, id := range words[2:] {
+			c.Grants = append(c.Grants, Grant{Task: thalweg.TaskID(id), After: thalweg.Token(number("after", uint64(token(id))))})
+		}
+		return c
+	case "report":
+		c := &ReportTask{Task: thalweg.TaskID(word(1)), Token: token(word(1)), Rows: int64(number("rows", 0))}
+		if options["error"] != "" {
+			c.Failure = &ReportFailure{Error: options["error"], Permanent: word(2) == "permanent"}
+		}
+		for _, name := range []string{"partial", "manifest", "split", "transform", "checkpoint", "model_sha256", "transform_hash", "evaluation"} {
+			if options[name] != "" {
+				if c.Outputs == nil {
+					c.Outputs = make(map[string]string)
+				}
+				c.Outputs[name] = options[name]
+			}
+		}
+		for name, v := range options {
+			if name, counts := strings.CutPrefix(name, "count."); counts {
+				n, err := strconv.ParseInt(v, 10, 64)
+				if err != nil {
+					m.t.Fatal(err)
+				}
+				if c.Counts == nil {
+					c.Counts = make(map[string]int64)
+				}
+				c.Counts[name] = n
+			}
+			if name, metrics := strings.CutPrefix(name, "metric."); metrics {
+				x, err := strconv.ParseFloat(v, 64)
+				if err != nil {
+					m.t.Fatal(err)
+				}
+				if c.Metrics == nil {
+					c.Metrics = make(map[string]float64)
+				}
+				c.Metrics[name] = x
+			}
+		}
+		return c
+	case "release":
+		c := &ReleaseLeases{Lost: options["lost"] != ""}
+		for _, id := range words[1:] {
+			c.Leases = append(c.Leases, Release{Task: thalweg.TaskID(id), Token: token(id)})
+		}
+		return c
+	case "expire":
+		return &ExpireWorker{Worker: thalweg.WorkerID(word(1)), UpTo: thalweg.Token(number("upto", m.index))}
+	case "save":
+		return &SaveCheckpoint{Task: thalweg.TaskID(word(1)), Token: token(word(1)), Checkpoint: options["checkpoint"]}
+	case "register":
+		return &RegisterModel{Run: thalweg.RunID(word(1))}
+	case "promote":
+		return &Promote{Model: thalweg.ModelName(word(1)), Alias: "champion", Version: thalweg.ModelVersion(number("version", 0))}
+	case "stream":
+		return &SetStream{Pipeline: pipeline, Paused: word(2) == "pause"}
+	case "partitions":
+		return &SetPartitions{Pipeline: pipeline, Topic: options["topic"], Partitions: uint32(number("n", 0))}
+	}
+	return nil
+}
+
+func describe(a Answer) string {
+	if err := a.Err(); err != nil {
+		return "refused: " + err.Error()
+	}
+	var parts []string
+	add := func(name string, v any, zero bool) {
+		if !zero {
+			parts = append(parts, fmt.Sprintf("%s=%v", name, v))
+		}
+	}
+	add("pipeline", a.Pipeline, a.Pipeline == "")
+	add("generation", a.Generation, a.Generation == 0)
+	add("run", a.Run, a.Run == "")
+	add("previous", a.Previous, a.Previous == 0)
+	add("version", a.Version, a.Version == 0)
+	if a.Fenced {
+		parts = append(parts, "fenced")
+	}
+	if a.Changed {
+		parts = append(parts, "changed")
+	}
+	if len(parts) == 0 {
+		return "no change"
+	}
+	return strings.Join(parts, " ")
+}
+
+// show prints a run with its stages and tasks, a model, or a stream.
+func show(out *strings.Builder, s *State, words []string) {
+	switch words[0] {
+	case "run":
+		r := s.Run(thalweg.RunID(words[1]))
+		if r == nil {
+			fmt.Fprintln(out, "no such run")
+			return
+		}
+		fmt.Fprintf(out, "%s %s in %s", r.ID, r.State, r.Stage)
+		if r.Error != "" {
+			fmt.Fprintf(out, ": %s", r.Error)
+		}
+		fmt.Fprintln(out)
+		for _, stage := range r.Stages {
+			fmt.Fprintf(out, "  %s %s %d/%d rows=%d\n", stage.Work, stage.State, stage.Done, stage.Total, stage.Rows)
+			if slices.Contains(words, "tasks") {
+				for _, t := range stage.Tasks {
+					fmt.Fprintf(out, "    %s\n", taskLine(t))
+				}
+			}
+		}
+		if slices.Contains(words, "results") {
+			fmt.Fprintf(out, "  outputs=%v metrics=%v counts=%v version=%d\n", r.Outputs, r.Metrics, r.Counts, r.Version)
+		}
+	case "model":
+		m := s.Model(thalweg.ModelName(words[1]))
+		if m == nil {
+			fmt.Fprintln(out, "no such model")
+			return
+		}
+		for _, v := range m.Versions {
+			fmt.Fprintf(out, "version %d run=%s checkpoint=%s index=%d\n", v.Version, v.Run, v.Checkpoint, v.Index)
+		}
+		for name, a := range m.Aliases {
+			fmt.Fprintf(out, "%s -> %d, before: %v\n", name, a.Version, a.Replaced)
+		}
+	case "stream":
+		p := s.Pipeline(thalweg.PipelineName(words[1]))
+		fmt.Fprintf(out, "scores=%v paused=%v\n", s.Scores(p), p.Paused)
+		for _, part := range p.Partitions {
+			fmt.Fprintf(out, "  %s", taskLine(part.Task))
+			if part.Failures > 0 || part.Stopped != "" {
+				fmt.Fprintf(out, " failures=%d stopped=%q", part.Failures, part.Stopped)
+			}
+			fmt.Fprintln(out)
+		}
+	case "leases":
+		for _, w := range s.Holders() {
+			for _, t := range s.HeldBy(w) {
+				fmt.Fprintf(out, "%s %s token=%d\n", w, t.ID, t.Token)
+			}
+		}
+	}
+}
+
+func taskLine(t *Task) string {
+	line := fmt.Sprintf("%s %s", t.ID, t.State)
+	if t.Worker != "" {
+		line += " by " + string(t.Worker)
+	}
+	if t.Token != 0 {
+		line += fmt.Sprintf(" token=%d attempts=%d", t.Token, t.Attempts)
+	}
+	if t.Losses > 0 {
+		line += fmt.Sprintf(" losses=%d", t.Losses)
+	}
+	for _, f := range t.Failures {
+		line += fmt.Sprintf(" failed on %s (%s)", f.Worker, f.Error)
+	}
+	return line
+}

@@ -1,0 +1,168 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg"
+)
+
+func TestEntriesOfAnIndexAppliedBeforeAreIgnored(t *testing.T) {
+	s := New()
+	entry := mustEncode(t, &ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Replicas: 1}, "")
+	if a, err := s.Apply(5, entry); err != nil || !a.Changed {
+		t.Fatalf("first: %+v, %v", a, err)
+	}
+	before := encoded(t, s)
+	for _, index := range []uint64{5, 4} {
+		if a, err := s.Apply(index, mustEncode(t, &StartRun{Pipeline: "a"}, "")); err != nil || a.Changed || a.Failure != nil {
+			t.Errorf("index %d again: %+v, %v", index, a, err)
+		}
+	}
+	if !bytes.Equal(before, encoded(t, s)) {
+		t.Error("an old index changed the state")
+	}
+}
+
+func TestTimeNeverRunsBackwards(t *testing.T) {
+	s := New()
+	apply := func(index uint64, timeMS int64, text string) {
+		entry, err := Encode(&ApplySpec{Pipeline: "a", Text: text, Model: "a", Alias: "champion", Replicas: 1}, Meta{TimeMS: timeMS})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Apply(index, entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(1, 1000, "v1")
+	apply(2, 900, "v2") // another leader, whose clock is behind
+	first, second := s.Run("a-1-1"), s.Run("a-2-1")
+	if second.StartedMS < first.StartedMS || first.EndedMS < first.StartedMS {
+		t.Errorf("started %d and %d, the first ended %d", first.StartedMS, second.StartedMS, first.EndedMS)
+	}
+}
+
+func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
+	for name, entry := range map[string]string{
+		"unknown kind":          `{"kind":999,"time_ms":1,"body":{}}`,
+		"unknown field":         `{"kind":2,"time_ms":1,"body":{"pipeline":"a","priority":3}}`,
+		"unknown envelope part": `{"kind":2,"time_ms":1,"shard":4,"body":{"pipeline":"a"}}`,
+		"not JSON":              `kind 2`,
+		"two values":            `{"kind":2,"time_ms":1,"body":{}} {}`,
+		"no body":               `{"kind":2,"time_ms":1}`,
+	} {
+		s := New()
+		before := encoded(t, s)
+		if _, err := s.Apply(1, []byte(entry)); !thalweg.Is(err, thalweg.Unsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !bytes.Equal(before, encoded(t, s)) {
+			t.Errorf("%s: it changed the state", name)
+		}
+	}
+	s := New()
+	if _, err := s.Apply(1, []byte(`{"kind":999,"time_ms":1,"optional":true,"body":{"x":1}}`)); err != nil || s.Index() != 1 {
+		t.Errorf("an optional command of an unknown kind: %v at index %d", err, s.Index())
+	}
+}
+
+func TestCatalogNumbersMatchCommands(t *testing.T) {
+	for i, c := range catalog {
+		if c.kind != Kind(i+1) || c.blank().kind() != c.kind || Name(c.blank()) == "" {
+			t.Errorf("line %d of the catalog is command %d %q, numbered %d", i+1, c.blank().kind(), Name(c.blank()), c.kind)
+		}
+	}
+}
+
+func TestOnlyTheLastAnswersAreKept(t *testing.T) {
+	s := New()
+	for i := range uint64(MaxRequests + 2) {
+		if _, err := s.Apply(i+1, mustEncode(t, &StartRun{Pipeline: "nobody"}, fmt.Sprintf("r%d", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkInvariants(t, s)
+	for id, want := range map[string]bool{"r0": false, "r1": false, "r2": true, fmt.Sprintf("r%d", MaxRequests+1): true} {
+		if _, kept := s.requests.lookup(id); kept != want {
+			t.Errorf("request %s is kept: %v", id, kept)
+		}
+	}
+	if _, err := Decode(encoded(t, s)); err != nil {
+		t.Error(err)
+	}
+	if _, err := Encode(&StartRun{}, Meta{Request: strings.Repeat("x", MaxRequestIDBytes+1)}); !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("a request id over the bound: %v", err)
+	}
+}
+
+func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
+	s := New()
+	index := uint64(0)
+	apply := func(c Command) Answer {
+		index++
+		a, err := s.Apply(index, mustEncode(t, c, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for i := range MaxGenerations + 3 {
+		apply(&ApplySpec{Pipeline: "a", Text: fmt.Sprint(i), Model: "a", Alias: "champion", Replicas: 1})
+	}
+	p := s.Pipeline("a")
+	if len(p.Specs) != MaxGenerations || p.Spec(3) != nil || p.Spec(4) == nil || p.Spec(0) != p.Newest() {
+		t.Errorf("%d generations are kept, from %d to %d", len(p.Specs), p.Specs[0].Generation, p.Newest().Generation)
+	}
+	for range MaxRuns + 5 {
+		apply(&CancelRun{Run: p.ActiveRun})
+		apply(&StartRun{Pipeline: "a"})
+	}
+	n := 0
+	for r := range s.Runs() {
+		n++
+		if r.State == RunRunning && r.ID != p.ActiveRun {
+			t.Errorf("run %s is active beside %s", r.ID, p.ActiveRun)
+		}
+	}
+	if n != MaxRuns || s.Run(p.ActiveRun) == nil {
+		t.Errorf("%d runs are kept", n)
+	}
+	checkInvariants(t, s)
+	if _, err := Decode(encoded(t, s)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEndedRunKeepsFewTasks(t *testing.T) {
+	m := newMachine(t)
+	m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Replicas: 1}, "")
+	m.apply(&GrantLeases{Worker: "w", Grants: []Grant{{Task: "a-1-1/profile.reduce"}}}, "")
+	m.apply(&ReportTask{Task: "a-1-1/profile.reduce", Token: 2, Counts: map[string]int64{"shards": 2 * MaxKeptTasks},
+		Outputs: map[string]string{"manifest": "m"}}, "")
+	if n := len(m.live.Run("a-1-1").Current().Tasks); n != 2*MaxKeptTasks {
+		t.Fatalf("%d tasks", n)
+	}
+	m.apply(&CancelRun{Run: "a-1-1"}, "")
+	r := m.live.Run("a-1-1")
+	if stage := r.Stages[1]; len(stage.Tasks) > MaxKeptTasks || stage.Total != 2*MaxKeptTasks+1 {
+		t.Errorf("%d tasks are kept of %d", len(stage.Tasks), stage.Total)
+	}
+}
+
+func TestErrorsAreCut(t *testing.T) {
+	if got := clip(strings.Repeat("é", MaxTextBytes)); len(got) > MaxTextBytes || !strings.HasSuffix(got, "é") {
+		t.Errorf("cut to %d bytes, ending %q", len(got), got[len(got)-2:])
+	}
+}
+
+func mustEncode(t tester, c Command, id string) []byte {
+	t.Helper()
+	entry, err := Encode(c, Meta{Request: id, TimeMS: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entry
+}
