@@ -62,7 +62,8 @@ func shortText(b []byte, p int) (key uint64, n int, ok bool) {
 // unescape reads the string that begins at start and has its first backslash at
 // p into d.scratch.
 func (d *Decoder) unescape(b []byte, start, p int) (s []byte, flaw defect, next int) {
-	out := append(d.scratch[:0], b[start:p]...)
+	out := d.scratch[:0]
+	out = append(out, b[start:p]...)
 	for p < len(b) {
 		switch ch := b[p]; {
 		case ch == '"':

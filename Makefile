@@ -1,0 +1,79 @@
+# `make` alone prints the targets.
+.DEFAULT_GOAL := help
+.PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench fuzz demo dev soak clean
+
+# The race detector needs a C compiler; without one the tests run all the same.
+RACE := $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+FUZZTIME ?= 30s
+BENCH ?= .
+BENCHTIME ?= 1s
+COUNT ?= 5
+PACKAGES ?= ./...
+ROUNDS ?= 10
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/thalweg
+	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
+
+demo: build ## run the main job once on an embedded cluster (DATA=flights.parquet for other data)
+	bin/thalweg demo $(if $(DATA),--data "$(DATA)")
+
+dev: build ## run an embedded cluster until interrupted (DIR=directory, WORKERS=2)
+	bin/thalweg dev $(if $(DIR),--dir "$(DIR)") $(if $(WORKERS),--workers $(WORKERS))
+
+test: ## run all unit tests, with the race detector where there is a C compiler
+	@$(if $(RACE),,echo "no C compiler: running without the race detector")
+	go test $(RACE) $(PACKAGES)
+
+race: ## run the unit tests ROUNDS times in random order, with the race detector
+	go test -race -shuffle=on -count=$(ROUNDS) $(PACKAGES)
+
+check: fmt vet lint generated ranks tidy ## everything that needs no test run: format, vet, lint, generated code, import ranks, go.mod
+
+fmt: ## report files that gofmt would change
+	@changed=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$changed" ]; then echo "gofmt would change:"; echo "$$changed"; exit 1; fi
+
+vet:
+	go vet -tags integration ./...
+
+lint: ## run golangci-lint
+	@tools/build.sh golangci-lint
+	.cache/tools/golangci-lint run ./...
+
+generate: ## regenerate what is generated
+	tools/generate.sh
+
+generated: generate ## regenerate and report what was not up to date
+	@git diff --exit-code --stat -- '*.pb.go' '*.connect.go' || { echo "generated code is out of date: commit what make generate wrote"; exit 1; }
+
+ranks: ## check import ranks and house rules
+	go test -count=1 .
+
+tidy:
+	go mod tidy -diff
+
+integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (Java 17 and Maven needed)
+	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') ./integration/...
+
+integration-deps: build
+	@tools/build.sh minio
+	@integration/kafka/install.sh
+
+soak: integration-deps ## run the integration tests ROUNDS times
+	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...
+
+bench: ## run the benchmarks COUNT times and summarise them (BENCH=regexp, PACKAGES=./pipeline/...)
+	@tools/build.sh benchstat
+	@mkdir -p .cache
+	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) $(PACKAGES) | tee .cache/bench.txt
+	@echo; .cache/tools/benchstat .cache/bench.txt
+
+fuzz: ## run every fuzz target for FUZZTIME
+	tools/fuzz.sh $(FUZZTIME)
+
+clean: ## remove what was built and what the demo left
+	rm -rf bin .thalweg

@@ -1,0 +1,120 @@
+package thalweg_test
+
+import (
+	"go/ast"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// maxFileLines is where a file has become two. Generated ones are as long as
+// they are.
+const maxFileLines = 600
+
+func TestFilesStayShort(t *testing.T) {
+	for _, f := range sources(t) {
+		if !f.generated && f.lines > maxFileLines {
+			t.Errorf("%s has %d lines, the bound is %d: split it by concern", f.path, f.lines, maxFileLines)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	says := map[string]bool{}
+	for _, f := range sources(t) {
+		doc, name := f.ast.Doc.Text(), f.ast.Name.Name
+		ok := strings.HasPrefix(doc, "Package "+name) || name == "main" && strings.HasPrefix(doc, "Command ") || f.generated
+		says[f.dir] = says[f.dir] || ok
+	}
+	for dir, ok := range says {
+		if !ok {
+			t.Errorf("package %s has no package comment (// Package … or // Command …)", dir)
+		}
+	}
+}
+
+func TestNothingHappensAtImport(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.generated {
+			continue
+		}
+		for _, d := range f.ast.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+				t.Errorf("%s: an init function: make it a table or call it from where it is needed", f.at(fn))
+			}
+		}
+		for _, spec := range f.ast.Imports {
+			if spec.Name != nil && spec.Name.Name == "_" && !strings.Contains(spec.Path.Value, "embed") {
+				t.Errorf("%s: a blank import registers something out of sight", f.at(spec))
+			}
+		}
+	}
+}
+
+func TestFoldersAreNamedForWhatTheyDo(t *testing.T) {
+	forbidden := []string{"util", "utils", "common", "helper", "helpers", "misc", "types", "shared", "lib"}
+	for _, f := range sources(t) {
+		for _, segment := range strings.Split(f.dir, "/") {
+			if slices.Contains(forbidden, segment) {
+				t.Errorf("%s: a folder named %q says nothing: a helper lives with its caller until it has a second one", f.path, segment)
+			}
+		}
+	}
+}
+
+func TestTestsNeitherSleepNorSkip(t *testing.T) {
+	for _, f := range sources(t) {
+		if !f.test {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			switch {
+			case isCall(n, "time", "Sleep"):
+				t.Errorf("%s: time.Sleep in a test: wait for the fact, or use testing/synctest", f.at(n))
+			case isCall(n, "t", "Skip"), isCall(n, "t", "Skipf"), isCall(n, "t", "SkipNow"):
+				t.Errorf("%s: a test that skips says nothing: let it fail with what is missing", f.at(n))
+			}
+			return true
+		})
+	}
+}
+
+// pure lists the packages that are functions of their arguments: neither clock
+// nor randomness nor I/O may reach them, or replicas would differ.
+var pure = []string{"coordinator/state", "coordinator/schedule"}
+
+func TestReplicatedStateIsPure(t *testing.T) {
+	impure := []string{"os", "net", "net/http", "math/rand", "math/rand/v2", "crypto/rand", "log/slog", "log", "io/ioutil", "syscall"}
+	for _, f := range sources(t) {
+		if f.test || !slices.Contains(pure, f.dir) {
+			continue
+		}
+		for _, p := range f.imports() {
+			if slices.Contains(impure, p) {
+				t.Errorf("%s imports %s: %s has to be a function of its arguments", f.path, p, f.dir)
+			}
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			for _, name := range []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Sleep"} {
+				if isCall(n, "time", name) {
+					t.Errorf("%s: time.%s: the time comes with the entry or the call", f.at(n), name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// isCall reports whether n is a call pkg.name(…).
+func isCall(n ast.Node, pkg, name string) bool {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || selector.Sel.Name != name {
+		return false
+	}
+	base, ok := selector.X.(*ast.Ident)
+	return ok && base.Name == pkg
+}

@@ -1,0 +1,189 @@
+package thalweg_test
+
+import (
+	"path"
+	"strings"
+	"testing"
+)
+
+// ranks orders the packages: imports go from a higher rank to a lower one, never
+// up and never across, so that each package can be read, tested and replaced
+// knowing only what lies below it. A package below internal/ has the rank of the
+// package it belongs to.
+var ranks = map[string]int{
+	".":                  0,
+	"coordinator/api/v1": 0,
+	"pipeline/spelling":  0,
+
+	"connectors":      1,
+	"coordinator/api": 1,
+	"pipeline/kernel": 1,
+	"pipeline/table":  1,
+	"storage":         1,
+
+	"connectors/devbroker":     2,
+	"connectors/kafka":         2,
+	"coordinator/state":        2,
+	"pipeline/expression":      2,
+	"pipeline/table/tabletest": 2,
+	"storage/devserver":        2,
+	"storage/fault":            2,
+	"storage/file":             2,
+	"storage/memory":           2,
+	"storage/s3":               2,
+	"storage/storagetest":      2,
+
+	"coordinator/raftnode": 3,
+	"coordinator/schedule": 3,
+	"pipeline":             3,
+	"storage/checkpoint":   3,
+	"storage/commitlog":    3,
+	"storage/dataset":      3,
+	"storage/fsck":         3,
+
+	"pipeline/clean":   4,
+	"pipeline/event":   4,
+	"pipeline/feature": 4,
+	"pipeline/metric":  4,
+	"pipeline/model":   4,
+	"pipeline/optim":   4,
+	"pipeline/split":   4,
+
+	"coordinator":       5,
+	"pipeline/artifact": 5,
+
+	"worker/average": 6,
+	"worker/score":   6,
+	"worker/train":   6,
+
+	"worker": 7,
+
+	"cmd/thalweg":         8,
+	"integration/kafka":   8,
+	"integration/minio":   8,
+	"integration/process": 7,
+
+	"integration": 9,
+}
+
+// apart lists what must not import what, though the ranks would allow it: from a
+// package or anything below it to a package or anything below it.
+var apart = []struct{ from, to, why string }{
+	{"pipeline", "storage", "rows do not know where they are kept; worker brings the two together"},
+	{"pipeline", "connectors", "rows do not know where they come from; worker brings the two together"},
+	{"storage", "pipeline", "stores do not know what they keep; worker brings the two together"},
+	{"storage", "connectors", "stores and streams know nothing of each other"},
+	{"connectors", "pipeline", "streams do not know what events mean; worker brings the two together"},
+	{"connectors", "storage", "stores and streams know nothing of each other"},
+	{"worker", "coordinator", "workers and coordinators share only coordinator/api"},
+	{"coordinator", "worker", "workers and coordinators share only coordinator/api"},
+	{"storage/fsck", "storage/commitlog", "the judge must not share code with the writer that it judges"},
+}
+
+// shared is what apart does not forbid.
+var shared = []string{"coordinator/api"}
+
+// owners names the packages that may use a library; the rest of the system
+// knows the library only by what its owner makes of it.
+var owners = []struct {
+	library  string
+	packages []string
+}{
+	{"github.com/hashicorp/raft", []string{"coordinator/raftnode"}},
+	{"github.com/hashicorp/raft-boltdb", []string{"coordinator/raftnode"}},
+	{"github.com/segmentio/kafka-go", []string{"connectors/kafka", "integration/kafka"}},
+	{"github.com/twmb/franz-go/pkg/kfake", []string{"connectors/devbroker"}},
+	{"github.com/minio/minio-go", []string{"storage/s3"}},
+	{"github.com/versity/versitygw", []string{"storage/devserver"}},
+	{"github.com/parquet-go/parquet-go", []string{"storage/dataset"}},
+	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
+	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
+	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},
+}
+
+func TestImportsGoDownTheRanks(t *testing.T) {
+	for _, f := range sources(t) {
+		from := house(f.dir)
+		rank, known := ranks[from]
+		if !known {
+			t.Errorf("%s: package %s has no rank: give it one in ranks, above all that it imports", f.path, from)
+			continue
+		}
+		for _, p := range f.imports() {
+			to, ours := strings.CutPrefix(p, modulePath)
+			if !ours {
+				checkOwner(t, f, from, p)
+				continue
+			}
+			to = house(strings.TrimPrefix(to, "/"))
+			if to == from {
+				continue
+			}
+			toRank, known := ranks[to]
+			switch {
+			case !known:
+				t.Errorf("%s imports %s, which has no rank: give it one in ranks", f.path, to)
+			case f.test && (toRank == rank || under(to, from)):
+			case toRank >= rank:
+				t.Errorf("%s imports %s: that is rank %d to rank %d, and imports go down only (a test's may stay level or go to its "+
+					"package's own children). Move what is shared further down, or pass it in from above", f.path, to, rank, toRank)
+			}
+			checkApart(t, f, from, to)
+		}
+	}
+}
+
+func checkApart(t *testing.T, f *sourceFile, from, to string) {
+	t.Helper()
+	for _, s := range shared {
+		if under(to, s) {
+			return
+		}
+	}
+	for _, a := range apart {
+		if under(from, a.from) && under(to, a.to) {
+			t.Errorf("%s imports %s: %s", f.path, to, a.why)
+		}
+	}
+}
+
+// checkOwner lets tests use any library: an independent client is often what
+// shows that ours is right.
+func checkOwner(t *testing.T, f *sourceFile, from, library string) {
+	t.Helper()
+	for _, o := range owners {
+		if f.test || !strings.HasPrefix(library+"/", o.library+"/") {
+			continue
+		}
+		allowed := false
+		for _, p := range o.packages {
+			allowed = allowed || p == from
+		}
+		if !allowed {
+			t.Errorf("%s imports %s, which is for %s only", f.path, library, strings.Join(o.packages, " and "))
+		}
+	}
+}
+
+// house returns the package whose rank dir has.
+func house(dir string) string {
+	dir = path.Clean(dir)
+	if before, _, found := strings.Cut(dir, "/internal"); found {
+		return before
+	}
+	return dir
+}
+
+func under(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, tree+"/") }
+
+func TestRanksNameOnlyPackagesThatExist(t *testing.T) {
+	there := map[string]bool{}
+	for _, f := range sources(t) {
+		there[house(f.dir)] = true
+	}
+	for p := range ranks {
+		if !there[p] {
+			t.Errorf("ranks names %s, which does not exist", p)
+		}
+	}
+}
