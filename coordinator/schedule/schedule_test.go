@@ -1,0 +1,374 @@
+package schedule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// cluster drives plans against a real state with workers that poll when told to.
+type cluster struct {
+	t     *testing.T
+	s     *state.State
+	heard Heard
+	now   time.Time
+	cfg   Config
+	index uint64
+}
+
+func newCluster(t *testing.T) *cluster {
+	start := time.UnixMilli(1_000_000)
+	return &cluster{t: t, s: state.New(), now: start, cfg: Config{LeaseTTL: time.Second}.WithDefaults(),
+		heard: Heard{LeaderSince: start, Workers: make(map[thalweg.WorkerID]Worker)}}
+}
+
+func (c *cluster) apply(cmd state.Command) state.Answer {
+	c.t.Helper()
+	c.index++
+	entry, err := state.Encode(cmd, state.Meta{TimeMS: c.now.UnixMilli()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	answer, err := c.s.Apply(c.index, entry)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return answer
+}
+
+// plan carries plans out until nothing is left to do and returns their commands.
+func (c *cluster) plan(poll thalweg.WorkerID) []state.Command {
+	c.t.Helper()
+	var all []state.Command
+	for range 10 {
+		commands := Plan(c.s, c.heard, c.now, poll, c.cfg)
+		if len(commands) == 0 {
+			return all
+		}
+		for _, cmd := range commands {
+			c.apply(cmd)
+		}
+		all = append(all, commands...)
+	}
+	c.t.Fatalf("planning for %q does not end: %v", poll, names(all))
+	return nil
+}
+
+func names(commands []state.Command) (names []string) {
+	for _, c := range commands {
+		names = append(names, state.Name(c))
+	}
+	return names
+}
+
+// poll lets workers call, each with its slots, and plans for them.
+func (c *cluster) poll(slots int, workers ...thalweg.WorkerID) {
+	c.t.Helper()
+	for _, w := range workers {
+		incarnation := "1"
+		if known, ok := c.heard.Workers[w]; ok {
+			incarnation = known.Incarnation
+		}
+		c.heard.Workers[w] = Worker{ID: w, Incarnation: incarnation, Slots: slots, LastSeen: c.now}
+		c.plan(w)
+	}
+}
+
+// leases lists what each worker holds: "w1: a-1-1/clean@0 …".
+func (c *cluster) leases() string {
+	var b strings.Builder
+	for _, w := range c.s.Holders() {
+		fmt.Fprintf(&b, "%s:", w)
+		for _, t := range c.s.HeldBy(w) {
+			_, short, _ := strings.Cut(string(t.ID), "/")
+			fmt.Fprintf(&b, " %s", short)
+		}
+		b.WriteString("; ")
+	}
+	return strings.TrimSuffix(b.String(), "; ")
+}
+
+func (c *cluster) wantLeases(want string) {
+	c.t.Helper()
+	if got := c.leases(); got != want {
+		c.t.Fatalf("leases:\n got %q\nwant %q", got, want)
+	}
+}
+
+// finish reports every leased batch task of the given kind as done.
+func (c *cluster) finish(work state.Work) {
+	c.t.Helper()
+	for _, w := range c.s.Holders() {
+		for _, task := range c.s.HeldBy(w) {
+			if task.Work == work {
+				c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Counts: map[string]int64{"shards": 4},
+					Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "checkpoint": "c", "evaluation": "e"}})
+			}
+		}
+	}
+}
+
+// until polls and finishes until the run is in the given stage.
+func (c *cluster) until(run thalweg.RunID, stage state.Work, workers ...thalweg.WorkerID) {
+	c.t.Helper()
+	for range 100 {
+		if c.s.Run(run).Stage >= stage {
+			return
+		}
+		c.poll(2, workers...)
+		c.finish(c.s.Run(run).Stage)
+	}
+	c.t.Fatalf("run %s stays in %v: %s", run, c.s.Run(run).Stage, c.leases())
+}
+
+func (c *cluster) spec(name string, replicas uint32, topic string) {
+	c.t.Helper()
+	c.apply(&state.ApplySpec{Pipeline: thalweg.PipelineName(name), Text: name, Model: thalweg.ModelName(name), Alias: "champion", Replicas: replicas, Topic: topic})
+}
+
+func TestRunGoesThroughAllStages(t *testing.T) {
+	for _, workers := range [][]thalweg.WorkerID{{"w1"}, {"w1", "w2", "w3"}} {
+		c := newCluster(t)
+		c.spec("a", 3, "")
+		c.until("a-1-1", state.Register, workers...)
+		c.plan("")
+		if r := c.s.Run("a-1-1"); r.State != state.RunSucceeded || r.Version != 1 {
+			t.Errorf("%d workers: the run is %v, version %d", len(workers), r.State, r.Version)
+		}
+	}
+}
+
+func TestTasksAreSharedEvenly(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 3, "")
+	c.until("a-1-1", state.Clean, "w1", "w2")
+	// Both live workers have slots for all four shards, but the first to poll
+	// leaves the other its half.
+	c.poll(8, "w1")
+	c.wantLeases("w1: clean@0 clean@1")
+	c.poll(8, "w2", "w1")
+	c.wantLeases("w1: clean@0 clean@1; w2: clean@2 clean@3")
+}
+
+func TestSlotsBoundTasksButNotReplicas(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 5, "")
+	c.until("a-1-1", state.Clean, "w1")
+	c.poll(2, "w1")
+	c.wantLeases("w1: clean@0 clean@1")
+	c.until("a-1-1", state.Train, "w1")
+	// All replicas have to run side by side, whatever the slots.
+	c.poll(1, "w1")
+	c.wantLeases("w1: train@0 train@1 train@2 train@3 train@4")
+}
+
+func TestReplicasAreSpreadAndStay(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 5, "")
+	c.until("a-1-1", state.Train, "w1", "w2")
+	c.poll(1, "w1", "w2")
+	c.wantLeases("w1: train@0 train@1 train@2; w2: train@3 train@4")
+	// A worker that joins gets none: moving a replica makes all of them wait.
+	c.poll(1, "w3", "w1", "w2")
+	c.wantLeases("w1: train@0 train@1 train@2; w2: train@3 train@4")
+	// Those of a lost worker go to the others.
+	c.now = c.now.Add(c.cfg.LeaseTTL + 1)
+	c.poll(1, "w1")
+	for _, w := range []thalweg.WorkerID{"w2", "w3"} {
+		c.heard.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 1, LastSeen: c.now}
+	}
+	c.now = c.now.Add(c.cfg.LeaseTTL)
+	c.poll(1, "w2", "w3", "w2")
+	c.now = c.now.Add(1)
+	c.poll(1, "w2", "w3", "w2")
+	if got := c.leases(); strings.Contains(got, "w1") {
+		t.Errorf("the lost worker still holds: %s", got)
+	}
+	if n := len(c.s.HeldBy("w2")) + len(c.s.HeldBy("w3")); n != 5 {
+		t.Errorf("%d of 5 replicas are held: %s", n, c.leases())
+	}
+}
+
+func TestFailedTaskGoesToAnotherWorker(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 1, "")
+	c.poll(2, "w2", "w1")
+	c.wantLeases("w2: profile.reduce")
+	fail := func() {
+		for _, w := range c.s.Holders() {
+			for _, task := range c.s.HeldBy(w) {
+				c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "no"}})
+			}
+		}
+	}
+	fail()
+	c.poll(2, "w2")
+	c.wantLeases("") // it failed here, and w1 lives
+	c.poll(2, "w1")
+	c.wantLeases("w1: profile.reduce")
+	fail()
+	if r := c.s.Run("a-1-1"); r.State != state.RunFailed {
+		t.Errorf("after two failures the run is %v", r.State)
+	}
+	// A worker that is alone tries it again itself.
+	c = newCluster(t)
+	c.spec("a", 1, "")
+	c.poll(2, "w1")
+	fail()
+	c.poll(2, "w1")
+	c.wantLeases("w1: profile.reduce")
+}
+
+func TestSilentWorkerExpires(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 1, "")
+	c.poll(2, "w1", "w2")
+	c.wantLeases("w1: profile.reduce")
+	c.now = c.now.Add(c.cfg.LeaseTTL)
+	if commands := c.plan(""); commands != nil {
+		t.Errorf("planned too early: %v", names(commands))
+	}
+	c.now = c.now.Add(1)
+	if got := names(c.plan("")); !slices.Equal(got, []string{"expire worker"}) {
+		t.Errorf("planned %v", got)
+	}
+	c.poll(2, "w2")
+	c.wantLeases("w2: profile.reduce")
+}
+
+func TestNewLeaderGivesHoldersTime(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 4, "")
+	c.until("a-1-1", state.Train, "w1", "w2")
+	c.poll(2, "w1", "w2")
+	want := "w1: train@0 train@1; w2: train@2 train@3"
+	c.wantLeases(want)
+	// A new leader has heard of nobody, a long time after the leases were granted.
+	c.now = c.now.Add(time.Hour)
+	c.heard = Heard{LeaderSince: c.now, Workers: make(map[thalweg.WorkerID]Worker)}
+	c.poll(2, "w1")
+	c.wantLeases(want)
+	c.now = c.now.Add(c.cfg.LeaseTTL)
+	c.poll(2, "w1")
+	c.wantLeases(want)
+	c.now = c.now.Add(1)
+	c.poll(2, "w1")
+	c.wantLeases("w1: train@0 train@1 train@2 train@3")
+}
+
+func TestRestartedWorkerLosesWhatItHeld(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 1, "")
+	c.poll(2, "w1")
+	before := c.s.HeldBy("w1")[0].Token
+	c.heard.Workers["w1"] = Worker{ID: "w1", Incarnation: "2", Slots: 2, LastSeen: c.now}
+	if got := names(c.plan("w1")); !slices.Equal(got, []string{"release leases", "grant leases"}) {
+		t.Errorf("planned %v", got)
+	}
+	if task := c.s.HeldBy("w1")[0]; task.Token <= before || task.Incarnation != "2" {
+		t.Errorf("the lease is %d of process %s, before %d", task.Token, task.Incarnation, before)
+	}
+}
+
+// withStream returns a cluster whose pipelines have champions and n partitions
+// each.
+func withStream(t *testing.T, n uint32, pipelines ...string) *cluster {
+	c := newCluster(t)
+	for _, name := range pipelines {
+		c.spec(name, 1, "topic-"+name)
+		c.until(thalweg.NewRunID(thalweg.PipelineName(name), 1, 1), state.Register, "w0")
+		c.apply(&state.SetPartitions{Pipeline: thalweg.PipelineName(name), Topic: "topic-" + name, Partitions: n})
+		c.plan("")
+	}
+	delete(c.heard.Workers, "w0")
+	c.apply(&state.ExpireWorker{Worker: "w0", UpTo: thalweg.Token(c.index)})
+	return c
+}
+
+func TestStreamsAreLeasedOnceThereIsAChampion(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 1, "topic-a")
+	c.poll(2, "w1")
+	c.wantLeases("w1: profile.reduce")
+	c = withStream(t, 3, "a")
+	c.poll(1, "w1")
+	c.wantLeases("w1: score@0 score@1 score@2")
+}
+
+func TestPartitionsAreSpreadOverAllPipelines(t *testing.T) {
+	c := withStream(t, 1, "a", "b", "c", "d")
+	for _, w := range []thalweg.WorkerID{"w1", "w2"} {
+		c.heard.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 1, LastSeen: c.now}
+	}
+	c.poll(1, "w1", "w2")
+	if a, b := len(c.s.HeldBy("w1")), len(c.s.HeldBy("w2")); a != 2 || b != 2 {
+		t.Errorf("%d and %d partitions", a, b)
+	}
+}
+
+func TestPartitionsMoveOneByOneToAWorkerThatJoins(t *testing.T) {
+	c := withStream(t, 5, "a")
+	c.poll(1, "w1")
+	if n := len(c.s.HeldBy("w1")); n != 5 {
+		t.Fatalf("the only worker holds %d", n)
+	}
+	// Each poll of the new worker moves one, until the two differ by one.
+	c.heard.Workers["w2"] = Worker{ID: "w2", Incarnation: "1", Slots: 1, LastSeen: c.now}
+	for step, want := range []int{1, 2, 2} {
+		moved := 0
+		for range 2 { // taken from one, then granted to the other
+			for _, cmd := range Plan(c.s, c.heard, c.now, "w2", c.cfg) {
+				if release, ok := cmd.(*state.ReleaseLeases); ok {
+					moved += len(release.Leases)
+				}
+				c.apply(cmd)
+			}
+		}
+		if n := len(c.s.HeldBy("w2")); n != want || moved > 1 {
+			t.Fatalf("after step %d the new worker holds %d; %d moved at once", step, n, moved)
+		}
+	}
+	c.poll(1, "w1", "w2")
+	c.wantLeases("w1: score@0 score@1 score@2; w2: score@3 score@4")
+}
+
+func TestFailedPartitionWaitsLongerEachTime(t *testing.T) {
+	c := withStream(t, 1, "a")
+	fail := func() {
+		task := c.s.HeldBy("w1")[0]
+		c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "broker away"}})
+	}
+	for _, wait := range []time.Duration{c.cfg.RetryMin, 2 * c.cfg.RetryMin, 4 * c.cfg.RetryMin} {
+		c.poll(1, "w1")
+		c.wantLeases("w1: score@0")
+		fail()
+		c.now = c.now.Add(wait - time.Millisecond)
+		c.poll(1, "w1")
+		c.wantLeases("")
+		c.now = c.now.Add(time.Millisecond)
+	}
+	// A permanent failure waits for an operator.
+	c.poll(1, "w1")
+	task := c.s.HeldBy("w1")[0]
+	c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "offsets are lost", Permanent: true}})
+	c.now = c.now.Add(time.Hour)
+	c.poll(1, "w1")
+	c.wantLeases("")
+	c.apply(&state.SetStream{Pipeline: "a"})
+	c.poll(1, "w1")
+	c.wantLeases("w1: score@0")
+}
+
+func TestWorkerWithoutSlotsGetsNothing(t *testing.T) {
+	c := withStream(t, 2, "a")
+	c.spec("b", 1, "")
+	c.poll(0, "w1")
+	c.wantLeases("")
+	c.poll(1, "w2")
+	c.wantLeases("w2: score@0 score@1 profile.reduce")
+}
