@@ -29,7 +29,20 @@ type tensorHeader struct {
 // of 8, then the elements as little-endian float32. The views must cover the
 // vector as those of a Model do. Equal input gives equal bytes.
 func EncodeTensors(views []View, vector []float32) []byte {
+	return EncodeTensorsWith(nil, views, vector)
+}
+
+// EncodeTensorsWith is EncodeTensors with text under the header's
+// __metadata__, where the format has room for it.
+func EncodeTensorsWith(metadata map[string]string, views []View, vector []float32) []byte {
 	header := []byte{'{'}
+	if len(metadata) > 0 {
+		text, err := json.Marshal(metadata) // in the order of its keys
+		if err != nil {
+			panic(err) // strings always have a JSON form
+		}
+		header = append(append(append(header, `"__metadata__":`...), text...), ',')
+	}
 	next := 0
 	for i, v := range views {
 		if v.Offset != next {
@@ -69,24 +82,51 @@ func EncodeTensors(views []View, vector []float32) []byte {
 	return out
 }
 
+// TensorMetadata returns the text under __metadata__ of a safetensors file; none
+// is no error.
+func TensorMetadata(data []byte) (map[string]string, error) {
+	_, header, err := splitTensors(data)
+	if err != nil {
+		return nil, err
+	}
+	raw, ok := header["__metadata__"]
+	if !ok {
+		return nil, nil
+	}
+	var metadata map[string]string
+	if err := json.Unmarshal(raw, &metadata); err != nil {
+		return nil, corruptTensors("metadata: %w", err)
+	}
+	return metadata, nil
+}
+
+// splitTensors returns the bytes of the elements and the header's entries.
+func splitTensors(data []byte) (body []byte, header map[string]json.RawMessage, err error) {
+	if len(data) < 8 {
+		return nil, nil, corruptTensors("%d bytes are no safetensors file", len(data))
+	}
+	size := binary.LittleEndian.Uint64(data)
+	if size > maxTensorHeader || size > uint64(len(data)-8) {
+		return nil, nil, corruptTensors("a header of %d bytes in a file of %d", size, len(data))
+	}
+	if err := json.Unmarshal(data[8:8+size], &header); err != nil {
+		return nil, nil, corruptTensors("header: %w", err)
+	}
+	return data[8+size:], header, nil
+}
+
+func corruptTensors(format string, args ...any) error {
+	return &thalweg.Error{Op: "decode tensors", Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
+}
+
 // DecodeTensors reads what EncodeTensors wrote. The file must hold exactly the
 // given views, as float32 of the views' shapes, in whatever order; anything else
 // is Corrupt and names the view.
 func DecodeTensors(views []View, data []byte) ([]float32, error) {
-	corrupt := func(format string, args ...any) error {
-		return &thalweg.Error{Op: "decode tensors", Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
-	}
-	if len(data) < 8 {
-		return nil, corrupt("%d bytes are no safetensors file", len(data))
-	}
-	size := binary.LittleEndian.Uint64(data)
-	if size > maxTensorHeader || size > uint64(len(data)-8) {
-		return nil, corrupt("a header of %d bytes in a file of %d", size, len(data))
-	}
-	body := data[8+size:]
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+size], &header); err != nil {
-		return nil, corrupt("header: %w", err)
+	corrupt := corruptTensors
+	body, header, err := splitTensors(data)
+	if err != nil {
+		return nil, err
 	}
 	delete(header, "__metadata__")
 	if len(header) != len(views) {

@@ -68,6 +68,28 @@ func TestDecodeTensorsRefusesWhatIsNotTheViews(t *testing.T) {
 	}
 }
 
+func TestMetadataComesBackBesideTheTensors(t *testing.T) {
+	vector := []float32{1, 2, 3, 4, 5, 6, 7}
+	data := model.EncodeTensorsWith(map[string]string{"model": "linear", "a": "<b>"}, small, vector)
+	metadata, err := model.TensorMetadata(data)
+	if err != nil || len(metadata) != 2 || metadata["model"] != "linear" || metadata["a"] != "<b>" {
+		t.Errorf("metadata %v, error %v", metadata, err)
+	}
+	if back, err := model.DecodeTensors(small, data); err != nil || !slices.Equal(back, vector) {
+		t.Errorf("%v became %v, error %v", vector, back, err)
+	}
+	if metadata, err := model.TensorMetadata(model.EncodeTensors(small, vector)); err != nil || metadata != nil {
+		t.Errorf("metadata %v of a file without, error %v", metadata, err)
+	}
+	bad := strings.Replace(string(data), `"linear"`, `1234.567`, 1)
+	if bad == string(data) {
+		t.Fatal("nothing was changed")
+	}
+	if _, err := model.TensorMetadata([]byte(bad)); !thalweg.Is(err, thalweg.Corrupt) {
+		t.Errorf("metadata that is not text: error %v", err)
+	}
+}
+
 func FuzzDecodeTensors(f *testing.F) {
 	f.Add(model.EncodeTensors(small, []float32{1, 2, 3, 4, 5, 6, 7}))
 	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
