@@ -1,0 +1,187 @@
+// Package fsck judges what a stream has committed. It reads the records, the
+// rows and the dead letters by itself, from their published formats
+// (storage/commitlog/DESIGN.md), and shares no code with those who write them:
+// it imports neither the log nor the scorer, and reads Parquet with Arrow's
+// own reader.
+//
+// For each partition under a sink it proves that
+//
+//  1. slots are numbered without a gap, each with one intent, and each but
+//     the last with a done record;
+//  2. records are whole (their sum) and chained (each intent names the sha256
+//     of the done record before it, each done record that of its intent);
+//  3. offsets are contiguous: an intent begins where the one before it ended;
+//  4. every object that a done record names is there with its size, sha256
+//     and number of rows, and every object that is there is named, or belongs to
+//     the one unfinished slot;
+//  5. each offset of a range is in exactly one scored row or dead letter, or
+//     in a gap that the record declares (offsets that the topic never held as
+//     events), or among the events that it counts as dropped;
+//  6. every row carries the provenance of its intent;
+//  7. the model version of an intent was registered, with the intent's
+//     checkpoint, before the intent's scored_at;
+//  8. the totals of each done record are the sums so far.
+package fsck
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// maxViolations bounds a verdict: a log that is wrong throughout needs no
+// longer list to be judged.
+const maxViolations = 1000
+
+// Model is one registered model version.
+type Model struct {
+	Name           string
+	Version        uint64
+	Checkpoint     thalweg.ObjectRef
+	RegisteredAtUS int64 // microseconds since 1970 UTC
+}
+
+// Verdict is what fsck found.
+type Verdict struct {
+	Prefix       string           `json:"prefix"`
+	Partitions   []Partition      `json:"partitions"`
+	Scored       int64            `json:"scored"`
+	Dead         int64            `json:"dead"`
+	Dropped      int64            `json:"dropped"`
+	Absent       int64            `json:"absent"` // offsets in gaps: the topic never held them as events
+	Files        int64            `json:"files"`
+	Bytes        int64            `json:"bytes"`
+	RowsByModel  map[string]int64 `json:"rows_by_model"` // "name version" → scored rows
+	Violations   []Violation      `json:"violations"`
+	MoreExist    bool             `json:"more_violations"` // beyond those listed
+	PendingSlots int              `json:"pending_slots"`   // claimed, not finished: being written, or to be taken over
+}
+
+// Partition is the judged log of one topic partition.
+type Partition struct {
+	Topic     string `json:"topic"`
+	Partition string `json:"partition"`
+	Slots     int    `json:"slots"`
+	From      int64  `json:"from"`
+	To        int64  `json:"to"`
+	Scored    int64  `json:"scored"`
+	Dead      int64  `json:"dead"`
+	Pending   bool   `json:"pending"`
+}
+
+// Violation is one thing that is not as promised.
+type Violation struct {
+	Rule    int    `json:"rule"`    // the number in the package comment
+	Subject string `json:"subject"` // the object, and where it matters the offset or field
+	Message string `json:"message"`
+}
+
+// OK reports whether every promise held.
+func (v *Verdict) OK() bool { return len(v.Violations) == 0 }
+
+// String is the verdict for people.
+func (v *Verdict) String() string {
+	var b strings.Builder
+	for _, p := range v.Partitions {
+		fmt.Fprintf(&b, "  %s/%s: %d slots, offsets [%d, %d), %d scored, %d dead", p.Topic, p.Partition, p.Slots, p.From, p.To, p.Scored, p.Dead)
+		if p.Pending {
+			b.WriteString(", one slot pending")
+		}
+		b.WriteByte('\n')
+	}
+	for _, x := range v.Violations {
+		fmt.Fprintf(&b, "  VIOLATION of rule %d: %s: %s\n", x.Rule, x.Subject, x.Message)
+	}
+	if v.MoreExist {
+		b.WriteString("  … and more\n")
+	}
+	if v.OK() {
+		fmt.Fprintf(&b, "  ok: %d events in exactly one row each (%d scored, %d dead letters), %d files, %d bytes read\n", v.Scored+v.Dead, v.Scored, v.Dead, v.Files, v.Bytes)
+	} else {
+		fmt.Fprintf(&b, "  NOT ok: %d violations\n", len(v.Violations))
+	}
+	return b.String()
+}
+
+func (v *Verdict) violate(rule int, subject, format string, args ...any) {
+	if len(v.Violations) >= maxViolations {
+		v.MoreExist = true
+		return
+	}
+	v.Violations = append(v.Violations, Violation{rule, subject, fmt.Sprintf(format, args...)})
+}
+
+// judge is one run of fsck.
+type judge struct {
+	bucket  storage.Bucket
+	prefix  string
+	models  map[modelVersion]Model
+	verdict *Verdict
+}
+
+type modelVersion struct {
+	name    string
+	version uint64
+}
+
+// Run judges every partition under a sink's prefix, which is empty or ends in
+// a slash. An error says that judging was not possible; what is wrong with the
+// data is in the verdict.
+func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Model) (*Verdict, error) {
+	j := &judge{bucket: bucket, prefix: prefix, models: make(map[modelVersion]Model),
+		verdict: &Verdict{Prefix: prefix, RowsByModel: make(map[string]int64), Violations: []Violation{}, Partitions: []Partition{}}}
+	for _, m := range models {
+		j.models[modelVersion{m.Name, m.Version}] = m
+	}
+	found, err := j.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(found))
+	for name := range found {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := j.partition(ctx, name, found[name]); err != nil {
+			return nil, err
+		}
+	}
+	return j.verdict, nil
+}
+
+// objects are those of one partition, by what they are: key → size.
+type objects struct {
+	log, data, dead map[string]int64
+}
+
+// list finds everything under the prefix, by topic/partition.
+func (j *judge) list(ctx context.Context) (map[string]*objects, error) {
+	found := make(map[string]*objects)
+	for kind, pick := range map[string]func(*objects) map[string]int64{
+		"_log/":  func(o *objects) map[string]int64 { return o.log },
+		"data/":  func(o *objects) map[string]int64 { return o.data },
+		"_dead/": func(o *objects) map[string]int64 { return o.dead },
+	} {
+		for info, err := range j.bucket.List(ctx, j.prefix+kind, "") {
+			if err != nil {
+				return nil, err
+			}
+			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+kind), "/")
+			if len(parts) != 3 {
+				j.verdict.violate(4, info.Key, "no object of a stream belongs here")
+				continue
+			}
+			name := parts[0] + "/" + parts[1]
+			if found[name] == nil {
+				found[name] = &objects{log: map[string]int64{}, data: map[string]int64{}, dead: map[string]int64{}}
+			}
+			pick(found[name])[info.Key] = info.SizeBytes
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,274 @@
+package fsck
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+
+	"github.com/thalweg/thalweg"
+	bucketmem "github.com/thalweg/thalweg/storage/memory"
+)
+
+const prefix = "scored/flights/"
+
+// slot is one slot of a log being made for a test; the zero value of every
+// field but the first two is right.
+type slot struct {
+	from, to int64
+	dead     []int64 // offsets of dead letters
+	gap      [][2]int64
+	rows     func(offsets []int64) []int64 // changes the offsets of the scored rows
+	version  int64                         // written in the rows instead of the intent's
+	intent   func(*intentRecord)
+	done     func(*doneRecord)
+	pending  bool
+}
+
+var registered = []Model{{Name: "m", Version: 3, Checkpoint: thalweg.ObjectRef{Key: "checkpoints/x", SHA256: strings.Repeat("c", 64)}, RegisteredAtUS: 1000}}
+
+// write makes a log by hand, from the published formats.
+func write(t *testing.T, slots ...slot) *bucketmem.Bucket {
+	t.Helper()
+	b := bucketmem.New()
+	var total counts
+	previous := ""
+	for seq, s := range slots {
+		in := intentRecord{Format: "thalweg.intent/v1", Seq: uint64(seq), ID: fmt.Sprintf("%032x", seq+1), Pipeline: "flights", Topic: "flights",
+			From: s.from, To: s.to, Model: "m", ModelVersion: 3, Checkpoint: checkpointRef{"checkpoints/x", strings.Repeat("c", 64)},
+			Generation: 1, ScoredAtUS: 2000, Previous: previous}
+		if s.intent != nil {
+			s.intent(&in)
+		}
+		intentSum := putRecord(t, b, fmt.Sprintf("%s_log/flights/00000/%012d.intent.json", prefix, seq), in)
+		var offsets []int64
+		for o := s.from; o < s.to; o++ {
+			inGap := slices.ContainsFunc(s.gap, func(g [2]int64) bool { return o >= g[0] && o < g[1] })
+			if !inGap && !slices.Contains(s.dead, o) {
+				offsets = append(offsets, o)
+			}
+		}
+		if s.rows != nil {
+			offsets = s.rows(offsets)
+		}
+		version := int64(in.ModelVersion)
+		if s.version != 0 {
+			version = s.version
+		}
+		d := doneRecord{Format: "thalweg.done/v1", Seq: uint64(seq), Intent: in.ID, IntentSHA256: intentSum, Gaps: s.gap,
+			Scored: int64(len(offsets)), Dead: int64(len(s.dead))}
+		stem := objectStem(in)
+		if len(s.dead) > 0 {
+			var lines bytes.Buffer
+			for _, o := range s.dead {
+				fmt.Fprintf(&lines, `{"topic":"flights","partition":0,"offset":%d,"reason":"not JSON"}`+"\n", o)
+			}
+			d.Objects = append(d.Objects, putObject(t, b, prefix+"_dead/flights/00000"+stem+"00.jsonl", lines.Bytes(), int64(len(s.dead)), "dead"))
+		}
+		d.Objects = append(d.Objects, putObject(t, b, prefix+"data/flights/00000"+stem+"00.parquet", parquetOf(t, offsets, version), int64(len(offsets)), "scored"))
+		total.Scored += d.Scored
+		total.Dead += d.Dead
+		d.Total = total
+		if s.done != nil {
+			s.done(&d)
+		}
+		if !s.pending {
+			previous = putRecord(t, b, fmt.Sprintf("%s_log/flights/00000/%012d.done.json", prefix, seq), d)
+		}
+	}
+	return b
+}
+
+func putRecord(t *testing.T, b *bucketmem.Bucket, key string, record any) (sum string) {
+	t.Helper()
+	data, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = data[:bytes.LastIndex(data, []byte(`,"sum":`))]
+	data = fmt.Appendf(data, `,"sum":"%x"}`+"\n", sha256.Sum256(data))
+	put(t, b, key, data)
+	return fmt.Sprintf("%x", sha256.Sum256(data))
+}
+
+func putObject(t *testing.T, b *bucketmem.Bucket, key string, body []byte, rows int64, kind string) objectRecord {
+	t.Helper()
+	put(t, b, key, body)
+	return objectRecord{Key: key, Size: int64(len(body)), SHA256: fmt.Sprintf("%x", sha256.Sum256(body)), Rows: rows, Kind: kind}
+}
+
+func put(t *testing.T, b *bucketmem.Bucket, key string, body []byte) {
+	t.Helper()
+	if _, err := b.Put(context.Background(), key, body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func parquetOf(t *testing.T, offsets []int64, version int64) []byte {
+	t.Helper()
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "_topic", Type: arrow.BinaryTypes.String}, {Name: "_partition", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "_offset", Type: arrow.PrimitiveTypes.Int64}, {Name: "_model_version", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "_spec_generation", Type: arrow.PrimitiveTypes.Int64}, {Name: "_scored_at", Type: arrow.FixedWidthTypes.Timestamp_us}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	for _, o := range offsets {
+		b.Field(0).(*array.StringBuilder).Append("flights")
+		for i, v := range []int64{0, o, version, 1} {
+			b.Field(i + 1).(*array.Int64Builder).Append(v)
+		}
+		b.Field(5).(*array.TimestampBuilder).Append(2000)
+	}
+	rec := b.NewRecord()
+	defer rec.Release()
+	var out bytes.Buffer
+	w, err := pqarrow.NewFileWriter(schema, &out, parquet.NewWriterProperties(), pqarrow.DefaultWriterProps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(rec); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func run(t *testing.T, b *bucketmem.Bucket) *Verdict {
+	t.Helper()
+	v, err := Run(context.Background(), b, prefix, registered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestAGoodLogIsOK(t *testing.T) {
+	b := write(t, slot{from: 100, to: 150, dead: []int64{107, 149}}, slot{from: 150, to: 170, gap: [][2]int64{{155, 158}}}, slot{from: 170, to: 180, pending: true})
+	v := run(t, b)
+	if !v.OK() {
+		t.Fatal(v)
+	}
+	if v.Scored != 48+17 || v.Dead != 2 || v.Absent != 3 || v.PendingSlots != 1 || v.RowsByModel["m 3"] != 65 {
+		t.Fatalf("%+v", v)
+	}
+}
+
+func TestNothingUnderThePrefixIsOK(t *testing.T) {
+	if v := run(t, bucketmem.New()); !v.OK() || len(v.Partitions) != 0 {
+		t.Fatal(v)
+	}
+}
+
+// TestEachBrokenPromiseIsNamed breaks a good log in one way each.
+func TestEachBrokenPromiseIsNamed(t *testing.T) {
+	good := func() []slot { return []slot{{from: 0, to: 20, dead: []int64{3}}, {from: 20, to: 40}} }
+	with := func(i int, change func(*slot)) func(*testing.T) *bucketmem.Bucket {
+		return func(t *testing.T) *bucketmem.Bucket {
+			s := good()
+			change(&s[i])
+			return write(t, s...)
+		}
+	}
+	after := func(change func(t *testing.T, b *bucketmem.Bucket)) func(*testing.T) *bucketmem.Bucket {
+		return func(t *testing.T) *bucketmem.Bucket {
+			b := write(t, good()...)
+			change(t, b)
+			return b
+		}
+	}
+	find := func(t *testing.T, b *bucketmem.Bucket, part string) string {
+		for info, err := range b.List(context.Background(), prefix, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(info.Key, part) {
+				return info.Key
+			}
+		}
+		t.Fatalf("nothing has %s in its name", part)
+		return ""
+	}
+	remove := func(part string) func(*testing.T) *bucketmem.Bucket {
+		return after(func(t *testing.T, b *bucketmem.Bucket) {
+			if err := b.Delete(context.Background(), find(t, b, part)); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	flip := func(part string) func(*testing.T) *bucketmem.Bucket {
+		return after(func(t *testing.T, b *bucketmem.Bucket) {
+			key := find(t, b, part)
+			body, _, err := b.Get(context.Background(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body[len(body)/2] ^= 4
+			put(t, b, key, body)
+		})
+	}
+	for _, c := range []struct {
+		name string
+		rule int
+		make func(*testing.T) *bucketmem.Bucket
+	}{
+		{"an intent is missing", 1, remove("000000000000.intent")},
+		{"a done record is missing before the end", 1, remove("000000000000.done")},
+		{"a stray record", 1, after(func(t *testing.T, b *bucketmem.Bucket) {
+			put(t, b, prefix+"_log/flights/00000/000000000009.intent.json", []byte("{}"))
+		})},
+		{"an intent is damaged", 2, flip("000000000001.intent")},
+		{"a done record is damaged", 2, flip("000000000001.done")},
+		{"the chain is broken", 2, with(1, func(s *slot) { s.intent = func(in *intentRecord) { in.Previous = strings.Repeat("0", 64) } })},
+		{"a done record of another intent", 2, with(0, func(s *slot) { s.done = func(d *doneRecord) { d.Intent = strings.Repeat("9", 32) } })},
+		{"offsets are skipped between slots", 3, with(1, func(s *slot) { s.from = 21 })},
+		{"offsets overlap between slots", 3, with(1, func(s *slot) { s.from = 19 })},
+		{"a data object is missing", 4, remove("data/flights/00000/000000000001")},
+		{"a data object is damaged", 4, flip("data/flights/00000/000000000000")},
+		{"a dead-letter object is missing", 4, remove("_dead/")},
+		{"an object that no record names", 4, after(func(t *testing.T, b *bucketmem.Bucket) {
+			put(t, b, prefix+"data/flights/00000/extra.parquet", []byte("x"))
+		})},
+		{"a row count is wrong", 4, with(0, func(s *slot) { s.done = func(d *doneRecord) { d.Objects[1].Rows++ } })},
+		{"an event is in two rows", 5, with(0, func(s *slot) { s.rows = func(o []int64) []int64 { o[0] = o[1]; return o } })},
+		{"an event is in no row", 5, with(0, func(s *slot) { s.rows = func(o []int64) []int64 { return o[1:] } })},
+		{"an event is a row and a dead letter", 5, with(0, func(s *slot) { s.rows = func(o []int64) []int64 { o[0] = 3; return o } })},
+		{"a row is from outside of the range", 5, with(0, func(s *slot) { s.rows = func(o []int64) []int64 { o[0] = 77; return o } })},
+		{"a gap holds a row", 5, with(1, func(s *slot) { s.done = func(d *doneRecord) { d.Gaps = [][2]int64{{25, 26}} } })},
+		{"a row names another model version", 6, with(1, func(s *slot) { s.version = 2 })},
+		{"a model version that nobody registered", 7, with(1, func(s *slot) { s.intent = func(in *intentRecord) { in.ModelVersion = 9 } })},
+		{"a version registered after its rows", 7, with(1, func(s *slot) { s.intent = func(in *intentRecord) { in.ScoredAtUS = 999 } })},
+		{"a version with another checkpoint", 7, with(1, func(s *slot) { s.intent = func(in *intentRecord) { in.Checkpoint.SHA256 = strings.Repeat("d", 64) } })},
+		{"a total is wrong", 8, with(1, func(s *slot) { s.done = func(d *doneRecord) { d.Total.Scored++ } })},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := run(t, c.make(t))
+			if !slices.ContainsFunc(v.Violations, func(x Violation) bool { return x.Rule == c.rule && x.Subject != "" && x.Message != "" }) {
+				t.Fatalf("rule %d is not named:\n%s", c.rule, v)
+			}
+		})
+	}
+}
+
+func FuzzRecordsAndRowsOfAnyBytesAreJudged(f *testing.F) {
+	f.Add([]byte(`{"format":"thalweg.intent/v1","sum":"x"}`), []byte("PAR1PAR1"))
+	f.Fuzz(func(t *testing.T, record, rows []byte) {
+		var in intentRecord
+		parseRecord(record, &in)
+		var d doneRecord
+		parseRecord(record, &d)
+		j := &judge{verdict: &Verdict{}}
+		j.deadLetters("dead", rows, intentRecord{To: 10}, newOffsets(intentRecord{To: 10}))
+	})
+}

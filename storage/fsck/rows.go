@@ -1,0 +1,259 @@
+package fsck
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+
+	"github.com/thalweg/thalweg"
+)
+
+// maxObjectBytes bounds one object read whole; rolling keeps files far below.
+const maxObjectBytes = 4 << 30
+
+// rowCounts are the rows found in a slot's objects, the offsets in its gaps,
+// and the distinct offsets of all.
+type rowCounts struct{ scored, dead, absent, offsets int64 }
+
+// offsets remembers which offsets of a range have been seen.
+type offsets struct {
+	from, to int64
+	seen     []uint64
+	distinct int64
+}
+
+func newOffsets(in intentRecord) *offsets {
+	return &offsets{from: in.From, to: in.To, seen: make([]uint64, (in.To-in.From+63)/64)}
+}
+
+// add returns what is wrong with an offset, or "".
+func (o *offsets) add(offset int64) string {
+	if offset < o.from || offset >= o.to {
+		return fmt.Sprintf("offset %d is outside of [%d, %d)", offset, o.from, o.to)
+	}
+	at := offset - o.from
+	if o.seen[at/64]&(1<<(at%64)) != 0 {
+		return fmt.Sprintf("offset %d is there twice", offset)
+	}
+	o.seen[at/64] |= 1 << (at % 64)
+	o.distinct++
+	return ""
+}
+
+// rows reads every object of a done record, and strikes them off what was
+// listed.
+func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRecord) (rowCounts, error) {
+	var found rowCounts
+	if in.To-in.From > maxObjectBytes {
+		j.verdict.violate(3, in.ID, "a range of %d offsets is no range", in.To-in.From)
+		return found, nil
+	}
+	seen := newOffsets(in)
+	for _, obj := range d.Objects {
+		listed, dir := o.data, "data/"
+		if obj.Kind == "dead" {
+			listed, dir = o.dead, "_dead/"
+		}
+		if !strings.HasPrefix(obj.Key, j.prefix+dir) || !strings.Contains(obj.Key, objectStem(in)) {
+			j.verdict.violate(4, obj.Key, "does not have the name that follows from its intent")
+		}
+		delete(listed, obj.Key)
+		body, ok, err := j.object(ctx, obj)
+		if err != nil {
+			return found, err
+		}
+		if !ok {
+			continue
+		}
+		var rows int64
+		if obj.Kind == "dead" {
+			rows = j.deadLetters(obj.Key, body, in, seen)
+			found.dead += rows
+		} else {
+			rows = j.scoredRows(ctx, obj.Key, body, in, seen)
+			found.scored += rows
+		}
+		if rows != obj.Rows {
+			j.verdict.violate(4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
+		}
+	}
+	for _, gap := range d.Gaps {
+		for at := gap[0]; at < min(gap[1], in.To); at++ {
+			if why := seen.add(at); why != "" {
+				j.verdict.violate(5, fmt.Sprintf("slot %d, gap [%d, %d)", in.Seq, gap[0], gap[1]), "%s", why)
+				break
+			}
+			found.absent++
+		}
+	}
+	found.offsets = seen.distinct
+	return found, nil
+}
+
+// object reads an object and compares it with its record.
+func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, error) {
+	body, _, err := j.bucket.Get(ctx, obj.Key)
+	if thalweg.Is(err, thalweg.NotFound) {
+		j.verdict.violate(4, obj.Key, "is named by a done record but not there")
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	j.verdict.Files++
+	j.verdict.Bytes += int64(len(body))
+	sum := sha256.Sum256(body)
+	if int64(len(body)) != obj.Size || hex.EncodeToString(sum[:]) != obj.SHA256 {
+		j.verdict.violate(4, obj.Key, "its bytes are not those of its record")
+		return nil, false, nil
+	}
+	return body, true, nil
+}
+
+// deadLetter is what fsck needs of one line.
+type deadLetter struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Offset    *int64 `json:"offset"`
+	Reason    string `json:"reason"`
+}
+
+// deadLetters judges the lines of a dead-letter object.
+func (j *judge) deadLetters(key string, body []byte, in intentRecord, seen *offsets) (rows int64) {
+	for line := range bytes.Lines(body) {
+		rows++
+		where := fmt.Sprintf("%s line %d", key, rows)
+		var l deadLetter
+		if err := json.Unmarshal(line, &l); err != nil || l.Offset == nil {
+			j.verdict.violate(5, where, "is no dead letter")
+			continue
+		}
+		if why := seen.add(*l.Offset); why != "" {
+			j.verdict.violate(5, where, "%s", why)
+		}
+		if l.Topic != in.Topic || l.Partition != in.Partition || l.Reason == "" {
+			j.verdict.violate(6, where, "names topic %s partition %d and reason %q", l.Topic, l.Partition, l.Reason)
+		}
+	}
+	return rows
+}
+
+// scoredRows judges the rows of a Parquet object.
+func (j *judge) scoredRows(ctx context.Context, key string, body []byte, in intentRecord, seen *offsets) (rows int64) {
+	table, err := readParquet(ctx, body)
+	if err != nil {
+		j.verdict.violate(4, key, "cannot be read as Parquet: %v", err)
+		return 0
+	}
+	defer table.Release()
+	offset, why := columnOf(table, "_offset")
+	if why != "" {
+		j.verdict.violate(6, key, "%s", why)
+		return table.NumRows()
+	}
+	for _, chunk := range offset {
+		values, ok := chunk.(*array.Int64)
+		if !ok {
+			j.verdict.violate(6, key, "_offset is no int64")
+			return table.NumRows()
+		}
+		for i, v := range values.Int64Values() {
+			if values.IsNull(i) {
+				j.verdict.violate(5, key, "row %d has no offset", rows)
+			} else if why := seen.add(v); why != "" {
+				j.verdict.violate(5, key, "%s", why)
+			}
+			rows++
+		}
+	}
+	for name, want := range map[string]string{
+		"_topic":           in.Topic,
+		"_partition":       fmt.Sprint(in.Partition),
+		"_model_version":   fmt.Sprint(in.ModelVersion),
+		"_spec_generation": fmt.Sprint(in.Generation),
+		"_scored_at":       fmt.Sprint(in.ScoredAtUS),
+	} {
+		j.constant(table, key, name, want)
+	}
+	return rows
+}
+
+// constant checks that every value of a provenance column is the intent's.
+func (j *judge) constant(table arrow.Table, key, name, want string) {
+	chunks, why := columnOf(table, name)
+	if why != "" {
+		j.verdict.violate(6, key, "%s", why)
+		return
+	}
+	for _, chunk := range chunks {
+		text, ok := textOf(chunk)
+		if !ok {
+			j.verdict.violate(6, key, "column %s has the type %s", name, chunk.DataType())
+			return
+		}
+		for i := range chunk.Len() {
+			if chunk.IsNull(i) || text(i) != want {
+				j.verdict.violate(6, key, "column %s of a row is not %s, as its intent says", name, want)
+				return
+			}
+		}
+	}
+}
+
+// textOf returns how to print the values of a provenance column.
+func textOf(chunk arrow.Array) (func(i int) string, bool) {
+	switch a := chunk.(type) {
+	case *array.String:
+		return a.Value, true
+	case *array.Int32:
+		return func(i int) string { return fmt.Sprint(a.Value(i)) }, true
+	case *array.Int64:
+		return func(i int) string { return fmt.Sprint(a.Value(i)) }, true
+	case *array.Timestamp:
+		if a.DataType().(*arrow.TimestampType).Unit != arrow.Microsecond {
+			return nil, false
+		}
+		return func(i int) string { return fmt.Sprint(int64(a.Value(i))) }, true
+	case *array.Dictionary:
+		values, ok := a.Dictionary().(*array.String)
+		return func(i int) string { return values.Value(a.GetValueIndex(i)) }, ok
+	}
+	return nil, false
+}
+
+func columnOf(table arrow.Table, name string) ([]arrow.Array, string) {
+	at := table.Schema().FieldIndices(name)
+	if len(at) != 1 {
+		return nil, "has no column " + name
+	}
+	return table.Column(at[0]).Data().Chunks(), ""
+}
+
+// readParquet reads a whole file with Arrow's reader; its panics are errors.
+func readParquet(ctx context.Context, body []byte) (table arrow.Table, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoder panicked: %v", p)
+		}
+	}()
+	pf, err := file.NewParquetReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	defer pf.Close()
+	r, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		return nil, err
+	}
+	return r.ReadTable(ctx)
+}
