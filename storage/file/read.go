@@ -146,7 +146,7 @@ func (w *walk) wanted(key string) bool {
 		return (strings.HasPrefix(key, w.prefix) || strings.HasPrefix(w.prefix, key)) &&
 			(key > w.after || strings.HasPrefix(w.after, key))
 	}
-	return strings.HasPrefix(key, w.prefix) && key > w.after && storage.ValidateKey(key) == nil
+	return strings.HasPrefix(key, w.prefix) && key > w.after
 }
 
 func (w *walk) fail(key string, err error) {
