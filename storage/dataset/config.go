@@ -98,8 +98,12 @@ const (
 type WriterConfig struct {
 	// Compression of pages. Default Zstd.
 	Compression Compression
-	// RowGroupRows is the rows of every row group but the last. Default 262144.
+	// RowGroupRows is the rows of every row group but the last, fewer only where
+	// 128 MiB of distinct strings come together. Default 262144.
 	RowGroupRows int
+	// Pool, if not nil, lends compressors, which are worth keeping where many
+	// small files are written.
+	Pool *Pool
 }
 
 func (c WriterConfig) withDefaults() WriterConfig {
@@ -108,6 +112,9 @@ func (c WriterConfig) withDefaults() WriterConfig {
 	}
 	if c.RowGroupRows == 0 {
 		c.RowGroupRows = 256 << 10
+	}
+	if c.Pool == nil {
+		c.Pool = NewPool(0)
 	}
 	return c
 }

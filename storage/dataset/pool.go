@@ -6,20 +6,22 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/thalweg/thalweg/storage/dataset/internal/compress"
+	"github.com/thalweg/thalweg/storage/dataset/internal/emit"
 )
 
 // defaultPoolBytes is what NewPool(0) keeps: a few objects' worth.
 const defaultPoolBytes = 256 << 20
 
-// Pool lends buffers and decompressors to Readers. It may be used by several
-// goroutines.
+// Pool lends buffers and compressors to Readers and Writers. It may be used by
+// several goroutines.
 type Pool struct {
 	maxBytes int64
 	mu       struct {
 		sync.Mutex
-		free [][]byte // least recently given back first
-		size int64    // bytes in free
-		zstd *zstd.Decoder
+		free   [][]byte // least recently given back first
+		size   int64    // bytes in free
+		unzstd *zstd.Decoder
+		zstd   *zstd.Encoder
 	}
 }
 
@@ -76,12 +78,26 @@ func (p *Pool) removeLocked(i int) {
 func (p *Pool) decompressor() (*compress.Decompressor, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mu.zstd == nil {
+	if p.mu.unzstd == nil {
 		z, err := compress.NewZstd()
+		if err != nil {
+			return nil, err
+		}
+		p.mu.unzstd = z
+	}
+	return compress.New(p.mu.unzstd), nil
+}
+
+// compressor returns the zstd encoder, which any number of goroutines may use.
+func (p *Pool) compressor() (*zstd.Encoder, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.zstd == nil {
+		z, err := emit.NewZstd()
 		if err != nil {
 			return nil, err
 		}
 		p.mu.zstd = z
 	}
-	return compress.New(p.mu.zstd), nil
+	return p.mu.zstd, nil
 }

@@ -1,36 +1,236 @@
 package dataset
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/dataset/internal/emit"
+)
+
+const (
+	magic = "PAR1"
+	// createdBy is in every footer. It names no version, which would change the
+	// bytes of rows that did not change.
+	createdBy = "thalweg"
+	// checkRows is how often, in rows of a row group, the size of its strings is
+	// looked at; at fixed rows, so that the cut does not depend on batches.
+	checkRows = 64 << 10
+	// maxGroupText is the bytes of distinct strings of a column beyond which a
+	// row group is ended early.
+	maxGroupText = 128 << 20
+	// maxGroups is the most row groups of a file: their ordinals have 16 bits.
+	maxGroups = 1<<15 - 1
 )
 
 // Writer writes record batches as one Parquet file. The bytes depend on the
 // schema, the rows and the configuration, not on how the rows were cut into
-// batches, the time or the machine.
+// batches, the dictionaries that these had, the time or the machine. (A new
+// version of a compressor may change them.)
 type Writer struct {
-	schema *arrow.Schema
+	cfg     WriterConfig
+	schema  *arrow.Schema
+	columns []*emit.Column
+	pages   *emit.Pages
+	groups  []format.RowGroup
+	pending int   // rows gathered for the next row group
+	rows    int64 // rows written, pending ones included
+	err     error // what every call returns from now on
+	closed  bool
 }
 
 // NewWriter returns a Writer of schema's columns: the canonical types
-// (dictionary<int32, utf8>, int64, float64, bool, timestamp[us, UTC]) and utf8,
-// int32, float32. Invalid names the column that it cannot write.
+// (dictionary<int32, utf8>, int64, float64, bool, timestamp[us, UTC]), utf8,
+// int32, float32 and timestamps of other units or without a zone. Strings are
+// read back as strings, whether they came as a dictionary or not. Invalid names
+// the column that it cannot write.
 func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, error) {
-	return nil, &thalweg.Error{Op: "write parquet", Kind: thalweg.Unsupported}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	if schema.NumFields() == 0 {
+		return nil, writeFailure("", thalweg.Invalid, errors.New("a table without columns"))
+	}
+	out := &Writer{cfg: cfg, schema: schema}
+	seen := make(map[string]bool)
+	for _, f := range schema.Fields() {
+		c, err := emit.NewColumn(f)
+		if err == nil && seen[f.Name] {
+			err = errors.New("there are two columns of this name")
+		}
+		if err != nil {
+			return nil, writeFailure(f.Name, thalweg.Invalid, err)
+		}
+		seen[f.Name] = true
+		out.columns = append(out.columns, c)
+	}
+	pages, err := cfg.pages(w)
+	if err == nil {
+		err = pages.Write([]byte(magic))
+	}
+	if err != nil {
+		return nil, writeFailure("", thalweg.Other, err)
+	}
+	out.pages = pages
+	return out, nil
 }
 
-// Write appends the rows of rec, whose schema must be the Writer's. It does not
+// pages returns the sink of pages that cfg asks for.
+func (c WriterConfig) pages(w io.Writer) (*emit.Pages, error) {
+	switch c.Compression {
+	case Snappy:
+		return emit.NewPages(w, format.Snappy, nil), nil
+	case Uncompressed:
+		return emit.NewPages(w, format.Uncompressed, nil), nil
+	}
+	z, err := c.Pool.compressor()
+	return emit.NewPages(w, format.Zstd, z), err
+}
+
+// Write appends the rows of rec, whose columns must be the Writer's. It does not
 // release or keep rec.
 func (w *Writer) Write(rec arrow.Record) error {
-	return &thalweg.Error{Op: "write parquet", Kind: thalweg.Unsupported}
+	if w.err != nil {
+		return w.err
+	}
+	if w.closed {
+		return writeFailure("", thalweg.Invalid, errors.New("the writer is closed"))
+	}
+	if err := w.check(rec); err != nil {
+		return err
+	}
+	total := int(rec.NumRows())
+	for from := 0; from < total; {
+		// Up to the next row at which a row group may end.
+		next := min(w.cfg.RowGroupRows, (w.pending/checkRows+1)*checkRows)
+		to := min(total, from+next-w.pending)
+		for i, c := range w.columns {
+			if err := c.Append(rec.Column(i), from, to); err != nil {
+				return w.fail(writeFailure(c.Field().Name, thalweg.Invalid, err))
+			}
+		}
+		w.rows += int64(to - from)
+		w.pending += to - from
+		from = to
+		if w.pending == w.cfg.RowGroupRows || (w.pending%checkRows == 0 && w.full()) {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// check fails unless rec has the Writer's columns.
+func (w *Writer) check(rec arrow.Record) error {
+	have := rec.Schema()
+	if have == w.schema {
+		return nil
+	}
+	if have.NumFields() != len(w.columns) {
+		return writeFailure("", thalweg.Invalid, fmt.Errorf("a batch of %d columns, the file has %d", have.NumFields(), len(w.columns)))
+	}
+	for i, c := range w.columns {
+		f := have.Field(i)
+		if f.Name != c.Field().Name || !arrow.TypeEqual(f.Type, c.Field().Type) {
+			return writeFailure(c.Field().Name, thalweg.Invalid, fmt.Errorf("the batch has %s of type %v, the file %v", f.Name, f.Type, c.Field().Type))
+		}
+	}
+	return nil
+}
+
+// full reports whether a column has gathered too many strings to go on.
+func (w *Writer) full() bool {
+	for _, c := range w.columns {
+		if c.Size() > maxGroupText {
+			return true
+		}
+	}
+	return false
+}
+
+// flush writes the rows gathered as a row group.
+func (w *Writer) flush() error {
+	if len(w.groups) == maxGroups {
+		return w.fail(writeFailure("", thalweg.Exhausted, fmt.Errorf("more than %d row groups", maxGroups)))
+	}
+	g := format.RowGroup{NumRows: int64(w.pending), FileOffset: w.pages.Offset, Ordinal: int16(len(w.groups))}
+	for _, c := range w.columns {
+		chunk, err := c.Flush(w.pages)
+		if err != nil {
+			return w.fail(writeFailure(c.Field().Name, thalweg.Other, err))
+		}
+		g.Columns = append(g.Columns, chunk)
+		g.TotalByteSize += chunk.MetaData.TotalUncompressedSize
+		g.TotalCompressedSize += chunk.MetaData.TotalCompressedSize
+	}
+	w.groups = append(w.groups, g)
+	w.pending = 0
+	return nil
 }
 
 // Rows returns the rows written so far.
-func (w *Writer) Rows() int64 { return 0 }
+func (w *Writer) Rows() int64 { return w.rows }
 
 // Close writes what is left and the footer; it does not close the io.Writer.
-// A file without its Close is not Parquet.
-func (w *Writer) Close() error { return nil }
+// A file without its Close is not Parquet. A second Close does nothing.
+func (w *Writer) Close() error {
+	if w.err != nil || w.closed {
+		return w.err
+	}
+	if w.pending > 0 {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	w.closed = true
+	footer, err := w.footer()
+	if err == nil {
+		err = w.pages.Write(footer)
+	}
+	if err != nil {
+		return w.fail(writeFailure("", thalweg.Other, err))
+	}
+	return nil
+}
+
+// footer returns the metadata, its length and the magic.
+func (w *Writer) footer() ([]byte, error) {
+	meta := &format.FileMetaData{Version: 2, NumRows: w.rows, RowGroups: w.groups, CreatedBy: createdBy}
+	meta.Schema = append(meta.Schema, format.SchemaElement{Name: "schema", NumChildren: thrift.New(int32(len(w.columns)))})
+	for _, c := range w.columns {
+		meta.Schema = append(meta.Schema, c.Element())
+		meta.ColumnOrders = append(meta.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
+	}
+	data, err := thrift.Marshal(new(thrift.CompactProtocol), meta)
+	if err != nil {
+		return nil, err
+	}
+	data = binary.LittleEndian.AppendUint32(data, uint32(len(data)))
+	return append(data, magic...), nil
+}
+
+func (w *Writer) fail(err error) error {
+	w.err = err
+	return err
+}
+
+// writeFailure is an error of writing, of a column unless its name is empty.
+// The kind of a cause that has one wins.
+func writeFailure(column string, kind thalweg.Kind, err error) error {
+	e := &thalweg.Error{Op: "write parquet", Kind: kind, Err: err}
+	if cause := thalweg.KindOf(err); cause != thalweg.Other {
+		e.Kind = cause
+	}
+	if column != "" {
+		e.Subject = fmt.Sprintf("column %q", column)
+	}
+	return e
+}

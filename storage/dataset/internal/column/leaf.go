@@ -214,7 +214,7 @@ func (l *leaf) append(n int) error {
 // rows decodes a batch of n rows of a flat column into the sink and valid.
 func (l *leaf) rows(n int) error {
 	l.sink.begin(n)
-	l.valid.Reset(n)
+	l.valid.Reset()
 	for n > 0 {
 		if l.left == 0 {
 			if err := l.nextPage(); err != nil {

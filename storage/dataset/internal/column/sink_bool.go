@@ -24,8 +24,8 @@ func (s *boolSink) dictionary([]byte, int) error           { return errNoDiction
 func (s *boolSink) indexed(*encoding.Hybrid, int) error    { return errNoDictionaries }
 func (s *boolSink) page(e format.Encoding, d []byte) error { return s.dec.Reset(e, d) }
 
-func (s *boolSink) begin(rows int) {
-	s.rows.Reset(rows)
+func (s *boolSink) begin(int) {
+	s.rows.Reset()
 	s.pending = false
 }
 
@@ -44,7 +44,7 @@ func (s *boolSink) settle() {
 
 func (s *boolSink) plain(n int) error {
 	s.settle()
-	s.present.Reset(n)
+	s.present.Reset()
 	s.pending = true
 	return s.dec.Read(&s.present, n)
 }

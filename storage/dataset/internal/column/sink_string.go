@@ -9,6 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg/storage/dataset/internal/encoding"
 	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+	"github.com/thalweg/thalweg/storage/dataset/internal/intern"
 )
 
 // stringSink builds dictionary arrays of text.
@@ -32,7 +33,7 @@ type stringSink struct {
 	indices []uint32
 	n       int
 	own     bool // the batch has a dictionary of its own
-	table   entries
+	table   intern.Set
 	moved   []int32 // by entry of the chunk's dictionary: its entry in table + 1
 
 	scratch  []byte
@@ -118,7 +119,7 @@ func (s *stringSink) indexed(indices *encoding.Hybrid, n int) error {
 func (s *stringSink) plain(n int) error {
 	if !s.own {
 		s.own = true
-		s.table.reset()
+		s.table.Reset()
 		if s.chunk != nil && s.chunk.Len() > 0 {
 			s.moved = append(s.moved[:0], make([]int32, s.chunk.Len())...)
 			s.move(s.indices[:s.n])
@@ -133,10 +134,10 @@ func (s *stringSink) plain(n int) error {
 		s.scratch = values
 		start := int32(0)
 		for i, end := range s.ends[:m] {
-			s.indices[s.n+i] = uint32(s.table.index(values[start:end]))
+			s.indices[s.n+i] = uint32(s.table.Index(values[start:end]))
 			start = end
 		}
-		if s.table.bytes() > maxBatchBytes {
+		if s.table.Bytes() > maxBatchBytes {
 			return encoding.ErrTooLarge
 		}
 		s.n += m
@@ -150,7 +151,7 @@ func (s *stringSink) move(indices []uint32) {
 	for i, j := range indices {
 		to := s.moved[j]
 		if to == 0 {
-			to = int32(s.table.index([]byte(s.view.Value(int(j))))) + 1
+			to = int32(s.table.Index([]byte(s.view.Value(int(j))))) + 1
 			s.moved[j] = to
 		}
 		indices[i] = uint32(to - 1)
@@ -180,7 +181,7 @@ func (s *stringSink) finish(valid *encoding.Bitmap) arrow.Array {
 	dict := s.chunk
 	switch {
 	case s.own:
-		dict = s.newStrings(s.table.values, s.table.offsets)
+		dict = s.newStrings(s.table.Values())
 		defer dict.Release()
 	case dict == nil || dict.Len() == 0: // all null
 		dict = s.newStrings(nil, []int32{0, 0})

@@ -1,8 +1,6 @@
 package column
 
 import (
-	"bytes"
-	"hash/maphash"
 	"math"
 	"unicode/utf8"
 
@@ -93,66 +91,4 @@ func validText(values []byte, offsets []int32) ([]byte, []int32, int64) {
 		ends = append(ends, int32(len(out)))
 	}
 	return out, ends, repaired
-}
-
-// entries is a set of byte strings, numbered in the order of their first
-// appearance; so its numbers do not depend on the hash. The zero entries is
-// ready after reset.
-type entries struct {
-	seed    maphash.Seed
-	seeded  bool
-	values  []byte
-	offsets []int32  // of the entries, then the end of the last one
-	hashes  []uint32 // of the entries
-	slots   []int32  // entry+1 by hash, linear probing; a power of two long
-}
-
-// minSlots is the size of a new table.
-const minSlots = 256
-
-func (e *entries) reset() {
-	if !e.seeded {
-		e.seed, e.seeded = maphash.MakeSeed(), true
-		e.slots = make([]int32, minSlots)
-	}
-	clear(e.slots)
-	e.values, e.hashes = e.values[:0], e.hashes[:0]
-	e.offsets = append(e.offsets[:0], 0)
-}
-
-// bytes returns the length of all entries.
-func (e *entries) bytes() int { return len(e.values) }
-
-// index returns the number of v, entering it if it is new.
-func (e *entries) index(v []byte) int {
-	hash := uint32(maphash.Bytes(e.seed, v))
-	mask := uint32(len(e.slots) - 1)
-	at := hash & mask
-	for ; e.slots[at] != 0; at = (at + 1) & mask {
-		i := e.slots[at] - 1
-		if e.hashes[i] == hash && bytes.Equal(e.values[e.offsets[i]:e.offsets[i+1]], v) {
-			return int(i)
-		}
-	}
-	i := len(e.hashes)
-	e.slots[at] = int32(i + 1)
-	e.values = append(e.values, v...)
-	e.offsets = append(e.offsets, int32(len(e.values)))
-	e.hashes = append(e.hashes, hash)
-	if 2*len(e.hashes) > len(e.slots) {
-		e.grow()
-	}
-	return i
-}
-
-func (e *entries) grow() {
-	e.slots = make([]int32, 2*len(e.slots))
-	mask := uint32(len(e.slots) - 1)
-	for i, hash := range e.hashes {
-		at := hash & mask
-		for e.slots[at] != 0 {
-			at = (at + 1) & mask
-		}
-		e.slots[at] = int32(i + 1)
-	}
 }

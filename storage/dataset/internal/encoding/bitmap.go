@@ -6,18 +6,20 @@ import (
 
 // Bitmap collects bits, least significant first, as Arrow keeps them. While
 // all of them are ones it writes nothing, since most columns have no nulls.
-// Its memory is reused by Reset.
+// Its memory is reused by Reset and grows as needed.
 type Bitmap struct {
 	bits  []byte
 	n     int
 	zeros int
 }
 
-// Reset empties b and makes room for capacity bits.
-func (b *Bitmap) Reset(capacity int) {
-	b.n, b.zeros = 0, 0
-	if size := (capacity + 7) / 8; len(b.bits) < size {
-		b.bits = make([]byte, size)
+// Reset empties b.
+func (b *Bitmap) Reset() { b.n, b.zeros = 0, 0 }
+
+// grow makes room for n more bits.
+func (b *Bitmap) grow(n int) {
+	if size := (b.n + n + 7) / 8; size > len(b.bits) {
+		b.bits = append(b.bits, make([]byte, max(size-len(b.bits), len(b.bits)))...)
 	}
 }
 
@@ -42,6 +44,7 @@ func (b *Bitmap) Ones(from, to int) int {
 
 // Repeat appends n times the bit v.
 func (b *Bitmap) Repeat(v bool, n int) {
+	b.grow(n)
 	if !v && n > 0 {
 		b.materialise()
 		b.zeros += n
@@ -54,6 +57,7 @@ func (b *Bitmap) Repeat(v bool, n int) {
 
 // Copy appends the n bits of src that begin at bit offset.
 func (b *Bitmap) Copy(src []byte, offset, n int) {
+	b.grow(n)
 	zeros := n - bitutil.CountSetBits(src, offset, n)
 	if zeros > 0 {
 		b.materialise()
