@@ -45,13 +45,10 @@ func TestManyValuesInAnyPortionsGiveTheSameMoments(t *testing.T) {
 		x = x*6364136223846793005 + 1442695040888963407
 		values[i] = 1e6 + float64(x>>40)/1000
 	}
-	var whole gatherer
-	for _, v := range values {
-		whole.add(v)
-	}
-	var portions gatherer
+	var whole, portions gatherer
+	gatherAll(&whole, values...)
 	for i, v := range values {
-		portions.add(v)
+		gatherAll(&portions, v)
 		if i%700 == 0 {
 			portions.moments() // looking does not change what follows
 		}
@@ -76,19 +73,18 @@ func TestManyValuesInAnyPortionsGiveTheSameMoments(t *testing.T) {
 	}
 }
 
+func gatherAll(g *gatherer, values ...float64) {
+	gather(g, values, table.NewMask(len(values)).Not())
+}
+
 func TestMergingShardsIsLikeOneShard(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		values := rapid.SliceOfN(rapid.Float64Range(-100, 100), 2, 30).Draw(rt, "values")
 		cut := rapid.IntRange(0, len(values)).Draw(rt, "cut")
 		var a, b, all gatherer
-		for i, v := range values {
-			all.add(v)
-			if i < cut {
-				a.add(v)
-			} else {
-				b.add(v)
-			}
-		}
+		gatherAll(&all, values...)
+		gatherAll(&a, values[:cut]...)
+		gatherAll(&b, values[cut:]...)
 		got, want := a.moments(), all.moments()
 		got.merge(b.moments())
 		if got.Count != want.Count || got.Min != want.Min || got.Max != want.Max ||

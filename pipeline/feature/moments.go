@@ -76,45 +76,47 @@ const momentsBlock = 1024
 // gatherer accumulates moments of values that come in any portions.
 type gatherer struct {
 	done Moments
+	// warp is applied to each value; nil is the identity.
 	warp func(float64) float64
 	n    int
 	buf  [momentsBlock]float64
 }
 
-func (g *gatherer) add(x float64) {
-	if g.warp != nil {
-		x = g.warp(x)
-	}
-	g.buf[g.n] = x
-	if g.n++; g.n == momentsBlock {
-		g.flush()
-	}
-}
-
 // flush merges the values gathered since the last one.
 func (g *gatherer) flush() {
-	if g.n > 0 {
-		g.done.merge(momentsOf(g.buf[:g.n]))
-		g.n = 0
-	}
+	g.done = g.moments()
+	g.n = 0
 }
 
 // moments returns the summary so far; more values may follow.
 func (g *gatherer) moments() Moments {
-	m := g.done
-	if g.n > 0 {
-		m.merge(momentsOf(g.buf[:g.n]))
+	m, v := g.done, g.buf[:g.n]
+	if g.n == 0 {
+		return m
 	}
+	if g.warp != nil {
+		v = make([]float64, g.n)
+		for i, x := range g.buf[:g.n] {
+			v[i] = g.warp(x)
+		}
+	}
+	m.merge(momentsOf(v))
 	return m
 }
 
 // momentsOf summarises at least one value. Sums run in four lanes of fixed
 // order.
 func momentsOf(v []float64) Moments {
-	m := Moments{Count: int64(len(v)), Min: v[0], Max: v[0]}
+	least, most := v[0], v[0]
 	for _, x := range v {
-		m.Min, m.Max = min(m.Min, x), max(m.Max, x)
+		if x < least {
+			least = x
+		}
+		if x > most {
+			most = x
+		}
 	}
+	m := Moments{Count: int64(len(v)), Min: least, Max: most}
 	m.Mean = sum(v) / float64(len(v))
 	m.M2 = sumSquares(v, m.Mean)
 	return m
@@ -173,9 +175,15 @@ func (g *gatherer) observe(what string, a arrow.Array, use table.Mask) error {
 // gather adds the finite values in the rows that use marks.
 func gather[T int64 | float64](g *gatherer, values []T, use table.Mask) {
 	for w, word := range use.Words {
+		rows := values[w*64:]
 		for ; word != 0; word &= word - 1 {
-			if x := float64(values[w*64+bits.TrailingZeros64(word)]); finite(x) {
-				g.add(x)
+			x := float64(rows[bits.TrailingZeros64(word)])
+			if !finite(x) {
+				continue
+			}
+			g.buf[g.n] = x
+			if g.n++; g.n == momentsBlock {
+				g.flush()
 			}
 		}
 	}
