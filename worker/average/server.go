@@ -1,0 +1,189 @@
+// Package average lets the replicas of a training run hear of each other over
+// HTTP, wherever they are computed. Workers pull: each serves what its replicas
+// contributed to the current and to the previous exchange of a run, and anyone
+// may ask any number of times. Every contribution is a pure function of the run
+// and the exchange's number, so it does not matter who computed it, how often,
+// or who adds them up; see DESIGN.md.
+package average
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/thalweg/thalweg"
+)
+
+// maxParked bounds the sessions that are kept after Leave for peers that lag:
+// more runs than a worker has in hand at a time, few enough that their vectors
+// do not add up.
+const maxParked = 4
+
+// Server serves a worker's contributions to its peers. It is an http.Handler,
+// to be mounted at the root of the worker's exchange port.
+type Server struct {
+	mux *http.ServeMux
+
+	mu struct {
+		sync.Mutex
+		sessions map[thalweg.RunID]*Session
+		parked   []thalweg.RunID // those that were left, oldest first
+		joined   chan struct{}   // closed and renewed when a run is joined
+	}
+}
+
+// NewServer returns a server without sessions.
+func NewServer() *Server {
+	s := &Server{mux: http.NewServeMux()}
+	s.mu.sessions = make(map[thalweg.RunID]*Session)
+	s.mu.joined = make(chan struct{})
+	s.mux.HandleFunc("GET "+pathContributions, s.serveContributions)
+	s.mux.HandleFunc("GET "+pathAverage, s.serveAverage)
+	s.mux.HandleFunc("GET "+pathSnapshot, s.serveSnapshot)
+	return s
+}
+
+// ServeHTTP answers a peer.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Run identifies what a session exchanges.
+type Run struct {
+	ID thalweg.RunID
+	// Worker is this worker, as Holder names it.
+	Worker thalweg.WorkerID
+	// Fingerprint must be equal on all workers of the run; train.Job has it.
+	Fingerprint string
+}
+
+// Config tunes a session. It has no influence on what is exchanged.
+type Config struct {
+	// Client makes the requests; its transport must not add timeouts below
+	// PollWait. Default: plain HTTP of its own.
+	Client *http.Client
+	// Scheme is "http" (the default) or "https".
+	Scheme string
+	// PollWait is how long a request waits at the peer for what is not there yet.
+	// Default 10 s.
+	PollWait time.Duration
+	// Stall is how long a peer may send nothing, PollWait aside, before it is
+	// asked anew. Default 10 s.
+	Stall time.Duration
+	// FinishWait bounds how long Finish waits for peers. Default 15 s.
+	FinishWait time.Duration
+	// SegmentFloats is the length from which a vector is reduced in segments, each
+	// by one worker, instead of as a whole by all. Default 65536 (256 KiB): below
+	// it the second request costs more than the bytes.
+	SegmentFloats int
+	// Logger hears of peers that fail. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Scheme == "" {
+		c.Scheme = "http"
+	}
+	if c.PollWait == 0 {
+		c.PollWait = 10 * time.Second
+	}
+	if c.Stall == 0 {
+		c.Stall = 10 * time.Second
+	}
+	if c.FinishWait == 0 {
+		c.FinishWait = 15 * time.Second
+	}
+	if c.SegmentFloats == 0 {
+		c.SegmentFloats = 1 << 16
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate reports the first field out of range.
+func (c Config) Validate() error {
+	switch {
+	case c.Scheme != "" && c.Scheme != "http" && c.Scheme != "https":
+		return invalid("scheme is %q", c.Scheme)
+	case c.PollWait < 0 || c.PollWait > maxPollWait:
+		return invalid("poll_wait is %v, not in 0 to %v", c.PollWait, maxPollWait)
+	case c.Stall < 0 || c.FinishWait < 0:
+		return invalid("stall is %v, finish_wait %v", c.Stall, c.FinishWait)
+	case c.SegmentFloats < 0:
+		return invalid("segment_floats is %d", c.SegmentFloats)
+	}
+	return nil
+}
+
+// Join opens this worker's session of a run. A run that was left and is joined
+// again, with the same fingerprint, goes on from what is still known of it. It
+// fails with Exists while the run is joined already.
+func (s *Server) Join(run Run, group Group, config Config) (*Session, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if run.ID == "" || run.Worker == "" {
+		return nil, invalid("a session needs a run and a worker")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	session := newSession(s, run, group, config.withDefaults())
+	if old := s.mu.sessions[run.ID]; old != nil {
+		i := slices.Index(s.mu.parked, run.ID)
+		if i < 0 {
+			return nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Exists, Subject: fmt.Sprintf("run %s", run.ID),
+				Err: fmt.Errorf("it is joined already")}
+		}
+		s.mu.parked = slices.Delete(s.mu.parked, i, i+1)
+		if old.run.Fingerprint == run.Fingerprint {
+			session.inherit(old)
+		}
+	}
+	s.mu.sessions[run.ID] = session
+	close(s.mu.joined)
+	s.mu.joined = make(chan struct{})
+	return session, nil
+}
+
+// park keeps a session that was left, and forgets the oldest beyond maxParked.
+func (s *Server) park(session *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.sessions[session.run.ID] != session || slices.Contains(s.mu.parked, session.run.ID) {
+		return
+	}
+	s.mu.parked = append(s.mu.parked, session.run.ID)
+	if len(s.mu.parked) > maxParked {
+		delete(s.mu.sessions, s.mu.parked[0])
+		s.mu.parked = slices.Delete(s.mu.parked, 0, 1)
+	}
+}
+
+// session returns the session of a run, waiting for it to be joined until ctx
+// ends; nil then.
+func (s *Server) session(ctx context.Context, run thalweg.RunID) *Session {
+	for {
+		s.mu.Lock()
+		session, joined := s.mu.sessions[run], s.mu.joined
+		s.mu.Unlock()
+		if session != nil {
+			return session
+		}
+		select {
+		case <-joined:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// opExchange is the operation that errors of this package name.
+const opExchange = "exchange parameters"
+
+func invalid(format string, args ...any) error {
+	return &thalweg.Error{Op: opExchange, Kind: thalweg.Invalid, Err: fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,224 @@
+// Package train turns rows into a model by data-parallel stochastic gradient
+// descent with parameter averaging. What it computes is a pure function of the
+// job: the rows are cut into a fixed number of replicas, each replica makes its
+// local steps by itself, and the replicas' results are averaged in replica
+// order. Which worker computes which replica, how often a replica moves, whether
+// rows are spilled to disk and whether training is resumed cannot change a bit
+// of the result. See DESIGN.md.
+package train
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+const (
+	// MaxReplicas bounds the replicas of a run: each has its own buffers, and
+	// every worker reads a note from each in every round.
+	MaxReplicas = 1024
+	// maxBatchSize bounds a block of rows in memory.
+	maxBatchSize = 1 << 20
+)
+
+// Job says what to train. It must be the same on all workers of a run, apart
+// from Resume.
+type Job struct {
+	Run thalweg.RunID
+	// Trainer is the spec's, with every default filled in.
+	Trainer pipeline.Trainer
+	Model   model.Model
+	// Threshold is the probability from which a binary prediction is true; it is
+	// needed for the validation metrics only.
+	Threshold float64
+	// Shards is how many shards Rows has.
+	Shards int
+	// Rows reads the shards.
+	Rows Rows
+	// Input identifies what the rows are made of (the dataset's manifest, the
+	// split, the transform), so that workers that see different rows refuse each
+	// other, and a checkpoint of other rows is refused.
+	Input string
+	// Resume is the parts of the newest checkpoint of this run (Checkpoint.Parts
+	// at least; others are ignored), or nil to start from the beginning.
+	Resume map[string][]byte
+}
+
+// Config bounds what training takes of its machine. It has no influence on the
+// result.
+type Config struct {
+	// Dir is where rows are spilled; default os.TempDir().
+	Dir string
+	// MemoryBytes bounds the rows kept in memory; those beyond it are spilled to
+	// Dir. Default 1 GiB.
+	MemoryBytes int64
+	// Parallelism is how many replicas, or shards, are worked on at once. Default:
+	// as many as Go uses processors.
+	Parallelism int
+	// Logger hears of matrices built, state adopted and training stopped. Default:
+	// nothing is logged.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Dir == "" {
+		c.Dir = os.TempDir()
+	}
+	if c.MemoryBytes == 0 {
+		c.MemoryBytes = 1 << 30
+	}
+	if c.Parallelism == 0 {
+		c.Parallelism = runtime.GOMAXPROCS(0)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate reports the first field out of range.
+func (c Config) Validate() error {
+	switch {
+	case c.MemoryBytes < 0:
+		return invalid("memory_bytes is %d", c.MemoryBytes)
+	case c.Parallelism < 0:
+		return invalid("parallelism is %d", c.Parallelism)
+	}
+	return nil
+}
+
+// Hooks is how training reports. Both may be nil. They are called from one
+// goroutine each, never at the same time as themselves.
+type Hooks struct {
+	// Progress tells how far the replicas held by this worker are: after each
+	// matrix built and each round. It must not block.
+	Progress func(Progress)
+	// Checkpoint is called, only where replica 0 is held, when a checkpoint is
+	// due: at the end of each epoch, and within epochs as steps_per_checkpoint
+	// says. Training goes on when it returns, and fails when it fails.
+	Checkpoint func(context.Context, *Checkpoint) error
+}
+
+// Progress is how far training is.
+type Progress struct {
+	// Replicas are those held by this worker.
+	Replicas []ReplicaProgress
+	// Message is for people: "epoch 3/10, validation log_loss 0.4931".
+	Message string
+}
+
+// ReplicaProgress counts the rows of one replica, over all epochs. Early
+// stopping ends before RowsDone reaches RowsTotal.
+type ReplicaProgress struct {
+	Replica             int
+	RowsDone, RowsTotal int64
+}
+
+// Checkpoint is training's state at the end of a round, and the model that it
+// has found so far. Its memory must not be changed.
+type Checkpoint struct {
+	// Params is the model: the parameters of the epoch with the best validation
+	// metric, or of this round where no epoch has ended yet. A number model's
+	// predict in the label's units.
+	Params []float32
+	// Parts are what Job.Resume takes: optimizer.safetensors and position.json.
+	Parts map[string][]byte
+	// Epochs is how many epochs have ended; Rounds how many averagings were made.
+	Epochs int
+	Rounds thalweg.Round
+	// Finished: this is the last checkpoint of the run.
+	Finished bool
+	// Metrics are the validation metrics of Params; empty without validation rows.
+	Metrics map[string]float64
+	Ledger  Ledger
+}
+
+// Result is what training found. It is the same on every worker that was there
+// at the end.
+type Result struct {
+	// Checkpoint is the last one; its Params are the model.
+	Checkpoint
+	// BestEpoch is the epoch, from 1, that Params come from.
+	BestEpoch int
+	// Stopped says why training ended: "all epochs done" or "no improvement of
+	// log_loss in 3 epochs".
+	Stopped string
+}
+
+// The names of a checkpoint's parts that training writes and resumes from.
+const (
+	PartTensors  = "optimizer.safetensors"
+	PartPosition = "position.json"
+)
+
+// Fingerprint identifies the job: workers exchange results only where it is
+// equal, and a checkpoint is resumed only by the job that wrote it.
+func (j Job) Fingerprint() string {
+	data, err := json.Marshal(struct {
+		Format    int
+		Run       thalweg.RunID
+		Trainer   pipeline.Trainer
+		Model     string
+		Label     model.Label
+		Shape     any
+		Threshold float64
+		Shards    int
+		Input     string
+	}{formatVersion, j.Run, j.Trainer, j.Model.Type(), j.Model.Label(), j.Model.Shape(), j.Threshold, j.Shards, j.Input})
+	if err != nil {
+		// Only a NaN or infinite hyperparameter cannot be written, and Validate
+		// refuses those.
+		data = fmt.Appendf(nil, "%v", err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// Validate reports the first thing wrong with a job. The optimizer's
+// hyperparameters are checked where it is built.
+func (j Job) Validate() error {
+	t := j.Trainer
+	switch {
+	case j.Model == nil || j.Rows == nil:
+		return invalid("a job needs a model and rows")
+	case j.Shards < 1:
+		return invalid("the dataset has %d shards", j.Shards)
+	case t.BatchSize < 1 || t.BatchSize > maxBatchSize:
+		return invalid("trainer.batch_size is %d, not in 1 to %d", t.BatchSize, maxBatchSize)
+	case t.Epochs < 1:
+		return invalid("trainer.epochs is %d", t.Epochs)
+	case t.EarlyStop < 0:
+		return invalid("trainer.early_stop is %d", t.EarlyStop)
+	case t.StepsPerCheckpoint < 0:
+		return invalid("trainer.steps_per_checkpoint is %d", t.StepsPerCheckpoint)
+	case t.Distributed.Replicas < 1 || t.Distributed.Replicas > MaxReplicas:
+		return invalid("trainer.distributed.replicas is %d, not in 1 to %d", t.Distributed.Replicas, MaxReplicas)
+	case t.Distributed.SyncEvery < 1:
+		return invalid("trainer.distributed.sync_every is %d", t.Distributed.SyncEvery)
+	case t.Regularization.L1 != 0:
+		return &thalweg.Error{Op: opTrain, Kind: thalweg.Unsupported, Subject: "trainer.regularization.l1", Hint: "use l2"}
+	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):
+		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
+	}
+	if _, ok := metric.HigherIsBetter(t.ValidationMetric); !ok {
+		return invalid("trainer.validation_metric is %q, not one of %s", t.ValidationMetric, metric.Names())
+	}
+	return nil
+}
+
+// opTrain is the operation that errors of this package name.
+const opTrain = "train"
+
+func invalid(format string, args ...any) error {
+	return &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Err: fmt.Errorf(format, args...)}
+}

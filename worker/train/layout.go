@@ -1,0 +1,168 @@
+package train
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// layout is how a row is packed. As a record, on its way through the shuffle,
+// it is the row's hash, its numbers, its ids at 1, 2 or 4 bytes by cardinality,
+// and its label: one byte for a binary one, a float32 for a number.
+type layout struct {
+	shape  kernel.Shape
+	binary bool
+	widths []int // bytes of an id, by category slot
+	floats int   // float32s of a row: its numbers, and the label if it is a number
+	small  int   // other bytes of a row: its ids, and the label if it is binary
+}
+
+// idBytes is the part of a record that holds the row's hash.
+const idBytes = 8
+
+func newLayout(m model.Model) *layout {
+	l := &layout{shape: m.Shape(), binary: m.Label() == model.Binary}
+	l.floats = l.shape.Numbers
+	for _, n := range l.shape.Cardinalities {
+		width := 4
+		if n <= 1<<8 {
+			width = 1
+		} else if n <= 1<<16 {
+			width = 2
+		}
+		l.widths = append(l.widths, width)
+		l.small += width
+	}
+	if l.binary {
+		l.small++
+	} else {
+		l.floats++
+	}
+	return l
+}
+
+// record is the size of a record.
+func (l *layout) record() int { return idBytes + l.row() }
+
+// row is the size of a row in a block.
+func (l *layout) row() int { return 4*l.floats + l.small }
+
+// appendRecord appends row i of a block, which has the layout's shape. It fails
+// on values that the model could not take.
+func (l *layout) appendRecord(dst []byte, b *kernel.Block, i int, id uint64) ([]byte, error) {
+	dst = binary.LittleEndian.AppendUint64(dst, id)
+	for k, column := range b.Numbers {
+		v := math.Float32bits(column[i])
+		if v&infinite == infinite {
+			return nil, fmt.Errorf("number %q is %v", l.shape.NumberNames[k], column[i])
+		}
+		dst = binary.LittleEndian.AppendUint32(dst, v)
+	}
+	label := b.Labels[i]
+	if math.Float32bits(label)&infinite == infinite {
+		return nil, fmt.Errorf("the label is %v", label)
+	}
+	if !l.binary {
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(label))
+	}
+	for j, column := range b.Categories {
+		v := column[i]
+		if uint64(v) >= uint64(l.shape.Cardinalities[j]) {
+			return nil, fmt.Errorf("category %q has id %d of %d", l.shape.CategoryNames[j], v, l.shape.Cardinalities[j])
+		}
+		switch l.widths[j] {
+		case 1:
+			dst = append(dst, byte(v))
+		case 2:
+			dst = binary.LittleEndian.AppendUint16(dst, uint16(v))
+		default:
+			dst = binary.LittleEndian.AppendUint32(dst, v)
+		}
+	}
+	if l.binary {
+		if label != 0 && label != 1 {
+			return nil, fmt.Errorf("the binary label is %v", label)
+		}
+		dst = append(dst, byte(label))
+	}
+	return dst, nil
+}
+
+// infinite are the bits that are all set in a float32 that is not finite.
+const infinite = 0x7f800000
+
+// scale maps labels to what the model learns: (y-mean)/deviation. The zero
+// scale leaves them as they are.
+type scale struct{ mean, deviation float64 }
+
+// scratch is a block and the memory that a packed block is opened into.
+type scratch struct {
+	kernel.Block
+	floats []float32 // of spilled blocks
+	labels []float32
+	ids    []uint32
+	bytes  []byte // of spilled blocks
+}
+
+func (l *layout) newScratch() *scratch {
+	return &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Categories: make([][]uint32, len(l.widths))}}
+}
+
+// open makes s the block of the given rows: floats and small hold one column
+// after the other, the label's last. Numbers are not copied.
+func (l *layout) open(s *scratch, rows int, floats []float32, small []byte, labels scale) {
+	s.Rows = rows
+	s.labels = slices.Grow(s.labels[:0], rows)[:rows]
+	s.ids = slices.Grow(s.ids[:0], rows*len(l.widths))[:rows*len(l.widths)]
+	for k := range s.Numbers {
+		s.Numbers[k] = floats[k*rows : (k+1)*rows]
+	}
+	ids := s.ids
+	for j, width := range l.widths {
+		column := ids[:rows]
+		ids = ids[rows:]
+		widen(column, small[:rows*width], width)
+		small = small[rows*width:]
+		s.Categories[j] = column
+	}
+	s.Labels = s.labels
+	switch {
+	case l.binary:
+		for i, v := range small[:rows] {
+			s.Labels[i] = math.Float32frombits(uint32(v) * one)
+		}
+	case labels == scale{}:
+		s.Labels = floats[l.shape.Numbers*rows:]
+	default:
+		inverse := 1 / labels.deviation
+		for i, y := range floats[l.shape.Numbers*rows:] {
+			s.Labels[i] = float32((float64(y) - labels.mean) * inverse)
+		}
+	}
+}
+
+// one is the bit pattern of 1.
+const one = 0x3f800000
+
+// widen turns ids of width bytes into uint32s.
+func widen(dst []uint32, src []byte, width int) {
+	switch width {
+	case 1:
+		src = src[:len(dst)]
+		for i, v := range src {
+			dst[i] = uint32(v)
+		}
+	case 2:
+		for i := range dst {
+			dst[i] = uint32(binary.LittleEndian.Uint16(src[2*i:]))
+		}
+	default:
+		for i := range dst {
+			dst[i] = binary.LittleEndian.Uint32(src[4*i:])
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package train
+
+import (
+	"github.com/thalweg/thalweg/pipeline/metric"
+)
+
+// matrix is the rows of one replica: its training rows in shuffled order, cut
+// into blocks of one batch each, and its validation rows in the order of the
+// dataset.
+type matrix struct {
+	store      *store
+	training   []block
+	validation []block
+	facts      facts
+
+	epoch int   // that order is of; -1 for none
+	order []int // of training blocks
+}
+
+// facts is what the other workers must know of a replica's rows.
+type facts struct {
+	// Rows are the replica's training rows, in Blocks batches.
+	Rows   Tally `json:"rows"`
+	Blocks int   `json:"blocks"`
+	// Read are all training rows of the shards that the replica has units of.
+	Read Tally `json:"read"`
+	// Validation counts the replica's validation rows.
+	Validation int64 `json:"validation"`
+	// Labels are the moments of a number label over the replica's training rows.
+	Labels metric.Moments `json:"labels"`
+}
+
+// blocks returns the training blocks that the replica makes steps with in a
+// round of an epoch: a stretch of the epoch's permutation.
+func (m *matrix) blocks(seed uint64, replica, epoch, round, steps int) []int {
+	if m.epoch != epoch || len(m.order) != len(m.training) {
+		m.order = append(m.order[:0], make([]int, len(m.training))...)
+		permutation(m.order, epochSeed(seed, replica, epoch))
+		m.epoch = epoch
+	}
+	from := min(round*steps, len(m.order))
+	return m.order[from:min(from+steps, len(m.order))]
+}
+
+func (m *matrix) close() { m.store.close() }

@@ -1,0 +1,109 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// phase is what replicas contribute to an exchange.
+type phase int
+
+const (
+	gather   phase = iota // facts of their rows
+	descend               // a round of local steps, to be averaged
+	evaluate              // validation metrics of the epoch's parameters
+)
+
+// plan is the course of a run, known once the facts of all replicas are:
+// exchange 0 gathers the facts, then each epoch is its rounds and an evaluation.
+type plan struct {
+	facts    []facts // by replica
+	rounds   int     // of an epoch
+	expected Tally   // the training split
+	labels   scale
+}
+
+// newPlan checks that the replicas' rows are the training split, each row once,
+// and lays out the course.
+func newPlan(job *Job, all []facts) (*plan, error) {
+	p := &plan{facts: all}
+	division := division{shards: job.Shards, replicas: len(all)}
+	var rows Tally
+	var labels metric.Moments
+	blocks := 0
+	for replica, f := range all {
+		rows.Add(f.Rows)
+		labels.Merge(f.Labels)
+		blocks = max(blocks, f.Blocks)
+		switch {
+		case !division.striped():
+			p.expected.Add(f.Read) // each shard is read by one replica
+		case replica == 0:
+			p.expected = f.Read // every shard is read by every replica
+		case f.Read != p.expected:
+			return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: replica %d", job.Run, replica),
+				Err:  fmt.Errorf("read %d training rows (%s) where replica 0 read %d (%s)", f.Read.Rows, f.Read.Digest, p.expected.Rows, p.expected.Digest),
+				Hint: "the dataset changed while it was read"}
+		}
+	}
+	if rows != p.expected {
+		return nil, &thalweg.Error{Op: opTrain, Subject: fmt.Sprintf("run %s", job.Run),
+			Err:  fmt.Errorf("the replicas hold %d rows (%s) of %d (%s)", rows.Rows, rows.Digest, p.expected.Rows, p.expected.Digest),
+			Hint: "this is a bug in training: please report it"}
+	}
+	if rows.Rows == 0 {
+		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
+			Err: fmt.Errorf("there are no training rows"), Hint: "look at the filters, the split and the label's nulls"}
+	}
+	steps := job.Trainer.Distributed.SyncEvery
+	p.rounds = (blocks + steps - 1) / steps
+	if job.Model.Label() == model.Number {
+		p.labels = scale{mean: labels.Mean, deviation: 1}
+		if d := math.Sqrt(labels.Squares / float64(labels.Count)); d > 0 {
+			p.labels.deviation = d
+		}
+	}
+	return p, nil
+}
+
+// at returns what exchange number sequence is about. Without a plan it is the
+// first.
+func (p *plan) at(sequence uint64) (what phase, epoch, round int) {
+	if p == nil || sequence == 0 {
+		return gather, 0, 0
+	}
+	length := uint64(p.rounds + 1)
+	epoch, round = int((sequence-1)/length), int((sequence-1)%length)
+	if round == p.rounds {
+		return evaluate, epoch, round
+	}
+	return descend, epoch, round
+}
+
+// end returns the number after the last exchange of all epochs.
+func (p *plan) end(epochs int) uint64 { return 1 + uint64(epochs)*uint64(p.rounds+1) }
+
+// rowsDone returns how many rows a replica has made steps with when the given
+// exchange is the next.
+func (p *plan) rowsDone(job *Job, replica int, sequence uint64) int64 {
+	what, epoch, round := p.at(sequence)
+	if what == gather {
+		return 0
+	}
+	rows := p.facts[replica].Rows.Rows
+	batch, steps := int64(job.Trainer.BatchSize), int64(job.Trainer.Distributed.SyncEvery)
+	return int64(epoch)*rows + min(int64(round)*steps*batch, rows)
+}
+
+// validation returns how many validation rows there are.
+func (p *plan) validation() int64 {
+	var n int64
+	for _, f := range p.facts {
+		n += f.Validation
+	}
+	return n
+}

@@ -1,0 +1,39 @@
+package train
+
+import (
+	"context"
+
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+// The values of Batch.Split that mean something here, as pipeline/split assigns
+// them. Rows with any other value (the test split, rows without a label) are
+// passed over.
+const (
+	Training   uint8 = 0
+	Validation uint8 = 1
+	Unused     uint8 = 255
+)
+
+// Rows reads the cleaned and transformed rows of a dataset.
+//
+// Reading a shard twice, on any worker, must yield the same rows in the same
+// order, however they are cut into batches. Read may be called concurrently for
+// different shards.
+type Rows interface {
+	// Read yields every row of a shard in order. It returns the first error of
+	// yield as it is.
+	Read(ctx context.Context, shard int, yield func(*Batch) error) error
+}
+
+// Batch is a run of consecutive rows of a shard. Its memory belongs to Rows
+// and may be used again when yield has returned.
+type Batch struct {
+	// Block holds features and labels. Labels of Unused rows are not looked at.
+	Block *kernel.Block
+	// Split is the split of each row.
+	Split []uint8
+	// Row names each row within its shard: the batch's column _row. No two rows
+	// of a shard have the same.
+	Row []int64
+}

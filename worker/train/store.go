@@ -1,0 +1,164 @@
+package train
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"sync"
+)
+
+// store keeps packed blocks, in memory as far as the bound allows and on disk
+// beyond. Its methods may be called concurrently.
+type store struct {
+	layout *layout
+	memory *memory
+	dir    string
+
+	mu struct {
+		sync.Mutex
+		spill *spill // nil until the first block that is spilled
+		taken int64
+	}
+}
+
+// block is some rows, packed column by column: in floats and small, or in the
+// store's spill.
+type block struct {
+	rows   int
+	tally  Tally // of the rows' hashes
+	floats []float32
+	small  []byte
+	file   *spill // nil in memory
+	at     piece
+}
+
+// put stores the rows of a packer, which is empty afterwards.
+func (s *store) put(p *packer) (block, error) {
+	b := block{rows: p.rows, tally: p.tally}
+	size := int64(p.rows * s.layout.row())
+	if s.memory.take(size) {
+		s.mu.Lock()
+		s.mu.taken += size
+		s.mu.Unlock()
+		b.floats, b.small = p.columns(make([]float32, 0, p.rows*s.layout.floats), make([]byte, 0, p.rows*s.layout.small))
+		p.reset()
+		return b, nil
+	}
+	s.mu.Lock()
+	if s.mu.spill == nil {
+		file, err := newSpill(s.dir, "rows")
+		if err != nil {
+			s.mu.Unlock()
+			return block{}, err
+		}
+		s.mu.spill = file
+	}
+	b.file = s.mu.spill
+	s.mu.Unlock()
+	p.packedFloats, p.packedSmall = p.columns(p.packedFloats[:0], p.packedSmall[:0])
+	p.bytes = appendFloats(p.bytes[:0], p.packedFloats)
+	p.bytes = append(p.bytes, p.packedSmall...)
+	p.reset()
+	var err error
+	b.at, err = b.file.write(p.bytes)
+	return b, err
+}
+
+// open makes sc the rows of a block.
+func (s *store) open(b *block, sc *scratch, labels scale) error {
+	if b.file == nil {
+		s.layout.open(sc, b.rows, b.floats, b.small, labels)
+		return nil
+	}
+	sc.bytes = slices.Grow(sc.bytes[:0], b.at.size)[:b.at.size]
+	if err := b.file.read(b.at, sc.bytes); err != nil {
+		return err
+	}
+	n := b.rows * s.layout.floats
+	sc.floats = slices.Grow(sc.floats[:0], n)[:n]
+	for i := range sc.floats {
+		sc.floats[i] = math.Float32frombits(binary.LittleEndian.Uint32(sc.bytes[4*i:]))
+	}
+	s.layout.open(sc, b.rows, sc.floats, sc.bytes[4*n:], labels)
+	return nil
+}
+
+// close gives back memory and disk.
+func (s *store) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory.give(s.mu.taken)
+	s.mu.taken = 0
+	s.mu.spill.close()
+	s.mu.spill = nil
+}
+
+// packer collects records as columns until they make a block.
+type packer struct {
+	layout   *layout
+	capacity int // rows
+	rows     int
+	tally    Tally
+	floats   []float32 // column k is [k*capacity, (k+1)*capacity)
+	small    []byte    // likewise, each column times its width
+
+	// Memory of spilled blocks on their way.
+	packedFloats []float32
+	packedSmall  []byte
+	bytes        []byte
+}
+
+func newPacker(l *layout, capacity int) *packer {
+	return &packer{layout: l, capacity: capacity, floats: make([]float32, capacity*l.floats), small: make([]byte, capacity*l.small)}
+}
+
+// full reports whether the rows make a whole block.
+func (p *packer) full() bool { return p.rows == p.capacity }
+
+// add takes one record; the packer must not be full.
+func (p *packer) add(record []byte) {
+	p.tally.add(binary.LittleEndian.Uint64(record))
+	record = record[idBytes:]
+	at := p.rows
+	for range p.layout.floats {
+		p.floats[at] = math.Float32frombits(binary.LittleEndian.Uint32(record))
+		record = record[4:]
+		at += p.capacity
+	}
+	column := p.small
+	for _, width := range p.layout.widths {
+		copy(column[p.rows*width:], record[:width])
+		record = record[width:]
+		column = column[p.capacity*width:]
+	}
+	if p.layout.binary {
+		column[p.rows] = record[0]
+	}
+	p.rows++
+}
+
+// columns appends the columns without the room between them.
+func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
+	for k := range p.layout.floats {
+		floats = append(floats, p.floats[k*p.capacity:][:p.rows]...)
+	}
+	column := p.small
+	for _, width := range p.layout.widths {
+		small = append(small, column[:p.rows*width]...)
+		column = column[p.capacity*width:]
+	}
+	if p.layout.binary {
+		small = append(small, column[:p.rows]...)
+	}
+	return floats, small
+}
+
+func (p *packer) reset() { p.rows, p.tally = 0, Tally{} }
+
+// appendFloats appends the little-endian bytes of v.
+func appendFloats(dst []byte, v []float32) []byte {
+	for _, x := range v {
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(x))
+	}
+	return dst
+}

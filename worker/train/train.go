@@ -1,0 +1,470 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/metric"
+)
+
+// Run trains a job's model, computing the replicas that exchange says this
+// worker holds, until training ends. It fails with Fenced when the worker holds
+// no replica any more, with Canceled when ctx ends, with Invalid where trying
+// again cannot help (the spec, the rows, divergence), and with the error of the
+// Checkpoint hook. All memory and disk is given back when it returns.
+func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Config) (*Result, error) {
+	if err := job.Validate(); err != nil {
+		return nil, err
+	}
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	learner, err := newLearner(&job)
+	if err != nil {
+		return nil, err
+	}
+	t := &trainer{
+		learner: learner, exchange: exchange, hooks: hooks, config: config,
+		log:         config.Logger.With("run", string(job.Run)),
+		fingerprint: job.Fingerprint(),
+		memory:      &memory{limit: config.MemoryBytes},
+		matrices:    make(map[int]*matrix),
+		state:       &state{},
+	}
+	defer t.close()
+	for range config.Parallelism {
+		t.lanes = append(t.lanes, learner.newLane())
+	}
+	t.state.position = position{Format: formatVersion, Fingerprint: t.fingerprint}
+	if job.Resume != nil {
+		if err := t.resume(job.Resume); err != nil {
+			return nil, err
+		}
+	}
+	if t.state.position.Stopped != "" {
+		return t.result() // the checkpoint was the last one
+	}
+	for t.state.position.Stopped == "" {
+		if err := t.turn(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := exchange.Finish(ctx); err != nil {
+		return nil, err
+	}
+	return t.result()
+}
+
+// trainer carries a job out on one worker.
+type trainer struct {
+	*learner
+	exchange    Exchange
+	hooks       Hooks
+	config      Config
+	log         *slog.Logger
+	fingerprint string
+	memory      *memory
+	lanes       []*lane
+
+	matrices map[int]*matrix // by replica held
+	state    *state
+	plan     *plan // of state.position.Facts; nil before exchange 0 is collected
+	// offered are the replicas whose contribution to the exchange of number
+	// offeredTo was offered.
+	offered   map[int]bool
+	offeredTo uint64
+	message   string
+}
+
+// resume starts from a checkpoint.
+func (t *trainer) resume(parts map[string][]byte) error {
+	s, err := decodeState(parts, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.size)
+	if err != nil {
+		return err
+	}
+	return t.move(s)
+}
+
+// move makes s the state, and offers it to workers that lag.
+func (t *trainer) move(s *state) error {
+	if t.plan == nil {
+		plan, err := newPlan(t.job, s.position.Facts)
+		if err != nil {
+			return err
+		}
+		t.plan = plan
+	}
+	t.state = s
+	params := t.params
+	t.exchange.Advance(s.position.Sequence, func() ([]byte, error) { return s.snapshot(params) })
+	return nil
+}
+
+// turn brings the state one exchange further, or finds the assignment changed.
+func (t *trainer) turn(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return canceled(ctx)
+	}
+	held, _ := t.exchange.Held()
+	if len(held) == 0 {
+		return &thalweg.Error{Op: opTrain, Kind: thalweg.Fenced, Subject: fmt.Sprintf("run %s", t.job.Run),
+			Err: fmt.Errorf("this worker holds no replica any more")}
+	}
+	if err := t.prepare(ctx, held); err != nil {
+		return err
+	}
+	if err := t.contribute(ctx, held); err != nil {
+		return err
+	}
+	size := 0
+	if what, _, _ := t.plan.at(t.state.position.Sequence); what == descend {
+		size = t.size
+	}
+	average, notes, newer, err := t.exchange.Collect(ctx, t.state.position.Sequence, size)
+	switch {
+	case thalweg.Is(err, thalweg.Conflict):
+		return nil // the assignment changed
+	case err != nil:
+		return err
+	case newer != nil:
+		return t.adopt(newer)
+	}
+	return t.apply(ctx, average, notes)
+}
+
+// prepare builds the matrices of replicas newly held and drops those of
+// replicas that went elsewhere.
+func (t *trainer) prepare(ctx context.Context, held []int) error {
+	for replica, m := range t.matrices {
+		if !slices.Contains(held, replica) {
+			m.close()
+			delete(t.matrices, replica)
+		}
+	}
+	var missing []int
+	for _, replica := range held {
+		if t.matrices[replica] == nil {
+			missing = append(missing, replica)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	t.message = "reading rows"
+	t.report(held)
+	begun := time.Now()
+	matrices, err := build(ctx, t.job, &t.config, t.memory, missing)
+	if ctx.Err() != nil {
+		return canceled(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	var rows int64
+	for i, replica := range missing {
+		t.matrices[replica] = matrices[i]
+		rows += matrices[i].facts.Rows.Rows
+		if t.plan != nil {
+			if err := t.sameRows(replica); err != nil {
+				return err
+			}
+		}
+	}
+	t.log.Info("rows read", "replicas", missing, "rows", rows, "took", time.Since(begun))
+	t.describe()
+	t.report(held)
+	return nil
+}
+
+// sameRows fails if a replica's rows are not those that training began with.
+func (t *trainer) sameRows(replica int) error {
+	if have, want := t.matrices[replica].facts, t.plan.facts[replica]; have != want {
+		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: replica %d", t.job.Run, replica),
+			Err:  fmt.Errorf("read %d training rows (%s) where training began with %d (%s)", have.Rows.Rows, have.Rows.Digest, want.Rows.Rows, want.Rows.Digest),
+			Hint: "the dataset changed since the run began: start another run"}
+	}
+	return nil
+}
+
+// contribute computes what the held replicas owe to the next exchange and has
+// not been offered yet.
+func (t *trainer) contribute(ctx context.Context, held []int) error {
+	sequence := t.state.position.Sequence
+	if t.offered == nil || t.offeredTo != sequence {
+		t.offered, t.offeredTo = make(map[int]bool), sequence
+	}
+	what, epoch, round := t.plan.at(sequence)
+	var params []float32
+	if what == evaluate {
+		params = t.inUnits(t.state.vector[:t.params], t.plan.labels)
+	}
+	lanes := make(chan *lane, len(t.lanes))
+	for _, ln := range t.lanes {
+		lanes <- ln
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(len(t.lanes))
+	for _, replica := range held {
+		if t.offered[replica] {
+			continue
+		}
+		t.offered[replica] = true
+		m := t.matrices[replica]
+		group.Go(func() error {
+			ln := <-lanes
+			defer func() { lanes <- ln }()
+			var c contribution
+			var err error
+			switch what {
+			case gather:
+				c.note, err = json.Marshal(m.facts)
+			case descend:
+				c, err = t.descend(ctx, ln, m, t.plan, replica, epoch, round, t.state.vector)
+			case evaluate:
+				c, err = t.evaluate(ctx, ln, m, replica, epoch, params)
+			}
+			if err == nil {
+				t.exchange.Offer(sequence, replica, c.weight, c.vector, c.note)
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// adopt takes the state of a worker that is ahead.
+func (t *trainer) adopt(snapshot []byte) error {
+	parts, err := splitSnapshot(snapshot)
+	if err != nil {
+		return err
+	}
+	s, err := decodeState(parts, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.size)
+	if err != nil {
+		return err
+	}
+	if s.position.Sequence <= t.state.position.Sequence {
+		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s", t.job.Run),
+			Err: fmt.Errorf("was sent back from exchange %d to %d", t.state.position.Sequence, s.position.Sequence)}
+	}
+	t.log.Info("state adopted", "from", t.state.position.Sequence, "to", s.position.Sequence)
+	fresh := t.plan == nil
+	if err := t.move(s); err != nil {
+		return err
+	}
+	if fresh {
+		for replica := range t.matrices {
+			if err := t.sameRows(replica); err != nil {
+				return err
+			}
+		}
+	}
+	t.describe()
+	return nil
+}
+
+// apply makes the next state of what an exchange gave, and reports it.
+func (t *trainer) apply(ctx context.Context, average []float32, notes [][]byte) error {
+	what, epoch, round := t.plan.at(t.state.position.Sequence)
+	next, due, err := t.next(what, epoch, round, average, notes)
+	if err != nil {
+		return err
+	}
+	if err := t.move(next); err != nil {
+		return err
+	}
+	t.describe()
+	held, _ := t.exchange.Held()
+	t.report(held)
+	if !due || !slices.Contains(held, 0) || t.hooks.Checkpoint == nil {
+		return nil
+	}
+	checkpoint, err := t.checkpoint()
+	if err != nil {
+		return err
+	}
+	return t.hooks.Checkpoint(ctx, checkpoint)
+}
+
+// next computes the state after an exchange, and whether a checkpoint of it is
+// due. It is a pure function of the state and the arguments: every worker comes
+// to the same.
+func (t *trainer) next(what phase, epoch, round int, average []float32, notes [][]byte) (next *state, due bool, err error) {
+	s := *t.state
+	p := &s.position
+	p.Sequence++
+	p.Ledger.Epochs = slices.Clone(p.Ledger.Epochs)
+	noteError := func(replica int, err error) error {
+		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: note of replica %d to exchange %d", t.job.Run, replica, p.Sequence-1), Err: err}
+	}
+	switch what {
+	case gather:
+		p.Facts = make([]facts, len(notes))
+		for replica, note := range notes {
+			if err := json.Unmarshal(note, &p.Facts[replica]); err != nil {
+				return nil, false, noteError(replica, err)
+			}
+		}
+		plan, err := newPlan(t.job, p.Facts)
+		if err != nil {
+			return nil, false, err
+		}
+		p.Ledger.Expected = plan.expected
+		s.vector = t.initial()
+
+	case descend:
+		if round == 0 {
+			p.Ledger.Epochs = append(p.Ledger.Epochs, Tally{})
+			p.Loss = 0
+		}
+		for replica, note := range notes {
+			u, err := decodeUsed(note)
+			if err != nil {
+				return nil, false, noteError(replica, err)
+			}
+			p.Ledger.Epochs[epoch].Add(u.tally)
+			p.Loss += u.loss
+		}
+		s.vector = average
+		trainer := &t.job.Trainer
+		p.Steps += trainer.Distributed.SyncEvery
+		// The end of an epoch is a checkpoint anyhow.
+		if trainer.StepsPerCheckpoint > 0 && p.Steps >= trainer.StepsPerCheckpoint && round+1 < t.plan.rounds {
+			p.Steps, due = 0, true
+		}
+
+	case evaluate:
+		if err := p.Ledger.check(t.job.Run, epoch); err != nil {
+			return nil, false, err
+		}
+		merged, err := t.accumulator()
+		if err != nil {
+			return nil, false, err
+		}
+		for replica, note := range notes {
+			a, err := t.accumulator()
+			if err == nil {
+				err = json.Unmarshal(note, a)
+			}
+			if err == nil {
+				err = merged.Merge(a)
+			}
+			if err != nil {
+				return nil, false, noteError(replica, err)
+			}
+		}
+		t.judge(&s, epoch, merged.Values())
+		p.Steps, due = 0, true
+	}
+	return &s, due, nil
+}
+
+// judge compares an epoch's validation metrics with the best so far and decides
+// whether training goes on. Without validation rows, or where the metric is
+// undefined for them, the newest epoch counts as the best.
+func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
+	p := &s.position
+	trainer := &t.job.Trainer
+	name := trainer.ValidationMetric
+	value, measured := values[name]
+	best, known := p.Metrics[name]
+	higher, _ := metric.HigherIsBetter(name)
+	if !measured || !known || higher && value > best || !higher && value < best {
+		p.Best, p.Stale = epoch+1, 0
+		p.Metrics = map[string]float64{}
+		if values[metric.Rows] > 0 {
+			p.Metrics = values
+		}
+		s.best = s.vector[:t.params:t.params]
+	} else {
+		p.Stale++
+	}
+	switch {
+	case trainer.EarlyStop > 0 && p.Stale >= trainer.EarlyStop:
+		p.Stopped = fmt.Sprintf("no improvement of validation %s in %d epochs", name, p.Stale)
+	case epoch+1 == trainer.Epochs:
+		p.Stopped = "all epochs done"
+	}
+}
+
+// describe sets the message that goes with progress.
+func (t *trainer) describe() {
+	p := &t.state.position
+	if t.plan == nil {
+		return
+	}
+	_, epoch, _ := t.plan.at(p.Sequence)
+	name := t.job.Trainer.ValidationMetric
+	value, measured := p.Metrics[name]
+	switch {
+	case p.Stopped != "":
+		t.message = fmt.Sprintf("%s, best epoch %d", p.Stopped, p.Best)
+	default:
+		t.message = fmt.Sprintf("epoch %d/%d", epoch+1, t.job.Trainer.Epochs)
+	}
+	if measured {
+		t.message += fmt.Sprintf(", validation %s %.4f", name, value)
+	}
+}
+
+// report tells the progress of the replicas held.
+func (t *trainer) report(held []int) {
+	if t.hooks.Progress == nil {
+		return
+	}
+	progress := Progress{Message: t.message}
+	for _, replica := range held {
+		r := ReplicaProgress{Replica: replica}
+		if t.plan != nil {
+			r.RowsTotal = t.plan.facts[replica].Rows.Rows * int64(t.job.Trainer.Epochs)
+			r.RowsDone = t.plan.rowsDone(t.job, replica, t.state.position.Sequence)
+		}
+		progress.Replicas = append(progress.Replicas, r)
+	}
+	t.hooks.Progress(progress)
+}
+
+// checkpoint returns the state as a checkpoint.
+func (t *trainer) checkpoint() (*Checkpoint, error) {
+	s := t.state
+	parts, err := s.parts(t.params)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{Parts: parts, Finished: s.position.Stopped != "", Metrics: maps.Clone(s.position.Metrics), Ledger: s.position.Ledger}
+	c.Ledger.Epochs = slices.Clone(c.Ledger.Epochs)
+	_, epoch, round := t.plan.at(s.position.Sequence)
+	c.Epochs = epoch
+	c.Rounds = thalweg.Round(epoch*t.plan.rounds + round)
+	params := s.best
+	if params == nil {
+		params = s.vector[:t.params]
+	}
+	c.Params = t.inUnits(params, t.plan.labels)
+	return c, nil
+}
+
+// result returns what training found.
+func (t *trainer) result() (*Result, error) {
+	c, err := t.checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	p := &t.state.position
+	t.log.Info("training stopped", "why", p.Stopped, "epochs", c.Epochs, "best_epoch", p.Best)
+	return &Result{Checkpoint: *c, BestEpoch: p.Best, Stopped: p.Stopped}, nil
+}
+
+func (t *trainer) close() {
+	for _, m := range t.matrices {
+		m.close()
+	}
+}
