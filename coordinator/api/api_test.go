@@ -1,0 +1,214 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"go.uber.org/goleak"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is a coordinator whose StartRun answers as told.
+type fake struct {
+	apiv1.UnimplementedCoordinatorServiceHandler
+	answer func(calls int, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error)
+
+	mu  sync.Mutex
+	ids []string // request ids of the calls
+}
+
+func (f *fake) StartRun(_ context.Context, req *connect.Request[apiv1.StartRunRequest]) (*connect.Response[apiv1.StartRunResponse], error) {
+	f.mu.Lock()
+	f.ids = append(f.ids, req.Msg.RequestId)
+	calls := len(f.ids)
+	f.mu.Unlock()
+	resp, err := f.answer(calls, req.Msg)
+	if err != nil {
+		return nil, ToConnect(err)
+	}
+	return connect.NewResponse(resp), nil
+}
+
+// serve starts a fake and returns its address.
+func serve(t *testing.T, f *fake) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle(apiv1.NewCoordinatorServiceHandler(f))
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+func newTestClient(t *testing.T, addresses ...string) *Client {
+	t.Helper()
+	c, err := NewClient(Config{Addresses: addresses, Attempts: 6, WaitMin: time.Millisecond, WaitMax: 2 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// deadAddress returns an address at which nobody listens.
+func deadAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func unavailableError() error {
+	return &thalweg.Error{Op: "serve", Kind: thalweg.Unavailable, Subject: "node"}
+}
+
+func TestClientGoesOnToTheNodeThatAnswers(t *testing.T) {
+	down := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) { return nil, unavailableError() }}
+	up := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		return &apiv1.StartRunResponse{RunId: "r"}, nil
+	}}
+	upAddress := serve(t, up)
+	c := newTestClient(t, deadAddress(t), "http://"+serve(t, down), upAddress)
+	for range 2 {
+		resp, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{Pipeline: "a"})
+		if err != nil || resp.RunId != "r" {
+			t.Fatalf("%v, %v", resp, err)
+		}
+	}
+	if len(down.ids) != 1 || len(up.ids) != 2 || c.Address() != upAddress {
+		t.Errorf("the node that is down was asked %d times, the other %d times; the client stays with %s", len(down.ids), len(up.ids), c.Address())
+	}
+	if up.ids[0] != down.ids[0] || up.ids[0] == "" || up.ids[1] == up.ids[0] {
+		t.Errorf("request ids %v, then %v: one per logical request", down.ids, up.ids)
+	}
+}
+
+func TestClientKeepsTheCallersRequestID(t *testing.T) {
+	f := &fake{answer: func(calls int, _ *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		if calls < 3 {
+			return nil, unavailableError()
+		}
+		return &apiv1.StartRunResponse{}, nil
+	}}
+	if _, err := newTestClient(t, serve(t, f)).StartRun(t.Context(), &apiv1.StartRunRequest{RequestId: "mine"}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(f.ids, " ") != "mine mine mine" {
+		t.Errorf("request ids %v", f.ids)
+	}
+}
+
+func TestClientDoesNotRepeatARefusal(t *testing.T) {
+	f := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		return nil, &thalweg.Error{Op: "start run", Kind: thalweg.Exists, Subject: "run a-1-1", Hint: "wait"}
+	}}
+	_, err := newTestClient(t, serve(t, f)).StartRun(t.Context(), &apiv1.StartRunRequest{})
+	var e *thalweg.Error
+	if !errors.As(err, &e) || e.Kind != thalweg.Exists || e.Subject != "run a-1-1" || e.Hint != "wait" || len(f.ids) != 1 {
+		t.Errorf("%+v after %d calls", err, len(f.ids))
+	}
+}
+
+func TestClientGivesUpAfterItsAttempts(t *testing.T) {
+	f := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) { return nil, unavailableError() }}
+	_, err := newTestClient(t, serve(t, f)).StartRun(t.Context(), &apiv1.StartRunRequest{})
+	if !thalweg.Is(err, thalweg.Unavailable) || len(f.ids) != 6 {
+		t.Errorf("%v after %d calls", err, len(f.ids))
+	}
+}
+
+func TestClientStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		cancel()
+		return nil, unavailableError()
+	}}
+	_, err := newTestClient(t, serve(t, f)).StartRun(ctx, &apiv1.StartRunRequest{})
+	if !thalweg.Is(err, thalweg.Canceled) || !errors.Is(err, context.Canceled) || len(f.ids) != 1 {
+		t.Errorf("%v after %d calls", err, len(f.ids))
+	}
+}
+
+func TestClientLeavesANodeThatHangs(t *testing.T) {
+	release := make(chan struct{})
+	hangs := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		<-release
+		return nil, unavailableError()
+	}}
+	up := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		return &apiv1.StartRunResponse{}, nil
+	}}
+	c, err := NewClient(Config{Addresses: []string{serve(t, hangs), serve(t, up)}, WaitMin: time.Millisecond, AttemptTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	t.Cleanup(func() { close(release) })
+	if _, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{}); err != nil || len(up.ids) != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAddressesAreChecked(t *testing.T) {
+	for _, addresses := range [][]string{nil, {""}, {"https://host:1"}, {"http://"}, {"a b:1"}} {
+		if _, err := NewClient(Config{Addresses: addresses}); !thalweg.Is(err, thalweg.Invalid) {
+			t.Errorf("%q: %v", addresses, err)
+		}
+	}
+}
+
+func TestErrorsCrossTheRPC(t *testing.T) {
+	for kind := thalweg.Other; kind <= thalweg.Lost; kind++ {
+		want := &thalweg.Error{Op: "read shard", Kind: kind, Subject: "lake/a.parquet", Hint: "look there", Err: errors.New("short read")}
+		f := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) { return nil, want }}
+		c, err := NewClient(Config{Addresses: []string{serve(t, f)}, Attempts: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.StartRun(t.Context(), &apiv1.StartRunRequest{})
+		c.Close()
+		var got *thalweg.Error
+		if !errors.As(err, &got) {
+			t.Fatalf("%v: %v", kind, err)
+		}
+		if kind == thalweg.Unavailable { // wrapped by what the client says after its attempts
+			errors.As(got.Err, &got)
+		}
+		if got.Error() != want.Error() || got.Kind != kind || got.Op != want.Op || got.Subject != want.Subject || got.Hint != want.Hint {
+			t.Errorf("%v came out as %+v", kind, got)
+		}
+	}
+}
+
+func TestBareErrorsHaveAKind(t *testing.T) {
+	if ToConnect(nil) != nil || FromConnect(nil) != nil {
+		t.Error("no error became one")
+	}
+	if err := FromConnect(ToConnect(errors.New("plain"))); err.Error() != "plain" {
+		t.Errorf("a plain error came out as %v", err)
+	}
+	if err := FromConnect(ToConnect(context.Canceled)); !thalweg.Is(err, thalweg.Canceled) {
+		t.Errorf("a canceled context came out as %v", err)
+	}
+	if err := FromConnect(connect.NewError(connect.CodeUnknown, errors.New("unexpected EOF"))); !thalweg.Is(err, thalweg.Unavailable) {
+		t.Errorf("a broken connection came out as %v", err)
+	}
+}
