@@ -1,0 +1,9 @@
+// Package integration tests Thalweg against the real things: Apache Kafka, a
+// MinIO server, and its own binary as separate processes on loopback. The tests
+// are behind the build tag integration (make integration); what they need and
+// cannot have fails them.
+//
+// The children start the things, each for one test and never beyond it:
+// integration/process for any program, integration/kafka for a cluster of
+// brokers, integration/minio for an S3 server.
+package integration

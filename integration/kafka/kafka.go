@@ -1,0 +1,227 @@
+// Package kafka runs a real Apache Kafka cluster for tests: brokers in KRaft
+// mode on loopback, from the jars that install.sh fetches into .cache/kafka. A
+// cluster takes about three seconds to start and 400 MB a node.
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/thalweg/thalweg/integration/process"
+)
+
+// Config describes a cluster.
+type Config struct {
+	// Nodes is how many there are, each broker and controller. Default 1.
+	Nodes int
+	// Properties are broker settings that add to or replace the package's own, by
+	// the names of Kafka's documentation ("log.retention.check.interval.ms").
+	Properties map[string]string
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	nodes []*node
+}
+
+type node struct {
+	id         int
+	broker     string // host:port
+	controller string
+	properties string // path of its settings
+	starts     int
+	process    *process.Process
+}
+
+// clusterID is any 16 bytes in base64; the nodes of a cluster share one.
+const clusterID = "dGhhbHdlZy1pbnRlZ3JhdA"
+
+// Start starts a cluster without topics and waits until its brokers answer. It
+// ends with the test. Missing jars or a missing Java fail the test.
+func Start(t testing.TB, cfg Config) *Cluster {
+	t.Helper()
+	if jars, err := filepath.Glob(filepath.Join(jarDir(t), "kafka_*.jar")); err != nil || len(jars) == 0 {
+		t.Fatalf("no Apache Kafka in %s: run integration/kafka/install.sh, or make integration", jarDir(t))
+	}
+	c := &Cluster{}
+	var voters []string
+	for id := range max(cfg.Nodes, 1) {
+		n := &node{id: id, broker: process.FreeAddress(t), controller: process.FreeAddress(t)}
+		c.nodes = append(c.nodes, n)
+		voters = append(voters, fmt.Sprintf("%d@%s", id, n.controller))
+	}
+	for _, n := range c.nodes {
+		n.configure(t, cfg, voters)
+		n.start(t)
+	}
+	c.WaitReady(t)
+	return c
+}
+
+// configure writes the node's settings and formats its directory.
+func (n *node) configure(t testing.TB, cfg Config, voters []string) {
+	t.Helper()
+	dir := t.TempDir()
+	copies := fmt.Sprint(min(len(voters), 3))
+	settings := map[string]string{
+		"process.roles":                            "broker,controller",
+		"node.id":                                  fmt.Sprint(n.id),
+		"controller.quorum.voters":                 strings.Join(voters, ","),
+		"controller.listener.names":                "CONTROLLER",
+		"listeners":                                "PLAINTEXT://" + n.broker + ",CONTROLLER://" + n.controller,
+		"advertised.listeners":                     "PLAINTEXT://" + n.broker,
+		"log.dirs":                                 filepath.Join(dir, "log"),
+		"auto.create.topics.enable":                "false",
+		"default.replication.factor":               copies,
+		"offsets.topic.num.partitions":             "1",
+		"offsets.topic.replication.factor":         copies,
+		"transaction.state.log.num.partitions":     "1",
+		"transaction.state.log.replication.factor": copies,
+		"transaction.state.log.min.isr":            "1",
+		"group.initial.rebalance.delay.ms":         "0",
+		"broker.heartbeat.interval.ms":             "500",
+		"broker.session.timeout.ms":                "4000", // a killed broker is missed this long
+	}
+	for name, value := range cfg.Properties {
+		settings[name] = value
+	}
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&text, "%s=%s\n", name, settings[name])
+	}
+	n.properties = filepath.Join(dir, "server.properties")
+	if err := os.WriteFile(n.properties, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	format := java(t, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", n.properties)
+	if out, err := format.CombinedOutput(); err != nil {
+		t.Fatalf("format Kafka's storage: %v\n%s", err, out)
+	}
+}
+
+func (n *node) start(t testing.TB) {
+	t.Helper()
+	n.starts++
+	n.process = process.Start(t, fmt.Sprintf("kafka-%d.%d", n.id, n.starts), java(t, "kafka.Kafka", n.properties))
+}
+
+func jarDir(t testing.TB) string { return filepath.Join(process.Root(t), ".cache", "kafka") }
+
+// java returns the command of a class of Kafka's, tuned to start quickly and to
+// stay small.
+func java(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	flags := []string{"-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+		"-cp", filepath.Join(jarDir(t), "*")}
+	return exec.Command("java", append(flags, args...)...)
+}
+
+// Brokers returns host:port of every node, running or not.
+func (c *Cluster) Brokers() []string {
+	var addresses []string
+	for _, n := range c.nodes {
+		addresses = append(addresses, n.broker)
+	}
+	return addresses
+}
+
+// Kill ends a node at once, as a crash does.
+func (c *Cluster) Kill(node int) { c.nodes[node].process.Kill() }
+
+// Stop has a node hand over its partitions and end.
+func (c *Cluster) Stop(t testing.TB, node int) {
+	t.Helper()
+	c.nodes[node].process.Stop(t)
+}
+
+// Restart starts a node that was killed or stopped again, on its ports and
+// directory. It does not wait; WaitReady does.
+func (c *Cluster) Restart(t testing.TB, node int) {
+	t.Helper()
+	c.nodes[node].start(t)
+}
+
+// WaitReady waits until each node that runs answers a metadata request and
+// knows all of them.
+func (c *Cluster) WaitReady(t testing.TB) {
+	t.Helper()
+	var running []*node
+	for _, n := range c.nodes {
+		select {
+		case <-n.process.Done():
+		default:
+			running = append(running, n)
+		}
+	}
+	for _, n := range running {
+		process.Until(t, "Kafka at "+n.broker, func(ctx context.Context) error { return n.knows(ctx, len(running)) })
+	}
+}
+
+// knows returns nil if the node answers and knows as many live brokers.
+func (n *node) knows(ctx context.Context, brokers int) error {
+	select {
+	case <-n.process.Done():
+		return fmt.Errorf("%w: it ended: %s", process.ErrHopeless, n.process.Tail())
+	default:
+	}
+	conn, err := kafkago.DialContext(ctx, "tcp", n.broker)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	known, err := conn.Brokers()
+	if err == nil && len(known) != brokers {
+		err = fmt.Errorf("it knows %d brokers of %d", len(known), brokers)
+	}
+	return err
+}
+
+// CreateTopic creates a topic, its partitions spread over the nodes and copied
+// as often as the cluster's default says. settings are the topic's own, by
+// Kafka's names ("retention.ms"); it may be nil.
+func (c *Cluster) CreateTopic(t testing.TB, topic string, partitions int, settings map[string]string) {
+	t.Helper()
+	request := kafkago.TopicConfig{Topic: topic, NumPartitions: partitions, ReplicationFactor: -1}
+	for name, value := range settings {
+		request.ConfigEntries = append(request.ConfigEntries, kafkago.ConfigEntry{ConfigName: name, ConfigValue: value})
+	}
+	client := c.client()
+	res, err := client.CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{request}})
+	if err == nil {
+		err = res.Errors[topic]
+	}
+	if err != nil {
+		t.Fatalf("create topic %s: %v", topic, err)
+	}
+	process.Until(t, "leaders of the topic's partitions", func(ctx context.Context) error {
+		meta, err := client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
+		if err != nil {
+			return err
+		}
+		if len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) != partitions {
+			return fmt.Errorf("%+v", meta.Topics)
+		}
+		for _, p := range meta.Topics[0].Partitions {
+			if p.Error != nil {
+				return p.Error
+			}
+		}
+		return nil
+	})
+}
+
+func (c *Cluster) client() *kafkago.Client {
+	return &kafkago.Client{Addr: kafkago.TCP(c.Brokers()...), Transport: &kafkago.Transport{Dial: (&net.Dialer{}).DialContext}}
+}

@@ -1,0 +1,87 @@
+// Package minio runs a real MinIO server for tests: the S3 that Thalweg's
+// storage is held against. The server is built from its Go module into
+// .cache/tools (tools/build.sh minio) and never linked.
+package minio
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/thalweg/thalweg/integration/process"
+)
+
+// Server is one MinIO server on loopback with a directory of its own.
+type Server struct {
+	Address   string // host:port
+	AccessKey string
+	SecretKey string
+
+	binary, dir string
+	starts      int
+	process     *process.Process
+}
+
+// Start starts a server without buckets and waits until it is healthy. It ends
+// with the test. A missing binary fails the test.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{
+		Address:   process.FreeAddress(t),
+		AccessKey: "thalweg-test",
+		SecretKey: "thalweg-test-secret",
+		binary:    filepath.Join(process.Root(t), ".cache", "tools", "minio"),
+		dir:       t.TempDir(),
+	}
+	if _, err := os.Stat(s.binary); err != nil {
+		t.Fatalf("%v: run tools/build.sh minio, or make integration", err)
+	}
+	s.Restart(t)
+	return s
+}
+
+// Kill ends the server at once.
+func (s *Server) Kill() { s.process.Kill() }
+
+// Restart starts a server that was killed again, on its port and directory,
+// and waits until it is healthy.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.starts++
+	cmd := exec.Command(s.binary, "server", "--quiet", "--address", s.Address, "--console-address", process.FreeAddress(t), s.dir)
+	cmd.Dir = s.dir
+	cmd.Env = []string{
+		"HOME=" + s.dir, // keeps its certificates and settings to itself
+		"MINIO_ROOT_USER=" + s.AccessKey,
+		"MINIO_ROOT_PASSWORD=" + s.SecretKey,
+		"MINIO_BROWSER=off",
+		"MINIO_UPDATE=off",
+	}
+	s.process = process.Start(t, fmt.Sprintf("minio.%d", s.starts), cmd)
+	process.Until(t, "MinIO to be healthy", s.healthy)
+}
+
+func (s *Server) healthy(ctx context.Context) error {
+	select {
+	case <-s.process.Done():
+		return fmt.Errorf("%w: it ended: %s", process.ErrHopeless, s.process.Tail())
+	default:
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address+"/minio/health/ready", http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", res.Status)
+	}
+	return nil
+}
