@@ -60,7 +60,7 @@ func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) (
 			return nil, err
 		}
 		if c.out, err = op.Schema(c.out); err != nil {
-			return nil, err
+			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Invalid, Subject: "step " + step.Name, Err: err}
 		}
 		c.ops = append(c.ops, op)
 	}

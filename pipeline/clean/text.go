@@ -73,6 +73,7 @@ func mapText(mem memory.Allocator, a *array.Dictionary, f func(string) string) (
 	// marks which did.
 	var texts []string
 	var marks []uint8
+	every := true // entry in use changed
 	for i := range dict.Len() {
 		if compact && !used.Has(i) {
 			continue
@@ -85,6 +86,7 @@ func mapText(mem memory.Allocator, a *array.Dictionary, f func(string) string) (
 				texts[k] = dict.Value(k)
 			}
 		}
+		every = every && text != old
 		if marks != nil {
 			texts[i] = text
 			if text != old {
@@ -93,7 +95,10 @@ func mapText(mem memory.Allocator, a *array.Dictionary, f func(string) string) (
 		}
 	}
 	changed := int64(0)
-	if marks != nil {
+	switch {
+	case marks != nil && every:
+		changed = int64(a.Len() - a.NullN())
+	case marks != nil:
 		changed = countRows(indices, marks)
 	}
 	if changed == 0 {
