@@ -1,0 +1,112 @@
+// Package artifact is what training ships and scoring runs: the spec, the
+// schema of its source, the fitted transform and the model's parameters, as
+// parts that storage can keep without knowing what they are. A Scorer made
+// from an Artifact is the one way from a row to a prediction, for shards in
+// evaluation and for events alike.
+package artifact
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Artifact is one trained model with all that it takes to score rows. Fields
+// are set when it is made and not changed afterwards; an Artifact may then be
+// used from several goroutines.
+type Artifact struct {
+	// Spec is the pipeline that was run, and Schema the columns of its source.
+	Spec   *pipeline.Spec
+	Schema table.Schema
+	// Transform is fitted, Model is built for its shape, and Params, which has
+	// Model.Size elements, are finite.
+	Transform *feature.Transform
+	Model     model.Model
+	Params    []float32
+	// Provenance says what it came from.
+	Provenance Provenance
+	// Extra holds the parts that Decode was given and that are not of an
+	// artifact: what a trainer needs to go on.
+	Extra map[string][]byte
+
+	plan *pipeline.Plan
+	// rendered is the spec as it is written.
+	rendered []byte
+}
+
+// Provenance says what a model came from. The same data, spec and seed give
+// the same bytes: there is no clock, host or number of workers in it.
+type Provenance struct {
+	// Dataset names the training data: the sha256 of its manifest.
+	Dataset string `json:"dataset"`
+	// Spec is the sha256 of the rendered spec, Transform that of the transform.
+	Spec      string `json:"spec"`
+	Transform string `json:"transform"`
+	Seed      uint64 `json:"seed"`
+	Replicas  int    `json:"replicas"`
+	// Epochs were completed, and Rounds of averaging.
+	Epochs int   `json:"epochs"`
+	Rounds int64 `json:"rounds"`
+	// Rows counts the rows used, by split.
+	Rows map[string]int64 `json:"rows,omitempty"`
+	// Metrics are "validation.log_loss" and the like, as far as they are known
+	// when the artifact is written.
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+}
+
+// New returns an artifact without parameters: the model that a plan asks for,
+// built for the shape of a transform that was fitted by that plan.
+func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
+	m, err := model.New(plan.Spec.Spec.Model, plan.Label.Type, transform.Shape())
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := pipeline.Render(plan.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return &Artifact{
+		Spec: plan.Spec, Schema: plan.Input, Transform: transform, Model: m,
+		Provenance: Provenance{
+			Spec:      sum(rendered),
+			Transform: transform.Hash(),
+			Seed:      plan.Spec.Spec.Trainer.Seed,
+			Replicas:  plan.Spec.Spec.Trainer.Distributed.Replicas,
+			Rows:      map[string]int64{"train": transform.Label().Statistics.Count},
+		},
+		plan: plan, rendered: rendered,
+	}, nil
+}
+
+// Plan returns the spec compiled against the schema.
+func (a *Artifact) Plan() *pipeline.Plan { return a.plan }
+
+// ModelSHA256 returns the sha256 of the part PartModel in hex: what two
+// trainings must agree on to have made the same model.
+func (a *Artifact) ModelSHA256() string { return sum(a.encodeModel()) }
+
+// sum returns the sha256 of data in hex.
+func sum(data []byte) string {
+	s := sha256.Sum256(data)
+	return hex.EncodeToString(s[:])
+}
+
+// check reports parameters that are not the model's or not finite.
+func (a *Artifact) check() error {
+	if len(a.Params) != a.Model.Size() {
+		return fmt.Errorf("%d parameters, the model has %d", len(a.Params), a.Model.Size())
+	}
+	for _, v := range a.Model.Views() {
+		for i, x := range v.Of(a.Params) {
+			if x-x != 0 {
+				return fmt.Errorf("parameter %s[%d] is %v", v.Name, i, x)
+			}
+		}
+	}
+	return nil
+}

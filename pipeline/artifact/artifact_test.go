@@ -1,0 +1,264 @@
+package artifact
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+)
+
+// document is a spec whose cleaning, features and label are given.
+const document = `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: flight-delays}
+spec:
+  sources:
+    train:  {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
+    events: {kafka: {topic: flights}, format: {type: json}}
+  input_features:
+    - {name: distance,    type: number}
+    - {name: ratio,       type: number, missing_value_strategy: drop_row, normalization: none}
+    - {name: origin,      type: category}
+    - {name: hour,        type: category, expression: "hour(date)"}
+    - {name: late,        type: category, expression: "distance > 3"}
+  output_features:
+    - %s
+  preprocessing:
+    clean:
+      - {trim: {columns: [origin]}}
+      - {case: {columns: [origin], to: upper}}
+      - {filter: {expression: "distance != null", apply_to: [training, scoring]}}
+      - {filter: {expression: "delay != null"}}
+    split: {type: random, probabilities: [0.7, 0.15, 0.15]}
+  scoring:
+    source: events
+    sink: {s3: {path: "s3://lake/scored/flight-delays/"}, format: {type: parquet}}
+`
+
+const (
+	binary = `{name: delayed, type: binary, expression: "delay > 15", threshold: 0.25}`
+	number = `{name: delay, type: number}`
+)
+
+var sourceColumns = table.Schema{Columns: []table.Column{
+	{Name: "date", Type: table.Timestamp, Nullable: true},
+	{Name: "delay", Type: table.Int64, Nullable: true},
+	{Name: "distance", Type: table.Int64, Nullable: true},
+	{Name: "ratio", Type: table.Float64, Nullable: true},
+	{Name: "origin", Type: table.String, Nullable: true},
+}}
+
+// trained returns an artifact with made-up parameters, its transform fitted on
+// a few rows.
+func trained(t testing.TB, label string) *Artifact {
+	t.Helper()
+	spec, err := pipeline.Parse("test.yaml", fmt.Appendf(nil, document, label))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pipeline.Compile(spec, sourceColumns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]any
+	for i := range int64(50) {
+		rows = append(rows, []any{i * 3600e6, i - 10, i % 20, float64(i) / 7, fmt.Sprintf("A%d", i%5)})
+	}
+	train := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, rows...)
+	fitter := feature.NewFitter(plan)
+	if err := fitter.Observe(train, make([]uint8, len(rows))); err != nil {
+		t.Fatal(err)
+	}
+	partial, err := fitter.Partial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	transform, err := feature.Finish(plan, [][]byte{partial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(plan, transform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Params = make([]float32, a.Model.Size())
+	for i := range a.Params {
+		a.Params[i] = float32(math.Sin(float64(i*i))) / 3
+	}
+	a.Provenance.Dataset, a.Provenance.Epochs = strings.Repeat("ab", 32), 3
+	a.Provenance.Metrics = map[string]float64{"validation.log_loss": 0.49}
+	return a
+}
+
+func encode(t testing.TB, a *Artifact) map[string][]byte {
+	t.Helper()
+	parts, err := a.Encode(map[string][]byte{"position.json": []byte("{}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parts
+}
+
+func check(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func TestDecodeIsTheInverseOfEncode(t *testing.T) {
+	for _, label := range []string{binary, number} {
+		a := trained(t, label)
+		parts := encode(t, a)
+		names := []string{PartModel, "position.json", PartProvenance, PartSchema, PartSpec, PartTransform}
+		check(t, "parts", slices.Sorted(maps.Keys(parts)), names)
+		b, err := Decode(parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, "extra", b.Extra, map[string][]byte{"position.json": []byte("{}")})
+		again, err := b.Encode(b.Extra)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if !bytes.Equal(parts[name], again[name]) {
+				t.Errorf("%s: %s changed:\n%s\n%s", label, name, parts[name], again[name])
+			}
+		}
+		if a.ModelSHA256() != sum(parts[PartModel]) || b.ModelSHA256() != a.ModelSHA256() {
+			t.Errorf("%s: the model's sha256 is not its part's", label)
+		}
+		check(t, "provenance", b.Provenance, a.Provenance)
+		if b.Provenance.Replicas < 1 || b.Provenance.Rows["train"] != 50 {
+			t.Errorf("%s: provenance %+v", label, b.Provenance)
+		}
+	}
+}
+
+func TestDecodeNamesThePartThatIsWrong(t *testing.T) {
+	good := encode(t, trained(t, binary))
+	other := encode(t, trained(t, number))
+	replace := func(part, old, new string) func(map[string][]byte) {
+		return func(p map[string][]byte) {
+			data := bytes.Replace(p[part], []byte(old), []byte(new), 1)
+			if bytes.Equal(data, p[part]) {
+				t.Fatalf("%s has no %s:\n%s", part, old, p[part])
+			}
+			p[part] = data
+		}
+	}
+	for name, tc := range map[string]struct {
+		part   string
+		damage func(map[string][]byte)
+	}{
+		"no model":            {PartModel, func(p map[string][]byte) { delete(p, PartModel) }},
+		"no schema":           {PartSchema, func(p map[string][]byte) { delete(p, PartSchema) }},
+		"model cut short":     {PartModel, func(p map[string][]byte) { p[PartModel] = p[PartModel][:len(p[PartModel])-1] }},
+		"another transform's": {PartModel, func(p map[string][]byte) { p[PartModel] = other[PartModel] }},
+		"a parameter not a number": {PartModel, func(p map[string][]byte) {
+			p[PartModel] = bytes.Clone(p[PartModel])
+			copy(p[PartModel][len(p[PartModel])-4:], "\x00\x00\xc0\x7f")
+		}},
+		"another label's transform":  {PartTransform, func(p map[string][]byte) { p[PartTransform] = other[PartTransform] }},
+		"another spec's provenance":  {PartProvenance, func(p map[string][]byte) { p[PartProvenance] = other[PartProvenance] }},
+		"provenance of more":         {PartProvenance, replace(PartProvenance, "{", `{"host":"a",`)},
+		"a column twice":             {PartSchema, replace(PartSchema, `"name":"delay"`, `"name":"date"`)},
+		"a column of no type":        {PartSchema, replace(PartSchema, `"type":"int64"`, `"type":"int32"`)},
+		"a column that is not there": {PartSpec, replace(PartSchema, `"name":"distance"`, `"name":"far"`)},
+		"a spec of another version":  {PartSpec, replace(PartSpec, "thalweg/v1", "thalweg/v9")},
+		"a spec changed a little":    {PartProvenance, replace(PartSpec, "flight-delays", "flight-delayz")},
+		"two documents":              {PartProvenance, func(p map[string][]byte) { p[PartProvenance] = append(bytes.Clone(p[PartProvenance]), "{}"...) }},
+		"a schema without end":       {PartSchema, func(p map[string][]byte) { p[PartSchema] = bytes.Repeat([]byte(" "), maxDocumentBytes+1) }},
+	} {
+		parts := maps.Clone(good)
+		tc.damage(parts)
+		_, err := Decode(parts)
+		if !thalweg.Is(err, thalweg.Corrupt) || !strings.HasPrefix(err.Error(), "decode artifact: "+tc.part+": ") {
+			t.Errorf("%s: got %v, want %s named", name, err, tc.part)
+		}
+	}
+}
+
+func TestEncodeRefusesWhatCannotBeServed(t *testing.T) {
+	a := trained(t, binary)
+	a.Params[3] = float32(math.Inf(1))
+	if _, err := a.Encode(nil); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "is +Inf") {
+		t.Errorf("an infinite parameter: got %v", err)
+	}
+	a.Params = a.Params[:3]
+	if _, err := a.Encode(nil); !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("too few parameters: got %v", err)
+	}
+	if _, err := trained(t, binary).Encode(map[string][]byte{PartSpec: nil}); !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("an extra part of a taken name: got %v", err)
+	}
+	a = trained(t, binary)
+	a.Provenance.Metrics["validation.roc_auc"] = math.NaN()
+	if _, err := a.Encode(nil); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), PartProvenance) {
+		t.Errorf("a metric that is not a number: got %v", err)
+	}
+}
+
+// FuzzDecode replaces one part of an artifact.
+func FuzzDecode(f *testing.F) {
+	good := encode(f, trained(f, binary))
+	names := []string{PartModel, PartTransform, PartSchema, PartProvenance}
+	for i, name := range names {
+		f.Add(uint8(i), good[name])
+	}
+	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, []any{int64(0), nil, int64(4), 0.5, " a1"})
+	f.Fuzz(func(t *testing.T, part uint8, data []byte) {
+		parts := maps.Clone(good)
+		parts[names[int(part)%len(names)]] = data
+		a, err := Decode(parts)
+		if err != nil {
+			if !thalweg.Is(err, thalweg.Corrupt) {
+				t.Fatalf("%v is not Corrupt", err)
+			}
+			return
+		}
+		if _, err := a.Encode(nil); err != nil {
+			t.Fatalf("what Decode took, Encode refuses: %v", err)
+		}
+		score(t, a, pipeline.InScoring, rec)
+	})
+}
+
+// score returns what a new scorer makes of a batch, as rows of the output.
+func score(t testing.TB, a *Artifact, phase pipeline.Phase, batches ...arrow.Record) ([][]any, *pipeline.Report) {
+	t.Helper()
+	s, err := a.NewScorer(phase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, rows := &pipeline.Report{KeepRemoved: true}, [][]any{}
+	for _, b := range batches {
+		cleaned, predictions, err := s.Score(t.Context(), b, rep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.Output(cleaned, predictions, Origin{Topic: "flights", Partition: 3, Version: 2, Generation: 4, ScoredAt: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, tabletest.Rows(out)...)
+		out.Release()
+		cleaned.Release()
+	}
+	return rows, rep
+}

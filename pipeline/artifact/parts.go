@@ -1,0 +1,172 @@
+package artifact
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// The parts of an artifact.
+const (
+	PartModel      = "model.safetensors" // the parameters
+	PartTransform  = "transform.json"    // the fitted transform
+	PartSpec       = "spec.yaml"         // the spec with every default written out
+	PartSchema     = "schema.json"       // the columns of the spec's source
+	PartProvenance = "provenance.json"   // what the model came from
+)
+
+// maxDocumentBytes bounds the parts that are documents people read: the spec,
+// the schema and the provenance. Ten thousand columns fit.
+const maxDocumentBytes = 4 << 20
+
+// format names the meaning of the parts, in the metadata of PartModel.
+const format = "thalweg/1"
+
+// encodeModel returns the bytes of PartModel. Its metadata binds the
+// parameters to the transform whose ids they are indexed by.
+func (a *Artifact) encodeModel() []byte {
+	return model.EncodeTensorsWith(a.metadata(), a.Model.Views(), a.Params)
+}
+
+func (a *Artifact) metadata() map[string]string {
+	return map[string]string{"format": format, "model": a.Model.Type(), "label": string(a.Model.Label()), "transform": a.Transform.Hash()}
+}
+
+// Encode returns the artifact as parts by name, together with the extra ones,
+// which may be nil. Equal artifacts have equal bytes.
+func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
+	fail := func(part string, err error) error {
+		return &thalweg.Error{Op: "encode artifact", Kind: thalweg.Invalid, Subject: part, Err: err}
+	}
+	if err := a.check(); err != nil {
+		return nil, fail(PartModel, err)
+	}
+	parts := map[string][]byte{PartModel: a.encodeModel(), PartSpec: a.rendered}
+	for part, v := range map[string]any{PartTransform: a.Transform, PartSchema: a.Schema, PartProvenance: a.Provenance} {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return nil, fail(part, err)
+		}
+		parts[part] = data
+	}
+	for part, data := range extra {
+		if _, taken := parts[part]; taken || part == "" {
+			return nil, fail(part, fmt.Errorf("an extra part cannot be called %q", part))
+		}
+		parts[part] = data
+	}
+	return parts, nil
+}
+
+// Decode is the inverse of Encode. Parts that are not of an artifact are kept
+// in Extra. It fails with thalweg.Corrupt naming the part that is not there, is
+// not what Encode writes, or belongs to another artifact than the others.
+func Decode(parts map[string][]byte) (*Artifact, error) {
+	a := &Artifact{Extra: maps.Clone(parts)}
+	for _, step := range []struct {
+		part   string
+		decode func([]byte) error
+	}{
+		{PartSchema, a.decodeSchema},
+		{PartSpec, a.decodeSpec},
+		{PartTransform, a.decodeTransform},
+		{PartModel, a.decodeModel},
+		{PartProvenance, a.decodeProvenance},
+	} {
+		data, ok := parts[step.part]
+		err := fmt.Errorf("is missing")
+		if ok {
+			err = step.decode(data)
+		}
+		if err != nil {
+			return nil, &thalweg.Error{Op: "decode artifact", Kind: thalweg.Corrupt, Subject: step.part, Err: err}
+		}
+		delete(a.Extra, step.part)
+	}
+	return a, nil
+}
+
+func (a *Artifact) decodeSchema(data []byte) error {
+	if err := strict(data, &a.Schema); err != nil {
+		return err
+	}
+	seen := make(map[string]bool, len(a.Schema.Columns))
+	for _, c := range a.Schema.Columns {
+		if c.Name == "" || c.Name == table.RowColumn || seen[c.Name] || c.Type.ArrowType() == nil {
+			return fmt.Errorf("column %q of type %q cannot be or is there twice", c.Name, c.Type)
+		}
+		seen[c.Name] = true
+	}
+	return nil
+}
+
+func (a *Artifact) decodeSpec(data []byte) (err error) {
+	if len(data) > maxDocumentBytes {
+		return fmt.Errorf("%d bytes, the bound is %d", len(data), maxDocumentBytes)
+	}
+	if a.Spec, err = pipeline.Parse(PartSpec, data); err != nil {
+		return err
+	}
+	a.rendered = bytes.Clone(data)
+	a.plan, err = pipeline.Compile(a.Spec, a.Schema)
+	return err
+}
+
+func (a *Artifact) decodeTransform(data []byte) (err error) {
+	a.Transform, err = feature.Load(a.plan, data)
+	return err
+}
+
+func (a *Artifact) decodeModel(data []byte) (err error) {
+	if a.Model, err = model.New(a.Spec.Spec.Model, a.plan.Label.Type, a.Transform.Shape()); err != nil {
+		return err
+	}
+	metadata, err := model.TensorMetadata(data)
+	if err != nil {
+		return err
+	}
+	if want := a.metadata(); !maps.Equal(metadata, want) {
+		return fmt.Errorf("metadata %v, not %v", metadata, want)
+	}
+	if a.Params, err = model.DecodeTensors(a.Model.Views(), data); err != nil {
+		return err
+	}
+	return a.check()
+}
+
+func (a *Artifact) decodeProvenance(data []byte) error {
+	if err := strict(data, &a.Provenance); err != nil {
+		return err
+	}
+	if a.Provenance.Spec != sum(a.rendered) {
+		return fmt.Errorf("is of spec %s, the spec is %s", a.Provenance.Spec, sum(a.rendered))
+	}
+	if a.Provenance.Transform != a.Transform.Hash() {
+		return fmt.Errorf("is of transform %s, the transform is %s", a.Provenance.Transform, a.Transform.Hash())
+	}
+	return nil
+}
+
+// strict decodes one JSON document without unknown fields.
+func strict(data []byte, v any) error {
+	if len(data) > maxDocumentBytes {
+		return fmt.Errorf("%d bytes, the bound is %d", len(data), maxDocumentBytes)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("more than one JSON value")
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package artifact
+
+import (
+	"context"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Scorer takes rows from the source to predictions. It keeps memory between
+// batches and is for one goroutine; make one for each.
+type Scorer struct {
+	artifact *Artifact
+	chain    *clean.Chain
+	applier  *feature.Applier
+	mem      memory.Allocator
+
+	block       kernel.Block
+	predictions []float32
+}
+
+// NewScorer returns a scorer of rows in phase: events in scoring, the rows of
+// the training data in training.
+func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
+	chain, err := clean.New(a.plan, phase)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckColumns(chain.Schema(), a.plan.Label.Type); err != nil {
+		return nil, err
+	}
+	return &Scorer{artifact: a, chain: chain, applier: a.Transform.NewApplier(), mem: memory.DefaultAllocator}, nil
+}
+
+// Input returns the columns of the rows that Score wants, without
+// table.RowColumn.
+func (s *Scorer) Input() table.Schema { return s.chain.Input() }
+
+// Cleaned returns the columns of the rows that Score returns, without
+// table.RowColumn.
+func (s *Scorer) Cleaned() table.Schema { return s.chain.Schema() }
+
+// Score cleans a canonical batch, whose last column is table.RowColumn, and
+// predicts each row that is left: the probability of true for a binary label,
+// the value for a number. Rows that a cleaning step or a feature removes, and
+// those whose prediction is not finite, are counted and named in rep, which may
+// be nil. What becomes of a row depends on that row alone, to the bit.
+//
+// The batch stays the caller's. The caller releases cleaned; predictions has
+// one element for each of its rows and is valid until the next call.
+func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error) {
+	if rep == nil {
+		rep = new(pipeline.Report)
+	}
+	rows, err := s.chain.Apply(ctx, batch, rep)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Release()
+	kept, err := s.artifact.Transform.Keep(rows, rep)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer kept.Release()
+	if err := s.applier.Apply(kept, &s.block, rep); err != nil {
+		return nil, nil, err
+	}
+	n := int(kept.NumRows())
+	s.predictions = slices.Grow(s.predictions[:0], n)[:n]
+	if n > 0 {
+		s.artifact.Model.Predict(s.artifact.Params, &s.block, s.predictions)
+	}
+	if cleaned, err = s.finite(kept, rep); err != nil {
+		return nil, nil, err
+	}
+	rep.RowsOut -= rows.NumRows() - cleaned.NumRows()
+	return cleaned, s.predictions, nil
+}
+
+// finite removes the rows whose prediction is not finite, as sums of very
+// large inputs may be.
+func (s *Scorer) finite(rows arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	isFinite := func(p float32) bool { return p-p == 0 }
+	if !slices.ContainsFunc(s.predictions, func(p float32) bool { return !isFinite(p) }) {
+		rows.Retain()
+		return rows, nil
+	}
+	keep := table.NewMask(len(s.predictions))
+	left := s.predictions[:0]
+	for i, p := range s.predictions {
+		if isFinite(p) {
+			keep.Set(i)
+			left = append(left, p)
+		}
+	}
+	s.predictions = left
+	rep.DropRows(table.RowNumbers(nil, rows, keep.Not()), "model", "prediction is not finite")
+	return table.Select(s.mem, rows, keep)
+}
+
+// Decide returns the answer of a binary model that a probability stands for.
+func (s *Scorer) Decide(probability float32) bool {
+	return float64(probability) >= s.artifact.plan.Label.Threshold
+}

@@ -1,0 +1,284 @@
+package artifact
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+)
+
+// asEvents returns the same rows with memory of their own, as a decoder of
+// events makes them.
+func asEvents(rec arrow.Record) arrow.Record {
+	rows, first := tabletest.Rows(rec), int64(0)
+	for i, r := range rows {
+		for c, v := range r {
+			if v == "NaN" {
+				r[c] = math.NaN()
+			}
+		}
+		if i == 0 {
+			first = r[len(r)-1].(int64)
+		}
+	}
+	return tabletest.Batch(memory.DefaultAllocator, sourceColumns, first, rows...)
+}
+
+func TestBatchBoundariesChangeNoBit(t *testing.T) {
+	artifacts := []*Artifact{trained(t, binary), trained(t, number)}
+	rapid.Check(t, func(rt *rapid.T) {
+		a := rapid.SampledFrom(artifacts).Draw(rt, "artifact")
+		phase := rapid.SampledFrom([]pipeline.Phase{pipeline.InTraining, pipeline.InScoring}).Draw(rt, "phase")
+		rec := tabletest.Draw(rt, memory.DefaultAllocator, sourceColumns, 60)
+		whole, wholeReport := score(t, a, phase, rec)
+		pieces := tabletest.Split(rt, rec)
+		if rapid.Bool().Draw(rt, "row by row") {
+			pieces = nil
+			for i := range rec.NumRows() {
+				pieces = append(pieces, rec.NewSlice(i, i+1))
+			}
+		}
+		for i := range pieces {
+			if rapid.Bool().Draw(rt, "as events") {
+				pieces[i] = asEvents(pieces[i])
+			}
+		}
+		split, splitReport := score(t, a, phase, pieces...)
+		if diff := cmp.Diff(whole, split); diff != "" {
+			rt.Fatalf("in pieces the rows differ (-whole +pieces):\n%s", diff)
+		}
+		if diff := cmp.Diff(counts(wholeReport), counts(splitReport)); diff != "" {
+			rt.Fatalf("in pieces the counts differ (-whole +pieces):\n%s", diff)
+		}
+		if r := wholeReport; r.RowsIn != rec.NumRows() || r.RowsOut != int64(len(whole)) || r.RowsIn != r.RowsOut+int64(len(r.Removed)) {
+			rt.Fatalf("%d rows in, %d out, %d named as removed, %d returned", r.RowsIn, r.RowsOut, len(r.Removed), len(whole))
+		}
+	})
+}
+
+// counts is a report without the order in which rows were removed.
+func counts(r *pipeline.Report) map[string]int64 {
+	out := map[string]int64{"rows in": r.RowsIn, "rows out": r.RowsOut}
+	for name, m := range map[string]map[string]int64{"changed ": r.Changed, "dropped ": r.Dropped, "filled ": r.Filled, "clipped ": r.Clipped, "unknown ": r.Unknown} {
+		for k, n := range m {
+			out[name+k] = n
+		}
+	}
+	for _, gone := range r.Removed {
+		out["removed by "+gone.Reason] += gone.Row
+	}
+	return out
+}
+
+func TestADecodedArtifactScoresTheSame(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		rec := tabletest.Draw(rt, memory.DefaultAllocator, sourceColumns, 20)
+		a := trained(t, binary)
+		b, err := Decode(encode(t, a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, _ := score(t, a, pipeline.InScoring, rec)
+		got, _ := score(t, b, pipeline.InScoring, rec)
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatal(diff)
+		}
+	})
+}
+
+func TestScoredRowsCarryWhereTheyCameFrom(t *testing.T) {
+	a := trained(t, binary)
+	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 100,
+		[]any{int64(0), nil, int64(4), 0.5, " a1"},
+		[]any{int64(0), nil, nil, 0.5, "a1"},
+		[]any{int64(0), int64(20), int64(4), nil, "a1"},
+		[]any{nil, int64(20), int64(7), 1.5, nil})
+	rows, rep := score(t, a, pipeline.InScoring, rec)
+	if len(rows) != 2 {
+		t.Fatalf("%d rows: %v", len(rows), rows)
+	}
+	for i, want := range [][]any{
+		{int64(0), nil, int64(4), 0.5, "A1", nil, nil, "flights", int64(3), int64(100), int64(2), a.Transform.Hash(), int64(4), int64(5)},
+		{nil, int64(20), int64(7), 1.5, nil, nil, nil, "flights", int64(3), int64(103), int64(2), a.Transform.Hash(), int64(4), int64(5)},
+	} {
+		probability, ok := rows[i][6].(float64)
+		if !ok || probability <= 0 || probability >= 1 || float64(float32(probability)) != probability {
+			t.Errorf("row %d: a probability of %v", i, rows[i][6])
+		}
+		want[5], want[6] = probability >= 0.25, probability
+		check(t, "row", rows[i], want)
+	}
+	check(t, "dropped", rep.Dropped, map[string]int64{"3 filter: distance != null": 1, "feature ratio is missing": 1})
+	check(t, "removed", rep.Removed, []pipeline.Removal{
+		{Row: 101, Stage: "3 filter", Reason: "3 filter: distance != null"},
+		{Row: 102, Stage: "features", Reason: "feature ratio is missing"}})
+	check(t, "rows in and out", []int64{rep.RowsIn, rep.RowsOut}, []int64{4, 2})
+	check(t, "unknown", rep.Unknown, map[string]int64{"origin": 1, "hour": 1})
+
+	s, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{}
+	for _, c := range s.OutputSchema().Columns {
+		names = append(names, c.Name)
+	}
+	check(t, "columns", names, []string{"date", "delay", "distance", "ratio", "origin", "prediction", "probability",
+		"_topic", "_partition", "_offset", "_model_version", "_transform_hash", "_spec_generation", "_scored_at"})
+}
+
+func TestANumberIsItsOwnScore(t *testing.T) {
+	a := trained(t, number)
+	rows, _ := score(t, a, pipeline.InTraining, tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0,
+		[]any{int64(0), int64(1), int64(4), 0.5, "a1"}, []any{int64(0), nil, int64(4), 0.5, "a1"}))
+	if len(rows) != 1 || rows[0][5] != rows[0][6] || rows[0][5].(float64) == 0 {
+		t.Errorf("rows %v", rows)
+	}
+}
+
+func TestAPredictionThatIsNotFiniteRemovesTheRow(t *testing.T) {
+	a := trained(t, number)
+	for i := range a.Params {
+		a.Params[i] = math.MaxFloat32
+	}
+	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 7,
+		[]any{int64(0), nil, int64(4), 1e18, "a1"}, []any{int64(0), nil, int64(4), -1e18, "a1"})
+	rows, rep := score(t, a, pipeline.InScoring, rec)
+	if len(rows) != 0 || rep.RowsOut != 0 {
+		t.Errorf("rows %v", rows)
+	}
+	check(t, "dropped", rep.Dropped, map[string]int64{"prediction is not finite": 2})
+	if len(rep.Removed) != 2 || rep.Removed[1].Row != 8 || rep.Removed[1].Stage != "model" {
+		t.Errorf("removed %v", rep.Removed)
+	}
+}
+
+func TestTheOutputIsOfItsSchema(t *testing.T) {
+	for _, label := range []string{binary, number} {
+		a := trained(t, label)
+		for _, phase := range []pipeline.Phase{pipeline.InTraining, pipeline.InScoring} {
+			s, err := a.NewScorer(phase)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, rows := range [][][]any{nil, {{int64(0), int64(1), int64(4), 0.5, "a1"}}} {
+				cleaned, predictions, err := s.Score(t.Context(), tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, rows...), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out, err := s.Output(cleaned, predictions, Origin{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := s.OutputSchema().Arrow().Fields()
+				want = want[:len(want)-1] // without the row column
+				if got := out.Schema().Fields(); !slices.EqualFunc(got, want, arrow.Field.Equal) || int(out.NumRows()) != len(rows) {
+					t.Errorf("%d rows of %v, want %d of %v", out.NumRows(), got, len(rows), want)
+				}
+			}
+		}
+	}
+}
+
+func TestAColumnThatScoringWritesIsRefused(t *testing.T) {
+	for label, names := range map[string][]string{
+		"binary": {"prediction", "probability", "_offset", "_scored_at"},
+		"number": {"prediction", "score", "_topic"},
+	} {
+		for _, name := range names {
+			err := CheckColumns(table.Schema{Columns: []table.Column{{Name: "a"}, {Name: name}}}, label)
+			if !thalweg.Is(err, thalweg.Invalid) {
+				t.Errorf("%s beside a %s label: got %v", name, label, err)
+			}
+		}
+		if err := CheckColumns(sourceColumns, label); err != nil {
+			t.Errorf("%s: %v", label, err)
+		}
+	}
+	if err := CheckColumns(table.Schema{Columns: []table.Column{{Name: "score"}}}, "binary"); err != nil {
+		t.Errorf("a binary label leaves score to the user: %v", err)
+	}
+}
+
+func TestScoringFreesWhatItTakes(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	defer mem.AssertSize(t, 0)
+	s, err := trained(t, binary).NewScorer(pipeline.InScoring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mem = mem
+	rec := tabletest.Batch(mem, sourceColumns, 0, []any{int64(0), nil, int64(4), 0.5, " a1"}, []any{int64(0), nil, nil, 0.5, "a1"})
+	defer rec.Release()
+	cleaned, predictions, err := s.Score(t.Context(), rec, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cleaned.Release()
+	out, err := s.Output(cleaned, predictions, Origin{Topic: "flights"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Release()
+}
+
+func TestOutputRefusesPredictionsOfOtherRows(t *testing.T) {
+	s, err := trained(t, binary).NewScorer(pipeline.InScoring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0)
+	if _, err := s.Output(rec, make([]float32, 1), Origin{}); !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func BenchmarkScore(b *testing.B) {
+	a := trained(b, binary)
+	for name, rows := range map[string]int{"64Ki rows": 1 << 16, "5000 rows": 5000, "100 rows": 100} {
+		values := make([][]any, rows)
+		for i := range values {
+			values[i] = []any{int64(i) * 480e6, int64(i%90 - 20), int64(i % 20), float64(i%7) / 7, []string{"A1", "A2", "A3", "A4"}[i%4]}
+		}
+		rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, values...)
+		values = nil
+		for _, output := range []bool{false, true} {
+			kind := name
+			if output {
+				kind += " with output"
+			}
+			b.Run(kind, func(b *testing.B) {
+				s, err := a.NewScorer(pipeline.InScoring)
+				if err != nil {
+					b.Fatal(err)
+				}
+				rep := new(pipeline.Report)
+				b.ReportAllocs()
+				for b.Loop() {
+					cleaned, predictions, err := s.Score(b.Context(), rec, rep)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if output {
+						out, err := s.Output(cleaned, predictions, Origin{Topic: "flights"})
+						if err != nil {
+							b.Fatal(err)
+						}
+						out.Release()
+					}
+					cleaned.Release()
+				}
+				b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+			})
+		}
+	}
+}
