@@ -41,7 +41,10 @@ func runClean(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	observer := split.NewObserver(d.plan)
+	observer, err := split.NewObserver(d.plan)
+	if err != nil {
+		return err
+	}
 	var out cleaned
 	err = d.rows(ctx, chain, int(j.lease.Index), &out.Report, func(batch arrow.Record) error {
 		j.rowsDone.Store(out.Report.RowsIn)

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -13,11 +14,11 @@ import (
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
-// evaluated holds the mergeable sums of each split that is evaluated.
-type evaluated struct {
-	Validation *metric.Accumulator `json:"validation"`
-	Test       *metric.Accumulator `json:"test"`
-}
+// evaluatedSplits are the splits that the evaluate stage measures.
+var evaluatedSplits = [...]uint8{split.Validation, split.Test}
+
+// evaluated holds the mergeable sums of the evaluated splits, in their order.
+type evaluated [len(evaluatedSplits)]json.RawMessage
 
 // artifact loads and verifies a checkpoint of the state bucket.
 func (w *Worker) artifact(ctx context.Context, reference string) (*artifact.Artifact, error) {
@@ -30,6 +31,18 @@ func (w *Worker) artifact(ctx context.Context, reference string) (*artifact.Arti
 		return nil, err
 	}
 	return artifact.Decode(parts)
+}
+
+// selected gathers the predictions and labels of one split, so that an
+// accumulator sees whole batches.
+type selected struct {
+	sums                metric.Accumulator
+	predictions, labels []float32
+}
+
+func (s *selected) flush() {
+	s.sums.Observe(s.predictions, s.labels)
+	s.predictions, s.labels = s.predictions[:0], s.labels[:0]
 }
 
 // runEvaluate scores a shard's validation and test rows with the trained model,
@@ -51,10 +64,15 @@ func runEvaluate(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
+	var bySplit [split.Count]*selected
+	for _, s := range evaluatedSplits {
+		sums, err := metric.New(d.plan.Label.Type, d.plan.Label.Threshold)
+		if err != nil {
+			return err
+		}
+		bySplit[s] = &selected{sums: sums}
+	}
 	shard := int(j.lease.Index)
-	kind := d.plan.Label.Type
-	out := evaluated{Validation: metric.New(kind), Test: metric.New(kind)}
-	into := [split.Count]*metric.Accumulator{split.Validation: out.Validation, split.Test: out.Test}
 	var rep pipeline.Report
 	var parts []uint8
 	var labels []float32
@@ -69,18 +87,28 @@ func runEvaluate(ctx context.Context, j *job) error {
 		if parts, err = cuts.Assign(rows, shard, parts); err != nil {
 			return err
 		}
-		if labels, valid, err = model.Transform.Labels(rows, labels, valid); err != nil {
+		if labels, valid, err = model.Transform.Labels(rows, labels); err != nil {
 			return err
 		}
 		for i, p := range parts {
-			if acc := into[p]; acc != nil && valid[i] {
-				acc.Observe(predictions[i], labels[i])
+			if s := bySplit[p]; s != nil && (valid == nil || valid[i]) {
+				s.predictions = append(s.predictions, predictions[i])
+				s.labels = append(s.labels, labels[i])
 			}
+		}
+		for _, s := range evaluatedSplits {
+			bySplit[s].flush()
 		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	var out evaluated
+	for i, s := range evaluatedSplits {
+		if out[i], err = json.Marshal(bySplit[s].sums); err != nil {
+			return err
+		}
 	}
 	j.report.Counts["rows"] = rep.RowsIn
 	return j.savePartial(ctx, out)
@@ -88,24 +116,33 @@ func runEvaluate(ctx context.Context, j *job) error {
 
 // reduceEvaluate merges the sums in shard order into the run's metrics.
 func reduceEvaluate(ctx context.Context, j *job) error {
-	all, err := partials[evaluated](ctx, j)
-	if err != nil {
-		return err
-	}
 	d, err := j.open(ctx)
 	if err != nil {
 		return err
 	}
-	total := evaluated{Validation: metric.New(d.plan.Label.Type), Test: metric.New(d.plan.Label.Type)}
-	for _, p := range all {
-		total.Validation.Merge(p.Validation)
-		total.Test.Merge(p.Test)
+	all, err := partials[evaluated](ctx, j)
+	if err != nil {
+		return err
 	}
-	for name, v := range total.Validation.Values() {
-		j.report.Metrics["validation."+name] = v
+	values := make(map[string]map[string]float64, len(evaluatedSplits))
+	for i, s := range evaluatedSplits {
+		total, err := metric.New(d.plan.Label.Type, d.plan.Label.Threshold)
+		if err != nil {
+			return err
+		}
+		for _, p := range all {
+			sums, err := metric.Decode(d.plan.Label.Type, d.plan.Label.Threshold, p[i])
+			if err != nil {
+				return err
+			}
+			if err := total.Merge(sums); err != nil {
+				return err
+			}
+		}
+		values[split.Names[s]] = total.Values()
+		for name, v := range total.Values() {
+			j.report.Metrics[split.Names[s]+"."+name] = v
+		}
 	}
-	for name, v := range total.Test.Values() {
-		j.report.Metrics["test."+name] = v
-	}
-	return j.save(ctx, "evaluation", "evaluation", total)
+	return j.save(ctx, "evaluation", "evaluation", values)
 }

@@ -16,7 +16,7 @@ import (
 // fitPartial is what the fit stage learns from one shard: statistics of its
 // training rows, and how many cleaned rows fell to each split.
 type fitPartial struct {
-	Statistics json.RawMessage `json:"statistics"`
+	Statistics json.RawMessage    `json:"statistics"`
 	Rows       [split.Count]int64 `json:"rows"`
 }
 

@@ -19,7 +19,7 @@ func runProfile(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	manifest, natural, err := dataset.Discover(ctx, bucket, pattern, dataset.Config{})
+	manifest, natural, err := dataset.Discover(ctx, bucket, pattern, dataset.DiscoverConfig{})
 	if err != nil {
 		return err
 	}
@@ -32,6 +32,6 @@ func runProfile(ctx context.Context, j *job) error {
 	}
 	j.report.Counts["shards"] = int64(len(manifest.Shards))
 	j.report.Counts["objects"] = int64(len(manifest.Objects))
-	j.report.Counts["rows"] = manifest.Rows()
+	j.report.Counts["rows"] = manifest.Rows
 	return j.save(ctx, "manifest", "manifest", profiled{Manifest: manifest, Schema: schema})
 }

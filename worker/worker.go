@@ -108,6 +108,7 @@ type Worker struct {
 	log         *slog.Logger
 	metrics     *metrics
 	holder      *holder
+	trainings   trainings
 	incarnation string
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 )
@@ -35,7 +36,7 @@ func newApply(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{RequestId: requestID(), Spec: string(data), File: file})
+			res, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{RequestId: api.NewRequestID(), Spec: string(data), File: file})
 			if err != nil {
 				return err
 			}

@@ -123,7 +123,7 @@ func openStore(address, accessKey, secretKey, region string) (storage.Opener, er
 		if err != nil {
 			return nil, err
 		}
-		return file.NewOpener(dir)
+		return file.New(file.Config{Dir: dir})
 	case "http", "https":
 		return s3.New(s3.Config{Endpoint: u.Host, Insecure: u.Scheme == "http", Region: region, AccessKey: accessKey, SecretKey: secretKey})
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/coordinator"
@@ -36,13 +35,13 @@ func newCoordinator(g *globals) *cobra.Command {
 						}
 					}
 				}
-				cfg.Peers = append(cfg.Peers, coordinator.Peer{ID: id, RaftAddress: raft, APIAddress: api})
+				cfg.Peers = append(cfg.Peers, coordinator.Peer{ID: id, Raft: raft, API: api})
 			}
 			log, err := g.logger()
 			if err != nil {
 				return err
 			}
-			node, err := coordinator.New(log.With("node", cfg.ID), prometheus.NewRegistry(), cfg)
+			node, err := coordinator.New(log.With("node", cfg.ID), cfg)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,13 +107,13 @@ func (d *demo) job(ctx context.Context) (*demoSummary, error) {
 	}
 	d.cluster.endpoints.print(d.out)
 	var err error
-	if d.client, err = api.NewClient(api.ClientConfig{Addresses: d.cluster.endpoints.API}); err != nil {
+	if d.client, err = api.NewClient(api.Config{Addresses: d.cluster.endpoints.API}); err != nil {
 		return nil, err
 	}
 	if err := d.upload(ctx); err != nil {
 		return nil, err
 	}
-	d.say("Training version 1: %s, %s rows.", d.spec, thousands(d.local.manifest.Rows()))
+	d.say("Training version 1: %s, %s rows.", d.spec, thousands(d.local.manifest.Rows))
 	first, err := d.train(ctx, d.text)
 	if err != nil {
 		return nil, err
@@ -128,12 +129,29 @@ func (d *demo) job(ctx context.Context) (*demoSummary, error) {
 	return d.summarise(ctx, first, second, sent)
 }
 
+// logFile is where the cluster's log goes, so that the screen is the demo's.
+func (d *demo) logFile() (*slog.Logger, func(), error) {
+	f, err := os.Create(filepath.Join(d.dir, "cluster.log"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return slog.New(slog.NewTextHandler(f, nil)), func() { f.Close() }, nil
+}
+
 func (d *demo) say(format string, args ...any) {
 	fmt.Fprintf(d.out, "\n"+format+"\n", args...)
 }
 
 // prepare empties the demo's directory and reads its inputs.
 func (d *demo) prepare(ctx context.Context) error {
+	// The embedded S3 endpoint changes the working directory.
+	for _, path := range []*string{&d.dir, &d.data, &d.spec} {
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return err
+		}
+		*path = abs
+	}
 	if entries, err := os.ReadDir(d.dir); err == nil && len(entries) > 0 {
 		_, err1 := os.Stat(filepath.Join(d.dir, "cluster"))
 		if err1 != nil {
@@ -175,7 +193,7 @@ func (d *demo) upload(ctx context.Context) error {
 
 // train applies a spec and follows its run to the end.
 func (d *demo) train(ctx context.Context, text string) (*apiv1.Run, error) {
-	res, err := d.client.Apply(ctx, &apiv1.ApplyRequest{RequestId: requestID(), Spec: text, File: d.spec})
+	res, err := d.client.Apply(ctx, &apiv1.ApplyRequest{RequestId: api.NewRequestID(), Spec: text, File: d.spec})
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +205,7 @@ func (d *demo) train(ctx context.Context, text string) (*apiv1.Run, error) {
 // its last quarter before the new version serves.
 func (d *demo) stream(ctx context.Context) (int64, *apiv1.Run, error) {
 	topic := d.parsed.Spec.Sources.Events.Kafka.Topic
-	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{d.cluster.endpoints.Kafka}, Topic: topic})
+	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{d.cluster.endpoints.Kafka}, Topic: topic}, kafka.ProducerConfig{})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -200,7 +218,7 @@ func (d *demo) stream(ctx context.Context) (int64, *apiv1.Run, error) {
 		return 0, nil, err
 	}
 	defer events.Close()
-	total := d.local.manifest.Rows() - int64(demoHeldOut*float64(d.local.manifest.Rows()))
+	total := d.local.manifest.Rows - int64(demoHeldOut*float64(d.local.manifest.Rows))
 	d.say("Streaming the last 15 %% of the flights, %s events, into topic %s; training version 2 meanwhile.", thousands(total), topic)
 	retrained := make(chan struct{})
 	halfway := make(chan struct{})

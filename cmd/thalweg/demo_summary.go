@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
@@ -18,7 +20,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/table"
-	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // demoSummary is what the demo found, as printed and as written to
@@ -92,7 +93,10 @@ func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
 	if err != nil {
 		return err
 	}
-	measured := metric.New("binary")
+	measured, err := metric.New("binary", 0.5)
+	if err != nil {
+		return err
+	}
 	for info, err := range bucket.List(ctx, prefix+"data/", "") {
 		if err != nil {
 			return err
@@ -116,46 +120,29 @@ func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
 
 // measure reads one scored file: it observes predictions against the label and
 // counts rows by model version.
-func (d *demo) measure(name string, body []byte, into *metric.Accumulator, versions map[string]int64) error {
+func (d *demo) measure(name string, body []byte, into metric.Accumulator, versions map[string]int64) error {
 	label := d.parsed.Spec.OutputFeatures[0]
-	r, err := dataset.OpenBytes(name, body, nil, dataset.ReaderConfig{})
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	schema, err := table.FromArrow(r.Schema())
-	if err != nil {
-		return err
-	}
-	program, err := expression.Compile(label.Expression, schema, nil)
-	if err != nil {
-		return err
-	}
-	binder, err := table.NewBinder(schema, r.Schema())
-	if err != nil {
-		return err
-	}
-	for {
-		natural, err := r.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		batch, err := binder.Bind(natural, 0)
-		natural.Release()
-		if err != nil {
-			return err
+	var program *expression.Program
+	return eachRow(name, body, func(batch arrow.Record) (err error) {
+		if program == nil {
+			schema, err := table.FromArrow(batch.Schema())
+			if err != nil {
+				return err
+			}
+			if program, err = expression.Compile(label.Expression, schema, time.UTC); err != nil {
+				return err
+			}
 		}
 		truth, err := program.Eval(batch)
 		if err != nil {
 			return err
 		}
-		at := func(name string) int { i, _, _ := schema.Lookup(name); return i }
-		probability := batch.Column(at("probability")).(*array.Float64)
-		version := batch.Column(at("_model_version")).(*array.Int64)
+		defer truth.Release()
+		column := func(name string) arrow.Array { return batch.Column(batch.Schema().FieldIndices(name)[0]) }
+		probability := column("probability").(*array.Float64)
+		version := column("_model_version").(*array.Int64)
 		late := truth.(*array.Boolean)
+		var predictions, labels []float32
 		for i := range int(batch.NumRows()) {
 			versions[fmt.Sprint(version.Value(i))]++
 			if late.IsNull(i) {
@@ -165,11 +152,11 @@ func (d *demo) measure(name string, body []byte, into *metric.Accumulator, versi
 			if late.Value(i) {
 				y = 1
 			}
-			into.Observe(float32(probability.Value(i)), y)
+			predictions, labels = append(predictions, float32(probability.Value(i))), append(labels, y)
 		}
-		truth.Release()
-		batch.Release()
-	}
+		into.Observe(predictions, labels)
+		return nil
+	})
 }
 
 func (s *demoSummary) write(path string) error {

@@ -71,7 +71,7 @@ func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCl
 	if err := c.openStore(); err != nil {
 		return nil, err
 	}
-	if c.broker, err = devbroker.New(devbroker.Config{Dir: filepath.Join(dir, "kafka"), Address: c.endpoints.Kafka}); err != nil {
+	if c.broker, err = devbroker.New(filepath.Join(dir, "kafka"), devbroker.Config{Address: c.endpoints.Kafka}); err != nil {
 		return nil, err
 	}
 	return c, c.openCoordinators()
@@ -151,10 +151,10 @@ func (c *devCluster) openStore() error {
 func (c *devCluster) openCoordinators() error {
 	var peers []coordinator.Peer
 	for i := range devCoordinators {
-		peers = append(peers, coordinator.Peer{ID: fmt.Sprintf("c%d", i+1), RaftAddress: c.endpoints.Raft[i], APIAddress: c.endpoints.API[i]})
+		peers = append(peers, coordinator.Peer{ID: fmt.Sprintf("c%d", i+1), Raft: c.endpoints.Raft[i], API: c.endpoints.API[i]})
 	}
 	for i, p := range peers {
-		node, err := coordinator.New(c.log, prometheus.NewRegistry(), coordinator.Config{
+		node, err := coordinator.New(c.log, coordinator.Config{
 			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)
@@ -209,7 +209,7 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 			return err
 		}
 	}
-	client, err := api.NewClient(api.ClientConfig{Addresses: c.endpoints.API})
+	client, err := api.NewClient(api.Config{Addresses: c.endpoints.API})
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (c *devCluster) WaitReady(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	client, err := api.NewClient(api.ClientConfig{Addresses: c.endpoints.API})
+	client, err := api.NewClient(api.Config{Addresses: c.endpoints.API})
 	if err != nil {
 		return err
 	}

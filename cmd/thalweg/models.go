@@ -126,7 +126,7 @@ func newModelsRollback(g *globals) *cobra.Command {
 }
 
 func promote(cmd *cobra.Command, g *globals, c *api.Client, model, alias string, v uint64) error {
-	res, err := c.Promote(cmd.Context(), &apiv1.PromoteRequest{RequestId: requestID(), Model: model, Alias: alias, Version: v})
+	res, err := c.Promote(cmd.Context(), &apiv1.PromoteRequest{RequestId: api.NewRequestID(), Model: model, Alias: alias, Version: v})
 	if err != nil {
 		return err
 	}

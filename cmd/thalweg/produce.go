@@ -18,7 +18,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
-	"github.com/thalweg/thalweg/storage/file"
+	"github.com/thalweg/thalweg/storage/memory"
 )
 
 // produceBatch is how many events go to the broker at once, and so the grain
@@ -46,7 +46,7 @@ func newProduce(g *globals) *cobra.Command {
 				return err
 			}
 			cfg.Topic = topic
-			producer, err := kafka.NewProducer(cfg)
+			producer, err := kafka.NewProducer(cfg, kafka.ProducerConfig{})
 			if err != nil {
 				return err
 			}
@@ -92,22 +92,24 @@ type localDataset struct {
 	schema   table.Schema
 }
 
-// openLocal opens the files that the last element of path matches.
+// openLocal reads the files that path matches; a directory of S3 size belongs
+// in S3.
 func openLocal(ctx context.Context, path string) (*localDataset, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
+	files, err := filepath.Glob(path)
+	if err != nil || len(files) == 0 {
+		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.NotFound, Subject: path, Hint: "name a Parquet file on this machine", Err: err}
 	}
-	dir := filepath.Dir(abs)
-	opener, err := file.NewOpener(filepath.Dir(dir))
-	if err != nil {
-		return nil, err
+	bucket := memory.New()
+	for _, f := range files {
+		body, err := os.ReadFile(f)
+		if err != nil {
+			return nil, &thalweg.Error{Op: "open data", Kind: thalweg.NotFound, Err: err}
+		}
+		if _, err := bucket.Put(ctx, filepath.Base(f), body); err != nil {
+			return nil, err
+		}
 	}
-	bucket, err := opener.Bucket(ctx, filepath.Base(dir))
-	if err != nil {
-		return nil, err
-	}
-	manifest, natural, err := dataset.Discover(ctx, bucket, filepath.Base(abs), dataset.Config{})
+	manifest, natural, err := dataset.Discover(ctx, bucket, "*", dataset.DiscoverConfig{})
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +136,7 @@ func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) err
 }
 
 func (d *localDataset) eachOf(ctx context.Context, shard int, names []string, fn func(batch arrow.Record) error) error {
-	r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, names, dataset.Config{})
+	r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, names, dataset.ReaderConfig{})
 	if err != nil {
 		return err
 	}
@@ -183,25 +185,25 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
 		out = bufio.NewWriterSize(p.copy, 1<<20)
 		defer out.Flush()
 	}
-	skip := int64(p.from * float64(d.manifest.Rows()))
+	skip := int64(p.from * float64(d.manifest.Rows))
 	var sent int64
 	began := time.Now()
-	values := make([][]byte, 0, produceBatch)
+	messages := make([]kafka.Message, 0, produceBatch)
 	flush := func() error {
-		if len(values) == 0 {
+		if len(messages) == 0 {
 			return nil
 		}
-		if err := p.producer.Produce(ctx, values); err != nil {
+		if err := p.producer.Produce(ctx, messages); err != nil {
 			return err
 		}
-		for _, v := range values {
+		for _, m := range messages {
 			if out != nil {
-				out.Write(v)
+				out.Write(m.Value)
 				out.WriteByte('\n')
 			}
 		}
-		sent += int64(len(values))
-		values = values[:0]
+		sent += int64(len(messages))
+		messages = messages[:0]
 		if p.sent != nil {
 			if err := p.sent(ctx, sent); err != nil {
 				return err
@@ -224,8 +226,8 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
 				skip--
 				continue
 			}
-			values = append(values, event.AppendJSON(nil, batch, i))
-			if len(values) == cap(values) {
+			messages = append(messages, kafka.Message{Value: event.AppendJSON(nil, batch, i)})
+			if len(messages) == cap(messages) {
 				if err := flush(); err != nil {
 					return err
 				}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -73,7 +74,7 @@ func newRunsStart(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{RequestId: requestID(), Pipeline: args[0]})
+			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{RequestId: api.NewRequestID(), Pipeline: args[0]})
 			if err != nil {
 				return err
 			}
@@ -122,7 +123,7 @@ func newRunsCancel(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RequestId: requestID(), RunId: args[0]})
+			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RequestId: api.NewRequestID(), RunId: args[0]})
 			if err != nil {
 				return err
 			}

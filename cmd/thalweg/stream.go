@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -29,7 +30,7 @@ func newStreamSet(g *globals, verb, short string, paused bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := c.SetStream(cmd.Context(), &apiv1.SetStreamRequest{RequestId: requestID(), Pipeline: args[0], Paused: paused})
+			res, err := c.SetStream(cmd.Context(), &apiv1.SetStreamRequest{RequestId: api.NewRequestID(), Pipeline: args[0], Paused: paused})
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+func newResults(g *globals) *cobra.Command {
+	var head int
+	cmd := &cobra.Command{
+		Use:   "results PIPELINE",
+		Short: "List the committed files of scored rows, or show the first rows",
+		Example: "  thalweg results flight-delays\n" +
+			"  thalweg results flight-delays --head 5",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sink, err := g.openSink(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			files, err := sink.files(cmd.Context(), commitlog.Scored)
+			if err != nil {
+				return err
+			}
+			if head > 0 {
+				return sink.head(cmd.Context(), cmd.OutOrStdout(), files, head)
+			}
+			return g.print(cmd.OutOrStdout(), files, func(w io.Writer) {
+				row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
+				for _, f := range files {
+					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.ModelVersion)
+				}
+			})
+		},
+	}
+	cmd.Flags().IntVar(&head, "head", 0, "show this many rows as JSON instead of the files")
+	return cmd
+}
+
+// sinkReader reads what a pipeline's stream has committed.
+type sinkReader struct {
+	bucket     storage.Bucket
+	name       string // of the bucket
+	pipeline   thalweg.PipelineName
+	prefix     string
+	topic      string
+	partitions int
+}
+
+// committedFile is one object that a done record names.
+type committedFile struct {
+	Path         string `json:"path"`
+	Key          string `json:"-"`
+	Topic        string `json:"topic"`
+	Partition    int    `json:"partition"`
+	From         int64  `json:"from"`
+	To           int64  `json:"to"`
+	Rows         int64  `json:"rows"`
+	SizeBytes    int64  `json:"size_bytes"`
+	SHA256       string `json:"sha256"`
+	ModelVersion uint64 `json:"model_version"`
+}
+
+// openSink finds the sink of a pipeline's newest generation.
+func (g *globals) openSink(ctx context.Context, name string) (*sinkReader, error) {
+	conns, err := g.connections.open()
+	if err != nil {
+		return nil, err
+	}
+	c, err := g.client()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := fetchSpec(ctx, c, name)
+	if err != nil {
+		return nil, err
+	}
+	bucket, prefix, err := sinkOf(ctx, conns, spec)
+	if err != nil {
+		return nil, err
+	}
+	partitions, err := streamPartitions(ctx, c, name)
+	if err != nil {
+		return nil, err
+	}
+	bucketName, _, err := pipeline.SplitS3Path(spec.Spec.Scoring.Sink.S3.Path)
+	return &sinkReader{bucket: bucket, name: bucketName, pipeline: thalweg.PipelineName(name), prefix: prefix,
+		topic: spec.Spec.Sources.Events.Kafka.Topic, partitions: partitions}, err
+}
+
+// sinkOf opens the bucket and prefix that a spec's scored rows go to.
+func sinkOf(ctx context.Context, conns *connections, spec *pipeline.Spec) (storage.Bucket, string, error) {
+	if spec.Spec.Scoring == nil || spec.Spec.Scoring.Sink.S3 == nil {
+		return nil, "", &thalweg.Error{Op: "find results", Kind: thalweg.NotFound, Subject: spec.Metadata.Name, Hint: "its spec has no scoring section"}
+	}
+	sink := spec.Spec.Scoring.Sink
+	return conns.bucketOf(ctx, sink.Connection, sink.S3.Path)
+}
+
+// streamPartitions returns how many partitions a pipeline's stream is known to
+// have.
+func streamPartitions(ctx context.Context, c *api.Client, name string) (int, error) {
+	res, err := c.StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: name})
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, p := range res.Partitions {
+		n = max(n, int(p.Partition)+1)
+	}
+	return n, nil
+}
+
+// entries calls fn with every committed entry, partition by partition.
+func (s *sinkReader) entries(ctx context.Context, fn func(commitlog.Entry) error) error {
+	for p := range s.partitions {
+		log, err := commitlog.New(s.bucket, commitlog.Config{Pipeline: s.pipeline, Prefix: s.prefix, Topic: s.topic, Partition: p})
+		if err != nil {
+			return err
+		}
+		for e, err := range log.Read(ctx, 0) {
+			if err != nil {
+				return err
+			}
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// files lists the committed objects of a kind.
+func (s *sinkReader) files(ctx context.Context, kind commitlog.ObjectKind) ([]committedFile, error) {
+	files := []committedFile{}
+	err := s.entries(ctx, func(e commitlog.Entry) error {
+		for _, o := range e.Done.Objects {
+			if o.Kind != kind {
+				continue
+			}
+			files = append(files, committedFile{Path: "s3://" + s.name + "/" + o.Key, Key: o.Key, Topic: e.Intent.Topic, Partition: e.Intent.Partition,
+				From: e.Intent.From, To: e.Intent.To, Rows: o.Rows, SizeBytes: o.SizeBytes, SHA256: o.SHA256, ModelVersion: uint64(e.Intent.ModelVersion)})
+		}
+		return nil
+	})
+	return files, err
+}
+
+// head writes the first n rows as JSON lines.
+func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFile, n int) error {
+	for _, f := range files {
+		body, _, err := s.bucket.Get(ctx, f.Key)
+		if err != nil {
+			return err
+		}
+		err = eachRow(f.Key, body, func(batch arrow.Record) error {
+			var out strings.Builder
+			for i := range int(min(batch.NumRows(), int64(n))) {
+				out.Write(event.AppendJSON(nil, batch, i))
+				out.WriteByte('\n')
+			}
+			n -= int(min(batch.NumRows(), int64(n)))
+			_, err := io.WriteString(w, out.String())
+			return err
+		})
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachRow reads a Parquet object in the canonical form, batch by batch; the
+// batch is fn's only for the call.
+func eachRow(name string, body []byte, fn func(batch arrow.Record) error) error {
+	r, err := dataset.OpenBytes(name, body, nil, dataset.ReaderConfig{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	schema, err := table.FromArrow(r.Schema())
+	if err != nil {
+		return err
+	}
+	binder, err := table.NewBinder(schema, r.Schema())
+	if err != nil {
+		return err
+	}
+	for {
+		natural, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		batch, err := binder.Bind(natural, 0)
+		natural.Release()
+		if err != nil {
+			return err
+		}
+		err = fn(batch)
+		batch.Release()
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/worker/train"
+)
+
+// shardRows reads shards as training wants them: cleaned, split, transformed.
+// It implements train.Rows.
+type shardRows struct {
+	*data
+	chain     *clean.Chain
+	cuts      split.Cuts
+	transform *feature.Transform
+}
+
+// openRows reads the outputs of the stages before training.
+func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, error) {
+	d, err := w.openData(ctx, lease.Spec, lease.Inputs["manifest"])
+	if err != nil {
+		return nil, err
+	}
+	r := &shardRows{data: d}
+	if r.chain, err = clean.New(d.plan, pipeline.InTraining); err != nil {
+		return nil, err
+	}
+	if err := w.load(ctx, lease.Inputs["split"], "split", &r.cuts); err != nil {
+		return nil, err
+	}
+	var f struct {
+		Transform json.RawMessage `json:"transform"`
+	}
+	if err := w.load(ctx, lease.Inputs["transform"], "transform", &f); err != nil {
+		return nil, err
+	}
+	r.transform, err = feature.Load(d.plan, f.Transform)
+	return r, err
+}
+
+// Read implements train.Rows.
+func (r *shardRows) Read(ctx context.Context, shard int, yield func(*train.Batch) error) error {
+	applier := r.transform.NewApplier()
+	var rep pipeline.Report
+	var block kernel.Block
+	var out train.Batch
+	var labels []float32
+	return r.rows(ctx, r.chain, shard, &rep, func(batch arrow.Record) (err error) {
+		kept, err := r.transform.Keep(batch, &rep)
+		if err != nil {
+			return err
+		}
+		defer kept.Release()
+		if out.Split, err = r.cuts.Assign(kept, shard, out.Split); err != nil {
+			return err
+		}
+		if err := applier.Apply(kept, &block, nil); err != nil {
+			return err
+		}
+		var valid []bool
+		if labels, valid, err = r.transform.Labels(kept, labels); err != nil {
+			return err
+		}
+		for i, ok := range valid {
+			if !ok {
+				out.Split[i] = train.Unused
+			}
+		}
+		block.Labels = labels
+		out.Block = &block
+		out.Row = kept.Column(int(kept.NumCols()) - 1).(*array.Int64).Int64Values()
+		return yield(&out)
+	})
+}

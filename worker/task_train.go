@@ -1,0 +1,282 @@
+package worker
+
+import (
+	"context"
+	"maps"
+	"sync"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/worker/average"
+	"github.com/thalweg/thalweg/worker/train"
+)
+
+// trainTask is the lease of one replica. All replicas that a worker holds of a
+// run share one training.
+type trainTask struct {
+	training *training
+	lease    *apiv1.Lease
+}
+
+func newTrainTask(w *Worker, lease *apiv1.Lease) (task, error) {
+	t := w.trainings.of(w, lease)
+	t.update(lease)
+	return &trainTask{training: t, lease: lease}, nil
+}
+
+// run takes part in the training until it ends or the replica is another's.
+func (t *trainTask) run(ctx context.Context) *apiv1.TaskReport {
+	done := t.training.join(ctx)
+	defer t.training.leave()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-done:
+	}
+	outcome := t.training.outcome()
+	switch {
+	case outcome.err != nil && ctx.Err() != nil:
+		return nil
+	case outcome.err != nil:
+		return failure(outcome.err)
+	}
+	return &apiv1.TaskReport{
+		Outputs: maps.Clone(outcome.outputs), Metrics: maps.Clone(outcome.metrics), Counts: maps.Clone(outcome.counts)}
+}
+
+func (t *trainTask) update(lease *apiv1.Lease) { t.training.update(lease) }
+
+func (t *trainTask) fill(req *apiv1.PollRequest) {
+	p := t.training.progressOf(int(t.lease.Index))
+	p.TaskId, p.Token = t.lease.TaskId, t.lease.Token
+	req.Progress = append(req.Progress, p)
+}
+
+// trainings are the worker's trainings by run.
+type trainings struct {
+	mu struct {
+		sync.Mutex
+		byRun map[string]*training
+	}
+}
+
+// of returns the training of a lease's run, new if there is none.
+func (s *trainings) of(w *Worker, lease *apiv1.Lease) *training {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.byRun == nil {
+		s.mu.byRun = make(map[string]*training)
+	}
+	t := s.mu.byRun[lease.RunId]
+	if t == nil {
+		t = &training{worker: w, first: lease, all: s, finished: make(chan struct{})}
+		t.mu.changed = make(chan struct{})
+		s.mu.byRun[lease.RunId] = t
+	}
+	t.holders++
+	return t
+}
+
+// training is one run's training on this worker. It begins when the first
+// replica joins and ends when the last has left.
+type training struct {
+	worker   *Worker
+	first    *apiv1.Lease // of the lease that began it: spec and inputs are the run's
+	all      *trainings
+	holders  int // replicas held; guarded by all.mu
+	start    sync.Once
+	cancel   context.CancelFunc
+	finished chan struct{}
+	result   trainOutcome // once finished is closed
+	mu       struct {
+		sync.Mutex
+		assignment average.Assignment
+		changed    chan struct{}
+		progress   train.Progress
+		checkpoint string
+	}
+}
+
+// trainOutcome is what a training reports for each of its replicas.
+type trainOutcome struct {
+	outputs map[string]string
+	metrics map[string]float64
+	counts  map[string]int64
+	err     error
+}
+
+// join begins the training if this is its first replica.
+func (t *training) join(ctx context.Context) (done <-chan struct{}) {
+	t.start.Do(func() {
+		runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		t.cancel = cancel
+		go func() {
+			defer close(t.finished)
+			defer cancel()
+			t.result = t.train(runCtx)
+		}()
+	})
+	return t.finished
+}
+
+// leave ends the training when no replica is left.
+func (t *training) leave() {
+	t.all.mu.Lock()
+	t.holders--
+	last := t.holders == 0
+	if last {
+		delete(t.all.mu.byRun, t.first.RunId)
+	}
+	t.all.mu.Unlock()
+	if last {
+		t.cancel()
+		<-t.finished
+	}
+}
+
+func (t *training) outcome() trainOutcome { return t.result }
+
+// update takes over who holds which replica now.
+func (t *training) update(lease *apiv1.Lease) {
+	next := make(average.Assignment, len(lease.Peers))
+	for _, p := range lease.Peers {
+		if int(p.Replica) < len(next) {
+			next[p.Replica] = average.Holder{Worker: thalweg.WorkerID(p.Worker), Address: p.Address}
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	same := len(next) == len(t.mu.assignment)
+	for i := 0; same && i < len(next); i++ {
+		same = next[i] == t.mu.assignment[i]
+	}
+	if same {
+		return
+	}
+	t.mu.assignment = next
+	close(t.mu.changed)
+	t.mu.changed = make(chan struct{})
+}
+
+// Assignment implements average.Group.
+func (t *training) Assignment() (average.Assignment, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.assignment, t.mu.changed
+}
+
+// progressOf tells how far one replica is.
+func (t *training) progressOf(replica int) *apiv1.Progress {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := &apiv1.Progress{Message: t.mu.progress.Message, Checkpoint: t.mu.checkpoint}
+	for _, r := range t.mu.progress.Replicas {
+		if r.Replica == replica {
+			p.RowsDone, p.RowsTotal = r.RowsDone, r.RowsTotal
+		}
+	}
+	return p
+}
+
+// train builds the job from what the stages before have left, and runs it.
+func (t *training) train(ctx context.Context) trainOutcome {
+	in, err := t.worker.openTraining(ctx, t.first)
+	if err != nil {
+		return trainOutcome{err: err}
+	}
+	hooks := train.Hooks{
+		Progress: func(p train.Progress) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.mu.progress = p
+		},
+		Checkpoint: func(ctx context.Context, c *train.Checkpoint) error {
+			reference, _, err := in.save(ctx, c)
+			if err != nil {
+				return err
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.mu.checkpoint = reference
+			return nil
+		},
+	}
+	session, err := t.worker.exchange.Join(average.Run{
+		ID: in.job.Run, Worker: t.worker.cfg.ID, Fingerprint: in.job.Fingerprint()}, t, average.Config{Logger: t.worker.log})
+	if err != nil {
+		return trainOutcome{err: err}
+	}
+	defer session.Leave()
+	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
+		Dir: t.worker.cfg.Dir, MemoryBytes: t.worker.cfg.CacheBytes, Logger: t.worker.log})
+	if err != nil {
+		return trainOutcome{err: err}
+	}
+	// Every worker that was there at the end saves the same bytes under the same
+	// name, so each can vouch for what it reports.
+	reference, encoded, err := in.save(ctx, &result.Checkpoint)
+	if err != nil {
+		return trainOutcome{err: err}
+	}
+	return trainOutcome{
+		outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash()},
+		metrics: map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
+		counts:  map[string]int64{},
+	}
+}
+
+// trainingInputs is what training reads, and what its checkpoints are made of.
+type trainingInputs struct {
+	*shardRows
+	job   train.Job
+	model artifact.Artifact
+}
+
+// openTraining reads the outputs of the stages before.
+func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainingInputs, error) {
+	rows, err := w.openRows(ctx, lease)
+	if err != nil {
+		return nil, err
+	}
+	m, err := artifact.New(rows.plan, rows.transform)
+	if err != nil {
+		return nil, err
+	}
+	in := &trainingInputs{shardRows: rows, model: *m}
+	in.job = train.Job{
+		Run: thalweg.RunID(lease.RunId), Trainer: rows.plan.Spec.Spec.Trainer, Model: m.Model,
+		Threshold: rows.plan.Label.Threshold, Shards: len(rows.manifest.Shards), Rows: rows,
+		Input: lease.Inputs["manifest"] + " " + lease.Inputs["split"] + " " + lease.Inputs["transform"],
+	}
+	if lease.ResumeFrom == "" {
+		return in, nil
+	}
+	ref, err := thalweg.ParseObjectRef(lease.ResumeFrom)
+	if err != nil {
+		return nil, err
+	}
+	if in.job.Resume, err = checkpoint.Load(ctx, w.state, ref); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// save writes a checkpoint that can be served and resumed from.
+func (in *trainingInputs) save(ctx context.Context, c *train.Checkpoint) (string, *artifact.Artifact, error) {
+	a := in.model
+	a.Params = c.Params
+	a.Provenance.Dataset = in.manifest.Hash()
+	a.Provenance.Epochs, a.Provenance.Rounds = c.Epochs, int64(c.Rounds)
+	a.Provenance.Metrics = make(map[string]float64, len(c.Metrics))
+	for name, v := range c.Metrics {
+		a.Provenance.Metrics["validation."+name] = v
+	}
+	parts, err := a.Encode(c.Parts)
+	if err != nil {
+		return "", nil, err
+	}
+	ref, err := checkpoint.Save(ctx, in.worker.state, "checkpoints/", parts)
+	return ref.String(), &a, err
+}
