@@ -58,12 +58,17 @@ var ranks = map[string]int{
 
 	"worker": 7,
 
-	"cmd/thalweg":         8,
-	"integration/kafka":   8,
-	"integration/minio":   8,
-	"integration/process": 7,
+	"cmd/thalweg": 8,
 
-	"integration": 9,
+	"integration/process": 9,
+
+	"integration/kafka": 10,
+	"integration/minio": 10,
+
+	"integration/cluster": 11,
+
+	"integration":       12,
+	"integration/bench": 12,
 }
 
 // apart lists what must not import what, though the ranks would allow it: from a

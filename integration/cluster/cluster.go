@@ -1,0 +1,207 @@
+// Package cluster runs Thalweg's own binary for tests: coordinators and workers
+// as separate processes on loopback, over a real S3 server and a real Kafka,
+// each of which can be killed and started again while the others go on.
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/integration/kafka"
+	"github.com/thalweg/thalweg/integration/minio"
+	"github.com/thalweg/thalweg/integration/process"
+)
+
+// Config describes a cluster.
+type Config struct {
+	Coordinators int            // default 3
+	Workers      int            // default 2
+	S3           *minio.Server  // required
+	Kafka        *kafka.Cluster // nil: no streams
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	binary       string
+	env          []string
+	peers        []string // the --peer flags
+	coordinators []*member
+	workers      []*member
+	client       *api.Client
+}
+
+// member is one process and what starts it again.
+type member struct {
+	name    string
+	address string // of a coordinator's API
+	args    []string
+	starts  int
+	process *process.Process
+}
+
+// Binary builds thalweg from the working tree and returns its path. Nothing is
+// built where it is up to date.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(process.Root(t), "bin", "thalweg")
+	build := exec.Command("go", "build", "-trimpath", "-o", path, "./cmd/thalweg")
+	build.Dir = process.Root(t)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build thalweg: %v\n%s", err, out)
+	}
+	return path
+}
+
+// Start starts a cluster and waits until it has a leader and knows its workers.
+// It ends with the test.
+func Start(t testing.TB, cfg Config) *Cluster {
+	t.Helper()
+	c := &Cluster{
+		binary: Binary(t),
+		env: append(os.Environ(),
+			"THALWEG_STORE=http://"+cfg.S3.Address,
+			"THALWEG_ACCESS_KEY="+cfg.S3.AccessKey,
+			"THALWEG_SECRET_KEY="+cfg.S3.SecretKey),
+	}
+	if cfg.Kafka != nil {
+		c.env = append(c.env, "THALWEG_KAFKA="+strings.Join(cfg.Kafka.Brokers(), ","))
+	}
+	var addresses []string
+	for i := range orDefault(cfg.Coordinators, 3) {
+		m := &member{name: fmt.Sprintf("c%d", i), address: process.FreeAddress(t)}
+		c.peers = append(c.peers, "--peer", fmt.Sprintf("%s=%s,%s", m.name, process.FreeAddress(t), m.address))
+		c.coordinators = append(c.coordinators, m)
+		addresses = append(addresses, m.address)
+	}
+	c.env = append(c.env, "THALWEG_COORDINATOR="+strings.Join(addresses, ","))
+	for _, m := range c.coordinators {
+		m.args = append([]string{"coordinator", "--id", m.name, "--dir", t.TempDir()}, c.peers...)
+		c.start(t, m)
+	}
+	client, err := api.NewClient(api.Config{Addresses: addresses})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	c.client = client
+	c.Leader(t)
+	for range orDefault(cfg.Workers, 2) {
+		c.AddWorker(t)
+	}
+	return c
+}
+
+func orDefault(n, fallback int) int {
+	if n == 0 {
+		return fallback
+	}
+	return n
+}
+
+func (c *Cluster) start(t testing.TB, m *member) {
+	t.Helper()
+	m.starts++
+	cmd := exec.Command(c.binary, m.args...)
+	cmd.Env = c.env
+	m.process = process.Start(t, fmt.Sprintf("%s.%d", m.name, m.starts), cmd)
+}
+
+// Client returns a client that knows all coordinators.
+func (c *Cluster) Client() *api.Client { return c.client }
+
+// Leader waits until there is a leader and returns which coordinator it is.
+func (c *Cluster) Leader(t testing.TB) int {
+	t.Helper()
+	leader := -1
+	process.Until(t, "a leader", func(ctx context.Context) error {
+		res, err := c.client.Status(ctx, &apiv1.StatusRequest{})
+		if err != nil {
+			return err
+		}
+		for i, m := range c.coordinators {
+			if m.name == res.Leader {
+				leader = i
+				return nil
+			}
+		}
+		return errors.New("nobody leads")
+	})
+	return leader
+}
+
+// KillCoordinator ends a coordinator at once, as a crash does.
+func (c *Cluster) KillCoordinator(i int) { c.coordinators[i].process.Kill() }
+
+// RestartCoordinator starts a coordinator that was killed again, on its
+// directory and ports.
+func (c *Cluster) RestartCoordinator(t testing.TB, i int) {
+	t.Helper()
+	c.start(t, c.coordinators[i])
+}
+
+// AddWorker starts one more worker, waits until the coordinators know it, and
+// returns its number.
+func (c *Cluster) AddWorker(t testing.TB) int {
+	t.Helper()
+	name := fmt.Sprintf("w%d", len(c.workers))
+	m := &member{name: name, args: []string{"worker", "--id", name, "--dir", t.TempDir()}}
+	c.workers = append(c.workers, m)
+	c.start(t, m)
+	process.Until(t, "worker "+name+" to be known", func(ctx context.Context) error {
+		select {
+		case <-m.process.Done():
+			return fmt.Errorf("%w: it ended: %s", process.ErrHopeless, m.process.Tail())
+		default:
+		}
+		res, err := c.client.Status(ctx, &apiv1.StatusRequest{})
+		if err != nil {
+			return err
+		}
+		for _, w := range res.Workers {
+			if w.Id == name && w.State == "alive" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%d workers are known", len(res.Workers))
+	})
+	return len(c.workers) - 1
+}
+
+// KillWorker ends a worker at once, as a crash does.
+func (c *Cluster) KillWorker(i int) { c.workers[i].process.Kill() }
+
+// RestartWorker starts a worker that was killed again, under its name.
+func (c *Cluster) RestartWorker(t testing.TB, i int) {
+	t.Helper()
+	c.start(t, c.workers[i])
+}
+
+// Command returns the command of a verb of the binary, its environment naming
+// the cluster's coordinators, store and brokers.
+func (c *Cluster) Command(args ...string) *exec.Cmd {
+	cmd := exec.Command(c.binary, args...)
+	cmd.Env = c.env
+	return cmd
+}
+
+// Run runs a verb to its end and returns what it printed to standard output.
+// An exit code other than 0 fails the test.
+func (c *Cluster) Run(t testing.TB, args ...string) string {
+	t.Helper()
+	cmd := c.Command(args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("thalweg %s: %v\n%s%s", strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String()
+}
