@@ -11,6 +11,7 @@ BENCH ?= .
 BENCHTIME ?= 1s
 COUNT ?= 5
 PACKAGES ?= ./...
+BENCHES = $(if $(filter file,$(origin PACKAGES)),./integration/bench,$(PACKAGES))
 ROUNDS ?= 10
 
 help: ## print this
@@ -66,10 +67,10 @@ integration-deps: build
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...
 
-bench: ## run the benchmarks COUNT times and summarise them (BENCH=regexp, PACKAGES=./pipeline/...)
+bench: ## measure whole paths as ratios to peers (DATA=flights.parquet); PACKAGES=./pipeline/... for single functions
 	@tools/build.sh benchstat
 	@mkdir -p .cache
-	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) $(PACKAGES) | tee .cache/bench.txt
+	$(if $(DATA),FLIGHTS="$(abspath $(DATA))") go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -timeout 1h $(BENCHES) | tee .cache/bench.txt
 	@echo; .cache/tools/benchstat .cache/bench.txt
 
 fuzz: ## run every fuzz target for FUZZTIME
