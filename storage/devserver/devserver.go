@@ -1,0 +1,276 @@
+// Package devserver is the embedded S3 endpoint of thalweg dev: versitygw's
+// gateway over a directory, so that foreign tools (boto3, aws, DuckDB) read
+// and write what the cluster does. It is for one machine and for development:
+//
+//   - Objects are not synced to disk: they survive the end of the process, not
+//     a loss of power.
+//   - Its metadata are user extended attributes. Where the file system has
+//     none, New refuses with Unsupported and storage/file is to be used
+//     instead: the gateway's fallback of side-car files loses updates.
+//   - The gateway works relative to the process's working directory. Run
+//     changes it to the served directory and changes it back when it returns;
+//     until then every other part of the process needs absolute paths.
+//   - One server runs per process at a time.
+package devserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/versity/versitygw/backend/meta"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/embedgw"
+	"github.com/versity/versitygw/s3api"
+	"golang.org/x/sys/unix"
+
+	"github.com/thalweg/thalweg"
+)
+
+const (
+	maxConnections = 1024    // clients are a handful of workers with pools and a person with a tool
+	maxRequests    = 512     // at once; beyond them the gateway answers SlowDown
+	maxParts       = 10_000  // of a multipart upload, as in S3
+	maxCopyBytes   = 5 << 30 // source of a copy, as in S3
+	portTries      = 8       // free ports tried where the operating system chooses
+)
+
+// Config says what is served where.
+type Config struct {
+	// Dir holds one directory per bucket; made if absent.
+	Dir string
+	// Address is the host:port to listen on. Without a host it is the loopback
+	// address; port 0 lets the operating system choose. Default 127.0.0.1:0.
+	Address string
+	// AccessKey and SecretKey are the one account. Default thalweg and
+	// thalweg-dev, which is fit for the loopback address only.
+	AccessKey, SecretKey string
+}
+
+func (c Config) withDefaults() Config {
+	if c.Address == "" {
+		c.Address = "127.0.0.1:0"
+	}
+	if c.AccessKey == "" && c.SecretKey == "" {
+		c.AccessKey, c.SecretKey = "thalweg", "thalweg-dev"
+	}
+	return c
+}
+
+// Validate reports the first field that is wrong.
+func (c Config) Validate() error {
+	invalid := func(field string, err error) error {
+		return &thalweg.Error{Op: "check dev server", Kind: thalweg.Invalid, Subject: field, Err: err}
+	}
+	if c.Dir == "" {
+		return invalid("dir", errors.New("must be set"))
+	}
+	if (c.AccessKey == "") != (c.SecretKey == "") {
+		return invalid("access_key, secret_key", errors.New("set both or neither"))
+	}
+	if _, _, err := net.SplitHostPort(c.withDefaults().Address); err != nil {
+		return invalid("address", err)
+	}
+	return nil
+}
+
+// String describes the configuration without its secret.
+func (c Config) String() string {
+	return fmt.Sprintf("%s at %s as %s", c.Dir, c.Address, c.AccessKey)
+}
+
+// LogValue implements slog.LogValuer without the secret.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// Server is the endpoint.
+type Server struct {
+	config     Config
+	chosenPort bool // by the operating system, so another is as good
+	ready      chan struct{}
+	mu         struct {
+		sync.Mutex
+		address  string       // where clients connect to
+		reserved net.Listener // keeps the port until the gateway takes it
+	}
+}
+
+// New checks the directory, takes the port and returns the server, not yet
+// running. Errors: Invalid for the configuration, Unsupported where the
+// directory's file system has no user extended attributes, Exists where the
+// port is taken.
+func New(config Config) (*Server, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	dir, err := filepath.Abs(config.Dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
+		return nil, &thalweg.Error{Op: "start dev server", Subject: config.Dir, Err: err}
+	}
+	config.Dir = dir
+	if err := probeAttributes(dir, unix.Fsetxattr); err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(config.Address)
+	if err != nil {
+		return nil, err // Validate saw it
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	config.Address = net.JoinHostPort(host, port)
+	s := &Server{config: config, chosenPort: port == "0", ready: make(chan struct{})}
+	if err := s.reserve(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run serves until ctx ends, when it returns nil after the requests under way
+// are answered, or until the gateway fails. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	workDir, err := os.Getwd()
+	if err != nil {
+		return s.failure(thalweg.Other, err)
+	}
+	backend, err := posix.New(s.config.Dir, meta.XattrMeta{}, posix.PosixOpts{CopyObjectThreshold: maxCopyBytes})
+	if err != nil {
+		return s.failure(thalweg.Other, err)
+	}
+	defer os.Chdir(workDir)
+	for range portTries {
+		err = s.serve(ctx, backend)
+		if !s.chosenPort || !errors.Is(err, syscall.EADDRINUSE) || s.isReady() {
+			break
+		}
+		if err = s.reserve(); err != nil { // another process took the port meanwhile
+			return err
+		}
+	}
+	switch {
+	case ctx.Err() != nil || err == nil:
+		return nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return s.failure(thalweg.Exists, err)
+	}
+	return s.failure(thalweg.Other, err)
+}
+
+// serve gives the reserved port to the gateway and runs it.
+func (s *Server) serve(ctx context.Context, backend *posix.Posix) error {
+	s.mu.Lock()
+	address := s.mu.address
+	if s.mu.reserved != nil {
+		s.mu.reserved.Close()
+		s.mu.reserved = nil
+	}
+	s.mu.Unlock()
+	return embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
+		RootUserAccess:    s.config.AccessKey,
+		RootUserSecret:    s.config.SecretKey,
+		Ports:             []string{address},
+		MaxConnections:    maxConnections,
+		MaxRequests:       maxRequests,
+		MultipartMaxParts: maxParts,
+		KeepAlive:         true,
+		Quiet:             true,
+		S3Options:         []s3api.Option{s3api.WithOnListen(func() { close(s.ready) })},
+	})
+}
+
+// Close gives the port back if Run was never called.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.reserved == nil {
+		return nil
+	}
+	err := s.mu.reserved.Close()
+	s.mu.reserved = nil
+	return err
+}
+
+// Ready is closed when the server takes requests.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Endpoint returns the host:port for clients, by plain HTTP. It is final once
+// Ready is closed.
+func (s *Server) Endpoint() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.address
+}
+
+// AccessKey returns the account's name.
+func (s *Server) AccessKey() string { return s.config.AccessKey }
+
+// SecretKey returns the account's secret.
+func (s *Server) SecretKey() string { return s.config.SecretKey }
+
+func (s *Server) isReady() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// reserve takes the port so that nobody else does before the gateway serves.
+func (s *Server) reserve() error {
+	l, err := net.Listen("tcp", s.config.Address)
+	if err != nil {
+		kind := thalweg.Other
+		if errors.Is(err, syscall.EADDRINUSE) {
+			kind = thalweg.Exists
+		}
+		return s.failure(kind, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.reserved, s.mu.address = l, l.Addr().String()
+	return nil
+}
+
+func (s *Server) failure(kind thalweg.Kind, err error) error {
+	e := &thalweg.Error{Op: "run dev server", Kind: kind, Subject: s.config.Address, Err: err}
+	if kind == thalweg.Exists {
+		e.Hint = "another process listens there: stop it or choose another port"
+	}
+	return e
+}
+
+// probeAttributes sets a user extended attribute on a file in dir and reads it
+// back.
+func probeAttributes(dir string, set func(fd int, name string, value []byte, flags int) error) error {
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return &thalweg.Error{Op: "start dev server", Subject: dir, Err: err, Hint: "the directory must be writable for this user"}
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	const name, value = "user.thalweg.probe", "1"
+	var got [len(value)]byte
+	err = set(int(f.Fd()), name, []byte(value), 0)
+	if err == nil {
+		_, err = unix.Fgetxattr(int(f.Fd()), name, got[:])
+	}
+	if err == nil && string(got[:]) != value {
+		err = errors.New("an attribute does not come back as it was set")
+	}
+	if err != nil {
+		return &thalweg.Error{Op: "start dev server", Kind: thalweg.Unsupported, Subject: dir,
+			Err:  fmt.Errorf("the file system has no user extended attributes: %w", err),
+			Hint: "use the directory store instead, or a directory on ext4, xfs or btrfs"}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// maxPause bounds a pause between tries, in units of Config.Backoff.
+const maxPause = 20
+
+// repeat runs call, which must be safe to repeat, until it succeeds, fails in
+// a way that trying again does not heal, or Config.Attempts are used up.
+func (o *Opener) repeat(ctx context.Context, op, subject string, call func(ctx context.Context, w *watch) error) error {
+	for attempt := 1; ; attempt++ {
+		err := o.once(ctx, op, subject, call)
+		if !thalweg.Is(err, thalweg.Unavailable) || attempt >= o.config.Attempts {
+			return err
+		}
+		if paused := o.pause(ctx, op, subject, attempt); paused != nil {
+			return paused
+		}
+	}
+}
+
+// once runs call under a watch and classifies its error.
+func (o *Opener) once(ctx context.Context, op, subject string, call func(ctx context.Context, w *watch) error) error {
+	if err := storage.Ended(ctx, op, subject); err != nil {
+		return err
+	}
+	watched, w := newWatch(ctx, o.config.Stall)
+	err := call(watched, w)
+	w.stop()
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return storage.Ended(ctx, op, subject)
+	}
+	if errors.Is(context.Cause(watched), errStalled) {
+		err = errStalled
+	}
+	return o.failure(op, subject, err)
+}
+
+// pause waits a random while, longer for later attempts, or until ctx ends.
+func (o *Opener) pause(ctx context.Context, op, subject string, attempt int) error {
+	most := o.config.Backoff * time.Duration(min(1<<min(attempt-1, 10), maxPause))
+	t := time.NewTimer(rand.N(most + 1))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return storage.Ended(ctx, op, subject)
+	case <-t.C:
+		return nil
+	}
+}
+
+var errStalled = errors.New("no byte moved for too long")
+
+// watch ends a request's context once no byte has moved for a while.
+type watch struct {
+	timer  *time.Timer
+	stall  time.Duration
+	cancel context.CancelCauseFunc
+}
+
+func newWatch(ctx context.Context, stall time.Duration) (context.Context, *watch) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &watch{stall: stall, cancel: cancel}
+	w.timer = time.AfterFunc(stall, func() { cancel(errStalled) })
+	return ctx, w
+}
+
+// hold suspends the watch while the caller of a listing is at work.
+func (w *watch) hold() { w.timer.Stop() }
+
+// moved tells the watch that bytes move.
+func (w *watch) moved() { w.timer.Reset(w.stall) }
+
+// stop ends the watch and the request's context.
+func (w *watch) stop() {
+	w.timer.Stop()
+	w.cancel(nil)
+}
+
+// Read lets the watch follow an upload, of which minio-go reports each piece
+// by reading it from here.
+func (w *watch) Read(p []byte) (int, error) {
+	w.moved()
+	return len(p), nil
+}
+
+// follow returns body with each read reported to the watch.
+func (w *watch) follow(body io.Reader) io.Reader { return &followed{w, body} }
+
+type followed struct {
+	watch *watch
+	body  io.Reader
+}
+
+func (f *followed) Read(p []byte) (int, error) {
+	n, err := f.body.Read(p)
+	f.watch.moved()
+	return n, err
+}

@@ -1,0 +1,165 @@
+// Package s3 provides the buckets of an S3-compatible store by minio-go.
+//
+// minio-go's own retries are turned off: it would repeat a conditional create
+// whose reply was lost and report the success of the first as a failure. Here
+// operations that may be repeated are, a bounded number of times with jitter;
+// PutIfAbsent is not, and where its outcome is unknown it says so
+// (Unavailable). Every request is watched: one that moves no byte for a while
+// is given up, however large it is.
+package s3
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Config says which store, and how patiently it is used.
+type Config struct {
+	// Endpoint is the store's host:port, without scheme or path.
+	Endpoint string
+	// Region is the store's region; default us-east-1.
+	Region string
+	// AccessKey, SecretKey and SessionToken are the credentials; all empty:
+	// requests are anonymous. The token is empty for lasting keys.
+	AccessKey, SecretKey, SessionToken string
+	// TLS talks https; TLSConfig, which may be nil, says whom to trust (default:
+	// the system's roots) and with which certificate.
+	TLS       bool
+	TLSConfig *tls.Config
+	// PathStyle puts the bucket into the path for every endpoint; without it,
+	// for all but Amazon's and some others that need it in the host name.
+	PathStyle bool
+
+	// Attempts bounds the tries of an operation that may be repeated; default 6.
+	Attempts int
+	// Backoff is the longest pause before the second try; each later one may be
+	// twice as long, at most 20 times this. Pauses are random. Default 100 ms.
+	Backoff time.Duration
+	// Stall is how long a request may move no byte; default 30 s.
+	Stall time.Duration
+	// MaxGetBytes bounds the object that Get reads into memory; default 5 GiB,
+	// the most that one PUT stores.
+	MaxGetBytes int64
+}
+
+func (c Config) withDefaults() Config {
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	if c.Attempts == 0 {
+		c.Attempts = 6
+	}
+	if c.Backoff == 0 {
+		c.Backoff = 100 * time.Millisecond
+	}
+	if c.Stall == 0 {
+		c.Stall = 30 * time.Second
+	}
+	if c.MaxGetBytes == 0 {
+		c.MaxGetBytes = 5 << 30
+	}
+	return c
+}
+
+// Validate reports the first field that is wrong.
+func (c Config) Validate() error {
+	invalid := func(field, why string) error {
+		return &thalweg.Error{Op: "check s3 store", Kind: thalweg.Invalid, Subject: field, Err: errors.New(why)}
+	}
+	switch {
+	case c.Endpoint == "":
+		return invalid("endpoint", "must be set")
+	case strings.ContainsAny(c.Endpoint, "/?#@ "):
+		return invalid("endpoint", fmt.Sprintf("%q is not host:port; TLS is a field of its own", c.Endpoint))
+	case (c.AccessKey == "") != (c.SecretKey == ""):
+		return invalid("access_key, secret_key", "set both or neither")
+	case c.SessionToken != "" && c.AccessKey == "":
+		return invalid("session_token", "needs an access key")
+	case !c.TLS && c.TLSConfig != nil:
+		return invalid("tls_config", "needs tls")
+	case c.Attempts < 0 || c.Backoff < 0 || c.Stall < 0 || c.MaxGetBytes < 0:
+		return invalid("attempts, backoff, stall, max_get_bytes", "must not be negative")
+	}
+	return nil
+}
+
+// String describes the configuration without its secrets.
+func (c Config) String() string {
+	scheme := "http"
+	if c.TLS {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://%s (region %s, access key %s)", scheme, c.Endpoint, c.Region, c.AccessKey)
+}
+
+// GoString is String, so that no formatting prints the secrets.
+func (c Config) GoString() string { return c.String() }
+
+// LogValue implements slog.LogValuer without the secrets.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// Opener opens the buckets of one store. It is safe for concurrent use.
+type Opener struct {
+	client    *minio.Core
+	transport *http.Transport
+	config    Config
+}
+
+const (
+	// idleConns is how many connections to the store are kept for reuse: as many
+	// as a worker has requests under way.
+	idleConns   = 64
+	dialTimeout = 5 * time.Second // a store that is up answers a SYN at once
+)
+
+// New returns an opener of the store's buckets. It does not talk to the store.
+func New(config Config) (*Opener, error) {
+	config = config.withDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   dialTimeout,
+		TLSClientConfig:       config.TLSConfig,
+		MaxIdleConns:          idleConns,
+		MaxIdleConnsPerHost:   idleConns,
+		IdleConnTimeout:       time.Minute,
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true, // objects are to come as they are
+	}
+	lookup := minio.BucketLookupAuto
+	if config.PathStyle {
+		lookup = minio.BucketLookupPath
+	}
+	client, err := minio.NewCore(config.Endpoint, &minio.Options{
+		Creds:        credentials.NewStaticV4(config.AccessKey, config.SecretKey, config.SessionToken),
+		Secure:       config.TLS,
+		Transport:    transport,
+		Region:       config.Region, // else it is asked for, bucket by bucket
+		BucketLookup: lookup,
+		MaxRetries:   1,
+	})
+	if err != nil {
+		return nil, &thalweg.Error{Op: "check s3 store", Kind: thalweg.Invalid, Subject: config.Endpoint, Err: err}
+	}
+	return &Opener{client: client, transport: transport, config: config}, nil
+}
+
+// Close closes the connections that are idle.
+func (o *Opener) Close() error {
+	o.transport.CloseIdleConnections()
+	return nil
+}
