@@ -1,4 +1,6 @@
 # `make` alone prints the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench fuzz demo dev soak clean
 
