@@ -37,9 +37,22 @@ func key(s string) string {
 // go through a map, some ten times slower.
 const window = 1 << 12
 
+// bounds is how many values a category feature may have, and their bytes.
+type bounds struct{ values, bytes int }
+
+func (b bounds) check(what string, values, bytes int) error {
+	if values <= b.values && bytes <= b.bytes {
+		return nil
+	}
+	return &thalweg.Error{Op: "fit", Kind: thalweg.Exhausted, Subject: what,
+		Err:  fmt.Errorf("more than %d distinct values or %d KiB of them", b.values, b.bytes>>10),
+		Hint: "derive a column of fewer values, or leave the feature out: most_common applies to what has been counted"}
+}
+
 // counter accumulates counts of categories.
 type counter struct {
 	what    string
+	bounds  bounds
 	missing int64
 	texts   map[string]int64
 	bytes   int // of the texts' keys
@@ -53,7 +66,7 @@ type counter struct {
 }
 
 func newCounter(what string) *counter {
-	return &counter{what: what, texts: make(map[string]int64), large: make(map[int64]int64)}
+	return &counter{what: what, bounds: bounds{MaxDistinct, MaxDistinctBytes}, texts: make(map[string]int64), large: make(map[int64]int64)}
 }
 
 // observe counts the values of a in the rows that use marks.
@@ -129,16 +142,7 @@ func (c *counter) observeIntegers(v []int64, use table.Mask) error {
 
 // bound reports that there are more values than a category feature may have.
 func (c *counter) bound() error {
-	if len(c.texts)+len(c.large) > MaxDistinct || c.bytes > MaxDistinctBytes {
-		return tooMany(c.what)
-	}
-	return nil
-}
-
-func tooMany(what string) error {
-	return &thalweg.Error{Op: "fit", Kind: thalweg.Exhausted, Subject: what,
-		Err:  fmt.Errorf("more than %d distinct values or %d MiB of them", MaxDistinct, MaxDistinctBytes>>20),
-		Hint: "derive a column of fewer values, or leave the feature out: most_common applies to what has been counted"}
+	return c.bounds.check(c.what, len(c.texts)+len(c.large), c.bytes)
 }
 
 // counts returns the summary so far.
@@ -172,7 +176,7 @@ func countsOf(all map[string]int64, missing int64) Counts {
 }
 
 // mergeCounts adds up the counts of all shards; order does not matter.
-func mergeCounts(what string, parts []Counts) (Counts, error) {
+func mergeCounts(what string, parts []Counts, limit bounds) (Counts, error) {
 	all, missing, bytes := make(map[string]int64), int64(0), 0
 	for _, p := range parts {
 		missing += p.Missing
@@ -182,8 +186,8 @@ func mergeCounts(what string, parts []Counts) (Counts, error) {
 			}
 			all[v] += p.Counts[i]
 		}
-		if len(all) > MaxDistinct || bytes > MaxDistinctBytes {
-			return Counts{}, tooMany(what)
+		if err := limit.check(what, len(all), bytes); err != nil {
+			return Counts{}, err
 		}
 	}
 	return countsOf(all, missing), nil

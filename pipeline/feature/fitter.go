@@ -221,7 +221,7 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 func finishFeature(f pipeline.Feature, s *statistics, counts []Counts) (Feature, error) {
 	d := describe(f)
 	var err error
-	if s.category, err = mergeCounts("feature "+f.Name, counts); err != nil {
+	if s.category, err = mergeCounts("feature "+f.Name, counts, bounds{MaxDistinct, MaxDistinctBytes}); err != nil {
 		return d, err
 	}
 	for _, m := range []Moments{s.number, s.warped} {

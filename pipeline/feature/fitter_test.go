@@ -3,14 +3,12 @@ package feature
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"math/big"
 	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"pgregory.net/rapid"
 
@@ -162,44 +160,42 @@ func TestIntegersAndBoolsGoByTheirText(t *testing.T) {
 	check(t, "bools", tr.Features()[1].Category.Values, []string{"<MISSING>", "false", "true"})
 }
 
-// integers is a batch of n distinct integers from first.
-func integers(n int, first int64) arrow.Record {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	for i := range n {
-		b.Append(first + int64(i))
-	}
-	a := b.NewArray()
-	schema := table.Schema{Columns: []table.Column{{Name: "i", Type: table.Int64}, {Name: "y", Type: table.Int64}}}
-	return array.NewRecord(schema.Arrow(), []arrow.Array{a, a, a}, int64(n))
-}
-
 func TestTooManyCategoriesAreAnErrorThatNamesTheFeature(t *testing.T) {
-	plan := planOf(category("i", pipeline.FeatureOptions{}))
-	rec := integers(MaxDistinct+1, 1<<32)
-	f := NewFitter(plan)
-	err := f.Observe(rec, make([]uint8, rec.NumRows()))
-	if !thalweg.Is(err, thalweg.Exhausted) || !strings.Contains(err.Error(), "feature c_i: more than 1048576 distinct values") {
-		t.Errorf("one shard: got %v", err)
+	f := NewFitter(planOf(category("i", pipeline.FeatureOptions{}), category("s", pipeline.FeatureOptions{})))
+	if got, want := f.features[0].category.bounds, (bounds{MaxDistinct, MaxDistinctBytes}); got != want {
+		t.Errorf("a counter has the bounds %v, not %v", got, want)
+	}
+	f.features[0].category.bounds.values = 3
+	if err := f.Observe(column("i", int64(1), int64(1<<40), int64(2<<40), int64(3<<40)), make([]uint8, 4)); err != nil {
+		t.Fatal(err) // small integers have room of their own
+	}
+	err := f.Observe(column("i", int64(4<<40)), make([]uint8, 1))
+	if want := "fit: feature c_i: more than 3 distinct values or 65536 KiB of them"; !thalweg.Is(err, thalweg.Exhausted) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 	if _, again := f.Partial(); again == nil {
 		t.Error("a fitter that failed gave a partial")
 	}
 
-	c := Counts{Values: []string{}, Counts: []int64{}}
-	for i := range MaxDistinct {
-		c.Values, c.Counts = append(c.Values, fmt.Sprintf("%08d", i)), append(c.Counts, 1)
+	f = NewFitter(planOf(category("s", pipeline.FeatureOptions{})))
+	f.features[0].category.bounds.bytes = 5
+	if err := f.Observe(column("s", "abc", "de", "abc"), make([]uint8, 3)); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := mergeCounts("feature c_i", []Counts{c, {Values: []string{"x"}, Counts: []int64{1}}}); !thalweg.Is(err, thalweg.Exhausted) {
-		t.Errorf("all shards: got %v", err)
+	if err := f.Observe(column("s", "f"), make([]uint8, 1)); !thalweg.Is(err, thalweg.Exhausted) {
+		t.Errorf("too much text: got %v", err)
 	}
 }
 
-func TestTooMuchTextIsAnErrorThatNamesTheFeature(t *testing.T) {
-	f := NewFitter(planOf(category("s", pipeline.FeatureOptions{})))
-	long := strings.Repeat("x", MaxDistinctBytes/2)
-	err := f.Observe(column("s", long+"1", long+"2"), []uint8{0, 0})
-	if !thalweg.Is(err, thalweg.Exhausted) {
-		t.Errorf("got %v", err)
+func TestTooManyCategoriesInAllShardsAreAnError(t *testing.T) {
+	parts := []Counts{{Values: []string{"a", "b"}, Counts: []int64{1, 1}}, {Values: []string{"b", "c"}, Counts: []int64{1, 1}}}
+	if _, err := mergeCounts("feature c_i", parts, bounds{3, 3}); err != nil {
+		t.Errorf("within the bounds: %v", err)
+	}
+	for _, b := range []bounds{{2, 3}, {3, 2}} {
+		if _, err := mergeCounts("feature c_i", parts, b); !thalweg.Is(err, thalweg.Exhausted) {
+			t.Errorf("bounds %v: got %v", b, err)
+		}
 	}
 }
 
