@@ -170,10 +170,14 @@ func (r *Reader) next() (arrow.Record, error) {
 	for _, c := range r.columns {
 		err := guard(func() error {
 			a, err := c.Next(n)
-			if err == nil {
-				arrays = append(arrays, a)
+			if err != nil {
+				return err
 			}
-			return err
+			arrays = append(arrays, a)
+			if int64(n) == r.left {
+				return c.Done()
+			}
+			return nil
 		})
 		if err != nil {
 			return nil, failure("read shard", columnSubject(r.key, r.group.group, c.Field().Name), err)

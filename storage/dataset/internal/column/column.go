@@ -1,7 +1,9 @@
 package column
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -12,24 +14,17 @@ import (
 
 // Field returns the natural Arrow field of a node below the schema's root.
 func Field(n *format.Node) (arrow.Field, error) {
-	t, err := fieldType(n)
+	v, err := new(planner).plan(n, 0, 0, false)
 	if err != nil {
 		return arrow.Field{}, err
 	}
-	return arrow.Field{Name: n.Name, Type: t, Nullable: n.Repetition == format.Optional}, nil
-}
-
-func fieldType(n *format.Node) (arrow.DataType, error) {
-	if n.Flat() {
-		return leafType(n)
-	}
-	return nil, fmt.Errorf("nested column: %w", ErrUnsupported)
+	return v.field, nil
 }
 
 // Column decodes one column of the table, row group by row group: Open, then
 // Next until the rows of the group are read.
 type Column struct {
-	field  arrow.Field
+	root   *nested
 	leaves []*leaf
 	flat   bool
 	mem    memory.Allocator
@@ -38,26 +33,29 @@ type Column struct {
 // New returns a Column of the node, below the schema's root. unz may be shared
 // by the columns that one goroutine reads.
 func New(n *format.Node, mem memory.Allocator, unz *compress.Decompressor) (*Column, error) {
-	f, err := Field(n)
-	if err != nil {
-		return nil, err
-	}
-	c := &Column{field: f, flat: n.Flat(), mem: mem}
-	if c.flat {
-		c.leaves = []*leaf{{node: n, sink: newSink(n, f.Type, mem), unz: unz}}
-	}
-	return c, nil
+	c := &Column{flat: n.Flat(), mem: mem}
+	p := &planner{newLeaf: func(n *format.Node, t arrow.DataType) *leaf {
+		l := &leaf{node: n, sink: newSink(n, t, mem), unz: unz}
+		if !c.flat {
+			l.levels = &levels{slot: n.SlotDef}
+		}
+		c.leaves = append(c.leaves, l)
+		return l
+	}}
+	var err error
+	c.root, err = p.plan(n, 0, 0, false)
+	return c, err
 }
 
 // Field returns the column's natural Arrow field.
-func (c *Column) Field() arrow.Field { return c.field }
+func (c *Column) Field() arrow.Field { return c.root.field }
 
 // Slow says why the column takes the general path; empty if it does not.
 func (c *Column) Slow() string {
 	if c.flat {
 		return ""
 	}
-	return "nested"
+	return "nested: assembled from levels"
 }
 
 // Chunks returns the indices of the column chunks that the column needs.
@@ -80,11 +78,28 @@ func (c *Column) Open(chunks []format.Chunk, pages [][]byte) {
 // Next decodes the next rows of the row group, of which there must be as many.
 // The caller releases the array.
 func (c *Column) Next(rows int) (arrow.Array, error) {
-	l := c.leaves[0]
-	if err := l.rows(rows); err != nil {
-		return nil, err
+	if l := c.leaves[0]; c.flat {
+		if err := l.rows(rows); err != nil {
+			return nil, err
+		}
+		return l.sink.finish(&l.valid), nil
 	}
-	return l.sink.finish(&l.valid), nil
+	for _, l := range c.leaves {
+		if err := l.nestedRows(rows); err != nil {
+			return nil, fmt.Errorf("field %s: %w", strings.Join(l.node.Path[1:], "."), err)
+		}
+	}
+	return c.root.build(c.mem)
+}
+
+// Done fails if the row group has values beyond the rows that were read.
+func (c *Column) Done() error {
+	for _, l := range c.leaves {
+		if l.left > 0 || l.ahead > 0 || (l.levels != nil && len(l.levels.aheadDef) > 0) {
+			return errors.New("more rows than the row group has")
+		}
+	}
+	return nil
 }
 
 // Pages returns the data pages begun so far.

@@ -35,7 +35,8 @@ type leaf struct {
 	def     encoding.Hybrid
 	rep     encoding.Hybrid
 
-	valid encoding.Bitmap // of the batch, where the leaf can be null
+	valid  encoding.Bitmap // of the batch, where the leaf can be null
+	levels *levels         // of a nested leaf
 }
 
 // open begins a chunk whose pages are data.
@@ -43,6 +44,9 @@ func (l *leaf) open(chunk format.Chunk, data []byte) {
 	l.chunk, l.data, l.ahead = chunk, data, chunk.Values
 	l.page, l.left, l.hasDict = -1, 0, false
 	l.sink.reset()
+	if l.levels != nil {
+		l.levels.reset()
+	}
 }
 
 // fail names the page in an error.

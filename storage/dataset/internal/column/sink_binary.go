@@ -26,7 +26,10 @@ type binarySink struct {
 	idx  [stepRows]uint32
 }
 
-func (s *binarySink) reset() { s.dictEnds = s.dictEnds[:0] }
+func (s *binarySink) reset() {
+	s.dictEnds = s.dictEnds[:0]
+	s.dec.Begin()
+}
 
 func (s *binarySink) dictionary(data []byte, entries int) error {
 	if entries > len(data)/4 {
@@ -50,12 +53,19 @@ func (s *binarySink) begin(rows int) {
 	release(s.buf)
 	s.buf = memory.NewResizableBuffer(s.mem)
 	s.buf.Resize(4 * (rows + 1))
-	words := encoding.Words[int32](s.buf.Bytes())
-	words[0] = 0
-	s.ends, s.n, s.data = words[1:], 0, s.data[:0]
+	s.n, s.data = 0, s.data[:0]
+	encoding.Words[int32](s.buf.Bytes())[0] = 0
+	s.grow(rows)
+}
+
+// grow makes room for n more values.
+func (s *binarySink) grow(n int) {
+	ensure(s.buf, 4*(s.n+n+1))
+	s.ends = encoding.Words[int32](s.buf.Bytes())[1:]
 }
 
 func (s *binarySink) plain(n int) error {
+	s.grow(n)
 	data, err := s.dec.Append(n, s.data, s.ends[s.n:s.n+n], maxBatchBytes)
 	if err != nil {
 		return err
@@ -66,6 +76,7 @@ func (s *binarySink) plain(n int) error {
 }
 
 func (s *binarySink) indexed(indices *encoding.Hybrid, n int) error {
+	s.grow(n)
 	for n > 0 {
 		idx := s.idx[:min(n, stepRows)]
 		if err := indices.Read(idx); err != nil {
@@ -94,6 +105,7 @@ func (s *binarySink) indexed(indices *encoding.Hybrid, n int) error {
 
 func (s *binarySink) spread(valid *encoding.Bitmap, from, rows, present int) {
 	s.n -= present
+	s.grow(rows)
 	base := int32(0)
 	if s.n > 0 {
 		base = s.ends[s.n-1]
@@ -103,6 +115,7 @@ func (s *binarySink) spread(valid *encoding.Bitmap, from, rows, present int) {
 }
 
 func (s *binarySink) finish(valid *encoding.Bitmap) arrow.Array {
+	s.buf.Resize(4 * (s.n + 1))
 	values := memory.NewResizableBuffer(s.mem)
 	values.Resize(len(s.data))
 	copy(values.Bytes(), s.data)

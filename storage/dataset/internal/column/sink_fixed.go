@@ -14,6 +14,8 @@ import (
 
 // source decodes values of fixed width in their Arrow form.
 type source interface {
+	// begin forgets the chunk before.
+	begin()
 	reset(enc format.Encoding, data []byte) error
 	// read decodes n values into dst.
 	read(dst []byte, n int) error
@@ -49,7 +51,10 @@ func newFixedSink(n *format.Node, t arrow.DataType, mem memory.Allocator) *fixed
 	return s
 }
 
-func (s *fixedSink) reset() { s.entries = 0 }
+func (s *fixedSink) reset() {
+	s.entries = 0
+	s.src.begin()
+}
 
 func (s *fixedSink) dictionary(data []byte, entries int) error {
 	if !s.src.fits(entries, len(data)) {
@@ -79,6 +84,7 @@ func (s *fixedSink) begin(rows int) {
 func (s *fixedSink) room(n int) []byte {
 	from := s.n * s.width
 	s.n += n
+	ensure(s.buf, s.n*s.width)
 	return s.buf.Bytes()[from : from+n*s.width]
 }
 
@@ -136,6 +142,7 @@ func (s *fixedSink) spread(valid *encoding.Bitmap, from, rows, present int) {
 }
 
 func (s *fixedSink) finish(valid *encoding.Bitmap) arrow.Array {
+	s.buf.Resize(s.n * s.width)
 	bits, nulls := validity(valid, s.mem)
 	data := array.NewData(s.dtype, s.n, []*memory.Buffer{bits, s.buf}, nil, nulls, 0)
 	release(bits)
@@ -162,6 +169,8 @@ type fixedSource struct {
 func (s *fixedSource) reset(enc format.Encoding, data []byte) error {
 	return s.dec.Reset(enc, s.physical, s.in, data)
 }
+
+func (s *fixedSource) begin() { s.dec.Begin() }
 
 func (s *fixedSource) fits(values, bytes int) bool { return values <= bytes/s.in }
 
@@ -198,6 +207,8 @@ type decimalSource struct {
 func (s *decimalSource) reset(enc format.Encoding, data []byte) error {
 	return s.dec.Reset(enc, data)
 }
+
+func (s *decimalSource) begin() { s.dec.Begin() }
 
 func (s *decimalSource) fits(values, bytes int) bool { return values <= bytes/4 }
 

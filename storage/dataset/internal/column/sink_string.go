@@ -52,6 +52,7 @@ func newStringSink(n *format.Node, mem memory.Allocator) *stringSink {
 }
 
 func (s *stringSink) reset() {
+	s.text.begin()
 	if s.chunk != nil {
 		s.view.Release()
 		s.chunk.Release()
@@ -98,10 +99,18 @@ func (s *stringSink) begin(rows int) {
 	release(s.buf)
 	s.buf = memory.NewResizableBuffer(s.mem)
 	s.buf.Resize(4 * rows)
-	s.indices, s.n, s.own = encoding.Words[uint32](s.buf.Bytes()), 0, false
+	s.n, s.own = 0, false
+	s.grow(rows)
+}
+
+// grow makes room for n more values.
+func (s *stringSink) grow(n int) {
+	ensure(s.buf, 4*(s.n+n))
+	s.indices = encoding.Words[uint32](s.buf.Bytes())
 }
 
 func (s *stringSink) indexed(indices *encoding.Hybrid, n int) error {
+	s.grow(n)
 	dst := s.indices[s.n : s.n+n]
 	if err := indices.Read(dst); err != nil {
 		return err
@@ -117,6 +126,7 @@ func (s *stringSink) indexed(indices *encoding.Hybrid, n int) error {
 }
 
 func (s *stringSink) plain(n int) error {
+	s.grow(n)
 	if !s.own {
 		s.own = true
 		s.table.Reset()
@@ -173,6 +183,7 @@ func highest(s []uint32) uint32 {
 
 func (s *stringSink) spread(valid *encoding.Bitmap, from, rows, present int) {
 	s.n -= present
+	s.grow(rows)
 	spread(s.buf.Bytes()[4*s.n:4*(s.n+rows)], 4, valid, from, rows, present)
 	s.n += rows
 }
@@ -187,6 +198,7 @@ func (s *stringSink) finish(valid *encoding.Bitmap) arrow.Array {
 		dict = s.newStrings(nil, []int32{0, 0})
 		defer dict.Release()
 	}
+	s.buf.Resize(4 * s.n)
 	bits, nulls := validity(valid, s.mem)
 	data := array.NewDataWithDictionary(stringType, s.n, []*memory.Buffer{bits, s.buf}, nulls, 0, dict)
 	release(bits)

@@ -10,6 +10,8 @@ import (
 
 // textSource decodes values as text.
 type textSource interface {
+	// begin forgets the chunk before.
+	begin()
 	reset(enc format.Encoding, data []byte) error
 	// append decodes n values, appends their text to dst and writes where each
 	// ends in it to ends.
@@ -23,6 +25,8 @@ type byteText struct{ dec encoding.Bytes }
 
 func (t *byteText) reset(enc format.Encoding, data []byte) error { return t.dec.Reset(enc, data) }
 func (t *byteText) fits(values, bytes int) bool                  { return values <= bytes/4 }
+
+func (t *byteText) begin() { t.dec.Begin() }
 
 func (t *byteText) append(n int, dst []byte, ends []int32) ([]byte, error) {
 	return t.dec.Append(n, dst, ends, maxBatchBytes)
@@ -42,6 +46,8 @@ const (
 func (t *uuidText) reset(enc format.Encoding, data []byte) error {
 	return t.dec.Reset(enc, format.FixedLenByteArray, uuidBytes, data)
 }
+
+func (t *uuidText) begin() { t.dec.Begin() }
 
 func (t *uuidText) fits(values, bytes int) bool {
 	return values <= bytes/uuidBytes && values <= math.MaxInt32/uuidChars

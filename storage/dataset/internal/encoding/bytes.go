@@ -19,9 +19,14 @@ type Bytes struct {
 	shared   [fixedStep]int64
 }
 
-// Reset makes b decode data.
+// Begin forgets the column chunk before. Within a chunk the first value of a
+// DELTA_BYTE_ARRAY page may share bytes with the last one of the page before:
+// by the format it must not, but there are writers that let it.
+func (b *Bytes) Begin() { b.last = b.last[:0] }
+
+// Reset makes b decode data, another page of the chunk.
 func (b *Bytes) Reset(encoding format.Encoding, data []byte) error {
-	b.encoding, b.data, b.last = encoding, data, b.last[:0]
+	b.encoding, b.data = encoding, data
 	switch encoding {
 	case format.Plain:
 		return nil

@@ -27,6 +27,9 @@ type Fixed struct {
 	ends   [fixedStep]int32
 }
 
+// Begin forgets the column chunk before, see Bytes.Begin.
+func (f *Fixed) Begin() { f.bytes.Begin() }
+
 // Reset makes f decode data.
 func (f *Fixed) Reset(encoding format.Encoding, physical format.Physical, width int, data []byte) error {
 	f.encoding, f.width, f.data, f.pos = encoding, width, data, 0
@@ -47,26 +50,14 @@ func (f *Fixed) Reset(encoding format.Encoding, physical format.Physical, width 
 	return fmt.Errorf("%v of %v values", encoding, physical)
 }
 
-// View returns the next n values in place, or nil if they are not there as such
-// and Read must be used.
-func (f *Fixed) View(n int) []byte {
-	if f.encoding != format.Plain || n > (len(f.data)-f.pos)/f.width {
-		return nil
-	}
-	v := f.data[f.pos : f.pos+n*f.width]
-	f.pos += len(v)
-	return v
-}
-
 // Read decodes n values into dst, which has n times the width in bytes.
 func (f *Fixed) Read(dst []byte, n int) error {
 	switch f.encoding {
 	case format.Plain:
-		v := f.View(n)
-		if v == nil {
+		if n > (len(f.data)-f.pos)/f.width {
 			return errTruncated
 		}
-		copy(dst, v)
+		f.pos += copy(dst[:n*f.width], f.data[f.pos:])
 		return nil
 	case format.ByteStreamSplit:
 		return f.readSplit(dst, n)

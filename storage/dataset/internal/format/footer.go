@@ -23,8 +23,8 @@ const (
 	magicEncrypted = "PARE"
 )
 
-// ErrEncrypted is the error of a file whose footer is encrypted.
-var ErrEncrypted = errors.New("the footer is encrypted")
+// ErrEncrypted is the error of a file or column that is encrypted.
+var ErrEncrypted = errors.New("it is encrypted")
 
 // FooterLength checks the end of a file of the given size, of which tail are
 // the last TailSize bytes or more, and returns the length of the footer before
@@ -227,7 +227,7 @@ func (f *File) addRowGroups(groups []rawGroup, fileSize int64) error {
 func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
 	switch {
 	case c.encrypted:
-		return Chunk{}, errors.New("the column is encrypted")
+		return Chunk{}, ErrEncrypted
 	case len(c.filePath) > 0:
 		return Chunk{}, fmt.Errorf("its pages are in another file, %q", c.filePath)
 	case !c.present:

@@ -34,6 +34,9 @@ type Node struct {
 	// MaxDef and MaxRep are the definition level at which the field is there and
 	// the number of repeated fields on the way to it, itself included.
 	MaxDef, MaxRep int
+	// SlotDef is MaxDef of the innermost repeated field on the way to it, itself
+	// included, 0 without one: from that level on there is a place for a value.
+	SlotDef int
 }
 
 // Flat reports whether the node is a column with at most one value a row and
@@ -139,7 +142,7 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 		e := b.rest[0]
 		b.rest = b.rest[1:]
 		n := &Node{Name: string(e.name), Repetition: e.repetition, Logical: e.logical, Leaf: -1,
-			MaxDef: parent.MaxDef, MaxRep: parent.MaxRep}
+			MaxDef: parent.MaxDef, MaxRep: parent.MaxRep, SlotDef: parent.SlotDef}
 		n.Path = append(parent.Path[:len(parent.Path):len(parent.Path)], n.Name)
 		if seen[n.Name] {
 			return fmt.Errorf("field %q occurs twice in its group", n.Name)
@@ -152,12 +155,16 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 		case Repeated:
 			n.MaxDef++
 			n.MaxRep++
+			n.SlotDef = n.MaxDef
 		default:
 			return fmt.Errorf("field %q has repetition %d", n.Name, e.repetition)
 		}
 		parent.Children = append(parent.Children, n)
 		if e.children > 0 || !e.hasType {
-			if err := b.children(n, max(e.children, 0), depth+1); err != nil {
+			if e.children <= 0 {
+				return fmt.Errorf("field %q has neither a type nor fields", n.Name)
+			}
+			if err := b.children(n, e.children, depth+1); err != nil {
 				return err
 			}
 			continue

@@ -1,0 +1,136 @@
+package dataset_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/parquet"
+	"github.com/apache/arrow/go/v15/parquet/compress"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+)
+
+// flatTypes are the types that pqarrow writes as flat columns.
+var flatTypes = []arrow.DataType{
+	arrow.FixedWidthTypes.Boolean,
+	arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Int16, arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Int64,
+	arrow.PrimitiveTypes.Uint8, arrow.PrimitiveTypes.Uint16, arrow.PrimitiveTypes.Uint32, arrow.PrimitiveTypes.Uint64,
+	arrow.PrimitiveTypes.Float32, arrow.PrimitiveTypes.Float64,
+	arrow.BinaryTypes.String, arrow.BinaryTypes.Binary,
+	&arrow.FixedSizeBinaryType{ByteWidth: 1}, &arrow.FixedSizeBinaryType{ByteWidth: 7}, &arrow.FixedSizeBinaryType{ByteWidth: 16},
+	arrow.FixedWidthTypes.Date32, arrow.FixedWidthTypes.Time32ms, arrow.FixedWidthTypes.Time64us, arrow.FixedWidthTypes.Time64ns,
+	&arrow.TimestampType{Unit: arrow.Millisecond}, &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "UTC"},
+	&arrow.TimestampType{Unit: arrow.Microsecond}, &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"},
+	&arrow.TimestampType{Unit: arrow.Nanosecond}, &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"},
+	&arrow.Decimal128Type{Precision: 5, Scale: 2}, &arrow.Decimal128Type{Precision: 15, Scale: 0}, &arrow.Decimal128Type{Precision: 38, Scale: 10},
+}
+
+var nestedTypes = []arrow.DataType{
+	arrow.ListOf(arrow.PrimitiveTypes.Int64),
+	arrow.ListOfNonNullable(arrow.BinaryTypes.String),
+	arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Float64)),
+	arrow.StructOf(arrow.Field{Name: "a", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, arrow.Field{Name: "b", Type: arrow.BinaryTypes.String, Nullable: true}),
+	arrow.StructOf(arrow.Field{Name: "x", Type: arrow.FixedWidthTypes.Boolean, Nullable: true}, arrow.Field{Name: "y", Type: arrow.ListOf(arrow.BinaryTypes.Binary), Nullable: true}),
+	arrow.ListOf(arrow.StructOf(arrow.Field{Name: "k", Type: arrow.BinaryTypes.String, Nullable: true}, arrow.Field{Name: "v", Type: arrow.ListOf(arrow.PrimitiveTypes.Int32), Nullable: true})),
+	arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64),
+}
+
+func schemaOf(types []arrow.DataType, nullable bool) *arrow.Schema {
+	fields := make([]arrow.Field, len(types))
+	for i, t := range types {
+		fields[i] = arrow.Field{Name: fmt.Sprintf("c%d", i), Type: t, Nullable: nullable}
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// byPqarrow returns the records as pqarrow writes them, each a row group.
+func byPqarrow(t testing.TB, records []arrow.Record, opts ...parquet.WriterProperty) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w, err := pqarrow.NewFileWriter(records[0].Schema(), &buf, parquet.NewWriterProperties(opts...), pqarrow.DefaultWriterProps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if err := w.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
+	codecs := []compress.Compression{compress.Codecs.Uncompressed, compress.Codecs.Snappy, compress.Codecs.Gzip, compress.Codecs.Zstd}
+	for seed := range uint64(24) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		nulls := []float64{0, 0.02, 0.5, 1}[rng.IntN(4)]
+		nullable := nulls > 0 || rng.IntN(2) == 0
+		codec := codecs[seed%uint64(len(codecs))]
+		version := []parquet.DataPageVersion{parquet.DataPageV1, parquet.DataPageV2}[rng.IntN(2)]
+		opts := []parquet.WriterProperty{
+			parquet.WithCompression(codec),
+			parquet.WithDataPageVersion(version),
+			parquet.WithDataPageSize([]int64{64, 1000, 1 << 20}[rng.IntN(3)]),
+			parquet.WithDictionaryDefault(rng.IntN(3) > 0),
+			parquet.WithDictionaryPageSizeLimit([]int64{100, 2000, 1 << 20}[rng.IntN(3)]), // then plain
+			parquet.WithBatchSize([]int64{10, 1024}[rng.IntN(2)]),
+		}
+		schema := schemaOf(flatTypes, nullable)
+		var records []arrow.Record
+		for range 1 + rng.IntN(3) {
+			records = append(records, randomRecord(rng, schema, 1+rng.IntN(300), nulls))
+		}
+		t.Run(fmt.Sprintf("seed=%d/%v/nulls=%v", seed, codec, nulls), func(t *testing.T) {
+			data := byPqarrow(t, records, opts...)
+			got, c := readAll(t, data, nil, []int{1, 100, 1 << 16}[rng.IntN(3)])
+			if c.SlowColumns != 0 || c.FastColumns != len(flatTypes) {
+				t.Errorf("%d fast and %d slow columns", c.FastColumns, c.SlowColumns)
+			}
+			sameValues(t, got, pqarrowAll(t, data))
+		})
+	}
+}
+
+func TestDeltaEncodingsAsPqarrowReadsThem(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		nulls := []float64{0, 0.3, 0.97}[rng.IntN(3)]
+		schema := schemaOf([]arrow.DataType{arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Int64, arrow.BinaryTypes.String, arrow.BinaryTypes.Binary,
+			arrow.FixedWidthTypes.Boolean, arrow.PrimitiveTypes.Uint64}, true)
+		opts := []parquet.WriterProperty{
+			parquet.WithDictionaryDefault(false), parquet.WithDataPageSize([]int64{100, 1 << 20}[rng.IntN(2)]),
+			parquet.WithDataPageVersion([]parquet.DataPageVersion{parquet.DataPageV1, parquet.DataPageV2}[rng.IntN(2)]),
+			parquet.WithEncodingFor("c0", parquet.Encodings.DeltaBinaryPacked), parquet.WithEncodingFor("c1", parquet.Encodings.DeltaBinaryPacked),
+			parquet.WithEncodingFor("c2", parquet.Encodings.DeltaLengthByteArray), parquet.WithEncodingFor("c3", parquet.Encodings.DeltaLengthByteArray),
+			parquet.WithEncodingFor("c5", parquet.Encodings.DeltaBinaryPacked),
+		}
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			data := byPqarrow(t, []arrow.Record{randomRecord(rng, schema, 1+rng.IntN(3000), nulls)}, opts...)
+			got, _ := readAll(t, data, nil, 500)
+			sameValues(t, got, pqarrowAll(t, data))
+		})
+	}
+}
+
+func TestNestedColumnsTakeTheGeneralPath(t *testing.T) {
+	for seed := range uint64(30) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		nulls := []float64{0, 0.2, 0.8}[rng.IntN(3)]
+		schema := schemaOf(append(nestedTypes, arrow.PrimitiveTypes.Int64), true)
+		opts := []parquet.WriterProperty{parquet.WithDataPageSize([]int64{50, 1 << 20}[rng.IntN(2)]), parquet.WithBatchSize(16),
+			parquet.WithDictionaryDefault(rng.IntN(2) == 0)}
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			data := byPqarrow(t, []arrow.Record{randomRecord(rng, schema, 1+rng.IntN(300), nulls), randomRecord(rng, schema, 1+rng.IntN(300), nulls)}, opts...)
+			got, c := readAll(t, data, nil, []int{1, 7, 1000}[rng.IntN(3)])
+			if c.SlowColumns != len(nestedTypes) || c.FastColumns != 1 || len(c.SlowReasons) != len(nestedTypes) {
+				t.Errorf("%d fast and %d slow columns: %v", c.FastColumns, c.SlowColumns, c.SlowReasons)
+			}
+			sameValues(t, got, pqarrowAll(t, data))
+		})
+	}
+}
