@@ -16,9 +16,10 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// Artifact is one trained model with all that it takes to score rows. Fields
-// are set when it is made and not changed afterwards; an Artifact may then be
-// used from several goroutines.
+// Artifact is one trained model with all that it takes to score rows. It is
+// made by Decode, or by New and then given Params and the rest of its
+// Provenance; after that it does not change, and may be used from several
+// goroutines.
 type Artifact struct {
 	// Spec is the pipeline that was run, and Schema the columns of its source.
 	Spec   *pipeline.Spec

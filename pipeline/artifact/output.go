@@ -71,12 +71,12 @@ func (s *Scorer) OutputSchema() table.Schema {
 // came from. Cleaned columns are shared, not copied. The caller releases it.
 func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin) (arrow.Record, error) {
 	n := len(predictions)
-	if int(cleaned.NumRows()) != n {
+	if int(cleaned.NumRows()) != n || !cleaned.Schema().Equal(s.cleaned) {
 		return nil, &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid,
-			Err: fmt.Errorf("%d predictions for %d rows", n, cleaned.NumRows())}
+			Err: fmt.Errorf("%d predictions for %d rows of %v are not what Score returned", n, cleaned.NumRows(), cleaned.Schema().Fields())}
 	}
 	last := int(cleaned.NumCols()) - 1
-	columns := make([]arrow.Array, 0, last+9)
+	columns := make([]arrow.Array, 0, s.output.NumFields())
 	defer func() {
 		for _, c := range columns {
 			c.Release()
@@ -101,71 +101,46 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		s.text(s.artifact.Transform.Hash(), n),
 		s.integer(table.Int64, int64(from.Generation), n),
 		s.integer(table.Timestamp, from.ScoredAt, n))
-
-	// The fields of the cleaned columns as they are, the others as declared.
-	fields := append([]arrow.Field{}, cleaned.Schema().Fields()[:last]...)
-	for _, c := range OutputColumns(s.artifact.plan.Label.Type) {
-		fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type.ArrowType()})
-	}
-	return array.NewRecord(arrow.NewSchema(fields, nil), columns, int64(n)), nil
+	return array.NewRecord(s.output, columns, int64(n)), nil
 }
 
 // decisions returns the answer for each probability.
 func (s *Scorer) decisions(predictions []float32) arrow.Array {
-	b := array.NewBooleanBuilder(s.mem)
-	defer b.Release()
-	b.Reserve(len(predictions))
-	for _, p := range predictions {
-		b.UnsafeAppend(s.Decide(p))
+	yes := table.NewMask(len(predictions))
+	for i, p := range predictions {
+		if s.Decide(p) {
+			yes.Set(i)
+		}
 	}
-	return b.NewArray()
+	return table.NewColumn(s.mem, table.Bool, len(predictions), yes.Buffer(s.mem), table.Mask{})
 }
 
 // widened returns the predictions as float64, which holds each exactly.
 func (s *Scorer) widened(predictions []float32) arrow.Array {
-	b := array.NewFloat64Builder(s.mem)
-	defer b.Release()
-	b.Reserve(len(predictions))
-	for _, p := range predictions {
-		b.UnsafeAppend(float64(p))
+	buf, out := table.Alloc(s.mem, len(predictions), arrow.Float64Traits)
+	for i, p := range predictions {
+		out[i] = float64(p)
 	}
-	return b.NewArray()
+	return table.NewColumn(s.mem, table.Float64, len(out), buf, table.Mask{})
 }
 
 // integer returns n times v in a column of type t, int64 or timestamp.
 func (s *Scorer) integer(t table.Type, v int64, n int) arrow.Array {
-	if t == table.Timestamp {
-		b := array.NewTimestampBuilder(s.mem, t.ArrowType().(*arrow.TimestampType))
-		defer b.Release()
-		b.Reserve(n)
-		for range n {
-			b.UnsafeAppend(arrow.Timestamp(v))
-		}
-		return b.NewArray()
+	buf, out := table.Alloc(s.mem, n, arrow.Int64Traits)
+	for i := range out {
+		out[i] = v
 	}
-	b := array.NewInt64Builder(s.mem)
-	defer b.Release()
-	b.Reserve(n)
-	for range n {
-		b.UnsafeAppend(v)
-	}
-	return b.NewArray()
+	return table.NewColumn(s.mem, t, n, buf, table.Mask{})
 }
 
 // text returns n times v in a column whose dictionary is that one string.
 func (s *Scorer) text(v string, n int) arrow.Array {
-	d := array.NewStringBuilder(s.mem)
-	defer d.Release()
-	d.Append(v)
-	entries := d.NewArray()
+	b := array.NewStringBuilder(s.mem)
+	defer b.Release()
+	b.Append(v)
+	entries := b.NewArray()
 	defer entries.Release()
-	i := array.NewInt32Builder(s.mem)
-	defer i.Release()
-	i.Reserve(n)
-	for range n {
-		i.UnsafeAppend(0)
-	}
-	indices := i.NewArray()
-	defer indices.Release()
-	return array.NewDictionaryArray(table.String.ArrowType(), indices, entries)
+	buf, indices := table.Alloc(s.mem, n, arrow.Int32Traits)
+	clear(indices)
+	return table.NewText(s.mem, n, buf, table.Mask{}, entries)
 }

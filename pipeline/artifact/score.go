@@ -21,6 +21,8 @@ type Scorer struct {
 	chain    *clean.Chain
 	applier  *feature.Applier
 	mem      memory.Allocator
+	// cleaned and output are the Arrow schemas of what Score and Output return.
+	cleaned, output *arrow.Schema
 
 	block       kernel.Block
 	predictions []float32
@@ -36,7 +38,12 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	if err := CheckColumns(chain.Schema(), a.plan.Label.Type); err != nil {
 		return nil, err
 	}
-	return &Scorer{artifact: a, chain: chain, applier: a.Transform.NewApplier(), mem: memory.DefaultAllocator}, nil
+	s := &Scorer{artifact: a, chain: chain, applier: a.Transform.NewApplier(), mem: memory.DefaultAllocator}
+	s.cleaned = s.Cleaned().Arrow()
+	// The row number becomes the offset and is no column of its own.
+	fields := s.OutputSchema().Arrow().Fields()
+	s.output = arrow.NewSchema(fields[:len(fields)-1], nil)
+	return s, nil
 }
 
 // Input returns the columns of the rows that Score wants, without

@@ -77,21 +77,21 @@ func boolValues(a arrow.Array) []bool {
 }
 
 func int64Column(mem memory.Allocator, v []int64, valid table.Mask) arrow.Array {
-	buf, out := buffer(mem, len(v), arrow.Int64Traits)
+	buf, out := table.Alloc(mem, len(v), arrow.Int64Traits)
 	copy(out, v)
-	return newArray(mem, table.Int64.ArrowType(), len(v), buf, valid)
+	return table.NewColumn(mem, table.Int64, len(v), buf, valid)
 }
 
 func timestampColumn(mem memory.Allocator, v []int64, valid table.Mask) arrow.Array {
-	buf, out := buffer(mem, len(v), arrow.Int64Traits)
+	buf, out := table.Alloc(mem, len(v), arrow.Int64Traits)
 	copy(out, v)
-	return newArray(mem, table.Timestamp.ArrowType(), len(v), buf, valid)
+	return table.NewColumn(mem, table.Timestamp, len(v), buf, valid)
 }
 
 func float64Column(mem memory.Allocator, v []float64, valid table.Mask) arrow.Array {
-	buf, out := buffer(mem, len(v), arrow.Float64Traits)
+	buf, out := table.Alloc(mem, len(v), arrow.Float64Traits)
 	copy(out, v)
-	return newArray(mem, table.Float64.ArrowType(), len(v), buf, valid)
+	return table.NewColumn(mem, table.Float64, len(v), buf, valid)
 }
 
 func boolColumn(mem memory.Allocator, v []bool, valid table.Mask) arrow.Array {
@@ -101,7 +101,7 @@ func boolColumn(mem memory.Allocator, v []bool, valid table.Mask) arrow.Array {
 			bits.Set(i)
 		}
 	}
-	return newArray(mem, table.Bool.ArrowType(), len(v), maskBuffer(mem, bits), valid)
+	return table.NewColumn(mem, table.Bool, len(v), bits.Buffer(mem), valid)
 }
 
 // textColumn makes a dictionary that holds each text once, in the order of
@@ -110,7 +110,7 @@ func textColumn(mem memory.Allocator, v []string, valid table.Mask) arrow.Array 
 	b := array.NewStringBuilder(mem)
 	defer b.Release()
 	ids := make(map[string]int32)
-	buf, out := buffer(mem, len(v), arrow.Int32Traits)
+	buf, out := table.Alloc(mem, len(v), arrow.Int32Traits)
 	for i, s := range v {
 		out[i] = 0
 		if !valid.Has(i) {
@@ -126,5 +126,5 @@ func textColumn(mem memory.Allocator, v []string, valid table.Mask) arrow.Array 
 	}
 	entries := b.NewArray()
 	defer entries.Release()
-	return newDictionary(mem, len(v), buf, valid, entries)
+	return table.NewText(mem, len(v), buf, valid, entries)
 }

@@ -153,15 +153,15 @@ func (o *fill) filled(a arrow.Array, present table.Mask) arrow.Array {
 	switch a := a.(type) {
 	case *array.Int64:
 		var out []int64
-		buf, out = buffer(o.mem, n, arrow.Int64Traits)
+		buf, out = table.Alloc(o.mem, n, arrow.Int64Traits)
 		put(out, a.Int64Values(), present, o.constants[table.Int64].(int64))
 	case *array.Timestamp:
 		var out []arrow.Timestamp
-		buf, out = buffer(o.mem, n, arrow.TimestampTraits)
+		buf, out = table.Alloc(o.mem, n, arrow.TimestampTraits)
 		put(out, a.TimestampValues(), present, arrow.Timestamp(o.constants[table.Timestamp].(int64)))
 	case *array.Float64:
 		var out []float64
-		buf, out = buffer(o.mem, n, arrow.Float64Traits)
+		buf, out = table.Alloc(o.mem, n, arrow.Float64Traits)
 		put(out, a.Float64Values(), present, o.constants[table.Float64].(float64))
 	case *array.Boolean:
 		values := table.True(a)
@@ -170,11 +170,11 @@ func (o *fill) filled(a arrow.Array, present table.Mask) arrow.Array {
 				values.Words[w] |= word
 			}
 		}
-		buf = maskBuffer(o.mem, values)
+		buf = values.Buffer(o.mem)
 	case *array.Dictionary:
 		return fillText(o.mem, a, present, o.constants[table.String].(string))
 	}
-	return newArray(o.mem, a.DataType(), n, buf, table.Mask{})
+	return table.NewColumn(o.mem, typeOf(a), n, buf, table.Mask{})
 }
 
 // put copies src to dst with v in the rows that present does not mark.
@@ -209,7 +209,7 @@ func fillText(mem memory.Allocator, a *array.Dictionary, present table.Mask, v s
 		entries = b.NewArray()
 	}
 	defer entries.Release()
-	buf, out := buffer(mem, a.Len(), arrow.Int32Traits)
+	buf, out := table.Alloc(mem, a.Len(), arrow.Int32Traits)
 	put(out, a.Indices().(*array.Int32).Int32Values(), present, int32(entry))
-	return newDictionary(mem, a.Len(), buf, table.Mask{}, entries)
+	return table.NewText(mem, a.Len(), buf, table.Mask{}, entries)
 }

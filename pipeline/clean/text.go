@@ -176,7 +176,7 @@ func withDictionary(a *array.Dictionary, entries arrow.Array) arrow.Array {
 // remapped returns a with index i replaced by remap[i] and the new entries.
 func remapped(mem memory.Allocator, a *array.Dictionary, remap []int32, entries arrow.Array) arrow.Array {
 	indices := a.Indices().(*array.Int32)
-	buf, out := buffer(mem, a.Len(), arrow.Int32Traits)
+	buf, out := table.Alloc(mem, a.Len(), arrow.Int32Traits)
 	if indices.NullN() == 0 {
 		for i, id := range indices.Int32Values() {
 			out[i] = remap[id]
@@ -189,18 +189,5 @@ func remapped(mem memory.Allocator, a *array.Dictionary, remap []int32, entries 
 			}
 		}
 	}
-	return newDictionary(mem, a.Len(), buf, table.Valid(a), entries)
-}
-
-// newDictionary returns a string column of indices in a buffer, which it takes
-// over, and entries; rows that valid does not mark are null.
-func newDictionary(mem memory.Allocator, n int, indices *memory.Buffer, valid table.Mask, entries arrow.Array) arrow.Array {
-	defer indices.Release()
-	validity, nulls := validityOf(mem, valid)
-	if validity != nil {
-		defer validity.Release()
-	}
-	data := array.NewDataWithDictionary(table.String.ArrowType(), n, []*memory.Buffer{validity, indices}, nulls, 0, entries.Data().(*array.Data))
-	defer data.Release()
-	return array.NewDictionaryData(data)
+	return table.NewText(mem, a.Len(), buf, table.Valid(a), entries)
 }

@@ -43,7 +43,7 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 	dst.Categories = resizeAll(dst.Categories, len(t.shape.Cardinalities), rows)
 	for i, f := range t.plan.Features {
 		var n tally
-		if err := a.encode(i, f, batch, t.places[i].of(dst), &n); err != nil {
+		if err := a.encode(i, batch, t.places[i].of(dst), &n); err != nil {
 			return err
 		}
 		if rep != nil {
@@ -55,14 +55,15 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 	return nil
 }
 
-func (a *Applier) encode(i int, f pipeline.Feature, batch arrow.Record, out slots, n *tally) error {
-	values, err := sourceOf(f).read(batch)
+func (a *Applier) encode(i int, batch arrow.Record, out slots, n *tally) error {
+	from := a.transform.sources[i]
+	values, err := from.read(batch)
 	if err != nil {
 		return err
 	}
 	defer values.Release()
 	if values.Len() != int(batch.NumRows()) {
-		return &thalweg.Error{Op: "evaluate", Kind: thalweg.Other, Subject: "feature " + f.Name,
+		return &thalweg.Error{Op: "evaluate", Kind: thalweg.Other, Subject: from.what,
 			Err: fmt.Errorf("%d values for %d rows", values.Len(), batch.NumRows())}
 	}
 	return a.transform.encodings[i].encode(values, out, &a.memos[i], n)
@@ -83,11 +84,11 @@ func resizeAll[T any](s [][]T, n, rows int) [][]T {
 // itself, retained, where all rows stay; the caller releases it.
 func (t *Transform) Keep(batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
 	keep := table.Mask{}
-	for _, f := range t.plan.Features {
+	for i, f := range t.plan.Features {
 		if strategy(f) != dropRow {
 			continue
 		}
-		values, err := sourceOf(f).read(batch)
+		values, err := t.sources[i].read(batch)
 		if err != nil {
 			return nil, err
 		}

@@ -21,6 +21,7 @@ type Transform struct {
 	data      transformData
 	canonical []byte
 	hash      string
+	sources   []source
 	encodings []encoding
 	// places[i] is where feature i's slots lie in a block.
 	places []place
@@ -51,6 +52,7 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 		before := t.shape
 		loaded.addTo(&t.shape)
 		t.places = append(t.places, place{before.Numbers, t.shape.Numbers, len(before.Cardinalities), len(t.shape.Cardinalities)})
+		t.sources = append(t.sources, sourceOf(f))
 		t.encodings = append(t.encodings, loaded)
 	}
 	if err := data.Label.Statistics.check(); err != nil {

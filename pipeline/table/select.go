@@ -97,15 +97,9 @@ func notCanonical(a arrow.Array) error {
 	return fmt.Errorf("%s is not a canonical type", a.DataType())
 }
 
-// traits is what arrow's type traits offer for a fixed-width type.
-type traits[T any] interface {
-	BytesRequired(n int) int
-	CastFromBytes(b []byte) []T
-}
-
 // selectValues fills dst with the n values of src that keep marks. A word of
 // 64 rows that all stay is one copy.
-func selectValues[T any](dst *memory.Buffer, src []T, keep Mask, n int, t traits[T]) {
+func selectValues[T any](dst *memory.Buffer, src []T, keep Mask, n int, t Traits[T]) {
 	dst.Resize(t.BytesRequired(n))
 	out := t.CastFromBytes(dst.Bytes())[:n]
 	k := 0
@@ -128,15 +122,7 @@ func selectValidity(mem memory.Allocator, a arrow.Array, keep Mask, n int) (*mem
 	if a.NullN() == 0 {
 		return nil, 0
 	}
-	valid := selectBits(Valid(a), keep, n)
-	nulls := n - valid.Count()
-	if nulls == 0 {
-		return nil, 0
-	}
-	buf := memory.NewResizableBuffer(mem)
-	buf.Resize((n + 7) / 8)
-	valid.Store(buf.Bytes())
-	return buf, nulls
+	return selectBits(Valid(a), keep, n).validity(mem)
 }
 
 // selectBits packs the bits of src that keep marks, n of them.
