@@ -210,7 +210,7 @@ func (t *training) train(ctx context.Context) trainOutcome {
 	}
 	defer session.Leave()
 	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
-		Dir: t.worker.cfg.Dir, MemoryBytes: t.worker.cfg.CacheBytes, Logger: t.worker.log})
+		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, Logger: t.worker.log})
 	if err != nil {
 		return trainOutcome{err: err}
 	}

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,7 +41,8 @@ type Config struct {
 	// Listen is the address on which peers fetch parameters; default
 	// 127.0.0.1:0, a free port.
 	Listen string
-	// Dir holds spilled training rows; emptied at start. Required.
+	// Dir holds spilled training rows, in Dir/spill, which is emptied at start.
+	// Required.
 	Dir string
 	// Slots is how many shard tasks run at once; default 2.
 	Slots int
@@ -97,6 +100,19 @@ func (c Config) Validate() error {
 	return nil
 }
 
+func (c Config) spillDir() string { return filepath.Join(c.Dir, "spill") }
+
+// emptyDir makes dir and removes what a crashed worker left in it.
+func emptyDir(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return &thalweg.Error{Op: "empty scratch directory", Kind: thalweg.Invalid, Err: err}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return &thalweg.Error{Op: "make scratch directory", Kind: thalweg.Invalid, Err: err}
+	}
+	return nil
+}
+
 // Worker is one worker process, or one of several inside thalweg dev.
 type Worker struct {
 	cfg         Config
@@ -124,6 +140,10 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	}
 	state, err := opener.Bucket(ctx, cfg.StateBucket)
 	if err != nil {
+		return nil, &thalweg.Error{Op: "open state bucket", Kind: thalweg.KindOf(err), Subject: cfg.StateBucket,
+			Hint: "make the bucket, or name another with --state-bucket", Err: err}
+	}
+	if err := emptyDir(cfg.spillDir()); err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", cfg.Listen)
