@@ -1,0 +1,160 @@
+package expression
+
+import (
+	"math"
+	"time"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Lengths in microseconds, the unit of timestamps.
+const (
+	usSecond = 1_000_000
+	usHour   = 3600 * usSecond
+	usDay    = 24 * usHour
+)
+
+const daySeconds = 24 * 3600
+
+// clockParts are the functions of a timestamp: what a calendar and a clock
+// show at a second since 1970 of local time.
+var clockParts = map[string]func(second int64) int64{
+	"year":    func(s int64) int64 { y, _, _ := civil(floorDiv(s, daySeconds)); return y },
+	"month":   func(s int64) int64 { _, m, _ := civil(floorDiv(s, daySeconds)); return m },
+	"day":     func(s int64) int64 { _, _, d := civil(floorDiv(s, daySeconds)); return d },
+	"weekday": func(s int64) int64 { return weekday(floorDiv(s, daySeconds)) },
+	"hour":    func(s int64) int64 { return floorMod(s, daySeconds) / 3600 },
+	"minute":  func(s int64) int64 { return floorMod(s, 3600) / 60 },
+	"second":  func(s int64) int64 { return floorMod(s, 60) },
+}
+
+// clock is a function of a timestamp in a zone.
+type clock struct {
+	part string
+	of   func(second int64) int64
+	zone *time.Location
+	arg  node
+}
+
+func (n *clock) typ() table.Type { return table.Int64 }
+
+func (n *clock) eval(f *frame) vector {
+	v := n.arg.eval(f)
+	out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: v.valid}
+	switch {
+	case n.zone != time.UTC:
+		offsets := offsets{zone: n.zone}
+		for i, us := range v.ints {
+			s := floorDiv(us, usSecond)
+			out.ints[i] = n.of(s + offsets.at(s))
+		}
+	case n.part == "hour":
+		hours(out.ints, v.ints)
+	case n.part == "weekday":
+		weekdays(out.ints, v.ints)
+	default:
+		for i, us := range v.ints {
+			out.ints[i] = n.of(floorDiv(us, usSecond))
+		}
+	}
+	return out
+}
+
+// hours writes the hour of the day in UTC of each timestamp.
+func hours(dst, us []int64) {
+	dst = dst[:len(us)]
+	for i, t := range us {
+		h := t / usHour
+		h += (t - h*usHour) >> 63 // toward negative infinity
+		h %= 24
+		dst[i] = h + h>>63&24
+	}
+}
+
+// weekdays writes the day of the week in UTC of each timestamp.
+func weekdays(dst, us []int64) {
+	dst = dst[:len(us)]
+	for i, t := range us {
+		d := t / usDay
+		d += (t - d*usDay) >> 63
+		dst[i] = weekday(d)
+	}
+}
+
+// weekday returns Monday 0 … Sunday 6 of a day since 1970, which began with a
+// Thursday.
+func weekday(day int64) int64 {
+	d := (day + 3) % 7
+	return d + d>>63&7
+}
+
+// civil returns the date of a day since 1970 in the proleptic Gregorian
+// calendar (civil_from_days of H. Hinnant, "chrono-Compatible Low-Level Date
+// Algorithms"): years begin in March, so that the leap day is their last, and
+// eras of 400 years all have the same days.
+func civil(days int64) (year, month, dayOfMonth int64) {
+	const toMarch0, eraDays = 719468, 146097
+	days += toMarch0
+	era := floorDiv(days, eraDays)
+	doe := days - era*eraDays
+	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
+	doy := doe - (365*yoe + yoe/4 - yoe/100)
+	m := (5*doy + 2) / 153
+	year, month, dayOfMonth = yoe+era*400, m+3, doy-(153*m+2)/5+1
+	if month > 12 {
+		year, month = year+1, month-12
+	}
+	return year, month, dayOfMonth
+}
+
+// floorDiv is a / by rounded toward negative infinity, for by > 0.
+func floorDiv(a, by int64) int64 {
+	q := a / by
+	return q + (a-q*by)>>63
+}
+
+// floorMod is what floorDiv leaves: in [0, by).
+func floorMod(a, by int64) int64 {
+	m := a % by
+	return m + m>>63&by
+}
+
+// offsets finds the offset of a zone from UTC, in seconds. It keeps the spans
+// between changes that it met, so that timestamps in any order rarely ask the
+// time zone database.
+type offsets struct {
+	zone  *time.Location
+	last  span
+	spans [256]span
+}
+
+// span is a stretch of time [from, to) with one offset, in seconds.
+type span struct{ from, to, offset int64 }
+
+func (o *offsets) at(second int64) int64 {
+	if second >= o.last.from && second < o.last.to {
+		return o.last.offset
+	}
+	// About 12 days share a slot; offsets change a few times a year.
+	slot := &o.spans[uint64(second)>>20%uint64(len(o.spans))]
+	if second < slot.from || second >= slot.to {
+		*slot = spanOf(o.zone, second)
+	}
+	o.last = *slot
+	return slot.offset
+}
+
+func spanOf(zone *time.Location, second int64) span {
+	t := time.Unix(second, 0).In(zone)
+	s := span{from: math.MinInt64, to: math.MaxInt64}
+	from, to := t.ZoneBounds()
+	if !from.IsZero() {
+		s.from = from.Unix()
+	}
+	if !to.IsZero() {
+		s.to = to.Unix()
+	}
+	_, offset := t.Zone()
+	s.offset = int64(offset)
+	return s
+}

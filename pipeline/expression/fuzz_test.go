@@ -1,0 +1,31 @@
+package expression_test
+
+import (
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+)
+
+func FuzzCompile(f *testing.F) {
+	for _, seed := range []string{"hour(date)", "delay > 15", "origin + '-' + upper(origin)", "delay in [1, 2]", "late ? null : $env['x']",
+		"split(origin, '-')[0][1:-1]", "a < b < c", "(((", "1e999", "not not true", "9223372036854775808", "date > '2020'", "\"\\u00e4\"", "a | b()"} {
+		f.Add(seed)
+	}
+	batch := tabletest.Batch(memory.DefaultAllocator, flights, 0, rows...)
+	f.Fuzz(func(t *testing.T, source string) {
+		p, err := expression.Compile(source, flights, nil)
+		if err != nil {
+			return
+		}
+		a, err := p.Eval(batch)
+		if err != nil {
+			t.Fatalf("%s: %v", source, err)
+		}
+		if a.Len() != len(rows) || a.DataType().ID() != p.Type().ArrowType().ID() {
+			t.Fatalf("%s yielded %d of %s", source, a.Len(), a.DataType())
+		}
+	})
+}

@@ -1,0 +1,204 @@
+package expression
+
+import (
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// logic is and or or in the three-valued logic of SQL.
+type logic struct {
+	or          bool
+	left, right node
+}
+
+func (n *logic) typ() table.Type { return table.Bool }
+
+func (n *logic) eval(f *frame) vector {
+	a, b := n.left.eval(f), n.right.eval(f)
+	out := vector{t: table.Bool, bits: table.NewMask(f.rows)}
+	nulls := a.valid.Words != nil || b.valid.Words != nil
+	if nulls {
+		out.valid = table.NewMask(f.rows)
+		a.valid, b.valid = owned(a.valid, f.rows), owned(b.valid, f.rows)
+	}
+	for i := range out.bits.Words {
+		x, y := a.bits.Words[i], b.bits.Words[i]
+		yes := x & y
+		if n.or {
+			yes = x | y
+		}
+		out.bits.Words[i] = yes
+		if nulls {
+			// What is false is known and not true.
+			notX, notY := a.valid.Words[i]&^x, b.valid.Words[i]&^y
+			no := notX | notY
+			if n.or {
+				no = notX & notY
+			}
+			out.valid.Words[i] = yes | no
+		}
+	}
+	return out
+}
+
+// not turns a bool round.
+type not struct{ arg node }
+
+func (n *not) typ() table.Type { return table.Bool }
+
+func (n *not) eval(f *frame) vector {
+	v := n.arg.eval(f)
+	out := vector{t: table.Bool, bits: v.bits.Not(), valid: v.valid}
+	out.clearNull()
+	return out
+}
+
+// isNull tests for null, or for its absence.
+type isNull struct {
+	not bool
+	arg node
+}
+
+func (n *isNull) typ() table.Type { return table.Bool }
+
+func (n *isNull) eval(f *frame) vector {
+	v := n.arg.eval(f)
+	marked := v.valid
+	if marked.Words == nil {
+		marked = table.NewMask(f.rows).Not()
+	}
+	if !n.not {
+		marked = marked.Not()
+	}
+	return vector{t: table.Bool, bits: marked}
+}
+
+// choose is c ? a : b; null where c is.
+type choose struct {
+	t          table.Type
+	cond, a, b node
+}
+
+func (n *choose) typ() table.Type { return n.t }
+
+func (n *choose) eval(f *frame) vector {
+	cond := n.cond.eval(f)
+	out := pick(f, n.t, cond.bits, n.a.eval(f), n.b.eval(f))
+	out.valid = both(out.valid, cond.valid)
+	if out.t == table.Bool {
+		out.clearNull()
+	}
+	return out
+}
+
+// coalesce is the first of two that is not null.
+type coalesce struct {
+	t    table.Type
+	a, b node
+}
+
+func (n *coalesce) typ() table.Type { return n.t }
+
+func (n *coalesce) eval(f *frame) vector {
+	a := n.a.eval(f)
+	if a.valid.Words == nil {
+		if n.t == table.Float64 {
+			return a.toFloats()
+		}
+		return a
+	}
+	return pick(f, n.t, a.valid, a, n.b.eval(f))
+}
+
+// pick returns for each row the value of a where the mask marks it, else of b.
+// Both are of type t, or int64 where t is float64, or the literal null.
+func pick(f *frame, t table.Type, mask table.Mask, a, b vector) vector {
+	out := vector{t: t, valid: pickValid(f, mask, a, b)}
+	switch t {
+	case table.Bool:
+		out.bits = pickBits(f.rows, mask, a.bits, b.bits)
+	case table.Int64, table.Timestamp:
+		out.ints = pickValues(f.rows, mask, &a, &b, (*vector).intsAt)
+	case table.Float64:
+		if a.t != "" {
+			a = a.toFloats()
+		}
+		if b.t != "" {
+			b = b.toFloats()
+		}
+		out.floats = pickValues(f.rows, mask, &a, &b, (*vector).floatsAt)
+	case table.String:
+		out.text, out.ids = pickText(f, mask, &a, &b)
+	}
+	return out
+}
+
+func pickValid(f *frame, mask table.Mask, a, b vector) table.Mask {
+	if a.valid.Words == nil && b.valid.Words == nil {
+		return table.Mask{}
+	}
+	return pickBits(f.rows, mask, owned(a.valid, f.rows), owned(b.valid, f.rows))
+}
+
+// pickBits is mask ? a : b; a mask without words is all clear.
+func pickBits(rows int, mask, a, b table.Mask) table.Mask {
+	out := table.NewMask(rows)
+	for i, m := range mask.Words {
+		if a.Words != nil {
+			out.Words[i] = a.Words[i] & m
+		}
+		if b.Words != nil {
+			out.Words[i] |= b.Words[i] &^ m
+		}
+	}
+	return out
+}
+
+// pickValues does the same with values; a literal null has none.
+func pickValues[T any](rows int, mask table.Mask, a, b *vector, at func(*vector, int, int) []T) []T {
+	out := make([]T, rows)
+	chunks(rows, func(from, to int) {
+		dst := out[from:to]
+		if b.t != "" {
+			copy(dst, at(b, from, to))
+		}
+		if a.t == "" {
+			return
+		}
+		for i, x := range at(a, from, to) {
+			if mask.Has(from + i) {
+				dst[i] = x
+			}
+		}
+	})
+	return out
+}
+
+// pickText joins the strings of both, those of b behind those of a.
+func pickText(f *frame, mask table.Mask, a, b *vector) (text, []int32) {
+	list := append(append([]string(nil), a.text.all()...), b.text.all()...)
+	size := 0
+	for _, s := range list {
+		size += len(s)
+	}
+	ids := make([]int32, f.rows)
+	behind := int32(a.text.len())
+	chunks(f.rows, func(from, to int) {
+		var x, y []int32
+		if a.t != "" {
+			x = a.idsAt(from, to)
+		}
+		if b.t != "" {
+			y = b.idsAt(from, to)
+		}
+		for i := range ids[from:to] {
+			if mask.Has(from + i) {
+				if x != nil {
+					ids[from+i] = x[i]
+				}
+			} else if y != nil {
+				ids[from+i] = behind + y[i]
+			}
+		}
+	})
+	return text{list: f.bounded(list, size)}, ids
+}

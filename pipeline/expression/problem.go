@@ -1,0 +1,38 @@
+package expression
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/expr-lang/expr/ast"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Problem is what is wrong with an expression, and where.
+type Problem struct {
+	// Offset counts the characters before the place.
+	Offset  int
+	Message string
+	// Hint says what may have been meant, or is empty.
+	Hint string
+}
+
+// Error implements error.
+func (p *Problem) Error() string {
+	return "character " + strconv.Itoa(p.Offset+1) + ": " + p.Message
+}
+
+// wrap returns the error of Compile for a problem.
+func wrap(source string, kind thalweg.Kind, p *Problem) error {
+	const shown = 80
+	if r := []rune(source); len(r) > shown {
+		source = string(r[:shown]) + "…"
+	}
+	return &thalweg.Error{Op: "compile expression", Kind: kind, Subject: strconv.Quote(source), Err: p, Hint: p.Hint}
+}
+
+// problemAt returns the problem of a node of the parsed text.
+func problemAt(n ast.Node, format string, args ...any) *Problem {
+	return &Problem{Offset: n.Location().From, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,373 @@
+package expression
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/checker"
+	vmcompiler "github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// list is the type of what split yields: no column has it, and only an index
+// takes it.
+const list table.Type = "list"
+
+// row is a part of an expression without a form of its own for columns: it
+// runs on the library's virtual machine for each row, or for each dictionary
+// entry where one string is all that it depends on. A row whose arguments are
+// not all known is null, and so is one whose evaluation fails, as that of
+// split("a", "-")[1] does.
+type row struct {
+	t table.Type
+	// tree is the library's form, in which the arguments are variables.
+	tree ast.Node
+	args []argument
+	// program is the tree compiled; nil while tree may still become part of a
+	// larger one.
+	program *vm.Program
+}
+
+// argument is a variable of a row's program.
+type argument struct {
+	node
+	name string
+}
+
+func (r *row) typ() table.Type { return r.t }
+
+// part compiles an operand of a row function. Rows stay open, to be joined to
+// the tree that they are part of.
+func (c *compiler) part(n ast.Node) (*row, *Problem) {
+	out, p := c.open(n)
+	if p != nil {
+		return nil, p
+	}
+	if r, ok := out.(*row); ok {
+		return r, nil
+	}
+	r := &row{t: out.typ()}
+	if l, ok := out.(*literal); ok {
+		r.tree = &ast.ConstantNode{Value: l.value()}
+	} else {
+		name := "v" + strconv.Itoa(c.variables)
+		c.variables++
+		r.tree = &ast.IdentifierNode{Value: name}
+		r.args = []argument{{out, name}}
+	}
+	r.tree.SetLocation(n.Location())
+	return r, nil
+}
+
+// value is what the literal is to the machine.
+func (l *literal) value() any {
+	switch l.t {
+	case table.Int64:
+		return int(l.i)
+	case table.Float64:
+		return l.f
+	case table.String:
+		return l.s
+	case table.Bool:
+		return l.b
+	}
+	return nil
+}
+
+// rowCall compiles a call of a row function.
+func (c *compiler) rowCall(n call, f rowFunction) (node, *Problem) {
+	if len(n.args) != len(f.args) {
+		return nil, problemAt(n, "%s takes %s, not %d", n.name, countOf(len(f.args), len(f.args)), len(n.args))
+	}
+	called := &ast.CallNode{Callee: &ast.IdentifierNode{Value: f.name}}
+	called.SetLocation(n.Location())
+	out := &row{t: f.result, tree: called}
+	for i, a := range n.args {
+		r, p := c.part(a)
+		if p != nil {
+			return nil, p
+		}
+		if want := f.args[i]; r.t != want {
+			return nil, wants(a, n.name, article(string(want)), r)
+		}
+		called.Arguments = append(called.Arguments, r.tree)
+		out.args = append(out.args, r.args...)
+	}
+	return out, nil
+}
+
+// rowOperator makes a row of an operator of two strings.
+func (c *compiler) rowOperator(n *ast.BinaryNode) (node, *Problem) {
+	a, p := c.part(n.Left)
+	if p != nil {
+		return nil, p
+	}
+	b, p := c.part(n.Right)
+	if p != nil {
+		return nil, p
+	}
+	joined := &ast.BinaryNode{Operator: n.Operator, Left: a.tree, Right: b.tree}
+	joined.SetLocation(n.Location())
+	return &row{t: table.Bool, tree: joined, args: append(a.args, b.args...)}, nil
+}
+
+// index compiles list[i].
+func (c *compiler) index(n *ast.MemberNode) (node, *Problem) {
+	of, p := c.part(n.Node)
+	if p != nil {
+		return nil, p
+	}
+	if of.t != list || n.Optional {
+		p := problemAt(n, "%s has no parts", article(string(of.t)))
+		if of.t == table.String {
+			p.Hint = "a part of a string is s[from:to]"
+		}
+		return nil, p
+	}
+	at, p := c.part(n.Property)
+	if p != nil {
+		return nil, p
+	}
+	if at.t != table.Int64 {
+		return nil, wants(n.Property, "[ ]", "an int64", at)
+	}
+	member := &ast.MemberNode{Node: of.tree, Property: at.tree}
+	member.SetLocation(n.Location())
+	return &row{t: table.String, tree: member, args: append(of.args, at.args...)}, nil
+}
+
+// slice compiles s[from:to].
+func (c *compiler) slice(n *ast.SliceNode) (node, *Problem) {
+	from, to := n.From, n.To
+	if from == nil {
+		from = &ast.IntegerNode{}
+	}
+	if to == nil {
+		to = &ast.IntegerNode{Value: math.MaxInt}
+	}
+	return c.rowCall(call{n, "[:]", []ast.Node{n.Node, from, to}}, substring)
+}
+
+// seal compiles the row's tree. It was typed here, so that a refusal by the
+// library would be a mistake of this package.
+func (r *row) seal(n ast.Node) (node, *Problem) {
+	if r.t == list {
+		p := problemAt(n, "a list is no value of a column")
+		p.Hint = "take one of its parts: split(…)[0]"
+		return nil, p
+	}
+	env := make(map[string]any, len(r.args))
+	for _, a := range r.args {
+		env[a.name] = zero(a.typ())
+	}
+	config := conf.New(env)
+	config.Builtins, config.MaxNodes = nil, 0
+	for _, f := range rowFunctions {
+		f.declare(config)
+	}
+	for _, f := range textOf {
+		f.declare(config)
+	}
+	substring.declare(config)
+	tree := &parser.Tree{Node: r.tree}
+	_, err := checker.Check(tree, config)
+	if err == nil {
+		r.program, err = vmcompiler.Compile(tree, config)
+	}
+	if err != nil {
+		return nil, problemAt(n, "%v", err)
+	}
+	return r, nil
+}
+
+// declare makes the function known to the library.
+func (f rowFunction) declare(config *conf.Config) {
+	expr.Function(f.name, func(args ...any) (any, error) { return f.fn(args), nil }, f.signature)(config)
+}
+
+// zero is a value of the machine's type for t.
+func zero(t table.Type) any {
+	switch t {
+	case table.Int64:
+		return 0
+	case table.Float64:
+		return 0.0
+	case table.Bool:
+		return false
+	}
+	return ""
+}
+
+func (r *row) eval(f *frame) vector {
+	args := make([]vector, len(r.args))
+	var valid table.Mask
+	for i, a := range r.args {
+		args[i] = a.eval(f)
+		valid = both(valid, args[i].valid)
+	}
+	m := machine{row: r, env: make(map[string]any, len(args))}
+	if len(args) == 1 && args[0].t == table.String {
+		return m.byEntry(f, &args[0])
+	}
+	out := newResults(r.t, f.rows)
+	for i := range f.rows {
+		if valid.Words != nil && !valid.Has(i) {
+			continue
+		}
+		for k := range args {
+			m.env[r.args[k].name] = args[k].at(i)
+		}
+		out.set(i, m.run())
+	}
+	return out.vector(f, valid)
+}
+
+// at returns the value of row i for the machine.
+func (v *vector) at(i int) any {
+	switch v.t {
+	case table.Int64:
+		return int(v.intsAt(i, i+1)[0])
+	case table.Float64:
+		return v.floatsAt(i, i+1)[0]
+	case table.Bool:
+		return v.bits.Has(i)
+	}
+	return v.text.at(int(v.idsAt(i, i+1)[0]))
+}
+
+// machine runs a row's program.
+type machine struct {
+	row *row
+	env map[string]any
+	vm  vm.VM
+}
+
+// run returns the value for the variables set, nil for null.
+func (m *machine) run() any {
+	v, err := m.vm.Run(m.row.program, m.env)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// byEntry evaluates each dictionary entry once.
+func (m *machine) byEntry(f *frame, arg *vector) vector {
+	entries := newResults(m.row.t, arg.text.len())
+	arg.eachEntry(func(id int) {
+		m.env[m.row.args[0].name] = arg.text.at(id)
+		entries.set(id, m.run())
+	})
+	out := vector{t: m.row.t, valid: arg.valid}
+	if entries.nulls() {
+		out.valid = both(arg.valid, arg.gatherBits(f.rows, entries.known).bits)
+	}
+	switch m.row.t {
+	case table.Int64:
+		out.ints = gather(arg, f.rows, entries.ints)
+	case table.Float64:
+		out.floats = gather(arg, f.rows, entries.floats)
+	case table.Bool:
+		out.bits = arg.gatherBits(f.rows, entries.bools).bits
+	case table.String:
+		out.ids, out.borrowed, out.constant = arg.ids, arg.borrowed, arg.constant
+		out.text = text{list: f.bounded(entries.texts, entries.size)}
+	}
+	return out
+}
+
+// results collects values of one type.
+type results struct {
+	t      table.Type
+	known  []bool
+	ints   []int64
+	floats []float64
+	bools  []bool
+	texts  []string
+	size   int // bytes of texts
+}
+
+func newResults(t table.Type, n int) *results {
+	r := &results{t: t, known: make([]bool, n)}
+	switch t {
+	case table.Int64:
+		r.ints = make([]int64, n)
+	case table.Float64:
+		r.floats = make([]float64, n)
+	case table.Bool:
+		r.bools = make([]bool, n)
+	case table.String:
+		r.texts = make([]string, n)
+	}
+	return r
+}
+
+// set keeps what the machine yielded; a float64 that is not finite is null.
+func (r *results) set(i int, v any) {
+	switch v := v.(type) {
+	case int:
+		r.ints[i], r.known[i] = int64(v), true
+	case float64:
+		r.floats[i], r.known[i] = v, !isNotFinite(v)
+	case bool:
+		r.bools[i], r.known[i] = v, true
+	case string:
+		r.texts[i], r.known[i] = v, true
+		r.size += len(v)
+	}
+}
+
+func (r *results) nulls() bool {
+	for _, k := range r.known {
+		if !k {
+			return true
+		}
+	}
+	return false
+}
+
+// vector returns results that are one per row.
+func (r *results) vector(f *frame, valid table.Mask) vector {
+	out := vector{t: r.t, ints: r.ints, floats: r.floats, valid: valid}
+	if r.nulls() {
+		out.valid = maskOf(r.known)
+	}
+	switch r.t {
+	case table.Bool:
+		out.bits = maskOf(r.bools)
+	case table.String:
+		out.ids = make([]int32, f.rows)
+		ids, size := make(map[string]int32), 0
+		for i, s := range r.texts {
+			if !r.known[i] {
+				continue
+			}
+			id, ok := ids[s]
+			if !ok {
+				id = int32(len(out.text.list))
+				ids[s] = id
+				out.text.list = append(out.text.list, s)
+				size += len(s)
+			}
+			out.ids[i] = id
+		}
+		out.text.list = f.bounded(out.text.list, size)
+	}
+	return out
+}
+
+func maskOf(bools []bool) table.Mask {
+	m := table.NewMask(len(bools))
+	for i, b := range bools {
+		if b {
+			m.Set(i)
+		}
+	}
+	return m
+}

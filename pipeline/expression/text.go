@@ -1,0 +1,238 @@
+package expression
+
+import (
+	"math"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// maxText bounds the distinct strings of one vector: the offsets of an Arrow
+// dictionary count to 2^31-1 bytes.
+const maxText = math.MaxInt32
+
+// text is the strings that the ids of a vector name: an array's, or a list.
+type text struct {
+	array *array.String
+	list  []string
+}
+
+func (t text) len() int {
+	if t.array != nil {
+		return t.array.Len()
+	}
+	return len(t.list)
+}
+
+func (t text) at(i int) string {
+	if t.array != nil {
+		return t.array.Value(i)
+	}
+	return t.list[i]
+}
+
+// all returns the strings as a list.
+func (t text) all() []string {
+	if t.array == nil {
+		return t.list
+	}
+	out := make([]string, t.array.Len())
+	for i := range out {
+		out[i] = t.array.Value(i)
+	}
+	return out
+}
+
+// eachEntry calls fn for the entries of a string vector that its rows name:
+// for all, where that is no more work.
+func (v *vector) eachEntry(fn func(id int)) {
+	n := v.text.len()
+	if n <= len(v.ids) {
+		for id := range n {
+			fn(id)
+		}
+		return
+	}
+	used := make([]bool, n)
+	for i, id := range v.ids {
+		if uint(id) < uint(n) && !used[id] && (v.valid.Words == nil || v.valid.Has(i)) {
+			used[id] = true
+			fn(int(id))
+		}
+	}
+}
+
+// entryTest is a node that is true for the rows whose string passes a test.
+type entryTest struct {
+	arg  node
+	test func(string) bool
+}
+
+func (n *entryTest) typ() table.Type { return table.Bool }
+
+func (n *entryTest) eval(f *frame) vector {
+	v := n.arg.eval(f)
+	pass := make([]bool, v.text.len())
+	v.eachEntry(func(id int) { pass[id] = n.test(v.text.at(id)) })
+	return v.gatherBits(f.rows, pass)
+}
+
+// gatherBits returns the bool of each row by the bool of its entry.
+func (v *vector) gatherBits(rows int, byEntry []bool) vector {
+	out := vector{t: table.Bool, bits: table.NewMask(rows), valid: v.valid}
+	for w := range out.bits.Words {
+		var word uint64
+		for i, id := range v.idsAt(w*64, min(w*64+64, rows)) {
+			if uint(id) < uint(len(byEntry)) {
+				word |= bit(byEntry[id]) << (i & 63)
+			}
+		}
+		out.bits.Words[w] = word
+	}
+	out.clearNull()
+	return out
+}
+
+// gather returns the value of each row by the value of its entry.
+func gather[T any](v *vector, rows int, byEntry []T) []T {
+	out := make([]T, rows)
+	chunks(rows, func(from, to int) {
+		out := out[from:to]
+		for i, id := range v.idsAt(from, to) {
+			if uint(id) < uint(len(byEntry)) {
+				out[i] = byEntry[id]
+			}
+		}
+	})
+	return out
+}
+
+// entryMap is a node that maps each string to another.
+type entryMap struct {
+	arg node
+	fn  func(string) string
+}
+
+func (n *entryMap) typ() table.Type { return table.String }
+
+func (n *entryMap) eval(f *frame) vector {
+	v := n.arg.eval(f)
+	list, size := make([]string, v.text.len()), 0
+	v.eachEntry(func(id int) {
+		list[id] = n.fn(v.text.at(id))
+		size += len(list[id])
+	})
+	v.text, v.whole = text{list: f.bounded(list, size)}, nil
+	return v
+}
+
+// bounded returns the list, or fails and empties it where it holds too many
+// bytes.
+func (f *frame) bounded(list []string, size int) []string {
+	if size > maxText {
+		f.fail(&thalweg.Error{Kind: thalweg.Exhausted, Subject: "distinct strings of one batch", Hint: "at most 2 GiB"})
+		clear(list)
+	}
+	return list
+}
+
+// entryCount is a node that counts something in each string.
+type entryCount struct {
+	arg node
+	fn  func(string) int64
+}
+
+func (n *entryCount) typ() table.Type { return table.Int64 }
+
+func (n *entryCount) eval(f *frame) vector {
+	v := n.arg.eval(f)
+	counts := make([]int64, v.text.len())
+	v.eachEntry(func(id int) { counts[id] = n.fn(v.text.at(id)) })
+	return vector{t: table.Int64, ints: gather(&v, f.rows, counts), valid: v.valid}
+}
+
+// concat joins two strings.
+type concat struct{ left, right node }
+
+func (n *concat) typ() table.Type { return table.String }
+
+func (n *concat) eval(f *frame) vector {
+	a, b := n.left.eval(f), n.right.eval(f)
+	if a.constant {
+		return joined(f, b, func(s string) string { return a.text.at(0) + s })
+	}
+	if b.constant {
+		return joined(f, a, func(s string) string { return s + b.text.at(0) })
+	}
+	out := vector{t: table.String, ids: make([]int32, f.rows), valid: both(a.valid, b.valid)}
+	pairs, size := newPairs(a.text.len(), b.text.len()), 0
+	for i := range out.ids {
+		if out.valid.Words != nil && !out.valid.Has(i) {
+			continue
+		}
+		id, fresh := pairs.id(a.ids[i], b.ids[i])
+		if fresh {
+			s := a.text.at(int(a.ids[i])) + b.text.at(int(b.ids[i]))
+			if size += len(s); size > maxText {
+				f.bounded(nil, size)
+				return out
+			}
+			out.text.list = append(out.text.list, s)
+		}
+		out.ids[i] = id
+	}
+	return out
+}
+
+// joined maps the entries of v.
+func joined(f *frame, v vector, fn func(string) string) vector {
+	return (&entryMap{arg: evaluated{v}, fn: fn}).eval(f)
+}
+
+// evaluated is a node whose value is known.
+type evaluated struct{ v vector }
+
+func (n evaluated) typ() table.Type    { return n.v.t }
+func (n evaluated) eval(*frame) vector { return n.v }
+
+// pairs numbers pairs of ids in the order in which they come: in a table where
+// that is small, else in a map.
+type pairs struct {
+	width int
+	dense []int32 // id+1 of a pair, 0 for none
+	rest  map[[2]int32]int32
+	next  int32
+}
+
+func newPairs(left, right int) *pairs {
+	// 1 MiB of table: it stays in the second-level cache.
+	const maxDense = 1 << 18
+	p := &pairs{width: right}
+	if left <= maxDense && right <= maxDense && left*right <= maxDense {
+		p.dense = make([]int32, left*right)
+	} else {
+		p.rest = make(map[[2]int32]int32)
+	}
+	return p
+}
+
+// id returns the number of a pair, and whether it is new.
+func (p *pairs) id(a, b int32) (id int32, fresh bool) {
+	if p.dense != nil {
+		at := &p.dense[int(a)*p.width+int(b)]
+		if *at == 0 {
+			p.next++
+			*at, fresh = p.next, true
+		}
+		return *at - 1, fresh
+	}
+	id, ok := p.rest[[2]int32{a, b}]
+	if !ok {
+		id = p.next
+		p.rest[[2]int32{a, b}] = id
+		p.next++
+	}
+	return id, !ok
+}
