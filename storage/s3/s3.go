@@ -150,7 +150,7 @@ func New(config Config) (*Opener, error) {
 		Transport:    transport,
 		Region:       config.Region, // else it is asked for, bucket by bucket
 		BucketLookup: lookup,
-		MaxRetries:   1,
+		MaxRetries:   1, // it waits up to 200 ms after a failure all the same; repeat's pauses come on top
 	})
 	if err != nil {
 		return nil, &thalweg.Error{Op: "check s3 store", Kind: thalweg.Invalid, Subject: config.Endpoint, Err: err}
