@@ -20,7 +20,7 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/thalweg
-	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
+	go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
 
 demo: build ## run the main job once on an embedded cluster (DATA=flights.parquet for other data)
 	bin/thalweg demo $(if $(DATA),--data "$(DATA)")

@@ -53,7 +53,7 @@ type member struct {
 func Binary(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(process.Root(t), "bin", "thalweg")
-	build := exec.Command("go", "build", "-trimpath", "-o", path, "./cmd/thalweg")
+	build := exec.Command("go", "build", "-o", path, "./cmd/thalweg")
 	build.Dir = process.Root(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build thalweg: %v\n%s", err, out)
