@@ -69,6 +69,7 @@ func (s *Scorer) OutputSchema() table.Schema {
 
 // Output returns a batch of OutputSchema: what Score returned, and where it
 // came from. Cleaned columns are shared, not copied. The caller releases it.
+// Output may run beside Score and beside itself.
 func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin) (arrow.Record, error) {
 	n := len(predictions)
 	if int(cleaned.NumRows()) != n || !cleaned.Schema().Equal(s.cleaned) {

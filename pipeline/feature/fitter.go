@@ -84,12 +84,7 @@ func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
 		return &thalweg.Error{Op: "fit", Kind: thalweg.Invalid,
 			Err: fmt.Errorf("%d splits for %d rows", len(split), batch.NumRows())}
 	}
-	use := table.NewMask(len(split))
-	for i, s := range split {
-		if s == trainSplit {
-			use.Set(i)
-		}
-	}
+	use := trainingRows(split)
 	columns := make([]arrow.Array, 0, len(f.features))
 	defer func() {
 		for _, a := range columns {
@@ -118,6 +113,21 @@ func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
 	return nil
 }
 
+// trainingRows marks the rows of the training split.
+func trainingRows(split []uint8) table.Mask {
+	m := table.NewMask(len(split))
+	for w := range m.Words {
+		var word uint64
+		for i, s := range split[w*64 : min(w*64+64, len(split))] {
+			if s == trainSplit {
+				word |= 1 << i
+			}
+		}
+		m.Words[w] = word
+	}
+	return m
+}
+
 // observeLabel counts the labels of the rows in use, and takes those without
 // one out of use.
 func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
@@ -127,12 +137,8 @@ func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
 		return err
 	}
 	defer labels.Release()
-	there, err := labelled(what, labels)
-	if err != nil {
-		return err
-	}
 	rows := use.Count()
-	use.And(there)
+	use.And(labelled(labels))
 	f.label.done.Missing += int64(rows - use.Count())
 	return f.label.observe(what, labels, use)
 }

@@ -34,7 +34,7 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 		return labels, valid, nil
 	}
 	for i, y := range labels {
-		if y != 0 && y != 1 {
+		if y*y != y { // neither 0 nor 1, without a branch between the two
 			return nil, nil, &thalweg.Error{Op: "read", Kind: thalweg.Invalid,
 				Subject: fmt.Sprintf("%s, row %d", s.what, table.RowNumber(batch, i)),
 				Err:     fmt.Errorf("%v is neither 0 nor 1", y)}
@@ -43,19 +43,17 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 	return labels, valid, nil
 }
 
-// labelled marks the rows that have a label.
-func labelled(what string, values arrow.Array) (table.Mask, error) {
-	labels, valid := make([]float32, values.Len()), make([]bool, values.Len())
-	m := table.NewMask(values.Len())
-	if err := readLabels(what, values, labels, valid); err != nil {
-		return m, err
-	}
-	for i, ok := range valid {
-		if ok {
-			m.Set(i)
+// labelled marks the rows for which Labels says that they have a label.
+func labelled(values arrow.Array) table.Mask {
+	m := table.Valid(values)
+	if f, ok := values.(*array.Float64); ok {
+		for i, v := range f.Float64Values() {
+			if !finite(float64(float32(v))) {
+				m.Clear(i)
+			}
 		}
 	}
-	return m, nil
+	return m
 }
 
 func readLabels(what string, values arrow.Array, labels []float32, valid []bool) error {
@@ -76,9 +74,9 @@ func putLabels[T int64 | float64](labels []float32, valid []bool, a arrow.Array,
 	nulls := a.NullN() > 0
 	for i, v := range values {
 		y := float32(v)
-		ok := y-y == 0 && !(nulls && a.IsNull(i))
-		if !ok {
-			y = 0
+		ok := y-y == 0
+		if nulls && a.IsNull(i) || !ok {
+			y, ok = 0, false
 		}
 		labels[i], valid[i] = y, ok
 	}

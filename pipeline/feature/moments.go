@@ -189,12 +189,12 @@ func gather[T int64 | float64](g *gatherer, values []T, use table.Mask) {
 	}
 }
 
-// indicators returns 1 for true and 0 for false.
+// indicators returns 1 for true, 0 for false and for null.
 func indicators(a *array.Boolean) []int64 {
 	out := make([]int64, a.Len())
-	for i := range out {
-		if a.Value(i) {
-			out[i] = 1
+	for w, word := range table.True(a).Words {
+		for i := range out[w*64 : min(w*64+64, len(out))] {
+			out[w*64+i] = int64(word >> i & 1)
 		}
 	}
 	return out
