@@ -24,6 +24,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
@@ -183,7 +184,10 @@ func (s *Server) serve(ctx context.Context, backend *posix.Posix) error {
 		MultipartMaxParts: maxParts,
 		KeepAlive:         true,
 		Quiet:             true,
-		S3Options:         []s3api.Option{s3api.WithOnListen(func() { close(s.ready) })},
+		IAMService: auth.NewIAMServiceSingle(auth.Account{ // as the gateway would make it, but without a word on stdout
+			Access: s.config.AccessKey, Secret: s.config.SecretKey, Role: auth.RoleAdmin,
+		}),
+		S3Options: []s3api.Option{s3api.WithOnListen(func() { close(s.ready) })},
 	})
 }
 
