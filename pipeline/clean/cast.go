@@ -142,21 +142,21 @@ var casts = map[conversion]converter{
 	{table.String, table.Bool}:      fromText(textToBool, boolColumn),
 	{table.String, table.Timestamp}: fromText(parseTimestamp, timestampColumn),
 
-	{table.Int64, table.String}:    values(int64Values, intToText, textColumn),
+	{table.Int64, table.String}:    toText(int64Values, intToText),
 	{table.Int64, table.Float64}:   values(int64Values, intToFloat, float64Column),
 	{table.Int64, table.Bool}:      values(int64Values, intToBool, boolColumn),
 	{table.Int64, table.Timestamp}: values(int64Values, same, timestampColumn),
 
-	{table.Float64, table.String}:    values(float64Values, floatToText, textColumn),
+	{table.Float64, table.String}:    toText(int64Values, bitsToText),
 	{table.Float64, table.Int64}:     values(float64Values, floatToInt, int64Column),
 	{table.Float64, table.Bool}:      values(float64Values, floatToBool, boolColumn),
 	{table.Float64, table.Timestamp}: values(float64Values, floatToInt, timestampColumn),
 
-	{table.Bool, table.String}:  values(boolValues, boolToText, textColumn),
-	{table.Bool, table.Int64}:   values(boolValues, boolToInt, int64Column),
-	{table.Bool, table.Float64}: values(boolValues, boolToFloat, float64Column),
+	{table.Bool, table.String}:  toText(boolsAsInts, intToBoolText),
+	{table.Bool, table.Int64}:   values(boolsAsInts, same, int64Column),
+	{table.Bool, table.Float64}: values(boolsAsInts, intToFloat, float64Column),
 
-	{table.Timestamp, table.String}:  values(int64Values, timestampToText, textColumn),
+	{table.Timestamp, table.String}:  toText(int64Values, timestampToText),
 	{table.Timestamp, table.Int64}:   values(int64Values, same, int64Column),
 	{table.Timestamp, table.Float64}: values(int64Values, intToFloat, float64Column),
 }

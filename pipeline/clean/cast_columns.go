@@ -56,7 +56,8 @@ func fromText[D any](f func(string, *time.Location) (D, bool), into sink[D]) con
 	}
 }
 
-// int64Values returns the values of an int64 or timestamp column.
+// int64Values returns the values of an int64 or timestamp column, or the bits
+// of those of a float64 column.
 func int64Values(a arrow.Array) []int64 {
 	if a.Len() == 0 {
 		return nil
@@ -67,11 +68,13 @@ func int64Values(a arrow.Array) []int64 {
 
 func float64Values(a arrow.Array) []float64 { return a.(*array.Float64).Float64Values() }
 
-func boolValues(a arrow.Array) []bool {
+func boolsAsInts(a arrow.Array) []int64 {
 	b := a.(*array.Boolean)
-	out := make([]bool, b.Len())
+	out := make([]int64, b.Len())
 	for i := range out {
-		out[i] = b.Value(i)
+		if b.Value(i) {
+			out[i] = 1
+		}
 	}
 	return out
 }
@@ -104,27 +107,39 @@ func boolColumn(mem memory.Allocator, v []bool, valid table.Mask) arrow.Array {
 	return table.NewColumn(mem, table.Bool, len(v), bits.Buffer(mem), valid)
 }
 
-// textColumn makes a dictionary that holds each text once, in the order of
-// first use.
-func textColumn(mem memory.Allocator, v []string, valid table.Mask) arrow.Array {
-	b := array.NewStringBuilder(mem)
-	defer b.Release()
-	ids := make(map[string]int32)
-	buf, out := table.Alloc(mem, len(v), arrow.Int32Traits)
-	for i, s := range v {
-		out[i] = 0
-		if !valid.Has(i) {
-			continue
+// toText converts each distinct value once. The dictionary holds each text
+// once, in the order of first use.
+func toText(source func(arrow.Array) []int64, f func(int64) (string, bool)) converter {
+	return func(a arrow.Array, mem memory.Allocator, _ *time.Location) arrow.Array {
+		b := array.NewStringBuilder(mem)
+		defer b.Release()
+		const none = -1 // the id of a value without a form
+		ids := make(map[int64]int32)
+		valid := table.Valid(a)
+		buf, out := table.Alloc(mem, a.Len(), arrow.Int32Traits)
+		for i, v := range source(a) {
+			out[i] = 0
+			if !valid.Has(i) {
+				continue
+			}
+			id, ok := ids[v]
+			if !ok {
+				if text, ok := f(v); ok {
+					id = int32(b.Len())
+					b.Append(text)
+				} else {
+					id = none
+				}
+				ids[v] = id
+			}
+			if id == none {
+				valid.Clear(i)
+			} else {
+				out[i] = id
+			}
 		}
-		id, ok := ids[s]
-		if !ok {
-			id = int32(b.Len())
-			ids[s] = id
-			b.Append(s)
-		}
-		out[i] = id
+		entries := b.NewArray()
+		defer entries.Release()
+		return table.NewText(mem, a.Len(), buf, valid, entries)
 	}
-	entries := b.NewArray()
-	defer entries.Release()
-	return table.NewText(mem, len(v), buf, valid, entries)
 }

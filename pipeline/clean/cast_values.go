@@ -68,6 +68,10 @@ func floatToText(v float64) (string, bool) {
 	return strconv.FormatFloat(v, form, -1, 64), true
 }
 
+// bitsToText is floatToText of a value's bits: 0 and -0 are equal, but not
+// the same text.
+func bitsToText(v int64) (string, bool) { return floatToText(math.Float64frombits(uint64(v))) }
+
 func floatToInt(v float64) (int64, bool) {
 	// 2^63 itself is no int64; NaN fails both comparisons.
 	if !(v >= -1<<63 && v < 1<<63) || v != math.Trunc(v) {
@@ -78,19 +82,8 @@ func floatToInt(v float64) (int64, bool) {
 
 func floatToBool(v float64) (bool, bool) { return v == 1, v == 0 || v == 1 }
 
-func boolToText(v bool) (string, bool) { return strconv.FormatBool(v), true }
-
-func boolToInt(v bool) (int64, bool) {
-	if v {
-		return 1, true
-	}
-	return 0, true
-}
-
-func boolToFloat(v bool) (float64, bool) {
-	i, _ := boolToInt(v)
-	return float64(i), true
-}
+// intToBoolText takes the 0 and 1 that stand for bools.
+func intToBoolText(v int64) (string, bool) { return strconv.FormatBool(v != 0), true }
 
 // timestampToText returns RFC 3339, which has no form for years past 9999.
 func timestampToText(v int64) (string, bool) {

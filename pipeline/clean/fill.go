@@ -3,6 +3,7 @@ package clean
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -54,7 +55,7 @@ func constants(v any, zone *time.Location) map[table.Type]any {
 		}
 	case bool:
 		out[table.Bool] = v
-		out[table.String], _ = boolToText(v)
+		out[table.String] = strconv.FormatBool(v)
 	case int:
 		return constants(int64(v), zone)
 	case uint64:
