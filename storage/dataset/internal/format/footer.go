@@ -243,6 +243,9 @@ func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
 	case leaf.MaxRep > 0 && c.values < rows:
 		return Chunk{}, fmt.Errorf("%d values in %d rows, at least one each is there", c.values, rows)
 	}
+	if c.values == 0 {
+		return Chunk{Codec: c.codec}, nil // where no values lie may be anything
+	}
 	// Writers that have a dictionary page but no offset of it (or zero) put it
 	// where they say the data is.
 	start := c.dataOffset

@@ -1,0 +1,254 @@
+package dataset_test
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/memory"
+)
+
+var flightsSchema = arrow.NewSchema([]arrow.Field{
+	{Name: "date", Type: &arrow.TimestampType{Unit: arrow.Microsecond}, Nullable: true},
+	{Name: "delay", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+	{Name: "distance", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+	{Name: "origin", Type: stringType, Nullable: true},
+	{Name: "destination", Type: stringType, Nullable: true},
+}, nil)
+
+var stringType = &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
+
+// written returns records as our Writer writes them, in row groups of so many
+// rows.
+func written(t testing.TB, groupRows int, records ...arrow.Record) []byte {
+	t.Helper()
+	var out strings.Builder
+	w, err := dataset.NewWriter(&out, records[0].Schema(), dataset.WriterConfig{RowGroupRows: groupRows})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if err := w.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return []byte(out.String())
+}
+
+// flights returns a file of random rows of flightsSchema.
+func flights(t testing.TB, seed uint64, rows, groupRows int) []byte {
+	t.Helper()
+	rec := randomRecord(rand.New(rand.NewPCG(seed, 3)), flightsSchema, rows, 0.1)
+	defer rec.Release()
+	return written(t, groupRows, rec)
+}
+
+// lake returns a bucket with the given objects.
+func lake(t testing.TB, objects map[string][]byte) storage.Bucket {
+	t.Helper()
+	b := memory.New()
+	for key, body := range objects {
+		if _, err := b.Put(context.Background(), key, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func TestDiscoverCutsShardsOnRowGroups(t *testing.T) {
+	b := lake(t, map[string][]byte{
+		"flights/b.parquet":     flights(t, 1, 450, 100), // 100 100 100 100 50
+		"flights/a.parquet":     flights(t, 2, 300, 300),
+		"flights/c.parquet":     flights(t, 3, 30, 100),
+		"flights/notes.txt":     []byte("not data"),
+		"flights/old/d.parquet": flights(t, 4, 10, 10),
+	})
+	m, schema, err := dataset.Discover(t.Context(), b, "flights/*.parquet", dataset.DiscoverConfig{ShardRows: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !schema.Equal(flightsSchema) {
+		t.Errorf("schema %v", schema)
+	}
+	want := []dataset.Shard{
+		{Object: 0, FirstRowGroup: 0, EndRowGroup: 1, Rows: 300, FirstRow: 0}, // larger than the target, left whole
+		{Object: 1, FirstRowGroup: 0, EndRowGroup: 2, Rows: 200, FirstRow: 300},
+		{Object: 1, FirstRowGroup: 2, EndRowGroup: 4, Rows: 200, FirstRow: 500},
+		{Object: 1, FirstRowGroup: 4, EndRowGroup: 5, Rows: 50, FirstRow: 700},
+		{Object: 2, FirstRowGroup: 0, EndRowGroup: 1, Rows: 30, FirstRow: 750}, // never across objects
+	}
+	if d := cmp.Diff(want, m.Shards); d != "" {
+		t.Errorf("shards:\n%s", d)
+	}
+	if len(m.Objects) != 3 || m.Objects[0].Key != "flights/a.parquet" || m.Objects[1].RowGroups != 5 || m.Objects[2].ETag == "" {
+		t.Errorf("objects %+v", m.Objects)
+	}
+	if m.Path != "flights/*.parquet" || m.Rows != 780 || m.SizeBytes != m.Objects[0].SizeBytes+m.Objects[1].SizeBytes+m.Objects[2].SizeBytes {
+		t.Errorf("manifest %+v", m)
+	}
+	if err := m.Validate(); err != nil {
+		t.Error(err)
+	}
+	if m, _, err := dataset.Discover(t.Context(), b, "flights/*.parquet", dataset.DiscoverConfig{ShardRows: 1}); err != nil || len(m.Shards) != 7 {
+		t.Errorf("a shard for each row group: %v, %v", m.Shards, err)
+	}
+}
+
+func TestManifestSurvivesJSONWithItsHash(t *testing.T) {
+	b := lake(t, map[string][]byte{"a.parquet": flights(t, 1, 250, 100)})
+	m, _, err := dataset.Discover(t.Context(), b, "a.parquet", dataset.DiscoverConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back dataset.Manifest
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(m, &back); d != "" || back.Hash() != m.Hash() || len(m.Hash()) != 64 {
+		t.Errorf("hash %s, then %s:\n%s", m.Hash(), back.Hash(), d)
+	}
+	if err := back.Validate(); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Put(t.Context(), "a.parquet", flights(t, 2, 250, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if again, _, err := dataset.Discover(t.Context(), b, "a.parquet", dataset.DiscoverConfig{}); err != nil || again.Hash() == m.Hash() {
+		t.Errorf("other bytes, same hash %s (%v)", again.Hash(), err)
+	}
+}
+
+func TestManifestValidateFindsInconsistencies(t *testing.T) {
+	b := lake(t, map[string][]byte{"a.parquet": flights(t, 1, 250, 100), "b.parquet": flights(t, 1, 50, 100)})
+	for name, spoil := range map[string]func(*dataset.Manifest){
+		"row total":      func(m *dataset.Manifest) { m.Rows++ },
+		"size total":     func(m *dataset.Manifest) { m.Objects[0].SizeBytes-- },
+		"order":          func(m *dataset.Manifest) { m.Objects[0], m.Objects[1] = m.Objects[1], m.Objects[0] },
+		"lost shard":     func(m *dataset.Manifest) { m.Shards = m.Shards[1:] },
+		"last shard":     func(m *dataset.Manifest) { m.Shards = m.Shards[:len(m.Shards)-1] },
+		"overlap":        func(m *dataset.Manifest) { m.Shards[1].FirstRowGroup-- },
+		"past the end":   func(m *dataset.Manifest) { m.Shards[2].EndRowGroup++ },
+		"first row":      func(m *dataset.Manifest) { m.Shards[1].FirstRow++ },
+		"unknown object": func(m *dataset.Manifest) { m.Shards[3].Object = 7 },
+		"negative rows":  func(m *dataset.Manifest) { m.Objects[0].Rows = -1 },
+	} {
+		m, _, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{ShardRows: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(m)
+		if err := m.Validate(); !thalweg.Is(err, thalweg.Corrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDiscoverPatterns(t *testing.T) {
+	file := flights(t, 1, 5, 10)
+	b := lake(t, map[string][]byte{"a.parquet": file, "x/a.parquet": file, "x/b1.parquet": file, "x/y/b2.parquet": file, "x/y/z/b3.parquet": file, "xx/b.parquet": file})
+	for pattern, want := range map[string]int{
+		"*.parquet": 1, "a.parquet": 1, "x/*.parquet": 2, "x/b?.parquet": 1, "x/[ab]*.parquet": 2, "*/*.parquet": 3, "x*/b*.parquet": 2,
+		"**/*.parquet": 6, "x/**/b*.parquet": 3, "x/**": 4, "x/y/**/*.parquet": 2, "x/*/*/*.parquet": 1,
+	} {
+		m, _, err := dataset.Discover(t.Context(), b, pattern, dataset.DiscoverConfig{})
+		if err != nil || len(m.Objects) != want {
+			t.Errorf("%s names %d objects, not %d: %v", pattern, len(m.Objects), want, err)
+		}
+	}
+	for pattern, kind := range map[string]thalweg.Kind{
+		"flights/*.parquet": thalweg.NotFound, "x/": thalweg.Invalid, "": thalweg.Invalid, "/x/*.parquet": thalweg.Invalid, "x/[a.parquet": thalweg.Invalid,
+	} {
+		if _, _, err := dataset.Discover(t.Context(), b, pattern, dataset.DiscoverConfig{}); !thalweg.Is(err, kind) || !strings.Contains(err.Error(), pattern) {
+			t.Errorf("%q: %v", pattern, err)
+		}
+	}
+	if _, _, err := dataset.Discover(t.Context(), b, "**", dataset.DiscoverConfig{MaxObjects: 5}); !thalweg.Is(err, thalweg.Exhausted) {
+		t.Errorf("six objects of at most five: %v", err)
+	}
+}
+
+func TestDiscoverNamesTheObjectThatIsNotParquet(t *testing.T) {
+	good := flights(t, 1, 100, 100)
+	for name, body := range map[string][]byte{
+		"empty":      {},
+		"short":      []byte("PAR1"),
+		"only magic": []byte("PAR1PAR1"),
+		"text":       []byte(strings.Repeat("date,delay\n", 100)),
+		"truncated":  good[:len(good)-20],
+		"no footer":  append(append([]byte{}, good[:len(good)-8]...), 0xff, 0xff, 0xff, 0x7f, 'P', 'A', 'R', '1'),
+		"encrypted":  append(append([]byte{}, good[:len(good)-4]...), 'P', 'A', 'R', 'E'),
+	} {
+		b := lake(t, map[string][]byte{"f/a.parquet": good, "f/b.parquet": body})
+		want := thalweg.Corrupt
+		if name == "encrypted" {
+			want = thalweg.Unsupported
+		}
+		_, _, err := dataset.Discover(t.Context(), b, "f/*.parquet", dataset.DiscoverConfig{})
+		if !thalweg.Is(err, want) || !strings.Contains(err.Error(), "f/b.parquet") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDiscoverNamesTheColumnInWhichObjectsDiffer(t *testing.T) {
+	file := func(fields ...arrow.Field) []byte {
+		return written(t, 10, randomRecord(rand.New(rand.NewPCG(1, 1)), arrow.NewSchema(fields, nil), 5, 0))
+	}
+	x := arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Int64}
+	y := arrow.Field{Name: "y", Type: arrow.PrimitiveTypes.Float64}
+	base := file(x, y)
+	for column, other := range map[string][]byte{
+		"y": file(x),
+		"z": file(x, y, arrow.Field{Name: "z", Type: arrow.PrimitiveTypes.Int64}),
+		"x": file(arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Float64}, y),
+	} {
+		b := lake(t, map[string][]byte{"a.parquet": base, "b.parquet": other})
+		_, _, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
+		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "b.parquet") || !strings.Contains(err.Error(), `column "`+column+`"`) {
+			t.Errorf("column %s: %v", column, err)
+		}
+	}
+	// The order of columns may differ, and one object's may be nullable.
+	y.Nullable = true
+	b := lake(t, map[string][]byte{"a.parquet": base, "b.parquet": file(y, x)})
+	_, schema, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
+	if err != nil || schema.Field(0).Name != "x" || schema.Field(0).Nullable || !schema.Field(1).Nullable {
+		t.Errorf("schema %v: %v", schema, err)
+	}
+}
+
+func TestDiscoverReadsAFooterWithOneRequest(t *testing.T) {
+	b := &counting{Bucket: lake(t, map[string][]byte{"a.parquet": flights(t, 1, 1000, 100)})}
+	if _, _, err := dataset.Discover(t.Context(), b, "a.parquet", dataset.DiscoverConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.ranges.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+	// One of many columns and row groups does not fit the first guess.
+	fields := make([]arrow.Field, 300)
+	for i := range fields {
+		fields[i] = arrow.Field{Name: strings.Repeat("column", 5) + string(rune('0'+i%10)) + strings.Repeat("x", i/10), Type: arrow.PrimitiveTypes.Int64}
+	}
+	wide := written(t, 4, randomRecord(rand.New(rand.NewPCG(1, 1)), arrow.NewSchema(fields, nil), 20, 0))
+	b = &counting{Bucket: lake(t, map[string][]byte{"a.parquet": wide})}
+	m, _, err := dataset.Discover(t.Context(), b, "a.parquet", dataset.DiscoverConfig{})
+	if err != nil || m.Rows != 20 || b.ranges.Load() != 2 {
+		t.Errorf("%d requests: %v", b.ranges.Load(), err)
+	}
+}
