@@ -1,0 +1,358 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait of the tests; they are done long before unless
+// something is broken.
+const patience = 30 * time.Second
+
+// cluster is several coordinators in one process, over loopback, with their logs
+// in a directory.
+type cluster struct {
+	t     *testing.T
+	dir   string
+	peers []Peer
+	tune  func(*Config)
+	nodes map[string]*running
+}
+
+// running is a node and its run.
+type running struct {
+	*Coordinator
+	stop context.CancelFunc
+	done chan error
+}
+
+func newCluster(t *testing.T, size int, tune func(*Config)) *cluster {
+	c := &cluster{t: t, dir: t.TempDir(), tune: tune, nodes: make(map[string]*running)}
+	listeners := make(map[string][2]net.Listener)
+	for i := range size {
+		p, l := newPeer(t, fmt.Sprintf("n%d", i+1))
+		c.peers, listeners[p.ID] = append(c.peers, p), l
+	}
+	for _, p := range c.peers {
+		c.start(p.ID, listeners[p.ID])
+	}
+	t.Cleanup(func() {
+		for _, p := range c.peers {
+			if c.nodes[p.ID] != nil {
+				c.stop(p.ID)
+			}
+		}
+	})
+	return c
+}
+
+// newPeer opens listeners on free ports for a node.
+func newPeer(t *testing.T, id string) (Peer, [2]net.Listener) {
+	t.Helper()
+	var l [2]net.Listener
+	for i := range l {
+		var err error
+		if l[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Peer{ID: id, API: l[0].Addr().String(), Raft: l[1].Addr().String()}, l
+}
+
+// start runs a node; without listeners it opens its own.
+func (c *cluster) start(id string, l [2]net.Listener) {
+	c.t.Helper()
+	cfg := Config{ID: id, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
+		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
+		LeaseTTL: 600 * time.Millisecond}
+	if c.tune != nil {
+		c.tune(&cfg)
+	}
+	node, err := New(slog.New(slog.DiscardHandler), cfg)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{Coordinator: node, stop: cancel, done: make(chan error, 1)}
+	go func() { r.done <- node.Run(ctx) }()
+	select {
+	case <-node.Serving():
+	case err := <-r.done:
+		c.t.Fatal(err)
+	}
+	c.nodes[id] = r
+}
+
+func (c *cluster) stop(id string) {
+	c.t.Helper()
+	r := c.nodes[id]
+	delete(c.nodes, id)
+	r.stop()
+	if err := <-r.done; err != nil {
+		c.t.Errorf("node %s: %v", id, err)
+	}
+}
+
+// client returns a client of the given nodes, or of all.
+func (c *cluster) client(ids ...string) *api.Client {
+	c.t.Helper()
+	var addresses []string
+	for _, p := range c.peers {
+		if len(ids) == 0 {
+			addresses = append(addresses, p.API)
+		}
+		for _, id := range ids {
+			if p.ID == id {
+				addresses = append(addresses, p.API)
+			}
+		}
+	}
+	client, err := api.NewClient(api.Config{Addresses: addresses, Attempts: 100, WaitMax: 100 * time.Millisecond})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(client.Close)
+	return client
+}
+
+// leader waits for a node that answers as the leader and returns its ID.
+func (c *cluster) leader() string {
+	c.t.Helper()
+	var id string
+	c.eventually("a node leads", func() bool {
+		for _, r := range c.nodes {
+			if r.leading() != nil {
+				id = r.cfg.ID
+				return true
+			}
+		}
+		return false
+	})
+	return id
+}
+
+func (c *cluster) follower() string {
+	c.t.Helper()
+	leader := c.leader()
+	for id := range c.nodes {
+		if id != leader {
+			return id
+		}
+	}
+	c.t.Fatal("no follower")
+	return ""
+}
+
+// eventually waits until what holds does.
+func (c *cluster) eventually(what string, holds func() bool) {
+	c.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(patience)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			c.t.Fatalf("it did not come to pass that %s", what)
+		}
+	}
+}
+
+func (c *cluster) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	c.t.Cleanup(cancel)
+	return ctx
+}
+
+// specText returns a spec with the given seed.
+func specText(name string, seed int) string {
+	return fmt.Sprintf(`apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: %s}
+spec:
+  sources:
+    train:  {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
+    events: {kafka: {topic: flights}, format: {type: json}}
+  input_features:
+    - {name: distance, type: number}
+  output_features:
+    - {name: delayed, type: binary, expression: "delay > 15"}
+  trainer: {seed: %d, distributed: {replicas: 2}}
+  scoring:
+    source: events
+    sink: {s3: {path: "s3://lake/scored/flights/"}, format: {type: parquet}}
+`, name, seed)
+}
+
+// robot is a worker that does what it is told at once: its tasks are done when
+// it sees them, unless hold says to keep them.
+type robot struct {
+	id     string
+	client *api.Client
+	hold   func(*apiv1.Lease) bool
+
+	mu   sync.Mutex
+	done map[string]int // times that a task was reported as done, by task and token
+	last *apiv1.PollResponse
+}
+
+func newRobot(c *cluster, id string, hold func(*apiv1.Lease) bool) *robot {
+	if hold == nil {
+		hold = func(*apiv1.Lease) bool { return false }
+	}
+	return &robot{id: id, client: c.client(), hold: hold, done: make(map[string]int)}
+}
+
+// run polls until ctx ends.
+func (r *robot) run(ctx context.Context) error {
+	req := &apiv1.PollRequest{WorkerId: r.id, Incarnation: "i-" + r.id, ExchangeAddress: r.id + ":9", Slots: 2, WaitMs: 10_000}
+	for {
+		resp, err := r.client.Poll(ctx, req)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		req.KnownLeases, req.Reports, req.Streams, req.Progress = resp.LeasesHash, nil, nil, nil
+		r.mu.Lock()
+		r.last = resp
+		for _, l := range resp.Leases {
+			switch {
+			case l.Kind == "score":
+				req.Streams = append(req.Streams, &apiv1.StreamPartition{Pipeline: l.Pipeline, Topic: "flights", Partition: int32(l.Index),
+					State: "running", Committed: 7, Partitions: 3})
+			case r.hold(l):
+				req.Progress = append(req.Progress, &apiv1.Progress{TaskId: l.TaskId, Token: l.Token, RowsDone: 5, RowsTotal: 10, Message: "busy"})
+			default:
+				r.done[l.TaskId+"#"+strconv.FormatUint(l.Token, 10)]++
+				req.Reports = append(req.Reports, resultOf(l))
+			}
+		}
+		r.mu.Unlock()
+	}
+}
+
+// leases returns the leases that the robot saw last.
+func (r *robot) leases() []*apiv1.Lease {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last.GetLeases()
+}
+
+// resultOf is what a well-behaved worker reports for a lease; it checks that the
+// lease brought what the work needs.
+func resultOf(l *apiv1.Lease) *apiv1.TaskReport {
+	ref := func(name string) string { return name + "#" + strings.Repeat("0", 64) }
+	report := &apiv1.TaskReport{TaskId: l.TaskId, Token: l.Token, Outputs: map[string]string{}, Counts: map[string]int64{"rows": 100}}
+	fail := func(format string, args ...any) *apiv1.TaskReport {
+		report.Error, report.Permanent = fmt.Sprintf(format, args...), true
+		return report
+	}
+	if !strings.Contains(l.Spec, "thalweg/v1") {
+		return fail("no spec")
+	}
+	for i, name := range []string{"manifest", "split", "transform", "checkpoint"} {
+		after := []string{"profile", "clean", "fit", "train"}[i]
+		if later(l.Kind, after) && l.Inputs[name] != ref(name) {
+			return fail("%s after %s: input %s is %q", l.Kind, after, name, l.Inputs[name])
+		}
+	}
+	if l.Reduce && l.Kind != "profile" {
+		if len(l.Partials) != 3 {
+			return fail("%d partials", len(l.Partials))
+		}
+		for i, p := range l.Partials {
+			if p != ref(fmt.Sprintf("%s-%d", l.Kind, i)) {
+				return fail("partial %d is %s", i, p)
+			}
+		}
+	}
+	switch {
+	case l.Kind == "profile":
+		report.Outputs["manifest"], report.Counts["shards"] = ref("manifest"), 3
+	case l.Kind == "train":
+		report.Outputs["checkpoint"], report.Outputs["model_sha256"] = ref("checkpoint"), "abc"
+	case !l.Reduce:
+		report.Outputs["partial"] = ref(fmt.Sprintf("%s-%d", l.Kind, l.Index))
+	case l.Kind == "clean":
+		report.Outputs["split"] = ref("split")
+	case l.Kind == "fit":
+		report.Outputs["transform"], report.Outputs["transform_hash"] = ref("transform"), "th"
+	case l.Kind == "evaluate":
+		report.Outputs["evaluation"], report.Metrics = ref("evaluation"), map[string]float64{"test.roc_auc": 0.65}
+	}
+	return report
+}
+
+func later(kind, than string) bool {
+	order := map[string]int{"profile": 1, "clean": 2, "fit": 3, "train": 4, "evaluate": 5}
+	return order[kind] > order[than]
+}
+
+// employ runs robots until the test ends or the returned function stops them.
+func (c *cluster) employ(robots ...*robot) (dismiss func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	for _, r := range robots {
+		group.Go(func() {
+			if err := r.run(ctx); err != nil {
+				c.t.Errorf("worker %s: %v", r.id, err)
+			}
+		})
+	}
+	dismiss = sync.OnceFunc(func() { cancel(); group.Wait() })
+	c.t.Cleanup(dismiss)
+	return dismiss
+}
+
+// awaitRun waits until a run has ended and returns it.
+func (c *cluster) awaitRun(client *api.Client, id string) *apiv1.Run {
+	c.t.Helper()
+	var run *apiv1.Run
+	c.eventually("run "+id+" ends", func() bool {
+		resp, err := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: id})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		run = resp.Run
+		return run.State != "running"
+	})
+	return run
+}
+
+func (c *cluster) apply(client *api.Client, name string, seed int) *apiv1.ApplyResponse {
+	c.t.Helper()
+	resp, err := client.Apply(c.ctx(), &apiv1.ApplyRequest{Spec: specText(name, seed), File: name + ".yaml"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return resp
+}
+
+func wantKind(t *testing.T, what string, err error, kind thalweg.Kind) {
+	t.Helper()
+	if !thalweg.Is(err, kind) {
+		t.Errorf("%s: %v, want kind %v", what, err, kind)
+	}
+}
+
+func timeout(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
+}

@@ -1,0 +1,104 @@
+package coordinator
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/raftnode"
+	"github.com/thalweg/thalweg/coordinator/schedule"
+)
+
+// Peer is one coordinator of the cluster.
+type Peer struct {
+	ID   string // never changes
+	API  string // host:port of its RPC, as the others reach it
+	Raft string // host:port of its raft transport, as the others reach it
+}
+
+// Config describes one node.
+type Config struct {
+	// ID is this node's, one of the Peers'.
+	ID string
+	// Peers are all coordinators, this one included, the same list on every node.
+	// IDs are for ever; addresses may change over a restart of all.
+	Peers []Peer
+	// Dir holds the node's log and snapshots, in Dir/raft.
+	Dir string
+
+	// APIListen and RaftListen are the addresses to listen on, default those of
+	// the node's own peer entry.
+	APIListen, RaftListen string
+	// APIListener and RaftListener, where set, are used instead and closed by Run.
+	APIListener, RaftListener net.Listener
+
+	// LeaseTTL is how long a worker may be silent before its leases end, default
+	// 5 s. Polls wait a third of it at most.
+	LeaseTTL time.Duration
+	// LeaderWait is how long a request waits for a leader to be known, default
+	// 3 s: longer than an election, shorter than a client's patience with one node.
+	LeaderWait time.Duration
+
+	// Raft's timing; zero fields get raftnode's defaults.
+	HeartbeatTimeout, ElectionTimeout, LeaderLease time.Duration
+	SnapshotInterval                               time.Duration
+	SnapshotThreshold, TrailingLogs                uint64
+}
+
+func (c Config) withDefaults() Config {
+	c.LeaseTTL = cmp.Or(c.LeaseTTL, schedule.Config{}.WithDefaults().LeaseTTL)
+	c.LeaderWait = cmp.Or(c.LeaderWait, 3*time.Second)
+	c.APIListen = cmp.Or(c.APIListen, c.self().API)
+	c.RaftListen = cmp.Or(c.RaftListen, c.self().Raft)
+	return c
+}
+
+// Validate reports the first thing that is wrong with c.
+func (c Config) Validate() error {
+	for _, p := range c.Peers {
+		if _, _, err := net.SplitHostPort(p.API); err != nil {
+			return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid,
+				Subject: fmt.Sprintf("peer %q: API address %q", p.ID, p.API), Hint: "host:port", Err: err}
+		}
+	}
+	if c.LeaseTTL < 0 || c.LeaseTTL > 0 && c.LeaseTTL < 100*time.Millisecond {
+		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid,
+			Subject: fmt.Sprintf("lease TTL %v", c.LeaseTTL), Hint: "at least 100ms, or workers expire between two polls"}
+	}
+	return c.raft().Validate()
+}
+
+// self returns the node's own entry.
+func (c Config) self() Peer { return c.peer(c.ID) }
+
+// peer returns the entry of a node, empty if there is none.
+func (c Config) peer(id string) Peer {
+	for _, p := range c.Peers {
+		if p.ID == id {
+			return p
+		}
+	}
+	return Peer{}
+}
+
+func (c Config) raft() raftnode.Config {
+	r := raftnode.Config{
+		ID: c.ID, Dir: "",
+		HeartbeatTimeout: c.HeartbeatTimeout, ElectionTimeout: c.ElectionTimeout, LeaderLease: c.LeaderLease,
+		SnapshotInterval: c.SnapshotInterval, SnapshotThreshold: c.SnapshotThreshold, TrailingLogs: c.TrailingLogs,
+	}
+	if c.Dir != "" {
+		r.Dir = filepath.Join(c.Dir, "raft")
+	}
+	for _, p := range c.Peers {
+		r.Peers = append(r.Peers, raftnode.Peer{ID: p.ID, Address: p.Raft})
+	}
+	return r
+}
+
+func (c Config) schedule() schedule.Config {
+	return schedule.Config{LeaseTTL: c.LeaseTTL}.WithDefaults()
+}

@@ -1,0 +1,151 @@
+// Package coordinator is the process that keeps the cluster's state and hands
+// out its work: one member of the Raft cluster, the RPC, and, on the leader, the
+// planning of leases. State is coordinator/state's, decisions are
+// coordinator/schedule's, consensus is coordinator/raftnode's; this package
+// wires them. DESIGN.md tells how a request travels.
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/raftnode"
+)
+
+// drainTime bounds how long a stopping node waits for requests that are under
+// way; parked polls answer at once.
+const drainTime = 5 * time.Second
+
+// Coordinator is one node. Create it with New, then Run it once.
+type Coordinator struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	replica *replica
+	bell    *bell
+	// peers carries requests to other nodes, and proxy passes whole ones on.
+	peers *http.Transport
+	proxy http.Handler
+
+	// node is set before anything is served.
+	node *raftnode.Node
+	// lead is the leadership under way, nil on a follower.
+	lead     atomic.Pointer[leadership]
+	parked   atomic.Int64
+	stopping chan struct{}
+	serving  chan struct{}
+}
+
+// New returns a node that is not running yet.
+func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Coordinator{
+		cfg: cfg.withDefaults(), log: log.With(keyNode, cfg.ID),
+		bell: newBell(), stopping: make(chan struct{}), serving: make(chan struct{}),
+	}
+	c.replica = newReplica(c.bell)
+	c.metrics = newMetrics(c)
+	return c, nil
+}
+
+// Serving is closed once the node takes requests. It may not know a leader yet;
+// requests wait for one.
+func (c *Coordinator) Serving() <-chan struct{} { return c.serving }
+
+// Run serves until ctx ends, then stops in two steps: parked polls answer and
+// leadership is handed on while requests under way finish; then connections and
+// the log are closed. It returns early with an error when the node must not go
+// on, for example because its disk failed.
+func (c *Coordinator) Run(ctx context.Context) error {
+	rpc, raft, err := c.cfg.listen()
+	if err != nil {
+		return err
+	}
+	c.node, err = raftnode.Open(c.log, raft, c.replica, c.cfg.raft())
+	if err != nil {
+		rpc.Close()
+		return err
+	}
+	c.peers = api.NewTransport()
+	defer c.peers.CloseIdleConnections()
+	c.proxy = c.newProxy()
+	server := c.newServer()
+
+	// Each of the three ends by its own cancel, in the order below.
+	base := context.WithoutCancel(ctx)
+	nodeCtx, stopNode := context.WithCancel(base)
+	defer stopNode()
+	leadCtx, stopLead := context.WithCancel(base)
+	defer stopLead()
+	nodeDone, leadDone, serveDone := make(chan error, 1), make(chan struct{}), make(chan error, 1)
+	go func() { nodeDone <- c.node.Run(nodeCtx) }()
+	go func() { defer close(leadDone); c.followLeadership(leadCtx) }()
+	go func() { serveDone <- server.Serve(rpc) }()
+	c.log.Info("coordinator serves", keyAddress, rpc.Addr().String(), "raft", raft.Addr().String())
+	close(c.serving)
+
+	var failed error
+	nodeEnded := false
+	select {
+	case <-ctx.Done():
+		c.log.Info("coordinator stops")
+	case failed = <-nodeDone:
+		nodeEnded = true
+	case failed = <-serveDone:
+		failed = &thalweg.Error{Op: "serve", Subject: rpc.Addr().String(), Err: failed}
+	}
+	close(c.stopping)
+	if !nodeEnded {
+		c.node.StepDown()
+	}
+	c.drain(base, server)
+	stopLead()
+	<-leadDone
+	stopNode()
+	if !nodeEnded {
+		failed = errors.Join(failed, <-nodeDone)
+	}
+	return failed
+}
+
+// drain lets requests under way finish, under a deadline.
+func (c *Coordinator) drain(ctx context.Context, server *http.Server) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		c.log.Warn("requests were cut off", "error", err)
+		server.Close()
+	}
+}
+
+// listen returns the listeners for the RPC and for raft.
+func (c Config) listen() (rpc, raft net.Listener, err error) {
+	open := func(given net.Listener, address string) (net.Listener, error) {
+		if given != nil {
+			return given, nil
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, &thalweg.Error{Op: "listen", Kind: thalweg.Unavailable, Subject: address,
+				Hint: "is another process using the port?", Err: err}
+		}
+		return l, nil
+	}
+	if rpc, err = open(c.APIListener, c.APIListen); err != nil {
+		return nil, nil, err
+	}
+	if raft, err = open(c.RaftListener, c.RaftListen); err != nil {
+		rpc.Close()
+		return nil, nil, err
+	}
+	return rpc, raft, nil
+}

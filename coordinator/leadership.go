@@ -1,0 +1,208 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/schedule"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+const (
+	// maxPlans bounds how often one poll plans anew because its commands made room
+	// for more; what is left waits for the next poll or tick.
+	maxPlans = 4
+	// maxEntryBytes bounds a log entry: a spec with its escapes, or a report at the
+	// bounds of reports.
+	maxEntryBytes = 4 << 20
+	// ticksPerTTL is how often in a lease's time the leader looks for silent
+	// workers.
+	ticksPerTTL = 8
+)
+
+// leadership is one term of this node as leader, with what it has heard from
+// workers since. It begins with nothing heard; workers have a lease's time to
+// call.
+type leadership struct {
+	term  uint64
+	since time.Time
+	heard *heard
+	// planning admits one planner at a time, from the plan to its commands' being
+	// applied, so that no two plans take the same task.
+	planning chan struct{}
+}
+
+// followLeadership begins and ends leaderships until ctx ends.
+func (c *Coordinator) followLeadership(ctx context.Context) {
+	tick := time.NewTicker(c.cfg.LeaseTTL / ticksPerTTL)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case leads := <-c.node.Leadership():
+			c.endLeadership()
+			if leads {
+				c.beginLeadership()
+			}
+		case <-tick.C:
+			c.tick(ctx)
+		}
+	}
+}
+
+// beginLeadership waits until all that was committed before is applied here, and
+// only then answers as the leader.
+func (c *Coordinator) beginLeadership() {
+	term := c.node.Term()
+	if err := c.node.Read(); err != nil {
+		c.log.Info("leadership was lost before it began", keyTerm, term, keyError, err)
+		return
+	}
+	c.lead.Store(&leadership{term: term, since: time.Now(), heard: newHeard(), planning: make(chan struct{}, 1)})
+	c.bell.ring()
+	c.log.Info("this node leads", keyTerm, term)
+}
+
+func (c *Coordinator) endLeadership() {
+	if lead := c.lead.Swap(nil); lead != nil {
+		c.log.Info("this node leads no more", keyTerm, lead.term)
+	}
+	c.bell.ring()
+}
+
+// leading returns the leadership under way, or nil. A leadership of an earlier
+// term is over even where its end was not noticed yet.
+func (c *Coordinator) leading() *leadership {
+	lead := c.lead.Load()
+	if lead == nil || !c.node.IsLeader() || c.node.Term() != lead.term {
+		return nil
+	}
+	return lead
+}
+
+// waitLeading returns the leadership under way; a new leader's requests wait for
+// it to begin.
+func (c *Coordinator) waitLeading(ctx context.Context) (*leadership, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.LeaderWait)
+	defer cancel()
+	for {
+		changed := c.bell.wait()
+		if lead := c.leading(); lead != nil {
+			return lead, nil
+		}
+		if !c.node.IsLeader() {
+			return nil, notLeader(c.node.Leader())
+		}
+		select {
+		case <-changed:
+		case <-c.stopping:
+			return nil, notLeader("")
+		case <-ctx.Done():
+			return nil, notLeader("")
+		}
+	}
+}
+
+func notLeader(leader string) error {
+	e := &thalweg.Error{Op: "serve request", Kind: thalweg.Unavailable, Subject: "coordinator", Err: errors.New("this node does not lead")}
+	if leader != "" {
+		e.Hint = "node " + leader + " does"
+	} else {
+		e.Hint = "no leader is known; try again"
+	}
+	return e
+}
+
+// tick does what is due without anybody's asking: silent workers expire and
+// evaluated runs are registered.
+func (c *Coordinator) tick(ctx context.Context) {
+	lead := c.leading()
+	if lead == nil {
+		return
+	}
+	if err := c.advance(ctx, lead, ""); err != nil {
+		c.log.Debug("planning was put off", keyError, err)
+		return
+	}
+	c.replica.view(func(s *state.State) { lead.heard.forget(s, time.Now()) })
+}
+
+// advance plans and commits until there is nothing left to do, for the worker
+// that polls or, without one, for the cluster.
+func (c *Coordinator) advance(ctx context.Context, lead *leadership, poll thalweg.WorkerID) error {
+	select {
+	case lead.planning <- struct{}{}:
+		defer func() { <-lead.planning }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for range maxPlans {
+		if c.leading() != lead {
+			return notLeader(c.node.Leader())
+		}
+		var commands []state.Command
+		c.replica.view(func(s *state.State) {
+			commands = schedule.Plan(s, lead.heard.snapshot(lead.since), time.Now(), poll, c.cfg.schedule())
+		})
+		if len(commands) == 0 {
+			return nil
+		}
+		var group errgroup.Group
+		for _, cmd := range commands {
+			group.Go(func() error { return c.carryOut(cmd) })
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// carryOut commits a planned command and logs what an operator wants to know.
+func (c *Coordinator) carryOut(cmd state.Command) error {
+	answer, err := c.propose(cmd, "")
+	if err != nil || !answer.Changed {
+		return err
+	}
+	switch cmd := cmd.(type) {
+	case *state.ExpireWorker:
+		c.log.Warn("worker is lost; its leases ended", keyWorker, cmd.Worker)
+	case *state.RegisterModel:
+		c.log.Info("model version registered", keyRun, answer.Run, keyVersion, answer.Version)
+	}
+	return nil
+}
+
+// propose commits a command and returns its answer; a refusal is an error.
+func (c *Coordinator) propose(cmd state.Command, requestID string) (state.Answer, error) {
+	started := time.Now()
+	entry, err := state.Encode(cmd, state.Meta{Request: requestID, TimeMS: started.UnixMilli()})
+	if err != nil {
+		return state.Answer{}, err
+	}
+	if len(entry) > maxEntryBytes {
+		return state.Answer{}, &thalweg.Error{Op: state.Name(cmd), Kind: thalweg.Exhausted, Subject: "log entry",
+			Hint: "a command may have 4 MiB"}
+	}
+	result, err := c.node.Apply(entry)
+	c.metrics.command(state.Name(cmd), time.Since(started), err)
+	if err != nil {
+		return state.Answer{}, err
+	}
+	answer := result.(state.Answer)
+	return answer, answer.Err()
+}
+
+// read calls look with a state that holds everything acknowledged before.
+func (c *Coordinator) read(look func(*state.State)) error {
+	if err := c.node.Read(); err != nil {
+		return err
+	}
+	c.replica.view(look)
+	return nil
+}

@@ -1,0 +1,30 @@
+package coordinator
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// GetRun returns one run with its stages and tasks, and the progress that
+// workers reported last.
+func (s *service) GetRun(ctx context.Context, req *connect.Request[apiv1.GetRunRequest]) (*connect.Response[apiv1.GetRunResponse], error) {
+	lead, err := s.c.waitLeading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := &apiv1.GetRunResponse{}
+	err = s.c.read(func(st *state.State) {
+		if r := st.Run(thalweg.RunID(req.Msg.RunId)); r != nil {
+			resp.Run = runView(r, lead.heard, true)
+		}
+	})
+	if err == nil && resp.Run == nil {
+		err = &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + req.Msg.RunId}
+	}
+	return connect.NewResponse(resp), err
+}

@@ -1,0 +1,38 @@
+package coordinator
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// ListModels lists models with their versions, oldest first, and aliases.
+func (s *service) ListModels(_ context.Context, req *connect.Request[apiv1.ListModelsRequest]) (*connect.Response[apiv1.ListModelsResponse], error) {
+	resp := &apiv1.ListModelsResponse{}
+	err := s.c.read(func(st *state.State) {
+		for m := range st.Models() {
+			if req.Msg.Model == "" || string(m.Name) == req.Msg.Model {
+				resp.Models = append(resp.Models, modelView(m))
+			}
+		}
+	})
+	if err == nil && req.Msg.Model != "" && len(resp.Models) == 0 {
+		err = &thalweg.Error{Op: "list models", Kind: thalweg.NotFound, Subject: "model " + req.Msg.Model}
+	}
+	return connect.NewResponse(resp), err
+}
+
+func modelView(m *state.Model) *apiv1.Model {
+	v := &apiv1.Model{Name: string(m.Name), Aliases: make(map[string]uint64, len(m.Aliases))}
+	for _, version := range m.Versions {
+		v.Versions = append(v.Versions, versionView(version))
+	}
+	for name, a := range m.Aliases {
+		v.Aliases[name] = uint64(a.Version)
+	}
+	return v
+}

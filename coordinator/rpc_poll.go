@@ -1,0 +1,268 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// Bounds of one poll, which hold for a worker with a share of the largest stage.
+const (
+	maxParked        = 1024 // polls that wait at once, one per worker
+	maxPollsPerTTL   = 3    // a poll waits a third of a lease's time at most
+	maxNameBytes     = 253  // a worker's name or address: those of a host
+	maxSlots         = 1024
+	maxPollItems     = 4096 // progress, reports, streams
+	maxRefusals      = 64
+	maxOutputs       = 64
+	maxOutputBytes   = 4 << 10
+	maxMeasurements  = 4096 // metrics and counts of one report
+	maxMeasuredBytes = 512  // the name of one
+)
+
+// Poll takes a worker's heartbeat, reports and progress, and answers with all
+// leases that it holds, waiting for them to differ from those that it knows.
+func (s *service) Poll(ctx context.Context, req *connect.Request[apiv1.PollRequest]) (*connect.Response[apiv1.PollResponse], error) {
+	c, msg := s.c, req.Msg
+	if err := checkPoll(msg); err != nil {
+		return nil, err
+	}
+	lead, err := c.waitLeading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range msg.Refusals {
+		if !lead.heard.refused(msg.WorkerId, r) {
+			c.log.Warn("worker cannot load a model version", keyWorker, msg.WorkerId, keyModel, r.Model, keyVersion, r.Version, keyError, r.Reason)
+		}
+	}
+	others, err := lead.heard.note(msg, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if others {
+		c.bell.ring()
+	}
+	accepted, err := c.takeReports(lead, msg)
+	if err != nil {
+		return nil, err
+	}
+	if msg.Leaving {
+		if err := c.releaseAll(thalweg.WorkerID(msg.WorkerId)); err != nil {
+			return nil, err
+		}
+		lead.heard.left(thalweg.WorkerID(msg.WorkerId))
+		return connect.NewResponse(&apiv1.PollResponse{Accepted: accepted}), nil
+	}
+	resp, err := c.awaitLeases(ctx, lead, msg, len(accepted) > 0)
+	if err != nil {
+		return nil, err
+	}
+	resp.Accepted = accepted
+	return connect.NewResponse(resp), nil
+}
+
+// awaitLeases plans for the worker until its leases differ from those it knows,
+// or its wait is over.
+func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *apiv1.PollRequest, atOnce bool) (*apiv1.PollResponse, error) {
+	defer c.parked.Add(-1)
+	if c.parked.Add(1) > maxParked {
+		atOnce = true
+	}
+	wait := min(time.Duration(max(msg.WaitMs, 0))*time.Millisecond, c.cfg.LeaseTTL/maxPollsPerTTL)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	id := thalweg.WorkerID(msg.WorkerId)
+	for {
+		changed := c.bell.wait()
+		if err := c.advance(ctx, lead, id); err != nil {
+			return nil, err
+		}
+		leases := c.leasesOf(id)
+		hash, err := hashLeases(leases)
+		if err != nil {
+			return nil, err
+		}
+		if atOnce || hash != msg.KnownLeases {
+			return &apiv1.PollResponse{Leases: leases, LeasesHash: hash}, nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			atOnce = true
+		case <-c.stopping:
+			return nil, notLeader("")
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		lead.heard.seen(id, msg.Incarnation, time.Now())
+	}
+}
+
+// takeReports commits what a poll brought for the log: reports of tasks, saved
+// checkpoints and newly seen partitions. It returns the tasks whose reports were
+// dealt with.
+func (c *Coordinator) takeReports(lead *leadership, msg *apiv1.PollRequest) (accepted []string, err error) {
+	var group errgroup.Group
+	for _, r := range msg.Reports {
+		accepted = append(accepted, r.TaskId)
+		group.Go(func() error { return c.report(lead, msg.WorkerId, r) })
+	}
+	var noted []state.Command
+	c.replica.view(func(s *state.State) { noted = append(newCheckpoints(s, msg), newPartitions(s, msg)...) })
+	for _, cmd := range noted {
+		group.Go(func() error { return c.carryOut(cmd) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return accepted, nil
+}
+
+// report commits one report.
+func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskReport) error {
+	cmd := &state.ReportTask{Task: thalweg.TaskID(r.TaskId), Token: thalweg.Token(r.Token)}
+	if flaw := flawOf(r); flaw != "" {
+		cmd.Failure = &state.ReportFailure{Error: "the worker's report is unusable: " + flaw, Permanent: true}
+	} else if r.Error != "" {
+		text := r.Error
+		if r.ErrorKind != "" && r.ErrorKind != thalweg.Other.String() {
+			text = r.ErrorKind + ": " + text
+		}
+		cmd.Failure = &state.ReportFailure{Error: text, Permanent: r.Permanent}
+	} else {
+		cmd.Outputs, cmd.Metrics, cmd.Counts = r.Outputs, r.Metrics, r.Counts
+		cmd.Rows = r.Counts["rows"]
+		if p := lead.heard.progressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
+			cmd.Rows = max(p.RowsDone, p.RowsTotal)
+		}
+	}
+	answer, err := c.propose(cmd, "")
+	switch {
+	case err != nil:
+		return err
+	case answer.Fenced:
+		c.log.Info("report was fenced: the task is another's by now", keyTask, r.TaskId, keyToken, r.Token, keyWorker, worker)
+	case cmd.Failure != nil:
+		c.log.Warn("task failed", keyTask, r.TaskId, keyWorker, worker, keyError, cmd.Failure.Error)
+	}
+	return nil
+}
+
+// flawOf tells why a report cannot be kept: it is over a bound, or has a metric
+// that is not finite.
+func flawOf(r *apiv1.TaskReport) string {
+	switch {
+	case len(r.Outputs) > maxOutputs:
+		return fmt.Sprintf("%d outputs, at most %d", len(r.Outputs), maxOutputs)
+	case len(r.Metrics)+len(r.Counts) > maxMeasurements:
+		return fmt.Sprintf("%d metrics and counts, at most %d", len(r.Metrics)+len(r.Counts), maxMeasurements)
+	}
+	for _, name := range sortedKeys(r.Outputs) {
+		if len(name) > maxMeasuredBytes || len(r.Outputs[name]) > maxOutputBytes {
+			return fmt.Sprintf("output %.64q has %d bytes, at most %d", name, len(r.Outputs[name]), maxOutputBytes)
+		}
+	}
+	for _, name := range sortedKeys(r.Metrics) {
+		if v := r.Metrics[name]; math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Sprintf("metric %.64q is %v", name, v)
+		}
+		if len(name) > maxMeasuredBytes {
+			return fmt.Sprintf("metric %.64q: the name is too long", name)
+		}
+	}
+	for _, name := range sortedKeys(r.Counts) {
+		if len(name) > maxMeasuredBytes {
+			return fmt.Sprintf("count %.64q: the name is too long", name)
+		}
+	}
+	return ""
+}
+
+// newCheckpoints returns the checkpoints that replicas of the worker saved and
+// the state does not know.
+func newCheckpoints(s *state.State, msg *apiv1.PollRequest) []state.Command {
+	var commands []state.Command
+	for _, p := range msg.Progress {
+		t := s.Task(thalweg.TaskID(p.TaskId))
+		if p.Checkpoint == "" || t == nil || t.Work != state.Train || t.Checkpoint == p.Checkpoint || t.Token != thalweg.Token(p.Token) {
+			continue
+		}
+		commands = append(commands, &state.SaveCheckpoint{Task: t.ID, Token: t.Token, Checkpoint: p.Checkpoint})
+	}
+	return commands
+}
+
+// newPartitions returns the growth of topics that the worker scores.
+func newPartitions(s *state.State, msg *apiv1.PollRequest) []state.Command {
+	most := make(map[thalweg.PipelineName]uint32)
+	for _, p := range msg.Streams {
+		pipe := s.Pipeline(thalweg.PipelineName(p.Pipeline))
+		if pipe == nil || p.Partitions <= 0 || p.Topic != pipe.Newest().Topic ||
+			p.Partition < 0 || int(p.Partition) >= len(pipe.Partitions) ||
+			pipe.Partitions[p.Partition].Task.Worker != thalweg.WorkerID(msg.WorkerId) {
+			continue
+		}
+		if n := uint32(p.Partitions); int(n) > len(pipe.Partitions) && len(pipe.Partitions) < state.MaxPartitions {
+			most[pipe.Name] = max(most[pipe.Name], n)
+		}
+	}
+	var commands []state.Command
+	for name, n := range most {
+		commands = append(commands, &state.SetPartitions{Pipeline: name, Topic: s.Pipeline(name).Newest().Topic, Partitions: n})
+	}
+	return commands
+}
+
+// releaseAll takes back the leases of a worker that is leaving.
+func (c *Coordinator) releaseAll(id thalweg.WorkerID) error {
+	cmd := &state.ReleaseLeases{}
+	c.replica.view(func(s *state.State) {
+		for _, t := range s.HeldBy(id) {
+			cmd.Leases = append(cmd.Leases, state.Release{Task: t.ID, Token: t.Token})
+		}
+	})
+	if len(cmd.Leases) == 0 {
+		return nil
+	}
+	_, err := c.propose(cmd, "")
+	return err
+}
+
+// checkPoll refuses a poll that is over a bound.
+func checkPoll(msg *apiv1.PollRequest) error {
+	invalid := func(subject, hint string) error {
+		return &thalweg.Error{Op: "poll", Kind: thalweg.Invalid, Subject: subject, Hint: hint}
+	}
+	switch {
+	case msg.WorkerId == "" || len(msg.WorkerId) > maxNameBytes:
+		return invalid(fmt.Sprintf("worker_id %.64q", msg.WorkerId), "a name of 1 to 253 bytes")
+	case msg.Incarnation == "" || len(msg.Incarnation) > maxNameBytes:
+		return invalid(fmt.Sprintf("incarnation %.64q", msg.Incarnation), "a name of 1 to 253 bytes, new for each process")
+	case len(msg.ExchangeAddress) > maxNameBytes:
+		return invalid("exchange_address", "host:port")
+	case msg.Slots > maxSlots:
+		return invalid(fmt.Sprintf("%d slots", msg.Slots), fmt.Sprintf("at most %d", maxSlots))
+	case len(msg.Progress) > maxPollItems || len(msg.Reports) > maxPollItems || len(msg.Streams) > maxPollItems || len(msg.Refusals) > maxRefusals:
+		return invalid("progress, reports, streams or refusals", fmt.Sprintf("at most %d of each, %d refusals", maxPollItems, maxRefusals))
+	}
+	for _, p := range msg.Progress {
+		if len(p.Message) > state.MaxTextBytes || len(p.Checkpoint) > maxOutputBytes {
+			return invalid(fmt.Sprintf("progress of %.64q", p.TaskId), "its message or checkpoint is too long")
+		}
+		if p.Checkpoint != "" {
+			if _, err := thalweg.ParseObjectRef(p.Checkpoint); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package coordinator
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// The states of a partition's scorer, as shown.
+const (
+	streamWaiting = "waiting"
+	streamRunning = "running"
+	streamPaused  = "paused"
+	streamStopped = "stopped"
+)
+
+// StreamStatus tells the position of each partition of one pipeline, or of all.
+func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.StreamStatusRequest]) (*connect.Response[apiv1.StreamStatusResponse], error) {
+	lead, err := s.c.waitLeading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := &apiv1.StreamStatusResponse{}
+	known := req.Msg.Pipeline == ""
+	err = s.c.read(func(st *state.State) {
+		for p := range st.Pipelines() {
+			if req.Msg.Pipeline != "" && string(p.Name) != req.Msg.Pipeline {
+				continue
+			}
+			known = true
+			for _, part := range p.Partitions {
+				resp.Partitions = append(resp.Partitions, partitionView(st, p, part, lead.heard))
+			}
+		}
+	})
+	if err == nil && !known {
+		err = &thalweg.Error{Op: "stream status", Kind: thalweg.NotFound, Subject: "pipeline " + req.Msg.Pipeline}
+	}
+	return connect.NewResponse(resp), err
+}
+
+// partitionView merges what the log knows of a partition with what its holder
+// said last.
+func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, h *heard) *apiv1.StreamPartition {
+	t := part.Task
+	v := &apiv1.StreamPartition{}
+	said, refusals := h.streamOf(t.ID, t.Worker)
+	if said != nil {
+		v = proto.CloneOf(said)
+	}
+	v.Pipeline, v.Topic, v.Partition = string(p.Name), p.Newest().Topic, int32(t.Index)
+	v.Worker, v.Partitions = string(t.Worker), int32(len(p.Partitions))
+	switch {
+	case part.Stopped != "":
+		v.State, v.Message = streamStopped, part.Stopped
+	case t.State == state.TaskLeased && p.Paused:
+		v.State = streamPaused
+	case t.State == state.TaskLeased:
+		if v.State == "" {
+			v.State = streamWaiting
+		}
+	default:
+		v.State = streamWaiting
+		switch {
+		case !s.Scores(p):
+			v.Message = "no " + p.Newest().Alias + " of model " + string(p.Newest().Model) + " yet"
+		case part.Failures > 0:
+			v.Message = "it failed and is tried again: " + part.LastError
+		default:
+			v.Message = "no worker has taken it yet"
+		}
+	}
+	if v.Message == "" {
+		v.Message = refusals
+	}
+	return v
+}

@@ -1,0 +1,63 @@
+package coordinator
+
+import (
+	"maps"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// runView returns a run as the RPC shows it; progress of running tasks comes
+// from h, tasks are listed where asked for.
+func runView(r *state.Run, h *heard, tasks bool) *apiv1.Run {
+	v := &apiv1.Run{
+		Id: string(r.ID), Pipeline: string(r.Pipeline), Generation: uint64(r.Generation),
+		State: r.State.String(), Stage: r.Stage.String(), Error: r.Error,
+		StartedAtUnixMs: r.StartedMS, EndedAtUnixMs: r.EndedMS,
+		Outputs: maps.Clone(r.Outputs), Metrics: maps.Clone(r.Metrics), Counts: maps.Clone(r.Counts),
+		ModelVersion: uint64(r.Version),
+	}
+	for w := state.Profile; w <= state.Register; w++ {
+		if int(w) > len(r.Stages) {
+			v.Stages = append(v.Stages, &apiv1.Stage{Name: w.String(), State: state.StageWaiting.String()})
+			continue
+		}
+		v.Stages = append(v.Stages, stageView(r.Stages[w-1], h, tasks))
+	}
+	return v
+}
+
+func stageView(stage *state.Stage, h *heard, tasks bool) *apiv1.Stage {
+	v := &apiv1.Stage{
+		Name: stage.Work.String(), State: stage.State.String(), TasksTotal: stage.Total, TasksDone: stage.Done,
+		RowsDone: stage.Rows, StartedAtUnixMs: stage.StartedMS, EndedAtUnixMs: stage.EndedMS,
+	}
+	known := stage.Total > 0 // whether every task's total is
+	for _, t := range stage.Tasks {
+		if tasks {
+			v.Tasks = append(v.Tasks, &apiv1.Task{Id: string(t.ID), State: t.State.String(), Worker: string(t.Worker),
+				Token: uint64(t.Token), Attempts: t.Attempts, Error: t.LastError()})
+		}
+		if t.State == state.TaskDone {
+			v.RowsTotal += t.Rows
+			continue
+		}
+		p := h.progressOf(t.ID, t.Token)
+		if t.State != state.TaskLeased || p == nil {
+			known = known && t.Reduce
+			continue
+		}
+		v.RowsDone += p.RowsDone
+		v.RowsTotal += p.RowsTotal
+		known = known && (p.RowsTotal > 0 || t.Reduce)
+		if v.Message == "" {
+			v.Message = p.Message
+		}
+	}
+	if stage.State >= state.StageDone {
+		v.RowsTotal = v.RowsDone
+	} else if !known {
+		v.RowsTotal = 0
+	}
+	return v
+}

@@ -1,0 +1,141 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"runtime/debug"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+const (
+	healthPath  = "/healthz"
+	metricsPath = "/metrics"
+	// forwardedHeader names the node that passed a request on; it is not passed on
+	// a second time.
+	forwardedHeader = "Thalweg-Forwarded-By"
+	// compressAbove is the size above which answers are compressed for those who
+	// ask for it: below, it costs more than it saves.
+	compressAbove = 64 << 10
+)
+
+// service carries the RPC's methods, one file rpc_<verb>.go each. It runs on the
+// leader, but for Status.
+type service struct{ c *Coordinator }
+
+var _ apiv1.CoordinatorServiceHandler = (*service)(nil)
+
+// newServer returns the HTTP server: the RPC (connect, gRPC and JSON), health and
+// metrics on one port, HTTP/1.1 and HTTP/2 without TLS.
+func (c *Coordinator) newServer() *http.Server {
+	mux := http.NewServeMux()
+	path, rpc := apiv1.NewCoordinatorServiceHandler(&service{c},
+		connect.WithInterceptors(connect.UnaryInterceptorFunc(c.intercept)),
+		connect.WithReadMaxBytes(api.MaxMessageBytes),
+		connect.WithCompressMinBytes(compressAbove),
+		connect.WithRecover(c.recovered))
+	mux.Handle(path, c.toLeader(rpc))
+	mux.HandleFunc("GET "+healthPath, c.health)
+	mux.Handle("GET "+metricsPath, promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}))
+	server := &http.Server{
+		Handler:           http.MaxBytesHandler(mux, api.MaxMessageBytes),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+		Protocols:         new(http.Protocols),
+	}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	return server
+}
+
+// intercept measures a call and gives its error the form of the RPC.
+func (c *Coordinator) intercept(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		started := time.Now()
+		resp, err := next(ctx, req)
+		c.metrics.request(req.Spec().Procedure, time.Since(started), err)
+		if err != nil {
+			return nil, api.ToConnect(err)
+		}
+		return resp, nil
+	}
+}
+
+// recovered turns a panic of a handler into that call's error.
+func (c *Coordinator) recovered(_ context.Context, spec connect.Spec, _ http.Header, panicked any) error {
+	c.log.Error("a request's handler panicked", "procedure", spec.Procedure, keyError, fmt.Sprint(panicked), "stack", string(debug.Stack()))
+	return api.ToConnect(&thalweg.Error{Op: "serve request", Subject: spec.Procedure, Err: errors.New("internal fault, see the node's log")})
+}
+
+// toLeader serves a request here if this node leads, and passes it on to the
+// leader otherwise, so that any node takes any request.
+func (c *Coordinator) toLeader(here http.Handler) http.Handler {
+	writer := connect.NewErrorWriter()
+	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
+		// Writing can only fail when the caller is gone.
+		_ = writer.Write(w, r, api.ToConnect(err))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.node.IsLeader() {
+			here.ServeHTTP(w, r)
+			return
+		}
+		if r.Header.Get(forwardedHeader) != "" {
+			refuse(w, r, notLeader(c.node.Leader()))
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), c.cfg.LeaderWait)
+		leader := c.node.WaitLeader(ctx)
+		cancel()
+		switch {
+		case leader == c.cfg.ID, leader == "" && r.URL.Path == apiv1.CoordinatorServiceStatusProcedure:
+			here.ServeHTTP(w, r)
+		case leader == "" || c.cfg.peer(leader).API == "":
+			refuse(w, r, notLeader(leader))
+		default:
+			c.metrics.forwarded.Inc()
+			c.proxy.ServeHTTP(w, r)
+		}
+	})
+}
+
+// newProxy returns the handler that passes requests on to the leader.
+func (c *Coordinator) newProxy() http.Handler {
+	writer := connect.NewErrorWriter()
+	return &httputil.ReverseProxy{
+		Transport: c.peers,
+		ErrorLog:  slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: c.cfg.peer(c.node.Leader()).API})
+			r.Out.Header.Set(forwardedHeader, c.cfg.ID)
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			_ = writer.Write(w, r, api.ToConnect(&thalweg.Error{Op: "pass on to leader", Kind: thalweg.Unavailable,
+				Subject: "node " + c.node.Leader(), Hint: "try again", Err: err}))
+		},
+	}
+}
+
+// health answers 200 while the node can serve requests, itself or by the leader
+// that it knows.
+func (c *Coordinator) health(w http.ResponseWriter, _ *http.Request) {
+	leader := c.node.Leader()
+	if leader == "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_, _ = io.WriteString(w, fmt.Sprintf("node %s, leader %q, applied index %d\n", c.cfg.ID, leader, c.node.AppliedIndex()))
+}

@@ -1,0 +1,46 @@
+package coordinator
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+// parseSpec reads a user's spec and returns the command that accepts it: the
+// spec rendered with every default, and what the state needs of it. Errors are
+// Invalid and list everything that is wrong.
+func parseSpec(file, text string) (*state.ApplySpec, error) {
+	refused := func(kind thalweg.Kind, err error) error {
+		return &thalweg.Error{Op: "apply spec", Kind: kind, Subject: file, Err: err}
+	}
+	if len(text) > state.MaxSpecBytes {
+		return nil, refused(thalweg.Exhausted, fmt.Errorf("%d bytes, at most %d", len(text), state.MaxSpecBytes))
+	}
+	parsed, err := pipeline.Parse(file, []byte(text))
+	if err != nil {
+		kind := thalweg.KindOf(err)
+		if kind == thalweg.Other {
+			kind = thalweg.Invalid
+		}
+		return nil, refused(kind, err)
+	}
+	spec := pipeline.WithDefaults(parsed)
+	rendered, err := pipeline.Render(spec)
+	if err != nil {
+		return nil, refused(thalweg.KindOf(err), err)
+	}
+	cmd := &state.ApplySpec{
+		Pipeline: thalweg.PipelineName(spec.Metadata.Name),
+		Text:     string(rendered),
+		Model:    thalweg.ModelName(cmp.Or(spec.Spec.Registry.Model, spec.Metadata.Name)),
+		Alias:    cmp.Or(spec.Spec.Registry.Alias, defaultAlias),
+		Replicas: uint32(max(spec.Spec.Trainer.Distributed.Replicas, 1)),
+	}
+	if events := spec.Spec.Sources.Events; spec.Spec.Scoring != nil && events != nil && events.Kafka != nil {
+		cmd.Topic = events.Kafka.Topic
+	}
+	return cmd, nil
+}
