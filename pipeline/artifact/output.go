@@ -2,11 +2,13 @@ package artifact
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -24,34 +26,10 @@ type Origin struct {
 	ScoredAt int64
 }
 
-// answerColumns are the columns that a model of a label type adds, and
-// originColumns those that say where a row came from.
-var (
-	answerColumns = map[string][]table.Column{
-		string(model.Binary): {{Name: "prediction", Type: table.Bool}, {Name: "probability", Type: table.Float64}},
-		string(model.Number): {{Name: "prediction", Type: table.Float64}, {Name: "score", Type: table.Float64}},
-	}
-	originColumns = []table.Column{
-		{Name: "_topic", Type: table.String},
-		{Name: "_partition", Type: table.Int64},
-		{Name: "_offset", Type: table.Int64},
-		{Name: "_model_version", Type: table.Int64},
-		{Name: "_transform_hash", Type: table.String},
-		{Name: "_spec_generation", Type: table.Int64},
-		{Name: "_scored_at", Type: table.Timestamp},
-	}
-)
-
-// OutputColumns returns the columns that scoring adds after the user's, for a
-// label of the given type, "binary" or "number".
-func OutputColumns(label string) []table.Column {
-	return append(append([]table.Column{}, answerColumns[label]...), originColumns...)
-}
-
 // CheckColumns reports a cleaned column whose name a column of the output has:
 // scored rows could not carry both.
 func CheckColumns(cleaned table.Schema, label string) error {
-	for _, c := range OutputColumns(label) {
+	for _, c := range pipeline.OutputColumns(label) {
 		if _, _, taken := cleaned.Lookup(c.Name); taken {
 			return &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err:  fmt.Errorf("scoring writes a column of that name"),
@@ -64,7 +42,7 @@ func CheckColumns(cleaned table.Schema, label string) error {
 // OutputSchema returns the columns of a scored row: the cleaned ones, then
 // those that scoring adds.
 func (s *Scorer) OutputSchema() table.Schema {
-	return table.Schema{Columns: append(append([]table.Column{}, s.Cleaned().Columns...), OutputColumns(s.artifact.plan.Label.Type)...)}
+	return table.Schema{Columns: slices.Concat(s.Cleaned().Columns, pipeline.OutputColumns(s.artifact.plan.Label.Type))}
 }
 
 // Output returns a batch of OutputSchema: what Score returned, and where it
