@@ -25,7 +25,9 @@ type Info struct {
 // the call returns and bodies returned belong to the caller. Errors are
 // *thalweg.Error: NotFound for an absent key, Exists from PutIfAbsent,
 // Unavailable where a retry may help and the outcome is unknown, Canceled when
-// ctx ended, Invalid for a malformed key (ValidateKey).
+// ctx ended, Exhausted where the store is full, Invalid for a malformed key
+// (ValidateKey) and, in stores that keep objects as files, for a key that is a
+// prefix of another's segments or the other way round ("a" beside "a/b").
 type Bucket interface {
 	// Get returns the whole object and its description.
 	Get(ctx context.Context, key string) ([]byte, Info, error)

@@ -16,7 +16,7 @@ import (
 // Bounds of the log. A record beyond one of them is refused when it is made
 // and when it is read.
 const (
-	MaxRecordBytes = 64 << 10        // of an encoded record: MaxObjects objects with long keys fit
+	MaxRecordBytes = 64 << 10        // of an encoded record: MaxObjects objects, or one per kind and MaxGaps gaps, fit whatever their keys
 	MaxObjects     = 32              // named by one done record: an intent is one file, or few
 	MaxGaps        = 1024            // listed by one done record: a scorer ends a range before it has more
 	MaxSeq         = 999_999_999_999 // the width of a slot's name, so that byte order is slot order

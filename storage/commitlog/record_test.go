@@ -135,6 +135,51 @@ func TestRecordsAreBounded(t *testing.T) {
 	}
 }
 
+// What a scorer may have published must have a record: nothing else could
+// finish its slot.
+func TestTheLargestRecordsFit(t *testing.T) {
+	config := testConfig
+	config.Topic = strings.Repeat("t", 249)
+	for longer := config; ; longer.Prefix += strings.Repeat(`"`, 20) + "/" { // a quote takes two bytes in JSON
+		if _, err := New(nil, longer); err != nil {
+			break
+		}
+		config = longer
+	}
+	y := config.layout()
+	in := goldenIntent
+	in.Topic = config.Topic
+	full := func(perKind, gaps int) Done {
+		d := Done{Intent: in.ID, IntentSHA256: strings.Repeat("ef", 32)}
+		for _, kind := range []ObjectKind{Dead, Scored} {
+			for part := range perKind {
+				d.Objects = append(d.Objects, Object{Key: y.Key(in, kind, part), SizeBytes: 1 << 40, SHA256: d.IntentSHA256, Rows: 1 << 40, Kind: kind})
+			}
+		}
+		d.Scored, d.Dead = int64(perKind)<<40, int64(perKind)<<40
+		d.Total = Counts{1 << 62, 1 << 62, 1 << 62}
+		for i := range gaps {
+			at := int64(1<<63-1) - int64(2*(gaps-i))
+			d.Gaps = append(d.Gaps, Gap{at, at + 1})
+		}
+		return d
+	}
+	for name, d := range map[string]Done{
+		"all objects":                   full(MaxObjects/2, 0),
+		"one object a kind, all gaps":   full(1, MaxGaps),
+		"three objects a kind and gaps": full(3, MaxGaps),
+	} {
+		record, err := d.Encode()
+		if err != nil {
+			t.Errorf("%s with keys of %d bytes: %v", name, len(y.DataKey(in, 0)), err)
+			continue
+		}
+		if _, err := DecodeDone(record); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestKeysSortAsTheirSlots(t *testing.T) {
 	y := Layout{Prefix: "s/", Topic: "flights", Partition: 2}
 	last := ""
@@ -190,6 +235,7 @@ func FuzzDecodeIntent(f *testing.F) {
 func FuzzDecodeDone(f *testing.F) {
 	f.Add([]byte(goldenDoneRecord))
 	f.Add([]byte(`{"format":"thalweg.done/v1","objects":null`))
+	f.Add([]byte(strings.Replace(goldenDoneRecord, `,"scored"`, `,"gaps":[[350,352],[399,400]],"scored"`, 1)))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		DecodeDone(record)
 		data := sealed(string(record))
