@@ -44,9 +44,7 @@ func runLease(s *state.State, r *state.Run, t *state.Task, l *apiv1.Lease) {
 	}
 	l.ResumeFrom = r.Checkpoint
 	for _, peer := range r.Current().Tasks {
-		if peer.Worker != "" {
-			l.Peers = append(l.Peers, &apiv1.Peer{Replica: peer.Index, Worker: string(peer.Worker), Address: peer.Address})
-		}
+		l.Peers = append(l.Peers, &apiv1.Peer{Replica: peer.Index, Worker: string(peer.Worker), Address: peer.Address})
 	}
 }
 

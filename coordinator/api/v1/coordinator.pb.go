@@ -2269,15 +2269,21 @@ func (x *Progress) GetCheckpoint() string {
 }
 
 type TaskReport struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	Token         uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
-	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                                                                               // empty: done
-	ErrorKind     string                 `protobuf:"bytes,4,opt,name=error_kind,json=errorKind,proto3" json:"error_kind,omitempty"`                                                      // thalweg.Kind's name
-	Permanent     bool                   `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`                                                                      // trying again cannot help: the run fails
-	Outputs       map[string]string      `protobuf:"bytes,6,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // names become run outputs (reduce) or partials ("partial")
-	Metrics       map[string]float64     `protobuf:"bytes,7,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
-	Counts        map[string]int64       `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	TaskId    string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Token     uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
+	Error     string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                          // empty: done
+	ErrorKind string                 `protobuf:"bytes,4,opt,name=error_kind,json=errorKind,proto3" json:"error_kind,omitempty"` // thalweg.Kind's name
+	Permanent bool                   `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`                 // trying again cannot help: the run fails
+	// A map task names what it wrote as "partial". Other outputs, and metrics,
+	// become the run's when the stage is done: the reduce task's, or replica 0's.
+	// All replicas must report the same "checkpoint" and "model_sha256".
+	Outputs map[string]string  `protobuf:"bytes,6,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metrics map[string]float64 `protobuf:"bytes,7,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// Summed over a stage's map tasks, but for names that its reduce task reports
+	// itself. profile reports the number of "shards". "rows" are those treated, for
+	// show.
+	Counts        map[string]int64 `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2501,11 +2507,11 @@ type Lease struct {
 	Spec       string                 `protobuf:"bytes,9,opt,name=spec,proto3" json:"spec,omitempty"`                                                                                // rendered
 	Inputs     map[string]string      `protobuf:"bytes,10,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // outputs of the stages before
 	Partials   []string               `protobuf:"bytes,11,rep,name=partials,proto3" json:"partials,omitempty"`                                                                       // reduce: of the map tasks, in index order
-	Peers      []*Peer                `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`                                                                             // train: who holds which replica now
+	Peers      []*Peer                `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`                                                                             // train: all replicas in order, and who holds each now
 	ResumeFrom string                 `protobuf:"bytes,13,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`                                                 // train: newest checkpoint
 	// score:
-	Models        []*ModelVersion `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"` // the champion first, then what it replaced, newest first
-	Paused        bool            `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`
+	Models        []*ModelVersion `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`  // the champion first, then what it replaced, newest first
+	Paused        bool            `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"` // keep the lease, score nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2648,8 +2654,8 @@ func (x *Lease) GetPaused() bool {
 type Peer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Replica       uint32                 `protobuf:"varint,1,opt,name=replica,proto3" json:"replica,omitempty"`
-	Worker        string                 `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Worker        string                 `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`   // empty while nobody holds the replica
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"` // its exchange_address; empty likewise
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
