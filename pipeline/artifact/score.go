@@ -29,14 +29,17 @@ type Scorer struct {
 }
 
 // NewScorer returns a scorer of rows in phase: events in scoring, the rows of
-// the training data in training.
+// the training data in training. Where the spec scores a stream, a cleaned column
+// that could not be written beside those of scoring is an error.
 func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	chain, err := clean.New(a.plan, phase)
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckColumns(chain.Schema(), a.plan.Label.Type); err != nil {
-		return nil, err
+	if a.Spec.Spec.Scoring != nil {
+		if err := CheckColumns(chain.Schema(), a.plan.Label.Type); err != nil {
+			return nil, err
+		}
 	}
 	s := &Scorer{artifact: a, chain: chain, applier: a.Transform.NewApplier(), mem: memory.DefaultAllocator}
 	s.cleaned = s.Cleaned().Arrow()
