@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ type Config struct {
 	Workers      int            // default 2
 	S3           *minio.Server  // required
 	Kafka        *kafka.Cluster // nil: no streams
+	// StateBucket is where checkpoints and partial results go; it must exist.
+	// Default thalweg.
+	StateBucket string
 }
 
 // Cluster is a running cluster.
@@ -70,13 +74,14 @@ func Start(t testing.TB, cfg Config) *Cluster {
 		env: append(os.Environ(),
 			"THALWEG_STORE=http://"+cfg.S3.Address,
 			"THALWEG_ACCESS_KEY="+cfg.S3.AccessKey,
-			"THALWEG_SECRET_KEY="+cfg.S3.SecretKey),
+			"THALWEG_SECRET_KEY="+cfg.S3.SecretKey,
+			"THALWEG_STATE_BUCKET="+cmp.Or(cfg.StateBucket, "thalweg")),
 	}
 	if cfg.Kafka != nil {
 		c.env = append(c.env, "THALWEG_KAFKA="+strings.Join(cfg.Kafka.Brokers(), ","))
 	}
 	var addresses []string
-	for i := range orDefault(cfg.Coordinators, 3) {
+	for i := range cmp.Or(cfg.Coordinators, 3) {
 		m := &member{name: fmt.Sprintf("c%d", i), address: process.FreeAddress(t)}
 		c.peers = append(c.peers, "--peer", fmt.Sprintf("%s=%s,%s", m.name, process.FreeAddress(t), m.address))
 		c.coordinators = append(c.coordinators, m)
@@ -94,17 +99,10 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	t.Cleanup(client.Close)
 	c.client = client
 	c.Leader(t)
-	for range orDefault(cfg.Workers, 2) {
+	for range cmp.Or(cfg.Workers, 2) {
 		c.AddWorker(t)
 	}
 	return c
-}
-
-func orDefault(n, fallback int) int {
-	if n == 0 {
-		return fallback
-	}
-	return n
 }
 
 func (c *Cluster) start(t testing.TB, m *member) {
