@@ -34,7 +34,8 @@ func (s *floats[T]) size() int { return 0 }
 func (s *floats[T]) plan() (format.Encoding, []byte, int) { return format.Plain, nil, 0 }
 
 func (s *floats[T]) page(dst []byte, from, to int) []byte {
-	return append(dst, words[byte](s.v[from:to])...)
+	v := s.v[from:to]
+	return append(dst, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(T(0))))...)
 }
 
 // bounds leaves NaNs out, as the format demands, and gives none if there is
