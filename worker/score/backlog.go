@@ -1,0 +1,234 @@
+package score
+
+import (
+	"math"
+
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/storage/commitlog"
+)
+
+// smallPart is the size below which a fetch's records are copied behind those
+// of the one before: at low rates a fetch gives a handful.
+const smallPart = 64 << 10
+
+// keepFree is how many emptied buffers are kept for the next fetches.
+const keepFree = 4
+
+// backlog holds the records that are fetched and not scored, in order. Only
+// the scorer's loop uses it.
+type backlog struct {
+	parts []*part
+	next  int64 // offset after the last of it, once something was added
+	free  []*connectors.Records
+	batch batch
+}
+
+// part is what one fetch gave, or several small ones.
+type part struct {
+	records *connectors.Records
+	first   int // index of the first record that is not scored
+}
+
+// batch is a run of records to be scored at once, up to the offset to. Its
+// memory belongs to the backlog and is valid until the next take.
+type batch struct {
+	from, to   int64
+	values     []byte
+	ends       []int
+	offsets    []int64
+	timestamps []int64
+	nulls      []bool         // nil: none
+	unreadable map[int]string // nil: none
+	gaps       []commitlog.Gap
+	bytes      int64 // of the values
+
+	copied []byte // backs values where they come from several parts
+}
+
+// reset forgets everything. The buffers are not used again: a batch that is
+// being scored may still read them.
+func (b *backlog) reset() {
+	b.parts = nil
+}
+
+// buffer lends a buffer for a fetch.
+func (b *backlog) buffer() *connectors.Records {
+	if n := len(b.free); n > 0 {
+		r := b.free[n-1]
+		b.free = b.free[:n-1]
+		return r
+	}
+	return new(connectors.Records)
+}
+
+func (b *backlog) recycle(r *connectors.Records) {
+	if len(b.free) < keepFree {
+		b.free = append(b.free, r)
+	}
+}
+
+// add takes in what a fetch gave, buffer and all.
+func (b *backlog) add(r *connectors.Records) {
+	b.next = r.Next
+	if r.Len() == 0 {
+		b.recycle(r)
+		return
+	}
+	if n := len(b.parts); n > 0 && r.Unreadable == nil && r.Null == nil {
+		if last := b.parts[n-1].records; last.Null == nil && len(last.Values)+len(r.Values) < smallPart {
+			start := len(last.Values)
+			last.Values = append(last.Values, r.Values...)
+			for _, end := range r.Ends {
+				last.Ends = append(last.Ends, start+end)
+			}
+			last.Offsets = append(last.Offsets, r.Offsets...)
+			last.Timestamps = append(last.Timestamps, r.Timestamps...)
+			b.recycle(r)
+			return
+		}
+	}
+	b.parts = append(b.parts, &part{records: r})
+}
+
+// take lays out the first records that effect e allows, and leaves them in the
+// backlog until drop.
+func (b *backlog) take(e score) *batch {
+	t := &b.batch
+	t.from, t.to, t.bytes = e.from, e.from, 0
+	t.values, t.copied, t.ends = nil, t.copied[:0], t.ends[:0]
+	t.offsets, t.timestamps, t.gaps = t.offsets[:0], t.timestamps[:0], t.gaps[:0]
+	t.nulls, t.unreadable = nil, nil
+	upTo := e.upTo
+	if upTo < 0 {
+		upTo = math.MaxInt64
+	}
+	for i, p := range b.parts {
+		n := t.count(p, e, upTo)
+		if n == 0 {
+			break
+		}
+		t.append(p, n, i == 0)
+		if p.first+n < p.records.Len() {
+			break
+		}
+	}
+	if n := b.records(); len(t.offsets) < n && !b.stoppedBy(upTo, len(t.offsets)) {
+		return t // ends after its last record
+	}
+	end := min(b.next, upTo)
+	if end > t.to {
+		t.gaps = append(t.gaps, commitlog.Gap{t.to, end})
+		t.to = end
+	}
+	return t
+}
+
+// stoppedBy reports whether the record after the first n is at or beyond an
+// offset.
+func (b *backlog) stoppedBy(offset int64, n int) bool {
+	for _, p := range b.parts {
+		left := p.records.Len() - p.first
+		if n < left {
+			return p.records.Offsets[p.first+n] >= offset
+		}
+		n -= left
+	}
+	return false
+}
+
+// count returns how many records of p the batch may still take; it notes the
+// gaps before them.
+func (t *batch) count(p *part, e score, upTo int64) int {
+	r := p.records
+	n := 0
+	for i := p.first; i < r.Len(); i++ {
+		at := r.Offsets[i]
+		if len(t.offsets)+n >= e.count || t.bytes >= e.bytes || at >= upTo {
+			break
+		}
+		if at > t.to {
+			if len(t.gaps) >= e.gaps {
+				break
+			}
+			t.gaps = append(t.gaps, commitlog.Gap{t.to, at})
+		}
+		t.bytes += int64(len(r.Value(i)))
+		t.to = at + 1
+		n++
+	}
+	return n
+}
+
+// append takes the first n records of p. The values of one part are not
+// copied; those of several are.
+func (t *batch) append(p *part, n int, first bool) {
+	r, lo, hi := p.records, p.first, p.first+n
+	start := 0
+	if lo > 0 {
+		start = r.Ends[lo-1]
+	}
+	values := r.Values[start:r.Ends[hi-1]]
+	base := len(t.values)
+	if first {
+		t.values = values
+	} else {
+		if len(t.copied) == 0 {
+			t.copied = append(t.copied, t.values...)
+		}
+		t.copied = append(t.copied, values...)
+		t.values = t.copied
+	}
+	for _, end := range r.Ends[lo:hi] {
+		t.ends = append(t.ends, base+end-start)
+	}
+	before := len(t.offsets)
+	t.offsets = append(t.offsets, r.Offsets[lo:hi]...)
+	t.timestamps = append(t.timestamps, r.Timestamps[lo:hi]...)
+	if r.Null != nil || t.nulls != nil {
+		t.nulls = append(t.nulls, make([]bool, before-len(t.nulls)+n)...)
+		if r.Null != nil {
+			copy(t.nulls[before:], r.Null[lo:hi])
+		}
+	}
+	for i, reason := range r.Unreadable {
+		if i >= lo && i < hi {
+			if t.unreadable == nil {
+				t.unreadable = make(map[int]string)
+			}
+			t.unreadable[before+i-lo] = reason
+		}
+	}
+}
+
+// value returns the bytes of the i-th record.
+func (t *batch) value(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = t.ends[i-1]
+	}
+	return t.values[start:t.ends[i]]
+}
+
+// drop removes the first n records, which are scored.
+func (b *backlog) drop(n int) {
+	for n > 0 {
+		p := b.parts[0]
+		if left := p.records.Len() - p.first; n < left {
+			p.first += n
+			return
+		} else {
+			n -= left
+		}
+		b.recycle(p.records)
+		b.parts = b.parts[1:]
+	}
+}
+
+// records returns how many there are.
+func (b *backlog) records() int {
+	n := 0
+	for _, p := range b.parts {
+		n += p.records.Len() - p.first
+	}
+	return n
+}

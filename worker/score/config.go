@@ -1,0 +1,180 @@
+package score
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// The values of Config.StartOffset, as start_offset spells them.
+const (
+	Earliest = "earliest"
+	Latest   = "latest"
+)
+
+// Limits says when something that fills up is full: when it has Count events or
+// Bytes bytes of them, as they came from the topic, or is Period old.
+type Limits struct {
+	Count  int
+	Bytes  int64
+	Period time.Duration
+}
+
+func (l Limits) withDefaults(d Limits) Limits {
+	if l.Count == 0 {
+		l.Count = d.Count
+	}
+	if l.Bytes == 0 {
+		l.Bytes = d.Bytes
+	}
+	if l.Period == 0 {
+		l.Period = d.Period
+	}
+	return l
+}
+
+// Config says what a Scorer scores and where it puts the rows. The first
+// block is required, the rest has defaults.
+type Config struct {
+	Pipeline   thalweg.PipelineName
+	Generation thalweg.Generation // of the spec in force, from 1
+	Topic      string
+	Partition  int
+	Prefix     string // of the sink in its bucket: empty, or ending in a slash
+
+	// StartOffset is where a stream begins that has no log yet: Earliest (the
+	// default) or Latest.
+	StartOffset string
+	// Batching bounds a micro-batch, which is scored at once. Default 5000
+	// events, 8 MiB, 200 ms.
+	Batching Limits
+	// Rolling bounds a committed file. Default 500000 events, 128 MiB, 60 s.
+	Rolling Limits
+	// Compression of result files. Default zstd.
+	Compression dataset.Compression
+
+	// MaxEventBytes is the size above which an event is a dead letter, of which
+	// that much is kept. Default 1 MiB.
+	MaxEventBytes int
+	// FetchBytes is what one fetch asks for. Default 4 MiB.
+	FetchBytes int
+	// FetchWait is how long a fetch waits for the first record. Default 500 ms.
+	FetchWait time.Duration
+	// BacklogBytes bounds what is fetched and not scored, beyond one fetch.
+	// Default 16 MiB.
+	BacklogBytes int64
+	// DrainTimeout bounds how long Run goes on after its context ended, to commit
+	// what is scored. Default 8 s.
+	DrainTimeout time.Duration
+	// MinBackoff and MaxBackoff bound the pause before something that failed is
+	// tried again. Default 100 ms and 10 s.
+	MinBackoff, MaxBackoff time.Duration
+}
+
+// maxBacklogEvents bounds the records in the backlog where they are tiny.
+const maxBacklogEvents = 1 << 20
+
+func (c Config) withDefaults() Config {
+	if c.StartOffset == "" {
+		c.StartOffset = Earliest
+	}
+	c.Batching = c.Batching.withDefaults(Limits{Count: 5000, Bytes: 8 << 20, Period: 200 * time.Millisecond})
+	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
+	if c.Compression == "" {
+		c.Compression = dataset.Zstd
+	}
+	if c.MaxEventBytes == 0 {
+		c.MaxEventBytes = 1 << 20
+	}
+	if c.FetchBytes == 0 {
+		c.FetchBytes = 4 << 20
+	}
+	if c.FetchWait == 0 {
+		c.FetchWait = 500 * time.Millisecond
+	}
+	if c.BacklogBytes == 0 {
+		c.BacklogBytes = 16 << 20
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 8 * time.Second
+	}
+	if c.MinBackoff == 0 {
+		c.MinBackoff = 100 * time.Millisecond
+	}
+	if c.MaxBackoff == 0 {
+		c.MaxBackoff = 10 * time.Second
+	}
+	return c
+}
+
+// Validate reports the first field that cannot be used; the error is of kind
+// Invalid and names it.
+func (c Config) Validate() error {
+	bad := func(field, hint string) error {
+		return &thalweg.Error{Op: "configure scorer", Kind: thalweg.Invalid, Subject: field, Hint: hint}
+	}
+	switch {
+	case c.Pipeline == "":
+		return bad("pipeline", "none given")
+	case c.Generation == 0:
+		return bad("generation", "counted from 1")
+	case c.Topic == "":
+		return bad("topic", "none given")
+	case c.Partition < 0:
+		return bad("partition", fmt.Sprintf("%d is negative", c.Partition))
+	case c.Prefix != "" && !strings.HasSuffix(c.Prefix, "/"):
+		return bad("prefix "+c.Prefix, "it must end in a slash")
+	case c.StartOffset != "" && c.StartOffset != Earliest && c.StartOffset != Latest:
+		return bad("start_offset "+c.StartOffset, "one of "+Earliest+", "+Latest)
+	}
+	for _, n := range []struct {
+		field string
+		value int64
+	}{
+		{"batching count", int64(c.Batching.Count)}, {"batching bytes", c.Batching.Bytes}, {"batching period", int64(c.Batching.Period)},
+		{"rolling count", int64(c.Rolling.Count)}, {"rolling bytes", c.Rolling.Bytes}, {"rolling period", int64(c.Rolling.Period)},
+		{"max event bytes", int64(c.MaxEventBytes)}, {"fetch bytes", int64(c.FetchBytes)}, {"fetch wait", int64(c.FetchWait)},
+		{"backlog bytes", c.BacklogBytes}, {"drain timeout", int64(c.DrainTimeout)}, {"min backoff", int64(c.MinBackoff)}, {"max backoff", int64(c.MaxBackoff)},
+	} {
+		if n.value < 0 {
+			return bad(n.field, fmt.Sprintf("%d is negative", n.value))
+		}
+	}
+	return nil
+}
+
+func (c Config) machine() machineConfig {
+	return machineConfig{generation: c.Generation, batching: c.Batching, rolling: c.Rolling,
+		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
+}
+
+// ConfigOf returns the configuration that a rendered spec asks for, for one
+// partition of its topic. bucket is the one that the sink's path names.
+// Invalid if the spec scores nothing.
+func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int) (cfg Config, bucket string, err error) {
+	body := &spec.Spec
+	if body.Scoring == nil || body.Scoring.Sink.S3 == nil || body.Sources.Events == nil || body.Sources.Events.Kafka == nil {
+		return Config{}, "", &thalweg.Error{Op: "configure scorer", Kind: thalweg.Invalid, Subject: spec.Metadata.Name,
+			Hint: "scoring needs sources.events.kafka and scoring.sink.s3"}
+	}
+	source, sink := body.Sources.Events.Kafka, body.Scoring.Sink
+	bucket, prefix, err := pipeline.SplitS3Path(sink.S3.Path)
+	if err != nil {
+		return Config{}, "", err
+	}
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	batching, rolling := body.Scoring.Batching, sink.Rolling
+	return Config{
+		Pipeline: thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
+		StartOffset: source.StartOffset,
+		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
+		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},
+		Compression: dataset.Compression(sink.Format.Compression),
+	}, bucket, nil
+}

@@ -1,0 +1,52 @@
+package score
+
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+
+	"github.com/thalweg/thalweg"
+)
+
+// DeadLetter is one event that could not be scored, as a line of JSON.
+type DeadLetter struct {
+	Topic       string `json:"topic"`
+	Partition   int    `json:"partition"`
+	Offset      int64  `json:"offset"`
+	TimestampUS int64  `json:"timestamp_us"` // of the record, microseconds since 1970 UTC
+	// Stage is where it failed: "fetch" (its bytes could not be had), "decode", a
+	// cleaning step ("3 filter"), "feature", "model" or "score" (an error of the
+	// code itself).
+	Stage          string               `json:"stage"`
+	Reason         string               `json:"reason"`
+	Model          thalweg.ModelName    `json:"model"`
+	ModelVersion   thalweg.ModelVersion `json:"model_version"`
+	SpecGeneration thalweg.Generation   `json:"spec_generation"`
+	SizeBytes      int                  `json:"size"` // of the event
+	// Raw is the event, or its beginning where Truncated; Text is the same for
+	// readers, where it is UTF-8. A null event has neither.
+	Raw       []byte  `json:"raw"`
+	Text      *string `json:"text,omitempty"`
+	Truncated bool    `json:"truncated,omitempty"`
+}
+
+// setRaw keeps at most limit bytes of an event.
+func (d *DeadLetter) setRaw(value []byte, limit int) {
+	d.SizeBytes = len(value)
+	if len(value) > limit {
+		value, d.Truncated = value[:limit], true
+	}
+	d.Raw = value
+	if utf8.Valid(value) {
+		text := string(value)
+		d.Text = &text
+	}
+}
+
+// appendLine writes d as one line. Fields are in the order of the struct, so
+// that the same letter is the same bytes.
+func (d *DeadLetter) appendLine(to *bytes.Buffer) error {
+	e := json.NewEncoder(to)
+	e.SetEscapeHTML(false)
+	return e.Encode(d)
+}

@@ -1,0 +1,218 @@
+package score
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/commitlog"
+)
+
+// commitTimeout bounds the writing of a group offset, which nothing waits for.
+const commitTimeout = 10 * time.Second
+
+// keepEngines is how many versions are kept ready to score: the one in use,
+// the one before it whose last rows are being committed, and one to recover
+// with.
+const keepEngines = 3
+
+// newJitter returns the generator that spreads retries.
+func newJitter() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
+
+// async runs work in a goroutine and has apply, which it returns, called by
+// the loop; apply's event goes to the machine.
+func (r *runner) async(work func(ctx context.Context) (apply func() event)) {
+	r.work.Go(func() { r.results <- work(r.ctx) })
+}
+
+// carryOut starts an effect, or does it at once where it only concerns the
+// runner.
+func (r *runner) carryOut(e effect) {
+	switch e := e.(type) {
+	case openLog:
+		r.async(func(ctx context.Context) func() event {
+			state, err := r.logbook.Open(ctx)
+			return func() event {
+				return logOpened{next: state.NextOffset, pending: state.Pending, totals: state.Total, err: err}
+			}
+		})
+	case findStart:
+		r.async(func(ctx context.Context) func() event {
+			offset, next, err := r.source.Bounds(ctx, r.cfg.Partition)
+			if r.cfg.StartOffset == Latest {
+				offset = next
+			}
+			return func() event { return startFound{offset, err} }
+		})
+	case loadModel:
+		r.load(e.model)
+	case fetch:
+		r.fetch(e)
+	case cancelFetch:
+		if r.cancelFetch != nil {
+			r.cancelFetch()
+		}
+	case score:
+		r.score(e)
+	case reset:
+		r.backlog.reset()
+		for id, s := range r.spans {
+			if s != r.scoring {
+				s.release()
+			}
+			delete(r.spans, id)
+		}
+	case claim:
+		r.claim(e)
+	case publish:
+		s := r.spans[e.span]
+		r.async(func(ctx context.Context) func() event {
+			done, err := s.publish(ctx, r.logbook, r.cfg.Compression)
+			s.done = done
+			return func() event { return objectsPublished{err} }
+		})
+	case finish:
+		s := r.spans[e.span]
+		r.async(func(ctx context.Context) func() event {
+			_, _, err := r.logbook.Finish(ctx, s.done)
+			totals := r.logbook.State().Total
+			return func() event { return slotFinished{totals, err} }
+		})
+	case forget:
+		r.spans[e.span].release()
+		delete(r.spans, e.span)
+	case commitOffset:
+		r.async(func(ctx context.Context) func() event {
+			ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+			defer cancel()
+			err := r.source.Commit(ctx, r.cfg.Partition, e.next)
+			return func() event { return offsetCommitted{err} }
+		})
+	case stop:
+		r.stopped, r.err = true, e.err
+	}
+}
+
+// load makes a version ready.
+func (r *runner) load(m Model) {
+	if r.engines[m] != nil {
+		r.async(func(context.Context) func() event { return func() event { return modelLoaded{model: m} } })
+		return
+	}
+	r.async(func(ctx context.Context) func() event {
+		var ready *engine
+		a, err := r.models.Load(ctx, m)
+		if err == nil {
+			ready, err = newEngine(m, a, r.cfg.MaxEventBytes)
+		}
+		return func() event {
+			if err == nil {
+				r.keep(m, ready)
+			}
+			return modelLoaded{m, err}
+		}
+	})
+}
+
+// keep adds an engine and drops others that no span needs.
+func (r *runner) keep(m Model, e *engine) {
+	for old := range r.engines {
+		if len(r.engines) >= keepEngines && !r.machine.needs(old) {
+			delete(r.engines, old)
+		}
+	}
+	r.engines[m] = e
+}
+
+func (r *runner) fetch(e fetch) {
+	buffer := r.backlog.buffer()
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.cancelFetch = cancel
+	r.async(func(context.Context) func() event {
+		err := r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, r.cfg.FetchBytes, buffer)
+		cancel()
+		return func() event {
+			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(len(buffer.Values)), next: buffer.Next, end: buffer.End, err: err}
+			if err != nil || e.epoch != r.machine.epoch {
+				r.backlog.recycle(buffer)
+			} else {
+				r.backlog.add(buffer)
+			}
+			return ev
+		}
+	})
+}
+
+func (r *runner) score(e score) {
+	s := r.spans[e.span]
+	if s == nil {
+		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, engine: r.engines[e.model], to: e.from}
+		r.spans[e.span] = s
+	}
+	b := r.backlog.take(e)
+	r.scoring = s
+	r.async(func(ctx context.Context) func() event {
+		gaps := len(s.gaps)
+		var err error
+		if s.engine == nil {
+			err = r.fail("score", thalweg.Other, fmt.Errorf("%s is not loaded", e.model))
+		} else if err = s.engine.score(ctx, b, s); err == nil {
+			r.latency.observe(time.Now().UnixMicro(), b.timestamps)
+		}
+		gaps = len(s.gaps) - gaps
+		return func() event {
+			r.scoring = nil
+			ev := batchScored{epoch: e.epoch, records: len(b.offsets), bytes: b.bytes, to: b.to, gaps: gaps, err: err}
+			switch {
+			case e.epoch != r.machine.epoch:
+				s.release()
+			case err == nil:
+				r.backlog.drop(ev.records)
+				r.rate.add(ev.records)
+			}
+			return ev
+		}
+	})
+}
+
+// claim places the intent of a span, the same one for every try.
+func (r *runner) claim(e claim) {
+	s := r.spans[e.span]
+	if s.intent == nil {
+		state := r.logbook.State()
+		s.intent = &commitlog.Intent{
+			Seq: state.NextSeq, ID: commitlog.NewID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
+			From: e.from, To: e.to, Model: e.model.Name, ModelVersion: e.model.Version, Checkpoint: e.model.Checkpoint,
+			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous,
+		}
+	}
+	r.async(func(ctx context.Context) func() event {
+		won, _, err := r.logbook.Claim(ctx, *s.intent)
+		return func() event { return slotClaimed{won, err} }
+	})
+}
+
+// watchPartitions learns now and then how many partitions the topic has.
+func (r *runner) watchPartitions() {
+	const every = 5 * time.Second
+	r.async(func(ctx context.Context) func() event {
+		n, err := r.source.Partitions(ctx)
+		return func() event {
+			if err == nil {
+				r.partitions = n
+			}
+			r.work.Go(func() {
+				timer := time.NewTimer(every)
+				defer timer.Stop()
+				select {
+				case <-timer.C:
+					r.results <- func() event { r.watchPartitions(); return nil }
+				case <-r.ctx.Done():
+				}
+			})
+			return nil
+		}
+	})
+}

@@ -1,0 +1,391 @@
+package score
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"go.uber.org/goleak"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/devbroker"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/fsck"
+	bucketmem "github.com/thalweg/thalweg/storage/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const topic = "flights"
+
+// document is the pipeline of the end-to-end tests: an operator removes rows
+// in scoring, a column is there in training only.
+const document = `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: flight-delays}
+spec:
+  sources:
+    train:  {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
+    events: {kafka: {topic: flights}, format: {type: json}}
+  schema:
+    columns:
+      - {name: date,        type: timestamp, nullable: false}
+      - {name: delay,       type: int64, nullable: true, available_in: [training]}
+      - {name: distance,    type: int64, nullable: true}
+      - {name: origin,      type: string, nullable: true}
+  input_features:
+    - {name: distance, type: number}
+    - {name: origin,   type: category}
+    - {name: hour,     type: category, expression: "hour(date)"}
+  output_features:
+    - {name: delayed, type: binary, expression: "delay > 15"}
+  preprocessing:
+    clean:
+      - {case: {columns: [origin], to: upper}}
+      - {filter: {expression: "distance == null || distance < 100000", apply_to: [training, scoring]}}
+    split: {type: random, probabilities: [0.7, 0.15, 0.15]}
+  scoring:
+    source: events
+    sink: {s3: {path: "s3://lake/scored/"}, format: {type: parquet}}
+`
+
+var columns = table.Schema{Columns: []table.Column{
+	{Name: "date", Type: table.Timestamp},
+	{Name: "delay", Type: table.Int64, Nullable: true, TrainingOnly: true},
+	{Name: "distance", Type: table.Int64, Nullable: true},
+	{Name: "origin", Type: table.String, Nullable: true},
+}}
+
+// trained returns an artifact; versions differ in their parameters.
+func trained(t testing.TB, version int) *artifact.Artifact {
+	t.Helper()
+	spec, err := pipeline.Parse("test.yaml", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pipeline.Compile(spec, columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var train [][]any
+	for i := range int64(100) {
+		train = append(train, []any{i * 3600e6, i - 50, 100 + 17*i, fmt.Sprintf("A%d", i%5)})
+	}
+	fitter := feature.NewFitter(plan)
+	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, train...)
+	defer batch.Release()
+	if err := fitter.Observe(batch, make([]uint8, len(train))); err != nil {
+		t.Fatal(err)
+	}
+	partial, err := fitter.Partial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	transform, err := feature.Finish(plan, [][]byte{partial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := artifact.New(plan, transform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Params = make([]float32, a.Model.Size())
+	for i := range a.Params {
+		a.Params[i] = float32(math.Sin(float64((i+1)*version))) / 3
+	}
+	return a
+}
+
+// world is what scorers of a test share: a broker, a sink, and registered
+// versions.
+type world struct {
+	t         testing.TB
+	broker    *devbroker.Broker
+	sink      storage.Bucket
+	state     *bucketmem.Bucket
+	registry  *Registry
+	producer  *kafka.Producer
+	versions  map[int]Candidate
+	config    Config
+	partition int
+}
+
+func newWorld(t testing.TB, partitions int) *world {
+	t.Helper()
+	w := &world{t: t, sink: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]Candidate)}
+	var err error
+	if w.broker, err = devbroker.New("", devbroker.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.broker.Close)
+	w.registry = NewRegistry(w.state)
+	if w.producer, err = kafka.NewProducer(w.kafka(), kafka.ProducerConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.producer.Close() })
+	if err := w.producer.CreateTopic(t.Context(), partitions); err != nil {
+		t.Fatal(err)
+	}
+	w.config = Config{Pipeline: "flight-delays", Generation: 2, Topic: topic, Prefix: "scored/",
+		Batching: Limits{Count: 100, Period: time.Millisecond}, Rolling: Limits{Count: 1000, Period: 50 * time.Millisecond},
+		FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond}
+	return w
+}
+
+func (w *world) kafka() kafka.Config {
+	return kafka.Config{Brokers: []string{w.broker.Addr()}, Topic: topic, Group: "lag", RequestTimeout: 5 * time.Second}
+}
+
+// register saves a version and returns it; it is not offered yet.
+func (w *world) register(version int) Candidate {
+	w.t.Helper()
+	parts, err := trained(w.t, version).Encode(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ref, err := checkpoint.Save(context.Background(), w.state, fmt.Sprintf("checkpoints/%d", version), parts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := Candidate{Model: Model{Name: "flight-delays", Version: thalweg.ModelVersion(version), Checkpoint: ref}, RegisteredAtUS: time.Now().UnixMicro()}
+	w.versions[version] = c
+	return c
+}
+
+// promote makes versions the candidates, the champion first.
+func (w *world) promote(versions ...int) {
+	w.t.Helper()
+	var candidates []Candidate
+	for _, v := range versions {
+		c, ok := w.versions[v]
+		if !ok {
+			c = w.register(v)
+		}
+		candidates = append(candidates, c)
+	}
+	w.registry.Offer(candidates)
+}
+
+// goodEvent returns an event that can be scored; n makes it one of a kind.
+func goodEvent(n int) string {
+	return fmt.Sprintf(`{"date":"2001-03-%02d %02d:00:00","delay":%d,"distance":%d,"origin":"a%d"}`, 1+n%28, n%24, n%60-10, 100+n%2000, n%7)
+}
+
+func (w *world) produce(events ...string) {
+	w.t.Helper()
+	messages := make([]kafka.Message, len(events))
+	for i, e := range events {
+		messages[i] = kafka.Message{Value: []byte(e), Time: time.Now()}
+	}
+	if err := w.producer.Produce(context.Background(), messages); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) produceGood(from, n int) {
+	w.t.Helper()
+	events := make([]string, n)
+	for i := range events {
+		events[i] = goodEvent(from + i)
+	}
+	w.produce(events...)
+}
+
+// active is a Scorer whose Run is under way.
+type active struct {
+	*Scorer
+	t      testing.TB
+	cancel context.CancelFunc
+	ended  chan error
+	log    *bytes.Buffer
+}
+
+// start runs a scorer until the test ends or stop is called.
+func (w *world) start(change ...func(*Config)) *active {
+	w.t.Helper()
+	source, err := kafka.New(w.kafka())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg := w.config
+	for _, c := range change {
+		c(&cfg)
+	}
+	s, err := New(source, w.sink, w.registry, slog.New(slog.DiscardHandler), cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &active{Scorer: s, t: w.t, cancel: cancel, ended: make(chan error, 1)}
+	go func() {
+		err := s.Run(ctx)
+		source.Close()
+		r.ended <- err
+	}()
+	w.t.Cleanup(func() { r.stop() })
+	return r
+}
+
+// stop drains the scorer and returns what Run did.
+func (r *active) stop() error {
+	r.cancel()
+	err := <-r.ended
+	r.ended <- err
+	return err
+}
+
+// wait returns once the status satisfies fact.
+func (r *active) wait(what string, fact func(Status) bool) Status {
+	r.t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for {
+		if s := r.Status(); fact(s) {
+			return s
+		}
+		select {
+		case <-deadline.C:
+			r.t.Fatalf("waited for %s in vain: %+v", what, r.Status())
+		case <-poll.C:
+		}
+	}
+}
+
+func (r *active) waitCommitted(offset int64) Status {
+	r.t.Helper()
+	return r.wait(fmt.Sprintf("offset %d", offset), func(s Status) bool { return s.Committed >= offset })
+}
+
+// judge has fsck judge the sink.
+func (w *world) judge() *fsck.Verdict {
+	w.t.Helper()
+	var models []fsck.Model
+	for _, c := range w.versions {
+		models = append(models, fsck.Model{Name: string(c.Name), Version: uint64(c.Version), Checkpoint: c.Checkpoint, RegisteredAtUS: c.RegisteredAtUS})
+	}
+	v, err := fsck.Run(context.Background(), w.sink, w.config.Prefix, models)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if !v.OK() {
+		w.t.Fatalf("fsck:\n%s", v)
+	}
+	return v
+}
+
+// scoredRow is one row as read back from the files.
+type scoredRow struct {
+	offset  int64
+	version int64
+	cells   map[string]string
+}
+
+// read returns the scored rows of a partition by offset, and the dead letters.
+func (w *world) read(partition int) (map[int64]scoredRow, map[int64]DeadLetter) {
+	w.t.Helper()
+	found := make(map[int64]scoredRow)
+	letters := make(map[int64]DeadLetter)
+	layout := commitlog.Layout{Prefix: w.config.Prefix, Topic: topic, Partition: partition}
+	for info, err := range w.sink.List(context.Background(), layout.DataDir(), "") {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		body, _, err := w.sink.Get(context.Background(), info.Key)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, row := range decodeRows(w.t, body) {
+			if _, twice := found[row.offset]; twice {
+				w.t.Errorf("offset %d is in two rows", row.offset)
+			}
+			found[row.offset] = row
+		}
+	}
+	for info, err := range w.sink.List(context.Background(), layout.DeadDir(), "") {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		body, _, err := w.sink.Get(context.Background(), info.Key)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for line := range bytes.Lines(body) {
+			var d DeadLetter
+			if err := json.Unmarshal(line, &d); err != nil {
+				w.t.Fatal(err)
+			}
+			letters[d.Offset] = d
+		}
+	}
+	return found, letters
+}
+
+func decodeRows(t testing.TB, file []byte) []scoredRow {
+	t.Helper()
+	r, err := dataset.OpenBytes("rows", file, nil, dataset.ReaderConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var out []scoredRow
+	for {
+		rec, err := r.Next()
+		if err != nil {
+			return out
+		}
+		for i := range int(rec.NumRows()) {
+			row := scoredRow{cells: make(map[string]string)}
+			for j, c := range rec.Columns() {
+				row.cells[rec.ColumnName(j)] = c.ValueStr(i)
+			}
+			fmt.Sscan(row.cells["_offset"], &row.offset)
+			fmt.Sscan(row.cells["_model_version"], &row.version)
+			out = append(out, row)
+		}
+		rec.Release()
+	}
+}
+
+// objects returns every object of the sink by key.
+func (w *world) objects() map[string]string {
+	w.t.Helper()
+	all := make(map[string]string)
+	for info, err := range w.sink.List(context.Background(), "", "") {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		body, _, err := w.sink.Get(context.Background(), info.Key)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all[info.Key] = string(body)
+	}
+	return all
+}
+
+// keys returns the sink's keys that contain part, in order.
+func (w *world) keys(part string) []string {
+	all := w.objects()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(k string) bool { return !strings.Contains(k, part) })
+}

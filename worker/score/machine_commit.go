@@ -1,0 +1,54 @@
+package score
+
+import "github.com/thalweg/thalweg/storage/commitlog"
+
+// modelOf returns the version that an intent pins.
+func modelOf(in *commitlog.Intent) Model {
+	return Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
+}
+
+// commitSpan takes the closing span one stage further.
+func (m *machine) commitSpan() {
+	s := m.closing
+	if s == nil || !m.idle(s.stage) {
+		return
+	}
+	switch s.stage {
+	case opClaim:
+		m.start(opClaim, claim{span: s.id, from: s.from, to: s.to, model: s.model, generation: s.generation, scoredAt: s.scoredAt})
+	case opPublish:
+		m.start(opPublish, publish{s.id})
+	case opFinish:
+		m.start(opFinish, finish{s.id})
+	}
+}
+
+// takeClaimed goes on to write, or gives everything up: after a slot was lost
+// nothing that this machine believes of the log is true, so it reads the log
+// again and goes on from where the winner stands.
+func (m *machine) takeClaimed(ev slotClaimed) {
+	if !m.answered(opClaim, ev.err) {
+		return
+	}
+	if ev.won {
+		m.closing.stage = opPublish
+		return
+	}
+	m.phase = opening
+	m.follow(m.committed)
+}
+
+// takeFinished makes the closing span history.
+func (m *machine) takeFinished(ev slotFinished) {
+	if !m.answered(opFinish, ev.err) {
+		return
+	}
+	s := m.closing
+	m.closing = nil
+	m.committed, m.lag, m.totals = s.to, s.to, ev.totals
+	if m.phase == recovering {
+		// Not the claim's From..To alone: records beyond it may be in the backlog.
+		m.phase, m.pending = running, nil
+	}
+	m.out = append(m.out, forget{s.id})
+}

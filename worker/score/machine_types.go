@@ -1,0 +1,186 @@
+package score
+
+import (
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/commitlog"
+)
+
+// instant is a moment as the shell saw it: periods are measured on a clock
+// that never jumps, times that are written down come from the wall clock.
+type instant struct {
+	mono time.Duration // since an arbitrary beginning
+	wall int64         // microseconds since 1970 UTC
+}
+
+// op is a kind of work that the machine has done by an effect and answered by
+// an event. At most one of each kind is under way.
+type op uint8
+
+const (
+	opOpen op = iota
+	opStart
+	opLoad
+	opFetch
+	opScore
+	opClaim
+	opPublish
+	opFinish
+	opCommit
+	nOps
+)
+
+var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "score", "claim", "publish", "finish", "commit offset"}
+
+func (o op) String() string { return opNames[o] }
+
+// event is what the machine is told. Each event but the last four answers the
+// effect of its op.
+type event interface{ isEvent() }
+
+type (
+	// logOpened answers openLog: the offset after the last finished slot (-1 if
+	// there is none), and the claim after it.
+	logOpened struct {
+		next    int64
+		pending *commitlog.Intent
+		totals  commitlog.Counts
+		err     error
+	}
+	// startFound answers findStart.
+	startFound struct {
+		offset int64
+		err    error
+	}
+	// modelLoaded answers loadModel.
+	modelLoaded struct {
+		model Model
+		err   error
+	}
+	// recordsFetched answers fetch: so many records, up to the offset next, are in
+	// the backlog. end is the topic's, -1 if not known.
+	recordsFetched struct {
+		epoch   uint64
+		records int
+		bytes   int64
+		next    int64
+		end     int64
+		err     error
+	}
+	// batchScored answers score: the backlog's first records, up to the offset to,
+	// are in the span.
+	batchScored struct {
+		epoch   uint64
+		records int   // taken from the backlog
+		bytes   int64 // taken from the backlog
+		to      int64
+		rows    int // of them scored; the others are dead letters
+		gaps    int // runs of offsets without a record that the span has grown by
+		err     error
+	}
+	// slotClaimed answers claim.
+	slotClaimed struct {
+		won bool
+		err error
+	}
+	// objectsPublished answers publish.
+	objectsPublished struct{ err error }
+	// slotFinished answers finish.
+	slotFinished struct {
+		totals commitlog.Counts
+		err    error
+	}
+	// offsetCommitted answers commitOffset.
+	offsetCommitted struct{ err error }
+
+	// ticked says only that time has passed.
+	ticked struct{}
+	// modelsOffered gives the versions to score with, the best first.
+	modelsOffered struct{ candidates []Candidate }
+	// pauseAsked pauses or resumes.
+	pauseAsked struct{ on bool }
+	// drainAsked ends the machine once what it has scored is committed.
+	drainAsked struct{}
+)
+
+func (logOpened) isEvent()        {}
+func (startFound) isEvent()       {}
+func (modelLoaded) isEvent()      {}
+func (recordsFetched) isEvent()   {}
+func (batchScored) isEvent()      {}
+func (slotClaimed) isEvent()      {}
+func (objectsPublished) isEvent() {}
+func (slotFinished) isEvent()     {}
+func (offsetCommitted) isEvent()  {}
+func (ticked) isEvent()           {}
+func (modelsOffered) isEvent()    {}
+func (pauseAsked) isEvent()       {}
+func (drainAsked) isEvent()       {}
+
+// effect is what the machine wants done.
+type effect interface{ isEffect() }
+
+type (
+	// openLog reads the end of the log.
+	openLog struct{}
+	// findStart asks where a stream without a log begins.
+	findStart struct{}
+	// loadModel makes a version ready to score.
+	loadModel struct{ model Model }
+	// fetch adds records from an offset on to the backlog.
+	fetch struct {
+		epoch uint64
+		from  int64
+	}
+	// cancelFetch ends a fetch that waits; it answers all the same.
+	cancelFetch struct{}
+	// score takes records from the front of the backlog, at least one if there is
+	// one below upTo, and adds what becomes of them to a span.
+	score struct {
+		epoch      uint64
+		span       uint64
+		model      Model
+		generation thalweg.Generation
+		from       int64 // the span's end so far: what lies between here and a record is a gap
+		count      int   // records at most
+		bytes      int64 // or as many as reach these
+		gaps       int   // runs of missing offsets at most
+		upTo       int64 // and none at or after this offset; -1: no bound
+	}
+	// reset forgets the backlog and all spans. Answers of an older epoch are
+	// thrown away.
+	reset struct{ epoch uint64 }
+	// claim places the intent of a span.
+	claim struct {
+		span       uint64
+		from, to   int64
+		model      Model
+		generation thalweg.Generation
+		scoredAt   int64 // microseconds since 1970 UTC
+	}
+	// publish writes the objects of a span under the log's pending intent.
+	publish struct{ span uint64 }
+	// finish writes the done record.
+	finish struct{ span uint64 }
+	// forget frees a span whose slot is finished.
+	forget struct{ span uint64 }
+	// commitOffset writes the group's offset, for dashboards.
+	commitOffset struct{ next int64 }
+	// stop ends the scorer; a nil err is an orderly end.
+	stop struct{ err error }
+)
+
+func (openLog) isEffect()      {}
+func (findStart) isEffect()    {}
+func (loadModel) isEffect()    {}
+func (fetch) isEffect()        {}
+func (cancelFetch) isEffect()  {}
+func (score) isEffect()        {}
+func (reset) isEffect()        {}
+func (claim) isEffect()        {}
+func (publish) isEffect()      {}
+func (finish) isEffect()       {}
+func (forget) isEffect()       {}
+func (commitOffset) isEffect() {}
+func (stop) isEffect()         {}

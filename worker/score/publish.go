@@ -1,0 +1,174 @@
+package score
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// encode returns the scored rows as a Parquet file. Its bytes follow from the
+// intent, the version and the events.
+func (r *rows) encode(in commitlog.Intent, compression dataset.Compression) ([]byte, error) {
+	var out bytes.Buffer
+	var w *dataset.Writer
+	from := artifact.Origin{Topic: in.Topic, Partition: in.Partition, Version: in.ModelVersion, Generation: in.SpecGeneration, ScoredAt: in.ScoredAtUS}
+	for _, p := range r.pieces {
+		rec, err := r.engine.output.Output(p.cleaned, p.predictions, from)
+		if err != nil {
+			return nil, err
+		}
+		if w == nil {
+			if w, err = dataset.NewWriter(&out, rec.Schema(), dataset.WriterConfig{Compression: compression}); err != nil {
+				rec.Release()
+				return nil, err
+			}
+		}
+		err = w.Write(rec)
+		rec.Release()
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// publish writes the objects of the log's pending intent and returns the
+// record that finishes it.
+func (r *rows) publish(ctx context.Context, log *commitlog.Log, compression dataset.Compression) (commitlog.Done, error) {
+	pending := log.State().Pending
+	if pending == nil || pending.To != r.to || pending.ModelVersion != r.engine.model.Version {
+		return commitlog.Done{}, &thalweg.Error{Op: "publish rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
+	}
+	var objects []commitlog.Object
+	if r.scored > 0 {
+		if r.encoded == nil {
+			body, err := r.encode(*pending, compression)
+			if err != nil {
+				return commitlog.Done{}, err
+			}
+			r.encoded = body
+			r.release() // the file says it all
+		}
+		o, err := log.Publish(ctx, commitlog.Scored, 0, r.scored, r.encoded, func(existing []byte) error { return sameRows(r.encoded, existing) })
+		if err != nil {
+			return commitlog.Done{}, err
+		}
+		objects = append(objects, o)
+	}
+	if r.lost > 0 {
+		o, err := log.Publish(ctx, commitlog.Dead, 0, r.lost, r.dead.Bytes(), func(existing []byte) error { return sameLetters(r.dead.Bytes(), existing) })
+		if err != nil {
+			return commitlog.Done{}, err
+		}
+		objects = append(objects, o)
+	}
+	return log.Done(objects, 0, r.gaps...)
+}
+
+// sameRows reports how the rows of two Parquet files differ. Another build may
+// encode the same rows to other bytes.
+func sameRows(ours, theirs []byte) error {
+	a, err := textRows(ours)
+	if err != nil {
+		return err
+	}
+	b, err := textRows(theirs)
+	if err != nil {
+		return fmt.Errorf("what exists cannot be read: %w", err)
+	}
+	if len(a) != len(b) {
+		return fmt.Errorf("what exists has %d rows, not %d", len(b)-1, len(a)-1)
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return fmt.Errorf("what exists has another row %d", i-1)
+		}
+	}
+	return nil
+}
+
+// textRows returns the header and the rows of a Parquet file as text. It is
+// slow, and needed only when two builds meet.
+func textRows(file []byte) ([]string, error) {
+	r, err := dataset.OpenBytes("rows", file, nil, dataset.ReaderConfig{})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var header []string
+	for _, f := range r.Schema().Fields() {
+		header = append(header, f.Name)
+	}
+	line, err := json.Marshal(header)
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{string(line)}
+	for {
+		rec, err := r.Next()
+		if err == io.EOF {
+			return lines, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		cells := make([]string, rec.NumCols())
+		for i := range int(rec.NumRows()) {
+			for j, c := range rec.Columns() {
+				cells[j] = c.ValueStr(i)
+			}
+			line, err := json.Marshal(cells)
+			if err != nil {
+				rec.Release()
+				return nil, err
+			}
+			lines = append(lines, string(line))
+		}
+		rec.Release()
+	}
+}
+
+// sameLetters reports whether two dead-letter objects tell of other events.
+// The words of a reason may differ between builds.
+func sameLetters(ours, theirs []byte) error {
+	a, err := letterOffsets(ours)
+	if err != nil {
+		return err
+	}
+	b, err := letterOffsets(theirs)
+	if err != nil {
+		return fmt.Errorf("what exists cannot be read: %w", err)
+	}
+	if len(a) != len(b) {
+		return fmt.Errorf("what exists has %d dead letters, not %d", len(b), len(a))
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return fmt.Errorf("what exists has a dead letter of offset %d, not %d", b[i], a[i])
+		}
+	}
+	return nil
+}
+
+func letterOffsets(lines []byte) ([]int64, error) {
+	var offsets []int64
+	for line := range bytes.Lines(lines) {
+		var d DeadLetter
+		if err := json.Unmarshal(line, &d); err != nil {
+			return nil, err
+		}
+		offsets = append(offsets, d.Offset)
+	}
+	return offsets, nil
+}

@@ -1,0 +1,120 @@
+package score
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/commitlog"
+)
+
+// rows is what one span has been scored to, until it is committed.
+type rows struct {
+	topic      string
+	partition  int
+	generation thalweg.Generation
+	engine     *engine
+
+	to     int64
+	pieces []piece
+	scored int64
+	dead   bytes.Buffer
+	lost   int64 // lines in dead
+	gaps   []commitlog.Gap
+
+	intent  *commitlog.Intent // as it is claimed; the same for every try
+	done    commitlog.Done    // once everything is published
+	encoded []byte            // the scored rows as Parquet, kept for another try
+	scratch bytes.Buffer
+}
+
+// piece is some consecutive rows.
+type piece struct {
+	cleaned     arrow.Record // table.RowColumn last
+	predictions []float32
+}
+
+func releaseAll(pieces []piece) {
+	for _, p := range pieces {
+		p.cleaned.Release()
+	}
+}
+
+// release frees the memory of the rows.
+func (r *rows) release() {
+	releaseAll(r.pieces)
+	r.pieces = nil
+}
+
+// add takes in what a batch became. It owns pieces from then on.
+func (r *rows) add(b *batch, pieces []piece, letters []byte, lost []casualty) error {
+	if b.from != r.to {
+		releaseAll(pieces)
+		return fmt.Errorf("a batch from offset %d does not follow %d", b.from, r.to)
+	}
+	for _, p := range pieces {
+		if len(p.predictions) == 0 {
+			p.cleaned.Release()
+			continue
+		}
+		r.pieces = append(r.pieces, p)
+		r.scored += int64(len(p.predictions))
+	}
+	r.dead.Write(letters)
+	r.lost += int64(len(lost))
+	for _, g := range b.gaps {
+		if n := len(r.gaps); n > 0 && r.gaps[n-1][1] == g[0] {
+			r.gaps[n-1][1] = g[1]
+		} else {
+			r.gaps = append(r.gaps, g)
+		}
+	}
+	r.to = b.to
+	r.compact()
+	return nil
+}
+
+// mergeRows is the size up to which pieces are merged.
+const mergeRows = 4096
+
+// compact merges small pieces, each with one of at least half its size, so
+// that a stream of a few events a batch does not hold thousands of records of
+// a few rows: every row is copied at most log2(mergeRows) times.
+func (r *rows) compact() {
+	for len(r.pieces) >= 2 {
+		n := len(r.pieces)
+		a, b := r.pieces[n-2], r.pieces[n-1]
+		if len(a.predictions)+len(b.predictions) > mergeRows || len(a.predictions) > 2*len(b.predictions) {
+			return
+		}
+		merged, err := concat(a.cleaned, b.cleaned)
+		if err != nil {
+			return // they stay as they are, which only costs memory
+		}
+		a.cleaned.Release()
+		b.cleaned.Release()
+		r.pieces = append(r.pieces[:n-2], piece{merged, append(a.predictions, b.predictions...)})
+	}
+}
+
+// concat returns the rows of a and then those of b, which have one schema.
+func concat(a, b arrow.Record) (arrow.Record, error) {
+	columns := make([]arrow.Array, 0, a.NumCols())
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for i := range int(a.NumCols()) {
+		c, err := array.Concatenate([]arrow.Array{a.Column(i), b.Column(i)}, memory.DefaultAllocator)
+		if err != nil {
+			return nil, fmt.Errorf("merge column %s: %w", a.ColumnName(i), err)
+		}
+		columns = append(columns, c)
+	}
+	return array.NewRecord(a.Schema(), columns, a.NumRows()+b.NumRows()), nil
+}

@@ -1,0 +1,213 @@
+package score
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+)
+
+// Scorer scores one partition of a topic.
+type Scorer struct {
+	cfg     Config
+	source  connectors.Source
+	bucket  storage.Bucket
+	models  Models
+	log     *slog.Logger
+	latency latency
+	nudge   chan struct{} // paused has changed
+	mu      struct {
+		sync.Mutex
+		paused bool
+		status Status
+	}
+}
+
+// New returns a Scorer that reads source and keeps its log and its rows in
+// bucket. Neither is used before Run.
+func New(source connectors.Source, bucket storage.Bucket, models Models, log *slog.Logger, cfg Config) (*Scorer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, nudge: make(chan struct{}, 1),
+		log: log.With(slog.String("pipeline", string(cfg.Pipeline)), slog.String("topic", cfg.Topic), slog.Int("partition", cfg.Partition))}
+	s.mu.status = Status{State: Waiting, Committed: -1, Scored: -1, End: -1}
+	if _, err := s.openLog(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openLog returns the log, not yet opened.
+func (s *Scorer) openLog() (*commitlog.Log, error) {
+	return commitlog.New(s.bucket, commitlog.Config{Prefix: s.cfg.Prefix, Pipeline: s.cfg.Pipeline, Topic: s.cfg.Topic, Partition: s.cfg.Partition,
+		Attempts: logAttempts, Backoff: s.cfg.MinBackoff})
+}
+
+// logAttempts is how often the log itself tries to place a record; the scorer
+// then goes on trying without end, and says so in its status.
+const logAttempts = 3
+
+// Run scores until ctx ends or going on is impossible. When ctx ends it takes
+// two steps: it fetches no more and commits what is scored, for at most
+// Config.DrainTimeout; then it abandons what is left, which its successor does
+// again. The error is nil after an orderly end; otherwise it says why nothing
+// can be scored any more: Lost naming the missing offsets, Corrupt naming a
+// damaged object, Invalid, Unsupported.
+//
+// When Run returns, nothing of it is left running.
+func (s *Scorer) Run(ctx context.Context) error {
+	log, err := s.openLog()
+	if err != nil {
+		return err
+	}
+	r := newRunner(s, log)
+	err = r.run(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.status.State, s.mu.status.RowsPerSecond = Stopped, 0
+	if err != nil {
+		s.mu.status.Message = err.Error()
+	}
+	return err
+}
+
+// Pause makes the scorer commit what it has and rest, or go on.
+func (s *Scorer) Pause(paused bool) {
+	s.mu.Lock()
+	s.mu.paused = paused
+	s.mu.Unlock()
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Scorer) isPaused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.paused
+}
+
+// runner is one Run: the loop that feeds the machine, and the goroutines that
+// carry out its effects. All fields belong to the loop.
+type runner struct {
+	*Scorer
+	machine *machine
+	logbook *commitlog.Log
+	backlog backlog
+	spans   map[uint64]*rows
+	engines map[Model]*engine
+
+	begun   time.Time
+	ctx     context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
+	results chan func() event
+	work    sync.WaitGroup
+	stopped bool
+	err     error
+
+	cancelFetch context.CancelFunc
+	scoring     *rows // that a goroutine is writing to
+	partitions  int
+	rate        rate
+	troubled    [nOps]bool
+}
+
+func newRunner(s *Scorer, log *commitlog.Log) *runner {
+	return &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: time.Now(),
+		spans: make(map[uint64]*rows), engines: make(map[Model]*engine),
+		// Room for an answer to every op and to the look at the partitions, so that
+		// a goroutine can always end.
+		results: make(chan func() event, nOps+1)}
+}
+
+func (r *runner) now() instant {
+	t := time.Now()
+	return instant{mono: t.Sub(r.begun), wall: t.UnixMicro()}
+}
+
+// run is the loop.
+func (r *runner) run(ctx context.Context) error {
+	effects, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	r.ctx = effects
+	defer func() {
+		abandon()
+		r.work.Wait()
+		r.releaseAll()
+	}()
+	r.watchPartitions()
+	candidates, changed := r.models.Candidates()
+	r.step(modelsOffered{candidates})
+	if r.isPaused() {
+		r.step(pauseAsked{true})
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	asked := ctx.Done()
+	var deadline <-chan time.Time
+	for !r.stopped {
+		r.arm(timer)
+		select {
+		case apply := <-r.results:
+			if ev := apply(); ev != nil {
+				r.step(ev)
+			}
+		case <-changed:
+			candidates, changed = r.models.Candidates()
+			r.step(modelsOffered{candidates})
+		case <-r.nudge:
+			r.step(pauseAsked{r.isPaused()})
+		case <-timer.C:
+			r.step(ticked{})
+		case <-asked:
+			asked = nil
+			drain := time.NewTimer(r.cfg.DrainTimeout)
+			defer drain.Stop()
+			deadline = drain.C
+			r.step(drainAsked{})
+		case <-deadline:
+			r.log.Warn("stopped before everything scored was committed", slog.Int64("committed", r.machine.committed), slog.Int64("scored", r.machine.scoredTo()))
+			return nil
+		}
+	}
+	return r.err
+}
+
+// arm sets the timer to the machine's next moment.
+func (r *runner) arm(timer *time.Timer) {
+	at, ok := r.machine.wake()
+	if !ok {
+		timer.Stop()
+		return
+	}
+	timer.Reset(max(0, at-time.Since(r.begun)))
+}
+
+// step feeds the machine and starts what it wants done.
+func (r *runner) step(ev event) {
+	before := r.machine.current
+	for _, e := range r.machine.step(r.now(), ev) {
+		r.carryOut(e)
+	}
+	r.report(before)
+}
+
+func (r *runner) releaseAll() {
+	for _, s := range r.spans {
+		s.release()
+	}
+	if r.scoring != nil {
+		r.scoring.release()
+	}
+}
+
+// subject names the partition in errors.
+func (r *runner) fail(op string, kind thalweg.Kind, err error) error {
+	return &thalweg.Error{Op: op, Kind: kind, Subject: r.cfg.Topic, Err: err}
+}
