@@ -72,20 +72,21 @@ func Decode(label string, threshold float64, data []byte) (Accumulator, error) {
 	return a, nil
 }
 
-// higherIsBetter tells the direction of each metric that training can be
-// stopped by.
-var higherIsBetter = map[string]bool{
-	LogLoss: false, ROCAUC: true, Accuracy: true, MSE: false, RMSE: false, MAE: false, R2: true,
+// higherIsBetter tells, by type of output feature, which metrics training can
+// be stopped by, and their direction.
+var higherIsBetter = map[string]map[string]bool{
+	"binary": {LogLoss: false, ROCAUC: true, Accuracy: true},
+	"number": {MSE: false, RMSE: false, MAE: false, R2: true},
 }
 
-// HigherIsBetter reports the direction of a metric; ok is false where it has
-// none, or is not known.
-func HigherIsBetter(name string) (higher, ok bool) {
-	higher, ok = higherIsBetter[name]
+// HigherIsBetter reports the direction of a metric of an output feature of the
+// given type; ok is false where it has none, or is not a metric of that type.
+func HigherIsBetter(label, name string) (higher, ok bool) {
+	higher, ok = higherIsBetter[label][name]
 	return higher, ok
 }
 
-// Names returns the metrics that have a direction, for messages.
-func Names() string {
-	return strings.Join(slices.Sorted(maps.Keys(higherIsBetter)), ", ")
+// Names returns the metrics of a type that have a direction, for messages.
+func Names(label string) string {
+	return strings.Join(slices.Sorted(maps.Keys(higherIsBetter[label])), ", ")
 }

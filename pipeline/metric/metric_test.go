@@ -253,16 +253,19 @@ func TestDecodeRefusesDamage(t *testing.T) {
 }
 
 func TestDirections(t *testing.T) {
-	for name, want := range map[string]bool{"log_loss": false, "roc_auc": true, "mse": false, "r2": true} {
-		if higher, ok := metric.HigherIsBetter(name); !ok || higher != want {
-			t.Errorf("%s: %v, %v", name, higher, ok)
+	for _, test := range []struct {
+		label, name string
+		want, ok    bool
+	}{
+		{"binary", "log_loss", false, true}, {"binary", "roc_auc", true, true}, {"number", "mse", false, true}, {"number", "r2", true, true},
+		{"binary", "rows", false, false}, {"binary", "mse", false, false}, {"category", "log_loss", false, false},
+	} {
+		if higher, ok := metric.HigherIsBetter(test.label, test.name); ok != test.ok || higher != test.want {
+			t.Errorf("%+v: %v, %v", test, higher, ok)
 		}
 	}
-	if _, ok := metric.HigherIsBetter("rows"); ok {
-		t.Error("rows has a direction")
-	}
-	if !strings.Contains(metric.Names(), "log_loss, mae") {
-		t.Errorf("names: %s", metric.Names())
+	if got := metric.Names("number"); got != "mae, mse, r2, rmse" {
+		t.Errorf("names: %s", got)
 	}
 }
 

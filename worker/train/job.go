@@ -210,8 +210,9 @@ func (j Job) Validate() error {
 	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):
 		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
 	}
-	if _, ok := metric.HigherIsBetter(t.ValidationMetric); !ok {
-		return invalid("trainer.validation_metric is %q, not one of %s", t.ValidationMetric, metric.Names())
+	label := string(j.Model.Label())
+	if _, ok := metric.HigherIsBetter(label, t.ValidationMetric); !ok {
+		return invalid("trainer.validation_metric is %q, not one of %s", t.ValidationMetric, metric.Names(label))
 	}
 	return nil
 }
