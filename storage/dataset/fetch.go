@@ -72,7 +72,10 @@ type fetcher struct {
 	room   *semaphore.Weighted // bytes of the groups in memory
 	limit  int64
 	out    chan *fetched
+	ctx    context.Context // of run
 	cancel context.CancelFunc
+
+	missing int // row groups not yet returned by next
 }
 
 // fetch starts reading row groups [first, end). close must be called.
@@ -80,18 +83,19 @@ func fetch(ctx context.Context, b storage.Bucket, key string, file *format.File,
 	ctx, cancel := context.WithCancel(ctx)
 	f := &fetcher{bucket: b, key: key, file: file, needed: needed, pool: cfg.Pool, limit: cfg.PrefetchBytes,
 		// One more waits in the hand of run.
-		room: semaphore.NewWeighted(cfg.PrefetchBytes), out: make(chan *fetched, groupsAhead-1), cancel: cancel}
-	go f.run(ctx, first, end)
+		room: semaphore.NewWeighted(cfg.PrefetchBytes), out: make(chan *fetched, groupsAhead-1),
+		ctx: ctx, cancel: cancel, missing: end - first}
+	go f.run(first, end)
 	return f
 }
 
-func (f *fetcher) run(ctx context.Context, first, end int) {
+func (f *fetcher) run(first, end int) {
 	defer close(f.out)
 	for g := first; g < end; g++ {
-		got := f.group(ctx, g)
+		got := f.group(g)
 		select {
 		case f.out <- got:
-		case <-ctx.Done():
+		case <-f.ctx.Done():
 			got.release()
 			return
 		}
@@ -102,7 +106,7 @@ func (f *fetcher) run(ctx context.Context, first, end int) {
 }
 
 // group fetches one row group.
-func (f *fetcher) group(ctx context.Context, g int) *fetched {
+func (f *fetcher) group(g int) *fetched {
 	chunks := f.file.RowGroups[g].Chunks
 	ranges := spans(chunks, f.needed)
 	var size int64
@@ -112,9 +116,8 @@ func (f *fetcher) group(ctx context.Context, g int) *fetched {
 	got := &fetched{group: g, pages: make([][]byte, len(chunks)), release: func() {}}
 	// A group larger than the bound takes all of it, and so comes alone.
 	weight := min(size, f.limit)
-	if err := f.room.Acquire(ctx, weight); err != nil {
-		got.err = &thalweg.Error{Op: "fetch", Kind: thalweg.Canceled, Subject: objectSubject(f.key), Err: err}
-		return got
+	if err := f.room.Acquire(f.ctx, weight); err != nil {
+		return f.cancelled()
 	}
 	buffers := make([][]byte, len(ranges))
 	got.release = func() {
@@ -124,7 +127,7 @@ func (f *fetcher) group(ctx context.Context, g int) *fetched {
 		f.room.Release(weight)
 		got.pages, got.release = nil, func() {}
 	}
-	requests, rctx := errgroup.WithContext(ctx)
+	requests, rctx := errgroup.WithContext(f.ctx)
 	requests.SetLimit(rangeConcurrency)
 	for i, s := range ranges {
 		buffers[i] = f.pool.get(s.to - s.from)
@@ -149,7 +152,20 @@ func (f *fetcher) group(ctx context.Context, g int) *fetched {
 }
 
 // next returns the next row group, nil after the last.
-func (f *fetcher) next() *fetched { return <-f.out }
+func (f *fetcher) next() *fetched {
+	if f.missing == 0 {
+		return nil
+	}
+	f.missing--
+	if got, ok := <-f.out; ok {
+		return got
+	}
+	return f.cancelled() // run ends early only then, and after an error
+}
+
+func (f *fetcher) cancelled() *fetched {
+	return &fetched{release: func() {}, err: &thalweg.Error{Op: "fetch", Kind: thalweg.Canceled, Subject: objectSubject(f.key), Err: context.Cause(f.ctx)}}
+}
 
 // close stops fetching, waits for the end of it and gives memory back.
 func (f *fetcher) close() {

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -212,14 +214,19 @@ func byParquetGo(t testing.TB, rng *rand.Rand, rows int, nulls float64, codec co
 
 func TestEveryKindEncodingAndCodecAsParquetGoWritesThem(t *testing.T) {
 	seed := uint64(0)
-	for name, codec := range codecs {
+	for _, name := range slices.Sorted(maps.Keys(codecs)) {
 		for version := 1; version <= 2; version++ {
-			for _, nulls := range []float64{0, 0.3, 1} {
+			for _, nulls := range []float64{0.3, float64(seed % 2)} {
 				seed++
 				rng := rand.New(rand.NewPCG(seed, 11))
 				t.Run(fmt.Sprintf("%s/v%d/nulls=%v/seed=%d", name, version, nulls, seed), func(t *testing.T) {
-					data, want := byParquetGo(t, rng, 1+rng.IntN(400), nulls, codec, parquet.DataPageVersion(version),
-						parquet.PageBufferSize([]int{100, 1500, 1 << 20}[rng.IntN(3)]), parquet.MaxRowsPerRowGroup(int64(50+rng.IntN(500))),
+					// Compressors of many tiny pages take their time.
+					rows, pages := 1+rng.IntN(300), []int{100, 1500, 1 << 20}
+					if name == "brotli" || name == "gzip" || name == "zstd" {
+						rows, pages = 1+rng.IntN(80), pages[1:]
+					}
+					data, want := byParquetGo(t, rng, rows, nulls, codecs[name], parquet.DataPageVersion(version),
+						parquet.PageBufferSize(pages[rng.IntN(len(pages))]), parquet.MaxRowsPerRowGroup(int64(50+rng.IntN(300))),
 						parquet.DictionaryMaxBytes([]int64{0, 200}[rng.IntN(2)]))
 					got, _ := readAll(t, data, nil, []int{1, 33, 1 << 16}[rng.IntN(3)])
 					sameValues(t, got, want)

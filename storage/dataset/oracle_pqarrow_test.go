@@ -66,7 +66,7 @@ func byPqarrow(t testing.TB, records []arrow.Record, opts ...parquet.WriterPrope
 
 func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
 	codecs := []compress.Compression{compress.Codecs.Uncompressed, compress.Codecs.Snappy, compress.Codecs.Gzip, compress.Codecs.Zstd}
-	for seed := range uint64(24) {
+	for seed := range uint64(16) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		nulls := []float64{0, 0.02, 0.5, 1}[rng.IntN(4)]
 		nullable := nulls > 0 || rng.IntN(2) == 0
@@ -83,7 +83,7 @@ func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
 		schema := schemaOf(flatTypes, nullable)
 		var records []arrow.Record
 		for range 1 + rng.IntN(3) {
-			records = append(records, randomRecord(rng, schema, 1+rng.IntN(300), nulls))
+			records = append(records, randomRecord(rng, schema, 1+rng.IntN(120), nulls))
 		}
 		t.Run(fmt.Sprintf("seed=%d/%v/nulls=%v", seed, codec, nulls), func(t *testing.T) {
 			data := byPqarrow(t, records, opts...)
@@ -118,7 +118,7 @@ func TestDeltaEncodingsAsPqarrowReadsThem(t *testing.T) {
 }
 
 func TestNestedColumnsTakeTheGeneralPath(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(16) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		nulls := []float64{0, 0.2, 0.8}[rng.IntN(3)]
 		schema := schemaOf(append(nestedTypes, arrow.PrimitiveTypes.Int64), true)
