@@ -2,6 +2,8 @@ package worker
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +40,7 @@ type holder struct {
 	mu     struct {
 		sync.Mutex
 		tasks   map[string]*held
+		ending  map[string]*held // told to end; a new lease of the same task waits for them
 		reports map[string]*apiv1.TaskReport
 		known   string        // hash of the leases last seen
 		news    chan struct{} // closed and replaced when a report is added
@@ -48,34 +51,31 @@ type holder struct {
 func newHolder(w *Worker) *holder {
 	h := &holder{worker: w}
 	h.mu.tasks = make(map[string]*held)
+	h.mu.ending = make(map[string]*held)
 	h.mu.reports = make(map[string]*apiv1.TaskReport)
 	h.mu.news = make(chan struct{})
 	return h
 }
 
-// reconcile makes the running tasks equal to the leases of res.
+// reconcile makes the running tasks equal to the leases of res. It does not
+// wait for tasks that end: a stream may have something to commit, and the next
+// poll is a heartbeat.
 func (h *holder) reconcile(ctx context.Context, res *apiv1.PollResponse) {
 	want := make(map[string]*apiv1.Lease, len(res.Leases))
 	for _, l := range res.Leases {
 		want[l.TaskId] = l
 	}
-	var ended []*held
 	h.mu.Lock()
 	h.mu.known = res.LeasesHash
 	for id, t := range h.mu.tasks {
 		if l, ok := want[id]; !ok || l.Token != t.lease.Token {
-			ended = append(ended, t)
+			t.cancel()
+			h.mu.ending[id] = t
 			delete(h.mu.tasks, id)
 			delete(h.mu.reports, id)
 		}
 	}
 	h.mu.Unlock()
-	for _, t := range ended {
-		t.cancel()
-	}
-	for _, t := range ended {
-		<-t.done
-	}
 	for _, l := range res.Leases {
 		h.mu.Lock()
 		t := h.mu.tasks[l.TaskId]
@@ -100,10 +100,15 @@ func (h *holder) start(ctx context.Context, lease *apiv1.Lease) {
 	}
 	h.mu.Lock()
 	h.mu.tasks[lease.TaskId] = t
+	before := h.mu.ending[lease.TaskId]
 	h.mu.Unlock()
 	go func() {
 		defer close(t.done)
+		defer h.ended(t)
 		defer cancel()
+		if before != nil {
+			<-before.done
+		}
 		began := time.Now()
 		w.log.Debug("task begins", keyTask, lease.TaskId, keyToken, lease.Token)
 		report := t.task.run(runCtx)
@@ -118,6 +123,15 @@ func (h *holder) start(ctx context.Context, lease *apiv1.Lease) {
 		}
 		h.report(t, report)
 	}()
+}
+
+// ended forgets a task that was told to end and has.
+func (h *holder) ended(t *held) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.ending[t.lease.TaskId] == t {
+		delete(h.mu.ending, t.lease.TaskId)
+	}
 }
 
 // report keeps a report until the coordinator has it, and wakes the poll.
@@ -192,7 +206,7 @@ func (h *holder) woken(error) bool {
 // stopAll ends every task at once; it reports whether there was any.
 func (h *holder) stopAll() bool {
 	h.mu.Lock()
-	tasks := h.mu.tasks
+	tasks, ending := h.mu.tasks, slices.Collect(maps.Values(h.mu.ending))
 	h.mu.tasks = make(map[string]*held)
 	h.mu.reports = make(map[string]*apiv1.TaskReport)
 	h.mu.known = ""
@@ -201,6 +215,9 @@ func (h *holder) stopAll() bool {
 		t.cancel()
 	}
 	for _, t := range tasks {
+		<-t.done
+	}
+	for _, t := range ending {
 		<-t.done
 	}
 	return len(tasks) > 0

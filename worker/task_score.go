@@ -1,11 +1,279 @@
 package worker
 
 import (
-	"errors"
+	"context"
+	"hash/fnv"
+	"sync"
+	"time"
 
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/score"
 )
 
-func newScoreTask(*Worker, *apiv1.Lease) (task, error) { return failedTask{errScore}, nil }
+// openPause is how long a stream waits before it tries again to open its
+// store or its topic.
+const openPause = time.Second
 
-var errScore error = errors.New("not there yet")
+// scoreTask is the lease of one topic partition. It scores until the lease
+// ends; a partition that cannot go on stays stopped, saying why, until the
+// operator changes something: a new generation, or pause and resume.
+type scoreTask struct {
+	worker   *Worker
+	registry *score.Registry
+	model    thalweg.ModelName
+	mu       struct {
+		sync.Mutex
+		lease   *apiv1.Lease
+		scorer  *score.Scorer      // nil while none runs
+		stop    context.CancelFunc // ends the scorer after it has committed; nil likewise
+		changed chan struct{}      // closed and renewed when the scorer has to be made anew
+		leaving bool               // the worker stops
+		status  score.Status       // of the last scorer
+		trouble string             // why there is no scorer
+		topic   string
+	}
+}
+
+func newScoreTask(w *Worker, lease *apiv1.Lease) (task, error) {
+	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
+	if err != nil {
+		return nil, err
+	}
+	t := &scoreTask{worker: w, registry: w.streams.registry(w, spec.Spec.Registry.Model), model: thalweg.ModelName(spec.Spec.Registry.Model)}
+	t.mu.changed = make(chan struct{})
+	t.mu.lease = lease
+	t.offer(lease)
+	return t, nil
+}
+
+// run scores until ctx ends or the worker leaves.
+func (t *scoreTask) run(ctx context.Context) *apiv1.TaskReport {
+	for {
+		changed := t.score(ctx)
+		t.mu.Lock()
+		leaving := t.mu.leaving
+		t.mu.Unlock()
+		if leaving || ctx.Err() != nil {
+			return nil
+		}
+		if changed == nil {
+			continue // there is a newer lease already
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// score opens what the lease names and scores until that ends. It returns nil
+// if the lease has changed meanwhile, and otherwise a channel that is closed
+// when it does.
+func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
+	t.mu.Lock()
+	lease, changed := t.mu.lease, t.mu.changed
+	t.mu.Unlock()
+	scorer, source, err := t.open(ctx, lease)
+	if err != nil {
+		return t.stopped(ctx, err, changed)
+	}
+	defer source.Close()
+	runCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	t.mu.Lock()
+	if t.mu.leaving || t.mu.changed != changed {
+		t.mu.Unlock()
+		return nil
+	}
+	t.mu.scorer, t.mu.stop, t.mu.trouble = scorer, stop, ""
+	scorer.Pause(t.mu.lease.Paused)
+	t.mu.Unlock()
+	err = scorer.Run(runCtx)
+	t.mu.Lock()
+	t.mu.status = scorer.Status()
+	t.mu.scorer, t.mu.stop = nil, nil
+	again := t.mu.changed != changed
+	t.mu.Unlock()
+	if again || ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		t.worker.log.Error("stream stopped", keyTask, lease.TaskId, keyError, err)
+	}
+	return changed
+}
+
+// stopped notes why nothing is scored. What may pass by itself is tried again
+// after a pause, the rest when the lease changes.
+func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{}) <-chan struct{} {
+	t.mu.Lock()
+	t.mu.trouble = err.Error()
+	t.mu.Unlock()
+	switch thalweg.KindOf(err) {
+	case thalweg.Invalid, thalweg.Unsupported, thalweg.Corrupt:
+		return changed
+	}
+	select {
+	case <-time.After(openPause):
+	case <-changed:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// open makes the scorer that a lease asks for.
+func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease) (*score.Scorer, *kafka.Source, error) {
+	w := t.worker
+	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, _, err := score.ConfigOf(spec, thalweg.Generation(lease.Generation), int(lease.Index))
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.DrainTimeout = w.cfg.DrainTimeout
+	t.mu.Lock()
+	t.mu.topic = cfg.Topic
+	t.mu.Unlock()
+	sink := spec.Spec.Scoring.Sink
+	bucket, _, err := w.location(ctx, sink.Connection, sink.S3.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := w.streams.probe(ctx, w, sink.Connection+" "+sink.S3.Path, bucket); err != nil {
+		return nil, nil, err
+	}
+	events := spec.Spec.Sources.Events
+	broker, err := w.connections.Kafka(events.Connection)
+	if err != nil {
+		return nil, nil, err
+	}
+	broker.Topic, broker.Group = cfg.Topic, events.Kafka.ConsumerGroup
+	broker.IsolationLevel = events.Kafka.IsolationLevel
+	source, err := kafka.New(broker)
+	if err != nil {
+		return nil, nil, err
+	}
+	scorer, err := score.New(source, bucket, t.registry, w.log, cfg)
+	if err != nil {
+		source.Close()
+		return nil, nil, err
+	}
+	return scorer, source, nil
+}
+
+// update takes over a newer form of the lease. Another generation, or the
+// operator's resume, begins anew what has stopped.
+func (t *scoreTask) update(lease *apiv1.Lease) {
+	t.offer(lease)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.mu.lease
+	t.mu.lease = lease
+	if t.mu.scorer != nil && lease.Paused != last.Paused {
+		t.mu.scorer.Pause(lease.Paused)
+	}
+	resumed := last.Paused && !lease.Paused && t.mu.scorer == nil
+	if lease.Generation != last.Generation || resumed {
+		close(t.mu.changed)
+		t.mu.changed = make(chan struct{})
+		if t.mu.stop != nil {
+			t.mu.stop()
+		}
+	}
+}
+
+// offer hands the registered versions on.
+func (t *scoreTask) offer(lease *apiv1.Lease) {
+	candidates := make([]score.Candidate, 0, len(lease.Models))
+	for _, v := range lease.Models {
+		ref, err := thalweg.ParseObjectRef(v.Checkpoint)
+		if err != nil {
+			t.worker.log.Error("model version without a checkpoint", keyTask, lease.TaskId, keyError, err)
+			continue
+		}
+		candidates = append(candidates, score.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
+			Model: score.Model{Name: t.model, Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}})
+	}
+	t.registry.Offer(candidates)
+}
+
+// drain commits what is scored and ends the task.
+func (t *scoreTask) drain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.leaving = true
+	close(t.mu.changed)
+	t.mu.changed = make(chan struct{})
+	if t.mu.stop != nil {
+		t.mu.stop()
+	}
+}
+
+// fill tells where the partition stands, and which versions were refused.
+func (t *scoreTask) fill(req *apiv1.PollRequest) {
+	t.mu.Lock()
+	s, lease, topic, trouble := t.mu.status, t.mu.lease, t.mu.topic, t.mu.trouble
+	if t.mu.scorer != nil {
+		s = t.mu.scorer.Status()
+	}
+	t.mu.Unlock()
+	if trouble != "" {
+		s.State, s.Message = score.Waiting, trouble
+	}
+	req.Streams = append(req.Streams, &apiv1.StreamPartition{
+		Pipeline: lease.Pipeline, Topic: topic, Partition: int32(lease.Index), Worker: string(t.worker.cfg.ID), State: s.State,
+		Committed: max(0, s.Committed), Scored: max(0, s.Scored), End: max(0, s.End), ModelVersion: uint64(s.Model.Version),
+		ScoredRows: s.Rows, DeadLetters: s.DeadLetters, RowsPerSecond: s.RowsPerSecond, Message: s.Message, Partitions: int32(s.Partitions)})
+	for _, r := range s.Refusals {
+		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(r.Model.Name), Version: uint64(r.Model.Version), Reason: r.Reason})
+	}
+}
+
+// streams is what the partitions of a worker share.
+type streams struct {
+	mu struct {
+		sync.Mutex
+		registries map[string]*score.Registry // by model
+		probed     map[string]bool            // sinks whose store keeps its promise
+	}
+}
+
+func (s *streams) registry(w *Worker, name string) *score.Registry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.registries == nil {
+		s.mu.registries = make(map[string]*score.Registry)
+	}
+	r := s.mu.registries[name]
+	if r == nil {
+		r = score.NewRegistry(w.state)
+		s.mu.registries[name] = r
+	}
+	return r
+}
+
+// probe makes sure, once for each sink, that of many who create an object only
+// one succeeds: without that nothing is exactly once.
+func (s *streams) probe(ctx context.Context, w *Worker, sink string, bucket storage.Bucket) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.probed[sink] {
+		return nil
+	}
+	seed := fnv.New64a()
+	seed.Write([]byte(w.incarnation))
+	if err := storage.Probe(ctx, bucket, seed.Sum64()); err != nil {
+		return err
+	}
+	if s.mu.probed == nil {
+		s.mu.probed = make(map[string]bool)
+	}
+	s.mu.probed[sink] = true
+	return nil
+}

@@ -125,6 +125,7 @@ type Worker struct {
 	metrics     *metrics
 	holder      *holder
 	trainings   trainings
+	streams     streams
 	incarnation string
 }
 

@@ -125,7 +125,7 @@ func openStore(address, accessKey, secretKey, region string) (storage.Opener, er
 		}
 		return file.New(file.Config{Dir: dir})
 	case "http", "https":
-		return s3.New(s3.Config{Endpoint: u.Host, Insecure: u.Scheme == "http", Region: region, AccessKey: accessKey, SecretKey: secretKey})
+		return s3.New(s3.Config{Endpoint: u.Host, TLS: u.Scheme == "https", Region: region, AccessKey: accessKey, SecretKey: secretKey, PathStyle: true})
 	}
 	return nil, usageError("--store", address, "http://host:port, https://host or file:///path")
 }

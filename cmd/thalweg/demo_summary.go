@@ -123,12 +123,8 @@ func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
 func (d *demo) measure(name string, body []byte, into metric.Accumulator, versions map[string]int64) error {
 	label := d.parsed.Spec.OutputFeatures[0]
 	var program *expression.Program
-	return eachRow(name, body, func(batch arrow.Record) (err error) {
+	return eachRow(name, body, func(schema table.Schema, batch arrow.Record) (err error) {
 		if program == nil {
-			schema, err := table.FromArrow(batch.Schema())
-			if err != nil {
-				return err
-			}
 			if program, err = expression.Compile(label.Expression, schema, time.UTC); err != nil {
 				return err
 			}

@@ -168,7 +168,7 @@ func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFil
 		if err != nil {
 			return err
 		}
-		err = eachRow(f.Key, body, func(batch arrow.Record) error {
+		err = eachRow(f.Key, body, func(_ table.Schema, batch arrow.Record) error {
 			var out strings.Builder
 			for i := range int(min(batch.NumRows(), int64(n))) {
 				out.Write(event.AppendJSON(nil, batch, i))
@@ -186,8 +186,9 @@ func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFil
 }
 
 // eachRow reads a Parquet object in the canonical form, batch by batch; the
-// batch is fn's only for the call.
-func eachRow(name string, body []byte, fn func(batch arrow.Record) error) error {
+// batch, whose columns are schema's and the row number, is fn's only for the
+// call.
+func eachRow(name string, body []byte, fn func(schema table.Schema, batch arrow.Record) error) error {
 	r, err := dataset.OpenBytes(name, body, nil, dataset.ReaderConfig{})
 	if err != nil {
 		return err
@@ -214,7 +215,7 @@ func eachRow(name string, body []byte, fn func(batch arrow.Record) error) error 
 		if err != nil {
 			return err
 		}
-		err = fn(batch)
+		err = fn(schema, batch)
 		batch.Release()
 		if err != nil {
 			return err

@@ -1,0 +1,332 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+const demoFiles = "../../deploy/demo"
+
+// startDev runs an embedded cluster on dir until the returned function is
+// called.
+func startDev(t *testing.T, dir string) (c *devCluster, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	c, err := newDevCluster(ctx, slog.New(slog.DiscardHandler), devConfig{Dir: dir, Workers: 2, FreePorts: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil && !thalweg.Is(err, thalweg.Canceled) && ctx.Err() == nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	if err := c.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return c, stop
+}
+
+func client(t *testing.T, c *devCluster) *api.Client {
+	t.Helper()
+	cl, err := api.NewClient(api.Config{Addresses: c.endpoints.API})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+// fewFlights returns the first rows of the demo's sample as Parquet.
+func fewFlights(t *testing.T, rows int64) []byte {
+	t.Helper()
+	local, err := openLocal(t.Context(), filepath.Join(demoFiles, "flights.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	var w *dataset.Writer
+	if err := local.each(t.Context(), func(batch arrow.Record) error {
+		take := min(rows, batch.NumRows())
+		if take == 0 {
+			return nil
+		}
+		rows -= take
+		part := batch.NewSlice(0, take)
+		defer part.Release()
+		user := array.NewRecord(arrow.NewSchema(part.Schema().Fields()[:part.NumCols()-1], nil), part.Columns()[:part.NumCols()-1], take)
+		defer user.Release()
+		if w == nil {
+			var err error
+			if w, err = dataset.NewWriter(&out, user.Schema(), dataset.WriterConfig{RowGroupRows: 8192}); err != nil {
+				return err
+			}
+		}
+		return w.Write(user)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// demoSpec is the demo's spec with files that appear at once.
+func demoSpec(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(demoFiles, "flights.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sink = `sink: {s3:`
+	if !bytes.Contains(text, []byte(sink)) {
+		t.Fatalf("the demo's spec has no %s", sink)
+	}
+	return strings.Replace(string(text), sink, `sink: {rolling: {period: 200ms}, s3:`, 1)
+}
+
+// applyAndWait applies a spec and waits for its run.
+func applyAndWait(t *testing.T, cl *api.Client, text string) *apiv1.Run {
+	t.Helper()
+	res, err := cl.Apply(t.Context(), &apiv1.ApplyRequest{Spec: text, File: "flights.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := follow(t.Context(), cl, &bytes.Buffer{}, res.RunId)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+func upload(t *testing.T, c *devCluster, body []byte) {
+	t.Helper()
+	bucket, _, err := c.connections.bucketOf(t.Context(), "", "s3://lake/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bucket.Put(t.Context(), "flights/flights.parquet", body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// produce replays a Parquet file from a fraction of its rows on.
+func produce(t *testing.T, c *devCluster, file string, from float64) int64 {
+	t.Helper()
+	local, err := openLocal(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	if err := producer.CreateTopic(t.Context(), 2); err != nil && !thalweg.Is(err, thalweg.Exists) {
+		t.Fatal(err)
+	}
+	n, err := (&replayer{producer: producer, from: from}).run(t.Context(), local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// committed waits until the logs of all partitions hold n events, and judges
+// them.
+func committed(t *testing.T, c *devCluster, cl *api.Client, n int64) {
+	t.Helper()
+	for {
+		res, err := cl.StreamStatus(t.Context(), &apiv1.StreamStatusRequest{Pipeline: "flight-delays"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at int64
+		for _, p := range res.Partitions {
+			at += p.Committed
+		}
+		if at >= n {
+			break
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		case <-time.After(followEvery):
+		}
+	}
+	verdict, err := checkResults(t.Context(), cl, c.connections, "flight-delays")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !verdict.OK() || verdict.Scored != n {
+		t.Fatalf("want %d scored rows:\n%s", n, verdict)
+	}
+}
+
+// key names a flight as it is in a scored row.
+func key(batch arrow.Record, i int) string {
+	var b bytes.Buffer
+	for _, name := range []string{"date", "delay", "distance", "origin", "destination"} {
+		fmt.Fprint(&b, batch.Column(batch.Schema().FieldIndices(name)[0]).ValueStr(i), "|")
+	}
+	return b.String()
+}
+
+// streamed returns the bits of every prediction in the committed files, by
+// flight.
+func streamed(t *testing.T, c *devCluster) map[string]uint64 {
+	t.Helper()
+	bucket, _, err := c.connections.bucketOf(t.Context(), "", "s3://lake/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bits := make(map[string]uint64)
+	for info, err := range bucket.List(t.Context(), "scored/flight-delays/data/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := bucket.Get(t.Context(), info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := eachRow(info.Key, body, func(_ table.Schema, batch arrow.Record) error {
+			p := batch.Column(batch.Schema().FieldIndices("probability")[0]).(*array.Float64)
+			for i := range int(batch.NumRows()) {
+				bits[key(batch, i)] = math.Float64bits(p.Value(i))
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bits
+}
+
+func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
+	c, _ := startDev(t, t.TempDir())
+	cl := client(t, c)
+	body := fewFlights(t, 30_000)
+	upload(t, c, body)
+	run := applyAndWait(t, cl, demoSpec(t))
+	file := filepath.Join(t.TempDir(), "flights.parquet")
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := produce(t, c, file, 0.5)
+	committed(t, c, cl, n)
+	got := streamed(t, c)
+
+	ref, err := thalweg.ParseObjectRef(run.Outputs["checkpoint"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, _, err := c.connections.bucketOf(t.Context(), "", "s3://thalweg/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := checkpoint.Load(t.Context(), state, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := artifact.Decode(parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scorer, err := model.NewScorer(pipeline.InTraining)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local, err := openLocal(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	if err := local.each(t.Context(), func(batch arrow.Record) error {
+		rows, predictions, err := scorer.Score(t.Context(), batch, nil)
+		if err != nil {
+			return err
+		}
+		defer rows.Release()
+		for i := range int(rows.NumRows()) {
+			if bits, ok := got[key(rows, i)]; ok {
+				compared++
+				if want := math.Float64bits(float64(predictions[i])); bits != want {
+					t.Fatalf("flight %s: stream %v, batch %v", key(rows, i), math.Float64frombits(bits), predictions[i])
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if compared < int(n) {
+		t.Fatalf("%d of %d streamed flights compared", compared, n)
+	}
+}
+
+func TestDevGoesOnWhereItWas(t *testing.T) {
+	dir := t.TempDir()
+	c, stop := startDev(t, dir)
+	cl := client(t, c)
+	body := fewFlights(t, 20_000)
+	upload(t, c, body)
+	applyAndWait(t, cl, demoSpec(t))
+	file := filepath.Join(t.TempDir(), "flights.parquet")
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := produce(t, c, file, 0.8)
+	committed(t, c, cl, first)
+	before, err := cl.ListModels(t.Context(), &apiv1.ListModelsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoints := c.endpoints
+	stop()
+
+	c, _ = startDev(t, dir)
+	if c.endpoints.Kafka != endpoints.Kafka || c.endpoints.API[0] != endpoints.API[0] {
+		t.Errorf("endpoints %+v, were %+v", c.endpoints, endpoints)
+	}
+	cl = client(t, c)
+	after, err := cl.ListModels(t.Context(), &apiv1.ListModelsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := after.String(), before.String(); got != want {
+		t.Errorf("models %s, were %s", got, want)
+	}
+	second := produce(t, c, file, 0.9)
+	committed(t, c, cl, first+second)
+}
