@@ -17,6 +17,7 @@ import (
 )
 
 func TestWholeRunThenStream(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, nil)
 	client := c.client()
 	applied := c.apply(client, "flights", 1)
@@ -99,6 +100,7 @@ func TestWholeRunThenStream(t *testing.T) {
 }
 
 func TestAnyNodeTakesAnyRequest(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, nil)
 	follower := c.follower()
 	client := c.client(follower)
@@ -123,6 +125,7 @@ func TestAnyNodeTakesAnyRequest(t *testing.T) {
 }
 
 func TestCurlWithJSONWorks(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, nil)
 	c.leader()
 	post := func(node, verb string, body any) (int, map[string]any) {
@@ -158,6 +161,7 @@ func TestCurlWithJSONWorks(t *testing.T) {
 }
 
 func TestUnchangedSpecStartsNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1, nil)
 	client := c.client()
 	c.apply(client, "flights", 1)
@@ -178,6 +182,7 @@ func TestUnchangedSpecStartsNothing(t *testing.T) {
 }
 
 func TestRepeatedRequestIDGetsTheFirstAnswer(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, nil)
 	client := c.client()
 	req := &apiv1.ApplyRequest{RequestId: "once", Spec: specText("flights", 1)}
@@ -193,6 +198,7 @@ func TestRepeatedRequestIDGetsTheFirstAnswer(t *testing.T) {
 }
 
 func TestLeaderStopsMidRun(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, nil)
 	client := c.client()
 	applied := c.apply(client, "flights", 1)
@@ -207,7 +213,8 @@ func TestLeaderStopsMidRun(t *testing.T) {
 	}
 	w1, w2 := newRobot(c, "w1", busy), newRobot(c, "w2", busy)
 	c.employ(w1, w2)
-	c.eventually("both workers train", func() bool { return len(w1.leases()) == 1 && len(w2.leases()) == 1 && w1.leases()[0].Kind == "train" })
+	trains := func(r *robot) bool { l := r.leases(); return len(l) == 1 && l[0].Kind == "train" }
+	c.eventually("both workers train", func() bool { return trains(w1) && trains(w2) })
 	before := map[string]uint64{}
 	for _, l := range append(w1.leases(), w2.leases()...) {
 		before[l.TaskId] = l.Token
@@ -250,6 +257,7 @@ func TestLeaderStopsMidRun(t *testing.T) {
 }
 
 func TestLostWorkerIsReplacedAndFenced(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1, nil)
 	client := c.client()
 	applied := c.apply(client, "flights", 1)
@@ -280,6 +288,7 @@ func TestLostWorkerIsReplacedAndFenced(t *testing.T) {
 }
 
 func TestLeavingWorkerGivesItsLeasesBackAtOnce(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1, func(cfg *Config) { cfg.LeaseTTL = time.Hour })
 	client := c.client()
 	applied := c.apply(client, "flights", 1)
@@ -298,6 +307,7 @@ func TestLeavingWorkerGivesItsLeasesBackAtOnce(t *testing.T) {
 }
 
 func TestSecondProcessUnderOneNameIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1, nil)
 	client := c.client()
 	poll := func(incarnation string) error {
@@ -314,6 +324,7 @@ func TestSecondProcessUnderOneNameIsRefused(t *testing.T) {
 }
 
 func TestStateIsKeptOverARestartOfAll(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, func(cfg *Config) { cfg.TrailingLogs = 1 })
 	client := c.client()
 	applied := c.apply(client, "flights", 1)
@@ -375,6 +386,7 @@ func (c *cluster) sameState() {
 }
 
 func TestNodeThatWasAwayCatchesUpFromASnapshot(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, func(cfg *Config) { cfg.TrailingLogs = 1 })
 	client := c.client()
 	away := c.follower()
@@ -394,6 +406,7 @@ func TestNodeThatWasAwayCatchesUpFromASnapshot(t *testing.T) {
 }
 
 func TestReportsOverTheirBoundsFailTheTask(t *testing.T) {
+	t.Parallel()
 	for name, report := range map[string]*apiv1.TaskReport{
 		"metric":  {Metrics: map[string]float64{"loss": math.NaN()}},
 		"outputs": {Outputs: map[string]string{"manifest": strings.Repeat("x", maxOutputBytes+1)}},
@@ -417,6 +430,7 @@ func TestReportsOverTheirBoundsFailTheTask(t *testing.T) {
 }
 
 func TestPollsOverTheirBoundsAreRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1, nil)
 	client := c.client()
 	for name, req := range map[string]*apiv1.PollRequest{
@@ -434,6 +448,7 @@ func TestPollsOverTheirBoundsAreRefused(t *testing.T) {
 }
 
 func TestWithoutAMajorityNothingIsAcknowledged(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3, func(cfg *Config) { cfg.LeaderWait = 300 * time.Millisecond })
 	client := c.client()
 	c.apply(client, "flights", 1)
@@ -468,6 +483,7 @@ func TestWithoutAMajorityNothingIsAcknowledged(t *testing.T) {
 }
 
 func TestHealthAndMetrics(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1, nil)
 	c.apply(c.client(), "flights", 1)
 	get := func(path string) (int, string) {
@@ -497,6 +513,7 @@ func TestHealthAndMetrics(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
 	good := Config{ID: "a", Dir: t.TempDir(), Peers: []Peer{{ID: "a", API: "127.0.0.1:1", Raft: "127.0.0.1:2"}}}
 	if err := good.Validate(); err != nil {
 		t.Error(err)

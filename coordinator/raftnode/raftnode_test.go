@@ -174,6 +174,7 @@ func (g *group) await(n int) {
 }
 
 func TestEntriesReachAllNodesAndSurviveALeader(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a", "b", "c")
 	g.commit("one", "two")
 	g.await(2)
@@ -189,6 +190,7 @@ func TestEntriesReachAllNodesAndSurviveALeader(t *testing.T) {
 }
 
 func TestLeaderAnswersWithTheMachinesAnswer(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a")
 	answer, err := g.leader().Apply([]byte("x"))
 	if s, ok := answer.(string); err != nil || !ok || s[:5] != "x at " {
@@ -197,6 +199,7 @@ func TestLeaderAnswersWithTheMachinesAnswer(t *testing.T) {
 }
 
 func TestFollowerRefuses(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a", "b", "c")
 	leader := g.leader()
 	for _, m := range g.members {
@@ -216,6 +219,7 @@ func TestFollowerRefuses(t *testing.T) {
 }
 
 func TestStateIsKeptOverARestartOfAllUnderOtherAddresses(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a", "b", "c")
 	g.commit("one", "two", "three")
 	g.await(3)
@@ -244,6 +248,7 @@ func TestStateIsKeptOverARestartOfAllUnderOtherAddresses(t *testing.T) {
 }
 
 func TestNodeFarBehindGetsASnapshot(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a", "b", "c")
 	g.commit("one")
 	g.await(1)
@@ -272,6 +277,7 @@ func TestNodeFarBehindGetsASnapshot(t *testing.T) {
 }
 
 func TestEntryThatIsNotUnderstoodStopsTheNode(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a")
 	m := g.leader()
 	m.machine.mu.Lock()
@@ -291,6 +297,7 @@ func TestEntryThatIsNotUnderstoodStopsTheNode(t *testing.T) {
 }
 
 func TestFailedWriteStopsTheNode(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a")
 	m := g.leader()
 	// A closed file fails writes as a broken disk does.
@@ -307,6 +314,7 @@ func TestFailedWriteStopsTheNode(t *testing.T) {
 }
 
 func TestDirectoryOfAnotherClusterIsRefused(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a")
 	g.commit("one")
 	g.stop("a")
@@ -319,6 +327,7 @@ func TestDirectoryOfAnotherClusterIsRefused(t *testing.T) {
 }
 
 func TestDirectoryInUseIsRefused(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, "a")
 	g.leader()
 	if _, err := Open(slog.New(slog.DiscardHandler), listen(t), &list{}, g.config("a")); err == nil {
@@ -327,6 +336,7 @@ func TestDirectoryInUseIsRefused(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
 	peers := []Peer{{ID: "a", Address: "127.0.0.1:1"}}
 	for name, cfg := range map[string]Config{
 		"no directory":    {ID: "a", Peers: peers},
