@@ -26,8 +26,11 @@ type Info struct {
 // *thalweg.Error: NotFound for an absent key, Exists from PutIfAbsent,
 // Unavailable where a retry may help and the outcome is unknown, Canceled when
 // ctx ended, Exhausted where the store is full, Invalid for a malformed key
-// (ValidateKey) and, in stores that keep objects as files, for a key that is a
-// prefix of another's segments or the other way round ("a" beside "a/b").
+// (ValidateKey).
+//
+// Callers never make a key that lies below another ("a/b" beside "a"): stores
+// that keep objects as files refuse the second with Invalid, and MinIO takes
+// both but lists one. No provider loses the first.
 type Bucket interface {
 	// Get returns the whole object and its description.
 	Get(ctx context.Context, key string) ([]byte, Info, error)

@@ -258,8 +258,12 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[stora
 // error, or a yield that returns false.
 func (b *Bucket) pages(ctx context.Context, w *watch, prefix string, last *string, yield func(storage.Info) bool) error {
 	noOwner, start := false, *last
+	asked := prefix
+	if slash := strings.LastIndexByte(prefix, '/'); prefix[slash+1:] == "." || prefix[slash+1:] == ".." {
+		asked = prefix[:slash+1] // MinIO takes the end of "a/.." for a parent directory
+	}
 	for object := range b.opener.client.ListObjectsIter(ctx, b.name, minio.ListObjectsOptions{
-		Prefix: prefix, StartAfter: start, Recursive: true, MaxKeys: storage.MaxListPage, FetchOwner: &noOwner,
+		Prefix: asked, StartAfter: start, Recursive: true, MaxKeys: storage.MaxListPage, FetchOwner: &noOwner,
 	}) {
 		if object.Err != nil {
 			return object.Err
@@ -271,7 +275,7 @@ func (b *Bucket) pages(ctx context.Context, w *watch, prefix string, last *strin
 			return storage.Failure("list", thalweg.Unsupported, prefix, fmt.Errorf("the store lists %q after %q", object.Key, *last))
 		}
 		*last = object.Key
-		if strings.HasSuffix(object.Key, "/") {
+		if strings.HasSuffix(object.Key, "/") || !strings.HasPrefix(object.Key, prefix) {
 			continue
 		}
 		w.hold()
