@@ -87,8 +87,9 @@ func TestClientGoesOnToTheNodeThatAnswers(t *testing.T) {
 	}}
 	upAddress := serve(t, up)
 	c := newTestClient(t, deadAddress(t), "http://"+serve(t, down), upAddress)
-	for range 2 {
-		resp, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{Pipeline: "a"})
+	req := &apiv1.StartRunRequest{Pipeline: "a"}
+	for range 2 { // the same message, but two logical requests
+		resp, err := c.StartRun(t.Context(), req)
 		if err != nil || resp.RunId != "r" {
 			t.Fatalf("%v, %v", resp, err)
 		}

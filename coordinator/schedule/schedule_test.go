@@ -13,7 +13,7 @@ import (
 
 // cluster drives plans against a real state with workers that poll when told to.
 type cluster struct {
-	t     *testing.T
+	t     testing.TB
 	s     *state.State
 	heard Heard
 	now   time.Time
@@ -21,7 +21,7 @@ type cluster struct {
 	index uint64
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t testing.TB) *cluster {
 	start := time.UnixMilli(1_000_000)
 	return &cluster{t: t, s: state.New(), now: start, cfg: Config{LeaseTTL: time.Second}.WithDefaults(),
 		heard: Heard{LeaderSince: start, Workers: make(map[thalweg.WorkerID]Worker)}}

@@ -1,0 +1,114 @@
+package schedule
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// TestClusterGetsOnWhateverHappened lets workers join, fall silent, restart and
+// fail tasks, and leaders change, in random order. Whatever state that leaves,
+// once workers behave again every run ends, every partition is held, and the
+// load is even.
+func TestClusterGetsOnWhateverHappened(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		c := newCluster(t)
+		all := []thalweg.WorkerID{"w1", "w2", "w3", "w4"}
+		c.spec("a", rapid.Uint32Range(1, 6).Draw(rt, "replicas"), "topic-a")
+		c.spec("b", 2, "")
+		restarts := 0
+		for range rapid.IntRange(0, 60).Draw(rt, "events") {
+			w := rapid.SampledFrom(all).Draw(rt, "worker")
+			switch n := rapid.IntRange(0, 19).Draw(rt, "event"); {
+			case n < 11:
+				c.poll(rapid.IntRange(0, 3).Draw(rt, "slots"), w)
+			case n < 15:
+				c.finishOf(w)
+			case n == 15: // a process is replaced by a new one
+				restarts++
+				c.heard.Workers[w] = Worker{ID: w, Incarnation: fmt.Sprint("again ", restarts), Slots: 1, LastSeen: c.now}
+				c.plan(w)
+			case n == 16: // a leader is replaced by a new one
+				c.heard = Heard{LeaderSince: c.now, Workers: make(map[thalweg.WorkerID]Worker)}
+			case n == 17:
+				for _, task := range c.s.HeldBy(w) {
+					c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "no"}})
+					break
+				}
+			case n == 18:
+				c.now = c.now.Add(c.cfg.LeaseTTL / 2)
+				c.plan("")
+			case n == 19:
+				c.apply(&state.SetPartitions{Pipeline: "a", Topic: "topic-a", Partitions: rapid.Uint32Range(1, 7).Draw(rt, "partitions")})
+			}
+		}
+		for _, p := range []thalweg.PipelineName{"a", "b"} {
+			c.apply(&state.StartRun{Pipeline: p}) // refused where one is going
+		}
+		live := all[:rapid.IntRange(1, len(all)).Draw(rt, "live")]
+		for range 200 {
+			c.now = c.now.Add(c.cfg.LeaseTTL / 4)
+			for _, w := range live {
+				c.poll(1, w)
+				c.finishOf(w)
+			}
+			c.plan("")
+		}
+		for r := range c.s.Runs() {
+			if r.State == state.RunRunning {
+				rt.Fatalf("run %s stays in %v with %d workers: %s", r.ID, r.Stage, len(live), c.leases())
+			}
+		}
+		p := c.s.Pipeline("a")
+		if !c.s.Scores(p) {
+			return // every run failed
+		}
+		least, most := len(p.Partitions), 0
+		for _, w := range live {
+			n := len(c.s.HeldBy(w))
+			least, most = min(least, n), max(most, n)
+		}
+		for _, part := range p.Partitions {
+			if part.Task.State != state.TaskLeased {
+				rt.Fatalf("partition %d of %d is not held: %s", part.Task.Index, len(p.Partitions), c.leases())
+			}
+		}
+		if most-least > 1 {
+			rt.Fatalf("the load is uneven: %s", c.leases())
+		}
+	})
+}
+
+// finishOf reports a worker's batch tasks as done.
+func (c *cluster) finishOf(w thalweg.WorkerID) {
+	c.t.Helper()
+	for _, task := range c.s.HeldBy(w) {
+		if task.Work != state.Score {
+			c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Counts: map[string]int64{"shards": 4},
+				Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "checkpoint": "c", "evaluation": "e"}})
+		}
+	}
+}
+
+func BenchmarkPlanOfALargeStage(b *testing.B) {
+	c := newCluster(b)
+	c.spec("a", 2, "")
+	c.apply(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Grant{{Task: "a-1-1/profile.reduce"}}})
+	c.apply(&state.ReportTask{Task: "a-1-1/profile.reduce", Token: thalweg.Token(c.index), Counts: map[string]int64{"shards": 10_000}, Outputs: map[string]string{"manifest": "m"}})
+	for i := range 16 {
+		id := thalweg.WorkerID(fmt.Sprint("w", i))
+		c.heard.Workers[id] = Worker{ID: id, Incarnation: "1", Slots: 4, LastSeen: c.now}
+	}
+	if c.s.Run("a-1-1").Stage != state.Clean {
+		b.Fatal("not in the large stage")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		Plan(c.s, c.heard, c.now.Add(time.Millisecond), "w3", c.cfg)
+	}
+}
