@@ -265,7 +265,7 @@ func judge(ctx context.Context, b storage.Bucket, owners []*owner) error {
 		for _, o := range d.Objects {
 			body, _, err := b.Get(ctx, o.Key)
 			if err != nil || storage.SHA256(body) != o.SHA256 || int64(bytes.Count(body, []byte("\n"))) != o.Rows {
-				return fmt.Errorf("slot %d names %+v, which holds %q, %v", seq, o, body, err)
+				return fmt.Errorf("slot %d names %+v, which holds %q, %w", seq, o, body, err)
 			}
 			named[o.Key] = true
 		}

@@ -138,36 +138,36 @@ func New(config Config) (*Server, error) {
 
 // Run serves until ctx ends, when it returns nil after the requests under way
 // are answered, or until the gateway fails. It may be called once.
-func (s *Server) Run(ctx context.Context) error {
+func (s *Server) Run(ctx context.Context) (err error) {
 	workDir, err := os.Getwd()
 	if err != nil {
-		return s.failure(thalweg.Other, err)
+		return s.failure(err)
 	}
-	backend, err := posix.New(s.config.Dir, meta.XattrMeta{}, posix.PosixOpts{CopyObjectThreshold: maxCopyBytes})
-	if err != nil {
-		return s.failure(thalweg.Other, err)
-	}
-	defer os.Chdir(workDir)
-	for range portTries {
-		err = s.serve(ctx, backend)
-		if !s.chosenPort || !errors.Is(err, syscall.EADDRINUSE) || s.isReady() {
-			break
+	defer func() {
+		if back := os.Chdir(workDir); back != nil && err == nil {
+			err = s.failure(back)
 		}
-		if err = s.reserve(); err != nil { // another process took the port meanwhile
+	}()
+	for try := 1; ; try++ {
+		err := s.serve(ctx)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if !s.chosenPort || !errors.Is(err, syscall.EADDRINUSE) || s.isReady() || try == portTries {
+			return s.failure(err)
+		}
+		if err := s.reserve(); err != nil { // another process took the port meanwhile
 			return err
 		}
 	}
-	switch {
-	case ctx.Err() != nil || err == nil:
-		return nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return s.failure(thalweg.Exists, err)
-	}
-	return s.failure(thalweg.Other, err)
 }
 
 // serve gives the reserved port to the gateway and runs it.
-func (s *Server) serve(ctx context.Context, backend *posix.Posix) error {
+func (s *Server) serve(ctx context.Context) error {
+	backend, err := posix.New(s.config.Dir, meta.XattrMeta{}, posix.PosixOpts{CopyObjectThreshold: maxCopyBytes})
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	address := s.mu.address
 	if s.mu.reserved != nil {
@@ -233,11 +233,7 @@ func (s *Server) isReady() bool {
 func (s *Server) reserve() error {
 	l, err := net.Listen("tcp", s.config.Address)
 	if err != nil {
-		kind := thalweg.Other
-		if errors.Is(err, syscall.EADDRINUSE) {
-			kind = thalweg.Exists
-		}
-		return s.failure(kind, err)
+		return s.failure(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,10 +241,10 @@ func (s *Server) reserve() error {
 	return nil
 }
 
-func (s *Server) failure(kind thalweg.Kind, err error) error {
-	e := &thalweg.Error{Op: "run dev server", Kind: kind, Subject: s.config.Address, Err: err}
-	if kind == thalweg.Exists {
-		e.Hint = "another process listens there: stop it or choose another port"
+func (s *Server) failure(err error) error {
+	e := &thalweg.Error{Op: "run dev server", Subject: s.config.Address, Err: err}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		e.Kind, e.Hint = thalweg.Exists, "another process listens there: stop it or choose another port"
 	}
 	return e
 }

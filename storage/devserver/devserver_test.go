@@ -158,6 +158,47 @@ func TestAPortTakenAfterNewIsAnErrorOfRun(t *testing.T) {
 	}
 }
 
+func TestAPortThatTheSystemChoseMayBeReplaced(t *testing.T) {
+	server, err := devserver.New(devserver.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen := server.Endpoint()
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", chosen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	select {
+	case <-server.Ready():
+		if server.Endpoint() == chosen {
+			t.Errorf("it serves at %s, which is taken", chosen)
+		}
+		o, err := s3.New(s3.Config{Endpoint: server.Endpoint(), AccessKey: server.AccessKey(), SecretKey: server.SecretKey(), PathStyle: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.CreateBucket(t.Context(), "lake"); err != nil {
+			t.Error(err)
+		}
+		o.Close()
+		cancel()
+		err = <-ended
+		if err != nil {
+			t.Error(err)
+		}
+	case err := <-ended:
+		t.Errorf("Run: %v", err)
+	}
+	cancel()
+}
+
 func TestTheSecretIsNotPrinted(t *testing.T) {
 	c := devserver.Config{Dir: "/d", Address: ":0", AccessKey: "key", SecretKey: "hidden"}
 	if s := fmt.Sprintf("%v %+v %s", c, c, c.LogValue()); strings.Contains(s, "hidden") {

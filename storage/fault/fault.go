@@ -185,7 +185,7 @@ func (b *Bucket) write(ctx context.Context, op Op, key string, body []byte, effe
 	case 0:
 		return effect(ctx, body)
 	case LostReply:
-		effect(ctx, body)
+		_ = effect(ctx, body) // whatever it was, the caller does not learn it
 	case Reply412:
 		// Only the reply to a create that took effect is turned around.
 		if err := effect(ctx, body); err != nil {
@@ -194,7 +194,7 @@ func (b *Bucket) write(ctx context.Context, op Op, key string, body []byte, effe
 		return storage.Failure(op.String(), thalweg.Exists, key, b.cause())
 	case Reply500:
 		if bits&1 == 0 {
-			effect(ctx, body)
+			_ = effect(ctx, body)
 		}
 	case Late:
 		b.delay(bits, b.lateEffect(op, key, body))
@@ -207,11 +207,11 @@ func (b *Bucket) lateEffect(op Op, key string, body []byte) func(context.Context
 	return func(ctx context.Context) {
 		switch op { // a late write has nobody to report to
 		case Put:
-			b.inner.Put(ctx, key, body)
+			_, _ = b.inner.Put(ctx, key, body)
 		case PutIfAbsent:
-			b.inner.PutIfAbsent(ctx, key, body)
+			_, _ = b.inner.PutIfAbsent(ctx, key, body)
 		case Delete:
-			b.inner.Delete(ctx, key)
+			_ = b.inner.Delete(ctx, key)
 		}
 	}
 }

@@ -184,7 +184,7 @@ func TestWhatMayBeRepeatedIs(t *testing.T) {
 			case r.Method == http.MethodPut:
 				w.Header().Set("ETag", `"tag"`)
 			case r.Method == http.MethodDelete:
-				w.WriteHeader(204)
+				w.WriteHeader(http.StatusNoContent)
 			default:
 				object(w, "body")
 			}
@@ -243,14 +243,14 @@ func TestARangeMustBeTheOneAskedFor(t *testing.T) {
 		"another range": {func(_ int, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Last-Modified", lastModified)
 			w.Header().Set("Content-Range", "bytes 0-3/10")
-			w.WriteHeader(206)
+			w.WriteHeader(http.StatusPartialContent)
 			io.WriteString(w, "0123")
 		}, thalweg.Unsupported},
 		"less than asked for": {func(_ int, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Last-Modified", lastModified)
 			w.Header().Set("Content-Range", "bytes 4-5/6")
 			w.Header().Set("Content-Length", "2")
-			w.WriteHeader(206)
+			w.WriteHeader(http.StatusPartialContent)
 			io.WriteString(w, "45")
 		}, thalweg.Invalid},
 	} {
