@@ -43,7 +43,8 @@ func (t *trainTask) run(ctx context.Context) *apiv1.TaskReport {
 		return failure(outcome.err)
 	}
 	return &apiv1.TaskReport{
-		Outputs: maps.Clone(outcome.outputs), Metrics: maps.Clone(outcome.metrics), Counts: maps.Clone(outcome.counts)}
+		Outputs: maps.Clone(outcome.outputs), Metrics: maps.Clone(outcome.metrics),
+		Counts: map[string]int64{"rows": t.training.progressOf(int(t.lease.Index)).RowsDone}}
 }
 
 func (t *trainTask) update(lease *apiv1.Lease) { t.training.update(lease) }
@@ -103,7 +104,6 @@ type training struct {
 type trainOutcome struct {
 	outputs map[string]string
 	metrics map[string]float64
-	counts  map[string]int64
 	err     error
 }
 
@@ -223,7 +223,6 @@ func (t *training) train(ctx context.Context) trainOutcome {
 	return trainOutcome{
 		outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash()},
 		metrics: map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
-		counts:  map[string]int64{},
 	}
 }
 

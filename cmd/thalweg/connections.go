@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -128,6 +129,16 @@ func openStore(address, accessKey, secretKey, region string) (storage.Opener, er
 		return s3.New(s3.Config{Endpoint: u.Host, TLS: u.Scheme == "https", Region: region, AccessKey: accessKey, SecretKey: secretKey, PathStyle: true})
 	}
 	return nil, usageError("--store", address, "http://host:port, https://host or file:///path")
+}
+
+// Close gives back what the stores hold: their idle connections, which keep a
+// server from stopping.
+func (c *connections) Close() {
+	for _, store := range c.stores {
+		if closer, ok := store.(io.Closer); ok {
+			closer.Close()
+		}
+	}
 }
 
 // Store implements worker.Connections.

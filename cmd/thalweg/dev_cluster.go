@@ -187,9 +187,10 @@ func (c *devCluster) Run(ctx context.Context) error {
 	context.AfterFunc(control, stopWork) // a part that fails ends the rest
 	work := c.runWorkers(workCtx)
 	stopControl()
-	control1 := nodes.Wait()
+	nodesErr := nodes.Wait()
+	c.connections.Close()
 	stopBase()
-	return errors.Join(work, control1, services.Wait())
+	return errors.Join(work, nodesErr, services.Wait())
 }
 
 func (c *devCluster) runWorkers(ctx context.Context) error {

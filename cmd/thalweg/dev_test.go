@@ -26,7 +26,9 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
-const demoFiles = "../../deploy/demo"
+// demoFiles is absolute, as the embedded S3 endpoint changes the working
+// directory.
+var demoFiles, _ = filepath.Abs("../../deploy/demo")
 
 // startDev runs an embedded cluster on dir until the returned function is
 // called.
