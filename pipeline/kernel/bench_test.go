@@ -27,6 +27,7 @@ func BenchmarkLoops(b *testing.B) {
 		})
 	}
 	run("Fill", func() { kernel.Fill(d, 0.5) })
+	run("Affine", func() { kernel.Affine(d, x, 0.5, 1) })
 	run("AddScaled", func() { kernel.AddScaled(d, x, 1e-9) })
 	run("Gather", func() { kernel.Gather(d, table, ids) })
 	run("Gather2", func() { kernel.Gather2(d, table, ids, small, few) })

@@ -23,6 +23,16 @@ func Fill(z []float32, v float32) {
 	}
 }
 
+// Affine sets z[i] = v + w*x[i]: Fill and AddScaled in one pass, with the same
+// bits.
+func Affine(z, x []float32, w, v float32) {
+	checkLen(len(z), len(x))
+	x = x[:len(z)]
+	for i := range z {
+		z[i] = v + float32(w*x[i])
+	}
+}
+
 // AddScaled does z[i] += w * x[i].
 func AddScaled(z, x []float32, w float32) {
 	checkLen(len(z), len(x))

@@ -44,6 +44,13 @@ func TestForwardLoopsAreTheirReference(t *testing.T) {
 			v += u[b[i]]
 			want[i] = v
 		}
+		affine := make([]float32, n)
+		kernel.Affine(affine, x, 1.25, 0.5)
+		for i := range affine {
+			if affine[i] != 0.5+float32(1.25*x[i]) {
+				t.Fatalf("n=%d row %d: affine %v", n, i, affine[i])
+			}
+		}
 		for i := range want {
 			if z[i] != want[i] {
 				t.Fatalf("n=%d row %d: %v, want %v", n, i, z[i], want[i])
@@ -88,6 +95,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 	three, two, ids := make([]float32, 3), make([]float32, 2), make([]uint32, 2)
 	for name, f := range map[string]func(){
 		"AddScaled":        func() { kernel.AddScaled(three, two, 1) },
+		"Affine":           func() { kernel.Affine(three, two, 1, 1) },
 		"Gather":           func() { kernel.Gather(three, two, ids) },
 		"Gather2":          func() { kernel.Gather2(three, two, ids, two, ids) },
 		"Scatter":          func() { kernel.Scatter(two, ids, three) },

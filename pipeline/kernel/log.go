@@ -7,9 +7,12 @@ import "math"
 // also what scikit-learn's log_loss does for float32 predictions.
 const Epsilon = 1.0 / (1 << 23)
 
-// logBatch is how many clamped probabilities a product may hold before its
-// logarithm is taken: Epsilon^32 = 2^-736, a normal float64.
-const logBatch = 32
+// smallProduct is below what the logarithm of a product of clamped
+// probabilities is taken, instead of that of each: one factor more, of at least
+// Epsilon, still leaves a normal float64. Each factor costs a rounding of 2^-53
+// and, unless it is 1, adds at least 2^-24 to the logarithm, so the sum is right
+// to 2^-29 of itself whatever the factors are.
+const smallProduct = 1e-290
 
 // Log returns the natural logarithm of a positive normal x with an error below
 // one unit in the last place. It is FreeBSD's e_log.c like math.Log, but with
@@ -44,31 +47,29 @@ func Log(x float64) float64 {
 }
 
 // LogSum is a sum of logarithms of probabilities that does not depend on how
-// the rows were cut into calls: it multiplies logBatch of them and takes one
-// logarithm. The zero LogSum is empty.
+// the rows were cut into calls: it multiplies probabilities, and takes one
+// logarithm of many. The zero LogSum is empty.
 type LogSum struct {
 	sum     float64
 	product float64 // of the pending probabilities; 0 where none are
-	pending int
 }
 
 // Add adds log(p), p clamped to [Epsilon, 1].
 func (s *LogSum) Add(p float64) {
 	p = max(p, Epsilon)
-	if s.pending == 0 {
-		s.product = p
-	} else {
-		s.product *= p
+	if s.product != 0 {
+		p *= s.product
 	}
-	if s.pending++; s.pending == logBatch {
-		s.sum += Log(s.product)
-		s.product, s.pending = 0, 0
+	s.product = p
+	if p < smallProduct {
+		s.sum += Log(p)
+		s.product = 0
 	}
 }
 
 // Value returns the sum.
 func (s *LogSum) Value() float64 {
-	if s.pending == 0 {
+	if s.product == 0 {
 		return s.sum
 	}
 	return s.sum + Log(s.product)

@@ -58,25 +58,22 @@ func Sigmoid(dst, z []float32) {
 func LogisticResidual(dst, z, y []float32, scale float32) float64 {
 	checkLen(len(z), len(y))
 	Sigmoid(dst, z)
+	y = y[:len(dst)]
 	var loss float64
-	// One logarithm of the product of many probabilities instead of many.
-	for from := 0; from < len(dst); from += logBatch {
-		d := dst[from:min(from+logBatch, len(dst))]
-		y := y[from:]
-		y = y[:len(d)]
-		product := 1.0
-		for i, p := range d {
-			r := p - y[i]
-			d[i] = float32(r * scale)
-			q := 1 - math.Abs(float64(r)) // the label's probability
-			if q < Epsilon {
-				q = Epsilon
-			}
-			product *= q
+	product := 1.0
+	for i, p := range dst {
+		r := p - y[i]
+		dst[i] = float32(r * scale)
+		q := 1 - math.Abs(float64(r)) // the label's probability
+		if q < Epsilon {
+			q = Epsilon
 		}
-		loss -= Log(product)
+		if product *= q; product < smallProduct {
+			loss -= Log(product)
+			product = 1
+		}
 	}
-	return loss
+	return loss - Log(product)
 }
 
 // SquaredResidual sets dst[i] = (z[i]-y[i])*scale: the gradient of half the

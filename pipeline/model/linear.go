@@ -112,8 +112,14 @@ func (m *linear) Rescale(params []float32, mean, scale float64) {
 
 // forward sets z to the sums of rows [from, to).
 func (m *linear) forward(params []float32, b *kernel.Block, from, to int, z []float32) {
-	kernel.Fill(z, params[m.bias()])
+	if len(b.Numbers) == 0 {
+		kernel.Fill(z, params[m.bias()])
+	}
 	for k, column := range b.Numbers {
+		if k == 0 {
+			kernel.Affine(z, column[from:to], params[k], params[m.bias()])
+			continue
+		}
 		kernel.AddScaled(z, column[from:to], params[k])
 	}
 	j := 0

@@ -153,6 +153,11 @@ func widen(dst []uint32, src []byte, width int) {
 	switch width {
 	case 1:
 		src = src[:len(dst)]
+		for ; len(dst) >= 8; dst, src = dst[8:], src[8:] {
+			d, s := (*[8]uint32)(dst), (*[8]byte)(src)
+			d[0], d[1], d[2], d[3] = uint32(s[0]), uint32(s[1]), uint32(s[2]), uint32(s[3])
+			d[4], d[5], d[6], d[7] = uint32(s[4]), uint32(s[5]), uint32(s[6]), uint32(s[7])
+		}
 		for i, v := range src {
 			dst[i] = uint32(v)
 		}

@@ -1,0 +1,117 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// flights is rows in the shape of the five flight features, made once per
+// shard and cut in batches of 64 Ki.
+type flights struct{ rows int }
+
+func (f flights) Read(_ context.Context, shard int, yield func(*Batch) error) error {
+	random := rand.New(rand.NewPCG(1, uint64(shard)))
+	const n = 1 << 16
+	b := &Batch{Block: &kernel.Block{Rows: n, Numbers: [][]float32{make([]float32, n)}, Labels: make([]float32, n)}, Split: make([]uint8, n), Row: make([]int64, n)}
+	for _, cardinality := range []int{230, 231, 25, 8} {
+		ids := make([]uint32, n)
+		for i := range ids {
+			ids[i] = uint32(min(int(random.ExpFloat64()*float64(cardinality)/4), cardinality-1))
+		}
+		b.Block.Categories = append(b.Block.Categories, ids)
+	}
+	for i := range n {
+		b.Block.Numbers[0][i], b.Block.Labels[i] = float32(random.NormFloat64()), float32(random.IntN(5)/4)
+	}
+	for from := 0; from < f.rows; from += n {
+		for i := range b.Row {
+			b.Row[i] = int64(from + i)
+		}
+		if err := yield(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func flightsJob(b *testing.B, rows, replicas int) *Job {
+	m, err := model.New(pipeline.ModelSpec{Type: "linear"}, "binary", kernel.Shape{Numbers: 1, NumberNames: []string{"distance"},
+		Cardinalities: []int{230, 231, 25, 8}, CategoryNames: []string{"origin", "destination", "hour", "weekday"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return &Job{Run: "bench", Model: m, Threshold: 0.5, Shards: 1, Rows: flights{rows}, Trainer: pipeline.Trainer{Seed: 42, BatchSize: 1024, Epochs: 1,
+		ValidationMetric: "log_loss", Optimizer: pipeline.Optimizer{Type: "adam", LearningRate: 0.004, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8},
+		Regularization: pipeline.Regularization{L2: 1e-5}, Distributed: pipeline.DistributedSpec{Replicas: replicas, SyncEvery: 64}}}
+}
+
+// BenchmarkEpoch is an epoch of one replica on one core: the order of blocks,
+// unpacking, gradients, penalty and Adam at batches of 1024 rows.
+func BenchmarkEpoch(b *testing.B) {
+	const rows = 1 << 20
+	for name, bytes := range map[string]int64{"memory": 1 << 30, "spilled": 0} {
+		b.Run(name, func(b *testing.B) {
+			job := flightsJob(b, rows, 1)
+			l, err := newLearner(job)
+			if err != nil {
+				b.Fatal(err)
+			}
+			matrices, err := build(b.Context(), job, &Config{Dir: b.TempDir(), Parallelism: 1}, &memory{limit: bytes}, []int{0})
+			if err != nil {
+				b.Fatal(err)
+			}
+			m := matrices[0]
+			defer m.close()
+			p, err := newPlan(job, []facts{m.facts})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ln, vector := l.newLane(), l.initial()
+			epoch := 0
+			for b.Loop() {
+				for round := range p.rounds {
+					c, err := l.descend(b.Context(), ln, m, p, 0, epoch, round, vector)
+					if err != nil {
+						b.Fatal(err)
+					}
+					vector = c.vector
+				}
+				epoch++
+			}
+			b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+		})
+	}
+}
+
+// BenchmarkBuild reads and shuffles rows into matrices on one core.
+func BenchmarkBuild(b *testing.B) {
+	const rows = 1 << 19
+	for _, replicas := range []int{1, 8} {
+		for name, bytes := range map[string]int64{"memory": 1 << 30, "spilled": 0} {
+			b.Run(fmt.Sprintf("%d replicas, %s", replicas, name), func(b *testing.B) {
+				job := flightsJob(b, rows, replicas)
+				held := make([]int, replicas)
+				for r := range held {
+					held[r] = r
+				}
+				config := &Config{Dir: b.TempDir(), Parallelism: 1}
+				for b.Loop() {
+					matrices, err := build(b.Context(), job, config, &memory{limit: bytes}, held)
+					if err != nil {
+						b.Fatal(err)
+					}
+					for _, m := range matrices {
+						m.close()
+					}
+				}
+				b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+			})
+		}
+	}
+}
