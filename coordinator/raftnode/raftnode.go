@@ -269,9 +269,9 @@ func (n *Node) close() {
 	}
 	if n.trans != nil {
 		n.trans.CloseStreams()
-		n.trans.Close()
+		_ = n.trans.Close() // it never fails
 	}
-	n.wire.Close()
+	_ = n.wire.Close() // the transport may have closed the listener already
 	if n.bolt != nil {
 		if err := n.bolt.Close(); err != nil {
 			n.log.Warn("the raft log did not close", "error", err)
