@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -209,7 +210,46 @@ func TestBareErrorsHaveAKind(t *testing.T) {
 	if err := FromConnect(ToConnect(context.Canceled)); !thalweg.Is(err, thalweg.Canceled) {
 		t.Errorf("a canceled context came out as %v", err)
 	}
-	if err := FromConnect(connect.NewError(connect.CodeUnknown, errors.New("unexpected EOF"))); !thalweg.Is(err, thalweg.Unavailable) {
-		t.Errorf("a broken connection came out as %v", err)
+	for _, broken := range []error{
+		connect.NewError(connect.CodeUnknown, errors.New("unexpected EOF")),
+		connect.NewError(connect.CodeCanceled, syscall.EPIPE),
+		connect.NewError(connect.CodeInvalidArgument, errors.New("incomplete envelope")),
+		connect.NewError(connect.CodeDeadlineExceeded, context.DeadlineExceeded),
+	} {
+		if err := FromConnect(broken); !thalweg.Is(err, thalweg.Unavailable) {
+			t.Errorf("%v came out as %v", broken, err)
+		}
 	}
+}
+
+// TestClientLeavesANodeThatBreaksItsConnection: a killed process answers with a
+// reset, at once or in the middle of an answer.
+func TestClientLeavesANodeThatBreaksItsConnection(t *testing.T) {
+	broken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			conn, err := broken.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+			if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+				t.Error(err)
+			}
+			conn.Close()
+		}
+	})
+	up := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) { return &apiv1.StartRunResponse{}, nil }}
+	c := newTestClient(t, broken.Addr().String(), serve(t, up))
+	if _, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{}); err != nil || len(up.ids) != 1 {
+		t.Errorf("%v", err)
+	}
+	broken.Close()
+	accepting.Wait()
 }

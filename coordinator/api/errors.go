@@ -101,8 +101,9 @@ func FromConnect(err error) error {
 		return e
 	}
 	kind := kindOf(from.Code())
-	if !connect.IsWireError(err) && kind != thalweg.Canceled && kind != thalweg.Exhausted {
-		// Not the far end's word but what became of the connection to it.
+	if !connect.IsWireError(err) && kind != thalweg.Exhausted && !errors.Is(err, context.Canceled) {
+		// Not the far end's word but what became of the connection to it. The code
+		// says little: a broken pipe is CodeCanceled there.
 		kind = thalweg.Unavailable
 	}
 	return &thalweg.Error{Op: "call coordinator", Kind: kind, Err: errors.New(from.Message())}
