@@ -245,7 +245,9 @@ func TestClientLeavesANodeThatBreaksItsConnection(t *testing.T) {
 			conn.Close()
 		}
 	})
-	up := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) { return &apiv1.StartRunResponse{}, nil }}
+	up := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		return &apiv1.StartRunResponse{}, nil
+	}}
 	c := newTestClient(t, broken.Addr().String(), serve(t, up))
 	if _, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{}); err != nil || len(up.ids) != 1 {
 		t.Errorf("%v", err)
