@@ -2,7 +2,7 @@ package score
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -21,25 +21,19 @@ const keepEngines = 3
 // newJitter returns the generator that spreads retries.
 func newJitter() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
 
-// async runs work in a goroutine and has apply, which it returns, called by
-// the loop; apply's event goes to the machine.
-func (r *runner) async(work func(ctx context.Context) (apply func() event)) {
-	r.work.Go(func() { r.results <- work(r.ctx) })
-}
-
 // carryOut starts an effect, or does it at once where it only concerns the
 // runner.
 func (r *runner) carryOut(e effect) {
 	switch e := e.(type) {
 	case openLog:
-		r.async(func(ctx context.Context) func() event {
+		r.spawn(func(ctx context.Context) func() event {
 			state, err := r.logbook.Open(ctx)
 			return func() event {
 				return logOpened{next: state.NextOffset, pending: state.Pending, totals: state.Total, err: err}
 			}
 		})
 	case findStart:
-		r.async(func(ctx context.Context) func() event {
+		r.spawn(func(ctx context.Context) func() event {
 			offset, next, err := r.source.Bounds(ctx, r.cfg.Partition)
 			if r.cfg.StartOffset == Latest {
 				offset = next
@@ -68,14 +62,14 @@ func (r *runner) carryOut(e effect) {
 		r.claim(e)
 	case publish:
 		s := r.spans[e.span]
-		r.async(func(ctx context.Context) func() event {
-			done, err := s.publish(ctx, r.logbook, r.cfg.Compression)
+		r.spawn(func(ctx context.Context) func() event {
+			done, err := s.publish(ctx, r.logbook)
 			s.done = done
 			return func() event { return objectsPublished{err} }
 		})
 	case finish:
 		s := r.spans[e.span]
-		r.async(func(ctx context.Context) func() event {
+		r.spawn(func(ctx context.Context) func() event {
 			_, _, err := r.logbook.Finish(ctx, s.done)
 			totals := r.logbook.State().Total
 			return func() event { return slotFinished{totals, err} }
@@ -84,7 +78,7 @@ func (r *runner) carryOut(e effect) {
 		r.spans[e.span].release()
 		delete(r.spans, e.span)
 	case commitOffset:
-		r.async(func(ctx context.Context) func() event {
+		r.spawn(func(ctx context.Context) func() event {
 			ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 			defer cancel()
 			err := r.source.Commit(ctx, r.cfg.Partition, e.next)
@@ -98,15 +92,11 @@ func (r *runner) carryOut(e effect) {
 // load makes a version ready.
 func (r *runner) load(m Model) {
 	if r.engines[m] != nil {
-		r.async(func(context.Context) func() event { return func() event { return modelLoaded{model: m} } })
+		r.spawn(func(context.Context) func() event { return func() event { return modelLoaded{model: m} } })
 		return
 	}
-	r.async(func(ctx context.Context) func() event {
-		var ready *engine
-		a, err := r.models.Load(ctx, m)
-		if err == nil {
-			ready, err = newEngine(m, a, r.cfg.MaxEventBytes)
-		}
+	r.spawn(func(ctx context.Context) func() event {
+		ready, err := r.prepare(ctx, m)
 		return func() event {
 			if err == nil {
 				r.keep(m, ready)
@@ -117,7 +107,7 @@ func (r *runner) load(m Model) {
 }
 
 // keep adds an engine and drops others that no span needs.
-func (r *runner) keep(m Model, e *engine) {
+func (r *runner) keep(m Model, e engine) {
 	for old := range r.engines {
 		if len(r.engines) >= keepEngines && !r.machine.needs(old) {
 			delete(r.engines, old)
@@ -130,7 +120,7 @@ func (r *runner) fetch(e fetch) {
 	buffer := r.backlog.buffer()
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.cancelFetch = cancel
-	r.async(func(context.Context) func() event {
+	r.spawn(func(context.Context) func() event {
 		err := r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, r.cfg.FetchBytes, buffer)
 		cancel()
 		return func() event {
@@ -148,16 +138,19 @@ func (r *runner) fetch(e fetch) {
 func (r *runner) score(e score) {
 	s := r.spans[e.span]
 	if s == nil {
-		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, engine: r.engines[e.model], to: e.from}
+		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, to: e.from}
 		r.spans[e.span] = s
+	}
+	if s.model != e.model {
+		s.model, s.engine = e.model, r.engines[e.model] // the span has no events yet
 	}
 	b := r.backlog.take(e)
 	r.scoring = s
-	r.async(func(ctx context.Context) func() event {
+	r.spawn(func(ctx context.Context) func() event {
 		gaps := len(s.gaps)
 		var err error
 		if s.engine == nil {
-			err = r.fail("score", thalweg.Other, fmt.Errorf("%s is not loaded", e.model))
+			err = &thalweg.Error{Op: "score", Subject: e.model.String(), Err: errors.New("the version is not loaded")}
 		} else if err = s.engine.score(ctx, b, s); err == nil {
 			r.latency.observe(time.Now().UnixMicro(), b.timestamps)
 		}
@@ -183,12 +176,12 @@ func (r *runner) claim(e claim) {
 	if s.intent == nil {
 		state := r.logbook.State()
 		s.intent = &commitlog.Intent{
-			Seq: state.NextSeq, ID: commitlog.NewID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
+			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
 			From: e.from, To: e.to, Model: e.model.Name, ModelVersion: e.model.Version, Checkpoint: e.model.Checkpoint,
 			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous,
 		}
 	}
-	r.async(func(ctx context.Context) func() event {
+	r.spawn(func(ctx context.Context) func() event {
 		won, _, err := r.logbook.Claim(ctx, *s.intent)
 		return func() event { return slotClaimed{won, err} }
 	})
@@ -197,7 +190,7 @@ func (r *runner) claim(e claim) {
 // watchPartitions learns now and then how many partitions the topic has.
 func (r *runner) watchPartitions() {
 	const every = 5 * time.Second
-	r.async(func(ctx context.Context) func() event {
+	r.spawn(func(ctx context.Context) func() event {
 		n, err := r.source.Partitions(ctx)
 		return func() event {
 			if err == nil {

@@ -1,6 +1,7 @@
 package score
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // The stages of a dead letter besides the names of cleaning steps and what the
@@ -25,21 +28,33 @@ const (
 	stageScore  = "score"
 )
 
-// engine takes events to predictions with one version. It is used by one
-// goroutine at a time.
-type engine struct {
+// engine takes events to rows with one version. score and encode may be called
+// at the same time, each by one goroutine.
+type engine interface {
+	// score turns a batch into rows and dead letters: each event becomes one or
+	// the other, and what becomes of it depends on that event and the version
+	// alone. Nothing is added to dst on an error.
+	score(ctx context.Context, b *batch, dst *rows) error
+	// encode returns the scored rows as a file. Its bytes follow from the intent,
+	// the version and the events alone.
+	encode(in commitlog.Intent, r *rows) ([]byte, error)
+}
+
+// artifactEngine is the engine of an artifact; its files are Parquet.
+type artifactEngine struct {
 	model         Model
 	decoder       *events.Decoder
 	scorer        *artifact.Scorer
 	output        *artifact.Scorer // lays out rows while scorer scores the next
+	compression   dataset.Compression
 	maxEventBytes int
 }
 
-func newEngine(m Model, a *artifact.Artifact, maxEventBytes int) (*engine, error) {
+func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, maxEventBytes int) (*artifactEngine, error) {
 	fail := func(err error) error {
 		return &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
 	}
-	e := &engine{model: m, maxEventBytes: maxEventBytes}
+	e := &artifactEngine{model: m, compression: compression, maxEventBytes: maxEventBytes}
 	var err error
 	if e.scorer, err = a.NewScorer(pipeline.InScoring); err != nil {
 		return nil, fail(err)
@@ -83,10 +98,7 @@ type casualty struct {
 	stage, reason string
 }
 
-// score turns a batch into rows and dead letters: each event becomes one or
-// the other, and what becomes of it depends on that event and the version
-// alone. Nothing is added to dst on an error.
-func (e *engine) score(ctx context.Context, b *batch, dst *rows) (err error) {
+func (e *artifactEngine) score(ctx context.Context, b *batch, dst *rows) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("scoring offsets [%d, %d) panicked: %v", b.from, b.to, p)
@@ -129,7 +141,7 @@ func (e *engine) score(ctx context.Context, b *batch, dst *rows) (err error) {
 // are added to lost. If the code itself fails on a batch, it is tried in halves
 // until the rows that it fails on are found; they are lost too. If it fails on
 // all of several rows the fault is not theirs, and the error is returned.
-func (e *engine) predict(ctx context.Context, rec arrow.Record, lost []casualty) ([]piece, []casualty, error) {
+func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []casualty) ([]piece, []casualty, error) {
 	p, gone, err := e.once(ctx, rec)
 	if err == nil {
 		return []piece{p}, append(lost, gone...), nil
@@ -169,7 +181,7 @@ func (e *engine) predict(ctx context.Context, rec arrow.Record, lost []casualty)
 }
 
 // once scores rec in one go; a panic is an error.
-func (e *engine) once(ctx context.Context, rec arrow.Record) (p piece, gone []casualty, err error) {
+func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, gone []casualty, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("scoring panicked: %v", r)
@@ -191,7 +203,7 @@ func (e *engine) once(ctx context.Context, rec arrow.Record) (p piece, gone []ca
 }
 
 // letters writes the dead letters of a batch, in the order of their offsets.
-func (e *engine) letters(b *batch, lost []casualty, dst *rows) ([]byte, error) {
+func (e *artifactEngine) letters(b *batch, lost []casualty, dst *rows) ([]byte, error) {
 	if len(lost) == 0 {
 		return nil, nil
 	}
@@ -213,6 +225,33 @@ func (e *engine) letters(b *batch, lost []casualty, dst *rows) ([]byte, error) {
 		}
 	}
 	return buf.Bytes(), nil
+}
+
+func (e *artifactEngine) encode(in commitlog.Intent, r *rows) ([]byte, error) {
+	var out bytes.Buffer
+	var w *dataset.Writer
+	from := artifact.Origin{Topic: in.Topic, Partition: in.Partition, Version: in.ModelVersion, Generation: in.SpecGeneration, ScoredAt: in.ScoredAtUS}
+	for _, p := range r.pieces {
+		rec, err := e.output.Output(p.cleaned, p.predictions, from)
+		if err != nil {
+			return nil, err
+		}
+		if w == nil {
+			if w, err = dataset.NewWriter(&out, rec.Schema(), dataset.WriterConfig{Compression: e.compression}); err != nil {
+				rec.Release()
+				return nil, err
+			}
+		}
+		err = w.Write(rec)
+		rec.Release()
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // offsetsOf returns the offsets of the rows of a canonical batch.

@@ -9,51 +9,21 @@ import (
 	"io"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
-// encode returns the scored rows as a Parquet file. Its bytes follow from the
-// intent, the version and the events.
-func (r *rows) encode(in commitlog.Intent, compression dataset.Compression) ([]byte, error) {
-	var out bytes.Buffer
-	var w *dataset.Writer
-	from := artifact.Origin{Topic: in.Topic, Partition: in.Partition, Version: in.ModelVersion, Generation: in.SpecGeneration, ScoredAt: in.ScoredAtUS}
-	for _, p := range r.pieces {
-		rec, err := r.engine.output.Output(p.cleaned, p.predictions, from)
-		if err != nil {
-			return nil, err
-		}
-		if w == nil {
-			if w, err = dataset.NewWriter(&out, rec.Schema(), dataset.WriterConfig{Compression: compression}); err != nil {
-				rec.Release()
-				return nil, err
-			}
-		}
-		err = w.Write(rec)
-		rec.Release()
-		if err != nil {
-			return nil, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
-}
-
 // publish writes the objects of the log's pending intent and returns the
 // record that finishes it.
-func (r *rows) publish(ctx context.Context, log *commitlog.Log, compression dataset.Compression) (commitlog.Done, error) {
+func (r *rows) publish(ctx context.Context, log *commitlog.Log) (commitlog.Done, error) {
 	pending := log.State().Pending
-	if pending == nil || pending.To != r.to || pending.ModelVersion != r.engine.model.Version {
+	if pending == nil || pending.To != r.to || modelOf(pending) != r.model {
 		return commitlog.Done{}, &thalweg.Error{Op: "publish rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
 	}
 	var objects []commitlog.Object
 	if r.scored > 0 {
 		if r.encoded == nil {
-			body, err := r.encode(*pending, compression)
+			body, err := r.engine.encode(*pending, r)
 			if err != nil {
 				return commitlog.Done{}, err
 			}

@@ -17,7 +17,8 @@ type rows struct {
 	topic      string
 	partition  int
 	generation thalweg.Generation
-	engine     *engine
+	model      Model
+	engine     engine
 
 	to     int64
 	pieces []piece

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
@@ -103,12 +102,15 @@ type runner struct {
 	logbook *commitlog.Log
 	backlog backlog
 	spans   map[uint64]*rows
-	engines map[Model]*engine
+	engines map[Model]engine
 
 	begun   time.Time
 	ctx     context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
 	results chan func() event
 	work    sync.WaitGroup
+	spawn   func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
+	prepare func(ctx context.Context, m Model) (engine, error)
+	newID   func() string // of an intent
 	stopped bool
 	err     error
 
@@ -120,11 +122,22 @@ type runner struct {
 }
 
 func newRunner(s *Scorer, log *commitlog.Log) *runner {
-	return &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: time.Now(),
-		spans: make(map[uint64]*rows), engines: make(map[Model]*engine),
+	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: time.Now(),
+		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID,
 		// Room for an answer to every op and to the look at the partitions, so that
 		// a goroutine can always end.
 		results: make(chan func() event, nOps+1)}
+	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
+		r.work.Go(func() { r.results <- work(r.ctx) })
+	}
+	r.prepare = func(ctx context.Context, m Model) (engine, error) {
+		a, err := s.models.Load(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		return newEngine(m, a, s.cfg.Compression, s.cfg.MaxEventBytes)
+	}
+	return r
 }
 
 func (r *runner) now() instant {
@@ -190,9 +203,11 @@ func (r *runner) arm(timer *time.Timer) {
 }
 
 // step feeds the machine and starts what it wants done.
-func (r *runner) step(ev event) {
+func (r *runner) step(ev event) { r.stepAt(r.now(), ev) }
+
+func (r *runner) stepAt(now instant, ev event) {
 	before := r.machine.current
-	for _, e := range r.machine.step(r.now(), ev) {
+	for _, e := range r.machine.step(now, ev) {
 		r.carryOut(e)
 	}
 	r.report(before)
@@ -205,9 +220,4 @@ func (r *runner) releaseAll() {
 	if r.scoring != nil {
 		r.scoring.release()
 	}
-}
-
-// subject names the partition in errors.
-func (r *runner) fail(op string, kind thalweg.Kind, err error) error {
-	return &thalweg.Error{Op: op, Kind: kind, Subject: r.cfg.Topic, Err: err}
 }

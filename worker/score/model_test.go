@@ -1,0 +1,207 @@
+package score
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg/storage"
+)
+
+// judge reads the sim's store as a stranger would, from the published formats,
+// and returns what is not as promised.
+func (s *sim) judge() []string {
+	var wrong []string
+	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	objects := make(map[string][]byte)
+	for info, err := range s.bucket.List(context.Background(), "", "") {
+		if err != nil {
+			panic(err)
+		}
+		body, _, err := s.bucket.Get(context.Background(), info.Key)
+		if err != nil {
+			panic(err)
+		}
+		objects[info.Key] = body
+	}
+	// What a plain glob sees: no event twice, whatever is finished or not.
+	seen := make(map[int64]string)
+	for key, body := range objects {
+		if strings.Contains(key, "_log/") {
+			continue
+		}
+		for line := range bytes.Lines(body) {
+			at, _, _, _ := simLine(line)
+			if other, twice := seen[at]; twice {
+				complain("offset %d is in %s and in %s", at, other, key)
+			}
+			seen[at] = key
+		}
+	}
+	named := make(map[string]bool)
+	next, previous := int64(-1), ""
+	for slot := 0; ; slot++ {
+		var in struct {
+			ID             string
+			From, To       int64
+			ModelVersion   int    `json:"model_version"`
+			SpecGeneration int    `json:"spec_generation"`
+			ScoredAtUS     int64  `json:"scored_at_us"`
+			Previous       string `json:"previous"`
+		}
+		key := fmt.Sprintf("x/_log/t/00000/%012d.", slot)
+		record, ok := objects[key+"intent.json"]
+		if !ok {
+			break
+		}
+		if err := json.Unmarshal(record, &in); err != nil {
+			complain("%s: %v", key, err)
+			break
+		}
+		if next >= 0 && in.From != next {
+			complain("slot %d begins at %d, the one before ended at %d", slot, in.From, next)
+		}
+		if in.Previous != previous {
+			complain("slot %d is not chained to the one before", slot)
+		}
+		var done struct {
+			Objects []struct{ Key, SHA256 string }
+			Gaps    [][2]int64
+		}
+		record, ok = objects[key+"done.json"]
+		if !ok {
+			next = -2 // the last one
+			for k := range objects {
+				if strings.Contains(k, in.ID) {
+					named[k] = true
+				}
+			}
+			continue
+		}
+		if next == -2 {
+			complain("slot %d was claimed although the one before is not finished", slot)
+		}
+		if err := json.Unmarshal(record, &done); err != nil {
+			complain("%s: %v", key, err)
+			break
+		}
+		covered := make(map[int64]bool)
+		for _, o := range done.Objects {
+			named[o.Key] = true
+			body, ok := objects[o.Key]
+			if !ok || storage.SHA256(body) != o.SHA256 {
+				complain("slot %d: %s is missing or not what was recorded", slot, o.Key)
+				continue
+			}
+			for line := range bytes.Lines(body) {
+				at, kind, version, generation := simLine(line)
+				covered[at] = true
+				if version != in.ModelVersion || generation != in.SpecGeneration || at < in.From || at >= in.To {
+					complain("slot %d: offset %d has version %d and generation %d, the intent [%d, %d) of %d, %d", slot, at, version, generation, in.From, in.To, in.ModelVersion, in.SpecGeneration)
+				}
+				if want := map[simEvent]string{simGood: "row", simPoison: "dead"}[s.events[at]]; kind != want {
+					complain("offset %d is a %s, not a %s", at, kind, want)
+				}
+			}
+		}
+		for _, g := range done.Gaps {
+			for at := g[0]; at < g[1]; at++ {
+				if s.events[at] != simGap {
+					complain("slot %d: offset %d is called a gap", slot, at)
+				}
+				covered[at] = true
+			}
+		}
+		if int64(len(covered)) != in.To-in.From {
+			complain("slot %d: %d of the offsets [%d, %d) are accounted for", slot, len(covered), in.From, in.To)
+		}
+		for _, c := range s.candidates {
+			if int(c.Version) == in.ModelVersion && c.RegisteredAtUS > in.ScoredAtUS {
+				complain("slot %d: version %d was registered after scored_at", slot, in.ModelVersion)
+			}
+		}
+		next, previous = in.To, storage.SHA256(record)
+	}
+	if next >= 0 && next < s.lastEvent() && s.stopped == nil {
+		complain("committed up to %d of %d", next, s.lastEvent())
+	}
+	for key := range objects {
+		if strings.Contains(key, "_log/") {
+			if name := key[strings.LastIndexByte(key, '/')+1:]; name > fmt.Sprintf("%012d", 999_999) {
+				complain("stray record %s", key)
+			}
+		} else if !named[key] {
+			complain("%s is named by no record", key)
+		}
+	}
+	slices.Sort(wrong)
+	return wrong
+}
+
+// simLine reads one line of a simulated object.
+func simLine(line []byte) (at int64, kind string, version, generation int) {
+	fmt.Sscan(string(line), &kind, &at, &version, &generation)
+	return at, kind, version, generation
+}
+
+// verdict plays a seed and returns what went wrong.
+func verdict(seed uint64, wrong wrongness) []string {
+	s := newSim(seed, wrong)
+	s.run(300)
+	found := s.judge()
+	if s.stopped != nil {
+		found = append(found, s.stopped.Error())
+	}
+	return found
+}
+
+var (
+	firstSeed = flag.Uint64("first-seed", 0, "first seed of the model test")
+	seeds     = flag.Uint64("seeds", 0, "seeds of the model test; 0: 2000, or 200 with the race detector")
+)
+
+// play runs seeds until one shows something wrong.
+func play(t *testing.T, n uint64, wrong wrongness) {
+	t.Helper()
+	if *seeds > 0 {
+		n = *seeds
+	} else if raceEnabled {
+		n /= 10
+	}
+	for seed := *firstSeed; seed < *firstSeed+n; seed++ {
+		if found := verdict(seed, wrong); len(found) > 0 {
+			t.Fatalf("%s\nagain: go test ./worker/score -run '^%s$' -first-seed %d -seeds 1", strings.Join(found, "\n"), t.Name(), seed)
+		}
+	}
+}
+
+// TestWhateverHappensEachEventIsCommittedOnce plays owners that crash, stall,
+// wake as zombies and overlap, on a store that loses, delays and garbles
+// answers.
+func TestWhateverHappensEachEventIsCommittedOnce(t *testing.T) { play(t, 2000, right) }
+
+// TestASlotTakenForLostIsCarriedOutAllTheSame: a scorer that takes its own
+// claim for somebody else's reads the log, finds a claim that is not finished,
+// and finishes it.
+func TestASlotTakenForLostIsCarriedOutAllTheSame(t *testing.T) { play(t, 500, existsIsLost) }
+
+// TestEachWrongScorerIsCaught proves that the judge sees: every way to get the
+// protocol wrong is found within a few hundred seeds.
+func TestEachWrongScorerIsCaught(t *testing.T) {
+	for _, wrong := range []wrongness{resumeFromGroup, anotherCut, anotherModel, trustsIntent, checksThenWrites, deletesOnDoubt, goesOnAfterLosing} {
+		t.Run(string(wrong), func(t *testing.T) {
+			for seed := range uint64(300) {
+				if found := verdict(seed, wrong); len(found) > 0 {
+					t.Logf("seed %d: %s", seed, found[0])
+					return
+				}
+			}
+			t.Error("300 seeds did not show it")
+		})
+	}
+}
