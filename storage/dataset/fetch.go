@@ -130,7 +130,7 @@ func (f *fetcher) group(g int) *fetched {
 	requests, rctx := errgroup.WithContext(f.ctx)
 	requests.SetLimit(rangeConcurrency)
 	for i, s := range ranges {
-		buffers[i] = f.pool.get(s.to - s.from)
+		buffers[i] = f.pool.get(int(s.to - s.from))
 		requests.Go(func() error { return f.bucket.GetRange(rctx, f.key, s.from, buffers[i]) })
 	}
 	if err := requests.Wait(); err != nil {

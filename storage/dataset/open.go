@@ -33,7 +33,7 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 	}
 	// Most of a small object is wanted: one request.
 	if object.SizeBytes <= cfg.WholeObjectBytes && 2*s.Rows >= object.Rows {
-		buf := cfg.Pool.get(object.SizeBytes)
+		buf := cfg.Pool.get(int(object.SizeBytes))
 		if err := b.GetRange(ctx, object.Key, 0, buf); err != nil {
 			cfg.Pool.put(buf)
 			return nil, &thalweg.Error{Op: "open shard", Subject: objectSubject(object.Key), Err: err}

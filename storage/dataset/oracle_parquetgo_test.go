@@ -216,7 +216,8 @@ func TestEveryKindEncodingAndCodecAsParquetGoWritesThem(t *testing.T) {
 	seed := uint64(0)
 	for _, name := range slices.Sorted(maps.Keys(codecs)) {
 		for version := 1; version <= 2; version++ {
-			for _, nulls := range []float64{0.3, float64(seed % 2)} {
+			for i := range 2 * *more {
+				nulls := []float64{0.3, float64(seed % 2)}[i%2]
 				seed++
 				rng := rand.New(rand.NewPCG(seed, 11))
 				t.Run(fmt.Sprintf("%s/v%d/nulls=%v/seed=%d", name, version, nulls, seed), func(t *testing.T) {

@@ -66,7 +66,7 @@ func byPqarrow(t testing.TB, records []arrow.Record, opts ...parquet.WriterPrope
 
 func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
 	codecs := []compress.Compression{compress.Codecs.Uncompressed, compress.Codecs.Snappy, compress.Codecs.Gzip, compress.Codecs.Zstd}
-	for seed := range uint64(16) {
+	for seed := range uint64(16 * *more) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		nulls := []float64{0, 0.02, 0.5, 1}[rng.IntN(4)]
 		nullable := nulls > 0 || rng.IntN(2) == 0
@@ -96,29 +96,8 @@ func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
 	}
 }
 
-func TestDeltaEncodingsAsPqarrowReadsThem(t *testing.T) {
-	for seed := range uint64(20) {
-		rng := rand.New(rand.NewPCG(seed, 8))
-		nulls := []float64{0, 0.3, 0.97}[rng.IntN(3)]
-		schema := schemaOf([]arrow.DataType{arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Int64, arrow.BinaryTypes.String, arrow.BinaryTypes.Binary,
-			arrow.FixedWidthTypes.Boolean, arrow.PrimitiveTypes.Uint64}, true)
-		opts := []parquet.WriterProperty{
-			parquet.WithDictionaryDefault(false), parquet.WithDataPageSize([]int64{100, 1 << 20}[rng.IntN(2)]),
-			parquet.WithDataPageVersion([]parquet.DataPageVersion{parquet.DataPageV1, parquet.DataPageV2}[rng.IntN(2)]),
-			parquet.WithEncodingFor("c0", parquet.Encodings.DeltaBinaryPacked), parquet.WithEncodingFor("c1", parquet.Encodings.DeltaBinaryPacked),
-			parquet.WithEncodingFor("c2", parquet.Encodings.DeltaLengthByteArray), parquet.WithEncodingFor("c3", parquet.Encodings.DeltaLengthByteArray),
-			parquet.WithEncodingFor("c5", parquet.Encodings.DeltaBinaryPacked),
-		}
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			data := byPqarrow(t, []arrow.Record{randomRecord(rng, schema, 1+rng.IntN(3000), nulls)}, opts...)
-			got, _ := readAll(t, data, nil, 500)
-			sameValues(t, got, pqarrowAll(t, data))
-		})
-	}
-}
-
 func TestNestedColumnsTakeTheGeneralPath(t *testing.T) {
-	for seed := range uint64(16) {
+	for seed := range uint64(16 * *more) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		nulls := []float64{0, 0.2, 0.8}[rng.IntN(3)]
 		schema := schemaOf(append(nestedTypes, arrow.PrimitiveTypes.Int64), true)

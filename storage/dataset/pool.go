@@ -1,16 +1,23 @@
 package dataset
 
 import (
+	"math/bits"
 	"sync"
 
+	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/thalweg/thalweg/storage/dataset/internal/compress"
 	"github.com/thalweg/thalweg/storage/dataset/internal/emit"
 )
 
-// defaultPoolBytes is what NewPool(0) keeps: a few objects' worth.
-const defaultPoolBytes = 256 << 20
+const (
+	// defaultPoolBytes is what NewPool(0) keeps: a few objects' worth.
+	defaultPoolBytes = 256 << 20
+	// minPooled is the size from which buffers are kept. Go's allocator is fast
+	// below it, and aligns to 64 bytes, as Arrow wants, from there on.
+	minPooled = 8 << 10
+)
 
 // Pool lends buffers and compressors to Readers and Writers. It may be used by
 // several goroutines.
@@ -18,8 +25,8 @@ type Pool struct {
 	maxBytes int64
 	mu       struct {
 		sync.Mutex
-		free   [][]byte // least recently given back first
-		size   int64    // bytes in free
+		free   map[int][][]byte // idle buffers by capacity
+		size   int64            // bytes in free
 		unzstd *zstd.Decoder
 		zstd   *zstd.Encoder
 	}
@@ -31,48 +38,72 @@ func NewPool(maxBytes int64) *Pool {
 	if maxBytes <= 0 {
 		maxBytes = defaultPoolBytes
 	}
-	return &Pool{maxBytes: maxBytes}
+	p := &Pool{maxBytes: maxBytes}
+	p.mu.free = make(map[int][][]byte)
+	return p
+}
+
+// roundUp returns the capacity of buffers of n bytes: four sizes to each power
+// of two, so that at most a quarter is spare.
+func roundUp(n int) int {
+	shift := max(bits.Len(uint(n-1))-3, 0)
+	return (n + 1<<shift - 1) >> shift << shift
 }
 
 // get returns a buffer of n bytes, whose contents are arbitrary.
-func (p *Pool) get(n int64) []byte {
-	p.mu.Lock()
-	best := -1
-	for i, b := range p.mu.free {
-		if int64(cap(b)) >= n && (best < 0 || cap(b) < cap(p.mu.free[best])) {
-			best = i
-		}
+func (p *Pool) get(n int) []byte {
+	if n < minPooled {
+		return make([]byte, n)
 	}
-	if best >= 0 {
-		b := p.mu.free[best]
-		p.removeLocked(best)
-		p.mu.Unlock()
+	size := roundUp(n)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if idle := p.mu.free[size]; len(idle) > 0 {
+		b := idle[len(idle)-1]
+		p.mu.free[size] = idle[:len(idle)-1]
+		p.mu.size -= int64(size)
 		return b[:n]
 	}
-	p.mu.Unlock()
-	// Some spare room, so that the next row group, a little larger, fits too.
-	return make([]byte, n, n+n/8)
+	return make([]byte, n, size)
 }
 
-// put takes a buffer back; the oldest make room for it.
+// put takes a buffer back, if it is one of get's and there is room for it.
 func (p *Pool) put(b []byte) {
-	size := int64(cap(b))
-	if size == 0 || size > p.maxBytes {
+	size := cap(b)
+	if size < minPooled || size != roundUp(size) {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.mu.size+size > p.maxBytes {
-		p.removeLocked(0)
+	if p.mu.size+int64(size) <= p.maxBytes {
+		p.mu.free[size] = append(p.mu.free[size], b)
+		p.mu.size += int64(size)
 	}
-	p.mu.free = append(p.mu.free, b)
-	p.mu.size += size
 }
 
-func (p *Pool) removeLocked(i int) {
-	p.mu.size -= int64(cap(p.mu.free[i]))
-	p.mu.free = append(p.mu.free[:i], p.mu.free[i+1:]...)
+// Allocator returns an allocator for ReaderConfig that uses the memory of
+// batches again as soon as they are released. That spares Go's allocator, its
+// clearing and its collector, about a third of the time of reading; and it makes
+// the rule binding that nothing of a batch may be touched after its release.
+//
+// It is for Readers only: what it allocates is not cleared.
+func (p *Pool) Allocator() memory.Allocator { return recycler{p} }
+
+type recycler struct{ pool *Pool }
+
+func (r recycler) Allocate(size int) []byte { return r.pool.get(size) }
+
+func (r recycler) Reallocate(size int, b []byte) []byte {
+	if size <= cap(b) && cap(b) <= 2*max(size, minPooled) {
+		return b[:size]
+	}
+	grown := r.pool.get(size)
+	copy(grown, b)
+	r.pool.put(b)
+	return grown
 }
+
+func (r recycler) Free(b []byte) { r.pool.put(b) }
 
 // decompressor returns a Decompressor for one goroutine.
 func (p *Pool) decompressor() (*compress.Decompressor, error) {

@@ -1,6 +1,7 @@
 package dataset_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,6 +11,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/decimal128"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
+
+// more multiplies the random cases of the tests that compare and damage files.
+var more = flag.Int("more", 1, "how many times as many random cases to try")
 
 // texts are the strings that random columns are made of: short and long, ASCII
 // and not, the empty one among them.

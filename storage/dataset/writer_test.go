@@ -61,7 +61,7 @@ func cut(rng *rand.Rand, rec arrow.Record) []arrow.Record {
 }
 
 func TestWriterRoundTrip(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(12 * *more) {
 		rng := rand.New(rand.NewPCG(seed, 21))
 		cfg := dataset.WriterConfig{Compression: []dataset.Compression{dataset.Zstd, dataset.Snappy, dataset.Uncompressed}[seed%3], RowGroupRows: 1 + rng.IntN(400)}
 		nulls := []float64{0, 0.3, 1}[rng.IntN(3)]

@@ -31,8 +31,11 @@ func (h *Hybrid) Reset(data []byte, width uint) error {
 // next loads the next run, which holds at least one value.
 func (h *Hybrid) next() error {
 	for {
-		header, n := binary.Uvarint(h.rest)
-		if n <= 0 {
+		var header uint64
+		n := 1
+		if len(h.rest) > 0 && h.rest[0] < 0x80 {
+			header = uint64(h.rest[0]) // most runs are short
+		} else if header, n = binary.Uvarint(h.rest); n <= 0 {
 			return errTruncated
 		}
 		h.rest = h.rest[n:]
@@ -42,9 +45,18 @@ func (h *Hybrid) next() error {
 			if size > len(h.rest) {
 				return errTruncated
 			}
-			var word [4]byte
-			copy(word[:], h.rest[:size])
-			h.value = binary.LittleEndian.Uint32(word[:])
+			switch size {
+			case 0:
+				h.value = 0
+			case 1:
+				h.value = uint32(h.rest[0])
+			case 2:
+				h.value = uint32(binary.LittleEndian.Uint16(h.rest))
+			case 3:
+				h.value = uint32(binary.LittleEndian.Uint16(h.rest)) | uint32(h.rest[2])<<16
+			default:
+				h.value = binary.LittleEndian.Uint32(h.rest)
+			}
 			h.rest = h.rest[size:]
 			h.repeat = int(min(count, math.MaxInt32))
 		} else {
@@ -120,12 +132,8 @@ func (h *Hybrid) ReadBits(b *Bitmap, n int) error {
 }
 
 // fill sets every element of dst to v.
-func fill[T any](dst []T, v T) {
-	if len(dst) == 0 {
-		return
-	}
-	dst[0] = v
-	for n := 1; n < len(dst); n *= 2 {
-		copy(dst[n:], dst[:n])
+func fill(dst []uint32, v uint32) {
+	for i := range dst {
+		dst[i] = v
 	}
 }
