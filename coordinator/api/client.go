@@ -32,11 +32,12 @@ type Config struct {
 	// Addresses are the coordinators, host:port or http://host:port. Any of them
 	// takes any request; the client stays with the one that answered last.
 	Addresses []string
-	// Attempts bounds the tries of one call, default 20: with the waits between
+	// Attempts bounds the tries of one call, default 50: with the waits between
 	// them about ten seconds, longer than an election on a busy machine.
 	Attempts int
 	// WaitMin and WaitMax bound the wait before another try, which doubles from
-	// the one to the other and is jittered by half. Defaults 25 ms and 1 s.
+	// the one to the other and is jittered by half. Defaults 25 ms and 300 ms: an
+	// election takes a second, and a longer wait would only add to it.
 	WaitMin, WaitMax time.Duration
 	// AttemptTimeout bounds one try beyond the time that the request itself may
 	// wait, default 10 s, so that a node that hangs is left.
@@ -44,9 +45,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Attempts = cmp.Or(c.Attempts, 20)
+	c.Attempts = cmp.Or(c.Attempts, 50)
 	c.WaitMin = cmp.Or(c.WaitMin, 25*time.Millisecond)
-	c.WaitMax = cmp.Or(c.WaitMax, time.Second)
+	c.WaitMax = cmp.Or(c.WaitMax, 300*time.Millisecond)
 	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 10*time.Second)
 	return c
 }
