@@ -40,7 +40,7 @@ func (f flights) Read(_ context.Context, shard int, yield func(*Batch) error) er
 	return nil
 }
 
-func flightsJob(b *testing.B, rows, replicas int) *Job {
+func flightsJob(b testing.TB, rows, replicas int) *Job {
 	m, err := model.New(pipeline.ModelSpec{Type: "linear"}, "binary", kernel.Shape{Numbers: 1, NumberNames: []string{"distance"},
 		Cardinalities: []int{230, 231, 25, 8}, CategoryNames: []string{"origin", "destination", "hour", "weekday"}})
 	if err != nil {

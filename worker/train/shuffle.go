@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 )
 
@@ -120,20 +121,22 @@ func (s *shuffler) key(record []byte) uint64 {
 // bucket returns the bucket of a record.
 func (s *shuffler) bucket(record []byte) int { return int(s.key(record) >> 56) }
 
+// entry is a record of the bucket being sorted.
+type entry struct {
+	key uint64
+	at  int // in gathered
+}
+
 // emit passes all records on in shuffled order. A record is valid until yield
 // returns.
 func (s *shuffler) emit(yield func(record []byte) error) error {
 	if err := s.seal(); err != nil {
 		return err
 	}
-	type entry struct {
-		key uint64
-		at  int
-	}
 	var gathered []byte
-	var order []entry
+	var sorter sorter
 	for b := range buckets {
-		gathered, order = gathered[:0], order[:0]
+		gathered = gathered[:0]
 		for i := range s.runs {
 			r := &s.runs[i]
 			if r.pieces == nil {
@@ -146,23 +149,60 @@ func (s *shuffler) emit(yield func(record []byte) error) error {
 				return err
 			}
 		}
+		sorter.entries = sorter.entries[:0]
 		for at := 0; at < len(gathered); at += s.record {
-			order = append(order, entry{key: s.key(gathered[at:]), at: at})
+			sorter.entries = append(sorter.entries, entry{key: s.key(gathered[at:]), at: at})
 		}
-		slices.SortFunc(order, func(x, y entry) int {
-			if c := cmp.Compare(x.key, y.key); c != 0 {
-				return c
-			}
-			// Two rows with one hash: rare, and settled by what they hold.
-			return bytes.Compare(gathered[x.at:x.at+s.record], gathered[y.at:y.at+s.record])
-		})
-		for _, e := range order {
+		for _, e := range sorter.sort(gathered, s.record) {
 			if err := yield(gathered[e.at : e.at+s.record]); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// sorter sorts the entries of one bucket by key. The keys are hashes that agree
+// in their first byte, so dealing them out by the bits that follow leaves a few
+// to compare.
+type sorter struct {
+	entries, dealt []entry
+	ends           []int
+}
+
+func (s *sorter) sort(gathered []byte, record int) []entry {
+	// About four entries in each of 2^width heaps.
+	width := max(bits.Len(uint(len(s.entries)))-2, 0)
+	heap := func(e entry) int { return int(e.key << 8 >> (64 - width)) }
+	s.ends = append(s.ends[:0], make([]int, 1<<width)...)
+	for _, e := range s.entries {
+		s.ends[heap(e)]++
+	}
+	total := 0
+	for h, n := range s.ends {
+		s.ends[h] = total
+		total += n
+	}
+	s.dealt = slices.Grow(s.dealt[:0], len(s.entries))[:len(s.entries)]
+	for _, e := range s.entries {
+		h := heap(e)
+		s.dealt[s.ends[h]] = e
+		s.ends[h]++
+	}
+	from := 0
+	for _, to := range s.ends {
+		if to-from > 1 {
+			slices.SortFunc(s.dealt[from:to], func(x, y entry) int {
+				if c := cmp.Compare(x.key, y.key); c != 0 {
+					return c
+				}
+				// Two rows with one hash: rare, and settled by what they hold.
+				return bytes.Compare(gathered[x.at:x.at+record], gathered[y.at:y.at+record])
+			})
+		}
+		from = to
+	}
+	return s.dealt
 }
 
 // close gives back memory and disk.

@@ -1,0 +1,223 @@
+package train
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+func TestBlocksComeBackAsPacked(t *testing.T) {
+	shape := kernel.Shape{Numbers: 2, NumberNames: []string{"x", "y"},
+		Cardinalities: []int{1 << 8, 1<<8 + 1, 1 << 16, 1<<16 + 1}, CategoryNames: []string{"a", "b", "c", "d"}}
+	random := rand.New(rand.NewPCG(1, 2))
+	const rows = 37
+	b := &kernel.Block{Rows: rows, Labels: make([]float32, rows)}
+	for range shape.Numbers {
+		column := make([]float32, rows)
+		for i := range column {
+			column[i] = float32(random.NormFloat64())
+		}
+		b.Numbers = append(b.Numbers, column)
+	}
+	for _, n := range shape.Cardinalities {
+		column := make([]uint32, rows)
+		for i := range column {
+			column[i] = random.Uint32N(uint32(n))
+		}
+		column[0], column[1] = 0, uint32(n-1)
+		b.Categories = append(b.Categories, column)
+	}
+	for _, label := range []string{"binary", "number"} {
+		m, err := model.New(pipeline.ModelSpec{Type: "linear"}, label, shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.Labels {
+			b.Labels[i] = float32(random.IntN(2))
+			if label == "number" {
+				b.Labels[i] = float32(random.NormFloat64()) * 1e6
+			}
+		}
+		l := newLayout(m)
+		if !slices.Equal(l.widths, []int{1, 2, 2, 4}) {
+			t.Errorf("widths %v", l.widths)
+		}
+		for _, bytes := range []int64{1 << 20, 0} {
+			s := &store{layout: l, memory: &memory{limit: bytes}, dir: t.TempDir()}
+			p := newPacker(l, rows+5)
+			var want Tally
+			for i := range rows {
+				id := rowID(0, int64(i))
+				want.add(id)
+				record, err := l.appendRecord(nil, b, i, id)
+				if err != nil || len(record) != l.record() {
+					t.Fatalf("record of %d bytes, %v", len(record), err)
+				}
+				p.add(record)
+			}
+			packed, err := s.put(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sc := l.newScratch()
+			if err := s.open(&packed, sc, scale{}); err != nil {
+				t.Fatal(err)
+			}
+			equal := packed.rows == rows && packed.tally == want && slices.Equal(sc.Labels, b.Labels)
+			for k := range b.Numbers {
+				equal = equal && slices.Equal(sc.Numbers[k], b.Numbers[k])
+			}
+			for j := range b.Categories {
+				equal = equal && slices.Equal(sc.Categories[j], b.Categories[j])
+			}
+			if !equal {
+				t.Errorf("%s, memory of %d: other rows came back", label, bytes)
+			}
+			if label == "number" {
+				if err := s.open(&packed, sc, scale{mean: 100, deviation: 50}); err != nil {
+					t.Fatal(err)
+				}
+				if want := float32((float64(b.Labels[3]) - 100) * (1 / 50.0)); sc.Labels[3] != want {
+					t.Errorf("scaled label %v, want %v", sc.Labels[3], want)
+				}
+			}
+			s.close()
+			if used := s.memory.used.Load(); used != 0 {
+				t.Errorf("%d bytes were not given back", used)
+			}
+		}
+	}
+}
+
+func TestDivisionGivesEachRowOneReplica(t *testing.T) {
+	for _, d := range []division{{1, 1}, {1, 8}, {3, 8}, {127, 8}, {128, 8}, {200, 3}} {
+		counts := make([]int, d.replicas)
+		for shard := range d.shards {
+			for ordinal := int64(0); ordinal < 40*stripeRows; ordinal += stripeRows / 2 {
+				r := d.replica(shard, ordinal)
+				if !d.reads(r, shard) {
+					t.Fatalf("%+v: replica %d owns rows of shard %d and does not read it", d, r, shard)
+				}
+				counts[r]++
+			}
+		}
+		if d.striped() != (d.shards < 16*d.replicas) {
+			t.Errorf("%+v: striped is %v", d, d.striped())
+		}
+		if lo, hi := slices.Min(counts), slices.Max(counts); float64(hi) > 1.35*float64(lo) {
+			t.Errorf("%+v: replicas have from %d to %d rows", d, lo, hi)
+		}
+	}
+}
+
+func TestEpochVisitsEachBlockOnce(t *testing.T) {
+	m := &matrix{training: make([]block, 23), epoch: -1}
+	var first []int
+	for epoch := range 3 {
+		var all []int
+		for round := range 6 {
+			all = append(all, m.blocks(42, 1, epoch, round, 4)...)
+		}
+		if len(m.blocks(42, 1, epoch, 6, 4)) != 0 {
+			t.Error("blocks after the last round")
+		}
+		order := slices.Clone(all)
+		slices.Sort(all)
+		for i, b := range all {
+			if i != b {
+				t.Fatalf("epoch %d visits %v", epoch, order)
+			}
+		}
+		if len(all) != 23 || slices.Equal(order, first) {
+			t.Errorf("epoch %d has %d blocks, in the order of the first", epoch, len(all))
+		}
+		if epoch == 0 {
+			first = order
+		}
+	}
+	// Coming back to an epoch in its middle, as a resumed run does.
+	again := &matrix{training: make([]block, 23), epoch: -1}
+	if !slices.Equal(again.blocks(42, 1, 0, 2, 4), first[8:12]) {
+		t.Error("the order of an epoch depends on what came before")
+	}
+}
+
+func TestPermutationsAreSpread(t *testing.T) {
+	const n, draws = 6, 60_000
+	var counts [n][n]int
+	order := make([]int, n)
+	for seed := range uint64(draws) {
+		permutation(order, seed)
+		for at, v := range order {
+			counts[at][v]++
+		}
+	}
+	for at := range counts {
+		for v, c := range counts[at] {
+			// Six deviations of a binomial around draws/n.
+			if c < draws/n-550 || c > draws/n+550 {
+				t.Errorf("%d is at place %d in %d of %d permutations", v, at, c, draws)
+			}
+		}
+	}
+}
+
+func TestPlanRefusesRowsThatDoNotAddUp(t *testing.T) {
+	job := flightsJob(t, 0, 2)
+	half := Tally{Rows: 5, Digest: 50}
+	whole := Tally{Rows: 10, Digest: 100}
+	good := []facts{{Rows: half, Blocks: 1, Read: whole}, {Rows: half, Blocks: 1, Read: whole}}
+	if _, err := newPlan(job, good); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(f []facts){
+		"a row used twice":  func(f []facts) { f[0].Rows.Digest++ },
+		"a row missed":      func(f []facts) { f[1].Rows.Rows-- },
+		"other rows read":   func(f []facts) { f[1].Read.Digest++ },
+		"fewer rows read":   func(f []facts) { f[1].Read.Rows-- },
+		"no rows anywhere":  func(f []facts) { clear(f) },
+		"more rows on both": func(f []facts) { f[0].Read.Rows++; f[1].Read.Rows++ },
+	} {
+		f := slices.Clone(good)
+		spoil(f)
+		if _, err := newPlan(job, f); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestLedgerNoticesRowsUsedTwiceOrNever(t *testing.T) {
+	l := Ledger{Expected: Tally{Rows: 2, Digest: Digest(rowID(0, 1) + rowID(0, 2))}}
+	l.Epochs = []Tally{l.Expected, {Rows: 2, Digest: Digest(2 * rowID(0, 1))}, {Rows: 1, Digest: Digest(rowID(0, 1))}}
+	for epoch, ok := range []bool{true, false, false} {
+		if err := l.check("r", epoch); (err == nil) != ok {
+			t.Errorf("epoch %d: %v", epoch, err)
+		}
+	}
+}
+
+func FuzzDecodeState(f *testing.F) {
+	s := &state{position: position{Format: formatVersion, Fingerprint: "f", Sequence: 1, Facts: make([]facts, 2), Best: 1}, vector: make([]float32, 7), best: make([]float32, 3)}
+	snapshot, err := s.snapshot(3)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(snapshot)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		parts, err := splitSnapshot(data)
+		if err != nil {
+			return
+		}
+		s, err := decodeState(parts, "f", 2, 3, 7)
+		if err != nil {
+			return
+		}
+		if len(s.vector) != 7 || s.best != nil && len(s.best) != 3 || len(s.position.Facts) != 2 {
+			t.Fatalf("%+v", s)
+		}
+	})
+}

@@ -1,0 +1,162 @@
+package train
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/thalweg/thalweg"
+)
+
+// newRecords returns n records of 12 bytes in the order of their ids.
+func newRecords(n int) [][]byte {
+	var records [][]byte
+	for i := range n {
+		r := binary.LittleEndian.AppendUint64(nil, rowID(3, int64(i)))
+		records = append(records, binary.LittleEndian.AppendUint32(r, uint32(i)))
+	}
+	return records
+}
+
+// shuffled passes records through a shuffler, sealing runs at the given
+// lengths.
+func shuffled(t *testing.T, records [][]byte, bytes int64, seal func(i int) bool) (order []uint32) {
+	t.Helper()
+	m := &memory{limit: bytes}
+	s := &shuffler{record: 12, seed: 7, memory: m, dir: t.TempDir()}
+	for i, r := range records {
+		if err := s.add(r); err != nil {
+			t.Fatal(err)
+		}
+		if seal(i) {
+			if err := s.seal(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if s.rows() != len(records) {
+		t.Errorf("%d rows", s.rows())
+	}
+	if err := s.emit(func(r []byte) error {
+		order = append(order, binary.LittleEndian.Uint32(r[8:]))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	if used := m.used.Load(); used != 0 {
+		t.Errorf("%d bytes were not given back", used)
+	}
+	return order
+}
+
+func TestShuffledOrderDependsOnTheRecordsOnly(t *testing.T) {
+	records := newRecords(5000)
+	never := func(int) bool { return false }
+	want := shuffled(t, records, 1<<30, never)
+	seen := slices.Clone(want)
+	slices.Sort(seen)
+	for i, v := range seen {
+		if int(v) != i {
+			t.Fatalf("record %d came out as %d", i, v)
+		}
+	}
+	if slices.IsSorted(want) {
+		t.Error("nothing was shuffled")
+	}
+	backwards := slices.Clone(records)
+	slices.Reverse(backwards)
+	for name, order := range map[string][]uint32{
+		"backwards":    shuffled(t, backwards, 1<<30, never),
+		"many runs":    shuffled(t, records, 1<<30, func(i int) bool { return i%37 == 0 }),
+		"spilled":      shuffled(t, records, 0, never),
+		"some on disk": shuffled(t, backwards, 20_000, func(i int) bool { return i%999 == 0 }),
+	} {
+		if !slices.Equal(order, want) {
+			t.Errorf("%s: another order", name)
+		}
+	}
+}
+
+func TestShuffleSpreadsNeighbours(t *testing.T) {
+	order := shuffled(t, newRecords(20_000), 1<<30, func(int) bool { return false })
+	// The mean of the first tenth of a random order is within 5 deviations
+	// (20000/sqrt(12*2000) each) of the middle.
+	var sum float64
+	for _, v := range order[:2000] {
+		sum += float64(v)
+	}
+	if mean := sum / 2000; mean < 9355 || mean > 10645 {
+		t.Errorf("the first tenth has mean %v", mean)
+	}
+}
+
+func TestRecordsOfOneHashAreOrderedByContent(t *testing.T) {
+	var records [][]byte
+	for i := range 400 {
+		r := binary.LittleEndian.AppendUint64(nil, 99)
+		records = append(records, binary.LittleEndian.AppendUint32(r, uint32(i)))
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	never := func(int) bool { return false }
+	want := shuffled(t, records, 1<<30, never)
+	random.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+	if !slices.Equal(shuffled(t, records, 0, never), want) {
+		t.Error("the order depends on arrival")
+	}
+}
+
+func TestDamagedSpillIsNoticed(t *testing.T) {
+	s, err := newSpill(t.TempDir(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if _, err := s.write([]byte("something before")); err != nil {
+		t.Fatal(err)
+	}
+	at, err := s.write([]byte("rows"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, at.size)
+	if err := s.read(at, buf); err != nil || !bytes.Equal(buf, []byte("rows")) {
+		t.Fatalf("%q, %v", buf, err)
+	}
+	if _, err := s.file.WriteAt([]byte("x"), at.offset+2); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.read(at, buf); !thalweg.Is(err, thalweg.Corrupt) {
+		t.Errorf("changed byte: %v", err)
+	}
+	if err := s.file.Truncate(at.offset + 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.read(at, buf); !thalweg.Is(err, thalweg.Unavailable) {
+		t.Errorf("truncated: %v", err)
+	}
+}
+
+func TestSpillLeavesNoFile(t *testing.T) {
+	dir := t.TempDir()
+	for _, unlinked := range []bool{true, false} {
+		s, err := newSpill(dir, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !unlinked {
+			// As on a system that keeps open files' names.
+			s.unlinked = false
+			if err := os.WriteFile(s.file.Name(), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.close()
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}
+}
