@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"math"
 	"time"
 
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -43,10 +42,10 @@ func (n *clock) eval(f *frame) vector {
 	out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: v.valid}
 	switch {
 	case n.zone != time.UTC:
-		offsets := offsets{zone: n.zone}
+		offsets := table.NewOffsets(n.zone)
 		for i, us := range v.ints {
 			s := floorDiv(us, usSecond)
-			out.ints[i] = n.of(s + offsets.at(s))
+			out.ints[i] = n.of(s + offsets.At(s))
 		}
 	case n.part == "hour":
 		hours(out.ints, v.ints)
@@ -117,44 +116,4 @@ func floorDiv(a, by int64) int64 {
 func floorMod(a, by int64) int64 {
 	m := a % by
 	return m + m>>63&by
-}
-
-// offsets finds the offset of a zone from UTC, in seconds. It keeps the spans
-// between changes that it met, so that timestamps in any order rarely ask the
-// time zone database.
-type offsets struct {
-	zone  *time.Location
-	last  span
-	spans [256]span
-}
-
-// span is a stretch of time [from, to) with one offset, in seconds.
-type span struct{ from, to, offset int64 }
-
-func (o *offsets) at(second int64) int64 {
-	if second >= o.last.from && second < o.last.to {
-		return o.last.offset
-	}
-	// About 12 days share a slot; offsets change a few times a year.
-	slot := &o.spans[uint64(second)>>20%uint64(len(o.spans))]
-	if second < slot.from || second >= slot.to {
-		*slot = spanOf(o.zone, second)
-	}
-	o.last = *slot
-	return slot.offset
-}
-
-func spanOf(zone *time.Location, second int64) span {
-	t := time.Unix(second, 0).In(zone)
-	s := span{from: math.MinInt64, to: math.MaxInt64}
-	from, to := t.ZoneBounds()
-	if !from.IsZero() {
-		s.from = from.Unix()
-	}
-	if !to.IsZero() {
-		s.to = to.Unix()
-	}
-	_, offset := t.Zone()
-	s.offset = int64(offset)
-	return s
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -18,6 +19,7 @@ import (
 type Binder struct {
 	mem     memory.Allocator
 	out     *arrow.Schema
+	zone    *time.Location
 	columns []boundColumn
 }
 
@@ -27,6 +29,8 @@ type boundColumn struct {
 	from    int
 	natural arrow.DataType
 	convert conversion
+	// local: timestamps name no zone, and the schema names one other than UTC.
+	local bool
 }
 
 // NewBinder returns the binder of records of schema have to the columns of
@@ -34,7 +38,12 @@ type boundColumn struct {
 // fails with thalweg.Invalid, naming the column, where one is missing, occurs
 // twice, or is of a type that FromArrow maps to another one than want says.
 func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
-	b := &Binder{mem: memory.DefaultAllocator, out: want.Arrow()}
+	// LoadLocation has UTC for "".
+	zone, err := time.LoadLocation(want.Timezone)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "timezone " + want.Timezone, Err: err}
+	}
+	b := &Binder{mem: memory.DefaultAllocator, out: want.Arrow(), zone: zone}
 	for _, c := range want.Columns {
 		found := have.FieldIndices(c.Name)
 		if len(found) != 1 {
@@ -45,7 +54,8 @@ func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 			return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err: fmt.Errorf("holds %s, which does not become %s", f.Type, c.Type), Hint: castHint(t)}
 		}
-		b.columns = append(b.columns, boundColumn{Column: c, from: found[0], natural: f.Type, convert: conversionOf(f.Type)})
+		b.columns = append(b.columns, boundColumn{Column: c, from: found[0], natural: f.Type,
+			convert: conversionOf(f.Type), local: zone != time.UTC && isLocal(f.Type)})
 	}
 	return b, nil
 }
@@ -108,7 +118,12 @@ func (b *Binder) bindColumn(c boundColumn, rec arrow.Record) (arrow.Array, error
 	if !arrow.TypeEqual(a.DataType(), c.natural) {
 		return nil, fmt.Errorf("holds %s, not the %s of the binder's schema", a.DataType(), c.natural)
 	}
-	return c.convert(b.mem, a)
+	bound, err := c.convert(b.mem, a)
+	if err != nil || !c.local {
+		return bound, err
+	}
+	defer bound.Release()
+	return fromLocal(b.mem, bound, b.zone)
 }
 
 // badValue is a value that cannot be carried, by its row in the record.

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -156,6 +158,50 @@ func checkBound(t *testing.T, rec arrow.Record, want table.Type, rows []any, fir
 		if v != first+int64(i) {
 			t.Errorf("row %d is numbered %d", i, v)
 		}
+	}
+}
+
+func TestBindReadsTimesWithoutAZoneInThatOfTheSchema(t *testing.T) {
+	zone, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	var want []any
+	// Around both changes of 2001, the hour that is there twice and the one that
+	// never is among them.
+	for _, from := range []time.Time{time.Date(2001, 4, 1, 0, 0, 0, 0, time.UTC), time.Date(2001, 10, 28, 0, 0, 0, 0, time.UTC)} {
+		for half := range 12 {
+			at := from.Add(time.Duration(half) * 30 * time.Minute)
+			texts = append(texts, strconv.Quote(at.Format("2006-01-02T15:04:05")))
+			want = append(want, time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), 0, 0, zone).UnixMicro())
+		}
+	}
+	json := "[" + strings.Join(texts, ",") + ",null]"
+	want = append(want, nil)
+	schema := table.Schema{Columns: []table.Column{{Name: "c", Type: table.Timestamp, Nullable: true}}, Timezone: zone.String()}
+	for _, unit := range []arrow.TimeUnit{arrow.Second, arrow.Microsecond, arrow.Nanosecond} {
+		for zoned, want := range map[string][]any{"": want, "UTC": nil} {
+			rec := oneColumn(natural(t, &arrow.TimestampType{Unit: unit, TimeZone: zoned}, json))
+			b, err := table.NewBinder(schema, rec.Schema())
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := b.Bind(rec, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want == nil { // named zones are as they are
+				want = append(want, time.Date(2001, 4, 1, 0, 0, 0, 0, time.UTC).UnixMicro())
+			}
+			if diff := cmp.Diff(want, values(out.Column(0))[:len(want)]); diff != "" {
+				t.Errorf("unit %s zone %q (-want +got):\n%s", unit, zoned, diff)
+			}
+		}
+	}
+	schema.Timezone = "Atlantis"
+	if _, err := table.NewBinder(schema, arrow.NewSchema(nil, nil)); !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("error %v", err)
 	}
 }
 

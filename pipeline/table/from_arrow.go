@@ -15,7 +15,8 @@ import (
 //	float16, float32, float64            Float64
 //	decimal128, decimal256               Float64, the nearest
 //	date32, date64                       Timestamp at midnight
-//	timestamp of any unit                Timestamp; without a zone it is read as UTC wall clock,
+//	timestamp of any unit                Timestamp; without a zone, as dates, it is read as what a
+//	                                     clock showed in the schema's Timezone, UTC by default;
 //	                                     nanoseconds are cut to the microsecond before
 //	time32, time64                       Int64, microseconds since midnight
 //	utf8, large_utf8, dictionaries of them  String

@@ -61,6 +61,9 @@ type Schema struct {
 	// Unsupported are the columns of the source that no canonical type can
 	// carry. They are left out of every batch; a spec that reads one is refused.
 	Unsupported []UnsupportedColumn `json:"unsupported,omitempty"`
+	// Timezone names the zone in which timestamps without one were written
+	// down; "" is UTC. A Binder turns them to UTC.
+	Timezone string `json:"timezone,omitempty"`
 }
 
 // UnsupportedColumn is a column that no canonical type can carry, and the type
