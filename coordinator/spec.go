@@ -14,10 +14,10 @@ import (
 // Invalid and list everything that is wrong.
 func parseSpec(file, text string) (*state.ApplySpec, error) {
 	refused := func(kind thalweg.Kind, err error) error {
-		return &thalweg.Error{Op: "apply spec", Kind: kind, Subject: file, Err: err}
+		return &thalweg.Error{Op: "apply spec", Kind: kind, Err: err} // diagnostics name the file
 	}
 	if len(text) > state.MaxSpecBytes {
-		return nil, refused(thalweg.Exhausted, fmt.Errorf("%d bytes, at most %d", len(text), state.MaxSpecBytes))
+		return nil, refused(thalweg.Exhausted, fmt.Errorf("%s: %d bytes, at most %d", file, len(text), state.MaxSpecBytes))
 	}
 	parsed, err := pipeline.Parse(file, []byte(text))
 	if err != nil {
