@@ -5,31 +5,46 @@
 // pipeline/event, pipeline/model, pipeline/optim and pipeline/artifact.
 package pipeline
 
-// Spec is one pipeline document, apiVersion thalweg/v1. Fields that this build
-// cannot fulfil are kept, so that they are refused by name and never ignored.
+// Spec is one pipeline document, apiVersion thalweg/v1. It holds what this
+// build can fulfil; fields of the format beyond that are refused by name when
+// the text is read, never ignored.
 type Spec struct {
-	APIVersion string   `yaml:"apiVersion" json:"apiVersion"`
-	Kind       string   `yaml:"kind" json:"kind"`
+	APIVersion string   `yaml:"apiVersion" json:"apiVersion" jsonschema:"enum=thalweg/v1"`
+	Kind       string   `yaml:"kind" json:"kind" jsonschema:"enum=Pipeline"`
 	Metadata   Metadata `yaml:"metadata" json:"metadata"`
 	Spec       Body     `yaml:"spec" json:"spec"`
+
+	source *source
 }
 
 // Metadata names the pipeline.
 type Metadata struct {
-	Name   string            `yaml:"name" json:"name"`
+	// Name is 1 to 63 lower-case letters, digits and hyphens, as a DNS label.
+	Name string `yaml:"name" json:"name" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$"`
+	// Labels are for people; nothing depends on them.
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
 }
 
 // Body is the spec proper.
 type Body struct {
-	Sources        Sources         `yaml:"sources" json:"sources"`
-	Schema         *SchemaSpec     `yaml:"schema,omitempty" json:"schema,omitempty"`
-	Preprocessing  Preprocessing   `yaml:"preprocessing,omitempty" json:"preprocessing,omitempty"`
-	Defaults       FeatureDefaults `yaml:"defaults,omitempty" json:"defaults,omitempty"`
-	InputFeatures  []InputFeature  `yaml:"input_features" json:"input_features"`
-	OutputFeatures []OutputFeature `yaml:"output_features" json:"output_features"`
-	Model          ModelSpec       `yaml:"model,omitempty" json:"model,omitempty"`
-	Trainer        Trainer         `yaml:"trainer,omitempty" json:"trainer,omitempty"`
-	Registry       Registry        `yaml:"registry,omitempty" json:"registry,omitempty"`
-	Scoring        *Scoring        `yaml:"scoring,omitempty" json:"scoring,omitempty"`
+	// Sources are where rows and events come from.
+	Sources Sources `yaml:"sources" json:"sources"`
+	// Schema declares columns; without it those of the training files count.
+	Schema *SchemaSpec `yaml:"schema,omitempty" json:"schema,omitempty"`
+	// Preprocessing says how rows are cleaned and split.
+	Preprocessing Preprocessing `yaml:"preprocessing,omitempty" json:"preprocessing,omitempty"`
+	// Defaults are options of all input features of a type.
+	Defaults FeatureDefaults `yaml:"defaults,omitempty" json:"defaults,omitempty"`
+	// InputFeatures are what the model sees.
+	InputFeatures []InputFeature `yaml:"input_features" json:"input_features" jsonschema:"minItems=1"`
+	// OutputFeatures are what the model learns: one.
+	OutputFeatures []OutputFeature `yaml:"output_features" json:"output_features" jsonschema:"minItems=1"`
+	// Model chooses the kind of model.
+	Model ModelSpec `yaml:"model,omitempty" json:"model,omitempty"`
+	// Trainer says how the model is trained.
+	Trainer Trainer `yaml:"trainer,omitempty" json:"trainer,omitempty"`
+	// Registry says where trained models go.
+	Registry Registry `yaml:"registry,omitempty" json:"registry,omitempty"`
+	// Scoring is the stream half: events scored with the newest champion.
+	Scoring *Scoring `yaml:"scoring,omitempty" json:"scoring,omitempty"`
 }

@@ -1,75 +1,110 @@
 package pipeline
 
 import (
-	"time"
-
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
+// The tags say what a field may hold, for Validate and JSONSchema alike:
+// jsonschema has values and ranges, refused the values of the format that this
+// build cannot fulfil ({} is any mapping). A field whose yaml tag has no omitempty is rendered
+// even where it is zero.
+
 // Sources names the two inputs.
 type Sources struct {
-	Train  Source  `yaml:"train" json:"train"`
+	// Train is the training data: Parquet in S3.
+	Train Source `yaml:"train" json:"train"`
+	// Events is the stream to score: JSON in Kafka.
 	Events *Source `yaml:"events,omitempty" json:"events,omitempty"`
 }
 
 // Source is one input: exactly one of S3 and Kafka, and its format.
 type Source struct {
-	Connection string       `yaml:"connection,omitempty" json:"connection,omitempty"`
-	S3         *S3Location  `yaml:"s3,omitempty" json:"s3,omitempty"`
-	Kafka      *KafkaSource `yaml:"kafka,omitempty" json:"kafka,omitempty"`
-	Format     Format       `yaml:"format" json:"format"`
+	// Connection names a store or a cluster that an operator registered: its
+	// endpoint, TLS and credentials. Default: the operator's default.
+	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
+	// S3 is where files lie.
+	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
+	// Kafka is where events come from.
+	Kafka *KafkaSource `yaml:"kafka,omitempty" json:"kafka,omitempty"`
+	// Format is how rows or events are encoded.
+	Format Format `yaml:"format" json:"format"`
 }
 
-// S3Location is s3://bucket/key, with * in the last segment of a source.
+// S3Location is s3://bucket/key.
 type S3Location struct {
-	Path string `yaml:"path" json:"path"`
+	// Path of a source may have * in its last segment; that of a sink ends in /.
+	Path string `yaml:"path" json:"path" jsonschema:"pattern=^s3://[a-z0-9]"`
 }
 
 // KafkaSource is a topic.
 type KafkaSource struct {
-	Topic              string `yaml:"topic" json:"topic"`
-	ConsumerGroup      string `yaml:"consumer_group,omitempty" json:"consumer_group,omitempty"`                 // default: thalweg-<pipeline>
-	StartOffset        string `yaml:"start_offset,omitempty" json:"start_offset,omitempty"`                     // earliest | latest
-	OnOffsetOutOfRange string `yaml:"on_offset_out_of_range,omitempty" json:"on_offset_out_of_range,omitempty"` // fail
-	IsolationLevel     string `yaml:"isolation_level,omitempty" json:"isolation_level,omitempty"`
+	// Topic is the name of the topic.
+	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$"`
+	// ConsumerGroup is written for lag dashboards and never read back. Default
+	// thalweg- and the pipeline's name.
+	ConsumerGroup string `yaml:"consumer_group,omitempty" json:"consumer_group,omitempty"`
+	// StartOffset is where a pipeline begins that has no log yet.
+	StartOffset string `yaml:"start_offset,omitempty" json:"start_offset,omitempty" jsonschema:"enum=earliest,enum=latest"`
+	// OnOffsetOutOfRange is what happens when events are gone that were not
+	// scored: the stream stops, naming them.
+	OnOffsetOutOfRange string `yaml:"on_offset_out_of_range,omitempty" json:"on_offset_out_of_range,omitempty" jsonschema:"enum=fail" refused:"earliest,latest"`
+	// IsolationLevel says whether events of aborted transactions count.
+	IsolationLevel string `yaml:"isolation_level,omitempty" json:"isolation_level,omitempty" jsonschema:"enum=read_uncommitted,enum=read_committed"`
 }
 
 // Format is how rows or events are encoded.
 type Format struct {
-	Type             string   `yaml:"type" json:"type"` // parquet | json
-	OnUnknownField   string   `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty"`
+	// Type is parquet for files and json for events.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet,enum=json" refused:"csv,jsonl,arrow,avro"`
+	// OnUnknownField is what becomes of an event with a field that is no column:
+	// the field is passed over, or the event is kept as a dead letter.
+	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter"`
+	// TimestampFormats of events are tried in order: rfc3339, epoch_ms, or a
+	// layout of Go's time package.
 	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
-	Compression      string   `yaml:"compression,omitempty" json:"compression,omitempty"` // of a sink: zstd | snappy | none
+	// Compression of a sink's files.
+	Compression string `yaml:"compression,omitempty" json:"compression,omitempty" jsonschema:"enum=zstd,enum=snappy,enum=none"`
 }
 
-// SchemaSpec declares columns; without it the Parquet file's own are used.
+// SchemaSpec declares columns.
 type SchemaSpec struct {
-	Timezone  string       `yaml:"timezone,omitempty" json:"timezone,omitempty"` // default UTC
-	EventTime string       `yaml:"event_time,omitempty" json:"event_time,omitempty"`
-	Columns   []ColumnSpec `yaml:"columns,omitempty" json:"columns,omitempty"`
+	// Timezone is where timestamps without a zone were written down, and the one
+	// that hour(…), day(…) and their like read. Default UTC.
+	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty"`
+	// Columns are those used, of the training files and of the events; others
+	// are left out.
+	Columns []ColumnSpec `yaml:"columns,omitempty" json:"columns,omitempty"`
 }
 
 // ColumnSpec declares one column.
 type ColumnSpec struct {
-	Name        string     `yaml:"name" json:"name"`
-	Type        table.Type `yaml:"type" json:"type"`
-	Nullable    *bool      `yaml:"nullable,omitempty" json:"nullable,omitempty"` // default true
-	AvailableIn []Phase    `yaml:"available_in,omitempty" json:"available_in,omitempty"`
-	PII         string     `yaml:"pii,omitempty" json:"pii,omitempty"`
+	// Name is the column's name in the files and events.
+	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
+	// Type is that of the files' column.
+	Type table.Type `yaml:"type" json:"type"`
+	// Nullable says whether values may be missing. Default true.
+	Nullable *bool `yaml:"nullable,omitempty" json:"nullable,omitempty"`
+	// AvailableIn is [training] for a column that events do not have. Default
+	// [training, scoring].
+	AvailableIn []Phase `yaml:"available_in,omitempty" json:"available_in,omitempty"`
 }
 
 // Preprocessing is cleaning and splitting.
 type Preprocessing struct {
-	Clean       []CleanStep `yaml:"clean,omitempty" json:"clean,omitempty"`
-	SampleRatio *float64    `yaml:"sample_ratio,omitempty" json:"sample_ratio,omitempty"`
-	Split       Split       `yaml:"split,omitempty" json:"split,omitempty"`
+	// Clean are the steps in order, the same for files and events.
+	Clean []CleanStep `yaml:"clean,omitempty" json:"clean,omitempty"`
+	// Split says which rows are for training, validation and test.
+	Split Split `yaml:"split,omitempty" json:"split,omitempty"`
 }
 
 // Split says how rows become training, validation and test.
 type Split struct {
-	Type          string    `yaml:"type,omitempty" json:"type,omitempty"` // random | datetime
-	Column        string    `yaml:"column,omitempty" json:"column,omitempty"`
-	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty"`
+	// Type is random, or datetime: the earliest rows are for training.
+	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=random,enum=datetime" refused:"stratify,hash,fixed"`
+	// Column holds the time of a datetime split.
+	Column string `yaml:"column,omitempty" json:"column,omitempty"`
+	// Probabilities are the shares of training, validation and test.
+	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty" jsonschema:"minItems=3,maxItems=3"`
 }
 
 // CleanStep is one cleaning step: exactly one field is set, and its name is
@@ -85,47 +120,55 @@ type CleanStep struct {
 
 // TrimStep removes leading and trailing white space.
 type TrimStep struct {
-	Columns []string `yaml:"columns" json:"columns"`
-	ApplyTo []Phase  `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
+	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	// ApplyTo names the phases in which the step runs. Default both.
+	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
 }
 
-// CaseStep changes the case of letters: upper | lower | title.
+// CaseStep changes the case of letters.
 type CaseStep struct {
-	Columns []string `yaml:"columns" json:"columns"`
-	To      string   `yaml:"to" json:"to"`
-	ApplyTo []Phase  `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
+	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	To      string   `yaml:"to" json:"to" jsonschema:"enum=upper,enum=lower,enum=title"`
+	// ApplyTo names the phases in which the step runs. Default both.
+	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
 }
 
 // FilterStep keeps the rows for which the expression is true; null is false.
 type FilterStep struct {
-	Expression string  `yaml:"expression" json:"expression"`
-	ApplyTo    []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"` // default [training]: it removes rows
+	Expression string `yaml:"expression" json:"expression" jsonschema:"minLength=1"`
+	// ApplyTo names the phases in which the step runs. Default [training]: it
+	// removes rows.
+	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
 }
 
 // DeriveStep adds or replaces a column by an expression.
 type DeriveStep struct {
-	Column     string  `yaml:"column" json:"column"`
-	Expression string  `yaml:"expression" json:"expression"`
-	ApplyTo    []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
+	Column     string `yaml:"column" json:"column" jsonschema:"minLength=1"`
+	Expression string `yaml:"expression" json:"expression" jsonschema:"minLength=1"`
+	// ApplyTo names the phases in which the step runs. Default both.
+	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
 }
 
-// CastStep changes a column's type; a value that has no form in the new type
-// becomes null and is counted (on_error: null, the default) or removes the
-// row (on_error: drop).
+// CastStep changes a column's type.
 type CastStep struct {
-	Column  string     `yaml:"column" json:"column"`
-	Type    table.Type `yaml:"type" json:"type"`
-	OnError string     `yaml:"on_error,omitempty" json:"on_error,omitempty"`
-	ApplyTo []Phase    `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
+	Column string     `yaml:"column" json:"column" jsonschema:"minLength=1"`
+	Type   table.Type `yaml:"type" json:"type"`
+	// OnError is what becomes of a value that has no form in the new type: it
+	// becomes null, the default, or its row is removed.
+	OnError string `yaml:"on_error,omitempty" json:"on_error,omitempty" jsonschema:"enum=null,enum=drop"`
+	// ApplyTo names the phases in which the step runs. Default both.
+	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
 }
 
-// FillStep treats missing values of columns: fill_with_const with a value, or
-// drop_row.
+// FillStep treats missing values of columns.
 type FillStep struct {
-	Columns  []string `yaml:"columns" json:"columns"`
-	Strategy string   `yaml:"strategy" json:"strategy"`
-	Value    any      `yaml:"value,omitempty" json:"value,omitempty"`
-	ApplyTo  []Phase  `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
+	Columns  []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	Strategy string   `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=drop_row" refused:"fill_with_mean,fill_with_median,fill_with_mode"`
+	// Value is what fill_with_const puts in.
+	Value any `yaml:"value,omitempty" json:"value,omitempty"`
+	// ApplyTo names the phases in which the step runs. Default both, and
+	// [training] for drop_row, which removes rows.
+	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
 }
 
 // FeatureDefaults are defaults by feature type.
@@ -137,116 +180,156 @@ type FeatureDefaults struct {
 // FeatureOptions are the options of an input feature; which apply depends on
 // its type.
 type FeatureOptions struct {
-	MissingValueStrategy string   `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty"` // number: fill_with_mean|fill_with_const|drop_row; category: fill_with_const|fill_with_mode|drop_row
-	FillValue            any      `yaml:"fill_value,omitempty" json:"fill_value,omitempty"`
-	Normalization        string   `yaml:"normalization,omitempty" json:"normalization,omitempty"` // zscore | minmax | log1p | none
-	MostCommon           *int     `yaml:"most_common,omitempty" json:"most_common,omitempty"`
-	MinCount             *int     `yaml:"min_count,omitempty" json:"min_count,omitempty"`
-	Encoder              *Encoder `yaml:"encoder,omitempty" json:"encoder,omitempty"`
+	// MissingValueStrategy of a number is fill_with_mean, fill_with_const or
+	// drop_row; of a category fill_with_const, fill_with_mode or drop_row. An
+	// event whose row is dropped is kept as a dead letter.
+	MissingValueStrategy string `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty" jsonschema:"enum=fill_with_mean,enum=fill_with_const,enum=fill_with_mode,enum=drop_row" refused:"fill_with_median,fill_with_false"`
+	// FillValue is what fill_with_const puts in. Default 0 and <MISSING>.
+	FillValue any `yaml:"fill_value,omitempty" json:"fill_value,omitempty"`
+	// Normalization of a number.
+	Normalization string `yaml:"normalization,omitempty" json:"normalization,omitempty" jsonschema:"enum=zscore,enum=minmax,enum=log1p,enum=none" refused:"robust"`
+	// MostCommon bounds the values of a category that get an id of their own.
+	MostCommon *int `yaml:"most_common,omitempty" json:"most_common,omitempty" jsonschema:"minimum=1,maximum=16777216"`
+	// MinCount is how often training must have seen a value for one.
+	MinCount *int `yaml:"min_count,omitempty" json:"min_count,omitempty" jsonschema:"minimum=1"`
+	// Encoder is how the feature enters the model.
+	Encoder *Encoder `yaml:"encoder,omitempty" json:"encoder,omitempty"`
 }
 
 // Encoder is how a feature enters the model.
 type Encoder struct {
-	Type    string `yaml:"type" json:"type"` // onehot (category), none (number)
-	Size    *int   `yaml:"size,omitempty" json:"size,omitempty"`
-	Buckets *int   `yaml:"buckets,omitempty" json:"buckets,omitempty"`
-	Period  *int   `yaml:"period,omitempty" json:"period,omitempty"`
+	// Type is onehot for a category and none for a number.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=onehot,enum=none" refused:"embedding,hash,periodic"`
 }
 
 // InputFeature is one input of the model: a column, or an expression over
 // columns.
 type InputFeature struct {
-	Name           string `yaml:"name" json:"name"`
-	Type           string `yaml:"type" json:"type"` // number | category
+	// Name is the column's, unless there is an expression.
+	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
+	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category"`
+	// Expression yields the value from cleaned columns: hour(date).
 	Expression     string `yaml:"expression,omitempty" json:"expression,omitempty"`
 	FeatureOptions `yaml:",inline" json:",inline"`
 }
 
-// OutputFeature is what the model learns: binary (logistic) or number (linear).
+// OutputFeature is what the model learns.
 type OutputFeature struct {
-	Name       string `yaml:"name" json:"name"`
-	Type       string `yaml:"type" json:"type"`
+	// Name is the column's, unless there is an expression.
+	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
+	// Type is binary (logistic regression) or number (linear regression).
+	Type string `yaml:"type" json:"type" jsonschema:"enum=binary,enum=number" refused:"category"`
+	// Expression yields the label from cleaned columns: delay > 15. A row whose
+	// label is null is not learned from.
 	Expression string `yaml:"expression,omitempty" json:"expression,omitempty"`
-	Threshold  any    `yaml:"threshold,omitempty" json:"threshold,omitempty"` // binary: probability from which prediction is true; default 0.5
+	// Threshold of a binary output is the probability from which the prediction
+	// is true.
+	Threshold any `yaml:"threshold,omitempty" json:"threshold,omitempty" jsonschema:"minimum=0,maximum=1" refused:"{}"`
 }
 
 // ModelSpec chooses the model.
 type ModelSpec struct {
-	Type string `yaml:"type,omitempty" json:"type,omitempty"` // linear
+	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=linear" refused:"fm,mlp"`
 }
 
 // Trainer is how the model is trained.
 type Trainer struct {
-	Seed               uint64          `yaml:"seed,omitempty" json:"seed,omitempty"`
-	Optimizer          Optimizer       `yaml:"optimizer,omitempty" json:"optimizer,omitempty"`
-	BatchSize          int             `yaml:"batch_size,omitempty" json:"batch_size,omitempty"` // rows per replica and step
-	Epochs             int             `yaml:"epochs,omitempty" json:"epochs,omitempty"`
-	EarlyStop          int             `yaml:"early_stop,omitempty" json:"early_stop,omitempty"`               // evaluations without improvement; 0: never
-	ValidationMetric   string          `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty"` // log_loss | roc_auc | mse
-	Regularization     Regularization  `yaml:"regularization,omitempty" json:"regularization,omitempty"`
-	StepsPerCheckpoint int             `yaml:"steps_per_checkpoint,omitempty" json:"steps_per_checkpoint,omitempty"` // 0: at each epoch's end
-	Distributed        DistributedSpec `yaml:"distributed,omitempty" json:"distributed,omitempty"`
+	// Seed decides all that is random: splits, shuffling, initial weights.
+	Seed uint64 `yaml:"seed" json:"seed,omitempty"`
+	// Optimizer chooses the local update rule.
+	Optimizer Optimizer `yaml:"optimizer,omitempty" json:"optimizer,omitempty"`
+	// BatchSize is the rows per replica and step.
+	BatchSize int `yaml:"batch_size,omitempty" json:"batch_size,omitempty" jsonschema:"minimum=1,maximum=1048576"`
+	// Epochs is how often the training rows are gone through at most.
+	Epochs int `yaml:"epochs,omitempty" json:"epochs,omitempty" jsonschema:"minimum=1,maximum=1000000"`
+	// EarlyStop is after how many evaluations without improvement of
+	// validation_metric training stops; 0: never.
+	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0"`
+	// ValidationMetric is what early_stop and the choice of the best epoch look
+	// at: log_loss, roc_auc or accuracy of a binary output; mse, rmse, mae or r2
+	// of a number.
+	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" jsonschema:"enum=log_loss,enum=roc_auc,enum=accuracy,enum=mse,enum=rmse,enum=mae,enum=r2"`
+	// Regularization is the penalty on weights, not on biases.
+	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`
+	// StepsPerCheckpoint is local steps between checkpoints within an epoch; 0:
+	// at each epoch's end.
+	StepsPerCheckpoint int `yaml:"steps_per_checkpoint,omitempty" json:"steps_per_checkpoint,omitempty" jsonschema:"minimum=0"`
+	// Distributed cuts the work into replicas.
+	Distributed DistributedSpec `yaml:"distributed,omitempty" json:"distributed,omitempty"`
 }
 
 // Optimizer chooses the local update rule.
 type Optimizer struct {
-	Type         string    `yaml:"type,omitempty" json:"type,omitempty"` // sgd | momentum | adam
-	LearningRate float64   `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty"`
-	Momentum     float64   `yaml:"momentum,omitempty" json:"momentum,omitempty"`
-	Betas        []float64 `yaml:"betas,omitempty" json:"betas,omitempty"`
-	Epsilon      float64   `yaml:"epsilon,omitempty" json:"epsilon,omitempty"`
+	Type         string  `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=sgd,enum=momentum,enum=adam" refused:"nesterov,adagrad,rmsprop,adamw,ftrl"`
+	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
+	// Momentum of the momentum rule.
+	Momentum float64 `yaml:"momentum,omitempty" json:"momentum,omitempty" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`
+	// Betas of adam.
+	Betas []float64 `yaml:"betas,omitempty" json:"betas,omitempty" jsonschema:"minItems=2,maxItems=2"`
+	// Epsilon of adam.
+	Epsilon float64 `yaml:"epsilon,omitempty" json:"epsilon,omitempty" jsonschema:"exclusiveMinimum=0"`
 }
 
 // Regularization is the penalty on weights (not on biases).
 type Regularization struct {
-	L1 float64 `yaml:"l1,omitempty" json:"l1,omitempty"`
-	L2 float64 `yaml:"l2,omitempty" json:"l2,omitempty"`
+	// L1 must be 0: this build has no rule for it.
+	L1 float64 `yaml:"l1,omitempty" json:"l1,omitempty" jsonschema:"minimum=0"`
+	// L2 is the factor of the weights' squares.
+	L2 float64 `yaml:"l2" json:"l2,omitempty" jsonschema:"minimum=0"`
 }
 
 // DistributedSpec cuts the work into logical replicas.
 type DistributedSpec struct {
-	Replicas  int `yaml:"replicas,omitempty" json:"replicas,omitempty"`
-	SyncEvery int `yaml:"sync_every,omitempty" json:"sync_every,omitempty"` // local steps per round
+	// Replicas are logical SGD streams; the result does not depend on the number
+	// of workers.
+	Replicas int `yaml:"replicas,omitempty" json:"replicas,omitempty" jsonschema:"minimum=1,maximum=1024"`
+	// SyncEvery is local steps between averages.
+	SyncEvery int `yaml:"sync_every,omitempty" json:"sync_every,omitempty" jsonschema:"minimum=1,maximum=1000000"`
 }
 
 // Registry says where a trained model goes.
 type Registry struct {
-	Model string `yaml:"model,omitempty" json:"model,omitempty"` // default metadata.name
-	Alias string `yaml:"alias,omitempty" json:"alias,omitempty"` // default champion
+	// Model names the line of versions. Default metadata.name.
+	Model string `yaml:"model,omitempty" json:"model,omitempty" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$"`
+	// Alias is what streams follow. Default champion.
+	Alias string `yaml:"alias,omitempty" json:"alias,omitempty" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$"`
 }
 
 // Scoring is the stream half.
 type Scoring struct {
-	Source   string   `yaml:"source" json:"source"` // events
+	// Source names the source of events.
+	Source string `yaml:"source" json:"source" jsonschema:"enum=events"`
+	// Batching bounds a micro-batch.
 	Batching Batching `yaml:"batching,omitempty" json:"batching,omitempty"`
-	Sink     Sink     `yaml:"sink" json:"sink"`
+	// Sink is where scored rows go.
+	Sink Sink `yaml:"sink" json:"sink"`
 }
 
-// Batching bounds a micro-batch: the first of three to be reached.
+// Batching bounds a micro-batch: the first of three to be reached; the period
+// is wall clock and fires on an idle stream.
 type Batching struct {
-	Count    int      `yaml:"count,omitempty" json:"count,omitempty"`
-	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty"`
-	Period   Duration `yaml:"period,omitempty" json:"period,omitempty"`
+	Count    int      `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=10000000"`
+	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1"`
+	Period   Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0"`
 }
 
 // Sink is where scored rows go.
 type Sink struct {
-	Connection string      `yaml:"connection,omitempty" json:"connection,omitempty"`
-	S3         *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
-	Format     Format      `yaml:"format" json:"format"`
-	Rolling    Rolling     `yaml:"rolling,omitempty" json:"rolling,omitempty"`
+	// Connection names a store that an operator registered. Default: the
+	// operator's default.
+	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
+	// S3 is the prefix that rows, log and dead letters are written under.
+	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
+	// Format is parquet.
+	Format Format `yaml:"format" json:"format"`
+	// Rolling bounds a committed file.
+	Rolling Rolling `yaml:"rolling,omitempty" json:"rolling,omitempty"`
 }
 
 // Rolling bounds a committed file: the first of three to be reached; the
 // period is wall clock and fires on an idle stream.
 type Rolling struct {
-	Count    int      `yaml:"count,omitempty" json:"count,omitempty"`
-	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty"`
-	Period   Duration `yaml:"period,omitempty" json:"period,omitempty"`
+	Count    int      `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=1000000000"`
+	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1"`
+	Period   Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0"`
 }
-
-// Duration is a time.Duration spelled as 200ms, 60s, 30m.
-type Duration time.Duration
-
-// ByteSize is a number of bytes spelled as 8MiB, 128MB or 4096.
-type ByteSize int64

@@ -1,0 +1,318 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/spelling"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Compile binds a spec to the schema of its training data: it resolves columns
+// and types in both phases, compiles expressions, and refuses a feature that
+// reaches a column which the label reads. Everything wrong is reported at once,
+// as a *SpecError with the places in the text, where the spec came from one.
+func Compile(s *Spec, input table.Schema) (*Plan, error) {
+	s = WithDefaults(s)
+	if err := Validate(s); err != nil {
+		return nil, err
+	}
+	c := &compiler{spec: s, found: &diagnostics{source: s.source}, plan: &Plan{Spec: s}}
+	zone, err := time.LoadLocation(s.Spec.Schema.Timezone)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "compile spec", Kind: thalweg.Invalid, Subject: "spec.schema.timezone", Err: err}
+	}
+	c.zone = zone
+	c.plan.Input = c.input(input)
+	c.training, c.scoring = newStage(InTraining, c.plan.Input), newStage(InScoring, c.plan.Input)
+	for i := range s.Spec.Preprocessing.Clean {
+		c.step(i)
+	}
+	c.plan.Cleaned = c.training.schema
+	c.split()
+	c.label()
+	c.features()
+	c.leaks()
+	c.outputColumns()
+	if err := c.found.err(); err != nil {
+		return nil, err
+	}
+	c.plan.ScoringInput = c.scoringInput()
+	return c.plan, nil
+}
+
+// compiler follows the columns of a spec through its steps.
+type compiler struct {
+	spec  *Spec
+	found *diagnostics
+	plan  *Plan
+	zone  *time.Location
+	// training and scoring are the columns that each phase has behind the steps
+	// so far.
+	training, scoring *stage
+	// labelReads are the source columns that the label reaches.
+	labelReads lineage
+	// required are the source columns without which an event is no row.
+	required map[string]bool
+	// removing are the steps that remove rows when scoring.
+	removing []removal
+}
+
+// removal is a step of the scoring phase that removes rows by columns.
+type removal struct {
+	path  string // of the field that names them
+	reads lineage
+}
+
+// input returns the columns of the training data that the spec uses: those it
+// declares, or all.
+func (c *compiler) input(have table.Schema) table.Schema {
+	declared := c.spec.Spec.Schema.Columns
+	out := table.Schema{Unsupported: have.Unsupported}
+	if c.zone != time.UTC {
+		out.Timezone = c.spec.Spec.Schema.Timezone
+	}
+	if len(declared) == 0 {
+		out.Columns = slices.Clone(have.Columns)
+		return out
+	}
+	for i, d := range declared {
+		path := fmt.Sprintf("spec.schema.columns[%d]", i)
+		_, found, ok := have.Lookup(d.Name)
+		switch {
+		case !ok:
+			c.missing(path+".name", d.Name, have, nil)
+			// As if it were there, for the rest of the spec.
+		case found.Type != d.Type:
+			c.found.add(path+".type", fmt.Sprintf("declare it as %s and add a cast step", found.Type),
+				"column %s is %s in the training data", d.Name, found.Type)
+		}
+		out.Columns = append(out.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: *d.Nullable,
+			TrainingOnly: !slices.Contains(d.AvailableIn, InScoring)})
+	}
+	return out
+}
+
+// missing notes that a column is not in a schema; at, if not nil, is the stage
+// that misses it.
+func (c *compiler) missing(path, name string, in table.Schema, at *stage) {
+	for _, u := range in.Unsupported {
+		if u.Name == name {
+			c.found.refuse(path, "", fmt.Sprintf("column %s of type %s", name, u.Type))
+			return
+		}
+	}
+	if at == c.scoring && at != nil {
+		if why := c.trainingOnly(name); why != "" {
+			c.found.add(path, "write apply_to: [training]", "column %s is not there when events are scored: %s", name, why)
+			return
+		}
+	}
+	c.found.add(path, spelling.Hint(name, in.Names()), "there is no column %s", name)
+}
+
+// trainingOnly says why a column of the training phase is not there in the
+// scoring phase, or "" where it is in neither.
+func (c *compiler) trainingOnly(name string) string {
+	if _, _, ok := c.training.schema.Lookup(name); !ok {
+		return ""
+	}
+	if _, in, ok := c.plan.Input.Lookup(name); ok && in.TrainingOnly {
+		return "it is available in training only"
+	}
+	return fmt.Sprintf("step %q makes it in training only", c.training.made[name])
+}
+
+// compile compiles the expression at path against a stage; nil after a
+// diagnostic.
+func (c *compiler) compile(path, text string, at *stage) *expression.Program {
+	p, err := expression.Compile(text, at.schema, c.zone)
+	if err == nil {
+		return p
+	}
+	var problem *expression.Problem
+	if !errors.As(err, &problem) {
+		c.found.add(path, "", "%v", err)
+		return nil
+	}
+	hint := problem.Hint
+	if at == c.scoring {
+		for name := range c.training.schema.Names() {
+			if why := c.trainingOnly(name); why != "" && problem.Message == "there is no column "+name {
+				problem = &expression.Problem{Offset: problem.Offset, Message: "column " + name + " is not there when events are scored: " + why}
+				hint = "write apply_to: [training]"
+			}
+		}
+	}
+	c.found.addAt(c.spec.source.inside(path, text, problem.Offset), path, thalweg.Invalid, hint, problem.Message)
+	return nil
+}
+
+func (c *compiler) split() {
+	const path = "spec.preprocessing.split.column"
+	s := c.spec.Spec.Preprocessing.Split
+	if s.Type != "datetime" {
+		return
+	}
+	_, column, ok := c.plan.Cleaned.Lookup(s.Column)
+	switch {
+	case !ok:
+		c.missing(path, s.Column, c.plan.Cleaned, c.training)
+	case column.Type != table.Timestamp:
+		c.found.add(path, "", "a datetime split needs a timestamp: column %s is %s", s.Column, column.Type)
+	}
+}
+
+// value resolves what a feature or label reads in the training phase: an
+// expression, or the column of its name.
+func (c *compiler) value(path, name, text string) (column string, program *expression.Program, t table.Type, reads []string) {
+	if text != "" {
+		if program = c.compile(path+".expression", text, c.training); program != nil {
+			return "", program, program.Type(), program.Columns()
+		}
+		return "", nil, "", nil
+	}
+	_, found, ok := c.plan.Cleaned.Lookup(name)
+	if !ok {
+		c.missing(path+".name", name, c.plan.Cleaned, c.training)
+		return "", nil, "", nil
+	}
+	return name, nil, found.Type, []string{name}
+}
+
+func (c *compiler) label() {
+	const path = "spec.output_features[0]"
+	o := c.spec.Spec.OutputFeatures[0]
+	column, program, t, reads := c.value(path, o.Name, o.Expression)
+	c.plan.Label = Label{Name: o.Name, Type: o.Type, Column: column, Expression: program}
+	c.plan.Label.Threshold, _ = toNumber(o.Threshold)
+	c.labelReads = c.training.reach(reads)
+	switch t {
+	case table.String, table.Timestamp:
+		hint := ""
+		if o.Type == outputBinary {
+			hint = "compare it: " + column + ` == "…"`
+		}
+		c.found.add(path+".type", hint, "a %s output is a bool or a number, not a %s", o.Type, t)
+	}
+}
+
+// featureTypes are the types that each type of feature reads.
+var featureTypes = map[string][]table.Type{
+	inputNumber:   {table.Int64, table.Float64, table.Bool},
+	inputCategory: {table.String, table.Int64, table.Bool},
+}
+
+func (c *compiler) features() {
+	c.required = make(map[string]bool)
+	for i, f := range c.spec.Spec.InputFeatures {
+		path := fmt.Sprintf("spec.input_features[%d]", i)
+		column, program, t, reads := c.value(path, f.Name, f.Expression)
+		if t == "" {
+			continue
+		}
+		c.plan.Features = append(c.plan.Features, Feature{Name: f.Name, Type: f.Type, Options: f.FeatureOptions,
+			Column: column, Expression: program})
+		if !slices.Contains(featureTypes[f.Type], t) {
+			c.found.add(path+".type", featureHint(f.Type, t), "a %s cannot be made of a %s", f.Type, t)
+		}
+		field := path + ".name"
+		if program != nil {
+			field = path + ".expression"
+		}
+		c.servable(field, reads)
+		for source := range c.scoring.reach(reads) {
+			c.required[source] = true
+		}
+	}
+}
+
+func featureHint(feature string, t table.Type) string {
+	switch {
+	case t == table.Timestamp:
+		return "take a part of it: hour(…), weekday(…), month(…)"
+	case feature == inputNumber:
+		return "write type: category, or add a cast step"
+	}
+	return "write type: number, or add a cast step"
+}
+
+// servable checks that the scoring phase has the columns that a feature reads,
+// of the same types.
+func (c *compiler) servable(path string, reads []string) {
+	for _, name := range reads {
+		_, trained, _ := c.training.schema.Lookup(name)
+		_, scored, ok := c.scoring.schema.Lookup(name)
+		switch {
+		case !ok:
+			c.found.add(path, "", "column %s is not there when events are scored: %s", name, c.trainingOnly(name))
+		case trained.Type != scored.Type:
+			c.found.add(path, "let the cast step apply to both", "column %s is %s in training and %s when events are scored", name, trained.Type, scored.Type)
+		}
+	}
+}
+
+// leaks refuses features that reach what the label reads, and steps that
+// remove events by it.
+func (c *compiler) leaks() {
+	for i, f := range c.spec.Spec.InputFeatures {
+		path := fmt.Sprintf("spec.input_features[%d]", i)
+		reads, field := []string{f.Name}, path+".name"
+		for _, compiled := range c.plan.Features {
+			if compiled.Name == f.Name && compiled.Expression != nil {
+				reads, field = compiled.Expression.Columns(), path+".expression"
+			}
+		}
+		if source, chain, ok := c.training.reach(reads).meets(c.labelReads); ok {
+			c.found.add(field, "a feature must be known before the label is", "the label leaks into feature %s: %s",
+				f.Name, c.leak(source, chain))
+		}
+	}
+	for _, r := range c.removing {
+		if source, chain, ok := r.reads.meets(c.labelReads); ok {
+			c.found.add(r.path, "write apply_to: [training]", "events cannot be removed by what is not known yet: %s", c.leak(source, chain))
+		}
+		for source := range r.reads {
+			c.required[source] = true
+		}
+	}
+}
+
+// leak tells the way from a reader to a source column and on to the label.
+func (c *compiler) leak(source string, chain []string) string {
+	parts := append(slices.Clone(chain), "it reads "+source)
+	parts = append(parts, slices.Clone(c.labelReads[source])...)
+	return strings.Join(append(parts, fmt.Sprintf("label %s reads %s", c.plan.Label.Name, source)), "; ")
+}
+
+// outputColumns checks that scored rows can carry the cleaned columns beside
+// those that scoring adds.
+func (c *compiler) outputColumns() {
+	if c.spec.Spec.Scoring == nil {
+		return
+	}
+	for _, added := range OutputColumns(c.plan.Label.Type) {
+		if _, _, taken := c.scoring.schema.Lookup(added.Name); taken {
+			c.found.add("spec.scoring", "leave the column out: list the others in spec.schema.columns",
+				"scored rows have a column %s of their own", added.Name)
+		}
+	}
+}
+
+// scoringInput returns the columns of events.
+func (c *compiler) scoringInput() table.Schema {
+	out := table.Schema{Timezone: c.plan.Input.Timezone}
+	for _, column := range c.plan.Input.Columns {
+		if column.TrainingOnly {
+			continue
+		}
+		column.Nullable = column.Nullable || !c.required[column.Name]
+		out.Columns = append(out.Columns, column)
+	}
+	return out
+}

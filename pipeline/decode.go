@@ -1,0 +1,231 @@
+package pipeline
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/spelling"
+)
+
+// decoder puts YAML nodes into the fields of a spec. It notes where each value
+// stands, and goes on after each problem.
+type decoder struct {
+	source *source
+	found  *diagnostics
+}
+
+func (d *decoder) decodeRoot(n ast.Node, s *Spec) {
+	d.value(n, "", reflect.ValueOf(s).Elem())
+}
+
+// problem notes a diagnostic at a node.
+func (d *decoder) problem(n ast.Node, path, hint, format string, args ...any) {
+	d.found.addAt(positionOf(n), path, thalweg.Invalid, hint, fmt.Sprintf(format, args...))
+}
+
+// value decodes a node of the field at path.
+func (d *decoder) value(n ast.Node, path string, into reflect.Value) {
+	switch n := n.(type) {
+	case *ast.TagNode:
+		d.problem(n, path, "", "tags such as %s have no meaning here", n.Start.Value)
+		return
+	case *ast.AnchorNode, *ast.AliasNode:
+		d.problem(n, path, "write the value out", "anchors and aliases are not part of the format")
+		return
+	}
+	d.source.values[path] = valuePosition(n)
+	switch into.Kind() {
+	case reflect.Pointer:
+		into.Set(reflect.New(into.Type().Elem()))
+		d.value(n, path, into.Elem())
+	case reflect.Struct:
+		d.structure(n, path, into)
+	case reflect.Map:
+		d.labels(n, path, into)
+	case reflect.Slice:
+		d.list(n, path, into)
+	default:
+		d.scalar(n, path, into)
+	}
+}
+
+// valuePosition is positionOf, but of a mapping in braces or by indentation
+// where it begins.
+func valuePosition(n ast.Node) position {
+	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
+		return positionOf(m.Values[0].Key)
+	}
+	return positionOf(n)
+}
+
+// entries returns the fields of a mapping; ok is false where n is none. No
+// value at all is an empty mapping.
+func entries(n ast.Node) (values []*ast.MappingValueNode, ok bool) {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		return n.Values, true
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{n}, true
+	case *ast.NullNode:
+		return nil, true
+	}
+	return nil, false
+}
+
+// key returns the name of a field.
+func (d *decoder) key(e *ast.MappingValueNode, path string) (string, bool) {
+	switch k := e.Key.(type) {
+	case *ast.StringNode:
+		return k.Value, true
+	case *ast.MergeKeyNode:
+		d.problem(k, path, "write the fields out", "merge keys are not part of the format")
+	default:
+		d.problem(e.Key, path, "", "a field's name is a string")
+	}
+	return "", false
+}
+
+// field is a field of a struct.
+type field struct {
+	name  string // in YAML
+	value reflect.Value
+	tag   reflect.StructTag
+}
+
+// fields lists the fields of a struct in order, those of inlined structs too.
+func fields(of reflect.Value) []field {
+	var out []field
+	for i := range of.NumField() {
+		f := of.Type().Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			out = append(out, fields(of.Field(i))...)
+		case name != "":
+			out = append(out, field{name, of.Field(i), f.Tag})
+		}
+	}
+	return out
+}
+
+func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
+	values, ok := entries(n)
+	if !ok {
+		d.problem(n, path, "", "a mapping belongs here, not %s", kindOf(n))
+		return
+	}
+	known := make(map[string]field)
+	for _, f := range fields(into) {
+		known[f.name] = f
+	}
+	seen := make(map[string]position)
+	for _, e := range values {
+		name, ok := d.key(e, path)
+		if !ok {
+			continue
+		}
+		at := join(path, name)
+		if first, twice := seen[name]; twice {
+			d.problem(e.Key, at, fmt.Sprintf("first on line %d", first.line), "the field is there twice")
+			continue
+		}
+		seen[name] = positionOf(e.Key)
+		f, ok := known[name]
+		switch {
+		case !ok:
+			d.otherField(e, path, name, into.Type(), known)
+		case isNull(e.Value) && slices.Contains(ruleOf(f.tag).enum, "null"):
+			// on_error: null, where null is a word.
+			d.source.values[at] = positionOf(e.Value)
+			f.value.SetString("null")
+		case isMapping(e.Value) && slices.Contains(ruleOf(f.tag).refused, "{}"):
+			d.refuse(e.Value, at, "", "a rule")
+		default:
+			d.value(e.Value, at, f.value)
+		}
+	}
+}
+
+// otherField treats a field that the struct does not have: one that the format
+// has and this build does not, or none.
+func (d *decoder) otherField(e *ast.MappingValueNode, path, name string, in reflect.Type, known map[string]field) {
+	at := join(path, name)
+	if allowed, ok := beyond(in, name); ok {
+		d.refused(e, at, allowed)
+		return
+	}
+	names := slices.Sorted(maps.Keys(known))
+	hint := spelling.Hint(name, slices.Values(append(names, beyondNames(in)...)))
+	if hint == "" {
+		hint = "known are " + strings.Join(names, ", ")
+	}
+	d.problem(e.Key, at, hint, "there is no such field")
+}
+
+func isNull(n ast.Node) bool {
+	_, ok := n.(*ast.NullNode)
+	return ok
+}
+
+func isMapping(n ast.Node) bool {
+	_, ok := entries(n)
+	return ok && !isNull(n)
+}
+
+// join appends a field's name to a path; a name that could be mistaken is
+// quoted.
+func join(path, name string) string {
+	if name == "" || strings.ContainsAny(name, ".[]\" \n") || len(name) > 64 {
+		name = strconv.Quote(name)
+	}
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// labels decodes a map of strings.
+func (d *decoder) labels(n ast.Node, path string, into reflect.Value) {
+	values, ok := entries(n)
+	if !ok {
+		d.problem(n, path, "", "a mapping belongs here, not %s", kindOf(n))
+		return
+	}
+	out := make(map[string]string, len(values))
+	for _, e := range values {
+		name, ok := d.key(e, path)
+		if !ok {
+			continue
+		}
+		at := join(path, name)
+		if _, twice := out[name]; twice {
+			d.problem(e.Key, at, "", "the label is there twice")
+			continue
+		}
+		var v string
+		d.value(e.Value, at, reflect.ValueOf(&v).Elem())
+		out[name] = v
+	}
+	if len(out) > 0 {
+		into.Set(reflect.ValueOf(out))
+	}
+}
+
+func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
+	items, ok := n.(*ast.SequenceNode)
+	if !ok {
+		d.problem(n, path, "", "a list belongs here, not %s", kindOf(n))
+		return
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(items.Values), len(items.Values)))
+	for i, item := range items.Values {
+		d.value(item, fmt.Sprintf("%s[%d]", path, i), into.Index(i))
+	}
+}

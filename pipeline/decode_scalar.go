@@ -1,0 +1,172 @@
+package pipeline
+
+import (
+	"math"
+	"reflect"
+	"strconv"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// kindOf says what a node is.
+func kindOf(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.StringNode, *ast.LiteralNode:
+		return "a string"
+	case *ast.BoolNode:
+		return "a bool"
+	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		return "a number"
+	case *ast.NullNode:
+		return "nothing"
+	}
+	return "this"
+}
+
+// scalar decodes a value that is no mapping and no list.
+func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
+	switch into.Addr().Interface().(type) {
+	case *Duration:
+		d.unit(n, path, "a duration such as 200ms or 1m", func(s string) error {
+			v, err := ParseDuration(s)
+			into.SetInt(int64(v))
+			return err
+		})
+		return
+	case *ByteSize:
+		d.unit(n, path, "a size such as 8MiB or 4096", func(s string) error {
+			v, err := ParseByteSize(s)
+			into.SetInt(int64(v))
+			return err
+		})
+		return
+	}
+	switch into.Kind() {
+	case reflect.String:
+		d.text(n, path, into)
+	case reflect.Bool:
+		if b, ok := n.(*ast.BoolNode); ok {
+			into.SetBool(b.Value)
+			return
+		}
+		d.wrong(n, path, "true or false belongs here")
+	case reflect.Int, reflect.Uint64:
+		d.integer(n, path, into)
+	case reflect.Float64:
+		if v, ok := number(n); ok && !math.IsInf(v, 0) && !math.IsNaN(v) {
+			into.SetFloat(v)
+			return
+		}
+		d.wrong(n, path, "a number belongs here")
+	case reflect.Interface:
+		if v, ok := anyScalar(n); ok {
+			into.Set(reflect.ValueOf(v))
+			return
+		}
+		d.wrong(n, path, "a string, number or bool belongs here")
+	}
+}
+
+// wrong notes a value of the wrong type.
+func (d *decoder) wrong(n ast.Node, path, want string) {
+	d.problem(n, path, "", "%s, not %s", want, kindOf(n))
+}
+
+func (d *decoder) text(n ast.Node, path string, into reflect.Value) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		into.SetString(n.Value)
+		return
+	case *ast.LiteralNode:
+		into.SetString(n.Value.Value)
+		return
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		d.problem(n, path, "put it in quotes", "a string belongs here, not %s", kindOf(n))
+		return
+	}
+	d.wrong(n, path, "a string belongs here")
+}
+
+func (d *decoder) unit(n ast.Node, path, want string, parse func(string) error) {
+	var text string
+	switch n := n.(type) {
+	case *ast.StringNode:
+		text = n.Value
+	case *ast.IntegerNode:
+		text = n.GetToken().Value
+	default:
+		d.wrong(n, path, want+" belongs here")
+		return
+	}
+	if err := parse(text); err != nil {
+		d.problem(n, path, "", "%s belongs here, not %s", want, strconv.Quote(text))
+	}
+}
+
+func (d *decoder) integer(n ast.Node, path string, into reflect.Value) {
+	i, ok := n.(*ast.IntegerNode)
+	if !ok {
+		d.wrong(n, path, "a whole number belongs here")
+		return
+	}
+	switch v := i.Value.(type) {
+	case int64:
+		switch {
+		case into.CanInt() && !into.OverflowInt(v):
+			into.SetInt(v)
+			return
+		case into.CanUint() && v >= 0:
+			into.SetUint(uint64(v))
+			return
+		}
+	case uint64:
+		switch {
+		case into.CanUint():
+			into.SetUint(v)
+			return
+		case v <= math.MaxInt64 && !into.OverflowInt(int64(v)):
+			into.SetInt(int64(v))
+			return
+		}
+	}
+	d.problem(n, path, "", "the number is out of range")
+}
+
+func number(n ast.Node) (float64, bool) {
+	switch n := n.(type) {
+	case *ast.FloatNode:
+		return n.Value, true
+	case *ast.IntegerNode:
+		switch v := n.Value.(type) {
+		case int64:
+			return float64(v), true
+		case uint64:
+			return float64(v), true
+		}
+	}
+	return 0, false
+}
+
+// anyScalar returns a string, bool, int64, uint64 beyond that, or float64.
+func anyScalar(n ast.Node) (any, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.BoolNode:
+		return n.Value, true
+	case *ast.FloatNode:
+		return n.Value, !math.IsInf(n.Value, 0) && !math.IsNaN(n.Value)
+	case *ast.IntegerNode:
+		if v, ok := n.Value.(uint64); ok && v <= math.MaxInt64 {
+			return int64(v), true
+		}
+		return n.Value, true
+	}
+	return nil, false
+}

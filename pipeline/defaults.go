@@ -1,0 +1,306 @@
+package pipeline
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// The defaults of a spec, all of them, each with its reason.
+const (
+	// Timestamps without a zone are most often UTC.
+	defaultTimezone = "UTC"
+
+	// As in Ludwig and TFX: a fixed seed, so that the same spec gives the same
+	// model.
+	defaultSeed = 42
+	// Adam needs the least tuning of its rate over features of unlike scales.
+	defaultOptimizer = "adam"
+	// A linear model on normalised features bears a larger rate than the 0.001
+	// that is customary for deep ones.
+	defaultAdamRate = 0.01
+	// Plain gradient steps are not scaled by Adam's second moment; 0.1 is stable
+	// for features of unit variance.
+	defaultSGDRate = 0.1
+	// With a momentum of 0.9 a step goes about ten times as far.
+	defaultMomentumRate = 0.01
+	defaultMomentum     = 0.9
+	// As in the paper (Kingma and Ba 2015).
+	defaultEpsilon = 1e-8
+	// Small enough for many steps on a small table, large enough that the kernels
+	// run at the speed of memory.
+	defaultBatchSize = 1024
+	defaultEpochs    = 10
+	// Three evaluations without improvement are rarely followed by one.
+	defaultEarlyStop = 3
+	// Enough to keep weights of rare categories finite, too little to be seen in
+	// the metrics.
+	defaultL2 = 1e-6
+	// Eight replicas keep eight workers busy, and averages of eight still learn
+	// nearly as fast as one stream.
+	defaultReplicas = 8
+	// An average costs about a millisecond of network; 64 steps of 1,024 rows
+	// take several.
+	defaultSyncEvery = 64
+
+	// Half: the likelier answer.
+	defaultThreshold = 0.5
+
+	// 10,000 values are more than a linear model learns from most columns, and
+	// their weights fit the second-level cache.
+	defaultMostCommon = 10_000
+	defaultMinCount   = 1
+	// The value that a missing category gets, as in Ludwig: it has an id of its
+	// own where training met missing values, else that of the unknown.
+	defaultCategoryFill = "<MISSING>"
+	defaultNumberFill   = 0.0
+
+	defaultAlias = "champion"
+
+	// A batch is scored in a few milliseconds; 200 ms keep files and log records
+	// few on a slow stream.
+	defaultBatchCount  = 5000
+	defaultBatchBytes  = 8 << 20
+	defaultBatchPeriod = 200 * time.Millisecond
+	// Files of about 128 MiB are what readers of Parquet like; ten seconds bound
+	// how old a scored event is when it can be queried.
+	defaultRollingCount  = 500_000
+	defaultRollingBytes  = 128 << 20
+	defaultRollingPeriod = 10 * time.Second
+	// Half the size of snappy's files at nearly its speed.
+	defaultCompression = "zstd"
+)
+
+// defaultBetas are those of the paper.
+func defaultBetas() []float64 { return []float64{0.9, 0.999} }
+
+// defaultProbabilities leave enough for both judgements of a small table.
+func defaultProbabilities() []float64 { return []float64{0.7, 0.15, 0.15} }
+
+// defaultTimestampFormats are what JSON events hold: RFC 3339, and what SQL and
+// Python print.
+func defaultTimestampFormats() []string {
+	return []string{"rfc3339", "2006-01-02 15:04:05", "2006-01-02T15:04:05"}
+}
+
+// WithDefaults returns a copy of s with every default filled in. A zero that
+// the text has which s was read from stays; in a spec made by hand zero is not
+// set.
+func WithDefaults(s *Spec) *Spec {
+	out := clone(reflect.ValueOf(s)).Interface().(*Spec)
+	out.source = s.source
+	filler{s.source}.body(&out.Spec, out.Metadata.Name)
+	return out
+}
+
+// filler fills defaults into what the text has not set.
+type filler struct{ source *source }
+
+// fill gives *at the default unless it has a value, or the text says that it
+// has none.
+func fill[T comparable](f filler, path string, at *T, value T) {
+	var zero T
+	if *at == zero && !f.source.has(path) {
+		*at = value
+	}
+}
+
+// fillOptional does the same for a value that may be left out.
+func fillOptional[T any](at **T, value T) {
+	if *at == nil {
+		*at = &value
+	}
+}
+
+// fillList does the same for a list.
+func fillList[T any](f filler, path string, at *[]T, values ...T) {
+	if len(*at) == 0 && !f.source.has(path) {
+		*at = values
+	}
+}
+
+func (f filler) body(b *Body, name string) {
+	if b.Schema == nil {
+		b.Schema = &SchemaSpec{}
+	}
+	fill(f, "spec.schema.timezone", &b.Schema.Timezone, defaultTimezone)
+	for i := range b.Schema.Columns {
+		c := &b.Schema.Columns[i]
+		fillOptional(&c.Nullable, true)
+		fillList(f, fmt.Sprintf("spec.schema.columns[%d].available_in", i), &c.AvailableIn, InTraining, InScoring)
+	}
+	if b.Sources.Events != nil {
+		f.events(b.Sources.Events, name)
+	}
+	for i := range b.Preprocessing.Clean {
+		f.step(&b.Preprocessing.Clean[i], fmt.Sprintf("spec.preprocessing.clean[%d]", i))
+	}
+	fill(f, "spec.preprocessing.split.type", &b.Preprocessing.Split.Type, "random")
+	fillList(f, "spec.preprocessing.split.probabilities", &b.Preprocessing.Split.Probabilities, defaultProbabilities()...)
+	f.features(b)
+	output := ""
+	for i := range b.OutputFeatures {
+		o := &b.OutputFeatures[i]
+		if output = o.Type; output == outputBinary && o.Threshold == nil {
+			o.Threshold = defaultThreshold
+		}
+	}
+	fill(f, "spec.model.type", &b.Model.Type, "linear")
+	f.trainer(&b.Trainer, output)
+	fill(f, "spec.registry.model", &b.Registry.Model, name)
+	fill(f, "spec.registry.alias", &b.Registry.Alias, defaultAlias)
+	if b.Scoring != nil {
+		f.scoring(b.Scoring)
+	}
+}
+
+func (f filler) events(s *Source, pipeline string) {
+	const path = "spec.sources.events."
+	if k := s.Kafka; k != nil {
+		fill(f, path+"kafka.consumer_group", &k.ConsumerGroup, "thalweg-"+pipeline)
+		// All that is there, until the stream has a log of its own.
+		fill(f, path+"kafka.start_offset", &k.StartOffset, "earliest")
+		// Lost events are a fault that someone should know of.
+		fill(f, path+"kafka.on_offset_out_of_range", &k.OnOffsetOutOfRange, "fail")
+		// As Kafka's own consumers: the two differ for transactional producers only.
+		fill(f, path+"kafka.isolation_level", &k.IsolationLevel, "read_uncommitted")
+	}
+	if s.Format.Type == formatJSON {
+		// Producers add fields before consumers know them.
+		fill(f, path+"format.on_unknown_field", &s.Format.OnUnknownField, "ignore")
+		fillList(f, path+"format.timestamp_formats", &s.Format.TimestampFormats, defaultTimestampFormats()...)
+	}
+}
+
+// step lets a step apply to both phases, but one that removes rows to training
+// alone: an event shall not vanish unless the spec says so.
+func (f filler) step(c *CleanStep, path string) {
+	name, applyTo := c.operator()
+	if name == "" {
+		return
+	}
+	path += "." + name
+	if c.Filter != nil || c.Fill != nil && c.Fill.Strategy == dropRow {
+		fillList(f, path+".apply_to", applyTo, InTraining)
+	} else {
+		fillList(f, path+".apply_to", applyTo, InTraining, InScoring)
+	}
+	if c.Cast != nil {
+		fill(f, path+".on_error", &c.Cast.OnError, "null")
+	}
+}
+
+func (f filler) features(b *Body) {
+	n, c := &b.Defaults.Number, &b.Defaults.Category
+	f.options(n, "spec.defaults.number", FeatureOptions{MissingValueStrategy: fillWithMean, Normalization: "zscore",
+		Encoder: &Encoder{Type: "none"}}, defaultNumberFill)
+	most, least := defaultMostCommon, defaultMinCount
+	f.options(c, "spec.defaults.category", FeatureOptions{MissingValueStrategy: fillWithConst, MostCommon: &most, MinCount: &least,
+		Encoder: &Encoder{Type: "onehot"}}, defaultCategoryFill)
+	for i := range b.InputFeatures {
+		in, path := &b.InputFeatures[i], fmt.Sprintf("spec.input_features[%d]", i)
+		switch in.Type {
+		case inputNumber:
+			f.options(&in.FeatureOptions, path, *n, defaultNumberFill)
+		case inputCategory:
+			f.options(&in.FeatureOptions, path, *c, defaultCategoryFill)
+		}
+	}
+}
+
+// options fills the options of a feature from those of its type. A fill value
+// goes with fill_with_const, and is inherited with it.
+func (f filler) options(o *FeatureOptions, path string, from FeatureOptions, fillValue any) {
+	fill(f, path+".missing_value_strategy", &o.MissingValueStrategy, from.MissingValueStrategy)
+	if o.MissingValueStrategy == fillWithConst && o.FillValue == nil {
+		if o.FillValue = from.FillValue; o.FillValue == nil {
+			o.FillValue = fillValue
+		}
+	}
+	fill(f, path+".normalization", &o.Normalization, from.Normalization)
+	if from.MostCommon != nil {
+		fillOptional(&o.MostCommon, *from.MostCommon)
+	}
+	if from.MinCount != nil {
+		fillOptional(&o.MinCount, *from.MinCount)
+	}
+	if o.Encoder == nil {
+		o.Encoder = &Encoder{Type: from.Encoder.Type}
+	}
+}
+
+func (f filler) trainer(t *Trainer, output string) {
+	const path = "spec.trainer."
+	fill(f, path+"seed", &t.Seed, defaultSeed)
+	o := &t.Optimizer
+	fill(f, path+"optimizer.type", &o.Type, defaultOptimizer)
+	switch o.Type {
+	case "adam":
+		fill(f, path+"optimizer.learning_rate", &o.LearningRate, defaultAdamRate)
+		fillList(f, path+"optimizer.betas", &o.Betas, defaultBetas()...)
+		fill(f, path+"optimizer.epsilon", &o.Epsilon, defaultEpsilon)
+	case "momentum":
+		fill(f, path+"optimizer.learning_rate", &o.LearningRate, defaultMomentumRate)
+		fill(f, path+"optimizer.momentum", &o.Momentum, defaultMomentum)
+	case "sgd":
+		fill(f, path+"optimizer.learning_rate", &o.LearningRate, defaultSGDRate)
+	}
+	fill(f, path+"batch_size", &t.BatchSize, defaultBatchSize)
+	fill(f, path+"epochs", &t.Epochs, defaultEpochs)
+	fill(f, path+"early_stop", &t.EarlyStop, defaultEarlyStop)
+	metric := "log_loss"
+	if output == outputNumber {
+		metric = "mse"
+	}
+	fill(f, path+"validation_metric", &t.ValidationMetric, metric)
+	fill(f, path+"regularization.l2", &t.Regularization.L2, defaultL2)
+	fill(f, path+"distributed.replicas", &t.Distributed.Replicas, defaultReplicas)
+	fill(f, path+"distributed.sync_every", &t.Distributed.SyncEvery, defaultSyncEvery)
+}
+
+func (f filler) scoring(s *Scoring) {
+	const batching, sink = "spec.scoring.batching.", "spec.scoring.sink."
+	fill(f, batching+"count", &s.Batching.Count, defaultBatchCount)
+	fill(f, batching+"byte_size", &s.Batching.ByteSize, defaultBatchBytes)
+	fill(f, batching+"period", &s.Batching.Period, Duration(defaultBatchPeriod))
+	fill(f, sink+"format.compression", &s.Sink.Format.Compression, defaultCompression)
+	fill(f, sink+"rolling.count", &s.Sink.Rolling.Count, defaultRollingCount)
+	fill(f, sink+"rolling.byte_size", &s.Sink.Rolling.ByteSize, defaultRollingBytes)
+	fill(f, sink+"rolling.period", &s.Sink.Rolling.Period, Duration(defaultRollingPeriod))
+}
+
+// clone copies a value and all that it points to. Fields that are not exported
+// are left zero.
+func clone(v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out.Set(reflect.New(v.Type().Elem()))
+			out.Elem().Set(clone(v.Elem()))
+		}
+	case reflect.Slice:
+		if !v.IsNil() {
+			out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+			for i := range v.Len() {
+				out.Index(i).Set(clone(v.Index(i)))
+			}
+		}
+	case reflect.Map:
+		if !v.IsNil() {
+			out.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+			for key, value := range v.Seq2() {
+				out.SetMapIndex(key, value)
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				out.Field(i).Set(clone(v.Field(i)))
+			}
+		}
+	default:
+		out.Set(v)
+	}
+	return out
+}

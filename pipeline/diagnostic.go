@@ -1,0 +1,141 @@
+package pipeline
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+)
+
+// maxDiagnostics bounds how many diagnostics one error carries: more help
+// nobody.
+const maxDiagnostics = 100
+
+// Diagnostic is one thing that is wrong with a spec.
+type Diagnostic struct {
+	File string `json:"file,omitempty"`
+	// Line and Column count from 1, columns in characters; 0 where the spec did
+	// not come from text.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+	// Path names the field: spec.input_features[3].expression.
+	Path    string `json:"path,omitempty"`
+	Message string `json:"message"`
+	// Hint says what can be done about it, or is empty.
+	Hint string `json:"hint,omitempty"`
+	// Kind is thalweg.Unsupported for a valid wish that this build cannot
+	// fulfil, else thalweg.Invalid.
+	Kind thalweg.Kind `json:"-"`
+}
+
+// String returns file:line:column: path: message (hint).
+func (d Diagnostic) String() string {
+	var b strings.Builder
+	if d.File != "" {
+		b.WriteString(d.File + ":")
+	}
+	if d.Line > 0 {
+		fmt.Fprintf(&b, "%d:%d:", d.Line, d.Column)
+	}
+	if b.Len() > 0 {
+		b.WriteByte(' ')
+	}
+	if d.Path != "" {
+		b.WriteString(d.Path + ": ")
+	}
+	b.WriteString(d.Message)
+	if d.Hint != "" {
+		b.WriteString(" (" + d.Hint + ")")
+	}
+	return b.String()
+}
+
+// SpecError is everything that is wrong with a spec, in the order of its text.
+// Its kind, as thalweg.KindOf tells it, is Unsupported where each diagnostic
+// is, else Invalid.
+type SpecError struct {
+	Diagnostics []Diagnostic
+	// Omitted counts diagnostics beyond the bound.
+	Omitted int
+}
+
+// Error returns one line per diagnostic.
+func (e *SpecError) Error() string {
+	lines := make([]string, 0, len(e.Diagnostics)+1)
+	for _, d := range e.Diagnostics {
+		lines = append(lines, d.String())
+	}
+	if e.Omitted > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", e.Omitted))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the error its kind.
+func (e *SpecError) Unwrap() error {
+	kind := thalweg.Unsupported
+	for _, d := range e.Diagnostics {
+		if d.Kind != thalweg.Unsupported {
+			kind = thalweg.Invalid
+		}
+	}
+	return &thalweg.Error{Op: "read spec", Kind: kind}
+}
+
+// diagnostics collects what is wrong with one spec.
+type diagnostics struct {
+	source *source
+	list   []Diagnostic
+}
+
+// add notes a problem of the field at path.
+func (d *diagnostics) add(path, hint, format string, args ...any) {
+	d.addAt(d.source.position(path), path, thalweg.Invalid, hint, fmt.Sprintf(format, args...))
+}
+
+// refuse notes a wish that this build cannot fulfil: what the field at path
+// says, or the field itself where what is "".
+func (d *diagnostics) refuse(path, hint, what string) {
+	if what != "" {
+		what += ": "
+	}
+	d.addAt(d.source.position(path), path, thalweg.Unsupported, hint, what+"not supported")
+}
+
+func (d *diagnostics) addAt(at position, path string, kind thalweg.Kind, hint, message string) {
+	d.list = append(d.list, Diagnostic{File: d.source.name(), Line: at.line, Column: at.column, Path: path,
+		Message: message, Hint: hint, Kind: kind})
+}
+
+// covers reports whether there is a diagnostic of path, of something in it or
+// of something that it is in: then its value is not what the user wrote.
+func (d *diagnostics) covers(path string) bool {
+	return slices.ContainsFunc(d.list, func(x Diagnostic) bool { return within(path, x.Path) || within(x.Path, path) })
+}
+
+// within reports whether path is outer or lies in it; all lies in the root.
+func within(path, outer string) bool {
+	if outer == "" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// err returns the diagnostics as an error, nil where there are none.
+func (d *diagnostics) err() error {
+	if len(d.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(d.list, func(a, b Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	list := slices.Compact(d.list)
+	e := &SpecError{Diagnostics: list}
+	if len(list) > maxDiagnostics {
+		e.Diagnostics, e.Omitted = list[:maxDiagnostics], len(list)-maxDiagnostics
+	}
+	return e
+}

@@ -1,0 +1,132 @@
+package pipeline
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/thalweg/thalweg"
+)
+
+// MaxSpecBytes bounds the text of a spec. Hand-written ones have a few KiB; the
+// YAML library's time grows with the square of some inputs' length, and its
+// stack with their nesting.
+const MaxSpecBytes = 64 << 10
+
+// maxNesting bounds how deep brackets and indentation of a spec nest; the
+// format needs about ten.
+const maxNesting = 64
+
+// Parse reads a spec: YAML of one document, strictly. Unknown and repeated
+// fields, wrong types, values that are not allowed and fields that this build
+// cannot fulfil are all reported at once, as a *SpecError; file names the text
+// in it and may be empty. The spec returned is valid and has every default
+// filled in.
+func Parse(file string, data []byte) (*Spec, error) {
+	s := &Spec{source: &source{file: file, values: make(map[string]position)}}
+	found := &diagnostics{source: s.source}
+	root := document(data, found)
+	if root == nil {
+		return nil, found.err()
+	}
+	s.source.lines = strings.Split(string(data), "\n")
+	d := &decoder{source: s.source, found: found}
+	d.decodeRoot(root, s)
+	s = WithDefaults(s)
+	s.validate(found)
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// document returns the root of the text's one YAML document, or nil and a
+// diagnostic.
+func document(data []byte, found *diagnostics) (root ast.Node) {
+	fail := func(at position, format string, args ...any) ast.Node {
+		found.addAt(at, "", thalweg.Invalid, "", fmt.Sprintf(format, args...))
+		return nil
+	}
+	switch {
+	case len(data) > MaxSpecBytes:
+		return fail(position{}, "the spec has %d bytes, at most %d are read", len(data), MaxSpecBytes)
+	case !utf8.Valid(data):
+		return fail(position{}, "the spec is not valid UTF-8")
+	case bytes.ContainsRune(data, 0):
+		return fail(position{}, "the spec holds a null character")
+	}
+	if line := tooDeep(data); line > 0 {
+		return fail(position{line: line, column: 1}, "the spec nests deeper than %d levels", maxNesting)
+	}
+	defer func() {
+		// The library panics on some malformed texts.
+		if r := recover(); r != nil {
+			root = fail(position{}, "the spec cannot be read as YAML")
+		}
+	}()
+	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		var at yaml.Error
+		if errors.As(err, &at) && at.GetToken() != nil {
+			p := at.GetToken().Position
+			return fail(position{p.Line, p.Column}, "%s", at.GetMessage())
+		}
+		return fail(position{}, "%v", err)
+	}
+	var documents []ast.Node
+	for _, doc := range file.Docs {
+		if doc.Body != nil {
+			documents = append(documents, doc.Body)
+		}
+	}
+	switch {
+	case len(documents) == 0:
+		return fail(position{}, "the spec is empty")
+	case len(documents) > 1:
+		return fail(positionOf(documents[1]), "a second document begins here: a file holds one pipeline")
+	}
+	return documents[0]
+}
+
+// tooDeep returns the first line at which the text may nest deeper than
+// maxNesting, or 0. It counts brackets and dashes wherever they stand, in
+// strings too, since what is a string only the parser knows.
+func tooDeep(data []byte) (line int) {
+	line = 1
+	brackets, dashes, begun := 0, 0, false
+	for _, c := range data {
+		switch c {
+		case '\n':
+			line++
+			dashes, begun = 0, false
+			continue
+		case '[', '{':
+			brackets++
+		case ']', '}':
+			brackets = max(brackets-1, 0)
+		}
+		// Dashes, question marks and blanks at the start of a line nest by themselves.
+		if !begun && (c == '-' || c == '?' || c == ' ' || c == ':') {
+			dashes++
+		} else {
+			begun = true
+		}
+		if brackets > maxNesting || dashes > 4*maxNesting {
+			return line
+		}
+	}
+	return 0
+}
+
+func positionOf(n ast.Node) position {
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		return position{t.Position.Line, t.Position.Column}
+	}
+	return position{1, 1}
+}

@@ -1,0 +1,166 @@
+package pipeline
+
+import (
+	"encoding"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Render returns a spec as YAML with every default written out. Fields come in
+// the order of the format, so that two specs of one meaning are the same text:
+// Parse of the result is WithDefaults of s, and rendering that gives the same
+// bytes.
+func Render(s *Spec) ([]byte, error) {
+	s = WithDefaults(s)
+	if err := Validate(s); err != nil {
+		return nil, err
+	}
+	var w strings.Builder
+	renderFields(&w, reflect.ValueOf(s).Elem(), "")
+	return []byte(w.String()), nil
+}
+
+// renderFields writes the fields of a struct, each on lines of its own. The
+// indent of the first has been written.
+func renderFields(w *strings.Builder, v reflect.Value, indent string) {
+	first := true
+	for _, f := range fields(v) {
+		if strings.Contains(f.tag.Get("yaml"), "omitempty") && isEmpty(f.value) {
+			continue
+		}
+		if !first {
+			w.WriteString(indent)
+		}
+		first = false
+		w.WriteString(f.name + ":")
+		renderValue(w, f.value, indent)
+	}
+}
+
+// isEmpty reports whether a field with omitempty is left out: zero, or a
+// struct with nothing to write.
+func isEmpty(v reflect.Value) bool {
+	if v.Kind() == reflect.Struct {
+		for _, f := range fields(v) {
+			if !strings.Contains(f.tag.Get("yaml"), "omitempty") || !isEmpty(f.value) {
+				return false
+			}
+		}
+		return true
+	}
+	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
+}
+
+// renderValue writes what stands behind a colon or a dash, and the end of the
+// line.
+func renderValue(w *strings.Builder, v reflect.Value, indent string) {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		if isEmpty(v) {
+			w.WriteString(" {}\n")
+			return
+		}
+		w.WriteString("\n" + indent + "  ")
+		renderFields(w, v, indent+"  ")
+	case reflect.Map:
+		w.WriteByte('\n')
+		for _, key := range slices.Sorted(maps.Keys(v.Interface().(map[string]string))) {
+			w.WriteString(indent + "  " + quoted(key) + ": " + quoted(v.Interface().(map[string]string)[key]) + "\n")
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Struct {
+			w.WriteByte('\n')
+			for i := range v.Len() {
+				w.WriteString(indent + "  - ")
+				renderFields(w, v.Index(i), indent+"    ")
+			}
+			return
+		}
+		items := make([]string, v.Len())
+		for i := range items {
+			items[i] = scalarText(v.Index(i))
+		}
+		w.WriteString(" [" + strings.Join(items, ", ") + "]\n")
+	default:
+		w.WriteString(" " + scalarText(v) + "\n")
+	}
+}
+
+// scalarText returns a scalar as YAML.
+func scalarText(v reflect.Value) string {
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		text, err := m.MarshalText()
+		if err != nil {
+			panic(fmt.Sprintf("pipeline: %v", err)) // the units of a spec have no failure
+		}
+		return string(text)
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return quoted(v.String())
+	case reflect.Float64:
+		return floatText(v.Float())
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+// floatText keeps a float a float: a fill_value of 1.0 is not 1.
+func floatText(x float64) string {
+	s := strconv.FormatFloat(x, 'g', -1, 64)
+	if !strings.ContainsAny(s, ".e") {
+		s += ".0"
+	} else if strings.Contains(s, "e") && !strings.Contains(s, ".") {
+		// 1e-08 is a string to some readers of YAML.
+		s = strings.Replace(s, "e", ".0e", 1)
+	}
+	return s
+}
+
+// plain are the strings that need no quotes, and mean no other type to any
+// reader of YAML.
+var plain = regexp.MustCompile(`^[A-Za-z_/][-A-Za-z0-9_./]*$`)
+
+func quoted(s string) string {
+	switch strings.ToLower(s) {
+	case "null", "true", "false", "yes", "no", "on", "off", "y", "n":
+	default:
+		if plain.MatchString(s) {
+			return s
+		}
+	}
+	return yamlQuote(s)
+}
+
+// yamlQuote writes a string in double quotes, whose escapes YAML shares with
+// JSON; other characters stay as they are.
+func yamlQuote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case !strconv.IsPrint(r) && r <= 0xffff:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		case !strconv.IsPrint(r):
+			fmt.Fprintf(&b, `\U%08x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

@@ -1,0 +1,178 @@
+package pipeline
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/thalweg/thalweg/pipeline/spelling"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// rule is what the tags of a field say that it may hold.
+type rule struct {
+	enum    []string
+	refused []string // values of the format that this build cannot fulfil
+	pattern string
+	// Bounds of a number, or of the length of a list; nil: none.
+	atLeast, atMost, above, below *float64
+	minItems, maxItems            int // 0: no bound
+	nonEmpty                      bool
+	required                      bool
+}
+
+// ruleOf reads the tags of a field. They are part of the program, so that a
+// malformed one is a mistake that any test of a spec meets.
+func ruleOf(tag reflect.StructTag) rule {
+	var r rule
+	if s := tag.Get("refused"); s != "" {
+		r.refused = strings.Split(s, ",")
+	}
+	_, options, _ := strings.Cut(tag.Get("json"), ",")
+	r.required = options == ""
+	// A comma within a value is escaped.
+	const comma = "\x00"
+	for part := range strings.SplitSeq(strings.ReplaceAll(tag.Get("jsonschema"), `\,`, comma), ",") {
+		name, value, _ := strings.Cut(part, "=")
+		value = strings.ReplaceAll(value, comma, ",")
+		number, _ := strconv.ParseFloat(value, 64)
+		switch name {
+		case "enum":
+			r.enum = append(r.enum, value)
+		case "pattern":
+			r.pattern = value
+		case "minimum":
+			r.atLeast = &number
+		case "maximum":
+			r.atMost = &number
+		case "exclusiveMinimum":
+			r.above = &number
+		case "exclusiveMaximum":
+			r.below = &number
+		case "minItems":
+			r.minItems = int(number)
+		case "maxItems":
+			r.maxItems = int(number)
+		case "minLength":
+			r.nonEmpty = number > 0
+		}
+	}
+	return r
+}
+
+// typeValues are the values of string types that have a few.
+var typeValues = map[reflect.Type][]string{
+	reflect.TypeFor[Phase](): {string(InTraining), string(InScoring)},
+	reflect.TypeFor[table.Type](): {string(table.String), string(table.Int64), string(table.Float64),
+		string(table.Bool), string(table.Timestamp)},
+}
+
+// checkRules applies the rules of the fields of v, and of what is in them.
+func checkRules(v reflect.Value, path string, found *diagnostics) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			checkRules(v.Elem(), path, found)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			checkValue(v.Index(i), at, rule{required: true}, found)
+			checkRules(v.Index(i), at, found)
+		}
+	case reflect.Struct:
+		for _, f := range fields(v) {
+			at := join(path, f.name)
+			checkValue(f.value, at, ruleOf(f.tag), found)
+			checkRules(f.value, at, found)
+		}
+	}
+}
+
+// checkValue applies a rule to one value. Zero is a value that is not there,
+// unless the text has it.
+func checkValue(v reflect.Value, path string, r rule, found *diagnostics) {
+	if found.covers(path) {
+		return
+	}
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return
+		}
+		v = v.Elem()
+	}
+	if v.IsZero() && v.Kind() != reflect.Struct && !found.source.has(path) {
+		if r.required {
+			found.add(path, "", "the field is missing")
+		}
+		return
+	}
+	if values, ok := typeValues[v.Type()]; ok {
+		r.enum = values
+	}
+	switch v.Kind() {
+	case reflect.String:
+		checkText(v.String(), path, r, found)
+	case reflect.Slice:
+		checkLength(v.Len(), path, r, found)
+	case reflect.Int, reflect.Int64:
+		checkNumber(float64(v.Int()), fmt.Sprint(v.Interface()), path, r, found)
+	case reflect.Float64:
+		checkNumber(v.Float(), fmt.Sprint(v.Interface()), path, r, found)
+	}
+}
+
+func checkText(s, path string, r rule, found *diagnostics) {
+	switch {
+	case len(r.enum) > 0 && !slices.Contains(r.enum, s):
+		if slices.Contains(r.refused, s) {
+			found.refuse(path, oneOf(r.enum), s)
+			return
+		}
+		hint := spelling.Hint(s, slices.Values(append(slices.Clone(r.enum), r.refused...)))
+		if hint == "" {
+			hint = oneOf(r.enum)
+		}
+		found.add(path, hint, "%s is not allowed here", strconv.Quote(s))
+	case r.nonEmpty && strings.TrimSpace(s) == "", r.required && s == "":
+		found.add(path, "", "the field is empty")
+	case r.pattern != "" && !regexp.MustCompile(r.pattern).MatchString(s):
+		found.add(path, "it must match "+r.pattern, "%s is not allowed here", strconv.Quote(s))
+	}
+}
+
+// oneOf lists what is allowed.
+func oneOf(values []string) string {
+	if len(values) == 1 {
+		return "this build has " + values[0]
+	}
+	return "one of " + strings.Join(values, ", ")
+}
+
+func checkLength(n int, path string, r rule, found *diagnostics) {
+	switch {
+	case r.minItems > 0 && r.minItems == r.maxItems && n != r.minItems:
+		found.add(path, "", "%d values belong here, not %d", r.minItems, n)
+	case n < r.minItems:
+		found.add(path, "", "the list is too short: at least %d belongs here", r.minItems)
+	}
+}
+
+func checkNumber(x float64, shown, path string, r rule, found *diagnostics) {
+	bound := func(what string, limit float64) {
+		found.add(path, "", "%s is out of range: it must be %s %s", shown, what, strconv.FormatFloat(limit, 'f', -1, 64))
+	}
+	switch {
+	case r.above != nil && x <= *r.above:
+		bound("above", *r.above)
+	case r.below != nil && x >= *r.below:
+		bound("below", *r.below)
+	case r.atLeast != nil && x < *r.atLeast:
+		bound("at least", *r.atLeast)
+	case r.atMost != nil && x > *r.atMost:
+		bound("at most", *r.atMost)
+	}
+}

@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is a time.Duration spelled as 200ms, 60s, 30m.
+type Duration time.Duration
+
+// ParseDuration reads the form of time.ParseDuration: 200ms, 1m30s.
+func ParseDuration(s string) (Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration", s)
+	}
+	return Duration(d), nil
+}
+
+// String returns the shortest form: 1m, not 1m0s.
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := ParseDuration(string(text))
+	*d = v
+	return err
+}
+
+// ByteSize is a number of bytes spelled as 8MiB, 128MB or 4096.
+type ByteSize int64
+
+// byteUnits are the units of sizes, the largest first; an exact binary multiple
+// is preferred.
+var byteUnits = []struct {
+	name string
+	size int64
+}{
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1},
+}
+
+// ParseByteSize reads a whole number with a unit (B, KB, MB, GB, TB, KiB, MiB,
+// GiB, TiB) or without.
+func ParseByteSize(s string) (ByteSize, error) {
+	digits, unit := s, int64(1)
+	for _, u := range byteUnits {
+		if rest, ok := strings.CutSuffix(s, u.name); ok {
+			digits, unit = strings.TrimRight(rest, " "), u.size
+			break
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%q is not a size in bytes", s)
+	}
+	return ByteSize(n * unit), nil
+}
+
+// String returns the largest unit that divides the size: 8MiB, 128MB, 4096.
+func (b ByteSize) String() string {
+	if b > 0 {
+		for _, u := range byteUnits {
+			if u.size > 1 && int64(b)%u.size == 0 {
+				return strconv.FormatInt(int64(b)/u.size, 10) + u.name
+			}
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	v, err := ParseByteSize(string(text))
+	*b = v
+	return err
+}
