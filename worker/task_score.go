@@ -14,6 +14,10 @@ import (
 	"github.com/thalweg/thalweg/worker/score"
 )
 
+// streamBackoff bounds the pause before a stream tries again what failed: a
+// topic that appears, or a store that comes back, is noticed within it.
+const streamBackoff = 2 * time.Second
+
 // openPause is how long a stream waits before it tries again to open its
 // store or its topic.
 const openPause = time.Second
@@ -136,7 +140,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease) (*score.Scorer
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.DrainTimeout = w.cfg.DrainTimeout
+	cfg.DrainTimeout, cfg.MaxBackoff = w.cfg.DrainTimeout, streamBackoff
 	t.mu.Lock()
 	t.mu.topic = cfg.Topic
 	t.mu.Unlock()

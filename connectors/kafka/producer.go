@@ -33,7 +33,7 @@ type ProducerConfig struct {
 type Message struct {
 	Key   []byte // decides the partition; nil: partitions take turns
 	Value []byte // nil is a null
-	Time  time.Time
+	Time  time.Time // zero: the time of the call
 }
 
 // BatchError says which messages of a Produce call were not written: those at
@@ -203,11 +203,15 @@ func (p *Producer) assignLocked(messages []Message) {
 // write sends the messages of one partition, batch after batch. After a batch
 // that failed the rest is not sent: it would be out of order.
 func (p *Producer) write(ctx context.Context, partition int, l *lane, messages []Message) {
-	first := 0
+	first, now := 0, time.Now()
 	l.builder.reset()
 	for n, i := range l.index {
 		m := messages[i]
-		l.builder.add(m.Key, m.Value, m.Time.UnixMilli())
+		at := m.Time
+		if at.IsZero() {
+			at = now
+		}
+		l.builder.add(m.Key, m.Value, at.UnixMilli())
 		if len(l.builder.records) < p.cfg.BatchBytes && n+1 < len(l.index) {
 			continue
 		}
