@@ -36,16 +36,15 @@ type Chain struct {
 	arrow *arrow.Schema
 }
 
-// New returns the chain of the plan's steps that apply in phase. In the
-// scoring phase the columns that are there in training only are left out from
-// the start. It fails with thalweg.Invalid where a step names a column that is
+// New returns the chain of the plan's steps that apply in phase, from
+// plan.Input in training and plan.ScoringInput in scoring. It fails with thalweg.Invalid where a step names a column that is
 // not there or of a type that it cannot treat.
 func New(plan *pipeline.Plan, phase pipeline.Phase) (*Chain, error) {
 	return newChain(plan, phase, memory.DefaultAllocator)
 }
 
 func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) (*Chain, error) {
-	c := &Chain{in: input(plan.Input, phase)}
+	c := &Chain{in: input(plan, phase)}
 	c.arrow, c.out = c.in.Arrow(), c.in
 	zone, err := timezone(plan.Spec)
 	if err != nil {
@@ -68,17 +67,11 @@ func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) (
 }
 
 // input returns the columns that a source yields in phase.
-func input(all table.Schema, phase pipeline.Phase) table.Schema {
-	if phase == pipeline.InTraining {
-		return all
+func input(plan *pipeline.Plan, phase pipeline.Phase) table.Schema {
+	if phase == pipeline.InScoring {
+		return plan.ScoringInput
 	}
-	var s table.Schema
-	for _, c := range all.Columns {
-		if !c.TrainingOnly {
-			s.Columns = append(s.Columns, c)
-		}
-	}
-	return s
+	return plan.Input
 }
 
 // timezone is where text without an offset is read as a timestamp.

@@ -32,7 +32,7 @@ func columns(pairs ...string) table.Schema {
 // planOf compiles steps that apply in both phases.
 func planOf(t testing.TB, in table.Schema, steps ...pipeline.CleanStep) *pipeline.Plan {
 	t.Helper()
-	p := &pipeline.Plan{Input: in}
+	p := &pipeline.Plan{Input: in, ScoringInput: in}
 	for i, s := range steps {
 		step := pipeline.Step{Spec: s, Applies: pipeline.Phases{Training: true, Scoring: true}}
 		source := ""
@@ -211,6 +211,7 @@ func TestScoringLeavesOutTrainingColumnsAndSteps(t *testing.T) {
 	in := columns("distance", "int64", "delay", "int64")
 	in.Columns[1].TrainingOnly = true
 	p := planOf(t, in, pipeline.CleanStep{Filter: &pipeline.FilterStep{Expression: "delay > 0"}})
+	p.ScoringInput = columns("distance", "int64")
 	p.Steps[0].Applies.Scoring = false
 	c, err := New(p, pipeline.InScoring)
 	if err != nil {
