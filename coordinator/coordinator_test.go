@@ -31,6 +31,9 @@ func TestWholeRunThenStream(t *testing.T) {
 		t.Fatalf("the run ended: %v", run)
 	}
 	for _, stage := range run.Stages {
+		if wantRows := map[string]int64{"profile": 100, "clean": 300, "fit": 300, "train": 200, "evaluate": 300}[stage.Name]; stage.RowsDone != wantRows {
+			t.Errorf("stage %s has %d rows, want %d", stage.Name, stage.RowsDone, wantRows)
+		}
 		if stage.State != "done" || stage.TasksDone != stage.TasksTotal {
 			t.Errorf("stage %v", stage)
 		}

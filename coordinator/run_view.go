@@ -22,12 +22,12 @@ func runView(r *state.Run, h *heard, tasks bool) *apiv1.Run {
 			v.Stages = append(v.Stages, &apiv1.Stage{Name: w.String(), State: state.StageWaiting.String()})
 			continue
 		}
-		v.Stages = append(v.Stages, stageView(r.Stages[w-1], h, tasks))
+		v.Stages = append(v.Stages, stageView(r, r.Stages[w-1], h, tasks))
 	}
 	return v
 }
 
-func stageView(stage *state.Stage, h *heard, tasks bool) *apiv1.Stage {
+func stageView(r *state.Run, stage *state.Stage, h *heard, tasks bool) *apiv1.Stage {
 	v := &apiv1.Stage{
 		Name: stage.Work.String(), State: stage.State.String(), TasksTotal: stage.Total, TasksDone: stage.Done,
 		RowsDone: stage.Rows, StartedAtUnixMs: stage.StartedMS, EndedAtUnixMs: stage.EndedMS,
@@ -54,9 +54,12 @@ func stageView(stage *state.Stage, h *heard, tasks bool) *apiv1.Stage {
 			v.Message = p.Message
 		}
 	}
-	if stage.State >= state.StageDone {
+	switch {
+	case stage.State >= state.StageDone:
 		v.RowsTotal = v.RowsDone
-	} else if !known {
+	case !known && stage.Work != state.Train: // each shard's rows once, as profile counted them
+		v.RowsTotal = r.Counts["rows"]
+	case !known:
 		v.RowsTotal = 0
 	}
 	return v
