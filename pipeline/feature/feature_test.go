@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -205,6 +206,26 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 			rt.Fatalf("counts differ (-whole +pieces):\n%s", diff)
 		}
 	})
+}
+
+func TestOneTransformServesManyGoroutines(t *testing.T) {
+	tr := fit(t, everyFeature(), batch(training()...))
+	want, _ := apply(t, tr, batch(training()...))
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			a, b, rec := tr.NewApplier(), new(kernel.Block), batch(training()...)
+			for range 50 {
+				if err := a.Apply(rec, b, nil); err != nil {
+					t.Error(err)
+				}
+			}
+			if diff := cmp.Diff(want, b); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestNoSlotIsEverOutOfRange(t *testing.T) {
