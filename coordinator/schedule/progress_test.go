@@ -51,8 +51,8 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 			c.apply(&state.StartRun{Pipeline: p}) // refused where one is going
 		}
 		live := all[:rapid.IntRange(1, len(all)).Draw(rt, "live")]
-		for range 200 {
-			c.now = c.now.Add(c.cfg.LeaseTTL / 4)
+		for range 100 {
+			c.now = c.now.Add(c.cfg.LeaseTTL / 2)
 			for _, w := range live {
 				c.poll(1, w)
 				c.finishOf(w)

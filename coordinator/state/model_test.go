@@ -57,11 +57,12 @@ func (h *history) check(t *rapid.T, s *State) {
 // invariant after each. The machine also checks that a state which goes through
 // a snapshot after each entry stays equal.
 func TestRandomCommands(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t)
 		h := &history{tokens: map[thalweg.TaskID]thalweg.Token{}, done: map[thalweg.TaskID]bool{}, versions: map[string]string{},
 			answers: map[string]Answer{}, ended: map[thalweg.RunID]RunState{}}
-		for range rapid.IntRange(1, 200).Draw(t, "commands") {
+		for range rapid.IntRange(1, 140).Draw(t, "commands") {
 			c := drawCommand(t, m.live)
 			id := ""
 			if rapid.IntRange(0, 9).Draw(t, "with id") == 0 {
