@@ -281,6 +281,10 @@ func (t *trainer) apply(ctx context.Context, average []float32, notes [][]byte) 
 	if err := t.move(next); err != nil {
 		return err
 	}
+	if what == evaluate {
+		p := &next.position
+		t.log.Info("epoch done", "epoch", epoch+1, "training_loss", p.Loss/float64(p.Ledger.Expected.Rows), "best_epoch", p.Best, "best", p.Metrics)
+	}
 	t.describe()
 	held, _ := t.exchange.Held()
 	t.report(held)
