@@ -210,13 +210,14 @@ func (w *world) produceGood(from, n int) {
 	w.produce(events...)
 }
 
+func slogDiscard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // active is a Scorer whose Run is under way.
 type active struct {
 	*Scorer
 	t      testing.TB
 	cancel context.CancelFunc
 	ended  chan error
-	log    *bytes.Buffer
 }
 
 // start runs a scorer until the test ends or stop is called.

@@ -111,11 +111,56 @@ func concat(a, b arrow.Record) (arrow.Record, error) {
 		}
 	}()
 	for i := range int(a.NumCols()) {
-		c, err := array.Concatenate([]arrow.Array{a.Column(i), b.Column(i)}, memory.DefaultAllocator)
+		var c arrow.Array
+		var err error
+		if first, ok := a.Column(i).(*array.Dictionary); ok {
+			c, err = concatStrings(first, b.Column(i))
+		} else {
+			c, err = array.Concatenate([]arrow.Array{a.Column(i), b.Column(i)}, memory.DefaultAllocator)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("merge column %s: %w", a.ColumnName(i), err)
 		}
 		columns = append(columns, c)
 	}
 	return array.NewRecord(a.Schema(), columns, a.NumRows()+b.NumRows()), nil
+}
+
+// concatStrings is array.Concatenate for dictionaries of strings. Arrow's own
+// gives other strings where rows are null and the dictionaries differ.
+func concatStrings(a *array.Dictionary, b arrow.Array) (arrow.Array, error) {
+	entries := array.NewStringBuilder(memory.DefaultAllocator)
+	defer entries.Release()
+	indices := array.NewInt32Builder(memory.DefaultAllocator)
+	defer indices.Release()
+	indices.Reserve(a.Len() + b.Len())
+	known := make(map[string]int32)
+	for _, c := range []arrow.Array{a, b} {
+		d, ok := c.(*array.Dictionary)
+		if !ok {
+			return nil, fmt.Errorf("%s and %s", a.DataType(), c.DataType())
+		}
+		values, ok := d.Dictionary().(*array.String)
+		if !ok {
+			return nil, fmt.Errorf("a dictionary of %s", d.Dictionary().DataType())
+		}
+		for i := range d.Len() {
+			if d.IsNull(i) {
+				indices.AppendNull()
+				continue
+			}
+			v := values.Value(d.GetValueIndex(i))
+			at, ok := known[v]
+			if !ok {
+				at = int32(len(known))
+				known[v] = at
+				entries.Append(v)
+			}
+			indices.Append(at)
+		}
+	}
+	keys, dictionary := indices.NewArray(), entries.NewArray()
+	defer keys.Release()
+	defer dictionary.Release()
+	return array.NewDictionaryArray(a.DataType(), keys, dictionary), nil
 }
