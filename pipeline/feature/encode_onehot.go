@@ -186,10 +186,9 @@ func (e *oneHot) encode(a arrow.Array, out slots, m *memo, n *tally) error {
 	case *array.Int64:
 		e.encodeIntegers(a.Int64Values(), dst)
 	case *array.Boolean:
-		for i := range dst {
-			dst[i] = e.bools[0]
-			if a.Value(i) {
-				dst[i] = e.bools[1]
+		for w, word := range table.True(a).Words {
+			for i := range dst[w*64 : min(w*64+64, len(dst))] {
+				dst[w*64+i] = e.bools[word>>i&1]
 			}
 		}
 	default:
