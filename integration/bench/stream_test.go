@@ -204,7 +204,7 @@ func BenchmarkLatency(b *testing.B) {
 			began := time.Now()
 			for i := 0; i < len(messages); i += each {
 				check(b, producer.Produce(b.Context(), messages[i:i+each]))
-				time.Sleep(time.Until(began.Add(time.Duration(i+each) * time.Second / rate)))
+				<-time.After(time.Until(began.Add(time.Duration(i+each) * time.Second / rate))) // the rate of the producer
 			}
 		})
 	}
