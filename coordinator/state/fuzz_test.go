@@ -10,6 +10,17 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
+// seedTasks are the tasks of a run with one shard and one replica, in order.
+var seedTasks = []thalweg.TaskID{"profile.reduce", "clean@0", "clean.reduce", "fit@0", "fit.reduce", "train@0", "evaluate@0", "evaluate.reduce"}
+
+// carryOut grants a task and reports it as done.
+func (m *machine) carryOut(id thalweg.TaskID) {
+	m.t.Helper()
+	m.apply(&GrantLeases{Worker: "w", Incarnation: "i", Grants: []Grant{{Task: id}}}, "")
+	m.apply(&ReportTask{Task: id, Token: thalweg.Token(m.index), Counts: map[string]int64{"shards": 1}, Metrics: map[string]float64{"x": 0.5},
+		Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}, "")
+}
+
 // seedState returns a state with a little of everything.
 func seedState(t tester) *State {
 	m := newMachine(t)
@@ -17,13 +28,8 @@ func seedState(t tester) *State {
 	grant := func(id thalweg.TaskID) {
 		m.apply(&GrantLeases{Worker: "w", Incarnation: "i", Grants: []Grant{{Task: id}}}, "")
 	}
-	report := func(id thalweg.TaskID) {
-		grant(id)
-		m.apply(&ReportTask{Task: id, Token: thalweg.Token(m.index), Counts: map[string]int64{"shards": 1}, Metrics: map[string]float64{"x": 0.5},
-			Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}, "")
-	}
-	for _, id := range []thalweg.TaskID{"profile.reduce", "clean@0", "clean.reduce", "fit@0", "fit.reduce", "train@0", "evaluate@0", "evaluate.reduce"} {
-		report("a-1-1/" + id)
+	for _, id := range seedTasks {
+		m.carryOut("a-1-1/" + id)
 	}
 	m.apply(&RegisterModel{Run: "a-1-1"}, "")
 	m.apply(&StartRun{Pipeline: "a"}, "")
