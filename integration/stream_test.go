@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,10 +13,6 @@ import (
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
@@ -223,35 +218,10 @@ func results(t *testing.T, lake storage.Bucket) (rows map[place]scored, dead map
 
 func parquetRows(t *testing.T, key string, body []byte) map[place]scored {
 	t.Helper()
-	reader, err := file.NewParquetReader(bytes.NewReader(body))
-	if err != nil {
-		t.Fatalf("%s: %v", key, err)
-	}
-	defer reader.Close()
-	arrows, err := pqarrow.NewFileReader(reader, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-	if err != nil {
-		t.Fatalf("%s: %v", key, err)
-	}
-	whole, err := arrows.ReadTable(t.Context())
-	if err != nil {
-		t.Fatalf("%s: %v", key, err)
-	}
-	defer whole.Release()
-	batches := array.NewTableReader(whole, -1)
-	defer batches.Release()
 	found := map[place]scored{}
-	for batches.Next() {
-		batch := batches.Record()
-		column := func(name string) arrow.Array {
-			at := batch.Schema().FieldIndices(name)
-			if len(at) != 1 {
-				t.Fatalf("%s has %d columns %s: %v", key, len(at), name, batch.Schema())
-			}
-			return batch.Column(at[0])
-		}
-		ints := func(name string) *array.Int64 { return column(name).(*array.Int64) }
-		partition, offset, version := ints("_partition"), ints("_offset"), ints("_model_version")
-		probability := column("probability").(*array.Float64)
+	readParquet(t, key, body, func(batch arrow.Record) {
+		partition, offset, version := ints(t, batch, "_partition"), ints(t, batch, "_offset"), ints(t, batch, "_model_version")
+		probability := floats(t, batch, "probability")
 		for i := range int(batch.NumRows()) {
 			p := place{partition.Value(i), offset.Value(i)}
 			if _, twice := found[p]; twice {
@@ -259,7 +229,7 @@ func parquetRows(t *testing.T, key string, body []byte) map[place]scored {
 			}
 			found[p] = scored{probability.Value(i), version.Value(i)}
 		}
-	}
+	})
 	return found
 }
 
