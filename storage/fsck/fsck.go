@@ -17,7 +17,8 @@
 //  5. each offset of a range is in exactly one scored row or dead letter, or
 //     in a gap that the record declares (offsets that the topic never held as
 //     events), or among the events that it counts as dropped;
-//  6. every row carries the provenance of its intent;
+//  6. every row and dead letter carries the provenance of its intent, and all
+//     rows of a model version name one transform;
 //  7. the model version of an intent was registered, with the intent's
 //     checkpoint, before the intent's scored_at;
 //  8. the totals of each done record are the sums so far.
@@ -121,6 +122,8 @@ type judge struct {
 	prefix  string
 	models  map[modelVersion]Model
 	verdict *Verdict
+
+	transforms map[modelVersion]string // as the first row of the version has it
 }
 
 type modelVersion struct {
@@ -132,7 +135,7 @@ type modelVersion struct {
 // a slash. An error says that judging was not possible; what is wrong with the
 // data is in the verdict.
 func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Model) (*Verdict, error) {
-	j := &judge{bucket: bucket, prefix: prefix, models: make(map[modelVersion]Model),
+	j := &judge{bucket: bucket, prefix: prefix, models: make(map[modelVersion]Model), transforms: make(map[modelVersion]string),
 		verdict: &Verdict{Prefix: prefix, RowsByModel: make(map[string]int64), Violations: []Violation{}, Partitions: []Partition{}}}
 	for _, m := range models {
 		j.models[modelVersion{m.Name, m.Version}] = m

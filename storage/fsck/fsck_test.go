@@ -2,6 +2,7 @@ package fsck
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -30,6 +31,8 @@ type slot struct {
 	gap      [][2]int64
 	rows     func(offsets []int64) []int64 // changes the offsets of the scored rows
 	version  int64                         // written in the rows instead of the intent's
+	hash     string                        // of the transform, written in the rows instead of the usual one
+	letters  string                        // end of the dead letters instead of their provenance
 	intent   func(*intentRecord)
 	done     func(*doneRecord)
 	pending  bool
@@ -71,11 +74,15 @@ func write(t *testing.T, slots ...slot) *bucketmem.Bucket {
 		if len(s.dead) > 0 {
 			var lines bytes.Buffer
 			for _, o := range s.dead {
-				fmt.Fprintf(&lines, `{"topic":"flights","partition":0,"offset":%d,"reason":"not JSON"}`+"\n", o)
+				provenance := `"model":"m","model_version":3,"spec_generation":1}`
+				if s.letters != "" {
+					provenance = s.letters
+				}
+				fmt.Fprintf(&lines, `{"topic":"flights","partition":0,"offset":%d,"reason":"not JSON",%s`+"\n", o, provenance)
 			}
 			d.Objects = append(d.Objects, putObject(t, b, prefix+"_dead/flights/00000"+stem+"00.jsonl", lines.Bytes(), int64(len(s.dead)), "dead"))
 		}
-		d.Objects = append(d.Objects, putObject(t, b, prefix+"data/flights/00000"+stem+"00.parquet", parquetOf(t, offsets, version), int64(len(offsets)), "scored"))
+		d.Objects = append(d.Objects, putObject(t, b, prefix+"data/flights/00000"+stem+"00.parquet", parquetOf(t, offsets, version, cmp.Or(s.hash, "abc")), int64(len(offsets)), "scored"))
 		total.Scored += d.Scored
 		total.Dead += d.Dead
 		d.Total = total
@@ -114,12 +121,13 @@ func put(t *testing.T, b *bucketmem.Bucket, key string, body []byte) {
 	}
 }
 
-func parquetOf(t *testing.T, offsets []int64, version int64) []byte {
+func parquetOf(t *testing.T, offsets []int64, version int64, hash string) []byte {
 	t.Helper()
 	schema := arrow.NewSchema([]arrow.Field{
 		{Name: "_topic", Type: arrow.BinaryTypes.String}, {Name: "_partition", Type: arrow.PrimitiveTypes.Int64},
 		{Name: "_offset", Type: arrow.PrimitiveTypes.Int64}, {Name: "_model_version", Type: arrow.PrimitiveTypes.Int64},
-		{Name: "_spec_generation", Type: arrow.PrimitiveTypes.Int64}, {Name: "_scored_at", Type: arrow.FixedWidthTypes.Timestamp_us}}, nil)
+		{Name: "_spec_generation", Type: arrow.PrimitiveTypes.Int64}, {Name: "_scored_at", Type: arrow.FixedWidthTypes.Timestamp_us},
+		{Name: "_transform_hash", Type: arrow.BinaryTypes.String}}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
 	for _, o := range offsets {
@@ -128,6 +136,7 @@ func parquetOf(t *testing.T, offsets []int64, version int64) []byte {
 			b.Field(i + 1).(*array.Int64Builder).Append(v)
 		}
 		b.Field(5).(*array.TimestampBuilder).Append(2000)
+		b.Field(6).(*array.StringBuilder).Append(hash)
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
@@ -246,6 +255,10 @@ func TestEachBrokenPromiseIsNamed(t *testing.T) {
 		{"an event is a row and a dead letter", 5, with(0, func(s *slot) { s.rows = func(o []int64) []int64 { o[0] = 3; return o } })},
 		{"a row is from outside of the range", 5, with(0, func(s *slot) { s.rows = func(o []int64) []int64 { o[0] = 77; return o } })},
 		{"a gap holds a row", 5, with(1, func(s *slot) { s.done = func(d *doneRecord) { d.Gaps = [][2]int64{{25, 26}} } })},
+		{"a gap beyond the range", 5, with(1, func(s *slot) { s.done = func(d *doneRecord) { d.Gaps = [][2]int64{{39, 41}} } })},
+		{"a dead letter of another version", 6, with(0, func(s *slot) { s.letters = `"model":"m","model_version":2,"spec_generation":1}` })},
+		{"a dead letter of another generation", 6, with(0, func(s *slot) { s.letters = `"model":"m","model_version":3,"spec_generation":9}` })},
+		{"rows of one version with two transforms", 6, with(1, func(s *slot) { s.hash = "other" })},
 		{"a row names another model version", 6, with(1, func(s *slot) { s.version = 2 })},
 		{"a model version that nobody registered", 7, with(1, func(s *slot) { s.intent = func(in *intentRecord) { in.ModelVersion = 9 } })},
 		{"a version registered after its rows", 7, with(1, func(s *slot) { s.intent = func(in *intentRecord) { in.ScoredAtUS = 999 } })},
@@ -268,7 +281,7 @@ func FuzzRecordsAndRowsOfAnyBytesAreJudged(f *testing.F) {
 		parseRecord(record, &in)
 		var d doneRecord
 		parseRecord(record, &d)
-		j := &judge{verdict: &Verdict{}}
+		j := &judge{verdict: &Verdict{}, transforms: map[modelVersion]string{}}
 		j.deadLetters("dead", rows, intentRecord{To: 10}, newOffsets(intentRecord{To: 10}))
 	})
 }

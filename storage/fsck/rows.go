@@ -88,9 +88,14 @@ func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRec
 		}
 	}
 	for _, gap := range d.Gaps {
-		for at := gap[0]; at < min(gap[1], in.To); at++ {
+		where := fmt.Sprintf("slot %d, gap [%d, %d)", in.Seq, gap[0], gap[1])
+		if gap[0] < in.From || gap[1] > in.To || gap[0] >= gap[1] {
+			j.verdict.violate(5, where, "is empty, or outside of [%d, %d)", in.From, in.To)
+			continue
+		}
+		for at := gap[0]; at < gap[1]; at++ {
 			if why := seen.add(at); why != "" {
-				j.verdict.violate(5, fmt.Sprintf("slot %d, gap [%d, %d)", in.Seq, gap[0], gap[1]), "%s", why)
+				j.verdict.violate(5, where, "%s", why)
 				break
 			}
 			found.absent++
@@ -122,10 +127,13 @@ func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, err
 
 // deadLetter is what fsck needs of one line.
 type deadLetter struct {
-	Topic     string `json:"topic"`
-	Partition int    `json:"partition"`
-	Offset    *int64 `json:"offset"`
-	Reason    string `json:"reason"`
+	Topic        string `json:"topic"`
+	Partition    int    `json:"partition"`
+	Offset       *int64 `json:"offset"`
+	Reason       string `json:"reason"`
+	Model        string `json:"model"`
+	ModelVersion uint64 `json:"model_version"`
+	Generation   uint64 `json:"spec_generation"`
 }
 
 // deadLetters judges the lines of a dead-letter object.
@@ -143,6 +151,9 @@ func (j *judge) deadLetters(key string, body []byte, in intentRecord, seen *offs
 		}
 		if l.Topic != in.Topic || l.Partition != in.Partition || l.Reason == "" {
 			j.verdict.violate(6, where, "names topic %s partition %d and reason %q", l.Topic, l.Partition, l.Reason)
+		}
+		if l.Model != in.Model || l.ModelVersion != in.ModelVersion || l.Generation != in.Generation {
+			j.verdict.violate(6, where, "names model %s version %d and generation %d, its intent %s, %d and %d", l.Model, l.ModelVersion, l.Generation, in.Model, in.ModelVersion, in.Generation)
 		}
 	}
 	return rows
@@ -185,7 +196,26 @@ func (j *judge) scoredRows(ctx context.Context, key string, body []byte, in inte
 	} {
 		j.constant(table, key, name, want)
 	}
+	j.transform(table, key, in)
 	return rows
+}
+
+// transform checks that all rows of a model version, in whatever object, name
+// one fitted transform.
+func (j *judge) transform(table arrow.Table, key string, in intentRecord) {
+	const name = "_transform_hash"
+	chunks, why := columnOf(table, name)
+	if why != "" {
+		j.verdict.violate(6, key, "%s", why)
+		return
+	}
+	version := modelVersion{in.Model, in.ModelVersion}
+	if _, known := j.transforms[version]; !known && len(chunks) > 0 && chunks[0].Len() > 0 && chunks[0].IsValid(0) {
+		if text, ok := textOf(chunks[0]); ok {
+			j.transforms[version] = strings.Clone(text(0))
+		}
+	}
+	j.constant(table, key, name, j.transforms[version])
 }
 
 // constant checks that every value of a provenance column is the intent's.
