@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -139,8 +140,9 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 		}
 		cmd.Failure = &state.ReportFailure{Error: text, Permanent: r.Permanent}
 	} else {
-		cmd.Outputs, cmd.Metrics, cmd.Counts = r.Outputs, r.Metrics, r.Counts
+		cmd.Outputs, cmd.Metrics, cmd.Counts = r.Outputs, r.Metrics, maps.Clone(r.Counts)
 		cmd.Rows = r.Counts["rows"]
+		delete(cmd.Counts, "rows") // the stage's progress, not a count of the run
 		if p := lead.heard.progressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
 			cmd.Rows = max(p.RowsDone, p.RowsTotal)
 		}
