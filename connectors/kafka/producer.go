@@ -31,8 +31,8 @@ type ProducerConfig struct {
 
 // Message is one record to write.
 type Message struct {
-	Key   []byte // decides the partition; nil: partitions take turns
-	Value []byte // nil is a null
+	Key   []byte    // decides the partition; nil: partitions take turns
+	Value []byte    // nil is a null
 	Time  time.Time // zero: the time of the call
 }
 
