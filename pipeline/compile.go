@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -192,13 +191,8 @@ func (c *compiler) label() {
 	c.plan.Label = Label{Name: o.Name, Type: o.Type, Column: column, Expression: program}
 	c.plan.Label.Threshold, _ = toNumber(o.Threshold)
 	c.labelReads = c.training.reach(reads)
-	switch t {
-	case table.String, table.Timestamp:
-		hint := ""
-		if o.Type == outputBinary {
-			hint = "compare it: " + column + ` == "…"`
-		}
-		c.found.add(path+".type", hint, "a %s output is a bool or a number, not a %s", o.Type, t)
+	if t == table.String || t == table.Timestamp {
+		c.found.add(path+".type", `write an expression: status == "late"`, "a %s output is a bool or a number: this is %s", o.Type, t)
 	}
 }
 
@@ -219,7 +213,7 @@ func (c *compiler) features() {
 		c.plan.Features = append(c.plan.Features, Feature{Name: f.Name, Type: f.Type, Options: f.FeatureOptions,
 			Column: column, Expression: program})
 		if !slices.Contains(featureTypes[f.Type], t) {
-			c.found.add(path+".type", featureHint(f.Type, t), "a %s cannot be made of a %s", f.Type, t)
+			c.found.add(path+".type", featureHint(f.Type, t), "a %s cannot be made of values of type %s", f.Type, t)
 		}
 		field := path + ".name"
 		if program != nil {
@@ -268,26 +262,21 @@ func (c *compiler) leaks() {
 				reads, field = compiled.Expression.Columns(), path+".expression"
 			}
 		}
-		if source, chain, ok := c.training.reach(reads).meets(c.labelReads); ok {
-			c.found.add(field, "a feature must be known before the label is", "the label leaks into feature %s: %s",
-				f.Name, c.leak(source, chain))
+		reached := c.training.reach(reads)
+		if source, ok := reached.meets(c.labelReads); ok {
+			c.found.add(field, "a feature must be known before the label is", "the label leaks into feature %s: it reaches column %s%s, as label %s does%s",
+				f.Name, source, reached.way(source), c.plan.Label.Name, c.labelReads.way(source))
 		}
 	}
 	for _, r := range c.removing {
-		if source, chain, ok := r.reads.meets(c.labelReads); ok {
-			c.found.add(r.path, "write apply_to: [training]", "events cannot be removed by what is not known yet: %s", c.leak(source, chain))
+		if source, ok := r.reads.meets(c.labelReads); ok {
+			c.found.add(r.path, "write apply_to: [training]", "events cannot be removed by column %s%s: label %s reads it%s, and it is not known yet",
+				source, r.reads.way(source), c.plan.Label.Name, c.labelReads.way(source))
 		}
 		for source := range r.reads {
 			c.required[source] = true
 		}
 	}
-}
-
-// leak tells the way from a reader to a source column and on to the label.
-func (c *compiler) leak(source string, chain []string) string {
-	parts := append(slices.Clone(chain), "it reads "+source)
-	parts = append(parts, slices.Clone(c.labelReads[source])...)
-	return strings.Join(append(parts, fmt.Sprintf("label %s reads %s", c.plan.Label.Name, source)), "; ")
 }
 
 // outputColumns checks that scored rows can carry the cleaned columns beside

@@ -21,9 +21,12 @@ type stage struct {
 	made map[string]string
 }
 
-// lineage is the source columns that a value reaches, each with the steps on
-// the way, in words.
-type lineage map[string][]string
+// lineage is the source columns that a value reaches, each with the derived
+// columns on the way, from the value to the source.
+type lineage map[string][]link
+
+// link is a derived column and the step that makes it.
+type link struct{ column, step string }
 
 func newStage(phase Phase, in table.Schema) *stage {
 	s := &stage{phase: phase, schema: table.Schema{Unsupported: in.Unsupported}, from: make(map[string]lineage), made: make(map[string]string)}
@@ -50,15 +53,27 @@ func (s *stage) reach(columns []string) lineage {
 	return out
 }
 
-// meets returns the first source column, in order of names, that both reach,
-// and the way to it.
-func (l lineage) meets(other lineage) (source string, chain []string, ok bool) {
+// meets returns the first source column, in order of names, that both reach.
+func (l lineage) meets(other lineage) (source string, ok bool) {
 	for _, source := range slices.Sorted(maps.Keys(l)) {
 		if _, ok := other[source]; ok {
-			return source, l[source], true
+			return source, true
 		}
 	}
-	return "", nil, false
+	return "", false
+}
+
+// way tells how a source column is reached: " by way of grade (2 derive) ←
+// late (1 derive) ← delay", or nothing where it is read as it is.
+func (l lineage) way(source string) string {
+	if len(l[source]) == 0 {
+		return ""
+	}
+	way := " by way of "
+	for _, link := range l[source] {
+		way += link.column + " (" + link.step + ") ← "
+	}
+	return way + source
 }
 
 // put replaces a column, or adds it at the end.
@@ -132,7 +147,7 @@ func (c *compiler) filter(path, text string, at *stage) *expression.Program {
 		return nil
 	}
 	if p.Type() != table.Bool {
-		c.found.add(path, "", "a filter keeps rows by a bool, not a %s", p.Type())
+		c.found.add(path, "", "a filter keeps rows by a bool: this is %s", p.Type())
 	}
 	c.removes(path, p.Columns(), at)
 	return p
@@ -154,7 +169,7 @@ func (c *compiler) derive(step, path string, s *DeriveStep, at *stage) *expressi
 	for _, read := range p.Columns() {
 		for source, chain := range at.from[read] {
 			if _, ok := from[source]; !ok {
-				from[source] = append([]string{fmt.Sprintf("step %q makes %s from %s", step, s.Column, read)}, chain...)
+				from[source] = append([]link{{s.Column, step}}, chain...)
 			}
 		}
 	}

@@ -118,7 +118,7 @@ func fields(of reflect.Value) []field {
 func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
 	values, ok := entries(n)
 	if !ok {
-		d.problem(n, path, "", "a mapping belongs here, not %s", kindOf(n))
+		d.problem(n, path, "", "a mapping belongs here, not %s", shown(n))
 		return
 	}
 	known := make(map[string]field)
@@ -195,7 +195,7 @@ func join(path, name string) string {
 func (d *decoder) labels(n ast.Node, path string, into reflect.Value) {
 	values, ok := entries(n)
 	if !ok {
-		d.problem(n, path, "", "a mapping belongs here, not %s", kindOf(n))
+		d.problem(n, path, "", "a mapping belongs here, not %s", shown(n))
 		return
 	}
 	out := make(map[string]string, len(values))
@@ -221,7 +221,7 @@ func (d *decoder) labels(n ast.Node, path string, into reflect.Value) {
 func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 	items, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.problem(n, path, "", "a list belongs here, not %s", kindOf(n))
+		d.problem(n, path, "", "a list belongs here, not %s", shown(n))
 		return
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(items.Values), len(items.Values)))

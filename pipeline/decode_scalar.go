@@ -8,23 +8,30 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// kindOf says what a node is.
-func kindOf(n ast.Node) string {
-	switch n.(type) {
+// shown says what a node is, a scalar by its value.
+func shown(n ast.Node) string {
+	switch n := n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "a mapping"
 	case *ast.SequenceNode:
 		return "a list"
-	case *ast.StringNode, *ast.LiteralNode:
-		return "a string"
-	case *ast.BoolNode:
-		return "a bool"
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		return "a number"
 	case *ast.NullNode:
 		return "nothing"
+	case *ast.StringNode:
+		return quoteShort(n.Value)
+	case *ast.LiteralNode:
+		return quoteShort(n.Value.Value)
 	}
-	return "this"
+	return n.GetToken().Value
+}
+
+// quoteShort quotes the beginning of a string.
+func quoteShort(s string) string {
+	const most = 40
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "…"
+	}
+	return strconv.Quote(s)
 }
 
 // scalar decodes a value that is no mapping and no list.
@@ -73,7 +80,7 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 
 // wrong notes a value of the wrong type.
 func (d *decoder) wrong(n ast.Node, path, want string) {
-	d.problem(n, path, "", "%s, not %s", want, kindOf(n))
+	d.problem(n, path, "", "%s, not %s", want, shown(n))
 }
 
 func (d *decoder) text(n ast.Node, path string, into reflect.Value) {
@@ -85,7 +92,7 @@ func (d *decoder) text(n ast.Node, path string, into reflect.Value) {
 		into.SetString(n.Value.Value)
 		return
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		d.problem(n, path, "put it in quotes", "a string belongs here, not %s", kindOf(n))
+		d.problem(n, path, "put it in quotes", "a string belongs here, not %s", shown(n))
 		return
 	}
 	d.wrong(n, path, "a string belongs here")

@@ -14,14 +14,16 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// MaxSpecBytes bounds the text of a spec. Hand-written ones have a few KiB; the
-// YAML library's time grows with the square of some inputs' length, and its
-// stack with their nesting.
-const MaxSpecBytes = 64 << 10
-
-// maxNesting bounds how deep brackets and indentation of a spec nest; the
-// format needs about ten.
-const maxNesting = 64
+// Bounds of the text of a spec. Hand-written ones have a few KiB, and one with
+// a thousand features, rendered, about 200. The YAML library's time grows with
+// the square of the entries of one mapping, and its stack with the nesting.
+const (
+	MaxSpecBytes = 256 << 10
+	MaxSpecLines = 16 << 10
+	// maxNesting bounds how deep brackets and indentation nest; the format needs
+	// about ten.
+	maxNesting = 64
+)
 
 // Parse reads a spec: YAML of one document, strictly. Unknown and repeated
 // fields, wrong types, values that are not allowed and fields that this build
@@ -56,6 +58,8 @@ func document(data []byte, found *diagnostics) (root ast.Node) {
 	switch {
 	case len(data) > MaxSpecBytes:
 		return fail(position{}, "the spec has %d bytes, at most %d are read", len(data), MaxSpecBytes)
+	case bytes.Count(data, []byte{'\n'}) > MaxSpecLines:
+		return fail(position{}, "the spec has more than %d lines", MaxSpecLines)
 	case !utf8.Valid(data):
 		return fail(position{}, "the spec is not valid UTF-8")
 	case bytes.ContainsRune(data, 0):

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/thalweg/thalweg"
 )
 
 // Render returns a spec as YAML with every default written out. Fields come in
@@ -22,6 +24,11 @@ func Render(s *Spec) ([]byte, error) {
 	}
 	var w strings.Builder
 	renderFields(&w, reflect.ValueOf(s).Elem(), "")
+	if text := w.String(); len(text) > MaxSpecBytes || strings.Count(text, "\n") > MaxSpecLines {
+		return nil, &thalweg.Error{Op: "render spec", Kind: thalweg.Exhausted, Subject: s.Metadata.Name,
+			Hint: fmt.Sprintf("with its defaults it has %d bytes and %d lines, at most %d and %d are read",
+				len(text), strings.Count(text, "\n"), MaxSpecBytes, MaxSpecLines)}
+	}
 	return []byte(w.String()), nil
 }
 

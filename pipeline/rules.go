@@ -104,7 +104,7 @@ func checkValue(v reflect.Value, path string, r rule, found *diagnostics) {
 		}
 		v = v.Elem()
 	}
-	if v.IsZero() && v.Kind() != reflect.Struct && !found.source.has(path) {
+	if v.IsZero() && !found.source.has(path) {
 		if r.required {
 			found.add(path, "", "the field is missing")
 		}

@@ -1,0 +1,261 @@
+package pipeline_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// edited is flights.yaml with pieces replaced, pairwise.
+func edited(t testing.TB, edits ...string) *pipeline.Spec {
+	t.Helper()
+	text := string(read(t, "flights.yaml"))
+	for i := 0; i < len(edits); i += 2 {
+		if !strings.Contains(text, edits[i]) {
+			t.Fatalf("flights.yaml has no %q", edits[i])
+		}
+		text = strings.Replace(text, edits[i], edits[i+1], 1)
+	}
+	return parse(t, "flights.yaml", []byte(text))
+}
+
+func compile(t testing.TB, s *pipeline.Spec, in table.Schema) *pipeline.Plan {
+	t.Helper()
+	p, err := pipeline.Compile(s, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestCompileResolvesTheFlights(t *testing.T) {
+	p := compile(t, edited(t), flightColumns)
+	type source struct {
+		Name, Type, Column, Expression string
+		Result                         table.Type
+	}
+	var got []source
+	for _, f := range p.Features {
+		s := source{Name: f.Name, Type: f.Type, Column: f.Column}
+		if f.Expression != nil {
+			s.Expression, s.Result = f.Expression.Source(), f.Expression.Type()
+		}
+		got = append(got, s)
+	}
+	want := []source{
+		{"distance", "number", "distance", "", ""}, {"origin", "category", "origin", "", ""}, {"destination", "category", "destination", "", ""},
+		{"hour", "category", "", "hour(date)", table.Int64}, {"weekday", "category", "", "weekday(date)", table.Int64},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("features (-want +got):\n%s", diff)
+	}
+	if l := p.Label; l.Name != "delayed" || l.Type != "binary" || l.Expression.Source() != "delay > 15" || l.Threshold != 0.5 {
+		t.Errorf("label %+v", l)
+	}
+	if o := p.Features[0].Options; o.MissingValueStrategy != "fill_with_mean" || o.Normalization != "zscore" || o.Encoder.Type != "none" {
+		t.Errorf("options %+v", o)
+	}
+	if diff := cmp.Diff(flightColumns.Columns, p.Cleaned.Columns); diff != "" || len(p.Input.Columns) != len(flightColumns.Columns) {
+		t.Errorf("cleaned columns:\n%s", diff)
+	}
+}
+
+// Steps change columns in the phases that they apply to.
+func TestCompileFollowsTheStepsInBothPhases(t *testing.T) {
+	p := compile(t, edited(t, "    split:", `    clean:
+      - {trim: {columns: [origin]}}
+      - {derive: {column: route, expression: "origin + '-' + destination"}}
+      - {cast: {column: distance, type: float64}}
+      - {fill: {columns: [distance], strategy: fill_with_const, value: 3}}
+      - {filter: {expression: "distance > 0"}}
+      - {derive: {column: shortened, expression: "route[0:2]", apply_to: [scoring]}}
+    split:`, "name: origin,", "name: route,"), flightColumns)
+	var steps []string
+	for _, s := range p.Steps {
+		name := s.Name
+		if s.Applies.Training {
+			name += " T"
+		}
+		if s.Applies.Scoring {
+			name += " S"
+		}
+		if s.Expression != nil {
+			name += " " + s.Expression.Source()
+		}
+		steps = append(steps, name)
+	}
+	want := []string{"1 trim T S", "2 derive T S origin + '-' + destination", "3 cast T S", "4 fill T S", "5 filter T distance > 0", "6 derive S route[0:2]"}
+	if diff := cmp.Diff(want, steps); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	_, distance, _ := p.Cleaned.Lookup("distance")
+	_, route, _ := p.Cleaned.Lookup("route")
+	_, _, both := p.Cleaned.Lookup("shortened")
+	if distance != (table.Column{Name: "distance", Type: table.Float64}) || route != (table.Column{Name: "route", Type: table.String, Nullable: true}) || both {
+		t.Errorf("cleaned: %+v %+v, shortened in training: %v", distance, route, both)
+	}
+}
+
+func TestEventsNeedOnlyWhatFeaturesAndFiltersRead(t *testing.T) {
+	in := table.Schema{Columns: []table.Column{
+		{Name: "date", Type: table.Timestamp}, {Name: "delay", Type: table.Int64}, {Name: "distance", Type: table.Int64},
+		{Name: "origin", Type: table.String}, {Name: "destination", Type: table.String}, {Name: "tail", Type: table.String},
+		{Name: "airline", Type: table.String},
+	}}
+	p := compile(t, edited(t, "    split:", `    clean:
+      - {derive: {column: carrier, expression: "lower(airline)"}}
+      - {derive: {column: loss, expression: "delay * 2"}}
+      - {filter: {expression: "carrier != 'x'", apply_to: [training, scoring]}}
+    split:`, `"delay > 15"`, `"loss > 30"`), in)
+	needed := make(map[string]bool)
+	for _, c := range p.ScoringInput.Columns {
+		needed[c.Name] = !c.Nullable
+	}
+	want := map[string]bool{"date": true, "delay": false, "distance": true, "origin": true, "destination": true, "tail": false, "airline": true}
+	if diff := cmp.Diff(want, needed); diff != "" {
+		t.Errorf("required of events (-want +got):\n%s", diff)
+	}
+}
+
+func TestDeclaredColumnsReplaceThoseOfTheData(t *testing.T) {
+	p := compile(t, edited(t, "  input_features:", `  schema:
+    timezone: America/New_York
+    columns:
+      - {name: delay, type: int64, available_in: [training]}
+      - {name: date, type: timestamp, nullable: false}
+      - {name: distance, type: int64}
+      - {name: origin, type: string}
+      - {name: destination, type: string}
+  input_features:`), flightColumns)
+	want := table.Schema{Timezone: "America/New_York", Unsupported: flightColumns.Unsupported, Columns: []table.Column{
+		{Name: "delay", Type: table.Int64, Nullable: true, TrainingOnly: true}, {Name: "date", Type: table.Timestamp},
+		{Name: "distance", Type: table.Int64, Nullable: true}, {Name: "origin", Type: table.String, Nullable: true},
+		{Name: "destination", Type: table.String, Nullable: true},
+	}}
+	if diff := cmp.Diff(want, p.Input); diff != "" {
+		t.Errorf("input (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want.Columns[1:], p.ScoringInput.Columns); diff != "" {
+		t.Errorf("scoring input (-want +got):\n%s", diff)
+	}
+}
+
+func TestDiagnosticsOfASpecMadeByHandHaveNoPlace(t *testing.T) {
+	s := pipeline.WithDefaults(edited(t))
+	s = &pipeline.Spec{APIVersion: s.APIVersion, Kind: s.Kind, Metadata: s.Metadata, Spec: s.Spec}
+	compile(t, s, flightColumns)
+	s.Spec.InputFeatures[0].Name = "distence"
+	_, err := pipeline.Compile(s, flightColumns)
+	var all *pipeline.SpecError
+	if !errors.As(err, &all) || len(all.Diagnostics) != 1 {
+		t.Fatalf("error %v", err)
+	}
+	want := pipeline.Diagnostic{Path: "spec.input_features[0].name", Message: "there is no column distence", Hint: "did you mean distance?", Kind: thalweg.Invalid}
+	if all.Diagnostics[0] != want {
+		t.Errorf("%+v, want %+v", all.Diagnostics[0], want)
+	}
+	s.Spec.Trainer.Epochs = -1
+	if err := pipeline.Validate(s); err == nil || !strings.Contains(err.Error(), "spec.trainer.epochs: -1 is out of range: it must be at least 1") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestDiagnosticsAreBounded(t *testing.T) {
+	text := "apiVersion: thalweg/v1\n"
+	for range 500 {
+		text += "kind: Pipeline\n"
+	}
+	_, err := pipeline.Parse("", []byte(text))
+	var all *pipeline.SpecError
+	if !errors.As(err, &all) || len(all.Diagnostics) != 100 || all.Omitted < 400 || !strings.HasSuffix(err.Error(), " more") {
+		t.Errorf("%d diagnostics, %d omitted", len(all.Diagnostics), all.Omitted)
+	}
+}
+
+func TestHostileTextIsRefusedQuickly(t *testing.T) {
+	for name, text := range map[string]string{
+		"brackets":  strings.Repeat("[", pipeline.MaxSpecBytes),
+		"braces":    strings.Repeat("{a: ", pipeline.MaxSpecBytes/4),
+		"dashes":    strings.Repeat("- ", pipeline.MaxSpecBytes/2),
+		"questions": strings.Repeat("? ", pipeline.MaxSpecBytes/2),
+		"long":      strings.Repeat("#", pipeline.MaxSpecBytes+1),
+		"lines":     strings.Repeat("\n", pipeline.MaxSpecLines+1),
+		"null":      "a: \"\x00\"",
+		"laughs":    "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+	} {
+		if _, err := pipeline.Parse(name, []byte(text)); !thalweg.Is(err, thalweg.Invalid) {
+			t.Errorf("%s: error %.100v", name, err)
+		}
+	}
+}
+
+func TestUnitsReadBackAsTheyPrint(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := pipeline.ByteSize(rapid.OneOf(rapid.Int64Range(0, 1<<20), rapid.Int64Min(0),
+			rapid.SampledFrom([]int64{8 << 20, 128e6, 1 << 40, 3e9, 1024})).Draw(t, "size"))
+		if back, err := pipeline.ParseByteSize(size.String()); err != nil || back != size {
+			t.Fatalf("%d prints as %s, which reads as %d (%v)", size, size, back, err)
+		}
+		d := pipeline.Duration(rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{60e9, 3600e9, 36000e9, 5e6, 90e9})).Draw(t, "duration"))
+		if back, err := pipeline.ParseDuration(d.String()); err != nil || back != d {
+			t.Fatalf("%d prints as %s, which reads as %d (%v)", d, d, back, err)
+		}
+	})
+	for text, want := range map[string]int64{"8MiB": 8 << 20, "128MB": 128e6, "4096": 4096, "3 KB": 3000, "7B": 7} {
+		if got, err := pipeline.ParseByteSize(text); err != nil || int64(got) != want {
+			t.Errorf("%s is %d (%v)", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "1.5MiB", "9999999TiB", "8 potatoes", "1 0"} {
+		if got, err := pipeline.ParseByteSize(text); err == nil {
+			t.Errorf("%q is %d", text, got)
+		}
+	}
+	if s := pipeline.Duration(10 * 3600e9).String(); s != "10h" {
+		t.Errorf("ten hours print as %s", s)
+	}
+}
+
+func TestRenderingKeepsAnyString(t *testing.T) {
+	base := edited(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		s := pipeline.WithDefaults(base)
+		key := rapid.OneOf(rapid.StringN(1, 8, -1), rapid.SampledFrom([]string{"yes", "null", "1", "a: b", "- x", "#", "é", "\u2028", "😀", "~", "<<", "\t"})).Draw(rt, "key")
+		value := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", " ", "true", "1e3", "2001-01-01", "'", "\"", "\\", "\n", "a\r\nb", "\x7f", "\u0085", "\ufeff", "!x", "&a", "*a", "|", ">"})).Draw(rt, "value")
+		s.Metadata.Labels = map[string]string{key: value}
+		text, err := pipeline.Render(s)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if strings.ContainsRune(key+value, 0) || strings.ContainsRune(key+value, '\ufffd') {
+			return
+		}
+		back, err := pipeline.Parse("rendered", text)
+		if err != nil {
+			rt.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(s.Metadata.Labels, back.Metadata.Labels); diff != "" {
+			rt.Fatalf("labels (-want +got):\n%s\n%s", diff, text)
+		}
+	})
+}
+
+func TestSplitS3Path(t *testing.T) {
+	for path, want := range map[string][2]string{"s3://lake/a/b.parquet": {"lake", "a/b.parquet"}, "s3://my-lake.eu/": {"my-lake.eu", ""}, "s3://lake": {"lake", ""}} {
+		if bucket, key, err := pipeline.SplitS3Path(path); err != nil || bucket != want[0] || key != want[1] {
+			t.Errorf("%s: %q %q %v", path, bucket, key, err)
+		}
+	}
+	for _, path := range []string{"", "lake/a", "s3://", "s3:///a", "s3://ab/c", "s3://Lake/a", "s3://-lake/a", "gs://lake/a", "s3://la_ke/x"} {
+		if _, _, err := pipeline.SplitS3Path(path); !thalweg.Is(err, thalweg.Invalid) {
+			t.Errorf("%q: error %v", path, err)
+		}
+	}
+}

@@ -1,0 +1,306 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// flightColumns are the columns of the flights, and some that do no good.
+var flightColumns = table.Schema{
+	Columns: []table.Column{
+		{Name: "date", Type: table.Timestamp, Nullable: true}, {Name: "delay", Type: table.Int64},
+		{Name: "distance", Type: table.Int64, Nullable: true}, {Name: "origin", Type: table.String},
+		{Name: "destination", Type: table.String, Nullable: true}, {Name: "late", Type: table.Bool, Nullable: true},
+	},
+	Unsupported: []table.UnsupportedColumn{{Name: "photo", Type: "binary"}},
+}
+
+func read(t testing.TB, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func parse(t testing.TB, name string, text []byte) *pipeline.Spec {
+	t.Helper()
+	s, err := pipeline.Parse(name, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// golden compares text with a file, or rewrites that.
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
+	}
+}
+
+func TestDiagnostics(t *testing.T) {
+	files, err := filepath.Glob("testdata/diagnostics/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, error %v", len(files), err)
+	}
+	for _, file := range append(files, "testdata/flights-full.yaml") {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := pipeline.Parse(name+".yaml", text)
+			if err == nil {
+				_, err = pipeline.Compile(s, flightColumns)
+			}
+			var all *pipeline.SpecError
+			if !errors.As(err, &all) {
+				t.Fatalf("error %v", err)
+			}
+			if kind := thalweg.KindOf(err); kind != thalweg.Invalid && kind != thalweg.Unsupported {
+				t.Errorf("kind %v", kind)
+			}
+			golden(t, filepath.Join("testdata/diagnostics", name+".txt"), []byte(err.Error()+"\n"))
+		})
+	}
+}
+
+// lines are the numbers of the lines on which the text has a diagnostic.
+func TestEveryFieldOfTheFullFormIsTakenOrRefusedByName(t *testing.T) {
+	_, err := pipeline.Parse("full.yaml", read(t, "flights-full.yaml"))
+	if !thalweg.Is(err, thalweg.Unsupported) {
+		t.Fatalf("a known field is called wrong:\n%v", err)
+	}
+	var all *pipeline.SpecError
+	errors.As(err, &all)
+	for _, d := range all.Diagnostics {
+		if d.Kind != thalweg.Unsupported || !strings.HasSuffix(d.Message, "not supported") || d.Line == 0 || d.Column == 0 {
+			t.Errorf("%s", d)
+		}
+	}
+}
+
+// What the build takes of the full form, it keeps: with all that it refuses cut
+// out the rest is there after rendering.
+func TestTheRestOfTheFullFormIsKept(t *testing.T) {
+	text := read(t, "flights-rest.yaml")
+	s := parse(t, "rest.yaml", text)
+	rendered, err := pipeline.Render(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after any
+	if err := errors.Join(yaml.Unmarshal(text, &before), yaml.Unmarshal(rendered, &after)); err != nil {
+		t.Fatal(err)
+	}
+	// Values that mean what the build does anyway are not written out.
+	meaningless := map[string]bool{"spec.preprocessing.sample_ratio": true, "spec.trainer.resume": true, "spec.trainer.regularization.l1": true,
+		"spec.trainer.distributed.outer_optimizer": true, "spec.trainer.distributed.min_workers": true, "spec.scoring.output_columns": true,
+		"spec.output_features[0].calibration": true, "spec.trainer.learning_rate_scheduler": true}
+	contained(t, "", before, after, meaningless)
+	if _, err := pipeline.Compile(s, table.Schema{Columns: append(flightColumns.Columns, table.Column{Name: "passenger", Type: table.String})}); err != nil {
+		t.Error(err)
+	}
+}
+
+// contained reports what is in a and not in b.
+func contained(t *testing.T, path string, a, b any, but map[string]bool) {
+	t.Helper()
+	if but[path] {
+		return
+	}
+	switch a := a.(type) {
+	case map[string]any:
+		b, _ := b.(map[string]any)
+		for k, v := range a {
+			contained(t, strings.TrimPrefix(path+"."+k, "."), v, b[k], but)
+		}
+	case []any:
+		b, _ := b.([]any)
+		if len(a) != len(b) {
+			t.Errorf("%s: %v became %v", path, a, b)
+			return
+		}
+		for i := range a {
+			contained(t, path+"["+string(rune('0'+i))+"]", a[i], b[i], but)
+		}
+	default:
+		x, _ := json.Marshal(a)
+		y, _ := json.Marshal(b)
+		if !bytes.Equal(x, y) {
+			t.Errorf("%s: %s became %s", path, x, y)
+		}
+	}
+}
+
+func TestRenderWritesEveryDefaultAndIsAFixedPoint(t *testing.T) {
+	for _, name := range []string{"flights.yaml", "flights-rest.yaml"} {
+		first, err := pipeline.Render(parse(t, name, read(t, name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, filepath.Join("testdata", strings.TrimSuffix(name, ".yaml")+".rendered.yaml"), first)
+		again, err := pipeline.Render(parse(t, "rendered", first))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(first), string(again)); diff != "" {
+			t.Errorf("%s rendered twice:\n%s", name, diff)
+		}
+	}
+}
+
+func TestWithDefaultsLeavesItsArgumentAlone(t *testing.T) {
+	s := &pipeline.Spec{Metadata: pipeline.Metadata{Name: "x"}, Spec: pipeline.Body{
+		InputFeatures: []pipeline.InputFeature{{Name: "a", Type: "category"}}, Scoring: &pipeline.Scoring{}}}
+	out := pipeline.WithDefaults(s)
+	if s.Spec.InputFeatures[0].MostCommon != nil || s.Spec.Scoring.Batching.Count != 0 || s.Spec.Schema != nil {
+		t.Errorf("the argument changed: %+v", s.Spec)
+	}
+	if *out.Spec.InputFeatures[0].MostCommon != 10_000 || out.Spec.Scoring.Batching.Count != 5000 || out.Spec.Registry.Model != "x" ||
+		out.Spec.Trainer.Seed != 42 || out.Spec.Trainer.EarlyStop != 3 {
+		t.Errorf("defaults are missing: %+v", out.Spec)
+	}
+}
+
+func TestZeroesThatTheTextHasStay(t *testing.T) {
+	text := strings.Replace(string(read(t, "flights.yaml")), "  scoring:",
+		"  trainer: {seed: 0, early_stop: 0, regularization: {l2: 0}}\n  scoring:", 1)
+	s := parse(t, "zero.yaml", []byte(text))
+	rendered, err := pipeline.Render(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*pipeline.Spec{s, pipeline.WithDefaults(s), parse(t, "rendered", rendered)} {
+		if tr := s.Spec.Trainer; tr.Seed != 0 || tr.EarlyStop != 0 || tr.Regularization.L2 != 0 {
+			t.Errorf("trainer %+v", tr)
+		}
+	}
+}
+
+func TestFeaturesInheritTheDefaultsOfTheirType(t *testing.T) {
+	text := strings.Replace(string(read(t, "flights.yaml")), "  input_features:", `  defaults:
+    number:   {missing_value_strategy: fill_with_const, fill_value: 7, normalization: log1p}
+    category: {most_common: 50, min_count: 5, missing_value_strategy: fill_with_mode}
+  input_features:
+    - {name: delay2, type: number, missing_value_strategy: fill_with_mean, expression: "distance * 2"}
+    - {name: town, type: category, missing_value_strategy: fill_with_const, most_common: 3, expression: origin}`, 1)
+	in := parse(t, "defaults.yaml", []byte(text)).Spec.InputFeatures
+	type options struct {
+		Strategy, Normalization string
+		Fill                    any
+		Most, Least             int
+	}
+	got := make(map[string]options)
+	for _, f := range in {
+		o := options{f.MissingValueStrategy, f.Normalization, f.FillValue, 0, 0}
+		if f.MostCommon != nil {
+			o.Most, o.Least = *f.MostCommon, *f.MinCount
+		}
+		got[f.Name] = o
+	}
+	want := map[string]options{
+		"distance": {"fill_with_const", "log1p", int64(7), 0, 0},
+		"delay2":   {"fill_with_mean", "log1p", nil, 0, 0},
+		"town":     {"fill_with_const", "", "<MISSING>", 3, 5},
+		"origin":   {"fill_with_mode", "", nil, 50, 5},
+	}
+	for name, w := range want {
+		if diff := cmp.Diff(w, got[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestJSONSchemaJudgesSpecs(t *testing.T) {
+	text, err := pipeline.JSONSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("spec.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("spec.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge := func(text []byte) error {
+		asJSON, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(v)
+	}
+	flights := string(read(t, "flights.yaml"))
+	rendered, err := pipeline.Render(parse(t, "flights.yaml", []byte(flights)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, good := range map[string]string{"flights": flights, "rendered": string(rendered), "rest": string(read(t, "flights-rest.yaml")),
+		"on_error": strings.Replace(flights, "    split:", "    clean: [{cast: {column: distance, type: int64, on_error: null}}]\n    split:", 1)} {
+		if name == "rest" {
+			// The schema has no fields that say nothing.
+			continue
+		}
+		if err := judge([]byte(good)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, edit := range map[string][2]string{
+		"unknown field":  {"topic: flights", "topic: flights, tpoic: x"},
+		"unknown type":   {"type: number", "type: numbre"},
+		"missing field":  {"source: events", "batching: {}"},
+		"wrong type":     {"[0.7, 0.15, 0.15]", "0.7"},
+		"two operators":  {"split:", "clean: [{trim: {columns: [a]}, filter: {expression: b}}]\n    split:"},
+		"out of range":   {"  scoring:", "  trainer: {epochs: 0}\n  scoring:"},
+		"bad size":       {"source: events", "source: events\n    batching: {byte_size: big}"},
+		"wrong phase":    {"split:", "clean: [{trim: {columns: [a], apply_to: [sometimes]}}]\n    split:"},
+		"too few shares": {"[0.7, 0.15, 0.15]", "[0.5, 0.5]"},
+	} {
+		if err := judge([]byte(strings.Replace(flights, edit[0], edit[1], 1))); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if !bytes.Contains(text, []byte(`"description": "ConsumerGroup is written for lag dashboards`)) {
+		t.Error("the schema does not describe fields")
+	}
+}
