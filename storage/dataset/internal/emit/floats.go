@@ -23,6 +23,7 @@ func (s *floats[T]) append(a arrow.Array, from, to int, rows present) error {
 	case *array.Float64:
 		v = words[T](a.Float64Values())
 	}
+	s.v = reserve(s.v, to-from)
 	for from, to := range rows.runs(from, to) {
 		s.v = append(s.v, v[from:to]...)
 	}

@@ -35,6 +35,7 @@ func (s *integers[T]) append(a arrow.Array, from, to int, rows present) error {
 	case *array.Timestamp:
 		v = words[T](a.TimestampValues())
 	}
+	s.v = reserve(s.v, to-from)
 	for from, to := range rows.runs(from, to) {
 		s.v = append(s.v, v[from:to]...)
 	}
@@ -77,7 +78,7 @@ func (s *integers[T]) enter(size int) {
 	}
 	s.table = s.table[:size]
 	clear(s.table)
-	s.ids, s.entries, s.count = s.ids[:0], s.entries[:0], 0
+	s.ids, s.entries, s.count = reserve(s.ids[:0], len(s.v)), s.entries[:0], 0
 	for _, v := range s.v {
 		id := s.table[v-s.least]
 		if id == 0 {

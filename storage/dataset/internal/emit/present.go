@@ -2,6 +2,7 @@ package emit
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 )
@@ -22,6 +23,15 @@ func presentIn(a arrow.Array) present {
 func (p present) at(row int) bool {
 	row += p.offset
 	return p.bits[row>>3]>>(row&7)&1 != 0
+}
+
+// reserve makes room for n more elements in s, for as many again as it has if it
+// must grow: append alone would copy a row group's values five times over.
+func reserve[T any](s []T, n int) []T {
+	if cap(s)-len(s) >= n {
+		return s
+	}
+	return slices.Grow(s, max(n, len(s)))
 }
 
 // runs yields the longest runs of present rows within [from, to).

@@ -37,6 +37,7 @@ func (s *text) append(a arrow.Array, from, to int, rows present) error {
 		s.begun = true
 		s.set.Reset()
 	}
+	s.ids = reserve(s.ids, to-from)
 	switch a := a.(type) {
 	case *array.String:
 		for from, to := range rows.runs(from, to) {
