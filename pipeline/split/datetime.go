@@ -1,162 +1,123 @@
 package split
 
 import (
-	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// maxPoints bounds what one shard remembers of its times. A cut point is off
-// by at most one point's weight a shard, 1/65536 of the shard's rows.
-const maxPoints = 1 << 16
-
-// times observes one shard's times. Each distinct time is kept with its count
-// until there are too many; then neighbours are merged.
+// times observes one shard's times.
 type times struct {
-	column string
-	counts map[int64]int64
-	points []point // sorted; what compaction has left
+	column  string
+	sketch  sketch
+	missing int64
 }
 
-// point is a time that stands for Count rows at or before it.
-type point struct {
-	Time  int64 `json:"t"`
-	Count int64 `json:"n"`
-}
-
+// timesPartial is what a shard's observer hands on: rank points in order, and
+// the rows without a time.
 type timesPartial struct {
-	Points []point `json:"points"`
+	Times   []int64 `json:"times"`
+	Counts  []int64 `json:"counts"`
+	Missing int64   `json:"missing"`
 }
 
-func observeTimes(column string) Observer {
-	return &times{column: column, counts: make(map[int64]int64)}
-}
+func observeTimes(column string) Observer { return &times{column: column} }
 
-// Observe counts each time; runs of equal times, as sorted data has them, cost
-// one map access.
+// Observe implements Observer.
 func (o *times) Observe(batch arrow.Record) error {
-	col, err := timeColumn(batch, o.column)
+	a, err := timeColumn(batch, o.column)
 	if err != nil {
 		return err
 	}
-	values := col.TimestampValues()
-	for i := 0; i < len(values); {
-		if col.IsNull(i) {
-			i++
+	values := timesOf(a)
+	if a.NullN() == 0 {
+		o.sketch.add(values)
+		return nil
+	}
+	o.missing += int64(a.NullN())
+	valid := table.Valid(a)
+	for from := 0; from < len(values); {
+		if !valid.Has(from) {
+			from++
 			continue
 		}
-		j := i + 1
-		for j < len(values) && values[j] == values[i] && col.IsValid(j) {
-			j++
+		to := from + 1
+		for to < len(values) && valid.Has(to) {
+			to++
 		}
-		o.counts[int64(values[i])] += int64(j - i)
-		i = j
-		if len(o.counts) >= 2*maxPoints {
-			o.compact()
-		}
+		o.sketch.add(values[from:to])
+		from = to
 	}
 	return nil
 }
 
-// compact moves the counted times into points, at most maxPoints of them.
-func (o *times) compact() {
-	for t, n := range o.counts {
-		o.points = append(o.points, point{t, n})
-	}
-	clear(o.counts)
-	o.points = thin(merge(o.points), maxPoints)
-}
-
-// merge sorts points and adds up equal times.
-func merge(points []point) []point {
-	slices.SortFunc(points, func(a, b point) int { return cmp.Compare(a.Time, b.Time) })
-	out := points[:0]
-	for _, p := range points {
-		if n := len(out); n > 0 && out[n-1].Time == p.Time {
-			out[n-1].Count += p.Count
-			continue
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-// thin merges neighbours until at most limit points are left, each of about
-// the same weight; a merged point has the last of its times.
-func thin(points []point, limit int) []point {
-	if len(points) <= limit {
-		return points
-	}
-	var total int64
-	for _, p := range points {
-		total += p.Count
-	}
-	out := make([]point, 0, limit)
-	var seen, open int64
-	for i, p := range points {
-		seen += p.Count
-		open += p.Count
-		// Emit where the running count passes the next of limit equal steps.
-		if seen*int64(limit)/total > (seen-open)*int64(limit)/total || i == len(points)-1 {
-			out = append(out, point{p.Time, open})
-			open = 0
-		}
-	}
-	return out
-}
-
 // Partial implements Observer.
 func (o *times) Partial() ([]byte, error) {
-	o.compact()
-	return json.Marshal(timesPartial{Points: o.points})
+	o.sketch.close()
+	p := timesPartial{Times: make([]int64, len(o.sketch.points)), Counts: make([]int64, len(o.sketch.points)), Missing: o.missing}
+	for i, x := range o.sketch.points {
+		p.Times[i], p.Counts[i] = x.time, x.count
+	}
+	return json.Marshal(p)
+}
+
+// points returns the partial's points, or what is wrong with them.
+func (p timesPartial) points() ([]point, error) {
+	if len(p.Times) != len(p.Counts) || len(p.Times) > maxPoints || p.Missing < 0 {
+		return nil, fmt.Errorf("%d times with %d counts", len(p.Times), len(p.Counts))
+	}
+	out := make([]point, len(p.Times))
+	for i, t := range p.Times {
+		if out[i] = (point{t, p.Counts[i]}); p.Counts[i] <= 0 || i > 0 && t <= p.Times[i-1] {
+			return nil, errors.New("the points are not in order")
+		}
+	}
+	return out, nil
 }
 
 // finishTimes finds the times before which the probabilities' shares of rows
 // lie.
 func finishTimes(c *Cuts, partials [][]byte) error {
-	var all []point
+	var merged sketch
 	for i, data := range partials {
 		var p timesPartial
-		if err := json.Unmarshal(data, &p); err != nil {
+		err := json.Unmarshal(data, &p)
+		var points []point
+		if err == nil {
+			points, err = p.points()
+		}
+		if err != nil {
 			return &thalweg.Error{Op: "merge split", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("shard %d", i), Err: err}
 		}
-		all = append(all, p.Points...)
+		merged.merge(points)
+		if len(merged.points) > 2*maxMerged {
+			merged.points = thin(merged.points, maxMerged)
+		}
+		c.Missing += p.Missing
 	}
-	all = merge(all)
-	var total int64
-	for _, p := range all {
-		total += p.Count
-	}
-	if total == 0 {
-		return &thalweg.Error{Op: "split rows", Kind: thalweg.Invalid, Subject: "column " + c.Column, Hint: "no row has a time; split at random instead"}
+	if len(merged.points) == 0 {
+		return &thalweg.Error{Op: "split rows", Kind: thalweg.Invalid, Subject: "column " + c.Column,
+			Hint: "no row has a time; split at random instead"}
 	}
 	for k, share := range c.Bounds {
-		var seen int64
-		want := int64(share*float64(total) + 0.5)
-		c.Times[k] = all[len(all)-1].Time + 1
-		for _, p := range all {
-			if seen += p.Count; seen > want {
-				c.Times[k] = p.Time
-				break
-			}
-		}
+		c.Times[k] = merged.before(share)
 	}
 	return nil
 }
 
 func assignTimes(c *Cuts, batch arrow.Record, _ int, dst []uint8) error {
-	col, err := timeColumn(batch, c.Column)
+	a, err := timeColumn(batch, c.Column)
 	if err != nil {
 		return err
 	}
-	validation, test := arrow.Timestamp(c.Times[0]), arrow.Timestamp(c.Times[1])
-	for i, t := range col.TimestampValues() {
+	validation, test := c.Times[0], c.Times[1]
+	for i, t := range timesOf(a) {
 		var part uint8
 		if t >= validation {
 			part = Validation
@@ -166,9 +127,10 @@ func assignTimes(c *Cuts, batch arrow.Record, _ int, dst []uint8) error {
 		}
 		dst[i] = part
 	}
-	if col.NullN() > 0 {
+	if a.NullN() > 0 {
+		valid := table.Valid(a)
 		for i := range dst {
-			if col.IsNull(i) {
+			if !valid.Has(i) {
 				dst[i] = Train
 			}
 		}
@@ -176,11 +138,22 @@ func assignTimes(c *Cuts, batch arrow.Record, _ int, dst []uint8) error {
 	return nil
 }
 
-func timeColumn(batch arrow.Record, name string) (*array.Timestamp, error) {
-	for _, i := range batch.Schema().FieldIndices(name) {
-		if col, ok := batch.Column(i).(*array.Timestamp); ok {
-			return col, nil
-		}
+// timesOf returns the microseconds of a column, those of nulls too.
+func timesOf(a *array.Timestamp) []int64 {
+	if a.Len() == 0 {
+		return nil
 	}
-	return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Invalid, Subject: "column " + name, Hint: "split by a timestamp column"}
+	return arrow.GetValues[int64](a.Data(), 1)
+}
+
+func timeColumn(batch arrow.Record, name string) (*array.Timestamp, error) {
+	e := &thalweg.Error{Op: "split rows", Kind: thalweg.Invalid, Subject: "column " + name, Err: errors.New("is not there")}
+	for _, i := range batch.Schema().FieldIndices(name) {
+		a := batch.Column(i)
+		if times, ok := a.(*array.Timestamp); ok {
+			return times, nil
+		}
+		e.Err = fmt.Errorf("holds %s, not timestamps", a.DataType())
+	}
+	return nil, e
 }

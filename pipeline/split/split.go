@@ -25,9 +25,10 @@ const (
 // Names are the splits' names by number.
 var Names = [Count]string{"train", "validation", "test"}
 
-// Observer looks at the rows of one shard.
+// Observer looks at the rows of one shard, in order. It is for one goroutine.
 type Observer interface {
-	// Observe looks at a batch of cleaned rows.
+	// Observe looks at a batch of cleaned rows, which stays the caller's. How the
+	// rows were cut into batches makes no difference.
 	Observe(batch arrow.Record) error
 	// Partial returns what was observed, as JSON.
 	Partial() ([]byte, error)
@@ -65,10 +66,12 @@ type Cuts struct {
 	// begin (random).
 	Bounds [2]float64 `json:"bounds"`
 	// Column and Times: rows before Times[0] are training, rows before Times[1]
-	// validation, the others test (datetime); microseconds since 1970 UTC. A row
-	// without a time is training.
-	Column string   `json:"column,omitempty"`
-	Times  [2]int64 `json:"times"`
+	// validation, the others test (datetime); microseconds since 1970 UTC. Equal
+	// times are never parted. A row without a time is training; Missing counts
+	// these.
+	Column  string   `json:"column,omitempty"`
+	Times   [2]int64 `json:"times"`
+	Missing int64    `json:"missing,omitempty"`
 }
 
 // NewObserver returns the observer of one shard.

@@ -1,15 +1,19 @@
 package split
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"pgregory.net/rapid"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -40,25 +44,33 @@ func batchOf(times []int64, first int64) arrow.Record {
 	return b.NewRecord()
 }
 
+// observe returns the partial of one shard, read in batches of so many rows.
+func observe(t *testing.T, p *pipeline.Plan, shard []int64, rows int) []byte {
+	t.Helper()
+	o, err := NewObserver(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for batch := range slices.Chunk(shard, max(rows, 1)) {
+		rec := batchOf(batch, 0)
+		if err := o.Observe(rec); err != nil {
+			t.Fatal(err)
+		}
+		rec.Release()
+	}
+	data, err := o.Partial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // finish observes the shards and returns the cuts, through JSON as a run does.
 func finish(t *testing.T, p *pipeline.Plan, shards [][]int64) *Cuts {
 	t.Helper()
 	var partials [][]byte
 	for _, s := range shards {
-		o, err := NewObserver(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		batch := batchOf(s, 0)
-		if err := o.Observe(batch); err != nil {
-			t.Fatal(err)
-		}
-		batch.Release()
-		data, err := o.Partial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		partials = append(partials, data)
+		partials = append(partials, observe(t, p, s, len(s)))
 	}
 	cuts, err := Finish(p, partials)
 	if err != nil {
@@ -171,6 +183,93 @@ func TestDatetimeKeepsEqualTimesTogetherAndNullsInTraining(t *testing.T) {
 	}
 }
 
+func TestDatetimeCutsOneTimeBesideIt(t *testing.T) {
+	// All rows have the same time: they stay together, and training gets them.
+	cuts := finish(t, plan("datetime"), [][]int64{make([]int64, 1000)})
+	_, share := assign(t, cuts, [][]int64{make([]int64, 1000)})
+	if share[Train] != 1 {
+		t.Errorf("shares %v", share)
+	}
+}
+
+func TestDatetimeCountsRowsWithoutATime(t *testing.T) {
+	cuts := finish(t, plan("datetime"), [][]int64{{1, -1, 2, 3}, {-1, -1}})
+	if cuts.Missing != 3 {
+		t.Errorf("%d rows are without a time, want 3", cuts.Missing)
+	}
+}
+
+func TestPartialsDoNotDependOnTheBatches(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	shard := make([]int64, 3*maxPoints+17)
+	for i := range shard {
+		if shard[i] = r.Int64N(1e9); i%11 == 0 {
+			shard[i] = -1
+		}
+	}
+	want := observe(t, plan("datetime"), shard, len(shard))
+	for _, rows := range []int{1000, maxPoints, 77_777} {
+		if got := observe(t, plan("datetime"), shard, rows); !bytes.Equal(got, want) {
+			t.Errorf("batches of %d rows give another partial", rows)
+		}
+	}
+}
+
+func TestTimesAreSorted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := rapid.SliceOf(rapid.OneOf(rapid.Int64(), rapid.Int64Range(-300, 300))).Draw(t, "times")
+		want := slices.Sorted(slices.Values(v))
+		sortTimes(v)
+		if !slices.Equal(v, want) {
+			t.Fatalf("%v, want %v", v, want)
+		}
+	})
+}
+
+func TestFinishRefusesADamagedPartial(t *testing.T) {
+	for _, data := range []string{`{`, `{"times":[1],"counts":[]}`, `{"times":[2,1],"counts":[1,1]}`, `{"times":[1],"counts":[0]}`} {
+		if _, err := Finish(plan("datetime"), [][]byte{[]byte(data)}); !thalweg.Is(err, thalweg.Corrupt) {
+			t.Errorf("%s: error %v", data, err)
+		}
+	}
+}
+
+// Ranks of a sketch stay within the bound that its comment states.
+func TestSketchKeepsRanks(t *testing.T) {
+	for name, value := range map[string]func(i, n int, r *rand.Rand) int64{
+		"rising":  func(i, _ int, _ *rand.Rand) int64 { return int64(i) },
+		"falling": func(i, n int, _ *rand.Rand) int64 { return int64(n - i) },
+		"random":  func(_, _ int, r *rand.Rand) int64 { return r.Int64() },
+		"lumpy":   func(_, _ int, r *rand.Rand) int64 { return int64(r.ExpFloat64() * 1000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 10 * maxPoints
+			r := rand.New(rand.NewPCG(7, 7))
+			var s sketch
+			all := make([]int64, n)
+			for i := range all {
+				all[i] = value(i, n, r)
+			}
+			s.add(all)
+			slices.Sort(all)
+			s.close()
+			if len(s.points) > maxPoints || s.total() != n {
+				t.Fatalf("%d points for %d values", len(s.points), s.total())
+			}
+			for _, share := range []float64{0, 0.1, 0.5, 0.7, 0.85, 1} {
+				cut := s.before(share)
+				below, _ := slices.BinarySearch(all, cut)
+				upTo, _ := slices.BinarySearch(all, cut+1)
+				// The nearest cut of equal times, and ten thinnings.
+				slack := float64(upTo-below)/2 + 10*n/maxPoints + 1
+				if math.Abs(float64(below)-share*n) > slack {
+					t.Errorf("before %v lie %d values, want %v within %v", share, below, share*n, slack)
+				}
+			}
+		})
+	}
+}
+
 func TestDatetimeRefusesAColumnWithoutTimes(t *testing.T) {
 	o, err := NewObserver(plan("datetime"))
 	if err != nil {
@@ -244,6 +343,30 @@ func BenchmarkAssign(b *testing.B) {
 			var err error
 			for b.Loop() {
 				if dst, err = c.Assign(batch, 0, dst); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(len(times))/b.Elapsed().Seconds()/1e6, "Mrows/s")
+		})
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	for name, time := range map[string]func(i int, r *rand.Rand) int64{
+		"sorted": func(i int, _ *rand.Rand) int64 { return int64(i) * 50e6 },
+		"random": func(_ int, r *rand.Rand) int64 { return r.Int64N(1e15) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := rand.New(rand.NewPCG(3, 3))
+			times := make([]int64, 1<<20)
+			for i := range times {
+				times[i] = time(i, r)
+			}
+			batch := batchOf(times, 0)
+			defer batch.Release()
+			for b.Loop() {
+				o := observeTimes("date")
+				if err := o.Observe(batch); err != nil {
 					b.Fatal(err)
 				}
 			}
