@@ -11,6 +11,7 @@ import (
 // TestFilesOfPyarrow reads the files of testdata, and those of the directory
 // that THALWEG_PARQUET names, written by testdata/generate.py.
 func TestFilesOfPyarrow(t *testing.T) {
+	t.Parallel()
 	for _, dir := range []string{"testdata", os.Getenv("THALWEG_PARQUET")} {
 		if dir == "" {
 			continue

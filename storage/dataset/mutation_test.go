@@ -181,7 +181,7 @@ func TestATruncatedFileIsAlwaysRefused(t *testing.T) {
 
 func TestEveryFlippedBitOfOurFilesIsNoticedOrHarmless(t *testing.T) {
 	// Pages carry checksums, so values that are read must be those written.
-	data := flights(t, 4, 40, 20)
+	data := flights(t, 4, 16, 8)
 	want, _ := readAll(t, data, nil, 100)
 	footer := len(data) - 8 - int(uint32(data[len(data)-8])|uint32(data[len(data)-7])<<8)
 	for bit := range footer * 8 {

@@ -213,6 +213,7 @@ func byParquetGo(t testing.TB, rng *rand.Rand, rows int, nulls float64, codec co
 }
 
 func TestEveryKindEncodingAndCodecAsParquetGoWritesThem(t *testing.T) {
+	t.Parallel()
 	seed := uint64(0)
 	for _, name := range slices.Sorted(maps.Keys(codecs)) {
 		for version := 1; version <= 2; version++ {
@@ -222,12 +223,12 @@ func TestEveryKindEncodingAndCodecAsParquetGoWritesThem(t *testing.T) {
 				rng := rand.New(rand.NewPCG(seed, 11))
 				t.Run(fmt.Sprintf("%s/v%d/nulls=%v/seed=%d", name, version, nulls, seed), func(t *testing.T) {
 					// Compressors of many tiny pages take their time.
-					rows, pages := 1+rng.IntN(300), []int{100, 1500, 1 << 20}
+					rows, pages := 1+rng.IntN(120), []int{100, 1500, 1 << 20}
 					if name == "brotli" || name == "gzip" || name == "zstd" {
-						rows, pages = 1+rng.IntN(80), pages[1:]
+						rows, pages = 1+rng.IntN(30), pages[1:]
 					}
 					data, want := byParquetGo(t, rng, rows, nulls, codecs[name], parquet.DataPageVersion(version),
-						parquet.PageBufferSize(pages[rng.IntN(len(pages))]), parquet.MaxRowsPerRowGroup(int64(50+rng.IntN(300))),
+						parquet.PageBufferSize(pages[rng.IntN(len(pages))]), parquet.MaxRowsPerRowGroup(int64(20+rng.IntN(100))),
 						parquet.DictionaryMaxBytes([]int64{0, 200}[rng.IntN(2)]))
 					got, _ := readAll(t, data, nil, []int{1, 33, 1 << 16}[rng.IntN(3)])
 					sameValues(t, got, want)

@@ -65,8 +65,9 @@ func byPqarrow(t testing.TB, records []arrow.Record, opts ...parquet.WriterPrope
 }
 
 func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
+	t.Parallel()
 	codecs := []compress.Compression{compress.Codecs.Uncompressed, compress.Codecs.Snappy, compress.Codecs.Gzip, compress.Codecs.Zstd}
-	for seed := range uint64(16 * *more) {
+	for seed := range uint64(10 * *more) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		nulls := []float64{0, 0.02, 0.5, 1}[rng.IntN(4)]
 		nullable := nulls > 0 || rng.IntN(2) == 0
@@ -97,7 +98,8 @@ func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
 }
 
 func TestNestedColumnsTakeTheGeneralPath(t *testing.T) {
-	for seed := range uint64(16 * *more) {
+	t.Parallel()
+	for seed := range uint64(10 * *more) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		nulls := []float64{0, 0.2, 0.8}[rng.IntN(3)]
 		schema := schemaOf(append(nestedTypes, arrow.PrimitiveTypes.Int64), true)

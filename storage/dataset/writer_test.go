@@ -61,6 +61,7 @@ func cut(rng *rand.Rand, rec arrow.Record) []arrow.Record {
 }
 
 func TestWriterRoundTrip(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(12 * *more) {
 		rng := rand.New(rand.NewPCG(seed, 21))
 		cfg := dataset.WriterConfig{Compression: []dataset.Compression{dataset.Zstd, dataset.Snappy, dataset.Uncompressed}[seed%3], RowGroupRows: 1 + rng.IntN(400)}
@@ -106,6 +107,7 @@ func TestTypesComeBackAsTheyWere(t *testing.T) {
 }
 
 func TestBytesDependOnRowsAndConfigurationOnly(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(5, 5))
 	rec := randomRecord(rng, writable, 3000, 0.2)
 	defer rec.Release()
@@ -174,6 +176,7 @@ func TestNullSlotsDoNotShowInTheBytes(t *testing.T) {
 }
 
 func TestManyDistinctStringsAreWrittenPlain(t *testing.T) {
+	t.Parallel()
 	schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.BinaryTypes.String}, {Name: "few", Type: stringType}}, nil)
 	ids, few := array.NewStringBuilder(memory.DefaultAllocator), array.NewDictionaryBuilder(memory.DefaultAllocator, stringType).(*array.BinaryDictionaryBuilder)
 	for i := range 60_000 {
