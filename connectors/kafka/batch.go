@@ -109,7 +109,7 @@ func (d *decoder) batch(data []byte, dst *connectors.Records) error {
 	}
 	delta := int32(binary.BigEndian.Uint32(data[23:]))
 	h.last = h.base + int64(delta)
-	if delta < 0 || h.base < 0 || h.count < 0 || int64(h.count) > int64(delta)+1 || h.last >= math.MaxInt64 {
+	if delta < 0 || h.base < 0 || h.count < 0 || int64(h.count) > int64(delta)+1 || h.base > math.MaxInt64-1<<31 {
 		return d.corrupt(data, "%d records in %d offsets", h.count, int64(delta)+1)
 	}
 	if h.last < dst.Next {

@@ -89,7 +89,7 @@ func (e *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	}
 	if conn, ok := rw.(interface{ SetDeadline(time.Time) error }); ok {
 		// The Transport would go on waiting on the connection after ctx ended.
-		stop := context.AfterFunc(e.ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+		stop := context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 		err := e.roundTrip(rw)
 		if !stop() && err == nil {
 			err = e.ctx.Err() // the connection's deadline is spoilt: an error drops it

@@ -213,12 +213,12 @@ func (t *batch) value(i int) []byte {
 func (b *backlog) drop(n int) {
 	for n > 0 {
 		p := b.parts[0]
-		if left := p.records.Len() - p.first; n < left {
+		left := p.records.Len() - p.first
+		if n < left {
 			p.first += n
 			return
-		} else {
-			n -= left
 		}
+		n -= left
 		b.recycle(p.records)
 		b.parts = b.parts[1:]
 	}

@@ -75,6 +75,10 @@ type Config struct {
 	MinBackoff, MaxBackoff time.Duration
 }
 
+// maxRollingBytes bounds a file's events, which are in memory until they are
+// committed, and of which a second file's worth may be waiting.
+const maxRollingBytes = 512 << 20
+
 // maxBacklogEvents bounds the records in the backlog where they are tiny.
 const maxBacklogEvents = 1 << 20
 
@@ -128,6 +132,8 @@ func (c Config) Validate() error {
 		return bad("partition", fmt.Sprintf("%d is negative", c.Partition))
 	case c.Prefix != "" && !strings.HasSuffix(c.Prefix, "/"):
 		return bad("prefix "+c.Prefix, "it must end in a slash")
+	case c.Rolling.Bytes > maxRollingBytes:
+		return bad("rolling byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Rolling.Bytes, int64(maxRollingBytes)))
 	case c.StartOffset != "" && c.StartOffset != Earliest && c.StartOffset != Latest:
 		return bad("start_offset "+c.StartOffset, "one of "+Earliest+", "+Latest)
 	}

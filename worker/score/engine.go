@@ -44,10 +44,15 @@ type engine interface {
 type artifactEngine struct {
 	model         Model
 	decoder       *events.Decoder
-	scorer        *artifact.Scorer
+	scorer        predictor
 	output        *artifact.Scorer // lays out rows while scorer scores the next
 	compression   dataset.Compression
 	maxEventBytes int
+}
+
+// predictor is what the engine needs of an artifact's scorer.
+type predictor interface {
+	Score(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error)
 }
 
 func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, maxEventBytes int) (*artifactEngine, error) {
@@ -55,10 +60,11 @@ func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, m
 		return &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
 	}
 	e := &artifactEngine{model: m, compression: compression, maxEventBytes: maxEventBytes}
-	var err error
-	if e.scorer, err = a.NewScorer(pipeline.InScoring); err != nil {
+	scorer, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
 		return nil, fail(err)
 	}
+	e.scorer = scorer
 	if e.output, err = a.NewScorer(pipeline.InScoring); err != nil {
 		return nil, fail(err)
 	}
@@ -67,7 +73,7 @@ func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, m
 		return nil, fail(err)
 	}
 	cfg.MaxEventBytes = maxEventBytes
-	if e.decoder, err = events.NewDecoder(e.scorer.Input(), cfg); err != nil {
+	if e.decoder, err = events.NewDecoder(scorer.Input(), cfg); err != nil {
 		return nil, fail(err)
 	}
 	return e, nil

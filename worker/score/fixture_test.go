@@ -118,15 +118,14 @@ func trained(t testing.TB, version int) *artifact.Artifact {
 // world is what scorers of a test share: a broker, a sink, and registered
 // versions.
 type world struct {
-	t         testing.TB
-	broker    *devbroker.Broker
-	sink      storage.Bucket
-	state     *bucketmem.Bucket
-	registry  *Registry
-	producer  *kafka.Producer
-	versions  map[int]Candidate
-	config    Config
-	partition int
+	t        testing.TB
+	broker   *devbroker.Broker
+	sink     storage.Bucket
+	state    *bucketmem.Bucket
+	registry *Registry
+	producer *kafka.Producer
+	versions map[int]Candidate
+	config   Config
 }
 
 func newWorld(t testing.TB, partitions int) *world {
@@ -389,4 +388,12 @@ func (w *world) objects() map[string]string {
 func (w *world) keys(part string) []string {
 	all := w.objects()
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(k string) bool { return !strings.Contains(k, part) })
+}
+
+// reset forgets what was observed.
+func (l *latency) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.mu.counts[:])
+	l.mu.n, l.mu.sum = 0, 0
 }

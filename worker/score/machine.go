@@ -142,6 +142,9 @@ func (m *machine) take(ev event) {
 	case modelsOffered:
 		m.candidates = ev.candidates
 	case pauseAsked:
+		if m.paused && !ev.on {
+			clear(m.refused) // the operator may have mended what was damaged
+		}
 		m.paused = ev.on
 	case drainAsked:
 		m.draining = true

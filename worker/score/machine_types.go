@@ -75,7 +75,6 @@ type (
 		records int   // taken from the backlog
 		bytes   int64 // taken from the backlog
 		to      int64
-		rows    int // of them scored; the others are dead letters
 		gaps    int // runs of offsets without a record that the span has grown by
 		err     error
 	}
