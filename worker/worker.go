@@ -20,6 +20,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/average"
 )
 
@@ -120,6 +121,7 @@ type Worker struct {
 	connections Connections
 	state       storage.Bucket
 	exchange    *average.Server
+	pool        *dataset.Pool // of the memory that shards are read into
 	listener    net.Listener
 	log         *slog.Logger
 	metrics     *metrics
@@ -153,7 +155,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	}
 	w := &Worker{
 		cfg: cfg, coordinator: coordinator, connections: connections, state: state,
-		exchange: average.NewServer(), listener: listener,
+		exchange: average.NewServer(), pool: dataset.NewPool(0), listener: listener,
 		log: log.With(keyWorker, cfg.ID), metrics: newMetrics(reg, cfg.ID), incarnation: rand.Text(),
 	}
 	w.holder = newHolder(w)

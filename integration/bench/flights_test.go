@@ -30,6 +30,7 @@ type flights struct {
 	chain    *clean.Chain
 	cuts     *split.Cuts
 	fitted   *feature.Transform
+	pool     *dataset.Pool
 }
 
 // open reads the sample, or the file that FLIGHTS names, and compiles the
@@ -40,7 +41,7 @@ func open(tb testing.TB) *flights {
 	if path == "" {
 		path = filepath.FromSlash(demo + "flights.parquet")
 	}
-	f := &flights{bucket: memory.New()}
+	f := &flights{bucket: memory.New(), pool: dataset.NewPool(0)}
 	var err error
 	f.file, err = os.ReadFile(path)
 	check(tb, err)
@@ -101,7 +102,7 @@ func (f *flights) rows(ctx context.Context, shard int, fn func(batch arrow.Recor
 	for i, c := range f.plan.Input.Columns {
 		names[i] = c.Name
 	}
-	r, err := dataset.OpenShard(ctx, f.bucket, f.manifest, shard, names, dataset.ReaderConfig{})
+	r, err := dataset.OpenShard(ctx, f.bucket, f.manifest, shard, names, dataset.ReaderConfig{Pool: f.pool})
 	if err != nil {
 		return err
 	}
