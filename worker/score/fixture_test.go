@@ -222,7 +222,15 @@ type active struct {
 // start runs a scorer until the test ends or stop is called.
 func (w *world) start(change ...func(*Config)) *active {
 	w.t.Helper()
-	source, err := kafka.New(w.kafka())
+	return w.startOn(func(*kafka.Config) {}, change...)
+}
+
+// startOn is start with another way to read the topic.
+func (w *world) startOn(read func(*kafka.Config), change ...func(*Config)) *active {
+	w.t.Helper()
+	topic := w.kafka()
+	read(&topic)
+	source, err := kafka.New(topic)
 	if err != nil {
 		w.t.Fatal(err)
 	}

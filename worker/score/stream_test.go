@@ -8,6 +8,7 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
@@ -257,5 +258,49 @@ func TestGroupOffsetsAreWrittenForDashboards(t *testing.T) {
 		} else if got > 25 {
 			t.Fatalf("group offset %d", got)
 		}
+	}
+}
+
+func TestTransactionsLeaveGapsAndAbortedEventsAreNeverScored(t *testing.T) {
+	w := newWorld(t, 1)
+	w.promote(1)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.DefaultProduceTopic(topic), kgo.TransactionalID("tx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	want := make(map[int64]bool)
+	offset := int64(0)
+	for round := range 8 {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		committed := round%3 != 1
+		for i := range 5 {
+			if err := cl.ProduceSync(t.Context(), kgo.StringRecord(goodEvent(10*round+i))).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			want[offset] = committed
+			offset++
+		}
+		if err := cl.EndTransaction(t.Context(), kgo.TransactionEndTry(committed)); err != nil {
+			t.Fatal(err)
+		}
+		offset++ // the marker
+	}
+	s := w.startOn(func(c *kafka.Config) { c.IsolationLevel = kafka.ReadCommitted })
+	s.waitCommitted(offset - 1)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	v := w.judge()
+	rows, letters := w.read(0)
+	for at, committed := range want {
+		if _, scored := rows[at]; scored != committed {
+			t.Errorf("offset %d: committed %v, scored %v", at, committed, scored)
+		}
+	}
+	if len(letters) > 0 || v.Absent == 0 {
+		t.Errorf("%d dead letters, %d offsets in gaps", len(letters), v.Absent)
 	}
 }
