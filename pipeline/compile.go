@@ -21,7 +21,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	if err := Validate(s); err != nil {
 		return nil, err
 	}
-	c := &compiler{spec: s, found: &diagnostics{source: s.source}, plan: &Plan{Spec: s}}
+	c := &compiler{spec: s, found: &diagnostics{source: s.source}, plan: &Plan{Spec: s}, required: make(map[string]bool)}
 	zone, err := time.LoadLocation(s.Spec.Schema.Timezone)
 	if err != nil {
 		return nil, &thalweg.Error{Op: "compile spec", Kind: thalweg.Invalid, Subject: "spec.schema.timezone", Err: err}
@@ -36,7 +36,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.split()
 	c.label()
 	c.features()
-	c.leaks()
+	c.removals()
 	c.outputColumns()
 	if err := c.found.err(); err != nil {
 		return nil, err
@@ -203,7 +203,6 @@ var featureTypes = map[string][]table.Type{
 }
 
 func (c *compiler) features() {
-	c.required = make(map[string]bool)
 	for i, f := range c.spec.Spec.InputFeatures {
 		path := fmt.Sprintf("spec.input_features[%d]", i)
 		column, program, t, reads := c.value(path, f.Name, f.Expression)
@@ -220,8 +219,19 @@ func (c *compiler) features() {
 			field = path + ".expression"
 		}
 		c.servable(field, reads)
-		for source := range c.scoring.reach(reads) {
-			c.required[source] = true
+		c.leak(field, f.Name, reads)
+		c.require(c.scoring.needed(reads))
+	}
+}
+
+// leak refuses a feature that reaches what the label reads.
+func (c *compiler) leak(path, feature string, reads []string) {
+	for _, at := range []*stage{c.training, c.scoring} {
+		reached := at.reach(reads)
+		if source, ok := reached.meets(c.labelReads); ok {
+			c.found.add(path, "a feature must be known before the label is", "the label leaks into feature %s: it reaches column %s%s, as label %s does%s",
+				feature, source, reached.way(source), c.plan.Label.Name, c.labelReads.way(source))
+			return
 		}
 	}
 }
@@ -251,30 +261,19 @@ func (c *compiler) servable(path string, reads []string) {
 	}
 }
 
-// leaks refuses features that reach what the label reads, and steps that
-// remove events by it.
-func (c *compiler) leaks() {
-	for i, f := range c.spec.Spec.InputFeatures {
-		path := fmt.Sprintf("spec.input_features[%d]", i)
-		reads, field := []string{f.Name}, path+".name"
-		for _, compiled := range c.plan.Features {
-			if compiled.Name == f.Name && compiled.Expression != nil {
-				reads, field = compiled.Expression.Columns(), path+".expression"
-			}
-		}
-		reached := c.training.reach(reads)
-		if source, ok := reached.meets(c.labelReads); ok {
-			c.found.add(field, "a feature must be known before the label is", "the label leaks into feature %s: it reaches column %s%s, as label %s does%s",
-				f.Name, source, reached.way(source), c.plan.Label.Name, c.labelReads.way(source))
-		}
+// require notes source columns without which an event is no row.
+func (c *compiler) require(columns []string) {
+	for _, name := range columns {
+		c.required[name] = true
 	}
+}
+
+// removals refuses steps that remove events by what the label reads.
+func (c *compiler) removals() {
 	for _, r := range c.removing {
 		if source, ok := r.reads.meets(c.labelReads); ok {
 			c.found.add(r.path, "write apply_to: [training]", "events cannot be removed by column %s%s: label %s reads it%s, and it is not known yet",
 				source, r.reads.way(source), c.plan.Label.Name, c.labelReads.way(source))
-		}
-		for source := range r.reads {
-			c.required[source] = true
 		}
 	}
 }

@@ -17,6 +17,9 @@ type stage struct {
 	schema table.Schema
 	// from tells what each column is made of.
 	from map[string]lineage
+	// needs are the source columns without which a column has no value: from,
+	// but for what a step fills.
+	needs map[string][]string
 	// made names the step that made a column which the source does not have.
 	made map[string]string
 }
@@ -29,13 +32,15 @@ type lineage map[string][]link
 type link struct{ column, step string }
 
 func newStage(phase Phase, in table.Schema) *stage {
-	s := &stage{phase: phase, schema: table.Schema{Unsupported: in.Unsupported}, from: make(map[string]lineage), made: make(map[string]string)}
+	s := &stage{phase: phase, schema: table.Schema{Unsupported: in.Unsupported},
+		from: make(map[string]lineage), needs: make(map[string][]string), made: make(map[string]string)}
 	for _, c := range in.Columns {
 		if phase == InScoring && c.TrainingOnly {
 			continue
 		}
 		s.schema.Columns = append(s.schema.Columns, c)
 		s.from[c.Name] = lineage{c.Name: nil}
+		s.needs[c.Name] = []string{c.Name}
 	}
 	return s
 }
@@ -49,6 +54,15 @@ func (s *stage) reach(columns []string) lineage {
 				out[source] = chain
 			}
 		}
+	}
+	return out
+}
+
+// needed returns the source columns without which columns have no value.
+func (s *stage) needed(columns []string) []string {
+	var out []string
+	for _, c := range columns {
+		out = append(out, s.needs[c]...)
 	}
 	return out
 }
@@ -157,6 +171,7 @@ func (c *compiler) filter(path, text string, at *stage) *expression.Program {
 func (c *compiler) removes(path string, columns []string, at *stage) {
 	if at == c.scoring {
 		c.removing = append(c.removing, removal{path, at.reach(columns)})
+		c.require(at.needed(columns))
 	}
 }
 
@@ -174,6 +189,7 @@ func (c *compiler) derive(step, path string, s *DeriveStep, at *stage) *expressi
 		}
 	}
 	at.from[s.Column] = from
+	at.needs[s.Column] = at.needed(p.Columns())
 	at.made[s.Column] = step
 	at.put(table.Column{Name: s.Column, Type: p.Type(), Nullable: true})
 	return p
@@ -210,6 +226,9 @@ func (c *compiler) fill(path string, s *FillStep, at *stage) {
 		}
 		column.Nullable = false
 		at.put(column)
+		if s.Strategy == fillWithConst {
+			at.needs[name] = nil
+		}
 	}
 	if s.Strategy == dropRow {
 		c.removes(path+".strategy", s.Columns, at)

@@ -113,12 +113,13 @@ func TestEventsNeedOnlyWhatFeaturesAndFiltersRead(t *testing.T) {
       - {derive: {column: carrier, expression: "lower(airline)"}}
       - {derive: {column: loss, expression: "delay * 2"}}
       - {filter: {expression: "carrier != 'x'", apply_to: [training, scoring]}}
+      - {fill: {columns: [distance], strategy: fill_with_const, value: 0}}
     split:`, `"delay > 15"`, `"loss > 30"`), in)
 	needed := make(map[string]bool)
 	for _, c := range p.ScoringInput.Columns {
 		needed[c.Name] = !c.Nullable
 	}
-	want := map[string]bool{"date": true, "delay": false, "distance": true, "origin": true, "destination": true, "tail": false, "airline": true}
+	want := map[string]bool{"date": true, "delay": false, "distance": false, "origin": true, "destination": true, "tail": false, "airline": true}
 	if diff := cmp.Diff(want, needed); diff != "" {
 		t.Errorf("required of events (-want +got):\n%s", diff)
 	}
