@@ -162,19 +162,24 @@ type objects struct {
 	log, data, dead map[string]int64
 }
 
-// list finds everything under the prefix, by topic/partition.
+// list finds everything under the prefix, by topic/partition. The log comes
+// last: whoever writes meanwhile claims before writing, so every object listed
+// before has its intent listed after.
 func (j *judge) list(ctx context.Context) (map[string]*objects, error) {
 	found := make(map[string]*objects)
-	for kind, pick := range map[string]func(*objects) map[string]int64{
-		"_log/":  func(o *objects) map[string]int64 { return o.log },
-		"data/":  func(o *objects) map[string]int64 { return o.data },
-		"_dead/": func(o *objects) map[string]int64 { return o.dead },
+	for _, kind := range []struct {
+		dir  string
+		pick func(*objects) map[string]int64
+	}{
+		{"data/", func(o *objects) map[string]int64 { return o.data }},
+		{"_dead/", func(o *objects) map[string]int64 { return o.dead }},
+		{"_log/", func(o *objects) map[string]int64 { return o.log }},
 	} {
-		for info, err := range j.bucket.List(ctx, j.prefix+kind, "") {
+		for info, err := range j.bucket.List(ctx, j.prefix+kind.dir, "") {
 			if err != nil {
 				return nil, err
 			}
-			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+kind), "/")
+			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+kind.dir), "/")
 			if len(parts) != 3 {
 				j.verdict.violate(4, info.Key, "no object of a stream belongs here")
 				continue
@@ -183,7 +188,7 @@ func (j *judge) list(ctx context.Context) (map[string]*objects, error) {
 			if found[name] == nil {
 				found[name] = &objects{log: map[string]int64{}, data: map[string]int64{}, dead: map[string]int64{}}
 			}
-			pick(found[name])[info.Key] = info.SizeBytes
+			kind.pick(found[name])[info.Key] = info.SizeBytes
 		}
 	}
 	return found, nil

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 )
 
@@ -284,4 +286,54 @@ func FuzzRecordsAndRowsOfAnyBytesAreJudged(f *testing.F) {
 		j := &judge{verdict: &Verdict{}, transforms: map[modelVersion]string{}}
 		j.deadLetters("dead", rows, intentRecord{To: 10}, newOffsets(intentRecord{To: 10}))
 	})
+}
+
+// growing is a bucket in which a slot is finished, and the next claimed and
+// written, while its log is being listed.
+type growing struct {
+	*bucketmem.Bucket
+	late map[string][]byte // put after the first listing of the log has passed their place
+}
+
+func (g *growing) List(ctx context.Context, under, after string) iter.Seq2[storage.Info, error] {
+	return func(yield func(storage.Info, error) bool) {
+		for info, err := range g.Bucket.List(ctx, under, after) {
+			if !yield(info, err) {
+				return
+			}
+		}
+		if strings.HasSuffix(under, "_log/") {
+			for key, body := range g.late {
+				g.Bucket.Put(ctx, key, body)
+				if strings.HasSuffix(key, ".intent.json") && !yield(storage.Info{Key: key, SizeBytes: int64(len(body))}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func TestAStreamThatGoesOnMeanwhileIsOK(t *testing.T) {
+	whole := write(t, slot{from: 0, to: 20}, slot{from: 20, to: 40}, slot{from: 40, to: 50, pending: true})
+	early, g := bucketmem.New(), &growing{late: map[string][]byte{}}
+	g.Bucket = early
+	for info, err := range whole.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := whole.Get(t.Context(), info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Slot 1 is finished, and slot 2 claimed and written, too late.
+		if strings.Contains(info.Key, "000000000002") || strings.Contains(info.Key, "000000000001.done") {
+			g.late[info.Key] = body
+		} else {
+			put(t, early, info.Key, body)
+		}
+	}
+	v, err := Run(t.Context(), g, prefix, registered)
+	if err != nil || !v.OK() || v.Scored != 40 || v.PendingSlots != 1 {
+		t.Errorf("%v, %+v", err, v)
+	}
 }

@@ -37,6 +37,14 @@ func (j *judge) partition(ctx context.Context, name string, o *objects) error {
 			}
 			break
 		}
+		if next := fmt.Sprintf("%s%012d.intent.json", dir, slot+1); !hasDone && o.log[next] > 0 {
+			// Finished and followed while the listing went by.
+			_, err := j.bucket.Head(ctx, doneKey)
+			if err != nil && !thalweg.Is(err, thalweg.NotFound) {
+				return err
+			}
+			hasDone = err == nil
+		}
 		seen[intentKey], seen[doneKey] = true, hasDone
 		result.Slots++
 		if result.Pending {

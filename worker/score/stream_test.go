@@ -304,3 +304,17 @@ func TestTransactionsLeaveGapsAndAbortedEventsAreNeverScored(t *testing.T) {
 		t.Errorf("%d dead letters, %d offsets in gaps", len(letters), v.Absent)
 	}
 }
+
+func TestTheStreamMayBeJudgedAtAnyMoment(t *testing.T) {
+	w := newWorld(t, 1)
+	w.promote(1)
+	s := w.start(func(c *Config) { c.Rolling = Limits{Count: 20, Period: time.Millisecond} })
+	for i := range 60 {
+		w.produceGood(50*i, 50)
+		w.judge()
+	}
+	s.waitCommitted(3000)
+	if v := w.judge(); v.Scored != 3000 {
+		t.Errorf("%d rows", v.Scored)
+	}
+}
