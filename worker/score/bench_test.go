@@ -151,11 +151,14 @@ func (t *bed) kafka() kafka.Config {
 	return kafka.Config{Brokers: []string{t.broker.Addr()}, Topic: topic}
 }
 
-func (t *bed) produce(b *testing.B, from, n int) {
+func (t *bed) produce(b *testing.B, from, n, poison int) {
 	b.Helper()
 	messages := make([]kafka.Message, n)
 	for i := range messages {
 		messages[i] = kafka.Message{Value: flightEvent(from + i), Time: time.Now()}
+		if poison > 0 && i%poison == 0 {
+			messages[i].Value[10] = '"'
+		}
 	}
 	if err := t.producer.Produce(context.Background(), messages); err != nil {
 		b.Fatal(err)
@@ -206,9 +209,10 @@ const benchEvents = 1_000_000
 // the whole process, the broker included; "obvious" is the way one would write
 // it first.
 func BenchmarkStream(b *testing.B) {
-	t := newBed(b)
+	t, poisoned := newBed(b), newBed(b)
 	for i := 0; i < benchEvents; i += 10_000 {
-		t.produce(b, i, 10_000)
+		t.produce(b, i, 10_000, 0)
+		poisoned.produce(b, i, 10_000, 100)
 	}
 	measure := func(name string, run func(b *testing.B)) {
 		b.Run(name, func(b *testing.B) {
@@ -222,11 +226,15 @@ func BenchmarkStream(b *testing.B) {
 			b.ReportMetric(events/b.Elapsed().Seconds()/1e6, "Mevents/s")
 		})
 	}
-	measure("thalweg", func(b *testing.B) {
-		s, _, stop := t.start(b, Config{Batching: Limits{Period: time.Millisecond}, Rolling: Limits{Count: benchEvents / 2, Bytes: 1 << 30}})
-		reach(b, s, benchEvents)
-		stop()
-	})
+	whole := func(t *bed) func(b *testing.B) {
+		return func(b *testing.B) {
+			s, _, stop := t.start(b, Config{Batching: Limits{Period: time.Millisecond}, Rolling: Limits{Count: benchEvents / 2, Bytes: 512 << 20}})
+			reach(b, s, benchEvents)
+			stop()
+		}
+	}
+	measure("thalweg", whole(t))
+	measure("thalweg, 1 % poison", whole(poisoned))
 	measure("obvious", func(b *testing.B) { t.obvious(b) })
 }
 
@@ -311,7 +319,7 @@ func BenchmarkLatency(b *testing.B) {
 	for i := range events {
 		events[i] = flightEvent(i)
 	}
-	t.produce(b, 0, 1000)
+	t.produce(b, 0, 1000, 0)
 	reach(b, s, 1000)
 	s.latency.reset()
 	b.ResetTimer()

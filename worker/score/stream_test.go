@@ -308,13 +308,13 @@ func TestTransactionsLeaveGapsAndAbortedEventsAreNeverScored(t *testing.T) {
 func TestTheStreamMayBeJudgedAtAnyMoment(t *testing.T) {
 	w := newWorld(t, 1)
 	w.promote(1)
-	s := w.start(func(c *Config) { c.Rolling = Limits{Count: 20, Period: time.Millisecond} })
-	for i := range 60 {
+	s := w.start(func(c *Config) { c.Rolling = Limits{Count: 30, Period: 2 * time.Millisecond} })
+	for i := range 20 {
 		w.produceGood(50*i, 50)
 		w.judge()
 	}
-	s.waitCommitted(3000)
-	if v := w.judge(); v.Scored != 3000 {
+	s.waitCommitted(1000)
+	if v := w.judge(); v.Scored != 1000 {
 		t.Errorf("%d rows", v.Scored)
 	}
 }
