@@ -60,7 +60,8 @@ import (
 )
 
 // Program is a compiled expression. It is immutable and may be evaluated from
-// several goroutines.
+// several goroutines, each over batches of its own: Arrow arrays build parts of
+// themselves when they are first asked for.
 type Program struct {
 	source string
 	root   node

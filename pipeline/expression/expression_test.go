@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -326,5 +327,30 @@ func TestLargeDictionariesAreEvaluatedWhereRowsNameThem(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", source, diff)
 		}
+	}
+}
+
+func TestAProgramMayBeEvaluatedFromSeveralGoroutines(t *testing.T) {
+	for _, source := range []string{"hour(date)", "origin matches 'J' and delay in [1, 16]", "replace(origin, 'J', string(delay))",
+		"split(origin, 'F')[0]", "late ? origin : 'x'"} {
+		p, err := expression.Compile(source, flights, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		for range 4 {
+			batch := tabletest.Batch(memory.DefaultAllocator, flights, 0, rows...)
+			group.Go(func() {
+				for range 20 {
+					a, err := p.Eval(batch)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					a.Release()
+				}
+			})
+		}
+		group.Wait()
 	}
 }
