@@ -84,7 +84,7 @@ func (d *data) columns() []string {
 // shard streams one shard's rows in the canonical form, batch by batch. The
 // batch is fn's only for the call.
 func (d *data) shard(ctx context.Context, shard int, fn func(batch arrow.Record) error) (err error) {
-	r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, d.columns(), dataset.ReaderConfig{Pool: d.worker.pool})
+	r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, d.columns(), dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
 	if err != nil {
 		return err
 	}

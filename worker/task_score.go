@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"hash/fnv"
 	"sync"
 	"time"
@@ -165,8 +166,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease) (*score.Scorer
 	}
 	scorer, err := score.New(source, bucket, t.registry, w.log, cfg)
 	if err != nil {
-		source.Close()
-		return nil, nil, err
+		return nil, nil, errors.Join(err, source.Close())
 	}
 	return scorer, source, nil
 }

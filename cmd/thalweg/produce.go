@@ -183,7 +183,6 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
 	var out *bufio.Writer
 	if p.copy != nil {
 		out = bufio.NewWriterSize(p.copy, 1<<20)
-		defer out.Flush()
 	}
 	skip := int64(p.from * float64(d.manifest.Rows))
 	var sent int64
@@ -198,8 +197,8 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
 		}
 		for _, m := range messages {
 			if out != nil {
-				out.Write(m.Value)
-				out.WriteByte('\n')
+				_, _ = out.Write(m.Value) // an error stays with the writer until Flush
+				_ = out.WriteByte('\n')
 			}
 		}
 		sent += int64(len(messages))

@@ -102,7 +102,7 @@ func (f *flights) rows(ctx context.Context, shard int, fn func(batch arrow.Recor
 	for i, c := range f.plan.Input.Columns {
 		names[i] = c.Name
 	}
-	r, err := dataset.OpenShard(ctx, f.bucket, f.manifest, shard, names, dataset.ReaderConfig{Pool: f.pool})
+	r, err := dataset.OpenShard(ctx, f.bucket, f.manifest, shard, names, dataset.ReaderConfig{Pool: f.pool, Allocator: f.pool.Allocator()})
 	if err != nil {
 		return err
 	}

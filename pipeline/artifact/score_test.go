@@ -255,7 +255,6 @@ func BenchmarkScore(b *testing.B) {
 			values[i] = []any{int64(i) * 480e6, int64(i%90 - 20), int64(i % 20), float64(i%7) / 7, []string{"A1", "A2", "A3", "A4"}[i%4]}
 		}
 		rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, values...)
-		values = nil
 		for _, output := range []bool{false, true} {
 			kind := name
 			if output {

@@ -28,7 +28,7 @@ var conversionCases = map[conversion][]struct{ in, want any }{
 	{table.Int64, table.Timestamp}: {{int64(5), int64(5)}},
 	{table.Float64, table.String}: {{0.1, "0.1"}, {0.0, "0"}, {math.Copysign(0, -1), "-0"}, {3.0, "3"}, {1e21, "1e+21"}, {1e-7, "1e-07"}, {1e20, "100000000000000000000"},
 		{math.NaN(), nil}, {math.Inf(-1), nil}},
-	{table.Float64, table.Int64}: {{3.0, int64(3)}, {-0.0, int64(0)}, {3.5, nil}, {math.NaN(), nil}, {math.Inf(1), nil},
+	{table.Float64, table.Int64}: {{3.0, int64(3)}, {math.Copysign(0, -1), int64(0)}, {3.5, nil}, {math.NaN(), nil}, {math.Inf(1), nil},
 		{float64(1 << 63), nil}, {-float64(1 << 63), int64(math.MinInt64)}},
 	{table.Float64, table.Bool}:      {{0.0, false}, {1.0, true}, {0.5, nil}, {math.NaN(), nil}},
 	{table.Float64, table.Timestamp}: {{5.0, int64(5)}, {5.5, nil}, {math.Inf(1), nil}},

@@ -247,7 +247,7 @@ func drawNothing() arrow.Record { return batch() }
 
 func FuzzFinish(f *testing.F) {
 	plan := everyFeature()
-	f.Add([]byte(partial(f, plan, batch([]any{"a", int64(1), 1.5, true}, []any{nil, nil, nil, nil}))))
+	f.Add(partial(f, plan, batch([]any{"a", int64(1), 1.5, true}, []any{nil, nil, nil, nil})))
 	f.Add([]byte(`{"version":1,"features":[],"label":{}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tr, err := Finish(plan, [][]byte{data})

@@ -85,7 +85,7 @@ func TestLoadRefusesWhatFinishDidNotMake(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	plan := everyFeature()
-	f.Add([]byte(fit(f, plan, batch(training()...)).canonical))
+	f.Add(fit(f, plan, batch(training()...)).canonical)
 	rec := batch(training()...)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tr, err := Load(plan, data)

@@ -25,11 +25,6 @@ const (
 // traffic counts what a bucket was asked for.
 type traffic struct{ requests, bytes int64 }
 
-func (t *traffic) add(o traffic) {
-	t.requests += o.requests
-	t.bytes += o.bytes
-}
-
 // fetched is a row group's column chunks in memory.
 type fetched struct {
 	group   int

@@ -1,7 +1,6 @@
 package train_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -283,5 +282,3 @@ func checkLedger(t testing.TB, r *train.Result) {
 		}
 	}
 }
-
-func equalParts(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, bytes.Equal) }

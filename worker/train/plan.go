@@ -84,9 +84,6 @@ func (p *plan) at(sequence uint64) (what phase, epoch, round int) {
 	return descend, epoch, round
 }
 
-// end returns the number after the last exchange of all epochs.
-func (p *plan) end(epochs int) uint64 { return 1 + uint64(epochs)*uint64(p.rounds+1) }
-
 // rowsDone returns how many rows a replica has made steps with when the given
 // exchange is the next.
 func (p *plan) rowsDone(job *Job, replica int, sequence uint64) int64 {
@@ -97,13 +94,4 @@ func (p *plan) rowsDone(job *Job, replica int, sequence uint64) int64 {
 	rows := p.facts[replica].Rows.Rows
 	batch, steps := int64(job.Trainer.BatchSize), int64(job.Trainer.Distributed.SyncEvery)
 	return int64(epoch)*rows + min(int64(round)*steps*batch, rows)
-}
-
-// validation returns how many validation rows there are.
-func (p *plan) validation() int64 {
-	var n int64
-	for _, f := range p.facts {
-		n += f.Validation
-	}
-	return n
 }

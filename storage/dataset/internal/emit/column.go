@@ -57,7 +57,7 @@ func NewColumn(f arrow.Field) (*Column, error) {
 		physical(format.Int64, &integers[int64]{})
 	case *arrow.TimestampType:
 		if t.Unit == arrow.Second {
-			return nil, fmt.Errorf("Parquet has no timestamps in seconds")
+			return nil, fmt.Errorf("timestamps in seconds do not exist in Parquet")
 		}
 		physical(format.Int64, &integers[int64]{})
 		c.element.LogicalType, c.element.ConvertedType = timestamp(t)

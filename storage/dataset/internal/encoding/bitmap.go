@@ -23,8 +23,10 @@ func (b *Bitmap) grow(n int) {
 	}
 }
 
-// Len and Zeros return the bits collected and how many of them are 0.
-func (b *Bitmap) Len() int   { return b.n }
+// Len returns how many bits were collected.
+func (b *Bitmap) Len() int { return b.n }
+
+// Zeros returns how many of them are 0.
 func (b *Bitmap) Zeros() int { return b.zeros }
 
 // Bits returns the bits collected, valid until Reset; their memory holds them

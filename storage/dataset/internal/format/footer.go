@@ -124,7 +124,6 @@ type rawChunk struct {
 	filePath               []byte
 	physical               Physical
 	codec                  Codec
-	path                   []byte // joined by dots
 	values                 int64
 	compressed, raw        int64
 	dataOffset, dictOffset int64

@@ -32,8 +32,10 @@ func (s *Set) Reset() {
 	s.offsets = append(s.offsets[:0], 0)
 }
 
-// Len and Bytes return the number of entries and the sum of their lengths.
-func (s *Set) Len() int   { return len(s.hashes) }
+// Len returns the number of entries.
+func (s *Set) Len() int { return len(s.hashes) }
+
+// Bytes returns the sum of the entries' lengths.
 func (s *Set) Bytes() int { return len(s.values) }
 
 // Value returns entry i, valid until the next Index or Reset.
