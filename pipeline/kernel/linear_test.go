@@ -105,7 +105,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"LogisticResidual": func() { kernel.LogisticResidual(three, three, two, 1) },
 		"SquaredResidual":  func() { kernel.SquaredResidual(three, three, two, 1) },
 		"Accumulate":       func() { kernel.Accumulate(make([]float64, 2), three, 1) },
-		"Quotient":         func() { kernel.Quotient(three, make([]float64, 2), 1) },
+		"Narrow":           func() { kernel.Narrow(three, make([]float64, 2), 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -134,13 +134,32 @@ func TestFiniteNamesTheFirstBadElement(t *testing.T) {
 	}
 }
 
-func TestWeightedMeanIsRoundedOnce(t *testing.T) {
+func TestWeightedMean(t *testing.T) {
 	sum := make([]float64, 2)
 	kernel.Accumulate(sum, []float32{1, 1e8}, 3)
 	kernel.Accumulate(sum, []float32{5, 1}, 1)
 	got := make([]float32, 2)
-	kernel.Quotient(got, sum, 4)
+	kernel.Narrow(got, sum, 1.0/4)
 	if got[0] != 2 || got[1] != float32((3e8+1)/4) {
 		t.Errorf("mean %v", got)
+	}
+}
+
+func TestMeanOfOneVectorIsThatVector(t *testing.T) {
+	random := rand.New(rand.NewPCG(8, 8))
+	v, got := make([]float32, 5000), make([]float32, 5000)
+	for i := range v {
+		v[i] = math.Float32frombits(random.Uint32() &^ 0x40000000) // below 2 in magnitude, subnormals too
+	}
+	v[0] = math.MaxFloat32
+	for _, weight := range []float64{1, 3, 1023, 65536, 1e9 + 7} {
+		sum := make([]float64, len(v))
+		kernel.Accumulate(sum, v, weight)
+		kernel.Narrow(got, sum, 1/weight)
+		for i := range v {
+			if got[i] != v[i] {
+				t.Fatalf("weight %v: %v became %v", weight, v[i], got[i])
+			}
+		}
 	}
 }

@@ -23,11 +23,14 @@ func Accumulate(sum []float64, v []float32, weight float64) {
 	}
 }
 
-// Quotient sets dst[i] = sum[i] / total, rounded once to float32.
-func Quotient(dst []float32, sum []float64, total float64) {
+// Narrow sets dst[i] = sum[i] * factor, rounded to float32. With the factor
+// 1/total it turns the sums of Accumulate into a weighted mean; the mean of one
+// vector is that vector, bit for bit, because the float64 roundings are far below
+// half a unit of a float32.
+func Narrow(dst []float32, sum []float64, factor float64) {
 	checkLen(len(dst), len(sum))
 	sum = sum[:len(dst)]
 	for i := range dst {
-		dst[i] = float32(sum[i] / total)
+		dst[i] = float32(sum[i] * factor)
 	}
 }

@@ -131,7 +131,7 @@ func mean(sequence uint64, replicas, size int) []float32 {
 	}
 	out := make([]float32, size)
 	for i, sum := range sums {
-		out[i] = float32(sum / total)
+		out[i] = float32(sum * (1 / total))
 	}
 	return out
 }

@@ -236,6 +236,7 @@ func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, ave
 	if c.size > 0 && !(total > 0) {
 		return nil, 0, &thalweg.Error{Op: opExchange, Kind: thalweg.Invalid, Subject: c.session.name(c.sequence), Err: fmt.Errorf("the weights add up to %v", total)}
 	}
+	factor := 1 / total
 	sums := make([]float64, min(chunkFloats, mine.to-mine.from))
 	for at := mine.from; at < mine.to; at += chunkFloats {
 		end := min(at+chunkFloats, mine.to)
@@ -252,7 +253,7 @@ func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, ave
 			}
 			accumulate(sum, part, all[replica].weight)
 		}
-		kernel.Quotient(average[at:end], sum, total)
+		kernel.Narrow(average[at:end], sum, factor)
 	}
 	for _, a := range answers {
 		if err := a.body.end(); err != nil {

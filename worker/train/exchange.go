@@ -20,7 +20,7 @@ type Exchange interface {
 	Offer(sequence uint64, replica int, weight float64, vector []float32, note []byte)
 	// Collect waits until the contributions of all replicas to an exchange are
 	// known and returns the notes in replica order, and the average of the
-	// vectors, each weighted, summed in replica order in float64 and rounded once.
+	// vectors, each weighted, summed in replica order in float64, and then rounded.
 	// The average is nil if the vectors are; size is their length. The caller must
 	// not change the results.
 	//
