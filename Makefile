@@ -13,7 +13,7 @@ BENCH ?= .
 BENCHTIME ?= 1s
 COUNT ?= 5
 PACKAGES ?= ./...
-BENCHES = $(if $(filter file,$(origin PACKAGES)),./integration/bench,$(PACKAGES))
+BENCHES = $(if $(filter file,$(origin PACKAGES)),./integration/bench ./worker/train ./worker/average,$(PACKAGES))
 ROUNDS ?= 10
 
 help: ## print this
