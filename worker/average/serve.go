@@ -149,7 +149,7 @@ func (s *Server) serveContributions(w http.ResponseWriter, r *http.Request) {
 			q.session.collected(q.worker, q.sequence+1)
 		}
 	default:
-		refuse(w, next, ahead)
+		refuse(w, q, next, ahead)
 	}
 }
 
@@ -177,7 +177,7 @@ func (s *Server) serveAverage(w http.ResponseWriter, r *http.Request) {
 		return ahead
 	})
 	if found == nil {
-		refuse(w, next, ahead)
+		refuse(w, q, next, ahead)
 		return
 	}
 	c := contribution{weight: found.total, vector: found.values[q.from-found.from : q.to-found.from]}
@@ -195,7 +195,7 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 	next, snapshot := q.session.mu.sequence, q.session.mu.snapshot
 	q.session.mu.Unlock()
 	if snapshot == nil || next <= q.sequence {
-		refuse(w, next, false)
+		refuse(w, q, next, false)
 		return
 	}
 	body, err := snapshot()
@@ -220,7 +220,8 @@ func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers that the exchange is not there: forgotten, or not yet.
-func refuse(w http.ResponseWriter, next uint64, ahead bool) {
+func refuse(w http.ResponseWriter, q *request, next uint64, ahead bool) {
+	extend(http.NewResponseController(w), q.session.config.Stall)
 	w.Header().Set(headerSequence, strconv.FormatUint(next, 10))
 	if ahead {
 		http.Error(w, "the exchange is over", statusAhead)

@@ -29,6 +29,10 @@ const (
 	MaxReplicas = 1024
 	// maxBatchSize bounds a block of rows in memory.
 	maxBatchSize = 1 << 20
+	// maxEpochs and maxSyncEvery are beyond any use, and keep the numbers of
+	// exchanges and steps within an int64.
+	maxEpochs    = 1 << 20
+	maxSyncEvery = 1 << 30
 )
 
 // Job says what to train. It must be the same on all workers of a run, apart
@@ -195,16 +199,16 @@ func (j Job) Validate() error {
 		return invalid("the dataset has %d shards", j.Shards)
 	case t.BatchSize < 1 || t.BatchSize > maxBatchSize:
 		return invalid("trainer.batch_size is %d, not in 1 to %d", t.BatchSize, maxBatchSize)
-	case t.Epochs < 1:
-		return invalid("trainer.epochs is %d", t.Epochs)
+	case t.Epochs < 1 || t.Epochs > maxEpochs:
+		return invalid("trainer.epochs is %d, not in 1 to %d", t.Epochs, maxEpochs)
 	case t.EarlyStop < 0:
 		return invalid("trainer.early_stop is %d", t.EarlyStop)
 	case t.StepsPerCheckpoint < 0:
 		return invalid("trainer.steps_per_checkpoint is %d", t.StepsPerCheckpoint)
 	case t.Distributed.Replicas < 1 || t.Distributed.Replicas > MaxReplicas:
 		return invalid("trainer.distributed.replicas is %d, not in 1 to %d", t.Distributed.Replicas, MaxReplicas)
-	case t.Distributed.SyncEvery < 1:
-		return invalid("trainer.distributed.sync_every is %d", t.Distributed.SyncEvery)
+	case t.Distributed.SyncEvery < 1 || t.Distributed.SyncEvery > maxSyncEvery:
+		return invalid("trainer.distributed.sync_every is %d, not in 1 to %d", t.Distributed.SyncEvery, maxSyncEvery)
 	case t.Regularization.L1 != 0:
 		return &thalweg.Error{Op: opTrain, Kind: thalweg.Unsupported, Subject: "trainer.regularization.l1", Hint: "use l2"}
 	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):

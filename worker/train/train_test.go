@@ -474,6 +474,8 @@ func TestJobsOutOfRangeAreRefused(t *testing.T) {
 		"negative patience": func(j *train.Job) { j.Trainer.EarlyStop = -1 },
 		"no replicas":       func(j *train.Job) { j.Trainer.Distributed.Replicas = 0 },
 		"too many replicas": func(j *train.Job) { j.Trainer.Distributed.Replicas = train.MaxReplicas + 1 },
+		"endless epochs":    func(j *train.Job) { j.Trainer.Epochs = math.MaxInt },
+		"endless rounds":    func(j *train.Job) { j.Trainer.Distributed.SyncEvery = math.MaxInt },
 		"no rounds":         func(j *train.Job) { j.Trainer.Distributed.SyncEvery = 0 },
 		"l1":                func(j *train.Job) { j.Trainer.Regularization.L1 = 1 },
 		"NaN l2":            func(j *train.Job) { j.Trainer.Regularization.L2 = math.NaN() },
