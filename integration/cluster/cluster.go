@@ -136,6 +136,15 @@ func (c *Cluster) Leader(t testing.TB) int {
 	return leader
 }
 
+// CoordinatorOutput returns what the coordinators that run have printed.
+func (c *Cluster) CoordinatorOutput() []string {
+	var lines []string
+	for _, m := range c.coordinators {
+		lines = append(lines, m.process.Output()...)
+	}
+	return lines
+}
+
 // KillCoordinator ends a coordinator at once, as a crash does.
 func (c *Cluster) KillCoordinator(i int) { c.coordinators[i].process.Kill() }
 
@@ -177,7 +186,26 @@ func (c *Cluster) AddWorker(t testing.TB) int {
 // KillWorker ends a worker at once, as a crash does.
 func (c *Cluster) KillWorker(i int) { c.workers[i].process.Kill() }
 
-// RestartWorker starts a worker that was killed again, under its name.
+// StopWorker asks a worker to end (SIGTERM) and returns its exit code.
+func (c *Cluster) StopWorker(t testing.TB, i int) int {
+	t.Helper()
+	return c.workers[i].process.Stop(t)
+}
+
+// SignalWorker sends a worker a signal: one that stops it makes it a zombie,
+// alive and deaf, until another continues it.
+func (c *Cluster) SignalWorker(t testing.TB, i int, signal os.Signal) {
+	t.Helper()
+	worker, err := os.FindProcess(c.workers[i].process.PID())
+	if err == nil {
+		err = worker.Signal(signal)
+	}
+	if err != nil {
+		t.Fatalf("signal %v to worker %d: %v", signal, i, err)
+	}
+}
+
+// RestartWorker starts a worker that has ended again, under its name.
 func (c *Cluster) RestartWorker(t testing.TB, i int) {
 	t.Helper()
 	c.start(t, c.workers[i])
