@@ -5,6 +5,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,10 @@ type dev struct {
 	env     []string
 }
 
+// readyWithin is far above the second or two that a start takes on an idle
+// machine.
+const readyWithin = 20 * time.Second
+
 // startDev starts thalweg dev on a directory and waits until it is ready.
 func startDev(t *testing.T, dir, name string) *dev {
 	t.Helper()
@@ -42,7 +47,11 @@ func startDev(t *testing.T, dir, name string) *dev {
 	began := time.Now()
 	d.process = process.Start(t, name, cmd)
 	d.process.Line(t, "^Thalweg is ready")
-	t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
+	took := time.Since(began)
+	t.Logf("ready after %v", took.Round(time.Millisecond))
+	if took > readyWithin {
+		t.Errorf("ready only after %v", took)
+	}
 	d.broker = d.process.Line(t, `^ *Kafka +(\S+)`)[1]
 	s3 := d.process.Line(t, `^ *S3 +(http://\S+) +access key (\S+), secret key ([^\s,]+)`)
 	d.s3, d.keys = s3[1], [2]string{s3[2], s3[3]}
@@ -97,6 +106,21 @@ func (d *dev) objects(t *testing.T, prefix string) []string {
 	return keys
 }
 
+// get returns an object of the lake.
+func (d *dev) get(t *testing.T, key string) string {
+	t.Helper()
+	res, err := d.aws().GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("lake"), Key: aws.String(key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
 // drained waits until the pipeline has committed n events.
 func (d *dev) drained(t *testing.T, n int64) {
 	t.Helper()
@@ -149,7 +173,7 @@ func TestDevWorksWithForeignToolsAndGoesOnWhereItWas(t *testing.T) {
 	models := d.run(t, "models", "list")
 
 	var sent []string
-	send := func(n int) {
+	write := func(n int) {
 		t.Helper()
 		var events []string
 		for range n {
@@ -157,6 +181,10 @@ func TestDevWorksWithForeignToolsAndGoesOnWhereItWas(t *testing.T) {
 		}
 		sent = append(sent, events...)
 		d.kcat(t, strings.Join(events, "\n")+"\n", "-P", "-t", topic, "-p", "0")
+	}
+	send := func(n int) {
+		t.Helper()
+		write(n)
 		if got := d.kcat(t, "", "-C", "-t", topic, "-p", "0", "-o", "beginning", "-e", "-q"); got != strings.Join(sent, "\n")+"\n" {
 			t.Fatalf("kcat reads back %d bytes, %.200q…", len(got), got)
 		}
@@ -167,6 +195,7 @@ func TestDevWorksWithForeignToolsAndGoesOnWhereItWas(t *testing.T) {
 	for i, end := range []func(){func() {
 		d.process.Stop(t)
 	}, func() {
+		write(200) // acknowledged, and most likely not committed yet
 		d.process.Kill()
 	}} {
 		end()
@@ -185,6 +214,8 @@ func TestDevWorksWithForeignToolsAndGoesOnWhereItWas(t *testing.T) {
 	}
 	if keys := d.objects(t, "scored/flight-delays/data/"); len(keys) < 3 {
 		t.Errorf("only %q are there", keys)
+	} else if body := d.get(t, keys[0]); !strings.HasPrefix(body, "PAR1") || !strings.HasSuffix(body, "PAR1") {
+		t.Errorf("%s is no Parquet file: %d bytes, %.20q…", keys[0], len(body), body)
 	}
 	if code := d.process.Stop(t); code != 0 {
 		t.Errorf("exit code %d when stopped", code)
