@@ -3,6 +3,7 @@ package coordinator
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -76,6 +77,8 @@ func (h *heard) note(req *apiv1.PollRequest, now time.Time) (others bool, err er
 		w.retired = append(w.retired, w.Incarnation)
 		w.retired = w.retired[max(0, len(w.retired)-maxRetired):]
 		w.Incarnation, w.refusals = req.Incarnation, nil
+		// What its predecessor said of its streams is no longer so.
+		maps.DeleteFunc(h.mu.streams, func(_ thalweg.TaskID, p *apiv1.StreamPartition) bool { return p.Worker == req.WorkerId })
 		others = true
 	}
 	others = others || w.Slots != int(req.Slots)
