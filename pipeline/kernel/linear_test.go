@@ -105,6 +105,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"LogisticResidual": func() { kernel.LogisticResidual(three, three, two, 1) },
 		"SquaredResidual":  func() { kernel.SquaredResidual(three, three, two, 1) },
 		"Accumulate":       func() { kernel.Accumulate(make([]float64, 2), three, 1) },
+		"Blend":            func() { kernel.Blend(three, three, two, 1) },
 		"Narrow":           func() { kernel.Narrow(three, make([]float64, 2), 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,5 +162,14 @@ func TestMeanOfOneVectorIsThatVector(t *testing.T) {
 				t.Fatalf("weight %v: %v became %v", weight, v[i], got[i])
 			}
 		}
+	}
+}
+
+func TestBlendedMeans(t *testing.T) {
+	mean := []float32{4, -2}
+	kernel.Blend(mean, mean, []float32{8, 1}, 1.0/2)
+	kernel.Blend(mean, mean, []float32{3, 2.5}, 1.0/3)
+	if mean[0] != 5 || mean[1] != 0.5 {
+		t.Errorf("mean %v", mean)
 	}
 }

@@ -34,3 +34,16 @@ func Narrow(dst []float32, sum []float64, factor float64) {
 		dst[i] = float32(sum[i] * factor)
 	}
 }
+
+// Blend sets dst[i] = mean[i] + (x[i]-mean[i])*share, in float64, rounded to
+// float32. With the share 1/k it takes the mean of k-1 vectors to that of k. dst
+// may be mean.
+func Blend(dst, mean, x []float32, share float64) {
+	checkLen(len(dst), len(mean))
+	checkLen(len(dst), len(x))
+	mean, x = mean[:len(dst)], x[:len(dst)]
+	for i := range dst {
+		m := float64(mean[i])
+		dst[i] = float32(m + float64((float64(x[i])-m)*share))
+	}
+}

@@ -132,8 +132,9 @@ type ReplicaProgress struct {
 // has found so far. Its memory must not be changed.
 type Checkpoint struct {
 	// Params is the model: the parameters of the epoch with the best validation
-	// metric, or of this round where no epoch has ended yet. A number model's
-	// predict in the label's units.
+	// metric, or those so far where no epoch has ended yet. An epoch's are the mean
+	// over the rounds of its second half. A number model's predict in the label's
+	// units.
 	Params []float32
 	// Parts are what Job.Resume takes: optimizer.safetensors and position.json.
 	Parts map[string][]byte

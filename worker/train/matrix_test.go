@@ -201,7 +201,7 @@ func TestLedgerNoticesRowsUsedTwiceOrNever(t *testing.T) {
 }
 
 func FuzzDecodeState(f *testing.F) {
-	s := &state{position: position{Format: formatVersion, Fingerprint: "f", Sequence: 1, Facts: make([]facts, 2), Best: 1}, vector: make([]float32, 7), best: make([]float32, 3)}
+	s := &state{position: position{Format: formatVersion, Fingerprint: "f", Sequence: 1, Facts: make([]facts, 2), Mean: 1, Best: 1}, vector: make([]float32, 7), mean: make([]float32, 3), best: make([]float32, 3)}
 	snapshot, err := s.snapshot(3)
 	if err != nil {
 		f.Fatal(err)
@@ -216,7 +216,7 @@ func FuzzDecodeState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(s.vector) != 7 || s.best != nil && len(s.best) != 3 || len(s.position.Facts) != 2 {
+		if len(s.vector) != 7 || s.mean != nil && len(s.mean) != 3 || s.best != nil && len(s.best) != 3 || len(s.position.Facts) != 2 {
 			t.Fatalf("%+v", s)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -20,6 +21,11 @@ type state struct {
 	// vector is the parameters followed by the optimizer's state; nil before the
 	// facts are known.
 	vector []float32
+	// mean is the mean of the parameters at the ends of the rounds in the second
+	// half of this epoch; nil before that. It is what the epoch is judged by: the
+	// steps of a constant learning rate end in noise around the optimum, which the
+	// mean is rid of (Polyak and Juditsky 1992).
+	mean []float32
 	// best are the parameters of the best epoch; nil before the first.
 	best []float32
 }
@@ -32,6 +38,8 @@ type position struct {
 	Sequence uint64 `json:"sequence"`
 	// Facts are the replicas' facts, from exchange 0.
 	Facts []facts `json:"facts"`
+	// Mean counts the rounds in the mean.
+	Mean int `json:"mean"`
 	// Steps counts local steps since the last checkpoint within an epoch.
 	Steps int `json:"steps"`
 	// Loss is the sum of the losses of the rows used in this epoch.
@@ -48,13 +56,18 @@ type position struct {
 
 // views names the vectors of a state with n parameters and m numbers of
 // optimizer state.
-func stateViews(n, m int, best bool) []model.View {
+func (p *position) views(n, m int) []model.View {
 	views := []model.View{
 		{Name: "parameters", Shape: []int{n}},
 		{Name: "optimizer", Shape: []int{m}, Offset: n},
 	}
-	if best {
-		views = append(views, model.View{Name: "best", Shape: []int{n}, Offset: n + m})
+	next := n + m
+	if p.Mean > 0 {
+		views = append(views, model.View{Name: "mean", Shape: []int{n}, Offset: next})
+		next += n
+	}
+	if p.Best > 0 {
+		views = append(views, model.View{Name: "best", Shape: []int{n}, Offset: next})
 	}
 	return views
 }
@@ -69,8 +82,8 @@ func (s *state) parts(params int) (map[string][]byte, error) {
 	if s.vector == nil {
 		return nil, &thalweg.Error{Op: opTrain, Subject: "checkpoint", Err: fmt.Errorf("training has not begun")}
 	}
-	flat := append(s.vector[:len(s.vector):len(s.vector)], s.best...)
-	views := stateViews(params, len(s.vector)-params, s.best != nil)
+	flat := slices.Concat(s.vector, s.mean, s.best)
+	views := s.position.views(params, len(s.vector)-params)
 	return map[string][]byte{PartPosition: encoded, PartTensors: model.EncodeTensors(views, flat)}, nil
 }
 
@@ -91,17 +104,20 @@ func decodeState(parts map[string][]byte, fingerprint string, replicas, params, 
 			fmt.Errorf("it is of format %d and job %.12s, not %d and %.12s", p.Format, p.Fingerprint, formatVersion, fingerprint),
 			"a checkpoint is resumed only with the spec, the data and the version that made it")
 	}
-	if p.Sequence == 0 || len(p.Facts) != replicas || len(p.Ledger.Epochs) == 0 && p.Sequence > 1 {
+	if p.Sequence == 0 || len(p.Facts) != replicas {
 		return nil, fail(thalweg.Corrupt, PartPosition,
-			fmt.Errorf("exchange %d with facts of %d replicas, want %d, and %d epochs", p.Sequence, len(p.Facts), replicas, len(p.Ledger.Epochs)), "")
+			fmt.Errorf("exchange %d with facts of %d replicas, want %d", p.Sequence, len(p.Facts), replicas), "")
 	}
-	flat, err := model.DecodeTensors(stateViews(params, size-params, p.Best > 0), parts[PartTensors])
+	flat, err := model.DecodeTensors(p.views(params, size-params), parts[PartTensors])
 	if err != nil {
 		return nil, fail(thalweg.Corrupt, PartTensors, err, "")
 	}
-	s.vector = flat[:size:size]
+	s.vector, flat = flat[:size:size], flat[size:]
+	if p.Mean > 0 {
+		s.mean, flat = flat[:params:params], flat[params:]
+	}
 	if p.Best > 0 {
-		s.best = flat[size:]
+		s.best = flat
 	}
 	return s, nil
 }

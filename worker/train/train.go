@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/metric"
 )
 
 // Run trains a job's model, computing the replicas that exchange says this
@@ -87,11 +86,34 @@ type trainer struct {
 
 // resume starts from a checkpoint.
 func (t *trainer) resume(parts map[string][]byte) error {
-	s, err := decodeState(parts, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.size)
+	s, err := t.load(parts)
 	if err != nil {
 		return err
 	}
 	return t.move(s)
+}
+
+// load decodes a state and checks that training can go on from it.
+func (t *trainer) load(parts map[string][]byte) (*state, error) {
+	s, err := decodeState(parts, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.size)
+	if err != nil {
+		return nil, err
+	}
+	p := &s.position
+	plan, err := newPlan(t.job, p.Facts)
+	if err != nil {
+		return nil, err
+	}
+	what, epoch, round := plan.at(p.Sequence)
+	epochs := epoch // in the ledger
+	if round > 0 {
+		epochs++
+	}
+	if len(p.Ledger.Epochs) != epochs || p.Ledger.Expected != plan.expected || what == evaluate && p.Mean == 0 {
+		return nil, &thalweg.Error{Op: "resume training", Kind: thalweg.Corrupt, Subject: PartPosition,
+			Err: fmt.Errorf("the position contradicts itself: exchange %d, %d epochs in the ledger, %d rounds in the mean", p.Sequence, len(p.Ledger.Epochs), p.Mean)}
+	}
+	return s, nil
 }
 
 // move makes s the state, and offers it to workers that lag.
@@ -205,7 +227,7 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 	what, epoch, round := t.plan.at(sequence)
 	var params []float32
 	if what == evaluate {
-		params = t.inUnits(t.state.vector[:t.params], t.plan.labels)
+		params = t.inUnits(t.state.mean, t.plan.labels)
 	}
 	lanes := make(chan *lane, len(t.lanes))
 	for _, ln := range t.lanes {
@@ -247,7 +269,7 @@ func (t *trainer) adopt(snapshot []byte) error {
 	if err != nil {
 		return err
 	}
-	s, err := decodeState(parts, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.size)
+	s, err := t.load(parts)
 	if err != nil {
 		return err
 	}
@@ -296,107 +318,6 @@ func (t *trainer) apply(ctx context.Context, average []float32, notes [][]byte) 
 		return err
 	}
 	return t.hooks.Checkpoint(ctx, checkpoint)
-}
-
-// next computes the state after an exchange, and whether a checkpoint of it is
-// due. It is a pure function of the state and the arguments: every worker comes
-// to the same.
-func (t *trainer) next(what phase, epoch, round int, average []float32, notes [][]byte) (next *state, due bool, err error) {
-	s := *t.state
-	p := &s.position
-	p.Sequence++
-	p.Ledger.Epochs = slices.Clone(p.Ledger.Epochs)
-	noteError := func(replica int, err error) error {
-		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: note of replica %d to exchange %d", t.job.Run, replica, p.Sequence-1), Err: err}
-	}
-	switch what {
-	case gather:
-		p.Facts = make([]facts, len(notes))
-		for replica, note := range notes {
-			if err := json.Unmarshal(note, &p.Facts[replica]); err != nil {
-				return nil, false, noteError(replica, err)
-			}
-		}
-		plan, err := newPlan(t.job, p.Facts)
-		if err != nil {
-			return nil, false, err
-		}
-		p.Ledger.Expected = plan.expected
-		s.vector = t.initial()
-
-	case descend:
-		if round == 0 {
-			p.Ledger.Epochs = append(p.Ledger.Epochs, Tally{})
-			p.Loss = 0
-		}
-		for replica, note := range notes {
-			u, err := decodeUsed(note)
-			if err != nil {
-				return nil, false, noteError(replica, err)
-			}
-			p.Ledger.Epochs[epoch].Add(u.tally)
-			p.Loss += u.loss
-		}
-		s.vector = average
-		trainer := &t.job.Trainer
-		p.Steps += trainer.Distributed.SyncEvery
-		// The end of an epoch is a checkpoint anyhow.
-		if trainer.StepsPerCheckpoint > 0 && p.Steps >= trainer.StepsPerCheckpoint && round+1 < t.plan.rounds {
-			p.Steps, due = 0, true
-		}
-
-	case evaluate:
-		if err := p.Ledger.check(t.job.Run, epoch); err != nil {
-			return nil, false, err
-		}
-		merged, err := t.accumulator()
-		if err != nil {
-			return nil, false, err
-		}
-		for replica, note := range notes {
-			a, err := t.accumulator()
-			if err == nil {
-				err = json.Unmarshal(note, a)
-			}
-			if err == nil {
-				err = merged.Merge(a)
-			}
-			if err != nil {
-				return nil, false, noteError(replica, err)
-			}
-		}
-		t.judge(&s, epoch, merged.Values())
-		p.Steps, due = 0, true
-	}
-	return &s, due, nil
-}
-
-// judge compares an epoch's validation metrics with the best so far and decides
-// whether training goes on. Without validation rows, or where the metric is
-// undefined for them, the newest epoch counts as the best.
-func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
-	p := &s.position
-	trainer := &t.job.Trainer
-	name := trainer.ValidationMetric
-	value, measured := values[name]
-	best, known := p.Metrics[name]
-	higher, _ := metric.HigherIsBetter(string(t.job.Model.Label()), name)
-	if !measured || !known || higher && value > best || !higher && value < best {
-		p.Best, p.Stale = epoch+1, 0
-		p.Metrics = map[string]float64{}
-		if values[metric.Rows] > 0 {
-			p.Metrics = values
-		}
-		s.best = s.vector[:t.params:t.params]
-	} else {
-		p.Stale++
-	}
-	switch {
-	case trainer.EarlyStop > 0 && p.Stale >= trainer.EarlyStop:
-		p.Stopped = fmt.Sprintf("no improvement of validation %s in %d epochs", name, p.Stale)
-	case epoch+1 == trainer.Epochs:
-		p.Stopped = "all epochs done"
-	}
 }
 
 // describe sets the message that goes with progress.
@@ -449,6 +370,9 @@ func (t *trainer) checkpoint() (*Checkpoint, error) {
 	c.Epochs = epoch
 	c.Rounds = thalweg.Round(epoch*t.plan.rounds + round)
 	params := s.best
+	if params == nil {
+		params = s.mean
+	}
 	if params == nil {
 		params = s.vector[:t.params]
 	}
