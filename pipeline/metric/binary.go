@@ -10,13 +10,11 @@ import (
 
 // binarySums accumulates probabilities against labels 0 and 1.
 type binarySums struct {
-	threshold float64
-	correct   int64
-	loss      kernel.LogSum // of the labels' probabilities
-	// positives and negatives count labels by bin of probability; nil until the
-	// first row.
-	positives, negatives []int64
-	rows, ones           int64
+	threshold  float64
+	correct    int64
+	loss       kernel.LogSum // of the labels' probabilities
+	counts     histogram
+	rows, ones int64
 }
 
 func newBinary(threshold float64) *binarySums { return &binarySums{threshold: threshold} }
@@ -25,22 +23,19 @@ func (a *binarySums) Observe(predictions, labels []float32) {
 	if len(predictions) != len(labels) {
 		panic("metric: not one label per prediction")
 	}
-	if a.positives == nil {
-		a.positives, a.negatives = make([]int64, Bins), make([]int64, Bins)
-	}
 	threshold := float32(a.threshold)
 	labels = labels[:len(predictions)]
 	for i, p := range predictions {
 		at := bin(p)
 		if labels[i] != 0 {
-			a.positives[at]++
+			a.counts.add(at, 1, 1)
 			a.ones++
 			a.loss.Add(float64(p))
 			if p >= threshold {
 				a.correct++
 			}
 		} else {
-			a.negatives[at]++
+			a.counts.add(at, 0, 1)
 			a.loss.Add(1 - float64(p))
 			if p < threshold {
 				a.correct++
@@ -58,13 +53,7 @@ func (a *binarySums) Merge(other Accumulator) error {
 	if b.rows == 0 {
 		return nil
 	}
-	if a.positives == nil {
-		a.positives, a.negatives = make([]int64, Bins), make([]int64, Bins)
-	}
-	for i := range a.positives {
-		a.positives[i] += b.positives[i]
-		a.negatives[i] += b.negatives[i]
-	}
+	a.counts.merge(&b.counts)
 	a.loss.Merge(b.loss.Value())
 	a.rows += b.rows
 	a.ones += b.ones
@@ -103,10 +92,10 @@ func (a *binarySums) auc() (area, bound float64, ok bool) {
 	// is exact and its order does not matter.
 	var won, tied [2]uint64
 	var below uint64
-	for i, p := range a.positives {
-		n := uint64(a.negatives[i])
-		add(&won, uint64(p), 2*below+n)
-		add(&tied, uint64(p), n)
+	for _, pair := range a.counts.pairs {
+		n, p := uint64(pair[0]), uint64(pair[1])
+		add(&won, p, 2*below+n)
+		add(&tied, p, n)
 		below += n
 	}
 	pairs := float64(a.ones) * float64(zeros)
@@ -132,13 +121,13 @@ type binaryJSON struct {
 	Correct   int64   `json:"correct"`
 	Threshold float64 `json:"threshold"`
 	LogSum    float64 `json:"log_sum"`
-	Positives []byte  `json:"positives"` // histograms, see appendCounts
+	Positives []byte  `json:"positives"` // see histogram.encode
 	Negatives []byte  `json:"negatives"`
 }
 
 func (a *binarySums) MarshalJSON() ([]byte, error) {
 	return json.Marshal(binaryJSON{Rows: a.rows, Ones: a.ones, Correct: a.correct, Threshold: a.threshold,
-		LogSum: a.loss.Value(), Positives: appendCounts(nil, a.positives), Negatives: appendCounts(nil, a.negatives)})
+		LogSum: a.loss.Value(), Positives: a.counts.encode(1), Negatives: a.counts.encode(0)})
 }
 
 func (a *binarySums) UnmarshalJSON(data []byte) error {
@@ -150,18 +139,16 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("threshold is %v, not %v", in.Threshold, a.threshold)
 	}
 	out := binarySums{rows: in.Rows, ones: in.Ones, correct: in.Correct, threshold: in.Threshold}
-	if in.Rows > 0 {
-		var ones, zeros int64
-		var err error
-		if out.positives, ones, err = decodeCounts(in.Positives); err != nil {
-			return fmt.Errorf("positives: %w", err)
-		}
-		if out.negatives, zeros, err = decodeCounts(in.Negatives); err != nil {
-			return fmt.Errorf("negatives: %w", err)
-		}
-		if ones != in.Ones || zeros != in.Rows-in.Ones {
-			return fmt.Errorf("the histograms count %d and %d rows, not %d and %d", ones, zeros, in.Ones, in.Rows-in.Ones)
-		}
+	ones, err := out.counts.decode(1, in.Positives)
+	if err != nil {
+		return fmt.Errorf("positives: %w", err)
+	}
+	zeros, err := out.counts.decode(0, in.Negatives)
+	if err != nil {
+		return fmt.Errorf("negatives: %w", err)
+	}
+	if ones != in.Ones || zeros != in.Rows-in.Ones {
+		return fmt.Errorf("the histograms count %d and %d rows, not %d and %d", ones, zeros, in.Ones, in.Rows-in.Ones)
 	}
 	if in.Rows < 0 || in.Ones < 0 || in.Ones > in.Rows || in.Correct < 0 || in.Correct > in.Rows || !(in.LogSum <= 0) {
 		return fmt.Errorf("the sums contradict each other: %d rows, %d ones, %d correct, log sum %v", in.Rows, in.Ones, in.Correct, in.LogSum)

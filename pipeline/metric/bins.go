@@ -44,46 +44,95 @@ func lowBin(p float32) int {
 	return min(int((math.Float32bits(p)-floorBits)>>(23-mantissaBits)), halfBins-1)
 }
 
-// appendCounts appends a histogram: pairs of unsigned varints, the count of
+// windowBins is the multiple of bins that a histogram's window grows by.
+const windowBins = 1 << 10
+
+// histogram counts rows by bin and label. It holds a window of the bins only:
+// the predictions of one model lie in a part of them, and a histogram is merged
+// and sent for each replica and epoch.
+type histogram struct {
+	first int        // the bin of pairs[0]
+	pairs [][2]int64 // rows labelled 0 and 1
+}
+
+// include widens the window to hold bins [from, to).
+func (h *histogram) include(from, to int) {
+	from, to = from&^(windowBins-1), (to+windowBins-1)&^(windowBins-1)
+	if len(h.pairs) > 0 {
+		from, to = min(from, h.first), max(to, h.first+len(h.pairs))
+	}
+	if to-from == len(h.pairs) {
+		return
+	}
+	pairs := make([][2]int64, to-from)
+	if len(h.pairs) > 0 {
+		copy(pairs[h.first-from:], h.pairs)
+	}
+	h.first, h.pairs = from, pairs
+}
+
+// add counts n rows of a label.
+func (h *histogram) add(bin, label int, n int64) {
+	at := bin - h.first
+	if uint(at) >= uint(len(h.pairs)) {
+		h.include(bin, bin+1)
+		at = bin - h.first
+	}
+	h.pairs[at][label] += n
+}
+
+// merge adds the counts of other.
+func (h *histogram) merge(other *histogram) {
+	if len(other.pairs) == 0 {
+		return
+	}
+	h.include(other.first, other.first+len(other.pairs))
+	into := h.pairs[other.first-h.first:]
+	for i, n := range other.pairs {
+		into[i][0] += n[0]
+		into[i][1] += n[1]
+	}
+}
+
+// encode returns the counts of a label: pairs of unsigned varints, the count of
 // empty bins skipped and the count of the next bin.
-func appendCounts(dst []byte, counts []int64) []byte {
-	skipped := uint64(0)
-	for _, n := range counts {
-		if n == 0 {
+func (h *histogram) encode(label int) []byte {
+	var out []byte
+	skipped := uint64(h.first)
+	for _, n := range h.pairs {
+		if n[label] == 0 {
 			skipped++
 			continue
 		}
-		dst = binary.AppendUvarint(dst, skipped)
-		dst = binary.AppendUvarint(dst, uint64(n))
+		out = binary.AppendUvarint(out, skipped)
+		out = binary.AppendUvarint(out, uint64(n[label]))
 		skipped = 0
 	}
-	return dst
+	return out
 }
 
 var errCounts = errors.New("the histogram is damaged")
 
-// decodeCounts is the inverse of appendCounts; it returns the sum too.
-func decodeCounts(data []byte) (counts []int64, total int64, err error) {
-	counts = make([]int64, Bins)
+// decode adds the counts of a label that encode wrote, and returns their sum.
+func (h *histogram) decode(label int, data []byte) (total int64, err error) {
 	at := uint64(0)
 	for len(data) > 0 {
 		skip, n := binary.Uvarint(data)
 		if n <= 0 || skip > Bins {
-			return nil, 0, errCounts
+			return 0, errCounts
 		}
 		data = data[n:]
 		count, n := binary.Uvarint(data)
-		if n <= 0 || count == 0 || count > math.MaxInt64-uint64(total) {
-			return nil, 0, errCounts
+		if n <= 0 || count == 0 || count > uint64(math.MaxInt64-total) {
+			return 0, errCounts
 		}
 		data = data[n:]
-		at += skip
-		if at >= Bins {
-			return nil, 0, errCounts
+		if at += skip; at >= Bins {
+			return 0, errCounts
 		}
-		counts[at] = int64(count)
+		h.add(int(at), label, int64(count))
 		total += int64(count)
 		at++
 	}
-	return counts, total, nil
+	return total, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -220,4 +221,67 @@ func FuzzDecodeState(f *testing.F) {
 			t.Fatalf("%+v", s)
 		}
 	})
+}
+
+func TestEpochIsJudgedByTheMeanOverItsSecondHalf(t *testing.T) {
+	job := flightsJob(t, 0, 1)
+	l, err := newLearner(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &trainer{learner: l, plan: &plan{rounds: 5}}
+	s := &state{}
+	for round := range 5 {
+		s.vector = make([]float32, l.size)
+		s.vector[0], s.vector[l.params] = float32(round*round), 99
+		tr.blend(s, round)
+		if round < 2 && s.mean != nil {
+			t.Errorf("round %d of 5 is in the mean", round)
+		}
+	}
+	// Rounds 2, 3 and 4 count; the optimizer's state does not.
+	if s.position.Mean != 3 || len(s.mean) != l.params || s.mean[0] != float32((4+9+16)/3.0) {
+		t.Errorf("mean of %d rounds: %v of %d elements", s.position.Mean, s.mean[0], len(s.mean))
+	}
+}
+
+func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
+	job := flightsJob(t, 0, 1)
+	l, err := newLearner(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := Tally{Rows: 10, Digest: 7}
+	tr := &trainer{learner: l, fingerprint: job.Fingerprint()}
+	good := position{Format: formatVersion, Fingerprint: tr.fingerprint, Sequence: 2, Mean: 1, // one round, then the evaluation
+		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Epochs: []Tally{rows}}}
+	load := func(p position) error {
+		s := &state{position: p, vector: make([]float32, l.size)}
+		if p.Mean > 0 {
+			s.mean = make([]float32, l.params)
+		}
+		parts, err := s.parts(l.params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tr.load(parts)
+		return err
+	}
+	if err := load(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(p *position){
+		"no mean to evaluate": func(p *position) { p.Mean = 0 },
+		"an epoch too few":    func(p *position) { p.Ledger.Epochs = nil },
+		"an epoch too many":   func(p *position) { p.Sequence = 3; p.Ledger.Epochs = []Tally{rows, rows} },
+		"other rows expected": func(p *position) { p.Ledger.Expected.Rows++ },
+		"before the facts":    func(p *position) { p.Sequence = 0 },
+		"another replica":     func(p *position) { p.Facts = append(p.Facts, p.Facts[0]) },
+	} {
+		p := good
+		spoil(&p)
+		if err := load(p); !thalweg.Is(err, thalweg.Corrupt) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
 }
