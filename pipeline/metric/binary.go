@@ -23,7 +23,6 @@ func (a *binarySums) Observe(predictions, labels []float32) {
 	if len(predictions) != len(labels) {
 		panic("metric: not one label per prediction")
 	}
-	threshold := float32(a.threshold)
 	labels = labels[:len(predictions)]
 	for i, p := range predictions {
 		at := bin(p)
@@ -31,13 +30,13 @@ func (a *binarySums) Observe(predictions, labels []float32) {
 			a.counts.add(at, 1, 1)
 			a.ones++
 			a.loss.Add(float64(p))
-			if p >= threshold {
+			if float64(p) >= a.threshold {
 				a.correct++
 			}
 		} else {
 			a.counts.add(at, 0, 1)
 			a.loss.Add(1 - float64(p))
-			if p < threshold {
+			if float64(p) < a.threshold {
 				a.correct++
 			}
 		}
