@@ -65,7 +65,7 @@ type demo struct {
 const demoMarker = "summary.json"
 
 func (d *demo) run(ctx context.Context) error {
-	began := time.Now()
+	began, shown := time.Now(), d.dir
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := result.write(filepath.Join(d.dir, demoMarker)); err != nil {
 		return err
 	}
-	result.print(d.out, d.dir)
+	result.print(d.out, shown)
 	return nil
 }
 
