@@ -141,6 +141,7 @@ type worker struct {
 	http   *httptest.Server
 	config train.Config
 	kill   context.CancelCauseFunc
+	dead   bool
 }
 
 // newCluster starts n workers and deals the replicas out.
@@ -187,13 +188,29 @@ func (c *cluster) move(change func(average.Assignment)) {
 	c.changed = make(chan struct{})
 }
 
+// strike ends a worker for good, whether it has begun or not, and cuts its
+// connections.
+func (c *cluster) strike(w *worker) {
+	c.mu.Lock()
+	w.dead = true
+	if w.kill != nil {
+		w.kill(errKilled)
+	}
+	c.mu.Unlock()
+	w.http.CloseClientConnections()
+}
+
 // run lets one worker train until it ends or is killed.
 func (c *cluster) run(w *worker, job train.Job, hooks train.Hooks) (*train.Result, error) {
 	ctx, kill := context.WithCancelCause(c.t.Context())
 	defer kill(nil)
 	c.mu.Lock()
 	w.kill = kill
+	dead := w.dead
 	c.mu.Unlock()
+	if dead {
+		return nil, errKilled
+	}
 	session, err := w.server.Join(average.Run{ID: job.Run, Worker: w.name, Fingerprint: job.Fingerprint()}, c,
 		average.Config{PollWait: 200 * time.Millisecond, SegmentFloats: c.segment})
 	if err != nil {

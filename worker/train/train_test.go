@@ -93,15 +93,16 @@ func TestModelIsTheSameWithWorkersKilledAndReplicasTakenOver(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		workers := 2 + random.IntN(3)
 		victim := random.IntN(workers)
-		strike := 1 + random.IntN(22) // at this report of the victim's: reading rows, or in a round
+		// At this report of a worker's the victim is killed: of its own, between two
+		// rounds, or of another's, wherever the victim is then in its round.
+		witness, strike := random.IntN(workers), 1+random.IntN(15)
 		c := newCluster(t, 4, workers)
 		c.segment = []int{1, 1 << 30}[random.IntN(2)]
 		var once sync.Once
 		kill := func() {
 			once.Do(func() {
 				dead := c.workers[victim]
-				dead.kill(errKilled)
-				dead.http.CloseClientConnections()
+				c.strike(dead)
 				c.move(func(a average.Assignment) {
 					for r := range a {
 						if a[r].Worker == dead.name {
@@ -112,7 +113,7 @@ func TestModelIsTheSameWithWorkersKilledAndReplicasTakenOver(t *testing.T) {
 			})
 		}
 		got := c.runAll(job, func(w *worker) train.Hooks {
-			if w != c.workers[victim] {
+			if w != c.workers[witness] {
 				return train.Hooks{}
 			}
 			reports := 0
@@ -123,7 +124,7 @@ func TestModelIsTheSameWithWorkersKilledAndReplicasTakenOver(t *testing.T) {
 			}}
 		})
 		if got != want {
-			t.Fatalf("seed %d: %d workers, worker %d killed at its report %d: %s\nwant %s", seed, workers, victim, strike, got, want)
+			t.Fatalf("seed %d: %d workers, worker %d killed at report %d of worker %d: %s\nwant %s", seed, workers, victim, strike, witness, got, want)
 		}
 	}
 }
