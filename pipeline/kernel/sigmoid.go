@@ -89,5 +89,5 @@ func SquaredResidual(dst, z, y []float32, scale float32) float64 {
 		dst[i] = float32(d * scale)
 		loss += float64(float64(d) * float64(d))
 	}
-	return loss / 2
+	return float64(loss / 2)
 }
