@@ -177,7 +177,7 @@ func (h *holder) forget(accepted []string) {
 
 // onNews calls cancel when a report is added after the last fill; the returned
 // function stops watching.
-func (h *holder) onNews(_ int, cancel context.CancelFunc) (stop func()) {
+func (h *holder) onNews(cancel context.CancelFunc) (stop func()) {
 	h.mu.Lock()
 	news, fresh := h.mu.news, h.mu.fresh
 	h.mu.Unlock()
@@ -196,8 +196,9 @@ func (h *holder) onNews(_ int, cancel context.CancelFunc) (stop func()) {
 	return func() { close(quit) }
 }
 
-// woken reports whether a poll failed only because news cut it short.
-func (h *holder) woken(error) bool {
+// woken reports whether there is news that the last poll did not carry: it was
+// cut short for it.
+func (h *holder) woken() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.mu.fresh > 0

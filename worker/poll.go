@@ -31,7 +31,7 @@ func (w *Worker) poll(ctx context.Context) error {
 			w.holder.reconcile(ctx, res)
 			continue
 		case ctx.Err() != nil:
-		case w.holder.woken(err):
+		case w.holder.woken():
 			continue // a report is waiting: ask again at once
 		default:
 			w.log.Debug("poll failed", keyError, err)
@@ -54,7 +54,7 @@ func (w *Worker) pollOnce(ctx context.Context) (*apiv1.PollResponse, error) {
 	req := w.request()
 	callCtx, cancel := context.WithTimeout(ctx, w.cfg.PollWait+5*time.Second)
 	defer cancel()
-	stop := w.holder.onNews(len(req.Reports), cancel)
+	stop := w.holder.onNews(cancel)
 	defer stop()
 	return w.coordinator.Poll(callCtx, req)
 }

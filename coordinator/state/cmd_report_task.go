@@ -46,8 +46,8 @@ func (c *ReportTask) apply(s *State, now at) Answer {
 	return Answer{Changed: true}
 }
 
-// scorer ends the lease of a partition: given back, failed for now, or stopped
-// until an operator resumes the stream.
+// scorer ends the lease of a partition: given back, failed and to be
+// tried again, or stopped until an operator resumes the stream.
 func (c *ReportTask) scorer(s *State, t *Task, now at) {
 	s.endLease(t, TaskWaiting)
 	if c.Failure == nil {

@@ -37,7 +37,7 @@ const (
 	ratioSlack = 128 << 10
 )
 
-// ErrUnsupported is the error of a codec that is known and not implemented.
+// ErrUnsupported is the error of a codec that the format knows and this package refuses.
 var ErrUnsupported = errors.New("codec not supported")
 
 // NewZstd returns a zstd decoder fit for a Decompressor. It starts no
