@@ -176,8 +176,6 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-// Rows returns the rows written so far.
-func (w *Writer) Rows() int64 { return w.rows }
 
 // Close writes what is left and the footer; it does not close the io.Writer.
 // A file without its Close is not Parquet. A second Close does nothing.
