@@ -176,7 +176,6 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-
 // Close writes what is left and the footer; it does not close the io.Writer.
 // A file without its Close is not Parquet. A second Close does nothing.
 func (w *Writer) Close() error {
