@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench fuzz demo dev soak clean
+.PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench fuzz demo dev soak model clean
 
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
@@ -15,6 +15,7 @@ COUNT ?= 5
 PACKAGES ?= ./...
 BENCHES = $(if $(filter file,$(origin PACKAGES)),./integration/bench ./worker/train ./worker/average,$(PACKAGES))
 ROUNDS ?= 10
+SEEDS ?= 20000
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,9 @@ ranks: ## check import ranks and house rules
 
 tidy:
 	go mod tidy -diff
+
+model: ## play the stream's protocol by SEEDS seeds, and the wrong forms of it that must be seen
+	go test -count=1 -v -timeout 30m -run '^(TestWhateverHappensEachEventIsCommittedOnce|TestEachWrongScorerIsCaught)$$' ./worker/score -seeds $(SEEDS) | grep -v '^=== '
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (Java 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') ./integration/...

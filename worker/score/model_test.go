@@ -6,9 +6,13 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg/storage"
 )
@@ -139,6 +143,9 @@ func (s *sim) judge() []string {
 			complain("%s is named by no record", key)
 		}
 	}
+	for _, a := range s.actors {
+		wrong = append(wrong, a.judge(objects)...)
+	}
 	slices.Sort(wrong)
 	return wrong
 }
@@ -150,14 +157,14 @@ func simLine(line []byte) (at int64, kind string, version, generation int) {
 }
 
 // verdict plays a seed and returns what went wrong.
-func verdict(seed uint64, wrong wrongness) []string {
+func verdict(seed uint64, wrong *wrong) ([]string, map[string]int) {
 	s := newSim(seed, wrong)
-	s.run(300)
+	s.run(400)
 	found := s.judge()
 	if s.stopped != nil {
 		found = append(found, s.stopped.Error())
 	}
-	return found
+	return found, s.tally
 }
 
 var (
@@ -165,43 +172,78 @@ var (
 	seeds     = flag.Uint64("seeds", 0, "seeds of the model test; 0: 2000, or 200 with the race detector")
 )
 
-// play runs seeds until one shows something wrong.
-func play(t *testing.T, n uint64, wrong wrongness) {
+// play runs seeds, on all processors, until one shows something wrong.
+func play(t *testing.T, n uint64, wrong *wrong) {
 	t.Helper()
 	if *seeds > 0 {
 		n = *seeds
 	} else if raceEnabled {
 		n /= 10
 	}
-	for seed := *firstSeed; seed < *firstSeed+n; seed++ {
-		if found := verdict(seed, wrong); len(found) > 0 {
-			t.Fatalf("%s\nagain: go test ./worker/score -run '^%s$' -first-seed %d -seeds 1", strings.Join(found, "\n"), t.Name(), seed)
-		}
+	var mu sync.Mutex
+	next, last := *firstSeed, *firstSeed+n
+	tally := make(map[string]int)
+	failed := make(map[uint64][]string)
+	var players sync.WaitGroup
+	began := time.Now()
+	for range runtime.GOMAXPROCS(0) {
+		players.Go(func() {
+			for {
+				mu.Lock()
+				seed := next
+				next++
+				mu.Unlock()
+				if seed >= last {
+					return
+				}
+				found, happened := verdict(seed, wrong)
+				mu.Lock()
+				for what, n := range happened {
+					tally[what] += n
+				}
+				if len(found) > 0 {
+					failed[seed], last = found, min(last, seed)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	players.Wait()
+	for _, seed := range slices.Sorted(maps.Keys(failed)) {
+		t.Fatalf("seed %d:\n%s\nagain: go test ./worker/score -run '^%s$' -first-seed %d -seeds 1", seed, strings.Join(failed[seed], "\n"), t.Name(), seed)
+	}
+	t.Logf("seeds %d to %d: no violation, in %v", *firstSeed, last-1, time.Since(began).Round(time.Millisecond))
+	for _, what := range slices.Sorted(maps.Keys(tally)) {
+		t.Logf("  %9d × %s", tally[what], what)
 	}
 }
 
 // TestWhateverHappensEachEventIsCommittedOnce plays owners that crash, stall,
 // wake as zombies and overlap, on a store that loses, delays and garbles
 // answers.
-func TestWhateverHappensEachEventIsCommittedOnce(t *testing.T) { play(t, 2000, right) }
+func TestWhateverHappensEachEventIsCommittedOnce(t *testing.T) { play(t, 2000, nil) }
 
 // TestASlotTakenForLostIsCarriedOutAllTheSame: a scorer that takes its own
 // claim for somebody else's reads the log, finds a claim that is not finished,
 // and finishes it.
-func TestASlotTakenForLostIsCarriedOutAllTheSame(t *testing.T) { play(t, 500, existsIsLost) }
+func TestASlotTakenForLostIsCarriedOutAllTheSame(t *testing.T) { play(t, 500, &loses) }
+
+// enough is how many seeds may pass before a wrong scorer is caught.
+const enough = 300
 
 // TestEachWrongScorerIsCaught proves that the judge sees: every way to get the
 // protocol wrong is found within a few hundred seeds.
 func TestEachWrongScorerIsCaught(t *testing.T) {
-	for _, wrong := range []wrongness{resumeFromGroup, anotherCut, anotherModel, trustsIntent, checksThenWrites, deletesOnDoubt, goesOnAfterLosing} {
-		t.Run(string(wrong), func(t *testing.T) {
-			for seed := range uint64(300) {
-				if found := verdict(seed, wrong); len(found) > 0 {
-					t.Logf("seed %d: %s", seed, found[0])
+	for _, wrong := range wrongs {
+		t.Run(wrong.name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(enough) {
+				if found, _ := verdict(seed, &wrong); len(found) > 0 {
+					t.Logf("caught by seed %d: %s", seed, found[0])
 					return
 				}
 			}
-			t.Error("300 seeds did not show it")
+			t.Errorf("%d seeds did not show it", enough)
 		})
 	}
 }

@@ -1,0 +1,49 @@
+package score
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/commitlog"
+)
+
+// simEngine scores an event to a line with its offset and the version.
+type simEngine struct {
+	sim     *sim
+	version thalweg.ModelVersion
+	lines   map[*rows][]int64
+}
+
+func (e *simEngine) score(_ context.Context, b *batch, dst *rows) error {
+	if !e.sim.calm && e.sim.rng.IntN(50) == 0 {
+		return errors.New("scoring fails now and then")
+	}
+	var letters bytes.Buffer
+	var lost []casualty
+	var good []int64
+	for i, at := range b.offsets {
+		if string(b.value(i)) == "1" {
+			fmt.Fprintf(&letters, "dead %d %d %d\n", at, e.version, dst.generation)
+			lost = append(lost, casualty{offset: at})
+		} else {
+			good = append(good, at)
+		}
+	}
+	if err := dst.add(b, nil, letters.Bytes(), lost); err != nil {
+		return err
+	}
+	e.lines[dst] = append(e.lines[dst], good...)
+	dst.scored += int64(len(good))
+	return nil
+}
+
+func (e *simEngine) encode(in commitlog.Intent, r *rows) ([]byte, error) {
+	var out bytes.Buffer
+	for _, at := range e.lines[r] {
+		fmt.Fprintf(&out, "row %d %d %d %d\n", at, e.version, in.SpecGeneration, in.ScoredAtUS)
+	}
+	return out.Bytes(), nil
+}

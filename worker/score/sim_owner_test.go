@@ -1,0 +1,113 @@
+package score
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/fault"
+)
+
+// simOwner is one process that believes to own the partition.
+type simOwner struct {
+	sim    *sim
+	id     int
+	runner *runner
+	bucket *fault.Bucket
+	todo   []func() func() event // started, not carried out
+	done   []func() event        // carried out, not answered
+	dead   bool
+	asleep int // for so many turns
+	skew   int64
+}
+
+// spawn adds an owner.
+func (s *sim) spawn() *simOwner {
+	o := &simOwner{sim: s, id: len(s.owners), skew: s.rng.Int64N(2_000_000) - 1_000_000}
+	s.tally["owners"]++
+	var below storage.Bucket = s.bucket
+	if s.wrong != nil && s.wrong.store != nil {
+		below = s.wrong.store(s)
+	}
+	o.bucket = fault.New(below, s.faults())
+	var client storage.Bucket = o.bucket
+	if s.wrong != nil && s.wrong.client != nil {
+		client = s.wrong.client(o)
+	}
+	scorer, err := New(simSource{s}, client, nil, slog.New(slog.DiscardHandler), Config{
+		Pipeline: "p", Generation: thalweg.Generation(1 + len(s.owners)), Topic: "t", Prefix: "x/",
+		Batching:   Limits{Count: 1 + s.rng.IntN(5), Bytes: 100, Period: time.Duration(s.rng.IntN(3)) * time.Millisecond},
+		Rolling:    Limits{Count: 1 + s.rng.IntN(12), Bytes: 1000, Period: time.Duration(1+s.rng.IntN(20)) * time.Millisecond},
+		MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
+	})
+	if err != nil {
+		panic(err)
+	}
+	log, err := commitlog.New(client, commitlog.Config{Prefix: "x/", Pipeline: "p", Topic: "t", Attempts: 1})
+	if err != nil {
+		panic(err)
+	}
+	r := newRunner(scorer, log)
+	r.machine.rng = rand.New(rand.NewPCG(s.rng.Uint64(), 2))
+	r.newID = s.newID
+	r.ctx = context.Background()
+	r.spawn = func(work func(context.Context) func() event) {
+		o.todo = append(o.todo, func() func() event { return work(r.ctx) })
+	}
+	r.prepare = func(_ context.Context, m Model) (engine, error) {
+		if s.damaged[m.Version] {
+			return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Corrupt}
+		}
+		return &simEngine{sim: s, version: m.Version, lines: make(map[*rows][]int64)}, nil
+	}
+	o.runner = r
+	s.owners = append(s.owners, o)
+	o.step(modelsOffered{s.candidates})
+	return o
+}
+
+func (s *sim) newID() string { return fmt.Sprintf("%016x%016x", s.rng.Uint64(), s.rng.Uint64()) }
+
+func (o *simOwner) step(ev event) {
+	now := o.sim.now
+	now.wall += o.skew
+	o.runner.stepAt(now, ev)
+	if o.runner.stopped {
+		o.dead = true
+		if err := o.runner.err; err != nil && o.sim.stopped == nil {
+			o.sim.stopped = fmt.Errorf("owner %d stopped: %w", o.id, err)
+		}
+	}
+}
+
+// turn lets the owner do one thing.
+func (o *simOwner) turn() {
+	rng := o.sim.rng
+	switch {
+	case o.dead:
+	case o.asleep > 0:
+		o.asleep--
+	case len(o.done) > 0 && rng.IntN(2) == 0:
+		i := rng.IntN(len(o.done))
+		apply := o.done[i]
+		o.done = append(o.done[:i], o.done[i+1:]...)
+		if ev := apply(); ev != nil {
+			if w := o.sim.wrong; w != nil && w.bend != nil {
+				ev = w.bend(o, ev)
+			}
+			o.step(ev)
+		}
+	case len(o.todo) > 0:
+		i := rng.IntN(len(o.todo))
+		work := o.todo[i]
+		o.todo = append(o.todo[:i], o.todo[i+1:]...)
+		o.done = append(o.done, work())
+	default:
+		o.step(ticked{})
+	}
+}

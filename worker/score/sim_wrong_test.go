@@ -1,0 +1,172 @@
+package score
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	bucketmem "github.com/thalweg/thalweg/storage/memory"
+)
+
+// wrong is a scorer that is wrong in one way, which the judge must see.
+type wrong struct {
+	name string
+	// bend changes an answer before the machine learns it; it may do more.
+	bend func(o *simOwner, ev event) event
+	// store stands for the sim's store; every owner calls it.
+	store func(s *sim) storage.Bucket
+	// client lies between an owner's log and its store with its faults.
+	client func(o *simOwner) storage.Bucket
+}
+
+// wrongs is the table of them. A way to get the protocol wrong that the judge
+// is to know is one line here.
+var wrongs = []wrong{
+	{name: "resumes from the group's offset", bend: resumeFromGroup},
+	{name: "carries a claim out with another cut", bend: anotherCut},
+	{name: "carries a claim out with another model", bend: anotherModel},
+	{name: "takes a claim for finished", bend: trustsIntent},
+	{name: "takes a 412 for a loss without comparing ids", client: newBelieves412},
+	{name: "has a store that checks and then writes", store: newCheckThenWrite},
+	{name: "deletes its rows when a commit's answer is lost", bend: deletesOnDoubt},
+	{name: "goes on at the next slot with the range that it lost", bend: goesOnAfterLosing},
+}
+
+// loses is not wrong: a scorer that holds a slot and is told that it lost it
+// reads the log, finds a claim that is not finished, and finishes it.
+var loses = wrong{name: "takes a slot that it holds for lost", bend: func(o *simOwner, ev event) event {
+	if ev, ok := ev.(slotClaimed); ok && ev.err == nil && o.sim.rng.IntN(10) == 0 {
+		return slotClaimed{won: false}
+	}
+	return ev
+}}
+
+func resumeFromGroup(o *simOwner, ev event) event {
+	if ev, ok := ev.(logOpened); ok && ev.err == nil && ev.pending == nil && ev.next >= 0 && o.sim.group > 0 {
+		ev.next = o.sim.group
+		return ev
+	}
+	return ev
+}
+
+func anotherCut(_ *simOwner, ev event) event {
+	if ev, ok := ev.(logOpened); ok && ev.pending != nil && ev.pending.To-ev.pending.From > 1 {
+		shorter := *ev.pending
+		shorter.To--
+		ev.pending = &shorter
+		return ev
+	}
+	return ev
+}
+
+func anotherModel(o *simOwner, ev event) event {
+	if ev, ok := ev.(logOpened); ok && ev.pending != nil {
+		other := *ev.pending
+		other.ModelVersion = o.sim.candidates[0].Version
+		ev.pending = &other
+		return ev
+	}
+	return ev
+}
+
+func trustsIntent(_ *simOwner, ev event) event {
+	if ev, ok := ev.(logOpened); ok && ev.pending != nil {
+		ev.next, ev.pending = ev.pending.To, nil
+		return ev
+	}
+	return ev
+}
+
+func deletesOnDoubt(o *simOwner, ev event) event {
+	if ev, ok := ev.(slotFinished); ok && ev.err != nil {
+		for info := range o.sim.bucket.List(context.Background(), "x/data/", "") {
+			if p := o.runner.logbook.State().Pending; p != nil && strings.Contains(info.Key, p.ID) {
+				o.sim.bucket.Delete(context.Background(), info.Key)
+			}
+		}
+	}
+	return ev
+}
+
+// goesOnAfterLosing claims the slot after the winner's for the same range.
+func goesOnAfterLosing(o *simOwner, ev event) event {
+	m := o.runner.machine
+	if ev, ok := ev.(slotClaimed); ok && ev.err == nil && !ev.won && m.closing != nil {
+		s := o.runner.spans[m.closing.id]
+		if d := o.sim.doneOf(s.intent.Seq); d != "" {
+			o.sim.claimAgain(*s.intent, d)
+		}
+	}
+	return ev
+}
+
+// claimAgain claims the slot after an intent's for the intent's range, as logs
+// do in which the loser of a slot only moves on.
+func (s *sim) claimAgain(in commitlog.Intent, previous string) {
+	in.Seq++
+	in.ID, in.Previous = s.newID(), previous
+	if record, err := in.Encode(); err == nil {
+		s.bucket.PutIfAbsent(context.Background(), commitlog.Layout{Prefix: "x/", Topic: "t"}.IntentKey(in.Seq), record)
+	}
+}
+
+// doneOf returns the sha256 of a slot's done record, "" if it has none.
+func (s *sim) doneOf(seq uint64) string {
+	body, _, err := s.bucket.Get(context.Background(), commitlog.Layout{Prefix: "x/", Topic: "t"}.DoneKey(seq))
+	if err != nil {
+		return ""
+	}
+	return storage.SHA256(body)
+}
+
+// believes412 takes the answer that a claim's slot is taken for the truth about
+// who took it: its own claim, whose first answer was lost, may be what is there.
+type believes412 struct {
+	storage.Bucket
+	sim *sim
+}
+
+func newBelieves412(o *simOwner) storage.Bucket { return &believes412{o.bucket, o.sim} }
+
+func (b *believes412) PutIfAbsent(ctx context.Context, key string, body []byte) (storage.Info, error) {
+	info, err := b.Bucket.PutIfAbsent(ctx, key, body)
+	if thalweg.KindOf(err) != thalweg.Exists || !strings.HasSuffix(key, ".intent.json") {
+		return info, err
+	}
+	if in, bad := commitlog.DecodeIntent(body); bad == nil {
+		// "Somebody else has slot n, so the range is mine in slot n+1": true, and
+		// then no harm, unless the somebody is this very claim.
+		if there, _, missing := b.sim.bucket.Get(ctx, key); missing == nil && string(there) == string(body) {
+			b.sim.claimAgain(in, in.Previous)
+		}
+	}
+	return info, err
+}
+
+// checkThenWrite is a store whose conditional create is not atomic.
+type checkThenWrite struct {
+	*bucketmem.Bucket
+	sim *sim
+}
+
+func newCheckThenWrite(s *sim) storage.Bucket { return &checkThenWrite{s.bucket, s} }
+
+func (c *checkThenWrite) PutIfAbsent(ctx context.Context, key string, body []byte) (storage.Info, error) {
+	if _, err := c.Bucket.Head(ctx, key); err == nil {
+		return c.Bucket.PutIfAbsent(ctx, key, body)
+	}
+	// The check is through; another owner's turn may come before the write.
+	for _, o := range c.sim.live() {
+		if len(o.todo) > 0 && o.asleep == 0 && c.sim.rng.IntN(2) == 0 {
+			i := c.sim.rng.IntN(len(o.todo))
+			work := o.todo[i]
+			o.todo = slices.Delete(o.todo, i, i+1)
+			o.done = append(o.done, work())
+			break
+		}
+	}
+	return c.Bucket.Put(ctx, key, body)
+}
