@@ -18,11 +18,14 @@ import (
 //	P_dead/flights/00000/000000000007-0000000000000000350-0000000000000000400-<id>-00.jsonl
 //
 // The last two follow from the intent alone. A leading underscore hides the
-// log and the dead letters from readers of data directories.
+// log and the dead letters from readers of data directories. The partition's
+// replay log, with its rows and what is dead again, has directories of its own:
+// P_log/flights/00000-replay/ and so on.
 type Layout struct {
 	Prefix    string // of the sink: empty, or a key prefix that ends in a slash
 	Topic     string
 	Partition int
+	Replay    bool // the replay log of the partition, not its main log
 }
 
 const (
@@ -41,7 +44,11 @@ func (y Layout) DataDir() string { return y.dir("data") }
 func (y Layout) DeadDir() string { return y.dir("_dead") }
 
 func (y Layout) dir(kind string) string {
-	return fmt.Sprintf("%s%s/%s/%05d/", y.Prefix, kind, y.Topic, y.Partition)
+	suffix := ""
+	if y.Replay {
+		suffix = "-replay"
+	}
+	return fmt.Sprintf("%s%s/%s/%05d%s/", y.Prefix, kind, y.Topic, y.Partition, suffix)
 }
 
 // IntentKey returns the key of slot seq's intent.

@@ -17,6 +17,7 @@ type Config struct {
 	Pipeline  thalweg.PipelineName // whose log this is; another's log is refused
 	Topic     string               // Kafka topic
 	Partition int                  // of the topic, from 0
+	Replay    bool                 // the log of dead letters scored again, not the main log
 
 	// Attempts bounds the tries to place one record while the store is
 	// unavailable or its answers contradict each other; default 6.
@@ -50,7 +51,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) layout() Layout {
-	return Layout{Prefix: c.Prefix, Topic: c.Topic, Partition: c.Partition}
+	return Layout{Prefix: c.Prefix, Topic: c.Topic, Partition: c.Partition, Replay: c.Replay}
 }
 
 // Log is the commit log of one topic partition under one sink. The order of
@@ -71,6 +72,7 @@ type Log struct {
 type State struct {
 	NextSeq    uint64  // the slot after the last finished one
 	NextOffset int64   // where it begins; -1 while no slot is finished, when the first claim decides
+	TopicID    string  // of the newest intent: which topic of that name the offsets are of; empty if not known
 	Previous   string  // sha256 of the last done record; empty while there is none
 	Total      Counts  // summed over all finished slots
 	Pending    *Intent // the claim of NextSeq: to be carried out before anything else is claimed; nil if unclaimed

@@ -20,25 +20,34 @@ const openRaces = 8
 // another owner keeps moving the end.
 func (l *Log) Open(ctx context.Context) (State, error) {
 	l.opened, l.state = false, State{NextOffset: -1}
+	claimed, err := l.end(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	if l.state, err = l.stateAt(ctx, claimed); err != nil {
+		return State{}, err
+	}
+	l.opened = true
+	return l.State(), nil
+}
+
+// end returns how many slots are claimed, having made sure that nothing lies
+// beyond them.
+func (l *Log) end(ctx context.Context) (uint64, error) {
 	for range openRaces {
 		claimed, err := l.claimedSlots(ctx)
 		if err != nil {
-			return State{}, err
+			return 0, err
 		}
 		moved, err := l.beyond(ctx, claimed)
 		if err != nil {
-			return State{}, err
+			return 0, err
 		}
-		if moved {
-			continue
+		if !moved {
+			return claimed, nil
 		}
-		if l.state, err = l.stateAt(ctx, claimed); err != nil {
-			return State{}, err
-		}
-		l.opened = true
-		return l.State(), nil
 	}
-	return State{}, &thalweg.Error{Op: "open log", Kind: thalweg.Conflict, Subject: l.layout.LogDir(),
+	return 0, &thalweg.Error{Op: "open log", Kind: thalweg.Conflict, Subject: l.layout.LogDir(),
 		Err: errors.New("another owner keeps appending")}
 }
 
@@ -132,7 +141,7 @@ func (l *Log) stateAt(ctx context.Context, claimed uint64) (State, error) {
 			return State{}, missing(err, l.layout.DoneKey(seq))
 		}
 		if first && seq > 0 {
-			state.Total = Counts{d.Total.Scored - d.Scored, d.Total.Dead - d.Dead, d.Total.Dropped - d.Dropped}
+			state.Total = d.Total.minus(adds(in, d))
 		}
 		if state, err = state.after(in, d, doneSum); err != nil {
 			return State{}, corrupt("read done record", l.layout.DoneKey(seq), err)

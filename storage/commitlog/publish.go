@@ -96,7 +96,28 @@ func (l *Log) Done(objects []Object, dropped int64, gaps ...Gap) (Done, error) {
 	if err != nil {
 		return Done{}, err
 	}
-	d := Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects), Dropped: dropped, Gaps: gaps}
+	return l.complete(in, Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects), Dropped: dropped, Gaps: gaps})
+}
+
+// Compacted returns the record that finishes the pending compaction: objects
+// hold, in offset order, exactly the rows of the scored objects of the slots
+// inputs, which lie in the range offsets; runs are the other merged objects that
+// may be merged again.
+func (l *Log) Compacted(objects []Object, inputs []uint64, offsets [2]int64, runs []Run) (Done, error) {
+	if l.state.Pending == nil {
+		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	}
+	in := *l.state.Pending
+	record, err := in.Encode()
+	if err != nil {
+		return Done{}, err
+	}
+	return l.complete(in, Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects),
+		Inputs: inputs, Offsets: offsets, Runs: runs})
+}
+
+// complete orders the objects of a record and sums them.
+func (l *Log) complete(in Intent, d Done) (Done, error) {
 	slices.SortFunc(d.Objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
 	for _, o := range d.Objects {
 		switch o.Kind {
@@ -106,7 +127,7 @@ func (l *Log) Done(objects []Object, dropped int64, gaps ...Gap) (Done, error) {
 			d.Dead += o.Rows
 		}
 	}
-	d.Total = l.state.Total.plus(d.Counts())
+	d.Total = l.state.Total.plus(adds(in, d))
 	if err := errors.Join(d.Validate(), l.checkDone(in, d.IntentSHA256, d)); err != nil {
 		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.DoneKey(in.Seq), Err: err}
 	}

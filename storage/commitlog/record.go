@@ -22,6 +22,9 @@ const (
 	MaxSeq         = 999_999_999_999 // the width of a slot's name, so that byte order is slot order
 	MaxPartition   = 99_999          // the width of a partition's name
 	MaxNameBytes   = 253             // of a pipeline's or model's name
+	MaxInputs      = 256             // slots whose objects one compaction replaces
+	MaxRuns        = 96              // merged runs that a compaction's done record lists
+	MaxWhereBytes  = 4096            // of the selection of a replay
 )
 
 // The first field of each record. A change of the format is a new name here:
@@ -31,23 +34,41 @@ const (
 	doneFormat   = "thalweg.done/v1"
 )
 
+// Action is what the owner of a slot does.
+type Action string
+
+// The actions. A reader that meets another one must not go on: it cannot know
+// what became of the rows.
+const (
+	Score   Action = ""        // the events of [From, To) become rows
+	Compact Action = "compact" // the scored rows of Slots move to objects of this slot
+	Skip    Action = "skip"    // by an operator's word the offsets of Missing are given up
+	Replay  Action = "replay"  // in a replay log: dead letters of Slots are scored again
+)
+
 // Intent claims one slot of the log: the owner of slot Seq, and nobody else,
 // turns exactly the offsets [From, To) of one topic partition into rows, with
-// exactly one model version.
+// exactly one model version, or does what Action says instead.
 type Intent struct {
 	Seq            uint64                `json:"seq"`             // number of the slot, from 0
 	ID             string                `json:"id"`              // unique per claim (NewID): tells one claimant from another
 	Pipeline       thalweg.PipelineName  `json:"pipeline"`        // whose log this is
 	Topic          string                `json:"topic"`           // Kafka topic
 	Partition      int                   `json:"partition"`       // of the topic, from 0
-	From           int64                 `json:"from"`            // first offset; the previous intent's To
-	To             int64                 `json:"to"`              // one past the last offset; greater than From
-	Model          thalweg.ModelName     `json:"model"`           // the model that scores
+	From           int64                 `json:"from"`            // first offset; the previous intent's To, but in a replay log
+	To             int64                 `json:"to"`              // one past the last offset, greater than From; Compact: From; Skip: where the next slot begins
+	Model          thalweg.ModelName     `json:"model"`           // the model that scores; Compact and Skip: empty, as are the next two
 	ModelVersion   thalweg.ModelVersion  `json:"model_version"`   // its version, from 1
 	Checkpoint     thalweg.CheckpointRef `json:"checkpoint"`      // what the version is, byte for byte
-	SpecGeneration thalweg.Generation    `json:"spec_generation"` // of the pipeline's spec, from 1
-	ScoredAtUS     int64                 `json:"scored_at_us"`    // microseconds since 1970 UTC, the _scored_at of every row
+	SpecGeneration thalweg.Generation    `json:"spec_generation"` // of the pipeline's spec, from 1; Compact: of all the rows
+	ScoredAtUS     int64                 `json:"scored_at_us"`    // microseconds since 1970 UTC, the _scored_at of every row; Compact and Skip: of the claim
 	Previous       string                `json:"previous"`        // sha256 of the previous slot's done record; empty in slot 0
+
+	Action  Action    `json:"action,omitzero"`   // what is done, Score if absent
+	TopicID string    `json:"topic_id,omitzero"` // which topic of that name: 32 hex digits, empty where the source knows none; once there is one, all later intents have one
+	Slots   [2]uint64 `json:"slots,omitzero"`    // Compact: slots of this log before this one; Replay: slots of the main log; half open
+	Missing [2]int64  `json:"missing,omitzero"`  // Skip: offsets that nobody will score, from From on, half open
+	Where   string    `json:"where,omitzero"`    // Replay: the selection among the dead letters, as it was given
 }
 
 // ObjectKind says what an object of a done record holds.
@@ -72,16 +93,24 @@ type Object struct {
 // nothing but what follows from the intent and the events, so that whoever
 // carries an intent out again makes the same record.
 type Done struct {
-	Seq          uint64   `json:"seq"`            // the intent's
-	Intent       string   `json:"intent"`         // the intent's ID
-	IntentSHA256 string   `json:"intent_sha256"`  // of the intent's record
-	Objects      []Object `json:"objects"`        // ordered by key, none with 0 rows
-	Gaps         []Gap    `json:"gaps,omitempty"` // offsets of the range that the topic never held as events, in order
-	Scored       int64    `json:"scored"`         // rows of the objects of kind Scored
-	Dead         int64    `json:"dead"`           // lines of the objects of kind Dead
-	Dropped      int64    `json:"dropped"`        // events that an operator which applies to scoring removed
-	Total        Counts   `json:"total"`          // the three above, summed from slot 0 to this one
+	Seq          uint64   `json:"seq"`              // the intent's
+	Intent       string   `json:"intent"`           // the intent's ID
+	IntentSHA256 string   `json:"intent_sha256"`    // of the intent's record
+	Objects      []Object `json:"objects"`          // ordered by key, none with 0 rows
+	Gaps         []Gap    `json:"gaps,omitempty"`   // offsets of the range that the topic never held as events, in order
+	Inputs       []uint64 `json:"inputs,omitempty"` // Compact: the slots whose scored objects this slot's replace, in the order of the rows
+	Offsets      [2]int64 `json:"offsets,omitzero"` // Compact: the range of the slots whose rows moved, from the first's From to the last's To
+	Runs         []Run    `json:"runs,omitempty"`   // Compact: other merged objects that may be merged again
+	Scored       int64    `json:"scored"`           // rows of the objects of kind Scored
+	Dead         int64    `json:"dead"`             // lines of the objects of kind Dead
+	Dropped      int64    `json:"dropped"`          // events that an operator which applies to scoring removed
+	Total        Counts   `json:"total"`            // the three above, summed from slot 0 to this one; rows that a compaction moved count once
 }
+
+// Run says that the scored rows of slots [Run[0], Run[1]) are in the objects of
+// compaction slot Run[2]. It is how the end of a long log is known from a few
+// records. Its JSON is [first, end, slot].
+type Run [3]uint64
 
 // Gap is a run of offsets [From, To) that are no events: control records,
 // records of aborted transactions, records removed by compaction. Its JSON is
@@ -93,17 +122,34 @@ type Counts struct {
 	Scored  int64 `json:"scored"`
 	Dead    int64 `json:"dead"`
 	Dropped int64 `json:"dropped"`
+	Missing int64 `json:"missing,omitzero"` // offsets given up by operators
 }
 
-// Events returns the number of events counted.
+// Events returns the number of events counted; what is missing was never seen.
 func (c Counts) Events() int64 { return c.Scored + c.Dead + c.Dropped }
 
-// Counts returns what became of the events of this slot alone.
-func (d Done) Counts() Counts { return Counts{d.Scored, d.Dead, d.Dropped} }
+// Counts returns what is in this slot: of a compaction, rows of other slots.
+func (d Done) Counts() Counts { return Counts{Scored: d.Scored, Dead: d.Dead, Dropped: d.Dropped} }
+
+// adds returns what a slot adds to the totals of its log.
+func adds(in Intent, d Done) Counts {
+	switch in.Action {
+	case Compact:
+		return Counts{}
+	case Skip:
+		return Counts{Missing: in.Missing[1] - in.Missing[0]}
+	}
+	return d.Counts()
+}
 
 // plus returns the sum of c and o.
 func (c Counts) plus(o Counts) Counts {
-	return Counts{c.Scored + o.Scored, c.Dead + o.Dead, c.Dropped + o.Dropped}
+	return Counts{c.Scored + o.Scored, c.Dead + o.Dead, c.Dropped + o.Dropped, c.Missing + o.Missing}
+}
+
+// minus returns what is left of c without o.
+func (c Counts) minus(o Counts) Counts {
+	return Counts{c.Scored - o.Scored, c.Dead - o.Dead, c.Dropped - o.Dropped, c.Missing - o.Missing}
 }
 
 // NewID returns a new unique intent ID: 128 random bits as 32 hex digits.

@@ -157,15 +157,25 @@ func TestTheLargestRecordsFit(t *testing.T) {
 			}
 		}
 		d.Scored, d.Dead = int64(perKind)<<40, int64(perKind)<<40
-		d.Total = Counts{1 << 62, 1 << 62, 1 << 62}
+		d.Total = Counts{1 << 62, 1 << 62, 1 << 62, 1 << 62}
 		for i := range gaps {
 			at := int64(1<<63-1) - int64(2*(gaps-i))
 			d.Gaps = append(d.Gaps, Gap{at, at + 1})
 		}
 		return d
 	}
+	moved := full(MaxObjects/2, 0)
+	moved.Seq, moved.Offsets = MaxSeq, [2]int64{1<<63 - 2, 1<<63 - 1}
+	for i := range uint64(MaxInputs) {
+		moved.Inputs = append(moved.Inputs, MaxSeq-1-i)
+	}
+	for i := range uint64(MaxRuns) {
+		at := MaxSeq - 3*MaxInputs - 2*(MaxRuns-i)
+		moved.Runs = append(moved.Runs, Run{at, at + 1, at + 2})
+	}
 	for name, d := range map[string]Done{
 		"all objects":                   full(MaxObjects/2, 0),
+		"all objects, inputs and runs":  moved,
 		"one object a kind, all gaps":   full(1, MaxGaps),
 		"three objects a kind and gaps": full(3, MaxGaps),
 	} {
@@ -216,6 +226,13 @@ func TestKeysSortAsTheirSlots(t *testing.T) {
 func FuzzDecodeIntent(f *testing.F) {
 	f.Add([]byte(goldenIntentRecord))
 	f.Add([]byte(`{"format":"thalweg.intent/v1"`))
+	for _, in := range []Intent{compactIntent(), skipIntent(), replayIntent()} {
+		record, err := in.Encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(record[:bytes.LastIndex(record, []byte(sumField))])
+	}
 	f.Fuzz(func(t *testing.T, record []byte) {
 		DecodeIntent(record) // must not panic, whatever comes
 		data := sealed(string(record))
@@ -235,6 +252,11 @@ func FuzzDecodeIntent(f *testing.F) {
 func FuzzDecodeDone(f *testing.F) {
 	f.Add([]byte(goldenDoneRecord))
 	f.Add([]byte(`{"format":"thalweg.done/v1","objects":null`))
+	compacted, err := compactDone().Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(compacted[:bytes.LastIndex(compacted, []byte(sumField))])
 	f.Add([]byte(strings.Replace(goldenDoneRecord, `,"scored"`, `,"gaps":[[350,352],[399,400]],"scored"`, 1)))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		DecodeDone(record)

@@ -36,14 +36,6 @@ func (in Intent) Validate() error {
 		return fail("partition", "%d is not in 0..%d", in.Partition, MaxPartition)
 	case in.From < 0:
 		return fail("from", "%d is negative", in.From)
-	case in.To <= in.From:
-		return fail("to", "%d is not beyond from, %d", in.To, in.From)
-	case !validName(string(in.Model)):
-		return fail("model", "must have 1 to %d bytes of UTF-8", MaxNameBytes)
-	case in.ModelVersion == 0:
-		return fail("model_version", "must be at least 1")
-	case storage.ValidateKey(in.Checkpoint.Key) != nil || !hashPattern.MatchString(in.Checkpoint.SHA256):
-		return fail("checkpoint", "%.60q is no reference", in.Checkpoint.String())
 	case in.SpecGeneration == 0:
 		return fail("spec_generation", "must be at least 1")
 	case in.ScoredAtUS <= 0:
@@ -52,6 +44,68 @@ func (in Intent) Validate() error {
 		return fail("previous", "slot 0 has no previous record")
 	case in.Seq > 0 && !hashPattern.MatchString(in.Previous):
 		return fail("previous", "%.80q is not a sha256", in.Previous)
+	case in.TopicID != "" && !idPattern.MatchString(in.TopicID):
+		return fail("topic_id", "%.40q is not 32 hex digits", in.TopicID)
+	}
+	return in.validateAction(fail)
+}
+
+// validateAction checks the fields that depend on the action: each has what it
+// needs and nothing that means something to another.
+func (in Intent) validateAction(fail func(field, format string, args ...any) error) error {
+	switch in.Action {
+	case Score, Replay:
+		switch {
+		case in.To <= in.From:
+			return fail("to", "%d is not beyond from, %d", in.To, in.From)
+		case !validName(string(in.Model)):
+			return fail("model", "must have 1 to %d bytes of UTF-8", MaxNameBytes)
+		case in.ModelVersion == 0:
+			return fail("model_version", "must be at least 1")
+		case storage.ValidateKey(in.Checkpoint.Key) != nil || !hashPattern.MatchString(in.Checkpoint.SHA256):
+			return fail("checkpoint", "%.60q is no reference", in.Checkpoint.String())
+		}
+	case Compact, Skip:
+		if in.Model != "" || in.ModelVersion != 0 || in.Checkpoint != (thalweg.CheckpointRef{}) {
+			return fail("model", "a slot of action %q scores nothing", in.Action)
+		}
+	default:
+		return fail("action", "%.20q is unknown to this build", string(in.Action))
+	}
+	switch in.Action {
+	case Compact:
+		switch {
+		case in.To != in.From:
+			return fail("to", "%d: a compaction ends where it begins, at %d", in.To, in.From)
+		case in.Slots[0] >= in.Slots[1] || in.Slots[1] > in.Seq:
+			return fail("slots", "[%d, %d) are not slots before it", in.Slots[0], in.Slots[1])
+		}
+	case Skip:
+		switch {
+		case in.Seq == 0:
+			return fail("seq", "a log does not begin with a skip")
+		case in.Missing[0] != in.From || in.Missing[1] < in.From:
+			return fail("missing", "[%d, %d) does not begin at from, %d", in.Missing[0], in.Missing[1], in.From)
+		case in.To < 0 || in.TopicID == "" && in.To != in.Missing[1]:
+			return fail("to", "%d is not the end of what is missing, %d", in.To, in.Missing[1])
+		case in.TopicID == "" && in.To == in.From:
+			return fail("to", "%d: nothing is skipped", in.To)
+		}
+	case Replay:
+		switch {
+		case in.Slots[0] >= in.Slots[1] || in.Slots[1] > MaxSeq+1:
+			return fail("slots", "[%d, %d) are no slots", in.Slots[0], in.Slots[1])
+		case len(in.Where) > MaxWhereBytes || !utf8.ValidString(in.Where):
+			return fail("where", "must have at most %d bytes of UTF-8", MaxWhereBytes)
+		}
+	}
+	switch {
+	case in.Slots != [2]uint64{} && in.Action != Compact && in.Action != Replay:
+		return fail("slots", "mean nothing to action %q", string(in.Action))
+	case in.Missing != [2]int64{} && in.Action != Skip:
+		return fail("missing", "means nothing to action %q", string(in.Action))
+	case in.Where != "" && in.Action != Replay:
+		return fail("where", "means nothing to action %q", string(in.Action))
 	}
 	return nil
 }
@@ -82,6 +136,9 @@ func (d Done) Validate() error {
 			return fail(fmt.Sprintf("gaps[%d]", i), "[%d, %d) is empty, or not after the one before", g[0], g[1])
 		}
 	}
+	if err := d.validateRuns(fail); err != nil {
+		return err
+	}
 	rows := map[ObjectKind]int64{Scored: 0, Dead: 0}
 	for i, o := range d.Objects {
 		field := fmt.Sprintf("objects[%d]", i)
@@ -103,7 +160,7 @@ func (d Done) Validate() error {
 		}
 		rows[o.Kind] += o.Rows
 	}
-	if t, c := d.Total, d.Counts(); t.Scored < c.Scored || t.Dead < c.Dead || t.Dropped < c.Dropped {
+	if t, c := d.Total, d.Counts(); t.Scored < c.Scored || t.Dead < c.Dead || t.Dropped < c.Dropped || t.Missing < 0 {
 		return fail("total", "%v is below the slot's own %v", t, c)
 	}
 	if rows[Scored] != d.Scored {
@@ -111,6 +168,34 @@ func (d Done) Validate() error {
 	}
 	if rows[Dead] != d.Dead {
 		return fail("dead", "%d, but its objects hold %d lines", d.Dead, rows[Dead])
+	}
+	return nil
+}
+
+// validateRuns checks what only a compaction's record has.
+func (d Done) validateRuns(fail func(field, format string, args ...any) error) error {
+	switch {
+	case len(d.Inputs) > MaxInputs:
+		return fail("inputs", "%d, at most %d fit", len(d.Inputs), MaxInputs)
+	case len(d.Runs) > MaxRuns:
+		return fail("runs", "%d, at most %d fit", len(d.Runs), MaxRuns)
+	case d.Offsets[0] < 0 || d.Offsets[1] < d.Offsets[0]:
+		return fail("offsets", "[%d, %d) is no range", d.Offsets[0], d.Offsets[1])
+	}
+	seen := make(map[uint64]bool, len(d.Inputs))
+	for i, slot := range d.Inputs {
+		if slot >= d.Seq || seen[slot] {
+			return fail(fmt.Sprintf("inputs[%d]", i), "slot %d is not before it, or there twice", slot)
+		}
+		seen[slot] = true
+	}
+	for i, r := range d.Runs {
+		switch {
+		case r[0] >= r[1] || r[1] > r[2] || r[2] >= d.Seq || seen[r[2]]:
+			return fail(fmt.Sprintf("runs[%d]", i), "[%d, %d) in slot %d is no merged run that is left", r[0], r[1], r[2])
+		case i > 0 && r[0] < d.Runs[i-1][1]:
+			return fail(fmt.Sprintf("runs[%d]", i), "slot %d is not after the run before", r[0])
+		}
 	}
 	return nil
 }

@@ -178,7 +178,7 @@ func (r *runner) claim(e claim) {
 		s.intent = &commitlog.Intent{
 			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
 			From: e.from, To: e.to, Model: e.model.Name, ModelVersion: e.model.Version, Checkpoint: e.model.Checkpoint,
-			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous,
+			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous, TopicID: state.TopicID,
 		}
 	}
 	r.spawn(func(ctx context.Context) func() event {

@@ -221,6 +221,9 @@ func (m *machine) takeOpened(ev logOpened) {
 	m.totals = ev.totals
 	m.committed = ev.next
 	switch {
+	case ev.pending != nil && ev.pending.Action != commitlog.Score:
+		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Invalid, Subject: string(ev.pending.Action),
+			Hint: "a newer build claimed the slot: let it finish, or upgrade this one"})
 	case ev.pending != nil:
 		m.phase, m.pending, m.ready = recovering, ev.pending, false
 		m.committed = ev.pending.From

@@ -1,0 +1,131 @@
+package commitlog
+
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
+
+// checkOwn checks that an intent lies where it says it belongs.
+func (l *Log) checkOwn(in Intent, seq uint64) error {
+	switch {
+	case in.Topic != l.layout.Topic || in.Partition != l.layout.Partition || in.Seq != seq:
+		return corrupt("read intent", l.layout.IntentKey(seq), fmt.Errorf("it is of %s/%d, slot %d", in.Topic, in.Partition, in.Seq))
+	case in.Pipeline != l.config.Pipeline:
+		return &thalweg.Error{Op: "read intent", Kind: thalweg.Invalid, Subject: l.layout.IntentKey(seq),
+			Err:  fmt.Errorf("it is of pipeline %q, not %q", in.Pipeline, l.config.Pipeline),
+			Hint: "two pipelines must not share a sink: give this one a path of its own"}
+	case (in.Action == Replay) != l.layout.Replay:
+		return corrupt("read intent", l.layout.IntentKey(seq), fmt.Errorf("an intent of action %q does not belong in this log", string(in.Action)))
+	}
+	return nil
+}
+
+// checkDone checks a done record against the intent that it finishes.
+func (l *Log) checkDone(in Intent, intentSum string, d Done) error {
+	switch {
+	case d.Seq != in.Seq || d.Intent != in.ID:
+		return fmt.Errorf("it finishes slot %d's intent %s, not slot %d's %s", d.Seq, d.Intent, in.Seq, in.ID)
+	case d.IntentSHA256 != intentSum:
+		return fmt.Errorf("it finishes an intent with sha256 %s, the slot's is %s", d.IntentSHA256, intentSum)
+	}
+	var err error
+	switch in.Action {
+	case Compact:
+		err = checkCompacted(in, d)
+	case Skip:
+		if len(d.Objects) > 0 || len(d.Gaps) > 0 || d.Counts() != (Counts{}) {
+			err = fmt.Errorf("it names rows although nothing was scored")
+		}
+	default:
+		err = checkScored(in, d)
+	}
+	if err != nil {
+		return err
+	}
+	if in.Action != Compact && (len(d.Inputs) > 0 || len(d.Runs) > 0 || d.Offsets != [2]int64{}) {
+		return fmt.Errorf("it replaces objects, which only a compaction does")
+	}
+	parts := map[ObjectKind]int{}
+	for _, o := range d.Objects {
+		if want := l.layout.Key(in, o.Kind, parts[o.Kind]); o.Key != want {
+			return fmt.Errorf("it names the object %q where the intent makes %q", o.Key, want)
+		}
+		parts[o.Kind]++
+	}
+	return nil
+}
+
+// checkScored checks that what became of events fits the range.
+func checkScored(in Intent, d Done) error {
+	events := in.To - in.From
+	if d.Scored > events || d.Dead > events-d.Scored || d.Dropped > events-d.Scored-d.Dead {
+		return fmt.Errorf("%d scored, %d dead and %d dropped events are more than the %d offsets of the range", d.Scored, d.Dead, d.Dropped, events)
+	}
+	n := len(d.Gaps)
+	if n == 0 {
+		return nil
+	}
+	missing := int64(0)
+	for _, g := range d.Gaps {
+		missing += g[1] - g[0]
+	}
+	if counted := d.Counts().Events(); in.Action == Replay || d.Gaps[0][0] < in.From || d.Gaps[n-1][1] > in.To || counted+missing != events {
+		return fmt.Errorf("%d events and %d offsets in gaps are not the range [%d, %d)", counted, missing, in.From, in.To)
+	}
+	return nil
+}
+
+// checkCompacted checks that rows moved, and nothing else.
+func checkCompacted(in Intent, d Done) error {
+	switch {
+	case len(d.Inputs) == 0 || d.Scored == 0 || d.Offsets[0] >= d.Offsets[1]:
+		return fmt.Errorf("it moves no rows")
+	case d.Dead > 0 || d.Dropped > 0 || len(d.Gaps) > 0:
+		return fmt.Errorf("it counts events, but a compaction only moves rows")
+	}
+	for _, slot := range d.Inputs {
+		if slot < in.Slots[0] {
+			return fmt.Errorf("the objects of slot %d are replaced, which hold nothing of slots [%d, %d)", slot, in.Slots[0], in.Slots[1])
+		}
+	}
+	for _, r := range d.Runs {
+		if r[0] < in.Slots[1] && in.Slots[0] < r[1] {
+			return fmt.Errorf("slots [%d, %d) are in slot %d and in its own objects", r[0], r[1], r[2])
+		}
+	}
+	return nil
+}
+
+// checkNext checks that an intent follows what the slots before it left.
+func (s State) checkNext(in Intent) error {
+	anew := in.TopicID != s.TopicID
+	switch {
+	case in.Seq != s.NextSeq:
+		return fmt.Errorf("slot %d follows, not %d", s.NextSeq, in.Seq)
+	case s.NextOffset >= 0 && in.From != s.NextOffset && in.Action != Replay:
+		return fmt.Errorf("offset %d follows, not %d", s.NextOffset, in.From)
+	case in.Previous != s.Previous:
+		return fmt.Errorf("the previous done record has sha256 %q, not %q", s.Previous, in.Previous)
+	case anew && in.TopicID == "":
+		return fmt.Errorf("the offsets are of topic %s, and it names none", s.TopicID)
+	case anew && s.TopicID != "" && in.Action != Skip && in.Action != Replay:
+		return fmt.Errorf("the offsets are of topic %s, not %s: only an operator's word leads from one to the other", s.TopicID, in.TopicID)
+	case in.Action == Skip && !anew && (in.To != in.Missing[1] || in.To == in.From):
+		return fmt.Errorf("a skip within a topic ends where what is missing does, at %d, not %d", in.Missing[1], in.To)
+	}
+	return nil
+}
+
+// after returns the state that a slot leaves once it is finished.
+func (s State) after(in Intent, d Done, sum string) (State, error) {
+	if want := s.Total.plus(adds(in, d)); d.Total != want {
+		return s, fmt.Errorf("its total is %v, the slots up to it sum to %v", d.Total, want)
+	}
+	return left(in, d, sum), nil
+}
+
+// left returns the state after a slot.
+func left(in Intent, d Done, sum string) State {
+	return State{NextSeq: in.Seq + 1, NextOffset: in.To, TopicID: in.TopicID, Previous: sum, Total: d.Total}
+}
