@@ -57,7 +57,6 @@ var beyondBuild = map[string]map[string]only{
 	"Registry": {"export": {value: []any{}}},
 	"Scoring": {
 		"output_columns": {fields: map[string]only{"include": {value: "all"}, "exclude": {value: []any{}}}},
-		"dead_letter":    nothing,
 		"scale":          nothing,
 	},
 }

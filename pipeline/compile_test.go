@@ -219,6 +219,17 @@ func TestUnitsReadBackAsTheyPrint(t *testing.T) {
 			t.Errorf("%q is %d", text, got)
 		}
 	}
+	for text, want := range map[string]float64{"5%": 0.05, "0.1%": 0.001, "100%": 1} {
+		p, err := pipeline.ParsePercent(text)
+		if err != nil || p.Share() != want || p.String() != text {
+			t.Errorf("%s is %v, a share of %v (%v)", text, p, p.Share(), err)
+		}
+	}
+	for _, text := range []string{"", "5", "%", "NaN%", "Inf%", "5 %", "0x5%", "1e1%", "%5"} {
+		if got, err := pipeline.ParsePercent(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
 	if s := pipeline.Duration(10 * 3600e9).String(); s != "10h" {
 		t.Errorf("ten hours print as %s", s)
 	}

@@ -51,6 +51,13 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 			return err
 		})
 		return
+	case *Percent:
+		d.unit(n, path, "a percentage such as 5%", func(s string) error {
+			v, err := ParsePercent(s)
+			into.SetFloat(float64(v))
+			return err
+		})
+		return
 	}
 	switch into.Kind() {
 	case reflect.String:

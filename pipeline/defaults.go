@@ -154,7 +154,7 @@ func (f filler) body(b *Body, name string) {
 	fill(f, "spec.registry.model", &b.Registry.Model, name)
 	fill(f, "spec.registry.alias", &b.Registry.Alias, defaultAlias)
 	if b.Scoring != nil {
-		f.scoring(b.Scoring)
+		f.scoring(b.Scoring, b.Sources.Events)
 	}
 }
 
@@ -262,7 +262,7 @@ func (f filler) trainer(t *Trainer, output string) {
 	fill(f, path+"distributed.sync_every", &t.Distributed.SyncEvery, defaultSyncEvery)
 }
 
-func (f filler) scoring(s *Scoring) {
+func (f filler) scoring(s *Scoring, events *Source) {
 	const batching, sink = "spec.scoring.batching.", "spec.scoring.sink."
 	fill(f, batching+"count", &s.Batching.Count, defaultBatchCount)
 	fill(f, batching+"byte_size", &s.Batching.ByteSize, defaultBatchBytes)
@@ -271,6 +271,9 @@ func (f filler) scoring(s *Scoring) {
 	fill(f, sink+"rolling.count", &s.Sink.Rolling.Count, defaultRollingCount)
 	fill(f, sink+"rolling.byte_size", &s.Sink.Rolling.ByteSize, defaultRollingBytes)
 	fill(f, sink+"rolling.period", &s.Sink.Rolling.Period, Duration(defaultRollingPeriod))
+	if s.DeadLetter != nil && s.DeadLetter.Kafka != nil && events != nil {
+		fill(f, "spec.scoring.dead_letter.kafka.connection", &s.DeadLetter.Kafka.Connection, events.Connection)
+	}
 }
 
 // clone copies a value and all that it points to. Fields that are not exported

@@ -22,6 +22,7 @@ var (
 		{Name: "_transform_hash", Type: table.String},
 		{Name: "_spec_generation", Type: table.Int64},
 		{Name: "_scored_at", Type: table.Timestamp},
+		{Name: "_replay", Type: table.String, Nullable: true},
 	}
 )
 

@@ -303,6 +303,29 @@ type Scoring struct {
 	Batching Batching `yaml:"batching,omitempty" json:"batching,omitempty"`
 	// Sink is where scored rows go.
 	Sink Sink `yaml:"sink" json:"sink"`
+	// DeadLetter says what becomes of events that cannot be scored, besides the
+	// objects beside the results, which are always written.
+	DeadLetter *DeadLetter `yaml:"dead_letter,omitempty" json:"dead_letter,omitempty"`
+}
+
+// DeadLetter says what becomes of events that cannot be scored, besides the
+// objects beside the results, which are always written.
+type DeadLetter struct {
+	// Kafka is a topic that gets each of them too, exactly once for readers of
+	// committed records.
+	Kafka *DeadLetterTopic `yaml:"kafka,omitempty" json:"kafka,omitempty"`
+	// MaxRate is the share of events that may be dead letters; above it the
+	// stream pauses and says so. Default: no bound.
+	MaxRate Percent `yaml:"max_rate,omitempty" json:"max_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100"`
+}
+
+// DeadLetterTopic is a topic of dead letters.
+type DeadLetterTopic struct {
+	// Connection names the brokers that an operator registered. Default: those of
+	// the events.
+	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
+	// Topic is the name of the topic, which must exist.
+	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$"`
 }
 
 // Batching bounds a micro-batch: the first of three to be reached; the period

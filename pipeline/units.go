@@ -84,6 +84,35 @@ func (b ByteSize) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
+// Percent is a share spelled as 5% or 0.1%; 5% is 5.
+type Percent float64
+
+// ParsePercent reads a decimal number followed by %.
+func ParsePercent(s string) (Percent, error) {
+	digits, ok := strings.CutSuffix(s, "%")
+	v, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || math.IsNaN(v) || math.IsInf(v, 0) || strings.ContainsAny(digits, "xX_pPeE+") {
+		return 0, fmt.Errorf("%q is not a percentage", s)
+	}
+	return Percent(v), nil
+}
+
+// Share returns the percentage as a part of one: 0.05 for 5%.
+func (p Percent) Share() float64 { return float64(p) / 100 }
+
+// String returns the shortest decimal form: 5%, 0.1%.
+func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -1, 64) + "%" }
+
+// MarshalText implements encoding.TextMarshaler.
+func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Percent) UnmarshalText(text []byte) error {
+	v, err := ParsePercent(string(text))
+	*p = v
+	return err
+}
+
 // MarshalText implements encoding.TextMarshaler.
 func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 

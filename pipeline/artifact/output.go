@@ -24,6 +24,9 @@ type Origin struct {
 	// ScoredAt counts microseconds since 1970 UTC. It is the time in the intent,
 	// so that a batch scored again has the same bytes.
 	ScoredAt int64
+	// Replay is the ID of the intent that had dead letters scored again; empty:
+	// the rows are the stream's own, and their _replay is null.
+	Replay string
 }
 
 // CheckColumns reports a cleaned column whose name a column of the output has:
@@ -79,7 +82,8 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		s.integer(table.Int64, int64(from.Version), n),
 		s.text(s.artifact.Transform.Hash(), n),
 		s.integer(table.Int64, int64(from.Generation), n),
-		s.integer(table.Timestamp, from.ScoredAt, n))
+		s.integer(table.Timestamp, from.ScoredAt, n),
+		s.textOrNull(from.Replay, n))
 	return array.NewRecord(s.output, columns, int64(n)), nil
 }
 
@@ -113,7 +117,17 @@ func (s *Scorer) integer(t table.Type, v int64, n int) arrow.Array {
 }
 
 // text returns n times v in a column whose dictionary is that one string.
-func (s *Scorer) text(v string, n int) arrow.Array {
+func (s *Scorer) text(v string, n int) arrow.Array { return s.texts(v, n, table.Mask{}) }
+
+// textOrNull returns n times v, or n nulls if v is empty.
+func (s *Scorer) textOrNull(v string, n int) arrow.Array {
+	if v == "" {
+		return s.texts(v, n, table.NewMask(n))
+	}
+	return s.text(v, n)
+}
+
+func (s *Scorer) texts(v string, n int, valid table.Mask) arrow.Array {
 	b := array.NewStringBuilder(s.mem)
 	defer b.Release()
 	b.Append(v)
@@ -121,5 +135,5 @@ func (s *Scorer) text(v string, n int) arrow.Array {
 	defer entries.Release()
 	buf, indices := table.Alloc(s.mem, n, arrow.Int32Traits)
 	clear(indices)
-	return table.NewText(s.mem, n, buf, table.Mask{}, entries)
+	return table.NewText(s.mem, n, buf, valid, entries)
 }

@@ -108,8 +108,8 @@ func TestScoredRowsCarryWhereTheyCameFrom(t *testing.T) {
 		t.Fatalf("%d rows: %v", len(rows), rows)
 	}
 	for i, want := range [][]any{
-		{int64(0), nil, int64(4), 0.5, "A1", nil, nil, "flights", int64(3), int64(100), int64(2), a.Transform.Hash(), int64(4), int64(5)},
-		{nil, int64(20), int64(7), 1.5, nil, nil, nil, "flights", int64(3), int64(103), int64(2), a.Transform.Hash(), int64(4), int64(5)},
+		{int64(0), nil, int64(4), 0.5, "A1", nil, nil, "flights", int64(3), int64(100), int64(2), a.Transform.Hash(), int64(4), int64(5), nil},
+		{nil, int64(20), int64(7), 1.5, nil, nil, nil, "flights", int64(3), int64(103), int64(2), a.Transform.Hash(), int64(4), int64(5), nil},
 	} {
 		probability, ok := rows[i][6].(float64)
 		if !ok || probability <= 0 || probability >= 1 || float64(float32(probability)) != probability {
@@ -134,7 +134,7 @@ func TestScoredRowsCarryWhereTheyCameFrom(t *testing.T) {
 		names = append(names, c.Name)
 	}
 	check(t, "columns", names, []string{"date", "delay", "distance", "ratio", "origin", "prediction", "probability",
-		"_topic", "_partition", "_offset", "_model_version", "_transform_hash", "_spec_generation", "_scored_at"})
+		"_topic", "_partition", "_offset", "_model_version", "_transform_hash", "_spec_generation", "_scored_at", "_replay"})
 }
 
 func TestANumberIsItsOwnScore(t *testing.T) {

@@ -57,6 +57,10 @@ type Config struct {
 	// Compression of result files. Default zstd.
 	Compression dataset.Compression
 
+	// MaxDeadRate is the share of events that may be dead letters, above which the
+	// scorer commits what it has and rests until Resume. Default 0: any.
+	MaxDeadRate float64
+
 	// MaxEventBytes is the size above which an event is a dead letter, of which
 	// that much is kept. Default 1 MiB.
 	MaxEventBytes int
@@ -134,6 +138,8 @@ func (c Config) Validate() error {
 		return bad("prefix "+c.Prefix, "it must end in a slash")
 	case c.Rolling.Bytes > maxRollingBytes:
 		return bad("rolling byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Rolling.Bytes, int64(maxRollingBytes)))
+	case !(c.MaxDeadRate >= 0 && c.MaxDeadRate <= 1):
+		return bad("max dead rate", fmt.Sprintf("%v is not in 0..1", c.MaxDeadRate))
 	case c.StartOffset != "" && c.StartOffset != Earliest && c.StartOffset != Latest:
 		return bad("start_offset "+c.StartOffset, "one of "+Earliest+", "+Latest)
 	}
@@ -155,7 +161,7 @@ func (c Config) Validate() error {
 
 func (c Config) machine() machineConfig {
 	return machineConfig{generation: c.Generation, batching: c.Batching, rolling: c.Rolling,
-		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
+		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
 }
 
 // ConfigOf returns the configuration that a rendered spec asks for, for one
@@ -176,11 +182,15 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 		prefix += "/"
 	}
 	batching, rolling := body.Scoring.Batching, sink.Rolling
+	maxRate := 0.0
+	if d := body.Scoring.DeadLetter; d != nil {
+		maxRate = d.MaxRate.Share()
+	}
 	return Config{
 		Pipeline: thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
 		StartOffset: source.StartOffset,
 		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
 		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},
-		Compression: dataset.Compression(sink.Format.Compression),
+		Compression: dataset.Compression(sink.Format.Compression), MaxDeadRate: maxRate,
 	}, bucket, nil
 }

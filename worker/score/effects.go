@@ -147,17 +147,17 @@ func (r *runner) score(e score) {
 	b := r.backlog.take(e)
 	r.scoring = s
 	r.spawn(func(ctx context.Context) func() event {
-		gaps := len(s.gaps)
+		gaps, lost := len(s.gaps), s.lost
 		var err error
 		if s.engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: e.model.String(), Err: errors.New("the version is not loaded")}
 		} else if err = s.engine.score(ctx, b, s); err == nil {
 			r.latency.observe(time.Now().UnixMicro(), b.timestamps)
 		}
-		gaps = len(s.gaps) - gaps
+		gaps, lost = len(s.gaps)-gaps, s.lost-lost
 		return func() event {
 			r.scoring = nil
-			ev := batchScored{epoch: e.epoch, records: len(b.offsets), bytes: b.bytes, to: b.to, gaps: gaps, err: err}
+			ev := batchScored{epoch: e.epoch, records: len(b.offsets), bytes: b.bytes, to: b.to, dead: int(lost), gaps: gaps, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
 				s.release()

@@ -24,8 +24,9 @@ type machineConfig struct {
 	generation    thalweg.Generation
 	batching      Limits
 	rolling       Limits
-	backlogBytes  int64 // of records fetched and not scored, beyond which none are fetched
-	backlogEvents int   // likewise
+	backlogBytes  int64   // of records fetched and not scored, beyond which none are fetched
+	backlogEvents int     // likewise
+	maxRate       float64 // share of events that may be dead letters, 0: any
 	minBackoff    time.Duration
 	maxBackoff    time.Duration
 }
@@ -42,6 +43,8 @@ type machine struct {
 
 	paused   bool
 	draining bool
+	recent   window // of events scored, for the rate of dead letters
+	tripped  string // why nothing is scored until the operator resumes, "" if something is
 
 	candidates []Candidate
 	refused    map[Model]string // why, of versions that cannot be loaded
@@ -146,6 +149,9 @@ func (m *machine) take(ev event) {
 			clear(m.refused) // the operator may have mended what was damaged
 		}
 		m.paused = ev.on
+	case resumeAsked:
+		clear(m.refused)
+		m.recent, m.tripped = window{}, ""
 	case drainAsked:
 		m.draining = true
 	}
@@ -189,7 +195,7 @@ func (m *machine) drained() bool {
 	case m.phase != running:
 		return true
 	}
-	return !m.busy[opScore] && m.blank() && (m.backlog.records == 0 || m.current == nil)
+	return !m.busy[opScore] && m.blank() && (m.backlog.records == 0 || m.current == nil || m.tripped != "")
 }
 
 // blank reports whether there is no event in the open span.

@@ -80,6 +80,9 @@ func (m *machine) takeScored(ev batchScored) {
 	s.events += ev.records
 	s.bytes += ev.bytes
 	s.gaps += ev.gaps
+	if m.phase == running {
+		m.watchRate(ev.records, ev.dead)
+	}
 }
 
 // full reports whether the open span must not grow.
@@ -91,6 +94,9 @@ func (m *machine) full() bool {
 // due reports whether the open span, which has events, is to be committed.
 func (m *machine) due() bool {
 	if m.full() || m.next != nil || m.now.mono >= m.open.since+m.cfg.rolling.Period {
+		return true
+	}
+	if m.tripped != "" {
 		return true
 	}
 	// What is in the backlog belongs to the last file before a rest.
@@ -136,7 +142,7 @@ func (m *machine) scoreMore() {
 		}
 		return
 	}
-	if m.current == nil {
+	if m.current == nil || m.tripped != "" {
 		return
 	}
 	if m.open == nil {
@@ -161,6 +167,9 @@ func (m *machine) scoreInto(s *span) {
 	count, gaps := m.cfg.batching.Count, maxSpanGaps
 	if s.limit < 0 {
 		count = min(count, m.cfg.rolling.Count-s.events)
+		if m.cfg.maxRate > 0 {
+			count = min(count, rateWindow) // all that a batch can add to a rate that is too high
+		}
 		gaps -= s.gaps
 	}
 	m.backlog.asked = m.backlog.next
@@ -170,7 +179,7 @@ func (m *machine) scoreInto(s *span) {
 
 // fetchMore asks for records while there is room in the backlog.
 func (m *machine) fetchMore() {
-	resting := m.draining || m.phase == running && m.paused
+	resting := m.draining || m.phase == running && (m.paused || m.tripped != "")
 	if resting {
 		m.stopFetching()
 	}

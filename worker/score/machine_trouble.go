@@ -99,7 +99,7 @@ func (m *machine) wake() (at time.Duration, ok bool) {
 		}
 	}
 	if m.phase == running {
-		if !m.busy[opScore] && m.backlog.next != m.scoredTo() {
+		if !m.busy[opScore] && m.backlog.next != m.scoredTo() && m.tripped == "" {
 			if t := m.backlog.since + m.cfg.batching.Period; t > m.now.mono {
 				earlier(t)
 			}

@@ -35,7 +35,7 @@ var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "sco
 
 func (o op) String() string { return opNames[o] }
 
-// event is what the machine is told. Each event but the last four answers the
+// event is what the machine is told. Each event but the last five answers the
 // effect of its op.
 type event interface{ isEvent() }
 
@@ -75,6 +75,7 @@ type (
 		records int   // taken from the backlog
 		bytes   int64 // taken from the backlog
 		to      int64
+		dead    int // of the records
 		gaps    int // runs of offsets without a record that the span has grown by
 		err     error
 	}
@@ -99,6 +100,9 @@ type (
 	modelsOffered struct{ candidates []Candidate }
 	// pauseAsked pauses or resumes.
 	pauseAsked struct{ on bool }
+	// resumeAsked is the operator's word to go on after the rate of dead letters
+	// had been too high.
+	resumeAsked struct{}
 	// drainAsked ends the machine once what it has scored is committed.
 	drainAsked struct{}
 )
@@ -115,6 +119,7 @@ func (offsetCommitted) isEvent()  {}
 func (ticked) isEvent()           {}
 func (modelsOffered) isEvent()    {}
 func (pauseAsked) isEvent()       {}
+func (resumeAsked) isEvent()      {}
 func (drainAsked) isEvent()       {}
 
 // effect is what the machine wants done.

@@ -19,11 +19,12 @@ type Scorer struct {
 	models  Models
 	log     *slog.Logger
 	latency latency
-	nudge   chan struct{} // paused has changed
+	nudge   chan struct{} // paused or resumed has changed
 	mu      struct {
 		sync.Mutex
-		paused bool
-		status Status
+		paused  bool
+		resumed bool // asked for and not told to the machine
+		status  Status
 	}
 }
 
@@ -86,6 +87,27 @@ func (s *Scorer) Pause(paused bool) {
 	case s.nudge <- struct{}{}:
 	default:
 	}
+}
+
+// Resume lets a scorer go on that rests because too many events were dead
+// letters, and count them anew.
+func (s *Scorer) Resume() {
+	s.mu.Lock()
+	s.mu.resumed = true
+	s.mu.Unlock()
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// takeResumed reports whether Resume was called since this was asked last.
+func (s *Scorer) takeResumed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	resumed := s.mu.resumed
+	s.mu.resumed = false
+	return resumed
 }
 
 func (s *Scorer) isPaused() bool {
@@ -175,6 +197,9 @@ func (r *runner) run(ctx context.Context) error {
 			candidates, changed = r.models.Candidates()
 			r.step(modelsOffered{candidates})
 		case <-r.nudge:
+			if r.takeResumed() {
+				r.step(resumeAsked{})
+			}
 			r.step(pauseAsked{r.isPaused()})
 		case <-timer.C:
 			r.step(ticked{})

@@ -54,7 +54,7 @@ type script struct {
 func playScript(t *testing.T, text string) string {
 	s := &script{now: instant{mono: time.Hour, wall: 1_000_000}}
 	s.m = newMachine(machineConfig{generation: 1, batching: Limits{Count: 10, Bytes: 1000, Period: 5 * time.Millisecond},
-		rolling: Limits{Count: 30, Bytes: 5000, Period: time.Second}, backlogBytes: 2000, backlogEvents: 1000,
+		rolling: Limits{Count: 30, Bytes: 5000, Period: time.Second}, backlogBytes: 2000, backlogEvents: 1000, maxRate: 0.05,
 		minBackoff: 100 * time.Millisecond, maxBackoff: 10 * time.Second}, rand.New(rand.NewPCG(1, 1)))
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
@@ -145,7 +145,7 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "scored":
 		n := number("records", 0)
 		to := s.m.scoredTo() + n
-		ev = batchScored{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), to: number("to", to), gaps: int(number("gaps", 0)), err: err}
+		ev = batchScored{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), to: number("to", to), dead: int(number("dead", 0)), gaps: int(number("gaps", 0)), err: err}
 	case "claimed":
 		ev = slotClaimed{args["won"] != "no", err}
 	case "published":
@@ -158,8 +158,10 @@ func (s *script) do(t *testing.T, command string) []string {
 		ev = ticked{}
 	case "pause":
 		ev = pauseAsked{true}
-	case "resume":
+	case "unpause":
 		ev = pauseAsked{false}
+	case "resume":
+		ev = resumeAsked{}
 	case "drain":
 		ev = drainAsked{}
 	default:

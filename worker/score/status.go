@@ -33,6 +33,9 @@ type Status struct {
 	Partitions    int   // of the topic; 0: not known
 	// Refusals are the candidates that cannot be loaded, the best first.
 	Refusals []Refusal
+	// Tripped says why the scorer rests until Resume: too many events were dead
+	// letters. Empty if it does not.
+	Tripped string
 	// Message says why it waits, what keeps failing, or why it stopped.
 	Message string
 	// P50 and P99 are quantiles of the time from an event's timestamp to its
@@ -67,14 +70,14 @@ func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, s
 func (r *runner) report(before *Candidate) {
 	m := r.machine
 	status := Status{State: Running, Committed: m.committed, Scored: m.scoredTo(), End: m.end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
-		RowsPerSecond: r.rate.perSecond(), Partitions: r.partitions, Message: m.message()}
+		RowsPerSecond: r.rate.perSecond(), Partitions: r.partitions, Tripped: m.tripped, Message: m.message()}
 	if m.current != nil {
 		status.Model = m.current.Model
 	}
 	switch {
 	case m.phase == stopped:
 		status.State = Stopped
-	case m.phase == running && m.paused:
+	case m.phase == running && (m.paused || m.tripped != ""):
 		status.State = Paused
 	case m.phase != running && m.phase != recovering, m.phase == running && m.current == nil:
 		status.State = Waiting
@@ -115,6 +118,9 @@ func (m *machine) message() string {
 		parts = append(parts, "no model version is registered yet")
 	case m.phase == running && m.current == nil && m.wanted() == nil:
 		parts = append(parts, "no registered model version can be loaded")
+	}
+	if m.tripped != "" {
+		parts = append(parts, m.tripped)
 	}
 	for o := range nOps {
 		if t := m.troubles[o]; t.failures > 0 && o != opCommit {
