@@ -206,6 +206,7 @@ type robot struct {
 	id     string
 	client *api.Client
 	hold   func(*apiv1.Lease) bool
+	says   func(*apiv1.Lease, *apiv1.StreamPartition) // changes what it says of a partition; nil: nothing
 
 	mu   sync.Mutex
 	done map[string]int // times that a task was reported as done, by task and token
@@ -236,8 +237,12 @@ func (r *robot) run(ctx context.Context) error {
 		for _, l := range resp.Leases {
 			switch {
 			case l.Kind == "score":
-				req.Streams = append(req.Streams, &apiv1.StreamPartition{Pipeline: l.Pipeline, Topic: "flights", Partition: int32(l.Index),
-					State: "running", Committed: 7, Partitions: 3})
+				said := &apiv1.StreamPartition{Pipeline: l.Pipeline, Topic: "flights", Partition: int32(l.Index),
+					State: "running", Committed: 7, Partitions: 3, Generation: l.Generation, Resumes: l.Resumes}
+				if r.says != nil {
+					r.says(l, said)
+				}
+				req.Streams = append(req.Streams, said)
 			case r.hold(l):
 				req.Progress = append(req.Progress, &apiv1.Progress{TaskId: l.TaskId, Token: l.Token, RowsDone: 5, RowsTotal: 10, Message: "busy"})
 			default:

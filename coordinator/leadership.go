@@ -172,6 +172,8 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 	switch cmd := cmd.(type) {
 	case *state.ExpireWorker:
 		c.log.Warn("worker is lost; its leases ended", keyWorker, cmd.Worker)
+	case *state.TripStream:
+		c.log.Warn("stream paused: too many dead letters", keyPipeline, cmd.Pipeline, keyPartition, cmd.Partition, keyReason, cmd.Reason)
 	case *state.RegisterModel:
 		c.log.Info("model version registered", keyRun, answer.Run, keyVersion, answer.Version)
 	}

@@ -51,7 +51,7 @@ func runLease(s *state.State, r *state.Run, t *state.Task, l *apiv1.Lease) {
 func scoreLease(s *state.State, t *state.Task, l *apiv1.Lease) {
 	p := s.PipelineOf(t)
 	spec := p.Newest()
-	l.Pipeline, l.Generation, l.Spec, l.Paused = string(p.Name), uint64(spec.Generation), spec.Text, p.Paused
+	l.Pipeline, l.Generation, l.Spec, l.Paused, l.Resumes = string(p.Name), uint64(spec.Generation), spec.Text, p.Paused, p.Resumes
 	for _, v := range s.Champion(p) {
 		l.Models = append(l.Models, versionView(v))
 	}

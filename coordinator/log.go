@@ -13,4 +13,7 @@ const (
 	keyModel    = "model"
 	keyVersion  = "version"
 	keyError    = "error"
+
+	keyPartition = "partition"
+	keyReason    = "reason"
 )

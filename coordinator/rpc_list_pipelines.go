@@ -23,5 +23,5 @@ func (s *service) ListPipelines(context.Context, *connect.Request[apiv1.ListPipe
 // pipelineView returns a generation of a pipeline without its text.
 func pipelineView(p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
 	return &apiv1.Pipeline{Name: string(p.Name), Generation: uint64(spec.Generation), AppliedAtUnixMs: spec.AppliedMS,
-		Model: string(spec.Model), StreamPaused: p.Paused}
+		Model: string(spec.Model), StreamPaused: p.Paused, StreamPauseReason: p.PauseReason}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -118,7 +119,7 @@ func (c *Coordinator) takeReports(lead *leadership, msg *apiv1.PollRequest) (acc
 		group.Go(func() error { return c.report(lead, msg.WorkerId, r) })
 	}
 	var noted []state.Command
-	c.replica.view(func(s *state.State) { noted = append(newCheckpoints(s, msg), newPartitions(s, msg)...) })
+	c.replica.view(func(s *state.State) { noted = slices.Concat(newCheckpoints(s, msg), newPartitions(s, msg), newTrips(s, msg)) })
 	for _, cmd := range noted {
 		group.Go(func() error { return c.carryOut(cmd) })
 	}
@@ -224,6 +225,23 @@ func newPartitions(s *state.State, msg *apiv1.PollRequest) []state.Command {
 	return commands
 }
 
+// newTrips returns the streams to pause because a partition that the worker
+// scores has too many dead letters.
+func newTrips(s *state.State, msg *apiv1.PollRequest) []state.Command {
+	var commands []state.Command
+	for _, p := range msg.Streams {
+		pipe := s.Pipeline(thalweg.PipelineName(p.Pipeline))
+		if p.Tripped == "" || pipe == nil || pipe.Paused || p.Partition < 0 || int(p.Partition) >= len(pipe.Partitions) ||
+			pipe.Partitions[p.Partition].Task.Worker != thalweg.WorkerID(msg.WorkerId) ||
+			p.Generation != uint64(pipe.Newest().Generation) || p.Resumes != pipe.Resumes {
+			continue
+		}
+		commands = append(commands, &state.TripStream{Pipeline: pipe.Name, Partition: uint32(p.Partition),
+			Generation: thalweg.Generation(p.Generation), Resumes: p.Resumes, Reason: p.Tripped})
+	}
+	return commands
+}
+
 // releaseAll takes back the leases of a worker that is leaving.
 func (c *Coordinator) releaseAll(id thalweg.WorkerID) error {
 	cmd := &state.ReleaseLeases{}
@@ -255,6 +273,11 @@ func checkPoll(msg *apiv1.PollRequest) error {
 		return invalid(fmt.Sprintf("%d slots", msg.Slots), fmt.Sprintf("at most %d", maxSlots))
 	case len(msg.Progress) > maxPollItems || len(msg.Reports) > maxPollItems || len(msg.Streams) > maxPollItems || len(msg.Refusals) > maxRefusals:
 		return invalid("progress, reports, streams or refusals", fmt.Sprintf("at most %d of each, %d refusals", maxPollItems, maxRefusals))
+	}
+	for _, p := range msg.Streams {
+		if len(p.Tripped) > state.MaxTextBytes {
+			return invalid(fmt.Sprintf("stream of %.64q", p.Pipeline), "its reason is too long")
+		}
 	}
 	for _, p := range msg.Progress {
 		if len(p.Message) > state.MaxTextBytes || len(p.Checkpoint) > maxOutputBytes {

@@ -75,6 +75,9 @@ func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, h *
 			v.Message = "no worker has taken it yet"
 		}
 	}
+	if p.PauseReason != "" && part.Stopped == "" {
+		v.State, v.Message = streamPaused, p.PauseReason
+	}
 	if v.Message == "" {
 		v.Message = refusals
 	}

@@ -40,6 +40,9 @@ type scoreTask struct {
 		status  score.Status       // of the last scorer
 		trouble string             // why there is no scorer
 		topic   string
+		// generation is what the last scorer scores with: what it says of its rate is
+		// no news about another.
+		generation uint64
 	}
 }
 
@@ -94,7 +97,7 @@ func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
 		t.mu.Unlock()
 		return nil
 	}
-	t.mu.scorer, t.mu.stop, t.mu.trouble = scorer, stop, ""
+	t.mu.scorer, t.mu.stop, t.mu.trouble, t.mu.generation = scorer, stop, "", lease.Generation
 	scorer.Pause(t.mu.lease.Paused)
 	t.mu.Unlock()
 	err = scorer.Run(runCtx)
@@ -179,11 +182,16 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 	defer t.mu.Unlock()
 	last := t.mu.lease
 	t.mu.lease = lease
-	if t.mu.scorer != nil && lease.Paused != last.Paused {
-		t.mu.scorer.Pause(lease.Paused)
+	resumed := lease.Resumes != last.Resumes
+	if t.mu.scorer != nil {
+		if resumed {
+			t.mu.scorer.Resume()
+		}
+		if lease.Paused != last.Paused {
+			t.mu.scorer.Pause(lease.Paused)
+		}
 	}
-	resumed := last.Paused && !lease.Paused && t.mu.scorer == nil
-	if lease.Generation != last.Generation || resumed {
+	if lease.Generation != last.Generation || resumed && t.mu.scorer == nil {
 		close(t.mu.changed)
 		t.mu.changed = make(chan struct{})
 		if t.mu.stop != nil {
@@ -222,9 +230,10 @@ func (t *scoreTask) drain() {
 // fill tells where the partition stands, and which versions were refused.
 func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	t.mu.Lock()
-	s, lease, topic, trouble := t.mu.status, t.mu.lease, t.mu.topic, t.mu.trouble
+	s, lease, generation, topic, trouble, tripped := t.mu.status, t.mu.lease, t.mu.generation, t.mu.topic, t.mu.trouble, ""
 	if t.mu.scorer != nil {
 		s = t.mu.scorer.Status()
+		tripped = s.Tripped
 	}
 	t.mu.Unlock()
 	if trouble != "" {
@@ -233,7 +242,8 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	req.Streams = append(req.Streams, &apiv1.StreamPartition{
 		Pipeline: lease.Pipeline, Topic: topic, Partition: int32(lease.Index), Worker: string(t.worker.cfg.ID), State: s.State,
 		Committed: max(0, s.Committed), Scored: max(0, s.Scored), End: max(0, s.End), ModelVersion: uint64(s.Model.Version),
-		ScoredRows: s.Rows, DeadLetters: s.DeadLetters, RowsPerSecond: s.RowsPerSecond, Message: s.Message, Partitions: int32(s.Partitions)})
+		ScoredRows: s.Rows, DeadLetters: s.DeadLetters, RowsPerSecond: s.RowsPerSecond, Message: s.Message, Partitions: int32(s.Partitions),
+		Tripped: tripped, Generation: generation, Resumes: lease.Resumes})
 	for _, r := range s.Refusals {
 		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(r.Model.Name), Version: uint64(r.Model.Version), Reason: r.Reason})
 	}

@@ -15,6 +15,7 @@ const (
 	kindPromote        Kind = 10
 	kindSetStream      Kind = 11
 	kindSetPartitions  Kind = 12
+	kindTripStream     Kind = 13
 )
 
 // catalog is the table by which entries are decoded.
@@ -34,4 +35,5 @@ var catalog = [...]struct {
 	{kindPromote, func() Command { return new(Promote) }},
 	{kindSetStream, func() Command { return new(SetStream) }},
 	{kindSetPartitions, func() Command { return new(SetPartitions) }},
+	{kindTripStream, func() Command { return new(TripStream) }},
 }

@@ -23,6 +23,8 @@ func (c *SetStream) apply(s *State, _ at) Answer {
 	answer := Answer{Pipeline: p.Name, Changed: p.Paused != c.Paused}
 	p.Paused = c.Paused
 	if !c.Paused {
+		p.PauseReason = ""
+		p.Resumes++
 		for _, part := range p.Partitions {
 			answer.Changed = answer.Changed || part.Stopped != ""
 			part.forgive()

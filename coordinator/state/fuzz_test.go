@@ -74,6 +74,7 @@ func exercise(t tester, s *State) {
 			&ExpireWorker{Worker: "w", UpTo: thalweg.Token(index)},
 			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a"}, &CancelRun{Run: "a-1-2"},
 			&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 3},
+			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a"},
 			&ApplySpec{Pipeline: "a", Text: "v2", Model: "m", Alias: "champion", Replicas: 1},
 		} {
 			if index++; index == 0 {

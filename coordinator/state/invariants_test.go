@@ -62,6 +62,9 @@ func checkInvariants(t tester, s *State) {
 		if active > 1 || active == 0 && p.ActiveRun != "" {
 			t.Fatalf("S6: %s has %d active runs and names %q", p.Name, active, p.ActiveRun)
 		}
+		if p.PauseReason != "" && !p.Paused { // S9: a reason to pause is one of a paused stream
+			t.Fatalf("S9: %s is not paused because of %q", p.Name, p.PauseReason)
+		}
 		live += len(p.Partitions)
 	}
 	if live != len(s.tasks) { // S7: only tasks of running stages and partitions can be leased

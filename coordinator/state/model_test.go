@@ -151,6 +151,9 @@ func drawCommand(t *rapid.T, s *State) Command {
 		return &Promote{Model: "m", Alias: "champion", Version: thalweg.ModelVersion(rapid.Uint64Range(0, 3).Draw(t, "version"))}
 	case n < 97:
 		return &SetStream{Pipeline: pipeline, Paused: n == 95}
+	case n < 98:
+		return &TripStream{Pipeline: pipeline, Partition: rapid.Uint32Range(0, 2).Draw(t, "partition"), Generation: thalweg.Generation(rapid.Uint64Range(0, 3).Draw(t, "generation")),
+			Resumes: rapid.Uint64Range(0, 2).Draw(t, "resumes"), Reason: rapid.SampledFrom([]string{"", "too many"}).Draw(t, "reason")}
 	default:
 		return &SetPartitions{Pipeline: pipeline, Topic: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "topic"), Partitions: rapid.Uint32Range(0, 3).Draw(t, "partitions")}
 	}

@@ -16,8 +16,15 @@ type Pipeline struct {
 	Ordinal uint64 `json:"ordinal"`
 	// ActiveRun is the run that has not ended; a pipeline has at most one.
 	ActiveRun thalweg.RunID `json:"active_run,omitempty"`
-	// Paused is the operator's wish for the stream; it outlives generations.
+	// Paused keeps the stream from scoring until an operator resumes it; it outlives
+	// generations.
 	Paused bool `json:"paused,omitempty"`
+	// PauseReason says why the stream was paused without an operator (TripStream);
+	// empty unless it is paused.
+	PauseReason string `json:"pause_reason,omitempty"`
+	// Resumes counts the operator's resumptions: what a partition says that it
+	// stopped for before the newest is void.
+	Resumes uint64 `json:"resumes,omitempty"`
 	// Partitions are those of the newest generation's topic, by number. They are
 	// leased once the pipeline has a champion.
 	Partitions []*Partition `json:"partitions,omitempty"`

@@ -53,6 +53,9 @@ func (s *State) restorePipeline(p *Pipeline) error {
 			return damaged(subject, fmt.Errorf("generation %d of those kept: %w", i, errMissing))
 		}
 	}
+	if p.PauseReason != "" && !p.Paused || len(p.PauseReason) > MaxTextBytes {
+		return damaged(subject, fmt.Errorf("paused %v because of %.40q", p.Paused, p.PauseReason))
+	}
 	if len(p.Partitions) > MaxPartitions || (len(p.Partitions) > 0) != (p.Newest().Topic != "") {
 		return damaged(subject, fmt.Errorf("%d partitions of topic %q", len(p.Partitions), p.Newest().Topic))
 	}

@@ -244,6 +244,9 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		return &Promote{Model: thalweg.ModelName(word(1)), Alias: "champion", Version: thalweg.ModelVersion(number("version", 0))}
 	case "stream":
 		return &SetStream{Pipeline: pipeline, Paused: word(2) == "pause"}
+	case "trip":
+		return &TripStream{Pipeline: pipeline, Partition: uint32(number("partition", 0)), Generation: thalweg.Generation(number("generation", 1)),
+			Resumes: number("resumes", 0), Reason: options["reason"]}
 	case "partitions":
 		return &SetPartitions{Pipeline: pipeline, Topic: options["topic"], Partitions: uint32(number("n", 0))}
 	}
@@ -316,7 +319,11 @@ func show(out *strings.Builder, s *State, words []string) {
 		}
 	case "stream":
 		p := s.Pipeline(thalweg.PipelineName(words[1]))
-		fmt.Fprintf(out, "scores=%v paused=%v\n", s.Scores(p), p.Paused)
+		fmt.Fprintf(out, "scores=%v paused=%v", s.Scores(p), p.Paused)
+		if p.PauseReason != "" {
+			fmt.Fprintf(out, " because of %q", p.PauseReason)
+		}
+		fmt.Fprintln(out)
 		for _, part := range p.Partitions {
 			fmt.Fprintf(out, "  %s", taskLine(part.Task))
 			if part.Failures > 0 || part.Stopped != "" {

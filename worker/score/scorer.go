@@ -93,7 +93,7 @@ func (s *Scorer) Pause(paused bool) {
 // letters, and count them anew.
 func (s *Scorer) Resume() {
 	s.mu.Lock()
-	s.mu.resumed = true
+	s.mu.resumed, s.mu.status.Tripped = true, ""
 	s.mu.Unlock()
 	select {
 	case s.nudge <- struct{}{}:

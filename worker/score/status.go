@@ -103,6 +103,9 @@ func (r *runner) report(before *Candidate) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.mu.resumed {
+		status.Tripped = "" // whoever called Resume must not take it for a new one
+	}
 	r.mu.status = status
 }
 

@@ -233,15 +233,16 @@ func (x *ListPipelinesResponse) GetPipelines() []*Pipeline {
 }
 
 type Pipeline struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Generation      uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
-	AppliedAtUnixMs int64                  `protobuf:"varint,3,opt,name=applied_at_unix_ms,json=appliedAtUnixMs,proto3" json:"applied_at_unix_ms,omitempty"`
-	RenderedSpec    string                 `protobuf:"bytes,4,opt,name=rendered_spec,json=renderedSpec,proto3" json:"rendered_spec,omitempty"` // empty in lists
-	Model           string                 `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
-	StreamPaused    bool                   `protobuf:"varint,6,opt,name=stream_paused,json=streamPaused,proto3" json:"stream_paused,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Name              string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Generation        uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	AppliedAtUnixMs   int64                  `protobuf:"varint,3,opt,name=applied_at_unix_ms,json=appliedAtUnixMs,proto3" json:"applied_at_unix_ms,omitempty"`
+	RenderedSpec      string                 `protobuf:"bytes,4,opt,name=rendered_spec,json=renderedSpec,proto3" json:"rendered_spec,omitempty"` // empty in lists
+	Model             string                 `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
+	StreamPaused      bool                   `protobuf:"varint,6,opt,name=stream_paused,json=streamPaused,proto3" json:"stream_paused,omitempty"`
+	StreamPauseReason string                 `protobuf:"bytes,7,opt,name=stream_pause_reason,json=streamPauseReason,proto3" json:"stream_pause_reason,omitempty"` // empty if an operator paused it
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Pipeline) Reset() {
@@ -314,6 +315,13 @@ func (x *Pipeline) GetStreamPaused() bool {
 		return x.StreamPaused
 	}
 	return false
+}
+
+func (x *Pipeline) GetStreamPauseReason() string {
+	if x != nil {
+		return x.StreamPauseReason
+	}
+	return ""
 }
 
 type GetPipelineRequest struct {
@@ -1688,6 +1696,9 @@ type StreamPartition struct {
 	RowsPerSecond float64                `protobuf:"fixed64,12,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
 	Message       string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`        // why it waits or stopped
 	Partitions    int32                  `protobuf:"varint,14,opt,name=partitions,proto3" json:"partitions,omitempty"` // how many the topic has, as its holder sees it; 0: not known
+	Tripped       string                 `protobuf:"bytes,15,opt,name=tripped,proto3" json:"tripped,omitempty"`        // why its holder rests until the stream is resumed: too many dead letters
+	Generation    uint64                 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"` // that its holder scores with
+	Resumes       uint64                 `protobuf:"varint,17,opt,name=resumes,proto3" json:"resumes,omitempty"`       // Lease.resumes that its holder has seen
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1816,6 +1827,27 @@ func (x *StreamPartition) GetMessage() string {
 func (x *StreamPartition) GetPartitions() int32 {
 	if x != nil {
 		return x.Partitions
+	}
+	return 0
+}
+
+func (x *StreamPartition) GetTripped() string {
+	if x != nil {
+		return x.Tripped
+	}
+	return ""
+}
+
+func (x *StreamPartition) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *StreamPartition) GetResumes() uint64 {
+	if x != nil {
+		return x.Resumes
 	}
 	return 0
 }
@@ -2510,8 +2542,9 @@ type Lease struct {
 	Peers      []*Peer                `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`                                                                             // train: all replicas in order, and who holds each now
 	ResumeFrom string                 `protobuf:"bytes,13,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`                                                 // train: newest checkpoint
 	// score:
-	Models        []*ModelVersion `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`  // the champion first, then what it replaced, newest first
-	Paused        bool            `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"` // keep the lease, score nothing
+	Models        []*ModelVersion `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
+	Paused        bool            `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing
+	Resumes       uint64          `protobuf:"varint,16,opt,name=resumes,proto3" json:"resumes,omitempty"` // how often the stream was resumed: a new number lets a tripped scorer go on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2649,6 +2682,13 @@ func (x *Lease) GetPaused() bool {
 		return x.Paused
 	}
 	return false
+}
+
+func (x *Lease) GetResumes() uint64 {
+	if x != nil {
+		return x.Resumes
+	}
+	return 0
 }
 
 type Peer struct {
@@ -2808,7 +2848,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\achanged\x18\x04 \x01(\bR\achanged\"\x16\n" +
 	"\x14ListPipelinesRequest\"W\n" +
 	"\x15ListPipelinesResponse\x12>\n" +
-	"\tpipelines\x18\x01 \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\"\xcb\x01\n" +
+	"\tpipelines\x18\x01 \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\"\xfb\x01\n" +
 	"\bPipeline\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -2817,7 +2857,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x12applied_at_unix_ms\x18\x03 \x01(\x03R\x0fappliedAtUnixMs\x12#\n" +
 	"\rrendered_spec\x18\x04 \x01(\tR\frenderedSpec\x12\x14\n" +
 	"\x05model\x18\x05 \x01(\tR\x05model\x12#\n" +
-	"\rstream_paused\x18\x06 \x01(\bR\fstreamPaused\"H\n" +
+	"\rstream_paused\x18\x06 \x01(\bR\fstreamPaused\x12.\n" +
+	"\x13stream_pause_reason\x18\a \x01(\tR\x11streamPauseReason\"H\n" +
 	"\x12GetPipelineRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -2941,7 +2982,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x14StreamStatusResponse\x12G\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2'.thalweg.coordinator.v1.StreamPartitionR\n" +
-	"partitions\"\xa2\x03\n" +
+	"partitions\"\xf6\x03\n" +
 	"\x0fStreamPartition\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12\x1c\n" +
@@ -2960,7 +3001,12 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\amessage\x18\r \x01(\tR\amessage\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x0e \x01(\x05R\n" +
-	"partitions\"\x0f\n" +
+	"partitions\x12\x18\n" +
+	"\atripped\x18\x0f \x01(\tR\atripped\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x04R\n" +
+	"generation\x12\x18\n" +
+	"\aresumes\x18\x11 \x01(\x04R\aresumes\"\x0f\n" +
 	"\rStatusRequest\"\xbb\x01\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x122\n" +
@@ -3028,7 +3074,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06leases\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.LeaseR\x06leases\x12\x1f\n" +
 	"\vleases_hash\x18\x02 \x01(\tR\n" +
 	"leasesHash\x12\x1a\n" +
-	"\baccepted\x18\x03 \x03(\tR\baccepted\"\xa4\x04\n" +
+	"\baccepted\x18\x03 \x03(\tR\baccepted\"\xbe\x04\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -3048,7 +3094,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\vresume_from\x18\r \x01(\tR\n" +
 	"resumeFrom\x12<\n" +
 	"\x06models\x18\x0e \x03(\v2$.thalweg.coordinator.v1.ModelVersionR\x06models\x12\x16\n" +
-	"\x06paused\x18\x0f \x01(\bR\x06paused\x1a9\n" +
+	"\x06paused\x18\x0f \x01(\bR\x06paused\x12\x18\n" +
+	"\aresumes\x18\x10 \x01(\x04R\aresumes\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
