@@ -119,7 +119,9 @@ func (c *Coordinator) takeReports(lead *leadership, msg *apiv1.PollRequest) (acc
 		group.Go(func() error { return c.report(lead, msg.WorkerId, r) })
 	}
 	var noted []state.Command
-	c.replica.view(func(s *state.State) { noted = slices.Concat(newCheckpoints(s, msg), newPartitions(s, msg), newTrips(s, msg)) })
+	c.replica.view(func(s *state.State) {
+		noted = slices.Concat(newCheckpoints(s, msg), newPartitions(s, msg), newTrips(s, msg))
+	})
 	for _, cmd := range noted {
 		group.Go(func() error { return c.carryOut(cmd) })
 	}
