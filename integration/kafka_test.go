@@ -182,8 +182,8 @@ func producerIsRead(t *testing.T, cluster *apache.Cluster, topic string) {
 		})
 	}
 	source, total := newSource(t, cluster, topic, ""), int64(0)
-	if n, err := source.Partitions(t.Context()); n != partitions || err != nil {
-		t.Fatalf("%d partitions, %v", n, err)
+	if topic, err := source.Topic(t.Context()); topic.Partitions != partitions || err != nil {
+		t.Fatalf("%+v, %v", topic, err)
 	}
 	for p := range partitions {
 		first, next, err := source.Bounds(t.Context(), p)
@@ -336,14 +336,14 @@ func commitsOffset(t *testing.T, cluster *apache.Cluster, topic string) {
 
 func missingTopic(t *testing.T, cluster *apache.Cluster, topic string) {
 	source := newSource(t, cluster, topic, "")
-	if _, err := source.Partitions(t.Context()); !thalweg.Is(err, thalweg.NotFound) {
+	if _, err := source.Topic(t.Context()); !thalweg.Is(err, thalweg.NotFound) {
 		t.Errorf("partitions of a missing topic: %v", err)
 	}
 	cluster.CreateTopic(t, topic, 2, nil)
 	process.Until(t, "the topic to be seen", func(ctx context.Context) error {
-		n, err := source.Partitions(ctx)
-		if err == nil && n != 2 {
-			t.Errorf("%d partitions", n)
+		topic, err := source.Topic(ctx)
+		if err == nil && topic.Partitions != 2 {
+			t.Errorf("%+v", topic)
 		}
 		return err
 	})

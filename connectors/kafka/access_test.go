@@ -61,7 +61,7 @@ func TestSignInWithEachMechanismOverTLS(t *testing.T) {
 			}
 
 			cfg.SASL.Password = "wr0ng"
-			_, err := newSource(t, cfg).Partitions(t.Context())
+			_, err := newSource(t, cfg).Topic(t.Context())
 			if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "user, password and mechanism") {
 				t.Errorf("wrong password: %v", err)
 			}
@@ -77,16 +77,16 @@ func TestWrongTransportIsExplained(t *testing.T) {
 	secured := config(newCluster(t, 1, kfake.TLS(server)))
 	secured.Attempts = 2
 	secured.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
-	if _, err := newSource(t, secured).Partitions(t.Context()); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "CA") {
+	if _, err := newSource(t, secured).Topic(t.Context()); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "CA") {
 		t.Errorf("unknown CA: %v", err)
 	}
 	secured.TLS = nil
-	if _, err := newSource(t, secured).Partitions(t.Context()); err == nil || !strings.Contains(err.Error(), "TLS") {
+	if _, err := newSource(t, secured).Topic(t.Context()); err == nil || !strings.Contains(err.Error(), "TLS") {
 		t.Errorf("plain text to a TLS port: %v", err)
 	}
 	login := config(newCluster(t, 1, kfake.EnableSASL(), kfake.Superuser("PLAIN", "ada", "s3cret")))
 	login.Attempts = 2
-	if _, err := newSource(t, login).Partitions(t.Context()); err == nil || !strings.Contains(err.Error(), "sign-in") {
+	if _, err := newSource(t, login).Topic(t.Context()); err == nil || !strings.Contains(err.Error(), "sign-in") {
 		t.Errorf("no sign-in: %v", err)
 	}
 }
@@ -97,7 +97,7 @@ func TestMissingPermissionIsNotTakenForAMissingTopicAlone(t *testing.T) {
 			Operation: kmsg.ACLOperationRead, Allow: true}))
 	cfg := config(c)
 	cfg.SASL = kafka.SASL{Mechanism: "PLAIN", User: "ada", Password: "s3cret"}
-	_, err := newSource(t, cfg).Partitions(t.Context())
+	_, err := newSource(t, cfg).Topic(t.Context())
 	if err == nil || thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), "ada") {
 		t.Errorf("%v, want an error that names the user", err)
 	}

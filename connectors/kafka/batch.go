@@ -63,7 +63,7 @@ func (d *decoder) begin(aborted []abortedTransaction) {
 // returns the batches left. A batch cut off at the end is what brokers send to
 // save themselves the arithmetic: it is dropped, to be fetched again.
 func (d *decoder) decode(data []byte, maxBytes int, dst *connectors.Records) ([]byte, error) {
-	for len(data) >= batchPrefix && len(dst.Values) < maxBytes && len(dst.Offsets) < max(1, maxBytes/minRecord) {
+	for len(data) >= batchPrefix && dst.SizeBytes() < maxBytes && len(dst.Offsets) < max(1, maxBytes/minRecord) {
 		size := int64(int32(binary.BigEndian.Uint32(data[8:]))) + batchPrefix
 		if size > int64(len(data)) {
 			return nil, nil
@@ -193,7 +193,8 @@ func (d *decoder) records(data []byte, h header, body []byte, whole bool, dst *c
 		if n1 <= 0 || n2 <= 0 || n3 <= 0 || keySize < -1 || keySize > int64(len(record)-q) {
 			return d.corrupt(data, "record %d of %d is malformed", i, h.count)
 		}
-		q += int(max(keySize, 0))
+		key := record[q : q+int(max(keySize, 0))]
+		q += len(key)
 		valueSize, n4 := varint(record[q:])
 		q += max(n4, 0)
 		at := h.base + offsetDelta
@@ -208,9 +209,13 @@ func (d *decoder) records(data []byte, h header, body []byte, whole bool, dst *c
 			timestamp = (h.firstTime + timeDelta) * 1000
 		}
 		if valueSize < 0 || dst.Null != nil {
-			markNull(dst, valueSize < 0)
+			dst.MarkNull(valueSize < 0)
 		}
-		dst.Values = append(dst.Values, record[q:q+int(max(valueSize, 0))]...)
+		value := record[q : q+int(max(valueSize, 0))]
+		if dst.Want != 0 && !keepParts(dst, key, keySize < 0, record[q+len(value):]) {
+			return d.corrupt(data, "record %d of %d has malformed headers", i, h.count)
+		}
+		dst.Values = append(dst.Values, value...)
 		dst.Ends = append(dst.Ends, len(dst.Values))
 		dst.Offsets = append(dst.Offsets, at)
 		dst.Timestamps = append(dst.Timestamps, timestamp)
@@ -219,12 +224,49 @@ func (d *decoder) records(data []byte, h header, body []byte, whole bool, dst *c
 	return nil
 }
 
-// markNull notes whether the record about to be appended is null.
-func markNull(dst *connectors.Records, null bool) {
-	if dst.Null == nil {
-		dst.Null = make([]bool, len(dst.Offsets), len(dst.Offsets)+64)
+// keepParts appends what dst wants of a record besides its value. It reports
+// whether the headers, which are the rest of the record behind its value, are
+// well formed.
+func keepParts(dst *connectors.Records, key []byte, null bool, rest []byte) bool {
+	if dst.Want&connectors.Headers != 0 {
+		headers, ok := headerBytes(rest)
+		if !ok {
+			return false
+		}
+		dst.HeaderBytes = append(dst.HeaderBytes, headers...)
+		dst.HeaderEnds = append(dst.HeaderEnds, len(dst.HeaderBytes))
 	}
-	dst.Null = append(dst.Null, null)
+	if dst.Want&connectors.Keys != 0 {
+		dst.KeyBytes = append(dst.KeyBytes, key...)
+		dst.KeyEnds = append(dst.KeyEnds, len(dst.KeyBytes))
+		dst.NullKeys = append(dst.NullKeys, null)
+	}
+	return true
+}
+
+// headerBytes returns the headers that follow their count. Records keeps them
+// as Kafka writes them, so they are checked and copied whole: memory is in
+// proportion to their bytes, however many there are.
+func headerBytes(rest []byte) (headers []byte, ok bool) {
+	count, n := varint(rest)
+	if n <= 0 || count < 0 {
+		return nil, false
+	}
+	rest = rest[n:]
+	p := 0
+	for range count {
+		size, n := varint(rest[p:])
+		if n <= 0 || size < 0 || size > int64(len(rest)-p-n) {
+			return nil, false
+		}
+		p += n + int(size)
+		size, n = varint(rest[p:])
+		if n <= 0 || size < -1 || size > int64(len(rest)-p-n) {
+			return nil, false
+		}
+		p += n + int(max(size, 0))
+	}
+	return rest[:p], true
 }
 
 // unreadable appends n records without bytes for the end of a batch that
@@ -242,7 +284,10 @@ func (d *decoder) unreadable(h header, n, from int64, dst *connectors.Records) e
 		}
 		dst.Unreadable[len(dst.Offsets)] = reason
 		if dst.Null != nil {
-			markNull(dst, false)
+			dst.MarkNull(false)
+		}
+		if dst.Want != 0 {
+			keepParts(dst, nil, true, []byte{0})
 		}
 		dst.Ends = append(dst.Ends, len(dst.Values))
 		dst.Offsets = append(dst.Offsets, at)

@@ -19,7 +19,7 @@ func encoded(tb testing.TB, codec compress.Compression, base int64, values ...st
 	tb.Helper()
 	var b batchBuilder
 	for i, v := range values {
-		b.add([]byte("key"), []byte(v), 1700000000000+int64(i))
+		b.add([]byte("key"), []byte(v), 1700000000000+int64(i), []Header{{"h", []byte("v")}})
 	}
 	data, err := b.finish(codec, 7, 1, 0)
 	if err != nil {
@@ -41,6 +41,7 @@ func resealed(batch []byte, change func([]byte)) []byte {
 func decodeAll(data []byte, offset int64) (connectors.Records, error) {
 	d := decoder{maxBatchBytes: 1 << 20}
 	var r connectors.Records
+	r.Want = connectors.Keys | connectors.Headers
 	r.Reset()
 	r.Next = offset
 	_, err := d.decode(data, 1<<20, &r)
@@ -145,6 +146,10 @@ func TestMalformedBatchesAreCorrupt(t *testing.T) {
 		"record negative":           func(b []byte) { b[batchHeader] = 0x01 },
 		"offsets not rising":        func(b []byte) { b[batchHeader+3] = 0x04 },
 		"key too long":              func(b []byte) { b[batchHeader+4] = 0x7e },
+		"headers negative":          func(b []byte) { b[batchHeader+10] = 0x01 },
+		"more headers than bytes":   func(b []byte) { b[batchHeader+10] = 0x04 },
+		"header name too long":      func(b []byte) { b[batchHeader+11] = 0x7e },
+		"header value too long":     func(b []byte) { b[batchHeader+13] = 0x7e },
 	} {
 		r, err := decodeAll(resealed(good, change), 100)
 		if !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), "offset 100") {
@@ -171,7 +176,7 @@ func FuzzDecodeBatches(f *testing.F) {
 		}
 		d := decoder{maxBatchBytes: 64 << 10, committed: true}
 		d.begin([]abortedTransaction{{producer: 7, first: 2}})
-		var r connectors.Records
+		r := connectors.Records{Want: connectors.Keys | connectors.Headers}
 		r.Reset()
 		r.Next = offset
 		rest, err := d.decode(data, 32<<10, &r)
@@ -180,6 +185,14 @@ func FuzzDecodeBatches(f *testing.F) {
 		}
 		if len(r.Ends) != r.Len() || len(r.Timestamps) != r.Len() || r.Null != nil && len(r.Null) != r.Len() {
 			t.Fatalf("%d offsets, %d ends, %d timestamps, %d nulls", r.Len(), len(r.Ends), len(r.Timestamps), len(r.Null))
+		}
+		if len(r.KeyEnds) != r.Len() || len(r.NullKeys) != r.Len() || len(r.HeaderEnds) != r.Len() {
+			t.Fatalf("%d offsets, %d keys, %d of them null or not, headers of %d", r.Len(), len(r.KeyEnds), len(r.NullKeys), len(r.HeaderEnds))
+		}
+		for i := range r.Len() {
+			r.Key(i)
+			for range r.AllHeaders(i) {
+			}
 		}
 		previous, end := offset-1, 0
 		for i, at := range r.Offsets {
@@ -194,8 +207,10 @@ func FuzzDecodeBatches(f *testing.F) {
 func FuzzParseFetchResponse(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 'e', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 9,
 		0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 2, 1, 2}, int16(11))
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
+		0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 3, 1, 2, 0, 0, 0}, int16(idFetchVersion))
 	f.Fuzz(func(t *testing.T, data []byte, version int16) {
-		res, err := parseFetchResponse(data, version%12, nil)
+		res, err := parseFetchResponse(data, version%(idFetchVersion+1), nil)
 		if err == nil && len(res.batches) > len(data) {
 			t.Fatal("more batches than bytes")
 		}

@@ -24,20 +24,28 @@ func (b *batchBuilder) reset() {
 }
 
 // add appends a record. A nil key or value is a null.
-func (b *batchBuilder) add(key, value []byte, timestampMS int64) {
+func (b *batchBuilder) add(key, value []byte, timestampMS int64, headers []Header) {
 	if b.count == 0 {
 		b.firstTime, b.maxTime = timestampMS, timestampMS
 	}
 	b.maxTime = max(b.maxTime, timestampMS)
 	timeDelta, offsetDelta := timestampMS-b.firstTime, int64(b.count)
-	size := 1 + varintSize(timeDelta) + varintSize(offsetDelta) + bytesSize(key) + bytesSize(value) + 1
+	size := 1 + varintSize(timeDelta) + varintSize(offsetDelta) + bytesSize(key) + bytesSize(value) + varintSize(int64(len(headers)))
+	for _, h := range headers {
+		size += varintSize(int64(len(h.Name))) + len(h.Name) + bytesSize(h.Value)
+	}
 	r := binary.AppendVarint(b.records, int64(size))
 	r = append(r, 0) // attributes
 	r = binary.AppendVarint(r, timeDelta)
 	r = binary.AppendVarint(r, offsetDelta)
 	r = appendBytes(r, key)
 	r = appendBytes(r, value)
-	b.records = append(r, 0) // no headers
+	r = binary.AppendVarint(r, int64(len(headers)))
+	for _, h := range headers {
+		r = append(binary.AppendVarint(r, int64(len(h.Name))), h.Name...)
+		r = appendBytes(r, h.Value)
+	}
+	b.records = r
 	b.count++
 }
 

@@ -56,7 +56,7 @@ func endOfConnection(err error) bool {
 // ofCode tells what to make of a broker's error code.
 func (c *cluster) ofCode(code kafkago.Error) (thalweg.Kind, string) {
 	switch code {
-	case kafkago.UnknownTopicOrPartition:
+	case kafkago.UnknownTopicOrPartition, unknownTopicID, inconsistentTopicID:
 		if c.signIn != nil {
 			return thalweg.NotFound, "or user " + c.cfg.SASL.User + " may not see it"
 		}

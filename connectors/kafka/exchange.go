@@ -11,13 +11,19 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg"
 )
 
-// minFetchVersion is the first version of Fetch whose responses hold record
-// batches (Kafka 0.11, 2017); the message sets of older ones are not read.
-const minFetchVersion = 4
+const (
+	// minFetchVersion is the first version of Fetch whose responses hold record
+	// batches (Kafka 0.11, 2017); the message sets of older ones are not read.
+	minFetchVersion = 4
+	// idFetchVersion is the version that names topics by their IDs (Kafka 3.1,
+	// 2022), the first that can. kafka-go knows those up to 11 only.
+	idFetchVersion = 13
+)
 
 // exchange is one fetch request and its response, for one partition. It is a
 // message of kafka-go's Transport, which finds the leader and an authenticated
@@ -28,7 +34,9 @@ type exchange struct {
 	ctx      context.Context //nolint:containedctx // the Transport does not hand its own down
 	clientID string
 	maxBytes int
-	version  int16
+	version  int16            // of the request, as kafka-go would send it
+	topicID  topicID          // zero: whichever topic has the name
+	spoken   map[any]versions // by connection, of those used last
 
 	buf      []byte // the response, without its length
 	response fetchResponse
@@ -67,8 +75,8 @@ func newExchange(cfg Config, partition int) *exchange {
 }
 
 // ask prepares the exchange for a request.
-func (e *exchange) ask(ctx context.Context, offset int64, maxWait time.Duration, maxBytes int) {
-	e.ctx = ctx
+func (e *exchange) ask(ctx context.Context, id topicID, offset int64, maxWait time.Duration, maxBytes int) {
+	e.ctx, e.topicID = ctx, id
 	e.MaxWaitTime = int32(max(0, maxWait.Milliseconds()))
 	e.MaxBytes = int32(min(e.maxBytes, math.MaxInt32)) // of all partitions: there is one, with a bound of its own
 	p := &e.Topics[0].Partitions[0]
@@ -90,18 +98,66 @@ func (e *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if conn, ok := rw.(interface{ SetDeadline(time.Time) error }); ok {
 		// The Transport would go on waiting on the connection after ctx ended.
 		stop := context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-		err := e.roundTrip(rw)
+		err := e.exchange(rw)
 		if !stop() && err == nil {
 			err = e.ctx.Err() // the connection's deadline is spoilt: an error drops it
 		}
 		return e, err
 	}
-	return e, e.roundTrip(rw)
+	return e, e.exchange(rw)
 }
 
-func (e *exchange) roundTrip(rw io.ReadWriter) error {
+// exchange fetches from the topic that is meant and no other. A broker that
+// finds topics by ID makes sure of that itself. From one that only gives them
+// IDs, the records of a response are believed if the name is that topic's after
+// they were read: an ID never comes back, so it was all along.
+func (e *exchange) exchange(rw io.ReadWriter) error {
+	if e.topicID == (topicID{}) {
+		return e.fetch(rw, e.version)
+	}
+	spoken, err := e.speaks(rw)
+	if err != nil {
+		return err
+	}
+	if spoken.fetch >= idFetchVersion {
+		return e.fetch(rw, idFetchVersion)
+	}
+	if err := e.fetch(rw, e.version); err != nil || e.response.code != 0 || len(e.response.batches) == 0 {
+		return err
+	}
+	topic, err := askTopic(rw, spoken.metadata, e.clientID, e.Topics[0].Topic)
+	if err == nil && topic.ID != e.topicID.String() {
+		e.response.code, e.response.batches = inconsistentTopicID, nil
+	}
+	return err
+}
+
+// maxSpoken bounds the connections whose versions are kept: a partition has
+// one leader, and a pool few connections to it.
+const maxSpoken = 8
+
+// speaks returns the versions that the other end of a connection speaks.
+func (e *exchange) speaks(rw io.ReadWriter) (versions, error) {
+	if v, ok := e.spoken[rw]; ok {
+		return v, nil
+	}
+	v, err := askVersions(rw, e.clientID)
+	if err == nil {
+		if e.spoken == nil || len(e.spoken) >= maxSpoken {
+			e.spoken = make(map[any]versions)
+		}
+		e.spoken[rw] = v
+	}
+	return v, err
+}
+
+func (e *exchange) fetch(rw io.ReadWriter, version int16) error {
 	const correlation = 1 // one request at a time is on a connection
-	if err := protocol.WriteRequest(rw, e.version, correlation, e.clientID, &e.Request); err != nil {
+	if version >= idFetchVersion {
+		if err := e.writeByID(rw, version, correlation); err != nil {
+			return err
+		}
+	} else if err := protocol.WriteRequest(rw, version, correlation, e.clientID, &e.Request); err != nil {
 		return err
 	}
 	var head [8]byte
@@ -124,18 +180,34 @@ func (e *exchange) roundTrip(rw io.ReadWriter) error {
 		return err
 	}
 	var err error
-	e.response, err = parseFetchResponse(e.buf, e.version, e.response.aborted[:0])
+	e.response, err = parseFetchResponse(e.buf, version, e.response.aborted[:0])
 	return err
+}
+
+// writeByID sends the request with the topic's ID in place of its name.
+func (e *exchange) writeByID(w io.Writer, version int16, correlation int32) error {
+	from := &e.Topics[0].Partitions[0]
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = from.Partition, from.FetchOffset, from.PartitionMaxBytes
+	r := kmsg.NewPtrFetchRequest()
+	r.Version, r.MaxWaitMillis, r.MinBytes, r.MaxBytes, r.IsolationLevel = version, e.MaxWaitTime, e.MinBytes, e.MaxBytes, e.IsolationLevel
+	r.SessionEpoch = e.SessionEpoch
+	r.Topics = []kmsg.FetchRequestTopic{{TopicID: e.topicID, Partitions: []kmsg.FetchRequestTopicPartition{part}}}
+	return writeRequest(w, r, correlation, e.clientID)
 }
 
 // responseSlack is what a response may hold besides record batches: its header
 // and the list of aborted transactions.
 const responseSlack = 1 << 20
 
-// parseFetchResponse reads a response to a request for one partition, from the
-// throttle time on (versions 4 to 11).
+// parseFetchResponse reads a response to a request for one partition, from
+// behind the correlation id on (versions 4 to 11, and 13).
 func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction) (fetchResponse, error) {
 	r := reader{data: data}
+	byID := version >= idFetchVersion // lengths are compact, and structures end in tags
+	if byID {
+		r.tags() // of the header
+	}
 	r.int32() // throttle time
 	res := fetchResponse{logStart: -1}
 	if version >= 7 {
@@ -144,11 +216,15 @@ func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction
 		}
 		r.int32() // session
 	}
-	if topics := r.int32(); topics != 1 && !r.short {
+	if topics := r.count(byID); topics != 1 && !r.short {
 		return res, corruptResponse("%d topics, asked for one", topics)
 	}
-	r.bytes(int(r.int16())) // name
-	if partitions := r.int32(); partitions != 1 && !r.short {
+	if byID {
+		r.bytes(len(topicID{}))
+	} else {
+		r.bytes(int(r.int16())) // name
+	}
+	if partitions := r.count(byID); partitions != 1 && !r.short {
 		return res, corruptResponse("%d partitions, asked for one", partitions)
 	}
 	r.int32() // partition
@@ -158,17 +234,20 @@ func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction
 	if version >= 5 {
 		res.logStart = r.int64()
 	}
-	for range max(0, r.int32()) {
+	for range max(0, r.count(byID)) {
 		if r.short {
 			break
 		}
 		aborted = append(aborted, abortedTransaction{producer: r.int64(), first: r.int64()})
+		if byID {
+			r.tags()
+		}
 	}
 	res.aborted = aborted
 	if version >= 11 {
 		r.int32() // preferred replica
 	}
-	res.batches = r.bytes(int(r.int32()))
+	res.batches = r.bytes(r.count(byID))
 	if r.short {
 		return res, corruptResponse("%d bytes end early", len(data))
 	}
@@ -218,4 +297,32 @@ func (r *reader) int64() int64 {
 		return int64(binary.BigEndian.Uint64(b))
 	}
 	return 0
+}
+
+// count reads the number of elements of an array, or of bytes: -1 for null.
+// A compact one is an unsigned varint of one more.
+func (r *reader) count(compact bool) int {
+	if !compact {
+		return int(r.int32())
+	}
+	return int(r.uvarint()) - 1
+}
+
+// uvarint reads an unsigned varint of at most 31 bits.
+func (r *reader) uvarint() uint32 {
+	v, n := binary.Uvarint(r.data)
+	if n <= 0 || v > math.MaxInt32 {
+		r.data, r.short = nil, true
+		return 0
+	}
+	r.data = r.data[n:]
+	return uint32(v)
+}
+
+// tags skips tagged fields.
+func (r *reader) tags() {
+	for n := r.uvarint(); n > 0 && !r.short; n-- {
+		r.uvarint() // tag
+		r.bytes(int(r.uvarint()))
+	}
 }

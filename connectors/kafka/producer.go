@@ -34,6 +34,14 @@ type Message struct {
 	Key   []byte    // decides the partition; nil: partitions take turns
 	Value []byte    // nil is a null
 	Time  time.Time // zero: the time of the call
+	// Headers are kept in order; names may repeat.
+	Headers []Header
+}
+
+// Header is one header of a record.
+type Header struct {
+	Name  string
+	Value []byte // nil is a null
 }
 
 // BatchError says which messages of a Produce call were not written: those at
@@ -211,7 +219,7 @@ func (p *Producer) write(ctx context.Context, partition int, l *lane, messages [
 		if at.IsZero() {
 			at = now
 		}
-		l.builder.add(m.Key, m.Value, at.UnixMilli())
+		l.builder.add(m.Key, m.Value, at.UnixMilli(), m.Headers)
 		if len(l.builder.records) < p.cfg.BatchBytes && n+1 < len(l.index) {
 			continue
 		}

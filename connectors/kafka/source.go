@@ -39,9 +39,8 @@ func New(cfg Config) (*Source, error) {
 	return s, nil
 }
 
-// Partitions returns the number of partitions, not older than
-// Config.MetadataTTL; NotFound if there is no such topic.
-func (s *Source) Partitions(ctx context.Context) (int, error) { return s.cluster.partitions(ctx) }
+// Topic asks a broker what bears the topic's name.
+func (s *Source) Topic(ctx context.Context) (connectors.Topic, error) { return s.cluster.topic(ctx) }
 
 // Bounds returns the first offset kept and the next to be produced.
 func (s *Source) Bounds(ctx context.Context, partition int) (first, next int64, err error) {
@@ -89,6 +88,7 @@ type cursor struct {
 	rest     []byte // of exchange.buf: batches not decoded yet
 	next     int64  // the offset at which rest goes on
 	end      int64  // high watermark of the response
+	of       string // the topic ID asked for; rest and end are that topic's
 }
 
 func (s *Source) cursor(partition int) *cursor {
@@ -110,6 +110,9 @@ func (s *Source) Fetch(ctx context.Context, partition int, offset int64, maxWait
 	dst.Reset()
 	dst.Next = offset
 	cur := s.cursor(partition)
+	if cur.of != dst.TopicID {
+		cur.of, cur.rest, cur.end = dst.TopicID, nil, 0
+	}
 	maxBytes = max(maxBytes, 1)
 	if len(cur.rest) > 0 && cur.next == offset {
 		if err := s.decode(cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset {
@@ -118,7 +121,7 @@ func (s *Source) Fetch(ctx context.Context, partition int, offset int64, maxWait
 		// What was left was a batch cut off at the end of the response.
 	}
 	if err := s.request(ctx, cur, partition, offset, maxWait, maxBytes); err != nil {
-		return err
+		return s.identify(ctx, cur.of, partition, offset, cur.end, err)
 	}
 	received := len(cur.rest)
 	if err := s.decode(cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset || received == 0 {
@@ -148,10 +151,14 @@ func (s *Source) decode(cur *cursor, partition int, offset int64, maxBytes int, 
 func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset int64, maxWait time.Duration, maxBytes int) error {
 	c := s.cluster
 	cur.rest = nil
+	id, err := parseTopicID(cur.of)
+	if err != nil {
+		return err
+	}
 	var gone bool
-	err := c.do(ctx, "fetch", s.subject(partition, offset), maxWait, func(ctx context.Context) error {
+	err = c.do(ctx, "fetch", s.subject(partition, offset), maxWait, func(ctx context.Context) error {
 		e := cur.exchange
-		e.ask(ctx, offset, maxWait, maxBytes)
+		e.ask(ctx, id, offset, maxWait, maxBytes)
 		if _, err := c.transport.RoundTrip(ctx, c.addr, e); err != nil {
 			// The connection may still be reading into the buffer.
 			cur.exchange = newExchange(c.cfg, partition)

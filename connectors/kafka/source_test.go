@@ -242,8 +242,8 @@ func TestBoundsAndPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSource(t, config(c))
-	if n, err := s.Partitions(t.Context()); n != 3 || err != nil {
-		t.Errorf("%d partitions, %v", n, err)
+	if topic, err := s.Topic(t.Context()); topic.Partitions != 3 || err != nil {
+		t.Errorf("%+v, %v", topic, err)
 	}
 	if first, next, err := s.Bounds(t.Context(), 1); first != 2 || next != 5 || err != nil {
 		t.Errorf("bounds %d, %d, %v", first, next, err)
@@ -274,7 +274,7 @@ func TestMissingTopicIsNotFoundUntilItIsThere(t *testing.T) {
 	cfg := config(c)
 	cfg.Topic = "later"
 	s := newSource(t, cfg)
-	if _, err := s.Partitions(t.Context()); !thalweg.Is(err, thalweg.NotFound) {
+	if _, err := s.Topic(t.Context()); !thalweg.Is(err, thalweg.NotFound) {
 		t.Errorf("partitions: %v, want not found", err)
 	}
 	var r connectors.Records
@@ -284,8 +284,8 @@ func TestMissingTopicIsNotFoundUntilItIsThere(t *testing.T) {
 	if err := c.CreateTopic("later", 2, nil); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Partitions(t.Context()); n != 2 || err != nil {
-		t.Errorf("%d partitions, %v", n, err)
+	if topic, err := s.Topic(t.Context()); topic.Partitions != 2 || err != nil {
+		t.Errorf("%+v, %v", topic, err)
 	}
 }
 
@@ -341,7 +341,7 @@ func TestFetchOutlivesARestartOfTheBroker(t *testing.T) {
 
 func TestNobodyThereIsUnavailable(t *testing.T) {
 	cfg := kafka.Config{Brokers: []string{"127.0.0.1:1"}, Topic: topic, Attempts: 2, DialTimeout: time.Second, RequestTimeout: time.Second}
-	_, err := newSource(t, cfg).Partitions(t.Context())
+	_, err := newSource(t, cfg).Topic(t.Context())
 	if !thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("%v, want unavailable naming the broker", err)
 	}

@@ -18,7 +18,8 @@ const keepFree = 4
 // the scorer's loop uses it.
 type backlog struct {
 	parts []*part
-	next  int64 // offset after the last of it, once something was added
+	next  int64             // offset after the last of it, once something was added
+	want  connectors.Fields // parts of records that fetches shall fill; must not change while there are any
 	free  []*connectors.Records
 	batch batch
 }
@@ -41,8 +42,20 @@ type batch struct {
 	unreadable map[int]string // nil: none
 	gaps       []commitlog.Gap
 	bytes      int64 // of the values
+	// parts holds keys and headers where backlog.want asks for them: those of the
+	// i-th record are parts.Key(first+i) and parts.AllHeaders(first+i).
+	parts *connectors.Records
+	first int
 
-	copied []byte // backs values where they come from several parts
+	copied connectors.Records // backs all of it where it comes from several parts
+}
+
+// key returns the key of the i-th record, nil if it was null.
+func (t *batch) key(i int) []byte { return t.parts.Key(t.first + i) }
+
+// header returns the value of the last header of a name of the i-th record.
+func (t *batch) header(i int, name string) (value []byte, ok bool) {
+	return t.parts.Header(t.first+i, name)
 }
 
 // reset forgets everything. The buffers are not used again: a batch that is
@@ -58,7 +71,7 @@ func (b *backlog) buffer() *connectors.Records {
 		b.free = b.free[:n-1]
 		return r
 	}
-	return new(connectors.Records)
+	return &connectors.Records{Want: b.want}
 }
 
 func (b *backlog) recycle(r *connectors.Records) {
@@ -75,14 +88,8 @@ func (b *backlog) add(r *connectors.Records) {
 		return
 	}
 	if n := len(b.parts); n > 0 && r.Unreadable == nil && r.Null == nil {
-		if last := b.parts[n-1].records; last.Null == nil && len(last.Values)+len(r.Values) < smallPart {
-			start := len(last.Values)
-			last.Values = append(last.Values, r.Values...)
-			for _, end := range r.Ends {
-				last.Ends = append(last.Ends, start+end)
-			}
-			last.Offsets = append(last.Offsets, r.Offsets...)
-			last.Timestamps = append(last.Timestamps, r.Timestamps...)
+		if last := b.parts[n-1].records; last.Null == nil && last.SizeBytes()+r.SizeBytes() < smallPart {
+			last.AppendRecords(r, 0, r.Len())
 			b.recycle(r)
 			return
 		}
@@ -95,7 +102,9 @@ func (b *backlog) add(r *connectors.Records) {
 func (b *backlog) take(e score) *batch {
 	t := &b.batch
 	t.from, t.to, t.bytes = e.from, e.from, 0
-	t.values, t.copied, t.ends = nil, t.copied[:0], t.ends[:0]
+	t.values, t.ends, t.parts = nil, t.ends[:0], nil
+	t.copied.Reset()
+	t.copied.Want = b.want
 	t.offsets, t.timestamps, t.gaps = t.offsets[:0], t.timestamps[:0], t.gaps[:0]
 	t.nulls, t.unreadable = nil, nil
 	upTo := e.upTo
@@ -152,31 +161,30 @@ func (t *batch) count(p *part, e score, upTo int64) int {
 			}
 			t.gaps = append(t.gaps, commitlog.Gap{t.to, at})
 		}
-		t.bytes += int64(len(r.Value(i)))
+		t.bytes += int64(r.SizeOf(i))
 		t.to = at + 1
 		n++
 	}
 	return n
 }
 
-// append takes the first n records of p. The values of one part are not
-// copied; those of several are.
+// append takes the first n records of p. The bytes of one part are not copied;
+// those of several are.
 func (t *batch) append(p *part, n int, first bool) {
 	r, lo, hi := p.records, p.first, p.first+n
 	start := 0
 	if lo > 0 {
 		start = r.Ends[lo-1]
 	}
-	values := r.Values[start:r.Ends[hi-1]]
 	base := len(t.values)
 	if first {
-		t.values = values
+		t.values, t.parts, t.first = r.Values[start:r.Ends[hi-1]], r, lo
 	} else {
-		if len(t.copied) == 0 {
-			t.copied = append(t.copied, t.values...)
+		if t.copied.Len() == 0 {
+			t.copied.AppendRecords(t.parts, t.first, t.first+len(t.offsets))
 		}
-		t.copied = append(t.copied, values...)
-		t.values = t.copied
+		t.copied.AppendRecords(r, lo, hi)
+		t.values, t.parts, t.first = t.copied.Values, &t.copied, 0
 	}
 	for _, end := range r.Ends[lo:hi] {
 		t.ends = append(t.ends, base+end-start)

@@ -124,7 +124,7 @@ func (r *runner) fetch(e fetch) {
 		err := r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, r.cfg.FetchBytes, buffer)
 		cancel()
 		return func() event {
-			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(len(buffer.Values)), next: buffer.Next, end: buffer.End, err: err}
+			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(buffer.SizeBytes()), next: buffer.Next, end: buffer.End, err: err}
 			if err != nil || e.epoch != r.machine.epoch {
 				r.backlog.recycle(buffer)
 			} else {
@@ -191,10 +191,10 @@ func (r *runner) claim(e claim) {
 func (r *runner) watchPartitions() {
 	const every = 5 * time.Second
 	r.spawn(func(ctx context.Context) func() event {
-		n, err := r.source.Partitions(ctx)
+		topic, err := r.source.Topic(ctx)
 		return func() event {
 			if err == nil {
-				r.partitions = n
+				r.partitions = topic.Partitions
 			}
 			r.work.Go(func() {
 				timer := time.NewTimer(every)

@@ -3,6 +3,7 @@ package score
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -45,8 +46,10 @@ func (s *sim) produce(n int) {
 // simSource reads the sim's topic.
 type simSource struct{ s *sim }
 
-func (c simSource) Partitions(context.Context) (int, error) { return 1, nil }
-func (c simSource) Close() error                            { return nil }
+func (c simSource) Topic(context.Context) (connectors.Topic, error) {
+	return connectors.Topic{ID: strings.Repeat("a", 32), Partitions: 1}, nil
+}
+func (c simSource) Close() error { return nil }
 func (c simSource) Bounds(context.Context, int) (first, next int64, err error) {
 	if !c.s.calm && c.s.rng.IntN(10) == 0 {
 		return 0, 0, &thalweg.Error{Op: "bounds", Kind: thalweg.Unavailable}

@@ -1,0 +1,219 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+)
+
+// topicID is what Kafka knows a topic by, since 2.8. A topic that is deleted
+// and made anew under its name has another.
+type topicID [16]byte
+
+// String returns 32 hex digits, nothing for the zero ID.
+func (id topicID) String() string {
+	if id == (topicID{}) {
+		return ""
+	}
+	return hex.EncodeToString(id[:])
+}
+
+// parseTopicID is the inverse of topicID.String.
+func parseTopicID(text string) (id topicID, err error) {
+	if text == "" {
+		return id, nil
+	}
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(id) {
+		return id, &thalweg.Error{Op: "read topic ID", Kind: thalweg.Invalid, Subject: fmt.Sprintf("%.40q", text), Hint: "32 hex digits"}
+	}
+	return topicID(raw), nil
+}
+
+// Codes of errors that concern topic IDs.
+const (
+	unknownTopicID      kafkago.Error = 100
+	inconsistentTopicID kafkago.Error = 103
+)
+
+// idMetadataVersion is the first version of Metadata that tells topic IDs.
+// kafka-go knows those up to 8.
+const idMetadataVersion = 10
+
+// maxMetadataBytes bounds the answer to a question about one topic: a topic
+// with all partitions that the rest of Thalweg can take, and room.
+const maxMetadataBytes = 16 << 20
+
+// versions are the newest that a broker speaks.
+type versions struct{ fetch, metadata int16 }
+
+// topicQuestion asks a broker what bears the topic's name. It is a message of
+// kafka-go's Transport, which would otherwise answer from what it remembers.
+type topicQuestion struct {
+	ctx      context.Context //nolint:containedctx // the Transport does not hand its own down
+	clientID string
+	name     string
+	topic    connectors.Topic
+}
+
+var _ protocol.RawExchanger = (*topicQuestion)(nil)
+
+// ApiKey names the request for versions.
+func (q *topicQuestion) ApiKey() protocol.ApiKey { return protocol.Metadata }
+
+// Required takes the exchange over always.
+func (q *topicQuestion) Required(map[protocol.ApiKey]int16) bool { return true }
+
+// RawExchange asks for the versions that the broker speaks, then for the topic.
+func (q *topicQuestion) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
+	if conn, ok := rw.(interface{ SetDeadline(time.Time) error }); ok {
+		stop := context.AfterFunc(q.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		err := q.ask(rw)
+		if !stop() && err == nil {
+			err = q.ctx.Err() // the connection's deadline is spoilt: an error drops it
+		}
+		return q, err
+	}
+	return q, q.ask(rw)
+}
+
+func (q *topicQuestion) ask(rw io.ReadWriter) error {
+	spoken, err := askVersions(rw, q.clientID)
+	if err != nil {
+		return err
+	}
+	q.topic, err = askTopic(rw, spoken.metadata, q.clientID, q.name)
+	return err
+}
+
+// askVersions asks the broker at the other end what it speaks.
+func askVersions(rw io.ReadWriter, clientID string) (versions, error) {
+	req := kmsg.NewPtrApiVersionsRequest()
+	res := kmsg.NewPtrApiVersionsResponse()
+	if err := ask(rw, req, res, clientID); err != nil {
+		return versions{}, err
+	}
+	if res.ErrorCode != 0 {
+		return versions{}, kafkago.Error(res.ErrorCode)
+	}
+	var v versions
+	for _, k := range res.ApiKeys {
+		switch protocol.ApiKey(k.ApiKey) {
+		case protocol.Fetch:
+			v.fetch = k.MaxVersion
+		case protocol.Metadata:
+			v.metadata = k.MaxVersion
+		}
+	}
+	return v, nil
+}
+
+// askTopic asks the broker at the other end, which speaks that version of
+// Metadata, what bears a name.
+func askTopic(rw io.ReadWriter, version int16, clientID, name string) (connectors.Topic, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	res := kmsg.NewPtrMetadataResponse()
+	req.Version = min(version, idMetadataVersion)
+	res.Version = req.Version
+	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &name}}
+	if err := ask(rw, req, res, clientID); err != nil {
+		return connectors.Topic{}, err
+	}
+	for _, t := range res.Topics {
+		if t.Topic == nil || *t.Topic != name {
+			continue
+		}
+		if t.ErrorCode != 0 {
+			return connectors.Topic{}, kafkago.Error(t.ErrorCode)
+		}
+		if len(t.Partitions) > 0 {
+			return connectors.Topic{ID: topicID(t.TopicID).String(), Partitions: len(t.Partitions)}, nil
+		}
+	}
+	return connectors.Topic{}, kafkago.UnknownTopicOrPartition
+}
+
+// ask sends a request and reads its response.
+func ask(rw io.ReadWriter, req kmsg.Request, res kmsg.Response, clientID string) error {
+	const correlation = 1 // one request at a time is on a connection
+	if err := writeRequest(rw, req, correlation, clientID); err != nil {
+		return err
+	}
+	var head [4]byte
+	if _, err := io.ReadFull(rw, head[:]); err != nil {
+		return err
+	}
+	size := int(int32(binary.BigEndian.Uint32(head[:])))
+	if size < 4 || size > maxMetadataBytes {
+		return &thalweg.Error{Op: "read response", Kind: thalweg.Exhausted, Err: fmt.Errorf("%d bytes, at most %d are read", size, maxMetadataBytes)}
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(rw, body); err != nil {
+		return err
+	}
+	if id := binary.BigEndian.Uint32(body); id != correlation {
+		return fmt.Errorf("response to request %d, expected %d", id, correlation)
+	}
+	body = body[4:]
+	if res.IsFlexible() && res.Key() != int16(protocol.ApiVersions) {
+		tags := reader{data: body}
+		tags.tags()
+		body = tags.data
+	}
+	if err := res.ReadFrom(body); err != nil {
+		return corruptResponse("%w", err)
+	}
+	return nil
+}
+
+// writeRequest sends a request that kafka-go does not know.
+func writeRequest(w io.Writer, req kmsg.Request, correlation int32, clientID string) error {
+	_, err := w.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, correlation))
+	return err
+}
+
+// topic returns what bears the topic's name now.
+func (c *cluster) topic(ctx context.Context) (connectors.Topic, error) {
+	var topic connectors.Topic
+	err := c.do(ctx, "read topic", c.cfg.Topic, 0, func(ctx context.Context) error {
+		q := &topicQuestion{ctx: ctx, clientID: c.cfg.ClientID, name: c.cfg.Topic}
+		if _, err := c.transport.RoundTrip(ctx, c.addr, q); err != nil {
+			return err
+		}
+		topic = q.topic
+		return nil
+	})
+	return topic, err
+}
+
+// identify looks into an error of a Fetch of the topic id: what bears the name
+// may be another topic by now, which is a better answer than any.
+func (s *Source) identify(ctx context.Context, id string, partition int, offset, end int64, err error) error {
+	if id == "" || thalweg.Is(err, thalweg.Canceled) {
+		return err
+	}
+	now, topicErr := s.cluster.topic(ctx)
+	if topicErr != nil || now.ID == id {
+		return err
+	}
+	name := s.cluster.cfg.Topic
+	if now.ID == "" {
+		return &thalweg.Error{Op: "fetch", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("%s/%d", name, partition), Err: errors.Join(errNoIdentity, err),
+			Hint: "it cannot be told whether this is topic " + id + ": use brokers that give topics an identity (Kafka 2.8 or later), as when the stream began"}
+	}
+	return &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s/%d", name, partition),
+		Err: &connectors.MissingRange{Topic: name, Partition: partition, From: offset, To: max(offset, end), Was: id, Is: now.ID}}
+}
+
+var errNoIdentity = errors.New("the brokers give topics no identity")
