@@ -46,7 +46,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(len(values)))
 			b.ReportAllocs()
 			for b.Loop() {
-				rec, rejects, err := d.Decode(values, ends, offsets, nil)
+				rec, rejects, err := d.Decode(b.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
 				if err != nil || rejects != nil {
 					b.Fatal(err, rejects)
 				}
@@ -83,7 +83,7 @@ func BenchmarkAppendJSON(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	rec, _, err := d.Decode(values, ends, offsets, nil)
+	rec, _, err := d.Decode(b.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"unsafe"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -26,6 +27,7 @@ const (
 type column struct {
 	name     string
 	typ      table.Type
+	from     *origin // what fills it around the event; nil: a field of the event
 	nullable bool
 	skip     bool // TrainingOnly: not decoded, all null
 	// token is the field as producers nearly always spell it, "name":, or empty
@@ -33,10 +35,11 @@ type column struct {
 	token string
 
 	// The cell: valid while stamp is the decoder's.
-	stamp uint64
-	state cellState
-	at    int
-	found string
+	stamp   uint64
+	state   cellState
+	at      int // byte of the event; where ordinal is set, the field's position from 1
+	found   string
+	ordinal bool
 
 	// The buffers of the batch; of the three slices the one for typ is set and
 	// shares the memory of buf. Bools are bytes until finish packs them.
@@ -68,9 +71,28 @@ func (c *column) want(times *timestampParser) string {
 	return string(c.typ)
 }
 
+// title names the column in a reason.
+func (c *column) title() string {
+	if c.from != nil {
+		return fmt.Sprintf("column %q from %s", c.name, c.from)
+	}
+	return fmt.Sprintf("field %q", c.name)
+}
+
+// place says where in the event the cell's value stands.
+func (c *column) place() string {
+	switch {
+	case c.from != nil:
+		return ""
+	case c.ordinal:
+		return fmt.Sprintf(" in position %d", c.at)
+	}
+	return fmt.Sprintf(" at byte %d", c.at)
+}
+
 // claim makes the column's cell this event's and gives it state s; of a field
 // that occurs twice the last one counts.
-func (d *Decoder) claim(c *column, s cellState) {
+func (d *cells) claim(c *column, s cellState) {
 	if c.stamp == d.stamp && c.state == filled {
 		d.filled--
 	}
@@ -81,7 +103,7 @@ func (d *Decoder) claim(c *column, s cellState) {
 }
 
 // blame marks the cell as holding something that is not of the column's type.
-func (d *Decoder) blame(c *column, at int, found string) {
+func (d *cells) blame(c *column, at int, found string) {
 	d.claim(c, illTyped)
 	c.at, c.found = at, found
 }
@@ -101,7 +123,7 @@ func (c *column) setNull(row int) {
 }
 
 // begin readies the buffers for at most rows rows.
-func (d *Decoder) begin(rows int) {
+func (d *cells) begin(rows int) {
 	d.rows = 0
 	if cap(d.rowIDs) < rows {
 		d.rowIDs = make([]int64, rows)
@@ -142,7 +164,7 @@ func newBuffer[T int32 | int64 | float64](alloc memory.Allocator, rows int) (*me
 }
 
 // finish makes the batch of the rows accepted.
-func (d *Decoder) finish() arrow.Record {
+func (d *cells) finish() arrow.Record {
 	columns := make([]arrow.Array, 0, len(d.cols)+1)
 	for i := range d.cols {
 		columns = append(columns, d.cols[i].array(d.cfg.Allocator, d.rows))

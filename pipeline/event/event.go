@@ -1,7 +1,7 @@
-// Package event turns the events of a stream, JSON objects, into canonical
-// Arrow batches, and rows back into events. A Decoder reads each event once,
-// straight into column buffers; an event that does not fit the schema is
-// rejected by name and never bent to fit.
+// Package event turns the events of a stream into canonical Arrow batches, and
+// rows back into events. A Decoder reads each event once, straight into column
+// buffers, whichever of the formats in catalog.go it has; an event that does not
+// fit the schema is rejected by name and never bent to fit.
 package event
 
 import (
@@ -9,11 +9,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // The values of Config.OnUnknownField, as on_unknown_field spells them.
@@ -25,8 +23,9 @@ const (
 const (
 	// defaultMaxEventBytes is what a Kafka broker accepts by default.
 	defaultMaxEventBytes = 1 << 20
-	// maxDepth bounds the nesting of an event. Columns are flat, so nesting only
-	// occurs in fields that are ignored; real events stay in single digits.
+	// maxDepth bounds the nesting of an event, and of a schema. Columns are flat,
+	// so nesting only occurs in fields that are ignored; real events stay in single
+	// digits.
 	maxDepth = 64
 	// maxBatchBytes bounds the values of one Decode: positions in a dictionary
 	// are 32 bits wide.
@@ -35,6 +34,10 @@ const (
 
 // Config tunes a Decoder.
 type Config struct {
+	// Format is JSON (the default) or CSV.
+	Format string
+	// CSV are the options of that format.
+	CSV CSVConfig
 	// MaxEventBytes is the size in bytes above which an event is rejected unread.
 	// Default 1 MiB, the bound of a Kafka broker.
 	MaxEventBytes int
@@ -53,6 +56,10 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Format == "" {
+		c.Format = JSON
+	}
+	c.CSV = c.CSV.withDefaults()
 	if c.MaxEventBytes == 0 {
 		c.MaxEventBytes = defaultMaxEventBytes
 	}
@@ -73,6 +80,14 @@ func (c Config) withDefaults() Config {
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
+	if c.Format != "" && formats[c.Format] == nil {
+		return invalid("format", fmt.Sprintf("%q is not one of %s, %s", c.Format, JSON, CSV))
+	}
+	if c.Format == CSV {
+		if err := c.CSV.validate(); err != nil {
+			return err
+		}
+	}
 	if c.MaxEventBytes < 0 {
 		return invalid("max event bytes", fmt.Sprintf("%d is negative", c.MaxEventBytes))
 	}
@@ -99,216 +114,65 @@ type Reject struct {
 	Cause string
 }
 
-// Decoder decodes events against one schema. It is for one goroutine; make
-// one each. Decode is a pure function of its arguments: the same events give
-// the same arrays, dictionaries included, whatever was decoded before.
-type Decoder struct {
-	cfg    Config
-	arrow  *arrow.Schema
-	times  *timestampParser
-	cols   []column
-	byName map[string]int
-
-	// follow[i+1] is the column whose field came after column i's in earlier
-	// events, follow[0] the one that came first: producers write their fields in
-	// one order, so the guess is nearly always right and one comparison finds
-	// the column. A wrong guess costs only time.
-	follow []int
-
-	// fields is how many columns an event can fill: all that are not skipped.
-	fields int
-
-	scratch []byte // unescaped strings
-
-	// The state of one Decode.
-	rows    int // rows accepted so far; the position that cells are written to
-	rowIDs  []int64
-	rejects []Reject
-
-	// The state of one event.
-	stamp   uint64 // tells this event's cells from older ones
-	filled  int    // columns that have a value
-	unknown int    // byte offset of the first unknown field, or -1
-	failed  failure
+// Events is a run of events of one partition, laid out as in
+// connectors.Records: event i is Values[Ends[i-1]:Ends[i]] and has the offset
+// Offsets[i].
+type Events struct {
+	Values  []byte
+	Ends    []int
+	Offsets []int64
+	// Nulls tells which are tombstones; nil: none is.
+	Nulls []bool
+	// Unreadable says, by index, why the bytes of an event could not be had: it
+	// is rejected for that reason. May be nil.
+	Unreadable map[int]string
+	// Partition and Around are what columns with a From are filled from. Around
+	// may be nil where the schema has none.
+	Partition int
+	Around    Envelope
 }
 
-// NewDecoder returns a decoder of events whose fields are the columns of
-// schema. Fields may come in any order; a field missing or null is null, or
-// rejects the event where the column is not nullable. A column that is
-// TrainingOnly is all null, whatever an event says: it is not there when
-// events are scored.
-func NewDecoder(schema table.Schema, cfg Config) (*Decoder, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	cfg = cfg.withDefaults()
-	times, err := newTimestampParser(cfg.TimestampFormats, cfg.Zone)
-	if err != nil {
-		return nil, err
-	}
-	if len(schema.Columns) == 0 {
-		return nil, invalid("schema", "it has no columns")
-	}
-	d := &Decoder{
-		cfg:    cfg,
-		times:  times,
-		cols:   make([]column, len(schema.Columns)),
-		byName: make(map[string]int, len(schema.Columns)),
-		follow: make([]int, len(schema.Columns)+1),
-	}
-	seed := newHashSeed()
-	for i, c := range schema.Columns {
-		if c.Type.ArrowType() == nil {
-			return nil, invalid(fmt.Sprintf("column %q", c.Name), fmt.Sprintf("%q is no column type", c.Type))
-		}
-		if _, twice := d.byName[c.Name]; twice || c.Name == table.RowColumn {
-			return nil, invalid(fmt.Sprintf("column %q", c.Name), "the name is taken")
-		}
-		d.byName[c.Name] = i
-		d.follow[i] = i
-		d.cols[i] = newColumn(c, seed)
-		if !c.TrainingOnly {
-			d.fields++
-		}
-	}
-	d.arrow = batchSchema(schema)
-	return d, nil
-}
+// Len returns the number of events.
+func (e *Events) Len() int { return len(e.Ends) }
 
-// batchSchema is the schema's Arrow form, but for TrainingOnly columns, which
-// are nullable here: they hold nothing else.
-func batchSchema(schema table.Schema) *arrow.Schema {
-	columns := append([]table.Column(nil), schema.Columns...)
-	for i := range columns {
-		columns[i].Nullable = columns[i].Nullable || columns[i].TrainingOnly
-	}
-	return table.Schema{Columns: columns}.Arrow()
-}
-
-// Schema returns the Arrow schema of the batches: the columns, then
-// table.RowColumn.
-func (d *Decoder) Schema() *arrow.Schema { return d.arrow }
-
-// Decode decodes a run of events laid out as in connectors.Records: event i is
-// values[ends[i-1]:ends[i]], its offset is offsets[i], and it is a tombstone if
-// nulls[i] (nulls may be nil: none is). The batch holds the accepted events in
-// order with their offsets in table.RowColumn; the caller releases it. It
-// shares no memory with values. Every event is either a row or a Reject. The
-// error is non-nil only for arguments that do not fit together (Invalid) or
-// that are too large (Exhausted).
-//
-// What is accepted: one JSON object (RFC 8259) per event. Of a field that
-// occurs twice the last one counts, as in encoding/json, but field names match
-// exactly. An int64 column takes any number that is whole and in range (7, 7.0
-// and 7e0 alike, never rounded); a float64 column any number in range, rounded
-// to nearest; a string column strings of valid UTF-8, where encoding/json would
-// put U+FFFD instead; a timestamp column what Config.TimestampFormats say,
-// digits below a microsecond cut off. Fields that are no columns are checked
-// for their syntax only.
-func (d *Decoder) Decode(values []byte, ends []int, offsets []int64, nulls []bool) (arrow.Record, []Reject, error) {
-	if err := checkLayout(values, ends, offsets, nulls); err != nil {
-		return nil, nil, err
-	}
-	d.begin(len(ends))
+// value returns the bytes of event i.
+func (e *Events) value(i int) []byte {
 	start := 0
-	for i, end := range ends {
-		switch {
-		case nulls != nil && nulls[i]:
-			d.reject(offsets[i], i, "the event is null (a tombstone)", "null event")
-		case end-start > d.cfg.MaxEventBytes:
-			d.reject(offsets[i], i, fmt.Sprintf("the event has %d bytes, the bound is %d", end-start, d.cfg.MaxEventBytes), "event too large")
-		default:
-			d.event(values[start:end], offsets[i], i)
-		}
-		start = end
+	if i > 0 {
+		start = e.Ends[i-1]
 	}
-	rejects := d.rejects
-	d.rejects = nil
-	return d.finish(), rejects, nil
+	return e.Values[start:e.Ends[i]]
 }
 
-func checkLayout(values []byte, ends []int, offsets []int64, nulls []bool) error {
+// check reports fields that do not fit together.
+func (e *Events) check() error {
 	bad := func(kind thalweg.Kind, hint string) error {
-		return &thalweg.Error{Op: "decode events", Kind: kind, Subject: fmt.Sprintf("%d events", len(ends)), Hint: hint}
+		return &thalweg.Error{Op: "decode events", Kind: kind, Subject: fmt.Sprintf("%d events", len(e.Ends)), Hint: hint}
 	}
-	if len(offsets) != len(ends) || nulls != nil && len(nulls) != len(ends) {
-		return bad(thalweg.Invalid, fmt.Sprintf("%d offsets and %d nulls", len(offsets), len(nulls)))
+	if len(e.Offsets) != len(e.Ends) || e.Nulls != nil && len(e.Nulls) != len(e.Ends) {
+		return bad(thalweg.Invalid, fmt.Sprintf("%d offsets and %d nulls", len(e.Offsets), len(e.Nulls)))
 	}
-	if len(values) > maxBatchBytes {
-		return bad(thalweg.Exhausted, fmt.Sprintf("%d bytes, the bound of a batch is %d", len(values), maxBatchBytes))
+	if len(e.Values) > maxBatchBytes {
+		return bad(thalweg.Exhausted, fmt.Sprintf("%d bytes, the bound of a batch is %d", len(e.Values), maxBatchBytes))
 	}
 	start := 0
-	for _, end := range ends {
-		if end < start || end > len(values) {
-			return bad(thalweg.Invalid, fmt.Sprintf("an event ends at byte %d, after byte %d of %d", end, start, len(values)))
+	for _, end := range e.Ends {
+		if end < start || end > len(e.Values) {
+			return bad(thalweg.Invalid, fmt.Sprintf("an event ends at byte %d, after byte %d of %d", end, start, len(e.Values)))
 		}
 		start = end
 	}
 	return nil
 }
 
-func (d *Decoder) reject(row int64, index int, reason, cause string) {
-	d.rejects = append(d.rejects, Reject{Row: row, Index: index, Reason: reason, Cause: cause})
-}
-
-// event scans one event and either accepts it as row d.rows or rejects it.
-func (d *Decoder) event(b []byte, row int64, index int) {
-	d.stamp++
-	d.filled = 0
-	d.unknown = -1
-	if !d.object(b) {
-		reason, cause := d.failed.words()
-		d.reject(row, index, reason, cause)
-		return
-	}
-	if d.unknown >= 0 && d.cfg.OnUnknownField == DeadLetter {
-		d.reject(row, index, fmt.Sprintf("a field that is no column at byte %d", d.unknown), "unknown field")
-		return
-	}
-	if d.filled < d.fields && !d.settle(row, index) {
-		return
-	}
-	d.rowIDs[d.rows] = row
-	d.rows++
-}
-
-// settle treats the columns that got no value: null where they may be, else it
-// rejects the event and returns false.
-func (d *Decoder) settle(row int64, index int) bool {
-	for i := range d.cols {
-		c := &d.cols[i]
-		state := absent
-		if c.stamp == d.stamp {
-			state = c.state
-		}
-		switch {
-		case c.skip || state == filled:
-			continue
-		case state == illTyped:
-			found := c.found
-			d.reject(row, index,
-				fmt.Sprintf("field %q: want %s, found %s at byte %d", c.name, c.want(d.times), found, c.at),
-				fmt.Sprintf("%s: want %s, found %s", c.name, c.typ, found))
-			return false
-		case c.nullable:
-			continue
-		case state == null:
-			d.reject(row, index,
-				fmt.Sprintf("field %q: want %s, found null at byte %d, and the column is not nullable", c.name, c.typ, c.at),
-				fmt.Sprintf("%s: null in a column that is not nullable", c.name))
-			return false
-		default:
-			d.reject(row, index,
-				fmt.Sprintf("field %q: missing, and the column is not nullable", c.name),
-				fmt.Sprintf("%s: missing in a column that is not nullable", c.name))
-			return false
-		}
-	}
-	for i := range d.cols {
-		c := &d.cols[i]
-		if !c.skip && !(c.stamp == d.stamp && c.state == filled) {
-			c.setNull(d.rows)
-		}
-	}
-	return true
+// Envelope is what the records around a run of events say. What it returns is
+// valid until the events are.
+type Envelope interface {
+	// Timestamp is that of record i, in microseconds since 1970 UTC.
+	Timestamp(i int) int64
+	// Key returns the key of record i; ok is false where it is null.
+	Key(i int) (key []byte, ok bool)
+	// Header returns the last header of a name of record i; ok is false where
+	// there is none, or it is null.
+	Header(i int, name string) (value []byte, ok bool)
 }

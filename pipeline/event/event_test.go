@@ -36,7 +36,7 @@ func decode(t testing.TB, schema table.Schema, cfg Config, events ...string) (ro
 		t.Fatal(err)
 	}
 	values, ends, offsets := pack(events)
-	rec, rejects, err := d.Decode(values, ends, offsets, nil)
+	rec, rejects, err := d.Decode(t.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestTombstonesAreRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	values, ends, offsets := pack([]string{"", `{"date":"2001-01-13T13:56:00Z","origin":"SFO"}`})
-	rec, rejects, err := d.Decode(values, ends, offsets, []bool{true, false})
+	rec, rejects, err := d.Decode(t.Context(), Events{Values: values, Ends: ends, Offsets: offsets, Nulls: []bool{true, false}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestDecodingDoesNotDependOnWhatWasDecodedBefore(t *testing.T) {
 		many = append(many, fmt.Sprintf(`{"delay":%d,"date":"2001-01-13T13:56:00Z","origin":"%d%s"}`, i, i%1000, strings.Repeat("x", i%7)))
 	}
 	values, ends, offsets := pack(many)
-	before, _, err := used.Decode(values, ends, offsets, nil)
+	before, _, err := used.Decode(t.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func TestDecodingDoesNotDependOnWhatWasDecodedBefore(t *testing.T) {
 	values, ends, offsets = pack(events)
 	var recs []arrow.Record
 	for _, d := range []*Decoder{used, fresh} {
-		rec, _, err := d.Decode(values, ends, offsets, nil)
+		rec, _, err := d.Decode(t.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,18 +324,24 @@ func TestArgumentsThatDoNotFitAreInvalid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, call := range map[string]func() (arrow.Record, []Reject, error){
-		"offsets": func() (arrow.Record, []Reject, error) { return d.Decode([]byte("{}"), []int{2}, nil, nil) },
-		"nulls":   func() (arrow.Record, []Reject, error) { return d.Decode([]byte("{}"), []int{2}, []int64{1}, []bool{}) },
-		"end":     func() (arrow.Record, []Reject, error) { return d.Decode([]byte("{}"), []int{3}, []int64{1}, nil) },
+		"offsets": func() (arrow.Record, []Reject, error) {
+			return d.Decode(t.Context(), Events{Values: []byte("{}"), Ends: []int{2}})
+		},
+		"nulls": func() (arrow.Record, []Reject, error) {
+			return d.Decode(t.Context(), Events{Values: []byte("{}"), Ends: []int{2}, Offsets: []int64{1}, Nulls: []bool{}})
+		},
+		"end": func() (arrow.Record, []Reject, error) {
+			return d.Decode(t.Context(), Events{Values: []byte("{}"), Ends: []int{3}, Offsets: []int64{1}})
+		},
 		"order": func() (arrow.Record, []Reject, error) {
-			return d.Decode([]byte("{}"), []int{2, 1}, []int64{1, 2}, nil)
+			return d.Decode(t.Context(), Events{Values: []byte("{}"), Ends: []int{2, 1}, Offsets: []int64{1, 2}})
 		},
 	} {
 		if _, _, err := call(); !thalweg.Is(err, thalweg.Invalid) {
 			t.Errorf("%s: got %v, want an invalid argument", name, err)
 		}
 	}
-	rec, rejects, err := d.Decode(nil, nil, nil, nil)
+	rec, rejects, err := d.Decode(t.Context(), Events{})
 	if err != nil || rec.NumRows() != 0 || rejects != nil {
 		t.Errorf("no events: %v %v %v", rec, rejects, err)
 	}

@@ -141,7 +141,7 @@ func compare(t *testing.T, d *Decoder, event []byte) {
 	}
 	// Twice, with the event's field order learned and not.
 	ends := []int{len(event), 2 * len(event)}
-	rec, rejects, err := d.Decode(append(event, event...), ends, []int64{7, 8}, nil)
+	rec, rejects, err := d.Decode(t.Context(), Events{Values: append(event, event...), Ends: ends, Offsets: []int64{7, 8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func FuzzRowsSurviveTheRoundTrip(f *testing.F) {
 			event = fmt.Appendf(event, "%q:%s,", c.Name, row[i])
 		}
 		event[len(event)-1] = '}'
-		rec, rejects, err := d.Decode(event, []int{len(event)}, []int64{42}, nil)
+		rec, rejects, err := d.Decode(t.Context(), Events{Values: event, Ends: []int{len(event)}, Offsets: []int64{42}})
 		if err != nil || rejects != nil {
 			t.Fatalf("%s: %v %+v", event, err, rejects)
 		}

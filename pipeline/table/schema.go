@@ -53,6 +53,10 @@ type Column struct {
 	// TrainingOnly: the column is not there when events are scored
 	// (available_in: [training]).
 	TrainingOnly bool `json:"training_only,omitempty"`
+	// From says what of the record around an event fills the column when events
+	// are scored: key, header:NAME, timestamp, offset or partition. Empty: a field
+	// of the event.
+	From string `json:"from,omitempty"`
 }
 
 // Schema is the columns of a source in order, without RowColumn.

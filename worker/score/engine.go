@@ -113,7 +113,7 @@ func (e *artifactEngine) score(ctx context.Context, b *batch, dst *rows) (err er
 	if len(b.offsets) == 0 {
 		return dst.add(b, nil, nil, nil)
 	}
-	rec, rejects, err := e.decoder.Decode(b.values, b.ends, b.offsets, b.nulls)
+	rec, rejects, err := e.decoder.Decode(ctx, events.Events{Values: b.values, Ends: b.ends, Offsets: b.offsets, Nulls: b.nulls, Unreadable: b.unreadable})
 	if err != nil {
 		return err
 	}

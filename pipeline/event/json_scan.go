@@ -2,36 +2,13 @@ package event
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/bits"
 )
-
-// failure is why an event is no JSON object that can be read.
-type failure struct {
-	at   int
-	want string // what the grammar wants here; empty if found says it all
-	end  bool   // the event ends here
-	char byte   // else this byte stands here
-	much bool   // the event is nested too deep
-}
-
-// words returns the reason and the cause of the reject.
-func (f failure) words() (reason, cause string) {
-	switch {
-	case f.much:
-		cause = fmt.Sprintf("nested deeper than %d levels", maxDepth)
-		return fmt.Sprintf("%s at byte %d", cause, f.at), cause
-	case f.end:
-		return fmt.Sprintf("malformed JSON: want %s, found the end at byte %d", f.want, f.at), "malformed JSON"
-	default:
-		return fmt.Sprintf("malformed JSON: want %s, found %q at byte %d", f.want, f.char, f.at), "malformed JSON"
-	}
-}
 
 // The scanning functions take an event b and the position p of what they read
 // and return the position after it, or -1 after d.fail.
 
-func (d *Decoder) fail(b []byte, p int, want string) int {
+func (d *jsonFormat) fail(b []byte, p int, want string) int {
 	if p >= len(b) {
 		d.failed = failure{at: len(b), want: want, end: true}
 	} else {
@@ -50,7 +27,7 @@ func space(b []byte, p int) int {
 
 // object reads a whole event into the cells and reports whether it is one JSON
 // object.
-func (d *Decoder) object(b []byte) bool {
+func (d *jsonFormat) object(b []byte) bool {
 	p := space(b, 0)
 	if p == len(b) || b[p] != '{' {
 		return d.fail(b, p, "an object") >= 0
@@ -105,7 +82,7 @@ func (d *Decoder) object(b []byte) bool {
 }
 
 // nothing reports whether only white space is left.
-func (d *Decoder) nothing(b []byte, p int) bool {
+func (d *jsonFormat) nothing(b []byte, p int) bool {
 	if p == len(b) {
 		return true
 	}
@@ -114,7 +91,7 @@ func (d *Decoder) nothing(b []byte, p int) bool {
 }
 
 // key reads a field's name and colon and returns its column, or -1.
-func (d *Decoder) key(b []byte, p int) (column, next int) {
+func (d *jsonFormat) key(b []byte, p int) (column, next int) {
 	if p >= len(b) || b[p] != '"' {
 		return 0, d.fail(b, p, "a field name in quotes")
 	}
@@ -137,7 +114,7 @@ func (d *Decoder) key(b []byte, p int) (column, next int) {
 }
 
 // pass skips a value of any kind, checking its syntax.
-func (d *Decoder) pass(b []byte, p int) int {
+func (d *jsonFormat) pass(b []byte, p int) int {
 	var closers [maxDepth]byte // what closes the arrays and objects around p
 	depth := 0
 	for {
@@ -198,7 +175,7 @@ func (d *Decoder) pass(b []byte, p int) int {
 }
 
 // skipKey skips a field's name, colon and the space after it.
-func (d *Decoder) skipKey(b []byte, p int) int {
+func (d *jsonFormat) skipKey(b []byte, p int) int {
 	if p >= len(b) || b[p] != '"' {
 		return d.fail(b, p, "a field name in quotes")
 	}
@@ -213,7 +190,7 @@ func (d *Decoder) skipKey(b []byte, p int) int {
 }
 
 // scalar skips a number, true, false or null.
-func (d *Decoder) scalar(b []byte, p int) int {
+func (d *jsonFormat) scalar(b []byte, p int) int {
 	if p >= len(b) {
 		return d.fail(b, p, "a value")
 	}
@@ -231,7 +208,7 @@ func (d *Decoder) scalar(b []byte, p int) int {
 	return d.number(b, p)
 }
 
-func (d *Decoder) literal(b []byte, p int, word string) int {
+func (d *jsonFormat) literal(b []byte, p int, word string) int {
 	if q := p + len(word); q <= len(b) && string(b[p:q]) == word {
 		return q
 	}
@@ -241,7 +218,7 @@ func (d *Decoder) literal(b []byte, p int, word string) int {
 func isDigit(ch byte) bool { return ch-'0' <= 9 }
 
 // number skips a number: -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?
-func (d *Decoder) number(b []byte, p int) int {
+func (d *jsonFormat) number(b []byte, p int) int {
 	if p < len(b) && b[p] == '-' {
 		p++
 	}

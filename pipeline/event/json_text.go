@@ -20,7 +20,7 @@ const (
 // text reads the string whose opening quote is at p. The result lies in b or
 // in d.scratch and is valid until the next call. A defect is reported only
 // where the syntax is right (next >= 0).
-func (d *Decoder) text(b []byte, p int) (s []byte, flaw defect, next int) {
+func (d *jsonFormat) text(b []byte, p int) (s []byte, flaw defect, next int) {
 	start := p + 1
 	ascii := true
 	for p = special(b, start); p < len(b); p = special(b, p) {
@@ -61,7 +61,7 @@ func shortText(b []byte, p int) (key uint64, n int, ok bool) {
 
 // unescape reads the string that begins at start and has its first backslash at
 // p into d.scratch.
-func (d *Decoder) unescape(b []byte, start, p int) (s []byte, flaw defect, next int) {
+func (d *jsonFormat) unescape(b []byte, start, p int) (s []byte, flaw defect, next int) {
 	out := d.scratch[:0]
 	out = append(out, b[start:p]...)
 	for p < len(b) {
@@ -97,7 +97,7 @@ func (d *Decoder) unescape(b []byte, start, p int) (s []byte, flaw defect, next 
 
 // escape reads the escape whose backslash is at p, a surrogate pair as one. Half
 // of a pair is returned as it is.
-func (d *Decoder) escape(b []byte, p int) (rune, int) {
+func (d *jsonFormat) escape(b []byte, p int) (rune, int) {
 	if p+1 >= len(b) {
 		return 0, d.fail(b, p+1, wantClose)
 	}
@@ -134,7 +134,7 @@ func (d *Decoder) escape(b []byte, p int) (rune, int) {
 }
 
 // hex4 reads four hexadecimal digits.
-func (d *Decoder) hex4(b []byte, p int) (rune, int) {
+func (d *jsonFormat) hex4(b []byte, p int) (rune, int) {
 	var r rune
 	for end := p + 4; p < end; p++ {
 		if p >= len(b) {
@@ -158,7 +158,7 @@ func (d *Decoder) hex4(b []byte, p int) (rune, int) {
 
 // skipString skips the string whose opening quote is at p, checking its syntax
 // only: what is ignored need not be UTF-8.
-func (d *Decoder) skipString(b []byte, p int) int {
+func (d *jsonFormat) skipString(b []byte, p int) int {
 	for p = special(b, p+1); p < len(b); p = special(b, p) {
 		switch ch := b[p]; {
 		case ch == '"':

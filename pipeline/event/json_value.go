@@ -11,7 +11,7 @@ import (
 // value reads the value at p into column c's cell. A value of another type is
 // held against the cell, not yet against the event: the syntax of the rest
 // comes first, and a later field of the same name would replace it.
-func (d *Decoder) value(c *column, b []byte, p int) int {
+func (d *jsonFormat) value(c *column, b []byte, p int) int {
 	if p >= len(b) {
 		return d.fail(b, p, "a value")
 	}
@@ -65,7 +65,7 @@ func (d *Decoder) value(c *column, b []byte, p int) int {
 }
 
 // otherValue passes over a value that is not of the column's type.
-func (d *Decoder) otherValue(c *column, b []byte, p int, found string) int {
+func (d *jsonFormat) otherValue(c *column, b []byte, p int, found string) int {
 	next := d.pass(b, p)
 	if next >= 0 {
 		d.blame(c, p, found)
@@ -73,7 +73,7 @@ func (d *Decoder) otherValue(c *column, b []byte, p int, found string) int {
 	return next
 }
 
-func (d *Decoder) stringValue(c *column, b []byte, p int) int {
+func (d *jsonFormat) stringValue(c *column, b []byte, p int) int {
 	if key, n, ok := shortText(b, p); ok {
 		c.index[d.rows] = c.words.addShort(key, n)
 		d.claim(c, filled)
@@ -92,7 +92,7 @@ func (d *Decoder) stringValue(c *column, b []byte, p int) int {
 	return next
 }
 
-func (d *Decoder) timeValue(c *column, b []byte, p int) int {
+func (d *jsonFormat) timeValue(c *column, b []byte, p int) int {
 	s, flaw, next := d.text(b, p)
 	if next < 0 {
 		return -1
@@ -110,13 +110,13 @@ func (d *Decoder) timeValue(c *column, b []byte, p int) int {
 	return next
 }
 
-func (d *Decoder) epochValue(c *column, b []byte, p int) int {
+func (d *jsonFormat) epochValue(c *column, b []byte, p int) int {
 	ms, next, ok := d.whole(c, b, p)
 	if next < 0 || !ok {
 		return next
 	}
 	if ms < minMicros/1000 || ms > maxMicros/1000 {
-		d.blame(c, p, "a time outside the years 0 to 9999")
+		d.blame(c, p, foundFarTime)
 		return next
 	}
 	c.int64[d.rows] = ms * 1000
@@ -124,7 +124,7 @@ func (d *Decoder) epochValue(c *column, b []byte, p int) int {
 	return next
 }
 
-func (d *Decoder) intValue(c *column, b []byte, p int) int {
+func (d *jsonFormat) intValue(c *column, b []byte, p int) int {
 	n, next, ok := d.whole(c, b, p)
 	if ok {
 		c.int64[d.rows] = n
@@ -135,7 +135,7 @@ func (d *Decoder) intValue(c *column, b []byte, p int) int {
 
 // whole reads a number that has to be whole. If it is none, or out of range,
 // the cell is blamed and ok is false; next is -1 only for a syntax error.
-func (d *Decoder) whole(c *column, b []byte, p int) (n int64, next int, ok bool) {
+func (d *jsonFormat) whole(c *column, b []byte, p int) (n int64, next int, ok bool) {
 	q := p
 	if b[q] == '-' {
 		q++
@@ -167,7 +167,6 @@ func (d *Decoder) whole(c *column, b []byte, p int) (n int64, next int, ok bool)
 // exactInt returns the value of a JSON number that is whole and fits, however
 // it is spelled; else it says what is wrong. It never rounds.
 func exactInt(s []byte) (n int64, problem string) {
-	const fraction, large = "a number with a fraction", "a number out of range"
 	negative := s[0] == '-'
 	if negative {
 		s = s[1:]
@@ -211,9 +210,9 @@ func exactInt(s []byte) (n int64, problem string) {
 	scale += zeros + min(max(exponent, math.MinInt32), math.MaxInt32)
 	switch {
 	case scale < 0:
-		return 0, fraction
+		return 0, foundFraction
 	case len(mantissa)+scale > 19:
-		return 0, large
+		return 0, foundLarge
 	}
 	var u uint64
 	for _, ch := range mantissa {
@@ -228,7 +227,7 @@ func exactInt(s []byte) (n int64, problem string) {
 	case !negative && u <= math.MaxInt64:
 		return int64(u), ""
 	}
-	return 0, large
+	return 0, foundLarge
 }
 
 // powers are the powers of ten that float64 holds exactly.
@@ -239,7 +238,7 @@ var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10
 // power of ten up to 22 are both exact, so that one division rounds right
 // (Clinger, How to read floating point numbers accurately, 1990); strconv does
 // the rest.
-func (d *Decoder) floatValue(c *column, b []byte, p int) int {
+func (d *jsonFormat) floatValue(c *column, b []byte, p int) int {
 	q := p
 	if b[q] == '-' {
 		q++
@@ -277,7 +276,7 @@ func (d *Decoder) floatValue(c *column, b []byte, p int) int {
 	s := b[p:next]
 	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(s), len(s)), 64)
 	if err != nil {
-		d.blame(c, p, "a number out of range")
+		d.blame(c, p, foundLarge)
 		return next
 	}
 	c.float[d.rows] = f

@@ -1,0 +1,197 @@
+package event
+
+import (
+	"bytes"
+	"strconv"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// What a text is that is no value of its column's type.
+const (
+	foundText      = "a text that is none"
+	foundFraction  = "a number with a fraction"
+	foundLarge     = "a number out of range"
+	foundNotFinite = "a number that is not finite"
+	foundFarTime   = "a time outside the years 0 to 9999"
+)
+
+// cell reads a text, a CSV field or what stands in a record's key or header,
+// into column c's cell. It takes what a cast step takes: decimal numbers with a
+// sign or without, and with leading zeros; true, false, 1 and 0 in any case;
+// timestamps in the configured formats. at is for the reject.
+func (d *cells) cell(c *column, text []byte, at int) {
+	problem := ""
+	switch c.typ {
+	case table.String:
+		if !utf8.Valid(text) {
+			problem = string(notUTF8)
+			break
+		}
+		c.index[d.rows] = c.words.add(text)
+	case table.Int64:
+		c.int64[d.rows], problem = textInt(text)
+	case table.Float64:
+		c.float[d.rows], problem = textFloat(text)
+	case table.Bool:
+		c.bools[d.rows], problem = textBool(text)
+	case table.Timestamp:
+		c.int64[d.rows], problem = d.textTime(text)
+	}
+	if problem != "" {
+		d.blame(c, at, problem)
+		return
+	}
+	d.claim(c, filled)
+}
+
+// textInt returns the int64 that a decimal number is exactly.
+func textInt(s []byte) (n int64, problem string) {
+	digits := s
+	if len(s) > 0 && (s[0] == '-' || s[0] == '+') {
+		digits = s[1:]
+	}
+	if len(digits) > 0 && len(digits) <= 18 {
+		i := 0
+		for i < len(digits) && isDigit(digits[i]) {
+			n = n*10 + int64(digits[i]-'0')
+			i++
+		}
+		if i == len(digits) {
+			if s[0] == '-' {
+				n = -n
+			}
+			return n, ""
+		}
+	}
+	if !isDecimal(s) {
+		return 0, notNumber(s)
+	}
+	return exactInt(bytes.TrimPrefix(s, []byte("+")))
+}
+
+// textFloat returns the float64 nearest to a decimal number.
+func textFloat(s []byte) (f float64, problem string) {
+	if f, ok := shortFloat(s); ok {
+		return f, ""
+	}
+	if !isDecimal(s) {
+		return 0, notNumber(s)
+	}
+	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(s), len(s)), 64)
+	if err != nil {
+		return 0, foundLarge
+	}
+	return f, ""
+}
+
+// shortFloat is textFloat for digits, perhaps with a point, that floatValue's
+// rule holds for.
+func shortFloat(s []byte) (f float64, ok bool) {
+	digits := s
+	if len(s) > 0 && (s[0] == '-' || s[0] == '+') {
+		digits = s[1:]
+	}
+	if len(digits) == 0 || len(digits) > 18 || !isDigit(digits[0]) {
+		return 0, false
+	}
+	var mantissa uint64
+	fraction, point := 0, false
+	for _, ch := range digits {
+		switch {
+		case isDigit(ch):
+			mantissa = mantissa*10 + uint64(ch-'0')
+			if point {
+				fraction++
+			}
+		case ch == '.' && !point:
+			point = true
+		default:
+			return 0, false
+		}
+	}
+	if mantissa >= 1<<53 {
+		return 0, false
+	}
+	f = float64(mantissa) / powers[fraction]
+	if s[0] == '-' {
+		f = -f
+	}
+	return f, true
+}
+
+// isDecimal reports whether s is [+-]?(digits[.digits?]|.digits)([eE][+-]?digits)?.
+func isDecimal(s []byte) bool {
+	p := 0
+	sign := func() {
+		if p < len(s) && (s[p] == '-' || s[p] == '+') {
+			p++
+		}
+	}
+	sign()
+	whole := digits(s, p) - p
+	p += whole
+	if p < len(s) && s[p] == '.' {
+		fraction := digits(s, p+1) - p - 1
+		p += 1 + fraction
+		whole += fraction
+	}
+	if whole == 0 {
+		return false
+	}
+	if p < len(s) && s[p]|0x20 == 'e' {
+		p++
+		sign()
+		q := digits(s, p)
+		if q == p {
+			return false
+		}
+		p = q
+	}
+	return p == len(s)
+}
+
+// notNumber says what a text is that is no decimal number.
+func notNumber(s []byte) string {
+	word := bytes.TrimLeft(s, "+-")
+	for _, name := range []string{"nan", "inf", "infinity"} {
+		if bytes.EqualFold(word, []byte(name)) {
+			return foundNotFinite
+		}
+	}
+	return foundText
+}
+
+func textBool(s []byte) (v byte, problem string) {
+	switch {
+	case len(s) == 1 && (s[0] == '0' || s[0] == '1'):
+		return s[0] - '0', ""
+	case bytes.EqualFold(s, []byte("true")):
+		return 1, ""
+	case bytes.EqualFold(s, []byte("false")):
+		return 0, ""
+	}
+	return 0, foundText
+}
+
+func (d *cells) textTime(s []byte) (us int64, problem string) {
+	if us, ok := d.times.parse(s); ok {
+		return us, ""
+	}
+	if d.times.epoch {
+		if ms, problem := textInt(s); problem == "" {
+			return fromMillis(ms)
+		}
+	}
+	return 0, foundText
+}
+
+// fromMillis returns the microseconds of a count of milliseconds.
+func fromMillis(ms int64) (us int64, problem string) {
+	if ms < minMicros/1000 || ms > maxMicros/1000 {
+		return 0, foundFarTime
+	}
+	return ms * 1000, ""
+}

@@ -1,0 +1,122 @@
+package event
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// cells are the columns of the batch that is being built, and the row that is
+// being read into them.
+type cells struct {
+	cfg   Config
+	arrow *arrow.Schema
+	times *timestampParser
+	cols  []column
+	// byName finds the columns that fields of events fill.
+	byName map[string]int
+	// around are the columns that the records around events fill.
+	around []int
+	// fields is how many columns an event can fill: all that are not skipped.
+	fields int
+
+	// The state of one Decode.
+	rows    int // rows accepted so far; the position that cells are written to
+	rowIDs  []int64
+	rejects []Reject
+
+	// The state of one event.
+	stamp  uint64 // tells this event's cells from older ones
+	filled int    // columns that have a value
+}
+
+func newCells(schema table.Schema, cfg Config) (*cells, error) {
+	times, err := newTimestampParser(cfg.TimestampFormats, cfg.Zone)
+	if err != nil {
+		return nil, err
+	}
+	if len(schema.Columns) == 0 {
+		return nil, invalid("schema", "it has no columns")
+	}
+	d := &cells{cfg: cfg, times: times, cols: make([]column, len(schema.Columns)), byName: make(map[string]int, len(schema.Columns))}
+	seed := newHashSeed()
+	seen := make(map[string]bool, len(schema.Columns))
+	for i, c := range schema.Columns {
+		if c.Type.ArrowType() == nil {
+			return nil, invalid(fmt.Sprintf("column %q", c.Name), fmt.Sprintf("%q is no column type", c.Type))
+		}
+		if seen[c.Name] || c.Name == table.RowColumn {
+			return nil, invalid(fmt.Sprintf("column %q", c.Name), "the name is taken")
+		}
+		seen[c.Name] = true
+		d.cols[i] = newColumn(c, seed)
+		if c.From == "" {
+			d.byName[c.Name] = i
+		} else if d.cols[i].from, err = newOrigin(c); err != nil {
+			return nil, err
+		} else if !c.TrainingOnly {
+			d.around = append(d.around, i)
+		}
+		if !c.TrainingOnly {
+			d.fields++
+		}
+	}
+	d.arrow = batchSchema(schema)
+	return d, nil
+}
+
+// batchSchema is the schema's Arrow form, but for TrainingOnly columns, which
+// are nullable here: they hold nothing else.
+func batchSchema(schema table.Schema) *arrow.Schema {
+	columns := append([]table.Column(nil), schema.Columns...)
+	for i := range columns {
+		columns[i].Nullable = columns[i].Nullable || columns[i].TrainingOnly
+	}
+	return table.Schema{Columns: columns}.Arrow()
+}
+
+func (d *cells) reject(row int64, index int, reason, cause string) {
+	d.rejects = append(d.rejects, Reject{Row: row, Index: index, Reason: reason, Cause: cause})
+}
+
+// settle treats the columns that got no value: null where they may be, else it
+// rejects the event and returns false.
+func (d *cells) settle(row int64, index int) bool {
+	for i := range d.cols {
+		c := &d.cols[i]
+		state := absent
+		if c.stamp == d.stamp {
+			state = c.state
+		}
+		switch {
+		case c.skip || state == filled:
+			continue
+		case state == illTyped:
+			d.reject(row, index,
+				fmt.Sprintf("%s: want %s, found %s%s", c.title(), c.want(d.times), c.found, c.place()),
+				fmt.Sprintf("%s: want %s, found %s", c.name, c.typ, c.found))
+			return false
+		case c.nullable:
+			continue
+		case state == null:
+			d.reject(row, index,
+				fmt.Sprintf("%s: want %s, found null%s, and the column is not nullable", c.title(), c.typ, c.place()),
+				fmt.Sprintf("%s: null in a column that is not nullable", c.name))
+			return false
+		default:
+			d.reject(row, index,
+				fmt.Sprintf("%s: missing, and the column is not nullable", c.title()),
+				fmt.Sprintf("%s: missing in a column that is not nullable", c.name))
+			return false
+		}
+	}
+	for i := range d.cols {
+		c := &d.cols[i]
+		if !c.skip && !(c.stamp == d.stamp && c.state == filled) {
+			c.setNull(d.rows)
+		}
+	}
+	return true
+}

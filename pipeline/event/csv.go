@@ -1,0 +1,181 @@
+package event
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+)
+
+// CSVConfig says how CSV events are written.
+type CSVConfig struct {
+	// Delimiter stands between fields: one ASCII character. Default a comma.
+	Delimiter string
+	// Columns are the fields in order. Names that are no columns of the schema
+	// are passed over. Default: the schema's columns that events have.
+	Columns []string
+	// NullText, not in quotes, is null. Default: nothing.
+	NullText string
+}
+
+func (c CSVConfig) withDefaults() CSVConfig {
+	if c.Delimiter == "" {
+		c.Delimiter = ","
+	}
+	return c
+}
+
+func (c CSVConfig) validate() error {
+	if d := c.Delimiter; len(d) > 1 || len(d) == 1 && (d[0] >= 0x80 || d[0] == '"' || d[0] == '\r' || d[0] == '\n' || d[0] == 0) {
+		return invalid("delimiter", fmt.Sprintf("%q is not one ASCII character other than quotes and line ends", d))
+	}
+	seen := make(map[string]bool, len(c.Columns))
+	for _, name := range c.Columns {
+		if name == "" || seen[name] {
+			return invalid("columns", fmt.Sprintf("%q is empty or there twice", name))
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// csvFormat reads one record of RFC 4180 an event: fields between delimiters, in
+// quotes if need be, with or without a line end behind them. It takes what
+// encoding/csv takes as one record, and the same fields but for line ends in
+// quotes, which stay as they are. Blanks are part of a field. A field that is
+// CSVConfig.NullText is null unless it is in quotes.
+type csvFormat struct {
+	cells
+	order []int // the column of each field, or -1
+	delim byte
+	null  []byte
+
+	scratch []byte // fields with quotes in them
+	failed  csvFailure
+}
+
+// csvFailure is why an event is no record.
+type csvFailure struct {
+	what  string // of the syntax; else the number of fields is wrong
+	at    int
+	found int
+	want  int
+}
+
+func newCSV(c *cells) (format, error) {
+	cfg := c.cfg.CSV
+	f := &csvFormat{cells: *c, delim: cfg.Delimiter[0], null: []byte(cfg.NullText)}
+	for i := range f.cols {
+		f.cols[i].ordinal = true
+	}
+	if bytes.ContainsAny(f.null, cfg.Delimiter+"\"\r\n") {
+		return nil, invalid("null_text", fmt.Sprintf("%q cannot be a field without quotes", cfg.NullText))
+	}
+	for _, name := range cfg.Columns {
+		at, ok := f.byName[name]
+		if !ok || f.cols[at].skip {
+			at = -1
+		}
+		f.order = append(f.order, at)
+	}
+	if len(cfg.Columns) == 0 {
+		for i := range f.cols {
+			if c := &f.cols[i]; !c.skip && c.from == nil {
+				f.order = append(f.order, i)
+			}
+		}
+	}
+	return f, nil
+}
+
+func (f *csvFormat) state() *cells { return &f.cells }
+
+func (f *csvFormat) prepare(context.Context, *Events) error { return nil }
+
+func (f *csvFormat) failure() (reason, cause string) {
+	if f.failed.what != "" {
+		return fmt.Sprintf("malformed CSV: %s in field %d at byte %d", f.failed.what, f.failed.found, f.failed.at), "malformed CSV"
+	}
+	cause = "wrong number of fields"
+	return fmt.Sprintf("%s: want %d, found %s", cause, f.failed.want, strconv.Itoa(f.failed.found)), cause
+}
+
+func (f *csvFormat) malformed(what string, field, at int) bool {
+	f.failed = csvFailure{what: what, found: field, at: at}
+	return false
+}
+
+func (f *csvFormat) read(b []byte) bool {
+	b = bytes.TrimSuffix(b, []byte("\n"))
+	b = bytes.TrimSuffix(b, []byte("\r"))
+	p := 0
+	for field := 1; ; field++ {
+		start := p
+		var text []byte
+		quoted := p < len(b) && b[p] == '"'
+		if quoted {
+			if text, p = f.quoted(b, p, field); p < 0 {
+				return false
+			}
+		} else {
+			for p < len(b) && b[p] != f.delim {
+				switch b[p] {
+				case '"':
+					return f.malformed("a quote", field, p)
+				case '\n':
+					return f.malformed("a second line", field, p)
+				}
+				p++
+			}
+			text = b[start:p]
+		}
+		if field <= len(f.order) {
+			if at := f.order[field-1]; at >= 0 {
+				c := &f.cols[at]
+				if !quoted && string(text) == string(f.null) {
+					f.claim(c, null)
+					c.at = field
+				} else {
+					f.cell(c, text, field)
+				}
+			}
+		}
+		if p == len(b) {
+			if field != len(f.order) {
+				f.failed = csvFailure{want: len(f.order), found: field}
+				return false
+			}
+			return true
+		}
+		p++ // the delimiter
+	}
+}
+
+// quoted reads the field whose opening quote is at p, up to the delimiter or the
+// end. The text lies in b or in f.scratch and is valid until the next call.
+func (f *csvFormat) quoted(b []byte, p, field int) (text []byte, next int) {
+	start := p + 1
+	f.scratch = f.scratch[:0]
+	for {
+		n := bytes.IndexByte(b[start:], '"')
+		if n < 0 {
+			f.malformed("no closing quote", field, len(b))
+			return nil, -1
+		}
+		end := start + n
+		switch {
+		case end+1 == len(b) || b[end+1] == f.delim:
+			if text = b[start:end]; len(f.scratch) > 0 {
+				f.scratch = append(f.scratch, text...)
+				text = f.scratch
+			}
+			return text, end + 1
+		case b[end+1] == '"':
+			f.scratch = append(f.scratch, b[start:end+1]...)
+			start = end + 2
+		default:
+			f.malformed("text behind the closing quote", field, end+1)
+			return nil, -1
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package event
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Decoder decodes events against one schema. It is for one goroutine; make
+// one each. Decode is a pure function of its arguments: the same events give
+// the same arrays, dictionaries included, whatever was decoded before.
+type Decoder struct {
+	*cells
+	format format
+}
+
+// NewDecoder returns a decoder of events whose fields are the columns of
+// schema, but for columns with a From, which are filled from the record around
+// the event. A field missing or null is null, or rejects the event where the
+// column is not nullable. A column that is TrainingOnly is all null, whatever an
+// event says: it is not there when events are scored.
+func NewDecoder(schema table.Schema, cfg Config) (*Decoder, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	c, err := newCells(schema, cfg)
+	if err != nil {
+		return nil, err
+	}
+	f, err := formats[cfg.Format](c)
+	if err != nil {
+		return nil, err
+	}
+	return &Decoder{cells: f.state(), format: f}, nil
+}
+
+// Schema returns the Arrow schema of the batches: the columns, then
+// table.RowColumn.
+func (d *Decoder) Schema() *arrow.Schema { return d.arrow }
+
+// Decode decodes a run of events. The batch holds the accepted events in order
+// with their offsets in table.RowColumn; the caller releases it. It shares no
+// memory with e. Every event is either a row or a Reject. The error is non-nil
+// only for arguments that do not fit together (Invalid), that are too large
+// (Exhausted), or where the schema registry cannot say what events mean
+// (Unavailable, Canceled): then nothing is decoded, and the same call may be
+// made again.
+//
+// Whatever the format: an int64 column takes numbers that are whole and in range,
+// never rounded; a float64 column finite ones, rounded to nearest; a string
+// column valid UTF-8; a timestamp column what Config.TimestampFormats say,
+// digits below a microsecond cut off. The files of the formats say the rest.
+func (d *Decoder) Decode(ctx context.Context, e Events) (arrow.Record, []Reject, error) {
+	if err := e.check(); err != nil {
+		return nil, nil, err
+	}
+	if err := d.format.prepare(ctx, &e); err != nil {
+		return nil, nil, err
+	}
+	d.begin(e.Len())
+	start := 0
+	for i, end := range e.Ends {
+		why, unreadable := "", false
+		if e.Unreadable != nil {
+			why, unreadable = e.Unreadable[i]
+		}
+		switch {
+		case unreadable:
+			d.reject(e.Offsets[i], i, why, "unreadable")
+		case e.Nulls != nil && e.Nulls[i]:
+			d.reject(e.Offsets[i], i, "the event is null (a tombstone)", "null event")
+		case end-start > d.cfg.MaxEventBytes:
+			d.reject(e.Offsets[i], i, fmt.Sprintf("the event has %d bytes, the bound is %d", end-start, d.cfg.MaxEventBytes), "event too large")
+		default:
+			d.event(e.Values[start:end], &e, i)
+		}
+		start = end
+	}
+	rejects := d.rejects
+	d.rejects = nil
+	return d.finish(), rejects, nil
+}
+
+// event reads one event and either accepts it as row d.rows or rejects it.
+func (d *Decoder) event(b []byte, e *Events, i int) {
+	d.stamp++
+	d.filled = 0
+	if !d.format.read(b) {
+		reason, cause := d.format.failure()
+		d.reject(e.Offsets[i], i, reason, cause)
+		return
+	}
+	if len(d.around) > 0 {
+		d.surround(e, i)
+	}
+	if d.filled < d.fields && !d.settle(e.Offsets[i], i) {
+		return
+	}
+	d.rowIDs[d.rows] = e.Offsets[i]
+	d.rows++
+}

@@ -1,0 +1,78 @@
+package event
+
+import (
+	"context"
+	"fmt"
+)
+
+// jsonFormat reads JSON objects (RFC 8259), one an event. Of a field that occurs
+// twice the last one counts, as in encoding/json, but field names match exactly.
+// An int64 column takes 7, 7.0 and 7e0 alike. Strings must be valid UTF-8, where
+// encoding/json would put U+FFFD instead. Fields that are no columns are checked
+// for their syntax only.
+type jsonFormat struct {
+	cells
+
+	// follow[i+1] is the column whose field came after column i's in earlier
+	// events, follow[0] the one that came first: producers write their fields in
+	// one order, so the guess is nearly always right and one comparison finds
+	// the column. A wrong guess costs only time.
+	follow []int
+
+	scratch []byte // unescaped strings
+
+	// The state of one event.
+	unknown int // byte offset of the first unknown field, or -1
+	failed  failure
+}
+
+func newJSON(c *cells) (format, error) {
+	f := &jsonFormat{cells: *c, follow: make([]int, len(c.cols)+1)}
+	for i := range c.cols {
+		f.follow[i] = i
+	}
+	return f, nil
+}
+
+func (d *jsonFormat) state() *cells { return &d.cells }
+
+func (d *jsonFormat) prepare(context.Context, *Events) error { return nil }
+
+func (d *jsonFormat) failure() (reason, cause string) { return d.failed.words() }
+
+func (d *jsonFormat) read(b []byte) bool {
+	d.unknown = -1
+	if !d.object(b) {
+		return false
+	}
+	if d.unknown >= 0 && d.cfg.OnUnknownField == DeadLetter {
+		d.failed = failure{at: d.unknown, unknown: true}
+		return false
+	}
+	return true
+}
+
+// failure is why an event is no JSON object that can be read.
+type failure struct {
+	at      int
+	want    string // what the grammar wants here; empty if found says it all
+	end     bool   // the event ends here
+	char    byte   // else this byte stands here
+	much    bool   // the event is nested too deep
+	unknown bool   // a field that is no column
+}
+
+// words returns the reason and the cause of the reject.
+func (f failure) words() (reason, cause string) {
+	switch {
+	case f.unknown:
+		return fmt.Sprintf("a field that is no column at byte %d", f.at), "unknown field"
+	case f.much:
+		cause = fmt.Sprintf("nested deeper than %d levels", maxDepth)
+		return fmt.Sprintf("%s at byte %d", cause, f.at), cause
+	case f.end:
+		return fmt.Sprintf("malformed JSON: want %s, found the end at byte %d", f.want, f.at), "malformed JSON"
+	default:
+		return fmt.Sprintf("malformed JSON: want %s, found %q at byte %d", f.want, f.char, f.at), "malformed JSON"
+	}
+}
