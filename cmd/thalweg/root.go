@@ -31,6 +31,8 @@ var commands = []func(*globals) *cobra.Command{
 	newModels,
 	newStream,
 	newResults,
+	newReplay,
+	newDiff,
 	newDLQ,
 	newFsck,
 	newProduce,

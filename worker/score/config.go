@@ -49,6 +49,9 @@ type Config struct {
 	// StartOffset is where a stream begins that has no log yet: Earliest (the
 	// default) or Latest.
 	StartOffset string
+	// Range, if set, is all that is scored: Run commits exactly these offsets and
+	// ends. It is how a topic is replayed; no group offset is written.
+	Range *Range
 	// Batching bounds a micro-batch, which is scored at once. Default 5000
 	// events, 8 MiB, 200 ms.
 	Batching Limits
@@ -85,6 +88,14 @@ const maxRollingBytes = 512 << 20
 
 // maxBacklogEvents bounds the records in the backlog where they are tiny.
 const maxBacklogEvents = 1 << 20
+
+// Range is a stretch of a partition, [From, To).
+type Range struct {
+	From, To int64
+	// ScoredAtUS is the _scored_at of its rows, microseconds since 1970 UTC: fixed,
+	// so that whoever goes on with an interrupted replay makes the same rows.
+	ScoredAtUS int64
+}
 
 func (c Config) withDefaults() Config {
 	if c.StartOffset == "" {
@@ -140,6 +151,8 @@ func (c Config) Validate() error {
 		return bad("rolling byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Rolling.Bytes, int64(maxRollingBytes)))
 	case !(c.MaxDeadRate >= 0 && c.MaxDeadRate <= 1):
 		return bad("max dead rate", fmt.Sprintf("%v is not in 0..1", c.MaxDeadRate))
+	case c.Range != nil && (c.Range.From < 0 || c.Range.To <= c.Range.From || c.Range.ScoredAtUS <= 0):
+		return bad("range", fmt.Sprintf("[%d, %d) scored at %d is empty, or of no time", c.Range.From, c.Range.To, c.Range.ScoredAtUS))
 	case c.StartOffset != "" && c.StartOffset != Earliest && c.StartOffset != Latest:
 		return bad("start_offset "+c.StartOffset, "one of "+Earliest+", "+Latest)
 	}
@@ -160,8 +173,12 @@ func (c Config) Validate() error {
 }
 
 func (c Config) machine() machineConfig {
-	return machineConfig{generation: c.Generation, batching: c.Batching, rolling: c.Rolling,
+	m := machineConfig{generation: c.Generation, batching: c.Batching, rolling: c.Rolling,
 		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
+	if c.Range != nil {
+		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS
+	}
+	return m
 }
 
 // ConfigOf returns the configuration that a rendered spec asks for, for one

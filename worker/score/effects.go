@@ -33,6 +33,12 @@ func (r *runner) carryOut(e effect) {
 			}
 		})
 	case findStart:
+		if r.cfg.Range != nil {
+			r.spawn(func(context.Context) func() event {
+				return func() event { return startFound{offset: r.cfg.Range.From} }
+			})
+			return
+		}
 		r.spawn(func(ctx context.Context) func() event {
 			offset, next, err := r.source.Bounds(ctx, r.cfg.Partition)
 			if r.cfg.StartOffset == Latest {

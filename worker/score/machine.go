@@ -29,6 +29,8 @@ type machineConfig struct {
 	maxRate       float64 // share of events that may be dead letters, 0: any
 	minBackoff    time.Duration
 	maxBackoff    time.Duration
+	until         int64 // offset before which everything is scored, and then no more; 0: no end
+	scoredAt      int64 // of every claim instead of the clock; 0: the clock
 }
 
 // machine decides everything about one partition and does nothing: it is told
@@ -181,7 +183,7 @@ func (m *machine) advance() {
 		m.start(opCommit, commitOffset{m.lag})
 		m.lag = -1
 	}
-	if m.draining && m.drained() {
+	if m.draining && m.drained() || m.phase == running && m.ended() && m.committed >= m.cfg.until {
 		m.halt(nil)
 	}
 }
@@ -197,6 +199,9 @@ func (m *machine) drained() bool {
 	}
 	return !m.busy[opScore] && m.blank() && (m.backlog.records == 0 || m.current == nil || m.tripped != "")
 }
+
+// ended reports whether everything that there is to score is in spans.
+func (m *machine) ended() bool { return m.cfg.until > 0 && m.scoredTo() >= m.cfg.until }
 
 // blank reports whether there is no event in the open span.
 func (m *machine) blank() bool { return m.open == nil || m.open.events == 0 }

@@ -45,7 +45,10 @@ func (m *machine) takeFinished(ev slotFinished) {
 	}
 	s := m.closing
 	m.closing = nil
-	m.committed, m.lag, m.totals = s.to, s.to, ev.totals
+	m.committed, m.totals = s.to, ev.totals
+	if m.cfg.until == 0 {
+		m.lag = s.to
+	}
 	if m.phase == recovering {
 		// Not the claim's From..To alone: records beyond it may be in the backlog.
 		m.phase, m.pending = running, nil

@@ -93,7 +93,7 @@ func (m *machine) full() bool {
 
 // due reports whether the open span, which has events, is to be committed.
 func (m *machine) due() bool {
-	if m.full() || m.next != nil || m.now.mono >= m.open.since+m.cfg.rolling.Period {
+	if m.full() || m.ended() || m.next != nil || m.now.mono >= m.open.since+m.cfg.rolling.Period {
 		return true
 	}
 	if m.tripped != "" {
@@ -117,14 +117,18 @@ func (m *machine) closeSpan() {
 		}
 		return
 	}
-	if s.events == 0 || !m.due() {
+	if s.events == 0 && !m.ended() || !m.due() {
 		return
 	}
 	m.open, m.closing = nil, s
 	s.stage = opClaim
 	// Not before the version was registered, nor before the rows of the slot
 	// before, whatever this host's clock says.
-	m.scoredAt = max(m.scoredAt, m.now.wall, s.registered)
+	now := m.now.wall
+	if m.cfg.scoredAt > 0 {
+		now = m.cfg.scoredAt
+	}
+	m.scoredAt = max(m.scoredAt, now, s.registered)
 	s.scoredAt = m.scoredAt
 	if m.next != nil {
 		m.chooseModel()
@@ -133,7 +137,7 @@ func (m *machine) closeSpan() {
 
 // scoreMore scores a batch if one is due and there is room for its rows.
 func (m *machine) scoreMore() {
-	if !m.idle(opScore) || m.backlog.next == m.scoredTo() || !m.batchDue() {
+	if !m.idle(opScore) || m.backlog.next == m.scoredTo() || m.ended() || !m.batchDue() {
 		return
 	}
 	if m.phase == recovering {
@@ -164,17 +168,22 @@ func (m *machine) batchDue() bool {
 func (m *machine) scoreInto(s *span) {
 	// A recovered span was within the bounds when it was claimed, whatever they
 	// are now.
-	count, gaps := m.cfg.batching.Count, maxSpanGaps
+	count, size, gaps, upTo := m.cfg.batching.Count, m.cfg.batching.Bytes, maxSpanGaps, s.limit
 	if s.limit < 0 {
+		// Where a full span ends follows from the events alone.
 		count = min(count, m.cfg.rolling.Count-s.events)
 		if m.cfg.maxRate > 0 {
 			count = min(count, rateWindow) // all that a batch can add to a rate that is too high
 		}
+		size = min(size, m.cfg.rolling.Bytes-s.bytes)
 		gaps -= s.gaps
+		if m.cfg.until > 0 {
+			upTo = m.cfg.until
+		}
 	}
 	m.backlog.asked = m.backlog.next
 	m.start(opScore, score{epoch: m.epoch, span: s.id, model: s.model, generation: s.generation, from: s.to,
-		count: count, bytes: m.cfg.batching.Bytes, gaps: gaps, upTo: s.limit})
+		count: count, bytes: size, gaps: gaps, upTo: upTo})
 }
 
 // fetchMore asks for records while there is room in the backlog.
@@ -188,6 +197,7 @@ func (m *machine) fetchMore() {
 	case m.backlog.bytes >= m.cfg.backlogBytes || m.backlog.records >= m.cfg.backlogEvents:
 	case m.phase == recovering && (!m.ready || m.position >= m.pending.To):
 	case m.phase == running && m.current == nil:
+	case m.cfg.until > 0 && m.position >= m.cfg.until:
 	default:
 		m.start(opFetch, fetch{m.epoch, m.position})
 	}

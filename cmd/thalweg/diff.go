@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/replay"
+)
+
+func newDiff(g *globals) *cobra.Command {
+	var with, connection string
+	var top int
+	cmd := &cobra.Command{
+		Use:   "diff PIPELINE --with s3://BUCKET/PREFIX/",
+		Short: "Compare a replayed set with the live rows of the same events",
+		Long: "diff reads the rows that a replay has written and the live ones of the same events,\n" +
+			"side by side in the order of offsets, and tells how many are equal to the last bit\n" +
+			"of prediction and probability or score, how far apart the others are, by pairs of\n" +
+			"versions, and which are furthest apart.\n" +
+			"\n" +
+			"Exit code 0: every event has the same fate in both sets, and the same bits where it\n" +
+			"was scored. 1: one has not, or comparing failed, which the last line tells.",
+		Example: "  thalweg diff flight-delays --with s3://lake/replays/v2/\n" +
+			"  thalweg diff flight-delays --with s3://lake/replays/v2/ -o json",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			conns, err := g.connections.open()
+			if err != nil {
+				return err
+			}
+			defer conns.Close()
+			s, err := openStream(ctx, c, conns, args[0])
+			if err != nil {
+				return err
+			}
+			place, err := openPlace(ctx, conns, orElse(connection, s.sinkConnection), with)
+			if err != nil {
+				return err
+			}
+			m, err := replay.ReadManifest(ctx, place.Bucket, place.Prefix)
+			if err != nil {
+				return err
+			}
+			if string(m.Pipeline) != args[0] {
+				return usageError("--with", with, "a replay of "+args[0]+", not of "+string(m.Pipeline))
+			}
+			report, err := diffWith(cmd, m, s.live, place, top)
+			if err != nil {
+				return err
+			}
+			if err := g.print(cmd.OutOrStdout(), report, func(w io.Writer) { printDiff(w, report) }); err != nil {
+				return err
+			}
+			return differing(report)
+		},
+	}
+	cmd.Flags().StringVar(&with, "with", "", "where the replay has put its rows: s3://bucket/prefix/")
+	cmd.Flags().StringVar(&connection, "with-connection", "", "store connection of --with; default: the sink's")
+	cmd.Flags().IntVar(&top, "top", 10, "how many of the largest differences to show")
+	must(cmd.MarkFlagRequired("with"))
+	return cmd
+}
+
+// diffWith compares and shows how far it is.
+func diffWith(cmd *cobra.Command, m *replay.Manifest, live, with replay.Place, top int) (*replay.Report, error) {
+	if top < 1 {
+		return nil, usageError("--top", strconv.Itoa(top), "a number from 1")
+	}
+	var passed atomic.Int64
+	stop := showProgress(cmd.ErrOrStderr(), "diff", func() (done, total int64, message string) { return passed.Load(), m.Events(), "" })
+	defer stop()
+	return replay.Diff(cmd.Context(), m, live, with, replay.DiffConfig{Largest: top}, passed.Store)
+}
+
+// differing is the error that makes the exit code 1 where sets differ.
+func differing(r *replay.Report) error {
+	if r == nil || r.Same() {
+		return nil
+	}
+	return &thalweg.Error{Op: "diff", Kind: thalweg.Conflict, Subject: fmt.Sprintf("%s differ from %s", r.Replayed, r.Live),
+		Err: fmt.Errorf("%d rows different, %d dead on one side, %d in one set only", r.Differ, r.DeadLive+r.DeadReplayed, r.OnlyLive+r.OnlyReplayed)}
+}
+
+func printDiff(w io.Writer, r *replay.Report) {
+	row(w, "LIVE VERSION", "REPLAYED", "IN BOTH", "EQUAL BITS", "DIFFERENT", "FLIPPED", "|Δ| MEAN", "P50", "P90", "P99", "P99.9", "MAX")
+	line := func(live, replayed string, t replay.Tally) {
+		d := t.Delta
+		row(w, live, replayed, thousands(t.Both), thousands(t.Equal), thousands(t.Differ), thousands(t.Flipped),
+			figures(d.Mean), figures(d.P50), figures(d.P90), figures(d.P99), figures(d.P999), figures(d.Max))
+	}
+	for _, v := range r.Versions {
+		line(fmt.Sprint(v.Live), fmt.Sprint(v.Replayed), v.Tally)
+	}
+	if len(r.Versions) != 1 {
+		line("all", "all", r.Tally)
+	}
+	fmt.Fprintf(w, "\nonly live: %s, only replayed: %s; dead letters in both: %s, only live: %s, only replayed: %s\n",
+		thousands(r.OnlyLive), thousands(r.OnlyReplayed), thousands(r.DeadBoth), thousands(r.DeadLive), thousands(r.DeadReplayed))
+	printDifferences(w, "\nthe largest differences:", r.Largest)
+	printDifferences(w, "\nthe first of those that are dead on one side:", r.Deaths)
+	if r.Same() {
+		fmt.Fprintln(w, "\nthe sets are the same")
+	}
+}
+
+func printDifferences(w io.Writer, title string, list []replay.Difference) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintln(w, title)
+	row(w, "PARTITION", "OFFSET", "|Δ|", "LIVE", "REPLAYED", "EVENT")
+	for _, d := range list {
+		row(w, d.Partition, d.Offset, figures(d.Delta), answer(d.Live), answer(d.Replayed), d.Event)
+	}
+}
+
+func answer(a replay.Answer) string {
+	if a.Value == nil {
+		return fmt.Sprintf("dead in v%d (%s)", a.Version, a.Dead)
+	}
+	return fmt.Sprintf("%v %.6g (v%d)", a.Prediction, *a.Value, a.Version)
+}
+
+func figures(f float64) string { return fmt.Sprintf("%.4g", f) }

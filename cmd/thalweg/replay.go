@@ -1,0 +1,330 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/worker/replay"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+func newReplay(g *globals) *cobra.Command {
+	var r replayFlags
+	cmd := &cobra.Command{
+		Use:   "replay [PIPELINE] --model VERSION --into s3://BUCKET/PREFIX/",
+		Short: "Score a stretch of a topic again with any version, beside the live stream",
+		Long: "replay scores the events of [from, to) of each partition with one model version and\n" +
+			"writes the rows under a prefix of its own, in the form of the live ones: Parquet,\n" +
+			"dead letters and commit logs. It runs in this process, not on the workers, reads the\n" +
+			"topic without a consumer group, and leaves the live stream and its offsets alone.\n" +
+			"\n" +
+			"What the bounds mean is fixed when a replay begins. One that was interrupted or\n" +
+			"killed goes on when the same command is run again, and ends with the same rows.\n" +
+			"\n" +
+			"A bound is earliest, latest, committed (where the live log begins, and what it has\n" +
+			"reached), an offset, partition:offset,… for some partitions, or an RFC 3339 time (the\n" +
+			"first event at or after it).\n" +
+			"\n" +
+			"With --diff the set is then compared with the live rows, as `thalweg diff` does: exit\n" +
+			"code 0 says that every event has the same fate and the same bits, 1 that one has not.",
+		Example: "  thalweg replay flight-delays --model 2 --into s3://lake/replays/v2/ --diff\n" +
+			"  thalweg replay --topic flights --from 2026-11-26T00:00:00Z --to latest --model champion --into s3://lake/replays/today/",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				r.pipeline = args[0]
+			}
+			return r.run(cmd, g)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&r.topic, "topic", "", "the topic, instead of the pipeline that scores it")
+	flags.StringVar(&r.from, "from", replay.Committed, "the first event")
+	flags.StringVar(&r.to, "to", replay.Committed, "the end: the first event that is left out")
+	flags.StringVar(&r.model, "model", defaultAlias, "a version, an alias, or a checkpoint (key#sha256)")
+	flags.StringVar(&r.into, "into", "", "where the rows go: s3://bucket/prefix/")
+	flags.StringVar(&r.connection, "into-connection", "", "store connection of --into; default: the sink's")
+	flags.IntVar(&r.parallel, "parallel", 2, "partitions that are scored at once")
+	flags.BoolVar(&r.diff, "diff", false, "compare with the live rows afterwards")
+	flags.IntVar(&r.top, "top", 10, "with --diff: how many of the largest differences to show")
+	must(cmd.MarkFlagRequired("into"))
+	return cmd
+}
+
+type replayFlags struct {
+	pipeline, topic, from, to, model, into, connection string
+	parallel, top                                      int
+	diff                                               bool
+}
+
+// replayed is what the verb prints.
+type replayed struct {
+	Replay    *replay.Manifest `json:"replay"`
+	Into      string           `json:"into"`
+	Scored    int64            `json:"scored"`
+	Dead      int64            `json:"dead"`
+	SecondsMS int64            `json:"took_ms"`
+	Diff      *replay.Report   `json:"diff,omitempty"`
+}
+
+func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
+	ctx := cmd.Context()
+	from, err := replay.ParseBound("--from", r.from)
+	if err != nil {
+		return err
+	}
+	to, err := replay.ParseBound("--to", r.to)
+	if err != nil {
+		return err
+	}
+	c, err := g.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	conns, err := g.connections.open()
+	if err != nil {
+		return err
+	}
+	defer conns.Close()
+	if r.pipeline == "" {
+		if r.pipeline, err = pipelineOf(ctx, c, r.topic); err != nil {
+			return err
+		}
+	}
+	s, err := openStream(ctx, c, conns, r.pipeline)
+	if err != nil {
+		return err
+	}
+	if r.topic != "" && r.topic != s.topic {
+		return usageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.topic)
+	}
+	into, err := openPlace(ctx, conns, orElse(r.connection, s.sinkConnection), r.into)
+	if err != nil {
+		return err
+	}
+	others, err := sinksOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, r.model)
+	if err != nil {
+		return err
+	}
+	source, err := s.source(conns)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	state, _, err := conns.bucketOf(ctx, "", "s3://"+g.connections.state+"/")
+	if err != nil {
+		return err
+	}
+	artifact, err := score.NewRegistry(state).Load(ctx, model.Model)
+	if err != nil {
+		return err
+	}
+	m, err := replay.Open(ctx, source, replay.Request{Pipeline: thalweg.PipelineName(r.pipeline), Generation: s.generation, Topic: s.topic, Model: model,
+		From: from, To: to, Live: s.live, Into: into, Others: others, NowUS: time.Now().UnixMicro()})
+	if err != nil {
+		return err
+	}
+	cfg, err := s.replayConfig(r.parallel)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	began := time.Now()
+	runner := replay.New(m, source, into.Bucket, into.Prefix, artifact, log, cfg)
+	stop := showProgress(cmd.ErrOrStderr(), "replay", func() (done, total int64, message string) {
+		p := runner.Progress()
+		return p.Done, p.Total, p.Message
+	})
+	err = runner.Run(ctx)
+	stop()
+	if err != nil {
+		if ctx.Err() != nil {
+			return &thalweg.Error{Op: "replay", Kind: thalweg.Canceled, Subject: into.String(), Hint: "run the same command again to go on"}
+		}
+		return err
+	}
+	p := runner.Progress()
+	out := replayed{Replay: m, Into: into.String(), Scored: p.Scored, Dead: p.Dead, SecondsMS: time.Since(began).Milliseconds()}
+	if r.diff {
+		if out.Diff, err = diffWith(cmd, m, s.live, into, r.top); err != nil {
+			return err
+		}
+	}
+	if err := g.print(cmd.OutOrStdout(), out, func(w io.Writer) { out.table(w) }); err != nil {
+		return err
+	}
+	return differing(out.Diff)
+}
+
+func (o *replayed) table(w io.Writer) {
+	m := o.Replay
+	fmt.Fprintf(w, "%s offsets of %s scored again with %s %d into %s\n", thousands(m.Events()), m.Topic, m.Model, m.Version, o.Into)
+	row(w, "PARTITION", "FROM", "TO", "OFFSETS")
+	for _, p := range m.Partitions {
+		row(w, p.Partition, p.From, p.To, thousands(p.To-p.From))
+	}
+	fmt.Fprintf(w, "%s rows, %s dead letters\n", thousands(o.Scored), thousands(o.Dead))
+	if o.Diff != nil {
+		fmt.Fprintln(w)
+		printDiff(w, o.Diff)
+	}
+}
+
+// stream is a pipeline's stream as a client sees it.
+type stream struct {
+	spec           *pipeline.Spec
+	generation     thalweg.Generation
+	topic          string
+	live           replay.Place // of the sink
+	sinkConnection string
+}
+
+// openStream finds the stream of a pipeline's newest generation.
+func openStream(ctx context.Context, c *api.Client, conns *connections, name string) (*stream, error) {
+	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	spec, err := pipeline.Parse(name, []byte(res.Pipeline.RenderedSpec))
+	if err != nil {
+		return nil, err
+	}
+	cfg, _, err := score.ConfigOf(spec, thalweg.Generation(res.Pipeline.Generation), 0)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{spec: spec, generation: cfg.Generation, topic: cfg.Topic, sinkConnection: spec.Spec.Scoring.Sink.Connection}
+	s.live, err = openPlace(ctx, conns, s.sinkConnection, spec.Spec.Scoring.Sink.S3.Path)
+	return s, err
+}
+
+// source opens the topic as the stream reads it, but for its consumer group.
+func (s *stream) source(conns *connections) (*kafka.Source, error) {
+	events := s.spec.Spec.Sources.Events
+	broker, err := conns.Kafka(events.Connection)
+	if err != nil {
+		return nil, err
+	}
+	broker.Topic, broker.Group, broker.IsolationLevel = s.topic, "", events.Kafka.IsolationLevel
+	return kafka.New(broker)
+}
+
+func (s *stream) replayConfig(parallel int) (replay.Config, error) {
+	if parallel < 1 {
+		return replay.Config{}, usageError("--parallel", strconv.Itoa(parallel), "a number from 1")
+	}
+	cfg, _, err := score.ConfigOf(s.spec, s.generation, 0)
+	return replay.Config{Parallel: parallel, Rolling: cfg.Rolling, Score: cfg}, err
+}
+
+// openPlace opens the bucket of an s3:// path that names a folder.
+func openPlace(ctx context.Context, conns *connections, connection, path string) (replay.Place, error) {
+	name, prefix, err := pipeline.SplitS3Path(path)
+	if err != nil {
+		return replay.Place{}, err
+	}
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	bucket, _, err := conns.bucketOf(ctx, connection, path)
+	return replay.Place{Bucket: bucket, Name: name, Prefix: prefix}, err
+}
+
+// pipelineOf returns the one pipeline that scores a topic.
+func pipelineOf(ctx context.Context, c *api.Client, topic string) (string, error) {
+	if topic == "" {
+		return "", usageError("PIPELINE", "", "a pipeline, or --topic")
+	}
+	var found []string
+	err := eachSpec(ctx, c, func(name string, spec *pipeline.Spec) {
+		if e := spec.Spec.Sources.Events; spec.Spec.Scoring != nil && e != nil && e.Kafka != nil && e.Kafka.Topic == topic {
+			found = append(found, name)
+		}
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", &thalweg.Error{Op: "find pipeline", Kind: thalweg.NotFound, Subject: "topic " + topic, Hint: "no pipeline scores it"}
+	case len(found) > 1:
+		return "", usageError("--topic", topic, "one of the pipelines that score it: "+strings.Join(found, ", "))
+	}
+	return found[0], nil
+}
+
+// sinksOf returns where the streams of all pipelines put their rows.
+func sinksOf(ctx context.Context, c *api.Client) ([]replay.Place, error) {
+	var places []replay.Place
+	err := eachSpec(ctx, c, func(_ string, spec *pipeline.Spec) {
+		if spec.Spec.Scoring == nil || spec.Spec.Scoring.Sink.S3 == nil {
+			return
+		}
+		if name, prefix, err := pipeline.SplitS3Path(spec.Spec.Scoring.Sink.S3.Path); err == nil {
+			places = append(places, replay.Place{Name: name, Prefix: strings.TrimSuffix(prefix, "/") + "/"})
+		}
+	})
+	return places, err
+}
+
+func eachSpec(ctx context.Context, c *api.Client, fn func(name string, spec *pipeline.Spec)) error {
+	all, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
+	if err != nil {
+		return err
+	}
+	for _, p := range all.Pipelines {
+		spec, err := fetchSpec(ctx, c, p.Name)
+		if err != nil {
+			return err
+		}
+		fn(p.Name, spec)
+	}
+	return nil
+}
+
+// findVersion returns what a user calls a version: its number, an alias, or a
+// checkpoint, which need not be registered.
+func findVersion(ctx context.Context, c *api.Client, model, text string) (score.Candidate, error) {
+	m, err := findModel(ctx, c, model)
+	if err != nil {
+		return score.Candidate{}, err
+	}
+	ref, refErr := thalweg.ParseObjectRef(text)
+	version, numErr := strconv.ParseUint(text, 10, 64)
+	if numErr != nil {
+		version = m.Aliases[text]
+	}
+	for _, v := range m.Versions {
+		have, err := thalweg.ParseObjectRef(v.Checkpoint)
+		if err != nil {
+			return score.Candidate{}, err
+		}
+		if v.Version == version || refErr == nil && have == ref {
+			return score.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
+				Model: score.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: have}}, nil
+		}
+	}
+	if refErr != nil {
+		return score.Candidate{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: model + " " + text,
+			Hint: "a version or an alias of `thalweg models list`, or a checkpoint as key#sha256"}
+	}
+	// Not registered, so it has no number: its rows are those of a model that is
+	// named for the checkpoint.
+	return score.Candidate{Model: score.Model{Name: thalweg.ModelName(model + "@" + ref.SHA256[:12]), Version: 1, Checkpoint: ref}}, nil
+}

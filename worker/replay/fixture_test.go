@@ -1,0 +1,310 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/devbroker"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/fsck"
+	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	topic      = "flights"
+	partitions = 2
+)
+
+const document = `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: flight-delays}
+spec:
+  sources:
+    train:  {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
+    events: {kafka: {topic: flights}, format: {type: json}}
+  schema:
+    columns:
+      - {name: date,     type: timestamp, nullable: false}
+      - {name: delay,    type: int64, nullable: true, available_in: [training]}
+      - {name: distance, type: int64, nullable: true}
+      - {name: origin,   type: string, nullable: true}
+  input_features:
+    - {name: distance, type: number}
+    - {name: origin,   type: category}
+    - {name: hour,     type: category, expression: "hour(date)"}
+  output_features:
+    - {name: delayed, type: binary, expression: "delay > 15"}
+  preprocessing:
+    split: {type: random, probabilities: [0.7, 0.15, 0.15]}
+  scoring:
+    source: events
+    sink: {s3: {path: "s3://lake/scored/"}, format: {type: parquet}}
+`
+
+var columns = table.Schema{Columns: []table.Column{
+	{Name: "date", Type: table.Timestamp},
+	{Name: "delay", Type: table.Int64, Nullable: true, TrainingOnly: true},
+	{Name: "distance", Type: table.Int64, Nullable: true},
+	{Name: "origin", Type: table.String, Nullable: true},
+}}
+
+// trained returns an artifact; versions differ in their parameters.
+func trained(t testing.TB, version int) *artifact.Artifact {
+	t.Helper()
+	spec, err := pipeline.Parse("test.yaml", []byte(document))
+	check(t, err)
+	plan, err := pipeline.Compile(spec, columns)
+	check(t, err)
+	var rows [][]any
+	for i := range int64(100) {
+		rows = append(rows, []any{i * 3600e6, i - 50, 100 + 17*i, fmt.Sprintf("A%d", i%5)})
+	}
+	fitter := feature.NewFitter(plan)
+	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, rows...)
+	defer batch.Release()
+	check(t, fitter.Observe(batch, make([]uint8, len(rows))))
+	partial, err := fitter.Partial()
+	check(t, err)
+	transform, err := feature.Finish(plan, [][]byte{partial})
+	check(t, err)
+	a, err := artifact.New(plan, transform)
+	check(t, err)
+	a.Params = make([]float32, a.Model.Size())
+	for i := range a.Params {
+		a.Params[i] = float32(math.Sin(float64((i+1)*version))) / 3
+	}
+	return a
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// world is a topic, a stream that scores it with version 1, and a second
+// version.
+type world struct {
+	t        testing.TB
+	broker   *devbroker.Broker
+	client   *kgo.Client
+	lake     *bucketmem.Bucket
+	state    *bucketmem.Bucket
+	registry *score.Registry
+	producer *kafka.Producer
+	source   *kafka.Source
+	versions map[int]score.Candidate
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]score.Candidate)}
+	var err error
+	w.broker, err = devbroker.New("", devbroker.Config{})
+	check(t, err)
+	t.Cleanup(w.broker.Close)
+	cfg := kafka.Config{Brokers: []string{w.broker.Addr()}, Topic: topic, RequestTimeout: 5 * time.Second}
+	w.producer, err = kafka.NewProducer(cfg, kafka.ProducerConfig{})
+	check(t, err)
+	t.Cleanup(func() { w.producer.Close() })
+	check(t, w.producer.CreateTopic(t.Context(), partitions))
+	w.source, err = kafka.New(cfg)
+	check(t, err)
+	t.Cleanup(func() { w.source.Close() })
+	w.client, err = kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()))
+	check(t, err)
+	t.Cleanup(w.client.Close)
+	w.registry = score.NewRegistry(w.state)
+	for v := 1; v <= 2; v++ {
+		parts, err := trained(t, v).Encode(nil)
+		check(t, err)
+		ref, err := checkpoint.Save(t.Context(), w.state, "checkpoints/", parts)
+		check(t, err)
+		w.versions[v] = score.Candidate{RegisteredAtUS: time.Now().UnixMicro(),
+			Model: score.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
+	}
+	w.registry.Offer([]score.Candidate{w.versions[1]})
+	return w
+}
+
+// produce writes n events from number first on; every seventh cannot be scored.
+func (w *world) produce(first, n int) {
+	w.t.Helper()
+	var messages []kafka.Message
+	for i := first; i < first+n; i++ {
+		e := fmt.Sprintf(`{"date":"2001-03-%02d %02d:00:00","delay":%d,"distance":%d,"origin":"A%d"}`, 1+i%28, i%24, i%60-10, 100+i%2000, i%9)
+		switch {
+		case i%7 == 3:
+			e = fmt.Sprintf(`{"date":"yesterday %d"}`, i)
+		case i%11 == 5:
+			e = fmt.Sprintf(`{"date":"2001-03-%02d %02d:00:00","distance":null}`, 1+i%28, i%24)
+		}
+		messages = append(messages, kafka.Message{Value: []byte(e), Time: time.UnixMilli(int64(1_000_000 + i))})
+	}
+	check(w.t, w.producer.Produce(context.Background(), messages))
+}
+
+func (w *world) live() Place { return Place{Bucket: w.lake, Name: "lake", Prefix: "scored/"} }
+
+func (w *world) into(prefix string) Place { return Place{Bucket: w.lake, Name: "lake", Prefix: prefix} }
+
+// stream scores what the topic has with the versions on offer, as the live
+// stream does.
+func (w *world) stream() {
+	w.t.Helper()
+	for p := range partitions {
+		_, next, err := w.source.Bounds(w.t.Context(), p)
+		check(w.t, err)
+		s, err := score.New(w.source, w.lake, w.registry, slog.New(slog.DiscardHandler), score.Config{Pipeline: "flight-delays", Generation: 2, Topic: topic,
+			Partition: p, Prefix: "scored/", Batching: score.Limits{Count: 100, Period: time.Millisecond}, Rolling: score.Limits{Count: 150, Period: 5 * time.Millisecond},
+			FetchWait: 20 * time.Millisecond})
+		check(w.t, err)
+		ctx, stop := context.WithCancel(w.t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		poll := time.NewTicker(time.Millisecond)
+		defer poll.Stop()
+		for s.Status().Committed < next {
+			select {
+			case <-poll.C:
+			case err := <-ended:
+				w.t.Fatalf("the stream ended: %v", err)
+			}
+		}
+		stop()
+		check(w.t, <-ended)
+	}
+}
+
+func (w *world) request(version int, into, from, to string) Request {
+	w.t.Helper()
+	f, err := ParseBound("--from", from)
+	check(w.t, err)
+	u, err := ParseBound("--to", to)
+	check(w.t, err)
+	return Request{Pipeline: "flight-delays", Generation: 2, Topic: topic, Model: w.versions[version], From: f, To: u,
+		Live: w.live(), Into: w.into(into), NowUS: time.Now().UnixMicro()}
+}
+
+// run carries a replay out on a bucket.
+func (w *world) run(ctx context.Context, m *Manifest, bucket storage.Bucket, prefix string) (Progress, error) {
+	w.t.Helper()
+	a, err := w.registry.Load(ctx, m.Candidate().Model)
+	check(w.t, err)
+	r := New(m, w.source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: score.Limits{Count: 100}, Score: score.Config{
+		Batching: score.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
+		DrainTimeout: 50 * time.Millisecond}})
+	err = r.Run(ctx)
+	return r.Progress(), err
+}
+
+// replay opens a replay and carries it out.
+func (w *world) replay(version int, into, from, to string) (*Manifest, Progress) {
+	w.t.Helper()
+	m, err := Open(w.t.Context(), w.source, w.request(version, into, from, to))
+	check(w.t, err)
+	p, err := w.run(w.t.Context(), m, w.lake, into)
+	check(w.t, err)
+	return m, p
+}
+
+// judge has fsck judge what lies under a prefix.
+func (w *world) judge(prefix string) *fsck.Verdict {
+	w.t.Helper()
+	var models []fsck.Model
+	for _, c := range w.versions {
+		models = append(models, fsck.Model{Name: string(c.Name), Version: uint64(c.Version), Checkpoint: c.Checkpoint, RegisteredAtUS: c.RegisteredAtUS})
+	}
+	v, err := fsck.Run(context.Background(), w.lake, prefix, models)
+	check(w.t, err)
+	if !v.OK() {
+		w.t.Fatalf("fsck of %s:\n%s", prefix, v)
+	}
+	return v
+}
+
+// objects returns what lies under a prefix, by key.
+func (w *world) objects(prefix string) map[string]string {
+	w.t.Helper()
+	all := make(map[string]string)
+	for info, err := range w.lake.List(context.Background(), prefix, "") {
+		check(w.t, err)
+		body, _, err := w.lake.Get(context.Background(), info.Key)
+		check(w.t, err)
+		all[info.Key] = string(body)
+	}
+	return all
+}
+
+// cells returns every row and dead letter of a partition under a prefix, by
+// offset, as text: all columns of all objects that its log names.
+func (w *world) cells(prefix string, partition int) map[int64]string {
+	w.t.Helper()
+	log, err := commitlog.New(w.lake, commitlog.Config{Pipeline: "flight-delays", Prefix: prefix, Topic: topic, Partition: partition})
+	check(w.t, err)
+	found := make(map[int64]string)
+	for e, err := range log.Read(context.Background(), 0) {
+		check(w.t, err)
+		for _, o := range e.Done.Objects {
+			body, _, err := w.lake.Get(context.Background(), o.Key)
+			check(w.t, err)
+			if o.Kind == commitlog.Dead {
+				letters, err := score.ParseLetters(body)
+				check(w.t, err)
+				for _, d := range letters {
+					d.Text = nil // says what Raw says
+					found[d.Offset] = fmt.Sprintf("dead %+v", d)
+				}
+				continue
+			}
+			rows, err := score.OpenRows(o.Key, body)
+			check(w.t, err)
+			for {
+				batch, err := rows.Next()
+				if err != nil {
+					break
+				}
+				at := batch.Schema().FieldIndices("_offset")[0]
+				for i := range int(batch.NumRows()) {
+					text := ""
+					for j, f := range batch.Schema().Fields() {
+						if f.Name != table.RowColumn {
+							text += f.Name + "=" + batch.Column(j).ValueStr(i) + " "
+						}
+					}
+					var offset int64
+					fmt.Sscan(batch.Column(at).ValueStr(i), &offset)
+					if _, twice := found[offset]; twice {
+						w.t.Errorf("%s: offset %d is there twice", prefix, offset)
+					}
+					found[offset] = text
+				}
+				batch.Release()
+			}
+			rows.Close()
+		}
+	}
+	return found
+}

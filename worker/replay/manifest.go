@@ -1,0 +1,193 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+// Name is the object that pins a replay, under its prefix.
+const Name = "_replay.json"
+
+// maxManifestBytes bounds it: every partition that a topic can have fits.
+const maxManifestBytes = 16 << 20
+
+const manifestFormat = "thalweg.replay/v1"
+
+// Manifest pins a replay. What it scores, and to what, follows from it alone.
+type Manifest struct {
+	Format     string               `json:"format"`
+	Pipeline   thalweg.PipelineName `json:"pipeline"`
+	Generation thalweg.Generation   `json:"spec_generation"` // that the rows carry
+	Topic      string               `json:"topic"`
+	TopicID    string               `json:"topic_id"` // which topic of that name; empty where brokers give none
+	Model      thalweg.ModelName    `json:"model"`
+	Version    thalweg.ModelVersion `json:"model_version"`
+	// Checkpoint is what the version is, byte for byte; RegisteredAtUS when it
+	// became one, in microseconds since 1970 UTC.
+	Checkpoint     thalweg.CheckpointRef `json:"checkpoint"`
+	RegisteredAtUS int64                 `json:"registered_at_us"`
+	// From and To are the bounds as they were given, Partitions what they meant when
+	// the replay began.
+	From       string  `json:"from"`
+	To         string  `json:"to"`
+	Partitions []Range `json:"partitions"`
+	// Live is where the stream that is replayed puts its rows, s3://bucket/prefix/.
+	Live string `json:"live"`
+	// BegunAtUS is the _scored_at of the rows, in microseconds since 1970 UTC.
+	BegunAtUS int64 `json:"begun_at_us"`
+}
+
+// Range is the offsets [From, To) of one partition.
+type Range struct {
+	Partition int   `json:"partition"`
+	From      int64 `json:"from"`
+	To        int64 `json:"to"`
+}
+
+// Events returns how many offsets the replay has.
+func (m *Manifest) Events() int64 {
+	n := int64(0)
+	for _, r := range m.Partitions {
+		n += r.To - r.From
+	}
+	return n
+}
+
+// Candidate returns the version that scores.
+func (m *Manifest) Candidate() score.Candidate {
+	return score.Candidate{Model: score.Model{Name: m.Model, Version: m.Version, Checkpoint: m.Checkpoint}, RegisteredAtUS: m.RegisteredAtUS}
+}
+
+// ReadManifest returns what pins the replay under a prefix; NotFound if there
+// is none.
+func ReadManifest(ctx context.Context, bucket storage.Bucket, prefix string) (*Manifest, error) {
+	key := prefix + Name
+	info, err := bucket.Head(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	corrupt := func(err error) error {
+		return &thalweg.Error{Op: "read replay", Kind: thalweg.Corrupt, Subject: key, Err: err}
+	}
+	if info.SizeBytes > maxManifestBytes {
+		return nil, corrupt(fmt.Errorf("%d bytes, at most %d are one", info.SizeBytes, maxManifestBytes))
+	}
+	body, _, err := bucket.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	m := new(Manifest)
+	if err := d.Decode(m); err != nil {
+		return nil, corrupt(err)
+	}
+	if m.Format != manifestFormat {
+		return nil, corrupt(fmt.Errorf("format %.40q, want %q", m.Format, manifestFormat))
+	}
+	for i, r := range m.Partitions {
+		if r.From < 0 || r.To <= r.From || i > 0 && r.Partition <= m.Partitions[i-1].Partition {
+			return nil, corrupt(fmt.Errorf("partition %d: [%d, %d) is empty or out of order", r.Partition, r.From, r.To))
+		}
+	}
+	return m, nil
+}
+
+// differs names the first argument in which two replays differ, "" if they are
+// one.
+func (m *Manifest) differs(o *Manifest) string {
+	for _, f := range []struct{ name, have, want any }{
+		{"pipeline", m.Pipeline, o.Pipeline}, {"topic", m.Topic, o.Topic}, {"topic's identity", m.TopicID, o.TopicID},
+		{"model", m.Model, o.Model},
+		{"model version", m.Version, o.Version}, {"checkpoint", m.Checkpoint.String(), o.Checkpoint.String()},
+		{"from", m.From, o.From}, {"to", m.To, o.To},
+	} {
+		if f.have != f.want {
+			return fmt.Sprintf("its %v is %v, not %v", f.name, f.have, f.want)
+		}
+	}
+	return ""
+}
+
+// pin makes want the replay of the prefix, or returns the one that it holds
+// already if that has the same arguments. want's Partitions come from resolve,
+// which is called only if the prefix is empty.
+func pin(ctx context.Context, bucket storage.Bucket, prefix string, want Manifest, resolve func() ([]Range, error)) (*Manifest, error) {
+	resume := func(have *Manifest) (*Manifest, error) {
+		if why := have.differs(&want); why != "" {
+			return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: prefix, Err: fmt.Errorf("another replay lies there: %s", why),
+				Hint: "give --into a prefix of its own"}
+		}
+		return have, nil
+	}
+	have, err := ReadManifest(ctx, bucket, prefix)
+	if err == nil {
+		return resume(have)
+	}
+	if !thalweg.Is(err, thalweg.NotFound) {
+		return nil, err
+	}
+	if err := vacant(ctx, bucket, prefix); err != nil {
+		return nil, err
+	}
+	if want.Partitions, err = resolve(); err != nil {
+		return nil, err
+	}
+	want.Format = manifestFormat
+	body, err := json.MarshalIndent(want, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	_, err = bucket.PutIfAbsent(ctx, prefix+Name, append(body, '\n'))
+	switch thalweg.KindOf(err) {
+	case thalweg.Exists, thalweg.Conflict, thalweg.Unavailable: // ours, or that of another who began at the same time
+	default:
+		if err != nil {
+			return nil, err
+		}
+	}
+	if have, err = ReadManifest(ctx, bucket, prefix); err != nil {
+		return nil, err
+	}
+	return resume(have)
+}
+
+// vacant fails unless nothing lies under prefix and no folder above it is the
+// sink of a stream or of another replay.
+func vacant(ctx context.Context, bucket storage.Bucket, prefix string) error {
+	taken := func(key, what string) error {
+		return &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: prefix, Err: fmt.Errorf("%s: %s is there", what, key),
+			Hint: "give --into a prefix of its own"}
+	}
+	for info, err := range bucket.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		return taken(info.Key, "it is not empty")
+	}
+	for above := parent(prefix); ; above = parent(above) {
+		for _, mark := range []string{"_log/", Name} {
+			for info, err := range bucket.List(ctx, above+mark, "") {
+				if err != nil {
+					return err
+				}
+				return taken(info.Key, "it lies inside of another sink")
+			}
+		}
+		if above == "" {
+			return nil
+		}
+	}
+}
+
+// parent returns the folder that a folder lies in.
+func parent(prefix string) string {
+	return prefix[:strings.LastIndexByte(strings.TrimSuffix(prefix, "/"), '/')+1]
+}

@@ -1,0 +1,126 @@
+package replay
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+// Config says how a replay runs; what it makes does not depend on it but for
+// where files end.
+type Config struct {
+	// Parallel is how many partitions are scored at once, each with the memory of a
+	// scorer. Default 2.
+	Parallel int
+	// Rolling bounds a file, and so memory, by events and bytes; never by time, so
+	// that files are cut at the same offsets whenever a replay runs. Default as
+	// of score.Config.
+	Rolling score.Limits
+	// Score is what else a scorer wants: batching, compression, timeouts.
+	Score score.Config
+}
+
+// never is a period that does not pass.
+const never = time.Duration(1 << 62)
+
+// Runner carries a replay out.
+type Runner struct {
+	manifest *Manifest
+	prefix   string
+	source   connectors.Source
+	bucket   storage.Bucket
+	models   score.Models
+	log      *slog.Logger
+	cfg      Config
+	mu       struct {
+		sync.Mutex
+		scorers map[int]*score.Scorer
+	}
+}
+
+// New returns a Runner of what m pins under a prefix of bucket, with the
+// artifact of m's checkpoint.
+func New(m *Manifest, source connectors.Source, bucket storage.Bucket, prefix string, a *artifact.Artifact, log *slog.Logger, cfg Config) *Runner {
+	if cfg.Parallel == 0 {
+		cfg.Parallel = 2
+	}
+	r := &Runner{manifest: m, prefix: prefix, source: source, bucket: bucket, log: log, cfg: cfg,
+		models: &score.Fixed{Candidate: m.Candidate(), Artifact: a}}
+	r.mu.scorers = make(map[int]*score.Scorer)
+	return r
+}
+
+// Run scores what the manifest pins and is not committed yet. When ctx ends it
+// commits what is scored and returns ctx's error; running again goes on. When
+// it returns, nothing of it is left running.
+func (r *Runner) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.cfg.Parallel)
+	for _, part := range r.manifest.Partitions {
+		g.Go(func() error {
+			if err := gctx.Err(); err != nil {
+				return err
+			}
+			return r.partition(gctx, part)
+		})
+	}
+	return g.Wait()
+}
+
+func (r *Runner) partition(ctx context.Context, part Range) error {
+	m, cfg := r.manifest, r.cfg.Score
+	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Partition, cfg.Prefix = m.Pipeline, m.Generation, m.Topic, part.Partition, r.prefix
+	cfg.Rolling = score.Limits{Count: r.cfg.Rolling.Count, Bytes: r.cfg.Rolling.Bytes, Period: never}
+	cfg.MaxDeadRate = 0 // what a version makes of the events is what is to be seen
+	cfg.Range = &score.Range{From: part.From, To: part.To, ScoredAtUS: m.BegunAtUS}
+	s, err := score.New(r.source, r.bucket, r.models, r.log, cfg)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.mu.scorers[part.Partition] = s
+	r.mu.Unlock()
+	if err := s.Run(ctx); err != nil || s.Status().Committed >= part.To {
+		return err
+	}
+	return ctx.Err() // it was stopped before the end
+}
+
+// Progress is how far a replay is.
+type Progress struct {
+	Done, Total int64  // offsets
+	Committed   int64  // of Done
+	Scored      int64  // rows committed
+	Dead        int64  // dead letters committed
+	Message     string // what a partition waits for
+}
+
+// Progress returns how far Run is. It may be called at any time.
+func (r *Runner) Progress() Progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := Progress{Total: r.manifest.Events()}
+	for _, part := range r.manifest.Partitions {
+		s := r.mu.scorers[part.Partition]
+		if s == nil {
+			continue
+		}
+		status := s.Status()
+		p.Done += max(0, min(status.Scored, part.To)-part.From)
+		p.Committed += max(0, min(status.Committed, part.To)-part.From)
+		p.Scored += status.Rows
+		p.Dead += status.DeadLetters
+		if status.Message != "" && status.State != score.Stopped {
+			p.Message = status.Message
+		}
+	}
+	return p
+}
