@@ -10,10 +10,13 @@
 //     the last with a done record;
 //  2. records are whole (their sum) and chained (each intent names the sha256
 //     of the done record before it, each done record that of its intent);
-//  3. offsets are contiguous: an intent begins where the one before it ended;
+//  3. offsets are contiguous: an intent begins where the one before it ended.
+//     Only a skip leaves offsets out, exactly those that it names, and only a
+//     skip leads to another topic of the same name;
 //  4. every object that a done record names is there with its size, sha256
 //     and number of rows, and every object that is there is named, or belongs to
-//     the one unfinished slot;
+//     the one unfinished slot. Objects that a finished compaction replaced may be
+//     there or not;
 //  5. each offset of a range is in exactly one scored row or dead letter, or
 //     in a gap that the record declares (offsets that the topic never held as
 //     events), or among the events that it counts as dropped;
@@ -21,7 +24,13 @@
 //     rows of a model version name one transform;
 //  7. the model version of an intent was registered, with the intent's
 //     checkpoint, before the intent's scored_at;
-//  8. the totals of each done record are the sums so far.
+//  8. the totals of each done record are the sums so far;
+//  9. a compaction replaces the live objects of the slots that it names and no
+//     others, and its objects hold exactly the rows of those slots, in order:
+//     each with the provenance of the slot that scored it, and, as long as the
+//     replaced object is there, equal to its row in every column;
+//  10. a row of a replay log is of an event that was a dead letter of the slots
+//     that its intent names, and no event is scored twice over both logs.
 package fsck
 
 import (
@@ -53,7 +62,12 @@ type Verdict struct {
 	Scored       int64            `json:"scored"`
 	Dead         int64            `json:"dead"`
 	Dropped      int64            `json:"dropped"`
-	Absent       int64            `json:"absent"` // offsets in gaps: the topic never held them as events
+	Absent       int64            `json:"absent"`   // offsets in gaps: the topic never held them as events
+	Missing      int64            `json:"missing"`  // offsets given up by operators
+	Replayed     int64            `json:"replayed"` // dead letters that were scored later; they are counted as dead
+	Compactions  int64            `json:"compactions"`
+	Replaced     int64            `json:"replaced"` // objects that compactions replaced
+	Kept         int64            `json:"kept"`     // of those, the ones that are still there
 	Files        int64            `json:"files"`
 	Bytes        int64            `json:"bytes"`
 	RowsByModel  map[string]int64 `json:"rows_by_model"` // "name version" → scored rows
@@ -71,6 +85,8 @@ type Partition struct {
 	To        int64  `json:"to"`
 	Scored    int64  `json:"scored"`
 	Dead      int64  `json:"dead"`
+	Missing   int64  `json:"missing"`
+	Live      int    `json:"live"` // scored objects that a reader by log reads
 	Pending   bool   `json:"pending"`
 }
 
@@ -88,7 +104,10 @@ func (v *Verdict) OK() bool { return len(v.Violations) == 0 }
 func (v *Verdict) String() string {
 	var b strings.Builder
 	for _, p := range v.Partitions {
-		fmt.Fprintf(&b, "  %s/%s: %d slots, offsets [%d, %d), %d scored, %d dead", p.Topic, p.Partition, p.Slots, p.From, p.To, p.Scored, p.Dead)
+		fmt.Fprintf(&b, "  %s/%s: %d slots, offsets [%d, %d), %d scored, %d dead, %d live files", p.Topic, p.Partition, p.Slots, p.From, p.To, p.Scored, p.Dead, p.Live)
+		if p.Missing > 0 {
+			fmt.Fprintf(&b, ", %d offsets given up", p.Missing)
+		}
 		if p.Pending {
 			b.WriteString(", one slot pending")
 		}
@@ -99,6 +118,12 @@ func (v *Verdict) String() string {
 	}
 	if v.MoreExist {
 		b.WriteString("  … and more\n")
+	}
+	if v.Compactions > 0 {
+		fmt.Fprintf(&b, "  %d compactions replaced %d files, of which %d are still there\n", v.Compactions, v.Replaced, v.Kept)
+	}
+	if v.Replayed > 0 {
+		fmt.Fprintf(&b, "  %d dead letters were scored by replays\n", v.Replayed)
 	}
 	if v.OK() {
 		fmt.Fprintf(&b, "  ok: %d events in exactly one row each (%d scored, %d dead letters), %d files, %d bytes read\n", v.Scored+v.Dead, v.Scored, v.Dead, v.Files, v.Bytes)
@@ -149,8 +174,9 @@ func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Mod
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	for _, name := range names {
-		if err := j.partition(ctx, name, found[name]); err != nil {
+	var main *walk               // of the partition before, which a replay log belongs to
+	for _, name := range names { // a replay log sorts after its main log
+		if main, err = j.partition(ctx, name, found[name], main); err != nil {
 			return nil, err
 		}
 	}

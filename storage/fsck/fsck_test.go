@@ -38,7 +38,17 @@ type slot struct {
 	intent   func(*intentRecord)
 	done     func(*doneRecord)
 	pending  bool
+
+	skip   bool // from..to is what is missing
+	goOn   int64
+	moves  [2]uint64                 // slots whose rows a compaction moves
+	inputs []uint64                  // and the slots that it replaces
+	moved  func([]testRow) []testRow // changes the rows that it moves
+	replay [2]uint64                 // slots whose dead letters are scored again, those of rows(nil)
 }
+
+// testRow is a scored row.
+type testRow struct{ offset, version int64 }
 
 var registered = []Model{{Name: "m", Version: 3, Checkpoint: thalweg.ObjectRef{Key: "checkpoints/x", SHA256: strings.Repeat("c", 64)}, RegisteredAtUS: 1000}}
 
@@ -46,16 +56,35 @@ var registered = []Model{{Name: "m", Version: 3, Checkpoint: thalweg.ObjectRef{K
 func write(t *testing.T, slots ...slot) *bucketmem.Bucket {
 	t.Helper()
 	b := bucketmem.New()
+	writeTo(t, b, "00000", slots...)
+	return b
+}
+
+// writeTo makes the log of a partition's directories.
+func writeTo(t *testing.T, b *bucketmem.Bucket, part string, slots ...slot) {
+	t.Helper()
 	var total counts
 	previous := ""
+	rowsOf := make(map[uint64][]testRow)
 	for seq, s := range slots {
 		in := intentRecord{Format: "thalweg.intent/v1", Seq: uint64(seq), ID: fmt.Sprintf("%032x", seq+1), Pipeline: "flights", Topic: "flights",
 			From: s.from, To: s.to, Model: "m", ModelVersion: 3, Checkpoint: checkpointRef{"checkpoints/x", strings.Repeat("c", 64)},
 			Generation: 1, ScoredAtUS: 2000, Previous: previous}
+		switch {
+		case s.skip:
+			in.Action, in.Missing, in.To = "skip", [2]int64{s.from, s.to}, s.goOn
+		case s.moves[1] > 0:
+			in.Action, in.Slots, in.To = "compact", s.moves, s.from
+		case s.replay[1] > 0:
+			in.Action, in.Slots, in.Where = "replay", s.replay, "true"
+		}
+		if s.skip || s.moves[1] > 0 {
+			in.Model, in.ModelVersion, in.Checkpoint = "", 0, checkpointRef{}
+		}
 		if s.intent != nil {
 			s.intent(&in)
 		}
-		intentSum := putRecord(t, b, fmt.Sprintf("%s_log/flights/00000/%012d.intent.json", prefix, seq), in)
+		intentSum := putRecord(t, b, fmt.Sprintf("%s_log/flights/%s/%012d.intent.json", prefix, part, seq), in)
 		var offsets []int64
 		for o := s.from; o < s.to; o++ {
 			inGap := slices.ContainsFunc(s.gap, func(g [2]int64) bool { return o >= g[0] && o < g[1] })
@@ -66,12 +95,35 @@ func write(t *testing.T, slots ...slot) *bucketmem.Bucket {
 		if s.rows != nil {
 			offsets = s.rows(offsets)
 		}
+		if s.skip || s.moves[1] > 0 {
+			offsets = nil
+		}
 		version := int64(in.ModelVersion)
 		if s.version != 0 {
 			version = s.version
 		}
-		d := doneRecord{Format: "thalweg.done/v1", Seq: uint64(seq), Intent: in.ID, IntentSHA256: intentSum, Gaps: s.gap,
-			Scored: int64(len(offsets)), Dead: int64(len(s.dead))}
+		var rows []testRow
+		for _, o := range offsets {
+			rows = append(rows, testRow{o, version})
+		}
+		d := doneRecord{Format: "thalweg.done/v1", Seq: uint64(seq), Intent: in.ID, IntentSHA256: intentSum, Gaps: s.gap, Dead: int64(len(s.dead))}
+		if s.moves[1] > 0 {
+			for i := s.moves[0]; i < s.moves[1]; i++ {
+				if slots[i].moves[1] == 0 {
+					rows = append(rows, rowsOf[i]...)
+					if !slots[i].skip && d.Offsets[1] == 0 {
+						d.Offsets[0] = slots[i].from
+					}
+					d.Offsets[1] = slots[i].to
+				}
+			}
+			if s.moved != nil {
+				rows = s.moved(rows)
+			}
+			d.Inputs = s.inputs
+		}
+		rowsOf[uint64(seq)] = rows
+		d.Scored = int64(len(rows))
 		stem := objectStem(in)
 		if len(s.dead) > 0 {
 			var lines bytes.Buffer
@@ -82,20 +134,26 @@ func write(t *testing.T, slots ...slot) *bucketmem.Bucket {
 				}
 				fmt.Fprintf(&lines, `{"topic":"flights","partition":0,"offset":%d,"reason":"not JSON",%s`+"\n", o, provenance)
 			}
-			d.Objects = append(d.Objects, putObject(t, b, prefix+"_dead/flights/00000"+stem+"00.jsonl", lines.Bytes(), int64(len(s.dead)), "dead"))
+			d.Objects = append(d.Objects, putObject(t, b, prefix+"_dead/flights/"+part+stem+"00.jsonl", lines.Bytes(), int64(len(s.dead)), "dead"))
 		}
-		d.Objects = append(d.Objects, putObject(t, b, prefix+"data/flights/00000"+stem+"00.parquet", parquetOf(t, offsets, version, cmp.Or(s.hash, "abc")), int64(len(offsets)), "scored"))
-		total.Scored += d.Scored
-		total.Dead += d.Dead
+		if len(rows) > 0 {
+			d.Objects = append(d.Objects, putObject(t, b, prefix+"data/flights/"+part+stem+"00.parquet", parquetOf(t, rows, cmp.Or(s.hash, "abc")), int64(len(rows)), "scored"))
+		}
+		if s.moves[1] == 0 {
+			total.Scored += d.Scored
+			total.Dead += d.Dead
+		}
+		if s.skip {
+			total.Missing += s.to - s.from
+		}
 		d.Total = total
 		if s.done != nil {
 			s.done(&d)
 		}
 		if !s.pending {
-			previous = putRecord(t, b, fmt.Sprintf("%s_log/flights/00000/%012d.done.json", prefix, seq), d)
+			previous = putRecord(t, b, fmt.Sprintf("%s_log/flights/%s/%012d.done.json", prefix, part, seq), d)
 		}
 	}
-	return b
 }
 
 func putRecord(t *testing.T, b *bucketmem.Bucket, key string, record any) (sum string) {
@@ -123,7 +181,7 @@ func put(t *testing.T, b *bucketmem.Bucket, key string, body []byte) {
 	}
 }
 
-func parquetOf(t *testing.T, offsets []int64, version int64, hash string) []byte {
+func parquetOf(t *testing.T, rows []testRow, hash string) []byte {
 	t.Helper()
 	schema := arrow.NewSchema([]arrow.Field{
 		{Name: "_topic", Type: arrow.BinaryTypes.String}, {Name: "_partition", Type: arrow.PrimitiveTypes.Int64},
@@ -132,9 +190,9 @@ func parquetOf(t *testing.T, offsets []int64, version int64, hash string) []byte
 		{Name: "_transform_hash", Type: arrow.BinaryTypes.String}}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
-	for _, o := range offsets {
+	for _, r := range rows {
 		b.Field(0).(*array.StringBuilder).Append("flights")
-		for i, v := range []int64{0, o, version, 1} {
+		for i, v := range []int64{0, r.offset, r.version, 1} {
 			b.Field(i + 1).(*array.Int64Builder).Append(v)
 		}
 		b.Field(5).(*array.TimestampBuilder).Append(2000)
@@ -284,7 +342,7 @@ func FuzzRecordsAndRowsOfAnyBytesAreJudged(f *testing.F) {
 		var d doneRecord
 		parseRecord(record, &d)
 		j := &judge{verdict: &Verdict{}, transforms: map[modelVersion]string{}}
-		j.deadLetters("dead", rows, intentRecord{To: 10}, newOffsets(intentRecord{To: 10}))
+		j.deadLetters("dead", rows, intentRecord{To: 10}, newOffsets(intentRecord{To: 10}).add)
 	})
 }
 

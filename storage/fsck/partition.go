@@ -11,22 +11,55 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// chain is where the log of a partition stands while it is walked.
-type chain struct {
+// replaySuffix ends the name of a partition's replay log.
+const replaySuffix = "-replay"
+
+// walk is where the log of a partition stands while it is walked, and what is
+// remembered of the slots passed.
+type walk struct {
+	name     string // topic/partition
 	started  bool
 	next     int64  // offset
+	topicID  string // of the newest intent
 	previous string // sha256 of the last done record
 	total    counts
+	pending  bool
+
+	slots    []facts                   // by number; of a damaged log not all
+	absent   map[uint64][]objectRecord // objects that are not there, by slot: a compaction must have replaced them
+	kept     map[uint64]int            // scored objects that are there, by slot
+	replayed map[placed]bool           // dead letters that a replay scored
 }
 
-// partition judges one topic partition.
-func (j *judge) partition(ctx context.Context, name string, o *objects) error {
+// facts are what is remembered of a slot.
+type facts struct {
+	in      intentRecord
+	scored  int64
+	objects []objectRecord // scored ones
+	dead    []int64        // offsets of dead letters
+	gaps    [][2]int64
+	carrier uint64 // the slot whose objects hold its rows now
+}
+
+// partition judges one topic partition; main is the walk of the main log if
+// name is that of its replay log.
+func (j *judge) partition(ctx context.Context, name string, o *objects, main *walk) (*walk, error) {
 	topic, number, _ := strings.Cut(name, "/")
+	plain, replay := strings.CutSuffix(number, replaySuffix)
+	partition, err := strconv.Atoi(plain)
+	if err != nil {
+		j.verdict.violate(1, j.prefix+name, "%q is no partition", number)
+		return nil, nil
+	}
+	if replay && (main == nil || main.name != topic+"/"+plain) {
+		main = &walk{}
+		j.verdict.violate(10, j.prefix+name, "a replay log without a main log")
+	}
 	dir := j.prefix + "_log/" + name + "/"
 	result := Partition{Topic: topic, Partition: number}
-	var c chain
+	w := &walk{name: name, absent: map[uint64][]objectRecord{}, kept: map[uint64]int{}, replayed: map[placed]bool{}}
 	seen := make(map[string]bool) // keys of the log that were accounted for
-	for slot := 0; ; slot++ {
+	for slot := uint64(0); ; slot++ {
 		intentKey := fmt.Sprintf("%s%012d.intent.json", dir, slot)
 		doneKey := fmt.Sprintf("%s%012d.done.json", dir, slot)
 		_, hasIntent := o.log[intentKey]
@@ -41,48 +74,45 @@ func (j *judge) partition(ctx context.Context, name string, o *objects) error {
 			// Finished and followed while the listing went by.
 			_, err := j.bucket.Head(ctx, doneKey)
 			if err != nil && !thalweg.Is(err, thalweg.NotFound) {
-				return err
+				return nil, err
 			}
 			hasDone = err == nil
 		}
 		seen[intentKey], seen[doneKey] = true, hasDone
 		result.Slots++
-		if result.Pending {
+		if w.pending {
 			j.verdict.violate(1, intentKey, "claimed although slot %d is not finished", slot-1)
 		}
-		in, sum, ok, err := j.intent(ctx, intentKey, topic, number, uint64(slot))
+		in, sum, ok, err := j.intent(ctx, intentKey, topic, partition, replay, slot)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !ok {
 			break
 		}
-		j.checkIntent(intentKey, in, &c)
+		j.checkIntent(intentKey, in, w)
 		if slot == 0 {
 			result.From = in.From
 		}
 		if !hasDone {
-			result.Pending = true
+			w.pending = true
 			j.verdict.PendingSlots++
 			j.claimPending(o, in)
+			w.slots = append(w.slots, facts{in: in, carrier: slot})
 			continue
 		}
 		d, doneSum, ok, err := j.done(ctx, doneKey, in, sum)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !ok {
 			break
 		}
-		found, err := j.rows(ctx, o, in, d)
-		if err != nil {
-			return err
+		if err := j.slot(ctx, doneKey, o, in, d, w, main, &result); err != nil {
+			return nil, err
 		}
-		j.checkDone(doneKey, in, d, found, &c)
-		c.next, c.previous = in.To, doneSum
+		w.next, w.previous, w.topicID = in.To, doneSum, in.TopicID
 		result.To = in.To
-		result.Scored += found.scored
-		result.Dead += found.dead
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.log)) {
 		if !seen[key] {
@@ -94,24 +124,89 @@ func (j *judge) partition(ctx context.Context, name string, o *objects) error {
 			j.verdict.violate(4, key, "no done record names it")
 		}
 	}
+	if err := j.missingObjects(ctx, dir, w); err != nil {
+		return nil, err
+	}
+	result.Pending, result.Live = w.pending, w.live()
 	j.verdict.Partitions = append(j.verdict.Partitions, result)
-	j.verdict.Scored += result.Scored
-	j.verdict.Dead += result.Dead
+	if !replay { // what a replay scored is a dead letter already
+		j.verdict.Scored += result.Scored
+		j.verdict.Dead += result.Dead
+	}
+	j.verdict.Missing += result.Missing
+	return w, nil
+}
+
+// slot judges a finished slot.
+func (j *judge) slot(ctx context.Context, doneKey string, o *objects, in intentRecord, d doneRecord, w, main *walk, result *Partition) error {
+	w.slots = append(w.slots, facts{in: in, scored: d.Scored, gaps: d.Gaps, carrier: in.Seq})
+	var found rowCounts
+	var err error
+	switch in.Action {
+	case actionCompact:
+		if err = j.compaction(ctx, doneKey, o, in, d, w); err != nil {
+			return err
+		}
+	case actionSkip:
+		if len(d.Objects) > 0 || len(d.Gaps) > 0 || d.Scored != 0 || d.Dead != 0 || d.Dropped != 0 {
+			j.verdict.violate(5, doneKey, "a skip has rows")
+		}
+		result.Missing += in.Missing[1] - in.Missing[0]
+	case actionReplay:
+		if found, err = j.replay(ctx, doneKey, o, in, d, w, main); err != nil {
+			return err
+		}
+	default:
+		if found, err = j.rows(ctx, o, in, d, w); err != nil {
+			return err
+		}
+		j.checkDone(doneKey, in, d, found)
+	}
+	if in.Action != actionCompact && (len(d.Inputs) > 0 || len(d.Runs) > 0 || d.Offsets != [2]int64{}) {
+		j.verdict.violate(9, doneKey, "replaces objects although it is no compaction")
+	}
+	j.checkTotal(doneKey, in, d, w)
+	result.Scored += found.scored
+	result.Dead += found.dead
 	return nil
 }
 
 // checkIntent judges an intent against what came before it.
-func (j *judge) checkIntent(key string, in intentRecord, c *chain) {
-	if c.started && in.From != c.next {
-		j.verdict.violate(3, key, "begins at offset %d, the slot before it ended at %d", in.From, c.next)
+func (j *judge) checkIntent(key string, in intentRecord, w *walk) {
+	if w.started && in.From != w.next && in.Action != actionReplay {
+		j.verdict.violate(3, key, "begins at offset %d, the slot before it ended at %d", in.From, w.next)
 	}
-	if in.Previous != c.previous {
-		j.verdict.violate(2, key, "names %.12s… as the done record before it, which has %.12s…", in.Previous, c.previous)
+	if in.Previous != w.previous {
+		j.verdict.violate(2, key, "names %.12s… as the done record before it, which has %.12s…", in.Previous, w.previous)
 	}
-	if in.To <= in.From {
-		j.verdict.violate(3, key, "covers no offset: [%d, %d)", in.From, in.To)
+	anew := w.started && in.TopicID != w.topicID
+	switch in.Action {
+	case actionCompact:
+		if in.To != in.From {
+			j.verdict.violate(3, key, "a compaction covers offsets of its own: [%d, %d)", in.From, in.To)
+		}
+	case actionSkip:
+		if !w.started || in.Missing[0] != in.From || in.Missing[1] < in.From || in.To < 0 {
+			j.verdict.violate(3, key, "skips [%d, %d) at offset %d and goes on at %d", in.Missing[0], in.Missing[1], in.From, in.To)
+		}
+		if !anew && (in.To != in.Missing[1] || in.To == in.From) {
+			j.verdict.violate(3, key, "goes on at offset %d, what is missing ends at %d", in.To, in.Missing[1])
+		}
+	default:
+		if in.To <= in.From {
+			j.verdict.violate(3, key, "covers no offset: [%d, %d)", in.From, in.To)
+		}
 	}
-	c.started = true
+	if anew && (in.TopicID == "" || w.topicID != "" && in.Action != actionSkip && in.Action != actionReplay) {
+		j.verdict.violate(3, key, "is of topic %q, the slot before it of %q", in.TopicID, w.topicID)
+	}
+	w.started = true
+	if in.Action == actionCompact || in.Action == actionSkip {
+		if in.Model != "" || in.ModelVersion != 0 || in.Checkpoint != (checkpointRef{}) {
+			j.verdict.violate(7, key, "names a model although it scores nothing")
+		}
+		return
+	}
 	m, ok := j.models[modelVersion{in.Model, in.ModelVersion}]
 	switch {
 	case !ok:
@@ -123,8 +218,9 @@ func (j *judge) checkIntent(key string, in intentRecord, c *chain) {
 	}
 }
 
-// checkDone judges a done record against the rows that are there.
-func (j *judge) checkDone(key string, in intentRecord, d doneRecord, found rowCounts, c *chain) {
+// checkDone judges the done record of scored events against the rows that are
+// there; rows of objects that are not are checked where they moved to.
+func (j *judge) checkDone(key string, in intentRecord, d doneRecord, found rowCounts) {
 	if d.Scored != found.scored || d.Dead != found.dead {
 		j.verdict.violate(5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)
 	}
@@ -133,14 +229,24 @@ func (j *judge) checkDone(key string, in intentRecord, d doneRecord, found rowCo
 	}
 	j.verdict.Absent += found.absent
 	j.verdict.Dropped += d.Dropped
-	c.total.Scored += d.Scored
-	c.total.Dead += d.Dead
-	c.total.Dropped += d.Dropped
-	if d.Total != c.total {
-		j.verdict.violate(8, key, "total is %+v, the sum of the records is %+v", d.Total, c.total)
-		c.total = d.Total
-	}
 	j.verdict.RowsByModel[in.Model+" "+strconv.FormatUint(in.ModelVersion, 10)] += found.scored
+}
+
+// checkTotal judges the totals of a done record.
+func (j *judge) checkTotal(key string, in intentRecord, d doneRecord, w *walk) {
+	switch in.Action {
+	case actionCompact:
+	case actionSkip:
+		w.total.Missing += in.Missing[1] - in.Missing[0]
+	default:
+		w.total.Scored += d.Scored
+		w.total.Dead += d.Dead
+		w.total.Dropped += d.Dropped
+	}
+	if d.Total != w.total {
+		j.verdict.violate(8, key, "total is %+v, the sum of the records is %+v", d.Total, w.total)
+		w.total = d.Total
+	}
 }
 
 // claimPending accounts for the objects that the unfinished slot may have left
@@ -153,6 +259,56 @@ func (j *judge) claimPending(o *objects, in intentRecord) {
 			}
 		}
 	}
+}
+
+// live returns how many scored objects no compaction replaced.
+func (w *walk) live() int {
+	carriers := make(map[uint64]bool)
+	for _, s := range w.slots {
+		if s.in.Action != actionCompact && s.scored > 0 {
+			carriers[s.carrier] = true
+		}
+	}
+	n := 0
+	for slot := range carriers {
+		n += len(w.slots[slot].objects)
+	}
+	return n
+}
+
+// missingObjects names the objects that are neither there nor replaced. A
+// compaction may have been finished, and its inputs deleted, since the log was
+// listed: then its record is there by now.
+func (j *judge) missingObjects(ctx context.Context, dir string, w *walk) error {
+	for slot := len(w.slots); len(w.absent) > 0; slot++ {
+		first := slot
+		if w.pending && slot == len(w.slots) {
+			first-- // the pending slot itself may be the compaction
+		}
+		finished := false
+		for ; first <= slot; first++ {
+			body, _, err := j.bucket.Get(ctx, fmt.Sprintf("%s%012d.done.json", dir, first))
+			if err != nil && !thalweg.Is(err, thalweg.NotFound) {
+				return err
+			}
+			var d doneRecord
+			if err == nil && parseRecord(body, &d) == "" {
+				finished = true
+				for _, input := range d.Inputs {
+					delete(w.absent, input)
+				}
+			}
+		}
+		if !finished {
+			break
+		}
+	}
+	for _, slot := range slices.Sorted(maps.Keys(w.absent)) {
+		for _, obj := range w.absent[slot] {
+			j.verdict.violate(4, obj.Key, "is named by a done record but not there")
+		}
+	}
+	return nil
 }
 
 // objectStem is what the names of an intent's objects begin with.

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strconv"
 
 	"github.com/thalweg/thalweg"
 )
@@ -31,6 +30,11 @@ type intentRecord struct {
 	Generation   uint64        `json:"spec_generation"`
 	ScoredAtUS   int64         `json:"scored_at_us"`
 	Previous     string        `json:"previous"`
+	Action       string        `json:"action,omitempty"`
+	TopicID      string        `json:"topic_id,omitempty"`
+	Slots        [2]uint64     `json:"slots,omitzero"`
+	Missing      [2]int64      `json:"missing,omitzero"`
+	Where        string        `json:"where,omitempty"`
 	Sum          string        `json:"sum"`
 }
 
@@ -47,6 +51,9 @@ type doneRecord struct {
 	IntentSHA256 string         `json:"intent_sha256"`
 	Objects      []objectRecord `json:"objects"`
 	Gaps         [][2]int64     `json:"gaps"`
+	Inputs       []uint64       `json:"inputs,omitempty"`
+	Offsets      [2]int64       `json:"offsets,omitzero"`
+	Runs         [][3]uint64    `json:"runs,omitempty"`
 	Scored       int64          `json:"scored"`
 	Dead         int64          `json:"dead"`
 	Dropped      int64          `json:"dropped"`
@@ -66,7 +73,16 @@ type counts struct {
 	Scored  int64 `json:"scored"`
 	Dead    int64 `json:"dead"`
 	Dropped int64 `json:"dropped"`
+	Missing int64 `json:"missing,omitempty"`
 }
+
+// The actions of an intent; what is none of them cannot be judged.
+const (
+	actionScore   = ""
+	actionCompact = "compact"
+	actionSkip    = "skip"
+	actionReplay  = "replay"
+)
 
 // record reads one record; ok is false, and a violation noted, if it is none.
 func (j *judge) record(ctx context.Context, key string, into any) (sum string, ok bool, err error) {
@@ -108,17 +124,27 @@ func parseRecord(body []byte, into any) string {
 }
 
 // intent reads the claim of a slot.
-func (j *judge) intent(ctx context.Context, key, topic, partition string, slot uint64) (in intentRecord, sum string, ok bool, err error) {
+func (j *judge) intent(ctx context.Context, key, topic string, partition int, replay bool, slot uint64) (in intentRecord, sum string, ok bool, err error) {
 	sum, ok, err = j.record(ctx, key, &in)
 	if err != nil || !ok {
 		return in, sum, ok, err
 	}
-	number, _ := strconv.Atoi(partition)
-	if in.Format != "thalweg.intent/v1" || in.Seq != slot || in.Topic != topic || in.Partition != number || len(in.ID) != 32 {
+	if in.Format != "thalweg.intent/v1" || in.Seq != slot || in.Topic != topic || in.Partition != partition || len(in.ID) != 32 {
 		j.verdict.violate(1, key, "is a record of another kind, slot or partition")
 		return in, sum, false, nil
 	}
-	return in, sum, true, nil
+	switch in.Action {
+	case actionScore, actionCompact, actionSkip:
+		ok = !replay
+	case actionReplay:
+		ok = replay
+	default:
+		ok = false
+	}
+	if !ok {
+		j.verdict.violate(1, key, "action %.20q is unknown, or not of this log: what follows cannot be judged", in.Action)
+	}
+	return in, sum, ok, nil
 }
 
 // done reads the done record of an intent.

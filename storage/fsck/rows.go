@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -52,41 +53,42 @@ func (o *offsets) add(offset int64) string {
 
 // rows reads every object of a done record, and strikes them off what was
 // listed.
-func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRecord) (rowCounts, error) {
+func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRecord, w *walk) (rowCounts, error) {
 	var found rowCounts
+	slot := &w.slots[in.Seq]
 	if in.To-in.From > maxObjectBytes {
 		j.verdict.violate(3, in.ID, "a range of %d offsets is no range", in.To-in.From)
 		return found, nil
 	}
 	seen := newOffsets(in)
+	moved := int64(0) // rows of objects that are not there
 	for _, obj := range d.Objects {
-		listed, dir := o.data, "data/"
-		if obj.Kind == "dead" {
-			listed, dir = o.dead, "_dead/"
-		}
-		if !strings.HasPrefix(obj.Key, j.prefix+dir) || !strings.Contains(obj.Key, objectStem(in)) {
-			j.verdict.violate(4, obj.Key, "does not have the name that follows from its intent")
-		}
-		delete(listed, obj.Key)
-		body, ok, err := j.object(ctx, obj)
+		body, ok, err := j.named(ctx, o, in, obj, w)
 		if err != nil {
 			return found, err
 		}
 		if !ok {
+			if slices.Contains(w.absent[in.Seq], obj) {
+				moved += obj.Rows
+			}
 			continue
 		}
 		var rows int64
 		if obj.Kind == "dead" {
-			rows = j.deadLetters(obj.Key, body, in, seen)
+			rows = j.deadLetters(obj.Key, body, in, func(offset int64) string {
+				slot.dead = append(slot.dead, offset)
+				return seen.add(offset)
+			})
 			found.dead += rows
 		} else {
-			rows = j.scoredRows(ctx, obj.Key, body, in, seen)
+			rows = j.scoredRows(ctx, obj.Key, body, in, seen.add)
 			found.scored += rows
 		}
 		if rows != obj.Rows {
 			j.verdict.violate(4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
 		}
 	}
+	slices.Sort(slot.dead)
 	for _, gap := range d.Gaps {
 		where := fmt.Sprintf("slot %d, gap [%d, %d)", in.Seq, gap[0], gap[1])
 		if gap[0] < in.From || gap[1] > in.To || gap[0] >= gap[1] {
@@ -101,15 +103,45 @@ func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRec
 			found.absent++
 		}
 	}
-	found.offsets = seen.distinct
+	found.offsets = seen.distinct + moved
+	found.scored += moved
 	return found, nil
 }
 
-// object reads an object and compares it with its record.
+// named reads an object that a done record names, and strikes it off what was
+// listed. Scored objects that are not there are remembered: a compaction must
+// have replaced them.
+func (j *judge) named(ctx context.Context, o *objects, in intentRecord, obj objectRecord, w *walk) (body []byte, ok bool, err error) {
+	listed, dir := o.data, "data/"
+	if obj.Kind == "dead" {
+		listed, dir = o.dead, "_dead/"
+	}
+	if !strings.HasPrefix(obj.Key, j.prefix+dir) || !strings.Contains(obj.Key, objectStem(in)) {
+		j.verdict.violate(4, obj.Key, "does not have the name that follows from its intent")
+	}
+	delete(listed, obj.Key)
+	if obj.Kind == "scored" {
+		w.slots[in.Seq].objects = append(w.slots[in.Seq].objects, obj)
+	}
+	body, ok, err = j.object(ctx, obj)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case body == nil && obj.Kind == "scored":
+		w.absent[in.Seq] = append(w.absent[in.Seq], obj)
+	case body == nil:
+		j.verdict.violate(4, obj.Key, "is named by a done record but not there")
+	case obj.Kind == "scored":
+		w.kept[in.Seq]++
+	}
+	return body, ok, nil
+}
+
+// object reads an object and compares it with its record. Its body is nil if it
+// is not there; ok is true if it is as it should be.
 func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, error) {
 	body, _, err := j.bucket.Get(ctx, obj.Key)
 	if thalweg.Is(err, thalweg.NotFound) {
-		j.verdict.violate(4, obj.Key, "is named by a done record but not there")
 		return nil, false, nil
 	}
 	if err != nil {
@@ -120,7 +152,7 @@ func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, err
 	sum := sha256.Sum256(body)
 	if int64(len(body)) != obj.Size || hex.EncodeToString(sum[:]) != obj.SHA256 {
 		j.verdict.violate(4, obj.Key, "its bytes are not those of its record")
-		return nil, false, nil
+		return body, false, nil
 	}
 	return body, true, nil
 }
@@ -137,7 +169,7 @@ type deadLetter struct {
 }
 
 // deadLetters judges the lines of a dead-letter object.
-func (j *judge) deadLetters(key string, body []byte, in intentRecord, seen *offsets) (rows int64) {
+func (j *judge) deadLetters(key string, body []byte, in intentRecord, tick func(offset int64) (why string)) (rows int64) {
 	for line := range bytes.Lines(body) {
 		rows++
 		where := fmt.Sprintf("%s line %d", key, rows)
@@ -146,7 +178,7 @@ func (j *judge) deadLetters(key string, body []byte, in intentRecord, seen *offs
 			j.verdict.violate(5, where, "is no dead letter")
 			continue
 		}
-		if why := seen.add(*l.Offset); why != "" {
+		if why := tick(*l.Offset); why != "" {
 			j.verdict.violate(5, where, "%s", why)
 		}
 		if l.Topic != in.Topic || l.Partition != in.Partition || l.Reason == "" {
@@ -160,7 +192,7 @@ func (j *judge) deadLetters(key string, body []byte, in intentRecord, seen *offs
 }
 
 // scoredRows judges the rows of a Parquet object.
-func (j *judge) scoredRows(ctx context.Context, key string, body []byte, in intentRecord, seen *offsets) (rows int64) {
+func (j *judge) scoredRows(ctx context.Context, key string, body []byte, in intentRecord, tick func(offset int64) (why string)) (rows int64) {
 	table, err := readParquet(ctx, body)
 	if err != nil {
 		j.verdict.violate(4, key, "cannot be read as Parquet: %v", err)
@@ -181,12 +213,18 @@ func (j *judge) scoredRows(ctx context.Context, key string, body []byte, in inte
 		for i, v := range values.Int64Values() {
 			if values.IsNull(i) {
 				j.verdict.violate(5, key, "row %d has no offset", rows)
-			} else if why := seen.add(v); why != "" {
+			} else if why := tick(v); why != "" {
 				j.verdict.violate(5, key, "%s", why)
 			}
 			rows++
 		}
 	}
+	j.provenance(table, key, in)
+	return rows
+}
+
+// provenance checks that rows say of themselves what their intent does.
+func (j *judge) provenance(table arrow.Table, key string, in intentRecord) {
 	for name, want := range map[string]string{
 		"_topic":           in.Topic,
 		"_partition":       fmt.Sprint(in.Partition),
@@ -197,7 +235,6 @@ func (j *judge) scoredRows(ctx context.Context, key string, body []byte, in inte
 		j.constant(table, key, name, want)
 	}
 	j.transform(table, key, in)
-	return rows
 }
 
 // transform checks that all rows of a model version, in whatever object, name
