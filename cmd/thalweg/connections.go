@@ -17,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/storage/s3"
+	"github.com/thalweg/thalweg/throttle"
 )
 
 // The fixed ports of thalweg dev, and so the defaults of every command.
@@ -82,7 +83,7 @@ func (c *connectionFlags) open() (*connections, error) {
 	}
 	conns := &connections{
 		stores:  map[string]storage.Opener{"": def},
-		brokers: map[string]kafka.Config{"": {Brokers: c.kafka}},
+		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Throttle: throttle.New()}},
 	}
 	if c.file == "" {
 		return conns, nil
@@ -102,7 +103,7 @@ func (c *connectionFlags) open() (*connections, error) {
 		case conn.Directory != nil:
 			conns.stores[name], err = openStore("file://"+*conn.Directory, "", "", "")
 		case conn.Kafka != nil:
-			conns.brokers[name] = kafka.Config{Brokers: conn.Kafka.Brokers}
+			conns.brokers[name] = kafka.Config{Brokers: conn.Kafka.Brokers, Throttle: throttle.New()}
 		default:
 			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: c.file + ": " + name, Hint: "give it s3, directory or kafka"}
 		}

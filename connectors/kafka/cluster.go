@@ -73,18 +73,28 @@ func newCluster(cfg Config) (*cluster, error) {
 func (c *cluster) close() { c.transport.CloseIdleConnections() }
 
 // do runs request until it succeeds, fails for a reason that will not pass,
-// ctx ends or the attempts are used up. request sees a context that ends wait
-// and RequestTimeout from now.
+// ctx ends, or the attempts or the shared budget for retries are used up.
+// request sees a context that ends wait and RequestTimeout from now.
 func (c *cluster) do(ctx context.Context, op, subject string, wait time.Duration, request func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
+		if err := c.cfg.Throttle.Pass(ctx); err != nil {
+			return c.translate(ctx, op, subject, err)
+		}
 		limited, cancel := context.WithTimeout(ctx, wait+c.cfg.RequestTimeout)
 		err := c.explain(limited, request(limited))
 		cancel()
+		var code kafkago.Error
+		switch {
+		case err == nil || errors.As(err, &code):
+			c.cfg.Throttle.Answered()
+		case ctx.Err() == nil:
+			c.cfg.Throttle.Failed()
+		}
 		if err == nil {
 			return nil
 		}
 		err = c.translate(ctx, op, subject, err)
-		if !mayPass(err, attempt) || attempt >= c.cfg.Attempts {
+		if !mayPass(err, attempt) || attempt >= c.cfg.Attempts || !c.cfg.Throttle.MayRepeat() {
 			return err
 		}
 		c.refresh()

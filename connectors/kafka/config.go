@@ -13,6 +13,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/throttle"
 )
 
 // The isolation levels, as a spec spells them.
@@ -42,6 +43,10 @@ type Config struct {
 	RequestTimeout time.Duration // for an answer, beyond the time that a fetch may wait; default 10s
 	MetadataTTL    time.Duration // age at which the layout of the cluster is read again; default 2s
 	Attempts       int           // of a request that fails for a reason that may pass; default 5
+
+	// Throttle is shared by all that talk to the same brokers, so that a cluster in
+	// trouble is not hammered by everybody; nil: one of the Source's own.
+	Throttle *throttle.Throttle
 
 	// MaxResponseBytes bounds one fetch response. A broker exceeds the size asked
 	// for when a single record batch is larger. Default 64 MiB.
@@ -81,6 +86,9 @@ func (c Config) withDefaults() Config {
 	c.Attempts = orDefault(c.Attempts, 5)
 	c.MaxResponseBytes = orDefault(c.MaxResponseBytes, 64<<20)
 	c.MaxBatchBytes = orDefault(c.MaxBatchBytes, 64<<20)
+	if c.Throttle == nil {
+		c.Throttle = throttle.New()
+	}
 	return c
 }
 

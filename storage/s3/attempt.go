@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"time"
+
+	"github.com/minio/minio-go/v7"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -15,11 +18,12 @@ import (
 const maxPause = 20
 
 // repeat runs call, which must be safe to repeat, until it succeeds, fails in
-// a way that trying again does not heal, or Config.Attempts are used up.
+// a way that trying again does not heal, Config.Attempts are used up, or the
+// budget for retries is.
 func (o *Opener) repeat(ctx context.Context, op, subject string, call func(ctx context.Context, w *watch) error) error {
 	for attempt := 1; ; attempt++ {
 		err := o.once(ctx, op, subject, call)
-		if !thalweg.Is(err, thalweg.Unavailable) || attempt >= o.config.Attempts {
+		if !thalweg.Is(err, thalweg.Unavailable) || attempt >= o.config.Attempts || !o.throttle.MayRepeat() {
 			return err
 		}
 		if paused := o.pause(ctx, op, subject, attempt); paused != nil {
@@ -33,10 +37,14 @@ func (o *Opener) once(ctx context.Context, op, subject string, call func(ctx con
 	if err := storage.Ended(ctx, op, subject); err != nil {
 		return err
 	}
+	if o.throttle.Pass(ctx) != nil {
+		return storage.Ended(ctx, op, subject)
+	}
 	watched, w := newWatch(ctx, o.config.Stall)
 	err := call(watched, w)
 	w.stop()
 	if err == nil {
+		o.throttle.Answered()
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -45,7 +53,19 @@ func (o *Opener) once(ctx context.Context, op, subject string, call func(ctx con
 	if errors.Is(context.Cause(watched), errStalled) {
 		err = errStalled
 	}
+	if kindOf(err) == thalweg.Unavailable && !contended(err) {
+		o.throttle.Failed()
+	} else {
+		o.throttle.Answered()
+	}
 	return o.failure(op, subject, err)
+}
+
+// contended reports whether the store is well and only busy with another
+// conditional request on the same key.
+func contended(err error) bool {
+	var answer minio.ErrorResponse
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusConflict
 }
 
 // pause waits a random while, longer for later attempts, or until ctx ends.

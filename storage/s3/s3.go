@@ -5,7 +5,9 @@
 // operations that may be repeated are, a bounded number of times with jitter;
 // PutIfAbsent is not, and where its outcome is unknown it says so
 // (Unavailable). Every request is watched: one that moves no byte for a while
-// is given up, however large it is.
+// is given up, however large it is. All requests of an Opener share a budget
+// for retries; a store that has spent it is asked at a pace that its answers
+// set, whoever asks and however often (package throttle).
 package s3
 
 import (
@@ -22,6 +24,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/throttle"
 )
 
 // Config says which store, and how patiently it is used.
@@ -48,6 +51,9 @@ type Config struct {
 	Backoff time.Duration
 	// Stall is how long a request may move no byte; default 30 s.
 	Stall time.Duration
+	// Wrap, where it is not nil, goes around every request that is sent: to count
+	// them, or to have them fail.
+	Wrap func(http.RoundTripper) http.RoundTripper
 	// MaxGetBytes bounds the object that Get reads into memory; default 5 GiB,
 	// the most that one PUT stores.
 	MaxGetBytes int64
@@ -113,6 +119,7 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 type Opener struct {
 	client    *minio.Core
 	transport *http.Transport
+	throttle  *throttle.Throttle
 	config    Config
 }
 
@@ -144,10 +151,14 @@ func New(config Config) (*Opener, error) {
 	if config.PathStyle {
 		lookup = minio.BucketLookupPath
 	}
+	var sender http.RoundTripper = transport
+	if config.Wrap != nil {
+		sender = config.Wrap(transport)
+	}
 	client, err := minio.NewCore(config.Endpoint, &minio.Options{
 		Creds:        credentials.NewStaticV4(config.AccessKey, config.SecretKey, config.SessionToken),
 		Secure:       config.TLS,
-		Transport:    transport,
+		Transport:    sender,
 		Region:       config.Region, // else it is asked for, bucket by bucket
 		BucketLookup: lookup,
 		MaxRetries:   1, // it waits up to 200 ms after a failure all the same; repeat's pauses come on top
@@ -155,7 +166,7 @@ func New(config Config) (*Opener, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "check s3 store", Kind: thalweg.Invalid, Subject: config.Endpoint, Err: err}
 	}
-	return &Opener{client: client, transport: transport, config: config}, nil
+	return &Opener{client: client, transport: transport, throttle: throttle.New(), config: config}, nil
 }
 
 // Close closes the connections that are idle.

@@ -50,9 +50,10 @@ func (s *Scorer) openLog() (*commitlog.Log, error) {
 		Attempts: logAttempts, Backoff: s.cfg.MinBackoff})
 }
 
-// logAttempts is how often the log itself tries to place a record; the scorer
-// then goes on trying without end, and says so in its status.
-const logAttempts = 3
+// logAttempts is how often the log itself tries to place a record: once, since
+// the scorer goes on trying without end and says so in its status, and layers
+// that all try again multiply.
+const logAttempts = 1
 
 // Run scores until ctx ends or going on is impossible. When ctx ends it takes
 // two steps: it fetches no more and commits what is scored, for at most
