@@ -38,10 +38,11 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.features()
 	c.removals()
 	c.outputColumns()
+	c.plan.ScoringInput = c.scoringInput()
+	c.eventColumns()
 	if err := c.found.err(); err != nil {
 		return nil, err
 	}
-	c.plan.ScoringInput = c.scoringInput()
 	return c.plan, nil
 }
 
@@ -92,7 +93,7 @@ func (c *compiler) input(have table.Schema) table.Schema {
 				"column %s is %s in the training data", d.Name, found.Type)
 		}
 		out.Columns = append(out.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: *d.Nullable,
-			TrainingOnly: !slices.Contains(d.AvailableIn, InScoring)})
+			TrainingOnly: !slices.Contains(d.AvailableIn, InScoring), From: d.From})
 	}
 	return out
 }
@@ -303,4 +304,23 @@ func (c *compiler) scoringInput() table.Schema {
 		out.Columns = append(out.Columns, column)
 	}
 	return out
+}
+
+// eventColumns holds the fields that csv events are said to have against the
+// columns.
+func (c *compiler) eventColumns() {
+	const path = "spec.sources.events.format.columns"
+	events := c.spec.Spec.Sources.Events
+	if events == nil || events.Format.Type != formatCSV || len(events.Format.Columns) == 0 {
+		return
+	}
+	for _, column := range c.plan.ScoringInput.Columns {
+		at := slices.Index(events.Format.Columns, column.Name)
+		switch {
+		case at >= 0 && column.From != "":
+			c.found.add(fmt.Sprintf("%s[%d]", path, at), "give the field another name", "column %s comes from the %s of the record", column.Name, column.From)
+		case at < 0 && column.From == "" && !column.Nullable:
+			c.found.add(path, "", "column %s is missing, without which an event is no row", column.Name)
+		}
+	}
 }

@@ -81,7 +81,7 @@ func defaultBetas() []float64 { return []float64{0.9, 0.999} }
 // defaultProbabilities leave enough for both judgements of a small table.
 func defaultProbabilities() []float64 { return []float64{0.7, 0.15, 0.15} }
 
-// defaultTimestampFormats are what JSON events hold: RFC 3339, and what SQL and
+// defaultTimestampFormats are what events hold: RFC 3339, and what SQL and
 // Python print.
 func defaultTimestampFormats() []string {
 	return []string{"rfc3339", "2006-01-02 15:04:05", "2006-01-02T15:04:05"}
@@ -169,9 +169,16 @@ func (f filler) events(s *Source, pipeline string) {
 		// As Kafka's own consumers: the two differ for transactional producers only.
 		fill(f, path+"kafka.isolation_level", &k.IsolationLevel, "read_uncommitted")
 	}
-	if s.Format.Type == formatJSON {
+	switch s.Format.Type {
+	case formatJSON, formatAvro:
 		// Producers add fields before consumers know them.
 		fill(f, path+"format.on_unknown_field", &s.Format.OnUnknownField, "ignore")
+	case formatCSV:
+		fill(f, path+"format.delimiter", &s.Format.Delimiter, ",")
+		// As RFC 4180 has no null, and most writers leave the field empty.
+		fillOptional(&s.Format.NullText, "")
+	}
+	if s.Format.Type != formatParquet {
 		fillList(f, path+"format.timestamp_formats", &s.Format.TimestampFormats, defaultTimestampFormats()...)
 	}
 }

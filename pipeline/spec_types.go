@@ -13,7 +13,7 @@ import (
 type Sources struct {
 	// Train is the training data: Parquet in S3.
 	Train Source `yaml:"train" json:"train"`
-	// Events is the stream to score: JSON in Kafka.
+	// Events is the stream to score: JSON, CSV or Avro in Kafka.
 	Events *Source `yaml:"events,omitempty" json:"events,omitempty"`
 }
 
@@ -54,14 +54,31 @@ type KafkaSource struct {
 
 // Format is how rows or events are encoded.
 type Format struct {
-	// Type is parquet for files and json for events.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet,enum=json" refused:"csv,jsonl,arrow,avro"`
-	// OnUnknownField is what becomes of an event with a field that is no column:
-	// the field is passed over, or the event is kept as a dead letter.
+	// Type is parquet for files, and json, csv or avro for events.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet,enum=json,enum=csv" refused:"jsonl,arrow,avro"`
+	// OnUnknownField is what becomes of a json or avro event with a field that is
+	// no column: the field is passed over, or the event is kept as a dead letter.
 	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter"`
-	// TimestampFormats of events are tried in order: rfc3339, epoch_ms, or a
-	// layout of Go's time package.
+	// TimestampFormats of texts in events are tried in order: rfc3339, epoch_ms (of
+	// numbers too), or a layout of Go's time package.
 	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
+	// Delimiter stands between the fields of a csv event: one ASCII character.
+	Delimiter string `yaml:"delimiter,omitempty" json:"delimiter,omitempty"`
+	// Columns are the fields of a csv event in order; those that are no columns
+	// of the schema are passed over. Default: the columns that events have, in the
+	// order of the schema.
+	Columns []string `yaml:"columns,omitempty" json:"columns,omitempty"`
+	// NullText is what a csv field that is null holds, not in quotes. Default:
+	// nothing.
+	NullText *string `yaml:"null_text,omitempty" json:"null_text,omitempty"`
+	// SchemaRegistry names the connection of the registry that has the schemas of
+	// avro events, which are in Confluent's wire format: a zero, the schema's id in
+	// four bytes, the event.
+	SchemaRegistry string `yaml:"schema_registry,omitempty" json:"schema_registry,omitempty"`
+	// SchemaFile is the schema of avro events that are nothing but the event. It
+	// is read over the connection of the training data when a run begins, and is
+	// part of the model that the run makes.
+	SchemaFile string `yaml:"schema_file,omitempty" json:"schema_file,omitempty" jsonschema:"pattern=^s3://[a-z0-9]"`
 	// Compression of a sink's files.
 	Compression string `yaml:"compression,omitempty" json:"compression,omitempty" jsonschema:"enum=zstd,enum=snappy,enum=none"`
 }
@@ -84,6 +101,10 @@ type ColumnSpec struct {
 	Type table.Type `yaml:"type" json:"type"`
 	// Nullable says whether values may be missing. Default true.
 	Nullable *bool `yaml:"nullable,omitempty" json:"nullable,omitempty"`
+	// From says what of the record around an event fills the column: key,
+	// header:NAME, timestamp, offset or partition. Training reads the column of
+	// this name. Default: the field of this name in the event.
+	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^(key|timestamp|offset|partition|header:.+)$"`
 	// AvailableIn is [training] for a column that events do not have. Default
 	// [training, scoring].
 	AvailableIn []Phase `yaml:"available_in,omitempty" json:"available_in,omitempty"`

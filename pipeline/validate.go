@@ -14,6 +14,8 @@ import (
 const (
 	formatParquet = "parquet"
 	formatJSON    = "json"
+	formatCSV     = "csv"
+	formatAvro    = "avro"
 
 	inputNumber   = "number"
 	inputCategory = "category"
@@ -69,8 +71,8 @@ func (v validator) sources(s *Sources) {
 	switch {
 	case s.Train.Kafka != nil && s.Train.S3 == nil:
 		v.refuse(train+".kafka", "train from s3", "training from a stream")
-	case s.Train.Format.Type == formatJSON:
-		v.refuse(train+".format.type", "this build trains from parquet", "json files")
+	case isEventFormat(s.Train.Format.Type):
+		v.refuse(train+".format.type", "this build trains from parquet", s.Train.Format.Type+" files")
 	}
 	v.plainFormat(train, s.Train.Format)
 	if s.Train.S3 != nil {
@@ -87,14 +89,9 @@ func (v validator) sources(s *Sources) {
 		case e.S3 != nil && e.Kafka == nil:
 			v.refuse(events+".s3", "events come from kafka", "scoring files")
 		case e.Format.Type == formatParquet:
-			v.add(events+".format.type", "events are json", "parquet is a format of files")
+			v.add(events+".format.type", "events are json, csv or avro", "parquet is a format of files")
 		}
-		if e.Format.Compression != "" {
-			v.add(events+".format.compression", "", "the field belongs to a sink")
-		}
-		for i, layout := range e.Format.TimestampFormats {
-			v.timestampFormat(fmt.Sprintf("%s.format.timestamp_formats[%d]", events, i), layout)
-		}
+		v.eventFormat(events+".format", e.Format)
 	}
 }
 
@@ -114,19 +111,6 @@ func (v validator) location(path string, s *Source) {
 	}
 }
 
-// plainFormat checks that options of other formats are not there.
-func (v validator) plainFormat(path string, f Format) {
-	if f.OnUnknownField != "" {
-		v.add(path+".format.on_unknown_field", "", "the field belongs to the format of events")
-	}
-	if len(f.TimestampFormats) > 0 {
-		v.add(path+".format.timestamp_formats", "", "the field belongs to the format of events")
-	}
-	if f.Compression != "" && !strings.HasPrefix(path, "spec.scoring") {
-		v.add(path+".format.compression", "", "the field belongs to a sink")
-	}
-}
-
 func (v validator) path(path, value string) {
 	_, key, err := SplitS3Path(value)
 	switch {
@@ -134,18 +118,6 @@ func (v validator) path(path, value string) {
 		v.add(path, "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens", "%q is not s3://bucket/key", value)
 	case strings.Contains(key, "//") || strings.HasPrefix(key, "/") || slices.Contains(strings.Split(key, "/"), ".."):
 		v.add(path, "", "%q has an empty part, or one of two dots", value)
-	}
-}
-
-// timestampFormat checks that a layout tells a date when it is written and read
-// again.
-func (v validator) timestampFormat(path, layout string) {
-	if layout == "rfc3339" || layout == "epoch_ms" {
-		return
-	}
-	at := time.Date(2021, 3, 4, 17, 16, 15, 0, time.UTC)
-	if back, err := time.Parse(layout, at.Format(layout)); err != nil || back.YearDay() != at.YearDay() || back.Year() != at.Year() {
-		v.add(path, `write rfc3339, epoch_ms, or a layout of Go's time package: "2006-01-02 15:04:05"`, "%q is not a layout with a date", layout)
 	}
 }
 
@@ -165,6 +137,7 @@ func (v validator) schema(s *SchemaSpec) {
 			v.refuse(at+".available_in", "a model cannot learn from it", "a column that training does not have")
 		}
 		v.phases(at+".available_in", c.AvailableIn)
+		v.columnFrom(at+".from", c)
 	}
 }
 
@@ -398,8 +371,8 @@ func (v validator) scoring(b *Body) {
 			v.add(path+".sink.s3.path", "", "a sink cannot have a *")
 		}
 	}
-	if s.Sink.Format.Type == formatJSON {
-		v.refuse(path+".sink.format.type", "this build writes parquet", "json files")
+	if isEventFormat(s.Sink.Format.Type) {
+		v.refuse(path+".sink.format.type", "this build writes parquet", s.Sink.Format.Type+" files")
 	}
 	v.plainFormat(path+".sink", s.Sink.Format)
 	if d := s.DeadLetter; d != nil && d.Kafka != nil && b.Sources.Events != nil {

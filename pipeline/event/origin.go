@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -46,6 +47,18 @@ func newOrigin(c table.Column) (*origin, error) {
 		return nil, invalid(fmt.Sprintf("column %q", c.Name), fmt.Sprintf("from %s is %s, not %s", o, want, c.Type))
 	}
 	return o, nil
+}
+
+// NeedsKeys reports whether columns of events come from the keys of records.
+func NeedsKeys(schema table.Schema) bool { return comesFrom(schema, FromKey) }
+
+// NeedsHeaders reports whether columns of events come from headers of records.
+func NeedsHeaders(schema table.Schema) bool { return comesFrom(schema, FromHeader) }
+
+func comesFrom(schema table.Schema, from string) bool {
+	return slices.ContainsFunc(schema.Columns, func(c table.Column) bool {
+		return !c.TrainingOnly && (c.From == from || from == FromHeader && strings.HasPrefix(c.From, from))
+	})
 }
 
 // surround fills the columns that come from the record around event i.

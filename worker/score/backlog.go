@@ -19,7 +19,7 @@ const keepFree = 4
 type backlog struct {
 	parts []*part
 	next  int64             // offset after the last of it, once something was added
-	want  connectors.Fields // parts of records that fetches shall fill; must not change while there are any
+	want  connectors.Fields // parts of records that fetches shall fill; it may only grow
 	free  []*connectors.Records
 	batch batch
 }
@@ -42,10 +42,11 @@ type batch struct {
 	unreadable map[int]string // nil: none
 	gaps       []commitlog.Gap
 	bytes      int64 // of the values
-	// parts holds keys and headers where backlog.want asks for them: those of the
-	// i-th record are parts.Key(first+i) and parts.AllHeaders(first+i).
-	parts *connectors.Records
-	first int
+	// parts holds the keys and headers that fields says: those of the i-th record
+	// are parts.Key(first+i) and parts.AllHeaders(first+i).
+	parts  *connectors.Records
+	first  int
+	fields connectors.Fields // what all records have
 
 	copied connectors.Records // backs all of it where it comes from several parts
 }
@@ -69,6 +70,7 @@ func (b *backlog) buffer() *connectors.Records {
 	if n := len(b.free); n > 0 {
 		r := b.free[n-1]
 		b.free = b.free[:n-1]
+		r.Want = b.want
 		return r
 	}
 	return &connectors.Records{Want: b.want}
@@ -88,7 +90,7 @@ func (b *backlog) add(r *connectors.Records) {
 		return
 	}
 	if n := len(b.parts); n > 0 && r.Unreadable == nil && r.Null == nil {
-		if last := b.parts[n-1].records; last.Null == nil && last.SizeBytes()+r.SizeBytes() < smallPart {
+		if last := b.parts[n-1].records; last.Null == nil && last.Want == r.Want && last.SizeBytes()+r.SizeBytes() < smallPart {
 			last.AppendRecords(r, 0, r.Len())
 			b.recycle(r)
 			return
@@ -104,7 +106,11 @@ func (b *backlog) take(e score) *batch {
 	t.from, t.to, t.bytes = e.from, e.from, 0
 	t.values, t.ends, t.parts = nil, t.ends[:0], nil
 	t.copied.Reset()
-	t.copied.Want = b.want
+	t.fields = ^connectors.Fields(0)
+	for _, p := range b.parts {
+		t.fields &= p.records.Want
+	}
+	t.copied.Want = t.fields
 	t.offsets, t.timestamps, t.gaps = t.offsets[:0], t.timestamps[:0], t.gaps[:0]
 	t.nulls, t.unreadable = nil, nil
 	upTo := e.upTo

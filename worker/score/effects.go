@@ -64,6 +64,8 @@ func (r *runner) carryOut(e effect) {
 			}
 			delete(r.spans, id)
 		}
+	case refetch:
+		r.backlog.reset()
 	case claim:
 		r.claim(e)
 	case publish:
@@ -120,6 +122,9 @@ func (r *runner) keep(m Model, e engine) {
 		}
 	}
 	r.engines[m] = e
+	if a, ok := e.(*artifactEngine); ok {
+		r.backlog.want |= a.needs
+	}
 }
 
 func (r *runner) fetch(e fetch) {
@@ -163,6 +168,9 @@ func (r *runner) score(e score) {
 		gaps, lost = len(s.gaps)-gaps, s.lost-lost
 		return func() event {
 			r.scoring = nil
+			if errors.Is(err, errUnasked) {
+				return batchScored{epoch: e.epoch, unasked: true}
+			}
 			ev := batchScored{epoch: e.epoch, records: len(b.offsets), bytes: b.bytes, to: b.to, dead: int(lost), gaps: gaps, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
@@ -48,6 +49,7 @@ type artifactEngine struct {
 	output        *artifact.Scorer // lays out rows while scorer scores the next
 	compression   dataset.Compression
 	maxEventBytes int
+	needs         connectors.Fields // of records
 }
 
 // predictor is what the engine needs of an artifact's scorer.
@@ -73,6 +75,7 @@ func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, m
 		return nil, fail(err)
 	}
 	cfg.MaxEventBytes = maxEventBytes
+	e.needs = fieldsOf(scorer.Input())
 	if e.decoder, err = events.NewDecoder(scorer.Input(), cfg); err != nil {
 		return nil, fail(err)
 	}
@@ -85,8 +88,12 @@ func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, m
 func decoderConfig(spec *pipeline.Spec) (events.Config, error) {
 	var cfg events.Config
 	if source := spec.Spec.Sources.Events; source != nil {
-		cfg.TimestampFormats = source.Format.TimestampFormats
-		cfg.OnUnknownField = source.Format.OnUnknownField
+		f := source.Format
+		cfg.Format, cfg.TimestampFormats, cfg.OnUnknownField = f.Type, f.TimestampFormats, f.OnUnknownField
+		cfg.CSV = events.CSVConfig{Delimiter: f.Delimiter, Columns: f.Columns}
+		if f.NullText != nil {
+			cfg.CSV.NullText = *f.NullText
+		}
 	}
 	if schema := spec.Spec.Schema; schema != nil && schema.Timezone != "" {
 		zone, err := time.LoadLocation(schema.Timezone)
@@ -113,7 +120,11 @@ func (e *artifactEngine) score(ctx context.Context, b *batch, dst *rows) (err er
 	if len(b.offsets) == 0 {
 		return dst.add(b, nil, nil, nil)
 	}
-	rec, rejects, err := e.decoder.Decode(ctx, events.Events{Values: b.values, Ends: b.ends, Offsets: b.offsets, Nulls: b.nulls, Unreadable: b.unreadable})
+	if e.needs&^b.fields != 0 {
+		return errUnasked
+	}
+	rec, rejects, err := e.decoder.Decode(ctx, events.Events{Values: b.values, Ends: b.ends, Offsets: b.offsets, Nulls: b.nulls, Unreadable: b.unreadable,
+		Partition: dst.partition, Around: envelope{b}})
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,12 @@ var columns = table.Schema{Columns: []table.Column{
 // trained returns an artifact; versions differ in their parameters.
 func trained(t testing.TB, version int) *artifact.Artifact {
 	t.Helper()
+	return trainedBy(t, version, document)
+}
+
+// trainedBy is trained by another document for the same columns.
+func trainedBy(t testing.TB, version int, document string) *artifact.Artifact {
+	t.Helper()
 	spec, err := pipeline.Parse("test.yaml", []byte(document))
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +163,12 @@ func (w *world) kafka() kafka.Config {
 // register saves a version and returns it; it is not offered yet.
 func (w *world) register(version int) Candidate {
 	w.t.Helper()
-	parts, err := trained(w.t, version).Encode(nil)
+	return w.registerArtifact(version, trained(w.t, version))
+}
+
+func (w *world) registerArtifact(version int, a *artifact.Artifact) Candidate {
+	w.t.Helper()
+	parts, err := a.Encode(nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

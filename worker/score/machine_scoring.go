@@ -67,6 +67,10 @@ func (m *machine) takeScored(ev batchScored) {
 	if !m.answered(opScore, ev.err) {
 		return
 	}
+	if ev.unasked {
+		m.refetch()
+		return
+	}
 	m.backlog.records -= ev.records
 	m.backlog.bytes -= ev.bytes
 	if ev.to >= m.backlog.asked {
@@ -184,6 +188,16 @@ func (m *machine) scoreInto(s *span) {
 	m.backlog.asked = m.backlog.next
 	m.start(opScore, score{epoch: m.epoch, span: s.id, model: s.model, generation: s.generation, from: s.to,
 		count: count, bytes: size, gaps: gaps, upTo: upTo})
+}
+
+// refetch drops the backlog, whose records lack what a version needs, and
+// fetches them again. The spans stay as they are.
+func (m *machine) refetch() {
+	m.epoch++
+	m.stopFetching()
+	m.position = m.scoredTo()
+	m.backlog = backlogState{next: m.position}
+	m.out = append(m.out, refetch{m.epoch})
 }
 
 // fetchMore asks for records while there is room in the backlog.

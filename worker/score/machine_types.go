@@ -77,6 +77,9 @@ type (
 		to      int64
 		dead    int // of the records
 		gaps    int // runs of offsets without a record that the span has grown by
+		// unasked: nothing is in the span, since the version needs parts of records
+		// that no fetch has asked for. The next ones do.
+		unasked bool
 		err     error
 	}
 	// slotClaimed answers claim.
@@ -155,6 +158,9 @@ type (
 	// reset forgets the backlog and all spans. Answers of an older epoch are
 	// thrown away.
 	reset struct{ epoch uint64 }
+	// refetch forgets the backlog, and asks for all that the loaded versions need
+	// from then on. Answers of an older epoch are thrown away.
+	refetch struct{ epoch uint64 }
 	// claim places the intent of a span.
 	claim struct {
 		span       uint64
@@ -182,6 +188,7 @@ func (fetch) isEffect()        {}
 func (cancelFetch) isEffect()  {}
 func (score) isEffect()        {}
 func (reset) isEffect()        {}
+func (refetch) isEffect()      {}
 func (claim) isEffect()        {}
 func (publish) isEffect()      {}
 func (finish) isEffect()       {}

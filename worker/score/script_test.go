@@ -145,7 +145,7 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "scored":
 		n := number("records", 0)
 		to := s.m.scoredTo() + n
-		ev = batchScored{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), to: number("to", to), dead: int(number("dead", 0)), gaps: int(number("gaps", 0)), err: err}
+		ev = batchScored{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), to: number("to", to), dead: int(number("dead", 0)), gaps: int(number("gaps", 0)), unasked: args["unasked"] != "", err: err}
 	case "claimed":
 		ev = slotClaimed{args["won"] != "no", err}
 	case "published":
@@ -234,6 +234,8 @@ func scriptEffect(e effect) string {
 		}
 		return fmt.Sprintf("score from %d with %s into span %d: at most %d records, %d bytes, %d gaps%s, generation %d",
 			e.from, e.model, e.span, e.count, e.bytes, e.gaps, upTo, e.generation)
+	case refetch:
+		return fmt.Sprintf("refetch, epoch %d", e.epoch)
 	case reset:
 		return fmt.Sprintf("reset, epoch %d", e.epoch)
 	case claim:

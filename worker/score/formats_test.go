@@ -1,0 +1,172 @@
+package score
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// enveloped is document with columns that come from the records around events.
+var enveloped = strings.NewReplacer(
+	"type: timestamp, nullable: false", "type: timestamp, nullable: false, from: timestamp",
+	"name: distance,    type: int64, nullable: true", `name: distance, type: int64, nullable: true, from: "header:distance"`,
+	"name: origin,      type: string, nullable: true", "name: origin, type: string, nullable: true, from: key",
+).Replace(document)
+
+// around is the record that has in its key, headers and time what goodEvent has
+// in its value.
+func around(t testing.TB, value string, n int) *kgo.Record {
+	at, err := time.Parse(time.DateTime, fmt.Sprintf("2001-03-%02d %02d:00:00", 1+n%28, n%24))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &kgo.Record{Topic: topic, Value: []byte(value), Key: fmt.Appendf(nil, "a%d", n%7), Timestamp: at,
+		Headers: []kgo.RecordHeader{{Key: "other", Value: []byte("x")}, {Key: "distance", Value: []byte("1")}, {Key: "distance", Value: fmt.Appendf(nil, "%d", 100+n%2000)}}}
+}
+
+func (w *world) produceRecords(records ...*kgo.Record) {
+	w.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// cellsOf returns the values of a column in the rows of offsets [from, to).
+func cellsOf(rows map[int64]scoredRow, column string, from, to int64) []string {
+	var out []string
+	for at := from; at < to; at++ {
+		out = append(out, rows[at].cells[column])
+	}
+	return out
+}
+
+// A version whose columns come from keys, headers and timestamps answers as one
+// that finds the same values in the events, and may follow it at any moment.
+func TestColumnsFromRecordsScoreAsColumnsFromEvents(t *testing.T) {
+	w := newWorld(t, 1)
+	w.registerArtifact(2, trainedBy(t, 1, enveloped)) // the same parameters
+	w.promote(1)
+	const n = 200
+	var records []*kgo.Record
+	for i := range n {
+		records = append(records, around(t, goodEvent(i), i))
+	}
+	w.produceRecords(records...)
+	s := w.start(func(c *Config) { c.Rolling.Period = time.Hour; c.Batching.Count = 50 })
+	s.wait("the first version", func(s Status) bool { return s.Scored == n })
+	s.Pause(true)
+	w.promote(2, 1)
+	s.waitCommitted(n)
+	s.Pause(false)
+	w.produceRecords(records...)
+	s.wait("the second version", func(s Status) bool { return s.Model.Version == 2 && s.Scored == 2*n })
+	w.promote(1)
+	w.produceRecords(records...)
+	s.wait("the first version again", func(s Status) bool { return s.Model.Version == 1 && s.Scored == 3*n })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+	rows, letters := w.read(0)
+	if len(rows) != 3*n || len(letters) > 0 {
+		t.Fatalf("%d rows, dead letters %v", len(rows), letters)
+	}
+	for _, column := range []string{"date", "distance", "origin", "probability"} {
+		first := cellsOf(rows, column, 0, n)
+		for _, from := range []int64{n, 2 * n} {
+			if again := cellsOf(rows, column, from, from+n); !slices.Equal(first, again) {
+				t.Errorf("%s differs:\n%v\n%v", column, first[:10], again[:10])
+			}
+		}
+	}
+}
+
+func TestRecordsWhoseKeyOrHeaderIsNoValueAreDeadLetters(t *testing.T) {
+	w := newWorld(t, 1)
+	w.registerArtifact(1, trainedBy(t, 1, strings.Replace(enveloped, "nullable: true, from: key", "nullable: false, from: key", 1)))
+	w.promote(1)
+	bad := map[int64]string{}
+	var records []*kgo.Record
+	add := func(reason string, change func(*kgo.Record)) {
+		r := around(t, "{}", len(records))
+		change(r)
+		if reason != "" {
+			bad[int64(len(records))] = reason
+		}
+		records = append(records, r)
+	}
+	add("", func(*kgo.Record) {})
+	add(`column "origin" from key: want string, found a string that is not UTF-8`, func(r *kgo.Record) { r.Key = []byte("\xff") })
+	add(`column "origin" from key: want string, found null, and the column is not nullable`, func(r *kgo.Record) { r.Key = nil })
+	add("", func(r *kgo.Record) { r.Key = []byte{} })
+	add(`column "distance" from header:distance: want int64, found a text that is none`, func(r *kgo.Record) { r.Headers[2].Value = []byte("far") })
+	add(`column "distance" from header:distance: want int64, found a number out of range`, func(r *kgo.Record) { r.Headers[2].Value = []byte("9223372036854775808") })
+	add("", func(r *kgo.Record) { r.Headers = nil })
+	add("", func(r *kgo.Record) { r.Headers[2].Value = nil })
+	add("malformed JSON: want an object, found 'x' at byte 0", func(r *kgo.Record) { r.Value = []byte("x") })
+	w.produceRecords(records...)
+	s := w.start()
+	s.waitCommitted(int64(len(records)))
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+	rows, letters := w.read(0)
+	reasons := make(map[int64]string)
+	for at, l := range letters {
+		reasons[at] = l.Reason
+	}
+	if !maps.Equal(reasons, bad) || len(rows)+len(letters) != len(records) {
+		t.Errorf("%d rows, dead letters %v, want %v", len(rows), reasons, bad)
+	}
+	if got := rows[3].cells["origin"] + "|" + rows[6].cells["distance"] + "|" + rows[7].cells["distance"]; got != "|(null)|(null)" {
+		t.Errorf("an empty key, no header and a null header gave %s", got)
+	}
+}
+
+// asCSV is goodEvent as a line.
+func asCSV(n int) string {
+	return fmt.Sprintf("gate %d;2001-03-%02d %02d:00:00;%d;\"a%d\"", n, 1+n%28, n%24, 100+n%2000, n%7)
+}
+
+func TestCSVEventsScoreAsJSONEventsDo(t *testing.T) {
+	w := newWorld(t, 1)
+	w.registerArtifact(2, trainedBy(t, 1, strings.Replace(document, "{type: json}", `{type: csv, delimiter: ";", columns: [gate, date, distance, origin]}`, 1)))
+	w.promote(1)
+	const n = 200
+	w.produceGood(0, n)
+	s := w.start()
+	s.waitCommitted(n)
+	w.promote(2)
+	s.wait("version 2", func(s Status) bool { return s.Model.Version == 2 })
+	var lines []string
+	for i := range n {
+		lines = append(lines, asCSV(i))
+	}
+	w.produce(append(lines, "1;2;3")...)
+	s.waitCommitted(2*n + 1)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+	rows, letters := w.read(0)
+	for _, column := range []string{"date", "distance", "origin", "probability"} {
+		if json, csv := cellsOf(rows, column, 0, n), cellsOf(rows, column, n, 2*n); !slices.Equal(json, csv) {
+			t.Errorf("%s differs:\n%v\n%v", column, json[:10], csv[:10])
+		}
+	}
+	if len(letters) != 1 || letters[2*n].Reason != "wrong number of fields: want 4, found 3" {
+		t.Errorf("dead letters %+v", letters)
+	}
+}
