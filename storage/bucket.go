@@ -17,6 +17,9 @@ type Info struct {
 	// ETag changes whenever the object's bytes change; providers differ in how
 	// they derive it. It is empty where a provider's List does not know it.
 	ETag string
+	// Version names these bytes of the key for as long as the provider keeps them.
+	// It is empty where the provider keeps no versions, and from List.
+	Version string
 }
 
 // Bucket holds immutable-by-convention objects under slash-separated keys.

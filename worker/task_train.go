@@ -266,6 +266,7 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 func (in *trainingInputs) save(ctx context.Context, c *train.Checkpoint) (string, *artifact.Artifact, error) {
 	a := in.model
 	a.Params = c.Params
+	a.Dataset = in.manifest.JSON()
 	a.Provenance.Dataset = in.manifest.Hash()
 	a.Provenance.Epochs, a.Provenance.Rounds = c.Epochs, int64(c.Rounds)
 	a.Provenance.Metrics = make(map[string]float64, len(c.Metrics))

@@ -31,6 +31,9 @@ type Artifact struct {
 	Params    []float32
 	// Provenance says what it came from.
 	Provenance Provenance
+	// Dataset is the manifest that Provenance.Dataset names: the objects that were
+	// trained on, with sizes and ETags. Nil in artifacts of builds that kept none.
+	Dataset []byte
 	// Extra holds the parts that Decode was given and that are not of an
 	// artifact: what a trainer needs to go on.
 	Extra map[string][]byte

@@ -99,7 +99,8 @@ func trained(t testing.TB, label string) *Artifact {
 	for i := range a.Params {
 		a.Params[i] = float32(math.Sin(float64(i*i))) / 3
 	}
-	a.Provenance.Dataset, a.Provenance.Epochs = strings.Repeat("ab", 32), 3
+	a.Dataset = []byte(`{"objects":[{"key":"flights/a.parquet","size_bytes":9,"etag":"e"}]}`)
+	a.Provenance.Dataset, a.Provenance.Epochs = sum(a.Dataset), 3
 	a.Provenance.Metrics = map[string]float64{"validation.log_loss": 0.49}
 	return a
 }
@@ -124,7 +125,7 @@ func TestDecodeIsTheInverseOfEncode(t *testing.T) {
 	for _, label := range []string{binary, number} {
 		a := trained(t, label)
 		parts := encode(t, a)
-		names := []string{PartModel, "position.json", PartProvenance, PartSchema, PartSpec, PartTransform}
+		names := []string{PartDataset, PartModel, "position.json", PartProvenance, PartSchema, PartSpec, PartTransform}
 		check(t, "parts", slices.Sorted(maps.Keys(parts)), names)
 		b, err := Decode(parts)
 		if err != nil {
@@ -174,16 +175,17 @@ func TestDecodeNamesThePartThatIsWrong(t *testing.T) {
 			p[PartModel] = bytes.Clone(p[PartModel])
 			copy(p[PartModel][len(p[PartModel])-4:], "\x00\x00\xc0\x7f")
 		}},
-		"another label's transform":  {PartTransform, func(p map[string][]byte) { p[PartTransform] = other[PartTransform] }},
-		"another spec's provenance":  {PartProvenance, func(p map[string][]byte) { p[PartProvenance] = other[PartProvenance] }},
-		"provenance of more":         {PartProvenance, replace(PartProvenance, "{", `{"host":"a",`)},
-		"a column twice":             {PartSchema, replace(PartSchema, `"name":"delay"`, `"name":"date"`)},
-		"a column of no type":        {PartSchema, replace(PartSchema, `"type":"int64"`, `"type":"int32"`)},
-		"a column that is not there": {PartSpec, replace(PartSchema, `"name":"distance"`, `"name":"far"`)},
-		"a spec of another version":  {PartSpec, replace(PartSpec, "thalweg/v1", "thalweg/v9")},
-		"a spec changed a little":    {PartProvenance, replace(PartSpec, "flight-delays", "flight-delayz")},
-		"two documents":              {PartProvenance, func(p map[string][]byte) { p[PartProvenance] = append(bytes.Clone(p[PartProvenance]), "{}"...) }},
-		"a schema without end":       {PartSchema, func(p map[string][]byte) { p[PartSchema] = bytes.Repeat([]byte(" "), maxDocumentBytes+1) }},
+		"another label's transform":    {PartTransform, func(p map[string][]byte) { p[PartTransform] = other[PartTransform] }},
+		"another spec's provenance":    {PartProvenance, func(p map[string][]byte) { p[PartProvenance] = other[PartProvenance] }},
+		"provenance of more":           {PartProvenance, replace(PartProvenance, "{", `{"host":"a",`)},
+		"another dataset's provenance": {PartDataset, replace(PartDataset, "flights", "flightz")},
+		"a column twice":               {PartSchema, replace(PartSchema, `"name":"delay"`, `"name":"date"`)},
+		"a column of no type":          {PartSchema, replace(PartSchema, `"type":"int64"`, `"type":"int32"`)},
+		"a column that is not there":   {PartSpec, replace(PartSchema, `"name":"distance"`, `"name":"far"`)},
+		"a spec of another version":    {PartSpec, replace(PartSpec, "thalweg/v1", "thalweg/v9")},
+		"a spec changed a little":      {PartProvenance, replace(PartSpec, "flight-delays", "flight-delayz")},
+		"two documents":                {PartProvenance, func(p map[string][]byte) { p[PartProvenance] = append(bytes.Clone(p[PartProvenance]), "{}"...) }},
+		"a schema without end":         {PartSchema, func(p map[string][]byte) { p[PartSchema] = bytes.Repeat([]byte(" "), maxDocumentBytes+1) }},
 	} {
 		parts := maps.Clone(good)
 		tc.damage(parts)

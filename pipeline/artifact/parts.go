@@ -21,6 +21,7 @@ const (
 	PartSpec       = "spec.yaml"         // the spec with every default written out
 	PartSchema     = "schema.json"       // the columns of the spec's source
 	PartProvenance = "provenance.json"   // what the model came from
+	PartDataset    = "dataset.json"      // the manifest of the training data; may be absent
 )
 
 // maxDocumentBytes bounds the parts that are documents people read: the spec,
@@ -57,6 +58,12 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 		}
 		parts[part] = data
 	}
+	if a.Dataset != nil {
+		if err := a.checkDataset(); err != nil {
+			return nil, fail(PartDataset, err)
+		}
+		parts[PartDataset] = a.Dataset
+	}
 	for part, data := range extra {
 		if _, taken := parts[part]; taken || part == "" {
 			return nil, fail(part, fmt.Errorf("an extra part cannot be called %q", part))
@@ -91,7 +98,22 @@ func Decode(parts map[string][]byte) (*Artifact, error) {
 		}
 		delete(a.Extra, step.part)
 	}
+	if data, ok := parts[PartDataset]; ok {
+		a.Dataset = bytes.Clone(data)
+		if err := a.checkDataset(); err != nil {
+			return nil, &thalweg.Error{Op: "decode artifact", Kind: thalweg.Corrupt, Subject: PartDataset, Err: err}
+		}
+		delete(a.Extra, PartDataset)
+	}
 	return a, nil
+}
+
+// checkDataset reports a manifest that is not the one that provenance names.
+func (a *Artifact) checkDataset() error {
+	if have := sum(a.Dataset); have != a.Provenance.Dataset {
+		return fmt.Errorf("is of sha256 %s, the provenance names %s", have, a.Provenance.Dataset)
+	}
+	return nil
 }
 
 func (a *Artifact) decodeSchema(data []byte) error {

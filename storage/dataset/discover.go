@@ -31,13 +31,17 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	if err != nil {
 		return nil, nil, err
 	}
+	versioned, err := keepsVersions(ctx, b, infos[0].Key)
+	if err != nil {
+		return nil, nil, err
+	}
 	files := make([]discovered, len(infos))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(cfg.Concurrency)
 	for i, info := range infos {
 		group.Go(func() error {
 			var err error
-			files[i], err = inspect(gctx, b, info)
+			files[i], err = inspect(gctx, b, info, versioned)
 			return err
 		})
 	}
@@ -85,8 +89,18 @@ type discovered struct {
 	fields []arrow.Field
 }
 
-func inspect(ctx context.Context, b storage.Bucket, info storage.Info) (discovered, error) {
-	if info.ETag == "" {
+// keepsVersions reports whether a bucket keeps versions of its objects, which
+// a listing does not tell: then each object is asked for its own.
+func keepsVersions(ctx context.Context, b storage.Bucket, key string) (bool, error) {
+	head, err := b.Head(ctx, key)
+	if err != nil {
+		return false, &thalweg.Error{Op: "discover", Subject: objectSubject(key), Err: err}
+	}
+	return head.Version != "", nil
+}
+
+func inspect(ctx context.Context, b storage.Bucket, info storage.Info, versioned bool) (discovered, error) {
+	if info.ETag == "" || versioned {
 		head, err := b.Head(ctx, info.Key)
 		if err != nil {
 			return discovered{}, &thalweg.Error{Op: "discover", Subject: objectSubject(info.Key), Err: err}
@@ -97,7 +111,7 @@ func inspect(ctx context.Context, b storage.Bucket, info storage.Info) (discover
 	if err != nil {
 		return discovered{}, err
 	}
-	d := discovered{object: Object{Key: info.Key, SizeBytes: info.SizeBytes, ETag: info.ETag, Rows: file.Rows, RowGroups: len(file.RowGroups)}}
+	d := discovered{object: Object{Key: info.Key, SizeBytes: info.SizeBytes, ETag: info.ETag, Version: info.Version, Rows: file.Rows, RowGroups: len(file.RowGroups)}}
 	for _, g := range file.RowGroups {
 		d.rows = append(d.rows, g.Rows)
 	}

@@ -28,7 +28,10 @@ type Object struct {
 	SizeBytes int64  `json:"size_bytes"`
 	// ETag is the provider's, empty where it has none. OpenShard refuses an
 	// object whose size or ETag is another one by then.
-	ETag      string `json:"etag,omitempty"`
+	ETag string `json:"etag,omitempty"`
+	// Version is the provider's, where it keeps versions of objects: with it the
+	// bytes that were read can be had even after the object was replaced.
+	Version   string `json:"version,omitempty"`
 	Rows      int64  `json:"rows"`
 	RowGroups int    `json:"row_groups"`
 }
@@ -45,13 +48,18 @@ type Shard struct {
 	FirstRow int64 `json:"first_row"`
 }
 
-// Hash returns the sha256, in hex, of the manifest's JSON. Two manifests with
-// the same hash name the same bytes, as far as the provider's ETags tell.
-func (m *Manifest) Hash() string {
+// JSON returns the manifest's one encoding.
+func (m *Manifest) JSON() []byte {
 	// Marshalling plain structs of strings and integers cannot fail, and fields
 	// come in declaration order.
 	data, _ := json.Marshal(m)
-	sum := sha256.Sum256(data)
+	return data
+}
+
+// Hash returns the sha256, in hex, of the manifest's JSON. Two manifests with
+// the same hash name the same bytes, as far as the provider's ETags tell.
+func (m *Manifest) Hash() string {
+	sum := sha256.Sum256(m.JSON())
 	return hex.EncodeToString(sum[:])
 }
 

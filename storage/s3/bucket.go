@@ -95,7 +95,7 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, storage.Info, err
 				fmt.Errorf("the object has %d bytes, at most %d are read into memory", object.Size, b.opener.config.MaxGetBytes))
 		}
 		body = make([]byte, object.Size)
-		info = storage.Info{Key: key, SizeBytes: object.Size, ETag: object.ETag}
+		info = storage.Info{Key: key, SizeBytes: object.Size, ETag: object.ETag, Version: object.VersionID}
 		return fill(w.follow(stream), body)
 	})
 	if err != nil {
@@ -199,7 +199,7 @@ func (b *Bucket) upload(ctx context.Context, key string, body []byte, opts minio
 	if err != nil {
 		return storage.Info{}, err
 	}
-	return storage.Info{Key: key, SizeBytes: int64(len(body)), ETag: sent.ETag}, nil
+	return storage.Info{Key: key, SizeBytes: int64(len(body)), ETag: sent.ETag, Version: sent.VersionID}, nil
 }
 
 // Head implements storage.Bucket.
@@ -211,7 +211,7 @@ func (b *Bucket) Head(ctx context.Context, key string) (storage.Info, error) {
 	var info storage.Info
 	err := b.opener.repeat(ctx, op, b.subject(key), func(ctx context.Context, _ *watch) error {
 		object, err := b.opener.client.StatObject(ctx, b.name, key, minio.StatObjectOptions{})
-		info = storage.Info{Key: key, SizeBytes: object.Size, ETag: object.ETag}
+		info = storage.Info{Key: key, SizeBytes: object.Size, ETag: object.ETag, Version: object.VersionID}
 		return err
 	})
 	if err != nil {
