@@ -1,0 +1,412 @@
+package delta
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/snappy"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// The rows of a checkpoint: the protocol's checkpoint schema, V1, without what
+// this package does not write. A row has one field set.
+type (
+	checkpointRow struct {
+		Txn      *checkpointTxn      `parquet:"txn,optional"`
+		Add      *checkpointAdd      `parquet:"add,optional"`
+		Remove   *checkpointRemove   `parquet:"remove,optional"`
+		Metadata *checkpointMetadata `parquet:"metaData,optional"`
+		Protocol *checkpointProtocol `parquet:"protocol,optional"`
+	}
+	checkpointTxn struct {
+		AppID       string `parquet:"appId"`
+		Version     int64  `parquet:"version"`
+		LastUpdated *int64 `parquet:"lastUpdated,optional"`
+	}
+	checkpointAdd struct {
+		Path             string             `parquet:"path"`
+		PartitionValues  map[string]*string `parquet:"partitionValues"`
+		Size             int64              `parquet:"size"`
+		ModificationTime int64              `parquet:"modificationTime"`
+		DataChange       bool               `parquet:"dataChange"`
+		Stats            *string            `parquet:"stats,optional"`
+		Tags             map[string]string  `parquet:"tags,optional"`
+	}
+	checkpointRemove struct {
+		Path                 string             `parquet:"path"`
+		DeletionTimestamp    *int64             `parquet:"deletionTimestamp,optional"`
+		DataChange           bool               `parquet:"dataChange"`
+		ExtendedFileMetadata *bool              `parquet:"extendedFileMetadata,optional"`
+		PartitionValues      map[string]*string `parquet:"partitionValues,optional"`
+		Size                 *int64             `parquet:"size,optional"`
+	}
+	checkpointFormat struct {
+		Provider string            `parquet:"provider"`
+		Options  map[string]string `parquet:"options,optional"`
+	}
+	checkpointMetadata struct {
+		ID               string            `parquet:"id"`
+		Name             *string           `parquet:"name,optional"`
+		Description      *string           `parquet:"description,optional"`
+		Format           checkpointFormat  `parquet:"format"`
+		SchemaString     string            `parquet:"schemaString"`
+		PartitionColumns []string          `parquet:"partitionColumns,list"`
+		CreatedTime      *int64            `parquet:"createdTime,optional"`
+		Configuration    map[string]string `parquet:"configuration"`
+	}
+	checkpointProtocol struct {
+		MinReaderVersion int32    `parquet:"minReaderVersion"`
+		MinWriterVersion int32    `parquet:"minWriterVersion"`
+		ReaderFeatures   []string `parquet:"readerFeatures,optional,list"`
+		WriterFeatures   []string `parquet:"writerFeatures,optional,list"`
+	}
+)
+
+// lastCheckpoint is the hint at the newest checkpoint.
+type lastCheckpoint struct {
+	Version  int64  `json:"version"`
+	Size     int64  `json:"size"`
+	Parts    *int64 `json:"parts,omitempty"`
+	Bytes    int64  `json:"sizeInBytes,omitempty"`
+	AddFiles int64  `json:"numOfAddFiles,omitempty"`
+
+	Tags map[string]string `json:"tags,omitempty"`
+}
+
+// sumTag is the tag of the hint that has the checkpoint's sha256.
+const sumTag = "thalweg.sha256"
+
+// maxHintBytes bounds the hint: with the checkpoint's schema, which some
+// writers put there, it has some kilobytes.
+const maxHintBytes = 4 << 20
+
+// lastCheckpoint returns the hint at the newest checkpoint, of version -1 if
+// there is none that helps. A hint is only that: a damaged one costs a longer
+// listing.
+func (t *Table) lastCheckpoint(ctx context.Context) (lastCheckpoint, error) {
+	none := lastCheckpoint{Version: -1}
+	data, err := t.get(ctx, t.layout.LastCheckpointKey(), maxHintBytes)
+	switch thalweg.KindOf(err) {
+	case thalweg.NotFound, thalweg.Corrupt:
+		return none, nil
+	}
+	if err != nil {
+		return none, err
+	}
+	hint := none
+	if json.Unmarshal(data, &hint) != nil || hint.Parts != nil || hint.Version < 0 {
+		return none, nil
+	}
+	return hint, nil
+}
+
+// checkpointBatch is how many rows of a checkpoint are in memory at once,
+// decoded.
+const checkpointBatch = 512
+
+// checkpoint returns a checkpoint's bytes. Where the hint is of the same version
+// and has a sum, they have it.
+func (t *Table) checkpoint(ctx context.Context, version int64) ([]byte, error) {
+	key := t.layout.CheckpointKey(version)
+	for range 1 + rereads {
+		data, err := t.get(ctx, key, MaxCheckpointBytes)
+		if err != nil {
+			return nil, err
+		}
+		hint, err := t.lastCheckpoint(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if want := hint.Tags[sumTag]; hint.Version != version || want == "" || want == storage.SHA256(data) {
+			return data, nil
+		}
+	}
+	return nil, corrupt("read checkpoint", key, errors.New("its bytes do not have the sum that _last_checkpoint gives"))
+}
+
+// rows yields the rows of a checkpoint. A row is the caller's only until the
+// next.
+func (t *Table) rows(ctx context.Context, version int64) iter.Seq2[*checkpointRow, error] {
+	key := t.layout.CheckpointKey(version)
+	return func(yield func(*checkpointRow, error) bool) {
+		data, err := t.checkpoint(ctx, version)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		next, end, err := openCheckpoint(data)
+		if err != nil {
+			yield(nil, corrupt("read checkpoint", key, err))
+			return
+		}
+		defer end()
+		for {
+			batch, err := next()
+			if err != nil && err != io.EOF {
+				yield(nil, corrupt("read checkpoint", key, err))
+				return
+			}
+			for i := range batch {
+				if !yield(&batch[i], nil) {
+					return
+				}
+			}
+			if err == io.EOF {
+				return
+			}
+			if ctx.Err() != nil {
+				yield(nil, &thalweg.Error{Op: "read checkpoint", Kind: thalweg.Canceled, Subject: key, Err: context.Cause(ctx)})
+				return
+			}
+		}
+	}
+}
+
+// openCheckpoint returns a function that yields batches of rows, and one that
+// ends it. Other writers' files have more columns than ours, and may be damaged:
+// a panic of the decoder is an error.
+func openCheckpoint(data []byte) (next func() ([]checkpointRow, error), end func(), err error) {
+	guard := func(err *error) {
+		if p := recover(); p != nil {
+			*err = fmt.Errorf("decoder panicked: %v", p)
+		}
+	}
+	if len(data) < 12 || string(data[:4]) != "PAR1" || string(data[len(data)-4:]) != "PAR1" {
+		return nil, nil, errors.New("it is no Parquet file, or cut off")
+	}
+	if footer := int64(data[len(data)-8]) | int64(data[len(data)-7])<<8 | int64(data[len(data)-6])<<16 | int64(data[len(data)-5])<<24; footer > int64(len(data)-12) {
+		return nil, nil, fmt.Errorf("a footer of %d bytes does not fit a file of %d", footer, len(data))
+	}
+	var r *parquet.GenericReader[checkpointRow]
+	func() {
+		defer guard(&err)
+		var file *parquet.File
+		if file, err = parquet.OpenFile(bytes.NewReader(data), int64(len(data)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)); err == nil {
+			r = parquet.NewGenericReader[checkpointRow](file)
+		}
+	}()
+	if err != nil {
+		return nil, nil, err
+	}
+	batch := make([]checkpointRow, checkpointBatch)
+	next = func() (rows []checkpointRow, err error) {
+		defer guard(&err)
+		clear(batch)
+		n, err := r.Read(batch)
+		return batch[:n], err
+	}
+	return next, func() { _ = r.Close() }, nil
+}
+
+// readCheckpoint returns the snapshot at a checkpoint.
+func (t *Table) readCheckpoint(ctx context.Context, version int64) (*Snapshot, error) {
+	key := t.layout.CheckpointKey(version)
+	s := NewSnapshot()
+	s.Version, s.Checkpoint = version, version
+	for row, err := range t.rows(ctx, version) {
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case row.Protocol != nil:
+			p := row.Protocol
+			s.Protocol = Protocol{p.MinReaderVersion, p.MinWriterVersion, slices.Clone(p.ReaderFeatures), slices.Clone(p.WriterFeatures)}
+		case row.Metadata != nil:
+			s.Metadata = row.Metadata.action()
+		case row.Txn != nil:
+			s.Txns[strings.Clone(row.Txn.AppID)] = row.Txn.Version
+		case row.Add != nil:
+			s.CheckpointFiles++
+		}
+	}
+	a := Action{Protocol: &s.Protocol, Metadata: &s.Metadata}
+	if err := a.validate(); err != nil {
+		return nil, corrupt("read checkpoint", key, err)
+	}
+	var err error
+	if s.Schema, err = ParseSchema(s.Metadata.SchemaString); err != nil {
+		return nil, corrupt("read checkpoint", key, err)
+	}
+	return s, nil
+}
+
+func (m *checkpointMetadata) action() Metadata {
+	return Metadata{ID: strings.Clone(m.ID), Name: value(m.Name), Description: value(m.Description),
+		Format:       Format{Provider: strings.Clone(m.Format.Provider), Options: notNil(maps.Clone(m.Format.Options))},
+		SchemaString: strings.Clone(m.SchemaString), PartitionColumns: append([]string{}, m.PartitionColumns...),
+		CreatedTime: m.CreatedTime, Configuration: notNil(maps.Clone(m.Configuration))}
+}
+
+func (a *checkpointAdd) action() *Add {
+	return &Add{Path: strings.Clone(a.Path), PartitionValues: maps.Clone(a.PartitionValues), Size: a.Size, ModificationTime: a.ModificationTime,
+		DataChange: a.DataChange, Stats: strings.Clone(value(a.Stats)), Tags: maps.Clone(a.Tags)}
+}
+
+// Files yields the live files of a snapshot, those of its checkpoint first.
+func (t *Table) Files(ctx context.Context, s *Snapshot) iter.Seq2[*Add, error] {
+	return func(yield func(*Add, error) bool) {
+		if s.Checkpoint >= 0 {
+			for row, err := range t.rows(ctx, s.Checkpoint) {
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if row.Add == nil {
+					continue
+				}
+				if _, changed := s.Recent[row.Add.Path]; !changed && !yield(row.Add.action(), nil) {
+					return
+				}
+			}
+		}
+		for _, path := range slices.Sorted(maps.Keys(s.Recent)) {
+			if add := s.Recent[path].Add; add != nil && !yield(add, nil) {
+				return
+			}
+		}
+	}
+}
+
+// WriteCheckpoint writes the checkpoint of a snapshot and the hint at it, and
+// returns the snapshot based on it. Tombstones older than expired (ms since
+// 1970 UTC) are left out. The checkpoint before is read row by row, so that only
+// its bytes and those of the new one are in memory. Several writers may do it at
+// once: what they write is the same state.
+func (t *Table) WriteCheckpoint(ctx context.Context, s *Snapshot, expired int64) (*Snapshot, error) {
+	key := t.layout.CheckpointKey(s.Version)
+	var out bytes.Buffer
+	w := parquet.NewGenericWriter[checkpointRow](&out, parquet.Compression(&snappy.Codec{}), parquet.MaxRowsPerRowGroup(100_000), parquet.CreatedBy("thalweg", "", ""))
+	var n, live int64
+	put := func(r checkpointRow) error {
+		n++
+		if r.Add != nil {
+			live++
+		}
+		if out.Len() > MaxCheckpointBytes {
+			return &thalweg.Error{Op: "write checkpoint", Kind: thalweg.Exhausted, Subject: key, Err: fmt.Errorf("beyond %d bytes after %d files", MaxCheckpointBytes, live),
+				Hint: "let the pipeline compact its files (spec.scoring.sink.compaction)"}
+		}
+		_, err := w.Write([]checkpointRow{r})
+		return err
+	}
+	if err := t.checkpointRows(ctx, s, expired, put); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, &thalweg.Error{Op: "write checkpoint", Subject: key, Err: err}
+	}
+	body := out.Bytes()
+	_, err := t.bucket.PutIfAbsent(ctx, key, body)
+	if thalweg.Is(err, thalweg.Exists) { // by whoever was first, and it is the same state
+		body, err = t.get(ctx, key, MaxCheckpointBytes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	hint, err := json.Marshal(lastCheckpoint{Version: s.Version, Size: n, Bytes: int64(len(body)), AddFiles: live,
+		Tags: map[string]string{sumTag: storage.SHA256(body)}})
+	if err != nil {
+		return nil, &thalweg.Error{Op: "write checkpoint", Subject: key, Err: err}
+	}
+	if _, err := t.bucket.Put(ctx, t.layout.LastCheckpointKey(), hint); err != nil {
+		return nil, err
+	}
+	next := s.Clone()
+	next.Checkpoint, next.CheckpointFiles = s.Version, live
+	clear(next.Recent)
+	return next, nil
+}
+
+// checkpointRows calls put with every row of a snapshot's checkpoint, in an
+// order that follows from the log alone.
+func (t *Table) checkpointRows(ctx context.Context, s *Snapshot, expired int64, put func(checkpointRow) error) error {
+	m := s.Metadata
+	first := []checkpointRow{
+		{Protocol: &checkpointProtocol{s.Protocol.MinReaderVersion, s.Protocol.MinWriterVersion, s.Protocol.ReaderFeatures, s.Protocol.WriterFeatures}},
+		{Metadata: &checkpointMetadata{ID: m.ID, Name: optional(m.Name), Description: optional(m.Description),
+			Format: checkpointFormat{Provider: m.Format.Provider, Options: notNil(m.Format.Options)}, SchemaString: m.SchemaString,
+			PartitionColumns: m.PartitionColumns, CreatedTime: m.CreatedTime, Configuration: notNil(m.Configuration)}},
+	}
+	for _, app := range slices.Sorted(maps.Keys(s.Txns)) {
+		first = append(first, checkpointRow{Txn: &checkpointTxn{AppID: app, Version: s.Txns[app]}})
+	}
+	for _, r := range first {
+		if err := put(r); err != nil {
+			return err
+		}
+	}
+	if s.Checkpoint >= 0 {
+		for row, err := range t.rows(ctx, s.Checkpoint) {
+			if err != nil {
+				return err
+			}
+			var path string
+			switch {
+			case row.Add != nil:
+				path = row.Add.Path
+			case row.Remove != nil && value(row.Remove.DeletionTimestamp) >= expired:
+				path = row.Remove.Path
+			default:
+				continue
+			}
+			if _, changed := s.Recent[path]; changed {
+				continue
+			}
+			if err := put(checkpointRow{Add: row.Add, Remove: row.Remove}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(s.Recent)) {
+		var r checkpointRow
+		switch c := s.Recent[path]; {
+		case c.Add != nil:
+			// The checkpoint is no change of data.
+			r.Add = &checkpointAdd{Path: c.Add.Path, PartitionValues: notNil(c.Add.PartitionValues), Size: c.Add.Size,
+				ModificationTime: c.Add.ModificationTime, Stats: optional(c.Add.Stats), Tags: c.Add.Tags}
+		case c.Remove.DeletionTimestamp >= expired:
+			extended := c.Remove.ExtendedFileMetadata
+			r.Remove = &checkpointRemove{Path: c.Remove.Path, DeletionTimestamp: &c.Remove.DeletionTimestamp, ExtendedFileMetadata: &extended,
+				PartitionValues: c.Remove.PartitionValues, Size: optional(c.Remove.Size)}
+		default:
+			continue
+		}
+		if err := put(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func notNil[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	return m
+}

@@ -1,0 +1,108 @@
+package delta
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Snapshot is a table at one version: everything about it but the files of
+// its checkpoint, of which there may be millions. It is plain data: to apply a
+// commit needs no I/O.
+type Snapshot struct {
+	Version  int64 // -1: there is no table yet
+	Protocol Protocol
+	Metadata Metadata
+	Schema   Schema           // of Metadata
+	Txns     map[string]int64 // appId → version
+
+	Checkpoint      int64 // version of the newest checkpoint, -1: none
+	CheckpointFiles int64 // live files in it
+	// Recent are the files added and removed since the checkpoint, by path.
+	Recent map[string]FileChange
+}
+
+// FileChange is what became of a file last: one of both is set.
+type FileChange struct {
+	Add    *Add
+	Remove *Remove
+}
+
+// NewSnapshot returns the state before there is a table.
+func NewSnapshot() *Snapshot {
+	return &Snapshot{Version: -1, Checkpoint: -1, Txns: map[string]int64{}, Recent: map[string]FileChange{}}
+}
+
+// Exists reports whether there is a table.
+func (s *Snapshot) Exists() bool { return s.Version >= 0 }
+
+// Clone returns a copy that shares nothing that changes.
+func (s *Snapshot) Clone() *Snapshot {
+	c := *s
+	c.Txns, c.Recent = maps.Clone(s.Txns), maps.Clone(s.Recent)
+	return &c
+}
+
+// Apply moves the snapshot to the next version. On an error, Corrupt naming the
+// version, it stays as it was.
+func (s *Snapshot) Apply(c *Commit) error {
+	subject := fmt.Sprintf("version %d", c.Version)
+	if c.Version != s.Version+1 {
+		return corrupt("read table", subject, fmt.Errorf("version %d follows", s.Version+1))
+	}
+	protocol, metadata, schema := s.Protocol, s.Metadata, s.Schema
+	files := map[string]FileChange{}
+	for _, a := range c.Actions {
+		switch {
+		case a.Protocol != nil:
+			protocol = *a.Protocol
+		case a.Metadata != nil:
+			parsed, err := ParseSchema(a.Metadata.SchemaString)
+			if err != nil {
+				return corrupt("read table", subject, err)
+			}
+			metadata, schema = *a.Metadata, parsed
+		case a.Add != nil:
+			if files[a.Add.Path].Add != nil {
+				return corrupt("read table", subject, fmt.Errorf("it adds %q twice", a.Add.Path))
+			}
+			files[a.Add.Path] = FileChange{Add: a.Add}
+		case a.Remove != nil:
+			if files[a.Remove.Path].Add == nil { // an add of the same version is what stays
+				files[a.Remove.Path] = FileChange{Remove: a.Remove}
+			}
+		}
+	}
+	if protocol.MinReaderVersion == 0 || metadata.ID == "" {
+		return corrupt("read table", subject, fmt.Errorf("the table has no protocol or no metadata"))
+	}
+	for _, a := range c.Actions {
+		if a.Txn != nil {
+			s.Txns[a.Txn.AppID] = a.Txn.Version
+		}
+	}
+	maps.Copy(s.Recent, files)
+	s.Version, s.Protocol, s.Metadata, s.Schema = c.Version, protocol, metadata, schema
+	return nil
+}
+
+// Writable reports, as an Unsupported error that names it, what the table asks
+// of a writer that this package cannot do.
+func (s *Snapshot) Writable() error {
+	if !s.Exists() {
+		return nil
+	}
+	fail := func(format string, args ...any) error {
+		return &thalweg.Error{Op: "write to table", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("version %d", s.Version), Err: fmt.Errorf(format, args...),
+			Hint: "another writer raised what the table demands; restore it to an earlier version, or give the pipeline a new sink path"}
+	}
+	if p := s.Protocol; p.MinReaderVersion > readerVersion || p.MinWriterVersion > writerVersion {
+		return fail("it wants reader version %d and writer version %d (features %v, %v), this build has %d and %d",
+			p.MinReaderVersion, p.MinWriterVersion, p.ReaderFeatures, p.WriterFeatures, readerVersion, writerVersion)
+	}
+	if column := s.Schema.invariants(); column != "" {
+		return fail("its column %s has an invariant to check", column)
+	}
+	return nil
+}

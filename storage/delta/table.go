@@ -1,0 +1,219 @@
+package delta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// Config says which table, and how patiently its log is kept.
+type Config struct {
+	Prefix string // of the table in its bucket: empty, or ending in a slash
+	// Attempts bounds the tries to place one version while the store is
+	// unavailable or its answers contradict each other; default 4.
+	Attempts int
+	// Backoff is the pause before the second try; each later one is twice as
+	// long, and every one is shortened by up to half at random. Default 100 ms.
+	Backoff time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Attempts == 0 {
+		c.Attempts = 4
+	}
+	if c.Backoff == 0 {
+		c.Backoff = 100 * time.Millisecond
+	}
+	return c
+}
+
+// Table is the log of one table. It holds no state and may be used by any
+// number of goroutines and processes at once.
+type Table struct {
+	bucket storage.Bucket
+	cfg    Config
+	layout Layout
+}
+
+// New returns the table under config's prefix. It need not exist yet.
+func New(bucket storage.Bucket, cfg Config) *Table {
+	return &Table{bucket: bucket, cfg: cfg.withDefaults(), layout: Layout(cfg.Prefix)}
+}
+
+// rereads bounds how often an object that does not decode is read anew: a bit
+// flipped on the way is gone the second time, a damaged object is not.
+const rereads = 2
+
+// Read returns what has changed with a version; NotFound if there is no such
+// version yet.
+func (t *Table) Read(ctx context.Context, version int64) (*Commit, error) {
+	key := t.layout.CommitKey(version)
+	var err error
+	for range 1 + rereads {
+		var data []byte
+		if data, err = t.get(ctx, key, MaxCommitBytes); err != nil {
+			return nil, err
+		}
+		var c *Commit
+		if c, err = DecodeCommit(version, data); err == nil {
+			return c, nil
+		}
+	}
+	return nil, &thalweg.Error{Op: "read table", Kind: thalweg.KindOf(err), Subject: key, Err: err,
+		Hint: "a writer of the table damaged its log: restore the object"}
+}
+
+// get reads an object of at most limit bytes. It asks for the size first, so that
+// no object that others wrote decides what is allocated.
+func (t *Table) get(ctx context.Context, key string, limit int64) ([]byte, error) {
+	info, err := t.bucket.Head(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if info.SizeBytes > limit {
+		return nil, corrupt("read table", key, fmt.Errorf("%d bytes, at most %d are read", info.SizeBytes, limit))
+	}
+	data := make([]byte, info.SizeBytes)
+	if err := t.bucket.GetRange(ctx, key, 0, data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// Commit tries to make c the table's next version. Its first action must be a
+// CommitInfo with a TxnID that no other attempt has. It returns whether c is
+// the version, or else the commit that is.
+//
+// After Unavailable or Canceled the commit may still take effect: read the
+// version before anything else.
+func (t *Table) Commit(ctx context.Context, c *Commit) (won bool, winner *Commit, err error) {
+	key := t.layout.CommitKey(c.Version)
+	id := c.TxnID()
+	if id == "" || c.Version < 0 {
+		return false, nil, &thalweg.Error{Op: "commit to table", Kind: thalweg.Invalid, Subject: key, Err: errors.New("the commit has no txnId, or no version")}
+	}
+	body, err := c.Encode()
+	if err != nil {
+		return false, nil, err
+	}
+	var last error
+	for attempt := range t.cfg.Attempts {
+		if attempt > 0 {
+			if err := t.pause(ctx, attempt); err != nil {
+				return false, nil, err
+			}
+		}
+		_, last = t.bucket.PutIfAbsent(ctx, key, body)
+		switch thalweg.KindOf(last) {
+		case thalweg.Exists, thalweg.Conflict, thalweg.Unavailable:
+		default:
+			return last == nil, nil, last
+		}
+		// Every answer but success means that the version may be there all the
+		// same, as ours or another's: its id tells.
+		winner, err := t.Read(ctx, c.Version)
+		switch {
+		case err == nil && winner.TxnID() == id:
+			return true, nil, nil
+		case err == nil:
+			return false, winner, nil
+		case !thalweg.Is(err, thalweg.NotFound) && !thalweg.Is(err, thalweg.Unavailable):
+			return false, nil, err
+		}
+		last = err
+	}
+	return false, nil, &thalweg.Error{Op: "commit to table", Kind: thalweg.Unavailable, Subject: key, Err: last,
+		Hint: fmt.Sprintf("the store gave no clear answer in %d tries; the outcome is unknown", t.cfg.Attempts)}
+}
+
+// pause waits before try number attempt (from 1) or until ctx ends.
+func (t *Table) pause(ctx context.Context, attempt int) error {
+	d := t.cfg.Backoff << min(attempt-1, 10)
+	d -= rand.N(d/2 + 1)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return &thalweg.Error{Op: "wait for the store", Kind: thalweg.Canceled, Subject: t.layout.LogDir(), Err: context.Cause(ctx)}
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Load reads the newest snapshot: the newest checkpoint that can be read, and
+// the versions after it. Corrupt where a version is missing between those that
+// are there.
+func (t *Table) Load(ctx context.Context) (*Snapshot, error) {
+	last, err := t.lastCheckpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for hint := last.Version; ; {
+		s, err := t.loadFrom(ctx, hint)
+		if err == nil || hint < 0 || !thalweg.Is(err, thalweg.NotFound) {
+			return s, err
+		}
+		hint = -1 // the checkpoint that the hint names is gone: look for any
+	}
+}
+
+// loadFrom lists the log from the hinted checkpoint on, which need not be the
+// newest.
+func (t *Table) loadFrom(ctx context.Context, hint int64) (*Snapshot, error) {
+	after := t.layout.LogDir()
+	if hint >= 0 {
+		after = t.layout.CommitKey(hint) // sorts after the checkpoint of the same version
+	}
+	checkpoint, newest, first := hint, hint, int64(-1)
+	for info, err := range t.bucket.List(ctx, t.layout.LogDir(), after) {
+		if err != nil {
+			return nil, err
+		}
+		version, isCheckpoint, ok := t.layout.parse(info.Key)
+		switch {
+		case !ok:
+		case isCheckpoint:
+			checkpoint = max(checkpoint, version)
+		default:
+			newest = max(newest, version)
+			if first < 0 {
+				first = version
+			}
+		}
+	}
+	s := NewSnapshot()
+	if checkpoint >= 0 {
+		var err error
+		if s, err = t.readCheckpoint(ctx, checkpoint); err != nil {
+			return nil, err
+		}
+	} else if first > 0 {
+		return nil, corrupt("read table", t.layout.CommitKey(0), errors.New("the version is missing, and there is no checkpoint in one part"))
+	}
+	return s, t.Follow(ctx, s, max(newest, s.Version))
+}
+
+// Follow applies the versions after the snapshot's up to the version to, which
+// must exist, and those beyond it that do.
+func (t *Table) Follow(ctx context.Context, s *Snapshot, to int64) error {
+	for {
+		c, err := t.Read(ctx, s.Version+1)
+		if thalweg.Is(err, thalweg.NotFound) && s.Version >= to {
+			return nil
+		}
+		if thalweg.Is(err, thalweg.NotFound) {
+			return corrupt("read table", t.layout.CommitKey(s.Version+1), errors.New("the version is missing, but later ones exist"))
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.Apply(c); err != nil {
+			return err
+		}
+	}
+}
