@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -290,6 +291,33 @@ func (c *compiler) outputColumns() {
 			c.found.add("spec.scoring", "leave the column out: list the others in spec.schema.columns",
 				"scored rows have a column %s of their own", added.Name)
 		}
+	}
+	c.partition()
+}
+
+// partitionName are the columns that rows can be partitioned by: directories
+// have the name.
+var partitionName = regexp.MustCompile(`^_?[a-zA-Z][a-zA-Z0-9_]{0,99}$`)
+
+// partition checks that scored rows can be partitioned as the sink wants it.
+func (c *compiler) partition() {
+	by := c.spec.Spec.Scoring.Sink.PartitionBy
+	if len(by) == 0 {
+		return
+	}
+	const path = "spec.scoring.sink.partition_by[0]"
+	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Type))}
+	_, column, ok := rows.Lookup(by[0])
+	switch {
+	case !ok:
+		c.missing(path, by[0], rows, c.scoring)
+	case column.Type != table.Timestamp:
+		c.found.add(path, "name a timestamp column, or _scored_at", "column %s is %s: rows are partitioned by days", by[0], column.Type)
+	case !partitionName.MatchString(by[0]):
+		c.found.add(path, "derive a column of another name", "column %.60q cannot name directories: letters, digits and underscores can", by[0])
+	}
+	if _, _, taken := rows.Lookup(PartitionColumn(by[0])); taken {
+		c.found.add(path, "give that column another name", "partitioning makes a column %s, and scored rows have one", PartitionColumn(by[0]))
 	}
 }
 

@@ -278,6 +278,7 @@ func (f filler) scoring(s *Scoring, events *Source) {
 	fill(f, sink+"rolling.count", &s.Sink.Rolling.Count, defaultRollingCount)
 	fill(f, sink+"rolling.byte_size", &s.Sink.Rolling.ByteSize, defaultRollingBytes)
 	fill(f, sink+"rolling.period", &s.Sink.Rolling.Period, Duration(defaultRollingPeriod))
+	fill(f, sink+"table.format", &s.Sink.Table.Format, TableDelta)
 	if s.DeadLetter != nil && s.DeadLetter.Kafka != nil && events != nil {
 		fill(f, "spec.scoring.dead_letter.kafka.connection", &s.DeadLetter.Kafka.Connection, events.Connection)
 	}

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"strings"
+
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -368,7 +370,29 @@ type Sink struct {
 	Format Format `yaml:"format" json:"format"`
 	// Rolling bounds a committed file.
 	Rolling Rolling `yaml:"rolling,omitempty" json:"rolling,omitempty"`
+	// PartitionBy names a timestamp column of the scored rows, or _scored_at: rows
+	// of each UTC day get files of their own. Default: none.
+	PartitionBy []string `yaml:"partition_by,omitempty" json:"partition_by,omitempty"`
+	// Table is how the rows are offered as one table.
+	Table SinkTable `yaml:"table,omitempty" json:"table,omitempty"`
 }
+
+// SinkTable is how the rows of a sink are offered as one table.
+type SinkTable struct {
+	// Format of the table's manifest beside the rows: delta, which pandas, DuckDB
+	// and Spark read in one call, or none. Default delta.
+	Format string `yaml:"format,omitempty" json:"format,omitempty" jsonschema:"enum=delta,enum=none"`
+}
+
+// The formats of a sink's table.
+const (
+	TableDelta = "delta"
+	TableNone  = "none"
+)
+
+// PartitionColumn returns the name of the date column that rows are partitioned
+// by, given the column that partition_by names.
+func PartitionColumn(column string) string { return strings.TrimLeft(column, "_") + "_date" }
 
 // Rolling bounds a committed file: the first of three to be reached; the
 // period is wall clock and fires on an idle stream.

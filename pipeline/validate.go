@@ -375,6 +375,9 @@ func (v validator) scoring(b *Body) {
 		v.refuse(path+".sink.format.type", "this build writes parquet", s.Sink.Format.Type+" files")
 	}
 	v.plainFormat(path+".sink", s.Sink.Format)
+	if len(s.Sink.PartitionBy) > 1 {
+		v.refuse(path+".sink.partition_by[1]", "name one column", "a second partition column")
+	}
 	if d := s.DeadLetter; d != nil && d.Kafka != nil && b.Sources.Events != nil {
 		if e := b.Sources.Events; e.Kafka != nil && e.Kafka.Topic == d.Kafka.Topic && e.Connection == d.Kafka.Connection {
 			v.add(path+".dead_letter.kafka.topic", "", "dead letters would come back as events: %s is the topic of the events", d.Kafka.Topic)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -17,7 +18,12 @@ import (
 //	Pdata/flights/00000/000000000007-0000000000000000350-0000000000000000400-<id>-00.parquet
 //	P_dead/flights/00000/000000000007-0000000000000000350-0000000000000000400-<id>-00.jsonl
 //
-// The last two follow from the intent alone. A leading underscore hides the
+// The last two follow from the intent alone. Of an intent with PartitionBy date,
+// the scored rows are split by days, in directories below that name:
+//
+//	Pdata/flights/00000/000000000007-0000000000000000350-0000000000000000400-<id>-00/date_date=2026-01-31/rows.parquet
+//
+// A leading underscore hides the
 // log and the dead letters from readers of data directories. The partition's
 // replay log, with its rows and what is dead again, has directories of its own:
 // P_log/flights/00000-replay/ and so on.
@@ -71,6 +77,35 @@ func (y Layout) DeadKey(in Intent, part int) string {
 	return y.DeadDir() + objectName(in, part) + ".jsonl"
 }
 
+// Unknown is the day of rows whose column is null, as Hive spells it.
+const Unknown = "__HIVE_DEFAULT_PARTITION__"
+
+// DayKey returns the key of the object that has an intent's scored rows of one
+// day of its PartitionBy column, "2026-01-31" or Unknown. The directory of the
+// day is spelt as Hive does, so that readers of directories know it for a
+// column; leading underscores, which hide a directory, are left out of its name.
+func (y Layout) DayKey(in Intent, day string) string {
+	return y.DataDir() + objectName(in, 0) + "/" + PartitionColumn(in.PartitionBy) + "=" + day + "/rows.parquet"
+}
+
+// PartitionColumn returns the name of the date column that partitioning by a
+// column makes.
+func PartitionColumn(column string) string { return strings.TrimLeft(column, "_") + "_date" }
+
+// parseDay is the inverse of DayKey.
+func (y Layout) parseDay(in Intent, key string) (day string, ok bool) {
+	before, after, _ := strings.Cut(y.DayKey(in, "*"), "*")
+	day, ok = strings.CutPrefix(key, before)
+	if !ok {
+		return "", false
+	}
+	if day, ok = strings.CutSuffix(day, after); !ok || day == Unknown {
+		return day, ok
+	}
+	at, err := time.Parse(time.DateOnly, day)
+	return day, err == nil && at.Format(time.DateOnly) == day
+}
+
 // Key returns the key of an intent's part-th object of a kind.
 func (y Layout) Key(in Intent, kind ObjectKind, part int) string {
 	if kind == Dead {
@@ -114,7 +149,7 @@ func (y Layout) validate() error {
 	if y.Prefix != "" && !strings.HasSuffix(y.Prefix, "/") {
 		return fail("prefix", "%.80q does not end in a slash", y.Prefix)
 	}
-	longest := y.DeadKey(Intent{Seq: MaxSeq, ID: strings.Repeat("0", 32)}, MaxObjects)
+	longest := y.DayKey(Intent{Seq: MaxSeq, ID: strings.Repeat("0", 32), PartitionBy: strings.Repeat("x", 101)}, Unknown)
 	if err := storage.ValidateKey(longest); err != nil {
 		return fail("prefix", "%w", err)
 	}

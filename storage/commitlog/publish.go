@@ -31,10 +31,34 @@ func (l *Log) Publish(ctx context.Context, kind ObjectKind, part int, rows int64
 	if l.state.Pending == nil {
 		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
 	}
-	key := l.layout.Key(*l.state.Pending, kind, part)
-	if part < 0 || part >= MaxObjects || rows <= 0 || len(body) == 0 || (kind != Scored && kind != Dead) {
+	in := *l.state.Pending
+	key := l.layout.Key(in, kind, part)
+	if part < 0 || part >= MaxObjects || (kind != Scored && kind != Dead) || kind == Scored && in.PartitionBy != "" {
 		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key,
-			Err: fmt.Errorf("part %d of kind %q with %d rows in %d bytes: parts are 0..%d, rows and bytes positive", part, kind, rows, len(body), MaxObjects-1)}
+			Err: fmt.Errorf("part %d of kind %q, partitioned by %q: parts are 0..%d", part, kind, in.PartitionBy, MaxObjects-1)}
+	}
+	return l.publish(ctx, key, kind, rows, body, accept)
+}
+
+// PublishDay is Publish for the scored rows of one day ("2026-01-31", or
+// Unknown) of a pending intent that is partitioned.
+func (l *Log) PublishDay(ctx context.Context, day string, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
+	if l.state.Pending == nil {
+		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	}
+	in := *l.state.Pending
+	key := l.layout.DayKey(in, day)
+	if _, ok := l.layout.parseDay(in, key); !ok || in.PartitionBy == "" {
+		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key,
+			Err: fmt.Errorf("%q is no day of an intent partitioned by %q", day, in.PartitionBy)}
+	}
+	return l.publish(ctx, key, Scored, rows, body, accept)
+}
+
+// publish creates the object of a key.
+func (l *Log) publish(ctx context.Context, key string, kind ObjectKind, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
+	if rows <= 0 || len(body) == 0 {
+		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key, Err: fmt.Errorf("%d rows in %d bytes: both are positive", rows, len(body))}
 	}
 	if len(body) > MaxObjectBytes {
 		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Exhausted, Subject: key,

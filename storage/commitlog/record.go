@@ -16,8 +16,8 @@ import (
 // Bounds of the log. A record beyond one of them is refused when it is made
 // and when it is read.
 const (
-	MaxRecordBytes = 64 << 10        // of an encoded record: MaxObjects objects, or one per kind and MaxGaps gaps, fit whatever their keys
-	MaxObjects     = 32              // named by one done record: an intent is one file, or few
+	MaxRecordBytes = 256 << 10       // of an encoded record: MaxObjects objects and MaxGaps gaps fit whatever their keys
+	MaxObjects     = 128             // named by one done record: an intent is one file, or one for each of some months' days
 	MaxGaps        = 1024            // listed by one done record: a scorer ends a range before it has more
 	MaxSeq         = 999_999_999_999 // the width of a slot's name, so that byte order is slot order
 	MaxPartition   = 99_999          // the width of a partition's name
@@ -69,6 +69,8 @@ type Intent struct {
 	Slots   [2]uint64 `json:"slots,omitzero"`    // Compact: slots of this log before this one; Replay: slots of the main log; half open
 	Missing [2]int64  `json:"missing,omitzero"`  // Skip: offsets that nobody will score, from From on, half open
 	Where   string    `json:"where,omitzero"`    // Replay: the selection among the dead letters, as it was given
+
+	PartitionBy string `json:"partition_by,omitzero"` // column whose UTC day decides the scored object that a row lies in; empty: they are not split
 }
 
 // ObjectKind says what an object of a done record holds.

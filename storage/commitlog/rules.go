@@ -48,6 +48,12 @@ func (l *Log) checkDone(in Intent, intentSum string, d Done) error {
 	}
 	parts := map[ObjectKind]int{}
 	for _, o := range d.Objects {
+		if in.PartitionBy != "" && o.Kind == Scored {
+			if _, ok := l.layout.parseDay(in, o.Key); !ok {
+				return fmt.Errorf("it names the object %q, which holds no day of the intent", o.Key)
+			}
+			continue
+		}
 		if want := l.layout.Key(in, o.Kind, parts[o.Kind]); o.Key != want {
 			return fmt.Errorf("it names the object %q where the intent makes %q", o.Key, want)
 		}

@@ -11,9 +11,10 @@ import (
 )
 
 var (
-	idPattern    = regexp.MustCompile(`^[0-9a-f]{32}$`)
-	hashPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	topicPattern = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`) // Kafka's own rule
+	idPattern     = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	hashPattern   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	columnPattern = regexp.MustCompile(`^_?[a-zA-Z][a-zA-Z0-9_]{0,99}$`)
+	topicPattern  = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`) // Kafka's own rule
 )
 
 // Validate checks everything about the intent that needs no other record. The
@@ -46,6 +47,9 @@ func (in Intent) Validate() error {
 		return fail("previous", "%.80q is not a sha256", in.Previous)
 	case in.TopicID != "" && !idPattern.MatchString(in.TopicID):
 		return fail("topic_id", "%.40q is not 32 hex digits", in.TopicID)
+	}
+	if in.PartitionBy != "" && !columnPattern.MatchString(in.PartitionBy) {
+		return fail("partition_by", "%.60q cannot name directories", in.PartitionBy)
 	}
 	return in.validateAction(fail)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // maxRecordBytes is the format's bound of one record.
-const maxRecordBytes = 64 << 10
+const maxRecordBytes = 256 << 10
 
 // intentRecord is thalweg.intent/v1.
 type intentRecord struct {
