@@ -57,6 +57,9 @@ type Config struct {
 	Batching Limits
 	// Rolling bounds a committed file. Default 500000 events, 128 MiB, 60 s.
 	Rolling Limits
+	// PartitionBy names the timestamp column of the rows by whose UTC days they are
+	// split into files, _scored_at for one file each. Default: they are not.
+	PartitionBy string
 	// Compression of result files. Default zstd.
 	Compression dataset.Compression
 
@@ -173,7 +176,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) machine() machineConfig {
-	m := machineConfig{generation: c.Generation, batching: c.Batching, rolling: c.Rolling,
+	m := machineConfig{generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling,
 		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
 	if c.Range != nil {
 		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS
@@ -203,8 +206,13 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 	if d := body.Scoring.DeadLetter; d != nil {
 		maxRate = d.MaxRate.Share()
 	}
+	partitionBy := ""
+	if len(sink.PartitionBy) > 0 {
+		partitionBy = sink.PartitionBy[0]
+	}
 	return Config{
-		Pipeline: thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
+		PartitionBy: partitionBy,
+		Pipeline:    thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
 		StartOffset: source.StartOffset,
 		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
 		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},

@@ -149,7 +149,7 @@ func (r *runner) fetch(e fetch) {
 func (r *runner) score(e score) {
 	s := r.spans[e.span]
 	if s == nil {
-		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, to: e.from}
+		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, partitionBy: e.partition, to: e.from}
 		r.spans[e.span] = s
 	}
 	if s.model != e.model {
@@ -171,7 +171,7 @@ func (r *runner) score(e score) {
 			if errors.Is(err, errUnasked) {
 				return batchScored{epoch: e.epoch, unasked: true}
 			}
-			ev := batchScored{epoch: e.epoch, records: len(b.offsets), bytes: b.bytes, to: b.to, dead: int(lost), gaps: gaps, err: err}
+			ev := batchScored{epoch: e.epoch, records: len(b.offsets), bytes: b.bytes, to: b.to, dead: int(lost), gaps: gaps, cut: s.full, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
 				s.release()
@@ -193,6 +193,7 @@ func (r *runner) claim(e claim) {
 			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
 			From: e.from, To: e.to, Model: e.model.Name, ModelVersion: e.model.Version, Checkpoint: e.model.Checkpoint,
 			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous, TopicID: state.TopicID,
+			PartitionBy: e.partition,
 		}
 	}
 	r.spawn(func(ctx context.Context) func() event {

@@ -1,7 +1,6 @@
 package score
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -36,9 +35,9 @@ type engine interface {
 	// the other, and what becomes of it depends on that event and the version
 	// alone. Nothing is added to dst on an error.
 	score(ctx context.Context, b *batch, dst *rows) error
-	// encode returns the scored rows as a file. Its bytes follow from the intent,
-	// the version and the events alone.
-	encode(in commitlog.Intent, r *rows) ([]byte, error)
+	// encode returns the scored rows as files, one or one for each day. Their bytes
+	// follow from the intent, the version and the events alone.
+	encode(in commitlog.Intent, r *rows) ([]encodedFile, error)
 }
 
 // artifactEngine is the engine of an artifact; its files are Parquet.
@@ -146,6 +145,7 @@ func (e *artifactEngine) score(ctx context.Context, b *batch, dst *rows) (err er
 			return err
 		}
 	}
+	pieces, lost = dst.limitDays(b, pieces, lost)
 	letters, err := e.letters(b, lost, dst)
 	if err != nil {
 		releaseAll(pieces)
@@ -242,33 +242,6 @@ func (e *artifactEngine) letters(b *batch, lost []casualty, dst *rows) ([]byte, 
 		}
 	}
 	return buf.Bytes(), nil
-}
-
-func (e *artifactEngine) encode(in commitlog.Intent, r *rows) ([]byte, error) {
-	var out bytes.Buffer
-	var w *dataset.Writer
-	from := artifact.Origin{Topic: in.Topic, Partition: in.Partition, Version: in.ModelVersion, Generation: in.SpecGeneration, ScoredAt: in.ScoredAtUS}
-	for _, p := range r.pieces {
-		rec, err := e.output.Output(p.cleaned, p.predictions, from)
-		if err != nil {
-			return nil, err
-		}
-		if w == nil {
-			if w, err = dataset.NewWriter(&out, rec.Schema(), dataset.WriterConfig{Compression: e.compression}); err != nil {
-				rec.Release()
-				return nil, err
-			}
-		}
-		err = w.Write(rec)
-		rec.Release()
-		if err != nil {
-			return nil, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
 }
 
 // offsetsOf returns the offsets of the rows of a canonical batch.

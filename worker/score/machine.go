@@ -22,6 +22,7 @@ const (
 // machineConfig is what the machine needs of Config, with defaults applied.
 type machineConfig struct {
 	generation    thalweg.Generation
+	partition     string // column by whose days rows are split
 	batching      Limits
 	rolling       Limits
 	backlogBytes  int64   // of records fetched and not scored, beyond which none are fetched
@@ -61,6 +62,7 @@ type machine struct {
 	pending   *commitlog.Intent // the claim being recovered
 	ready     bool              // its model is loaded
 	backlog   backlogState
+	dayBatch  int   // events to score at once after a batch was cut, 0: any
 	open      *span // is being scored into
 	closing   *span // is being committed
 	scoredAt  int64 // of the last claim
@@ -92,9 +94,11 @@ type span struct {
 	model      Model
 	registered int64 // when the model was
 	generation thalweg.Generation
+	partition  string
 	events     int
 	bytes      int64
 	gaps       int
+	cut        bool          // it can take no more days
 	since      time.Duration // when its first event was scored
 	scoredAt   int64
 	stage      op // opClaim, opPublish or opFinish: what it waits for while closing
@@ -241,7 +245,7 @@ func (m *machine) takeOpened(ev logOpened) {
 		m.scoredAt = max(m.scoredAt, ev.pending.ScoredAtUS)
 		m.follow(ev.pending.From)
 		m.open = m.newSpan(Candidate{Model: modelOf(m.pending)}, ev.pending.SpecGeneration)
-		m.open.limit, m.open.scoredAt = ev.pending.To, ev.pending.ScoredAtUS
+		m.open.limit, m.open.scoredAt, m.open.partition = ev.pending.To, ev.pending.ScoredAtUS, ev.pending.PartitionBy
 	case ev.next < 0:
 		m.phase = starting
 	default:

@@ -15,7 +15,7 @@ func (m *machine) commitSpan() {
 	}
 	switch s.stage {
 	case opClaim:
-		m.start(opClaim, claim{span: s.id, from: s.from, to: s.to, model: s.model, generation: s.generation, scoredAt: s.scoredAt})
+		m.start(opClaim, claim{span: s.id, from: s.from, to: s.to, model: s.model, generation: s.generation, partition: s.partition, scoredAt: s.scoredAt})
 	case opPublish:
 		m.start(opPublish, publish{s.id})
 	case opFinish:

@@ -16,7 +16,8 @@ func (m *machine) newSpan(with Candidate, generation thalweg.Generation) *span {
 		from = m.closing.to
 	}
 	m.spans++
-	return &span{id: m.spans, from: from, to: from, limit: -1, model: with.Model, registered: with.RegisteredAtUS, generation: generation}
+	return &span{id: m.spans, from: from, to: from, limit: -1, model: with.Model, registered: with.RegisteredAtUS, generation: generation,
+		partition: m.cfg.partition}
 }
 
 // takeFetched adds records to the backlog.
@@ -84,6 +85,15 @@ func (m *machine) takeScored(ev batchScored) {
 	s.events += ev.records
 	s.bytes += ev.bytes
 	s.gaps += ev.gaps
+	s.cut = ev.cut
+	switch {
+	case ev.cut: // what was scored of the batch for nothing must not be the rule
+		m.dayBatch = max(minDayBatch, 2*ev.records)
+	case m.dayBatch > m.cfg.batching.Count:
+		m.dayBatch = 0
+	default:
+		m.dayBatch *= 2
+	}
 	if m.phase == running {
 		m.watchRate(ev.records, ev.dead)
 	}
@@ -92,7 +102,7 @@ func (m *machine) takeScored(ev batchScored) {
 // full reports whether the open span must not grow.
 func (m *machine) full() bool {
 	s := m.open
-	return s.events >= m.cfg.rolling.Count || s.bytes >= m.cfg.rolling.Bytes || s.gaps >= maxSpanGaps
+	return s.cut || s.events >= m.cfg.rolling.Count || s.bytes >= m.cfg.rolling.Bytes || s.gaps >= maxSpanGaps
 }
 
 // due reports whether the open span, which has events, is to be committed.
@@ -181,12 +191,15 @@ func (m *machine) scoreInto(s *span) {
 		}
 		size = min(size, m.cfg.rolling.Bytes-s.bytes)
 		gaps -= s.gaps
+		if m.dayBatch > 0 {
+			count = min(count, m.dayBatch)
+		}
 		if m.cfg.until > 0 {
 			upTo = m.cfg.until
 		}
 	}
 	m.backlog.asked = m.backlog.next
-	m.start(opScore, score{epoch: m.epoch, span: s.id, model: s.model, generation: s.generation, from: s.to,
+	m.start(opScore, score{epoch: m.epoch, span: s.id, model: s.model, generation: s.generation, partition: s.partition, from: s.to,
 		count: count, bytes: size, gaps: gaps, upTo: upTo})
 }
 

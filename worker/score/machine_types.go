@@ -75,8 +75,9 @@ type (
 		records int   // taken from the backlog
 		bytes   int64 // taken from the backlog
 		to      int64
-		dead    int // of the records
-		gaps    int // runs of offsets without a record that the span has grown by
+		dead    int  // of the records
+		gaps    int  // runs of offsets without a record that the span has grown by
+		cut     bool // the batch was ended early, because the span can take no more days
 		// unasked: nothing is in the span, since the version needs parts of records
 		// that no fetch has asked for. The next ones do.
 		unasked bool
@@ -149,11 +150,12 @@ type (
 		span       uint64
 		model      Model
 		generation thalweg.Generation
-		from       int64 // the span's end so far: what lies between here and a record is a gap
-		count      int   // records at most
-		bytes      int64 // or as many as reach these
-		gaps       int   // runs of missing offsets at most
-		upTo       int64 // and none at or after this offset; -1: no bound
+		partition  string // column by whose days the rows are split
+		from       int64  // the span's end so far: what lies between here and a record is a gap
+		count      int    // records at most
+		bytes      int64  // or as many as reach these
+		gaps       int    // runs of missing offsets at most
+		upTo       int64  // and none at or after this offset; -1: no bound
 	}
 	// reset forgets the backlog and all spans. Answers of an older epoch are
 	// thrown away.
@@ -167,7 +169,8 @@ type (
 		from, to   int64
 		model      Model
 		generation thalweg.Generation
-		scoredAt   int64 // microseconds since 1970 UTC
+		partition  string // column by whose days the rows are split
+		scoredAt   int64  // microseconds since 1970 UTC
 	}
 	// publish writes the objects of a span under the log's pending intent.
 	publish struct{ span uint64 }

@@ -23,18 +23,20 @@ func (r *rows) publish(ctx context.Context, log *commitlog.Log) (commitlog.Done,
 	var objects []commitlog.Object
 	if r.scored > 0 {
 		if r.encoded == nil {
-			body, err := r.engine.encode(*pending, r)
+			files, err := r.engine.encode(*pending, r)
 			if err != nil {
 				return commitlog.Done{}, err
 			}
-			r.encoded = body
+			r.encoded = files
 			r.release() // the file says it all
 		}
-		o, err := log.Publish(ctx, commitlog.Scored, 0, r.scored, r.encoded, func(existing []byte) error { return sameRows(r.encoded, existing) })
-		if err != nil {
-			return commitlog.Done{}, err
+		for _, f := range r.encoded {
+			o, err := f.publish(ctx, log)
+			if err != nil {
+				return commitlog.Done{}, err
+			}
+			objects = append(objects, o)
 		}
-		objects = append(objects, o)
 	}
 	if r.lost > 0 {
 		o, err := log.Publish(ctx, commitlog.Dead, 0, r.lost, r.dead.Bytes(), func(existing []byte) error { return sameLetters(r.dead.Bytes(), existing) })
@@ -44,6 +46,15 @@ func (r *rows) publish(ctx context.Context, log *commitlog.Log) (commitlog.Done,
 		objects = append(objects, o)
 	}
 	return log.Done(objects, 0, r.gaps...)
+}
+
+// publish writes one object of scored rows.
+func (f *encodedFile) publish(ctx context.Context, log *commitlog.Log) (commitlog.Object, error) {
+	accept := func(existing []byte) error { return sameRows(f.body, existing) }
+	if f.day == "" {
+		return log.Publish(ctx, commitlog.Scored, 0, f.rows, f.body, accept)
+	}
+	return log.PublishDay(ctx, f.day, f.rows, f.body, accept)
 }
 
 // sameRows reports how the rows of two Parquet files differ. Another build may

@@ -20,6 +20,10 @@ type rows struct {
 	model      Model
 	engine     engine
 
+	partitionBy string             // column by whose days the rows are split, "" for none
+	days        map[int64]struct{} // that there are rows of
+	full        bool               // a row of one more day came: the span must not grow
+
 	to     int64
 	pieces []piece
 	scored int64
@@ -29,7 +33,7 @@ type rows struct {
 
 	intent  *commitlog.Intent // as it is claimed; the same for every try
 	done    commitlog.Done    // once everything is published
-	encoded []byte            // the scored rows as Parquet, kept for another try
+	encoded []encodedFile     // the scored rows as Parquet, kept for another try
 	scratch bytes.Buffer
 }
 

@@ -40,10 +40,10 @@ func (e *simEngine) score(_ context.Context, b *batch, dst *rows) error {
 	return nil
 }
 
-func (e *simEngine) encode(in commitlog.Intent, r *rows) ([]byte, error) {
+func (e *simEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, error) {
 	var out bytes.Buffer
 	for _, at := range e.lines[r] {
 		fmt.Fprintf(&out, "row %d %d %d %d\n", at, e.version, in.SpecGeneration, in.ScoredAtUS)
 	}
-	return out.Bytes(), nil
+	return []encodedFile{{rows: r.scored, body: out.Bytes()}}, nil
 }
