@@ -40,6 +40,7 @@ var ranks = map[string]int{
 	"storage/checkpoint":   3,
 	"storage/commitlog":    3,
 	"storage/dataset":      3,
+	"storage/delta":        3,
 	"storage/fsck":         3,
 
 	"pipeline/clean":   4,
@@ -102,7 +103,7 @@ var owners = []struct {
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"connectors/devbroker"}},
 	{"github.com/minio/minio-go", []string{"storage/s3"}},
 	{"github.com/versity/versitygw", []string{"storage/devserver"}},
-	{"github.com/parquet-go/parquet-go", []string{"storage/dataset"}},
+	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/delta"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},

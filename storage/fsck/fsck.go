@@ -206,7 +206,7 @@ func (j *judge) list(ctx context.Context) (map[string]*objects, error) {
 				return nil, err
 			}
 			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+kind.dir), "/")
-			if len(parts) != 3 {
+			if len(parts) != 3 && !(len(parts) == 5 && kind.dir == "data/") { // two more: the slot's, and a day's
 				j.verdict.violate(4, info.Key, "no object of a stream belongs here")
 				continue
 			}

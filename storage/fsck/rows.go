@@ -235,6 +235,7 @@ func (j *judge) provenance(table arrow.Table, key string, in intentRecord) {
 		j.constant(table, key, name, want)
 	}
 	j.transform(table, key, in)
+	j.day(table, key, in)
 }
 
 // transform checks that all rows of a model version, in whatever object, name
