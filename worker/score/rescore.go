@@ -40,8 +40,11 @@ func Rescore(ctx context.Context, in commitlog.Intent, a *artifact.Artifact, r *
 		}
 		return nil, &letters[0], nil
 	}
-	file, err = e.encode(in, dst)
-	return file, nil, err
+	files, err := e.encode(in, dst)
+	if err != nil {
+		return nil, nil, err
+	}
+	return files[0].body, nil, nil // one row is in one file
 }
 
 // ParseLetters reads an object of dead letters.
