@@ -60,8 +60,9 @@ ranks: ## check import ranks and house rules
 tidy:
 	go mod tidy -diff
 
-model: ## play the stream's protocol by SEEDS seeds, and the wrong forms of it that must be seen
-	go test -count=1 -v -timeout 30m -run '^(TestWhateverHappensEachEventIsCommittedOnce|TestEachWrongScorerIsCaught)$$' ./worker/score -seeds $(SEEDS) | grep -v '^=== '
+model: ## play the stream's protocol by SEEDS seeds, the wrong forms of it that must be seen, and a crash at every point
+	go test -count=1 -v -timeout 30m -run '^(TestWhateverHappensEachEventIsCommittedOnce|TestEachWrongScorerIsCaught|TestACrashAtAnyStepLosesAndDoublesNothing)$$' \
+		./worker/score -seeds $(SEEDS) | grep -v -e '^=== ' -e '^        --- PASS'
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (Java 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') ./integration/...

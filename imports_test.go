@@ -54,6 +54,8 @@ var ranks = map[string]int{
 	"coordinator":       5,
 	"pipeline/artifact": 5,
 
+	"worker/crash": 5,
+
 	"worker/average": 6,
 	"worker/score":   6,
 	"worker/train":   6,

@@ -25,6 +25,9 @@ type Config struct {
 	Address    string       // host:port on loopback to listen on, port 0: a free one; default 127.0.0.1:0
 	Partitions int          // of a topic that a client makes by using it; default 4
 	Logger     *slog.Logger // default: none
+	// Listen makes the listener; default net.Listen. Tests listen on a network of
+	// their own.
+	Listen func(network, address string) (net.Listener, error)
 }
 
 func (c Config) withDefaults() Config {
@@ -36,6 +39,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Listen == nil {
+		c.Listen = net.Listen
 	}
 	return c
 }
@@ -82,7 +88,7 @@ func New(dir string, cfg Config) (*Broker, error) {
 	b := &Broker{}
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
-		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, cfg.Address) }),
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return cfg.Listen(network, cfg.Address) }),
 		kfake.DefaultNumPartitions(cfg.Partitions),
 		kfake.ClusterID("thalweg-dev"),
 		kfake.WithLogger(logger{cfg.Logger}),

@@ -54,7 +54,7 @@ func newCluster(cfg Config) (*cluster, error) {
 	}
 	c := &cluster{cfg: cfg, addr: cfg.addr()}
 	c.transport = &kafkago.Transport{
-		Dial:           (&net.Dialer{Timeout: cfg.DialTimeout}).DialContext,
+		Dial:           cfg.Dial,
 		DialTimeout:    cfg.DialTimeout,
 		MetadataTTL:    cfg.MetadataTTL,
 		MetadataTopics: []string{cfg.Topic},

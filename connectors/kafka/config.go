@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -47,6 +48,9 @@ type Config struct {
 	// Throttle is shared by all that talk to the same brokers, so that a cluster in
 	// trouble is not hammered by everybody; nil: one of the Source's own.
 	Throttle *throttle.Throttle
+	// Dial connects to a broker; default a net.Dialer with DialTimeout. Tests go
+	// over a network of their own.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// MaxResponseBytes bounds one fetch response. A broker exceeds the size asked
 	// for when a single record batch is larger. Default 64 MiB.
@@ -88,6 +92,9 @@ func (c Config) withDefaults() Config {
 	c.MaxBatchBytes = orDefault(c.MaxBatchBytes, 64<<20)
 	if c.Throttle == nil {
 		c.Throttle = throttle.New()
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: c.DialTimeout}).DialContext
 	}
 	return c
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/crash"
 )
 
 // The values of Config.StartOffset, as start_offset spells them.
@@ -83,6 +84,9 @@ type Config struct {
 	// MinBackoff and MaxBackoff bound the pause before something that failed is
 	// tried again. Default 100 ms and 10 s.
 	MinBackoff, MaxBackoff time.Duration
+	// Gate is where the steps of the process pass, for tests that end it at one of
+	// them; nil, always in production, for none.
+	Gate *crash.Gate
 }
 
 // maxRollingBytes bounds a file's events, which are in memory until they are

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/crash"
 )
 
 // commitTimeout bounds the writing of a group offset, which nothing waits for.
@@ -28,6 +29,9 @@ func (r *runner) carryOut(e effect) {
 	case openLog:
 		r.spawn(func(ctx context.Context) func() event {
 			state, err := r.logbook.Open(ctx)
+			if err == nil && state.Pending != nil {
+				err = r.cfg.Gate.Do(ctx, crash.Recover, func() error { return nil })
+			}
 			return func() event {
 				return logOpened{next: state.NextOffset, pending: state.Pending, totals: state.Total, err: err}
 			}
@@ -162,8 +166,8 @@ func (r *runner) score(e score) {
 		var err error
 		if s.engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: e.model.String(), Err: errors.New("the version is not loaded")}
-		} else if err = s.engine.score(ctx, b, s); err == nil {
-			r.latency.observe(time.Now().UnixMicro(), b.timestamps)
+		} else if err = r.cfg.Gate.Do(ctx, crash.Score, func() error { return s.engine.score(ctx, b, s) }); err == nil {
+			r.latency.observe(r.clock().UnixMicro(), b.timestamps)
 		}
 		gaps, lost = len(s.gaps)-gaps, s.lost-lost
 		return func() event {

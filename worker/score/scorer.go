@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/crash"
 )
 
 // Scorer scores one partition of a topic.
@@ -19,7 +20,8 @@ type Scorer struct {
 	models  Models
 	log     *slog.Logger
 	latency latency
-	nudge   chan struct{} // paused or resumed has changed
+	clock   func() time.Time // tells what is written down and measured; timers are the runtime's
+	nudge   chan struct{}    // paused or resumed has changed
 	mu      struct {
 		sync.Mutex
 		paused  bool
@@ -35,7 +37,8 @@ func New(source connectors.Source, bucket storage.Bucket, models Models, log *sl
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, nudge: make(chan struct{}, 1),
+	source, bucket = cfg.Gate.Source(source), cfg.Gate.Bucket(bucket)
+	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, clock: time.Now, nudge: make(chan struct{}, 1),
 		log: log.With(slog.String("pipeline", string(cfg.Pipeline)), slog.String("topic", cfg.Topic), slog.Int("partition", cfg.Partition))}
 	s.mu.status = Status{State: Waiting, Committed: -1, Scored: -1, End: -1}
 	if _, err := s.openLog(); err != nil {
@@ -145,7 +148,7 @@ type runner struct {
 }
 
 func newRunner(s *Scorer, log *commitlog.Log) *runner {
-	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: time.Now(),
+	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: s.clock(),
 		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID,
 		// Room for an answer to every op and to the look at the partitions, so that
 		// a goroutine can always end.
@@ -153,18 +156,22 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
-	r.prepare = func(ctx context.Context, m Model) (engine, error) {
-		a, err := s.models.Load(ctx, m)
-		if err != nil {
-			return nil, err
-		}
-		return newEngine(m, a, s.cfg.Compression, s.cfg.MaxEventBytes)
+	r.prepare = func(ctx context.Context, m Model) (e engine, err error) {
+		err = s.cfg.Gate.Do(ctx, crash.LoadModel, func() error {
+			a, err := s.models.Load(ctx, m)
+			if err != nil {
+				return err
+			}
+			e, err = newEngine(m, a, s.cfg.Compression, s.cfg.MaxEventBytes)
+			return err
+		})
+		return e, err
 	}
 	return r
 }
 
 func (r *runner) now() instant {
-	t := time.Now()
+	t := r.clock()
 	return instant{mono: t.Sub(r.begun), wall: t.UnixMicro()}
 }
 
@@ -201,7 +208,9 @@ func (r *runner) run(ctx context.Context) error {
 			if r.takeResumed() {
 				r.step(resumeAsked{})
 			}
-			r.step(pauseAsked{r.isPaused()})
+			if err := r.at(crash.Pause, pauseAsked{r.isPaused()}); err != nil {
+				return err
+			}
 		case <-timer.C:
 			r.step(ticked{})
 		case <-asked:
@@ -209,7 +218,9 @@ func (r *runner) run(ctx context.Context) error {
 			drain := time.NewTimer(r.cfg.DrainTimeout)
 			defer drain.Stop()
 			deadline = drain.C
-			r.step(drainAsked{})
+			if err := r.at(crash.Drain, drainAsked{}); err != nil {
+				return err
+			}
 		case <-deadline:
 			r.log.Warn("stopped before everything scored was committed", slog.Int64("committed", r.machine.committed), slog.Int64("scored", r.machine.scoredTo()))
 			return nil
@@ -225,11 +236,17 @@ func (r *runner) arm(timer *time.Timer) {
 		timer.Stop()
 		return
 	}
-	timer.Reset(max(0, at-time.Since(r.begun)))
+	timer.Reset(max(0, at-r.now().mono))
 }
 
 // step feeds the machine and starts what it wants done.
 func (r *runner) step(ev event) { r.stepAt(r.now(), ev) }
+
+// at is step at a point where a test may end the process, which is what an
+// error says.
+func (r *runner) at(p crash.Point, ev event) error {
+	return r.cfg.Gate.Do(r.ctx, p, func() error { r.step(ev); return nil })
+}
 
 func (r *runner) stepAt(now instant, ev event) {
 	before := r.machine.current

@@ -48,6 +48,7 @@ func (s *sim) spawn() *simOwner {
 	if err != nil {
 		panic(err)
 	}
+	scorer.clock = func() time.Time { return time.UnixMicro(s.now.wall + o.skew) }
 	log, err := commitlog.New(client, commitlog.Config{Prefix: "x/", Pipeline: "p", Topic: "t", Attempts: 1})
 	if err != nil {
 		panic(err)

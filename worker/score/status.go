@@ -70,7 +70,7 @@ func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, s
 func (r *runner) report(before *Candidate) {
 	m := r.machine
 	status := Status{State: Running, Committed: m.committed, Scored: m.scoredTo(), End: m.end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
-		RowsPerSecond: r.rate.perSecond(), Partitions: r.partitions, Tripped: m.tripped, Message: m.message()}
+		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.tripped, Message: m.message()}
 	if m.current != nil {
 		status.Model = m.current.Model
 	}
@@ -149,8 +149,7 @@ type rate struct {
 
 func (r *rate) add(n int) { r.n += n }
 
-func (r *rate) perSecond() float64 {
-	now := time.Now()
+func (r *rate) perSecond(now time.Time) float64 {
 	if r.began.IsZero() {
 		r.began = now
 	}

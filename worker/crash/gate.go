@@ -1,0 +1,228 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/thalweg/thalweg"
+)
+
+// lateAfter is how late a request arrives whose connection dropped.
+const lateAfter = 2 * time.Second
+
+// Process is what a gate does to the process whose steps pass it.
+type Process struct {
+	// Exit ends it at once. Where it returns, the gate lets nothing pass any more.
+	Exit func()
+	// Stall stops it, and returns when it goes on. The gate lets nothing pass
+	// meanwhile.
+	Stall func()
+}
+
+// Gate is where the steps of one process pass. A nil Gate lets everything pass
+// and costs nothing. Its methods may be called concurrently.
+type Gate struct {
+	script  *Script
+	process Process
+	mu      struct {
+		sync.Mutex
+		dead    bool
+		stalled chan struct{}     // closed when it goes on; nil: it does
+		next    []Plan            // what happens at the next step, wherever it is
+		cut     map[seam][]Action // what happens to the next call of a seam
+		mine    map[string]bool   // objects that were tried to create
+	}
+}
+
+// seam is one of the connections of a process.
+type seam uint8
+
+const (
+	ofStore  seam = iota + 1
+	ofTopic       // a broker's
+	ofItself      // none: a step of the process itself
+)
+
+// NewGate returns the gate of a process that follows script.
+func NewGate(script *Script, process Process) *Gate {
+	g := &Gate{script: script, process: process}
+	g.mu.cut = make(map[seam][]Action)
+	g.mu.mine = make(map[string]bool)
+	return g
+}
+
+// step is one passing of the gate.
+type step struct {
+	seam    seam
+	point   Point
+	subject string
+	effect  func(ctx context.Context) error
+	late    func()       // carries the effect out after the process gave up; nil: it has none
+	spoil   func() error // turns a good answer into a wrong one; nil: an error of the other side
+}
+
+// Do takes a step of the process itself. What it returns is what effect did, or
+// why there was none.
+func (g *Gate) Do(ctx context.Context, p Point, effect func() error) error {
+	if g == nil {
+		return effect()
+	}
+	return g.pass(ctx, step{seam: ofItself, point: p, subject: string(p), effect: func(context.Context) error { return effect() }})
+}
+
+// Kill ends the process as seen from outside: nothing passes any more.
+func (g *Gate) Kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.dead = true
+}
+
+// call passes a call of a seam.
+func (g *Gate) call(ctx context.Context, c Call, s step) error {
+	g.mu.Lock()
+	c.Mine = g.mu.mine[c.Key]
+	if c.Op == "put if absent" {
+		g.mu.mine[c.Key] = true
+	}
+	g.mu.Unlock()
+	s.point, s.subject = g.script.pointOf(c), c.Op+" "+c.Key
+	return g.pass(ctx, s)
+}
+
+func (g *Gate) pass(ctx context.Context, s step) error {
+	if err := g.wait(ctx); err != nil {
+		return err
+	}
+	for _, p := range g.left() {
+		if err, over := g.strike(p.Action, Before, &s); over {
+			return err
+		}
+	}
+	for _, a := range g.severed(s.seam) {
+		if err, over := g.strike(a, Before, &s); over {
+			return err
+		}
+	}
+	due := g.script.hit(s.point)
+	for _, p := range due {
+		if p.When == Before {
+			if err, over := g.strike(p.Action, Before, &s); over {
+				return err
+			}
+		}
+	}
+	err := s.effect(ctx)
+	for _, p := range due {
+		switch p.When {
+		case Unanswered:
+			if struck, over := g.strike(p.Action, Unanswered, &s); over && err == nil {
+				return struck
+			}
+		case After:
+			g.leave(p.Action, s.seam)
+		}
+	}
+	if gone := g.wait(ctx); gone != nil {
+		return gone
+	}
+	return err
+}
+
+// wait lets a stalled process wait, and a dead one go no further.
+func (g *Gate) wait(ctx context.Context) error {
+	for {
+		g.mu.Lock()
+		dead, stalled := g.mu.dead, g.mu.stalled
+		g.mu.Unlock()
+		if dead {
+			return errDead
+		}
+		if stalled == nil {
+			return nil
+		}
+		select {
+		case <-stalled:
+		case <-ctx.Done():
+			return &thalweg.Error{Op: "stall", Kind: thalweg.Canceled, Err: ctx.Err()}
+		}
+	}
+}
+
+// strike does what a plan says to a process that takes step s. over says that
+// the step ends with err.
+func (g *Gate) strike(a Action, when When, s *step) (err error, over bool) {
+	switch a {
+	case Exit:
+		g.Kill()
+		g.process.Exit()
+		return errDead, true
+	case Stall:
+		g.stall()
+		return nil, false
+	}
+	if s.seam == ofItself && s.point != LoadModel && (s.point != Score || when != Before) {
+		// It has no connection of its own and cannot fail: all those that the process
+		// has are hit.
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, c := range []seam{ofStore, ofTopic} {
+			g.mu.cut[c] = append(g.mu.cut[c], a)
+		}
+		return nil, false
+	}
+	switch {
+	case a == Drop && when == Before && s.late != nil:
+		time.AfterFunc(lateAfter, s.late)
+	case a == Fail && when == Unanswered && s.spoil != nil:
+		return s.spoil(), true
+	}
+	return &thalweg.Error{Op: s.subject, Kind: thalweg.Unavailable, Err: errors.New(string(a) + " " + string(when))}, true
+}
+
+func (g *Gate) stall() {
+	stalled := make(chan struct{})
+	g.mu.Lock()
+	g.mu.stalled = stalled
+	g.mu.Unlock()
+	g.process.Stall()
+	g.mu.Lock()
+	g.mu.stalled = nil
+	g.mu.Unlock()
+	close(stalled)
+}
+
+// leave has a plan carried out at the process's next step, or on the next call
+// of the same connection.
+func (g *Gate) leave(a Action, s seam) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a == Exit || a == Stall {
+		g.mu.next = append(g.mu.next, Plan{Action: a})
+		return
+	}
+	if s == ofItself {
+		g.mu.cut[ofStore], g.mu.cut[ofTopic] = append(g.mu.cut[ofStore], a), append(g.mu.cut[ofTopic], a)
+		return
+	}
+	g.mu.cut[s] = append(g.mu.cut[s], a)
+}
+
+func (g *Gate) left() []Plan {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next := g.mu.next
+	g.mu.next = nil
+	return next
+}
+
+func (g *Gate) severed(s seam) []Action {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	cut := g.mu.cut[s]
+	delete(g.mu.cut, s)
+	return cut
+}
+
+var errDead = &thalweg.Error{Op: "go on", Kind: thalweg.Canceled, Err: errors.New("the process is dead")}
