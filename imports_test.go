@@ -60,8 +60,9 @@ var ranks = map[string]int{
 	"worker/score":   6,
 	"worker/train":   6,
 
-	"worker":        7,
-	"worker/replay": 7,
+	"worker":         7,
+	"worker/lineage": 7,
+	"worker/replay":  7,
 
 	"cmd/thalweg": 8,
 

@@ -12,17 +12,19 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage/fsck"
+	"github.com/thalweg/thalweg/worker/replay"
 )
 
 func newFsck(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var at string
+	cmd := &cobra.Command{
 		Use:   "fsck PIPELINE",
 		Short: "Prove that each event of a stream is in exactly one committed row",
 		Long: "fsck reads the commit logs, every object that they name and the model registry,\n" +
 			"and proves that offsets are contiguous, that each event is in exactly one scored\n" +
 			"or dead-letter row, that every object is there with its sha256, and that each row's\n" +
 			"model version was registered before its record. It shares no code with the writer.",
-		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays -o json",
+		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conns, err := g.connections.open()
@@ -33,7 +35,7 @@ func newFsck(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			verdict, err := checkResults(cmd.Context(), c, conns, args[0])
+			verdict, err := judge(cmd.Context(), c, conns, args[0], at)
 			if err != nil {
 				return err
 			}
@@ -46,6 +48,28 @@ func newFsck(g *globals) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&at, "at", "", "judge the rows of a replay instead: s3://bucket/prefix/")
+	return cmd
+}
+
+// judge judges the results of a pipeline, or those of a replay of it.
+func judge(ctx context.Context, c *api.Client, conns *connections, name, at string) (*fsck.Verdict, error) {
+	if at == "" {
+		return checkResults(ctx, c, conns, name)
+	}
+	spec, err := fetchSpec(ctx, c, name)
+	if err != nil {
+		return nil, err
+	}
+	place, err := openPlace(ctx, conns, spec.Spec.Scoring.Sink.Connection, at)
+	if err != nil {
+		return nil, err
+	}
+	m, err := replay.ReadManifest(ctx, place.Bucket, place.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	return fsck.Run(ctx, place.Bucket, place.Prefix, []fsck.Model{{Name: string(m.Model), Version: uint64(m.Version), Checkpoint: m.Checkpoint, RegisteredAtUS: m.RegisteredAtUS}})
 }
 
 // checkResults judges the results of a pipeline's newest generation.

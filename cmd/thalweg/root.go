@@ -33,6 +33,7 @@ var commands = []func(*globals) *cobra.Command{
 	newResults,
 	newReplay,
 	newDiff,
+	newLineage,
 	newDLQ,
 	newFsck,
 	newProduce,

@@ -1,0 +1,350 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/lineage"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+func newLineage(g *globals) *cobra.Command {
+	var f lineageFlags
+	cmd := &cobra.Command{
+		Use:   "lineage PIPELINE --partition P --offset N",
+		Short: "Tell where one scored row came from, and prove it by scoring the event again",
+		Long: "lineage names the slot of the log and the object that hold a row or dead letter, the\n" +
+			"event with its sha256, the model version and its checkpoint, the run and the objects\n" +
+			"that it was trained on with sizes, ETags and versions, and the spec in force. It works\n" +
+			"for rows that a compaction has moved and for dead letters that were replayed.\n" +
+			"\n" +
+			"--verify scores the event again from that alone and compares every column bit for bit.\n" +
+			"A document written by -o json is enough: --from-file asks no coordinator, only the\n" +
+			"store and the topic. Where retention took the event, --event gives its bytes.\n" +
+			"\n" +
+			"It runs in this process: of all this the coordinators know the version, the run and\n" +
+			"the spec (ListModels, GetRun, GetPipeline); the rest is in the store.\n" +
+			"\n" +
+			"Exit code 0: the row was found, and with --verify every column is equal; 1 otherwise.",
+		Example: "  thalweg lineage flight-delays --partition 0 --offset 4711\n" +
+			"  thalweg lineage flight-delays --partition 0 --offset 4711 -o json > row.json\n" +
+			"  thalweg lineage --from-file row.json --verify",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, g, args) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.topic, "topic", "", "the topic; default: the pipeline's")
+	flags.StringVar(&f.topicID, "topic-id", "", "which topic of that name, if it was made anew; default: the newest")
+	flags.IntVar(&f.partition, "partition", 0, "the partition of the event")
+	flags.Int64Var(&f.offset, "offset", -1, "the offset of the event")
+	flags.StringVar(&f.at, "at", "", "look in the rows of a replay: s3://bucket/prefix/")
+	flags.BoolVar(&f.verify, "verify", false, "score the event again and compare")
+	flags.StringVar(&f.fromFile, "from-file", "", "take the lineage from a document instead of finding it")
+	flags.StringVar(&f.event, "event", "", "with --verify: a file with the event's bytes, if the topic has lost it")
+	flags.BoolVar(&f.keep, "with-event", false, "put the event itself in the document")
+	return cmd
+}
+
+type lineageFlags struct {
+	topic, topicID, at, fromFile, event string
+	partition                           int
+	offset                              int64
+	verify, keep                        bool
+}
+
+// traced is what the verb prints.
+type traced struct {
+	*lineage.Document
+	Verification *lineage.Verification `json:"verification,omitempty"`
+}
+
+func (f *lineageFlags) run(cmd *cobra.Command, g *globals, args []string) error {
+	ctx := cmd.Context()
+	conns, err := g.connections.open()
+	if err != nil {
+		return err
+	}
+	defer conns.Close()
+	var given []byte
+	if f.event != "" {
+		if given, err = os.ReadFile(f.event); err != nil {
+			return &thalweg.Error{Op: "--event", Kind: thalweg.Invalid, Err: err}
+		}
+	}
+	var doc *lineage.Document
+	var from lineage.Sources
+	var stop func()
+	switch {
+	case f.fromFile != "":
+		doc, from, stop, err = f.read(ctx, conns)
+	case len(args) == 0 && f.topic == "":
+		return usageError("PIPELINE", "", "a pipeline, --topic or --from-file")
+	default:
+		doc, from, stop, err = f.trace(ctx, g, conns, args)
+	}
+	if stop != nil {
+		defer stop()
+	}
+	if err != nil {
+		return err
+	}
+	out := traced{Document: doc}
+	if f.verify {
+		if out.Verification, err = lineage.Verify(ctx, from, doc, given); err != nil {
+			return err
+		}
+	}
+	if err := g.print(cmd.OutOrStdout(), out, func(w io.Writer) { printLineage(w, out) }); err != nil {
+		return err
+	}
+	if v := out.Verification; v != nil && !v.OK {
+		return &thalweg.Error{Op: "verify", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d offset %d", doc.Event.Topic, doc.Event.Partition, doc.Event.Offset),
+			Err: fmt.Errorf("%d of %d columns came out otherwise", len(v.Differences), v.Columns)}
+	}
+	return nil
+}
+
+// read takes the lineage from a file and opens what it names.
+func (f *lineageFlags) read(ctx context.Context, conns *connections) (*lineage.Document, lineage.Sources, func(), error) {
+	data, err := os.ReadFile(f.fromFile)
+	if err != nil {
+		return nil, lineage.Sources{}, nil, &thalweg.Error{Op: "--from-file", Kind: thalweg.Invalid, Err: err}
+	}
+	var written struct {
+		Verification json.RawMessage `json:"verification"`
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &written) == nil && written.Verification != nil && json.Unmarshal(data, &fields) == nil {
+		delete(fields, "verification") // of an earlier --verify
+		if data, err = json.Marshal(fields); err != nil {
+			return nil, lineage.Sources{}, nil, err
+		}
+	}
+	doc, err := lineage.Parse(data)
+	if err != nil {
+		return nil, lineage.Sources{}, nil, err
+	}
+	p := doc.Places
+	from, stop, err := openSources(ctx, conns, p, doc.Event.Topic)
+	return doc, from, stop, err
+}
+
+// openSources opens what a document's places name.
+func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, stop func(), err error) {
+	from.Sink = lineage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
+	if from.Sink.Bucket, _, err = conns.bucketOf(ctx, p.Sink, "s3://"+p.Bucket+"/"); err != nil {
+		return from, nil, err
+	}
+	if from.State, _, err = conns.bucketOf(ctx, "", "s3://"+p.State+"/"); err != nil {
+		return from, nil, err
+	}
+	broker, err := conns.Kafka(p.Events)
+	if err != nil {
+		return from, nil, err
+	}
+	broker.Topic, broker.Group, broker.IsolationLevel = topic, "", p.Isolation
+	source, err := kafka.New(broker)
+	if err != nil {
+		return from, nil, err
+	}
+	from.Events = source
+	return from, func() { source.Close() }, nil
+}
+
+// trace finds the lineage of an event.
+func (f *lineageFlags) trace(ctx context.Context, g *globals, conns *connections, args []string) (*lineage.Document, lineage.Sources, func(), error) {
+	var none lineage.Sources
+	if f.offset < 0 {
+		return nil, none, nil, usageError("--offset", fmt.Sprint(f.offset), "the offset of an event")
+	}
+	c, err := g.client()
+	if err != nil {
+		return nil, none, nil, err
+	}
+	stop := func() { c.Close() }
+	name := ""
+	if len(args) == 1 {
+		name = args[0]
+	} else if name, err = pipelineOf(ctx, c, f.topic); err != nil {
+		return nil, none, stop, err
+	}
+	s, err := openStream(ctx, c, conns, name)
+	if err != nil {
+		return nil, none, stop, err
+	}
+	events := s.spec.Spec.Sources.Events
+	places := lineage.Places{Sink: s.sinkConnection, Bucket: s.live.Name, SinkPrefix: s.live.Prefix, State: g.connections.state,
+		Events: events.Connection, Isolation: events.Kafka.IsolationLevel}
+	if f.at != "" {
+		at, err := openPlace(ctx, conns, s.sinkConnection, f.at)
+		if err != nil {
+			return nil, none, stop, err
+		}
+		places.Bucket, places.SinkPrefix = at.Name, at.Prefix
+	}
+	topic := cmp.Or(f.topic, s.topic)
+	from, closeSource, err := openSources(ctx, conns, places, topic)
+	if err != nil {
+		return nil, none, stop, err
+	}
+	stop = func() { closeSource(); c.Close() }
+	doc, err := lineage.Trace(ctx, from, &registry{c, from.State}, lineage.Query{Pipeline: thalweg.PipelineName(name), Topic: topic, TopicID: f.topicID,
+		Partition: f.partition, Offset: f.offset}, f.keep)
+	if err != nil {
+		return nil, none, stop, err
+	}
+	doc.Places, doc.Build = places, buildOf()
+	return doc, from, stop, nil
+}
+
+// registry is what the coordinators know.
+type registry struct {
+	client *api.Client
+	state  storage.Bucket
+}
+
+// Version implements lineage.Registry.
+func (r *registry) Version(ctx context.Context, m score.Model) (lineage.Registered, error) {
+	model, err := findModel(ctx, r.client, string(m.Name))
+	if err != nil {
+		return lineage.Registered{}, err
+	}
+	for _, v := range model.Versions {
+		if v.Version == uint64(m.Version) && v.Checkpoint == m.Checkpoint.String() {
+			return lineage.Registered{RunID: v.RunId, RegisteredAt: time.UnixMilli(v.RegisteredAtUnixMs)}, nil
+		}
+	}
+	return lineage.Registered{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: m.String() + " with that checkpoint"}
+}
+
+// Spec implements lineage.Registry.
+func (r *registry) Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error) {
+	res, err := r.client.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: string(name), Generation: uint64(generation)})
+	if err != nil {
+		return nil, err
+	}
+	return []byte(res.Pipeline.RenderedSpec), nil
+}
+
+// Manifest implements lineage.Registry.
+func (r *registry) Manifest(ctx context.Context, runID string) (*dataset.Manifest, error) {
+	res, err := r.client.GetRun(ctx, &apiv1.GetRunRequest{RunId: runID})
+	if err != nil {
+		return nil, err
+	}
+	ref, err := thalweg.ParseObjectRef(res.Run.Outputs["manifest"])
+	if err != nil {
+		return nil, err
+	}
+	body, err := checkpoint.GetObject(ctx, r.state, ref)
+	if err != nil {
+		return nil, err
+	}
+	var profiled struct {
+		Manifest *dataset.Manifest `json:"manifest"`
+	}
+	if err := json.Unmarshal(body, &profiled); err != nil || profiled.Manifest == nil {
+		return nil, &thalweg.Error{Op: "read manifest", Kind: thalweg.Corrupt, Subject: ref.Key, Err: err}
+	}
+	return profiled.Manifest, nil
+}
+
+// shownObjects is how many training objects a table lists.
+const shownObjects = 8
+
+func printLineage(w io.Writer, t traced) {
+	d := t.Document
+	in := d.Slot.Intent
+	line := func(name, format string, args ...any) { row(w, name, fmt.Sprintf(format, args...)) }
+	e := d.Event
+	line("event", "%s/%d offset %d%s", e.Topic, e.Partition, e.Offset, optional(", topic id ", e.TopicID))
+	if e.TimestampUS != 0 {
+		line("", "of %s, %s bytes%s", time.UnixMicro(e.TimestampUS).UTC().Format(time.RFC3339Nano), thousands(e.SizeBytes), optional(", sha256 ", e.SHA256))
+	}
+	line("", "%s", map[bool]string{true: "the broker has it", false: "not at the broker"}[e.Held])
+	line("outcome", "%s at %s", d.Outcome, d.ScoredAt)
+	if l := d.Letter; l != nil {
+		line("", "dead in slot %d: %s: %s", l.Slot, l.Stage, l.Reason)
+	}
+	action := string(in.Action)
+	if action != "" {
+		action = " (" + action + ")"
+	}
+	line("slot", "%d%s of %s", in.Seq, action, d.Slot.Log)
+	line("", "intent %s of offsets [%d, %d)", in.ID, in.From, in.To)
+	line("object", "%s", d.Object.Path)
+	line("", "row %d of %s, sha256 %s", d.Object.Index, thousands(d.Object.Rows), d.Object.SHA256)
+	if d.Object.Slot != in.Seq {
+		line("", "moved there by the compaction in slot %d", d.Object.Slot)
+	}
+	line("model", "%s %d%s%s", d.Model.Name, d.Model.Version, optional(", registered ", d.Model.RegisteredAt), optional(", run ", d.Model.RunID))
+	line("", "checkpoint %s", d.Model.Checkpoint)
+	line("", "parameters sha256 %s, transform %s", orElse(d.Model.SHA256, "-"), orElse(d.Model.TransformHash, "-"))
+	if tr := d.Training; tr != nil {
+		line("training", "%s rows, %d objects, %s bytes of %s", thousands(tr.Rows), len(tr.Objects), thousands(tr.SizeBytes), tr.Path)
+		line("", "manifest sha256 %s, spec sha256 %s", tr.Dataset, tr.Spec)
+		line("", "seed %d, %d replicas, %d epochs, %d rounds", tr.Seed, tr.Replicas, tr.Epochs, tr.Rounds)
+		for i, o := range tr.Objects {
+			if i == shownObjects {
+				line("", "… and %d more (-o json lists all)", len(tr.Objects)-i)
+				break
+			}
+			line("", "%s  etag %s%s, %s bytes, %s rows", o.Key, orElse(o.ETag, "-"), optional(", version ", o.Version), thousands(o.SizeBytes), thousands(o.Rows))
+		}
+	}
+	line("spec", "generation %d%s", d.Spec.Generation, optional(", sha256 ", d.Spec.SHA256))
+	if d.Row != nil {
+		cells := make([]string, len(d.Row))
+		for i, c := range d.Row {
+			cells[i] = c.Name + "=" + c.String()
+		}
+		line("row", "%s", strings.Join(cells, " "))
+	}
+	line("build", "%s wrote this", d.Build)
+	for _, n := range d.Notes {
+		line("note", "%s", n)
+	}
+	printVerification(w, t.Verification, d)
+}
+
+func printVerification(w io.Writer, v *lineage.Verification, d *lineage.Document) {
+	if v == nil {
+		return
+	}
+	row(w, "verify", fmt.Sprintf("event from the %s, sha256 %s", v.Event, v.EventSHA256))
+	row(w, "", "object: "+v.Object)
+	for _, m := range v.Differences {
+		row(w, "", fmt.Sprintf("%s: recorded %s, again %s", m.Name, m.Recorded, m.Again))
+	}
+	switch {
+	case !v.OK:
+		row(w, "", "NOT the same")
+	case d.Outcome == lineage.Dead:
+		row(w, "", "dead again, for the same reason")
+	default:
+		row(w, "", fmt.Sprintf("all %d columns have the same bits", v.Equal))
+	}
+}
+
+// optional is text with a label before it, or nothing.
+func optional(label, text string) string {
+	if text == "" {
+		return ""
+	}
+	return label + text
+}

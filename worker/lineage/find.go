@@ -1,0 +1,229 @@
+package lineage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+// Place is the sink of a stream, or of a replay.
+type Place struct {
+	Bucket storage.Bucket
+	Name   string // of the bucket
+	Prefix string // empty, or ending in a slash
+}
+
+// Query names an event of a topic.
+type Query struct {
+	Pipeline  thalweg.PipelineName
+	Topic     string
+	TopicID   string // which topic of that name; empty: the newest
+	Partition int
+	Offset    int64
+}
+
+func (q Query) String() string { return fmt.Sprintf("%s/%d offset %d", q.Topic, q.Partition, q.Offset) }
+
+// found is what a log has of an event.
+type found struct {
+	entry  commitlog.Entry
+	object commitlog.Object
+	holder uint64 // the slot that the object belongs to
+	index  int64
+	row    []Cell            // of a scored row
+	letter *score.DeadLetter // of a dead letter
+}
+
+// finder looks for one event.
+type finder struct {
+	place Place
+	query Query
+}
+
+func (f *finder) log(replay bool) (*commitlog.Log, error) {
+	q := f.query
+	return commitlog.New(f.place.Bucket, commitlog.Config{Prefix: f.place.Prefix, Pipeline: q.Pipeline, Topic: q.Topic, Partition: q.Partition, Replay: replay})
+}
+
+// main finds the event in the main log.
+func (f *finder) main(ctx context.Context) (*found, error) {
+	log, err := f.log(false)
+	if err != nil {
+		return nil, err
+	}
+	nothing := func(format string, args ...any) error {
+		return &thalweg.Error{Op: "find row", Kind: thalweg.NotFound, Subject: f.query.String(), Err: fmt.Errorf(format, args...)}
+	}
+	seq, ok, err := log.Find(ctx, f.query.TopicID, f.query.Offset)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		state, err := log.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, nothing("it is not committed: the log has reached offset %d", max(0, state.NextOffset))
+	}
+	e, err := log.Entry(ctx, seq)
+	if thalweg.Is(err, thalweg.NotFound) {
+		return nil, nothing("it is not committed: slot %d, which claims it, is being carried out", seq)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch in := e.Intent; {
+	case in.Action == commitlog.Skip:
+		return nil, nothing("slot %d gave offsets [%d, %d) up by an operator's word", seq, in.Missing[0], in.Missing[1])
+	case f.query.Offset < in.From:
+		return nil, nothing("the log begins at offset %d", in.From)
+	}
+	for _, g := range e.Done.Gaps {
+		if g[0] <= f.query.Offset && f.query.Offset < g[1] {
+			return nil, nothing("the topic has no event there: a control record, or one that was aborted or compacted away")
+		}
+	}
+	hit, err := f.in(ctx, e, e)
+	if hit == nil && (err == nil || thalweg.Is(err, thalweg.NotFound)) {
+		hit, err = f.moved(ctx, log, e, err)
+	}
+	if hit == nil && err == nil {
+		err = nothing("slot %d has neither a row nor a dead letter of it", seq)
+	}
+	return hit, err
+}
+
+// moved finds the row where a compaction has moved it.
+func (f *finder) moved(ctx context.Context, log *commitlog.Log, e commitlog.Entry, gone error) (*found, error) {
+	for live, err := range commitlog.Live(log.ReadBack(ctx)) {
+		if err != nil {
+			return nil, err
+		}
+		if live.Intent.Seq <= e.Intent.Seq {
+			break
+		}
+		if s := live.Intent.Slots; live.Intent.Action == commitlog.Compact && s[0] <= e.Intent.Seq && e.Intent.Seq < s[1] {
+			return f.in(ctx, e, live)
+		}
+	}
+	return nil, gone
+}
+
+// replayed finds the event in the replay log, nil if it is not there: the
+// newest slot that has it, where a row ends the search.
+func (f *finder) replayed(ctx context.Context) (*found, error) {
+	log, err := f.log(true)
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range log.ReadBack(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if f.query.Offset < e.Intent.From || f.query.Offset >= e.Intent.To {
+			continue
+		}
+		if hit, err := f.in(ctx, e, e); hit != nil || err != nil {
+			return hit, err
+		}
+	}
+	return nil, nil
+}
+
+// in looks for the event of slot e in the objects of holder.
+func (f *finder) in(ctx context.Context, e, holder commitlog.Entry) (*found, error) {
+	for _, o := range holder.Done.Objects {
+		body, err := readObject(ctx, f.place.Bucket, o.Key, o.SHA256)
+		if err != nil {
+			return nil, err
+		}
+		hit := &found{entry: e, object: o, holder: holder.Intent.Seq}
+		if o.Kind == commitlog.Dead {
+			letters, err := score.ParseLetters(body)
+			if err != nil {
+				return nil, err
+			}
+			for i := range letters {
+				if letters[i].Offset == f.query.Offset {
+					hit.index, hit.letter = int64(i), &letters[i]
+					return hit, nil
+				}
+			}
+			continue
+		}
+		hit.row, hit.index, err = findRow(o.Key, body, f.query.Offset)
+		if err != nil {
+			return nil, err
+		}
+		if hit.row != nil {
+			return hit, nil
+		}
+	}
+	return nil, nil
+}
+
+// readObject reads an object whose sha256 is known.
+func readObject(ctx context.Context, bucket storage.Bucket, key, sum string) ([]byte, error) {
+	for range 3 { // bits flipped on the way are healed by reading again
+		body, _, err := bucket.Get(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if storage.SHA256(body) == sum {
+			return body, nil
+		}
+	}
+	return nil, &thalweg.Error{Op: "read object", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("its sha256 is not the one in the log")}
+}
+
+// findRow returns the row of an offset and its index; nil if there is none.
+func findRow(key string, body []byte, offset int64) ([]Cell, int64, error) {
+	r, err := score.OpenRows(key, body)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer r.Close()
+	at, _, ok := r.Schema.Lookup("_offset")
+	if !ok {
+		return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("it has no column _offset")}
+	}
+	for first := int64(0); ; {
+		batch, err := r.Next()
+		if err == io.EOF {
+			return nil, 0, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		row, i, err := rowOf(r, batch, at, offset)
+		n := batch.NumRows()
+		batch.Release()
+		if row != nil || err != nil {
+			return row, first + i, err
+		}
+		first += n
+	}
+}
+
+func rowOf(r *score.RowReader, batch arrow.Record, at int, offset int64) ([]Cell, int64, error) {
+	offsets, ok := batch.Column(at).(*array.Int64)
+	if !ok {
+		return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: "column _offset"}
+	}
+	for i, v := range offsets.Int64Values() {
+		if v == offset {
+			row, err := cells(r.Schema, batch, i)
+			return row, int64(i), err
+		}
+	}
+	return nil, 0, nil
+}

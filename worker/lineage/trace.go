@@ -1,0 +1,176 @@
+package lineage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+// Registered is what the registry knows of a version.
+type Registered struct {
+	RunID        string
+	RegisteredAt time.Time
+}
+
+// Registry is what the coordinators know. Errors become notes of the document.
+type Registry interface {
+	// Version returns how a version came to be; NotFound if it is not registered
+	// with that checkpoint.
+	Version(ctx context.Context, m score.Model) (Registered, error)
+	// Spec returns the rendered spec of a generation.
+	Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error)
+	// Manifest returns the manifest of the data that a run was trained on, for
+	// checkpoints that do not hold it.
+	Manifest(ctx context.Context, runID string) (*dataset.Manifest, error)
+}
+
+// Sources is where lineage is read from.
+type Sources struct {
+	Sink   Place
+	State  storage.Bucket    // of checkpoints
+	Events connectors.Source // the topic
+}
+
+// Trace returns the lineage of an event. Places, Build and the like are the
+// caller's to fill. NotFound says why there is neither a row nor a dead letter
+// of it. keep tells to put the event itself in the document.
+func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep bool) (*Document, error) {
+	f := &finder{from.Sink, q}
+	hit, err := f.main(ctx)
+	if err != nil {
+		return nil, err
+	}
+	doc := &Document{Format: format, Pipeline: q.Pipeline}
+	if hit.letter != nil {
+		doc.Letter = &Letter{DeadLetter: *hit.letter, Slot: hit.entry.Intent.Seq}
+		again, err := f.replayed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if again != nil && again.row != nil {
+			hit = again
+		}
+	}
+	doc.slot(from.Sink, hit)
+	in := hit.entry.Intent
+	doc.Event = Event{Topic: q.Topic, TopicID: in.TopicID, Partition: q.Partition, Offset: q.Offset}
+	doc.event(ctx, from.Events, q, keep)
+	doc.Model = Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
+	doc.model(ctx, from.State, registry)
+	doc.Spec.Generation = in.SpecGeneration
+	if rendered, err := registry.Spec(ctx, q.Pipeline, in.SpecGeneration); err != nil {
+		doc.note("the spec of generation %d cannot be had: %v", in.SpecGeneration, err)
+	} else {
+		doc.Spec.SHA256 = storage.SHA256(rendered)
+	}
+	return doc, nil
+}
+
+func (d *Document) note(format string, args ...any) {
+	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
+}
+
+// slot notes where the row or the dead letter lies and what pinned it.
+func (d *Document) slot(sink Place, hit *found) {
+	in := hit.entry.Intent
+	layout := commitlog.Layout{Prefix: sink.Prefix, Topic: in.Topic, Partition: in.Partition, Replay: in.Action == commitlog.Replay}
+	root := "s3://" + sink.Name + "/"
+	d.Slot = Slot{Log: root + layout.LogDir(), Intent: in, DoneSHA256: hit.entry.SHA256}
+	o := hit.object
+	d.Object = Object{Path: root + o.Key, Key: o.Key, SHA256: o.SHA256, SizeBytes: o.SizeBytes, Rows: o.Rows, Index: hit.index, Slot: hit.holder}
+	d.ScoredAt = time.UnixMicro(in.ScoredAtUS).UTC().Format(time.RFC3339Nano)
+	d.Outcome, d.Row = Dead, hit.row
+	if hit.row != nil {
+		d.Outcome = Scored
+	}
+}
+
+// event notes what the record is, from the broker or else from the dead
+// letter.
+func (d *Document) event(ctx context.Context, source connectors.Source, q Query, keep bool) {
+	q.TopicID = d.Event.TopicID
+	r, err := fetch(ctx, source, q)
+	if err == nil {
+		d.Event.Held = true
+		d.Event.describe(r)
+		if keep {
+			d.Event.Value = append([]byte{}, r.Value(0)...)
+		}
+		return
+	}
+	if thalweg.Is(err, thalweg.Lost) {
+		d.note("the broker does not have the event any more: %v", err)
+	} else {
+		d.note("whether the broker has the event is not known: %v", err)
+	}
+	if l := d.Letter; l != nil {
+		d.Event.TimestampUS, d.Event.SizeBytes = l.TimestampUS, int64(l.SizeBytes)
+		d.Event.Null = l.Raw == nil
+		if !l.Truncated && l.Stage != stageFetch {
+			d.Event.SHA256 = storage.SHA256(l.Raw)
+		}
+	}
+}
+
+// stageFetch is the stage of a dead letter whose bytes could not be had.
+const stageFetch = "fetch"
+
+// model notes what scored and what that was trained on.
+func (d *Document) model(ctx context.Context, state storage.Bucket, registry Registry) {
+	m := score.Model{Name: d.Model.Name, Version: d.Model.Version, Checkpoint: d.Model.Checkpoint}
+	known, err := registry.Version(ctx, m)
+	if err != nil {
+		d.note("%s is not in the registry: %v", m, err)
+	} else {
+		d.Model.RunID, d.Model.RegisteredAt = known.RunID, known.RegisteredAt.UTC().Format(time.RFC3339Nano)
+	}
+	a, err := score.NewRegistry(state).Load(ctx, m)
+	if err != nil {
+		d.note("the checkpoint cannot be read, so nothing is known of its training: %v", err)
+		return
+	}
+	d.Model.SHA256, d.Model.TransformHash = a.ModelSHA256(), a.Transform.Hash()
+	p, source := a.Provenance, a.Spec.Spec.Sources.Train
+	t := &Training{Dataset: p.Dataset, Connection: source.Connection, Spec: p.Spec, Seed: p.Seed, Replicas: p.Replicas, Epochs: p.Epochs, Rounds: p.Rounds,
+		Used: p.Rows, Metrics: p.Metrics}
+	if source.S3 != nil {
+		t.Path = source.S3.Path
+	}
+	d.Training = t
+	manifest, err := manifestOf(ctx, a, registry, known.RunID)
+	if err != nil {
+		d.note("the training objects cannot be named: %v", err)
+		return
+	}
+	t.Rows, t.SizeBytes, t.Objects = manifest.Rows, manifest.SizeBytes, manifest.Objects
+}
+
+// manifestOf returns the manifest that an artifact's provenance names, from its
+// checkpoint or, where that has none, from its run.
+func manifestOf(ctx context.Context, a *artifact.Artifact, registry Registry, runID string) (*dataset.Manifest, error) {
+	m := new(dataset.Manifest)
+	if a.Dataset != nil {
+		if err := json.Unmarshal(a.Dataset, m); err != nil {
+			return nil, &thalweg.Error{Op: "read manifest", Kind: thalweg.Corrupt, Subject: artifact.PartDataset, Err: err}
+		}
+		return m, m.Validate()
+	}
+	if runID == "" {
+		return nil, &thalweg.Error{Op: "read manifest", Kind: thalweg.NotFound, Subject: "an older checkpoint", Hint: "it does not hold its manifest, and its run is not known"}
+	}
+	m, err := registry.Manifest(ctx, runID)
+	if err == nil && m.Hash() != a.Provenance.Dataset {
+		err = &thalweg.Error{Op: "read manifest", Kind: thalweg.Corrupt, Subject: "run " + runID,
+			Err: fmt.Errorf("its manifest is %s, the checkpoint was trained on %s", m.Hash(), a.Provenance.Dataset)}
+	}
+	return m, err
+}
