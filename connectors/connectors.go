@@ -51,6 +51,10 @@ type MissingRange struct {
 	Partition int
 	From, To  int64
 	Was, Is   string // IDs of the topic that was read and of the one that has its name now
+	// First and Next are the bounds of what the partition holds now: the offset of
+	// the first record kept, and the one that the next will get. -1 where the topic
+	// that has the name now has no such partition.
+	First, Next int64
 }
 
 func (m *MissingRange) Error() string {

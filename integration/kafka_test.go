@@ -275,7 +275,7 @@ func deletedRecords(t *testing.T, cluster *apache.Cluster, topic string) {
 	if !thalweg.Is(err, thalweg.Lost) || !errors.As(err, &missing) {
 		t.Fatalf("fetch of deleted records: %v", err)
 	}
-	if want := (connectors.MissingRange{Topic: topic, From: 7, To: 40}); *missing != want {
+	if want := (connectors.MissingRange{Topic: topic, From: 7, To: 40, First: 40, Next: 100}); *missing != want {
 		t.Errorf("missing %+v, want %+v", *missing, want)
 	}
 	wantValues(t, fetchAll(t, source, 0, 40, 100, 1<<20), 40, values[40:])

@@ -212,8 +212,18 @@ func (s *Source) identify(ctx context.Context, id string, partition int, offset,
 		return &thalweg.Error{Op: "fetch", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("%s/%d", name, partition), Err: errors.Join(errNoIdentity, err),
 			Hint: "it cannot be told whether this is topic " + id + ": use brokers that give topics an identity (Kafka 2.8 or later), as when the stream began"}
 	}
-	return &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s/%d", name, partition),
-		Err: &connectors.MissingRange{Topic: name, Partition: partition, From: offset, To: max(offset, end), Was: id, Is: now.ID}}
+	missing := &connectors.MissingRange{Topic: name, Partition: partition, From: offset, To: max(offset, end), Was: id, Is: now.ID, First: -1, Next: -1}
+	if partition < now.Partitions {
+		first, next, boundsErr := s.Bounds(ctx, partition)
+		if boundsErr != nil {
+			return boundsErr
+		}
+		if again, topicErr := s.cluster.topic(ctx); topicErr != nil || again.ID != now.ID {
+			return err // it changes as we look: the next Fetch sees what it is then
+		}
+		missing.First, missing.Next = first, next
+	}
+	return &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s/%d", name, partition), Err: missing}
 }
 
 var errNoIdentity = errors.New("the brokers give topics no identity")

@@ -144,7 +144,7 @@ func TestRecordsOfATopicMadeAnewAreNeverTakenForTheOld(t *testing.T) {
 					if !thalweg.Is(err, thalweg.Lost) || !errors.As(err, &missing) || r.Len() != 0 {
 						t.Fatalf("from %d: %v with %d records, want lost", offset, err, r.Len())
 					}
-					want := connectors.MissingRange{Topic: topic, Partition: 0, From: offset, To: 10, Was: r.TopicID, Is: now.ID}
+					want := connectors.MissingRange{Topic: topic, Partition: 0, From: offset, To: 10, Was: r.TopicID, Is: now.ID, First: 0, Next: int64(inNew)}
 					if *missing != want {
 						t.Errorf("from %d: %+v, want %+v", offset, *missing, want)
 					}
@@ -194,7 +194,7 @@ func TestAPartitionThatTheNewTopicHasNotIsLostToo(t *testing.T) {
 	s, r := pinned(t, c)
 	remake(t, c, 1)
 	var missing *connectors.MissingRange
-	if err := s.Fetch(t.Context(), 1, 4, time.Second, 1<<20, r); !errors.As(err, &missing) || missing.Was != r.TopicID || missing.Is == "" {
+	if err := s.Fetch(t.Context(), 1, 4, time.Second, 1<<20, r); !errors.As(err, &missing) || missing.Was != r.TopicID || missing.Is == "" || missing.First != -1 {
 		t.Errorf("%v, want lost by name", err)
 	}
 }

@@ -192,10 +192,10 @@ func (s *Source) lost(ctx context.Context, partition int, offset int64) error {
 	e := &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s/%d", topic, partition)}
 	switch {
 	case offset < first:
-		e.Err = &connectors.MissingRange{Topic: topic, Partition: partition, From: offset, To: first}
+		e.Err = &connectors.MissingRange{Topic: topic, Partition: partition, From: offset, To: first, First: first, Next: next}
 		e.Hint = fmt.Sprintf("deleted by retention or by hand; the first offset kept is %d", first)
 	case offset > next:
-		e.Err = &connectors.MissingRange{Topic: topic, Partition: partition, From: next, To: offset}
+		e.Err = &connectors.MissingRange{Topic: topic, Partition: partition, From: next, To: offset, First: first, Next: next}
 		e.Hint = fmt.Sprintf("the log ends at %d: the topic was deleted and made again, or lost its newest records", next)
 	default:
 		// The log moved while we asked: the next Fetch sees the new bounds.

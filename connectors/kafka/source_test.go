@@ -213,7 +213,7 @@ func TestDeletedRecordsAreLostByName(t *testing.T) {
 	if !thalweg.Is(err, thalweg.Lost) || !errors.As(err, &missing) {
 		t.Fatalf("%v, want lost", err)
 	}
-	if want := (connectors.MissingRange{Topic: topic, Partition: 0, From: 2, To: 6}); *missing != want {
+	if want := (connectors.MissingRange{Topic: topic, Partition: 0, From: 2, To: 6, First: 6, Next: 10}); *missing != want {
 		t.Errorf("%+v, want %+v", *missing, want)
 	}
 	if r.Len() != 0 {

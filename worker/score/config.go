@@ -11,10 +11,12 @@ import (
 	"github.com/thalweg/thalweg/worker/crash"
 )
 
-// The values of Config.StartOffset, as start_offset spells them.
+// The values of Config.StartOffset and Config.OnLost, as start_offset and
+// on_offset_out_of_range spell them.
 const (
 	Earliest = "earliest"
 	Latest   = "latest"
+	Fail     = "fail" // OnLost only
 )
 
 // Limits says when something that fills up is full: when it has Count events or
@@ -53,6 +55,12 @@ type Config struct {
 	// Range, if set, is all that is scored: Run commits exactly these offsets and
 	// ends. It is how a topic is replayed; no group offset is written.
 	Range *Range
+	// OnLost says what to do about offsets that the topic does not have any more
+	// although they were not scored. Fail (the default) stops until an operator gives
+	// them up; Earliest gives them up at once and goes on with the first record that
+	// is left, Latest with the next to come. Either way a slot of the log says which
+	// offsets nobody scored. A topic that was made anew is read from its first record.
+	OnLost string
 	// Batching bounds a micro-batch, which is scored at once. Default 5000
 	// events, 8 MiB, 200 ms.
 	Batching Limits
@@ -108,6 +116,9 @@ func (c Config) withDefaults() Config {
 	if c.StartOffset == "" {
 		c.StartOffset = Earliest
 	}
+	if c.OnLost == "" {
+		c.OnLost = Fail
+	}
 	c.Batching = c.Batching.withDefaults(Limits{Count: 5000, Bytes: 8 << 20, Period: 200 * time.Millisecond})
 	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
 	if c.Compression == "" {
@@ -162,6 +173,8 @@ func (c Config) Validate() error {
 		return bad("range", fmt.Sprintf("[%d, %d) scored at %d is empty, or of no time", c.Range.From, c.Range.To, c.Range.ScoredAtUS))
 	case c.StartOffset != "" && c.StartOffset != Earliest && c.StartOffset != Latest:
 		return bad("start_offset "+c.StartOffset, "one of "+Earliest+", "+Latest)
+	case c.OnLost != "" && c.OnLost != Fail && c.OnLost != Earliest && c.OnLost != Latest:
+		return bad("on_offset_out_of_range "+c.OnLost, "one of "+Fail+", "+Earliest+", "+Latest)
 	}
 	for _, n := range []struct {
 		field string
@@ -180,7 +193,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) machine() machineConfig {
-	m := machineConfig{generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling,
+	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling,
 		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
 	if c.Range != nil {
 		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS
@@ -217,7 +230,7 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 	return Config{
 		PartitionBy: partitionBy,
 		Pipeline:    thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
-		StartOffset: source.StartOffset,
+		StartOffset: source.StartOffset, OnLost: source.OnOffsetOutOfRange,
 		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
 		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},
 		Compression: dataset.Compression(sink.Format.Compression), MaxDeadRate: maxRate,

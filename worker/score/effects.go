@@ -33,22 +33,17 @@ func (r *runner) carryOut(e effect) {
 				err = r.cfg.Gate.Do(ctx, crash.Recover, func() error { return nil })
 			}
 			return func() event {
-				return logOpened{next: state.NextOffset, pending: state.Pending, totals: state.Total, err: err}
+				return logOpened{next: state.NextOffset, topicID: state.TopicID, pending: state.Pending, totals: state.Total, err: err}
 			}
 		})
 	case findStart:
-		if r.cfg.Range != nil {
-			r.spawn(func(context.Context) func() event {
-				return func() event { return startFound{offset: r.cfg.Range.From} }
-			})
-			return
+		at := e.at
+		if at < 0 && r.cfg.Range != nil {
+			at = r.cfg.Range.From
 		}
 		r.spawn(func(ctx context.Context) func() event {
-			offset, next, err := r.source.Bounds(ctx, r.cfg.Partition)
-			if r.cfg.StartOffset == Latest {
-				offset = next
-			}
-			return func() event { return startFound{offset, err} }
+			offset, topicID, err := r.findStart(ctx, at)
+			return func() event { return startFound{offset, topicID, err} }
 		})
 	case loadModel:
 		r.load(e.model)
@@ -73,7 +68,7 @@ func (r *runner) carryOut(e effect) {
 	case claim:
 		r.claim(e)
 	case publish:
-		s := r.spans[e.span]
+		s := r.span(e.span)
 		r.spawn(func(ctx context.Context) func() event {
 			done, err := s.publish(ctx, r.logbook)
 			s.done = done
@@ -133,6 +128,7 @@ func (r *runner) keep(m Model, e engine) {
 
 func (r *runner) fetch(e fetch) {
 	buffer := r.backlog.buffer()
+	buffer.TopicID = e.topicID
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.cancelFetch = cancel
 	r.spawn(func(context.Context) func() event {
@@ -188,16 +184,51 @@ func (r *runner) score(e score) {
 	})
 }
 
+// findStart returns which topic there is, and where in it the stream begins,
+// unless at says so.
+func (r *runner) findStart(ctx context.Context, at int64) (offset int64, topicID string, err error) {
+	topic, err := r.source.Topic(ctx)
+	if err != nil || at >= 0 {
+		return at, topic.ID, err
+	}
+	first, next, err := r.source.Bounds(ctx, r.cfg.Partition)
+	if err != nil {
+		return 0, "", err
+	}
+	// The bounds are those of whatever had the name just then.
+	again, err := r.source.Topic(ctx)
+	if err == nil && again.ID != topic.ID {
+		err = &thalweg.Error{Op: "find start", Kind: thalweg.Unavailable, Subject: r.cfg.Topic, Err: errors.New("the topic is being made anew")}
+	}
+	if r.cfg.StartOffset == Latest {
+		first = next
+	}
+	return first, topic.ID, err
+}
+
+// span returns the rows of a span. A skip has none, but a place for its claim.
+func (r *runner) span(id uint64) *rows {
+	s := r.spans[id]
+	if s == nil {
+		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition}
+		r.spans[id] = s
+	}
+	return s
+}
+
 // claim places the intent of a span, the same one for every try.
 func (r *runner) claim(e claim) {
-	s := r.spans[e.span]
+	s := r.span(e.span)
 	if s.intent == nil {
 		state := r.logbook.State()
 		s.intent = &commitlog.Intent{
 			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
 			From: e.from, To: e.to, Model: e.model.Name, ModelVersion: e.model.Version, Checkpoint: e.model.Checkpoint,
-			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous, TopicID: state.TopicID,
+			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous, TopicID: e.topicID,
 			PartitionBy: e.partition,
+		}
+		if e.skip {
+			s.intent.Action, s.intent.Missing = commitlog.Skip, e.missing
 		}
 	}
 	r.spawn(func(ctx context.Context) func() event {

@@ -21,17 +21,20 @@ const (
 
 // machineConfig is what the machine needs of Config, with defaults applied.
 type machineConfig struct {
-	generation    thalweg.Generation
-	partition     string // column by whose days rows are split
-	batching      Limits
-	rolling       Limits
-	backlogBytes  int64   // of records fetched and not scored, beyond which none are fetched
-	backlogEvents int     // likewise
-	maxRate       float64 // share of events that may be dead letters, 0: any
-	minBackoff    time.Duration
-	maxBackoff    time.Duration
-	until         int64 // offset before which everything is scored, and then no more; 0: no end
-	scoredAt      int64 // of every claim instead of the clock; 0: the clock
+	generation     thalweg.Generation
+	partition      string // column by whose days rows are split
+	batching       Limits
+	rolling        Limits
+	backlogBytes   int64   // of records fetched and not scored, beyond which none are fetched
+	backlogEvents  int     // likewise
+	maxRate        float64 // share of events that may be dead letters, 0: any
+	onLost         string  // Fail, Earliest or Latest
+	pipeline       thalweg.PipelineName
+	topicPartition int
+	minBackoff     time.Duration
+	maxBackoff     time.Duration
+	until          int64 // offset before which everything is scored, and then no more; 0: no end
+	scoredAt       int64 // of every claim instead of the clock; 0: the clock
 }
 
 // machine decides everything about one partition and does nothing: it is told
@@ -59,6 +62,10 @@ type machine struct {
 	committed int64             // offset after the last finished slot, -1: not known
 	position  int64             // offset that the next fetch asks for
 	end       int64             // of the topic, -1: not known
+	topicID   string            // which topic the offsets are of, empty: not known
+	fresh     bool              // the log has no finished slot
+	lost      *loss             // what the topic does not have any more
+	word      Word              // what an operator said last
 	pending   *commitlog.Intent // the claim being recovered
 	ready     bool              // its model is loaded
 	backlog   backlogState
@@ -102,6 +109,9 @@ type span struct {
 	since      time.Duration // when its first event was scored
 	scoredAt   int64
 	stage      op // opClaim, opPublish or opFinish: what it waits for while closing
+	topicID    string
+	skip       bool     // nothing is scored: offsets are given up
+	missing    [2]int64 // of a skip
 }
 
 func newMachine(cfg machineConfig, rng *rand.Rand) *machine {
@@ -129,7 +139,7 @@ func (m *machine) take(ev event) {
 		m.takeOpened(ev)
 	case startFound:
 		if m.answered(opStart, ev.err) {
-			m.committed, m.phase = ev.offset, running
+			m.committed, m.topicID, m.phase = ev.offset, ev.topicID, running
 			m.follow(ev.offset)
 		}
 	case modelLoaded:
@@ -158,6 +168,8 @@ func (m *machine) take(ev event) {
 	case resumeAsked:
 		clear(m.refused)
 		m.recent, m.tripped = window{}, ""
+	case wordGiven:
+		m.word = ev.word
 	case drainAsked:
 		m.draining = true
 	}
@@ -165,11 +177,16 @@ func (m *machine) take(ev event) {
 
 // advance starts whatever can be started now.
 func (m *machine) advance() {
+	m.settleLoss()
 	if m.phase == opening && m.idle(opOpen) && !m.draining {
 		m.start(opOpen, openLog{})
 	}
 	if m.phase == starting && m.idle(opStart) && !m.draining {
-		m.start(opStart, findStart{})
+		at := m.committed
+		if m.fresh {
+			at = -1
+		}
+		m.start(opStart, findStart{at})
 	}
 	if m.phase == recovering && !m.ready && m.idle(opLoad) {
 		m.start(opLoad, loadModel{modelOf(m.pending)})
@@ -234,19 +251,22 @@ func (m *machine) takeOpened(ev logOpened) {
 		return
 	}
 	m.totals = ev.totals
-	m.committed = ev.next
+	m.committed, m.topicID = ev.next, ev.topicID
+	m.fresh, m.lost = ev.next < 0, nil
 	switch {
+	case ev.pending != nil && ev.pending.Action == commitlog.Skip:
+		m.recoverSkip(ev.pending)
 	case ev.pending != nil && ev.pending.Action != commitlog.Score:
 		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Invalid, Subject: string(ev.pending.Action),
 			Hint: "a newer build claimed the slot: let it finish, or upgrade this one"})
 	case ev.pending != nil:
 		m.phase, m.pending, m.ready = recovering, ev.pending, false
-		m.committed = ev.pending.From
+		m.committed, m.topicID = ev.pending.From, ev.pending.TopicID
 		m.scoredAt = max(m.scoredAt, ev.pending.ScoredAtUS)
 		m.follow(ev.pending.From)
 		m.open = m.newSpan(Candidate{Model: modelOf(m.pending)}, ev.pending.SpecGeneration)
 		m.open.limit, m.open.scoredAt, m.open.partition = ev.pending.To, ev.pending.ScoredAtUS, ev.pending.PartitionBy
-	case ev.next < 0:
+	case ev.next < 0, ev.topicID == "":
 		m.phase = starting
 	default:
 		m.phase = running

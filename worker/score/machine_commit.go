@@ -15,7 +15,7 @@ func (m *machine) commitSpan() {
 	}
 	switch s.stage {
 	case opClaim:
-		m.start(opClaim, claim{span: s.id, from: s.from, to: s.to, model: s.model, generation: s.generation, partition: s.partition, scoredAt: s.scoredAt})
+		m.start(opClaim, claim{span: s.id, topicID: s.topicID, skip: s.skip, missing: s.missing, from: s.from, to: s.to, model: s.model, generation: s.generation, partition: s.partition, scoredAt: s.scoredAt})
 	case opPublish:
 		m.start(opPublish, publish{s.id})
 	case opFinish:
@@ -45,13 +45,20 @@ func (m *machine) takeFinished(ev slotFinished) {
 	}
 	s := m.closing
 	m.closing = nil
-	m.committed, m.totals = s.to, ev.totals
+	m.committed, m.totals, m.fresh = s.to, ev.totals, false
 	if m.cfg.until == 0 {
 		m.lag = s.to
 	}
 	if m.phase == recovering {
 		// Not the claim's From..To alone: records beyond it may be in the backlog.
 		m.phase, m.pending = running, nil
+		if m.topicID == "" {
+			m.phase = starting // the claim is older than topics' identities
+		}
 	}
 	m.out = append(m.out, forget{s.id})
+	if s.skip {
+		m.lost, m.topicID, m.end = nil, s.topicID, -1
+		m.follow(s.to)
+	}
 }

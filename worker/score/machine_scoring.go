@@ -17,7 +17,7 @@ func (m *machine) newSpan(with Candidate, generation thalweg.Generation) *span {
 	}
 	m.spans++
 	return &span{id: m.spans, from: from, to: from, limit: -1, model: with.Model, registered: with.RegisteredAtUS, generation: generation,
-		partition: m.cfg.partition}
+		partition: m.cfg.partition, topicID: m.topicID}
 }
 
 // takeFetched adds records to the backlog.
@@ -26,6 +26,9 @@ func (m *machine) takeFetched(ev recordsFetched) {
 	m.canceled = false
 	if ev.epoch != m.epoch || canceled && thalweg.Is(ev.err, thalweg.Canceled) {
 		m.busy[opFetch] = false // of a position that was left, or not wanted any more
+		return
+	}
+	if m.takeLoss(ev.err) {
 		return
 	}
 	if !m.answered(opFetch, ev.err) {
@@ -114,7 +117,7 @@ func (m *machine) due() bool {
 		return true
 	}
 	// What is in the backlog belongs to the last file before a rest.
-	return (m.paused || m.draining) && m.backlog.next == m.open.to
+	return (m.paused || m.draining || m.lost != nil) && m.backlog.next == m.open.to
 }
 
 // closeSpan hands the open span over to be committed, if it is time and the
@@ -131,7 +134,9 @@ func (m *machine) closeSpan() {
 		}
 		return
 	}
-	if s.events == 0 && !m.ended() || !m.due() {
+	// Gaps alone wait for an event, but where none can come they are told from
+	// what is lost.
+	if s.events == 0 && !m.ended() && (m.lost == nil || s.to == s.from) || !m.due() {
 		return
 	}
 	m.open, m.closing = nil, s
@@ -151,7 +156,7 @@ func (m *machine) closeSpan() {
 
 // scoreMore scores a batch if one is due and there is room for its rows.
 func (m *machine) scoreMore() {
-	if !m.idle(opScore) || m.backlog.next == m.scoredTo() || m.ended() || !m.batchDue() {
+	if !m.idle(opScore) || m.backlog.next == m.scoredTo() || m.ended() || !m.batchDue() || m.closing != nil && m.closing.skip {
 		return
 	}
 	if m.phase == recovering {
@@ -176,7 +181,7 @@ func (m *machine) scoreMore() {
 func (m *machine) batchDue() bool {
 	b, limits := &m.backlog, &m.cfg.batching
 	return b.records >= limits.Count || b.bytes >= limits.Bytes || m.now.mono >= b.since+limits.Period ||
-		m.paused || m.draining || m.phase == recovering
+		m.paused || m.draining || m.lost != nil || m.phase == recovering
 }
 
 func (m *machine) scoreInto(s *span) {
@@ -208,14 +213,14 @@ func (m *machine) scoreInto(s *span) {
 func (m *machine) refetch() {
 	m.epoch++
 	m.stopFetching()
-	m.position = m.scoredTo()
+	m.position, m.lost = m.scoredTo(), nil
 	m.backlog = backlogState{next: m.position}
 	m.out = append(m.out, refetch{m.epoch})
 }
 
 // fetchMore asks for records while there is room in the backlog.
 func (m *machine) fetchMore() {
-	resting := m.draining || m.phase == running && (m.paused || m.tripped != "")
+	resting := m.draining || m.phase == running && (m.paused || m.tripped != "" || m.lost != nil)
 	if resting {
 		m.stopFetching()
 	}
@@ -226,7 +231,7 @@ func (m *machine) fetchMore() {
 	case m.phase == running && m.current == nil:
 	case m.cfg.until > 0 && m.position >= m.cfg.until:
 	default:
-		m.start(opFetch, fetch{m.epoch, m.position})
+		m.start(opFetch, fetch{m.epoch, m.position, m.topicID})
 	}
 }
 

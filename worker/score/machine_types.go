@@ -35,7 +35,7 @@ var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "sco
 
 func (o op) String() string { return opNames[o] }
 
-// event is what the machine is told. Each event but the last five answers the
+// event is what the machine is told. Each event but the last six answers the
 // effect of its op.
 type event interface{ isEvent() }
 
@@ -44,14 +44,16 @@ type (
 	// there is none), and the claim after it.
 	logOpened struct {
 		next    int64
+		topicID string // which topic next is an offset of, as the log says
 		pending *commitlog.Intent
 		totals  commitlog.Counts
 		err     error
 	}
 	// startFound answers findStart.
 	startFound struct {
-		offset int64
-		err    error
+		offset  int64
+		topicID string // which topic it is an offset of
+		err     error
 	}
 	// modelLoaded answers loadModel.
 	modelLoaded struct {
@@ -107,6 +109,8 @@ type (
 	// resumeAsked is the operator's word to go on after the rate of dead letters
 	// had been too high.
 	resumeAsked struct{}
+	// wordGiven is an operator's word to go on behind offsets that are lost.
+	wordGiven struct{ word Word }
 	// drainAsked ends the machine once what it has scored is committed.
 	drainAsked struct{}
 )
@@ -124,6 +128,7 @@ func (ticked) isEvent()           {}
 func (modelsOffered) isEvent()    {}
 func (pauseAsked) isEvent()       {}
 func (resumeAsked) isEvent()      {}
+func (wordGiven) isEvent()        {}
 func (drainAsked) isEvent()       {}
 
 // effect is what the machine wants done.
@@ -132,14 +137,16 @@ type effect interface{ isEffect() }
 type (
 	// openLog reads the end of the log.
 	openLog struct{}
-	// findStart asks where a stream without a log begins.
-	findStart struct{}
+	// findStart asks which topic there is and, where the log does not say it (at is
+	// -1), where the stream begins.
+	findStart struct{ at int64 }
 	// loadModel makes a version ready to score.
 	loadModel struct{ model Model }
 	// fetch adds records from an offset on to the backlog.
 	fetch struct {
-		epoch uint64
-		from  int64
+		epoch   uint64
+		from    int64
+		topicID string
 	}
 	// cancelFetch ends a fetch that waits; it answers all the same.
 	cancelFetch struct{}
@@ -163,9 +170,12 @@ type (
 	// refetch forgets the backlog, and asks for all that the loaded versions need
 	// from then on. Answers of an older epoch are thrown away.
 	refetch struct{ epoch uint64 }
-	// claim places the intent of a span.
+	// claim places the intent of a span, or that of a skip.
 	claim struct {
 		span       uint64
+		topicID    string
+		skip       bool
+		missing    [2]int64 // of a skip
 		from, to   int64
 		model      Model
 		generation thalweg.Generation

@@ -17,6 +17,9 @@ import (
 // record that finishes it.
 func (r *rows) publish(ctx context.Context, log *commitlog.Log) (commitlog.Done, error) {
 	pending := log.State().Pending
+	if pending != nil && pending.Action == commitlog.Skip {
+		return log.Done(nil, 0)
+	}
 	if pending == nil || pending.To != r.to || modelOf(pending) != r.model {
 		return commitlog.Done{}, &thalweg.Error{Op: "publish rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
 	}

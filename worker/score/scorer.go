@@ -26,6 +26,7 @@ type Scorer struct {
 		sync.Mutex
 		paused  bool
 		resumed bool // asked for and not told to the machine
+		word    Word
 		status  Status
 	}
 }
@@ -103,6 +104,25 @@ func (s *Scorer) Resume() {
 	case s.nudge <- struct{}{}:
 	default:
 	}
+}
+
+// Skip hands on what an operator said of offsets that are lost. It does
+// nothing unless it is about exactly what this scorer finds missing, before or
+// after it is said.
+func (s *Scorer) Skip(word Word) {
+	s.mu.Lock()
+	s.mu.word = word
+	s.mu.Unlock()
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Scorer) said() Word {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.word
 }
 
 // takeResumed reports whether Resume was called since this was asked last.
@@ -187,6 +207,7 @@ func (r *runner) run(ctx context.Context) error {
 	r.watchPartitions()
 	candidates, changed := r.models.Candidates()
 	r.step(modelsOffered{candidates})
+	r.step(wordGiven{r.said()})
 	if r.isPaused() {
 		r.step(pauseAsked{true})
 	}
@@ -208,6 +229,7 @@ func (r *runner) run(ctx context.Context) error {
 			if r.takeResumed() {
 				r.step(resumeAsked{})
 			}
+			r.step(wordGiven{r.said()})
 			if err := r.at(crash.Pause, pauseAsked{r.isPaused()}); err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage/commitlog"
 )
 
@@ -56,6 +57,7 @@ func playScript(t *testing.T, text string) string {
 	s.m = newMachine(machineConfig{generation: 1, batching: Limits{Count: 10, Bytes: 1000, Period: 5 * time.Millisecond},
 		rolling: Limits{Count: 30, Bytes: 5000, Period: time.Second}, backlogBytes: 2000, backlogEvents: 1000, maxRate: 0.05,
 		minBackoff: 100 * time.Millisecond, maxBackoff: 10 * time.Second}, rand.New(rand.NewPCG(1, 1)))
+	s.m.cfg.onLost, s.m.cfg.pipeline, s.m.cfg.topicPartition = Fail, "p", 3
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		var command string
@@ -116,19 +118,39 @@ func (s *script) do(t *testing.T, command string) []string {
 		}
 		err = &thalweg.Error{Op: "do it", Kind: k}
 	}
+	word := func(key string, fallback string) string {
+		if v, ok := args[key]; ok {
+			return strings.TrimPrefix(v, "none")
+		}
+		return fallback
+	}
+	if lost, ok := args["missing"]; ok {
+		m := &connectors.MissingRange{Topic: "t", Was: word("was", ""), Is: word("is", ""), First: number("first", 0), Next: number("end", 0)}
+		fmt.Sscanf(lost, "[%d,%d)", &m.From, &m.To)
+		err = &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Err: m}
+	}
 	epoch := uint64(number("epoch", int64(s.m.epoch)))
 	var ev event
 	switch words[0] {
 	case "opened":
 		o := logOpened{next: number("next", -1), err: err}
+		if o.next >= 0 {
+			o.topicID = word("topic", "T1")
+		}
 		if claim, ok := args["pending"]; ok {
-			in := &commitlog.Intent{Model: "m", SpecGeneration: 7, ScoredAtUS: 5}
-			fmt.Sscanf(claim, "[%d,%d)/%d", &in.From, &in.To, &in.ModelVersion)
+			in := &commitlog.Intent{Model: "m", SpecGeneration: 7, ScoredAtUS: 5, TopicID: word("topic", "T1")}
+			if rest, skip := strings.CutPrefix(claim, "skip"); skip {
+				in.Model, in.Action = "", commitlog.Skip
+				fmt.Sscanf(rest, "[%d,%d)", &in.From, &in.To)
+				in.Missing = [2]int64{in.From, number("lost", in.To)}
+			} else {
+				fmt.Sscanf(claim, "[%d,%d)/%d", &in.From, &in.To, &in.ModelVersion)
+			}
 			o.pending = in
 		}
 		ev = o
 	case "found":
-		ev = startFound{number("offset", 0), err}
+		ev = startFound{number("offset", 0), word("topic", "T1"), err}
 	case "offer":
 		var candidates []Candidate
 		for v := range strings.SplitSeq(args["versions"], ",") {
@@ -162,6 +184,13 @@ func (s *script) do(t *testing.T, command string) []string {
 		ev = pauseAsked{false}
 	case "resume":
 		ev = resumeAsked{}
+	case "policy":
+		s.m.cfg.onLost = words[1]
+		return nil
+	case "say":
+		w := Word{TopicID: word("topic", "T1"), Accept: word("accept", "")}
+		fmt.Sscanf(args["skip"], "%d-%d", &w.From, &w.To)
+		ev = wordGiven{w}
 	case "drain":
 		ev = drainAsked{}
 	default:
@@ -220,10 +249,16 @@ func scriptEffect(e effect) string {
 	case openLog:
 		return "open log"
 	case findStart:
+		if e.at >= 0 {
+			return fmt.Sprintf("find topic of %d", e.at)
+		}
 		return "find start"
 	case loadModel:
 		return "load " + e.model.String()
 	case fetch:
+		if e.topicID != "T1" {
+			return fmt.Sprintf("fetch from %d of topic %q", e.from, e.topicID)
+		}
 		return fmt.Sprintf("fetch from %d", e.from)
 	case cancelFetch:
 		return "cancel fetch"
@@ -239,6 +274,9 @@ func scriptEffect(e effect) string {
 	case reset:
 		return fmt.Sprintf("reset, epoch %d", e.epoch)
 	case claim:
+		if e.skip {
+			return fmt.Sprintf("claim a skip of [%d, %d) to %d of topic %s at %d for span %d", e.missing[0], e.missing[1], e.to, e.topicID, e.scoredAt, e.span)
+		}
 		return fmt.Sprintf("claim [%d, %d) with %s at %d for span %d", e.from, e.to, e.model, e.scoredAt, e.span)
 	case publish:
 		return fmt.Sprintf("publish span %d", e.span)

@@ -25,8 +25,12 @@ type Status struct {
 	Scored    int64 // next offset after the last scored event
 	End       int64 // next offset of the topic
 
-	Rows        int64 // committed since the log began
-	DeadLetters int64 // likewise
+	Rows        int64  // committed since the log began
+	DeadLetters int64  // likewise
+	Missing     int64  // offsets given up, likewise
+	TopicID     string // which topic the offsets are of; empty: not known
+	// Lost is the word that would give up what is lost, nil if nothing is.
+	Lost *Word
 
 	RowsPerSecond float64
 	Model         Model // that scores new events; zero if none does yet
@@ -70,9 +74,15 @@ func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, s
 func (r *runner) report(before *Candidate) {
 	m := r.machine
 	status := Status{State: Running, Committed: m.committed, Scored: m.scoredTo(), End: m.end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
+		Missing: m.totals.Missing, TopicID: m.topicID,
 		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.tripped, Message: m.message()}
 	if m.current != nil {
 		status.Model = m.current.Model
+	}
+	if m.lost != nil {
+		if word := m.missing(); m.skippable() {
+			status.Lost = &word
+		}
 	}
 	switch {
 	case m.phase == stopped:
