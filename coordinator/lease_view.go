@@ -52,6 +52,11 @@ func scoreLease(s *state.State, t *state.Task, l *apiv1.Lease) {
 	p := s.PipelineOf(t)
 	spec := p.Newest()
 	l.Pipeline, l.Generation, l.Spec, l.Paused, l.Resumes = string(p.Name), uint64(spec.Generation), spec.Text, p.Paused, p.Resumes
+	part := p.Partitions[t.Index]
+	l.Grown = part.Grown
+	if k := part.Skip; k != nil {
+		l.Skip = &apiv1.SkipWord{Partition: k.Partition, From: k.From, To: k.To, TopicId: k.TopicID, AcceptTopic: k.Accept}
+	}
 	for _, v := range s.Champion(p) {
 		l.Models = append(l.Models, versionView(v))
 	}

@@ -206,7 +206,7 @@ func newCheckpoints(s *state.State, msg *apiv1.PollRequest) []state.Command {
 	return commands
 }
 
-// newPartitions returns the growth of topics that the worker scores.
+// newPartitions returns the first count and the growth of topics that the worker scores.
 func newPartitions(s *state.State, msg *apiv1.PollRequest) []state.Command {
 	most := make(map[thalweg.PipelineName]uint32)
 	for _, p := range msg.Streams {
@@ -216,7 +216,7 @@ func newPartitions(s *state.State, msg *apiv1.PollRequest) []state.Command {
 			pipe.Partitions[p.Partition].Task.Worker != thalweg.WorkerID(msg.WorkerId) {
 			continue
 		}
-		if n := uint32(p.Partitions); int(n) > len(pipe.Partitions) && len(pipe.Partitions) < state.MaxPartitions {
+		if n := uint32(p.Partitions); !pipe.Counted || int(n) > len(pipe.Partitions) && len(pipe.Partitions) < state.MaxPartitions {
 			most[pipe.Name] = max(most[pipe.Name], n)
 		}
 	}

@@ -10,8 +10,13 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// SetStream pauses or resumes a pipeline's stream.
+// SetStream pauses or resumes a pipeline's stream, the latter maybe with a word
+// about offsets that are lost.
 func (s *service) SetStream(_ context.Context, req *connect.Request[apiv1.SetStreamRequest]) (*connect.Response[apiv1.SetStreamResponse], error) {
-	_, err := s.c.propose(&state.SetStream{Pipeline: thalweg.PipelineName(req.Msg.Pipeline), Paused: req.Msg.Paused}, req.Msg.RequestId)
+	cmd := &state.SetStream{Pipeline: thalweg.PipelineName(req.Msg.Pipeline), Paused: req.Msg.Paused}
+	if k := req.Msg.Skip; k != nil {
+		cmd.Skip = &state.Skip{Partition: k.Partition, From: k.From, To: k.To, TopicID: k.TopicId, Accept: k.AcceptTopic}
+	}
+	_, err := s.c.propose(cmd, req.Msg.RequestId)
 	return connect.NewResponse(&apiv1.SetStreamResponse{}), err
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -99,6 +101,7 @@ func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
 	}
 	t.mu.scorer, t.mu.stop, t.mu.trouble, t.mu.generation = scorer, stop, "", lease.Generation
 	scorer.Pause(t.mu.lease.Paused)
+	scorer.Skip(wordOf(t.mu.lease.Skip))
 	t.mu.Unlock()
 	err = scorer.Run(runCtx)
 	t.mu.Lock()
@@ -145,6 +148,9 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease) (*score.Scorer
 		return nil, nil, err
 	}
 	cfg.DrainTimeout, cfg.MaxBackoff = w.cfg.DrainTimeout, streamBackoff
+	if lease.Grown {
+		cfg.StartOffset = score.Earliest
+	}
 	t.mu.Lock()
 	t.mu.topic = cfg.Topic
 	t.mu.Unlock()
@@ -190,6 +196,9 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 		if lease.Paused != last.Paused {
 			t.mu.scorer.Pause(lease.Paused)
 		}
+		if !proto.Equal(lease.Skip, last.Skip) {
+			t.mu.scorer.Skip(wordOf(lease.Skip))
+		}
 	}
 	if lease.Generation != last.Generation || resumed && t.mu.scorer == nil {
 		close(t.mu.changed)
@@ -198,6 +207,20 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 			t.mu.stop()
 		}
 	}
+}
+
+// wordOf returns what an operator said of lost offsets; the zero Word if
+// nothing.
+func wordOf(k *apiv1.SkipWord) score.Word {
+	return score.Word{From: k.GetFrom(), To: k.GetTo(), TopicID: k.GetTopicId(), Accept: k.GetAcceptTopic()}
+}
+
+// lostOf is the inverse of wordOf for a word that would be heeded.
+func lostOf(partition uint32, w *score.Word) *apiv1.SkipWord {
+	if w == nil {
+		return nil
+	}
+	return &apiv1.SkipWord{Partition: partition, From: w.From, To: w.To, TopicId: w.TopicID, AcceptTopic: w.Accept}
 }
 
 // offer hands the registered versions on.
@@ -243,7 +266,7 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 		Pipeline: lease.Pipeline, Topic: topic, Partition: int32(lease.Index), Worker: string(t.worker.cfg.ID), State: s.State,
 		Committed: max(0, s.Committed), Scored: max(0, s.Scored), End: max(0, s.End), ModelVersion: uint64(s.Model.Version),
 		ScoredRows: s.Rows, DeadLetters: s.DeadLetters, RowsPerSecond: s.RowsPerSecond, Message: s.Message, Partitions: int32(s.Partitions),
-		Tripped: tripped, Generation: generation, Resumes: lease.Resumes})
+		TopicId: s.TopicID, Missing: s.Missing, Lost: lostOf(lease.Index, s.Lost), Tripped: tripped, Generation: generation, Resumes: lease.Resumes})
 	for _, r := range s.Refusals {
 		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(r.Model.Name), Version: uint64(r.Model.Version), Reason: r.Reason})
 	}

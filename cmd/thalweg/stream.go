@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
@@ -15,7 +16,7 @@ func newStream(g *globals) *cobra.Command {
 		Example: "  thalweg stream status flight-delays"}
 	cmd.AddCommand(newStreamStatus(g),
 		newStreamSet(g, "pause", "Commit what is scored and stop fetching", true),
-		newStreamSet(g, "resume", "Go on where the stream stopped", false))
+		newStreamResume(g))
 	return cmd
 }
 
@@ -26,19 +27,90 @@ func newStreamSet(g *globals, verb, short string, paused bool) *cobra.Command {
 		Example: "  thalweg stream " + verb + " flight-delays",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
-			res, err := c.SetStream(cmd.Context(), &apiv1.SetStreamRequest{RequestId: api.NewRequestID(), Pipeline: args[0], Paused: paused})
-			if err != nil {
-				return err
-			}
-			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %sd\n", args[0], verb)
-			})
+			return setStream(cmd, g, verb, &apiv1.SetStreamRequest{Pipeline: args[0], Paused: paused})
 		},
 	}
+}
+
+func setStream(cmd *cobra.Command, g *globals, verb string, req *apiv1.SetStreamRequest) error {
+	c, err := g.client()
+	if err != nil {
+		return err
+	}
+	req.RequestId = api.NewRequestID()
+	res, err := c.SetStream(cmd.Context(), req)
+	if err != nil {
+		return err
+	}
+	return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+		if k := req.Skip; k != nil {
+			fmt.Fprintf(w, "%s/%d: offsets [%d, %d) are given up\n", req.Pipeline, k.Partition, k.From, k.To)
+		}
+		fmt.Fprintf(w, "%s: %sd\n", req.Pipeline, verb)
+	})
+}
+
+func newStreamResume(g *globals) *cobra.Command {
+	cmd := newStreamSet(g, "resume", "Go on where the stream stopped, giving up what is lost if told so", false)
+	var skip, accept string
+	var partition uint32
+	cmd.Example = `  thalweg stream resume flight-delays
+  thalweg stream resume flight-delays --partition 3 --skip 1200-1450
+  thalweg stream resume flight-delays --partition 3 --skip 1200-1450 --accept-topic 5f3a...`
+	cmd.Flags().Uint32Var(&partition, "partition", 0, "partition whose lost offsets are given up")
+	cmd.Flags().StringVar(&skip, "skip", "", "FROM-TO: the offsets that are lost, TO excluded, exactly as stream status names them")
+	cmd.Flags().StringVar(&accept, "accept-topic", "", "ID of the topic to go on with, where the topic was deleted and made anew")
+	resume := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if skip == "" && accept == "" {
+			return resume(cmd, args)
+		}
+		word := &apiv1.SkipWord{Partition: partition, AcceptTopic: accept}
+		var rest string
+		if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &word.From, &word.To, &rest); n != 2 {
+			return usageError("--skip", skip, "FROM-TO, as stream status names them")
+		}
+		c, err := g.client()
+		if err != nil {
+			return err
+		}
+		status, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: args[0]})
+		if err != nil {
+			return err
+		}
+		if word.TopicId, err = checkWord(status.Partitions, word); err != nil {
+			return err
+		}
+		return setStream(cmd, g, "resume", &apiv1.SetStreamRequest{Pipeline: args[0], Skip: word})
+	}
+	return cmd
+}
+
+// checkWord compares what an operator says with what the partition's scorer
+// misses, so that a mistake is an error at once and not a word that nobody
+// heeds. It returns the topic that the offsets are of.
+func checkWord(partitions []*apiv1.StreamPartition, word *apiv1.SkipWord) (topicID string, err error) {
+	fail := func(hint string) error {
+		return &thalweg.Error{Op: "resume stream", Kind: thalweg.Conflict, Subject: fmt.Sprintf("partition %d, offsets %d-%d", word.Partition, word.From, word.To), Hint: hint}
+	}
+	for _, p := range partitions {
+		if uint32(p.Partition) != word.Partition {
+			continue
+		}
+		lost := p.Lost
+		switch {
+		case lost == nil:
+			return "", fail("nothing is missing there")
+		case lost.AcceptTopic != word.AcceptTopic && lost.AcceptTopic == "":
+			return "", fail("the topic is the one it always was: leave --accept-topic out")
+		case lost.AcceptTopic != word.AcceptTopic:
+			return "", fail("the topic was made anew: to go on with it, add --accept-topic " + lost.AcceptTopic)
+		case lost.From != word.From, lost.To != word.To && (lost.AcceptTopic == "" || word.To < lost.To):
+			return "", fail(fmt.Sprintf("what is missing is %d-%d", lost.From, lost.To))
+		}
+		return lost.TopicId, nil
+	}
+	return "", &thalweg.Error{Op: "resume stream", Kind: thalweg.NotFound, Subject: fmt.Sprintf("partition %d", word.Partition)}
 }
 
 func newStreamStatus(g *globals) *cobra.Command {
@@ -61,10 +133,10 @@ func newStreamStatus(g *globals) *cobra.Command {
 				return err
 			}
 			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
-				row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
+				row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
 				for _, p := range res.Partitions {
 					row(w, p.Pipeline, p.Topic, p.Partition, p.State, p.Committed, p.Scored, p.End, max(0, p.End-p.Scored),
-						thousands(p.ScoredRows), thousands(p.DeadLetters), p.ModelVersion, fmt.Sprintf("%.0f", p.RowsPerSecond), p.Worker, p.Message)
+						thousands(p.ScoredRows), thousands(p.DeadLetters), thousands(p.Missing), p.ModelVersion, fmt.Sprintf("%.0f", p.RowsPerSecond), p.Worker, p.Message)
 				}
 			})
 		},

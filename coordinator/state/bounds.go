@@ -26,6 +26,9 @@ const (
 	MaxKeptTasks = 256
 	// MaxPartitions bounds the partitions of one topic.
 	MaxPartitions = 4096
+	// MaxTopicIDBytes bounds the ID of a topic: 32 hex digits, and room for other
+	// brokers' ideas.
+	MaxTopicIDBytes = 64
 	// MaxVersions bounds the versions of one model.
 	MaxVersions = 100_000
 	// MaxAliases bounds the aliases of one model.

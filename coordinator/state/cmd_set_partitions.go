@@ -3,7 +3,8 @@ package state
 import "github.com/thalweg/thalweg"
 
 // SetPartitions notes that a pipeline's topic has (at least) so many partitions,
-// as the holder of one of them found. Topics only grow.
+// as the holder of one of them found. Topics only grow; the partitions that one
+// has when it is counted first are those that the stream began with.
 type SetPartitions struct {
 	Pipeline   thalweg.PipelineName `json:"pipeline"`
 	Topic      string               `json:"topic"` // void for another topic
@@ -15,9 +16,10 @@ func (*SetPartitions) kind() Kind   { return kindSetPartitions }
 
 func (c *SetPartitions) apply(s *State, _ at) Answer {
 	p := s.pipelines[c.Pipeline]
-	if p == nil || c.Topic == "" || p.Newest().Topic != c.Topic || c.Partitions <= uint32(len(p.Partitions)) {
+	if p == nil || c.Topic == "" || p.Newest().Topic != c.Topic || c.Partitions == 0 || p.Counted && c.Partitions <= uint32(len(p.Partitions)) {
 		return Answer{}
 	}
 	s.setPartitions(p, min(c.Partitions, MaxPartitions))
+	p.Counted = true
 	return Answer{Pipeline: p.Name, Changed: true}
 }

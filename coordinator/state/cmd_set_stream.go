@@ -1,12 +1,45 @@
 package state
 
-import "github.com/thalweg/thalweg"
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
 
 // SetStream pauses or resumes a pipeline's stream. A paused stream keeps its
 // leases. Resuming also lets partitions go on that a permanent failure stopped.
 type SetStream struct {
 	Pipeline thalweg.PipelineName `json:"pipeline"`
 	Paused   bool                 `json:"paused"`
+	// Skip is what the operator says of offsets that a partition has lost; only
+	// with a resumption.
+	Skip *Skip `json:"skip,omitempty"`
+}
+
+// Skip is an operator's word that the offsets [From, To) of a partition are
+// given up. It names all that the scorer must find missing to heed it, so one
+// that is late or mistaken does nothing; the state only hands it on.
+type Skip struct {
+	Partition uint32 `json:"partition"`
+	From      int64  `json:"from"`
+	To        int64  `json:"to"`
+	TopicID   string `json:"topic_id,omitempty"` // which topic these are offsets of
+	Accept    string `json:"accept,omitempty"`   // the topic to go on with, where another has the name now
+}
+
+// flaw says why the word cannot be meant, empty if it can.
+func (k *Skip) flaw(partitions int) string {
+	switch {
+	case int(k.Partition) >= partitions:
+		return fmt.Sprintf("the stream has %d partitions", partitions)
+	case k.From < 0 || k.To < k.From || k.To == k.From && k.Accept == "":
+		return fmt.Sprintf("%d-%d are no offsets", k.From, k.To)
+	case k.Accept != "" && k.Accept == k.TopicID:
+		return "the topic to accept is the one that was read"
+	case len(k.TopicID) > MaxTopicIDBytes || len(k.Accept) > MaxTopicIDBytes:
+		return "a topic's ID has 32 hex digits"
+	}
+	return ""
 }
 
 func (*SetStream) name() string { return "set stream" }
@@ -20,6 +53,15 @@ func (c *SetStream) apply(s *State, _ at) Answer {
 	if p.Newest().Topic == "" {
 		return failure(thalweg.Invalid, c.name(), "pipeline "+string(c.Pipeline), "its spec has no scoring section")
 	}
+	if k := c.Skip; k != nil {
+		flaw := k.flaw(len(p.Partitions))
+		if c.Paused {
+			flaw = "offsets are given up to go on, not to pause"
+		}
+		if flaw != "" {
+			return failure(thalweg.Invalid, c.name(), fmt.Sprintf("pipeline %s, partition %d", c.Pipeline, k.Partition), flaw)
+		}
+	}
 	answer := Answer{Pipeline: p.Name, Changed: p.Paused != c.Paused}
 	p.Paused = c.Paused
 	if !c.Paused {
@@ -28,6 +70,11 @@ func (c *SetStream) apply(s *State, _ at) Answer {
 		for _, part := range p.Partitions {
 			answer.Changed = answer.Changed || part.Stopped != ""
 			part.forgive()
+		}
+		if k := c.Skip; k != nil {
+			part := p.Partitions[k.Partition]
+			answer.Changed = answer.Changed || part.Skip == nil || *part.Skip != *k
+			part.Skip = k
 		}
 	}
 	return answer

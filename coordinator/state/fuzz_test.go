@@ -35,6 +35,9 @@ func seedState(t tester) *State {
 	m.apply(&StartRun{Pipeline: "a"}, "")
 	grant("a-1-2/profile.reduce")
 	grant("a/score@0")
+	m.apply(&SetStream{Pipeline: "a", Skip: &Skip{From: 3, To: 7, TopicID: "T1", Accept: "T2"}}, "")
+	m.apply(&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 1}, "")
+	m.apply(&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 2}, "")
 	return m.live
 }
 
@@ -74,7 +77,7 @@ func exercise(t tester, s *State) {
 			&ExpireWorker{Worker: "w", UpTo: thalweg.Token(index)},
 			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a"}, &CancelRun{Run: "a-1-2"},
 			&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 3},
-			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a"},
+			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &Skip{From: 1, To: 2}},
 			&ApplySpec{Pipeline: "a", Text: "v2", Model: "m", Alias: "champion", Replicas: 1},
 		} {
 			if index++; index == 0 {

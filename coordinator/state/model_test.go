@@ -150,7 +150,12 @@ func drawCommand(t *rapid.T, s *State) Command {
 	case n < 95:
 		return &Promote{Model: "m", Alias: "champion", Version: thalweg.ModelVersion(rapid.Uint64Range(0, 3).Draw(t, "version"))}
 	case n < 97:
-		return &SetStream{Pipeline: pipeline, Paused: n == 95}
+		c := &SetStream{Pipeline: pipeline, Paused: n == 95}
+		if rapid.IntRange(0, 2).Draw(t, "with a word") == 0 {
+			c.Skip = &Skip{Partition: rapid.Uint32Range(0, 3).Draw(t, "skip partition"), From: rapid.Int64Range(-1, 3).Draw(t, "skip from"), To: rapid.Int64Range(0, 5).Draw(t, "skip to"),
+				Accept: rapid.SampledFrom([]string{"", "T2"}).Draw(t, "accept")}
+		}
+		return c
 	case n < 98:
 		return &TripStream{Pipeline: pipeline, Partition: rapid.Uint32Range(0, 2).Draw(t, "partition"), Generation: thalweg.Generation(rapid.Uint64Range(0, 3).Draw(t, "generation")),
 			Resumes: rapid.Uint64Range(0, 2).Draw(t, "resumes"), Reason: rapid.SampledFrom([]string{"", "too many"}).Draw(t, "reason")}

@@ -28,6 +28,8 @@ type Pipeline struct {
 	// Partitions are those of the newest generation's topic, by number. They are
 	// leased once the pipeline has a champion.
 	Partitions []*Partition `json:"partitions,omitempty"`
+	// Counted is set once a worker has told how many partitions the topic has.
+	Counted bool `json:"counted,omitempty"`
 }
 
 // Spec is one accepted generation: the rendered spec, and what the state needs
@@ -57,6 +59,11 @@ type Partition struct {
 	LeasedMS int64 `json:"leased_ms,omitempty"`
 	// LastError is that of the last failure.
 	LastError string `json:"last_error,omitempty"`
+	// Skip is what an operator said last of offsets that are lost.
+	Skip *Skip `json:"skip,omitempty"`
+	// Grown is set if the topic got the partition after the stream had begun: none
+	// of its records may be left out, whatever the spec says of the start.
+	Grown bool `json:"grown,omitempty"`
 
 	of *Pipeline
 }
@@ -110,7 +117,7 @@ func (s *State) Scores(p *Pipeline) bool {
 // setPartitions makes the pipeline's partitions number n; it only adds.
 func (s *State) setPartitions(p *Pipeline, n uint32) {
 	for i := uint32(len(p.Partitions)); i < n; i++ {
-		part := &Partition{of: p}
+		part := &Partition{of: p, Grown: p.Counted}
 		part.Task = &Task{ID: scoreTaskID(p.Name, i), Work: Score, Index: i, State: TaskWaiting, partition: part}
 		p.Partitions = append(p.Partitions, part)
 		s.tasks[part.Task.ID] = part.Task
@@ -134,7 +141,7 @@ func (s *State) endStream(p *Pipeline) {
 	for _, part := range p.Partitions {
 		delete(s.tasks, part.Task.ID)
 	}
-	p.Partitions = nil
+	p.Partitions, p.Counted = nil, false
 }
 
 // forgive forgets the failures of a partition.

@@ -64,6 +64,14 @@ func (s *State) restorePipeline(p *Pipeline) error {
 			part.Task.ID != scoreTaskID(p.Name, uint32(i)) || part.Task.State != TaskWaiting && part.Task.State != TaskLeased {
 			return damaged(subject, fmt.Errorf("partition %d: %w", i, errMissing))
 		}
+		if k := part.Skip; k != nil {
+			if flaw := k.flaw(len(p.Partitions)); flaw != "" || k.Partition != uint32(i) {
+				return damaged(subject, fmt.Errorf("partition %d: its skip %+v: %s", i, *k, flaw))
+			}
+		}
+		if part.Grown && !p.Counted {
+			return damaged(subject, fmt.Errorf("partition %d is grown, but they were never counted", i))
+		}
 		part.of, part.Task.partition = p, part
 		if err := s.restoreTask(part.Task); err != nil {
 			return err

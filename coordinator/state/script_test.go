@@ -243,7 +243,14 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	case "promote":
 		return &Promote{Model: thalweg.ModelName(word(1)), Alias: "champion", Version: thalweg.ModelVersion(number("version", 0))}
 	case "stream":
-		return &SetStream{Pipeline: pipeline, Paused: word(2) == "pause"}
+		c := &SetStream{Pipeline: pipeline, Paused: word(2) == "pause"}
+		if options["skip"] != "" {
+			c.Skip = &Skip{Partition: uint32(number("partition", 0)), TopicID: options["topic"], Accept: options["accept"]}
+			if _, err := fmt.Sscanf(options["skip"], "%d-%d", &c.Skip.From, &c.Skip.To); err != nil {
+				m.t.Fatal(err)
+			}
+		}
+		return c
 	case "trip":
 		return &TripStream{Pipeline: pipeline, Partition: uint32(number("partition", 0)), Generation: thalweg.Generation(number("generation", 1)),
 			Resumes: number("resumes", 0), Reason: options["reason"]}
@@ -326,6 +333,12 @@ func show(out *strings.Builder, s *State, words []string) {
 		fmt.Fprintln(out)
 		for _, part := range p.Partitions {
 			fmt.Fprintf(out, "  %s", taskLine(part.Task))
+			if part.Grown {
+				out.WriteString(" grown")
+			}
+			if k := part.Skip; k != nil {
+				fmt.Fprintf(out, " skip=%d-%d of %q accept=%q", k.From, k.To, k.TopicID, k.Accept)
+			}
 			if part.Failures > 0 || part.Stopped != "" {
 				fmt.Fprintf(out, " failures=%d stopped=%q", part.Failures, part.Stopped)
 			}

@@ -239,7 +239,7 @@ func (r *runner) claim(e claim) {
 
 // watchPartitions learns now and then how many partitions the topic has.
 func (r *runner) watchPartitions() {
-	const every = 5 * time.Second
+	const every = 2 * time.Second
 	r.spawn(func(ctx context.Context) func() event {
 		topic, err := r.source.Topic(ctx)
 		return func() event {

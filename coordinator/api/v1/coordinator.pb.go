@@ -1501,6 +1501,7 @@ type SetStreamRequest struct {
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"`
+	Skip          *SkipWord              `protobuf:"bytes,4,opt,name=skip,proto3" json:"skip,omitempty"` // with paused = false: also give up what a partition has lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1556,6 +1557,92 @@ func (x *SetStreamRequest) GetPaused() bool {
 	return false
 }
 
+func (x *SetStreamRequest) GetSkip() *SkipWord {
+	if x != nil {
+		return x.Skip
+	}
+	return nil
+}
+
+// SkipWord is an operator's word that offsets which the topic does not have any
+// more are given up. It counts for exactly that loss: a scorer that misses
+// anything else does not heed it.
+type SkipWord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	From          int64                  `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`                                 // the partition's next offset
+	To            int64                  `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`                                     // the end of what is missing
+	TopicId       string                 `protobuf:"bytes,4,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`             // which topic these are offsets of; empty where it has no identity
+	AcceptTopic   string                 `protobuf:"bytes,5,opt,name=accept_topic,json=acceptTopic,proto3" json:"accept_topic,omitempty"` // where the topic was made anew: the one to go on with, from its first record
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkipWord) Reset() {
+	*x = SkipWord{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkipWord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkipWord) ProtoMessage() {}
+
+func (x *SkipWord) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkipWord.ProtoReflect.Descriptor instead.
+func (*SkipWord) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SkipWord) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *SkipWord) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *SkipWord) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *SkipWord) GetTopicId() string {
+	if x != nil {
+		return x.TopicId
+	}
+	return ""
+}
+
+func (x *SkipWord) GetAcceptTopic() string {
+	if x != nil {
+		return x.AcceptTopic
+	}
+	return ""
+}
+
 type SetStreamResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1564,7 +1651,7 @@ type SetStreamResponse struct {
 
 func (x *SetStreamResponse) Reset() {
 	*x = SetStreamResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1663,7 @@ func (x *SetStreamResponse) String() string {
 func (*SetStreamResponse) ProtoMessage() {}
 
 func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1676,7 @@ func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamResponse.ProtoReflect.Descriptor instead.
 func (*SetStreamResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
 }
 
 type StreamStatusRequest struct {
@@ -1601,7 +1688,7 @@ type StreamStatusRequest struct {
 
 func (x *StreamStatusRequest) Reset() {
 	*x = StreamStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1700,7 @@ func (x *StreamStatusRequest) String() string {
 func (*StreamStatusRequest) ProtoMessage() {}
 
 func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1713,7 @@ func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusRequest.ProtoReflect.Descriptor instead.
 func (*StreamStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StreamStatusRequest) GetPipeline() string {
@@ -1645,7 +1732,7 @@ type StreamStatusResponse struct {
 
 func (x *StreamStatusResponse) Reset() {
 	*x = StreamStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1744,7 @@ func (x *StreamStatusResponse) String() string {
 func (*StreamStatusResponse) ProtoMessage() {}
 
 func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1757,7 @@ func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusResponse.ProtoReflect.Descriptor instead.
 func (*StreamStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StreamStatusResponse) GetPartitions() []*StreamPartition {
@@ -1694,18 +1781,21 @@ type StreamPartition struct {
 	ScoredRows    int64                  `protobuf:"varint,10,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"` // committed, since the log began
 	DeadLetters   int64                  `protobuf:"varint,11,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
 	RowsPerSecond float64                `protobuf:"fixed64,12,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
-	Message       string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`        // why it waits or stopped
-	Partitions    int32                  `protobuf:"varint,14,opt,name=partitions,proto3" json:"partitions,omitempty"` // how many the topic has, as its holder sees it; 0: not known
-	Tripped       string                 `protobuf:"bytes,15,opt,name=tripped,proto3" json:"tripped,omitempty"`        // why its holder rests until the stream is resumed: too many dead letters
-	Generation    uint64                 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"` // that its holder scores with
-	Resumes       uint64                 `protobuf:"varint,17,opt,name=resumes,proto3" json:"resumes,omitempty"`       // Lease.resumes that its holder has seen
+	Message       string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`                // why it waits or stopped
+	Partitions    int32                  `protobuf:"varint,14,opt,name=partitions,proto3" json:"partitions,omitempty"`         // how many the topic has, as its holder sees it; 0: not known
+	Tripped       string                 `protobuf:"bytes,15,opt,name=tripped,proto3" json:"tripped,omitempty"`                // why its holder rests until the stream is resumed: too many dead letters
+	Generation    uint64                 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`         // that its holder scores with
+	Resumes       uint64                 `protobuf:"varint,17,opt,name=resumes,proto3" json:"resumes,omitempty"`               // Lease.resumes that its holder has seen
+	TopicId       string                 `protobuf:"bytes,18,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"` // which topic of that name the offsets are of; empty where it has no identity
+	Missing       int64                  `protobuf:"varint,19,opt,name=missing,proto3" json:"missing,omitempty"`               // offsets that were given up, since the log began
+	Lost          *SkipWord              `protobuf:"bytes,20,opt,name=lost,proto3" json:"lost,omitempty"`                      // the word that would give up what is lost; unset if nothing is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamPartition) Reset() {
 	*x = StreamPartition{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1807,7 @@ func (x *StreamPartition) String() string {
 func (*StreamPartition) ProtoMessage() {}
 
 func (x *StreamPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1820,7 @@ func (x *StreamPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPartition.ProtoReflect.Descriptor instead.
 func (*StreamPartition) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StreamPartition) GetPipeline() string {
@@ -1852,6 +1942,27 @@ func (x *StreamPartition) GetResumes() uint64 {
 	return 0
 }
 
+func (x *StreamPartition) GetTopicId() string {
+	if x != nil {
+		return x.TopicId
+	}
+	return ""
+}
+
+func (x *StreamPartition) GetMissing() int64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *StreamPartition) GetLost() *SkipWord {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1860,7 +1971,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +1983,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +1996,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
 }
 
 type StatusResponse struct {
@@ -1900,7 +2011,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2023,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2036,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StatusResponse) GetLeader() string {
@@ -1967,7 +2078,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2090,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2103,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Node) GetId() string {
@@ -2029,7 +2140,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2152,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2165,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Worker) GetId() string {
@@ -2111,7 +2222,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2234,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2247,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -2230,7 +2341,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2353,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2366,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -2322,7 +2433,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2445,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2458,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -2417,7 +2528,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2540,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2553,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -2477,7 +2588,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2600,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2613,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -2545,13 +2656,15 @@ type Lease struct {
 	Models        []*ModelVersion `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
 	Paused        bool            `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing
 	Resumes       uint64          `protobuf:"varint,16,opt,name=resumes,proto3" json:"resumes,omitempty"` // how often the stream was resumed: a new number lets a tripped scorer go on
+	Skip          *SkipWord       `protobuf:"bytes,17,opt,name=skip,proto3" json:"skip,omitempty"`        // what an operator said last of offsets that are lost
+	Grown         bool            `protobuf:"varint,18,opt,name=grown,proto3" json:"grown,omitempty"`     // the topic got the partition while the stream ran: it begins at its first record
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2563,7 +2676,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2576,7 +2689,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -2691,6 +2804,20 @@ func (x *Lease) GetResumes() uint64 {
 	return 0
 }
 
+func (x *Lease) GetSkip() *SkipWord {
+	if x != nil {
+		return x.Skip
+	}
+	return nil
+}
+
+func (x *Lease) GetGrown() bool {
+	if x != nil {
+		return x.Grown
+	}
+	return false
+}
+
 type Peer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Replica       uint32                 `protobuf:"varint,1,opt,name=replica,proto3" json:"replica,omitempty"`
@@ -2702,7 +2829,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2841,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2854,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -2766,7 +2893,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2905,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2918,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -2970,19 +3097,26 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05alias\x18\x03 \x01(\tR\x05alias\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\"-\n" +
 	"\x0fPromoteResponse\x12\x1a\n" +
-	"\bprevious\x18\x01 \x01(\x04R\bprevious\"e\n" +
+	"\bprevious\x18\x01 \x01(\x04R\bprevious\"\x9b\x01\n" +
 	"\x10SetStreamRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x16\n" +
-	"\x06paused\x18\x03 \x01(\bR\x06paused\"\x13\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\x124\n" +
+	"\x04skip\x18\x04 \x01(\v2 .thalweg.coordinator.v1.SkipWordR\x04skip\"\x8a\x01\n" +
+	"\bSkipWord\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x03R\x02to\x12\x19\n" +
+	"\btopic_id\x18\x04 \x01(\tR\atopicId\x12!\n" +
+	"\faccept_topic\x18\x05 \x01(\tR\vacceptTopic\"\x13\n" +
 	"\x11SetStreamResponse\"1\n" +
 	"\x13StreamStatusRequest\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\"_\n" +
 	"\x14StreamStatusResponse\x12G\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2'.thalweg.coordinator.v1.StreamPartitionR\n" +
-	"partitions\"\xf6\x03\n" +
+	"partitions\"\xe1\x04\n" +
 	"\x0fStreamPartition\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12\x1c\n" +
@@ -3006,7 +3140,10 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x10 \x01(\x04R\n" +
 	"generation\x12\x18\n" +
-	"\aresumes\x18\x11 \x01(\x04R\aresumes\"\x0f\n" +
+	"\aresumes\x18\x11 \x01(\x04R\aresumes\x12\x19\n" +
+	"\btopic_id\x18\x12 \x01(\tR\atopicId\x12\x18\n" +
+	"\amissing\x18\x13 \x01(\x03R\amissing\x124\n" +
+	"\x04lost\x18\x14 \x01(\v2 .thalweg.coordinator.v1.SkipWordR\x04lost\"\x0f\n" +
 	"\rStatusRequest\"\xbb\x01\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x122\n" +
@@ -3074,7 +3211,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06leases\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.LeaseR\x06leases\x12\x1f\n" +
 	"\vleases_hash\x18\x02 \x01(\tR\n" +
 	"leasesHash\x12\x1a\n" +
-	"\baccepted\x18\x03 \x03(\tR\baccepted\"\xbe\x04\n" +
+	"\baccepted\x18\x03 \x03(\tR\baccepted\"\x8a\x05\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -3095,7 +3232,9 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"resumeFrom\x12<\n" +
 	"\x06models\x18\x0e \x03(\v2$.thalweg.coordinator.v1.ModelVersionR\x06models\x12\x16\n" +
 	"\x06paused\x18\x0f \x01(\bR\x06paused\x12\x18\n" +
-	"\aresumes\x18\x10 \x01(\x04R\aresumes\x1a9\n" +
+	"\aresumes\x18\x10 \x01(\x04R\aresumes\x124\n" +
+	"\x04skip\x18\x11 \x01(\v2 .thalweg.coordinator.v1.SkipWordR\x04skip\x12\x14\n" +
+	"\x05grown\x18\x12 \x01(\bR\x05grown\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
@@ -3138,7 +3277,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),          // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),         // 1: thalweg.coordinator.v1.ApplyResponse
@@ -3165,31 +3304,32 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*PromoteRequest)(nil),        // 22: thalweg.coordinator.v1.PromoteRequest
 	(*PromoteResponse)(nil),       // 23: thalweg.coordinator.v1.PromoteResponse
 	(*SetStreamRequest)(nil),      // 24: thalweg.coordinator.v1.SetStreamRequest
-	(*SetStreamResponse)(nil),     // 25: thalweg.coordinator.v1.SetStreamResponse
-	(*StreamStatusRequest)(nil),   // 26: thalweg.coordinator.v1.StreamStatusRequest
-	(*StreamStatusResponse)(nil),  // 27: thalweg.coordinator.v1.StreamStatusResponse
-	(*StreamPartition)(nil),       // 28: thalweg.coordinator.v1.StreamPartition
-	(*StatusRequest)(nil),         // 29: thalweg.coordinator.v1.StatusRequest
-	(*StatusResponse)(nil),        // 30: thalweg.coordinator.v1.StatusResponse
-	(*Node)(nil),                  // 31: thalweg.coordinator.v1.Node
-	(*Worker)(nil),                // 32: thalweg.coordinator.v1.Worker
-	(*PollRequest)(nil),           // 33: thalweg.coordinator.v1.PollRequest
-	(*Progress)(nil),              // 34: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),            // 35: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),          // 36: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),          // 37: thalweg.coordinator.v1.PollResponse
-	(*Lease)(nil),                 // 38: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                  // 39: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),           // 40: thalweg.coordinator.v1.ErrorDetail
-	nil,                           // 41: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                           // 42: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                           // 43: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                           // 44: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                           // 45: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                           // 46: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                           // 47: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                           // 48: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                           // 49: thalweg.coordinator.v1.Lease.InputsEntry
+	(*SkipWord)(nil),              // 25: thalweg.coordinator.v1.SkipWord
+	(*SetStreamResponse)(nil),     // 26: thalweg.coordinator.v1.SetStreamResponse
+	(*StreamStatusRequest)(nil),   // 27: thalweg.coordinator.v1.StreamStatusRequest
+	(*StreamStatusResponse)(nil),  // 28: thalweg.coordinator.v1.StreamStatusResponse
+	(*StreamPartition)(nil),       // 29: thalweg.coordinator.v1.StreamPartition
+	(*StatusRequest)(nil),         // 30: thalweg.coordinator.v1.StatusRequest
+	(*StatusResponse)(nil),        // 31: thalweg.coordinator.v1.StatusResponse
+	(*Node)(nil),                  // 32: thalweg.coordinator.v1.Node
+	(*Worker)(nil),                // 33: thalweg.coordinator.v1.Worker
+	(*PollRequest)(nil),           // 34: thalweg.coordinator.v1.PollRequest
+	(*Progress)(nil),              // 35: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),            // 36: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),          // 37: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),          // 38: thalweg.coordinator.v1.PollResponse
+	(*Lease)(nil),                 // 39: thalweg.coordinator.v1.Lease
+	(*Peer)(nil),                  // 40: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),           // 41: thalweg.coordinator.v1.ErrorDetail
+	nil,                           // 42: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                           // 43: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                           // 44: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                           // 45: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                           // 46: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                           // 47: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                           // 48: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                           // 49: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                           // 50: thalweg.coordinator.v1.Lease.InputsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	4,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
@@ -3197,59 +3337,62 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	15, // 2: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
 	15, // 3: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
 	16, // 4: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	41, // 5: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	42, // 6: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	43, // 7: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	42, // 5: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	43, // 6: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	44, // 7: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
 	17, // 8: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
 	20, // 9: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
 	21, // 10: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	44, // 11: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	45, // 12: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	28, // 13: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	31, // 14: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	32, // 15: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	34, // 16: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	35, // 17: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	28, // 18: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	36, // 19: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	46, // 20: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	47, // 21: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	48, // 22: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	38, // 23: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	49, // 24: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	39, // 25: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	21, // 26: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	0,  // 27: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 28: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	5,  // 29: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	7,  // 30: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	9,  // 31: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	11, // 32: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	13, // 33: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	18, // 34: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	22, // 35: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	24, // 36: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	26, // 37: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	29, // 38: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	33, // 39: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 40: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 41: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	6,  // 42: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	8,  // 43: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	10, // 44: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	12, // 45: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	14, // 46: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	19, // 47: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	23, // 48: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	25, // 49: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	27, // 50: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	30, // 51: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	37, // 52: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	40, // [40:53] is the sub-list for method output_type
-	27, // [27:40] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	45, // 11: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	46, // 12: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	25, // 13: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipWord
+	29, // 14: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	25, // 15: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipWord
+	32, // 16: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	33, // 17: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	35, // 18: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	36, // 19: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	29, // 20: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	37, // 21: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	47, // 22: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	48, // 23: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	49, // 24: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	39, // 25: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	50, // 26: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	40, // 27: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	21, // 28: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	25, // 29: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipWord
+	0,  // 30: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 31: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	5,  // 32: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	7,  // 33: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	9,  // 34: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	11, // 35: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	13, // 36: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	18, // 37: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	22, // 38: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	24, // 39: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	27, // 40: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	30, // 41: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	34, // 42: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 43: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 44: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	6,  // 45: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	8,  // 46: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	10, // 47: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	12, // 48: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	14, // 49: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	19, // 50: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	23, // 51: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	26, // 52: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	28, // 53: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	31, // 54: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	38, // 55: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	43, // [43:56] is the sub-list for method output_type
+	30, // [30:43] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -3263,7 +3406,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
