@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench fuzz demo dev soak model clean
+.PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench fuzz demo dev soak model chaos clean
 
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
@@ -16,6 +16,7 @@ PACKAGES ?= ./...
 BENCHES = $(if $(filter file,$(origin PACKAGES)),./integration/bench ./worker/train ./worker/average,$(PACKAGES))
 ROUNDS ?= 10
 SEEDS ?= 20000
+CHAOS_RUNS ?= 100
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,7 @@ fmt: ## report files that gofmt would change
 
 vet:
 	go vet -tags integration ./...
+	go vet -tags chaos ./cmd/thalweg
 
 lint: ## run golangci-lint
 	@tools/build.sh golangci-lint
@@ -66,6 +68,10 @@ model: ## play the stream's protocol by SEEDS seeds, the wrong forms of it that 
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (Java 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') ./integration/...
+
+chaos: integration-deps ## disturb real processes on real Kafka and MinIO, CHAOS_RUNS times (CHAOS_SEED plays a run again)
+	CHAOS_RUNS=$(CHAOS_RUNS) $(if $(CHAOS_SEED),CHAOS_SEED=$(CHAOS_SEED)) go test -tags integration -count=1 -timeout 2h -v -run '^TestChaos$$' ./integration | grep -v '^=== '
+	@cat .cache/chaos.tsv
 
 integration-deps: build
 	@tools/build.sh minio

@@ -70,6 +70,7 @@ var ranks = map[string]int{
 
 	"integration/kafka": 10,
 	"integration/minio": 10,
+	"integration/proxy": 10,
 
 	"integration/cluster": 11,
 

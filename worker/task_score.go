@@ -147,7 +147,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease) (*score.Scorer
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.DrainTimeout, cfg.MaxBackoff = w.cfg.DrainTimeout, streamBackoff
+	cfg.DrainTimeout, cfg.MaxBackoff, cfg.Gate = w.cfg.DrainTimeout, streamBackoff, w.cfg.Gate
 	if lease.Grown {
 		cfg.StartOffset = score.Earliest
 	}

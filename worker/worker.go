@@ -22,6 +22,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/average"
+	"github.com/thalweg/thalweg/worker/crash"
 )
 
 // Coordinator is the one call that a worker makes.
@@ -61,6 +62,9 @@ type Config struct {
 	LeaseTTL time.Duration
 	// DrainTimeout bounds the first step of stopping; default 8 s.
 	DrainTimeout time.Duration
+	// Gate is where the steps of streams pass, for tests that end the process at
+	// one of them; nil, always in production, for none.
+	Gate *crash.Gate
 }
 
 func (c Config) withDefaults() Config {

@@ -34,6 +34,9 @@ func newWorker(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if cfg.Gate, err = crashGate(); err != nil {
+				return err
+			}
 			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.state
 			w, err := worker.New(cmd.Context(), c, conns, log, prometheus.NewRegistry(), cfg)
 			if err != nil {

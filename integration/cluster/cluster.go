@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,12 +32,20 @@ type Config struct {
 	// StateBucket is where checkpoints and partial results go; it must exist.
 	// Default thalweg.
 	StateBucket string
+	// CoordinatorAddress is where the only coordinator listens; default a free port.
+	CoordinatorAddress string
+	// Tags are build tags of the binary besides the usual; "" for none.
+	Tags string
+	// Env, if not nil, is asked at each start of a process, by its name ("w0",
+	// "c2"), for variables that add to or replace the cluster's own.
+	Env func(member string) []string
 }
 
 // Cluster is a running cluster.
 type Cluster struct {
 	binary       string
 	env          []string
+	envOf        func(member string) []string
 	peers        []string // the --peer flags
 	coordinators []*member
 	workers      []*member
@@ -56,8 +65,18 @@ type member struct {
 // built where it is up to date.
 func Binary(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(process.Root(t), "bin", "thalweg")
-	build := exec.Command("go", "build", "-o", path, "./cmd/thalweg")
+	return binaryWith(t, "")
+}
+
+// binaryWith is Binary with build tags.
+func binaryWith(t testing.TB, tags string) string {
+	t.Helper()
+	name := "thalweg"
+	if tags != "" {
+		name += "-" + tags
+	}
+	path := filepath.Join(process.Root(t), "bin", name)
+	build := exec.Command("go", "build", "-tags", tags, "-o", path, "./cmd/thalweg")
 	build.Dir = process.Root(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build thalweg: %v\n%s", err, out)
@@ -70,7 +89,7 @@ func Binary(t testing.TB) string {
 func Start(t testing.TB, cfg Config) *Cluster {
 	t.Helper()
 	c := &Cluster{
-		binary: Binary(t),
+		binary: binaryWith(t, cfg.Tags), envOf: cfg.Env,
 		env: append(os.Environ(),
 			"THALWEG_STORE=http://"+cfg.S3.Address,
 			"THALWEG_ACCESS_KEY="+cfg.S3.AccessKey,
@@ -83,6 +102,9 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	var addresses []string
 	for i := range cmp.Or(cfg.Coordinators, 3) {
 		m := &member{name: fmt.Sprintf("c%d", i), address: process.FreeAddress(t)}
+		if cfg.CoordinatorAddress != "" {
+			m.address = cfg.CoordinatorAddress
+		}
 		c.peers = append(c.peers, "--peer", fmt.Sprintf("%s=%s,%s", m.name, process.FreeAddress(t), m.address))
 		c.coordinators = append(c.coordinators, m)
 		addresses = append(addresses, m.address)
@@ -110,6 +132,9 @@ func (c *Cluster) start(t testing.TB, m *member) {
 	m.starts++
 	cmd := exec.Command(c.binary, m.args...)
 	cmd.Env = c.env
+	if c.envOf != nil {
+		cmd.Env = append(slices.Clone(c.env), c.envOf(m.name)...)
+	}
 	m.process = process.Start(t, fmt.Sprintf("%s.%d", m.name, m.starts), cmd)
 }
 
@@ -204,6 +229,12 @@ func (c *Cluster) SignalWorker(t testing.TB, i int, signal os.Signal) {
 		t.Fatalf("signal %v to worker %d: %v", signal, i, err)
 	}
 }
+
+// Coordinator returns the process of a coordinator, the last one under its name.
+func (c *Cluster) Coordinator(i int) *process.Process { return c.coordinators[i].process }
+
+// Worker returns the process of a worker, the last one under its name.
+func (c *Cluster) Worker(i int) *process.Process { return c.workers[i].process }
 
 // RestartWorker starts a worker that has ended again, under its name.
 func (c *Cluster) RestartWorker(t testing.TB, i int) {

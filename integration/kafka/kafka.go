@@ -27,7 +27,14 @@ type Config struct {
 	// Properties are broker settings that add to or replace the package's own, by
 	// the names of Kafka's documentation ("log.retention.check.interval.ms").
 	Properties map[string]string
+	// Proxied are further listeners, of a cluster of one node, whose clients are
+	// told to come by another address: that of a proxy.
+	Proxied []Listener
 }
+
+// Listener is an address at which a broker listens and the one by which it says
+// that it is reached.
+type Listener struct{ Address, Advertised string }
 
 // Cluster is a running cluster.
 type Cluster struct {
@@ -91,6 +98,15 @@ func (n *node) configure(t testing.TB, cfg Config, voters []string) {
 		"group.initial.rebalance.delay.ms":         "0",
 		"broker.heartbeat.interval.ms":             "500",
 		"broker.session.timeout.ms":                "4000", // a killed broker is missed this long
+	}
+	if len(cfg.Proxied) > 0 {
+		names := "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+		for i, l := range cfg.Proxied {
+			settings["listeners"] += fmt.Sprintf(",PROXY%d://%s", i, l.Address)
+			settings["advertised.listeners"] += fmt.Sprintf(",PROXY%d://%s", i, l.Advertised)
+			names += fmt.Sprintf(",PROXY%d:PLAINTEXT", i)
+		}
+		settings["listener.security.protocol.map"] = names
 	}
 	for name, value := range cfg.Properties {
 		settings[name] = value

@@ -9,6 +9,10 @@ import (
 // Script holds what is to happen, and what came about so far, over all gates
 // that share it. Its methods may be called concurrently.
 type Script struct {
+	// Notify, if set before the first step, is told of each plan that is about to
+	// be carried out.
+	Notify func(Plan)
+
 	plans []Plan
 	steps []Step
 	mu    struct {
@@ -71,6 +75,9 @@ func (s *Script) hit(p Point) (due []Plan) {
 		if plan.Point == p && (plan.Nth == always || plan.Nth == s.mu.hits[p]) {
 			s.mu.fired[plan]++
 			due = append(due, plan)
+			if s.Notify != nil {
+				s.Notify(plan)
+			}
 		}
 	}
 	return due
