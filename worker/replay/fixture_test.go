@@ -126,9 +126,7 @@ func newWorld(t testing.TB) *world {
 	check(t, err)
 	t.Cleanup(w.broker.Close)
 	cfg := kafka.Config{Brokers: []string{w.broker.Addr()}, Topic: topic, RequestTimeout: 5 * time.Second}
-	w.producer, err = kafka.NewProducer(cfg, kafka.ProducerConfig{})
-	check(t, err)
-	t.Cleanup(func() { w.producer.Close() })
+	w.producer = w.newProducer()
 	check(t, w.producer.CreateTopic(t.Context(), partitions))
 	w.source, err = kafka.New(cfg)
 	check(t, err)
@@ -147,6 +145,14 @@ func newWorld(t testing.TB) *world {
 	}
 	w.registry.Offer([]score.Candidate{w.versions[1]})
 	return w
+}
+
+func (w *world) newProducer() *kafka.Producer {
+	w.t.Helper()
+	p, err := kafka.NewProducer(kafka.Config{Brokers: []string{w.broker.Addr()}, Topic: topic, RequestTimeout: 5 * time.Second}, kafka.ProducerConfig{})
+	check(w.t, err)
+	w.t.Cleanup(func() { p.Close() })
+	return p
 }
 
 // produce writes n events from number first on; every seventh cannot be scored.

@@ -309,6 +309,55 @@ func TestOffsetsLostToRetentionAreNamedBeforeAnythingIsWritten(t *testing.T) {
 	}
 }
 
+func TestOffsetsLostWhileAReplayRunsEndIt(t *testing.T) {
+	w := newWorld(t)
+	w.produce(0, 400)
+	m, err := Open(t.Context(), w.source, w.request(1, "cut/", "earliest", "latest"))
+	check(t, err)
+	cut := kmsg.NewPtrDeleteRecordsRequest()
+	cut.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 70}}}}
+	if _, err := cut.RequestWith(t.Context(), w.client); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.run(t.Context(), m, w.lake, "cut/")
+	var missing *connectors.MissingRange
+	if !thalweg.Is(err, thalweg.Lost) || !errors.As(err, &missing) || missing.From != 0 || missing.To != 70 || strings.Contains(err.Error(), "stream resume") {
+		t.Errorf("got %v", err)
+	}
+	w.judge("cut/")
+}
+
+func TestATopicThatWasMadeAnewIsNotReplayedForTheOldOne(t *testing.T) {
+	w := newWorld(t)
+	w.produce(0, 100)
+	request := w.request(1, "anew/", "earliest", "latest")
+	m, err := Open(t.Context(), w.source, request)
+	check(t, err)
+	if len(m.TopicID) != 32 {
+		t.Fatalf("topic id %q", m.TopicID)
+	}
+	gone := kmsg.NewPtrDeleteTopicsRequest()
+	gone.TopicNames = []string{topic}
+	named := kmsg.NewDeleteTopicsRequestTopic()
+	named.Topic = kmsg.StringPtr(topic)
+	gone.Topics = []kmsg.DeleteTopicsRequestTopic{named}
+	if _, err := gone.RequestWith(t.Context(), w.client); err != nil {
+		t.Fatal(err)
+	}
+	w.producer = w.newProducer() // the old one numbers on what is gone
+	check(t, w.producer.CreateTopic(t.Context(), partitions))
+	w.produce(500, 200)
+	if _, err := w.run(t.Context(), m, w.lake, "anew/"); !thalweg.Is(err, thalweg.Lost) {
+		t.Errorf("the new topic was read: %v", err)
+	}
+	if _, err := Open(t.Context(), w.source, request); !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), "identity") {
+		t.Errorf("begun again: %v", err)
+	}
+	if n := len(w.objects("anew/")); n != 1 {
+		t.Errorf("%d objects, want the one that pins the replay", n)
+	}
+}
+
 func TestAReplayKeepsOutOfOtherPlaces(t *testing.T) {
 	w := newWorld(t)
 	w.produce(0, 100)

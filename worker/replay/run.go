@@ -2,12 +2,15 @@ package replay
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/storage"
@@ -79,8 +82,9 @@ func (r *Runner) partition(ctx context.Context, part Range) error {
 	m, cfg := r.manifest, r.cfg.Score
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Partition, cfg.Prefix = m.Pipeline, m.Generation, m.Topic, part.Partition, r.prefix
 	cfg.Rolling = score.Limits{Count: r.cfg.Rolling.Count, Bytes: r.cfg.Rolling.Bytes, Period: never}
+	cfg.OnLost = score.Fail
 	cfg.MaxDeadRate = 0 // what a version makes of the events is what is to be seen
-	cfg.Range = &score.Range{From: part.From, To: part.To, ScoredAtUS: m.BegunAtUS}
+	cfg.Range = &score.Range{From: part.From, To: part.To, TopicID: m.TopicID, ScoredAtUS: m.BegunAtUS}
 	s, err := score.New(r.source, r.bucket, r.models, r.log, cfg)
 	if err != nil {
 		return err
@@ -88,7 +92,12 @@ func (r *Runner) partition(ctx context.Context, part Range) error {
 	r.mu.Lock()
 	r.mu.scorers[part.Partition] = s
 	r.mu.Unlock()
-	if err := s.Run(ctx); err != nil || s.Status().Committed >= part.To {
+	err = s.Run(ctx)
+	if lost := new(connectors.MissingRange); thalweg.Is(err, thalweg.Lost) && errors.As(err, &lost) {
+		return &thalweg.Error{Op: "replay", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s/%d", m.Topic, part.Partition), Err: lost,
+			Hint: "the topic lost them after the replay began; what was committed stays, and a new replay can have the rest"}
+	}
+	if err != nil || s.Status().Committed >= part.To {
 		return err
 	}
 	return ctx.Err() // it was stopped before the end

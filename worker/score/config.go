@@ -107,6 +107,8 @@ const maxBacklogEvents = 1 << 20
 // Range is a stretch of a partition, [From, To).
 type Range struct {
 	From, To int64
+	// TopicID is the topic that the offsets are of; empty: whichever has the name.
+	TopicID string
 	// ScoredAtUS is the _scored_at of its rows, microseconds since 1970 UTC: fixed,
 	// so that whoever goes on with an interrupted replay makes the same rows.
 	ScoredAtUS int64

@@ -43,6 +43,9 @@ func (r *runner) carryOut(e effect) {
 		}
 		r.spawn(func(ctx context.Context) func() event {
 			offset, topicID, err := r.findStart(ctx, at)
+			if r.cfg.Range != nil && r.cfg.Range.TopicID != "" {
+				topicID = r.cfg.Range.TopicID // a fetch tells if the name is another's by now
+			}
 			return func() event { return startFound{offset, topicID, err} }
 		})
 	case loadModel:

@@ -187,6 +187,9 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "policy":
 		s.m.cfg.onLost = words[1]
 		return nil
+	case "until":
+		s.m.cfg.until, s.m.cfg.scoredAt = number("offset", 0), number("at", 0)
+		return nil
 	case "say":
 		w := Word{TopicID: word("topic", "T1"), Accept: word("accept", "")}
 		fmt.Sscanf(args["skip"], "%d-%d", &w.From, &w.To)
