@@ -23,6 +23,7 @@ var ranks = map[string]int{
 	"storage":         1,
 
 	"connectors/devbroker":     2,
+	"connectors/fault":         2,
 	"connectors/kafka":         2,
 	"coordinator/state":        2,
 	"pipeline/expression":      2,

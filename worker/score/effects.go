@@ -3,6 +3,7 @@ package score
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -137,6 +138,11 @@ func (r *runner) fetch(e fetch) {
 	r.spawn(func(context.Context) func() event {
 		err := r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, r.cfg.FetchBytes, buffer)
 		cancel()
+		if err == nil {
+			if wrong := buffer.CheckFrom(e.from); wrong != nil {
+				err = &thalweg.Error{Op: "fetch", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d", r.cfg.Topic, r.cfg.Partition), Err: wrong}
+			}
+		}
 		return func() event {
 			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(buffer.SizeBytes()), next: buffer.Next, end: buffer.End, err: err}
 			if err != nil || e.epoch != r.machine.epoch {

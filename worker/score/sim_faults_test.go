@@ -1,7 +1,7 @@
 package score
 
 import (
-	"github.com/thalweg/thalweg"
+	topicfault "github.com/thalweg/thalweg/connectors/fault"
 	"github.com/thalweg/thalweg/storage/fault"
 )
 
@@ -28,19 +28,22 @@ func (s *sim) faults() fault.Plan {
 	return fault.Plan{Seed: s.rng.Uint64(), Rules: simFaults}
 }
 
-// spoiled returns what goes wrong with a fetch: brokers that do not answer, and
-// bytes whose checksum is not theirs.
-func (s *sim) spoiled() error {
+// simTopicFaults are those of the topic, likewise: a topic that reads damaged
+// corruptTries times over is taken to be damaged.
+var simTopicFaults = []topicfault.Rule{
+	{Fault: topicfault.Unavailable, Rate: 0.05},
+	{Fault: topicfault.Truncated, Rate: 0.05},
+	{Fault: topicfault.Flipped, Rate: 0.04, Times: 2},
+	{Fault: topicfault.Duplicate, Rate: 0.04, Times: 2},
+	{Fault: topicfault.Stale, Rate: 0.2},
+	{Fault: topicfault.LostReply, Rate: 0.1},
+	{Fault: topicfault.Late, Rate: 0.1},
+}
+
+// topicFaults returns the plan of a new owner's source.
+func (s *sim) topicFaults() topicfault.Plan {
 	if s.calm {
-		return nil
+		return topicfault.Plan{}
 	}
-	switch s.rng.IntN(40) {
-	case 0, 1:
-		return &thalweg.Error{Op: "fetch", Kind: thalweg.Unavailable}
-	case 2:
-		if s.flips++; s.flips%corruptTries != 0 { // a topic that is damaged each time is another story
-			return &thalweg.Error{Op: "fetch", Kind: thalweg.Corrupt}
-		}
-	}
-	return nil
+	return topicfault.Plan{Seed: s.rng.Uint64(), Rules: simTopicFaults}
 }

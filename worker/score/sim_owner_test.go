@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	topicfault "github.com/thalweg/thalweg/connectors/fault"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/fault"
@@ -19,6 +20,7 @@ type simOwner struct {
 	id     int
 	runner *runner
 	bucket *fault.Bucket
+	source *topicfault.Source
 	todo   []func() func() event // started, not carried out
 	done   []func() event        // carried out, not answered
 	dead   bool
@@ -39,7 +41,8 @@ func (s *sim) spawn() *simOwner {
 	if s.wrong != nil && s.wrong.client != nil {
 		client = s.wrong.client(o)
 	}
-	scorer, err := New(simSource{s}, client, nil, slog.New(slog.DiscardHandler), Config{
+	o.source = topicfault.New(simSource{s}, s.topicFaults())
+	scorer, err := New(o.source, client, nil, slog.New(slog.DiscardHandler), Config{
 		Pipeline: "p", Generation: thalweg.Generation(1 + len(s.owners)), Topic: "t", Prefix: "x/",
 		Batching:   Limits{Count: 1 + s.rng.IntN(5), Bytes: 100, Period: time.Duration(s.rng.IntN(3)) * time.Millisecond},
 		Rolling:    Limits{Count: 1 + s.rng.IntN(12), Bytes: 1000, Period: time.Duration(1+s.rng.IntN(20)) * time.Millisecond},

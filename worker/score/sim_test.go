@@ -36,7 +36,6 @@ type sim struct {
 	damaged    map[thalweg.ModelVersion]bool
 	calm       bool // no more faults
 	stopped    error
-	flips      int            // of fetched bytes
 	tally      map[string]int // of what happened, for the summary
 }
 
@@ -173,7 +172,10 @@ func (s *sim) settle() {
 	for _, o := range s.owners {
 		o.bucket.Settle(context.Background())
 		for f, n := range o.bucket.Injected() {
-			s.tally["fault: "+f.String()] += n
+			s.tally["fault of the store: "+f.String()] += n
+		}
+		for f, n := range o.source.Injected() {
+			s.tally["fault of the topic: "+f.String()] += n
 		}
 	}
 	for _, a := range s.actors {

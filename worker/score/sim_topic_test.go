@@ -51,16 +51,10 @@ func (c simSource) Topic(context.Context) (connectors.Topic, error) {
 }
 func (c simSource) Close() error { return nil }
 func (c simSource) Bounds(context.Context, int) (first, next int64, err error) {
-	if !c.s.calm && c.s.rng.IntN(10) == 0 {
-		return 0, 0, &thalweg.Error{Op: "bounds", Kind: thalweg.Unavailable}
-	}
 	return 0, int64(len(c.s.events)), nil
 }
 
 func (c simSource) Commit(_ context.Context, _ int, next int64) error {
-	if c.s.rng.IntN(4) == 0 {
-		return &thalweg.Error{Op: "commit offset", Kind: thalweg.Unavailable}
-	}
 	c.s.group = next
 	return nil
 }
@@ -70,9 +64,6 @@ func (c simSource) Fetch(ctx context.Context, _ int, offset int64, _ time.Durati
 	dst.Next = offset
 	if ctx.Err() != nil {
 		return &thalweg.Error{Op: "fetch", Kind: thalweg.Canceled, Err: ctx.Err()}
-	}
-	if err := c.s.spoiled(); err != nil {
-		return err
 	}
 	for range 1 + c.s.rng.IntN(9) {
 		if dst.Next >= int64(len(c.s.events)) {
