@@ -111,7 +111,12 @@ func (h *holder) start(ctx context.Context, lease *apiv1.Lease) {
 		}
 		began := time.Now()
 		w.log.Debug("task begins", keyTask, lease.TaskId, keyToken, lease.Token)
+		restore := func() {}
+		if lease.Kind != kindScore {
+			restore = w.limit.lift()
+		}
 		report := t.task.run(runCtx)
+		restore()
 		if report == nil {
 			return
 		}

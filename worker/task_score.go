@@ -87,7 +87,9 @@ func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
 	t.mu.Lock()
 	lease, changed := t.mu.lease, t.mu.changed
 	t.mu.Unlock()
-	scorer, source, err := t.open(ctx, lease)
+	share := t.worker.streams.memory.Share()
+	defer share.Close()
+	scorer, source, err := t.open(ctx, lease, share)
 	if err != nil {
 		return t.stopped(ctx, err, changed)
 	}
@@ -136,8 +138,9 @@ func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{
 	return nil
 }
 
-// open makes the scorer that a lease asks for.
-func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease) (*score.Scorer, *kafka.Source, error) {
+// open makes the scorer that a lease asks for, which keeps to its share of the
+// worker's memory.
+func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *score.Share) (*score.Scorer, *kafka.Source, error) {
 	w := t.worker
 	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
 	if err != nil {
@@ -148,6 +151,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease) (*score.Scorer
 		return nil, nil, err
 	}
 	cfg.DrainTimeout, cfg.MaxBackoff, cfg.Gate = w.cfg.DrainTimeout, streamBackoff, w.cfg.Gate
+	cfg.Memory = share
 	if lease.Grown {
 		cfg.StartOffset = score.Earliest
 	}
@@ -169,6 +173,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease) (*score.Scorer
 	}
 	broker.Topic, broker.Group = cfg.Topic, events.Kafka.ConsumerGroup
 	broker.IsolationLevel = events.Kafka.IsolationLevel
+	broker.Pool, broker.Large = w.streams.buffers, share.Large
 	source, err := kafka.New(broker)
 	if err != nil {
 		return nil, nil, err
@@ -274,7 +279,9 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 
 // streams is what the partitions of a worker share.
 type streams struct {
-	mu struct {
+	memory  *score.Memory
+	buffers *kafka.Pool
+	mu      struct {
 		sync.Mutex
 		registries map[string]*score.Registry // by model
 		probed     map[string]bool            // sinks whose store keeps its promise

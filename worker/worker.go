@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,7 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/score"
 )
 
 // Coordinator is the one call that a worker makes.
@@ -54,6 +56,13 @@ type Config struct {
 	// CacheBytes bounds the training rows kept in memory; beyond it they spill to
 	// Dir. Default 1 GiB.
 	CacheBytes int64
+	// StreamBytes bounds the events and rows that the streams hold in memory
+	// together. Default score.DefaultMemory.
+	StreamBytes int64
+	// MemoryLimit is the Go runtime's soft limit while the worker has nothing to
+	// do but streams; training takes what it needs. Default 0: none is set. It is
+	// of the process, so only for one that runs a single worker.
+	MemoryLimit int64
 	// PollWait is how long a poll may wait for news; default 1 s.
 	PollWait time.Duration
 	// LeaseTTL is how long leases are believed without an answer from the
@@ -99,6 +108,8 @@ func (c Config) Validate() error {
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "ID", Hint: "name the worker"}
 	case c.Dir == "":
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "Dir", Hint: "give it a scratch directory"}
+	case c.StreamBytes < 0:
+		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "StreamBytes", Hint: "not negative"}
 	case c.Slots < 1:
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "Slots", Hint: "at least 1"}
 	}
@@ -132,6 +143,7 @@ type Worker struct {
 	holder      *holder
 	trainings   trainings
 	streams     streams
+	limit       memoryLimit
 	incarnation string
 }
 
@@ -162,6 +174,9 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 		exchange: average.NewServer(), pool: dataset.NewPool(0), listener: listener,
 		log: log.With(keyWorker, cfg.ID), metrics: newMetrics(reg, cfg.ID), incarnation: rand.Text(),
 	}
+	w.streams.memory = score.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
+	w.streams.buffers = kafka.NewPool()
+	w.limit.set(cfg.MemoryLimit)
 	w.holder = newHolder(w)
 	return w, nil
 }

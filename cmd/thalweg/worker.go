@@ -8,7 +8,13 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker"
+	"github.com/thalweg/thalweg/worker/score"
 )
+
+// runtimeBytes is what a worker's heap may hold besides the events and rows of
+// its streams before the collector runs all the time: models, files that are
+// being encoded, and garbage.
+const runtimeBytes = 208 << 20
 
 func newWorker(g *globals) *cobra.Command {
 	cfg := worker.Config{}
@@ -37,6 +43,9 @@ func newWorker(g *globals) *cobra.Command {
 			if cfg.Gate, err = crashGate(); err != nil {
 				return err
 			}
+			if os.Getenv("GOMEMLIMIT") == "" {
+				cfg.MemoryLimit = cfg.StreamBytes + runtimeBytes
+			}
 			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.state
 			w, err := worker.New(cmd.Context(), c, conns, log, prometheus.NewRegistry(), cfg)
 			if err != nil {
@@ -52,6 +61,7 @@ func newWorker(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters")
 	cmd.Flags().IntVar(&cfg.Slots, "slots", 2, "shard tasks at once")
 	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; beyond it they spill to --dir")
+	cmd.Flags().Int64Var(&cfg.StreamBytes, "stream-bytes", score.DefaultMemory, "events and rows that streams hold in memory, all partitions together; more makes larger files and takes about 250 MB more than this in all")
 	must(cmd.MarkFlagRequired("dir"))
 	return cmd
 }

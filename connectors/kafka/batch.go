@@ -120,6 +120,9 @@ func (d *decoder) batch(data []byte, dst *connectors.Records) error {
 		return nil
 	}
 	body, whole, err := d.inflater.inflate(data[batchHeader:], int(h.attributes&codecMask), d.maxBatchBytes)
+	if thalweg.Is(err, thalweg.Canceled) {
+		return err // nothing is wrong with the batch
+	}
 	if err != nil {
 		return d.corrupt(data, "inflate: %w", err)
 	}

@@ -52,6 +52,12 @@ type Config struct {
 	// over a network of their own.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// Pool is where buffers come from; nil: one of the Source's own.
+	Pool *Pool
+	// Large, if set, is called before a fetch takes much more memory than it asked
+	// for, because a record batch comes whole and inflated, and may wait.
+	Large func(ctx context.Context) error
+
 	// MaxResponseBytes bounds one fetch response. A broker exceeds the size asked
 	// for when a single record batch is larger. Default 64 MiB.
 	MaxResponseBytes int
@@ -90,6 +96,9 @@ func (c Config) withDefaults() Config {
 	c.Attempts = orDefault(c.Attempts, 5)
 	c.MaxResponseBytes = orDefault(c.MaxResponseBytes, 64<<20)
 	c.MaxBatchBytes = orDefault(c.MaxBatchBytes, 64<<20)
+	if c.Pool == nil {
+		c.Pool = NewPool()
+	}
 	if c.Throttle == nil {
 		c.Throttle = throttle.New()
 	}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -34,6 +35,8 @@ type exchange struct {
 	ctx      context.Context //nolint:containedctx // the Transport does not hand its own down
 	clientID string
 	maxBytes int
+	pool     *Pool
+	large    bool             // may take a response that is much larger than what was asked for
 	version  int16            // of the request, as kafka-go would send it
 	topicID  topicID          // zero: whichever topic has the name
 	spoken   map[any]versions // by connection, of those used last
@@ -61,7 +64,7 @@ type fetchResponse struct {
 type abortedTransaction struct{ producer, first int64 }
 
 func newExchange(cfg Config, partition int) *exchange {
-	e := &exchange{clientID: cfg.ClientID, maxBytes: cfg.MaxResponseBytes}
+	e := &exchange{clientID: cfg.ClientID, pool: cfg.Pool, maxBytes: cfg.MaxResponseBytes}
 	e.Request = fetch.Request{
 		ReplicaID: -1, MinBytes: 1, SessionEpoch: -1,
 		Topics: []fetch.RequestTopic{{Topic: cfg.Topic, Partitions: []fetch.RequestPartition{{
@@ -172,10 +175,11 @@ func (e *exchange) fetch(rw io.ReadWriter, version int16) error {
 	if id := binary.BigEndian.Uint32(head[4:]); id != correlation {
 		return fmt.Errorf("response to request %d, expected %d", id, correlation)
 	}
-	if cap(e.buf) < size || cap(e.buf) > 4*max(size, int(e.Topics[0].Partitions[0].PartitionMaxBytes), keepInflated) {
-		e.buf = make([]byte, size) // too small, or held on to after one odd response
+	if !e.large && size > 2*int(e.Topics[0].Partitions[0].PartitionMaxBytes)+largeBytes {
+		return errLarge
 	}
-	e.buf = e.buf[:size]
+	e.release()
+	e.buf = e.pool.get(size)
 	if _, err := io.ReadFull(rw, e.buf); err != nil {
 		return err
 	}
@@ -194,6 +198,15 @@ func (e *exchange) writeByID(w io.Writer, version int16, correlation int32) erro
 	r.SessionEpoch = e.SessionEpoch
 	r.Topics = []kmsg.FetchRequestTopic{{TopicID: e.topicID, Partitions: []kmsg.FetchRequestTopicPartition{part}}}
 	return writeRequest(w, r, correlation, e.clientID)
+}
+
+// errLarge says that a response was not read because of its size.
+var errLarge = errors.New("a response much larger than what was asked for")
+
+// release gives the buffer back, which nothing refers to any more.
+func (e *exchange) release() {
+	e.pool.put(e.buf)
+	e.buf = nil
 }
 
 // responseSlack is what a response may hold besides record batches: its header

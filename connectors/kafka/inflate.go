@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/segmentio/kafka-go/compress"
+
+	"github.com/thalweg/thalweg"
 )
 
 // inflater undoes the compression of record batches into one buffer that is
@@ -14,11 +16,22 @@ import (
 type inflater struct {
 	src bytes.Reader
 	dst []byte
+
+	pool  *Pool
+	small int          // bytes that may be inflated without asking
+	large func() error // asks for more
 }
 
-// keepInflated is the size beyond which the buffer is not kept for the next
-// batch: one odd batch must not hold memory for good.
-const keepInflated = 8 << 20
+// lend gives the inflater a buffer to work with until giveBack.
+func (f *inflater) lend(pool *Pool, small int, large func() error) {
+	f.pool, f.small, f.large = pool, small, large
+	f.dst = pool.get(0)
+}
+
+func (f *inflater) giveBack() {
+	f.pool.put(f.dst)
+	f.dst = nil
+}
 
 // inflate returns the records of a batch, uncompressed. whole is false if
 // there are more than limit bytes, of which the first limit are returned. The
@@ -36,9 +49,6 @@ func (f *inflater) inflate(data []byte, codec, limit int) (out []byte, whole boo
 			out, whole, err = nil, false, fmt.Errorf("codec %s panicked: %v", compress.Codecs[codec].Name(), p)
 		}
 	}()
-	if cap(f.dst) > max(keepInflated, 4*len(data)) {
-		f.dst = nil
-	}
 	f.src.Reset(data)
 	r := compress.Codecs[codec].NewReader(&f.src)
 	defer r.Close()
@@ -47,6 +57,12 @@ func (f *inflater) inflate(data []byte, codec, limit int) (out []byte, whole boo
 		if len(f.dst) == cap(f.dst) {
 			if len(f.dst) > limit {
 				return f.dst[:limit], false, nil
+			}
+			if f.large != nil && len(f.dst) >= f.small {
+				if err := f.large(); err != nil {
+					return nil, false, &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: err}
+				}
+				f.large = nil
 			}
 			grown := make([]byte, len(f.dst), min(limit+1, max(64<<10, 4*len(data), 2*cap(f.dst))))
 			copy(grown, f.dst)

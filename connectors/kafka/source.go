@@ -7,6 +7,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -115,7 +116,7 @@ func (s *Source) Fetch(ctx context.Context, partition int, offset int64, maxWait
 	}
 	maxBytes = max(maxBytes, 1)
 	if len(cur.rest) > 0 && cur.next == offset {
-		if err := s.decode(cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset {
+		if err := s.decode(ctx, cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset {
 			return err
 		}
 		// What was left was a batch cut off at the end of the response.
@@ -124,7 +125,7 @@ func (s *Source) Fetch(ctx context.Context, partition int, offset int64, maxWait
 		return s.identify(ctx, cur.of, partition, offset, cur.end, err)
 	}
 	received := len(cur.rest)
-	if err := s.decode(cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset || received == 0 {
+	if err := s.decode(ctx, cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset || received == 0 {
 		return err
 	}
 	return &thalweg.Error{Op: "fetch", Kind: thalweg.Corrupt, Subject: s.subject(partition, offset),
@@ -136,10 +137,15 @@ func (s *Source) subject(partition int, offset int64) string {
 }
 
 // decode gives out batches of the response in cur.
-func (s *Source) decode(cur *cursor, partition int, offset int64, maxBytes int, dst *connectors.Records) error {
+func (s *Source) decode(ctx context.Context, cur *cursor, partition int, offset int64, maxBytes int, dst *connectors.Records) error {
 	dst.End = cur.end
+	cur.decoder.inflater.lend(s.cluster.cfg.Pool, 2*maxBytes+largeBytes, func() error { return s.cluster.cfg.large(ctx) })
 	rest, err := cur.decoder.decode(cur.rest, maxBytes, dst)
+	cur.decoder.inflater.giveBack()
 	cur.rest, cur.next = rest, dst.Next
+	if len(rest) == 0 {
+		cur.exchange.release()
+	}
 	if err != nil {
 		cur.rest = nil // read it again next time: it may have been spoilt on the way
 		return &thalweg.Error{Op: "fetch", Kind: thalweg.KindOf(err), Subject: s.subject(partition, offset), Err: err}
@@ -147,21 +153,40 @@ func (s *Source) decode(cur *cursor, partition int, offset int64, maxBytes int, 
 	return nil
 }
 
-// request gets a new response into cur.
+// request gets a new response into cur. One that is too large to be read just
+// so is asked for again once it may.
 func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset int64, maxWait time.Duration, maxBytes int) error {
+	err := s.requestOnce(ctx, cur, partition, offset, maxWait, maxBytes)
+	if !errors.Is(err, errLarge) {
+		return err
+	}
+	if err := s.cluster.cfg.large(ctx); err != nil {
+		return s.cluster.translate(ctx, "fetch", s.subject(partition, offset), err)
+	}
+	cur.exchange.large = true
+	err = s.requestOnce(ctx, cur, partition, offset, maxWait, maxBytes)
+	cur.exchange.large = false
+	return err
+}
+
+func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, offset int64, maxWait time.Duration, maxBytes int) error {
 	c := s.cluster
 	cur.rest = nil
 	id, err := parseTopicID(cur.of)
 	if err != nil {
 		return err
 	}
-	var gone bool
+	var gone, large bool
 	err = c.do(ctx, "fetch", s.subject(partition, offset), maxWait, func(ctx context.Context) error {
 		e := cur.exchange
 		e.ask(ctx, id, offset, maxWait, maxBytes)
 		if _, err := c.transport.RoundTrip(ctx, c.addr, e); err != nil {
 			// The connection may still be reading into the buffer.
 			cur.exchange = newExchange(c.cfg, partition)
+			cur.exchange.large = e.large
+			if large = errors.Is(err, errLarge); large {
+				return nil
+			}
 			return err
 		}
 		r := &e.response
@@ -176,6 +201,9 @@ func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset
 		cur.decoder.begin(r.aborted)
 		return nil
 	})
+	if err == nil && large {
+		return errLarge
+	}
 	if err == nil && gone {
 		return s.lost(ctx, partition, offset)
 	}

@@ -11,8 +11,12 @@ import (
 // of the one before: at low rates a fetch gives a handful.
 const smallPart = 64 << 10
 
-// keepFree is how many emptied buffers are kept for the next fetches.
-const keepFree = 4
+// keepFree is how many emptied buffers are kept for the next fetches, none of
+// them larger than keepBytes: one odd fetch must not hold memory for good.
+const (
+	keepFree  = 2
+	keepBytes = 8 << 20
+)
 
 // backlog holds the records that are fetched and not scored, in order. Only
 // the scorer's loop uses it.
@@ -77,7 +81,7 @@ func (b *backlog) buffer() *connectors.Records {
 }
 
 func (b *backlog) recycle(r *connectors.Records) {
-	if len(b.free) < keepFree {
+	if len(b.free) < keepFree && capOf(r) <= keepBytes {
 		b.free = append(b.free, r)
 	}
 }
@@ -236,6 +240,24 @@ func (b *backlog) drop(n int) {
 		b.recycle(p.records)
 		b.parts = b.parts[1:]
 	}
+}
+
+// sizeBytes returns the memory that the backlog takes, of buffers that are not
+// used at the moment too.
+func (b *backlog) sizeBytes() int64 {
+	n := capOf(&b.batch.copied) + 8*int64(cap(b.batch.ends)+cap(b.batch.offsets)+cap(b.batch.timestamps))
+	for _, p := range b.parts {
+		n += capOf(p.records)
+	}
+	for _, r := range b.free {
+		n += capOf(r)
+	}
+	return n
+}
+
+func capOf(r *connectors.Records) int64 {
+	return int64(cap(r.Values)+cap(r.KeyBytes)+cap(r.HeaderBytes)+cap(r.Null)+cap(r.NullKeys)) +
+		8*int64(cap(r.Ends)+cap(r.Offsets)+cap(r.Timestamps)+cap(r.KeyEnds)+cap(r.HeaderEnds))
 }
 
 // records returns how many there are.

@@ -76,6 +76,11 @@ type Config struct {
 	// scorer commits what it has and rests until Resume. Default 0: any.
 	MaxDeadRate float64
 
+	// Memory is the part of the process's memory that the scorer may use; nil: only
+	// Rolling, BacklogBytes and FetchBytes bound it. A file is committed before
+	// Rolling says so where memory is short.
+	Memory *Share
+
 	// MaxEventBytes is the size above which an event is a dead letter, of which
 	// that much is kept. Default 1 MiB.
 	MaxEventBytes int

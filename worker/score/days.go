@@ -108,7 +108,7 @@ func (r *rows) limitDays(b *batch, pieces []piece, lost []casualty) ([]piece, []
 			cut := offsetsOf(p.cleaned)[i]
 			b.cut(cut)
 			lost = slices.DeleteFunc(lost, func(c casualty) bool { return c.offset >= cut })
-			head := piece{p.cleaned.NewSlice(0, int64(i)), slices.Clone(p.predictions[:i])}
+			head := piece{cleaned: p.cleaned.NewSlice(0, int64(i)), predictions: slices.Clone(p.predictions[:i])}
 			releaseAll(pieces[n:])
 			return append(pieces[:n], head), lost
 		}
@@ -227,7 +227,7 @@ func (p piece) eachDay(by string, fn func(day int64, p piece) error) error {
 				predictions = append(predictions, p.predictions[i])
 			}
 		}
-		err = fn(day, piece{rows, predictions})
+		err = fn(day, piece{cleaned: rows, predictions: predictions})
 		rows.Release()
 		if err != nil {
 			return err

@@ -74,9 +74,12 @@ func (r *runner) carryOut(e effect) {
 	case publish:
 		s := r.span(e.span)
 		r.spawn(func(ctx context.Context) func() event {
-			done, err := s.publish(ctx, r.logbook)
+			done, err := s.publish(ctx, r.logbook, r.cfg.Memory)
 			s.done = done
-			return func() event { return objectsPublished{err} }
+			return func() event {
+				s.held = s.sizeBytes()
+				return objectsPublished{err}
+			}
 		})
 	case finish:
 		s := r.spans[e.span]
@@ -136,7 +139,12 @@ func (r *runner) fetch(e fetch) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.cancelFetch = cancel
 	r.spawn(func(context.Context) func() event {
-		err := r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, r.cfg.FetchBytes, buffer)
+		most, err := r.cfg.Memory.reserve(ctx, r.cfg.FetchBytes)
+		if err == nil {
+			err = r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, most, buffer)
+		} else {
+			buffer.Reset()
+		}
 		cancel()
 		if err == nil {
 			if wrong := buffer.CheckFrom(e.from); wrong != nil {
@@ -150,6 +158,7 @@ func (r *runner) fetch(e fetch) {
 			} else {
 				r.backlog.add(buffer)
 			}
+			r.cfg.Memory.fetched(r.backlog.sizeBytes())
 			return ev
 		}
 	})
@@ -171,7 +180,9 @@ func (r *runner) score(e score) {
 		var err error
 		if s.engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: e.model.String(), Err: errors.New("the version is not loaded")}
-		} else if err = r.cfg.Gate.Do(ctx, crash.Score, func() error { return s.engine.score(ctx, b, s) }); err == nil {
+		} else if err = r.cfg.Memory.score(ctx, func() error {
+			return r.cfg.Gate.Do(ctx, crash.Score, func() error { return s.engine.score(ctx, b, s) })
+		}); err == nil {
 			r.latency.observe(r.clock().UnixMicro(), b.timestamps)
 		}
 		gaps, lost = len(s.gaps)-gaps, s.lost-lost
@@ -186,6 +197,9 @@ func (r *runner) score(e score) {
 				s.release()
 			case err == nil:
 				r.backlog.drop(ev.records)
+				before := s.held
+				s.held = s.sizeBytes()
+				r.cfg.Memory.scored(b.bytes, s.held-before)
 				r.rate.add(ev.records)
 			}
 			return ev

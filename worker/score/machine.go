@@ -48,6 +48,7 @@ type machine struct {
 	phase phase
 
 	paused   bool
+	short    bool // the open span is to be committed for its memory
 	draining bool
 	recent   window // of events scored, for the rate of dead letters
 	tripped  string // why nothing is scored until the operator resumes, "" if something is
@@ -170,6 +171,8 @@ func (m *machine) take(ev event) {
 		m.recent, m.tripped = window{}, ""
 	case wordGiven:
 		m.word = ev.word
+	case memoryShort:
+		m.short = true
 	case drainAsked:
 		m.draining = true
 	}

@@ -110,7 +110,7 @@ func (m *machine) full() bool {
 
 // due reports whether the open span, which has events, is to be committed.
 func (m *machine) due() bool {
-	if m.full() || m.ended() || m.next != nil || m.now.mono >= m.open.since+m.cfg.rolling.Period {
+	if m.full() || m.short || m.ended() || m.next != nil || m.now.mono >= m.open.since+m.cfg.rolling.Period {
 		return true
 	}
 	if m.tripped != "" {
@@ -139,7 +139,7 @@ func (m *machine) closeSpan() {
 	if s.events == 0 && !m.ended() && (m.lost == nil || s.to == s.from) || !m.due() {
 		return
 	}
-	m.open, m.closing = nil, s
+	m.open, m.closing, m.short = nil, s, false
 	s.stage = opClaim
 	// Not before the version was registered, nor before the rows of the slot
 	// before, whatever this host's clock says.

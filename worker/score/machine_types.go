@@ -111,6 +111,8 @@ type (
 	resumeAsked struct{}
 	// wordGiven is an operator's word to go on behind offsets that are lost.
 	wordGiven struct{ word Word }
+	// memoryShort asks that the open span be committed early, for its memory.
+	memoryShort struct{}
 	// drainAsked ends the machine once what it has scored is committed.
 	drainAsked struct{}
 )
@@ -129,6 +131,7 @@ func (modelsOffered) isEvent()    {}
 func (pauseAsked) isEvent()       {}
 func (resumeAsked) isEvent()      {}
 func (wordGiven) isEvent()        {}
+func (memoryShort) isEvent()      {}
 func (drainAsked) isEvent()       {}
 
 // effect is what the machine wants done.

@@ -15,7 +15,7 @@ import (
 
 // publish writes the objects of the log's pending intent and returns the
 // record that finishes it.
-func (r *rows) publish(ctx context.Context, log *commitlog.Log) (commitlog.Done, error) {
+func (r *rows) publish(ctx context.Context, log *commitlog.Log, memory *Share) (commitlog.Done, error) {
 	pending := log.State().Pending
 	if pending != nil && pending.Action == commitlog.Skip {
 		return log.Done(nil, 0)
@@ -26,7 +26,11 @@ func (r *rows) publish(ctx context.Context, log *commitlog.Log) (commitlog.Done,
 	var objects []commitlog.Object
 	if r.scored > 0 {
 		if r.encoded == nil {
-			files, err := r.engine.encode(*pending, r)
+			var files []encodedFile
+			err := memory.encode(ctx, func() (err error) {
+				files, err = r.engine.encode(*pending, r)
+				return err
+			})
 			if err != nil {
 				return commitlog.Done{}, err
 			}

@@ -35,12 +35,49 @@ type rows struct {
 	done    commitlog.Done    // once everything is published
 	encoded []encodedFile     // the scored rows as Parquet, kept for another try
 	scratch bytes.Buffer
+	held    int64 // sizeBytes, as the scorer's loop knows it
 }
 
 // piece is some consecutive rows.
 type piece struct {
 	cleaned     arrow.Record // table.RowColumn last
 	predictions []float32
+	bytes       int64 // that both take
+}
+
+// size notes what p takes.
+func (p *piece) size() {
+	p.bytes = int64(4 * cap(p.predictions))
+	for _, c := range p.cleaned.Columns() {
+		p.bytes += bufferBytes(c.Data())
+		if d, ok := c.(*array.Dictionary); ok {
+			p.bytes += bufferBytes(d.Dictionary().Data())
+		}
+	}
+}
+
+// bufferBytes returns the bytes of an array's buffers. What several arrays
+// share counts for each.
+func bufferBytes(d arrow.ArrayData) int64 {
+	n := int64(0)
+	for _, b := range d.Buffers() {
+		if b != nil {
+			n += int64(b.Cap())
+		}
+	}
+	return n
+}
+
+// sizeBytes returns the memory that the rows take.
+func (r *rows) sizeBytes() int64 {
+	n := int64(r.dead.Cap() + r.scratch.Cap())
+	for i := range r.encoded {
+		n += int64(cap(r.encoded[i].body))
+	}
+	for i := range r.pieces {
+		n += r.pieces[i].bytes
+	}
+	return n
 }
 
 func releaseAll(pieces []piece) {
@@ -66,6 +103,7 @@ func (r *rows) add(b *batch, pieces []piece, letters []byte, lost []casualty) er
 			p.cleaned.Release()
 			continue
 		}
+		p.size()
 		r.pieces = append(r.pieces, p)
 		r.scored += int64(len(p.predictions))
 	}
@@ -102,7 +140,9 @@ func (r *rows) compact() {
 		}
 		a.cleaned.Release()
 		b.cleaned.Release()
-		r.pieces = append(r.pieces[:n-2], piece{merged, append(a.predictions, b.predictions...)})
+		both := piece{cleaned: merged, predictions: append(a.predictions, b.predictions...)}
+		both.size()
+		r.pieces = append(r.pieces[:n-2], both)
 	}
 }
 

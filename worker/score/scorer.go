@@ -153,6 +153,7 @@ type runner struct {
 	begun   time.Time
 	ctx     context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
 	results chan func() event
+	pressed chan struct{} // memory is short
 	work    sync.WaitGroup
 	spawn   func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
 	prepare func(ctx context.Context, m Model) (engine, error)
@@ -172,7 +173,7 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID,
 		// Room for an answer to every op and to the look at the partitions, so that
 		// a goroutine can always end.
-		results: make(chan func() event, nOps+1)}
+		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
@@ -203,7 +204,14 @@ func (r *runner) run(ctx context.Context) error {
 		abandon()
 		r.work.Wait()
 		r.releaseAll()
+		r.cfg.Memory.detach()
 	}()
+	r.cfg.Memory.attach(func() {
+		select {
+		case r.pressed <- struct{}{}:
+		default:
+		}
+	})
 	r.watchPartitions()
 	candidates, changed := r.models.Candidates()
 	r.step(modelsOffered{candidates})
@@ -233,6 +241,8 @@ func (r *runner) run(ctx context.Context) error {
 			if err := r.at(crash.Pause, pauseAsked{r.isPaused()}); err != nil {
 				return err
 			}
+		case <-r.pressed:
+			r.step(memoryShort{})
 		case <-timer.C:
 			r.step(ticked{})
 		case <-asked:
@@ -275,7 +285,29 @@ func (r *runner) stepAt(now instant, ev event) {
 	for _, e := range r.machine.step(now, ev) {
 		r.carryOut(e)
 	}
+	r.settle()
 	r.report(before)
+}
+
+// settle tells the process's Memory what the scorer holds.
+func (r *runner) settle() {
+	if r.cfg.Memory == nil {
+		return
+	}
+	h := holding{backlog: r.backlog.sizeBytes()}
+	if s := r.machine.open; s != nil {
+		h.span, h.recovering = s.id, s.limit >= 0
+		if rows := r.spans[s.id]; rows != nil {
+			h.open = rows.held
+		}
+	}
+	if s := r.machine.closing; s != nil {
+		h.stuck = r.machine.troubles[s.stage].failures > 0
+		if rows := r.spans[s.id]; rows != nil {
+			h.closing = rows.held
+		}
+	}
+	r.cfg.Memory.settle(h)
 }
 
 func (r *runner) releaseAll() {

@@ -84,6 +84,9 @@ func (r *runner) report(before *Candidate) {
 			status.Lost = &word
 		}
 	}
+	if r.cfg.Memory.waits() {
+		status.Message = strings.TrimPrefix(status.Message+"; fetching waits for memory", "; ")
+	}
 	switch {
 	case m.phase == stopped:
 		status.State = Stopped
