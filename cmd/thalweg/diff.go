@@ -89,7 +89,7 @@ func differing(r *replay.Report) error {
 		return nil
 	}
 	return &thalweg.Error{Op: "diff", Kind: thalweg.Conflict, Subject: fmt.Sprintf("%s differ from %s", r.Replayed, r.Live),
-		Err: fmt.Errorf("%d rows different, %d dead on one side, %d in one set only", r.Differ, r.DeadLive+r.DeadReplayed, r.OnlyLive+r.OnlyReplayed)}
+		Err: fmt.Errorf("%d rows different, %d dead on one side, %d in one set only", r.Differ, r.DeadLive+r.DeadReplayed, r.OnlyLive+r.OnlyReplayed+r.Uncommitted)}
 }
 
 func printDiff(w io.Writer, r *replay.Report) {
@@ -107,6 +107,9 @@ func printDiff(w io.Writer, r *replay.Report) {
 	}
 	fmt.Fprintf(w, "\nonly live: %s, only replayed: %s; dead letters in both: %s, only live: %s, only replayed: %s\n",
 		thousands(r.OnlyLive), thousands(r.OnlyReplayed), thousands(r.DeadBoth), thousands(r.DeadLive), thousands(r.DeadReplayed))
+	if r.Uncommitted > 0 {
+		fmt.Fprintf(w, "not committed by the stream yet: %s\n", thousands(r.Uncommitted))
+	}
 	printDifferences(w, "\nthe largest differences:", r.Largest)
 	printDifferences(w, "\nthe first of those that are dead on one side:", r.Deaths)
 	if r.Same() {

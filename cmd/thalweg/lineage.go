@@ -270,7 +270,7 @@ const shownObjects = 8
 func printLineage(w io.Writer, t traced) {
 	d := t.Document
 	in := d.Slot.Intent
-	line := func(name, format string, args ...any) { row(w, name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	e := d.Event
 	line("event", "%s/%d offset %d%s", e.Topic, e.Partition, e.Offset, optional(", topic id ", e.TopicID))
 	if e.TimestampUS != 0 {
@@ -296,7 +296,7 @@ func printLineage(w io.Writer, t traced) {
 	line("", "checkpoint %s", d.Model.Checkpoint)
 	line("", "parameters sha256 %s, transform %s", orElse(d.Model.SHA256, "-"), orElse(d.Model.TransformHash, "-"))
 	if tr := d.Training; tr != nil {
-		line("training", "%s rows, %d objects, %s bytes of %s", thousands(tr.Rows), len(tr.Objects), thousands(tr.SizeBytes), tr.Path)
+		line("training", "%s rows in %s bytes of %s, objects: %d", thousands(tr.Rows), thousands(tr.SizeBytes), tr.Path, len(tr.Objects))
 		line("", "manifest sha256 %s, spec sha256 %s", tr.Dataset, tr.Spec)
 		line("", "seed %d, %d replicas, %d epochs, %d rounds", tr.Seed, tr.Replicas, tr.Epochs, tr.Rounds)
 		for i, o := range tr.Objects {
@@ -326,18 +326,19 @@ func printVerification(w io.Writer, v *lineage.Verification, d *lineage.Document
 	if v == nil {
 		return
 	}
-	row(w, "verify", fmt.Sprintf("event from the %s, sha256 %s", v.Event, v.EventSHA256))
-	row(w, "", "object: "+v.Object)
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line("verify", "event from the %s, sha256 %s", v.Event, v.EventSHA256)
+	line("", "object: %s", v.Object)
 	for _, m := range v.Differences {
-		row(w, "", fmt.Sprintf("%s: recorded %s, again %s", m.Name, m.Recorded, m.Again))
+		line("", "%s: recorded %s, again %s", m.Name, m.Recorded, m.Again)
 	}
 	switch {
 	case !v.OK:
-		row(w, "", "NOT the same")
+		line("", "NOT the same")
 	case d.Outcome == lineage.Dead:
-		row(w, "", "dead again, for the same reason")
+		line("", "dead again, for the same reason")
 	default:
-		row(w, "", fmt.Sprintf("all %d columns have the same bits", v.Equal))
+		line("", "all %d columns have the same bits", v.Equal)
 	}
 }
 

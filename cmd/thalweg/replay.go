@@ -71,12 +71,12 @@ type replayFlags struct {
 
 // replayed is what the verb prints.
 type replayed struct {
-	Replay    *replay.Manifest `json:"replay"`
-	Into      string           `json:"into"`
-	Scored    int64            `json:"scored"`
-	Dead      int64            `json:"dead"`
-	SecondsMS int64            `json:"took_ms"`
-	Diff      *replay.Report   `json:"diff,omitempty"`
+	Replay *replay.Manifest `json:"replay"`
+	Into   string           `json:"into"`
+	Scored int64            `json:"scored"`
+	Dead   int64            `json:"dead"`
+	TookMS int64            `json:"took_ms"`
+	Diff   *replay.Report   `json:"diff,omitempty"`
 }
 
 func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
@@ -161,7 +161,7 @@ func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
 		return err
 	}
 	p := runner.Progress()
-	out := replayed{Replay: m, Into: into.String(), Scored: p.Scored, Dead: p.Dead, SecondsMS: time.Since(began).Milliseconds()}
+	out := replayed{Replay: m, Into: into.String(), Scored: p.Scored, Dead: p.Dead, TookMS: time.Since(began).Milliseconds()}
 	if r.diff {
 		if out.Diff, err = diffWith(cmd, m, s.live, into, r.top); err != nil {
 			return err
@@ -180,7 +180,7 @@ func (o *replayed) table(w io.Writer) {
 	for _, p := range m.Partitions {
 		row(w, p.Partition, p.From, p.To, thousands(p.To-p.From))
 	}
-	fmt.Fprintf(w, "%s rows, %s dead letters\n", thousands(o.Scored), thousands(o.Dead))
+	fmt.Fprintf(w, "%s rows, %s dead letters, in %.1f s\n", thousands(o.Scored), thousands(o.Dead), float64(o.TookMS)/1000)
 	if o.Diff != nil {
 		fmt.Fprintln(w)
 		printDiff(w, o.Diff)

@@ -40,6 +40,8 @@ type Report struct {
 	Tally
 	OnlyLive     int64 `json:"only_live"`     // committed by the stream, neither scored nor dead in the replay
 	OnlyReplayed int64 `json:"only_replayed"` // and the other way round
+	// Uncommitted are events of the replay that the stream has not come to yet.
+	Uncommitted  int64 `json:"not_committed_live"`
 	DeadBoth     int64 `json:"dead_in_both"`
 	DeadLive     int64 `json:"dead_only_live"`     // a dead letter of the stream, a row of the replay
 	DeadReplayed int64 `json:"dead_only_replayed"` // and the other way round
@@ -73,7 +75,7 @@ type Answer struct {
 // Same reports whether every event that was compared has the same fate in both
 // sets, and the same bits where it was scored.
 func (r *Report) Same() bool {
-	return r.Differ == 0 && r.OnlyLive == 0 && r.OnlyReplayed == 0 && r.DeadLive == 0 && r.DeadReplayed == 0
+	return r.Differ == 0 && r.OnlyLive == 0 && r.OnlyReplayed == 0 && r.Uncommitted == 0 && r.DeadLive == 0 && r.DeadReplayed == 0
 }
 
 // maxPairs bounds the pairs of versions that are told apart.
@@ -170,6 +172,8 @@ func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, r
 		switch {
 		case !useReplayed:
 			d.report.OnlyLive++
+		case !useLive && at >= a.reached:
+			d.report.Uncommitted++
 		case !useLive:
 			d.report.OnlyReplayed++
 		default:

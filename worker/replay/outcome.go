@@ -53,6 +53,7 @@ type set struct {
 	bucket  storage.Bucket
 	log     *commitlog.Log
 	topicID string
+	reached int64  // end of the last slot that was read
 	moved   *moved // rows of slots that a compaction has moved, being read; nil: none
 }
 
@@ -78,7 +79,7 @@ func (s *set) outcomes(ctx context.Context, from, to int64) iter.Seq2[*outcome, 
 			if e.Intent.From >= to {
 				return
 			}
-			if e.Intent.To <= from {
+			if s.reached = e.Intent.To; e.Intent.To <= from {
 				continue
 			}
 			if more, err := s.slot(ctx, e, from, to, yield); err != nil || !more {

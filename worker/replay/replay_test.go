@@ -205,7 +205,7 @@ func TestADiffCountsWhatOnlyOneSetHas(t *testing.T) {
 	m, _ := w.replay(1, "ahead/", "earliest", "latest")
 	r, err := Diff(t.Context(), m, w.live(), w.into("ahead/"), DiffConfig{}, nil)
 	check(t, err)
-	if r.OnlyReplayed != 100 || r.OnlyLive != 0 || r.Differ != 0 || r.Same() {
+	if r.Uncommitted != 100 || r.OnlyReplayed != 0 || r.OnlyLive != 0 || r.Differ != 0 || r.Same() {
 		t.Errorf("got %+v", r)
 	}
 	w.stream()
