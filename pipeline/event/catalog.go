@@ -6,6 +6,7 @@ import "context"
 const (
 	JSON = "json"
 	CSV  = "csv"
+	Avro = "avro"
 )
 
 // format reads events of one encoding into cells. It is made for one Decoder.
@@ -28,4 +29,5 @@ type format interface {
 var formats = map[string]func(*cells) (format, error){
 	JSON: newJSON,
 	CSV:  newCSV,
+	Avro: newAvro,
 }

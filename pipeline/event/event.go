@@ -34,10 +34,11 @@ const (
 
 // Config tunes a Decoder.
 type Config struct {
-	// Format is JSON (the default) or CSV.
+	// Format is JSON (the default), CSV or Avro.
 	Format string
-	// CSV are the options of that format.
-	CSV CSVConfig
+	// CSV and Avro are the options of those formats.
+	CSV  CSVConfig
+	Avro AvroConfig
 	// MaxEventBytes is the size in bytes above which an event is rejected unread.
 	// Default 1 MiB, the bound of a Kafka broker.
 	MaxEventBytes int
@@ -81,7 +82,7 @@ func (c Config) withDefaults() Config {
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
 	if c.Format != "" && formats[c.Format] == nil {
-		return invalid("format", fmt.Sprintf("%q is not one of %s, %s", c.Format, JSON, CSV))
+		return invalid("format", fmt.Sprintf("%q is not one of %s, %s, %s", c.Format, JSON, CSV, Avro))
 	}
 	if c.Format == CSV {
 		if err := c.CSV.validate(); err != nil {

@@ -1,0 +1,307 @@
+package event
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// AvroConfig says where the schemas of Avro events come from: one of two.
+type AvroConfig struct {
+	// Schema is the schema of all events, which are nothing but one encoded value
+	// each.
+	Schema string
+	// Schemas knows the schema of each event, which begins with a zero and the
+	// schema's id in four bytes (Confluent's wire format).
+	Schemas Schemas
+}
+
+// Schemas is a schema registry.
+type Schemas interface {
+	// Schema returns the texts of the schema with an id: those of the schemas that
+	// it refers to, in an order in which each knows the ones it needs, and its own
+	// last. An id means the same schema for ever. An error of kind NotFound says
+	// that there is none, Invalid, Corrupt or Unsupported that it is none of Avro
+	// or beyond bounds: its events are rejected. Others may pass.
+	Schema(ctx context.Context, id uint32) (texts []string, err error)
+}
+
+const (
+	// maxSchemas bounds the schemas that are kept from run to run. A topic has a
+	// handful.
+	maxSchemas = 256
+	// schemaRequests bounds the schemas that are asked for at the same time.
+	schemaRequests = 8
+	// wireHeader is the bytes before a value in Confluent's wire format.
+	wireHeader = 5
+)
+
+// avroFormat reads one Avro record an event, by its writer's schema. Fields find
+// their columns by name, a union the branch that was written. An int64 column
+// takes int, long and times of day (as microseconds), a float64 column numbers
+// that are finite, a string column string and enum, a timestamp column
+// timestamps, dates, and what Config.TimestampFormats say of strings and numbers.
+// Nothing takes bytes, fixed or decimal. Fields that are no columns are checked
+// for their syntax only.
+type avroFormat struct {
+	cells
+	schemas  Schemas                 // nil: all events have one schema
+	programs map[uint32]*avroProgram // by schema id
+	zone     *table.Offsets          // nil: UTC
+
+	// The state of one run and one event.
+	run    uint64
+	lastID uint32
+	last   *avroProgram // of lastID; nil: none yet
+	steps  int          // values that may still be skipped
+	failed avroFailure
+}
+
+// avroProgram is how events of one schema are read.
+type avroProgram struct {
+	fields []avroField
+	// unknown names a field that is no column, "" if there is none.
+	unknown string
+	// flaw and cause say why no event of the schema can be read, if so.
+	flaw, cause string
+	missing     bool   // the registry does not know the schema (yet)
+	run         uint64 // that used it last
+}
+
+// avroField is a field of the record in the order of the schema.
+type avroField struct {
+	typ    *avroType
+	column int // -1: it is skipped
+	read   avroRead
+	reads  []avroRead // of a union's branches
+}
+
+// avroFailure is why an event is no record.
+type avroFailure struct {
+	what string
+	at   int
+	// reason and cause, where set, say it all.
+	reason, cause string
+}
+
+func newAvro(c *cells) (format, error) {
+	f := &avroFormat{cells: *c, schemas: c.cfg.Avro.Schemas, programs: make(map[uint32]*avroProgram)}
+	if c.cfg.Zone != time.UTC {
+		f.zone = table.NewOffsets(c.cfg.Zone)
+	}
+	switch {
+	case f.schemas != nil && c.cfg.Avro.Schema != "", f.schemas == nil && c.cfg.Avro.Schema == "":
+		return nil, invalid("avro", "one of a schema and a schema registry is needed")
+	case f.schemas == nil:
+		t, err := parseAvro(c.cfg.Avro.Schema)
+		if err != nil {
+			return nil, &thalweg.Error{Op: "configure event decoder", Kind: thalweg.Invalid, Subject: "avro schema", Err: err}
+		}
+		f.last = f.compile(t)
+		if err := f.check(f.last); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (f *avroFormat) state() *cells { return &f.cells }
+
+// compile finds the columns of a schema's fields.
+func (f *avroFormat) compile(t *avroType) *avroProgram {
+	if t.kind != avroRecord {
+		return &avroProgram{flaw: "the schema is one of " + t.name + ", not of a record", cause: "schema of no record"}
+	}
+	p := new(avroProgram)
+	for i, name := range t.fields {
+		field := avroField{typ: t.parts[i], column: -1}
+		at, known := f.byName[name]
+		switch {
+		case !known:
+			if p.unknown == "" {
+				p.unknown = name
+			}
+		case !f.cols[at].skip:
+			column := f.cols[at].typ
+			field.column, field.read = at, readOf(field.typ, column, f.times.epoch)
+			if field.read == readUnion {
+				for _, branch := range field.typ.parts {
+					field.reads = append(field.reads, readOf(branch, column, f.times.epoch))
+				}
+			}
+		}
+		p.fields = append(p.fields, field)
+	}
+	return p
+}
+
+// check reports why no event of the one schema could become a row.
+func (f *avroFormat) check(p *avroProgram) error {
+	if p.flaw != "" {
+		return invalid("avro schema", p.flaw)
+	}
+	there := make([]bool, len(f.cols))
+	for _, field := range p.fields {
+		if field.column < 0 {
+			continue
+		}
+		there[field.column] = true
+		if c := &f.cols[field.column]; field.read == readNothing {
+			return invalid(fmt.Sprintf("avro schema, field %q", c.name), fmt.Sprintf("the column wants %s, the schema has %s", c.want(f.times), field.typ.name))
+		}
+	}
+	for i := range f.cols {
+		if c := &f.cols[i]; !c.skip && c.from == nil && !c.nullable && !there[i] {
+			return invalid("avro schema", fmt.Sprintf("it has no field %q, and the column is not nullable", c.name))
+		}
+	}
+	if p.unknown != "" && f.cfg.OnUnknownField == DeadLetter {
+		return invalid("avro schema", fmt.Sprintf("field %q is no column, and on_unknown_field is %s", p.unknown, DeadLetter))
+	}
+	return nil
+}
+
+// CheckAvroSchema reports why a schema's events cannot be rows of a schema's
+// columns.
+func CheckAvroSchema(schema table.Schema, cfg Config) error {
+	cfg.Format = Avro
+	_, err := NewDecoder(schema, cfg)
+	return err
+}
+
+// prepare asks the registry for the schemas of a run that are not known yet.
+func (f *avroFormat) prepare(ctx context.Context, e *Events) error {
+	if f.schemas == nil {
+		return nil
+	}
+	f.run++
+	f.last = nil
+	var wanted []uint32
+	start := 0
+	for i, end := range e.Ends {
+		b := e.Values[start:end]
+		start = end
+		if len(b) < wireHeader || b[0] != 0 || e.Nulls != nil && e.Nulls[i] || len(b) > f.cfg.MaxEventBytes {
+			continue
+		}
+		id := binary.BigEndian.Uint32(b[1:])
+		if f.last != nil && id == f.lastID {
+			continue
+		}
+		p := f.programs[id]
+		if p == nil || p.missing && p.run != f.run {
+			p = &avroProgram{missing: true}
+			f.programs[id] = p
+			wanted = append(wanted, id)
+		}
+		p.run = f.run
+		f.lastID, f.last = id, p
+	}
+	f.last = nil
+	err := f.fetch(ctx, wanted)
+	if len(f.programs) > maxSchemas || err != nil {
+		for id, p := range f.programs {
+			if p.missing && err != nil || p.run != f.run {
+				delete(f.programs, id)
+			}
+		}
+	}
+	return err
+}
+
+// fetch gets the schemas of ids and compiles them.
+func (f *avroFormat) fetch(ctx context.Context, ids []uint32) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	texts, errs := make([][]string, len(ids)), make([]error, len(ids))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(schemaRequests)
+	for i, id := range ids {
+		group.Go(func() error {
+			texts[i], errs[i] = f.schemas.Schema(ctx, id)
+			switch thalweg.KindOf(errs[i]) {
+			case thalweg.NotFound, thalweg.Invalid, thalweg.Corrupt, thalweg.Unsupported:
+				return nil
+			}
+			return errs[i]
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, id := range ids {
+		p, err := new(avroProgram), errs[i]
+		if err == nil {
+			var t *avroType
+			if t, err = parseAvro(texts[i]...); err == nil {
+				p = f.compile(t)
+			}
+		}
+		switch {
+		case thalweg.Is(err, thalweg.NotFound):
+			p.flaw, p.cause, p.missing = fmt.Sprintf("the registry has no schema %d", id), "unknown schema", true
+		case err != nil:
+			p.flaw, p.cause = fmt.Sprintf("schema %d: %v", id, err), "unusable schema"
+		case p.flaw != "":
+			p.flaw = fmt.Sprintf("schema %d: %s", id, p.flaw)
+		}
+		p.run = f.run
+		f.programs[id] = p
+	}
+	return nil
+}
+
+func (f *avroFormat) failure() (reason, cause string) {
+	if f.failed.reason != "" {
+		return f.failed.reason, f.failed.cause
+	}
+	return fmt.Sprintf("malformed Avro: %s at byte %d", f.failed.what, f.failed.at), "malformed Avro"
+}
+
+func (f *avroFormat) refuse(reason, cause string) bool {
+	f.failed = avroFailure{reason: reason, cause: cause}
+	return false
+}
+
+func (f *avroFormat) read(b []byte) bool {
+	p := 0
+	if f.schemas != nil {
+		if len(b) < wireHeader || b[0] != 0 {
+			return f.refuse("not in Confluent's wire format: it begins with a zero and four bytes of the schema's id", "not in Confluent's wire format")
+		}
+		if id := binary.BigEndian.Uint32(b[1:]); f.last == nil || id != f.lastID {
+			f.lastID, f.last = id, f.programs[id]
+		}
+		p = wireHeader
+	}
+	program := f.last
+	if program.flaw != "" {
+		return f.refuse(program.flaw, program.cause)
+	}
+	f.steps = maxSteps(len(b))
+	for i := range program.fields {
+		field := &program.fields[i]
+		if field.column < 0 {
+			p = f.skip(field.typ, b, p, 1)
+		} else {
+			p = f.field(&f.cols[field.column], field, b, p)
+		}
+		if p < 0 {
+			return false
+		}
+	}
+	if p != len(b) {
+		return f.fail("bytes behind the record", p) >= 0
+	}
+	if program.unknown != "" && f.cfg.OnUnknownField == DeadLetter {
+		return f.refuse(fmt.Sprintf("field %q is no column", program.unknown), "unknown field")
+	}
+	return true
+}

@@ -1,0 +1,198 @@
+package event
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// AvroEncoder writes rows as the events that a Decoder of the same schema
+// decodes to them.
+type AvroEncoder struct {
+	fields []avroWrite
+}
+
+// avroWrite is a field of the schema: the column that it is written from, and
+// where null and other values go.
+type avroWrite struct {
+	name   string
+	column int // -1: none, it is null
+	typ    *avroType
+	read   avroRead
+	branch int // of a union, where typ is; -1: no union
+	null   int // the branch of null; -1: none
+}
+
+// NewAvroEncoder returns an encoder of batches with the columns of rows. It is
+// Invalid if a field of the schema can be written from no column and may not be
+// null.
+func NewAvroEncoder(schema string, rows *arrow.Schema) (*AvroEncoder, error) {
+	fail := func(field, hint string) error {
+		return &thalweg.Error{Op: "encode avro", Kind: thalweg.Invalid, Subject: field, Hint: hint}
+	}
+	t, err := parseAvro(schema)
+	if err != nil {
+		return nil, fail("schema", err.Error())
+	}
+	if t.kind != avroRecord {
+		return nil, fail("schema", "it is not one of a record")
+	}
+	e := new(AvroEncoder)
+	for i, name := range t.fields {
+		w := avroWrite{name: name, column: -1, typ: t.parts[i], branch: -1, null: -1}
+		var typ table.Type
+		if at := rows.FieldIndices(name); len(at) == 1 {
+			w.column, typ = at[0], typeOf(rows.Field(at[0]).Type)
+		}
+		branches := []*avroType{w.typ}
+		if w.typ.kind == avroUnion {
+			branches = w.typ.parts
+		}
+		for k, b := range branches {
+			how := readOf(b, typ, false)
+			switch {
+			case b.kind == avroNull:
+				w.null = k
+			case w.read == readNothing && w.column >= 0:
+				w.typ, w.read, w.branch = b, how, k
+			}
+		}
+		if t.parts[i].kind != avroUnion {
+			w.branch = -1
+		}
+		if w.read == readNothing && w.column >= 0 || w.column < 0 && w.null < 0 {
+			return nil, fail(fmt.Sprintf("field %q", name), "it can be written from no column")
+		}
+		e.fields = append(e.fields, w)
+	}
+	return e, nil
+}
+
+func typeOf(t arrow.DataType) table.Type {
+	for _, typ := range []table.Type{table.String, table.Int64, table.Float64, table.Bool, table.Timestamp} {
+		if arrow.TypeEqual(typ.ArrowType(), t) {
+			return typ
+		}
+	}
+	return ""
+}
+
+// Append appends one row of a canonical batch to dst. It is Invalid if a value
+// has no form in the schema.
+func (e *AvroEncoder) Append(dst []byte, rec arrow.Record, row int) ([]byte, error) {
+	for i := range e.fields {
+		w := &e.fields[i]
+		var c arrow.Array
+		if w.column >= 0 {
+			c = rec.Column(w.column)
+		}
+		if c == nil || c.IsNull(row) {
+			if w.null < 0 {
+				return nil, w.fail("null")
+			}
+			if w.typ.kind != avroNull {
+				dst = binary.AppendVarint(dst, int64(w.null))
+			}
+			continue
+		}
+		if w.branch >= 0 {
+			dst = binary.AppendVarint(dst, int64(w.branch))
+		}
+		var err error
+		if dst, err = w.append(dst, c, row); err != nil {
+			return nil, err
+		}
+	}
+	return dst, nil
+}
+
+func (w *avroWrite) fail(value any) error {
+	return &thalweg.Error{Op: "encode avro", Kind: thalweg.Invalid, Subject: fmt.Sprintf("field %q", w.name),
+		Err: fmt.Errorf("%v has no form as %s", value, w.typ.name)}
+}
+
+func (w *avroWrite) append(dst []byte, column arrow.Array, row int) ([]byte, error) {
+	switch c := column.(type) {
+	case *array.Boolean:
+		if c.Value(row) {
+			return append(dst, 1), nil
+		}
+		return append(dst, 0), nil
+	case *array.Float64:
+		switch v := c.Value(row); {
+		case w.read == readFloat:
+			return binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(v))), nil
+		case w.read == readDouble:
+			return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v)), nil
+		case v == math.Trunc(v) && v >= -1<<63 && v < 1<<63:
+			return w.integer(dst, int64(v))
+		default:
+			return nil, w.fail(v)
+		}
+	case *array.Int64:
+		if v := c.Value(row); w.read != readTimeMillis {
+			return w.integer(dst, v)
+		} else if v%1000 == 0 {
+			return w.integer(dst, v/1000)
+		} else {
+			return nil, w.fail(v)
+		}
+	case *array.Timestamp:
+		return w.time(dst, int64(c.Value(row)))
+	case *array.Dictionary:
+		words, ok := c.Dictionary().(*array.String)
+		if !ok {
+			break
+		}
+		word := words.Value(c.GetValueIndex(row))
+		if w.read == readText {
+			return append(binary.AppendVarint(dst, int64(len(word))), word...), nil
+		}
+		for i, symbol := range w.typ.symbols {
+			if string(symbol) == word {
+				return binary.AppendVarint(dst, int64(i)), nil
+			}
+		}
+		return nil, w.fail(word)
+	}
+	panic(fmt.Sprintf("event: a column of type %s is not canonical", column.DataType()))
+}
+
+func (w *avroWrite) integer(dst []byte, v int64) ([]byte, error) {
+	if w.typ.kind == avroInt && int64(int32(v)) != v {
+		return nil, w.fail(v)
+	}
+	return binary.AppendVarint(dst, v), nil
+}
+
+func (w *avroWrite) time(dst []byte, us int64) ([]byte, error) {
+	unit := int64(1)
+	switch w.read {
+	case readTextTime:
+		text := appendTime(nil, us) // in quotes, or null
+		if text[0] != '"' {
+			return nil, w.fail(us)
+		}
+		text = text[1 : len(text)-1]
+		return append(binary.AppendVarint(dst, int64(len(text))), text...), nil
+	case readMillis, readLocalMillis:
+		unit = 1000
+	case readDate:
+		unit = 86400e6
+	case readNanos, readLocalNanos:
+		if us > math.MaxInt64/1000 || us < math.MinInt64/1000 {
+			return nil, w.fail(us)
+		}
+		return w.integer(dst, us*1000)
+	}
+	if us%unit != 0 {
+		return nil, w.fail(us)
+	}
+	return w.integer(dst, us/unit)
+}

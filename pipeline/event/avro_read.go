@@ -1,0 +1,358 @@
+package event
+
+import (
+	"encoding/binary"
+	"math"
+	"unicode/utf8"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// maxSteps bounds the values skipped in an event of so many bytes: nulls, and
+// records of nothing, take no bytes at all, so that a few bytes could say that
+// there are 2^60 of them.
+func maxSteps(bytes int) int { return 4*bytes + 1024 }
+
+// The reading functions take an event b and the position p of what they read
+// and return the position after it, or -1 after f.fail. No length in b is
+// believed before it was held against len(b).
+
+func (f *avroFormat) fail(what string, at int) int {
+	f.failed = avroFailure{what: what, at: at}
+	return -1
+}
+
+// long reads a zigzag varint of at most 64 bits.
+func (f *avroFormat) long(b []byte, p int) (v int64, next int) {
+	if p < len(b) && b[p] < 0x80 {
+		u := b[p]
+		return int64(u>>1) ^ -int64(u&1), p + 1
+	}
+	u, n := binary.Uvarint(b[p:])
+	switch {
+	case n == 0:
+		return 0, f.fail("the event ends within a number", len(b))
+	case n < 0:
+		return 0, f.fail("a number of more than 64 bits", p)
+	}
+	return int64(u>>1) ^ -int64(u&1), p + n
+}
+
+// whole reads a number of type t, int or long.
+func (f *avroFormat) whole(t *avroType, b []byte, p int) (v int64, next int) {
+	v, next = f.long(b, p)
+	if t.kind == avroInt && next >= 0 && int64(int32(v)) != v {
+		return 0, f.fail("an int of more than 32 bits", p)
+	}
+	return v, next
+}
+
+// length reads the length of a string or bytes, of which there are as many.
+func (f *avroFormat) length(b []byte, p int) (n, next int) {
+	v, next := f.long(b, p)
+	if next < 0 {
+		return 0, -1
+	}
+	if v < 0 || v > int64(len(b)-next) {
+		return 0, f.fail("a length that reaches beyond the event", p)
+	}
+	return int(v), next
+}
+
+// index reads a position in a list of n.
+func (f *avroFormat) index(b []byte, p, n int, what string) (i, next int) {
+	v, next := f.long(b, p)
+	if next < 0 {
+		return 0, -1
+	}
+	if v < 0 || v >= int64(n) {
+		return 0, f.fail(what, p)
+	}
+	return int(v), next
+}
+
+const (
+	noBranch = "a branch that the union does not have"
+	noSymbol = "a symbol that the enum does not have"
+)
+
+// skip passes over a value of type t, checking its syntax only. depth is that
+// of what holds the value.
+func (f *avroFormat) skip(t *avroType, b []byte, p, depth int) int {
+	if f.steps--; f.steps < 0 {
+		return f.fail("more values than the event can hold", p)
+	}
+	switch t.kind {
+	case avroNull:
+		return p
+	case avroBoolean:
+		_, p = f.boolean(b, p)
+		return p
+	case avroInt, avroLong:
+		_, p = f.whole(t, b, p)
+		return p
+	case avroFloat:
+		return f.pass(b, p, 4)
+	case avroDouble:
+		return f.pass(b, p, 8)
+	case avroFixed:
+		return f.pass(b, p, t.size)
+	case avroBytes, avroString:
+		n, next := f.length(b, p)
+		if next < 0 {
+			return -1
+		}
+		return next + n
+	case avroEnum:
+		_, p = f.index(b, p, len(t.symbols), noSymbol)
+		return p
+	}
+	if depth == maxDepth {
+		return f.fail("nested too deep", p)
+	}
+	switch t.kind {
+	case avroUnion:
+		i, next := f.index(b, p, len(t.parts), noBranch)
+		if next < 0 {
+			return -1
+		}
+		return f.skip(t.parts[i], b, next, depth+1)
+	case avroRecord:
+		for _, part := range t.parts {
+			if p = f.skip(part, b, p, depth+1); p < 0 {
+				return -1
+			}
+		}
+		return p
+	}
+	return f.blocks(t, b, p, depth)
+}
+
+// blocks passes over the items of an array or a map.
+func (f *avroFormat) blocks(t *avroType, b []byte, p, depth int) int {
+	for {
+		count, next := f.long(b, p)
+		if next < 0 || count == 0 {
+			return next
+		}
+		end := -1
+		if count < 0 { // the block says how many bytes it has
+			var size int64
+			at := next
+			if size, next = f.long(b, next); next < 0 {
+				return -1
+			}
+			if size < 0 || size > int64(len(b)-next) {
+				return f.fail("a block that reaches beyond the event", at)
+			}
+			end = next + int(size)
+			count = -count // the smallest stays negative: a block without items
+		}
+		p = next
+		for ; count > 0; count-- {
+			if t.kind == avroMap {
+				n, next := f.length(b, p)
+				if next < 0 {
+					return -1
+				}
+				p = next + n
+			}
+			if p = f.skip(t.parts[0], b, p, depth+1); p < 0 {
+				return -1
+			}
+		}
+		if end >= 0 && p != end || count < 0 {
+			return f.fail("a block of another length than it says", next)
+		}
+	}
+}
+
+// pass passes over n bytes.
+func (f *avroFormat) pass(b []byte, p, n int) int {
+	if n > len(b)-p {
+		return f.fail("the event ends within a value", len(b))
+	}
+	return p + n
+}
+
+func (f *avroFormat) boolean(b []byte, p int) (v byte, next int) {
+	switch {
+	case p >= len(b):
+		return 0, f.fail("the event ends within a value", len(b))
+	case b[p] > 1:
+		return 0, f.fail("a boolean that is neither 0 nor 1", p)
+	}
+	return b[p], p + 1
+}
+
+// field reads a field's value into column c's cell.
+func (f *avroFormat) field(c *column, field *avroField, b []byte, p int) int {
+	if field.read != readUnion {
+		return f.value(c, field.typ, field.read, b, p)
+	}
+	i, next := f.index(b, p, len(field.reads), noBranch)
+	if next < 0 {
+		return -1
+	}
+	return f.value(c, field.typ.parts[i], field.reads[i], b, next)
+}
+
+// value reads a value of type t into column c's cell. One that the column does
+// not take is held against the cell.
+func (f *avroFormat) value(c *column, t *avroType, how avroRead, b []byte, p int) int {
+	switch how {
+	case readNull:
+		f.claim(c, null)
+		c.at = p
+		return p
+	case readText, readTextTime:
+		n, next := f.length(b, p)
+		if next < 0 {
+			return -1
+		}
+		f.text(c, b[next:next+n], p)
+		return next + n
+	case readSymbol:
+		i, next := f.index(b, p, len(t.symbols), noSymbol)
+		if next < 0 {
+			return -1
+		}
+		c.index[f.rows] = c.words.add(t.symbols[i])
+		f.claim(c, filled)
+		return next
+	case readBool:
+		v, next := f.boolean(b, p)
+		if next < 0 {
+			return -1
+		}
+		c.bools[f.rows] = v
+		f.claim(c, filled)
+		return next
+	case readFloat:
+		if len(b)-p < 4 {
+			return f.fail("the event ends within a value", len(b))
+		}
+		f.float(c, float64(math.Float32frombits(binary.LittleEndian.Uint32(b[p:]))), p)
+		return p + 4
+	case readDouble:
+		if len(b)-p < 8 {
+			return f.fail("the event ends within a value", len(b))
+		}
+		f.float(c, math.Float64frombits(binary.LittleEndian.Uint64(b[p:])), p)
+		return p + 8
+	case readNothing, readUnion: // a union in a union cannot be
+		next := f.skip(t, b, p, 1)
+		if next >= 0 {
+			f.blame(c, p, t.name)
+		}
+		return next
+	}
+	v, next := f.whole(t, b, p)
+	if next < 0 {
+		return -1
+	}
+	f.integer(c, how, v, p)
+	return next
+}
+
+// text takes a string as a column's word or time.
+func (f *avroFormat) text(c *column, s []byte, at int) {
+	if c.typ == table.Timestamp {
+		us, ok := f.times.parse(s)
+		if !ok {
+			f.blame(c, at, "a string that is none")
+			return
+		}
+		f.number(c, us)
+		return
+	}
+	if len(s) <= 8 {
+		if key := loadShort(s); key&0x8080808080808080 == 0 {
+			c.index[f.rows] = c.words.addShort(key, len(s))
+			f.claim(c, filled)
+			return
+		}
+	}
+	if !utf8.Valid(s) {
+		f.blame(c, at, string(notUTF8))
+		return
+	}
+	c.index[f.rows] = c.words.add(s)
+	f.claim(c, filled)
+}
+
+func (f *avroFormat) float(c *column, v float64, at int) {
+	if v-v != 0 {
+		f.blame(c, at, foundNotFinite)
+		return
+	}
+	c.float[f.rows] = v
+	f.claim(c, filled)
+}
+
+// integer takes an int or a long as a number or a time.
+func (f *avroFormat) integer(c *column, how avroRead, v int64, at int) {
+	if how == readNumber {
+		c.float[f.rows] = float64(v)
+		f.claim(c, filled)
+		return
+	}
+	problem := ""
+	switch how {
+	case readEpoch, readMillis:
+		v, problem = fromMillis(v)
+	case readLocalMillis:
+		if v, problem = fromMillis(v); problem == "" {
+			v = f.local(v)
+		}
+	case readMicros:
+	case readNanos:
+		v = floorDiv(v, 1000)
+	case readLocalMicros, readLocalNanos:
+		if how == readLocalNanos {
+			v = floorDiv(v, 1000)
+		}
+		if v >= minMicros && v <= maxMicros {
+			v = f.local(v)
+		}
+	case readDate:
+		const day = 86400e6
+		if v < minMicros/day || v > maxMicros/day {
+			problem = foundFarTime
+		} else {
+			v = f.local(v * day)
+		}
+	case readTimeMillis:
+		f.number(c, v*1000)
+		return
+	default:
+		f.number(c, v)
+		return
+	}
+	if problem == "" && (v < minMicros || v > maxMicros) {
+		problem = foundFarTime
+	}
+	if problem != "" {
+		f.blame(c, at, problem)
+		return
+	}
+	f.number(c, v)
+}
+
+// local returns the moment at which a clock of the zone shows a time.
+func (f *avroFormat) local(us int64) int64 {
+	if f.zone == nil {
+		return us
+	}
+	second := floorDiv(us, 1e6)
+	return us - (second-f.zone.Local(second))*1e6
+}
+
+// floorDiv is v / by rounded toward negative infinity, for by > 0.
+func floorDiv(v, by int64) int64 {
+	q := v / by
+	if v%by < 0 {
+		q--
+	}
+	return q
+}

@@ -1,0 +1,648 @@
+package event
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/avro"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// flightsAvro is a writer's schema of the flights, with fields that are no
+// columns between them.
+const flightsAvro = `{"type":"record","name":"Flight","namespace":"air","fields":[
+	{"name":"gate","type":{"type":"record","name":"Gate","fields":[
+		{"name":"letter","type":{"type":"enum","name":"Letter","symbols":["A","B"]}},
+		{"name":"next","type":["null","Gate"]},
+		{"name":"seats","type":{"type":"array","items":{"type":"map","values":["int","string"]}}},
+		{"name":"raw","type":{"type":"fixed","name":"Raw","size":3}},
+		{"name":"nothing","type":{"type":"array","items":"null"}}]}},
+	{"name":"origin","type":["string",{"type":"enum","name":"Code","symbols":["SFO","LAX"]},"bytes"]},
+	{"name":"date","type":{"type":"long","logicalType":"timestamp-micros"}},
+	{"name":"delay","type":["null","long","int"]},
+	{"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},
+	{"name":"distance","type":["null","double","float","int","long"]},
+	{"name":"cancelled","type":["boolean","null"]},
+	{"name":"other","type":"Gate"}]}`
+
+// flight is a value of flightsAvro as the library encodes it.
+func flight(date time.Time, delay, distance, origin, cancelled any) map[string]any {
+	gate := map[string]any{"letter": "B", "next": map[string]any{"letter": "A", "next": nil, "seats": []any{}, "raw": []byte("abc"), "nothing": []any{nil, nil}},
+		"seats": []any{map[string]any{"a": int32(1), "b": "x"}}, "raw": []byte{0, 1, 2}, "nothing": []any{}}
+	return map[string]any{"gate": gate, "origin": origin, "date": date, "delay": delay, "price": []byte{1, 2}, "distance": distance, "cancelled": cancelled, "other": gate}
+}
+
+// flightEvents are events of flightsAvro of all sorts.
+func flightEvents(t testing.TB) (events []string) {
+	schema := avro.MustParse(flightsAvro)
+	at := time.Date(2001, 1, 13, 13, 56, 0, 123456000, time.UTC)
+	for _, v := range []map[string]any{
+		flight(at, nil, 337.5, "SFO", false),
+		flight(at.Add(time.Hour), int64(-3), float64(0), "a longer word, ü", true),
+		flight(at, int64(math.MaxInt64), nil, "", nil),
+		flight(at, int64(math.MinInt64), math.MaxFloat64, "LAX", nil),
+	} {
+		b, err := schema.Encode(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, string(b))
+	}
+	return events
+}
+
+func plainAvro(schema string) Config { return Config{Format: Avro, Avro: AvroConfig{Schema: schema}} }
+
+func TestAvroEventsBecomeRowsInOrder(t *testing.T) {
+	rows, rejects := decode(t, flights, plainAvro(flightsAvro), flightEvents(t)...)
+	want := []string{
+		`100 {"date":"2001-01-13T13:56:00.123456Z","delay":null,"distance":337.5,"origin":"SFO","cancelled":false}`,
+		`101 {"date":"2001-01-13T14:56:00.123456Z","delay":-3,"distance":0,"origin":"a longer word, ü","cancelled":true}`,
+		`102 {"date":"2001-01-13T13:56:00.123456Z","delay":9223372036854775807,"distance":null,"origin":"","cancelled":null}`,
+		`103 {"date":"2001-01-13T13:56:00.123456Z","delay":-9223372036854775808,"distance":1.7976931348623157e+308,"origin":"LAX","cancelled":null}`,
+	}
+	if diff := cmp.Diff(want, rows); diff != "" || len(rejects) > 0 {
+		t.Errorf("rows (-want +got):\n%s\nrejects: %v", diff, rejects)
+	}
+}
+
+// avroOf encodes a record of one field.
+func avroOf(t *testing.T, typ string, value any) (schema, event string) {
+	t.Helper()
+	schema = `{"type":"record","name":"R","fields":[{"name":"v","type":` + typ + `}]}`
+	b, err := avro.MustParse(schema).Encode(map[string]any{"v": value})
+	if err != nil {
+		t.Fatalf("%s: %v", typ, err)
+	}
+	return schema, string(b)
+}
+
+func TestAvroTypesBecomeColumns(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	logical := func(typ, name string) string { return `{"type":"` + typ + `","logicalType":"` + name + `"}` }
+	const us = 994_154_645_678_901 // 2001-07-03T10:04:05.678901Z
+	at := time.UnixMicro(us).UTC()
+	for _, tc := range []struct {
+		typ    string
+		value  any
+		column table.Type
+		want   string // as AppendJSON prints it, or a part of the reject's reason
+	}{
+		{`"boolean"`, true, table.Bool, `true`},
+		{`"int"`, int32(-7), table.Int64, `-7`},
+		{`"long"`, int64(1) << 40, table.Int64, `1099511627776`},
+		{`"int"`, int32(-7), table.Float64, `-7`},
+		{`"long"`, int64(1)<<53 + 1, table.Float64, `9007199254740992`},
+		{`"float"`, float32(0.1), table.Float64, `0.10000000149011612`},
+		{`"double"`, 0.1, table.Float64, `0.1`},
+		{`"string"`, "ü", table.String, `"ü"`},
+		{logical("string", "uuid"), "00000000-0000-0000-0000-000000000001", table.String, `"00000000-0000-0000-0000-000000000001"`},
+		{`{"type":"enum","name":"E","symbols":["A","LONGER_THAN_8"]}`, "LONGER_THAN_8", table.String, `"LONGER_THAN_8"`},
+		{`["null",{"type":"enum","name":"E","symbols":["A"]},"string"]`, "A", table.String, `"A"`},
+		{`["null","string"]`, nil, table.String, `null`},
+		{`"null"`, nil, table.Int64, `null`},
+		{logical("long", "timestamp-millis"), at.Truncate(time.Millisecond), table.Timestamp, `"2001-07-03T10:04:05.678Z"`},
+		{logical("long", "timestamp-micros"), at, table.Timestamp, `"2001-07-03T10:04:05.678901Z"`},
+		{logical("long", "timestamp-nanos"), at, table.Timestamp, `"2001-07-03T10:04:05.678901Z"`},
+		{logical("long", "local-timestamp-millis"), at.Truncate(time.Millisecond), table.Timestamp, `"2001-07-03T08:04:05.678Z"`},
+		{logical("long", "local-timestamp-micros"), at, table.Timestamp, `"2001-07-03T08:04:05.678901Z"`},
+		{logical("long", "local-timestamp-nanos"), at, table.Timestamp, `"2001-07-03T08:04:05.678901Z"`},
+		{logical("int", "date"), at.Truncate(24 * time.Hour), table.Timestamp, `"2001-07-02T22:00:00Z"`},
+		{`"string"`, "2001-07-03T10:04:05Z", table.Timestamp, `"2001-07-03T10:04:05Z"`},
+		{`"string"`, "2001-07-03 10:04:05", table.Timestamp, `"2001-07-03T08:04:05Z"`},
+		{logical("int", "time-millis"), time.Duration(7) * time.Millisecond, table.Int64, `7000`},
+		{logical("long", "time-micros"), time.Duration(7) * time.Microsecond, table.Int64, `7`},
+		{`{"type":"long","logicalType":"my-own"}`, int64(7), table.Int64, `7`},
+		{`{"type":"string","logicalType":"timestamp-micros"}`, "x", table.String, `"x"`},
+
+		{`"string"`, "7", table.Int64, `found string at byte 0`},
+		{`"bytes"`, []byte("x"), table.String, `found bytes at byte 0`},
+		{`{"type":"fixed","name":"F","size":1}`, []byte("x"), table.String, `found fixed at byte 0`},
+		{`{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}`, []byte{1}, table.Float64, `found decimal at byte 0`},
+		{`"double"`, 7.0, table.Int64, `found double at byte 0`},
+		{`"long"`, int64(7), table.Timestamp, `found long at byte 0`},
+		{`"int"`, int32(7), table.Timestamp, `found int at byte 0`},
+		{logical("long", "timestamp-millis"), at.Truncate(time.Millisecond), table.Int64, `found timestamp-millis at byte 0`},
+		{logical("int", "date"), at.Truncate(24 * time.Hour), table.Int64, `found date at byte 0`},
+		{`{"type":"array","items":"int"}`, []any{int32(1)}, table.Int64, `found array at byte 0`},
+		{`{"type":"map","values":"int"}`, map[string]any{"a": int32(1)}, table.Int64, `found map at byte 0`},
+		{`{"type":"record","name":"S","fields":[]}`, map[string]any{}, table.String, `found record at byte 0`},
+		{`["null","bytes","int"]`, []byte("x"), table.Int64, `found bytes at byte 1`},
+		{`"double"`, math.NaN(), table.Float64, `found a number that is not finite at byte 0`},
+		{`"float"`, float32(math.Inf(-1)), table.Float64, `found a number that is not finite at byte 0`},
+		{`"string"`, "noon", table.Timestamp, `found a string that is none at byte 0`},
+	} {
+		schema, event := avroOf(t, tc.typ, tc.value)
+		columns := table.Schema{Columns: []table.Column{{Name: "v", Type: tc.column, Nullable: true}}}
+		cfg := registryOf(map[uint32]string{7: schema})
+		cfg.Zone = berlin
+		rows, rejects := decode(t, columns, cfg, wire(7, event))
+		got := ""
+		if len(rows) == 1 {
+			got = strings.TrimSuffix(strings.TrimPrefix(rows[0], `100 {"v":`), "}")
+		} else {
+			got = rejects[0].Reason
+			tc.want = strings.Replace(tc.want, "at byte 0", "at byte 5", 1)
+			tc.want = strings.Replace(tc.want, "at byte 1", "at byte 6", 1)
+			tc.want = got[:max(0, len(got)-len(tc.want))] + tc.want
+		}
+		if got != tc.want {
+			t.Errorf("%s %v as %s: got %s, want %s", tc.typ, tc.value, tc.column, got, tc.want)
+		}
+		// A schema of all events that no column can take is refused at once.
+		_, err := NewDecoder(columns, plainAvro(schema))
+		if whole := strings.Contains(tc.want, "byte 5") && !strings.Contains(tc.want, "finite") && !strings.Contains(tc.want, "string that"); whole != thalweg.Is(err, thalweg.Invalid) {
+			t.Errorf("%s as %s in a file: %v", tc.typ, tc.column, err)
+		}
+	}
+}
+
+func TestAvroTimesOutsideTheYearsAreRejected(t *testing.T) {
+	columns := table.Schema{Columns: []table.Column{{Name: "v", Type: table.Timestamp}}}
+	for typ, values := range map[string][]int64{
+		`{"type":"int","logicalType":"date"}`:                    {math.MaxInt32, math.MinInt32, 2932897, -719529},
+		`{"type":"long","logicalType":"timestamp-millis"}`:       {math.MaxInt64, math.MinInt64, 253402300800000, -62167219200001},
+		`{"type":"long","logicalType":"timestamp-micros"}`:       {math.MaxInt64, math.MinInt64, 253402300800000000, -62167219200000001},
+		`{"type":"long","logicalType":"local-timestamp-micros"}`: {math.MaxInt64, math.MinInt64, 253402300800000000, -62167219200000001},
+	} {
+		for i, v := range values {
+			schema := `{"type":"record","name":"R","fields":[{"name":"v","type":` + typ + `}]}`
+			rows, rejects := decode(t, columns, plainAvro(schema), string(binary.AppendVarint(nil, v)))
+			if len(rejects) != 1 || !strings.Contains(rejects[0].Reason, foundFarTime) {
+				t.Errorf("%s %d: %v %v", typ, v, rows, rejects)
+			}
+			if i < 2 {
+				continue
+			}
+			near := v - 1
+			if v < 0 {
+				near = v + 1
+			}
+			if rows, rejects := decode(t, columns, plainAvro(schema), string(binary.AppendVarint(nil, near))); len(rows) != 1 {
+				t.Errorf("%s %d: %v", typ, near, rejects)
+			}
+		}
+	}
+}
+
+func TestAvroNumbersAreTimesIfTheSpecSaysSo(t *testing.T) {
+	schema, event := avroOf(t, `"long"`, int64(994_154_645_678))
+	cfg := plainAvro(schema)
+	cfg.TimestampFormats = []string{RFC3339, EpochMillis}
+	rows, rejects := decode(t, table.Schema{Columns: []table.Column{{Name: "v", Type: table.Timestamp}}}, cfg, event)
+	if len(rows) != 1 || rows[0] != `100 {"v":"2001-07-03T10:04:05.678Z"}` {
+		t.Errorf("%v %v", rows, rejects)
+	}
+}
+
+// registry is a Schemas of a test.
+type registry struct {
+	schemas map[uint32]string
+	err     error
+	asked   int
+}
+
+func (r *registry) Schema(_ context.Context, id uint32) ([]string, error) {
+	r.asked++
+	text, ok := r.schemas[id]
+	switch {
+	case r.err != nil:
+		return nil, r.err
+	case !ok:
+		return nil, &thalweg.Error{Kind: thalweg.NotFound}
+	}
+	return strings.Split(text, "\n---\n"), nil
+}
+
+func registryOf(schemas map[uint32]string) Config {
+	return Config{Format: Avro, Avro: AvroConfig{Schemas: &registry{schemas: schemas}}}
+}
+
+func wire(id uint32, event string) string {
+	return string(binary.BigEndian.AppendUint32([]byte{0}, id)) + event
+}
+
+var oneText = table.Schema{Columns: []table.Column{{Name: "v", Type: table.String}}}
+
+func TestAvroEventsAreReadByTheSchemaTheyWereWrittenWith(t *testing.T) {
+	first, a := avroOf(t, `"string"`, "a")
+	second := `{"type":"record","name":"R","fields":[{"name":"new","type":"double"},{"name":"v","type":["null","string"]}]}`
+	b, err := avro.MustParse(second).Encode(map[string]any{"new": 1.5, "v": "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := &registry{schemas: map[uint32]string{1: first, 2: second, 3: `{"type":"record","name":"x.In","fields":[{"name":"n","type":"int"}]}` + "\n---\n" +
+		`{"type":"record","name":"x.R","fields":[{"name":"in","type":"In"},{"name":"v","type":"string"},{"name":"out","type":["null","x.In"]}]}`,
+		4: `"string"`, 5: `{"type":"what"}`, 6: strings.Repeat("[", 1000)}}
+	d, err := NewDecoder(oneText, Config{Format: Avro, Avro: AvroConfig{Schemas: known}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, ends, offsets := pack([]string{wire(1, a), wire(2, string(b)), wire(1, a), wire(3, "\x0e\x02c\x02\x10"), wire(9, a), wire(9, a), wire(4, a), wire(5, a), wire(6, a), a, "", "\x00\x00\x00\x00"})
+	for round := range 2 {
+		rec, rejects, err := d.Decode(t.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{`100 {"v":"a"}`, `101 {"v":"b"}`, `102 {"v":"a"}`, `103 {"v":"c"}`}
+		if diff := cmp.Diff(want, render(rec)); diff != "" {
+			t.Error(diff)
+		}
+		rec.Release()
+		var reasons []string
+		for _, r := range rejects {
+			reasons = append(reasons, fmt.Sprintf("%d %s: %s", r.Row, r.Cause, r.Reason))
+		}
+		const format = "not in Confluent's wire format: not in Confluent's wire format: it begins with a zero and four bytes of the schema's id"
+		wanted := []string{"104 unknown schema: the registry has no schema 9", "105 unknown schema: the registry has no schema 9",
+			"106 schema of no record: schema 4: the schema is one of string, not of a record",
+			"107 unusable schema: schema 5: the schema cannot be read", "108 unusable schema: schema 6: the schema nests deeper than 256 levels",
+			"109 " + format, "110 " + format, "111 " + format}
+		if len(reasons) != len(wanted) {
+			t.Fatalf("rejects %q", reasons)
+		}
+		for i := range wanted {
+			if !strings.HasPrefix(reasons[i], wanted[i]) {
+				t.Errorf("got %q, want %q", reasons[i], wanted[i])
+			}
+		}
+		// Only what is not there is asked for again.
+		if want := 7 + round; known.asked != want {
+			t.Errorf("round %d: the registry was asked %d times, want %d", round, known.asked, want)
+		}
+	}
+}
+
+func TestARegistryThatIsDownRejectsNothing(t *testing.T) {
+	schema, a := avroOf(t, `"string"`, "a")
+	down := &registry{schemas: map[uint32]string{1: schema}, err: &thalweg.Error{Kind: thalweg.Unavailable, Subject: "registry"}}
+	d, err := NewDecoder(oneText, Config{Format: Avro, Avro: AvroConfig{Schemas: down}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := []byte(wire(1, a))
+	events := Events{Values: event, Ends: []int{len(event)}, Offsets: []int64{7}}
+	if _, _, err := d.Decode(t.Context(), events); !thalweg.Is(err, thalweg.Unavailable) {
+		t.Fatalf("got %v, want unavailable", err)
+	}
+	down.err = nil
+	rec, rejects, err := d.Decode(t.Context(), events)
+	if err != nil || len(rejects) > 0 || rec.NumRows() != 1 {
+		t.Fatalf("after it is back: %v %v", rejects, err)
+	}
+	rec.Release()
+}
+
+func TestSchemasThatAreKeptAreBounded(t *testing.T) {
+	known := &registry{schemas: make(map[uint32]string)}
+	schema, a := avroOf(t, `"string"`, "a")
+	d, err := NewDecoder(oneText, Config{Format: Avro, Avro: AvroConfig{Schemas: known}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for run := range uint32(5) {
+		var events []string
+		for id := run * 100; id < run*100+150; id++ {
+			known.schemas[id] = schema
+			events = append(events, wire(id, a))
+		}
+		values, ends, offsets := pack(events)
+		rec, rejects, err := d.Decode(t.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
+		if err != nil || len(rejects) > 0 {
+			t.Fatal(err, rejects)
+		}
+		rec.Release()
+	}
+	if n := len(d.format.(*avroFormat).programs); n > maxSchemas {
+		t.Errorf("%d schemas are kept, the bound is %d", n, maxSchemas)
+	}
+}
+
+func TestMalformedAvroIsRejectedInBoundedTime(t *testing.T) {
+	record := func(fields string) string {
+		return `{"type":"record","name":"R","fields":[` + fields + `{"name":"v","type":"string"}]}`
+	}
+	long := func(v int64) string { return string(binary.AppendVarint(nil, v)) }
+	// A record of two of the next, thirty times: 2^30 values of no bytes.
+	doubling := `{"type":"record","name":"R0","fields":[]}`
+	for i := 1; i <= 30; i++ {
+		doubling = fmt.Sprintf(`{"type":"record","name":"R%d","fields":[{"name":"a","type":%s},{"name":"b","type":"R%d"}]}`, i, doubling, i-1)
+	}
+	const chain = `{"name":"n","type":{"type":"record","name":"N","fields":[{"name":"n","type":["null","N"]}]}},`
+	for _, tc := range []struct{ fields, event, reason string }{
+		{"", "", "the event ends within a number at byte 0"},
+		{"", "\x02", "a length that reaches beyond the event at byte 0"},
+		{"", long(1 << 62), "a length that reaches beyond the event at byte 0"},
+		{"", long(-1), "a length that reaches beyond the event at byte 0"},
+		{"", "\x02ab", "bytes behind the record at byte 2"},
+		{"", "\x80", "the event ends within a number at byte 1"},
+		{"", strings.Repeat("\xff", 9) + "\x02", "a number of more than 64 bits at byte 0"},
+		{`{"name":"n","type":"int"},`, long(1<<31) + "\x02a", "an int of more than 32 bits at byte 0"},
+		{`{"name":"n","type":"boolean"},`, "\x02\x02a", "a boolean that is neither 0 nor 1 at byte 0"},
+		{`{"name":"n","type":["null","int"]},`, "\x04\x02a", "a branch that the union does not have at byte 0"},
+		{`{"name":"n","type":["null","int"]},`, "\x01\x02a", "a branch that the union does not have at byte 0"},
+		{`{"name":"n","type":{"type":"enum","name":"E","symbols":["A"]}},`, "\x02\x02a", "a symbol that the enum does not have at byte 0"},
+		{`{"name":"n","type":"double"},`, "1234567", "the event ends within a value at byte 7"},
+		{`{"name":"n","type":{"type":"fixed","name":"F","size":2000000000}},`, "1234567", "the event ends within a value at byte 7"},
+		{`{"name":"n","type":"bytes"},`, long(1 << 40), "a length that reaches beyond the event at byte 0"},
+		{`{"name":"n","type":{"type":"array","items":"string"}},`, long(1<<60) + "\x02a", "the event ends within a number at byte 11"},
+		{`{"name":"n","type":{"type":"map","values":"null"}},`, long(1<<60) + "\x02a", "the event ends within a number at byte 11"},
+		{`{"name":"n","type":{"type":"array","items":"null"}},`, long(1<<60) + "\x00\x02a", "more values than the event can hold at byte 9"},
+		{`{"name":"n","type":{"type":"array","items":"int"}},`, "\x03\x02\x02\x02\x00\x02a", "a block of another length than it says at byte 2"},
+		{`{"name":"n","type":{"type":"array","items":"int"}},`, long(math.MinInt64) + "\x00\x00\x02a", "a block of another length than it says at byte 11"},
+		{chain, strings.Repeat("\x02", 100_000), "nested too deep at byte 31"},
+		{`{"name":"n","type":` + doubling + `},`, "\x02a", "more values than the event can hold at byte 0"},
+	} {
+		// The bound of bytes is lifted: depth and work have bounds of their own.
+		cfg := plainAvro(record(tc.fields))
+		cfg.MaxEventBytes = 1 << 24
+		began := time.Now()
+		rows, rejects := decode(t, oneText, cfg, tc.event)
+		if len(rejects) != 1 || rejects[0].Reason != "malformed Avro: "+tc.reason || rejects[0].Cause != "malformed Avro" {
+			t.Errorf("%s %.40q became %v, %v; want %s", tc.fields, tc.event, rows, rejects, tc.reason)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s took %v", tc.fields, took)
+		}
+	}
+}
+
+func TestUnknownAvroFieldsAreIgnoredOrDeadLettered(t *testing.T) {
+	schema, a := avroOf(t, `"string"`, "a")
+	other := strings.Replace(schema, `"fields":[`, `"fields":[{"name":"gate","type":"int"},`, 1)
+	cfg := registryOf(map[uint32]string{1: schema, 2: other})
+	cfg.OnUnknownField = DeadLetter
+	rows, rejects := decode(t, oneText, cfg, wire(1, a), wire(2, "\x02"+a), wire(2, "\x02"+a+"x"))
+	if len(rows) != 1 || len(rejects) != 2 || rejects[0].Reason != `field "gate" is no column` || rejects[0].Cause != "unknown field" || rejects[1].Cause != "malformed Avro" {
+		t.Errorf("%v %+v", rows, rejects)
+	}
+}
+
+func TestAvroSchemasThatCannotServeAreRefused(t *testing.T) {
+	for want, tc := range map[string]struct {
+		schema string
+		cfg    Config
+	}{
+		"one of a schema and a schema registry is needed":          {"", Config{Format: Avro}},
+		"the schema cannot be read":                                {`{"type":"recor"}`, Config{}},
+		"more than 1048576 bytes":                                  {strings.Repeat(" ", maxSchemaBytes+1), Config{}},
+		"nests deeper than 256":                                    {strings.Repeat(`{"type":"array","items":`, 300), Config{}},
+		"is one of string":                                         {`"string"`, Config{}},
+		`it has no field "v", and the column is not nullable`:      {`{"type":"record","name":"R","fields":[]}`, Config{}},
+		`field "gate" is no column, and on_unknown_field is dead_`: {`{"type":"record","name":"R","fields":[{"name":"v","type":"string"},{"name":"gate","type":"int"}]}`, Config{OnUnknownField: DeadLetter}},
+		`the column wants string, the schema has decimal`:          {`{"type":"record","name":"R","fields":[{"name":"v","type":{"type":"bytes","logicalType":"decimal","precision":4}}]}`, Config{}},
+	} {
+		tc.cfg.Avro.Schema = tc.schema
+		if err := CheckAvroSchema(oneText, tc.cfg); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// referenceAvro is what the library makes of an event of flightsAvro: a value
+// per column of flights as AppendJSON prints it, or not a row.
+func referenceAvro(schema *avro.Schema, event []byte) (row []string, ok bool) {
+	var v map[string]any
+	rest, err := schema.Decode(event, &v)
+	if err != nil || len(rest) > 0 {
+		return nil, false
+	}
+	for _, c := range flights.Columns {
+		switch x := v[c.Name].(type) {
+		case nil:
+			row = append(row, "null")
+			if !c.Nullable {
+				return nil, false
+			}
+		case bool:
+			row = append(row, fmt.Sprint(x))
+		case int32:
+			row = append(row, fmt.Sprint(x))
+		case int64:
+			if c.Type == table.Float64 {
+				row = append(row, string(appendFloat(nil, float64(x))))
+			} else {
+				row = append(row, fmt.Sprint(x))
+			}
+		case float32:
+			row = append(row, string(appendFloat(nil, float64(x))))
+		case float64:
+			row = append(row, string(appendFloat(nil, x)))
+			if x-x != 0 {
+				return nil, false
+			}
+		case time.Time:
+			us := x.UnixMicro()
+			if us < minMicros || us > maxMicros {
+				return nil, false
+			}
+			row = append(row, string(appendTime(nil, us)))
+		case string:
+			row = append(row, string(appendString(nil, x)))
+			if !utf8.ValidString(x) {
+				return nil, false
+			}
+		default:
+			return nil, false
+		}
+		if f, float := v[c.Name].(float32); float && f-f != 0 {
+			return nil, false
+		}
+	}
+	return row, true
+}
+
+// compareAvro holds a decoder against the library.
+func compareAvro(t *testing.T, d *Decoder, schema *avro.Schema, event []byte) (accepted bool) {
+	rec, rejects, err := d.Decode(t.Context(), Events{Values: event, Ends: []int{len(event)}, Offsets: []int64{7}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Release()
+	if len(rejects) == 1 && (strings.Contains(rejects[0].Reason, "nested too deep") || strings.Contains(rejects[0].Reason, "more values than") ||
+		strings.Contains(rejects[0].Reason, "a block ") || strings.Contains(rejects[0].Reason, "a boolean that is neither")) {
+		return false // our own bounds, and what the library does not look at
+	}
+	want, ok := referenceAvro(schema, event)
+	if ok != (len(rejects) == 0) {
+		t.Fatalf("%q: the library says %v %v; rejects: %+v", event, ok, want, rejects)
+	}
+	if !ok {
+		return false
+	}
+	var got []string
+	for c := range flights.Columns {
+		got = append(got, string(appendValue(nil, rec.Column(c), 0)))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("%q (-library +event):\n%s", event, diff)
+	}
+	return true
+}
+
+func newAvroDecoder(t testing.TB, columns table.Schema, schema string) *Decoder {
+	d, err := NewDecoder(columns, plainAvro(schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func FuzzAvroAgreesWithTheLibrary(f *testing.F) {
+	for _, e := range flightEvents(f) {
+		f.Add([]byte(e))
+	}
+	d, schema := newAvroDecoder(f, flights, flightsAvro), avro.MustParse(flightsAvro)
+	f.Fuzz(func(t *testing.T, event []byte) {
+		if len(event) < 1<<16 {
+			compareAvro(t, d, schema, event)
+		}
+	})
+}
+
+// TestAvroAgreesWithTheLibraryOnGarbledEvents damages good events a little.
+func TestAvroAgreesWithTheLibraryOnGarbledEvents(t *testing.T) {
+	d, schema := newAvroDecoder(t, flights, flightsAvro), avro.MustParse(flightsAvro)
+	good := flightEvents(t)
+	random := rand.New(rand.NewPCG(7, 8))
+	rows := 0
+	for range 50_000 {
+		e := []byte(good[random.IntN(len(good))])
+		for range random.IntN(4) {
+			at := random.IntN(len(e))
+			switch random.IntN(4) {
+			case 0:
+				e = append(e[:at], e[at+1:]...)
+			case 1:
+				e = append(e[:at], append([]byte{byte(random.IntN(256))}, e[at:]...)...)
+			default:
+				e[at] = []byte{0, 1, 2, 3, 4, 5, 6, 0x7f, 0x80, 0xff, byte(random.IntN(256))}[random.IntN(11)]
+			}
+		}
+		if compareAvro(t, d, schema, e) {
+			rows++
+		}
+	}
+	if rows < 10_000 {
+		t.Errorf("only %d events were rows", rows)
+	}
+}
+
+// FuzzAvroSchema reads events by whatever schema.
+func FuzzAvroSchema(f *testing.F) {
+	f.Add([]byte(flightsAvro), []byte(flightEvents(f)[0]))
+	f.Add([]byte(`{"type":"record","name":"R","fields":[{"name":"v","type":["null",{"type":"array","items":"R"}]}]}`), []byte("\x02\x02\x00\x00"))
+	f.Add([]byte(`{"type":"error","name":"a.R","fields":[{"name":"v","type":"b.R"}]}`), []byte("\x00"))
+	f.Fuzz(func(t *testing.T, schema, event []byte) {
+		d, err := NewDecoder(nullableFlights(), registryOf(map[uint32]string{0: string(schema)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := []byte(wire(0, string(event)))
+		rec, rejects, err := d.Decode(t.Context(), Events{Values: e, Ends: []int{len(e)}, Offsets: []int64{7}})
+		if err != nil || int(rec.NumRows())+len(rejects) != 1 {
+			t.Fatalf("%d rows, %v, %v", rec.NumRows(), rejects, err)
+		}
+		rec.Release()
+	})
+}
+
+func TestAvroEncoderIsTheDecodersInverse(t *testing.T) {
+	for _, schema := range []string{flightsAvroPlain, strings.NewReplacer(`"timestamp-micros"`, `"local-timestamp-micros"`, `["null","long"]`, `["string","long","null"]`,
+		`"origin","type":"string"`, `"origin","type":{"type":"enum","name":"E","symbols":["SFO","LAX","A_LONGER_WORD"]}`).Replace(flightsAvroPlain),
+		strings.Replace(flightsAvroPlain, `{"type":"long","logicalType":"timestamp-micros"}`, `"string"`, 1)} {
+		in := []string{
+			`{"date":"2001-01-13T13:56:00.123456Z","delay":-3,"distance":337.5,"origin":"SFO","cancelled":false}`,
+			`{"date":"1969-12-31T23:59:59.999999Z","delay":null,"distance":null,"origin":"A_LONGER_WORD","cancelled":null}`,
+		}
+		d, err := NewDecoder(flights, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, ends, offsets := pack(in)
+		rec, _, err := d.Decode(t.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := NewAvroEncoder(schema, rec.Schema())
+		if err != nil {
+			t.Fatal(err)
+		}
+		library := avro.MustParse(schema)
+		var events []string
+		for i := range in {
+			b, err := e.Append(nil, rec, i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var v any
+			if rest, err := library.Decode(b, &v); err != nil || len(rest) > 0 {
+				t.Errorf("the library cannot read %q: %v", b, err)
+			}
+			events = append(events, string(b))
+		}
+		rec.Release()
+		rows, rejects := decode(t, flights, plainAvro(schema), events...)
+		if diff := cmp.Diff([]string{"100 " + in[0], "101 " + in[1]}, rows); diff != "" || len(rejects) > 0 {
+			t.Errorf("%s %v", diff, rejects)
+		}
+	}
+}
+
+// flightsAvroPlain is a schema that has the columns of flights only.
+const flightsAvroPlain = `{"type":"record","name":"Flight","fields":[
+	{"name":"date","type":{"type":"long","logicalType":"timestamp-micros"}},
+	{"name":"delay","type":["null","long"]},
+	{"name":"distance","type":["null","double"]},
+	{"name":"origin","type":"string"},
+	{"name":"cancelled","type":["null","boolean"]},
+	{"name":"gate","type":["null","string"]}]}`
+
+func TestRowsWithoutAFormInTheSchemaAreNotEncoded(t *testing.T) {
+	d, err := NewDecoder(nullableFlights(), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := []byte(`{"date":"2001-01-13T13:56:00.123456Z","delay":4294967296,"distance":0.5,"origin":"SFO"}`)
+	rec, _, err := d.Decode(t.Context(), Events{Values: event, Ends: []int{len(event)}, Offsets: []int64{0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Release()
+	for typ, late := range map[string]bool{
+		`{"name":"delay","type":"int"}`:                                           true,
+		`{"name":"distance","type":"long"}`:                                       true,
+		`{"name":"cancelled","type":"boolean"}`:                                   true,
+		`{"name":"origin","type":{"type":"enum","name":"E","symbols":["LAX"]}}`:   true,
+		`{"name":"date","type":{"type":"long","logicalType":"timestamp-millis"}}`: true,
+		`{"name":"date","type":{"type":"int","logicalType":"date"}}`:              true,
+		`{"name":"origin","type":"bytes"}`:                                        false,
+		`{"name":"gate","type":"string"}`:                                         false,
+	} {
+		e, err := NewAvroEncoder(`{"type":"record","name":"R","fields":[`+typ+`]}`, rec.Schema())
+		if late && err == nil {
+			_, err = e.Append(nil, rec, 0)
+		} else if late || err == nil {
+			t.Fatalf("%s: %v", typ, err)
+		}
+		if !thalweg.Is(err, thalweg.Invalid) {
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+	if _, err := NewAvroEncoder(`"string"`, rec.Schema()); !thalweg.Is(err, thalweg.Invalid) {
+		t.Error(err)
+	}
+}
