@@ -25,6 +25,7 @@ var ranks = map[string]int{
 	"connectors/devbroker":     2,
 	"connectors/fault":         2,
 	"connectors/kafka":         2,
+	"connectors/registry":      2,
 	"coordinator/state":        2,
 	"pipeline/expression":      2,
 	"pipeline/table/tabletest": 2,
@@ -104,6 +105,7 @@ var owners = []struct {
 }{
 	{"github.com/hashicorp/raft", []string{"coordinator/raftnode"}},
 	{"github.com/hashicorp/raft-boltdb", []string{"coordinator/raftnode"}},
+	{"github.com/twmb/avro", []string{"pipeline/event"}},
 	{"github.com/segmentio/kafka-go", []string{"connectors/kafka", "integration/kafka"}},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"connectors/devbroker"}},
 	{"github.com/minio/minio-go", []string{"storage/s3"}},

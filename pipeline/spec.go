@@ -25,6 +25,24 @@ type Metadata struct {
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
 }
 
+// SchemaFile returns the path of the schema of events, empty if the spec names
+// none.
+func (s *Spec) SchemaFile() string {
+	if s.Spec.Sources.Events == nil {
+		return ""
+	}
+	return s.Spec.Sources.Events.Format.SchemaFile
+}
+
+// SchemaRegistry returns the connection of the registry that has the schemas of
+// events, empty if the spec names none.
+func (s *Spec) SchemaRegistry() string {
+	if s.Spec.Sources.Events == nil {
+		return ""
+	}
+	return s.Spec.Sources.Events.Format.SchemaRegistry
+}
+
 // Body is the spec proper.
 type Body struct {
 	// Sources are where rows and events come from.

@@ -59,7 +59,7 @@ type KafkaSource struct {
 // Format is how rows or events are encoded.
 type Format struct {
 	// Type is parquet for files, and json, csv or avro for events.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet,enum=json,enum=csv" refused:"jsonl,arrow,avro"`
+	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet,enum=json,enum=csv,enum=avro" refused:"jsonl,arrow"`
 	// OnUnknownField is what becomes of a json or avro event with a field that is
 	// no column: the field is passed over, or the event is kept as a dead letter.
 	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter"`

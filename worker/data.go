@@ -17,6 +17,9 @@ import (
 type profiled struct {
 	Manifest *dataset.Manifest `json:"manifest"`
 	Schema   table.Schema      `json:"schema"`
+	// EventSchema is the schema of events where the spec names its file: as it was
+	// when the run began.
+	EventSchema string `json:"event_schema,omitempty"`
 }
 
 // data is a dataset opened for one task: where its rows are and what the spec
@@ -26,6 +29,7 @@ type data struct {
 	plan     *pipeline.Plan
 	manifest *dataset.Manifest
 	bucket   storage.Bucket
+	events   string // profiled.EventSchema
 }
 
 // open reads the profile and compiles the lease's spec against it.
@@ -46,7 +50,7 @@ func (w *Worker) openData(ctx context.Context, spec, manifestRef string) (*data,
 	if err != nil {
 		return nil, err
 	}
-	return &data{worker: w, plan: plan, manifest: p.Manifest, bucket: bucket}, nil
+	return &data{worker: w, plan: plan, manifest: p.Manifest, bucket: bucket, events: p.EventSchema}, nil
 }
 
 // source opens the bucket of the training data and returns the key pattern.

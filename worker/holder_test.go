@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
@@ -22,8 +23,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // stores is a worker's connections: one store in memory and no Kafka.
 type stores struct{ *memory.Opener }
 
-func (s stores) Store(string) (storage.Opener, error) { return s.Opener, nil }
-func (stores) Kafka(string) (kafka.Config, error)     { return kafka.Config{}, nil }
+func (s stores) Store(string) (storage.Opener, error)   { return s.Opener, nil }
+func (stores) Kafka(string) (kafka.Config, error)       { return kafka.Config{}, nil }
+func (stores) Schemas(string) (*registry.Client, error) { return nil, nil }
 
 // scripted is a coordinator that answers each poll by a function.
 type scripted struct {

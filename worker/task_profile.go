@@ -2,8 +2,11 @@ package worker
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/dataset"
 )
@@ -27,11 +30,51 @@ func runProfile(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	if _, err := pipeline.Compile(spec, schema); err != nil {
+	plan, err := pipeline.Compile(spec, schema)
+	if err != nil {
+		return err
+	}
+	events, err := j.worker.eventSchema(ctx, plan)
+	if err != nil {
 		return err
 	}
 	j.report.Counts["shards"] = int64(len(manifest.Shards))
 	j.report.Counts["objects"] = int64(len(manifest.Objects))
 	j.report.Counts["rows"] = manifest.Rows
-	return j.save(ctx, "manifest", "manifest", profiled{Manifest: manifest, Schema: schema})
+	return j.save(ctx, "manifest", "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events})
+}
+
+// maxEventSchemaBytes bounds the file of an Avro schema; those of wide tables
+// have some ten KiB.
+const maxEventSchemaBytes = 1 << 20
+
+// eventSchema reads the schema of events, where the spec names its file, and
+// holds it against the columns.
+func (w *Worker) eventSchema(ctx context.Context, plan *pipeline.Plan) (string, error) {
+	path := plan.Spec.SchemaFile()
+	if path == "" {
+		return "", nil
+	}
+	bucket, key, err := w.location(ctx, plan.Spec.Spec.Sources.Train.Connection, path)
+	if err != nil {
+		return "", err
+	}
+	fail := func(kind thalweg.Kind, err error) error {
+		return &thalweg.Error{Op: "read schema of events", Kind: kind, Subject: path, Err: err}
+	}
+	info, err := bucket.Head(ctx, key)
+	if err != nil {
+		return "", fail(thalweg.KindOf(err), err)
+	}
+	if info.SizeBytes > maxEventSchemaBytes {
+		return "", fail(thalweg.Invalid, fmt.Errorf("it has %d bytes, the bound is %d", info.SizeBytes, maxEventSchemaBytes))
+	}
+	text, _, err := bucket.Get(ctx, key)
+	if err != nil {
+		return "", fail(thalweg.KindOf(err), err)
+	}
+	if err := artifact.CheckEvents(plan, string(text)); err != nil {
+		return "", fail(thalweg.Invalid, err)
+	}
+	return string(text), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/score"
 )
@@ -297,6 +298,7 @@ func (s *streams) registry(w *Worker, name string) *score.Registry {
 	r := s.mu.registries[name]
 	if r == nil {
 		r = score.NewRegistry(w.state)
+		r.Schemas = func(connection string) (event.Schemas, error) { return w.connections.Schemas(connection) }
 		s.mu.registries[name] = r
 	}
 	return r

@@ -243,6 +243,7 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	if err != nil {
 		return nil, err
 	}
+	m.EventSchema = rows.events
 	in := &trainingInputs{shardRows: rows, model: *m}
 	in.job = train.Job{
 		Run: thalweg.RunID(lease.RunId), Trainer: rows.plan.Spec.Spec.Trainer, Model: m.Model,

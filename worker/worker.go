@@ -19,6 +19,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -36,6 +37,8 @@ type Coordinator interface {
 type Connections interface {
 	Store(name string) (storage.Opener, error)
 	Kafka(name string) (kafka.Config, error)
+	// Schemas returns the client of a schema registry, which is shared.
+	Schemas(name string) (*registry.Client, error)
 }
 
 // Config is what a worker needs to know.

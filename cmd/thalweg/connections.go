@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/url"
@@ -14,6 +16,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
+	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/storage/s3"
@@ -35,8 +39,10 @@ const (
 type connectionFlags struct {
 	store string
 	kafka []string
-	file  string
-	state string
+	// schemas is the address of the default schema registry; empty: none.
+	schemas string
+	file    string
+	state   string
 }
 
 func (c *connectionFlags) register(flags *pflag.FlagSet) {
@@ -44,6 +50,8 @@ func (c *connectionFlags) register(flags *pflag.FlagSet) {
 		"default object store: an S3 endpoint (http://host:port) or a directory (file:///path) [THALWEG_STORE]")
 	flags.StringSliceVar(&c.kafka, "kafka", envList("THALWEG_KAFKA", defaultKafkaAddress),
 		"default Kafka brokers (host:port) [THALWEG_KAFKA]")
+	flags.StringVar(&c.schemas, "schema-registry", os.Getenv("THALWEG_SCHEMA_REGISTRY"),
+		"schema registry of Avro events (http://host:port), for specs that name the connection default [THALWEG_SCHEMA_REGISTRY]")
 	flags.StringVar(&c.file, "connections", os.Getenv("THALWEG_CONNECTIONS"),
 		"file of named connections, for specs that name one [THALWEG_CONNECTIONS]")
 	flags.StringVar(&c.state, "state-bucket", envOr("THALWEG_STATE_BUCKET", "thalweg"),
@@ -54,7 +62,11 @@ func (c *connectionFlags) register(flags *pflag.FlagSet) {
 type connections struct {
 	stores  map[string]storage.Opener
 	brokers map[string]kafka.Config
+	schemas map[string]*schemaregistry.Client // by name; that of the flag is defaultRegistry
 }
+
+// defaultRegistry is what a spec calls the schema registry of the flag.
+const defaultRegistry = "default"
 
 // connectionFile is the form of the --connections file.
 type connectionFile struct {
@@ -69,7 +81,33 @@ type connectionFile struct {
 		Kafka     *struct {
 			Brokers []string `yaml:"brokers"`
 		} `yaml:"kafka"`
+		SchemaRegistry *registryForm `yaml:"schema_registry"`
 	} `yaml:"connections"`
+}
+
+// registryForm is the form of a schema registry in that file.
+type registryForm struct {
+	URL         string `yaml:"url"`
+	UsernameEnv string `yaml:"username_env"`
+	PasswordEnv string `yaml:"password_env"`
+	// CAFile holds the certificates, in PEM, that an https registry is held
+	// against. Default: the system's.
+	CAFile string `yaml:"ca_file"`
+}
+
+func (f registryForm) open() (*schemaregistry.Client, error) {
+	cfg := schemaregistry.Config{URL: f.URL, Username: os.Getenv(f.UsernameEnv), Password: os.Getenv(f.PasswordEnv)}
+	if f.CAFile != "" {
+		pem, err := os.ReadFile(f.CAFile)
+		if err != nil {
+			return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: "ca_file", Err: err}
+		}
+		cfg.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+		if !cfg.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: f.CAFile, Hint: "it holds no certificate in PEM"}
+		}
+	}
+	return schemaregistry.New(cfg)
 }
 
 // open builds the connections that the flags describe. No network is touched.
@@ -84,6 +122,12 @@ func (c *connectionFlags) open() (*connections, error) {
 	conns := &connections{
 		stores:  map[string]storage.Opener{"": def},
 		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Throttle: throttle.New()}},
+	}
+	conns.schemas = make(map[string]*schemaregistry.Client)
+	if c.schemas != "" {
+		if conns.schemas[defaultRegistry], err = (registryForm{URL: c.schemas}).open(); err != nil {
+			return nil, err
+		}
 	}
 	if c.file == "" {
 		return conns, nil
@@ -104,8 +148,10 @@ func (c *connectionFlags) open() (*connections, error) {
 			conns.stores[name], err = openStore("file://"+*conn.Directory, "", "", "")
 		case conn.Kafka != nil:
 			conns.brokers[name] = kafka.Config{Brokers: conn.Kafka.Brokers, Throttle: throttle.New()}
+		case conn.SchemaRegistry != nil:
+			conns.schemas[name], err = conn.SchemaRegistry.open()
 		default:
-			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: c.file + ": " + name, Hint: "give it s3, directory or kafka"}
+			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: c.file + ": " + name, Hint: "give it s3, directory, kafka or schema_registry"}
 		}
 		if err != nil {
 			return nil, err
@@ -140,6 +186,9 @@ func (c *connections) Close() {
 			closer.Close()
 		}
 	}
+	for _, client := range c.schemas {
+		client.Close()
+	}
 }
 
 // Store implements worker.Connections.
@@ -157,6 +206,17 @@ func (c *connections) Kafka(name string) (kafka.Config, error) {
 	}
 	return kafka.Config{}, unknownConnection(name, "kafka")
 }
+
+// Schemas implements worker.Connections.
+func (c *connections) Schemas(name string) (*schemaregistry.Client, error) {
+	if r, ok := c.schemas[name]; ok {
+		return r, nil
+	}
+	return nil, unknownConnection(name, "schema registry")
+}
+
+// eventSchemas is Schemas for who loads versions.
+func (c *connections) eventSchemas(name string) (event.Schemas, error) { return c.Schemas(name) }
 
 func unknownConnection(name, kind string) error {
 	return &thalweg.Error{Op: "resolve connection", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s connection %q", kind, name),

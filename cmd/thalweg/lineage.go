@@ -162,7 +162,7 @@ func openSources(ctx context.Context, conns *connections, p lineage.Places, topi
 	if err != nil {
 		return from, nil, err
 	}
-	from.Events = source
+	from.Events, from.Schemas = source, conns.eventSchemas
 	return from, func() { source.Close() }, nil
 }
 

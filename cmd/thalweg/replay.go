@@ -132,7 +132,9 @@ func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	artifact, err := score.NewRegistry(state).Load(ctx, model.Model)
+	models := score.NewRegistry(state)
+	models.Schemas = conns.eventSchemas
+	artifact, err := models.Load(ctx, model.Model)
 	if err != nil {
 		return err
 	}

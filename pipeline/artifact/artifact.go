@@ -11,6 +11,7 @@ import (
 	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -34,6 +35,13 @@ type Artifact struct {
 	// Dataset is the manifest that Provenance.Dataset names: the objects that were
 	// trained on, with sizes and ETags. Nil in artifacts of builds that kept none.
 	Dataset []byte
+	// EventSchema is the Avro schema of events, where the spec names a file that it
+	// was read from; else empty.
+	EventSchema string
+	// Schemas is the registry that knows the schemas of events, where the spec
+	// names one. Whoever loads an artifact to score events sets it; it is no part
+	// of the artifact.
+	Schemas event.Schemas
 	// Extra holds the parts that Decode was given and that are not of an
 	// artifact: what a trainer needs to go on.
 	Extra map[string][]byte

@@ -9,6 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -22,6 +23,7 @@ const (
 	PartSchema     = "schema.json"       // the columns of the spec's source
 	PartProvenance = "provenance.json"   // what the model came from
 	PartDataset    = "dataset.json"      // the manifest of the training data; may be absent
+	PartEvents     = "events.avsc"       // the schema of events, where the spec names its file
 )
 
 // maxDocumentBytes bounds the parts that are documents people read: the spec,
@@ -64,6 +66,12 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 		}
 		parts[PartDataset] = a.Dataset
 	}
+	if err := a.checkEvents(); err != nil {
+		return nil, fail(PartEvents, err)
+	}
+	if a.EventSchema != "" {
+		parts[PartEvents] = []byte(a.EventSchema)
+	}
 	for part, data := range extra {
 		if _, taken := parts[part]; taken || part == "" {
 			return nil, fail(part, fmt.Errorf("an extra part cannot be called %q", part))
@@ -104,6 +112,13 @@ func Decode(parts map[string][]byte) (*Artifact, error) {
 			return nil, &thalweg.Error{Op: "decode artifact", Kind: thalweg.Corrupt, Subject: PartDataset, Err: err}
 		}
 		delete(a.Extra, PartDataset)
+	}
+	if a.Spec.SchemaFile() != "" {
+		a.EventSchema = string(parts[PartEvents])
+		if err := a.checkEvents(); err != nil {
+			return nil, &thalweg.Error{Op: "decode artifact", Kind: thalweg.Corrupt, Subject: PartEvents, Err: err}
+		}
+		delete(a.Extra, PartEvents)
 	}
 	return a, nil
 }
@@ -191,4 +206,18 @@ func strict(data []byte, v any) error {
 		return fmt.Errorf("more than one JSON value")
 	}
 	return nil
+}
+
+// checkEvents holds the schema of events against the spec and the columns.
+func (a *Artifact) checkEvents() error {
+	switch {
+	case a.Spec.SchemaFile() == "" && a.EventSchema != "":
+		return fmt.Errorf("the spec names no file of a schema")
+	case a.Spec.SchemaFile() == "":
+		return nil
+	case a.EventSchema == "":
+		return fmt.Errorf("is missing")
+	}
+	_, err := a.NewDecoder(event.Config{})
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -38,6 +39,9 @@ type Sources struct {
 	Sink   Place
 	State  storage.Bucket    // of checkpoints
 	Events connectors.Source // the topic
+	// Schemas returns the registry of the schemas of events that a connection is
+	// of; nil: there is none.
+	Schemas func(connection string) (event.Schemas, error)
 }
 
 // Trace returns the lineage of an event. Places, Build and the like are the

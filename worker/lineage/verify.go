@@ -49,7 +49,9 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 		return nil, err
 	}
 	in := doc.Slot.Intent
-	a, err := score.NewRegistry(from.State).Load(ctx, score.Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint})
+	models := score.NewRegistry(from.State)
+	models.Schemas = from.Schemas
+	a, err := models.Load(ctx, score.Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint})
 	if err != nil {
 		return nil, err
 	}

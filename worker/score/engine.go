@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -69,39 +68,11 @@ func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, m
 	if e.output, err = a.NewScorer(pipeline.InScoring); err != nil {
 		return nil, fail(err)
 	}
-	cfg, err := decoderConfig(a.Spec)
-	if err != nil {
-		return nil, fail(err)
-	}
-	cfg.MaxEventBytes = maxEventBytes
-	e.needs = fieldsOf(scorer.Input())
-	if e.decoder, err = events.NewDecoder(scorer.Input(), cfg); err != nil {
+	e.needs = FieldsOf(a)
+	if e.decoder, err = a.NewDecoder(events.Config{MaxEventBytes: maxEventBytes}); err != nil {
 		return nil, fail(err)
 	}
 	return e, nil
-}
-
-// decoderConfig returns how the spec that a model was trained by has events
-// read: it is part of what the version means, so that an old version reads
-// them as it always did.
-func decoderConfig(spec *pipeline.Spec) (events.Config, error) {
-	var cfg events.Config
-	if source := spec.Spec.Sources.Events; source != nil {
-		f := source.Format
-		cfg.Format, cfg.TimestampFormats, cfg.OnUnknownField = f.Type, f.TimestampFormats, f.OnUnknownField
-		cfg.CSV = events.CSVConfig{Delimiter: f.Delimiter, Columns: f.Columns}
-		if f.NullText != nil {
-			cfg.CSV.NullText = *f.NullText
-		}
-	}
-	if schema := spec.Spec.Schema; schema != nil && schema.Timezone != "" {
-		zone, err := time.LoadLocation(schema.Timezone)
-		if err != nil {
-			return cfg, &thalweg.Error{Op: "load time zone", Kind: thalweg.Invalid, Subject: schema.Timezone, Err: err}
-		}
-		cfg.Zone = zone
-	}
-	return cfg, nil
 }
 
 // casualty is an event of a batch that does not become a row.

@@ -4,16 +4,18 @@ import (
 	"errors"
 
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
-	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // errUnasked is the engine's answer to a batch whose records lack what columns
 // come from: they were fetched for a version that has no such columns.
 var errUnasked = errors.New("the version needs parts of records that were not fetched")
 
-// fieldsOf returns the parts of records that the columns of events come from.
-func fieldsOf(columns table.Schema) (want connectors.Fields) {
+// FieldsOf returns the parts of records that the columns of an artifact's events
+// come from: what a reader has to ask its source for.
+func FieldsOf(a *artifact.Artifact) (want connectors.Fields) {
+	columns := a.Plan().ScoringInput
 	if events.NeedsKeys(columns) {
 		want |= connectors.Keys
 	}

@@ -2,14 +2,25 @@ package score
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/thalweg/thalweg/connectors/registry"
+	events "github.com/thalweg/thalweg/pipeline/event"
 )
 
 // enveloped is document with columns that come from the records around events.
@@ -168,5 +179,151 @@ func TestCSVEventsScoreAsJSONEventsDo(t *testing.T) {
 	}
 	if len(letters) != 1 || letters[2*n].Reason != "wrong number of fields: want 4, found 3" {
 		t.Errorf("dead letters %+v", letters)
+	}
+}
+
+const flightAvro = `{"type":"record","name":"Flight","fields":[
+	{"name":"date","type":{"type":"long","logicalType":"timestamp-micros"}},
+	{"name":"distance","type":["null","long"]},
+	{"name":"origin","type":["null","string"]}]}`
+
+// asAvro is goodEvent as a value of flightAvro.
+func asAvro(t testing.TB, schema *avro.Schema, n int) []byte {
+	t.Helper()
+	at, err := time.Parse(time.DateTime, fmt.Sprintf("2001-03-%02d %02d:00:00", 1+n%28, n%24))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := schema.Encode(map[string]any{"date": at, "distance": int64(100 + n%2000), "origin": fmt.Sprintf("a%d", n%7)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// schemaRegistry serves schemas as the API of a registry does. While down is
+// set it answers 503.
+func schemaRegistry(t testing.TB, schemas map[int]string) (address string, down *atomic.Bool) {
+	down = new(atomic.Bool)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := strconv.Atoi(path.Base(r.URL.Path))
+		switch text, ok := schemas[id]; {
+		case down.Load():
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case !ok:
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"error_code":40403,"message":"Schema not found"}`)
+		default:
+			_ = json.NewEncoder(w).Encode(map[string]any{"schema": text})
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, down
+}
+
+func wire(id int, value []byte) string {
+	return string(append(binary.BigEndian.AppendUint32([]byte{0}, uint32(id)), value...))
+}
+
+// A stream of Avro waits while its registry is down, says so, and loses nothing.
+func TestAvroEventsScoreAsJSONEventsDoOnceTheRegistryAnswers(t *testing.T) {
+	w := newWorld(t, 1)
+	address, down := schemaRegistry(t, map[int]string{7: flightAvro, 8: strings.Replace(flightAvro, `"fields":[`, `"fields":[{"name":"gate","type":"string","default":""},`, 1)})
+	client, err := registry.New(registry.Config{URL: address, Backoff: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	w.registry.Schemas = func(connection string) (events.Schemas, error) {
+		if connection != "schemas" {
+			t.Errorf("connection %q", connection)
+		}
+		return client, nil
+	}
+	w.registerArtifact(2, trainedBy(t, 1, strings.Replace(document, "{type: json}", "{type: avro, schema_registry: schemas}", 1)))
+	w.promote(1)
+	const n = 200
+	w.produceGood(0, n)
+	s := w.start()
+	s.waitCommitted(n)
+	w.promote(2)
+	s.wait("version 2", func(s Status) bool { return s.Model.Version == 2 })
+
+	down.Store(true)
+	schema := avro.MustParse(flightAvro)
+	var values []string
+	for i := range n {
+		value := asAvro(t, schema, i)
+		if i%2 == 0 {
+			values = append(values, wire(7, value))
+		} else {
+			values = append(values, wire(8, append([]byte("\x06B12"), value...)))
+		}
+	}
+	good := asAvro(t, schema, 1)
+	bad := []struct{ event, reason string }{
+		{wire(9, good), "the registry has no schema 9"},
+		{string(good), "not in Confluent's wire format"},
+		{wire(7, good[:3]), "malformed Avro: the event ends within a number"},
+		{wire(7, append(good, 0)), "malformed Avro: bytes behind the record"},
+	}
+	for _, b := range bad {
+		values = append(values, b.event)
+	}
+	w.produce(values...)
+	s.wait("the registry", func(s Status) bool { return s.Scored == n && strings.Contains(s.Message, address) })
+	down.Store(false)
+	s.waitCommitted(int64(2*n + len(bad)))
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+	rows, letters := w.read(0)
+	for _, column := range []string{"date", "distance", "origin", "probability"} {
+		if json, avro := cellsOf(rows, column, 0, n), cellsOf(rows, column, n, 2*n); !slices.Equal(json, avro) {
+			t.Errorf("%s differs:\n%v\n%v", column, json[:10], avro[:10])
+		}
+	}
+	if len(letters) != len(bad) {
+		t.Errorf("%d dead letters", len(letters))
+	}
+	for i, b := range bad {
+		if l := letters[int64(2*n+i)]; !strings.Contains(l.Reason, b.reason) || string(l.Raw) != b.event {
+			t.Errorf("got %q, want %q", l.Reason, b.reason)
+		}
+	}
+}
+
+// The schema of a file is part of the version: what becomes of the file does
+// not matter any more.
+func TestTheSchemaOfAFileIsPartOfTheVersion(t *testing.T) {
+	w := newWorld(t, 1)
+	a := trainedBy(t, 1, strings.Replace(document, "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1))
+	if _, err := a.Encode(nil); err == nil {
+		t.Error("a version without its schema can be saved")
+	}
+	a.EventSchema = flightAvro
+	w.registerArtifact(1, a)
+	w.promote(1)
+	schema := avro.MustParse(flightAvro)
+	var values []string
+	for i := range 50 {
+		values = append(values, string(asAvro(t, schema, i)))
+	}
+	w.produce(values...)
+	s := w.start()
+	s.waitCommitted(50)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+	rows, letters := w.read(0)
+	if len(rows) != 50 || len(letters) > 0 || rows[3].cells["origin"] != "A3" {
+		t.Errorf("%d rows, dead letters %v", len(rows), letters)
+	}
+	for at, row := range rows {
+		if want := fmt.Sprint(100 + at%2000); row.cells["distance"] != want {
+			t.Errorf("offset %d has the distance %s, want %s", at, row.cells["distance"], want)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	events "github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
@@ -47,6 +48,11 @@ const maxArtifacts = 16
 // Registry is the Models of a worker: what the coordinator says, and artifacts
 // loaded from the bucket of checkpoints, each once for all partitions.
 type Registry struct {
+	// Schemas returns the registry of the schemas of events that a connection is
+	// of. nil: there is none, and versions that need one cannot score. It is set
+	// before the first Load.
+	Schemas func(connection string) (events.Schemas, error)
+
 	bucket storage.Bucket
 	mu     struct {
 		sync.Mutex
@@ -155,6 +161,11 @@ func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error
 	a, err := artifact.Decode(parts)
 	if err != nil {
 		return nil, fail(err)
+	}
+	if name := a.Spec.SchemaRegistry(); name != "" && r.Schemas != nil {
+		if a.Schemas, err = r.Schemas(name); err != nil {
+			return nil, fail(err)
+		}
 	}
 	return a, nil
 }

@@ -1,0 +1,46 @@
+package artifact
+
+import (
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/event"
+)
+
+// NewDecoder returns a decoder of the events that the artifact scores. The
+// format, and all that it takes to read it, is that of the spec that the model
+// was trained by: it is part of what the version means, so that an old version
+// reads events as it always did. The other fields of cfg are the caller's.
+func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
+	if source := a.Spec.Spec.Sources.Events; source != nil {
+		f := source.Format
+		cfg.Format, cfg.TimestampFormats, cfg.OnUnknownField = f.Type, f.TimestampFormats, f.OnUnknownField
+		cfg.CSV = event.CSVConfig{Delimiter: f.Delimiter, Columns: f.Columns}
+		if f.NullText != nil {
+			cfg.CSV.NullText = *f.NullText
+		}
+		cfg.Avro = event.AvroConfig{Schema: a.EventSchema}
+		if name := a.Spec.SchemaRegistry(); name != "" {
+			if a.Schemas == nil {
+				return nil, &thalweg.Error{Op: "read events", Kind: thalweg.Invalid, Subject: "schema registry " + name, Hint: "there is no connection to it"}
+			}
+			cfg.Avro.Schemas = a.Schemas
+		}
+	}
+	if schema := a.Spec.Spec.Schema; schema != nil && schema.Timezone != "" {
+		zone, err := time.LoadLocation(schema.Timezone)
+		if err != nil {
+			return nil, &thalweg.Error{Op: "load time zone", Kind: thalweg.Invalid, Subject: schema.Timezone, Err: err}
+		}
+		cfg.Zone = zone
+	}
+	return event.NewDecoder(a.plan.ScoringInput, cfg)
+}
+
+// CheckEvents reports why events by an Avro schema cannot be scored by a plan
+// whose spec names a file of it.
+func CheckEvents(plan *pipeline.Plan, schema string) error {
+	a := &Artifact{Spec: plan.Spec, EventSchema: schema, plan: plan}
+	return a.checkEvents()
+}
