@@ -140,6 +140,9 @@ type encodedFile struct {
 
 func (e *artifactEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, error) {
 	from := artifact.Origin{Topic: in.Topic, Partition: in.Partition, Version: in.ModelVersion, Generation: in.SpecGeneration, ScoredAt: in.ScoredAtUS}
+	if in.Action == commitlog.Replay {
+		from.Replay = in.ID
+	}
 	files := make(map[int64]*fileWriter)
 	write := func(day int64, p piece) error {
 		f := files[day]

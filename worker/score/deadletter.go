@@ -28,7 +28,14 @@ type DeadLetter struct {
 	Raw       []byte  `json:"raw"`
 	Text      *string `json:"text,omitempty"`
 	Truncated bool    `json:"truncated,omitempty"`
+	// Replay is the ID of the intent by which the event was scored again, in vain;
+	// empty in what the stream itself left.
+	Replay string `json:"replay,omitempty"`
 }
+
+// Whole reports whether all bytes of the event were kept, so that it can be
+// scored again.
+func (d *DeadLetter) Whole() bool { return !d.Truncated && d.Stage != stageFetch }
 
 // setRaw keeps at most limit bytes of an event.
 func (d *DeadLetter) setRaw(value []byte, limit int) {

@@ -204,7 +204,7 @@ func (e *artifactEngine) letters(b *batch, lost []casualty, dst *rows) ([]byte, 
 			return nil, fmt.Errorf("offset %d was removed (%s: %s) but is not in the batch", c.offset, c.stage, c.reason)
 		}
 		d := DeadLetter{Topic: dst.topic, Partition: dst.partition, Offset: c.offset, TimestampUS: b.timestamps[i], Stage: c.stage, Reason: c.reason,
-			Model: e.model.Name, ModelVersion: e.model.Version, SpecGeneration: dst.generation}
+			Model: e.model.Name, ModelVersion: e.model.Version, SpecGeneration: dst.generation, Replay: dst.replay}
 		if b.nulls == nil || !b.nulls[i] {
 			d.setRaw(b.value(i), e.maxEventBytes)
 		}

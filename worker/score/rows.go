@@ -19,6 +19,7 @@ type rows struct {
 	generation thalweg.Generation
 	model      Model
 	engine     engine
+	replay     string // ID of the replay's intent, "" if the rows are the stream's own
 
 	partitionBy string             // column by whose days the rows are split, "" for none
 	days        map[int64]struct{} // that there are rows of
