@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 )
 
 // DeadLetter is one event that could not be scored, as a line of JSON.
@@ -28,6 +29,10 @@ type DeadLetter struct {
 	Raw       []byte  `json:"raw"`
 	Text      *string `json:"text,omitempty"`
 	Truncated bool    `json:"truncated,omitempty"`
+	// Key and Headers are the record's, where the pipeline reads them: scoring the
+	// event again needs them. A key that is null is left out.
+	Key     []byte   `json:"key,omitzero"`
+	Headers []Header `json:"headers,omitempty"`
 	// Replay is the ID of the intent by which the event was scored again, in vain;
 	// empty in what the stream itself left.
 	Replay string `json:"replay,omitempty"`
@@ -36,6 +41,34 @@ type DeadLetter struct {
 // Whole reports whether all bytes of the event were kept, so that it can be
 // scored again.
 func (d *DeadLetter) Whole() bool { return !d.Truncated && d.Stage != stageFetch }
+
+// Header is one header of a record; a null value is null.
+type Header struct {
+	Name  string `json:"name"`
+	Value []byte `json:"value"`
+}
+
+// setAround keeps what the record has around the event, as far as it was
+// fetched, unless it has more than limit bytes.
+func (d *DeadLetter) setAround(b *batch, i, limit int) {
+	r := b.parts
+	if r == nil || r.Want == 0 {
+		return
+	}
+	at := b.first + i
+	if r.SizeOf(at)-len(r.Value(at)) > limit {
+		d.Truncated = true
+		return
+	}
+	if r.Want&connectors.Keys != 0 {
+		d.Key = r.Key(at)
+	}
+	if r.Want&connectors.Headers != 0 {
+		for name, value := range r.AllHeaders(at) {
+			d.Headers = append(d.Headers, Header{string(name), value})
+		}
+	}
+}
 
 // setRaw keeps at most limit bytes of an event.
 func (d *DeadLetter) setRaw(value []byte, limit int) {

@@ -208,6 +208,7 @@ func (e *artifactEngine) letters(b *batch, lost []casualty, dst *rows) ([]byte, 
 		if b.nulls == nil || !b.nulls[i] {
 			d.setRaw(b.value(i), e.maxEventBytes)
 		}
+		d.setAround(b, i, e.maxEventBytes)
 		if err := d.appendLine(buf); err != nil {
 			return nil, err
 		}

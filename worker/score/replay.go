@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -70,7 +72,7 @@ func Replay(ctx context.Context, bucket storage.Bucket, models Models, log *slog
 	if err != nil {
 		return ReplaySummary{}, err
 	}
-	r := &replayer{bucket: bucket, cfg: cfg, selection: selection, log: log, progress: progress, newID: commitlog.NewID,
+	r := &replayer{bucket: bucket, cfg: cfg, selection: selection, log: log, progress: progress, newID: commitlog.NewID, compile: NewSelection, offsetsIn: offsetsIn,
 		now: func() int64 { return time.Now().UnixMicro() },
 		prepare: func(ctx context.Context, m Model) (engine, error) {
 			a, err := models.Load(ctx, m)
@@ -87,7 +89,7 @@ func Replay(ctx context.Context, bucket storage.Bucket, models Models, log *slog
 	return r.summary, nil
 }
 
-// replayer is one Replay. The last four fields are its seams.
+// replayer is one Replay. The last five fields are its seams.
 type replayer struct {
 	bucket    storage.Bucket
 	cfg       ReplayConfig
@@ -96,10 +98,12 @@ type replayer struct {
 	summary   ReplaySummary
 	engines   map[Model]engine
 
-	progress func(ReplaySummary)
-	newID    func() string // of an intent
-	now      func() int64  // microseconds since 1970 UTC
-	prepare  func(ctx context.Context, m Model) (engine, error)
+	progress  func(ReplaySummary)
+	newID     func() string // of an intent
+	now       func() int64  // microseconds since 1970 UTC
+	prepare   func(ctx context.Context, m Model) (engine, error)
+	compile   func(where string) (*Selection, error)                                  // of another's claim
+	offsetsIn func(name string, file []byte, to []int64) (offsets []int64, err error) // of the rows of a file
 }
 
 // partition replays the dead letters of one partition. What is claimed and not
@@ -121,7 +125,11 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 		return err
 	}
 	var at place // of the first dead letter that this replay has not dealt with
-	history := newReplayHistory(r.bucket, again)
+	history := newReplayHistory(r.bucket, again, r.offsetsIn)
+	topics, err := newTopicIDs(ctx, main)
+	if err != nil {
+		return err
+	}
 	for races := 0; races < replayRaces; {
 		if state.Pending != nil {
 			done, err := r.carryOut(ctx, main, again, history, *state.Pending)
@@ -133,7 +141,7 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 			state = again.State()
 			continue
 		}
-		chunk, err := r.plan(ctx, main, history, state.NextSeq, at)
+		chunk, err := r.plan(ctx, main, topics, history, state.NextSeq, at)
 		if err != nil {
 			return err
 		}
@@ -213,7 +221,7 @@ type chunk struct {
 
 // plan finds the next dead letters to score again, from a place on: as many as
 // fit into one slot, of one topic.
-func (r *replayer) plan(ctx context.Context, main *commitlog.Log, history *replayHistory, before uint64, at place) (chunk, error) {
+func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicIDs, history *replayHistory, before uint64, at place) (chunk, error) {
 	c := chunk{next: at}
 	if err := history.read(ctx, before); err != nil {
 		return c, err
@@ -222,7 +230,11 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, history *repla
 		if err != nil {
 			return c, err
 		}
-		if c.candidates > 0 && o.Intent.TopicID != c.topicID {
+		topicID, err := topics.of(ctx, o.Intent)
+		if err != nil {
+			return c, err
+		}
+		if c.candidates > 0 && topicID != c.topicID {
 			return c, nil
 		}
 		for page, err := range lettersOf(ctx, r.bucket, o.object) {
@@ -253,7 +265,7 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, history *repla
 					c.counts.Truncated++
 				default:
 					if c.candidates == 0 {
-						c.slots[0], c.from, c.topicID = o.Intent.Seq, l.Offset, o.Intent.TopicID
+						c.slots[0], c.from, c.topicID = o.Intent.Seq, l.Offset, topicID
 					}
 					c.slots[1], c.to = o.Intent.Seq+1, l.Offset+1
 					c.candidates++
@@ -281,7 +293,7 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 	selection := r.selection
 	if in.Where != selection.where {
 		var err error
-		if selection, err = NewSelection(in.Where); err != nil {
+		if selection, err = r.compile(in.Where); err != nil {
 			return commitlog.Done{}, err
 		}
 	}
@@ -311,16 +323,15 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 			if err != nil {
 				return commitlog.Done{}, err
 			}
-			b := batch{from: out.to, to: out.to}
-			for i := range page {
-				if l := &page[i]; l.Offset >= in.From && l.Offset < in.To && l.Whole() && !scored[l.Offset] {
-					b.addLetter(l)
-				}
-			}
-			if len(b.offsets) == 0 {
+			page = slices.DeleteFunc(page, func(l DeadLetter) bool {
+				return l.Offset < in.From || l.Offset >= in.To || !l.Whole() || scored[l.Offset]
+			})
+			if len(page) == 0 {
 				continue
 			}
-			if err := e.score(ctx, &b, out); err != nil {
+			b := lettersBatch(page)
+			b.from = out.to
+			if err := e.score(ctx, b, out); err != nil {
 				return commitlog.Done{}, err
 			}
 		}
@@ -347,13 +358,17 @@ func (r *replayer) engine(ctx context.Context, m Model) (engine, error) {
 	return e, nil
 }
 
-// addLetter adds the event of a dead letter, which is whole.
-func (t *batch) addLetter(l *DeadLetter) {
-	t.values = append(t.values, l.Raw...)
-	t.ends = append(t.ends, len(t.values))
-	t.offsets = append(t.offsets, l.Offset)
-	t.timestamps = append(t.timestamps, l.TimestampUS)
-	t.nulls = append(t.nulls, l.Raw == nil)
-	t.bytes += int64(len(l.Raw))
-	t.to = l.Offset + 1
+// lettersBatch lays out the events of dead letters, which are whole, as they
+// came from the topic.
+func lettersBatch(letters []DeadLetter) *batch {
+	r := &connectors.Records{Want: connectors.Keys | connectors.Headers}
+	for i := range letters {
+		l := &letters[i]
+		for _, h := range l.Headers {
+			r.AppendHeader(h.Name, h.Value)
+		}
+		r.Append(l.Offset, l.TimestampUS, l.Key, l.Raw)
+	}
+	return &batch{to: letters[len(letters)-1].Offset + 1, values: r.Values, ends: r.Ends, offsets: r.Offsets, timestamps: r.Timestamps, nulls: r.Null,
+		bytes: int64(len(r.Values)), parts: r}
 }

@@ -25,6 +25,8 @@ type replayHistory struct {
 	log    *commitlog.Log
 	slots  []commitlog.Entry // from 0
 	kept   []*replayedSlot   // the most recently used last
+
+	offsetsIn func(name string, file []byte, to []int64) ([]int64, error)
 }
 
 // replayedSlot is what one slot of a replay log left.
@@ -34,8 +36,8 @@ type replayedSlot struct {
 	dead   map[int64]DeadLetter // without their events
 }
 
-func newReplayHistory(bucket storage.Bucket, log *commitlog.Log) *replayHistory {
-	return &replayHistory{bucket: bucket, log: log}
+func newReplayHistory(bucket storage.Bucket, log *commitlog.Log, offsetsIn func(string, []byte, []int64) ([]int64, error)) *replayHistory {
+	return &replayHistory{bucket: bucket, log: log, offsetsIn: offsetsIn}
 }
 
 // read learns the slots before the given one, which are finished.
@@ -145,7 +147,7 @@ func (h *replayHistory) offsets(ctx context.Context, o commitlog.Object, to []in
 	if err != nil {
 		return nil, err
 	}
-	return offsetsIn(o.Key, body, to)
+	return h.offsetsIn(o.Key, body, to)
 }
 
 // offsetsIn appends the offsets of the rows of a result file.
