@@ -3,6 +3,7 @@ package score
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/thalweg/thalweg"
@@ -29,8 +30,9 @@ type DeadLetter struct {
 	Raw       []byte  `json:"raw"`
 	Text      *string `json:"text,omitempty"`
 	Truncated bool    `json:"truncated,omitempty"`
-	// Key and Headers are the record's, where the pipeline reads them: scoring the
-	// event again needs them. A key that is null is left out.
+	// Around names what else is kept of the record, because a version reads it:
+	// "key", "headers". A key that is null is left out.
+	Around  []string `json:"around,omitempty"`
 	Key     []byte   `json:"key,omitzero"`
 	Headers []Header `json:"headers,omitempty"`
 	// Replay is the ID of the intent by which the event was scored again, in vain;
@@ -38,9 +40,11 @@ type DeadLetter struct {
 	Replay string `json:"replay,omitempty"`
 }
 
-// Whole reports whether all bytes of the event were kept, so that it can be
-// scored again.
-func (d *DeadLetter) Whole() bool { return !d.Truncated && d.Stage != stageFetch }
+// whole reports whether all was kept that a version needs to score the event
+// again, which reads so much of the record around it.
+func (d *DeadLetter) whole(needs connectors.Fields) bool {
+	return !d.Truncated && d.Stage != stageFetch && needs&^d.fields() == 0
+}
 
 // Header is one header of a record; a null value is null.
 type Header struct {
@@ -48,26 +52,44 @@ type Header struct {
 	Value []byte `json:"value"`
 }
 
+// The values of DeadLetter.Around.
+const (
+	aroundKey     = "key"
+	aroundHeaders = "headers"
+)
+
 // setAround keeps what the record has around the event, as far as it was
 // fetched, unless it has more than limit bytes.
 func (d *DeadLetter) setAround(b *batch, i, limit int) {
-	r := b.parts
-	if r == nil || r.Want == 0 {
+	if b.fields == 0 {
 		return
 	}
 	at := b.first + i
-	if r.SizeOf(at)-len(r.Value(at)) > limit {
+	if b.parts.SizeOf(at)-len(b.parts.Value(at)) > limit {
 		d.Truncated = true
 		return
 	}
-	if r.Want&connectors.Keys != 0 {
-		d.Key = r.Key(at)
+	if b.fields&connectors.Keys != 0 {
+		d.Around = append(d.Around, aroundKey)
+		d.Key = b.parts.Key(at)
 	}
-	if r.Want&connectors.Headers != 0 {
-		for name, value := range r.AllHeaders(at) {
+	if b.fields&connectors.Headers != 0 {
+		d.Around = append(d.Around, aroundHeaders)
+		for name, value := range b.parts.AllHeaders(at) {
 			d.Headers = append(d.Headers, Header{string(name), value})
 		}
 	}
+}
+
+// fields returns what is kept of the record around the event.
+func (d *DeadLetter) fields() (kept connectors.Fields) {
+	if slices.Contains(d.Around, aroundKey) {
+		kept |= connectors.Keys
+	}
+	if slices.Contains(d.Around, aroundHeaders) {
+		kept |= connectors.Headers
+	}
+	return kept
 }
 
 // setRaw keeps at most limit bytes of an event.

@@ -48,7 +48,9 @@ type ReplaySummary struct {
 	Selected int64 `json:"selected"`
 	Scored   int64 `json:"scored"`     // became rows
 	Dead     int64 `json:"dead_again"` // could not be scored this time either, and stay dead letters
-	// Truncated are those of which not all bytes were kept, or none could be had.
+	// Truncated are those of which not all was kept that the version reads: their
+	// beginning only, nothing because they could not be fetched, or not the key or
+	// the headers of their records.
 	Truncated int64 `json:"truncated"`
 	Already   int64 `json:"already_replayed"` // had become rows by an earlier replay
 	// Recovered are rows and dead letters of claims of others, or of an earlier
@@ -223,6 +225,10 @@ type chunk struct {
 // fit into one slot, of one topic.
 func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicIDs, history *replayHistory, before uint64, at place) (chunk, error) {
 	c := chunk{next: at}
+	needs, err := r.needs(ctx, r.cfg.Model.Model)
+	if err != nil {
+		return c, err
+	}
 	if err := history.read(ctx, before); err != nil {
 		return c, err
 	}
@@ -261,7 +267,7 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 				switch {
 				case scored[l.Offset]:
 					c.counts.Already++
-				case !l.Whole():
+				case !l.whole(needs):
 					c.counts.Truncated++
 				default:
 					if c.candidates == 0 {
@@ -297,7 +303,7 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 			return commitlog.Done{}, err
 		}
 	}
-	e, err := r.engine(ctx, modelOf(&in))
+	needs, err := r.needs(ctx, modelOf(&in))
 	if err != nil {
 		return commitlog.Done{}, &thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(err), Subject: modelOf(&in).String(), Err: err,
 			Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"}
@@ -305,6 +311,7 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 	if err := history.read(ctx, in.Seq); err != nil {
 		return commitlog.Done{}, err
 	}
+	e := r.engines[modelOf(&in)]
 	out := &rows{topic: in.Topic, partition: in.Partition, generation: in.SpecGeneration, model: modelOf(&in), engine: e, replay: in.ID, to: in.From}
 	defer out.release()
 	for o, err := range deadObjects(ctx, r.bucket, main, in.Slots[0], in.Slots[1]) {
@@ -324,7 +331,7 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 				return commitlog.Done{}, err
 			}
 			page = slices.DeleteFunc(page, func(l DeadLetter) bool {
-				return l.Offset < in.From || l.Offset >= in.To || !l.Whole() || scored[l.Offset]
+				return l.Offset < in.From || l.Offset >= in.To || !l.whole(needs) || scored[l.Offset]
 			})
 			if len(page) == 0 {
 				continue
@@ -345,17 +352,24 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 	return done, err
 }
 
-// engine returns what scores with a version.
-func (r *replayer) engine(ctx context.Context, m Model) (engine, error) {
-	if e := r.engines[m]; e != nil {
-		return e, nil
+// needs makes the engine of a version ready and returns what it reads of the
+// records around events.
+func (r *replayer) needs(ctx context.Context, m Model) (connectors.Fields, error) {
+	e := r.engines[m]
+	if e == nil {
+		var err error
+		if e, err = r.prepare(ctx, m); err != nil {
+			return 0, err
+		}
+		if r.engines == nil || len(r.engines) >= keepEngines {
+			r.engines = make(map[Model]engine)
+		}
+		r.engines[m] = e
 	}
-	e, err := r.prepare(ctx, m)
-	if err != nil {
-		return nil, err
+	if a, ok := e.(*artifactEngine); ok {
+		return a.needs, nil
 	}
-	r.engines = map[Model]engine{m: e} // one: a replay meets another version when it recovers
-	return e, nil
+	return 0, nil
 }
 
 // lettersBatch lays out the events of dead letters, which are whole, as they
@@ -370,5 +384,5 @@ func lettersBatch(letters []DeadLetter) *batch {
 		r.Append(l.Offset, l.TimestampUS, l.Key, l.Raw)
 	}
 	return &batch{to: letters[len(letters)-1].Offset + 1, values: r.Values, ends: r.Ends, offsets: r.Offsets, timestamps: r.Timestamps, nulls: r.Null,
-		bytes: int64(len(r.Values)), parts: r}
+		bytes: int64(len(r.Values)), parts: r, fields: r.Want}
 }
