@@ -25,7 +25,7 @@ const (
 const replayRaces = 1000
 
 // ReplayConfig says which dead letters are scored again, and by what. All but
-// the last two are required.
+// the last three are required, and Where.
 type ReplayConfig struct {
 	Pipeline   thalweg.PipelineName
 	Generation thalweg.Generation // of the spec in force
@@ -36,6 +36,8 @@ type ReplayConfig struct {
 	Model Candidate
 	// Where selects them, as NewSelection has it; empty: all.
 	Where string
+	// PartitionBy is as Config has it.
+	PartitionBy string
 	// Compression of result files. Default zstd.
 	Compression dataset.Compression
 	// MaxEventBytes is as Config has it. Default 1 MiB.
@@ -134,7 +136,7 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 	}
 	for races := 0; races < replayRaces; {
 		if state.Pending != nil {
-			done, err := r.carryOut(ctx, main, again, history, *state.Pending)
+			done, _, err := r.carryOut(ctx, main, again, history, *state.Pending)
 			if err != nil {
 				return err
 			}
@@ -143,7 +145,7 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 			state = again.State()
 			continue
 		}
-		chunk, err := r.plan(ctx, main, topics, history, state.NextSeq, at)
+		chunk, err := r.plan(ctx, main, topics, history, state.NextSeq, at, place{})
 		if err != nil {
 			return err
 		}
@@ -163,9 +165,15 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 			continue
 		}
 		races = 0
-		done, err := r.carryOut(ctx, main, again, history, in)
+		done, cut, err := r.carryOut(ctx, main, again, history, in)
 		if err != nil {
 			return err
+		}
+		if cut != (place{}) { // the rest is for the next slot
+			if chunk, err = r.plan(ctx, main, topics, history, in.Seq, at, cut); err != nil {
+				return err
+			}
+			chunk.next = cut
 		}
 		chunk.counts.Scored, chunk.counts.Dead = done.Scored, done.Dead
 		r.count(chunk.counts)
@@ -198,7 +206,7 @@ func (r *replayer) intent(state commitlog.State, partition int, c chunk) commitl
 	return commitlog.Intent{
 		Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: partition, From: c.from, To: c.to,
 		Model: m.Name, ModelVersion: m.Version, Checkpoint: m.Checkpoint, SpecGeneration: r.cfg.Generation,
-		ScoredAtUS: max(r.now(), m.RegisteredAtUS), Previous: state.Previous,
+		ScoredAtUS: max(r.now(), m.RegisteredAtUS), Previous: state.Previous, PartitionBy: r.cfg.PartitionBy,
 		Action: commitlog.Replay, TopicID: c.topicID, Slots: c.slots, Where: r.cfg.Where,
 	}
 }
@@ -208,6 +216,11 @@ func (r *replayer) intent(state commitlog.State, partition int, c chunk) commitl
 type place struct {
 	slot   uint64
 	offset int64
+}
+
+// after reports whether the place lies behind a dead letter.
+func (p place) after(slot uint64, offset int64) bool {
+	return slot < p.slot || slot == p.slot && offset < p.offset
 }
 
 // chunk is what one slot of a replay log will hold.
@@ -221,9 +234,9 @@ type chunk struct {
 	next       place
 }
 
-// plan finds the next dead letters to score again, from a place on: as many as
-// fit into one slot, of one topic.
-func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicIDs, history *replayHistory, before uint64, at place) (chunk, error) {
+// plan finds the next dead letters to score again, from a place on and, unless
+// it is zero, up to another: as many as fit into one slot, of one topic.
+func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicIDs, history *replayHistory, before uint64, at, until place) (chunk, error) {
 	c := chunk{next: at}
 	needs, err := r.needs(ctx, r.cfg.Model.Model)
 	if err != nil {
@@ -260,7 +273,7 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 			}
 			for i := range page {
 				l := &page[i]
-				if c.candidates == replayLetters || c.bytes >= replayBytes {
+				if c.candidates == replayLetters || c.bytes >= replayBytes || until != (place{}) && !until.after(o.Intent.Seq, l.Offset) {
 					return c, nil
 				}
 				c.counts.Selected++
@@ -294,41 +307,61 @@ func from(page []DeadLetter, offset int64) []DeadLetter {
 
 // carryOut scores exactly the events that an intent pins, by its version and
 // its selection, and finishes its slot: what a claim means follows from the
-// intent and what was committed before it, whoever carries it out.
-func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, history *replayHistory, in commitlog.Intent) (commitlog.Done, error) {
+// intent and what was committed before it, whoever carries it out. Where rows
+// are partitioned by days it ends before the event that would be of one day too
+// many, and tells where that is.
+func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, history *replayHistory, in commitlog.Intent) (commitlog.Done, place, error) {
+	out, cut, err := r.rescore(ctx, main, history, in)
+	if err != nil {
+		return commitlog.Done{}, cut, err
+	}
+	defer out.release()
+	done, err := out.publish(ctx, again)
+	if err != nil {
+		return commitlog.Done{}, cut, err
+	}
+	_, done, err = again.Finish(ctx, done)
+	return done, cut, err
+}
+
+// rescore returns what the events that an intent pins become.
+func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *replayHistory, in commitlog.Intent) (_ *rows, cut place, err error) {
 	selection := r.selection
 	if in.Where != selection.where {
-		var err error
 		if selection, err = r.compile(in.Where); err != nil {
-			return commitlog.Done{}, err
+			return nil, cut, err
 		}
 	}
 	needs, err := r.needs(ctx, modelOf(&in))
 	if err != nil {
-		return commitlog.Done{}, &thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(err), Subject: modelOf(&in).String(), Err: err,
+		return nil, cut, &thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(err), Subject: modelOf(&in).String(), Err: err,
 			Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"}
 	}
 	if err := history.read(ctx, in.Seq); err != nil {
-		return commitlog.Done{}, err
+		return nil, cut, err
 	}
 	e := r.engines[modelOf(&in)]
-	out := &rows{topic: in.Topic, partition: in.Partition, generation: in.SpecGeneration, model: modelOf(&in), engine: e, replay: in.ID, to: in.From}
-	defer out.release()
+	out := &rows{topic: in.Topic, partition: in.Partition, generation: in.SpecGeneration, model: modelOf(&in), engine: e, replay: in.ID, partitionBy: in.PartitionBy, to: in.From}
+	defer func() {
+		if err != nil {
+			out.release()
+		}
+	}()
 	for o, err := range deadObjects(ctx, r.bucket, main, in.Slots[0], in.Slots[1]) {
 		if err != nil {
-			return commitlog.Done{}, err
+			return nil, cut, err
 		}
 		for page, err := range lettersOf(ctx, r.bucket, o.object) {
 			if err != nil {
-				return commitlog.Done{}, err
+				return nil, cut, err
 			}
 			page, err := selection.keep(page)
 			if err != nil {
-				return commitlog.Done{}, err
+				return nil, cut, err
 			}
 			scored, err := history.scored(ctx, o.Intent.Seq, page)
 			if err != nil {
-				return commitlog.Done{}, err
+				return nil, cut, err
 			}
 			page = slices.DeleteFunc(page, func(l DeadLetter) bool {
 				return l.Offset < in.From || l.Offset >= in.To || !l.whole(needs) || scored[l.Offset]
@@ -339,17 +372,16 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 			b := lettersBatch(page)
 			b.from = out.to
 			if err := e.score(ctx, b, out); err != nil {
-				return commitlog.Done{}, err
+				return nil, cut, err
+			}
+			if out.full {
+				cut, out.to = place{o.Intent.Seq, out.to}, in.To
+				return out, cut, nil
 			}
 		}
 	}
 	out.to = in.To // what lies between is not its own
-	done, err := out.publish(ctx, again)
-	if err != nil {
-		return commitlog.Done{}, err
-	}
-	_, done, err = again.Finish(ctx, done)
-	return done, err
+	return out, cut, nil
 }
 
 // needs makes the engine of a version ready and returns what it reads of the

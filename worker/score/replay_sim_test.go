@@ -280,12 +280,12 @@ func (e *replayEngine) score(_ context.Context, b *batch, dst *rows) error {
 	return nil
 }
 
-func (e *replayEngine) encode(in commitlog.Intent, r *rows) ([]byte, error) {
+func (e *replayEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, error) {
 	var out bytes.Buffer
 	for _, at := range e.lines[r] {
 		fmt.Fprintf(&out, "row %d %d %d %d %s\n", at, e.version, in.SpecGeneration, in.ScoredAtUS, in.ID)
 	}
-	return out.Bytes(), nil
+	return []encodedFile{{rows: int64(len(e.lines[r])), body: out.Bytes()}}, nil
 }
 
 // turnBucket makes each request a turn of its person.

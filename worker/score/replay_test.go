@@ -227,3 +227,34 @@ func TestADeadLetterKeepsWhatItsColumnsComeFrom(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestAReplayOfManyDaysTakesSlotAfterSlot: an object for each day, and no more
+// of them than a slot can name.
+func TestAReplayOfManyDaysTakesSlotAfterSlot(t *testing.T) {
+	const n = 2*maxDays + 50
+	w := newWorld(t, 1)
+	w.config.PartitionBy = "date"
+	w.promote(1)
+	w.registerArtifact(2, trainedBy(t, 1, lenient))
+	s := w.start()
+	events := make([]string, n)
+	for i := range events { // a day each
+		events[i] = fmt.Sprintf(`{"date":"%d-%02d-%02d 05:00:00","distance":200000,"origin":"a1"}`, 2001+i/336, 1+i/28%12, 1+i%28)
+	}
+	w.produce(events...)
+	s.waitCommitted(n)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Replay(context.Background(), w.sink, w.registry, slogDiscard(), ReplayConfig{Pipeline: "flight-delays", Generation: 2, Topic: topic, Partitions: 1,
+		Prefix: w.config.Prefix, Model: w.versions[2], PartitionBy: "date"}, nil)
+	if want := (ReplaySummary{Selected: n, Scored: n, Slots: 3}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	if rows := w.replayed(0); len(rows) != n {
+		t.Errorf("%d rows", len(rows))
+	}
+	if v := w.judge(); v.Replayed != n {
+		t.Errorf("fsck: %+v", v)
+	}
+}
