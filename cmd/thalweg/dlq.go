@@ -1,82 +1,62 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
-	"io"
+	"context"
+	"iter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/score"
 )
 
 func newDLQ(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "dlq", Short: "List and show dead letters: events that could not be scored",
-		Example: "  thalweg dlq list flight-delays\n  thalweg dlq show flight-delays --limit 10"}
-	cmd.AddCommand(newDLQList(g), newDLQShow(g))
+	cmd := &cobra.Command{Use: "dlq", Short: "Count, show and replay dead letters: events that could not be scored",
+		Long: "Dead letters lie beside the results: raw bytes, origin, stage and reason of each\n" +
+			"event that could not be scored. --where selects them by an expression over\n" +
+			"\n" +
+			"  topic partition offset timestamp stage reason model model_version\n" +
+			"  spec_generation size text truncated\n" +
+			"\n" +
+			"in the language of the spec, with times in UTC; text is null where the event is no\n" +
+			"UTF-8.",
+		Example: "  thalweg dlq list flight-delays\n" +
+			"  thalweg dlq show flight-delays --where \"reason contains 'distance'\" --limit 10\n" +
+			"  thalweg dlq replay flight-delays --where \"stage == '2 filter'\""}
+	cmd.AddCommand(newDLQList(g), newDLQShow(g), newDLQReplay(g))
 	return cmd
 }
 
-func newDLQList(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:     "list PIPELINE",
-		Short:   "List the objects that hold dead letters",
-		Example: "  thalweg dlq list flight-delays -o json",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			sink, err := g.openSink(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			files, err := sink.files(cmd.Context(), commitlog.Dead)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd.OutOrStdout(), files, func(w io.Writer) {
-				row(w, "OBJECT", "PARTITION", "OFFSETS", "EVENTS")
-				for _, f := range files {
-					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows))
-				}
-			})
-		},
-	}
+// letterFlags select dead letters.
+type letterFlags struct {
+	where string
+	all   bool
 }
 
-func newDLQShow(g *globals) *cobra.Command {
-	var limit int
-	cmd := &cobra.Command{
-		Use:     "show PIPELINE",
-		Short:   "Print dead letters as JSON lines: raw bytes, origin and reason",
-		Example: "  thalweg dlq show flight-delays --limit 10",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			sink, err := g.openSink(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			files, err := sink.files(cmd.Context(), commitlog.Dead)
-			if err != nil {
-				return err
-			}
-			left := limit
-			for _, f := range files {
-				body, _, err := sink.bucket.Get(cmd.Context(), f.Key)
-				if err != nil {
-					return err
+func (f *letterFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.where, "where", "", "only those of which this expression is true")
+	cmd.Flags().BoolVar(&f.all, "all", false, "those that became rows by a replay too")
+}
+
+// letters yields the dead letters that the flags select, partition by
+// partition, oldest first.
+func (s *sinkReader) letters(ctx context.Context, f letterFlags) iter.Seq2[*score.Letter, error] {
+	return func(yield func(*score.Letter, error) bool) {
+		selection, err := score.NewSelection(f.where)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for p := range s.partitions {
+			config := commitlog.Config{Pipeline: s.pipeline, Prefix: s.prefix, Topic: s.topic, Partition: p}
+			for l, err := range score.Letters(ctx, s.bucket, config, selection) {
+				if err == nil && l.Replayed != nil && !f.all {
+					continue
 				}
-				for line := range bytes.Lines(body) {
-					if left == 0 {
-						return nil
-					}
-					left--
-					if _, err := cmd.OutOrStdout().Write(line); err != nil {
-						return err
-					}
+				if !yield(l, err) || err != nil {
+					return
 				}
 			}
-			return nil
-		},
+		}
 	}
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
-	return cmd
 }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+// maxReasons bounds the reasons that are counted apart: those of one stream are
+// few once numbers are left out, but for events that are noise.
+const maxReasons = 10_000
+
+// reasonCount is how many dead letters have a reason.
+type reasonCount struct {
+	Stage string `json:"stage"`
+	// Reason has # for each number, so that the same fault in other places counts
+	// as one.
+	Reason   string `json:"reason"`
+	Events   int64  `json:"events"`
+	Again    int64  `json:"replayed_in_vain"` // of them, scored again without success
+	Replayed int64  `json:"replayed"`         // of them, rows by now
+	First    string `json:"first"`            // partition:offset
+	Last     string `json:"last"`
+}
+
+// letterCounts is what dlq list prints.
+type letterCounts struct {
+	Pipeline string         `json:"pipeline"`
+	Events   int64          `json:"events"`
+	Bytes    int64          `json:"size_bytes"`
+	Again    int64          `json:"replayed_in_vain"`
+	Replayed int64          `json:"replayed"`
+	Reasons  []*reasonCount `json:"reasons"` // the most frequent first
+	// Others are events whose reasons are not among Reasons.
+	Others int64 `json:"other_reasons"`
+
+	byReason map[[2]string]*reasonCount
+}
+
+func newDLQList(g *globals) *cobra.Command {
+	var flags letterFlags
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "list PIPELINE",
+		Short: "Count dead letters by stage and reason",
+		Example: "  thalweg dlq list flight-delays\n" +
+			"  thalweg dlq list flight-delays --where \"model_version == 3 && timestamp >= '2026-11-01'\" -o json",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 {
+				return usageError("--limit", fmt.Sprint(limit), "a number from 1")
+			}
+			sink, err := g.openSink(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			counts := letterCounts{Pipeline: args[0], byReason: make(map[[2]string]*reasonCount)}
+			for l, err := range sink.letters(cmd.Context(), flags) {
+				if err != nil {
+					return err
+				}
+				counts.add(l)
+			}
+			counts.finish(limit)
+			return g.print(cmd.OutOrStdout(), counts, counts.table)
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 50, "how many reasons at most")
+	return cmd
+}
+
+func (c *letterCounts) add(l *score.Letter) {
+	again, replayed := int64(0), int64(0)
+	if l.Replayed != nil {
+		replayed = 1
+	} else if l.Replays > 0 {
+		again = 1
+	}
+	c.Events++
+	c.Bytes += int64(l.SizeBytes)
+	c.Again += again
+	c.Replayed += replayed
+	key := [2]string{l.Stage, withoutNumbers(l.Reason)}
+	r := c.byReason[key]
+	if r == nil {
+		if len(c.byReason) == maxReasons {
+			c.Others++
+			return
+		}
+		r = &reasonCount{Stage: key[0], Reason: key[1], First: fmt.Sprintf("%d:%d", l.Partition, l.Offset)}
+		c.byReason[key] = r
+	}
+	r.Events++
+	r.Again += again
+	r.Replayed += replayed
+	r.Last = fmt.Sprintf("%d:%d", l.Partition, l.Offset)
+}
+
+// finish puts the most frequent reasons first.
+func (c *letterCounts) finish(limit int) {
+	c.Reasons = make([]*reasonCount, 0, len(c.byReason))
+	for _, r := range c.byReason {
+		c.Reasons = append(c.Reasons, r)
+	}
+	slices.SortFunc(c.Reasons, func(a, b *reasonCount) int {
+		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Reason, b.Reason))
+	})
+	for len(c.Reasons) > limit {
+		c.Others += c.Reasons[len(c.Reasons)-1].Events
+		c.Reasons = c.Reasons[:len(c.Reasons)-1]
+	}
+}
+
+func (c *letterCounts) table(w io.Writer) {
+	row(w, "EVENTS", "STAGE", "REASON", "FIRST", "LAST", "REPLAYED IN VAIN", "REPLAYED")
+	for _, r := range c.Reasons {
+		row(w, thousands(r.Events), r.Stage, shorten(r.Reason, 100), r.First, r.Last, thousands(r.Again), thousands(r.Replayed))
+	}
+	if c.Others > 0 {
+		row(w, thousands(c.Others), "", "other reasons", "", "", "", "")
+	}
+	row(w, thousands(c.Events), "", "in all", "", "", thousands(c.Again), thousands(c.Replayed))
+}
+
+// withoutNumbers puts # for each run of digits.
+func withoutNumbers(s string) string {
+	var b strings.Builder
+	inside := false
+	for _, r := range s {
+		if digit := r >= '0' && r <= '9'; digit {
+			if !inside {
+				b.WriteByte('#')
+			}
+			inside = true
+			continue
+		}
+		inside = false
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// shorten cuts a text to so many characters, and puts what would break a line
+// of a table on it.
+func shorten(s string, most int) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\ufffd")), " ")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}

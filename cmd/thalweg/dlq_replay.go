@@ -1,0 +1,96 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"math/rand/v2"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+func newDLQReplay(g *globals) *cobra.Command {
+	var where, version string
+	cmd := &cobra.Command{
+		Use:   "replay PIPELINE",
+		Short: "Score dead letters again, once what was wrong is mended",
+		Long: "replay scores the selected dead letters with the champion, or another version, in\n" +
+			"this process, beside the live stream and without Kafka. Each event that can be scored\n" +
+			"now becomes one row of the results with its own _topic, _partition and _offset, and\n" +
+			"the intent of the replay in _replay; the others stay dead letters and may be replayed\n" +
+			"again. A replay that was killed, or that another runs beside, lands each row once all\n" +
+			"the same: run it again to go on.\n" +
+			"\n" +
+			"Events of which not all was kept (longer than the bound of an event, or never\n" +
+			"fetched) cannot be scored; they are counted as truncated.",
+		Example: "  thalweg dlq replay flight-delays --where \"stage == '2 filter' && offset >= 1000\"\n" +
+			"  thalweg dlq replay flight-delays --model 4 -o json",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sum, err := g.replayLetters(cmd, args[0], where, version)
+			if err != nil {
+				if cmd.Context().Err() != nil {
+					return &thalweg.Error{Op: "replay dead letters", Kind: thalweg.Canceled, Subject: args[0], Hint: "run the same command again to go on"}
+				}
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), sum, func(w io.Writer) {
+				row(w, "SELECTED", "SCORED", "DEAD AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
+				row(w, thousands(sum.Selected), thousands(sum.Scored), thousands(sum.Dead), thousands(sum.Truncated), thousands(sum.Already),
+					thousands(sum.Recovered), thousands(sum.Slots))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&where, "where", "", "only those of which this expression is true; `thalweg dlq --help` names the fields")
+	cmd.Flags().StringVar(&version, "model", defaultAlias, "the version that scores: a number or an alias")
+	return cmd
+}
+
+// replayLetters scores dead letters of a pipeline again.
+func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string) (score.ReplaySummary, error) {
+	var none score.ReplaySummary
+	ctx := cmd.Context()
+	c, err := g.client()
+	if err != nil {
+		return none, err
+	}
+	defer c.Close()
+	conns, err := g.connections.open()
+	if err != nil {
+		return none, err
+	}
+	defer conns.Close()
+	s, err := openStream(ctx, c, conns, name)
+	if err != nil {
+		return none, err
+	}
+	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, version)
+	if err != nil {
+		return none, err
+	}
+	if model.RegisteredAtUS == 0 {
+		return none, usageError("--model", version, "a registered version: its rows become part of the results")
+	}
+	partitions, err := streamPartitions(ctx, c, name)
+	if err != nil {
+		return none, err
+	}
+	state, _, err := conns.bucketOf(ctx, "", "s3://"+g.connections.state+"/")
+	if err != nil {
+		return none, err
+	}
+	if err := storage.Probe(ctx, s.live.Bucket, rand.Uint64()); err != nil {
+		return none, err
+	}
+	cfg, _, err := score.ConfigOf(s.spec, s.generation, 0)
+	if err != nil {
+		return none, err
+	}
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	return score.Replay(ctx, s.live.Bucket, score.NewRegistry(state), log, score.ReplayConfig{
+		Pipeline: thalweg.PipelineName(name), Generation: s.generation, Topic: s.topic, Partitions: partitions, Prefix: s.live.Prefix,
+		Model: model, Where: where, PartitionBy: cfg.PartitionBy, Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes}, nil)
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+// flushLetters is how many lines of a table are laid out together.
+const flushLetters = 1000
+
+func newDLQShow(g *globals) *cobra.Command {
+	var flags letterFlags
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "show PIPELINE",
+		Short: "Show dead letters: origin, reason and event, oldest first",
+		Long: "show prints dead letters, partition by partition, oldest first. With -o json each is\n" +
+			"a line of JSON with the raw bytes in base64, and what replays made of it.",
+		Example: "  thalweg dlq show flight-delays --where \"stage == 'decode' && partition == 3\"\n" +
+			"  thalweg dlq show flight-delays --limit 0 -o json | jq -r .raw",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sink, err := g.openSink(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			p, err := newLetterPrinter(g.output, out)
+			if err != nil {
+				return err
+			}
+			n := 0
+			for l, err := range sink.letters(cmd.Context(), flags) {
+				if err != nil {
+					return err
+				}
+				if limit > 0 && n == limit {
+					break
+				}
+				n++
+				if err := p.print(l); err != nil {
+					return err
+				}
+			}
+			if err := p.flush(); err != nil {
+				return err
+			}
+			return out.Flush()
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most, 0 for all")
+	return cmd
+}
+
+// letterPrinter prints dead letters one by one, whatever their number.
+type letterPrinter struct {
+	print func(*score.Letter) error
+	flush func() error
+}
+
+func newLetterPrinter(output string, w io.Writer) (*letterPrinter, error) {
+	nothing := func() error { return nil }
+	switch output {
+	case "table":
+		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		row(tw, "PARTITION", "OFFSET", "TIME", "VERSION", "STAGE", "REASON", "SIZE", "EVENT", "REPLAYS")
+		lines := 0
+		return &letterPrinter{flush: tw.Flush, print: func(l *score.Letter) error {
+			row(tw, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
+				thousands(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
+			if lines++; lines%flushLetters == 0 {
+				return tw.Flush()
+			}
+			return nil
+		}}, nil
+	case "json":
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		return &letterPrinter{flush: nothing, print: func(l *score.Letter) error { return e.Encode(l) }}, nil
+	case "yaml":
+		return &letterPrinter{flush: nothing, print: func(l *score.Letter) error {
+			data, err := json.Marshal(l)
+			if err != nil {
+				return err
+			}
+			if data, err = yaml.JSONToYAML(data); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(w, "---\n%s", data)
+			return err
+		}}, nil
+	}
+	return nil, usageError("--output", output, "table, json or yaml")
+}
+
+// eventShown is an event for a table.
+func eventShown(l *score.Letter) string {
+	switch {
+	case l.Text != nil:
+		return shorten(*l.Text, 60)
+	case l.Raw == nil:
+		return "null"
+	}
+	return shorten(fmt.Sprintf("%x", l.Raw[:min(len(l.Raw), 30)]), 60)
+}
+
+// replaysShown says what replays made of a dead letter.
+func replaysShown(l *score.Letter) string {
+	switch {
+	case l.Replayed != nil:
+		return fmt.Sprintf("scored by version %d", l.Replayed.ModelVersion)
+	case l.Last != nil:
+		return fmt.Sprintf("%d in vain, last by version %d: %s", l.Replays, l.Last.ModelVersion, shorten(l.Last.Reason, 60))
+	}
+	return ""
+}
