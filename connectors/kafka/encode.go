@@ -11,6 +11,8 @@ import (
 // batchBuilder encodes records into one record batch (magic 2). Its memory is
 // used again after reset.
 type batchBuilder struct {
+	transactional bool // the batches are of a transaction
+
 	records   []byte
 	count     int
 	firstTime int64 // milliseconds
@@ -95,7 +97,11 @@ func (b *batchBuilder) finish(codec compress.Compression, producer int64, epoch 
 	o = binary.BigEndian.AppendUint32(o, 0xffffffff) // leader epoch: not known
 	o = append(o, maxMagic)
 	o = binary.BigEndian.AppendUint32(o, 0) // checksum, below
-	o = binary.BigEndian.AppendUint16(o, uint16(codec))
+	attributes := uint16(codec)
+	if b.transactional {
+		attributes |= transaction
+	}
+	o = binary.BigEndian.AppendUint16(o, attributes)
 	o = binary.BigEndian.AppendUint32(o, uint32(b.count-1))
 	o = binary.BigEndian.AppendUint64(o, uint64(b.firstTime))
 	o = binary.BigEndian.AppendUint64(o, uint64(b.maxTime))

@@ -61,7 +61,7 @@ func (c *cluster) ofCode(code kafkago.Error) (thalweg.Kind, string) {
 			return thalweg.NotFound, "or user " + c.cfg.SASL.User + " may not see it"
 		}
 		return thalweg.NotFound, ""
-	case kafkago.TopicAuthorizationFailed, kafkago.GroupAuthorizationFailed, kafkago.ClusterAuthorizationFailed:
+	case kafkago.TopicAuthorizationFailed, kafkago.GroupAuthorizationFailed, kafkago.ClusterAuthorizationFailed, kafkago.TransactionalIDAuthorizationFailed:
 		return thalweg.Invalid, "the broker does not permit this to " + orDefault(c.cfg.SASL.User, "anonymous users")
 	case kafkago.SASLAuthenticationFailed, kafkago.UnsupportedSASLMechanism, kafkago.IllegalSASLState:
 		return thalweg.Invalid, "check user, password and mechanism (" + orDefault(c.cfg.SASL.Mechanism, "none") + ")"
@@ -73,8 +73,10 @@ func (c *cluster) ofCode(code kafkago.Error) (thalweg.Kind, string) {
 		return thalweg.Exhausted, "the broker bounds a batch by max.message.bytes"
 	case kafkago.InvalidTopic, kafkago.InvalidPartitionNumber, kafkago.InvalidReplicationFactor, kafkago.InvalidConfiguration,
 		kafkago.InvalidRequest, kafkago.PolicyViolation, kafkago.InvalidTimestamp,
-		kafkago.OutOfOrderSequenceNumber, kafkago.InvalidProducerEpoch, kafkago.InvalidGroupId:
+		kafkago.OutOfOrderSequenceNumber, kafkago.InvalidGroupId:
 		return thalweg.Invalid, ""
+	case kafkago.InvalidProducerEpoch, kafkago.ProducerFenced, kafkago.InvalidProducerIDMapping, kafkago.InvalidTransactionState:
+		return thalweg.Fenced, "another process writes in its place, or the brokers gave its transaction up"
 	}
 	return thalweg.Unavailable, ""
 }
