@@ -74,6 +74,14 @@ type Chunk struct {
 	Offset, Size int64
 	// UncompressedSize is what the file says its pages take uncompressed.
 	UncompressedSize int64
+	// Stats are what the file says of its values, which nobody has checked.
+	Stats Stats
+}
+
+// Stats are statistics of the values of a chunk.
+type Stats struct {
+	Nulls    int64  // -1: not known
+	Min, Max []byte // as PLAIN has them; nil: not known
 }
 
 // ParseFooter parses and checks the footer of a file of the given size.
@@ -127,6 +135,7 @@ type rawChunk struct {
 	values                 int64
 	compressed, raw        int64
 	dataOffset, dictOffset int64
+	stats                  Stats
 }
 
 func (d *decoder) rowGroup() rawGroup {
@@ -170,6 +179,7 @@ func (d *decoder) chunk() rawChunk {
 
 func (d *decoder) chunkMeta(c *rawChunk) {
 	c.physical, c.codec, c.values, c.compressed, c.dataOffset = -1, -1, -1, -1, -1
+	c.stats.Nulls = -1
 	d.fields(func(id int16, wire byte) bool {
 		switch {
 		case id == 1 && wire == wireI32:
@@ -186,6 +196,26 @@ func (d *decoder) chunkMeta(c *rawChunk) {
 			c.dataOffset = d.varint()
 		case id == 11 && wire == wireI64:
 			c.dictOffset = d.varint()
+		case id == 12 && wire == wireStruct:
+			d.stats(&c.stats)
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+// stats reads the statistics that have a defined order of values; the two
+// deprecated fields have not.
+func (d *decoder) stats(s *Stats) {
+	d.fields(func(id int16, wire byte) bool {
+		switch {
+		case id == 3 && wire == wireI64:
+			s.Nulls = d.varint()
+		case id == 5 && wire == wireBinary:
+			s.Max = d.binary()
+		case id == 6 && wire == wireBinary:
+			s.Min = d.binary()
 		default:
 			return false
 		}
@@ -243,7 +273,7 @@ func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
 		return Chunk{}, fmt.Errorf("%d values in %d rows, at least one each is there", c.values, rows)
 	}
 	if c.values == 0 {
-		return Chunk{Codec: c.codec}, nil // where no values lie may be anything
+		return Chunk{Codec: c.codec, Stats: Stats{Nulls: c.stats.Nulls}}, nil // where no values lie may be anything
 	}
 	// Writers that have a dictionary page but no offset of it (or zero) put it
 	// where they say the data is.
@@ -255,5 +285,5 @@ func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
 	if limit := fileSize - TailSize; start < int64(len(magic)) || c.compressed < 0 || start > limit || c.compressed > limit-start {
 		return Chunk{}, fmt.Errorf("%d bytes at %d lie outside the file's %d", c.compressed, start, fileSize)
 	}
-	return Chunk{Codec: c.codec, Values: c.values, Offset: start, Size: c.compressed, UncompressedSize: c.raw}, nil
+	return Chunk{Codec: c.codec, Values: c.values, Offset: start, Size: c.compressed, UncompressedSize: c.raw, Stats: c.stats}, nil
 }
