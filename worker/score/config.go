@@ -72,6 +72,10 @@ type Config struct {
 	// Compression of result files. Default zstd.
 	Compression dataset.Compression
 
+	// Finished, if set, is called with the number of finished slots, whenever that
+	// is learned or grows. It must not block.
+	Finished func(slots uint64)
+
 	// MaxDeadRate is the share of events that may be dead letters, above which the
 	// scorer commits what it has and rests until Resume. Default 0: any.
 	MaxDeadRate float64

@@ -30,6 +30,7 @@ func (r *runner) carryOut(e effect) {
 	case openLog:
 		r.spawn(func(ctx context.Context) func() event {
 			state, err := r.logbook.Open(ctx)
+			r.finished(state, err)
 			if err == nil && state.Pending != nil {
 				err = r.cfg.Gate.Do(ctx, crash.Recover, func() error { return nil })
 			}
@@ -85,6 +86,7 @@ func (r *runner) carryOut(e effect) {
 		s := r.spans[e.span]
 		r.spawn(func(ctx context.Context) func() event {
 			_, _, err := r.logbook.Finish(ctx, s.done)
+			r.finished(r.logbook.State(), err)
 			totals := r.logbook.State().Total
 			return func() event { return slotFinished{totals, err} }
 		})
@@ -100,6 +102,13 @@ func (r *runner) carryOut(e effect) {
 		})
 	case stop:
 		r.stopped, r.err = true, e.err
+	}
+}
+
+// finished tells who wants to know how many slots are finished.
+func (r *runner) finished(state commitlog.State, err error) {
+	if err == nil && r.cfg.Finished != nil {
+		r.cfg.Finished(state.NextSeq)
 	}
 }
 

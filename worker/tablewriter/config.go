@@ -1,0 +1,50 @@
+package tablewriter
+
+import (
+	"time"
+
+	"github.com/thalweg/thalweg"
+)
+
+// Config says which table is kept, and how. The first block is required, the
+// rest has defaults.
+type Config struct {
+	Pipeline thalweg.PipelineName // whose logs are followed
+	Prefix   string               // of the sink in its bucket: empty, or ending in a slash
+
+	// Poll is how often a replay log is asked for new slots; default 2 s.
+	Poll time.Duration
+	// PollSlow is how often a main log is asked that no Finished was heard of;
+	// default 30 s.
+	PollSlow time.Duration
+	// CheckpointEvery is how many versions come before a checkpoint, at least;
+	// default 100.
+	CheckpointEvery int64
+	// Tombstones is how long a checkpoint remembers removed files; default 7 days.
+	Tombstones time.Duration
+	// MinBackoff and MaxBackoff bound the pause before something that failed is
+	// tried again. Default 100 ms and 10 s.
+	MinBackoff, MaxBackoff time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&c.Poll, 2*time.Second)
+	set(&c.PollSlow, 30*time.Second)
+	set(&c.Tombstones, 7*24*time.Hour)
+	set(&c.MinBackoff, 100*time.Millisecond)
+	set(&c.MaxBackoff, 10*time.Second)
+	if c.CheckpointEvery <= 0 {
+		c.CheckpointEvery = 100
+	}
+	return c
+}
+
+func (c Config) machine() machineConfig {
+	return machineConfig{prefix: c.Prefix, checkpointEvery: c.CheckpointEvery, poll: c.Poll, pollSlow: c.PollSlow, minBackoff: c.MinBackoff,
+		maxBackoff: c.MaxBackoff, tombstones: c.Tombstones}
+}

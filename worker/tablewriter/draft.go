@@ -1,0 +1,176 @@
+package tablewriter
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/delta"
+)
+
+// draft is the columns of the table as the next version will have them.
+type draft struct {
+	snapshot   *delta.Snapshot
+	schema     delta.Schema
+	partitions []string
+	changed    bool
+	begun      bool // it has columns
+}
+
+func newDraft(s *delta.Snapshot) *draft {
+	return &draft{snapshot: s, schema: s.Schema, partitions: s.Metadata.PartitionColumns, begun: s.Exists()}
+}
+
+// admit takes in the columns of a file, and returns the values of the partition
+// columns for its rows. An error says why the file cannot be in the table.
+func (d *draft) admit(partitionBy, key string, file delta.Schema) (map[string]*string, error) {
+	var partitions []string
+	if partitionBy != "" {
+		partitions = []string{commitlog.PartitionColumn(partitionBy)}
+	}
+	if !d.begun {
+		d.begun, d.changed, d.partitions = true, true, partitions
+		d.schema = slices.Clone(file)
+		for _, name := range partitions {
+			d.schema = append(d.schema, delta.Field{Name: name, Type: delta.Date, Nullable: true})
+		}
+	}
+	if !slices.Equal(d.partitions, partitions) {
+		return nil, &thalweg.Error{Op: "add to table", Kind: thalweg.Conflict, Subject: key,
+			Err:  fmt.Errorf("its rows are partitioned by %v, the table by %v", partitions, d.partitions),
+			Hint: "a table keeps its partitioning: give the pipeline a new sink path, or take partition_by back"}
+	}
+	schema, changed, err := d.schema.With(file, len(d.partitions))
+	if err != nil {
+		return nil, err
+	}
+	d.schema, d.changed = schema, d.changed || changed
+	values := map[string]*string{}
+	for _, name := range d.partitions {
+		values[name] = dayOfKey(key, name)
+	}
+	return values, nil
+}
+
+// actions returns the actions that make the table, or change its columns.
+func (d *draft) actions(nowMS int64, newID func() string) []delta.Action {
+	if !d.changed {
+		return nil
+	}
+	if d.snapshot.Exists() {
+		metadata := d.snapshot.Metadata
+		metadata.SchemaString = d.schema.String()
+		return []delta.Action{{Metadata: &metadata}}
+	}
+	return []delta.Action{
+		{Protocol: &delta.Protocol{MinReaderVersion: 1, MinWriterVersion: 2}},
+		{Metadata: &delta.Metadata{ID: uuid(newID()), Format: delta.Format{Provider: "parquet", Options: map[string]string{}}, SchemaString: d.schema.String(),
+			PartitionColumns: append([]string{}, d.partitions...), CreatedTime: &nowMS, Configuration: map[string]string{}}},
+	}
+}
+
+// uuid spells 32 hex digits as a UUID of version 4.
+func uuid(hex string) string {
+	b := []byte(hex)
+	b[12], b[16] = '4', 'a'
+	return fmt.Sprintf("%s-%s-%s-%s-%s", b[:8], b[8:12], b[12:16], b[16:20], b[20:])
+}
+
+// fileOf returns what a table says of a file with the given footer.
+func fileOf(s *dataset.Summary) (*file, error) {
+	schema, err := delta.SchemaOf(s.Schema)
+	if err != nil {
+		return nil, err
+	}
+	stats := fileStats{NumRecords: s.Rows, MinValues: map[string]any{}, MaxValues: map[string]any{}, NullCount: map[string]int64{}}
+	for i, c := range s.Columns {
+		f := s.Schema.Field(i)
+		if c.Nulls >= 0 {
+			stats.NullCount[f.Name] = c.Nulls
+		}
+		if least, greatest, ok := bounds(f.Type, c.Min, c.Max); ok {
+			stats.MinValues[f.Name], stats.MaxValues[f.Name] = least, greatest
+		}
+	}
+	text, err := json.Marshal(stats)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "describe file", Err: err}
+	}
+	return &file{schema: schema, stats: string(text)}, nil
+}
+
+// fileStats are the statistics of a file, as the protocol spells them.
+type fileStats struct {
+	NumRecords int64            `json:"numRecords"`
+	MinValues  map[string]any   `json:"minValues"`
+	MaxValues  map[string]any   `json:"maxValues"`
+	NullCount  map[string]int64 `json:"nullCount"`
+}
+
+// maxStatText is the bytes of a string that is kept whole as a bound. A longer
+// one is left out: readers differ in how they cut.
+const maxStatText = 32
+
+// bounds returns the least and the greatest value of a column as statistics
+// spell them. Of timestamps they have milliseconds, the greatest rounded up: the
+// protocol cuts both, and not every reader allows for that.
+func bounds(t arrow.DataType, least, greatest any) (low, high any, ok bool) {
+	if least == nil || greatest == nil {
+		return nil, nil, false
+	}
+	if t, timestamp := t.(*arrow.TimestampType); timestamp {
+		a, okA := least.(int64)
+		b, okB := greatest.(int64)
+		if !okA || !okB || t.Unit != arrow.Microsecond {
+			return nil, nil, false
+		}
+		from := time.UnixMicro(a).UTC().Truncate(time.Millisecond)
+		to := time.UnixMicro(b + 999).UTC().Truncate(time.Millisecond)
+		if from.Year() < 1 || to.Year() > 9999 {
+			return nil, nil, false
+		}
+		const layout = "2006-01-02T15:04:05.000Z"
+		return from.Format(layout), to.Format(layout), true
+	}
+	if a, text := least.(string); text {
+		b, _ := greatest.(string)
+		return a, b, len(a) <= maxStatText && len(b) <= maxStatText
+	}
+	return least, greatest, true
+}
+
+// rowsOf returns the number of rows that statistics tell, 0 if they do not.
+func rowsOf(stats string) int64 {
+	var s struct {
+		NumRecords int64 `json:"numRecords"`
+	}
+	if err := json.Unmarshal([]byte(stats), &s); err != nil {
+		return 0
+	}
+	return s.NumRecords
+}
+
+// noSlot is what slotOfPath returns for a path that no slot has.
+const noSlot = ^uint64(0)
+
+// slotOfPath returns the slot that a file of a log is of:
+// data/<topic>/<partition>/<slot, 12 digits>-….
+func slotOfPath(path string) uint64 {
+	parts := strings.SplitN(path, "/", 5)
+	if len(parts) < 4 || parts[0] != "data" || len(parts[3]) < 13 || parts[3][12] != '-' {
+		return noSlot
+	}
+	seq, err := strconv.ParseUint(parts[3][:12], 10, 64)
+	if err != nil {
+		return noSlot
+	}
+	return seq
+}

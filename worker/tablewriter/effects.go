@@ -1,0 +1,134 @@
+package tablewriter
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/delta"
+)
+
+// atOnce is how many footers are read at once.
+const atOnce = 8
+
+// follower reads a source from a place on.
+type follower struct {
+	log  *commitlog.Log
+	at   *commitlog.Follower
+	next uint64
+}
+
+// carryOut does what the machine wants and returns what came of it.
+func (r *runner) carryOut(ctx context.Context, e effect) event {
+	switch e := e.(type) {
+	case openTable:
+		s, err := r.table.Load(ctx)
+		return tableOpened{s, err}
+	case readSlots:
+		return r.read(ctx, e)
+	case inspect:
+		return r.inspect(ctx, e)
+	case commit:
+		won, winner, err := r.table.Commit(ctx, e.commit)
+		return committed{won, winner, err}
+	case catchUp:
+		s := e.snapshot.Clone()
+		err := r.table.Follow(ctx, s, s.Version)
+		return caughtUp{s, err}
+	case checkpoint:
+		s, err := r.table.WriteCheckpoint(ctx, e.snapshot, e.expiredMS)
+		return checkpointed{s, err}
+	}
+	panic(fmt.Sprintf("no such effect: %T", e))
+}
+
+// read reads finished slots of a source.
+func (r *runner) read(ctx context.Context, e readSlots) event {
+	f := r.followers[e.source]
+	if f == nil {
+		log, err := commitlog.New(r.bucket, commitlog.Config{Prefix: r.cfg.Prefix, Pipeline: r.cfg.Pipeline, Topic: e.source.Topic,
+			Partition: e.source.Partition, Replay: e.source.Replay})
+		if err != nil {
+			return slotsRead{source: e.source, err: err}
+		}
+		f = &follower{log: log}
+		r.followers[e.source] = f
+	}
+	if f.at == nil || f.next != e.from {
+		f.at, f.next = f.log.Follow(e.from), e.from
+	}
+	answer := slotsRead{source: e.source}
+	for len(answer.slots) < e.max {
+		entry, ok, err := f.at.Next(ctx)
+		if err != nil {
+			answer.err = err
+			break
+		}
+		if !ok {
+			answer.end = true
+			break
+		}
+		f.next = entry.Intent.Seq + 1
+		answer.slots = append(answer.slots, slotOf(entry))
+	}
+	return answer
+}
+
+// inspect reads footers, and looks for the live files of slots.
+func (r *runner) inspect(ctx context.Context, e inspect) event {
+	answer := inspected{objects: make(map[string]found, len(e.objects))}
+	if answer.inputs, answer.err = r.locate(ctx, e); answer.err != nil {
+		return answer
+	}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for _, o := range e.objects {
+		g.Go(func() error {
+			f, err := r.describe(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			answer.objects[o.Key] = found{f, err}
+			return nil
+		})
+	}
+	answer.err = g.Wait()
+	return answer
+}
+
+// describe reads the footer of an object.
+func (w *Writer) describe(ctx context.Context, o commitlog.Object) (*file, error) {
+	s, err := dataset.Inspect(ctx, w.bucket, o.Key, o.SizeBytes)
+	if err != nil {
+		return nil, err
+	}
+	return fileOf(s)
+}
+
+// locate finds the live files of slots by going through all of the table once.
+func (r *runner) locate(ctx context.Context, e inspect) (map[Source][]*delta.Add, error) {
+	at := make(map[Source][]*delta.Add, len(e.inputs))
+	if len(e.inputs) == 0 {
+		return at, nil
+	}
+	dirs := make(map[Source]string, len(e.inputs))
+	for s := range e.inputs {
+		dirs[s] = commitlog.Layout{Topic: s.Topic, Partition: s.Partition, Replay: s.Replay}.DataDir()
+	}
+	for add, err := range r.table.Files(ctx, e.snapshot) {
+		if err != nil {
+			return nil, err
+		}
+		for s, dir := range dirs {
+			if strings.HasPrefix(add.Path, dir) && e.inputs[s][slotOfPath(add.Path)] {
+				at[s] = append(at[s], add)
+			}
+		}
+	}
+	return at, nil
+}

@@ -1,0 +1,166 @@
+package tablewriter
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/delta"
+)
+
+// Source is a commit log whose slots go into the table.
+type Source struct {
+	Topic     string
+	Partition int
+	Replay    bool // the partition's replay log
+}
+
+// AppID is what the source's txn actions are called.
+func (s Source) AppID() string {
+	id := fmt.Sprintf("thalweg/%s/%d", s.Topic, s.Partition)
+	if s.Replay {
+		id += "/replay"
+	}
+	return id
+}
+
+func (s Source) String() string { return s.AppID() }
+
+// slot is what a finished slot means to the table.
+type slot struct {
+	seq         uint64
+	objects     []commitlog.Object // scored
+	partitionBy string
+	timeMS      int64 // when it was scored
+	rows        int64
+	inputs      []uint64 // of a compaction: the slots whose objects these replace
+}
+
+// slotOf returns what a log's entry means to the table.
+func slotOf(e commitlog.Entry) slot {
+	s := slot{seq: e.Intent.Seq, partitionBy: e.Intent.PartitionBy, timeMS: e.Intent.ScoredAtUS / 1000, inputs: e.Done.Inputs}
+	for _, o := range e.Done.Objects {
+		if o.Kind == commitlog.Scored {
+			s.objects = append(s.objects, o)
+			s.rows += o.Rows
+		}
+	}
+	return s
+}
+
+// file is an object of rows as its footer describes it.
+type file struct {
+	schema delta.Schema
+	stats  string // JSON
+}
+
+// found is what an inspection learned of an object: a file, or why not.
+type found struct {
+	file *file
+	err  error // that concerns the object alone: it is missing, or damaged
+}
+
+// event is what the machine is told.
+type event interface{ isEvent() }
+
+type (
+	// tableOpened answers openTable.
+	tableOpened struct {
+		snapshot *delta.Snapshot
+		err      error
+	}
+	// slotsRead answers readSlots: the next finished slots of a source, and whether
+	// that was the last one for now.
+	slotsRead struct {
+		source Source
+		slots  []slot
+		end    bool
+		err    error
+	}
+	// inspected answers inspect.
+	inspected struct {
+		objects map[string]found        // by key
+		inputs  map[Source][]*delta.Add // live files of the slots asked for
+		err     error
+	}
+	// committed answers commit: the version is ours, or the winner's.
+	committed struct {
+		won    bool
+		winner *delta.Commit
+		err    error
+	}
+	// caughtUp answers catchUp.
+	caughtUp struct {
+		snapshot *delta.Snapshot
+		err      error
+	}
+	// checkpointed answers checkpoint.
+	checkpointed struct {
+		snapshot *delta.Snapshot
+		err      error
+	}
+
+	// sourceAdded and sourceRemoved say which logs to follow.
+	sourceAdded   struct{ source Source }
+	sourceRemoved struct{ source Source }
+	// slotFinished says that all slots of a source below next are finished.
+	slotFinished struct {
+		source Source
+		next   uint64
+	}
+	// ticked says only that time has passed.
+	ticked struct{}
+)
+
+func (tableOpened) isEvent()   {}
+func (slotsRead) isEvent()     {}
+func (inspected) isEvent()     {}
+func (committed) isEvent()     {}
+func (caughtUp) isEvent()      {}
+func (checkpointed) isEvent()  {}
+func (sourceAdded) isEvent()   {}
+func (sourceRemoved) isEvent() {}
+func (slotFinished) isEvent()  {}
+func (ticked) isEvent()        {}
+
+// effect is what the machine wants done; one at a time.
+type effect interface{ isEffect() }
+
+type (
+	// openTable reads the newest snapshot of the table.
+	openTable struct{}
+	// readSlots reads finished slots of a source, at most max.
+	readSlots struct {
+		source Source
+		from   uint64
+		max    int
+	}
+	// inspect reads footers of objects, and finds the live files of slots.
+	inspect struct {
+		objects  []commitlog.Object
+		inputs   map[Source]map[uint64]bool
+		snapshot *delta.Snapshot
+	}
+	// commit tries to make the next version of the table.
+	commit struct{ commit *delta.Commit }
+	// catchUp reads the versions after the snapshot.
+	catchUp struct{ snapshot *delta.Snapshot }
+	// checkpoint writes a checkpoint of the snapshot.
+	checkpoint struct {
+		snapshot  *delta.Snapshot
+		expiredMS int64 // tombstones older than this are left out
+	}
+)
+
+func (openTable) isEffect()  {}
+func (readSlots) isEffect()  {}
+func (inspect) isEffect()    {}
+func (commit) isEffect()     {}
+func (catchUp) isEffect()    {}
+func (checkpoint) isEffect() {}
+
+// instant is a moment as the shell saw it.
+type instant struct {
+	mono time.Duration // since an arbitrary beginning
+	wall int64         // milliseconds since 1970 UTC
+}

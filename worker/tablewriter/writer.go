@@ -1,0 +1,240 @@
+package tablewriter
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/delta"
+)
+
+// Writer keeps one table. All methods may be called concurrently; none but Run
+// and Settle waits for the store. Any number of Writers, in any number of
+// processes, may keep the same table: each slot lands once.
+type Writer struct {
+	cfg    Config
+	bucket storage.Bucket
+	table  *delta.Table
+	log    *slog.Logger
+	wake   chan struct{} // the mailbox has changed
+	mu     struct {
+		sync.Mutex
+		added    []Source
+		removed  []Source
+		finished map[Source]uint64
+		taken    bool // from the mailbox, and not in status yet
+		status   Status
+		changed  chan struct{} // closed and renewed when status changes
+	}
+}
+
+// Status is where a Writer stands.
+type Status struct {
+	Version int64 // of the table; -1: there is none yet, or it is not known
+	Commits int64 // made by this Writer
+	Lost    int64 // commits that another writer's came before
+	Sources map[Source]SourceStatus
+}
+
+// SourceStatus is where a Writer stands with one log.
+type SourceStatus struct {
+	Behind  int64  // finished slots known not to be in the table
+	Message string // what keeps them out of it, "" if nothing does
+}
+
+// New returns a Writer of the table at the sink's root in bucket, which is not
+// used before Run.
+func New(bucket storage.Bucket, log *slog.Logger, cfg Config) *Writer {
+	cfg = cfg.withDefaults()
+	w := &Writer{cfg: cfg, bucket: bucket, wake: make(chan struct{}, 1),
+		log:   log.With(slog.String("pipeline", string(cfg.Pipeline)), slog.String("table", cfg.Prefix)),
+		table: delta.New(bucket, delta.Config{Prefix: cfg.Prefix, Backoff: cfg.MinBackoff})}
+	w.mu.finished = map[Source]uint64{}
+	w.mu.status.Version = -1
+	w.mu.changed = make(chan struct{})
+	return w
+}
+
+// Add has the Writer follow a log. To add it again has it try again what it
+// refused.
+func (w *Writer) Add(s Source) {
+	w.mu.Lock()
+	w.mu.added = append(w.mu.added, s)
+	w.mu.Unlock()
+	w.ring()
+}
+
+// Remove ends that.
+func (w *Writer) Remove(s Source) {
+	w.mu.Lock()
+	w.mu.removed = append(w.mu.removed, s)
+	w.mu.Unlock()
+	w.ring()
+}
+
+// Finished tells the Writer that all slots of a log below next are finished. It
+// only saves time: what is not told is found by asking the store now and then.
+func (w *Writer) Finished(s Source, next uint64) {
+	w.mu.Lock()
+	w.mu.finished[s] = max(w.mu.finished[s], next)
+	w.mu.Unlock()
+	w.ring()
+}
+
+func (w *Writer) ring() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Status returns where the Writer stands.
+func (w *Writer) Status() Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.status
+}
+
+// Settle waits until the slots of a log that are known to be finished are in
+// the table, or cannot be. Canceled if ctx ends before.
+func (w *Writer) Settle(ctx context.Context, s Source) error {
+	for {
+		w.mu.Lock()
+		_, told := w.mu.finished[s]
+		told = told || w.mu.taken
+		status, followed := w.mu.status.Sources[s]
+		changed := w.mu.changed
+		w.mu.Unlock()
+		switch {
+		case followed && !told && status.Message != "":
+			return &thalweg.Error{Op: "settle table", Kind: thalweg.Unavailable, Subject: s.String(), Err: errors.New(status.Message)}
+		case followed && !told && status.Behind == 0:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return &thalweg.Error{Op: "settle table", Kind: thalweg.Canceled, Subject: s.String(), Err: context.Cause(ctx)}
+		}
+	}
+}
+
+// Run keeps the table until ctx ends; nothing is left running then. It has no
+// error: what fails is tried again without end, and shows in Status.
+func (w *Writer) Run(ctx context.Context) {
+	r := &runner{Writer: w, followers: map[Source]*follower{}, begun: time.Now(), describe: w.describe,
+		machine: newMachine(w.cfg.machine(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), commitlog.NewID)}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		r.deliver(ctx)
+		if at, ok := r.machine.wake(); ok {
+			timer.Reset(max(0, at-time.Since(r.begun)))
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.wake:
+		case <-timer.C:
+			r.step(ctx, ticked{})
+		}
+	}
+}
+
+// runner is one Run. It belongs to one goroutine.
+type runner struct {
+	*Writer
+	machine   *machine
+	followers map[Source]*follower
+	begun     time.Time
+	describe  func(ctx context.Context, o commitlog.Object) (*file, error)
+	message   string // last logged
+}
+
+// deliver hands the mailbox to the machine.
+func (r *runner) deliver(ctx context.Context) {
+	r.mu.Lock()
+	added, removed, finished := r.mu.added, r.mu.removed, r.mu.finished
+	r.mu.added, r.mu.removed, r.mu.finished, r.mu.taken = nil, nil, map[Source]uint64{}, true
+	r.mu.Unlock()
+	defer r.report()
+	for _, s := range removed {
+		r.step(ctx, sourceRemoved{s})
+		delete(r.followers, s)
+	}
+	for _, s := range added {
+		r.step(ctx, sourceAdded{s})
+	}
+	for s, next := range finished {
+		r.step(ctx, slotFinished{s, next})
+	}
+}
+
+// step feeds the machine, and does what it wants until it wants nothing.
+func (r *runner) step(ctx context.Context, ev event) {
+	e := r.machine.step(r.now(), ev)
+	r.report()
+	for e != nil && ctx.Err() == nil {
+		ev := r.carryOut(ctx, e)
+		r.nudges()
+		e = r.machine.step(r.now(), ev)
+		r.report()
+	}
+}
+
+// nudges tells the machine of slots that were finished meanwhile, so that a
+// long way to catch up does not hide them. Its effect waits for the one under
+// way.
+func (r *runner) nudges() {
+	r.mu.Lock()
+	finished := r.mu.finished
+	r.mu.finished, r.mu.taken = map[Source]uint64{}, true
+	r.mu.Unlock()
+	for s, next := range finished {
+		if f := r.machine.find(s); f != nil {
+			f.finished = max(f.finished, next)
+		} else {
+			r.Finished(s, next)
+		}
+	}
+}
+
+func (r *runner) now() instant {
+	t := time.Now()
+	return instant{mono: t.Sub(r.begun), wall: t.UnixMilli()}
+}
+
+// report publishes the status and logs what keeps slots out of the table.
+func (r *runner) report() {
+	m := r.machine
+	status := Status{Version: -1, Commits: m.commits, Lost: m.lost, Sources: make(map[Source]SourceStatus, len(m.sources))}
+	if m.snapshot != nil {
+		status.Version = m.snapshot.Version
+	}
+	message := ""
+	for _, f := range m.sources {
+		text := m.message(f)
+		status.Sources[f.source] = SourceStatus{Behind: m.lag(f), Message: text}
+		if text != "" {
+			message = text
+		}
+	}
+	if (message == "") != (r.message == "") {
+		if message != "" {
+			r.log.Warn("the table is behind", slog.String("error", message))
+		} else {
+			r.log.Info("the table is written again")
+		}
+	}
+	r.message = message
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.status, r.mu.taken = status, false
+	close(r.mu.changed)
+	r.mu.changed = make(chan struct{})
+}
