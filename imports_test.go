@@ -58,9 +58,10 @@ var ranks = map[string]int{
 
 	"worker/crash": 5,
 
-	"worker/average": 6,
-	"worker/score":   6,
-	"worker/train":   6,
+	"worker/average":     6,
+	"worker/score":       6,
+	"worker/tablewriter": 6,
+	"worker/train":       6,
 
 	"worker":         7,
 	"worker/lineage": 7,

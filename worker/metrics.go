@@ -28,6 +28,45 @@ func newMetrics(reg Registerer, id thalweg.WorkerID) *metrics {
 	return m
 }
 
+// tableMetrics tells of the worker's tables when it is asked, so that tables
+// come and go with their streams.
+type tableMetrics struct {
+	tables                         *tables
+	behind, version, commits, lost *prometheus.Desc
+}
+
+func newTableMetrics(reg Registerer, id thalweg.WorkerID, t *tables) {
+	labels := prometheus.Labels{"worker": string(id)}
+	desc := func(name, help string, names ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, append([]string{"pipeline"}, names...), labels)
+	}
+	reg.MustRegister(&tableMetrics{tables: t,
+		behind:  desc("thalweg_table_behind_slots", "Finished slots of a log that are known not to be in the sink's table.", "log"),
+		version: desc("thalweg_table_version", "Version of the sink's table, -1 while there is none."),
+		commits: desc("thalweg_table_commits_total", "Versions of the table that this worker made."),
+		lost:    desc("thalweg_table_conflicts_total", "Commits that another writer's version came before, and that were made again."),
+	})
+}
+
+// Describe implements prometheus.Collector.
+func (m *tableMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.behind, m.version, m.commits, m.lost} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *tableMetrics) Collect(ch chan<- prometheus.Metric) {
+	for pipeline, s := range m.tables.statuses() {
+		ch <- prometheus.MustNewConstMetric(m.version, prometheus.GaugeValue, float64(s.Version), pipeline)
+		ch <- prometheus.MustNewConstMetric(m.commits, prometheus.CounterValue, float64(s.Commits), pipeline)
+		ch <- prometheus.MustNewConstMetric(m.lost, prometheus.CounterValue, float64(s.Lost), pipeline)
+		for source, of := range s.Sources {
+			ch <- prometheus.MustNewConstMetric(m.behind, prometheus.GaugeValue, float64(of.Behind), pipeline, source.String())
+		}
+	}
+}
+
 func (m *metrics) observeRead(c dataset.Counters) {
 	m.columns.WithLabelValues("fast").Add(float64(c.FastColumns))
 	m.columns.WithLabelValues("slow").Add(float64(c.SlowColumns))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,6 +47,7 @@ type scoreTask struct {
 		// generation is what the last scorer scores with: what it says of its rate is
 		// no news about another.
 		generation uint64
+		table      *member // its share in the sink's table, nil for none
 	}
 }
 
@@ -95,6 +97,7 @@ func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
 		return t.stopped(ctx, err, changed)
 	}
 	defer source.Close()
+	defer t.leaveTable()
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	t.mu.Lock()
@@ -179,11 +182,28 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *score.S
 	if err != nil {
 		return nil, nil, err
 	}
+	table := w.tables.join(w, spec, bucket, cfg)
+	if table != nil {
+		cfg.Finished = table.finished
+	}
+	t.mu.Lock()
+	t.mu.table = table
+	t.mu.Unlock()
 	scorer, err := score.New(source, bucket, t.registry, w.log, cfg)
 	if err != nil {
+		t.leaveTable()
 		return nil, nil, errors.Join(err, source.Close())
 	}
 	return scorer, source, nil
+}
+
+// leaveTable ends the stream's share in the table of its sink.
+func (t *scoreTask) leaveTable() {
+	t.mu.Lock()
+	table := t.mu.table
+	t.mu.table = nil
+	t.mu.Unlock()
+	table.leave()
 }
 
 // update takes over a newer form of the lease. Another generation, or the
@@ -259,7 +279,7 @@ func (t *scoreTask) drain() {
 // fill tells where the partition stands, and which versions were refused.
 func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	t.mu.Lock()
-	s, lease, generation, topic, trouble, tripped := t.mu.status, t.mu.lease, t.mu.generation, t.mu.topic, t.mu.trouble, ""
+	s, lease, generation, topic, trouble, tripped, table := t.mu.status, t.mu.lease, t.mu.generation, t.mu.topic, t.mu.trouble, "", t.mu.table
 	if t.mu.scorer != nil {
 		s = t.mu.scorer.Status()
 		tripped = s.Tripped
@@ -267,6 +287,9 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	t.mu.Unlock()
 	if trouble != "" {
 		s.State, s.Message = score.Waiting, trouble
+	}
+	if behind := table.message(); behind != "" {
+		s.Message = strings.TrimPrefix(s.Message+"; "+behind, "; ")
 	}
 	req.Streams = append(req.Streams, &apiv1.StreamPartition{
 		Pipeline: lease.Pipeline, Topic: topic, Partition: int32(lease.Index), Worker: string(t.worker.cfg.ID), State: s.State,

@@ -147,6 +147,7 @@ type Worker struct {
 	trainings   trainings
 	streams     streams
 	limit       memoryLimit
+	tables      tables
 	incarnation string
 }
 
@@ -180,6 +181,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	w.streams.memory = score.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
 	w.streams.buffers = kafka.NewPool()
 	w.limit.set(cfg.MemoryLimit)
+	newTableMetrics(reg, cfg.ID, &w.tables)
 	w.holder = newHolder(w)
 	return w, nil
 }
