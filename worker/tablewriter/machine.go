@@ -254,6 +254,7 @@ func (m *machine) takeSlots(ev slotsRead) {
 		}
 	}
 	f.finished = max(f.finished, f.next)
+	f.starve(m)
 }
 
 // pollEvery is how often a source is asked unasked: a main log reports its
@@ -310,7 +311,11 @@ func (m *machine) advance() effect {
 		return checkpoint{m.snapshot, m.now.wall - m.cfg.tombstones.Milliseconds()}
 	}
 	if f := m.toRead(); f != nil {
-		return readSlots{f.source, f.next, m.readMax(f)}
+		most := m.readMax(f)
+		if f.next < f.finished { // to look for the end of the log is one more request
+			most = int(min(uint64(most), f.finished-f.next))
+		}
+		return readSlots{f.source, f.next, most}
 	}
 	return m.write()
 }
@@ -331,7 +336,7 @@ func (m *machine) toRead() *follow {
 	for _, f := range m.sources {
 		switch {
 		case f.refused != nil || m.now.mono < f.retryAt || m.readMax(f) <= 0:
-		case f.next >= f.finished && m.now.mono < f.pollAt && !f.hungry:
+		case f.next >= f.finished && m.now.mono < f.pollAt:
 		case best == nil || len(f.pending) < len(best.pending):
 			best = f
 		}
@@ -341,7 +346,7 @@ func (m *machine) toRead() *follow {
 
 // readMax returns how many slots of a source may be read.
 func (m *machine) readMax(f *follow) int {
-	if f.hungry {
+	if f.hungry && f.take() == nil {
 		return min(readAtOnce, maxMissing-len(f.pending))
 	}
 	slots, objects := 0, 0

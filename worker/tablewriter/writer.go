@@ -154,6 +154,7 @@ type runner struct {
 	begun     time.Time
 	describe  func(ctx context.Context, o commitlog.Object) (*file, error)
 	message   string // last logged
+	handing   bool   // the mailbox is being handed over
 }
 
 // deliver hands the mailbox to the machine.
@@ -162,7 +163,11 @@ func (r *runner) deliver(ctx context.Context) {
 	added, removed, finished := r.mu.added, r.mu.removed, r.mu.finished
 	r.mu.added, r.mu.removed, r.mu.finished, r.mu.taken = nil, nil, map[Source]uint64{}, true
 	r.mu.Unlock()
-	defer r.report()
+	r.handing = true
+	defer func() {
+		r.handing = false
+		r.report()
+	}()
 	for _, s := range removed {
 		r.step(ctx, sourceRemoved{s})
 		delete(r.followers, s)
@@ -234,7 +239,7 @@ func (r *runner) report() {
 	r.message = message
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.status, r.mu.taken = status, false
+	r.mu.status, r.mu.taken = status, r.handing
 	close(r.mu.changed)
 	r.mu.changed = make(chan struct{})
 }
