@@ -139,8 +139,10 @@ func (p *Proxy) serve(client *net.TCPConn) {
 
 // pump hands bytes on in one direction until either end closes.
 func (p *Proxy) pump(l *link, from, to *net.TCPConn, answers bool) {
-	defer from.CloseRead()
-	defer to.CloseWrite()
+	defer func() {
+		_ = from.CloseRead() // the link may be reset already
+		_ = to.CloseWrite()
+	}()
 	buf := make([]byte, chunk)
 	for {
 		n, err := from.Read(buf)
@@ -193,7 +195,7 @@ func (l *link) reset() {
 	for _, c := range []*net.TCPConn{l.client, l.server} {
 		if c != nil {
 			_ = c.SetLinger(0) // it may be closed already
-			c.Close()
+			_ = c.Close()
 		}
 	}
 }

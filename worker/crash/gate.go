@@ -96,19 +96,19 @@ func (g *Gate) pass(ctx context.Context, s step) error {
 		return err
 	}
 	for _, p := range g.left() {
-		if err, over := g.strike(p.Action, Before, &s); over {
+		if over, err := g.strike(p.Action, Before, &s); over {
 			return err
 		}
 	}
 	for _, a := range g.severed(s.seam) {
-		if err, over := g.strike(a, Before, &s); over {
+		if over, err := g.strike(a, Before, &s); over {
 			return err
 		}
 	}
 	due := g.script.hit(s.point)
 	for _, p := range due {
 		if p.When == Before {
-			if err, over := g.strike(p.Action, Before, &s); over {
+			if over, err := g.strike(p.Action, Before, &s); over {
 				return err
 			}
 		}
@@ -117,7 +117,7 @@ func (g *Gate) pass(ctx context.Context, s step) error {
 	for _, p := range due {
 		switch p.When {
 		case Unanswered:
-			if struck, over := g.strike(p.Action, Unanswered, &s); over && err == nil {
+			if over, struck := g.strike(p.Action, Unanswered, &s); over && err == nil {
 				return struck
 			}
 		case After:
@@ -150,17 +150,17 @@ func (g *Gate) wait(ctx context.Context) error {
 	}
 }
 
-// strike does what a plan says to a process that takes step s. over says that
-// the step ends with err.
-func (g *Gate) strike(a Action, when When, s *step) (err error, over bool) {
+// strike does what a plan says to a process that takes step s, and reports
+// whether the step is over, with err.
+func (g *Gate) strike(a Action, when When, s *step) (over bool, err error) {
 	switch a {
 	case Exit:
 		g.Kill()
 		g.process.Exit()
-		return errDead, true
+		return true, errDead
 	case Stall:
 		g.stall()
-		return nil, false
+		return false, nil
 	}
 	if s.seam == ofItself && s.point != LoadModel && (s.point != Score || when != Before) {
 		// It has no connection of its own and cannot fail: all those that the process
@@ -170,15 +170,15 @@ func (g *Gate) strike(a Action, when When, s *step) (err error, over bool) {
 		for _, c := range []seam{ofStore, ofTopic} {
 			g.mu.cut[c] = append(g.mu.cut[c], a)
 		}
-		return nil, false
+		return false, nil
 	}
 	switch {
 	case a == Drop && when == Before && s.late != nil:
 		time.AfterFunc(lateAfter, s.late)
 	case a == Fail && when == Unanswered && s.spoil != nil:
-		return s.spoil(), true
+		return true, s.spoil()
 	}
-	return &thalweg.Error{Op: s.subject, Kind: thalweg.Unavailable, Err: errors.New(string(a) + " " + string(when))}, true
+	return true, &thalweg.Error{Op: s.subject, Kind: thalweg.Unavailable, Err: errors.New(string(a) + " " + string(when))}
 }
 
 func (g *Gate) stall() {
