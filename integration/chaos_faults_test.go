@@ -97,12 +97,13 @@ func stopWorker(r *chaosRun, at time.Duration) []moment {
 // crashWorker replaces one by a process that dies, stops, or is cut off at a
 // step that is drawn.
 func crashWorker(r *chaosRun, at time.Duration) []moment {
+	at /= 4 // early, so that the step comes about
 	w := r.rng.IntN(chaosWorkers)
 	steps := slices.DeleteFunc(crash.Points(), func(s crash.Step) bool {
 		return slices.ContainsFunc(s.Needs, func(p crash.Plan) bool { return p.Action == crash.Exit })
 	})
 	step := steps[r.rng.IntN(len(steps))]
-	plan := crash.Plan{Point: step.Point, When: crash.Whens()[r.rng.IntN(3)], Nth: 1 + r.rng.IntN(4), Action: crash.Actions()[r.rng.IntN(4)]}
+	plan := crash.Plan{Point: step.Point, When: crash.Whens()[r.rng.IntN(3)], Nth: 1 + r.rng.IntN(3), Action: crash.Actions()[r.rng.IntN(4)]}
 	var plans []string
 	for _, p := range append(step.Needs, plan) {
 		plans = append(plans, p.String())
