@@ -316,7 +316,7 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 		return commitlog.Done{}, cut, err
 	}
 	defer out.release()
-	done, err := out.publish(ctx, again)
+	done, err := out.publish(ctx, again, nil)
 	if err != nil {
 		return commitlog.Done{}, cut, err
 	}
