@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -66,7 +67,7 @@ func TestFooter(t *testing.T) {
 	if l.Logical.Annotation != String || l.MaxDef != 3 || l.MaxRep != 1 || l.SlotDef != 2 || l.Flat() || strings.Join(l.Path, ".") != "l.list.element" {
 		t.Errorf("l: %+v", l)
 	}
-	if c := f.RowGroups[1].Chunks[2]; c != (Chunk{Codec: Zstd, Values: 5, Offset: 204, Size: 100, UncompressedSize: 200}) {
+	if c := f.RowGroups[1].Chunks[2]; !reflect.DeepEqual(c, Chunk{Codec: Zstd, Values: 5, Offset: 204, Size: 100, UncompressedSize: 200}) {
 		t.Errorf("%+v", c)
 	}
 }
