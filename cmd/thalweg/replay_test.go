@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/lineage"
 )
 
@@ -131,6 +132,41 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 	}
 
 	checkLineages(t, c, total)
+
+	// A checkpoint of the training that is no version.
+	state, _, err := c.connections.bucketOf(t.Context(), "", "s3://thalweg/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	models, err := cl.ListModels(t.Context(), &apiv1.ListModelsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unregistered string
+	for info, err := range state.List(t.Context(), "checkpoints/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(info.Key, "/manifest.json") || strings.Contains(models.String(), info.Key) {
+			continue
+		}
+		body, _, err := state.Get(t.Context(), info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unregistered = info.Key + "#" + storage.SHA256(body)
+	}
+	text, err = command(t, c, "replay", "flight-delays", "--from", "0:0", "--to", "0:100", "--model", unregistered, "--into", "s3://lake/replays/between/", "-o", "json")
+	if r := parsed[replayed](t, text); err != nil || r.Scored+r.Dead != 100 || !strings.HasPrefix(string(r.Replay.Model), "flight-delays@") {
+		t.Errorf("a checkpoint that is no version: %v\n%s", err, text)
+	}
+	if text, err := command(t, c, "fsck", "flight-delays", "--at", "s3://lake/replays/between/"); err != nil {
+		t.Errorf("fsck of it: %v\n%s", err, text)
+	}
+	text, err = command(t, c, "lineage", "flight-delays", "--offset", "0", "--at", "s3://lake/replays/between/", "--verify", "-o", "json")
+	if d := parsed[traced](t, text); err != nil || !d.Verification.OK || len(d.Notes) != 1 || !strings.Contains(d.Notes[0], "not in the registry") {
+		t.Errorf("lineage of it: %v\n%s", err, text)
+	}
 }
 
 // checkLineages verifies random rows, and every odd one, from their documents

@@ -219,7 +219,10 @@ func (w *world) run(ctx context.Context, m *Manifest, bucket storage.Bucket, pre
 	w.t.Helper()
 	a, err := w.registry.Load(ctx, m.Candidate().Model)
 	check(w.t, err)
-	r := New(m, w.source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: score.Limits{Count: 100}, Score: score.Config{
+	source, err := kafka.New(kafka.Config{Brokers: []string{w.broker.Addr()}, Topic: topic, RequestTimeout: 5 * time.Second})
+	check(w.t, err)
+	defer source.Close()
+	r := New(m, source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: score.Limits{Count: 100}, Score: score.Config{
 		Batching: score.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
 		DrainTimeout: 50 * time.Millisecond}})
 	err = r.Run(ctx)

@@ -123,6 +123,29 @@ func TestAKilledReplayGoesOnAndEndsWithTheSameRows(t *testing.T) {
 	}
 }
 
+func TestTwoWhoReplayTheSameMakeOneSet(t *testing.T) {
+	w := newWorld(t)
+	w.produce(0, 2000)
+	w.stream()
+	m, err := Open(t.Context(), w.source, w.request(1, "both/", "earliest", "latest"))
+	check(t, err)
+	ended := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := w.run(t.Context(), m, w.lake, "both/")
+			ended <- err
+		}()
+	}
+	check(t, <-ended)
+	check(t, <-ended)
+	if v := w.judge("both/"); v.Scored+v.Dead != 2000 {
+		t.Errorf("%s", v)
+	}
+	if r, err := Diff(t.Context(), m, w.live(), w.into("both/"), DiffConfig{}, nil); err != nil || !r.Same() {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 var idInName = regexp.MustCompile(`-[0-9a-f]{32}-`)
 
 // anonymous takes the prefix and the ids out of keys.

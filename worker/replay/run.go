@@ -23,9 +23,9 @@ type Config struct {
 	// Parallel is how many partitions are scored at once, each with the memory of a
 	// scorer. Default 2.
 	Parallel int
-	// Rolling bounds a file, and so memory, by events and bytes; never by time, so
-	// that files are cut at the same offsets whenever a replay runs. Default as
-	// of score.Config.
+	// Rolling bounds a file, and so memory, by events and bytes; never by time or
+	// by how much memory is left, so that files are cut at the same offsets whenever
+	// a replay runs. Default, and at most, 200,000 events and 32 MiB of them.
 	Rolling score.Limits
 	// Score is what else a scorer wants: batching, compression, timeouts.
 	Score score.Config
@@ -33,6 +33,13 @@ type Config struct {
 
 // never is a period that does not pass.
 const never = time.Duration(1 << 62)
+
+// The most that a file has. Of each partition that is being scored one file is
+// filled while another is written.
+const (
+	maxFileEvents = 200_000
+	maxFileBytes  = 32 << 20
+)
 
 // Runner carries a replay out.
 type Runner struct {
@@ -54,6 +61,12 @@ type Runner struct {
 func New(m *Manifest, source connectors.Source, bucket storage.Bucket, prefix string, a *artifact.Artifact, log *slog.Logger, cfg Config) *Runner {
 	if cfg.Parallel == 0 {
 		cfg.Parallel = 2
+	}
+	if n := cfg.Rolling.Count; n <= 0 || n > maxFileEvents {
+		cfg.Rolling.Count = maxFileEvents
+	}
+	if n := cfg.Rolling.Bytes; n <= 0 || n > maxFileBytes {
+		cfg.Rolling.Bytes = maxFileBytes
 	}
 	r := &Runner{manifest: m, prefix: prefix, source: source, bucket: bucket, log: log, cfg: cfg,
 		models: &score.Fixed{Candidate: m.Candidate(), Artifact: a}}
