@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -68,43 +68,91 @@ type connections struct {
 // defaultRegistry is what a spec calls the schema registry of the flag.
 const defaultRegistry = "default"
 
-// connectionFile is the form of the --connections file.
+// connectionFile is the form of the --connections file. A connection named
+// default is that of specs which name none.
 type connectionFile struct {
 	Connections map[string]struct {
-		S3 *struct {
-			Endpoint     string `yaml:"endpoint"`
-			Region       string `yaml:"region"`
-			AccessKeyEnv string `yaml:"access_key_env"`
-			SecretKeyEnv string `yaml:"secret_key_env"`
-		} `yaml:"s3"`
-		Directory *string `yaml:"directory"`
-		Kafka     *struct {
-			Brokers []string `yaml:"brokers"`
-		} `yaml:"kafka"`
-		SchemaRegistry *registryForm `yaml:"schema_registry"`
+		S3        *s3Section    `yaml:"s3"`
+		Directory *string       `yaml:"directory"`
+		Kafka     *kafkaSection `yaml:"kafka"`
+
+		SchemaRegistry *registrySection `yaml:"schema_registry"`
 	} `yaml:"connections"`
 }
 
-// registryForm is the form of a schema registry in that file.
-type registryForm struct {
-	URL         string `yaml:"url"`
-	UsernameEnv string `yaml:"username_env"`
-	PasswordEnv string `yaml:"password_env"`
-	// CAFile holds the certificates, in PEM, that an https registry is held
-	// against. Default: the system's.
-	CAFile string `yaml:"ca_file"`
+type s3Section struct {
+	Endpoint      string      `yaml:"endpoint"`
+	Region        string      `yaml:"region"`
+	AccessKeyEnv  string      `yaml:"access_key_env"`
+	AccessKeyFile string      `yaml:"access_key_file"`
+	SecretKeyEnv  string      `yaml:"secret_key_env"`
+	SecretKeyFile string      `yaml:"secret_key_file"`
+	TLS           *tlsSection `yaml:"tls"`
 }
 
-func (f registryForm) open() (*schemaregistry.Client, error) {
-	cfg := schemaregistry.Config{URL: f.URL, Username: os.Getenv(f.UsernameEnv), Password: os.Getenv(f.PasswordEnv)}
-	if f.CAFile != "" {
-		pem, err := os.ReadFile(f.CAFile)
-		if err != nil {
-			return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: "ca_file", Err: err}
-		}
-		cfg.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-		if !cfg.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: f.CAFile, Hint: "it holds no certificate in PEM"}
+type kafkaSection struct {
+	Brokers []string     `yaml:"brokers"`
+	TLS     *tlsSection  `yaml:"tls"`
+	SASL    *saslSection `yaml:"sasl"`
+}
+
+// open returns the store. Its address says whether it talks TLS, the section
+// only how.
+func (s *s3Section) open(subject string) (storage.Opener, error) {
+	access, err := secret(subject, "access_key", s.AccessKeyEnv, s.AccessKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := secret(subject, "secret_key", s.SecretKeyEnv, s.SecretKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := s.TLS.config(subject)
+	if err != nil {
+		return nil, err
+	}
+	return openStore(s.Endpoint, access, key, s.Region, tlsConfig)
+}
+
+func (s *kafkaSection) config(subject string) (cfg kafka.Config, err error) {
+	cfg = kafka.Config{Brokers: s.Brokers, Throttle: throttle.New()}
+	if cfg.TLS, err = s.TLS.config(subject); err != nil {
+		return kafka.Config{}, err
+	}
+	if cfg.SASL, err = s.SASL.config(subject); err != nil {
+		return kafka.Config{}, err
+	}
+	whole := cfg
+	whole.Topic = "any" // specs name it
+	if err := whole.Validate(); err != nil {
+		return kafka.Config{}, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Err: err}
+	}
+	return cfg, nil
+}
+
+// registrySection is a schema registry. An https one is held against the
+// certificates of ca_file, or the system's.
+type registrySection struct {
+	URL          string `yaml:"url"`
+	UsernameEnv  string `yaml:"username_env"`
+	PasswordEnv  string `yaml:"password_env"`
+	PasswordFile string `yaml:"password_file"`
+	CAFile       string `yaml:"ca_file"`
+}
+
+func (s *registrySection) open(subject string) (*schemaregistry.Client, error) {
+	user, err := secret(subject, "username", s.UsernameEnv, "")
+	if err != nil {
+		return nil, err
+	}
+	password, err := secret(subject, "password", s.PasswordEnv, s.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	cfg := schemaregistry.Config{URL: s.URL, Username: user, Password: password}
+	if s.CAFile != "" {
+		if cfg.TLS, err = (&tlsSection{CA: s.CAFile}).config(subject); err != nil {
+			return nil, err
 		}
 	}
 	return schemaregistry.New(cfg)
@@ -115,7 +163,7 @@ func (c *connectionFlags) open() (*connections, error) {
 	def, err := openStore(c.store,
 		envOr("THALWEG_ACCESS_KEY", envOr("AWS_ACCESS_KEY_ID", devAccessKey)),
 		envOr("THALWEG_SECRET_KEY", envOr("AWS_SECRET_ACCESS_KEY", devSecretKey)),
-		envOr("THALWEG_REGION", envOr("AWS_REGION", "us-east-1")))
+		envOr("THALWEG_REGION", envOr("AWS_REGION", "us-east-1")), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +173,7 @@ func (c *connectionFlags) open() (*connections, error) {
 	}
 	conns.schemas = make(map[string]*schemaregistry.Client)
 	if c.schemas != "" {
-		if conns.schemas[defaultRegistry], err = (registryForm{URL: c.schemas}).open(); err != nil {
+		if conns.schemas[defaultRegistry], err = (&registrySection{URL: c.schemas}).open("--schema-registry"); err != nil {
 			return nil, err
 		}
 	}
@@ -138,29 +186,45 @@ func (c *connectionFlags) open() (*connections, error) {
 	}
 	var parsed connectionFile
 	if err := yaml.UnmarshalWithOptions(data, &parsed, yaml.Strict()); err != nil {
-		return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: c.file, Err: err}
+		// Without the excerpt: it could be a line with a secret.
+		return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: c.file, Err: errors.New(yaml.FormatError(err, false, false))}
 	}
 	for name, conn := range parsed.Connections {
+		subject := c.file + ": " + name
 		switch {
+		case conn.S3 != nil && conn.Directory != nil:
+			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Hint: "give it s3 or directory, not both"}
 		case conn.S3 != nil:
-			conns.stores[name], err = openStore(conn.S3.Endpoint, os.Getenv(conn.S3.AccessKeyEnv), os.Getenv(conn.S3.SecretKeyEnv), conn.S3.Region)
+			conns.stores[name], err = conn.S3.open(subject)
 		case conn.Directory != nil:
-			conns.stores[name], err = openStore("file://"+*conn.Directory, "", "", "")
-		case conn.Kafka != nil:
-			conns.brokers[name] = kafka.Config{Brokers: conn.Kafka.Brokers, Throttle: throttle.New()}
-		case conn.SchemaRegistry != nil:
-			conns.schemas[name], err = conn.SchemaRegistry.open()
-		default:
-			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: c.file + ": " + name, Hint: "give it s3, directory, kafka or schema_registry"}
+			conns.stores[name], err = openStore("file://"+*conn.Directory, "", "", "", nil)
+		case conn.Kafka == nil && conn.SchemaRegistry == nil:
+			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Hint: "give it s3, directory, kafka or schema_registry"}
+		}
+		if err == nil && conn.Kafka != nil {
+			conns.brokers[name], err = conn.Kafka.config(subject)
+		}
+		if err == nil && conn.SchemaRegistry != nil {
+			conns.schemas[name], err = conn.SchemaRegistry.open(subject)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+	if s, ok := conns.stores[defaultConnection]; ok {
+		conns.stores[""] = s
+	}
+	if b, ok := conns.brokers[defaultConnection]; ok {
+		conns.brokers[""] = b
+	}
 	return conns, nil
 }
 
-func openStore(address, accessKey, secretKey, region string) (storage.Opener, error) {
+// defaultConnection is the name in the connections file for what specs mean
+// that name no connection.
+const defaultConnection = "default"
+
+func openStore(address, accessKey, secretKey, region string, tlsConfig *tls.Config) (storage.Opener, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, usageError("--store", address, "http://host:port, https://host or file:///path")
@@ -173,7 +237,7 @@ func openStore(address, accessKey, secretKey, region string) (storage.Opener, er
 		}
 		return file.New(file.Config{Dir: dir})
 	case "http", "https":
-		return s3.New(s3.Config{Endpoint: u.Host, TLS: u.Scheme == "https", Region: region, AccessKey: accessKey, SecretKey: secretKey, PathStyle: true})
+		return s3.New(s3.Config{Endpoint: u.Host, TLS: u.Scheme == "https", TLSConfig: tlsConfig, Region: region, AccessKey: accessKey, SecretKey: secretKey, PathStyle: true})
 	}
 	return nil, usageError("--store", address, "http://host:port, https://host or file:///path")
 }

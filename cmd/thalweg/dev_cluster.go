@@ -137,7 +137,7 @@ func (c *devCluster) openStore() error {
 	default:
 		return err
 	}
-	store, err := openStore(c.endpoints.Store, c.endpoints.AccessKey, c.endpoints.SecretKey, "us-east-1")
+	store, err := openStore(c.endpoints.Store, c.endpoints.AccessKey, c.endpoints.SecretKey, "us-east-1", nil)
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,27 @@ func TestSignInWithEachMechanismOverTLS(t *testing.T) {
 	}
 }
 
+func TestClientCertificateIsShownAndItsAbsenceExplained(t *testing.T) {
+	server, pool := certificate(t)
+	server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, pool
+	c := newCluster(t, 1, kfake.TLS(server))
+	cfg := config(c)
+	cfg.Attempts = 2
+	cfg.TLS = &tls.Config{RootCAs: pool, Certificates: server.Certificates}
+	produce := newProducer(t, cfg, kafka.ProducerConfig{})
+	if err := produce.Produce(t.Context(), messages("a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := readAll(t, newSource(t, cfg), 0, 0, 1<<20); len(got) != 2 {
+		t.Errorf("%v", got)
+	}
+	cfg.TLS = &tls.Config{RootCAs: pool}
+	_, err := newSource(t, cfg).Topic(t.Context())
+	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "client certificate") {
+		t.Errorf("without a certificate: %v", err)
+	}
+}
+
 func TestWrongTransportIsExplained(t *testing.T) {
 	server, _ := certificate(t)
 	secured := config(newCluster(t, 1, kfake.TLS(server)))

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"sync/atomic"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -39,6 +40,8 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 		e.Kind, e.Hint = thalweg.Invalid, "the broker does not speak TLS on this port"
 	case errors.As(err, &certificate):
 		e.Kind, e.Hint = thalweg.Invalid, "check the connection's CA and the broker's host name"
+	case refusedByPeer(err):
+		e.Kind, e.Hint = thalweg.Invalid, "the broker refused the TLS connection: check the client certificate and who signed it"
 	case endOfConnection(err) && c.signIn != nil && c.signIn.pending():
 		e.Kind, e.Hint = thalweg.Invalid, "the broker hung up during sign-in: check user, password and mechanism ("+c.cfg.SASL.Mechanism+")"
 	case endOfConnection(err) && c.cfg.TLS == nil:
@@ -47,6 +50,13 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 		e.Hint = "the broker hung up: it may be restarting, or expect a sign-in or a client certificate"
 	}
 	return e
+}
+
+// refusedByPeer reports whether the broker ended TLS with an alert, as it does
+// when a client certificate is missing or not trusted.
+func refusedByPeer(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 func endOfConnection(err error) bool {
