@@ -214,7 +214,7 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 	defer t.mu.Unlock()
 	last := t.mu.lease
 	t.mu.lease = lease
-	resumed := lease.Resumes != last.Resumes
+	resumed, spoken := lease.Resumes != last.Resumes, !proto.Equal(lease.Skip, last.Skip)
 	if t.mu.scorer != nil {
 		if resumed {
 			t.mu.scorer.Resume()
@@ -222,11 +222,11 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 		if lease.Paused != last.Paused {
 			t.mu.scorer.Pause(lease.Paused)
 		}
-		if !proto.Equal(lease.Skip, last.Skip) {
+		if spoken {
 			t.mu.scorer.Skip(wordOf(lease.Skip))
 		}
 	}
-	if lease.Generation != last.Generation || resumed && t.mu.scorer == nil {
+	if lease.Generation != last.Generation || (resumed || spoken) && t.mu.scorer == nil {
 		close(t.mu.changed)
 		t.mu.changed = make(chan struct{})
 		if t.mu.stop != nil {

@@ -12,7 +12,8 @@ type SetStream struct {
 	Pipeline thalweg.PipelineName `json:"pipeline"`
 	Paused   bool                 `json:"paused"`
 	// Skip is what the operator says of offsets that a partition has lost; only
-	// with a resumption.
+	// with a resumption, which concerns that partition alone unless the stream was
+	// paused.
 	Skip *Skip `json:"skip,omitempty"`
 }
 
@@ -63,18 +64,21 @@ func (c *SetStream) apply(s *State, _ at) Answer {
 		}
 	}
 	answer := Answer{Pipeline: p.Name, Changed: p.Paused != c.Paused}
+	wasPaused := p.Paused
 	p.Paused = c.Paused
-	if !c.Paused {
+	if k := c.Skip; k != nil {
+		part := p.Partitions[k.Partition]
+		answer.Changed = answer.Changed || part.Skip == nil || *part.Skip != *k || part.Stopped != ""
+		part.Skip = k
+		part.forgive()
+	}
+	// A word about one partition leaves the others as they are.
+	if !c.Paused && (c.Skip == nil || wasPaused) {
 		p.PauseReason = ""
 		p.Resumes++
 		for _, part := range p.Partitions {
 			answer.Changed = answer.Changed || part.Stopped != ""
 			part.forgive()
-		}
-		if k := c.Skip; k != nil {
-			part := p.Partitions[k.Partition]
-			answer.Changed = answer.Changed || part.Skip == nil || *part.Skip != *k
-			part.Skip = k
 		}
 	}
 	return answer

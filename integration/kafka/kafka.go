@@ -6,6 +6,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -30,6 +31,8 @@ type Config struct {
 	// Proxied are further listeners, of a cluster of one node, whose clients are
 	// told to come by another address: that of a proxy.
 	Proxied []Listener
+	// Guarded opens a second listener, on which clients must prove who they are.
+	Guarded bool
 }
 
 // Listener is an address at which a broker listens and the one by which it says
@@ -38,6 +41,7 @@ type Listener struct{ Address, Advertised string }
 
 // Cluster is a running cluster.
 type Cluster struct {
+	Guard *Guard // nil unless Config.Guarded
 	nodes []*node
 }
 
@@ -67,8 +71,11 @@ func Start(t testing.TB, cfg Config) *Cluster {
 		c.nodes = append(c.nodes, n)
 		voters = append(voters, fmt.Sprintf("%d@%s", id, n.controller))
 	}
+	if cfg.Guarded {
+		c.Guard = newGuard(t, t.TempDir())
+	}
 	for _, n := range c.nodes {
-		n.configure(t, cfg, voters)
+		n.configure(t, cfg, c.Guard, voters)
 		n.start(t)
 	}
 	c.WaitReady(t)
@@ -76,7 +83,7 @@ func Start(t testing.TB, cfg Config) *Cluster {
 }
 
 // configure writes the node's settings and formats its directory.
-func (n *node) configure(t testing.TB, cfg Config, voters []string) {
+func (n *node) configure(t testing.TB, cfg Config, guard *Guard, voters []string) {
 	t.Helper()
 	dir := t.TempDir()
 	copies := fmt.Sprint(min(len(voters), 3))
@@ -99,18 +106,22 @@ func (n *node) configure(t testing.TB, cfg Config, voters []string) {
 		"broker.heartbeat.interval.ms":             "500",
 		"broker.session.timeout.ms":                "4000", // a killed broker is missed this long
 	}
-	if len(cfg.Proxied) > 0 {
-		names := "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
-		for i, l := range cfg.Proxied {
-			settings["listeners"] += fmt.Sprintf(",PROXY%d://%s", i, l.Address)
-			settings["advertised.listeners"] += fmt.Sprintf(",PROXY%d://%s", i, l.Advertised)
-			names += fmt.Sprintf(",PROXY%d:PLAINTEXT", i)
-		}
-		settings["listener.security.protocol.map"] = names
+	protocols := "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+	for i, l := range cfg.Proxied {
+		settings["listeners"] += fmt.Sprintf(",PROXY%d://%s", i, l.Address)
+		settings["advertised.listeners"] += fmt.Sprintf(",PROXY%d://%s", i, l.Advertised)
+		protocols += fmt.Sprintf(",PROXY%d:PLAINTEXT", i)
 	}
-	for name, value := range cfg.Properties {
-		settings[name] = value
+	args := []string{"kafka.tools.StorageTool", "format", "-t", clusterID}
+	if guard != nil {
+		maps.Copy(settings, guard.properties())
+		settings["listeners"] += ",GUARDED://" + guard.Address
+		settings["advertised.listeners"] += ",GUARDED://" + guard.Address
+		protocols += ",GUARDED:SASL_SSL"
+		args = append(args, guard.users()...)
 	}
+	settings["listener.security.protocol.map"] = protocols
+	maps.Copy(settings, cfg.Properties)
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&text, "%s=%s\n", name, settings[name])
@@ -119,7 +130,7 @@ func (n *node) configure(t testing.TB, cfg Config, voters []string) {
 	if err := os.WriteFile(n.properties, []byte(text.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	format := java(t, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", n.properties)
+	format := java(t, append(args, "-c", n.properties)...)
 	if out, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format Kafka's storage: %v\n%s", err, out)
 	}
@@ -240,4 +251,18 @@ func (c *Cluster) CreateTopic(t testing.TB, topic string, partitions int, settin
 
 func (c *Cluster) client() *kafkago.Client {
 	return &kafkago.Client{Addr: kafkago.TCP(c.Brokers()...), Transport: &kafkago.Transport{Dial: (&net.Dialer{}).DialContext}}
+}
+
+// Tool runs a class of Kafka's command line tools with the cluster's address
+// and what is read from stdin, and returns what it printed. A failure fails the
+// test.
+func (c *Cluster) Tool(t testing.TB, stdin io.Reader, class string, args ...string) string {
+	t.Helper()
+	cmd := java(t, append([]string{class, "--bootstrap-server", strings.Join(c.Brokers(), ",")}, args...)...)
+	cmd.Stdin = stdin
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", class, strings.Join(args, " "), err, out)
+	}
+	return string(out)
 }
