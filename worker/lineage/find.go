@@ -118,9 +118,9 @@ func (f *finder) moved(ctx context.Context, log *commitlog.Log, e commitlog.Entr
 	return nil, gone
 }
 
-// replayed finds the event in the replay log, nil if it is not there: the
-// newest slot that has it, where a row ends the search.
-func (f *finder) replayed(ctx context.Context) (*found, error) {
+// replayed finds the event, which is dead in a slot of the main log, in the
+// replay log: its row, or nil if there is none.
+func (f *finder) replayed(ctx context.Context, dead commitlog.Intent) (*found, error) {
 	log, err := f.log(true)
 	if err != nil {
 		return nil, err
@@ -129,10 +129,11 @@ func (f *finder) replayed(ctx context.Context) (*found, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.query.Offset < e.Intent.From || f.query.Offset >= e.Intent.To {
+		in := e.Intent
+		if f.query.Offset < in.From || f.query.Offset >= in.To || dead.Seq < in.Slots[0] || dead.Seq >= in.Slots[1] {
 			continue
 		}
-		if hit, err := f.in(ctx, e, e); hit != nil || err != nil {
+		if hit, err := f.in(ctx, e, e); err != nil || hit != nil && hit.row != nil {
 			return hit, err
 		}
 	}

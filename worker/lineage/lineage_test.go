@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/score"
 )
 
 func verify(t *testing.T, w *world, doc *Document, given []byte) *Verification {
@@ -132,6 +135,46 @@ func TestWhatCameOutOtherwiseIsNamed(t *testing.T) {
 	check(t, w.lake.Delete(t.Context(), doc.Object.Key))
 	if v := verify(t, w, doc, nil); !v.OK || !strings.Contains(v.Object, "gone") {
 		t.Errorf("an object that is gone: %+v", v)
+	}
+}
+
+func TestADeadLetterThatWasReplayedIsTracedToBothOfItsSlots(t *testing.T) {
+	w := newWorld(t, true)
+	w.produce(100)
+	w.stream()
+	var mended []int64
+	for i, offset := range w.topic.all.Offsets {
+		if strings.Contains(string(w.topic.all.Value(i)), "17.03.2001") {
+			mended = append(mended, offset)
+		}
+	}
+	before := w.trace(mended[0], false)
+	if v := verify(t, w, before, nil); before.Outcome != Dead || !v.OK {
+		t.Fatalf("before: %+v, %+v", before, v)
+	}
+	sum, err := score.Replay(t.Context(), w.lake, w.registry, slog.New(slog.DiscardHandler), score.ReplayConfig{Pipeline: "flight-delays", Generation: 3, Topic: topicName,
+		Partitions: 1, Prefix: "scored/", Model: w.versions[2]}, nil)
+	if err != nil || sum.Scored != int64(len(mended)) || sum.Dead == 0 {
+		t.Fatalf("replay: %+v, %v", sum, err)
+	}
+	for _, offset := range mended {
+		doc := w.trace(offset, false)
+		v := verify(t, w, doc, nil)
+		in := doc.Slot.Intent
+		if !v.OK || v.Columns != 16 || doc.Outcome != Scored || in.Action != commitlog.Replay || in.SpecGeneration != 3 || doc.Model.Version != 2 || doc.Letter == nil ||
+			doc.Letter.Stage != "decode" || doc.Letter.ModelVersion != 1 || !strings.HasSuffix(doc.Slot.Log, "/00000-replay/") {
+			t.Errorf("offset %d: %+v of %+v", offset, v, doc)
+		}
+		if last := doc.Row[len(doc.Row)-1]; last.Name != "_replay" || last.String() != in.ID {
+			t.Errorf("offset %d: its last column is %+v, the replay is %s", offset, last, in.ID)
+		}
+	}
+	for i, offset := range w.topic.all.Offsets { // dead again
+		if strings.Contains(string(w.topic.all.Value(i)), "yesterday") {
+			if doc := w.trace(offset, false); doc.Outcome != Dead || doc.Slot.Intent.Action != commitlog.Score || !verify(t, w, doc, nil).OK {
+				t.Errorf("offset %d: %+v", offset, doc)
+			}
+		}
 	}
 }
 

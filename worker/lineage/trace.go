@@ -56,11 +56,11 @@ func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep b
 	doc := &Document{Format: format, Pipeline: q.Pipeline}
 	if hit.letter != nil {
 		doc.Letter = &Letter{DeadLetter: *hit.letter, Slot: hit.entry.Intent.Seq}
-		again, err := f.replayed(ctx)
+		again, err := f.replayed(ctx, hit.entry.Intent)
 		if err != nil {
 			return nil, err
 		}
-		if again != nil && again.row != nil {
+		if again != nil {
 			hit = again
 		}
 	}
