@@ -163,7 +163,7 @@ func openSources(ctx context.Context, conns *connections, p lineage.Places, topi
 		return from, nil, err
 	}
 	from.Events, from.Schemas = source, conns.eventSchemas
-	return from, func() { source.Close() }, nil
+	return from, func() { _ = source.Close() }, nil // nothing is in it that could be lost
 }
 
 // trace finds the lineage of an event.
@@ -177,10 +177,8 @@ func (f *lineageFlags) trace(ctx context.Context, g *globals, conns *connections
 		return nil, none, nil, err
 	}
 	stop := func() { c.Close() }
-	name := ""
-	if len(args) == 1 {
-		name = args[0]
-	} else if name, err = pipelineOf(ctx, c, f.topic); err != nil {
+	name, err := f.pipeline(ctx, c, args)
+	if err != nil {
 		return nil, none, stop, err
 	}
 	s, err := openStream(ctx, c, conns, name)
@@ -210,6 +208,14 @@ func (f *lineageFlags) trace(ctx context.Context, g *globals, conns *connections
 	}
 	doc.Places, doc.Build = places, buildOf()
 	return doc, from, stop, nil
+}
+
+// pipeline returns the one that is named, or that scores the topic.
+func (f *lineageFlags) pipeline(ctx context.Context, c *api.Client, args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	return pipelineOf(ctx, c, f.topic)
 }
 
 // registry is what the coordinators know.
