@@ -3,7 +3,6 @@ package event
 import (
 	"encoding/binary"
 	"math"
-	"unicode/utf8"
 
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -266,19 +265,7 @@ func (f *avroFormat) text(c *column, s []byte, at int) {
 		f.number(c, us)
 		return
 	}
-	if len(s) <= 8 {
-		if key := loadShort(s); key&0x8080808080808080 == 0 {
-			c.index[f.rows] = c.words.addShort(key, len(s))
-			f.claim(c, filled)
-			return
-		}
-	}
-	if !utf8.Valid(s) {
-		f.blame(c, at, string(notUTF8))
-		return
-	}
-	c.index[f.rows] = c.words.add(s)
-	f.claim(c, filled)
+	f.word(c, s, at)
 }
 
 func (f *avroFormat) float(c *column, v float64, at int) {

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strconv"
 	"unicode/utf8"
 	"unsafe"
@@ -26,11 +27,8 @@ func (d *cells) cell(c *column, text []byte, at int) {
 	problem := ""
 	switch c.typ {
 	case table.String:
-		if !utf8.Valid(text) {
-			problem = string(notUTF8)
-			break
-		}
-		c.index[d.rows] = c.words.add(text)
+		d.word(c, text, at)
+		return
 	case table.Int64:
 		c.int64[d.rows], problem = textInt(text)
 	case table.Float64:
@@ -44,6 +42,29 @@ func (d *cells) cell(c *column, text []byte, at int) {
 		d.blame(c, at, problem)
 		return
 	}
+	d.claim(c, filled)
+}
+
+// word takes a text as a string column's word.
+func (d *cells) word(c *column, text []byte, at int) {
+	if len(text) <= 8 {
+		var key uint64
+		if cap(text) >= 8 { // one load, which may reach behind the text
+			key = binary.LittleEndian.Uint64(text[:8]) & (1<<(8*len(text)) - 1)
+		} else {
+			key = loadShort(text)
+		}
+		if key&highs == 0 {
+			c.index[d.rows] = c.words.addShort(key, len(text))
+			d.claim(c, filled)
+			return
+		}
+	}
+	if !utf8.Valid(text) {
+		d.blame(c, at, string(notUTF8))
+		return
+	}
+	c.index[d.rows] = c.words.add(text)
 	d.claim(c, filled)
 }
 

@@ -3,7 +3,9 @@ package event
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strconv"
 )
 
@@ -46,9 +48,10 @@ func (c CSVConfig) validate() error {
 // CSVConfig.NullText is null unless it is in quotes.
 type csvFormat struct {
 	cells
-	order []int // the column of each field, or -1
-	delim byte
-	null  []byte
+	order  []int // the column of each field, or -1
+	delim  byte
+	delims uint64 // eight of them
+	null   []byte
 
 	scratch []byte // fields with quotes in them
 	failed  csvFailure
@@ -64,7 +67,7 @@ type csvFailure struct {
 
 func newCSV(c *cells) (format, error) {
 	cfg := c.cfg.CSV
-	f := &csvFormat{cells: *c, delim: cfg.Delimiter[0], null: []byte(cfg.NullText)}
+	f := &csvFormat{cells: *c, delim: cfg.Delimiter[0], delims: ones * uint64(cfg.Delimiter[0]), null: []byte(cfg.NullText)}
 	for i := range f.cols {
 		f.cols[i].ordinal = true
 	}
@@ -118,21 +121,19 @@ func (f *csvFormat) read(b []byte) bool {
 				return false
 			}
 		} else {
-			for p < len(b) && b[p] != f.delim {
-				switch b[p] {
-				case '"':
+			p = f.special(b, p)
+			if p < len(b) && b[p] != f.delim {
+				if b[p] == '"' {
 					return f.malformed("a quote", field, p)
-				case '\n':
-					return f.malformed("a second line", field, p)
 				}
-				p++
+				return f.malformed("a second line", field, p)
 			}
 			text = b[start:p]
 		}
 		if field <= len(f.order) {
 			if at := f.order[field-1]; at >= 0 {
 				c := &f.cols[at]
-				if !quoted && string(text) == string(f.null) {
+				if !quoted && len(text) == len(f.null) && string(text) == string(f.null) {
 					f.claim(c, null)
 					c.at = field
 				} else {
@@ -150,6 +151,32 @@ func (f *csvFormat) read(b []byte) bool {
 		p++ // the delimiter
 	}
 }
+
+// special returns the position of the first delimiter, quote or line feed at or
+// after p, len(b) if there is none. Its loads may reach behind the event, into
+// the next one, but only bytes of the event decide.
+func (f *csvFormat) special(b []byte, p int) int {
+	for p < len(b) {
+		if p+8 > cap(b) {
+			if ch := b[p]; ch == f.delim || ch == '"' || ch == '\n' {
+				return p
+			}
+			p++
+			continue
+		}
+		x := binary.LittleEndian.Uint64(b[p : p+8])
+		if m := zeros(x^f.delims) | zeros(x^ones*'"') | zeros(x^ones*'\n'); m != 0 {
+			p += bits.TrailingZeros64(m) >> 3
+			break
+		}
+		p += 8
+	}
+	return min(p, len(b))
+}
+
+// zeros marks the zero bytes of x by their high bits. Borrows can mark others
+// above a zero one but never below, so the lowest mark is right.
+func zeros(x uint64) uint64 { return (x - ones) &^ x & highs }
 
 // quoted reads the field whose opening quote is at p, up to the delimiter or the
 // end. The text lies in b or in f.scratch and is valid until the next call.

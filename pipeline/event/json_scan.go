@@ -272,14 +272,16 @@ func special(b []byte, p int) int {
 	return p
 }
 
+// ones and highs have the low and the high bit of each byte set.
+const (
+	ones  uint64 = 0x0101010101010101
+	highs uint64 = 0x8080808080808080
+)
+
 // specials marks the special bytes of x, in the sense of special, by their high
 // bits. Borrows can mark plain bytes above a special one but never below, so
 // the lowest mark is right.
 func specials(x uint64) uint64 {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x8080808080808080
-	)
 	quote, slash := x^ones*'"', x^ones*'\\'
 	return ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*' ')&^x | x) & highs
 }
