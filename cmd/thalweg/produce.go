@@ -14,7 +14,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -27,12 +26,13 @@ const produceBatch = 1000
 
 func newProduce(g *globals) *cobra.Command {
 	var p replayer
-	var topic, copyTo string
+	var topic, copyTo, spec, format string
 	var partitions int
 	cmd := &cobra.Command{
 		Use:   "produce FILE --topic TOPIC",
-		Short: "Replay a Parquet file's rows into a topic as JSON events",
+		Short: "Replay a Parquet file's rows into a topic as events",
 		Example: "  thalweg produce flights.parquet --topic flights --rate 5000\n" +
+			"  thalweg produce flights.parquet --topic flights --spec flights.yaml   # in the format that it reads\n" +
 			"  thalweg produce flights.parquet --topic flights --from 0.85   # the last 15 % of the rows",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,6 +55,13 @@ func newProduce(g *globals) *cobra.Command {
 				return err
 			}
 			p.producer = producer
+			src, err := openLocal(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if p.form, err = newEventForm(ctx, conns, src, topic, spec, format); err != nil {
+				return err
+			}
 			if copyTo != "" {
 				f, err := os.Create(copyTo)
 				if err != nil {
@@ -62,10 +69,6 @@ func newProduce(g *globals) *cobra.Command {
 				}
 				defer f.Close()
 				p.copy = f
-			}
-			src, err := openLocal(ctx, args[0])
-			if err != nil {
-				return err
 			}
 			n, err := p.run(ctx, src)
 			if err != nil {
@@ -77,6 +80,9 @@ func newProduce(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&topic, "topic", "", "the topic")
+	cmd.Flags().StringVar(&spec, "spec", "", "write events as this spec reads them: format, keys, headers, timestamps")
+	cmd.Flags().StringVar(&format, "format", "", "json, csv, or avro by the schema registry of --schema-registry, without a spec; default json")
+	cmd.MarkFlagsMutuallyExclusive("spec", "format")
 	cmd.Flags().IntVar(&partitions, "partitions", 2, "partitions, if the topic is new")
 	cmd.Flags().Float64Var(&p.rate, "rate", 0, "events a second; 0: as fast as the broker takes them")
 	cmd.Flags().Float64Var(&p.from, "from", 0, "where to begin, as a fraction of the rows")
@@ -170,9 +176,10 @@ func (d *localDataset) eachOf(ctx context.Context, shard int, names []string, fn
 // replayer sends rows as events.
 type replayer struct {
 	producer *kafka.Producer
-	rate     float64   // events a second; 0: no limit
-	from     float64   // fraction of the rows left out at the front
-	copy     io.Writer // also gets the events, one a line; nil: none
+	rate     float64    // events a second; 0: no limit
+	from     float64    // fraction of the rows left out at the front
+	form     *eventForm // nil: JSON
+	copy     io.Writer  // also gets the events, one a line; nil: none
 	// sent is told the number of events sent so far after each batch; it may
 	// hold the replay up. nil: nobody asks.
 	sent func(ctx context.Context, n int64) error
@@ -219,13 +226,21 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
 			return nil
 		}
 	}
+	form := p.form
+	if form == nil {
+		form = &eventForm{encode: encodeJSON}
+	}
 	err := d.each(ctx, func(batch arrow.Record) error {
 		for i := range int(batch.NumRows()) {
 			if skip > 0 {
 				skip--
 				continue
 			}
-			messages = append(messages, kafka.Message{Value: event.AppendJSON(nil, batch, i)})
+			m, err := form.message(batch, i)
+			if err != nil {
+				return err
+			}
+			messages = append(messages, m)
 			if len(messages) == cap(messages) {
 				if err := flush(); err != nil {
 					return err

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,55 @@ type schema struct {
 type reference struct {
 	Subject string `json:"subject"`
 	Version int    `json:"version"`
+}
+
+// Register adds an Avro schema under a subject, unless it is there, and returns
+// its id. An error of kind Invalid says that the registry refuses it.
+func (c *Client) Register(ctx context.Context, subject, text string) (uint32, error) {
+	body, err := json.Marshal(map[string]string{"schema": text})
+	if err != nil {
+		return 0, &thalweg.Error{Op: "register schema", Kind: thalweg.Invalid, Subject: subject, Err: err}
+	}
+	req, err := c.newRequest(ctx, http.MethodPost, "/subjects/"+url.PathEscape(subject)+"/versions", bytes.NewReader(body))
+	if err != nil {
+		return 0, &thalweg.Error{Op: "register schema", Kind: thalweg.Invalid, Subject: subject, Err: err}
+	}
+	req.Header.Set("Content-Type", "application/vnd.schemaregistry.v1+json")
+	fail := func(kind thalweg.Kind, err error) error {
+		return &thalweg.Error{Op: "register schema", Kind: kind, Subject: subject + " at " + c.base, Err: err}
+	}
+	answer, err := c.http.Do(req)
+	if err != nil {
+		return 0, fail(thalweg.Unavailable, err)
+	}
+	defer answer.Body.Close()
+	said, err := io.ReadAll(io.LimitReader(answer.Body, c.cfg.MaxBodyBytes))
+	if err != nil {
+		return 0, fail(thalweg.Unavailable, err)
+	}
+	var parsed struct {
+		ID *uint32 `json:"id"`
+	}
+	switch err := json.Unmarshal(said, &parsed); {
+	case answer.StatusCode == http.StatusConflict || answer.StatusCode == http.StatusUnprocessableEntity:
+		return 0, fail(thalweg.Invalid, fmt.Errorf("%s: %.500s", answer.Status, said))
+	case answer.StatusCode != http.StatusOK || err != nil || parsed.ID == nil:
+		return 0, fail(thalweg.Unavailable, fmt.Errorf("%s: %.500s", answer.Status, said))
+	}
+	return *parsed.ID, nil
+}
+
+// newRequest makes a request as the connection's user.
+func (c *Client) newRequest(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/vnd.schemaregistry.v1+json, application/json")
+	if c.cfg.Username != "" {
+		req.SetBasicAuth(c.cfg.Username, c.cfg.Password)
+	}
+	return req, nil
 }
 
 // load asks for a schema and all that it refers to.
@@ -144,13 +194,9 @@ func (c *Client) request(ctx context.Context, path, subject string) (*schema, er
 	unavailable := func(err error, hint string) error {
 		return &thalweg.Error{Op: "get schema", Kind: thalweg.Unavailable, Subject: subject + " from " + c.base, Err: err, Hint: hint}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	req, err := c.newRequest(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return nil, unavailable(err, "")
-	}
-	req.Header.Set("Accept", "application/vnd.schemaregistry.v1+json, application/json")
-	if c.cfg.Username != "" {
-		req.SetBasicAuth(c.cfg.Username, c.cfg.Password)
 	}
 	answer, err := c.http.Do(req)
 	if err != nil {

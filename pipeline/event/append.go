@@ -72,12 +72,15 @@ func appendFloat(dst []byte, f float64) []byte {
 	return strconv.AppendFloat(dst, f, format, -1, 64)
 }
 
+// timeLayout writes RFC 3339 in UTC.
+const timeLayout = "2006-01-02T15:04:05.999999Z"
+
 func appendTime(dst []byte, us int64) []byte {
 	if us < minMicros || us > maxMicros {
 		return append(dst, "null"...)
 	}
 	dst = append(dst, '"')
-	dst = time.UnixMicro(us).UTC().AppendFormat(dst, "2006-01-02T15:04:05.999999Z")
+	dst = time.UnixMicro(us).UTC().AppendFormat(dst, timeLayout)
 	return append(dst, '"')
 }
 

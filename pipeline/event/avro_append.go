@@ -2,8 +2,10 @@ package event
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -175,11 +177,10 @@ func (w *avroWrite) time(dst []byte, us int64) ([]byte, error) {
 	unit := int64(1)
 	switch w.read {
 	case readTextTime:
-		text := appendTime(nil, us) // in quotes, or null
-		if text[0] != '"' {
+		if us < minMicros || us > maxMicros {
 			return nil, w.fail(us)
 		}
-		text = text[1 : len(text)-1]
+		text := time.UnixMicro(us).UTC().AppendFormat(nil, timeLayout)
 		return append(binary.AppendVarint(dst, int64(len(text))), text...), nil
 	case readMillis, readLocalMillis:
 		unit = 1000
@@ -195,4 +196,36 @@ func (w *avroWrite) time(dst []byte, us int64) ([]byte, error) {
 		return nil, w.fail(us)
 	}
 	return w.integer(dst, us/unit)
+}
+
+// AvroSchemaOf returns a writer's schema of rows with the columns of a schema:
+// timestamps in microseconds, and a union with null where a column may be null.
+// It is Invalid if a column's name is none of Avro.
+func AvroSchemaOf(name string, schema table.Schema) (string, error) {
+	types := map[table.Type]any{table.String: "string", table.Int64: "long", table.Float64: "double", table.Bool: "boolean",
+		table.Timestamp: map[string]string{"type": "long", "logicalType": "timestamp-micros"}}
+	type field struct {
+		Name string `json:"name"`
+		Type any    `json:"type"`
+	}
+	fields := []field{}
+	for _, c := range schema.Columns {
+		f := field{c.Name, types[c.Type]}
+		if c.Nullable {
+			f.Type = []any{"null", f.Type}
+		}
+		fields = append(fields, f)
+	}
+	text, err := json.Marshal(struct {
+		Type   string  `json:"type"`
+		Name   string  `json:"name"`
+		Fields []field `json:"fields"`
+	}{"record", name, fields})
+	if err == nil {
+		_, err = parseAvro(string(text))
+	}
+	if err != nil {
+		return "", &thalweg.Error{Op: "make avro schema", Kind: thalweg.Invalid, Subject: name, Err: err}
+	}
+	return string(text), nil
 }

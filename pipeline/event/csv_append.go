@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -46,53 +47,58 @@ func AppendCSV(dst []byte, rec arrow.Record, row int, cfg CSVConfig) []byte {
 }
 
 func appendCell(dst []byte, column arrow.Array, row int, cfg CSVConfig) []byte {
-	if column.IsNull(row) {
+	var space [40]byte
+	cell, ok := AppendText(space[:0], column, row)
+	if !ok {
 		return append(dst, cfg.NullText...)
 	}
-	var cell []byte
-	var space [32]byte
+	return appendQuoted(dst, cell, cfg)
+}
+
+// AppendText appends a value of a canonical column to dst as the text that a CSV
+// field, a record's key or a header holds of it. ok is false where it is null, or
+// has no text: a float that is not finite, a timestamp outside the years 0 to
+// 9999. It panics if the column is of no canonical type.
+func AppendText(dst []byte, column arrow.Array, row int) (text []byte, ok bool) {
+	if column.IsNull(row) {
+		return dst, false
+	}
 	switch c := column.(type) {
 	case *array.Int64:
-		cell = strconv.AppendInt(space[:0], c.Value(row), 10)
+		return strconv.AppendInt(dst, c.Value(row), 10), true
 	case *array.Float64:
-		if v := c.Value(row); v-v == 0 {
-			cell = appendFloat(space[:0], v)
+		v := c.Value(row)
+		if v-v != 0 {
+			return dst, false
 		}
+		return appendFloat(dst, v), true
 	case *array.Boolean:
-		cell = strconv.AppendBool(space[:0], c.Value(row))
+		return strconv.AppendBool(dst, c.Value(row)), true
 	case *array.Timestamp:
-		if cell = appendTime(space[:0], int64(c.Value(row))); cell[0] == '"' {
-			cell = cell[1 : len(cell)-1]
-		} else {
-			cell = nil // null
+		if us := int64(c.Value(row)); us >= minMicros && us <= maxMicros {
+			return time.UnixMicro(us).UTC().AppendFormat(dst, timeLayout), true
 		}
+		return dst, false
 	case *array.Dictionary:
-		words, ok := c.Dictionary().(*array.String)
-		if !ok {
-			panic(fmt.Sprintf("event: a dictionary of %s is not canonical", c.Dictionary().DataType()))
+		if words, ok := c.Dictionary().(*array.String); ok {
+			return append(dst, words.Value(c.GetValueIndex(row))...), true
 		}
-		return appendQuoted(dst, words.Value(c.GetValueIndex(row)), cfg)
-	default:
-		panic(fmt.Sprintf("event: a column of type %s is not canonical", column.DataType()))
 	}
-	if cell == nil {
-		return append(dst, cfg.NullText...)
-	}
-	return appendQuoted(dst, string(cell), cfg)
+	panic(fmt.Sprintf("event: a column of type %s is not canonical", column.DataType()))
 }
 
 // appendQuoted appends a text, in quotes where it would be read otherwise
 // without.
-func appendQuoted(dst []byte, text string, cfg CSVConfig) []byte {
-	if text != cfg.NullText && !bytes.ContainsAny([]byte(text), cfg.Delimiter+"\"\r\n") {
+func appendQuoted(dst, text []byte, cfg CSVConfig) []byte {
+	if string(text) != cfg.NullText && !bytes.ContainsAny(text, cfg.Delimiter+"\"\r\n") {
 		return append(dst, text...)
 	}
 	dst = append(dst, '"')
-	for i := range len(text) {
-		if text[i] == '"' {
+	for _, ch := range text {
+		if ch == '"' {
 			dst = append(dst, '"')
 		}
-		dst = append(dst, text[i])
+		dst = append(dst, ch)
 	}
 	return append(dst, '"')
 }
