@@ -158,6 +158,21 @@ func (s *registrySection) open(subject string) (*schemaregistry.Client, error) {
 	return schemaregistry.New(cfg)
 }
 
+// defaultSchemas returns the registries that there are by name: the default one
+// at an address, none where that is empty.
+func defaultSchemas(address string) (map[string]*schemaregistry.Client, error) {
+	out := make(map[string]*schemaregistry.Client)
+	if address == "" {
+		return out, nil
+	}
+	client, err := (&registrySection{URL: address}).open("--schema-registry")
+	if err != nil {
+		return nil, err
+	}
+	out[defaultRegistry] = client
+	return out, nil
+}
+
 // open builds the connections that the flags describe. No network is touched.
 func (c *connectionFlags) open() (*connections, error) {
 	def, err := openStore(c.store,
@@ -171,11 +186,8 @@ func (c *connectionFlags) open() (*connections, error) {
 		stores:  map[string]storage.Opener{"": def},
 		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Throttle: throttle.New()}},
 	}
-	conns.schemas = make(map[string]*schemaregistry.Client)
-	if c.schemas != "" {
-		if conns.schemas[defaultRegistry], err = (&registrySection{URL: c.schemas}).open("--schema-registry"); err != nil {
-			return nil, err
-		}
+	if conns.schemas, err = defaultSchemas(c.schemas); err != nil {
+		return nil, err
 	}
 	if c.file == "" {
 		return conns, nil

@@ -24,6 +24,7 @@ func newDev(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			cfg.SchemaRegistry = g.connections.schemas
 			cluster, err := newDevCluster(cmd.Context(), log, cfg)
 			if err != nil {
 				return err

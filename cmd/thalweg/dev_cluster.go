@@ -33,6 +33,9 @@ type devConfig struct {
 	Dir       string // holds everything
 	Workers   int
 	FreePorts bool // else the fixed ports
+	// SchemaRegistry is the address of a schema registry; empty: none. A cluster
+	// has none of its own.
+	SchemaRegistry string
 }
 
 // devCluster is a whole cluster in one process.
@@ -141,7 +144,12 @@ func (c *devCluster) openStore() error {
 	if err != nil {
 		return err
 	}
+	schemas, err := defaultSchemas(c.cfg.SchemaRegistry)
+	if err != nil {
+		return err
+	}
 	c.connections = &connections{
+		schemas: schemas,
 		stores:  map[string]storage.Opener{"": store},
 		brokers: map[string]kafka.Config{"": {Brokers: []string{c.endpoints.Kafka}}},
 	}

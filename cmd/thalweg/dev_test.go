@@ -34,8 +34,13 @@ var demoFiles, _ = filepath.Abs("../../deploy/demo")
 // called.
 func startDev(t *testing.T, dir string) (c *devCluster, stop func()) {
 	t.Helper()
+	return startDevWith(t, devConfig{Dir: dir, Workers: 2, FreePorts: true})
+}
+
+func startDevWith(t *testing.T, cfg devConfig) (c *devCluster, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := newDevCluster(ctx, slog.New(slog.DiscardHandler), devConfig{Dir: dir, Workers: 2, FreePorts: true})
+	c, err := newDevCluster(ctx, slog.New(slog.DiscardHandler), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,6 +254,13 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 	committed(t, c, cl, n)
 	got := streamed(t, c)
 
+	sameBits(t, c, run, file, n, got)
+}
+
+// sameBits holds what the stream gave for n events against what the model of a
+// run gives for the rows of the file.
+func sameBits(t *testing.T, c *devCluster, run *apiv1.Run, file string, n int64, got map[string]uint64) {
+	t.Helper()
 	ref, err := thalweg.ParseObjectRef(run.Outputs["checkpoint"])
 	if err != nil {
 		t.Fatal(err)

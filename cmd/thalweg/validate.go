@@ -7,10 +7,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
 )
 
 func newValidate(g *globals) *cobra.Command {
-	var data string
+	var data, eventSchema string
 	cmd := &cobra.Command{
 		Use:   "validate SPEC",
 		Short: "Check a spec without a cluster; --data also checks columns and types",
@@ -18,6 +19,9 @@ func newValidate(g *globals) *cobra.Command {
 			"  thalweg validate flights.yaml --data flights.parquet",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if eventSchema != "" && data == "" {
+				return usageError("--event-schema", eventSchema, "--data with the columns that it is held against")
+			}
 			text, err := readSpec(args[0])
 			if err != nil {
 				return err
@@ -32,10 +36,21 @@ func newValidate(g *globals) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if _, err := pipeline.Compile(spec, local.schema); err != nil {
+				plan, err := pipeline.Compile(spec, local.schema)
+				if err != nil {
 					return err
 				}
 				checked = "fields, columns and types"
+				if eventSchema != "" {
+					text, err := readSpec(eventSchema)
+					if err != nil {
+						return err
+					}
+					if err := artifact.CheckEvents(plan, string(text)); err != nil {
+						return err
+					}
+					checked = "fields, columns, types and the schema of events"
+				}
 			}
 			result := map[string]any{"pipeline": spec.Metadata.Name, "valid": true, "checked": checked}
 			return g.print(cmd.OutOrStdout(), result, func(w io.Writer) {
@@ -43,6 +58,7 @@ func newValidate(g *globals) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
 	cmd.Flags().StringVar(&data, "data", "", "a local Parquet file with the columns of the training data")
 	return cmd
 }

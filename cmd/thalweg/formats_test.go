@@ -1,0 +1,138 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
+)
+
+// schemaRegistry serves the API of a schema registry: schemas are added and
+// asked for by id.
+func schemaRegistry(t *testing.T) (address string) {
+	var mu sync.Mutex
+	var schemas []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Method == http.MethodPost {
+			body, _ := io.ReadAll(r.Body)
+			var posted struct{ Schema string }
+			if err := json.Unmarshal(body, &posted); err != nil || r.URL.Path != "/subjects/flights-value/versions" {
+				w.WriteHeader(http.StatusUnprocessableEntity)
+				return
+			}
+			schemas = append(schemas, posted.Schema)
+			fmt.Fprintf(w, `{"id":%d}`, len(schemas))
+			return
+		}
+		id, _ := strconv.Atoi(path.Base(r.URL.Path))
+		if id < 1 || id > len(schemas) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"error_code":40403}`)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"schema": schemas[id-1]})
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+const avroFile = `{"type":"record","name":"Flight","fields":[
+	{"name":"origin","type":["null","string"]},
+	{"name":"destination","type":["null",{"type":"string","avro.java.string":"String"}]},
+	{"name":"gate","type":["null","bytes"]},
+	{"name":"date","type":["null",{"type":"long","logicalType":"timestamp-millis"}]},
+	{"name":"delay","type":["null","int"]},
+	{"name":"distance","type":["int","null"]}]}`
+
+// columnsOf declares the columns of the flights, with where some come from.
+func columnsOf(from map[string]string) string {
+	var b strings.Builder
+	b.WriteString("  schema:\n    columns:\n")
+	for _, c := range [][2]string{{"date", "timestamp"}, {"delay", "int64"}, {"distance", "int64"}, {"origin", "string"}, {"destination", "string"}} {
+		fmt.Fprintf(&b, "      - {name: %s, type: %s", c[0], c[1])
+		if f := from[c[0]]; f != "" {
+			fmt.Fprintf(&b, ", from: %q", f)
+		}
+		b.WriteString("}\n")
+	}
+	return b.String()
+}
+
+// Training reads Parquet, the stream whatever the spec says: the same rows give
+// the same bits.
+func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
+	const format, features = "{type: json}", "  input_features:\n"
+	for name, change := range map[string]func(spec string) string{
+		"csv": func(s string) string {
+			return strings.Replace(s, format, `{type: csv, delimiter: ";", null_text: "-", columns: [destination, date, gate, origin, distance, delay]}`, 1)
+		},
+		"avro by a registry": func(s string) string { return strings.Replace(s, format, "{type: avro, schema_registry: default}", 1) },
+		"avro by a file": func(s string) string {
+			return strings.Replace(s, format, `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1)
+		},
+		"columns from records": func(s string) string {
+			return strings.Replace(s, features, columnsOf(map[string]string{"date": "timestamp", "origin": "key", "distance": "header:far"})+features, 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := startDevWith(t, devConfig{Dir: t.TempDir(), Workers: 2, FreePorts: true, SchemaRegistry: schemaRegistry(t)})
+			cl := client(t, c)
+			body := fewFlights(t, 12_000)
+			upload(t, c, body)
+			bucket, _, err := c.connections.bucketOf(t.Context(), "", "s3://lake/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := bucket.Put(t.Context(), "flight.avsc", []byte(avroFile)); err != nil {
+				t.Fatal(err)
+			}
+			spec := change(demoSpec(t))
+			run := applyAndWait(t, cl, spec)
+			file, specFile := filepath.Join(t.TempDir(), "flights.parquet"), filepath.Join(t.TempDir(), "flights.yaml")
+			for name, data := range map[string][]byte{file: body, specFile: []byte(spec)} {
+				if err := os.WriteFile(name, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			local, err := openLocal(t.Context(), file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			form, err := newEventForm(t.Context(), c.connections, local, "flights", specFile, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The version keeps the schema that it was made with.
+			if err := bucket.Delete(t.Context(), "flight.avsc"); err != nil {
+				t.Fatal(err)
+			}
+			producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer producer.Close()
+			if err := producer.CreateTopic(t.Context(), 2); err != nil && !thalweg.Is(err, thalweg.Exists) {
+				t.Fatal(err)
+			}
+			n, err := (&replayer{producer: producer, form: form, from: 0.5}).run(t.Context(), local)
+			if err != nil {
+				t.Fatal(err)
+			}
+			committed(t, c, cl, n)
+			sameBits(t, c, run, file, n, streamed(t, c))
+		})
+	}
+}
