@@ -65,6 +65,7 @@ tidy:
 model: ## play the stream's protocol by SEEDS seeds, the wrong forms of it that must be seen, and a crash at every point
 	go test -count=1 -v -timeout 30m -run '^(TestWhateverHappensEachEventIsCommittedOnce|TestEachWrongScorerIsCaught|TestACrashAtAnyStepLosesAndDoublesNothing)$$' \
 		./worker/score -seeds $(SEEDS) | grep -v -e '^=== ' -e '^        --- PASS'
+	go test -count=1 -v -timeout 30m -run '^TestACrash' ./worker/tablewriter | grep -v -e '^=== ' -e '^        --- PASS'
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (Java 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') ./integration/...

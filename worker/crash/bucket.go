@@ -31,7 +31,7 @@ func flip(data []byte) error {
 
 // Get implements storage.Bucket.
 func (b *bucket) Get(ctx context.Context, key string) (body []byte, info storage.Info, err error) {
-	err = b.gate.call(ctx, Call{Op: "get", Key: key}, step{seam: ofStore, spoil: func() error { return flip(body) },
+	err = b.gate.call(ctx, Call{Op: "get", Key: key}, nil, step{seam: ofStore, spoil: func() error { return flip(body) },
 		effect: func(ctx context.Context) (err error) { body, info, err = b.inner.Get(ctx, key); return err }})
 	if err != nil {
 		return nil, storage.Info{}, err
@@ -41,13 +41,13 @@ func (b *bucket) Get(ctx context.Context, key string) (body []byte, info storage
 
 // GetRange implements storage.Bucket.
 func (b *bucket) GetRange(ctx context.Context, key string, offset int64, buf []byte) error {
-	return b.gate.call(ctx, Call{Op: "get range", Key: key}, step{seam: ofStore, spoil: func() error { return flip(buf) },
+	return b.gate.call(ctx, Call{Op: "get range", Key: key}, nil, step{seam: ofStore, spoil: func() error { return flip(buf) },
 		effect: func(ctx context.Context) error { return b.inner.GetRange(ctx, key, offset, buf) }})
 }
 
 // Head implements storage.Bucket.
 func (b *bucket) Head(ctx context.Context, key string) (info storage.Info, err error) {
-	err = b.gate.call(ctx, Call{Op: "head", Key: key}, step{seam: ofStore,
+	err = b.gate.call(ctx, Call{Op: "head", Key: key}, nil, step{seam: ofStore,
 		effect: func(ctx context.Context) (err error) { info, err = b.inner.Head(ctx, key); return err }})
 	return info, err
 }
@@ -55,7 +55,7 @@ func (b *bucket) Head(ctx context.Context, key string) (info storage.Info, err e
 // Put implements storage.Bucket.
 func (b *bucket) Put(ctx context.Context, key string, body []byte) (info storage.Info, err error) {
 	late := append([]byte(nil), body...)
-	err = b.gate.call(ctx, Call{Op: "put", Key: key}, step{seam: ofStore,
+	err = b.gate.call(ctx, Call{Op: "put", Key: key}, body, step{seam: ofStore,
 		effect: func(ctx context.Context) (err error) { info, err = b.inner.Put(ctx, key, body); return err },
 		late:   func() { _, _ = b.inner.Put(context.WithoutCancel(ctx), key, late) }}) // nobody is left to be told
 	return info, err
@@ -64,7 +64,7 @@ func (b *bucket) Put(ctx context.Context, key string, body []byte) (info storage
 // PutIfAbsent implements storage.Bucket.
 func (b *bucket) PutIfAbsent(ctx context.Context, key string, body []byte) (info storage.Info, err error) {
 	late := append([]byte(nil), body...)
-	err = b.gate.call(ctx, Call{Op: "put if absent", Key: key}, step{seam: ofStore,
+	err = b.gate.call(ctx, Call{Op: "put if absent", Key: key}, body, step{seam: ofStore,
 		effect: func(ctx context.Context) (err error) { info, err = b.inner.PutIfAbsent(ctx, key, body); return err },
 		late:   func() { _, _ = b.inner.PutIfAbsent(context.WithoutCancel(ctx), key, late) },
 		spoil:  func() error { return storage.Failure("put if absent", thalweg.Exists, key, nil) }})
@@ -74,7 +74,7 @@ func (b *bucket) PutIfAbsent(ctx context.Context, key string, body []byte) (info
 // List implements storage.Bucket. Its step is the first page.
 func (b *bucket) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Info, error] {
 	return func(yield func(storage.Info, error) bool) {
-		err := b.gate.call(ctx, Call{Op: "list", Key: prefix}, step{seam: ofStore, effect: func(context.Context) error { return nil }})
+		err := b.gate.call(ctx, Call{Op: "list", Key: prefix}, nil, step{seam: ofStore, effect: func(context.Context) error { return nil }})
 		if err != nil {
 			yield(storage.Info{}, err)
 			return
@@ -85,7 +85,7 @@ func (b *bucket) List(ctx context.Context, prefix, after string) iter.Seq2[stora
 
 // Delete implements storage.Bucket.
 func (b *bucket) Delete(ctx context.Context, key string) error {
-	return b.gate.call(ctx, Call{Op: "delete", Key: key}, step{seam: ofStore,
+	return b.gate.call(ctx, Call{Op: "delete", Key: key}, nil, step{seam: ofStore,
 		effect: func(ctx context.Context) error { return b.inner.Delete(ctx, key) },
 		late:   func() { _ = b.inner.Delete(context.WithoutCancel(ctx), key) }})
 }

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -33,6 +34,7 @@ type Gate struct {
 		next    []Plan            // what happens at the next step, wherever it is
 		cut     map[seam][]Action // what happens to the next call of a seam
 		mine    map[string]bool   // objects that were tried to create
+		merging bool              // the newest claim was a compaction's
 	}
 }
 
@@ -79,13 +81,17 @@ func (g *Gate) Kill() {
 	g.mu.dead = true
 }
 
-// call passes a call of a seam.
-func (g *Gate) call(ctx context.Context, c Call, s step) error {
+// call passes a call of a seam; body is what it writes.
+func (g *Gate) call(ctx context.Context, c Call, body []byte, s step) error {
 	g.mu.Lock()
 	c.Mine = g.mu.mine[c.Key]
 	if c.Op == "put if absent" {
 		g.mu.mine[c.Key] = true
 	}
+	if c.Op == "put if absent" && isIntent(c.Key) {
+		g.mu.merging = bytes.Contains(body, []byte(`"action":"compact"`))
+	}
+	c.Merging = g.mu.merging
 	g.mu.Unlock()
 	s.point, s.subject = g.script.pointOf(c), c.Op+" "+c.Key
 	return g.pass(ctx, s)

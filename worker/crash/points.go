@@ -9,7 +9,10 @@
 // THALWEG_CRASH, which only a binary built with the tag chaos reads.
 package crash
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Point names a step.
 type Point string
@@ -38,15 +41,48 @@ const (
 	Drain          Point = "drain"
 )
 
+// The steps of compaction.
+const (
+	ReadMerged    Point = "read-merged"
+	ClaimMerge    Point = "claim-merge"
+	PublishMerged Point = "publish-merged"
+	FinishMerge   Point = "finish-merge"
+	Sweep         Point = "sweep"
+)
+
+// The steps of who keeps a sink's table.
+const (
+	ListTable       Point = "list-table"
+	ReadTable       Point = "read-table"
+	InspectRows     Point = "inspect-rows"
+	CommitTable     Point = "commit-table"
+	ReadTableCommit Point = "read-table-commit"
+	CheckpointTable Point = "checkpoint-table"
+	HintTable       Point = "hint-table"
+)
+
+// Story is what has to go on for a step to come about.
+type Story string
+
+// The stories, each of which a test tells: see Step.
+const (
+	Stream  Story = "stream"  // a partition is scored
+	Merging Story = "merging" // and its small files are merged
+	Table   Story = "table"   // a table is kept of a log that grows
+)
+
 // Call is one use of a seam.
 type Call struct {
 	Op   string // the method: "put if absent" of a bucket, "fetch" of a source
 	Key  string // the object; of a listing, the prefix
 	Mine bool   // this process has tried to create the object
+	// Merging: the newest claim that this process has tried is a compaction's.
+	Merging bool
 }
 
 // Step is a registered point.
 type Step struct {
+	Story Story
 	Point Point
 	What  string
 	// Is tells the calls of a seam that are this step; nil for a step that the
@@ -67,33 +103,61 @@ func lost(p Point) []Plan { return []Plan{{Point: p, When: Unanswered, Nth: alwa
 // error of the one who added it: see Script.Unknown.
 func Points() []Step {
 	return []Step{
-		{ReadClaim, "whose claim a slot holds is read, after doubt", reads(isIntent, true), lost(Claim)},
-		{ReadDone, "what finished a slot is read, after doubt", reads(isDone, true), lost(Finish)},
-		{ReadRows, "rows that are there are compared, after doubt", reads(isRows, true), lost(PublishRows)},
-		{ReadLetters, "dead letters that are there are compared, after doubt", reads(isLetters, true), lost(PublishLetters)},
-		{FindEnd, "the newest claim is looked for", func(c Call) bool { return c.Op == "head" && isIntent(c.Key) }, nil},
-		{LookBeyond, "the log is listed beyond its end", func(c Call) bool { return c.Op == "list" && (isLog(c.Key) || isRows(c.Key) || isLetters(c.Key)) }, nil},
-		{ReadRecord, "the last records are read", reads(isLog, false), nil},
-		{FindStart, "the topic's first offset is asked for", op("bounds"), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
-		{LookUpTopic, "the topic is looked up: which one it is, how many partitions", op("topic"), nil},
-		{LoadModel, "a model version is loaded", nil, nil},
-		{Fetch, "records are fetched", op("fetch"), nil},
-		{Score, "a batch is scored", nil, nil},
-		{Claim, "a slot is claimed", creates(isIntent), nil},
-		{PublishRows, "rows are written", creates(isRows), nil},
-		{PublishLetters, "dead letters are written", creates(isLetters), nil},
-		{Finish, "a slot is finished", creates(isDone), nil},
-		{CommitOffset, "the group's offset is written", op("commit"), nil},
-		{Pause, "a pause is asked for or ended", nil, nil},
-		{Recover, "another's claim is taken up", nil, []Plan{{Claim, After, 1, Exit}, {Claim, After, 2, Exit}, {Claim, After, 3, Exit}}},
-		{Drain, "the end is asked for", nil, nil},
+		{Stream, ReadClaim, "whose claim a slot holds is read, after doubt", reads(isIntent, true), lost(Claim)},
+		{Stream, ReadDone, "what finished a slot is read, after doubt", reads(isDone, true), lost(Finish)},
+		{Stream, ReadRows, "rows that are there are compared, after doubt", reads(isRows, true), lost(PublishRows)},
+		{Stream, ReadLetters, "dead letters that are there are compared, after doubt", reads(isLetters, true), lost(PublishLetters)},
+		{Stream, FindEnd, "the newest claim is looked for", func(c Call) bool { return c.Op == "head" && isIntent(c.Key) }, nil},
+		{Stream, LookBeyond, "the log is listed beyond its end", lists(isLog, isRows, isLetters), nil},
+		{Stream, ReadRecord, "records are read", reads(isLog, false), nil},
+		{Stream, FindStart, "the topic's first offset is asked for", op("bounds"), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
+		{Stream, LookUpTopic, "the topic is looked up: which one it is, how many partitions", op("topic"), nil},
+		{Stream, LoadModel, "a model version is loaded", nil, nil},
+		{Stream, Fetch, "records are fetched", op("fetch"), nil},
+		{Stream, Score, "a batch is scored", nil, nil},
+		{Merging, ClaimMerge, "a slot is claimed for merged rows", merging(creates(isIntent)), nil},
+		{Merging, PublishMerged, "merged rows are written", merging(creates(isRows)), nil},
+		{Merging, FinishMerge, "a slot of merged rows is finished", merging(creates(isDone)), nil},
+		{Merging, ReadMerged, "rows are read whole, to be merged", func(c Call) bool { return c.Op == "get" && isRows(c.Key) }, nil},
+		{Merging, Sweep, "rows that were merged are deleted", func(c Call) bool { return c.Op == "delete" && isRows(c.Key) }, nil},
+		{Stream, Claim, "a slot is claimed", creates(isIntent), nil},
+		{Stream, PublishRows, "rows are written", creates(isRows), nil},
+		{Stream, PublishLetters, "dead letters are written", creates(isLetters), nil},
+		{Stream, Finish, "a slot is finished", creates(isDone), nil},
+		{Stream, CommitOffset, "the group's offset is written", op("commit"), nil},
+		{Stream, Pause, "a pause is asked for or ended", nil, nil},
+		{Stream, Recover, "another's claim is taken up", nil, []Plan{{Claim, After, 1, Exit}, {Claim, After, 2, Exit}, {Claim, After, 3, Exit}}},
+		{Stream, Drain, "the end is asked for", nil, nil},
+
+		{Table, ReadTableCommit, "whose version of the table is there is read, after doubt", reads(isTable, true), lost(CommitTable)},
+		{Table, ListTable, "the table's versions are listed", lists(isTable), nil},
+		{Table, ReadTable, "versions of the table are read", reads(isTable, false), nil},
+		{Table, InspectRows, "the statistics of rows are read", reads(isRows, false), nil},
+		{Table, CommitTable, "a version of the table is written", creates(isVersion), nil},
+		{Table, CheckpointTable, "a checkpoint of the table is written", creates(isTable), nil},
+		{Table, HintTable, "the newest checkpoint is named", func(c Call) bool { return c.Op == "put" && isTable(c.Key) }, nil},
 	}
+}
+
+// Of returns the steps of a story.
+func Of(s Story) []Step {
+	return slices.DeleteFunc(Points(), func(step Step) bool { return step.Story != s })
 }
 
 func op(name string) func(Call) bool { return func(c Call) bool { return c.Op == name } }
 
 func creates(kind func(key string) bool) func(Call) bool {
 	return func(c Call) bool { return c.Op == "put if absent" && kind(c.Key) }
+}
+
+func merging(is func(Call) bool) func(Call) bool {
+	return func(c Call) bool { return c.Merging && is(c) }
+}
+
+func lists(kinds ...func(key string) bool) func(Call) bool {
+	return func(c Call) bool {
+		return c.Op == "list" && slices.ContainsFunc(kinds, func(kind func(string) bool) bool { return kind(c.Key) })
+	}
 }
 
 func reads(kind func(key string) bool, mine bool) func(Call) bool {
@@ -108,6 +172,9 @@ func isRows(key string) bool    { return under(key, "data/") }
 func isLetters(key string) bool { return under(key, "_dead/") }
 func isIntent(key string) bool  { return isLog(key) && strings.HasSuffix(key, ".intent.json") }
 func isDone(key string) bool    { return isLog(key) && strings.HasSuffix(key, ".done.json") }
+
+func isTable(key string) bool   { return under(key, "_delta_log/") }
+func isVersion(key string) bool { return isTable(key) && strings.HasSuffix(key, ".json") }
 
 func under(key, dir string) bool {
 	return strings.HasPrefix(key, dir) || strings.Contains(key, "/"+dir)

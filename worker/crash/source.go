@@ -29,27 +29,27 @@ func damaged() error {
 
 // Topic implements connectors.Source.
 func (s *source) Topic(ctx context.Context) (topic connectors.Topic, err error) {
-	err = s.gate.call(ctx, Call{Op: "topic"}, step{seam: ofTopic,
+	err = s.gate.call(ctx, Call{Op: "topic"}, nil, step{seam: ofTopic,
 		effect: func(ctx context.Context) (err error) { topic, err = s.Source.Topic(ctx); return err }})
 	return topic, err
 }
 
 // Bounds implements connectors.Source.
 func (s *source) Bounds(ctx context.Context, partition int) (first, next int64, err error) {
-	err = s.gate.call(ctx, Call{Op: "bounds"}, step{seam: ofTopic,
+	err = s.gate.call(ctx, Call{Op: "bounds"}, nil, step{seam: ofTopic,
 		effect: func(ctx context.Context) (err error) { first, next, err = s.Source.Bounds(ctx, partition); return err }})
 	return first, next, err
 }
 
 // Fetch implements connectors.Source.
 func (s *source) Fetch(ctx context.Context, partition int, offset int64, maxWait time.Duration, maxBytes int, dst *connectors.Records) error {
-	return s.gate.call(ctx, Call{Op: "fetch"}, step{seam: ofTopic, spoil: damaged,
+	return s.gate.call(ctx, Call{Op: "fetch"}, nil, step{seam: ofTopic, spoil: damaged,
 		effect: func(ctx context.Context) error { return s.Source.Fetch(ctx, partition, offset, maxWait, maxBytes, dst) }})
 }
 
 // Commit implements connectors.Source.
 func (s *source) Commit(ctx context.Context, partition int, next int64) error {
-	return s.gate.call(ctx, Call{Op: "commit"}, step{seam: ofTopic,
+	return s.gate.call(ctx, Call{Op: "commit"}, nil, step{seam: ofTopic,
 		effect: func(ctx context.Context) error { return s.Source.Commit(ctx, partition, next) },
 		late: func() {
 			// Nobody is left to be told, nor, maybe, to close what this opens.

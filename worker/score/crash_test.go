@@ -285,9 +285,9 @@ func TestACrashAtAnyStepLosesAndDoublesNothing(t *testing.T) {
 	var runs atomic.Int64
 	began := time.Now()
 	t.Cleanup(func() {
-		t.Logf("%d runs at %d points in %v", runs.Load(), len(crash.Points()), time.Since(began).Round(time.Millisecond))
+		t.Logf("%d runs at %d points in %v", runs.Load(), len(crash.Of(crash.Stream)), time.Since(began).Round(time.Millisecond))
 	})
-	for i, step := range crash.Points() {
+	for i, step := range crash.Of(crash.Stream) {
 		t.Run(string(step.Point), func(t *testing.T) {
 			t.Parallel()
 			times := runCrash(t, models, step.Needs...).Hits()[step.Point]

@@ -1,13 +1,17 @@
 package tablewriter
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/delta"
@@ -101,13 +105,33 @@ func (r *runner) inspect(ctx context.Context, e inspect) event {
 	return answer
 }
 
+// reads bounds how often a footer is read until two readings agree. Nothing but
+// that tells a bit that was flipped on the way: a footer has no sum, and what it
+// says has readers of the table skip files.
+const reads = 4
+
 // describe reads the footer of an object.
 func (w *Writer) describe(ctx context.Context, o commitlog.Object) (*file, error) {
-	s, err := dataset.Inspect(ctx, w.bucket, o.Key, o.SizeBytes)
-	if err != nil {
-		return nil, err
+	var last *file
+	var failed error
+	for range reads {
+		s, err := dataset.Inspect(ctx, w.bucket, o.Key, o.SizeBytes)
+		var f *file
+		if err == nil {
+			f, err = fileOf(s)
+		}
+		switch {
+		case err != nil && !thalweg.Is(err, thalweg.Corrupt):
+			return nil, err
+		case err != nil:
+			failed = err
+		case last != nil && reflect.DeepEqual(f, last):
+			return f, nil
+		default:
+			last = f
+		}
 	}
-	return fileOf(s)
+	return nil, cmp.Or(failed, error(&thalweg.Error{Op: "describe file", Kind: thalweg.Corrupt, Subject: o.Key, Err: errors.New("its footer reads differently each time")}))
 }
 
 // locate finds the live files of slots by going through all of the table once.

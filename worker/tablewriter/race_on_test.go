@@ -1,0 +1,5 @@
+//go:build race
+
+package tablewriter
+
+const raceEnabled = true
