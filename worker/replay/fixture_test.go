@@ -25,6 +25,7 @@ import (
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/fsck"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/crash"
 	"github.com/thalweg/thalweg/worker/score"
 )
 
@@ -217,14 +218,20 @@ func (w *world) request(version int, into, from, to string) Request {
 // run carries a replay out on a bucket.
 func (w *world) run(ctx context.Context, m *Manifest, bucket storage.Bucket, prefix string) (Progress, error) {
 	w.t.Helper()
-	a, err := w.registry.Load(ctx, m.Candidate().Model)
+	return w.runThrough(ctx, m, bucket, prefix, nil)
+}
+
+// runThrough does so with a gate before the process's steps.
+func (w *world) runThrough(ctx context.Context, m *Manifest, bucket storage.Bucket, prefix string, gate *crash.Gate) (Progress, error) {
+	w.t.Helper()
+	a, err := w.registry.Load(w.t.Context(), m.Candidate().Model)
 	check(w.t, err)
 	source, err := kafka.New(kafka.Config{Brokers: []string{w.broker.Addr()}, Topic: topic, RequestTimeout: 5 * time.Second})
 	check(w.t, err)
 	defer source.Close()
 	r := New(m, source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: score.Limits{Count: 100}, Score: score.Config{
 		Batching: score.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
-		DrainTimeout: 50 * time.Millisecond}})
+		DrainTimeout: 50 * time.Millisecond, Gate: gate}})
 	err = r.Run(ctx)
 	return r.Progress(), err
 }
