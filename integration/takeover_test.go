@@ -46,7 +46,13 @@ func streamSpec(t *testing.T, period time.Duration, more string) string {
 // wants them.
 func waitStream(t *testing.T, client *api.Client, what string, fact func(partitions []*apiv1.StreamPartition) bool) {
 	t.Helper()
-	process.Until(t, what, func(ctx context.Context) error {
+	waitStreamFor(t, client, process.Patience, what, fact)
+}
+
+// waitStreamFor is waitStream for what takes long because it is much.
+func waitStreamFor(t *testing.T, client *api.Client, patience time.Duration, what string, fact func(partitions []*apiv1.StreamPartition) bool) {
+	t.Helper()
+	process.UntilFor(t, patience, what, func(ctx context.Context) error {
 		res, err := client.StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: flightPipeline})
 		if err != nil {
 			return err

@@ -21,7 +21,13 @@ var ErrHopeless = errors.New("it will never be so")
 // completes the sentence "waited for …".
 func Until(t testing.TB, what string, fact func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	UntilFor(t, Patience, what, fact)
+}
+
+// UntilFor is Until with another patience.
+func UntilFor(t testing.TB, patience time.Duration, what string, fact func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -36,7 +42,7 @@ func Until(t testing.TB, what string, fact func(ctx context.Context) error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("waited %v for %s: %v", Patience, what, err)
+			t.Fatalf("waited %v for %s: %v", patience, what, err)
 		}
 	}
 }

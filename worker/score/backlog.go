@@ -25,6 +25,7 @@ type backlog struct {
 	next  int64             // offset after the last of it, once something was added
 	want  connectors.Fields // parts of records that fetches shall fill; it may only grow
 	free  []*connectors.Records
+	spare func() int64 // how large a buffer may be that is kept; nil: keepBytes
 	batch batch
 }
 
@@ -81,7 +82,11 @@ func (b *backlog) buffer() *connectors.Records {
 }
 
 func (b *backlog) recycle(r *connectors.Records) {
-	if len(b.free) < keepFree && capOf(r) <= keepBytes {
+	keep := int64(keepBytes)
+	if b.spare != nil {
+		keep = b.spare()
+	}
+	if len(b.free) < keepFree && capOf(r) <= keep {
 		b.free = append(b.free, r)
 	}
 }

@@ -167,7 +167,7 @@ func (r *runner) fetch(e fetch) {
 			} else {
 				r.backlog.add(buffer)
 			}
-			r.cfg.Memory.fetched(r.backlog.sizeBytes())
+			r.cfg.Memory.fetched(r.backlog.sizeBytes(), r.machine.backlog.bytes+ev.bytes)
 			return ev
 		}
 	})

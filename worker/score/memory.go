@@ -53,6 +53,7 @@ type Share struct {
 	// Guarded by memory.mu.
 	fetching   int64 // reserved by the fetch under way
 	backlog    int64
+	unscored   int64 // bytes of the events in the backlog
 	open       int64
 	closing    int64
 	span       uint64 // the open one
@@ -108,7 +109,7 @@ func (s *Share) detach() {
 	m := s.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.press, s.fetching, s.backlog, s.open, s.closing = nil, 0, 0, 0, 0
+	s.press, s.fetching, s.backlog, s.unscored, s.open, s.closing = nil, 0, 0, 0, 0, 0
 	s.oversize, s.stuck, s.recovering = false, false, false
 	s.giveTurnLocked()
 	m.serveLocked()
@@ -165,6 +166,16 @@ func (s *Share) wanted() int64 {
 	return int64(float64(s.memory.fetchBytes()) * (2 + min(s.perByte, maxRowsPerByte)))
 }
 
+// spare returns how large a buffer may be to be kept for another fetch.
+func (s *Share) spare() int64 {
+	if s == nil {
+		return keepBytes
+	}
+	s.memory.mu.Lock()
+	defer s.memory.mu.Unlock()
+	return 2 * s.memory.fetchBytes()
+}
+
 // reserve waits until there is room for one more fetch and returns how much it
 // may ask for.
 func (s *Share) reserve(ctx context.Context, most int) (fetchBytes int, err error) {
@@ -194,15 +205,15 @@ func (s *Share) reserve(ctx context.Context, most int) (fetchBytes int, err erro
 	return int(min(int64(most), m.fetchBytes())), nil
 }
 
-// fetched ends a reservation: the records are in the backlog, which takes so
-// much by now.
-func (s *Share) fetched(backlog int64) {
+// fetched ends a reservation: what came is in the backlog, which takes so much
+// by now.
+func (s *Share) fetched(backlog, unscored int64) {
 	if s == nil {
 		return
 	}
 	s.memory.mu.Lock()
 	defer s.memory.mu.Unlock()
-	s.fetching, s.backlog, s.oversize = 0, backlog, false
+	s.fetching, s.backlog, s.unscored, s.oversize = 0, backlog, unscored, false
 }
 
 // scored learns what so many bytes of events have become.
@@ -218,7 +229,7 @@ func (s *Share) scored(eventBytes, rowBytes int64) {
 
 // holding is what a scorer holds at a moment, besides what it is fetching.
 type holding struct {
-	backlog           int64
+	backlog, unscored int64
 	span              uint64 // the open one, 0: none
 	open, closing     int64
 	stuck, recovering bool
@@ -232,8 +243,8 @@ func (s *Share) settle(h holding) {
 	m := s.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.backlog, s.span, s.open, s.closing, s.stuck, s.recovering = h.backlog, h.span, h.open, h.closing, h.stuck, h.recovering
-	if s.large && !s.oversize && s.backlog <= fetchesAhead*m.fetchBytes() {
+	s.backlog, s.unscored, s.span, s.open, s.closing, s.stuck, s.recovering = h.backlog, h.unscored, h.span, h.open, h.closing, h.stuck, h.recovering
+	if s.large && !s.oversize && s.unscored <= fetchesAhead*m.fetchBytes() {
 		s.giveTurnLocked()
 	}
 	if s.open > m.limit/maxSpanShare {
@@ -262,7 +273,7 @@ func (m *Memory) serveLocked() {
 		s := w.share
 		want := s.wanted()
 		switch {
-		case s.backlog > fetchesAhead*m.fetchBytes(): // scoring makes room
+		case s.unscored > fetchesAhead*m.fetchBytes(): // scoring makes room
 		case m.fitsLocked(s, want) || s.recovering && s.takeTurnLocked():
 			s.fetching = want
 			close(w.granted)

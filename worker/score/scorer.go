@@ -174,6 +174,7 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 		// Room for an answer to every op and to the look at the partitions, so that
 		// a goroutine can always end.
 		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}
+	r.backlog.spare = s.cfg.Memory.spare
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
@@ -294,7 +295,7 @@ func (r *runner) settle() {
 	if r.cfg.Memory == nil {
 		return
 	}
-	h := holding{backlog: r.backlog.sizeBytes()}
+	h := holding{backlog: r.backlog.sizeBytes(), unscored: r.machine.backlog.bytes}
 	if s := r.machine.open; s != nil {
 		h.span, h.recovering = s.id, s.limit >= 0
 		if rows := r.spans[s.id]; rows != nil {
