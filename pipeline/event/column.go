@@ -90,8 +90,7 @@ func (c *column) place() string {
 	return fmt.Sprintf(" at byte %d", c.at)
 }
 
-// claim makes the column's cell this event's and gives it state s; of a field
-// that occurs twice the last one counts.
+// claim makes the column's cell this event's and gives it state s.
 func (d *cells) claim(c *column, s cellState) {
 	if c.stamp == d.stamp && c.state == filled {
 		d.filled--

@@ -23,7 +23,7 @@ import (
 // and follows Decode's comment line by line.
 func reference(event []byte) (row []string, ok bool) {
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(event, &fields) != nil || fields == nil {
+	if json.Unmarshal(event, &fields) != nil || fields == nil || repeats(event) {
 		return nil, false
 	}
 	for _, c := range flights.Columns {
@@ -42,6 +42,30 @@ func reference(event []byte) (row []string, ok bool) {
 		row = append(row, value)
 	}
 	return row, true
+}
+
+// repeats reports whether an object has a column's field twice.
+func repeats(object []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(object))
+	d.Token() // the brace
+	seen := make(map[string]bool)
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return false
+		}
+		for _, c := range flights.Columns {
+			if name == c.Name && seen[c.Name] {
+				return true
+			}
+		}
+		seen[fmt.Sprint(name)] = true
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return false
+		}
+	}
+	return false
 }
 
 var (

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// jsonFormat reads JSON objects (RFC 8259), one an event. Of a field that occurs
-// twice the last one counts, as in encoding/json, but field names match exactly.
-// An int64 column takes 7, 7.0 and 7e0 alike. Strings must be valid UTF-8, where
+// jsonFormat reads JSON objects (RFC 8259), one an event. Field names match
+// exactly. A column's field that occurs twice rejects the event: nobody can tell
+// which of them is meant, and readers differ. An int64 column takes 7, 7.0 and 7e0 alike. Strings must be valid UTF-8, where
 // encoding/json would put U+FFFD instead. Fields that are no columns are checked
 // for their syntax only.
 type jsonFormat struct {
@@ -22,7 +22,9 @@ type jsonFormat struct {
 	scratch []byte // unescaped strings
 
 	// The state of one event.
-	unknown int // byte offset of the first unknown field, or -1
+	unknown int     // byte offset of the first unknown field, or -1
+	twice   *column // whose field came a second time, its value at byte again
+	again   int
 	failed  failure
 }
 
@@ -41,8 +43,12 @@ func (d *jsonFormat) prepare(context.Context, *Events) error { return nil }
 func (d *jsonFormat) failure() (reason, cause string) { return d.failed.words() }
 
 func (d *jsonFormat) read(b []byte) bool {
-	d.unknown = -1
+	d.unknown, d.twice = -1, nil
 	if !d.object(b) {
+		return false
+	}
+	if d.twice != nil {
+		d.failed = failure{at: d.again, twice: d.twice.name}
 		return false
 	}
 	if d.unknown >= 0 && d.cfg.OnUnknownField == DeadLetter {
@@ -60,11 +66,14 @@ type failure struct {
 	char    byte   // else this byte stands here
 	much    bool   // the event is nested too deep
 	unknown bool   // a field that is no column
+	twice   string // a column whose field is there more than once
 }
 
 // words returns the reason and the cause of the reject.
 func (f failure) words() (reason, cause string) {
 	switch {
+	case f.twice != "":
+		return fmt.Sprintf("field %q: there twice, the second value at byte %d", f.twice, f.at), f.twice + ": there twice"
 	case f.unknown:
 		return fmt.Sprintf("a field that is no column at byte %d", f.at), "unknown field"
 	case f.much:

@@ -60,6 +60,9 @@ func (d *jsonFormat) object(b []byte) bool {
 		if c == nil || c.skip {
 			p = d.pass(b, p)
 		} else {
+			if c.stamp == d.stamp && d.twice == nil {
+				d.twice, d.again = c, p
+			}
 			p = d.value(c, b, p)
 		}
 		if p < 0 {
