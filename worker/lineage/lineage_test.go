@@ -64,6 +64,19 @@ func TestEveryRowAndDeadLetterIsMadeAgainFromItsDocument(t *testing.T) {
 	}
 }
 
+func TestARowInAFileOfItsDayIsProved(t *testing.T) {
+	w := newWorld(t, true)
+	w.produce(60)
+	w.stream(func(c *score.Config) { c.PartitionBy = "date" })
+	for _, offset := range w.topic.all.Offsets {
+		doc := w.trace(offset, false)
+		v := verify(t, w, doc, nil)
+		if day := strings.Contains(doc.Object.Key, "date=2001-03-"); !v.OK || v.Object != "equal" || doc.Outcome == Scored && !day {
+			t.Errorf("offset %d: %+v of %s", offset, v, doc.Object.Key)
+		}
+	}
+}
+
 func TestAnEventThatRetentionTookIsGivenByItsKeeper(t *testing.T) {
 	w := newWorld(t, true)
 	w.produce(40)

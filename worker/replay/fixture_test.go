@@ -117,6 +117,7 @@ type world struct {
 	producer *kafka.Producer
 	source   *kafka.Source
 	versions map[int]score.Candidate
+	days     string // column that the rows of stream and replays are partitioned by
 }
 
 func newWorld(t testing.TB) *world {
@@ -186,7 +187,7 @@ func (w *world) stream() {
 		check(w.t, err)
 		s, err := score.New(w.source, w.lake, w.registry, slog.New(slog.DiscardHandler), score.Config{Pipeline: "flight-delays", Generation: 2, Topic: topic,
 			Partition: p, Prefix: "scored/", Batching: score.Limits{Count: 100, Period: time.Millisecond}, Rolling: score.Limits{Count: 150, Period: 5 * time.Millisecond},
-			FetchWait: 20 * time.Millisecond})
+			FetchWait: 20 * time.Millisecond, PartitionBy: w.days})
 		check(w.t, err)
 		ctx, stop := context.WithCancel(w.t.Context())
 		ended := make(chan error, 1)
@@ -231,7 +232,7 @@ func (w *world) runThrough(ctx context.Context, m *Manifest, bucket storage.Buck
 	defer source.Close()
 	r := New(m, source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: score.Limits{Count: 100}, Score: score.Config{
 		Batching: score.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
-		DrainTimeout: 50 * time.Millisecond, Gate: gate}})
+		DrainTimeout: 50 * time.Millisecond, Gate: gate, PartitionBy: w.days}})
 	err = r.Run(ctx)
 	return r.Progress(), err
 }

@@ -220,6 +220,30 @@ func number(t *testing.T, cells, column string) float64 {
 	return f
 }
 
+func TestRowsInFilesByDayAreComparedInTheOrderOfOffsets(t *testing.T) {
+	w := newWorld(t)
+	w.days = "date"
+	w.produce(0, 600)
+	w.stream()
+	m, p := w.replay(1, "days/", "earliest", "latest")
+	w.judge("days/")
+	for _, prefix := range []string{"scored/", "days/"} {
+		if n := len(w.objects(prefix + "data/")); n < 40 {
+			t.Errorf("%s has %d files", prefix, n)
+		}
+	}
+	r, err := Diff(t.Context(), m, w.live(), w.into("days/"), DiffConfig{}, nil)
+	check(t, err)
+	if !r.Same() || r.Both != p.Scored || r.DeadBoth != p.Dead {
+		t.Errorf("got %+v", r)
+	}
+	w.days = ""
+	m, _ = w.replay(2, "whole/", "earliest", "latest")
+	if r, err = Diff(t.Context(), m, w.live(), w.into("whole/"), DiffConfig{}, nil); err != nil || r.Both != p.Scored || r.OnlyLive+r.OnlyReplayed != 0 {
+		t.Errorf("against files of another partition: %+v, %v", r, err)
+	}
+}
+
 func TestADiffCountsWhatOnlyOneSetHas(t *testing.T) {
 	w := newWorld(t)
 	w.produce(0, 300)
