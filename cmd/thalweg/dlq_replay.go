@@ -90,7 +90,9 @@ func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string)
 		return none, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	return score.Replay(ctx, s.live.Bucket, score.NewRegistry(state), log, score.ReplayConfig{
+	models := score.NewRegistry(state)
+	models.Schemas = conns.eventSchemas
+	return score.Replay(ctx, s.live.Bucket, models, log, score.ReplayConfig{
 		Pipeline: thalweg.PipelineName(name), Generation: s.generation, Topic: s.topic, Partitions: partitions, Prefix: s.live.Prefix,
 		Model: model, Where: where, PartitionBy: cfg.PartitionBy, Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes}, nil)
 }
