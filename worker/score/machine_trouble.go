@@ -9,6 +9,7 @@ import (
 // trouble is what an op has failed with since it last succeeded.
 type trouble struct {
 	failures int
+	damaged  int // of the failures, bytes that arrived damaged
 	retryAt  time.Duration
 	err      error
 }
@@ -50,6 +51,9 @@ func (m *machine) answered(o op, err error) bool {
 		return true
 	}
 	t.failures++
+	if thalweg.Is(err, thalweg.Corrupt) {
+		t.damaged++
+	}
 	t.err = err
 	t.retryAt = m.now.mono + m.backoff(t.failures)
 	if m.fatal(o, t) {
@@ -68,7 +72,7 @@ func (m *machine) fatal(o op, t *trouble) bool {
 		return false // nothing depends on the group's offset
 	case opStart, opFetch:
 		// A topic may be made later, or be seen again after its brokers moved.
-		return kind != thalweg.NotFound && (kind != thalweg.Corrupt || t.failures >= corruptTries)
+		return kind != thalweg.NotFound && (kind != thalweg.Corrupt || t.damaged >= corruptTries)
 	case opOpen:
 		return kind != thalweg.Conflict // the owner before us is still appending
 	}
