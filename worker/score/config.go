@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/crash"
@@ -84,6 +85,11 @@ type Config struct {
 	// Rolling, BacklogBytes and FetchBytes bound it. A file is committed before
 	// Rolling says so where memory is short.
 	Memory *Share
+
+	// Outbox gets the dead letters too, besides the objects beside the results; a
+	// slot with dead letters is not finished before they are there. The Scorer does
+	// not close it. Default nil: none does.
+	Outbox connectors.Outbox
 
 	// MaxEventBytes is the size above which an event is a dead letter, of which
 	// that much is kept. Default 1 MiB.
@@ -205,7 +211,7 @@ func (c Config) Validate() error {
 
 func (c Config) machine() machineConfig {
 	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling,
-		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
+		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, outbox: c.Outbox != nil, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
 	if c.Range != nil {
 		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS
 	}

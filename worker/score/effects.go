@@ -82,6 +82,12 @@ func (r *runner) carryOut(e effect) {
 				return objectsPublished{err}
 			}
 		})
+	case deliver:
+		s := r.spans[e.span]
+		r.spawn(func(ctx context.Context) func() event {
+			err := r.deliver(ctx, s)
+			return func() event { return lettersDelivered{err} }
+		})
 	case finish:
 		s := r.spans[e.span]
 		r.spawn(func(ctx context.Context) func() event {

@@ -28,6 +28,7 @@ type machineConfig struct {
 	backlogBytes   int64   // of records fetched and not scored, beyond which none are fetched
 	backlogEvents  int     // likewise
 	maxRate        float64 // share of events that may be dead letters, 0: any
+	outbox         bool    // dead letters go to a topic too
 	onLost         string  // Fail, Earliest or Latest
 	pipeline       thalweg.PipelineName
 	topicPartition int
@@ -109,7 +110,8 @@ type span struct {
 	cut        bool          // it can take no more days
 	since      time.Duration // when its first event was scored
 	scoredAt   int64
-	stage      op // opClaim, opPublish or opFinish: what it waits for while closing
+	dead       int // of the events
+	stage      op  // opClaim, opPublish, opDeliver or opFinish: what it waits for while closing
 	topicID    string
 	skip       bool     // nothing is scored: offsets are given up
 	missing    [2]int64 // of a skip
@@ -153,6 +155,13 @@ func (m *machine) take(ev event) {
 		m.takeClaimed(ev)
 	case objectsPublished:
 		if m.answered(opPublish, ev.err) {
+			m.closing.stage = opFinish
+			if m.cfg.outbox && m.closing.dead > 0 {
+				m.closing.stage = opDeliver
+			}
+		}
+	case lettersDelivered:
+		if m.answered(opDeliver, ev.err) {
 			m.closing.stage = opFinish
 		}
 	case slotFinished:

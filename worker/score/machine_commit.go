@@ -18,6 +18,8 @@ func (m *machine) commitSpan() {
 		m.start(opClaim, claim{span: s.id, topicID: s.topicID, skip: s.skip, missing: s.missing, from: s.from, to: s.to, model: s.model, generation: s.generation, partition: s.partition, scoredAt: s.scoredAt})
 	case opPublish:
 		m.start(opPublish, publish{s.id})
+	case opDeliver:
+		m.start(opDeliver, deliver{s.id})
 	case opFinish:
 		m.start(opFinish, finish{s.id})
 	}

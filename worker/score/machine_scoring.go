@@ -86,6 +86,7 @@ func (m *machine) takeScored(ev batchScored) {
 	}
 	s.to = ev.to
 	s.events += ev.records
+	s.dead += ev.dead
 	s.bytes += ev.bytes
 	s.gaps += ev.gaps
 	s.cut = ev.cut

@@ -70,6 +70,8 @@ func (m *machine) fatal(o op, t *trouble) bool {
 	switch kind := thalweg.KindOf(t.err); o {
 	case opCommit:
 		return false // nothing depends on the group's offset
+	case opDeliver:
+		return false // the topic may be made, or permitted, later
 	case opStart, opFetch:
 		// A topic may be made later, or be seen again after its brokers moved.
 		return kind != thalweg.NotFound && (kind != thalweg.Corrupt || t.damaged >= corruptTries)

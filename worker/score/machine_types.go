@@ -26,12 +26,13 @@ const (
 	opScore
 	opClaim
 	opPublish
+	opDeliver
 	opFinish
 	opCommit
 	nOps
 )
 
-var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "score", "claim", "publish", "finish", "commit offset"}
+var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "score", "claim", "publish", "deliver", "finish", "commit offset"}
 
 func (o op) String() string { return opNames[o] }
 
@@ -92,6 +93,8 @@ type (
 	}
 	// objectsPublished answers publish.
 	objectsPublished struct{ err error }
+	// lettersDelivered answers deliver.
+	lettersDelivered struct{ err error }
 	// slotFinished answers finish.
 	slotFinished struct {
 		totals commitlog.Counts
@@ -124,6 +127,7 @@ func (recordsFetched) isEvent()   {}
 func (batchScored) isEvent()      {}
 func (slotClaimed) isEvent()      {}
 func (objectsPublished) isEvent() {}
+func (lettersDelivered) isEvent() {}
 func (slotFinished) isEvent()     {}
 func (offsetCommitted) isEvent()  {}
 func (ticked) isEvent()           {}
@@ -187,6 +191,8 @@ type (
 	}
 	// publish writes the objects of a span under the log's pending intent.
 	publish struct{ span uint64 }
+	// deliver puts the dead letters of a span into their topic, where there is one.
+	deliver struct{ span uint64 }
 	// finish writes the done record.
 	finish struct{ span uint64 }
 	// forget frees a span whose slot is finished.
@@ -207,6 +213,7 @@ func (reset) isEffect()        {}
 func (refetch) isEffect()      {}
 func (claim) isEffect()        {}
 func (publish) isEffect()      {}
+func (deliver) isEffect()      {}
 func (finish) isEffect()       {}
 func (forget) isEffect()       {}
 func (commitOffset) isEffect() {}

@@ -2,6 +2,7 @@ package score
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -158,8 +159,11 @@ type runner struct {
 	spawn   func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
 	prepare func(ctx context.Context, m Model) (engine, error)
 	newID   func() string // of an intent
-	stopped bool
-	err     error
+	// messages are those of an object of dead letters.
+	messages func(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error]
+	line     string // that deliveries of dead letters are numbered in, once it is known
+	stopped  bool
+	err      error
 
 	cancelFetch context.CancelFunc
 	scoring     *rows // that a goroutine is writing to
@@ -170,7 +174,7 @@ type runner struct {
 
 func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: s.clock(),
-		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID,
+		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID, messages: letterMessages,
 		// Room for an answer to every op and to the look at the partitions, so that
 		// a goroutine can always end.
 		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}

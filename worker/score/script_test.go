@@ -172,6 +172,8 @@ func (s *script) do(t *testing.T, command string) []string {
 		ev = slotClaimed{args["won"] != "no", err}
 	case "published":
 		ev = objectsPublished{err}
+	case "delivered":
+		ev = lettersDelivered{err}
 	case "finished":
 		ev = slotFinished{err: err}
 	case "offset-committed":
@@ -186,6 +188,9 @@ func (s *script) do(t *testing.T, command string) []string {
 		ev = resumeAsked{}
 	case "policy":
 		s.m.cfg.onLost = words[1]
+		return nil
+	case "outbox":
+		s.m.cfg.outbox = true
 		return nil
 	case "until":
 		s.m.cfg.until, s.m.cfg.scoredAt = number("offset", 0), number("at", 0)
@@ -236,6 +241,8 @@ func answers(ev event) (op, bool) {
 		return opClaim, true
 	case objectsPublished:
 		return opPublish, true
+	case lettersDelivered:
+		return opDeliver, true
 	case slotFinished:
 		return opFinish, true
 	case offsetCommitted:
@@ -283,6 +290,8 @@ func scriptEffect(e effect) string {
 		return fmt.Sprintf("claim [%d, %d) with %s at %d for span %d", e.from, e.to, e.model, e.scoredAt, e.span)
 	case publish:
 		return fmt.Sprintf("publish span %d", e.span)
+	case deliver:
+		return fmt.Sprintf("deliver dead letters of span %d", e.span)
 	case finish:
 		return fmt.Sprintf("finish span %d", e.span)
 	case forget:

@@ -47,6 +47,7 @@ func (s *sim) spawn() *simOwner {
 		Batching:   Limits{Count: 1 + s.rng.IntN(5), Bytes: 100, Period: time.Duration(s.rng.IntN(3)) * time.Millisecond},
 		Rolling:    Limits{Count: 1 + s.rng.IntN(12), Bytes: 1000, Period: time.Duration(1+s.rng.IntN(20)) * time.Millisecond},
 		MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
+		Outbox: &simOutbox{owner: o, unasked: s.wrong != nil && s.wrong.unasked},
 	})
 	if err != nil {
 		panic(err)
@@ -58,7 +59,7 @@ func (s *sim) spawn() *simOwner {
 	}
 	r := newRunner(scorer, log)
 	r.machine.rng = rand.New(rand.NewPCG(s.rng.Uint64(), 2))
-	r.newID = s.newID
+	r.newID, r.messages = s.newID, simMessages
 	r.ctx = context.Background()
 	r.spawn = func(work func(context.Context) func() event) {
 		o.todo = append(o.todo, func() func() event { return work(r.ctx) })

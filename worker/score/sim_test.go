@@ -36,6 +36,7 @@ type sim struct {
 	damaged    map[thalweg.ModelVersion]bool
 	calm       bool // no more faults
 	stopped    error
+	letters    *simLetters
 	tally      map[string]int // of what happened, for the summary
 }
 
@@ -56,6 +57,7 @@ type simActor interface {
 // simActors is the table of those who act.
 var simActors = []func(*sim) simActor{
 	newSimReader,
+	newSimLetters,
 }
 
 func newSim(seed uint64, wrong *wrong) *sim {

@@ -20,6 +20,8 @@ type wrong struct {
 	store func(s *sim) storage.Bucket
 	// client lies between an owner's log and its store with its faults.
 	client func(o *simOwner) storage.Bucket
+	// unasked delivers dead letters without asking whether they were.
+	unasked bool
 }
 
 // wrongs is the table of them. A way to get the protocol wrong that the judge
@@ -33,6 +35,8 @@ var wrongs = []wrong{
 	{name: "has a store that checks and then writes", store: newCheckThenWrite},
 	{name: "deletes its rows when a commit's answer is lost", bend: deletesOnDoubt},
 	{name: "goes on at the next slot with the range that it lost", bend: goesOnAfterLosing},
+	{name: "delivers dead letters without asking whether they were", unasked: true},
+	{name: "takes dead letters for delivered when the topic is away", bend: goesOnUndelivered},
 }
 
 // loses is not wrong: a scorer that holds a slot and is told that it lost it
@@ -76,6 +80,13 @@ func trustsIntent(_ *simOwner, ev event) event {
 	if ev, ok := ev.(logOpened); ok && ev.pending != nil {
 		ev.next, ev.pending = ev.pending.To, nil
 		return ev
+	}
+	return ev
+}
+
+func goesOnUndelivered(_ *simOwner, ev event) event {
+	if _, ok := ev.(lettersDelivered); ok {
+		return lettersDelivered{}
 	}
 	return ev
 }
@@ -158,15 +169,20 @@ func (c *checkThenWrite) PutIfAbsent(ctx context.Context, key string, body []byt
 	if _, err := c.Bucket.Head(ctx, key); err == nil {
 		return c.Bucket.PutIfAbsent(ctx, key, body)
 	}
-	// The check is through; another owner's turn may come before the write.
-	for _, o := range c.sim.live() {
-		if len(o.todo) > 0 && o.asleep == 0 && c.sim.rng.IntN(2) == 0 {
-			i := c.sim.rng.IntN(len(o.todo))
+	c.sim.meanwhile(nil) // the check is through
+	return c.Bucket.Put(ctx, key, body)
+}
+
+// meanwhile may give another owner a turn, in the middle of something that is
+// not atomic.
+func (s *sim) meanwhile(except *simOwner) {
+	for _, o := range s.live() {
+		if o != except && len(o.todo) > 0 && o.asleep == 0 && s.rng.IntN(2) == 0 {
+			i := s.rng.IntN(len(o.todo))
 			work := o.todo[i]
 			o.todo = slices.Delete(o.todo, i, i+1)
 			o.done = append(o.done, work())
 			break
 		}
 	}
-	return c.Bucket.Put(ctx, key, body)
 }
