@@ -3,7 +3,9 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -92,11 +94,11 @@ func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
 	t.mu.Unlock()
 	share := t.worker.streams.memory.Share()
 	defer share.Close()
-	scorer, source, err := t.open(ctx, lease, share)
+	scorer, topics, err := t.open(ctx, lease, share)
 	if err != nil {
 		return t.stopped(ctx, err, changed)
 	}
-	defer source.Close()
+	defer topics.Close()
 	defer t.leaveTable()
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -144,7 +146,7 @@ func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{
 
 // open makes the scorer that a lease asks for, which keeps to its share of the
 // worker's memory.
-func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *score.Share) (*score.Scorer, *kafka.Source, error) {
+func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *score.Share) (_ *score.Scorer, _ streamTopics, err error) {
 	w := t.worker
 	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
 	if err != nil {
@@ -182,6 +184,20 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *score.S
 	if err != nil {
 		return nil, nil, err
 	}
+	topics := streamTopics{source}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, topics.Close())
+		}
+	}()
+	outbox, err := w.outbox(spec, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	if outbox != nil {
+		cfg.Outbox = outbox
+		topics = append(topics, outbox)
+	}
 	table := w.tables.join(w, spec, bucket, cfg)
 	if table != nil {
 		cfg.Finished = table.finished
@@ -192,9 +208,36 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *score.S
 	scorer, err := score.New(source, bucket, t.registry, w.log, cfg)
 	if err != nil {
 		t.leaveTable()
-		return nil, nil, errors.Join(err, source.Close())
+		return nil, nil, err
 	}
-	return scorer, source, nil
+	return scorer, topics, nil
+}
+
+// streamTopics are the topics that a scorer reads and writes.
+type streamTopics []io.Closer
+
+// Close closes all of them.
+func (t streamTopics) Close() error {
+	var failed []error
+	for _, c := range t {
+		failed = append(failed, c.Close())
+	}
+	return errors.Join(failed...)
+}
+
+// outbox opens the topic of dead letters of a partition, nil if the spec has
+// none. Whoever scores the partition, wherever, delivers under the same name.
+func (w *Worker) outbox(spec *pipeline.Spec, cfg score.Config) (*kafka.Outbox, error) {
+	d := spec.Spec.Scoring.DeadLetter
+	if d == nil || d.Kafka == nil {
+		return nil, nil
+	}
+	broker, err := w.connections.Kafka(d.Kafka.Connection)
+	if err != nil {
+		return nil, err
+	}
+	broker.Topic = d.Kafka.Topic
+	return kafka.NewOutbox(broker, kafka.OutboxConfig{Name: fmt.Sprintf("thalweg-%s-%s-%d", cfg.Pipeline, cfg.Topic, cfg.Partition), Partition: cfg.Partition})
 }
 
 // leaveTable ends the stream's share in the table of its sink.
