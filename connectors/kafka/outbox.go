@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"sync"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -66,7 +67,8 @@ type Outbox struct {
 	limit   int              // of a value; halved when the topic takes no larger one
 	now     func() time.Time // for tests
 
-	line      string // that the rest is of, "" if nothing is open
+	mu        sync.Mutex // held by the call that is under way
+	line      string     // that the rest is of, "" if nothing is open
 	producer  int64
 	epoch     int16
 	sequence  int32
@@ -93,6 +95,8 @@ func NewOutbox(cfg Config, oc OutboxConfig) (*Outbox, error) {
 // topic; Invalid: the brokers do not permit it; Lost: it cannot be told whether
 // the group was delivered long ago.
 func (o *Outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.Seq2[connectors.Message, error]) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for fenced := 0; ; {
 		if o.line != g.Line {
 			if err := o.open(ctx, g.Line); err != nil {

@@ -33,6 +33,7 @@ const (
 	ReadRows       Point = "read-rows"
 	PublishLetters Point = "publish-letters"
 	ReadLetters    Point = "read-letters"
+	DeliverLetters Point = "deliver-letters"
 	Finish         Point = "finish"
 	ReadDone       Point = "read-done"
 	CommitOffset   Point = "commit-offset"
@@ -123,6 +124,7 @@ func Points() []Step {
 		{Stream, Claim, "a slot is claimed", creates(isIntent), nil},
 		{Stream, PublishRows, "rows are written", creates(isRows), nil},
 		{Stream, PublishLetters, "dead letters are written", creates(isLetters), nil},
+		{Stream, DeliverLetters, "dead letters are put into their topic", op("deliver"), nil},
 		{Stream, Finish, "a slot is finished", creates(isDone), nil},
 		{Stream, CommitOffset, "the group's offset is written", op("commit"), nil},
 		{Stream, Pause, "a pause is asked for or ended", nil, nil},

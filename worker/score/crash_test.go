@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
@@ -36,7 +37,9 @@ type crashWorld struct {
 	script *crash.Script
 	net    *pipes
 	events int // produced so far
-	mu     struct {
+	// delivered are the keys of the dead letters in their topic, at the end.
+	delivered []string
+	mu        struct {
 		sync.Mutex
 		owners []*crashOwner
 	}
@@ -72,6 +75,14 @@ func newCrashWorld(t *testing.T, models *world, plans []crash.Plan) *crashWorld 
 	if err := w.producer.CreateTopic(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
+	letters, err := kafka.NewProducer(w.letters(), kafka.ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer letters.Close()
+	if err := letters.CreateTopic(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
 	w.config = Config{Pipeline: "flight-delays", Generation: 2, Topic: topic, Prefix: "scored/", Compression: "none",
 		Batching: Limits{Count: 20, Period: 5 * time.Millisecond}, Rolling: Limits{Count: 30, Period: 200 * time.Millisecond},
 		FetchWait: 100 * time.Millisecond, MinBackoff: 20 * time.Millisecond, MaxBackoff: 500 * time.Millisecond, DrainTimeout: 2 * time.Second}
@@ -80,6 +91,13 @@ func newCrashWorld(t *testing.T, models *world, plans []crash.Plan) *crashWorld 
 
 func (w *crashWorld) kafka() kafka.Config {
 	return kafka.Config{Brokers: []string{w.net.Addr().String()}, Topic: topic, Group: "lag", RequestTimeout: 5 * time.Second, Dial: w.net.Dial}
+}
+
+// letters is the topic of dead letters.
+func (w *crashWorld) letters() kafka.Config {
+	cfg := w.kafka()
+	cfg.Topic, cfg.Group, cfg.IsolationLevel = "flights.dlq", "", kafka.ReadCommitted
+	return cfg
 }
 
 // start adds an owner.
@@ -91,8 +109,13 @@ func (w *crashWorld) start() {
 		w.t.Error(err)
 		return
 	}
+	outbox, err := kafka.NewOutbox(w.letters(), kafka.OutboxConfig{Name: "thalweg-test"})
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
 	cfg := w.config
-	cfg.Gate = o.gate
+	cfg.Gate, cfg.Outbox = o.gate, outbox
 	if o.scorer, err = New(source, w.sink, w.registry, slog.New(slog.DiscardHandler), cfg); err != nil {
 		w.t.Error(err)
 		return
@@ -106,6 +129,7 @@ func (w *crashWorld) start() {
 		defer close(o.ended)
 		o.err = o.scorer.Run(ctx)
 		source.Close()
+		outbox.Close()
 	}()
 }
 
@@ -230,9 +254,35 @@ func (w *crashWorld) play() {
 			w.t.Errorf("owner %d stopped: %v", i, o.err)
 		}
 	}
+	w.readLetters()
 	w.producer.Close()
 	w.broker.Close()
 	w.net.Close()
+}
+
+// readLetters reads the topic of dead letters, as a reader of committed records
+// does.
+func (w *crashWorld) readLetters() {
+	source, err := kafka.New(w.letters())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer source.Close()
+	records := connectors.Records{Want: connectors.Keys}
+	for next, deadline := int64(0), time.Now().Add(time.Minute); ; next = records.Next {
+		if err := source.Fetch(context.Background(), 0, next, 0, 1<<20, &records); err != nil {
+			w.t.Fatal(err)
+		}
+		for i := range records.Offsets {
+			w.delivered = append(w.delivered, string(records.Key(i)))
+		}
+		if records.Next == records.End {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("the topic of dead letters cannot be read beyond %d of %d: a transaction is open", records.Next, records.End)
+		}
+	}
 }
 
 // committed returns the offset after the last finished slot, as told by the
@@ -250,6 +300,10 @@ func (w *crashWorld) verdict() {
 	rows, letters := w.read(0)
 	if len(rows)+len(letters) != w.events || v.PendingSlots != 0 || v.Absent != 0 {
 		w.t.Errorf("%d rows and %d dead letters of %d events, %d slots pending, %d offsets absent", len(rows), len(letters), w.events, v.PendingSlots, v.Absent)
+	}
+	slices.Sort(w.delivered)
+	if want := len(letters); len(w.delivered) != want || len(slices.Compact(w.delivered)) != want {
+		w.t.Errorf("%d dead letters are in their topic %d times", want, len(w.delivered))
 	}
 	for at := range letters {
 		if at%10 != 3 {

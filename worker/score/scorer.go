@@ -39,7 +39,7 @@ func New(source connectors.Source, bucket storage.Bucket, models Models, log *sl
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	source, bucket = cfg.Gate.Source(source), cfg.Gate.Bucket(bucket)
+	source, bucket, cfg.Outbox = cfg.Gate.Source(source), cfg.Gate.Bucket(bucket), cfg.Gate.Outbox(cfg.Outbox)
 	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, clock: time.Now, nudge: make(chan struct{}, 1),
 		log: log.With(slog.String("pipeline", string(cfg.Pipeline)), slog.String("topic", cfg.Topic), slog.Int("partition", cfg.Partition))}
 	s.mu.status = Status{State: Waiting, Committed: -1, Scored: -1, End: -1}
