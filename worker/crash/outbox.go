@@ -22,7 +22,7 @@ type outbox struct {
 
 // Deliver implements connectors.Outbox.
 func (o *outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.Seq2[connectors.Message, error]) error {
-	return o.gate.call(ctx, Call{Op: "deliver"}, step{seam: ofTopic,
+	return o.gate.call(ctx, Call{Op: "deliver"}, nil, step{seam: ofTopic,
 		effect: func(ctx context.Context) error { return o.Outbox.Deliver(ctx, g, messages) },
 		late: func() {
 			_ = o.Outbox.Deliver(context.WithoutCancel(ctx), g, messages) // nobody is left to be told
