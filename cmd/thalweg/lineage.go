@@ -294,7 +294,7 @@ func printLineage(w io.Writer, t traced) {
 	line("slot", "%d%s of %s", in.Seq, action, d.Slot.Log)
 	line("", "intent %s of offsets [%d, %d)", in.ID, in.From, in.To)
 	line("object", "%s", d.Object.Path)
-	line("", "row %d of %s, sha256 %s", d.Object.Index, thousands(d.Object.Rows), d.Object.SHA256)
+	line("", "%s %d of %s, sha256 %s", map[bool]string{true: "row", false: "line"}[d.Row != nil], d.Object.Index, thousands(d.Object.Rows), d.Object.SHA256)
 	if d.Object.Slot != in.Seq {
 		line("", "moved there by the compaction in slot %d", d.Object.Slot)
 	}

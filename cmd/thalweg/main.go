@@ -18,6 +18,14 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
+// hintOf returns what an operator can do about an error, in brackets.
+func hintOf(err error) string {
+	if e := new(thalweg.Error); errors.As(err, &e) && e.Hint != "" {
+		return " (" + e.Hint + ")"
+	}
+	return ""
+}
+
 // run executes one command line and returns the exit code: 0 ok, 1 failed or
 // invalid. The first interrupt asks the command to stop and lets it drain; the
 // second ends the process.
@@ -41,7 +49,7 @@ func run(args []string) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled) || thalweg.Is(err, thalweg.Canceled):
-		fmt.Fprintln(os.Stderr, "thalweg: interrupted")
+		fmt.Fprintln(os.Stderr, "thalweg: interrupted"+hintOf(err))
 	default:
 		fmt.Fprintln(os.Stderr, "thalweg: "+err.Error())
 	}

@@ -72,7 +72,10 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, nothing("it is not committed: the log has reached offset %d", max(0, state.NextOffset))
+		if state.NextOffset < 0 {
+			return nil, nothing("nothing of the partition is committed")
+		}
+		return nil, nothing("it is not committed: the log has reached offset %d", state.NextOffset)
 	}
 	e, err := log.Entry(ctx, seq)
 	if thalweg.Is(err, thalweg.NotFound) {

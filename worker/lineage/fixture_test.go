@@ -21,7 +21,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
-	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
@@ -307,5 +306,3 @@ func (w *world) Spec(_ context.Context, _ thalweg.PipelineName, g thalweg.Genera
 
 // Manifest implements Registry.
 func (w *world) Manifest(context.Context, string) (*dataset.Manifest, error) { return manifest, nil }
-
-var _ storage.Bucket = (*bucketmem.Bucket)(nil)

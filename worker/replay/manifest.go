@@ -70,6 +70,9 @@ func (m *Manifest) Candidate() score.Candidate {
 func ReadManifest(ctx context.Context, bucket storage.Bucket, prefix string) (*Manifest, error) {
 	key := prefix + Name
 	info, err := bucket.Head(ctx, key)
+	if thalweg.Is(err, thalweg.NotFound) {
+		err = &thalweg.Error{Op: "read replay", Kind: thalweg.NotFound, Subject: key, Hint: "no replay has written there"}
+	}
 	if err != nil {
 		return nil, err
 	}
