@@ -77,6 +77,7 @@ chaos: integration-deps ## disturb real processes on real Kafka and MinIO, CHAOS
 integration-deps: build
 	@tools/build.sh minio
 	@integration/kafka/install.sh
+	@integration/registry/install.sh
 
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...

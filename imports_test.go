@@ -71,9 +71,10 @@ var ranks = map[string]int{
 
 	"integration/process": 9,
 
-	"integration/kafka": 10,
-	"integration/minio": 10,
-	"integration/proxy": 10,
+	"integration/kafka":    10,
+	"integration/minio":    10,
+	"integration/registry": 10,
+	"integration/proxy":    10,
 
 	"integration/cluster": 11,
 

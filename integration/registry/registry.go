@@ -1,0 +1,63 @@
+// Package registry runs a real schema registry for tests: Apicurio Registry on
+// loopback, from the distribution that install.sh fetches into .cache/registry,
+// with its schemas in memory. It takes about 15 seconds to start and 250 MB.
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/thalweg/thalweg/integration/process"
+)
+
+// Server is a running registry.
+type Server struct {
+	URL string // where Confluent's API begins
+}
+
+// Start starts a registry without schemas and waits until it answers. It ends
+// with the test. A missing distribution or a missing Java fail the test.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	dir := filepath.Join(process.Root(t), ".cache", "registry")
+	jars, err := filepath.Glob(filepath.Join(dir, "apicurio-registry-app-*-runner.jar"))
+	if err != nil || len(jars) != 1 {
+		t.Fatalf("no Apicurio Registry in %s: run integration/registry/install.sh, or make integration", dir)
+	}
+	address := process.FreeAddress(t)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("java", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+		"-Dquarkus.http.host="+host, "-Dquarkus.http.port="+port, "-jar", jars[0])
+	cmd.Dir = t.TempDir()
+	p := process.Start(t, "registry", cmd)
+	s := &Server{URL: "http://" + address + "/apis/ccompat/v7"}
+	process.Until(t, "the schema registry to answer", func(ctx context.Context) error {
+		select {
+		case <-p.Done():
+			return fmt.Errorf("%w: it ended: %s", process.ErrHopeless, p.Tail())
+		default:
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/subjects", http.NoBody)
+		if err != nil {
+			return err
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("it answers %s", res.Status)
+		}
+		return nil
+	})
+	return s
+}
