@@ -138,13 +138,14 @@ func (w *avroWrite) append(dst []byte, column arrow.Array, row int) ([]byte, err
 			return nil, w.fail(v)
 		}
 	case *array.Int64:
-		if v := c.Value(row); w.read != readTimeMillis {
+		v := c.Value(row)
+		switch {
+		case w.read != readTimeMillis:
 			return w.integer(dst, v)
-		} else if v%1000 == 0 {
+		case v%1000 == 0:
 			return w.integer(dst, v/1000)
-		} else {
-			return nil, w.fail(v)
 		}
+		return nil, w.fail(v)
 	case *array.Timestamp:
 		return w.time(dst, int64(c.Value(row)))
 	case *array.Dictionary:

@@ -148,7 +148,7 @@ func TestAvroTypesBecomeColumns(t *testing.T) {
 		cfg := registryOf(map[uint32]string{7: schema})
 		cfg.Zone = berlin
 		rows, rejects := decode(t, columns, cfg, wire(7, event))
-		got := ""
+		var got string
 		if len(rows) == 1 {
 			got = strings.TrimSuffix(strings.TrimPrefix(rows[0], `100 {"v":`), "}")
 		} else {

@@ -136,15 +136,6 @@ type Events struct {
 // Len returns the number of events.
 func (e *Events) Len() int { return len(e.Ends) }
 
-// value returns the bytes of event i.
-func (e *Events) value(i int) []byte {
-	start := 0
-	if i > 0 {
-		start = e.Ends[i-1]
-	}
-	return e.Values[start:e.Ends[i]]
-}
-
 // check reports fields that do not fit together.
 func (e *Events) check() error {
 	bad := func(kind thalweg.Kind, hint string) error {
