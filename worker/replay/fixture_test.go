@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
@@ -232,10 +234,21 @@ func (w *world) runThrough(ctx context.Context, m *Manifest, bucket storage.Buck
 	defer source.Close()
 	r := New(m, source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: score.Limits{Count: 100}, Score: score.Config{
 		Batching: score.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
-		DrainTimeout: 50 * time.Millisecond, Gate: gate, PartitionBy: w.days}})
+		DrainTimeout: 50 * time.Millisecond, Gate: gate, PartitionBy: w.days, Outbox: noOutbox{w.t}, OnLost: score.Latest, MaxDeadRate: 0.01}})
 	err = r.Run(ctx)
 	return r.Progress(), err
 }
+
+// noOutbox is the topic of a stream's dead letters, where a replay has no
+// business.
+type noOutbox struct{ t testing.TB }
+
+func (o noOutbox) Deliver(context.Context, connectors.Group, iter.Seq2[connectors.Message, error]) error {
+	o.t.Error("a replay delivers dead letters to the stream's topic")
+	return nil
+}
+
+func (o noOutbox) Close() error { return nil }
 
 // replay opens a replay and carries it out.
 func (w *world) replay(version int, into, from, to string) (*Manifest, Progress) {

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Config struct {
 	// Score is what else a scorer wants: batching, compression, timeouts.
 	Score score.Config
 }
+
+// stalledAfter is how long nothing may move before that is told.
+const stalledAfter = 10 * time.Second
 
 // never is a period that does not pass.
 const never = time.Duration(1 << 62)
@@ -78,6 +82,8 @@ func New(m *Manifest, source connectors.Source, bucket storage.Bucket, prefix st
 // commits what is scored and returns ctx's error; running again goes on. When
 // it returns, nothing of it is left running.
 func (r *Runner) Run(ctx context.Context) error {
+	stop := r.watch()
+	defer stop()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.cfg.Parallel)
 	for _, part := range r.manifest.Partitions {
@@ -91,10 +97,39 @@ func (r *Runner) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// watch says now and then that nothing moves, and why as far as it is known,
+// until stop is called.
+func (r *Runner) watch() (stop func()) {
+	ended, left := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(left)
+		tick := time.NewTicker(stalledAfter)
+		defer tick.Stop()
+		for last := int64(-1); ; {
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+			}
+			p := r.Progress()
+			if p.Done+p.Committed == last {
+				r.log.Warn("the replay does not get on", slog.Int64("offsets", p.Done), slog.Int64("of", p.Total),
+					slog.String("message", cmp.Or(p.Message, "the topic gives no events: a transaction may be open")))
+			}
+			last = p.Done + p.Committed
+		}
+	}()
+	return func() {
+		close(ended)
+		<-left
+	}
+}
+
 func (r *Runner) partition(ctx context.Context, part Range) error {
 	m, cfg := r.manifest, r.cfg.Score
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Partition, cfg.Prefix = m.Pipeline, m.Generation, m.Topic, part.Partition, r.prefix
 	cfg.Rolling = score.Limits{Count: r.cfg.Rolling.Count, Bytes: r.cfg.Rolling.Bytes, Period: never}
+	cfg.Outbox, cfg.Finished, cfg.Memory = nil, nil, nil // the stream's own affairs
 	cfg.OnLost = score.Fail
 	cfg.MaxDeadRate = 0 // what a version makes of the events is what is to be seen
 	cfg.Range = &score.Range{From: part.From, To: part.To, TopicID: m.TopicID, ScoredAtUS: m.BegunAtUS}
