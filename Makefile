@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench fuzz demo dev soak model chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench bench-stream fuzz demo dev soak model chaos clean
 
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
@@ -87,6 +87,9 @@ bench: ## measure whole paths as ratios to peers (DATA=flights.parquet); PACKAGE
 	@mkdir -p .cache
 	$(if $(DATA),FLIGHTS="$(abspath $(DATA))") go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -timeout 1h $(BENCHES) | tee .cache/bench.txt
 	@echo; .cache/tools/benchstat .cache/bench.txt
+
+bench-stream: integration-deps ## measure the stream with Apache Kafka and MinIO in the loop, beside Reader + encoding/json
+	go test -tags integration -run '^$$' -bench '^BenchmarkReal' -benchtime 5x -timeout 30m ./integration/bench
 
 fuzz: ## run every fuzz target for FUZZTIME
 	tools/fuzz.sh $(FUZZTIME)

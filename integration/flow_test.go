@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -193,4 +192,52 @@ func TestAWorkerStaysWithinItsMemoryHoweverManyEventsWait(t *testing.T) {
 	}
 }
 
-var _ = context.Background
+// TestAWorkerEndsWithinTenSecondsOfSIGTERM stops a worker that holds rows of
+// many partitions: on a store that is well it commits them all, on one that
+// takes a second for each request too, and on one that is down it ends all the
+// same and its successor scores what is left.
+func TestAWorkerEndsWithinTenSecondsOfSIGTERM(t *testing.T) {
+	const partitions, each = 64, 500
+	b := newFlowBed(t, partitions, time.Minute, nil)
+	ends := make([]int64, partitions)
+	total := int64(0)
+	for _, store := range []struct {
+		name     string
+		set      func(on bool)
+		finishes bool // all is committed before the end
+	}{
+		{"well", func(bool) {}, true},
+		{"slow", func(on bool) {
+			b.store.delay.Store(0)
+			if on {
+				b.store.delay.Store(int64(time.Second))
+			}
+		}, true},
+		{"down", func(on bool) { b.store.down.Store(on) }, false},
+	} {
+		fill(t, b.kafka.Brokers(), partitions, each)
+		for p := range ends {
+			ends[p] += each
+		}
+		total += partitions * each
+		waitStream(t, b.cluster.Client(), "all events to be scored", all(partitions, func(p *apiv1.StreamPartition) bool { return p.Scored >= ends[p.Partition] }))
+		store.set(true)
+		began := time.Now()
+		code := b.cluster.StopWorker(t, 0)
+		took := time.Since(began)
+		rows, dead := results(t, b.lake)
+		left := total - int64(len(rows)+len(dead))
+		t.Logf("on a store that is %s the worker ended with code %d %v after SIGTERM, %d of %d events left to its successor", store.name, code, took.Round(time.Millisecond), left, partitions*each)
+		if code != 0 || took > drainWithin {
+			t.Errorf("code %d after %v", code, took)
+		}
+		if store.finishes && left > 0 {
+			t.Errorf("%d events are not committed", left)
+		}
+		store.set(false)
+		b.cluster.RestartWorker(t, 0)
+		if rows, dead := b.wantAll(t, ends); rows+dead != total {
+			t.Errorf("%d rows and %d dead letters of %d events", rows, dead, total)
+		}
+	}
+}
