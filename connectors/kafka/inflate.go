@@ -49,10 +49,19 @@ func (f *inflater) inflate(data []byte, codec, limit int) (out []byte, whole boo
 			out, whole, err = nil, false, fmt.Errorf("codec %s panicked: %v", compress.Codecs[codec].Name(), p)
 		}
 	}()
-	f.src.Reset(data)
-	r := compress.Codecs[codec].NewReader(&f.src)
-	defer r.Close()
+	if f.pool == nil {
+		f.pool = NewPool()
+	}
 	f.dst = f.dst[:0]
+	if compress.Compression(codec) == compress.Snappy && snappyClaims(data) > uint64(limit) {
+		return f.dst, false, nil
+	}
+	f.src.Reset(data)
+	r, err := f.stream(codec, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	defer r.Close()
 	for {
 		if len(f.dst) == cap(f.dst) {
 			if len(f.dst) > limit {
@@ -75,6 +84,8 @@ func (f *inflater) inflate(data []byte, codec, limit int) (out []byte, whole boo
 			return f.dst[:limit], false, nil
 		case errors.Is(err, io.EOF):
 			return f.dst, true, nil
+		case beyond(err):
+			return f.dst, false, nil
 		case err != nil:
 			return nil, false, err
 		}

@@ -9,7 +9,8 @@ import (
 // one hold memory only while records are on their way, however many partitions
 // they read. It is safe for concurrent use, and the collector empties it.
 type Pool struct {
-	buffers sync.Pool // of *[]byte
+	buffers  sync.Pool // of *[]byte
+	decoders sync.Pool // of *zstdStream
 }
 
 // NewPool returns an empty Pool.

@@ -225,13 +225,15 @@ func TestProduceAtARate(t *testing.T) {
 	defer p.Close()
 	messages := open(t).events(t, 100_000)
 	const each = int(latencyRate * latencyGrain / time.Second)
+	grain := time.NewTicker(latencyGrain / 2)
+	defer grain.Stop()
 	began := time.Now()
 	for sent := 0; sent < latencyRate*latencySeconds; {
 		// What is due by now, as one batch: a producer that was not scheduled in time
 		// stamps its events when it sends them.
 		due := min(latencyRate*latencySeconds, int(time.Since(began).Seconds()*latencyRate))
 		if due-sent < each {
-			time.Sleep(latencyGrain / 2)
+			<-grain.C // the rate of the producer
 			continue
 		}
 		at := sent % len(messages)
