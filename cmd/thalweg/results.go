@@ -45,6 +45,9 @@ func newResults(g *globals) *cobra.Command {
 				for _, f := range files {
 					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.ModelVersion)
 				}
+				for _, line := range sink.howToRead() {
+					fmt.Fprintln(w, line)
+				}
 			})
 		},
 	}
@@ -60,6 +63,23 @@ type sinkReader struct {
 	prefix     string
 	topic      string
 	partitions int
+	table      bool // the rows are one Delta table at the prefix
+}
+
+// howToRead says in a line each how the rows are read as one table; nothing
+// where the spec wants none.
+func (s *sinkReader) howToRead() []string {
+	if !s.table {
+		return nil
+	}
+	uri := "s3://" + s.name + "/" + strings.TrimSuffix(s.prefix, "/")
+	return []string{
+		"",
+		"all rows as one table, a Delta table at " + uri + " (needs the store's endpoint and keys in the environment):",
+		fmt.Sprintf("  pandas   deltalake.DeltaTable(%q).to_pandas()", uri),
+		fmt.Sprintf("  DuckDB   SELECT * FROM delta_scan('%s')", uri),
+		fmt.Sprintf("  Spark    spark.read.format(\"delta\").load(\"%s\")", strings.Replace(uri, "s3://", "s3a://", 1)),
+	}
 }
 
 // committedFile is one object that a done record names.
@@ -100,7 +120,7 @@ func (g *globals) openSink(ctx context.Context, name string) (*sinkReader, error
 	}
 	bucketName, _, err := pipeline.SplitS3Path(spec.Spec.Scoring.Sink.S3.Path)
 	return &sinkReader{bucket: bucket, name: bucketName, pipeline: thalweg.PipelineName(name), prefix: prefix,
-		topic: spec.Spec.Sources.Events.Kafka.Topic, partitions: partitions}, err
+		topic: spec.Spec.Sources.Events.Kafka.Topic, partitions: partitions, table: spec.Spec.Scoring.Sink.Table.Format == pipeline.TableDelta}, err
 }
 
 // sinkOf opens the bucket and prefix that a spec's scored rows go to.

@@ -30,7 +30,11 @@
 //     each with the provenance of the slot that scored it, and, as long as the
 //     replaced object is there, equal to its row in every column;
 //  10. a row of a replay log is of an event that was a dead letter of the slots
-//     that its intent names, and no event is scored twice over both logs.
+//     that its intent names, and no event is scored twice over both logs;
+//  11. the sink's Delta table, where there is one, is whole (versions without a
+//     gap, those with a sum have it), and names of each log exactly the objects
+//     that were live when the slot of its txn was finished, with their size, rows
+//     and day.
 package fsck
 
 import (
@@ -73,7 +77,12 @@ type Verdict struct {
 	RowsByModel  map[string]int64 `json:"rows_by_model"` // "name version" → scored rows
 	Violations   []Violation      `json:"violations"`
 	MoreExist    bool             `json:"more_violations"` // beyond those listed
-	PendingSlots int              `json:"pending_slots"`   // claimed, not finished: being written, or to be taken over
+	TableVersion int64            `json:"table_version"`   // of the Delta table, -1: there is none
+	TableFiles   int64            `json:"table_files"`
+	TableRows    int64            `json:"table_rows"`
+	TableBehind  int64            `json:"table_behind"`        // finished slots that are not in it
+	TableCut     string           `json:"table_cut,omitempty"` // why the table was not judged
+	PendingSlots int              `json:"pending_slots"`       // claimed, not finished: being written, or to be taken over
 }
 
 // Partition is the judged log of one topic partition.
@@ -125,6 +134,12 @@ func (v *Verdict) String() string {
 	if v.Replayed > 0 {
 		fmt.Fprintf(&b, "  %d dead letters were scored by replays\n", v.Replayed)
 	}
+	if v.TableFiles > 0 {
+		fmt.Fprintf(&b, "  table: version %d, %d files, %d rows, %d slots behind the logs\n", v.TableVersion, v.TableFiles, v.TableRows, v.TableBehind)
+	}
+	if v.TableCut != "" {
+		fmt.Fprintf(&b, "  table not judged: %s\n", v.TableCut)
+	}
 	if v.OK() {
 		fmt.Fprintf(&b, "  ok: %d events in exactly one row each (%d scored, %d dead letters), %d files, %d bytes read\n", v.Scored+v.Dead, v.Scored, v.Dead, v.Files, v.Bytes)
 	} else {
@@ -165,11 +180,16 @@ func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Mod
 	for _, m := range models {
 		j.models[modelVersion{m.Name, m.Version}] = m
 	}
+	table, err := j.readTable(ctx) // before the logs, which are never behind it
+	if err != nil {
+		return nil, err
+	}
 	found, err := j.list(ctx)
 	if err != nil {
 		return nil, err
 	}
 	names := make([]string, 0, len(found))
+	walks := make(map[string]*walk)
 	for name := range found {
 		names = append(names, name)
 	}
@@ -179,7 +199,9 @@ func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Mod
 		if main, err = j.partition(ctx, name, found[name], main); err != nil {
 			return nil, err
 		}
+		walks[name] = main
 	}
+	j.checkTable(table, walks)
 	return j.verdict, nil
 }
 

@@ -36,6 +36,8 @@ type facts struct {
 	in      intentRecord
 	scored  int64
 	objects []objectRecord // scored ones
+	inputs  []uint64       // slots whose objects a compaction replaces
+	done    bool           // finished
 	dead    []int64        // offsets of dead letters
 	gaps    [][2]int64
 	carrier uint64 // the slot whose objects hold its rows now
@@ -139,7 +141,7 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 
 // slot judges a finished slot.
 func (j *judge) slot(ctx context.Context, doneKey string, o *objects, in intentRecord, d doneRecord, w, main *walk, result *Partition) error {
-	w.slots = append(w.slots, facts{in: in, scored: d.Scored, gaps: d.Gaps, carrier: in.Seq})
+	w.slots = append(w.slots, facts{in: in, scored: d.Scored, gaps: d.Gaps, carrier: in.Seq, inputs: d.Inputs, done: true})
 	var found rowCounts
 	var err error
 	switch in.Action {
