@@ -78,6 +78,7 @@ integration-deps: build
 	@tools/build.sh minio
 	@integration/kafka/install.sh
 	@integration/registry/install.sh
+	@integration/readers/install.sh
 
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...

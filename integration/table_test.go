@@ -1,0 +1,372 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/integration/cluster"
+	"github.com/thalweg/thalweg/integration/minio"
+	"github.com/thalweg/thalweg/integration/process"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/storage/fsck"
+)
+
+// reading is what a reader of the table found.
+type reading struct {
+	Rows    int64                 `json:"rows"`
+	Twice   int64                 `json:"twice"`
+	Offsets map[string][][2]int64 `json:"offsets"` // "topic/partition" → ranges
+	Columns []string              `json:"columns"`
+}
+
+// readers are the programs that read the table in one call each.
+type readers struct {
+	Version int64   `json:"version"`
+	Pandas  reading `json:"pandas"`
+	DuckDB  reading `json:"duckdb"`
+	Arrow   reading `json:"arrow"`
+}
+
+func (r readers) all() map[string]reading {
+	return map[string]reading{"pandas": r.Pandas, "duckdb": r.DuckDB, "arrow": r.Arrow}
+}
+
+// readTable has each reader read the table at a prefix of the lake; where is
+// nothing, or a column and the date that it must have.
+func readTable(t *testing.T, server *minio.Server, prefix string, where ...string) readers {
+	t.Helper()
+	root := process.Root(t)
+	python := filepath.Join(root, ".cache", "python", "bin", "python")
+	if _, err := os.Stat(python); err != nil {
+		t.Fatalf("%v: run integration/readers/install.sh, or make integration", err)
+	}
+	cmd := exec.Command(python, append([]string{filepath.Join(root, "integration", "readers", "read.py"), "s3://lake/" + strings.TrimSuffix(prefix, "/")}, where...)...)
+	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL=http://"+server.Address, "AWS_ACCESS_KEY_ID="+server.AccessKey,
+		"AWS_SECRET_ACCESS_KEY="+server.SecretKey, "AWS_REGION=us-east-1", "AWS_ALLOW_HTTP=true")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("read the table: %v\n%s", err, &stderr)
+	}
+	var found readers
+	if err := json.Unmarshal(out, &found); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return found
+}
+
+// ofLog returns what a reader of a partition's log has to find: its rows, as
+// the files that are live say.
+func ofLog(t *testing.T, lake storage.Bucket, prefix string, partition int, keep func(day string) bool) []int64 {
+	t.Helper()
+	log, err := commitlog.New(lake, commitlog.Config{Pipeline: flightPipeline, Prefix: prefix, Topic: topic, Partition: partition})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var offsets []int64
+	for e, err := range commitlog.Live(log.ReadBack(t.Context())) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range e.Done.Objects {
+			if o.Kind != commitlog.Scored || keep != nil && !keep(filepath.Base(filepath.Dir(o.Key))) {
+				continue
+			}
+			body, _, err := lake.Get(t.Context(), o.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for place := range parquetRows(t, o.Key, body) {
+				offsets = append(offsets, place.offset)
+			}
+		}
+	}
+	slices.Sort(offsets)
+	return offsets
+}
+
+// spread lists the offsets of ranges.
+func spread(ranges [][2]int64) []int64 {
+	var offsets []int64
+	for _, r := range ranges {
+		for at := r[0]; at < r[1]; at++ {
+			offsets = append(offsets, at)
+		}
+	}
+	return offsets
+}
+
+// wantTable fails unless every reader finds exactly the rows of the logs.
+func wantTable(t *testing.T, what string, lake storage.Bucket, server *minio.Server, prefix string) {
+	t.Helper()
+	found := readTable(t, server, prefix)
+	var rows int64
+	for name, r := range found.all() {
+		rows = r.Rows
+		if r.Twice > 0 {
+			t.Errorf("%s: %s finds %d rows twice", what, name, r.Twice)
+		}
+		total := 0
+		for p := range partitions {
+			want := ofLog(t, lake, prefix, p, nil)
+			total += len(want)
+			if got := spread(r.Offsets[fmt.Sprintf("%s/%d", topic, p)]); !slices.Equal(got, want) {
+				t.Errorf("%s: %s finds %d rows of partition %d, the log has %d, or others", what, name, len(got), p, len(want))
+			}
+		}
+		if int(r.Rows) != total || len(r.Offsets) != partitions {
+			t.Errorf("%s: %s finds %d rows of %v, the logs have %d of %d partitions", what, name, r.Rows, slices.Sorted(maps.Keys(r.Offsets)), total, partitions)
+		}
+	}
+	t.Logf("%s: pandas, DuckDB and Arrow find the logs' %d rows in version %d", what, rows, found.Version)
+}
+
+// inStep waits until the table has every finished slot, and has fsck judge it.
+func inStep(t *testing.T, c *cluster.Cluster, lake storage.Bucket, prefix string) *fsck.Verdict {
+	t.Helper()
+	var v *fsck.Verdict
+	process.Until(t, "the table to have all slots", func(ctx context.Context) error {
+		var err error
+		if v, err = fsck.Run(ctx, lake, prefix, models(t, c.Client())); err != nil {
+			return err
+		}
+		if !v.OK() || v.TableCut != "" {
+			return fmt.Errorf("%w: %s", process.ErrHopeless, v)
+		}
+		if v.TableVersion < 0 || v.TableBehind > 0 {
+			return fmt.Errorf("%d slots are missing in version %d", v.TableBehind, v.TableVersion)
+		}
+		return nil
+	})
+	return v
+}
+
+// compactByHand merges the live files of a partition to one, as a compactor
+// does, and returns the keys of those that it replaced.
+func compactByHand(t *testing.T, lake storage.Bucket, prefix string, partition int) (replaced []string) {
+	t.Helper()
+	log, err := commitlog.New(lake, commitlog.Config{Pipeline: flightPipeline, Prefix: prefix, Topic: topic, Partition: partition})
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(err)
+	for {
+		state, err := log.Open(t.Context())
+		check(err)
+		if state.Pending != nil {
+			continue // the scorer's, which it finishes
+		}
+		var entries []commitlog.Entry
+		for e, err := range commitlog.Live(log.ReadBack(t.Context())) {
+			check(err)
+			entries = append(entries, e)
+		}
+		slices.Reverse(entries)
+		entries = entries[:min(len(entries), commitlog.MaxInputs)]
+		var body bytes.Buffer
+		var w *dataset.Writer
+		var rows int64
+		var inputs []uint64
+		span := [2]int64{entries[0].Intent.From, entries[len(entries)-1].Intent.To}
+		replaced = nil
+		for _, e := range entries {
+			inputs = append(inputs, e.Intent.Seq)
+			for _, o := range e.Done.Objects {
+				if o.Kind != commitlog.Scored {
+					continue
+				}
+				replaced = append(replaced, o.Key)
+				data, _, err := lake.Get(t.Context(), o.Key)
+				check(err)
+				r, err := dataset.OpenBytes(o.Key, data, nil, dataset.ReaderConfig{})
+				check(err)
+				for {
+					rec, err := r.Next()
+					if errors.Is(err, io.EOF) {
+						break
+					}
+					check(err)
+					if w == nil {
+						w, err = dataset.NewWriter(&body, rec.Schema(), dataset.WriterConfig{})
+						check(err)
+					}
+					check(w.Write(rec))
+					rows += rec.NumRows()
+					rec.Release()
+				}
+				check(r.Close())
+			}
+		}
+		check(w.Close())
+		first, last := entries[0].Intent, entries[len(entries)-1].Intent
+		in := commitlog.Intent{Seq: state.NextSeq, ID: commitlog.NewID(), Pipeline: flightPipeline, Topic: topic, Partition: partition, From: state.NextOffset,
+			To: state.NextOffset, SpecGeneration: first.SpecGeneration, ScoredAtUS: time.Now().UnixMicro(), Previous: state.Previous, Action: commitlog.Compact,
+			TopicID: state.TopicID, Slots: [2]uint64{0, last.Seq + 1}}
+		won, _, err := log.Claim(t.Context(), in)
+		check(err)
+		if !won {
+			continue // the scorer was first
+		}
+		o, err := log.Publish(t.Context(), commitlog.Scored, 0, rows, body.Bytes(), nil)
+		check(err)
+		d, err := log.Compacted([]commitlog.Object{o}, inputs, span, nil)
+		check(err)
+		_, _, err = log.Finish(t.Context(), d)
+		check(err)
+		return replaced
+	}
+}
+
+// send writes events of others' making, one after the other to each partition.
+func (f *feed) send(t *testing.T, events []string) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	records := make([]*kgo.Record, len(events))
+	for i, e := range events {
+		records[i] = &kgo.Record{Partition: int32(i % len(f.mu.ends)), Value: []byte(e)}
+	}
+	for _, res := range f.client.ProduceSync(t.Context(), records...) {
+		if res.Err != nil {
+			t.Fatal(res.Err)
+		}
+		f.mu.ends[res.Record.Partition] = max(f.mu.ends[res.Record.Partition], res.Record.Offset+1)
+	}
+}
+
+// TestTheTableIsReadInOneCallByEveryReader streams flights on real processes,
+// kills a worker, merges files, and has pandas, DuckDB and Arrow read the results
+// as one table all the while: whatever version they see, they see each row that
+// the logs had at that time once.
+func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
+	c, kafka, lake, server := startStream(t, 2)
+	client := c.Client()
+	f := newFeed(t, kafka.Brokers(), topic, partitions)
+	stop := f.flow(t)
+	waitStream(t, client, "all partitions to be scored", all(partitions, func(p *apiv1.StreamPartition) bool { return p.Committed > 0 }))
+	process.Until(t, "a table", func(ctx context.Context) error {
+		_, err := lake.Head(ctx, delta.Layout(sinkPrefix).CommitKey(0))
+		return err
+	})
+
+	// While it grows: no row twice, and none that is not in a log later.
+	victim := someWork(t, c)
+	var last readers
+	seen := map[string]map[string][]int64{}
+	look := func() {
+		t.Helper()
+		found := readTable(t, server, sinkPrefix)
+		for name, r := range found.all() {
+			if r.Twice > 0 {
+				t.Errorf("version %d: %s finds %d rows twice", found.Version, name, r.Twice)
+			}
+			if r.Rows < last.all()[name].Rows {
+				t.Errorf("version %d: %s finds %d rows, it was %d in version %d", found.Version, name, r.Rows, last.all()[name].Rows, last.Version)
+			}
+			for log, ranges := range r.Offsets {
+				if seen[name] == nil {
+					seen[name] = map[string][]int64{}
+				}
+				seen[name][log] = spread(ranges)
+			}
+		}
+		last = found
+	}
+	look()
+	c.KillWorker(victim)
+	look()
+	waitStream(t, client, "the killed worker's partitions to be taken over", all(partitions, heldByOther(victim)))
+	look()
+	c.RestartWorker(t, victim)
+	began := time.Now()
+	stop()
+	waitStream(t, client, "all that was sent", committedTo(f.ends()))
+	v := inStep(t, c, lake, sinkPrefix)
+	t.Logf("the table was in step %v after the last event: version %d, %d files", time.Since(began).Round(time.Millisecond), v.TableVersion, v.TableFiles)
+	for name, logs := range seen {
+		for log, offsets := range logs {
+			var partition int
+			fmt.Sscanf(log, topic+"/%d", &partition)
+			in := map[int64]bool{}
+			for _, at := range ofLog(t, lake, sinkPrefix, partition, nil) {
+				in[at] = true
+			}
+			for _, at := range offsets {
+				if !in[at] {
+					t.Fatalf("%s saw offset %d of %s in the table, which is in no log", name, at, log)
+				}
+			}
+		}
+	}
+	wantTable(t, "before the compaction", lake, server, sinkPrefix)
+
+	// Files are merged; the table moves from the old to the new in one version.
+	replaced := map[int][]string{}
+	for p := range partitions {
+		replaced[p] = compactByHand(t, lake, sinkPrefix, p)
+		look()
+	}
+	after := inStep(t, c, lake, sinkPrefix)
+	if after.TableFiles >= v.TableFiles || after.TableRows != v.TableRows {
+		t.Errorf("%d files with %d rows after the compaction, %d with %d before", after.TableFiles, after.TableRows, v.TableFiles, v.TableRows)
+	}
+	wantTable(t, "after the compaction", lake, server, sinkPrefix)
+	for _, keys := range replaced {
+		for _, key := range keys {
+			if err := lake.Delete(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wantTable(t, "after the replaced files were deleted", lake, server, sinkPrefix)
+
+	// The same topic into another sink, by days.
+	const byDay = "scored/by-day/"
+	f.send(t, eventsOf(t, lake, 2000)) // of other days
+	spec := strings.Replace(streamSpec(t, 500*time.Millisecond, ""), "s3://lake/"+sinkPrefix, "s3://lake/"+byDay, 1)
+	spec = strings.Replace(spec, "sink: {", "sink: {partition_by: [date], ", 1)
+	waitRun(t, c, apply(t, c, spec), "the second model", succeeded)
+	waitStream(t, client, "all that was sent, again", all(partitions, func(p *apiv1.StreamPartition) bool {
+		return p.Committed >= f.ends()[p.Partition] && p.Generation == 2
+	}))
+	v = inStep(t, c, lake, byDay)
+	wantTable(t, "by days", lake, server, byDay)
+	day := firstFlight.Format(time.DateOnly)
+	some := readTable(t, server, byDay, "date_date", day)
+	for name, r := range map[string]reading{"pandas": some.Pandas, "duckdb": some.DuckDB} {
+		total := 0
+		for p := range partitions {
+			total += len(ofLog(t, lake, byDay, p, func(dir string) bool { return dir == "date_date="+day }))
+		}
+		if int(r.Rows) != total || total == 0 || r.Rows >= v.TableRows || !slices.Contains(r.Columns, "date_date") {
+			t.Errorf("%s finds %d of %d rows where date_date is %s, want %d; columns %v", name, r.Rows, v.TableRows, day, total, r.Columns)
+		}
+	}
+	if out := c.Run(t, "results", flightPipeline); !strings.Contains(out, `deltalake.DeltaTable("s3://lake/scored/by-day").to_pandas()`) {
+		t.Errorf("thalweg results does not say how to read the table:\n%s", out)
+	}
+}
