@@ -71,6 +71,9 @@ const (
 	defaultRollingCount  = 500_000
 	defaultRollingBytes  = 128 << 20
 	defaultRollingPeriod = 10 * time.Second
+	defaultMinFiles      = 16
+	defaultMergedBytes   = 128 << 20
+	defaultRetention     = 10 * time.Minute
 	// Half the size of snappy's files at nearly its speed.
 	defaultCompression = "zstd"
 )
@@ -278,6 +281,11 @@ func (f filler) scoring(s *Scoring, events *Source) {
 	fill(f, sink+"rolling.count", &s.Sink.Rolling.Count, defaultRollingCount)
 	fill(f, sink+"rolling.byte_size", &s.Sink.Rolling.ByteSize, defaultRollingBytes)
 	fill(f, sink+"rolling.period", &s.Sink.Rolling.Period, Duration(defaultRollingPeriod))
+	if c := s.Sink.Compaction; c != nil {
+		fill(f, sink+"compaction.min_files", &c.MinFiles, defaultMinFiles)
+		fill(f, sink+"compaction.byte_size", &c.ByteSize, defaultMergedBytes)
+		fill(f, sink+"compaction.retention", &c.Retention, Duration(defaultRetention))
+	}
 	fill(f, sink+"table.format", &s.Sink.Table.Format, TableDelta)
 	if s.DeadLetter != nil && s.DeadLetter.Kafka != nil && events != nil {
 		fill(f, "spec.scoring.dead_letter.kafka.connection", &s.DeadLetter.Kafka.Connection, events.Connection)

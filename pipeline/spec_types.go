@@ -372,6 +372,10 @@ type Sink struct {
 	Format Format `yaml:"format" json:"format"`
 	// Rolling bounds a committed file.
 	Rolling Rolling `yaml:"rolling,omitempty" json:"rolling,omitempty"`
+	// Compaction merges small committed files. Default: none are. A plain glob over
+	// the sink sees merged rows twice while it is under way: read by the log or the
+	// table.
+	Compaction *Compaction `yaml:"compaction,omitempty" json:"compaction,omitempty"`
 	// PartitionBy names a timestamp column of the scored rows, or _scored_at: rows
 	// of each UTC day get files of their own. Default: none.
 	PartitionBy []string `yaml:"partition_by,omitempty" json:"partition_by,omitempty"`
@@ -395,6 +399,16 @@ const (
 // PartitionColumn returns the name of the date column that rows are partitioned
 // by, given the column that partition_by names.
 func PartitionColumn(column string) string { return strings.TrimLeft(column, "_") + "_date" }
+
+// Compaction says how small committed files become fewer large ones.
+type Compaction struct {
+	// MinFiles is how many neighbouring files of about one size are merged.
+	MinFiles int `yaml:"min_files,omitempty" json:"min_files,omitempty" jsonschema:"minimum=2,maximum=256"`
+	// ByteSize is the size that a merged file may have.
+	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1"`
+	// Retention is how long a file that was replaced is kept for those who read it.
+	Retention Duration `yaml:"retention,omitempty" json:"retention,omitempty" jsonschema:"exclusiveMinimum=0"`
+}
 
 // Rolling bounds a committed file: the first of three to be reached; the
 // period is wall clock and fires on an idle stream.

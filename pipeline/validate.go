@@ -355,6 +355,9 @@ func (v validator) trainer(b *Body) {
 	}
 }
 
+// maxMergedBytes bounds a merged file, which a scorer holds in memory.
+const maxMergedBytes = 512 << 20
+
 func (v validator) scoring(b *Body) {
 	const path = "spec.scoring"
 	s := b.Scoring
@@ -375,6 +378,9 @@ func (v validator) scoring(b *Body) {
 		v.refuse(path+".sink.format.type", "this build writes parquet", s.Sink.Format.Type+" files")
 	}
 	v.plainFormat(path+".sink", s.Sink.Format)
+	if c := s.Sink.Compaction; c != nil && int64(c.ByteSize) > maxMergedBytes {
+		v.add(path+".sink.compaction.byte_size", fmt.Sprintf("at most %d", maxMergedBytes), "a merged file is made in memory")
+	}
 	if len(s.Sink.PartitionBy) > 1 {
 		v.refuse(path+".sink.partition_by[1]", "name one column", "a second partition column")
 	}

@@ -23,7 +23,9 @@ func newFsck(g *globals) *cobra.Command {
 		Long: "fsck reads the commit logs, every object that they name and the model registry,\n" +
 			"and proves that offsets are contiguous, that each event is in exactly one scored\n" +
 			"or dead-letter row, that every object is there with its sha256, and that each row's\n" +
-			"model version was registered before its record. It shares no code with the writer.",
+			"model version was registered before its record. Files that a compaction merged may be gone;\n" +
+			"while they are there, each moved row is compared with its original. Offsets that an operator\n" +
+			"gave up and dead letters that were scored again are counted. It shares no code with the writer.",
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

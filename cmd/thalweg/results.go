@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -25,6 +27,9 @@ func newResults(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "results PIPELINE",
 		Short: "List the committed files of scored rows, or show the first rows",
+		Long: "results reads the commit logs and lists the files that hold each scored row once. Where the\n" +
+			"sink has a compaction section, a plain glob over data/ also finds files that a merged one has\n" +
+			"replaced, for as long as its retention: read the files that are listed here, or the table.",
 		Example: "  thalweg results flight-delays\n" +
 			"  thalweg results flight-delays --head 5",
 		Args: cobra.ExactArgs(1),
@@ -33,7 +38,7 @@ func newResults(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			files, err := sink.files(cmd.Context(), commitlog.Scored)
+			files, err := sink.files(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -43,7 +48,7 @@ func newResults(g *globals) *cobra.Command {
 			return g.print(cmd.OutOrStdout(), files, func(w io.Writer) {
 				row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
 				for _, f := range files {
-					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.ModelVersion)
+					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.version())
 				}
 				for _, line := range sink.howToRead() {
 					fmt.Fprintln(w, line)
@@ -93,7 +98,22 @@ type committedFile struct {
 	Rows         int64  `json:"rows"`
 	SizeBytes    int64  `json:"size_bytes"`
 	SHA256       string `json:"sha256"`
-	ModelVersion uint64 `json:"model_version"`
+	ModelVersion uint64 `json:"model_version"`      // 0 of a merged file, whose rows tell
+	Merged       bool   `json:"merged,omitempty"`   // by a compaction
+	Replayed     bool   `json:"replayed,omitempty"` // dead letters that were scored later
+
+	slots [2]uint64 // whose rows are in it
+}
+
+// version says which model version scored a file.
+func (f committedFile) version() string {
+	switch {
+	case f.Merged:
+		return "merged"
+	case f.Replayed:
+		return fmt.Sprintf("%d (replay)", f.ModelVersion)
+	}
+	return fmt.Sprint(f.ModelVersion)
 }
 
 // openSink finds the sink of a pipeline's newest generation.
@@ -146,39 +166,46 @@ func streamPartitions(ctx context.Context, c *api.Client, name string) (int, err
 	return n, nil
 }
 
-// entries calls fn with every committed entry, partition by partition.
-func (s *sinkReader) entries(ctx context.Context, fn func(commitlog.Entry) error) error {
+// files lists the live objects of scored rows, in the order of the log: those
+// that hold each row once. Replays of dead letters have a log of their own,
+// which follows that of their partition.
+func (s *sinkReader) files(ctx context.Context) ([]committedFile, error) {
+	files := []committedFile{}
 	for p := range s.partitions {
-		log, err := commitlog.New(s.bucket, commitlog.Config{Pipeline: s.pipeline, Prefix: s.prefix, Topic: s.topic, Partition: p})
-		if err != nil {
-			return err
-		}
-		for e, err := range log.Read(ctx, 0) {
+		for _, replay := range []bool{false, true} {
+			log, err := commitlog.New(s.bucket, commitlog.Config{Pipeline: s.pipeline, Prefix: s.prefix, Topic: s.topic, Partition: p, Replay: replay})
 			if err != nil {
-				return err
+				return nil, err
 			}
-			if err := fn(e); err != nil {
-				return err
+			first := len(files)
+			for e, err := range commitlog.Live(log.ReadBack(ctx)) {
+				if err != nil {
+					return nil, err
+				}
+				files = append(files, s.filesOf(e)...)
 			}
+			slices.SortStableFunc(files[first:], func(a, b committedFile) int { return cmp.Compare(a.slots[0], b.slots[0]) })
 		}
 	}
-	return nil
+	return files, nil
 }
 
-// files lists the committed objects of a kind.
-func (s *sinkReader) files(ctx context.Context, kind commitlog.ObjectKind) ([]committedFile, error) {
-	files := []committedFile{}
-	err := s.entries(ctx, func(e commitlog.Entry) error {
-		for _, o := range e.Done.Objects {
-			if o.Kind != kind {
-				continue
-			}
-			files = append(files, committedFile{Path: "s3://" + s.name + "/" + o.Key, Key: o.Key, Topic: e.Intent.Topic, Partition: e.Intent.Partition,
-				From: e.Intent.From, To: e.Intent.To, Rows: o.Rows, SizeBytes: o.SizeBytes, SHA256: o.SHA256, ModelVersion: uint64(e.Intent.ModelVersion)})
+// filesOf returns an entry's objects of scored rows.
+func (s *sinkReader) filesOf(e commitlog.Entry) (files []committedFile) {
+	in := e.Intent
+	from, to := e.Offsets()
+	slots := [2]uint64{in.Seq, in.Seq + 1}
+	if in.Action == commitlog.Compact {
+		slots = in.Slots
+	}
+	for _, o := range e.Done.Objects {
+		if o.Kind == commitlog.Scored {
+			files = append(files, committedFile{Path: "s3://" + s.name + "/" + o.Key, Key: o.Key, Topic: in.Topic, Partition: in.Partition,
+				From: from, To: to, Rows: o.Rows, SizeBytes: o.SizeBytes, SHA256: o.SHA256, ModelVersion: uint64(in.ModelVersion),
+				Merged: in.Action == commitlog.Compact, Replayed: in.Action == commitlog.Replay, slots: slots})
 		}
-		return nil
-	})
-	return files, err
+	}
+	return files
 }
 
 // head writes the first n rows as JSON lines.

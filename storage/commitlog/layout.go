@@ -106,6 +106,38 @@ func (y Layout) parseDay(in Intent, key string) (day string, ok bool) {
 	return day, err == nil && at.Format(time.DateOnly) == day
 }
 
+// DayOf returns the day that an intent's object of scored rows is of, as in
+// DayKey; "" where the intent is not partitioned.
+func DayOf(in Intent, key string) string {
+	if in.PartitionBy == "" {
+		return ""
+	}
+	dir := key[:max(0, strings.LastIndexByte(key, '/'))]
+	_, day, _ := strings.Cut(dir[strings.LastIndexByte(dir, '/')+1:], "=")
+	return day
+}
+
+// SlotOf returns the slot whose object of scored rows lies under a key, as its
+// name tells, and whether it is one that a compaction merged: its range has no
+// offsets of its own. ok is false if the key is no such object's.
+func (y Layout) SlotOf(key string) (seq uint64, merged, ok bool) {
+	name, ok := strings.CutPrefix(key, y.DataDir())
+	if !ok {
+		return 0, false, false
+	}
+	name, _, _ = strings.Cut(name, "/")
+	name = strings.TrimSuffix(name, ".parquet")
+	var in Intent
+	var id string
+	var part int
+	n, err := fmt.Sscanf(name, "%012d-%019d-%019d-%32s-%02d", &in.Seq, &in.From, &in.To, &id, &part)
+	if err != nil || n != 5 {
+		return 0, false, false
+	}
+	in.ID = id
+	return in.Seq, in.From == in.To, name == objectName(in, part)
+}
+
 // Key returns the key of an intent's part-th object of a kind.
 func (y Layout) Key(in Intent, kind ObjectKind, part int) string {
 	if kind == Dead {

@@ -57,7 +57,8 @@ func (c Config) layout() Layout {
 // Log is the commit log of one topic partition under one sink. The order of
 // calls is Open, then for each slot Claim, Publish once per object, Finish;
 // after any error Open may be called again and says what is true. A Log is
-// used by one goroutine at a time; any number of Logs, in any number of
+// used by one goroutine at a time, but for Read, ReadBack and Entry, which may be
+// called at any time; any number of Logs, in any number of
 // processes, may be open on the same objects.
 type Log struct {
 	bucket storage.Bucket

@@ -116,9 +116,12 @@ func (m *merge) checkReplaced(key string, d doneRecord) (scored int64) {
 }
 
 // checkRuns checks the hint for compactors: each run is a compaction whose
-// objects are live.
+// objects are live, and from the first run or row on none is left out.
 func (m *merge) checkRuns(key string, d doneRecord) {
+	listed := make(map[uint64]bool)
+	first := m.in.Slots[0]
 	for _, r := range d.Runs {
+		listed[r[2]], first = true, min(first, r[0])
 		ok := r[2] < m.in.Seq
 		if ok {
 			s := m.walk.slots[r[2]].in
@@ -126,6 +129,12 @@ func (m *merge) checkRuns(key string, d doneRecord) {
 		}
 		if !ok {
 			m.verdict.violate(9, key, "lists slots [%d, %d) as merged in slot %d, which they are not", r[0], r[1], r[2])
+		}
+	}
+	for _, s := range m.walk.slots[first:m.in.Seq] {
+		if by := s.carrier; s.in.Action != actionCompact && s.scored > 0 && by != s.in.Seq && by != m.in.Seq && !listed[by] {
+			m.verdict.violate(9, key, "does not list slot %d, where slot %d is merged", by, s.in.Seq)
+			break
 		}
 	}
 }

@@ -109,6 +109,12 @@ func TestEachWrongCompactionIsNamed(t *testing.T) {
 		{"moved rows count again", 8, change(2, record(func(d *doneRecord) { d.Total.Scored += d.Scored }))},
 		{"a run that is no compaction", 9, change(5, record(func(d *doneRecord) { d.Runs = [][3]uint64{{4, 5, 4}} }))},
 		{"a run that was replaced", 9, change(5, record(func(d *doneRecord) { d.Runs = [][3]uint64{{0, 2, 2}} }))},
+		{"a run that is not listed", 9, func(t *testing.T) *bucketmem.Bucket {
+			s := tiered()
+			s[5].moves, s[5].inputs = [2]uint64{3, 5}, []uint64{3, 4}
+			s = append(s, slot{from: 40, moves: [2]uint64{0, 2}, inputs: []uint64{2}})
+			return write(t, s...)
+		}},
 		{"a score slot that replaces", 9, change(4, record(func(d *doneRecord) { d.Inputs = []uint64{3} }))},
 		{"an action that nobody knows", 1, change(3, func(s *slot) { s.intent = func(in *intentRecord) { in.Action = "truncate" } })},
 	} {

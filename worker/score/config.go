@@ -1,6 +1,7 @@
 package score
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/crash"
 )
@@ -107,6 +109,9 @@ type Config struct {
 	// MinBackoff and MaxBackoff bound the pause before something that failed is
 	// tried again. Default 100 ms and 10 s.
 	MinBackoff, MaxBackoff time.Duration
+	// Compaction of small files. Default: off. Where it is on: 16 files, 128 MiB, 10
+	// minutes.
+	Compaction Compaction
 	// Gate is where the steps of the process pass, for tests that end it at one of
 	// them; nil, always in production, for none.
 	Gate *crash.Gate
@@ -138,6 +143,13 @@ func (c Config) withDefaults() Config {
 	}
 	c.Batching = c.Batching.withDefaults(Limits{Count: 5000, Bytes: 8 << 20, Period: 200 * time.Millisecond})
 	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
+	if c.Compaction.on() {
+		c.Compaction.Bytes = cmp.Or(c.Compaction.Bytes, 128<<20)
+		if _, most := c.Memory.merges(); most > 0 {
+			c.Compaction.Bytes = min(c.Compaction.Bytes, most)
+		}
+		c.Compaction.Retention = cmp.Or(c.Compaction.Retention, 10*time.Minute)
+	}
 	if c.Compression == "" {
 		c.Compression = dataset.Zstd
 	}
@@ -182,6 +194,10 @@ func (c Config) Validate() error {
 		return bad("partition", fmt.Sprintf("%d is negative", c.Partition))
 	case c.Prefix != "" && !strings.HasSuffix(c.Prefix, "/"):
 		return bad("prefix "+c.Prefix, "it must end in a slash")
+	case c.Compaction.MinFiles == 1 || c.Compaction.MinFiles > commitlog.MaxInputs:
+		return bad("compaction min_files", fmt.Sprintf("%d is not in 2..%d", c.Compaction.MinFiles, commitlog.MaxInputs))
+	case c.Compaction.Bytes > maxRollingBytes:
+		return bad("compaction byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Compaction.Bytes, int64(maxRollingBytes)))
 	case c.Rolling.Bytes > maxRollingBytes:
 		return bad("rolling byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Rolling.Bytes, int64(maxRollingBytes)))
 	case !(c.MaxDeadRate >= 0 && c.MaxDeadRate <= 1):
@@ -199,6 +215,7 @@ func (c Config) Validate() error {
 	}{
 		{"batching count", int64(c.Batching.Count)}, {"batching bytes", c.Batching.Bytes}, {"batching period", int64(c.Batching.Period)},
 		{"rolling count", int64(c.Rolling.Count)}, {"rolling bytes", c.Rolling.Bytes}, {"rolling period", int64(c.Rolling.Period)},
+		{"compaction min_files", int64(c.Compaction.MinFiles)}, {"compaction byte_size", c.Compaction.Bytes}, {"compaction retention", int64(c.Compaction.Retention)},
 		{"max event bytes", int64(c.MaxEventBytes)}, {"fetch bytes", int64(c.FetchBytes)}, {"fetch wait", int64(c.FetchWait)},
 		{"backlog bytes", c.BacklogBytes}, {"drain timeout", int64(c.DrainTimeout)}, {"min backoff", int64(c.MinBackoff)}, {"max backoff", int64(c.MaxBackoff)},
 	} {
@@ -210,7 +227,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) machine() machineConfig {
-	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling,
+	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling, compaction: c.Compaction,
 		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, outbox: c.Outbox != nil, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
 	if c.Range != nil {
 		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS
@@ -244,9 +261,13 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 	if len(sink.PartitionBy) > 0 {
 		partitionBy = sink.PartitionBy[0]
 	}
+	var compaction Compaction
+	if c := sink.Compaction; c != nil {
+		compaction = Compaction{MinFiles: c.MinFiles, Bytes: int64(c.ByteSize), Retention: time.Duration(c.Retention)}
+	}
 	return Config{
-		PartitionBy: partitionBy,
-		Pipeline:    thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
+		PartitionBy: partitionBy, Compaction: compaction,
+		Pipeline: thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
 		StartOffset: source.StartOffset, OnLost: source.OnOffsetOutOfRange,
 		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
 		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},

@@ -62,6 +62,7 @@ func (r *runner) carryOut(e effect) {
 		r.score(e)
 	case reset:
 		r.backlog.reset()
+		r.dropMerge()
 		for id, s := range r.spans {
 			if s != r.scoring {
 				s.release()
@@ -91,10 +92,8 @@ func (r *runner) carryOut(e effect) {
 	case finish:
 		s := r.spans[e.span]
 		r.spawn(func(ctx context.Context) func() event {
-			_, _, err := r.logbook.Finish(ctx, s.done)
-			r.finished(r.logbook.State(), err)
-			totals := r.logbook.State().Total
-			return func() event { return slotFinished{totals, err} }
+			ev := r.finish(ctx, s.done)
+			return func() event { return ev }
 		})
 	case forget:
 		r.spans[e.span].release()
@@ -106,6 +105,8 @@ func (r *runner) carryOut(e effect) {
 			err := r.source.Commit(ctx, r.cfg.Partition, e.next)
 			return func() event { return offsetCommitted{err} }
 		})
+	case readRuns, merge, claimMerge, publishMerge, finishMerge, dropMerge, sweep:
+		r.carryOutMerge(e)
 	case stop:
 		r.stopped, r.err = true, e.err
 	}
@@ -116,6 +117,18 @@ func (r *runner) finished(state commitlog.State, err error) {
 	if err == nil && r.cfg.Finished != nil {
 		r.cfg.Finished(state.NextSeq)
 	}
+}
+
+// finish writes the done record of the log's pending intent.
+func (r *runner) finish(ctx context.Context, done commitlog.Done) slotFinished {
+	var e commitlog.Entry
+	if pending := r.logbook.State().Pending; pending != nil {
+		e.Intent = *pending
+	}
+	var err error
+	_, e.Done, err = r.logbook.Finish(ctx, done)
+	r.finished(r.logbook.State(), err)
+	return slotFinished{r.logbook.State().Total, e, err}
 }
 
 // load makes a version ready.

@@ -324,7 +324,6 @@ type scoredRow struct {
 func (w *world) read(partition int) (map[int64]scoredRow, map[int64]DeadLetter) {
 	w.t.Helper()
 	found := make(map[int64]scoredRow)
-	letters := make(map[int64]DeadLetter)
 	layout := commitlog.Layout{Prefix: w.config.Prefix, Topic: topic, Partition: partition}
 	for info, err := range w.sink.List(context.Background(), layout.DataDir(), "") {
 		if err != nil {
@@ -341,6 +340,13 @@ func (w *world) read(partition int) (map[int64]scoredRow, map[int64]DeadLetter) 
 			found[row.offset] = row
 		}
 	}
+	return found, w.readLetters(partition)
+}
+
+func (w *world) readLetters(partition int) map[int64]DeadLetter {
+	w.t.Helper()
+	letters := make(map[int64]DeadLetter)
+	layout := commitlog.Layout{Prefix: w.config.Prefix, Topic: topic, Partition: partition}
 	for info, err := range w.sink.List(context.Background(), layout.DeadDir(), "") {
 		if err != nil {
 			w.t.Fatal(err)
@@ -357,7 +363,39 @@ func (w *world) read(partition int) (map[int64]scoredRow, map[int64]DeadLetter) 
 			letters[d.Offset] = d
 		}
 	}
-	return found, letters
+	return letters
+}
+
+// readLive is read for readers by log: the scored rows are those of the live
+// objects.
+func (w *world) readLive(partition int) (map[int64]scoredRow, map[int64]DeadLetter) {
+	w.t.Helper()
+	log, err := commitlog.New(w.sink, commitlog.Config{Prefix: w.config.Prefix, Pipeline: w.config.Pipeline, Topic: topic, Partition: partition})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	found := make(map[int64]scoredRow)
+	for e, err := range commitlog.Live(log.ReadBack(context.Background())) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, o := range e.Done.Objects {
+			if o.Kind != commitlog.Scored {
+				continue
+			}
+			body, _, err := w.sink.Get(context.Background(), o.Key)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for _, row := range decodeRows(w.t, body) {
+				if _, twice := found[row.offset]; twice {
+					w.t.Errorf("offset %d is in two live rows", row.offset)
+				}
+				found[row.offset] = row
+			}
+		}
+	}
+	return found, w.readLetters(partition)
 }
 
 func decodeRows(t testing.TB, file []byte) []scoredRow {

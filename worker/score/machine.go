@@ -25,6 +25,7 @@ type machineConfig struct {
 	partition      string // column by whose days rows are split
 	batching       Limits
 	rolling        Limits
+	compaction     Compaction
 	backlogBytes   int64   // of records fetched and not scored, beyond which none are fetched
 	backlogEvents  int     // likewise
 	maxRate        float64 // share of events that may be dead letters, 0: any
@@ -77,6 +78,7 @@ type machine struct {
 	scoredAt  int64 // of the last claim
 	totals    commitlog.Counts
 	lag       int64 // group offset to write, -1: none
+	compactor compactor
 
 	busy     [nOps]bool
 	troubles [nOps]trouble
@@ -118,7 +120,7 @@ type span struct {
 }
 
 func newMachine(cfg machineConfig, rng *rand.Rand) *machine {
-	return &machine{cfg: cfg, rng: rng, refused: make(map[Model]string), committed: -1, end: -1, lag: -1}
+	return &machine{cfg: cfg, rng: rng, refused: make(map[Model]string), committed: -1, end: -1, lag: -1, compactor: compactor{cfg: cfg.compaction}}
 }
 
 // step takes in an event and returns what is to be done, in order. The slice
@@ -154,12 +156,7 @@ func (m *machine) take(ev event) {
 	case slotClaimed:
 		m.takeClaimed(ev)
 	case objectsPublished:
-		if m.answered(opPublish, ev.err) {
-			m.closing.stage = opFinish
-			if m.cfg.outbox && m.closing.dead > 0 {
-				m.closing.stage = opDeliver
-			}
-		}
+		m.takePublished(ev)
 	case lettersDelivered:
 		if m.answered(opDeliver, ev.err) {
 			m.closing.stage = opFinish
@@ -168,6 +165,12 @@ func (m *machine) take(ev event) {
 		m.takeFinished(ev)
 	case offsetCommitted:
 		m.answered(opCommit, ev.err)
+	case runsRead:
+		m.takeRuns(ev)
+	case merged:
+		m.takeMerged(ev)
+	case swept:
+		m.takeSwept(ev)
 	case modelsOffered:
 		m.candidates = ev.candidates
 	case pauseAsked:
@@ -200,7 +203,7 @@ func (m *machine) advance() {
 		}
 		m.start(opStart, findStart{at})
 	}
-	if m.phase == recovering && !m.ready && m.idle(opLoad) {
+	if m.phase == recovering && m.pending.Action == commitlog.Score && !m.ready && m.idle(opLoad) {
 		m.start(opLoad, loadModel{modelOf(m.pending)})
 	}
 	if m.phase == running {
@@ -208,9 +211,12 @@ func (m *machine) advance() {
 	}
 	if m.phase == recovering || m.phase == running {
 		m.closeSpan()
-		m.commitSpan()
+		if !m.commitMerge() {
+			m.commitSpan()
+		}
 		m.scoreMore()
 		m.fetchMore()
+		m.mergeMore()
 	}
 	if m.lag >= 0 && m.idle(opCommit) {
 		m.start(opCommit, commitOffset{m.lag})
@@ -225,7 +231,7 @@ func (m *machine) advance() {
 // was claimed before this process may be left to a successor.
 func (m *machine) drained() bool {
 	switch {
-	case m.phase == stopped || m.closing != nil:
+	case m.phase == stopped || m.closing != nil || m.phase == running && m.merging():
 		return false
 	case m.phase != running:
 		return true
@@ -254,6 +260,7 @@ func (m *machine) follow(offset int64) {
 	m.position = offset
 	m.backlog = backlogState{next: offset}
 	m.open, m.closing = nil, nil
+	m.compactor.forget()
 	m.out = append(m.out, reset{m.epoch})
 }
 
@@ -268,6 +275,12 @@ func (m *machine) takeOpened(ev logOpened) {
 	switch {
 	case ev.pending != nil && ev.pending.Action == commitlog.Skip:
 		m.recoverSkip(ev.pending)
+	case ev.pending != nil && ev.pending.Action == commitlog.Compact:
+		m.phase, m.pending, m.ready = recovering, ev.pending, false
+		m.committed, m.topicID = ev.pending.From, ev.pending.TopicID
+		m.scoredAt = max(m.scoredAt, ev.pending.ScoredAtUS)
+		m.follow(ev.pending.From)
+		m.compactor.job = &merging{slots: ev.pending.Slots, committing: true, stage: opPublish}
 	case ev.pending != nil && ev.pending.Action != commitlog.Score:
 		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Invalid, Subject: string(ev.pending.Action),
 			Hint: "a newer build claimed the slot: let it finish, or upgrade this one"})

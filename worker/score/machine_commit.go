@@ -32,6 +32,10 @@ func (m *machine) takeClaimed(ev slotClaimed) {
 	if !m.answered(opClaim, ev.err) {
 		return
 	}
+	if ev.won && m.merging() {
+		m.compactor.job.stage = opPublish
+		return
+	}
 	if ev.won {
 		m.closing.stage = opPublish
 		return
@@ -40,9 +44,26 @@ func (m *machine) takeClaimed(ev slotClaimed) {
 	m.follow(m.committed)
 }
 
+// takePublished goes on to finish the slot.
+func (m *machine) takePublished(ev objectsPublished) {
+	switch {
+	case !m.answered(opPublish, ev.err):
+	case m.merging():
+		m.compactor.job.stage = opFinish
+	case m.cfg.outbox && m.closing.dead > 0:
+		m.closing.stage = opDeliver
+	default:
+		m.closing.stage = opFinish
+	}
+}
+
 // takeFinished makes the closing span history.
 func (m *machine) takeFinished(ev slotFinished) {
 	if !m.answered(opFinish, ev.err) {
+		return
+	}
+	if m.merging() {
+		m.finishMerge(ev)
 		return
 	}
 	s := m.closing
@@ -57,6 +78,10 @@ func (m *machine) takeFinished(ev slotFinished) {
 		if m.topicID == "" {
 			m.phase = starting // the claim is older than topics' identities
 		}
+	}
+	m.compactor.add(ev.entry)
+	if j := m.compactor.job; j != nil && j.ready {
+		j.passed++
 	}
 	m.out = append(m.out, forget{s.id})
 	if s.skip {

@@ -68,8 +68,8 @@ func (m *machine) fatal(o op, t *trouble) bool {
 		return false
 	}
 	switch kind := thalweg.KindOf(t.err); o {
-	case opCommit:
-		return false // nothing depends on the group's offset
+	case opCommit, opSweep:
+		return false // nothing depends on the group's offset, nor on what is too much in the store
 	case opDeliver:
 		return false // the topic may be made, or permitted, later
 	case opStart, opFetch:
@@ -105,6 +105,11 @@ func (m *machine) wake() (at time.Duration, ok bool) {
 		}
 	}
 	if m.phase == running {
+		for _, t := range []time.Duration{m.compactor.sweepAt, m.compactor.restUntil} {
+			if t > m.now.mono {
+				earlier(t)
+			}
+		}
 		if !m.busy[opScore] && m.backlog.next != m.scoredTo() && m.tripped == "" {
 			if t := m.backlog.since + m.cfg.batching.Period; t > m.now.mono {
 				earlier(t)

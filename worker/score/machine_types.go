@@ -29,10 +29,12 @@ const (
 	opDeliver
 	opFinish
 	opCommit
+	opMerge
+	opSweep
 	nOps
 )
 
-var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "score", "claim", "publish", "deliver", "finish", "commit offset"}
+var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "score", "claim", "publish", "deliver", "finish", "commit offset", "merge files", "sweep files"}
 
 func (o op) String() string { return opNames[o] }
 
@@ -98,10 +100,33 @@ type (
 	// slotFinished answers finish.
 	slotFinished struct {
 		totals commitlog.Counts
+		entry  commitlog.Entry
 		err    error
 	}
 	// offsetCommitted answers commitOffset.
 	offsetCommitted struct{ err error }
+
+	// runsRead answers readRuns.
+	runsRead struct {
+		epoch uint64
+		runs  []run
+		err   error
+	}
+	// merged answers merge: the merged file is in memory. If apart is not 0, it
+	// is not: the run at that slot has other columns than the one before. moved:
+	// the claim that was found is finished by now.
+	merged struct {
+		epoch uint64
+		apart uint64
+		moved bool
+		err   error
+	}
+	// swept answers sweep. again: something is left to be deleted later.
+	swept struct {
+		deleted int
+		again   bool
+		err     error
+	}
 
 	// ticked says only that time has passed.
 	ticked struct{}
@@ -130,6 +155,9 @@ func (objectsPublished) isEvent() {}
 func (lettersDelivered) isEvent() {}
 func (slotFinished) isEvent()     {}
 func (offsetCommitted) isEvent()  {}
+func (runsRead) isEvent()         {}
+func (merged) isEvent()           {}
+func (swept) isEvent()            {}
 func (ticked) isEvent()           {}
 func (modelsOffered) isEvent()    {}
 func (pauseAsked) isEvent()       {}
@@ -199,6 +227,27 @@ type (
 	forget struct{ span uint64 }
 	// commitOffset writes the group's offset, for dashboards.
 	commitOffset struct{ next int64 }
+	// readRuns reads what lies in which files at the end of the log. epoch is the
+	// compactor's, as in merge: answers of an older one are thrown away.
+	readRuns struct{ epoch uint64 }
+	// merge reads files and makes one of them; without inputs, those that follow
+	// from the log's pending intent.
+	merge struct {
+		epoch  uint64
+		inputs []run
+	}
+	// claimMerge places the intent of what was merged.
+	claimMerge struct{ scoredAt int64 }
+	// publishMerge writes the merged file under the log's pending intent. hint is
+	// for its done record, of a merge with inputs.
+	publishMerge struct{ hint []commitlog.Run }
+	// finishMerge writes the done record.
+	finishMerge struct{}
+	// dropMerge frees what was merged.
+	dropMerge struct{}
+	// sweep deletes objects that were replaced before now minus retention, as far
+	// as this runner has seen.
+	sweep struct{ now, retention time.Duration }
 	// stop ends the scorer; a nil err is an orderly end.
 	stop struct{ err error }
 )
@@ -217,4 +266,11 @@ func (deliver) isEffect()      {}
 func (finish) isEffect()       {}
 func (forget) isEffect()       {}
 func (commitOffset) isEffect() {}
+func (readRuns) isEffect()     {}
+func (merge) isEffect()        {}
+func (claimMerge) isEffect()   {}
+func (publishMerge) isEffect() {}
+func (finishMerge) isEffect()  {}
+func (dropMerge) isEffect()    {}
+func (sweep) isEffect()        {}
 func (stop) isEffect()         {}

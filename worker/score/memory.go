@@ -26,6 +26,7 @@ const (
 	maxRowsPerByte  = 6.0 // bytes of rows, for each byte of an event, that are reserved at most
 	initialPerByte  = 1.0
 	reclaimingShare = 8 // of all memory: what is committed early at once, at most
+	maxMergeShare   = 2 // of all memory, beside it: what one merged file may have, and only one is in memory
 )
 
 // Memory is what the scorers of one process share: the bytes that are fetched,
@@ -37,6 +38,7 @@ type Memory struct {
 	scoring  *semaphore.Weighted // first come, first served: no partition has two turns while another waits
 	encoding *semaphore.Weighted // fewer, so that files being written leave cores to score
 	large    chan struct{}       // the turn to hold more than was asked for
+	merging  chan struct{}       // the turn to have a merged file in memory
 
 	mu struct {
 		sync.Mutex
@@ -79,7 +81,7 @@ func NewMemory(limit int64, cores int) *Memory {
 	}
 	cores = max(1, cores)
 	return &Memory{limit: limit, scoring: semaphore.NewWeighted(int64(cores)), encoding: semaphore.NewWeighted(int64(max(1, cores/2))),
-		large: make(chan struct{}, 1)}
+		large: make(chan struct{}, 1), merging: make(chan struct{}, 1)}
 }
 
 // Share adds a partition. Close removes it.
@@ -376,6 +378,15 @@ func (s *Share) giveTurnLocked() {
 		s.large = false
 		<-s.memory.large
 	}
+}
+
+// merges returns the turn to have a merged file in memory, and how large it may
+// be: both nil and 0 if nothing is bounded.
+func (s *Share) merges() (turn chan struct{}, mostBytes int64) {
+	if s == nil {
+		return nil, 0
+	}
+	return s.memory.merging, s.memory.limit / maxMergeShare
 }
 
 // score runs work when a core is free for it.

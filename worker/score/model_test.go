@@ -33,7 +33,8 @@ func (s *sim) judge() []string {
 		}
 		objects[info.Key] = body
 	}
-	// What a plain glob sees: no event twice, whatever is finished or not.
+	// What a plain glob sees: no event twice, whatever is finished or not, but for
+	// rows that a compaction moved.
 	seen := make(map[int64]string)
 	for key, body := range objects {
 		if strings.Contains(key, "_log/") {
@@ -41,7 +42,7 @@ func (s *sim) judge() []string {
 		}
 		for line := range bytes.Lines(body) {
 			at, _, _, _ := simLine(line)
-			if other, twice := seen[at]; twice {
+			if other, twice := seen[at]; twice && !s.moved(other, key) {
 				complain("offset %d is in %s and in %s", at, other, key)
 			}
 			seen[at] = key
@@ -49,15 +50,9 @@ func (s *sim) judge() []string {
 	}
 	named := make(map[string]bool)
 	next, previous := int64(-1), ""
+	var slots []*simSlot
 	for slot := 0; ; slot++ {
-		var in struct {
-			ID             string
-			From, To       int64
-			ModelVersion   int    `json:"model_version"`
-			SpecGeneration int    `json:"spec_generation"`
-			ScoredAtUS     int64  `json:"scored_at_us"`
-			Previous       string `json:"previous"`
-		}
+		var in simIntent
 		key := fmt.Sprintf("x/_log/t/00000/%012d.", slot)
 		record, ok := objects[key+"intent.json"]
 		if !ok {
@@ -73,10 +68,7 @@ func (s *sim) judge() []string {
 		if in.Previous != previous {
 			complain("slot %d is not chained to the one before", slot)
 		}
-		var done struct {
-			Objects []struct{ Key, SHA256 string }
-			Gaps    [][2]int64
-		}
+		var done simDone
 		record, ok = objects[key+"done.json"]
 		if !ok {
 			next = -2 // the last one
@@ -94,42 +86,20 @@ func (s *sim) judge() []string {
 			complain("%s: %v", key, err)
 			break
 		}
-		covered := make(map[int64]bool)
 		for _, o := range done.Objects {
 			named[o.Key] = true
-			body, ok := objects[o.Key]
-			if !ok || storage.SHA256(body) != o.SHA256 {
-				complain("slot %d: %s is missing or not what was recorded", slot, o.Key)
-				continue
-			}
-			for line := range bytes.Lines(body) {
-				at, kind, version, generation := simLine(line)
-				covered[at] = true
-				if version != in.ModelVersion || generation != in.SpecGeneration || at < in.From || at >= in.To {
-					complain("slot %d: offset %d has version %d and generation %d, the intent [%d, %d) of %d, %d", slot, at, version, generation, in.From, in.To, in.ModelVersion, in.SpecGeneration)
-				}
-				if want := map[simEvent]string{simGood: "row", simPoison: "dead"}[s.events[at]]; kind != want {
-					complain("offset %d is a %s, not a %s", at, kind, want)
-				}
-			}
 		}
-		for _, g := range done.Gaps {
-			for at := g[0]; at < g[1]; at++ {
-				if s.events[at] != simGap {
-					complain("slot %d: offset %d is called a gap", slot, at)
-				}
-				covered[at] = true
-			}
-		}
-		if int64(len(covered)) != in.To-in.From {
-			complain("slot %d: %d of the offsets [%d, %d) are accounted for", slot, len(covered), in.From, in.To)
-		}
-		for _, c := range s.candidates {
-			if int(c.Version) == in.ModelVersion && c.RegisteredAtUS > in.ScoredAtUS {
-				complain("slot %d: version %d was registered after scored_at", slot, in.ModelVersion)
-			}
+		this := &simSlot{in: in, done: done, carrier: slot, covered: make(map[int64]bool)}
+		slots = append(slots, this)
+		if in.Action == "compact" {
+			this.judgeMerge(s, slots, objects, complain)
+		} else {
+			this.judge(s, objects, complain)
 		}
 		next, previous = in.To, storage.SHA256(record)
+	}
+	for i, slot := range slots {
+		slot.judgeEnd(i, slots, complain)
 	}
 	if next >= 0 && next < s.lastEvent() && s.stopped == nil {
 		complain("committed up to %d of %d", next, s.lastEvent())

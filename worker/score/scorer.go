@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/crash"
 )
 
@@ -151,14 +152,15 @@ type runner struct {
 	spans   map[uint64]*rows
 	engines map[Model]engine
 
-	begun   time.Time
-	ctx     context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
-	results chan func() event
-	pressed chan struct{} // memory is short
-	work    sync.WaitGroup
-	spawn   func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
-	prepare func(ctx context.Context, m Model) (engine, error)
-	newID   func() string // of an intent
+	begun     time.Time
+	ctx       context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
+	results   chan func() event
+	pressed   chan struct{} // memory is short
+	work      sync.WaitGroup
+	spawn     func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
+	prepare   func(ctx context.Context, m Model) (engine, error)
+	newID     func() string // of an intent
+	newMerger func() merger
 	// messages are those of an object of dead letters.
 	messages func(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error]
 	line     string // that deliveries of dead letters are numbered in, once it is known
@@ -166,7 +168,11 @@ type runner struct {
 	err      error
 
 	cancelFetch context.CancelFunc
-	scoring     *rows // that a goroutine is writing to
+	scoring     *rows      // that a goroutine is writing to
+	merge       *mergeWork // that is to be committed
+	hold        *mergeHold // of the last merge
+	sweeper     sweeper    // used by the sweep under way
+	outdated    []replaced // by compactions since the last sweep
 	partitions  int
 	rate        rate
 	troubled    [nOps]bool
@@ -182,6 +188,8 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
+	r.newMerger = func() merger { return &parquetMerger{cfg: dataset.WriterConfig{Compression: s.cfg.Compression}} }
+	r.sweeper = sweeper{bucket: s.bucket, log: log}
 	r.prepare = func(ctx context.Context, m Model) (e engine, err error) {
 		err = s.cfg.Gate.Do(ctx, crash.LoadModel, func() error {
 			a, err := s.models.Load(ctx, m)
@@ -322,4 +330,5 @@ func (r *runner) releaseAll() {
 	if r.scoring != nil {
 		r.scoring.release()
 	}
+	r.hold.release()
 }

@@ -43,11 +43,12 @@ func (s *sim) spawn() *simOwner {
 	}
 	o.source = topicfault.New(simSource{s}, s.topicFaults())
 	scorer, err := New(o.source, client, nil, slog.New(slog.DiscardHandler), Config{
-		Pipeline: "p", Generation: thalweg.Generation(1 + len(s.owners)), Topic: "t", Prefix: "x/",
+		Pipeline: "p", Generation: thalweg.Generation(1 + len(s.owners)/3), Topic: "t", Prefix: "x/",
 		Batching:   Limits{Count: 1 + s.rng.IntN(5), Bytes: 100, Period: time.Duration(s.rng.IntN(3)) * time.Millisecond},
 		Rolling:    Limits{Count: 1 + s.rng.IntN(12), Bytes: 1000, Period: time.Duration(1+s.rng.IntN(20)) * time.Millisecond},
 		MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
-		Outbox: &simOutbox{owner: o, unasked: s.wrong != nil && s.wrong.unasked},
+		Outbox:     &simOutbox{owner: o, unasked: s.wrong != nil && s.wrong.unasked},
+		Compaction: s.compaction(),
 	})
 	if err != nil {
 		panic(err)
@@ -69,6 +70,13 @@ func (s *sim) spawn() *simOwner {
 			return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Corrupt}
 		}
 		return &simEngine{sim: s, version: m.Version, lines: make(map[*rows][]int64)}, nil
+	}
+	r.newMerger = func() merger {
+		if s.wrong != nil && s.wrong.merge != nil {
+			m := *s.wrong.merge
+			return &m
+		}
+		return &simMerger{}
 	}
 	o.runner = r
 	s.owners = append(s.owners, o)

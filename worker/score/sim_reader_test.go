@@ -11,7 +11,8 @@ import (
 
 // simReader lists the store at any moment, as readers of a table do, and holds
 // it to what it has seen: objects stay as they are, and no glob over the rows
-// ever has an event twice, whatever is under way.
+// ever has an event twice, whatever is under way, but for rows that a compaction
+// moves. Only what a finished compaction replaced is ever gone.
 type simReader struct {
 	sim   *sim
 	seen  map[string]string // key → sha256
@@ -45,15 +46,17 @@ func (r *simReader) act() {
 		}
 		for line := range bytes.Lines(body) {
 			at, _, _, _ := simLine(line)
-			if other, twice := events[at]; twice {
+			if other, twice := events[at]; twice && !r.sim.moved(other, info.Key) {
 				r.complain("a reader finds offset %d in %s and in %s", at, other, info.Key)
 			}
 			events[at] = info.Key
 		}
 	}
 	for key := range r.seen {
-		if !there[key] {
+		if !there[key] && !r.sim.replaced(key) {
 			r.complain("%s vanished under a reader", key)
+		} else if !there[key] {
+			delete(r.seen, key)
 		}
 	}
 }

@@ -58,6 +58,7 @@ type simActor interface {
 var simActors = []func(*sim) simActor{
 	newSimReader,
 	newSimLetters,
+	newSimFollower,
 }
 
 func newSim(seed uint64, wrong *wrong) *sim {
@@ -123,7 +124,7 @@ var simTroubles = []struct {
 	{4, "a drain is asked for", func(s *sim, live []*simOwner) { s.any(live).step(drainAsked{}) }},
 	{10, "a version is registered", (*sim).register},
 	{5, "a clock jumps", func(s *sim, live []*simOwner) { s.any(live).skew += s.rng.Int64N(200_000) - 100_000 }},
-	{20, "others act", func(s *sim, _ []*simOwner) { s.actors[s.rng.IntN(len(s.actors))].act() }},
+	{40, "others act", func(s *sim, _ []*simOwner) { s.actors[s.rng.IntN(len(s.actors))].act() }},
 }
 
 // disturb does to the world what worlds do.
@@ -200,5 +201,15 @@ func (s *sim) settle() {
 		}
 		s.pass(100 * time.Microsecond)
 		o.turn()
+	}
+	// For a while it only merges, sweeps and is read.
+	for turns := range 150 {
+		s.pass(100 * time.Microsecond)
+		o.turn()
+		if turns%10 == 0 {
+			for _, a := range s.actors {
+				a.act()
+			}
+		}
 	}
 }

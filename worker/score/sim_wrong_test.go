@@ -22,6 +22,8 @@ type wrong struct {
 	client func(o *simOwner) storage.Bucket
 	// unasked delivers dead letters without asking whether they were.
 	unasked bool
+	// merge says how files are merged; each merge begins with a copy.
+	merge *simMerger
 }
 
 // wrongs is the table of them. A way to get the protocol wrong that the judge
@@ -37,6 +39,13 @@ var wrongs = []wrong{
 	{name: "goes on at the next slot with the range that it lost", bend: goesOnAfterLosing},
 	{name: "delivers dead letters without asking whether they were", unasked: true},
 	{name: "takes dead letters for delivered when the topic is away", bend: goesOnUndelivered},
+	{name: "deletes the files that it merged before the record is there", bend: deletesInputsEarly},
+	{name: "deletes the files of a compaction that was only claimed", bend: sweepsClaims},
+	{name: "deletes replaced files at once", bend: sweepsAtOnce},
+	{name: "merges files that were merged before", bend: mergesAgain},
+	{name: "finishes a compaction with newer files than it was claimed for", bend: mergesNewer},
+	{name: "forgets the last file of a merge", merge: &simMerger{forgets: true}},
+	{name: "writes a row of a merge twice", merge: &simMerger{repeats: true}},
 }
 
 // loses is not wrong: a scorer that holds a slot and is told that it lost it
@@ -105,7 +114,7 @@ func deletesOnDoubt(o *simOwner, ev event) event {
 // goesOnAfterLosing claims the slot after the winner's for the same range.
 func goesOnAfterLosing(o *simOwner, ev event) event {
 	m := o.runner.machine
-	if ev, ok := ev.(slotClaimed); ok && ev.err == nil && !ev.won && m.closing != nil {
+	if ev, ok := ev.(slotClaimed); ok && ev.err == nil && !ev.won && m.closing != nil && !m.merging() {
 		s := o.runner.spans[m.closing.id]
 		if d := o.sim.doneOf(s.intent.Seq); d != "" {
 			o.sim.claimAgain(*s.intent, d)

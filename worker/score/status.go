@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/commitlog"
 )
 
 // The states of a stream, as status prints them.
@@ -128,6 +129,8 @@ func (m *machine) message() string {
 	switch {
 	case m.phase == opening && m.troubles[opOpen].failures == 0:
 		parts = append(parts, "reading the log")
+	case m.phase == recovering && m.pending.Action == commitlog.Compact:
+		parts = append(parts, fmt.Sprintf("finishing the compaction of slots [%d, %d)", m.pending.Slots[0], m.pending.Slots[1]))
 	case m.phase == recovering:
 		parts = append(parts, fmt.Sprintf("carrying out the claim of offsets [%d, %d) with %s", m.pending.From, m.pending.To, modelOf(m.pending)))
 	case m.phase == running && m.current == nil && len(m.candidates) == 0:
@@ -137,6 +140,9 @@ func (m *machine) message() string {
 	}
 	if m.tripped != "" {
 		parts = append(parts, m.tripped)
+	}
+	if err := m.compactor.trouble; err != nil {
+		parts = append(parts, "files are not merged: "+err.Error())
 	}
 	for o := range nOps {
 		if t := m.troubles[o]; t.failures > 0 && o != opCommit {
