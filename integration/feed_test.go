@@ -140,8 +140,9 @@ func (f *feed) flights() (sent map[place]flight, poison int) {
 // after the one before.
 var firstFlight = time.Date(2001, time.June, 30, 17, 5, 0, 0, time.UTC)
 
-// makeFlight returns event n of a feed. One of 25 is poison, one of 10 is
-// unusual and can be scored all the same.
+// makeFlight returns event n of a feed. One of 25 is poison, and one of 50 has a
+// key twice, which is poison too; others of 10 are unusual and can be scored all
+// the same.
 func makeFlight(n int) flight {
 	airports := []string{"ORD", "LGA", "DFW", "ATL", "SFO", "DEN", "a town that no flight of the sample touches"}
 	at := firstFlight.Add(time.Duration(n) * time.Microsecond)
@@ -187,7 +188,7 @@ func makeFlight(n int) flight {
 		case 3:
 			return event(`,"distance":%s.0,"origin":"%s"}`, f.distance, f.origin)
 		default:
-			f.origin = ""
+			f.poison = true // a key twice
 			return event(` , "distance" : 1 , "distance":%s,"origin":""}`, f.distance)
 		}
 	}

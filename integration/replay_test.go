@@ -23,6 +23,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/integration/cluster"
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/storage"
@@ -44,7 +46,7 @@ func setOf(t *testing.T, lake storage.Bucket, prefix string) (rows map[place]eve
 		if err != nil {
 			t.Fatal(err)
 		}
-		isRows, isDead := strings.HasSuffix(info.Key, ".parquet"), strings.HasPrefix(info.Key, prefix+"_dead/")
+		isRows, isDead := strings.HasPrefix(info.Key, prefix+"data/"), strings.HasPrefix(info.Key, prefix+"_dead/")
 		if !isRows && !isDead {
 			continue
 		}
@@ -243,9 +245,55 @@ func TestAReplayRunsBesideTheStreamAndItsRowsCanBeProved(t *testing.T) {
 			t.Errorf("fsck of %s: %s", prefix, text)
 		}
 	}
+	checkTimes(t, newSource(t, broker, topic, ""))
 	checkReplays(t, lake, f, one, two)
 	checkLineages(t, c, lake, f)
 	loseEvents(t, c, f)
+}
+
+// checkTimes holds what the brokers say of times against the records' own.
+func checkTimes(t *testing.T, source *kafka.Source) {
+	t.Helper()
+	first, next, err := source.Bounds(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stamps, offsets []int64
+	var batch connectors.Records
+	for at := first; at < next; at = batch.Next {
+		if err := source.Fetch(t.Context(), 0, at, time.Second, 1<<20, &batch); err != nil {
+			t.Fatal(err)
+		}
+		stamps, offsets = append(stamps, batch.Timestamps...), append(offsets, batch.Offsets...)
+	}
+	at := func(us int64) int64 {
+		t.Helper()
+		got, err := source.OffsetAt(t.Context(), 0, time.UnixMicro(us))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for i := 0; i < len(stamps); i += len(stamps) / 7 {
+		for _, us := range []int64{stamps[i] - 1, stamps[i], stamps[i] + 1} {
+			want := next
+			for j, stamp := range stamps {
+				if stamp >= us {
+					want = offsets[j]
+					break
+				}
+			}
+			if got := at(us); got != want {
+				t.Errorf("the first record at or after %v is %d, the broker says %d", time.UnixMicro(us).UTC(), want, got)
+			}
+		}
+	}
+	if got := at(time.Now().Add(time.Hour).UnixMicro()); got != next {
+		t.Errorf("of the future: %d, want %d", got, next)
+	}
+	if got := at(-5_000_000); got != first {
+		t.Errorf("of before 1970: %d, want %d", got, first)
+	}
 }
 
 func sum(all []int64) (total int64) {

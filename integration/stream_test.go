@@ -185,7 +185,7 @@ func results(t *testing.T, lake storage.Bucket) (rows map[place]scored, dead map
 		if err != nil {
 			t.Fatal(err)
 		}
-		isRows, isDead := strings.HasSuffix(info.Key, ".parquet"), strings.HasPrefix(info.Key, sinkPrefix+"_dead/")
+		isRows, isDead := strings.HasPrefix(info.Key, sinkPrefix+"data/"), strings.HasPrefix(info.Key, sinkPrefix+"_dead/")
 		if !isRows && !isDead {
 			continue
 		}
