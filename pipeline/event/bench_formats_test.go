@@ -169,3 +169,44 @@ func BenchmarkColumnsFromRecords(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPoison has one event in a hundred that is rejected, for its syntax,
+// its types or its schema in turns.
+func BenchmarkPoison(b *testing.B) {
+	const rows = 5000
+	for _, cfg := range []Config{{Format: JSON}, {Format: CSV}, registryOf(map[uint32]string{7: sampleAvro})} {
+		schema, good, goodEnds, offsets := sampleAs(b, rows, cfg.Format)
+		bad := map[string][]string{
+			JSON: {`{"date":`, `{"delay":"x"}`, "{\"origin\":\"\xff\"}"},
+			CSV:  {`2001,"`, "2001-01-13T00:00:00Z,x,,,", "2001-01-13T00:00:00Z,,,\xff,", "a,b"},
+			Avro: {"\x00\x00\x00\x00\x07\x02", "\x00\x00\x00\x00\x09\x02", "SFO"},
+		}[cfg.Format]
+		for _, every := range []int{0, 100} {
+			b.Run(fmt.Sprintf("%s/every=%d", cfg.Format, every), func(b *testing.B) {
+				var values []byte
+				var ends []int
+				start := 0
+				for i, end := range goodEnds {
+					if every > 0 && i%every == every/2 {
+						values = append(values, bad[i/every%len(bad)]...)
+					} else {
+						values = append(values, good[start:end]...)
+					}
+					ends, start = append(ends, len(values)), end
+				}
+				d, err := NewDecoder(schema, cfg)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for b.Loop() {
+					rec, _, err := d.Decode(b.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
+					if err != nil {
+						b.Fatal(err)
+					}
+					rec.Release()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/event")
+			})
+		}
+	}
+}
