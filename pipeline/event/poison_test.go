@@ -86,8 +86,10 @@ func poison(t testing.TB) map[string]map[string]string {
 			jsonWith("cancelled", `1`):                                  "found number",
 			jsonWith("date", `[]`):                                      "found array",
 			jsonWith("date", "null"):                                    "not nullable",
-			jsonWith("delay", `3,"delay":"x"`):                          "found string",
-			jsonWith("delay", `"x","delay":-3`):                         "", // the last counts
+			jsonWith("delay", `3,"delay":"x"`):                          "there twice",
+			jsonWith("delay", `"x","delay":-3`):                         "there twice",
+			jsonWith("delay", `-3,"delay":-3`):                          "there twice",
+			jsonWith("gate", `1,"gate":2`):                              "", // no column
 			jsonWith("gate", `"`+strings.Repeat("x", 10<<20)+`"`):       "bytes, the bound is",
 			"":                              "malformed JSON",
 			"null":                          "malformed JSON",
