@@ -269,6 +269,23 @@ func TestTheSchemasThatAreKeptAreBounded(t *testing.T) {
 	}
 }
 
+func TestRegisteringSaysWhichIdOrWhyNot(t *testing.T) {
+	s := serve(t, map[string]string{"/subjects/a%2Fb/versions": `{"id":7}`, "/subjects/refused/versions": `409{"error_code":409,"message":"incompatible"}`,
+		"/subjects/nonsense/versions": `422{"error_code":42201,"message":"invalid"}`, "/subjects/down/versions": `503{}`, "/subjects/odd/versions": `{}`})
+	c := client(t, s, func(c *Config) { c.Username, c.Password = "writer", "secret" })
+	if id, err := c.Register(t.Context(), "a/b", `"string"`); err != nil || id != 7 {
+		t.Errorf("id %d, %v", id, err)
+	}
+	if user, _, _ := s.last.Load().BasicAuth(); user != "writer" || s.last.Load().Method != http.MethodPost {
+		t.Errorf("%s by %q", s.last.Load().Method, user)
+	}
+	for subject, want := range map[string]thalweg.Kind{"refused": thalweg.Invalid, "nonsense": thalweg.Invalid, "down": thalweg.Unavailable, "odd": thalweg.Unavailable} {
+		if _, err := c.Register(t.Context(), subject, "x"); thalweg.KindOf(err) != want || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+}
+
 func TestAddressesThatCannotBeAreRefused(t *testing.T) {
 	for _, url := range []string{"", "registry:8081", "ftp://registry", "http://", "http://user:secret@registry", "http://registry/?a=b"} {
 		if _, err := New(Config{URL: url}); !thalweg.Is(err, thalweg.Invalid) || strings.Contains(err.Error(), "secret") {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
@@ -65,6 +66,12 @@ var sourceColumns = table.Schema{Columns: []table.Column{
 // trained returns an artifact with made-up parameters, its transform fitted on
 // a few rows.
 func trained(t testing.TB, label string) *Artifact {
+	t.Helper()
+	return trainedBy(t, document, label)
+}
+
+// trainedBy is trained by another document for the same columns.
+func trainedBy(t testing.TB, document, label string) *Artifact {
 	t.Helper()
 	spec, err := pipeline.Parse("test.yaml", fmt.Appendf(nil, document, label))
 	if err != nil {
@@ -193,6 +200,41 @@ func TestDecodeNamesThePartThatIsWrong(t *testing.T) {
 		if !thalweg.Is(err, thalweg.Corrupt) || !strings.HasPrefix(err.Error(), "decode artifact: "+tc.part+": ") {
 			t.Errorf("%s: got %v, want %s named", name, err, tc.part)
 		}
+	}
+}
+
+// The schema of a file is part of an artifact, and nothing else is.
+func TestTheSchemaOfEventsIsPartOfTheArtifact(t *testing.T) {
+	const good = `{"type":"record","name":"R","fields":[{"name":"distance","type":["null","long"]},{"name":"origin","type":"string"}]}`
+	from := strings.Replace(document, "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1)
+	a := trainedBy(t, from, binary)
+	for _, bad := range []string{"", "{", `"string"`, `{"type":"record","name":"R","fields":[{"name":"distance","type":"string"}]}`} {
+		a.EventSchema = bad
+		if _, err := a.Encode(nil); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), PartEvents) {
+			t.Errorf("%q: %v", bad, err)
+		}
+		if err := CheckEvents(a.Plan(), bad); !thalweg.Is(err, thalweg.Invalid) && bad != "" {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	a.EventSchema = good
+	parts := encode(t, a)
+	b, err := Decode(parts)
+	if err != nil || b.EventSchema != good || b.Extra[PartEvents] != nil {
+		t.Fatalf("%q %v", b.EventSchema, err)
+	}
+	delete(parts, PartEvents)
+	if _, err := Decode(parts); !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), PartEvents) {
+		t.Errorf("without its schema: %v", err)
+	}
+	plain := trained(t, binary)
+	plain.EventSchema = good
+	if _, err := plain.Encode(nil); !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("a schema that the spec does not name: %v", err)
+	}
+	registry := trainedBy(t, strings.Replace(document, "{type: json}", `{type: avro, schema_registry: schemas}`, 1), binary)
+	if _, err := registry.NewDecoder(event.Config{}); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "schema registry schemas") {
+		t.Errorf("without a registry: %v", err)
 	}
 }
 

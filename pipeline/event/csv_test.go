@@ -81,6 +81,39 @@ func TestCSVRejectsSayWhatAndWhere(t *testing.T) {
 	}
 }
 
+func TestTextsAreTimesInTheConfiguredFormats(t *testing.T) {
+	schema := table.Schema{Columns: []table.Column{{Name: "t", Type: table.Timestamp}}}
+	cfg := Config{Format: CSV, TimestampFormats: []string{EpochMillis, "02.01.2006 15:04"}}
+	rows, rejects := decode(t, schema, cfg, "981173106007", "+0981173106007.0", "03.02.2001 04:05", "253402300800000", "9e30", "2001-02-03T04:05:06Z")
+	want := []string{`100 {"t":"2001-02-03T04:05:06.007Z"}`, `101 {"t":"2001-02-03T04:05:06.007Z"}`, `102 {"t":"2001-02-03T04:05:00Z"}`}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Error(diff)
+	}
+	if len(rejects) != 3 || !strings.Contains(rejects[0].Reason, foundFarTime) || !strings.Contains(rejects[1].Reason, foundText) || !strings.Contains(rejects[2].Reason, foundText) {
+		t.Errorf("%+v", rejects)
+	}
+}
+
+func TestColumnsFromRecordsAreOfFittingTypes(t *testing.T) {
+	for want, c := range map[string]table.Column{
+		`from "kex" is none of key`:           {Name: "c", Type: table.String, From: "kex"},
+		"from timestamp is timestamp, not":    {Name: "c", Type: table.Int64, From: FromTimestamp},
+		"from offset is int64, not string":    {Name: "c", Type: table.String, From: FromOffset},
+		"from partition is int64, not float6": {Name: "c", Type: table.Float64, From: FromPartition},
+	} {
+		if _, err := NewDecoder(table.Schema{Columns: []table.Column{c}}, Config{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: got %v, want %s", c, err, want)
+		}
+	}
+	// A field of the event does not fill such a column, and is unknown.
+	columns := table.Schema{Columns: []table.Column{{Name: "v", Type: table.String}, {Name: "key", Type: table.String, Nullable: true, From: FromKey}}}
+	rows, _ := decode(t, columns, Config{}, `{"key":"x","v":"a"}`)
+	_, rejects := decode(t, columns, Config{OnUnknownField: DeadLetter}, `{"key":"x","v":"a"}`)
+	if len(rows) != 1 || rows[0] != `100 {"v":"a","key":null}` || len(rejects) != 1 || rejects[0].Cause != "unknown field" {
+		t.Errorf("%v %v", rows, rejects)
+	}
+}
+
 func TestCSVOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 	for want, cfg := range map[string]CSVConfig{
 		`";;" is not one ASCII`:              {Delimiter: ";;"},
