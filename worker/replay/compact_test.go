@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/score"
 )
 
 // compact moves the scored rows of slots [a, b) of a log to one object, and
@@ -113,5 +116,26 @@ func TestRowsThatACompactionMovedAreCompared(t *testing.T) {
 	}
 	if _, err := Diff(t.Context(), part, w.live(), w.into("part/"), DiffConfig{}, nil); !thalweg.Is(err, thalweg.NotFound) && !thalweg.Is(err, thalweg.Lost) {
 		t.Errorf("without its rows: %v", err)
+	}
+}
+
+func TestALiveStreamMayMergeItsFiles(t *testing.T) {
+	w := newWorld(t)
+	w.produce(0, 3000)
+	w.streamUntil(score.Compaction{MinFiles: 4, Retention: time.Millisecond}, func(p int) bool {
+		// Rows of the first slot are in another object by now.
+		return len(w.objects(fmt.Sprintf("scored/data/%s/%05d/000000000000-", topic, p))) == 0
+	})
+	w.judge("scored/")
+	m, p := w.replay(1, "again/", "committed", "committed")
+	r, err := Diff(t.Context(), m, w.live(), w.into("again/"), DiffConfig{}, nil)
+	check(t, err)
+	if !r.Same() || r.Both != p.Scored || r.Both+r.DeadBoth != 3000 {
+		t.Errorf("got %+v", r)
+	}
+	for key := range w.objects("again/_log/") {
+		if body := w.objects("again/_log/")[key]; strings.Contains(body, `"action":"compact"`) {
+			t.Errorf("the replay merges files: %s", key)
+		}
 	}
 }

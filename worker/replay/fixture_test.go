@@ -184,19 +184,26 @@ func (w *world) into(prefix string) Place { return Place{Bucket: w.lake, Name: "
 // stream does.
 func (w *world) stream() {
 	w.t.Helper()
+	w.streamUntil(score.Compaction{}, func(int) bool { return true })
+}
+
+// streamUntil does so with small files being merged, until a fact about each
+// partition holds too.
+func (w *world) streamUntil(merge score.Compaction, fact func(partition int) bool) {
+	w.t.Helper()
 	for p := range partitions {
 		_, next, err := w.source.Bounds(w.t.Context(), p)
 		check(w.t, err)
 		s, err := score.New(w.source, w.lake, w.registry, slog.New(slog.DiscardHandler), score.Config{Pipeline: "flight-delays", Generation: 2, Topic: topic,
 			Partition: p, Prefix: "scored/", Batching: score.Limits{Count: 100, Period: time.Millisecond}, Rolling: score.Limits{Count: 150, Period: 5 * time.Millisecond},
-			FetchWait: 20 * time.Millisecond, PartitionBy: w.days})
+			FetchWait: 20 * time.Millisecond, PartitionBy: w.days, Compaction: merge})
 		check(w.t, err)
 		ctx, stop := context.WithCancel(w.t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.Run(ctx) }()
 		poll := time.NewTicker(time.Millisecond)
 		defer poll.Stop()
-		for s.Status().Committed < next {
+		for s.Status().Committed < next || !fact(p) {
 			select {
 			case <-poll.C:
 			case err := <-ended:
@@ -234,7 +241,8 @@ func (w *world) runThrough(ctx context.Context, m *Manifest, bucket storage.Buck
 	defer source.Close()
 	r := New(m, source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: score.Limits{Count: 100}, Score: score.Config{
 		Batching: score.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
-		DrainTimeout: 50 * time.Millisecond, Gate: gate, PartitionBy: w.days, Outbox: noOutbox{w.t}, OnLost: score.Latest, MaxDeadRate: 0.01}})
+		DrainTimeout: 50 * time.Millisecond, Gate: gate, PartitionBy: w.days, Outbox: noOutbox{w.t}, OnLost: score.Latest, MaxDeadRate: 0.01,
+		Compaction: score.Compaction{MinFiles: 2, Retention: time.Millisecond}}})
 	err = r.Run(ctx)
 	return r.Progress(), err
 }

@@ -130,6 +130,7 @@ func (r *Runner) partition(ctx context.Context, part Range) error {
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Partition, cfg.Prefix = m.Pipeline, m.Generation, m.Topic, part.Partition, r.prefix
 	cfg.Rolling = score.Limits{Count: r.cfg.Rolling.Count, Bytes: r.cfg.Rolling.Bytes, Period: never}
 	cfg.Outbox, cfg.Finished, cfg.Memory = nil, nil, nil // the stream's own affairs
+	cfg.Compaction = score.Compaction{}
 	cfg.OnLost = score.Fail
 	cfg.MaxDeadRate = 0 // what a version makes of the events is what is to be seen
 	cfg.Range = &score.Range{From: part.From, To: part.To, TopicID: m.TopicID, ScoredAtUS: m.BegunAtUS}
