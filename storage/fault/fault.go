@@ -10,6 +10,7 @@ import (
 	"iter"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -250,7 +251,25 @@ func (b *Bucket) next(ctx context.Context, op Op, key string) (Fault, uint64) {
 	for _, l := range due {
 		l.effect(context.WithoutCancel(ctx))
 	}
+	if f == Slow {
+		wait(ctx)
+		return 0, 0
+	}
 	return f, bits
+}
+
+// slow is how long a slow operation takes more than others.
+const slow = 200 * time.Millisecond
+
+// wait lets a slow operation take its time. If ctx ends before, the operation
+// itself says so.
+func wait(ctx context.Context) {
+	timer := time.NewTimer(slow)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 func (b *Bucket) failure(op Op, key string) error {

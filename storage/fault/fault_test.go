@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -111,6 +113,25 @@ func TestReadsAreDamagedSilently(t *testing.T) {
 	if got, _, _ := inner.Get(t.Context(), "k"); string(got) != original {
 		t.Error("the stored object was damaged")
 	}
+}
+
+func TestASlowStoreAnswersAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, began := fault.New(memory.New(), always(fault.Slow)), time.Now()
+		if _, err := b.PutIfAbsent(t.Context(), "k", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := b.Get(t.Context(), "k")
+		if err != nil || string(body) != "x" || time.Since(began) == 0 {
+			t.Errorf("%q, %v after %v", body, err, time.Since(began))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		began = time.Now()
+		if _, err := b.Head(ctx, "k"); !thalweg.Is(err, thalweg.Canceled) || time.Since(began) > 0 {
+			t.Errorf("who does not wait gets %v after %v", err, time.Since(began))
+		}
+	})
 }
 
 func TestAListingBreaksOff(t *testing.T) {

@@ -51,9 +51,10 @@ const (
 	Reply503                     // any: slow down
 	Truncated                    // Get returns a part of the body and no error; GetRange and List break off
 	BitFlip                      // Get, GetRange: one bit differs, and no error
+	Slow                         // any: it takes its time, and goes well if the caller waits
 )
 
-var faultNames = [...]string{"none", "lost request", "lost reply", "late", "reply 412", "reply 409", "reply 500", "reply 503", "truncated", "bit flip"}
+var faultNames = [...]string{"none", "lost request", "lost reply", "late", "reply 412", "reply 409", "reply 500", "reply 503", "truncated", "bit flip", "slow"}
 
 func (f Fault) String() string {
 	if int(f) < len(faultNames) {
@@ -96,8 +97,8 @@ type Plan struct {
 }
 
 // Chaos returns a plan in which each fault in turn hits at the given rate. With
-// no faults named it has all that leave stored and returned bytes intact;
-// Truncated and BitFlip must be named.
+// no faults named it has all that leave stored and returned bytes intact and take
+// no time; Truncated, BitFlip and Slow must be named.
 func Chaos(seed uint64, rate float64, faults ...Fault) Plan {
 	if len(faults) == 0 {
 		faults = []Fault{LostRequest, LostReply, Late, Reply412, Reply409, Reply500, Reply503}
