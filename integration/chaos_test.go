@@ -108,7 +108,7 @@ func (c *chaos) env(member string) []string {
 func TestChaos(t *testing.T) {
 	runs, seed := number(t, "CHAOS_RUNS", chaosRuns), number(t, "CHAOS_SEED", int(time.Now().UnixMicro()%1_000_000_000))
 	c := startChaos(t)
-	first := apply(t, c.cluster, c.spec(t, "none-yet", "chaos/none/"))
+	first := apply(t, c.cluster, c.spec(t, "none-yet", "chaos/none/", chaosFeatures{}))
 	waitRun(t, c.cluster, first, "the first model", succeeded)
 	table := newChaosTable(t)
 	for n := range runs {
@@ -133,7 +133,7 @@ func number(t *testing.T, name string, fallback int) int {
 
 // spec is the demo's, with a topic and a sink of a run's own, small files, and a
 // training that is soon over.
-func (c *chaos) spec(t *testing.T, topic, prefix string) string {
+func (c *chaos) spec(t *testing.T, topic, prefix string, features chaosFeatures) string {
 	t.Helper()
 	spec := streamSpec(t, 300*time.Millisecond, "  trainer: {epochs: 2}\n")
 	for old, replacement := range map[string]string{"topic: flights}": "topic: " + topic + "}", "s3://lake/scored/flight-delays/": "s3://lake/" + prefix} {
@@ -142,7 +142,7 @@ func (c *chaos) spec(t *testing.T, topic, prefix string) string {
 		}
 		spec = strings.Replace(spec, old, replacement, 1)
 	}
-	return spec
+	return features.in(t, spec)
 }
 
 // mend ends all trouble: networks pass, and every process runs.
@@ -165,16 +165,17 @@ func (c *chaos) mend(t *testing.T) {
 // chaosRun is one run, and what is told of it.
 type chaosRun struct {
 	*chaos
-	seed    int
-	rng     *rand.Rand
-	topic   string
-	prefix  string
-	faults  []string // as they happened
-	crashes []planned
-	began   time.Time
-	took    time.Duration
-	events  int
-	verdict *fsck.Verdict
+	seed     int
+	rng      *rand.Rand
+	topic    string
+	prefix   string
+	features chaosFeatures
+	faults   []string // as they happened
+	crashes  []planned
+	began    time.Time
+	took     time.Duration
+	events   int
+	verdict  *fsck.Verdict
 }
 
 // planned is a worker that was to crash.
@@ -190,13 +191,14 @@ func (r *chaosRun) play(t *testing.T) {
 	r.kafka.CreateTopic(t, r.topic, chaosPartitions, nil)
 	f := newFeed(t, r.kafka.Brokers(), r.topic, chaosPartitions)
 	r.cluster.Leader(t)
-	run := apply(t, r.cluster, r.spec(t, r.topic, r.prefix))
+	r.drawFeatures(t)
+	run := apply(t, r.cluster, r.spec(t, r.topic, r.prefix, r.features))
 	if r.rng.IntN(4) > 0 { // else a new version is promoted into the midst of it
 		if _, err := r.cluster.Client().CancelRun(t.Context(), &apiv1.CancelRunRequest{RequestId: api.NewRequestID(), RunId: run}); err != nil {
 			t.Fatal(err)
 		}
 	} else {
-		r.faults = append(r.faults, "a version is trained")
+		r.tell("a version is trained")
 	}
 	stop := f.flow(t)
 	r.disturb(t)
@@ -251,7 +253,8 @@ func (r *chaosRun) judge(t *testing.T, f *feed) {
 	if v := r.verdict; !v.OK() || v.Scored != int64(len(sent)-poison) || v.Dead != int64(poison) || v.Absent+v.Dropped != 0 {
 		t.Errorf("%d events were sent, %d of them poison; fsck:\n%s", len(sent), poison, v)
 	}
-	f.wantEachOnce(t, r.lake, r.prefix)
+	f.wantEachOnce(t, r.visible(t), r.prefix)
+	r.wantLetters(t, f)
 }
 
 // chaosTable is a file with a line for each run.
