@@ -100,6 +100,9 @@ func crashWorker(r *chaosRun, at time.Duration) []moment {
 	at /= 4 // early, so that the step comes about
 	w := r.rng.IntN(chaosWorkers)
 	steps := slices.DeleteFunc(crash.Points(), func(s crash.Step) bool {
+		if s.Story == crash.Merging && !r.features.merge || s.Point == crash.DeliverLetters && r.features.letters == "" {
+			return true // it would never come about
+		}
 		return slices.ContainsFunc(s.Needs, func(p crash.Plan) bool { return p.Action == crash.Exit })
 	})
 	step := steps[r.rng.IntN(len(steps))]
