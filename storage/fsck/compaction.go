@@ -171,6 +171,7 @@ func (m *merge) object(ctx context.Context, obj objectRecord, body []byte, input
 		m.verdict.violate(6, obj.Key, "%s", why)
 		return nil
 	}
+	m.day(table, obj.Key, m.in)
 	m.tick(obj.Key, at)
 	m.provenance(table, obj.Key, at)
 	for _, input := range inputs {

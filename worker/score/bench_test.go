@@ -354,3 +354,46 @@ func BenchmarkLatency(b *testing.B) {
 	b.ReportMetric(float64(s.latency.quantile(0.99).Microseconds())/1000, "p99-ms")
 	b.ReportMetric(float64(late[len(late)*99/100].Microseconds())/1000, "produce-p99-ms")
 }
+
+// BenchmarkMerge merges files of scored flights, as a compaction does once they
+// are fetched.
+func BenchmarkMerge(b *testing.B) {
+	w := newWorld(b, 1)
+	w.promote(1)
+	const files, rows = 16, 20_000
+	r := w.start(func(c *Config) {
+		c.Rolling = Limits{Count: rows, Period: time.Minute}
+		c.Batching = Limits{Count: 5000, Period: 5 * time.Millisecond}
+	})
+	for i := range files * rows / 1000 {
+		w.produceGood(i*1000, 1000)
+	}
+	r.waitCommitted(files * rows)
+	if err := r.stop(); err != nil {
+		b.Fatal(err)
+	}
+	var parts [][]byte
+	total := 0
+	for _, key := range w.keys("/data/") {
+		body, _, err := w.sink.Get(b.Context(), key)
+		if err != nil {
+			b.Fatal(err)
+		}
+		parts, total = append(parts, body), total+len(body)
+	}
+	b.SetBytes(int64(total))
+	b.ReportAllocs()
+	for b.Loop() {
+		m := &parquetMerger{}
+		m.out.Grow(total + total/8)
+		for _, p := range parts {
+			if err := m.add("part", p); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if _, err := m.file(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(files*rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+}

@@ -72,7 +72,7 @@ func (m *machine) takeMerged(ev merged) {
 		return
 	}
 	if m.phase == recovering && ev.err != nil && !passing(ev.err) {
-		ev.err = &thalweg.Error{Op: "finish a compaction", Kind: thalweg.KindOf(ev.err), Subject: string(m.pending.Topic), Err: ev.err,
+		ev.err = &thalweg.Error{Op: "finish a compaction", Kind: thalweg.KindOf(ev.err), Subject: m.pending.Topic, Err: ev.err,
 			Hint: "the slot was claimed for a merge of these files: restore them"}
 	} else if m.givenUp(ev.err) {
 		c.job = nil

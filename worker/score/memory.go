@@ -26,7 +26,7 @@ const (
 	maxRowsPerByte  = 6.0 // bytes of rows, for each byte of an event, that are reserved at most
 	initialPerByte  = 1.0
 	reclaimingShare = 8 // of all memory: what is committed early at once, at most
-	maxMergeShare   = 2 // of all memory, beside it: what one merged file may have, and only one is in memory
+	maxMergeShare   = 4 // of all memory, beside it: what one merged file may have, and only one is in memory
 )
 
 // Memory is what the scorers of one process share: the bytes that are fetched,

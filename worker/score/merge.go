@@ -51,6 +51,10 @@ func (r *runner) mergeFiles(ctx context.Context, inputs []run) (w *mergeWork, ap
 	first, last := inputs[0], inputs[len(inputs)-1]
 	made := &mergeWork{slots: [2]uint64{first.slots[0], last.slots[1]}, offsets: [2]int64{first.offsets[0], last.offsets[1]},
 		generation: first.generation, partition: first.partition}
+	room, _ := sizeOf(inputs)
+	if made.partition != "" {
+		room = 0 // nobody knows how much is of which day
+	}
 	mergers := make(map[string]merger)
 	rows := make(map[string]int64)
 	for _, in := range inputs {
@@ -69,7 +73,7 @@ func (r *runner) mergeFiles(ctx context.Context, inputs []run) (w *mergeWork, ap
 			}
 			day := commitlog.DayOf(e.Intent, o.Key)
 			if mergers[day] == nil {
-				mergers[day] = r.newMerger()
+				mergers[day] = r.newMerger(room)
 			}
 			rows[day] += o.Rows
 			if err := mergers[day].add(o.Key, body); errors.Is(err, errApart) {
@@ -140,6 +144,9 @@ type parquetMerger struct {
 }
 
 func (m *parquetMerger) add(name string, file []byte) (err error) {
+	if m.cfg.Pool == nil {
+		m.cfg.Pool = dataset.NewPool(0) // for all files
+	}
 	r, err := dataset.OpenBytes(name, file, nil, dataset.ReaderConfig{Pool: m.cfg.Pool})
 	if err != nil {
 		return err

@@ -217,7 +217,7 @@ func (w *world) claimedMerge(published bool) *commitlog.Log {
 			w.t.Fatal(err)
 		}
 		// Another build may compress otherwise: the same rows in other bytes.
-		run.newMerger = func() merger { return &parquetMerger{cfg: dataset.WriterConfig{Compression: dataset.Snappy}} }
+		run.newMerger = func(int64) merger { return &parquetMerger{cfg: dataset.WriterConfig{Compression: dataset.Snappy}} }
 		work, _, err := run.mergeFiles(ctx, inputs)
 		if err != nil {
 			w.t.Fatal(err)
@@ -397,4 +397,25 @@ func fileOfOtherColumns(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// TestDaysAreMergedApart: of a partitioned sink each day gets a file of its own.
+func TestDaysAreMergedApart(t *testing.T) {
+	w := newWorld(t, 1)
+	w.promote(1)
+	r := w.start(func(c *Config) {
+		c.PartitionBy = "date"
+		c.Rolling.Count = 10
+		c.Compaction = Compaction{MinFiles: 4, Retention: 10 * time.Millisecond}
+	})
+	w.trickle(r, 0, 300, 10) // of 28 days
+	w.untilFew(r, 3*28)
+	v := w.judge()
+	if v.Compactions == 0 {
+		t.Errorf("nothing was merged:\n%s", v)
+	}
+	if rows, _ := w.readLive(0); len(rows) != 300 {
+		t.Errorf("%d rows of 300 events", len(rows))
+	}
+	t.Logf("300 rows of 28 days in %d files:\n%s", len(w.dataFiles()), v)
 }

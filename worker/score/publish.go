@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/commitlog"
@@ -67,64 +68,76 @@ func (f *encodedFile) publish(ctx context.Context, log *commitlog.Log) (commitlo
 // sameRows reports how the rows of two Parquet files differ. Another build may
 // encode the same rows to other bytes.
 func sameRows(ours, theirs []byte) error {
-	a, err := textRows(ours)
-	if err != nil {
-		return err
-	}
-	b, err := textRows(theirs)
-	if err != nil {
-		return fmt.Errorf("what exists cannot be read: %w", err)
-	}
-	if len(a) != len(b) {
-		return fmt.Errorf("what exists has %d rows, not %d", len(b)-1, len(a)-1)
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return fmt.Errorf("what exists has another row %d", i-1)
+	next, stop := iter.Pull2(textRows(theirs))
+	defer stop()
+	n := -1 // the first is the header
+	for a, err := range textRows(ours) {
+		if err != nil {
+			return err
 		}
+		b, err, ok := next()
+		switch {
+		case err != nil:
+			return fmt.Errorf("what exists cannot be read: %w", err)
+		case !ok:
+			return fmt.Errorf("what exists has only %d rows", n)
+		case a != b:
+			return fmt.Errorf("what exists has another row %d", n)
+		}
+		n++
+	}
+	if _, err, ok := next(); err != nil {
+		return fmt.Errorf("what exists cannot be read: %w", err)
+	} else if ok {
+		return fmt.Errorf("what exists has more than %d rows", n)
 	}
 	return nil
 }
 
-// textRows returns the header and the rows of a Parquet file as text. It is
+// textRows yields the header and the rows of a Parquet file as text. It is
 // slow, and needed only when two builds meet.
-func textRows(file []byte) ([]string, error) {
-	r, err := dataset.OpenBytes("rows", file, nil, dataset.ReaderConfig{})
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	var header []string
-	for _, f := range r.Schema().Fields() {
-		header = append(header, f.Name)
-	}
-	line, err := json.Marshal(header)
-	if err != nil {
-		return nil, err
-	}
-	lines := []string{string(line)}
-	for {
-		rec, err := r.Next()
-		if err == io.EOF {
-			return lines, nil
-		}
+func textRows(file []byte) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		r, err := dataset.OpenBytes("rows", file, nil, dataset.ReaderConfig{})
 		if err != nil {
-			return nil, err
+			yield("", err)
+			return
 		}
-		cells := make([]string, rec.NumCols())
-		for i := range int(rec.NumRows()) {
-			for j, c := range rec.Columns() {
-				cells[j] = c.ValueStr(i)
+		defer r.Close()
+		var cells []string
+		for _, f := range r.Schema().Fields() {
+			cells = append(cells, f.Name)
+		}
+		if !yieldLine(yield, cells) {
+			return
+		}
+		for {
+			rec, err := r.Next()
+			if err == io.EOF {
+				return
 			}
-			line, err := json.Marshal(cells)
 			if err != nil {
-				rec.Release()
-				return nil, err
+				yield("", err)
+				return
 			}
-			lines = append(lines, string(line))
+			more := true
+			for i := 0; i < int(rec.NumRows()) && more; i++ {
+				for j, c := range rec.Columns() {
+					cells[j] = c.ValueStr(i)
+				}
+				more = yieldLine(yield, cells)
+			}
+			rec.Release()
+			if !more {
+				return
+			}
 		}
-		rec.Release()
 	}
+}
+
+func yieldLine(yield func(string, error) bool, cells []string) bool {
+	line, err := json.Marshal(cells)
+	return yield(string(line), err) && err == nil
 }
 
 // sameLetters reports whether two dead-letter objects tell of other events.

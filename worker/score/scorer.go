@@ -39,7 +39,11 @@ func New(source connectors.Source, bucket storage.Bucket, models Models, log *sl
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	asked := cfg.Compaction.Bytes
 	cfg = cfg.withDefaults()
+	if n := cfg.Compaction.Bytes; n < asked {
+		log.Info("merged files are smaller than the spec asks for: the worker's memory for streams bounds them", slog.Int64("byte_size", asked), slog.Int64("at_most", n))
+	}
 	source, bucket, cfg.Outbox = cfg.Gate.Source(source), cfg.Gate.Bucket(bucket), cfg.Gate.Outbox(cfg.Outbox)
 	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, clock: time.Now, nudge: make(chan struct{}, 1),
 		log: log.With(slog.String("pipeline", string(cfg.Pipeline)), slog.String("topic", cfg.Topic), slog.Int("partition", cfg.Partition))}
@@ -159,8 +163,8 @@ type runner struct {
 	work      sync.WaitGroup
 	spawn     func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
 	prepare   func(ctx context.Context, m Model) (engine, error)
-	newID     func() string // of an intent
-	newMerger func() merger
+	newID     func() string           // of an intent
+	newMerger func(room int64) merger // of a file of about so many bytes
 	// messages are those of an object of dead letters.
 	messages func(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error]
 	line     string // that deliveries of dead letters are numbered in, once it is known
@@ -188,7 +192,11 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
-	r.newMerger = func() merger { return &parquetMerger{cfg: dataset.WriterConfig{Compression: s.cfg.Compression}} }
+	r.newMerger = func(room int64) merger {
+		m := &parquetMerger{cfg: dataset.WriterConfig{Compression: s.cfg.Compression}}
+		m.out.Grow(int(room + room/8))
+		return m
+	}
 	r.sweeper = sweeper{bucket: s.bucket, log: log}
 	r.prepare = func(ctx context.Context, m Model) (e engine, err error) {
 		err = s.cfg.Gate.Do(ctx, crash.LoadModel, func() error {

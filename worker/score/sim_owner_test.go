@@ -71,7 +71,7 @@ func (s *sim) spawn() *simOwner {
 		}
 		return &simEngine{sim: s, version: m.Version, lines: make(map[*rows][]int64)}, nil
 	}
-	r.newMerger = func() merger {
+	r.newMerger = func(int64) merger {
 		if s.wrong != nil && s.wrong.merge != nil {
 			m := *s.wrong.merge
 			return &m
