@@ -21,7 +21,7 @@ func newDiff(g *globals) *cobra.Command {
 		Long: "diff reads the rows that a replay has written and the live ones of the same events,\n" +
 			"side by side in the order of offsets, and tells how many are equal to the last bit\n" +
 			"of prediction and probability or score, how far apart the others are, by pairs of\n" +
-			"versions, and which are furthest apart.\n" +
+			"versions, and which are furthest apart. It runs in this process.\n" +
 			"\n" +
 			"Exit code 0: every event has the same fate in both sets, and the same bits where it\n" +
 			"was scored. 1: one has not, or comparing failed, which the last line tells.",
