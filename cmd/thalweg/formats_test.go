@@ -9,13 +9,18 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/apache/arrow/go/v15/arrow"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
+	"github.com/thalweg/thalweg/pipeline/event"
 )
 
 // schemaRegistry serves the API of a schema registry: schemas are added and
@@ -135,4 +140,75 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 			sameBits(t, c, run, file, n, streamed(t, c))
 		})
 	}
+}
+
+func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "flights.parquet")
+	if err := os.WriteFile(file, fewFlights(t, 50), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := schemaRegistry(t)
+	schemas, err := defaultSchemas(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := &connections{schemas: schemas}
+	t.Cleanup(conns.Close)
+	want := make(map[string][]string)
+	for _, format := range []string{"", "json", "csv", "avro"} {
+		local, err := openLocal(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		form, err := newEventForm(t.Context(), conns, local, "flights", "", format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoder, err := event.NewDecoder(local.schema, event.Config{Format: format, Avro: event.AvroConfig{Schemas: avroOnly(format, schemas[defaultRegistry])}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := local.each(t.Context(), func(batch arrow.Record) error {
+			for i := range int(batch.NumRows()) {
+				m, err := form.message(batch, i)
+				if err != nil {
+					return err
+				}
+				if m.Key != nil || m.Headers != nil || !m.Time.IsZero() {
+					t.Errorf("%s: %+v", format, m)
+				}
+				rec, rejects, err := decoder.Decode(t.Context(), event.Events{Values: m.Value, Ends: []int{len(m.Value)}, Offsets: []int64{0}})
+				if err != nil || len(rejects) > 0 {
+					return fmt.Errorf("%q: %v %w", m.Value, rejects, err)
+				}
+				want[format] = append(want[format], string(event.AppendJSON(nil, rec, 0)))
+				rec.Release()
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for format, rows := range want {
+		if len(rows) != 50 || !slices.Equal(rows, want[""]) {
+			t.Errorf("%s: %d rows: %.300v\nwant %.300v", format, len(rows), rows, want[""])
+		}
+	}
+	local, err := openLocal(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newEventForm(t.Context(), conns, local, "flights", "", "xml"); err == nil {
+		t.Error("xml is taken")
+	}
+	if _, err := newEventForm(t.Context(), &connections{}, local, "flights", "", "avro"); !thalweg.Is(err, thalweg.NotFound) {
+		t.Errorf("avro without a registry: %v", err)
+	}
+}
+
+func avroOnly(format string, client *schemaregistry.Client) event.Schemas {
+	if format != event.Avro {
+		return nil
+	}
+	return client
 }
