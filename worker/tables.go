@@ -16,6 +16,10 @@ import (
 // be in the table: whoever takes over brings them there all the same.
 const settleTimeout = time.Second
 
+// manyBehind is how many slots a table may be behind without a word about it:
+// some are always on their way.
+const manyBehind = 10
+
 // tables are the Delta tables that the worker's streams write to: one writer for
 // each, however many partitions of its topic are scored here. It is told of
 // their slots as they are finished, so that nothing has to be asked for; other
@@ -124,6 +128,8 @@ func (m *member) message() string {
 	for _, s := range []tablewriter.Source{m.main, m.replay} {
 		if of := status.Sources[s]; of.Message != "" {
 			return fmt.Sprintf("the table is %d slots behind: %s", of.Behind, of.Message)
+		} else if of.Behind > manyBehind {
+			return fmt.Sprintf("the table is %d slots behind and catches up", of.Behind)
 		}
 	}
 	return ""
