@@ -83,7 +83,7 @@ func (s *sinkReader) howToRead() []string {
 		"all rows as one table, a Delta table at " + uri + " (needs the store's endpoint and keys in the environment):",
 		fmt.Sprintf("  pandas   deltalake.DeltaTable(%q).to_pandas()", uri),
 		fmt.Sprintf("  DuckDB   SELECT * FROM delta_scan('%s')", uri),
-		fmt.Sprintf("  Spark    spark.read.format(\"delta\").load(\"%s\")", strings.Replace(uri, "s3://", "s3a://", 1)),
+		fmt.Sprintf(`  Spark    spark.read.format("delta").load(%q)`, strings.Replace(uri, "s3://", "s3a://", 1)),
 	}
 }
 
