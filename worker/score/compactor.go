@@ -134,6 +134,9 @@ func (c *compactor) add(e commitlog.Entry) {
 	switch r, ok := runOf(e); {
 	case !ok || !c.cfg.on():
 	case c.known:
+		if n := len(c.runs); n > 0 && r.slots[0] < c.runs[n-1].slots[1] {
+			return // who read the log had seen it finished before the machine was told
+		}
 		c.runs, c.idle = append(c.runs, r), false
 		c.trim()
 	default:

@@ -155,3 +155,21 @@ func TestWhatIsFinishedWhileTheLogIsReadIsNotForgotten(t *testing.T) {
 		}
 	}
 }
+
+// TestASlotThatTheLogShowedFinishedIsNotKnownTwice: the log can be read between
+// the writing of a done record and the answer to it, and its rows would be in a
+// merged file twice.
+func TestASlotThatTheLogShowedFinishedIsNotKnownTwice(t *testing.T) {
+	c := compactor{cfg: Compaction{MinFiles: 2, Bytes: 100}}
+	var read []run
+	for slot := range uint64(3) {
+		r, _ := runOf(scoredEntry(slot, int64(slot)*10, int64(slot)*10+10, 40, 1))
+		read = append(read, r)
+	}
+	c.learn(read)
+	c.add(scoredEntry(2, 20, 30, 40, 1)) // the answer comes
+	c.add(scoredEntry(3, 30, 40, 40, 1))
+	if len(c.runs) != 4 {
+		t.Errorf("%d runs of 4 slots: %+v", len(c.runs), c.runs)
+	}
+}
