@@ -122,8 +122,8 @@ func (s *Source) Fetch(ctx context.Context, partition int, offset int64, maxWait
 			return err
 		}
 		// What lies before the offset may be gone from the topic; then this is a
-		// good answer.
-		offset = max(first, offset-1-int64(bits%maxDuplicates), 0)
+		// good answer. Where the offset itself is gone, the topic says so.
+		offset = min(offset, max(first, offset-1-int64(bits%maxDuplicates), 0))
 	}
 	if err := s.inner.Fetch(ctx, partition, offset, maxWait, maxBytes, dst); err != nil || f != Truncated || dst.Len() == 0 {
 		return err

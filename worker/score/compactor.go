@@ -133,6 +133,8 @@ func (c *compactor) learn(runs []run) {
 func (c *compactor) add(e commitlog.Entry) {
 	switch r, ok := runOf(e); {
 	case !ok || !c.cfg.on():
+	case c.known && len(c.runs) > 0 && c.runs[len(c.runs)-1].slots[1] > r.slots[0]:
+		// The log was read when the slot was finished, but the answer was not here yet.
 	case c.known:
 		if n := len(c.runs); n > 0 && r.slots[0] < c.runs[n-1].slots[1] {
 			return // who read the log had seen it finished before the machine was told

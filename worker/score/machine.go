@@ -69,6 +69,7 @@ type machine struct {
 	fresh     bool              // the log has no finished slot
 	lost      *loss             // what the topic does not have any more
 	word      Word              // what an operator said last
+	doubted   string            // ID of the claim whose events were found missing
 	pending   *commitlog.Intent // the claim being recovered
 	ready     bool              // its model is loaded
 	backlog   backlogState

@@ -47,8 +47,15 @@ func (m *machine) takeLoss(err error) bool {
 	}
 	m.busy[opFetch], m.troubles[opFetch] = false, trouble{}
 	if m.phase == recovering {
+		if m.doubted != m.pending.ID {
+			// Another owner may have finished the claim since it was found, and what was
+			// committed may be gone.
+			m.doubted, m.phase = m.pending.ID, opening
+			m.follow(m.committed)
+			return true
+		}
 		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Lost, Subject: fmt.Sprintf("offsets [%d, %d)", m.pending.From, m.pending.To), Err: err,
-			Hint: "events that were claimed and not committed are gone"})
+			Hint: "events of a claim are gone that was not finished, and nobody can finish it: give the pipeline another sink path"})
 		return true
 	}
 	m.lost = &loss{missing, err}
@@ -78,12 +85,14 @@ func (m *machine) settleLoss() {
 		}
 	}
 	switch {
+	case m.fresh && (allowed || !m.skippable()):
+		// Nothing was ever committed, so nothing is skipped: the stream begins, or
+		// did at an offset that the topic never had, as it was being made anew.
+		m.answered(opStart, &thalweg.Error{Op: "find start", Kind: thalweg.Unavailable, Err: m.lost.err})
+		m.phase, m.lost, m.topicID = starting, nil, ""
+		return
 	case !m.skippable(), !allowed:
 		m.halt(m.lostError(m.missing()))
-		return
-	case m.fresh:
-		// Nothing was ever committed, so nothing is skipped: the stream begins.
-		m.phase, m.lost, m.topicID = starting, nil, ""
 		return
 	}
 	m.spans++
@@ -99,19 +108,21 @@ func (m *machine) settleLoss() {
 // missing returns the word that would give up exactly what is lost.
 func (m *machine) missing() Word {
 	l := m.lost.missing
-	w := Word{From: m.committed, To: l.To, TopicID: m.topicID}
-	if l.Was != l.Is {
-		w.Accept = l.Is
-		w.To = max(w.From, l.To, m.end)
+	if l.Was == l.Is {
+		return Word{From: m.committed, To: l.First, TopicID: m.topicID}
 	}
-	return w
+	return Word{From: m.committed, To: max(m.committed, l.To, m.end), TopicID: m.topicID, Accept: l.Is}
 }
 
-// skippable reports whether there is a way on: what is missing begins at the
-// next offset, and there is something behind it.
+// skippable reports whether there is a way on: the topic begins behind the next
+// offset, or another topic has such a partition. A log that ends before the next
+// offset is neither: what comes there would be taken for what was scored.
 func (m *machine) skippable() bool {
 	l := m.lost.missing
-	return l.First >= 0 && l.From == m.committed
+	if l.Was != l.Is {
+		return l.First >= 0
+	}
+	return l.First > m.committed
 }
 
 // allowed reports whether what is lost may be given up.

@@ -49,7 +49,8 @@ func (s *sim) judge() []string {
 		}
 	}
 	named := make(map[string]bool)
-	next, previous := int64(-1), ""
+	topics := s.topics()
+	next, previous, topic := int64(-1), "", -1
 	var slots []*simSlot
 	for slot := 0; ; slot++ {
 		var in simIntent
@@ -68,9 +69,20 @@ func (s *sim) judge() []string {
 		if in.Previous != previous {
 			complain("slot %d is not chained to the one before", slot)
 		}
+		before := topic
+		if topic = topicNumber(in.TopicID); topic < 0 || topic >= len(topics) {
+			complain("slot %d is of topic %q", slot, in.TopicID)
+			break
+		}
+		if before >= 0 && topic != before && in.Action != "skip" {
+			complain("slot %d leads from topic %d to topic %d", slot, before, topic)
+		}
 		var done simDone
 		record, ok = objects[key+"done.json"]
 		if !ok {
+			if t := topicNumber(in.TopicID); s.stuck && (t == len(topics)-1 && in.From >= s.first || in.Action == "skip") {
+				complain("slot %d is given up as unfinishable, but its events are there", slot)
+			}
 			next = -2 // the last one
 			for k := range objects {
 				if strings.Contains(k, in.ID) {
@@ -89,11 +101,17 @@ func (s *sim) judge() []string {
 		for _, o := range done.Objects {
 			named[o.Key] = true
 		}
-		this := &simSlot{in: in, done: done, carrier: slot, covered: make(map[int64]bool)}
+		this := &simSlot{in: in, done: done, topic: topics[topic], base: s.place(topic, 0), carrier: slot, covered: make(map[int64]bool)}
 		slots = append(slots, this)
-		if in.Action == "compact" {
+		switch in.Action {
+		case "compact":
 			this.judgeMerge(s, slots, objects, complain)
-		} else {
+		case "skip":
+			wrong = append(wrong, s.operator().judgeSkip(slot, before, topic, in.Missing, in.To, seen)...)
+			if len(done.Objects) > 0 {
+				complain("slot %d skips, and has rows", slot)
+			}
+		default:
 			this.judge(s, objects, complain)
 		}
 		next, previous = in.To, storage.SHA256(record)
@@ -101,7 +119,10 @@ func (s *sim) judge() []string {
 	for i, slot := range slots {
 		slot.judgeEnd(i, slots, complain)
 	}
-	if next >= 0 && next < s.lastEvent() && s.stopped == nil {
+	if s.stuck && next != -2 {
+		complain("a claim is called unfinishable, and there is none")
+	}
+	if next >= 0 && (topic != len(topics)-1 || next < s.lastEvent()) && s.stopped == nil {
 		complain("committed up to %d of %d", next, s.lastEvent())
 	}
 	for key := range objects {
@@ -118,6 +139,14 @@ func (s *sim) judge() []string {
 	}
 	slices.Sort(wrong)
 	return wrong
+}
+
+// eventAt returns what a topic held at an offset.
+func eventAt(t simTopic, at int64) simEvent {
+	if at < 0 || at >= int64(len(t.events)) {
+		return simGap
+	}
+	return t.events[at]
 }
 
 // simLine reads one line of a simulated object.

@@ -138,7 +138,7 @@ func (s *script) do(t *testing.T, command string) []string {
 			o.topicID = word("topic", "T1")
 		}
 		if claim, ok := args["pending"]; ok {
-			in := &commitlog.Intent{Model: "m", SpecGeneration: 7, ScoredAtUS: 5, TopicID: word("topic", "T1")}
+			in := &commitlog.Intent{ID: "claim", Model: "m", SpecGeneration: 7, ScoredAtUS: 5, TopicID: word("topic", "T1")}
 			if rest, skip := strings.CutPrefix(claim, "skip"); skip {
 				in.Model, in.Action = "", commitlog.Skip
 				fmt.Sscanf(rest, "[%d,%d)", &in.From, &in.To)

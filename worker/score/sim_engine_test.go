@@ -24,10 +24,16 @@ func (e *simEngine) score(_ context.Context, b *batch, dst *rows) error {
 	var letters bytes.Buffer
 	var lost []casualty
 	var good []int64
-	for i, at := range b.offsets {
-		if string(b.value(i)) == "1" {
+	for i, offset := range b.offsets {
+		var kind simEvent
+		var topic int
+		if _, err := fmt.Sscan(string(b.value(i)), &kind, &topic); err != nil {
+			return err
+		}
+		at := e.sim.place(topic, offset)
+		if kind == simPoison {
 			fmt.Fprintf(&letters, "dead %d %d %d\n", at, e.version, dst.generation)
-			lost = append(lost, casualty{offset: at})
+			lost = append(lost, casualty{offset: offset})
 		} else {
 			good = append(good, at)
 		}

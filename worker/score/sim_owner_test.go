@@ -80,6 +80,7 @@ func (s *sim) spawn() *simOwner {
 	}
 	o.runner = r
 	s.owners = append(s.owners, o)
+	o.step(wordGiven{s.word})
 	o.step(modelsOffered{s.candidates})
 	return o
 }
@@ -92,7 +93,7 @@ func (o *simOwner) step(ev event) {
 	o.runner.stepAt(now, ev)
 	if o.runner.stopped {
 		o.dead = true
-		if err := o.runner.err; err != nil && o.sim.stopped == nil {
+		if err := o.runner.err; err != nil && !o.stoppedByALoss() && o.sim.stopped == nil {
 			o.sim.stopped = fmt.Errorf("owner %d stopped: %w", o.id, err)
 		}
 	}

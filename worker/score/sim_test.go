@@ -30,7 +30,12 @@ type sim struct {
 	actors []simActor
 	now    instant
 
-	events     []simEvent // by offset
+	events     []simEvent // of the topic, by offset
+	first      int64      // that the topic still has
+	past       []simTopic // that had the topic's name before
+	word       Word       // what the operator said last
+	stuck      bool       // a claim's events are gone
+	stuckAt    uint64     // its slot
 	group      int64      // offset as the dashboards see it
 	candidates []Candidate
 	damaged    map[thalweg.ModelVersion]bool
@@ -59,6 +64,7 @@ var simActors = []func(*sim) simActor{
 	newSimReader,
 	newSimLetters,
 	newSimFollower,
+	newSimOperator,
 }
 
 func newSim(seed uint64, wrong *wrong) *sim {
@@ -94,7 +100,7 @@ func (s *sim) run(steps int) {
 	s.spawn()
 	for range steps {
 		s.disturb()
-		if live := s.live(); len(live) > 0 && s.stopped == nil {
+		if live := s.live(); len(live) > 0 && s.stopped == nil && !s.stuck {
 			live[s.rng.IntN(len(live))].turn()
 		}
 	}
@@ -124,6 +130,8 @@ var simTroubles = []struct {
 	{4, "a drain is asked for", func(s *sim, live []*simOwner) { s.any(live).step(drainAsked{}) }},
 	{10, "a version is registered", (*sim).register},
 	{5, "a clock jumps", func(s *sim, live []*simOwner) { s.any(live).skew += s.rng.Int64N(200_000) - 100_000 }},
+	{4, "retention deletes records", (*sim).retain},
+	{3, "the topic is made anew", (*sim).remake},
 	{40, "others act", func(s *sim, _ []*simOwner) { s.actors[s.rng.IntN(len(s.actors))].act() }},
 }
 
@@ -189,12 +197,24 @@ func (s *sim) settle() {
 			s.tally["slots finished in trouble"]++
 		}
 	}
-	if s.stopped != nil {
+	s.stuck = s.stuck && s.doneOf(s.stuckAt) == "" // what was on its way may have finished it
+	if s.stopped != nil || s.stuck {
 		return
 	}
 	s.produce(2)
 	o := s.spawn()
-	for turns := 0; o.runner.machine.committed < s.lastEvent(); turns++ {
+	finished := func() bool {
+		m := o.runner.machine
+		return m.topicID == simTopicID(len(s.past)) && m.committed >= s.lastEvent()
+	}
+	for turns := 0; !finished(); turns++ {
+		if o.dead && s.stopped == nil && turns <= 20_000 {
+			s.operator().speak(s.operator().reported) // what is lost is lost
+			o = s.spawn()
+		}
+		if s.stuck {
+			return
+		}
 		if turns > 20_000 || o.dead {
 			s.stopped = errors.Join(s.stopped, fmt.Errorf("the last owner does not finish: %s, committed %d of %d", o.runner.machine.message(), o.runner.machine.committed, s.lastEvent()))
 			return

@@ -2,10 +2,12 @@ package score
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
@@ -24,6 +26,8 @@ type wrong struct {
 	unasked bool
 	// merge says how files are merged; each merge begins with a copy.
 	merge *simMerger
+	// byName has the topic read by its name, whichever topic has it.
+	byName bool
 }
 
 // wrongs is the table of them. A way to get the protocol wrong that the judge
@@ -46,6 +50,48 @@ var wrongs = []wrong{
 	{name: "finishes a compaction with newer files than it was claimed for", bend: mergesNewer},
 	{name: "forgets the last file of a merge", merge: &simMerger{forgets: true}},
 	{name: "writes a row of a merge twice", merge: &simMerger{repeats: true}},
+	{name: "reads whatever topic has the name", byName: true},
+	{name: "goes on with a topic made anew without a word", bend: acceptsAnew},
+	{name: "gives up more than was said", bend: skipsMore},
+	{name: "gives up the same offsets twice", bend: skipsTwice},
+}
+
+// lossIn returns what a fetch found missing, nil if it found nothing missing.
+func lossIn(ev event) *connectors.MissingRange {
+	missing := new(connectors.MissingRange)
+	if ev, ok := ev.(recordsFetched); ok && errors.As(ev.err, &missing) {
+		return missing
+	}
+	return nil
+}
+
+func acceptsAnew(o *simOwner, ev event) event {
+	if missing := lossIn(ev); missing != nil && missing.Was != missing.Is {
+		o.runner.machine.word = Word{From: o.runner.machine.position, To: 1 << 40, TopicID: missing.Was, Accept: missing.Is}
+	}
+	return ev
+}
+
+// skipsMore gives up a record that is there, along with those that are not.
+func skipsMore(o *simOwner, ev event) event {
+	m := o.runner.machine
+	if missing := lossIn(ev); missing != nil && missing.Was == missing.Is && missing.First < missing.Next && m.word.To == missing.First {
+		missing.First++
+		missing.To++
+		m.word.To++
+	}
+	return ev
+}
+
+// skipsTwice claims another slot for what it has just given up.
+func skipsTwice(o *simOwner, ev event) event {
+	m := o.runner.machine
+	if ev, ok := ev.(slotFinished); ok && ev.err == nil && m.closing != nil && m.closing.skip {
+		if s := o.runner.spans[m.closing.id]; s.intent != nil {
+			o.sim.claimAgain(*s.intent, o.sim.doneOf(s.intent.Seq))
+		}
+	}
+	return ev
 }
 
 // loses is not wrong: a scorer that holds a slot and is told that it lost it
