@@ -63,6 +63,7 @@ func (d *decoder) begin(aborted []abortedTransaction) {
 // returns the batches left. A batch cut off at the end is what brokers send to
 // save themselves the arithmetic: it is dropped, to be fetched again.
 func (d *decoder) decode(data []byte, maxBytes int, dst *connectors.Records) ([]byte, error) {
+	dst.Values = slices.Grow(dst.Values, min(maxBytes, len(data))) // at once, and not by doubling
 	for len(data) >= batchPrefix && dst.SizeBytes() < maxBytes && len(dst.Offsets) < max(1, maxBytes/minRecord) {
 		size := int64(int32(binary.BigEndian.Uint32(data[8:]))) + batchPrefix
 		if size > int64(len(data)) {

@@ -14,7 +14,7 @@ const smallPart = 64 << 10
 // keepFree is how many emptied buffers are kept for the next fetches, none of
 // them larger than keepBytes: one odd fetch must not hold memory for good.
 const (
-	keepFree  = 2
+	keepFree  = 4
 	keepBytes = 8 << 20
 )
 

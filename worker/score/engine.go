@@ -46,6 +46,7 @@ type artifactEngine struct {
 	scorer        predictor
 	output        *artifact.Scorer // lays out rows while scorer scores the next
 	compression   dataset.Compression
+	pool          *dataset.Pool // nil: none is shared
 	maxEventBytes int
 	needs         connectors.Fields // of records
 }

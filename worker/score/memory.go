@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // DefaultMemory is what the scorers of a process hold together by default. With
@@ -39,6 +40,7 @@ type Memory struct {
 	encoding *semaphore.Weighted // fewer, so that files being written leave cores to score
 	large    chan struct{}       // the turn to hold more than was asked for
 	merging  chan struct{}       // the turn to have a merged file in memory
+	pool     *dataset.Pool       // of what files are written with
 
 	mu struct {
 		sync.Mutex
@@ -81,7 +83,7 @@ func NewMemory(limit int64, cores int) *Memory {
 	}
 	cores = max(1, cores)
 	return &Memory{limit: limit, scoring: semaphore.NewWeighted(int64(cores)), encoding: semaphore.NewWeighted(int64(max(1, cores/2))),
-		large: make(chan struct{}, 1), merging: make(chan struct{}, 1)}
+		large: make(chan struct{}, 1), merging: make(chan struct{}, 1), pool: dataset.NewPool(0)}
 }
 
 // Share adds a partition. Close removes it.
@@ -387,6 +389,14 @@ func (s *Share) merges() (turn chan struct{}, mostBytes int64) {
 		return nil, 0
 	}
 	return s.memory.merging, s.memory.limit / maxMergeShare
+}
+
+// writers returns the pool of what files are written with, nil for none.
+func (s *Share) writers() *dataset.Pool {
+	if s == nil {
+		return nil
+	}
+	return s.memory.pool
 }
 
 // score runs work when a core is free for it.

@@ -204,8 +204,13 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 			if err != nil {
 				return err
 			}
-			e, err = newEngine(m, a, s.cfg.Compression, s.cfg.MaxEventBytes)
-			return err
+			ready, err := newEngine(m, a, s.cfg.Compression, s.cfg.MaxEventBytes)
+			if err != nil {
+				return err
+			}
+			ready.pool = s.cfg.Memory.writers()
+			e = ready
+			return nil
 		})
 		return e, err
 	}
