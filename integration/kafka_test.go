@@ -37,6 +37,7 @@ func TestKafka(t *testing.T) {
 		{"a compacted log has gaps and no dead end", compactedLog},
 		{"the group's offset is written", commitsOffset},
 		{"a missing topic is not found until it is there", missingTopic},
+		{"a group of messages is delivered once", deliversOnce},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(t, cluster, strings.NewReplacer(" ", "-", ",", "", "'", "").Replace(c.name))
