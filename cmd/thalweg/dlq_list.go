@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -147,10 +148,16 @@ func withoutNumbers(s string) string {
 	return b.String()
 }
 
-// shorten cuts a text to so many characters, and puts what would break a line
-// of a table on it.
+// shorten cuts a text to so many characters, on one line and without those that
+// a terminal obeys: it is what anybody could put into a topic.
 func shorten(s string, most int) string {
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\ufffd")), " ")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > most {
 		return string(r[:most-1]) + "…"
 	}

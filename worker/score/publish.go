@@ -94,6 +94,10 @@ func sameRows(ours, theirs []byte) error {
 	return nil
 }
 
+// replayColumn is the column that says which replay a row is of. Builds before
+// replays have none, which is the same as null.
+const replayColumn = "_replay"
+
 // textRows yields the header and the rows of a Parquet file as text. It is
 // slow, and needed only when two builds meet.
 func textRows(file []byte) iter.Seq2[string, error] {
@@ -106,7 +110,9 @@ func textRows(file []byte) iter.Seq2[string, error] {
 		defer r.Close()
 		var cells []string
 		for _, f := range r.Schema().Fields() {
-			cells = append(cells, f.Name)
+			if f.Name != replayColumn {
+				cells = append(cells, f.Name)
+			}
 		}
 		if !yieldLine(yield, cells) {
 			return
@@ -122,8 +128,11 @@ func textRows(file []byte) iter.Seq2[string, error] {
 			}
 			more := true
 			for i := 0; i < int(rec.NumRows()) && more; i++ {
+				cells = cells[:0]
 				for j, c := range rec.Columns() {
-					cells[j] = c.ValueStr(i)
+					if rec.ColumnName(j) != replayColumn || c.IsValid(i) {
+						cells = append(cells, c.ValueStr(i))
+					}
 				}
 				more = yieldLine(yield, cells)
 			}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+func letterOf(offset int64, stage, reason, text string) *score.Letter {
+	l := &score.Letter{}
+	l.Partition, l.Offset, l.Stage, l.Reason, l.SizeBytes, l.Raw, l.ModelVersion = 1, offset, stage, reason, len(text), []byte(text), 3
+	l.Text = &text
+	return l
+}
+
+func TestDeadLettersAreCountedByReasonWhateverTheNumbersInThem(t *testing.T) {
+	c := letterCounts{byReason: make(map[[2]string]*reasonCount)}
+	for i := range int64(100) {
+		c.add(letterOf(i, "decode", fmt.Sprintf("field \"d\": found text at byte %d", i), "abc"))
+	}
+	replayed := letterOf(100, "2 filter", "far", "abcdef")
+	replayed.Replayed = &score.ReplayedBy{ModelVersion: 4}
+	again := letterOf(101, "2 filter", "far", "")
+	again.Replays, again.Last = 2, &score.LastReplay{ModelVersion: 4, Reason: "still far"}
+	c.add(replayed)
+	c.add(again)
+	c.finish(1)
+	if c.Events != 102 || c.Again != 1 || c.Replayed != 1 || c.Bytes != 306 || c.Others != 2 || len(c.Reasons) != 1 {
+		t.Fatalf("%+v", c)
+	}
+	if r := c.Reasons[0]; r.Events != 100 || r.Reason != `field "d": found text at byte #` || r.First != "1:0" || r.Last != "1:99" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestReasonsThatAreNoiseDoNotGrowWithoutBound(t *testing.T) {
+	c := letterCounts{byReason: make(map[[2]string]*reasonCount)}
+	for i := range int64(2 * maxReasons) {
+		c.add(letterOf(i, "decode", strings.Map(func(r rune) rune { return r + 'a' - '0' }, fmt.Sprint(i)), ""))
+	}
+	c.finish(10)
+	if len(c.byReason) != maxReasons || c.Events != 2*maxReasons || c.Others != 2*maxReasons-10 {
+		t.Errorf("%d reasons, %d events, %d others", len(c.byReason), c.Events, c.Others)
+	}
+}
+
+func TestADeadLetterPrintsInEveryFormat(t *testing.T) {
+	l := letterOf(7, "decode", "bad\nnews", "\x1b[2Jevil\tevent")
+	l.Replays, l.Last = 1, &score.LastReplay{ModelVersion: 4, Reason: "still bad"}
+	out := func(format string) string {
+		var b bytes.Buffer
+		p, err := newLetterPrinter(format, &b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := p.print(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.flush(); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	if table := out("table"); strings.ContainsRune(table, 0x1b) || strings.Count(table, "\n") != 3 || !strings.Contains(table, "bad news") || !strings.Contains(table, "1 in vain, last by version 4") {
+		t.Errorf("%q", table)
+	}
+	lines := strings.Split(strings.TrimSpace(out("json")), "\n")
+	var back score.Letter
+	if err := json.Unmarshal([]byte(lines[1]), &back); err != nil || len(lines) != 2 || string(back.Raw) != *l.Text || back.Last.Reason != "still bad" {
+		t.Errorf("%v: %s", err, lines)
+	}
+	if yaml := out("yaml"); strings.Count(yaml, "---\n") != 2 || !strings.Contains(yaml, "offset: 7") {
+		t.Errorf("%s", yaml)
+	}
+	if _, err := newLetterPrinter("xml", nil); err == nil {
+		t.Error("xml is printed")
+	}
+}
