@@ -1,6 +1,7 @@
 package event
 
 import (
+	"math"
 	"strconv"
 	"testing"
 	"unicode/utf8"
@@ -13,7 +14,7 @@ func FuzzRowsSurviveCSV(f *testing.F) {
 	f.Add(int64(1), int64(2), 3.5, "SFO", true, uint8(0), byte(','), "")
 	f.Add(int64(-62167219200000000), int64(-1<<63), 1e21, "a,\"b\"\r\n", false, uint8(0b10101), byte(';'), "NA")
 	f.Add(int64(253402300799999999), int64(1<<63-1), 5e-324, "NA", false, uint8(0b01010), byte('\t'), "NA")
-	f.Add(int64(0), int64(0), -0.0, "", false, uint8(0), byte('1'), "0")
+	f.Add(int64(0), int64(0), math.Copysign(0, -1), "", false, uint8(0), byte('1'), "0")
 	f.Fuzz(func(t *testing.T, us, delay int64, distance float64, origin string, cancelled bool, nulls uint8, delimiter byte, null string) {
 		if us < minMicros || us > maxMicros || distance-distance != 0 || !utf8.ValidString(origin) {
 			return
