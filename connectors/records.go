@@ -10,9 +10,10 @@ import (
 // nobody asks for is not copied.
 type Fields uint8
 
+// The parts that are asked for.
 const (
-	Keys    Fields = 1 << iota // Records.Key
-	Headers                    // Records.Header and Records.AllHeaders
+	Keys    Fields = 1 << iota // Keys asks for Records.Key
+	Headers                    // Headers asks for Records.Header and Records.AllHeaders
 )
 
 // Records is a run of consecutive records of one partition, each of its parts
