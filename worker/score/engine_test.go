@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -166,6 +167,13 @@ func TestTheSpecSaysHowToScore(t *testing.T) {
 	}
 	if bucket != "lake" || cfg.Prefix != "scored/" || cfg.Topic != topic || cfg.Partition != 5 || cfg.Generation != 3 || cfg.Pipeline != "flight-delays" {
 		t.Errorf("%q, %+v", bucket, cfg)
+	}
+	if cfg.Compaction.on() {
+		t.Error("files are merged although nobody asked for it")
+	}
+	spec.Spec.Scoring.Sink.Compaction = &pipeline.Compaction{MinFiles: 8, ByteSize: 1 << 20, Retention: pipeline.Duration(time.Minute)}
+	if merging, _, err := ConfigOf(spec, 3, 5); err != nil || merging.Compaction != (Compaction{MinFiles: 8, Bytes: 1 << 20, Retention: time.Minute}) {
+		t.Errorf("%+v, %v", merging.Compaction, err)
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Error(err)
