@@ -344,17 +344,22 @@ func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 	}
 	wantTable(t, "after the replaced files were deleted", lake, server, sinkPrefix)
 
-	// The same topic into another sink, by days.
+	// The same topic into another sink, by days, where the compactor merges.
 	const byDay = "scored/by-day/"
 	f.send(t, eventsOf(t, lake, 2000)) // of other days
 	spec := strings.Replace(streamSpec(t, 500*time.Millisecond, ""), "s3://lake/"+sinkPrefix, "s3://lake/"+byDay, 1)
-	spec = strings.Replace(spec, "sink: {", "sink: {partition_by: [date], ", 1)
+	spec = strings.Replace(spec, "sink: {rolling: {", "sink: {partition_by: [date], compaction: {min_files: 3, retention: 10m}, rolling: {count: 500, ", 1)
 	waitRun(t, c, apply(t, c, spec), "the second model", succeeded)
 	waitStream(t, client, "all that was sent, again", all(partitions, func(p *apiv1.StreamPartition) bool {
 		return p.Committed >= f.ends()[p.Partition] && p.Generation == 2
 	}))
-	v = inStep(t, c, lake, byDay)
-	wantTable(t, "by days", lake, server, byDay)
+	process.Until(t, "files of days to be merged", func(context.Context) error {
+		if v = inStep(t, c, lake, byDay); v.Compactions == 0 {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	wantTable(t, fmt.Sprintf("by days, after %d compactions", v.Compactions), lake, server, byDay)
 	day := firstFlight.Format(time.DateOnly)
 	some := readTable(t, server, byDay, "date_date", day)
 	for name, r := range map[string]reading{"pandas": some.Pandas, "duckdb": some.DuckDB} {

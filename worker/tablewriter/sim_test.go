@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 200, "how many seeds the model test plays")
+	seeds = flag.Int("seeds", 100, "how many seeds the model test plays")
 	from  = flag.Uint64("seed", 1, "the first of them")
 )
 
