@@ -14,7 +14,6 @@ var ranks = map[string]int{
 	".":                  0,
 	"coordinator/api/v1": 0,
 	"pipeline/spelling":  0,
-	"throttle":           0,
 
 	"connectors":      1,
 	"coordinator/api": 1,

@@ -21,7 +21,6 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/storage/s3"
-	"github.com/thalweg/thalweg/throttle"
 )
 
 // The fixed ports of thalweg dev, and so the defaults of every command.
@@ -115,7 +114,7 @@ func (s *s3Section) open(subject string) (storage.Opener, error) {
 }
 
 func (s *kafkaSection) config(subject string) (cfg kafka.Config, err error) {
-	cfg = kafka.Config{Brokers: s.Brokers, Throttle: throttle.New()}
+	cfg = kafka.Config{Brokers: s.Brokers, Throttle: thalweg.NewThrottle()}
 	if cfg.TLS, err = s.TLS.config(subject); err != nil {
 		return kafka.Config{}, err
 	}
@@ -184,7 +183,7 @@ func (c *connectionFlags) open() (*connections, error) {
 	}
 	conns := &connections{
 		stores:  map[string]storage.Opener{"": def},
-		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Throttle: throttle.New()}},
+		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Throttle: thalweg.NewThrottle()}},
 	}
 	if conns.schemas, err = defaultSchemas(c.schemas); err != nil {
 		return nil, err

@@ -14,7 +14,6 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/throttle"
 )
 
 // The isolation levels, as a spec spells them.
@@ -47,7 +46,7 @@ type Config struct {
 
 	// Throttle is shared by all that talk to the same brokers, so that a cluster in
 	// trouble is not hammered by everybody; nil: one of the Source's own.
-	Throttle *throttle.Throttle
+	Throttle *thalweg.Throttle
 	// Dial connects to a broker; default a net.Dialer with DialTimeout. Tests go
 	// over a network of their own.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -100,7 +99,7 @@ func (c Config) withDefaults() Config {
 		c.Pool = NewPool()
 	}
 	if c.Throttle == nil {
-		c.Throttle = throttle.New()
+		c.Throttle = thalweg.NewThrottle()
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: c.DialTimeout}).DialContext

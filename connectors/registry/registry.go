@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/throttle"
 )
 
 // Config says where a registry is and how to talk to it. URL is required.
@@ -44,7 +43,7 @@ type Config struct {
 	ForgetAfter time.Duration
 	// Throttle is shared by all that talk to the same registry; nil: one of the
 	// Client's own.
-	Throttle *throttle.Throttle
+	Throttle *thalweg.Throttle
 }
 
 func (c Config) withDefaults() Config {
@@ -67,7 +66,7 @@ func (c Config) withDefaults() Config {
 		c.ForgetAfter = 10 * time.Second
 	}
 	if c.Throttle == nil {
-		c.Throttle = throttle.New()
+		c.Throttle = thalweg.NewThrottle()
 	}
 	return c
 }

@@ -7,7 +7,7 @@
 // (Unavailable). Every request is watched: one that moves no byte for a while
 // is given up, however large it is. All requests of an Opener share a budget
 // for retries; a store that has spent it is asked at a pace that its answers
-// set, whoever asks and however often (package throttle).
+// set, whoever asks and however often (thalweg.Throttle).
 package s3
 
 import (
@@ -24,7 +24,6 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/throttle"
 )
 
 // Config says which store, and how patiently it is used.
@@ -119,7 +118,7 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 type Opener struct {
 	client    *minio.Core
 	transport *http.Transport
-	throttle  *throttle.Throttle
+	throttle  *thalweg.Throttle
 	config    Config
 }
 
@@ -166,7 +165,7 @@ func New(config Config) (*Opener, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "check s3 store", Kind: thalweg.Invalid, Subject: config.Endpoint, Err: err}
 	}
-	return &Opener{client: client, transport: transport, throttle: throttle.New(), config: config}, nil
+	return &Opener{client: client, transport: transport, throttle: thalweg.NewThrottle(), config: config}, nil
 }
 
 // Close closes the connections that are idle.

@@ -1,8 +1,4 @@
-// Package throttle keeps all who use one service, a store or a Kafka cluster,
-// from hammering it while it is in trouble. Whoever must not give up tries
-// again without end, and there may be hundreds of them in a process, so that
-// it is not enough that each of them is patient.
-package throttle
+package thalweg
 
 import (
 	"container/list"
@@ -29,7 +25,12 @@ const (
 	openRate = 100.0
 )
 
-// Throttle is shared by all requests of a process to one service. While the
+// Throttle keeps all who use one service, a store or a Kafka cluster, from
+// hammering it while it is in trouble: whoever must not give up tries again
+// without end, and there may be hundreds of them in a process, so that it is
+// not enough that each of them is patient.
+//
+// It is shared by all requests of a process to one service. While the
 // budget lasts it does nothing. When it is spent, the requests of everybody
 // pass one by one at a pace, first come first served, at least 5 a second; an
 // answer doubles the pace, so that half a dozen answers end the trouble. It is
@@ -45,8 +46,8 @@ type Throttle struct {
 	}
 }
 
-// New returns a Throttle with a full budget.
-func New() *Throttle {
+// NewThrottle returns a Throttle with a full budget.
+func NewThrottle() *Throttle {
 	t := &Throttle{}
 	t.mu.tokens = fullBudget
 	return t

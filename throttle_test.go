@@ -1,4 +1,4 @@
-package throttle
+package thalweg
 
 import (
 	"context"
@@ -17,7 +17,7 @@ const clients = 64
 // made and when the last client got its first answer after the moment since.
 func run(t *testing.T, lasts, since time.Duration, works func(now time.Duration, rng *rand.Rand) bool) (requests []time.Duration, recovered time.Duration) {
 	t.Helper()
-	th := New()
+	th := NewThrottle()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), lasts)
 	defer cancel()
@@ -87,7 +87,7 @@ func TestAServiceThatFailsThreeInTenIsNotSlowedDown(t *testing.T) {
 
 func TestWhoeverGoesGivesTheTurnToTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		th := New()
+		th := NewThrottle()
 		for range int(fullBudget) {
 			th.Failed()
 		}
@@ -110,7 +110,7 @@ func TestWhoeverGoesGivesTheTurnToTheNext(t *testing.T) {
 
 func TestAnEndedCallerDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		th := New()
+		th := NewThrottle()
 		for range int(fullBudget) {
 			th.Failed()
 		}
