@@ -129,14 +129,14 @@ func (s *kafkaSection) config(subject string) (cfg kafka.Config, err error) {
 	return cfg, nil
 }
 
-// registrySection is a schema registry. An https one is held against the
-// certificates of ca_file, or the system's.
+// registrySection is a schema registry. Its address says whether it talks TLS,
+// the section only how.
 type registrySection struct {
-	URL          string `yaml:"url"`
-	UsernameEnv  string `yaml:"username_env"`
-	PasswordEnv  string `yaml:"password_env"`
-	PasswordFile string `yaml:"password_file"`
-	CAFile       string `yaml:"ca_file"`
+	URL          string      `yaml:"url"`
+	UsernameEnv  string      `yaml:"username_env"`
+	PasswordEnv  string      `yaml:"password_env"`
+	PasswordFile string      `yaml:"password_file"`
+	TLS          *tlsSection `yaml:"tls"`
 }
 
 func (s *registrySection) open(subject string) (*schemaregistry.Client, error) {
@@ -149,10 +149,8 @@ func (s *registrySection) open(subject string) (*schemaregistry.Client, error) {
 		return nil, err
 	}
 	cfg := schemaregistry.Config{URL: s.URL, Username: user, Password: password}
-	if s.CAFile != "" {
-		if cfg.TLS, err = (&tlsSection{CA: s.CAFile}).config(subject); err != nil {
-			return nil, err
-		}
+	if cfg.TLS, err = s.TLS.config(subject); err != nil {
+		return nil, err
 	}
 	return schemaregistry.New(cfg)
 }
