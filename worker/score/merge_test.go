@@ -24,7 +24,16 @@ import (
 )
 
 // dataFiles returns the keys of the files of scored rows.
-func (w *world) dataFiles() []string { return w.keys("/data/") }
+func (w *world) dataFiles() (keys []string) {
+	w.t.Helper()
+	for info, err := range w.sink.List(context.Background(), w.config.Prefix+"data/", "") {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		keys = append(keys, info.Key)
+	}
+	return keys
+}
 
 // liveFiles returns how many files a reader by log reads.
 func (w *world) liveFiles(partition int) int {
