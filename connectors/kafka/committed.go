@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -45,15 +44,7 @@ func (q *committedQuestion) Required(map[protocol.ApiKey]int16) bool { return tr
 
 // RawExchange asks.
 func (q *committedQuestion) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
-	if conn, ok := rw.(interface{ SetDeadline(time.Time) error }); ok {
-		stop := context.AfterFunc(q.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-		err := q.ask(rw)
-		if !stop() && err == nil {
-			err = q.ctx.Err() // the connection's deadline is spoilt: an error drops it
-		}
-		return q, err
-	}
-	return q, q.ask(rw)
+	return q, onConnection(q.ctx, rw, q.ask)
 }
 
 func (q *committedQuestion) ask(rw io.ReadWriter) error {

@@ -98,16 +98,22 @@ func (e *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 		return nil, &thalweg.Error{Op: "ask for records", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("Fetch version %d", e.version),
 			Hint: fmt.Sprintf("the broker must speak version %d or later (Kafka 0.11)", minFetchVersion)}
 	}
-	if conn, ok := rw.(interface{ SetDeadline(time.Time) error }); ok {
-		// The Transport would go on waiting on the connection after ctx ended.
-		stop := context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-		err := e.exchange(rw)
-		if !stop() && err == nil {
-			err = e.ctx.Err() // the connection's deadline is spoilt: an error drops it
-		}
-		return e, err
+	return e, onConnection(e.ctx, rw, e.exchange)
+}
+
+// onConnection has a request of our own exchanged on one of the Transport's
+// connections, and ends it with ctx: the Transport would go on waiting.
+func onConnection(ctx context.Context, rw io.ReadWriter, exchange func(io.ReadWriter) error) error {
+	conn, ok := rw.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return exchange(rw)
 	}
-	return e, e.exchange(rw)
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	err := exchange(rw)
+	if !stop() && err == nil {
+		err = ctx.Err() // the connection's deadline is spoilt: an error drops it
+	}
+	return err
 }
 
 // exchange fetches from the topic that is meant and no other. A broker that

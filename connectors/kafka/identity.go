@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -77,15 +76,7 @@ func (q *topicQuestion) Required(map[protocol.ApiKey]int16) bool { return true }
 
 // RawExchange asks for the versions that the broker speaks, then for the topic.
 func (q *topicQuestion) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
-	if conn, ok := rw.(interface{ SetDeadline(time.Time) error }); ok {
-		stop := context.AfterFunc(q.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-		err := q.ask(rw)
-		if !stop() && err == nil {
-			err = q.ctx.Err() // the connection's deadline is spoilt: an error drops it
-		}
-		return q, err
-	}
-	return q, q.ask(rw)
+	return q, onConnection(q.ctx, rw, q.ask)
 }
 
 func (q *topicQuestion) ask(rw io.ReadWriter) error {
