@@ -4,9 +4,7 @@
 package minio
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,26 +60,5 @@ func (s *Server) Restart(t testing.TB) {
 		"MINIO_UPDATE=off",
 	}
 	s.process = process.Start(t, fmt.Sprintf("minio.%d", s.starts), cmd)
-	process.Until(t, "MinIO to be healthy", s.healthy)
-}
-
-func (s *Server) healthy(ctx context.Context) error {
-	select {
-	case <-s.process.Done():
-		return fmt.Errorf("%w: it ended: %s", process.ErrHopeless, s.process.Tail())
-	default:
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address+"/minio/health/ready", http.NoBody)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answers %s", res.Status)
-	}
-	return nil
+	process.Until(t, "MinIO to be healthy", s.process.Answers("http://"+s.Address+"/minio/health/ready"))
 }

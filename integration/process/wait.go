@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -44,6 +45,30 @@ func UntilFor(t testing.TB, patience time.Duration, what string, fact func(ctx c
 		case <-ctx.Done():
 			t.Fatalf("waited %v for %s: %v", patience, what, err)
 		}
+	}
+}
+
+// Answers is a fact for Until: the process answers a GET of url with 200.
+func (p *Process) Answers(url string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-p.Done():
+			return fmt.Errorf("%w: it ended: %s", ErrHopeless, p.Tail())
+		default:
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("it answers %s", res.Status)
+		}
+		return nil
 	}
 }
 

@@ -4,10 +4,7 @@
 package registry
 
 import (
-	"context"
-	"fmt"
 	"net"
-	"net/http"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -39,25 +36,6 @@ func Start(t testing.TB) *Server {
 	cmd.Dir = t.TempDir()
 	p := process.Start(t, "registry", cmd)
 	s := &Server{URL: "http://" + address + "/apis/ccompat/v7"}
-	process.Until(t, "the schema registry to answer", func(ctx context.Context) error {
-		select {
-		case <-p.Done():
-			return fmt.Errorf("%w: it ended: %s", process.ErrHopeless, p.Tail())
-		default:
-		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/subjects", http.NoBody)
-		if err != nil {
-			return err
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return fmt.Errorf("it answers %s", res.Status)
-		}
-		return nil
-	})
+	process.Until(t, "the schema registry to answer", p.Answers(s.URL+"/subjects"))
 	return s
 }
