@@ -61,11 +61,8 @@ func (c *connectionFlags) register(flags *pflag.FlagSet) {
 type connections struct {
 	stores  map[string]storage.Opener
 	brokers map[string]kafka.Config
-	schemas map[string]*schemaregistry.Client // by name; that of the flag is defaultRegistry
+	schemas map[string]*schemaregistry.Client // by name; that of the flag is defaultConnection
 }
-
-// defaultRegistry is what a spec calls the schema registry of the flag.
-const defaultRegistry = "default"
 
 // connectionFile is the form of the --connections file. A connection named
 // default is that of specs which name none.
@@ -166,7 +163,7 @@ func defaultSchemas(address string) (map[string]*schemaregistry.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	out[defaultRegistry] = client
+	out[defaultConnection] = client
 	return out, nil
 }
 
@@ -229,8 +226,8 @@ func (c *connectionFlags) open() (*connections, error) {
 	return conns, nil
 }
 
-// defaultConnection is the name in the connections file for what specs mean
-// that name no connection.
+// defaultConnection is what a spec calls the schema registry of the flag, and
+// the name in the connections file for what specs mean that name no connection.
 const defaultConnection = "default"
 
 func openStore(address, accessKey, secretKey, region string, tlsConfig *tls.Config) (storage.Opener, error) {

@@ -164,7 +164,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decoder, err := event.NewDecoder(local.schema, event.Config{Format: format, Avro: event.AvroConfig{Schemas: avroOnly(format, schemas[defaultRegistry])}})
+		decoder, err := event.NewDecoder(local.schema, event.Config{Format: format, Avro: event.AvroConfig{Schemas: avroOnly(format, schemas[defaultConnection])}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func newEventForm(ctx context.Context, conns *connections, src *localDataset, to
 		case event.CSV:
 			return &eventForm{encode: encodeCSV(event.CSVConfig{})}, nil
 		case event.Avro:
-			encode, err := registered(ctx, conns, defaultRegistry, topic, src.schema)
+			encode, err := registered(ctx, conns, defaultConnection, topic, src.schema)
 			return &eventForm{encode: encode}, err
 		}
 		return nil, usageError("--format", format, "one of json, csv, avro")
