@@ -105,7 +105,7 @@ func (l *Log) place(ctx context.Context, op, key string, body []byte, resolve fu
 	var last error
 	for attempt := range l.config.Attempts {
 		if attempt > 0 {
-			if err := l.pause(ctx, attempt); err != nil {
+			if err := storage.Pause(ctx, l.layout.LogDir(), l.config.Backoff, attempt); err != nil {
 				return err
 			}
 		}

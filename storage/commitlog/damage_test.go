@@ -210,7 +210,7 @@ func TestFlippedBitsOnTheWayAreHealed(t *testing.T) {
 	b := memory.New()
 	appendSlots(t, openLog(t, b), 20)
 	for seed := range uint64(20) {
-		faulty := fault.New(b, fault.Plan{Seed: seed, Rules: []fault.Rule{{Fault: fault.BitFlip, Rate: 0.5, Times: rereads}}})
+		faulty := fault.New(b, fault.Plan{Seed: seed, Rules: []fault.Rule{{Fault: fault.BitFlip, Rate: 0.5, Times: storage.Rereads}}})
 		if err := openErr(t, faulty); err != nil {
 			t.Errorf("Open, seed %d: %v", seed, err)
 		}

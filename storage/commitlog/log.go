@@ -1,10 +1,8 @@
 package commitlog
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -103,18 +101,4 @@ func (l *Log) State() State {
 		s.Pending = &pending
 	}
 	return s
-}
-
-// pause waits before try number attempt (from 1) or until ctx ends.
-func (l *Log) pause(ctx context.Context, attempt int) error {
-	d := l.config.Backoff << min(attempt-1, 10)
-	d -= rand.N(d/2 + 1)
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return &thalweg.Error{Op: "wait for the store", Kind: thalweg.Canceled, Subject: l.layout.LogDir(), Err: context.Cause(ctx)}
-	case <-t.C:
-		return nil
-	}
 }

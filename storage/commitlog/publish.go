@@ -94,7 +94,7 @@ func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []
 		return nil, corrupt("publish object", key, fmt.Errorf("%d bytes exist under its name, at most %d are an object", sizeBytes, MaxObjectBytes))
 	}
 	var last []byte
-	for range 2 + rereads {
+	for range 2 + storage.Rereads {
 		data, _, err := l.bucket.Get(ctx, key)
 		if err != nil || bytes.Equal(data, body) {
 			return nil, err
@@ -112,15 +112,7 @@ func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []
 // sums. Offsets of the range that are neither scored, dead nor dropped are such
 // as the topic never held as events (control records, compaction): gaps.
 func (l *Log) Done(objects []Object, dropped int64, gaps ...Gap) (Done, error) {
-	if l.state.Pending == nil {
-		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
-	}
-	in := *l.state.Pending
-	record, err := in.Encode()
-	if err != nil {
-		return Done{}, err
-	}
-	return l.complete(in, Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects), Dropped: dropped, Gaps: gaps})
+	return l.complete(Done{Objects: slices.Clone(objects), Dropped: dropped, Gaps: gaps})
 }
 
 // Compacted returns the record that finishes the pending compaction: objects
@@ -128,6 +120,12 @@ func (l *Log) Done(objects []Object, dropped int64, gaps ...Gap) (Done, error) {
 // inputs, which lie in the range offsets; runs are the other merged objects that
 // may be merged again.
 func (l *Log) Compacted(objects []Object, inputs []uint64, offsets [2]int64, runs []Run) (Done, error) {
+	return l.complete(Done{Objects: slices.Clone(objects), Inputs: inputs, Offsets: offsets, Runs: runs})
+}
+
+// complete binds a record to the pending intent, orders its objects and sums
+// them.
+func (l *Log) complete(d Done) (Done, error) {
 	if l.state.Pending == nil {
 		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
 	}
@@ -136,12 +134,7 @@ func (l *Log) Compacted(objects []Object, inputs []uint64, offsets [2]int64, run
 	if err != nil {
 		return Done{}, err
 	}
-	return l.complete(in, Done{Seq: in.Seq, Intent: in.ID, IntentSHA256: storage.SHA256(record), Objects: slices.Clone(objects),
-		Inputs: inputs, Offsets: offsets, Runs: runs})
-}
-
-// complete orders the objects of a record and sums them.
-func (l *Log) complete(in Intent, d Done) (Done, error) {
+	d.Seq, d.Intent, d.IntentSHA256 = in.Seq, in.ID, storage.SHA256(record)
 	slices.SortFunc(d.Objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
 	for _, o := range d.Objects {
 		switch o.Kind {

@@ -9,10 +9,6 @@ import (
 	"github.com/thalweg/thalweg/storage"
 )
 
-// rereads bounds how often a record that does not decode is read anew: a bit
-// flipped on the way is gone the second time, a damaged object is not.
-const rereads = 2
-
 // fetch returns the object's bytes without ever allocating more than a record
 // may have. sizeBytes is the size that a listing told; -1 asks.
 func (l *Log) fetch(ctx context.Context, key string, sizeBytes int64) ([]byte, error) {
@@ -36,7 +32,7 @@ func (l *Log) fetch(ctx context.Context, key string, sizeBytes int64) ([]byte, e
 // intent reads slot seq's claim and checks that it belongs there.
 func (l *Log) intent(ctx context.Context, seq uint64, sizeBytes int64) (in Intent, sum string, err error) {
 	key := l.layout.IntentKey(seq)
-	for range 1 + rereads {
+	for range 1 + storage.Rereads {
 		var data []byte
 		if data, err = l.fetch(ctx, key, sizeBytes); err != nil {
 			return Intent{}, "", err
@@ -52,7 +48,7 @@ func (l *Log) intent(ctx context.Context, seq uint64, sizeBytes int64) (in Inten
 // whose record has the given sha256.
 func (l *Log) readDone(ctx context.Context, in Intent, intentSum string, sizeBytes int64) (d Done, sum string, err error) {
 	key := l.layout.DoneKey(in.Seq)
-	for range 1 + rereads {
+	for range 1 + storage.Rereads {
 		var data []byte
 		if data, err = l.fetch(ctx, key, sizeBytes); err != nil {
 			return Done{}, "", err

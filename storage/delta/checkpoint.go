@@ -119,7 +119,7 @@ const checkpointBatch = 512
 // and has a sum, they have it.
 func (t *Table) checkpoint(ctx context.Context, version int64) ([]byte, error) {
 	key := t.layout.CheckpointKey(version)
-	for range 1 + rereads {
+	for range 1 + storage.Rereads {
 		data, err := t.get(ctx, key, MaxCheckpointBytes)
 		if err != nil {
 			return nil, err

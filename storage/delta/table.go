@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -45,16 +44,12 @@ func New(bucket storage.Bucket, cfg Config) *Table {
 	return &Table{bucket: bucket, cfg: cfg.withDefaults(), layout: Layout(cfg.Prefix)}
 }
 
-// rereads bounds how often an object that does not decode is read anew: a bit
-// flipped on the way is gone the second time, a damaged object is not.
-const rereads = 2
-
 // Read returns what has changed with a version; NotFound if there is no such
 // version yet.
 func (t *Table) Read(ctx context.Context, version int64) (*Commit, error) {
 	key := t.layout.CommitKey(version)
 	var err error
-	for range 1 + rereads {
+	for range 1 + storage.Rereads {
 		var data []byte
 		if data, err = t.get(ctx, key, MaxCommitBytes); err != nil {
 			return nil, err
@@ -104,7 +99,7 @@ func (t *Table) Commit(ctx context.Context, c *Commit) (won bool, winner *Commit
 	var last error
 	for attempt := range t.cfg.Attempts {
 		if attempt > 0 {
-			if err := t.pause(ctx, attempt); err != nil {
+			if err := storage.Pause(ctx, t.layout.LogDir(), t.cfg.Backoff, attempt); err != nil {
 				return false, nil, err
 			}
 		}
@@ -129,20 +124,6 @@ func (t *Table) Commit(ctx context.Context, c *Commit) (won bool, winner *Commit
 	}
 	return false, nil, &thalweg.Error{Op: "commit to table", Kind: thalweg.Unavailable, Subject: key, Err: last,
 		Hint: fmt.Sprintf("the store gave no clear answer in %d tries; the outcome is unknown", t.cfg.Attempts)}
-}
-
-// pause waits before try number attempt (from 1) or until ctx ends.
-func (t *Table) pause(ctx context.Context, attempt int) error {
-	d := t.cfg.Backoff << min(attempt-1, 10)
-	d -= rand.N(d/2 + 1)
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return &thalweg.Error{Op: "wait for the store", Kind: thalweg.Canceled, Subject: t.layout.LogDir(), Err: context.Cause(ctx)}
-	case <-timer.C:
-		return nil
-	}
 }
 
 // Load reads the newest snapshot: the newest checkpoint that can be read, and

@@ -20,10 +20,6 @@ import (
 	"github.com/thalweg/thalweg/storage/commitlog"
 )
 
-// letterRereads bounds how often an object of dead letters whose bytes are not
-// those of its record is read anew: a bit flipped on the way is gone then.
-const letterRereads = 2
-
 // letterColumns are the fields of a dead letter that a selection may name.
 var letterColumns = table.Schema{Columns: []table.Column{
 	{Name: "topic", Type: table.String},
@@ -208,7 +204,7 @@ const pageLetters = 1024
 
 // verified reads an object whose bytes a done record names.
 func verified(ctx context.Context, bucket storage.Bucket, o commitlog.Object) ([]byte, error) {
-	for range 1 + letterRereads {
+	for range 1 + storage.Rereads {
 		body, _, err := bucket.Get(ctx, o.Key)
 		if err != nil {
 			return nil, err
