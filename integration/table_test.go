@@ -371,7 +371,7 @@ func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 			t.Errorf("%s finds %d of %d rows where date_date is %s, want %d; columns %v", name, r.Rows, v.TableRows, day, total, r.Columns)
 		}
 	}
-	if out := c.Run(t, "results", flightPipeline); !strings.Contains(out, `deltalake.DeltaTable("s3://lake/scored/by-day").to_pandas()`) {
+	if out := c.Run(t, "results", flightPipeline); !strings.Contains(out, `deltalake.DeltaTable("s3://lake/scored/by-day", storage_options=`) {
 		t.Errorf("thalweg results does not say how to read the table:\n%s", out)
 	}
 }

@@ -60,6 +60,7 @@ func (c *connectionFlags) register(flags *pflag.FlagSet) {
 // connections resolves the connection names of specs: "" is the default one.
 type connections struct {
 	stores  map[string]storage.Opener
+	address map[string]string // of each store, to tell people
 	brokers map[string]kafka.Config
 	schemas map[string]*schemaregistry.Client // by name; that of the flag is defaultConnection
 }
@@ -178,6 +179,7 @@ func (c *connectionFlags) open() (*connections, error) {
 	}
 	conns := &connections{
 		stores:  map[string]storage.Opener{"": def},
+		address: map[string]string{"": c.store},
 		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Throttle: thalweg.NewThrottle()}},
 	}
 	if conns.schemas, err = defaultSchemas(c.schemas); err != nil {
@@ -202,8 +204,10 @@ func (c *connectionFlags) open() (*connections, error) {
 			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Hint: "give it s3 or directory, not both"}
 		case conn.S3 != nil:
 			conns.stores[name], err = conn.S3.open(subject)
+			conns.address[name] = conn.S3.Endpoint
 		case conn.Directory != nil:
 			conns.stores[name], err = openStore("file://"+*conn.Directory, "", "", "", nil)
+			conns.address[name] = "file://" + *conn.Directory
 		case conn.Kafka == nil && conn.SchemaRegistry == nil:
 			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Hint: "give it s3, directory, kafka or schema_registry"}
 		}
@@ -218,7 +222,7 @@ func (c *connectionFlags) open() (*connections, error) {
 		}
 	}
 	if s, ok := conns.stores[defaultConnection]; ok {
-		conns.stores[""] = s
+		conns.stores[""], conns.address[""] = s, conns.address[defaultConnection]
 	}
 	if b, ok := conns.brokers[defaultConnection]; ok {
 		conns.brokers[""] = b

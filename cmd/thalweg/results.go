@@ -68,7 +68,8 @@ type sinkReader struct {
 	prefix     string
 	topic      string
 	partitions int
-	table      bool // the rows are one Delta table at the prefix
+	table      bool   // the rows are one Delta table at the prefix
+	store      string // the address that the bucket is at
 }
 
 // howToRead says in a line each how the rows are read as one table; nothing
@@ -77,13 +78,20 @@ func (s *sinkReader) howToRead() []string {
 	if !s.table {
 		return nil
 	}
-	uri := "s3://" + s.name + "/" + strings.TrimSuffix(s.prefix, "/")
+	path := s.name + "/" + strings.TrimSuffix(s.prefix, "/")
+	uri, spark, options, needs := "s3://"+path, "s3a://"+path, "", " (keys and region from the environment; DuckDB and Spark want the endpoint "+s.store+" too)"
+	if dir, ok := strings.CutPrefix(s.store, "file://"); ok {
+		uri, needs = dir+"/"+path, ""
+		spark = uri
+	} else {
+		options = fmt.Sprintf(`, storage_options={"endpoint_url": %q, "allow_http": "%t"}`, s.store, strings.HasPrefix(s.store, "http://"))
+	}
 	return []string{
 		"",
-		"all rows as one table, a Delta table at " + uri + " (needs the store's endpoint and keys in the environment):",
-		fmt.Sprintf("  pandas   deltalake.DeltaTable(%q).to_pandas()", uri),
+		"all rows as one table, a Delta table at " + uri + needs + ":",
+		fmt.Sprintf("  pandas   deltalake.DeltaTable(%q%s).to_pandas()", uri, options),
 		fmt.Sprintf("  DuckDB   SELECT * FROM delta_scan('%s')", uri),
-		fmt.Sprintf(`  Spark    spark.read.format("delta").load(%q)`, strings.Replace(uri, "s3://", "s3a://", 1)),
+		fmt.Sprintf(`  Spark    spark.read.format("delta").load(%q)`, spark),
 	}
 }
 
@@ -140,6 +148,7 @@ func (g *globals) openSink(ctx context.Context, name string) (*sinkReader, error
 	}
 	bucketName, _, err := pipeline.SplitS3Path(spec.Spec.Scoring.Sink.S3.Path)
 	return &sinkReader{bucket: bucket, name: bucketName, pipeline: thalweg.PipelineName(name), prefix: prefix,
+		store: conns.address[spec.Spec.Scoring.Sink.Connection],
 		topic: spec.Spec.Sources.Events.Kafka.Topic, partitions: partitions, table: spec.Spec.Scoring.Sink.Table.Format == pipeline.TableDelta}, err
 }
 

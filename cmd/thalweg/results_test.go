@@ -65,3 +65,17 @@ func TestResultsListEachRowOnce(t *testing.T) {
 		t.Errorf("listed are %s, want %s", strings.Join(got, "; "), want)
 	}
 }
+
+// TestResultsSayHowToRead: the lines can be copied as they are.
+func TestResultsSayHowToRead(t *testing.T) {
+	for _, c := range []struct{ store, pandas string }{
+		{"http://127.0.0.1:9000", `deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "http://127.0.0.1:9000", "allow_http": "true"}).to_pandas()`},
+		{"https://minio.example", `deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "https://minio.example", "allow_http": "false"}).to_pandas()`},
+		{"file:///data", `deltalake.DeltaTable("/data/lake/scored").to_pandas()`},
+	} {
+		sink := &sinkReader{name: "lake", prefix: "scored/", table: true, store: c.store}
+		if got := strings.Join(sink.howToRead(), "\n"); !strings.Contains(got, c.pandas+"\n") {
+			t.Errorf("at %s:\n%s\nhas no line\n%s", c.store, got, c.pandas)
+		}
+	}
+}
