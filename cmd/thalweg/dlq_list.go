@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -130,23 +131,11 @@ func (c *letterCounts) table(w io.Writer) {
 	row(w, thousands(c.Events), "", "in all", "", "", thousands(c.Again), thousands(c.Replayed))
 }
 
-// withoutNumbers puts # for each run of digits.
-func withoutNumbers(s string) string {
-	var b strings.Builder
-	inside := false
-	for _, r := range s {
-		if digit := r >= '0' && r <= '9'; digit {
-			if !inside {
-				b.WriteByte('#')
-			}
-			inside = true
-			continue
-		}
-		inside = false
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+// number is a run of digits that is no part of a word, such as int64.
+var number = regexp.MustCompile(`\b[0-9]+\b`)
+
+// withoutNumbers puts # for each number.
+func withoutNumbers(s string) string { return number.ReplaceAllString(s, "#") }
 
 // shorten cuts a text to so many characters, on one line and without those that
 // a terminal obeys: it is what anybody could put into a topic.
