@@ -1,11 +1,16 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
 // globals are the flags that every command has.
@@ -59,7 +64,52 @@ func newRoot() *cobra.Command {
 	for _, add := range commands {
 		root.AddCommand(add(g))
 	}
+	plainUsage(root)
 	return root
+}
+
+// plainUsage lets every command below say what is wrong with a command line and
+// where help is; one that only groups others refuses names that it has not.
+func plainUsage(cmd *cobra.Command) {
+	help := "`" + cmd.CommandPath() + " --help` tells how"
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return &thalweg.Error{Op: cmd.CommandPath(), Kind: thalweg.Invalid, Err: err, Hint: help}
+	})
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.Args, cmd.RunE = knownVerb, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	} else if count := cmd.Args; count != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := count(cmd, args)
+			if err == nil {
+				return nil
+			}
+			if cmd.HasSubCommands() && len(args) > 0 {
+				return knownVerb(cmd, args)
+			}
+			return &thalweg.Error{Op: cmd.CommandPath(), Kind: thalweg.Invalid, Err: err, Hint: "usage: " + cmd.UseLine()}
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		plainUsage(sub)
+	}
+}
+
+// knownVerb refuses what is not the name of a subcommand.
+func knownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	hint := spelling.Hint(args[0], slices.Values(names))
+	if hint == "" {
+		hint = "one of " + strings.Join(names, ", ")
+	}
+	return &thalweg.Error{Op: cmd.CommandPath(), Kind: thalweg.Invalid, Subject: args[0], Err: errors.New("there is no such command"), Hint: hint}
 }
 
 // logger writes text lines to standard error.

@@ -62,8 +62,11 @@ func newStreamResume(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&accept, "accept-topic", "", "ID of the topic to go on with, where the topic was deleted and made anew")
 	resume := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if skip == "" && accept == "" {
+		switch partitionGiven := cmd.Flags().Changed("partition"); {
+		case skip == "" && accept == "" && !partitionGiven:
 			return resume(cmd, args)
+		case !partitionGiven:
+			return &thalweg.Error{Op: "resume stream", Kind: thalweg.Invalid, Subject: args[0], Hint: "--skip and --accept-topic need --partition, as stream status names it"}
 		}
 		word := &apiv1.SkipWord{Partition: partition, AcceptTopic: accept}
 		var rest string
