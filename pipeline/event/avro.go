@@ -167,14 +167,6 @@ func (f *avroFormat) check(p *avroProgram) error {
 	return nil
 }
 
-// CheckAvroSchema reports why a schema's events cannot be rows of a schema's
-// columns.
-func CheckAvroSchema(schema table.Schema, cfg Config) error {
-	cfg.Format = Avro
-	_, err := NewDecoder(schema, cfg)
-	return err
-}
-
 // prepare asks the registry for the schemas of a run that are not known yet.
 func (f *avroFormat) prepare(ctx context.Context, e *Events) error {
 	if f.schemas == nil {

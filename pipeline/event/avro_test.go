@@ -403,8 +403,8 @@ func TestAvroSchemasThatCannotServeAreRefused(t *testing.T) {
 		`field "gate" is no column, and on_unknown_field is dead_`: {`{"type":"record","name":"R","fields":[{"name":"v","type":"string"},{"name":"gate","type":"int"}]}`, Config{OnUnknownField: DeadLetter}},
 		`the column wants string, the schema has decimal`:          {`{"type":"record","name":"R","fields":[{"name":"v","type":{"type":"bytes","logicalType":"decimal","precision":4}}]}`, Config{}},
 	} {
-		tc.cfg.Avro.Schema = tc.schema
-		if err := CheckAvroSchema(oneText, tc.cfg); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
+		tc.cfg.Format, tc.cfg.Avro.Schema = Avro, tc.schema
+		if _, err := NewDecoder(oneText, tc.cfg); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
