@@ -19,7 +19,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
-	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/score"
 )
 
 func newResults(g *globals) *cobra.Command {
@@ -245,33 +245,20 @@ func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFil
 // batch, whose columns are schema's and the row number, is fn's only for the
 // call.
 func eachRow(name string, body []byte, fn func(schema table.Schema, batch arrow.Record) error) error {
-	r, err := dataset.OpenBytes(name, body, nil, dataset.ReaderConfig{})
+	r, err := score.OpenRows(name, body)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	schema, err := table.FromArrow(r.Schema())
-	if err != nil {
-		return err
-	}
-	binder, err := table.NewBinder(schema, r.Schema())
-	if err != nil {
-		return err
-	}
 	for {
-		natural, err := r.Next()
+		batch, err := r.Next()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		batch, err := binder.Bind(natural, 0)
-		natural.Release()
-		if err != nil {
-			return err
-		}
-		err = fn(schema, batch)
+		err = fn(r.Schema, batch)
 		batch.Release()
 		if err != nil {
 			return err

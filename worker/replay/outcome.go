@@ -383,5 +383,5 @@ func (c *rowCursor) drop() {
 
 func (c *rowCursor) close() {
 	c.drop()
-	c.rows.Close()
+	_ = c.rows.Close() // it was only read
 }

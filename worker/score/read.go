@@ -2,6 +2,7 @@ package score
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -30,8 +31,7 @@ func OpenRows(name string, body []byte) (*RowReader, error) {
 		out.binder, err = table.NewBinder(out.Schema, r.Schema())
 	}
 	if err != nil {
-		r.Close()
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	return out, nil
 }
@@ -52,7 +52,7 @@ func (r *RowReader) Next() (arrow.Record, error) {
 }
 
 // Close frees what the reader holds.
-func (r *RowReader) Close() { r.reader.Close() }
+func (r *RowReader) Close() error { return r.reader.Close() }
 
 // ParseLetter reads one line of an object of dead letters.
 func ParseLetter(line []byte) (DeadLetter, error) {
