@@ -134,7 +134,6 @@ func BenchmarkRealStream(b *testing.B) {
 		}
 		check(b, producer.Produce(b.Context(), messages[i:i+10_000]))
 	}
-	messages = nil
 	peer := newPeer()
 	var ours, theirs []cost
 	for b.Loop() {

@@ -166,13 +166,7 @@ func (c *Cluster) Brokers() []string {
 // Kill ends a node at once, as a crash does.
 func (c *Cluster) Kill(node int) { c.nodes[node].process.Kill() }
 
-// Stop has a node hand over its partitions and end.
-func (c *Cluster) Stop(t testing.TB, node int) {
-	t.Helper()
-	c.nodes[node].process.Stop(t)
-}
-
-// Restart starts a node that was killed or stopped again, on its ports and
+// Restart starts a node that was killed again, on its ports and
 // directory. It does not wait; WaitReady does.
 func (c *Cluster) Restart(t testing.TB, node int) {
 	t.Helper()

@@ -145,9 +145,6 @@ func (p *Process) read(from io.Reader, to io.Writer) {
 // PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Name returns the name given to Start.
-func (p *Process) Name() string { return p.name }
-
 // Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
