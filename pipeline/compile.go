@@ -351,4 +351,26 @@ func (c *compiler) eventColumns() {
 			c.found.add(path, "", "column %s is missing, without which an event is no row", column.Name)
 		}
 	}
+	c.misspelt(path, events.Format.Columns)
+}
+
+// misspelt refuses a field that is no column and nearly has the name of one that
+// no field has: it would be null in every event. A field to pass over can have
+// any other name.
+func (c *compiler) misspelt(path string, fields []string) {
+	known, missing := make(map[string]bool), []string(nil)
+	for _, column := range c.plan.ScoringInput.Columns {
+		known[column.Name] = true
+		if column.From == "" && column.Nullable && !slices.Contains(fields, column.Name) {
+			missing = append(missing, column.Name)
+		}
+	}
+	for i, field := range fields {
+		if known[field] {
+			continue
+		}
+		if hint := spelling.Hint(field, slices.Values(missing)); hint != "" {
+			c.found.add(fmt.Sprintf("%s[%d]", path, i), hint, "there is no column %s", field)
+		}
+	}
 }
