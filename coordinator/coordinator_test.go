@@ -115,6 +115,17 @@ func TestAnyNodeTakesAnyRequest(t *testing.T) {
 	// Errors keep their kind on the way through a follower.
 	_, err = client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: "nobody"})
 	wantKind(t, "unknown run", err, thalweg.NotFound)
+	for name, hint := range map[string]string{"flihgts": "did you mean flights?", "nobody": "`thalweg status` lists"} {
+		_, got := client.GetPipeline(c.ctx(), &apiv1.GetPipelineRequest{Name: name})
+		_, status := client.StreamStatus(c.ctx(), &apiv1.StreamStatusRequest{Pipeline: name})
+		_, set := client.SetStream(c.ctx(), &apiv1.SetStreamRequest{Pipeline: name, RequestId: "r-" + name})
+		for _, err := range []error{got, status, set} {
+			wantKind(t, "unknown pipeline", err, thalweg.NotFound)
+			if !strings.Contains(err.Error(), hint) {
+				t.Errorf("%v, want %s", err, hint)
+			}
+		}
+	}
 	_, err = client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
 	wantKind(t, "second run", err, thalweg.Exists)
 	// Polls too, waiting included.

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -9,14 +10,16 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
 // GetPipeline returns one pipeline with the rendered spec of a generation.
 func (s *service) GetPipeline(_ context.Context, req *connect.Request[apiv1.GetPipelineRequest]) (*connect.Response[apiv1.GetPipelineResponse], error) {
-	resp := &apiv1.GetPipelineResponse{}
+	resp, hint := &apiv1.GetPipelineResponse{}, ""
 	err := s.c.read(func(st *state.State) {
 		p := st.Pipeline(thalweg.PipelineName(req.Msg.Name))
 		if p == nil {
+			hint = nearestPipeline(st, req.Msg.Name)
 			return
 		}
 		if spec := p.Spec(thalweg.Generation(req.Msg.Generation)); spec != nil {
@@ -29,7 +32,20 @@ func (s *service) GetPipeline(_ context.Context, req *connect.Request[apiv1.GetP
 		if req.Msg.Generation != 0 {
 			subject += fmt.Sprintf(" generation %d", req.Msg.Generation)
 		}
-		err = &thalweg.Error{Op: "get pipeline", Kind: thalweg.NotFound, Subject: subject}
+		err = &thalweg.Error{Op: "get pipeline", Kind: thalweg.NotFound, Subject: subject, Hint: hint}
 	}
 	return connect.NewResponse(resp), err
+}
+
+// nearestPipeline offers the pipeline that a name is likely meant to be, or says
+// where all are listed.
+func nearestPipeline(st *state.State, name string) string {
+	hint := spelling.Hint(name, func(yield func(string) bool) {
+		for p := range st.Pipelines() {
+			if !yield(string(p.Name)) {
+				return
+			}
+		}
+	})
+	return cmp.Or(hint, "`thalweg status` lists those there are")
 }

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 
 	"connectrpc.com/connect"
 
@@ -18,5 +19,11 @@ func (s *service) SetStream(_ context.Context, req *connect.Request[apiv1.SetStr
 		cmd.Skip = &state.Skip{Partition: k.Partition, From: k.From, To: k.To, TopicID: k.TopicId, Accept: k.AcceptTopic}
 	}
 	_, err := s.c.propose(cmd, req.Msg.RequestId)
+	if e := new(thalweg.Error); errors.As(err, &e) && e.Kind == thalweg.NotFound && e.Hint == "" {
+		named := *e
+		if s.c.read(func(st *state.State) { named.Hint = nearestPipeline(st, req.Msg.Pipeline) }) == nil {
+			err = &named
+		}
+	}
 	return connect.NewResponse(&apiv1.SetStreamResponse{}), err
 }

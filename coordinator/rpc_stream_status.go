@@ -26,7 +26,7 @@ func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.S
 		return nil, err
 	}
 	resp := &apiv1.StreamStatusResponse{}
-	known := req.Msg.Pipeline == ""
+	known, hint := req.Msg.Pipeline == "", ""
 	err = s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
 			if req.Msg.Pipeline != "" && string(p.Name) != req.Msg.Pipeline {
@@ -37,9 +37,10 @@ func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.S
 				resp.Partitions = append(resp.Partitions, partitionView(st, p, part, lead.heard))
 			}
 		}
+		hint = nearestPipeline(st, req.Msg.Pipeline)
 	})
 	if err == nil && !known {
-		err = &thalweg.Error{Op: "stream status", Kind: thalweg.NotFound, Subject: "pipeline " + req.Msg.Pipeline}
+		err = &thalweg.Error{Op: "stream status", Kind: thalweg.NotFound, Subject: "pipeline " + req.Msg.Pipeline, Hint: hint}
 	}
 	return connect.NewResponse(resp), err
 }
