@@ -89,7 +89,7 @@ func (c *letterCounts) add(l *score.Letter) {
 	c.Bytes += int64(l.SizeBytes)
 	c.Again += again
 	c.Replayed += replayed
-	key := [2]string{l.Stage, withoutNumbers(l.Reason)}
+	key := [2]string{l.Stage, reasonClass(l)}
 	r := c.byReason[key]
 	if r == nil {
 		if len(c.byReason) == maxReasons {
@@ -134,8 +134,16 @@ func (c *letterCounts) table(w io.Writer) {
 // number is a run of digits that is no part of a word, such as int64.
 var number = regexp.MustCompile(`\b[0-9]+\b`)
 
-// withoutNumbers puts # for each number.
-func withoutNumbers(s string) string { return number.ReplaceAllString(s, "#") }
+// reasonClass is the reason of a dead letter with # for each number that tells
+// where in the event, or by how much. Those of cleaning name a step of the spec,
+// the same for each event.
+func reasonClass(l *score.Letter) string {
+	switch l.Stage {
+	case "fetch", "decode", "score":
+		return number.ReplaceAllString(l.Reason, "#")
+	}
+	return l.Reason
+}
 
 // shorten cuts a text to so many characters, on one line and without those that
 // a terminal obeys: it is what anybody could put into a topic.

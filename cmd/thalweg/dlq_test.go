@@ -37,6 +37,17 @@ func TestDeadLettersAreCountedByReasonWhateverTheNumbersInThem(t *testing.T) {
 	}
 }
 
+func TestReasonsOfDeadLettersKeepWhatIsNoPlace(t *testing.T) {
+	for _, c := range [][3]string{
+		{"decode", `field "distance": want int64, found string at byte 12`, `field "distance": want int64, found string at byte #`},
+		{"1 filter", "1 filter: distance < 1000", "1 filter: distance < 1000"},
+	} {
+		if got := reasonClass(letterOf(1, c[0], c[1], "")); got != c[2] {
+			t.Errorf("%s: %s", c[0], got)
+		}
+	}
+}
+
 func TestReasonsThatAreNoiseDoNotGrowWithoutBound(t *testing.T) {
 	c := letterCounts{byReason: make(map[[2]string]*reasonCount)}
 	for i := range int64(2 * maxReasons) {

@@ -43,7 +43,10 @@ func setStream(cmd *cobra.Command, g *globals, verb string, req *apiv1.SetStream
 		return err
 	}
 	return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
-		if k := req.Skip; k != nil {
+		if k := req.Skip; k != nil && k.AcceptTopic != "" {
+			fmt.Fprintf(w, "%s/%d: goes on with topic %s at its first record\n", req.Pipeline, k.Partition, k.AcceptTopic)
+		}
+		if k := req.Skip; k != nil && k.From < k.To {
 			fmt.Fprintf(w, "%s/%d: offsets [%d, %d) are given up\n", req.Pipeline, k.Partition, k.From, k.To)
 		}
 		fmt.Fprintf(w, "%s: %sd\n", req.Pipeline, verb)
