@@ -30,16 +30,11 @@ func newDiff(g *globals) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			c, err := g.client()
+			c, conns, hangUp, err := g.dial()
 			if err != nil {
 				return err
 			}
-			defer c.Close()
-			conns, err := g.connections.open()
-			if err != nil {
-				return err
-			}
-			defer conns.Close()
+			defer hangUp()
 			s, err := openStream(ctx, c, conns, args[0])
 			if err != nil {
 				return err

@@ -62,6 +62,7 @@ func newDLQList(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer sink.hangUp()
 			counts := letterCounts{Pipeline: args[0], byReason: make(map[[2]string]*reasonCount)}
 			for l, err := range sink.letters(cmd.Context(), flags) {
 				if err != nil {

@@ -53,16 +53,11 @@ func newDLQReplay(g *globals) *cobra.Command {
 func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string) (score.ReplaySummary, error) {
 	var none score.ReplaySummary
 	ctx := cmd.Context()
-	c, err := g.client()
+	c, conns, hangUp, err := g.dial()
 	if err != nil {
 		return none, err
 	}
-	defer c.Close()
-	conns, err := g.connections.open()
-	if err != nil {
-		return none, err
-	}
-	defer conns.Close()
+	defer hangUp()
 	s, err := openStream(ctx, c, conns, name)
 	if err != nil {
 		return none, err

@@ -33,6 +33,7 @@ func newDLQShow(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer sink.hangUp()
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			p, err := newLetterPrinter(g.output, out)
 			if err != nil {

@@ -10,7 +10,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage/fsck"
 	"github.com/thalweg/thalweg/worker/replay"
 )
@@ -29,14 +28,11 @@ func newFsck(g *globals) *cobra.Command {
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			conns, err := g.connections.open()
+			c, conns, hangUp, err := g.dial()
 			if err != nil {
 				return err
 			}
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
+			defer hangUp()
 			verdict, err := judge(cmd.Context(), c, conns, args[0], at)
 			if err != nil {
 				return err
@@ -59,11 +55,11 @@ func judge(ctx context.Context, c *api.Client, conns *connections, name, at stri
 	if at == "" {
 		return checkResults(ctx, c, conns, name)
 	}
-	spec, err := fetchSpec(ctx, c, name)
+	s, err := openStream(ctx, c, conns, name)
 	if err != nil {
 		return nil, err
 	}
-	place, err := openPlace(ctx, conns, spec.Spec.Scoring.Sink.Connection, at)
+	place, err := openPlace(ctx, conns, s.sinkConnection, at)
 	if err != nil {
 		return nil, err
 	}
@@ -76,11 +72,7 @@ func judge(ctx context.Context, c *api.Client, conns *connections, name, at stri
 
 // checkResults judges the results of a pipeline's newest generation.
 func checkResults(ctx context.Context, c *api.Client, conns *connections, name string) (*fsck.Verdict, error) {
-	spec, err := fetchSpec(ctx, c, name)
-	if err != nil {
-		return nil, err
-	}
-	bucket, prefix, err := sinkOf(ctx, conns, spec)
+	s, err := openStream(ctx, c, conns, name)
 	if err != nil {
 		return nil, err
 	}
@@ -98,16 +90,7 @@ func checkResults(ctx context.Context, c *api.Client, conns *connections, name s
 			models = append(models, fsck.Model{Name: m.Name, Version: v.Version, Checkpoint: ref, RegisteredAtUS: v.RegisteredAtUnixMs * 1000})
 		}
 	}
-	return fsck.Run(ctx, bucket, prefix, models)
-}
-
-// fetchSpec returns the newest spec of a pipeline.
-func fetchSpec(ctx context.Context, c *api.Client, name string) (*pipeline.Spec, error) {
-	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: name})
-	if err != nil {
-		return nil, err
-	}
-	return pipeline.Parse(name, []byte(res.Pipeline.RenderedSpec))
+	return fsck.Run(ctx, s.live.Bucket, s.live.Prefix, models)
 }
 
 func printVerdict(w io.Writer, v *fsck.Verdict) {

@@ -38,6 +38,7 @@ func newResults(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer sink.hangUp()
 			files, err := sink.files(cmd.Context())
 			if err != nil {
 				return err
@@ -70,6 +71,8 @@ type sinkReader struct {
 	partitions int
 	table      bool   // the rows are one Delta table at the prefix
 	store      string // the address that the bucket is at
+
+	hangUp func() // gives back what was opened
 }
 
 // howToRead says in a line each how the rows are read as one table; nothing
@@ -124,21 +127,18 @@ func (f committedFile) version() string {
 	return fmt.Sprint(f.ModelVersion)
 }
 
-// openSink finds the sink of a pipeline's newest generation.
-func (g *globals) openSink(ctx context.Context, name string) (*sinkReader, error) {
-	conns, err := g.connections.open()
+// openSink finds the sink of a pipeline's newest generation. The caller hangs up.
+func (g *globals) openSink(ctx context.Context, name string) (_ *sinkReader, err error) {
+	c, conns, hangUp, err := g.dial()
 	if err != nil {
 		return nil, err
 	}
-	c, err := g.client()
-	if err != nil {
-		return nil, err
-	}
-	spec, err := fetchSpec(ctx, c, name)
-	if err != nil {
-		return nil, err
-	}
-	bucket, prefix, err := sinkOf(ctx, conns, spec)
+	defer func() {
+		if err != nil {
+			hangUp()
+		}
+	}()
+	s, err := openStream(ctx, c, conns, name)
 	if err != nil {
 		return nil, err
 	}
@@ -146,19 +146,8 @@ func (g *globals) openSink(ctx context.Context, name string) (*sinkReader, error
 	if err != nil {
 		return nil, err
 	}
-	bucketName, _, err := pipeline.SplitS3Path(spec.Spec.Scoring.Sink.S3.Path)
-	return &sinkReader{bucket: bucket, name: bucketName, pipeline: thalweg.PipelineName(name), prefix: prefix,
-		store: conns.address[spec.Spec.Scoring.Sink.Connection],
-		topic: spec.Spec.Sources.Events.Kafka.Topic, partitions: partitions, table: spec.Spec.Scoring.Sink.Table.Format == pipeline.TableDelta}, err
-}
-
-// sinkOf opens the bucket and prefix that a spec's scored rows go to.
-func sinkOf(ctx context.Context, conns *connections, spec *pipeline.Spec) (storage.Bucket, string, error) {
-	if spec.Spec.Scoring == nil || spec.Spec.Scoring.Sink.S3 == nil {
-		return nil, "", &thalweg.Error{Op: "find results", Kind: thalweg.NotFound, Subject: spec.Metadata.Name, Hint: "its spec has no scoring section"}
-	}
-	sink := spec.Spec.Scoring.Sink
-	return conns.bucketOf(ctx, sink.Connection, sink.S3.Path)
+	return &sinkReader{bucket: s.live.Bucket, name: s.live.Name, pipeline: thalweg.PipelineName(name), prefix: s.live.Prefix, store: conns.address[s.sinkConnection],
+		topic: s.topic, partitions: partitions, table: s.spec.Spec.Scoring.Sink.Table.Format == pipeline.TableDelta, hangUp: hangUp}, nil
 }
 
 // streamPartitions returns how many partitions a pipeline's stream is known to

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/worker/replay"
+	"github.com/thalweg/thalweg/worker/score"
+)
+
+// stream is a pipeline's stream as a client sees it.
+type stream struct {
+	spec           *pipeline.Spec
+	generation     thalweg.Generation
+	topic          string
+	live           replay.Place // of the sink
+	sinkConnection string
+}
+
+// openStream finds the stream of a pipeline's newest generation.
+func openStream(ctx context.Context, c *api.Client, conns *connections, name string) (*stream, error) {
+	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	spec, err := pipeline.Parse(name, []byte(res.Pipeline.RenderedSpec))
+	if err != nil {
+		return nil, err
+	}
+	if spec.Spec.Scoring == nil {
+		return nil, &thalweg.Error{Op: "find stream", Kind: thalweg.NotFound, Subject: name, Hint: "its spec has no scoring section"}
+	}
+	cfg, _, err := score.ConfigOf(spec, thalweg.Generation(res.Pipeline.Generation), 0)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{spec: spec, generation: cfg.Generation, topic: cfg.Topic, sinkConnection: spec.Spec.Scoring.Sink.Connection}
+	s.live, err = openPlace(ctx, conns, s.sinkConnection, spec.Spec.Scoring.Sink.S3.Path)
+	return s, err
+}
+
+// source opens the topic as the stream reads it, but for its consumer group.
+func (s *stream) source(conns *connections) (*kafka.Source, error) {
+	events := s.spec.Spec.Sources.Events
+	broker, err := conns.Kafka(events.Connection)
+	if err != nil {
+		return nil, err
+	}
+	broker.Topic, broker.Group, broker.IsolationLevel = s.topic, "", events.Kafka.IsolationLevel
+	return kafka.New(broker)
+}
+
+// openPlace opens the bucket of an s3:// path that names a folder.
+func openPlace(ctx context.Context, conns *connections, connection, path string) (replay.Place, error) {
+	name, prefix, err := pipeline.SplitS3Path(path)
+	if err != nil {
+		return replay.Place{}, err
+	}
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	bucket, _, err := conns.bucketOf(ctx, connection, path)
+	return replay.Place{Bucket: bucket, Name: name, Prefix: prefix}, err
+}
+
+// pipelineOf returns the one pipeline that scores a topic.
+func pipelineOf(ctx context.Context, c *api.Client, topic string) (string, error) {
+	if topic == "" {
+		return "", usageError("PIPELINE", "", "a pipeline, or --topic")
+	}
+	var found []string
+	err := eachSpec(ctx, c, func(name string, spec *pipeline.Spec) {
+		if e := spec.Spec.Sources.Events; spec.Spec.Scoring != nil && e != nil && e.Kafka != nil && e.Kafka.Topic == topic {
+			found = append(found, name)
+		}
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", &thalweg.Error{Op: "find pipeline", Kind: thalweg.NotFound, Subject: "topic " + topic, Hint: "no pipeline scores it"}
+	case len(found) > 1:
+		return "", usageError("--topic", topic, "one of the pipelines that score it: "+strings.Join(found, ", "))
+	}
+	return found[0], nil
+}
+
+// sinksOf returns where the streams of all pipelines put their rows.
+func sinksOf(ctx context.Context, c *api.Client) ([]replay.Place, error) {
+	var places []replay.Place
+	err := eachSpec(ctx, c, func(_ string, spec *pipeline.Spec) {
+		if spec.Spec.Scoring == nil || spec.Spec.Scoring.Sink.S3 == nil {
+			return
+		}
+		if name, prefix, err := pipeline.SplitS3Path(spec.Spec.Scoring.Sink.S3.Path); err == nil {
+			places = append(places, replay.Place{Name: name, Prefix: strings.TrimSuffix(prefix, "/") + "/"})
+		}
+	})
+	return places, err
+}
+
+func eachSpec(ctx context.Context, c *api.Client, fn func(name string, spec *pipeline.Spec)) error {
+	all, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
+	if err != nil {
+		return err
+	}
+	for _, p := range all.Pipelines {
+		spec, err := fetchSpec(ctx, c, p.Name)
+		if err != nil {
+			return err
+		}
+		fn(p.Name, spec)
+	}
+	return nil
+}
+
+// fetchSpec returns the newest spec of a pipeline.
+func fetchSpec(ctx context.Context, c *api.Client, name string) (*pipeline.Spec, error) {
+	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.Parse(name, []byte(res.Pipeline.RenderedSpec))
+}
