@@ -146,7 +146,7 @@ func (f *finder) replayed(ctx context.Context, dead commitlog.Intent) (*found, e
 // in looks for the event of slot e in the objects of holder.
 func (f *finder) in(ctx context.Context, e, holder commitlog.Entry) (*found, error) {
 	for _, o := range holder.Done.Objects {
-		body, err := readObject(ctx, f.place.Bucket, o.Key, o.SHA256)
+		body, err := commitlog.ReadObject(ctx, f.place.Bucket, o)
 		if err != nil {
 			return nil, err
 		}
@@ -173,20 +173,6 @@ func (f *finder) in(ctx context.Context, e, holder commitlog.Entry) (*found, err
 		}
 	}
 	return nil, nil
-}
-
-// readObject reads an object whose sha256 is known.
-func readObject(ctx context.Context, bucket storage.Bucket, key, sum string) ([]byte, error) {
-	for range 3 { // bits flipped on the way are healed by reading again
-		body, _, err := bucket.Get(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		if storage.SHA256(body) == sum {
-			return body, nil
-		}
-	}
-	return nil, &thalweg.Error{Op: "read object", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("its sha256 is not the one in the log")}
 }
 
 // findRow returns the row of an offset and its index; nil if there is none.

@@ -8,6 +8,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/worker/score"
 )
 
@@ -177,7 +178,7 @@ func (v *Verification) compareCells(recorded, again []Cell) {
 
 // object looks at the object that held the row when the document was made.
 func (v *Verification) object(ctx context.Context, sink Place, doc *Document) {
-	body, err := readObject(ctx, sink.Bucket, doc.Object.Key, doc.Object.SHA256)
+	body, err := commitlog.ReadObject(ctx, sink.Bucket, commitlog.Object{Key: doc.Object.Key, SizeBytes: doc.Object.SizeBytes, SHA256: doc.Object.SHA256})
 	switch {
 	case thalweg.Is(err, thalweg.NotFound):
 		v.Object = "gone: compacted or deleted since the document was made"

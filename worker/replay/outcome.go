@@ -219,7 +219,7 @@ type cursor interface {
 // open reads an object and makes sure that its bytes are those that the log
 // names.
 func (s *set) open(ctx context.Context, o commitlog.Object) (cursor, error) {
-	body, err := read(ctx, s.bucket, o)
+	body, err := commitlog.ReadObject(ctx, s.bucket, o)
 	if err != nil {
 		return nil, err
 	}
@@ -235,19 +235,6 @@ func (s *set) open(ctx context.Context, o commitlog.Object) (cursor, error) {
 		return nil, err
 	}
 	return &rowCursor{key: o.Key, rows: rows, last: -1}, nil
-}
-
-func read(ctx context.Context, bucket storage.Bucket, o commitlog.Object) ([]byte, error) {
-	for range 3 { // bits flipped on the way are healed by reading again
-		body, _, err := bucket.Get(ctx, o.Key)
-		if err != nil {
-			return nil, err
-		}
-		if storage.SHA256(body) == o.SHA256 {
-			return body, nil
-		}
-	}
-	return nil, &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: o.Key, Err: errors.New("its sha256 is not the one in the log")}
 }
 
 // letterCursor goes through dead letters.

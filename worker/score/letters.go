@@ -174,7 +174,7 @@ func deadObjects(ctx context.Context, bucket storage.Bucket, log *commitlog.Log,
 // yields them in pages of at most pageLetters, which are the receiver's.
 func lettersOf(ctx context.Context, bucket storage.Bucket, o commitlog.Object) iter.Seq2[[]DeadLetter, error] {
 	return func(yield func([]DeadLetter, error) bool) {
-		body, err := verified(ctx, bucket, o)
+		body, err := commitlog.ReadObject(ctx, bucket, o)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -201,17 +201,3 @@ func lettersOf(ctx context.Context, bucket storage.Bucket, o commitlog.Object) i
 
 // pageLetters bounds the dead letters that are decoded at once.
 const pageLetters = 1024
-
-// verified reads an object whose bytes a done record names.
-func verified(ctx context.Context, bucket storage.Bucket, o commitlog.Object) ([]byte, error) {
-	for range 1 + storage.Rereads {
-		body, _, err := bucket.Get(ctx, o.Key)
-		if err != nil {
-			return nil, err
-		}
-		if int64(len(body)) == o.SizeBytes && storage.SHA256(body) == o.SHA256 {
-			return body, nil
-		}
-	}
-	return nil, &thalweg.Error{Op: "read committed object", Kind: thalweg.Corrupt, Subject: o.Key, Hint: "its bytes are not those of its record"}
-}

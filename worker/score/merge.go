@@ -12,7 +12,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
 )
@@ -67,7 +66,7 @@ func (r *runner) mergeFiles(ctx context.Context, inputs []run) (w *mergeWork, ap
 			if o.Kind != commitlog.Scored {
 				continue
 			}
-			body, err := fetchObject(ctx, r.bucket, o)
+			body, err := commitlog.ReadObject(ctx, r.bucket, o)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -92,23 +91,6 @@ func (r *runner) mergeFiles(ctx context.Context, inputs []run) (w *mergeWork, ap
 	}
 	slices.SortFunc(made.files, func(a, b encodedFile) int { return strings.Compare(a.day, b.day) })
 	return made, 0, nil
-}
-
-// fetchTries is how often an object that arrives damaged is fetched.
-const fetchTries = 3
-
-// fetchObject returns the bytes of an object that a record names.
-func fetchObject(ctx context.Context, b storage.Bucket, o commitlog.Object) ([]byte, error) {
-	for range fetchTries {
-		body, _, err := b.Get(ctx, o.Key)
-		if err != nil {
-			return nil, err
-		}
-		if int64(len(body)) == o.SizeBytes && storage.SHA256(body) == o.SHA256 {
-			return body, nil
-		}
-	}
-	return nil, &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: o.Key, Err: errors.New("its bytes are not those of its record")}
 }
 
 // publish writes the merged files under the log's pending intent and makes the
