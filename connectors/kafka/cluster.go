@@ -179,25 +179,27 @@ func (c *cluster) partitions(ctx context.Context) (int, error) {
 
 // bounds returns the first offset kept and the next to be produced.
 func (c *cluster) bounds(ctx context.Context, partition int) (first, next int64, err error) {
-	subject := fmt.Sprintf("%s/%d", c.cfg.Topic, partition)
-	err = c.do(ctx, "read bounds", subject, 0, func(ctx context.Context) error {
-		res, err := c.client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{
-			c.cfg.Topic: {kafkago.FirstOffsetOf(partition), kafkago.LastOffsetOf(partition)},
-		}})
+	p, err := c.offsets(ctx, "read bounds", fmt.Sprintf("%s/%d", c.cfg.Topic, partition), partition, kafkago.FirstOffsetOf(partition), kafkago.LastOffsetOf(partition))
+	return p.FirstOffset, p.LastOffset, err
+}
+
+// offsets asks for offsets of a partition.
+func (c *cluster) offsets(ctx context.Context, op, subject string, partition int, of ...kafkago.OffsetRequest) (found kafkago.PartitionOffsets, err error) {
+	err = c.do(ctx, op, subject, 0, func(ctx context.Context) error {
+		res, err := c.client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{c.cfg.Topic: of}})
 		if err != nil {
 			return err
 		}
 		for _, p := range res.Topics[c.cfg.Topic] {
-			if p.Partition != partition {
-				continue
-			}
-			if p.Error != nil {
+			if p.Partition == partition {
+				found = p
 				return p.Error
 			}
-			first, next = p.FirstOffset, p.LastOffset
-			return nil
 		}
 		return kafkago.UnknownTopicOrPartition
 	})
-	return first, next, err
+	if err != nil {
+		return kafkago.PartitionOffsets{}, err
+	}
+	return found, nil
 }
