@@ -48,3 +48,22 @@ func TestASlotIsFoundByAnOffsetOfItsTopic(t *testing.T) {
 	find(topicB, 120, 0, false)
 	find("cccccccccccccccccccccccccccccccc", 105, 0, false)
 }
+
+func TestMovedRowsAreFoundWhereTheyAre(t *testing.T) {
+	l := openLog(t, memory.New())
+	appendSlots(t, l, 5)
+	for i, change := range []func(*Intent){compactAs([2]uint64{0, 2}), compactAs([2]uint64{0, 3})} {
+		inputs := [][]uint64{{0, 1}, {5, 2}}[i]
+		if err := claimAndFinish(l, change, merged(l, 100, 120+int64(10*i), inputs...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for seq := range uint64(3) {
+		if e, ok, err := l.Moved(t.Context(), seq); err != nil || !ok || e.Intent.Seq != 6 {
+			t.Errorf("rows of slot %d are in slot %d, %t, %v; want 6", seq, e.Intent.Seq, ok, err)
+		}
+	}
+	if e, ok, err := l.Moved(t.Context(), 3); err != nil || ok {
+		t.Errorf("rows of slot 3 are in slot %d, %t, %v; want nowhere else", e.Intent.Seq, ok, err)
+	}
+}

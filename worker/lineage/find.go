@@ -107,18 +107,14 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 
 // moved finds the row where a compaction has moved it.
 func (f *finder) moved(ctx context.Context, log *commitlog.Log, e commitlog.Entry, gone error) (*found, error) {
-	for live, err := range commitlog.Live(log.ReadBack(ctx)) {
-		if err != nil {
-			return nil, err
-		}
-		if live.Intent.Seq <= e.Intent.Seq {
-			break
-		}
-		if s := live.Intent.Slots; live.Intent.Action == commitlog.Compact && s[0] <= e.Intent.Seq && e.Intent.Seq < s[1] {
-			return f.in(ctx, e, live)
-		}
+	holder, ok, err := log.Moved(ctx, e.Intent.Seq)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, gone
 	}
-	return nil, gone
+	return f.in(ctx, e, holder)
 }
 
 // replayed finds the event, which is dead in a slot of the main log, in the

@@ -175,38 +175,32 @@ func (s *set) dropMoved() {
 
 // findMoved opens the live objects that the rows of a slot were moved to.
 func (s *set) findMoved(ctx context.Context, e commitlog.Entry, gone error) error {
-	for live, err := range commitlog.Live(s.log.ReadBack(ctx)) {
+	holder, ok, err := s.log.Moved(ctx, e.Intent.Seq)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return &thalweg.Error{Op: "read rows", Kind: thalweg.Lost, Subject: fmt.Sprintf("slot %d", e.Intent.Seq), Err: gone}
+	}
+	s.moved = &moved{slots: holder.Intent.Slots}
+	for _, o := range holder.Done.Objects {
+		c, err := s.open(ctx, o)
 		if err != nil {
 			return err
 		}
-		if live.Intent.Seq <= e.Intent.Seq {
-			break
-		}
-		m := &moved{slots: live.Intent.Slots}
-		if live.Intent.Action != commitlog.Compact || !m.has(e.Intent.Seq) {
-			continue
-		}
-		s.moved = m
-		for _, o := range live.Done.Objects {
-			c, err := s.open(ctx, o)
-			if err != nil {
+		s.moved.cursors = append(s.moved.cursors, c)
+		for { // rows of slots before this one
+			if err := c.next(); err == io.EOF {
+				break
+			} else if err != nil {
 				return err
 			}
-			m.cursors = append(m.cursors, c)
-			for { // rows of slots before this one
-				if err := c.next(); err == io.EOF {
-					break
-				} else if err != nil {
-					return err
-				}
-				if c.at().offset >= e.Intent.From {
-					break
-				}
+			if c.at().offset >= e.Intent.From {
+				break
 			}
 		}
-		return nil
 	}
-	return &thalweg.Error{Op: "read rows", Kind: thalweg.Lost, Subject: fmt.Sprintf("slot %d", e.Intent.Seq), Err: gone}
+	return nil
 }
 
 // cursor goes through one object in the order of offsets.
