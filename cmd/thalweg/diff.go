@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/replay"
 )
 
@@ -68,7 +69,7 @@ func newDiff(g *globals) *cobra.Command {
 }
 
 // diffWith compares and shows how far it is.
-func diffWith(cmd *cobra.Command, m *replay.Manifest, live, with replay.Place, top int) (*replay.Report, error) {
+func diffWith(cmd *cobra.Command, m *replay.Manifest, live, with storage.Place, top int) (*replay.Report, error) {
 	if top < 1 {
 		return nil, usageError("--top", strconv.Itoa(top), "a number from 1")
 	}

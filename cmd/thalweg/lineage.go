@@ -146,7 +146,7 @@ func (f *lineageFlags) read(ctx context.Context, conns *connections) (*lineage.D
 
 // openSources opens what a document's places name.
 func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, stop func(), err error) {
-	from.Sink = lineage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
+	from.Sink = storage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
 	if from.Sink.Bucket, _, err = conns.bucketOf(ctx, p.Sink, "s3://"+p.Bucket+"/"); err != nil {
 		return from, nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/worker/replay"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/score"
 )
 
@@ -18,7 +18,7 @@ type stream struct {
 	spec           *pipeline.Spec
 	generation     thalweg.Generation
 	topic          string
-	live           replay.Place // of the sink
+	live           storage.Place // of the sink
 	sinkConnection string
 }
 
@@ -56,16 +56,16 @@ func (s *stream) source(conns *connections) (*kafka.Source, error) {
 }
 
 // openPlace opens the bucket of an s3:// path that names a folder.
-func openPlace(ctx context.Context, conns *connections, connection, path string) (replay.Place, error) {
+func openPlace(ctx context.Context, conns *connections, connection, path string) (storage.Place, error) {
 	name, prefix, err := pipeline.SplitS3Path(path)
 	if err != nil {
-		return replay.Place{}, err
+		return storage.Place{}, err
 	}
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
 	bucket, _, err := conns.bucketOf(ctx, connection, path)
-	return replay.Place{Bucket: bucket, Name: name, Prefix: prefix}, err
+	return storage.Place{Bucket: bucket, Name: name, Prefix: prefix}, err
 }
 
 // pipelineOf returns the one pipeline that scores a topic.
@@ -91,14 +91,14 @@ func pipelineOf(ctx context.Context, c *api.Client, topic string) (string, error
 }
 
 // sinksOf returns where the streams of all pipelines put their rows.
-func sinksOf(ctx context.Context, c *api.Client) ([]replay.Place, error) {
-	var places []replay.Place
+func sinksOf(ctx context.Context, c *api.Client) ([]storage.Place, error) {
+	var places []storage.Place
 	err := eachSpec(ctx, c, func(_ string, spec *pipeline.Spec) {
 		if spec.Spec.Scoring == nil || spec.Spec.Scoring.Sink.S3 == nil {
 			return
 		}
 		if name, prefix, err := pipeline.SplitS3Path(spec.Spec.Scoring.Sink.S3.Path); err == nil {
-			places = append(places, replay.Place{Name: name, Prefix: strings.TrimSuffix(prefix, "/") + "/"})
+			places = append(places, storage.Place{Name: name, Prefix: strings.TrimSuffix(prefix, "/") + "/"})
 		}
 	})
 	return places, err

@@ -15,13 +15,6 @@ import (
 	"github.com/thalweg/thalweg/worker/score"
 )
 
-// Place is the sink of a stream, or of a replay.
-type Place struct {
-	Bucket storage.Bucket
-	Name   string // of the bucket
-	Prefix string // empty, or ending in a slash
-}
-
 // Query names an event of a topic.
 type Query struct {
 	Pipeline  thalweg.PipelineName
@@ -45,7 +38,7 @@ type found struct {
 
 // finder looks for one event.
 type finder struct {
-	place Place
+	place storage.Place
 	query Query
 }
 

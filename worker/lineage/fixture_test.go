@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
@@ -272,7 +273,7 @@ func (w *world) stream(change ...func(*score.Config)) {
 }
 
 func (w *world) sources() Sources {
-	return Sources{Sink: Place{Bucket: w.lake, Name: "lake", Prefix: "scored/"}, State: w.state, Events: w.topic}
+	return Sources{Sink: storage.Place{Bucket: w.lake, Name: "lake", Prefix: "scored/"}, State: w.state, Events: w.topic}
 }
 
 func (w *world) query(offset int64) Query {

@@ -36,7 +36,7 @@ type Registry interface {
 
 // Sources is where lineage is read from.
 type Sources struct {
-	Sink   Place
+	Sink   storage.Place
 	State  storage.Bucket    // of checkpoints
 	Events connectors.Source // the topic
 	// Schemas returns the registry of the schemas of events that a connection is
@@ -84,7 +84,7 @@ func (d *Document) note(format string, args ...any) {
 }
 
 // slot notes where the row or the dead letter lies and what pinned it.
-func (d *Document) slot(sink Place, hit *found) {
+func (d *Document) slot(sink storage.Place, hit *found) {
 	in := hit.entry.Intent
 	layout := commitlog.Layout{Prefix: sink.Prefix, Topic: in.Topic, Partition: in.Partition, Replay: in.Action == commitlog.Replay}
 	root := "s3://" + sink.Name + "/"

@@ -177,7 +177,7 @@ func (v *Verification) compareCells(recorded, again []Cell) {
 }
 
 // object looks at the object that held the row when the document was made.
-func (v *Verification) object(ctx context.Context, sink Place, doc *Document) {
+func (v *Verification) object(ctx context.Context, sink storage.Place, doc *Document) {
 	body, err := commitlog.ReadObject(ctx, sink.Bucket, commitlog.Object{Key: doc.Object.Key, SizeBytes: doc.Object.SizeBytes, SHA256: doc.Object.SHA256})
 	switch {
 	case thalweg.Is(err, thalweg.NotFound):

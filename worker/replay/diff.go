@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
 )
 
 // Tally counts what became of the same events in two sets, the live one and
@@ -93,7 +94,7 @@ type DiffConfig struct {
 // sets side by side in the order of offsets; memory is that of the largest slot
 // of each. progress, which may be nil, is called with the number of offsets
 // that were passed.
-func Diff(ctx context.Context, m *Manifest, live, replayed Place, cfg DiffConfig, progress func(offsets int64)) (*Report, error) {
+func Diff(ctx context.Context, m *Manifest, live, replayed storage.Place, cfg DiffConfig, progress func(offsets int64)) (*Report, error) {
 	if cfg.Largest == 0 {
 		cfg.Largest = 10
 	}
@@ -132,7 +133,7 @@ func (s *sums) finish() Tally {
 // progressEvery is how many events are compared between reports of progress.
 const progressEvery = 10_000
 
-func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, replayed Place) error {
+func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, replayed storage.Place) error {
 	a, err := newSet(live, m, part.Partition)
 	if err != nil {
 		return err

@@ -176,9 +176,13 @@ func (w *world) produce(first, n int) {
 	check(w.t, w.producer.Produce(context.Background(), messages))
 }
 
-func (w *world) live() Place { return Place{Bucket: w.lake, Name: "lake", Prefix: "scored/"} }
+func (w *world) live() storage.Place {
+	return storage.Place{Bucket: w.lake, Name: "lake", Prefix: "scored/"}
+}
 
-func (w *world) into(prefix string) Place { return Place{Bucket: w.lake, Name: "lake", Prefix: prefix} }
+func (w *world) into(prefix string) storage.Place {
+	return storage.Place{Bucket: w.lake, Name: "lake", Prefix: prefix}
+}
 
 // stream scores what the topic has with the versions on offer, as the live
 // stream does.

@@ -21,19 +21,9 @@ type Source interface {
 	OffsetAt(ctx context.Context, partition int, at time.Time) (int64, error)
 }
 
-// Place is a prefix of a bucket: empty, or ending in a slash.
-type Place struct {
-	Bucket storage.Bucket
-	Name   string // of the bucket
-	Prefix string
-}
-
-// String returns s3://name/prefix.
-func (p Place) String() string { return "s3://" + p.Name + "/" + p.Prefix }
-
-// overlaps reports whether one place lies inside of the other. Buckets of the
+// overlap reports whether one place lies inside of the other. Buckets of the
 // same name are taken for one, whatever connection they are reached by.
-func (p Place) overlaps(o Place) bool {
+func overlap(p, o storage.Place) bool {
 	return p.Name == o.Name && (strings.HasPrefix(p.Prefix, o.Prefix) || strings.HasPrefix(o.Prefix, p.Prefix))
 }
 
@@ -44,10 +34,10 @@ type Request struct {
 	Topic      string
 	Model      score.Candidate
 	From, To   Bound
-	Live       Place   // where the stream puts its rows
-	Into       Place   // where the replay does
-	Others     []Place // sinks of other streams
-	NowUS      int64   // microseconds since 1970 UTC
+	Live       storage.Place   // where the stream puts its rows
+	Into       storage.Place   // where the replay does
+	Others     []storage.Place // sinks of other streams
+	NowUS      int64           // microseconds since 1970 UTC
 }
 
 // Open pins a replay, or finds the one that an earlier call with the same
@@ -55,8 +45,8 @@ type Request struct {
 // every offset. Errors: Lost naming the missing range, Conflict where Into is,
 // lies in or around something else, Invalid where the bounds name no events.
 func Open(ctx context.Context, source Source, req Request) (*Manifest, error) {
-	for _, sink := range append([]Place{req.Live}, req.Others...) {
-		if req.Into.overlaps(sink) {
+	for _, sink := range append([]storage.Place{req.Live}, req.Others...) {
+		if overlap(req.Into, sink) {
 			return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: req.Into.String(),
 				Err: fmt.Errorf("it lies in or around %s, where a stream puts its rows", sink), Hint: "give --into a prefix of its own"}
 		}

@@ -57,7 +57,7 @@ type set struct {
 	moved   *moved // rows of slots that a compaction has moved, being read; nil: none
 }
 
-func newSet(place Place, m *Manifest, partition int) (*set, error) {
+func newSet(place storage.Place, m *Manifest, partition int) (*set, error) {
 	log, err := commitlog.New(place.Bucket, commitlog.Config{Prefix: place.Prefix, Pipeline: m.Pipeline, Topic: m.Topic, Partition: partition})
 	if err != nil {
 		return nil, err

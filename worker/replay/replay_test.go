@@ -431,7 +431,7 @@ func TestAReplayKeepsOutOfOtherPlaces(t *testing.T) {
 		{"replays/", "it is not empty"},
 	} {
 		req := w.request(1, c.into, "earliest", "latest")
-		req.Others = []Place{{Name: "lake", Prefix: "elsewhere/deep/"}}
+		req.Others = []storage.Place{{Name: "lake", Prefix: "elsewhere/deep/"}}
 		if _, err := Open(t.Context(), w.source, req); !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("into %q: %v, want %q", c.into, err, c.say)
 		}
