@@ -54,8 +54,7 @@ var ranks = map[string]int{
 
 	"coordinator":       5,
 	"pipeline/artifact": 5,
-
-	"worker/crash": 5,
+	"worker/crash":      5,
 
 	"worker/average":     6,
 	"worker/score":       6,
@@ -72,8 +71,8 @@ var ranks = map[string]int{
 
 	"integration/kafka":    10,
 	"integration/minio":    10,
-	"integration/registry": 10,
 	"integration/proxy":    10,
+	"integration/registry": 10,
 
 	"integration/cluster": 11,
 
