@@ -36,7 +36,7 @@ func (r *runner) carryOutMerge(e effect) {
 				if ev.err == nil {
 					in, rows := ev.entry.Intent, ev.entry.Done.Scored
 					r.outdated = append(r.outdated, replaced{in.Seq, in.Slots, r.machine.now.mono})
-					r.log.Info("merged files", slog.Uint64("first_slot", in.Slots[0]), slog.Uint64("end_slot", in.Slots[1]), slog.Int("files", len(ev.entry.Done.Inputs)), slog.Int64("rows", rows))
+					r.log.Info("merged files", slog.Uint64(keyFirstSlot, in.Slots[0]), slog.Uint64(keyEndSlot, in.Slots[1]), slog.Int(keyFiles, len(ev.entry.Done.Inputs)), slog.Int64(keyRows, rows))
 				}
 				return ev
 			}

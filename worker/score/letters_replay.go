@@ -160,7 +160,7 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 		}
 		if !won {
 			races++
-			r.log.Info("another replay took the slot; carrying it out", slog.Uint64("slot", winner.Seq), slog.String("where", winner.Where))
+			r.log.Info("another replay took the slot; carrying it out", slog.Int(keyPartition, partition), slog.Uint64(keySlot, winner.Seq), slog.String(keyWhere, winner.Where))
 			state = again.State()
 			continue
 		}

@@ -39,14 +39,14 @@ func New(source connectors.Source, bucket storage.Bucket, models Models, log *sl
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	log = log.With(slog.String(keyPipeline, string(cfg.Pipeline)), slog.String(keyTopic, cfg.Topic), slog.Int(keyPartition, cfg.Partition))
 	asked := cfg.Compaction.Bytes
 	cfg = cfg.withDefaults()
 	if n := cfg.Compaction.Bytes; n < asked {
-		log.Info("merged files are smaller than the spec asks for: the worker's memory for streams bounds them", slog.Int64("byte_size", asked), slog.Int64("at_most", n))
+		log.Info("merged files are smaller than the spec asks for: the worker's memory for streams bounds them", slog.Int64(keyByteSize, asked), slog.Int64(keyAtMost, n))
 	}
 	source, bucket, cfg.Outbox = cfg.Gate.Source(source), cfg.Gate.Bucket(bucket), cfg.Gate.Outbox(cfg.Outbox)
-	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, clock: time.Now, nudge: make(chan struct{}, 1),
-		log: log.With(slog.String("pipeline", string(cfg.Pipeline)), slog.String("topic", cfg.Topic), slog.Int("partition", cfg.Partition))}
+	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, log: log, clock: time.Now, nudge: make(chan struct{}, 1)}
 	s.mu.status = Status{State: Waiting, Committed: -1, Scored: -1, End: -1}
 	if _, err := s.openLog(); err != nil {
 		return nil, err
@@ -280,7 +280,7 @@ func (r *runner) run(ctx context.Context) error {
 				return err
 			}
 		case <-deadline:
-			r.log.Warn("stopped before everything scored was committed", slog.Int64("committed", r.machine.committed), slog.Int64("scored", r.machine.scoredTo()))
+			r.log.Warn("stopped before everything scored was committed", slog.Int64(keyCommitted, r.machine.committed), slog.Int64(keyScored, r.machine.scoredTo()))
 			return nil
 		}
 	}

@@ -102,16 +102,16 @@ func (r *runner) report(before *Candidate) {
 		}
 	}
 	if m.current != nil && (before == nil || before.Model != m.current.Model) {
-		r.log.Info("scoring with a new model version", slog.String("model", m.current.String()), slog.Int64("from", m.scoredTo()))
+		r.log.Info("scoring with a new model version", slog.String(keyModel, m.current.String()), slog.Int64(keyFrom, m.scoredTo()))
 	}
 	for o := range nOps {
 		t := m.troubles[o]
 		if failing := t.failures > 0; failing != r.troubled[o] {
 			r.troubled[o] = failing
 			if failing {
-				r.log.Warn("trying again until it works", slog.String("op", o.String()), slog.Any("error", t.err))
+				r.log.Warn("trying again until it works", slog.String(keyOp, o.String()), slog.Any(keyError, t.err))
 			} else {
-				r.log.Info("works again", slog.String("op", o.String()))
+				r.log.Info("works again", slog.String(keyOp, o.String()))
 			}
 		}
 	}
