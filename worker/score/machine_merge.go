@@ -13,6 +13,15 @@ func (m *machine) merging() bool { return m.compactor.job != nil && m.compactor.
 // resting reports whether only what is begun is to be finished.
 func (m *machine) resting() bool { return m.draining || m.paused || m.tripped != "" }
 
+// stuckTries is how often a step of a slot fails before nobody can tell when the
+// log will be free.
+const stuckTries = 5
+
+// stuck reports whether the log is taken by a slot that goes no further.
+func (m *machine) stuck() bool {
+	return m.closing != nil && m.troubles[m.closing.stage].failures >= stuckTries
+}
+
 // mergeMore has files merged, beside everything else. Reading and merging needs
 // no slot: what is in memory then waits until the log is free.
 func (m *machine) mergeMore() {
@@ -23,7 +32,13 @@ func (m *machine) mergeMore() {
 		}
 		return
 	}
-	if !c.cfg.on() || m.resting() {
+	waiting := m.resting() || m.stuck()
+	if waiting && c.job != nil && c.job.ready && !c.job.committing {
+		// It may wait for ever, and with it all who share the turn to hold one.
+		c.job = nil
+		m.out = append(m.out, dropMerge{})
+	}
+	if !c.cfg.on() || waiting {
 		return
 	}
 	switch {

@@ -39,14 +39,15 @@ func (w *window) add(events, dead int) {
 // watchRate stops scoring when too many events are dead letters: the fault is
 // then rather the producer's, the spec's or the model's than theirs, and the
 // rest of the topic would follow them. The batch that shows it, of rateWindow
-// events at most, is the last.
-func (m *machine) watchRate(events, dead int) {
+// events at most, is the last. It reports whether that was now.
+func (m *machine) watchRate(events, dead int) bool {
 	if m.cfg.maxRate <= 0 || m.tripped != "" {
-		return
+		return false
 	}
 	m.recent.add(events, dead)
 	if w := &m.recent; w.events >= rateMinimum && float64(w.dead) > m.cfg.maxRate*float64(w.events) {
 		m.tripped = fmt.Sprintf("%d of the last %d events were dead letters, more than max_rate %.4g%%: nothing is scored until the stream is resumed",
 			w.dead, w.events, 100*m.cfg.maxRate)
 	}
+	return m.tripped != ""
 }

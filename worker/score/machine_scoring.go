@@ -98,8 +98,9 @@ func (m *machine) takeScored(ev batchScored) {
 	default:
 		m.dayBatch *= 2
 	}
-	if m.phase == running {
-		m.watchRate(ev.records, ev.dead)
+	if m.phase == running && m.watchRate(ev.records, ev.dead) {
+		// It is scored when the operator says so, if ever: others may need the room.
+		m.refetch()
 	}
 }
 
@@ -209,8 +210,8 @@ func (m *machine) scoreInto(s *span) {
 		count: count, bytes: size, gaps: gaps, upTo: upTo})
 }
 
-// refetch drops the backlog, whose records lack what a version needs, and
-// fetches them again. The spans stay as they are.
+// refetch drops the backlog, whose records lack what a version needs or are not
+// wanted for now, and fetches them again. The spans stay as they are.
 func (m *machine) refetch() {
 	m.epoch++
 	m.stopFetching()
