@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -203,6 +204,24 @@ func TestOnlyAnOperatorsWordLeadsOverMissingOffsets(t *testing.T) {
 		return Done{Seq: in.Seq, Intent: in.ID, Dropped: 1, Total: l.State().Total}, nil
 	}); err == nil {
 		t.Error("a skip that counts events is finished")
+	}
+}
+
+// TestASkipThatCannotBeCountedIsNotClaimed: no done record could ever finish it,
+// and nothing else may have its slot.
+func TestASkipThatCannotBeCountedIsNotClaimed(t *testing.T) {
+	l := openLog(t, memory.New())
+	named := func(id string) func(*Intent) { return func(in *Intent) { in.TopicID = id } }
+	for _, err := range []error{claimAndFinish(l, named(topicA), nil), claimAndFinish(l, asSkip(math.MaxInt64, 5, topicB), empty(l))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := claimAndFinish(l, asSkip(math.MaxInt64, 5, topicA), empty(l)); !thalweg.Is(err, thalweg.Invalid) || l.State().Pending != nil {
+		t.Errorf("%v, and the slot is held by %+v", err, l.State().Pending)
+	}
+	if err := claimAndFinish(l, asSkip(7, 0, topicA), empty(l)); err != nil {
+		t.Errorf("a word that names less: %v", err)
 	}
 }
 

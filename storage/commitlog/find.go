@@ -35,7 +35,7 @@ func (l *Log) Find(ctx context.Context, topicID string, offset int64) (seq uint6
 	for end > 0 && err == nil {
 		id := at(end - 1).TopicID
 		begin := first(0, end, func(in Intent) bool { return in.TopicID == id })
-		if begin > 0 && begin < end && at(begin).Action != Skip {
+		if begin > 0 && begin < end && (at(begin).Action != Skip || at(begin-1).TopicID == "" && at(begin).To == at(begin).Missing[1]) {
 			begin = 0 // the same topic, from when its identity was not known
 		}
 		if topicID == "" || id == topicID || id == "" {

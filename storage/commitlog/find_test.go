@@ -67,3 +67,25 @@ func TestMovedRowsAreFoundWhereTheyAre(t *testing.T) {
 		t.Errorf("rows of slot 3 are in slot %d, %t, %v; want nowhere else", e.Intent.Seq, ok, err)
 	}
 }
+
+// TestASlotIsFoundWhereASkipWasTheFirstToNameTheTopic: a build that knows of
+// identities took the log over, and the first that it met was a loss.
+func TestASlotIsFoundWhereASkipWasTheFirstToNameTheTopic(t *testing.T) {
+	l := openLog(t, memory.New())
+	appendSlots(t, l, 3) // slots 0 to 2: [100, 130)
+	for _, err := range []error{
+		claimAndFinish(l, asSkip(140, 140, topicA), empty(l)), // slot 3
+		claimAndFinish(l, func(in *Intent) { in.TopicID = topicA }, nil),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for offset, want := range map[int64]uint64{105: 0, 125: 2, 135: 3, 145: 4} {
+		for _, topic := range []string{"", topicA} {
+			if seq, ok, err := l.Find(t.Context(), topic, offset); err != nil || !ok || seq != want {
+				t.Errorf("offset %d of topic %.4q is in slot %d, %t, %v; want %d", offset, topic, seq, ok, err, want)
+			}
+		}
+	}
+}

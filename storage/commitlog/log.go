@@ -74,6 +74,7 @@ type State struct {
 	TopicID    string  // of the newest intent: which topic of that name the offsets are of; empty if not known
 	Previous   string  // sha256 of the last done record; empty while there is none
 	Total      Counts  // summed over all finished slots
+	ScoredAtUS int64   // of the last finished slot; 0 while there is none
 	Pending    *Intent // the claim of NextSeq: to be carried out before anything else is claimed; nil if unclaimed
 }
 

@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/thalweg/thalweg"
 )
@@ -117,6 +118,8 @@ func (s State) checkNext(in Intent) error {
 		return fmt.Errorf("the offsets are of topic %s, and it names none", s.TopicID)
 	case anew && s.TopicID != "" && in.Action != Skip && in.Action != Replay:
 		return fmt.Errorf("the offsets are of topic %s, not %s: only an operator's word leads from one to the other", s.TopicID, in.TopicID)
+	case in.Missing[1]-in.Missing[0] > math.MaxInt64-s.Total.Missing:
+		return fmt.Errorf("%d offsets are missing already, so many more cannot be counted", s.Total.Missing)
 	case in.Action == Skip && !anew && (in.To != in.Missing[1] || in.To == in.From):
 		return fmt.Errorf("a skip within a topic ends where what is missing does, at %d, not %d", in.Missing[1], in.To)
 	}
@@ -133,5 +136,5 @@ func (s State) after(in Intent, d Done, sum string) (State, error) {
 
 // left returns the state after a slot.
 func left(in Intent, d Done, sum string) State {
-	return State{NextSeq: in.Seq + 1, NextOffset: in.To, TopicID: in.TopicID, Previous: sum, Total: d.Total}
+	return State{NextSeq: in.Seq + 1, NextOffset: in.To, TopicID: in.TopicID, Previous: sum, Total: d.Total, ScoredAtUS: in.ScoredAtUS}
 }
