@@ -35,7 +35,7 @@ func (r *runner) carryOut(e effect) {
 				err = r.cfg.Gate.Do(ctx, crash.Recover, func() error { return nil })
 			}
 			return func() event {
-				return logOpened{next: state.NextOffset, topicID: state.TopicID, pending: state.Pending, totals: state.Total, err: err}
+				return logOpened{next: state.NextOffset, topicID: state.TopicID, pending: state.Pending, totals: state.Total, scoredAt: state.ScoredAtUS, err: err}
 			}
 		})
 	case findStart:

@@ -270,7 +270,7 @@ func (m *machine) takeOpened(ev logOpened) {
 	if !m.answered(opOpen, ev.err) {
 		return
 	}
-	m.totals = ev.totals
+	m.totals, m.scoredAt = ev.totals, max(m.scoredAt, ev.scoredAt)
 	m.committed, m.topicID = ev.next, ev.topicID
 	m.fresh, m.lost = ev.next < 0, nil
 	switch {

@@ -46,11 +46,12 @@ type (
 	// logOpened answers openLog: the offset after the last finished slot (-1 if
 	// there is none), and the claim after it.
 	logOpened struct {
-		next    int64
-		topicID string // which topic next is an offset of, as the log says
-		pending *commitlog.Intent
-		totals  commitlog.Counts
-		err     error
+		next     int64
+		topicID  string // which topic next is an offset of, as the log says
+		pending  *commitlog.Intent
+		totals   commitlog.Counts
+		scoredAt int64 // of the last finished slot
+		err      error
 	}
 	// startFound answers findStart.
 	startFound struct {

@@ -16,6 +16,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
@@ -295,4 +296,43 @@ func withoutReplays(t *testing.T, file []byte) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// TestScoredAtNeverFallsAtATakeover: the successor's host may be behind.
+func TestScoredAtNeverFallsAtATakeover(t *testing.T) {
+	w := newWorld(t, 1)
+	w.promote(1)
+	for round := range 2 {
+		source, err := kafka.New(w.kafka())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := New(source, w.sink, w.registry, slogDiscard(), w.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.clock = func() time.Time { return time.Now().Add(time.Duration(1-round) * time.Hour) }
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &active{Scorer: s, t: t, cancel: cancel, ended: make(chan error, 1)}
+		go func() { r.ended <- s.Run(ctx) }()
+		w.produceGood(round*100, 100)
+		r.waitCommitted(int64(round+1) * 100)
+		if err := errors.Join(r.stop(), source.Close()); err != nil {
+			t.Fatal(err)
+		}
+		log, err := s.openLog()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := int64(0)
+		for e, err := range log.Read(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in := e.Intent; in.ScoredAtUS < last {
+				t.Errorf("slot %d was scored %v before the one before it", in.Seq, time.Duration(last-in.ScoredAtUS)*time.Microsecond)
+			}
+			last = e.Intent.ScoredAtUS
+		}
+	}
 }
