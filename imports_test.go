@@ -52,6 +52,8 @@ var ranks = map[string]int{
 	"pipeline/optim":   4,
 	"pipeline/split":   4,
 
+	"storage/commitlog/commitlogtest": 4,
+
 	"coordinator":       5,
 	"pipeline/artifact": 5,
 	"worker/crash":      5,
