@@ -195,6 +195,7 @@ func (m *machine) reset(s *delta.Snapshot) {
 	m.snapshot, m.behind, m.checked = s, false, false
 	m.pending = nil
 	for _, f := range m.sources {
+		f.refused = nil // what it was refused for may be another table's
 		if after := m.after(f.source); len(f.pending) == 0 || f.pending[0].seq != after {
 			f.next, f.pending = after, nil
 			clear(f.objects)
@@ -351,6 +352,9 @@ func (m *machine) readMax(f *follow) int {
 	}
 	slots, objects := 0, 0
 	for _, g := range m.sources {
+		if g != f && g.hungry {
+			continue // it has a bound of its own, and may wait for ever
+		}
 		slots += len(g.pending)
 		for _, s := range g.pending {
 			objects += len(s.objects)

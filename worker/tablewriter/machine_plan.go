@@ -220,11 +220,27 @@ func (f *follow) starve(m *machine) {
 	f.pollAt = f.retryAt
 }
 
-// refuse stops a source before a slot: what comes before goes into the table.
+// refuse stops a source before a slot: what comes before goes into the table,
+// and the rest is read again when the source goes on, so that meanwhile others
+// have the room.
 func (f *follow) refuse(seq uint64, err error) {
-	if f.refused == nil || seq < f.refusal {
-		f.refused, f.refusal = err, seq
+	if f.refused != nil && seq >= f.refusal {
+		return
 	}
+	f.refused, f.refusal = err, seq
+	for i, s := range f.pending {
+		if s.seq < seq {
+			continue
+		}
+		for _, later := range f.pending[i:] {
+			for _, o := range later.objects {
+				delete(f.objects, o.Key)
+			}
+		}
+		f.pending, f.next = slices.Delete(f.pending, i, len(f.pending)), s.seq
+		break
+	}
+	f.hungry = f.hungry && len(f.pending) > 0
 }
 
 // build makes the commit of a plan about which everything is known. Without
@@ -290,7 +306,7 @@ func (m *machine) actions(p *plan, t *take, table *draft) (actions []delta.Actio
 			}
 			switch {
 			case rows+moved == s.rows:
-			case rows+moved == 0:
+			case len(removes) == 0 && moved == 0:
 				// Another writer rewrote all that the compaction moved: its files have
 				// the rows.
 				continue
