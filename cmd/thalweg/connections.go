@@ -108,6 +108,9 @@ func (s *s3Section) open(subject string) (storage.Opener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !strings.Contains(s.Endpoint, "://") {
+		return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: fmt.Sprintf("%s: endpoint %q", subject, s.Endpoint), Hint: "want http://host:port or https://host"}
+	}
 	return openStore(s.Endpoint, access, key, s.Region, tlsConfig)
 }
 

@@ -73,7 +73,7 @@ func newRoot() *cobra.Command {
 func plainUsage(cmd *cobra.Command) {
 	help := "`" + cmd.CommandPath() + " --help` tells how"
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &thalweg.Error{Op: cmd.CommandPath(), Kind: thalweg.Invalid, Err: err, Hint: help}
+		return &thalweg.Error{Op: verbOf(cmd), Kind: thalweg.Invalid, Err: err, Hint: help}
 	})
 	if cmd.HasSubCommands() && !cmd.Runnable() {
 		cmd.Args, cmd.RunE = knownVerb, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -86,12 +86,21 @@ func plainUsage(cmd *cobra.Command) {
 			if cmd.HasSubCommands() && len(args) > 0 {
 				return knownVerb(cmd, args)
 			}
-			return &thalweg.Error{Op: cmd.CommandPath(), Kind: thalweg.Invalid, Err: err, Hint: "usage: " + cmd.UseLine()}
+			return &thalweg.Error{Op: verbOf(cmd), Kind: thalweg.Invalid, Err: err, Hint: "usage: " + cmd.UseLine()}
 		}
 	}
 	for _, sub := range cmd.Commands() {
 		plainUsage(sub)
 	}
+}
+
+// verbOf is the name of a command below the root.
+func verbOf(cmd *cobra.Command) string {
+	_, verb, ok := strings.Cut(cmd.CommandPath(), " ")
+	if !ok {
+		return "read command line"
+	}
+	return verb
 }
 
 // knownVerb refuses what is not the name of a subcommand.
@@ -109,7 +118,7 @@ func knownVerb(cmd *cobra.Command, args []string) error {
 	if hint == "" {
 		hint = "one of " + strings.Join(names, ", ")
 	}
-	return &thalweg.Error{Op: cmd.CommandPath(), Kind: thalweg.Invalid, Subject: args[0], Err: errors.New("there is no such command"), Hint: hint}
+	return &thalweg.Error{Op: verbOf(cmd), Kind: thalweg.Invalid, Subject: args[0], Err: errors.New("there is no such command"), Hint: hint}
 }
 
 // logger writes text lines to standard error.

@@ -10,10 +10,10 @@ import (
 func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 	for line, want := range map[string]string{
 		"strem":                         "did you mean stream?",
-		"stream statuss":                "thalweg stream: statuss: there is no such command (did you mean status?)",
+		"stream statuss":                "stream: statuss: there is no such command (did you mean status?)",
 		"dlq foo":                       "one of list, replay, show",
-		"runs strat":                    "thalweg runs: strat: there is no such command (did you mean start?)",
-		"results":                       "thalweg results: accepts 1 arg(s), received 0 (usage: thalweg results PIPELINE [flags])",
+		"runs strat":                    "runs: strat: there is no such command (did you mean start?)",
+		"results":                       "results: accepts 1 arg(s), received 0 (usage: thalweg results PIPELINE [flags])",
 		"dlq list p --were x":           "unknown flag: --were (`thalweg dlq list --help` tells how)",
 		"stream resume p --skip 1-2":    "need --partition",
 		"stream resume p --partition 1": "--skip",

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 )
@@ -47,7 +48,7 @@ func newValidate(g *globals) *cobra.Command {
 						return err
 					}
 					if err := artifact.CheckEvents(plan, string(text)); err != nil {
-						return err
+						return &thalweg.Error{Op: "read --event-schema", Kind: thalweg.Invalid, Subject: eventSchema, Err: err}
 					}
 					checked = "fields, columns, types and the schema of events"
 				}
