@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,15 +207,15 @@ func TestAvroNumbersAreTimesIfTheSpecSaysSo(t *testing.T) {
 	}
 }
 
-// registry is a Schemas of a test.
+// registry is a Schemas of a test. Schemas are asked for side by side.
 type registry struct {
 	schemas map[uint32]string
 	err     error
-	asked   int
+	asked   atomic.Int64
 }
 
 func (r *registry) Schema(_ context.Context, id uint32) ([]string, error) {
-	r.asked++
+	r.asked.Add(1)
 	text, ok := r.schemas[id]
 	switch {
 	case r.err != nil:
@@ -278,8 +279,8 @@ func TestAvroEventsAreReadByTheSchemaTheyWereWrittenWith(t *testing.T) {
 			}
 		}
 		// Only what is not there is asked for again.
-		if want := 7 + round; known.asked != want {
-			t.Errorf("round %d: the registry was asked %d times, want %d", round, known.asked, want)
+		if got, want := known.asked.Load(), int64(7+round); got != want {
+			t.Errorf("round %d: the registry was asked %d times, want %d", round, got, want)
 		}
 	}
 }
