@@ -68,7 +68,11 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 		if state.NextOffset < 0 {
 			return nil, nothing("nothing of the partition is committed")
 		}
-		return nil, nothing("it is not committed: the log has reached offset %d", state.NextOffset)
+		err = nothing("it is not committed: the log has reached offset %d of topic %s", state.NextOffset, state.TopicID)
+		if f.query.TopicID == "" {
+			err.(*thalweg.Error).Hint = "if the topic was made anew, --topic-id names the one before"
+		}
+		return nil, err
 	}
 	e, err := log.Entry(ctx, seq)
 	if thalweg.Is(err, thalweg.NotFound) {

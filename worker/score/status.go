@@ -136,7 +136,7 @@ func (m *machine) message() string {
 	case m.phase == running && m.current == nil && len(m.candidates) == 0:
 		parts = append(parts, "no model version is registered yet")
 	case m.phase == running && m.current == nil && m.wanted() == nil:
-		parts = append(parts, "no registered model version can be loaded")
+		parts = append(parts, "no registered model version can be loaded: "+m.refused[m.candidates[0].Model])
 	}
 	if m.tripped != "" {
 		parts = append(parts, m.tripped)
