@@ -22,6 +22,7 @@ const (
 // the scorer's loop uses it.
 type backlog struct {
 	parts []*part
+	lent  int               // parts at the front that a batch under way reads
 	next  int64             // offset after the last of it, once something was added
 	want  connectors.Fields // parts of records that fetches shall fill; it may only grow
 	free  []*connectors.Records
@@ -36,7 +37,8 @@ type part struct {
 }
 
 // batch is a run of records to be scored at once, up to the offset to. Its
-// memory belongs to the backlog and is valid until the next take.
+// memory belongs to the backlog and is valid until the next take; it may be read
+// beside the loop until giveBack.
 type batch struct {
 	from, to   int64
 	values     []byte
@@ -67,8 +69,11 @@ func (t *batch) header(i int, name string) (value []byte, ok bool) {
 // reset forgets everything. The buffers are not used again: a batch that is
 // being scored may still read them.
 func (b *backlog) reset() {
-	b.parts = nil
+	b.parts, b.lent = nil, 0
 }
+
+// giveBack says that the batch that was taken is not read any more.
+func (b *backlog) giveBack() { b.lent = 0 }
 
 // buffer lends a buffer for a fetch.
 func (b *backlog) buffer() *connectors.Records {
@@ -98,7 +103,8 @@ func (b *backlog) add(r *connectors.Records) {
 		b.recycle(r)
 		return
 	}
-	if n := len(b.parts); n > 0 && r.Unreadable == nil && r.Null == nil {
+	// Never behind records that are being read, which are a part's slices.
+	if n := len(b.parts); n > b.lent && r.Unreadable == nil && r.Null == nil {
 		if last := b.parts[n-1].records; last.Null == nil && last.Want == r.Want && last.SizeBytes()+r.SizeBytes() < smallPart {
 			last.AppendRecords(r, 0, r.Len())
 			b.recycle(r)
@@ -109,7 +115,7 @@ func (b *backlog) add(r *connectors.Records) {
 }
 
 // take lays out the first records that effect e allows, and leaves them in the
-// backlog until drop.
+// backlog until drop. One batch is out at a time, until giveBack.
 func (b *backlog) take(e score) *batch {
 	t := &b.batch
 	t.from, t.to, t.bytes = e.from, e.from, 0
@@ -132,6 +138,7 @@ func (b *backlog) take(e score) *batch {
 			break
 		}
 		t.append(p, n, i == 0)
+		b.lent = i + 1
 		if p.first+n < p.records.Len() {
 			break
 		}

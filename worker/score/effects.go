@@ -216,6 +216,7 @@ func (r *runner) score(e score) {
 		gaps, lost = len(s.gaps)-gaps, s.lost-lost
 		return func() event {
 			r.scoring = nil
+			r.backlog.giveBack()
 			if errors.Is(err, errUnasked) {
 				return batchScored{epoch: e.epoch, unasked: true}
 			}
