@@ -28,6 +28,9 @@ type backlog struct {
 	free  []*connectors.Records
 	spare func() int64 // how large a buffer may be that is kept; nil: keepBytes
 	batch batch
+	// laidOut is the memory of batch when it was taken: whoever scores it may cut
+	// it meanwhile.
+	laidOut int64
 }
 
 // part is what one fetch gave, or several small ones.
@@ -118,6 +121,7 @@ func (b *backlog) add(r *connectors.Records) {
 // backlog until drop. One batch is out at a time, until giveBack.
 func (b *backlog) take(e score) *batch {
 	t := &b.batch
+	defer func() { b.laidOut = capOf(&t.copied) + 8*int64(cap(t.ends)+cap(t.offsets)+cap(t.timestamps)) }()
 	t.from, t.to, t.bytes = e.from, e.from, 0
 	t.values, t.ends, t.parts = nil, t.ends[:0], nil
 	t.copied.Reset()
@@ -257,7 +261,7 @@ func (b *backlog) drop(n int) {
 // sizeBytes returns the memory that the backlog takes, of buffers that are not
 // used at the moment too.
 func (b *backlog) sizeBytes() int64 {
-	n := capOf(&b.batch.copied) + 8*int64(cap(b.batch.ends)+cap(b.batch.offsets)+cap(b.batch.timestamps))
+	n := b.laidOut
 	for _, p := range b.parts {
 		n += capOf(p.records)
 	}
