@@ -32,7 +32,7 @@ dev: build ## run an embedded cluster until interrupted (DIR=directory, WORKERS=
 
 test: ## run all unit tests, with the race detector where there is a C compiler
 	@$(if $(RACE),,echo "no C compiler: running without the race detector")
-	go test $(RACE) $(PACKAGES)
+	go test $(RACE) -timeout 20m $(PACKAGES)
 
 race: ## run the unit tests ROUNDS times in random order, with the race detector
 	go test -race -shuffle=on -count=$(ROUNDS) $(PACKAGES)
