@@ -74,7 +74,7 @@ func runOf(e commitlog.Entry) (r run, ok bool) {
 // follows reports whether o, the run after r, may be in one file with it as far
 // as records tell.
 func (r run) follows(o run) bool {
-	return r.generation == o.generation && r.partition == o.partition && (r.topicID == "" || o.topicID == "" || r.topicID == o.topicID)
+	return r.generation == o.generation && r.partition == o.partition && r.topicID == o.topicID
 }
 
 // compactor decides which files of a partition are merged, and does nothing:
@@ -189,7 +189,8 @@ func (c *compactor) segment(i int) int {
 func (c *compactor) trim() {
 	for len(c.runs) > 0 {
 		end := c.segment(0)
-		if end == len(c.runs) || c.closedPlan(c.runs[:end]) != nil {
+		left := c.runs[0].topicID != c.runs[len(c.runs)-1].topicID // behind, for another topic
+		if end == len(c.runs) || !left && c.closedPlan(c.runs[:end]) != nil {
 			break
 		}
 		c.drop(end)
@@ -207,13 +208,20 @@ func (c *compactor) drop(n int) {
 }
 
 // plan returns neighbouring runs that are worth merging, nil if there are none.
-func (c *compactor) plan() []run {
+// They are of the topic that the log is at: a compaction's intent names that
+// one, and whoever reads it later takes the rows to be of it. What an earlier
+// topic of the name left stays as it is.
+func (c *compactor) plan(topicID string) []run {
 	if c.idle {
 		return nil
 	}
 	for i := 0; i < len(c.runs); {
 		j := c.segment(i)
 		part := c.runs[i:j]
+		if part[0].topicID != topicID {
+			i = j
+			continue
+		}
 		found := c.closedPlan
 		if j == len(c.runs) {
 			found = c.openPlan

@@ -33,7 +33,7 @@ func (l *ledger) score(t *testing.T, bytes int64, generation thalweg.Generation)
 	l.add(scoredEntry(l.slot, l.offset, l.offset+10, bytes, generation))
 	l.slot++
 	l.offset += 10
-	for inputs := l.plan(); inputs != nil; inputs = l.plan() {
+	for inputs := l.plan(""); inputs != nil; inputs = l.plan("") {
 		sum, _ := sizeOf(inputs)
 		first, last := inputs[0], inputs[len(inputs)-1]
 		if len(inputs) < 2 || sum > l.cfg.Bytes || len(inputs) > commitlog.MaxInputs {
@@ -121,7 +121,7 @@ func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
 		a, b := run{slots: [2]uint64{0, 1}, bytes: 5}, run{slots: [2]uint64{1, 2}, bytes: 5}
 		apart(&a, &b)
 		c := compactor{cfg: Compaction{MinFiles: 2, Bytes: 100}, known: true, runs: []run{a, b}}
-		if p := c.plan(); p != nil {
+		if p := c.plan(""); p != nil {
 			t.Errorf("%+v and %+v are merged", a, b)
 		}
 	}
@@ -130,7 +130,7 @@ func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
 	for i := range uint64(200) {
 		c.runs = append(c.runs, run{slots: [2]uint64{i, i + 1}, slot: i, bytes: 5, days: []string{fmt.Sprint(i)}})
 	}
-	if n := len(c.plan()); n != commitlog.MaxObjects {
+	if n := len(c.plan("")); n != commitlog.MaxObjects {
 		t.Errorf("files of %d days are merged", n)
 	}
 }
@@ -171,5 +171,27 @@ func TestASlotThatTheLogShowedFinishedIsNotKnownTwice(t *testing.T) {
 	c.add(scoredEntry(3, 30, 40, 40, 1))
 	if len(c.runs) != 4 {
 		t.Errorf("%d runs of 4 slots: %+v", len(c.runs), c.runs)
+	}
+}
+
+// TestWhatAnEarlierTopicLeftIsNotMerged: a compaction's intent names the topic
+// that the log is at, and its rows must be of that one.
+func TestWhatAnEarlierTopicLeftIsNotMerged(t *testing.T) {
+	c := &compactor{cfg: Compaction{MinFiles: 2, Bytes: 1 << 20}, known: true}
+	for i, topic := range []string{"", "", "old", "old", "new", "new"} {
+		at := uint64(i)
+		c.runs = append(c.runs, run{slots: [2]uint64{at, at + 1}, slot: at, bytes: 100, rows: 1, generation: 1, topicID: topic})
+	}
+	if p := c.plan("newest"); p != nil {
+		t.Errorf("slots of topic %q are merged for another", p[0].topicID)
+	}
+	c.idle = false
+	p := c.plan("new")
+	if len(p) != 2 || p[0].topicID != "new" || p[1].topicID != "new" {
+		t.Errorf("planned %+v", p)
+	}
+	c.trim()
+	if len(c.runs) != 2 || c.runs[0].topicID != "new" {
+		t.Errorf("%d runs are kept, of topic %q on", len(c.runs), c.runs[0].topicID)
 	}
 }

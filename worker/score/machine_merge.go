@@ -47,7 +47,7 @@ func (m *machine) mergeMore() {
 		c.late = nil // the log has them
 		m.start(opMerge, readRuns{c.epoch})
 	case c.job == nil:
-		if inputs := slices.Clone(c.plan()); inputs != nil {
+		if inputs := slices.Clone(c.plan(m.topicID)); inputs != nil {
 			c.job = &merging{inputs: inputs, slots: [2]uint64{inputs[0].slots[0], inputs[len(inputs)-1].slots[1]}, stage: opClaim}
 			m.start(opMerge, merge{c.epoch, inputs})
 		}

@@ -26,8 +26,8 @@ func holder(t *testing.T, cfg machineConfig) (m *machine, step func(ev event) []
 	step(modelsOffered{[]Candidate{{Model: model}}})
 	step(logOpened{next: 20, topicID: "T"})
 	step(modelLoaded{model: model})
-	runs := []run{{slots: [2]uint64{0, 1}, offsets: [2]int64{0, 10}, slot: 0, bytes: 100, rows: 10, generation: 1},
-		{slots: [2]uint64{1, 2}, offsets: [2]int64{10, 20}, slot: 1, bytes: 100, rows: 10, generation: 1}}
+	runs := []run{{slots: [2]uint64{0, 1}, offsets: [2]int64{0, 10}, slot: 0, bytes: 100, rows: 10, generation: 1, topicID: "T"},
+		{slots: [2]uint64{1, 2}, offsets: [2]int64{10, 20}, slot: 1, bytes: 100, rows: 10, generation: 1, topicID: "T"}}
 	step(recordsFetched{epoch: m.epoch, records: 300, bytes: 3000, next: 320, end: 320})
 	step(ticked{})
 	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 320, dead: 5})
