@@ -32,7 +32,8 @@ const (
 	// is silent. It delays readers of committed records, not the next owner.
 	transactionTimeout = time.Minute
 	// maxFenced is how often a delivery begins anew because another process has
-	// taken the line over; whoever goes on longer than that is left to it for now.
+	// taken the line over; one that does so more often is left to it, and the caller
+	// tries again later.
 	maxFenced = 3
 	// trustedAge is how old a group may be when the brokers remember nothing of its
 	// line: they forget a group's offsets after offsets.retention.minutes, a week by

@@ -4,7 +4,6 @@ package bench
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -77,30 +76,7 @@ func (r *real) score(b *testing.B, topic, prefix string, cfg score.Config, n int
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Prefix, cfg.Memory = "flights", 1, topic, prefix, share
 	scorer, err := score.New(source, r.bucket, r.registry, slog.New(slog.DiscardHandler), cfg)
 	check(b, err)
-	ctx, cancel := context.WithCancel(b.Context())
-	done := make(chan error, 1)
-	go func() { done <- scorer.Run(ctx) }()
-	if meanwhile != nil {
-		meanwhile()
-	}
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for scorer.Status().Scored < n {
-		select {
-		case err := <-done:
-			b.Fatalf("scorer ended: %v", err)
-		case <-tick.C:
-		}
-	}
-	// The last file is not full: it is committed because the scorer is told to
-	// end, not after a rolling period of rest, which nobody wants to measure.
-	cancel()
-	check(b, <-done)
-	status := scorer.Status()
-	if status.Committed < n {
-		b.Fatalf("committed %d of %d", status.Committed, n)
-	}
-	return status
+	return runUntil(b, scorer, n, meanwhile)
 }
 
 // cost is what a way of scoring took.

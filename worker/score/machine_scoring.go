@@ -211,7 +211,7 @@ func (m *machine) scoreInto(s *span) {
 }
 
 // refetch drops the backlog, whose records lack what a version needs or are not
-// wanted for now, and fetches them again. The spans stay as they are.
+// wanted before an operator comes, and fetches them again. The spans stay as they are.
 func (m *machine) refetch() {
 	m.epoch++
 	m.stopFetching()

@@ -70,7 +70,7 @@ type (
 		err      error
 	}
 	// slotsRead answers readSlots: the next finished slots of a source, and whether
-	// that was the last one for now.
+	// there was no further one.
 	slotsRead struct {
 		source Source
 		slots  []slot
