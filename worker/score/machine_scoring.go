@@ -222,7 +222,11 @@ func (m *machine) refetch() {
 
 // fetchMore asks for records while there is room in the backlog.
 func (m *machine) fetchMore() {
-	resting := m.draining || m.phase == running && (m.paused || m.tripped != "" || m.lost != nil)
+	blocked := m.blocked()
+	if blocked && m.backlog.records > 0 && !m.busy[opScore] {
+		m.refetch()
+	}
+	resting := blocked || m.draining || m.phase == running && (m.paused || m.tripped != "" || m.lost != nil)
 	if resting {
 		m.stopFetching()
 	}
@@ -235,6 +239,13 @@ func (m *machine) fetchMore() {
 	default:
 		m.start(opFetch, fetch{m.epoch, m.position, m.topicID})
 	}
+}
+
+// blocked reports whether nothing can be scored until somebody mends what a slot
+// waits for. What is fetched is then dropped: it may be more than was asked for,
+// and the turn to hold such a batch is what others wait for.
+func (m *machine) blocked() bool {
+	return m.phase == running && m.stuck() && m.open != nil && m.full()
 }
 
 // stopFetching ends the fetch under way, if there is one.

@@ -126,3 +126,40 @@ func TestAStreamThatTrippedHoldsNothing(t *testing.T) {
 		t.Error("what was dropped is not fetched again")
 	}
 }
+
+// TestAStreamThatIsStuckAndFullHoldsNothingUnscored: with one span stuck in the
+// log and the next one full, what is fetched waits for nobody knows how long.
+func TestAStreamThatIsStuckAndFullHoldsNothingUnscored(t *testing.T) {
+	m, step := holder(t, machineConfig{outbox: true})
+	step(recordsFetched{epoch: m.epoch, records: 600, bytes: 6000, next: 920, end: 920})
+	step(ticked{})
+	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 620})
+	step(slotClaimed{won: true})
+	step(objectsPublished{})
+	if m.backlog.records != 300 {
+		t.Fatalf("%d records wait while the slot is on its way, want 300", m.backlog.records)
+	}
+	for range 2 * stuckTries {
+		step(lettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})
+		step(ticked{})
+	}
+	if m.backlog.records != 0 || m.position != 620 {
+		t.Errorf("%d records are kept unscored, the next fetch is from %d", m.backlog.records, m.position)
+	}
+	for range 5 {
+		for _, e := range step(ticked{}) {
+			if _, is := e.(fetch); is {
+				t.Error("it fetches what it has no room for")
+			}
+		}
+	}
+	step(recordsFetched{epoch: m.epoch - 1, err: &thalweg.Error{Op: "fetch", Kind: thalweg.Canceled}}) // of before
+	fetches := false
+	for _, e := range append(step(lettersDelivered{}), step(slotFinished{})...) {
+		f, is := e.(fetch)
+		fetches = fetches || is && f.from == 620
+	}
+	if !fetches {
+		t.Error("what was dropped is not fetched again")
+	}
+}
