@@ -62,8 +62,8 @@ ranks: ## check import ranks and house rules
 tidy:
 	go mod tidy -diff
 
-model: ## play the stream's protocol by SEEDS seeds, the wrong forms of it that must be seen, and a crash at every point
-	go test -count=1 -v -timeout 30m -run '^(TestWhateverHappensEachEventIsCommittedOnce|TestEachWrongScorerIsCaught|TestACrashAtAnyStepLosesAndDoublesNothing)$$' \
+model: ## play the stream's protocol by SEEDS seeds, the wrong forms of it that must be seen, and a crash at every point, and outages of the store
+	go test -count=1 -v -timeout 30m -run '^(TestWhateverHappensEachEventIsCommittedOnce|TestEachWrongScorerIsCaught|TestACrashAtAnyStepLosesAndDoublesNothing|TestAnOutageOfAMinuteLosesNothingAndEndsByItself|TestAStoreThatFailsThreeInTenForMinutesLosesNothing)$$' \
 		./worker/score -seeds $(SEEDS) | grep -v -e '^=== ' -e '^        --- PASS'
 	go test -count=1 -v -timeout 30m -run '^TestACrash' ./worker/tablewriter | grep -v -e '^=== ' -e '^        --- PASS'
 
