@@ -58,10 +58,11 @@ var ranks = map[string]int{
 	"pipeline/artifact": 5,
 	"worker/crash":      5,
 
-	"worker/average":     6,
-	"worker/score":       6,
-	"worker/tablewriter": 6,
-	"worker/train":       6,
+	"pipeline/artifact/artifacttest": 6,
+	"worker/average":                 6,
+	"worker/score":                   6,
+	"worker/tablewriter":             6,
+	"worker/train":                   6,
 
 	"worker":         7,
 	"worker/lineage": 7,

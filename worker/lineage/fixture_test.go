@@ -5,22 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"math"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"go.uber.org/goleak"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/table"
-	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -98,28 +94,11 @@ func trained(t testing.TB, version int, withManifest bool) *artifact.Artifact {
 	if version == 2 { // it reads dates that version 1 does not
 		text = strings.Replace(text, "format: {type: json}", `format: {type: json, timestamp_formats: [rfc3339, "2006-01-02 15:04:05", "02.01.2006"]}`, 1)
 	}
-	spec, err := pipeline.Parse("test.yaml", []byte(text))
-	check(t, err)
-	plan, err := pipeline.Compile(spec, columns)
-	check(t, err)
 	var rows [][]any
 	for i := range int64(100) {
 		rows = append(rows, []any{i * 3600e6, i - 50, 100 + 17*i, float64(i) / 7, fmt.Sprintf("A%d", i%5), fmt.Sprintf("C%d", i%3), i})
 	}
-	fitter := feature.NewFitter(plan)
-	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, rows...)
-	defer batch.Release()
-	check(t, fitter.Observe(batch, make([]uint8, len(rows))))
-	partial, err := fitter.Partial()
-	check(t, err)
-	transform, err := feature.Finish(plan, [][]byte{partial})
-	check(t, err)
-	a, err := artifact.New(plan, transform)
-	check(t, err)
-	a.Params = make([]float32, a.Model.Size())
-	for i := range a.Params {
-		a.Params[i] = float32(math.Sin(float64((i+1)*version))) / 3
-	}
+	a := artifacttest.Train(t, text, columns, version, rows...)
 	a.Provenance.Dataset, a.Provenance.Epochs = manifest.Hash(), 3
 	if withManifest {
 		a.Dataset = manifest.JSON()

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"math"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
@@ -17,11 +15,9 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/table"
-	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/commitlog"
@@ -38,66 +34,10 @@ const (
 	partitions = 2
 )
 
-const document = `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: flight-delays}
-spec:
-  sources:
-    train:  {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
-    events: {kafka: {topic: flights}, format: {type: json}}
-  schema:
-    columns:
-      - {name: date,     type: timestamp, nullable: false}
-      - {name: delay,    type: int64, nullable: true, available_in: [training]}
-      - {name: distance, type: int64, nullable: true}
-      - {name: origin,   type: string, nullable: true}
-  input_features:
-    - {name: distance, type: number}
-    - {name: origin,   type: category}
-    - {name: hour,     type: category, expression: "hour(date)"}
-  output_features:
-    - {name: delayed, type: binary, expression: "delay > 15"}
-  preprocessing:
-    split: {type: random, probabilities: [0.7, 0.15, 0.15]}
-  scoring:
-    source: events
-    sink: {s3: {path: "s3://lake/scored/"}, format: {type: parquet}}
-`
-
-var columns = table.Schema{Columns: []table.Column{
-	{Name: "date", Type: table.Timestamp},
-	{Name: "delay", Type: table.Int64, Nullable: true, TrainingOnly: true},
-	{Name: "distance", Type: table.Int64, Nullable: true},
-	{Name: "origin", Type: table.String, Nullable: true},
-}}
-
 // trained returns an artifact; versions differ in their parameters.
 func trained(t testing.TB, version int) *artifact.Artifact {
 	t.Helper()
-	spec, err := pipeline.Parse("test.yaml", []byte(document))
-	check(t, err)
-	plan, err := pipeline.Compile(spec, columns)
-	check(t, err)
-	var rows [][]any
-	for i := range int64(100) {
-		rows = append(rows, []any{i * 3600e6, i - 50, 100 + 17*i, fmt.Sprintf("A%d", i%5)})
-	}
-	fitter := feature.NewFitter(plan)
-	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, rows...)
-	defer batch.Release()
-	check(t, fitter.Observe(batch, make([]uint8, len(rows))))
-	partial, err := fitter.Partial()
-	check(t, err)
-	transform, err := feature.Finish(plan, [][]byte{partial})
-	check(t, err)
-	a, err := artifact.New(plan, transform)
-	check(t, err)
-	a.Params = make([]float32, a.Model.Size())
-	for i := range a.Params {
-		a.Params[i] = float32(math.Sin(float64((i+1)*version))) / 3
-	}
-	return a
+	return artifacttest.TrainFlights(t, artifacttest.Flights, version)
 }
 
 func check(t testing.TB, err error) {

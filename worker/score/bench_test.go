@@ -11,18 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/table"
-	"github.com/thalweg/thalweg/pipeline/table/tabletest"
-	"github.com/thalweg/thalweg/storage/checkpoint"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 )
 
@@ -67,40 +63,11 @@ func flightEvent(i int) []byte {
 
 func flightArtifact(b *testing.B) *artifact.Artifact {
 	b.Helper()
-	spec, err := pipeline.Parse("flights.yaml", []byte(flights))
-	if err != nil {
-		b.Fatal(err)
-	}
-	plan, err := pipeline.Compile(spec, flightColumns)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var train [][]any
+	var rows [][]any
 	for i := range int64(20_000) {
-		train = append(train, []any{i * 1800e6, i*7%90 - 20, 100 + i*13%2500, airport(int(i) * 31 % 200), airport(int(i) * 17 % 200)})
+		rows = append(rows, []any{i * 1800e6, i*7%90 - 20, 100 + i*13%2500, airport(int(i) * 31 % 200), airport(int(i) * 17 % 200)})
 	}
-	fitter := feature.NewFitter(plan)
-	batch := tabletest.Batch(memory.DefaultAllocator, flightColumns, 0, train...)
-	if err := fitter.Observe(batch, make([]uint8, len(train))); err != nil {
-		b.Fatal(err)
-	}
-	partial, err := fitter.Partial()
-	if err != nil {
-		b.Fatal(err)
-	}
-	transform, err := feature.Finish(plan, [][]byte{partial})
-	if err != nil {
-		b.Fatal(err)
-	}
-	a, err := artifact.New(plan, transform)
-	if err != nil {
-		b.Fatal(err)
-	}
-	a.Params = make([]float32, a.Model.Size())
-	for i := range a.Params {
-		a.Params[i] = float32(math.Sin(float64(i))) / 3
-	}
-	return a
+	return artifacttest.Train(b, flights, flightColumns, 1, rows...)
 }
 
 // cpu returns the processor time that this process has used.
@@ -128,15 +95,7 @@ func newBed(b *testing.B) *bed {
 		b.Fatal(err)
 	}
 	b.Cleanup(t.broker.Close)
-	parts, err := flightArtifact(b).Encode(nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ref, err := checkpoint.Save(context.Background(), t.state, "checkpoints/1", parts)
-	if err != nil {
-		b.Fatal(err)
-	}
-	t.model = Candidate{Model: Model{Name: "flight-delays", Version: 1, Checkpoint: ref}}
+	t.model = saved(b, t.state, 1, flightArtifact(b))
 	if t.producer, err = kafka.NewProducer(t.kafka(), kafka.ProducerConfig{}); err != nil {
 		b.Fatal(err)
 	}

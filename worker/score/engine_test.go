@@ -13,6 +13,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 )
@@ -157,7 +158,7 @@ func TestARegistryLoadsEachArtifactOnceAndKeepsFew(t *testing.T) {
 }
 
 func TestTheSpecSaysHowToScore(t *testing.T) {
-	spec, err := pipeline.Parse("test.yaml", []byte(document))
+	spec, err := pipeline.Parse("test.yaml", []byte(artifacttest.Flights))
 	if err != nil {
 		t.Fatal(err)
 	}

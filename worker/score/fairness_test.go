@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/thalweg/thalweg/storage/checkpoint"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
 )
@@ -55,16 +54,8 @@ func TestHotPartitionsDoNotStarveTheOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		state := bucketmem.New()
-		parts, err := trained(t, 1).Encode(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ref, err := checkpoint.Save(t.Context(), state, "checkpoints/1", parts)
-		if err != nil {
-			t.Fatal(err)
-		}
 		registry := NewRegistry(state)
-		registry.Offer([]Candidate{{Model: Model{Name: "flight-delays", Version: 1, Checkpoint: ref}}})
+		registry.Offer([]Candidate{saved(t, state, 1, trained(t, 1))})
 		memory := NewMemory(16<<20, cores) // its channels belong to the bubble
 		ctx, cancel := context.WithTimeout(t.Context(), lasts)
 		defer cancel()

@@ -7,23 +7,18 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"go.uber.org/goleak"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/feature"
-	"github.com/thalweg/thalweg/pipeline/table"
-	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/commitlog"
@@ -36,89 +31,31 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const topic = "flights"
 
-// document is the pipeline of the end-to-end tests: an operator removes rows
-// in scoring, a column is there in training only.
-const document = `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: flight-delays}
-spec:
-  sources:
-    train:  {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
-    events: {kafka: {topic: flights}, format: {type: json}}
-  schema:
-    columns:
-      - {name: date,        type: timestamp, nullable: false}
-      - {name: delay,       type: int64, nullable: true, available_in: [training]}
-      - {name: distance,    type: int64, nullable: true}
-      - {name: origin,      type: string, nullable: true}
-  input_features:
-    - {name: distance, type: number}
-    - {name: origin,   type: category}
-    - {name: hour,     type: category, expression: "hour(date)"}
-  output_features:
-    - {name: delayed, type: binary, expression: "delay > 15"}
-  preprocessing:
-    clean:
-      - {case: {columns: [origin], to: upper}}
-      - {filter: {expression: "distance == null || distance < 100000", apply_to: [training, scoring]}}
-    split: {type: random, probabilities: [0.7, 0.15, 0.15]}
-  scoring:
-    source: events
-    sink: {s3: {path: "s3://lake/scored/"}, format: {type: parquet}}
-`
-
-var columns = table.Schema{Columns: []table.Column{
-	{Name: "date", Type: table.Timestamp},
-	{Name: "delay", Type: table.Int64, Nullable: true, TrainingOnly: true},
-	{Name: "distance", Type: table.Int64, Nullable: true},
-	{Name: "origin", Type: table.String, Nullable: true},
-}}
-
-// trained returns an artifact; versions differ in their parameters.
+// trained returns an artifact of artifacttest.Flights; versions differ in their
+// parameters.
 func trained(t testing.TB, version int) *artifact.Artifact {
 	t.Helper()
-	return trainedBy(t, version, document)
+	return artifacttest.TrainFlights(t, artifacttest.Flights, version)
 }
 
-// trainedBy is trained by another document for the same columns.
-func trainedBy(t testing.TB, version int, document string) *artifact.Artifact {
+// trainedBy is trained, version 1, by another document for the same columns.
+func trainedBy(t testing.TB, document string) *artifact.Artifact {
 	t.Helper()
-	spec, err := pipeline.Parse("test.yaml", []byte(document))
+	return artifacttest.TrainFlights(t, document, 1)
+}
+
+// saved stores an artifact and returns it as a version.
+func saved(t testing.TB, state storage.Bucket, version int, a *artifact.Artifact) Candidate {
+	t.Helper()
+	parts, err := a.Encode(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := pipeline.Compile(spec, columns)
+	ref, err := checkpoint.Save(context.Background(), state, fmt.Sprintf("checkpoints/%d", version), parts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var train [][]any
-	for i := range int64(100) {
-		train = append(train, []any{i * 3600e6, i - 50, 100 + 17*i, fmt.Sprintf("A%d", i%5)})
-	}
-	fitter := feature.NewFitter(plan)
-	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, train...)
-	defer batch.Release()
-	if err := fitter.Observe(batch, make([]uint8, len(train))); err != nil {
-		t.Fatal(err)
-	}
-	partial, err := fitter.Partial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	transform, err := feature.Finish(plan, [][]byte{partial})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := artifact.New(plan, transform)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.Params = make([]float32, a.Model.Size())
-	for i := range a.Params {
-		a.Params[i] = float32(math.Sin(float64((i+1)*version))) / 3
-	}
-	return a
+	return Candidate{Model: Model{Name: "flight-delays", Version: thalweg.ModelVersion(version), Checkpoint: ref}, RegisteredAtUS: time.Now().UnixMicro()}
 }
 
 // world is what scorers of a test share: a broker, a sink, and registered
@@ -168,15 +105,7 @@ func (w *world) register(version int) Candidate {
 
 func (w *world) registerArtifact(version int, a *artifact.Artifact) Candidate {
 	w.t.Helper()
-	parts, err := a.Encode(nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ref, err := checkpoint.Save(context.Background(), w.state, fmt.Sprintf("checkpoints/%d", version), parts)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	c := Candidate{Model: Model{Name: "flight-delays", Version: thalweg.ModelVersion(version), Checkpoint: ref}, RegisteredAtUS: time.Now().UnixMicro()}
+	c := saved(w.t, w.state, version, a)
 	w.versions[version] = c
 	return c
 }

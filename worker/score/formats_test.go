@@ -20,15 +20,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/thalweg/thalweg/connectors/registry"
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	events "github.com/thalweg/thalweg/pipeline/event"
 )
 
-// enveloped is document with columns that come from the records around events.
+// enveloped is artifacttest.Flights with columns that come from the records around events.
 var enveloped = strings.NewReplacer(
 	"type: timestamp, nullable: false", "type: timestamp, nullable: false, from: timestamp",
 	"name: distance,    type: int64, nullable: true", `name: distance, type: int64, nullable: true, from: "header:distance"`,
 	"name: origin,      type: string, nullable: true", "name: origin, type: string, nullable: true, from: key",
-).Replace(document)
+).Replace(artifacttest.Flights)
 
 // around is the record that has in its key, headers and time what goodEvent has
 // in its value.
@@ -66,7 +67,7 @@ func cellsOf(rows map[int64]scoredRow, column string, from, to int64) []string {
 // that finds the same values in the events, and may follow it at any moment.
 func TestColumnsFromRecordsScoreAsColumnsFromEvents(t *testing.T) {
 	w := newWorld(t, 1)
-	w.registerArtifact(2, trainedBy(t, 1, enveloped)) // the same parameters
+	w.registerArtifact(2, trainedBy(t, enveloped)) // the same parameters
 	w.promote(1)
 	const n = 200
 	var records []*kgo.Record
@@ -105,7 +106,7 @@ func TestColumnsFromRecordsScoreAsColumnsFromEvents(t *testing.T) {
 
 func TestRecordsWhoseKeyOrHeaderIsNoValueAreDeadLetters(t *testing.T) {
 	w := newWorld(t, 1)
-	w.registerArtifact(1, trainedBy(t, 1, strings.Replace(enveloped, "nullable: true, from: key", "nullable: false, from: key", 1)))
+	w.registerArtifact(1, trainedBy(t, strings.Replace(enveloped, "nullable: true, from: key", "nullable: false, from: key", 1)))
 	w.promote(1)
 	bad := map[int64]string{}
 	var records []*kgo.Record
@@ -153,7 +154,7 @@ func asCSV(n int) string {
 
 func TestCSVEventsScoreAsJSONEventsDo(t *testing.T) {
 	w := newWorld(t, 1)
-	w.registerArtifact(2, trainedBy(t, 1, strings.Replace(document, "{type: json}", `{type: csv, delimiter: ";", columns: [gate, date, distance, origin]}`, 1)))
+	w.registerArtifact(2, trainedBy(t, strings.Replace(artifacttest.Flights, "{type: json}", `{type: csv, delimiter: ";", columns: [gate, date, distance, origin]}`, 1)))
 	w.promote(1)
 	const n = 200
 	w.produceGood(0, n)
@@ -240,7 +241,7 @@ func TestAvroEventsScoreAsJSONEventsDoOnceTheRegistryAnswers(t *testing.T) {
 		}
 		return client, nil
 	}
-	w.registerArtifact(2, trainedBy(t, 1, strings.Replace(document, "{type: json}", "{type: avro, schema_registry: schemas}", 1)))
+	w.registerArtifact(2, trainedBy(t, strings.Replace(artifacttest.Flights, "{type: json}", "{type: avro, schema_registry: schemas}", 1)))
 	w.promote(1)
 	const n = 200
 	w.produceGood(0, n)
@@ -298,7 +299,7 @@ func TestAvroEventsScoreAsJSONEventsDoOnceTheRegistryAnswers(t *testing.T) {
 // not matter any more.
 func TestTheSchemaOfAFileIsPartOfTheVersion(t *testing.T) {
 	w := newWorld(t, 1)
-	a := trainedBy(t, 1, strings.Replace(document, "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1))
+	a := trainedBy(t, strings.Replace(artifacttest.Flights, "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1))
 	if _, err := a.Encode(nil); err == nil {
 		t.Error("a version without its schema can be saved")
 	}

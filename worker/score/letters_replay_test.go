@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/storage/commitlog"
 )
 
-// lenient is document without the step that removes events.
-var lenient = strings.Replace(document, "distance < 100000", "distance < 1000000000", 1)
+// lenient is artifacttest.Flights without the step that removes events.
+var lenient = strings.Replace(artifacttest.Flights, "distance < 100000", "distance < 1000000000", 1)
 
 func (w *world) replay(version int, where string) (ReplaySummary, error) {
 	w.t.Helper()
@@ -42,7 +43,7 @@ func (w *world) replayed(partition int) map[int64]scoredRow {
 	return rows
 }
 
-// mixed returns n events: of ten, one is far (a step of document removes it),
+// mixed returns n events: of ten, one is far (a step of the pipeline removes it),
 // one is no JSON, and one is beyond the bound of an event.
 func mixed(n int) []string {
 	events := make([]string, n)
@@ -68,7 +69,7 @@ func TestAReplayScoresDeadLettersAsTheStreamWouldHave(t *testing.T) {
 	w := newWorld(t, 1)
 	w.config.MaxEventBytes = 4096
 	w.promote(1)
-	better := w.registerArtifact(2, trainedBy(t, 1, lenient))
+	better := w.registerArtifact(2, trainedBy(t, lenient))
 	s := w.start()
 	w.produce(mixed(n)...)
 	s.waitCommitted(n)
@@ -118,7 +119,7 @@ func TestAReplayScoresDeadLettersAsTheStreamWouldHave(t *testing.T) {
 	rows := w.replayed(0)
 	again := newWorld(t, 1)
 	again.config.MaxEventBytes = 4096
-	again.registerArtifact(2, trainedBy(t, 1, lenient))
+	again.registerArtifact(2, trainedBy(t, lenient))
 	again.promote(2)
 	other := again.start()
 	again.produce(mixed(n)...)
@@ -147,7 +148,7 @@ func TestTwoWhoReplayAtOnceLandEachRowOnce(t *testing.T) {
 	const n = 300
 	w := newWorld(t, 2)
 	w.promote(1)
-	w.registerArtifact(2, trainedBy(t, 1, lenient))
+	w.registerArtifact(2, trainedBy(t, lenient))
 	for p := range 2 {
 		s := w.start(func(c *Config) { c.Partition = p; c.Rolling.Count = 40 })
 		if p == 0 {
@@ -189,8 +190,8 @@ func TestTwoWhoReplayAtOnceLandEachRowOnce(t *testing.T) {
 // was kept does not guess.
 func TestADeadLetterKeepsWhatItsColumnsComeFrom(t *testing.T) {
 	w := newWorld(t, 1)
-	w.registerArtifact(1, trainedBy(t, 1, enveloped))
-	w.registerArtifact(2, trainedBy(t, 1, strings.Replace(enveloped, "distance < 100000", "distance < 1000000000", 1)))
+	w.registerArtifact(1, trainedBy(t, enveloped))
+	w.registerArtifact(2, trainedBy(t, strings.Replace(enveloped, "distance < 100000", "distance < 1000000000", 1)))
 	w.promote(1)
 	s := w.start()
 	for i := range 6 {
@@ -219,7 +220,7 @@ func TestADeadLetterKeepsWhatItsColumnsComeFrom(t *testing.T) {
 
 	bare := newWorld(t, 1)
 	bare.promote(1)
-	bare.registerArtifact(2, trainedBy(t, 1, enveloped))
+	bare.registerArtifact(2, trainedBy(t, enveloped))
 	s = bare.start()
 	bare.produce("no event")
 	s.waitCommitted(1)
@@ -235,7 +236,7 @@ func TestAReplayOfManyDaysTakesSlotAfterSlot(t *testing.T) {
 	w := newWorld(t, 1)
 	w.config.PartitionBy = "date"
 	w.promote(1)
-	w.registerArtifact(2, trainedBy(t, 1, lenient))
+	w.registerArtifact(2, trainedBy(t, lenient))
 	s := w.start()
 	events := make([]string, n)
 	for i := range events { // a day each

@@ -19,7 +19,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/fsck"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
@@ -226,16 +225,7 @@ func playOutage(t *testing.T, last int64, mood func(now time.Duration) mood, wat
 		bucket, _ = opener.Bucket(t.Context(), "lake")
 	}
 	state := bucketmem.New()
-	parts, err := trained(t, 1).Encode(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref, err := checkpoint.Save(t.Context(), state, "checkpoints/1", parts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	registry := NewRegistry(state)
-	model := Candidate{Model: Model{Name: "flight-delays", Version: 1, Checkpoint: ref}, RegisteredAtUS: time.Now().UnixMicro()}
+	registry, model := NewRegistry(state), saved(t, state, 1, trained(t, 1))
 	registry.Offer([]Candidate{model})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -271,7 +261,7 @@ func playOutage(t *testing.T, last int64, mood func(now time.Duration) mood, wat
 	}
 	cancel()
 	running.Wait()
-	o.last, o.model = last, fsck.Model{Name: "flight-delays", Version: 1, Checkpoint: ref, RegisteredAtUS: model.RegisteredAtUS}
+	o.last, o.model = last, fsck.Model{Name: "flight-delays", Version: 1, Checkpoint: model.Checkpoint, RegisteredAtUS: model.RegisteredAtUS}
 	return o
 }
 
