@@ -5,7 +5,6 @@ package integration
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,16 +12,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/connectors/kafka/kafkatest"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
@@ -45,7 +43,7 @@ func deliversOnce(t *testing.T, cluster *apache.Cluster, topic string) {
 		return o
 	}
 	var want []string
-	requests := []kmsg.Key{kmsg.InitProducerID, kmsg.OffsetFetch, kmsg.AddPartitionsToTxn, kmsg.Produce, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn}
+	requests := kafkatest.Transaction()
 	for i, key := range requests {
 		for j, applied := range []bool{false, true} {
 			line := fmt.Sprintf("%016x%016x", 2*i+j, 7)
@@ -63,9 +61,9 @@ func deliversOnce(t *testing.T, cluster *apache.Cluster, topic string) {
 				t.Fatal(err)
 			}
 			ctx, die := context.WithCancel(t.Context())
-			m := &mortal{key: key, applied: applied, die: die}
-			if err := deliver(ctx, outbox(m.dial, "test"), 1, 700); err == nil || !m.dead.Load() {
-				t.Fatalf("%s applied=%v: delivered although it was to die (dead %v): %v", key.Name(), applied, m.dead.Load(), err)
+			m := &kafkatest.Mortal{Key: key, Applied: applied, Die: die}
+			if err := deliver(ctx, outbox(m.Dial, "test"), 1, 700); err == nil || !m.Dead() {
+				t.Fatalf("%s applied=%v: delivered although it was to die (dead %v): %v", key.Name(), applied, m.Dead(), err)
 			}
 			second := outbox(nil, "test")
 			for _, o := range []*kafka.Outbox{second, zombie, second} {
@@ -89,84 +87,11 @@ func deliversOnce(t *testing.T, cluster *apache.Cluster, topic string) {
 	t.Logf("%d deaths of deliverers, %d messages in the topic once each", 2*len(requests), len(got))
 }
 
-// mortal dials connections on which a process dies at its first request of a
-// kind: before it is sent, or when its answer comes.
-type mortal struct {
-	key     kmsg.Key
-	applied bool
-	die     context.CancelFunc
-	dead    atomic.Bool
-}
-
-func (m *mortal) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if m.dead.Load() {
-		return nil, net.ErrClosed
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	return &mortalConn{Conn: conn, mortal: m}, err
-}
-
-type mortalConn struct {
-	net.Conn
-	mortal *mortal
-	doomed atomic.Bool
-}
-
-func (c *mortalConn) end() error {
-	c.mortal.dead.Store(true)
-	c.mortal.die()
-	return errors.Join(net.ErrClosed, c.Close())
-}
-
-// Write looks at the key of a request, which follows its length.
-func (c *mortalConn) Write(b []byte) (int, error) {
-	if len(b) >= 6 && kmsg.Key(binary.BigEndian.Uint16(b[4:])) == c.mortal.key {
-		if !c.mortal.applied {
-			return 0, c.end()
-		}
-		c.doomed.Store(true)
-	}
-	return c.Conn.Write(b)
-}
-
-func (c *mortalConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.doomed.Load() {
-		return 0, c.end()
-	}
-	return n, err
-}
-
-// committedKeys returns the keys of a topic's records in order, as a reader of
-// committed records sees them.
+// committedKeys returns the keys of a topic's committed records in order.
 func committedKeys(t *testing.T, cluster *apache.Cluster, topic string, partitions int) (keys []string) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	end := fmt.Sprintf("end %d", time.Now().UnixNano())
-	for p := range partitions { // what is read up to
-		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Partition: int32(p), Key: []byte(end)}).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), process.Patience)
-	defer cancel()
-	for ends := 0; ends < partitions; {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			t.Fatal(err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if string(r.Key) == end {
-				ends++
-			} else if !strings.HasPrefix(string(r.Key), "end ") { // of an earlier look
-				keys = append(keys, string(r.Key))
-			}
-		})
+	for _, r := range kafkatest.Committed(t, cluster.Brokers(), topic, partitions) {
+		keys = append(keys, string(r.Key))
 	}
 	slices.Sort(keys)
 	return keys

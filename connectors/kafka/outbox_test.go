@@ -2,14 +2,11 @@ package kafka
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
-	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +16,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/connectors/kafka/kafkatest"
 )
 
 const outboxLine = "00112233445566778899aabbccddeeff"
@@ -52,41 +50,12 @@ func newOutbox(t *testing.T, cluster *kfake.Cluster, topic string) *Outbox {
 	return o
 }
 
-// committedKeys reads the topic as a reader of committed records, up to a mark
-// that is written last.
-func committedKeys(t *testing.T, cluster *kfake.Cluster, topic string) (keys []string, records []*kgo.Record) {
+// committed reads a topic of a number of partitions.
+func committed(t *testing.T, cluster *kfake.Cluster, topic string, partitions int) (keys []string, records []*kgo.Record) {
 	t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	partitions := 0
-	for cluster.PartitionInfo(topic, int32(partitions)) != nil {
-		partitions++
-	}
-	marks := make(map[int32]bool)
-	for p := range partitions {
-		if err := c.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Partition: int32(p), Key: []byte("mark")}).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for len(marks) < partitions {
-		fetches := c.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			t.Fatal(err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if string(r.Key) == "mark" {
-				marks[r.Partition] = true
-				return
-			}
-			keys = append(keys, string(r.Key))
-			records = append(records, r)
-		})
+	records = kafkatest.Committed(t, cluster.ListenAddrs(), topic, partitions)
+	for _, r := range records {
+		keys = append(keys, string(r.Key))
 	}
 	return keys, records
 }
@@ -138,7 +107,7 @@ func TestAGroupIsDeliveredOnceHoweverOftenItIsTried(t *testing.T) {
 	deliver(a, 4, 1, 0)
 	deliver(b, 4, 1, 0)
 	deliver(newOutbox(t, c, "dlq"), 4, 1, 0)
-	keys, records := committedKeys(t, c, "dlq")
+	keys, records := committed(t, c, "dlq", 3)
 	wantOnce(t, keys, map[uint64]int{0: 3, 3: 2000, 4: 1})
 	for _, r := range records {
 		if r.Partition != 4%3 || len(r.Headers) != 2 || r.Headers[0].Key != "group" || r.Headers[1].Value != nil || time.Since(r.Timestamp) > time.Minute {
@@ -147,60 +116,11 @@ func TestAGroupIsDeliveredOnceHoweverOftenItIsTried(t *testing.T) {
 	}
 }
 
-// mortal dials connections on which a process dies at its first request of a
-// kind: before it is sent, or when its answer comes.
-type mortal struct {
-	key     kmsg.Key
-	applied bool
-	die     context.CancelFunc
-	dead    atomic.Bool
-}
-
-func (m *mortal) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if m.dead.Load() {
-		return nil, net.ErrClosed
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	return &mortalConn{Conn: conn, mortal: m}, err
-}
-
-type mortalConn struct {
-	net.Conn
-	mortal *mortal
-	doomed atomic.Bool
-}
-
-func (c *mortalConn) end() error {
-	c.mortal.dead.Store(true)
-	c.mortal.die()
-	c.Close()
-	return net.ErrClosed
-}
-
-// Write looks at the key of a request, which follows its length.
-func (c *mortalConn) Write(b []byte) (int, error) {
-	if len(b) >= 6 && kmsg.Key(binary.BigEndian.Uint16(b[4:])) == c.mortal.key {
-		if !c.mortal.applied {
-			return 0, c.end()
-		}
-		c.doomed.Store(true)
-	}
-	return c.Conn.Write(b)
-}
-
-func (c *mortalConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.doomed.Load() {
-		return 0, c.end()
-	}
-	return n, err
-}
-
 // TestWhereverADelivererDiesTheGroupIsThereOnce: at each request of a delivery
 // in turn, before the broker did it or after, and another goes on; then the
 // first wakes up.
 func TestWhereverADelivererDiesTheGroupIsThereOnce(t *testing.T) {
-	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.OffsetFetch, kmsg.AddPartitionsToTxn, kmsg.Produce, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn} {
+	for _, key := range kafkatest.Transaction() {
 		for _, applied := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s applied=%v", key.Name(), applied), func(t *testing.T) {
 				c := startOutboxCluster(t)
@@ -209,14 +129,14 @@ func TestWhereverADelivererDiesTheGroupIsThereOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				ctx, die := context.WithCancel(t.Context())
-				m := &mortal{key: key, applied: applied, die: die}
-				first, err := NewOutbox(Config{Brokers: c.ListenAddrs(), Topic: "dlq", Dial: m.dial}, OutboxConfig{Name: "thalweg-p-t-0", Partition: 4})
+				m := &kafkatest.Mortal{Key: key, Applied: applied, Die: die}
+				first, err := NewOutbox(Config{Brokers: c.ListenAddrs(), Topic: "dlq", Dial: m.Dial}, OutboxConfig{Name: "thalweg-p-t-0", Partition: 4})
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer first.Close()
-				if err := first.Deliver(ctx, group(1), letters(1, 3, 0)); err == nil || !m.dead.Load() {
-					t.Fatalf("delivered although it was to die (dead %v): %v", m.dead.Load(), err)
+				if err := first.Deliver(ctx, group(1), letters(1, 3, 0)); err == nil || !m.Dead() {
+					t.Fatalf("delivered although it was to die (dead %v): %v", m.Dead(), err)
 				}
 				second := newOutbox(t, c, "dlq")
 				for _, o := range []*Outbox{second, zombie, second} {
@@ -227,7 +147,7 @@ func TestWhereverADelivererDiesTheGroupIsThereOnce(t *testing.T) {
 				if err := second.Deliver(t.Context(), group(2), letters(2, 1, 0)); err != nil {
 					t.Fatal(err)
 				}
-				keys, _ := committedKeys(t, c, "dlq")
+				keys, _ := committed(t, c, "dlq", 3)
 				wantOnce(t, keys, map[uint64]int{0: 2, 1: 3, 2: 1})
 			})
 		}
@@ -253,7 +173,7 @@ func TestMessagesThatFailToComeLeaveNothing(t *testing.T) {
 	if err := o.Deliver(t.Context(), group(0), letters(0, 1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	keys, _ := committedKeys(t, c, "dlq")
+	keys, _ := committed(t, c, "dlq", 3)
 	wantOnce(t, keys, map[uint64]int{0: 1})
 }
 
@@ -280,7 +200,7 @@ func TestTwoWhoDeliverAtOnceFenceEachOther(t *testing.T) {
 		})
 	}
 	people.Wait()
-	keys, _ := committedKeys(t, c, "dlq")
+	keys, _ := committed(t, c, "dlq", 3)
 	want := make(map[uint64]int)
 	for seq := range uint64(groups) {
 		want[seq] = 5
@@ -330,7 +250,7 @@ func TestAValueTooLargeForTheTopicIsCutAndSaysSo(t *testing.T) {
 	if err := o.Deliver(t.Context(), group(0), letters(0, 10, 50_000)); err != nil {
 		t.Fatal(err)
 	}
-	keys, records := committedKeys(t, c, "small")
+	keys, records := committed(t, c, "small", 1)
 	wantOnce(t, keys, map[uint64]int{0: 10})
 	for _, r := range records {
 		last := r.Headers[len(r.Headers)-1]
