@@ -1,9 +1,9 @@
 package fault
 
 import (
-	"fmt"
-	"hash/fnv"
-	"strings"
+	"strconv"
+
+	"github.com/thalweg/thalweg/faultplan"
 )
 
 // Op is a set of the operations of a connectors.Source.
@@ -21,15 +21,7 @@ const (
 
 var opNames = [...]string{"topic", "bounds", "fetch", "commit"}
 
-func (o Op) String() string {
-	var names []string
-	for i, name := range opNames {
-		if o&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, "|")
-}
+func (o Op) String() string { return faultplan.Members(uint8(o), opNames[:]) }
 
 // Fault is a way for an operation to go wrong.
 type Fault uint8
@@ -110,21 +102,10 @@ func (p Plan) decide(op Op, partition, n int, failed []int) (Fault, uint64) {
 		if ops&r.Fault.applies()&op == 0 || r.Times > 0 && failed[i] >= r.Times {
 			continue
 		}
-		bits := hash(p.Seed, i, op, partition, n)
-		if float64(bits>>11)/(1<<53) < r.Rate {
+		if hit, details := faultplan.Draw(p.Seed, r.Rate, i, uint8(op), n, strconv.Itoa(partition)); hit {
 			failed[i]++
-			return r.Fault, hash(bits, i, op, partition, n)
+			return r.Fault, details
 		}
 	}
 	return 0, 0
-}
-
-// hash mixes its arguments into 64 bits: FNV-1a with splitmix64's finalizer.
-func hash(seed uint64, rule int, op Op, partition, n int) uint64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%x/%x/%x/%x/%x", seed, rule, op, partition, n)
-	z := h.Sum64()
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
 }

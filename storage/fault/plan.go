@@ -2,8 +2,9 @@ package fault
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strings"
+
+	"github.com/thalweg/thalweg/faultplan"
 )
 
 // Op is a set of the operations of a storage.Bucket.
@@ -26,15 +27,7 @@ const (
 
 var opNames = [...]string{"get", "get range", "put", "put if absent", "head", "list", "delete"}
 
-func (o Op) String() string {
-	var names []string
-	for i, name := range opNames {
-		if o&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, "|")
-}
+func (o Op) String() string { return faultplan.Members(uint8(o), opNames[:]) }
 
 // Fault is a way for an operation to go wrong.
 type Fault uint8
@@ -131,21 +124,10 @@ func (p Plan) decide(op Op, key string, n int, failed []int) (Fault, uint64) {
 		if ops&r.Fault.applies()&op == 0 || n < r.Skip || r.Match != nil && !r.Match(key) || r.Times > 0 && failed[i] >= r.Times {
 			continue
 		}
-		bits := hash(p.Seed, uint64(i), uint64(op), key, uint64(n))
-		if float64(bits>>11)/(1<<53) < r.Rate {
+		if hit, details := faultplan.Draw(p.Seed, r.Rate, i, uint8(op), n, key); hit {
 			failed[i]++
-			return r.Fault, hash(bits, 0, 0, "", 0)
+			return r.Fault, details
 		}
 	}
 	return 0, 0
-}
-
-// hash mixes its arguments into 64 bits: FNV-1a with splitmix64's finalizer.
-func hash(seed, rule, op uint64, key string, n uint64) uint64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%x/%x/%x/%x/%s", seed, rule, op, n, key)
-	z := h.Sum64()
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
 }
