@@ -42,29 +42,8 @@ type eventRow struct {
 func setOf(t *testing.T, lake storage.Bucket, prefix string) (rows map[place]eventRow, dead map[place]string) {
 	t.Helper()
 	rows, dead = map[place]eventRow{}, map[place]string{}
-	for info, err := range lake.List(t.Context(), prefix, "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		isRows, isDead := strings.HasPrefix(info.Key, prefix+"data/"), strings.HasPrefix(info.Key, prefix+"_dead/")
-		if !isRows && !isDead {
-			continue
-		}
-		body, _, err := lake.Get(t.Context(), info.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if isDead {
-			for line := range strings.Lines(string(body)) {
-				var letter struct{ Partition, Offset int64 }
-				if err := json.Unmarshal([]byte(line), &letter); err != nil {
-					t.Fatal(err)
-				}
-				dead[place{letter.Partition, letter.Offset}] = line
-			}
-			continue
-		}
-		readParquet(t, info.Key, body, func(batch arrow.Record) {
+	for key, body := range objectsUnder(t, lake, prefix+"data/") {
+		readParquet(t, key, body, func(batch arrow.Record) {
 			partition, offset, version := ints(t, batch, "_partition"), ints(t, batch, "_offset"), ints(t, batch, "_model_version")
 			probability, prediction := floats(t, batch, "probability"), columnOf[*array.Boolean](t, batch, "prediction")
 			for i := range int(batch.NumRows()) {
@@ -79,6 +58,15 @@ func setOf(t *testing.T, lake storage.Bucket, prefix string) (rows map[place]eve
 				rows[p] = eventRow{text.String(), prediction.Value(i), probability.Value(i), version.Value(i)}
 			}
 		})
+	}
+	for key, body := range objectsUnder(t, lake, prefix+"_dead/") {
+		for line := range strings.Lines(string(body)) {
+			var letter struct{ Partition, Offset int64 }
+			if err := json.Unmarshal([]byte(line), &letter); err != nil {
+				t.Fatalf("%s: %v", key, err)
+			}
+			dead[place{letter.Partition, letter.Offset}] = line
+		}
 	}
 	return rows, dead
 }

@@ -181,34 +181,22 @@ func results(t *testing.T, lake storage.Bucket) (rows map[place]scored, dead map
 			t.Errorf("event %+v is in the results twice", p)
 		}
 	}
-	for info, err := range lake.List(t.Context(), sinkPrefix, "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		isRows, isDead := strings.HasPrefix(info.Key, sinkPrefix+"data/"), strings.HasPrefix(info.Key, sinkPrefix+"_dead/")
-		if !isRows && !isDead {
-			continue
-		}
-		body, _, err := lake.Get(t.Context(), info.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if isDead {
-			for line := range strings.Lines(string(body)) {
-				var letter struct {
-					Partition, Offset int64
-					Reason            string
-				}
-				if err := json.Unmarshal([]byte(line), &letter); err != nil || letter.Reason == "" {
-					t.Fatalf("%s: %q: %v", info.Key, line, err)
-				}
-				p := place{letter.Partition, letter.Offset}
-				once(p)
-				dead[p] = letter.Reason
+	for key, body := range objectsUnder(t, lake, sinkPrefix+"_dead/") {
+		for line := range strings.Lines(string(body)) {
+			var letter struct {
+				Partition, Offset int64
+				Reason            string
 			}
-			continue
+			if err := json.Unmarshal([]byte(line), &letter); err != nil || letter.Reason == "" {
+				t.Fatalf("%s: %q: %v", key, line, err)
+			}
+			p := place{letter.Partition, letter.Offset}
+			once(p)
+			dead[p] = letter.Reason
 		}
-		for p, s := range parquetRows(t, info.Key, body) {
+	}
+	for key, body := range objectsUnder(t, lake, sinkPrefix+"data/") {
+		for p, s := range parquetRows(t, key, body) {
 			once(p)
 			rows[p] = s
 		}
