@@ -1,6 +1,7 @@
-// Package connectors defines the seams to streams of events. Its children
-// provide them: connectors/kafka by kafka-go, connectors/file from files;
-// connectors/devbroker is the embedded broker of thalweg dev.
+// Package connectors defines the seams to streams of events. connectors/kafka
+// provides them by kafka-go, connectors/fault lets them go wrong from a seed;
+// connectors/registry reads schemas of events, and connectors/devbroker is the
+// embedded broker of thalweg dev.
 package connectors
 
 import (

@@ -279,7 +279,7 @@ func (b *bank) codecsAndTransactions(t *testing.T) {
 		defer producer.Close()
 		var messages []kafka.Message
 		for i, e := range b.take(perCodec) {
-			messages = append(messages, kafka.Message{Value: []byte(e), Key: fmt.Append(nil, "key-", i), Headers: []kafka.Header{{Name: "codec", Value: []byte(codec)}}})
+			messages = append(messages, kafka.Message{Value: []byte(e), Key: fmt.Append(nil, "key-", i), Headers: []connectors.Header{{Name: "codec", Value: []byte(codec)}}})
 			want = append(want, e)
 		}
 		if err := producer.Produce(t.Context(), messages); err != nil {

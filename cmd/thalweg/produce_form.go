@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
@@ -152,7 +153,7 @@ func (f *eventForm) message(batch arrow.Record, row int) (m kafka.Message, err e
 		switch name, header := strings.CutPrefix(c.From, event.FromHeader); {
 		case !ok: // no key, no header, no time
 		case header:
-			m.Headers = append(m.Headers, kafka.Header{Name: name, Value: text})
+			m.Headers = append(m.Headers, connectors.Header{Name: name, Value: text})
 		case c.From == event.FromKey:
 			m.Key = text
 		case c.From == event.FromTimestamp:

@@ -19,7 +19,7 @@ func encoded(tb testing.TB, codec compress.Compression, base int64, values ...st
 	tb.Helper()
 	var b batchBuilder
 	for i, v := range values {
-		b.add([]byte("key"), []byte(v), 1700000000000+int64(i), []Header{{"h", []byte("v")}})
+		b.add([]byte("key"), []byte(v), 1700000000000+int64(i), []connectors.Header{{Name: "h", Value: []byte("v")}})
 	}
 	data, err := b.finish(codec, 7, 1, 0)
 	if err != nil {

@@ -74,7 +74,7 @@ func (q *committedQuestion) ask(rw io.ReadWriter) error {
 			}
 		}
 	}
-	return corruptResponse("%w", errNoOffset)
+	return corruptResponse("no such partition")
 }
 
 // committed returns a group's offset in a partition of the topic, -1 if it has

@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 
 	"github.com/segmentio/kafka-go/compress"
+
+	"github.com/thalweg/thalweg/connectors"
 )
 
 // batchBuilder encodes records into one record batch (magic 2). Its memory is
@@ -26,7 +28,7 @@ func (b *batchBuilder) reset() {
 }
 
 // add appends a record. A nil key or value is a null.
-func (b *batchBuilder) add(key, value []byte, timestampMS int64, headers []Header) {
+func (b *batchBuilder) add(key, value []byte, timestampMS int64, headers []connectors.Header) {
 	if b.count == 0 {
 		b.firstTime, b.maxTime = timestampMS, timestampMS
 	}

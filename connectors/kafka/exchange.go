@@ -274,7 +274,7 @@ func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction
 }
 
 func corruptResponse(format string, args ...any) error {
-	return &thalweg.Error{Op: "read fetch response", Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
+	return &thalweg.Error{Op: "read response", Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
 }
 
 // reader reads big-endian fields; past the end it gives zeros and sets short.

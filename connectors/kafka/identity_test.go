@@ -32,7 +32,7 @@ func TestKeysAndHeadersAreReadWhenAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProducer(t, config(c), kafka.ProducerConfig{})
-	if err := p.Produce(t.Context(), []kafka.Message{{Key: []byte("ours"), Value: []byte("d"), Headers: []kafka.Header{{Name: "h", Value: []byte("v")}, {Name: "null"}}}}); err != nil {
+	if err := p.Produce(t.Context(), []kafka.Message{{Key: []byte("ours"), Value: []byte("d"), Headers: []connectors.Header{{Name: "h", Value: []byte("v")}, {Name: "null"}}}}); err != nil {
 		t.Fatal(err)
 	}
 	read := func(want connectors.Fields) *connectors.Records {

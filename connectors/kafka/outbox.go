@@ -1,20 +1,17 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/produce"
-	"github.com/segmentio/kafka-go/protocol/rawproduce"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
@@ -241,15 +238,11 @@ func (o *Outbox) produce(ctx context.Context, id string, messages iter.Seq2[conn
 				return err
 			}
 		}
-		headers := make([]Header, 0, len(m.Headers)+1)
-		for _, h := range m.Headers {
-			headers = append(headers, Header(h))
-		}
 		if len(m.Value) > o.limit {
-			headers = append(headers, Header{TruncatedHeader, []byte(strconv.Itoa(len(m.Value)))})
+			m.Headers = append(slices.Clip(m.Headers), connectors.Header{Name: TruncatedHeader, Value: []byte(strconv.Itoa(len(m.Value)))})
 			m.Value = m.Value[:o.limit]
 		}
-		o.builder.add(m.Key, m.Value, now, headers)
+		o.builder.add(m.Key, m.Value, now, m.Headers)
 	}
 	if o.builder.count == 0 {
 		return nil
@@ -257,39 +250,16 @@ func (o *Outbox) produce(ctx context.Context, id string, messages iter.Seq2[conn
 	return o.send(ctx, id)
 }
 
-// send writes the batch, again and again with the same sequence number until
-// the broker says that it has it.
+// send writes the batch.
 func (o *Outbox) send(ctx context.Context, id string) error {
-	c := o.cluster
 	o.builder.transactional = true
 	batch, err := o.builder.finish(compress.None, o.producer, o.epoch, o.sequence)
 	if err != nil {
 		return err
 	}
-	subject := fmt.Sprintf("%s/%d", c.cfg.Topic, o.partition)
-	err = c.do(ctx, "produce", subject, 0, func(ctx context.Context) error {
-		res, err := c.transport.RoundTrip(ctx, c.addr, &rawproduce.Request{
-			TransactionalID: id, Acks: int16(kafkago.RequireAll), Timeout: int32(c.cfg.RequestTimeout.Milliseconds() / 2),
-			Topics: []rawproduce.RequestTopic{{Topic: c.cfg.Topic, Partitions: []rawproduce.RequestPartition{{
-				Partition: int32(o.partition), RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(batch)},
-			}}}},
-		})
-		if err != nil {
-			return err
-		}
-		r, ok := res.(*produce.Response)
-		if !ok || len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 {
-			return &thalweg.Error{Op: "read produce response", Kind: thalweg.Corrupt, Subject: subject}
-		}
-		switch code := kafkago.Error(r.Topics[0].Partitions[0].ErrorCode); code {
-		case 0, kafkago.DuplicateSequenceNumber: // the copy before this one arrived
-			return nil
-		default:
-			return code
-		}
-	})
+	err = o.cluster.write(ctx, id, o.partition, batch)
 	if err == nil {
-		o.sequence = int32((int64(o.sequence) + int64(o.builder.count)) & 0x7fffffff)
+		o.sequence = after(o.sequence, o.builder.count)
 		o.builder.reset()
 	}
 	return err
@@ -300,5 +270,3 @@ func (o *Outbox) Close() error {
 	o.cluster.close()
 	return nil
 }
-
-var errNoOffset = errors.New("the answer has no such partition")

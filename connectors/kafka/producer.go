@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +10,9 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/produce"
-	"github.com/segmentio/kafka-go/protocol/rawproduce"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 )
 
 // ProducerConfig says how a Producer cuts and compresses batches. The zero
@@ -35,13 +32,7 @@ type Message struct {
 	Value []byte    // nil is a null
 	Time  time.Time // zero: the time of the call
 	// Headers are kept in order; names may repeat.
-	Headers []Header
-}
-
-// Header is one header of a record.
-type Header struct {
-	Name  string
-	Value []byte // nil is a null
+	Headers []connectors.Header
 }
 
 // BatchError says which messages of a Produce call were not written: those at
@@ -236,42 +227,15 @@ func (p *Producer) write(ctx context.Context, partition int, l *lane, messages [
 	}
 }
 
-// send writes the lane's batch, again and again with the same sequence number
-// until the broker says that it has it.
+// send writes the lane's batch.
 func (p *Producer) send(ctx context.Context, partition int, l *lane) error {
-	c := p.cluster
 	batch, err := l.builder.finish(p.codec, p.mu.producer, p.mu.epoch, l.sequence)
 	if err != nil {
-		return &thalweg.Error{Op: "compress batch", Subject: c.cfg.Topic, Err: err}
+		return &thalweg.Error{Op: "compress batch", Subject: p.cluster.cfg.Topic, Err: err}
 	}
-	subject := fmt.Sprintf("%s/%d", c.cfg.Topic, partition)
-	err = c.do(ctx, "produce", subject, 0, func(ctx context.Context) error {
-		res, err := c.transport.RoundTrip(ctx, c.addr, &rawproduce.Request{
-			Acks: int16(kafkago.RequireAll), Timeout: int32(c.cfg.RequestTimeout.Milliseconds() / 2),
-			Topics: []rawproduce.RequestTopic{{Topic: c.cfg.Topic, Partitions: []rawproduce.RequestPartition{{
-				Partition: int32(partition), RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(batch)},
-			}}}},
-		})
-		if err != nil {
-			return err
-		}
-		r, ok := res.(*produce.Response)
-		if !ok || len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 {
-			return &thalweg.Error{Op: "read produce response", Kind: thalweg.Corrupt, Subject: subject}
-		}
-		answer := r.Topics[0].Partitions[0]
-		code := kafkago.Error(answer.ErrorCode)
-		switch code {
-		case 0, kafkago.DuplicateSequenceNumber: // the copy before this one arrived
-			return nil
-		}
-		if answer.ErrorMessage != "" {
-			return fmt.Errorf("%w: %s", code, answer.ErrorMessage)
-		}
-		return code
-	})
+	err = p.cluster.write(ctx, "", partition, batch)
 	if err == nil {
-		l.sequence = int32((int64(l.sequence) + int64(l.builder.count)) & 0x7fffffff)
+		l.sequence = after(l.sequence, l.builder.count)
 	}
 	return err
 }
