@@ -204,15 +204,18 @@ func TestProduceAtARate(t *testing.T) {
 	check(t, err)
 	defer p.Close()
 	messages := open(t).events(t, 100_000)
-	const each = int(latencyRate * latencyGrain / time.Second)
+	const (
+		all  = latencyRate * latencySeconds
+		each = int(latencyRate * latencyGrain / time.Second)
+	)
 	grain := time.NewTicker(latencyGrain / 2)
 	defer grain.Stop()
 	began := time.Now()
-	for sent := 0; sent < latencyRate*latencySeconds; {
+	for sent := 0; sent < all; {
 		// What is due by now, as one batch: a producer that was not scheduled in time
 		// stamps its events when it sends them.
-		due := min(latencyRate*latencySeconds, int(time.Since(began).Seconds()*latencyRate))
-		if due-sent < each {
+		due := min(all, int(time.Since(began).Seconds()*latencyRate))
+		if due-sent < each && due < all {
 			<-grain.C // the rate of the producer
 			continue
 		}

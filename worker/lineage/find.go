@@ -53,7 +53,7 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	nothing := func(format string, args ...any) error {
+	nothing := func(format string, args ...any) *thalweg.Error {
 		return &thalweg.Error{Op: "find row", Kind: thalweg.NotFound, Subject: f.query.String(), Err: fmt.Errorf(format, args...)}
 	}
 	seq, ok, err := log.Find(ctx, f.query.TopicID, f.query.Offset)
@@ -68,11 +68,11 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 		if state.NextOffset < 0 {
 			return nil, nothing("nothing of the partition is committed")
 		}
-		err = nothing("it is not committed: the log has reached offset %d of topic %s", state.NextOffset, state.TopicID)
+		absent := nothing("it is not committed: the log has reached offset %d of topic %s", state.NextOffset, state.TopicID)
 		if f.query.TopicID == "" {
-			err.(*thalweg.Error).Hint = "if the topic was made anew, --topic-id names the one before"
+			absent.Hint = "if the topic was made anew, --topic-id names the one before"
 		}
-		return nil, err
+		return nil, absent
 	}
 	e, err := log.Entry(ctx, seq)
 	if thalweg.Is(err, thalweg.NotFound) {
