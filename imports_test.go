@@ -13,7 +13,6 @@ import (
 var ranks = map[string]int{
 	".":                  0,
 	"coordinator/api/v1": 0,
-	"faultplan":          0,
 	"pipeline/spelling":  0,
 
 	"connectors":      1,

@@ -1,9 +1,10 @@
 package fault
 
 import (
-	"strconv"
-
-	"github.com/thalweg/thalweg/faultplan"
+	"fmt"
+	"hash/fnv"
+	"math/bits"
+	"math/rand/v2"
 )
 
 // Op is a set of the operations of a connectors.Source.
@@ -21,7 +22,8 @@ const (
 
 var opNames = [...]string{"topic", "bounds", "fetch", "commit"}
 
-func (o Op) String() string { return faultplan.Members(uint8(o), opNames[:]) }
+// String names a single operation.
+func (o Op) String() string { return opNames[bits.TrailingZeros8(uint8(o))] }
 
 // Fault is a way for an operation to go wrong.
 type Fault uint8
@@ -102,9 +104,11 @@ func (p Plan) decide(op Op, partition, n int, failed []int) (Fault, uint64) {
 		if ops&r.Fault.applies()&op == 0 || r.Times > 0 && failed[i] >= r.Times {
 			continue
 		}
-		if hit, details := faultplan.Draw(p.Seed, r.Rate, i, uint8(op), n, strconv.Itoa(partition)); hit {
+		call := fnv.New64a()
+		fmt.Fprintf(call, "%d/%d/%d/%d", i, op, n, partition)
+		if draw := rand.New(rand.NewPCG(p.Seed, call.Sum64())); draw.Float64() < r.Rate {
 			failed[i]++
-			return r.Fault, details
+			return r.Fault, draw.Uint64()
 		}
 	}
 	return 0, 0

@@ -2,9 +2,10 @@ package fault
 
 import (
 	"fmt"
+	"hash/fnv"
+	"math/bits"
+	"math/rand/v2"
 	"strings"
-
-	"github.com/thalweg/thalweg/faultplan"
 )
 
 // Op is a set of the operations of a storage.Bucket.
@@ -27,7 +28,8 @@ const (
 
 var opNames = [...]string{"get", "get range", "put", "put if absent", "head", "list", "delete"}
 
-func (o Op) String() string { return faultplan.Members(uint8(o), opNames[:]) }
+// String names a single operation.
+func (o Op) String() string { return opNames[bits.TrailingZeros8(uint8(o))] }
 
 // Fault is a way for an operation to go wrong.
 type Fault uint8
@@ -124,9 +126,11 @@ func (p Plan) decide(op Op, key string, n int, failed []int) (Fault, uint64) {
 		if ops&r.Fault.applies()&op == 0 || n < r.Skip || r.Match != nil && !r.Match(key) || r.Times > 0 && failed[i] >= r.Times {
 			continue
 		}
-		if hit, details := faultplan.Draw(p.Seed, r.Rate, i, uint8(op), n, key); hit {
+		call := fnv.New64a()
+		fmt.Fprintf(call, "%d/%d/%d/%s", i, op, n, key)
+		if draw := rand.New(rand.NewPCG(p.Seed, call.Sum64())); draw.Float64() < r.Rate {
 			failed[i]++
-			return r.Fault, details
+			return r.Fault, draw.Uint64()
 		}
 	}
 	return 0, 0
