@@ -39,7 +39,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.features()
 	c.removals()
 	c.outputColumns()
-	c.plan.ScoringInput = c.scoringInput()
+	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()
 	c.eventColumns()
 	if err := c.found.err(); err != nil {
 		return nil, err
@@ -321,17 +321,23 @@ func (c *compiler) partition() {
 	}
 }
 
-// scoringInput returns the columns of events.
-func (c *compiler) scoringInput() table.Schema {
-	out := table.Schema{Timezone: c.plan.Input.Timezone}
+// scoringInput returns the columns of events, and which of them their schema
+// must have.
+func (c *compiler) scoringInput() (out table.Schema, expected []string) {
+	out.Timezone = c.plan.Input.Timezone
+	declared := len(c.spec.Spec.Schema.Columns) > 0
 	for _, column := range c.plan.Input.Columns {
 		if column.TrainingOnly {
 			continue
 		}
+		_, ofLabel := c.labelReads[column.Name]
+		if column.From == "" && (c.required[column.Name] || declared && !ofLabel) {
+			expected = append(expected, column.Name)
+		}
 		column.Nullable = column.Nullable || !c.required[column.Name]
 		out.Columns = append(out.Columns, column)
 	}
-	return out
+	return out, expected
 }
 
 // eventColumns holds the fields that csv events are said to have against the

@@ -24,6 +24,11 @@ type Plan struct {
 	// the scoring phase reads may be missing from an event and is nullable, even
 	// where training has no nulls: the label's is one of these.
 	ScoringInput table.Schema
+	// Expected names the columns of ScoringInput that are fields of events and
+	// that a feature or a step of the scoring phase reads, or that the spec
+	// declares and the label does not read: a schema of events without a field for
+	// one is a mistake.
+	Expected []string
 	// Steps are the cleaning steps in the order of the spec.
 	Steps []Step
 	// Cleaned is the schema after all steps of the training phase.

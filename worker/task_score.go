@@ -364,6 +364,7 @@ func (s *streams) registry(w *Worker, name string) *score.Registry {
 	r := s.mu.registries[name]
 	if r == nil {
 		r = score.NewRegistry(w.state)
+		r.Log = w.log
 		r.Schemas = func(connection string) (event.Schemas, error) { return w.connections.Schemas(connection) }
 		s.mu.registries[name] = r
 	}

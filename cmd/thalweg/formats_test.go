@@ -142,6 +142,31 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 	}
 }
 
+// A misspelt field is found before a run, in a local copy; and where there is
+// none, the answer says what was not read.
+func TestValidateHoldsTheSchemaOfEventsAgainstTheColumns(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "flights.parquet"), string(fewFlights(t, 50)))
+	put(t, filepath.Join(dir, "spec.yaml"), strings.Replace(demoSpec(t), "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1))
+	put(t, filepath.Join(dir, "good.avsc"), avroFile)
+	put(t, filepath.Join(dir, "bad.avsc"), strings.Replace(avroFile, `"distance"`, `"distnace"`, 1))
+	put(t, filepath.Join(dir, "json.yaml"), demoSpec(t))
+	for _, tc := range []struct{ line, out, err string }{
+		{"spec.yaml", "not read: s3://lake/flight.avsc", ""},
+		{"spec.yaml --data flights.parquet", "not read: s3://lake/flight.avsc", ""},
+		{"spec.yaml --data flights.parquet --event-schema good.avsc", "and the schema of events", ""},
+		{"spec.yaml --data flights.parquet --event-schema bad.avsc", "", "bad.avsc: check schema of events: there is no field for column distance, the nearest is distnace"},
+		{"json.yaml --data flights.parquet --event-schema good.avsc", "", "want a spec that names a schema_file"},
+	} {
+		t.Chdir(dir)
+		out, err := runLine(t, "validate "+tc.line)
+		if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) || !strings.Contains(out, tc.out) ||
+			tc.err == "" && strings.Contains(tc.line, "good") && strings.Contains(out, "not read") {
+			t.Errorf("%s: %q %v", tc.line, out, err)
+		}
+	}
+}
+
 func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "flights.parquet")
 	if err := os.WriteFile(file, fewFlights(t, 50), 0o600); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -74,12 +75,12 @@ func newEventForm(ctx context.Context, conns *connections, src *localDataset, to
 		f.columns = append(f.columns, c.Name)
 		values.Columns = append(values.Columns, c)
 	}
-	f.encode, err = encoderOf(ctx, conns, spec, topic, values)
+	f.encode, err = encoderOf(ctx, conns, plan, topic, values)
 	return f, err
 }
 
-func encoderOf(ctx context.Context, conns *connections, spec *pipeline.Spec, topic string, values table.Schema) (encoder, error) {
-	format := spec.Spec.Sources.Events.Format
+func encoderOf(ctx context.Context, conns *connections, plan *pipeline.Plan, topic string, values table.Schema) (encoder, error) {
+	format := plan.Spec.Spec.Sources.Events.Format
 	switch format.Type {
 	case event.CSV:
 		return encodeCSV(event.CSVConfig{Delimiter: format.Delimiter, Columns: format.Columns, NullText: *format.NullText}), nil
@@ -87,17 +88,29 @@ func encoderOf(ctx context.Context, conns *connections, spec *pipeline.Spec, top
 		if format.SchemaRegistry != "" {
 			return registered(ctx, conns, format.SchemaRegistry, topic, values)
 		}
-		bucket, key, err := conns.bucketOf(ctx, spec.Spec.Sources.Train.Connection, format.SchemaFile)
+		encode, err := filed(ctx, conns, plan, values)
 		if err != nil {
-			return nil, err
+			return nil, &thalweg.Error{Op: "read schema_file", Kind: thalweg.KindOf(err), Subject: format.SchemaFile, Err: err}
 		}
-		schema, _, err := bucket.Get(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		return encodeAvro(nil, string(schema), values)
+		return encode, nil
 	}
 	return encodeJSON, nil
+}
+
+// filed encodes by the schema of the file that the spec names.
+func filed(ctx context.Context, conns *connections, plan *pipeline.Plan, values table.Schema) (encoder, error) {
+	bucket, key, err := conns.bucketOf(ctx, plan.Spec.Spec.Sources.Train.Connection, plan.Spec.SchemaFile())
+	if err != nil {
+		return nil, err
+	}
+	schema, _, err := bucket.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if err := artifact.CheckEvents(plan, string(schema)); err != nil {
+		return nil, err
+	}
+	return encodeAvro(nil, string(schema), values)
 }
 
 func encodeCSV(cfg event.CSVConfig) encoder {

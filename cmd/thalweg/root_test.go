@@ -1,10 +1,20 @@
 package main
 
 import (
-	"io"
 	"strings"
 	"testing"
 )
+
+// runLine runs a command line and returns what it prints.
+func runLine(t *testing.T, line string) (string, error) {
+	t.Helper()
+	var out strings.Builder
+	root := newRoot()
+	root.SetArgs(strings.Fields(line))
+	root.SetOut(&out)
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
 
 // TestMistakesOnTheCommandLineAreNamed: they fail, and say where help is.
 func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
@@ -18,18 +28,12 @@ func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 		"stream resume p --skip 1-2":    "need --partition",
 		"stream resume p --partition 1": "--skip",
 	} {
-		root := newRoot()
-		root.SetArgs(strings.Fields(line))
-		root.SetOut(io.Discard)
-		if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := runLine(t, line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", line, err, want)
 		}
 	}
 	for _, line := range []string{"", "stream", "dlq --help"} {
-		root := newRoot()
-		root.SetArgs(strings.Fields(line))
-		root.SetOut(io.Discard)
-		if err := root.ExecuteContext(t.Context()); err != nil {
+		if _, err := runLine(t, line); err != nil {
 			t.Errorf("%q: %v", line, err)
 		}
 	}

@@ -42,6 +42,9 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 				checked = "fields, columns and types"
+				if eventSchema != "" && spec.SchemaFile() == "" {
+					return usageError("--event-schema", eventSchema, "a spec that names a schema_file")
+				}
 				if eventSchema != "" {
 					text, err := readSpec(eventSchema)
 					if err != nil {
@@ -54,8 +57,18 @@ func newValidate(g *globals) *cobra.Command {
 				}
 			}
 			result := map[string]any{"pipeline": spec.Metadata.Name, "valid": true, "checked": checked}
+			unread := spec.SchemaFile()
+			if eventSchema != "" {
+				unread = ""
+			}
+			if unread != "" {
+				result["not_read"] = unread
+			}
 			return g.print(cmd.OutOrStdout(), result, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: valid (%s)\n", args[0], checked)
+				if unread != "" {
+					fmt.Fprintf(w, "not read: %s, whose fields the first stage of a run checks; --data and --event-schema check a local copy now\n", unread)
+				}
 			})
 		},
 	}

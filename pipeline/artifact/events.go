@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 )
 
@@ -36,11 +35,4 @@ func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
 		cfg.Zone = zone
 	}
 	return event.NewDecoder(a.plan.ScoringInput, cfg)
-}
-
-// CheckEvents reports why events by an Avro schema cannot be scored by a plan
-// whose spec names a file of it.
-func CheckEvents(plan *pipeline.Plan, schema string) error {
-	a := &Artifact{Spec: plan.Spec, EventSchema: schema, plan: plan}
-	return a.checkEvents()
 }

@@ -68,6 +68,8 @@ type avroProgram struct {
 	fields []avroField
 	// unknown names a field that is no column, "" if there is none.
 	unknown string
+	// lacks says of a column, by its position, that the schema has no field for it.
+	lacks map[int]string
 	// flaw and cause say why no event of the schema can be read, if so.
 	flaw, cause string
 	missing     bool   // the registry does not know the schema (yet)
@@ -234,6 +236,7 @@ func (f *avroFormat) fetch(ctx context.Context, ids []uint32) error {
 			var t *avroType
 			if t, err = parseAvro(texts[i]...); err == nil {
 				p = f.compile(t)
+				f.note(p, id, t.fields)
 			}
 		}
 		switch {
@@ -274,6 +277,7 @@ func (f *avroFormat) read(b []byte) bool {
 		p = wireHeader
 	}
 	program := f.last
+	f.lacks = program.lacks
 	if program.flaw != "" {
 		return f.refuse(program.flaw, program.cause)
 	}

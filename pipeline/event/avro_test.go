@@ -285,6 +285,29 @@ func TestAvroEventsAreReadByTheSchemaTheyWereWrittenWith(t *testing.T) {
 	}
 }
 
+// Who mends the producer is told which schema has no field for the column, and
+// what it may have called it.
+func TestARejectNamesTheFieldThatASchemaLacks(t *testing.T) {
+	misspelt := `{"type":"record","name":"R","fields":[{"name":"vv","type":"string"}]}`
+	d, err := NewDecoder(oneText, registryOf(map[uint32]string{1: misspelt, 2: `{"type":"record","name":"R","fields":[{"name":"v","type":"string"}]}`, 3: `{"type":"record","name":"R","fields":[]}`}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, ends, offsets := pack([]string{wire(1, "\x02a"), wire(2, "\x02a"), wire(3, "")})
+	rec, rejects, err := d.Decode(t.Context(), Events{Values: values, Ends: ends, Offsets: offsets})
+	if err != nil || len(rejects) != 2 || rec.NumRows() != 1 {
+		t.Fatalf("%v %v", rejects, err)
+	}
+	rec.Release()
+	const missing = `field "v": missing, and the column is not nullable: schema `
+	if got, want := rejects[0].Reason, missing+`1 has no such field, the nearest is "vv"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := rejects[1].Reason, missing+"3 has no such field"; got != want || rejects[0].Cause != rejects[1].Cause {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestARegistryThatIsDownRejectsNothing(t *testing.T) {
 	schema, a := avroOf(t, `"string"`, "a")
 	down := &registry{schemas: map[uint32]string{1: schema}, err: &thalweg.Error{Kind: thalweg.Unavailable, Subject: "registry"}}

@@ -30,6 +30,9 @@ type cells struct {
 	// The state of one event.
 	stamp  uint64 // tells this event's cells from older ones
 	filled int    // columns that have a value
+	// lacks says of columns, by position, why their field cannot be there: the
+	// event's schema has none. May be nil.
+	lacks map[int]string
 }
 
 func newCells(schema table.Schema, cfg Config) (*cells, error) {
@@ -107,7 +110,7 @@ func (d *cells) settle(row int64, index int) bool {
 			return false
 		default:
 			d.reject(row, index,
-				fmt.Sprintf("%s: missing, and the column is not nullable", c.title()),
+				fmt.Sprintf("%s: missing, and the column is not nullable%s", c.title(), d.lacks[i]),
 				fmt.Sprintf("%s: missing in a column that is not nullable", c.name))
 			return false
 		}

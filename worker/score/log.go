@@ -19,4 +19,6 @@ const (
 	keyEndSlot   = "end_slot"
 	keyByteSize  = "byte_size"
 	keyAtMost    = "at_most"
+	keySchema    = "schema"
+	keyReason    = "reason"
 )

@@ -3,7 +3,9 @@ package score
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/thalweg/thalweg"
@@ -52,6 +54,9 @@ type Registry struct {
 	// of. nil: there is none, and versions that need one cannot score. It is set
 	// before the first Load.
 	Schemas func(connection string) (events.Schemas, error)
+	// Log is told of schemas of events that have no field for a column. nil:
+	// nobody is. It is set before the first Load.
+	Log *slog.Logger
 
 	bucket storage.Bucket
 	mu     struct {
@@ -167,5 +172,22 @@ func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error
 			return nil, fail(err)
 		}
 	}
+	r.watch(m, a)
 	return a, nil
+}
+
+// watch tells the log of columns that are null in every event because the
+// schema of events has no field for them.
+func (r *Registry) watch(m Model, a *artifact.Artifact) {
+	if r.Log == nil {
+		return
+	}
+	warn := func(schema, lacking string) {
+		r.Log.Warn("the schema of events lacks fields: their columns are null", slog.String(keyModel, m.String()),
+			slog.String(keySchema, schema), slog.String(keyReason, lacking))
+	}
+	if lacking := a.LackingFields(); lacking != "" {
+		warn(a.Spec.SchemaFile(), lacking)
+	}
+	a.Watch(func(id uint32, lacking string) { warn(strconv.FormatUint(uint64(id), 10), lacking) })
 }
