@@ -45,6 +45,14 @@ func newProduce(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// What can be wrong here is found before a topic is made.
+			src, err := openLocal(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if p.form, err = newEventForm(ctx, conns, src, topic, spec, format); err != nil {
+				return err
+			}
 			cfg.Topic = topic
 			producer, err := kafka.NewProducer(cfg, kafka.ProducerConfig{})
 			if err != nil {
@@ -55,13 +63,6 @@ func newProduce(g *globals) *cobra.Command {
 				return err
 			}
 			p.producer = producer
-			src, err := openLocal(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if p.form, err = newEventForm(ctx, conns, src, topic, spec, format); err != nil {
-				return err
-			}
 			if copyTo != "" {
 				f, err := os.Create(copyTo)
 				if err != nil {

@@ -156,3 +156,24 @@ func TestBadConfigurationIsNamed(t *testing.T) {
 		t.Errorf("compression rar: %v", err)
 	}
 }
+
+// Where nobody listens, errors name the address, what named it, and what to do.
+func TestABrokerThatIsNotThereIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	cfg := kafka.Config{Brokers: []string{address}, Origin: "connection c.yaml: bus", Topic: topic, Attempts: 2}
+	p, s := newProducer(t, cfg, kafka.ProducerConfig{}), newSource(t, cfg)
+	_, _, bounds := s.Bounds(t.Context(), 0)
+	_, topicErr := s.Topic(t.Context())
+	for name, err := range map[string]error{"create": p.CreateTopic(t.Context(), 1), "produce": p.Produce(t.Context(), messages("a")), "bounds": bounds, "topic": topicErr} {
+		for _, want := range []string{"dial tcp " + address, "start Kafka there, or change brokers " + address + " of connection c.yaml: bus"} {
+			if !thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+		}
+	}
+}

@@ -141,9 +141,10 @@ func (c *cluster) refresh() {
 
 // explain replaces the error of a request that could not be routed by the
 // reason why the layout of the cluster is not known, if that is so: kafka-go
-// says "topic not found" when it could not even connect.
+// says "topic not found" or "broker not available" when it could not even
+// connect.
 func (c *cluster) explain(ctx context.Context, err error) error {
-	if err == nil || !errors.Is(err, protocol.ErrNoTopic) && !errors.Is(err, protocol.ErrNoPartition) {
+	if err == nil || !errors.Is(err, protocol.ErrNoTopic) && !errors.Is(err, protocol.ErrNoPartition) && !errors.Is(err, kafkago.BrokerNotAvailable) {
 		return err
 	}
 	if _, cause := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{c.cfg.Topic}}); cause != nil {

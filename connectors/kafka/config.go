@@ -26,7 +26,10 @@ const (
 // Topic are required; the rest has defaults.
 type Config struct {
 	Brokers []string // host:port of one or more brokers to start from
-	Topic   string
+	// Origin says where Brokers are set, to tell who can mend them: "connection bus
+	// in connections.yaml". Empty: nobody is told.
+	Origin string
+	Topic  string
 	// Group is the consumer group under which Source.Commit writes offsets;
 	// empty: Commit does nothing.
 	Group    string

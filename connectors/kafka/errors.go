@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -31,7 +32,12 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 	var code kafkago.Error
 	var record tls.RecordHeaderError
 	var certificate *tls.CertificateVerificationError
+	var dial *net.OpError
 	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+		e.Err, e.Hint = dial, "start Kafka there, or change "+c.where()
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Hint = "no answer in time from " + c.where()
 	case errors.As(err, &code):
 		e.Kind, e.Hint = c.ofCode(code)
 	case errors.Is(err, protocol.ErrNoTopic), errors.Is(err, protocol.ErrNoPartition):
@@ -50,6 +56,15 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 		e.Hint = "the broker hung up: it may be restarting, or expect a sign-in or a client certificate"
 	}
 	return e
+}
+
+// where says which brokers were asked, and what named them.
+func (c *cluster) where() string {
+	s := "brokers " + strings.Join(c.cfg.Brokers, ", ")
+	if c.cfg.Origin != "" {
+		s += " of " + c.cfg.Origin
+	}
+	return s
 }
 
 // refusedByPeer reports whether the broker ended TLS with an alert, as it does
