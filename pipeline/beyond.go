@@ -82,14 +82,14 @@ func (d *decoder) refused(e *ast.MappingValueNode, path string, allowed only) {
 	case allowed.value == nil:
 		d.refuse(e.Key, path, "", "")
 	case !isOnly(e.Value, allowed.value):
-		d.refuse(e.Value, path, fmt.Sprintf("only %v is", allowed.value), shown(e.Value))
+		d.refuse(e.Value, path, fmt.Sprintf("only %v is", allowed.value), d.shown(e.Value))
 	}
 }
 
 func (d *decoder) refusedFields(e *ast.MappingValueNode, path string, allowed only) {
 	values, ok := entries(e.Value)
 	if !ok {
-		d.problem(e.Value, path, "", "a mapping belongs here, not %s", shown(e.Value))
+		d.problem(e.Value, path, "", "a mapping belongs here, not %s", d.shown(e.Value))
 		return
 	}
 	for _, inner := range values {

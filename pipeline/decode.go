@@ -14,11 +14,12 @@ import (
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
-// decoder puts YAML nodes into the fields of a spec. It notes where each value
-// stands, and goes on after each problem.
+// decoder puts YAML nodes into the fields of a spec, or of another document. It
+// notes where each value stands, and goes on after each problem.
 type decoder struct {
 	source *source
 	found  *diagnostics
+	secret bool // values are not shown
 }
 
 func (d *decoder) decodeRoot(n ast.Node, s *Spec) {
@@ -48,7 +49,7 @@ func (d *decoder) value(n ast.Node, path string, into reflect.Value) {
 	case reflect.Struct:
 		d.structure(n, path, into)
 	case reflect.Map:
-		d.labels(n, path, into)
+		d.names(n, path, into)
 	case reflect.Slice:
 		d.list(n, path, into)
 	default:
@@ -118,7 +119,7 @@ func fields(of reflect.Value) []field {
 func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
 	values, ok := entries(n)
 	if !ok {
-		d.problem(n, path, "", "a mapping belongs here, not %s", shown(n))
+		d.problem(n, path, "", "a mapping belongs here, not %s", d.shown(n))
 		return
 	}
 	known := make(map[string]field)
@@ -191,37 +192,37 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// labels decodes a map of strings.
-func (d *decoder) labels(n ast.Node, path string, into reflect.Value) {
+// names decodes a map by strings.
+func (d *decoder) names(n ast.Node, path string, into reflect.Value) {
 	values, ok := entries(n)
 	if !ok {
-		d.problem(n, path, "", "a mapping belongs here, not %s", shown(n))
+		d.problem(n, path, "", "a mapping belongs here, not %s", d.shown(n))
 		return
 	}
-	out := make(map[string]string, len(values))
+	out := reflect.MakeMap(into.Type())
 	for _, e := range values {
 		name, ok := d.key(e, path)
 		if !ok {
 			continue
 		}
-		at := join(path, name)
-		if _, twice := out[name]; twice {
-			d.problem(e.Key, at, "", "the label is there twice")
+		at, key := join(path, name), reflect.ValueOf(name)
+		if out.MapIndex(key).IsValid() {
+			d.problem(e.Key, at, "", "the name is there twice")
 			continue
 		}
-		var v string
-		d.value(e.Value, at, reflect.ValueOf(&v).Elem())
-		out[name] = v
+		v := reflect.New(into.Type().Elem()).Elem()
+		d.value(e.Value, at, v)
+		out.SetMapIndex(key, v)
 	}
-	if len(out) > 0 {
-		into.Set(reflect.ValueOf(out))
+	if out.Len() > 0 {
+		into.Set(out)
 	}
 }
 
 func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 	items, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.problem(n, path, "", "a list belongs here, not %s", shown(n))
+		d.problem(n, path, "", "a list belongs here, not %s", d.shown(n))
 		return
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(items.Values), len(items.Values)))

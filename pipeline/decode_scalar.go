@@ -8,15 +8,20 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// shown says what a node is, a scalar by its value.
-func shown(n ast.Node) string {
-	switch n := n.(type) {
+// shown says what a node is, a scalar by its value unless it may be a secret.
+func (d *decoder) shown(n ast.Node) string {
+	switch n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "a mapping"
 	case *ast.SequenceNode:
 		return "a list"
 	case *ast.NullNode:
 		return "nothing"
+	}
+	if d.secret {
+		return "this value"
+	}
+	switch n := n.(type) {
 	case *ast.StringNode:
 		return quoteShort(n.Value)
 	case *ast.LiteralNode:
@@ -87,7 +92,7 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 
 // wrong notes a value of the wrong type.
 func (d *decoder) wrong(n ast.Node, path, want string) {
-	d.problem(n, path, "", "%s, not %s", want, shown(n))
+	d.problem(n, path, "", "%s, not %s", want, d.shown(n))
 }
 
 func (d *decoder) text(n ast.Node, path string, into reflect.Value) {
@@ -99,7 +104,7 @@ func (d *decoder) text(n ast.Node, path string, into reflect.Value) {
 		into.SetString(n.Value.Value)
 		return
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		d.problem(n, path, "put it in quotes", "a string belongs here, not %s", shown(n))
+		d.problem(n, path, "put it in quotes", "a string belongs here, not %s", d.shown(n))
 		return
 	}
 	d.wrong(n, path, "a string belongs here")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -33,7 +34,7 @@ const (
 func Parse(file string, data []byte) (*Spec, error) {
 	s := &Spec{source: &source{file: file, values: make(map[string]position)}}
 	found := &diagnostics{source: s.source}
-	root := document(data, found)
+	root := document(data, "spec", found)
 	if root == nil {
 		return nil, found.err()
 	}
@@ -48,30 +49,43 @@ func Parse(file string, data []byte) (*Spec, error) {
 	return s, nil
 }
 
-// document returns the root of the text's one YAML document, or nil and a
-// diagnostic.
-func document(data []byte, found *diagnostics) (root ast.Node) {
+// DecodeFile reads a YAML file of another kind than a spec, called what, into
+// the struct that into points at, as strictly: fields are those of the yaml tags,
+// all problems are in the *SpecError, with their places and the nearest names.
+// Values are not shown in it, since they may be secrets.
+func DecodeFile(what, file string, data []byte, into any) error {
+	at := &source{file: file, values: make(map[string]position)}
+	found := &diagnostics{source: at}
+	if root := document(data, what, found); root != nil {
+		(&decoder{source: at, found: found, secret: true}).value(root, "", reflect.ValueOf(into).Elem())
+	}
+	return found.err()
+}
+
+// document returns the root of the one YAML document of a text, which is called
+// what, or nil and a diagnostic.
+func document(data []byte, what string, found *diagnostics) (root ast.Node) {
 	fail := func(at position, format string, args ...any) ast.Node {
 		found.addAt(at, "", thalweg.Invalid, "", fmt.Sprintf(format, args...))
 		return nil
 	}
 	switch {
 	case len(data) > MaxSpecBytes:
-		return fail(position{}, "the spec has %d bytes, at most %d are read", len(data), MaxSpecBytes)
+		return fail(position{}, "the %s has %d bytes, at most %d are read", what, len(data), MaxSpecBytes)
 	case bytes.Count(data, []byte{'\n'}) > MaxSpecLines:
-		return fail(position{}, "the spec has more than %d lines", MaxSpecLines)
+		return fail(position{}, "the %s has more than %d lines", what, MaxSpecLines)
 	case !utf8.Valid(data):
-		return fail(position{}, "the spec is not valid UTF-8")
+		return fail(position{}, "the %s is not valid UTF-8", what)
 	case bytes.ContainsRune(data, 0):
-		return fail(position{}, "the spec holds a null character")
+		return fail(position{}, "the %s holds a null character", what)
 	}
 	if line := tooDeep(data); line > 0 {
-		return fail(position{line: line, column: 1}, "the spec nests deeper than %d levels", maxNesting)
+		return fail(position{line: line, column: 1}, "the %s nests deeper than %d levels", what, maxNesting)
 	}
 	defer func() {
 		// The library panics on some malformed texts.
 		if r := recover(); r != nil {
-			root = fail(position{}, "the spec cannot be read as YAML")
+			root = fail(position{}, "the %s cannot be read as YAML", what)
 		}
 	}()
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
@@ -91,9 +105,9 @@ func document(data []byte, found *diagnostics) (root ast.Node) {
 	}
 	switch {
 	case len(documents) == 0:
-		return fail(position{}, "the spec is empty")
+		return fail(position{}, "the %s is empty", what)
 	case len(documents) > 1:
-		return fail(positionOf(documents[1]), "a second document begins here: a file holds one pipeline")
+		return fail(positionOf(documents[1]), "a second document begins here: a file holds one %s", what)
 	}
 	return documents[0]
 }

@@ -3,21 +3,24 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/storage/s3"
@@ -114,8 +117,8 @@ func (s *s3Section) open(subject string) (storage.Opener, error) {
 	return openStore(s.Endpoint, access, key, s.Region, tlsConfig)
 }
 
-func (s *kafkaSection) config(subject string) (cfg kafka.Config, err error) {
-	cfg = kafka.Config{Brokers: s.Brokers, Throttle: thalweg.NewThrottle()}
+func (s *kafkaSection) config(subject, origin string) (cfg kafka.Config, err error) {
+	cfg = kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: thalweg.NewThrottle()}
 	if cfg.TLS, err = s.TLS.config(subject); err != nil {
 		return kafka.Config{}, err
 	}
@@ -183,7 +186,7 @@ func (c *connectionFlags) open() (*connections, error) {
 	conns := &connections{
 		stores:  map[string]storage.Opener{"": def},
 		address: map[string]string{"": c.store},
-		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Throttle: thalweg.NewThrottle()}},
+		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]", Throttle: thalweg.NewThrottle()}},
 	}
 	if conns.schemas, err = defaultSchemas(c.schemas); err != nil {
 		return nil, err
@@ -191,14 +194,9 @@ func (c *connectionFlags) open() (*connections, error) {
 	if c.file == "" {
 		return conns, nil
 	}
-	data, err := os.ReadFile(c.file)
+	parsed, err := readConnections(c.file)
 	if err != nil {
-		return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Err: err}
-	}
-	var parsed connectionFile
-	if err := yaml.UnmarshalWithOptions(data, &parsed, yaml.Strict()); err != nil {
-		// Without the excerpt: it could be a line with a secret.
-		return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: c.file, Err: errors.New(yaml.FormatError(err, false, false))}
+		return nil, err
 	}
 	for name, conn := range parsed.Connections {
 		subject := c.file + ": " + name
@@ -215,7 +213,7 @@ func (c *connectionFlags) open() (*connections, error) {
 			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Hint: "give it s3, directory, kafka or schema_registry"}
 		}
 		if err == nil && conn.Kafka != nil {
-			conns.brokers[name], err = conn.Kafka.config(subject)
+			conns.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, c.file))
 		}
 		if err == nil && conn.SchemaRegistry != nil {
 			conns.schemas[name], err = conn.SchemaRegistry.open(subject)
@@ -231,6 +229,27 @@ func (c *connectionFlags) open() (*connections, error) {
 		conns.brokers[""] = b
 	}
 	return conns, nil
+}
+
+// readConnections reads the file of connections, with the rules and the
+// diagnostics of a spec.
+func readConnections(name string) (parsed connectionFile, err error) {
+	fail := func(kind thalweg.Kind, err error) (connectionFile, error) {
+		return parsed, &thalweg.Error{Op: "read connections", Kind: kind, Err: err}
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return fail(thalweg.NotFound, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, pipeline.MaxSpecBytes+1)) // DecodeFile refuses more
+	if err != nil {
+		return fail(thalweg.Invalid, err)
+	}
+	if err := pipeline.DecodeFile("connections file", name, data, &parsed); err != nil {
+		return fail(thalweg.Invalid, err)
+	}
+	return parsed, nil
 }
 
 // defaultConnection is what a spec calls the schema registry of the flag, and
@@ -273,7 +292,7 @@ func (c *connections) Store(name string) (storage.Opener, error) {
 	if s, ok := c.stores[name]; ok {
 		return s, nil
 	}
-	return nil, unknownConnection(name, "store")
+	return nil, unknownConnection(name, "store", maps.Keys(c.stores))
 }
 
 // Kafka implements worker.Connections.
@@ -281,7 +300,7 @@ func (c *connections) Kafka(name string) (kafka.Config, error) {
 	if b, ok := c.brokers[name]; ok {
 		return b, nil
 	}
-	return kafka.Config{}, unknownConnection(name, "kafka")
+	return kafka.Config{}, unknownConnection(name, "kafka", maps.Keys(c.brokers))
 }
 
 // Schemas implements worker.Connections.
@@ -289,15 +308,23 @@ func (c *connections) Schemas(name string) (*schemaregistry.Client, error) {
 	if r, ok := c.schemas[name]; ok {
 		return r, nil
 	}
-	return nil, unknownConnection(name, "schema registry")
+	return nil, unknownConnection(name, "schema registry", maps.Keys(c.schemas))
 }
 
 // eventSchemas is Schemas for who loads versions.
 func (c *connections) eventSchemas(name string) (event.Schemas, error) { return c.Schemas(name) }
 
-func unknownConnection(name, kind string) error {
-	return &thalweg.Error{Op: "resolve connection", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s connection %q", kind, name),
-		Hint: "name it in the file given by --connections"}
+func unknownConnection(name, kind string, known iter.Seq[string]) error {
+	names := slices.Sorted(known)
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
+	hint := spelling.Hint(name, slices.Values(names))
+	if hint == "" && len(names) > 0 {
+		hint = "known are " + strings.Join(names, ", ")
+	}
+	if hint == "" {
+		hint = "name it in the file given by --connections"
+	}
+	return &thalweg.Error{Op: "resolve connection", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s connection %q", kind, name), Hint: hint}
 }
 
 // bucketOf opens the bucket of an s3:// path over a named connection and

@@ -124,7 +124,7 @@ func TestConnectionsThatCannotWorkAreRefusedWithoutTellingSecrets(t *testing.T) 
 		"no certificate in PEM form": `kafka: {brokers: ["b:1"], tls: {ca: ` + dir + `/garbage}}`,
 		"set both or neither":        `kafka: {brokers: ["b:1"], tls: {certificate: ` + certificate + `}}`,
 		"tls.certificate":            `kafka: {brokers: ["b:1"], tls: {certificate: ` + dir + `/garbage, key: ` + key + `}}`,
-		"unknown field":              `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: s3cret}}`,
+		"there is no such field":     `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: s3cret}}`,
 		"tls_config":                 `s3: {endpoint: "http://minio:9000", tls: {ca: ` + certificate + `}}`,
 		"secret_key_env":             `s3: {endpoint: "http://minio:9000", access_key_env: SECRET, secret_key_env: NOT_SET}`,
 		"not both":                   "s3: {endpoint: \"http://minio:9000\"}\n    directory: /tmp",
@@ -139,5 +139,56 @@ func TestConnectionsThatCannotWorkAreRefusedWithoutTellingSecrets(t *testing.T) 
 		if err != nil && strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: the error tells the secret: %v", section, err)
 		}
+	}
+}
+
+// A misspelt field has its place and the nearest name, as in a spec; values, that
+// could be secrets, are not shown.
+func TestConnectionsAreDiagnosedAsASpecIs(t *testing.T) {
+	dir := t.TempDir()
+	_, err := openFile(t, dir, `connections:
+  lake:
+    s3: {endpont: "http://minio:9000"}
+  bus:
+    kafka:
+      brokers: "s3cret:9092"
+      tsl: {}
+      sasl: s3cret
+      sasl: {}
+  lake: {}
+conections: {}
+`)
+	const at = "connections.yaml:"
+	for _, want := range []string{
+		at + "3:10: connections.lake.s3.endpont: there is no such field (did you mean endpoint?)",
+		at + "6:16: connections.bus.kafka.brokers: a list belongs here, not this value",
+		at + "7:7: connections.bus.kafka.tsl: there is no such field (did you mean tls?)",
+		at + "8:13: connections.bus.kafka.sasl: a mapping belongs here, not this value",
+		at + "9:7: connections.bus.kafka.sasl: the field is there twice (first on line 8)",
+		at + "10:3: connections.lake: the name is there twice",
+		at + "11:1: conections: there is no such field (did you mean connections?)",
+	} {
+		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("the error tells the secret: %v", err)
+	}
+	if _, err := (&connectionFlags{store: "http://127.0.0.1:9000", file: dir + "/none.yaml"}).open(); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("no file: %v", err)
+	}
+	for want, text := range map[string]string{"the connections file is empty": "", "holds one connections file": "connections: {}\n---\na: 1\n"} {
+		if _, err := openFile(t, dir, text); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	conns, err := openFile(t, dir, "connections:\n  lakes:\n    directory: "+dir+"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conns.Close()
+	if _, err := conns.Store("lake"); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "did you mean lakes?") {
+		t.Errorf("an unknown connection: %v", err)
 	}
 }
