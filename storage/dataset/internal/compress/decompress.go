@@ -156,7 +156,9 @@ func (d *Decompressor) pageBrotli(dst, src []byte, size int) ([]byte, error) {
 	} else if err := d.brotli.Reset(&d.src); err != nil {
 		return nil, fmt.Errorf("brotli: %w", err)
 	}
-	dst = dst[:0]
+	if dst = dst[:0]; cap(dst) < Padding {
+		dst = make([]byte, 0, Padding) // for a page of nothing, too
+	}
 	for len(dst) < size {
 		n := min(size-len(dst), max(brotliStep, len(dst)))
 		if cap(dst) < len(dst)+n+Padding {
