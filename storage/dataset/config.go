@@ -101,8 +101,8 @@ type WriterConfig struct {
 	// RowGroupRows is the rows of every row group but the last, fewer only where
 	// 128 MiB of distinct strings come together. Default 262144.
 	RowGroupRows int
-	// Pool, if not nil, lends compressors, which are worth keeping where many
-	// small files are written.
+	// Pool, if not nil, lends compressors and the memory that rows are gathered in,
+	// so that writers opened one after the other use the same.
 	Pool *Pool
 }
 

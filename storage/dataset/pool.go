@@ -19,10 +19,11 @@ const (
 	minPooled = 8 << 10
 )
 
-// Pool lends buffers and compressors to Readers and Writers. It may be used by
+// Pool lends buffers, compressors and the memory of columns to Readers and Writers. It may be used by
 // several goroutines.
 type Pool struct {
 	maxBytes int64
+	spares   emit.Spares
 	mu       struct {
 		sync.Mutex
 		free   map[int][][]byte // idle buffers by capacity

@@ -61,7 +61,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, er
 	out := &Writer{cfg: cfg, schema: schema}
 	seen := make(map[string]bool)
 	for _, f := range schema.Fields() {
-		c, err := emit.NewColumn(f)
+		c, err := emit.NewColumn(f, &cfg.Pool.spares)
 		if err == nil && seen[f.Name] {
 			err = errors.New("there are two columns of this name")
 		}
@@ -188,6 +188,9 @@ func (w *Writer) Close() error {
 		}
 	}
 	w.closed = true
+	for _, c := range w.columns {
+		c.Release()
+	}
 	footer, err := w.footer()
 	if err == nil {
 		err = w.pages.Write(footer)

@@ -2,6 +2,7 @@ package emit
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/bitutil"
@@ -19,6 +20,7 @@ type Column struct {
 	rows    int
 	valid   encoding.Bitmap // of a nullable column
 	values  values
+	home    *sync.Pool // of values
 }
 
 // values gathers the values of a column that are not null.
@@ -39,47 +41,61 @@ type values interface {
 	reset()
 }
 
-// NewColumn returns an empty Column, or an error if it cannot write the type.
-func NewColumn(f arrow.Field) (*Column, error) {
+// Spares keeps the memory that columns gathered values in for the next ones. The
+// zero value is ready to use, by any number of goroutines; what nobody asks for
+// soon is left to the collector.
+type Spares struct{ bools, int32s, int64s, float32s, float64s, texts sync.Pool }
+
+// lend returns a T of p that was given back, or a new one.
+func lend[T any](p *sync.Pool) *T {
+	if v, ok := p.Get().(*T); ok {
+		return v
+	}
+	return new(T)
+}
+
+// NewColumn returns an empty Column with memory of spares, or an error if it
+// cannot write the type.
+func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
 	c := &Column{field: f, element: format.SchemaElement{Name: f.Name, RepetitionType: thrift.New(format.Required)}}
 	if f.Nullable {
 		c.element.RepetitionType = thrift.New(format.Optional)
 	}
-	physical := func(t format.Type, v values) {
-		c.element.Type, c.values = thrift.New(t), v
+	physical := func(t format.Type, v values, home *sync.Pool) {
+		c.element.Type, c.values, c.home = thrift.New(t), v, home
 	}
 	switch t := f.Type.(type) {
 	case *arrow.BooleanType:
-		physical(format.Boolean, &bools{})
+		physical(format.Boolean, lend[bools](&spares.bools), &spares.bools)
 	case *arrow.Int32Type:
-		physical(format.Int32, &integers[int32]{})
+		physical(format.Int32, lend[integers[int32]](&spares.int32s), &spares.int32s)
 	case *arrow.Int64Type:
-		physical(format.Int64, &integers[int64]{})
+		physical(format.Int64, lend[integers[int64]](&spares.int64s), &spares.int64s)
 	case *arrow.TimestampType:
 		if t.Unit == arrow.Second {
 			return nil, fmt.Errorf("timestamps in seconds do not exist in Parquet")
 		}
-		physical(format.Int64, &integers[int64]{})
+		physical(format.Int64, lend[integers[int64]](&spares.int64s), &spares.int64s)
 		c.element.LogicalType, c.element.ConvertedType = timestamp(t)
 	case *arrow.Float32Type:
-		physical(format.Float, &floats[float32]{})
+		physical(format.Float, lend[floats[float32]](&spares.float32s), &spares.float32s)
 	case *arrow.Float64Type:
-		physical(format.Double, &floats[float64]{})
+		physical(format.Double, lend[floats[float64]](&spares.float64s), &spares.float64s)
 	case *arrow.StringType:
-		c.text()
+		c.text(spares)
 	case *arrow.DictionaryType:
 		if t.IndexType.ID() != arrow.INT32 || t.ValueType.ID() != arrow.STRING {
 			return nil, fmt.Errorf("%v cannot be written", f.Type)
 		}
-		c.text()
+		c.text(spares)
 	default:
 		return nil, fmt.Errorf("%v cannot be written", f.Type)
 	}
 	return c, nil
 }
 
-func (c *Column) text() {
-	c.values = &text{}
+func (c *Column) text(spares *Spares) {
+	c.values, c.home = lend[text](&spares.texts), &spares.texts
 	c.element.Type = thrift.New(format.ByteArray)
 	c.element.LogicalType = format.LogicalType{Value: &format.StringType{}}
 	c.element.ConvertedType = thrift.New(deprecated.UTF8)
@@ -168,4 +184,12 @@ func (c *Column) Flush(p *Pages) (format.ColumnChunk, error) {
 	c.valid.Reset()
 	c.rows = 0
 	return chunk, nil
+}
+
+// Release gives the column's memory back once everything is written; nothing
+// may be appended any more.
+func (c *Column) Release() {
+	c.values.reset()
+	c.home.Put(c.values)
+	c.values = nil
 }
