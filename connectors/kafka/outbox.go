@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -21,10 +19,10 @@ import (
 const (
 	// outboxBatch is the size of the records of a batch.
 	outboxBatch = 256 << 10
-	// largestValue and smallestValue are between what values are cut to for a topic
-	// that takes no larger messages.
-	largestValue  = 2 << 20
-	smallestValue = 1 << 10
+	// largestMessage and smallestMessage are between what messages are cut to for a
+	// topic that takes no larger ones.
+	largestMessage  = 2 << 20
+	smallestMessage = 1 << 10
 	// transactionTimeout is after how long brokers abort a transaction whose owner
 	// is silent. It delays readers of committed records, not the next owner.
 	transactionTimeout = time.Minute
@@ -37,10 +35,6 @@ const (
 	// default.
 	trustedAge = 24 * time.Hour
 )
-
-// TruncatedHeader is set, to the size that the value had, on messages whose
-// value was cut because the topic takes no larger messages.
-const TruncatedHeader = "thalweg.truncated"
 
 // OutboxConfig says who delivers, and to where in the topic.
 type OutboxConfig struct {
@@ -62,7 +56,7 @@ type Outbox struct {
 	cluster *cluster
 	cfg     OutboxConfig
 	builder batchBuilder
-	limit   int              // of a value; halved when the topic takes no larger one
+	limit   int              // of a message; halved when the topic takes no larger one
 	now     func() time.Time // for tests
 
 	mu        sync.Mutex // held by the call that is under way
@@ -85,11 +79,11 @@ func NewOutbox(cfg Config, oc OutboxConfig) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outbox{cluster: c, cfg: oc, limit: largestValue, now: time.Now}, nil
+	return &Outbox{cluster: c, cfg: oc, limit: largestMessage, now: time.Now}, nil
 }
 
-// Deliver implements connectors.Outbox. A value that the topic does not take is
-// cut until it does, and says so in TruncatedHeader. NotFound: there is no such
+// Deliver implements connectors.Outbox. A message that the topic does not take is
+// cut until it does, and says so in TruncatedHeader and LeftOutHeader. NotFound: there is no such
 // topic; Invalid: the brokers do not permit it; Lost: it cannot be told whether
 // the group was delivered long ago.
 func (o *Outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.Seq2[connectors.Message, error]) error {
@@ -116,7 +110,7 @@ func (o *Outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.
 		}
 		o.line = "" // whatever happened, the next beginning aborts it or finds it done
 		switch {
-		case tooLarge(err) && o.limit > smallestValue:
+		case tooLarge(err) && o.limit > smallestMessage:
 			o.limit /= 2
 		case thalweg.Is(err, thalweg.Fenced) && fenced < maxFenced:
 			fenced++
@@ -233,14 +227,11 @@ func (o *Outbox) produce(ctx context.Context, id string, messages iter.Seq2[conn
 		if err != nil {
 			return err
 		}
-		if size := len(m.Key) + len(m.Value); o.builder.count > 0 && len(o.builder.records)+size > min(outboxBatch, o.limit) {
+		m = fit(m, o.limit)
+		if o.builder.count > 0 && len(o.builder.records)+sizeOf(m) > min(outboxBatch, o.limit) {
 			if err := o.send(ctx, id); err != nil {
 				return err
 			}
-		}
-		if len(m.Value) > o.limit {
-			m.Headers = append(slices.Clip(m.Headers), connectors.Header{Name: TruncatedHeader, Value: []byte(strconv.Itoa(len(m.Value)))})
-			m.Value = m.Value[:o.limit]
 		}
 		o.builder.add(m.Key, m.Value, now, m.Headers)
 	}

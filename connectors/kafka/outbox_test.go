@@ -231,8 +231,7 @@ func TestWhereATopicCannotBeWrittenToTheErrorSaysSo(t *testing.T) {
 	}
 }
 
-// TestAValueTooLargeForTheTopicIsCutAndSaysSo.
-func TestAValueTooLargeForTheTopicIsCutAndSaysSo(t *testing.T) {
+func TestAMessageTooLargeForTheTopicIsCutAndSaysSo(t *testing.T) {
 	c := startOutboxCluster(t, kfake.SeedTopics(1, "small"))
 	admin, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
 	if err != nil {
@@ -247,15 +246,38 @@ func TestAValueTooLargeForTheTopicIsCutAndSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := newOutbox(t, c, "small")
-	if err := o.Deliver(t.Context(), group(0), letters(0, 10, 50_000)); err != nil {
-		t.Fatal(err)
+	large := func(seq uint64, headers ...connectors.Header) iter.Seq2[connectors.Message, error] {
+		return func(yield func(connectors.Message, error) bool) {
+			for m, err := range letters(seq, 10, 50_000) {
+				m.Headers = append(m.Headers, headers...)
+				if !yield(m, err) {
+					return
+				}
+			}
+		}
+	}
+	kept := connectors.Header{Name: "tenant", Value: []byte("a")}
+	for seq, headers := range [][]connectors.Header{
+		{kept},
+		{{Name: "blob", Value: make([]byte, 30_000)}, kept},
+		{kept, {Name: strings.Repeat("n", 60_000)}, {Name: "blob", Value: make([]byte, 15_000)}},
+	} {
+		if err := o.Deliver(t.Context(), group(uint64(seq)), large(uint64(seq), headers...)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	keys, records := committed(t, c, "small", 1)
-	wantOnce(t, keys, map[uint64]int{0: 10})
-	for _, r := range records {
-		last := r.Headers[len(r.Headers)-1]
-		if len(r.Value) < 8_000 || len(r.Value) > 20_000 || last.Key != TruncatedHeader || string(last.Value) != "50000" {
-			t.Errorf("a value of %d bytes with %v", len(r.Value), r.Headers)
+	wantOnce(t, keys, map[uint64]int{0: 10, 1: 10, 2: 10})
+	for i, r := range records {
+		of := make(map[string]string)
+		size := len(r.Key) + len(r.Value)
+		for _, h := range r.Headers {
+			of[h.Key] = string(h.Value)
+			size += len(h.Key) + len(h.Value)
+		}
+		leftOut := []string{"", "1", "2"}[i/10]
+		if size < 8_000 || size > 20_000 || len(r.Value) < 8_000 || of["tenant"] != "a" || of[TruncatedHeader] != "50000" || of[LeftOutHeader] != leftOut {
+			t.Errorf("message %d: %d bytes, %d of its value, with %.200v", i, size, len(r.Value), of)
 		}
 	}
 }
