@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,6 +202,42 @@ func TestUnchangedSpecStartsNothing(t *testing.T) {
 	wantKind(t, "a spec with an unknown field", err, thalweg.Invalid)
 	if err != nil && !strings.Contains(err.Error(), "kynd") {
 		t.Errorf("the error does not name the field: %v", err)
+	}
+}
+
+// A new rolling period reaches the scorers, and does not train.
+func TestAChangeOfTheStreamHalfRollsTheScorersWithoutARun(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := c.client()
+	c.apply(client, "flights", 1)
+	w := newRobot(c, "w1", nil)
+	c.employ(w)
+	if run := c.awaitRun(client, "flights-1-1"); run.State != "succeeded" {
+		t.Fatalf("the first run: %v", run)
+	}
+	scores := func(generation uint64, spec string) bool {
+		return slices.ContainsFunc(w.leases(), func(l *apiv1.Lease) bool {
+			return l.Kind == "score" && l.Generation == generation && strings.Contains(l.Spec, spec) &&
+				len(l.Models) == 1 && l.Models[0].Version == 1
+		})
+	}
+	c.eventually("the stream runs", func() bool { return scores(1, "period: 10s") })
+	text := strings.Replace(specText("flights", 1), `scored/flights/"}, `, `scored/flights/"}, rolling: {period: 1s}, `, 1)
+	changed, err := client.Apply(c.ctx(), &apiv1.ApplyRequest{Spec: text, File: "flights.yaml"})
+	if err != nil || !changed.Changed || changed.Generation != 2 || changed.RunId != "" {
+		t.Fatalf("another rolling period: %v %v", changed, err)
+	}
+	c.eventually("the stream runs with the new period and the same version", func() bool { return scores(2, "period: 1s") })
+	started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
+	if err != nil || started.RunId != "flights-2-1" {
+		t.Fatalf("a run by hand: %v %v", started, err)
+	}
+	if run := c.awaitRun(client, started.RunId); run.State != "succeeded" || run.ModelVersion != 2 {
+		t.Errorf("a run by hand: %v", run)
+	}
+	if trains := c.apply(client, "flights", 2); trains.RunId != "flights-3-1" {
+		t.Errorf("another seed: %v", trains)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
-// Apply accepts a spec: a changed one becomes the next generation and starts a
-// run.
+// Apply accepts a spec: a changed one becomes the next generation, and starts a
+// run where it changes what versions are trained from.
 func (s *service) Apply(_ context.Context, req *connect.Request[apiv1.ApplyRequest]) (*connect.Response[apiv1.ApplyResponse], error) {
 	cmd, err := parseSpec(req.Msg.File, req.Msg.Spec)
 	if err != nil {

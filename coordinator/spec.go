@@ -38,6 +38,7 @@ func parseSpec(file, text string) (*state.ApplySpec, error) {
 		Model:    thalweg.ModelName(cmp.Or(spec.Spec.Registry.Model, spec.Metadata.Name)),
 		Alias:    cmp.Or(spec.Spec.Registry.Alias, defaultAlias),
 		Replicas: uint32(max(spec.Spec.Trainer.Distributed.Replicas, 1)),
+		Training: pipeline.TrainingHash(spec),
 	}
 	if events := spec.Spec.Sources.Events; spec.Spec.Scoring != nil && events != nil && events.Kafka != nil {
 		cmd.Topic = events.Kafka.Topic

@@ -193,12 +193,17 @@ func (r *chaosRun) play(t *testing.T) {
 	r.cluster.Leader(t)
 	r.drawFeatures(t)
 	run := apply(t, r.cluster, r.spec(t, r.topic, r.prefix, r.features))
-	if r.rng.IntN(4) > 0 { // else a new version is promoted into the midst of it
+	trains := r.rng.IntN(4) == 0 // a new version is promoted into the midst of it
+	switch {
+	case trains:
+		r.tell("a version is trained")
+		if run == "" {
+			startRun(t, r.cluster, flightPipeline)
+		}
+	case run != "": // another column to partition by trains
 		if _, err := r.cluster.Client().CancelRun(t.Context(), &apiv1.CancelRunRequest{RequestId: api.NewRequestID(), RunId: run}); err != nil {
 			t.Fatal(err)
 		}
-	} else {
-		r.tell("a version is trained")
 	}
 	stop := f.flow(t)
 	r.disturb(t)

@@ -18,7 +18,11 @@ func newApply(g *globals) *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use:   "apply -f SPEC",
-		Short: "Submit a spec; a changed one becomes the next generation and starts a run",
+		Short: "Submit a spec; a changed one becomes the next generation, and starts a run if it trains otherwise",
+		Long: "Submit a spec. A changed one becomes the next generation, which streams follow at once. It\n" +
+			"starts a run, unless a registered version was trained from the same and no run is under way:\n" +
+			"labels, sources.events.kafka and connection, and scoring but for its partition_by and whether it\n" +
+			"is there, change how the stream runs, not what is trained. `thalweg runs start` trains anew.",
 		Example: "  thalweg apply -f flights.yaml\n" +
 			"  thalweg apply -f flights.yaml --wait   # and follow the run to its end",
 		Args: cobra.NoArgs,
@@ -50,6 +54,10 @@ func newApply(g *globals) *cobra.Command {
 			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
 				if !res.Changed {
 					fmt.Fprintf(w, "%s is unchanged at generation %d\n", res.Pipeline, res.Generation)
+					return
+				}
+				if res.RunId == "" {
+					fmt.Fprintf(w, "%s is now at generation %d; no run: nothing is changed that versions are trained from, the stream goes on with the one it has\n", res.Pipeline, res.Generation)
 					return
 				}
 				fmt.Fprintf(w, "%s is now at generation %d; run %s has begun\n", res.Pipeline, res.Generation, res.RunId)

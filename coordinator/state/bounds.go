@@ -13,6 +13,8 @@ const (
 	MaxPipelines = 1000
 	// MaxSpecBytes bounds a rendered spec.
 	MaxSpecBytes = 1 << 20
+	// MaxHashBytes bounds a hash that is compared only: sha256 in hex.
+	MaxHashBytes = 64
 	// MaxGenerations is the number of newest generations kept per pipeline.
 	MaxGenerations = 50
 	// MaxRuns is the number of newest runs kept per pipeline.

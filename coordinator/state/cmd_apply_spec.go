@@ -2,12 +2,16 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 )
 
 // ApplySpec accepts a spec: a changed one becomes the next generation, ends the
 // run of the one before and starts its own; an unchanged one changes nothing.
+// One that changes nothing of what versions are trained from starts no run where
+// such a version is registered and no run is under way: the stream goes on with
+// it.
 type ApplySpec struct {
 	Pipeline thalweg.PipelineName `json:"pipeline"`
 	Text     string               `json:"text"` // rendered
@@ -15,6 +19,9 @@ type ApplySpec struct {
 	Alias    string               `json:"alias"`
 	Replicas uint32               `json:"replicas"`
 	Topic    string               `json:"topic,omitempty"` // empty: no stream half
+	// Training names what of the spec a trained version depends on: equal for
+	// specs that train the same. Empty, as in entries of older builds: not known.
+	Training string `json:"training,omitempty"`
 }
 
 func (*ApplySpec) name() string { return "apply spec" }
@@ -30,6 +37,9 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 	case len(c.Text) > MaxSpecBytes:
 		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: %d bytes", c.Pipeline, len(c.Text)),
 			fmt.Sprintf("a rendered spec may have %d", MaxSpecBytes))
+	case len(c.Training) > MaxHashBytes:
+		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: a hash of %d bytes", c.Pipeline, len(c.Training)),
+			fmt.Sprintf("it may have %d", MaxHashBytes))
 	}
 	p := s.pipelines[c.Pipeline]
 	if p == nil {
@@ -40,7 +50,7 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 		s.pipelines[c.Pipeline] = p
 	}
 	spec := &Spec{Generation: 1, Text: c.Text, AppliedMS: now.timeMS,
-		Model: c.Model, Alias: c.Alias, Replicas: c.Replicas, Topic: c.Topic}
+		Model: c.Model, Alias: c.Alias, Replicas: c.Replicas, Topic: c.Topic, Training: c.Training, Since: 1}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
 		before := p.Newest()
@@ -48,7 +58,12 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 			return Answer{Pipeline: p.Name, Generation: before.Generation}
 		}
 		spec.Generation, topicBefore = before.Generation+1, before.Topic
+		spec.Since = spec.Generation
+		if before.Training != "" && before.Training == c.Training {
+			spec.Since = before.Since
+		}
 	}
+	trains := p.ActiveRun != "" || !s.trained(p, spec)
 	if r := s.runs[p.ActiveRun]; r != nil {
 		s.endRun(r, RunCanceled, now, fmt.Sprintf("superseded by generation %d", spec.Generation))
 	}
@@ -62,6 +77,21 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 	if spec.Topic != "" {
 		s.setPartitions(p, 1)
 	}
+	if !trains {
+		return Answer{Pipeline: p.Name, Generation: spec.Generation, Changed: true}
+	}
 	r := s.startRun(p, now)
 	return Answer{Pipeline: p.Name, Generation: spec.Generation, Run: r.ID, Changed: true}
+}
+
+// trained reports whether a run of a pipeline has registered a version from all
+// that spec trains from.
+func (s *State) trained(p *Pipeline, spec *Spec) bool {
+	m := s.models[spec.Model]
+	if m == nil || m.Aliases[spec.Alias] == nil {
+		return false
+	}
+	return slices.ContainsFunc(m.Versions, func(v *ModelVersion) bool {
+		return v.Pipeline == p.Name && v.Generation >= spec.Since
+	})
 }

@@ -64,7 +64,7 @@ func TestRandomCommands(t *testing.T) {
 			answers: map[string]Answer{}, ended: map[thalweg.RunID]RunState{}}
 		// The random part begins anywhere on the way of a run, since it would seldom
 		// get to the end of one by itself.
-		m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "m", Alias: "champion", Replicas: 1, Topic: "x"}, "")
+		m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "m", Alias: "champion", Replicas: 1, Topic: "x", Training: "t1"}, "")
 		for _, id := range seedTasks[:rapid.IntRange(0, len(seedTasks)).Draw(t, "tasks done")] {
 			m.carryOut("a-1-1/" + id)
 			h.check(t, m.live)
@@ -142,7 +142,8 @@ func drawCommand(t *rapid.T, s *State) Command {
 		return &RegisterModel{Run: run}
 	case n < 88:
 		return &ApplySpec{Pipeline: pipeline, Text: rapid.SampledFrom([]string{"v1", "v1", "v1", "v2"}).Draw(t, "text"), Model: "m", Alias: "champion",
-			Replicas: rapid.Uint32Range(0, 2).Draw(t, "replicas"), Topic: rapid.SampledFrom([]string{"", "x", "x", "y"}).Draw(t, "topic")}
+			Replicas: rapid.Uint32Range(0, 2).Draw(t, "replicas"), Topic: rapid.SampledFrom([]string{"", "x", "x", "y"}).Draw(t, "topic"),
+			Training: rapid.SampledFrom([]string{"", "t1", "t1", "t2"}).Draw(t, "training")}
 	case n < 92:
 		return &StartRun{Pipeline: pipeline}
 	case n < 93:

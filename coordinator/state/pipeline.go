@@ -43,6 +43,10 @@ type Spec struct {
 	Replicas   uint32             `json:"replicas"`
 	// Topic is what the stream half scores, empty if the spec has none.
 	Topic string `json:"topic,omitempty"`
+	// Training is that of ApplySpec; Since is the first generation of those up to
+	// this one that all have the same, 0 in specs of older builds.
+	Training string             `json:"training,omitempty"`
+	Since    thalweg.Generation `json:"since,omitempty"`
 }
 
 // Partition is one topic partition and the task that scores it.

@@ -48,7 +48,7 @@ func (s *State) restorePipeline(p *Pipeline) error {
 		return damaged(subject, fmt.Errorf("%d generations", len(p.Specs)))
 	}
 	for i, spec := range p.Specs {
-		if spec == nil || spec.Generation != p.Specs[0].Generation+thalweg.Generation(i) ||
+		if spec == nil || spec.Generation != p.Specs[0].Generation+thalweg.Generation(i) || spec.Since > spec.Generation || len(spec.Training) > MaxHashBytes ||
 			spec.Replicas < 1 || spec.Replicas > MaxReplicas || spec.Model == "" || spec.Alias == "" {
 			return damaged(subject, fmt.Errorf("generation %d of those kept: %w", i, errMissing))
 		}

@@ -181,7 +181,7 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	switch words[0] {
 	case "spec":
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion",
-			Replicas: uint32(number("replicas", 2)), Topic: options["topic"]}
+			Replicas: uint32(number("replicas", 2)), Topic: options["topic"], Training: options["training"]}
 	case "run":
 		return &StartRun{Pipeline: pipeline}
 	case "cancel":

@@ -76,7 +76,8 @@ const (
 
 // CoordinatorServiceClient is a client for the thalweg.coordinator.v1.CoordinatorService service.
 type CoordinatorServiceClient interface {
-	// Apply accepts a spec: a changed one becomes the next generation and starts a run.
+	// Apply accepts a spec: a changed one becomes the next generation, and starts a
+	// run where it changes what versions are trained from.
 	Apply(context.Context, *connect.Request[ApplyRequest]) (*connect.Response[ApplyResponse], error)
 	// ListPipelines lists the pipelines.
 	ListPipelines(context.Context, *connect.Request[ListPipelinesRequest]) (*connect.Response[ListPipelinesResponse], error)
@@ -282,7 +283,8 @@ func (c *coordinatorServiceClient) Poll(ctx context.Context, req *connect.Reques
 // CoordinatorServiceHandler is an implementation of the thalweg.coordinator.v1.CoordinatorService
 // service.
 type CoordinatorServiceHandler interface {
-	// Apply accepts a spec: a changed one becomes the next generation and starts a run.
+	// Apply accepts a spec: a changed one becomes the next generation, and starts a
+	// run where it changes what versions are trained from.
 	Apply(context.Context, *connect.Request[ApplyRequest]) (*connect.Response[ApplyResponse], error)
 	// ListPipelines lists the pipelines.
 	ListPipelines(context.Context, *connect.Request[ListPipelinesRequest]) (*connect.Response[ListPipelinesResponse], error)

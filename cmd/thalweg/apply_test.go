@@ -1,0 +1,40 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What changes only how the stream runs is said to train nothing, and rows of the
+// new generation, scored by the version of the old one, are proved like any.
+func TestApplyOfAnotherStreamHalfGoesOnWithTheVersion(t *testing.T) {
+	c, _ := startDev(t, t.TempDir())
+	cl := client(t, c)
+	body := fewFlights(t, 6_000)
+	upload(t, c, body)
+	applyAndWait(t, cl, demoSpec(t))
+	dir := t.TempDir()
+	flights, spec := filepath.Join(dir, "flights.parquet"), filepath.Join(dir, "flights.yaml")
+	put(t, flights, string(body))
+	put(t, spec, strings.Replace(demoSpec(t), "rolling: {period: 200ms}", "rolling: {period: 100ms}", 1))
+	for _, want := range []string{"now at generation 2; no run: nothing is changed that versions are trained from", "unchanged at generation 2"} {
+		if text, err := command(t, c, "apply", "-f", spec, "--wait"); err != nil || !strings.Contains(text, want) {
+			t.Fatalf("%v %s\nwant %s", err, text, want)
+		}
+	}
+	if text, err := command(t, c, "produce", flights, "--topic", "flights", "--partitions", "1", "--from", "0.9"); err != nil {
+		t.Fatalf("%v %s", err, text)
+	}
+	committed(t, c, cl, 600)
+	text, err := command(t, c, "lineage", "flight-delays", "--offset", "7", "--verify", "-o", "json")
+	if d := parsed[traced](t, text); err != nil || !d.Verification.OK || d.Spec.Generation != 2 || d.Model.Version != 1 || len(d.Notes) > 0 {
+		t.Errorf("lineage: %v\n%s", err, text)
+	}
+	if text, err := command(t, c, "fsck", "flight-delays"); err != nil {
+		t.Errorf("fsck: %v\n%s", err, text)
+	}
+	if text, err := command(t, c, "runs"); err != nil || strings.Contains(text, "flight-delays-2") {
+		t.Errorf("runs: %v\n%s", err, text)
+	}
+}

@@ -1,0 +1,33 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"reflect"
+	"strings"
+)
+
+// TrainingHash returns the sha256 in hex of all of a spec that a trained version
+// depends on, defaults included: two specs with the same one differ only in how
+// the stream runs. What is left out is named here, so that a new field counts
+// until somebody says that it need not.
+func TrainingHash(s *Spec) string {
+	c := *WithDefaults(s)
+	c.source, c.Metadata.Labels = nil, nil
+	if events := c.Spec.Sources.Events; events != nil {
+		// Where events come from; how they are read is part of the version.
+		e := *events
+		e.Connection, e.Kafka = "", nil
+		c.Spec.Sources.Events = &e
+	}
+	if scoring := c.Spec.Scoring; scoring != nil {
+		// That there is a stream half counts, since a run checks that rows of it can
+		// be written; and the column that its rows are partitioned by, since only a
+		// run knows the columns.
+		c.Spec.Scoring = &Scoring{Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
+	}
+	var text strings.Builder
+	renderFields(&text, reflect.ValueOf(&c).Elem(), "")
+	sum := sha256.Sum256([]byte(text.String()))
+	return hex.EncodeToString(sum[:])
+}

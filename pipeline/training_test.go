@@ -1,0 +1,80 @@
+package pipeline_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+const bothHalves = `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: flights, labels: {team: ops}}
+spec:
+  sources:
+    train:  {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
+    events: {kafka: {topic: flights}, format: {type: json}}
+  input_features:
+    - {name: distance, type: number}
+  output_features:
+    - {name: delayed, type: binary, expression: "delay > 15"}
+  scoring:
+    source: events
+    sink: {s3: {path: "s3://lake/scored/flights/"}, format: {type: parquet}, rolling: {period: 5s}}
+`
+
+// What a trained version depends on counts, and how its stream runs does not.
+func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
+	hash := func(text string) string {
+		t.Helper()
+		s, err := pipeline.Parse("flights.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pipeline.TrainingHash(s)
+	}
+	want := hash(bothHalves)
+	for _, tc := range []struct {
+		trains   bool
+		old, new string
+	}{
+		{false, "team: ops", "team: dev"},
+		{false, "period: 5s", "period: 1s"},
+		{false, "rolling: {period: 5s}", "compaction: {}"},
+		{false, "scored/flights/", "scored/elsewhere/"},
+		{false, "source: events", "source: events\n    dead_letter: {max_rate: 5%}"},
+		{false, "source: events", "source: events\n    batching: {count: 7}"},
+		{false, "{topic: flights}", "{topic: other, isolation_level: read_committed}"},
+		{false, "{kafka: {topic: flights}", "{connection: bus, kafka: {topic: flights}"},
+		{true, "format: {type: json}", "format: {type: json, on_unknown_field: dead_letter}"},
+		{true, "flights/*.parquet", "flights/2001*.parquet"},
+		{true, "type: number}", "type: number, normalization: none}"},
+		{true, "delay > 15", "delay > 20"},
+		{true, "  input_features", "  trainer: {seed: 7}\n  input_features"},
+		{true, "  input_features", "  registry: {alias: canary}\n  input_features"},
+		{true, "  input_features", "  preprocessing: {clean: [{filter: {expression: \"delay != null\"}}]}\n  input_features"},
+		{true, "rolling: {period: 5s}", "partition_by: [date]"}, // only a run knows whether there is such a column
+		{true, bothHalves[strings.Index(bothHalves, "  scoring:"):], ""},
+	} {
+		changed := strings.Replace(bothHalves, tc.old, tc.new, 1)
+		if changed == bothHalves {
+			t.Fatalf("the spec has no %q", tc.old)
+		}
+		if got := hash(changed) != want; got != tc.trains {
+			t.Errorf("%q for %q trains otherwise: %v, want %v", tc.new, tc.old, got, tc.trains)
+		}
+	}
+	s, err := pipeline.Parse("", []byte(bothHalves))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := pipeline.Render(s)
+	pipeline.TrainingHash(s)
+	if after, _ := pipeline.Render(s); string(after) != string(before) {
+		t.Error("hashing changed the spec")
+	}
+	if rendered, err := pipeline.Parse("", before); err != nil || pipeline.TrainingHash(rendered) != want {
+		t.Errorf("the rendered spec trains otherwise: %v", err)
+	}
+}
