@@ -49,7 +49,7 @@ func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.S
 // said last.
 func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, h *heard) *apiv1.StreamPartition {
 	t := part.Task
-	v := &apiv1.StreamPartition{}
+	v := &apiv1.StreamPartition{End: -1}
 	said, refusals := h.streamOf(t.ID, t.Worker)
 	if said != nil {
 		v = proto.CloneOf(said)

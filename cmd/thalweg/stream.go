@@ -141,7 +141,11 @@ func newStreamStatus(g *globals) *cobra.Command {
 			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
 				row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
 				for _, p := range res.Partitions {
-					row(w, p.Pipeline, p.Topic, p.Partition, p.State, p.Committed, p.Scored, p.End, max(0, p.End-p.Scored),
+					end, lag := "-", "-"
+					if p.End >= 0 {
+						end, lag = fmt.Sprint(p.End), fmt.Sprint(max(0, p.End-p.Scored))
+					}
+					row(w, p.Pipeline, p.Topic, p.Partition, p.State, p.Committed, p.Scored, end, lag,
 						thousands(p.ScoredRows), thousands(p.DeadLetters), thousands(p.Missing), p.ModelVersion, fmt.Sprintf("%.0f", p.RowsPerSecond), p.Worker, p.Message)
 				}
 			})

@@ -288,26 +288,3 @@ func (r *runner) claim(e claim) {
 		return func() event { return slotClaimed{won, err} }
 	})
 }
-
-// watchPartitions learns now and then how many partitions the topic has.
-func (r *runner) watchPartitions() {
-	const every = 2 * time.Second
-	r.spawn(func(ctx context.Context) func() event {
-		topic, err := r.source.Topic(ctx)
-		return func() event {
-			if err == nil {
-				r.partitions = topic.Partitions
-			}
-			r.work.Go(func() {
-				timer := time.NewTimer(every)
-				defer timer.Stop()
-				select {
-				case <-timer.C:
-					r.results <- func() event { r.watchPartitions(); return nil }
-				case <-r.ctx.Done():
-				}
-			})
-			return nil
-		}
-	})
-}

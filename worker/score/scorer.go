@@ -178,6 +178,7 @@ type runner struct {
 	sweeper     sweeper    // used by the sweep under way
 	outdated    []replaced // by compactions since the last sweep
 	partitions  int
+	watched     watched
 	rate        rate
 	troubled    [nOps]bool
 }
@@ -185,7 +186,7 @@ type runner struct {
 func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: s.clock(),
 		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID, messages: letterMessages,
-		// Room for an answer to every op and to the look at the partitions, so that
+		// Room for an answer to every op and to the look at the topic, so that
 		// a goroutine can always end.
 		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}
 	r.backlog.spare = s.cfg.Memory.spare
@@ -238,7 +239,7 @@ func (r *runner) run(ctx context.Context) error {
 		default:
 		}
 	})
-	r.watchPartitions()
+	r.watchTopic()
 	candidates, changed := r.models.Candidates()
 	r.step(modelsOffered{candidates})
 	r.step(wordGiven{r.said()})

@@ -24,7 +24,7 @@ type Status struct {
 	State     string
 	Committed int64 // next offset after the last finished slot
 	Scored    int64 // next offset after the last scored event
-	End       int64 // next offset of the topic
+	End       int64 // next offset of the topic, while the scorer rests too
 
 	Rows        int64  // committed since the log began
 	DeadLetters int64  // likewise
@@ -74,7 +74,8 @@ func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, s
 // report publishes the status after a step and logs what has changed.
 func (r *runner) report(before *Candidate) {
 	m := r.machine
-	status := Status{State: Running, Committed: m.committed, Scored: m.scoredTo(), End: m.end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
+	end, unknown := r.end()
+	status := Status{State: Running, Committed: m.committed, Scored: m.scoredTo(), End: end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
 		Missing: m.totals.Missing, TopicID: m.topicID,
 		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.tripped, Message: m.message()}
 	if m.current != nil {
@@ -87,6 +88,9 @@ func (r *runner) report(before *Candidate) {
 	}
 	if r.cfg.Memory.waits() {
 		status.Message = strings.TrimPrefix(status.Message+"; fetching waits for memory", "; ")
+	}
+	if unknown != "" {
+		status.Message = strings.TrimPrefix(status.Message+"; "+unknown, "; ")
 	}
 	switch {
 	case m.phase == stopped:

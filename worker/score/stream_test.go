@@ -96,6 +96,7 @@ func TestAPausedStreamCommitsAndRests(t *testing.T) {
 	if got := s.Status().Scored; got != 50 {
 		t.Errorf("scored up to %d while paused", got)
 	}
+	s.wait("what piles up", func(s Status) bool { return s.State == Paused && s.End == 100 && s.Scored == 50 })
 	s.Pause(false)
 	s.wait("100 scored", func(s Status) bool { return s.State == Running && s.Scored == 100 })
 	if err := s.stop(); err != nil {

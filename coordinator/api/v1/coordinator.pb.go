@@ -1776,7 +1776,7 @@ type StreamPartition struct {
 	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`          // waiting | running | paused | stopped
 	Committed     int64                  `protobuf:"varint,6,opt,name=committed,proto3" json:"committed,omitempty"` // next offset after the last committed record
 	Scored        int64                  `protobuf:"varint,7,opt,name=scored,proto3" json:"scored,omitempty"`       // next offset after the last scored event
-	End           int64                  `protobuf:"varint,8,opt,name=end,proto3" json:"end,omitempty"`             // next offset of the topic
+	End           int64                  `protobuf:"varint,8,opt,name=end,proto3" json:"end,omitempty"`             // next offset of the topic, of a stream that rests too; -1: not known
 	ModelVersion  uint64                 `protobuf:"varint,9,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
 	ScoredRows    int64                  `protobuf:"varint,10,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"` // committed, since the log began
 	DeadLetters   int64                  `protobuf:"varint,11,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
