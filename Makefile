@@ -67,7 +67,7 @@ model: ## play the stream's protocol by SEEDS seeds, the wrong forms of it that 
 		./worker/score -seeds $(SEEDS) | grep -v -e '^=== ' -e '^        --- PASS'
 	go test -count=1 -v -timeout 30m -run '^TestACrash' ./worker/tablewriter | grep -v -e '^=== ' -e '^        --- PASS'
 
-integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (Java 17 and Maven needed)
+integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') ./integration/...
 
 chaos: integration-deps ## disturb real processes on real Kafka and MinIO, CHAOS_RUNS times (CHAOS_SEED plays a run again)
@@ -79,6 +79,7 @@ integration-deps: build
 	@integration/kafka/install.sh
 	@integration/registry/install.sh
 	@integration/readers/install.sh
+	@integration/spark/install.sh
 
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...

@@ -79,6 +79,7 @@ var ranks = map[string]int{
 	"integration/registry": 10,
 
 	"integration/cluster": 11,
+	"integration/spark":   11,
 
 	"integration":       12,
 	"integration/bench": 12,

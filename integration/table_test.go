@@ -18,12 +18,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/integration/cluster"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
+	"github.com/thalweg/thalweg/integration/spark"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -33,58 +35,75 @@ import (
 
 // reading is what a reader of the table found.
 type reading struct {
-	Rows    int64                 `json:"rows"`
-	Twice   int64                 `json:"twice"`
-	Offsets map[string][][2]int64 `json:"offsets"` // "topic/partition" → ranges
-	Columns []string              `json:"columns"`
+	Rows     int64                 `json:"rows"`
+	Twice    int64                 `json:"twice"`
+	Offsets  map[string][][2]int64 `json:"offsets"`  // "topic/partition" → ranges
+	Distance int64                 `json:"distance"` // the sum of the column
+	Columns  []string              `json:"columns"`
 }
 
-// readers are the programs that read the table in one call each.
+// found is what each reader found, by name, and the version of the table by then.
+type found struct {
+	Version int64              `json:"version"`
+	Readers map[string]reading `json:"readers"`
+}
+
+// readers are the programs that read the tables of the lake in one call each.
 type readers struct {
-	Version int64   `json:"version"`
-	Pandas  reading `json:"pandas"`
-	DuckDB  reading `json:"duckdb"`
-	Arrow   reading `json:"arrow"`
+	server *minio.Server
+	spark  *spark.Session
 }
 
-func (r readers) all() map[string]reading {
-	return map[string]reading{"pandas": r.Pandas, "duckdb": r.DuckDB, "arrow": r.Arrow}
+func startReaders(t *testing.T, server *minio.Server) readers {
+	t.Helper()
+	return readers{server: server, spark: spark.Start(t, server)}
 }
 
-// readTable has each reader read the table at a prefix of the lake; where is
-// nothing, or a column and the date that it must have.
-func readTable(t *testing.T, server *minio.Server, prefix string, where ...string) readers {
+// read has each reader read the table at a prefix of the lake; where is
+// nothing, or a column and the date that it must have, or "null".
+func (r readers) read(t *testing.T, prefix string, where ...string) found {
 	t.Helper()
 	root := process.Root(t)
 	python := filepath.Join(root, ".cache", "python", "bin", "python")
 	if _, err := os.Stat(python); err != nil {
 		t.Fatalf("%v: run integration/readers/install.sh, or make integration", err)
 	}
-	cmd := exec.Command(python, append([]string{filepath.Join(root, "integration", "readers", "read.py"), "s3://lake/" + strings.TrimSuffix(prefix, "/")}, where...)...)
-	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL=http://"+server.Address, "AWS_ACCESS_KEY_ID="+server.AccessKey,
-		"AWS_SECRET_ACCESS_KEY="+server.SecretKey, "AWS_REGION=us-east-1", "AWS_ALLOW_HTTP=true")
+	path := "lake/" + strings.TrimSuffix(prefix, "/")
+	cmd := exec.Command(python, append([]string{filepath.Join(root, "integration", "readers", "read.py"), "s3://" + path}, where...)...)
+	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL=http://"+r.server.Address, "AWS_ACCESS_KEY_ID="+r.server.AccessKey,
+		"AWS_SECRET_ACCESS_KEY="+r.server.SecretKey, "AWS_REGION=us-east-1", "AWS_ALLOW_HTTP=true")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("read the table: %v\n%s", err, &stderr)
 	}
-	var found readers
-	if err := json.Unmarshal(out, &found); err != nil {
+	var all found
+	if err := json.Unmarshal(out, &all); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return found
+	condition := ""
+	switch {
+	case len(where) == 0:
+	case where[1] == "null":
+		condition = where[0] + " IS NULL"
+	default:
+		condition = fmt.Sprintf("%s = DATE '%s'", where[0], where[1])
+	}
+	var sparks reading
+	r.spark.Read(t, "s3a://"+path, condition, &sparks)
+	all.Readers["Spark"] = sparks
+	return all
 }
 
-// ofLog returns what a reader of a partition's log has to find: its rows, as
-// the files that are live say.
-func ofLog(t *testing.T, lake storage.Bucket, prefix string, partition int, keep func(day string) bool) []int64 {
+// ofLog returns what a reader of a partition's log has to find, as the files
+// that are live say: its rows, and the sum of their distances.
+func ofLog(t *testing.T, lake storage.Bucket, prefix string, partition int, keep func(day string) bool) (offsets []int64, distance int64) {
 	t.Helper()
 	log, err := commitlog.New(lake, commitlog.Config{Pipeline: flightPipeline, Prefix: prefix, Topic: topic, Partition: partition})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var offsets []int64
 	for e, err := range commitlog.Live(log.ReadBack(t.Context())) {
 		if err != nil {
 			t.Fatal(err)
@@ -97,13 +116,19 @@ func ofLog(t *testing.T, lake storage.Bucket, prefix string, partition int, keep
 			if err != nil {
 				t.Fatal(err)
 			}
-			for place := range parquetRows(t, o.Key, body) {
-				offsets = append(offsets, place.offset)
-			}
+			readParquet(t, o.Key, body, func(batch arrow.Record) {
+				at, miles := ints(t, batch, "_offset"), ints(t, batch, "distance")
+				for i := range int(batch.NumRows()) {
+					offsets = append(offsets, at.Value(i))
+					if miles.IsValid(i) {
+						distance += miles.Value(i)
+					}
+				}
+			})
 		}
 	}
 	slices.Sort(offsets)
-	return offsets
+	return offsets, distance
 }
 
 // spread lists the offsets of ranges.
@@ -118,28 +143,31 @@ func spread(ranges [][2]int64) []int64 {
 }
 
 // wantTable fails unless every reader finds exactly the rows of the logs.
-func wantTable(t *testing.T, what string, lake storage.Bucket, server *minio.Server, prefix string) {
+func wantTable(t *testing.T, what string, lake storage.Bucket, r readers, prefix string) {
 	t.Helper()
-	found := readTable(t, server, prefix)
-	var rows int64
-	for name, r := range found.all() {
-		rows = r.Rows
-		if r.Twice > 0 {
-			t.Errorf("%s: %s finds %d rows twice", what, name, r.Twice)
+	logs, distance, rows := map[string][]int64{}, int64(0), 0
+	for p := range partitions {
+		offsets, miles := ofLog(t, lake, prefix, p, nil)
+		logs[fmt.Sprintf("%s/%d", topic, p)] = offsets
+		distance += miles
+		rows += len(offsets)
+	}
+	all := r.read(t, prefix)
+	for name, its := range all.Readers {
+		if its.Twice > 0 {
+			t.Errorf("%s: %s finds %d rows twice", what, name, its.Twice)
 		}
-		total := 0
-		for p := range partitions {
-			want := ofLog(t, lake, prefix, p, nil)
-			total += len(want)
-			if got := spread(r.Offsets[fmt.Sprintf("%s/%d", topic, p)]); !slices.Equal(got, want) {
-				t.Errorf("%s: %s finds %d rows of partition %d, the log has %d, or others", what, name, len(got), p, len(want))
+		for log, want := range logs {
+			if got := spread(its.Offsets[log]); !slices.Equal(got, want) {
+				t.Errorf("%s: %s finds %d rows of %s, the log has %d, or others", what, name, len(got), log, len(want))
 			}
 		}
-		if int(r.Rows) != total || len(r.Offsets) != partitions {
-			t.Errorf("%s: %s finds %d rows of %v, the logs have %d of %d partitions", what, name, r.Rows, slices.Sorted(maps.Keys(r.Offsets)), total, partitions)
+		if int(its.Rows) != rows || len(its.Offsets) != partitions || its.Distance != distance {
+			t.Errorf("%s: %s finds %d rows of %v with distances of %d, the logs have %d of %d partitions with %d", what, name,
+				its.Rows, slices.Sorted(maps.Keys(its.Offsets)), its.Distance, rows, partitions, distance)
 		}
 	}
-	t.Logf("%s: pandas, DuckDB and Arrow find the logs' %d rows in version %d", what, rows, found.Version)
+	t.Logf("%s: %s find the logs' %d rows in version %d", what, strings.Join(slices.Sorted(maps.Keys(all.Readers)), ", "), rows, all.Version)
 }
 
 // inStep waits until the table has every finished slot, and has fsck judge it.
@@ -259,14 +287,17 @@ func (f *feed) send(t *testing.T, events []string) {
 }
 
 // TestTheTableIsReadInOneCallByEveryReader streams flights on real processes,
-// kills a worker, merges files, and has pandas, DuckDB and Arrow read the results
-// as one table all the while: whatever version they see, they see each row that
-// the logs had at that time once.
+// kills a worker, merges files, and has pandas, DuckDB, Arrow and Spark read the
+// results as one table all the while: whatever version they see, they see each
+// row that the logs had at that time once.
 func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 	c, kafka, lake, server := startStream(t, 2)
+	r := startReaders(t, server)
 	client := c.Client()
 	f := newFeed(t, kafka.Brokers(), topic, partitions)
-	stop := f.flow(t)
+	if err := f.write(t.Context(), 10*flowBatch); err != nil {
+		t.Fatal(err)
+	}
 	waitStream(t, client, "all partitions to be scored", all(partitions, func(p *apiv1.StreamPartition) bool { return p.Committed > 0 }))
 	process.Until(t, "a table", func(ctx context.Context) error {
 		_, err := lake.Head(ctx, delta.Layout(sinkPrefix).CommitKey(0))
@@ -274,29 +305,31 @@ func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 	})
 
 	// While it grows: no row twice, and none that is not in a log later.
-	victim := someWork(t, c)
-	var last readers
+	var last found
 	seen := map[string]map[string][]int64{}
 	look := func() {
 		t.Helper()
-		found := readTable(t, server, sinkPrefix)
-		for name, r := range found.all() {
-			if r.Twice > 0 {
-				t.Errorf("version %d: %s finds %d rows twice", found.Version, name, r.Twice)
+		now := r.read(t, sinkPrefix)
+		for name, its := range now.Readers {
+			if its.Twice > 0 {
+				t.Errorf("version %d: %s finds %d rows twice", now.Version, name, its.Twice)
 			}
-			if r.Rows < last.all()[name].Rows {
-				t.Errorf("version %d: %s finds %d rows, it was %d in version %d", found.Version, name, r.Rows, last.all()[name].Rows, last.Version)
+			if its.Rows < last.Readers[name].Rows {
+				t.Errorf("version %d: %s finds %d rows, it was %d in version %d", now.Version, name, its.Rows, last.Readers[name].Rows, last.Version)
 			}
-			for log, ranges := range r.Offsets {
+			for log, ranges := range its.Offsets {
 				if seen[name] == nil {
 					seen[name] = map[string][]int64{}
 				}
 				seen[name][log] = spread(ranges)
 			}
 		}
-		last = found
+		last = now
 	}
+	look() // before much is there: what a reader does for the first time takes Spark ten seconds
+	stop := f.flow(t)
 	look()
+	victim := someWork(t, c)
 	c.KillWorker(victim)
 	look()
 	waitStream(t, client, "the killed worker's partitions to be taken over", all(partitions, heldByOther(victim)))
@@ -312,7 +345,8 @@ func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 			var partition int
 			fmt.Sscanf(log, topic+"/%d", &partition)
 			in := map[int64]bool{}
-			for _, at := range ofLog(t, lake, sinkPrefix, partition, nil) {
+			have, _ := ofLog(t, lake, sinkPrefix, partition, nil)
+			for _, at := range have {
 				in[at] = true
 			}
 			for _, at := range offsets {
@@ -322,7 +356,7 @@ func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 			}
 		}
 	}
-	wantTable(t, "before the compaction", lake, server, sinkPrefix)
+	wantTable(t, "before the compaction", lake, r, sinkPrefix)
 
 	// Files are merged; the table moves from the old to the new in one version.
 	replaced := map[int][]string{}
@@ -334,7 +368,7 @@ func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 	if after.TableFiles >= v.TableFiles || after.TableRows != v.TableRows {
 		t.Errorf("%d files with %d rows after the compaction, %d with %d before", after.TableFiles, after.TableRows, v.TableFiles, v.TableRows)
 	}
-	wantTable(t, "after the compaction", lake, server, sinkPrefix)
+	wantTable(t, "after the compaction", lake, r, sinkPrefix)
 	for _, keys := range replaced {
 		for _, key := range keys {
 			if err := lake.Delete(t.Context(), key); err != nil {
@@ -342,11 +376,11 @@ func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 			}
 		}
 	}
-	wantTable(t, "after the replaced files were deleted", lake, server, sinkPrefix)
+	wantTable(t, "after the replaced files were deleted", lake, r, sinkPrefix)
 
 	// The same topic into another sink, by days, where the compactor merges.
 	const byDay = "scored/by-day/"
-	f.send(t, eventsOf(t, lake, 2000)) // of other days
+	f.send(t, slices.Concat(eventsOf(t, lake, 2000), odd)) // of other days, and of none
 	spec := strings.Replace(streamSpec(t, 500*time.Millisecond, ""), "s3://lake/"+sinkPrefix, "s3://lake/"+byDay, 1)
 	spec = strings.Replace(spec, "sink: {rolling: {", "sink: {partition_by: [date], compaction: {min_files: 3, retention: 10m}, rolling: {count: 500, ", 1)
 	waitRun(t, c, apply(t, c, spec), "the second model", succeeded)
@@ -359,16 +393,20 @@ func TestTheTableIsReadInOneCallByEveryReader(t *testing.T) {
 		}
 		return nil
 	})
-	wantTable(t, fmt.Sprintf("by days, after %d compactions", v.Compactions), lake, server, byDay)
+	wantTable(t, fmt.Sprintf("by days, after %d compactions", v.Compactions), lake, r, byDay)
 	day := firstFlight.Format(time.DateOnly)
-	some := readTable(t, server, byDay, "date_date", day)
-	for name, r := range map[string]reading{"pandas": some.Pandas, "duckdb": some.DuckDB} {
-		total := 0
+	for value, dir := range map[string]string{day: "date_date=" + day, "null": "date_date=__HIVE_DEFAULT_PARTITION__"} {
+		rows, distance := 0, int64(0)
 		for p := range partitions {
-			total += len(ofLog(t, lake, byDay, p, func(dir string) bool { return dir == "date_date="+day }))
+			offsets, miles := ofLog(t, lake, byDay, p, func(d string) bool { return d == dir })
+			rows += len(offsets)
+			distance += miles
 		}
-		if int(r.Rows) != total || total == 0 || r.Rows >= v.TableRows || !slices.Contains(r.Columns, "date_date") {
-			t.Errorf("%s finds %d of %d rows where date_date is %s, want %d; columns %v", name, r.Rows, v.TableRows, day, total, r.Columns)
+		for name, its := range r.read(t, byDay, "date_date", value).Readers {
+			if int(its.Rows) != rows || rows == 0 || its.Rows >= v.TableRows || its.Twice > 0 || its.Distance != distance || !slices.Contains(its.Columns, "date_date") {
+				t.Errorf("%s finds %d of %d rows, %d twice, with distances of %d, where date_date is %s, want %d with %d; columns %v",
+					name, its.Rows, v.TableRows, its.Twice, its.Distance, value, rows, distance, its.Columns)
+			}
 		}
 	}
 	if out := c.Run(t, "results", flightPipeline); !strings.Contains(out, `deltalake.DeltaTable("s3://lake/scored/by-day", storage_options=`) {

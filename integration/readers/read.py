@@ -1,6 +1,8 @@
 """Reads the Delta table at a URI with each reader in one call and prints, as
-JSON, what each found: the rows as ranges of offsets by topic and partition, and
-how often a row came twice. The store's endpoint and keys are in AWS_*."""
+JSON, what each found: the rows as ranges of offsets by topic and partition, how
+often a row came twice, and the sum of the distances. A column and a date, or
+the word null, after the URI ask for the rows that have it there. The store's
+endpoint and keys are in AWS_*."""
 
 import json
 import os
@@ -8,20 +10,28 @@ import sys
 from datetime import date
 
 import duckdb
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from duckdb_extensions import import_extension
 
 COLUMNS = ["_topic", "_partition", "_offset"]
 
 
+def matching(where):
+    if not where:
+        return None
+    column, value = where
+    return pc.field(column).is_null() if value == "null" else pc.field(column) == date.fromisoformat(value)
+
+
 def with_pandas(uri, where):
-    frame = DeltaTable(uri).to_pandas(filters=[(where[0], "=", date.fromisoformat(where[1]))] if where else None)
-    return list(frame[COLUMNS].itertuples(index=False, name=None)), list(frame.columns)
+    frame = DeltaTable(uri).to_pandas(filters=matching(where))
+    return list(frame[COLUMNS].itertuples(index=False, name=None)), frame["distance"].sum(), list(frame.columns)
 
 
 def with_arrow(uri, where):
-    table = DeltaTable(uri).to_pyarrow_dataset().to_table(columns=COLUMNS)
-    return list(zip(*(table[c].to_pylist() for c in COLUMNS))), COLUMNS
+    table = DeltaTable(uri).to_pyarrow_dataset().to_table(filter=matching(where))
+    return list(zip(*(table[c].to_pylist() for c in COLUMNS))), pc.sum(table["distance"], min_count=0).as_py(), table.column_names
 
 
 def with_duckdb(uri, where):
@@ -38,9 +48,10 @@ def with_duckdb(uri, where):
         )
     text = f"SELECT * FROM delta_scan('{uri}')"
     if where:
-        text += f" WHERE {where[0]} = DATE '{where[1]}'"
+        text += f" WHERE {where[0]} " + ("IS NULL" if where[1] == "null" else f"= DATE '{where[1]}'")
     result = db.sql(text)
-    return db.sql(f"SELECT {', '.join(COLUMNS)} FROM ({text})").fetchall(), result.columns
+    rows = db.sql(f"SELECT {', '.join([*COLUMNS, 'distance'])} FROM ({text})").fetchall()
+    return [row[:-1] for row in rows], sum(row[-1] or 0 for row in rows), result.columns
 
 
 def ranges(rows):
@@ -64,15 +75,12 @@ def ranges(rows):
 
 def main():
     uri, where = sys.argv[1], sys.argv[2:] or None
-    readers = {"pandas": with_pandas, "duckdb": with_duckdb}
-    if not where:
-        readers["arrow"] = with_arrow
-    found = {"version": DeltaTable(uri).version()}
-    for name, read in readers.items():
-        rows, columns = read(uri, where)
+    found = {}
+    for name, read in {"pandas": with_pandas, "DuckDB": with_duckdb, "Arrow": with_arrow}.items():
+        rows, distance, columns = read(uri, where)
         offsets, twice = ranges(rows)
-        found[name] = {"rows": len(rows), "twice": twice, "offsets": offsets, "columns": columns}
-    json.dump(found, sys.stdout)
+        found[name] = {"rows": len(rows), "twice": twice, "offsets": offsets, "distance": int(distance), "columns": columns}
+    json.dump({"version": DeltaTable(uri).version(), "readers": found}, sys.stdout)
 
 
 main()
