@@ -32,7 +32,8 @@
 //  10. a row of a replay log is of an event that was a dead letter of the slots
 //     that its intent names, and no event is scored twice over both logs;
 //  11. the sink's Delta table, where there is one, is whole (versions without a
-//     gap, those with a sum have it), and names of each log exactly the objects
+//     gap, behind a checkpoint where the first are gone; those with a sum have it;
+//     the newest checkpoint has the state of the versions up to it), and names of each log exactly the objects
 //     that were live when the slot of its txn was finished, with their size, rows
 //     and day.
 package fsck
@@ -78,6 +79,7 @@ type Verdict struct {
 	Violations   []Violation      `json:"violations"`
 	MoreExist    bool             `json:"more_violations"` // beyond those listed
 	TableVersion int64            `json:"table_version"`   // of the Delta table, -1: there is none
+	TableBase    int64            `json:"table_base"`      // of the checkpoint that it was read from, -1: from its first version
 	TableFiles   int64            `json:"table_files"`
 	TableRows    int64            `json:"table_rows"`
 	TableBehind  int64            `json:"table_behind"`        // finished slots that are not in it
@@ -136,6 +138,9 @@ func (v *Verdict) String() string {
 	}
 	if v.TableFiles > 0 {
 		fmt.Fprintf(&b, "  table: version %d, %d files, %d rows, %d slots behind the logs\n", v.TableVersion, v.TableFiles, v.TableRows, v.TableBehind)
+		if v.TableBase >= 0 {
+			fmt.Fprintf(&b, "  read from its checkpoint of version %d, since the versions before are gone\n", v.TableBase)
+		}
 	}
 	if v.TableCut != "" {
 		fmt.Fprintf(&b, "  table not judged: %s\n", v.TableCut)

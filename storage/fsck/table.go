@@ -18,6 +18,7 @@ import (
 // deltaTable is a Delta table as its versions, taken together, have it.
 type deltaTable struct {
 	version    int64 // -1: there is none
+	base       int64 // of the checkpoint that it was read from, -1: from its first version
 	cut        string
 	files      map[string]deltaFile // by path
 	txns       map[string]int64
@@ -50,28 +51,60 @@ type deltaAction struct {
 	} `json:"remove"`
 }
 
-// readTable reads all versions of the table at the sink's root.
+func newTable() *deltaTable {
+	return &deltaTable{version: -1, base: -1, files: map[string]deltaFile{}, txns: map[string]int64{}}
+}
+
+// readTable reads the table at the sink's root: all its versions, or where the
+// first are gone, those behind its newest checkpoint. A checkpoint of versions
+// that are all there must have the state that they make.
 func (j *judge) readTable(ctx context.Context) (*deltaTable, error) {
-	t := &deltaTable{version: -1, files: map[string]deltaFile{}, txns: map[string]int64{}}
+	t := newTable()
 	dir := j.prefix + "_delta_log/"
-	versions := []int64{}
+	versions, checkpoint := []int64{}, int64(-1)
 	for info, err := range j.bucket.List(ctx, dir, "") {
 		if err != nil {
 			return nil, err
 		}
-		name, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, dir), ".json")
+		name := strings.TrimPrefix(info.Key, dir)
+		if c, ok := checkpointVersion(name); ok {
+			checkpoint = max(checkpoint, c)
+		}
+		name, ok := strings.CutSuffix(name, ".json")
 		if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && len(name) == 20 {
 			versions = append(versions, v)
 		}
 	}
-	if len(versions) > 0 && versions[0] != 0 {
-		t.cut = fmt.Sprintf("another writer of the table removed its versions before %d", versions[0])
-		return t, nil
+	key := fmt.Sprintf("%s%020d.checkpoint.parquet", dir, checkpoint)
+	var newest *deltaTable // as the checkpoint has it
+	if checkpoint >= 0 {
+		read, missing, why, err := j.readCheckpoint(ctx, key, checkpoint)
+		switch {
+		case err != nil:
+			return nil, err
+		case why != "":
+			j.verdict.violate(11, key, "%s", why)
+		case missing:
+			t.cut = "another writer removes its versions"
+		}
+		if newest = read; why != "" || missing {
+			return t, nil
+		}
 	}
-	for i, v := range versions {
+	if len(versions) == 0 || versions[0] != 0 {
+		switch {
+		case newest != nil:
+			t = newest
+			versions = slices.DeleteFunc(versions, func(v int64) bool { return v <= checkpoint })
+		case len(versions) > 0:
+			t.cut = fmt.Sprintf("another writer of the table removed its versions before %d, and there is no checkpoint in one part", versions[0])
+			return t, nil
+		}
+	}
+	for _, v := range versions {
 		key := fmt.Sprintf("%s%020d.json", dir, v)
-		if v != int64(i) {
-			j.verdict.violate(11, key, "version %d is missing before it", i)
+		if v != t.version+1 {
+			j.verdict.violate(11, key, "version %d is missing before it", t.version+1)
 			return t, nil
 		}
 		body, _, err := j.bucket.Get(ctx, key)
@@ -86,7 +119,11 @@ func (j *judge) readTable(ctx context.Context) (*deltaTable, error) {
 			j.verdict.violate(11, key, "%s", why)
 			return t, nil
 		}
-		t.version = v
+		if t.version = v; t.base < 0 && v == checkpoint {
+			if why := t.differs(newest); why != "" {
+				j.verdict.violate(11, dir+fmt.Sprintf("%020d.checkpoint.parquet", v), "%s", why)
+			}
+		}
 	}
 	return t, nil
 }
@@ -137,7 +174,7 @@ func (t *deltaTable) apply(body []byte) string {
 
 // checkTable holds the table against the logs, by topic/partition.
 func (j *judge) checkTable(t *deltaTable, walks map[string]*walk) {
-	j.verdict.TableVersion, j.verdict.TableCut = t.version, t.cut
+	j.verdict.TableVersion, j.verdict.TableBase, j.verdict.TableCut = t.version, t.base, t.cut
 	if t.version < 0 || t.cut != "" {
 		return
 	}

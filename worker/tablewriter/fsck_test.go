@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -130,5 +131,111 @@ func TestTheJudgeFindsWhatIsWrongWithATable(t *testing.T) {
 				t.Errorf("%d slots behind", v.TableBehind)
 			}
 		})
+	}
+}
+
+// The newest checkpoint must be what the versions up to it make; where another
+// writer cleaned those up, the table is judged from it.
+func TestTheJudgeReadsCheckpoints(t *testing.T) {
+	layout := delta.Layout(prefix)
+	for name, tc := range map[string]struct {
+		cleaned bool // versions up to the checkpoint are gone
+		damage  func(s *delta.Snapshot)
+		after   func(b storage.Bucket, key string)
+		want    string
+	}{
+		"with its versions":         {},
+		"without its versions":      {cleaned: true},
+		"a file less":               {damage: dropFile, want: "files, the versions up to it"},
+		"a file less, and no more":  {cleaned: true, damage: dropFile, want: "was live after slot"},
+		"an earlier slot":           {damage: earlierSlot, want: "at slot 4, the versions up to it at 5"},
+		"an earlier slot, no more":  {cleaned: true, damage: earlierSlot, want: "was not live after the slots"},
+		"its bytes are others":      {cleaned: true, after: flip, want: "the sum that _last_checkpoint gives"},
+		"no sum, and no checkpoint": {after: garbage, want: "cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := memory.New()
+			a := newAuthor(t, b, flights, 1)
+			a.by = "date"
+			for i := range 6 {
+				a.slot(4, "2026-01-01", fmt.Sprintf("2026-02-%02d", i+1))
+			}
+			w := start(t, b, Config{}, flights)
+			w.settle(a)
+			w.stop()
+			table := delta.New(b, delta.Config{Prefix: prefix})
+			s, err := table.Load(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.damage != nil {
+				tc.damage(s)
+			}
+			if _, err := table.WriteCheckpoint(t.Context(), s, 0); err != nil {
+				t.Fatal(err)
+			}
+			w = start(t, b, Config{}, flights)
+			if tc.damage == nil {
+				a.slot(2, "2026-03-01") // versions behind the checkpoint
+				w.settle(a)
+			}
+			w.stop()
+			for v := int64(0); tc.cleaned && v <= s.Version; v++ {
+				if err := b.Delete(t.Context(), layout.CommitKey(v)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.after != nil {
+				tc.after(b, layout.CheckpointKey(s.Version))
+			}
+			v, found := judgeTable(t, b)
+			text := strings.Join(found, "\n")
+			if tc.want == "" && text != "" || !strings.Contains(text, tc.want) {
+				t.Errorf("fsck says %q, want %q", text, tc.want)
+			}
+			if base := map[bool]int64{false: -1, true: s.Version}[tc.cleaned]; tc.want == "" && (v.TableBase != base || v.TableCut != "" || v.TableFiles == 0 || v.TableVersion <= s.Version) {
+				t.Errorf("judged from %d, want %d: %s", v.TableBase, base, v)
+			}
+		})
+	}
+}
+
+func dropFile(s *delta.Snapshot) {
+	for path, change := range s.Recent {
+		if change.Add != nil {
+			delete(s.Recent, path)
+			return
+		}
+	}
+}
+
+func earlierSlot(s *delta.Snapshot) { s.Txns[flights.AppID()]-- }
+
+func flip(b storage.Bucket, key string) {
+	body, _, _ := b.Get(context.Background(), key)
+	body = bytes.Clone(body)
+	body[len(body)/2] ^= 1
+	_, _ = b.Put(context.Background(), key, body)
+}
+
+func garbage(b storage.Bucket, key string) {
+	_ = b.Delete(context.Background(), delta.Layout(prefix).LastCheckpointKey())
+	_, _ = b.Put(context.Background(), key, []byte("PAR1 and no more PAR1"))
+}
+
+// A checkpoint of delta-rs, with a layout of its own, is read as well.
+func TestTheJudgeReadsTheCheckpointOfAnotherWriter(t *testing.T) {
+	const name = "00000000000000000003.checkpoint.parquet"
+	body, err := os.ReadFile("../../storage/delta/testdata/delta-rs/_delta_log/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := memory.New()
+	if _, err := b.Put(t.Context(), prefix+"_delta_log/"+name, body); err != nil {
+		t.Fatal(err)
+	}
+	v, found := judgeTable(t, b)
+	if v.TableBase != 3 || v.TableVersion != 3 || v.TableFiles != 2 || v.TableRows <= 0 || len(found) > 0 {
+		t.Errorf("%v, violations %q", v, found)
 	}
 }
