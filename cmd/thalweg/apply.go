@@ -70,6 +70,9 @@ func newApply(g *globals) *cobra.Command {
 	return cmd
 }
 
+// wantSpec is what to do about a spec that cannot be read.
+const wantSpec = "name a file of YAML, or - for standard input"
+
 // readSpec reads a spec file, bounded: a spec is written by hand.
 func readSpec(file string) ([]byte, error) {
 	const maxSpecBytes = 1 << 20
@@ -77,14 +80,14 @@ func readSpec(file string) ([]byte, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, &thalweg.Error{Op: "read spec", Kind: thalweg.NotFound, Err: err}
+			return nil, &thalweg.Error{Op: "read spec", Kind: thalweg.NotFound, Err: err, Hint: wantSpec}
 		}
 		defer f.Close()
 		r = f
 	}
 	data, err := io.ReadAll(io.LimitReader(r, maxSpecBytes+1))
 	if err != nil {
-		return nil, err
+		return nil, &thalweg.Error{Op: "read spec", Kind: thalweg.Invalid, Err: err, Hint: wantSpec}
 	}
 	if len(data) > maxSpecBytes {
 		return nil, &thalweg.Error{Op: "read spec", Kind: thalweg.Exhausted, Subject: file, Hint: "a spec has at most 1 MiB"}

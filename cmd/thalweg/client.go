@@ -4,7 +4,8 @@ import "github.com/thalweg/thalweg/coordinator/api"
 
 // client returns a client of the coordinators that the flags name.
 func (g *globals) client() (*api.Client, error) {
-	return api.NewClient(api.Config{Addresses: g.coordinators})
+	return api.NewClient(api.Config{Addresses: g.coordinators,
+		Unreachable: "start coordinators there, as `thalweg dev` does, or name others: --coordinator [THALWEG_COORDINATOR]; of several a majority must run"})
 }
 
 // dial opens what a verb needs that looks at a stream by itself: the

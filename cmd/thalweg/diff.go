@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/replay"
 )
@@ -31,6 +32,9 @@ func newDiff(g *globals) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
+			if _, _, err := pipeline.SplitS3Path(with); err != nil {
+				return usageError("--with", with, "s3://bucket/prefix/")
+			}
 			c, conns, hangUp, err := g.dial()
 			if err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/worker/score"
 )
@@ -36,6 +37,15 @@ type letterFlags struct {
 func (f *letterFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.where, "where", "", "only those of which this expression is true")
 	cmd.Flags().BoolVar(&f.all, "all", false, "those that became rows by a replay too")
+}
+
+// check reports an expression that selects nothing, before anybody is asked.
+func (f *letterFlags) check() error {
+	_, err := score.NewSelection(f.where)
+	if err != nil {
+		return &thalweg.Error{Op: "--where", Kind: thalweg.Invalid, Err: err, Hint: "`thalweg dlq --help` has the fields"}
+	}
+	return nil
 }
 
 // letters yields the dead letters that the flags select, partition by

@@ -58,6 +58,9 @@ func newDLQList(g *globals) *cobra.Command {
 			if limit < 1 {
 				return usageError("--limit", fmt.Sprint(limit), "a number from 1")
 			}
+			if err := flags.check(); err != nil {
+				return err
+			}
 			sink, err := g.openSink(cmd.Context(), args[0])
 			if err != nil {
 				return err

@@ -30,6 +30,9 @@ func newDLQReplay(g *globals) *cobra.Command {
 			"  thalweg dlq replay flight-delays --model 4 -o json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := (&letterFlags{where: where}).check(); err != nil {
+				return err
+			}
 			sum, err := g.replayLetters(cmd, args[0], where, version)
 			if err != nil {
 				if cmd.Context().Err() != nil {

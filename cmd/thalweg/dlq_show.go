@@ -29,6 +29,9 @@ func newDLQShow(g *globals) *cobra.Command {
 			"  thalweg dlq show flight-delays --limit 0 -o json | jq -r .raw",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := flags.check(); err != nil {
+				return err
+			}
 			sink, err := g.openSink(cmd.Context(), args[0])
 			if err != nil {
 				return err

@@ -51,7 +51,7 @@ func newLineage(g *globals) *cobra.Command {
 	flags.StringVar(&f.topic, "topic", "", "the topic; default: the pipeline's")
 	flags.StringVar(&f.topicID, "topic-id", "", "which topic of that name, if it was made anew; default: the newest")
 	flags.IntVar(&f.partition, "partition", 0, "the partition of the event")
-	flags.Int64Var(&f.offset, "offset", -1, "the offset of the event")
+	flags.Int64Var(&f.offset, "offset", notGiven, "the offset of the event")
 	flags.StringVar(&f.at, "at", "", "look in the rows of a replay: s3://bucket/prefix/")
 	flags.BoolVar(&f.verify, "verify", false, "score the event again and compare")
 	flags.StringVar(&f.fromFile, "from-file", "", "take the lineage from a document instead of finding it")
@@ -59,6 +59,9 @@ func newLineage(g *globals) *cobra.Command {
 	flags.BoolVar(&f.keep, "with-event", false, "put the event itself in the document")
 	return cmd
 }
+
+// notGiven is no offset.
+const notGiven = -1
 
 type lineageFlags struct {
 	topic, topicID, at, fromFile, event string
@@ -137,7 +140,7 @@ func (f *lineageFlags) read(ctx context.Context, conns *connections) (*lineage.D
 	}
 	doc, err := lineage.Parse(data)
 	if err != nil {
-		return nil, lineage.Sources{}, nil, err
+		return nil, lineage.Sources{}, nil, &thalweg.Error{Op: "--from-file", Kind: thalweg.KindOf(err), Subject: f.fromFile, Err: err}
 	}
 	p := doc.Places
 	from, stop, err := openSources(ctx, conns, p, doc.Event.Topic)
@@ -170,7 +173,11 @@ func openSources(ctx context.Context, conns *connections, p lineage.Places, topi
 func (f *lineageFlags) trace(ctx context.Context, g *globals, conns *connections, args []string) (*lineage.Document, lineage.Sources, func(), error) {
 	var none lineage.Sources
 	if f.offset < 0 {
-		return nil, none, nil, usageError("--offset", fmt.Sprint(f.offset), "the offset of an event")
+		given := fmt.Sprint(f.offset)
+		if f.offset == notGiven {
+			given = ""
+		}
+		return nil, none, nil, usageError("--offset", given, "the offset of an event")
 	}
 	c, err := g.client()
 	if err != nil {

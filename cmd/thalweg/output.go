@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -17,6 +18,9 @@ import (
 
 // usageError says that a flag or argument has a value that it cannot have.
 func usageError(flag, value, want string) error {
+	if value == "" {
+		return &thalweg.Error{Op: flag, Kind: thalweg.Invalid, Err: errors.New("is missing"), Hint: "want " + want}
+	}
 	return &thalweg.Error{Op: flag, Kind: thalweg.Invalid, Subject: fmt.Sprintf("%q", value), Hint: "want " + want}
 }
 

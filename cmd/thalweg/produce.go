@@ -99,18 +99,21 @@ type localDataset struct {
 	schema   table.Schema
 }
 
+// wantParquet is what to do about data that cannot be read.
+const wantParquet = "name a Parquet file on this machine, or several by a pattern in quotes"
+
 // openLocal reads the files that path matches; a directory of S3 size belongs
 // in S3.
 func openLocal(ctx context.Context, path string) (*localDataset, error) {
 	files, err := filepath.Glob(path)
 	if err != nil || len(files) == 0 {
-		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.NotFound, Subject: path, Hint: "name a Parquet file on this machine", Err: err}
+		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.NotFound, Subject: path, Hint: wantParquet, Err: err}
 	}
 	bucket := memory.New()
 	for _, f := range files {
 		body, err := os.ReadFile(f)
 		if err != nil {
-			return nil, &thalweg.Error{Op: "open data", Kind: thalweg.NotFound, Err: err}
+			return nil, &thalweg.Error{Op: "open data", Kind: thalweg.NotFound, Err: err, Hint: wantParquet}
 		}
 		if _, err := bucket.Put(ctx, filepath.Base(f), body); err != nil {
 			return nil, err
@@ -118,7 +121,7 @@ func openLocal(ctx context.Context, path string) (*localDataset, error) {
 	}
 	manifest, natural, err := dataset.Discover(ctx, bucket, "*", dataset.DiscoverConfig{})
 	if err != nil {
-		return nil, err
+		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: path, Err: err, Hint: wantParquet}
 	}
 	schema, err := table.FromArrow(natural)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/worker/replay"
 	"github.com/thalweg/thalweg/worker/score"
 )
@@ -84,6 +85,9 @@ func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
 	to, err := replay.ParseBound("--to", r.to)
 	if err != nil {
 		return err
+	}
+	if _, _, err := pipeline.SplitS3Path(r.into); err != nil {
+		return usageError("--into", r.into, "s3://bucket/prefix/")
 	}
 	c, conns, hangUp, err := g.dial()
 	if err != nil {

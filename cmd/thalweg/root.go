@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/spelling"
@@ -80,11 +82,15 @@ func plainUsage(cmd *cobra.Command) {
 	} else if count := cmd.Args; count != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			err := count(cmd, args)
-			if err == nil {
-				return nil
-			}
-			if cmd.HasSubCommands() && len(args) > 0 {
+			switch {
+			case err == nil:
+				if err = missingFlags(cmd); err == nil {
+					return nil
+				}
+			case cmd.HasSubCommands() && len(args) > 0:
 				return knownVerb(cmd, args)
+			default:
+				err = miscounted(cmd.Use, args, err)
 			}
 			return &thalweg.Error{Op: verbOf(cmd), Kind: thalweg.Invalid, Err: err, Hint: "usage: " + cmd.UseLine()}
 		}
@@ -92,6 +98,44 @@ func plainUsage(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		plainUsage(sub)
 	}
+}
+
+// miscounted says which argument is missing or too many, by the names that the
+// line of usage has for them.
+func miscounted(use string, args []string, otherwise error) error {
+	var names []string
+	words := strings.Fields(use)[1:]
+	for i := 0; i < len(words); i++ {
+		if strings.HasPrefix(words[i], "-") {
+			i++ // a flag and its value
+			continue
+		}
+		names = append(names, words[i])
+	}
+	switch {
+	case len(args) < len(names):
+		return errors.New(names[len(args)] + " is missing")
+	case len(args) > len(names):
+		return fmt.Errorf("%q is an argument too many", args[len(names)])
+	}
+	return otherwise
+}
+
+// missingFlags names the flags that must be given and are not.
+func missingFlags(cmd *cobra.Command) error {
+	var missing []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Annotations[cobra.BashCompOneRequiredFlag] != nil && !f.Changed {
+			missing = append(missing, "--"+f.Name)
+		}
+	})
+	switch len(missing) {
+	case 0:
+		return nil
+	case 1:
+		return errors.New(missing[0] + " is missing")
+	}
+	return errors.New(strings.Join(missing, ", ") + " are missing")
 }
 
 // verbOf is the name of a command below the root.

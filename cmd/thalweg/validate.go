@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,8 @@ func newValidate(g *globals) *cobra.Command {
 		Use:   "validate SPEC",
 		Short: "Check a spec without a cluster; --data also checks columns and types",
 		Example: "  thalweg validate flights.yaml\n" +
-			"  thalweg validate flights.yaml --data flights.parquet",
+			"  thalweg validate flights.yaml --data flights.parquet\n" +
+			"  thalweg validate flights.yaml --data flights.parquet --event-schema flight.avsc",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if eventSchema != "" && data == "" {
@@ -46,9 +48,9 @@ func newValidate(g *globals) *cobra.Command {
 					return usageError("--event-schema", eventSchema, "a spec that names a schema_file")
 				}
 				if eventSchema != "" {
-					text, err := readSpec(eventSchema)
+					text, err := os.ReadFile(eventSchema)
 					if err != nil {
-						return err
+						return &thalweg.Error{Op: "read --event-schema", Kind: thalweg.NotFound, Err: err, Hint: "name a local copy of " + spec.SchemaFile()}
 					}
 					if err := artifact.CheckEvents(plan, string(text)); err != nil {
 						return &thalweg.Error{Op: "read --event-schema", Kind: thalweg.Invalid, Subject: eventSchema, Err: err}

@@ -137,6 +137,26 @@ func TestClientGivesUpAfterItsAttempts(t *testing.T) {
 	}
 }
 
+// Where nobody listens, the addresses are named once, with the caller's hint.
+func TestClientSaysWhatToDoWhereNobodyAnswers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	c, err := NewClient(Config{Addresses: []string{address}, Attempts: 2, WaitMin: time.Millisecond, Unreachable: "start it"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.StartRun(t.Context(), &apiv1.StartRunRequest{Pipeline: "p"})
+	want := "call coordinator: " + address + ": dial tcp " + address + ": connect: connection refused (start it)"
+	if !thalweg.Is(err, thalweg.Unavailable) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestClientStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {

@@ -32,6 +32,9 @@ type Config struct {
 	// Addresses are the coordinators, host:port or http://host:port. Any of them
 	// takes any request; the client stays with the one that answered last.
 	Addresses []string
+	// Unreachable is the hint of errors where none of them answers; empty: a
+	// general one.
+	Unreachable string
 	// Attempts bounds the tries of one call, default 50: with the waits between
 	// them about ten seconds, longer than an election on a busy machine.
 	Attempts int
@@ -149,8 +152,11 @@ func call[Req, Resp any](ctx context.Context, c *Client, m method[Req, Resp], re
 		}
 		at = (at + 1) % len(c.nodes)
 	}
+	if e := new(thalweg.Error); errors.As(last, &e) && e.Op == "call coordinator" && e.Err != nil {
+		last = e.Err // the same is not said twice
+	}
 	return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Unavailable, Subject: c.addresses(),
-		Hint: "is a majority of the coordinators running?", Err: last}
+		Hint: cmp.Or(c.cfg.Unreachable, "is a majority of the coordinators running?"), Err: last}
 }
 
 func (c *Client) addresses() string {
