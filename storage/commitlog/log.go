@@ -71,6 +71,7 @@ type Log struct {
 type State struct {
 	NextSeq    uint64  // the slot after the last finished one
 	NextOffset int64   // where it begins; -1 while no slot is finished, when the first claim decides
+	LostFrom   int64   // where the loss begins that reaches up to NextOffset: there itself, or, if the topic had lost all of the last finished slot's range, where that begins
 	TopicID    string  // of the newest intent: which topic of that name the offsets are of; empty if not known
 	Previous   string  // sha256 of the last done record; empty while there is none
 	Total      Counts  // summed over all finished slots

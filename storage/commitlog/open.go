@@ -19,7 +19,7 @@ const openRaces = 8
 // or damaged, Invalid where the log is another pipeline's, Conflict where
 // another owner keeps moving the end.
 func (l *Log) Open(ctx context.Context) (State, error) {
-	l.opened, l.state = false, State{NextOffset: -1}
+	l.opened, l.state = false, State{NextOffset: -1, LostFrom: -1}
 	claimed, err := l.end(ctx)
 	if err != nil {
 		return State{}, err
@@ -120,7 +120,7 @@ func (l *Log) beyond(ctx context.Context, claimed uint64) (moved bool, err error
 
 // stateAt reads the last two slots and returns the state that they leave.
 func (l *Log) stateAt(ctx context.Context, claimed uint64) (State, error) {
-	state := State{NextOffset: -1}
+	state := State{NextOffset: -1, LostFrom: -1}
 	for seq := claimed - min(claimed, 2); seq < claimed; seq++ {
 		in, sum, err := l.intent(ctx, seq, -1)
 		if err != nil {

@@ -66,8 +66,8 @@ func (l *Log) publish(ctx context.Context, key string, kind ObjectKind, rows int
 	}
 	object := Object{Key: key, SizeBytes: int64(len(body)), SHA256: storage.SHA256(body), Rows: rows, Kind: kind}
 	err := l.place(ctx, "publish object", key, body, func(sizeBytes int64) error {
-		existing, err := l.existing(ctx, key, sizeBytes, body)
-		if err != nil || existing == nil {
+		existing, same, err := l.existing(ctx, key, sizeBytes, body)
+		if err != nil || same {
 			return err
 		}
 		refusal := errors.New("other bytes exist under its name")
@@ -75,8 +75,7 @@ func (l *Log) publish(ctx context.Context, key string, kind ObjectKind, rows int
 			refusal = accept(existing)
 		}
 		if refusal != nil {
-			return &thalweg.Error{Op: "publish object", Kind: thalweg.Conflict, Subject: key, Err: refusal,
-				Hint: "another build carried out the same intent differently: finish the slot with the build that began it"}
+			return conflict("publish object", key, refusal)
 		}
 		object.SizeBytes, object.SHA256 = int64(len(existing)), storage.SHA256(existing)
 		return nil
@@ -87,30 +86,27 @@ func (l *Log) publish(ctx context.Context, key string, kind ObjectKind, rows int
 	return object, nil
 }
 
-// existing returns the object's bytes, or nil if they are those of body. Bytes
-// that differ are believed only when agreeing reads in a row say so: of a small
-// object, two reads spoilt on the way are alike now and then.
-func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []byte) ([]byte, error) {
+// existing returns the object's bytes, and whether they are those of body, which
+// is nil if there is nothing to compare with. Bytes that differ are believed only
+// when agreeing reads say so: of a small object, two reads spoilt on the way are
+// alike now and then.
+func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []byte) (data []byte, same bool, err error) {
 	if sizeBytes > MaxObjectBytes {
-		return nil, corrupt("publish object", key, fmt.Errorf("%d bytes exist under its name, at most %d are an object", sizeBytes, MaxObjectBytes))
+		return nil, false, corrupt("publish object", key, fmt.Errorf("%d bytes exist under its name, at most %d are an object", sizeBytes, MaxObjectBytes))
 	}
 	const agreeing = 3
-	var last []byte
-	alike := 0
-	for range agreeing + storage.Rereads {
+	alike := make(map[string]int) // sha256 → reads
+	for range agreeing + 2*storage.Rereads {
 		data, _, err := l.bucket.Get(ctx, key)
-		if err != nil || bytes.Equal(data, body) {
-			return nil, err
+		if err != nil || body != nil && bytes.Equal(data, body) {
+			return data, err == nil, err
 		}
-		if alike++; last == nil || !bytes.Equal(data, last) {
-			alike = 1
+		sum := storage.SHA256(data)
+		if alike[sum]++; alike[sum] == agreeing {
+			return data, false, nil
 		}
-		if alike == agreeing {
-			return data, nil
-		}
-		last = data
 	}
-	return nil, corrupt("publish object", key, errors.New("it reads differently each time"))
+	return nil, false, corrupt("publish object", key, errors.New("it reads differently each time"))
 }
 
 // Done returns the record that finishes the pending intent with these objects

@@ -106,7 +106,7 @@ func (l *Log) unfinished(ctx context.Context, seq uint64) error {
 // seq if the log does not reach that far.
 func (l *Log) stateBefore(ctx context.Context, seq uint64) (State, error) {
 	if seq == 0 {
-		return State{NextOffset: -1}, nil
+		return State{NextOffset: -1, LostFrom: -1}, nil
 	}
 	taken, err := l.claimed(ctx, seq-1)
 	if err != nil || !taken {

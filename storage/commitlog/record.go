@@ -100,6 +100,7 @@ type Done struct {
 	IntentSHA256 string   `json:"intent_sha256"`    // of the intent's record
 	Objects      []Object `json:"objects"`          // ordered by key, none with 0 rows
 	Gaps         []Gap    `json:"gaps,omitempty"`   // offsets of the range that the topic never held as events, in order
+	Lost         [2]int64 `json:"lost,omitzero"`    // Score: the beginning of the range, which the topic lost before it was scored: its offsets that no object holds are given up
 	Inputs       []uint64 `json:"inputs,omitempty"` // Compact: the slots whose scored objects this slot's replace, in the order of the rows
 	Offsets      [2]int64 `json:"offsets,omitzero"` // Compact: the range of the slots whose rows moved, from the first's From to the last's To
 	Runs         []Run    `json:"runs,omitempty"`   // Compact: other merged objects that may be merged again
@@ -124,11 +125,24 @@ type Counts struct {
 	Scored  int64 `json:"scored"`
 	Dead    int64 `json:"dead"`
 	Dropped int64 `json:"dropped"`
-	Missing int64 `json:"missing,omitzero"` // offsets given up by operators
+	Missing int64 `json:"missing,omitzero"` // offsets given up by operators, of skips and of what a claim's range has lost
 }
 
 // Events returns the number of events counted; what is missing was never seen.
 func (c Counts) Events() int64 { return c.Scored + c.Dead + c.Dropped }
+
+// Missing returns how many offsets of its intent's range a record gives up: of
+// those that are lost, the ones that are in no object of the slot.
+func (d Done) Missing(in Intent) int64 {
+	if d.Lost == [2]int64{} {
+		return 0
+	}
+	n := in.To - in.From - d.Counts().Events()
+	for _, g := range d.Gaps {
+		n -= g[1] - g[0]
+	}
+	return n
+}
 
 // Counts returns what is in this slot: of a compaction, rows of other slots.
 func (d Done) Counts() Counts { return Counts{Scored: d.Scored, Dead: d.Dead, Dropped: d.Dropped} }
@@ -141,7 +155,9 @@ func adds(in Intent, d Done) Counts {
 	case Skip:
 		return Counts{Missing: in.Missing[1] - in.Missing[0]}
 	}
-	return d.Counts()
+	c := d.Counts()
+	c.Missing = d.Missing(in)
+	return c
 }
 
 // plus returns the sum of c and o.

@@ -44,6 +44,9 @@ func (l *Log) checkDone(in Intent, intentSum string, d Done) error {
 	if err != nil {
 		return err
 	}
+	if in.Action != Score && d.Lost != [2]int64{} {
+		return fmt.Errorf("it has lost events, which only a slot that scores the topic can")
+	}
 	if in.Action != Compact && (len(d.Inputs) > 0 || len(d.Runs) > 0 || d.Offsets != [2]int64{}) {
 		return fmt.Errorf("it replaces objects, which only a compaction does")
 	}
@@ -69,6 +72,9 @@ func checkScored(in Intent, d Done) error {
 	if d.Scored > events || d.Dead > events-d.Scored || d.Dropped > events-d.Scored-d.Dead {
 		return fmt.Errorf("%d scored, %d dead and %d dropped events are more than the %d offsets of the range", d.Scored, d.Dead, d.Dropped, events)
 	}
+	if d.Lost != [2]int64{} {
+		return checkLost(in, d)
+	}
 	n := len(d.Gaps)
 	if n == 0 {
 		return nil
@@ -79,6 +85,20 @@ func checkScored(in Intent, d Done) error {
 	}
 	if counted := d.Counts().Events(); in.Action == Replay || d.Gaps[0][0] < in.From || d.Gaps[n-1][1] > in.To || counted+missing != events {
 		return fmt.Errorf("%d events and %d offsets in gaps are not the range [%d, %d)", counted, missing, in.From, in.To)
+	}
+	return nil
+}
+
+// checkLost checks a record of a range whose beginning the topic has lost.
+func checkLost(in Intent, d Done) error {
+	if d.Lost[0] != in.From || d.Lost[1] > in.To {
+		return fmt.Errorf("[%d, %d) is lost, which is no beginning of the range [%d, %d)", d.Lost[0], d.Lost[1], in.From, in.To)
+	}
+	if n := len(d.Gaps); n > 0 && d.Gaps[n-1][1] > in.To {
+		return fmt.Errorf("a gap ends at %d, beyond the range [%d, %d)", d.Gaps[n-1][1], in.From, in.To)
+	}
+	if n := d.Missing(in); n < 0 || n > d.Lost[1]-d.Lost[0] {
+		return fmt.Errorf("%d offsets of the range [%d, %d) are neither events nor in gaps, of which [%d, %d) is lost", n, in.From, in.To, d.Lost[0], d.Lost[1])
 	}
 	return nil
 }
@@ -131,10 +151,18 @@ func (s State) after(in Intent, d Done, sum string) (State, error) {
 	if want := s.Total.plus(adds(in, d)); d.Total != want {
 		return s, fmt.Errorf("its total is %v, the slots up to it sum to %v", d.Total, want)
 	}
-	return left(in, d, sum), nil
+	next := left(in, d, sum)
+	if in.Action == Compact && s.NextOffset == in.From {
+		next.LostFrom = s.LostFrom // no offset of the topic is in between
+	}
+	return next, nil
 }
 
 // left returns the state after a slot.
 func left(in Intent, d Done, sum string) State {
-	return State{NextSeq: in.Seq + 1, NextOffset: in.To, TopicID: in.TopicID, Previous: sum, Total: d.Total, ScoredAtUS: in.ScoredAtUS}
+	s := State{NextSeq: in.Seq + 1, NextOffset: in.To, LostFrom: in.To, TopicID: in.TopicID, Previous: sum, Total: d.Total, ScoredAtUS: in.ScoredAtUS}
+	if d.Lost[1] == in.To && in.Action == Score {
+		s.LostFrom = in.From
+	}
+	return s
 }

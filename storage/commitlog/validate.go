@@ -134,6 +134,10 @@ func (d Done) Validate() error {
 		return fail("gaps", "%d, at most %d fit", len(d.Gaps), MaxGaps)
 	case d.Scored < 0 || d.Dead < 0 || d.Dropped < 0:
 		return fail("scored, dead, dropped", "%d, %d, %d: none may be negative", d.Scored, d.Dead, d.Dropped)
+	case d.Lost != [2]int64{} && (d.Lost[0] < 0 || d.Lost[1] <= d.Lost[0]):
+		return fail("lost", "[%d, %d) is no range", d.Lost[0], d.Lost[1])
+	case d.Lost != [2]int64{} && len(d.Gaps) > 0 && d.Gaps[0][0] < d.Lost[1]:
+		return fail("gaps[0]", "[%d, %d) is in or before what is lost, [%d, %d)", d.Gaps[0][0], d.Gaps[0][1], d.Lost[0], d.Lost[1])
 	}
 	for i, g := range d.Gaps {
 		if g[0] < 0 || g[1] <= g[0] || i > 0 && g[0] <= d.Gaps[i-1][1] {

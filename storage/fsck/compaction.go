@@ -3,6 +3,7 @@ package fsck
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sort"
 
@@ -51,6 +52,9 @@ func (j *judge) compaction(ctx context.Context, key string, o *objects, in inten
 			}
 		}
 	}
+	if whole {
+		m.checkLost(ctx, key)
+	}
 	for _, input := range d.Inputs {
 		if input < in.Seq {
 			j.verdict.Replaced += int64(len(w.slots[input].objects))
@@ -72,6 +76,35 @@ type merge struct {
 	in    intentRecord
 	slots []facts // whose rows moved
 	ticks map[uint64]*offsets
+}
+
+// checkLost judges what could not be judged of slots whose rows were moved: that
+// what the topic had not lost of one is there, and that objects which are back
+// under the names of replaced ones have nothing but its events.
+func (m *merge) checkLost(ctx context.Context, key string) {
+	for i := range m.slots {
+		s := &m.slots[i]
+		ticks := m.ticks[s.in.Seq]
+		if s.seen != nil && ticks != nil {
+			for at := s.in.From; at < s.in.To; at++ {
+				if ticks.has(at) && !s.seen.has(at) {
+					s.seen.add(at)
+				}
+			}
+			if kept := s.in.To - s.lost[1]; s.seen.seenFrom(s.lost[1]) != kept {
+				m.verdict.violate(9, key, "of the %d offsets of slot %d that the topic had not lost, %d are there", kept, s.in.Seq, s.seen.seenFrom(s.lost[1]))
+			}
+		}
+		for _, b := range m.walk.back[s.in.Seq] {
+			m.scoredRows(ctx, b.obj.Key, b.body, s.in, func(offset int64) string {
+				if ticks != nil && ticks.has(offset) || offset >= s.lost[0] && offset < s.lost[1] {
+					return ""
+				}
+				return fmt.Sprintf("offset %d is none of the slot, nor of what it has lost", offset)
+			})
+		}
+		delete(m.walk.back, s.in.Seq)
+	}
 }
 
 // checkReplaced holds what a compaction says that it replaces against the log,

@@ -16,10 +16,14 @@
 //  4. every object that a done record names is there with its size, sha256
 //     and number of rows, and every object that is there is named, or belongs to
 //     the one unfinished slot. Objects that a finished compaction replaced may be
-//     there or not;
+//     there or not. Under the names of a slot of which the topic has lost the
+//     beginning there may be late files that hold nothing but events which the
+//     slot gives up, and under the name of a slot's dead letters an object of no
+//     bytes, which keeps them from being late;
 //  5. each offset of a range is in exactly one scored row or dead letter, or
 //     in a gap that the record declares (offsets that the topic never held as
-//     events), or among the events that it counts as dropped;
+//     events), or among the events that it counts as dropped, or is given up: it
+//     is of the beginning that the record declares as lost, and in no object;
 //  6. every row and dead letter carries the provenance of its intent, and all
 //     rows of a model version name one transform;
 //  7. the model version of an intent was registered, with the intent's
@@ -67,8 +71,10 @@ type Verdict struct {
 	Scored       int64            `json:"scored"`
 	Dead         int64            `json:"dead"`
 	Dropped      int64            `json:"dropped"`
-	Absent       int64            `json:"absent"`   // offsets in gaps: the topic never held them as events
-	Missing      int64            `json:"missing"`  // offsets given up by operators
+	Absent       int64            `json:"absent"`  // offsets in gaps: the topic never held them as events
+	Missing      int64            `json:"missing"` // offsets given up by operators
+	Late         int64            `json:"late"`    // files of events that were given up, which no record names
+	LateRows     int64            `json:"late_rows"`
 	Replayed     int64            `json:"replayed"` // dead letters that were scored later; they are counted as dead
 	Compactions  int64            `json:"compactions"`
 	Replaced     int64            `json:"replaced"` // objects that compactions replaced
@@ -132,6 +138,9 @@ func (v *Verdict) String() string {
 	}
 	if v.Compactions > 0 {
 		fmt.Fprintf(&b, "  %d compactions replaced %d files, of which %d are still there\n", v.Compactions, v.Replaced, v.Kept)
+	}
+	if v.Late > 0 {
+		fmt.Fprintf(&b, "  %d late files have %d rows of events that were given up: a plain glob sees them, readers of the log and the table do not\n", v.Late, v.LateRows)
 	}
 	if v.Replayed > 0 {
 		fmt.Fprintf(&b, "  %d dead letters were scored by replays\n", v.Replayed)

@@ -38,6 +38,8 @@ type slot struct {
 	intent   func(*intentRecord)
 	done     func(*doneRecord)
 	pending  bool
+	kept     int64   // if not 0, the topic had lost what is before
+	held     []int64 // of that, offsets that are in rows all the same
 
 	skip   bool // from..to is what is missing
 	goOn   int64
@@ -88,7 +90,7 @@ func writeTo(t *testing.T, b *bucketmem.Bucket, part string, slots ...slot) {
 		var offsets []int64
 		for o := s.from; o < s.to; o++ {
 			inGap := slices.ContainsFunc(s.gap, func(g [2]int64) bool { return o >= g[0] && o < g[1] })
-			if !inGap && !slices.Contains(s.dead, o) {
+			if !inGap && !slices.Contains(s.dead, o) && (o >= s.kept || slices.Contains(s.held, o)) {
 				offsets = append(offsets, o)
 			}
 		}
@@ -138,6 +140,13 @@ func writeTo(t *testing.T, b *bucketmem.Bucket, part string, slots ...slot) {
 		}
 		if len(rows) > 0 {
 			d.Objects = append(d.Objects, putObject(t, b, prefix+"data/flights/"+part+stem+"00.parquet", parquetOf(t, rows, cmp.Or(s.hash, "abc")), int64(len(rows)), "scored"))
+		}
+		if s.kept > 0 {
+			d.Lost = [2]int64{s.from, s.kept}
+			total.Missing += s.to - s.from - int64(len(offsets)+len(s.dead))
+			for _, g := range s.gap {
+				total.Missing -= g[1] - g[0]
+			}
 		}
 		if s.moves[1] == 0 {
 			total.Scored += d.Scored

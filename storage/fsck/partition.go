@@ -28,6 +28,7 @@ type walk struct {
 	slots    []facts                   // by number; of a damaged log not all
 	absent   map[uint64][]objectRecord // objects that are not there, by slot: a compaction must have replaced them
 	kept     map[uint64]int            // scored objects that are there, by slot
+	back     map[uint64][]back         // of the absent ones, those that have other bytes under their names
 	replayed map[placed]bool           // dead letters that a replay scored
 }
 
@@ -40,7 +41,15 @@ type facts struct {
 	done    bool           // finished
 	dead    []int64        // offsets of dead letters
 	gaps    [][2]int64
-	carrier uint64 // the slot whose objects hold its rows now
+	lost    [2]int64 // what the topic had lost of it
+	seen    *offsets // nil: nothing was lost
+	carrier uint64   // the slot whose objects hold its rows now
+}
+
+// back is an object under the name of one that a compaction replaced.
+type back struct {
+	obj  objectRecord
+	body []byte
 }
 
 // partition judges one topic partition; main is the walk of the main log if
@@ -59,7 +68,7 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 	}
 	dir := j.prefix + "_log/" + name + "/"
 	result := Partition{Topic: topic, Partition: number}
-	w := &walk{name: name, absent: map[uint64][]objectRecord{}, kept: map[uint64]int{}, replayed: map[placed]bool{}}
+	w := &walk{name: name, absent: map[uint64][]objectRecord{}, kept: map[uint64]int{}, back: map[uint64][]back{}, replayed: map[placed]bool{}}
 	seen := make(map[string]bool) // keys of the log that were accounted for
 	for slot := uint64(0); ; slot++ {
 		intentKey := fmt.Sprintf("%s%012d.intent.json", dir, slot)
@@ -121,10 +130,8 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 			j.verdict.violate(1, key, "beyond the end of the log, or no record of it")
 		}
 	}
-	for _, left := range []map[string]int64{o.data, o.dead} {
-		for _, key := range slices.Sorted(maps.Keys(left)) {
-			j.verdict.violate(4, key, "no done record names it")
-		}
+	if err := j.unnamed(ctx, o, w); err != nil {
+		return nil, err
 	}
 	if err := j.missingObjects(ctx, dir, w); err != nil {
 		return nil, err
@@ -164,12 +171,16 @@ func (j *judge) slot(ctx context.Context, doneKey string, o *objects, in intentR
 		}
 		j.checkDone(doneKey, in, d, found)
 	}
+	if in.Action != actionScore && d.Lost != [2]int64{} {
+		j.verdict.violate(5, doneKey, "has lost events of the topic although it does not score it")
+	}
 	if in.Action != actionCompact && (len(d.Inputs) > 0 || len(d.Runs) > 0 || d.Offsets != [2]int64{}) {
 		j.verdict.violate(9, doneKey, "replaces objects although it is no compaction")
 	}
-	j.checkTotal(doneKey, in, d, w)
+	j.checkTotal(doneKey, in, d, found.lost, w)
 	result.Scored += found.scored
 	result.Dead += found.dead
+	result.Missing += found.lost
 	return nil
 }
 
@@ -226,7 +237,7 @@ func (j *judge) checkDone(key string, in intentRecord, d doneRecord, found rowCo
 	if d.Scored != found.scored || d.Dead != found.dead {
 		j.verdict.violate(5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)
 	}
-	if left := in.To - in.From - found.offsets - d.Dropped; left != 0 || d.Dropped < 0 {
+	if left := in.To - in.From - found.offsets - d.Dropped - found.lost; left != 0 || d.Dropped < 0 {
 		j.verdict.violate(5, key, "of the %d offsets in [%d, %d), rows and gaps account for %d and dropped events for %d", in.To-in.From, in.From, in.To, found.offsets, d.Dropped)
 	}
 	j.verdict.Absent += found.absent
@@ -235,7 +246,7 @@ func (j *judge) checkDone(key string, in intentRecord, d doneRecord, found rowCo
 }
 
 // checkTotal judges the totals of a done record.
-func (j *judge) checkTotal(key string, in intentRecord, d doneRecord, w *walk) {
+func (j *judge) checkTotal(key string, in intentRecord, d doneRecord, lost int64, w *walk) {
 	switch in.Action {
 	case actionCompact:
 	case actionSkip:
@@ -244,6 +255,7 @@ func (j *judge) checkTotal(key string, in intentRecord, d doneRecord, w *walk) {
 		w.total.Scored += d.Scored
 		w.total.Dead += d.Dead
 		w.total.Dropped += d.Dropped
+		w.total.Missing += lost
 	}
 	if d.Total != w.total {
 		j.verdict.violate(8, key, "total is %+v, the sum of the records is %+v", d.Total, w.total)
@@ -307,7 +319,11 @@ func (j *judge) missingObjects(ctx context.Context, dir string, w *walk) error {
 	}
 	for _, slot := range slices.Sorted(maps.Keys(w.absent)) {
 		for _, obj := range w.absent[slot] {
-			j.verdict.violate(4, obj.Key, "is named by a done record but not there")
+			why := "is named by a done record but not there"
+			if slices.ContainsFunc(w.back[slot], func(b back) bool { return b.obj == obj }) {
+				why = "its bytes are not those of its record"
+			}
+			j.verdict.violate(4, obj.Key, "%s", why)
 		}
 	}
 	return nil

@@ -52,6 +52,7 @@ type doneRecord struct {
 	IntentSHA256 string         `json:"intent_sha256"`
 	Objects      []objectRecord `json:"objects"`
 	Gaps         [][2]int64     `json:"gaps"`
+	Lost         [2]int64       `json:"lost,omitzero"`
 	Inputs       []uint64       `json:"inputs,omitempty"`
 	Offsets      [2]int64       `json:"offsets,omitzero"`
 	Runs         [][3]uint64    `json:"runs,omitempty"`

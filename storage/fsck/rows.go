@@ -22,9 +22,9 @@ import (
 // maxObjectBytes bounds one object read whole; rolling keeps files far below.
 const maxObjectBytes = 4 << 30
 
-// rowCounts are the rows found in a slot's objects, the offsets in its gaps,
-// and the distinct offsets of all.
-type rowCounts struct{ scored, dead, absent, offsets int64 }
+// rowCounts are the rows found in a slot's objects, the offsets in its gaps, the
+// distinct offsets of all, and those that it gives up.
+type rowCounts struct{ scored, dead, absent, offsets, lost int64 }
 
 // offsets remembers which offsets of a range have been seen.
 type offsets struct {
@@ -49,6 +49,22 @@ func (o *offsets) add(offset int64) string {
 	o.seen[at/64] |= 1 << (at % 64)
 	o.distinct++
 	return ""
+}
+
+// has reports whether an offset has been seen.
+func (o *offsets) has(offset int64) bool {
+	at := offset - o.from
+	return offset >= o.from && offset < o.to && o.seen[at/64]&(1<<(at%64)) != 0
+}
+
+// seenFrom returns how many offsets from one on have been seen.
+func (o *offsets) seenFrom(offset int64) (n int64) {
+	for at := max(offset, o.from); at < o.to; at++ {
+		if o.has(at) {
+			n++
+		}
+	}
+	return n
 }
 
 // rows reads every object of a done record, and strikes them off what was
@@ -105,7 +121,35 @@ func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRec
 	}
 	found.offsets = seen.distinct + moved
 	found.scored += moved
+	if d.Lost != [2]int64{} {
+		slot.lost, slot.seen = d.Lost, seen
+		found.lost = j.lost(in, d, found, seen, moved)
+	}
 	return found, nil
+}
+
+// lost returns how many offsets a slot gives up, of which the topic had lost the
+// beginning: those of it that no object has. Of what comes after it, every offset
+// must be there; where rows were moved that is judged with the compaction.
+func (j *judge) lost(in intentRecord, d doneRecord, found rowCounts, seen *offsets, moved int64) int64 {
+	where := fmt.Sprintf("slot %d, lost [%d, %d)", in.Seq, d.Lost[0], d.Lost[1])
+	if d.Lost[0] != in.From || d.Lost[1] <= in.From || d.Lost[1] > in.To {
+		j.verdict.violate(5, where, "is no beginning of [%d, %d)", in.From, in.To)
+		return 0
+	}
+	for _, gap := range d.Gaps {
+		if gap[0] < d.Lost[1] {
+			j.verdict.violate(5, where, "has the gap [%d, %d): where nothing is left to read, nobody can know of one", gap[0], gap[1])
+		}
+	}
+	if kept := in.To - d.Lost[1]; moved == 0 && seen.seenFrom(d.Lost[1])+d.Dropped != kept {
+		j.verdict.violate(5, where, "of the %d offsets after it, rows and gaps account for %d", kept, seen.seenFrom(d.Lost[1]))
+	}
+	n := in.To - in.From - found.offsets - d.Dropped
+	if n < 0 || n > d.Lost[1]-d.Lost[0] {
+		j.verdict.violate(5, where, "%d offsets of the slot are in no object", n)
+	}
+	return max(0, n)
 }
 
 // named reads an object that a done record names, and strikes it off what was
@@ -124,6 +168,14 @@ func (j *judge) named(ctx context.Context, o *objects, in intentRecord, obj obje
 		w.slots[in.Seq].objects = append(w.slots[in.Seq].objects, obj)
 	}
 	body, ok, err = j.object(ctx, obj)
+	if err == nil && body != nil && !ok && obj.Kind == "scored" && in.Action == actionScore {
+		// It may have been replaced and deleted, and be back by a late request of who
+		// had more of the claim, or less: the compaction that replaced it is asked.
+		w.back[in.Seq] = append(w.back[in.Seq], back{obj, body})
+		body = nil
+	} else if err == nil && body != nil && !ok {
+		j.verdict.violate(4, obj.Key, "its bytes are not those of its record")
+	}
 	switch {
 	case err != nil:
 		return nil, false, err
@@ -138,7 +190,7 @@ func (j *judge) named(ctx context.Context, o *objects, in intentRecord, obj obje
 }
 
 // object reads an object and compares it with its record. Its body is nil if it
-// is not there; ok is true if it is as it should be.
+// is not there; ok is true if it has the bytes that it should have.
 func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, error) {
 	body, _, err := j.bucket.Get(ctx, obj.Key)
 	if thalweg.Is(err, thalweg.NotFound) {
@@ -150,11 +202,7 @@ func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, err
 	j.verdict.Files++
 	j.verdict.Bytes += int64(len(body))
 	sum := sha256.Sum256(body)
-	if int64(len(body)) != obj.Size || hex.EncodeToString(sum[:]) != obj.SHA256 {
-		j.verdict.violate(4, obj.Key, "its bytes are not those of its record")
-		return body, false, nil
-	}
-	return body, true, nil
+	return body, int64(len(body)) == obj.Size && hex.EncodeToString(sum[:]) == obj.SHA256, nil
 }
 
 // deadLetter is what fsck needs of one line.

@@ -35,7 +35,7 @@ func (r *runner) carryOut(e effect) {
 				err = r.cfg.Gate.Do(ctx, crash.Recover, func() error { return nil })
 			}
 			return func() event {
-				return logOpened{next: state.NextOffset, topicID: state.TopicID, pending: state.Pending, totals: state.Total, scoredAt: state.ScoredAtUS, err: err}
+				return logOpened{next: state.NextOffset, topicID: state.TopicID, pending: state.Pending, lostFrom: state.LostFrom, totals: state.Total, scoredAt: state.ScoredAtUS, err: err}
 			}
 		})
 	case findStart:
@@ -75,12 +75,20 @@ func (r *runner) carryOut(e effect) {
 		r.claim(e)
 	case publish:
 		s := r.span(e.span)
+		s.kept = e.kept
+		if p := r.logbook.State().Pending; s.engine == nil && p != nil && p.Action == commitlog.Score {
+			s.model, s.engine, s.to = modelOf(p), r.engines[modelOf(p)], e.kept // all of it is lost
+		}
 		r.spawn(func(ctx context.Context) func() event {
 			done, err := s.publish(ctx, r.logbook, r.cfg.Memory)
 			s.done = done
 			return func() event {
 				s.held = s.sizeBytes()
-				return objectsPublished{err}
+				ev := objectsPublished{cut: errors.Is(err, errCut), err: err}
+				if err == nil {
+					ev.adopted = int(done.Dead - s.lost)
+				}
+				return ev
 			}
 		})
 	case deliver:

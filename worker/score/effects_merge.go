@@ -26,7 +26,7 @@ func (r *runner) carryOutMerge(e effect) {
 		w := r.merge
 		r.spawn(func(ctx context.Context) func() event {
 			err := w.publish(ctx, r.logbook, e.hint)
-			return func() event { return objectsPublished{err} }
+			return func() event { return objectsPublished{err: err} }
 		})
 	case finishMerge:
 		w := r.merge

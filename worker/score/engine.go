@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"sort"
 
@@ -37,6 +38,8 @@ type engine interface {
 	// encode returns the scored rows as files, one or one for each day. Their bytes
 	// follow from the intent, the version and the events alone.
 	encode(in commitlog.Intent, r *rows) ([]encodedFile, error)
+	// stored yields what an object of a kind holds.
+	stored(kind commitlog.ObjectKind, body []byte) iter.Seq2[storedRow, error]
 }
 
 // artifactEngine is the engine of an artifact; its files are Parquet.

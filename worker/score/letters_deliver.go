@@ -37,7 +37,7 @@ func (r *runner) deliver(ctx context.Context, s *rows) error {
 	line, err := r.lineOf(ctx, pending)
 	if err == nil {
 		err = r.cfg.Outbox.Deliver(ctx, connectors.Group{Line: line, Seq: pending.Seq, ID: pending.ID, BegunAtUS: pending.ScoredAtUS},
-			r.messages(*pending, s.dead.Bytes()))
+			r.messages(*pending, s.letters()))
 	}
 	if err == nil || thalweg.Is(err, thalweg.Canceled) {
 		return err

@@ -288,6 +288,10 @@ func (e *replayEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, erro
 	return []encodedFile{{rows: int64(len(e.lines[r])), body: out.Bytes()}}, nil
 }
 
+func (e *replayEngine) stored(_ commitlog.ObjectKind, body []byte) iter.Seq2[storedRow, error] {
+	return simStored(body)
+}
+
 // turnBucket makes each request a turn of its person.
 type turnBucket struct{ person *replayPerson }
 

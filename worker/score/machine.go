@@ -69,7 +69,9 @@ type machine struct {
 	fresh     bool              // the log has no finished slot
 	lost      *loss             // what the topic does not have any more
 	word      Word              // what an operator said last
+	lostFrom  int64             // where the loss begins that reaches up to committed, as a word about a claim has it
 	doubted   string            // ID of the claim whose events were found missing
+	cut       *[2]int64         // from and kept of the span that found its objects cut short
 	pending   *commitlog.Intent // the claim being recovered
 	ready     bool              // its model is loaded
 	backlog   backlogState
@@ -102,6 +104,7 @@ type backlogState struct {
 type span struct {
 	id         uint64
 	from, to   int64
+	kept       int64 // from, or where in a claim being recovered the topic begins by now
 	limit      int64 // end of the range of a claim being recovered, -1: none
 	model      Model
 	registered int64 // when the model was
@@ -272,7 +275,12 @@ func (m *machine) takeOpened(ev logOpened) {
 	}
 	m.totals, m.scoredAt = ev.totals, max(m.scoredAt, ev.scoredAt)
 	m.committed, m.topicID = ev.next, ev.topicID
-	m.fresh, m.lost = ev.next < 0, nil
+	m.fresh, m.lost, m.lostFrom = ev.next < 0, nil, ev.lostFrom
+	if ev.pending != nil {
+		m.lostFrom = ev.pending.From
+	} else {
+		m.cut = nil
+	}
 	switch {
 	case ev.pending != nil && ev.pending.Action == commitlog.Skip:
 		m.recoverSkip(ev.pending)
@@ -290,14 +298,30 @@ func (m *machine) takeOpened(ev logOpened) {
 		m.committed, m.topicID = ev.pending.From, ev.pending.TopicID
 		m.scoredAt = max(m.scoredAt, ev.pending.ScoredAtUS)
 		m.follow(ev.pending.From)
-		m.open = m.newSpan(Candidate{Model: modelOf(m.pending)}, ev.pending.SpecGeneration)
-		m.open.limit, m.open.scoredAt, m.open.partition = ev.pending.To, ev.pending.ScoredAtUS, ev.pending.PartitionBy
+		m.open = m.claimSpan(ev.pending.From)
 	case ev.next < 0, ev.topicID == "":
 		m.phase = starting
 	default:
 		m.phase = running
 		m.follow(ev.next)
 	}
+}
+
+// claimSpan begins the span of the claim that was found, of which the topic has
+// what is from kept on.
+func (m *machine) claimSpan(kept int64) *span {
+	in := m.pending
+	s := m.newSpan(Candidate{Model: modelOf(in)}, in.SpecGeneration)
+	s.to, s.kept = kept, kept
+	s.limit, s.scoredAt, s.partition = in.To, in.ScoredAtUS, in.PartitionBy
+	return s
+}
+
+// reopen gives everything up: nothing that this machine believes of the log may
+// be true, so it reads the log again and goes on from where that stands.
+func (m *machine) reopen() {
+	m.phase = opening
+	m.follow(m.committed)
 }
 
 // takeLoaded learns that a version can score, or why not.

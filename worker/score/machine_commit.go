@@ -17,7 +17,7 @@ func (m *machine) commitSpan() {
 	case opClaim:
 		m.start(opClaim, claim{span: s.id, topicID: s.topicID, skip: s.skip, missing: s.missing, from: s.from, to: s.to, model: s.model, generation: s.generation, partition: s.partition, scoredAt: s.scoredAt})
 	case opPublish:
-		m.start(opPublish, publish{s.id})
+		m.start(opPublish, publish{s.id, s.kept})
 	case opDeliver:
 		m.start(opDeliver, deliver{s.id})
 	case opFinish:
@@ -25,9 +25,7 @@ func (m *machine) commitSpan() {
 	}
 }
 
-// takeClaimed goes on to write, or gives everything up: after a slot was lost
-// nothing that this machine believes of the log is true, so it reads the log
-// again and goes on from where the winner stands.
+// takeClaimed goes on to write, or reads where the winner of the slot stands.
 func (m *machine) takeClaimed(ev slotClaimed) {
 	if !m.answered(opClaim, ev.err) {
 		return
@@ -40,12 +38,22 @@ func (m *machine) takeClaimed(ev slotClaimed) {
 		m.closing.stage = opPublish
 		return
 	}
-	m.phase = opening
-	m.follow(m.committed)
+	m.reopen()
 }
 
-// takePublished goes on to finish the slot.
+// takePublished goes on to finish the slot. If others have published less of it,
+// it does not argue: the log tells whether they have finished the slot, and the
+// topic what it has lost. If neither has changed anything, it is a conflict.
 func (m *machine) takePublished(ev objectsPublished) {
+	if s := m.closing; ev.cut && (m.cut == nil || *m.cut != [2]int64{s.from, s.kept}) {
+		m.cut = &[2]int64{s.from, s.kept}
+		m.busy[opPublish], m.troubles[opPublish] = false, trouble{}
+		m.reopen()
+		return
+	}
+	if s := m.closing; s != nil {
+		s.dead += ev.adopted
+	}
 	switch {
 	case !m.answered(opPublish, ev.err):
 	case m.merging():
@@ -68,7 +76,11 @@ func (m *machine) takeFinished(ev slotFinished) {
 	}
 	s := m.closing
 	m.closing = nil
-	m.committed, m.totals, m.fresh = s.to, ev.totals, false
+	m.committed, m.totals, m.fresh, m.cut = s.to, ev.totals, false, nil
+	m.lostFrom = s.to
+	if e := &ev.entry; e.Done.Lost[1] == s.to && e.Done.Lost != [2]int64{} {
+		m.lostFrom = s.from
+	}
 	if m.cfg.until == 0 {
 		m.lag = s.to
 	}

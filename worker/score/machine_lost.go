@@ -11,7 +11,9 @@ import (
 
 // Word is what an operator says of offsets that are lost: give up [From, To) of
 // the topic TopicID, and go on. It counts for exactly that loss and no other:
-// From must be the next offset to be scored, To the end of what is missing.
+// From must be the next offset to be scored, To the end of what is missing. Of a
+// claim that is not finished From is the first offset; To may lie beyond its end,
+// and then the word counts for what is lost behind the claim too.
 //
 // Where the topic was made anew, Accept names the topic to go on with, from its
 // first record. Nobody can say any more where the old one ended, so To may be
@@ -47,19 +49,38 @@ func (m *machine) takeLoss(err error) bool {
 	}
 	m.busy[opFetch], m.troubles[opFetch] = false, trouble{}
 	if m.phase == recovering {
-		if m.doubted != m.pending.ID {
-			// Another owner may have finished the claim since it was found, and what was
-			// committed may be gone.
-			m.doubted, m.phase = m.pending.ID, opening
-			m.follow(m.committed)
-			return true
-		}
-		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Lost, Subject: fmt.Sprintf("offsets [%d, %d)", m.pending.From, m.pending.To), Err: err,
-			Hint: "events of a claim are gone that was not finished, and nobody can finish it: give the pipeline another sink path"})
+		m.loseClaim(&loss{missing, err})
 		return true
 	}
 	m.lost = &loss{missing, err}
 	return true
+}
+
+// loseClaim deals with the loss of events of a claim that is being carried out.
+// A word gives up what is lost of it, and the rest is carried out; without one the
+// machine stops.
+func (m *machine) loseClaim(l *loss) {
+	if m.doubted != m.pending.ID || m.position != m.pending.From {
+		// Another owner may have finished the claim since it was found, and what was
+		// committed may be gone. And what was fetched of the claim may be gone by now:
+		// the loss is to begin where the claim does.
+		m.doubted = m.pending.ID
+		m.reopen()
+		return
+	}
+	m.lost = l
+	word := m.missing()
+	if !m.skippable() || !m.allowed(word) {
+		m.halt(m.lostError(word))
+		return
+	}
+	kept := m.pending.To
+	if word.Accept == "" {
+		kept = min(kept, word.To)
+	}
+	m.lost = nil
+	m.follow(kept)
+	m.open = m.claimSpan(kept)
 }
 
 // settleLoss deals with what is lost, once everything before it is committed:
@@ -111,7 +132,11 @@ func (m *machine) missing() Word {
 	if l.Was == l.Is {
 		return Word{From: m.committed, To: l.First, TopicID: m.topicID}
 	}
-	return Word{From: m.committed, To: max(m.committed, l.To, m.end), TopicID: m.topicID, Accept: l.Is}
+	word := Word{From: m.committed, To: max(m.committed, l.To, m.end), TopicID: m.topicID, Accept: l.Is}
+	if m.pending != nil {
+		word.To = max(word.To, m.pending.To)
+	}
+	return word
 }
 
 // skippable reports whether there is a way on: the topic begins behind the next
@@ -131,6 +156,9 @@ func (m *machine) allowed(lost Word) bool {
 		return true
 	}
 	said := m.word
+	if said.From == m.lostFrom {
+		said.From = lost.From // it was about a claim too, which is finished
+	}
 	if lost.Accept != "" && said.To >= lost.To {
 		said.To = lost.To
 	}
@@ -141,6 +169,9 @@ func (m *machine) allowed(lost Word) bool {
 func (m *machine) lostError(word Word) error {
 	exact := *m.lost.missing
 	e := &thalweg.Error{Op: "score", Kind: thalweg.Lost, Err: &exact}
+	if m.pending != nil {
+		e.Op, e.Subject = "carry out a claim", fmt.Sprintf("offsets [%d, %d)", m.pending.From, m.pending.To)
+	}
 	if !m.skippable() {
 		e.Err = m.lost.err
 		e.Hint = "there is nothing to go on with in this log: give the pipeline another topic, or its sink another path"
@@ -148,7 +179,7 @@ func (m *machine) lostError(word Word) error {
 	}
 	exact.From, exact.To = word.From, word.To
 	e.Hint = fmt.Sprintf("to give them up: thalweg stream resume %s --partition %d %s", m.cfg.pipeline, m.cfg.topicPartition, word)
-	if m.fresh {
+	if m.fresh && m.pending == nil {
 		e.Hint += "; nothing was committed yet, so the stream then begins anew"
 	}
 	if m.word != (Word{}) {

@@ -16,7 +16,7 @@ func (m *machine) newSpan(with Candidate, generation thalweg.Generation) *span {
 		from = m.closing.to
 	}
 	m.spans++
-	return &span{id: m.spans, from: from, to: from, limit: -1, model: with.Model, registered: with.RegisteredAtUS, generation: generation,
+	return &span{id: m.spans, from: from, to: from, kept: from, limit: -1, model: with.Model, registered: with.RegisteredAtUS, generation: generation,
 		partition: m.cfg.partition, topicID: m.topicID}
 }
 

@@ -49,6 +49,7 @@ type (
 		next     int64
 		topicID  string // which topic next is an offset of, as the log says
 		pending  *commitlog.Intent
+		lostFrom int64 // where the loss begins that reaches up to next
 		totals   commitlog.Counts
 		scoredAt int64 // of the last finished slot
 		err      error
@@ -95,7 +96,13 @@ type (
 		err error
 	}
 	// objectsPublished answers publish.
-	objectsPublished struct{ err error }
+	objectsPublished struct {
+		adopted int // dead letters of the slot that are not among the span's: others have published them
+		// cut: an object is there without events that this span has. Somebody carries
+		// the claim out of which the topic has lost them, or has done so.
+		cut bool
+		err error
+	}
 	// lettersDelivered answers deliver.
 	lettersDelivered struct{ err error }
 	// slotFinished answers finish.
@@ -218,8 +225,12 @@ type (
 		partition  string // column by whose days the rows are split
 		scoredAt   int64  // microseconds since 1970 UTC
 	}
-	// publish writes the objects of a span under the log's pending intent.
-	publish struct{ span uint64 }
+	// publish writes the objects of a span under the log's pending intent. What
+	// the intent has before kept is lost: of that the span has nothing.
+	publish struct {
+		span uint64
+		kept int64
+	}
 	// deliver puts the dead letters of a span into their topic, where there is one.
 	deliver struct{ span uint64 }
 	// finish writes the done record.

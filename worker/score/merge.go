@@ -102,7 +102,7 @@ func (w *mergeWork) publish(ctx context.Context, log *commitlog.Log, hint []comm
 	}
 	var objects []commitlog.Object
 	for i := range w.files {
-		o, err := w.files[i].publish(ctx, log)
+		o, err := w.files[i].publish(ctx, log, func(existing []byte) error { return sameRows(w.files[i].body, existing) })
 		if err != nil {
 			return err
 		}

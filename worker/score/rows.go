@@ -26,11 +26,15 @@ type rows struct {
 	full        bool               // a row of one more day came: the span must not grow
 
 	to     int64
+	kept   int64 // what a claim has before it is lost
 	pieces []piece
 	scored int64
 	dead   bytes.Buffer
 	lost   int64 // lines in dead
 	gaps   []commitlog.Gap
+	// adopted is the object of dead letters that is there, where it has others
+	// besides those in dead.
+	adopted []byte
 
 	intent  *commitlog.Intent // as it is claimed; the same for every try
 	done    commitlog.Done    // once everything is published
@@ -69,9 +73,17 @@ func bufferBytes(d arrow.ArrayData) int64 {
 	return n
 }
 
+// letters returns the dead letters of the slot, once they are published.
+func (r *rows) letters() []byte {
+	if r.adopted != nil {
+		return r.adopted
+	}
+	return r.dead.Bytes()
+}
+
 // sizeBytes returns the memory that the rows take.
 func (r *rows) sizeBytes() int64 {
-	n := int64(r.dead.Cap() + r.scratch.Cap())
+	n := int64(r.dead.Cap() + r.scratch.Cap() + cap(r.adopted))
 	for i := range r.encoded {
 		n += int64(cap(r.encoded[i].body))
 	}

@@ -133,7 +133,7 @@ func (s *script) do(t *testing.T, command string) []string {
 	var ev event
 	switch words[0] {
 	case "opened":
-		o := logOpened{next: number("next", -1), err: err}
+		o := logOpened{next: number("next", -1), lostFrom: number("lost-from", number("next", -1)), err: err}
 		if o.next >= 0 {
 			o.topicID = word("topic", "T1")
 		}
@@ -171,11 +171,13 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "claimed":
 		ev = slotClaimed{args["won"] != "no", err}
 	case "published":
-		ev = objectsPublished{err}
+		ev = objectsPublished{adopted: int(number("adopted", 0)), cut: args["cut"] != "", err: err}
 	case "delivered":
 		ev = lettersDelivered{err}
 	case "finished":
-		ev = slotFinished{err: err}
+		f := slotFinished{err: err}
+		fmt.Sscanf(word("lost", ""), "[%d,%d)", &f.entry.Done.Lost[0], &f.entry.Done.Lost[1])
+		ev = f
 	case "offset-committed":
 		ev = offsetCommitted{err}
 	case "tick":
@@ -210,6 +212,9 @@ func (s *script) do(t *testing.T, command string) []string {
 	var lines []string
 	for _, e := range s.m.step(s.now, ev) {
 		lines = append(lines, scriptEffect(e))
+		if p, ok := e.(publish); ok && s.m.closing.kept > s.m.closing.from {
+			lines[len(lines)-1] += fmt.Sprintf(", of which the topic has what is from %d on", p.kept)
+		}
 	}
 	if message := s.m.message(); slices.Contains(words, "message") {
 		lines = append(lines, "message: "+message)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/commitlog"
@@ -52,4 +53,20 @@ func (e *simEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, error) 
 		fmt.Fprintf(&out, "row %d %d %d %d\n", at, e.version, in.SpecGeneration, in.ScoredAtUS)
 	}
 	return []encodedFile{{rows: r.scored, body: out.Bytes()}}, nil
+}
+
+func (e *simEngine) stored(_ commitlog.ObjectKind, body []byte) iter.Seq2[storedRow, error] {
+	return simStored(body)
+}
+
+// simStored yields the lines of an object.
+func simStored(body []byte) iter.Seq2[storedRow, error] {
+	return func(yield func(storedRow, error) bool) {
+		for line := range bytes.Lines(body) {
+			at, _, _, _ := simLine(line)
+			if !yield(storedRow{at & (1<<32 - 1), string(line)}, nil) {
+				return
+			}
+		}
+	}
 }

@@ -40,8 +40,27 @@ func (l *simLetters) judge(objects map[string][]byte) []string {
 		times[m]++
 	}
 	known := make(map[string]bool)
+	named := make(map[string]bool)
+	for key, record := range objects {
+		if !strings.HasSuffix(key, ".done.json") {
+			continue
+		}
+		var done struct{ Objects []struct{ Key, Kind string } }
+		if err := json.Unmarshal(record, &done); err != nil {
+			wrong = append(wrong, err.Error())
+		}
+		for _, o := range done.Objects {
+			named[o.Key] = true
+			for line := range bytes.Lines(objects[o.Key]) {
+				if o.Kind == string(commitlog.Dead) && times[string(line)] == 0 {
+					wrong = append(wrong, fmt.Sprintf("the dead letter %q of a finished slot is not in the topic", line))
+				}
+			}
+		}
+	}
 	for key, body := range objects {
-		if !strings.HasPrefix(key, "x/_dead/") {
+		slot, _ := l.sim.slotsOf(key)
+		if !strings.HasPrefix(key, "x/_dead/") || !named[key] && l.sim.doneOf(slot) != "" {
 			continue
 		}
 		for line := range bytes.Lines(body) {
@@ -54,22 +73,6 @@ func (l *simLetters) judge(objects map[string][]byte) []string {
 		}
 		if !known[m] {
 			wrong = append(wrong, fmt.Sprintf("the topic has %q, which is no dead letter", m))
-		}
-	}
-	for key, record := range objects {
-		if !strings.HasSuffix(key, ".done.json") {
-			continue
-		}
-		var done struct{ Objects []struct{ Key, Kind string } }
-		if err := json.Unmarshal(record, &done); err != nil {
-			wrong = append(wrong, err.Error())
-		}
-		for _, o := range done.Objects {
-			for line := range bytes.Lines(objects[o.Key]) {
-				if o.Kind == string(commitlog.Dead) && times[string(line)] == 0 {
-					wrong = append(wrong, fmt.Sprintf("the dead letter %q of a finished slot is not in the topic", line))
-				}
-			}
 		}
 	}
 	return wrong

@@ -2,8 +2,6 @@ package score
 
 import (
 	"fmt"
-
-	"github.com/thalweg/thalweg"
 )
 
 // simOperator reads the status of scorers that stopped because of a loss, and
@@ -30,13 +28,8 @@ func (s *sim) operator() *simOperator {
 // what was not scored, and then leaves word of it.
 func (o *simOwner) stoppedByALoss() bool {
 	m := o.runner.machine
-	if m.lost == nil && m.pending != nil && thalweg.Is(o.runner.err, thalweg.Lost) {
-		// Its events went between the claim and the commit, and nobody can finish the
-		// slot. That it is so, the judge will see.
-		o.sim.stuckAt = m.pending.Seq
-		o.sim.stuck = o.sim.doneOf(o.sim.stuckAt) == "" // if not, another has finished it after all
-		o.sim.tally["claims whose events are gone"]++
-		return true
+	if m.pending != nil && m.lost != nil {
+		o.sim.tally["owners stopped by the loss of a claim's events"]++
 	}
 	if m.lost == nil || !m.skippable() {
 		return false
@@ -82,9 +75,34 @@ func (o *simOperator) settle() {}
 
 func (o *simOperator) judge(map[string][]byte) []string { return nil }
 
+// judgeLost returns what is wrong with a slot of a topic of which the beginning
+// is said to be lost. What was given up must have been gone.
+func (o *simOperator) judgeLost(slot, topic int, in simIntent, lost [2]int64) []string {
+	var wrong []string
+	allowed := false
+	for _, said := range o.said {
+		ends := said.To == lost[1] || said.To > in.To && lost[1] == in.To
+		allowed = allowed || said.From == in.From && said.TopicID == simTopicID(topic) && ends
+	}
+	if !allowed {
+		wrong = append(wrong, fmt.Sprintf("slot %d: nobody said that [%d, %d) of topic %d is lost", slot, lost[0], lost[1], topic))
+	}
+	topics := o.sim.topics()
+	if gone := topic < len(topics)-1; lost[0] != in.From || lost[1] > in.To || lost[1] > topics[topic].first && !gone {
+		wrong = append(wrong, fmt.Sprintf("slot %d: [%d, %d) of [%d, %d) is called lost, but the topic begins at %d", slot, lost[0], lost[1], in.From, in.To, topics[topic].first))
+	}
+	o.sim.tally["slots whose beginning is lost"]++
+	if lost[1] == in.To {
+		o.sim.tally["slots that are lost as a whole"]++
+	}
+	return wrong
+}
+
 // judgeSkip returns what is wrong with a slot that gives offsets up: from is
-// the topic that they were of, to the one that the slot names.
-func (o *simOperator) judgeSkip(slot, from, to int, missing [2]int64, next int64, seen map[int64]string) []string {
+// the topic that they were of, to the one that the slot names. lostFrom is where
+// the loss of the slot before begins, if all of it is lost: a word for both begins
+// there.
+func (o *simOperator) judgeSkip(slot, from, to int, lostFrom int64, missing [2]int64, next int64, seen map[int64]string) []string {
 	var wrong []string
 	complain := func(format string, args ...any) {
 		wrong = append(wrong, fmt.Sprintf("slot %d: ", slot)+fmt.Sprintf(format, args...))
@@ -95,6 +113,9 @@ func (o *simOperator) judgeSkip(slot, from, to int, missing [2]int64, next int64
 	}
 	allowed := false
 	for _, said := range o.said {
+		if said.From == lostFrom {
+			said.From = w.From
+		}
 		allowed = allowed || said == w
 	}
 	if !allowed {

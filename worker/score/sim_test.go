@@ -34,8 +34,6 @@ type sim struct {
 	first      int64      // that the topic still has
 	past       []simTopic // that had the topic's name before
 	word       Word       // what the operator said last
-	stuck      bool       // a claim's events are gone
-	stuckAt    uint64     // its slot
 	group      int64      // offset as the dashboards see it
 	candidates []Candidate
 	damaged    map[thalweg.ModelVersion]bool
@@ -100,7 +98,7 @@ func (s *sim) run(steps int) {
 	s.spawn()
 	for range steps {
 		s.disturb()
-		if live := s.live(); len(live) > 0 && s.stopped == nil && !s.stuck {
+		if live := s.live(); len(live) > 0 && s.stopped == nil {
 			live[s.rng.IntN(len(live))].turn()
 		}
 	}
@@ -131,6 +129,7 @@ var simTroubles = []struct {
 	{10, "a version is registered", (*sim).register},
 	{5, "a clock jumps", func(s *sim, live []*simOwner) { s.any(live).skew += s.rng.Int64N(200_000) - 100_000 }},
 	{4, "retention deletes records", (*sim).retain},
+	{12, "retention deletes records of a claim", (*sim).retainClaimed},
 	{3, "the topic is made anew", (*sim).remake},
 	{40, "others act", func(s *sim, _ []*simOwner) { s.actors[s.rng.IntN(len(s.actors))].act() }},
 }
@@ -197,8 +196,7 @@ func (s *sim) settle() {
 			s.tally["slots finished in trouble"]++
 		}
 	}
-	s.stuck = s.stuck && s.doneOf(s.stuckAt) == "" // what was on its way may have finished it
-	if s.stopped != nil || s.stuck {
+	if s.stopped != nil {
 		return
 	}
 	s.produce(2)
@@ -211,9 +209,6 @@ func (s *sim) settle() {
 		if o.dead && s.stopped == nil && turns <= 20_000 {
 			s.operator().speak(s.operator().reported) // what is lost is lost
 			o = s.spawn()
-		}
-		if s.stuck {
-			return
 		}
 		if turns > 20_000 || o.dead {
 			s.stopped = errors.Join(s.stopped, fmt.Errorf("the last owner does not finish: %s, committed %d of %d", o.runner.machine.message(), o.runner.machine.committed, s.lastEvent()))

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -76,18 +75,31 @@ func (s *sim) place(topic int, offset int64) int64 { return int64(topic)<<32 | o
 // a scorer that waits for an operator gets into no other trouble.
 func (s *sim) loses() bool { return s.seed%2 == 0 }
 
-// retain lets the topic's first records go. A claim that is being carried out
-// is spared: nobody could finish it any more, which is another story.
+// retain lets the topic's first records go, be they claimed or not.
 func (s *sim) retain(_ []*simOwner) {
-	if left := int64(len(s.events)) - s.first; left > 0 && s.loses() && !s.unfinished() {
+	if left := int64(len(s.events)) - s.first; left > 0 && s.loses() {
 		s.first += 1 + s.rng.Int64N(left)
 	}
+}
+
+// retainClaimed lets records go up to somewhere within a claim that is not
+// finished.
+func (s *sim) retainClaimed(_ []*simOwner) {
+	var in simIntent
+	slot := uint64(0)
+	for s.doneOf(slot) != "" {
+		slot++
+	}
+	if !s.loses() || !s.record(slot, "intent", &in) || in.Action != "" || in.TopicID != simTopicID(len(s.past)) {
+		return
+	}
+	s.first = max(s.first, in.From+1+s.rng.Int64N(in.To-in.From))
 }
 
 // remake deletes the topic and makes another of its name, with as many records
 // or not.
 func (s *sim) remake(_ []*simOwner) {
-	if !s.loses() || s.unfinished() {
+	if !s.loses() {
 		return
 	}
 	before := len(s.events)
@@ -100,19 +112,6 @@ func (s *sim) remake(_ []*simOwner) {
 	default:
 		s.produce(before + 5)
 	}
-}
-
-// unfinished reports whether a claim is under way.
-func (s *sim) unfinished() bool {
-	open := 0
-	for info := range s.bucket.List(context.Background(), "x/_log/", "") {
-		if strings.HasSuffix(info.Key, ".intent.json") {
-			open++
-		} else {
-			open--
-		}
-	}
-	return open > 0
 }
 
 // simSource reads the sim's topic.

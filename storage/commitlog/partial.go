@@ -1,0 +1,102 @@
+package commitlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// What a claim needs whose first events the topic has lost, between the claim
+// and the done record. Whoever carries it out has only the rest of its rows, and
+// somebody before may have published all of them, or may do so at any time.
+
+// Found returns the keys of the objects of scored rows that exist under the
+// names of the pending intent, in order.
+func (l *Log) Found(ctx context.Context) ([]string, error) {
+	if l.state.Pending == nil {
+		return nil, &thalweg.Error{Op: "find objects", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	}
+	stem := strings.TrimSuffix(l.layout.DataKey(*l.state.Pending, 0), ".parquet")
+	var keys []string
+	for info, err := range l.bucket.List(ctx, stem, "") {
+		if err != nil {
+			return nil, err
+		}
+		if keys = append(keys, info.Key); len(keys) > MaxObjects {
+			return nil, corrupt("find objects", stem, fmt.Errorf("more than %d objects", MaxObjects))
+		}
+	}
+	return keys, nil
+}
+
+// Adopt returns what a done record says of an object that exists under a name of
+// the pending intent, and that the caller has no rows for. accept sees to it
+// that it may stand, and returns how many rows it has; if it fails so does Adopt,
+// with Conflict.
+func (l *Log) Adopt(ctx context.Context, kind ObjectKind, key string, accept func(existing []byte) (rows int64, err error)) (Object, error) {
+	if l.state.Pending == nil {
+		return Object{}, &thalweg.Error{Op: "adopt object", Kind: thalweg.Invalid, Subject: key, Err: errNothingPending}
+	}
+	in := *l.state.Pending
+	named := key == l.layout.Key(in, kind, 0)
+	if kind == Scored && in.PartitionBy != "" {
+		_, named = l.layout.parseDay(in, key)
+	}
+	if !named {
+		return Object{}, conflict("adopt object", key, errors.New("no name that follows from the intent"))
+	}
+	info, err := l.bucket.Head(ctx, key)
+	var body []byte
+	if err == nil {
+		body, _, err = l.existing(ctx, key, info.SizeBytes, nil)
+	}
+	if thalweg.Is(err, thalweg.NotFound) {
+		// Finished by another, merged and deleted since it was found: the next look tells.
+		err = &thalweg.Error{Op: "adopt object", Kind: thalweg.Unavailable, Subject: key, Err: err}
+	}
+	if err != nil {
+		return Object{}, err
+	}
+	rows, err := accept(body)
+	if err != nil {
+		return Object{}, conflict("adopt object", key, err)
+	}
+	return Object{Key: key, SizeBytes: int64(len(body)), SHA256: storage.SHA256(body), Rows: rows, Kind: kind}, nil
+}
+
+func conflict(op, key string, err error) error {
+	return &thalweg.Error{Op: op, Kind: thalweg.Conflict, Subject: key, Err: err,
+		Hint: "another build carried out the same intent differently: finish the slot with the build that began it"}
+}
+
+// Reserve takes the name of the pending intent's dead letters by an object of no
+// bytes, which is no letter and no done record names. Afterwards nobody can
+// publish dead letters of the intent, nor therefore deliver any. It returns false
+// if dead letters are there already: they are to be adopted.
+func (l *Log) Reserve(ctx context.Context) (free bool, err error) {
+	if l.state.Pending == nil {
+		return false, &thalweg.Error{Op: "reserve name", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	}
+	free = true
+	err = l.place(ctx, "reserve name", l.DeadKey(), []byte{}, func(sizeBytes int64) error {
+		free = sizeBytes == 0
+		return nil
+	})
+	return free && err == nil, err
+}
+
+// DeadKey returns the name of the pending intent's dead letters.
+func (l *Log) DeadKey() string { return l.layout.DeadKey(*l.state.Pending, 0) }
+
+// Partial is Done for a claim of which the topic has lost the offsets [from, to)
+// of lost, from the range's first on, before they were scored. Those of them that
+// are in no object are given up: what was a gap cannot be told from what was an
+// event.
+func (l *Log) Partial(objects []Object, lost [2]int64, gaps ...Gap) (Done, error) {
+	return l.complete(Done{Objects: slices.Clone(objects), Lost: lost, Gaps: gaps})
+}
