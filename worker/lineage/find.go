@@ -93,8 +93,12 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 		}
 	}
 	hit, err := f.in(ctx, e, e)
-	if hit == nil && (err == nil || thalweg.Is(err, thalweg.NotFound)) {
+	// Under the name of a file that was merged and deleted, a late one may be back.
+	if hit == nil && (err == nil || thalweg.Is(err, thalweg.NotFound) || thalweg.Is(err, thalweg.Corrupt)) {
 		hit, err = f.moved(ctx, log, e, err)
+	}
+	if lost := e.Done.Lost; hit == nil && err == nil && f.query.Offset >= lost[0] && f.query.Offset < lost[1] {
+		return nil, nothing("slot %d gave it up by an operator's word: the topic had lost offsets [%d, %d) before the slot was finished", seq, lost[0], lost[1])
 	}
 	if hit == nil && err == nil {
 		err = nothing("slot %d has neither a row nor a dead letter of it", seq)

@@ -165,7 +165,7 @@ func (s *topic) Fetch(ctx context.Context, _ int, offset int64, _ time.Duration,
 	dst.Reset()
 	dst.Next, dst.End = max(offset, s.end()), s.end()
 	if offset < s.first {
-		return &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Err: &connectors.MissingRange{Topic: topicName, From: offset, To: s.first}}
+		return &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Err: &connectors.MissingRange{Topic: topicName, From: offset, To: s.first, First: s.first, Next: s.end()}}
 	}
 	for i, at := range s.all.Offsets {
 		if at < offset {

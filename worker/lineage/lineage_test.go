@@ -77,6 +77,27 @@ func TestARowInAFileOfItsDayIsProved(t *testing.T) {
 	}
 }
 
+func TestAnEventOfAClaimThatTheTopicLostIsSaidToBeGivenUp(t *testing.T) {
+	w := newWorld(t, true)
+	w.produce(40)
+	w.stream()
+	for info, err := range w.lake.List(t.Context(), "scored/", "") { // the last slot is claimed, and no more
+		check(t, err)
+		if strings.Contains(info.Key, "/000000000001") && !strings.HasSuffix(info.Key, ".intent.json") {
+			check(t, w.lake.Delete(t.Context(), info.Key))
+		}
+	}
+	lost, kept := w.topic.all.Offsets[25], w.topic.all.Offsets[34]
+	w.topic.cut(kept)
+	w.stream(func(c *score.Config) { c.OnLost = score.Earliest })
+	if _, err := Trace(t.Context(), w.sources(), w, w.query(lost), false); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "slot 1 gave it up by an operator's word") {
+		t.Errorf("%v", err)
+	}
+	if doc := w.trace(kept, false); !verify(t, w, doc, nil).OK || doc.Slot.Intent.Seq != 1 {
+		t.Errorf("%+v", doc)
+	}
+}
+
 func TestAnEventThatRetentionTookIsGivenByItsKeeper(t *testing.T) {
 	w := newWorld(t, true)
 	w.produce(40)

@@ -139,7 +139,8 @@ func (s *set) openAll(ctx context.Context, e commitlog.Entry) (open []cursor, er
 			continue
 		}
 		c, err := s.open(ctx, o)
-		if o.Kind == commitlog.Scored && thalweg.Is(err, thalweg.NotFound) {
+		// Under the name of a file that was merged and deleted, a late one may be back.
+		if o.Kind == commitlog.Scored && (thalweg.Is(err, thalweg.NotFound) || thalweg.Is(err, thalweg.Corrupt)) {
 			if err = s.findMoved(ctx, e, err); err == nil {
 				continue
 			}
@@ -179,6 +180,8 @@ func (s *set) findMoved(ctx context.Context, e commitlog.Entry, gone error) erro
 	switch {
 	case err != nil:
 		return err
+	case !ok && thalweg.Is(gone, thalweg.Corrupt):
+		return gone
 	case !ok:
 		return &thalweg.Error{Op: "read rows", Kind: thalweg.Lost, Subject: fmt.Sprintf("slot %d", e.Intent.Seq), Err: gone}
 	}

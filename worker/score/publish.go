@@ -23,7 +23,7 @@ func (r *rows) publish(ctx context.Context, log *commitlog.Log, memory *Share) (
 	if pending != nil && pending.Action == commitlog.Skip {
 		return log.Done(nil, 0)
 	}
-	if pending == nil || pending.To != r.to || modelOf(pending) != r.model {
+	if pending == nil || pending.To != r.to || modelOf(pending) != r.model || r.engine == nil {
 		return commitlog.Done{}, &thalweg.Error{Op: "publish rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
 	}
 	if r.scored > 0 && r.encoded == nil {

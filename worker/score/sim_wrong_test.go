@@ -54,6 +54,10 @@ var wrongs = []wrong{
 	{name: "goes on with a topic made anew without a word", bend: acceptsAnew},
 	{name: "gives up more than was said", bend: skipsMore},
 	{name: "gives up the same offsets twice", bend: skipsTwice},
+	{name: "takes any word for the one about a claim", bend: takesAnyWord},
+	{name: "gives up what others have published of a claim", bend: leavesOut},
+	{name: "writes the rest of a claim beside what is there of it", client: newBesides},
+	{name: "does not take the name of dead letters that are given up", client: newUnreserved},
 }
 
 // lossIn returns what a fetch found missing, nil if it found nothing missing.

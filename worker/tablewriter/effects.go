@@ -110,7 +110,8 @@ func (r *runner) inspect(ctx context.Context, e inspect) event {
 // says has readers of the table skip files.
 const reads = 4
 
-// describe reads the footer of an object.
+// describe reads the footer of an object; NotFound if it is not there, or another
+// is back under its name, late, after it was merged and deleted.
 func (w *Writer) describe(ctx context.Context, o commitlog.Object) (*file, error) {
 	var last *file
 	var failed error
@@ -122,7 +123,7 @@ func (w *Writer) describe(ctx context.Context, o commitlog.Object) (*file, error
 		}
 		switch {
 		case err != nil && !thalweg.Is(err, thalweg.Corrupt):
-			return nil, err
+			return nil, cmp.Or(w.another(ctx, o), err)
 		case err != nil:
 			failed = err
 		case last != nil && reflect.DeepEqual(f, last):
@@ -131,7 +132,15 @@ func (w *Writer) describe(ctx context.Context, o commitlog.Object) (*file, error
 			last = f
 		}
 	}
-	return nil, cmp.Or(failed, error(&thalweg.Error{Op: "describe file", Kind: thalweg.Corrupt, Subject: o.Key, Err: errors.New("its footer reads differently each time")}))
+	return nil, cmp.Or(w.another(ctx, o), failed, error(&thalweg.Error{Op: "describe file", Kind: thalweg.Corrupt, Subject: o.Key, Err: errors.New("its footer reads differently each time")}))
+}
+
+// another returns an error if the object under a name is not the one of the record.
+func (w *Writer) another(ctx context.Context, o commitlog.Object) error {
+	if info, err := w.bucket.Head(ctx, o.Key); err == nil && info.SizeBytes != o.SizeBytes {
+		return &thalweg.Error{Op: "describe file", Kind: thalweg.NotFound, Subject: o.Key, Err: fmt.Errorf("it has %d bytes, its record says %d", info.SizeBytes, o.SizeBytes)}
+	}
+	return nil
 }
 
 // locate finds the live files of slots by going through all of the table once.
