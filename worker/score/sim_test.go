@@ -203,7 +203,7 @@ func (s *sim) settle() {
 	o := s.spawn()
 	finished := func() bool {
 		m := o.runner.machine
-		return m.topicID == simTopicID(len(s.past)) && m.committed >= s.lastEvent()
+		return m.pending == nil && m.topicID == simTopicID(len(s.past)) && m.committed >= s.lastEvent()
 	}
 	for turns := 0; !finished(); turns++ {
 		if o.dead && s.stopped == nil && turns <= 20_000 {
