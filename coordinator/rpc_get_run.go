@@ -24,7 +24,7 @@ func (s *service) GetRun(ctx context.Context, req *connect.Request[apiv1.GetRunR
 		}
 	})
 	if err == nil && resp.Run == nil {
-		err = &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + req.Msg.RunId}
+		err = &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + req.Msg.RunId, Hint: "`thalweg runs` lists those there are"}
 	}
 	return connect.NewResponse(resp), err
 }

@@ -21,7 +21,8 @@ func (s *service) ListModels(_ context.Context, req *connect.Request[apiv1.ListM
 		}
 	})
 	if err == nil && req.Msg.Model != "" && len(resp.Models) == 0 {
-		err = &thalweg.Error{Op: "list models", Kind: thalweg.NotFound, Subject: "model " + req.Msg.Model}
+		err = &thalweg.Error{Op: "list models", Kind: thalweg.NotFound, Subject: "model " + req.Msg.Model,
+			Hint: "a version is registered by a run that succeeds: `thalweg runs` shows them, `thalweg models list` the models that there are"}
 	}
 	return connect.NewResponse(resp), err
 }

@@ -53,7 +53,7 @@ func newApply(g *globals) *cobra.Command {
 			}
 			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
 				if !res.Changed {
-					fmt.Fprintf(w, "%s is unchanged at generation %d\n", res.Pipeline, res.Generation)
+					fmt.Fprintf(w, "%s is unchanged at generation %d; `thalweg runs start %s` trains anew\n", res.Pipeline, res.Generation, res.Pipeline)
 					return
 				}
 				if res.RunId == "" {
