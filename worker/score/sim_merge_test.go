@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -259,20 +260,24 @@ func mergesAgain(o *simOwner, ev event) event {
 	return ev
 }
 
-// mergesNewer carries a found compaction out with one file more.
-func mergesNewer(o *simOwner, ev event) event {
+// mergesMore carries a found compaction out with one file more. To be found it
+// must have been left: its owners often die once they have claimed it.
+func mergesMore(o *simOwner, ev event) event {
 	w := o.runner.merge
+	if ev, ok := ev.(slotClaimed); ok && ev.won && w != nil && !w.found && !o.sim.calm && o.sim.rng.IntN(2) == 0 {
+		o.dead = true
+	}
 	if _, ok := ev.(merged); !ok || w == nil || !w.found || len(w.files) == 0 {
 		return ev
 	}
-	for slot := o.runner.machine.compactor.job.slots[1]; ; slot++ {
+	for slot := uint64(0); ; slot++ {
 		e, err := o.runner.logbook.Entry(context.Background(), slot)
 		if err != nil {
 			return ev
 		}
 		for _, object := range e.Done.Objects {
-			if object.Kind == commitlog.Scored && e.Intent.Action == commitlog.Score {
-				body, _, _ := o.sim.bucket.Get(context.Background(), object.Key)
+			body, _, err := o.sim.bucket.Get(context.Background(), object.Key)
+			if err == nil && object.Kind == commitlog.Scored && !slices.Contains(w.inputs, slot) {
 				w.files[0].body, w.files[0].rows = append(bytes.Clone(w.files[0].body), body...), w.files[0].rows+object.Rows
 				w.inputs = append(w.inputs, slot)
 				return ev

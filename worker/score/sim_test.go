@@ -95,6 +95,10 @@ func (s *sim) live() []*simOwner {
 // run plays steps turns of trouble, then lets one owner finish in peace.
 func (s *sim) run(steps int) {
 	s.produce(3)
+	if s.old() {
+		s.begin()
+		steps *= 2
+	}
 	s.spawn()
 	for range steps {
 		s.disturb()
@@ -103,6 +107,30 @@ func (s *sim) run(steps int) {
 		}
 	}
 	s.settle()
+}
+
+// old reports whether the world begins with a log, lasts longer and has fewer
+// owners: so that files are merged in the midst of the trouble.
+func (s *sim) old() bool { return s.seed%4 == 1 }
+
+// crowd draws how many may believe to be the owner at a time.
+func (s *sim) crowd() int {
+	if s.old() {
+		return 1 + s.rng.IntN(2)
+	}
+	return 3
+}
+
+// begin has an owner commit some slots in peace.
+func (s *sim) begin() {
+	s.calm = true
+	s.produce(20)
+	o := s.spawn()
+	for o.runner.machine.committed < s.lastEvent() {
+		s.pass(100 * time.Microsecond)
+		o.turn()
+	}
+	o.dead, s.calm = true, false
 }
 
 // simTroubles is what may happen to the world before a turn, in parts of 1000;
@@ -120,7 +148,7 @@ var simTroubles = []struct {
 		s.owners[s.rng.IntN(len(s.owners))].bucket.Settle(context.Background())
 	}},
 	{20, "another believes to be the owner", func(s *sim, live []*simOwner) {
-		if len(live) < 3 {
+		if len(live) < s.crowd() {
 			s.spawn()
 		}
 	}},
