@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/thalweg/thalweg/storage/commitlog"
@@ -28,6 +29,18 @@ func TestARowThatACompactionMovedIsFoundAndProved(t *testing.T) {
 		// A document that was made before has all it takes; only its object is gone.
 		if v := verify(t, w, was, nil); !v.OK || moved != (v.Object != "equal") {
 			t.Errorf("offset %d, by its older document: %+v", offset, v)
+		}
+	}
+	for offset, was := range before {
+		doc := w.trace(offset, false)
+		if doc.Object.Key == was.Object.Key {
+			continue
+		}
+		// A late request of who had another part of the claim.
+		_, err := w.lake.Put(t.Context(), was.Object.Key, []byte("PAR1"))
+		check(t, err)
+		if again := w.trace(offset, false); !reflect.DeepEqual(again.Object, doc.Object) {
+			t.Errorf("offset %d, with a file back: %+v, want %+v", offset, again.Object, doc.Object)
 		}
 	}
 }

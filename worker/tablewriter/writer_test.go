@@ -182,21 +182,32 @@ func TestACompactionIsOneVersionThatChangesNoData(t *testing.T) {
 }
 
 func TestATableThatBeginsLateHasWhatIsLeft(t *testing.T) {
-	b := memory.New()
-	a := newAuthor(t, b, flights, 1)
-	for range 20 {
-		a.slot(2)
-	}
-	first := a.compact(0, 1, 2, 3)
-	a.slot(2)
-	a.compact(first, 4, 5)
-	a.slot(2)
-	a.sweep()
-	w := start(t, b, Config{}, flights)
-	w.settle(a)
-	_, files := tableOf(t, b, flights)
-	if got, want := paths(files), a.liveAfter(a.slots()); !slices.Equal(got, want) {
-		t.Errorf("files %v, want %v", got, want)
+	for name, late := range map[string]int64{"and nothing else is there": 0, "and files with less are back": 1, "and files with more are back": 30} {
+		t.Run(name, func(t *testing.T) {
+			b := memory.New()
+			a := newAuthor(t, b, flights, 1)
+			for range 20 {
+				a.slot(2)
+			}
+			first := a.compact(0, 1, 2, 3)
+			a.slot(2)
+			a.compact(first, 4, 5)
+			a.slot(2)
+			gone := a.removals
+			a.sweep()
+			for _, key := range gone {
+				if late > 0 { // by a late request of who had another part of the claim
+					_, err := b.PutIfAbsent(t.Context(), key, parquetFile(t, 0, late))
+					a.check(err)
+				}
+			}
+			w := start(t, b, Config{}, flights)
+			w.settle(a)
+			_, files := tableOf(t, b, flights)
+			if got, want := paths(files), a.liveAfter(a.slots()); !slices.Equal(got, want) {
+				t.Errorf("files %v, want %v", got, want)
+			}
+		})
 	}
 }
 
