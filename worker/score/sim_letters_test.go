@@ -105,7 +105,7 @@ func (x *simOutbox) Deliver(_ context.Context, g connectors.Group, messages iter
 	if x.next > int64(g.Seq) && !x.unasked {
 		return nil
 	}
-	s.meanwhile(x.owner)
+	x.owner.meanwhile()
 	if x.epoch != l.epoch {
 		return fail(thalweg.Fenced)
 	}

@@ -34,7 +34,7 @@ func (s *sim) spawn() *simOwner {
 	s.tally["owners"]++
 	var below storage.Bucket = s.bucket
 	if s.wrong != nil && s.wrong.store != nil {
-		below = s.wrong.store(s)
+		below = s.wrong.store(o)
 	}
 	o.bucket = fault.New(below, s.faults())
 	var client storage.Bucket = o.bucket

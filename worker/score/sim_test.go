@@ -38,6 +38,7 @@ type sim struct {
 	candidates []Candidate
 	damaged    map[thalweg.ModelVersion]bool
 	calm       bool // no more faults
+	between    bool // others act in the middle of what is not atomic
 	stopped    error
 	letters    *simLetters
 	tally      map[string]int // of what happened, for the summary

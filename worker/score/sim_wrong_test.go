@@ -3,7 +3,6 @@ package score
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg"
@@ -18,8 +17,8 @@ type wrong struct {
 	name string
 	// bend changes an answer before the machine learns it; it may do more.
 	bend func(o *simOwner, ev event) event
-	// store stands for the sim's store; every owner calls it.
-	store func(s *sim) storage.Bucket
+	// store is what an owner's requests reach instead of the sim's store.
+	store func(o *simOwner) storage.Bucket
 	// client lies between an owner's log and its store with its faults.
 	client func(o *simOwner) storage.Bucket
 	// unasked delivers dead letters without asking whether they were.
@@ -219,29 +218,31 @@ func (b *believes412) PutIfAbsent(ctx context.Context, key string, body []byte) 
 // checkThenWrite is a store whose conditional create is not atomic.
 type checkThenWrite struct {
 	*bucketmem.Bucket
-	sim *sim
+	owner *simOwner
 }
 
-func newCheckThenWrite(s *sim) storage.Bucket { return &checkThenWrite{s.bucket, s} }
+func newCheckThenWrite(o *simOwner) storage.Bucket { return &checkThenWrite{o.sim.bucket, o} }
 
 func (c *checkThenWrite) PutIfAbsent(ctx context.Context, key string, body []byte) (storage.Info, error) {
 	if _, err := c.Bucket.Head(ctx, key); err == nil {
 		return c.Bucket.PutIfAbsent(ctx, key, body)
 	}
-	c.sim.meanwhile(nil) // the check is through
+	c.owner.meanwhile() // the check is through
 	return c.Bucket.Put(ctx, key, body)
 }
 
-// meanwhile may give another owner a turn, in the middle of something that is
-// not atomic.
-func (s *sim) meanwhile(except *simOwner) {
-	for _, o := range s.live() {
-		if o != except && len(o.todo) > 0 && o.asleep == 0 && s.rng.IntN(2) == 0 {
-			i := s.rng.IntN(len(o.todo))
-			work := o.todo[i]
-			o.todo = slices.Delete(o.todo, i, i+1)
-			o.done = append(o.done, work())
-			break
+// meanwhile gives the others some turns, in the middle of something that is not
+// atomic.
+func (o *simOwner) meanwhile() {
+	s := o.sim
+	if s.between {
+		return
+	}
+	s.between = true
+	defer func() { s.between = false }()
+	for _, other := range s.live() {
+		for n := s.rng.IntN(12); n > 0 && other != o; n-- {
+			other.turn()
 		}
 	}
 }
