@@ -76,10 +76,10 @@ chaos: integration-deps ## disturb real processes on real Kafka and MinIO, CHAOS
 
 integration-deps: build
 	@tools/build.sh minio
-	@integration/kafka/install.sh
-	@integration/registry/install.sh
+	@integration/maven.sh kafka dependency:copy-dependencies
+	@integration/maven.sh registry dependency:unpack-dependencies -DmarkersDirectory="$(CURDIR)/.cache/registry/.markers"
+	@integration/maven.sh spark dependency:copy-dependencies
 	@integration/readers/install.sh
-	@integration/spark/install.sh
 
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...

@@ -66,7 +66,7 @@ func (r readers) read(t *testing.T, prefix string, where ...string) found {
 	root := process.Root(t)
 	python := filepath.Join(root, ".cache", "python", "bin", "python")
 	if _, err := os.Stat(python); err != nil {
-		t.Fatalf("%v: run integration/readers/install.sh, or make integration", err)
+		t.Fatalf("%v: run make integration-deps", err)
 	}
 	path := "lake/" + strings.TrimSuffix(prefix, "/")
 	cmd := exec.Command(python, append([]string{filepath.Join(root, "integration", "readers", "read.py"), "s3://" + path}, where...)...)

@@ -1,6 +1,6 @@
 // Package kafka runs a real Apache Kafka cluster for tests: brokers in KRaft
-// mode on loopback, from the jars that install.sh fetches into .cache/kafka. A
-// cluster takes about three seconds to start and 400 MB a node.
+// mode on loopback, from the jars that make integration-deps fetches into
+// .cache/kafka. A cluster takes about three seconds to start and 400 MB a node.
 package kafka
 
 import (
@@ -62,7 +62,7 @@ const clusterID = "dGhhbHdlZy1pbnRlZ3JhdA"
 func Start(t testing.TB, cfg Config) *Cluster {
 	t.Helper()
 	if jars, err := filepath.Glob(filepath.Join(jarDir(t), "kafka_*.jar")); err != nil || len(jars) == 0 {
-		t.Fatalf("no Apache Kafka in %s: run integration/kafka/install.sh, or make integration", jarDir(t))
+		t.Fatalf("no Apache Kafka in %s: run make integration-deps", jarDir(t))
 	}
 	c := &Cluster{}
 	var voters []string

@@ -1,5 +1,5 @@
 // Package registry runs a real schema registry for tests: Apicurio Registry on
-// loopback, from the distribution that install.sh fetches into .cache/registry,
+// loopback, from the distribution that make integration-deps fetches into .cache/registry,
 // with its schemas in memory. It takes about 15 seconds to start and 250 MB.
 package registry
 
@@ -24,7 +24,7 @@ func Start(t testing.TB) *Server {
 	dir := filepath.Join(process.Root(t), ".cache", "registry")
 	jars, err := filepath.Glob(filepath.Join(dir, "apicurio-registry-app-*-runner.jar"))
 	if err != nil || len(jars) != 1 {
-		t.Fatalf("no Apicurio Registry in %s: run integration/registry/install.sh, or make integration", dir)
+		t.Fatalf("no Apicurio Registry in %s: run make integration-deps", dir)
 	}
 	address := process.FreeAddress(t)
 	host, port, err := net.SplitHostPort(address)

@@ -1,7 +1,7 @@
 // Package spark runs a real Apache Spark for tests: a session in local mode that
-// reads Delta tables straight from the store by s3a, from the jars that
-// install.sh fetches into .cache/spark (240 MB). It takes about eight seconds to
-// start, ten more for its first read, and 700 MB.
+// reads Delta tables straight from the store by s3a, from the jars that make
+// integration-deps fetches into .cache/spark (240 MB). It takes about eight
+// seconds to start, ten more for its first read, and 700 MB.
 package spark
 
 import (
@@ -31,7 +31,7 @@ func Start(t testing.TB, store *minio.Server) *Session {
 	root := process.Root(t)
 	jars := filepath.Join(root, ".cache", "spark")
 	if found, err := filepath.Glob(filepath.Join(jars, "delta-spark_*.jar")); err != nil || len(found) == 0 {
-		t.Fatalf("no Apache Spark in %s: run integration/spark/install.sh, or make integration", jars)
+		t.Fatalf("no Apache Spark in %s: run make integration-deps", jars)
 	}
 	address := process.FreeAddress(t)
 	_, port, err := net.SplitHostPort(address)
