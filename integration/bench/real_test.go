@@ -151,8 +151,8 @@ const (
 
 // BenchmarkRealLatency has a producer in a process of its own write 100,000
 // events a second to Apache Kafka and reports how long they took from the
-// producer's clock to their score, at a batch period of 1 ms, while files roll
-// into MinIO every second; and what a Reader with encoding/json takes of the
+// producer's clock to their score, where batches are what comes while the one
+// before is scored, while files roll into MinIO every second; and what a Reader with encoding/json takes of the
 // same topic at the same rate. Kafka's timestamps are whole milliseconds.
 // goal: p99 at most 5 ms.
 func BenchmarkRealLatency(b *testing.B) {
@@ -164,7 +164,7 @@ func BenchmarkRealLatency(b *testing.B) {
 		round := len(ours)
 		name := fmt.Sprintf("flights-%d", round)
 		topic(b, r.kafka.Brokers()[0], name)
-		cfg := score.Config{Batching: score.Limits{Period: time.Millisecond}, Rolling: score.Limits{Period: time.Second}}
+		cfg := score.Config{Batching: score.Limits{Period: time.Microsecond}, Rolling: score.Limits{Period: time.Second}}
 		ours = append(ours, r.score(b, name, fmt.Sprintf("late/%d/", round), cfg, latencyRate*latencySeconds, func() { r.produce(b, name) }))
 		name += "-peer"
 		topic(b, r.kafka.Brokers()[0], name)
