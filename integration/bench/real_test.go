@@ -152,8 +152,9 @@ const (
 // BenchmarkRealLatency has a producer in a process of its own write 100,000
 // events a second to Apache Kafka and reports how long they took from the
 // producer's clock to their score, where batches are what comes while the one
-// before is scored, while files roll into MinIO every second; and what a Reader with encoding/json takes of the
-// same topic at the same rate. Kafka's timestamps are whole milliseconds.
+// before is scored, and files roll into MinIO every second; and what a Reader
+// with encoding/json takes of the same topic at the same rate. Kafka's timestamps
+// are whole milliseconds.
 // goal: p99 at most 5 ms.
 func BenchmarkRealLatency(b *testing.B) {
 	r := newReal(b)
