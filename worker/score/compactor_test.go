@@ -67,7 +67,7 @@ func TestFilesStayFewAndRowsAreCopiedSeldom(t *testing.T) {
 		{"rulers", func(i int) int64 { return 100 << (2 * min(8, trailingZeros(i+1))) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			const files = 40_000
+			const files = 20_000
 			l := ledger{compactor: compactor{cfg: Compaction{MinFiles: 16, Bytes: 128 << 20, Retention: time.Minute}, known: true}}
 			total, least, most := int64(0), int64(math.MaxInt64), 0
 			for i := range files {

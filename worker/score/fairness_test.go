@@ -31,7 +31,7 @@ func (e slowEngine) score(ctx context.Context, b *batch, dst *rows) error {
 func TestHotPartitionsDoNotStarveTheOthers(t *testing.T) {
 	const (
 		hot, cold = 3, 13
-		lasts     = 20 * time.Second
+		lasts     = 10 * time.Second
 		perEvent  = 20 * time.Microsecond // 50,000 events a second and core
 		count     = 1000                  // events in a batch: 20 ms of a core
 		period    = 5 * time.Millisecond

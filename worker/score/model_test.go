@@ -184,7 +184,7 @@ func verdict(seed uint64, wrong *wrong) ([]string, map[string]int) {
 
 var (
 	firstSeed = flag.Uint64("first-seed", 0, "first seed of the model test")
-	seeds     = flag.Uint64("seeds", 0, "seeds of the model test; 0: 2000, or 200 with the race detector")
+	seeds     = flag.Uint64("seeds", 0, "seeds of the model test; 0: 2000, or 100 with the race detector")
 )
 
 // play runs seeds, on all processors, until one shows something wrong.
@@ -193,7 +193,7 @@ func play(t *testing.T, n uint64, wrong *wrong) {
 	if *seeds > 0 {
 		n = *seeds
 	} else if raceEnabled {
-		n /= 10
+		n /= 20
 	}
 	var mu sync.Mutex
 	next, last := *firstSeed, *firstSeed+n
