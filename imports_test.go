@@ -36,14 +36,14 @@ var ranks = map[string]int{
 	"storage/s3":                 2,
 	"storage/storagetest":        2,
 
-	"coordinator/raftnode": 3,
-	"coordinator/schedule": 3,
-	"pipeline":             3,
-	"storage/checkpoint":   3,
-	"storage/commitlog":    3,
-	"storage/dataset":      3,
-	"storage/delta":        3,
-	"storage/fsck":         3,
+	"coordinator/raftnode":    3,
+	"coordinator/schedule":    3,
+	"pipeline":                3,
+	"storage/checkpoint":      3,
+	"worker/stream/commitlog": 3,
+	"storage/dataset":         3,
+	"storage/delta":           3,
+	"storage/fsck":            3,
 
 	"pipeline/clean":   4,
 	"pipeline/event":   4,
@@ -53,7 +53,7 @@ var ranks = map[string]int{
 	"pipeline/optim":   4,
 	"pipeline/split":   4,
 
-	"storage/commitlog/commitlogtest": 4,
+	"worker/stream/commitlog/commitlogtest": 4,
 
 	"coordinator":       5,
 	"pipeline/artifact": 5,
@@ -96,7 +96,7 @@ var apart = []struct{ from, to, why string }{
 	{"connectors", "storage", "stores and streams know nothing of each other"},
 	{"worker", "coordinator", "workers and coordinators share only coordinator/api"},
 	{"coordinator", "worker", "workers and coordinators share only coordinator/api"},
-	{"storage/fsck", "storage/commitlog", "the judge must not share code with the writer that it judges"},
+	{"storage/fsck", "worker/stream/commitlog", "the judge must not share code with the writer that it judges"},
 }
 
 // shared is what apart does not forbid.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // chaosFeatures are what a run's spec asks for besides, each in a share of the

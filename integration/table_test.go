@@ -27,10 +27,10 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/integration/spark"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/delta"
 	"github.com/thalweg/thalweg/storage/fsck"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // reading is what a reader of the table found.

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // TestResultsListEachRowOnce: files that a compaction replaced are there, and

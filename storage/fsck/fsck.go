@@ -1,6 +1,6 @@
 // Package fsck judges what a stream has committed. It reads the records, the
 // rows and the dead letters by itself, from their published formats
-// (storage/commitlog/DESIGN.md), and shares no code with those who write them:
+// (worker/stream/commitlog/DESIGN.md), and shares no code with those who write them:
 // it imports neither the log nor the scorer, and reads Parquet with Arrow's
 // own reader.
 //

@@ -168,7 +168,7 @@ func reads(kind func(key string) bool, mine bool) func(Call) bool {
 	}
 }
 
-// The kinds of objects under a sink, by storage/commitlog's layout.
+// The kinds of objects under a sink, by worker/stream/commitlog's layout.
 func isLog(key string) bool     { return under(key, "_log/") }
 func isRows(key string) bool    { return under(key, "data/") }
 func isLetters(key string) bool { return under(key, "_dead/") }

@@ -4,8 +4,8 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/thalweg/thalweg/storage/commitlog"
-	"github.com/thalweg/thalweg/storage/commitlog/commitlogtest"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog/commitlogtest"
 )
 
 func TestARowThatACompactionMovedIsFoundAndProved(t *testing.T) {

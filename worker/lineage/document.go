@@ -9,9 +9,9 @@ import (
 	"encoding/json"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 const format = "thalweg.lineage/v1"

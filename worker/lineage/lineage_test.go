@@ -12,8 +12,8 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 func verify(t *testing.T, w *world, doc *Document, given []byte) *Verification {

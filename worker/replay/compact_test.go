@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
-	"github.com/thalweg/thalweg/storage/commitlog/commitlogtest"
 	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog/commitlogtest"
 )
 
 func TestRowsThatACompactionMovedAreCompared(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"iter"
 
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // entries yields the finished slots of a log that score events of a topic, in

@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // smallPart is the size below which a fetch's records are copied behind those

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 func partitionedBy(column string) func(*Config) {

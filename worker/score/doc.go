@@ -3,7 +3,7 @@
 //
 // A Scorer reads its partition from a connectors.Source, decodes and cleans
 // events, predicts with the newest model version that its Models offer, and
-// commits files of rows and of dead letters through a storage/commitlog. What
+// commits files of rows and of dead letters through a worker/stream/commitlog. What
 // to do next is decided by a state machine without clock or I/O; the Scorer
 // around it does what the machine wants and tells it what came of it.
 // DESIGN.md draws the machine and says what is promised.

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // carryOutMerge starts an effect of the compactor.

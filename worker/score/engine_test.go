@@ -15,8 +15,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/storage/checkpoint"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // testBatch lays out events from offset 0 on.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/fault"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // step gives somebody a turn and waits until they want the next or are done.

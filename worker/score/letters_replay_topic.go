@@ -4,7 +4,7 @@ import (
 	"context"
 	"sort"
 
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // topicIDs tells which topic the slots of a main log are of. Slots from before

@@ -1,6 +1,6 @@
 package score
 
-import "github.com/thalweg/thalweg/storage/commitlog"
+import "github.com/thalweg/thalweg/worker/stream/commitlog"
 
 // modelOf returns the version that an intent pins.
 func modelOf(in *commitlog.Intent) Model {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // Word is what an operator says of offsets that are lost: give up [From, To) of

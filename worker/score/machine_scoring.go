@@ -2,7 +2,7 @@ package score
 
 import (
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // maxSpanGaps is how many gaps a span may have when it is asked to grow. A

@@ -17,10 +17,10 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/storage/file"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // dataFiles returns the keys of the files of scored rows.

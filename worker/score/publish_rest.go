@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // publishRest writes the objects of a claim of which the topic has lost what

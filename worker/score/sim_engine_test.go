@@ -8,7 +8,7 @@ import (
 	"iter"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // simEngine scores an event to a line with its offset and the version.

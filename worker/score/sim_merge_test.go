@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // simRetention is how long owners keep what they have replaced.

@@ -10,8 +10,8 @@ import (
 	"github.com/thalweg/thalweg"
 	topicfault "github.com/thalweg/thalweg/connectors/fault"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/fault"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // simOwner is one process that believes to own the partition.

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // theEnd is after every slot.

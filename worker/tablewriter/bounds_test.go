@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // TestALogThatStoppedLeavesRoomForTheOthers: what is read of a log that is

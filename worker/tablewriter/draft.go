@@ -11,9 +11,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // draft is the columns of the table as the next version will have them.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // Source is a commit log whose slots go into the table.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/commitlog"
 	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // Writer keeps one table. All methods may be called concurrently; none but Run
