@@ -43,7 +43,7 @@ var ranks = map[string]int{
 	"worker/stream/commitlog": 3,
 	"storage/dataset":         3,
 	"storage/delta":           3,
-	"storage/fsck":            3,
+	"worker/stream/fsck":      3,
 
 	"pipeline/clean":   4,
 	"pipeline/event":   4,
@@ -96,7 +96,7 @@ var apart = []struct{ from, to, why string }{
 	{"connectors", "storage", "stores and streams know nothing of each other"},
 	{"worker", "coordinator", "workers and coordinators share only coordinator/api"},
 	{"coordinator", "worker", "workers and coordinators share only coordinator/api"},
-	{"storage/fsck", "worker/stream/commitlog", "the judge must not share code with the writer that it judges"},
+	{"worker/stream/fsck", "worker/stream/commitlog", "the judge must not share code with the writer that it judges"},
 }
 
 // shared is what apart does not forbid.

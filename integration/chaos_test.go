@@ -23,7 +23,7 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/integration/proxy"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fsck"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 // The size of a chaos.

@@ -28,7 +28,7 @@ import (
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fsck"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 // bank is a stream over a Kafka that lets nobody in without a certificate and

@@ -29,8 +29,8 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/delta"
-	"github.com/thalweg/thalweg/storage/fsck"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 // reading is what a reader of the table found.

@@ -22,7 +22,7 @@ import (
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fsck"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 // flightPipeline is the demo's, and its model.

@@ -20,11 +20,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
-	"github.com/thalweg/thalweg/storage/fsck"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/crash"
 	"github.com/thalweg/thalweg/worker/score"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -22,9 +22,9 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
-	"github.com/thalweg/thalweg/storage/fsck"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

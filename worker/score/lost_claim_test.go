@@ -15,7 +15,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fsck"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 // claimed is a world with 50 events in a finished slot, and 50 in a claim whose

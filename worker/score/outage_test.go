@@ -19,9 +19,9 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fsck"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 // s3Store answers S3's requests from memory, without a network, so that hours

@@ -10,8 +10,8 @@ import (
 
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/delta"
-	"github.com/thalweg/thalweg/storage/fsck"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
 // tableRule is fsck's rule about the table. The rows of these tests are no rows
