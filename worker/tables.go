@@ -8,7 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 	"github.com/thalweg/thalweg/worker/tablewriter"
 )
 
@@ -62,7 +62,7 @@ type member struct {
 
 // join has the slots of a partition written to the table of its sink; nil if the
 // spec wants none.
-func (t *tables) join(w *Worker, spec *pipeline.Spec, bucket storage.Bucket, cfg score.Config) *member {
+func (t *tables) join(w *Worker, spec *pipeline.Spec, bucket storage.Bucket, cfg scorer.Config) *member {
 	sink := spec.Spec.Scoring.Sink
 	if sink.Table.Format == pipeline.TableNone {
 		return nil

@@ -18,7 +18,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // streamBackoff bounds the pause before a stream tries again what failed: a
@@ -34,16 +34,16 @@ const openPause = time.Second
 // operator changes something: a new generation, or pause and resume.
 type scoreTask struct {
 	worker   *Worker
-	registry *score.Registry
+	registry *scorer.Registry
 	model    thalweg.ModelName
 	mu       struct {
 		sync.Mutex
 		lease   *apiv1.Lease
-		scorer  *score.Scorer      // nil while none runs
+		scorer  *scorer.Scorer     // nil while none runs
 		stop    context.CancelFunc // ends the scorer after it has committed; nil likewise
 		changed chan struct{}      // closed and renewed when the scorer has to be made anew
 		leaving bool               // the worker stops
-		status  score.Status       // of the last scorer
+		status  scorer.Status      // of the last scorer
 		trouble string             // why there is no scorer
 		topic   string
 		// generation is what the last scorer scores with: what it says of its rate is
@@ -146,20 +146,20 @@ func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{
 
 // open makes the scorer that a lease asks for, which keeps to its share of the
 // worker's memory.
-func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *score.Share) (_ *score.Scorer, _ streamTopics, err error) {
+func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *scorer.Share) (_ *scorer.Scorer, _ streamTopics, err error) {
 	w := t.worker
 	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg, _, err := score.ConfigOf(spec, thalweg.Generation(lease.Generation), int(lease.Index))
+	cfg, _, err := scorer.ConfigOf(spec, thalweg.Generation(lease.Generation), int(lease.Index))
 	if err != nil {
 		return nil, nil, err
 	}
 	cfg.DrainTimeout, cfg.MaxBackoff, cfg.Gate = w.cfg.DrainTimeout, streamBackoff, w.cfg.Gate
 	cfg.Memory = share
 	if lease.Grown {
-		cfg.StartOffset = score.Earliest
+		cfg.StartOffset = scorer.Earliest
 	}
 	t.mu.Lock()
 	t.mu.topic = cfg.Topic
@@ -205,7 +205,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *score.S
 	t.mu.Lock()
 	t.mu.table = table
 	t.mu.Unlock()
-	scorer, err := score.New(source, bucket, t.registry, w.log, cfg)
+	scorer, err := scorer.New(source, bucket, t.registry, w.log, cfg)
 	if err != nil {
 		t.leaveTable()
 		return nil, nil, err
@@ -227,7 +227,7 @@ func (t streamTopics) Close() error {
 
 // outbox opens the topic of dead letters of a partition, nil if the spec has
 // none. Whoever scores the partition, wherever, delivers under the same name.
-func (w *Worker) outbox(spec *pipeline.Spec, cfg score.Config) (*kafka.Outbox, error) {
+func (w *Worker) outbox(spec *pipeline.Spec, cfg scorer.Config) (*kafka.Outbox, error) {
 	d := spec.Spec.Scoring.DeadLetter
 	if d == nil || d.Kafka == nil {
 		return nil, nil
@@ -280,12 +280,12 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 
 // wordOf returns what an operator said of lost offsets; the zero Word if
 // nothing.
-func wordOf(k *apiv1.SkipWord) score.Word {
-	return score.Word{From: k.GetFrom(), To: k.GetTo(), TopicID: k.GetTopicId(), Accept: k.GetAcceptTopic()}
+func wordOf(k *apiv1.SkipWord) scorer.Word {
+	return scorer.Word{From: k.GetFrom(), To: k.GetTo(), TopicID: k.GetTopicId(), Accept: k.GetAcceptTopic()}
 }
 
 // lostOf is the inverse of wordOf for a word that would be heeded.
-func lostOf(partition uint32, w *score.Word) *apiv1.SkipWord {
+func lostOf(partition uint32, w *scorer.Word) *apiv1.SkipWord {
 	if w == nil {
 		return nil
 	}
@@ -294,15 +294,15 @@ func lostOf(partition uint32, w *score.Word) *apiv1.SkipWord {
 
 // offer hands the registered versions on.
 func (t *scoreTask) offer(lease *apiv1.Lease) {
-	candidates := make([]score.Candidate, 0, len(lease.Models))
+	candidates := make([]scorer.Candidate, 0, len(lease.Models))
 	for _, v := range lease.Models {
 		ref, err := thalweg.ParseObjectRef(v.Checkpoint)
 		if err != nil {
 			t.worker.log.Error("model version without a checkpoint", keyTask, lease.TaskId, keyError, err)
 			continue
 		}
-		candidates = append(candidates, score.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
-			Model: score.Model{Name: t.model, Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}})
+		candidates = append(candidates, scorer.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
+			Model: scorer.Model{Name: t.model, Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}})
 	}
 	t.registry.Offer(candidates)
 }
@@ -329,7 +329,7 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	}
 	t.mu.Unlock()
 	if trouble != "" {
-		s.State, s.Message = score.Waiting, trouble
+		s.State, s.Message = scorer.Waiting, trouble
 	}
 	if behind := table.message(); behind != "" {
 		s.Message = strings.TrimPrefix(s.Message+"; "+behind, "; ")
@@ -346,24 +346,24 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 
 // streams is what the partitions of a worker share.
 type streams struct {
-	memory  *score.Memory
+	memory  *scorer.Memory
 	buffers *kafka.Pool
 	mu      struct {
 		sync.Mutex
-		registries map[string]*score.Registry // by model
-		probed     map[string]bool            // sinks whose store keeps its promise
+		registries map[string]*scorer.Registry // by model
+		probed     map[string]bool             // sinks whose store keeps its promise
 	}
 }
 
-func (s *streams) registry(w *Worker, name string) *score.Registry {
+func (s *streams) registry(w *Worker, name string) *scorer.Registry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.registries == nil {
-		s.mu.registries = make(map[string]*score.Registry)
+		s.mu.registries = make(map[string]*scorer.Registry)
 	}
 	r := s.mu.registries[name]
 	if r == nil {
-		r = score.NewRegistry(w.state)
+		r = scorer.NewRegistry(w.state)
 		r.Log = w.log
 		r.Schemas = func(connection string) (event.Schemas, error) { return w.connections.Schemas(connection) }
 		s.mu.registries[name] = r

@@ -1,7 +1,7 @@
 // Package worker is the process that does the work: it polls the coordinator,
 // holds leases, and runs what they stand for. One task_<kind>.go each carries a
 // stage out over one shard; training and scoring live in worker/train and
-// worker/score, and this package feeds them.
+// worker/stream/scorer, and this package feeds them.
 package worker
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/crash"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // Coordinator is the one call that a worker makes.
@@ -60,7 +60,7 @@ type Config struct {
 	// Dir. Default 1 GiB.
 	CacheBytes int64
 	// StreamBytes bounds the events and rows that the streams hold in memory
-	// together. Default score.DefaultMemory.
+	// together. Default scorer.DefaultMemory.
 	StreamBytes int64
 	// MemoryLimit is the Go runtime's soft limit while the worker has nothing to
 	// do but streams; training takes what it needs. Default 0: none is set. It is
@@ -178,7 +178,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 		exchange: average.NewServer(), pool: dataset.NewPool(0), listener: listener,
 		log: log.With(keyWorker, cfg.ID), metrics: newMetrics(reg, cfg.ID), incarnation: rand.Text(),
 	}
-	w.streams.memory = score.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
+	w.streams.memory = scorer.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
 	w.streams.buffers = kafka.NewPool()
 	w.limit.set(cfg.MemoryLimit)
 	newTableMetrics(reg, cfg.ID, &w.tables)

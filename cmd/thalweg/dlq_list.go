@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // maxReasons bounds the reasons that are counted apart: those of one stream are
@@ -82,7 +82,7 @@ func newDLQList(g *globals) *cobra.Command {
 	return cmd
 }
 
-func (c *letterCounts) add(l *score.Letter) {
+func (c *letterCounts) add(l *scorer.Letter) {
 	again, replayed := int64(0), int64(0)
 	if l.Replayed != nil {
 		replayed = 1
@@ -141,7 +141,7 @@ var number = regexp.MustCompile(`\b[0-9]+\b`)
 // reasonClass is the reason of a dead letter with # for each number that tells
 // where in the event, or by how much. Those of cleaning name a step of the spec,
 // the same for each event.
-func reasonClass(l *score.Letter) string {
+func reasonClass(l *scorer.Letter) string {
 	switch l.Stage {
 	case "fetch", "decode", "score":
 		return number.ReplaceAllString(l.Reason, "#")

@@ -9,7 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 func newDLQReplay(g *globals) *cobra.Command {
@@ -53,8 +53,8 @@ func newDLQReplay(g *globals) *cobra.Command {
 }
 
 // replayLetters scores dead letters of a pipeline again.
-func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string) (score.ReplaySummary, error) {
-	var none score.ReplaySummary
+func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string) (scorer.ReplaySummary, error) {
+	var none scorer.ReplaySummary
 	ctx := cmd.Context()
 	c, conns, hangUp, err := g.dial()
 	if err != nil {
@@ -83,14 +83,14 @@ func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string)
 	if err := storage.Probe(ctx, s.live.Bucket, rand.Uint64()); err != nil {
 		return none, err
 	}
-	cfg, _, err := score.ConfigOf(s.spec, s.generation, 0)
+	cfg, _, err := scorer.ConfigOf(s.spec, s.generation, 0)
 	if err != nil {
 		return none, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	models := score.NewRegistry(state)
+	models := scorer.NewRegistry(state)
 	models.Schemas = conns.eventSchemas
-	return score.Replay(ctx, s.live.Bucket, models, log, score.ReplayConfig{
+	return scorer.Replay(ctx, s.live.Bucket, models, log, scorer.ReplayConfig{
 		Pipeline: thalweg.PipelineName(name), Generation: s.generation, Topic: s.topic, Partitions: partitions, Prefix: s.live.Prefix,
 		Model: model, Where: where, PartitionBy: cfg.PartitionBy, Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes}, nil)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/worker/replay"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 func newReplay(g *globals) *cobra.Command {
@@ -127,7 +127,7 @@ func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	models := score.NewRegistry(state)
+	models := scorer.NewRegistry(state)
 	models.Schemas = conns.eventSchemas
 	artifact, err := models.Load(ctx, model.Model)
 	if err != nil {
@@ -188,16 +188,16 @@ func (s *stream) replayConfig(parallel int) (replay.Config, error) {
 	if parallel < 1 {
 		return replay.Config{}, usageError("--parallel", strconv.Itoa(parallel), "a number from 1")
 	}
-	cfg, _, err := score.ConfigOf(s.spec, s.generation, 0)
+	cfg, _, err := scorer.ConfigOf(s.spec, s.generation, 0)
 	return replay.Config{Parallel: parallel, Rolling: cfg.Rolling, Score: cfg}, err
 }
 
 // findVersion returns what a user calls a version: its number, an alias, or a
 // checkpoint, which need not be registered.
-func findVersion(ctx context.Context, c *api.Client, model, text string) (score.Candidate, error) {
+func findVersion(ctx context.Context, c *api.Client, model, text string) (scorer.Candidate, error) {
 	m, err := findModel(ctx, c, model)
 	if err != nil {
-		return score.Candidate{}, err
+		return scorer.Candidate{}, err
 	}
 	ref, refErr := thalweg.ParseObjectRef(text)
 	version, numErr := strconv.ParseUint(text, 10, 64)
@@ -207,18 +207,18 @@ func findVersion(ctx context.Context, c *api.Client, model, text string) (score.
 	for _, v := range m.Versions {
 		have, err := thalweg.ParseObjectRef(v.Checkpoint)
 		if err != nil {
-			return score.Candidate{}, err
+			return scorer.Candidate{}, err
 		}
 		if v.Version == version || refErr == nil && have == ref {
-			return score.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
-				Model: score.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: have}}, nil
+			return scorer.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
+				Model: scorer.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: have}}, nil
 		}
 	}
 	if refErr != nil {
-		return score.Candidate{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: model + " " + text,
+		return scorer.Candidate{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: model + " " + text,
 			Hint: "a version or an alias of `thalweg models list`, or a checkpoint as key#sha256"}
 	}
 	// Not registered, so it has no number: its rows are those of a model that is
 	// named for the checkpoint.
-	return score.Candidate{Model: score.Model{Name: thalweg.ModelName(model + "@" + ref.SHA256[:12]), Version: 1, Checkpoint: ref}}, nil
+	return scorer.Candidate{Model: scorer.Model{Name: thalweg.ModelName(model + "@" + ref.SHA256[:12]), Version: 1, Checkpoint: ref}}, nil
 }

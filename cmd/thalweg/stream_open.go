@@ -10,7 +10,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // stream is a pipeline's stream as a client sees it.
@@ -35,7 +35,7 @@ func openStream(ctx context.Context, c *api.Client, conns *connections, name str
 	if spec.Spec.Scoring == nil {
 		return nil, &thalweg.Error{Op: "find stream", Kind: thalweg.NotFound, Subject: name, Hint: "its spec has no scoring section"}
 	}
-	cfg, _, err := score.ConfigOf(spec, thalweg.Generation(res.Pipeline.Generation), 0)
+	cfg, _, err := scorer.ConfigOf(spec, thalweg.Generation(res.Pipeline.Generation), 0)
 	if err != nil {
 		return nil, err
 	}

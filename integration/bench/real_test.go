@@ -26,7 +26,7 @@ import (
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/s3"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // real is Apache Kafka and MinIO, each in processes of its own, and a model.
@@ -34,7 +34,7 @@ type real struct {
 	kafka    *apache.Cluster
 	bucket   storage.Bucket
 	requests atomic.Int64 // to the store
-	registry *score.Registry
+	registry *scorer.Registry
 	flights  *flights
 }
 
@@ -65,16 +65,16 @@ func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 
 // score runs a scorer of a topic until it has scored up to offset n and
 // committed that, and returns its last status.
-func (r *real) score(b *testing.B, topic, prefix string, cfg score.Config, n int64, meanwhile func()) score.Status {
+func (r *real) score(b *testing.B, topic, prefix string, cfg scorer.Config, n int64, meanwhile func()) scorer.Status {
 	b.Helper()
-	memory := score.NewMemory(0, runtime.GOMAXPROCS(0))
+	memory := scorer.NewMemory(0, runtime.GOMAXPROCS(0))
 	share := memory.Share()
 	defer share.Close()
 	source, err := kafka.New(kafka.Config{Brokers: r.kafka.Brokers(), Topic: topic, Large: share.Large})
 	check(b, err)
 	defer source.Close()
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Prefix, cfg.Memory = "flights", 1, topic, prefix, share
-	scorer, err := score.New(source, r.bucket, r.registry, slog.New(slog.DiscardHandler), cfg)
+	scorer, err := scorer.New(source, r.bucket, r.registry, slog.New(slog.DiscardHandler), cfg)
 	check(b, err)
 	return runUntil(b, scorer, n, meanwhile)
 }
@@ -119,7 +119,7 @@ func BenchmarkRealStream(b *testing.B) {
 	var ours, theirs []cost
 	for b.Loop() {
 		round := len(ours)
-		ours = append(ours, r.costOf(b, func() { r.score(b, "flights", fmt.Sprintf("scored/%d/", round), score.Config{}, n, nil) }))
+		ours = append(ours, r.costOf(b, func() { r.score(b, "flights", fmt.Sprintf("scored/%d/", round), scorer.Config{}, n, nil) }))
 		theirs = append(theirs, r.costOf(b, func() { peer.runTo(b, r.kafka.Brokers()[0], n, r.bucket, fmt.Sprintf("peer/%d/", round)) }))
 	}
 	speed := func(c cost) float64 { return n / c.cpu.Seconds() / 1e6 }
@@ -159,13 +159,13 @@ const (
 func BenchmarkRealLatency(b *testing.B) {
 	r := newReal(b)
 	peer := newPeer()
-	var ours []score.Status
+	var ours []scorer.Status
 	var theirs [][]time.Duration
 	for b.Loop() {
 		round := len(ours)
 		name := fmt.Sprintf("flights-%d", round)
 		topic(b, r.kafka.Brokers()[0], name)
-		cfg := score.Config{Batching: score.Limits{Period: time.Microsecond}, Rolling: score.Limits{Period: time.Second}}
+		cfg := scorer.Config{Batching: scorer.Limits{Period: time.Microsecond}, Rolling: scorer.Limits{Period: time.Second}}
 		ours = append(ours, r.score(b, name, fmt.Sprintf("late/%d/", round), cfg, latencyRate*latencySeconds, func() { r.produce(b, name) }))
 		name += "-peer"
 		topic(b, r.kafka.Brokers()[0], name)
@@ -175,8 +175,8 @@ func BenchmarkRealLatency(b *testing.B) {
 		theirs = append(theirs, <-ended)
 	}
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
-	b.ReportMetric(median(ours, func(s score.Status) float64 { return ms(s.P50) }), "p50-ms")
-	b.ReportMetric(median(ours, func(s score.Status) float64 { return ms(s.P99) }), "p99-ms")
+	b.ReportMetric(median(ours, func(s scorer.Status) float64 { return ms(s.P50) }), "p50-ms")
+	b.ReportMetric(median(ours, func(s scorer.Status) float64 { return ms(s.P99) }), "p99-ms")
 	b.ReportMetric(median(theirs, func(l []time.Duration) float64 { return ms(l[len(l)/2]) }), "peer-p50-ms")
 	b.ReportMetric(median(theirs, func(l []time.Duration) float64 { return ms(l[len(l)*99/100]) }), "peer-p99-ms")
 }

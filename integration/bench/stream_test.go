@@ -25,7 +25,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // brokerDir, in the environment, makes this test binary a broker, so that its
@@ -101,7 +101,7 @@ func topic(tb testing.TB, address, name string) *kafka.Producer {
 }
 
 // registered trains a model and registers it as the champion of a new bucket.
-func (f *flights) registered(tb testing.TB) (*memory.Bucket, *score.Registry) {
+func (f *flights) registered(tb testing.TB) (*memory.Bucket, *scorer.Registry) {
 	tb.Helper()
 	a, result := f.train(tb, 8)
 	a.Params = result.Params
@@ -110,26 +110,26 @@ func (f *flights) registered(tb testing.TB) (*memory.Bucket, *score.Registry) {
 	bucket := memory.New()
 	ref, err := checkpoint.Save(tb.Context(), bucket, "checkpoints/", parts)
 	check(tb, err)
-	registry := score.NewRegistry(bucket)
-	registry.Offer([]score.Candidate{{Model: score.Model{Name: "flights", Version: 1, Checkpoint: ref}, RegisteredAtUS: 1}})
+	registry := scorer.NewRegistry(bucket)
+	registry.Offer([]scorer.Candidate{{Model: scorer.Model{Name: "flights", Version: 1, Checkpoint: ref}, RegisteredAtUS: 1}})
 	return bucket, registry
 }
 
 // until runs a scorer until its log has reached offset n.
-func until(tb testing.TB, address, name string, bucket *memory.Bucket, registry *score.Registry, cfg score.Config, n int64, meanwhile func()) score.Status {
+func until(tb testing.TB, address, name string, bucket *memory.Bucket, registry *scorer.Registry, cfg scorer.Config, n int64, meanwhile func()) scorer.Status {
 	tb.Helper()
 	source, err := kafka.New(kafka.Config{Brokers: []string{address}, Topic: name})
 	check(tb, err)
 	defer source.Close()
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Prefix = "flights", 1, name, "scored/"+name+"/"
-	scorer, err := score.New(source, bucket, registry, slog.New(slog.DiscardHandler), cfg)
+	scorer, err := scorer.New(source, bucket, registry, slog.New(slog.DiscardHandler), cfg)
 	check(tb, err)
 	return runUntil(tb, scorer, n, meanwhile)
 }
 
 // runUntil runs a scorer until it has scored up to offset n and committed that,
 // and returns its last status.
-func runUntil(tb testing.TB, scorer *score.Scorer, n int64, meanwhile func()) score.Status {
+func runUntil(tb testing.TB, scorer *scorer.Scorer, n int64, meanwhile func()) scorer.Status {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan error, 1)
@@ -183,7 +183,7 @@ func BenchmarkStream(b *testing.B) {
 			check(b, err)
 		}
 		began := cpu(b)
-		until(b, address, "flights", fresh, registry, score.Config{}, n, nil)
+		until(b, address, "flights", fresh, registry, scorer.Config{}, n, nil)
 		between := cpu(b)
 		peer.run(b, address, n)
 		ours += between - began
@@ -204,13 +204,13 @@ func BenchmarkLatency(b *testing.B) {
 	bucket, registry := f.registered(b)
 	address := broker(b)
 	messages := f.events(b, rate*seconds)
-	var status score.Status
+	var status scorer.Status
 	round := 0
 	for b.Loop() {
 		name := fmt.Sprintf("flights-%d", round)
 		round++
 		producer := topic(b, address, name)
-		cfg := score.Config{Batching: score.Limits{Count: 5000, Bytes: 8 << 20, Period: 5 * time.Millisecond}, Rolling: score.Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Second}}
+		cfg := scorer.Config{Batching: scorer.Limits{Count: 5000, Bytes: 8 << 20, Period: 5 * time.Millisecond}, Rolling: scorer.Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Second}}
 		status = until(b, address, name, bucket, registry, cfg, rate*seconds, func() {
 			each := int(rate * grain / time.Second)
 			began := time.Now()

@@ -10,8 +10,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/dataset"
-	"github.com/thalweg/thalweg/worker/score"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 const format = "thalweg.lineage/v1"
@@ -135,7 +135,7 @@ type Spec struct {
 
 // Letter is a dead letter and the slot that left it.
 type Letter struct {
-	score.DeadLetter
+	scorer.DeadLetter
 	Slot uint64 `json:"slot"` // of the main log
 }
 

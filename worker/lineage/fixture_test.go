@@ -21,7 +21,7 @@ import (
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -193,22 +193,22 @@ type world struct {
 	topic    *topic
 	lake     *bucketmem.Bucket
 	state    *bucketmem.Bucket
-	registry *score.Registry
-	versions map[int]score.Candidate
+	registry *scorer.Registry
+	versions map[int]scorer.Candidate
 }
 
 func newWorld(t testing.TB, withManifest bool) *world {
 	t.Helper()
-	w := &world{t: t, topic: newTopic(), lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]score.Candidate)}
-	w.registry = score.NewRegistry(w.state)
+	w := &world{t: t, topic: newTopic(), lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]scorer.Candidate)}
+	w.registry = scorer.NewRegistry(w.state)
 	for v := 1; v <= 2; v++ {
 		parts, err := trained(t, v, withManifest).Encode(nil)
 		check(t, err)
 		ref, err := checkpoint.Save(t.Context(), w.state, "checkpoints/", parts)
 		check(t, err)
-		w.versions[v] = score.Candidate{RegisteredAtUS: 1, Model: score.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
+		w.versions[v] = scorer.Candidate{RegisteredAtUS: 1, Model: scorer.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
 	}
-	w.registry.Offer([]score.Candidate{w.versions[1]})
+	w.registry.Offer([]scorer.Candidate{w.versions[1]})
 	return w
 }
 
@@ -238,15 +238,15 @@ func (w *world) produce(n int) {
 }
 
 // stream scores the topic to its end.
-func (w *world) stream(change ...func(*score.Config)) {
+func (w *world) stream(change ...func(*scorer.Config)) {
 	w.t.Helper()
-	cfg := score.Config{Pipeline: "flight-delays", Generation: 2, Topic: topicName, Prefix: "scored/", Batching: score.Limits{Count: 10, Period: time.Millisecond},
-		Rolling: score.Limits{Count: 20, Period: 5 * time.Millisecond}, FetchWait: time.Millisecond, MaxBackoff: 10 * time.Millisecond,
-		Range: &score.Range{From: 0, To: w.topic.end(), TopicID: topicID, ScoredAtUS: 1_700_000_000_000_000}}
+	cfg := scorer.Config{Pipeline: "flight-delays", Generation: 2, Topic: topicName, Prefix: "scored/", Batching: scorer.Limits{Count: 10, Period: time.Millisecond},
+		Rolling: scorer.Limits{Count: 20, Period: 5 * time.Millisecond}, FetchWait: time.Millisecond, MaxBackoff: 10 * time.Millisecond,
+		Range: &scorer.Range{From: 0, To: w.topic.end(), TopicID: topicID, ScoredAtUS: 1_700_000_000_000_000}}
 	for _, c := range change {
 		c(&cfg)
 	}
-	s, err := score.New(w.topic, w.lake, w.registry, slog.New(slog.DiscardHandler), cfg)
+	s, err := scorer.New(w.topic, w.lake, w.registry, slog.New(slog.DiscardHandler), cfg)
 	check(w.t, err)
 	check(w.t, s.Run(w.t.Context()))
 }
@@ -272,7 +272,7 @@ func (w *world) trace(offset int64, keep bool) *Document {
 }
 
 // Version implements Registry.
-func (w *world) Version(_ context.Context, m score.Model) (Registered, error) {
+func (w *world) Version(_ context.Context, m scorer.Model) (Registered, error) {
 	if w.versions[int(m.Version)].Model != m {
 		return Registered{}, &thalweg.Error{Op: "find version", Kind: thalweg.NotFound, Subject: m.String()}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/score"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 func verify(t *testing.T, w *world, doc *Document, given []byte) *Verification {
@@ -67,7 +67,7 @@ func TestEveryRowAndDeadLetterIsMadeAgainFromItsDocument(t *testing.T) {
 func TestARowInAFileOfItsDayIsProved(t *testing.T) {
 	w := newWorld(t, true)
 	w.produce(60)
-	w.stream(func(c *score.Config) { c.PartitionBy = "date" })
+	w.stream(func(c *scorer.Config) { c.PartitionBy = "date" })
 	for _, offset := range w.topic.all.Offsets {
 		doc := w.trace(offset, false)
 		v := verify(t, w, doc, nil)
@@ -89,7 +89,7 @@ func TestAnEventOfAClaimThatTheTopicLostIsSaidToBeGivenUp(t *testing.T) {
 	}
 	lost, kept := w.topic.all.Offsets[25], w.topic.all.Offsets[34]
 	w.topic.cut(kept)
-	w.stream(func(c *score.Config) { c.OnLost = score.Earliest })
+	w.stream(func(c *scorer.Config) { c.OnLost = scorer.Earliest })
 	if _, err := Trace(t.Context(), w.sources(), w, w.query(lost), false); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "slot 1 gave it up by an operator's word") {
 		t.Errorf("%v", err)
 	}
@@ -186,7 +186,7 @@ func TestADeadLetterThatWasReplayedIsTracedToBothOfItsSlots(t *testing.T) {
 	if v := verify(t, w, before, nil); before.Outcome != Dead || !v.OK {
 		t.Fatalf("before: %+v, %+v", before, v)
 	}
-	sum, err := score.Replay(t.Context(), w.lake, w.registry, slog.New(slog.DiscardHandler), score.ReplayConfig{Pipeline: "flight-delays", Generation: 3, Topic: topicName,
+	sum, err := scorer.Replay(t.Context(), w.lake, w.registry, slog.New(slog.DiscardHandler), scorer.ReplayConfig{Pipeline: "flight-delays", Generation: 3, Topic: topicName,
 		Partitions: 1, Prefix: "scored/", Model: w.versions[2]}, nil)
 	if err != nil || sum.Scored != int64(len(mended)) || sum.Dead == 0 {
 		t.Fatalf("replay: %+v, %v", sum, err)

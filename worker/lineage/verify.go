@@ -8,8 +8,8 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/score"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // Verification is what came of scoring an event again.
@@ -50,13 +50,13 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 		return nil, err
 	}
 	in := doc.Slot.Intent
-	models := score.NewRegistry(from.State)
+	models := scorer.NewRegistry(from.State)
 	models.Schemas = from.Schemas
-	a, err := models.Load(ctx, score.Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint})
+	a, err := models.Load(ctx, scorer.Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint})
 	if err != nil {
 		return nil, err
 	}
-	file, letter, err := score.Rescore(ctx, in, a, r)
+	file, letter, err := scorer.Rescore(ctx, in, a, r)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (v *Verification) differ(name, recorded, again string) {
 }
 
 // compareLetter compares two dead letters.
-func (v *Verification) compareLetter(doc *Document, letter *score.DeadLetter) {
+func (v *Verification) compareLetter(doc *Document, letter *scorer.DeadLetter) {
 	if doc.Letter == nil || letter == nil {
 		v.differ("outcome", doc.Outcome, fate(letter))
 		return
@@ -128,7 +128,7 @@ func (v *Verification) compareLetter(doc *Document, letter *score.DeadLetter) {
 	}
 }
 
-func fate(letter *score.DeadLetter) string {
+func fate(letter *scorer.DeadLetter) string {
 	if letter == nil {
 		return Scored
 	}
@@ -136,7 +136,7 @@ func fate(letter *score.DeadLetter) string {
 }
 
 // compareRow compares the document's row with that of a file.
-func (v *Verification) compareRow(doc *Document, file []byte, letter *score.DeadLetter) error {
+func (v *Verification) compareRow(doc *Document, file []byte, letter *scorer.DeadLetter) error {
 	if letter != nil {
 		v.differ("outcome", doc.Outcome, fate(letter))
 		return nil

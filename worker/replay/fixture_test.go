@@ -22,9 +22,9 @@ import (
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/crash"
-	"github.com/thalweg/thalweg/worker/score"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,16 +55,16 @@ type world struct {
 	client   *kgo.Client
 	lake     *bucketmem.Bucket
 	state    *bucketmem.Bucket
-	registry *score.Registry
+	registry *scorer.Registry
 	producer *kafka.Producer
 	source   *kafka.Source
-	versions map[int]score.Candidate
+	versions map[int]scorer.Candidate
 	days     string // column that the rows of stream and replays are partitioned by
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]score.Candidate)}
+	w := &world{t: t, lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]scorer.Candidate)}
 	var err error
 	w.broker, err = devbroker.New("", devbroker.Config{})
 	check(t, err)
@@ -78,16 +78,16 @@ func newWorld(t testing.TB) *world {
 	w.client, err = kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()))
 	check(t, err)
 	t.Cleanup(w.client.Close)
-	w.registry = score.NewRegistry(w.state)
+	w.registry = scorer.NewRegistry(w.state)
 	for v := 1; v <= 2; v++ {
 		parts, err := trained(t, v).Encode(nil)
 		check(t, err)
 		ref, err := checkpoint.Save(t.Context(), w.state, "checkpoints/", parts)
 		check(t, err)
-		w.versions[v] = score.Candidate{RegisteredAtUS: time.Now().UnixMicro(),
-			Model: score.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
+		w.versions[v] = scorer.Candidate{RegisteredAtUS: time.Now().UnixMicro(),
+			Model: scorer.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
 	}
-	w.registry.Offer([]score.Candidate{w.versions[1]})
+	w.registry.Offer([]scorer.Candidate{w.versions[1]})
 	return w
 }
 
@@ -128,18 +128,18 @@ func (w *world) into(prefix string) storage.Place {
 // stream does.
 func (w *world) stream() {
 	w.t.Helper()
-	w.streamUntil(score.Compaction{}, func(int) bool { return true })
+	w.streamUntil(scorer.Compaction{}, func(int) bool { return true })
 }
 
 // streamUntil does so with small files being merged, until a fact about each
 // partition holds too.
-func (w *world) streamUntil(merge score.Compaction, fact func(partition int) bool) {
+func (w *world) streamUntil(merge scorer.Compaction, fact func(partition int) bool) {
 	w.t.Helper()
 	for p := range partitions {
 		_, next, err := w.source.Bounds(w.t.Context(), p)
 		check(w.t, err)
-		s, err := score.New(w.source, w.lake, w.registry, slog.New(slog.DiscardHandler), score.Config{Pipeline: "flight-delays", Generation: 2, Topic: topic,
-			Partition: p, Prefix: "scored/", Batching: score.Limits{Count: 100, Period: time.Millisecond}, Rolling: score.Limits{Count: 150, Period: 5 * time.Millisecond},
+		s, err := scorer.New(w.source, w.lake, w.registry, slog.New(slog.DiscardHandler), scorer.Config{Pipeline: "flight-delays", Generation: 2, Topic: topic,
+			Partition: p, Prefix: "scored/", Batching: scorer.Limits{Count: 100, Period: time.Millisecond}, Rolling: scorer.Limits{Count: 150, Period: 5 * time.Millisecond},
 			FetchWait: 20 * time.Millisecond, PartitionBy: w.days, Compaction: merge})
 		check(w.t, err)
 		ctx, stop := context.WithCancel(w.t.Context())
@@ -183,10 +183,10 @@ func (w *world) runThrough(ctx context.Context, m *Manifest, bucket storage.Buck
 	source, err := kafka.New(kafka.Config{Brokers: []string{w.broker.Addr()}, Topic: topic, RequestTimeout: 5 * time.Second})
 	check(w.t, err)
 	defer source.Close()
-	r := New(m, source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: score.Limits{Count: 100}, Score: score.Config{
-		Batching: score.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
-		DrainTimeout: 50 * time.Millisecond, Gate: gate, PartitionBy: w.days, Outbox: noOutbox{w.t}, OnLost: score.Latest, MaxDeadRate: 0.01,
-		Compaction: score.Compaction{MinFiles: 2, Retention: time.Millisecond}}})
+	r := New(m, source, bucket, prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: scorer.Limits{Count: 100}, Score: scorer.Config{
+		Batching: scorer.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
+		DrainTimeout: 50 * time.Millisecond, Gate: gate, PartitionBy: w.days, Outbox: noOutbox{w.t}, OnLost: scorer.Latest, MaxDeadRate: 0.01,
+		Compaction: scorer.Compaction{MinFiles: 2, Retention: time.Millisecond}}})
 	err = r.Run(ctx)
 	return r.Progress(), err
 }
@@ -253,7 +253,7 @@ func (w *world) cells(prefix string, partition int) map[int64]string {
 			body, _, err := w.lake.Get(context.Background(), o.Key)
 			check(w.t, err)
 			if o.Kind == commitlog.Dead {
-				letters, err := score.ParseLetters(body)
+				letters, err := scorer.ParseLetters(body)
 				check(w.t, err)
 				for _, d := range letters {
 					d.Text = nil // says what Raw says
@@ -261,7 +261,7 @@ func (w *world) cells(prefix string, partition int) map[int64]string {
 				}
 				continue
 			}
-			rows, err := score.OpenRows(o.Key, body)
+			rows, err := scorer.OpenRows(o.Key, body)
 			check(w.t, err)
 			for {
 				batch, err := rows.Next()

@@ -9,7 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // Name is the object that pins a replay, under its prefix.
@@ -61,8 +61,8 @@ func (m *Manifest) Events() int64 {
 }
 
 // Candidate returns the version that scores.
-func (m *Manifest) Candidate() score.Candidate {
-	return score.Candidate{Model: score.Model{Name: m.Model, Version: m.Version, Checkpoint: m.Checkpoint}, RegisteredAtUS: m.RegisteredAtUS}
+func (m *Manifest) Candidate() scorer.Candidate {
+	return scorer.Candidate{Model: scorer.Model{Name: m.Model, Version: m.Version, Checkpoint: m.Checkpoint}, RegisteredAtUS: m.RegisteredAtUS}
 }
 
 // ReadManifest returns what pins the replay under a prefix; NotFound if there

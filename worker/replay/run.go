@@ -15,7 +15,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // Config says how a replay runs; what it makes does not depend on it but for
@@ -27,9 +27,9 @@ type Config struct {
 	// Rolling bounds a file, and so memory, by events and bytes; never by time or
 	// by how much memory is left, so that files are cut at the same offsets whenever
 	// a replay runs. Default, and at most, 200,000 events and 32 MiB of them.
-	Rolling score.Limits
+	Rolling scorer.Limits
 	// Score is what else a scorer wants: batching, compression, timeouts.
-	Score score.Config
+	Score scorer.Config
 }
 
 // stalledAfter is how long nothing may move before that is told.
@@ -51,12 +51,12 @@ type Runner struct {
 	prefix   string
 	source   connectors.Source
 	bucket   storage.Bucket
-	models   score.Models
+	models   scorer.Models
 	log      *slog.Logger
 	cfg      Config
 	mu       struct {
 		sync.Mutex
-		scorers map[int]*score.Scorer
+		scorers map[int]*scorer.Scorer
 	}
 }
 
@@ -73,8 +73,8 @@ func New(m *Manifest, source connectors.Source, bucket storage.Bucket, prefix st
 		cfg.Rolling.Bytes = maxFileBytes
 	}
 	r := &Runner{manifest: m, prefix: prefix, source: source, bucket: bucket, log: log, cfg: cfg,
-		models: &score.Fixed{Candidate: m.Candidate(), Artifact: a}}
-	r.mu.scorers = make(map[int]*score.Scorer)
+		models: &scorer.Fixed{Candidate: m.Candidate(), Artifact: a}}
+	r.mu.scorers = make(map[int]*scorer.Scorer)
 	return r
 }
 
@@ -128,13 +128,13 @@ func (r *Runner) watch() (stop func()) {
 func (r *Runner) partition(ctx context.Context, part Range) error {
 	m, cfg := r.manifest, r.cfg.Score
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Partition, cfg.Prefix = m.Pipeline, m.Generation, m.Topic, part.Partition, r.prefix
-	cfg.Rolling = score.Limits{Count: r.cfg.Rolling.Count, Bytes: r.cfg.Rolling.Bytes, Period: never}
+	cfg.Rolling = scorer.Limits{Count: r.cfg.Rolling.Count, Bytes: r.cfg.Rolling.Bytes, Period: never}
 	cfg.Outbox, cfg.Finished, cfg.Memory = nil, nil, nil // the stream's own affairs
-	cfg.Compaction = score.Compaction{}
-	cfg.OnLost = score.Fail
+	cfg.Compaction = scorer.Compaction{}
+	cfg.OnLost = scorer.Fail
 	cfg.MaxDeadRate = 0 // what a version makes of the events is what is to be seen
-	cfg.Range = &score.Range{From: part.From, To: part.To, TopicID: m.TopicID, ScoredAtUS: m.BegunAtUS}
-	s, err := score.New(r.source, r.bucket, r.models, r.log, cfg)
+	cfg.Range = &scorer.Range{From: part.From, To: part.To, TopicID: m.TopicID, ScoredAtUS: m.BegunAtUS}
+	s, err := scorer.New(r.source, r.bucket, r.models, r.log, cfg)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (r *Runner) Progress() Progress {
 		p.Committed += max(0, min(status.Committed, part.To)-part.From)
 		p.Scored += status.Rows
 		p.Dead += status.DeadLetters
-		if status.Message != "" && status.State != score.Stopped {
+		if status.Message != "" && status.State != scorer.Stopped {
 			p.Message = status.Message
 		}
 	}

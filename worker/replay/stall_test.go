@@ -11,7 +11,7 @@ import (
 
 	"github.com/thalweg/thalweg/connectors"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/score"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // silent is a topic whose events are there and do not come, as behind an open
@@ -33,7 +33,7 @@ func TestAReplayThatDoesNotGetOnSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		m := &Manifest{Pipeline: "p", Generation: 1, Topic: topic, Model: "m", Version: 1, Partitions: []Range{{To: 10}}, BegunAtUS: 1}
-		r := New(m, silent{}, bucketmem.New(), "r/", trained(t, 1), slog.New(slog.NewTextHandler(&log, nil)), Config{Score: score.Config{DrainTimeout: time.Second}})
+		r := New(m, silent{}, bucketmem.New(), "r/", trained(t, 1), slog.New(slog.NewTextHandler(&log, nil)), Config{Score: scorer.Config{DrainTimeout: time.Second}})
 		ctx, stop := context.WithTimeout(t.Context(), 25*time.Second)
 		defer stop()
 		if err := r.Run(ctx); err == nil {

@@ -1,0 +1,276 @@
+package scorer
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// The values of Config.StartOffset and Config.OnLost, as start_offset and
+// on_offset_out_of_range spell them.
+const (
+	Earliest = "earliest"
+	Latest   = "latest"
+	Fail     = "fail" // OnLost only
+)
+
+// Limits says when something that fills up is full: when it has Count events or
+// Bytes bytes of them, as they came from the topic, or is Period old.
+type Limits struct {
+	Count  int
+	Bytes  int64
+	Period time.Duration
+}
+
+func (l Limits) withDefaults(d Limits) Limits {
+	if l.Count == 0 {
+		l.Count = d.Count
+	}
+	if l.Bytes == 0 {
+		l.Bytes = d.Bytes
+	}
+	if l.Period == 0 {
+		l.Period = d.Period
+	}
+	return l
+}
+
+// Config says what a Scorer scores and where it puts the rows. The first
+// block is required, the rest has defaults.
+type Config struct {
+	Pipeline   thalweg.PipelineName
+	Generation thalweg.Generation // of the spec in force, from 1
+	Topic      string
+	Partition  int
+	Prefix     string // of the sink in its bucket: empty, or ending in a slash
+
+	// StartOffset is where a stream begins that has no log yet: Earliest (the
+	// default) or Latest.
+	StartOffset string
+	// Range, if set, is all that is scored: Run commits exactly these offsets and
+	// ends. It is how a topic is replayed; no group offset is written.
+	Range *Range
+	// OnLost says what to do about offsets that the topic does not have any more
+	// although they were not scored. Fail (the default) stops until an operator gives
+	// them up; Earliest gives them up at once and goes on with the first record that
+	// is left, Latest with the next to come. Either way a slot of the log says which
+	// offsets nobody scored. A topic that was made anew is read from its first record.
+	OnLost string
+	// Batching bounds a micro-batch, which is scored at once. Default 5000
+	// events, 8 MiB, 200 ms.
+	Batching Limits
+	// Rolling bounds a committed file. Default 500000 events, 128 MiB, 60 s.
+	Rolling Limits
+	// PartitionBy names the timestamp column of the rows by whose UTC days they are
+	// split into files, _scored_at for one file each. Default: they are not.
+	PartitionBy string
+	// Compression of result files. Default zstd.
+	Compression dataset.Compression
+
+	// Finished, if set, is called with the number of finished slots, whenever that
+	// is learned or grows. It must not block.
+	Finished func(slots uint64)
+
+	// MaxDeadRate is the share of events that may be dead letters, above which the
+	// scorer commits what it has and rests until Resume. Default 0: any.
+	MaxDeadRate float64
+
+	// Memory is the part of the process's memory that the scorer may use; nil: only
+	// Rolling, BacklogBytes and FetchBytes bound it. A file is committed before
+	// Rolling says so where memory is short.
+	Memory *Share
+
+	// Outbox gets the dead letters too, besides the objects beside the results; a
+	// slot with dead letters is not finished before they are there. The Scorer does
+	// not close it. Default nil: none does.
+	Outbox connectors.Outbox
+
+	// MaxEventBytes is the size above which an event is a dead letter, of which
+	// that much is kept. Default 1 MiB.
+	MaxEventBytes int
+	// FetchBytes is what one fetch asks for. Default 4 MiB.
+	FetchBytes int
+	// FetchWait is how long a fetch waits for the first record. Default 500 ms.
+	FetchWait time.Duration
+	// BacklogBytes bounds what is fetched and not scored, beyond one fetch.
+	// Default 16 MiB.
+	BacklogBytes int64
+	// DrainTimeout bounds how long Run goes on after its context ended, to commit
+	// what is scored. Default 8 s.
+	DrainTimeout time.Duration
+	// MinBackoff and MaxBackoff bound the pause before something that failed is
+	// tried again. Default 100 ms and 10 s.
+	MinBackoff, MaxBackoff time.Duration
+	// Compaction of small files. Default: off. Where it is on: 16 files, 128 MiB, 10
+	// minutes.
+	Compaction Compaction
+	// Gate is where the steps of the process pass, for tests that end it at one of
+	// them; nil, always in production, for none.
+	Gate *crash.Gate
+}
+
+// maxRollingBytes bounds a file's events, which are in memory until they are
+// committed, and of which a second file's worth may be waiting.
+const maxRollingBytes = 512 << 20
+
+// maxBacklogEvents bounds the records in the backlog where they are tiny.
+const maxBacklogEvents = 1 << 20
+
+// Range is a stretch of a partition, [From, To).
+type Range struct {
+	From, To int64
+	// TopicID is the topic that the offsets are of; empty: whichever has the name.
+	TopicID string
+	// ScoredAtUS is the _scored_at of its rows, microseconds since 1970 UTC: fixed,
+	// so that whoever goes on with an interrupted replay makes the same rows.
+	ScoredAtUS int64
+}
+
+func (c Config) withDefaults() Config {
+	if c.StartOffset == "" {
+		c.StartOffset = Earliest
+	}
+	if c.OnLost == "" {
+		c.OnLost = Fail
+	}
+	c.Batching = c.Batching.withDefaults(Limits{Count: 5000, Bytes: 8 << 20, Period: 200 * time.Millisecond})
+	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
+	if c.Compaction.on() {
+		c.Compaction.Bytes = cmp.Or(c.Compaction.Bytes, 128<<20)
+		if _, most := c.Memory.merges(); most > 0 {
+			c.Compaction.Bytes = min(c.Compaction.Bytes, most)
+		}
+		c.Compaction.Retention = cmp.Or(c.Compaction.Retention, 10*time.Minute)
+	}
+	if c.Compression == "" {
+		c.Compression = dataset.Zstd
+	}
+	if c.MaxEventBytes == 0 {
+		c.MaxEventBytes = 1 << 20
+	}
+	if c.FetchBytes == 0 {
+		c.FetchBytes = 4 << 20
+	}
+	if c.FetchWait == 0 {
+		c.FetchWait = 500 * time.Millisecond
+	}
+	if c.BacklogBytes == 0 {
+		c.BacklogBytes = 16 << 20
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 8 * time.Second
+	}
+	if c.MinBackoff == 0 {
+		c.MinBackoff = 100 * time.Millisecond
+	}
+	if c.MaxBackoff == 0 {
+		c.MaxBackoff = 10 * time.Second
+	}
+	return c
+}
+
+// Validate reports the first field that cannot be used; the error is of kind
+// Invalid and names it.
+func (c Config) Validate() error {
+	bad := func(field, hint string) error {
+		return &thalweg.Error{Op: "configure scorer", Kind: thalweg.Invalid, Subject: field, Hint: hint}
+	}
+	switch {
+	case c.Pipeline == "":
+		return bad("pipeline", "none given")
+	case c.Generation == 0:
+		return bad("generation", "counted from 1")
+	case c.Topic == "":
+		return bad("topic", "none given")
+	case c.Partition < 0:
+		return bad("partition", fmt.Sprintf("%d is negative", c.Partition))
+	case c.Prefix != "" && !strings.HasSuffix(c.Prefix, "/"):
+		return bad("prefix "+c.Prefix, "it must end in a slash")
+	case c.Compaction.MinFiles == 1 || c.Compaction.MinFiles > commitlog.MaxInputs:
+		return bad("compaction min_files", fmt.Sprintf("%d is not in 2..%d", c.Compaction.MinFiles, commitlog.MaxInputs))
+	case c.Compaction.Bytes > maxRollingBytes:
+		return bad("compaction byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Compaction.Bytes, int64(maxRollingBytes)))
+	case c.Rolling.Bytes > maxRollingBytes:
+		return bad("rolling byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Rolling.Bytes, int64(maxRollingBytes)))
+	case !(c.MaxDeadRate >= 0 && c.MaxDeadRate <= 1):
+		return bad("max dead rate", fmt.Sprintf("%v is not in 0..1", c.MaxDeadRate))
+	case c.Range != nil && (c.Range.From < 0 || c.Range.To <= c.Range.From || c.Range.ScoredAtUS <= 0):
+		return bad("range", fmt.Sprintf("[%d, %d) scored at %d is empty, or of no time", c.Range.From, c.Range.To, c.Range.ScoredAtUS))
+	case c.StartOffset != "" && c.StartOffset != Earliest && c.StartOffset != Latest:
+		return bad("start_offset "+c.StartOffset, "one of "+Earliest+", "+Latest)
+	case c.OnLost != "" && c.OnLost != Fail && c.OnLost != Earliest && c.OnLost != Latest:
+		return bad("on_offset_out_of_range "+c.OnLost, "one of "+Fail+", "+Earliest+", "+Latest)
+	}
+	for _, n := range []struct {
+		field string
+		value int64
+	}{
+		{"batching count", int64(c.Batching.Count)}, {"batching bytes", c.Batching.Bytes}, {"batching period", int64(c.Batching.Period)},
+		{"rolling count", int64(c.Rolling.Count)}, {"rolling bytes", c.Rolling.Bytes}, {"rolling period", int64(c.Rolling.Period)},
+		{"compaction min_files", int64(c.Compaction.MinFiles)}, {"compaction byte_size", c.Compaction.Bytes}, {"compaction retention", int64(c.Compaction.Retention)},
+		{"max event bytes", int64(c.MaxEventBytes)}, {"fetch bytes", int64(c.FetchBytes)}, {"fetch wait", int64(c.FetchWait)},
+		{"backlog bytes", c.BacklogBytes}, {"drain timeout", int64(c.DrainTimeout)}, {"min backoff", int64(c.MinBackoff)}, {"max backoff", int64(c.MaxBackoff)},
+	} {
+		if n.value < 0 {
+			return bad(n.field, fmt.Sprintf("%d is negative", n.value))
+		}
+	}
+	return nil
+}
+
+func (c Config) machine() machineConfig {
+	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling, compaction: c.Compaction,
+		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, outbox: c.Outbox != nil, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
+	if c.Range != nil {
+		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS
+	}
+	return m
+}
+
+// ConfigOf returns the configuration that a rendered spec asks for, for one
+// partition of its topic. bucket is the one that the sink's path names.
+// Invalid if the spec scores nothing.
+func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int) (cfg Config, bucket string, err error) {
+	body := &spec.Spec
+	if body.Scoring == nil || body.Scoring.Sink.S3 == nil || body.Sources.Events == nil || body.Sources.Events.Kafka == nil {
+		return Config{}, "", &thalweg.Error{Op: "configure scorer", Kind: thalweg.Invalid, Subject: spec.Metadata.Name,
+			Hint: "scoring needs sources.events.kafka and scoring.sink.s3"}
+	}
+	source, sink := body.Sources.Events.Kafka, body.Scoring.Sink
+	bucket, prefix, err := pipeline.SplitS3Path(sink.S3.Path)
+	if err != nil {
+		return Config{}, "", err
+	}
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	batching, rolling := body.Scoring.Batching, sink.Rolling
+	maxRate := 0.0
+	if d := body.Scoring.DeadLetter; d != nil {
+		maxRate = d.MaxRate.Share()
+	}
+	partitionBy := ""
+	if len(sink.PartitionBy) > 0 {
+		partitionBy = sink.PartitionBy[0]
+	}
+	var compaction Compaction
+	if c := sink.Compaction; c != nil {
+		compaction = Compaction{MinFiles: c.MinFiles, Bytes: int64(c.ByteSize), Retention: time.Duration(c.Retention)}
+	}
+	return Config{
+		PartitionBy: partitionBy, Compaction: compaction,
+		Pipeline: thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
+		StartOffset: source.StartOffset, OnLost: source.OnOffsetOutOfRange,
+		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
+		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},
+		Compression: dataset.Compression(sink.Format.Compression), MaxDeadRate: maxRate,
+	}, bucket, nil
+}

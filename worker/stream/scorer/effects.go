@@ -1,0 +1,298 @@
+package scorer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// commitTimeout bounds the writing of a group offset, which nothing waits for.
+const commitTimeout = 10 * time.Second
+
+// keepEngines is how many versions are kept ready to score: the one in use,
+// the one before it whose last rows are being committed, and one to recover
+// with.
+const keepEngines = 3
+
+// newJitter returns the generator that spreads retries.
+func newJitter() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
+
+// carryOut starts an effect, or does it at once where it only concerns the
+// runner.
+func (r *runner) carryOut(e effect) {
+	switch e := e.(type) {
+	case openLog:
+		r.spawn(func(ctx context.Context) func() event {
+			state, err := r.logbook.Open(ctx)
+			r.finished(state, err)
+			if err == nil && state.Pending != nil {
+				err = r.cfg.Gate.Do(ctx, crash.Recover, func() error { return nil })
+			}
+			return func() event {
+				return logOpened{next: state.NextOffset, topicID: state.TopicID, pending: state.Pending, lostFrom: state.LostFrom, totals: state.Total, scoredAt: state.ScoredAtUS, err: err}
+			}
+		})
+	case findStart:
+		at := e.at
+		if at < 0 && r.cfg.Range != nil {
+			at = r.cfg.Range.From
+		}
+		r.spawn(func(ctx context.Context) func() event {
+			offset, topicID, err := r.findStart(ctx, at)
+			if r.cfg.Range != nil && r.cfg.Range.TopicID != "" {
+				topicID = r.cfg.Range.TopicID // a fetch tells if the name is another's by now
+			}
+			return func() event { return startFound{offset, topicID, err} }
+		})
+	case loadModel:
+		r.load(e.model)
+	case fetch:
+		r.fetch(e)
+	case cancelFetch:
+		if r.cancelFetch != nil {
+			r.cancelFetch()
+		}
+	case score:
+		r.score(e)
+	case reset:
+		r.backlog.reset()
+		r.dropMerge()
+		for id, s := range r.spans {
+			if s != r.scoring {
+				s.release()
+			}
+			delete(r.spans, id)
+		}
+	case refetch:
+		r.backlog.reset()
+	case claim:
+		r.claim(e)
+	case publish:
+		s := r.span(e.span)
+		s.kept = e.kept
+		if p := r.logbook.State().Pending; s.engine == nil && p != nil && p.Action == commitlog.Score {
+			s.model, s.engine, s.to = modelOf(p), r.engines[modelOf(p)], e.kept // all of it is lost
+		}
+		r.spawn(func(ctx context.Context) func() event {
+			done, err := s.publish(ctx, r.logbook, r.cfg.Memory)
+			s.done = done
+			return func() event {
+				s.held = s.sizeBytes()
+				ev := objectsPublished{cut: errors.Is(err, errCut), err: err}
+				if err == nil {
+					ev.adopted = int(done.Dead - s.lost)
+				}
+				return ev
+			}
+		})
+	case deliver:
+		s := r.spans[e.span]
+		r.spawn(func(ctx context.Context) func() event {
+			err := r.deliver(ctx, s)
+			return func() event { return lettersDelivered{err} }
+		})
+	case finish:
+		s := r.spans[e.span]
+		r.spawn(func(ctx context.Context) func() event {
+			ev := r.finish(ctx, s.done)
+			return func() event { return ev }
+		})
+	case forget:
+		r.spans[e.span].release()
+		delete(r.spans, e.span)
+	case commitOffset:
+		r.spawn(func(ctx context.Context) func() event {
+			ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+			defer cancel()
+			err := r.source.Commit(ctx, r.cfg.Partition, e.next)
+			return func() event { return offsetCommitted{err} }
+		})
+	case readRuns, merge, claimMerge, publishMerge, finishMerge, dropMerge, sweep:
+		r.carryOutMerge(e)
+	case stop:
+		r.stopped, r.err = true, e.err
+	}
+}
+
+// finished tells who wants to know how many slots are finished.
+func (r *runner) finished(state commitlog.State, err error) {
+	if err == nil && r.cfg.Finished != nil {
+		r.cfg.Finished(state.NextSeq)
+	}
+}
+
+// finish writes the done record of the log's pending intent.
+func (r *runner) finish(ctx context.Context, done commitlog.Done) slotFinished {
+	var e commitlog.Entry
+	if pending := r.logbook.State().Pending; pending != nil {
+		e.Intent = *pending
+	}
+	var err error
+	_, e.Done, err = r.logbook.Finish(ctx, done)
+	r.finished(r.logbook.State(), err)
+	return slotFinished{r.logbook.State().Total, e, err}
+}
+
+// load makes a version ready.
+func (r *runner) load(m Model) {
+	if r.engines[m] != nil {
+		r.spawn(func(context.Context) func() event { return func() event { return modelLoaded{model: m} } })
+		return
+	}
+	r.spawn(func(ctx context.Context) func() event {
+		ready, err := r.prepare(ctx, m)
+		return func() event {
+			if err == nil {
+				r.keep(m, ready)
+			}
+			return modelLoaded{m, err}
+		}
+	})
+}
+
+// keep adds an engine and drops others that no span needs.
+func (r *runner) keep(m Model, e engine) {
+	for old := range r.engines {
+		if len(r.engines) >= keepEngines && !r.machine.needs(old) {
+			delete(r.engines, old)
+		}
+	}
+	r.engines[m] = e
+	if a, ok := e.(*artifactEngine); ok {
+		r.backlog.want |= a.needs
+	}
+}
+
+func (r *runner) fetch(e fetch) {
+	buffer := r.backlog.buffer()
+	buffer.TopicID = e.topicID
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.cancelFetch = cancel
+	r.spawn(func(context.Context) func() event {
+		most, err := r.cfg.Memory.reserve(ctx, r.cfg.FetchBytes)
+		if err == nil {
+			err = r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, most, buffer)
+		} else {
+			buffer.Reset()
+		}
+		cancel()
+		if err == nil {
+			if wrong := buffer.CheckFrom(e.from); wrong != nil {
+				err = &thalweg.Error{Op: "fetch", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d", r.cfg.Topic, r.cfg.Partition), Err: wrong}
+			}
+		}
+		return func() event {
+			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(buffer.SizeBytes()), next: buffer.Next, end: buffer.End, err: err}
+			if err != nil || e.epoch != r.machine.epoch {
+				r.backlog.recycle(buffer)
+			} else {
+				r.backlog.add(buffer)
+			}
+			r.cfg.Memory.fetched(r.backlog.sizeBytes(), r.machine.backlog.bytes+ev.bytes)
+			return ev
+		}
+	})
+}
+
+func (r *runner) score(e score) {
+	s := r.spans[e.span]
+	if s == nil {
+		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, partitionBy: e.partition, to: e.from}
+		r.spans[e.span] = s
+	}
+	if s.model != e.model {
+		s.model, s.engine = e.model, r.engines[e.model] // the span has no events yet
+	}
+	b := r.backlog.take(e)
+	r.scoring = s
+	r.spawn(func(ctx context.Context) func() event {
+		gaps, lost := len(s.gaps), s.lost
+		var err error
+		if s.engine == nil {
+			err = &thalweg.Error{Op: "score", Subject: e.model.String(), Err: errors.New("the version is not loaded")}
+		} else if err = r.cfg.Memory.score(ctx, func() error {
+			return r.cfg.Gate.Do(ctx, crash.Score, func() error { return s.engine.score(ctx, b, s) })
+		}); err == nil {
+			r.latency.observe(r.clock().UnixMicro(), b.timestamps)
+		}
+		gaps, lost = len(s.gaps)-gaps, s.lost-lost
+		return func() event {
+			r.scoring = nil
+			r.backlog.giveBack()
+			if errors.Is(err, errUnasked) {
+				return batchScored{epoch: e.epoch, unasked: true}
+			}
+			ev := batchScored{epoch: e.epoch, records: len(b.offsets), bytes: b.bytes, to: b.to, dead: int(lost), gaps: gaps, cut: s.full, err: err}
+			switch {
+			case e.epoch != r.machine.epoch:
+				s.release()
+			case err == nil:
+				r.backlog.drop(ev.records)
+				before := s.held
+				s.held = s.sizeBytes()
+				r.cfg.Memory.scored(b.bytes, s.held-before)
+				r.rate.add(ev.records)
+			}
+			return ev
+		}
+	})
+}
+
+// findStart returns which topic there is, and where in it the stream begins,
+// unless at says so.
+func (r *runner) findStart(ctx context.Context, at int64) (offset int64, topicID string, err error) {
+	topic, err := r.source.Topic(ctx)
+	if err != nil || at >= 0 {
+		return at, topic.ID, err
+	}
+	first, next, err := r.source.Bounds(ctx, r.cfg.Partition)
+	if err != nil {
+		return 0, "", err
+	}
+	// The bounds are those of whatever had the name just then.
+	again, err := r.source.Topic(ctx)
+	if err == nil && again.ID != topic.ID {
+		err = &thalweg.Error{Op: "find start", Kind: thalweg.Unavailable, Subject: r.cfg.Topic, Err: errors.New("the topic is being made anew")}
+	}
+	if r.cfg.StartOffset == Latest {
+		first = next
+	}
+	return first, topic.ID, err
+}
+
+// span returns the rows of a span. A skip has none, but a place for its claim.
+func (r *runner) span(id uint64) *rows {
+	s := r.spans[id]
+	if s == nil {
+		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition}
+		r.spans[id] = s
+	}
+	return s
+}
+
+// claim places the intent of a span, the same one for every try.
+func (r *runner) claim(e claim) {
+	s := r.span(e.span)
+	if s.intent == nil {
+		state := r.logbook.State()
+		s.intent = &commitlog.Intent{
+			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
+			From: e.from, To: e.to, Model: e.model.Name, ModelVersion: e.model.Version, Checkpoint: e.model.Checkpoint,
+			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous, TopicID: e.topicID,
+			PartitionBy: e.partition,
+		}
+		if e.skip {
+			s.intent.Action, s.intent.Missing = commitlog.Skip, e.missing
+		}
+	}
+	r.spawn(func(ctx context.Context) func() event {
+		won, _, err := r.logbook.Claim(ctx, *s.intent)
+		return func() event { return slotClaimed{won, err} }
+	})
+}

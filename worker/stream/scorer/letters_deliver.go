@@ -1,0 +1,108 @@
+package scorer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// The headers of a dead letter in a topic, besides those of its record. Its
+// value is the event, its key topic/partition/offset.
+const (
+	headerTopic      = "thalweg.topic"
+	headerPartition  = "thalweg.partition"
+	headerOffset     = "thalweg.offset"
+	headerTimestamp  = "thalweg.timestamp_us" // of the record, microseconds since 1970 UTC
+	headerStage      = "thalweg.stage"
+	headerReason     = "thalweg.reason"
+	headerModel      = "thalweg.model"
+	headerVersion    = "thalweg.model_version"
+	headerGeneration = "thalweg.spec_generation"
+	headerIntent     = "thalweg.intent"
+	headerSize       = "thalweg.size"      // of the event
+	headerTruncated  = "thalweg.truncated" // the same, where the value is only its beginning
+	headerKey        = "thalweg.key"       // of the record, where it is kept
+)
+
+// deliver puts the dead letters of the log's pending intent into their topic.
+// That may take until somebody makes the topic or permits writing to it.
+func (r *runner) deliver(ctx context.Context, s *rows) error {
+	pending := r.logbook.State().Pending
+	line, err := r.lineOf(ctx, pending)
+	if err == nil {
+		err = r.cfg.Outbox.Deliver(ctx, connectors.Group{Line: line, Seq: pending.Seq, ID: pending.ID, BegunAtUS: pending.ScoredAtUS},
+			r.messages(*pending, s.letters()))
+	}
+	if err == nil || thalweg.Is(err, thalweg.Canceled) {
+		return err
+	}
+	return &thalweg.Error{Op: "deliver dead letters", Kind: thalweg.Unavailable, Err: err}
+}
+
+// lineOf returns what tells this log from all others, another under the same
+// name before it included: the ID of its first intent.
+func (r *runner) lineOf(ctx context.Context, pending *commitlog.Intent) (string, error) {
+	if r.line == "" {
+		if pending.Seq == 0 {
+			return pending.ID, nil
+		}
+		first, err := r.logbook.Entry(ctx, 0)
+		if err != nil {
+			return "", err
+		}
+		r.line = first.Intent.ID
+	}
+	return r.line, nil
+}
+
+// letterMessages are the messages of an object of dead letters.
+func letterMessages(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error] {
+	return func(yield func(connectors.Message, error) bool) {
+		for line := range bytes.Lines(lines) {
+			l, err := ParseLetter(line)
+			if err != nil {
+				yield(connectors.Message{}, err)
+				return
+			}
+			if !yield(l.message(in.ID), nil) {
+				return
+			}
+		}
+	}
+}
+
+// message is the dead letter for a topic.
+func (d *DeadLetter) message(intent string) connectors.Message {
+	m := connectors.Message{Key: fmt.Appendf(nil, "%s/%d/%d", d.Topic, d.Partition, d.Offset), Value: d.Raw}
+	add := func(name, value string) {
+		m.Headers = append(m.Headers, connectors.Header{Name: name, Value: []byte(value)})
+	}
+	number := func(name string, value int64) { add(name, strconv.FormatInt(value, 10)) }
+	add(headerTopic, d.Topic)
+	number(headerPartition, int64(d.Partition))
+	number(headerOffset, d.Offset)
+	number(headerTimestamp, d.TimestampUS)
+	add(headerStage, d.Stage)
+	add(headerReason, d.Reason)
+	add(headerModel, string(d.Model))
+	number(headerVersion, int64(d.ModelVersion))
+	number(headerGeneration, int64(d.SpecGeneration))
+	add(headerIntent, intent)
+	number(headerSize, int64(d.SizeBytes))
+	if d.Truncated {
+		number(headerTruncated, int64(d.SizeBytes))
+	}
+	if d.Key != nil {
+		m.Headers = append(m.Headers, connectors.Header{Name: headerKey, Value: d.Key})
+	}
+	for _, h := range d.Headers {
+		m.Headers = append(m.Headers, connectors.Header(h))
+	}
+	return m
+}

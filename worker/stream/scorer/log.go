@@ -1,0 +1,24 @@
+package scorer
+
+// Attribute keys of this package's log lines.
+const (
+	keyPipeline  = "pipeline"
+	keyTopic     = "topic"
+	keyPartition = "partition"
+	keyModel     = "model"
+	keyOp        = "op"
+	keyError     = "error"
+	keySlot      = "slot"
+	keyWhere     = "where"
+	keyFrom      = "from"
+	keyCommitted = "committed"
+	keyScored    = "scored"
+	keyFiles     = "files"
+	keyRows      = "rows"
+	keyFirstSlot = "first_slot"
+	keyEndSlot   = "end_slot"
+	keyByteSize  = "byte_size"
+	keyAtMost    = "at_most"
+	keySchema    = "schema"
+	keyReason    = "reason"
+)

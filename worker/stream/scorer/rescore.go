@@ -1,0 +1,61 @@
+package scorer
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Rescore does with one record what the execution of an intent does: it
+// returns a Parquet file of the row, or the record's dead letter. r holds the
+// record alone.
+func Rescore(ctx context.Context, in commitlog.Intent, a *artifact.Artifact, r *connectors.Records) (file []byte, letter *DeadLetter, err error) {
+	if r.Len() != 1 {
+		return nil, nil, &thalweg.Error{Op: "score again", Kind: thalweg.Invalid, Subject: "one record is scored at a time"}
+	}
+	model := modelOf(&in)
+	e, err := newEngine(model, a, dataset.Zstd, Config{}.withDefaults().MaxEventBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	at := r.Offsets[0]
+	dst := &rows{topic: in.Topic, partition: in.Partition, generation: in.SpecGeneration, model: model, engine: e, to: at}
+	defer dst.release()
+	held := *r
+	held.Next = at + 1
+	var b backlog
+	b.add(&held)
+	if err := e.score(ctx, b.take(score{from: at, count: 1, bytes: 1, gaps: 1, upTo: at + 1}), dst); err != nil {
+		return nil, nil, err
+	}
+	if dst.scored == 0 {
+		letters, err := ParseLetters(dst.dead.Bytes())
+		if err != nil || len(letters) != 1 {
+			return nil, nil, &thalweg.Error{Op: "score again", Subject: in.Topic, Err: err}
+		}
+		return nil, &letters[0], nil
+	}
+	files, err := e.encode(in, dst)
+	if err != nil {
+		return nil, nil, err
+	}
+	return files[0].body, nil, nil // one row is in one file
+}
+
+// ParseLetters reads an object of dead letters.
+func ParseLetters(lines []byte) ([]DeadLetter, error) {
+	var letters []DeadLetter
+	for line := range bytes.Lines(lines) {
+		d, err := ParseLetter(line)
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, d)
+	}
+	return letters, nil
+}

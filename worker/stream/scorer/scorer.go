@@ -1,0 +1,348 @@
+package scorer
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Scorer scores one partition of a topic.
+type Scorer struct {
+	cfg     Config
+	source  connectors.Source
+	bucket  storage.Bucket
+	models  Models
+	log     *slog.Logger
+	latency latency
+	clock   func() time.Time // tells what is written down and measured; timers are the runtime's
+	nudge   chan struct{}    // paused or resumed has changed
+	mu      struct {
+		sync.Mutex
+		paused  bool
+		resumed bool // asked for and not told to the machine
+		word    Word
+		status  Status
+	}
+}
+
+// New returns a Scorer that reads source and keeps its log and its rows in
+// bucket. Neither is used before Run.
+func New(source connectors.Source, bucket storage.Bucket, models Models, log *slog.Logger, cfg Config) (*Scorer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	log = log.With(slog.String(keyPipeline, string(cfg.Pipeline)), slog.String(keyTopic, cfg.Topic), slog.Int(keyPartition, cfg.Partition))
+	asked := cfg.Compaction.Bytes
+	cfg = cfg.withDefaults()
+	if n := cfg.Compaction.Bytes; n < asked {
+		log.Info("merged files are smaller than the spec asks for: the worker's memory for streams bounds them", slog.Int64(keyByteSize, asked), slog.Int64(keyAtMost, n))
+	}
+	source, bucket, cfg.Outbox = cfg.Gate.Source(source), cfg.Gate.Bucket(bucket), cfg.Gate.Outbox(cfg.Outbox)
+	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, log: log, clock: time.Now, nudge: make(chan struct{}, 1)}
+	s.mu.status = Status{State: Waiting, Committed: -1, Scored: -1, End: -1}
+	if _, err := s.openLog(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openLog returns the log, not yet opened.
+func (s *Scorer) openLog() (*commitlog.Log, error) {
+	return commitlog.New(s.bucket, commitlog.Config{Prefix: s.cfg.Prefix, Pipeline: s.cfg.Pipeline, Topic: s.cfg.Topic, Partition: s.cfg.Partition,
+		Attempts: logAttempts, Backoff: s.cfg.MinBackoff})
+}
+
+// logAttempts is how often the log itself tries to place a record: once, since
+// the scorer goes on trying without end and says so in its status, and layers
+// that all try again multiply.
+const logAttempts = 1
+
+// Run scores until ctx ends or going on is impossible. When ctx ends it takes
+// two steps: it fetches no more and commits what is scored, for at most
+// Config.DrainTimeout; then it abandons what is left, which its successor does
+// again. The error is nil after an orderly end; otherwise it says why nothing
+// can be scored any more: Lost naming the missing offsets, Corrupt naming a
+// damaged object, Invalid, Unsupported.
+//
+// When Run returns, nothing of it is left running.
+func (s *Scorer) Run(ctx context.Context) error {
+	log, err := s.openLog()
+	if err != nil {
+		return err
+	}
+	r := newRunner(s, log)
+	err = r.run(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.status.State, s.mu.status.RowsPerSecond = Stopped, 0
+	if err != nil {
+		s.mu.status.Message = err.Error()
+	}
+	return err
+}
+
+// Pause makes the scorer commit what it has and rest, or go on.
+func (s *Scorer) Pause(paused bool) {
+	s.mu.Lock()
+	s.mu.paused = paused
+	s.mu.Unlock()
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Resume lets a scorer go on that rests because too many events were dead
+// letters, and count them anew.
+func (s *Scorer) Resume() {
+	s.mu.Lock()
+	s.mu.resumed, s.mu.status.Tripped = true, ""
+	s.mu.Unlock()
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Skip hands on what an operator said of offsets that are lost. It does
+// nothing unless it is about exactly what this scorer finds missing, before or
+// after it is said.
+func (s *Scorer) Skip(word Word) {
+	s.mu.Lock()
+	s.mu.word = word
+	s.mu.Unlock()
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Scorer) said() Word {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.word
+}
+
+// takeResumed reports whether Resume was called since this was asked last.
+func (s *Scorer) takeResumed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	resumed := s.mu.resumed
+	s.mu.resumed = false
+	return resumed
+}
+
+func (s *Scorer) isPaused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.paused
+}
+
+// runner is one Run: the loop that feeds the machine, and the goroutines that
+// carry out its effects. All fields belong to the loop.
+type runner struct {
+	*Scorer
+	machine *machine
+	logbook *commitlog.Log
+	backlog backlog
+	spans   map[uint64]*rows
+	engines map[Model]engine
+
+	begun     time.Time
+	ctx       context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
+	results   chan func() event
+	pressed   chan struct{} // memory is short
+	work      sync.WaitGroup
+	spawn     func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
+	prepare   func(ctx context.Context, m Model) (engine, error)
+	newID     func() string           // of an intent
+	newMerger func(room int64) merger // of a file of about so many bytes
+	// messages are those of an object of dead letters.
+	messages func(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error]
+	line     string // that deliveries of dead letters are numbered in, once it is known
+	stopped  bool
+	err      error
+
+	cancelFetch context.CancelFunc
+	scoring     *rows      // that a goroutine is writing to
+	merge       *mergeWork // that is to be committed
+	hold        *mergeHold // of the last merge
+	sweeper     sweeper    // used by the sweep under way
+	outdated    []replaced // by compactions since the last sweep
+	partitions  int
+	watched     watched
+	rate        rate
+	troubled    [nOps]bool
+}
+
+func newRunner(s *Scorer, log *commitlog.Log) *runner {
+	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: s.clock(),
+		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID, messages: letterMessages,
+		// Room for an answer to every op and to the look at the topic, so that
+		// a goroutine can always end.
+		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}
+	r.backlog.spare = s.cfg.Memory.spare
+	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
+		r.work.Go(func() { r.results <- work(r.ctx) })
+	}
+	r.newMerger = func(room int64) merger {
+		m := &parquetMerger{cfg: dataset.WriterConfig{Compression: s.cfg.Compression}}
+		m.out.Grow(int(room + room/8))
+		return m
+	}
+	r.sweeper = sweeper{bucket: s.bucket, log: log}
+	r.prepare = func(ctx context.Context, m Model) (e engine, err error) {
+		err = s.cfg.Gate.Do(ctx, crash.LoadModel, func() error {
+			a, err := s.models.Load(ctx, m)
+			if err != nil {
+				return err
+			}
+			ready, err := newEngine(m, a, s.cfg.Compression, s.cfg.MaxEventBytes)
+			if err != nil {
+				return err
+			}
+			ready.pool = s.cfg.Memory.writers()
+			e = ready
+			return nil
+		})
+		return e, err
+	}
+	return r
+}
+
+func (r *runner) now() instant {
+	t := r.clock()
+	return instant{mono: t.Sub(r.begun), wall: t.UnixMicro()}
+}
+
+// run is the loop.
+func (r *runner) run(ctx context.Context) error {
+	effects, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	r.ctx = effects
+	defer func() {
+		abandon()
+		r.work.Wait()
+		r.releaseAll()
+		r.cfg.Memory.detach()
+	}()
+	r.cfg.Memory.attach(func() {
+		select {
+		case r.pressed <- struct{}{}:
+		default:
+		}
+	})
+	r.watchTopic()
+	candidates, changed := r.models.Candidates()
+	r.step(modelsOffered{candidates})
+	r.step(wordGiven{r.said()})
+	if r.isPaused() {
+		r.step(pauseAsked{true})
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	asked := ctx.Done()
+	var deadline <-chan time.Time
+	for !r.stopped {
+		r.arm(timer)
+		select {
+		case apply := <-r.results:
+			if ev := apply(); ev != nil {
+				r.step(ev)
+			}
+		case <-changed:
+			candidates, changed = r.models.Candidates()
+			r.step(modelsOffered{candidates})
+		case <-r.nudge:
+			if r.takeResumed() {
+				r.step(resumeAsked{})
+			}
+			r.step(wordGiven{r.said()})
+			if err := r.at(crash.Pause, pauseAsked{r.isPaused()}); err != nil {
+				return err
+			}
+		case <-r.pressed:
+			r.step(memoryShort{})
+		case <-timer.C:
+			r.step(ticked{})
+		case <-asked:
+			asked = nil
+			drain := time.NewTimer(r.cfg.DrainTimeout)
+			defer drain.Stop()
+			deadline = drain.C
+			if err := r.at(crash.Drain, drainAsked{}); err != nil {
+				return err
+			}
+		case <-deadline:
+			r.log.Warn("stopped before everything scored was committed", slog.Int64(keyCommitted, r.machine.committed), slog.Int64(keyScored, r.machine.scoredTo()))
+			return nil
+		}
+	}
+	return r.err
+}
+
+// arm sets the timer to the machine's next moment.
+func (r *runner) arm(timer *time.Timer) {
+	at, ok := r.machine.wake()
+	if !ok {
+		timer.Stop()
+		return
+	}
+	timer.Reset(max(0, at-r.now().mono))
+}
+
+// step feeds the machine and starts what it wants done.
+func (r *runner) step(ev event) { r.stepAt(r.now(), ev) }
+
+// at is step at a point where a test may end the process, which is what an
+// error says.
+func (r *runner) at(p crash.Point, ev event) error {
+	return r.cfg.Gate.Do(r.ctx, p, func() error { r.step(ev); return nil })
+}
+
+func (r *runner) stepAt(now instant, ev event) {
+	before := r.machine.current
+	for _, e := range r.machine.step(now, ev) {
+		r.carryOut(e)
+	}
+	r.settle()
+	r.report(before)
+}
+
+// settle tells the process's Memory what the scorer holds.
+func (r *runner) settle() {
+	if r.cfg.Memory == nil {
+		return
+	}
+	h := holding{backlog: r.backlog.sizeBytes(), unscored: r.machine.backlog.bytes}
+	if s := r.machine.open; s != nil {
+		h.span, h.recovering = s.id, s.limit >= 0
+		if rows := r.spans[s.id]; rows != nil {
+			h.open = rows.held
+		}
+	}
+	if s := r.machine.closing; s != nil {
+		h.stuck = r.machine.troubles[s.stage].failures > 0
+		if rows := r.spans[s.id]; rows != nil {
+			h.closing = rows.held
+		}
+	}
+	r.cfg.Memory.settle(h)
+}
+
+func (r *runner) releaseAll() {
+	for _, s := range r.spans {
+		s.release()
+	}
+	if r.scoring != nil {
+		r.scoring.release()
+	}
+	r.hold.release()
+}

@@ -1,0 +1,70 @@
+package scorer
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Wrong ways to carry out a claim of which the topic has lost events; see wrongs.
+
+// takesAnyWord takes whatever an operator has said for the word about the claim
+// that it carries out.
+func takesAnyWord(o *simOwner, ev event) event {
+	m := o.runner.machine
+	if missing := lossIn(ev); missing != nil && m.phase == recovering && m.word != (Word{}) {
+		m.word = Word{From: m.pending.From, To: missing.First, TopicID: m.topicID}
+		if missing.Was != missing.Is {
+			m.word.To, m.word.Accept = m.pending.To+1000, missing.Is
+		}
+	}
+	return ev
+}
+
+// leavesOut gives up what others have published of a claim.
+func leavesOut(o *simOwner, ev event) event {
+	m := o.runner.machine
+	published, ok := ev.(objectsPublished)
+	if !ok || published.err != nil || m.closing == nil || m.closing.kept == m.closing.from {
+		return ev
+	}
+	s := o.runner.spans[m.closing.id]
+	own := slices.DeleteFunc(slices.Clone(s.done.Objects), func(object commitlog.Object) bool {
+		return object.Kind == commitlog.Dead && s.lost == 0 || object.Kind == commitlog.Scored && s.scored == 0
+	})
+	if less, err := o.runner.logbook.Partial(own, s.done.Lost, s.done.Gaps...); err == nil {
+		s.done, published.adopted = less, 0
+	}
+	return published
+}
+
+// besides writes the rest of a claim beside what is there of it.
+type besides struct{ storage.Bucket }
+
+func newBesides(o *simOwner) storage.Bucket { return besides{o.bucket} }
+
+func (b besides) PutIfAbsent(ctx context.Context, key string, body []byte) (storage.Info, error) {
+	info, err := b.Bucket.PutIfAbsent(ctx, key, body)
+	if thalweg.Is(err, thalweg.Exists) && strings.HasPrefix(key, "x/data/") {
+		if there, _, failed := b.Bucket.Get(ctx, key); failed == nil && string(there) != string(body) {
+			return b.Bucket.PutIfAbsent(ctx, strings.Replace(key, "-00.", "-01.", 1), body)
+		}
+	}
+	return info, err
+}
+
+// unreserved does not take the name of dead letters that are given up.
+type unreserved struct{ storage.Bucket }
+
+func newUnreserved(o *simOwner) storage.Bucket { return unreserved{o.bucket} }
+
+func (b unreserved) PutIfAbsent(ctx context.Context, key string, body []byte) (storage.Info, error) {
+	if len(body) == 0 {
+		return storage.Info{Key: key}, nil
+	}
+	return b.Bucket.PutIfAbsent(ctx, key, body)
+}

@@ -1,0 +1,184 @@
+package scorer
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// The states of a stream, as status prints them.
+const (
+	Waiting = "waiting" // for a model, a topic, the store or the log
+	Running = "running"
+	Paused  = "paused"
+	Stopped = "stopped"
+)
+
+// Status is where a Scorer stands. Offsets are -1 while they are not known.
+type Status struct {
+	State     string
+	Committed int64 // next offset after the last finished slot
+	Scored    int64 // next offset after the last scored event
+	End       int64 // next offset of the topic, while the scorer rests too
+
+	Rows        int64  // committed since the log began
+	DeadLetters int64  // likewise
+	Missing     int64  // offsets given up, likewise
+	TopicID     string // which topic the offsets are of; empty: not known
+	// Lost is the word that would give up what is lost, nil if nothing is.
+	Lost *Word
+
+	RowsPerSecond float64
+	Model         Model // that scores new events; zero if none does yet
+	Partitions    int   // of the topic; 0: not known
+	// Refusals are the candidates that cannot be loaded, the best first.
+	Refusals []Refusal
+	// Tripped says why the scorer rests until Resume: too many events were dead
+	// letters. Empty if it does not.
+	Tripped string
+	// Message says why it waits, what keeps failing, or why it stopped.
+	Message string
+	// P50 and P99 are quantiles of the time from an event's timestamp to its
+	// prediction, since Run began, to within 10 %.
+	P50, P99 time.Duration
+}
+
+// Refusal is a version that was not taken, and why.
+type Refusal struct {
+	Model  Model
+	Reason string
+}
+
+// Status returns where the scorer stands. It may be called at any time.
+func (s *Scorer) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := s.mu.status
+	status.Refusals = slices.Clone(status.Refusals)
+	status.P50, status.P99 = s.latency.quantile(0.5), s.latency.quantile(0.99)
+	return status
+}
+
+// Latency returns how many events went from their timestamp to a prediction
+// within each of the bounds, which are the same for every Scorer, cumulatively;
+// and the number and the sum in seconds of all.
+func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, seconds float64) {
+	return s.latency.histogram()
+}
+
+// report publishes the status after a step and logs what has changed.
+func (r *runner) report(before *Candidate) {
+	m := r.machine
+	end, unknown := r.end()
+	status := Status{State: Running, Committed: m.committed, Scored: m.scoredTo(), End: end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
+		Missing: m.totals.Missing, TopicID: m.topicID,
+		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.tripped, Message: m.message()}
+	if m.current != nil {
+		status.Model = m.current.Model
+	}
+	if m.lost != nil {
+		if word := m.missing(); m.skippable() {
+			status.Lost = &word
+		}
+	}
+	if r.cfg.Memory.waits() {
+		status.Message = strings.TrimPrefix(status.Message+"; fetching waits for memory", "; ")
+	}
+	if unknown != "" {
+		status.Message = strings.TrimPrefix(status.Message+"; "+unknown, "; ")
+	}
+	switch {
+	case m.phase == stopped:
+		status.State = Stopped
+	case m.phase == running && (m.paused || m.tripped != ""):
+		status.State = Paused
+	case m.phase != running && m.phase != recovering, m.phase == running && m.current == nil:
+		status.State = Waiting
+	}
+	for _, c := range m.candidates {
+		if why, bad := m.refused[c.Model]; bad {
+			status.Refusals = append(status.Refusals, Refusal{c.Model, why})
+		}
+	}
+	if m.current != nil && (before == nil || before.Model != m.current.Model) {
+		r.log.Info("scoring with a new model version", slog.String(keyModel, m.current.String()), slog.Int64(keyFrom, m.scoredTo()))
+	}
+	for o := range nOps {
+		t := m.troubles[o]
+		if failing := t.failures > 0; failing != r.troubled[o] {
+			r.troubled[o] = failing
+			if failing {
+				r.log.Warn("trying again until it works", slog.String(keyOp, o.String()), slog.Any(keyError, t.err))
+			} else {
+				r.log.Info("works again", slog.String(keyOp, o.String()))
+			}
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.resumed {
+		status.Tripped = "" // whoever called Resume must not take it for a new one
+	}
+	r.mu.status = status
+}
+
+// message says what keeps the machine from scoring, or will.
+func (m *machine) message() string {
+	var parts []string
+	switch {
+	case m.phase == opening && m.troubles[opOpen].failures == 0:
+		parts = append(parts, "reading the log")
+	case m.phase == recovering && m.pending.Action == commitlog.Compact:
+		parts = append(parts, fmt.Sprintf("finishing the compaction of slots [%d, %d)", m.pending.Slots[0], m.pending.Slots[1]))
+	case m.phase == recovering:
+		parts = append(parts, fmt.Sprintf("carrying out the claim of offsets [%d, %d) with %s", m.pending.From, m.pending.To, modelOf(m.pending)))
+	case m.phase == running && m.current == nil && len(m.candidates) == 0:
+		parts = append(parts, "no model version is registered yet")
+	case m.phase == running && m.current == nil && m.wanted() == nil:
+		parts = append(parts, "no registered model version can be loaded: "+m.refused[m.candidates[0].Model])
+	}
+	if m.tripped != "" {
+		parts = append(parts, m.tripped)
+	}
+	if err := m.compactor.trouble; err != nil {
+		parts = append(parts, "files are not merged: "+err.Error())
+	}
+	for o := range nOps {
+		if t := m.troubles[o]; t.failures > 0 && o != opCommit {
+			text := t.err.Error()
+			if thalweg.Is(t.err, thalweg.NotFound) && (o == opStart || o == opFetch) {
+				text = "waiting for the topic: " + text
+			}
+			parts = append(parts, fmt.Sprintf("%s (%d tries)", text, t.failures))
+		}
+	}
+	if want := m.wanted(); len(m.candidates) > 0 && want != nil && want.Model != m.candidates[0].Model {
+		parts = append(parts, fmt.Sprintf("%s is refused, %s serves", m.candidates[0].Model, want.Model))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// rate measures events a second over windows of a second or more.
+type rate struct {
+	began time.Time
+	n     int
+	last  float64
+}
+
+func (r *rate) add(n int) { r.n += n }
+
+func (r *rate) perSecond(now time.Time) float64 {
+	if r.began.IsZero() {
+		r.began = now
+	}
+	if d := now.Sub(r.began); d >= time.Second {
+		r.last = float64(r.n) / d.Seconds()
+		r.began, r.n = now, 0
+	}
+	return r.last
+}

@@ -1,0 +1,163 @@
+package scorer
+
+import (
+	"context"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// theEnd is after every slot.
+const theEnd = math.MaxUint64
+
+// readTail returns the live runs of the end of the log, all from the first on,
+// in order. It reads back to the newest compaction, whose record says where the
+// runs before it are, and then those slots that are in none: a number of
+// records that follows from how many small files there are, not from the length
+// of the log. Of a log without a compaction it reads maxTail slots.
+func readTail(ctx context.Context, log *commitlog.Log, before uint64) ([]run, error) {
+	var runs []run
+	read := 0
+	for e, err := range readBefore(ctx, log, before) {
+		if err != nil {
+			return nil, err
+		}
+		read++
+		if e.Intent.Action == commitlog.Compact {
+			earlier, err := readHinted(ctx, log, e)
+			if err != nil {
+				return nil, err
+			}
+			runs = append(runs, earlier...)
+			break
+		}
+		if r, ok := runOf(e); ok {
+			runs = append(runs, r)
+		}
+		if read >= maxTail {
+			break
+		}
+	}
+	sortRuns(runs)
+	return runs[max(0, len(runs)-maxTail):], nil
+}
+
+// readHinted returns the runs that a compaction, the newest of its log, and its
+// hint tell of, and those of the slots between and behind them, up to its own.
+func readHinted(ctx context.Context, log *commitlog.Log, newest commitlog.Entry) ([]run, error) {
+	own, _ := runOf(newest)
+	runs := []run{own}
+	for _, h := range newest.Done.Runs {
+		r, err := readRun(ctx, log, h[2])
+		if err != nil {
+			return nil, err
+		}
+		if r == nil || !r.merged || r.slots != [2]uint64{h[0], h[1]} {
+			return nil, &thalweg.Error{Op: "read log", Kind: thalweg.Corrupt, Subject: log.Layout().DoneKey(newest.Intent.Seq),
+				Hint: "its runs are not those of the log: run thalweg fsck"}
+		}
+		runs = append(runs, *r)
+	}
+	sortRuns(runs)
+	var all []run
+	at := runs[0].slots[0]
+	for _, next := range append(runs, run{slots: [2]uint64{newest.Intent.Seq, newest.Intent.Seq}}) {
+		if next.slots[0]-at > maxTail {
+			all, at = nil, next.slots[0] // what lies further back stays as it is
+		}
+		for ; at < next.slots[0]; at++ {
+			r, err := readRun(ctx, log, at)
+			if err != nil {
+				return nil, err
+			}
+			if r != nil && !r.merged { // a compaction's rows are of other slots
+				all = append(all, *r)
+			}
+		}
+		if next.slots[0] < newest.Intent.Seq {
+			all = append(all, next)
+		}
+		at = next.slots[1]
+	}
+	return all, nil
+}
+
+// readRun returns what a finished slot holds, nil if that is no scored row.
+func readRun(ctx context.Context, log *commitlog.Log, slot uint64) (*run, error) {
+	e, err := log.Entry(ctx, slot)
+	if thalweg.Is(err, thalweg.NotFound) {
+		return nil, &thalweg.Error{Op: "read log", Kind: thalweg.Corrupt, Subject: log.Layout().DoneKey(slot), Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := runOf(e); ok {
+		return &r, nil
+	}
+	return nil, nil
+}
+
+func sortRuns(runs []run) {
+	slices.SortFunc(runs, func(a, b run) int {
+		if a.slots[0] < b.slots[0] {
+			return -1
+		}
+		return 1
+	})
+}
+
+// readBefore yields the finished slots before a slot, newest first.
+func readBefore(ctx context.Context, log *commitlog.Log, before uint64) iter.Seq2[commitlog.Entry, error] {
+	return func(yield func(commitlog.Entry, error) bool) {
+		for e, err := range log.ReadBack(ctx) {
+			if (err != nil || e.Intent.Seq < before) && !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// readInputs returns the runs that a claimed compaction replaces, and the hint
+// of its record. They follow from the log before it, whoever asks and when.
+func readInputs(ctx context.Context, log *commitlog.Log, claimed *commitlog.Intent) (inputs []run, hint []commitlog.Run, err error) {
+	slots := claimed.Slots
+	tail, err := readTail(ctx, log, claimed.Seq)
+	if err != nil {
+		return nil, nil, err
+	}
+	hint = hintOf(tail, slots)
+	if len(tail) == 0 || tail[0].slots[0] > slots[0] {
+		// The hint does not reach that far: every slot is read.
+		if tail, err = readExactly(ctx, log, slots[0], claimed.Seq); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, r := range tail {
+		if r.slots[0] >= slots[0] && r.slots[1] <= slots[1] {
+			inputs = append(inputs, r)
+		}
+	}
+	return inputs, hint, nil
+}
+
+// readExactly returns the live runs that hold rows of slots from first on.
+func readExactly(ctx context.Context, log *commitlog.Log, first, before uint64) ([]run, error) {
+	var runs []run
+	for e, err := range commitlog.Live(readBefore(ctx, log, before)) {
+		if err != nil {
+			return nil, err
+		}
+		r, ok := runOf(e)
+		if ok && r.slots[0] >= first {
+			runs = append(runs, r)
+		}
+		if e.Intent.Seq <= first {
+			break
+		}
+	}
+	sortRuns(runs)
+	return runs, nil
+}

@@ -1,0 +1,165 @@
+package scorer
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/thalweg/thalweg"
+)
+
+// holder is a machine that has a merged file in memory, and so the turn of all
+// who share its process, while a slot of its own is being delivered.
+func holder(t *testing.T, cfg machineConfig) (m *machine, step func(ev event) []effect) {
+	t.Helper()
+	cfg.generation, cfg.batching, cfg.rolling = 1, Limits{Count: 300, Bytes: 1 << 20, Period: time.Millisecond}, Limits{Count: 300, Bytes: 1 << 20, Period: time.Second}
+	cfg.backlogBytes, cfg.backlogEvents, cfg.minBackoff, cfg.maxBackoff = 1<<20, 10_000, time.Millisecond, time.Millisecond
+	cfg.compaction = Compaction{MinFiles: 2, Bytes: 1 << 20, Retention: time.Minute}
+	m = newMachine(cfg, rand.New(rand.NewPCG(1, 1)))
+	now := instant{mono: time.Hour, wall: 1_000_000}
+	step = func(ev event) []effect {
+		now.mono += 10 * time.Millisecond
+		return slices.Clone(m.step(now, ev))
+	}
+	model := Model{Name: "m", Version: 1}
+	step(modelsOffered{[]Candidate{{Model: model}}})
+	step(logOpened{next: 20, topicID: "T"})
+	step(modelLoaded{model: model})
+	runs := []run{{slots: [2]uint64{0, 1}, offsets: [2]int64{0, 10}, slot: 0, bytes: 100, rows: 10, generation: 1, topicID: "T"},
+		{slots: [2]uint64{1, 2}, offsets: [2]int64{10, 20}, slot: 1, bytes: 100, rows: 10, generation: 1, topicID: "T"}}
+	step(recordsFetched{epoch: m.epoch, records: 300, bytes: 3000, next: 320, end: 320})
+	step(ticked{})
+	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 320, dead: 5})
+	if m.closing == nil {
+		t.Fatal("no slot is being committed")
+	}
+	step(runsRead{epoch: m.compactor.epoch, runs: runs})
+	step(merged{epoch: m.compactor.epoch})
+	if m.compactor.job == nil || !m.compactor.job.ready {
+		t.Fatal("no merged file waits for the log")
+	}
+	return m, step
+}
+
+func drops(effects []effect) bool {
+	return slices.ContainsFunc(effects, func(e effect) bool { _, is := e.(dropMerge); return is })
+}
+
+// TestAStreamAtRestGivesUpTheTurnToMerge: one merged file is in memory in a
+// process. A stream that is paused until an operator comes must not keep the
+// turn, which a successor needs to finish a compaction before it scores.
+func TestAStreamAtRestGivesUpTheTurnToMerge(t *testing.T) {
+	m, step := holder(t, machineConfig{})
+	if !drops(step(pauseAsked{true})) || m.compactor.job != nil {
+		t.Error("a paused stream keeps its merged file, and the turn of all others")
+	}
+	for range 5 {
+		for _, e := range step(ticked{}) {
+			if _, again := e.(merge); again {
+				t.Error("a paused stream merges")
+			}
+		}
+	}
+	again := false
+	for _, e := range step(pauseAsked{false}) {
+		_, is := e.(merge)
+		again = again || is
+	}
+	if !again {
+		t.Error("it does not merge again when it goes on")
+	}
+}
+
+// TestAStreamThatIsStuckGivesUpTheTurnToMerge: dead letters whose topic is
+// missing are waited for, for days if need be.
+func TestAStreamThatIsStuckGivesUpTheTurnToMerge(t *testing.T) {
+	m, step := holder(t, machineConfig{outbox: true})
+	step(slotClaimed{won: true})
+	step(objectsPublished{})
+	dropped := false
+	for range 2 * stuckTries {
+		dropped = drops(step(lettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})) || dropped
+		dropped = drops(step(ticked{})) || dropped
+	}
+	if !dropped || m.compactor.job != nil {
+		t.Error("a stream without a topic of dead letters keeps its merged file, and the turn of all others")
+	}
+	for range 5 {
+		for _, e := range step(ticked{}) {
+			if _, again := e.(merge); again {
+				t.Error("a stream that is stuck merges again and again")
+			}
+		}
+	}
+	merges := false
+	for _, e := range step(lettersDelivered{}) {
+		_, is := e.(merge)
+		merges = merges || is
+	}
+	if !merges {
+		t.Error("it does not merge again when it goes on")
+	}
+}
+
+// TestAStreamThatTrippedHoldsNothing: what is fetched and not scored is
+// dropped, as it may be what all who need more memory than they asked for wait
+// for, and nobody knows when the operator comes.
+func TestAStreamThatTrippedHoldsNothing(t *testing.T) {
+	m, step := holder(t, machineConfig{maxRate: 0.05})
+	step(recordsFetched{epoch: m.epoch, records: 600, bytes: 6000, next: 920, end: 920})
+	step(ticked{})
+	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 620, dead: 300})
+	if m.tripped == "" {
+		t.Fatal("300 dead letters in a row do not trip it")
+	}
+	if m.backlog.records != 0 || m.position != 620 {
+		t.Errorf("%d records are kept unscored, the next fetch is from %d", m.backlog.records, m.position)
+	}
+	step(recordsFetched{epoch: m.epoch - 1, records: 10, bytes: 100, next: 930, end: 930}) // of before
+	fetches := false
+	for _, e := range step(resumeAsked{}) {
+		f, is := e.(fetch)
+		fetches = fetches || is && f.from == 620
+	}
+	if !fetches {
+		t.Error("what was dropped is not fetched again")
+	}
+}
+
+// TestAStreamThatIsStuckAndFullHoldsNothingUnscored: with one span stuck in the
+// log and the next one full, what is fetched waits for nobody knows how long.
+func TestAStreamThatIsStuckAndFullHoldsNothingUnscored(t *testing.T) {
+	m, step := holder(t, machineConfig{outbox: true})
+	step(recordsFetched{epoch: m.epoch, records: 600, bytes: 6000, next: 920, end: 920})
+	step(ticked{})
+	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 620})
+	step(slotClaimed{won: true})
+	step(objectsPublished{})
+	if m.backlog.records != 300 {
+		t.Fatalf("%d records wait while the slot is on its way, want 300", m.backlog.records)
+	}
+	for range 2 * stuckTries {
+		step(lettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})
+		step(ticked{})
+	}
+	if m.backlog.records != 0 || m.position != 620 {
+		t.Errorf("%d records are kept unscored, the next fetch is from %d", m.backlog.records, m.position)
+	}
+	for range 5 {
+		for _, e := range step(ticked{}) {
+			if _, is := e.(fetch); is {
+				t.Error("it fetches what it has no room for")
+			}
+		}
+	}
+	step(recordsFetched{epoch: m.epoch - 1, err: &thalweg.Error{Op: "fetch", Kind: thalweg.Canceled}}) // of before
+	fetches := false
+	for _, e := range append(step(lettersDelivered{}), step(slotFinished{})...) {
+		f, is := e.(fetch)
+		fetches = fetches || is && f.from == 620
+	}
+	if !fetches {
+		t.Error("what was dropped is not fetched again")
+	}
+}

@@ -1,0 +1,77 @@
+package scorer
+
+import (
+	"context"
+	"time"
+
+	"github.com/thalweg/thalweg/connectors"
+)
+
+// watchEvery is how often the topic is looked at: by one small request, or two
+// where nothing is fetched.
+const watchEvery = 2 * time.Second
+
+// watched is what the last look at the topic told of the partition's end, which
+// fetches tell while there are any.
+type watched struct {
+	topicID string
+	end     int64
+	err     error
+}
+
+// watchTopic learns now and then how many partitions the topic has, and where
+// this one ends while nothing is fetched of it: what piles up is to be seen.
+func (r *runner) watchTopic() {
+	m := r.machine
+	resting := m.phase >= recovering && !m.busy[opFetch]
+	r.spawn(func(ctx context.Context) func() event {
+		topic, err := r.source.Topic(ctx)
+		look := watched{topicID: topic.ID, end: -1, err: err}
+		if err == nil && resting {
+			look = r.lookAtEnd(ctx, topic)
+		}
+		return func() event {
+			if err == nil {
+				r.partitions = topic.Partitions
+			}
+			r.watched = watched{end: -1}
+			if resting {
+				r.watched = look
+			}
+			r.work.Go(func() {
+				timer := time.NewTimer(watchEvery)
+				defer timer.Stop()
+				select {
+				case <-timer.C:
+					r.results <- func() event { r.watchTopic(); return nil }
+				case <-r.ctx.Done():
+				}
+			})
+			return ticked{} // so that it is reported
+		}
+	})
+}
+
+func (r *runner) lookAtEnd(ctx context.Context, topic connectors.Topic) watched {
+	_, next, err := r.source.Bounds(ctx, r.cfg.Partition)
+	if err != nil {
+		next = -1
+	}
+	return watched{topicID: topic.ID, end: next, err: err}
+}
+
+// end returns the end of the partition that is known best, -1 for none, and why
+// there is none.
+func (r *runner) end() (end int64, why string) {
+	m := r.machine
+	switch w := r.watched; {
+	case m.busy[opFetch]:
+	case w.err != nil:
+		return -1, "the topic's end is not known: " + w.err.Error()
+	case w.end >= 0 && w.topicID != m.topicID:
+		return -1, "the topic's end is not known: its name is that of another topic by now"
+	case w.end > m.end:
+		return w.end, ""
+	}
+	return m.end, ""
+}
