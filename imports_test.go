@@ -62,7 +62,7 @@ var ranks = map[string]int{
 	"pipeline/artifact/artifacttest": 6,
 	"worker/average":                 6,
 	"worker/stream/scorer":           6,
-	"worker/tablewriter":             6,
+	"worker/stream/tablewriter":      6,
 	"worker/train":                   6,
 
 	"worker":         7,

@@ -9,7 +9,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
-	"github.com/thalweg/thalweg/worker/tablewriter"
+	"github.com/thalweg/thalweg/worker/stream/tablewriter"
 )
 
 // settleTimeout bounds how long a stream that ends waits for its last slots to
