@@ -11,7 +11,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/replay"
+	"github.com/thalweg/thalweg/worker/stream/replay"
 )
 
 func newDiff(g *globals) *cobra.Command {

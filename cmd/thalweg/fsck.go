@@ -10,8 +10,8 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/worker/replay"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
+	"github.com/thalweg/thalweg/worker/stream/replay"
 )
 
 func newFsck(g *globals) *cobra.Command {

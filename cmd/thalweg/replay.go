@@ -13,7 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/worker/replay"
+	"github.com/thalweg/thalweg/worker/stream/replay"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
