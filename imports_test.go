@@ -65,9 +65,9 @@ var ranks = map[string]int{
 	"worker/stream/tablewriter":      6,
 	"worker/train":                   6,
 
-	"worker":               7,
-	"worker/lineage":       7,
-	"worker/stream/replay": 7,
+	"worker":                7,
+	"worker/stream/lineage": 7,
+	"worker/stream/replay":  7,
 
 	"cmd/thalweg": 8,
 

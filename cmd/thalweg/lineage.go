@@ -19,7 +19,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
-	"github.com/thalweg/thalweg/worker/lineage"
+	"github.com/thalweg/thalweg/worker/stream/lineage"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 

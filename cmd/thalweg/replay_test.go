@@ -14,7 +14,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/lineage"
+	"github.com/thalweg/thalweg/worker/stream/lineage"
 )
 
 // command runs one command line against a dev cluster and returns what it
