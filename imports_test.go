@@ -55,9 +55,9 @@ var ranks = map[string]int{
 
 	"worker/stream/commitlog/commitlogtest": 4,
 
-	"coordinator":       5,
-	"pipeline/artifact": 5,
-	"worker/crash":      5,
+	"coordinator":         5,
+	"pipeline/artifact":   5,
+	"worker/stream/crash": 5,
 
 	"pipeline/artifact/artifacttest": 6,
 	"worker/average":                 6,

@@ -15,7 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/integration/proxy"
-	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // moment is something that is done at a time of a run.

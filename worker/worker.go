@@ -24,7 +24,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/average"
-	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 

@@ -7,7 +7,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // crashGate reads THALWEG_CRASH, "claim:unanswered:2:exit": the steps of streams

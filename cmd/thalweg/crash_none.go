@@ -2,7 +2,7 @@
 
 package main
 
-import "github.com/thalweg/thalweg/worker/crash"
+import "github.com/thalweg/thalweg/worker/stream/crash"
 
 // crashGate returns no gate: only a binary built with the tag chaos can be made
 // to crash at a chosen step.

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // stepsOfAReplay are the registered steps that an undisturbed replay takes: it

@@ -21,8 +21,8 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/crash"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )

@@ -10,8 +10,8 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage/dataset"
-	"github.com/thalweg/thalweg/worker/crash"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // The values of Config.StartOffset and Config.OnLost, as start_offset and

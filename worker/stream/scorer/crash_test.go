@@ -16,7 +16,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // The story that every crash is put into, and how long parts of it take, on a

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/worker/crash"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // commitTimeout bounds the writing of a group offset, which nothing waits for.

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // Config says which table is kept, and how. The first block is required, the

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // How long parts of the story take, on a clock that runs as fast as the machine

@@ -12,7 +12,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/storagetest"
-	"github.com/thalweg/thalweg/worker/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 const (
