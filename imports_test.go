@@ -42,7 +42,7 @@ var ranks = map[string]int{
 	"storage/checkpoint":      3,
 	"worker/stream/commitlog": 3,
 	"storage/dataset":         3,
-	"storage/delta":           3,
+	"storage/table/delta":     3,
 	"worker/stream/fsck":      3,
 
 	"pipeline/clean":   4,
@@ -115,7 +115,7 @@ var owners = []struct {
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"connectors/devbroker"}},
 	{"github.com/minio/minio-go", []string{"storage/s3"}},
 	{"github.com/versity/versitygw", []string{"storage/devserver"}},
-	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/delta"}},
+	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/table/delta"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},

@@ -28,7 +28,7 @@ import (
 	"github.com/thalweg/thalweg/integration/spark"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
-	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 )

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/delta"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 

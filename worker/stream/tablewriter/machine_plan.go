@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 

@@ -9,8 +9,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/delta"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/storage/table/delta"
 )
 
 var flights = Source{Topic: "flights", Partition: 3}

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/delta"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/storage/table/delta"
 )
 
 // TestACheckpointOfAnotherWriterIsRead reads what delta-rs 1.6.6 made: a table

@@ -12,8 +12,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/delta"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/storage/table/delta"
 )
 
 var rowSchema = delta.Schema{

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/delta"
+	"github.com/thalweg/thalweg/storage/table/delta"
 )
 
 // FuzzDecodeCommit reads what anybody may have written as a version: it is
