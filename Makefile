@@ -64,8 +64,8 @@ tidy:
 
 model: ## play the stream's protocol by SEEDS seeds, the wrong forms of it that must be seen, and a crash at every point, and outages of the store
 	go test -count=1 -v -timeout 30m -run '^(TestWhateverHappensEachEventIsCommittedOnce|TestEachWrongScorerIsCaught|TestACrashAtAnyStepLosesAndDoublesNothing|TestAnOutageOfAMinuteLosesNothingAndEndsByItself|TestAStoreThatFailsThreeInTenForMinutesLosesNothing)$$' \
-		./worker/score -seeds $(SEEDS) | grep -v -e '^=== ' -e '^        --- PASS'
-	go test -count=1 -v -timeout 30m -run '^TestACrash' ./worker/tablewriter | grep -v -e '^=== ' -e '^        --- PASS'
+		./worker/stream/scorer -seeds $(SEEDS) | grep -v -e '^=== ' -e '^        --- PASS'
+	go test -count=1 -v -timeout 30m -run '^TestACrash' ./worker/stream/tablewriter | grep -v -e '^=== ' -e '^        --- PASS'
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') ./integration/...

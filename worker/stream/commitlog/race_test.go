@@ -18,7 +18,7 @@ import (
 	"github.com/thalweg/thalweg/storage/memory"
 )
 
-// A failing seed is run again with: go test ./storage/commitlog -run Owners -seed N
+// A failing seed is run again with: go test ./worker/stream/commitlog -run Owners -seed N
 var seedFlag = flag.Uint64("seed", 0, "run only this seed of the races (0: all)")
 
 const (
@@ -224,7 +224,7 @@ func TestOwnersThatOverlapNeverShareASlotNorRepeatARow(t *testing.T) {
 		gate.run(work...)
 		faulty.Settle(t.Context())
 		if err := judge(t.Context(), store, owners); err != nil || t.Failed() {
-			t.Fatalf("%v; faults %v; run again with: go test ./storage/commitlog -run Owners -seed %d", err, faulty.Injected(), seed)
+			t.Fatalf("%v; faults %v; run again with: go test ./worker/stream/commitlog -run Owners -seed %d", err, faulty.Injected(), seed)
 		}
 	}
 }

@@ -393,7 +393,7 @@ func crashOnce(t *testing.T, models *world, c crashCase, needs []crash.Plan) {
 		script := runCrash(t, models, append(slices.Clone(needs), plan)...)
 		if script.Fired(plan) > 0 || t.Failed() {
 			if t.Failed() {
-				t.Logf("the plan was %s\nagain: go test ./worker/score -run '^%s$'", plan, t.Name())
+				t.Logf("the plan was %s\nagain: go test ./worker/stream/scorer -run '^%s$'", plan, t.Name())
 			}
 			return
 		}

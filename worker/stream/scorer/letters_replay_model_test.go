@@ -213,7 +213,7 @@ func TestWhoeverReplaysEachDeadLetterBecomesARowOnce(t *testing.T) {
 		s := newReplaySim(seed, replayRight)
 		s.run(400)
 		if found := s.judge(); len(found) > 0 {
-			t.Fatalf("%s\nagain: go test ./worker/score -run '^%s$' -first-seed %d -seeds 1", strings.Join(found, "\n"), t.Name(), seed)
+			t.Fatalf("%s\nagain: go test ./worker/stream/scorer -run '^%s$' -first-seed %d -seeds 1", strings.Join(found, "\n"), t.Name(), seed)
 		}
 		for range s.replayed() {
 			slots++

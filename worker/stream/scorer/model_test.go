@@ -225,7 +225,7 @@ func play(t *testing.T, n uint64, wrong *wrong) {
 	}
 	players.Wait()
 	for _, seed := range slices.Sorted(maps.Keys(failed)) {
-		t.Fatalf("seed %d:\n%s\nagain: go test ./worker/score -run '^%s$' -first-seed %d -seeds 1", seed, strings.Join(failed[seed], "\n"), t.Name(), seed)
+		t.Fatalf("seed %d:\n%s\nagain: go test ./worker/stream/scorer -run '^%s$' -first-seed %d -seeds 1", seed, strings.Join(failed[seed], "\n"), t.Name(), seed)
 	}
 	t.Logf("seeds %d to %d: no violation, in %v", *firstSeed, last-1, time.Since(began).Round(time.Millisecond))
 	for _, what := range slices.Sorted(maps.Keys(tally)) {

@@ -194,7 +194,7 @@ func crashKeeper(t *testing.T, plan crash.Plan, needs []crash.Plan, last bool) {
 	for range lastTries {
 		script := playKeepers(t, append(slices.Clone(needs), plan)...)
 		if t.Failed() {
-			t.Logf("the plan was %s\nagain: go test ./worker/tablewriter -run '^%s$'", plan, t.Name())
+			t.Logf("the plan was %s\nagain: go test ./worker/stream/tablewriter -run '^%s$'", plan, t.Name())
 			return
 		}
 		if script.Fired(plan) > 0 {

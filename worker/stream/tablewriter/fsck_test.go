@@ -226,7 +226,7 @@ func garbage(b storage.Bucket, key string) {
 // A checkpoint of delta-rs, with a layout of its own, is read as well.
 func TestTheJudgeReadsTheCheckpointOfAnotherWriter(t *testing.T) {
 	const name = "00000000000000000003.checkpoint.parquet"
-	body, err := os.ReadFile("../../storage/delta/testdata/delta-rs/_delta_log/" + name)
+	body, err := os.ReadFile("../../../storage/table/delta/testdata/delta-rs/_delta_log/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -330,7 +330,7 @@ func (s *sim) hold(version int64, files map[string]bool, txns map[string]int64) 
 func TestModel(t *testing.T) {
 	for seed := *from; seed < *from+uint64(*seeds); seed++ {
 		if err := newSim(t, seed, wrong{}).play(); err != nil {
-			t.Fatalf("seed %d (go test ./worker/tablewriter -run TestModel -seed %d -seeds 1): %v", seed, seed, err)
+			t.Fatalf("seed %d (go test ./worker/stream/tablewriter -run TestModel -seed %d -seeds 1): %v", seed, seed, err)
 		}
 	}
 }
