@@ -15,11 +15,17 @@ var ranks = map[string]int{
 	"coordinator/api/v1": 0,
 	"pipeline/spelling":  0,
 
+	"storage/parquet/intern":   0,
+	"storage/parquet/metadata": 0,
+
 	"connectors":      1,
 	"coordinator/api": 1,
 	"pipeline/kernel": 1,
 	"pipeline/table":  1,
 	"storage":         1,
+
+	"storage/parquet/compress": 1,
+	"storage/parquet/encoding": 1,
 
 	"connectors/devbroker":       2,
 	"connectors/fault":           2,
@@ -33,6 +39,8 @@ var ranks = map[string]int{
 	"storage/fault":              2,
 	"storage/file":               2,
 	"storage/memory":             2,
+	"storage/parquet/decode":     2,
+	"storage/parquet/encode":     2,
 	"storage/s3":                 2,
 	"storage/storagetest":        2,
 
@@ -115,7 +123,7 @@ var owners = []struct {
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"connectors/devbroker"}},
 	{"github.com/minio/minio-go", []string{"storage/s3"}},
 	{"github.com/versity/versitygw", []string{"storage/devserver"}},
-	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/table/delta"}},
+	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/parquet/encode", "storage/table/delta"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},
@@ -194,7 +202,9 @@ func house(dir string) string {
 	return dir
 }
 
-func under(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, strings.TrimSuffix(tree, "/")+"/") }
+func under(pkg, tree string) bool {
+	return pkg == tree || strings.HasPrefix(pkg, strings.TrimSuffix(tree, "/")+"/")
+}
 
 func TestRanksNameOnlyPackagesThatExist(t *testing.T) {
 	there := map[string]bool{}

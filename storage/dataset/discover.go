@@ -9,8 +9,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/dataset/internal/column"
-	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+	"github.com/thalweg/thalweg/storage/parquet/decode"
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 // Discover lists the objects that pattern names, reads their footers and cuts
@@ -116,7 +116,7 @@ func inspect(ctx context.Context, b storage.Bucket, info storage.Info, versioned
 		d.rows = append(d.rows, g.Rows)
 	}
 	for _, n := range file.Schema.Children {
-		f, err := column.Field(n)
+		f, err := decode.Field(n)
 		if err != nil {
 			return discovered{}, failure("discover", columnSubject(info.Key, -1, n.Name), err)
 		}
@@ -187,7 +187,7 @@ const tailBytes = 64 << 10
 
 // readFooter fetches and parses an object's footer. It returns the number of
 // requests and bytes that took.
-func readFooter(ctx context.Context, b storage.Bucket, key string, size int64) (*format.File, traffic, error) {
+func readFooter(ctx context.Context, b storage.Bucket, key string, size int64) (*metadata.File, traffic, error) {
 	const op = "read footer"
 	var t traffic
 	fetch := func(n int64) ([]byte, error) {
@@ -199,19 +199,19 @@ func readFooter(ctx context.Context, b storage.Bucket, key string, size int64) (
 		t.bytes += n
 		return buf, nil
 	}
-	if size < format.MinFileSize {
-		_, err := format.FooterLength(nil, size)
+	if size < metadata.MinFileSize {
+		_, err := metadata.FooterLength(nil, size)
 		return nil, t, failure(op, objectSubject(key), err)
 	}
 	tail, err := fetch(min(size, tailBytes))
 	if err != nil {
 		return nil, t, err
 	}
-	length, err := format.FooterLength(tail, size)
+	length, err := metadata.FooterLength(tail, size)
 	if err != nil {
 		return nil, t, failure(op, objectSubject(key), err)
 	}
-	if need := length + format.TailSize; need > int64(len(tail)) {
+	if need := length + metadata.TailSize; need > int64(len(tail)) {
 		if tail, err = fetch(need); err != nil {
 			return nil, t, err
 		}
@@ -222,11 +222,11 @@ func readFooter(ctx context.Context, b storage.Bucket, key string, size int64) (
 
 // parseFooter parses the footer of length bytes that ends tail, the end of an
 // object.
-func parseFooter(key string, tail []byte, length, size int64) (*format.File, error) {
-	end := len(tail) - format.TailSize
-	var file *format.File
+func parseFooter(key string, tail []byte, length, size int64) (*metadata.File, error) {
+	end := len(tail) - metadata.TailSize
+	var file *metadata.File
 	err := guard(func() (err error) {
-		file, err = format.ParseFooter(tail[end-int(length):end], size)
+		file, err = metadata.ParseFooter(tail[end-int(length):end], size)
 		return err
 	})
 	if err != nil {

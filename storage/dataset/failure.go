@@ -6,10 +6,10 @@ import (
 	"runtime/debug"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/dataset/internal/column"
-	"github.com/thalweg/thalweg/storage/dataset/internal/compress"
-	"github.com/thalweg/thalweg/storage/dataset/internal/encoding"
-	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+	"github.com/thalweg/thalweg/storage/parquet/compress"
+	"github.com/thalweg/thalweg/storage/parquet/decode"
+	"github.com/thalweg/thalweg/storage/parquet/encoding"
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 func objectSubject(key string) string { return "object " + key }
@@ -29,7 +29,7 @@ func failure(op, subject string, err error) error {
 	}
 	e := &thalweg.Error{Op: op, Kind: thalweg.Corrupt, Subject: subject, Err: err}
 	switch {
-	case errors.Is(err, format.ErrEncrypted), errors.Is(err, column.ErrUnsupported), errors.Is(err, compress.ErrUnsupported):
+	case errors.Is(err, metadata.ErrEncrypted), errors.Is(err, decode.ErrUnsupported), errors.Is(err, compress.ErrUnsupported):
 		e.Kind = thalweg.Unsupported
 	case errors.Is(err, encoding.ErrTooLarge):
 		e.Kind, e.Hint = thalweg.Exhausted, "lower the rows of a batch"

@@ -9,7 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 const (
@@ -38,7 +38,7 @@ type fetched struct {
 type span struct{ from, to int64 }
 
 // spans returns the ranges that hold the chunks, those close together as one.
-func spans(chunks []format.Chunk, needed []int) []span {
+func spans(chunks []metadata.Chunk, needed []int) []span {
 	var all []span
 	for _, i := range needed {
 		if c := chunks[i]; c.Size > 0 {
@@ -61,7 +61,7 @@ func spans(chunks []format.Chunk, needed []int) []span {
 type fetcher struct {
 	bucket storage.Bucket
 	key    string
-	file   *format.File
+	file   *metadata.File
 	needed []int // column chunks
 	pool   *Pool
 	room   *semaphore.Weighted // bytes of the groups in memory
@@ -74,7 +74,7 @@ type fetcher struct {
 }
 
 // fetch starts reading row groups [first, end). close must be called.
-func fetch(ctx context.Context, b storage.Bucket, key string, file *format.File, needed []int, first, end int, cfg ReaderConfig) *fetcher {
+func fetch(ctx context.Context, b storage.Bucket, key string, file *metadata.File, needed []int, first, end int, cfg ReaderConfig) *fetcher {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &fetcher{bucket: b, key: key, file: file, needed: needed, pool: cfg.Pool, limit: cfg.PrefetchBytes,
 		// One more waits in the hand of run.

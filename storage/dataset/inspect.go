@@ -7,8 +7,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/dataset/internal/column"
-	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+	"github.com/thalweg/thalweg/storage/parquet/decode"
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 // Summary is what the footer of a Parquet object says of it.
@@ -37,7 +37,7 @@ func Inspect(ctx context.Context, b storage.Bucket, key string, sizeBytes int64)
 	s := &Summary{Rows: file.Rows}
 	fields := make([]arrow.Field, 0, len(file.Schema.Children))
 	for _, n := range file.Schema.Children {
-		f, err := column.Field(n)
+		f, err := decode.Field(n)
 		if err != nil {
 			return nil, failure("inspect", columnSubject(key, -1, n.Name), err)
 		}
@@ -53,7 +53,7 @@ func Inspect(ctx context.Context, b storage.Bucket, key string, sizeBytes int64)
 }
 
 // summarize merges the statistics of a column's chunks.
-func summarize(t arrow.DataType, groups []format.RowGroup, leaf int) ColumnSummary {
+func summarize(t arrow.DataType, groups []metadata.RowGroup, leaf int) ColumnSummary {
 	var c ColumnSummary
 	bounded := true
 	for _, g := range groups {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 // OpenShard opens one shard of m for reading the named columns, in that order;
@@ -38,7 +38,7 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 			cfg.Pool.put(buf)
 			return nil, &thalweg.Error{Op: "open shard", Subject: objectSubject(object.Key), Err: err}
 		}
-		r, err := openWhole(object.Key, buf, columns, cfg, func(file *format.File) (int, int, error) {
+		r, err := openWhole(object.Key, buf, columns, cfg, func(file *metadata.File) (int, int, error) {
 			return s.FirstRowGroup, s.EndRowGroup, s.check(object, file)
 		}, func() { cfg.Pool.put(buf) })
 		if err != nil {
@@ -70,7 +70,7 @@ func OpenBytes(name string, data []byte, columns []string, cfg ReaderConfig) (*R
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return openWhole(name, data, columns, cfg.withDefaults(), func(file *format.File) (int, int, error) {
+	return openWhole(name, data, columns, cfg.withDefaults(), func(file *metadata.File) (int, int, error) {
 		return 0, len(file.RowGroups), nil
 	}, func() {})
 }
@@ -78,9 +78,9 @@ func OpenBytes(name string, data []byte, columns []string, cfg ReaderConfig) (*R
 // openWhole opens row groups of an object that is in memory; which of them is
 // decided by its footer. release is called when the Reader needs data no more,
 // but not if openWhole fails.
-func openWhole(key string, data []byte, columns []string, cfg ReaderConfig, which func(*format.File) (int, int, error), release func()) (*Reader, error) {
+func openWhole(key string, data []byte, columns []string, cfg ReaderConfig, which func(*metadata.File) (int, int, error), release func()) (*Reader, error) {
 	size := int64(len(data))
-	length, err := format.FooterLength(data, size)
+	length, err := metadata.FooterLength(data, size)
 	if err != nil {
 		return nil, failure("read footer", objectSubject(key), err)
 	}
@@ -103,7 +103,7 @@ func openWhole(key string, data []byte, columns []string, cfg ReaderConfig, whic
 // inMemory yields row groups of an object that is in memory.
 type inMemory struct {
 	data       []byte
-	file       *format.File
+	file       *metadata.File
 	group, end int
 	release    func()
 }
@@ -136,7 +136,7 @@ func unchanged(ctx context.Context, b storage.Bucket, o Object) error {
 }
 
 // check fails with Conflict if the footer has not what the shard says.
-func (s Shard) check(o Object, file *format.File) error {
+func (s Shard) check(o Object, file *metadata.File) error {
 	if s.FirstRowGroup < 0 || s.FirstRowGroup > s.EndRowGroup || s.EndRowGroup > len(file.RowGroups) {
 		return replaced(o.Key, fmt.Errorf("%d row groups, the shard is of [%d, %d)", len(file.RowGroups), s.FirstRowGroup, s.EndRowGroup))
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/thalweg/thalweg/storage/dataset/internal/compress"
-	"github.com/thalweg/thalweg/storage/dataset/internal/emit"
+	"github.com/thalweg/thalweg/storage/parquet/compress"
+	"github.com/thalweg/thalweg/storage/parquet/encode"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 // several goroutines.
 type Pool struct {
 	maxBytes int64
-	spares   emit.Spares
+	spares   encode.Spares
 	mu       struct {
 		sync.Mutex
 		free   map[int][][]byte // idle buffers by capacity
@@ -125,7 +125,7 @@ func (p *Pool) compressor() (*zstd.Encoder, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.zstd == nil {
-		z, err := emit.NewZstd()
+		z, err := encode.NewZstd()
 		if err != nil {
 			return nil, err
 		}

@@ -11,18 +11,18 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/dataset/internal/column"
-	"github.com/thalweg/thalweg/storage/dataset/internal/format"
+	"github.com/thalweg/thalweg/storage/parquet/decode"
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 // Reader yields the rows of one shard as Arrow batches, in the order of the
 // file. One goroutine uses it at a time.
 type Reader struct {
 	key     string
-	file    *format.File
+	file    *metadata.File
 	cfg     ReaderConfig
 	schema  *arrow.Schema
-	columns []*column.Column
+	columns []*decode.Column
 	groups  groups
 	group   *fetched // the row group being decoded, nil before the first
 	left    int64    // rows of it not yet decoded
@@ -55,7 +55,7 @@ type Counters struct {
 }
 
 // newReader returns a Reader of columns of file, still without groups.
-func newReader(key string, file *format.File, columns []string, cfg ReaderConfig) (*Reader, error) {
+func newReader(key string, file *metadata.File, columns []string, cfg ReaderConfig) (*Reader, error) {
 	r := &Reader{key: key, file: file, cfg: cfg}
 	nodes, err := choose(key, file, columns)
 	if err != nil {
@@ -67,7 +67,7 @@ func newReader(key string, file *format.File, columns []string, cfg ReaderConfig
 	}
 	fields := make([]arrow.Field, len(nodes))
 	for i, n := range nodes {
-		c, err := column.New(n, cfg.Allocator, unz)
+		c, err := decode.New(n, cfg.Allocator, unz)
 		if err != nil {
 			return nil, failure("open shard", columnSubject(key, -1, n.Name), err)
 		}
@@ -88,13 +88,13 @@ func newReader(key string, file *format.File, columns []string, cfg ReaderConfig
 }
 
 // choose returns the nodes of the named columns, of all without names.
-func choose(key string, file *format.File, columns []string) ([]*format.Node, error) {
+func choose(key string, file *metadata.File, columns []string) ([]*metadata.Node, error) {
 	if len(columns) == 0 {
 		return file.Schema.Children, nil
 	}
-	nodes := make([]*format.Node, 0, len(columns))
+	nodes := make([]*metadata.Node, 0, len(columns))
 	for _, name := range columns {
-		i := slices.IndexFunc(file.Schema.Children, func(n *format.Node) bool { return n.Name == name })
+		i := slices.IndexFunc(file.Schema.Children, func(n *metadata.Node) bool { return n.Name == name })
 		if i < 0 {
 			return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.NotFound, Subject: columnSubject(key, -1, name),
 				Hint: "it has " + columnNames(file)}
@@ -109,7 +109,7 @@ func choose(key string, file *format.File, columns []string) ([]*format.Node, er
 }
 
 // columnNames lists the columns of a file for people, at most so many.
-func columnNames(file *format.File) string {
+func columnNames(file *metadata.File) string {
 	const most = 20
 	var names []string
 	for i, n := range file.Schema.Children {
@@ -204,7 +204,7 @@ func (r *Reader) nextGroup() error {
 	r.counters.BytesFetched += got.traffic.bytes
 	for _, c := range r.columns {
 		at := c.Chunks()
-		chunks, pages := make([]format.Chunk, len(at)), make([][]byte, len(at))
+		chunks, pages := make([]metadata.Chunk, len(at)), make([][]byte, len(at))
 		for i, j := range at {
 			chunks[i], pages[i] = r.file.RowGroups[got.group].Chunks[j], got.pages[j]
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/dataset/internal/emit"
+	"github.com/thalweg/thalweg/storage/parquet/encode"
 )
 
 const (
@@ -36,8 +36,8 @@ const (
 type Writer struct {
 	cfg     WriterConfig
 	schema  *arrow.Schema
-	columns []*emit.Column
-	pages   *emit.Pages
+	columns []*encode.Column
+	pages   *encode.Pages
 	groups  []format.RowGroup
 	pending int   // rows gathered for the next row group
 	rows    int64 // rows written, pending ones included
@@ -61,7 +61,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, er
 	out := &Writer{cfg: cfg, schema: schema}
 	seen := make(map[string]bool)
 	for _, f := range schema.Fields() {
-		c, err := emit.NewColumn(f, &cfg.Pool.spares)
+		c, err := encode.NewColumn(f, &cfg.Pool.spares)
 		if err == nil && seen[f.Name] {
 			err = errors.New("there are two columns of this name")
 		}
@@ -83,15 +83,15 @@ func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, er
 }
 
 // pages returns the sink of pages that cfg asks for.
-func (c WriterConfig) pages(w io.Writer) (*emit.Pages, error) {
+func (c WriterConfig) pages(w io.Writer) (*encode.Pages, error) {
 	switch c.Compression {
 	case Snappy:
-		return emit.NewPages(w, format.Snappy, nil), nil
+		return encode.NewPages(w, format.Snappy, nil), nil
 	case Uncompressed:
-		return emit.NewPages(w, format.Uncompressed, nil), nil
+		return encode.NewPages(w, format.Uncompressed, nil), nil
 	}
 	z, err := c.Pool.compressor()
-	return emit.NewPages(w, format.Zstd, z), err
+	return encode.NewPages(w, format.Zstd, z), err
 }
 
 // Write appends the rows of rec, whose columns must be the Writer's. It does not

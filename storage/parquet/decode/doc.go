@@ -1,0 +1,30 @@
+// Package decode turns the column chunks of Parquet row groups into Arrow
+// arrays, a batch of rows at a time.
+//
+// A flat column, one value or null a row, takes the typed path: pages are
+// uncompressed, their values decoded straight into the memory of the array, and
+// spread over the nulls. Columns below groups and lists take the general path,
+// which keeps the levels of every value and assembles lists and structs from
+// them. Both use the same leaves: a leaf walks the pages of one chunk and feeds
+// a sink, which builds one kind of array.
+package decode
+
+import "errors"
+
+// maxBatchBytes bounds the bytes of the variable-length values of one batch of
+// one column: prefixes and dictionaries let a few bytes of a page stand for
+// gigabytes. A full batch of 8 KiB documents reaches it. Twice it, and three
+// times it (text repaired), still fit 32-bit offsets.
+const maxBatchBytes = 1 << 29
+
+// stepRows is the values decoded at a time where an intermediate form is
+// needed; it keeps that form in the first-level cache.
+const stepRows = 1024
+
+var (
+	// ErrUnsupported is the error of what is valid Parquet that this package does
+	// not read.
+	ErrUnsupported = errors.New("not supported")
+	errNoDict      = errors.New("dictionary indices without a dictionary")
+	errDictIndex   = errors.New("dictionary index out of range")
+)

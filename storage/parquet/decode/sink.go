@@ -1,0 +1,77 @@
+package decode
+
+import (
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/storage/parquet/encoding"
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
+)
+
+// sink builds the arrays of one leaf. The order of calls is: reset for a chunk;
+// dictionary if it has one; page for every page of values that are not
+// dictionary indices; and for every batch begin, then plain, indexed and spread
+// in the order of rows, then finish. discard may come at any time.
+type sink interface {
+	// reset forgets the chunk before, its dictionary above all.
+	reset()
+	// dictionary takes the PLAIN entries of the chunk's dictionary. data is not
+	// kept.
+	dictionary(data []byte, entries int) error
+	// page takes the values of a page. data stays valid until the next page.
+	page(enc metadata.Encoding, data []byte) error
+	// begin starts a batch of about rows values, exactly so many in a flat column,
+	// each of which comes by plain, indexed or spread.
+	begin(rows int)
+	// plain appends the next n values of the page.
+	plain(n int) error
+	// indexed appends the n dictionary entries that indices names.
+	indexed(indices *encoding.Hybrid, n int) error
+	// spread takes the last present values appended for rows rows, those that
+	// bits [from, from+rows) of valid say; the others are null.
+	spread(valid *encoding.Bitmap, from, rows, present int)
+	// finish returns the batch as an array, which the caller releases.
+	finish(valid *encoding.Bitmap) arrow.Array
+	// discard releases everything.
+	discard()
+}
+
+// newSink returns the sink for arrays of type t from values of n.
+func newSink(n *metadata.Node, t arrow.DataType, mem memory.Allocator) sink {
+	switch t.(type) {
+	case *arrow.NullType:
+		return &nullSink{}
+	case *arrow.BooleanType:
+		return &boolSink{mem: mem}
+	case *arrow.BinaryType:
+		return &binarySink{mem: mem}
+	case *arrow.DictionaryType:
+		return newStringSink(n, mem)
+	}
+	return newFixedSink(n, t, mem)
+}
+
+// validity returns the bits of valid as a buffer that the caller releases, nil
+// if all of them are ones, and the number of nulls.
+func validity(valid *encoding.Bitmap, mem memory.Allocator) (*memory.Buffer, int) {
+	if valid.Zeros() == 0 {
+		return nil, 0
+	}
+	buf := memory.NewResizableBuffer(mem)
+	buf.Resize(len(valid.Bits()))
+	copy(buf.Bytes(), valid.Bits())
+	return buf, valid.Zeros()
+}
+
+// ensure makes room for size bytes in b, for more if it has to grow.
+func ensure(b *memory.Buffer, size int) {
+	if size > b.Len() {
+		b.Resize(max(size, 2*b.Len()))
+	}
+}
+
+func release(b *memory.Buffer) {
+	if b != nil {
+		b.Release()
+	}
+}

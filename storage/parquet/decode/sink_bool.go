@@ -1,0 +1,103 @@
+package decode
+
+import (
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/bitutil"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/storage/parquet/encoding"
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
+)
+
+// boolSink builds arrays of booleans.
+type boolSink struct {
+	mem     memory.Allocator
+	dec     encoding.Bits
+	rows    encoding.Bitmap // of the batch
+	present encoding.Bitmap // the last values appended, until they are spread
+	pending bool
+}
+
+func (s *boolSink) reset()                                   {}
+func (s *boolSink) dictionary([]byte, int) error             { return errNoDictionaries }
+func (s *boolSink) indexed(*encoding.Hybrid, int) error      { return errNoDictionaries }
+func (s *boolSink) page(e metadata.Encoding, d []byte) error { return s.dec.Reset(e, d) }
+
+func (s *boolSink) begin(int) {
+	s.rows.Reset()
+	s.pending = false
+}
+
+// settle appends values that had no nulls among them.
+func (s *boolSink) settle() {
+	if !s.pending {
+		return
+	}
+	s.pending = false
+	if s.present.Zeros() == 0 {
+		s.rows.Repeat(true, s.present.Len())
+		return
+	}
+	s.rows.Copy(s.present.Bits(), 0, s.present.Len())
+}
+
+func (s *boolSink) plain(n int) error {
+	s.settle()
+	s.present.Reset()
+	s.pending = true
+	return s.dec.Read(&s.present, n)
+}
+
+func (s *boolSink) spread(valid *encoding.Bitmap, from, rows, present int) {
+	if present == 0 {
+		s.settle()
+		s.rows.Repeat(false, rows)
+		return
+	}
+	s.pending = false
+	allOnes := s.present.Zeros() == 0
+	next := 0
+	for i := range rows {
+		v := false
+		if valid.Get(from + i) {
+			v = allOnes || s.present.Get(next)
+			next++
+		}
+		s.rows.Repeat(v, 1)
+	}
+}
+
+func (s *boolSink) finish(valid *encoding.Bitmap) arrow.Array {
+	s.settle()
+	buf := memory.NewResizableBuffer(s.mem)
+	buf.Resize((s.rows.Len() + 7) / 8)
+	if s.rows.Zeros() == 0 {
+		bitutil.SetBitsTo(buf.Bytes(), 0, int64(s.rows.Len()), true)
+	} else {
+		copy(buf.Bytes(), s.rows.Bits())
+	}
+	bits, nulls := validity(valid, s.mem)
+	data := array.NewData(arrow.FixedWidthTypes.Boolean, s.rows.Len(), []*memory.Buffer{bits, buf}, nil, nulls, 0)
+	release(bits)
+	buf.Release()
+	defer data.Release()
+	return array.NewBooleanData(data)
+}
+
+func (s *boolSink) discard() {}
+
+// nullSink builds arrays of nothing but nulls. Values are not looked at.
+type nullSink struct{ n int }
+
+func (s *nullSink) reset()                                  {}
+func (s *nullSink) dictionary([]byte, int) error            { return nil }
+func (s *nullSink) page(metadata.Encoding, []byte) error    { return nil }
+func (s *nullSink) begin(int)                               { s.n = 0 }
+func (s *nullSink) plain(n int) error                       { s.n += n; return nil }
+func (s *nullSink) indexed(_ *encoding.Hybrid, n int) error { s.n += n; return nil }
+func (s *nullSink) discard()                                {}
+
+func (s *nullSink) spread(_ *encoding.Bitmap, _, rows, present int) { s.n += rows - present }
+
+func (s *nullSink) finish(*encoding.Bitmap) arrow.Array { return array.NewNull(s.n) }

@@ -1,0 +1,162 @@
+package decode
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
+)
+
+// stringType carries strings everywhere.
+var stringType = &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
+
+// The widest decimals that Arrow has, in digits.
+const (
+	maxDigits128 = 38
+	maxDigits256 = 76
+)
+
+// leafType returns the natural Arrow type of a leaf: what its annotation says
+// where that fits the physical type, as readers of other languages do, and the
+// physical type otherwise.
+func leafType(n *metadata.Node) (arrow.DataType, error) {
+	l := n.Logical
+	switch l.Annotation {
+	case metadata.Null:
+		return arrow.Null, nil
+	case metadata.Decimal:
+		return decimalType(n)
+	case metadata.String, metadata.Enum, metadata.JSON:
+		if n.Physical == metadata.ByteArray {
+			return stringType, nil
+		}
+	case metadata.UUID:
+		if n.Physical == metadata.FixedLenByteArray && n.TypeLength == 16 {
+			return stringType, nil
+		}
+	case metadata.Float16:
+		if n.Physical == metadata.FixedLenByteArray && n.TypeLength == 2 {
+			return arrow.PrimitiveTypes.Float32, nil
+		}
+	case metadata.Date:
+		if n.Physical == metadata.Int32 {
+			return arrow.FixedWidthTypes.Date32, nil
+		}
+	case metadata.Time:
+		if t := timeType(n); t != nil {
+			return t, nil
+		}
+	case metadata.Timestamp:
+		if n.Physical == metadata.Int64 && l.Unit >= metadata.Millis && l.Unit <= metadata.Nanos {
+			zone := ""
+			if l.UTC {
+				zone = "UTC"
+			}
+			return &arrow.TimestampType{Unit: timeUnit(l.Unit), TimeZone: zone}, nil
+		}
+	case metadata.Integer:
+		if t := integerType(n); t != nil {
+			return t, nil
+		}
+	}
+	switch n.Physical {
+	case metadata.Boolean:
+		return arrow.FixedWidthTypes.Boolean, nil
+	case metadata.Int32:
+		return arrow.PrimitiveTypes.Int32, nil
+	case metadata.Int64:
+		return arrow.PrimitiveTypes.Int64, nil
+	case metadata.Int96:
+		return arrow.FixedWidthTypes.Timestamp_us, nil
+	case metadata.Float:
+		return arrow.PrimitiveTypes.Float32, nil
+	case metadata.Double:
+		return arrow.PrimitiveTypes.Float64, nil
+	case metadata.FixedLenByteArray:
+		return &arrow.FixedSizeBinaryType{ByteWidth: n.TypeLength}, nil
+	}
+	return arrow.BinaryTypes.Binary, nil
+}
+
+func decimalType(n *metadata.Node) (arrow.DataType, error) {
+	p, s := n.Logical.Precision, n.Logical.Scale
+	if p <= 0 || s < 0 || s > p {
+		return nil, fmt.Errorf("decimal of %d digits, %d of them after the point", p, s)
+	}
+	switch n.Physical {
+	case metadata.Int32, metadata.Int64, metadata.ByteArray, metadata.FixedLenByteArray:
+	default:
+		return nil, fmt.Errorf("decimal stored as %v", n.Physical)
+	}
+	switch {
+	case p <= maxDigits128:
+		return &arrow.Decimal128Type{Precision: p, Scale: s}, nil
+	case p <= maxDigits256:
+		return &arrow.Decimal256Type{Precision: p, Scale: s}, nil
+	}
+	return nil, fmt.Errorf("decimal of %d digits: %w", p, ErrUnsupported)
+}
+
+func timeType(n *metadata.Node) arrow.DataType {
+	switch {
+	case n.Physical == metadata.Int32 && n.Logical.Unit == metadata.Millis:
+		return arrow.FixedWidthTypes.Time32ms
+	case n.Physical == metadata.Int64 && n.Logical.Unit == metadata.Micros:
+		return arrow.FixedWidthTypes.Time64us
+	case n.Physical == metadata.Int64 && n.Logical.Unit == metadata.Nanos:
+		return arrow.FixedWidthTypes.Time64ns
+	}
+	return nil
+}
+
+func timeUnit(u metadata.Unit) arrow.TimeUnit {
+	switch u {
+	case metadata.Millis:
+		return arrow.Millisecond
+	case metadata.Micros:
+		return arrow.Microsecond
+	}
+	return arrow.Nanosecond
+}
+
+func integerType(n *metadata.Node) arrow.DataType {
+	l := n.Logical
+	if n.Physical == metadata.Int64 && l.Bits == 64 {
+		if l.Signed {
+			return arrow.PrimitiveTypes.Int64
+		}
+		return arrow.PrimitiveTypes.Uint64
+	}
+	if n.Physical != metadata.Int32 {
+		return nil
+	}
+	switch {
+	case l.Bits == 8 && l.Signed:
+		return arrow.PrimitiveTypes.Int8
+	case l.Bits == 8:
+		return arrow.PrimitiveTypes.Uint8
+	case l.Bits == 16 && l.Signed:
+		return arrow.PrimitiveTypes.Int16
+	case l.Bits == 16:
+		return arrow.PrimitiveTypes.Uint16
+	case l.Bits == 32 && l.Signed:
+		return arrow.PrimitiveTypes.Int32
+	case l.Bits == 32:
+		return arrow.PrimitiveTypes.Uint32
+	}
+	return nil
+}
+
+// width returns the bytes of a value of a leaf of fixed width as stored.
+func width(n *metadata.Node) int {
+	switch n.Physical {
+	case metadata.Int32, metadata.Float:
+		return 4
+	case metadata.Int64, metadata.Double:
+		return 8
+	case metadata.Int96:
+		return 12
+	}
+	return n.TypeLength
+}

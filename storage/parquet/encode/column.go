@@ -1,0 +1,195 @@
+package encode
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/bitutil"
+	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/thalweg/thalweg/storage/parquet/encoding"
+)
+
+// Column gathers the rows of one column for the next row group.
+type Column struct {
+	field   arrow.Field
+	element format.SchemaElement
+	rows    int
+	valid   encoding.Bitmap // of a nullable column
+	values  values
+	home    *sync.Pool // of values
+}
+
+// values gathers the values of a column that are not null.
+type values interface {
+	// append adds the values of the present rows among [from, to) of a.
+	append(a arrow.Array, from, to int, rows present) error
+	// size returns the bytes of variable length gathered.
+	size() int
+	// plan decides how the chunk is encoded. It returns the encoding of its pages
+	// and its dictionary: PLAIN entries and their number, 0 if there is none.
+	plan() (enc format.Encoding, dict []byte, entries int)
+	// page appends the encoded values [from, to) to dst.
+	page(dst []byte, from, to int) []byte
+	// bounds returns the least and greatest value as statistics have them, nil if
+	// there are none to tell.
+	bounds() (least, greatest []byte)
+	// reset forgets all values.
+	reset()
+}
+
+// Spares keeps the memory that columns gathered values in for the next ones. The
+// zero value is ready to use, by any number of goroutines; what nobody asks for
+// soon is left to the collector.
+type Spares struct{ bools, int32s, int64s, float32s, float64s, texts sync.Pool }
+
+// lend returns a T of p that was given back, or a new one.
+func lend[T any](p *sync.Pool) *T {
+	if v, ok := p.Get().(*T); ok {
+		return v
+	}
+	return new(T)
+}
+
+// NewColumn returns an empty Column with memory of spares, or an error if it
+// cannot write the type.
+func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
+	c := &Column{field: f, element: format.SchemaElement{Name: f.Name, RepetitionType: thrift.New(format.Required)}}
+	if f.Nullable {
+		c.element.RepetitionType = thrift.New(format.Optional)
+	}
+	physical := func(t format.Type, v values, home *sync.Pool) {
+		c.element.Type, c.values, c.home = thrift.New(t), v, home
+	}
+	switch t := f.Type.(type) {
+	case *arrow.BooleanType:
+		physical(format.Boolean, lend[bools](&spares.bools), &spares.bools)
+	case *arrow.Int32Type:
+		physical(format.Int32, lend[integers[int32]](&spares.int32s), &spares.int32s)
+	case *arrow.Int64Type:
+		physical(format.Int64, lend[integers[int64]](&spares.int64s), &spares.int64s)
+	case *arrow.TimestampType:
+		if t.Unit == arrow.Second {
+			return nil, fmt.Errorf("timestamps in seconds do not exist in Parquet")
+		}
+		physical(format.Int64, lend[integers[int64]](&spares.int64s), &spares.int64s)
+		c.element.LogicalType, c.element.ConvertedType = timestamp(t)
+	case *arrow.Float32Type:
+		physical(format.Float, lend[floats[float32]](&spares.float32s), &spares.float32s)
+	case *arrow.Float64Type:
+		physical(format.Double, lend[floats[float64]](&spares.float64s), &spares.float64s)
+	case *arrow.StringType:
+		c.text(spares)
+	case *arrow.DictionaryType:
+		if t.IndexType.ID() != arrow.INT32 || t.ValueType.ID() != arrow.STRING {
+			return nil, fmt.Errorf("%v cannot be written", f.Type)
+		}
+		c.text(spares)
+	default:
+		return nil, fmt.Errorf("%v cannot be written", f.Type)
+	}
+	return c, nil
+}
+
+func (c *Column) text(spares *Spares) {
+	c.values, c.home = lend[text](&spares.texts), &spares.texts
+	c.element.Type = thrift.New(format.ByteArray)
+	c.element.LogicalType = format.LogicalType{Value: &format.StringType{}}
+	c.element.ConvertedType = thrift.New(deprecated.UTF8)
+}
+
+// timestamp returns the annotations of a timestamp. The older one has UTC only.
+func timestamp(t *arrow.TimestampType) (l format.LogicalType, c thrift.Null[deprecated.ConvertedType]) {
+	v := &format.TimestampType{IsAdjustedToUTC: t.TimeZone != ""}
+	switch t.Unit {
+	case arrow.Millisecond:
+		v.Unit.Value = &format.MilliSeconds{}
+		c = thrift.New(deprecated.TimestampMillis)
+	case arrow.Microsecond:
+		v.Unit.Value = &format.MicroSeconds{}
+		c = thrift.New(deprecated.TimestampMicros)
+	default:
+		v.Unit.Value = &format.NanoSeconds{}
+	}
+	if !v.IsAdjustedToUTC {
+		c = thrift.Null[deprecated.ConvertedType]{}
+	}
+	return format.LogicalType{Value: v}, c
+}
+
+// Field returns the column's Arrow field.
+func (c *Column) Field() arrow.Field { return c.field }
+
+// Element returns the column's entry in the schema.
+func (c *Column) Element() format.SchemaElement { return c.element }
+
+// Append adds rows [from, to) of a, an array of the column's type.
+func (c *Column) Append(a arrow.Array, from, to int) error {
+	rows := presentIn(a)
+	switch {
+	case c.field.Nullable && rows.bits != nil:
+		c.valid.Copy(rows.bits, rows.offset+from, to-from)
+	case c.field.Nullable:
+		c.valid.Repeat(true, to-from)
+	case rows.bits != nil && bitutil.CountSetBits(rows.bits, rows.offset+from, to-from) < to-from:
+		return errNull
+	}
+	c.rows += to - from
+	return c.values.append(a, from, to, rows)
+}
+
+// Size returns the bytes of variable length gathered for the next row group.
+func (c *Column) Size() int { return c.values.size() }
+
+// Flush writes the rows gathered as a column chunk to p, forgets them and
+// returns what the footer says of the chunk.
+func (c *Column) Flush(p *Pages) (format.ColumnChunk, error) {
+	enc, dict, entries := c.values.plan()
+	p.begin()
+	if entries > 0 {
+		if err := p.dictionary(dict, entries); err != nil {
+			return format.ColumnChunk{}, err
+		}
+	}
+	present := 0
+	for from := 0; from < c.rows; from += pageRows {
+		to := min(from+pageRows, c.rows)
+		n := to - from
+		body := p.body[:0]
+		if c.field.Nullable {
+			body = appendLevels(body, &c.valid, from, to)
+			n = c.valid.Ones(from, to)
+		}
+		pageEncoding := enc
+		if n == 0 {
+			pageEncoding = format.Plain // nothing is nothing in any encoding
+		} else {
+			body = c.values.page(body, present, present+n)
+		}
+		present += n
+		p.body = body
+		if err := p.data(pageEncoding, to-from, to-from-n); err != nil {
+			return format.ColumnChunk{}, err
+		}
+	}
+	stats := format.Statistics{NullCount: int64(c.rows - present)}
+	if present > 0 {
+		stats.MinValue, stats.MaxValue = c.values.bounds()
+	}
+	chunk := p.end(c.element, int64(c.rows), stats)
+	c.values.reset()
+	c.valid.Reset()
+	c.rows = 0
+	return chunk, nil
+}
+
+// Release gives the column's memory back once everything is written; nothing
+// may be appended any more.
+func (c *Column) Release() {
+	c.values.reset()
+	c.home.Put(c.values)
+	c.values = nil
+}

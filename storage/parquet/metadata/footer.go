@@ -1,0 +1,289 @@
+package metadata
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	// TailSize is the length field and the magic that end every file.
+	TailSize = 8
+	// MinFileSize is the smallest file there can be: magic, an empty footer, tail.
+	MinFileSize = 4 + TailSize
+	// MaxFooterBytes bounds a footer. Real ones are kilobytes; thousands of
+	// columns in hundreds of row groups reach some ten megabytes. Parsed, a
+	// footer takes several times its size, so this bounds a few hundred.
+	MaxFooterBytes = 64 << 20
+)
+
+const (
+	magic          = "PAR1"
+	magicEncrypted = "PARE"
+)
+
+// ErrEncrypted is the error of a file or column that is encrypted.
+var ErrEncrypted = errors.New("it is encrypted")
+
+// FooterLength checks the end of a file of the given size, of which tail are
+// the last TailSize bytes or more, and returns the length of the footer before
+// them. The footer is guaranteed to lie within the file.
+func FooterLength(tail []byte, fileSize int64) (int64, error) {
+	if fileSize < MinFileSize || len(tail) < TailSize {
+		return 0, fmt.Errorf("%d bytes are too few for Parquet", fileSize)
+	}
+	tail = tail[len(tail)-TailSize:]
+	switch string(tail[4:]) {
+	case magic:
+	case magicEncrypted:
+		return 0, ErrEncrypted
+	default:
+		return 0, fmt.Errorf("it ends with %q, not %q: truncated or not Parquet", tail[4:], magic)
+	}
+	n := int64(binary.LittleEndian.Uint32(tail))
+	if n > fileSize-MinFileSize {
+		return 0, fmt.Errorf("a footer of %d bytes does not fit a file of %d", n, fileSize)
+	}
+	if n > MaxFooterBytes {
+		return 0, fmt.Errorf("a footer of %d bytes exceeds the bound of %d", n, int64(MaxFooterBytes))
+	}
+	return n, nil
+}
+
+// File is the footer of a file, checked.
+type File struct {
+	Rows      int64
+	CreatedBy string
+	Schema    *Node
+	Leaves    []*Node // in the order of column chunks
+	RowGroups []RowGroup
+}
+
+// RowGroup is a horizontal slice of a file.
+type RowGroup struct {
+	Rows   int64
+	Chunks []Chunk // one for each leaf
+}
+
+// Chunk is the part of a row group that holds one leaf.
+type Chunk struct {
+	Codec  Codec
+	Values int64 // nulls included
+	// Offset and Size are where its pages lie in the file.
+	Offset, Size int64
+	// UncompressedSize is what the file says its pages take uncompressed.
+	UncompressedSize int64
+	// Stats are what the file says of its values, which nobody has checked.
+	Stats Stats
+}
+
+// Stats are statistics of the values of a chunk.
+type Stats struct {
+	Nulls    int64  // -1: not known
+	Min, Max []byte // as PLAIN has them; nil: not known
+}
+
+// ParseFooter parses and checks the footer of a file of the given size.
+func ParseFooter(footer []byte, fileSize int64) (*File, error) {
+	d := &decoder{data: footer}
+	f := &File{Rows: -1}
+	var elements []element
+	var groups []rawGroup
+	d.fields(func(id int16, wire byte) bool {
+		switch {
+		case id == 2 && wire == wireList:
+			elements = d.elements()
+		case id == 3 && wire == wireI64:
+			f.Rows = d.varint()
+		case id == 4 && wire == wireList:
+			n := d.list(wireStruct)
+			for i := 0; i < n && d.err == nil; i++ {
+				groups = append(groups, d.rowGroup())
+			}
+		case id == 6 && wire == wireBinary:
+			f.CreatedBy = string(d.binary())
+		default:
+			return false
+		}
+		return true
+	})
+	if d.err != nil {
+		return nil, d.err
+	}
+	if f.Rows < 0 {
+		return nil, errors.New("the footer has no row count")
+	}
+	var err error
+	if f.Schema, f.Leaves, err = buildTree(elements); err != nil {
+		return nil, err
+	}
+	return f, f.addRowGroups(groups, fileSize)
+}
+
+// rawGroup and rawChunk are row groups as the footer has them, unchecked.
+type rawGroup struct {
+	rows   int64
+	chunks []rawChunk
+}
+
+type rawChunk struct {
+	present, encrypted     bool
+	filePath               []byte
+	physical               Physical
+	codec                  Codec
+	values                 int64
+	compressed, raw        int64
+	dataOffset, dictOffset int64
+	stats                  Stats
+}
+
+func (d *decoder) rowGroup() rawGroup {
+	g := rawGroup{rows: -1}
+	d.fields(func(id int16, wire byte) bool {
+		switch {
+		case id == 1 && wire == wireList:
+			n := d.list(wireStruct)
+			for i := 0; i < n && d.err == nil; i++ {
+				g.chunks = append(g.chunks, d.chunk())
+			}
+		case id == 3 && wire == wireI64:
+			g.rows = d.varint()
+		default:
+			return false
+		}
+		return true
+	})
+	return g
+}
+
+func (d *decoder) chunk() rawChunk {
+	var c rawChunk
+	d.fields(func(id int16, wire byte) bool {
+		switch {
+		case id == 1 && wire == wireBinary:
+			c.filePath = d.binary()
+		case id == 3 && wire == wireStruct:
+			c.present = true
+			d.chunkMeta(&c)
+		case id == 8 && wire == wireStruct:
+			c.encrypted = true
+			return false
+		default:
+			return false
+		}
+		return true
+	})
+	return c
+}
+
+func (d *decoder) chunkMeta(c *rawChunk) {
+	c.physical, c.codec, c.values, c.compressed, c.dataOffset = -1, -1, -1, -1, -1
+	c.stats.Nulls = -1
+	d.fields(func(id int16, wire byte) bool {
+		switch {
+		case id == 1 && wire == wireI32:
+			c.physical = Physical(d.i32())
+		case id == 4 && wire == wireI32:
+			c.codec = Codec(d.i32())
+		case id == 5 && wire == wireI64:
+			c.values = d.varint()
+		case id == 6 && wire == wireI64:
+			c.raw = d.varint()
+		case id == 7 && wire == wireI64:
+			c.compressed = d.varint()
+		case id == 9 && wire == wireI64:
+			c.dataOffset = d.varint()
+		case id == 11 && wire == wireI64:
+			c.dictOffset = d.varint()
+		case id == 12 && wire == wireStruct:
+			d.stats(&c.stats)
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+// stats reads the statistics that have a defined order of values; the two
+// deprecated fields have not.
+func (d *decoder) stats(s *Stats) {
+	d.fields(func(id int16, wire byte) bool {
+		switch {
+		case id == 3 && wire == wireI64:
+			s.Nulls = d.varint()
+		case id == 5 && wire == wireBinary:
+			s.Max = d.binary()
+		case id == 6 && wire == wireBinary:
+			s.Min = d.binary()
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+// addRowGroups checks what the footer says of row groups and keeps it.
+func (f *File) addRowGroups(groups []rawGroup, fileSize int64) error {
+	var rows int64
+	f.RowGroups = make([]RowGroup, len(groups))
+	for i, g := range groups {
+		if g.rows < 0 {
+			return fmt.Errorf("row group %d has no row count", i)
+		}
+		if len(g.chunks) != len(f.Leaves) {
+			return fmt.Errorf("row group %d has %d column chunks for %d columns", i, len(g.chunks), len(f.Leaves))
+		}
+		rows += g.rows
+		if rows < 0 || rows > f.Rows {
+			return fmt.Errorf("row groups hold more rows than the %d of the file", f.Rows)
+		}
+		f.RowGroups[i] = RowGroup{Rows: g.rows, Chunks: make([]Chunk, len(g.chunks))}
+		for j, c := range g.chunks {
+			chunk, err := c.check(f.Leaves[j], g.rows, fileSize)
+			if err != nil {
+				return fmt.Errorf("row group %d, column %q: %w", i, strings.Join(f.Leaves[j].Path, "."), err)
+			}
+			f.RowGroups[i].Chunks[j] = chunk
+		}
+	}
+	if rows != f.Rows {
+		return fmt.Errorf("row groups hold %d rows, the file says %d", rows, f.Rows)
+	}
+	return nil
+}
+
+func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
+	switch {
+	case c.encrypted:
+		return Chunk{}, ErrEncrypted
+	case len(c.filePath) > 0:
+		return Chunk{}, fmt.Errorf("its pages are in another file, %q", c.filePath)
+	case !c.present:
+		return Chunk{}, errors.New("no column metadata")
+	case c.physical != leaf.Physical:
+		return Chunk{}, fmt.Errorf("stored as %v, the schema says %v", c.physical, leaf.Physical)
+	case c.codec < Uncompressed || c.codec > LZ4Raw:
+		return Chunk{}, fmt.Errorf("unknown %v", c.codec)
+	case c.values < 0:
+		return Chunk{}, errors.New("no value count")
+	case leaf.MaxRep == 0 && c.values != rows:
+		return Chunk{}, fmt.Errorf("%d values in %d rows", c.values, rows)
+	case leaf.MaxRep > 0 && c.values < rows:
+		return Chunk{}, fmt.Errorf("%d values in %d rows, at least one each is there", c.values, rows)
+	}
+	if c.values == 0 {
+		return Chunk{Codec: c.codec, Stats: Stats{Nulls: c.stats.Nulls}}, nil // where no values lie may be anything
+	}
+	// Writers that have a dictionary page but no offset of it (or zero) put it
+	// where they say the data is.
+	start := c.dataOffset
+	if c.dictOffset > 0 && c.dictOffset < start {
+		start = c.dictOffset
+	}
+	// Subtracting instead of adding: no sum of hostile numbers can overflow.
+	if limit := fileSize - TailSize; start < int64(len(magic)) || c.compressed < 0 || start > limit || c.compressed > limit-start {
+		return Chunk{}, fmt.Errorf("%d bytes at %d lie outside the file's %d", c.compressed, start, fileSize)
+	}
+	return Chunk{Codec: c.codec, Values: c.values, Offset: start, Size: c.compressed, UncompressedSize: c.raw, Stats: c.stats}, nil
+}

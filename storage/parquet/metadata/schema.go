@@ -1,0 +1,193 @@
+package metadata
+
+import (
+	"errors"
+	"fmt"
+)
+
+const (
+	// maxSchemaDepth bounds the nesting of columns; levels fit a byte by it.
+	maxSchemaDepth = 64
+	// maxSchemaElements bounds the fields of a schema, groups included. Wider
+	// tables than this exist on no record; it keeps a footer of three bytes a
+	// field from growing a hundredfold in memory.
+	maxSchemaElements = 1 << 17
+	// maxTypeLength bounds FIXED_LEN_BYTE_ARRAY values: the widest in use are
+	// hashes and vectors of some kilobytes.
+	maxTypeLength = 1 << 20
+)
+
+// Node is a field of the schema: a group of fields or, where Leaf is not
+// negative, a column of values.
+type Node struct {
+	Name       string
+	Path       []string // names from below the root
+	Repetition Repetition
+	Logical    Logical
+	Children   []*Node
+
+	// Leaf is the index of the column chunk, -1 for a group.
+	Leaf       int
+	Physical   Physical
+	TypeLength int // bytes of a FixedLenByteArray value
+
+	// MaxDef and MaxRep are the definition level at which the field is there and
+	// the number of repeated fields on the way to it, itself included.
+	MaxDef, MaxRep int
+	// SlotDef is MaxDef of the innermost repeated field on the way to it, itself
+	// included, 0 without one: from that level on there is a place for a value.
+	SlotDef int
+}
+
+// Flat reports whether the node is a column with at most one value a row and
+// nothing above it.
+func (n *Node) Flat() bool { return n.Leaf >= 0 && len(n.Path) == 1 && n.Repetition != Repeated }
+
+// element is a field as the footer has it.
+type element struct {
+	name       []byte
+	physical   Physical
+	length     int32
+	repetition Repetition
+	children   int32
+	converted  int32
+	scale      int32
+	precision  int32
+	logical    Logical
+	hasType    bool
+}
+
+func (d *decoder) elements() []element {
+	n := d.list(wireStruct)
+	if n > maxSchemaElements {
+		d.fail(fmt.Errorf("%d fields exceed the bound of %d", n, maxSchemaElements))
+		return nil
+	}
+	var elements []element
+	for i := 0; i < n && d.err == nil; i++ {
+		elements = append(elements, d.element())
+	}
+	return elements
+}
+
+func (d *decoder) element() element {
+	e := element{converted: -1}
+	d.fields(func(id int16, wire byte) bool {
+		switch {
+		case id == 1 && wire == wireI32:
+			e.physical, e.hasType = Physical(d.i32()), true
+		case id == 2 && wire == wireI32:
+			e.length = d.i32()
+		case id == 3 && wire == wireI32:
+			e.repetition = Repetition(d.i32())
+		case id == 4 && wire == wireBinary:
+			e.name = d.binary()
+		case id == 5 && wire == wireI32:
+			e.children = d.i32()
+		case id == 6 && wire == wireI32:
+			e.converted = d.i32()
+		case id == 7 && wire == wireI32:
+			e.scale = d.i32()
+		case id == 8 && wire == wireI32:
+			e.precision = d.i32()
+		case id == 10 && wire == wireStruct:
+			e.logical = d.logical()
+		default:
+			return false
+		}
+		return true
+	})
+	if e.logical.Annotation == None {
+		e.logical = fromConverted(e.converted, e.precision, e.scale)
+	}
+	return e
+}
+
+// treeBuilder turns the depth-first list of elements into a tree.
+type treeBuilder struct {
+	rest   []element
+	leaves []*Node
+}
+
+func buildTree(elements []element) (*Node, []*Node, error) {
+	if len(elements) == 0 {
+		return nil, nil, errors.New("the footer has no schema")
+	}
+	if elements[0].children <= 0 {
+		return nil, nil, errors.New("the schema has no columns")
+	}
+	b := &treeBuilder{rest: elements[1:]}
+	root := &Node{Name: string(elements[0].name), Leaf: -1}
+	if err := b.children(root, elements[0].children, 0); err != nil {
+		return nil, nil, err
+	}
+	if len(b.rest) > 0 {
+		return nil, nil, fmt.Errorf("%d fields of the schema belong to no group", len(b.rest))
+	}
+	return root, b.leaves, nil
+}
+
+func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
+	if depth == maxSchemaDepth {
+		return fmt.Errorf("columns are nested more than %d deep", maxSchemaDepth)
+	}
+	if int(count) > len(b.rest) {
+		return fmt.Errorf("group %q has %d fields, %d are left", parent.Name, count, len(b.rest))
+	}
+	seen := make(map[string]bool, count)
+	for range count {
+		if len(b.rest) == 0 {
+			return fmt.Errorf("group %q lacks fields", parent.Name)
+		}
+		e := b.rest[0]
+		b.rest = b.rest[1:]
+		n := &Node{Name: string(e.name), Repetition: e.repetition, Logical: e.logical, Leaf: -1,
+			MaxDef: parent.MaxDef, MaxRep: parent.MaxRep, SlotDef: parent.SlotDef}
+		n.Path = append(parent.Path[:len(parent.Path):len(parent.Path)], n.Name)
+		if seen[n.Name] {
+			return fmt.Errorf("field %q occurs twice in its group", n.Name)
+		}
+		seen[n.Name] = true
+		switch e.repetition {
+		case Required:
+		case Optional:
+			n.MaxDef++
+		case Repeated:
+			n.MaxDef++
+			n.MaxRep++
+			n.SlotDef = n.MaxDef
+		default:
+			return fmt.Errorf("field %q has repetition %d", n.Name, e.repetition)
+		}
+		parent.Children = append(parent.Children, n)
+		if e.children > 0 || !e.hasType {
+			if e.children <= 0 {
+				return fmt.Errorf("field %q has neither a type nor fields", n.Name)
+			}
+			if err := b.children(n, e.children, depth+1); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.leaf(n, e); err != nil {
+			return fmt.Errorf("column %q: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+func (b *treeBuilder) leaf(n *Node, e element) error {
+	if e.physical < Boolean || e.physical > FixedLenByteArray {
+		return fmt.Errorf("unknown %v", e.physical)
+	}
+	if e.physical == FixedLenByteArray {
+		if e.length <= 0 || e.length > maxTypeLength {
+			return fmt.Errorf("values of %d bytes", e.length)
+		}
+		n.TypeLength = int(e.length)
+	}
+	n.Physical = e.physical
+	n.Leaf = len(b.leaves)
+	b.leaves = append(b.leaves, n)
+	return nil
+}

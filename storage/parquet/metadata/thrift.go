@@ -1,0 +1,221 @@
+package metadata
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// maxThriftDepth bounds the nesting of structures that are skipped. The deepest
+// one that Parquet defines has five levels; the rest is room for its future.
+const maxThriftDepth = 16
+
+var errTruncated = errors.New("metadata ends early")
+
+// Wire types of Thrift's compact protocol.
+const (
+	wireStop   = 0
+	wireTrue   = 1
+	wireFalse  = 2
+	wireByte   = 3
+	wireI16    = 4
+	wireI32    = 5
+	wireI64    = 6
+	wireDouble = 7
+	wireBinary = 8
+	wireList   = 9
+	wireSet    = 10
+	wireMap    = 11
+	wireStruct = 12
+	wireUUID   = 13
+)
+
+// decoder reads Thrift's compact protocol from bytes in memory. The first error
+// sticks: every later read yields zeros, and loops over fields and elements end.
+// It allocates nothing by itself.
+type decoder struct {
+	data []byte
+	pos  int
+	err  error
+}
+
+func (d *decoder) fail(err error) {
+	if d.err == nil {
+		d.err = fmt.Errorf("at byte %d of the metadata: %w", d.pos, err)
+	}
+	d.pos = len(d.data)
+}
+
+func (d *decoder) byte() byte {
+	if d.pos >= len(d.data) {
+		d.fail(errTruncated)
+		return 0
+	}
+	b := d.data[d.pos]
+	d.pos++
+	return b
+}
+
+func (d *decoder) uvarint() uint64 {
+	if d.err != nil {
+		return 0
+	}
+	v, n := binary.Uvarint(d.data[d.pos:])
+	switch {
+	case n == 0:
+		d.fail(errTruncated)
+		return 0
+	case n < 0:
+		d.fail(errors.New("integer of more than 64 bits"))
+		return 0
+	}
+	d.pos += n
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	u := d.uvarint()
+	return int64(u>>1) ^ -int64(u&1)
+}
+
+func (d *decoder) i32() int32 {
+	v := d.varint()
+	if int64(int32(v)) != v {
+		d.fail(fmt.Errorf("%d does not fit 32 bits", v))
+		return 0
+	}
+	return int32(v)
+}
+
+// binary returns the bytes of a string, in place.
+func (d *decoder) binary() []byte {
+	n := d.uvarint()
+	if n > uint64(len(d.data)-d.pos) {
+		d.fail(errTruncated)
+		return nil
+	}
+	b := d.data[d.pos : d.pos+int(n)]
+	d.pos += int(n)
+	return b
+}
+
+// list reads the header of a list and returns its length, which is at most the
+// number of bytes left, since no element takes less than one. A list of another
+// element type is an error.
+func (d *decoder) list(want byte) int {
+	elem, n := d.listHeader()
+	if n > 0 && elem != want {
+		d.fail(fmt.Errorf("list of wire type %d, not %d", elem, want))
+		return 0
+	}
+	return n
+}
+
+func (d *decoder) listHeader() (elem byte, n int) {
+	h := d.byte()
+	elem, n = h&0x0f, int(h>>4)
+	if n == 15 {
+		u := d.uvarint()
+		if u > uint64(len(d.data)-d.pos) {
+			d.fail(errTruncated)
+			return elem, 0
+		}
+		n = int(u)
+	}
+	if n > len(d.data)-d.pos {
+		d.fail(errTruncated)
+		return elem, 0
+	}
+	return elem, n
+}
+
+// fields iterates over the fields of one structure: field is called for each
+// with its number and wire type and reports whether it read the value; if not,
+// the value is skipped. Booleans have no value beyond their wire type.
+func (d *decoder) fields(field func(id int16, wire byte) bool) {
+	var id int16
+	for d.err == nil {
+		h := d.byte()
+		wire := h & 0x0f
+		if wire == wireStop {
+			return
+		}
+		if delta := int16(h >> 4); delta != 0 {
+			id += delta
+		} else {
+			id = int16(d.varint())
+		}
+		if d.err == nil && !field(id, wire) {
+			d.skip(wire, maxThriftDepth)
+		}
+	}
+}
+
+func (d *decoder) skip(wire byte, depth int) {
+	if depth == 0 {
+		d.fail(errors.New("nested too deeply"))
+		return
+	}
+	switch wire {
+	case wireTrue, wireFalse:
+	case wireByte:
+		d.byte()
+	case wireI16, wireI32, wireI64:
+		d.uvarint()
+	case wireDouble:
+		d.advance(8)
+	case wireUUID:
+		d.advance(16)
+	case wireBinary:
+		d.binary()
+	case wireList, wireSet:
+		elem, n := d.listHeader()
+		for i := 0; i < n && d.err == nil; i++ {
+			d.skipElement(elem, depth-1)
+		}
+	case wireMap:
+		n := d.uvarint()
+		if n == 0 {
+			return
+		}
+		if n > uint64(len(d.data)-d.pos) {
+			d.fail(errTruncated)
+			return
+		}
+		kv := d.byte()
+		for i := uint64(0); i < n && d.err == nil; i++ {
+			d.skipElement(kv>>4, depth-1)
+			d.skipElement(kv&0x0f, depth-1)
+		}
+	case wireStruct:
+		for d.err == nil {
+			h := d.byte()
+			if h&0x0f == wireStop {
+				return
+			}
+			if h>>4 == 0 {
+				d.varint() // the field's number
+			}
+			d.skip(h&0x0f, depth-1)
+		}
+	default:
+		d.fail(fmt.Errorf("wire type %d", wire))
+	}
+}
+
+// skipElement skips an element of a collection, in which a boolean takes a byte.
+func (d *decoder) skipElement(wire byte, depth int) {
+	if wire == wireTrue || wire == wireFalse {
+		d.byte()
+		return
+	}
+	d.skip(wire, depth)
+}
+
+func (d *decoder) advance(n int) {
+	if n > len(d.data)-d.pos {
+		d.fail(errTruncated)
+		return
+	}
+	d.pos += n
+}
