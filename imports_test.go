@@ -11,9 +11,10 @@ import (
 // knowing only what lies below it. A package below internal/ has the rank of the
 // package it belongs to.
 var ranks = map[string]int{
-	".":                  0,
-	"coordinator/api/v1": 0,
-	"pipeline/spelling":  0,
+	".":                   0,
+	"coordinator/api/v1":  0,
+	"pipeline/spelling":   0,
+	"worker/stream/crash": 0,
 
 	"storage/parquet/intern":   0,
 	"storage/parquet/metadata": 0,
@@ -53,6 +54,8 @@ var ranks = map[string]int{
 	"storage/table/delta":     3,
 	"worker/stream/fsck":      3,
 
+	"worker/stream/crash/crashtest": 3,
+
 	"pipeline/clean":   4,
 	"pipeline/event":   4,
 	"pipeline/feature": 4,
@@ -63,9 +66,8 @@ var ranks = map[string]int{
 
 	"worker/stream/commitlog/commitlogtest": 4,
 
-	"coordinator":         5,
-	"pipeline/artifact":   5,
-	"worker/stream/crash": 5,
+	"coordinator":       5,
+	"pipeline/artifact": 5,
 
 	"pipeline/artifact/artifacttest": 6,
 	"worker/average":                 6,
@@ -189,6 +191,25 @@ func checkOwner(t *testing.T, f *sourceFile, from, library string) {
 		}
 		if !allowed {
 			t.Errorf("%s imports %s, which is for %s only", f.path, library, strings.Join(o.packages, " and "))
+		}
+	}
+}
+
+// isKit reports whether a package serves tests: it injects faults, fakes things,
+// or checks implementations of an interface.
+func isKit(pkg string) bool { return strings.HasSuffix(pkg, "test") || path.Base(pkg) == "fault" }
+
+// TestTheProductHoldsNoTestKit lets the kits be imported by tests, by each other
+// and by the build with the tag chaos, which nobody ships.
+func TestTheProductHoldsNoTestKit(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.test || isKit(house(f.dir)) || under(f.dir, "integration") || f.tag("chaos") {
+			continue
+		}
+		for _, p := range f.imports() {
+			if to, ours := strings.CutPrefix(p, modulePath+"/"); ours && isKit(house(to)) {
+				t.Errorf("%s imports %s, which is for tests and the build with the tag chaos", f.path, to)
+			}
 		}
 	}
 }

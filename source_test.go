@@ -3,6 +3,7 @@ package thalweg_test
 import (
 	"bytes"
 	"go/ast"
+	"go/build/constraint"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -42,6 +43,19 @@ func (f *sourceFile) imports() []string {
 		}
 	}
 	return paths
+}
+
+// tag reports whether the file is compiled with the build tag only.
+func (f *sourceFile) tag(name string) bool {
+	for _, group := range f.ast.Comments {
+		for _, c := range group.List {
+			if constraint.IsGoBuild(c.Text) {
+				x, err := constraint.Parse(c.Text)
+				return err == nil && !x.Eval(func(tag string) bool { return tag != name })
+			}
+		}
+	}
+	return false
 }
 
 // sources parses every Go file of the module. It reads the files itself, not by

@@ -15,7 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/integration/proxy"
-	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
 )
 
 // moment is something that is done at a time of a run.
@@ -99,14 +99,14 @@ func stopWorker(r *chaosRun, at time.Duration) []moment {
 func crashWorker(r *chaosRun, at time.Duration) []moment {
 	at /= 4 // early, so that the step comes about
 	w := r.rng.IntN(chaosWorkers)
-	steps := slices.DeleteFunc(crash.Points(), func(s crash.Step) bool {
-		if s.Story == crash.Merging && !r.features.merge || s.Point == crash.DeliverLetters && r.features.letters == "" {
+	steps := slices.DeleteFunc(crashtest.Points(), func(s crashtest.Step) bool {
+		if s.Story == crashtest.Merging && !r.features.merge || s.Point == crashtest.DeliverLetters && r.features.letters == "" {
 			return true // it would never come about
 		}
-		return slices.ContainsFunc(s.Needs, func(p crash.Plan) bool { return p.Action == crash.Exit })
+		return slices.ContainsFunc(s.Needs, func(p crashtest.Plan) bool { return p.Action == crashtest.Exit })
 	})
 	step := steps[r.rng.IntN(len(steps))]
-	plan := crash.Plan{Point: step.Point, When: crash.Whens()[r.rng.IntN(3)], Nth: 1 + r.rng.IntN(3), Action: crash.Actions()[r.rng.IntN(4)]}
+	plan := crashtest.Plan{Point: step.Point, When: crashtest.Whens()[r.rng.IntN(3)], Nth: 1 + r.rng.IntN(3), Action: crashtest.Actions()[r.rng.IntN(4)]}
 	var plans []string
 	for _, p := range append(step.Needs, plan) {
 		plans = append(plans, p.String())

@@ -79,7 +79,7 @@ func (t *tables) join(w *Worker, spec *pipeline.Spec, bucket storage.Bucket, cfg
 	if m.table == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		o := &openTable{pipeline: string(cfg.Pipeline), cancel: cancel, done: make(chan struct{}),
-			writer: tablewriter.New(bucket, w.log, tablewriter.Config{Pipeline: cfg.Pipeline, Prefix: cfg.Prefix, Gate: w.cfg.Gate})}
+			writer: tablewriter.New(bucket, w.log, tablewriter.Config{Pipeline: cfg.Pipeline, Prefix: cfg.Prefix})}
 		go func() {
 			defer close(o.done)
 			o.writer.Run(ctx)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -156,7 +157,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *scorer.
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.DrainTimeout, cfg.MaxBackoff, cfg.Gate = w.cfg.DrainTimeout, streamBackoff, w.cfg.Gate
+	cfg.DrainTimeout, cfg.MaxBackoff = w.cfg.DrainTimeout, streamBackoff
 	cfg.Memory = share
 	if lease.Grown {
 		cfg.StartOffset = scorer.Earliest
@@ -198,6 +199,13 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *scorer.
 		cfg.Outbox = outbox
 		topics = append(topics, outbox)
 	}
+	var topic connectors.Source = source
+	if g := w.cfg.Gate; g != nil {
+		cfg.Hook, topic, bucket = g.Do, g.Source(source), g.Bucket(bucket)
+		if cfg.Outbox != nil {
+			cfg.Outbox = g.Outbox(cfg.Outbox)
+		}
+	}
 	table := w.tables.join(w, spec, bucket, cfg)
 	if table != nil {
 		cfg.Finished = table.finished
@@ -205,7 +213,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *scorer.
 	t.mu.Lock()
 	t.mu.table = table
 	t.mu.Unlock()
-	scorer, err := scorer.New(source, bucket, t.registry, w.log, cfg)
+	scorer, err := scorer.New(topic, bucket, t.registry, w.log, cfg)
 	if err != nil {
 		t.leaveTable()
 		return nil, nil, err

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -31,6 +32,14 @@ import (
 // Coordinator is the one call that a worker makes.
 type Coordinator interface {
 	Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error)
+}
+
+// Gate stands between the streams of a worker and their stores and topics.
+type Gate interface {
+	Do(ctx context.Context, p crash.Point, effect func() error) error // a crash.Hook
+	Bucket(storage.Bucket) storage.Bucket
+	Source(connectors.Source) connectors.Source
+	Outbox(connectors.Outbox) connectors.Outbox
 }
 
 // Connections resolves the connection names of specs; "" is the default one.
@@ -74,9 +83,9 @@ type Config struct {
 	LeaseTTL time.Duration
 	// DrainTimeout bounds the first step of stopping; default 8 s.
 	DrainTimeout time.Duration
-	// Gate is where the steps of streams pass, for tests that end the process at
-	// one of them; nil, always in production, for none.
-	Gate *crash.Gate
+	// Gate is where tests end the process at a step of a stream; nil in
+	// production.
+	Gate Gate
 }
 
 func (c Config) withDefaults() Config {

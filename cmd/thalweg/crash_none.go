@@ -2,8 +2,8 @@
 
 package main
 
-import "github.com/thalweg/thalweg/worker/stream/crash"
+import "github.com/thalweg/thalweg/worker"
 
 // crashGate returns no gate: only a binary built with the tag chaos can be made
 // to crash at a chosen step.
-func crashGate() (*crash.Gate, error) { return nil, nil }
+func crashGate() (worker.Gate, error) { return nil, nil }

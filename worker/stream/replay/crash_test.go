@@ -11,12 +11,13 @@ import (
 
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
 )
 
 // stepsOfAReplay are the registered steps that an undisturbed replay takes: it
 // commits no offset, is not paused, and knows where it begins.
-var stepsOfAReplay = []crash.Point{crash.FindEnd, crash.LookBeyond, crash.LookUpTopic, crash.LoadModel, crash.Fetch, crash.Score,
-	crash.Claim, crash.PublishRows, crash.PublishLetters, crash.Finish}
+var stepsOfAReplay = []crash.Point{crashtest.FindEnd, crashtest.LookBeyond, crashtest.LookUpTopic, crash.LoadModel, crashtest.Fetch, crash.Score,
+	crashtest.Claim, crashtest.PublishRows, crashtest.PublishLetters, crashtest.Finish}
 
 // TestAReplayThatDiesAtAnyStepIsGoneOnWith ends a replay at each of its steps,
 // the first, second and fifth time, before and after the step took effect, or
@@ -28,8 +29,8 @@ func TestAReplayThatDiesAtAnyStepIsGoneOnWith(t *testing.T) {
 	request := w.request(2, "whole/", "earliest", "latest")
 	whole, err := Open(t.Context(), w.source, request)
 	check(t, err)
-	counting := crash.NewScript()
-	_, err = w.runThrough(t.Context(), whole, w.lake, "whole/", crash.NewGate(counting, crash.Process{}))
+	counting := crashtest.NewScript()
+	_, err = w.runThrough(t.Context(), whole, w.lake, "whole/", crashtest.NewGate(counting, crashtest.Process{}))
 	check(t, err)
 	hits := counting.Hits()
 	if got := slices.Sorted(maps.Keys(hits)); !cmp.Equal(got, slices.Sorted(slices.Values(stepsOfAReplay))) {
@@ -44,10 +45,10 @@ func TestAReplayThatDiesAtAnyStepIsGoneOnWith(t *testing.T) {
 	letters := anonymous(w.objects("whole/_dead/"))
 	runs := 0
 	for _, point := range stepsOfAReplay {
-		for _, when := range crash.Whens() {
+		for _, when := range crashtest.Whens() {
 			for _, nth := range []int{1, 2, 5} {
-				for _, action := range []crash.Action{crash.Exit, crash.Fail} {
-					plan := crash.Plan{Point: point, When: when, Nth: nth, Action: action}
+				for _, action := range []crashtest.Action{crashtest.Exit, crashtest.Fail} {
+					plan := crashtest.Plan{Point: point, When: when, Nth: nth, Action: action}
 					if nth > hits[point] {
 						continue
 					}
@@ -57,11 +58,11 @@ func TestAReplayThatDiesAtAnyStepIsGoneOnWith(t *testing.T) {
 					again.Into, again.Live = w.into("killed/"), w.live()
 					m, err := Open(t.Context(), w.source, again)
 					check(t, err)
-					script := crash.NewScript(plan)
+					script := crashtest.NewScript(plan)
 					ctx, cancel := context.WithCancel(t.Context())
-					_, err = w.runThrough(ctx, m, w.lake, "killed/", crash.NewGate(script, crash.Process{Exit: cancel}))
+					_, err = w.runThrough(ctx, m, w.lake, "killed/", crashtest.NewGate(script, crashtest.Process{Exit: cancel}))
 					cancel()
-					if script.Fired(plan) == 0 || action == crash.Exit && err == nil {
+					if script.Fired(plan) == 0 || action == crashtest.Exit && err == nil {
 						t.Errorf("%s: came about %d times, the replay ended with %v", plan, script.Fired(plan), err)
 					}
 					_, err = w.run(t.Context(), m, w.lake, "killed/")

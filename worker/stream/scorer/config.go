@@ -112,9 +112,8 @@ type Config struct {
 	// Compaction of small files. Default: off. Where it is on: 16 files, 128 MiB, 10
 	// minutes.
 	Compaction Compaction
-	// Gate is where the steps of the process pass, for tests that end it at one of
-	// them; nil, always in production, for none.
-	Gate *crash.Gate
+	// Hook is where tests end the process at a step; nil in production.
+	Hook crash.Hook
 }
 
 // maxRollingBytes bounds a file's events, which are in memory until they are

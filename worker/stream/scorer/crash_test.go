@@ -17,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
 )
 
 // The story that every crash is put into, and how long parts of it take, on a
@@ -34,7 +35,7 @@ const (
 // the other that owns the only partition.
 type crashWorld struct {
 	*world
-	script *crash.Script
+	script *crashtest.Script
 	net    *pipes
 	events int // produced so far
 	// delivered are the keys of the dead letters in their topic, at the end.
@@ -48,7 +49,7 @@ type crashWorld struct {
 // crashOwner is one process.
 type crashOwner struct {
 	world  *crashWorld
-	gate   *crash.Gate
+	gate   *crashtest.Gate
 	scorer *Scorer
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -60,9 +61,9 @@ type crashOwner struct {
 	}
 }
 
-func newCrashWorld(t *testing.T, models *world, plans []crash.Plan) *crashWorld {
+func newCrashWorld(t *testing.T, models *world, plans []crashtest.Plan) *crashWorld {
 	t.Helper()
-	w := &crashWorld{script: crash.NewScript(plans...), net: newPipes()}
+	w := &crashWorld{script: crashtest.NewScript(plans...), net: newPipes()}
 	w.world = &world{t: t, sink: bucketmem.New(), state: models.state, versions: models.versions}
 	var err error
 	if w.broker, err = devbroker.New("", devbroker.Config{Listen: w.net.Listen}); err != nil {
@@ -104,7 +105,7 @@ func (w *crashWorld) letters() kafka.Config {
 // start adds an owner.
 func (w *crashWorld) start() {
 	o := &crashOwner{world: w, ended: make(chan struct{})}
-	o.gate = crash.NewGate(w.script, crash.Process{Exit: o.die, Stall: o.stall})
+	o.gate = crashtest.NewGate(w.script, crashtest.Process{Exit: o.die, Stall: o.stall})
 	source, err := kafka.New(w.kafka())
 	if err != nil {
 		w.t.Error(err)
@@ -116,8 +117,8 @@ func (w *crashWorld) start() {
 		return
 	}
 	cfg := w.config
-	cfg.Gate, cfg.Outbox = o.gate, outbox
-	if o.scorer, err = New(source, w.sink, w.registry, slog.New(slog.DiscardHandler), cfg); err != nil {
+	cfg.Hook, cfg.Outbox = o.gate.Do, o.gate.Outbox(outbox)
+	if o.scorer, err = New(o.gate.Source(source), o.gate.Bucket(w.sink), w.registry, slog.New(slog.DiscardHandler), cfg); err != nil {
 		w.t.Error(err)
 		return
 	}
@@ -312,12 +313,12 @@ func (w *crashWorld) verdict() {
 		}
 	}
 	for _, call := range w.script.Unknown() {
-		w.t.Errorf("%q is a step that crash.Points does not name: nothing tries what happens when the process dies there", call)
+		w.t.Errorf("%q is a step that crashtest.Points does not name: nothing tries what happens when the process dies there", call)
 	}
 }
 
 // run plays the story with plans and returns the script that was followed.
-func runCrash(t *testing.T, models *world, plans ...crash.Plan) (script *crash.Script) {
+func runCrash(t *testing.T, models *world, plans ...crashtest.Plan) (script *crashtest.Script) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newCrashWorld(t, models, plans)
@@ -328,7 +329,7 @@ func runCrash(t *testing.T, models *world, plans ...crash.Plan) (script *crash.S
 	return script
 }
 
-// TestACrashAtAnyStepLosesAndDoublesNothing takes each step that crash.Points
+// TestACrashAtAnyStepLosesAndDoublesNothing takes each step that crashtest.Points
 // names, each moment of it, its first, second and last time, and has the
 // process die, stall while another takes over, lose its connection, or get an
 // error. fsck judges each run; a point that never comes about fails the test.
@@ -337,7 +338,7 @@ func TestACrashAtAnyStepLosesAndDoublesNothing(t *testing.T) {
 	models := &world{t: t, state: bucketmem.New(), versions: make(map[int]Candidate)} // all runs share them
 	models.register(1)
 	models.register(2)
-	steps := slices.Concat(crash.Of(crash.Stream), crash.Of(crash.Merging)) // small files are merged in each run
+	steps := slices.Concat(crashtest.Of(crashtest.Stream), crashtest.Of(crashtest.Merging)) // small files are merged in each run
 	var runs atomic.Int64
 	began := time.Now()
 	t.Cleanup(func() {
@@ -364,18 +365,18 @@ func TestACrashAtAnyStepLosesAndDoublesNothing(t *testing.T) {
 // crashCase is one run.
 type crashCase struct {
 	name string
-	plan crash.Plan
+	plan crashtest.Plan
 	last bool // the plan is for the last time that the step comes about
 }
 
 // crashCases are a point's: each moment × first, second and last time × each
 // action.
 func crashCases(p crash.Point, times int) (cases []crashCase) {
-	for _, when := range crash.Whens() {
+	for _, when := range crashtest.Whens() {
 		for i, nth := range []int{1, 2, times} {
-			for _, action := range crash.Actions() {
+			for _, action := range crashtest.Actions() {
 				name := fmt.Sprintf("%s/%s/%s", when, []string{"first", "second", "last"}[i], action)
-				cases = append(cases, crashCase{name, crash.Plan{Point: p, When: when, Nth: nth, Action: action}, i == 2})
+				cases = append(cases, crashCase{name, crashtest.Plan{Point: p, When: when, Nth: nth, Action: action}, i == 2})
 			}
 		}
 	}
@@ -386,7 +387,7 @@ func crashCases(p crash.Point, times int) (cases []crashCase) {
 // decides a little how often steps come about.
 const lastTries = 10
 
-func crashOnce(t *testing.T, models *world, c crashCase, needs []crash.Plan) {
+func crashOnce(t *testing.T, models *world, c crashCase, needs []crashtest.Plan) {
 	t.Helper()
 	plan := c.plan
 	for range lastTries {

@@ -32,7 +32,7 @@ func (r *runner) carryOut(e effect) {
 			state, err := r.logbook.Open(ctx)
 			r.finished(state, err)
 			if err == nil && state.Pending != nil {
-				err = r.cfg.Gate.Do(ctx, crash.Recover, func() error { return nil })
+				err = r.cfg.Hook.Do(ctx, crash.Recover, func() error { return nil })
 			}
 			return func() event {
 				return logOpened{next: state.NextOffset, topicID: state.TopicID, pending: state.Pending, lostFrom: state.LostFrom, totals: state.Total, scoredAt: state.ScoredAtUS, err: err}
@@ -217,7 +217,7 @@ func (r *runner) score(e score) {
 		if s.engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: e.model.String(), Err: errors.New("the version is not loaded")}
 		} else if err = r.cfg.Memory.score(ctx, func() error {
-			return r.cfg.Gate.Do(ctx, crash.Score, func() error { return s.engine.score(ctx, b, s) })
+			return r.cfg.Hook.Do(ctx, crash.Score, func() error { return s.engine.score(ctx, b, s) })
 		}); err == nil {
 			r.latency.observe(r.clock().UnixMicro(), b.timestamps)
 		}

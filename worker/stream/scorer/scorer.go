@@ -45,7 +45,6 @@ func New(source connectors.Source, bucket storage.Bucket, models Models, log *sl
 	if n := cfg.Compaction.Bytes; n < asked {
 		log.Info("merged files are smaller than the spec asks for: the worker's memory for streams bounds them", slog.Int64(keyByteSize, asked), slog.Int64(keyAtMost, n))
 	}
-	source, bucket, cfg.Outbox = cfg.Gate.Source(source), cfg.Gate.Bucket(bucket), cfg.Gate.Outbox(cfg.Outbox)
 	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, log: log, clock: time.Now, nudge: make(chan struct{}, 1)}
 	s.mu.status = Status{State: Waiting, Committed: -1, Scored: -1, End: -1}
 	if _, err := s.openLog(); err != nil {
@@ -200,7 +199,7 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	}
 	r.sweeper = sweeper{bucket: s.bucket, log: log}
 	r.prepare = func(ctx context.Context, m Model) (e engine, err error) {
-		err = s.cfg.Gate.Do(ctx, crash.LoadModel, func() error {
+		err = s.cfg.Hook.Do(ctx, crash.LoadModel, func() error {
 			a, err := s.models.Load(ctx, m)
 			if err != nil {
 				return err
@@ -304,7 +303,7 @@ func (r *runner) step(ev event) { r.stepAt(r.now(), ev) }
 // at is step at a point where a test may end the process, which is what an
 // error says.
 func (r *runner) at(p crash.Point, ev event) error {
-	return r.cfg.Gate.Do(r.ctx, p, func() error { r.step(ev); return nil })
+	return r.cfg.Hook.Do(r.ctx, p, func() error { r.step(ev); return nil })
 }
 
 func (r *runner) stepAt(now instant, ev event) {

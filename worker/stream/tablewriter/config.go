@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // Config says which table is kept, and how. The first block is required, the
@@ -26,9 +25,6 @@ type Config struct {
 	// MinBackoff and MaxBackoff bound the pause before something that failed is
 	// tried again. Default 100 ms and 10 s.
 	MinBackoff, MaxBackoff time.Duration
-	// Gate is where the steps of the process pass, for tests that end it at one of
-	// them; nil, always in production, for none.
-	Gate *crash.Gate
 }
 
 func (c Config) withDefaults() Config {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
 )
 
 // How long parts of the story take, on a clock that runs as fast as the machine
@@ -28,7 +28,7 @@ const (
 type keepers struct {
 	t      *testing.T
 	bucket *bucketmem.Bucket
-	script *crash.Script
+	script *crashtest.Script
 	author *author
 	mu     struct {
 		sync.Mutex
@@ -54,7 +54,7 @@ func (k *keepers) start() {
 		defer k.mu.Unlock()
 		p.replaced = true
 	}
-	gate := crash.NewGate(k.script, crash.Process{
+	gate := crashtest.NewGate(k.script, crashtest.Process{
 		Exit: func() { leave(); p.cancel() },
 		Stall: func() {
 			leave()
@@ -62,7 +62,7 @@ func (k *keepers) start() {
 			time.AfterFunc(zombieFor, p.cancel)
 		},
 	})
-	p.writer = New(k.bucket, slog.New(slog.DiscardHandler), Config{Pipeline: "p", Prefix: prefix, Gate: gate,
+	p.writer = New(gate.Bucket(k.bucket), slog.New(slog.DiscardHandler), Config{Pipeline: "p", Prefix: prefix,
 		Poll: 100 * time.Millisecond, PollSlow: 500 * time.Millisecond, CheckpointEvery: 3, MinBackoff: 10 * time.Millisecond, MaxBackoff: 200 * time.Millisecond})
 	p.writer.Add(k.author.source)
 	k.mu.Lock()
@@ -135,7 +135,7 @@ func (k *keepers) play() {
 		<-p.done
 	}
 	for _, call := range k.script.Unknown() {
-		k.t.Errorf("%q is a step that crash.Points does not name: nothing tries what happens when the process dies there", call)
+		k.t.Errorf("%q is a step that crashtest.Points does not name: nothing tries what happens when the process dies there", call)
 	}
 }
 
@@ -144,10 +144,10 @@ func (k *keepers) files() []string {
 	return paths(files)
 }
 
-func playKeepers(t *testing.T, plans ...crash.Plan) (script *crash.Script) {
+func playKeepers(t *testing.T, plans ...crashtest.Plan) (script *crashtest.Script) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		k := &keepers{t: t, bucket: bucketmem.New(), script: crash.NewScript(plans...)}
+		k := &keepers{t: t, bucket: bucketmem.New(), script: crashtest.NewScript(plans...)}
 		k.author = newAuthor(t, k.bucket, Source{Topic: "t"}, 1)
 		k.play()
 		script = k.script
@@ -156,25 +156,25 @@ func playKeepers(t *testing.T, plans ...crash.Plan) (script *crash.Script) {
 }
 
 // TestACrashAtAnyStepLosesAndDoublesNoFileOfTheTable takes each step of the
-// table that crash.Points names, each moment of it, its first, second and last
+// table that crashtest.Points names, each moment of it, its first, second and last
 // time, and has the process die, stall while another takes over, lose its
 // connection, or get an error. In the end the table has exactly the live files
 // of the log. With the race detector it takes a few of each point.
 func TestACrashAtAnyStepLosesAndDoublesNoFileOfTheTable(t *testing.T) {
-	for n, step := range crash.Of(crash.Table) {
+	for n, step := range crashtest.Of(crashtest.Table) {
 		t.Run(string(step.Point), func(t *testing.T) {
 			times := playKeepers(t, step.Needs...).Hits()[step.Point]
 			if times < 3 {
 				t.Fatalf("%s (%s) came about %d times: the story does not know it", step.Point, step.What, times)
 			}
 			t.Logf("%-17s comes about %3d times in the story: %s", step.Point, times, step.What)
-			for _, when := range crash.Whens() {
+			for _, when := range crashtest.Whens() {
 				for i, nth := range []int{1, 2, times} {
-					for _, action := range crash.Actions() {
+					for _, action := range crashtest.Actions() {
 						if n++; raceEnabled && n%9 != 0 {
 							continue
 						}
-						plan := crash.Plan{Point: step.Point, When: when, Nth: nth, Action: action}
+						plan := crashtest.Plan{Point: step.Point, When: when, Nth: nth, Action: action}
 						t.Run(fmt.Sprintf("%s/%s/%s", when, []string{"first", "second", "last"}[i], action), func(t *testing.T) {
 							crashKeeper(t, plan, step.Needs, i == 2)
 						})
@@ -189,7 +189,7 @@ func TestACrashAtAnyStepLosesAndDoublesNoFileOfTheTable(t *testing.T) {
 // decides a little how often steps come about.
 const lastTries = 10
 
-func crashKeeper(t *testing.T, plan crash.Plan, needs []crash.Plan, last bool) {
+func crashKeeper(t *testing.T, plan crashtest.Plan, needs []crashtest.Plan, last bool) {
 	t.Helper()
 	for range lastTries {
 		script := playKeepers(t, append(slices.Clone(needs), plan)...)

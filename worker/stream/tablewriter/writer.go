@@ -57,7 +57,6 @@ const tableAttempts = 1
 // used before Run.
 func New(bucket storage.Bucket, log *slog.Logger, cfg Config) *Writer {
 	cfg = cfg.withDefaults()
-	bucket = cfg.Gate.Bucket(bucket)
 	w := &Writer{cfg: cfg, bucket: bucket, wake: make(chan struct{}, 1),
 		log:   log.With(slog.String("pipeline", string(cfg.Pipeline)), slog.String("table", cfg.Prefix)),
 		table: delta.New(bucket, delta.Config{Prefix: cfg.Prefix, Attempts: tableAttempts, Backoff: cfg.MinBackoff})}

@@ -1,9 +1,11 @@
-package crash
+package crashtest
 
 import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // Script holds what is to happen, and what came about so far, over all gates
@@ -17,7 +19,7 @@ type Script struct {
 	steps []Step
 	mu    struct {
 		sync.Mutex
-		hits    map[Point]int
+		hits    map[crash.Point]int
 		fired   map[Plan]int
 		unknown map[string]bool
 	}
@@ -26,14 +28,14 @@ type Script struct {
 // NewScript returns a script of plans; none counts only.
 func NewScript(plans ...Plan) *Script {
 	s := &Script{plans: plans, steps: Points()}
-	s.mu.hits = make(map[Point]int)
+	s.mu.hits = make(map[crash.Point]int)
 	s.mu.fired = make(map[Plan]int)
 	s.mu.unknown = make(map[string]bool)
 	return s
 }
 
 // Hits returns how often each step came about.
-func (s *Script) Hits() map[Point]int {
+func (s *Script) Hits() map[crash.Point]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.mu.hits)
@@ -54,7 +56,7 @@ func (s *Script) Unknown() []string {
 }
 
 // pointOf returns the step that a call is, "" if it is none.
-func (s *Script) pointOf(c Call) Point {
+func (s *Script) pointOf(c Call) crash.Point {
 	for _, step := range s.steps {
 		if step.Is != nil && step.Is(c) {
 			return step.Point
@@ -67,7 +69,7 @@ func (s *Script) pointOf(c Call) Point {
 }
 
 // hit counts a step and returns what is to happen at it.
-func (s *Script) hit(p Point) (due []Plan) {
+func (s *Script) hit(p crash.Point) (due []Plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.hits[p]++

@@ -1,65 +1,60 @@
-// Package crash lets a stream's process die, stall or be cut off at any of its
-// steps: at each one that has an effect outside of the process, and at those at
-// which the process changes what it does.
+// Package crashtest lets a stream's process die, stall or be cut off at any of
+// its steps: at each one that has an effect outside of the process, and at those
+// at which the process changes what it does. Only tests import it, and a binary
+// built with the tag chaos.
 //
-// Points is the table of steps. A Gate is where the steps of one process pass:
-// it stands between the process and its store and its topic, and in production
-// there is none: a nil Gate hands everything through. A Script says at which
-// steps what happens; its form in text, "claim:unanswered:2:exit", is that of
-// THALWEG_CRASH, which only a binary built with the tag chaos reads.
-package crash
+// Points is the table of steps. A Gate stands between one process and its store,
+// its topic and its outbox, and is its crash.Hook. A Script says what happens at
+// which steps; its text form, "claim:unanswered:2:exit", is that of the variable
+// THALWEG_CRASH, which the chaos binary reads.
+package crashtest
 
 import (
 	"slices"
 	"strings"
+
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
-// Point names a step.
-type Point string
-
-// The steps of a stream, in the order in which they come about first.
+// The calls of a stream, in the order in which they come about first. The steps
+// without a call are in package crash.
 const (
-	FindEnd        Point = "find-end"
-	LookBeyond     Point = "look-beyond"
-	ReadRecord     Point = "read-record"
-	FindStart      Point = "find-start"
-	LookUpTopic    Point = "look-up-topic"
-	LoadModel      Point = "load-model"
-	Fetch          Point = "fetch"
-	Score          Point = "score"
-	Claim          Point = "claim"
-	ReadClaim      Point = "read-claim"
-	PublishRows    Point = "publish-rows"
-	ReadRows       Point = "read-rows"
-	PublishLetters Point = "publish-letters"
-	ReadLetters    Point = "read-letters"
-	DeliverLetters Point = "deliver-letters"
-	Finish         Point = "finish"
-	ReadDone       Point = "read-done"
-	CommitOffset   Point = "commit-offset"
-	Pause          Point = "pause"
-	Recover        Point = "recover"
-	Drain          Point = "drain"
+	FindEnd        crash.Point = "find-end"
+	LookBeyond     crash.Point = "look-beyond"
+	ReadRecord     crash.Point = "read-record"
+	FindStart      crash.Point = "find-start"
+	LookUpTopic    crash.Point = "look-up-topic"
+	Fetch          crash.Point = "fetch"
+	Claim          crash.Point = "claim"
+	ReadClaim      crash.Point = "read-claim"
+	PublishRows    crash.Point = "publish-rows"
+	ReadRows       crash.Point = "read-rows"
+	PublishLetters crash.Point = "publish-letters"
+	ReadLetters    crash.Point = "read-letters"
+	DeliverLetters crash.Point = "deliver-letters"
+	Finish         crash.Point = "finish"
+	ReadDone       crash.Point = "read-done"
+	CommitOffset   crash.Point = "commit-offset"
 )
 
 // The steps of compaction.
 const (
-	ReadMerged    Point = "read-merged"
-	ClaimMerge    Point = "claim-merge"
-	PublishMerged Point = "publish-merged"
-	FinishMerge   Point = "finish-merge"
-	Sweep         Point = "sweep"
+	ReadMerged    crash.Point = "read-merged"
+	ClaimMerge    crash.Point = "claim-merge"
+	PublishMerged crash.Point = "publish-merged"
+	FinishMerge   crash.Point = "finish-merge"
+	Sweep         crash.Point = "sweep"
 )
 
 // The steps of who keeps a sink's table.
 const (
-	ListTable       Point = "list-table"
-	ReadTable       Point = "read-table"
-	InspectRows     Point = "inspect-rows"
-	CommitTable     Point = "commit-table"
-	ReadTableCommit Point = "read-table-commit"
-	CheckpointTable Point = "checkpoint-table"
-	HintTable       Point = "hint-table"
+	ListTable       crash.Point = "list-table"
+	ReadTable       crash.Point = "read-table"
+	InspectRows     crash.Point = "inspect-rows"
+	CommitTable     crash.Point = "commit-table"
+	ReadTableCommit crash.Point = "read-table-commit"
+	CheckpointTable crash.Point = "checkpoint-table"
+	HintTable       crash.Point = "hint-table"
 )
 
 // Story is what has to go on for a step to come about.
@@ -84,7 +79,7 @@ type Call struct {
 // Step is a registered point.
 type Step struct {
 	Story Story
-	Point Point
+	Point crash.Point
 	What  string
 	// Is tells the calls of a seam that are this step; nil for a step that the
 	// process takes by Gate.Do. The first step in the table that a call is counts.
@@ -98,7 +93,9 @@ type Step struct {
 const always = 0
 
 // lost are the plans that make a creation be doubted each time.
-func lost(p Point) []Plan { return []Plan{{Point: p, When: Unanswered, Nth: always, Action: Drop}} }
+func lost(p crash.Point) []Plan {
+	return []Plan{{Point: p, When: Unanswered, Nth: always, Action: Drop}}
+}
 
 // Points returns the table of steps. A call of a seam that is none of them is an
 // error of the one who added it: see Script.Unknown.
@@ -113,9 +110,9 @@ func Points() []Step {
 		{Stream, ReadRecord, "records are read", reads(isLog, false), nil},
 		{Stream, FindStart, "the topic's first offset is asked for", op("bounds"), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
 		{Stream, LookUpTopic, "the topic is looked up: which one it is, how many partitions", op("topic"), nil},
-		{Stream, LoadModel, "a model version is loaded", nil, nil},
+		{Stream, crash.LoadModel, "a model version is loaded", nil, nil},
 		{Stream, Fetch, "records are fetched", op("fetch"), nil},
-		{Stream, Score, "a batch is scored", nil, nil},
+		{Stream, crash.Score, "a batch is scored", nil, nil},
 		{Merging, ClaimMerge, "a slot is claimed for merged rows", merging(creates(isIntent)), nil},
 		{Merging, PublishMerged, "merged rows are written", merging(creates(isRows)), nil},
 		{Merging, FinishMerge, "a slot of merged rows is finished", merging(creates(isDone)), nil},
@@ -127,9 +124,9 @@ func Points() []Step {
 		{Stream, DeliverLetters, "dead letters are put into their topic", op("deliver"), nil},
 		{Stream, Finish, "a slot is finished", creates(isDone), nil},
 		{Stream, CommitOffset, "the group's offset is written", op("commit"), nil},
-		{Stream, Pause, "a pause is asked for or ended", nil, nil},
-		{Stream, Recover, "another's claim is taken up", nil, []Plan{{Claim, After, 1, Exit}, {Claim, After, 2, Exit}, {Claim, After, 3, Exit}}},
-		{Stream, Drain, "the end is asked for", nil, nil},
+		{Stream, crash.Pause, "a pause is asked for or ended", nil, nil},
+		{Stream, crash.Recover, "another's claim is taken up", nil, []Plan{{Claim, After, 1, Exit}, {Claim, After, 2, Exit}, {Claim, After, 3, Exit}}},
+		{Stream, crash.Drain, "the end is asked for", nil, nil},
 
 		{Table, ReadTableCommit, "whose version of the table is there is read, after doubt", reads(isTable, true), lost(CommitTable)},
 		{Table, ListTable, "the table's versions are listed", lists(isTable), nil},

@@ -1,4 +1,4 @@
-package crash_test
+package crashtest_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/storagetest"
 	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
 )
 
 const (
@@ -22,12 +23,12 @@ const (
 
 func TestAGateWithoutAPlanIsTheStoreItself(t *testing.T) {
 	storagetest.Run(t, func(*testing.T) storage.Bucket {
-		return crash.NewGate(crash.NewScript(), crash.Process{}).Bucket(memory.New())
+		return crashtest.NewGate(crashtest.NewScript(), crashtest.Process{}).Bucket(memory.New())
 	})
 }
 
 func TestNoGateStandsBetween(t *testing.T) {
-	var none *crash.Gate
+	var none *crashtest.Gate
 	b := memory.New()
 	if none.Bucket(b) != storage.Bucket(b) || none.Source(nil) != nil {
 		t.Error("a nil gate wraps")
@@ -67,13 +68,13 @@ func TestEachActionDoesAtItsMomentWhatItSays(t *testing.T) {
 	} {
 		t.Run(c.plan, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				plans, err := crash.Parse(c.plan)
+				plans, err := crashtest.Parse(c.plan)
 				if err != nil || plans[0].String() != c.plan {
 					t.Fatalf("%v reads back as %v (%v)", c.plan, plans, err)
 				}
 				inner, exits := memory.New(), 0
-				script := crash.NewScript(plans...)
-				b := crash.NewGate(script, crash.Process{Exit: func() { exits++ }, Stall: func() { time.Sleep(time.Second) }}).Bucket(inner)
+				script := crashtest.NewScript(plans...)
+				b := crashtest.NewGate(script, crashtest.Process{Exit: func() { exits++ }, Stall: func() { time.Sleep(time.Second) }}).Bucket(inner)
 				began := time.Now()
 				there := func() bool { _, err := inner.Head(context.Background(), claim); return err == nil }
 				_, err = b.PutIfAbsent(t.Context(), claim, []byte("x"))
@@ -116,9 +117,9 @@ func kindOf(err error) thalweg.Kind {
 // process try.
 func TestWhileAProcessIsStalledNothingOfItMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		plans, _ := crash.Parse("claim:unanswered:1:stall")
+		plans, _ := crashtest.Parse("claim:unanswered:1:stall")
 		inner := memory.New()
-		b := crash.NewGate(crash.NewScript(plans...), crash.Process{Stall: func() { time.Sleep(3 * time.Second) }}).Bucket(inner)
+		b := crashtest.NewGate(crashtest.NewScript(plans...), crashtest.Process{Stall: func() { time.Sleep(3 * time.Second) }}).Bucket(inner)
 		go b.PutIfAbsent(context.Background(), claim, nil)
 		time.Sleep(time.Second)
 		go b.PutIfAbsent(context.Background(), finish, nil)
@@ -134,14 +135,14 @@ func TestWhileAProcessIsStalledNothingOfItMoves(t *testing.T) {
 }
 
 func TestAnUnknownCallIsNoted(t *testing.T) {
-	script := crash.NewScript()
-	b := crash.NewGate(script, crash.Process{}).Bucket(memory.New())
+	script := crashtest.NewScript()
+	b := crashtest.NewGate(script, crashtest.Process{}).Bucket(memory.New())
 	b.Put(t.Context(), "elsewhere/x", nil)
 	b.PutIfAbsent(t.Context(), claim, nil)
 	if got := script.Unknown(); !slices.Equal(got, []string{"put elsewhere/x"}) {
 		t.Errorf("unknown are %q", got)
 	}
-	if got := script.Hits()[crash.Claim]; got != 1 {
+	if got := script.Hits()[crashtest.Claim]; got != 1 {
 		t.Errorf("%d claims", got)
 	}
 }
@@ -150,7 +151,7 @@ func TestPlansThatAreNoneAreRefusedByName(t *testing.T) {
 	for _, text := range []string{"", "claim", "claim:before:1", "claim:before:x:exit", "claim:before:-1:exit", "claim:sometime:1:exit",
 		"nowhere:before:1:exit", "claim:before:1:explode", "claim:before:1:exit,"} {
 		last := text[strings.LastIndexByte(text, ',')+1:]
-		if plans, err := crash.Parse(text); !thalweg.Is(err, thalweg.Invalid) || last != "" && !strings.Contains(err.Error(), last) {
+		if plans, err := crashtest.Parse(text); !thalweg.Is(err, thalweg.Invalid) || last != "" && !strings.Contains(err.Error(), last) {
 			t.Errorf("%q: %v, %v", text, plans, err)
 		}
 	}
@@ -158,7 +159,7 @@ func TestPlansThatAreNoneAreRefusedByName(t *testing.T) {
 
 func TestEachPointIsNamedOnce(t *testing.T) {
 	seen := map[crash.Point]bool{}
-	for _, s := range crash.Points() {
+	for _, s := range crashtest.Points() {
 		if seen[s.Point] || s.What == "" {
 			t.Errorf("%s is there twice, or says nothing of itself", s.Point)
 		}

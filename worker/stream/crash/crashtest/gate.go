@@ -1,4 +1,4 @@
-package crash
+package crashtest
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // lateAfter is how late a request arrives whose connection dropped.
@@ -58,16 +59,15 @@ func NewGate(script *Script, process Process) *Gate {
 // step is one passing of the gate.
 type step struct {
 	seam    seam
-	point   Point
+	point   crash.Point
 	subject string
 	effect  func(ctx context.Context) error
 	late    func()       // carries the effect out after the process gave up; nil: it has none
 	spoil   func() error // turns a good answer into a wrong one; nil: an error of the other side
 }
 
-// Do takes a step of the process itself. What it returns is what effect did, or
-// why there was none.
-func (g *Gate) Do(ctx context.Context, p Point, effect func() error) error {
+// Do implements crash.Hook.
+func (g *Gate) Do(ctx context.Context, p crash.Point, effect func() error) error {
 	if g == nil {
 		return effect()
 	}
@@ -168,7 +168,7 @@ func (g *Gate) strike(a Action, when When, s *step) (over bool, err error) {
 		g.stall()
 		return false, nil
 	}
-	if s.seam == ofItself && s.point != LoadModel && (s.point != Score || when != Before) {
+	if s.seam == ofItself && s.point != crash.LoadModel && (s.point != crash.Score || when != Before) {
 		// It has no connection of its own and cannot fail: all those that the process
 		// has are hit.
 		g.mu.Lock()

@@ -1,4 +1,4 @@
-package crash
+package crashtest
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
 // When is the moment of a step.
@@ -44,7 +45,7 @@ func Actions() []Action { return slices.Clone(actions) }
 
 // Plan says what happens at one step.
 type Plan struct {
-	Point  Point
+	Point  crash.Point
 	When   When
 	Nth    int // which time the step comes about, from 1; 0: each time
 	Action Action
@@ -63,7 +64,7 @@ func Parse(text string) ([]Plan, error) {
 			return nil, bad
 		}
 		n, err := strconv.Atoi(fields[2])
-		p := Plan{Point(fields[0]), When(fields[1]), n, Action(fields[3])}
+		p := Plan{crash.Point(fields[0]), When(fields[1]), n, Action(fields[3])}
 		known := slices.ContainsFunc(Points(), func(s Step) bool { return s.Point == p.Point })
 		if err != nil || n < 0 || !known || !slices.Contains(whens, p.When) || !slices.Contains(actions, p.Action) {
 			return nil, bad
