@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -114,13 +115,17 @@ func newJob(t testing.TB, d dataset, replicas int) train.Job {
 // about.
 func summary(r *train.Result) string {
 	h := sha256.New()
-	for _, p := range r.Params {
-		_ = binary.Write(h, binary.LittleEndian, p)
-	}
 	for _, part := range slices.Sorted(maps.Keys(r.Parts)) {
 		h.Write(r.Parts[part])
 	}
-	return fmt.Sprintf("%x, best epoch %d, %d epochs, %d rounds, %s, %v", h.Sum(nil), r.BestEpoch, r.Epochs, r.Rounds, r.Stopped, r.Metrics)
+	return fmt.Sprintf("%s, %x, best epoch %d, %d epochs, %d rounds, %s, %v", parametersHash(r), h.Sum(nil), r.BestEpoch, r.Epochs, r.Rounds, r.Stopped, r.Metrics)
+}
+
+// parametersHash returns the sha256 of a result's parameters.
+func parametersHash(r *train.Result) string {
+	h := sha256.New()
+	_ = binary.Write(h, binary.LittleEndian, r.Params)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // cluster is workers that share the replicas of a run, over HTTP on loopback.

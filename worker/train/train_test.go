@@ -53,6 +53,29 @@ func TestModelIsTheSameForAnyNumberOfWorkers(t *testing.T) {
 	}
 }
 
+// bits are the sha256 of the parameters that jobs find: what a change of the
+// arithmetic or of its order would move.
+var bits = map[string]string{
+	"adam":         "c7a3375430857ddad1315ebddfe0260b20bda4f87d27da738a55b3627e1fbc98",
+	"hardly a row": "909e07e939b1c2907e054f5ebcb3d96e2990122ab2132c3b8b2ccbc8c964d49a",
+	"momentum":     "fd9a1fa7d26dc97e5bf03dfda26f5644e3d27ebf2d5f734f4ebe6029561ab89b",
+	"number":       "510b181363dd71445bafb0151c01ae6fe03d1d17430b7c176c94b32189ae1480",
+	"sgd":          "e1974a76d68b36ab61f4a9d9ba6fd7c69fd2d7d560184c894ae86ed8297b2ad0",
+}
+
+func TestTrainedParametersKeepTheirBits(t *testing.T) {
+	for name, job := range jobs(t) {
+		c := newCluster(t, job.Trainer.Distributed.Replicas, 1)
+		result, err := c.run(c.workers[0], job, train.Hooks{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parametersHash(result); got != bits[name] {
+			t.Errorf("%s: parameters of sha256 %s, want %s", name, got, bits[name])
+		}
+	}
+}
+
 func TestModelIsTheSameForAnyBatchesOfTheSource(t *testing.T) {
 	want := ""
 	for _, batch := range []int{1, 333, 100_000} {
