@@ -80,11 +80,12 @@ func (f *flights) evaluate(tb testing.TB, a *artifact.Artifact, params []float32
 	check(tb, err)
 	var predictions []float32
 	var chosen, labels []float32
+	workspace := a.Model.NewWorkspace()
 	for shard := range f.manifest.Shards {
 		check(tb, (*trainingRows)(f).Read(tb.Context(), shard, func(batch *train.Batch) error {
 			n := batch.Block.Rows
 			predictions = append(predictions[:0], make([]float32, n)...)
-			a.Model.Predict(params, batch.Block, predictions)
+			a.Model.Predict(workspace, params, batch.Block, predictions)
 			chosen, labels = chosen[:0], labels[:0]
 			for i, s := range batch.Split {
 				if s == split.Test {

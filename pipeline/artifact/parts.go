@@ -40,7 +40,7 @@ func (a *Artifact) encodeModel() []byte {
 }
 
 func (a *Artifact) metadata() map[string]string {
-	return map[string]string{"format": format, "model": a.Model.Type(), "label": string(a.Model.Label()), "transform": a.Transform.Hash()}
+	return map[string]string{"format": format, "model": a.Model.Type(), "label": string(a.Model.Loss().Label()), "transform": a.Transform.Hash()}
 }
 
 // Encode returns the artifact as parts by name, together with the extra ones,

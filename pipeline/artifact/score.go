@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -25,6 +26,7 @@ type Scorer struct {
 	cleaned, output *arrow.Schema
 
 	block       kernel.Block
+	workspace   *model.Workspace
 	predictions []float32
 }
 
@@ -41,7 +43,7 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 			return nil, err
 		}
 	}
-	s := &Scorer{artifact: a, chain: chain, applier: a.Transform.NewApplier(), mem: memory.DefaultAllocator}
+	s := &Scorer{artifact: a, chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewWorkspace(), mem: memory.DefaultAllocator}
 	s.cleaned = s.Cleaned().Arrow()
 	// The row number becomes the offset and is no column of its own.
 	fields := s.OutputSchema().Arrow().Fields()
@@ -85,7 +87,7 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 	n := int(kept.NumRows())
 	s.predictions = slices.Grow(s.predictions[:0], n)[:n]
 	if n > 0 {
-		s.artifact.Model.Predict(s.artifact.Params, &s.block, s.predictions)
+		s.artifact.Model.Predict(s.workspace, s.artifact.Params, &s.block, s.predictions)
 	}
 	if cleaned, err = s.finite(kept, rep); err != nil {
 		return nil, nil, err

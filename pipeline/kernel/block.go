@@ -2,8 +2,8 @@
 // allocation, no interfaces, shapes checked before work starts.
 package kernel
 
-// Block is a run of rows in the form that models consume: column-major, one
-// slice per input slot, each of length Rows.
+// Block is a run of rows in the form that models read: column-major, one slice
+// for each input slot.
 type Block struct {
 	Rows int
 	// Numbers[k][i] is number slot k of row i, normalised and never NaN or Inf.
@@ -11,6 +11,10 @@ type Block struct {
 	// Categories[j][i] is the id of category slot j of row i, in
 	// [0, cardinality(j)); id 0 is the unknown.
 	Categories [][]uint32
+	// Lists[l] holds list slot l, an array of fixed shape for each row (a
+	// sequence, an image), row after row: with n elements in the shape, row i is
+	// [i*n, (i+1)*n), never NaN or Inf.
+	Lists [][]float32
 	// Labels[i] is the label of row i: 0 or 1 for a binary output, the value for
 	// a number. It is nil where rows have no labels (scoring).
 	Labels []float32

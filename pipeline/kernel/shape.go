@@ -1,16 +1,29 @@
 package kernel
 
-// Shape is what the slots of a Block are: what a fitted transform yields and
-// a model is built from.
+// Shape says what the slots of a Block are: a fitted transform yields it, and a
+// model is built from it.
 type Shape struct {
 	// Numbers is the count of number slots.
 	Numbers int `json:"numbers"`
 	// Cardinalities[j] is the count of ids of category slot j, the unknown (id
 	// 0) included.
 	Cardinalities []int `json:"cardinalities"`
-	// NumberNames and CategoryNames name the slots, for views and errors.
+	// Lists[l] is the dimensions of list slot l, row-major: [28 28 3].
+	Lists [][]int `json:"lists,omitempty"`
+	// NumberNames, CategoryNames and ListNames name the slots, for views and
+	// errors.
 	NumberNames   []string `json:"number_names"`
 	CategoryNames []string `json:"category_names"`
+	ListNames     []string `json:"list_names,omitempty"`
+}
+
+// Elements returns the count of elements of an array of the given dimensions.
+func Elements(dimensions []int) int {
+	n := 1
+	for _, d := range dimensions {
+		n *= d
+	}
+	return n
 }
 
 // Check returns the first way in which b is not of shape s, or "". It looks at
@@ -21,6 +34,8 @@ func (s Shape) Check(b *Block) string {
 		return "the block's count of number slots is not the shape's"
 	case len(b.Categories) != len(s.Cardinalities):
 		return "the block's count of category slots is not the shape's"
+	case len(b.Lists) != len(s.Lists):
+		return "the block's count of list slots is not the shape's"
 	case b.Labels != nil && len(b.Labels) != b.Rows:
 		return "the block's labels are not one per row"
 	}
@@ -32,6 +47,11 @@ func (s Shape) Check(b *Block) string {
 	for _, column := range b.Categories {
 		if len(column) != b.Rows {
 			return "a category slot does not hold one id per row"
+		}
+	}
+	for l, column := range b.Lists {
+		if len(column) != b.Rows*Elements(s.Lists[l]) {
+			return "a list slot does not hold one array per row"
 		}
 	}
 	return ""

@@ -33,6 +33,13 @@ func randomBlock(shape kernel.Shape, rows int, seed uint64) *kernel.Block {
 		}
 		b.Categories = append(b.Categories, column)
 	}
+	for _, dimensions := range shape.Lists {
+		column := make([]float32, rows*kernel.Elements(dimensions))
+		for i := range column {
+			column[i] = float32(random.NormFloat64())
+		}
+		b.Lists = append(b.Lists, column)
+	}
 	for i := range b.Labels {
 		b.Labels[i] = float32(random.IntN(2))
 	}
@@ -45,6 +52,7 @@ func BenchmarkLinear(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	workspace := m.NewWorkspace()
 	params, grad := make([]float32, m.Size()), make([]float32, m.Size())
 	for i := range params {
 		params[i] = float32(i%7) * 0.1
@@ -60,7 +68,7 @@ func BenchmarkLinear(b *testing.B) {
 	b.Run("gradient", func(b *testing.B) {
 		i := 0
 		for b.Loop() {
-			m.Gradient(params, blocks[i%len(blocks)], grad)
+			m.Gradient(workspace, params, blocks[i%len(blocks)], 0, grad)
 			i++
 		}
 		perSecond(b)
@@ -69,7 +77,7 @@ func BenchmarkLinear(b *testing.B) {
 		out := make([]float32, rows)
 		i := 0
 		for b.Loop() {
-			m.Predict(params, blocks[i%len(blocks)], out)
+			m.Predict(workspace, params, blocks[i%len(blocks)], out)
 			i++
 		}
 		perSecond(b)

@@ -7,6 +7,10 @@ import (
 
 // catalog is the table of model types by their name in a spec: to add one,
 // write its file and its line. The shape has been checked.
-var catalog = map[string]func(pipeline.ModelSpec, Label, kernel.Shape) Model{
+var catalog = map[string]func(pipeline.ModelSpec, Loss, kernel.Shape) (Model, error){
 	"linear": newLinear,
 }
+
+// losses is the table of losses; the first of a label's is its default. To add
+// one, write its file and its line.
+var losses = []Loss{crossEntropy{}, squared{}}

@@ -36,6 +36,8 @@ var shapes = []kernel.Shape{
 	{Numbers: 1, NumberNames: []string{"a"}},
 	{Cardinalities: []int{3}, CategoryNames: []string{"c"}},
 	{Numbers: 2, NumberNames: []string{"a", "b"}, Cardinalities: []int{3, 1}, CategoryNames: []string{"c", "d"}},
+	{Lists: [][]int{{2, 3}}, ListNames: []string{"l"}},
+	{Numbers: 1, NumberNames: []string{"a"}, Cardinalities: []int{4}, CategoryNames: []string{"c"}, Lists: [][]int{{5}, {2, 2, 2}}, ListNames: []string{"l", "m"}},
 	{Numbers: 3, NumberNames: []string{"a", "b", "x"}, Cardinalities: []int{5, 2, 7}, CategoryNames: []string{"c", "d", "e"}},
 	flightShape(),
 }
@@ -55,8 +57,15 @@ func reference(m model.Model, params []float64, b *kernel.Block) (loss float64, 
 			z += params[at+int(b.Categories[j][i])]
 			at += n
 		}
+		for l, dimensions := range shape.Lists {
+			n := kernel.Elements(dimensions)
+			for _, x := range b.Lists[l][i*n : (i+1)*n] {
+				z += params[at] * float64(x)
+				at++
+			}
+		}
 		y := float64(b.Labels[i])
-		if m.Label() == model.Binary {
+		if m.Loss().Label() == model.Binary {
 			loss += math.Log1p(math.Exp(z)) - y*z
 			z = 1 / (1 + math.Exp(-z))
 		} else {
@@ -67,14 +76,16 @@ func reference(m model.Model, params []float64, b *kernel.Block) (loss float64, 
 	return loss, predictions
 }
 
-func TestGradientAgreesWithFiniteDifferences(t *testing.T) {
+// TestLinearModelIsItsFormula compares with the formula in float64: the loss,
+// its slope at each parameter, and the predictions.
+func TestLinearModelIsItsFormula(t *testing.T) {
 	for _, label := range []string{"binary", "number"} {
 		for _, shape := range shapes {
 			m := newLinear(t, label, shape)
-			b := randomBlock(shape, 600, 7)
+			b, w := randomBlock(shape, 600, 7), m.NewWorkspace()
 			params := wave(m.Size())
 			grad := make([]float32, m.Size())
-			loss := m.Gradient(params, b, grad)
+			loss := m.Gradient(w, params, b, 0, grad)
 
 			exact := make([]float64, len(params))
 			for i, w := range params {
@@ -97,7 +108,7 @@ func TestGradientAgreesWithFiniteDifferences(t *testing.T) {
 				}
 			}
 			out := make([]float32, b.Rows)
-			m.Predict(params, b, out)
+			m.Predict(w, params, b, out)
 			for i := range out {
 				if math.Abs(float64(out[i])-predictions[i]) > 1e-5 {
 					t.Fatalf("%s: prediction %d is %v, want %v", label, i, out[i], predictions[i])
@@ -105,42 +116,6 @@ func TestGradientAgreesWithFiniteDifferences(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestPredictionBitsDoNotDependOnTheBlock(t *testing.T) {
-	for _, label := range []string{"binary", "number"} {
-		for _, shape := range shapes {
-			m := newLinear(t, label, shape)
-			b := randomBlock(shape, 1500, 3)
-			params := wave(m.Size())
-			whole := make([]float32, b.Rows)
-			m.Predict(params, b, whole)
-			for _, size := range []int{1, 7, 512, 1023} {
-				for from := 0; from < b.Rows; from += size {
-					part := slice(b, from, min(from+size, b.Rows))
-					out := make([]float32, part.Rows)
-					m.Predict(params, part, out)
-					for i := range out {
-						if math.Float32bits(out[i]) != math.Float32bits(whole[from+i]) {
-							t.Fatalf("%s: row %d is %v in blocks of %d and %v in one", label, from+i, out[i], size, whole[from+i])
-						}
-					}
-				}
-			}
-		}
-	}
-}
-
-// slice returns rows [from, to) of a block.
-func slice(b *kernel.Block, from, to int) *kernel.Block {
-	part := &kernel.Block{Rows: to - from}
-	for _, column := range b.Numbers {
-		part.Numbers = append(part.Numbers, column[from:to])
-	}
-	for _, column := range b.Categories {
-		part.Categories = append(part.Categories, column[from:to])
-	}
-	return part
 }
 
 func TestViewsCoverTheVectorOnce(t *testing.T) {
@@ -180,9 +155,10 @@ func TestRescaledModelPredictsTheLabelsUnits(t *testing.T) {
 	b := randomBlock(shape, 100, 9)
 	params := wave(m.Size())
 	before, after := make([]float32, b.Rows), make([]float32, b.Rows)
-	m.Predict(params, b, before)
-	m.Rescale(params, 250, 40)
-	m.Predict(params, b, after)
+	w := m.NewWorkspace()
+	m.Predict(w, params, b, before)
+	m.Rescale(params, m.Loss().Scale(250, 40))
+	m.Predict(w, params, b, after)
 	for i := range before {
 		if want := float64(before[i])*40 + 250; math.Abs(float64(after[i])-want) > 1e-3 {
 			t.Fatalf("row %d: %v, want %v", i, after[i], want)
@@ -207,6 +183,7 @@ func TestNewRefusesWhatItCannotBuild(t *testing.T) {
 		{"linear", "binary", kernel.Shape{}, thalweg.Invalid, "no input slots"},
 		{"linear", "binary", huge, thalweg.Invalid, `"origin"`},
 		{"linear", "binary", unnamed, thalweg.Invalid, "0 of 1"},
+		{"linear", "binary", kernel.Shape{Lists: [][]int{{1 << 20, 1 << 20}}, ListNames: []string{"l"}}, thalweg.Invalid, `"l" has dimensions`},
 		{"linear", "binary", kernel.Shape{Cardinalities: []int{0}, CategoryNames: []string{"c"}}, thalweg.Invalid, `"c" has 0 ids`},
 	} {
 		_, err := model.New(pipeline.ModelSpec{Type: test.model}, test.label, test.shape)
@@ -218,18 +195,19 @@ func TestNewRefusesWhatItCannotBuild(t *testing.T) {
 
 func TestWrongShapesPanic(t *testing.T) {
 	m := newLinear(t, "binary", flightShape())
-	b := randomBlock(flightShape(), 4, 1)
+	b, w := randomBlock(flightShape(), 4, 1), m.NewWorkspace()
 	params := wave(m.Size())
 	unlabelled := *b
 	unlabelled.Labels = nil
 	for name, f := range map[string]func(){
-		"short params":        func() { m.Predict(params[1:], b, make([]float32, 4)) },
-		"short grad":          func() { m.Gradient(params, b, params[1:]) },
-		"short output":        func() { m.Predict(params, b, make([]float32, 3)) },
-		"no labels":           func() { m.Gradient(params, &unlabelled, wave(m.Size())) },
-		"other block":         func() { m.Predict(params, randomBlock(shapes[0], 4, 1), make([]float32, 4)) },
-		"rescaled logistic":   func() { m.Rescale(params, 0, 1) },
-		"id beyond its table": func() { b.Categories[3][0] = 99; m.Predict(params, b, make([]float32, 4)) },
+		"short params":        func() { m.Predict(w, params[1:], b, make([]float32, 4)) },
+		"short grad":          func() { m.Gradient(w, params, b, 0, params[1:]) },
+		"short output":        func() { m.Predict(w, params, b, make([]float32, 3)) },
+		"no labels":           func() { m.Gradient(w, params, &unlabelled, 0, wave(m.Size())) },
+		"other block":         func() { m.Predict(w, params, randomBlock(shapes[0], 4, 1), make([]float32, 4)) },
+		"rescaled logistic":   func() { m.Rescale(params, model.Scale{Deviation: 1}) },
+		"id beyond its table": func() { b.Categories[3][0] = 99; m.Predict(w, params, b, make([]float32, 4)) },
+		"other's workspace":   func() { m.Predict(newLinear(t, "binary", flightShape()).NewWorkspace(), params, b, make([]float32, 4)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -239,17 +217,5 @@ func TestWrongShapesPanic(t *testing.T) {
 			}()
 			f()
 		})
-	}
-}
-
-func TestLoopsDoNotAllocate(t *testing.T) {
-	m := newLinear(t, "binary", flightShape())
-	b := randomBlock(flightShape(), 1024, 1)
-	params, grad, out := wave(m.Size()), make([]float32, m.Size()), make([]float32, b.Rows)
-	if n := testing.AllocsPerRun(10, func() {
-		m.Gradient(params, b, grad)
-		m.Predict(params, b, out)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
 	}
 }

@@ -13,19 +13,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// Label is the type of the output feature: it chooses the loss and the last
-// step of a prediction.
-type Label string
-
-// The label types, as output_features spell them.
-const (
-	// Binary: labels are 0 or 1, the loss is log loss, a prediction is the
-	// probability of 1.
-	Binary Label = "binary"
-	// Number: the loss is half the squared error, a prediction is the value.
-	Number Label = "number"
-)
-
 // MaxSize bounds the parameters of one model (1 GiB of float32): a spec with
 // huge cardinalities must not take a worker's memory.
 const MaxSize = 1 << 28
@@ -43,30 +30,26 @@ type View struct {
 }
 
 // Size returns the count of the view's elements.
-func (v View) Size() int {
-	n := 1
-	for _, d := range v.Shape {
-		n *= d
-	}
-	return n
-}
+func (v View) Size() int { return kernel.Elements(v.Shape) }
 
 // Of returns the view's part of params.
 func (v View) Of(params []float32) []float32 {
 	return params[v.Offset : v.Offset+v.Size() : v.Offset+v.Size()]
 }
 
-// Model is a function from parameters and rows to predictions, and its
-// gradient. It is immutable; all methods may be called concurrently, none keeps
-// or allocates memory in proportion to rows. Vectors of a length other than
-// Size and blocks of another shape panic.
+// Model is a function from parameters and rows to predictions, and the gradient
+// of its loss. It is immutable, and its methods may be called concurrently with
+// different workspaces; Gradient and Predict do not allocate. Vectors of a length
+// other than Size and blocks of another shape panic.
 type Model interface {
 	// Type is the model's name in a spec: "linear".
 	Type() string
-	// Label is the type of output that the model predicts.
-	Label() Label
+	// Loss is what it minimises.
+	Loss() Loss
 	// Shape is the shape of the blocks that the model reads.
 	Shape() kernel.Shape
+	// Outputs is how many values Predict gives for each row, at least 1.
+	Outputs() int
 	// Size is the length of the parameter vector.
 	Size() int
 	// Views returns the named parts of the vector: ascending, disjoint, covering
@@ -75,16 +58,20 @@ type Model interface {
 	// Init sets the parameters from which training starts. The same seed gives
 	// the same bits on every machine.
 	Init(params []float32, seed uint64)
+	// NewWorkspace returns the memory that one goroutine needs for the methods
+	// below.
+	NewWorkspace() *Workspace
 	// Gradient overwrites grad with the gradient of the mean loss over the
 	// block's rows (without regularization) and returns the sum of the losses.
-	// The block must have labels and at least one row.
-	Gradient(params []float32, b *kernel.Block, grad []float32) (loss float64)
-	// Predict sets out[i] to the prediction of row i. A row's bits do not depend
+	// The block must have labels, in the unit of the loss's Scale, and at least
+	// one row. seed decides what the step draws at random.
+	Gradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64)
+	// Predict sets out to the predictions, row-major. A row's bits do not depend
 	// on the block that it is in.
-	Predict(params []float32, b *kernel.Block, out []float32)
-	// Rescale turns params that predict (y-mean)/scale into params that predict
-	// y. Only a Number model has it; Binary ones panic.
-	Rescale(params []float32, mean, scale float64)
+	Predict(w *Workspace, params []float32, b *kernel.Block, out []float32)
+	// Rescale turns params that were learned with scaled labels into params that
+	// predict labels as they are. A scale that the loss does not make panics.
+	Rescale(params []float32, s Scale)
 }
 
 // New returns the model of a spec for blocks of the given shape. label is the
@@ -93,19 +80,24 @@ type Model interface {
 // that cannot be.
 func New(spec pipeline.ModelSpec, label string, shape kernel.Shape) (Model, error) {
 	const op = "build model"
-	if label != string(Binary) && label != string(Number) {
+	at := slices.IndexFunc(losses, func(l Loss) bool { return string(l.Label()) == label })
+	if at < 0 {
 		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("output type %q", label),
 			Hint: "binary and number are supported"}
-	}
-	if err := checkShape(shape); err != nil {
-		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Err: err}
 	}
 	build, ok := catalog[spec.Type]
 	if !ok {
 		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("model type %q", spec.Type),
 			Hint: "linear is supported"}
 	}
-	return build(spec, Label(label), clone(shape)), nil
+	err := checkShape(shape)
+	if err == nil {
+		var m Model
+		if m, err = build(spec, losses[at], clone(shape)); err == nil {
+			return m, nil
+		}
+	}
+	return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Err: err}
 }
 
 // Find returns the view of the given name.
@@ -122,29 +114,50 @@ func checkShape(s kernel.Shape) error {
 	if s.Numbers < 0 || s.Numbers > MaxSize {
 		return fmt.Errorf("the shape has %d number slots", s.Numbers)
 	}
-	if s.Numbers == 0 && len(s.Cardinalities) == 0 {
+	if s.Numbers+len(s.Cardinalities)+len(s.Lists) == 0 {
 		return fmt.Errorf("the shape has no input slots")
 	}
-	if len(s.NumberNames) != s.Numbers || len(s.CategoryNames) != len(s.Cardinalities) {
-		return fmt.Errorf("the shape names %d of %d number slots and %d of %d category slots",
-			len(s.NumberNames), s.Numbers, len(s.CategoryNames), len(s.Cardinalities))
+	for _, slots := range []struct {
+		kind        string
+		names, have int
+	}{{"number", len(s.NumberNames), s.Numbers}, {"category", len(s.CategoryNames), len(s.Cardinalities)}, {"list", len(s.ListNames), len(s.Lists)}} {
+		if slots.names != slots.have {
+			return fmt.Errorf("the shape names %d of %d %s slots", slots.names, slots.have, slots.kind)
+		}
 	}
 	total := s.Numbers
+	add := func(kind, name string, n int) error {
+		if n > MaxSize || total > MaxSize-n {
+			return fmt.Errorf("%s %q of size %d makes the model larger than %d parameters", kind, name, n, MaxSize)
+		}
+		total += n
+		return nil
+	}
 	for j, n := range s.Cardinalities {
 		if n < 1 {
 			return fmt.Errorf("category %q has %d ids; at least the unknown must be there", s.CategoryNames[j], n)
 		}
-		if n > MaxSize || total > MaxSize-n {
-			return fmt.Errorf("category %q with %d ids makes the model larger than %d parameters", s.CategoryNames[j], n, MaxSize)
+		if err := add("category", s.CategoryNames[j], n); err != nil {
+			return err
 		}
-		total += n
+	}
+	for l, dimensions := range s.Lists {
+		n := 1
+		for _, d := range dimensions {
+			if d < 1 || n > MaxSize/d {
+				return fmt.Errorf("list %q has dimensions %d", s.ListNames[l], dimensions)
+			}
+			n *= d
+		}
+		if err := add("list", s.ListNames[l], n); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 func clone(s kernel.Shape) kernel.Shape {
-	s.Cardinalities = slices.Clone(s.Cardinalities)
-	s.NumberNames = slices.Clone(s.NumberNames)
-	s.CategoryNames = slices.Clone(s.CategoryNames)
+	s.Cardinalities, s.Lists = slices.Clone(s.Cardinalities), slices.Clone(s.Lists)
+	s.NumberNames, s.CategoryNames, s.ListNames = slices.Clone(s.NumberNames), slices.Clone(s.CategoryNames), slices.Clone(s.ListNames)
 	return s
 }

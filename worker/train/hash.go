@@ -44,3 +44,8 @@ func permutation(order []int, seed uint64) {
 func epochSeed(seed uint64, replica, epoch int) uint64 {
 	return mix(mix(seed)+uint64(replica)) + uint64(epoch)
 }
+
+// stepSeed returns what a replica's step with one block of an epoch draws from.
+func stepSeed(seed uint64, replica, epoch, block int) uint64 {
+	return mix(epochSeed(seed, replica, epoch) + uint64(block)*golden)
+}

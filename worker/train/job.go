@@ -174,12 +174,12 @@ func (j Job) Fingerprint() string {
 		Run       thalweg.RunID
 		Trainer   pipeline.Trainer
 		Model     string
-		Label     model.Label
+		Loss      string
 		Shape     any
 		Threshold float64
 		Shards    int
 		Input     string
-	}{formatVersion, j.Run, j.Trainer, j.Model.Type(), j.Model.Label(), j.Model.Shape(), j.Threshold, j.Shards, j.Input})
+	}{formatVersion, j.Run, j.Trainer, j.Model.Type(), j.Model.Loss().Type(), j.Model.Shape(), j.Threshold, j.Shards, j.Input})
 	if err != nil {
 		// Only a NaN or infinite hyperparameter cannot be written, and Validate
 		// refuses those.
@@ -215,7 +215,7 @@ func (j Job) Validate() error {
 	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):
 		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
 	}
-	label := string(j.Model.Label())
+	label := string(j.Model.Loss().Label())
 	if _, ok := metric.HigherIsBetter(label, t.ValidationMetric); !ok {
 		return invalid("trainer.validation_metric is %q, not one of %s", t.ValidationMetric, metric.Names(label))
 	}

@@ -11,22 +11,25 @@ import (
 )
 
 // layout is how a row is packed. As a record, on its way through the shuffle,
-// it is the row's hash, its numbers, its ids at 1, 2 or 4 bytes by cardinality,
-// and its label: one byte for a binary one, a float32 for a number.
+// it is the row's hash, its numbers, its label as a float32 unless that is binary,
+// its lists, its ids at 1, 2 or 4 bytes by cardinality, and a binary label as one
+// byte.
 type layout struct {
-	shape  kernel.Shape
-	binary bool
-	widths []int // bytes of an id, by category slot
-	floats int   // float32s of a row: its numbers, and the label if it is a number
-	small  int   // other bytes of a row: its ids, and the label if it is binary
+	shape   kernel.Shape
+	binary  bool
+	widths  []int // bytes of an id, by category slot
+	lists   []int // float32s of an array, by list slot
+	scalars int   // float32s of a row that are columns of their own: numbers, and the label unless it is binary
+	floats  int   // float32s of a row: scalars and lists
+	small   int   // other bytes of a row: its ids, and the label if it is binary
 }
 
 // idBytes is the part of a record that holds the row's hash.
 const idBytes = 8
 
 func newLayout(m model.Model) *layout {
-	l := &layout{shape: m.Shape(), binary: m.Label() == model.Binary}
-	l.floats = l.shape.Numbers
+	l := &layout{shape: m.Shape(), binary: m.Loss().Label() == model.Binary}
+	l.scalars = l.shape.Numbers
 	for _, n := range l.shape.Cardinalities {
 		width := 4
 		if n <= 1<<8 {
@@ -40,7 +43,13 @@ func newLayout(m model.Model) *layout {
 	if l.binary {
 		l.small++
 	} else {
-		l.floats++
+		l.scalars++
+	}
+	l.floats = l.scalars
+	for _, dimensions := range l.shape.Lists {
+		n := kernel.Elements(dimensions)
+		l.lists = append(l.lists, n)
+		l.floats += n
 	}
 	return l
 }
@@ -69,6 +78,13 @@ func (l *layout) appendRecord(dst []byte, b *kernel.Block, i int, id uint64) ([]
 	if !l.binary {
 		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(label))
 	}
+	for slot, n := range l.lists {
+		array := b.Lists[slot][i*n : (i+1)*n]
+		if at := kernel.Finite(array); at >= 0 {
+			return nil, fmt.Errorf("element %d of list %q is %v", at, l.shape.ListNames[slot], array[at])
+		}
+		dst = appendFloats(dst, array)
+	}
 	for j, column := range b.Categories {
 		v := column[i]
 		if uint64(v) >= uint64(l.shape.Cardinalities[j]) {
@@ -95,10 +111,6 @@ func (l *layout) appendRecord(dst []byte, b *kernel.Block, i int, id uint64) ([]
 // infinite are the bits that are all set in a float32 that is not finite.
 const infinite = 0x7f800000
 
-// scale maps labels to what the model learns: (y-mean)/deviation. The zero
-// scale leaves them as they are.
-type scale struct{ mean, deviation float64 }
-
 // scratch is a block and the memory that a packed block is opened into.
 type scratch struct {
 	kernel.Block
@@ -109,12 +121,12 @@ type scratch struct {
 }
 
 func (l *layout) newScratch() *scratch {
-	return &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Categories: make([][]uint32, len(l.widths))}}
+	return &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Categories: make([][]uint32, len(l.widths)), Lists: make([][]float32, len(l.lists))}}
 }
 
 // open makes s the block of the given rows: floats and small hold one column
-// after the other, the label's last. Numbers are not copied.
-func (l *layout) open(s *scratch, rows int, floats []float32, small []byte, labels scale) {
+// after the other, a binary label's last. Numbers and lists are not copied.
+func (l *layout) open(s *scratch, rows int, floats []float32, small []byte, labels model.Scale) {
 	s.Rows = rows
 	s.labels = slices.Grow(s.labels[:0], rows)[:rows]
 	s.ids = slices.Grow(s.ids[:0], rows*len(l.widths))[:rows*len(l.widths)]
@@ -129,19 +141,18 @@ func (l *layout) open(s *scratch, rows int, floats []float32, small []byte, labe
 		small = small[rows*width:]
 		s.Categories[j] = column
 	}
+	at := l.scalars * rows
+	for slot, n := range l.lists {
+		s.Lists[slot] = floats[at : at+n*rows]
+		at += n * rows
+	}
+	if !l.binary {
+		s.Labels = labels.Apply(s.labels, floats[l.shape.Numbers*rows:l.scalars*rows])
+		return
+	}
 	s.Labels = s.labels
-	switch {
-	case l.binary:
-		for i, v := range small[:rows] {
-			s.Labels[i] = math.Float32frombits(uint32(v) * one)
-		}
-	case labels == scale{}:
-		s.Labels = floats[l.shape.Numbers*rows:]
-	default:
-		inverse := 1 / labels.deviation
-		for i, y := range floats[l.shape.Numbers*rows:] {
-			s.Labels[i] = float32((float64(y) - labels.mean) * inverse)
-		}
+	for i, v := range small[:rows] {
+		s.Labels[i] = math.Float32frombits(uint32(v) * one)
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 
 func TestBlocksComeBackAsPacked(t *testing.T) {
 	shape := kernel.Shape{Numbers: 2, NumberNames: []string{"x", "y"},
-		Cardinalities: []int{1 << 8, 1<<8 + 1, 1 << 16, 1<<16 + 1}, CategoryNames: []string{"a", "b", "c", "d"}}
+		Cardinalities: []int{1 << 8, 1<<8 + 1, 1 << 16, 1<<16 + 1}, CategoryNames: []string{"a", "b", "c", "d"},
+		Lists: [][]int{{3}, {2, 2}}, ListNames: []string{"l", "m"}}
 	random := rand.New(rand.NewPCG(1, 2))
 	const rows = 37
 	b := &kernel.Block{Rows: rows, Labels: make([]float32, rows)}
@@ -23,6 +24,13 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			column[i] = float32(random.NormFloat64())
 		}
 		b.Numbers = append(b.Numbers, column)
+	}
+	for _, dimensions := range shape.Lists {
+		column := make([]float32, rows*kernel.Elements(dimensions))
+		for i := range column {
+			column[i] = float32(random.NormFloat64())
+		}
+		b.Lists = append(b.Lists, column)
 	}
 	for _, n := range shape.Cardinalities {
 		column := make([]uint32, rows)
@@ -65,7 +73,7 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 				t.Fatal(err)
 			}
 			sc := l.newScratch()
-			if err := s.open(&packed, sc, scale{}); err != nil {
+			if err := s.open(&packed, sc, model.Scale{}); err != nil {
 				t.Fatal(err)
 			}
 			equal := packed.rows == rows && packed.tally == want && slices.Equal(sc.Labels, b.Labels)
@@ -75,11 +83,14 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			for j := range b.Categories {
 				equal = equal && slices.Equal(sc.Categories[j], b.Categories[j])
 			}
+			for i := range b.Lists {
+				equal = equal && slices.Equal(sc.Lists[i], b.Lists[i])
+			}
 			if !equal {
 				t.Errorf("%s, memory of %d: other rows came back", label, bytes)
 			}
 			if label == "number" {
-				if err := s.open(&packed, sc, scale{mean: 100, deviation: 50}); err != nil {
+				if err := s.open(&packed, sc, model.Scale{Mean: 100, Deviation: 50}); err != nil {
 					t.Fatal(err)
 				}
 				if want := float32((float64(b.Labels[3]) - 100) * (1 / 50.0)); sc.Labels[3] != want {

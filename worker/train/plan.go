@@ -24,7 +24,7 @@ type plan struct {
 	facts    []facts // by replica
 	rounds   int     // of an epoch
 	expected Tally   // the training split
-	labels   scale
+	labels   model.Scale
 }
 
 // newPlan checks that the replicas' rows are the training split, each row once,
@@ -61,12 +61,7 @@ func newPlan(job *Job, all []facts) (*plan, error) {
 	}
 	steps := job.Trainer.Distributed.SyncEvery
 	p.rounds = (blocks + steps - 1) / steps
-	if job.Model.Label() == model.Number {
-		p.labels = scale{mean: labels.Mean, deviation: 1}
-		if d := math.Sqrt(labels.Squares / float64(labels.Count)); d > 0 {
-			p.labels.deviation = d
-		}
-	}
+	p.labels = job.Model.Loss().Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))
 	return p, nil
 }
 

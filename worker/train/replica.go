@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -16,9 +17,10 @@ import (
 
 // lane is what one goroutine needs to work on replicas, one after the other.
 type lane struct {
-	scratch *scratch
-	grad    []float32
-	out     []float32
+	scratch   *scratch
+	workspace *model.Workspace
+	grad      []float32
+	out       []float32
 }
 
 // learner is the arithmetic of a job: everything that a contribution is
@@ -56,7 +58,8 @@ func newLearner(job *Job) (*learner, error) {
 }
 
 func (l *learner) newLane() *lane {
-	return &lane{scratch: l.layout.newScratch(), grad: make([]float32, l.params), out: make([]float32, validationRows)}
+	m := l.job.Model
+	return &lane{scratch: l.layout.newScratch(), workspace: m.NewWorkspace(), grad: make([]float32, l.params), out: make([]float32, validationRows*m.Outputs())}
 }
 
 // initial returns the vector that training starts from.
@@ -91,7 +94,7 @@ func (l *learner) descend(ctx context.Context, ln *lane, m *matrix, p *plan, rep
 		if err := m.store.open(b, ln.scratch, p.labels); err != nil {
 			return contribution{}, err
 		}
-		u.loss += l.job.Model.Gradient(params, &ln.scratch.Block, ln.grad)
+		u.loss += l.job.Model.Gradient(ln.workspace, params, &ln.scratch.Block, stepSeed(trainer.Seed, replica, epoch, at), ln.grad)
 		if l2 > 0 {
 			for _, w := range l.weights {
 				kernel.AddScaled(ln.grad[w[0]:w[1]], params[w[0]:w[1]], l2)
@@ -137,11 +140,11 @@ func (l *learner) evaluate(ctx context.Context, ln *lane, m *matrix, replica, ep
 			return contribution{}, canceled(ctx)
 		}
 		b := &m.validation[i]
-		if err := m.store.open(b, ln.scratch, scale{}); err != nil {
+		if err := m.store.open(b, ln.scratch, model.Scale{}); err != nil {
 			return contribution{}, err
 		}
-		out := ln.out[:b.rows]
-		l.job.Model.Predict(params, &ln.scratch.Block, out)
+		out := ln.out[:b.rows*l.job.Model.Outputs()]
+		l.job.Model.Predict(ln.workspace, params, &ln.scratch.Block, out)
 		if kernel.Finite(out) >= 0 {
 			return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
 				Subject: fmt.Sprintf("run %s: replica %d: validation of epoch %d", l.job.Run, replica, epoch+1),
@@ -155,15 +158,13 @@ func (l *learner) evaluate(ctx context.Context, ln *lane, m *matrix, replica, ep
 }
 
 func (l *learner) accumulator() (metric.Accumulator, error) {
-	return metric.New(string(l.job.Model.Label()), l.job.Threshold)
+	return metric.New(string(l.job.Model.Loss().Label()), l.job.Threshold)
 }
 
 // inUnits returns parameters that predict in the label's units.
-func (l *learner) inUnits(params []float32, labels scale) []float32 {
-	out := append([]float32(nil), params...)
-	if l.job.Model.Label() == model.Number {
-		l.job.Model.Rescale(out, labels.mean, labels.deviation)
-	}
+func (l *learner) inUnits(params []float32, labels model.Scale) []float32 {
+	out := slices.Clone(params)
+	l.job.Model.Rescale(out, labels)
 	return out
 }
 

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"sync"
+
+	"github.com/thalweg/thalweg/pipeline/model"
 )
 
 // store keeps packed blocks, in memory as far as the bound allows and on disk
@@ -65,7 +67,7 @@ func (s *store) put(p *packer) (block, error) {
 }
 
 // open makes sc the rows of a block.
-func (s *store) open(b *block, sc *scratch, labels scale) error {
+func (s *store) open(b *block, sc *scratch, labels model.Scale) error {
 	if b.file == nil {
 		s.layout.open(sc, b.rows, b.floats, b.small, labels)
 		return nil
@@ -99,7 +101,7 @@ type packer struct {
 	capacity int // rows
 	rows     int
 	tally    Tally
-	floats   []float32 // column k is [k*capacity, (k+1)*capacity)
+	floats   []float32 // scalar k is [k*capacity, (k+1)*capacity); the lists follow, row after row
 	small    []byte    // likewise, each column times its width
 
 	// Memory of spilled blocks on their way.
@@ -120,10 +122,17 @@ func (p *packer) add(record []byte) {
 	p.tally.add(binary.LittleEndian.Uint64(record))
 	record = record[idBytes:]
 	at := p.rows
-	for range p.layout.floats {
+	for range p.layout.scalars {
 		p.floats[at] = math.Float32frombits(binary.LittleEndian.Uint32(record))
 		record = record[4:]
 		at += p.capacity
+	}
+	for _, n := range p.layout.lists {
+		for i := range n {
+			p.floats[at+(n-1)*p.rows+i] = math.Float32frombits(binary.LittleEndian.Uint32(record[4*i:]))
+		}
+		record = record[4*n:]
+		at += n * p.capacity
 	}
 	column := p.small
 	for _, width := range p.layout.widths {
@@ -139,8 +148,13 @@ func (p *packer) add(record []byte) {
 
 // columns appends the columns without the room between them.
 func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
-	for k := range p.layout.floats {
+	for k := range p.layout.scalars {
 		floats = append(floats, p.floats[k*p.capacity:][:p.rows]...)
+	}
+	lists := p.floats[p.layout.scalars*p.capacity:]
+	for _, n := range p.layout.lists {
+		floats = append(floats, lists[:p.rows*n]...)
+		lists = lists[p.capacity*n:]
 	}
 	column := p.small
 	for _, width := range p.layout.widths {

@@ -1,0 +1,51 @@
+package model
+
+// Label is the type of the output feature: it decides how labels are packed
+// and what predictions are measured by.
+type Label string
+
+// The label types, as output_features spell them.
+const (
+	// Binary: labels are 0 or 1, a prediction is the probability of 1.
+	Binary Label = "binary"
+	// Number: labels and predictions are values.
+	Number Label = "number"
+)
+
+// Loss says how far a model's outputs are from the labels, and what the outputs
+// mean. It is immutable and may be used concurrently.
+type Loss interface {
+	// Type is the loss's name in a spec.
+	Type() string
+	// Label is the type of label that it compares with.
+	Label() Label
+	// Outputs is how many values it wants for each row, row-major.
+	Outputs() int
+	// Scale returns the scale in which labels are learned, given the mean and the
+	// population's standard deviation of the training labels: the zero Scale
+	// where labels are learned as they are.
+	Scale(mean, deviation float64) Scale
+	// Gradient returns the sum of the rows' losses and overwrites out with its
+	// gradient by out, each element times weight.
+	Gradient(out, labels []float32, weight float32) float64
+	// Predict overwrites out with predictions.
+	Predict(out []float32)
+}
+
+// Scale is how labels are brought to the unit in which they are learned:
+// (y-Mean)/Deviation. The zero Scale leaves them as they are.
+type Scale struct{ Mean, Deviation float64 }
+
+// Apply returns the labels in the unit in which they are learned: dst, or labels
+// itself where they stay as they are.
+func (s Scale) Apply(dst, labels []float32) []float32 {
+	if s == (Scale{}) {
+		return labels
+	}
+	inverse := 1 / s.Deviation
+	dst = dst[:len(labels)]
+	for i, y := range labels {
+		dst[i] = float32((float64(y) - s.Mean) * inverse)
+	}
+	return dst
+}

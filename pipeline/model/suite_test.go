@@ -1,0 +1,207 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+// The suite holds every model and loss of the catalog to the contract; so must
+// a new layer or loss be, by a call of checkModel or checkLoss.
+
+// step is the distance of a numeric slope. The loss is summed in float64 of
+// values rounded to float32, so that a smaller one measures roundings.
+const step = 1.0 / 128
+
+// near reports whether a gradient is the slope, as far as the step can tell.
+func near(gradient float32, slope float64) bool {
+	return math.Abs(float64(gradient)-slope) < 3e-4*(1+math.Abs(slope))
+}
+
+// sample returns rows of a shape, with labels that a loss can take.
+func sample(shape kernel.Shape, label Label, rows int) *kernel.Block {
+	random := rand.New(rand.NewPCG(uint64(rows), 1))
+	normal := func(n int) []float32 {
+		column := make([]float32, n)
+		for i := range column {
+			column[i] = float32(random.NormFloat64())
+		}
+		return column
+	}
+	b := &kernel.Block{Rows: rows, Labels: normal(rows)}
+	for range shape.Numbers {
+		b.Numbers = append(b.Numbers, normal(rows))
+	}
+	for _, n := range shape.Cardinalities {
+		ids := make([]uint32, rows)
+		for i := range ids {
+			ids[i] = random.Uint32N(uint32(n))
+		}
+		b.Categories = append(b.Categories, ids)
+	}
+	for _, dimensions := range shape.Lists {
+		b.Lists = append(b.Lists, normal(rows*kernel.Elements(dimensions)))
+	}
+	if label == Binary {
+		for i := range b.Labels {
+			b.Labels[i] = float32(random.IntN(2))
+		}
+	}
+	return b
+}
+
+// rows returns rows [from, to) of a block.
+func rows(b *kernel.Block, shape kernel.Shape, from, to int) *kernel.Block {
+	part := &kernel.Block{Rows: to - from, Labels: b.Labels[from:to]}
+	for _, column := range b.Numbers {
+		part.Numbers = append(part.Numbers, column[from:to])
+	}
+	for _, column := range b.Categories {
+		part.Categories = append(part.Categories, column[from:to])
+	}
+	for l, column := range b.Lists {
+		n := kernel.Elements(shape.Lists[l])
+		part.Lists = append(part.Lists, column[from*n:to*n])
+	}
+	return part
+}
+
+func equalBits(a, b []float32) bool {
+	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
+}
+
+// checkLoss holds a loss to its contract: the gradient is the slope of the loss
+// of each row, times the weight, and what is predicted of the labels' scale comes
+// back from it.
+func checkLoss(t *testing.T, l Loss) {
+	t.Helper()
+	const n = 40
+	out := make([]float32, n*l.Outputs())
+	for i := range out {
+		out[i] = float32(math.Sin(float64(i)*1.3)) * 2
+	}
+	labels := sample(kernel.Shape{}, l.Label(), n).Labels
+	grad := slices.Clone(out)
+	total := l.Gradient(grad, labels, 0.25)
+	var sum float64
+	for i := range n {
+		row := func(o int, h float32) float64 {
+			moved := slices.Clone(out[i*l.Outputs() : (i+1)*l.Outputs()])
+			moved[o] += h
+			return l.Gradient(moved, labels[i:i+1], 1)
+		}
+		sum += row(0, 0)
+		for o := range l.Outputs() {
+			if slope := (row(o, step) - row(o, -step)) / (2 * step); !near(grad[i*l.Outputs()+o]*4, slope) {
+				t.Errorf("row %d, output %d: gradient %v, slope %v", i, o, grad[i*l.Outputs()+o]*4, slope)
+			}
+		}
+	}
+	if math.Abs(total/sum-1) > 1e-5 {
+		t.Errorf("the loss of all rows is %v, of each %v", total, sum)
+	}
+	if s := l.Scale(250, 40); s != (Scale{}) {
+		if got := s.Apply(make([]float32, 1), []float32{float32(s.Mean + 2*s.Deviation)}); got[0] != 2 {
+			t.Errorf("two deviations above the mean are learned as %v", got)
+		}
+		if d := l.Scale(250, 0).Deviation; !(d > 0) {
+			t.Errorf("equal labels have the scale %v", d)
+		}
+	}
+}
+
+// checkModel holds a model to its contract. Layers are checked by it too: the
+// gradient of a model is right only if that of each of its layers is.
+func checkModel(t *testing.T, m Model) {
+	t.Helper()
+	w := m.NewWorkspace()
+	b := sample(m.Shape(), m.Loss().Label(), chunkRows+88)
+	params, again := make([]float32, m.Size()), make([]float32, m.Size())
+	m.Init(params, 5)
+	m.Init(again, 5)
+	if !equalBits(params, again) {
+		t.Error("one seed gives two sets of parameters")
+	}
+	for i := range params {
+		params[i] += float32(math.Sin(float64(i)*1.7)) * 0.2
+	}
+	next := 0
+	for _, v := range m.Views() {
+		if v.Offset != next {
+			t.Errorf("view %s begins at %d, not %d", v.Name, v.Offset, next)
+		}
+		next += v.Size()
+	}
+	if next != m.Size() {
+		t.Errorf("the views hold %d of %d parameters", next, m.Size())
+	}
+
+	// The gradient is the slope of the loss, whatever was in grad before.
+	const seed = 11
+	grad, spare := make([]float32, m.Size()), make([]float32, m.Size())
+	loss := m.Gradient(w, params, b, seed, grad)
+	for i := range params {
+		p := params[i]
+		params[i] = p + step
+		up := m.Gradient(w, params, b, seed, spare)
+		params[i] = p - step
+		down := m.Gradient(w, params, b, seed, spare)
+		params[i] = p
+		if slope := (up - down) / (2 * step) / float64(b.Rows); !near(grad[i], slope) {
+			t.Errorf("parameter %d of %v: gradient %v, slope %v", i, m.Views(), grad[i], slope)
+		}
+	}
+	if repeated := m.Gradient(m.NewWorkspace(), params, b, seed, spare); repeated != loss || !equalBits(grad, spare) {
+		t.Error("the same step gives other bits the second time")
+	}
+
+	// A row's prediction does not depend on its block.
+	whole := make([]float32, b.Rows*m.Outputs())
+	m.Predict(w, params, b, whole)
+	for _, size := range []int{1, 7, chunkRows, b.Rows - 1} {
+		for from := 0; from < b.Rows; from += size {
+			part := rows(b, m.Shape(), from, min(from+size, b.Rows))
+			out := make([]float32, part.Rows*m.Outputs())
+			if m.Predict(w, params, part, out); !equalBits(out, whole[from*m.Outputs():][:len(out)]) {
+				t.Fatalf("rows from %d have other predictions in blocks of %d", from, size)
+			}
+		}
+	}
+	if n := testing.AllocsPerRun(5, func() {
+		m.Gradient(w, params, b, seed, grad)
+		m.Predict(w, params, b, whole)
+	}); n != 0 {
+		t.Errorf("%v allocations a step", n)
+	}
+}
+
+// everySlot is a shape with slots of each kind.
+var everySlot = kernel.Shape{Numbers: 2, NumberNames: []string{"a", "b"}, Cardinalities: []int{3, 2, 4}, CategoryNames: []string{"c", "d", "e"},
+	Lists: [][]int{{5}, {2, 2}}, ListNames: []string{"l", "m"}}
+
+func TestEveryLossKeepsTheContract(t *testing.T) {
+	for _, l := range losses {
+		t.Run(l.Type(), func(t *testing.T) { checkLoss(t, l) })
+	}
+}
+
+func TestEveryModelKeepsTheContractWithEachLoss(t *testing.T) {
+	for name, build := range catalog {
+		for _, l := range losses {
+			for _, shape := range []kernel.Shape{everySlot, {Numbers: 1, NumberNames: []string{"a"}}, {Cardinalities: []int{3}, CategoryNames: []string{"c"}}} {
+				t.Run(fmt.Sprintf("%s %s %d", name, l.Type(), shape.Numbers), func(t *testing.T) {
+					m, err := build(pipeline.ModelSpec{Type: name}, l, shape)
+					if err != nil {
+						t.Fatal(err)
+					}
+					checkModel(t, m)
+				})
+			}
+		}
+	}
+}
