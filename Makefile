@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks tidy generate integration integration-deps bench bench-stream fuzz demo dev soak model chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks nodev tidy generate integration integration-deps bench bench-stream fuzz demo dev soak model chaos clean
 
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
@@ -21,8 +21,8 @@ CHAOS_RUNS ?= 100
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/thalweg
-	go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
+build: ## build bin/thalweg (TAGS=nodev for images: without the embedded broker and S3 endpoint)
+	go build $(if $(TAGS),-tags '$(TAGS)') -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
 
 demo: build ## run the main job once on an embedded cluster (DATA=flights.parquet for other data)
 	bin/thalweg demo $(if $(DATA),--data "$(DATA)")
@@ -37,13 +37,14 @@ test: ## run all unit tests, with the race detector where there is a C compiler
 race: ## run the unit tests ROUNDS times in random order, with the race detector
 	go test -race -shuffle=on -count=$(ROUNDS) $(PACKAGES)
 
-check: fmt vet lint generated ranks tidy ## everything that needs no test run: format, vet, lint, generated code, import ranks, go.mod
+check: fmt vet lint generated ranks nodev tidy ## everything that needs no test run: format, vet, lint, generated code, import ranks, go.mod
 
 fmt: ## report files that gofmt would change
 	@changed=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$changed" ]; then echo "gofmt would change:"; echo "$$changed"; exit 1; fi
 
 vet:
 	go vet -tags integration ./...
+	go vet -tags nodev ./cmd/thalweg
 	go vet -tags chaos ./cmd/thalweg
 
 lint: ## run golangci-lint
@@ -55,6 +56,10 @@ generate: ## regenerate what is generated
 
 generated: generate ## regenerate and report what was not up to date
 	@git diff --exit-code --stat -- '*.pb.go' '*.connect.go' || { echo "generated code is out of date: commit what make generate wrote"; exit 1; }
+
+nodev: ## build what images hold, and check that it says what it lacks
+	go build -tags nodev -o /dev/null ./cmd/thalweg
+	go test -count=1 -tags nodev -run '^TestABuildWithoutEmbeddedPartsSaysSo$$' ./cmd/thalweg
 
 ranks: ## check import ranks and house rules
 	go test -count=1 .

@@ -65,6 +65,9 @@ type demo struct {
 const demoMarker = "summary.json"
 
 func (d *demo) run(ctx context.Context) error {
+	if err := requireDevParts("demo"); err != nil {
+		return err
+	}
 	began, shown := time.Now(), d.dir
 	if err := d.prepare(ctx); err != nil {
 		return err

@@ -20,6 +20,9 @@ func newDev(g *globals) *cobra.Command {
 			"  thalweg dev --dir /tmp/tw --workers 4 --free-ports",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := requireDevParts("dev"); err != nil {
+				return err
+			}
 			log, err := g.logger()
 			if err != nil {
 				return err

@@ -15,13 +15,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/devserver"
 	"github.com/thalweg/thalweg/worker"
 )
 
@@ -38,6 +36,18 @@ type devConfig struct {
 	SchemaRegistry string
 }
 
+// devBroker and devStore are the embedded parts, which the build tag nodev
+// leaves out.
+type (
+	devBroker interface {
+		Run(ctx context.Context) error
+	}
+	devStore interface {
+		Run(ctx context.Context) error
+		Ready() <-chan struct{} // closed when it takes requests
+	}
+)
+
 // devCluster is a whole cluster in one process.
 type devCluster struct {
 	cfg          devConfig
@@ -45,8 +55,8 @@ type devCluster struct {
 	endpoints    devEndpoints
 	connections  *connections
 	lock         *os.File
-	broker       *devbroker.Broker
-	server       *devserver.Server // nil where the directory serves
+	broker       devBroker
+	server       devStore // nil where the directory serves
 	coordinators []*coordinator.Coordinator
 	workersReady chan struct{}
 }
@@ -74,7 +84,7 @@ func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCl
 	if err := c.openStore(); err != nil {
 		return nil, err
 	}
-	if c.broker, err = devbroker.New(filepath.Join(dir, "kafka"), devbroker.Config{Address: c.endpoints.Kafka}); err != nil {
+	if c.broker, err = newDevBroker(filepath.Join(dir, "kafka"), c.endpoints.Kafka); err != nil {
 		return nil, err
 	}
 	return c, c.openCoordinators()
@@ -130,7 +140,7 @@ func freeAddresses(n int) ([]string, error) {
 func (c *devCluster) openStore() error {
 	dir := filepath.Join(c.cfg.Dir, "s3")
 	var err error
-	c.server, err = devserver.New(devserver.Config{Dir: dir, Address: c.endpoints.S3, AccessKey: c.endpoints.AccessKey, SecretKey: c.endpoints.SecretKey})
+	c.server, err = newDevStore(dir, c.endpoints)
 	switch {
 	case err == nil:
 		c.endpoints.Store = "http://" + c.endpoints.S3
