@@ -36,6 +36,11 @@ func (k Kind) String() string {
 	return kindNames[Other]
 }
 
+// Transient reports whether the same request may succeed later without anybody
+// having changed anything. Who has to go on without end, as a stream has, may
+// have reasons to try again after other kinds too; they are written there.
+func (k Kind) Transient() bool { return k == Unavailable }
+
 // Error is the one error type of Thalweg. Op is what was being done ("read
 // shard"), Subject the thing it was done to (object, row group, column,
 // offset, field), Hint what an operator can do about it, Err the cause.
@@ -92,3 +97,6 @@ func KindOf(err error) Kind {
 
 // Is reports whether err is of the given kind.
 func Is(err error, k Kind) bool { return err != nil && KindOf(err) == k }
+
+// IsTransient reports whether err is of a transient kind.
+func IsTransient(err error) bool { return err != nil && KindOf(err).Transient() }

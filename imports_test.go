@@ -14,6 +14,7 @@ var ranks = map[string]int{
 	".":                   0,
 	"coordinator/api/v1":  0,
 	"pipeline/spelling":   0,
+	"retry":               0,
 	"worker/stream/crash": 0,
 
 	"storage/parquet/intern":   0,

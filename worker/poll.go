@@ -2,31 +2,27 @@ package worker
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/retry"
 )
 
-// The bounds of a poll that got no answer: the first pause and the longest.
-const (
-	pollBackoffMin = 50 * time.Millisecond
-	pollBackoffMax = 2 * time.Second
-)
+// pollBackoff spaces polls that get no answer.
+var pollBackoff = retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 
 // poll is the worker's main loop. One call carries everything: what tasks
 // reported and how far they are goes in, the complete set of leases comes out,
 // so that a lost call or answer is mended by the next one.
 func (w *Worker) poll(ctx context.Context) error {
 	defer w.holder.stopAll()
-	backoff := pollBackoffMin
-	lastAnswer := time.Now()
+	lastAnswer, failures := time.Now(), 0
 	for ctx.Err() == nil {
 		res, err := w.pollOnce(ctx)
 		switch {
 		case err == nil:
-			lastAnswer, backoff = time.Now(), pollBackoffMin
+			lastAnswer, failures = time.Now(), 0
 			w.holder.forget(res.Accepted)
 			w.holder.reconcile(ctx, res)
 			continue
@@ -38,12 +34,8 @@ func (w *Worker) poll(ctx context.Context) error {
 			if time.Since(lastAnswer) > w.cfg.LeaseTTL && w.holder.stopAll() {
 				w.log.Warn("no coordinator for the lease's time: all tasks stopped", keyError, err)
 			}
-			pause := time.Duration(float64(backoff) * (0.5 + rand.Float64()))
-			backoff = min(2*backoff, pollBackoffMax)
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
+			failures++
+			_ = pollBackoff.Wait(ctx, failures)
 		}
 	}
 	return w.leave()

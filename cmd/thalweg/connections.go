@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/spelling"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/storage/s3"
@@ -118,7 +119,7 @@ func (s *s3Section) open(subject string) (storage.Opener, error) {
 }
 
 func (s *kafkaSection) config(subject, origin string) (cfg kafka.Config, err error) {
-	cfg = kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: thalweg.NewThrottle()}
+	cfg = kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: retry.NewThrottle()}
 	if cfg.TLS, err = s.TLS.config(subject); err != nil {
 		return kafka.Config{}, err
 	}
@@ -186,7 +187,7 @@ func (c *connectionFlags) open() (*connections, error) {
 	conns := &connections{
 		stores:  map[string]storage.Opener{"": def},
 		address: map[string]string{"": c.store},
-		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]", Throttle: thalweg.NewThrottle()}},
+		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]", Throttle: retry.NewThrottle()}},
 	}
 	if conns.schemas, err = defaultSchemas(c.schemas); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/memory"
@@ -223,12 +224,7 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
 			return nil
 		}
 		due := began.Add(time.Duration(float64(sent) / p.rate * float64(time.Second)))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Until(due)):
-			return nil
-		}
+		return retry.Sleep(ctx, time.Until(due))
 	}
 	form := p.form
 	if form == nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // delay is how long a slow answer takes.
@@ -185,12 +186,8 @@ func (s *Source) next(ctx context.Context, op Op, partition int) (Fault, uint64,
 	case Unavailable:
 		return f, bits, s.failure(op, thalweg.Unavailable)
 	case Slow:
-		timer := time.NewTimer(delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return f, bits, &thalweg.Error{Op: op.String(), Kind: thalweg.Canceled, Err: ctx.Err()}
+		if err := retry.Sleep(ctx, delay); err != nil {
+			return f, bits, &thalweg.Error{Op: op.String(), Kind: thalweg.Canceled, Err: err}
 		}
 	}
 	return f, bits, nil

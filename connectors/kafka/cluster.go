@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -13,13 +12,13 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 )
 
-// The pause before attempt n of a request is a random share of
-// minBackoff<<n, at most maxBackoff: short enough to follow a leader that
-// moves, long enough not to hammer brokers that are starting.
+// The pauses between tries of a request are short enough to follow a leader
+// that moves, and long enough not to hammer brokers that are starting.
 const (
-	minBackoff = 50 * time.Millisecond
+	minBackoff = 100 * time.Millisecond
 	maxBackoff = 2 * time.Second
 )
 
@@ -76,7 +75,18 @@ func (c *cluster) close() { c.transport.CloseIdleConnections() }
 // ctx ends, or the attempts or the shared budget for retries are used up.
 // request sees a context that ends wait and RequestTimeout from now.
 func (c *cluster) do(ctx context.Context, op, subject string, wait time.Duration, request func(context.Context) error) error {
-	for attempt := 1; ; attempt++ {
+	missing := 0
+	transient := func(err error) bool {
+		if thalweg.Is(err, thalweg.NotFound) {
+			missing++ // tried once more: the layout of the cluster may be older than the topic
+		} else if !thalweg.IsTransient(err) {
+			return false
+		}
+		c.refresh()
+		return missing < 2
+	}
+	p := retry.Policy{Backoff: retry.Backoff{Min: minBackoff, Max: maxBackoff}, Attempts: c.cfg.Attempts, Throttle: c.cfg.Throttle}
+	err := p.Do(ctx, transient, func() error {
 		if err := c.cfg.Throttle.Pass(ctx); err != nil {
 			return c.translate(ctx, op, subject, err)
 		}
@@ -93,39 +103,12 @@ func (c *cluster) do(ctx context.Context, op, subject string, wait time.Duration
 		if err == nil {
 			return nil
 		}
-		err = c.translate(ctx, op, subject, err)
-		if !mayPass(err, attempt) || attempt >= c.cfg.Attempts || !c.cfg.Throttle.MayRepeat() {
-			return err
-		}
-		c.refresh()
-		if !sleep(ctx, backoff(attempt)) {
-			return c.translate(ctx, op, subject, ctx.Err())
-		}
+		return c.translate(ctx, op, subject, err)
+	})
+	if err != nil && ctx.Err() != nil {
+		return c.translate(ctx, op, subject, ctx.Err())
 	}
-}
-
-// mayPass reports whether a further attempt may help. A missing topic gets
-// one, because the layout of the cluster may be older than the topic.
-func mayPass(err error, attempt int) bool {
-	kind := thalweg.KindOf(err)
-	return kind == thalweg.Unavailable || kind == thalweg.NotFound && attempt == 1
-}
-
-func backoff(attempt int) time.Duration {
-	limit := min(maxBackoff, minBackoff<<min(attempt, 10))
-	return limit/4 + rand.N(limit*3/4)
-}
-
-// sleep waits for d and reports whether ctx lasted as long.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return err
 }
 
 // refresh makes the next request read the layout of the cluster again: the

@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // The isolation levels, as a spec spells them.
@@ -49,7 +50,7 @@ type Config struct {
 
 	// Throttle is shared by all that talk to the same brokers, so that a cluster in
 	// trouble is not hammered by everybody; nil: one of the Source's own.
-	Throttle *thalweg.Throttle
+	Throttle *retry.Throttle
 	// Dial connects to a broker; default a net.Dialer with DialTimeout. Tests go
 	// over a network of their own.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -102,7 +103,7 @@ func (c Config) withDefaults() Config {
 		c.Pool = NewPool()
 	}
 	if c.Throttle == nil {
-		c.Throttle = thalweg.NewThrottle()
+		c.Throttle = retry.NewThrottle()
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: c.DialTimeout}).DialContext

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // Config says where a registry is and how to talk to it. URL is required.
@@ -43,7 +44,7 @@ type Config struct {
 	ForgetAfter time.Duration
 	// Throttle is shared by all that talk to the same registry; nil: one of the
 	// Client's own.
-	Throttle *thalweg.Throttle
+	Throttle *retry.Throttle
 }
 
 func (c Config) withDefaults() Config {
@@ -66,7 +67,7 @@ func (c Config) withDefaults() Config {
 		c.ForgetAfter = 10 * time.Second
 	}
 	if c.Throttle == nil {
-		c.Throttle = thalweg.NewThrottle()
+		c.Throttle = retry.NewThrottle()
 	}
 	return c
 }

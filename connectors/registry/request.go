@@ -7,12 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // maxReferences bounds the schemas that one refers to, and that those refer to.
@@ -149,22 +148,16 @@ func (l *loader) add(ctx context.Context, s *schema, subject string) error {
 }
 
 // get asks for a path, a few times where it fails for a reason that may pass.
-func (c *Client) get(ctx context.Context, path, subject string) (*schema, error) {
-	pause := c.cfg.Backoff
-	for attempt := 1; ; attempt++ {
-		s, err := c.once(ctx, path, subject)
-		if !thalweg.Is(err, thalweg.Unavailable) || attempt >= c.cfg.Attempts || !c.cfg.Throttle.MayRepeat() {
-			return s, err
-		}
-		timer := time.NewTimer(pause/2 + time.Duration(rand.Int64N(int64(pause/2)+1)))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, canceled(ctx, subject)
-		}
-		pause *= 2
+func (c *Client) get(ctx context.Context, path, subject string) (s *schema, err error) {
+	p := retry.Policy{Backoff: retry.Backoff{Min: c.cfg.Backoff}, Attempts: c.cfg.Attempts, Throttle: c.cfg.Throttle}
+	err = p.Do(ctx, thalweg.IsTransient, func() error {
+		s, err = c.once(ctx, path, subject)
+		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		return nil, canceled(ctx, subject)
 	}
+	return s, err
 }
 
 func canceled(ctx context.Context, subject string) error {
@@ -180,7 +173,7 @@ func (c *Client) once(ctx context.Context, path, subject string) (*schema, error
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return nil, canceled(ctx, subject)
-	case thalweg.Is(err, thalweg.Unavailable):
+	case thalweg.IsTransient(err):
 		c.cfg.Throttle.Failed()
 	default:
 		c.cfg.Throttle.Answered()

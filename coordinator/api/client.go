@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // MaxMessageBytes bounds one request and one answer: above a full spec or the
@@ -63,6 +63,7 @@ type Client struct {
 	cfg   Config
 	http  *http.Client
 	nodes []node
+	waits retry.Backoff
 	// at is the node that answered last.
 	at atomic.Int64
 }
@@ -78,6 +79,7 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: "addresses", Hint: "at least one is needed"}
 	}
 	c := &Client{cfg: cfg.withDefaults(), http: &http.Client{Transport: NewTransport()}}
+	c.waits = retry.Backoff{Min: c.cfg.WaitMin, Max: c.cfg.WaitMax}
 	for _, a := range cfg.Addresses {
 		base := a
 		if !strings.Contains(base, "://") {
@@ -131,8 +133,10 @@ func call[Req, Resp any](ctx context.Context, c *Client, m method[Req, Resp], re
 	at := c.current()
 	for attempt := range c.cfg.Attempts {
 		if attempt > 0 {
-			if err := c.pause(ctx, attempt); err != nil {
-				return nil, canceled(err, last)
+			// The first round over the nodes is quick: one of them may be down and
+			// the next one not.
+			if c.waits.Wait(ctx, attempt/len(c.nodes)+1) != nil {
+				return nil, canceled(ctx.Err(), last)
 			}
 		}
 		try, cancel := context.WithTimeout(ctx, wait+c.cfg.AttemptTimeout)
@@ -147,7 +151,7 @@ func call[Req, Resp any](ctx context.Context, c *Client, m method[Req, Resp], re
 			return nil, canceled(ctx.Err(), FromConnect(err))
 		}
 		last = FromConnect(err)
-		if !thalweg.Is(last, thalweg.Unavailable) && expired == nil {
+		if !thalweg.IsTransient(last) && expired == nil {
 			return nil, last
 		}
 		at = (at + 1) % len(c.nodes)
@@ -172,20 +176,4 @@ func canceled(why, last error) error {
 		why = fmt.Errorf("%w; last: %w", why, last)
 	}
 	return &thalweg.Error{Op: "call coordinator", Kind: thalweg.Canceled, Err: why}
-}
-
-// pause waits before another try. The first round over the nodes is quick: one
-// of them may be down and the next one not.
-func (c *Client) pause(ctx context.Context, attempt int) error {
-	round := attempt / len(c.nodes)
-	wait := min(c.cfg.WaitMin<<min(round, 16), c.cfg.WaitMax)
-	wait = wait/2 + mathrand.N(wait/2+1)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

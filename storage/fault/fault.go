@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 )
 
@@ -252,7 +253,7 @@ func (b *Bucket) next(ctx context.Context, op Op, key string) (Fault, uint64) {
 		l.effect(context.WithoutCancel(ctx))
 	}
 	if f == Slow {
-		wait(ctx)
+		_ = retry.Sleep(ctx, slow) // where ctx ends before, the operation itself says so
 		return 0, 0
 	}
 	return f, bits
@@ -260,17 +261,6 @@ func (b *Bucket) next(ctx context.Context, op Op, key string) (Fault, uint64) {
 
 // slow is how long a slow operation takes more than others.
 const slow = 200 * time.Millisecond
-
-// wait lets a slow operation take its time. If ctx ends before, the operation
-// itself says so.
-func wait(ctx context.Context) {
-	timer := time.NewTimer(slow)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
 
 func (b *Bucket) failure(op Op, key string) error {
 	return storage.Failure(op.String(), thalweg.Unavailable, key, b.cause())

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 )
 
@@ -21,15 +21,12 @@ const maxPause = 20
 // a way that trying again does not heal, Config.Attempts are used up, or the
 // budget for retries is.
 func (o *Opener) repeat(ctx context.Context, op, subject string, call func(ctx context.Context, w *watch) error) error {
-	for attempt := 1; ; attempt++ {
-		err := o.once(ctx, op, subject, call)
-		if !thalweg.Is(err, thalweg.Unavailable) || attempt >= o.config.Attempts || !o.throttle.MayRepeat() {
-			return err
-		}
-		if paused := o.pause(ctx, op, subject, attempt); paused != nil {
-			return paused
-		}
+	p := retry.Policy{Backoff: retry.Backoff{Min: o.config.Backoff, Max: maxPause * o.config.Backoff}, Attempts: o.config.Attempts, Throttle: o.throttle}
+	err := p.Do(ctx, thalweg.IsTransient, func() error { return o.once(ctx, op, subject, call) })
+	if err != nil && ctx.Err() != nil {
+		return storage.Ended(ctx, op, subject)
 	}
+	return err
 }
 
 // once runs call under a watch and classifies its error.
@@ -53,7 +50,7 @@ func (o *Opener) once(ctx context.Context, op, subject string, call func(ctx con
 	if errors.Is(context.Cause(watched), errStalled) {
 		err = errStalled
 	}
-	if kindOf(err) == thalweg.Unavailable && !contended(err) {
+	if kindOf(err).Transient() && !contended(err) {
 		o.throttle.Failed()
 	} else {
 		o.throttle.Answered()
@@ -66,19 +63,6 @@ func (o *Opener) once(ctx context.Context, op, subject string, call func(ctx con
 func contended(err error) bool {
 	var answer minio.ErrorResponse
 	return errors.As(err, &answer) && answer.StatusCode == http.StatusConflict
-}
-
-// pause waits a random while, longer for later attempts, or until ctx ends.
-func (o *Opener) pause(ctx context.Context, op, subject string, attempt int) error {
-	most := o.config.Backoff * time.Duration(min(1<<min(attempt-1, 10), maxPause))
-	t := time.NewTimer(rand.N(most + 1))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return storage.Ended(ctx, op, subject)
-	case <-t.C:
-		return nil
-	}
 }
 
 var errStalled = errors.New("no byte moved for too long")

@@ -262,7 +262,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[stora
 			if left || err == nil {
 				return
 			}
-			if last == before || !thalweg.Is(err, thalweg.Unavailable) {
+			if last == before || !thalweg.IsTransient(err) {
 				yield(storage.Info{}, err)
 				return
 			}

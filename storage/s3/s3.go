@@ -7,7 +7,7 @@
 // (Unavailable). Every request is watched: one that moves no byte for a while
 // is given up, however large it is. All requests of an Opener share a budget
 // for retries; a store that has spent it is asked at a pace that its answers
-// set, whoever asks and however often (thalweg.Throttle).
+// set, whoever asks and however often (retry.Throttle).
 package s3
 
 import (
@@ -24,6 +24,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // Config says which store, and how patiently it is used.
@@ -118,7 +119,7 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 type Opener struct {
 	client    *minio.Core
 	transport *http.Transport
-	throttle  *thalweg.Throttle
+	throttle  *retry.Throttle
 	config    Config
 }
 
@@ -165,7 +166,7 @@ func New(config Config) (*Opener, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "check s3 store", Kind: thalweg.Invalid, Subject: config.Endpoint, Err: err}
 	}
-	return &Opener{client: client, transport: transport, throttle: thalweg.NewThrottle(), config: config}, nil
+	return &Opener{client: client, transport: transport, throttle: retry.NewThrottle(), config: config}, nil
 }
 
 // Close closes the connections that are idle.

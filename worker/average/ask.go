@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -15,18 +14,17 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 )
 
-const (
-	// minBackoff and maxBackoff bound the pause between two attempts at a peer
-	// that fails: short enough that a restarted peer costs little of a round, long
-	// enough that a dead one costs nothing until its replicas move.
-	minBackoff = 10 * time.Millisecond
-	maxBackoff = time.Second
-	// maxSnapshot bounds a snapshot: four vectors of model.MaxSize and the notes
-	// of all replicas.
-	maxSnapshot = 5 << 30
-)
+// peerBackoff spaces attempts at a peer that fails: short enough that a
+// restarted peer costs little of a round, long enough that a dead one costs
+// nothing until its replicas move.
+var peerBackoff = retry.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
+
+// maxSnapshot bounds a snapshot: four vectors of model.MaxSize and the notes of
+// all replicas.
+const maxSnapshot = 5 << 30
 
 // answer is a peer's body on its way.
 type answer struct {
@@ -160,17 +158,12 @@ func (s *Session) position(ctx context.Context, p Holder) uint64 {
 }
 
 // snapshot takes the state of a peer that is ahead of sequence.
-func (s *Session) snapshot(ctx context.Context, p Holder, sequence uint64) ([]byte, error) {
-	b := s.newBackoff()
-	for {
-		body, err := s.takeSnapshot(ctx, p, sequence)
-		if err == nil {
-			return body, nil
-		}
-		if err = b.wait(ctx, err); err != nil {
-			return nil, err
-		}
-	}
+func (s *Session) snapshot(ctx context.Context, p Holder, sequence uint64) (body []byte, err error) {
+	err = s.insist(ctx, func() error {
+		body, err = s.takeSnapshot(ctx, p, sequence)
+		return err
+	})
+	return body, err
 }
 
 func (s *Session) takeSnapshot(ctx context.Context, p Holder, sequence uint64) ([]byte, error) {
@@ -194,34 +187,18 @@ func (s *Session) takeSnapshot(ctx context.Context, p Holder, sequence uint64) (
 	return body, nil
 }
 
-// backoff spaces attempts at a peer.
-type backoff struct {
-	session *Session
-	pause   time.Duration
-	failing bool
-}
-
-func (s *Session) newBackoff() *backoff { return &backoff{session: s, pause: minBackoff} }
-
-// wait pauses after a failed attempt and returns nil to try again, or the error
-// to give up with: where ctx has ended, or no repetition can help.
-func (b *backoff) wait(ctx context.Context, err error) error {
-	var ahead *aheadError
-	if ctx.Err() != nil || errors.As(err, &ahead) || !thalweg.Is(err, thalweg.Unavailable) {
-		return err
-	}
-	if !b.failing {
-		b.failing = true
-		b.session.log.Warn("peer failed, asking again", "error", err)
-	}
-	// Between half a pause and one and a half, so that peers do not come in step.
-	timer := time.NewTimer(b.pause/2 + rand.N(b.pause))
-	defer timer.Stop()
-	b.pause = min(2*b.pause, maxBackoff)
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return err
-	}
+// insist asks a peer until it answers, ctx ends, or no repetition can help.
+func (s *Session) insist(ctx context.Context, ask func() error) error {
+	failing := false
+	return retry.Policy{Backoff: peerBackoff}.Do(ctx, func(err error) bool {
+		var ahead *aheadError
+		if ctx.Err() != nil || errors.As(err, &ahead) || !thalweg.IsTransient(err) {
+			return false
+		}
+		if !failing {
+			failing = true
+			s.log.Warn("peer failed, asking again", "error", err)
+		}
+		return true
+	}, ask)
 }

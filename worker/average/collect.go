@@ -143,14 +143,11 @@ func (c *collection) run(ctx context.Context) (average []float32, notes [][]byte
 		average = make([]float32, c.size)
 	}
 	var total float64
-	b := c.session.newBackoff()
-	for {
-		if notes, total, err = c.reduce(ctx, peers, mine, average); err == nil {
-			break
-		}
-		if err = b.wait(ctx, err); err != nil {
-			return nil, nil, err
-		}
+	if err = c.session.insist(ctx, func() error {
+		notes, total, err = c.reduce(ctx, peers, mine, average)
+		return err
+	}); err != nil {
+		return nil, nil, err
 	}
 	if len(theirs) == 0 {
 		return average, notes, nil
@@ -159,16 +156,7 @@ func (c *collection) run(ctx context.Context) (average []float32, notes [][]byte
 	group, ctx := errgroup.WithContext(ctx)
 	for i, p := range peers {
 		group.Go(func() error {
-			b := c.session.newBackoff()
-			for {
-				err := c.fetch(ctx, p, theirs[i], average)
-				if err == nil {
-					return nil
-				}
-				if err = b.wait(ctx, err); err != nil {
-					return err
-				}
-			}
+			return c.session.insist(ctx, func() error { return c.fetch(ctx, p, theirs[i], average) })
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 )
 
@@ -96,34 +97,18 @@ func (t *Table) Commit(ctx context.Context, c *Commit) (won bool, winner *Commit
 	if err != nil {
 		return false, nil, err
 	}
-	var last error
-	for attempt := range t.cfg.Attempts {
-		if attempt > 0 {
-			if err := storage.Pause(ctx, t.layout.LogDir(), t.cfg.Backoff, attempt); err != nil {
-				return false, nil, err
-			}
-		}
-		_, last = t.bucket.PutIfAbsent(ctx, key, body)
-		switch thalweg.KindOf(last) {
-		case thalweg.Exists, thalweg.Conflict, thalweg.Unavailable:
-		default:
-			return last == nil, nil, last
-		}
-		// Every answer but success means that the version may be there all the
-		// same, as ours or another's: its id tells.
-		winner, err := t.Read(ctx, c.Version)
-		switch {
-		case err == nil && winner.TxnID() == id:
-			return true, nil, nil
-		case err == nil:
-			return false, winner, nil
-		case !thalweg.Is(err, thalweg.NotFound) && !thalweg.Is(err, thalweg.Unavailable):
-			return false, nil, err
-		}
-		last = err
+	p := retry.Policy{Backoff: retry.Backoff{Min: t.cfg.Backoff}, Attempts: t.cfg.Attempts}
+	err = storage.Create(ctx, t.bucket, p, "commit to table", key, body, func() (err error) {
+		winner, err = t.Read(ctx, c.Version)
+		return err
+	})
+	if err != nil {
+		return false, nil, err
 	}
-	return false, nil, &thalweg.Error{Op: "commit to table", Kind: thalweg.Unavailable, Subject: key, Err: last,
-		Hint: fmt.Sprintf("the store gave no clear answer in %d tries; the outcome is unknown", t.cfg.Attempts)}
+	if winner == nil || winner.TxnID() == id { // an id tells ours, which an earlier try made, from another's
+		return true, nil, nil
+	}
+	return false, winner, nil
 }
 
 // Load reads the newest snapshot: the newest checkpoint that can be read, and

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 )
 
@@ -96,36 +97,15 @@ func (l *Log) Finish(ctx context.Context, d Done) (won bool, recorded Done, err 
 
 var errNothingPending = errors.New("no slot is pending: claim one first")
 
-// place creates the object unless its key is taken, and makes sure of the
-// outcome: every answer but success means that the object may be there all the
-// same, so the slot is read. Where something is there, resolve is called with
-// its size and decides; where nothing is, the creation is tried again, as the
-// same bytes under the same key do no harm twice.
+// place creates the object unless its key is taken. Where something is there,
+// resolve is called with its size and decides.
 func (l *Log) place(ctx context.Context, op, key string, body []byte, resolve func(sizeBytes int64) error) error {
-	var last error
-	for attempt := range l.config.Attempts {
-		if attempt > 0 {
-			if err := storage.Pause(ctx, l.layout.LogDir(), l.config.Backoff, attempt); err != nil {
-				return err
-			}
-		}
-		_, last = l.bucket.PutIfAbsent(ctx, key, body)
-		switch thalweg.KindOf(last) {
-		case thalweg.Exists, thalweg.Conflict, thalweg.Unavailable:
-		default:
-			return last // nil, or an error that trying again does not heal
-		}
+	p := retry.Policy{Backoff: retry.Backoff{Min: l.config.Backoff}, Attempts: l.config.Attempts}
+	return storage.Create(ctx, l.bucket, p, op, key, body, func() error {
 		info, err := l.bucket.Head(ctx, key)
-		if err == nil {
-			err = resolve(info.SizeBytes)
-		}
-		switch thalweg.KindOf(err) {
-		case thalweg.NotFound, thalweg.Unavailable:
-			last = err
-		default:
+		if err != nil {
 			return err
 		}
-	}
-	return &thalweg.Error{Op: op, Kind: thalweg.Unavailable, Subject: key, Err: last,
-		Hint: fmt.Sprintf("the store gave no clear answer in %d tries; the outcome is unknown", l.config.Attempts)}
+		return resolve(info.SizeBytes)
+	})
 }

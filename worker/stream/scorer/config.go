@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/crash"
@@ -227,7 +228,7 @@ func (c Config) Validate() error {
 
 func (c Config) machine() machineConfig {
 	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling, compaction: c.Compaction,
-		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, outbox: c.Outbox != nil, minBackoff: c.MinBackoff, maxBackoff: c.MaxBackoff}
+		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, outbox: c.Outbox != nil, backoff: retry.Backoff{Min: c.MinBackoff, Max: c.MaxBackoff}}
 	if c.Range != nil {
 		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS
 	}

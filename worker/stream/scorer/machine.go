@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -33,8 +34,7 @@ type machineConfig struct {
 	onLost         string  // Fail, Earliest or Latest
 	pipeline       thalweg.PipelineName
 	topicPartition int
-	minBackoff     time.Duration
-	maxBackoff     time.Duration
+	backoff        retry.Backoff
 	until          int64 // offset before which everything is scored, and then no more; 0: no end
 	scoredAt       int64 // of every claim instead of the clock; 0: the clock
 }

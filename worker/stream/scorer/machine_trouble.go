@@ -18,15 +18,13 @@ type trouble struct {
 // topic itself is taken to be.
 const corruptTries = 5
 
-// passing reports whether an error may go away by itself. What is not
-// classified is taken to be so: a store that is full or a disk that hiccups
-// must not end a stream.
+// passing reports whether an error may go away by itself. A stream goes on
+// without end, so to it more is transient than to others: what is not
+// classified (a disk that hiccups must not end it), an effect that was cut
+// short, and a key that another owner took first.
 func passing(err error) bool {
-	switch thalweg.KindOf(err) {
-	case thalweg.Unavailable, thalweg.Canceled, thalweg.Other, thalweg.Exists:
-		return true
-	}
-	return false
+	kind := thalweg.KindOf(err)
+	return kind.Transient() || kind == thalweg.Other || kind == thalweg.Canceled || kind == thalweg.Exists
 }
 
 // start has an effect carried out for an op.
@@ -55,7 +53,7 @@ func (m *machine) answered(o op, err error) bool {
 		t.damaged++
 	}
 	t.err = err
-	t.retryAt = m.now.mono + m.backoff(t.failures)
+	t.retryAt = m.now.mono + m.cfg.backoff.Delay(t.failures, m.rng)
 	if m.fatal(o, t) {
 		m.halt(err)
 	}
@@ -79,13 +77,6 @@ func (m *machine) fatal(o op, t *trouble) bool {
 		return kind != thalweg.Conflict // the owner before us is still appending
 	}
 	return true
-}
-
-// backoff returns the pause after the n-th failure in a row: twice as long
-// each time up to a cap, of which a random half.
-func (m *machine) backoff(n int) time.Duration {
-	d := min(m.cfg.maxBackoff, m.cfg.minBackoff<<min(n-1, 20))
-	return d/2 + time.Duration(m.rng.Int64N(int64(d/2)+1))
 }
 
 // wake returns the next moment at which something is to be done although

@@ -15,6 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -56,7 +57,7 @@ func playScript(t *testing.T, text string) string {
 	s := &script{now: instant{mono: time.Hour, wall: 1_000_000}}
 	s.m = newMachine(machineConfig{generation: 1, batching: Limits{Count: 10, Bytes: 1000, Period: 5 * time.Millisecond},
 		rolling: Limits{Count: 30, Bytes: 5000, Period: time.Second}, backlogBytes: 2000, backlogEvents: 1000, maxRate: 0.05,
-		minBackoff: 100 * time.Millisecond, maxBackoff: 10 * time.Second}, rand.New(rand.NewPCG(1, 1)))
+		backoff: retry.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}}, rand.New(rand.NewPCG(1, 1)))
 	s.m.cfg.onLost, s.m.cfg.pipeline, s.m.cfg.topicPartition = Fail, "p", 3
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // holder is a machine that has a merged file in memory, and so the turn of all
@@ -14,7 +15,7 @@ import (
 func holder(t *testing.T, cfg machineConfig) (m *machine, step func(ev event) []effect) {
 	t.Helper()
 	cfg.generation, cfg.batching, cfg.rolling = 1, Limits{Count: 300, Bytes: 1 << 20, Period: time.Millisecond}, Limits{Count: 300, Bytes: 1 << 20, Period: time.Second}
-	cfg.backlogBytes, cfg.backlogEvents, cfg.minBackoff, cfg.maxBackoff = 1<<20, 10_000, time.Millisecond, time.Millisecond
+	cfg.backlogBytes, cfg.backlogEvents, cfg.backoff = 1<<20, 10_000, retry.Backoff{Min: time.Millisecond, Max: time.Millisecond}
 	cfg.compaction = Compaction{MinFiles: 2, Bytes: 1 << 20, Retention: time.Minute}
 	m = newMachine(cfg, rand.New(rand.NewPCG(1, 1)))
 	now := instant{mono: time.Hour, wall: 1_000_000}

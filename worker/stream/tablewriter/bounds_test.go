@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -21,7 +22,7 @@ func TestALogThatStoppedLeavesRoomForTheOthers(t *testing.T) {
 		"gone":    &thalweg.Error{Op: "inspect", Kind: thalweg.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMachine(machineConfig{prefix: prefix, checkpointEvery: 100, poll: time.Second, pollSlow: time.Second, minBackoff: time.Second, maxBackoff: time.Second},
+			m := newMachine(machineConfig{prefix: prefix, checkpointEvery: 100, poll: time.Second, pollSlow: time.Second, backoff: retry.Backoff{Min: time.Second, Max: time.Second}},
 				rand.New(rand.NewPCG(1, 1)), func() string { return "00000000000000000000000000000000" })
 			now := instant{mono: time.Hour, wall: 1_750_000_000_000}
 			var e effect

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // Config says which table is kept, and how. The first block is required, the
@@ -45,6 +46,5 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) machine() machineConfig {
-	return machineConfig{prefix: c.Prefix, checkpointEvery: c.CheckpointEvery, poll: c.Poll, pollSlow: c.PollSlow, minBackoff: c.MinBackoff,
-		maxBackoff: c.MaxBackoff, tombstones: c.Tombstones}
+	return machineConfig{prefix: c.Prefix, checkpointEvery: c.CheckpointEvery, poll: c.Poll, pollSlow: c.PollSlow, backoff: retry.Backoff{Min: c.MinBackoff, Max: c.MaxBackoff}, tombstones: c.Tombstones}
 }

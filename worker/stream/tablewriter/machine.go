@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -27,8 +28,7 @@ type machineConfig struct {
 	prefix          string // of the sink
 	checkpointEvery int64
 	poll, pollSlow  time.Duration // of replay logs, and of logs that report their slots
-	minBackoff      time.Duration
-	maxBackoff      time.Duration
+	backoff         retry.Backoff
 	tombstones      time.Duration
 }
 
@@ -176,11 +176,12 @@ func (m *machine) answered(err error) bool {
 func (t *trouble) note(err error, m *machine) time.Duration {
 	t.failures++
 	t.err = err
-	d := min(m.cfg.maxBackoff, m.cfg.minBackoff<<min(t.failures-1, 16))
-	return d - time.Duration(m.rng.Int64N(int64(d)/2+1))
+	return m.cfg.backoff.Delay(t.failures, m.rng)
 }
 
-// passing reports whether what failed may work by itself later.
+// passing reports whether what failed may work by itself later. The table goes
+// on without end, so to it all is transient but what stays as it is: bytes,
+// schemas and features.
 func passing(err error) bool {
 	switch thalweg.KindOf(err) {
 	case thalweg.Corrupt, thalweg.Invalid, thalweg.Unsupported, thalweg.Conflict:
@@ -251,7 +252,7 @@ func (m *machine) takeSlots(ev slotsRead) {
 	if ev.end {
 		f.pollAt = m.now.mono + m.pollEvery(f)
 		if f.finished > f.next { // said to be finished since we looked, or wrongly
-			f.finished, f.pollAt = f.next, m.now.mono+m.cfg.minBackoff
+			f.finished, f.pollAt = f.next, m.now.mono+m.cfg.backoff.Min
 		}
 	}
 	f.finished = max(f.finished, f.next)

@@ -1,4 +1,4 @@
-package thalweg
+package retry
 
 import (
 	"container/list"
@@ -12,34 +12,33 @@ import (
 // that answers nothing has spent it within 50 requests.
 const (
 	fullBudget  = 100.0
-	lowBudget   = fullBudget / 2 // below: the service is in trouble
+	lowBudget   = fullBudget / 2 // below: the service is failing
 	failureCost = 1.0
 	answerGain  = 0.5
 )
 
-// The pace while the service is in trouble: it doubles with each answer and
-// halves with each failure. Above openRate requests a second they pass as they
-// come.
+// The pace while the service is failing, in requests a second: it doubles with
+// each answer and halves with each failure. Above openRate there is no limit.
 const (
 	minRate  = 5.0
 	openRate = 100.0
 )
 
-// Throttle keeps all who use one service, a store or a Kafka cluster, from
-// hammering it while it is in trouble: whoever must not give up tries again
-// without end, and there may be hundreds of them in a process, so that it is
-// not enough that each of them is patient.
+// Throttle keeps all clients of one service, a store or a Kafka cluster, from
+// overloading it while it fails. A client that must not give up tries again
+// without end, and a process may have hundreds of them, so that it is not enough
+// that each of them waits.
 //
-// It is shared by all requests of a process to one service. While the
-// budget lasts it does nothing. When it is spent, the requests of everybody
-// pass one by one at a pace, first come first served, at least 5 a second; an
-// answer doubles the pace, so that half a dozen answers end the trouble. It is
-// safe for concurrent use.
+// All requests of a process to one service share it. While the budget lasts it
+// does nothing. When the budget is spent, the requests of all clients pass one by
+// one at a pace, first come first served, at least 5 a second; an answer doubles
+// the pace, so that half a dozen answers lift the limit. It is safe for
+// concurrent use.
 type Throttle struct {
 	mu struct {
 		sync.Mutex
 		tokens  float64
-		rate    float64 // requests a second; 0: no trouble
+		rate    float64 // requests a second; 0: no limit
 		next    time.Time
 		waiting list.List // of chan struct{}, closed when it is their turn
 		timer   *time.Timer
@@ -133,9 +132,9 @@ func (t *Throttle) Failed() {
 	}
 }
 
-// MayRepeat reports whether the budget allows that a layer below tries again
-// what its caller will try again anyway. While it does not, the caller alone is
-// responsible: layers that all repeat multiply.
+// MayRepeat reports whether the budget allows a layer to try again what its
+// caller will try again anyway. While it does not, only the caller tries again:
+// the tries of layers multiply.
 func (t *Throttle) MayRepeat() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,4 +1,4 @@
-package thalweg
+package retry
 
 import (
 	"context"
