@@ -40,15 +40,17 @@ func peerError(p Holder, err error) error {
 	return &thalweg.Error{Op: opExchange, Kind: thalweg.Unavailable, Subject: fmt.Sprintf("worker %s at %s", p.Worker, p.Address), Err: err}
 }
 
-// ask requests a stretch of contributions (of replicas) or of the average (nil)
-// from a peer, again and again until the peer has it. waiting ends the wait, ctx
+// ask requests a stretch of contributions (of replicas) or of the reduced vector
+// (nil) from a peer, again and again until the peer has it. waiting ends the wait, ctx
 // the answer's body. An aheadError means that the peer has forgotten it.
-func (s *Session) ask(ctx, waiting context.Context, p Holder, sequence uint64, what string, replicas []int, part stretch) (*answer, error) {
+func (c *collection) ask(ctx, waiting context.Context, p Holder, replicas []int, part stretch) (*answer, error) {
+	what := "reduced"
 	query := fmt.Sprintf("?from=%d&to=%d", part.from, part.to)
 	want := replicas
 	if replicas == nil {
-		want = []int{averageEntry}
+		want = []int{reducedEntry}
 	} else {
+		what = "contributions"
 		list := make([]string, len(replicas))
 		for i, replica := range replicas {
 			list[i] = strconv.Itoa(replica)
@@ -56,7 +58,7 @@ func (s *Session) ask(ctx, waiting context.Context, p Holder, sequence uint64, w
 		query += "&replicas=" + strings.Join(list, ",")
 	}
 	for {
-		response, in, done, err := s.get(ctx, waiting, p, sequence, what+query, s.config.PollWait)
+		response, in, done, err := c.session.get(ctx, waiting, p, c.sequence, what+query, c.session.config.PollWait)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +66,7 @@ func (s *Session) ask(ctx, waiting context.Context, p Holder, sequence uint64, w
 			done()
 			continue
 		}
-		body, err := readBody(in, sequence, want, part.from, part.to)
+		body, err := readBody(in, c.sequence, c.reduction, want, part)
 		if err != nil {
 			done()
 			return nil, peerError(p, err)

@@ -1,15 +1,11 @@
 package average_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/train"
 )
@@ -27,200 +24,54 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var _ train.Exchange = (*average.Session)(nil)
 
-// group is an assignment that a test changes.
-type group struct {
-	mu         sync.Mutex
-	assignment average.Assignment
-	changed    chan struct{}
-}
-
-func newGroup(a average.Assignment) *group {
-	return &group{assignment: a, changed: make(chan struct{})}
-}
-
-func (g *group) Assignment() (average.Assignment, <-chan struct{}) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.assignment, g.changed
-}
-
-func (g *group) assign(a average.Assignment) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.assignment = a
-	close(g.changed)
-	g.changed = make(chan struct{})
-}
-
-// node is one worker: a server on loopback and its session.
-type node struct {
-	name    thalweg.WorkerID
-	server  *average.Server
-	http    *httptest.Server
-	session *average.Session
-	// answer wraps the server's handler where a test wants to disturb it.
-	answer atomic.Pointer[func(next http.Handler, w http.ResponseWriter, r *http.Request)]
-}
-
-func (n *node) holder() average.Holder {
-	return average.Holder{Worker: n.name, Address: strings.TrimPrefix(n.http.URL, "http://")}
-}
-
-// quick are bounds for tests on loopback.
-var quick = average.Config{PollWait: 200 * time.Millisecond, Stall: 5 * time.Second, FinishWait: 5 * time.Second}
-
-// newNode starts a worker without a session.
-func newNode(t testing.TB, name string) *node {
-	n := &node{name: thalweg.WorkerID(name), server: average.NewServer()}
-	n.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f := n.answer.Load(); f != nil {
-			(*f)(n.server, w, r)
-			return
-		}
-		n.server.ServeHTTP(w, r)
-	}))
-	t.Cleanup(func() {
-		n.http.CloseClientConnections()
-		n.http.Close()
-	})
-	return n
-}
-
-func (n *node) join(t testing.TB, g average.Group, config average.Config) {
-	t.Helper()
-	session, err := n.server.Join(average.Run{ID: "run 1/x", Worker: n.name, Fingerprint: "f"}, g, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.session = session
-	t.Cleanup(session.Leave)
-}
-
-// deal assigns replicas to nodes in turn.
-func deal(replicas int, nodes ...*node) average.Assignment {
-	var a average.Assignment
-	for r := range replicas {
-		a = append(a, nodes[r%len(nodes)].holder())
-	}
-	return a
-}
-
-// given is what replica r contributes to an exchange of vectors of a size.
-func given(sequence uint64, r, size int) (weight float64, vector []float32, note []byte) {
-	random := rand.New(rand.NewPCG(sequence, uint64(r)))
-	if size > 0 {
-		vector = make([]float32, size)
-		for i := range vector {
-			vector[i] = float32(random.NormFloat64())
-		}
-		weight = float64(1 + random.IntN(1000))
-	}
-	return weight, vector, fmt.Appendf(nil, "note of %d to %d", r, sequence)
-}
-
-// mean is the reference: sums in replica order, in float64.
-func mean(sequence uint64, replicas, size int) []float32 {
-	sums := make([]float64, size)
-	var total float64
-	for r := range replicas {
-		w, v, _ := given(sequence, r, size)
-		for i, x := range v {
-			sums[i] += w * float64(x)
-		}
-		total += w
-	}
-	out := make([]float32, size)
-	for i, sum := range sums {
-		out[i] = float32(sum * (1 / total))
-	}
-	return out
-}
-
-// offer gives what a node's replicas owe to an exchange.
-func (n *node) offer(sequence uint64, size int) {
-	held, _ := n.session.Held()
-	for _, r := range held {
-		w, v, note := given(sequence, r, size)
-		n.session.Offer(sequence, r, w, v, note)
-	}
-}
-
-// exchange is one turn of a node: offer and collect until it succeeds.
-func (n *node) exchange(ctx context.Context, sequence uint64, size int) ([]float32, [][]byte, []byte, error) {
-	for {
-		n.offer(sequence, size)
-		average, notes, newer, err := n.session.Collect(ctx, sequence, size)
-		if thalweg.Is(err, thalweg.Conflict) {
-			continue
-		}
-		return average, notes, newer, err
-	}
-}
-
-func snapshotOf(sequence uint64) func() ([]byte, error) {
-	return func() ([]byte, error) { return fmt.Appendf(nil, "state before %d", sequence), nil }
-}
-
-func checkAverage(t *testing.T, who thalweg.WorkerID, got, want []float32, notes [][]byte, sequence uint64, replicas int) {
-	t.Helper()
-	if !slices.EqualFunc(got, want, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
-		t.Errorf("worker %s, exchange %d: the average has other bits", who, sequence)
-	}
-	if len(notes) != replicas {
-		t.Errorf("worker %s, exchange %d: %d notes", who, sequence, len(notes))
-	}
-	for r, note := range notes {
-		if _, _, want := given(sequence, r, 0); !bytes.Equal(note, want) {
-			t.Errorf("worker %s, exchange %d: note %d is %q", who, sequence, r, note)
-		}
-	}
-}
-
-func TestAverageHasTheSameBitsForAnyWorkers(t *testing.T) {
+func TestReductionHasTheSameBitsForAnyWorkers(t *testing.T) {
 	const replicas = 5
-	for _, size := range []int{0, 1, 1000, 40_001} {
-		want := mean(0, replicas, size)
-		for workers := 1; workers <= 4; workers++ {
-			for _, segmented := range []bool{false, true} {
-				config := quick
-				config.SegmentFloats = 1 << 30
-				if segmented {
-					config.SegmentFloats = 1
+	for reduction := kernel.NoVector; reduction <= kernel.SumInt64; reduction++ {
+		for _, size := range []int{0, 1, 1000, 40_001} {
+			if (size == 0) != (reduction == kernel.NoVector) {
+				continue
+			}
+			for workers := 1; workers <= 4; workers++ {
+				for _, segment := range []int{1 << 30, 1} {
+					config := quick
+					config.SegmentElements = segment
+					t.Run(fmt.Sprintf("reduction %d, %d elements, %d workers, segments from %d", reduction, size, workers, segment), func(t *testing.T) {
+						reduceEverywhere(t, config, reduction, replicas, size, workers)
+					})
 				}
-				t.Run(fmt.Sprintf("%d floats, %d workers, segmented %v", size, workers, segmented), func(t *testing.T) {
-					var nodes []*node
-					for i := range workers {
-						// Names in another order than the replicas.
-						nodes = append(nodes, newNode(t, string(rune('z'-i))))
-					}
-					g := newGroup(deal(replicas, nodes...))
-					var wg sync.WaitGroup
-					for _, n := range nodes {
-						n.join(t, g, config)
-						wg.Go(func() {
-							for sequence := range uint64(3) {
-								want := want
-								if sequence > 0 {
-									want = mean(sequence, replicas, size)
-								}
-								got, notes, _, err := n.exchange(t.Context(), sequence, size)
-								if err != nil {
-									t.Error(err)
-									return
-								}
-								checkAverage(t, n.name, got, want, notes, sequence, replicas)
-								n.session.Advance(sequence+1, snapshotOf(sequence+1))
-							}
-							if err := n.session.Finish(t.Context()); err != nil {
-								t.Error(err)
-							}
-						})
-					}
-					wg.Wait()
-				})
 			}
 		}
 	}
+}
+
+// reduceEverywhere makes three exchanges and compares with the reference.
+func reduceEverywhere(t *testing.T, config average.Config, reduction kernel.Reduction, replicas, size, workers int) {
+	var nodes []*node
+	for i := range workers {
+		// Names in another order than the replicas.
+		nodes = append(nodes, newNode(t, string(rune('z'-i))))
+		nodes[i].reduction = reduction
+	}
+	g := newGroup(deal(replicas, nodes...))
+	var wg sync.WaitGroup
+	for _, n := range nodes {
+		n.join(t, g, config)
+		wg.Go(func() {
+			for sequence := range uint64(3) {
+				got, notes, _, err := n.exchange(t.Context(), sequence, size)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				checkReduced(t, n.name, got, reduced(reduction, sequence, replicas, size), notes, sequence, replicas)
+				n.session.Advance(sequence+1, snapshotOf(sequence+1))
+			}
+			if err := n.session.Finish(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestReplicasOfALostWorkerAreTakenOver(t *testing.T) {
@@ -229,11 +80,11 @@ func TestReplicasOfALostWorkerAreTakenOver(t *testing.T) {
 		a, b := newNode(t, "a"), newNode(t, "b")
 		g := newGroup(deal(replicas, a, b))
 		config := quick
-		config.SegmentFloats = segmented
+		config.SegmentElements = segmented
 		a.join(t, g, config)
 		// b never joins: it was lost. Its replicas go to nobody, then to a.
 		done := make(chan error, 1)
-		var got []float32
+		var got kernel.Vector
 		var notes [][]byte
 		go func() {
 			var err error
@@ -246,7 +97,7 @@ func TestReplicasOfALostWorkerAreTakenOver(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		checkAverage(t, "a", got, mean(0, replicas, size), notes, 0, replicas)
+		checkReduced(t, "a", got, mean(0, replicas, size), notes, 0, replicas)
 	}
 }
 
@@ -277,7 +128,7 @@ func TestWorkerThatLagsAdoptsTheState(t *testing.T) {
 	if err != nil || newer != nil {
 		t.Fatalf("newer %q, error %v", newer, err)
 	}
-	checkAverage(t, "b", got, mean(3, 2, 10), notes, 3, 2)
+	checkReduced(t, "b", got, mean(3, 2, 10), notes, 3, 2)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +148,7 @@ func TestPeerOneExchangeAheadStillServes(t *testing.T) {
 	if err != nil || newer != nil {
 		t.Fatalf("newer %q, error %v", newer, err)
 	}
-	checkAverage(t, "b", got, mean(0, 2, 10), notes, 0, 2)
+	checkReduced(t, "b", got, mean(0, 2, 10), notes, 0, 2)
 }
 
 // damage spoils the first n answers of a node whose path has the given end.
@@ -333,12 +184,12 @@ func TestDamagedAnswersAreAskedAnew(t *testing.T) {
 		"cut short":       func(b []byte) []byte { return b[:len(b)-7] },
 		"empty":           func(b []byte) []byte { return nil },
 	} {
-		for _, end := range []string{"/contributions", "/average"} {
+		for _, end := range []string{"/contributions", "/reduced"} {
 			t.Run(name+" "+end, func(t *testing.T) {
 				a, b := newNode(t, "a"), newNode(t, "b")
 				g := newGroup(deal(replicas, a, b))
 				config := quick
-				config.SegmentFloats = 1
+				config.SegmentElements = 1
 				a.join(t, g, config)
 				b.join(t, g, config)
 				count := b.damage(2, end, spoil)
@@ -351,7 +202,7 @@ func TestDamagedAnswersAreAskedAnew(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				checkAverage(t, "a", got, mean(0, replicas, size), notes, 0, replicas)
+				checkReduced(t, "a", got, mean(0, replicas, size), notes, 0, replicas)
 				if err := <-done; err != nil {
 					t.Fatal(err)
 				}
@@ -411,7 +262,7 @@ func TestPeerThatJoinsLateIsWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkAverage(t, "a", got, mean(0, 2, 5), notes, 0, 2)
+	checkReduced(t, "a", got, mean(0, 2, 5), notes, 0, 2)
 }
 
 func TestContextEndsACollection(t *testing.T) {
@@ -530,7 +381,7 @@ func TestLeftSessionsAreForgottenInTurn(t *testing.T) {
 func TestMalformedRequestsAreRefused(t *testing.T) {
 	a := newNode(t, "a")
 	a.join(t, newGroup(deal(1, a)), quick)
-	a.session.Offer(0, 0, 1, make([]float32, 4), nil)
+	a.session.Offer(0, 0, 1, kernel.WeightedMean.Vector(4), nil)
 	for path, want := range map[string]int{
 		"0/contributions?replicas=0&from=0&to=4":    http.StatusOK,
 		"x/contributions?replicas=0":                http.StatusBadRequest,
@@ -541,7 +392,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 		"0/contributions?replicas=0&to=99999999999": http.StatusBadRequest,
 		"0/contributions?replicas=0&to=5":           http.StatusBadRequest,
 		"0/contributions?replicas=1":                http.StatusNoContent,
-		"0/average?to=4":                            http.StatusNoContent,
+		"0/reduced?to=4":                            http.StatusNoContent,
 		"0/snapshot":                                http.StatusNoContent,
 		"0/secret":                                  http.StatusNotFound,
 	} {
@@ -565,7 +416,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 func TestJoinRefusesBadConfig(t *testing.T) {
 	s := average.NewServer()
 	g := newGroup(nil)
-	for _, config := range []average.Config{{Scheme: "ftp"}, {PollWait: -1}, {PollWait: time.Hour}, {Stall: -1}, {SegmentFloats: -1}} {
+	for _, config := range []average.Config{{Scheme: "ftp"}, {PollWait: -1}, {PollWait: time.Hour}, {Stall: -1}, {SegmentElements: -1}} {
 		if _, err := s.Join(average.Run{ID: "r", Worker: "a"}, g, config); !thalweg.Is(err, thalweg.Invalid) {
 			t.Errorf("%+v: error %v", config, err)
 		}

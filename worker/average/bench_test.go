@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/worker/average"
 )
 
@@ -23,9 +24,9 @@ func BenchmarkAverage(b *testing.B) {
 				nodes = append(nodes, newNode(b, fmt.Sprint("w", i)))
 			}
 			g := newGroup(deal(test.replicas, nodes...))
-			vectors := make([][]float32, test.replicas)
+			vectors := make([]kernel.Vector, test.replicas)
 			for r := range vectors {
-				_, vectors[r], _ = given(0, r, test.size)
+				_, vectors[r], _ = given(kernel.WeightedMean, 0, r, test.size)
 			}
 			for _, n := range nodes {
 				n.join(b, g, average.Config{PollWait: 10 * time.Second})
@@ -39,7 +40,7 @@ func BenchmarkAverage(b *testing.B) {
 						for _, r := range held {
 							n.session.Offer(sequence, r, 1, vectors[r], nil)
 						}
-						if _, _, _, err := n.session.Collect(b.Context(), sequence, test.size); err != nil {
+						if _, _, _, err := n.session.Collect(b.Context(), sequence, kernel.WeightedMean, test.size); err != nil {
 							b.Error(err)
 						}
 						n.session.Advance(sequence+1, snapshotOf(sequence+1))

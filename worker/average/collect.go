@@ -22,9 +22,9 @@ type aheadError struct{ peer Holder }
 func (e *aheadError) Error() string { return fmt.Sprintf("worker %s is ahead", e.peer.Worker) }
 
 // Collect gathers an exchange: see train.Exchange.
-func (s *Session) Collect(ctx context.Context, sequence uint64, size int) (average []float32, notes [][]byte, newer []byte, err error) {
+func (s *Session) Collect(ctx context.Context, sequence uint64, reduction kernel.Reduction, size int) (reduced kernel.Vector, notes [][]byte, newer []byte, err error) {
 	if newer, err := s.own(sequence); newer != nil || err != nil {
-		return nil, nil, newer, err
+		return kernel.Vector{}, nil, newer, err
 	}
 	assignment, changed := s.group.Assignment()
 	collecting, cancel := context.WithCancelCause(ctx)
@@ -40,22 +40,22 @@ func (s *Session) Collect(ctx context.Context, sequence uint64, size int) (avera
 		}
 	}()
 
-	c := &collection{session: s, sequence: sequence, size: size, assignment: assignment}
-	average, notes, err = c.run(collecting)
+	c := &collection{session: s, sequence: sequence, reduction: reduction, size: size, assignment: assignment}
+	reduced, notes, err = c.run(collecting)
 	var ahead *aheadError
 	if errors.As(err, &ahead) {
 		newer, err = s.snapshot(collecting, ahead.peer, sequence)
-		average, notes = nil, nil
+		reduced, notes = kernel.Vector{}, nil
 	}
 	switch {
 	case err == nil:
-		return average, notes, newer, nil
+		return reduced, notes, newer, nil
 	case ctx.Err() != nil:
-		return nil, nil, nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Canceled, Subject: s.name(sequence), Err: context.Cause(ctx)}
+		return kernel.Vector{}, nil, nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Canceled, Subject: s.name(sequence), Err: context.Cause(ctx)}
 	case errors.Is(context.Cause(collecting), errReassigned):
-		return nil, nil, nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Conflict, Subject: s.name(sequence), Err: errReassigned}
+		return kernel.Vector{}, nil, nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Conflict, Subject: s.name(sequence), Err: errReassigned}
 	}
-	return nil, nil, nil, err
+	return kernel.Vector{}, nil, nil, err
 }
 
 // own returns the snapshot of what this session inherited, if that is further.
@@ -77,6 +77,7 @@ func (s *Session) name(sequence uint64) string {
 type collection struct {
 	session    *Session
 	sequence   uint64
+	reduction  kernel.Reduction
 	size       int
 	assignment Assignment
 }
@@ -115,7 +116,7 @@ type stretch struct{ from, to int }
 // workers' names, and tells which is this worker's. Peers that are asked under
 // another assignment cut otherwise, and answer when they have seen this one.
 func (c *collection) stretches(peers []peer) (mine stretch, theirs []stretch) {
-	if len(peers) == 0 || c.size < c.session.config.SegmentFloats {
+	if len(peers) == 0 || c.size < c.session.config.SegmentElements {
 		return stretch{0, c.size}, nil
 	}
 	workers := len(peers) + 1
@@ -132,37 +133,35 @@ func (c *collection) stretches(peers []peer) (mine stretch, theirs []stretch) {
 }
 
 // run reduces this worker's stretch and fetches the others.
-func (c *collection) run(ctx context.Context) (average []float32, notes [][]byte, err error) {
+func (c *collection) run(ctx context.Context) (reduced kernel.Vector, notes [][]byte, err error) {
 	peers, ok := c.peers()
 	if !ok {
 		<-ctx.Done() // the assignment must change first
-		return nil, nil, context.Cause(ctx)
+		return kernel.Vector{}, nil, context.Cause(ctx)
 	}
 	mine, theirs := c.stretches(peers)
-	if c.size > 0 {
-		average = make([]float32, c.size)
-	}
+	reduced = c.reduction.Vector(c.size)
 	var total float64
 	if err = c.session.insist(ctx, func() error {
-		notes, total, err = c.reduce(ctx, peers, mine, average)
+		notes, total, err = c.reduce(ctx, peers, mine, reduced)
 		return err
 	}); err != nil {
-		return nil, nil, err
+		return kernel.Vector{}, nil, err
 	}
 	if len(theirs) == 0 {
-		return average, notes, nil
+		return reduced, notes, nil
 	}
-	c.session.publish(c.sequence, segment{from: mine.from, values: average[mine.from:mine.to:mine.to], total: total})
+	c.session.publish(c.sequence, segment{from: mine.from, values: reduced.Slice(mine.from, mine.to), total: total})
 	group, ctx := errgroup.WithContext(ctx)
 	for i, p := range peers {
 		group.Go(func() error {
-			return c.session.insist(ctx, func() error { return c.fetch(ctx, p, theirs[i], average) })
+			return c.session.insist(ctx, func() error { return c.fetch(ctx, p, theirs[i], reduced) })
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, nil, err
+		return kernel.Vector{}, nil, err
 	}
-	return average, notes, nil
+	return reduced, notes, nil
 }
 
 // publish makes a reduced stretch available to peers.
@@ -175,10 +174,10 @@ func (s *Session) publish(sequence uint64, g segment) {
 	}
 }
 
-// reduce sets average[mine] from the contributions of all replicas, this
+// reduce sets stretch mine of reduced from the contributions of all replicas, this
 // worker's and those asked from peers, and returns all notes and the sum of the
-// weights. The sum of each element runs in replica order, in float64.
-func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, average []float32) (notes [][]byte, total float64, err error) {
+// weights. The sum of each element runs in replica order.
+func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, reduced kernel.Vector) (notes [][]byte, total float64, err error) {
 	own, err := c.own()
 	if err != nil {
 		return nil, 0, err
@@ -197,7 +196,7 @@ func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, ave
 	for i, p := range peers {
 		group.Go(func() (err error) {
 			// The answer's body outlives the group, so it belongs to ctx.
-			answers[i], err = c.session.ask(ctx, groupCtx, p.Holder, c.sequence, "contributions", p.replicas, mine)
+			answers[i], err = c.ask(ctx, groupCtx, p.Holder, p.replicas, mine)
 			return err
 		})
 	}
@@ -221,27 +220,28 @@ func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, ave
 		notes = append(notes, a.note)
 		total += a.weight
 	}
-	if c.size > 0 && !(total > 0) {
+	if c.reduction == kernel.WeightedMean && !(total > 0) {
 		return nil, 0, &thalweg.Error{Op: opExchange, Kind: thalweg.Invalid, Subject: c.session.name(c.sequence), Err: fmt.Errorf("the weights add up to %v", total)}
 	}
-	factor := 1 / total
-	sums := make([]float64, min(chunkFloats, mine.to-mine.from))
-	for at := mine.from; at < mine.to; at += chunkFloats {
-		end := min(at+chunkFloats, mine.to)
-		sum := sums[:end-at]
-		clear(sum)
+	chunk := min(chunkElements(c.reduction), mine.to-mine.from)
+	sums, decoded := kernel.NewSums(c.reduction, chunk), c.reduction.Vector(chunk)
+	for at := mine.from; at < mine.to; at += chunk {
+		end := min(at+chunk, mine.to)
+		sums.Reset(end - at)
 		for replica, source := range sources {
+			part := decoded.Slice(0, end-at)
 			if source == nil {
-				kernel.Accumulate(sum, all[replica].vector[at:end], all[replica].weight)
-				continue
+				part = all[replica].vector.Slice(at, end)
+			} else {
+				encoded, err := source.body.next(end - at)
+				if err != nil {
+					return nil, 0, source.failed(err)
+				}
+				decodeVector(part, encoded)
 			}
-			part, err := source.body.next(end - at)
-			if err != nil {
-				return nil, 0, source.failed(err)
-			}
-			accumulate(sum, part, all[replica].weight)
+			sums.Add(part, all[replica].weight)
 		}
-		kernel.Narrow(average[at:end], sum, factor)
+		sums.Result(reduced.Slice(at, end), total)
 	}
 	for _, a := range answers {
 		if err := a.body.end(); err != nil {
@@ -270,28 +270,30 @@ func (c *collection) own() (map[int]contribution, error) {
 		if !ok {
 			return nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Conflict, Subject: subject, Err: errReassigned}
 		}
-		if len(a.vector) != c.size {
-			return nil, &thalweg.Error{Op: opExchange, Subject: subject, Err: fmt.Errorf("it offered %d elements, not %d", len(a.vector), c.size)}
+		if a.vector.Len() != c.size || a.vector.Reduction() != c.reduction {
+			return nil, &thalweg.Error{Op: opExchange, Subject: subject, Err: fmt.Errorf("it offered %d elements for reduction %d, not %d for %d",
+				a.vector.Len(), a.vector.Reduction(), c.size, c.reduction)}
 		}
 		own[replica] = a
 	}
 	return own, nil
 }
 
-// fetch sets average[theirs] from the peer that reduces it.
-func (c *collection) fetch(ctx context.Context, p peer, theirs stretch, average []float32) error {
-	a, err := c.session.ask(ctx, ctx, p.Holder, c.sequence, "average", nil, theirs)
+// fetch sets stretch theirs of reduced from the peer that reduces it.
+func (c *collection) fetch(ctx context.Context, p peer, theirs stretch, reduced kernel.Vector) error {
+	a, err := c.ask(ctx, ctx, p.Holder, nil, theirs)
 	if err != nil {
 		return err
 	}
 	defer a.close()
-	for at := theirs.from; at < theirs.to; at += chunkFloats {
-		end := min(at+chunkFloats, theirs.to)
+	chunk := chunkElements(c.reduction)
+	for at := theirs.from; at < theirs.to; at += chunk {
+		end := min(at+chunk, theirs.to)
 		part, err := a.body.next(end - at)
 		if err != nil {
 			return a.failed(err)
 		}
-		decodeFloats(average[at:end], part)
+		decodeVector(reduced.Slice(at, end), part)
 	}
 	if err := a.body.end(); err != nil {
 		return a.failed(err)

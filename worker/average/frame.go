@@ -10,35 +10,50 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 // A body holds a stretch of the vectors of some replicas, all numbers little
 // endian:
 //
-//	"TWX1", count uint32, sequence, from, to uint64
+//	"TWX2", count, reduction uint32, sequence, from, to uint64
 //	count times: replica, length of the note uint32, weight float64, note
-//	chunk by chunk of [from, to): count times the elements of the chunk, float32
+//	chunk by chunk of [from, to): count times the elements of the chunk, of the
+//	reduction's type: float32, float64 or int64
 //	CRC-32C of everything before, uint32
 //
 // The vectors are interleaved chunk by chunk so that a reader can add up the
 // bodies of several peers in replica order with memory for one chunk.
 const (
-	magic       = "TWX1"
-	headerBytes = 32
+	magic       = "TWX2"
+	headerBytes = 36
 	entryBytes  = 16
 	sumBytes    = 4
 
-	// chunkFloats is how many elements of a vector are sent, and added up, at a
-	// time: they and their sums stay in the second-level cache.
-	chunkFloats = 16384
-	chunkBytes  = 4 * chunkFloats
+	// chunkBytes is how much of a vector is sent, and added up, at a time: it and
+	// its sums stay in the second-level cache.
+	chunkBytes = 64 << 10
 
 	// maxNote bounds a note. The largest is the histogram of validation metrics:
 	// 2 * 65536 bins of at most 11 bytes, in base64.
 	maxNote = 4 << 20
-	// maxFloats bounds a vector, as model.MaxSize with Adam's state does.
-	maxFloats = 1 << 30
+	// maxElements bounds a vector, as model.MaxSize with Adam's state does.
+	maxElements = 1 << 30
 )
+
+// width returns the bytes of an element.
+func width(r kernel.Reduction) int {
+	switch r {
+	case kernel.NoVector:
+		return 0
+	case kernel.WeightedMean:
+		return 4
+	}
+	return 8
+}
+
+// chunkElements returns how many elements are a chunk.
+func chunkElements(r kernel.Reduction) int { return chunkBytes / max(width(r), 1) }
 
 // castagnoli is the polynomial that processors have an instruction for.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -53,7 +68,7 @@ type entry struct {
 func bodySize(entries []entry) int64 {
 	size := int64(headerBytes + sumBytes)
 	for _, e := range entries {
-		size += int64(entryBytes + len(e.note) + 4*len(e.vector))
+		size += int64(entryBytes + len(e.note) + width(e.vector.Reduction())*e.vector.Len())
 	}
 	return size
 }
@@ -72,8 +87,10 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, from, to int, aliv
 		out = out[:0]
 		return err
 	}
+	reduction := entries[0].vector.Reduction()
 	out = append(out, magic...)
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(entries)))
+	out = binary.LittleEndian.AppendUint32(out, uint32(reduction))
 	out = binary.LittleEndian.AppendUint64(out, sequence)
 	out = binary.LittleEndian.AppendUint64(out, uint64(from))
 	out = binary.LittleEndian.AppendUint64(out, uint64(to))
@@ -83,15 +100,16 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, from, to int, aliv
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(e.weight))
 		out = append(out, e.note...)
 	}
-	for at := 0; at < to-from; at += chunkFloats {
-		end := min(at+chunkFloats, to-from)
+	chunk := chunkElements(reduction)
+	for at := 0; at < to-from; at += chunk {
+		end := min(at+chunk, to-from)
 		for _, e := range entries {
-			if len(out)+4*(end-at) > chunkBytes {
+			if len(out)+width(reduction)*(end-at) > chunkBytes {
 				if err := flush(); err != nil {
 					return err
 				}
 			}
-			out = appendFloats(out, e.vector[at:end])
+			out = appendVector(out, e.vector.Slice(at, end))
 		}
 	}
 	sum.Write(out)
@@ -106,20 +124,23 @@ type bodyReader struct {
 	in      io.Reader
 	sum     hash.Hash32
 	entries []entry // without vectors
+	width   int     // bytes of an element
 	chunk   []byte
 }
 
 // readBody reads the head of a body and fails unless it is what was asked for.
-func readBody(in io.Reader, sequence uint64, replicas []int, from, to int) (*bodyReader, error) {
-	r := &bodyReader{in: in, sum: crc32.New(castagnoli)}
+func readBody(in io.Reader, sequence uint64, reduction kernel.Reduction, replicas []int, part stretch) (*bodyReader, error) {
+	r := &bodyReader{in: in, sum: crc32.New(castagnoli), width: width(reduction)}
 	var header [headerBytes]byte
 	if err := r.full(header[:]); err != nil {
 		return nil, err
 	}
+	number := binary.LittleEndian.Uint64
 	if string(header[:4]) != magic || int(binary.LittleEndian.Uint32(header[4:])) != len(replicas) ||
-		binary.LittleEndian.Uint64(header[8:]) != sequence ||
-		binary.LittleEndian.Uint64(header[16:]) != uint64(from) || binary.LittleEndian.Uint64(header[24:]) != uint64(to) {
-		return nil, corrupt(fmt.Errorf("the body's head %x is not of %d replicas, exchange %d, elements %d to %d", header, len(replicas), sequence, from, to))
+		binary.LittleEndian.Uint32(header[8:]) != uint32(reduction) || number(header[12:]) != sequence ||
+		number(header[20:]) != uint64(part.from) || number(header[28:]) != uint64(part.to) {
+		return nil, corrupt(fmt.Errorf("the body's head %x is not of %d replicas, reduction %d, exchange %d, elements %d to %d",
+			header, len(replicas), reduction, sequence, part.from, part.to))
 	}
 	for _, replica := range replicas {
 		var head [entryBytes]byte
@@ -137,14 +158,14 @@ func readBody(in io.Reader, sequence uint64, replicas []int, from, to int) (*bod
 		}
 		r.entries = append(r.entries, e)
 	}
-	r.chunk = make([]byte, min(chunkBytes, 4*(to-from)))
+	r.chunk = make([]byte, min(chunkElements(reduction), part.to-part.from)*r.width)
 	return r, nil
 }
 
 // next reads the next n elements, of the next replica in the order of the body.
 // They are valid until the next call.
 func (r *bodyReader) next(n int) ([]byte, error) {
-	part := r.chunk[:4*n]
+	part := r.chunk[:r.width*n]
 	return part, r.full(part)
 }
 
@@ -179,6 +200,28 @@ func corrupt(err error) error {
 	return &thalweg.Error{Op: opExchange, Kind: thalweg.Corrupt, Err: err}
 }
 
+// appendVector appends the elements of v.
+func appendVector(dst []byte, v kernel.Vector) []byte {
+	for _, x := range v.Float64 {
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(x))
+	}
+	for _, x := range v.Int64 {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(x))
+	}
+	return appendFloats(dst, v.Float32)
+}
+
+// decodeVector sets v to the elements that appendVector wrote.
+func decodeVector(v kernel.Vector, data []byte) {
+	for i := range v.Float64 {
+		v.Float64[i] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
+	}
+	for i := range v.Int64 {
+		v.Int64[i] = int64(binary.LittleEndian.Uint64(data[8*i:]))
+	}
+	decodeFloats(v.Float32, data)
+}
+
 // appendFloats appends the elements of v.
 func appendFloats(dst []byte, v []float32) []byte {
 	from := len(dst)
@@ -210,14 +253,5 @@ func decodeFloats(dst []float32, v []byte) {
 	}
 	for i := range dst {
 		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(v[4*i : 4*i+4]))
-	}
-}
-
-// accumulate does sum[i] += weight*v[i], v being encoded.
-func accumulate(sum []float64, v []byte, weight float64) {
-	v = v[:4*len(sum)]
-	for i := range sum {
-		x := math.Float32frombits(binary.LittleEndian.Uint32(v[4*i : 4*i+4]))
-		sum[i] += float64(weight * float64(x))
 	}
 }

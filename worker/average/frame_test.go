@@ -4,19 +4,35 @@ import (
 	"bytes"
 	"io"
 	"math"
-	"slices"
+	"reflect"
 	"testing"
+
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
+// reductions are those that have a vector.
+var reductions = []kernel.Reduction{kernel.WeightedMean, kernel.SumFloat64, kernel.SumInt64}
+
+// fill sets the elements of a vector.
+func fill(v kernel.Vector, r int) kernel.Vector {
+	for i := range v.Float32 {
+		v.Float32[i] = float32(math.Sin(float64(i + r)))
+	}
+	for i := range v.Float64 {
+		v.Float64[i] = math.Sin(float64(i + r))
+	}
+	for i := range v.Int64 {
+		v.Int64[i] = int64(i-r) << 40
+	}
+	return v
+}
+
 // body writes two replicas' elements [10, 10+n).
-func body(t testing.TB, n int) ([]byte, []entry) {
+func body(t testing.TB, reduction kernel.Reduction, n int) ([]byte, []entry) {
 	t.Helper()
 	var entries []entry
 	for r := range 2 {
-		v := make([]float32, n)
-		for i := range v {
-			v[i] = float32(math.Sin(float64(i + r)))
-		}
+		v := fill(reduction.Vector(n), r)
 		entries = append(entries, entry{replica: 3 * r, contribution: contribution{weight: float64(r) + 0.5, vector: v, note: []byte("a note")[:6*r]}})
 	}
 	var out bytes.Buffer
@@ -30,66 +46,77 @@ func body(t testing.TB, n int) ([]byte, []entry) {
 }
 
 // readAll reads a body to its end.
-func readAll(data []byte, n int) ([]entry, error) {
-	r, err := readBody(bytes.NewReader(data), 7, []int{0, 3}, 10, 10+n)
+func readAll(data []byte, reduction kernel.Reduction, n int) ([]entry, error) {
+	r, err := readBody(bytes.NewReader(data), 7, reduction, []int{0, 3}, stretch{10, 10 + n})
 	if err != nil {
 		return nil, err
 	}
-	for at := 0; at < n; at += chunkFloats {
-		k := min(chunkFloats, n-at)
-		for i := range r.entries {
-			part, err := r.next(k)
+	for i := range r.entries {
+		r.entries[i].vector = reduction.Vector(n)
+	}
+	chunk := chunkElements(reduction)
+	for at := 0; at < n; at += chunk {
+		end := min(at+chunk, n)
+		for _, e := range r.entries {
+			part, err := r.next(end - at)
 			if err != nil {
 				return nil, err
 			}
-			v := make([]float32, k)
-			decodeFloats(v, part)
-			r.entries[i].vector = append(r.entries[i].vector, v...)
+			decodeVector(e.vector.Slice(at, end), part)
 		}
 	}
 	return r.entries, r.end()
 }
 
 func TestBodiesComeBack(t *testing.T) {
-	for _, n := range []int{0, 1, chunkFloats, 2*chunkFloats + 5} {
-		data, want := body(t, n)
-		got, err := readAll(data, n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range want {
-			if got[i].replica != want[i].replica || got[i].weight != want[i].weight || !bytes.Equal(got[i].note, want[i].note) || !slices.Equal(got[i].vector, want[i].vector) {
-				t.Errorf("%d elements: replica %d came back otherwise", n, want[i].replica)
+	for _, reduction := range reductions {
+		for _, n := range []int{0, 1, chunkElements(reduction), 2*chunkElements(reduction) + 5} {
+			data, want := body(t, reduction, n)
+			got, err := readAll(data, reduction, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range want {
+				if got[i].replica != want[i].replica || got[i].weight != want[i].weight || !bytes.Equal(got[i].note, want[i].note) || !reflect.DeepEqual(got[i].vector, want[i].vector) {
+					t.Errorf("reduction %d, %d elements: replica %d came back otherwise", reduction, n, want[i].replica)
+				}
 			}
 		}
 	}
 }
 
 func TestEveryDamageOfABodyIsNoticed(t *testing.T) {
-	data, _ := body(t, 20)
-	for i := range data {
-		for _, flip := range []byte{1, 0x80} {
-			bad := bytes.Clone(data)
-			bad[i] ^= flip
-			if _, err := readAll(bad, 20); err == nil {
-				t.Errorf("byte %d flipped by %x: no error", i, flip)
+	for _, reduction := range reductions {
+		data, _ := body(t, reduction, 20)
+		for i := range data {
+			for _, flip := range []byte{1, 0x80} {
+				bad := bytes.Clone(data)
+				bad[i] ^= flip
+				if _, err := readAll(bad, reduction, 20); err == nil {
+					t.Errorf("byte %d flipped by %x: no error", i, flip)
+				}
+			}
+			if _, err := readAll(data[:i], reduction, 20); err == nil || err == io.EOF {
+				t.Errorf("cut to %d bytes: %v", i, err)
 			}
 		}
-		if _, err := readAll(data[:i], 20); err == nil || err == io.EOF {
-			t.Errorf("cut to %d bytes: %v", i, err)
+		if _, err := readAll(append(bytes.Clone(data), 0), reduction, 20); err == nil {
+			t.Error("a byte too many: no error")
 		}
-	}
-	if _, err := readAll(append(bytes.Clone(data), 0), 20); err == nil {
-		t.Error("a byte too many: no error")
+		if _, err := readAll(data, reduction%3+1, 20); err == nil {
+			t.Errorf("the body of reduction %d was taken for another's", reduction)
+		}
 	}
 }
 
 func FuzzReadBody(f *testing.F) {
-	data, _ := body(f, 3)
-	f.Add(data)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		entries, err := readAll(data, 3)
-		if err == nil && (len(entries) != 2 || len(entries[0].vector) != 3) {
+	for _, reduction := range reductions {
+		data, _ := body(f, reduction, 3)
+		f.Add(data, byte(reduction))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, reduction byte) {
+		entries, err := readAll(data, kernel.Reduction(reduction%4), 3)
+		if err == nil && len(entries) != 2 {
 			t.Fatalf("%+v", entries)
 		}
 	})

@@ -17,9 +17,9 @@ const (
 	// pathContributions answers with elements [from, to) of what replicas
 	// contributed, and their notes.
 	pathContributions = "/exchange/{run}/{sequence}/contributions"
-	// pathAverage answers with elements [from, to) of the average, as one replica
-	// whose weight is the sum of the weights.
-	pathAverage = "/exchange/{run}/{sequence}/average"
+	// pathReduced answers with elements [from, to) of the reduced vector, as one
+	// replica whose weight is the sum of the weights.
+	pathReduced = "/exchange/{run}/{sequence}/reduced"
 	// pathSnapshot answers with the state before the next exchange, if its number
 	// is above {sequence}.
 	pathSnapshot = "/exchange/{run}/{sequence}/snapshot"
@@ -45,8 +45,8 @@ const (
 // maxPollWait bounds how long a request may wait here.
 const maxPollWait = time.Minute
 
-// averageEntry is the replica number of an average in a body.
-const averageEntry = 1<<32 - 1
+// reducedEntry is the replica number of a reduced vector in a body.
+const reducedEntry = 1<<32 - 1
 
 // request is a peer's question, understood.
 type request struct {
@@ -89,7 +89,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (*request, bool)
 	}
 	for name, to := range map[string]*int{"from": &q.from, "to": &q.to} {
 		if text := query.Get(name); text != "" {
-			if *to, err = strconv.Atoi(text); err != nil || *to < 0 || *to > maxFloats {
+			if *to, err = strconv.Atoi(text); err != nil || *to < 0 || *to > maxElements {
 				return fail(http.StatusBadRequest, name+" is not an element's number")
 			}
 		}
@@ -128,8 +128,9 @@ func (s *Server) serveContributions(w http.ResponseWriter, r *http.Request) {
 			entries, unequal = entries[:0], false
 			for _, replica := range q.replicas {
 				if c, ok := e.contributions[replica]; ok {
-					unequal = unequal || q.to > len(c.vector)
-					c.vector = c.vector[min(q.from, len(c.vector)):min(q.to, len(c.vector))]
+					n := c.vector.Len()
+					unequal = unequal || q.to > n
+					c.vector = c.vector.Slice(min(q.from, n), min(q.to, n))
 					entries = append(entries, entry{replica: replica, contribution: c})
 				}
 			}
@@ -153,8 +154,8 @@ func (s *Server) serveContributions(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveAverage waits until the elements asked for are reduced here.
-func (s *Server) serveAverage(w http.ResponseWriter, r *http.Request) {
+// serveReduced waits until the elements asked for are reduced here.
+func (s *Server) serveReduced(w http.ResponseWriter, r *http.Request) {
 	q, ok := s.accept(w, r)
 	if !ok {
 		return
@@ -167,7 +168,7 @@ func (s *Server) serveAverage(w http.ResponseWriter, r *http.Request) {
 		next = q.session.mu.sequence
 		e := q.session.mu.exchanges[q.sequence]
 		if e != nil {
-			i := slices.IndexFunc(e.segments, func(g segment) bool { return g.from <= q.from && q.to <= g.from+len(g.values) })
+			i := slices.IndexFunc(e.segments, func(g segment) bool { return g.from <= q.from && q.to <= g.from+g.values.Len() })
 			if i >= 0 {
 				found = &e.segments[i]
 				return true
@@ -180,8 +181,8 @@ func (s *Server) serveAverage(w http.ResponseWriter, r *http.Request) {
 		refuse(w, q, next, ahead)
 		return
 	}
-	c := contribution{weight: found.total, vector: found.values[q.from-found.from : q.to-found.from]}
-	q.session.send(w, q, []entry{{replica: averageEntry, contribution: c}})
+	c := contribution{weight: found.total, vector: found.values.Slice(q.from-found.from, q.to-found.from)}
+	q.session.send(w, q, []entry{{replica: reducedEntry, contribution: c}})
 }
 
 // serveSnapshot answers at once.

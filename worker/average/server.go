@@ -42,7 +42,7 @@ func NewServer() *Server {
 	s.mu.sessions = make(map[thalweg.RunID]*Session)
 	s.mu.joined = make(chan struct{})
 	s.mux.HandleFunc("GET "+pathContributions, s.serveContributions)
-	s.mux.HandleFunc("GET "+pathAverage, s.serveAverage)
+	s.mux.HandleFunc("GET "+pathReduced, s.serveReduced)
 	s.mux.HandleFunc("GET "+pathSnapshot, s.serveSnapshot)
 	return s
 }
@@ -74,10 +74,10 @@ type Config struct {
 	Stall time.Duration
 	// FinishWait bounds how long Finish waits for peers. Default 15 s.
 	FinishWait time.Duration
-	// SegmentFloats is the length from which a vector is reduced in segments, each
-	// by one worker, instead of as a whole by all. Default 65536 (256 KiB): below
+	// SegmentElements is the length from which a vector is reduced in segments, each
+	// by one worker, instead of as a whole by all. Default 65536 (256 KiB of float32s): below
 	// it the second request costs more than the bytes.
-	SegmentFloats int
+	SegmentElements int
 	// Logger hears of peers that fail. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -95,8 +95,8 @@ func (c Config) withDefaults() Config {
 	if c.FinishWait == 0 {
 		c.FinishWait = 15 * time.Second
 	}
-	if c.SegmentFloats == 0 {
-		c.SegmentFloats = 1 << 16
+	if c.SegmentElements == 0 {
+		c.SegmentElements = 1 << 16
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -113,8 +113,8 @@ func (c Config) Validate() error {
 		return invalid("poll_wait is %v, not in 0 to %v", c.PollWait, maxPollWait)
 	case c.Stall < 0 || c.FinishWait < 0:
 		return invalid("stall is %v, finish_wait %v", c.Stall, c.FinishWait)
-	case c.SegmentFloats < 0:
-		return invalid("segment_floats is %d", c.SegmentFloats)
+	case c.SegmentElements < 0:
+		return invalid("segment_elements is %d", c.SegmentElements)
 	}
 	return nil
 }

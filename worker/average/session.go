@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 // Session is one worker's part in the exchanges of one run. It implements
@@ -42,15 +43,15 @@ type exchange struct {
 // contribution is what a replica gave. Its memory is never written again.
 type contribution struct {
 	weight float64
-	vector []float32
+	vector kernel.Vector
 	note   []byte
 }
 
-// segment is elements [from, from+len(values)) of the average, and the sum of
-// the weights.
+// segment is elements [from, from+values.Len()) of the reduced vector, and the
+// sum of the weights.
 type segment struct {
 	from   int
-	values []float32
+	values kernel.Vector
 	total  float64
 }
 
@@ -109,7 +110,7 @@ func (s *Session) Held() (replicas []int, changed <-chan struct{}) {
 }
 
 // Offer makes a contribution available to peers.
-func (s *Session) Offer(sequence uint64, replica int, weight float64, vector []float32, note []byte) {
+func (s *Session) Offer(sequence uint64, replica int, weight float64, vector kernel.Vector, note []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.exchangeLocked(sequence); e != nil {

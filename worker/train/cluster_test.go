@@ -132,7 +132,7 @@ func parametersHash(r *train.Result) string {
 type cluster struct {
 	t        testing.TB
 	replicas int
-	segment  int // average.Config.SegmentFloats
+	segment  int // average.Config.SegmentElements
 
 	mu         sync.Mutex
 	workers    []*worker
@@ -217,7 +217,7 @@ func (c *cluster) run(w *worker, job train.Job, hooks train.Hooks) (*train.Resul
 		return nil, errKilled
 	}
 	session, err := w.server.Join(average.Run{ID: job.Run, Worker: w.name, Fingerprint: job.Fingerprint()}, c,
-		average.Config{PollWait: 200 * time.Millisecond, SegmentFloats: c.segment})
+		average.Config{PollWait: 200 * time.Millisecond, SegmentElements: c.segment})
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,16 @@
 package train
 
-import "context"
+import (
+	"context"
+
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
 
 // Exchange is how the replicas of a run hear of each other, wherever they are
 // computed. worker/average provides it over HTTP.
 //
 // Training is a sequence of numbered exchanges. To each, every replica
-// contributes once: a weight, a vector to be averaged (nil in exchanges that only
+// contributes once: a weight, a vector to be reduced (none in exchanges that only
 // gather notes) and a note. A contribution is a pure function of the job and the
 // number, so offering it twice, or from two workers, is harmless.
 //
@@ -17,19 +21,17 @@ type Exchange interface {
 	Held() (replicas []int, changed <-chan struct{})
 	// Offer makes a contribution available. The exchange keeps vector and note,
 	// which must not be changed any more.
-	Offer(sequence uint64, replica int, weight float64, vector []float32, note []byte)
+	Offer(sequence uint64, replica int, weight float64, vector kernel.Vector, note []byte)
 	// Collect waits until the contributions of all replicas to an exchange are
-	// known and returns the notes in replica order, and the average of the
-	// vectors, each weighted, summed in replica order in float64, and then rounded.
-	// The average is nil if the vectors are; size is their length. The caller must
-	// not change the results.
+	// known and returns the notes in replica order, and the vectors reduced to one;
+	// size is their length. The caller must not change the results.
 	//
 	// It returns newer instead, with no error, if the run has moved on: a
 	// snapshot given to Advance, by any worker, for a later number. It fails with
 	// Conflict when the assignment has changed: look at Held again and offer what
 	// is missing. It retries everything else until ctx ends, except
 	// contradictions, which no retry can mend.
-	Collect(ctx context.Context, sequence uint64, size int) (average []float32, notes [][]byte, newer []byte, err error)
+	Collect(ctx context.Context, sequence uint64, reduction kernel.Reduction, size int) (reduced kernel.Vector, notes [][]byte, newer []byte, err error)
 	// Advance tells that exchange number sequence is the next one to collect.
 	// snapshot returns the state that a worker needs to join there; it is called
 	// from other goroutines, when a worker asks. Contributions older than

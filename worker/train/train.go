@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 // Run trains a job's model, computing the replicas that exchange says this
@@ -147,11 +148,11 @@ func (t *trainer) turn(ctx context.Context) error {
 	if err := t.contribute(ctx, held); err != nil {
 		return err
 	}
-	size := 0
+	reduction, size := kernel.NoVector, 0
 	if what, _, _ := t.plan.at(t.state.position.Sequence); what == descend {
-		size = t.size
+		reduction, size = kernel.WeightedMean, t.size
 	}
-	average, notes, newer, err := t.exchange.Collect(ctx, t.state.position.Sequence, size)
+	reduced, notes, newer, err := t.exchange.Collect(ctx, t.state.position.Sequence, reduction, size)
 	switch {
 	case thalweg.Is(err, thalweg.Conflict):
 		return nil // the assignment changed
@@ -160,7 +161,7 @@ func (t *trainer) turn(ctx context.Context) error {
 	case newer != nil:
 		return t.adopt(newer)
 	}
-	return t.apply(ctx, average, notes)
+	return t.apply(ctx, reduced.Float32, notes)
 }
 
 // prepare builds the matrices of replicas newly held and drops those of
@@ -255,7 +256,7 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 				c, err = t.evaluate(ctx, ln, m, replica, epoch, params)
 			}
 			if err == nil {
-				t.exchange.Offer(sequence, replica, c.weight, c.vector, c.note)
+				t.exchange.Offer(sequence, replica, c.weight, kernel.Vector{Float32: c.vector}, c.note)
 			}
 			return err
 		})

@@ -1,0 +1,198 @@
+package average_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/worker/average"
+)
+
+// group is an assignment that a test changes.
+type group struct {
+	mu         sync.Mutex
+	assignment average.Assignment
+	changed    chan struct{}
+}
+
+func newGroup(a average.Assignment) *group {
+	return &group{assignment: a, changed: make(chan struct{})}
+}
+
+func (g *group) Assignment() (average.Assignment, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.assignment, g.changed
+}
+
+func (g *group) assign(a average.Assignment) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.assignment = a
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// node is one worker: a server on loopback and its session.
+type node struct {
+	name    thalweg.WorkerID
+	server  *average.Server
+	http    *httptest.Server
+	session *average.Session
+	// reduction is what its exchanges reduce by; by weighted mean where it is zero.
+	reduction kernel.Reduction
+	// answer wraps the server's handler where a test wants to disturb it.
+	answer atomic.Pointer[func(next http.Handler, w http.ResponseWriter, r *http.Request)]
+}
+
+func (n *node) holder() average.Holder {
+	return average.Holder{Worker: n.name, Address: strings.TrimPrefix(n.http.URL, "http://")}
+}
+
+// quick are bounds for tests on loopback.
+var quick = average.Config{PollWait: 200 * time.Millisecond, Stall: 5 * time.Second, FinishWait: 5 * time.Second}
+
+// newNode starts a worker without a session.
+func newNode(t testing.TB, name string) *node {
+	n := &node{name: thalweg.WorkerID(name), server: average.NewServer()}
+	n.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := n.answer.Load(); f != nil {
+			(*f)(n.server, w, r)
+			return
+		}
+		n.server.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		n.http.CloseClientConnections()
+		n.http.Close()
+	})
+	return n
+}
+
+func (n *node) join(t testing.TB, g average.Group, config average.Config) {
+	t.Helper()
+	session, err := n.server.Join(average.Run{ID: "run 1/x", Worker: n.name, Fingerprint: "f"}, g, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.session = session
+	t.Cleanup(session.Leave)
+}
+
+// deal assigns replicas to nodes in turn.
+func deal(replicas int, nodes ...*node) average.Assignment {
+	var a average.Assignment
+	for r := range replicas {
+		a = append(a, nodes[r%len(nodes)].holder())
+	}
+	return a
+}
+
+// given is what replica r contributes to an exchange of vectors of a size.
+func given(reduction kernel.Reduction, sequence uint64, r, size int) (weight float64, vector kernel.Vector, note []byte) {
+	random := rand.New(rand.NewPCG(sequence, uint64(r)))
+	if size > 0 {
+		vector = reduction.Vector(size)
+		for i := range size {
+			switch reduction {
+			case kernel.WeightedMean:
+				vector.Float32[i] = float32(random.NormFloat64())
+			case kernel.SumFloat64:
+				vector.Float64[i] = random.NormFloat64()
+			case kernel.SumInt64:
+				vector.Int64[i] = random.Int64()
+			}
+		}
+		weight = float64(1 + random.IntN(1000))
+	}
+	return weight, vector, fmt.Appendf(nil, "note of %d to %d", r, sequence)
+}
+
+// reduced is the reference: sums in replica order.
+func reduced(reduction kernel.Reduction, sequence uint64, replicas, size int) kernel.Vector {
+	if size == 0 {
+		return kernel.Vector{}
+	}
+	out, sums := reduction.Vector(size), make([]float64, size)
+	var total float64
+	for r := range replicas {
+		w, v, _ := given(reduction, sequence, r, size)
+		for i, x := range v.Float32 {
+			sums[i] += w * float64(x)
+		}
+		for i, x := range v.Float64 {
+			out.Float64[i] += x
+		}
+		for i, x := range v.Int64 {
+			out.Int64[i] += x
+		}
+		total += w
+	}
+	for i := range out.Float32 {
+		out.Float32[i] = float32(sums[i] * (1 / total))
+	}
+	return out
+}
+
+// mean is the reference of the weighted mean.
+func mean(sequence uint64, replicas, size int) kernel.Vector {
+	return reduced(kernel.WeightedMean, sequence, replicas, size)
+}
+
+func (n *node) kind(size int) kernel.Reduction {
+	if size == 0 {
+		return kernel.NoVector
+	}
+	return max(n.reduction, kernel.WeightedMean)
+}
+
+// offer gives what a node's replicas owe to an exchange.
+func (n *node) offer(sequence uint64, size int) {
+	held, _ := n.session.Held()
+	for _, r := range held {
+		w, v, note := given(n.kind(size), sequence, r, size)
+		n.session.Offer(sequence, r, w, v, note)
+	}
+}
+
+// exchange is one turn of a node: offer and collect until it succeeds.
+func (n *node) exchange(ctx context.Context, sequence uint64, size int) (kernel.Vector, [][]byte, []byte, error) {
+	for {
+		n.offer(sequence, size)
+		reduced, notes, newer, err := n.session.Collect(ctx, sequence, n.kind(size), size)
+		if thalweg.Is(err, thalweg.Conflict) {
+			continue
+		}
+		return reduced, notes, newer, err
+	}
+}
+
+func snapshotOf(sequence uint64) func() ([]byte, error) {
+	return func() ([]byte, error) { return fmt.Appendf(nil, "state before %d", sequence), nil }
+}
+
+func checkReduced(t *testing.T, who thalweg.WorkerID, got, want kernel.Vector, notes [][]byte, sequence uint64, replicas int) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) { // no element is NaN or 0
+		t.Errorf("worker %s, exchange %d: the reduced vector has other bits", who, sequence)
+	}
+	if len(notes) != replicas {
+		t.Errorf("worker %s, exchange %d: %d notes", who, sequence, len(notes))
+	}
+	for r, note := range notes {
+		if _, _, want := given(kernel.NoVector, sequence, r, 0); !bytes.Equal(note, want) {
+			t.Errorf("worker %s, exchange %d: note %d is %q", who, sequence, r, note)
+		}
+	}
+}
