@@ -39,6 +39,18 @@ type WorkerID string
 // a later grant always has a larger token.
 type Token uint64
 
+// The states of a topic partition's scoring, as status shows them.
+const (
+	StreamWaiting = "waiting" // for a model, a topic, the store or the log
+	StreamRunning = "running"
+	StreamPaused  = "paused"
+	StreamStopped = "stopped"
+)
+
+// DefaultAlias is the alias of the model version that a stream scores with
+// unless its spec names another.
+const DefaultAlias = "champion"
+
 // ModelName names a line of model versions.
 type ModelName string
 

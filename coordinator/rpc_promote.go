@@ -11,13 +11,9 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// defaultAlias is the alias that streams follow unless their spec says
-// otherwise.
-const defaultAlias = "champion"
-
 // Promote points an alias at a version.
 func (s *service) Promote(_ context.Context, req *connect.Request[apiv1.PromoteRequest]) (*connect.Response[apiv1.PromoteResponse], error) {
-	cmd := &state.Promote{Model: thalweg.ModelName(req.Msg.Model), Alias: cmp.Or(req.Msg.Alias, defaultAlias),
+	cmd := &state.Promote{Model: thalweg.ModelName(req.Msg.Model), Alias: cmp.Or(req.Msg.Alias, thalweg.DefaultAlias),
 		Version: thalweg.ModelVersion(req.Msg.Version)}
 	answer, err := s.c.propose(cmd, req.Msg.RequestId)
 	if err == nil && answer.Changed {

@@ -11,14 +11,6 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// The states of a partition's scorer, as shown.
-const (
-	streamWaiting = "waiting"
-	streamRunning = "running"
-	streamPaused  = "paused"
-	streamStopped = "stopped"
-)
-
 // StreamStatus tells the position of each partition of one pipeline, or of all.
 func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.StreamStatusRequest]) (*connect.Response[apiv1.StreamStatusResponse], error) {
 	lead, err := s.c.waitLeading(ctx)
@@ -58,15 +50,15 @@ func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, h *
 	v.Worker, v.Partitions = string(t.Worker), int32(len(p.Partitions))
 	switch {
 	case part.Stopped != "":
-		v.State, v.Message = streamStopped, part.Stopped
+		v.State, v.Message = thalweg.StreamStopped, part.Stopped
 	case t.State == state.TaskLeased && p.Paused:
-		v.State = streamPaused
+		v.State = thalweg.StreamPaused
 	case t.State == state.TaskLeased:
 		if v.State == "" {
-			v.State = streamWaiting
+			v.State = thalweg.StreamWaiting
 		}
 	default:
-		v.State = streamWaiting
+		v.State = thalweg.StreamWaiting
 		switch {
 		case !s.Scores(p):
 			v.Message = "no " + p.Newest().Alias + " of model " + string(p.Newest().Model) + " yet"
@@ -77,7 +69,7 @@ func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, h *
 		}
 	}
 	if p.PauseReason != "" && part.Stopped == "" {
-		v.State, v.Message = streamPaused, p.PauseReason
+		v.State, v.Message = thalweg.StreamPaused, p.PauseReason
 	}
 	if v.Message == "" {
 		v.Message = refusals

@@ -36,7 +36,7 @@ func parseSpec(file, text string) (*state.ApplySpec, error) {
 		Pipeline: thalweg.PipelineName(spec.Metadata.Name),
 		Text:     string(rendered),
 		Model:    thalweg.ModelName(cmp.Or(spec.Spec.Registry.Model, spec.Metadata.Name)),
-		Alias:    cmp.Or(spec.Spec.Registry.Alias, defaultAlias),
+		Alias:    cmp.Or(spec.Spec.Registry.Alias, thalweg.DefaultAlias),
 		Replicas: uint32(max(spec.Spec.Trainer.Distributed.Replicas, 1)),
 		Training: pipeline.TrainingHash(spec),
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/thalweg/thalweg"
 )
 
 // The defaults of a spec, all of them, each with its reason.
@@ -58,8 +60,6 @@ const (
 	// own where training met missing values, else that of the unknown.
 	defaultCategoryFill = "<MISSING>"
 	defaultNumberFill   = 0.0
-
-	defaultAlias = "champion"
 
 	// A batch is scored in a few milliseconds; 200 ms keep files and log records
 	// few on a slow stream.
@@ -155,7 +155,7 @@ func (f filler) body(b *Body, name string) {
 	fill(f, "spec.model.type", &b.Model.Type, "linear")
 	f.trainer(&b.Trainer, output)
 	fill(f, "spec.registry.model", &b.Registry.Model, name)
-	fill(f, "spec.registry.alias", &b.Registry.Alias, defaultAlias)
+	fill(f, "spec.registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)
 	if b.Scoring != nil {
 		f.scoring(b.Scoring, b.Sources.Events)
 	}

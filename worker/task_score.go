@@ -337,7 +337,7 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	}
 	t.mu.Unlock()
 	if trouble != "" {
-		s.State, s.Message = scorer.Waiting, trouble
+		s.State, s.Message = thalweg.StreamWaiting, trouble
 	}
 	if behind := table.message(); behind != "" {
 		s.Message = strings.TrimPrefix(s.Message+"; "+behind, "; ")

@@ -48,7 +48,7 @@ func newDLQReplay(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&where, "where", "", "only those of which this expression is true; thalweg dlq --help names the fields")
-	cmd.Flags().StringVar(&version, "model", defaultAlias, "the version that scores: a number or an alias")
+	cmd.Flags().StringVar(&version, "model", thalweg.DefaultAlias, "the version that scores: a number or an alias")
 	return cmd
 }
 

@@ -15,8 +15,6 @@ import (
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
-const defaultAlias = "champion"
-
 func newModels(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "models", Short: "List, promote, roll back and export model versions",
 		Example: "  thalweg models list\n  thalweg models promote flight-delays 2"}
@@ -88,7 +86,7 @@ func newModelsPromote(g *globals) *cobra.Command {
 			return promote(cmd, g, c, args[0], alias, v)
 		},
 	}
-	cmd.Flags().StringVar(&alias, "alias", defaultAlias, "the alias to move")
+	cmd.Flags().StringVar(&alias, "alias", thalweg.DefaultAlias, "the alias to move")
 	return cmd
 }
 
@@ -121,7 +119,7 @@ func newModelsRollback(g *globals) *cobra.Command {
 			return promote(cmd, g, c, args[0], alias, before)
 		},
 	}
-	cmd.Flags().StringVar(&alias, "alias", defaultAlias, "the alias to move")
+	cmd.Flags().StringVar(&alias, "alias", thalweg.DefaultAlias, "the alias to move")
 	return cmd
 }
 

@@ -50,7 +50,7 @@ func newReplay(g *globals) *cobra.Command {
 	flags.StringVar(&r.topic, "topic", "", "the topic, instead of the pipeline that scores it")
 	flags.StringVar(&r.from, "from", replay.Committed, "the first event")
 	flags.StringVar(&r.to, "to", replay.Committed, "the end: the first event that is left out")
-	flags.StringVar(&r.model, "model", defaultAlias, "a version, an alias, or a checkpoint (key#sha256)")
+	flags.StringVar(&r.model, "model", thalweg.DefaultAlias, "a version, an alias, or a checkpoint (key#sha256)")
 	flags.StringVar(&r.into, "into", "", "where the rows go: s3://bucket/prefix/")
 	flags.StringVar(&r.connection, "into-connection", "", "store connection of --into; default: the sink's")
 	flags.IntVar(&r.parallel, "parallel", 2, "partitions that are scored at once")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -43,9 +44,9 @@ func newStatus(g *globals) *cobra.Command {
 				}
 				row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM")
 				for _, p := range pipelines.Pipelines {
-					stream := "running"
+					stream := thalweg.StreamRunning
 					if p.StreamPaused {
-						stream = "paused"
+						stream = thalweg.StreamPaused
 					}
 					row(w, p.Name, p.Generation, clock(p.AppliedAtUnixMs), p.Model, stream)
 				}

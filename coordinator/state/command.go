@@ -1,11 +1,9 @@
 package state
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/thalweg/thalweg"
 )
@@ -68,7 +66,7 @@ func Encode(c Command, m Meta) ([]byte, error) {
 // command means.
 func decode(entry []byte) (envelope, Command, error) {
 	var env envelope
-	if err := strict(entry, &env); err != nil {
+	if err := thalweg.DecodeStrict(entry, &env); err != nil {
 		return env, nil, notUnderstood("envelope", err)
 	}
 	for _, c := range catalog {
@@ -76,7 +74,7 @@ func decode(entry []byte) (envelope, Command, error) {
 			continue
 		}
 		cmd := c.blank()
-		if err := strict(env.Body, cmd); err != nil {
+		if err := thalweg.DecodeStrict(env.Body, cmd); err != nil {
 			return env, nil, notUnderstood(cmd.name(), err)
 		}
 		return env, cmd, nil
@@ -90,17 +88,4 @@ func decode(entry []byte) (envelope, Command, error) {
 func notUnderstood(subject string, err error) error {
 	return &thalweg.Error{Op: "apply log entry", Kind: thalweg.Unsupported, Subject: subject,
 		Hint: "the log was written by a newer build; upgrade this node", Err: err}
-}
-
-// strict decodes exactly one JSON value without unknown fields.
-func strict(data []byte, to any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(to); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("data after the value")
-	}
-	return nil
 }

@@ -46,7 +46,7 @@ func (s *State) Encode() ([]byte, error) {
 // that a damaged snapshot is refused here and not met later as a panic.
 func Decode(data []byte) (*State, error) {
 	var snap snapshot
-	if err := strict(data, &snap); err != nil {
+	if err := thalweg.DecodeStrict(data, &snap); err != nil {
 		return nil, damaged("snapshot", err)
 	}
 	if snap.Format != snapshotFormat {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 
 	"github.com/thalweg/thalweg"
@@ -197,15 +196,7 @@ func strict(data []byte, v any) error {
 	if len(data) > maxDocumentBytes {
 		return fmt.Errorf("%d bytes, the bound is %d", len(data), maxDocumentBytes)
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("more than one JSON value")
-	}
-	return nil
+	return thalweg.DecodeStrict(data, v)
 }
 
 // checkEvents holds the schema of events against the spec and the columns.

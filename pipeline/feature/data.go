@@ -1,10 +1,7 @@
 package feature
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -93,13 +90,8 @@ func decode(what string, data []byte, v any) error {
 	if len(data) > MaxDataBytes {
 		return &thalweg.Error{Op: "decode", Kind: thalweg.Exhausted, Subject: what, Err: fmt.Errorf("%d bytes", len(data))}
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	if err := thalweg.DecodeStrict(data, v); err != nil {
 		return corrupt(what, err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return corrupt(what, fmt.Errorf("more than one JSON value"))
 	}
 	return nil
 }

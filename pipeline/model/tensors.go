@@ -1,7 +1,6 @@
 package model
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
@@ -147,9 +146,7 @@ func DecodeTensors(views []View, data []byte) ([]float32, error) {
 			return nil, corrupt("tensor %q is missing", v.Name)
 		}
 		var h tensorHeader
-		decoder := json.NewDecoder(bytes.NewReader(raw))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&h); err != nil {
+		if err := thalweg.DecodeStrict(raw, &h); err != nil {
 			return nil, corrupt("tensor %q: %w", v.Name, err)
 		}
 		from, to := h.Offsets[0], h.Offsets[1]

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 
 	"github.com/thalweg/thalweg"
@@ -68,13 +67,8 @@ func ParseManifest(data []byte) (Manifest, error) {
 		Format string `json:"format"`
 		Manifest
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&record); err != nil {
+	if err := thalweg.DecodeStrict(data, &record); err != nil {
 		return fail(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fail(errors.New("more than one JSON value"))
 	}
 	if record.Format != manifestFormat {
 		return fail(fmt.Errorf("the format is %.40q, want %q", record.Format, manifestFormat))

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -287,15 +286,7 @@ func decode(data []byte, record any) error {
 	if want := sumField + storage.SHA256(data[:at]) + "\"}\n"; string(data[at:]) != want {
 		return errors.New("the record's sum is not that of its bytes")
 	}
-	d := json.NewDecoder(bytes.NewReader(append(data[:at:at], '}')))
-	d.DisallowUnknownFields()
-	if err := d.Decode(record); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("more than one JSON value")
-	}
-	return nil
+	return thalweg.DecodeStrict(append(data[:at:at], '}'), record)
 }
 
 func corrupt(op, subject string, err error) error {

@@ -5,9 +5,6 @@
 package lineage
 
 import (
-	"bytes"
-	"encoding/json"
-
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -152,10 +149,8 @@ type Places struct {
 
 // Parse reads a document.
 func Parse(data []byte) (*Document, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
 	doc := new(Document)
-	err := d.Decode(doc)
+	err := thalweg.DecodeStrict(data, doc)
 	if err == nil && doc.Format != format {
 		return nil, &thalweg.Error{Op: "read lineage", Kind: thalweg.Unsupported, Subject: doc.Format, Hint: "want " + format + ", as `thalweg lineage -o json` writes it"}
 	}

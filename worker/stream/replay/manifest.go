@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -86,10 +85,8 @@ func ReadManifest(ctx context.Context, bucket storage.Bucket, prefix string) (*M
 	if err != nil {
 		return nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
 	m := new(Manifest)
-	if err := d.Decode(m); err != nil {
+	if err := thalweg.DecodeStrict(body, m); err != nil {
 		return nil, corrupt(err)
 	}
 	if m.Format != manifestFormat {

@@ -176,7 +176,7 @@ func (r *Runner) Progress() Progress {
 		p.Committed += max(0, min(status.Committed, part.To)-part.From)
 		p.Scored += status.Rows
 		p.Dead += status.DeadLetters
-		if status.Message != "" && status.State != scorer.Stopped {
+		if status.Message != "" && status.State != thalweg.StreamStopped {
 			p.Message = status.Message
 		}
 	}

@@ -93,7 +93,7 @@ func (c *claimed) goOn(word Word, end int64) Status {
 func (c *claimed) wake() {
 	c.t.Helper()
 	c.store.mended.Store(true)
-	c.owner.wait("the owner to give in", func(s Status) bool { return s.Committed >= 100 || s.State == Stopped && s.Lost != nil })
+	c.owner.wait("the owner to give in", func(s Status) bool { return s.Committed >= 100 || s.State == thalweg.StreamStopped && s.Lost != nil })
 }
 
 // mustHave judges the sink, and what there is of the offsets from 50 on.

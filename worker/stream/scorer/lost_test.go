@@ -106,7 +106,7 @@ func TestDeletedRecordsAreGivenUpByTheRightWordOnly(t *testing.T) {
 		if missing := s.mustLose(); missing.From != 50 || missing.To != 80 {
 			t.Fatalf("with the word %v: %+v", word, missing)
 		}
-		if status := s.Status(); status.State != Stopped || *status.Lost != right || !strings.Contains(status.Message, "--skip 50-80") {
+		if status := s.Status(); status.State != thalweg.StreamStopped || *status.Lost != right || !strings.Contains(status.Message, "--skip 50-80") {
 			t.Errorf("%+v", status)
 		}
 	}

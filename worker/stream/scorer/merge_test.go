@@ -309,7 +309,7 @@ func TestADamagedFileIsLeftAloneAndScoringGoesOn(t *testing.T) {
 		return strings.Contains(s.Message, "files are not merged") && strings.Contains(s.Message, damaged)
 	})
 	w.trickle(r, 20, 20, 5)
-	if s := r.Status(); s.State != Running {
+	if s := r.Status(); s.State != thalweg.StreamRunning {
 		t.Errorf("%+v", s)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/thalweg/thalweg"
 )
 
 // poison returns n events of which each that is true of bad is no event.
@@ -32,7 +34,9 @@ func TestTooManyDeadLettersStopAStreamInsteadOfDrainingTheTopic(t *testing.T) {
 	w.produce(poison(0, good, func(i int) bool { return i%100 == 7 })...) // 1 % is borne
 	s.waitCommitted(good)
 	w.produce(poison(good, bad, func(int) bool { return true })...)
-	status := s.wait("a trip", func(s Status) bool { return s.Tripped != "" && s.State == Paused && s.Committed == s.Scored })
+	status := s.wait("a trip", func(s Status) bool {
+		return s.Tripped != "" && s.State == thalweg.StreamPaused && s.Committed == s.Scored
+	})
 	if !strings.Contains(status.Message, "more than max_rate 5%") {
 		t.Errorf("message %q", status.Message)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -46,7 +47,7 @@ func New(source connectors.Source, bucket storage.Bucket, models Models, log *sl
 		log.Info("merged files are smaller than the spec asks for: the worker's memory for streams bounds them", slog.Int64(keyByteSize, asked), slog.Int64(keyAtMost, n))
 	}
 	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, log: log, clock: time.Now, nudge: make(chan struct{}, 1)}
-	s.mu.status = Status{State: Waiting, Committed: -1, Scored: -1, End: -1}
+	s.mu.status = Status{State: thalweg.StreamWaiting, Committed: -1, Scored: -1, End: -1}
 	if _, err := s.openLog(); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func (s *Scorer) Run(ctx context.Context) error {
 	err = r.run(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.status.State, s.mu.status.RowsPerSecond = Stopped, 0
+	s.mu.status.State, s.mu.status.RowsPerSecond = thalweg.StreamStopped, 0
 	if err != nil {
 		s.mu.status.Message = err.Error()
 	}

@@ -11,14 +11,6 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
-// The states of a stream, as status prints them.
-const (
-	Waiting = "waiting" // for a model, a topic, the store or the log
-	Running = "running"
-	Paused  = "paused"
-	Stopped = "stopped"
-)
-
 // Status is where a Scorer stands. Offsets are -1 while they are not known.
 type Status struct {
 	State     string
@@ -75,7 +67,7 @@ func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, s
 func (r *runner) report(before *Candidate) {
 	m := r.machine
 	end, unknown := r.end()
-	status := Status{State: Running, Committed: m.committed, Scored: m.scoredTo(), End: end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
+	status := Status{State: thalweg.StreamRunning, Committed: m.committed, Scored: m.scoredTo(), End: end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
 		Missing: m.totals.Missing, TopicID: m.topicID,
 		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.tripped, Message: m.message()}
 	if m.current != nil {
@@ -94,11 +86,11 @@ func (r *runner) report(before *Candidate) {
 	}
 	switch {
 	case m.phase == stopped:
-		status.State = Stopped
+		status.State = thalweg.StreamStopped
 	case m.phase == running && (m.paused || m.tripped != ""):
-		status.State = Paused
+		status.State = thalweg.StreamPaused
 	case m.phase != running && m.phase != recovering, m.phase == running && m.current == nil:
-		status.State = Waiting
+		status.State = thalweg.StreamWaiting
 	}
 	for _, c := range m.candidates {
 		if why, bad := m.refused[c.Model]; bad {

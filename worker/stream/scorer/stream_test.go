@@ -91,14 +91,14 @@ func TestAPausedStreamCommitsAndRests(t *testing.T) {
 	w.produceGood(0, 50)
 	s.wait("50 scored", func(s Status) bool { return s.Scored == 50 })
 	s.Pause(true)
-	s.wait("rest", func(s Status) bool { return s.State == Paused && s.Committed == 50 })
+	s.wait("rest", func(s Status) bool { return s.State == thalweg.StreamPaused && s.Committed == 50 })
 	w.produceGood(50, 50)
 	if got := s.Status().Scored; got != 50 {
 		t.Errorf("scored up to %d while paused", got)
 	}
-	s.wait("what piles up", func(s Status) bool { return s.State == Paused && s.End == 100 && s.Scored == 50 })
+	s.wait("what piles up", func(s Status) bool { return s.State == thalweg.StreamPaused && s.End == 100 && s.Scored == 50 })
 	s.Pause(false)
-	s.wait("100 scored", func(s Status) bool { return s.State == Running && s.Scored == 100 })
+	s.wait("100 scored", func(s Status) bool { return s.State == thalweg.StreamRunning && s.Scored == 100 })
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestLostOffsetsStopTheStreamByName(t *testing.T) {
 	if !thalweg.Is(err, thalweg.Lost) || !errors.As(err, &missing) || missing.From != 50 || missing.To != 70 {
 		t.Errorf("%v, want offsets 50 to 70 lost", err)
 	}
-	if status := scorer.Status(); status.State != Stopped || !strings.Contains(status.Message, "[50, 70)") {
+	if status := scorer.Status(); status.State != thalweg.StreamStopped || !strings.Contains(status.Message, "[50, 70)") {
 		t.Errorf("%+v", status)
 	}
 	w.judge()
@@ -202,7 +202,7 @@ func TestAStreamWaitsForItsTopicAndItsModel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &active{Scorer: scorer, t: t, cancel: cancel, ended: make(chan error, 1)}
 	go func() { s.ended <- scorer.Run(ctx) }()
-	s.wait("word of the topic", func(s Status) bool { return s.State == Waiting && strings.Contains(s.Message, "topic") })
+	s.wait("word of the topic", func(s Status) bool { return s.State == thalweg.StreamWaiting && strings.Contains(s.Message, "topic") })
 	producer, err := kafka.NewProducer(cfg, kafka.ProducerConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -211,9 +211,11 @@ func TestAStreamWaitsForItsTopicAndItsModel(t *testing.T) {
 	if err := producer.CreateTopic(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	s.wait("word of the model", func(s Status) bool { return s.State == Waiting && strings.Contains(s.Message, "no model") })
+	s.wait("word of the model", func(s Status) bool {
+		return s.State == thalweg.StreamWaiting && strings.Contains(s.Message, "no model")
+	})
 	w.promote(1)
-	status := s.wait("running", func(s Status) bool { return s.State == Running })
+	status := s.wait("running", func(s Status) bool { return s.State == thalweg.StreamRunning })
 	if status.Model.Version != 1 {
 		t.Errorf("%+v", status)
 	}
