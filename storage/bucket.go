@@ -1,7 +1,6 @@
 // Package storage defines Bucket, the one seam through which Thalweg keeps
 // objects. Its children provide it: storage/s3 by minio-go, storage/file by a
-// directory, storage/memory in process, storage/fault by wrapping another
-// bucket and failing chosen operations. Every provider passes the one suite in
+// directory, storage/memory in process. Every provider passes the one suite in
 // storage/storagetest.
 package storage
 

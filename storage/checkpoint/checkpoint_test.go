@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
-	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/storage/memory"
 )
 
@@ -94,7 +94,7 @@ func TestSavingAgainStoresNothing(t *testing.T) {
 
 func TestAnInterruptedSaveIsCompletedByTheNext(t *testing.T) {
 	inner := memory.New()
-	refused := fault.New(inner, fault.Plan{Rules: []fault.Rule{{Fault: fault.Reply503, Ops: fault.Put, Rate: 1,
+	refused := fault.NewBucket(inner, fault.Plan{Rules: []fault.Rule{{Fault: fault.Reply503, Ops: fault.Put, Rate: 1,
 		Match: func(key string) bool { return strings.HasSuffix(key, "model.safetensors") }}}})
 	if _, err := checkpoint.Save(t.Context(), refused, "checkpoints/", parts()); !thalweg.Is(err, thalweg.Unavailable) {
 		t.Fatalf("Save: %v", err)
@@ -177,7 +177,7 @@ func TestAMissingPartIsLostAndAMissingCheckpointNotFound(t *testing.T) {
 func TestFlippedBitsOnTheWayAreHealed(t *testing.T) {
 	inner := memory.New()
 	for seed := range uint64(10) {
-		b := fault.New(inner, fault.Plan{Seed: seed, Rules: []fault.Rule{{Fault: fault.BitFlip, Rate: 0.7, Times: 2}}})
+		b := fault.NewBucket(inner, fault.Plan{Seed: seed, Rules: []fault.Rule{{Fault: fault.BitFlip, Rate: 0.7, Times: 2}}})
 		ref, err := checkpoint.Save(t.Context(), b, fmt.Sprintf("c%d/", seed), parts())
 		if err != nil {
 			t.Fatalf("Save, seed %d: %v", seed, err)

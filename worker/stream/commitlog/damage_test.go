@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/storage/memory"
 )
 
@@ -210,7 +210,7 @@ func TestFlippedBitsOnTheWayAreHealed(t *testing.T) {
 	b := memory.New()
 	appendSlots(t, openLog(t, b), 20)
 	for seed := range uint64(20) {
-		faulty := fault.New(b, fault.Plan{Seed: seed, Rules: []fault.Rule{{Fault: fault.BitFlip, Rate: 0.5, Times: storage.Rereads}}})
+		faulty := fault.NewBucket(b, fault.Plan{Seed: seed, Rules: []fault.Rule{{Fault: fault.BitFlip, Rate: 0.5, Times: storage.Rereads}}})
 		if err := openErr(t, faulty); err != nil {
 			t.Errorf("Open, seed %d: %v", seed, err)
 		}
@@ -224,7 +224,7 @@ func TestEachDoubtAboutAClaimIsResolved(t *testing.T) {
 	for _, f := range []fault.Fault{fault.LostReply, fault.LostRequest, fault.Late, fault.Reply412, fault.Reply409, fault.Reply500, fault.Reply503} {
 		for times := range 4 {
 			b := memory.New()
-			faulty := fault.New(b, fault.Plan{Seed: uint64(times), Rules: []fault.Rule{{Fault: f, Ops: fault.PutIfAbsent, Rate: 1, Times: times + 1}}})
+			faulty := fault.NewBucket(b, fault.Plan{Seed: uint64(times), Rules: []fault.Rule{{Fault: f, Ops: fault.PutIfAbsent, Rate: 1, Times: times + 1}}})
 			l := openLog(t, faulty)
 			in := next(l.State(), 10)
 			won, winner, err := l.Claim(t.Context(), in)
@@ -247,7 +247,7 @@ func TestAClaimWithoutAnyAnswerMayBeRepeated(t *testing.T) {
 	for _, f := range []fault.Fault{fault.LostReply, fault.LostRequest} {
 		config := testConfig
 		config.Topic = strings.ReplaceAll(f.String(), " ", "-")
-		faulty := fault.New(b, fault.Plan{Rules: []fault.Rule{
+		faulty := fault.NewBucket(b, fault.Plan{Rules: []fault.Rule{
 			{Fault: f, Ops: fault.PutIfAbsent, Rate: 1, Times: 6},
 			{Fault: fault.LostRequest, Ops: fault.Head, Rate: 1, Skip: 1, Times: 6},
 		}})

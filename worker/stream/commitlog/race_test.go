@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/storage/memory"
 )
 
@@ -212,7 +212,7 @@ func TestOwnersThatOverlapNeverShareASlotNorRepeatARow(t *testing.T) {
 		plan.Rules = append(plan.Rules,
 			fault.Rule{Fault: fault.Truncated, Ops: fault.GetRange | fault.List, Rate: 0.03},
 			fault.Rule{Fault: fault.BitFlip, Rate: 0.03, Times: 1})
-		faulty := fault.New(store, plan)
+		faulty := fault.NewBucket(store, plan)
 		gate := &turnstile{random: rand.New(rand.NewPCG(seed, 1))}
 		owners := make([]*owner, 2+seed%2)
 		var work []func()

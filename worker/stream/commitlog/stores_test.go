@@ -7,9 +7,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/devserver"
-	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
@@ -39,7 +39,7 @@ func TestOwnersRaceOnEveryStore(t *testing.T) {
 			}
 			plan := fault.Chaos(1, 0.02)
 			t.Log(plan)
-			faulty := fault.New(b, plan)
+			faulty := fault.NewBucket(b, plan)
 			owners := make([]*owner, 3)
 			var g errgroup.Group
 			for i := range owners {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/thalweg/thalweg/storage/fault"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 

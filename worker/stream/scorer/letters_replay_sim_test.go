@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fault"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -178,7 +178,7 @@ func (s *replaySim) begin(where string, version int, calm bool) *replayPerson {
 		plan = fault.Plan{Seed: s.rng.Uint64(), Rules: []fault.Rule{{Fault: fault.LostReply, Ops: fault.PutIfAbsent, Rate: 0.1},
 			{Fault: fault.Reply412, Ops: fault.PutIfAbsent, Rate: 0.05}, {Fault: fault.Late, Ops: fault.PutIfAbsent, Rate: 0.05}}}
 	}
-	p.bucket = fault.New(store, plan)
+	p.bucket = fault.NewBucket(store, plan)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	r := p.replayer()

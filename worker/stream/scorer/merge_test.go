@@ -16,9 +16,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
-	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -176,7 +176,7 @@ func TestCompactionWorksOnAStoreThatFails(t *testing.T) {
 	w := newWorld(t, 1)
 	w.promote(1)
 	whole := w.sink
-	faulty := fault.New(whole, fault.Plan{Seed: 11, Rules: []fault.Rule{
+	faulty := fault.NewBucket(whole, fault.Plan{Seed: 11, Rules: []fault.Rule{
 		{Fault: fault.LostRequest, Rate: 0.02}, {Fault: fault.LostReply, Rate: 0.03}, {Fault: fault.Reply412, Ops: fault.PutIfAbsent, Rate: 0.02},
 		{Fault: fault.Reply503, Rate: 0.03}, {Fault: fault.BitFlip, Rate: 0.02, Times: 2},
 	}})

@@ -1,8 +1,7 @@
 package scorer
 
 import (
-	topicfault "github.com/thalweg/thalweg/connectors/fault"
-	"github.com/thalweg/thalweg/storage/fault"
+	"github.com/thalweg/thalweg/fault"
 )
 
 // simFaults are those of the store, hit often enough that most runs meet
@@ -30,20 +29,20 @@ func (s *sim) faults() fault.Plan {
 
 // simTopicFaults are those of the topic, likewise: a topic that reads damaged
 // corruptTries times over is taken to be damaged.
-var simTopicFaults = []topicfault.Rule{
-	{Fault: topicfault.Unavailable, Rate: 0.05},
-	{Fault: topicfault.Truncated, Rate: 0.05},
-	{Fault: topicfault.Flipped, Rate: 0.04, Times: 2},
-	{Fault: topicfault.Duplicate, Rate: 0.04, Times: 2},
-	{Fault: topicfault.Stale, Rate: 0.2},
-	{Fault: topicfault.LostReply, Rate: 0.1},
-	{Fault: topicfault.Late, Rate: 0.1},
+var simTopicFaults = []fault.Rule{
+	{Fault: fault.LostRequest, Rate: 0.05},
+	{Fault: fault.Truncated, Rate: 0.05},
+	{Fault: fault.BitFlip, Rate: 0.04, Times: 2},
+	{Fault: fault.Duplicate, Rate: 0.04, Times: 2},
+	{Fault: fault.Stale, Rate: 0.2},
+	{Fault: fault.LostReply, Rate: 0.1},
+	{Fault: fault.Late, Rate: 0.1},
 }
 
 // topicFaults returns the plan of a new owner's source.
-func (s *sim) topicFaults() topicfault.Plan {
+func (s *sim) topicFaults() fault.Plan {
 	if s.calm {
-		return topicfault.Plan{}
+		return fault.Plan{}
 	}
-	return topicfault.Plan{Seed: s.rng.Uint64(), Rules: simTopicFaults}
+	return fault.Plan{Seed: s.rng.Uint64(), Rules: simTopicFaults}
 }

@@ -8,9 +8,8 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	topicfault "github.com/thalweg/thalweg/connectors/fault"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -20,7 +19,7 @@ type simOwner struct {
 	id     int
 	runner *runner
 	bucket *fault.Bucket
-	source *topicfault.Source
+	source *fault.Source
 	todo   []func() func() event // started, not carried out
 	done   []func() event        // carried out, not answered
 	dead   bool
@@ -36,12 +35,12 @@ func (s *sim) spawn() *simOwner {
 	if s.wrong != nil && s.wrong.store != nil {
 		below = s.wrong.store(o)
 	}
-	o.bucket = fault.New(below, s.faults())
+	o.bucket = fault.NewBucket(below, s.faults())
 	var client storage.Bucket = o.bucket
 	if s.wrong != nil && s.wrong.client != nil {
 		client = s.wrong.client(o)
 	}
-	o.source = topicfault.New(simSource{s}, s.topicFaults())
+	o.source = fault.NewSource(simSource{s}, s.topicFaults())
 	scorer, err := New(o.source, client, nil, slog.New(slog.DiscardHandler), Config{
 		Pipeline: "p", Generation: thalweg.Generation(1 + len(s.owners)/3), Topic: "t", Prefix: "x/",
 		Batching:   Limits{Count: 1 + s.rng.IntN(5), Bytes: 100, Period: time.Duration(s.rng.IntN(3)) * time.Millisecond},

@@ -13,7 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/storage/fault"
+	"github.com/thalweg/thalweg/fault"
 )
 
 func TestANewChampionTakesOverUnderLoad(t *testing.T) {
@@ -109,7 +109,7 @@ func TestAStoreThatFailsLosesNothing(t *testing.T) {
 	w := newWorld(t, 1)
 	w.promote(1)
 	whole := w.sink
-	faults := fault.New(whole, fault.Plan{Seed: 7, Rules: []fault.Rule{
+	faults := fault.NewBucket(whole, fault.Plan{Seed: 7, Rules: []fault.Rule{
 		{Fault: fault.Reply503, Rate: 0.3}, {Fault: fault.LostReply, Rate: 0.1}, {Fault: fault.Reply412, Rate: 0.1}}})
 	w.sink = faults
 	s := w.start(func(c *Config) { c.Rolling = Limits{Count: 100, Period: 5 * time.Millisecond} })

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -56,7 +56,7 @@ type simWriter struct {
 
 func newSim(t *testing.T, seed uint64, w wrong) *sim {
 	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 11)), store: memory.New(), wrong: w, now: instant{mono: time.Hour, wall: 1_750_000_000_000}}
-	s.faulty = fault.New(s.store, fault.Chaos(seed, 0.03))
+	s.faulty = fault.NewBucket(s.store, fault.Chaos(seed, 0.03))
 	for i, source := range []Source{{Topic: "a", Partition: 0}, {Topic: "a", Partition: 1}, {Topic: "a", Partition: 1, Replay: true}} {
 		a := newAuthor(t, s.store, source, seed*3+uint64(i))
 		a.body = func(part int, from, to int64) ([]byte, int64) {
@@ -203,7 +203,7 @@ func (s *sim) play() error {
 	s.calm = true
 	s.writers = nil
 	inner := s.faulty
-	s.faulty = fault.New(s.store, fault.Plan{})
+	s.faulty = fault.NewBucket(s.store, fault.Plan{})
 	_ = inner
 	for range 2 {
 		s.writers = append(s.writers, s.newWriter())

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/fault"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
@@ -56,14 +59,35 @@ func NewGate(script *Script, process Process) *Gate {
 	return g
 }
 
-// step is one passing of the gate.
+// step is one passing of the gate: a call, or a step of the process itself.
 type step struct {
-	seam    seam
-	point   crash.Point
-	subject string
-	effect  func(ctx context.Context) error
-	late    func()       // carries the effect out after the process gave up; nil: it has none
-	spoil   func() error // turns a good answer into a wrong one; nil: an error of the other side
+	fault.Call
+	seam  seam
+	point crash.Point
+}
+
+// Bucket returns b as the process sees it.
+func (g *Gate) Bucket(b storage.Bucket) storage.Bucket {
+	if g == nil {
+		return b
+	}
+	return fault.InterceptBucket(b, g)
+}
+
+// Source returns s as the process sees it.
+func (g *Gate) Source(s connectors.Source) connectors.Source {
+	if g == nil {
+		return s
+	}
+	return fault.InterceptSource(s, g)
+}
+
+// Outbox returns o as the process sees it; nil stays nil.
+func (g *Gate) Outbox(o connectors.Outbox) connectors.Outbox {
+	if g == nil || o == nil {
+		return o
+	}
+	return fault.InterceptOutbox(o, g)
 }
 
 // Do implements crash.Hook.
@@ -71,7 +95,8 @@ func (g *Gate) Do(ctx context.Context, p crash.Point, effect func() error) error
 	if g == nil {
 		return effect()
 	}
-	return g.pass(ctx, step{seam: ofItself, point: p, subject: string(p), effect: func(context.Context) error { return effect() }})
+	return g.pass(ctx, step{seam: ofItself, point: p,
+		Call: fault.Call{Key: string(p), Make: func(context.Context, fault.Hit) error { return effect() }}})
 }
 
 // Kill ends the process as seen from outside: nothing passes any more.
@@ -81,19 +106,23 @@ func (g *Gate) Kill() {
 	g.mu.dead = true
 }
 
-// call passes a call of a seam; body is what it writes.
-func (g *Gate) call(ctx context.Context, c Call, body []byte, s step) error {
+// Intercept implements fault.Interceptor.
+func (g *Gate) Intercept(ctx context.Context, call fault.Call) error {
+	c := Call{Op: call.Op, Key: call.Key}
 	g.mu.Lock()
 	c.Mine = g.mu.mine[c.Key]
-	if c.Op == "put if absent" {
+	if c.Op == fault.PutIfAbsent {
 		g.mu.mine[c.Key] = true
-	}
-	if c.Op == "put if absent" && isIntent(c.Key) {
-		g.mu.merging = bytes.Contains(body, []byte(`"action":"compact"`))
+		if isIntent(c.Key) {
+			g.mu.merging = bytes.Contains(call.Body, []byte(`"action":"compact"`))
+		}
 	}
 	c.Merging = g.mu.merging
 	g.mu.Unlock()
-	s.point, s.subject = g.script.pointOf(c), c.Op+" "+c.Key
+	s := step{Call: call, seam: ofStore, point: g.script.pointOf(c)}
+	if c.Op&fault.OfTopic != 0 {
+		s.seam = ofTopic
+	}
 	return g.pass(ctx, s)
 }
 
@@ -102,28 +131,32 @@ func (g *Gate) pass(ctx context.Context, s step) error {
 		return err
 	}
 	for _, p := range g.left() {
-		if over, err := g.strike(p.Action, Before, &s); over {
+		if over, err := g.strike(ctx, p.Action, Before, &s); over {
 			return err
 		}
 	}
 	for _, a := range g.severed(s.seam) {
-		if over, err := g.strike(a, Before, &s); over {
+		if over, err := g.strike(ctx, a, Before, &s); over {
 			return err
 		}
 	}
 	due := g.script.hit(s.point)
+	damage := fault.Hit{}
 	for _, p := range due {
-		if p.When == Before {
-			if over, err := g.strike(p.Action, Before, &s); over {
+		switch {
+		case p.When == Before:
+			if over, err := g.strike(ctx, p.Action, Before, &s); over {
 				return err
 			}
+		case p.When == Unanswered && p.Action == Fail && s.damaged():
+			damage = fault.Hit{Fault: fault.BitFlip, Bits: damagedBit, Cause: cause(p.Action, p.When)}
 		}
 	}
-	err := s.effect(ctx)
+	err := s.Make(ctx, damage)
 	for _, p := range due {
 		switch p.When {
 		case Unanswered:
-			if over, struck := g.strike(p.Action, Unanswered, &s); over && err == nil {
+			if over, struck := g.strike(ctx, p.Action, Unanswered, &s); over && err == nil {
 				return struck
 			}
 		case After:
@@ -135,6 +168,14 @@ func (g *Gate) pass(ctx context.Context, s step) error {
 	}
 	return err
 }
+
+// damagedBit chooses the bit that differs in a damaged answer.
+const damagedBit = 1<<20 | 2
+
+// damaged reports whether a wrong answer to the step is damaged bytes.
+func (s *step) damaged() bool { return s.Op&fault.BitFlip.Ops() != 0 }
+
+func cause(a Action, when When) error { return errors.New(string(a) + " " + string(when)) }
 
 // wait lets a stalled process wait, and a dead one go no further.
 func (g *Gate) wait(ctx context.Context) error {
@@ -158,7 +199,7 @@ func (g *Gate) wait(ctx context.Context) error {
 
 // strike does what a plan says to a process that takes step s, and reports
 // whether the step is over, with err.
-func (g *Gate) strike(a Action, when When, s *step) (over bool, err error) {
+func (g *Gate) strike(ctx context.Context, a Action, when When, s *step) (over bool, err error) {
 	switch a {
 	case Exit:
 		g.Kill()
@@ -179,12 +220,23 @@ func (g *Gate) strike(a Action, when When, s *step) (over bool, err error) {
 		return false, nil
 	}
 	switch {
-	case a == Drop && when == Before && s.late != nil:
-		time.AfterFunc(lateAfter, s.late)
-	case a == Fail && when == Unanswered && s.spoil != nil:
-		return true, s.spoil()
+	case a == Drop && when == Before && s.Late != nil:
+		ctx, body := context.WithoutCancel(ctx), bytes.Clone(s.Body)
+		time.AfterFunc(lateAfter, func() { s.Late(ctx, body) })
+	case a == Fail && when == Unanswered && s.damaged():
+		return false, nil
+	case a == Fail && when == Unanswered && s.Op == fault.PutIfAbsent:
+		return true, fault.Hit{Cause: cause(a, when)}.Failure(thalweg.Exists, s.Op, s.Key)
 	}
-	return true, &thalweg.Error{Op: s.subject, Kind: thalweg.Unavailable, Err: errors.New(string(a) + " " + string(when))}
+	return true, &thalweg.Error{Op: s.name(), Kind: thalweg.Unavailable, Err: cause(a, when)}
+}
+
+// name says which step it is.
+func (s *step) name() string {
+	if s.Op == 0 {
+		return s.Key
+	}
+	return s.Op.String() + " " + s.Key
 }
 
 func (g *Gate) stall() {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
@@ -69,7 +70,7 @@ const (
 
 // Call is one use of a seam.
 type Call struct {
-	Op   string // the method: "put if absent" of a bucket, "fetch" of a source
+	Op   fault.Op
 	Key  string // the object; of a listing, the prefix
 	Mine bool   // this process has tried to create the object
 	// Merging: the newest claim that this process has tried is a compaction's.
@@ -105,25 +106,25 @@ func Points() []Step {
 		{Stream, ReadDone, "what finished a slot is read, after doubt", reads(isDone, true), lost(Finish)},
 		{Stream, ReadRows, "rows that are there are compared, after doubt", reads(isRows, true), lost(PublishRows)},
 		{Stream, ReadLetters, "dead letters that are there are compared, after doubt", reads(isLetters, true), lost(PublishLetters)},
-		{Stream, FindEnd, "the newest claim is looked for", func(c Call) bool { return c.Op == "head" && isIntent(c.Key) }, nil},
+		{Stream, FindEnd, "the newest claim is looked for", func(c Call) bool { return c.Op == fault.Head && isIntent(c.Key) }, nil},
 		{Stream, LookBeyond, "the log is listed beyond its end", lists(isLog, isRows, isLetters), nil},
 		{Stream, ReadRecord, "records are read", reads(isLog, false), nil},
-		{Stream, FindStart, "the topic's first offset is asked for", op("bounds"), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
-		{Stream, LookUpTopic, "the topic is looked up: which one it is, how many partitions", op("topic"), nil},
+		{Stream, FindStart, "the topic's first offset is asked for", op(fault.Bounds), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
+		{Stream, LookUpTopic, "the topic is looked up: which one it is, how many partitions", op(fault.Topic), nil},
 		{Stream, crash.LoadModel, "a model version is loaded", nil, nil},
-		{Stream, Fetch, "records are fetched", op("fetch"), nil},
+		{Stream, Fetch, "records are fetched", op(fault.Fetch), nil},
 		{Stream, crash.Score, "a batch is scored", nil, nil},
 		{Merging, ClaimMerge, "a slot is claimed for merged rows", merging(creates(isIntent)), nil},
 		{Merging, PublishMerged, "merged rows are written", merging(creates(isRows)), nil},
 		{Merging, FinishMerge, "a slot of merged rows is finished", merging(creates(isDone)), nil},
-		{Merging, ReadMerged, "rows are read whole, to be merged", func(c Call) bool { return c.Op == "get" && isRows(c.Key) }, nil},
-		{Merging, Sweep, "rows that were merged are deleted", func(c Call) bool { return c.Op == "delete" && isRows(c.Key) }, nil},
+		{Merging, ReadMerged, "rows are read whole, to be merged", func(c Call) bool { return c.Op == fault.Get && isRows(c.Key) }, nil},
+		{Merging, Sweep, "rows that were merged are deleted", func(c Call) bool { return c.Op == fault.Delete && isRows(c.Key) }, nil},
 		{Stream, Claim, "a slot is claimed", creates(isIntent), nil},
 		{Stream, PublishRows, "rows are written", creates(isRows), nil},
 		{Stream, PublishLetters, "dead letters are written", creates(isLetters), nil},
-		{Stream, DeliverLetters, "dead letters are put into their topic", op("deliver"), nil},
+		{Stream, DeliverLetters, "dead letters are put into their topic", op(fault.Deliver), nil},
 		{Stream, Finish, "a slot is finished", creates(isDone), nil},
-		{Stream, CommitOffset, "the group's offset is written", op("commit"), nil},
+		{Stream, CommitOffset, "the group's offset is written", op(fault.Commit), nil},
 		{Stream, crash.Pause, "a pause is asked for or ended", nil, nil},
 		{Stream, crash.Recover, "another's claim is taken up", nil, []Plan{{Claim, After, 1, Exit}, {Claim, After, 2, Exit}, {Claim, After, 3, Exit}}},
 		{Stream, crash.Drain, "the end is asked for", nil, nil},
@@ -134,7 +135,7 @@ func Points() []Step {
 		{Table, InspectRows, "the statistics of rows are read", reads(isRows, false), nil},
 		{Table, CommitTable, "a version of the table is written", creates(isVersion), nil},
 		{Table, CheckpointTable, "a checkpoint of the table is written", creates(isTable), nil},
-		{Table, HintTable, "the newest checkpoint is named", func(c Call) bool { return c.Op == "put" && isTable(c.Key) }, nil},
+		{Table, HintTable, "the newest checkpoint is named", func(c Call) bool { return c.Op == fault.Put && isTable(c.Key) }, nil},
 	}
 }
 
@@ -143,10 +144,10 @@ func Of(s Story) []Step {
 	return slices.DeleteFunc(Points(), func(step Step) bool { return step.Story != s })
 }
 
-func op(name string) func(Call) bool { return func(c Call) bool { return c.Op == name } }
+func op(o fault.Op) func(Call) bool { return func(c Call) bool { return c.Op == o } }
 
 func creates(kind func(key string) bool) func(Call) bool {
-	return func(c Call) bool { return c.Op == "put if absent" && kind(c.Key) }
+	return func(c Call) bool { return c.Op == fault.PutIfAbsent && kind(c.Key) }
 }
 
 func merging(is func(Call) bool) func(Call) bool {
@@ -155,13 +156,13 @@ func merging(is func(Call) bool) func(Call) bool {
 
 func lists(kinds ...func(key string) bool) func(Call) bool {
 	return func(c Call) bool {
-		return c.Op == "list" && slices.ContainsFunc(kinds, func(kind func(string) bool) bool { return kind(c.Key) })
+		return c.Op == fault.List && slices.ContainsFunc(kinds, func(kind func(string) bool) bool { return kind(c.Key) })
 	}
 }
 
 func reads(kind func(key string) bool, mine bool) func(Call) bool {
 	return func(c Call) bool {
-		return (c.Op == "head" || c.Op == "get" || c.Op == "get range") && kind(c.Key) && (c.Mine || !mine)
+		return (c.Op&(fault.Head|fault.Get|fault.GetRange) != 0) && kind(c.Key) && (c.Mine || !mine)
 	}
 }
 

@@ -64,7 +64,7 @@ func (s *Script) pointOf(c Call) crash.Point {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.unknown[c.Op+" "+c.Key] = true
+	s.mu.unknown[c.Op.String()+" "+c.Key] = true
 	return ""
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/connectors/fault"
+	"github.com/thalweg/thalweg/fault"
 )
 
 // numbers is a topic of one partition whose record n has the offset n.
@@ -40,10 +40,6 @@ func (n *numbers) Fetch(_ context.Context, _ int, offset int64, _ time.Duration,
 	return nil
 }
 
-func always(f fault.Fault) fault.Plan {
-	return fault.Plan{Seed: 7, Rules: []fault.Rule{{Fault: f, Rate: 1}}}
-}
-
 func fetch(t *testing.T, s connectors.Source, offset int64) (*connectors.Records, error) {
 	t.Helper()
 	r := &connectors.Records{Want: connectors.Keys}
@@ -53,7 +49,7 @@ func fetch(t *testing.T, s connectors.Source, offset int64) (*connectors.Records
 
 func TestWithoutRulesItIsTheInnerSource(t *testing.T) {
 	n := &numbers{partitions: 3, end: 25}
-	s := fault.New(n, fault.Plan{})
+	s := fault.NewSource(n, fault.Plan{})
 	var got []int64
 	for next := int64(0); next < n.end; {
 		r, err := fetch(t, s, next)
@@ -76,12 +72,12 @@ func TestWithoutRulesItIsTheInnerSource(t *testing.T) {
 
 func TestFetchesGoWrongAsTheirFaultSays(t *testing.T) {
 	n := &numbers{end: 100}
-	for f, kind := range map[fault.Fault]thalweg.Kind{fault.Unavailable: thalweg.Unavailable, fault.Flipped: thalweg.Corrupt} {
-		if _, err := fetch(t, fault.New(n, always(f)), 0); !thalweg.Is(err, kind) || !strings.Contains(err.Error(), "seed 7") {
+	for f, kind := range map[fault.Fault]thalweg.Kind{fault.LostRequest: thalweg.Unavailable, fault.BitFlip: thalweg.Corrupt} {
+		if _, err := fetch(t, fault.NewSource(n, always(f)), 0); !thalweg.Is(err, kind) || !strings.Contains(err.Error(), "seed 7") {
 			t.Errorf("%s: %v, want %s and the seed", f, err, kind)
 		}
 	}
-	r, err := fetch(t, fault.New(n, always(fault.Truncated)), 50)
+	r, err := fetch(t, fault.NewSource(n, always(fault.Truncated)), 50)
 	if err != nil || r.Len() >= 10 || r.CheckFrom(50) != nil || r.Next != 50+int64(r.Len()) {
 		t.Errorf("truncated: %v up to %d, %v", r.Offsets, r.Next, err)
 	}
@@ -90,18 +86,18 @@ func TestFetchesGoWrongAsTheirFaultSays(t *testing.T) {
 			t.Errorf("truncated: record %d is %q: %q", at, r.Key(i), r.Value(i))
 		}
 	}
-	if r, err := fetch(t, fault.New(n, always(fault.Duplicate)), 50); err != nil || r.Offsets[0] >= 50 || r.CheckFrom(50) == nil {
+	if r, err := fetch(t, fault.NewSource(n, always(fault.Duplicate)), 50); err != nil || r.Offsets[0] >= 50 || r.CheckFrom(50) == nil {
 		t.Errorf("duplicate: %v, %v", r.Offsets, err)
 	}
 	n.first = 50
-	if r, err := fetch(t, fault.New(n, always(fault.Duplicate)), 50); err != nil || r.CheckFrom(50) != nil {
+	if r, err := fetch(t, fault.NewSource(n, always(fault.Duplicate)), 50); err != nil || r.CheckFrom(50) != nil {
 		t.Errorf("duplicate of what is gone: %v, %v", r.Offsets, err)
 	}
 }
 
 func TestASlowAnswerComesAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, began := fault.New(&numbers{end: 100}, always(fault.Slow)), time.Now()
+		s, began := fault.NewSource(&numbers{end: 100}, always(fault.Slow)), time.Now()
 		if r, err := fetch(t, s, 0); err != nil || r.Len() != 10 || time.Since(began) == 0 {
 			t.Error(r.Offsets, err, time.Since(began))
 		}
@@ -115,7 +111,7 @@ func TestASlowAnswerComesAllTheSame(t *testing.T) {
 
 func TestStaleAnswersAreThoseOfLastTime(t *testing.T) {
 	n := &numbers{partitions: 1, end: 10}
-	s := fault.New(n, always(fault.Stale))
+	s := fault.NewSource(n, always(fault.Stale))
 	s.Topic(t.Context())
 	s.Bounds(t.Context(), 0)
 	n.partitions, n.end = 2, 20
@@ -127,22 +123,28 @@ func TestStaleAnswersAreThoseOfLastTime(t *testing.T) {
 
 func TestCommitsTakeEffectUnheardOrLate(t *testing.T) {
 	n := &numbers{}
-	if err := fault.New(n, always(fault.LostReply)).Commit(t.Context(), 0, 5); !thalweg.Is(err, thalweg.Unavailable) || !slices.Equal(n.group, []int64{5}) {
+	if err := fault.NewSource(n, always(fault.LostReply)).Commit(t.Context(), 0, 5); !thalweg.Is(err, thalweg.Unavailable) || !slices.Equal(n.group, []int64{5}) {
 		t.Errorf("lost reply: %v, %v", err, n.group)
 	}
 	n.group = nil
-	s := fault.New(n, fault.Plan{Rules: []fault.Rule{{Fault: fault.Late, Rate: 1, Times: 1}}})
+	s := fault.NewSource(n, fault.Plan{Rules: []fault.Rule{{Fault: fault.Late, Rate: 1, Times: 1}}})
 	if err := s.Commit(t.Context(), 0, 5); err == nil || len(n.group) > 0 {
 		t.Errorf("late: %v, %v", err, n.group)
 	}
-	if err := s.Commit(t.Context(), 0, 9); err != nil || !slices.Equal(n.group, []int64{9, 5}) {
-		t.Errorf("after it: %v, %v", err, n.group)
+	if err := s.Commit(t.Context(), 0, 9); err != nil {
+		t.Error(err)
+	}
+	for range 10 {
+		s.Topic(t.Context())
+	}
+	if !slices.Equal(n.group, []int64{9, 5}) {
+		t.Errorf("some operations later: %v", n.group)
 	}
 }
 
-func TestOneSeedMeansOnePlan(t *testing.T) {
+func TestOneSeedMeansOnePlanForASource(t *testing.T) {
 	outcomes := func(seed uint64) (all []string) {
-		s := fault.New(&numbers{end: 1000}, fault.Chaos(seed, 0.1))
+		s := fault.NewSource(&numbers{end: 1000}, fault.Chaos(seed, 0.1, fault.LostRequest, fault.Slow, fault.Truncated, fault.BitFlip, fault.Duplicate))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // a slow answer is one that was not waited for
 		for i := range int64(50) {

@@ -1,3 +1,10 @@
+// Package fault is a test kit: it wraps buckets, sources and outboxes and makes
+// chosen calls go wrong. Requests and replies are lost, effects come late,
+// answers mislead, are damaged, stale or slow.
+//
+// A Plan says which calls, by rules and a seed. The errors it makes carry the
+// seed, with which a failure is run again. Other kits decide in their own way
+// what becomes of a call: see Interceptor.
 package fault
 
 import (
@@ -8,8 +15,9 @@ import (
 	"strings"
 )
 
-// Op is a set of the operations of a storage.Bucket.
-type Op uint8
+// Op is a set of the operations of a storage.Bucket, a connectors.Source and a
+// connectors.Outbox.
+type Op uint16
 
 // The operations.
 const (
@@ -20,36 +28,45 @@ const (
 	Head                       // storage.Bucket.Head
 	List                       // storage.Bucket.List
 	Delete                     // storage.Bucket.Delete
+	Topic                      // connectors.Source.Topic
+	Bounds                     // connectors.Source.Bounds
+	Fetch                      // connectors.Source.Fetch
+	Commit                     // connectors.Source.Commit
+	Deliver                    // connectors.Outbox.Deliver
 
-	Reads  = Get | GetRange | Head | List
-	Writes = Put | PutIfAbsent | Delete
-	Any    = Reads | Writes
+	Reads   = Get | GetRange | Head | List | Topic | Bounds | Fetch
+	Writes  = Put | PutIfAbsent | Delete | Commit | Deliver
+	OfTopic = Topic | Bounds | Fetch | Commit | Deliver
+	Any     = Reads | Writes
 )
 
-var opNames = [...]string{"get", "get range", "put", "put if absent", "head", "list", "delete"}
+var opNames = [...]string{"get", "get range", "put", "put if absent", "head", "list", "delete", "topic", "bounds", "fetch", "commit", "deliver"}
 
 // String names a single operation.
-func (o Op) String() string { return opNames[bits.TrailingZeros8(uint8(o))] }
+func (o Op) String() string { return opNames[bits.TrailingZeros16(uint16(o))] }
 
 // Fault is a way for an operation to go wrong.
 type Fault uint8
 
-// The faults. Those of writes fail with Unavailable where nothing else is
-// said; as in life, the error does not tell which of them it was.
+// The faults. Where nothing else is said the call fails with Unavailable; as in
+// life, the error does not tell which fault it was.
 const (
-	LostRequest Fault = iota + 1 // any: the store never hears of it
+	LostRequest Fault = iota + 1 // any: it never arrives
 	LostReply                    // writes: it takes effect, the reply is lost
 	Late                         // writes: it takes effect only some operations later
 	Reply412                     // PutIfAbsent: it takes effect, and an inner retry turns the reply into Exists
 	Reply409                     // PutIfAbsent: refused because another one is under way
-	Reply500                     // any: an internal error, for writes in one of two cases after the effect
-	Reply503                     // any: slow down
-	Truncated                    // Get returns a part of the body and no error; GetRange and List break off
-	BitFlip                      // Get, GetRange: one bit differs, and no error
+	Reply500                     // of a bucket: an internal error, for writes in one of two cases after the effect
+	Reply503                     // of a bucket: slow down
+	Truncated                    // Get, Fetch: a part of the answer and no error; GetRange and List break off
+	BitFlip                      // Get, GetRange: one bit differs, and no error; Fetch: the checksum tells (Corrupt)
 	Slow                         // any: it takes its time, and goes well if the caller waits
+	Stale                        // Topic, Bounds: the answer of last time
+	Duplicate                    // Fetch: the answer begins with records from before the offset asked for
 )
 
-var faultNames = [...]string{"none", "lost request", "lost reply", "late", "reply 412", "reply 409", "reply 500", "reply 503", "truncated", "bit flip", "slow"}
+var faultNames = [...]string{"none", "lost request", "lost reply", "late", "reply 412", "reply 409", "reply 500", "reply 503", "truncated", "bit flip",
+	"slow", "stale", "duplicate"}
 
 func (f Fault) String() string {
 	if int(f) < len(faultNames) {
@@ -58,33 +75,40 @@ func (f Fault) String() string {
 	return faultNames[0]
 }
 
-// applies returns the operations that can fail in this way.
-func (f Fault) applies() Op {
+// Ops returns the operations that can go wrong in this way.
+func (f Fault) Ops() Op {
 	switch f {
 	case LostReply, Late:
 		return Writes
 	case Reply412, Reply409:
 		return PutIfAbsent
+	case Reply500, Reply503:
+		return Any &^ OfTopic
 	case Truncated:
-		return Get | GetRange | List
+		return Get | GetRange | List | Fetch
 	case BitFlip:
-		return Get | GetRange
+		return Get | GetRange | Fetch
+	case Stale:
+		return Topic | Bounds
+	case Duplicate:
+		return Fetch
 	}
 	return Any
 }
 
-// Rule makes chosen calls fail.
+// Rule makes chosen calls go wrong. The key of a call is the object's, the prefix
+// of a List, or the number of a partition.
 type Rule struct {
 	Fault Fault
 	Ops   Op                    // which operations; 0: all that can fail in this way
-	Match func(key string) bool // which keys (List: which prefixes); nil: all
+	Match func(key string) bool // which keys; nil: all
 	Rate  float64               // share of the matching calls that fail, 0..1
 	Skip  int                   // of each key's calls of one operation, so many pass first
 	Times int                   // so many of each key's calls of one operation fail at most; 0: no bound
 }
 
-// Plan says which calls fail and how. Whether the n-th call of an operation on
-// a key fails follows from Seed, the key and n alone, so a plan means the same
+// Plan says which calls go wrong and how. Whether the n-th call of an operation
+// on a key does follows from Seed, the key and n alone, so a plan means the same
 // however goroutines interleave.
 type Plan struct {
 	Seed  uint64
@@ -92,8 +116,8 @@ type Plan struct {
 }
 
 // Chaos returns a plan in which each fault in turn hits at the given rate. With
-// no faults named it has all that leave stored and returned bytes intact and take
-// no time; Truncated, BitFlip and Slow must be named.
+// no faults named it has all of a bucket that leave stored and returned bytes
+// intact and take no time.
 func Chaos(seed uint64, rate float64, faults ...Fault) Plan {
 	if len(faults) == 0 {
 		faults = []Fault{LostRequest, LostReply, Late, Reply412, Reply409, Reply500, Reply503}
@@ -123,7 +147,7 @@ func (p Plan) decide(op Op, key string, n int, failed []int) (Fault, uint64) {
 		if ops == 0 {
 			ops = Any
 		}
-		if ops&r.Fault.applies()&op == 0 || n < r.Skip || r.Match != nil && !r.Match(key) || r.Times > 0 && failed[i] >= r.Times {
+		if ops&r.Fault.Ops()&op == 0 || n < r.Skip || r.Match != nil && !r.Match(key) || r.Times > 0 && failed[i] >= r.Times {
 			continue
 		}
 		call := fnv.New64a()

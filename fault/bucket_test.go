@@ -10,24 +10,14 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/fault"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/storagetest"
 )
 
 func TestWithoutRulesItIsTheInnerBucket(t *testing.T) {
-	storagetest.Run(t, func(*testing.T) storage.Bucket { return fault.New(memory.New(), fault.Plan{}) })
-}
-
-func TestOpenerWrapsEachBucketOnce(t *testing.T) {
-	o := fault.NewOpener(memory.NewOpener(), fault.Plan{})
-	storagetest.RunOpener(t, o)
-	one, _ := o.Bucket(t.Context(), "storagetest-a")
-	two, _ := o.Bucket(t.Context(), "storagetest-a")
-	if one != two {
-		t.Error("opened twice, the bucket's faults begin anew")
-	}
+	storagetest.Run(t, func(*testing.T) storage.Bucket { return fault.NewBucket(memory.New(), fault.Plan{}) })
 }
 
 // always returns a plan in which every call that can have the fault has it.
@@ -48,7 +38,7 @@ func TestWritesHaveTheEffectThatTheirFaultSays(t *testing.T) {
 		{fault.Reply503, thalweg.Unavailable, false},
 	} {
 		inner := memory.New()
-		_, err := fault.New(inner, always(c.fault)).PutIfAbsent(t.Context(), "k", []byte("x"))
+		_, err := fault.NewBucket(inner, always(c.fault)).PutIfAbsent(t.Context(), "k", []byte("x"))
 		if !thalweg.Is(err, c.kind) || !strings.Contains(err.Error(), "seed 7") {
 			t.Errorf("%s: %v, want %q and the seed", c.fault, err, c.kind)
 		}
@@ -60,7 +50,7 @@ func TestWritesHaveTheEffectThatTheirFaultSays(t *testing.T) {
 
 func TestALateWriteTakesEffectSomeOperationsLater(t *testing.T) {
 	inner := memory.New()
-	b := fault.New(inner, fault.Plan{Rules: []fault.Rule{{Fault: fault.Late, Ops: fault.PutIfAbsent, Rate: 1}}})
+	b := fault.NewBucket(inner, fault.Plan{Rules: []fault.Rule{{Fault: fault.Late, Ops: fault.PutIfAbsent, Rate: 1}}})
 	body := []byte("late")
 	if _, err := b.PutIfAbsent(t.Context(), "k", body); !thalweg.Is(err, thalweg.Unavailable) {
 		t.Fatal(err)
@@ -93,7 +83,7 @@ func TestReadsAreDamagedSilently(t *testing.T) {
 	if _, err := inner.Put(t.Context(), "k", []byte(original)); err != nil {
 		t.Fatal(err)
 	}
-	flipped := fault.New(inner, always(fault.BitFlip))
+	flipped := fault.NewBucket(inner, always(fault.BitFlip))
 	got, _, err := flipped.Get(t.Context(), "k")
 	if err != nil || differingBits(got, []byte(original)) != 1 {
 		t.Errorf("Get with a flipped bit: %q, %v", got, err)
@@ -102,7 +92,7 @@ func TestReadsAreDamagedSilently(t *testing.T) {
 	if err := flipped.GetRange(t.Context(), "k", 5, buf); err != nil || differingBits(buf, []byte(original[5:15])) != 1 {
 		t.Errorf("GetRange with a flipped bit: %q, %v", buf, err)
 	}
-	cut := fault.New(inner, always(fault.Truncated))
+	cut := fault.NewBucket(inner, always(fault.Truncated))
 	got, info, err := cut.Get(t.Context(), "k")
 	if err != nil || len(got) >= len(original) || !strings.HasPrefix(original, string(got)) || info.SizeBytes != int64(len(original)) {
 		t.Errorf("a truncated Get: %d bytes, %+v, %v", len(got), info, err)
@@ -117,7 +107,7 @@ func TestReadsAreDamagedSilently(t *testing.T) {
 
 func TestASlowStoreAnswersAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, began := fault.New(memory.New(), always(fault.Slow)), time.Now()
+		b, began := fault.NewBucket(memory.New(), always(fault.Slow)), time.Now()
 		if _, err := b.PutIfAbsent(t.Context(), "k", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +131,7 @@ func TestAListingBreaksOff(t *testing.T) {
 	}
 	for _, f := range []fault.Fault{fault.Truncated, fault.Reply503, fault.LostRequest} {
 		var listed, failed int
-		for _, err := range fault.New(inner, always(f)).List(t.Context(), "k", "") {
+		for _, err := range fault.NewBucket(inner, always(f)).List(t.Context(), "k", "") {
 			if err != nil {
 				failed++
 			} else {
@@ -155,7 +145,7 @@ func TestAListingBreaksOff(t *testing.T) {
 }
 
 func TestRulesChooseCalls(t *testing.T) {
-	b := fault.New(memory.New(), fault.Plan{Rules: []fault.Rule{{
+	b := fault.NewBucket(memory.New(), fault.Plan{Rules: []fault.Rule{{
 		Fault: fault.Reply503, Ops: fault.Put, Rate: 1, Skip: 1, Times: 2,
 		Match: func(key string) bool { return strings.HasPrefix(key, "a/") },
 	}}})
@@ -179,7 +169,7 @@ func TestRulesChooseCalls(t *testing.T) {
 
 func TestOneSeedMeansOnePlanWhateverTheOrderOfCalls(t *testing.T) {
 	run := func(seed uint64, reverse bool) map[string]string {
-		b := fault.New(memory.New(), fault.Chaos(seed, 0.1))
+		b := fault.NewBucket(memory.New(), fault.Chaos(seed, 0.1))
 		keys := []string{"a", "b", "c", "d", "e", "f"}
 		if reverse {
 			slices.Reverse(keys)
@@ -207,7 +197,7 @@ func TestOneSeedMeansOnePlanWhateverTheOrderOfCalls(t *testing.T) {
 
 func TestChaosHitsAtItsRate(t *testing.T) {
 	const calls, rate = 20_000, 0.05
-	b := fault.New(memory.New(), fault.Chaos(1, rate))
+	b := fault.NewBucket(memory.New(), fault.Chaos(1, rate))
 	for i := range calls {
 		b.PutIfAbsent(t.Context(), fmt.Sprint(i), nil)
 	}
@@ -224,7 +214,7 @@ func TestChaosHitsAtItsRate(t *testing.T) {
 func TestAnEndedContextIsCanceledWhateverThePlan(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := fault.New(memory.New(), fault.Plan{}).Put(ctx, "k", nil)
+	_, err := fault.NewBucket(memory.New(), fault.Plan{}).Put(ctx, "k", nil)
 	if !thalweg.Is(err, thalweg.Canceled) {
 		t.Error(err)
 	}
