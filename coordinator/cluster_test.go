@@ -17,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -78,7 +79,7 @@ func newPeer(t *testing.T, id string) (Peer, [2]net.Listener) {
 // start runs a node; without listeners it opens its own.
 func (c *cluster) start(id string, l [2]net.Listener) {
 	c.t.Helper()
-	cfg := Config{ID: id, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
+	cfg := Config{ID: id, Stages: specStages, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
 		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
 		LeaseTTL: 600 * time.Millisecond}
 	if c.tune != nil {
@@ -200,6 +201,18 @@ spec:
 `, name, seed)
 }
 
+// specStages plans a run of a spec as workers do.
+func specStages(spec *pipeline.Spec, _ string, _ map[string]string) ([]api.Stage, error) {
+	return []api.Stage{
+		{Name: "profile", Over: api.OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
+		{Name: "clean", Over: api.OverShards, Reducers: 1, Outputs: []string{"split"}},
+		{Name: "fit", Over: api.OverShards, Reducers: 1, Outputs: []string{"transform"}},
+		{Name: "train", Over: api.OverReplicas, Number: spec.Spec.Trainer.Distributed.Replicas, Outputs: []string{"checkpoint"}},
+		{Name: "evaluate", Over: api.OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
+		{Name: "register", Over: api.OverNothing},
+	}, nil
+}
+
 // robot is a worker that does what it is told at once: its tasks are done when
 // it sees them, unless hold says to keep them.
 type robot struct {
@@ -295,7 +308,7 @@ func resultOf(l *apiv1.Lease) *apiv1.TaskReport {
 	case l.Kind == "train":
 		report.Outputs["checkpoint"], report.Outputs["model_sha256"] = ref("checkpoint"), "abc"
 	case !l.Reduce:
-		report.Outputs["partial"] = ref(fmt.Sprintf("%s-%d", l.Kind, l.Index))
+		report.Partials = []string{ref(fmt.Sprintf("%s-%d", l.Kind, l.Index))}
 	case l.Kind == "clean":
 		report.Outputs["split"] = ref("split")
 	case l.Kind == "fit":

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/coordinator/schedule"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
 // Peer is one coordinator of the cluster.
@@ -28,6 +30,10 @@ type Config struct {
 	Peers []Peer
 	// Dir holds the node's log and snapshots, in Dir/raft.
 	Dir string
+
+	// Stages plans a run: the stages of a spec's batch half, for the empty verb, or
+	// of a job. Required.
+	Stages func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]api.Stage, error)
 
 	// APIListen and RaftListen are the addresses to listen on, default those of
 	// the node's own peer entry.
@@ -63,6 +69,9 @@ func (c Config) Validate() error {
 			return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid,
 				Subject: fmt.Sprintf("peer %q: API address %q", p.ID, p.API), Hint: "host:port", Err: err}
 		}
+	}
+	if c.Stages == nil {
+		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: "Stages", Hint: "say how runs are planned"}
 	}
 	if c.LeaseTTL < 0 || c.LeaseTTL > 0 && c.LeaseTTL < 100*time.Millisecond {
 		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid,

@@ -88,7 +88,7 @@ func (h *heard) note(req *apiv1.PollRequest, now time.Time) (others bool, err er
 	}
 	for _, p := range req.Streams {
 		p.Worker = req.WorkerId
-		h.mu.streams[thalweg.TaskID(fmt.Sprintf("%s/%s@%d", p.Pipeline, state.Score, p.Partition))] = p
+		h.mu.streams[state.ScoreTaskID(thalweg.PipelineName(p.Pipeline), uint32(p.Partition))] = p
 	}
 	for _, r := range req.Refusals {
 		if w.refusals == nil {

@@ -119,7 +119,7 @@ func notLeader(leader string) error {
 }
 
 // tick does what is due without anybody's asking: silent workers expire and
-// evaluated runs are registered.
+// runs that have come to it are registered.
 func (c *Coordinator) tick(ctx context.Context) {
 	lead := c.leading()
 	if lead == nil {

@@ -20,7 +20,7 @@ func (c *Coordinator) leasesOf(id thalweg.WorkerID) []*apiv1.Lease {
 	var leases []*apiv1.Lease
 	c.replica.view(func(s *state.State) {
 		for _, t := range s.HeldBy(id) {
-			l := &apiv1.Lease{TaskId: string(t.ID), Token: uint64(t.Token), Kind: t.Work.String(), Reduce: t.Reduce, Index: t.Index}
+			l := &apiv1.Lease{TaskId: string(t.ID), Token: uint64(t.Token), Kind: t.Kind(), Reduce: t.Reduce, Index: t.Index}
 			if r := t.Run(); r != nil {
 				runLease(s, r, t, l)
 			} else {
@@ -36,14 +36,14 @@ func runLease(s *state.State, r *state.Run, t *state.Task, l *apiv1.Lease) {
 	l.RunId, l.Pipeline, l.Generation = string(r.ID), string(r.Pipeline), uint64(r.Generation)
 	l.Spec = s.Pipeline(r.Pipeline).Spec(r.Generation).Text
 	l.Inputs = maps.Clone(r.Outputs)
-	if t.Reduce {
-		l.Partials = r.Partials()
-	}
-	if t.Work != state.Train {
+	stage := t.Stage()
+	l.Verb, l.Arguments, l.Reducers, l.Partials = r.Verb, maps.Clone(r.Arguments), stage.Reducers, stage.Partials(t)
+	l.ShardFrom, l.ShardTo = stage.Range(t)
+	if !t.IsReplica() {
 		return
 	}
 	l.ResumeFrom = r.Checkpoint
-	for _, peer := range r.Current().Tasks {
+	for _, peer := range stage.Tasks {
 		l.Peers = append(l.Peers, &apiv1.Peer{Replica: peer.Index, Worker: string(peer.Worker), Address: peer.Address})
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Apply accepts a spec: a changed one becomes the next generation, and starts a
 // run where it changes what versions are trained from.
 func (s *service) Apply(_ context.Context, req *connect.Request[apiv1.ApplyRequest]) (*connect.Response[apiv1.ApplyResponse], error) {
-	cmd, err := parseSpec(req.Msg.File, req.Msg.Spec)
+	cmd, err := s.c.parseSpec(req.Msg.File, req.Msg.Spec)
 	if err != nil {
 		return nil, err
 	}

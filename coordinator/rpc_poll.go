@@ -143,7 +143,7 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 		}
 		cmd.Failure = &state.ReportFailure{Error: text, Permanent: r.Permanent}
 	} else {
-		cmd.Outputs, cmd.Metrics, cmd.Counts = r.Outputs, r.Metrics, maps.Clone(r.Counts)
+		cmd.Partials, cmd.Outputs, cmd.Metrics, cmd.Counts = r.Partials, r.Outputs, r.Metrics, maps.Clone(r.Counts)
 		cmd.Rows = r.Counts["rows"]
 		delete(cmd.Counts, "rows") // the stage's progress, not a count of the run
 		if p := lead.heard.progressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
@@ -168,8 +168,15 @@ func flawOf(r *apiv1.TaskReport) string {
 	switch {
 	case len(r.Outputs) > maxOutputs:
 		return fmt.Sprintf("%d outputs, at most %d", len(r.Outputs), maxOutputs)
+	case len(r.Partials) > state.MaxReducers:
+		return fmt.Sprintf("%d partials, at most %d", len(r.Partials), state.MaxReducers)
 	case len(r.Metrics)+len(r.Counts) > maxMeasurements:
 		return fmt.Sprintf("%d metrics and counts, at most %d", len(r.Metrics)+len(r.Counts), maxMeasurements)
+	}
+	for i, partial := range r.Partials {
+		if len(partial) > maxOutputBytes {
+			return fmt.Sprintf("partial %d has %d bytes, at most %d", i, len(partial), maxOutputBytes)
+		}
 	}
 	for _, name := range sortedKeys(r.Outputs) {
 		if len(name) > maxMeasuredBytes || len(r.Outputs[name]) > maxOutputBytes {
@@ -198,7 +205,7 @@ func newCheckpoints(s *state.State, msg *apiv1.PollRequest) []state.Command {
 	var commands []state.Command
 	for _, p := range msg.Progress {
 		t := s.Task(thalweg.TaskID(p.TaskId))
-		if p.Checkpoint == "" || t == nil || t.Work != state.Train || t.Checkpoint == p.Checkpoint || t.Token != thalweg.Token(p.Token) {
+		if p.Checkpoint == "" || t == nil || !t.IsReplica() || t.Checkpoint == p.Checkpoint || t.Token != thalweg.Token(p.Token) {
 			continue
 		}
 		commands = append(commands, &state.SaveCheckpoint{Task: t.ID, Token: t.Token, Checkpoint: p.Checkpoint})

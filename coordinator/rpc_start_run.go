@@ -8,10 +8,43 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
-// StartRun starts another run of a pipeline's newest generation.
+// StartRun starts another run of a pipeline's newest generation, or a job.
 func (s *service) StartRun(_ context.Context, req *connect.Request[apiv1.StartRunRequest]) (*connect.Response[apiv1.StartRunResponse], error) {
-	answer, err := s.c.propose(&state.StartRun{Pipeline: thalweg.PipelineName(req.Msg.Pipeline)}, req.Msg.RequestId)
+	cmd := &state.StartRun{Pipeline: thalweg.PipelineName(req.Msg.Pipeline), Verb: req.Msg.Verb, Arguments: req.Msg.Arguments}
+	var text string
+	err := s.c.read(func(st *state.State) {
+		if p := st.Pipeline(cmd.Pipeline); p != nil {
+			cmd.Generation, text = p.Newest().Generation, p.Newest().Text
+		}
+	})
+	if err == nil && text != "" {
+		var spec *pipeline.Spec
+		if spec, err = pipeline.Parse("", []byte(text)); err == nil {
+			cmd.Stages, err = s.c.plan(spec, cmd.Verb, cmd.Arguments)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.c.propose(cmd, req.Msg.RequestId)
 	return connect.NewResponse(&apiv1.StartRunResponse{RunId: string(answer.Run)}), err
+}
+
+// plan returns the stages of a run as the log keeps them.
+func (c *Coordinator) plan(spec *pipeline.Spec, verb string, arguments map[string]string) ([]state.StagePlan, error) {
+	stages, err := c.cfg.Stages(spec, verb, arguments)
+	if err != nil {
+		return nil, err
+	}
+	plans := make([]state.StagePlan, len(stages))
+	for i, stage := range stages {
+		plans[i] = state.StagePlan{Name: stage.Name, Number: uint32(stage.Number), Reducers: uint32(stage.Reducers), Outputs: stage.Outputs}
+		if err := plans[i].Over.UnmarshalText([]byte(stage.Over)); err != nil {
+			return nil, &thalweg.Error{Op: "plan run", Kind: thalweg.Invalid, Subject: "stage " + stage.Name, Err: err}
+		}
+	}
+	return plans, nil
 }

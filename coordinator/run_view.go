@@ -12,24 +12,20 @@ import (
 func runView(r *state.Run, h *heard, tasks bool) *apiv1.Run {
 	v := &apiv1.Run{
 		Id: string(r.ID), Pipeline: string(r.Pipeline), Generation: uint64(r.Generation),
-		State: r.State.String(), Stage: r.Stage.String(), Error: r.Error,
+		State: r.State.String(), Stage: r.Stage().Name, Error: r.Error,
 		StartedAtUnixMs: r.StartedMS, EndedAtUnixMs: r.EndedMS,
 		Outputs: maps.Clone(r.Outputs), Metrics: maps.Clone(r.Metrics), Counts: maps.Clone(r.Counts),
-		ModelVersion: uint64(r.Version),
+		ModelVersion: uint64(r.Version), Verb: r.Verb, Arguments: maps.Clone(r.Arguments),
 	}
-	for w := state.Profile; w <= state.Register; w++ {
-		if int(w) > len(r.Stages) {
-			v.Stages = append(v.Stages, &apiv1.Stage{Name: w.String(), State: state.StageWaiting.String()})
-			continue
-		}
-		v.Stages = append(v.Stages, stageView(r, r.Stages[w-1], h, tasks))
+	for _, stage := range r.Stages {
+		v.Stages = append(v.Stages, stageView(r, stage, h, tasks))
 	}
 	return v
 }
 
 func stageView(r *state.Run, stage *state.Stage, h *heard, tasks bool) *apiv1.Stage {
 	v := &apiv1.Stage{
-		Name: stage.Work.String(), State: stage.State.String(), TasksTotal: stage.Total, TasksDone: stage.Done,
+		Name: stage.Name, State: stage.State.String(), TasksTotal: stage.Total, TasksDone: stage.Done,
 		RowsDone: stage.Rows, StartedAtUnixMs: stage.StartedMS, EndedAtUnixMs: stage.EndedMS,
 	}
 	known := stage.Total > 0 // whether every task's total is
@@ -57,9 +53,10 @@ func stageView(r *state.Run, stage *state.Stage, h *heard, tasks bool) *apiv1.St
 	switch {
 	case stage.State >= state.StageDone:
 		v.RowsTotal = v.RowsDone
-	case !known && stage.Work != state.Train: // each shard's rows once, as profile counted them
+	case known:
+	case stage.Over == state.OverShards: // each shard's rows once, as they were counted
 		v.RowsTotal = r.Counts["rows"]
-	case !known:
+	default:
 		v.RowsTotal = 0
 	}
 	return v

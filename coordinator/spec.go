@@ -12,7 +12,7 @@ import (
 // parseSpec reads a user's spec and returns the command that accepts it: the
 // spec rendered with every default, and what the state needs of it. Errors are
 // Invalid and list everything that is wrong.
-func parseSpec(file, text string) (*state.ApplySpec, error) {
+func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
 	refused := func(kind thalweg.Kind, err error) error {
 		return &thalweg.Error{Op: "apply spec", Kind: kind, Err: err} // diagnostics name the file
 	}
@@ -37,8 +37,10 @@ func parseSpec(file, text string) (*state.ApplySpec, error) {
 		Text:     string(rendered),
 		Model:    thalweg.ModelName(cmp.Or(spec.Spec.Registry.Model, spec.Metadata.Name)),
 		Alias:    cmp.Or(spec.Spec.Registry.Alias, thalweg.DefaultAlias),
-		Replicas: uint32(max(spec.Spec.Trainer.Distributed.Replicas, 1)),
 		Training: pipeline.TrainingHash(spec),
+	}
+	if cmd.Stages, err = c.plan(spec, "", nil); err != nil {
+		return nil, refused(thalweg.KindOf(err), err)
 	}
 	if events := spec.Spec.Sources.Events; spec.Spec.Scoring != nil && events != nil && events.Kafka != nil {
 		cmd.Topic = events.Kafka.Topic

@@ -3,11 +3,14 @@ package worker
 import (
 	"context"
 	"io"
+	"iter"
+	"sync/atomic"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -29,7 +32,8 @@ type data struct {
 	plan     *pipeline.Plan
 	manifest *dataset.Manifest
 	bucket   storage.Bucket
-	events   string // profiled.EventSchema
+	events   string        // profiled.EventSchema
+	progress *atomic.Int64 // counts the rows that were read
 }
 
 // open reads the profile and compiles the lease's spec against it.
@@ -50,7 +54,7 @@ func (w *Worker) openData(ctx context.Context, spec, manifestRef string) (*data,
 	if err != nil {
 		return nil, err
 	}
-	return &data{worker: w, plan: plan, manifest: p.Manifest, bucket: bucket, events: p.EventSchema}, nil
+	return &data{worker: w, plan: plan, manifest: p.Manifest, bucket: bucket, events: p.EventSchema, progress: new(atomic.Int64)}, nil
 }
 
 // source opens the bucket of the training data and returns the key pattern.
@@ -85,44 +89,74 @@ func (d *data) columns() []string {
 	return names
 }
 
-// shard streams one shard's rows in the canonical form, batch by batch. The
-// batch is fn's only for the call.
-func (d *data) shard(ctx context.Context, shard int, fn func(batch arrow.Record) error) (err error) {
-	r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, d.columns(), dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	defer func() { d.worker.metrics.observeRead(r.Counters()) }()
-	var binder *table.Binder
-	var first int64
-	for {
-		natural, err := r.Next()
-		if err == io.EOF {
-			return nil
-		}
+// batches yields a shard's rows in the canonical form. A batch is the caller's
+// only until the next one.
+func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
+	return func(yield func(arrow.Record, error) bool) {
+		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, d.columns(), dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
 		if err != nil {
-			return err
+			yield(nil, err)
+			return
 		}
-		if binder == nil {
-			if binder, err = table.NewBinder(d.plan.Input, natural.Schema()); err != nil {
-				natural.Release()
-				return err
+		defer r.Close()
+		defer func() { d.worker.metrics.observeRead(r.Counters()) }()
+		var binder *table.Binder
+		for first := int64(0); ; {
+			batch, err := d.next(ctx, r, &binder, first)
+			if err == io.EOF {
+				return
 			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			n := batch.NumRows()
+			more := yield(batch, nil)
+			batch.Release()
+			if !more {
+				return
+			}
+			first += n
+			d.progress.Add(n)
 		}
-		batch, err := binder.Bind(natural, first)
-		natural.Release()
-		if err != nil {
-			return err
+	}
+}
+
+// next reads a batch and binds it to the columns of the spec.
+func (d *data) next(ctx context.Context, r *dataset.Reader, binder **table.Binder, first int64) (arrow.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	natural, err := r.Next()
+	if err != nil {
+		return nil, err
+	}
+	defer natural.Release()
+	if *binder == nil {
+		if *binder, err = table.NewBinder(d.plan.Input, natural.Schema()); err != nil {
+			return nil, err
 		}
-		first += batch.NumRows()
-		err = fn(batch)
-		batch.Release()
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
+	}
+	return (*binder).Bind(natural, first)
+}
+
+// cleaned yields what batches does after the operators. A batch is the caller's
+// only until the next one.
+func (d *data) cleaned(ctx context.Context, chain *clean.Chain, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
+	return func(yield func(arrow.Record, error) bool) {
+		for batch, err := range d.batches(ctx, shard) {
+			if err == nil {
+				batch, err = chain.Apply(ctx, batch, rep)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			more := yield(batch, nil)
+			batch.Release()
+			if !more {
+				return
+			}
 		}
 	}
 }

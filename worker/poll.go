@@ -16,22 +16,22 @@ var pollBackoff = retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second
 // reported and how far they are goes in, the complete set of leases comes out,
 // so that a lost call or answer is mended by the next one.
 func (w *Worker) poll(ctx context.Context) error {
-	defer w.holder.stopAll()
+	defer w.tasks.stopAll()
 	lastAnswer, failures := time.Now(), 0
 	for ctx.Err() == nil {
 		res, err := w.pollOnce(ctx)
 		switch {
 		case err == nil:
 			lastAnswer, failures = time.Now(), 0
-			w.holder.forget(res.Accepted)
-			w.holder.reconcile(ctx, res)
+			w.tasks.forget(res.Accepted)
+			w.tasks.reconcile(ctx, res)
 			continue
 		case ctx.Err() != nil:
-		case w.holder.woken():
+		case w.tasks.hasUnsent():
 			continue // a report is waiting: ask again at once
 		default:
 			w.log.Debug("poll failed", keyError, err)
-			if time.Since(lastAnswer) > w.cfg.LeaseTTL && w.holder.stopAll() {
+			if time.Since(lastAnswer) > w.cfg.LeaseTTL && w.tasks.stopAll() {
 				w.log.Warn("no coordinator for the lease's time: all tasks stopped", keyError, err)
 			}
 			failures++
@@ -46,7 +46,7 @@ func (w *Worker) pollOnce(ctx context.Context) (*apiv1.PollResponse, error) {
 	req := w.request()
 	callCtx, cancel := context.WithTimeout(ctx, w.cfg.PollWait+5*time.Second)
 	defer cancel()
-	stop := w.holder.onNews(cancel)
+	stop := w.tasks.onReport(cancel)
 	defer stop()
 	return w.coordinator.Poll(callCtx, req)
 }
@@ -56,14 +56,14 @@ func (w *Worker) request() *apiv1.PollRequest {
 		WorkerId: string(w.cfg.ID), Incarnation: w.incarnation, ExchangeAddress: w.ExchangeAddress(),
 		Slots: uint32(w.cfg.Slots), WaitMs: w.cfg.PollWait.Milliseconds(),
 	}
-	w.holder.fill(req)
+	w.tasks.fill(req)
 	return req
 }
 
 // leave drains the tasks and gives the leases back, so that others need not
 // wait for them to expire.
 func (w *Worker) leave() error {
-	w.holder.drain(w.cfg.DrainTimeout)
+	w.tasks.drain(w.cfg.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	req := w.request()

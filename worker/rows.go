@@ -50,35 +50,51 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 
 // Read implements train.Rows.
 func (r *shardRows) Read(ctx context.Context, shard int, yield func(*train.Batch) error) error {
-	applier := r.transform.NewApplier()
 	var rep pipeline.Report
-	var block kernel.Block
-	var out train.Batch
-	var labels []float32
-	return r.rows(ctx, r.chain, shard, &rep, func(batch arrow.Record) (err error) {
-		kept, err := r.transform.Keep(batch, &rep)
+	transformed := transformedRows{shardRows: r, shard: shard, applier: r.transform.NewApplier(), rep: &rep}
+	for batch, err := range r.cleaned(ctx, r.chain, shard, &rep) {
+		if err == nil {
+			err = transformed.batch(batch, yield)
+		}
 		if err != nil {
 			return err
 		}
-		defer kept.Release()
-		if out.Split, err = r.cuts.Assign(kept, shard, out.Split); err != nil {
-			return err
+	}
+	return nil
+}
+
+// transformedRows is a shard on its way to training, with its scratch memory.
+type transformedRows struct {
+	*shardRows
+	shard   int
+	applier *feature.Applier
+	rep     *pipeline.Report
+	block   kernel.Block
+	out     train.Batch
+}
+
+func (r *transformedRows) batch(batch arrow.Record, yield func(*train.Batch) error) error {
+	kept, err := r.transform.Keep(batch, r.rep)
+	if err != nil {
+		return err
+	}
+	defer kept.Release()
+	if r.out.Split, err = r.cuts.Assign(kept, r.shard, r.out.Split); err != nil {
+		return err
+	}
+	if err := r.applier.Apply(kept, &r.block, nil); err != nil {
+		return err
+	}
+	var valid []bool
+	if r.block.Labels, valid, err = r.transform.Labels(kept, r.block.Labels); err != nil {
+		return err
+	}
+	for i, ok := range valid {
+		if !ok {
+			r.out.Split[i] = train.Unused
 		}
-		if err := applier.Apply(kept, &block, nil); err != nil {
-			return err
-		}
-		var valid []bool
-		if labels, valid, err = r.transform.Labels(kept, labels); err != nil {
-			return err
-		}
-		for i, ok := range valid {
-			if !ok {
-				out.Split[i] = train.Unused
-			}
-		}
-		block.Labels = labels
-		out.Block = &block
-		out.Row = kept.Column(int(kept.NumCols()) - 1).(*array.Int64).Int64Values()
-		return yield(&out)
-	})
+	}
+	r.out.Block = &r.block
+	r.out.Row = kept.Column(int(kept.NumCols()) - 1).(*array.Int64).Int64Values()
+	return yield(&r.out)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/thalweg/thalweg"
@@ -11,73 +12,34 @@ import (
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
-// The kinds of task, as leases spell them.
-const (
-	kindProfile  = "profile"
-	kindClean    = "clean"
-	kindFit      = "fit"
-	kindTrain    = "train"
-	kindEvaluate = "evaluate"
-	kindScore    = "score"
-)
+// Task is one lease of batch work: what it reads, and what it reports.
+type Task struct {
+	Lease *apiv1.Lease
+	// Report is sent when the task is done; Input, Save and SavePartial fill in the
+	// rest.
+	Report *apiv1.TaskReport
 
-// work is what a stage does over one shard (run) and with the partial results
-// of all shards (reduce).
-type work struct {
-	run    func(ctx context.Context, j *job) error
-	reduce func(ctx context.Context, j *job) error
+	worker    *Worker
+	do        func(ctx context.Context, t *Task) error
+	rowsDone  atomic.Int64
+	rowsTotal atomic.Int64
 }
 
-// stages is the table of batch work: adding a stage is one file and one line.
-var stages = map[string]work{
-	kindProfile:  {reduce: runProfile},
-	kindClean:    {run: runClean, reduce: reduceClean},
-	kindFit:      {run: runFit, reduce: reduceFit},
-	kindEvaluate: {run: runEvaluate, reduce: reduceEvaluate},
-}
-
-// newTask returns what a lease stands for.
-func (w *Worker) newTask(lease *apiv1.Lease) (task, error) {
-	switch lease.Kind {
-	case kindTrain:
-		return newTrainTask(w, lease)
-	case kindScore:
-		return newScoreTask(w, lease)
-	}
-	stage, ok := stages[lease.Kind]
-	do := stage.run
-	if lease.Reduce {
-		do = stage.reduce
-	}
-	if !ok || do == nil {
-		return nil, &thalweg.Error{Op: "run task", Kind: thalweg.Unsupported, Subject: lease.TaskId,
-			Hint: "the coordinator is newer than this worker"}
-	}
-	return &shardTask{job: newJob(w, lease), do: do}, nil
-}
-
-// shardTask runs one piece of batch work and reports its outcome.
-type shardTask struct {
-	job *job
-	do  func(ctx context.Context, j *job) error
-}
-
-func (t *shardTask) run(ctx context.Context) *apiv1.TaskReport {
-	if err := t.do(ctx, t.job); err != nil {
+func (t *Task) run(ctx context.Context) *apiv1.TaskReport {
+	if err := t.do(ctx, t); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return failure(err)
 	}
-	return t.job.report
+	return t.Report
 }
 
-func (t *shardTask) update(*apiv1.Lease) {}
+func (t *Task) update(*apiv1.Lease) {}
 
-func (t *shardTask) fill(req *apiv1.PollRequest) {
-	l := t.job.lease
-	req.Progress = append(req.Progress, &apiv1.Progress{TaskId: l.TaskId, Token: l.Token,
-		RowsDone: t.job.rowsDone.Load(), RowsTotal: t.job.rowsTotal.Load()})
+func (t *Task) fill(req *apiv1.PollRequest) {
+	req.Progress = append(req.Progress, &apiv1.Progress{TaskId: t.Lease.TaskId, Token: t.Lease.Token,
+		RowsDone: t.rowsDone.Load(), RowsTotal: t.rowsTotal.Load()})
 }
 
 // failedTask reports that a lease could not even be begun.
@@ -95,49 +57,44 @@ func failure(err error) *apiv1.TaskReport {
 	return &apiv1.TaskReport{Error: err.Error(), ErrorKind: kind.String(), Permanent: permanent}
 }
 
-// job is one lease of batch work: what it reads and what it reports.
-type job struct {
-	worker    *Worker
-	lease     *apiv1.Lease
-	report    *apiv1.TaskReport
-	rowsDone  atomic.Int64
-	rowsTotal atomic.Int64
-}
-
-func newJob(w *Worker, lease *apiv1.Lease) *job {
-	return &job{worker: w, lease: lease, report: &apiv1.TaskReport{
-		Outputs: map[string]string{}, Metrics: map[string]float64{}, Counts: map[string]int64{}}}
-}
-
-// key names an object of this task. It depends on the lease's place in the run
-// only, and its bytes on the run's inputs only, so a second attempt writes the
-// same object again.
-func (j *job) key(name string) string {
-	return fmt.Sprintf("runs/%s/%s/%s.json", j.lease.RunId, j.lease.Kind, name)
-}
-
-// save writes value as a JSON object and reports its reference as an output.
-func (j *job) save(ctx context.Context, output, name string, value any) error {
+// put writes value as a JSON object and returns its reference. The key depends
+// on the task's place in the run only, and the bytes on the run's inputs only, so
+// a second attempt writes the same object again.
+func (t *Task) put(ctx context.Context, name string, value any) (string, error) {
 	body, err := json.Marshal(value)
 	if err != nil {
-		return err
+		return "", err
 	}
-	ref, err := checkpoint.PutObject(ctx, j.worker.state, j.key(name), body)
-	if err != nil {
-		return err
-	}
-	j.report.Outputs[output] = ref.String()
-	return nil
+	ref, err := checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("runs/%s/%s/%s.json", t.Lease.RunId, t.Lease.Kind, name), body)
+	return ref.String(), err
 }
 
-// savePartial writes the result of one shard for the reduce task.
-func (j *job) savePartial(ctx context.Context, value any) error {
-	return j.save(ctx, "partial", fmt.Sprintf("%06d", j.lease.Index), value)
+// Save writes an output of the stage.
+func (t *Task) Save(ctx context.Context, output string, value any) (err error) {
+	name := output
+	if t.Lease.Reducers > 1 {
+		name = fmt.Sprintf("%s-%03d", output, t.Lease.Index)
+	}
+	t.Report.Outputs[output], err = t.put(ctx, name, value)
+	return err
 }
 
-// input reads the output of an earlier stage.
-func (j *job) input(ctx context.Context, name string, into any) error {
-	return j.worker.load(ctx, j.lease.Inputs[name], "input "+name, into)
+// SavePartial writes what a map task has for the next reducer in order; it is
+// called once for each.
+func (t *Task) SavePartial(ctx context.Context, value any) error {
+	name := fmt.Sprintf("%06d", t.Lease.Index)
+	if t.Lease.Reducers > 1 {
+		name += fmt.Sprintf("-%03d", len(t.Report.Partials))
+	}
+	ref, err := t.put(ctx, name, value)
+	t.Report.Partials = append(t.Report.Partials, ref)
+	return err
+}
+
+// Input reads the output of an earlier stage: of the i-th of several reducers,
+// it is called name@i.
+func (t *Task) Input(ctx context.Context, name string, into any) error {
+	return t.worker.load(ctx, t.Lease.Inputs[name], "input "+name, into)
 }
 
 // load reads a checksummed JSON object of the state bucket.
@@ -156,13 +113,47 @@ func (w *Worker) load(ctx context.Context, reference, what string, into any) err
 	return nil
 }
 
-// partials reads the results of the stage's shards, in shard order.
-func partials[T any](ctx context.Context, j *job) ([]T, error) {
-	all := make([]T, len(j.lease.Partials))
-	for i, reference := range j.lease.Partials {
-		if err := j.worker.load(ctx, reference, fmt.Sprintf("partial %d", i), &all[i]); err != nil {
+// Partials reads what the map tasks addressed to a reducer, in index order.
+func Partials[T any](ctx context.Context, t *Task) ([]T, error) {
+	all := make([]T, len(t.Lease.Partials))
+	for i, reference := range t.Lease.Partials {
+		if err := t.worker.load(ctx, reference, fmt.Sprintf("partial %d", i), &all[i]); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// mapShards calls do for each shard of a map task, and saves the results as one
+// list for the stage's only reducer.
+func mapShards[T any](ctx context.Context, t *Task, do func(d *data, shard int) (T, error)) error {
+	d, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	d.progress = &t.rowsDone
+	shards := d.manifest.Shards[t.Lease.ShardFrom:t.Lease.ShardTo]
+	results := make([]T, len(shards))
+	for _, s := range shards {
+		t.rowsTotal.Add(s.Rows)
+	}
+	for i := range shards {
+		if results[i], err = do(d, int(t.Lease.ShardFrom)+i); err != nil {
+			return err
+		}
+	}
+	t.Report.Counts["rows"] = t.rowsDone.Load()
+	return t.SavePartial(ctx, results)
+}
+
+// shardResults returns what mapShards saved, in the order of the shards: how
+// many of them a task had cannot be seen in it.
+func shardResults[T any](ctx context.Context, t *Task) ([]T, error) {
+	lists, err := Partials[[]T](ctx, t)
+	return slices.Concat(lists...), err
+}
+
+// open reads what the profile stage found.
+func (t *Task) open(ctx context.Context) (*data, error) {
+	return t.worker.openData(ctx, t.Lease.Spec, t.Lease.Inputs["manifest"])
 }

@@ -45,82 +45,97 @@ func (s *selected) flush() {
 	s.predictions, s.labels = s.predictions[:0], s.labels[:0]
 }
 
-// runEvaluate scores a shard's validation and test rows with the trained model,
-// by the same path that scores the stream.
-func runEvaluate(ctx context.Context, j *job) error {
-	d, err := j.open(ctx)
-	if err != nil {
-		return err
-	}
+// mapEvaluate scores shards' validation and test rows with the trained model, by
+// the same path that scores the stream.
+func mapEvaluate(ctx context.Context, t *Task) error {
 	var cuts split.Cuts
-	if err := j.input(ctx, "split", &cuts); err != nil {
+	if err := t.Input(ctx, "split", &cuts); err != nil {
 		return err
 	}
-	model, err := j.worker.artifact(ctx, j.lease.Inputs["checkpoint"])
+	model, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
 	if err != nil {
 		return err
 	}
+	return mapShards(ctx, t, func(d *data, shard int) (evaluated, error) {
+		return d.evaluate(ctx, model, &cuts, shard)
+	})
+}
+
+// evaluate returns the sums of one shard.
+func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, cuts *split.Cuts, shard int) (out evaluated, err error) {
 	scorer, err := model.NewScorer(pipeline.InTraining)
 	if err != nil {
-		return err
+		return out, err
 	}
 	var bySplit [split.Count]*selected
 	for _, s := range evaluatedSplits {
 		sums, err := metric.New(d.plan.Label.Type, d.plan.Label.Threshold)
 		if err != nil {
-			return err
+			return out, err
 		}
 		bySplit[s] = &selected{sums: sums}
 	}
-	shard := int(j.lease.Index)
-	var rep pipeline.Report
-	var parts []uint8
-	var labels []float32
-	var valid []bool
-	err = d.shard(ctx, shard, func(batch arrow.Record) error {
-		rows, predictions, err := scorer.Score(ctx, batch, &rep)
+	observe := evaluation{model: model, scorer: scorer, cuts: cuts, shard: shard, bySplit: bySplit}
+	for batch, err := range d.batches(ctx, shard) {
+		if err == nil {
+			err = observe.batch(ctx, batch)
+		}
 		if err != nil {
-			return err
+			return out, err
 		}
-		defer rows.Release()
-		j.rowsDone.Store(rep.RowsIn)
-		if parts, err = cuts.Assign(rows, shard, parts); err != nil {
-			return err
+	}
+	for i, s := range evaluatedSplits {
+		if out[i], err = json.Marshal(bySplit[s].sums); err != nil {
+			return out, err
 		}
-		if labels, valid, err = model.Transform.Labels(rows, labels); err != nil {
-			return err
-		}
-		for i, p := range parts {
-			if s := bySplit[p]; s != nil && (valid == nil || valid[i]) {
-				s.predictions = append(s.predictions, predictions[i])
-				s.labels = append(s.labels, labels[i])
-			}
-		}
-		for _, s := range evaluatedSplits {
-			bySplit[s].flush()
-		}
-		return nil
-	})
+	}
+	return out, nil
+}
+
+// evaluation is a shard under evaluation, with its scratch memory.
+type evaluation struct {
+	model   *artifact.Artifact
+	scorer  *artifact.Scorer
+	cuts    *split.Cuts
+	shard   int
+	bySplit [split.Count]*selected
+	rep     pipeline.Report
+	parts   []uint8
+	labels  []float32
+	valid   []bool
+}
+
+func (e *evaluation) batch(ctx context.Context, batch arrow.Record) error {
+	rows, predictions, err := e.scorer.Score(ctx, batch, &e.rep)
 	if err != nil {
 		return err
 	}
-	var out evaluated
-	for i, s := range evaluatedSplits {
-		if out[i], err = json.Marshal(bySplit[s].sums); err != nil {
-			return err
+	defer rows.Release()
+	if e.parts, err = e.cuts.Assign(rows, e.shard, e.parts); err != nil {
+		return err
+	}
+	if e.labels, e.valid, err = e.model.Transform.Labels(rows, e.labels); err != nil {
+		return err
+	}
+	for i, p := range e.parts {
+		if s := e.bySplit[p]; s != nil && (e.valid == nil || e.valid[i]) {
+			s.predictions = append(s.predictions, predictions[i])
+			s.labels = append(s.labels, e.labels[i])
 		}
 	}
-	j.report.Counts["rows"] = rep.RowsIn
-	return j.savePartial(ctx, out)
+	for _, s := range evaluatedSplits {
+		e.bySplit[s].flush()
+	}
+	return nil
 }
 
 // reduceEvaluate merges the sums in shard order into the run's metrics.
-func reduceEvaluate(ctx context.Context, j *job) error {
-	d, err := j.open(ctx)
+func reduceEvaluate(ctx context.Context, t *Task) error {
+	d, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
-	all, err := partials[evaluated](ctx, j)
+	all, err := shardResults[evaluated](ctx, t)
 	if err != nil {
 		return err
 	}
@@ -141,8 +156,8 @@ func reduceEvaluate(ctx context.Context, j *job) error {
 		}
 		values[split.Names[s]] = total.Values()
 		for name, v := range total.Values() {
-			j.report.Metrics[split.Names[s]+"."+name] = v
+			t.Report.Metrics[split.Names[s]+"."+name] = v
 		}
 	}
-	return j.save(ctx, "evaluation", "evaluation", values)
+	return t.Save(ctx, "evaluation", values)
 }

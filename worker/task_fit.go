@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/apache/arrow/go/v15/arrow"
-
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
@@ -28,52 +26,46 @@ type fitted struct {
 	Rows [][split.Count]int64 `json:"rows"`
 }
 
-// runFit gathers the statistics of one shard's training rows.
-func runFit(ctx context.Context, j *job) error {
-	d, err := j.open(ctx)
-	if err != nil {
-		return err
-	}
+// mapFit gathers the statistics of shards' training rows.
+func mapFit(ctx context.Context, t *Task) error {
 	var cuts split.Cuts
-	if err := j.input(ctx, "split", &cuts); err != nil {
+	if err := t.Input(ctx, "split", &cuts); err != nil {
 		return err
 	}
-	chain, err := clean.New(d.plan, pipeline.InTraining)
-	if err != nil {
-		return err
-	}
-	shard := int(j.lease.Index)
-	fitter := feature.NewFitter(d.plan)
-	var out fitPartial
-	var rep pipeline.Report
-	var parts []uint8
-	err = d.rows(ctx, chain, shard, &rep, func(batch arrow.Record) error {
-		j.rowsDone.Store(rep.RowsIn)
-		if parts, err = cuts.Assign(batch, shard, parts); err != nil {
-			return err
+	return mapShards(ctx, t, func(d *data, shard int) (out fitPartial, err error) {
+		chain, err := clean.New(d.plan, pipeline.InTraining)
+		if err != nil {
+			return out, err
 		}
-		for _, p := range parts {
-			out.Rows[p]++
+		fitter := feature.NewFitter(d.plan)
+		var rep pipeline.Report
+		var parts []uint8
+		for batch, err := range d.cleaned(ctx, chain, shard, &rep) {
+			if err != nil {
+				return out, err
+			}
+			if parts, err = cuts.Assign(batch, shard, parts); err != nil {
+				return out, err
+			}
+			for _, p := range parts {
+				out.Rows[p]++
+			}
+			if err := fitter.Observe(batch, parts); err != nil {
+				return out, err
+			}
 		}
-		return fitter.Observe(batch, parts)
+		out.Statistics, err = fitter.Partial()
+		return out, err
 	})
-	if err != nil {
-		return err
-	}
-	if out.Statistics, err = fitter.Partial(); err != nil {
-		return err
-	}
-	j.report.Counts["rows"] = rep.RowsIn
-	return j.savePartial(ctx, out)
 }
 
 // reduceFit merges the statistics in shard order into the fitted transform.
-func reduceFit(ctx context.Context, j *job) error {
-	d, err := j.open(ctx)
+func reduceFit(ctx context.Context, t *Task) error {
+	d, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
-	all, err := partials[fitPartial](ctx, j)
+	all, err := shardResults[fitPartial](ctx, t)
 	if err != nil {
 		return err
 	}
@@ -88,10 +80,10 @@ func reduceFit(ctx context.Context, j *job) error {
 		}
 	}
 	for s, name := range split.Names {
-		j.report.Counts["rows."+name] = total[s]
+		t.Report.Counts["rows."+name] = total[s]
 	}
 	if total[split.Train] == 0 {
-		return &thalweg.Error{Op: "fit transform", Kind: thalweg.Invalid, Subject: j.lease.Pipeline,
+		return &thalweg.Error{Op: "fit transform", Kind: thalweg.Invalid, Subject: t.Lease.Pipeline,
 			Hint: "no row is left to train on: look at the filters and the split"}
 	}
 	transform, err := feature.Finish(d.plan, statistics)
@@ -102,5 +94,5 @@ func reduceFit(ctx context.Context, j *job) error {
 		return err
 	}
 	out.Hash = transform.Hash()
-	return j.save(ctx, "transform", "transform", out)
+	return t.Save(ctx, "transform", out)
 }

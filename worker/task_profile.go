@@ -13,12 +13,12 @@ import (
 
 // runProfile lists the dataset, reads the footers, cuts it into shards and
 // checks the spec against the columns that are really there.
-func runProfile(ctx context.Context, j *job) error {
-	spec, err := pipeline.Parse(j.lease.Pipeline+".yaml", []byte(j.lease.Spec))
+func runProfile(ctx context.Context, t *Task) error {
+	spec, err := pipeline.Parse(t.Lease.Pipeline+".yaml", []byte(t.Lease.Spec))
 	if err != nil {
 		return err
 	}
-	bucket, pattern, err := j.worker.source(ctx, spec)
+	bucket, pattern, err := t.worker.source(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -34,14 +34,14 @@ func runProfile(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	events, err := j.worker.eventSchema(ctx, plan)
+	events, err := t.worker.eventSchema(ctx, plan)
 	if err != nil {
 		return err
 	}
-	j.report.Counts["shards"] = int64(len(manifest.Shards))
-	j.report.Counts["objects"] = int64(len(manifest.Objects))
-	j.report.Counts["rows"] = manifest.Rows
-	return j.save(ctx, "manifest", "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events})
+	t.Report.Counts["shards"] = int64(len(manifest.Shards))
+	t.Report.Counts["objects"] = int64(len(manifest.Objects))
+	t.Report.Counts["rows"] = manifest.Rows
+	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events})
 }
 
 // maxEventSchemaBytes bounds the file of an Avro schema; those of wide tables

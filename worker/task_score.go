@@ -54,7 +54,7 @@ type scoreTask struct {
 	}
 }
 
-func newScoreTask(w *Worker, lease *apiv1.Lease) (task, error) {
+func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
 	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
 	if err != nil {
 		return nil, err

@@ -6,7 +6,9 @@ import (
 	"sync"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/worker/average"
@@ -20,7 +22,13 @@ type trainTask struct {
 	lease    *apiv1.Lease
 }
 
-func newTrainTask(w *Worker, lease *apiv1.Lease) (task, error) {
+// sizeTrain has one task a replica.
+func sizeTrain(stage *api.Stage, spec *pipeline.Spec, _ map[string]string) error {
+	stage.Number = max(spec.Spec.Trainer.Distributed.Replicas, 1)
+	return nil
+}
+
+func newTrainTask(w *Worker, lease *apiv1.Lease) (runner, error) {
 	t := w.trainings.of(w, lease)
 	t.update(lease)
 	return &trainTask{training: t, lease: lease}, nil

@@ -60,6 +60,8 @@ type Config struct {
 	// Dir holds spilled training rows, in Dir/spill, which is emptied at start.
 	// Required.
 	Dir string
+	// Catalog is what the worker can carry out; default Stages().
+	Catalog Catalog
 	// Slots is how many shard tasks run at once; default 2.
 	Slots int
 	// StateBucket is the bucket of checkpoints and partial results; default
@@ -91,6 +93,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
+	}
+	if c.Catalog == nil {
+		c.Catalog = Stages()
 	}
 	if c.Slots == 0 {
 		c.Slots = 2
@@ -152,7 +157,7 @@ type Worker struct {
 	listener    net.Listener
 	log         *slog.Logger
 	metrics     *metrics
-	holder      *holder
+	tasks       *taskManager
 	trainings   trainings
 	streams     streams
 	limit       memoryLimit
@@ -191,7 +196,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	w.streams.buffers = kafka.NewPool()
 	w.limit.set(cfg.MemoryLimit)
 	newTableMetrics(reg, cfg.ID, &w.tables)
-	w.holder = newHolder(w)
+	w.tasks = newTaskManager(w)
 	return w, nil
 }
 

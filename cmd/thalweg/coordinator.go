@@ -6,10 +6,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/coordinator"
+	"github.com/thalweg/thalweg/worker"
 )
 
 func newCoordinator(g *globals) *cobra.Command {
-	cfg := coordinator.Config{}
+	cfg := coordinator.Config{Stages: worker.Stages().Plan}
 	var peers []string
 	cmd := &cobra.Command{
 		Use:   "coordinator --id ID --dir DIR --peer ID=RAFT,API …",

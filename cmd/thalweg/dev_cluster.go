@@ -173,7 +173,7 @@ func (c *devCluster) openCoordinators() error {
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
-			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers})
+			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, Stages: worker.Stages().Plan})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)
 		}

@@ -48,7 +48,7 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 			}
 		}
 		for _, p := range []thalweg.PipelineName{"a", "b"} {
-			c.apply(&state.StartRun{Pipeline: p}) // refused where one is going
+			c.apply(&state.StartRun{Pipeline: p, Generation: 1, Stages: specPlan(2)}) // refused where one is going
 		}
 		live := all[:rapid.IntRange(1, len(all)).Draw(rt, "live")]
 		for range 100 {
@@ -61,7 +61,7 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 		}
 		for r := range c.s.Runs() {
 			if r.State == state.RunRunning {
-				rt.Fatalf("run %s stays in %v with %d workers: %s", r.ID, r.Stage, len(live), c.leases())
+				rt.Fatalf("run %s stays in %v with %d workers: %s", r.ID, r.Stage().Name, len(live), c.leases())
 			}
 		}
 		p := c.s.Pipeline("a")
@@ -88,9 +88,8 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 func (c *cluster) finishOf(w thalweg.WorkerID) {
 	c.t.Helper()
 	for _, task := range c.s.HeldBy(w) {
-		if task.Work != state.Score {
-			c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Counts: map[string]int64{"shards": 4},
-				Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "checkpoint": "c", "evaluation": "e"}})
+		if !task.IsPartition() {
+			c.done(task)
 		}
 	}
 }
@@ -104,7 +103,7 @@ func BenchmarkPlanOfALargeStage(b *testing.B) {
 		id := thalweg.WorkerID(fmt.Sprint("w", i))
 		c.heard.Workers[id] = Worker{ID: id, Incarnation: "1", Slots: 4, LastSeen: c.now}
 	}
-	if c.s.Run("a-1-1").Stage != state.Clean {
+	if c.s.Run("a-1-1").Stage().Name != "clean" {
 		b.Fatal("not in the large stage")
 	}
 	b.ReportAllocs()

@@ -53,7 +53,7 @@ type Heard struct {
 }
 
 // Plan returns the commands that move the state on at the time now: the expiry
-// of silent workers, the registration of evaluated runs, and, when poll names
+// of silent workers, the registration of runs that have come to it, and, when poll names
 // the worker that is asking for work, its leases. When commands were applied,
 // plan again: one plan's result may make room for another.
 func Plan(s *state.State, h Heard, now time.Time, poll thalweg.WorkerID, cfg Config) []state.Command {
@@ -64,7 +64,7 @@ func Plan(s *state.State, h Heard, now time.Time, poll thalweg.WorkerID, cfg Con
 		}
 	}
 	for _, r := range s.ActiveRuns() {
-		if r.Stage == state.Register {
+		if r.Current().Over == state.OverNothing {
 			commands = append(commands, &state.RegisterModel{Run: r.ID})
 		}
 	}
@@ -168,7 +168,7 @@ func newPlan(s *state.State, h Heard, now time.Time, me Worker, cfg Config) *pla
 // takesSlot tells tasks that run to their end and count against a worker's slots
 // from those that have to run side by side: all replicas of a training wait for
 // each other in every round, and a partition's scorer never ends.
-func takesSlot(t *state.Task) bool { return t.Work != state.Train && t.Work != state.Score }
+func takesSlot(t *state.Task) bool { return !t.IsReplica() && !t.IsPartition() }
 
 func (p *plan) isLive(w thalweg.WorkerID) bool {
 	return slices.ContainsFunc(p.live, func(l *load) bool { return l.ID == w })

@@ -100,42 +100,65 @@ func (c *cluster) wantLeases(want string) {
 	}
 }
 
-// finish reports every leased batch task of the given kind as done.
-func (c *cluster) finish(work state.Work) {
+// finish reports every leased task of the given stage as done.
+func (c *cluster) finish(stage string) {
 	c.t.Helper()
 	for _, w := range c.s.Holders() {
 		for _, task := range c.s.HeldBy(w) {
-			if task.Work == work {
-				c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Counts: map[string]int64{"shards": 4},
-					Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "checkpoint": "c", "evaluation": "e"}})
+			if task.Kind() == stage {
+				c.done(task)
 			}
 		}
 	}
 }
 
+// done reports a task as done.
+func (c *cluster) done(task *state.Task) {
+	c.t.Helper()
+	report := &state.ReportTask{Task: task.ID, Token: task.Token, Counts: map[string]int64{"shards": 4},
+		Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "checkpoint": "c", "evaluation": "e"}}
+	if !task.Reduce {
+		report.Partials = slices.Repeat([]string{"p"}, int(task.Stage().Reducers))
+	}
+	c.apply(report)
+}
+
+// specPlan is the list of stages of a spec's run.
+func specPlan(replicas uint32) []state.StagePlan {
+	return []state.StagePlan{
+		{Name: "profile", Over: state.OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
+		{Name: "clean", Over: state.OverShards, Reducers: 1, Outputs: []string{"split"}},
+		{Name: "fit", Over: state.OverShards, Reducers: 1, Outputs: []string{"transform"}},
+		{Name: "train", Over: state.OverReplicas, Number: replicas, Outputs: []string{"checkpoint"}},
+		{Name: "evaluate", Over: state.OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
+		{Name: "register", Over: state.OverNothing},
+	}
+}
+
 // until polls and finishes until the run is in the given stage.
-func (c *cluster) until(run thalweg.RunID, stage state.Work, workers ...thalweg.WorkerID) {
+func (c *cluster) until(run thalweg.RunID, stage string, workers ...thalweg.WorkerID) {
 	c.t.Helper()
 	for range 100 {
-		if c.s.Run(run).Stage >= stage {
+		at := c.s.Run(run).Stage().Name
+		if at == stage {
 			return
 		}
 		c.poll(2, workers...)
-		c.finish(c.s.Run(run).Stage)
+		c.finish(at)
 	}
-	c.t.Fatalf("run %s stays in %v: %s", run, c.s.Run(run).Stage, c.leases())
+	c.t.Fatalf("run %s stays in %s: %s", run, c.s.Run(run).Stage().Name, c.leases())
 }
 
 func (c *cluster) spec(name string, replicas uint32, topic string) {
 	c.t.Helper()
-	c.apply(&state.ApplySpec{Pipeline: thalweg.PipelineName(name), Text: name, Model: thalweg.ModelName(name), Alias: "champion", Replicas: replicas, Topic: topic})
+	c.apply(&state.ApplySpec{Pipeline: thalweg.PipelineName(name), Text: name, Model: thalweg.ModelName(name), Alias: "champion", Stages: specPlan(replicas), Topic: topic})
 }
 
 func TestRunGoesThroughAllStages(t *testing.T) {
 	for _, workers := range [][]thalweg.WorkerID{{"w1"}, {"w1", "w2", "w3"}} {
 		c := newCluster(t)
 		c.spec("a", 3, "")
-		c.until("a-1-1", state.Register, workers...)
+		c.until("a-1-1", "register", workers...)
 		c.plan("")
 		if r := c.s.Run("a-1-1"); r.State != state.RunSucceeded || r.Version != 1 {
 			t.Errorf("%d workers: the run is %v, version %d", len(workers), r.State, r.Version)
@@ -146,7 +169,7 @@ func TestRunGoesThroughAllStages(t *testing.T) {
 func TestTasksAreSharedEvenly(t *testing.T) {
 	c := newCluster(t)
 	c.spec("a", 3, "")
-	c.until("a-1-1", state.Clean, "w1", "w2")
+	c.until("a-1-1", "clean", "w1", "w2")
 	// Both live workers have slots for all four shards, but the first to poll
 	// leaves the other its half.
 	c.poll(8, "w1")
@@ -158,10 +181,10 @@ func TestTasksAreSharedEvenly(t *testing.T) {
 func TestSlotsBoundTasksButNotReplicas(t *testing.T) {
 	c := newCluster(t)
 	c.spec("a", 5, "")
-	c.until("a-1-1", state.Clean, "w1")
+	c.until("a-1-1", "clean", "w1")
 	c.poll(2, "w1")
 	c.wantLeases("w1: clean@0 clean@1")
-	c.until("a-1-1", state.Train, "w1")
+	c.until("a-1-1", "train", "w1")
 	// All replicas have to run side by side, whatever the slots.
 	c.poll(1, "w1")
 	c.wantLeases("w1: train@0 train@1 train@2 train@3 train@4")
@@ -170,7 +193,7 @@ func TestSlotsBoundTasksButNotReplicas(t *testing.T) {
 func TestReplicasAreSpreadAndStay(t *testing.T) {
 	c := newCluster(t)
 	c.spec("a", 5, "")
-	c.until("a-1-1", state.Train, "w1", "w2")
+	c.until("a-1-1", "train", "w1", "w2")
 	c.poll(1, "w1", "w2")
 	c.wantLeases("w1: train@0 train@1 train@2; w2: train@3 train@4")
 	// A worker that joins gets none: moving a replica makes all of them wait.
@@ -244,7 +267,7 @@ func TestSilentWorkerExpires(t *testing.T) {
 func TestNewLeaderGivesHoldersTime(t *testing.T) {
 	c := newCluster(t)
 	c.spec("a", 4, "")
-	c.until("a-1-1", state.Train, "w1", "w2")
+	c.until("a-1-1", "train", "w1", "w2")
 	c.poll(2, "w1", "w2")
 	want := "w1: train@0 train@1; w2: train@2 train@3"
 	c.wantLeases(want)
@@ -281,7 +304,7 @@ func withStream(t *testing.T, n uint32, pipelines ...string) *cluster {
 	c := newCluster(t)
 	for _, name := range pipelines {
 		c.spec(name, 1, "topic-"+name)
-		c.until(thalweg.NewRunID(thalweg.PipelineName(name), 1, 1), state.Register, "w0")
+		c.until(thalweg.NewRunID(thalweg.PipelineName(name), 1, 1), "register", "w0")
 		c.apply(&state.SetPartitions{Pipeline: thalweg.PipelineName(name), Topic: "topic-" + name, Partitions: n})
 		c.plan("")
 	}

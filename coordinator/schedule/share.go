@@ -20,7 +20,7 @@ func (p *plan) batchTasks() []state.Grant {
 	var grants []state.Grant
 	for _, r := range p.s.ActiveRuns() {
 		stage := r.Current()
-		if free <= 0 || stage == nil || stage.Work == state.Train {
+		if free <= 0 || stage.Over == state.OverReplicas {
 			continue
 		}
 		left, mine := 0, 0
@@ -70,10 +70,10 @@ func (p *plan) replicas() []state.Grant {
 	var grants []state.Grant
 	for _, r := range p.s.ActiveRuns() {
 		stage := r.Current()
-		if stage == nil || stage.Work != state.Train {
+		if stage.Over != state.OverReplicas {
 			continue
 		}
-		room := p.room(len(stage.Tasks), func(t *state.Task) bool { return t.Run() == r && t.Work == state.Train })
+		room := p.room(len(stage.Tasks), func(t *state.Task) bool { return t.Stage() == stage })
 		for _, t := range stage.Tasks {
 			if room > 0 && t.State == state.TaskWaiting && !p.avoids(t) {
 				grants = append(grants, grant(t))
@@ -106,7 +106,7 @@ func (p *plan) partitions() []state.Grant {
 	if len(waiting) == 0 {
 		return nil
 	}
-	room := p.room(total, isScore)
+	room := p.room(total, (*state.Task).IsPartition)
 	var grants []state.Grant
 	for _, t := range waiting[:min(len(waiting), max(room, 0))] {
 		grants = append(grants, grant(t))
@@ -150,25 +150,23 @@ func (p *plan) rebalance() state.Command {
 	mine := 0
 	for _, l := range p.live {
 		if l.ID == p.me.ID {
-			mine = count(l.held, isScore)
+			mine = count(l.held, (*state.Task).IsPartition)
 		}
-		if most == nil || count(l.held, isScore) > count(most.held, isScore) {
+		if most == nil || count(l.held, (*state.Task).IsPartition) > count(most.held, (*state.Task).IsPartition) {
 			most = l
 		}
 	}
-	if most == nil || count(most.held, isScore) < mine+2 {
+	if most == nil || count(most.held, (*state.Task).IsPartition) < mine+2 {
 		return nil
 	}
 	var last *state.Task
 	for _, t := range most.held {
-		if isScore(t) {
+		if t.IsPartition() {
 			last = t
 		}
 	}
 	return &state.ReleaseLeases{Leases: []state.Release{{Task: last.ID, Token: last.Token}}}
 }
-
-func isScore(t *state.Task) bool { return t.Work == state.Score }
 
 func count(tasks []*state.Task, counts func(*state.Task) bool) int {
 	n := 0

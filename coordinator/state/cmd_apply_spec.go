@@ -17,7 +17,7 @@ type ApplySpec struct {
 	Text     string               `json:"text"` // rendered
 	Model    thalweg.ModelName    `json:"model"`
 	Alias    string               `json:"alias"`
-	Replicas uint32               `json:"replicas"`
+	Stages   []StagePlan          `json:"stages"`          // of a run of the spec
 	Topic    string               `json:"topic,omitempty"` // empty: no stream half
 	// Training names what of the spec a trained version depends on: equal for
 	// specs that train the same. Empty, as in entries of older builds: not known.
@@ -31,15 +31,15 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 	switch {
 	case c.Pipeline == "" || c.Model == "" || c.Alias == "":
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), "pipeline, model and alias need names")
-	case c.Replicas < 1 || c.Replicas > MaxReplicas:
-		return failure(thalweg.Invalid, c.name(), fmt.Sprintf("%s: %d replicas", c.Pipeline, c.Replicas),
-			fmt.Sprintf("1 to %d are possible", MaxReplicas))
 	case len(c.Text) > MaxSpecBytes:
 		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: %d bytes", c.Pipeline, len(c.Text)),
 			fmt.Sprintf("a rendered spec may have %d", MaxSpecBytes))
 	case len(c.Training) > MaxHashBytes:
 		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: a hash of %d bytes", c.Pipeline, len(c.Training)),
 			fmt.Sprintf("it may have %d", MaxHashBytes))
+	}
+	if flaw := flawOfPlan(c.Stages); flaw != "" {
+		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
 	p := s.pipelines[c.Pipeline]
 	if p == nil {
@@ -50,7 +50,7 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 		s.pipelines[c.Pipeline] = p
 	}
 	spec := &Spec{Generation: 1, Text: c.Text, AppliedMS: now.timeMS,
-		Model: c.Model, Alias: c.Alias, Replicas: c.Replicas, Topic: c.Topic, Training: c.Training, Since: 1}
+		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Since: 1}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
 		before := p.Newest()
@@ -80,7 +80,7 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 	if !trains {
 		return Answer{Pipeline: p.Name, Generation: spec.Generation, Changed: true}
 	}
-	r := s.startRun(p, now)
+	r := s.startRun(p, &StartRun{Stages: c.Stages}, now)
 	return Answer{Pipeline: p.Name, Generation: spec.Generation, Run: r.ID, Changed: true}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// RegisterModel ends a run whose evaluation is done: its checkpoint becomes the
+// RegisterModel ends a run that has come to its registration: its checkpoint becomes the
 // model's next version and the alias of the run's generation moves to it.
 type RegisterModel struct {
 	Run thalweg.RunID `json:"run"`
@@ -18,7 +18,7 @@ func (*RegisterModel) kind() Kind   { return kindRegisterModel }
 
 func (c *RegisterModel) apply(s *State, now at) Answer {
 	r := s.runs[c.Run]
-	if r == nil || r.State != RunRunning || r.Stage != Register {
+	if r == nil || r.Current() == nil || r.Current().Over != OverNothing {
 		return Answer{}
 	}
 	p := s.pipelines[r.Pipeline]

@@ -1,21 +1,19 @@
 package state
 
-import (
-	"fmt"
-
-	"github.com/thalweg/thalweg"
-)
+import "github.com/thalweg/thalweg"
 
 // ReportTask is a worker's word that a task it holds is done or has failed. A
 // report whose token is not the task's is fenced: answered, not applied.
 type ReportTask struct {
-	Task    thalweg.TaskID     `json:"task"`
-	Token   thalweg.Token      `json:"token"`
-	Failure *ReportFailure     `json:"failure,omitempty"` // nil: done
-	Outputs map[string]string  `json:"outputs,omitempty"`
-	Metrics map[string]float64 `json:"metrics,omitempty"`
-	Counts  map[string]int64   `json:"counts,omitempty"`
-	Rows    int64              `json:"rows,omitempty"` // rows treated, for show
+	Task    thalweg.TaskID `json:"task"`
+	Token   thalweg.Token  `json:"token"`
+	Failure *ReportFailure `json:"failure,omitempty"` // nil: done
+	// Partials are what a map task wrote for each of its stage's reducers.
+	Partials []string           `json:"partials,omitempty"`
+	Outputs  map[string]string  `json:"outputs,omitempty"`
+	Metrics  map[string]float64 `json:"metrics,omitempty"`
+	Counts   map[string]int64   `json:"counts,omitempty"`
+	Rows     int64              `json:"rows,omitempty"` // rows treated, for show
 }
 
 // ReportFailure says why a task failed. A permanent one would fail anywhere.
@@ -76,21 +74,15 @@ func (c *ReportTask) failed(s *State, t *Task, now at) {
 
 func (c *ReportTask) done(s *State, t *Task, now at) {
 	s.endLease(t, TaskDone)
-	t.Outputs, t.Metrics, t.Counts, t.Rows = c.Outputs, c.Metrics, c.Counts, max(c.Rows, 0)
-	stage := t.run.Current()
+	t.Partials, t.Outputs, t.Metrics, t.Counts, t.Rows = c.Partials, c.Outputs, c.Metrics, c.Counts, max(c.Rows, 0)
+	stage := t.stage
 	stage.Done++
-	if !t.Reduce || stage.Total == 1 { // a merge treats no rows of its own
+	if !t.Reduce || stage.Maps == 0 { // a merge treats no rows of its own
 		stage.Rows += t.Rows
 	}
-	if !t.Reduce && t.Work != Train && t.Outputs[partialOutput] == "" {
-		s.failRun(t.run, now, fmt.Sprintf("%s: finished without its output %q", t.ID, partialOutput))
+	if flaw := stage.flawOfReport(t); flaw != "" {
+		s.failRun(t.run, now, flaw)
 		return
-	}
-	if t.Work == Train {
-		if why := disagreement(stage, t); why != "" {
-			s.failRun(t.run, now, why)
-			return
-		}
 	}
 	s.taskDone(t.run, now)
 }

@@ -2,7 +2,7 @@ package state
 
 import "github.com/thalweg/thalweg"
 
-// SaveCheckpoint notes a checkpoint that a train replica saved, so that a
+// SaveCheckpoint notes a checkpoint that a replica saved, so that a
 // replica which changes hands can resume from it.
 type SaveCheckpoint struct {
 	Task       thalweg.TaskID `json:"task"`
@@ -15,7 +15,7 @@ func (*SaveCheckpoint) kind() Kind   { return kindSaveCheckpoint }
 
 func (c *SaveCheckpoint) apply(s *State, _ at) Answer {
 	t := s.tasks[c.Task]
-	if t == nil || t.Work != Train || !t.heldWith(c.Token) {
+	if t == nil || !t.IsReplica() || !t.heldWith(c.Token) {
 		return Answer{Fenced: true}
 	}
 	if t.Checkpoint == c.Checkpoint {

@@ -1,11 +1,20 @@
 package state
 
-import "github.com/thalweg/thalweg"
+import (
+	"fmt"
 
-// StartRun starts another run of a pipeline's newest generation. A pipeline has
-// one active run at most.
+	"github.com/thalweg/thalweg"
+)
+
+// StartRun starts a run of a pipeline's newest generation: its batch half, or a
+// job that works with it. A pipeline has one active run at most.
 type StartRun struct {
 	Pipeline thalweg.PipelineName `json:"pipeline"`
+	// Generation is the one that the stages were planned for.
+	Generation thalweg.Generation `json:"generation"`
+	Stages     []StagePlan        `json:"stages"`
+	Verb       string             `json:"verb,omitempty"` // of a job; empty: the spec's batch half
+	Arguments  map[string]string  `json:"arguments,omitempty"`
 }
 
 func (*StartRun) name() string { return "start run" }
@@ -19,6 +28,26 @@ func (c *StartRun) apply(s *State, now at) Answer {
 	if p.ActiveRun != "" {
 		return failure(thalweg.Exists, c.name(), "run "+string(p.ActiveRun), "it is still going; wait for it or cancel it")
 	}
-	r := s.startRun(p, now)
+	if g := p.Newest().Generation; g != c.Generation {
+		return failure(thalweg.Conflict, c.name(), fmt.Sprintf("%s generation %d", c.Pipeline, c.Generation),
+			fmt.Sprintf("generation %d was accepted meanwhile; try again", g))
+	}
+	if flaw := c.flaw(); flaw != "" {
+		return failure(thalweg.Invalid, c.name(), "pipeline "+string(c.Pipeline), flaw)
+	}
+	r := s.startRun(p, c, now)
 	return Answer{Pipeline: p.Name, Generation: r.Generation, Run: r.ID, Changed: true}
+}
+
+// flaw says why no run can be started like this, "" if one can.
+func (c *StartRun) flaw() string {
+	if len(c.Verb) > MaxStageNameBytes || len(c.Arguments) > MaxArguments {
+		return fmt.Sprintf("verb %.80q with %d arguments; at most %d are possible", c.Verb, len(c.Arguments), MaxArguments)
+	}
+	for _, name := range sortedKeys(c.Arguments) {
+		if len(name)+len(c.Arguments[name]) > MaxTextBytes {
+			return fmt.Sprintf("argument %.80q is longer than %d bytes", name, MaxTextBytes)
+		}
+	}
+	return flawOfPlan(c.Stages)
 }

@@ -13,18 +13,26 @@ import (
 // seedTasks are the tasks of a run with one shard and one replica, in order.
 var seedTasks = []thalweg.TaskID{"profile.reduce", "clean@0", "clean.reduce", "fit@0", "fit.reduce", "train@0", "evaluate@0", "evaluate.reduce"}
 
+// partialsOf returns a partial for each reducer that a task writes for.
+func partialsOf(t *Task) []string {
+	if t == nil || t.stage == nil || t.Reduce {
+		return nil
+	}
+	return slices.Repeat([]string{"p"}, int(t.stage.Reducers))
+}
+
 // carryOut grants a task and reports it as done.
 func (m *machine) carryOut(id thalweg.TaskID) {
 	m.t.Helper()
 	m.apply(&GrantLeases{Worker: "w", Incarnation: "i", Grants: []Grant{{Task: id}}}, "")
-	m.apply(&ReportTask{Task: id, Token: thalweg.Token(m.index), Counts: map[string]int64{"shards": 1}, Metrics: map[string]float64{"x": 0.5},
-		Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}, "")
+	m.apply(&ReportTask{Task: id, Token: thalweg.Token(m.index), Partials: partialsOf(m.live.Task(id)), Counts: map[string]int64{"shards": 1}, Metrics: map[string]float64{"x": 0.5},
+		Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}, "")
 }
 
 // seedState returns a state with a little of everything.
 func seedState(t tester) *State {
 	m := newMachine(t)
-	m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "m", Alias: "champion", Replicas: 1, Topic: "x"}, "r1")
+	m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "m", Alias: "champion", Stages: specPlan(1), Topic: "x"}, "r1")
 	grant := func(id thalweg.TaskID) {
 		m.apply(&GrantLeases{Worker: "w", Incarnation: "i", Grants: []Grant{{Task: id}}}, "")
 	}
@@ -32,7 +40,7 @@ func seedState(t tester) *State {
 		m.carryOut("a-1-1/" + id)
 	}
 	m.apply(&RegisterModel{Run: "a-1-1"}, "")
-	m.apply(&StartRun{Pipeline: "a"}, "")
+	m.apply(&StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, "")
 	grant("a-1-2/profile.reduce")
 	grant("a/score@0")
 	m.apply(&SetStream{Pipeline: "a", Skip: &Skip{From: 3, To: 7, TopicID: "T1", Accept: "T2"}}, "")
@@ -73,12 +81,12 @@ func exercise(t tester, s *State) {
 		for _, c := range []Command{
 			&GrantLeases{Worker: "v", Grants: []Grant{{Task: id}}},
 			&ReportTask{Task: id, Token: 1, Failure: &ReportFailure{Error: "x"}},
-			&ReportTask{Task: id, Token: thalweg.Token(index), Outputs: map[string]string{"manifest": "m", "partial": "p"}, Counts: map[string]int64{"shards": 1}},
+			&ReportTask{Task: id, Token: thalweg.Token(index), Partials: partialsOf(s.Task(id)), Outputs: map[string]string{"manifest": "m"}, Counts: map[string]int64{"shards": 1}},
 			&ExpireWorker{Worker: "w", UpTo: thalweg.Token(index)},
-			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a"}, &CancelRun{Run: "a-1-2"},
+			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, &CancelRun{Run: "a-1-2"},
 			&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 3},
 			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &Skip{From: 1, To: 2}},
-			&ApplySpec{Pipeline: "a", Text: "v2", Model: "m", Alias: "champion", Replicas: 1},
+			&ApplySpec{Pipeline: "a", Text: "v2", Model: "m", Alias: "champion", Stages: specPlan(1)},
 		} {
 			if index++; index == 0 {
 				return // the largest index there is
@@ -147,7 +155,7 @@ func FuzzApply(f *testing.F) {
 		f.Add(mustEncode(f, c.blank(), ""))
 	}
 	f.Add(mustEncode(f, &ReportTask{Task: "a-1-2/profile.reduce", Token: 20, Counts: map[string]int64{"shards": 3}, Outputs: map[string]string{"manifest": "m"}}, "r2"))
-	f.Add(mustEncode(f, &ApplySpec{Pipeline: "b", Text: "v1", Model: "m", Alias: "champion", Replicas: 3, Topic: "x"}, "r3"))
+	f.Add(mustEncode(f, &ApplySpec{Pipeline: "b", Text: "v1", Model: "m", Alias: "champion", Stages: specPlan(3), Topic: "x"}, "r3"))
 	f.Add(mustEncode(f, &SetPartitions{Pipeline: "a", Topic: "x", Partitions: 9}, ""))
 	seed := encoded(f, seedState(f))
 	f.Fuzz(func(t *testing.T, entry []byte) {

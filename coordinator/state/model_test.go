@@ -64,7 +64,7 @@ func TestRandomCommands(t *testing.T) {
 			answers: map[string]Answer{}, ended: map[thalweg.RunID]RunState{}}
 		// The random part begins anywhere on the way of a run, since it would seldom
 		// get to the end of one by itself.
-		m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "m", Alias: "champion", Replicas: 1, Topic: "x", Training: "t1"}, "")
+		m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "m", Alias: "champion", Stages: specPlan(1), Topic: "x", Training: "t1"}, "")
 		for _, id := range seedTasks[:rapid.IntRange(0, len(seedTasks)).Draw(t, "tasks done")] {
 			m.carryOut("a-1-1/" + id)
 			h.check(t, m.live)
@@ -119,8 +119,8 @@ func drawCommand(t *rapid.T, s *State) Command {
 	case n < 30:
 		return &GrantLeases{Worker: worker, Incarnation: "i", Grants: []Grant{{Task: id, After: token}}}
 	case n < 70:
-		c := &ReportTask{Task: id, Token: token, Rows: 1, Counts: map[string]int64{"shards": rapid.Int64Range(1, 3).Draw(t, "shards")},
-			Outputs: map[string]string{"partial": "p", "manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}
+		c := &ReportTask{Task: id, Token: token, Rows: 1, Partials: partialsOf(s.Task(id)), Counts: map[string]int64{"shards": rapid.Int64Range(1, 3).Draw(t, "shards")},
+			Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}
 		switch rapid.IntRange(0, 39).Draw(t, "outcome") {
 		case 0:
 			c.Failure = &ReportFailure{Error: "broken", Permanent: true}
@@ -129,7 +129,7 @@ func drawCommand(t *rapid.T, s *State) Command {
 		case 2:
 			c.Outputs["checkpoint"] = "another"
 		case 3:
-			delete(c.Outputs, "partial")
+			c.Partials = nil
 		}
 		return c
 	case n < 73:
@@ -142,10 +142,10 @@ func drawCommand(t *rapid.T, s *State) Command {
 		return &RegisterModel{Run: run}
 	case n < 88:
 		return &ApplySpec{Pipeline: pipeline, Text: rapid.SampledFrom([]string{"v1", "v1", "v1", "v2"}).Draw(t, "text"), Model: "m", Alias: "champion",
-			Replicas: rapid.Uint32Range(0, 2).Draw(t, "replicas"), Topic: rapid.SampledFrom([]string{"", "x", "x", "y"}).Draw(t, "topic"),
+			Stages: specPlan(rapid.Uint32Range(0, 2).Draw(t, "replicas")), Topic: rapid.SampledFrom([]string{"", "x", "x", "y"}).Draw(t, "topic"),
 			Training: rapid.SampledFrom([]string{"", "t1", "t1", "t2"}).Draw(t, "training")}
 	case n < 92:
-		return &StartRun{Pipeline: pipeline}
+		return &StartRun{Pipeline: pipeline, Stages: specPlan(1), Generation: thalweg.Generation(rapid.Uint64Range(1, 3).Draw(t, "run generation"))}
 	case n < 93:
 		return &CancelRun{Run: run}
 	case n < 95:

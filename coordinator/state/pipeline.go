@@ -40,7 +40,6 @@ type Spec struct {
 	AppliedMS  int64              `json:"applied_ms"`
 	Model      thalweg.ModelName  `json:"model"`
 	Alias      string             `json:"alias"`
-	Replicas   uint32             `json:"replicas"`
 	// Topic is what the stream half scores, empty if the spec has none.
 	Topic string `json:"topic,omitempty"`
 	// Training is that of ApplySpec; Since is the first generation of those up to
@@ -122,7 +121,7 @@ func (s *State) Scores(p *Pipeline) bool {
 func (s *State) setPartitions(p *Pipeline, n uint32) {
 	for i := uint32(len(p.Partitions)); i < n; i++ {
 		part := &Partition{of: p, Grown: p.Counted}
-		part.Task = &Task{ID: scoreTaskID(p.Name, i), Work: Score, Index: i, State: TaskWaiting, partition: part}
+		part.Task = &Task{ID: ScoreTaskID(p.Name, i), Index: i, State: TaskWaiting, partition: part}
 		p.Partitions = append(p.Partitions, part)
 		s.tasks[part.Task.ID] = part.Task
 	}

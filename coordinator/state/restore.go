@@ -49,7 +49,7 @@ func (s *State) restorePipeline(p *Pipeline) error {
 	}
 	for i, spec := range p.Specs {
 		if spec == nil || spec.Generation != p.Specs[0].Generation+thalweg.Generation(i) || spec.Since > spec.Generation || len(spec.Training) > MaxHashBytes ||
-			spec.Replicas < 1 || spec.Replicas > MaxReplicas || spec.Model == "" || spec.Alias == "" {
+			spec.Model == "" || spec.Alias == "" {
 			return damaged(subject, fmt.Errorf("generation %d of those kept: %w", i, errMissing))
 		}
 	}
@@ -60,8 +60,8 @@ func (s *State) restorePipeline(p *Pipeline) error {
 		return damaged(subject, fmt.Errorf("%d partitions of topic %q", len(p.Partitions), p.Newest().Topic))
 	}
 	for i, part := range p.Partitions {
-		if part == nil || part.Task == nil || part.Task.Work != Score || part.Task.Index != uint32(i) ||
-			part.Task.ID != scoreTaskID(p.Name, uint32(i)) || part.Task.State != TaskWaiting && part.Task.State != TaskLeased {
+		if part == nil || part.Task == nil || part.Task.Index != uint32(i) ||
+			part.Task.ID != ScoreTaskID(p.Name, uint32(i)) || part.Task.State != TaskWaiting && part.Task.State != TaskLeased {
 			return damaged(subject, fmt.Errorf("partition %d: %w", i, errMissing))
 		}
 		if k := part.Skip; k != nil {
@@ -86,22 +86,24 @@ func (s *State) restoreRun(r *Run) error {
 		return damaged("run", errTwice)
 	}
 	subject := "run " + string(r.ID)
-	if r.State < RunRunning || r.Stage < Profile || r.Stage > Register || len(r.Stages) != int(r.Stage) {
-		return damaged(subject, fmt.Errorf("stage %v with %d stages begun", r.Stage, len(r.Stages)))
+	if r.State < RunRunning || int(r.At) >= len(r.Stages) {
+		return damaged(subject, fmt.Errorf("%v in stage %d of %d", r.State, r.At, len(r.Stages)))
 	}
-	if r.Replicas < 1 || r.Replicas > MaxReplicas || r.Shards > MaxShards || r.Stage > Profile && r.Shards == 0 && r.State == RunRunning {
-		return damaged(subject, fmt.Errorf("%d replicas, %d shards", r.Replicas, r.Shards))
-	}
+	plans := make([]StagePlan, len(r.Stages))
 	for i, stage := range r.Stages {
-		if stage == nil || stage.Work != Work(i+1) || stage.State < StageRunning {
+		if stage == nil || stage.State < StageWaiting || (stage.State == StageWaiting) != (i > int(r.At)) {
 			return damaged(subject, fmt.Errorf("stage %d: %w", i+1, errMissing))
 		}
+		plans[i] = stage.StagePlan
 		for _, t := range stage.Tasks {
-			if t == nil || t.State == 0 || t.Work != stage.Work {
-				return damaged(subject, fmt.Errorf("a task of stage %v: %w", stage.Work, errMissing))
+			if t == nil || t.State == 0 {
+				return damaged(subject, fmt.Errorf("a task of stage %s: %w", stage.Name, errMissing))
 			}
-			t.run = r
+			t.run, t.stage = r, stage
 		}
+	}
+	if flaw := (&StartRun{Stages: plans, Verb: r.Verb, Arguments: r.Arguments}).flaw(); flaw != "" {
+		return damaged(subject, errors.New(flaw))
 	}
 	p := s.pipelines[r.Pipeline]
 	if p == nil || (p.ActiveRun == r.ID) != (r.State == RunRunning) {
@@ -119,39 +121,34 @@ func (s *State) restoreRun(r *Run) error {
 
 // restoreStage checks and enters the tasks of the stage that a run is in.
 func (s *State) restoreStage(r *Run) error {
-	stage := r.Current()
-	if stage == nil {
-		return nil
+	stage, done := r.Stage(), uint32(0)
+	sized := Stage{StagePlan: stage.StagePlan}
+	if flaw := sized.size(r.Counts); flaw != "" || stage.Shards != sized.Shards || stage.Maps != sized.Maps || stage.Total != sized.Total {
+		return damaged("run "+string(r.ID), fmt.Errorf("stage %s has %d tasks: %s", stage.Name, stage.Total, flaw))
 	}
-	n, reduce := r.shape(stage.Work)
-	total, done := n, uint32(0)
-	if reduce {
-		total++
-	}
-	have := uint32(len(stage.Tasks))
 	for i, t := range stage.Tasks {
-		want := Task{ID: mapTaskID(r.ID, stage.Work, uint32(i)), Index: uint32(i)}
-		if uint32(i) == n {
-			want = Task{ID: reduceTaskID(r.ID, stage.Work), Reduce: true}
-		}
+		want := stage.expected(r, uint32(i))
 		if t.ID != want.ID || t.Index != want.Index || t.Reduce != want.Reduce || t.State == TaskFailed {
 			return damaged(string(want.ID), errMissing)
 		}
 		if t.State == TaskDone {
 			done++
+			if flaw := stage.flawOfReport(t); flaw != "" {
+				return damaged(string(t.ID), errors.New(flaw))
+			}
 		}
 		if err := s.restoreTask(t); err != nil {
 			return err
 		}
 	}
-	// The reduce task is there exactly when the map tasks are done, and a stage
-	// whose tasks are all done is over.
-	wantTasks := n
-	if reduce && done >= n {
-		wantTasks = total
+	// The reducers are there exactly when the map tasks are done, and a stage whose
+	// tasks are all done is over.
+	have, want := uint32(len(stage.Tasks)), stage.Maps
+	if done >= stage.Maps {
+		want = stage.Total
 	}
-	if stage.State != StageRunning || stage.Total != total || stage.Done != done || done >= total || have != wantTasks {
-		return damaged("run "+string(r.ID), fmt.Errorf("stage %v has %d tasks of %d, %d done of %d", stage.Work, have, total, done, stage.Done))
+	if stage.State != StageRunning || stage.Done != done || done >= stage.Total && stage.Over != OverNothing || have != want {
+		return damaged("run "+string(r.ID), fmt.Errorf("stage %s has %d tasks of %d, %d done of %d", stage.Name, have, stage.Total, done, stage.Done))
 	}
 	return nil
 }

@@ -78,10 +78,11 @@ type machine struct {
 	restored *State // goes through a snapshot after each entry
 	index    uint64
 	clockMS  int64
+	plans    map[thalweg.PipelineName][]StagePlan // of the specs that a script applied
 }
 
 func newMachine(t tester) *machine {
-	return &machine{t: t, live: New(), restored: New(), clockMS: 1000}
+	return &machine{t: t, live: New(), restored: New(), clockMS: 1000, plans: make(map[thalweg.PipelineName][]StagePlan)}
 }
 
 // apply commits a command as the next entry, one second after the last.
@@ -122,6 +123,37 @@ func encoded(t tester, s *State) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// specPlan is the list of stages of a spec's run.
+func specPlan(replicas uint32) []StagePlan {
+	return []StagePlan{
+		{Name: "profile", Over: OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
+		{Name: "clean", Over: OverShards, Reducers: 1, Outputs: []string{"split"}},
+		{Name: "fit", Over: OverShards, Reducers: 1, Outputs: []string{"transform"}},
+		{Name: "train", Over: OverReplicas, Number: replicas, Outputs: []string{"checkpoint"}},
+		{Name: "evaluate", Over: OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
+		{Name: "register", Over: OverNothing},
+	}
+}
+
+// planOf reads "name:over:number:reducers:output;…".
+func planOf(text string) []StagePlan {
+	var plans []StagePlan
+	for part := range strings.SplitSeq(text, ";") {
+		var p StagePlan
+		fields := strings.Split(part, ":")
+		p.Name = fields[0]
+		_ = p.Over.UnmarshalText([]byte(fields[1])) // what is no unit stays 0, which is refused
+		number, _ := strconv.ParseUint(fields[2], 10, 32)
+		reducers, _ := strconv.ParseUint(fields[3], 10, 32)
+		p.Number, p.Reducers = uint32(number), uint32(reducers)
+		if fields[4] != "" {
+			p.Outputs = []string{fields[4]}
+		}
+		plans = append(plans, p)
+	}
+	return plans
 }
 
 // line carries one line of a script out: a verb, words, and key=value options.
@@ -180,10 +212,18 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	}
 	switch words[0] {
 	case "spec":
+		m.plans[pipeline] = specPlan(uint32(number("replicas", 2)))
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion",
-			Replicas: uint32(number("replicas", 2)), Topic: options["topic"], Training: options["training"]}
+			Stages: m.plans[pipeline], Topic: options["topic"], Training: options["training"]}
 	case "run":
-		return &StartRun{Pipeline: pipeline}
+		c := &StartRun{Pipeline: pipeline, Stages: m.plans[pipeline], Verb: options["verb"]}
+		if options["stages"] != "" {
+			c.Stages = planOf(options["stages"])
+		}
+		if p := m.live.Pipeline(pipeline); p != nil {
+			c.Generation = thalweg.Generation(number("generation", uint64(p.Newest().Generation)))
+		}
+		return c
 	case "cancel":
 		return &CancelRun{Run: thalweg.RunID(word(1))}
 	case "grant":
@@ -197,7 +237,10 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		if options["error"] != "" {
 			c.Failure = &ReportFailure{Error: options["error"], Permanent: word(2) == "permanent"}
 		}
-		for _, name := range []string{"partial", "manifest", "split", "transform", "checkpoint", "model_sha256", "transform_hash", "evaluation"} {
+		if options["partial"] != "" {
+			c.Partials = strings.Split(options["partial"], ",")
+		}
+		for _, name := range []string{"manifest", "split", "transform", "checkpoint", "model_sha256", "transform_hash", "evaluation", "part", "sum"} {
 			if options[name] != "" {
 				if c.Outputs == nil {
 					c.Outputs = make(map[string]string)
@@ -296,13 +339,13 @@ func show(out *strings.Builder, s *State, words []string) {
 			fmt.Fprintln(out, "no such run")
 			return
 		}
-		fmt.Fprintf(out, "%s %s in %s", r.ID, r.State, r.Stage)
+		fmt.Fprintf(out, "%s %s in %s", r.ID, r.State, r.Stage().Name)
 		if r.Error != "" {
 			fmt.Fprintf(out, ": %s", r.Error)
 		}
 		fmt.Fprintln(out)
-		for _, stage := range r.Stages {
-			fmt.Fprintf(out, "  %s %s %d/%d rows=%d\n", stage.Work, stage.State, stage.Done, stage.Total, stage.Rows)
+		for _, stage := range r.Stages[:r.At+1] {
+			fmt.Fprintf(out, "  %s %s %d/%d rows=%d\n", stage.Name, stage.State, stage.Done, stage.Total, stage.Rows)
 			if slices.Contains(words, "tasks") {
 				for _, t := range stage.Tasks {
 					fmt.Fprintf(out, "    %s\n", taskLine(t))

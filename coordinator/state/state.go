@@ -138,6 +138,9 @@ func (s *State) HeldBy(w thalweg.WorkerID) []*Task {
 	return tasks
 }
 
+// sortedKeys returns a map's keys in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
 // sorted yields a map's values in order of its keys.
 func sorted[K ~string, V any](m map[K]V) iter.Seq[V] {
 	return func(yield func(V) bool) {

@@ -11,13 +11,13 @@ import (
 
 func TestEntriesOfAnIndexAppliedBeforeAreIgnored(t *testing.T) {
 	s := New()
-	entry := mustEncode(t, &ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Replicas: 1}, "")
+	entry := mustEncode(t, &ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Stages: specPlan(1)}, "")
 	if a, err := s.Apply(5, entry); err != nil || !a.Changed {
 		t.Fatalf("first: %+v, %v", a, err)
 	}
 	before := encoded(t, s)
 	for _, index := range []uint64{5, 4} {
-		if a, err := s.Apply(index, mustEncode(t, &StartRun{Pipeline: "a"}, "")); err != nil || a.Changed || a.Failure != nil {
+		if a, err := s.Apply(index, mustEncode(t, &StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, "")); err != nil || a.Changed || a.Failure != nil {
 			t.Errorf("index %d again: %+v, %v", index, a, err)
 		}
 	}
@@ -29,7 +29,7 @@ func TestEntriesOfAnIndexAppliedBeforeAreIgnored(t *testing.T) {
 func TestTimeNeverRunsBackwards(t *testing.T) {
 	s := New()
 	apply := func(index uint64, timeMS int64, text string) {
-		entry, err := Encode(&ApplySpec{Pipeline: "a", Text: text, Model: "a", Alias: "champion", Replicas: 1}, Meta{TimeMS: timeMS})
+		entry, err := Encode(&ApplySpec{Pipeline: "a", Text: text, Model: "a", Alias: "champion", Stages: specPlan(1)}, Meta{TimeMS: timeMS})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 		return a
 	}
 	for i := range MaxGenerations + 3 {
-		apply(&ApplySpec{Pipeline: "a", Text: fmt.Sprint(i), Model: "a", Alias: "champion", Replicas: 1})
+		apply(&ApplySpec{Pipeline: "a", Text: fmt.Sprint(i), Model: "a", Alias: "champion", Stages: specPlan(1)})
 	}
 	p := s.Pipeline("a")
 	if len(p.Specs) != MaxGenerations || p.Spec(3) != nil || p.Spec(4) == nil || p.Spec(0) != p.Newest() {
@@ -118,7 +118,7 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 	}
 	for range MaxRuns + 5 {
 		apply(&CancelRun{Run: p.ActiveRun})
-		apply(&StartRun{Pipeline: "a"})
+		apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
 	}
 	n := 0
 	for r := range s.Runs() {
@@ -138,7 +138,7 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 
 func TestEndedRunKeepsFewTasks(t *testing.T) {
 	m := newMachine(t)
-	m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Replicas: 1}, "")
+	m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Stages: specPlan(1)}, "")
 	m.apply(&GrantLeases{Worker: "w", Grants: []Grant{{Task: "a-1-1/profile.reduce"}}}, "")
 	m.apply(&ReportTask{Task: "a-1-1/profile.reduce", Token: 2, Counts: map[string]int64{"shards": 2 * MaxKeptTasks},
 		Outputs: map[string]string{"manifest": "m"}}, "")

@@ -6,13 +6,12 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// Task is one piece of work that a worker holds by lease: a shard or replica of
-// a run's stage, the reduce of a stage, or a topic partition to score.
+// Task is one piece of work that a worker holds by lease: one of a run's stage,
+// or a topic partition to score.
 type Task struct {
 	ID     thalweg.TaskID `json:"id"`
-	Work   Work           `json:"work"`
 	Reduce bool           `json:"reduce,omitempty"`
-	Index  uint32         `json:"index"` // shard, replica or partition
+	Index  uint32         `json:"index"` // among the map tasks, the reducers or the partitions
 	State  TaskState      `json:"state"`
 	// Worker and Incarnation name the holder while the task is leased, and who did
 	// it once it is done. Token is that of the newest lease, 0 before the first.
@@ -26,16 +25,19 @@ type Task struct {
 	Attempts uint32        `json:"attempts,omitempty"`
 	Losses   uint32        `json:"losses,omitempty"`
 	Failures []TaskFailure `json:"failures,omitempty"`
-	// Outputs, Metrics, Counts and Rows are what the finished task reported.
-	Outputs map[string]string  `json:"outputs,omitempty"`
-	Metrics map[string]float64 `json:"metrics,omitempty"`
-	Counts  map[string]int64   `json:"counts,omitempty"`
-	Rows    int64              `json:"rows,omitempty"`
-	// Checkpoint is the newest that this train replica saved, key#sha256.
+	// Partials are what a finished map task wrote, one for each reducer. Outputs,
+	// Metrics, Counts and Rows are what the finished task reported besides.
+	Partials []string           `json:"partials,omitempty"`
+	Outputs  map[string]string  `json:"outputs,omitempty"`
+	Metrics  map[string]float64 `json:"metrics,omitempty"`
+	Counts   map[string]int64   `json:"counts,omitempty"`
+	Rows     int64              `json:"rows,omitempty"`
+	// Checkpoint is the newest that this replica saved, key#sha256.
 	Checkpoint string `json:"checkpoint,omitempty"`
 
 	run       *Run       // of a stage's task
-	partition *Partition // of a score task
+	stage     *Stage     // likewise
+	partition *Partition // of a topic partition's task
 }
 
 // TaskFailure is one failed attempt.
@@ -44,8 +46,28 @@ type TaskFailure struct {
 	Error  string           `json:"error"`
 }
 
-// Run returns the run that the task belongs to, nil for a score task.
+// scoreKind is the kind of a topic partition's task.
+const scoreKind = "score"
+
+// Run returns the run that the task belongs to, nil for a topic partition.
 func (t *Task) Run() *Run { return t.run }
+
+// Stage returns the stage that the task belongs to, nil for a topic partition.
+func (t *Task) Stage() *Stage { return t.stage }
+
+// Kind returns the name of the task's stage, or score for a topic partition.
+func (t *Task) Kind() string {
+	if t.stage == nil {
+		return scoreKind
+	}
+	return t.stage.Name
+}
+
+// IsPartition reports whether the task is to score a topic partition.
+func (t *Task) IsPartition() bool { return t.partition != nil }
+
+// IsReplica reports whether the task runs side by side with those of its stage.
+func (t *Task) IsReplica() bool { return t.stage != nil && t.stage.Over == OverReplicas }
 
 // FailedOn reports whether an attempt failed on the worker.
 func (t *Task) FailedOn(w thalweg.WorkerID) bool {
@@ -68,7 +90,7 @@ func (t *Task) LastError() string {
 
 // forgetResults drops what a task reported, once the run has gathered it.
 func (t *Task) forgetResults() {
-	t.Outputs, t.Metrics, t.Counts, t.Checkpoint = nil, nil, nil, ""
+	t.Partials, t.Outputs, t.Metrics, t.Counts, t.Checkpoint = nil, nil, nil, nil, ""
 }
 
 // heldWith reports whether token is that of the task's live lease.
@@ -76,19 +98,9 @@ func (t *Task) heldWith(token thalweg.Token) bool {
 	return t.State == TaskLeased && t.Token == token
 }
 
-// mapTaskID names a task over one shard or replica.
-func mapTaskID(run thalweg.RunID, w Work, index uint32) thalweg.TaskID {
-	return thalweg.TaskID(fmt.Sprintf("%s/%s@%d", run, w, index))
-}
-
-// reduceTaskID names the task that merges a stage.
-func reduceTaskID(run thalweg.RunID, w Work) thalweg.TaskID {
-	return thalweg.TaskID(fmt.Sprintf("%s/%s.reduce", run, w))
-}
-
-// scoreTaskID names a leased topic partition.
-func scoreTaskID(p thalweg.PipelineName, partition uint32) thalweg.TaskID {
-	return thalweg.TaskID(fmt.Sprintf("%s/%s@%d", p, Score, partition))
+// ScoreTaskID names a leased topic partition.
+func ScoreTaskID(p thalweg.PipelineName, partition uint32) thalweg.TaskID {
+	return thalweg.TaskID(fmt.Sprintf("%s/%s@%d", p, scoreKind, partition))
 }
 
 // grant leases a waiting task to a worker.

@@ -83,9 +83,10 @@ type CoordinatorServiceClient interface {
 	ListPipelines(context.Context, *connect.Request[ListPipelinesRequest]) (*connect.Response[ListPipelinesResponse], error)
 	// GetPipeline returns one pipeline with its rendered spec.
 	GetPipeline(context.Context, *connect.Request[GetPipelineRequest]) (*connect.Response[GetPipelineResponse], error)
-	// StartRun starts another run of a pipeline's newest generation.
+	// StartRun starts another run of a pipeline's newest generation, or a job.
 	StartRun(context.Context, *connect.Request[StartRunRequest]) (*connect.Response[StartRunResponse], error)
-	// ListRuns lists runs, newest first.
+	// ListRuns lists runs page by page, newest first. Without a pipeline, those
+	// that were moved to the bucket come last, pipeline by pipeline.
 	ListRuns(context.Context, *connect.Request[ListRunsRequest]) (*connect.Response[ListRunsResponse], error)
 	// GetRun returns one run with its stages and tasks.
 	GetRun(context.Context, *connect.Request[GetRunRequest]) (*connect.Response[GetRunResponse], error)
@@ -290,9 +291,10 @@ type CoordinatorServiceHandler interface {
 	ListPipelines(context.Context, *connect.Request[ListPipelinesRequest]) (*connect.Response[ListPipelinesResponse], error)
 	// GetPipeline returns one pipeline with its rendered spec.
 	GetPipeline(context.Context, *connect.Request[GetPipelineRequest]) (*connect.Response[GetPipelineResponse], error)
-	// StartRun starts another run of a pipeline's newest generation.
+	// StartRun starts another run of a pipeline's newest generation, or a job.
 	StartRun(context.Context, *connect.Request[StartRunRequest]) (*connect.Response[StartRunResponse], error)
-	// ListRuns lists runs, newest first.
+	// ListRuns lists runs page by page, newest first. Without a pipeline, those
+	// that were moved to the bucket come last, pipeline by pipeline.
 	ListRuns(context.Context, *connect.Request[ListRunsRequest]) (*connect.Response[ListRunsResponse], error)
 	// GetRun returns one run with its stages and tasks.
 	GetRun(context.Context, *connect.Request[GetRunRequest]) (*connect.Response[GetRunResponse], error)

@@ -424,6 +424,8 @@ type StartRunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Verb          string                 `protobuf:"bytes,3,opt,name=verb,proto3" json:"verb,omitempty"` // a job, with its arguments; empty: the batch half of the spec
+	Arguments     map[string]string      `protobuf:"bytes,4,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -472,6 +474,20 @@ func (x *StartRunRequest) GetPipeline() string {
 	return ""
 }
 
+func (x *StartRunRequest) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *StartRunRequest) GetArguments() map[string]string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
 type StartRunResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -518,7 +534,9 @@ func (x *StartRunResponse) GetRunId() string {
 
 type ListRunsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                    // empty: of all pipelines
+	PageSize      uint32                 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`   // at most 1000; 0: 100
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"` // ListRunsResponse.next_page_token of the page before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -560,9 +578,24 @@ func (x *ListRunsRequest) GetPipeline() string {
 	return ""
 }
 
+func (x *ListRunsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRunsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListRunsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Runs          []*Run                 `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty: these were the last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -602,6 +635,13 @@ func (x *ListRunsResponse) GetRuns() []*Run {
 		return x.Runs
 	}
 	return nil
+}
+
+func (x *ListRunsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type GetRunRequest struct {
@@ -786,7 +826,7 @@ type Run struct {
 	Pipeline        string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	Generation      uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
 	State           string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"` // running | succeeded | failed | canceled
-	Stage           string                 `protobuf:"bytes,5,opt,name=stage,proto3" json:"stage,omitempty"` // profile | clean | fit | train | evaluate | register
+	Stage           string                 `protobuf:"bytes,5,opt,name=stage,proto3" json:"stage,omitempty"` // the name of the one that it is in or ended in: clean, train, ...
 	Error           string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	StartedAtUnixMs int64                  `protobuf:"varint,7,opt,name=started_at_unix_ms,json=startedAtUnixMs,proto3" json:"started_at_unix_ms,omitempty"`
 	EndedAtUnixMs   int64                  `protobuf:"varint,8,opt,name=ended_at_unix_ms,json=endedAtUnixMs,proto3" json:"ended_at_unix_ms,omitempty"`
@@ -795,6 +835,8 @@ type Run struct {
 	Metrics         map[string]float64     `protobuf:"bytes,11,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // validation.log_loss, test.roc_auc, ...
 	Counts          map[string]int64       `protobuf:"bytes,12,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`    // rows_in, dropped.<reason>, ...
 	ModelVersion    uint64                 `protobuf:"varint,13,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`                                              // once registered
+	Verb            string                 `protobuf:"bytes,14,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                   // of a job; empty: the batch half of the spec
+	Arguments       map[string]string      `protobuf:"bytes,15,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -918,6 +960,20 @@ func (x *Run) GetModelVersion() uint64 {
 		return x.ModelVersion
 	}
 	return 0
+}
+
+func (x *Run) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *Run) GetArguments() map[string]string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
 }
 
 type Stage struct {
@@ -2334,7 +2390,7 @@ type Progress struct {
 	RowsDone      int64                  `protobuf:"varint,3,opt,name=rows_done,json=rowsDone,proto3" json:"rows_done,omitempty"`
 	RowsTotal     int64                  `protobuf:"varint,4,opt,name=rows_total,json=rowsTotal,proto3" json:"rows_total,omitempty"`
 	Message       string                 `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
-	Checkpoint    string                 `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // train: the newest one saved, key#sha256
+	Checkpoint    string                 `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // replica: the newest one saved, key#sha256
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2418,15 +2474,18 @@ type TaskReport struct {
 	Error     string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                          // empty: done
 	ErrorKind string                 `protobuf:"bytes,4,opt,name=error_kind,json=errorKind,proto3" json:"error_kind,omitempty"` // thalweg.Kind's name
 	Permanent bool                   `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`                 // trying again cannot help: the run fails
-	// A map task names what it wrote as "partial". Other outputs, and metrics,
-	// become the run's when the stage is done: the reduce task's, or replica 0's.
-	// All replicas must report the same "checkpoint" and "model_sha256".
+	// Outputs and metrics become the run's when the stage is done: the reducer's
+	// or, in a stage without, those of the map tasks, which must all report the
+	// same outputs. Of several reducers an output has the reducer's number behind
+	// its name: part@0.
 	Outputs map[string]string  `protobuf:"bytes,6,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Metrics map[string]float64 `protobuf:"bytes,7,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
-	// Summed over a stage's map tasks, but for names that its reduce task reports
-	// itself. profile reports the number of "shards". "rows" are those treated, for
-	// show.
-	Counts        map[string]int64 `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Summed over a stage's map tasks, except for names that reducers report, which
+	// are summed over those. "shards" is how many the stages over shards have.
+	// "rows" are those treated, for show.
+	Counts map[string]int64 `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// What a map task wrote, one object for each reducer of its stage, key#sha256.
+	Partials      []string `protobuf:"bytes,9,rep,name=partials,proto3" json:"partials,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2513,6 +2572,13 @@ func (x *TaskReport) GetMetrics() map[string]float64 {
 func (x *TaskReport) GetCounts() map[string]int64 {
 	if x != nil {
 		return x.Counts
+	}
+	return nil
+}
+
+func (x *TaskReport) GetPartials() []string {
+	if x != nil {
+		return x.Partials
 	}
 	return nil
 }
@@ -2641,17 +2707,22 @@ type Lease struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	TaskId     string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	Token      uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
-	Kind       string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"` // profile | clean | fit | train | evaluate | score
+	Kind       string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"` // the stage's name, or score
 	Reduce     bool                   `protobuf:"varint,4,opt,name=reduce,proto3" json:"reduce,omitempty"`
-	Index      uint32                 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"` // shard, replica or partition
+	Index      uint32                 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"` // among the map tasks, the reducers or the partitions
 	RunId      string                 `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	Pipeline   string                 `protobuf:"bytes,7,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	Generation uint64                 `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`
 	Spec       string                 `protobuf:"bytes,9,opt,name=spec,proto3" json:"spec,omitempty"`                                                                                // rendered
 	Inputs     map[string]string      `protobuf:"bytes,10,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // outputs of the stages before
-	Partials   []string               `protobuf:"bytes,11,rep,name=partials,proto3" json:"partials,omitempty"`                                                                       // reduce: of the map tasks, in index order
-	Peers      []*Peer                `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`                                                                             // train: all replicas in order, and who holds each now
-	ResumeFrom string                 `protobuf:"bytes,13,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`                                                 // train: newest checkpoint
+	Partials   []string               `protobuf:"bytes,11,rep,name=partials,proto3" json:"partials,omitempty"`                                                                       // reduce: what the map tasks addressed to it, in index order
+	Peers      []*Peer                `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`                                                                             // replica: all of them in order, and who holds each now
+	ResumeFrom string                 `protobuf:"bytes,13,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`                                                 // replica: newest checkpoint
+	ShardFrom  uint32                 `protobuf:"varint,19,opt,name=shard_from,json=shardFrom,proto3" json:"shard_from,omitempty"`                                                   // over shards: the task has [shard_from, shard_to)
+	ShardTo    uint32                 `protobuf:"varint,20,opt,name=shard_to,json=shardTo,proto3" json:"shard_to,omitempty"`
+	Reducers   uint32                 `protobuf:"varint,21,opt,name=reducers,proto3" json:"reducers,omitempty"`                                                                            // of the stage: a map task writes a partial for each
+	Verb       string                 `protobuf:"bytes,22,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                     // of the run; empty: the batch half of the spec
+	Arguments  map[string]string      `protobuf:"bytes,23,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of a job
 	// score:
 	Models        []*ModelVersion `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
 	Paused        bool            `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing
@@ -2781,6 +2852,41 @@ func (x *Lease) GetResumeFrom() string {
 		return x.ResumeFrom
 	}
 	return ""
+}
+
+func (x *Lease) GetShardFrom() uint32 {
+	if x != nil {
+		return x.ShardFrom
+	}
+	return 0
+}
+
+func (x *Lease) GetShardTo() uint32 {
+	if x != nil {
+		return x.ShardTo
+	}
+	return 0
+}
+
+func (x *Lease) GetReducers() uint32 {
+	if x != nil {
+		return x.Reducers
+	}
+	return 0
+}
+
+func (x *Lease) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *Lease) GetArguments() map[string]string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
 }
 
 func (x *Lease) GetModels() []*ModelVersion {
@@ -2992,17 +3098,26 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\"S\n" +
 	"\x13GetPipelineResponse\x12<\n" +
-	"\bpipeline\x18\x01 \x01(\v2 .thalweg.coordinator.v1.PipelineR\bpipeline\"L\n" +
+	"\bpipeline\x18\x01 \x01(\v2 .thalweg.coordinator.v1.PipelineR\bpipeline\"\xf4\x01\n" +
 	"\x0fStartRunRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +
-	"\bpipeline\x18\x02 \x01(\tR\bpipeline\")\n" +
+	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x12\n" +
+	"\x04verb\x18\x03 \x01(\tR\x04verb\x12T\n" +
+	"\targuments\x18\x04 \x03(\v26.thalweg.coordinator.v1.StartRunRequest.ArgumentsEntryR\targuments\x1a<\n" +
+	"\x0eArgumentsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\")\n" +
 	"\x10StartRunResponse\x12\x15\n" +
-	"\x06run_id\x18\x01 \x01(\tR\x05runId\"-\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\"i\n" +
 	"\x0fListRunsRequest\x12\x1a\n" +
-	"\bpipeline\x18\x01 \x01(\tR\bpipeline\"C\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"k\n" +
 	"\x10ListRunsResponse\x12/\n" +
-	"\x04runs\x18\x01 \x03(\v2\x1b.thalweg.coordinator.v1.RunR\x04runs\"&\n" +
+	"\x04runs\x18\x01 \x03(\v2\x1b.thalweg.coordinator.v1.RunR\x04runs\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"&\n" +
 	"\rGetRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"?\n" +
 	"\x0eGetRunResponse\x12-\n" +
@@ -3011,7 +3126,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\x13\n" +
-	"\x11CancelRunResponse\"\xc1\x05\n" +
+	"\x11CancelRunResponse\"\xdd\x06\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x1e\n" +
@@ -3028,7 +3143,9 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	" \x03(\v2(.thalweg.coordinator.v1.Run.OutputsEntryR\aoutputs\x12B\n" +
 	"\ametrics\x18\v \x03(\v2(.thalweg.coordinator.v1.Run.MetricsEntryR\ametrics\x12?\n" +
 	"\x06counts\x18\f \x03(\v2'.thalweg.coordinator.v1.Run.CountsEntryR\x06counts\x12#\n" +
-	"\rmodel_version\x18\r \x01(\x04R\fmodelVersion\x1a:\n" +
+	"\rmodel_version\x18\r \x01(\x04R\fmodelVersion\x12\x12\n" +
+	"\x04verb\x18\x0e \x01(\tR\x04verb\x12H\n" +
+	"\targuments\x18\x0f \x03(\v2*.thalweg.coordinator.v1.Run.ArgumentsEntryR\targuments\x1a:\n" +
 	"\fOutputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
@@ -3037,7 +3154,10 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\x1a9\n" +
 	"\vCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xd1\x02\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a<\n" +
+	"\x0eArgumentsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd1\x02\n" +
 	"\x05Stage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1f\n" +
@@ -3182,7 +3302,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\tR\n" +
-	"checkpoint\"\x9f\x04\n" +
+	"checkpoint\"\xbb\x04\n" +
 	"\n" +
 	"TaskReport\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
@@ -3193,7 +3313,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12I\n" +
 	"\aoutputs\x18\x06 \x03(\v2/.thalweg.coordinator.v1.TaskReport.OutputsEntryR\aoutputs\x12I\n" +
 	"\ametrics\x18\a \x03(\v2/.thalweg.coordinator.v1.TaskReport.MetricsEntryR\ametrics\x12F\n" +
-	"\x06counts\x18\b \x03(\v2..thalweg.coordinator.v1.TaskReport.CountsEntryR\x06counts\x1a:\n" +
+	"\x06counts\x18\b \x03(\v2..thalweg.coordinator.v1.TaskReport.CountsEntryR\x06counts\x12\x1a\n" +
+	"\bpartials\x18\t \x03(\tR\bpartials\x1a:\n" +
 	"\fOutputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
@@ -3211,7 +3332,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06leases\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.LeaseR\x06leases\x12\x1f\n" +
 	"\vleases_hash\x18\x02 \x01(\tR\n" +
 	"leasesHash\x12\x1a\n" +
-	"\baccepted\x18\x03 \x03(\tR\baccepted\"\x8a\x05\n" +
+	"\baccepted\x18\x03 \x03(\tR\baccepted\"\xfe\x06\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -3229,13 +3350,22 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\bpartials\x18\v \x03(\tR\bpartials\x122\n" +
 	"\x05peers\x18\f \x03(\v2\x1c.thalweg.coordinator.v1.PeerR\x05peers\x12\x1f\n" +
 	"\vresume_from\x18\r \x01(\tR\n" +
-	"resumeFrom\x12<\n" +
+	"resumeFrom\x12\x1d\n" +
+	"\n" +
+	"shard_from\x18\x13 \x01(\rR\tshardFrom\x12\x19\n" +
+	"\bshard_to\x18\x14 \x01(\rR\ashardTo\x12\x1a\n" +
+	"\breducers\x18\x15 \x01(\rR\breducers\x12\x12\n" +
+	"\x04verb\x18\x16 \x01(\tR\x04verb\x12J\n" +
+	"\targuments\x18\x17 \x03(\v2,.thalweg.coordinator.v1.Lease.ArgumentsEntryR\targuments\x12<\n" +
 	"\x06models\x18\x0e \x03(\v2$.thalweg.coordinator.v1.ModelVersionR\x06models\x12\x16\n" +
 	"\x06paused\x18\x0f \x01(\bR\x06paused\x12\x18\n" +
 	"\aresumes\x18\x10 \x01(\x04R\aresumes\x124\n" +
 	"\x04skip\x18\x11 \x01(\v2 .thalweg.coordinator.v1.SkipWordR\x04skip\x12\x14\n" +
 	"\x05grown\x18\x12 \x01(\bR\x05grown\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
+	"\x0eArgumentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
 	"\x04Peer\x12\x18\n" +
@@ -3277,7 +3407,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),          // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),         // 1: thalweg.coordinator.v1.ApplyResponse
@@ -3321,78 +3451,84 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*Lease)(nil),                 // 39: thalweg.coordinator.v1.Lease
 	(*Peer)(nil),                  // 40: thalweg.coordinator.v1.Peer
 	(*ErrorDetail)(nil),           // 41: thalweg.coordinator.v1.ErrorDetail
-	nil,                           // 42: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                           // 43: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                           // 44: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                           // 45: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                           // 46: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                           // 47: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                           // 48: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                           // 49: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                           // 50: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                           // 42: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                           // 43: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                           // 44: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                           // 45: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                           // 46: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                           // 47: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                           // 48: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                           // 49: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                           // 50: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                           // 51: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                           // 52: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                           // 53: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	4,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,  // 1: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	15, // 2: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
-	15, // 3: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
-	16, // 4: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	42, // 5: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	43, // 6: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	44, // 7: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	17, // 8: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
-	20, // 9: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
-	21, // 10: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	45, // 11: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	46, // 12: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	25, // 13: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipWord
-	29, // 14: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	25, // 15: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipWord
-	32, // 16: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	33, // 17: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	35, // 18: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	36, // 19: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	29, // 20: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	37, // 21: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	47, // 22: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	48, // 23: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	49, // 24: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	39, // 25: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	50, // 26: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	40, // 27: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	21, // 28: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	25, // 29: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipWord
-	0,  // 30: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 31: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	5,  // 32: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	7,  // 33: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	9,  // 34: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	11, // 35: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	13, // 36: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	18, // 37: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	22, // 38: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	24, // 39: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	27, // 40: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	30, // 41: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	34, // 42: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 43: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 44: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	6,  // 45: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	8,  // 46: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	10, // 47: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	12, // 48: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	14, // 49: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	19, // 50: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	23, // 51: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	26, // 52: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	28, // 53: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	31, // 54: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	38, // 55: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	43, // [43:56] is the sub-list for method output_type
-	30, // [30:43] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	42, // 2: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	15, // 3: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
+	15, // 4: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
+	16, // 5: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
+	43, // 6: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	44, // 7: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	45, // 8: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	46, // 9: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	17, // 10: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
+	20, // 11: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
+	21, // 12: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
+	47, // 13: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	48, // 14: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	25, // 15: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipWord
+	29, // 16: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	25, // 17: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipWord
+	32, // 18: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	33, // 19: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	35, // 20: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	36, // 21: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	29, // 22: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	37, // 23: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	49, // 24: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	50, // 25: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	51, // 26: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	39, // 27: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	52, // 28: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	40, // 29: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	53, // 30: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	21, // 31: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	25, // 32: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipWord
+	0,  // 33: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 34: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	5,  // 35: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	7,  // 36: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	9,  // 37: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	11, // 38: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	13, // 39: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	18, // 40: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	22, // 41: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	24, // 42: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	27, // 43: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	30, // 44: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	34, // 45: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 46: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 47: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	6,  // 48: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	8,  // 49: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	10, // 50: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	12, // 51: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	14, // 52: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	19, // 53: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	23, // 54: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	26, // 55: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	28, // 56: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	31, // 57: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	38, // 58: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	46, // [46:59] is the sub-list for method output_type
+	33, // [33:46] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -3406,7 +3542,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

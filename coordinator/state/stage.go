@@ -1,0 +1,241 @@
+package state
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+)
+
+// StagePlan is what the state knows of a stage: data that comes with the command
+// which starts the run.
+type StagePlan struct {
+	Name string `json:"name"`
+	Over Over   `json:"over"`
+	// Number is how many map tasks there are over tasks or replicas; shards are
+	// counted by an earlier stage.
+	Number uint32 `json:"number,omitempty"`
+	// Reducers is how many tasks merge what the map tasks wrote. Each map task
+	// addresses one partial to each of them.
+	Reducers uint32 `json:"reducers,omitempty"`
+	// Outputs must be there when the stage is done: of each reducer or, without
+	// reducers, of the map tasks, which must all report the same.
+	Outputs []string `json:"outputs,omitempty"`
+}
+
+// Stage is one stage of a run.
+type Stage struct {
+	StagePlan
+	State     StageState `json:"state"`
+	StartedMS int64      `json:"started_ms,omitempty"`
+	EndedMS   int64      `json:"ended_ms,omitempty"`
+	// Shards is what the map tasks of a stage over shards divide among them.
+	Shards uint32 `json:"shards,omitempty"`
+	Maps   uint32 `json:"maps,omitempty"`  // map tasks, known once the stage has begun
+	Total  uint32 `json:"total,omitempty"` // tasks, the reducers included
+	Done   uint32 `json:"done,omitempty"`
+	Rows   int64  `json:"rows,omitempty"` // of the done tasks
+	// Tasks are the map tasks in index order and then, once those are done, the
+	// reducers. An ended run keeps at most MaxKeptTasks of them.
+	Tasks []*Task `json:"tasks,omitempty"`
+}
+
+// flawOfPlan says why a run cannot have these stages, "" if it can.
+func flawOfPlan(stages []StagePlan) string {
+	if len(stages) < 1 || len(stages) > MaxStages {
+		return fmt.Sprintf("%d stages; a run has 1 to %d", len(stages), MaxStages)
+	}
+	names := make(map[string]bool, len(stages))
+	for i, p := range stages {
+		if p.Name == "" || len(p.Name) > MaxStageNameBytes || strings.ContainsAny(p.Name, "/@. ") || names[p.Name] {
+			return fmt.Sprintf("stage %d: %.80q is no name, or there twice", i+1, p.Name)
+		}
+		names[p.Name] = true
+		if flaw := p.flaw(i == len(stages)-1); flaw != "" {
+			return "stage " + p.Name + ": " + flaw
+		}
+	}
+	return ""
+}
+
+func (p *StagePlan) flaw(last bool) string {
+	switch {
+	case p.Reducers > MaxReducers:
+		return fmt.Sprintf("%d reducers; at most %d are possible", p.Reducers, MaxReducers)
+	case len(p.Outputs) > MaxStageOutputs:
+		return fmt.Sprintf("%d outputs; at most %d are possible", len(p.Outputs), MaxStageOutputs)
+	}
+	for _, name := range p.Outputs {
+		if name == "" || len(name) > MaxStageNameBytes {
+			return fmt.Sprintf("%.80q is no name of an output", name)
+		}
+	}
+	switch p.Over {
+	case OverTasks:
+		switch {
+		case p.Number+p.Reducers == 0:
+			return "it has no tasks"
+		case p.Number > MaxTasks:
+			return fmt.Sprintf("%d tasks; at most %d are possible", p.Number, MaxTasks)
+		case uint64(p.Number)*uint64(p.Reducers) > MaxPartials:
+			return fmt.Sprintf("%d tasks address %d partials each; at most %d partials are possible", p.Number, p.Reducers, MaxPartials)
+		}
+	case OverReplicas:
+		if p.Number < 1 || p.Number > MaxReplicas || p.Reducers > 0 {
+			return fmt.Sprintf("%d replicas and %d reducers; 1 to %d replicas without a reducer are possible", p.Number, p.Reducers, MaxReplicas)
+		}
+	case OverShards:
+		if p.Number != 0 {
+			return "shards are counted, not planned"
+		}
+	case OverNothing:
+		if !last || p.Number+p.Reducers > 0 {
+			return "registration has no tasks and ends the run"
+		}
+	default:
+		return fmt.Sprintf("tasks over %v", p.Over)
+	}
+	return ""
+}
+
+// size fixes how many tasks a stage has, now that those before it are done.
+func (p *Stage) size(counts map[string]int64) (flaw string) {
+	p.Maps = p.Number
+	if p.Over == OverShards {
+		n := counts["shards"]
+		if n < 1 || n > MaxShards {
+			return fmt.Sprintf("%s: %d shards; there must be 1 to %d", p.Name, n, MaxShards)
+		}
+		p.Shards = uint32(n)
+		p.Maps = min(p.Shards, MaxTasks, MaxPartials/max(p.Reducers, 1))
+	}
+	p.Total = p.Maps + p.Reducers
+	return ""
+}
+
+// Range returns the shards [from, to) of a map task: ranges of all tasks cover
+// the stage's shards once, and none is empty.
+func (p *Stage) Range(t *Task) (from, to uint32) {
+	if p.Over != OverShards || t.Reduce {
+		return 0, 0
+	}
+	at := func(i uint32) uint32 { return uint32(uint64(i) * uint64(p.Shards) / uint64(p.Maps)) }
+	return at(t.Index), at(t.Index + 1)
+}
+
+// Partials returns what the map tasks addressed to a reducer, in index order.
+func (p *Stage) Partials(reducer *Task) []string {
+	if !reducer.Reduce {
+		return nil
+	}
+	partials := make([]string, 0, p.Maps)
+	for _, t := range p.Tasks[:p.Maps] {
+		partials = append(partials, t.Partials[reducer.Index])
+	}
+	return partials
+}
+
+// expected returns the i-th task of the stage as it is when it is made.
+func (p *Stage) expected(r *Run, i uint32) *Task {
+	t := &Task{ID: thalweg.TaskID(fmt.Sprintf("%s/%s@%d", r.ID, p.Name, i)), Index: i, State: TaskWaiting, run: r, stage: p}
+	if i >= p.Maps {
+		t.Index, t.Reduce = i-p.Maps, true
+		t.ID = thalweg.TaskID(fmt.Sprintf("%s/%s.reduce", r.ID, p.Name))
+		if p.Reducers > 1 {
+			t.ID += thalweg.TaskID(fmt.Sprintf("@%d", t.Index))
+		}
+	}
+	return t
+}
+
+// flawOfReport says what a task that reports to be done failed to leave.
+func (p *Stage) flawOfReport(t *Task) string {
+	want := p.Reducers
+	if t.Reduce {
+		want = 0
+	}
+	if uint32(len(t.Partials)) != want {
+		return fmt.Sprintf("%s: finished with %d partials for %d reducers", t.ID, len(t.Partials), want)
+	}
+	if i := slices.Index(t.Partials, ""); i >= 0 {
+		return fmt.Sprintf("%s: finished without its partial for reducer %d", t.ID, i)
+	}
+	if p.Reducers > 0 {
+		return ""
+	}
+	return p.disagreement(t)
+}
+
+// disagreement tells how a finished task's outputs differ from those of the
+// others, in a stage that nobody merges: its tasks compute the same, so any
+// difference is a fault.
+func (p *Stage) disagreement(t *Task) string {
+	for _, other := range p.Tasks {
+		if other == t || other.State != TaskDone {
+			continue
+		}
+		for _, name := range sortedKeys(merged(maps.Clone(other.Outputs), t.Outputs)) {
+			if a, b := other.Outputs[name], t.Outputs[name]; a != b {
+				return fmt.Sprintf("%s reports %s %s but %s on %s reported %s", t.ID, name, quoted(b), other.ID, other.Worker, quoted(a))
+			}
+		}
+		return "" // the others agree with this one
+	}
+	return ""
+}
+
+// gather makes the stage's results the run's and names an output that is
+// missing. Outputs are those of the reducer, with its number behind the name
+// where there are several, or what the tasks agree on where there is none;
+// metrics are those of the first of them. Counts are summed over the map tasks,
+// except for names that reducers report, which are summed over those. A later
+// stage's value replaces an earlier stage's of the same name.
+func (r *Run) gather(p *Stage) (missing string) {
+	counts, own := make(map[string]int64), make(map[string]int64)
+	for _, t := range p.Tasks {
+		to := counts
+		if t.Reduce {
+			to = own
+		}
+		for name, n := range t.Counts {
+			to[name] += n
+		}
+	}
+	results := p.Tasks[p.Maps:]
+	if len(results) == 0 {
+		results = p.Tasks[:1]
+	}
+	for i, t := range results {
+		if p.Reducers <= 1 {
+			r.Outputs = merged(r.Outputs, t.Outputs)
+		}
+		for _, name := range p.Outputs {
+			if t.Outputs[name] == "" && missing == "" {
+				missing = name
+			}
+			if p.Reducers > 1 {
+				r.Outputs = merged(r.Outputs, map[string]string{fmt.Sprintf("%s@%d", name, i): t.Outputs[name]})
+			}
+		}
+	}
+	r.Metrics = merged(r.Metrics, results[0].Metrics)
+	r.Counts = merged(r.Counts, merged(counts, own))
+	return missing
+}
+
+func merged[V any](to, from map[string]V) map[string]V {
+	if to == nil && len(from) > 0 {
+		to = make(map[string]V, len(from))
+	}
+	maps.Copy(to, from)
+	return to
+}
+
+func quoted(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

@@ -1,0 +1,89 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+// Stage is one stage of a run: what the coordinator plans with, and what a
+// worker does for its tasks.
+type Stage struct {
+	api.Stage
+	// Size sets the numbers of the plan that the spec, or a job's arguments, decide.
+	// Nil: none.
+	Size func(stage *api.Stage, spec *pipeline.Spec, arguments map[string]string) error
+	// Map carries a map task out, Reduce a reducer. They may be called concurrently,
+	// for different tasks. An error that a second attempt cannot mend has the kind
+	// Invalid, Unsupported or NotFound.
+	Map, Reduce func(ctx context.Context, t *Task) error
+	// begin makes what holds a lease of the stage, where Map is not enough: tasks
+	// that have to know of each other.
+	begin func(w *Worker, lease *apiv1.Lease) (runner, error)
+}
+
+// Catalog holds the stages that workers can carry out, in order, by the verb
+// whose runs have them. Those of a spec's batch half are under the empty verb.
+type Catalog map[string][]Stage
+
+// Stages returns the catalog. To add a stage: a file task_<name>.go, and a line
+// here.
+func Stages() Catalog {
+	return Catalog{"": {
+		{Stage: api.Stage{Name: "profile", Over: api.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
+		{Stage: api.Stage{Name: "clean", Over: api.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
+		{Stage: api.Stage{Name: "fit", Over: api.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
+		{Stage: api.Stage{Name: "train", Over: api.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, Size: sizeTrain, begin: newTrainTask},
+		{Stage: api.Stage{Name: "evaluate", Over: api.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
+		{Stage: api.Stage{Name: "register", Over: api.OverNothing}},
+	}}
+}
+
+// Plan returns the stages of a run of a verb, as coordinators ask for them.
+func (c Catalog) Plan(spec *pipeline.Spec, verb string, arguments map[string]string) ([]api.Stage, error) {
+	stages, ok := c[verb]
+	if !ok {
+		return nil, &thalweg.Error{Op: "plan run", Kind: thalweg.Invalid, Subject: fmt.Sprintf("verb %q", verb),
+			Hint: fmt.Sprintf("known are %q", slices.Sorted(maps.Keys(c)))}
+	}
+	plan := make([]api.Stage, len(stages))
+	for i, s := range stages {
+		plan[i] = s.Stage
+		if s.Size == nil {
+			continue
+		}
+		if err := s.Size(&plan[i], spec, arguments); err != nil {
+			return nil, err
+		}
+	}
+	return plan, nil
+}
+
+// begin returns what carries a lease out.
+func (c Catalog) begin(w *Worker, lease *apiv1.Lease) (runner, error) {
+	if lease.RunId == "" {
+		return newScoreTask(w, lease)
+	}
+	for _, s := range c[lease.Verb] {
+		do := s.Map
+		if lease.Reduce {
+			do = s.Reduce
+		}
+		switch {
+		case s.Name != lease.Kind:
+		case s.begin != nil:
+			return s.begin(w, lease)
+		case do != nil:
+			return &Task{Lease: lease, worker: w, do: do, Report: &apiv1.TaskReport{
+				Outputs: map[string]string{}, Metrics: map[string]float64{}, Counts: map[string]int64{}}}, nil
+		}
+	}
+	return nil, &thalweg.Error{Op: "run task", Kind: thalweg.Unsupported, Subject: lease.TaskId,
+		Hint: "the coordinator is newer than this worker"}
+}

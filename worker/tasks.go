@@ -1,0 +1,255 @@
+package worker
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+// maxReports bounds the reports kept for a coordinator that does not answer;
+// a worker cannot hold more leases than this at once.
+const maxReports = 4096
+
+// A runner carries a lease out while it is held.
+type runner interface {
+	// run works until done or ctx ends. A nil report is no report: the task was
+	// told to stop.
+	run(ctx context.Context) *apiv1.TaskReport
+	// update hands over the newest form of the lease: peers, models, pause.
+	update(lease *apiv1.Lease)
+	// fill adds progress or stream positions to a poll.
+	fill(req *apiv1.PollRequest)
+}
+
+// runningTask is one lease and what carries it out.
+type runningTask struct {
+	lease  *apiv1.Lease
+	runner runner
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// taskManager owns the worker's tasks: it starts what the coordinator leases, ends
+// what it no longer names, and keeps reports until they are accepted.
+type taskManager struct {
+	worker *Worker
+	mu     struct {
+		sync.Mutex
+		tasks    map[string]*runningTask
+		ending   map[string]*runningTask // told to end; a new lease of the same task waits for them
+		reports  map[string]*apiv1.TaskReport
+		known    string        // hash of the leases last seen
+		reported chan struct{} // closed and replaced when a report is added
+		unsent   int           // reports added since the last poll was built
+	}
+}
+
+func newTaskManager(w *Worker) *taskManager {
+	m := &taskManager{worker: w}
+	m.mu.tasks = make(map[string]*runningTask)
+	m.mu.ending = make(map[string]*runningTask)
+	m.mu.reports = make(map[string]*apiv1.TaskReport)
+	m.mu.reported = make(chan struct{})
+	return m
+}
+
+// reconcile makes the running tasks equal to the leases of res. It does not
+// wait for tasks that end: a stream may have something to commit, and the next
+// poll is a heartbeat.
+func (m *taskManager) reconcile(ctx context.Context, res *apiv1.PollResponse) {
+	want := make(map[string]*apiv1.Lease, len(res.Leases))
+	for _, l := range res.Leases {
+		want[l.TaskId] = l
+	}
+	m.mu.Lock()
+	m.mu.known = res.LeasesHash
+	for id, t := range m.mu.tasks {
+		if l, ok := want[id]; !ok || l.Token != t.lease.Token {
+			t.cancel()
+			m.mu.ending[id] = t
+			delete(m.mu.tasks, id)
+			delete(m.mu.reports, id)
+		}
+	}
+	m.mu.Unlock()
+	for _, l := range res.Leases {
+		m.mu.Lock()
+		t := m.mu.tasks[l.TaskId]
+		m.mu.Unlock()
+		if t != nil {
+			t.runner.update(l)
+			continue
+		}
+		m.start(ctx, l)
+	}
+}
+
+// start runs the task of a new lease. Its context ends with the lease, not
+// with ctx, so that stopping can drain it first.
+func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
+	w := m.worker
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	t := &runningTask{lease: lease, cancel: cancel, done: make(chan struct{})}
+	var err error
+	if t.runner, err = w.cfg.Catalog.begin(w, lease); err != nil {
+		t.runner = failedTask{err}
+	}
+	m.mu.Lock()
+	m.mu.tasks[lease.TaskId] = t
+	before := m.mu.ending[lease.TaskId]
+	m.mu.Unlock()
+	go func() {
+		defer close(t.done)
+		defer m.ended(t)
+		defer cancel()
+		if before != nil {
+			<-before.done
+		}
+		began := time.Now()
+		w.log.Debug("task begins", keyTask, lease.TaskId, keyToken, lease.Token)
+		restore := func() {}
+		if lease.RunId != "" {
+			restore = w.limit.lift()
+		}
+		report := t.runner.run(runCtx)
+		restore()
+		if report == nil {
+			return
+		}
+		report.TaskId, report.Token = lease.TaskId, lease.Token
+		if report.Error != "" {
+			w.log.Warn("task failed", keyTask, lease.TaskId, keyError, report.Error)
+		} else {
+			w.log.Debug("task done", keyTask, lease.TaskId, keyTook, time.Since(began))
+		}
+		m.report(t, report)
+	}()
+}
+
+// ended forgets a task that was told to end and has.
+func (m *taskManager) ended(t *runningTask) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.ending[t.lease.TaskId] == t {
+		delete(m.mu.ending, t.lease.TaskId)
+	}
+}
+
+// report keeps a report until the coordinator has it, and wakes the poll.
+func (m *taskManager) report(t *runningTask, report *apiv1.TaskReport) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.tasks[report.TaskId] != t || len(m.mu.reports) >= maxReports {
+		return // the lease is another's by now, and so is its outcome
+	}
+	m.mu.reports[report.TaskId] = report
+	m.mu.unsent++
+	close(m.mu.reported)
+	m.mu.reported = make(chan struct{})
+}
+
+// fill adds reports, progress and stream positions to a poll.
+func (m *taskManager) fill(req *apiv1.PollRequest) {
+	m.mu.Lock()
+	req.KnownLeases = m.mu.known
+	m.mu.unsent = 0
+	tasks := make([]*runningTask, 0, len(m.mu.tasks))
+	for id, t := range m.mu.tasks {
+		if r, ok := m.mu.reports[id]; ok {
+			req.Reports = append(req.Reports, r)
+		} else {
+			tasks = append(tasks, t)
+		}
+	}
+	m.mu.Unlock()
+	for _, t := range tasks {
+		t.runner.fill(req)
+	}
+}
+
+// forget drops the reports that the coordinator has dealt with.
+func (m *taskManager) forget(accepted []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range accepted {
+		delete(m.mu.reports, id)
+	}
+}
+
+// onReport calls cancel when a report is added after the last fill; the returned
+// function stops watching.
+func (m *taskManager) onReport(cancel context.CancelFunc) (stop func()) {
+	m.mu.Lock()
+	reported, unsent := m.mu.reported, m.mu.unsent
+	m.mu.Unlock()
+	if unsent > 0 {
+		cancel()
+		return func() {}
+	}
+	quit := make(chan struct{})
+	go func() {
+		select {
+		case <-reported:
+			cancel()
+		case <-quit:
+		}
+	}()
+	return func() { close(quit) }
+}
+
+// hasUnsent reports whether there is a report that the last poll did not carry: it
+// was cut short for it.
+func (m *taskManager) hasUnsent() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.unsent > 0
+}
+
+// stopAll ends every task at once; it reports whether there was any.
+func (m *taskManager) stopAll() bool {
+	m.mu.Lock()
+	tasks, ending := m.mu.tasks, slices.Collect(maps.Values(m.mu.ending))
+	m.mu.tasks = make(map[string]*runningTask)
+	m.mu.reports = make(map[string]*apiv1.TaskReport)
+	m.mu.known = ""
+	m.mu.Unlock()
+	for _, t := range tasks {
+		t.cancel()
+	}
+	for _, t := range tasks {
+		<-t.done
+	}
+	for _, t := range ending {
+		<-t.done
+	}
+	return len(tasks) > 0
+}
+
+// drainer is a task with something to finish before it stops.
+type drainer interface{ drain() }
+
+// drain asks the tasks that can to finish, and waits for them up to timeout.
+func (m *taskManager) drain(timeout time.Duration) {
+	m.mu.Lock()
+	var draining []*runningTask
+	for _, t := range m.mu.tasks {
+		if d, ok := t.runner.(drainer); ok {
+			d.drain()
+			draining = append(draining, t)
+		}
+	}
+	m.mu.Unlock()
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	for _, t := range draining {
+		select {
+		case <-t.done:
+		case <-deadline.C:
+			return
+		}
+	}
+}
