@@ -11,12 +11,8 @@ import (
 // of the one before: at low rates a fetch gives a handful.
 const smallPart = 64 << 10
 
-// keepFree is how many emptied buffers are kept for the next fetches, none of
-// them larger than keepBytes: one odd fetch must not hold memory for good.
-const (
-	keepFree  = 4
-	keepBytes = 8 << 20
-)
+// keepFree is how many emptied buffers are kept for the next fetches.
+const keepFree = 4
 
 // backlog holds the records that are fetched and not scored, in order. Only
 // the scorer's loop uses it.
@@ -26,7 +22,7 @@ type backlog struct {
 	next  int64             // offset after the last of it, once something was added
 	want  connectors.Fields // parts of records that fetches shall fill; it may only grow
 	free  []*connectors.Records
-	spare func() int64 // how large a buffer may be that is kept; nil: keepBytes
+	share *Share // says how large a buffer may be that is kept
 	batch batch
 	// laidOut is the memory of batch when it was taken: whoever scores it may cut
 	// it meanwhile.
@@ -90,11 +86,7 @@ func (b *backlog) buffer() *connectors.Records {
 }
 
 func (b *backlog) recycle(r *connectors.Records) {
-	keep := int64(keepBytes)
-	if b.spare != nil {
-		keep = b.spare()
-	}
-	if len(b.free) < keepFree && capOf(r) <= keep {
+	if len(b.free) < keepFree && capOf(r) <= b.share.spare() {
 		b.free = append(b.free, r)
 	}
 }
@@ -117,12 +109,21 @@ func (b *backlog) add(r *connectors.Records) {
 	b.parts = append(b.parts, &part{records: r})
 }
 
-// take lays out the first records that effect e allows, and leaves them in the
+// Cut says where a batch ends.
+type Cut struct {
+	From  int64 // the end of what was scored before: what lies between here and a record is a gap
+	Count int   // records at most
+	Bytes int64 // or as many as reach these
+	Gaps  int   // runs of missing offsets at most
+	UpTo  int64 // and no record at or after this offset; -1: no bound
+}
+
+// take lays out the first records that c allows, at least one if there is one, and leaves them in the
 // backlog until drop. One batch is out at a time, until giveBack.
-func (b *backlog) take(e score) *batch {
+func (b *backlog) take(c Cut) *batch {
 	t := &b.batch
 	defer func() { b.laidOut = capOf(&t.copied) + 8*int64(cap(t.ends)+cap(t.offsets)+cap(t.timestamps)) }()
-	t.from, t.to, t.bytes = e.from, e.from, 0
+	t.from, t.to, t.bytes = c.From, c.From, 0
 	t.values, t.ends, t.parts = nil, t.ends[:0], nil
 	t.copied.Reset()
 	t.fields = ^connectors.Fields(0)
@@ -132,12 +133,12 @@ func (b *backlog) take(e score) *batch {
 	t.copied.Want = t.fields
 	t.offsets, t.timestamps, t.gaps = t.offsets[:0], t.timestamps[:0], t.gaps[:0]
 	t.nulls, t.unreadable = nil, nil
-	upTo := e.upTo
+	upTo := c.UpTo
 	if upTo < 0 {
 		upTo = math.MaxInt64
 	}
 	for i, p := range b.parts {
-		n := t.count(p, e, upTo)
+		n := t.count(p, c, upTo)
 		if n == 0 {
 			break
 		}
@@ -173,16 +174,16 @@ func (b *backlog) stoppedBy(offset int64, n int) bool {
 
 // count returns how many records of p the batch may still take; it notes the
 // gaps before them.
-func (t *batch) count(p *part, e score, upTo int64) int {
+func (t *batch) count(p *part, c Cut, upTo int64) int {
 	r := p.records
 	n := 0
 	for i := p.first; i < r.Len(); i++ {
 		at := r.Offsets[i]
-		if len(t.offsets)+n >= e.count || t.bytes >= e.bytes || at >= upTo {
+		if len(t.offsets)+n >= c.Count || t.bytes >= c.Bytes || at >= upTo {
 			break
 		}
 		if at > t.to {
-			if len(t.gaps) >= e.gaps {
+			if len(t.gaps) >= c.Gaps {
 				break
 			}
 			t.gaps = append(t.gaps, commitlog.Gap{t.to, at})

@@ -39,7 +39,7 @@ func TestBatchesKeepKeysAndHeadersWithTheirValues(t *testing.T) {
 		}
 		from, seen := int64(0), 0
 		for b.records() > 0 {
-			got := b.take(score{from: from, count: 1 + rng.IntN(7), bytes: 1 << 30, gaps: 1 << 20, upTo: -1})
+			got := b.take(Cut{From: from, Count: 1 + rng.IntN(7), Bytes: 1 << 30, Gaps: 1 << 20, UpTo: -1})
 			for i, at := range got.offsets {
 				value := strings.TrimSpace(string(got.values[start(got.ends, i):got.ends[i]]))
 				null := got.nulls != nil && got.nulls[i]
@@ -80,7 +80,7 @@ func TestRecordsAreNotPutBehindThoseThatAreBeingRead(t *testing.T) {
 	}
 	fetch()
 	fetch()
-	out := b.take(score{count: 1, bytes: 1, gaps: 1, upTo: -1})
+	out := b.take(Cut{Count: 1, Bytes: 1, Gaps: 1, UpTo: -1})
 	read := make(chan string)
 	// Decoders load whole words, which may reach behind the last event.
 	go func() { read <- string(out.key(0)) + " " + string(out.value(0)[:cap(out.value(0))]) }()

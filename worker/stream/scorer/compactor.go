@@ -30,12 +30,6 @@ const (
 	// maxWaste is how many times MinFiles the files of one segment may be, however
 	// unequal they are, before some are merged that will have to be merged again.
 	maxWaste = 4
-	// mergePatience is how many slots are finished while a merged file waits for
-	// its turn at the log, before a slot waits for it.
-	mergePatience = 2
-	// mergeRest is the pause after a merge failed with what cannot pass: a file
-	// that is damaged must not be read again and again.
-	mergeRest = 5 * time.Minute
 )
 
 // run is consecutive slots whose scored rows are in the objects of one slot.
@@ -77,45 +71,31 @@ func (r run) follows(o run) bool {
 	return r.generation == o.generation && r.partition == o.partition && r.topicID == o.topicID
 }
 
-// compactor decides which files of a partition are merged, and does nothing:
-// the machine asks it and tells it what happened. It knows the live objects of
-// the end of the log, all from the first run on.
-type compactor struct {
+// planner decides which files of a partition are merged. It is told what was
+// finished, and knows the live objects of the end of the log, all from the first
+// run on.
+type planner struct {
 	cfg   Compaction
-	epoch uint64
 	known bool // runs are those of the log
 	runs  []run
 	apart map[uint64]bool // first slots of runs that have other columns than the run before
 	late  []run           // of slots that were finished since the log was asked for runs
 	idle  bool            // there is nothing to merge in runs as they are
-	job   *merging
-
-	trouble   error         // why the last merge was given up
-	restUntil time.Duration // nothing is merged before
-	sweepAt   time.Duration // when replaced objects are looked for, 0: never
-}
-
-// merging is a compaction under way.
-type merging struct {
-	slots      [2]uint64
-	inputs     []run // nil of a claim that was found, whose inputs follow from the log
-	ready      bool  // the merged file is in memory
-	committing bool  // the log is its own until it is finished
-	passed     int   // slots finished since it was ready
-	scoredAt   int64
-	stage      op // opClaim, opPublish or opFinish
+	taken bool            // the runs that were planned last are being merged
 }
 
 // forget drops what is believed of the log.
-func (c *compactor) forget() {
-	c.epoch++
-	c.known, c.runs, c.late, c.job, c.idle = false, nil, nil, nil, false
+func (c *planner) forget() {
+	c.known, c.runs, c.late, c.idle, c.taken = false, nil, nil, false, false
 	clear(c.apart)
 }
 
+// ask says that the log is asked for its end: it will have what was finished.
+func (c *planner) ask() { c.late = nil }
+
 // learn takes in the end of the log. Slots that were finished while it was read
 // may be in it or not.
-func (c *compactor) learn(runs []run) {
+func (c *planner) learn(runs []run) {
 	end := uint64(0)
 	if n := len(runs); n > 0 {
 		end = runs[n-1].slots[1]
@@ -130,15 +110,12 @@ func (c *compactor) learn(runs []run) {
 }
 
 // add takes in a slot that was finished.
-func (c *compactor) add(e commitlog.Entry) {
+func (c *planner) add(e commitlog.Entry) {
 	switch r, ok := runOf(e); {
 	case !ok || !c.cfg.on():
 	case c.known && len(c.runs) > 0 && c.runs[len(c.runs)-1].slots[1] > r.slots[0]:
 		// The log was read when the slot was finished, but the answer was not here yet.
 	case c.known:
-		if n := len(c.runs); n > 0 && r.slots[0] < c.runs[n-1].slots[1] {
-			return // who read the log had seen it finished before the machine was told
-		}
 		c.runs, c.idle = append(c.runs, r), false
 		c.trim()
 	default:
@@ -147,7 +124,7 @@ func (c *compactor) add(e commitlog.Entry) {
 }
 
 // replace puts the merged run in the place of its inputs.
-func (c *compactor) replace(e commitlog.Entry) {
+func (c *planner) replace(e commitlog.Entry) {
 	r, ok := runOf(e)
 	if !ok || !c.known {
 		return
@@ -165,7 +142,7 @@ func (c *compactor) replace(e commitlog.Entry) {
 }
 
 // split notes that the run at a slot has other columns than the one before.
-func (c *compactor) split(slot uint64) {
+func (c *planner) split(slot uint64) {
 	if c.apart == nil {
 		c.apart = make(map[uint64]bool)
 	}
@@ -173,11 +150,11 @@ func (c *compactor) split(slot uint64) {
 }
 
 // sealed reports whether a run is large enough to be left alone.
-func (c *compactor) sealed(r run) bool { return r.bytes >= c.cfg.Bytes/2 }
+func (c *planner) sealed(r run) bool { return r.bytes >= c.cfg.Bytes/2 }
 
 // segment returns the end of the segment that begins with run i: runs that may
 // become one file. A sealed run is a segment of its own.
-func (c *compactor) segment(i int) int {
+func (c *planner) segment(i int) int {
 	j := i + 1
 	for j < len(c.runs) && !c.sealed(c.runs[j-1]) && !c.sealed(c.runs[j]) && c.runs[j-1].follows(c.runs[j]) && !c.apart[c.runs[j].slots[0]] {
 		j++
@@ -186,7 +163,7 @@ func (c *compactor) segment(i int) int {
 }
 
 // trim drops leading segments in which nothing will ever be merged again.
-func (c *compactor) trim() {
+func (c *planner) trim() {
 	for len(c.runs) > 0 {
 		end := c.segment(0)
 		left := c.runs[0].topicID != c.runs[len(c.runs)-1].topicID // behind, for another topic
@@ -195,12 +172,12 @@ func (c *compactor) trim() {
 		}
 		c.drop(end)
 	}
-	if n := len(c.runs) - maxTail; n > 0 && c.job == nil {
+	if n := len(c.runs) - maxTail; n > 0 && !c.taken {
 		c.drop(n)
 	}
 }
 
-func (c *compactor) drop(n int) {
+func (c *planner) drop(n int) {
 	for _, r := range c.runs[:n] {
 		delete(c.apart, r.slots[0])
 	}
@@ -211,7 +188,7 @@ func (c *compactor) drop(n int) {
 // They are of the topic that the log is at: a compaction's intent names that
 // one, and whoever reads it later takes the rows to be of it. What an earlier
 // topic of the name left stays as it is.
-func (c *compactor) plan(topicID string) []run {
+func (c *planner) plan(topicID string) []run {
 	if c.idle {
 		return nil
 	}
@@ -237,7 +214,7 @@ func (c *compactor) plan(topicID string) []run {
 
 // closedPlan plans in a segment that nothing is added to any more: its rest is
 // merged whatever the sizes, which costs each row one more copy.
-func (c *compactor) closedPlan(part []run) []run {
+func (c *planner) closedPlan(part []run) []run {
 	for i := range part {
 		if n := c.fit(part[i:]); n >= 2 {
 			return part[i : i+n]
@@ -250,7 +227,7 @@ func (c *compactor) closedPlan(part []run) []run {
 // if the merged file is MinFiles/2 times as large as each of them, or twice and
 // then full-grown: with each copy of a row its file grows by that much, so that
 // it is copied about log(Bytes / size of its first file) times, to that base.
-func (c *compactor) openPlan(part []run) []run {
+func (c *planner) openPlan(part []run) []run {
 	if len(part) < 2 {
 		return nil
 	}
@@ -301,7 +278,7 @@ func (c *compactor) openPlan(part []run) []run {
 }
 
 // fit returns how many of the first runs fit into one merged file.
-func (c *compactor) fit(part []run) int {
+func (c *planner) fit(part []run) int {
 	sum := int64(0)
 	var days map[string]struct{}
 	for n, r := range part {
@@ -326,9 +303,9 @@ func sizeOf(part []run) (sum, largest int64) {
 	return sum, largest
 }
 
-// hint returns what the done record of the job says of the other merged runs:
-// all of them from the first that it lists.
-func (c *compactor) hint() []commitlog.Run { return hintOf(c.runs, c.job.slots) }
+// hint returns what the done record of a compaction of slots says of the other
+// merged runs: all of them from the first that it lists.
+func (c *planner) hint(slots [2]uint64) []commitlog.Run { return hintOf(c.runs, slots) }
 
 // hintOf lists the merged runs but those within slots.
 func hintOf(runs []run, slots [2]uint64) []commitlog.Run {

@@ -14,7 +14,7 @@ import (
 
 // ledger is a log as the compactor is told of it.
 type ledger struct {
-	compactor
+	planner
 	slot    uint64
 	offset  int64
 	written int64 // bytes of merged files
@@ -68,7 +68,7 @@ func TestFilesStayFewAndRowsAreCopiedSeldom(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const files = 20_000
-			l := ledger{compactor: compactor{cfg: Compaction{MinFiles: 16, Bytes: 128 << 20, Retention: time.Minute}, known: true}}
+			l := ledger{planner: planner{cfg: Compaction{MinFiles: 16, Bytes: 128 << 20, Retention: time.Minute}, known: true}}
 			total, least, most := int64(0), int64(math.MaxInt64), 0
 			for i := range files {
 				size := c.size(i)
@@ -98,7 +98,7 @@ func trailingZeros(i int) int {
 }
 
 func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
-	l := ledger{compactor: compactor{cfg: Compaction{MinFiles: 4, Bytes: 1 << 20}, known: true}}
+	l := ledger{planner: planner{cfg: Compaction{MinFiles: 4, Bytes: 1 << 20}, known: true}}
 	rng := rand.New(rand.NewPCG(1, 2))
 	generation := thalweg.Generation(1)
 	for range 2000 {
@@ -120,13 +120,13 @@ func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
 	} {
 		a, b := run{slots: [2]uint64{0, 1}, bytes: 5}, run{slots: [2]uint64{1, 2}, bytes: 5}
 		apart(&a, &b)
-		c := compactor{cfg: Compaction{MinFiles: 2, Bytes: 100}, known: true, runs: []run{a, b}}
+		c := planner{cfg: Compaction{MinFiles: 2, Bytes: 100}, known: true, runs: []run{a, b}}
 		if p := c.plan(""); p != nil {
 			t.Errorf("%+v and %+v are merged", a, b)
 		}
 	}
 	// Each day is an object, and a record names so many.
-	c := compactor{cfg: Compaction{MinFiles: 2, Bytes: 1000}, known: true}
+	c := planner{cfg: Compaction{MinFiles: 2, Bytes: 1000}, known: true}
 	for i := range uint64(200) {
 		c.runs = append(c.runs, run{slots: [2]uint64{i, i + 1}, slot: i, bytes: 5, days: []string{fmt.Sprint(i)}})
 	}
@@ -137,7 +137,7 @@ func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
 
 func TestWhatIsFinishedWhileTheLogIsReadIsNotForgotten(t *testing.T) {
 	for read := range uint64(4) { // so many of the slots were read
-		c := compactor{cfg: Compaction{MinFiles: 2, Bytes: 100}}
+		c := planner{cfg: Compaction{MinFiles: 2, Bytes: 100}}
 		var all []run
 		for slot := range uint64(4) {
 			e := scoredEntry(slot, int64(slot)*10, int64(slot)*10+10, 40, 1)
@@ -160,7 +160,7 @@ func TestWhatIsFinishedWhileTheLogIsReadIsNotForgotten(t *testing.T) {
 // the writing of a done record and the answer to it, and its rows would be in a
 // merged file twice.
 func TestASlotThatTheLogShowedFinishedIsNotKnownTwice(t *testing.T) {
-	c := compactor{cfg: Compaction{MinFiles: 2, Bytes: 100}}
+	c := planner{cfg: Compaction{MinFiles: 2, Bytes: 100}}
 	var read []run
 	for slot := range uint64(3) {
 		r, _ := runOf(scoredEntry(slot, int64(slot)*10, int64(slot)*10+10, 40, 1))
@@ -177,7 +177,7 @@ func TestASlotThatTheLogShowedFinishedIsNotKnownTwice(t *testing.T) {
 // TestWhatAnEarlierTopicLeftIsNotMerged: a compaction's intent names the topic
 // that the log is at, and its rows must be of that one.
 func TestWhatAnEarlierTopicLeftIsNotMerged(t *testing.T) {
-	c := &compactor{cfg: Compaction{MinFiles: 2, Bytes: 1 << 20}, known: true}
+	c := &planner{cfg: Compaction{MinFiles: 2, Bytes: 1 << 20}, known: true}
 	for i, topic := range []string{"", "", "old", "old", "new", "new"} {
 		at := uint64(i)
 		c.runs = append(c.runs, run{slots: [2]uint64{at, at + 1}, slot: at, bytes: 100, rows: 1, generation: 1, topicID: topic})

@@ -145,7 +145,7 @@ func (c Config) withDefaults() Config {
 	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
 	if c.Compaction.on() {
 		c.Compaction.Bytes = cmp.Or(c.Compaction.Bytes, 128<<20)
-		if _, most := c.Memory.merges(); most > 0 {
+		if most := c.Memory.MaxMerged(); most > 0 {
 			c.Compaction.Bytes = min(c.Compaction.Bytes, most)
 		}
 		c.Compaction.Retention = cmp.Or(c.Compaction.Retention, 10*time.Minute)
@@ -154,7 +154,7 @@ func (c Config) withDefaults() Config {
 		c.Compression = dataset.Zstd
 	}
 	if c.MaxEventBytes == 0 {
-		c.MaxEventBytes = 1 << 20
+		c.MaxEventBytes = DefaultMaxEventBytes
 	}
 	if c.FetchBytes == 0 {
 		c.FetchBytes = 4 << 20

@@ -155,7 +155,7 @@ func (e *artifactEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, er
 			return err
 		}
 		defer rec.Release()
-		return f.write(rec, dataset.WriterConfig{Compression: e.compression, Pool: e.pool})
+		return f.write(rec, dataset.WriterConfig{Compression: e.cfg.Compression, Pool: e.cfg.Pool})
 	}
 	for _, p := range r.pieces {
 		if in.PartitionBy == "" || in.PartitionBy == scoredAt {

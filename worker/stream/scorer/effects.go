@@ -94,7 +94,7 @@ func (r *runner) carryOut(e effect) {
 	case deliver:
 		s := r.spans[e.span]
 		r.spawn(func(ctx context.Context) func() event {
-			err := r.deliver(ctx, s)
+			err := r.outbox.Deliver(ctx, s.letters())
 			return func() event { return lettersDelivered{err} }
 		})
 	case finish:
@@ -164,9 +164,7 @@ func (r *runner) keep(m Model, e engine) {
 		}
 	}
 	r.engines[m] = e
-	if a, ok := e.(*artifactEngine); ok {
-		r.backlog.want |= a.needs
-	}
+	r.backlog.want |= e.needs()
 }
 
 func (r *runner) fetch(e fetch) {
@@ -203,13 +201,13 @@ func (r *runner) fetch(e fetch) {
 func (r *runner) score(e score) {
 	s := r.spans[e.span]
 	if s == nil {
-		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, partitionBy: e.partition, to: e.from}
+		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, partitionBy: e.partition, to: e.cut.From}
 		r.spans[e.span] = s
 	}
 	if s.model != e.model {
 		s.model, s.engine = e.model, r.engines[e.model] // the span has no events yet
 	}
-	b := r.backlog.take(e)
+	b := r.backlog.take(e.cut)
 	r.scoring = s
 	r.spawn(func(ctx context.Context) func() event {
 		gaps, lost := len(s.gaps), s.lost

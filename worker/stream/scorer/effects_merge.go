@@ -4,9 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"sync"
 
-	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -63,8 +61,7 @@ func (r *runner) mergeRuns(e merge) {
 	if e.inputs == nil {
 		pending = r.logbook.State().Pending
 	}
-	turn, _ := r.cfg.Memory.merges()
-	hold := &mergeHold{turn: turn}
+	hold := r.cfg.Memory.MergeTurn()
 	r.hold = hold
 	r.spawn(func(ctx context.Context) func() event {
 		inputs, hint, err := e.inputs, []commitlog.Run(nil), error(nil)
@@ -77,7 +74,7 @@ func (r *runner) mergeRuns(e merge) {
 			err = hold.take(ctx)
 		}
 		if err == nil {
-			w, apart, err = r.mergeFiles(ctx, inputs)
+			w, apart, err = r.files.merge(ctx, inputs)
 		}
 		moved := false
 		if pending != nil && err != nil {
@@ -125,47 +122,4 @@ func (r *runner) dropMerge() {
 		r.hold.release()
 		r.merge = nil
 	}
-}
-
-// mergeHold is a scorer's turn to have a merged file in memory, of which those
-// who share a process have one.
-type mergeHold struct {
-	turn chan struct{} // nil: nobody else is there
-	mu   struct {
-		sync.Mutex
-		taken, over bool
-	}
-}
-
-// take waits for the turn. It may be released meanwhile, and then is not given.
-func (h *mergeHold) take(ctx context.Context) error {
-	if h.turn == nil {
-		return nil
-	}
-	select {
-	case h.turn <- struct{}{}:
-	case <-ctx.Done():
-		return &thalweg.Error{Op: "wait to merge", Kind: thalweg.Canceled, Err: context.Cause(ctx)}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.mu.over {
-		<-h.turn
-		return &thalweg.Error{Op: "wait to merge", Kind: thalweg.Canceled}
-	}
-	h.mu.taken = true
-	return nil
-}
-
-// release gives the turn back, once and for all.
-func (h *mergeHold) release() {
-	if h == nil {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.mu.taken {
-		<-h.turn
-	}
-	h.mu.taken, h.mu.over = false, true
 }

@@ -40,18 +40,28 @@ type engine interface {
 	encode(in commitlog.Intent, r *rows) ([]encodedFile, error)
 	// stored yields what an object of a kind holds.
 	stored(kind commitlog.ObjectKind, body []byte) iter.Seq2[storedRow, error]
+	// needs returns what the engine reads of records besides their values.
+	needs() connectors.Fields
 }
+
+// EngineConfig says how an engine keeps what it scores.
+type EngineConfig struct {
+	Compression   dataset.Compression // of files of rows
+	MaxEventBytes int                 // beyond which an event is a dead letter, of which that much is kept
+	Pool          *dataset.Pool       // for writing files; nil: none is shared
+}
+
+// DefaultMaxEventBytes is the default of EngineConfig.MaxEventBytes.
+const DefaultMaxEventBytes = 1 << 20
 
 // artifactEngine is the engine of an artifact; its files are Parquet.
 type artifactEngine struct {
-	model         Model
-	decoder       *events.Decoder
-	scorer        predictor
-	output        *artifact.Scorer // lays out rows while scorer scores the next
-	compression   dataset.Compression
-	pool          *dataset.Pool // nil: none is shared
-	maxEventBytes int
-	needs         connectors.Fields // of records
+	cfg     EngineConfig
+	model   Model
+	decoder *events.Decoder
+	scorer  predictor
+	output  *artifact.Scorer  // lays out rows while scorer scores the next
+	fields  connectors.Fields // that columns come from
 }
 
 // predictor is what the engine needs of an artifact's scorer.
@@ -59,11 +69,11 @@ type predictor interface {
 	Score(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error)
 }
 
-func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, maxEventBytes int) (*artifactEngine, error) {
+func newEngine(m Model, a *artifact.Artifact, cfg EngineConfig) (*artifactEngine, error) {
 	fail := func(err error) error {
 		return &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
 	}
-	e := &artifactEngine{model: m, compression: compression, maxEventBytes: maxEventBytes}
+	e := &artifactEngine{cfg: cfg, model: m}
 	scorer, err := a.NewScorer(pipeline.InScoring)
 	if err != nil {
 		return nil, fail(err)
@@ -72,12 +82,14 @@ func newEngine(m Model, a *artifact.Artifact, compression dataset.Compression, m
 	if e.output, err = a.NewScorer(pipeline.InScoring); err != nil {
 		return nil, fail(err)
 	}
-	e.needs = FieldsOf(a)
-	if e.decoder, err = a.NewDecoder(events.Config{MaxEventBytes: maxEventBytes}); err != nil {
+	e.fields = FieldsOf(a)
+	if e.decoder, err = a.NewDecoder(events.Config{MaxEventBytes: cfg.MaxEventBytes}); err != nil {
 		return nil, fail(err)
 	}
 	return e, nil
 }
+
+func (e *artifactEngine) needs() connectors.Fields { return e.fields }
 
 // casualty is an event of a batch that does not become a row.
 type casualty struct {
@@ -94,7 +106,7 @@ func (e *artifactEngine) score(ctx context.Context, b *batch, dst *rows) (err er
 	if len(b.offsets) == 0 {
 		return dst.add(b, nil, nil, nil)
 	}
-	if e.needs&^b.fields != 0 {
+	if e.fields&^b.fields != 0 {
 		return errUnasked
 	}
 	rec, rejects, err := e.decoder.Decode(ctx, events.Events{Values: b.values, Ends: b.ends, Offsets: b.offsets, Nulls: b.nulls, Unreadable: b.unreadable,
@@ -210,9 +222,9 @@ func (e *artifactEngine) letters(b *batch, lost []casualty, dst *rows) ([]byte, 
 		d := DeadLetter{Topic: dst.topic, Partition: dst.partition, Offset: c.offset, TimestampUS: b.timestamps[i], Stage: c.stage, Reason: c.reason,
 			Model: e.model.Name, ModelVersion: e.model.Version, SpecGeneration: dst.generation, Replay: dst.replay}
 		if b.nulls == nil || !b.nulls[i] {
-			d.setRaw(b.value(i), e.maxEventBytes)
+			d.setRaw(b.value(i), e.cfg.MaxEventBytes)
 		}
-		d.setAround(b, i, e.maxEventBytes)
+		d.setAround(b, i, e.cfg.MaxEventBytes)
 		if err := d.appendLine(buf); err != nil {
 			return nil, err
 		}

@@ -33,7 +33,7 @@ func testBatch(events ...string) *batch {
 
 func testEngine(t *testing.T) *artifactEngine {
 	t.Helper()
-	e, err := newEngine(Model{Name: "m", Version: 1}, trained(t, 1), "zstd", 1<<20)
+	e, err := newEngine(Model{Name: "m", Version: 1}, trained(t, 1), EngineConfig{Compression: "zstd", MaxEventBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

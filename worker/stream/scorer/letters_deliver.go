@@ -30,14 +30,27 @@ const (
 	headerKey        = "thalweg.key"       // of the record, where it is kept
 )
 
-// deliver puts the dead letters of the log's pending intent into their topic.
-// That may take until somebody makes the topic or permits writing to it.
-func (r *runner) deliver(ctx context.Context, s *rows) error {
-	pending := r.logbook.State().Pending
-	line, err := r.lineOf(ctx, pending)
+// Deliverer puts the dead letters of a log's pending slots into a topic. It is
+// used by one goroutine.
+type Deliverer struct {
+	Outbox connectors.Outbox
+	Log    *commitlog.Log
+	// Messages are those of an object of dead letters; nil: letterMessages.
+	Messages func(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error]
+	line     string // that deliveries are numbered in, once it is known
+}
+
+// Deliver delivers the dead letters of the log's pending intent. That may take
+// until somebody makes the topic or permits writing to it.
+func (d *Deliverer) Deliver(ctx context.Context, lines []byte) error {
+	messages := d.Messages
+	if messages == nil {
+		messages = letterMessages
+	}
+	pending := d.Log.State().Pending
+	line, err := d.lineOf(ctx, pending)
 	if err == nil {
-		err = r.cfg.Outbox.Deliver(ctx, connectors.Group{Line: line, Seq: pending.Seq, ID: pending.ID, BegunAtUS: pending.ScoredAtUS},
-			r.messages(*pending, s.letters()))
+		err = d.Outbox.Deliver(ctx, connectors.Group{Line: line, Seq: pending.Seq, ID: pending.ID, BegunAtUS: pending.ScoredAtUS}, messages(*pending, lines))
 	}
 	if err == nil || thalweg.Is(err, thalweg.Canceled) {
 		return err
@@ -47,18 +60,18 @@ func (r *runner) deliver(ctx context.Context, s *rows) error {
 
 // lineOf returns what tells this log from all others, another under the same
 // name before it included: the ID of its first intent.
-func (r *runner) lineOf(ctx context.Context, pending *commitlog.Intent) (string, error) {
-	if r.line == "" {
+func (d *Deliverer) lineOf(ctx context.Context, pending *commitlog.Intent) (string, error) {
+	if d.line == "" {
 		if pending.Seq == 0 {
 			return pending.ID, nil
 		}
-		first, err := r.logbook.Entry(ctx, 0)
+		first, err := d.Log.Entry(ctx, 0)
 		if err != nil {
 			return "", err
 		}
-		r.line = first.Intent.ID
+		d.line = first.Intent.ID
 	}
-	return r.line, nil
+	return d.line, nil
 }
 
 // letterMessages are the messages of an object of dead letters.

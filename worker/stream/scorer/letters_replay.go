@@ -24,6 +24,10 @@ const (
 // replay gives up: each time one of them has got on by a whole slot.
 const replayRaces = 1000
 
+// keepVersions is how many versions are kept ready: claims of others may be of
+// any.
+const keepVersions = 3
+
 // ReplayConfig says which dead letters are scored again, and by what. All but
 // the last three are required, and Where.
 type ReplayConfig struct {
@@ -70,7 +74,7 @@ func Replay(ctx context.Context, bucket storage.Bucket, models Models, log *slog
 		cfg.Compression = dataset.Zstd
 	}
 	if cfg.MaxEventBytes == 0 {
-		cfg.MaxEventBytes = 1 << 20
+		cfg.MaxEventBytes = DefaultMaxEventBytes
 	}
 	selection, err := NewSelection(cfg.Where)
 	if err != nil {
@@ -83,7 +87,7 @@ func Replay(ctx context.Context, bucket storage.Bucket, models Models, log *slog
 			if err != nil {
 				return nil, err
 			}
-			return newEngine(m, a, cfg.Compression, cfg.MaxEventBytes)
+			return newEngine(m, a, EngineConfig{Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes})
 		}}
 	for p := range cfg.Partitions {
 		if err := r.partition(ctx, p); err != nil {
@@ -160,7 +164,7 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 		}
 		if !won {
 			races++
-			r.log.Info("another replay took the slot; carrying it out", slog.Int(keyPartition, partition), slog.Uint64(keySlot, winner.Seq), slog.String(keyWhere, winner.Where))
+			r.log.Info("another replay took the slot; carrying it out", slog.Int("partition", partition), slog.Uint64("slot", winner.Seq), slog.String("where", winner.Where))
 			state = again.State()
 			continue
 		}
@@ -393,15 +397,12 @@ func (r *replayer) needs(ctx context.Context, m Model) (connectors.Fields, error
 		if e, err = r.prepare(ctx, m); err != nil {
 			return 0, err
 		}
-		if r.engines == nil || len(r.engines) >= keepEngines {
+		if r.engines == nil || len(r.engines) >= keepVersions {
 			r.engines = make(map[Model]engine)
 		}
 		r.engines[m] = e
 	}
-	if a, ok := e.(*artifactEngine); ok {
-		return a.needs, nil
-	}
-	return 0, nil
+	return e.needs(), nil
 }
 
 // lettersBatch lays out the events of dead letters, which are whole, as they

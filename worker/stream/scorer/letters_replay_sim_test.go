@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
@@ -291,6 +292,8 @@ func (e *replayEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, erro
 func (e *replayEngine) stored(_ commitlog.ObjectKind, body []byte) iter.Seq2[storedRow, error] {
 	return simStored(body)
 }
+
+func (e *replayEngine) needs() connectors.Fields { return 0 }
 
 // turnBucket makes each request a turn of its person.
 type turnBucket struct{ person *replayPerson }

@@ -8,8 +8,6 @@ const (
 	keyModel     = "model"
 	keyOp        = "op"
 	keyError     = "error"
-	keySlot      = "slot"
-	keyWhere     = "where"
 	keyFrom      = "from"
 	keyCommitted = "committed"
 	keyScored    = "scored"
@@ -19,6 +17,4 @@ const (
 	keyEndSlot   = "end_slot"
 	keyByteSize  = "byte_size"
 	keyAtMost    = "at_most"
-	keySchema    = "schema"
-	keyReason    = "reason"
 )

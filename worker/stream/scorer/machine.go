@@ -124,7 +124,7 @@ type span struct {
 }
 
 func newMachine(cfg machineConfig, rng *rand.Rand) *machine {
-	return &machine{cfg: cfg, rng: rng, refused: make(map[Model]string), committed: -1, end: -1, lag: -1, compactor: compactor{cfg: cfg.compaction}}
+	return &machine{cfg: cfg, rng: rng, refused: make(map[Model]string), committed: -1, end: -1, lag: -1, compactor: compactor{planner: planner{cfg: cfg.compaction}}}
 }
 
 // step takes in an event and returns what is to be done, in order. The slice
@@ -265,6 +265,8 @@ func (m *machine) follow(offset int64) {
 	m.backlog = backlogState{next: offset}
 	m.open, m.closing = nil, nil
 	m.compactor.forget()
+	m.compactor.job = nil
+	m.compactor.epoch++
 	m.out = append(m.out, reset{m.epoch})
 }
 

@@ -1,12 +1,5 @@
 package scorer
 
-import "github.com/thalweg/thalweg/worker/stream/commitlog"
-
-// modelOf returns the version that an intent pins.
-func modelOf(in *commitlog.Intent) Model {
-	return Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
-}
-
 // commitSpan takes the closing span one stage further.
 func (m *machine) commitSpan() {
 	s := m.closing

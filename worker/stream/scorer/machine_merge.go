@@ -2,9 +2,41 @@ package scorer
 
 import (
 	"slices"
+	"time"
 
 	"github.com/thalweg/thalweg"
 )
+
+const (
+	// mergePatience is how many slots are finished while a merged file waits for
+	// its turn at the log, before a slot waits for it.
+	mergePatience = 2
+	// mergeRest is the pause after a merge failed with what cannot pass: a file
+	// that is damaged must not be read again and again.
+	mergeRest = 5 * time.Minute
+)
+
+// compactor is how far the machine is with merging files.
+type compactor struct {
+	planner
+	epoch uint64
+	job   *merging
+
+	trouble   error         // why the last merge was given up
+	restUntil time.Duration // nothing is merged before
+	sweepAt   time.Duration // when replaced objects are looked for, 0: never
+}
+
+// merging is a compaction under way.
+type merging struct {
+	slots      [2]uint64
+	inputs     []run // nil of a claim that was found, whose inputs follow from the log
+	ready      bool  // the merged file is in memory
+	committing bool  // the log is its own until it is finished
+	passed     int   // slots finished since it was ready
+	scoredAt   int64
+	stage      op // opClaim, opPublish or opFinish
+}
 
 // merging reports whether the log belongs to a compaction: it is being claimed,
 // written or finished.
@@ -35,7 +67,7 @@ func (m *machine) mergeMore() {
 	waiting := m.resting() || m.stuck()
 	if waiting && c.job != nil && c.job.ready && !c.job.committing {
 		// It may wait for ever, and with it all who share the turn to hold one.
-		c.job = nil
+		c.job, c.taken = nil, false
 		m.out = append(m.out, dropMerge{})
 	}
 	if !c.cfg.on() || waiting {
@@ -44,11 +76,12 @@ func (m *machine) mergeMore() {
 	switch {
 	case !m.idle(opMerge) || m.now.mono < c.restUntil:
 	case !c.known:
-		c.late = nil // the log has them
+		c.ask()
 		m.start(opMerge, readRuns{c.epoch})
 	case c.job == nil:
 		if inputs := slices.Clone(c.plan(m.topicID)); inputs != nil {
 			c.job = &merging{inputs: inputs, slots: [2]uint64{inputs[0].slots[0], inputs[len(inputs)-1].slots[1]}, stage: opClaim}
+			c.taken = true
 			m.start(opMerge, merge{c.epoch, inputs})
 		}
 	case !c.job.ready:
@@ -90,14 +123,14 @@ func (m *machine) takeMerged(ev merged) {
 		ev.err = &thalweg.Error{Op: "finish a compaction", Kind: thalweg.KindOf(ev.err), Subject: m.pending.Topic, Err: ev.err,
 			Hint: "the slot was claimed for a merge of these files: restore them"}
 	} else if m.givenUp(ev.err) {
-		c.job = nil
+		c.job, c.taken = nil, false
 		return
 	}
 	switch {
 	case !m.answered(opMerge, ev.err):
 	case ev.apart != 0:
 		c.split(ev.apart)
-		c.job = nil
+		c.job, c.taken = nil, false
 	default:
 		c.job.ready, c.trouble = true, nil
 	}
@@ -138,7 +171,7 @@ func (m *machine) commitMerge() bool {
 	case opClaim:
 		m.start(opClaim, claimMerge{j.scoredAt})
 	case opPublish:
-		m.start(opPublish, publishMerge{c.hint()})
+		m.start(opPublish, publishMerge{c.hint(j.slots)})
 	case opFinish:
 		m.start(opFinish, finishMerge{})
 	}
@@ -160,7 +193,7 @@ func (m *machine) finishMerge(ev slotFinished) {
 			m.phase = starting
 		}
 	}
-	c.job = nil
+	c.job, c.taken = nil, false
 	c.replace(ev.entry)
 	if t := m.now.mono + c.cfg.Retention; c.cfg.on() && (c.sweepAt == 0 || t < c.sweepAt) {
 		c.sweepAt = t

@@ -206,8 +206,8 @@ func (m *machine) scoreInto(s *span) {
 		}
 	}
 	m.backlog.asked = m.backlog.next
-	m.start(opScore, score{epoch: m.epoch, span: s.id, model: s.model, generation: s.generation, partition: s.partition, from: s.to,
-		count: count, bytes: size, gaps: gaps, upTo: upTo})
+	m.start(opScore, score{epoch: m.epoch, span: s.id, model: s.model, generation: s.generation, partition: s.partition,
+		cut: Cut{From: s.to, Count: count, Bytes: size, Gaps: gaps, UpTo: upTo}})
 }
 
 // refetch drops the backlog, whose records lack what a version needs or are not

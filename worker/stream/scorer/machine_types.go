@@ -193,19 +193,15 @@ type (
 	}
 	// cancelFetch ends a fetch that waits; it answers all the same.
 	cancelFetch struct{}
-	// score takes records from the front of the backlog, at least one if there is
-	// one below upTo, and adds what becomes of them to a span.
+	// score takes records from the front of the backlog and adds what becomes of
+	// them to a span.
 	score struct {
 		epoch      uint64
 		span       uint64
 		model      Model
 		generation thalweg.Generation
 		partition  string // column by whose days the rows are split
-		from       int64  // the span's end so far: what lies between here and a record is a gap
-		count      int    // records at most
-		bytes      int64  // or as many as reach these
-		gaps       int    // runs of missing offsets at most
-		upTo       int64  // and none at or after this offset; -1: no bound
+		cut        Cut
 	}
 	// reset forgets the backlog and all spans. Answers of an older epoch are
 	// thrown away.

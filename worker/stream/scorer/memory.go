@@ -30,6 +30,10 @@ const (
 	maxMergeShare   = 4 // of all memory, beside it: what one merged file may have, and only one is in memory
 )
 
+// keepBytes bounds a buffer that is kept for another fetch where nothing else
+// does: one odd fetch must not hold memory for good.
+const keepBytes = 8 << 20
+
 // Memory is what the scorers of one process share: the bytes that are fetched,
 // scored and not committed yet, and the cores. A Scorer asks for room before
 // it fetches; where there is none, it waits, and the largest open files are
@@ -382,13 +386,20 @@ func (s *Share) giveTurnLocked() {
 	}
 }
 
-// merges returns the turn to have a merged file in memory, and how large it may
-// be: both nil and 0 if nothing is bounded.
-func (s *Share) merges() (turn chan struct{}, mostBytes int64) {
+// MaxMerged returns how large a merged file may be, 0 if nothing is bounded.
+func (s *Share) MaxMerged() int64 {
 	if s == nil {
-		return nil, 0
+		return 0
 	}
-	return s.memory.merging, s.memory.limit / maxMergeShare
+	return s.memory.limit / maxMergeShare
+}
+
+// MergeTurn returns a turn that is not taken yet.
+func (s *Share) MergeTurn() *MergeTurn {
+	if s == nil {
+		return &MergeTurn{}
+	}
+	return &MergeTurn{turn: s.memory.merging}
 }
 
 // writers returns the pool of what files are written with, nil for none.
@@ -421,4 +432,47 @@ func turn(ctx context.Context, of *semaphore.Weighted, work func() error) error 
 	}
 	defer of.Release(1)
 	return work()
+}
+
+// MergeTurn is a partition's turn to have a merged file in memory, of which those
+// who share a process have one.
+type MergeTurn struct {
+	turn chan struct{} // nil: nobody else is there
+	mu   struct {
+		sync.Mutex
+		taken, over bool
+	}
+}
+
+// take waits for the turn. It may be released meanwhile, and then is not given.
+func (h *MergeTurn) take(ctx context.Context) error {
+	if h.turn == nil {
+		return nil
+	}
+	select {
+	case h.turn <- struct{}{}:
+	case <-ctx.Done():
+		return &thalweg.Error{Op: "wait to merge", Kind: thalweg.Canceled, Err: context.Cause(ctx)}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.over {
+		<-h.turn
+		return &thalweg.Error{Op: "wait to merge", Kind: thalweg.Canceled}
+	}
+	h.mu.taken = true
+	return nil
+}
+
+// release gives the turn back, once and for all.
+func (h *MergeTurn) release() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.taken {
+		<-h.turn
+	}
+	h.mu.taken, h.mu.over = false, true
 }

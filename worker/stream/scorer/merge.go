@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -41,11 +42,18 @@ type mergeWork struct {
 	done       commitlog.Done
 }
 
-// mergeFiles merges the objects of runs. apart is the slot of the first run
+// files merges the objects of runs.
+type files struct {
+	log       *commitlog.Log
+	bucket    storage.Bucket
+	newMerger func(room int64) merger // of a file of about so many bytes
+}
+
+// merge merges the objects of runs. apart is the slot of the first run
 // that cannot be merged with those before it, if there is one.
-func (r *runner) mergeFiles(ctx context.Context, inputs []run) (w *mergeWork, apart uint64, err error) {
+func (f *files) merge(ctx context.Context, inputs []run) (w *mergeWork, apart uint64, err error) {
 	if len(inputs) == 0 {
-		return nil, 0, &thalweg.Error{Op: "merge files", Kind: thalweg.Corrupt, Subject: r.logbook.Layout().LogDir(), Err: errors.New("the slots have no rows")}
+		return nil, 0, &thalweg.Error{Op: "merge files", Kind: thalweg.Corrupt, Subject: f.log.Layout().LogDir(), Err: errors.New("the slots have no rows")}
 	}
 	first, last := inputs[0], inputs[len(inputs)-1]
 	made := &mergeWork{slots: [2]uint64{first.slots[0], last.slots[1]}, offsets: [2]int64{first.offsets[0], last.offsets[1]},
@@ -57,7 +65,7 @@ func (r *runner) mergeFiles(ctx context.Context, inputs []run) (w *mergeWork, ap
 	mergers := make(map[string]merger)
 	rows := make(map[string]int64)
 	for _, in := range inputs {
-		e, err := r.logbook.Entry(ctx, in.slot)
+		e, err := f.log.Entry(ctx, in.slot)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -66,13 +74,13 @@ func (r *runner) mergeFiles(ctx context.Context, inputs []run) (w *mergeWork, ap
 			if o.Kind != commitlog.Scored {
 				continue
 			}
-			body, err := commitlog.ReadObject(ctx, r.bucket, o)
+			body, err := commitlog.ReadObject(ctx, f.bucket, o)
 			if err != nil {
 				return nil, 0, err
 			}
 			day := commitlog.DayOf(e.Intent, o.Key)
 			if mergers[day] == nil {
-				mergers[day] = r.newMerger(room)
+				mergers[day] = f.newMerger(room)
 			}
 			rows[day] += o.Rows
 			if err := mergers[day].add(o.Key, body); errors.Is(err, errApart) {
@@ -123,6 +131,12 @@ type parquetMerger struct {
 	schema *arrow.Schema
 	out    bytes.Buffer
 	w      *dataset.Writer
+}
+
+func newParquetMerger(compression dataset.Compression, room int64) merger {
+	m := &parquetMerger{cfg: dataset.WriterConfig{Compression: compression}}
+	m.out.Grow(int(room + room/8))
+	return m
 }
 
 func (m *parquetMerger) add(name string, file []byte) (err error) {

@@ -226,8 +226,8 @@ func (w *world) claimedMerge(published bool) *commitlog.Log {
 			w.t.Fatal(err)
 		}
 		// Another build may compress otherwise: the same rows in other bytes.
-		run.newMerger = func(int64) merger { return &parquetMerger{cfg: dataset.WriterConfig{Compression: dataset.Snappy}} }
-		work, _, err := run.mergeFiles(ctx, inputs)
+		run.files.newMerger = func(int64) merger { return &parquetMerger{cfg: dataset.WriterConfig{Compression: dataset.Snappy}} }
+		work, _, err := run.files.merge(ctx, inputs)
 		if err != nil {
 			w.t.Fatal(err)
 		}

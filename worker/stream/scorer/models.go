@@ -13,6 +13,7 @@ import (
 	events "github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
 // Model is one version of a model, and what it is byte for byte.
@@ -24,6 +25,11 @@ type Model struct {
 
 // String returns the name and version, "flight-delays 3".
 func (m Model) String() string { return fmt.Sprintf("%s %d", m.Name, m.Version) }
+
+// modelOf returns the version that an intent pins.
+func modelOf(in *commitlog.Intent) Model {
+	return Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
+}
 
 // Candidate is a version that may score new events.
 type Candidate struct {
@@ -183,8 +189,8 @@ func (r *Registry) watch(m Model, a *artifact.Artifact) {
 		return
 	}
 	warn := func(schema, lacking string) {
-		r.Log.Warn("the schema of events lacks fields: their columns are null", slog.String(keyModel, m.String()),
-			slog.String(keySchema, schema), slog.String(keyReason, lacking))
+		r.Log.Warn("the schema of events lacks fields: their columns are null", slog.String("model", m.String()),
+			slog.String("schema", schema), slog.String("reason", lacking))
 	}
 	if lacking := a.LackingFields(); lacking != "" {
 		warn(a.Spec.SchemaFile(), lacking)

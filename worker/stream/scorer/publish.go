@@ -151,10 +151,6 @@ func compareRows(ours, theirs iter.Seq2[storedRow, error], from, kept int64) (be
 // offsetColumn is the column that says which offset a row is of.
 const offsetColumn = "_offset"
 
-// replayColumn is the column that says which replay a row is of. Builds before
-// replays have none, which is the same as null.
-const replayColumn = "_replay"
-
 // textRows yields the header and the rows of a Parquet file as text. It is
 // slow, and needed only when two builds meet.
 func textRows(file []byte) iter.Seq2[storedRow, error] {
@@ -172,9 +168,7 @@ func textRows(file []byte) iter.Seq2[storedRow, error] {
 		}
 		var cells []string
 		for _, f := range r.Schema().Fields() {
-			if f.Name != replayColumn {
-				cells = append(cells, f.Name)
-			}
+			cells = append(cells, f.Name)
 		}
 		if !yieldLine(yield, isHeader, cells) {
 			return
@@ -195,10 +189,8 @@ func textRows(file []byte) iter.Seq2[storedRow, error] {
 			}
 			for i := 0; i < int(rec.NumRows()) && more; i++ {
 				cells = cells[:0]
-				for j, c := range rec.Columns() {
-					if rec.ColumnName(j) != replayColumn || c.IsValid(i) {
-						cells = append(cells, c.ValueStr(i))
-					}
+				for _, c := range rec.Columns() {
+					cells = append(cells, c.ValueStr(i))
 				}
 				more = yieldLine(yield, offsets.Value(i), cells)
 			}

@@ -250,10 +250,6 @@ func TestAnotherBuildsFileOfTheSameRowsIsAccepted(t *testing.T) {
 	if err := sameRows([]byte(before), []byte("PAR1")); err == nil {
 		t.Error("four bytes pass for the file")
 	}
-	older := withoutReplays(t, []byte(before))
-	if err := sameRows([]byte(before), older); err != nil || bytes.Contains(older, []byte(replayColumn)) {
-		t.Errorf("the rows of a build without replays are not accepted: %v", err)
-	}
 	w.produceGood(100, 50)
 	three := w.start()
 	three.waitCommitted(150)

@@ -19,7 +19,7 @@ func Rescore(ctx context.Context, in commitlog.Intent, a *artifact.Artifact, r *
 		return nil, nil, &thalweg.Error{Op: "score again", Kind: thalweg.Invalid, Subject: "one record is scored at a time"}
 	}
 	model := modelOf(&in)
-	e, err := newEngine(model, a, dataset.Zstd, Config{}.withDefaults().MaxEventBytes)
+	e, err := newEngine(model, a, EngineConfig{Compression: dataset.Zstd, MaxEventBytes: DefaultMaxEventBytes})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -30,7 +30,7 @@ func Rescore(ctx context.Context, in commitlog.Intent, a *artifact.Artifact, r *
 	held.Next = at + 1
 	var b backlog
 	b.add(&held)
-	if err := e.score(ctx, b.take(score{from: at, count: 1, bytes: 1, gaps: 1, upTo: at + 1}), dst); err != nil {
+	if err := e.score(ctx, b.take(Cut{From: at, Count: 1, Bytes: 1, Gaps: 1, UpTo: at + 1}), dst); err != nil {
 		return nil, nil, err
 	}
 	if dst.scored == 0 {

@@ -2,7 +2,6 @@ package scorer
 
 import (
 	"context"
-	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 )
@@ -156,25 +154,23 @@ type runner struct {
 	spans   map[uint64]*rows
 	engines map[Model]engine
 
-	begun     time.Time
-	ctx       context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
-	results   chan func() event
-	pressed   chan struct{} // memory is short
-	work      sync.WaitGroup
-	spawn     func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
-	prepare   func(ctx context.Context, m Model) (engine, error)
-	newID     func() string           // of an intent
-	newMerger func(room int64) merger // of a file of about so many bytes
-	// messages are those of an object of dead letters.
-	messages func(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error]
-	line     string // that deliveries of dead letters are numbered in, once it is known
-	stopped  bool
-	err      error
+	begun   time.Time
+	ctx     context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
+	results chan func() event
+	pressed chan struct{} // memory is short
+	work    sync.WaitGroup
+	spawn   func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
+	prepare func(ctx context.Context, m Model) (engine, error)
+	newID   func() string // of an intent
+	files   files
+	outbox  Deliverer
+	stopped bool
+	err     error
 
 	cancelFetch context.CancelFunc
 	scoring     *rows      // that a goroutine is writing to
 	merge       *mergeWork // that is to be committed
-	hold        *mergeHold // of the last merge
+	hold        *MergeTurn // of the last merge
 	sweeper     sweeper    // used by the sweep under way
 	outdated    []replaced // by compactions since the last sweep
 	partitions  int
@@ -185,19 +181,15 @@ type runner struct {
 
 func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: s.clock(),
-		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID, messages: letterMessages,
+		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID, outbox: Deliverer{Outbox: s.cfg.Outbox, Log: log},
 		// Room for an answer to every op and to the look at the topic, so that
 		// a goroutine can always end.
 		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}
-	r.backlog.spare = s.cfg.Memory.spare
+	r.backlog.share = s.cfg.Memory
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
-	r.newMerger = func(room int64) merger {
-		m := &parquetMerger{cfg: dataset.WriterConfig{Compression: s.cfg.Compression}}
-		m.out.Grow(int(room + room/8))
-		return m
-	}
+	r.files = files{log, s.bucket, func(room int64) merger { return newParquetMerger(s.cfg.Compression, room) }}
 	r.sweeper = sweeper{bucket: s.bucket, log: log}
 	r.prepare = func(ctx context.Context, m Model) (e engine, err error) {
 		err = s.cfg.Hook.Do(ctx, crash.LoadModel, func() error {
@@ -205,13 +197,8 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 			if err != nil {
 				return err
 			}
-			ready, err := newEngine(m, a, s.cfg.Compression, s.cfg.MaxEventBytes)
-			if err != nil {
-				return err
-			}
-			ready.pool = s.cfg.Memory.writers()
-			e = ready
-			return nil
+			e, err = newEngine(m, a, EngineConfig{Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes, Pool: s.cfg.Memory.writers()})
+			return err
 		})
 		return e, err
 	}

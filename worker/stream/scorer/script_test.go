@@ -280,11 +280,11 @@ func scriptEffect(e effect) string {
 		return "cancel fetch"
 	case score:
 		upTo := ""
-		if e.upTo >= 0 {
-			upTo = fmt.Sprintf(", up to %d", e.upTo)
+		if e.cut.UpTo >= 0 {
+			upTo = fmt.Sprintf(", up to %d", e.cut.UpTo)
 		}
 		return fmt.Sprintf("score from %d with %s into span %d: at most %d records, %d bytes, %d gaps%s, generation %d",
-			e.from, e.model, e.span, e.count, e.bytes, e.gaps, upTo, e.generation)
+			e.cut.From, e.model, e.span, e.cut.Count, e.cut.Bytes, e.cut.Gaps, upTo, e.generation)
 	case refetch:
 		return fmt.Sprintf("refetch, epoch %d", e.epoch)
 	case reset:

@@ -8,6 +8,7 @@ import (
 	"iter"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -58,6 +59,8 @@ func (e *simEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, error) 
 func (e *simEngine) stored(_ commitlog.ObjectKind, body []byte) iter.Seq2[storedRow, error] {
 	return simStored(body)
 }
+
+func (e *simEngine) needs() connectors.Fields { return 0 }
 
 // simStored yields the lines of an object.
 func simStored(body []byte) iter.Seq2[storedRow, error] {

@@ -59,7 +59,7 @@ func (s *sim) spawn() *simOwner {
 	}
 	r := newRunner(scorer, log)
 	r.machine.rng = rand.New(rand.NewPCG(s.rng.Uint64(), 2))
-	r.newID, r.messages = s.newID, simMessages
+	r.newID, r.outbox.Messages = s.newID, simMessages
 	r.ctx = context.Background()
 	r.spawn = func(work func(context.Context) func() event) {
 		o.todo = append(o.todo, func() func() event { return work(r.ctx) })
@@ -70,7 +70,7 @@ func (s *sim) spawn() *simOwner {
 		}
 		return &simEngine{sim: s, version: m.Version, lines: make(map[*rows][]int64)}, nil
 	}
-	r.newMerger = func(int64) merger {
+	r.files.newMerger = func(int64) merger {
 		if s.wrong != nil && s.wrong.merge != nil {
 			m := *s.wrong.merge
 			return &m
