@@ -64,6 +64,7 @@ var ranks = map[string]int{
 	"pipeline/optim":   4,
 	"pipeline/split":   4,
 
+	"worker/stream/budget":                  4,
 	"worker/stream/commitlog/commitlogtest": 4,
 
 	"coordinator":       5,
@@ -71,28 +72,33 @@ var ranks = map[string]int{
 
 	"pipeline/artifact/artifacttest": 6,
 	"worker/average":                 6,
-	"worker/stream/scorer":           6,
-	"worker/stream/tablewriter":      6,
+	"worker/stream/engine":           6,
 	"worker/train":                   6,
 
-	"worker":                7,
-	"worker/stream/lineage": 7,
-	"worker/stream/replay":  7,
+	"worker/stream/compact":     7,
+	"worker/stream/deadletter":  7,
+	"worker/stream/tablewriter": 7,
 
-	"cmd/thalweg": 8,
+	"worker/stream/scorer": 8,
 
-	"integration/process": 9,
+	"worker":                9,
+	"worker/stream/lineage": 9,
+	"worker/stream/replay":  9,
 
-	"integration/kafka":    10,
-	"integration/minio":    10,
-	"integration/proxy":    10,
-	"integration/registry": 10,
+	"cmd/thalweg": 10,
 
-	"integration/cluster": 11,
-	"integration/spark":   11,
+	"integration/process": 11,
 
-	"integration":       12,
-	"integration/bench": 12,
+	"integration/kafka":    12,
+	"integration/minio":    12,
+	"integration/proxy":    12,
+	"integration/registry": 12,
+
+	"integration/cluster": 13,
+	"integration/spark":   13,
+
+	"integration":       14,
+	"integration/bench": 14,
 }
 
 // apart lists what must not import what, though the ranks would allow it: from a

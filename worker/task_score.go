@@ -19,6 +19,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/budget"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -35,7 +37,7 @@ const openPause = time.Second
 // operator changes something: a new generation, or pause and resume.
 type scoreTask struct {
 	worker   *Worker
-	registry *scorer.Registry
+	registry *engine.Registry
 	model    thalweg.ModelName
 	mu       struct {
 		sync.Mutex
@@ -147,7 +149,7 @@ func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{
 
 // open makes the scorer that a lease asks for, which keeps to its share of the
 // worker's memory.
-func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *scorer.Share) (_ *scorer.Scorer, _ streamTopics, err error) {
+func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.Share) (_ *scorer.Scorer, _ streamTopics, err error) {
 	w := t.worker
 	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
 	if err != nil {
@@ -302,15 +304,15 @@ func lostOf(partition uint32, w *scorer.Word) *apiv1.SkipWord {
 
 // offer hands the registered versions on.
 func (t *scoreTask) offer(lease *apiv1.Lease) {
-	candidates := make([]scorer.Candidate, 0, len(lease.Models))
+	candidates := make([]engine.Candidate, 0, len(lease.Models))
 	for _, v := range lease.Models {
 		ref, err := thalweg.ParseObjectRef(v.Checkpoint)
 		if err != nil {
 			t.worker.log.Error("model version without a checkpoint", keyTask, lease.TaskId, keyError, err)
 			continue
 		}
-		candidates = append(candidates, scorer.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
-			Model: scorer.Model{Name: t.model, Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}})
+		candidates = append(candidates, engine.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
+			Model: engine.Model{Name: t.model, Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}})
 	}
 	t.registry.Offer(candidates)
 }
@@ -354,24 +356,24 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 
 // streams is what the partitions of a worker share.
 type streams struct {
-	memory  *scorer.Memory
+	memory  *budget.Memory
 	buffers *kafka.Pool
 	mu      struct {
 		sync.Mutex
-		registries map[string]*scorer.Registry // by model
+		registries map[string]*engine.Registry // by model
 		probed     map[string]bool             // sinks whose store keeps its promise
 	}
 }
 
-func (s *streams) registry(w *Worker, name string) *scorer.Registry {
+func (s *streams) registry(w *Worker, name string) *engine.Registry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.registries == nil {
-		s.mu.registries = make(map[string]*scorer.Registry)
+		s.mu.registries = make(map[string]*engine.Registry)
 	}
 	r := s.mu.registries[name]
 	if r == nil {
-		r = scorer.NewRegistry(w.state)
+		r = engine.NewRegistry(w.state)
 		r.Log = w.log
 		r.Schemas = func(connection string) (event.Schemas, error) { return w.connections.Schemas(connection) }
 		s.mu.registries[name] = r

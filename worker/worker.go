@@ -25,8 +25,8 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/average"
+	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/crash"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // Coordinator is the one call that a worker makes.
@@ -71,7 +71,7 @@ type Config struct {
 	// Dir. Default 1 GiB.
 	CacheBytes int64
 	// StreamBytes bounds the events and rows that the streams hold in memory
-	// together. Default scorer.DefaultMemory.
+	// together. Default budget.DefaultMemory.
 	StreamBytes int64
 	// MemoryLimit is the Go runtime's soft limit while the worker has nothing to
 	// do but streams; training takes what it needs. Default 0: none is set. It is
@@ -192,7 +192,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 		exchange: average.NewServer(), pool: dataset.NewPool(0), listener: listener,
 		log: log.With(keyWorker, cfg.ID), metrics: newMetrics(reg, cfg.ID), incarnation: rand.Text(),
 	}
-	w.streams.memory = scorer.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
+	w.streams.memory = budget.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
 	w.streams.buffers = kafka.NewPool()
 	w.limit.set(cfg.MemoryLimit)
 	newTableMetrics(reg, cfg.ID, &w.tables)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 
 func newDLQ(g *globals) *cobra.Command {
@@ -41,7 +41,7 @@ func (f *letterFlags) register(cmd *cobra.Command) {
 
 // check reports an expression that selects nothing, before anybody is asked.
 func (f *letterFlags) check() error {
-	_, err := scorer.NewSelection(f.where)
+	_, err := deadletter.NewSelection(f.where)
 	if err != nil {
 		return &thalweg.Error{Op: "--where", Kind: thalweg.Invalid, Err: err, Hint: "`thalweg dlq --help` has the fields"}
 	}
@@ -50,16 +50,16 @@ func (f *letterFlags) check() error {
 
 // letters yields the dead letters that the flags select, partition by
 // partition, oldest first.
-func (s *sinkReader) letters(ctx context.Context, f letterFlags) iter.Seq2[*scorer.Letter, error] {
-	return func(yield func(*scorer.Letter, error) bool) {
-		selection, err := scorer.NewSelection(f.where)
+func (s *sinkReader) letters(ctx context.Context, f letterFlags) iter.Seq2[*deadletter.Letter, error] {
+	return func(yield func(*deadletter.Letter, error) bool) {
+		selection, err := deadletter.NewSelection(f.where)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		for p := range s.partitions {
 			config := commitlog.Config{Pipeline: s.pipeline, Prefix: s.prefix, Topic: s.topic, Partition: p}
-			for l, err := range scorer.Letters(ctx, s.bucket, config, selection) {
+			for l, err := range deadletter.List(ctx, s.bucket, config, selection) {
 				if err == nil && l.Replayed != nil && !f.all {
 					continue
 				}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 
 // maxReasons bounds the reasons that are counted apart: those of one stream are
@@ -82,7 +82,7 @@ func newDLQList(g *globals) *cobra.Command {
 	return cmd
 }
 
-func (c *letterCounts) add(l *scorer.Letter) {
+func (c *letterCounts) add(l *deadletter.Letter) {
 	again, replayed := int64(0), int64(0)
 	if l.Replayed != nil {
 		replayed = 1
@@ -141,7 +141,7 @@ var number = regexp.MustCompile(`\b[0-9]+\b`)
 // reasonClass is the reason of a dead letter with # for each number that tells
 // where in the event, or by how much. Those of cleaning name a step of the spec,
 // the same for each event.
-func reasonClass(l *scorer.Letter) string {
+func reasonClass(l *deadletter.Letter) string {
 	switch l.Stage {
 	case "fetch", "decode", "score":
 		return number.ReplaceAllString(l.Reason, "#")

@@ -9,6 +9,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/deadletter"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -53,8 +55,8 @@ func newDLQReplay(g *globals) *cobra.Command {
 }
 
 // replayLetters scores dead letters of a pipeline again.
-func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string) (scorer.ReplaySummary, error) {
-	var none scorer.ReplaySummary
+func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string) (deadletter.ReplaySummary, error) {
+	var none deadletter.ReplaySummary
 	ctx := cmd.Context()
 	c, conns, hangUp, err := g.dial()
 	if err != nil {
@@ -88,9 +90,9 @@ func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string)
 		return none, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	models := scorer.NewRegistry(state)
+	models := engine.NewRegistry(state)
 	models.Schemas = conns.eventSchemas
-	return scorer.Replay(ctx, s.live.Bucket, models, log, scorer.ReplayConfig{
+	return deadletter.Replay(ctx, s.live.Bucket, models, log, deadletter.ReplayConfig{
 		Pipeline: thalweg.PipelineName(name), Generation: s.generation, Topic: s.topic, Partitions: partitions, Prefix: s.live.Prefix,
 		Model: model, Where: where, PartitionBy: cfg.PartitionBy, Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes}, nil)
 }

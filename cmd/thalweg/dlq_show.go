@@ -11,7 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 
 // flushLetters is how many lines of a table are laid out together.
@@ -68,7 +68,7 @@ func newDLQShow(g *globals) *cobra.Command {
 
 // letterPrinter prints dead letters one by one, whatever their number.
 type letterPrinter struct {
-	print func(*scorer.Letter) error
+	print func(*deadletter.Letter) error
 	flush func() error
 }
 
@@ -79,7 +79,7 @@ func newLetterPrinter(output string, w io.Writer) (*letterPrinter, error) {
 		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		row(tw, "PARTITION", "OFFSET", "TIME", "VERSION", "STAGE", "REASON", "SIZE", "EVENT", "REPLAYS")
 		lines := 0
-		return &letterPrinter{flush: tw.Flush, print: func(l *scorer.Letter) error {
+		return &letterPrinter{flush: tw.Flush, print: func(l *deadletter.Letter) error {
 			row(tw, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
 				thousands(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
 			if lines++; lines%flushLetters == 0 {
@@ -90,9 +90,9 @@ func newLetterPrinter(output string, w io.Writer) (*letterPrinter, error) {
 	case "json":
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
-		return &letterPrinter{flush: nothing, print: func(l *scorer.Letter) error { return e.Encode(l) }}, nil
+		return &letterPrinter{flush: nothing, print: func(l *deadletter.Letter) error { return e.Encode(l) }}, nil
 	case "yaml":
-		return &letterPrinter{flush: nothing, print: func(l *scorer.Letter) error {
+		return &letterPrinter{flush: nothing, print: func(l *deadletter.Letter) error {
 			data, err := json.Marshal(l)
 			if err != nil {
 				return err
@@ -108,7 +108,7 @@ func newLetterPrinter(output string, w io.Writer) (*letterPrinter, error) {
 }
 
 // eventShown is an event for a table.
-func eventShown(l *scorer.Letter) string {
+func eventShown(l *deadletter.Letter) string {
 	switch {
 	case l.Text != nil:
 		return shorten(*l.Text, 60)
@@ -119,7 +119,7 @@ func eventShown(l *scorer.Letter) string {
 }
 
 // replaysShown says what replays made of a dead letter.
-func replaysShown(l *scorer.Letter) string {
+func replaysShown(l *deadletter.Letter) string {
 	switch {
 	case l.Replayed != nil:
 		return fmt.Sprintf("scored by version %d", l.Replayed.ModelVersion)

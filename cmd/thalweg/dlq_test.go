@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 
-func letterOf(offset int64, stage, reason, text string) *scorer.Letter {
-	l := &scorer.Letter{}
+func letterOf(offset int64, stage, reason, text string) *deadletter.Letter {
+	l := &deadletter.Letter{}
 	l.Partition, l.Offset, l.Stage, l.Reason, l.SizeBytes, l.Raw, l.ModelVersion = 1, offset, stage, reason, len(text), []byte(text), 3
 	l.Text = &text
 	return l
@@ -23,9 +23,9 @@ func TestDeadLettersAreCountedByReasonWhateverTheNumbersInThem(t *testing.T) {
 		c.add(letterOf(i, "decode", fmt.Sprintf("field \"d\": found text at byte %d", i), "abc"))
 	}
 	replayed := letterOf(100, "2 filter", "far", "abcdef")
-	replayed.Replayed = &scorer.ReplayedBy{ModelVersion: 4}
+	replayed.Replayed = &deadletter.ReplayedBy{ModelVersion: 4}
 	again := letterOf(101, "2 filter", "far", "")
-	again.Replays, again.Last = 2, &scorer.LastReplay{ModelVersion: 4, Reason: "still far"}
+	again.Replays, again.Last = 2, &deadletter.LastReplay{ModelVersion: 4, Reason: "still far"}
 	c.add(replayed)
 	c.add(again)
 	c.finish(1)
@@ -61,7 +61,7 @@ func TestReasonsThatAreNoiseDoNotGrowWithoutBound(t *testing.T) {
 
 func TestADeadLetterPrintsInEveryFormat(t *testing.T) {
 	l := letterOf(7, "decode", "bad\nnews", "\x1b[2Jevil\tevent")
-	l.Replays, l.Last = 1, &scorer.LastReplay{ModelVersion: 4, Reason: "still bad"}
+	l.Replays, l.Last = 1, &deadletter.LastReplay{ModelVersion: 4, Reason: "still bad"}
 	out := func(format string) string {
 		var b bytes.Buffer
 		p, err := newLetterPrinter(format, &b)
@@ -82,7 +82,7 @@ func TestADeadLetterPrintsInEveryFormat(t *testing.T) {
 		t.Errorf("%q", table)
 	}
 	lines := strings.Split(strings.TrimSpace(out("json")), "\n")
-	var back scorer.Letter
+	var back deadletter.Letter
 	if err := json.Unmarshal([]byte(lines[1]), &back); err != nil || len(lines) != 2 || string(back.Raw) != *l.Text || back.Last.Reason != "still bad" {
 		t.Errorf("%v: %s", err, lines)
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/lineage"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 func newLineage(g *globals) *cobra.Command {
@@ -232,7 +232,7 @@ type registry struct {
 }
 
 // Version implements lineage.Registry.
-func (r *registry) Version(ctx context.Context, m scorer.Model) (lineage.Registered, error) {
+func (r *registry) Version(ctx context.Context, m engine.Model) (lineage.Registered, error) {
 	model, err := findModel(ctx, r.client, string(m.Name))
 	if err != nil {
 		return lineage.Registered{}, err

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
@@ -127,7 +128,7 @@ func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	models := scorer.NewRegistry(state)
+	models := engine.NewRegistry(state)
 	models.Schemas = conns.eventSchemas
 	artifact, err := models.Load(ctx, model.Model)
 	if err != nil {
@@ -194,10 +195,10 @@ func (s *stream) replayConfig(parallel int) (replay.Config, error) {
 
 // findVersion returns what a user calls a version: its number, an alias, or a
 // checkpoint, which need not be registered.
-func findVersion(ctx context.Context, c *api.Client, model, text string) (scorer.Candidate, error) {
+func findVersion(ctx context.Context, c *api.Client, model, text string) (engine.Candidate, error) {
 	m, err := findModel(ctx, c, model)
 	if err != nil {
-		return scorer.Candidate{}, err
+		return engine.Candidate{}, err
 	}
 	ref, refErr := thalweg.ParseObjectRef(text)
 	version, numErr := strconv.ParseUint(text, 10, 64)
@@ -207,18 +208,18 @@ func findVersion(ctx context.Context, c *api.Client, model, text string) (scorer
 	for _, v := range m.Versions {
 		have, err := thalweg.ParseObjectRef(v.Checkpoint)
 		if err != nil {
-			return scorer.Candidate{}, err
+			return engine.Candidate{}, err
 		}
 		if v.Version == version || refErr == nil && have == ref {
-			return scorer.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
-				Model: scorer.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: have}}, nil
+			return engine.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
+				Model: engine.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: have}}, nil
 		}
 	}
 	if refErr != nil {
-		return scorer.Candidate{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: model + " " + text,
+		return engine.Candidate{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: model + " " + text,
 			Hint: "a version or an alias of `thalweg models list`, or a checkpoint as key#sha256"}
 	}
 	// Not registered, so it has no number: its rows are those of a model that is
 	// named for the checkpoint.
-	return scorer.Candidate{Model: scorer.Model{Name: thalweg.ModelName(model + "@" + ref.SHA256[:12]), Version: 1, Checkpoint: ref}}, nil
+	return engine.Candidate{Model: engine.Model{Name: thalweg.ModelName(model + "@" + ref.SHA256[:12]), Version: 1, Checkpoint: ref}}, nil
 }

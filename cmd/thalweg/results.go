@@ -19,7 +19,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 func newResults(g *globals) *cobra.Command {
@@ -234,7 +234,7 @@ func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFil
 // batch, whose columns are schema's and the row number, is fn's only for the
 // call.
 func eachRow(name string, body []byte, fn func(schema table.Schema, batch arrow.Record) error) error {
-	r, err := scorer.OpenRows(name, body)
+	r, err := engine.OpenRows(name, body)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
 // runtimeBytes is what a worker's heap may hold besides the events and rows of
@@ -61,7 +61,7 @@ func newWorker(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters")
 	cmd.Flags().IntVar(&cfg.Slots, "slots", 2, "shard tasks at once")
 	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; beyond it they spill to --dir")
-	cmd.Flags().Int64Var(&cfg.StreamBytes, "stream-bytes", scorer.DefaultMemory, "events and rows that streams hold in memory, all partitions together; more makes larger files and takes about 250 MB more than this in all")
+	cmd.Flags().Int64Var(&cfg.StreamBytes, "stream-bytes", budget.DefaultMemory, "events and rows that streams hold in memory, all partitions together; more makes larger files and takes about 250 MB more than this in all")
 	must(cmd.MarkFlagRequired("dir"))
 	return cmd
 }

@@ -26,6 +26,8 @@ import (
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/s3"
+	"github.com/thalweg/thalweg/worker/stream/budget"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -34,7 +36,7 @@ type real struct {
 	kafka    *apache.Cluster
 	bucket   storage.Bucket
 	requests atomic.Int64 // to the store
-	registry *scorer.Registry
+	registry *engine.Registry
 	flights  *flights
 }
 
@@ -67,7 +69,7 @@ func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 // committed that, and returns its last status.
 func (r *real) score(b *testing.B, topic, prefix string, cfg scorer.Config, n int64, meanwhile func()) scorer.Status {
 	b.Helper()
-	memory := scorer.NewMemory(0, runtime.GOMAXPROCS(0))
+	memory := budget.NewMemory(0, runtime.GOMAXPROCS(0))
 	share := memory.Share()
 	defer share.Close()
 	source, err := kafka.New(kafka.Config{Brokers: r.kafka.Brokers(), Topic: topic, Large: share.Large})

@@ -25,6 +25,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -101,7 +102,7 @@ func topic(tb testing.TB, address, name string) *kafka.Producer {
 }
 
 // registered trains a model and registers it as the champion of a new bucket.
-func (f *flights) registered(tb testing.TB) (*memory.Bucket, *scorer.Registry) {
+func (f *flights) registered(tb testing.TB) (*memory.Bucket, *engine.Registry) {
 	tb.Helper()
 	a, result := f.train(tb, 8)
 	a.Params = result.Params
@@ -110,13 +111,13 @@ func (f *flights) registered(tb testing.TB) (*memory.Bucket, *scorer.Registry) {
 	bucket := memory.New()
 	ref, err := checkpoint.Save(tb.Context(), bucket, "checkpoints/", parts)
 	check(tb, err)
-	registry := scorer.NewRegistry(bucket)
-	registry.Offer([]scorer.Candidate{{Model: scorer.Model{Name: "flights", Version: 1, Checkpoint: ref}, RegisteredAtUS: 1}})
+	registry := engine.NewRegistry(bucket)
+	registry.Offer([]engine.Candidate{{Model: engine.Model{Name: "flights", Version: 1, Checkpoint: ref}, RegisteredAtUS: 1}})
 	return bucket, registry
 }
 
 // until runs a scorer until its log has reached offset n.
-func until(tb testing.TB, address, name string, bucket *memory.Bucket, registry *scorer.Registry, cfg scorer.Config, n int64, meanwhile func()) scorer.Status {
+func until(tb testing.TB, address, name string, bucket *memory.Bucket, registry *engine.Registry, cfg scorer.Config, n int64, meanwhile func()) scorer.Status {
 	tb.Helper()
 	source, err := kafka.New(kafka.Config{Brokers: []string{address}, Topic: name})
 	check(tb, err)

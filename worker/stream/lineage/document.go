@@ -8,7 +8,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 const format = "thalweg.lineage/v1"
@@ -132,7 +132,7 @@ type Spec struct {
 
 // Letter is a dead letter and the slot that left it.
 type Letter struct {
-	scorer.DeadLetter
+	engine.DeadLetter
 	Slot uint64 `json:"slot"` // of the main log
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Query names an event of a topic.
@@ -33,7 +33,7 @@ type found struct {
 	holder uint64 // the slot that the object belongs to
 	index  int64
 	row    []Cell             // of a scored row
-	letter *scorer.DeadLetter // of a dead letter
+	letter *engine.DeadLetter // of a dead letter
 }
 
 // finder looks for one event.
@@ -149,7 +149,7 @@ func (f *finder) in(ctx context.Context, e, holder commitlog.Entry) (*found, err
 		}
 		hit := &found{entry: e, object: o, holder: holder.Intent.Seq}
 		if o.Kind == commitlog.Dead {
-			letters, err := scorer.ParseLetters(body)
+			letters, err := engine.ParseLetters(body)
 			if err != nil {
 				return nil, err
 			}
@@ -174,7 +174,7 @@ func (f *finder) in(ctx context.Context, e, holder commitlog.Entry) (*found, err
 
 // findRow returns the row of an offset and its index; nil if there is none.
 func findRow(key string, body []byte, offset int64) ([]Cell, int64, error) {
-	r, err := scorer.OpenRows(key, body)
+	r, err := engine.OpenRows(key, body)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -201,7 +201,7 @@ func findRow(key string, body []byte, offset int64) ([]Cell, int64, error) {
 	}
 }
 
-func rowOf(r *scorer.RowReader, batch arrow.Record, at int, offset int64) ([]Cell, int64, error) {
+func rowOf(r *engine.RowReader, batch arrow.Record, at int, offset int64) ([]Cell, int64, error) {
 	offsets, ok := batch.Column(at).(*array.Int64)
 	if !ok {
 		return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: "column _offset"}

@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -193,22 +194,22 @@ type world struct {
 	topic    *topic
 	lake     *bucketmem.Bucket
 	state    *bucketmem.Bucket
-	registry *scorer.Registry
-	versions map[int]scorer.Candidate
+	registry *engine.Registry
+	versions map[int]engine.Candidate
 }
 
 func newWorld(t testing.TB, withManifest bool) *world {
 	t.Helper()
-	w := &world{t: t, topic: newTopic(), lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]scorer.Candidate)}
-	w.registry = scorer.NewRegistry(w.state)
+	w := &world{t: t, topic: newTopic(), lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]engine.Candidate)}
+	w.registry = engine.NewRegistry(w.state)
 	for v := 1; v <= 2; v++ {
 		parts, err := trained(t, v, withManifest).Encode(nil)
 		check(t, err)
 		ref, err := checkpoint.Save(t.Context(), w.state, "checkpoints/", parts)
 		check(t, err)
-		w.versions[v] = scorer.Candidate{RegisteredAtUS: 1, Model: scorer.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
+		w.versions[v] = engine.Candidate{RegisteredAtUS: 1, Model: engine.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
 	}
-	w.registry.Offer([]scorer.Candidate{w.versions[1]})
+	w.registry.Offer([]engine.Candidate{w.versions[1]})
 	return w
 }
 
@@ -272,7 +273,7 @@ func (w *world) trace(offset int64, keep bool) *Document {
 }
 
 // Version implements Registry.
-func (w *world) Version(_ context.Context, m scorer.Model) (Registered, error) {
+func (w *world) Version(_ context.Context, m engine.Model) (Registered, error) {
 	if w.versions[int(m.Version)].Model != m {
 		return Registered{}, &thalweg.Error{Op: "find version", Kind: thalweg.NotFound, Subject: m.String()}
 	}

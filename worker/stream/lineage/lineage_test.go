@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/deadletter"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -186,7 +187,7 @@ func TestADeadLetterThatWasReplayedIsTracedToBothOfItsSlots(t *testing.T) {
 	if v := verify(t, w, before, nil); before.Outcome != Dead || !v.OK {
 		t.Fatalf("before: %+v, %+v", before, v)
 	}
-	sum, err := scorer.Replay(t.Context(), w.lake, w.registry, slog.New(slog.DiscardHandler), scorer.ReplayConfig{Pipeline: "flight-delays", Generation: 3, Topic: topicName,
+	sum, err := deadletter.Replay(t.Context(), w.lake, w.registry, slog.New(slog.DiscardHandler), deadletter.ReplayConfig{Pipeline: "flight-delays", Generation: 3, Topic: topicName,
 		Partitions: 1, Prefix: "scored/", Model: w.versions[2]}, nil)
 	if err != nil || sum.Scored != int64(len(mended)) || sum.Dead == 0 {
 		t.Fatalf("replay: %+v, %v", sum, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Registered is what the registry knows of a version.
@@ -26,7 +26,7 @@ type Registered struct {
 type Registry interface {
 	// Version returns how a version came to be; NotFound if it is not registered
 	// with that checkpoint.
-	Version(ctx context.Context, m scorer.Model) (Registered, error)
+	Version(ctx context.Context, m engine.Model) (Registered, error)
 	// Spec returns the rendered spec of a generation.
 	Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error)
 	// Manifest returns the manifest of the data that a run was trained on, for
@@ -130,14 +130,14 @@ const stageFetch = "fetch"
 
 // model notes what scored and what that was trained on.
 func (d *Document) model(ctx context.Context, state storage.Bucket, registry Registry) {
-	m := scorer.Model{Name: d.Model.Name, Version: d.Model.Version, Checkpoint: d.Model.Checkpoint}
+	m := engine.Model{Name: d.Model.Name, Version: d.Model.Version, Checkpoint: d.Model.Checkpoint}
 	known, err := registry.Version(ctx, m)
 	if err != nil {
 		d.note("%s is not in the registry: %v", m, err)
 	} else {
 		d.Model.RunID, d.Model.RegisteredAt = known.RunID, known.RegisteredAt.UTC().Format(time.RFC3339Nano)
 	}
-	a, err := scorer.NewRegistry(state).Load(ctx, m)
+	a, err := engine.NewRegistry(state).Load(ctx, m)
 	if err != nil {
 		d.note("the checkpoint cannot be read, so nothing is known of its training: %v", err)
 		return

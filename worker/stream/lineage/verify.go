@@ -9,7 +9,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Verification is what came of scoring an event again.
@@ -50,13 +50,13 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 		return nil, err
 	}
 	in := doc.Slot.Intent
-	models := scorer.NewRegistry(from.State)
+	models := engine.NewRegistry(from.State)
 	models.Schemas = from.Schemas
-	a, err := models.Load(ctx, scorer.Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint})
+	a, err := models.Load(ctx, engine.Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint})
 	if err != nil {
 		return nil, err
 	}
-	file, letter, err := scorer.Rescore(ctx, in, a, r)
+	file, letter, err := engine.Rescore(ctx, in, a, r)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (v *Verification) differ(name, recorded, again string) {
 }
 
 // compareLetter compares two dead letters.
-func (v *Verification) compareLetter(doc *Document, letter *scorer.DeadLetter) {
+func (v *Verification) compareLetter(doc *Document, letter *engine.DeadLetter) {
 	if doc.Letter == nil || letter == nil {
 		v.differ("outcome", doc.Outcome, fate(letter))
 		return
@@ -128,7 +128,7 @@ func (v *Verification) compareLetter(doc *Document, letter *scorer.DeadLetter) {
 	}
 }
 
-func fate(letter *scorer.DeadLetter) string {
+func fate(letter *engine.DeadLetter) string {
 	if letter == nil {
 		return Scored
 	}
@@ -136,7 +136,7 @@ func fate(letter *scorer.DeadLetter) string {
 }
 
 // compareRow compares the document's row with that of a file.
-func (v *Verification) compareRow(doc *Document, file []byte, letter *scorer.DeadLetter) error {
+func (v *Verification) compareRow(doc *Document, file []byte, letter *engine.DeadLetter) error {
 	if letter != nil {
 		v.differ("outcome", doc.Outcome, fate(letter))
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/commitlog/commitlogtest"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
 func TestRowsThatACompactionMovedAreCompared(t *testing.T) {
@@ -63,7 +63,7 @@ func TestRowsThatACompactionMovedAreCompared(t *testing.T) {
 func TestALiveStreamMayMergeItsFiles(t *testing.T) {
 	w := newWorld(t)
 	w.produce(0, 3000)
-	w.streamUntil(scorer.Compaction{MinFiles: 4, Retention: time.Millisecond}, func(p int) bool {
+	w.streamUntil(compact.Config{MinFiles: 4, Retention: time.Millisecond}, func(p int) bool {
 		// Rows of the first slot are in another object by now.
 		return len(w.objects(fmt.Sprintf("scored/data/%s/%05d/000000000000-", topic, p))) == 0
 	})

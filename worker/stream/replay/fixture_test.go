@@ -22,7 +22,9 @@ import (
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
@@ -55,16 +57,16 @@ type world struct {
 	client   *kgo.Client
 	lake     *bucketmem.Bucket
 	state    *bucketmem.Bucket
-	registry *scorer.Registry
+	registry *engine.Registry
 	producer *kafka.Producer
 	source   *kafka.Source
-	versions map[int]scorer.Candidate
+	versions map[int]engine.Candidate
 	days     string // column that the rows of stream and replays are partitioned by
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]scorer.Candidate)}
+	w := &world{t: t, lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]engine.Candidate)}
 	var err error
 	w.broker, err = devbroker.New("", devbroker.Config{})
 	check(t, err)
@@ -78,16 +80,16 @@ func newWorld(t testing.TB) *world {
 	w.client, err = kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()))
 	check(t, err)
 	t.Cleanup(w.client.Close)
-	w.registry = scorer.NewRegistry(w.state)
+	w.registry = engine.NewRegistry(w.state)
 	for v := 1; v <= 2; v++ {
 		parts, err := trained(t, v).Encode(nil)
 		check(t, err)
 		ref, err := checkpoint.Save(t.Context(), w.state, "checkpoints/", parts)
 		check(t, err)
-		w.versions[v] = scorer.Candidate{RegisteredAtUS: time.Now().UnixMicro(),
-			Model: scorer.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
+		w.versions[v] = engine.Candidate{RegisteredAtUS: time.Now().UnixMicro(),
+			Model: engine.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
 	}
-	w.registry.Offer([]scorer.Candidate{w.versions[1]})
+	w.registry.Offer([]engine.Candidate{w.versions[1]})
 	return w
 }
 
@@ -128,12 +130,12 @@ func (w *world) into(prefix string) storage.Place {
 // stream does.
 func (w *world) stream() {
 	w.t.Helper()
-	w.streamUntil(scorer.Compaction{}, func(int) bool { return true })
+	w.streamUntil(compact.Config{}, func(int) bool { return true })
 }
 
 // streamUntil does so with small files being merged, until a fact about each
 // partition holds too.
-func (w *world) streamUntil(merge scorer.Compaction, fact func(partition int) bool) {
+func (w *world) streamUntil(merge compact.Config, fact func(partition int) bool) {
 	w.t.Helper()
 	for p := range partitions {
 		_, next, err := w.source.Bounds(w.t.Context(), p)
@@ -186,7 +188,7 @@ func (w *world) runThrough(ctx context.Context, m *Manifest, bucket storage.Buck
 	r := New(m, gate.Source(source), gate.Bucket(bucket), prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: scorer.Limits{Count: 100}, Score: scorer.Config{
 		Batching: scorer.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
 		DrainTimeout: 50 * time.Millisecond, Hook: gate.Do, PartitionBy: w.days, Outbox: noOutbox{w.t}, OnLost: scorer.Latest, MaxDeadRate: 0.01,
-		Compaction: scorer.Compaction{MinFiles: 2, Retention: time.Millisecond}}})
+		Compaction: compact.Config{MinFiles: 2, Retention: time.Millisecond}}})
 	err = r.Run(ctx)
 	return r.Progress(), err
 }
@@ -253,7 +255,7 @@ func (w *world) cells(prefix string, partition int) map[int64]string {
 			body, _, err := w.lake.Get(context.Background(), o.Key)
 			check(w.t, err)
 			if o.Kind == commitlog.Dead {
-				letters, err := scorer.ParseLetters(body)
+				letters, err := engine.ParseLetters(body)
 				check(w.t, err)
 				for _, d := range letters {
 					d.Text = nil // says what Raw says
@@ -261,7 +263,7 @@ func (w *world) cells(prefix string, partition int) map[int64]string {
 				}
 				continue
 			}
-			rows, err := scorer.OpenRows(o.Key, body)
+			rows, err := engine.OpenRows(o.Key, body)
 			check(w.t, err)
 			for {
 				batch, err := rows.Next()

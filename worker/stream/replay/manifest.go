@@ -8,7 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Name is the object that pins a replay, under its prefix.
@@ -60,8 +60,8 @@ func (m *Manifest) Events() int64 {
 }
 
 // Candidate returns the version that scores.
-func (m *Manifest) Candidate() scorer.Candidate {
-	return scorer.Candidate{Model: scorer.Model{Name: m.Model, Version: m.Version, Checkpoint: m.Checkpoint}, RegisteredAtUS: m.RegisteredAtUS}
+func (m *Manifest) Candidate() engine.Candidate {
+	return engine.Candidate{Model: engine.Model{Name: m.Model, Version: m.Version, Checkpoint: m.Checkpoint}, RegisteredAtUS: m.RegisteredAtUS}
 }
 
 // ReadManifest returns what pins the replay under a prefix; NotFound if there

@@ -10,7 +10,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Source is a topic that can be replayed by time.
@@ -32,7 +32,7 @@ type Request struct {
 	Pipeline   thalweg.PipelineName
 	Generation thalweg.Generation
 	Topic      string
-	Model      scorer.Candidate
+	Model      engine.Candidate
 	From, To   Bound
 	Live       storage.Place   // where the stream puts its rows
 	Into       storage.Place   // where the replay does

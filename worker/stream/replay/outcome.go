@@ -18,7 +18,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // answerNames are the columns that hold what a model says, its number last
@@ -221,13 +221,13 @@ func (s *set) open(ctx context.Context, o commitlog.Object) (cursor, error) {
 		return nil, err
 	}
 	if o.Kind == commitlog.Dead {
-		letters, err := scorer.ParseLetters(body)
+		letters, err := engine.ParseLetters(body)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.Key, err)
 		}
 		return &letterCursor{letters: letters}, nil
 	}
-	rows, err := scorer.OpenRows(o.Key, body)
+	rows, err := engine.OpenRows(o.Key, body)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +236,7 @@ func (s *set) open(ctx context.Context, o commitlog.Object) (cursor, error) {
 
 // letterCursor goes through dead letters.
 type letterCursor struct {
-	letters []scorer.DeadLetter
+	letters []engine.DeadLetter
 	current outcome
 	valid   bool
 }
@@ -264,7 +264,7 @@ func (c *letterCursor) close() {}
 // rowCursor goes through scored rows.
 type rowCursor struct {
 	key     string
-	rows    *scorer.RowReader
+	rows    *engine.RowReader
 	batch   arrow.Record // nil: none read
 	row     int
 	last    int64

@@ -15,6 +15,8 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -51,7 +53,7 @@ type Runner struct {
 	prefix   string
 	source   connectors.Source
 	bucket   storage.Bucket
-	models   scorer.Models
+	models   engine.Models
 	log      *slog.Logger
 	cfg      Config
 	mu       struct {
@@ -73,7 +75,7 @@ func New(m *Manifest, source connectors.Source, bucket storage.Bucket, prefix st
 		cfg.Rolling.Bytes = maxFileBytes
 	}
 	r := &Runner{manifest: m, prefix: prefix, source: source, bucket: bucket, log: log, cfg: cfg,
-		models: &scorer.Fixed{Candidate: m.Candidate(), Artifact: a}}
+		models: &engine.Fixed{Candidate: m.Candidate(), Artifact: a}}
 	r.mu.scorers = make(map[int]*scorer.Scorer)
 	return r
 }
@@ -130,7 +132,7 @@ func (r *Runner) partition(ctx context.Context, part Range) error {
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Partition, cfg.Prefix = m.Pipeline, m.Generation, m.Topic, part.Partition, r.prefix
 	cfg.Rolling = scorer.Limits{Count: r.cfg.Rolling.Count, Bytes: r.cfg.Rolling.Bytes, Period: never}
 	cfg.Outbox, cfg.Finished, cfg.Memory = nil, nil, nil // the stream's own affairs
-	cfg.Compaction = scorer.Compaction{}
+	cfg.Compaction = compact.Config{}
 	cfg.OnLost = scorer.Fail
 	cfg.MaxDeadRate = 0 // what a version makes of the events is what is to be seen
 	cfg.Range = &scorer.Range{From: part.From, To: part.To, TopicID: m.TopicID, ScoredAtUS: m.BegunAtUS}

@@ -20,6 +20,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/table"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // flights is the pipeline of the demo.
@@ -83,7 +85,7 @@ func cpu() time.Duration {
 type bed struct {
 	broker   *devbroker.Broker
 	state    *bucketmem.Bucket
-	model    Candidate
+	model    engine.Candidate
 	producer *kafka.Producer
 }
 
@@ -131,8 +133,8 @@ func (t *bed) start(b *testing.B, cfg Config) (s *Scorer, sink *bucketmem.Bucket
 	if err != nil {
 		b.Fatal(err)
 	}
-	registry := NewRegistry(t.state)
-	registry.Offer([]Candidate{t.model})
+	registry := engine.NewRegistry(t.state)
+	registry.Offer([]engine.Candidate{t.model})
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Prefix = "flight-delays", 1, topic, "scored/"
 	sink = bucketmem.New()
 	if s, err = New(source, sink, registry, slogDiscard(), cfg); err != nil {
@@ -343,14 +345,13 @@ func BenchmarkMerge(b *testing.B) {
 	b.SetBytes(int64(total))
 	b.ReportAllocs()
 	for b.Loop() {
-		m := &parquetMerger{}
-		m.out.Grow(total + total/8)
+		m := compact.NewParquetMerger("zstd", int64(total))
 		for _, p := range parts {
-			if err := m.add("part", p); err != nil {
+			if err := m.Add("part", p); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if _, err := m.file(); err != nil {
+		if _, err := m.File(); err != nil {
 			b.Fatal(err)
 		}
 	}

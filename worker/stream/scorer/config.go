@@ -11,8 +11,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // The values of Config.StartOffset and Config.OnLost, as start_offset and
@@ -87,7 +90,7 @@ type Config struct {
 	// Memory is the part of the process's memory that the scorer may use; nil: only
 	// Rolling, BacklogBytes and FetchBytes bound it. A file is committed before
 	// Rolling says so where memory is short.
-	Memory *Share
+	Memory *budget.Share
 
 	// Outbox gets the dead letters too, besides the objects beside the results; a
 	// slot with dead letters is not finished before they are there. The Scorer does
@@ -112,7 +115,7 @@ type Config struct {
 	MinBackoff, MaxBackoff time.Duration
 	// Compaction of small files. Default: off. Where it is on: 16 files, 128 MiB, 10
 	// minutes.
-	Compaction Compaction
+	Compaction compact.Config
 	// Hook is where tests end the process at a step; nil in production.
 	Hook crash.Hook
 }
@@ -143,7 +146,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Batching = c.Batching.withDefaults(Limits{Count: 5000, Bytes: 8 << 20, Period: 200 * time.Millisecond})
 	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
-	if c.Compaction.on() {
+	if c.Compaction.On() {
 		c.Compaction.Bytes = cmp.Or(c.Compaction.Bytes, 128<<20)
 		if most := c.Memory.MaxMerged(); most > 0 {
 			c.Compaction.Bytes = min(c.Compaction.Bytes, most)
@@ -154,7 +157,7 @@ func (c Config) withDefaults() Config {
 		c.Compression = dataset.Zstd
 	}
 	if c.MaxEventBytes == 0 {
-		c.MaxEventBytes = DefaultMaxEventBytes
+		c.MaxEventBytes = engine.DefaultMaxEventBytes
 	}
 	if c.FetchBytes == 0 {
 		c.FetchBytes = 4 << 20
@@ -261,9 +264,9 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 	if len(sink.PartitionBy) > 0 {
 		partitionBy = sink.PartitionBy[0]
 	}
-	var compaction Compaction
+	var compaction compact.Config
 	if c := sink.Compaction; c != nil {
-		compaction = Compaction{MinFiles: c.MinFiles, Bytes: int64(c.ByteSize), Retention: time.Duration(c.Retention)}
+		compaction = compact.Config{MinFiles: c.MinFiles, Bytes: int64(c.ByteSize), Retention: time.Duration(c.Retention)}
 	}
 	return Config{
 		PartitionBy: partitionBy, Compaction: compaction,

@@ -16,8 +16,10 @@ import (
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // The story that every crash is put into, and how long parts of it take, on a
@@ -69,7 +71,7 @@ func newCrashWorld(t *testing.T, models *world, plans []crashtest.Plan) *crashWo
 	if w.broker, err = devbroker.New("", devbroker.Config{Listen: w.net.Listen}); err != nil {
 		t.Fatal(err)
 	}
-	w.registry = NewRegistry(w.state)
+	w.registry = engine.NewRegistry(w.state)
 	if w.producer, err = kafka.NewProducer(w.kafka(), kafka.ProducerConfig{}); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +88,7 @@ func newCrashWorld(t *testing.T, models *world, plans []crashtest.Plan) *crashWo
 	}
 	w.config = Config{Pipeline: "flight-delays", Generation: 2, Topic: topic, Prefix: "scored/", Compression: "none",
 		Batching: Limits{Count: 20, Period: 5 * time.Millisecond}, Rolling: Limits{Count: 30, Period: 200 * time.Millisecond},
-		Compaction: Compaction{MinFiles: 3, Retention: 300 * time.Millisecond},
+		Compaction: compact.Config{MinFiles: 3, Retention: 300 * time.Millisecond},
 		FetchWait:  100 * time.Millisecond, MinBackoff: 20 * time.Millisecond, MaxBackoff: 500 * time.Millisecond, DrainTimeout: 2 * time.Second}
 	return w
 }
@@ -223,7 +225,7 @@ func (w *crashWorld) drain() {
 // and replaced, a new version is promoted; again; and in the end everything
 // has to be committed.
 func (w *crashWorld) play() {
-	w.registry.Offer([]Candidate{w.versions[1]})
+	w.registry.Offer([]engine.Candidate{w.versions[1]})
 	w.start()
 	for _, champion := range []int{2, 1} {
 		w.come(eventsAtOne)
@@ -236,7 +238,7 @@ func (w *crashWorld) play() {
 		w.come(eventsAtOne)
 		w.drain()
 		w.wait(time.Second)
-		w.registry.Offer([]Candidate{w.versions[champion], w.versions[3-champion]})
+		w.registry.Offer([]engine.Candidate{w.versions[champion], w.versions[3-champion]})
 		w.come(eventsAtOne)
 		w.wait(time.Second)
 	}
@@ -335,7 +337,7 @@ func runCrash(t *testing.T, models *world, plans ...crashtest.Plan) (script *cra
 // error. fsck judges each run; a point that never comes about fails the test.
 // With the race detector it takes a few of each point.
 func TestACrashAtAnyStepLosesAndDoublesNothing(t *testing.T) {
-	models := &world{t: t, state: bucketmem.New(), versions: make(map[int]Candidate)} // all runs share them
+	models := &world{t: t, state: bucketmem.New(), versions: make(map[int]engine.Candidate)} // all runs share them
 	models.register(1)
 	models.register(2)
 	steps := slices.Concat(crashtest.Of(crashtest.Stream), crashtest.Of(crashtest.Merging)) // small files are merged in each run

@@ -10,6 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 func partitionedBy(column string) func(*Config) {
@@ -76,7 +77,7 @@ func TestASpanEndsBeforeItHasTooManyDays(t *testing.T) {
 		t.Errorf("%d rows, %d dead letters", len(rows), len(letters))
 	}
 	if done := len(w.keys(".done.")); done != 8 {
-		t.Errorf("%d slots for 980 days, at most %d in each, want 8", done, maxDays)
+		t.Errorf("%d slots for 980 days, at most %d in each, want 8", done, engine.MaxDays)
 	}
 }
 

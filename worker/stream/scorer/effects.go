@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // commitTimeout bounds the writing of a group offset, which nothing waits for.
@@ -61,32 +62,32 @@ func (r *runner) carryOut(e effect) {
 	case score:
 		r.score(e)
 	case reset:
-		r.backlog.reset()
+		r.backlog.Reset()
 		r.dropMerge()
 		for id, s := range r.spans {
 			if s != r.scoring {
-				s.release()
+				s.Release()
 			}
 			delete(r.spans, id)
 		}
 	case refetch:
-		r.backlog.reset()
+		r.backlog.Reset()
 	case claim:
 		r.claim(e)
 	case publish:
 		s := r.span(e.span)
-		s.kept = e.kept
-		if p := r.logbook.State().Pending; s.engine == nil && p != nil && p.Action == commitlog.Score {
-			s.model, s.engine, s.to = modelOf(p), r.engines[modelOf(p)], e.kept // all of it is lost
+		s.FirstAvailable = e.kept
+		if p := r.logbook.State().Pending; s.Engine == nil && p != nil && p.Action == commitlog.Score {
+			s.Model, s.Engine, s.To = engine.ModelOf(p), r.engines[engine.ModelOf(p)], e.kept // all of it is lost
 		}
 		r.spawn(func(ctx context.Context) func() event {
-			done, err := s.publish(ctx, r.logbook, r.cfg.Memory)
-			s.done = done
+			done, err := s.Publish(ctx, r.logbook, r.cfg.Memory)
+			s.Done = done
 			return func() event {
-				s.held = s.sizeBytes()
-				ev := objectsPublished{cut: errors.Is(err, errCut), err: err}
+				s.Held = s.SizeBytes()
+				ev := objectsPublished{cut: errors.Is(err, engine.ErrCut), err: err}
 				if err == nil {
-					ev.adopted = int(done.Dead - s.lost)
+					ev.adopted = int(done.Dead - s.Rejected)
 				}
 				return ev
 			}
@@ -94,17 +95,17 @@ func (r *runner) carryOut(e effect) {
 	case deliver:
 		s := r.spans[e.span]
 		r.spawn(func(ctx context.Context) func() event {
-			err := r.outbox.Deliver(ctx, s.letters())
+			err := r.outbox.Deliver(ctx, s.DeadLetters())
 			return func() event { return lettersDelivered{err} }
 		})
 	case finish:
 		s := r.spans[e.span]
 		r.spawn(func(ctx context.Context) func() event {
-			ev := r.finish(ctx, s.done)
+			ev := r.finish(ctx, s.Done)
 			return func() event { return ev }
 		})
 	case forget:
-		r.spans[e.span].release()
+		r.spans[e.span].Release()
 		delete(r.spans, e.span)
 	case commitOffset:
 		r.spawn(func(ctx context.Context) func() event {
@@ -140,7 +141,7 @@ func (r *runner) finish(ctx context.Context, done commitlog.Done) slotFinished {
 }
 
 // load makes a version ready.
-func (r *runner) load(m Model) {
+func (r *runner) load(m engine.Model) {
 	if r.engines[m] != nil {
 		r.spawn(func(context.Context) func() event { return func() event { return modelLoaded{model: m} } })
 		return
@@ -157,23 +158,23 @@ func (r *runner) load(m Model) {
 }
 
 // keep adds an engine and drops others that no span needs.
-func (r *runner) keep(m Model, e engine) {
+func (r *runner) keep(m engine.Model, e engine.Engine) {
 	for old := range r.engines {
 		if len(r.engines) >= keepEngines && !r.machine.needs(old) {
 			delete(r.engines, old)
 		}
 	}
 	r.engines[m] = e
-	r.backlog.want |= e.needs()
+	r.backlog.Want |= e.Needs()
 }
 
 func (r *runner) fetch(e fetch) {
-	buffer := r.backlog.buffer()
+	buffer := r.backlog.Buffer()
 	buffer.TopicID = e.topicID
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.cancelFetch = cancel
 	r.spawn(func(context.Context) func() event {
-		most, err := r.cfg.Memory.reserve(ctx, r.cfg.FetchBytes)
+		most, err := r.cfg.Memory.Reserve(ctx, r.cfg.FetchBytes)
 		if err == nil {
 			err = r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, most, buffer)
 		} else {
@@ -188,11 +189,11 @@ func (r *runner) fetch(e fetch) {
 		return func() event {
 			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(buffer.SizeBytes()), next: buffer.Next, end: buffer.End, err: err}
 			if err != nil || e.epoch != r.machine.epoch {
-				r.backlog.recycle(buffer)
+				r.backlog.Recycle(buffer)
 			} else {
-				r.backlog.add(buffer)
+				r.backlog.Add(buffer)
 			}
-			r.cfg.Memory.fetched(r.backlog.sizeBytes(), r.machine.backlog.bytes+ev.bytes)
+			r.cfg.Memory.Fetched(r.backlog.SizeBytes(), r.machine.backlog.bytes+ev.bytes)
 			return ev
 		}
 	})
@@ -201,40 +202,40 @@ func (r *runner) fetch(e fetch) {
 func (r *runner) score(e score) {
 	s := r.spans[e.span]
 	if s == nil {
-		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition, generation: e.generation, partitionBy: e.partition, to: e.cut.From}
+		s = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Generation: e.generation, PartitionBy: e.partition, To: e.cut.From}
 		r.spans[e.span] = s
 	}
-	if s.model != e.model {
-		s.model, s.engine = e.model, r.engines[e.model] // the span has no events yet
+	if s.Model != e.model {
+		s.Model, s.Engine = e.model, r.engines[e.model] // the span has no events yet
 	}
-	b := r.backlog.take(e.cut)
+	b := r.backlog.Take(e.cut)
 	r.scoring = s
 	r.spawn(func(ctx context.Context) func() event {
-		gaps, lost := len(s.gaps), s.lost
+		gaps, lost := len(s.Gaps), s.Rejected
 		var err error
-		if s.engine == nil {
+		if s.Engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: e.model.String(), Err: errors.New("the version is not loaded")}
-		} else if err = r.cfg.Memory.score(ctx, func() error {
-			return r.cfg.Hook.Do(ctx, crash.Score, func() error { return s.engine.score(ctx, b, s) })
+		} else if err = r.cfg.Memory.Score(ctx, func() error {
+			return r.cfg.Hook.Do(ctx, crash.Score, func() error { return s.Engine.Score(ctx, b, s) })
 		}); err == nil {
-			r.latency.observe(r.clock().UnixMicro(), b.timestamps)
+			r.latency.observe(r.clock().UnixMicro(), b.Timestamps)
 		}
-		gaps, lost = len(s.gaps)-gaps, s.lost-lost
+		gaps, lost = len(s.Gaps)-gaps, s.Rejected-lost
 		return func() event {
 			r.scoring = nil
-			r.backlog.giveBack()
-			if errors.Is(err, errUnasked) {
+			r.backlog.GiveBack()
+			if errors.Is(err, engine.ErrRefetch) {
 				return batchScored{epoch: e.epoch, unasked: true}
 			}
-			ev := batchScored{epoch: e.epoch, records: len(b.offsets), bytes: b.bytes, to: b.to, dead: int(lost), gaps: gaps, cut: s.full, err: err}
+			ev := batchScored{epoch: e.epoch, records: len(b.Offsets), bytes: b.Bytes, to: b.To, dead: int(lost), gaps: gaps, cut: s.Full, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
-				s.release()
+				s.Release()
 			case err == nil:
-				r.backlog.drop(ev.records)
-				before := s.held
-				s.held = s.sizeBytes()
-				r.cfg.Memory.scored(b.bytes, s.held-before)
+				r.backlog.Drop(ev.records)
+				before := s.Held
+				s.Held = s.SizeBytes()
+				r.cfg.Memory.Scored(b.Bytes, s.Held-before)
 				r.rate.add(ev.records)
 			}
 			return ev
@@ -265,10 +266,10 @@ func (r *runner) findStart(ctx context.Context, at int64) (offset int64, topicID
 }
 
 // span returns the rows of a span. A skip has none, but a place for its claim.
-func (r *runner) span(id uint64) *rows {
+func (r *runner) span(id uint64) *engine.Rows {
 	s := r.spans[id]
 	if s == nil {
-		s = &rows{topic: r.cfg.Topic, partition: r.cfg.Partition}
+		s = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition}
 		r.spans[id] = s
 	}
 	return s
@@ -277,20 +278,20 @@ func (r *runner) span(id uint64) *rows {
 // claim places the intent of a span, the same one for every try.
 func (r *runner) claim(e claim) {
 	s := r.span(e.span)
-	if s.intent == nil {
+	if s.Claim == nil {
 		state := r.logbook.State()
-		s.intent = &commitlog.Intent{
+		s.Claim = &commitlog.Intent{
 			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
 			From: e.from, To: e.to, Model: e.model.Name, ModelVersion: e.model.Version, Checkpoint: e.model.Checkpoint,
 			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous, TopicID: e.topicID,
 			PartitionBy: e.partition,
 		}
 		if e.skip {
-			s.intent.Action, s.intent.Missing = commitlog.Skip, e.missing
+			s.Claim.Action, s.Claim.Missing = commitlog.Skip, e.missing
 		}
 	}
 	r.spawn(func(ctx context.Context) func() event {
-		won, _, err := r.logbook.Claim(ctx, *s.intent)
+		won, _, err := r.logbook.Claim(ctx, *s.Claim)
 		return func() event { return slotClaimed{won, err} }
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
 // carryOutMerge starts an effect of the compactor.
@@ -13,7 +14,7 @@ func (r *runner) carryOutMerge(e effect) {
 	switch e := e.(type) {
 	case readRuns:
 		r.spawn(func(ctx context.Context) func() event {
-			runs, err := readTail(ctx, r.logbook, theEnd)
+			runs, err := compact.ReadTail(ctx, r.logbook)
 			return func() event { return runsRead{e.epoch, runs, err} }
 		})
 	case merge:
@@ -23,17 +24,17 @@ func (r *runner) carryOutMerge(e effect) {
 	case publishMerge:
 		w := r.merge
 		r.spawn(func(ctx context.Context) func() event {
-			err := w.publish(ctx, r.logbook, e.hint)
+			err := w.Publish(ctx, r.logbook, e.hint)
 			return func() event { return objectsPublished{err: err} }
 		})
 	case finishMerge:
 		w := r.merge
 		r.spawn(func(ctx context.Context) func() event {
-			ev := r.finish(ctx, w.done)
+			ev := r.finish(ctx, w.Done)
 			return func() event {
 				if ev.err == nil {
 					in, rows := ev.entry.Intent, ev.entry.Done.Scored
-					r.outdated = append(r.outdated, replaced{in.Seq, in.Slots, r.machine.now.mono})
+					r.outdated = append(r.outdated, compact.Replaced{Slot: in.Seq, Slots: in.Slots, Since: r.machine.now.mono})
 					r.log.Info("merged files", slog.Uint64(keyFirstSlot, in.Slots[0]), slog.Uint64(keyEndSlot, in.Slots[1]), slog.Int(keyFiles, len(ev.entry.Done.Inputs)), slog.Int64(keyRows, rows))
 				}
 				return ev
@@ -46,9 +47,9 @@ func (r *runner) carryOutMerge(e effect) {
 		r.outdated = nil
 		r.spawn(func(ctx context.Context) func() event {
 			for _, f := range outdated {
-				r.sweeper.note(f)
+				r.sweeper.Note(f)
 			}
-			deleted, again, err := r.sweeper.sweep(ctx, e.now, e.retention)
+			deleted, again, err := r.sweeper.Sweep(ctx, e.now, e.retention)
 			return func() event { return swept{deleted, again, err} }
 		})
 	}
@@ -66,15 +67,15 @@ func (r *runner) mergeRuns(e merge) {
 	r.spawn(func(ctx context.Context) func() event {
 		inputs, hint, err := e.inputs, []commitlog.Run(nil), error(nil)
 		if pending != nil {
-			inputs, hint, err = readInputs(ctx, r.logbook, pending)
+			inputs, hint, err = compact.ReadInputs(ctx, r.logbook, pending)
 		}
-		var w *mergeWork
+		var w *compact.Merged
 		var apart uint64
 		if err == nil {
-			err = hold.take(ctx)
+			err = hold.Take(ctx)
 		}
 		if err == nil {
-			w, apart, err = r.files.merge(ctx, inputs)
+			w, apart, err = r.files.Merge(ctx, inputs)
 		}
 		moved := false
 		if pending != nil && err != nil {
@@ -84,9 +85,9 @@ func (r *runner) mergeRuns(e merge) {
 		}
 		return func() event {
 			if w == nil || err != nil || e.epoch != r.machine.compactor.epoch {
-				hold.release()
+				hold.Release()
 			} else {
-				w.found, w.hint = pending != nil, hint
+				w.Found, w.Hint = pending != nil, hint
 				r.merge = w
 			}
 			return merged{e.epoch, apart, moved, err}
@@ -97,21 +98,21 @@ func (r *runner) mergeRuns(e merge) {
 // claimMerge places the intent of the merged file, the same one for every try.
 func (r *runner) claimMerge(e claimMerge) {
 	w := r.merge
-	if w.intent == nil {
+	if w.Intent == nil {
 		state := r.logbook.State()
-		if slices.Max(w.inputs) >= state.NextSeq || w.slots[1] > state.NextSeq {
+		if slices.Max(w.Inputs) >= state.NextSeq || w.Slots[1] > state.NextSeq {
 			// What was read is beyond what this machine knows of: the slot is taken.
 			r.spawn(func(context.Context) func() event { return func() event { return slotClaimed{won: false} } })
 			return
 		}
-		w.intent = &commitlog.Intent{
+		w.Intent = &commitlog.Intent{
 			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
-			From: state.NextOffset, To: state.NextOffset, SpecGeneration: w.generation, PartitionBy: w.partition, ScoredAtUS: e.scoredAt,
-			Previous: state.Previous, TopicID: state.TopicID, Action: commitlog.Compact, Slots: w.slots,
+			From: state.NextOffset, To: state.NextOffset, SpecGeneration: w.Generation, PartitionBy: w.Partition, ScoredAtUS: e.scoredAt,
+			Previous: state.Previous, TopicID: state.TopicID, Action: commitlog.Compact, Slots: w.Slots,
 		}
 	}
 	r.spawn(func(ctx context.Context) func() event {
-		won, _, err := r.logbook.Claim(ctx, *w.intent)
+		won, _, err := r.logbook.Claim(ctx, *w.Intent)
 		return func() event { return slotClaimed{won, err} }
 	})
 }
@@ -119,7 +120,7 @@ func (r *runner) claimMerge(e claimMerge) {
 // dropMerge frees what was merged.
 func (r *runner) dropMerge() {
 	if r.merge != nil {
-		r.hold.release()
+		r.hold.Release()
 		r.merge = nil
 	}
 }

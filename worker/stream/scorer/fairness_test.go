@@ -10,17 +10,19 @@ import (
 
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
+	"github.com/thalweg/thalweg/worker/stream/budget"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // slowEngine takes a while for each event.
 type slowEngine struct {
-	engine
+	engine.Engine
 	perEvent time.Duration
 }
 
-func (e slowEngine) score(ctx context.Context, b *batch, dst *rows) error {
-	time.Sleep(time.Duration(len(b.offsets)) * e.perEvent)
-	return e.engine.score(ctx, b, dst)
+func (e slowEngine) Score(ctx context.Context, b *engine.Batch, dst *engine.Rows) error {
+	time.Sleep(time.Duration(len(b.Offsets)) * e.perEvent)
+	return e.Engine.Score(ctx, b, dst)
 }
 
 // TestHotPartitionsDoNotStarveTheOthers has three partitions with ten times the
@@ -41,7 +43,7 @@ func TestHotPartitionsDoNotStarveTheOthers(t *testing.T) {
 	bound := period + 10*time.Millisecond + (hot+1)*count*perEvent/cores + cold*perEvent
 	var scorers []*Scorer
 	var most int64
-	memory := NewMemory(16<<20, cores)
+	memory := budget.NewMemory(16<<20, cores)
 	synctest.Test(t, func(t *testing.T) {
 		store := &s3Store{objects: bucketmem.New(), mood: func(time.Duration) mood { return well }, began: time.Now()}
 		opener, err := s3.New(s3.Config{Endpoint: "store", TLS: true, AccessKey: "key", SecretKey: "secret", PathStyle: true,
@@ -54,9 +56,9 @@ func TestHotPartitionsDoNotStarveTheOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		state := bucketmem.New()
-		registry := NewRegistry(state)
-		registry.Offer([]Candidate{saved(t, state, 1, trained(t, 1))})
-		memory := NewMemory(16<<20, cores) // its channels belong to the bubble
+		registry := engine.NewRegistry(state)
+		registry.Offer([]engine.Candidate{saved(t, state, 1, trained(t, 1))})
+		memory := budget.NewMemory(16<<20, cores) // its channels belong to the bubble
 		ctx, cancel := context.WithTimeout(t.Context(), lasts)
 		defer cancel()
 		var running sync.WaitGroup
@@ -79,7 +81,7 @@ func TestHotPartitionsDoNotStarveTheOthers(t *testing.T) {
 			scorers = append(scorers, s)
 			r := newRunner(s, log)
 			prepare := r.prepare
-			r.prepare = func(ctx context.Context, m Model) (engine, error) {
+			r.prepare = func(ctx context.Context, m engine.Model) (engine.Engine, error) {
 				e, err := prepare(ctx, m)
 				return slowEngine{e, perEvent}, err
 			}

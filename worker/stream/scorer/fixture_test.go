@@ -24,6 +24,7 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
@@ -45,7 +46,7 @@ func trainedBy(t testing.TB, document string) *artifact.Artifact {
 }
 
 // saved stores an artifact and returns it as a version.
-func saved(t testing.TB, state storage.Bucket, version int, a *artifact.Artifact) Candidate {
+func saved(t testing.TB, state storage.Bucket, version int, a *artifact.Artifact) engine.Candidate {
 	t.Helper()
 	parts, err := a.Encode(nil)
 	if err != nil {
@@ -55,7 +56,7 @@ func saved(t testing.TB, state storage.Bucket, version int, a *artifact.Artifact
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Candidate{Model: Model{Name: "flight-delays", Version: thalweg.ModelVersion(version), Checkpoint: ref}, RegisteredAtUS: time.Now().UnixMicro()}
+	return engine.Candidate{Model: engine.Model{Name: "flight-delays", Version: thalweg.ModelVersion(version), Checkpoint: ref}, RegisteredAtUS: time.Now().UnixMicro()}
 }
 
 // world is what scorers of a test share: a broker, a sink, and registered
@@ -65,21 +66,21 @@ type world struct {
 	broker   *devbroker.Broker
 	sink     storage.Bucket
 	state    *bucketmem.Bucket
-	registry *Registry
+	registry *engine.Registry
 	producer *kafka.Producer
-	versions map[int]Candidate
+	versions map[int]engine.Candidate
 	config   Config
 }
 
 func newWorld(t testing.TB, partitions int) *world {
 	t.Helper()
-	w := &world{t: t, sink: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]Candidate)}
+	w := &world{t: t, sink: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]engine.Candidate)}
 	var err error
 	if w.broker, err = devbroker.New("", devbroker.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.broker.Close)
-	w.registry = NewRegistry(w.state)
+	w.registry = engine.NewRegistry(w.state)
 	if w.producer, err = kafka.NewProducer(w.kafka(), kafka.ProducerConfig{}); err != nil {
 		t.Fatal(err)
 	}
@@ -98,12 +99,12 @@ func (w *world) kafka() kafka.Config {
 }
 
 // register saves a version and returns it; it is not offered yet.
-func (w *world) register(version int) Candidate {
+func (w *world) register(version int) engine.Candidate {
 	w.t.Helper()
 	return w.registerArtifact(version, trained(w.t, version))
 }
 
-func (w *world) registerArtifact(version int, a *artifact.Artifact) Candidate {
+func (w *world) registerArtifact(version int, a *artifact.Artifact) engine.Candidate {
 	w.t.Helper()
 	c := saved(w.t, w.state, version, a)
 	w.versions[version] = c
@@ -113,7 +114,7 @@ func (w *world) registerArtifact(version int, a *artifact.Artifact) Candidate {
 // promote makes versions the candidates, the champion first.
 func (w *world) promote(versions ...int) {
 	w.t.Helper()
-	var candidates []Candidate
+	var candidates []engine.Candidate
 	for _, v := range versions {
 		c, ok := w.versions[v]
 		if !ok {
@@ -250,7 +251,7 @@ type scoredRow struct {
 }
 
 // read returns the scored rows of a partition by offset, and the dead letters.
-func (w *world) read(partition int) (map[int64]scoredRow, map[int64]DeadLetter) {
+func (w *world) read(partition int) (map[int64]scoredRow, map[int64]engine.DeadLetter) {
 	w.t.Helper()
 	found := make(map[int64]scoredRow)
 	layout := commitlog.Layout{Prefix: w.config.Prefix, Topic: topic, Partition: partition}
@@ -272,9 +273,9 @@ func (w *world) read(partition int) (map[int64]scoredRow, map[int64]DeadLetter) 
 	return found, w.readLetters(partition)
 }
 
-func (w *world) readLetters(partition int) map[int64]DeadLetter {
+func (w *world) readLetters(partition int) map[int64]engine.DeadLetter {
 	w.t.Helper()
-	letters := make(map[int64]DeadLetter)
+	letters := make(map[int64]engine.DeadLetter)
 	layout := commitlog.Layout{Prefix: w.config.Prefix, Topic: topic, Partition: partition}
 	for info, err := range w.sink.List(context.Background(), layout.DeadDir(), "") {
 		if err != nil {
@@ -285,7 +286,7 @@ func (w *world) readLetters(partition int) map[int64]DeadLetter {
 			w.t.Fatal(err)
 		}
 		for line := range bytes.Lines(body) {
-			var d DeadLetter
+			var d engine.DeadLetter
 			if err := json.Unmarshal(line, &d); err != nil {
 				w.t.Fatal(err)
 			}
@@ -297,7 +298,7 @@ func (w *world) readLetters(partition int) map[int64]DeadLetter {
 
 // readLive is read for readers by log: the scored rows are those of the live
 // objects. Who takes longer than the retention reads the log again.
-func (w *world) readLive(partition int) (map[int64]scoredRow, map[int64]DeadLetter) {
+func (w *world) readLive(partition int) (map[int64]scoredRow, map[int64]engine.DeadLetter) {
 	w.t.Helper()
 	for range 100 {
 		found, err := w.tryLive(partition)

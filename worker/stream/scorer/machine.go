@@ -7,6 +7,8 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // phase is how far the machine has come. The order means progress.
@@ -26,7 +28,7 @@ type machineConfig struct {
 	partition      string // column by whose days rows are split
 	batching       Limits
 	rolling        Limits
-	compaction     Compaction
+	compaction     compact.Config
 	backlogBytes   int64   // of records fetched and not scored, beyond which none are fetched
 	backlogEvents  int     // likewise
 	maxRate        float64 // share of events that may be dead letters, 0: any
@@ -55,10 +57,10 @@ type machine struct {
 	recent   window // of events scored, for the rate of dead letters
 	tripped  string // why nothing is scored until the operator resumes, "" if something is
 
-	candidates []Candidate
-	refused    map[Model]string // why, of versions that cannot be loaded
-	current    *Candidate       // scores new spans
-	next       *Candidate       // is loaded and follows at the next boundary
+	candidates []engine.Candidate
+	refused    map[engine.Model]string // why, of versions that cannot be loaded
+	current    *engine.Candidate       // scores new spans
+	next       *engine.Candidate       // is loaded and follows at the next boundary
 
 	epoch     uint64
 	spans     uint64            // made so far
@@ -106,7 +108,7 @@ type span struct {
 	from, to   int64
 	kept       int64 // from, or where in a claim being recovered the topic begins by now
 	limit      int64 // end of the range of a claim being recovered, -1: none
-	model      Model
+	model      engine.Model
 	registered int64 // when the model was
 	generation thalweg.Generation
 	partition  string
@@ -124,7 +126,7 @@ type span struct {
 }
 
 func newMachine(cfg machineConfig, rng *rand.Rand) *machine {
-	return &machine{cfg: cfg, rng: rng, refused: make(map[Model]string), committed: -1, end: -1, lag: -1, compactor: compactor{planner: planner{cfg: cfg.compaction}}}
+	return &machine{cfg: cfg, rng: rng, refused: make(map[engine.Model]string), committed: -1, end: -1, lag: -1, compactor: compactor{Planner: compact.Planner{Cfg: cfg.compaction}}}
 }
 
 // step takes in an event and returns what is to be done, in order. The slice
@@ -208,7 +210,7 @@ func (m *machine) advance() {
 		m.start(opStart, findStart{at})
 	}
 	if m.phase == recovering && m.pending.Action == commitlog.Score && !m.ready && m.idle(opLoad) {
-		m.start(opLoad, loadModel{modelOf(m.pending)})
+		m.start(opLoad, loadModel{engine.ModelOf(m.pending)})
 	}
 	if m.phase == running {
 		m.chooseModel()
@@ -264,7 +266,7 @@ func (m *machine) follow(offset int64) {
 	m.position = offset
 	m.backlog = backlogState{next: offset}
 	m.open, m.closing = nil, nil
-	m.compactor.forget()
+	m.compactor.Forget()
 	m.compactor.job = nil
 	m.compactor.epoch++
 	m.out = append(m.out, reset{m.epoch})
@@ -313,7 +315,7 @@ func (m *machine) takeOpened(ev logOpened) {
 // what is from kept on.
 func (m *machine) claimSpan(kept int64) *span {
 	in := m.pending
-	s := m.newSpan(Candidate{Model: modelOf(in)}, in.SpecGeneration)
+	s := m.newSpan(engine.Candidate{Model: engine.ModelOf(in)}, in.SpecGeneration)
 	s.to, s.kept = kept, kept
 	s.limit, s.scoredAt, s.partition = in.To, in.ScoredAtUS, in.PartitionBy
 	return s
@@ -335,7 +337,7 @@ func (m *machine) takeLoaded(ev modelLoaded) {
 		return
 	}
 	switch {
-	case m.phase == recovering && ev.model == modelOf(m.pending):
+	case m.phase == recovering && ev.model == engine.ModelOf(m.pending):
 		if refused {
 			m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(ev.err), Subject: ev.model.String(), Err: ev.err,
 				Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"})
@@ -352,7 +354,7 @@ func (m *machine) takeLoaded(ev modelLoaded) {
 }
 
 // wanted returns the first candidate that is not refused, nil if there is none.
-func (m *machine) wanted() *Candidate {
+func (m *machine) wanted() *engine.Candidate {
 	for _, c := range m.candidates {
 		if _, bad := m.refused[c.Model]; !bad {
 			return &c
@@ -387,7 +389,7 @@ func (m *machine) chooseModel() {
 }
 
 // needs reports whether a version scores, or is about to.
-func (m *machine) needs(model Model) bool {
+func (m *machine) needs(model engine.Model) bool {
 	return m.current != nil && m.current.Model == model || m.next != nil && m.next.Model == model ||
-		m.open != nil && m.open.model == model || m.pending != nil && modelOf(m.pending) == model
+		m.open != nil && m.open.model == model || m.pending != nil && engine.ModelOf(m.pending) == model
 }

@@ -84,7 +84,7 @@ func (m *machine) takeFinished(ev slotFinished) {
 			m.phase = starting // the claim is older than topics' identities
 		}
 	}
-	m.compactor.add(ev.entry)
+	m.compactor.Add(ev.entry)
 	if j := m.compactor.job; j != nil && j.ready {
 		j.passed++
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
 const (
@@ -18,7 +19,7 @@ const (
 
 // compactor is how far the machine is with merging files.
 type compactor struct {
-	planner
+	compact.Planner
 	epoch uint64
 	job   *merging
 
@@ -30,10 +31,10 @@ type compactor struct {
 // merging is a compaction under way.
 type merging struct {
 	slots      [2]uint64
-	inputs     []run // nil of a claim that was found, whose inputs follow from the log
-	ready      bool  // the merged file is in memory
-	committing bool  // the log is its own until it is finished
-	passed     int   // slots finished since it was ready
+	inputs     []compact.Run // nil of a claim that was found, whose inputs follow from the log
+	ready      bool          // the merged file is in memory
+	committing bool          // the log is its own until it is finished
+	passed     int           // slots finished since it was ready
 	scoredAt   int64
 	stage      op // opClaim, opPublish or opFinish
 }
@@ -67,21 +68,21 @@ func (m *machine) mergeMore() {
 	waiting := m.resting() || m.stuck()
 	if waiting && c.job != nil && c.job.ready && !c.job.committing {
 		// It may wait for ever, and with it all who share the turn to hold one.
-		c.job, c.taken = nil, false
+		c.job, c.Taken = nil, false
 		m.out = append(m.out, dropMerge{})
 	}
-	if !c.cfg.on() || waiting {
+	if !c.Cfg.On() || waiting {
 		return
 	}
 	switch {
 	case !m.idle(opMerge) || m.now.mono < c.restUntil:
-	case !c.known:
-		c.ask()
+	case !c.Known:
+		c.Ask()
 		m.start(opMerge, readRuns{c.epoch})
 	case c.job == nil:
-		if inputs := slices.Clone(c.plan(m.topicID)); inputs != nil {
-			c.job = &merging{inputs: inputs, slots: [2]uint64{inputs[0].slots[0], inputs[len(inputs)-1].slots[1]}, stage: opClaim}
-			c.taken = true
+		if inputs := slices.Clone(c.Plan(m.topicID)); inputs != nil {
+			c.job = &merging{inputs: inputs, slots: [2]uint64{inputs[0].Slots[0], inputs[len(inputs)-1].Slots[1]}, stage: opClaim}
+			c.Taken = true
 			m.start(opMerge, merge{c.epoch, inputs})
 		}
 	case !c.job.ready:
@@ -89,7 +90,7 @@ func (m *machine) mergeMore() {
 	}
 	if c.sweepAt > 0 && m.now.mono >= c.sweepAt && m.idle(opSweep) {
 		c.sweepAt = 0
-		m.start(opSweep, sweep{m.now.mono, c.cfg.Retention})
+		m.start(opSweep, sweep{m.now.mono, c.Cfg.Retention})
 	}
 }
 
@@ -103,7 +104,7 @@ func (m *machine) takeRuns(ev runsRead) {
 	if m.givenUp(ev.err) || !m.answered(opMerge, ev.err) {
 		return
 	}
-	c.learn(ev.runs)
+	c.Learn(ev.runs)
 	c.sweepAt = m.now.mono // what is to be deleted is seen first
 }
 
@@ -123,14 +124,14 @@ func (m *machine) takeMerged(ev merged) {
 		ev.err = &thalweg.Error{Op: "finish a compaction", Kind: thalweg.KindOf(ev.err), Subject: m.pending.Topic, Err: ev.err,
 			Hint: "the slot was claimed for a merge of these files: restore them"}
 	} else if m.givenUp(ev.err) {
-		c.job, c.taken = nil, false
+		c.job, c.Taken = nil, false
 		return
 	}
 	switch {
 	case !m.answered(opMerge, ev.err):
 	case ev.apart != 0:
-		c.split(ev.apart)
-		c.job, c.taken = nil, false
+		c.Split(ev.apart)
+		c.job, c.Taken = nil, false
 	default:
 		c.job.ready, c.trouble = true, nil
 	}
@@ -171,7 +172,7 @@ func (m *machine) commitMerge() bool {
 	case opClaim:
 		m.start(opClaim, claimMerge{j.scoredAt})
 	case opPublish:
-		m.start(opPublish, publishMerge{c.hint(j.slots)})
+		m.start(opPublish, publishMerge{c.Hint(j.slots)})
 	case opFinish:
 		m.start(opFinish, finishMerge{})
 	}
@@ -193,9 +194,9 @@ func (m *machine) finishMerge(ev slotFinished) {
 			m.phase = starting
 		}
 	}
-	c.job, c.taken = nil, false
-	c.replace(ev.entry)
-	if t := m.now.mono + c.cfg.Retention; c.cfg.on() && (c.sweepAt == 0 || t < c.sweepAt) {
+	c.job, c.Taken = nil, false
+	c.Replace(ev.entry)
+	if t := m.now.mono + c.Cfg.Retention; c.Cfg.On() && (c.sweepAt == 0 || t < c.sweepAt) {
 		c.sweepAt = t
 	}
 	if s := m.closing; s != nil { // its claim comes after this slot's
@@ -212,7 +213,7 @@ func (m *machine) takeSwept(ev swept) {
 		m.compactor.sweepAt = m.now.mono
 		return
 	}
-	if t := m.now.mono + m.compactor.cfg.Retention; (ev.again || ev.deleted > 0) && m.compactor.sweepAt == 0 {
+	if t := m.now.mono + m.compactor.Cfg.Retention; (ev.again || ev.deleted > 0) && m.compactor.sweepAt == 0 {
 		m.compactor.sweepAt = t
 	}
 }

@@ -3,6 +3,7 @@ package scorer
 import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // maxSpanGaps is how many gaps a span may have when it is asked to grow. A
@@ -10,7 +11,7 @@ import (
 const maxSpanGaps = commitlog.MaxGaps - 1
 
 // newSpan begins a span after the last one.
-func (m *machine) newSpan(with Candidate, generation thalweg.Generation) *span {
+func (m *machine) newSpan(with engine.Candidate, generation thalweg.Generation) *span {
 	from := m.committed
 	if m.closing != nil {
 		from = m.closing.to
@@ -92,7 +93,7 @@ func (m *machine) takeScored(ev batchScored) {
 	s.cut = ev.cut
 	switch {
 	case ev.cut: // what was scored of the batch for nothing must not be the rule
-		m.dayBatch = max(minDayBatch, 2*ev.records)
+		m.dayBatch = max(engine.MinDayBatch, 2*ev.records)
 	case m.dayBatch > m.cfg.batching.Count:
 		m.dayBatch = 0
 	default:
@@ -207,7 +208,7 @@ func (m *machine) scoreInto(s *span) {
 	}
 	m.backlog.asked = m.backlog.next
 	m.start(opScore, score{epoch: m.epoch, span: s.id, model: s.model, generation: s.generation, partition: s.partition,
-		cut: Cut{From: s.to, Count: count, Bytes: size, Gaps: gaps, UpTo: upTo}})
+		cut: engine.Cut{From: s.to, Count: count, Bytes: size, Gaps: gaps, UpTo: upTo}})
 }
 
 // refetch drops the backlog, whose records lack what a version needs or are not

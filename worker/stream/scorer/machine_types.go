@@ -5,6 +5,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // instant is a moment as the shell saw it: periods are measured on a clock
@@ -62,7 +64,7 @@ type (
 	}
 	// modelLoaded answers loadModel.
 	modelLoaded struct {
-		model Model
+		model engine.Model
 		err   error
 	}
 	// recordsFetched answers fetch: so many records, up to the offset next, are in
@@ -117,7 +119,7 @@ type (
 	// runsRead answers readRuns.
 	runsRead struct {
 		epoch uint64
-		runs  []run
+		runs  []compact.Run
 		err   error
 	}
 	// merged answers merge: the merged file is in memory. If apart is not 0, it
@@ -139,7 +141,7 @@ type (
 	// ticked says only that time has passed.
 	ticked struct{}
 	// modelsOffered gives the versions to score with, the best first.
-	modelsOffered struct{ candidates []Candidate }
+	modelsOffered struct{ candidates []engine.Candidate }
 	// pauseAsked pauses or resumes.
 	pauseAsked struct{ on bool }
 	// resumeAsked is the operator's word to go on after the rate of dead letters
@@ -184,7 +186,7 @@ type (
 	// -1), where the stream begins.
 	findStart struct{ at int64 }
 	// loadModel makes a version ready to score.
-	loadModel struct{ model Model }
+	loadModel struct{ model engine.Model }
 	// fetch adds records from an offset on to the backlog.
 	fetch struct {
 		epoch   uint64
@@ -198,10 +200,10 @@ type (
 	score struct {
 		epoch      uint64
 		span       uint64
-		model      Model
+		model      engine.Model
 		generation thalweg.Generation
 		partition  string // column by whose days the rows are split
-		cut        Cut
+		cut        engine.Cut
 	}
 	// reset forgets the backlog and all spans. Answers of an older epoch are
 	// thrown away.
@@ -216,7 +218,7 @@ type (
 		skip       bool
 		missing    [2]int64 // of a skip
 		from, to   int64
-		model      Model
+		model      engine.Model
 		generation thalweg.Generation
 		partition  string // column by whose days the rows are split
 		scoredAt   int64  // microseconds since 1970 UTC
@@ -242,7 +244,7 @@ type (
 	// from the log's pending intent.
 	merge struct {
 		epoch  uint64
-		inputs []run
+		inputs []compact.Run
 	}
 	// claimMerge places the intent of what was merged.
 	claimMerge struct{ scoredAt int64 }

@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
 // shared runs a scorer of each partition on one Memory.
-func (w *world) shared(memory *Memory, partitions int, change ...func(*Config)) []*active {
+func (w *world) shared(memory *budget.Memory, partitions int, change ...func(*Config)) []*active {
 	w.t.Helper()
 	var all []*active
 	for p := range partitions {
@@ -28,7 +29,7 @@ func TestManyPartitionsKeepWithinOneMemory(t *testing.T) {
 	for i := 0; i < each*partitions; i += 10_000 {
 		w.produceGood(i, 10_000)
 	}
-	memory := NewMemory(limit, 2)
+	memory := budget.NewMemory(limit, 2)
 	scorers := w.shared(memory, partitions, func(c *Config) {
 		c.Batching, c.Rolling = Limits{}, Limits{Count: 1_000_000, Period: time.Hour} // only memory has files committed
 	})

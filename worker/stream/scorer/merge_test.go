@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
 // dataFiles returns the keys of the files of scored rows.
@@ -110,7 +111,7 @@ func TestAStreamOfSmallFilesBecomesFewLargeOnes(t *testing.T) {
 			before, _ := w.read(0)
 			compacting := func(c *Config) {
 				c.Rolling.Count = few
-				c.Compaction = Compaction{MinFiles: 4, Retention: 20 * time.Millisecond}
+				c.Compaction = compact.Config{MinFiles: 4, Retention: 20 * time.Millisecond}
 			}
 			r := w.start(compacting)
 			for i := files / 2; i < files; i++ {
@@ -152,7 +153,7 @@ func TestFilesStayFewOnALongStreamWithAShortPeriod(t *testing.T) {
 	w.promote(1)
 	r := w.start(func(c *Config) {
 		c.Rolling = Limits{Count: 1000, Period: time.Millisecond}
-		c.Compaction = Compaction{MinFiles: 8, Retention: 30 * time.Millisecond}
+		c.Compaction = compact.Config{MinFiles: 8, Retention: 30 * time.Millisecond}
 	})
 	events := 0
 	for round := range 5 {
@@ -181,7 +182,7 @@ func TestCompactionWorksOnAStoreThatFails(t *testing.T) {
 		{Fault: fault.Reply503, Rate: 0.03}, {Fault: fault.BitFlip, Rate: 0.02, Times: 2},
 	}})
 	w.sink = faulty
-	r := w.start(func(c *Config) { c.Compaction = Compaction{MinFiles: 3, Retention: 10 * time.Millisecond} })
+	r := w.start(func(c *Config) { c.Compaction = compact.Config{MinFiles: 3, Retention: 10 * time.Millisecond} })
 	w.trickle(r, 0, 300, 5)
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -221,17 +222,17 @@ func (w *world) claimedMerge(published bool) *commitlog.Log {
 	}
 	if published {
 		run := newRunner(r.Scorer, log)
-		inputs, _, err := readInputs(ctx, log, &in)
+		inputs, _, err := compact.ReadInputs(ctx, log, &in)
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		// Another build may compress otherwise: the same rows in other bytes.
-		run.files.newMerger = func(int64) merger { return &parquetMerger{cfg: dataset.WriterConfig{Compression: dataset.Snappy}} }
-		work, _, err := run.files.merge(ctx, inputs)
+		run.files.NewMerger = func(int64) compact.Merger { return compact.NewParquetMerger(dataset.Snappy, 0) }
+		work, _, err := run.files.Merge(ctx, inputs)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if err := work.publish(ctx, log, nil); err != nil {
+		if err := work.Publish(ctx, log, nil); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -304,7 +305,7 @@ func TestADamagedFileIsLeftAloneAndScoringGoesOn(t *testing.T) {
 	if _, err := w.sink.Put(t.Context(), damaged, body); err != nil {
 		t.Fatal(err)
 	}
-	r = w.start(func(c *Config) { c.Compaction = Compaction{MinFiles: 4, Retention: time.Millisecond} })
+	r = w.start(func(c *Config) { c.Compaction = compact.Config{MinFiles: 4, Retention: time.Millisecond} })
 	r.wait("the reason", func(s Status) bool {
 		return strings.Contains(s.Message, "files are not merged") && strings.Contains(s.Message, damaged)
 	})
@@ -324,7 +325,7 @@ func TestReplacedFilesThatALateRequestPutsBackAreDeletedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := w.objects()
-	r := w.start(func(c *Config) { c.Compaction = Compaction{MinFiles: 4, Retention: 100 * time.Millisecond} })
+	r := w.start(func(c *Config) { c.Compaction = compact.Config{MinFiles: 4, Retention: 100 * time.Millisecond} })
 	w.untilFew(r, 2)
 	for key, body := range old {
 		if strings.Contains(key, "/data/") {
@@ -355,13 +356,13 @@ func TestMergedFilesDependOnTheirRowsAlone(t *testing.T) {
 		parts = append(parts, body)
 	}
 	join := func(parts ...[]byte) []byte {
-		m := &parquetMerger{}
+		m := compact.NewParquetMerger(dataset.Zstd, 0)
 		for _, p := range parts {
-			if err := m.add("part", p); err != nil {
+			if err := m.Add("part", p); err != nil {
 				t.Fatal(err)
 			}
 		}
-		body, err := m.file()
+		body, err := m.File()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,11 +380,11 @@ func TestMergedFilesDependOnTheirRowsAlone(t *testing.T) {
 	if !slices.EqualFunc(got, want, func(a, b scoredRow) bool { return maps.Equal(a.cells, b.cells) }) {
 		t.Error("the rows are others, or in another order")
 	}
-	other := &parquetMerger{}
-	if err := other.add("a", parts[0]); err != nil {
+	other := compact.NewParquetMerger(dataset.Zstd, 0)
+	if err := other.Add("a", parts[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.add("b", fileOfOtherColumns(t)); !errors.Is(err, errApart) {
+	if err := other.Add("b", fileOfOtherColumns(t)); !errors.Is(err, compact.ErrApart) {
 		t.Errorf("a file of other columns: %v", err)
 	}
 }
@@ -415,7 +416,7 @@ func TestDaysAreMergedApart(t *testing.T) {
 	r := w.start(func(c *Config) {
 		c.PartitionBy = "date"
 		c.Rolling.Count = 10
-		c.Compaction = Compaction{MinFiles: 4, Retention: 10 * time.Millisecond}
+		c.Compaction = compact.Config{MinFiles: 4, Retention: 10 * time.Millisecond}
 	})
 	w.trickle(r, 0, 300, 10) // of 28 days
 	w.untilFew(r, 3*28)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // A version whose events have no field for a column is served, since it always
@@ -18,7 +19,7 @@ func TestTheLogNamesColumnsThatTheSchemaOfAVersionLacks(t *testing.T) {
 	a.EventSchema = strings.Replace(flightAvro, `"origin"`, `"orgin"`, 1)
 	version := saved(t, state, 1, a)
 	var log bytes.Buffer
-	r := NewRegistry(state)
+	r := engine.NewRegistry(state)
 	r.Log = slog.New(slog.NewTextHandler(&log, nil))
 	for range 2 {
 		if _, err := r.Load(t.Context(), version.Model); err != nil {

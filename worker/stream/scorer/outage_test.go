@@ -21,6 +21,8 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
+	"github.com/thalweg/thalweg/worker/stream/budget"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
 
@@ -225,11 +227,11 @@ func playOutage(t *testing.T, last int64, mood func(now time.Duration) mood, wat
 		bucket, _ = opener.Bucket(t.Context(), "lake")
 	}
 	state := bucketmem.New()
-	registry, model := NewRegistry(state), saved(t, state, 1, trained(t, 1))
-	registry.Offer([]Candidate{model})
+	registry, model := engine.NewRegistry(state), saved(t, state, 1, trained(t, 1))
+	registry.Offer([]engine.Candidate{model})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	memory := NewMemory(32<<20, 2)
+	memory := budget.NewMemory(32<<20, 2)
 	for p := range outagePartitions() {
 		share := memory.Share()
 		defer share.Close()

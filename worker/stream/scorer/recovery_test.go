@@ -20,6 +20,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 func TestARestartGoesOnWhereTheLogEnds(t *testing.T) {
@@ -67,7 +68,7 @@ func TestAnUnfinishedClaimIsCarriedOutToTheSameBytes(t *testing.T) {
 	for _, stage := range []string{"nothing", "claim", "data", "dead"} {
 		t.Run("killed after "+stage, func(t *testing.T) {
 			w := newWorld(t, 1)
-			w.versions = map[int]Candidate{}
+			w.versions = map[int]engine.Candidate{}
 			w.promote(1)
 			var events []string
 			for i := range 200 {
@@ -247,14 +248,14 @@ func TestAnotherBuildsFileOfTheSameRowsIsAccepted(t *testing.T) {
 		t.Error("the file was overwritten")
 	}
 
-	if err := sameRows([]byte(before), []byte("PAR1")); err == nil {
+	if err := engine.SameRows([]byte(before), []byte("PAR1")); err == nil {
 		t.Error("four bytes pass for the file")
 	}
 	w.produceGood(100, 50)
 	three := w.start()
 	three.waitCommitted(150)
 	three.stop()
-	if err := sameRows([]byte(before), []byte(w.objects()[w.keys("data/")[1]])); err == nil {
+	if err := engine.SameRows([]byte(before), []byte(w.objects()[w.keys("data/")[1]])); err == nil {
 		t.Error("other rows pass for the same")
 	}
 }

@@ -9,8 +9,12 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/deadletter"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Scorer scores one partition of a topic.
@@ -18,7 +22,7 @@ type Scorer struct {
 	cfg     Config
 	source  connectors.Source
 	bucket  storage.Bucket
-	models  Models
+	models  engine.Models
 	log     *slog.Logger
 	latency latency
 	clock   func() time.Time // tells what is written down and measured; timers are the runtime's
@@ -34,7 +38,7 @@ type Scorer struct {
 
 // New returns a Scorer that reads source and keeps its log and its rows in
 // bucket. Neither is used before Run.
-func New(source connectors.Source, bucket storage.Bucket, models Models, log *slog.Logger, cfg Config) (*Scorer, error) {
+func New(source connectors.Source, bucket storage.Bucket, models engine.Models, log *slog.Logger, cfg Config) (*Scorer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -150,9 +154,9 @@ type runner struct {
 	*Scorer
 	machine *machine
 	logbook *commitlog.Log
-	backlog backlog
-	spans   map[uint64]*rows
-	engines map[Model]engine
+	backlog engine.Backlog
+	spans   map[uint64]*engine.Rows
+	engines map[engine.Model]engine.Engine
 
 	begun   time.Time
 	ctx     context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
@@ -160,19 +164,19 @@ type runner struct {
 	pressed chan struct{} // memory is short
 	work    sync.WaitGroup
 	spawn   func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
-	prepare func(ctx context.Context, m Model) (engine, error)
+	prepare func(ctx context.Context, m engine.Model) (engine.Engine, error)
 	newID   func() string // of an intent
-	files   files
-	outbox  Deliverer
+	files   compact.Files
+	outbox  deadletter.Deliverer
 	stopped bool
 	err     error
 
 	cancelFetch context.CancelFunc
-	scoring     *rows      // that a goroutine is writing to
-	merge       *mergeWork // that is to be committed
-	hold        *MergeTurn // of the last merge
-	sweeper     sweeper    // used by the sweep under way
-	outdated    []replaced // by compactions since the last sweep
+	scoring     *engine.Rows       // that a goroutine is writing to
+	merge       *compact.Merged    // that is to be committed
+	hold        *budget.MergeTurn  // of the last merge
+	sweeper     compact.Sweeper    // used by the sweep under way
+	outdated    []compact.Replaced // by compactions since the last sweep
 	partitions  int
 	watched     watched
 	rate        rate
@@ -181,23 +185,23 @@ type runner struct {
 
 func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: s.clock(),
-		spans: make(map[uint64]*rows), engines: make(map[Model]engine), newID: commitlog.NewID, outbox: Deliverer{Outbox: s.cfg.Outbox, Log: log},
+		spans: make(map[uint64]*engine.Rows), engines: make(map[engine.Model]engine.Engine), newID: commitlog.NewID, outbox: deadletter.Deliverer{Outbox: s.cfg.Outbox, Log: log},
 		// Room for an answer to every op and to the look at the topic, so that
 		// a goroutine can always end.
 		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}
-	r.backlog.share = s.cfg.Memory
+	r.backlog.Share = s.cfg.Memory
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
-	r.files = files{log, s.bucket, func(room int64) merger { return newParquetMerger(s.cfg.Compression, room) }}
-	r.sweeper = sweeper{bucket: s.bucket, log: log}
-	r.prepare = func(ctx context.Context, m Model) (e engine, err error) {
+	r.files = compact.Files{Log: log, Bucket: s.bucket, NewMerger: func(room int64) compact.Merger { return compact.NewParquetMerger(s.cfg.Compression, room) }}
+	r.sweeper = compact.Sweeper{Bucket: s.bucket, Log: log}
+	r.prepare = func(ctx context.Context, m engine.Model) (e engine.Engine, err error) {
 		err = s.cfg.Hook.Do(ctx, crash.LoadModel, func() error {
 			a, err := s.models.Load(ctx, m)
 			if err != nil {
 				return err
 			}
-			e, err = newEngine(m, a, EngineConfig{Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes, Pool: s.cfg.Memory.writers()})
+			e, err = engine.New(m, a, engine.Config{Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes, Pool: s.cfg.Memory.Writers()})
 			return err
 		})
 		return e, err
@@ -218,9 +222,9 @@ func (r *runner) run(ctx context.Context) error {
 		abandon()
 		r.work.Wait()
 		r.releaseAll()
-		r.cfg.Memory.detach()
+		r.cfg.Memory.Detach()
 	}()
-	r.cfg.Memory.attach(func() {
+	r.cfg.Memory.Attach(func() {
 		select {
 		case r.pressed <- struct{}{}:
 		default:
@@ -308,28 +312,28 @@ func (r *runner) settle() {
 	if r.cfg.Memory == nil {
 		return
 	}
-	h := holding{backlog: r.backlog.sizeBytes(), unscored: r.machine.backlog.bytes}
+	h := budget.Holding{Backlog: r.backlog.SizeBytes(), Unscored: r.machine.backlog.bytes}
 	if s := r.machine.open; s != nil {
-		h.span, h.recovering = s.id, s.limit >= 0
+		h.Span, h.Recovering = s.id, s.limit >= 0
 		if rows := r.spans[s.id]; rows != nil {
-			h.open = rows.held
+			h.Open = rows.Held
 		}
 	}
 	if s := r.machine.closing; s != nil {
-		h.stuck = r.machine.troubles[s.stage].failures > 0
+		h.Stuck = r.machine.troubles[s.stage].failures > 0
 		if rows := r.spans[s.id]; rows != nil {
-			h.closing = rows.held
+			h.Closing = rows.Held
 		}
 	}
-	r.cfg.Memory.settle(h)
+	r.cfg.Memory.Settle(h)
 }
 
 func (r *runner) releaseAll() {
 	for _, s := range r.spans {
-		s.release()
+		s.Release()
 	}
 	if r.scoring != nil {
-		r.scoring.release()
+		r.scoring.Release()
 	}
-	r.hold.release()
+	r.hold.Release()
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what the machine does into the scripts")
@@ -153,10 +154,10 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "found":
 		ev = startFound{number("offset", 0), word("topic", "T1"), err}
 	case "offer":
-		var candidates []Candidate
+		var candidates []engine.Candidate
 		for v := range strings.SplitSeq(args["versions"], ",") {
 			if n, err := strconv.Atoi(v); err == nil {
-				candidates = append(candidates, Candidate{Model: scriptModel(n), RegisteredAtUS: int64(n)})
+				candidates = append(candidates, engine.Candidate{Model: scriptModel(n), RegisteredAtUS: int64(n)})
 			}
 		}
 		ev = modelsOffered{candidates}
@@ -257,7 +258,9 @@ func answers(ev event) (op, bool) {
 	return 0, false
 }
 
-func scriptModel(version int) Model { return Model{Name: "m", Version: thalweg.ModelVersion(version)} }
+func scriptModel(version int) engine.Model {
+	return engine.Model{Name: "m", Version: thalweg.ModelVersion(version)}
+}
 
 // scriptEffect prints an effect.
 func scriptEffect(e effect) string {

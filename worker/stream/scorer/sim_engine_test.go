@@ -10,64 +10,65 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // simEngine scores an event to a line with its offset and the version.
 type simEngine struct {
 	sim     *sim
 	version thalweg.ModelVersion
-	lines   map[*rows][]int64
+	lines   map[*engine.Rows][]int64
 }
 
-func (e *simEngine) score(_ context.Context, b *batch, dst *rows) error {
+func (e *simEngine) Score(_ context.Context, b *engine.Batch, dst *engine.Rows) error {
 	if !e.sim.calm && e.sim.rng.IntN(50) == 0 {
 		return errors.New("scoring fails now and then")
 	}
 	var letters bytes.Buffer
-	var lost []casualty
+	var lost []engine.Reject
 	var good []int64
-	for i, offset := range b.offsets {
+	for i, offset := range b.Offsets {
 		var kind simEvent
 		var topic int
-		if _, err := fmt.Sscan(string(b.value(i)), &kind, &topic); err != nil {
+		if _, err := fmt.Sscan(string(b.Value(i)), &kind, &topic); err != nil {
 			return err
 		}
 		at := e.sim.place(topic, offset)
 		if kind == simPoison {
-			fmt.Fprintf(&letters, "dead %d %d %d\n", at, e.version, dst.generation)
-			lost = append(lost, casualty{offset: offset})
+			fmt.Fprintf(&letters, "dead %d %d %d\n", at, e.version, dst.Generation)
+			lost = append(lost, engine.Reject{Offset: offset})
 		} else {
 			good = append(good, at)
 		}
 	}
-	if err := dst.add(b, nil, letters.Bytes(), lost); err != nil {
+	if err := dst.Add(b, nil, letters.Bytes(), lost); err != nil {
 		return err
 	}
 	e.lines[dst] = append(e.lines[dst], good...)
-	dst.scored += int64(len(good))
+	dst.Scored += int64(len(good))
 	return nil
 }
 
-func (e *simEngine) encode(in commitlog.Intent, r *rows) ([]encodedFile, error) {
+func (e *simEngine) Encode(in commitlog.Intent, r *engine.Rows) ([]engine.File, error) {
 	var out bytes.Buffer
 	for _, at := range e.lines[r] {
 		fmt.Fprintf(&out, "row %d %d %d %d\n", at, e.version, in.SpecGeneration, in.ScoredAtUS)
 	}
-	return []encodedFile{{rows: r.scored, body: out.Bytes()}}, nil
+	return []engine.File{{Rows: r.Scored, Body: out.Bytes()}}, nil
 }
 
-func (e *simEngine) stored(_ commitlog.ObjectKind, body []byte) iter.Seq2[storedRow, error] {
+func (e *simEngine) Stored(_ commitlog.ObjectKind, body []byte) iter.Seq2[engine.StoredRow, error] {
 	return simStored(body)
 }
 
-func (e *simEngine) needs() connectors.Fields { return 0 }
+func (e *simEngine) Needs() connectors.Fields { return 0 }
 
 // simStored yields the lines of an object.
-func simStored(body []byte) iter.Seq2[storedRow, error] {
-	return func(yield func(storedRow, error) bool) {
+func simStored(body []byte) iter.Seq2[engine.StoredRow, error] {
+	return func(yield func(engine.StoredRow, error) bool) {
 		for line := range bytes.Lines(body) {
 			at, _, _, _ := simLine(line)
-			if !yield(storedRow{at & (1<<32 - 1), string(line)}, nil) {
+			if !yield(engine.StoredRow{Offset: at & (1<<32 - 1), Text: string(line)}, nil) {
 				return
 			}
 		}

@@ -10,17 +10,18 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
 // simRetention is how long owners keep what they have replaced.
 const simRetention = 6 * time.Millisecond
 
 // compaction returns how a new owner merges files; in some worlds none does.
-func (s *sim) compaction() Compaction {
+func (s *sim) compaction() compact.Config {
 	if s.seed%4 == 0 {
-		return Compaction{}
+		return compact.Config{}
 	}
-	return Compaction{MinFiles: 2 + s.rng.IntN(3), Bytes: 80 + s.rng.Int64N(1000), Retention: simRetention}
+	return compact.Config{MinFiles: 2 + s.rng.IntN(3), Bytes: 80 + s.rng.Int64N(1000), Retention: simRetention}
 }
 
 // simMerger merges files of lines. Files of versions 4 and later have other
@@ -32,17 +33,17 @@ type simMerger struct {
 	columns int
 }
 
-func (m *simMerger) add(_ string, file []byte) error {
+func (m *simMerger) Add(_ string, file []byte) error {
 	_, _, version, _ := simLine(file)
 	if len(m.parts) > 0 && m.columns != version/4 {
-		return errApart
+		return compact.ErrApart
 	}
 	m.columns = version / 4
 	m.parts = append(m.parts, file)
 	return nil
 }
 
-func (m *simMerger) file() ([]byte, error) {
+func (m *simMerger) File() ([]byte, error) {
 	if m.forgets && len(m.parts) > 1 {
 		m.parts = m.parts[:len(m.parts)-1]
 	}
@@ -209,7 +210,7 @@ func (f *simFollower) judge(map[string][]byte) []string {
 // writes the record then.
 func deletesInputsEarly(o *simOwner, ev event) event {
 	if ev, ok := ev.(objectsPublished); ok && ev.err == nil && o.runner.machine.merging() && o.runner.merge != nil {
-		for _, input := range o.runner.merge.inputs {
+		for _, input := range o.runner.merge.Inputs {
 			o.sim.deleteSlot(input)
 		}
 	}
@@ -264,10 +265,10 @@ func mergesAgain(o *simOwner, ev event) event {
 // must have been left: its owners often die once they have claimed it.
 func mergesMore(o *simOwner, ev event) event {
 	w := o.runner.merge
-	if ev, ok := ev.(slotClaimed); ok && ev.won && w != nil && !w.found && !o.sim.calm && o.sim.rng.IntN(2) == 0 {
+	if ev, ok := ev.(slotClaimed); ok && ev.won && w != nil && !w.Found && !o.sim.calm && o.sim.rng.IntN(2) == 0 {
 		o.dead = true
 	}
-	if _, ok := ev.(merged); !ok || w == nil || !w.found || len(w.files) == 0 {
+	if _, ok := ev.(merged); !ok || w == nil || !w.Found || len(w.Files) == 0 {
 		return ev
 	}
 	for slot := uint64(0); ; slot++ {
@@ -277,9 +278,9 @@ func mergesMore(o *simOwner, ev event) event {
 		}
 		for _, object := range e.Done.Objects {
 			body, _, err := o.sim.bucket.Get(context.Background(), object.Key)
-			if err == nil && object.Kind == commitlog.Scored && !slices.Contains(w.inputs, slot) {
-				w.files[0].body, w.files[0].rows = append(bytes.Clone(w.files[0].body), body...), w.files[0].rows+object.Rows
-				w.inputs = append(w.inputs, slot)
+			if err == nil && object.Kind == commitlog.Scored && !slices.Contains(w.Inputs, slot) {
+				w.Files[0].Body, w.Files[0].Rows = append(bytes.Clone(w.Files[0].Body), body...), w.Files[0].Rows+object.Rows
+				w.Inputs = append(w.Inputs, slot)
 				return ev
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // simOwner is one process that believes to own the partition.
@@ -64,13 +66,13 @@ func (s *sim) spawn() *simOwner {
 	r.spawn = func(work func(context.Context) func() event) {
 		o.todo = append(o.todo, func() func() event { return work(r.ctx) })
 	}
-	r.prepare = func(_ context.Context, m Model) (engine, error) {
+	r.prepare = func(_ context.Context, m engine.Model) (engine.Engine, error) {
 		if s.damaged[m.Version] {
 			return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Corrupt}
 		}
-		return &simEngine{sim: s, version: m.Version, lines: make(map[*rows][]int64)}, nil
+		return &simEngine{sim: s, version: m.Version, lines: make(map[*engine.Rows][]int64)}, nil
 	}
-	r.files.newMerger = func(int64) merger {
+	r.files.NewMerger = func(int64) compact.Merger {
 		if s.wrong != nil && s.wrong.merge != nil {
 			m := *s.wrong.merge
 			return &m

@@ -10,6 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // sim is a world without goroutines or clock: a topic, a store that fails,
@@ -35,7 +36,7 @@ type sim struct {
 	past       []simTopic // that had the topic's name before
 	word       Word       // what the operator said last
 	group      int64      // offset as the dashboards see it
-	candidates []Candidate
+	candidates []engine.Candidate
 	damaged    map[thalweg.ModelVersion]bool
 	calm       bool // no more faults
 	between    bool // others act in the middle of what is not atomic
@@ -70,15 +71,15 @@ func newSim(seed uint64, wrong *wrong) *sim {
 	s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, wrong: wrong, bucket: bucketmem.New(),
 		damaged: make(map[thalweg.ModelVersion]bool), tally: make(map[string]int)}
 	s.now = instant{mono: time.Second, wall: 1_000_000}
-	s.candidates = []Candidate{simCandidate(1, 1_000_000)}
+	s.candidates = []engine.Candidate{simCandidate(1, 1_000_000)}
 	for _, make := range simActors {
 		s.actors = append(s.actors, make(s))
 	}
 	return s
 }
 
-func simCandidate(version int, at int64) Candidate {
-	return Candidate{Model: Model{Name: "m", Version: thalweg.ModelVersion(version),
+func simCandidate(version int, at int64) engine.Candidate {
+	return engine.Candidate{Model: engine.Model{Name: "m", Version: thalweg.ModelVersion(version),
 		Checkpoint: thalweg.CheckpointRef{Key: fmt.Sprintf("checkpoints/%d", version), SHA256: strings.Repeat("c", 64)}}, RegisteredAtUS: at}
 }
 
@@ -194,7 +195,7 @@ func (s *sim) register(live []*simOwner) {
 		return
 	}
 	next := simCandidate(len(s.candidates)+1, s.now.wall+s.rng.Int64N(100_000))
-	s.candidates = append([]Candidate{next}, s.candidates...)
+	s.candidates = append([]engine.Candidate{next}, s.candidates...)
 	s.damaged[next.Version] = s.rng.IntN(4) == 0
 	for _, o := range live {
 		o.step(modelsOffered{s.candidates})

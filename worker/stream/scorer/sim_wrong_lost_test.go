@@ -33,11 +33,11 @@ func leavesOut(o *simOwner, ev event) event {
 		return ev
 	}
 	s := o.runner.spans[m.closing.id]
-	own := slices.DeleteFunc(slices.Clone(s.done.Objects), func(object commitlog.Object) bool {
-		return object.Kind == commitlog.Dead && s.lost == 0 || object.Kind == commitlog.Scored && s.scored == 0
+	own := slices.DeleteFunc(slices.Clone(s.Done.Objects), func(object commitlog.Object) bool {
+		return object.Kind == commitlog.Dead && s.Rejected == 0 || object.Kind == commitlog.Scored && s.Scored == 0
 	})
-	if less, err := o.runner.logbook.Partial(own, s.done.Lost, s.done.Gaps...); err == nil {
-		s.done, published.adopted = less, 0
+	if less, err := o.runner.logbook.Partial(own, s.Done.Lost, s.Done.Gaps...); err == nil {
+		s.Done, published.adopted = less, 0
 	}
 	return published
 }

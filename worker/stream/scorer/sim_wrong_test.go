@@ -90,8 +90,8 @@ func skipsMore(o *simOwner, ev event) event {
 func skipsTwice(o *simOwner, ev event) event {
 	m := o.runner.machine
 	if ev, ok := ev.(slotFinished); ok && ev.err == nil && m.closing != nil && m.closing.skip {
-		if s := o.runner.spans[m.closing.id]; s != nil && s.intent != nil {
-			o.sim.claimAgain(*s.intent, o.sim.doneOf(s.intent.Seq))
+		if s := o.runner.spans[m.closing.id]; s != nil && s.Claim != nil {
+			o.sim.claimAgain(*s.Claim, o.sim.doneOf(s.Claim.Seq))
 		}
 	}
 	return ev
@@ -165,8 +165,8 @@ func goesOnAfterLosing(o *simOwner, ev event) event {
 	m := o.runner.machine
 	if ev, ok := ev.(slotClaimed); ok && ev.err == nil && !ev.won && m.closing != nil && !m.merging() {
 		s := o.runner.spans[m.closing.id]
-		if d := o.sim.doneOf(s.intent.Seq); d != "" {
-			o.sim.claimAgain(*s.intent, d)
+		if d := o.sim.doneOf(s.Claim.Seq); d != "" {
+			o.sim.claimAgain(*s.Claim, d)
 		}
 	}
 	return ev

@@ -9,6 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Status is where a Scorer stands. Offsets are -1 while they are not known.
@@ -26,8 +27,8 @@ type Status struct {
 	Lost *Word
 
 	RowsPerSecond float64
-	Model         Model // that scores new events; zero if none does yet
-	Partitions    int   // of the topic; 0: not known
+	Model         engine.Model // that scores new events; zero if none does yet
+	Partitions    int          // of the topic; 0: not known
 	// Refusals are the candidates that cannot be loaded, the best first.
 	Refusals []Refusal
 	// Tripped says why the scorer rests until Resume: too many events were dead
@@ -42,7 +43,7 @@ type Status struct {
 
 // Refusal is a version that was not taken, and why.
 type Refusal struct {
-	Model  Model
+	Model  engine.Model
 	Reason string
 }
 
@@ -64,7 +65,7 @@ func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, s
 }
 
 // report publishes the status after a step and logs what has changed.
-func (r *runner) report(before *Candidate) {
+func (r *runner) report(before *engine.Candidate) {
 	m := r.machine
 	end, unknown := r.end()
 	status := Status{State: thalweg.StreamRunning, Committed: m.committed, Scored: m.scoredTo(), End: end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
@@ -78,7 +79,7 @@ func (r *runner) report(before *Candidate) {
 			status.Lost = &word
 		}
 	}
-	if r.cfg.Memory.waits() {
+	if r.cfg.Memory.Waits() {
 		status.Message = strings.TrimPrefix(status.Message+"; fetching waits for memory", "; ")
 	}
 	if unknown != "" {
@@ -128,7 +129,7 @@ func (m *machine) message() string {
 	case m.phase == recovering && m.pending.Action == commitlog.Compact:
 		parts = append(parts, fmt.Sprintf("finishing the compaction of slots [%d, %d)", m.pending.Slots[0], m.pending.Slots[1]))
 	case m.phase == recovering:
-		parts = append(parts, fmt.Sprintf("carrying out the claim of offsets [%d, %d) with %s", m.pending.From, m.pending.To, modelOf(m.pending)))
+		parts = append(parts, fmt.Sprintf("carrying out the claim of offsets [%d, %d) with %s", m.pending.From, m.pending.To, engine.ModelOf(m.pending)))
 	case m.phase == running && m.current == nil && len(m.candidates) == 0:
 		parts = append(parts, "no model version is registered yet")
 	case m.phase == running && m.current == nil && m.wanted() == nil:

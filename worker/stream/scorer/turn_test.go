@@ -8,6 +8,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/retry"
+	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // holder is a machine that has a merged file in memory, and so the turn of all
@@ -16,19 +18,19 @@ func holder(t *testing.T, cfg machineConfig) (m *machine, step func(ev event) []
 	t.Helper()
 	cfg.generation, cfg.batching, cfg.rolling = 1, Limits{Count: 300, Bytes: 1 << 20, Period: time.Millisecond}, Limits{Count: 300, Bytes: 1 << 20, Period: time.Second}
 	cfg.backlogBytes, cfg.backlogEvents, cfg.backoff = 1<<20, 10_000, retry.Backoff{Min: time.Millisecond, Max: time.Millisecond}
-	cfg.compaction = Compaction{MinFiles: 2, Bytes: 1 << 20, Retention: time.Minute}
+	cfg.compaction = compact.Config{MinFiles: 2, Bytes: 1 << 20, Retention: time.Minute}
 	m = newMachine(cfg, rand.New(rand.NewPCG(1, 1)))
 	now := instant{mono: time.Hour, wall: 1_000_000}
 	step = func(ev event) []effect {
 		now.mono += 10 * time.Millisecond
 		return slices.Clone(m.step(now, ev))
 	}
-	model := Model{Name: "m", Version: 1}
-	step(modelsOffered{[]Candidate{{Model: model}}})
+	model := engine.Model{Name: "m", Version: 1}
+	step(modelsOffered{[]engine.Candidate{{Model: model}}})
 	step(logOpened{next: 20, topicID: "T"})
 	step(modelLoaded{model: model})
-	runs := []run{{slots: [2]uint64{0, 1}, offsets: [2]int64{0, 10}, slot: 0, bytes: 100, rows: 10, generation: 1, topicID: "T"},
-		{slots: [2]uint64{1, 2}, offsets: [2]int64{10, 20}, slot: 1, bytes: 100, rows: 10, generation: 1, topicID: "T"}}
+	runs := []compact.Run{{Slots: [2]uint64{0, 1}, Offsets: [2]int64{0, 10}, Slot: 0, Bytes: 100, Rows: 10, Generation: 1, TopicID: "T"},
+		{Slots: [2]uint64{1, 2}, Offsets: [2]int64{10, 20}, Slot: 1, Bytes: 100, Rows: 10, Generation: 1, TopicID: "T"}}
 	step(recordsFetched{epoch: m.epoch, records: 300, bytes: 3000, next: 320, end: 320})
 	step(ticked{})
 	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 320, dead: 5})

@@ -1,0 +1,478 @@
+package budget
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// DefaultMemory is what the scorers of a process hold together by default. With
+// the runtime's own, what is being encoded and one response that is larger than
+// it should be, a process stays below 512 MB.
+const DefaultMemory = 160 << 20
+
+// The parts of Memory. A partition is guaranteed half of an equal share; what
+// is left of all shares goes to whoever needs it.
+const (
+	maxSpanShare    = 8  // of all memory: what one span may take, as its encoding takes as much again
+	fetchShare      = 16 // of a partition's equal share: what one fetch asks for
+	fetchesAhead    = 3  // fetches whose records may lie unscored
+	minFetchBytes   = 64 << 10
+	maxRowsPerByte  = 6.0 // bytes of rows, for each byte of an event, that are reserved at most
+	initialPerByte  = 1.0
+	reclaimingShare = 8 // of all memory: what is committed early at once, at most
+	maxMergeShare   = 4 // of all memory, beside it: what one merged file may have, and only one is in memory
+)
+
+// KeepBytes bounds a buffer that is kept for another fetch where nothing else
+// does: one odd fetch must not hold memory for good.
+const KeepBytes = 8 << 20
+
+// Memory is what the scorers of one process share: the bytes that are fetched,
+// scored and not committed yet, and the cores. A Scorer asks for room before
+// it fetches; where there is none, it waits, and the largest open files are
+// committed early to make some. It is safe for concurrent use.
+type Memory struct {
+	limit    int64
+	scoring  *semaphore.Weighted // first come, first served: no partition has two turns while another waits
+	encoding *semaphore.Weighted // fewer, so that files being written leave cores to score
+	large    chan struct{}       // the turn to hold more than was asked for
+	merging  chan struct{}       // the turn to have a merged file in memory
+	pool     *dataset.Pool       // of what files are written with
+
+	mu struct {
+		sync.Mutex
+		shares  []*Share
+		waiting []*waiter
+	}
+}
+
+// Share is one partition's part of a Memory. A nil Share bounds nothing.
+type Share struct {
+	memory *Memory
+	press  func() // asks the scorer to commit its open file early
+
+	// Guarded by memory.mu.
+	fetching   int64 // reserved by the fetch under way
+	backlog    int64
+	unscored   int64 // bytes of the events in the backlog
+	open       int64
+	closing    int64
+	span       uint64 // the open one
+	pressed    uint64 // the span that shall be committed early
+	stuck      bool   // closing meets trouble: nobody knows when it ends
+	recovering bool   // the open span has a given end, it cannot be committed early
+	perByte    float64
+	large      bool // has the turn
+	oversize   bool // the fetch under way made use of it
+}
+
+// waiter is a fetch that waits for room.
+type waiter struct {
+	share   *Share
+	granted chan struct{} // closed when it has it
+}
+
+// NewMemory returns a Memory of limit bytes (0: DefaultMemory) for a process
+// that runs on so many cores.
+func NewMemory(limit int64, cores int) *Memory {
+	if limit <= 0 {
+		limit = DefaultMemory
+	}
+	cores = max(1, cores)
+	return &Memory{limit: limit, scoring: semaphore.NewWeighted(int64(cores)), encoding: semaphore.NewWeighted(int64(max(1, cores/2))),
+		large: make(chan struct{}, 1), merging: make(chan struct{}, 1), pool: dataset.NewPool(0)}
+}
+
+// Share adds a partition. Close removes it.
+func (m *Memory) Share() *Share {
+	s := &Share{memory: m, perByte: initialPerByte}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.shares = append(m.mu.shares, s)
+	return s
+}
+
+// Attach tells the Share whom to ask for an early commit. ask must not block.
+func (s *Share) Attach(ask func()) {
+	if s == nil {
+		return
+	}
+	s.memory.mu.Lock()
+	defer s.memory.mu.Unlock()
+	s.press = ask
+}
+
+// Detach forgets what a scorer held that has ended.
+func (s *Share) Detach() {
+	if s == nil {
+		return
+	}
+	m := s.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.press, s.fetching, s.backlog, s.unscored, s.open, s.closing = nil, 0, 0, 0, 0, 0
+	s.oversize, s.stuck, s.recovering = false, false, false
+	s.giveTurnLocked()
+	m.serveLocked()
+}
+
+// Waits reports whether a fetch of the partition waits for room.
+func (s *Share) Waits() bool {
+	if s == nil {
+		return false
+	}
+	s.memory.mu.Lock()
+	defer s.memory.mu.Unlock()
+	return slices.ContainsFunc(s.memory.mu.waiting, func(w *waiter) bool { return w.share == s })
+}
+
+// Close gives everything back.
+func (s *Share) Close() {
+	if s == nil {
+		return
+	}
+	m := s.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.shares = slices.DeleteFunc(m.mu.shares, func(o *Share) bool { return o == s })
+	s.giveTurnLocked()
+	m.serveLocked()
+}
+
+// Used returns the bytes held and the bound.
+func (m *Memory) Used() (bytes, limit int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.usedLocked(), m.limit
+}
+
+func (m *Memory) usedLocked() int64 {
+	used := int64(0)
+	for _, s := range m.mu.shares {
+		used += s.held()
+	}
+	return used
+}
+
+func (s *Share) held() int64 { return s.fetching + s.backlog + s.open + s.closing }
+
+// fetchBytes returns what one fetch of a partition asks for.
+func (m *Memory) fetchBytes() int64 {
+	return max(minFetchBytes, m.limit/int64(len(m.mu.shares)*fetchShare))
+}
+
+// wanted is what a fetch can come to hold: the response, its records, and the
+// rows that these become.
+func (s *Share) wanted() int64 {
+	return int64(float64(s.memory.fetchBytes()) * (2 + min(s.perByte, maxRowsPerByte)))
+}
+
+// Spare returns how large a buffer may be to be kept for another fetch.
+func (s *Share) Spare() int64 {
+	if s == nil {
+		return KeepBytes
+	}
+	s.memory.mu.Lock()
+	defer s.memory.mu.Unlock()
+	return 2 * s.memory.fetchBytes()
+}
+
+// Reserve waits until there is room for one more fetch and returns how much it
+// may ask for.
+func (s *Share) Reserve(ctx context.Context, most int) (fetchBytes int, err error) {
+	if s == nil {
+		return most, nil
+	}
+	m := s.memory
+	m.mu.Lock()
+	w := &waiter{share: s, granted: make(chan struct{})}
+	m.mu.waiting = append(m.mu.waiting, w)
+	m.serveLocked()
+	m.mu.Unlock()
+	select {
+	case <-w.granted:
+	default:
+		select {
+		case <-w.granted:
+		case <-ctx.Done():
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.mu.waiting = slices.DeleteFunc(m.mu.waiting, func(o *waiter) bool { return o == w })
+			return 0, &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int(min(int64(most), m.fetchBytes())), nil
+}
+
+// Fetched ends a reservation: what came is in the backlog, which takes so much
+// by now.
+func (s *Share) Fetched(backlog, unscored int64) {
+	if s == nil {
+		return
+	}
+	s.memory.mu.Lock()
+	defer s.memory.mu.Unlock()
+	s.fetching, s.backlog, s.unscored, s.oversize = 0, backlog, unscored, false
+}
+
+// Scored learns what so many bytes of events have become.
+func (s *Share) Scored(eventBytes, rowBytes int64) {
+	if s == nil || eventBytes <= 0 {
+		return
+	}
+	s.memory.mu.Lock()
+	defer s.memory.mu.Unlock()
+	now := float64(rowBytes) / float64(eventBytes)
+	s.perByte = max(now, s.perByte+(now-s.perByte)/16) // quick to rise, slow to fall
+}
+
+// Holding is what a scorer holds at a moment, besides what it is fetching.
+type Holding struct {
+	Backlog, Unscored int64
+	Span              uint64 // the open one, 0: none
+	Open, Closing     int64
+	Stuck, Recovering bool
+}
+
+// Settle notes what the scorer holds now, and serves those who wait.
+func (s *Share) Settle(h Holding) {
+	if s == nil {
+		return
+	}
+	m := s.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.backlog, s.unscored, s.span, s.open, s.closing, s.stuck, s.recovering = h.Backlog, h.Unscored, h.Span, h.Open, h.Closing, h.Stuck, h.Recovering
+	if s.large && !s.oversize && s.unscored <= fetchesAhead*m.fetchBytes() {
+		s.giveTurnLocked()
+	}
+	if s.open > m.limit/maxSpanShare {
+		s.pressLocked()
+	}
+	m.serveLocked()
+}
+
+func (s *Share) pressLocked() {
+	if s.pressed != s.span && !s.recovering && s.press != nil {
+		s.pressed = s.span
+		s.press()
+	}
+}
+
+// serveLocked lets fetch whoever may, those who hold least first, and has files
+// committed early for those who may not.
+func (m *Memory) serveLocked() {
+	if len(m.mu.waiting) == 0 {
+		return
+	}
+	slices.SortStableFunc(m.mu.waiting, func(a, b *waiter) int { return cmp.Compare(a.share.held(), b.share.held()) })
+	short := int64(0)
+	still := m.mu.waiting[:0]
+	for _, w := range m.mu.waiting {
+		s := w.share
+		want := s.wanted()
+		switch {
+		case s.unscored > fetchesAhead*m.fetchBytes(): // scoring makes room
+		case m.fitsLocked(s, want) || s.recovering && s.takeTurnLocked():
+			s.fetching = want
+			close(w.granted)
+			continue
+		default:
+			short += want
+		}
+		still = append(still, w)
+	}
+	clear(m.mu.waiting[len(still):])
+	m.mu.waiting = still
+	if short > 0 {
+		m.reclaimLocked(short)
+	}
+}
+
+// fitsLocked reports whether s may hold so much more: within what it is
+// guaranteed, or within what the others do not hold and are not guaranteed.
+func (m *Memory) fitsLocked(s *Share, want int64) bool {
+	guaranteed := m.limit / int64(2*len(m.mu.shares))
+	if s.held()+want <= guaranteed {
+		return true
+	}
+	taken := want + s.held()
+	for _, o := range m.mu.shares {
+		if o != s {
+			taken += max(o.held(), guaranteed)
+		}
+	}
+	return taken <= m.limit
+}
+
+// reclaimLocked has the largest open files committed, until enough is on its
+// way.
+func (m *Memory) reclaimLocked(short int64) {
+	short = min(short, m.limit/reclaimingShare)
+	var open []*Share
+	for _, s := range m.mu.shares {
+		switch {
+		case s.closing > 0 && !s.stuck:
+			short -= s.closing
+		case s.open > 0 && s.pressed == s.span:
+			short -= s.open
+		case s.open > 0 && s.closing == 0 && !s.recovering:
+			open = append(open, s)
+		}
+	}
+	slices.SortFunc(open, func(a, b *Share) int { return cmp.Compare(b.open, a.open) })
+	for _, s := range open {
+		if short <= 0 {
+			return
+		}
+		short -= s.open
+		s.pressLocked()
+	}
+}
+
+// Large waits for the turn to hold more than was reserved: a response or a
+// batch can be larger than what was asked for, as it comes whole. One partition
+// of the process has the turn, until what it read is scored. It is called
+// before the memory is allocated.
+func (s *Share) Large(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	m := s.memory
+	m.mu.Lock()
+	s.oversize = true
+	has := s.large
+	m.mu.Unlock()
+	if has {
+		return nil
+	}
+	select {
+	case m.large <- struct{}{}:
+		m.mu.Lock()
+		s.large = true
+		m.mu.Unlock()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// takeTurnLocked takes the turn if it is free.
+func (s *Share) takeTurnLocked() bool {
+	if s.large {
+		return true
+	}
+	select {
+	case s.memory.large <- struct{}{}:
+		s.large = true
+	default:
+	}
+	return s.large
+}
+
+func (s *Share) giveTurnLocked() {
+	if s.large {
+		s.large = false
+		<-s.memory.large
+	}
+}
+
+// MaxMerged returns how large a merged file may be, 0 if nothing is bounded.
+func (s *Share) MaxMerged() int64 {
+	if s == nil {
+		return 0
+	}
+	return s.memory.limit / maxMergeShare
+}
+
+// MergeTurn returns a turn that is not taken yet.
+func (s *Share) MergeTurn() *MergeTurn {
+	if s == nil {
+		return &MergeTurn{}
+	}
+	return &MergeTurn{turn: s.memory.merging}
+}
+
+// Writers returns the pool of what files are written with, nil for none.
+func (s *Share) Writers() *dataset.Pool {
+	if s == nil {
+		return nil
+	}
+	return s.memory.pool
+}
+
+// Score runs work when a core is free for it.
+func (s *Share) Score(ctx context.Context, work func() error) error {
+	if s == nil {
+		return work()
+	}
+	return turn(ctx, s.memory.scoring, work)
+}
+
+// Encode runs work when a core is free for it.
+func (s *Share) Encode(ctx context.Context, work func() error) error {
+	if s == nil {
+		return work()
+	}
+	return turn(ctx, s.memory.encoding, work)
+}
+
+func turn(ctx context.Context, of *semaphore.Weighted, work func() error) error {
+	if err := of.Acquire(ctx, 1); err != nil {
+		return &thalweg.Error{Op: "wait for a core", Kind: thalweg.Canceled, Err: err}
+	}
+	defer of.Release(1)
+	return work()
+}
+
+// MergeTurn is a partition's turn to have a merged file in memory, of which those
+// who share a process have one.
+type MergeTurn struct {
+	turn chan struct{} // nil: nobody else is there
+	mu   struct {
+		sync.Mutex
+		taken, over bool
+	}
+}
+
+// Take waits for the turn. It may be released meanwhile, and then is not given.
+func (h *MergeTurn) Take(ctx context.Context) error {
+	if h.turn == nil {
+		return nil
+	}
+	select {
+	case h.turn <- struct{}{}:
+	case <-ctx.Done():
+		return &thalweg.Error{Op: "wait to merge", Kind: thalweg.Canceled, Err: context.Cause(ctx)}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.over {
+		<-h.turn
+		return &thalweg.Error{Op: "wait to merge", Kind: thalweg.Canceled}
+	}
+	h.mu.taken = true
+	return nil
+}
+
+// Release gives the turn back, once and for all.
+func (h *MergeTurn) Release() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.taken {
+		<-h.turn
+	}
+	h.mu.taken, h.mu.over = false, true
+}

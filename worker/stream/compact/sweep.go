@@ -1,0 +1,153 @@
+package compact
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Sweeper deletes the objects of scored rows that finished compactions have
+// replaced. What it believes comes from the listing and from done records, so it
+// finds what an owner that died left, and what a late request of a zombie put
+// back, as well. It is used by one goroutine at a time.
+type Sweeper struct {
+	Bucket storage.Bucket
+	Log    *commitlog.Log
+	seen   map[uint64]*Replaced // by slot of the compaction whose object is there
+}
+
+// Replaced is what a finished compaction has made needless.
+type Replaced struct {
+	Slot  uint64 // of the compaction
+	Slots [2]uint64
+	Since time.Duration // when this process saw first that it was finished
+}
+
+// Note says when a compaction was finished.
+func (s *Sweeper) Note(r Replaced) {
+	if s.seen == nil {
+		s.seen = make(map[uint64]*Replaced)
+	}
+	if s.seen[r.Slot] == nil {
+		s.seen[r.Slot] = &r
+	}
+}
+
+// Sweep deletes what was replaced at least retention ago, and reports whether
+// more is waiting. Time is measured from when this process saw it first: who
+// reads an object for less than that is never in its way, however clocks differ.
+func (s *Sweeper) Sweep(ctx context.Context, now, retention time.Duration) (deleted int, again bool, err error) {
+	if err := s.look(ctx, now); err != nil {
+		return 0, false, err
+	}
+	families := s.families()
+	for info, err := range s.Bucket.List(ctx, s.Log.Layout().DataDir(), "") {
+		if err != nil {
+			return deleted, again, err
+		}
+		slot, merged, ok := s.Log.Layout().SlotOf(info.Key)
+		if !ok {
+			continue
+		}
+		r := s.replaces(families, slot, merged)
+		switch {
+		case r == nil:
+		case now < r.Since+retention:
+			again = true
+		default:
+			if err := s.Bucket.Delete(ctx, info.Key); err != nil {
+				return deleted, again, err
+			}
+			deleted++
+		}
+	}
+	return deleted, again, nil
+}
+
+// look finds the finished compactions whose objects are there. Those that are
+// not were replaced themselves, by one that is.
+func (s *Sweeper) look(ctx context.Context, now time.Duration) error {
+	there := make(map[uint64]bool)
+	for info, err := range s.Bucket.List(ctx, s.Log.Layout().DataDir(), "") {
+		if err != nil {
+			return err
+		}
+		slot, merged, ok := s.Log.Layout().SlotOf(info.Key)
+		if !ok || !merged || there[slot] {
+			continue
+		}
+		there[slot] = true
+		if s.seen[slot] != nil {
+			continue
+		}
+		e, err := s.Log.Entry(ctx, slot)
+		if thalweg.Is(err, thalweg.NotFound) {
+			continue // not finished: nothing was replaced
+		}
+		if err != nil {
+			return err
+		}
+		if e.Intent.Action == commitlog.Compact {
+			s.Note(Replaced{slot, e.Intent.Slots, now})
+		}
+	}
+	for slot := range s.seen {
+		if !there[slot] {
+			delete(s.seen, slot)
+		}
+	}
+	return nil
+}
+
+// families returns the compactions whose rows are not in a later one, in order,
+// each followed by those that are in it. Ranges of compactions are nested or
+// apart, so one of each family has the whole range.
+func (s *Sweeper) families() [][]*Replaced {
+	all := make([]*Replaced, 0, len(s.seen))
+	for _, r := range s.seen {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *Replaced) int {
+		return cmp.Or(cmp.Compare(a.Slots[0], b.Slots[0]), cmp.Compare(b.Slots[1], a.Slots[1]), cmp.Compare(b.Slot, a.Slot))
+	})
+	var families [][]*Replaced
+	for _, r := range all {
+		if n := len(families); n > 0 && r.Slots[0] < families[n-1][0].Slots[1] {
+			families[n-1] = append(families[n-1], r)
+		} else {
+			families = append(families, []*Replaced{r})
+		}
+	}
+	return families
+}
+
+// replaces returns the compaction that has made the objects of a slot needless
+// for longest, nil if none has.
+func (s *Sweeper) replaces(families [][]*Replaced, slot uint64, merged bool) (oldest *Replaced) {
+	within := [2]uint64{slot, slot + 1}
+	if merged {
+		r := s.seen[slot]
+		if r == nil {
+			return nil // not finished
+		}
+		within = r.Slots
+	}
+	at, found := slices.BinarySearchFunc(families, within[0], func(f []*Replaced, first uint64) int { return cmp.Compare(f[0].Slots[0], first) })
+	if !found {
+		at--
+	}
+	if at < 0 {
+		return nil
+	}
+	for _, r := range families[at] {
+		if r.Slot > slot && r.Slots[0] <= within[0] && within[1] <= r.Slots[1] && (oldest == nil || r.Since < oldest.Since) {
+			oldest = r
+		}
+	}
+	return oldest
+}

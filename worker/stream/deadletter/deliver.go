@@ -1,0 +1,122 @@
+package deadletter
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
+)
+
+// The headers of a dead letter in a topic, besides those of its record. Its
+// value is the event, its key topic/partition/offset.
+const (
+	headerTopic      = "thalweg.topic"
+	headerPartition  = "thalweg.partition"
+	headerOffset     = "thalweg.offset"
+	headerTimestamp  = "thalweg.timestamp_us" // of the record, microseconds since 1970 UTC
+	headerStage      = "thalweg.stage"
+	headerReason     = "thalweg.reason"
+	headerModel      = "thalweg.model"
+	headerVersion    = "thalweg.model_version"
+	headerGeneration = "thalweg.spec_generation"
+	headerIntent     = "thalweg.intent"
+	headerSize       = "thalweg.size"      // of the event
+	headerTruncated  = "thalweg.truncated" // the same, where the value is only its beginning
+	headerKey        = "thalweg.key"       // of the record, where it is kept
+)
+
+// Deliverer puts the dead letters of a log's pending slots into a topic. It is
+// used by one goroutine.
+type Deliverer struct {
+	Outbox connectors.Outbox
+	Log    *commitlog.Log
+	// Messages are those of an object of dead letters; nil: letterMessages.
+	Messages func(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error]
+	line     string // that deliveries are numbered in, once it is known
+}
+
+// Deliver delivers the dead letters of the log's pending intent. That may take
+// until somebody makes the topic or permits writing to it.
+func (d *Deliverer) Deliver(ctx context.Context, lines []byte) error {
+	messages := d.Messages
+	if messages == nil {
+		messages = letterMessages
+	}
+	pending := d.Log.State().Pending
+	line, err := d.lineOf(ctx, pending)
+	if err == nil {
+		err = d.Outbox.Deliver(ctx, connectors.Group{Line: line, Seq: pending.Seq, ID: pending.ID, BegunAtUS: pending.ScoredAtUS}, messages(*pending, lines))
+	}
+	if err == nil || thalweg.Is(err, thalweg.Canceled) {
+		return err
+	}
+	return &thalweg.Error{Op: "deliver dead letters", Kind: thalweg.Unavailable, Err: err}
+}
+
+// lineOf returns what tells this log from all others, another under the same
+// name before it included: the ID of its first intent.
+func (d *Deliverer) lineOf(ctx context.Context, pending *commitlog.Intent) (string, error) {
+	if d.line == "" {
+		if pending.Seq == 0 {
+			return pending.ID, nil
+		}
+		first, err := d.Log.Entry(ctx, 0)
+		if err != nil {
+			return "", err
+		}
+		d.line = first.Intent.ID
+	}
+	return d.line, nil
+}
+
+// letterMessages are the messages of an object of dead letters.
+func letterMessages(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error] {
+	return func(yield func(connectors.Message, error) bool) {
+		for line := range bytes.Lines(lines) {
+			l, err := engine.ParseLetter(line)
+			if err != nil {
+				yield(connectors.Message{}, err)
+				return
+			}
+			if !yield(messageOf(l, in.ID), nil) {
+				return
+			}
+		}
+	}
+}
+
+// messageOf returns a dead letter for a topic.
+func messageOf(d engine.DeadLetter, intent string) connectors.Message {
+	m := connectors.Message{Key: fmt.Appendf(nil, "%s/%d/%d", d.Topic, d.Partition, d.Offset), Value: d.Raw}
+	add := func(name, value string) {
+		m.Headers = append(m.Headers, connectors.Header{Name: name, Value: []byte(value)})
+	}
+	number := func(name string, value int64) { add(name, strconv.FormatInt(value, 10)) }
+	add(headerTopic, d.Topic)
+	number(headerPartition, int64(d.Partition))
+	number(headerOffset, d.Offset)
+	number(headerTimestamp, d.TimestampUS)
+	add(headerStage, d.Stage)
+	add(headerReason, d.Reason)
+	add(headerModel, string(d.Model))
+	number(headerVersion, int64(d.ModelVersion))
+	number(headerGeneration, int64(d.SpecGeneration))
+	add(headerIntent, intent)
+	number(headerSize, int64(d.SizeBytes))
+	if d.Truncated {
+		number(headerTruncated, int64(d.SizeBytes))
+	}
+	if d.Key != nil {
+		m.Headers = append(m.Headers, connectors.Header{Name: headerKey, Value: d.Key})
+	}
+	for _, h := range d.Headers {
+		m.Headers = append(m.Headers, connectors.Header(h))
+	}
+	return m
+}

@@ -1,0 +1,178 @@
+package deadletter
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
+)
+
+// keepReplayed is how many slots of a replay log are kept decoded: pages of
+// dead letters come in order, and each lies in the range of a few.
+const keepReplayed = 8
+
+// replayHistory answers which dead letters of a partition have been scored
+// again, from the finished slots of its replay log.
+type replayHistory struct {
+	bucket storage.Bucket
+	log    *commitlog.Log
+	slots  []commitlog.Entry // from 0
+	kept   []*replayedSlot   // the most recently used last
+
+	offsetsIn func(name string, file []byte, to []int64) ([]int64, error)
+}
+
+// replayedSlot is what one slot of a replay log left.
+type replayedSlot struct {
+	seq    uint64
+	scored []int64                     // offsets, in order
+	dead   map[int64]engine.DeadLetter // without their events
+}
+
+func newReplayHistory(bucket storage.Bucket, log *commitlog.Log, offsetsIn func(string, []byte, []int64) ([]int64, error)) *replayHistory {
+	return &replayHistory{bucket: bucket, log: log, offsetsIn: offsetsIn}
+}
+
+// read learns the slots before the given one, which are finished.
+func (h *replayHistory) read(ctx context.Context, before uint64) error {
+	if uint64(len(h.slots)) > before {
+		h.slots = h.slots[:before]
+	}
+	if uint64(len(h.slots)) == before {
+		return nil
+	}
+	for e, err := range h.log.Read(ctx, uint64(len(h.slots))) {
+		if err != nil {
+			return err
+		}
+		h.slots = append(h.slots, e)
+		if uint64(len(h.slots)) == before {
+			return nil
+		}
+	}
+	return &thalweg.Error{Op: "read replay log", Kind: thalweg.Unavailable, Subject: h.log.Layout().LogDir(),
+		Err: fmt.Errorf("%d finished slots, expected %d", len(h.slots), before)}
+}
+
+// scored returns the offsets, of dead letters of one slot of the main log, that
+// have become rows. The slot has one topic, and so has every replay slot that
+// covers it: an offset means one event.
+func (h *replayHistory) scored(ctx context.Context, slot uint64, page []engine.DeadLetter) (map[int64]bool, error) {
+	var out map[int64]bool
+	err := h.over(ctx, slot, page, func(_ commitlog.Intent, r *replayedSlot) {
+		first, _ := slices.BinarySearch(r.scored, page[0].Offset)
+		for _, at := range r.scored[first:] {
+			if at > page[len(page)-1].Offset {
+				break
+			}
+			if out == nil {
+				out = make(map[int64]bool)
+			}
+			out[at] = true
+		}
+	})
+	return out, err
+}
+
+// over calls fn with the slots that may have scored letters of a page, oldest
+// first.
+func (h *replayHistory) over(ctx context.Context, slot uint64, page []engine.DeadLetter, fn func(commitlog.Intent, *replayedSlot)) error {
+	if len(page) == 0 {
+		return nil
+	}
+	for i := range h.slots {
+		in := &h.slots[i].Intent
+		if slot < in.Slots[0] || slot >= in.Slots[1] || in.To <= page[0].Offset || in.From > page[len(page)-1].Offset {
+			continue
+		}
+		r, err := h.load(ctx, &h.slots[i])
+		if err != nil {
+			return err
+		}
+		fn(*in, r)
+	}
+	return nil
+}
+
+// load returns what a slot left.
+func (h *replayHistory) load(ctx context.Context, e *commitlog.Entry) (*replayedSlot, error) {
+	if i := slices.IndexFunc(h.kept, func(r *replayedSlot) bool { return r.seq == e.Intent.Seq }); i >= 0 {
+		r := h.kept[i]
+		h.kept = append(slices.Delete(h.kept, i, i+1), r)
+		return r, nil
+	}
+	r := &replayedSlot{seq: e.Intent.Seq, dead: make(map[int64]engine.DeadLetter)}
+	for _, o := range e.Done.Objects {
+		var err error
+		if o.Kind == commitlog.Scored {
+			r.scored, err = h.offsets(ctx, o, r.scored)
+		} else {
+			err = h.letters(ctx, o, r.dead)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(r.scored)
+	if len(h.kept) == keepReplayed {
+		h.kept = slices.Delete(h.kept, 0, 1)
+	}
+	h.kept = append(h.kept, r)
+	return r, nil
+}
+
+func (h *replayHistory) letters(ctx context.Context, o commitlog.Object, into map[int64]engine.DeadLetter) error {
+	for page, err := range lettersOf(ctx, h.bucket, o) {
+		if err != nil {
+			return err
+		}
+		for _, l := range page {
+			l.Raw, l.Text = nil, nil
+			into[l.Offset] = l
+		}
+	}
+	return nil
+}
+
+// offsets appends those of the rows of an object.
+func (h *replayHistory) offsets(ctx context.Context, o commitlog.Object, to []int64) ([]int64, error) {
+	body, err := commitlog.ReadObject(ctx, h.bucket, o)
+	if err != nil {
+		return nil, err
+	}
+	return h.offsetsIn(o.Key, body, to)
+}
+
+// offsetsIn appends the offsets of the rows of a result file.
+func offsetsIn(name string, file []byte, to []int64) ([]int64, error) {
+	r, err := dataset.OpenBytes(name, file, []string{"_offset"}, dataset.ReaderConfig{})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for {
+		rec, err := r.Next()
+		if err == io.EOF {
+			return to, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		values, ok := rec.Column(0).(*array.Int64)
+		if ok {
+			to = append(to, values.Int64Values()...)
+		}
+		rec.Release()
+		if !ok {
+			return nil, &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: name, Hint: "_offset is no int64"}
+		}
+	}
+}

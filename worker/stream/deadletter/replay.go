@@ -1,0 +1,422 @@
+package deadletter
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
+)
+
+// Bounds of one slot of a replay log: what is scored into it is in memory.
+const (
+	replayLetters = 20_000
+	replayBytes   = 64 << 20 // of their events
+)
+
+// replayRaces bounds how often in a row a slot may be lost to others before a
+// replay gives up: each time one of them has got on by a whole slot.
+const replayRaces = 1000
+
+// keepVersions is how many versions are kept ready: claims of others may be of
+// any.
+const keepVersions = 3
+
+// ReplayConfig says which dead letters are scored again, and by what. All but
+// the last three are required, and Where.
+type ReplayConfig struct {
+	Pipeline   thalweg.PipelineName
+	Generation thalweg.Generation // of the spec in force
+	Topic      string
+	Partitions int    // of the topic
+	Prefix     string // of the sink in its bucket: empty, or ending in a slash
+	// Model scores the dead letters that nobody has begun to score again.
+	Model engine.Candidate
+	// Where selects them, as NewSelection has it; empty: all.
+	Where string
+	// PartitionBy is as Config has it.
+	PartitionBy string
+	// Compression of result files. Default zstd.
+	Compression dataset.Compression
+	// MaxEventBytes is as Config has it. Default 1 MiB.
+	MaxEventBytes int
+}
+
+// ReplaySummary says what became of the dead letters that a replay selected:
+// Selected is the sum of the next five.
+type ReplaySummary struct {
+	Selected int64 `json:"selected"`
+	Scored   int64 `json:"scored"`     // became rows
+	Dead     int64 `json:"dead_again"` // could not be scored this time either, and stay dead letters
+	// Truncated are those of which not all was kept that the version reads: their
+	// beginning only, nothing because they could not be fetched, or not the key or
+	// the headers of their records.
+	Truncated int64 `json:"truncated"`
+	Already   int64 `json:"already_replayed"` // had become rows by an earlier replay
+	// Recovered are rows and dead letters of claims of others, or of an earlier
+	// replay, that were found unfinished and carried out.
+	Recovered int64 `json:"recovered"`
+	Slots     int64 `json:"slots"` // of replay logs that were finished
+}
+
+// Replay scores dead letters again, beside the live stream and without Kafka:
+// it lands each selected event that can be scored now in exactly one row,
+// whoever else replays at the same time, and however often it dies and is run
+// again. progress, which may be nil, is called after every slot.
+func Replay(ctx context.Context, bucket storage.Bucket, models engine.Models, log *slog.Logger, cfg ReplayConfig, progress func(ReplaySummary)) (ReplaySummary, error) {
+	if cfg.Compression == "" {
+		cfg.Compression = dataset.Zstd
+	}
+	if cfg.MaxEventBytes == 0 {
+		cfg.MaxEventBytes = engine.DefaultMaxEventBytes
+	}
+	selection, err := NewSelection(cfg.Where)
+	if err != nil {
+		return ReplaySummary{}, err
+	}
+	r := &replayer{bucket: bucket, cfg: cfg, selection: selection, log: log, progress: progress, newID: commitlog.NewID, compile: NewSelection, offsetsIn: offsetsIn,
+		now: func() int64 { return time.Now().UnixMicro() },
+		prepare: func(ctx context.Context, m engine.Model) (engine.Engine, error) {
+			a, err := models.Load(ctx, m)
+			if err != nil {
+				return nil, err
+			}
+			return engine.New(m, a, engine.Config{Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes})
+		}}
+	for p := range cfg.Partitions {
+		if err := r.partition(ctx, p); err != nil {
+			return r.summary, err
+		}
+	}
+	return r.summary, nil
+}
+
+// replayer is one Replay. The last five fields are its seams.
+type replayer struct {
+	bucket    storage.Bucket
+	cfg       ReplayConfig
+	selection *Selection
+	log       *slog.Logger
+	summary   ReplaySummary
+	engines   map[engine.Model]engine.Engine
+
+	progress  func(ReplaySummary)
+	newID     func() string // of an intent
+	now       func() int64  // microseconds since 1970 UTC
+	prepare   func(ctx context.Context, m engine.Model) (engine.Engine, error)
+	compile   func(where string) (*Selection, error)                                  // of another's claim
+	offsetsIn func(name string, file []byte, to []int64) (offsets []int64, err error) // of the rows of a file
+}
+
+// partition replays the dead letters of one partition. What is claimed and not
+// finished comes first, whoever claimed it and whatever it selects: only so it
+// is known which events have been scored.
+func (r *replayer) partition(ctx context.Context, partition int) error {
+	config := commitlog.Config{Prefix: r.cfg.Prefix, Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: partition}
+	main, err := commitlog.New(r.bucket, config)
+	if err != nil {
+		return err
+	}
+	config.Replay = true
+	again, err := commitlog.New(r.bucket, config)
+	if err != nil {
+		return err
+	}
+	state, err := again.Open(ctx)
+	if err != nil {
+		return err
+	}
+	var at place // of the first dead letter that this replay has not dealt with
+	history := newReplayHistory(r.bucket, again, r.offsetsIn)
+	topics, err := newTopicIDs(ctx, main)
+	if err != nil {
+		return err
+	}
+	for races := 0; races < replayRaces; {
+		if state.Pending != nil {
+			done, _, err := r.carryOut(ctx, main, again, history, *state.Pending)
+			if err != nil {
+				return err
+			}
+			r.summary.Recovered += done.Scored + done.Dead
+			r.finished()
+			state = again.State()
+			continue
+		}
+		chunk, err := r.plan(ctx, main, topics, history, state.NextSeq, at, place{})
+		if err != nil {
+			return err
+		}
+		if chunk.candidates == 0 {
+			r.count(chunk.counts)
+			return nil
+		}
+		in := r.intent(state, partition, chunk)
+		won, winner, err := again.Claim(ctx, in)
+		if err != nil {
+			return err
+		}
+		if !won {
+			races++
+			r.log.Info("another replay took the slot; carrying it out", slog.Int("partition", partition), slog.Uint64("slot", winner.Seq), slog.String("where", winner.Where))
+			state = again.State()
+			continue
+		}
+		races = 0
+		done, cut, err := r.carryOut(ctx, main, again, history, in)
+		if err != nil {
+			return err
+		}
+		if cut != (place{}) { // the rest is for the next slot
+			if chunk, err = r.plan(ctx, main, topics, history, in.Seq, at, cut); err != nil {
+				return err
+			}
+			chunk.next = cut
+		}
+		chunk.counts.Scored, chunk.counts.Dead = done.Scored, done.Dead
+		r.count(chunk.counts)
+		r.finished()
+		at, state = chunk.next, again.State()
+	}
+	return &thalweg.Error{Op: "replay dead letters", Kind: thalweg.Conflict, Subject: fmt.Sprintf("%s/%d", r.cfg.Topic, partition),
+		Hint: "other replays keep taking the slots; run it again when they are through"}
+}
+
+func (r *replayer) count(c ReplaySummary) {
+	r.summary.Selected += c.Selected
+	r.summary.Scored += c.Scored
+	r.summary.Dead += c.Dead
+	r.summary.Truncated += c.Truncated
+	r.summary.Already += c.Already
+}
+
+func (r *replayer) finished() {
+	r.summary.Slots++
+	if r.progress != nil {
+		r.progress(r.summary)
+	}
+}
+
+// intent claims a chunk for the version of this replay. It is not dated before
+// the version was registered.
+func (r *replayer) intent(state commitlog.State, partition int, c chunk) commitlog.Intent {
+	m := r.cfg.Model
+	return commitlog.Intent{
+		Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: partition, From: c.from, To: c.to,
+		Model: m.Name, ModelVersion: m.Version, Checkpoint: m.Checkpoint, SpecGeneration: r.cfg.Generation,
+		ScoredAtUS: max(r.now(), m.RegisteredAtUS), Previous: state.Previous, PartitionBy: r.cfg.PartitionBy,
+		Action: commitlog.Replay, TopicID: c.topicID, Slots: c.slots, Where: r.cfg.Where,
+	}
+}
+
+// place is a position among the dead letters of a partition: in a slot of its
+// main log, an offset.
+type place struct {
+	slot   uint64
+	offset int64
+}
+
+// after reports whether the place lies behind a dead letter.
+func (p place) after(slot uint64, offset int64) bool {
+	return slot < p.slot || slot == p.slot && offset < p.offset
+}
+
+// chunk is what one slot of a replay log will hold.
+type chunk struct {
+	slots      [2]uint64
+	from, to   int64
+	topicID    string
+	candidates int
+	bytes      int
+	counts     ReplaySummary // of all that was looked at to find them
+	next       place
+}
+
+// plan finds the next dead letters to score again, from a place on and, unless
+// it is zero, up to another: as many as fit into one slot, of one topic.
+func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicIDs, history *replayHistory, before uint64, at, until place) (chunk, error) {
+	c := chunk{next: at}
+	needs, err := r.needs(ctx, r.cfg.Model.Model)
+	if err != nil {
+		return c, err
+	}
+	if err := history.read(ctx, before); err != nil {
+		return c, err
+	}
+	for o, err := range deadObjects(ctx, r.bucket, main, at.slot, commitlog.MaxSeq+1) {
+		if err != nil {
+			return c, err
+		}
+		topicID, err := topics.of(ctx, o.Intent)
+		if err != nil {
+			return c, err
+		}
+		if c.candidates > 0 && topicID != c.topicID {
+			return c, nil
+		}
+		for page, err := range lettersOf(ctx, r.bucket, o.object) {
+			if err != nil {
+				return c, err
+			}
+			if o.Intent.Seq == at.slot {
+				page = from(page, at.offset)
+			}
+			page, err := r.selection.keep(page)
+			if err != nil {
+				return c, err
+			}
+			scored, err := history.scored(ctx, o.Intent.Seq, page)
+			if err != nil {
+				return c, err
+			}
+			for i := range page {
+				l := &page[i]
+				if c.candidates == replayLetters || c.bytes >= replayBytes || until != (place{}) && !until.after(o.Intent.Seq, l.Offset) {
+					return c, nil
+				}
+				c.counts.Selected++
+				switch {
+				case scored[l.Offset]:
+					c.counts.Already++
+				case !l.Whole(needs):
+					c.counts.Truncated++
+				default:
+					if c.candidates == 0 {
+						c.slots[0], c.from, c.topicID = o.Intent.Seq, l.Offset, topicID
+					}
+					c.slots[1], c.to = o.Intent.Seq+1, l.Offset+1
+					c.candidates++
+					c.bytes += len(l.Raw)
+				}
+				c.next = place{o.Intent.Seq, l.Offset + 1}
+			}
+		}
+	}
+	return c, nil
+}
+
+// from drops the letters before an offset.
+func from(page []engine.DeadLetter, offset int64) []engine.DeadLetter {
+	for len(page) > 0 && page[0].Offset < offset {
+		page = page[1:]
+	}
+	return page
+}
+
+// carryOut scores exactly the events that an intent pins, by its version and
+// its selection, and finishes its slot: what a claim means follows from the
+// intent and what was committed before it, whoever carries it out. Where rows
+// are partitioned by days it ends before the event that would be of one day too
+// many, and tells where that is.
+func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, history *replayHistory, in commitlog.Intent) (commitlog.Done, place, error) {
+	out, cut, err := r.rescore(ctx, main, history, in)
+	if err != nil {
+		return commitlog.Done{}, cut, err
+	}
+	defer out.Release()
+	done, err := out.Publish(ctx, again, nil)
+	if err != nil {
+		return commitlog.Done{}, cut, err
+	}
+	_, done, err = again.Finish(ctx, done)
+	return done, cut, err
+}
+
+// rescore returns what the events that an intent pins become.
+func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *replayHistory, in commitlog.Intent) (_ *engine.Rows, cut place, err error) {
+	selection := r.selection
+	if in.Where != selection.where {
+		if selection, err = r.compile(in.Where); err != nil {
+			return nil, cut, err
+		}
+	}
+	needs, err := r.needs(ctx, engine.ModelOf(&in))
+	if err != nil {
+		return nil, cut, &thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(err), Subject: engine.ModelOf(&in).String(), Err: err,
+			Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"}
+	}
+	if err := history.read(ctx, in.Seq); err != nil {
+		return nil, cut, err
+	}
+	e := r.engines[engine.ModelOf(&in)]
+	out := &engine.Rows{Topic: in.Topic, Partition: in.Partition, Generation: in.SpecGeneration, Model: engine.ModelOf(&in), Engine: e, Replay: in.ID, PartitionBy: in.PartitionBy, To: in.From}
+	defer func() {
+		if err != nil {
+			out.Release()
+		}
+	}()
+	for o, err := range deadObjects(ctx, r.bucket, main, in.Slots[0], in.Slots[1]) {
+		if err != nil {
+			return nil, cut, err
+		}
+		for page, err := range lettersOf(ctx, r.bucket, o.object) {
+			if err != nil {
+				return nil, cut, err
+			}
+			page, err := selection.keep(page)
+			if err != nil {
+				return nil, cut, err
+			}
+			scored, err := history.scored(ctx, o.Intent.Seq, page)
+			if err != nil {
+				return nil, cut, err
+			}
+			page = slices.DeleteFunc(page, func(l engine.DeadLetter) bool {
+				return l.Offset < in.From || l.Offset >= in.To || !l.Whole(needs) || scored[l.Offset]
+			})
+			if len(page) == 0 {
+				continue
+			}
+			b := lettersBatch(page)
+			b.From = out.To
+			if err := e.Score(ctx, b, out); err != nil {
+				return nil, cut, err
+			}
+			if out.Full {
+				cut, out.To = place{o.Intent.Seq, out.To}, in.To
+				return out, cut, nil
+			}
+		}
+	}
+	out.To = in.To // what lies between is not its own
+	return out, cut, nil
+}
+
+// needs makes the engine of a version ready and returns what it reads of the
+// records around events.
+func (r *replayer) needs(ctx context.Context, m engine.Model) (connectors.Fields, error) {
+	e := r.engines[m]
+	if e == nil {
+		var err error
+		if e, err = r.prepare(ctx, m); err != nil {
+			return 0, err
+		}
+		if r.engines == nil || len(r.engines) >= keepVersions {
+			r.engines = make(map[engine.Model]engine.Engine)
+		}
+		r.engines[m] = e
+	}
+	return e.Needs(), nil
+}
+
+// lettersBatch lays out the events of dead letters, which are whole, as they
+// came from the topic.
+func lettersBatch(letters []engine.DeadLetter) *engine.Batch {
+	r := &connectors.Records{Want: connectors.Keys | connectors.Headers}
+	for i := range letters {
+		l := &letters[i]
+		for _, h := range l.Headers {
+			r.AppendHeader(h.Name, h.Value)
+		}
+		r.Append(l.Offset, l.TimestampUS, l.Key, l.Raw)
+	}
+	return &engine.Batch{To: letters[len(letters)-1].Offset + 1, Values: r.Values, Ends: r.Ends, Offsets: r.Offsets, Timestamps: r.Timestamps, Nulls: r.Null,
+		Bytes: int64(len(r.Values)), Parts: r, Fields: r.Want}
+}

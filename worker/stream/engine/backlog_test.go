@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg/connectors"
+)
+
+// TestBatchesKeepKeysAndHeadersWithTheirValues cuts what fetches of all sizes
+// gave into batches of all sizes.
+func TestBatchesKeepKeysAndHeadersWithTheirValues(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		b := Backlog{Want: connectors.Keys | connectors.Headers}
+		next, total := int64(0), 0
+		for range 1 + rng.IntN(6) {
+			r := b.Buffer()
+			r.Reset()
+			for range rng.IntN(5) {
+				next += 1 + rng.Int64N(2)
+				value := fmt.Appendf(nil, "%d%s", next, strings.Repeat(" ", rng.IntN(2)*smallPart))
+				if rng.IntN(8) == 0 {
+					value = nil
+				}
+				key := fmt.Appendf(nil, "k%d", next)
+				if next%3 == 0 {
+					key = nil
+				}
+				r.AppendHeader("at", fmt.Append(nil, next))
+				r.Append(next, next*10, key, value)
+				total++
+			}
+			next++
+			r.Next = next
+			b.Add(r)
+		}
+		from, seen := int64(0), 0
+		for b.records() > 0 {
+			got := b.Take(Cut{From: from, Count: 1 + rng.IntN(7), Bytes: 1 << 30, Gaps: 1 << 20, UpTo: -1})
+			for i, at := range got.Offsets {
+				value := strings.TrimSpace(string(got.Values[start(got.Ends, i):got.Ends[i]]))
+				null := got.Nulls != nil && got.Nulls[i]
+				header, _ := got.header(i, "at")
+				if !null && value != fmt.Sprint(at) || null && value != "" || string(header) != fmt.Sprint(at) ||
+					(got.key(i) == nil) != (at%3 == 0) || got.key(i) != nil && string(got.key(i)) != fmt.Sprintf("k%d", at) || got.Timestamps[i] != at*10 {
+					t.Fatalf("seed %d: offset %d has value %.10q, key %q, header %q, time %d", seed, at, value, got.key(i), header, got.Timestamps[i])
+				}
+			}
+			seen, from = seen+len(got.Offsets), got.To
+			b.Drop(len(got.Offsets))
+		}
+		if seen != total || from != next && total > 0 {
+			t.Fatalf("seed %d: %d records of %d, up to %d of %d", seed, seen, total, from, next)
+		}
+	}
+}
+
+func start(ends []int, i int) int {
+	if i == 0 {
+		return 0
+	}
+	return ends[i-1]
+}
+
+// TestRecordsAreNotPutBehindThoseThatAreBeingRead: a batch is scored beside the
+// loop, which goes on to add what fetches give.
+func TestRecordsAreNotPutBehindThoseThatAreBeingRead(t *testing.T) {
+	b := Backlog{Want: connectors.Keys}
+	at := int64(0)
+	fetch := func() {
+		r := b.Buffer()
+		r.Reset()
+		r.Append(at, at, []byte("key"), []byte("value"))
+		at++
+		r.Next = at
+		b.Add(r)
+	}
+	fetch()
+	fetch()
+	out := b.Take(Cut{Count: 1, Bytes: 1, Gaps: 1, UpTo: -1})
+	read := make(chan string)
+	// Decoders load whole words, which may reach behind the last event.
+	go func() { read <- string(out.key(0)) + " " + string(out.Value(0)[:cap(out.Value(0))]) }()
+	fetch() // under the race detector, a write to what is read fails the test
+	fetch()
+	if got := <-read; !strings.HasPrefix(got, "key value") {
+		t.Errorf("read %q", got)
+	}
+	if len(b.parts) != 2 {
+		t.Errorf("%d parts, want those being read and those that came meanwhile", len(b.parts))
+	}
+	b.GiveBack()
+	fetch()
+	if len(b.parts) != 2 || b.records() != 5 {
+		t.Errorf("%d parts of %d records", len(b.parts), b.records())
+	}
+}

@@ -1,0 +1,240 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// scoredAt is the column that is the same in all rows of a slot: to partition
+// by it splits nothing.
+const scoredAt = "_scored_at"
+
+// MaxDays is how many days the rows of a span may have: each becomes an object
+// of its own, and the dead letters one more.
+const MaxDays = commitlog.MaxObjects - 1
+
+// MinDayBatch is the least that is scored at once after a batch had to be cut.
+const MinDayBatch = 64
+
+// noDay stands for rows without a day: the column is null, or is none of the
+// version's, or the year is none of 1 to 9999.
+const noDay = math.MinInt64
+
+const dayUS = int64(24 * time.Hour / time.Microsecond)
+
+// dayOf returns the number of the UTC day of a time in microseconds since 1970.
+func dayOf(us int64) int64 {
+	day := us / dayUS
+	if us%dayUS < 0 {
+		day--
+	}
+	if year := time.Unix(day*24*60*60, 0).UTC().Year(); year < 1 || year > 9999 {
+		return noDay
+	}
+	return day
+}
+
+// dayName is how a directory spells a day.
+func dayName(day int64) string {
+	if day == noDay {
+		return commitlog.Unknown
+	}
+	return time.Unix(day*24*60*60, 0).UTC().Format(time.DateOnly)
+}
+
+// daysOf returns the day of each row of cleaned by the named column.
+func daysOf(cleaned arrow.Record, by string) []int64 {
+	days := make([]int64, cleaned.NumRows())
+	var column *array.Timestamp
+	if at := cleaned.Schema().FieldIndices(by); len(at) == 1 {
+		column, _ = cleaned.Column(at[0]).(*array.Timestamp)
+	}
+	if column == nil {
+		for i := range days {
+			days[i] = noDay
+		}
+		return days
+	}
+	lastUS, last := int64(math.MinInt64), int64(noDay)
+	for i, us := range column.TimestampValues() {
+		switch {
+		case column.IsNull(i):
+			days[i] = noDay
+			continue
+		case int64(us) < lastUS || int64(us) >= lastUS+dayUS: // not in the day before
+			last = dayOf(int64(us))
+			lastUS = last * dayUS
+			if last == noDay {
+				lastUS = math.MinInt64
+			}
+		}
+		days[i] = last
+	}
+	return days
+}
+
+// limitDays takes the days of a batch's rows into the span's, and cuts the
+// batch before the first row that would bring one too many: the span is full
+// then. A claim that is carried out again has the days that it had.
+func (r *Rows) limitDays(b *Batch, pieces []piece, lost []Reject) ([]piece, []Reject) {
+	if r.PartitionBy == "" || r.PartitionBy == scoredAt {
+		return pieces, lost
+	}
+	if r.days == nil {
+		r.days = make(map[int64]struct{})
+	}
+	for n, p := range pieces {
+		for i, day := range daysOf(p.cleaned, r.PartitionBy) {
+			if _, known := r.days[day]; known {
+				continue
+			}
+			if len(r.days) < MaxDays {
+				r.days[day] = struct{}{}
+				continue
+			}
+			r.Full = true
+			cut := offsetsOf(p.cleaned)[i]
+			b.cut(cut)
+			lost = slices.DeleteFunc(lost, func(c Reject) bool { return c.Offset >= cut })
+			head := piece{cleaned: p.cleaned.NewSlice(0, int64(i)), predictions: slices.Clone(p.predictions[:i])}
+			releaseAll(pieces[n:])
+			return append(pieces[:n], head), lost
+		}
+	}
+	return pieces, lost
+}
+
+// cut ends the batch before the record of an offset that is in it.
+func (b *Batch) cut(offset int64) {
+	n, _ := slices.BinarySearch(b.Offsets, offset)
+	b.Offsets, b.Ends, b.Timestamps = b.Offsets[:n], b.Ends[:n], b.Timestamps[:n]
+	if b.Nulls != nil {
+		b.Nulls = b.Nulls[:n]
+	}
+	b.Bytes = 0
+	for i := range n {
+		b.Bytes += int64(b.Parts.SizeOf(b.first + i))
+	}
+	b.Gaps = slices.DeleteFunc(b.Gaps, func(g commitlog.Gap) bool { return g[0] >= offset })
+	b.To = offset
+}
+
+// File is an object of scored rows: all of them, or those of a day.
+type File struct {
+	Day  string // "" where rows are not partitioned
+	Rows int64
+	Body []byte
+}
+
+func (e *artifactEngine) Encode(in commitlog.Intent, r *Rows) ([]File, error) {
+	from := artifact.Origin{Topic: in.Topic, Partition: in.Partition, Version: in.ModelVersion, Generation: in.SpecGeneration, ScoredAt: in.ScoredAtUS}
+	if in.Action == commitlog.Replay {
+		from.Replay = in.ID
+	}
+	files := make(map[int64]*fileWriter)
+	write := func(day int64, p piece) error {
+		f := files[day]
+		if f == nil {
+			f = &fileWriter{}
+			files[day] = f
+		}
+		rec, err := e.output.Output(p.cleaned, p.predictions, from)
+		if err != nil {
+			return err
+		}
+		defer rec.Release()
+		return f.write(rec, dataset.WriterConfig{Compression: e.cfg.Compression, Pool: e.cfg.Pool})
+	}
+	for _, p := range r.pieces {
+		if in.PartitionBy == "" || in.PartitionBy == scoredAt {
+			if err := write(0, p); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := p.eachDay(in.PartitionBy, write); err != nil {
+			return nil, err
+		}
+	}
+	var out []File
+	for day, f := range files {
+		if err := f.w.Close(); err != nil {
+			return nil, err
+		}
+		e := File{Rows: f.rows, Body: f.out.Bytes()}
+		switch in.PartitionBy {
+		case "":
+		case scoredAt:
+			e.Day = dayName(dayOf(in.ScoredAtUS))
+		default:
+			e.Day = dayName(day)
+		}
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b File) int { return bytes.Compare([]byte(a.Day), []byte(b.Day)) })
+	return out, nil
+}
+
+// fileWriter is a Parquet file being written.
+type fileWriter struct {
+	out  bytes.Buffer
+	w    *dataset.Writer
+	rows int64
+}
+
+func (f *fileWriter) write(rec arrow.Record, cfg dataset.WriterConfig) (err error) {
+	if f.w == nil {
+		if f.w, err = dataset.NewWriter(&f.out, rec.Schema(), cfg); err != nil {
+			return err
+		}
+	}
+	f.rows += rec.NumRows()
+	return f.w.Write(rec)
+}
+
+// eachDay calls fn with the rows of each day, in their order.
+func (p piece) eachDay(by string, fn func(day int64, p piece) error) error {
+	days := daysOf(p.cleaned, by)
+	masks := make(map[int64]table.Mask)
+	for i, day := range days {
+		m, ok := masks[day]
+		if !ok {
+			m = table.NewMask(len(days))
+			masks[day] = m
+		}
+		m.Set(i)
+	}
+	if len(masks) == 1 {
+		return fn(days[0], p)
+	}
+	for day, keep := range masks {
+		rows, err := table.Select(memory.DefaultAllocator, p.cleaned, keep)
+		if err != nil {
+			return fmt.Errorf("select the rows of %s: %w", dayName(day), err)
+		}
+		var predictions []float32
+		for i, d := range days {
+			if d == day {
+				predictions = append(predictions, p.predictions[i])
+			}
+		}
+		err = fn(day, piece{cleaned: rows, predictions: predictions})
+		rows.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+)
+
+// DeadLetter is one event that could not be scored, as a line of JSON.
+type DeadLetter struct {
+	Topic       string `json:"topic"`
+	Partition   int    `json:"partition"`
+	Offset      int64  `json:"offset"`
+	TimestampUS int64  `json:"timestamp_us"` // of the record, microseconds since 1970 UTC
+	// Stage is where it failed: "fetch" (its bytes could not be had), "decode", a
+	// cleaning step ("3 filter"), "feature", "model" or "score" (an error of the
+	// code itself).
+	Stage          string               `json:"stage"`
+	Reason         string               `json:"reason"`
+	Model          thalweg.ModelName    `json:"model"`
+	ModelVersion   thalweg.ModelVersion `json:"model_version"`
+	SpecGeneration thalweg.Generation   `json:"spec_generation"`
+	SizeBytes      int                  `json:"size"` // of the event
+	// Raw is the event, or its beginning where Truncated; Text is the same for
+	// readers, where it is UTF-8. A null event has neither.
+	Raw       []byte  `json:"raw"`
+	Text      *string `json:"text,omitempty"`
+	Truncated bool    `json:"truncated,omitempty"`
+	// Around names what else is kept of the record, because a version reads it:
+	// "key", "headers". A key that is null is left out.
+	Around  []string `json:"around,omitempty"`
+	Key     []byte   `json:"key,omitzero"`
+	Headers []Header `json:"headers,omitempty"`
+	// Replay is the ID of the intent by which the event was scored again, in vain;
+	// empty in what the stream itself left.
+	Replay string `json:"replay,omitempty"`
+}
+
+// Whole reports whether all was kept that a version needs to score the event
+// again, which reads so much of the record around it.
+func (d *DeadLetter) Whole(needs connectors.Fields) bool {
+	return !d.Truncated && d.Stage != stageFetch && needs&^d.fields() == 0
+}
+
+// Header is one header of a record; a null value is null.
+type Header struct {
+	Name  string `json:"name"`
+	Value []byte `json:"value"`
+}
+
+// The values of DeadLetter.Around.
+const (
+	aroundKey     = "key"
+	aroundHeaders = "headers"
+)
+
+// setAround keeps what the record has around the event, as far as it was
+// fetched, unless it has more than limit bytes.
+func (d *DeadLetter) setAround(b *Batch, i, limit int) {
+	if b.Fields == 0 {
+		return
+	}
+	at := b.first + i
+	if b.Parts.SizeOf(at)-len(b.Parts.Value(at)) > limit {
+		d.Truncated = true
+		return
+	}
+	if b.Fields&connectors.Keys != 0 {
+		d.Around = append(d.Around, aroundKey)
+		d.Key = b.Parts.Key(at)
+	}
+	if b.Fields&connectors.Headers != 0 {
+		d.Around = append(d.Around, aroundHeaders)
+		for name, value := range b.Parts.AllHeaders(at) {
+			d.Headers = append(d.Headers, Header{string(name), value})
+		}
+	}
+}
+
+// fields returns what is kept of the record around the event.
+func (d *DeadLetter) fields() (kept connectors.Fields) {
+	if slices.Contains(d.Around, aroundKey) {
+		kept |= connectors.Keys
+	}
+	if slices.Contains(d.Around, aroundHeaders) {
+		kept |= connectors.Headers
+	}
+	return kept
+}
+
+// setRaw keeps at most limit bytes of an event.
+func (d *DeadLetter) setRaw(value []byte, limit int) {
+	d.SizeBytes = len(value)
+	if len(value) > limit {
+		value, d.Truncated = value[:limit], true
+	}
+	d.Raw = value
+	if utf8.Valid(value) {
+		text := string(value)
+		d.Text = &text
+	}
+}
+
+// AppendLine writes d as one line. Fields are in the order of the struct, so
+// that the same letter is the same bytes.
+func (d *DeadLetter) AppendLine(to *bytes.Buffer) error {
+	e := json.NewEncoder(to)
+	e.SetEscapeHTML(false)
+	return e.Encode(d)
+}

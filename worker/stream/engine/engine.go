@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	events "github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// The stages of a dead letter besides the names of cleaning steps and what the
+// artifact's scorer says.
+const (
+	stageFetch  = "fetch"
+	stageDecode = "decode"
+	stageScore  = "score"
+)
+
+// Engine takes events to rows with one version. score and encode may be called
+// at the same time, each by one goroutine.
+type Engine interface {
+	// Score turns a batch into rows and dead letters: each event becomes one or
+	// the other, and what becomes of it depends on that event and the version
+	// alone. Nothing is added to dst on an error.
+	Score(ctx context.Context, b *Batch, dst *Rows) error
+	// Encode returns the scored rows as files, one or one for each day. Their bytes
+	// follow from the intent, the version and the events alone.
+	Encode(in commitlog.Intent, r *Rows) ([]File, error)
+	// Stored yields what an object of a kind holds.
+	Stored(kind commitlog.ObjectKind, body []byte) iter.Seq2[StoredRow, error]
+	// Needs returns what the engine reads of records besides their values.
+	Needs() connectors.Fields
+}
+
+// Config says how an engine keeps what it scores.
+type Config struct {
+	Compression   dataset.Compression // of files of rows
+	MaxEventBytes int                 // beyond which an event is a dead letter, of which that much is kept
+	Pool          *dataset.Pool       // for writing files; nil: none is shared
+}
+
+// DefaultMaxEventBytes is the default of EngineConfig.MaxEventBytes.
+const DefaultMaxEventBytes = 1 << 20
+
+// artifactEngine is the engine of an artifact; its files are Parquet.
+type artifactEngine struct {
+	cfg     Config
+	model   Model
+	decoder *events.Decoder
+	scorer  predictor
+	output  *artifact.Scorer  // lays out rows while scorer scores the next
+	fields  connectors.Fields // that columns come from
+}
+
+// predictor is what the engine needs of an artifact's scorer.
+type predictor interface {
+	Score(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error)
+}
+
+func New(m Model, a *artifact.Artifact, cfg Config) (*artifactEngine, error) {
+	fail := func(err error) error {
+		return &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
+	}
+	e := &artifactEngine{cfg: cfg, model: m}
+	scorer, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
+		return nil, fail(err)
+	}
+	e.scorer = scorer
+	if e.output, err = a.NewScorer(pipeline.InScoring); err != nil {
+		return nil, fail(err)
+	}
+	e.fields = FieldsOf(a)
+	if e.decoder, err = a.NewDecoder(events.Config{MaxEventBytes: cfg.MaxEventBytes}); err != nil {
+		return nil, fail(err)
+	}
+	return e, nil
+}
+
+func (e *artifactEngine) Needs() connectors.Fields { return e.fields }
+
+// Reject is an event of a batch that does not become a row.
+type Reject struct {
+	Offset        int64
+	stage, reason string
+}
+
+func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("scoring offsets [%d, %d) panicked: %v", b.From, b.To, p)
+		}
+	}()
+	if len(b.Offsets) == 0 {
+		return dst.Add(b, nil, nil, nil)
+	}
+	if e.fields&^b.Fields != 0 {
+		return ErrRefetch
+	}
+	rec, rejects, err := e.decoder.Decode(ctx, events.Events{Values: b.Values, Ends: b.Ends, Offsets: b.Offsets, Nulls: b.Nulls, Unreadable: b.Unreadable,
+		Partition: dst.Partition, Around: envelope{b}})
+	if err != nil {
+		return err
+	}
+	defer rec.Release()
+	if n := int(rec.NumRows()) + len(rejects); n != len(b.Offsets) {
+		return fmt.Errorf("%d events decoded to %d rows and %d rejects", len(b.Offsets), rec.NumRows(), len(rejects))
+	}
+	lost := make([]Reject, 0, len(rejects))
+	for _, r := range rejects {
+		c := Reject{r.Row, stageDecode, r.Reason}
+		if why, ok := b.Unreadable[r.Index]; ok {
+			c.stage, c.reason = stageFetch, why
+		}
+		lost = append(lost, c)
+	}
+	var pieces []piece
+	if rec.NumRows() > 0 {
+		if pieces, lost, err = e.predict(ctx, rec, lost); err != nil {
+			return err
+		}
+	}
+	pieces, lost = dst.limitDays(b, pieces, lost)
+	letters, err := e.letters(b, lost, dst)
+	if err != nil {
+		releaseAll(pieces)
+		return err
+	}
+	return dst.Add(b, pieces, letters, lost)
+}
+
+// predict scores the rows of a batch. Rows that cleaning or the model removes
+// are added to lost. If the code itself fails on a batch, it is tried in halves
+// until the rows that it fails on are found; they are lost too. If it fails on
+// all of several rows the fault is not theirs, and the error is returned.
+func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []Reject) ([]piece, []Reject, error) {
+	p, gone, err := e.once(ctx, rec)
+	if err == nil {
+		return []piece{p}, append(lost, gone...), nil
+	}
+	if ctx.Err() != nil {
+		return nil, nil, &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: ctx.Err()}
+	}
+	var pieces []piece
+	failed := int64(0)
+	var bisect func(lo, hi int64, why error)
+	bisect = func(lo, hi int64, why error) {
+		if why == nil {
+			part := rec.NewSlice(lo, hi)
+			defer part.Release()
+			var p piece
+			if p, gone, why = e.once(ctx, part); why == nil {
+				pieces = append(pieces, p)
+				lost = append(lost, gone...)
+				return
+			}
+		}
+		if hi-lo == 1 {
+			failed++
+			lost = append(lost, Reject{offsetsOf(rec)[lo], stageScore, why.Error()})
+			return
+		}
+		mid := lo + (hi-lo)/2
+		bisect(lo, mid, nil)
+		bisect(mid, hi, nil)
+	}
+	bisect(0, rec.NumRows(), err)
+	if failed == rec.NumRows() && failed > 1 || ctx.Err() != nil {
+		releaseAll(pieces)
+		return nil, nil, err
+	}
+	return pieces, lost, nil
+}
+
+// once scores rec in one go; a panic is an error.
+func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, gone []Reject, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("scoring panicked: %v", r)
+		}
+	}()
+	rep := pipeline.Report{KeepRemoved: true}
+	cleaned, predictions, err := e.scorer.Score(ctx, rec, &rep)
+	if err != nil {
+		return piece{}, nil, err
+	}
+	if n := len(predictions) + len(rep.Removed); int64(n) != rec.NumRows() || int64(len(predictions)) != cleaned.NumRows() {
+		cleaned.Release()
+		return piece{}, nil, fmt.Errorf("%d rows became %d, with %d removed", rec.NumRows(), cleaned.NumRows(), len(rep.Removed))
+	}
+	for _, r := range rep.Removed {
+		gone = append(gone, Reject{r.Row, r.Stage, r.Reason})
+	}
+	return piece{cleaned: cleaned, predictions: slices.Clone(predictions)}, gone, nil
+}
+
+// letters writes the dead letters of a batch, in the order of their offsets.
+func (e *artifactEngine) letters(b *Batch, lost []Reject, dst *Rows) ([]byte, error) {
+	if len(lost) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(lost, func(a, b Reject) int { return cmp.Compare(a.Offset, b.Offset) })
+	buf := &dst.scratch
+	buf.Reset()
+	for _, c := range lost {
+		i := sort.Search(len(b.Offsets), func(i int) bool { return b.Offsets[i] >= c.Offset })
+		if i == len(b.Offsets) || b.Offsets[i] != c.Offset {
+			return nil, fmt.Errorf("offset %d was removed (%s: %s) but is not in the batch", c.Offset, c.stage, c.reason)
+		}
+		d := DeadLetter{Topic: dst.Topic, Partition: dst.Partition, Offset: c.Offset, TimestampUS: b.Timestamps[i], Stage: c.stage, Reason: c.reason,
+			Model: e.model.Name, ModelVersion: e.model.Version, SpecGeneration: dst.Generation, Replay: dst.Replay}
+		if b.Nulls == nil || !b.Nulls[i] {
+			d.setRaw(b.Value(i), e.cfg.MaxEventBytes)
+		}
+		d.setAround(b, i, e.cfg.MaxEventBytes)
+		if err := d.AppendLine(buf); err != nil {
+			return nil, err
+		}
+	}
+	return buf.Bytes(), nil
+}
+
+// offsetsOf returns the offsets of the rows of a canonical batch.
+func offsetsOf(rec arrow.Record) []int64 {
+	return rec.Column(int(rec.NumCols()) - 1).(*array.Int64).Int64Values()
+}

@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// testBatch lays out events from offset 0 on.
+func testBatch(events ...string) *Batch {
+	b := &Batch{To: int64(len(events))}
+	for i, e := range events {
+		b.Values = append(b.Values, e...)
+		b.Ends = append(b.Ends, len(b.Values))
+		b.Offsets = append(b.Offsets, int64(i))
+		b.Timestamps = append(b.Timestamps, 1)
+	}
+	return b
+}
+
+func testEngine(t *testing.T) *artifactEngine {
+	t.Helper()
+	e, err := New(Model{Name: "m", Version: 1}, artifacttest.TrainFlights(t, artifacttest.Flights, 1), Config{Compression: "zstd", MaxEventBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// flight returns an event that can be scored; n makes it one of a kind.
+func flight(n int) string {
+	return fmt.Sprintf(`{"date":"2001-03-%02d %02d:00:00","delay":%d,"distance":%d,"origin":"a%d"}`, 1+n%28, n%24, n%60-10, 100+n%2000, n%7)
+}
+
+// moody is a predictor that fails on chosen offsets.
+type moody struct {
+	predictor
+	fails  func(offset int64) bool
+	panics bool
+}
+
+func (m moody) Score(ctx context.Context, rec arrow.Record, rep *pipeline.Report) (arrow.Record, []float32, error) {
+	if slices.ContainsFunc(offsetsOf(rec), m.fails) {
+		if m.panics {
+			panic("a bug")
+		}
+		return nil, nil, errors.New("a bug")
+	}
+	return m.predictor.Score(ctx, rec, rep)
+}
+
+func TestARowThatTheCodeFailsOnIsADeadLetterAndTheOthersAreScored(t *testing.T) {
+	var events []string
+	for i := range 50 {
+		events = append(events, flight(i))
+	}
+	for _, panics := range []bool{false, true} {
+		e := testEngine(t)
+		e.scorer = moody{predictor: e.scorer, fails: func(o int64) bool { return o == 7 || o == 8 || o == 49 }, panics: panics}
+		r := &Rows{Topic: "flights"}
+		if err := e.Score(t.Context(), testBatch(events...), r); err != nil {
+			t.Fatal(err)
+		}
+		var offsets []int64
+		for l, err := range e.Stored(commitlog.Dead, r.dead.Bytes()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			offsets = append(offsets, l.Offset)
+		}
+		if r.Scored != 47 || !slices.Equal(offsets, []int64{7, 8, 49}) || !strings.Contains(r.dead.String(), `"stage":"score","reason":"`) {
+			t.Errorf("panics %v: %d scored, dead letters of %d", panics, r.Scored, offsets)
+		}
+		r.Release()
+	}
+}
+
+func TestAFaultOfTheCodeOnEveryRowIsNoReasonForDeadLetters(t *testing.T) {
+	e := testEngine(t)
+	e.scorer = moody{predictor: e.scorer, fails: func(int64) bool { return true }}
+	r := &Rows{Topic: "flights"}
+	if err := e.Score(t.Context(), testBatch(flight(1), flight(2), flight(3)), r); err == nil || r.Rejected > 0 || r.To != 0 {
+		t.Errorf("%v, %d dead letters, up to %d", err, r.Rejected, r.To)
+	}
+}
+
+func TestUnreadableAndNullRecordsAreDeadLetters(t *testing.T) {
+	b := testBatch(flight(1), "", "", flight(2))
+	b.Nulls = []bool{false, true, false, false}
+	b.Unreadable = map[int]string{2: "the batch inflates beyond 1 byte"}
+	r := &Rows{Topic: "flights"}
+	if err := testEngine(t).Score(t.Context(), b, r); err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	if text := r.dead.String(); r.Scored != 2 || r.Rejected != 2 || !strings.Contains(text, `"stage":"fetch","reason":"the batch inflates`) || !strings.Contains(text, "null") {
+		t.Errorf("%d scored, %d dead:\n%s", r.Scored, r.Rejected, text)
+	}
+}

@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	events "github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Model is one version of a model, and what it is byte for byte.
+type Model struct {
+	Name       thalweg.ModelName
+	Version    thalweg.ModelVersion
+	Checkpoint thalweg.CheckpointRef
+}
+
+// String returns the name and version, "flight-delays 3".
+func (m Model) String() string { return fmt.Sprintf("%s %d", m.Name, m.Version) }
+
+// ModelOf returns the version that an intent pins.
+func ModelOf(in *commitlog.Intent) Model {
+	return Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
+}
+
+// Candidate is a version that may score new events.
+type Candidate struct {
+	Model
+	RegisteredAtUS int64 // microseconds since 1970 UTC, on the registry's clock
+}
+
+// Models tells a Scorer which version to use, and gets artifacts for it. Its
+// methods may be called concurrently.
+type Models interface {
+	// Candidates returns the versions to score with: the champion first, then
+	// what it replaced, newest first; none while nothing is registered. changed is
+	// closed when that is no longer so.
+	Candidates() (candidates []Candidate, changed <-chan struct{})
+	// Load returns the artifact of any version, a candidate or not. Errors of
+	// kind Unavailable may pass; others mean that the version cannot be used.
+	Load(ctx context.Context, m Model) (*artifact.Artifact, error)
+}
+
+// maxArtifacts bounds the artifacts that a Registry keeps: the champion, the
+// one it replaces, and one that a claim is recovered with, of a few pipelines.
+const maxArtifacts = 16
+
+// Registry is the Models of a worker: what the coordinator says, and artifacts
+// loaded from the bucket of checkpoints, each once for all partitions.
+type Registry struct {
+	// Schemas returns the registry of the schemas of events that a connection is
+	// of. nil: there is none, and versions that need one cannot score. It is set
+	// before the first Load.
+	Schemas func(connection string) (events.Schemas, error)
+	// Log is told of schemas of events that have no field for a column. nil:
+	// nobody is. It is set before the first Load.
+	Log *slog.Logger
+
+	bucket storage.Bucket
+	mu     struct {
+		sync.Mutex
+		candidates []Candidate
+		changed    chan struct{}
+		artifacts  map[thalweg.CheckpointRef]*loading
+		used       []thalweg.CheckpointRef // keys of artifacts, the most recently used last
+	}
+}
+
+// loading is an artifact, or an artifact to be.
+type loading struct {
+	done     chan struct{} // closed when the rest is set
+	artifact *artifact.Artifact
+	err      error
+}
+
+var _ Models = (*Registry)(nil)
+
+// NewRegistry returns a Registry without candidates.
+func NewRegistry(bucket storage.Bucket) *Registry {
+	r := &Registry{bucket: bucket}
+	r.mu.changed = make(chan struct{})
+	r.mu.artifacts = make(map[thalweg.CheckpointRef]*loading)
+	return r
+}
+
+// Offer replaces the candidates.
+func (r *Registry) Offer(candidates []Candidate) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if slices.Equal(candidates, r.mu.candidates) {
+		return
+	}
+	r.mu.candidates = slices.Clone(candidates)
+	close(r.mu.changed)
+	r.mu.changed = make(chan struct{})
+}
+
+// Candidates implements Models.
+func (r *Registry) Candidates() ([]Candidate, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.candidates, r.mu.changed
+}
+
+// Load implements Models. Callers that want the same artifact share one load;
+// failures are not kept.
+func (r *Registry) Load(ctx context.Context, m Model) (*artifact.Artifact, error) {
+	for {
+		l, mine := r.entry(m.Checkpoint)
+		if mine {
+			l.artifact, l.err = r.load(ctx, m)
+			if l.err != nil {
+				r.drop(m.Checkpoint)
+			}
+			close(l.done)
+			return l.artifact, l.err
+		}
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Canceled, Subject: m.String(), Err: ctx.Err()}
+		}
+		if l.err == nil || !thalweg.Is(l.err, thalweg.Canceled) {
+			return l.artifact, l.err
+		}
+		// Whoever loaded gave up, which is no news about the artifact.
+	}
+}
+
+// entry returns the entry of a checkpoint and whether the caller has to fill
+// it.
+func (r *Registry) entry(ref thalweg.CheckpointRef) (l *loading, mine bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := slices.Index(r.mu.used, ref); i >= 0 {
+		r.mu.used = append(slices.Delete(r.mu.used, i, i+1), ref)
+		return r.mu.artifacts[ref], false
+	}
+	if len(r.mu.used) >= maxArtifacts {
+		delete(r.mu.artifacts, r.mu.used[0]) // scorers that use it keep their own reference
+		r.mu.used = slices.Delete(r.mu.used, 0, 1)
+	}
+	l = &loading{done: make(chan struct{})}
+	r.mu.artifacts[ref] = l
+	r.mu.used = append(r.mu.used, ref)
+	return l, true
+}
+
+func (r *Registry) drop(ref thalweg.CheckpointRef) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.mu.artifacts, ref)
+	r.mu.used = slices.DeleteFunc(r.mu.used, func(u thalweg.CheckpointRef) bool { return u == ref })
+}
+
+func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error) {
+	fail := func(err error) error {
+		return &thalweg.Error{Op: "load model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
+	}
+	parts, err := checkpoint.Load(ctx, r.bucket, m.Checkpoint)
+	if err != nil {
+		return nil, fail(err)
+	}
+	a, err := artifact.Decode(parts)
+	if err != nil {
+		return nil, fail(err)
+	}
+	if name := a.Spec.SchemaRegistry(); name != "" && r.Schemas != nil {
+		if a.Schemas, err = r.Schemas(name); err != nil {
+			return nil, fail(err)
+		}
+	}
+	r.watch(m, a)
+	return a, nil
+}
+
+// watch tells the log of columns that are null in every event because the
+// schema of events has no field for them.
+func (r *Registry) watch(m Model, a *artifact.Artifact) {
+	if r.Log == nil {
+		return
+	}
+	warn := func(schema, lacking string) {
+		r.Log.Warn("the schema of events lacks fields: their columns are null", slog.String("model", m.String()),
+			slog.String("schema", schema), slog.String("reason", lacking))
+	}
+	if lacking := a.LackingFields(); lacking != "" {
+		warn(a.Spec.SchemaFile(), lacking)
+	}
+	a.Watch(func(id uint32, lacking string) { warn(strconv.FormatUint(uint64(id), 10), lacking) })
+}

@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/budget"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Publish writes the objects of the log's pending intent and returns the
+// record that finishes it.
+func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.Share) (commitlog.Done, error) {
+	pending := log.State().Pending
+	if pending != nil && pending.Action == commitlog.Skip {
+		return log.Done(nil, 0)
+	}
+	if pending == nil || pending.To != r.To || ModelOf(pending) != r.Model || r.Engine == nil {
+		return commitlog.Done{}, &thalweg.Error{Op: "publish rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
+	}
+	if r.Scored > 0 && r.encoded == nil {
+		var files []File
+		err := memory.Encode(ctx, func() (err error) {
+			files, err = r.Engine.Encode(*pending, r)
+			return err
+		})
+		if err != nil {
+			return commitlog.Done{}, err
+		}
+		r.encoded = files
+		r.Release() // the file says it all
+	}
+	if r.FirstAvailable > pending.From {
+		return r.publishRest(ctx, log, pending.From)
+	}
+	var objects []commitlog.Object
+	for _, f := range r.encoded {
+		o, err := f.Publish(ctx, log, func(existing []byte) error { return r.same(commitlog.Scored, f.Body, existing) })
+		if err != nil {
+			return commitlog.Done{}, err
+		}
+		objects = append(objects, o)
+	}
+	if r.Rejected > 0 {
+		o, err := log.Publish(ctx, commitlog.Dead, 0, r.Rejected, r.dead.Bytes(), func(existing []byte) error { return r.same(commitlog.Dead, r.dead.Bytes(), existing) })
+		if err != nil {
+			return commitlog.Done{}, err
+		}
+		objects = append(objects, o)
+	}
+	return log.Done(objects, 0, r.Gaps...)
+}
+
+// same reports how the rows of an object that exists differ from ours.
+func (r *Rows) same(kind commitlog.ObjectKind, ours, theirs []byte) error {
+	_, err := compareRows(r.Engine.Stored(kind, ours), r.Engine.Stored(kind, theirs), 0, 0)
+	return err
+}
+
+// Publish writes one object of scored rows.
+func (f *File) Publish(ctx context.Context, log *commitlog.Log, accept func(existing []byte) error) (commitlog.Object, error) {
+	if f.Day == "" {
+		return log.Publish(ctx, commitlog.Scored, 0, f.Rows, f.Body, accept)
+	}
+	return log.PublishDay(ctx, f.Day, f.Rows, f.Body, accept)
+}
+
+// SameRows reports how the rows of two Parquet files differ. Another build may
+// encode the same rows to other bytes.
+func SameRows(ours, theirs []byte) error {
+	_, err := compareRows(textRows(ours), textRows(theirs), 0, 0)
+	return err
+}
+
+// StoredRow is a row or a dead letter of an object; the header of a Parquet file
+// is a row too.
+type StoredRow struct {
+	Offset int64 // of the header: isHeader
+	Text   string
+}
+
+const isHeader = -1
+
+// ErrCut says of an object that it lacks rows, before the first that it has.
+var ErrCut = errors.New("rows before the first of it are missing")
+
+// compareRows reports how what exists, theirs, differs from ours. It may have
+// more: rows of the offsets [from, kept), of which ours has none, come before
+// and are counted.
+func compareRows(ours, theirs iter.Seq2[StoredRow, error], from, kept int64) (before int64, err error) {
+	next, stop := iter.Pull2(theirs)
+	defer stop()
+	b, bad, more := next()
+	headed := false // the headers are compared
+	lost := func() error {
+		for ; bad == nil && more && (b.Offset < kept || b.Offset == isHeader && !headed); b, bad, more = next() {
+			switch {
+			case b.Offset == isHeader:
+			case b.Offset < from:
+				return fmt.Errorf("what exists has offset %d, which is none of the range", b.Offset)
+			default:
+				before++
+			}
+		}
+		return nil
+	}
+	rows := 0
+	for a, err := range ours {
+		if err == nil && a.Offset != isHeader {
+			err = lost()
+		}
+		switch first := rows == 0 && a.Offset != isHeader; {
+		case err != nil:
+			return 0, err
+		case bad != nil:
+			return 0, fmt.Errorf("what exists cannot be read: %w", bad)
+		case first && (!more || b.Offset > a.Offset):
+			return 0, fmt.Errorf("what exists does not have offset %d: %w", a.Offset, ErrCut)
+		case !more:
+			return 0, fmt.Errorf("what exists has only %d rows", rows)
+		case a != b && a.Offset == isHeader:
+			return 0, errors.New("what exists has other columns")
+		case a != b:
+			return 0, fmt.Errorf("what exists has another row %d", rows)
+		}
+		if headed = true; a.Offset != isHeader {
+			rows++
+		}
+		b, bad, more = next()
+	}
+	if err := lost(); err != nil {
+		return 0, err
+	}
+	switch {
+	case bad != nil:
+		return 0, fmt.Errorf("what exists cannot be read: %w", bad)
+	case more:
+		return 0, fmt.Errorf("what exists has more than %d rows", rows)
+	}
+	return before, nil
+}
+
+// offsetColumn is the column that says which offset a row is of.
+const offsetColumn = "_offset"
+
+// textRows yields the header and the rows of a Parquet file as text. It is
+// slow, and needed only when two builds meet.
+func textRows(file []byte) iter.Seq2[StoredRow, error] {
+	return func(yield func(StoredRow, error) bool) {
+		r, err := dataset.OpenBytes("rows", file, nil, dataset.ReaderConfig{})
+		if err != nil {
+			yield(StoredRow{}, err)
+			return
+		}
+		defer r.Close()
+		at := r.Schema().FieldIndices(offsetColumn)
+		if len(at) != 1 {
+			yield(StoredRow{}, errors.New("no column "+offsetColumn))
+			return
+		}
+		var cells []string
+		for _, f := range r.Schema().Fields() {
+			cells = append(cells, f.Name)
+		}
+		if !yieldLine(yield, isHeader, cells) {
+			return
+		}
+		for {
+			rec, err := r.Next()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(StoredRow{}, err)
+				return
+			}
+			offsets, ok := rec.Column(at[0]).(*array.Int64)
+			more := ok
+			if !ok {
+				yield(StoredRow{}, errors.New("column "+offsetColumn+" is no int64"))
+			}
+			for i := 0; i < int(rec.NumRows()) && more; i++ {
+				cells = cells[:0]
+				for _, c := range rec.Columns() {
+					cells = append(cells, c.ValueStr(i))
+				}
+				more = yieldLine(yield, offsets.Value(i), cells)
+			}
+			rec.Release()
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+func yieldLine(yield func(StoredRow, error) bool, offset int64, cells []string) bool {
+	line, err := json.Marshal(cells)
+	return yield(StoredRow{offset, string(line)}, err) && err == nil
+}
+
+// textLetters yields the dead letters of an object by their offsets alone: the
+// words of a reason may differ between builds.
+func textLetters(lines []byte) iter.Seq2[StoredRow, error] {
+	return func(yield func(StoredRow, error) bool) {
+		for line := range bytes.Lines(lines) {
+			d, err := ParseLetter(line)
+			if !yield(StoredRow{Offset: d.Offset}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (e *artifactEngine) Stored(kind commitlog.ObjectKind, body []byte) iter.Seq2[StoredRow, error] {
+	if kind == commitlog.Dead {
+		return textLetters(body)
+	}
+	return textRows(body)
+}

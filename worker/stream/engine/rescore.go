@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Rescore does with one record what the execution of an intent does: it
+// returns a Parquet file of the row, or the record's dead letter. r holds the
+// record alone.
+func Rescore(ctx context.Context, in commitlog.Intent, a *artifact.Artifact, r *connectors.Records) (file []byte, letter *DeadLetter, err error) {
+	if r.Len() != 1 {
+		return nil, nil, &thalweg.Error{Op: "score again", Kind: thalweg.Invalid, Subject: "one record is scored at a time"}
+	}
+	model := ModelOf(&in)
+	e, err := New(model, a, Config{Compression: dataset.Zstd, MaxEventBytes: DefaultMaxEventBytes})
+	if err != nil {
+		return nil, nil, err
+	}
+	at := r.Offsets[0]
+	dst := &Rows{Topic: in.Topic, Partition: in.Partition, Generation: in.SpecGeneration, Model: model, Engine: e, To: at}
+	defer dst.Release()
+	held := *r
+	held.Next = at + 1
+	var b Backlog
+	b.Add(&held)
+	if err := e.Score(ctx, b.Take(Cut{From: at, Count: 1, Bytes: 1, Gaps: 1, UpTo: at + 1}), dst); err != nil {
+		return nil, nil, err
+	}
+	if dst.Scored == 0 {
+		letters, err := ParseLetters(dst.dead.Bytes())
+		if err != nil || len(letters) != 1 {
+			return nil, nil, &thalweg.Error{Op: "score again", Subject: in.Topic, Err: err}
+		}
+		return nil, &letters[0], nil
+	}
+	files, err := e.Encode(in, dst)
+	if err != nil {
+		return nil, nil, err
+	}
+	return files[0].Body, nil, nil // one row is in one file
+}
+
+// ParseLetters reads an object of dead letters.
+func ParseLetters(lines []byte) ([]DeadLetter, error) {
+	var letters []DeadLetter
+	for line := range bytes.Lines(lines) {
+		d, err := ParseLetter(line)
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, d)
+	}
+	return letters, nil
+}

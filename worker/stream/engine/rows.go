@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Rows is what one span has been scored to, until it is committed.
+type Rows struct {
+	Topic      string
+	Partition  int
+	Generation thalweg.Generation
+	Model      Model
+	Engine     Engine
+	Replay     string // ID of the replay's intent, "" if the rows are the stream's own
+
+	PartitionBy string             // column by whose days the rows are split, "" for none
+	days        map[int64]struct{} // that there are rows of
+	Full        bool               // a row of one more day came: the span must not grow
+
+	To             int64
+	FirstAvailable int64 // what a claim has before it is lost
+	pieces         []piece
+	Scored         int64
+	dead           bytes.Buffer
+	Rejected       int64 // lines in dead
+	Gaps           []commitlog.Gap
+	// adopted is the object of dead letters that is there, where it has others
+	// besides those in dead.
+	adopted []byte
+
+	Claim   *commitlog.Intent // as it is claimed; the same for every try
+	Done    commitlog.Done    // once everything is published
+	encoded []File            // the scored rows as Parquet, kept for another try
+	scratch bytes.Buffer
+	Held    int64 // sizeBytes, as the scorer's loop knows it
+}
+
+// piece is some consecutive rows.
+type piece struct {
+	cleaned     arrow.Record // table.RowColumn last
+	predictions []float32
+	bytes       int64 // that both take
+}
+
+// size notes what p takes.
+func (p *piece) size() {
+	p.bytes = int64(4 * cap(p.predictions))
+	for _, c := range p.cleaned.Columns() {
+		p.bytes += bufferBytes(c.Data())
+		if d, ok := c.(*array.Dictionary); ok {
+			p.bytes += bufferBytes(d.Dictionary().Data())
+		}
+	}
+}
+
+// bufferBytes returns the bytes of an array's buffers. What several arrays
+// share counts for each.
+func bufferBytes(d arrow.ArrayData) int64 {
+	n := int64(0)
+	for _, b := range d.Buffers() {
+		if b != nil {
+			n += int64(b.Cap())
+		}
+	}
+	return n
+}
+
+// DeadLetters returns the dead letters of the slot, once they are published.
+func (r *Rows) DeadLetters() []byte {
+	if r.adopted != nil {
+		return r.adopted
+	}
+	return r.dead.Bytes()
+}
+
+// SizeBytes returns the memory that the rows take.
+func (r *Rows) SizeBytes() int64 {
+	n := int64(r.dead.Cap() + r.scratch.Cap() + cap(r.adopted))
+	for i := range r.encoded {
+		n += int64(cap(r.encoded[i].Body))
+	}
+	for i := range r.pieces {
+		n += r.pieces[i].bytes
+	}
+	return n
+}
+
+func releaseAll(pieces []piece) {
+	for _, p := range pieces {
+		p.cleaned.Release()
+	}
+}
+
+// Release frees the memory of the rows.
+func (r *Rows) Release() {
+	releaseAll(r.pieces)
+	r.pieces = nil
+}
+
+// Add takes in what a batch became. It owns pieces from then on.
+func (r *Rows) Add(b *Batch, pieces []piece, letters []byte, lost []Reject) error {
+	if b.From != r.To {
+		releaseAll(pieces)
+		return fmt.Errorf("a batch from offset %d does not follow %d", b.From, r.To)
+	}
+	for _, p := range pieces {
+		if len(p.predictions) == 0 {
+			p.cleaned.Release()
+			continue
+		}
+		p.size()
+		r.pieces = append(r.pieces, p)
+		r.Scored += int64(len(p.predictions))
+	}
+	r.dead.Write(letters)
+	r.Rejected += int64(len(lost))
+	for _, g := range b.Gaps {
+		if n := len(r.Gaps); n > 0 && r.Gaps[n-1][1] == g[0] {
+			r.Gaps[n-1][1] = g[1]
+		} else {
+			r.Gaps = append(r.Gaps, g)
+		}
+	}
+	r.To = b.To
+	r.compact()
+	return nil
+}
+
+// mergeRows is the size up to which pieces are merged.
+const mergeRows = 4096
+
+// compact merges small pieces, each with one of at least half its size, so
+// that a stream of a few events a batch does not hold thousands of records of
+// a few rows: every row is copied at most log2(mergeRows) times.
+func (r *Rows) compact() {
+	for len(r.pieces) >= 2 {
+		n := len(r.pieces)
+		a, b := r.pieces[n-2], r.pieces[n-1]
+		if len(a.predictions)+len(b.predictions) > mergeRows || len(a.predictions) > 2*len(b.predictions) {
+			return
+		}
+		merged, err := concat(a.cleaned, b.cleaned)
+		if err != nil {
+			return // they stay as they are, which only costs memory
+		}
+		a.cleaned.Release()
+		b.cleaned.Release()
+		both := piece{cleaned: merged, predictions: append(a.predictions, b.predictions...)}
+		both.size()
+		r.pieces = append(r.pieces[:n-2], both)
+	}
+}
+
+// concat returns the rows of a and then those of b, which have one schema.
+func concat(a, b arrow.Record) (arrow.Record, error) {
+	columns := make([]arrow.Array, 0, a.NumCols())
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for i := range int(a.NumCols()) {
+		var c arrow.Array
+		var err error
+		if first, ok := a.Column(i).(*array.Dictionary); ok {
+			c, err = concatStrings(first, b.Column(i))
+		} else {
+			c, err = array.Concatenate([]arrow.Array{a.Column(i), b.Column(i)}, memory.DefaultAllocator)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("merge column %s: %w", a.ColumnName(i), err)
+		}
+		columns = append(columns, c)
+	}
+	return array.NewRecord(a.Schema(), columns, a.NumRows()+b.NumRows()), nil
+}
+
+// concatStrings is array.Concatenate for dictionaries of strings. Arrow's own
+// gives other strings where rows are null and the dictionaries differ.
+func concatStrings(a *array.Dictionary, b arrow.Array) (arrow.Array, error) {
+	entries := array.NewStringBuilder(memory.DefaultAllocator)
+	defer entries.Release()
+	indices := array.NewInt32Builder(memory.DefaultAllocator)
+	defer indices.Release()
+	indices.Reserve(a.Len() + b.Len())
+	known := make(map[string]int32)
+	for _, c := range []arrow.Array{a, b} {
+		d, ok := c.(*array.Dictionary)
+		if !ok {
+			return nil, fmt.Errorf("%s and %s", a.DataType(), c.DataType())
+		}
+		values, ok := d.Dictionary().(*array.String)
+		if !ok {
+			return nil, fmt.Errorf("a dictionary of %s", d.Dictionary().DataType())
+		}
+		for i := range d.Len() {
+			if d.IsNull(i) {
+				indices.AppendNull()
+				continue
+			}
+			v := values.Value(d.GetValueIndex(i))
+			at, ok := known[v]
+			if !ok {
+				at = int32(len(known))
+				known[v] = at
+				entries.Append(v)
+			}
+			indices.Append(at)
+		}
+	}
+	keys, dictionary := indices.NewArray(), entries.NewArray()
+	defer keys.Release()
+	defer dictionary.Release()
+	return array.NewDictionaryArray(a.DataType(), keys, dictionary), nil
+}
