@@ -58,31 +58,32 @@ func BenchmarkEpoch(b *testing.B) {
 	for name, bytes := range map[string]int64{"memory": 1 << 30, "spilled": 0} {
 		b.Run(name, func(b *testing.B) {
 			job := flightsJob(b, rows, 1)
-			l, err := newLearner(job)
+			t, err := newTrainer(job, Config{Dir: b.TempDir(), Parallelism: 1}.withDefaults())
 			if err != nil {
 				b.Fatal(err)
 			}
-			matrices, err := build(b.Context(), job, &Config{Dir: b.TempDir(), Parallelism: 1}, &memory{limit: bytes}, []int{0})
+			t.memory.limit = bytes
+			matrices, err := build(b.Context(), job, &t.config, t.memory, []int{0})
 			if err != nil {
 				b.Fatal(err)
 			}
 			m := matrices[0]
 			defer m.close()
-			p, err := newPlan(job, []facts{m.facts})
-			if err != nil {
+			if t.plan, err = newPlan(job, t.algorithm, []facts{m.facts}); err != nil {
 				b.Fatal(err)
 			}
-			ln, vector := l.newLane(), l.initial()
-			epoch := 0
+			ln := t.newLane()
+			t.state.Vector = make([]float32, t.algorithm.Size())
+			at := Place{Rounds: t.plan.course.Rounds}
 			for b.Loop() {
-				for round := range p.rounds {
-					c, err := l.descend(b.Context(), ln, m, p, 0, epoch, round, vector)
+				for at.Round = range at.Rounds {
+					c, err := t.learn(b.Context(), ln, m, 0, at)
 					if err != nil {
 						b.Fatal(err)
 					}
-					vector = c.vector
+					t.state.Vector = c.vector.Float32
 				}
-				epoch++
+				at.Epoch++
 			}
 			b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds()/1e6, "Mrows/s")
 		})

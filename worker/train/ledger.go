@@ -6,15 +6,18 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// Ledger proves that each training row was used exactly once per epoch. A row
+// Ledger proves that each training row was used exactly once per epoch (or as
+// often as the algorithm passes over the rows). A row
 // is known by a 64-bit hash of its shard and its name in the shard; a set of
 // rows by the count and the wrapping sum of the hashes, in which a row missed or
 // used twice shows.
 type Ledger struct {
 	// Expected is the training split, as counted while the shards were read.
 	Expected Tally `json:"expected"`
-	// Epochs are the rows that replicas made steps with, by epoch. The last one
-	// is partial in a checkpoint within an epoch.
+	// Passes is how often the algorithm uses each row in an epoch.
+	Passes int `json:"passes"`
+	// Epochs are the rows that replicas used, by epoch. The last one is partial in
+	// a checkpoint within an epoch.
 	Epochs []Tally `json:"epochs"`
 }
 
@@ -56,11 +59,17 @@ func (t *Tally) add(id uint64) {
 	t.Digest += Digest(id)
 }
 
+// times returns n times the rows.
+func (t Tally) times(n int) Tally {
+	return Tally{Rows: int64(n) * t.Rows, Digest: Digest(n) * t.Digest}
+}
+
 // check fails unless the given epoch, from 0, used the expected rows.
 func (l *Ledger) check(run thalweg.RunID, epoch int) error {
-	if got := l.Epochs[epoch]; got != l.Expected {
+	want := l.Expected.times(l.Passes)
+	if got := l.Epochs[epoch]; got != want {
 		return &thalweg.Error{Op: opTrain, Subject: fmt.Sprintf("run %s: epoch %d", run, epoch+1),
-			Err:  fmt.Errorf("the ledger does not balance: used %d rows (%s) of %d (%s)", got.Rows, got.Digest, l.Expected.Rows, l.Expected.Digest),
+			Err:  fmt.Errorf("the ledger does not balance: used %d rows (%s) of %d (%s)", got.Rows, got.Digest, want.Rows, want.Digest),
 			Hint: "this is a bug in training: please report it"}
 	}
 	return nil

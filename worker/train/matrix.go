@@ -30,16 +30,15 @@ type facts struct {
 	Labels metric.Moments `json:"labels"`
 }
 
-// blocks returns the training blocks that the replica makes steps with in a
-// round of an epoch: a stretch of the epoch's permutation.
-func (m *matrix) blocks(seed uint64, replica, epoch, round, steps int) []int {
+// blocks returns training blocks [from, to) in the order of an epoch, as far as
+// they are there.
+func (m *matrix) blocks(seed uint64, replica, epoch, from, to int) []int {
 	if m.epoch != epoch || len(m.order) != len(m.training) {
 		m.order = append(m.order[:0], make([]int, len(m.training))...)
 		permutation(m.order, epochSeed(seed, replica, epoch))
 		m.epoch = epoch
 	}
-	from := min(round*steps, len(m.order))
-	return m.order[from:min(from+steps, len(m.order))]
+	return m.order[min(from, len(m.order)):min(to, len(m.order))]
 }
 
 func (m *matrix) close() { m.store.close() }

@@ -132,9 +132,9 @@ func TestEpochVisitsEachBlockOnce(t *testing.T) {
 	for epoch := range 3 {
 		var all []int
 		for round := range 6 {
-			all = append(all, m.blocks(42, 1, epoch, round, 4)...)
+			all = append(all, m.blocks(42, 1, epoch, 4*round, 4*round+4)...)
 		}
-		if len(m.blocks(42, 1, epoch, 6, 4)) != 0 {
+		if len(m.blocks(42, 1, epoch, 24, 28)) != 0 {
 			t.Error("blocks after the last round")
 		}
 		order := slices.Clone(all)
@@ -153,7 +153,7 @@ func TestEpochVisitsEachBlockOnce(t *testing.T) {
 	}
 	// Coming back to an epoch in its middle, as a resumed run does.
 	again := &matrix{training: make([]block, 23), epoch: -1}
-	if !slices.Equal(again.blocks(42, 1, 0, 2, 4), first[8:12]) {
+	if !slices.Equal(again.blocks(42, 1, 0, 8, 12), first[8:12]) {
 		t.Error("the order of an epoch depends on what came before")
 	}
 }
@@ -180,10 +180,14 @@ func TestPermutationsAreSpread(t *testing.T) {
 
 func TestPlanRefusesRowsThatDoNotAddUp(t *testing.T) {
 	job := flightsJob(t, 0, 2)
+	algorithm, err := newAlgorithm(job)
+	if err != nil {
+		t.Fatal(err)
+	}
 	half := Tally{Rows: 5, Digest: 50}
 	whole := Tally{Rows: 10, Digest: 100}
 	good := []facts{{Rows: half, Blocks: 1, Read: whole}, {Rows: half, Blocks: 1, Read: whole}}
-	if _, err := newPlan(job, good); err != nil {
+	if _, err := newPlan(job, algorithm, good); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(f []facts){
@@ -196,24 +200,31 @@ func TestPlanRefusesRowsThatDoNotAddUp(t *testing.T) {
 	} {
 		f := slices.Clone(good)
 		spoil(f)
-		if _, err := newPlan(job, f); err == nil {
+		if _, err := newPlan(job, algorithm, f); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 }
 
 func TestLedgerNoticesRowsUsedTwiceOrNever(t *testing.T) {
-	l := Ledger{Expected: Tally{Rows: 2, Digest: Digest(rowID(0, 1) + rowID(0, 2))}}
+	l := Ledger{Expected: Tally{Rows: 2, Digest: Digest(rowID(0, 1) + rowID(0, 2))}, Passes: 1}
 	l.Epochs = []Tally{l.Expected, {Rows: 2, Digest: Digest(2 * rowID(0, 1))}, {Rows: 1, Digest: Digest(rowID(0, 1))}}
 	for epoch, ok := range []bool{true, false, false} {
 		if err := l.check("r", epoch); (err == nil) != ok {
 			t.Errorf("epoch %d: %v", epoch, err)
 		}
 	}
+	// An algorithm that passes over the rows twice.
+	l.Passes, l.Epochs = 2, []Tally{{Rows: 4, Digest: 2 * l.Expected.Digest}, l.Expected}
+	for epoch, ok := range []bool{true, false} {
+		if err := l.check("r", epoch); (err == nil) != ok {
+			t.Errorf("two passes, epoch %d: %v", epoch, err)
+		}
+	}
 }
 
 func FuzzDecodeState(f *testing.F) {
-	s := &state{position: position{Format: formatVersion, Fingerprint: "f", Sequence: 1, Facts: make([]facts, 2), Mean: 1, Best: 1}, vector: make([]float32, 7), mean: make([]float32, 3), best: make([]float32, 3)}
+	s := &State{position: position{Format: formatVersion, Fingerprint: "f", Sequence: 1, Facts: make([]facts, 2), Mean: 1, Best: 1}, Vector: make([]float32, 7), mean: make([]float32, 3), best: make([]float32, 3)}
 	snapshot, err := s.snapshot(3)
 	if err != nil {
 		f.Fatal(err)
@@ -228,7 +239,7 @@ func FuzzDecodeState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(s.vector) != 7 || s.mean != nil && len(s.mean) != 3 || s.best != nil && len(s.best) != 3 || len(s.position.Facts) != 2 {
+		if len(s.Vector) != 7 || s.mean != nil && len(s.mean) != 3 || s.best != nil && len(s.best) != 3 || len(s.position.Facts) != 2 {
 			t.Fatalf("%+v", s)
 		}
 	})
@@ -236,42 +247,42 @@ func FuzzDecodeState(f *testing.F) {
 
 func TestEpochIsJudgedByTheMeanOverItsSecondHalf(t *testing.T) {
 	job := flightsJob(t, 0, 1)
-	l, err := newLearner(job)
+	algorithm, err := newAlgorithm(job)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trainer{learner: l, plan: &plan{rounds: 5}}
-	s := &state{}
+	s, params := &State{}, job.Model.Size()
 	for round := range 5 {
-		s.vector = make([]float32, l.size)
-		s.vector[0], s.vector[l.params] = float32(round*round), 99
-		tr.blend(s, round)
+		mean := make([]float32, algorithm.Size())
+		mean[0], mean[params] = float32(round*round), 99
+		if _, err := algorithm.Apply(s, Place{Round: round, Rounds: 5}, kernel.Vector{Float32: mean}); err != nil {
+			t.Fatal(err)
+		}
 		if round < 2 && s.mean != nil {
 			t.Errorf("round %d of 5 is in the mean", round)
 		}
 	}
 	// Rounds 2, 3 and 4 count; the optimizer's state does not.
-	if s.position.Mean != 3 || len(s.mean) != l.params || s.mean[0] != float32((4+9+16)/3.0) {
+	if s.position.Mean != 3 || len(s.mean) != params || s.mean[0] != float32((4+9+16)/3.0) {
 		t.Errorf("mean of %d rounds: %v of %d elements", s.position.Mean, s.mean[0], len(s.mean))
 	}
 }
 
 func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
 	job := flightsJob(t, 0, 1)
-	l, err := newLearner(job)
+	tr, err := newTrainer(job, Config{}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows := Tally{Rows: 10, Digest: 7}
-	tr := &trainer{learner: l, fingerprint: job.Fingerprint()}
 	good := position{Format: formatVersion, Fingerprint: tr.fingerprint, Sequence: 2, Mean: 1, // one round, then the evaluation
-		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Epochs: []Tally{rows}}}
+		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []Tally{rows}}}
 	load := func(p position) error {
-		s := &state{position: p, vector: make([]float32, l.size)}
+		s := &State{position: p, Vector: make([]float32, tr.algorithm.Size())}
 		if p.Mean > 0 {
-			s.mean = make([]float32, l.params)
+			s.mean = make([]float32, tr.params)
 		}
-		parts, err := s.parts(l.params)
+		parts, err := s.parts(tr.params)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,6 +296,7 @@ func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
 		"no mean to evaluate": func(p *position) { p.Mean = 0 },
 		"an epoch too few":    func(p *position) { p.Ledger.Epochs = nil },
 		"an epoch too many":   func(p *position) { p.Sequence = 3; p.Ledger.Epochs = []Tally{rows, rows} },
+		"other passes":        func(p *position) { p.Ledger.Passes++ },
 		"other rows expected": func(p *position) { p.Ledger.Expected.Rows++ },
 		"before the facts":    func(p *position) { p.Sequence = 0 },
 		"another replica":     func(p *position) { p.Facts = append(p.Facts, p.Facts[0]) },

@@ -13,7 +13,7 @@ import (
 // next computes the state after an exchange, and whether a checkpoint of it is
 // due. It is a pure function of the state and the arguments: every worker comes
 // to the same.
-func (t *trainer) next(what phase, epoch, round int, average []float32, notes [][]byte) (next *state, due bool, err error) {
+func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]byte) (next *State, due bool, err error) {
 	s := *t.state
 	p := &s.position
 	p.Sequence++
@@ -29,15 +29,16 @@ func (t *trainer) next(what phase, epoch, round int, average []float32, notes []
 				return nil, false, noteError(replica, err)
 			}
 		}
-		plan, err := newPlan(t.job, p.Facts)
+		plan, err := newPlan(t.job, t.algorithm, p.Facts)
 		if err != nil {
 			return nil, false, err
 		}
-		p.Ledger.Expected = plan.expected
-		s.vector = t.initial()
+		p.Ledger.Expected, p.Ledger.Passes = plan.expected, plan.course.Passes
+		s.Vector = make([]float32, t.algorithm.Size())
+		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed)
 
-	case descend:
-		if round == 0 {
+	case learn:
+		if at.Round == 0 {
 			p.Ledger.Epochs = append(p.Ledger.Epochs, Tally{})
 			p.Loss = 0
 		}
@@ -46,20 +47,16 @@ func (t *trainer) next(what phase, epoch, round int, average []float32, notes []
 			if err != nil {
 				return nil, false, noteError(replica, err)
 			}
-			p.Ledger.Epochs[epoch].Add(u.tally)
+			p.Ledger.Epochs[at.Epoch].Add(u.tally)
 			p.Loss += u.loss
 		}
-		s.vector = average
-		t.blend(&s, round)
-		trainer := &t.job.Trainer
-		p.Steps += trainer.Distributed.SyncEvery
-		// The end of an epoch is a checkpoint anyhow.
-		if trainer.StepsPerCheckpoint > 0 && p.Steps >= trainer.StepsPerCheckpoint && round+1 < t.plan.rounds {
-			p.Steps, due = 0, true
+		if due, err = t.algorithm.Apply(&s, at, reduced); err != nil {
+			return nil, false, err
 		}
+		due = due && !at.Last() // the end of an epoch is a checkpoint anyhow
 
 	case evaluate:
-		if err := p.Ledger.check(t.job.Run, epoch); err != nil {
+		if err := p.Ledger.check(t.job.Run, at.Epoch); err != nil {
 			return nil, false, err
 		}
 		merged, err := t.accumulator()
@@ -78,34 +75,17 @@ func (t *trainer) next(what phase, epoch, round int, average []float32, notes []
 				return nil, false, noteError(replica, err)
 			}
 		}
-		t.judge(&s, epoch, merged.Values())
+		t.judge(&s, at.Epoch, merged.Values())
 		s.mean, p.Mean = nil, 0
-		p.Steps, due = 0, true
+		due = true
 	}
 	return &s, due, nil
-}
-
-// blend takes the parameters at the end of a round into the epoch's mean, from
-// the middle of the epoch on.
-func (t *trainer) blend(s *state, round int) {
-	params := s.vector[:t.params:t.params]
-	switch {
-	case round < t.plan.rounds/2:
-		return
-	case s.position.Mean == 0:
-		s.mean = params
-	default:
-		mean := make([]float32, t.params)
-		kernel.Blend(mean, s.mean, params, 1/float64(s.position.Mean+1))
-		s.mean = mean
-	}
-	s.position.Mean++
 }
 
 // judge compares an epoch's validation metrics with the best so far and decides
 // whether training goes on. Without validation rows, or where the metric is
 // undefined for them, the newest epoch counts as the best.
-func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
+func (t *trainer) judge(s *State, epoch int, values map[string]float64) {
 	p := &s.position
 	trainer := &t.job.Trainer
 	name := trainer.ValidationMetric

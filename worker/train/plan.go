@@ -14,22 +14,22 @@ type phase int
 
 const (
 	gather   phase = iota // facts of their rows
-	descend               // a round of local steps, to be averaged
-	evaluate              // validation metrics of the epoch's parameters
+	learn                 // vectors of a round, to be reduced
+	evaluate              // validation metrics of the epoch's candidate
 )
 
 // plan is the course of a run, known once the facts of all replicas are:
 // exchange 0 gathers the facts, then each epoch is its rounds and an evaluation.
 type plan struct {
 	facts    []facts // by replica
-	rounds   int     // of an epoch
+	course   Course  // of an epoch
 	expected Tally   // the training split
 	labels   model.Scale
 }
 
 // newPlan checks that the replicas' rows are the training split, each row once,
 // and lays out the course.
-func newPlan(job *Job, all []facts) (*plan, error) {
+func newPlan(job *Job, algorithm Algorithm, all []facts) (*plan, error) {
 	p := &plan{facts: all}
 	division := division{shards: job.Shards, replicas: len(all)}
 	var rows Tally
@@ -59,34 +59,32 @@ func newPlan(job *Job, all []facts) (*plan, error) {
 		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
 			Err: fmt.Errorf("there are no training rows"), Hint: "look at the filters, the split and the label's nulls"}
 	}
-	steps := job.Trainer.Distributed.SyncEvery
-	p.rounds = (blocks + steps - 1) / steps
+	p.course = algorithm.Course(blocks)
 	p.labels = job.Model.Loss().Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))
 	return p, nil
 }
 
 // at returns what exchange number sequence is about. Without a plan it is the
 // first.
-func (p *plan) at(sequence uint64) (what phase, epoch, round int) {
+func (p *plan) at(sequence uint64) (what phase, at Place) {
 	if p == nil || sequence == 0 {
-		return gather, 0, 0
+		return gather, Place{}
 	}
-	length := uint64(p.rounds + 1)
-	epoch, round = int((sequence-1)/length), int((sequence-1)%length)
-	if round == p.rounds {
-		return evaluate, epoch, round
+	length := uint64(p.course.Rounds + 1)
+	at = Place{Epoch: int((sequence - 1) / length), Round: int((sequence - 1) % length), Rounds: p.course.Rounds}
+	if at.Round == at.Rounds {
+		return evaluate, at
 	}
-	return descend, epoch, round
+	return learn, at
 }
 
-// rowsDone returns how many rows a replica has made steps with when the given
-// exchange is the next.
-func (p *plan) rowsDone(job *Job, replica int, sequence uint64) int64 {
-	what, epoch, round := p.at(sequence)
+// rowsDone returns how many rows of a replica the epochs have used, each counted
+// once an epoch, when the given exchange is the next.
+func (p *plan) rowsDone(replica int, sequence uint64) int64 {
+	what, at := p.at(sequence)
 	if what == gather {
 		return 0
 	}
 	rows := p.facts[replica].Rows.Rows
-	batch, steps := int64(job.Trainer.BatchSize), int64(job.Trainer.Distributed.SyncEvery)
-	return int64(epoch)*rows + min(int64(round)*steps*batch, rows)
+	return int64(at.Epoch)*rows + rows*int64(at.Round)/int64(at.Rounds)
 }

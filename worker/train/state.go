@@ -7,27 +7,39 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
 // formatVersion numbers the meaning of positions, snapshots and contributions.
 // It changes whenever the same job would give other bits.
-const formatVersion = 1
+const formatVersion = 2
 
-// state is where training stands between two exchanges: all that a worker needs
+// State is where training stands between two exchanges: all that a worker needs
 // to go on. It is immutable; applying an exchange makes a new one.
-type state struct {
+type State struct {
+	// Vector is the model's parameters and behind them what else the algorithm
+	// keeps, all zero at first; nil before the facts are known.
+	Vector []float32
+
 	position position
-	// vector is the parameters followed by the optimizer's state; nil before the
-	// facts are known.
-	vector []float32
-	// mean is the mean of the parameters at the ends of the rounds in the second
-	// half of this epoch; nil before that. It is what the epoch is judged by: the
-	// steps of a constant learning rate end in noise around the optimum, which the
-	// mean is rid of (Polyak and Juditsky 1992).
+	// mean is the candidate that the epoch is judged by; nil before Blend is called
+	// in an epoch.
 	mean []float32
 	// best are the parameters of the best epoch; nil before the first.
 	best []float32
+}
+
+// Blend takes parameters, which are kept, into the candidate that the epoch is
+// judged by: the mean of all that were blended in the epoch.
+func (s *State) Blend(params []float32) {
+	if s.position.Mean > 0 {
+		mean := make([]float32, len(params))
+		kernel.Blend(mean, s.mean, params, 1/float64(s.position.Mean+1))
+		params = mean
+	}
+	s.mean = params
+	s.position.Mean++
 }
 
 // position is the part of a state that is written as JSON.
@@ -38,10 +50,8 @@ type position struct {
 	Sequence uint64 `json:"sequence"`
 	// Facts are the replicas' facts, from exchange 0.
 	Facts []facts `json:"facts"`
-	// Mean counts the rounds in the mean.
+	// Mean counts the parameters in the candidate.
 	Mean int `json:"mean"`
-	// Steps counts local steps since the last checkpoint within an epoch.
-	Steps int `json:"steps"`
 	// Loss is the sum of the losses of the rows used in this epoch.
 	Loss float64 `json:"loss"`
 	// Best is the epoch, from 1, with the best validation metric; Stale counts the
@@ -74,27 +84,27 @@ func (p *position) views(n, m int) []model.View {
 
 // parts encodes a state as the parts of a checkpoint. Equal states have equal
 // bytes.
-func (s *state) parts(params int) (map[string][]byte, error) {
+func (s *State) parts(params int) (map[string][]byte, error) {
 	encoded, err := json.Marshal(s.position)
 	if err != nil {
 		return nil, &thalweg.Error{Op: opTrain, Subject: PartPosition, Err: err}
 	}
-	if s.vector == nil {
+	if s.Vector == nil {
 		return nil, &thalweg.Error{Op: opTrain, Subject: "checkpoint", Err: fmt.Errorf("training has not begun")}
 	}
-	flat := slices.Concat(s.vector, s.mean, s.best)
-	views := s.position.views(params, len(s.vector)-params)
+	flat := slices.Concat(s.Vector, s.mean, s.best)
+	views := s.position.views(params, len(s.Vector)-params)
 	return map[string][]byte{PartPosition: encoded, PartTensors: model.EncodeTensors(views, flat)}, nil
 }
 
 // decodeState is the inverse of parts. params and size are the lengths of the
 // parameters and of the whole vector. It fails with Corrupt, or with Conflict if
 // the state is another job's.
-func decodeState(parts map[string][]byte, fingerprint string, replicas, params, size int) (*state, error) {
+func decodeState(parts map[string][]byte, fingerprint string, replicas, params, size int) (*State, error) {
 	fail := func(kind thalweg.Kind, subject string, err error, hint string) error {
 		return &thalweg.Error{Op: "resume training", Kind: kind, Subject: subject, Err: err, Hint: hint}
 	}
-	s := &state{}
+	s := &State{}
 	if err := json.Unmarshal(parts[PartPosition], &s.position); err != nil {
 		return nil, fail(thalweg.Corrupt, PartPosition, err, "")
 	}
@@ -112,7 +122,7 @@ func decodeState(parts map[string][]byte, fingerprint string, replicas, params, 
 	if err != nil {
 		return nil, fail(thalweg.Corrupt, PartTensors, err, "")
 	}
-	s.vector, flat = flat[:size:size], flat[size:]
+	s.Vector, flat = flat[:size:size], flat[size:]
 	if p.Mean > 0 {
 		s.mean, flat = flat[:params:params], flat[params:]
 	}
@@ -124,7 +134,7 @@ func decodeState(parts map[string][]byte, fingerprint string, replicas, params, 
 
 // snapshot encodes a state as one piece, for a worker that joins: the length of
 // the position, the position, the tensors.
-func (s *state) snapshot(params int) ([]byte, error) {
+func (s *State) snapshot(params int) ([]byte, error) {
 	parts, err := s.parts(params)
 	if err != nil {
 		return nil, err

@@ -28,23 +28,15 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 		return nil, err
 	}
 	config = config.withDefaults()
-	learner, err := newLearner(&job)
+	t, err := newTrainer(&job, config)
 	if err != nil {
 		return nil, err
 	}
-	t := &trainer{
-		learner: learner, exchange: exchange, hooks: hooks, config: config,
-		log:         config.Logger.With("run", string(job.Run)),
-		fingerprint: job.Fingerprint(),
-		memory:      &memory{limit: config.MemoryBytes},
-		matrices:    make(map[int]*matrix),
-		state:       &state{},
-	}
+	t.exchange, t.hooks = exchange, hooks
 	defer t.close()
 	for range config.Parallelism {
-		t.lanes = append(t.lanes, learner.newLane())
+		t.lanes = append(t.lanes, t.newLane())
 	}
-	t.state.position = position{Format: formatVersion, Fingerprint: t.fingerprint}
 	if job.Resume != nil {
 		if err := t.resume(job.Resume); err != nil {
 			return nil, err
@@ -64,9 +56,12 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 	return t.result()
 }
 
-// trainer carries a job out on one worker.
+// trainer carries a job out on one worker, whatever its algorithm.
 type trainer struct {
-	*learner
+	job         *Job
+	algorithm   Algorithm
+	layout      *layout
+	params      int // of the model
 	exchange    Exchange
 	hooks       Hooks
 	config      Config
@@ -76,13 +71,26 @@ type trainer struct {
 	lanes       []*lane
 
 	matrices map[int]*matrix // by replica held
-	state    *state
+	state    *State
 	plan     *plan // of state.position.Facts; nil before exchange 0 is collected
 	// offered are the replicas whose contribution to the exchange of number
 	// offeredTo was offered.
 	offered   map[int]bool
 	offeredTo uint64
 	message   string
+}
+
+func newTrainer(job *Job, config Config) (*trainer, error) {
+	algorithm, err := newAlgorithm(job)
+	if err != nil {
+		return nil, err
+	}
+	fingerprint := job.Fingerprint()
+	return &trainer{
+		job: job, algorithm: algorithm, layout: newLayout(job.Model), params: job.Model.Size(), config: config,
+		log: config.Logger.With("run", string(job.Run)), fingerprint: fingerprint, memory: &memory{limit: config.MemoryBytes},
+		matrices: make(map[int]*matrix), state: &State{position: position{Format: formatVersion, Fingerprint: fingerprint}},
+	}, nil
 }
 
 // resume starts from a checkpoint.
@@ -95,32 +103,32 @@ func (t *trainer) resume(parts map[string][]byte) error {
 }
 
 // load decodes a state and checks that training can go on from it.
-func (t *trainer) load(parts map[string][]byte) (*state, error) {
-	s, err := decodeState(parts, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.size)
+func (t *trainer) load(parts map[string][]byte) (*State, error) {
+	s, err := decodeState(parts, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.algorithm.Size())
 	if err != nil {
 		return nil, err
 	}
 	p := &s.position
-	plan, err := newPlan(t.job, p.Facts)
+	plan, err := newPlan(t.job, t.algorithm, p.Facts)
 	if err != nil {
 		return nil, err
 	}
-	what, epoch, round := plan.at(p.Sequence)
-	epochs := epoch // in the ledger
-	if round > 0 {
+	what, at := plan.at(p.Sequence)
+	epochs := at.Epoch // in the ledger
+	if at.Round > 0 {
 		epochs++
 	}
-	if len(p.Ledger.Epochs) != epochs || p.Ledger.Expected != plan.expected || what == evaluate && p.Mean == 0 {
+	if len(p.Ledger.Epochs) != epochs || p.Ledger.Expected != plan.expected || p.Ledger.Passes != plan.course.Passes || what == evaluate && p.Mean == 0 {
 		return nil, &thalweg.Error{Op: "resume training", Kind: thalweg.Corrupt, Subject: PartPosition,
-			Err: fmt.Errorf("the position contradicts itself: exchange %d, %d epochs in the ledger, %d rounds in the mean", p.Sequence, len(p.Ledger.Epochs), p.Mean)}
+			Err: fmt.Errorf("the position contradicts itself: exchange %d, %d epochs in the ledger, %d parameters in the candidate", p.Sequence, len(p.Ledger.Epochs), p.Mean)}
 	}
 	return s, nil
 }
 
 // move makes s the state, and offers it to workers that lag.
-func (t *trainer) move(s *state) error {
+func (t *trainer) move(s *State) error {
 	if t.plan == nil {
-		plan, err := newPlan(t.job, s.position.Facts)
+		plan, err := newPlan(t.job, t.algorithm, s.position.Facts)
 		if err != nil {
 			return err
 		}
@@ -149,8 +157,8 @@ func (t *trainer) turn(ctx context.Context) error {
 		return err
 	}
 	reduction, size := kernel.NoVector, 0
-	if what, _, _ := t.plan.at(t.state.position.Sequence); what == descend {
-		reduction, size = kernel.WeightedMean, t.size
+	if what, at := t.plan.at(t.state.position.Sequence); what == learn {
+		reduction, size = t.algorithm.Exchange(at)
 	}
 	reduced, notes, newer, err := t.exchange.Collect(ctx, t.state.position.Sequence, reduction, size)
 	switch {
@@ -161,7 +169,7 @@ func (t *trainer) turn(ctx context.Context) error {
 	case newer != nil:
 		return t.adopt(newer)
 	}
-	return t.apply(ctx, reduced.Float32, notes)
+	return t.apply(ctx, reduced, notes)
 }
 
 // prepare builds the matrices of replicas newly held and drops those of
@@ -225,10 +233,10 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 	if t.offered == nil || t.offeredTo != sequence {
 		t.offered, t.offeredTo = make(map[int]bool), sequence
 	}
-	what, epoch, round := t.plan.at(sequence)
+	what, at := t.plan.at(sequence)
 	var params []float32
 	if what == evaluate {
-		params = t.inUnits(t.state.mean, t.plan.labels)
+		params = t.inUnits(t.state.mean)
 	}
 	lanes := make(chan *lane, len(t.lanes))
 	for _, ln := range t.lanes {
@@ -250,13 +258,13 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 			switch what {
 			case gather:
 				c.note, err = json.Marshal(m.facts)
-			case descend:
-				c, err = t.descend(ctx, ln, m, t.plan, replica, epoch, round, t.state.vector)
+			case learn:
+				c, err = t.learn(ctx, ln, m, replica, at)
 			case evaluate:
-				c, err = t.evaluate(ctx, ln, m, replica, epoch, params)
+				c, err = t.evaluate(ctx, ln, m, replica, at.Epoch, params)
 			}
 			if err == nil {
-				t.exchange.Offer(sequence, replica, c.weight, kernel.Vector{Float32: c.vector}, c.note)
+				t.exchange.Offer(sequence, replica, c.weight, c.vector, c.note)
 			}
 			return err
 		})
@@ -295,9 +303,9 @@ func (t *trainer) adopt(snapshot []byte) error {
 }
 
 // apply makes the next state of what an exchange gave, and reports it.
-func (t *trainer) apply(ctx context.Context, average []float32, notes [][]byte) error {
-	what, epoch, round := t.plan.at(t.state.position.Sequence)
-	next, due, err := t.next(what, epoch, round, average, notes)
+func (t *trainer) apply(ctx context.Context, reduced kernel.Vector, notes [][]byte) error {
+	what, at := t.plan.at(t.state.position.Sequence)
+	next, due, err := t.next(what, at, reduced, notes)
 	if err != nil {
 		return err
 	}
@@ -306,7 +314,7 @@ func (t *trainer) apply(ctx context.Context, average []float32, notes [][]byte) 
 	}
 	if what == evaluate {
 		p := &next.position
-		t.log.Info("epoch done", "epoch", epoch+1, "training_loss", p.Loss/float64(p.Ledger.Expected.Rows), "best_epoch", p.Best, "best", p.Metrics)
+		t.log.Info("epoch done", "epoch", at.Epoch+1, "training_loss", p.Loss/float64(p.Ledger.Expected.Rows), "best_epoch", p.Best, "best", p.Metrics)
 	}
 	t.describe()
 	held, _ := t.exchange.Held()
@@ -327,14 +335,14 @@ func (t *trainer) describe() {
 	if t.plan == nil {
 		return
 	}
-	_, epoch, _ := t.plan.at(p.Sequence)
+	_, at := t.plan.at(p.Sequence)
 	name := t.job.Trainer.ValidationMetric
 	value, measured := p.Metrics[name]
 	switch {
 	case p.Stopped != "":
 		t.message = fmt.Sprintf("%s, best epoch %d", p.Stopped, p.Best)
 	default:
-		t.message = fmt.Sprintf("epoch %d/%d", epoch+1, t.job.Trainer.Epochs)
+		t.message = fmt.Sprintf("epoch %d/%d", at.Epoch+1, t.job.Trainer.Epochs)
 	}
 	if measured {
 		t.message += fmt.Sprintf(", validation %s %.4f", name, value)
@@ -351,7 +359,7 @@ func (t *trainer) report(held []int) {
 		r := ReplicaProgress{Replica: replica}
 		if t.plan != nil {
 			r.RowsTotal = t.plan.facts[replica].Rows.Rows * int64(t.job.Trainer.Epochs)
-			r.RowsDone = t.plan.rowsDone(t.job, replica, t.state.position.Sequence)
+			r.RowsDone = t.plan.rowsDone(replica, t.state.position.Sequence)
 		}
 		progress.Replicas = append(progress.Replicas, r)
 	}
@@ -367,17 +375,17 @@ func (t *trainer) checkpoint() (*Checkpoint, error) {
 	}
 	c := &Checkpoint{Parts: parts, Finished: s.position.Stopped != "", Metrics: maps.Clone(s.position.Metrics), Ledger: s.position.Ledger}
 	c.Ledger.Epochs = slices.Clone(c.Ledger.Epochs)
-	_, epoch, round := t.plan.at(s.position.Sequence)
-	c.Epochs = epoch
-	c.Rounds = thalweg.Round(epoch*t.plan.rounds + round)
+	_, at := t.plan.at(s.position.Sequence)
+	c.Epochs = at.Epoch
+	c.Rounds = thalweg.Round(at.Epoch*at.Rounds + at.Round)
 	params := s.best
 	if params == nil {
 		params = s.mean
 	}
 	if params == nil {
-		params = s.vector[:t.params]
+		params = s.Vector[:t.params]
 	}
-	c.Params = t.inUnits(params, t.plan.labels)
+	c.Params = t.inUnits(params)
 	return c, nil
 }
 

@@ -1,0 +1,94 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// lane is the memory of one goroutine that works on replicas, one after the
+// other.
+type lane struct {
+	scratch   *scratch
+	workspace *model.Workspace
+	grad      []float32
+	out       []float32
+}
+
+func (t *trainer) newLane() *lane {
+	m := t.job.Model
+	return &lane{scratch: t.layout.newScratch(), workspace: m.NewWorkspace(), grad: make([]float32, m.Size()), out: make([]float32, validationRows*m.Outputs())}
+}
+
+// replica returns what an algorithm sees of a replica.
+func (t *trainer) replica(ctx context.Context, ln *lane, m *matrix, index int) *Replica {
+	return &Replica{Workspace: ln.workspace, Gradient: ln.grad, ctx: ctx, index: index, seed: t.job.Trainer.Seed, matrix: m, scratch: ln.scratch, labels: t.plan.labels}
+}
+
+// learn computes what a replica contributes to a round. Its note is its rows and
+// their losses.
+func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at Place) (contribution, error) {
+	r := t.replica(ctx, ln, m, index)
+	v, loss, err := t.algorithm.Contribute(r, t.state, at)
+	if err != nil {
+		return contribution{}, err
+	}
+	if i := v.Finite(); i >= 0 || loss-loss != 0 {
+		return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
+			Subject: fmt.Sprintf("run %s: replica %d: epoch %d, round %d", t.job.Run, index, at.Epoch+1, at.Round+1),
+			Err:     fmt.Errorf("%s is not finite any more", element(t.job.Model, v.Reduction(), i)),
+			Hint:    fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate, which is %v", t.job.Trainer.Optimizer.LearningRate)}
+	}
+	return contribution{weight: float64(r.used.Rows), vector: v, note: used{tally: r.used, loss: loss}.encode()}, nil
+}
+
+// evaluate computes a replica's validation metrics of params, which predict in
+// the label's units. The note is the accumulator's JSON.
+func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoch int, params []float32) (contribution, error) {
+	a, err := t.accumulator()
+	if err != nil {
+		return contribution{}, err
+	}
+	for i := range m.validation {
+		if err := ctx.Err(); err != nil {
+			return contribution{}, canceled(ctx)
+		}
+		b := &m.validation[i]
+		if err := m.store.open(b, ln.scratch, model.Scale{}); err != nil {
+			return contribution{}, err
+		}
+		out := ln.out[:b.rows*t.job.Model.Outputs()]
+		t.job.Model.Predict(ln.workspace, params, &ln.scratch.Block, out)
+		if kernel.Finite(out) >= 0 {
+			return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
+				Subject: fmt.Sprintf("run %s: replica %d: validation of epoch %d", t.job.Run, index, epoch+1),
+				Err:     fmt.Errorf("a prediction is not finite"),
+				Hint:    "training diverged: lower trainer.optimizer.learning_rate"}
+		}
+		a.Observe(out, ln.scratch.Labels)
+	}
+	note, err := json.Marshal(a)
+	return contribution{note: note}, err
+}
+
+func (t *trainer) accumulator() (metric.Accumulator, error) {
+	return metric.New(string(t.job.Model.Loss().Label()), t.job.Threshold)
+}
+
+// inUnits returns parameters that predict in the label's units.
+func (t *trainer) inUnits(params []float32) []float32 {
+	out := slices.Clone(params)
+	t.job.Model.Rescale(out, t.plan.labels)
+	return out
+}
+
+// canceled is the error of a job that its context ended.
+func canceled(ctx context.Context) error {
+	return &thalweg.Error{Op: opTrain, Kind: thalweg.Canceled, Err: context.Cause(ctx)}
+}
