@@ -69,6 +69,7 @@ var ranks = map[string]int{
 
 	"coordinator":       5,
 	"pipeline/artifact": 5,
+	"pipeline/catalog":  5,
 
 	"pipeline/artifact/artifacttest": 6,
 	"worker/average":                 6,

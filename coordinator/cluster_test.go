@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,7 +80,7 @@ func newPeer(t *testing.T, id string) (Peer, [2]net.Listener) {
 // start runs a node; without listeners it opens its own.
 func (c *cluster) start(id string, l [2]net.Listener) {
 	c.t.Helper()
-	cfg := Config{ID: id, Stages: specStages, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
+	cfg := Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
 		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
 		LeaseTTL: 600 * time.Millisecond}
 	if c.tune != nil {

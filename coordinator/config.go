@@ -30,6 +30,8 @@ type Config struct {
 	Peers []Peer
 	// Dir holds the node's log and snapshots, in Dir/raft.
 	Dir string
+	// SpecCatalog is what specs can choose from.
+	SpecCatalog pipeline.Catalog
 
 	// Stages plans a run: the stages of a spec's batch half, for the empty verb, or
 	// of a job. Required.

@@ -22,7 +22,7 @@ func (s *service) StartRun(_ context.Context, req *connect.Request[apiv1.StartRu
 	})
 	if err == nil && text != "" {
 		var spec *pipeline.Spec
-		if spec, err = pipeline.Parse("", []byte(text)); err == nil {
+		if spec, err = pipeline.Parse(s.c.cfg.SpecCatalog, "", []byte(text)); err == nil {
 			cmd.Stages, err = s.c.plan(spec, cmd.Verb, cmd.Arguments)
 		}
 	}

@@ -19,7 +19,7 @@ func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
 	if len(text) > state.MaxSpecBytes {
 		return nil, refused(thalweg.Exhausted, fmt.Errorf("%s: %d bytes, at most %d", file, len(text), state.MaxSpecBytes))
 	}
-	parsed, err := pipeline.Parse(file, []byte(text))
+	parsed, err := pipeline.Parse(c.cfg.SpecCatalog, file, []byte(text))
 	if err != nil {
 		kind := thalweg.KindOf(err)
 		if kind == thalweg.Other {

@@ -23,6 +23,7 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
@@ -239,7 +240,7 @@ func batchScores(t *testing.T, c *cluster.Cluster, state, lake storage.Bucket, n
 		if err != nil {
 			t.Fatal(err)
 		}
-		model, err := artifact.Decode(parts)
+		model, err := artifact.Decode(catalog.All(), parts)
 		if err != nil {
 			t.Fatal(err)
 		}

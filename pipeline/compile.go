@@ -22,7 +22,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	if err := Validate(s); err != nil {
 		return nil, err
 	}
-	c := &compiler{spec: s, found: &diagnostics{source: s.source}, plan: &Plan{Spec: s}, required: make(map[string]bool)}
+	c := &compiler{spec: s, found: &diagnostics{source: s.source, catalog: s.catalog}, plan: &Plan{Spec: s}, required: make(map[string]bool)}
 	zone, err := time.LoadLocation(s.Spec.Schema.Timezone)
 	if err != nil {
 		return nil, &thalweg.Error{Op: "compile spec", Kind: thalweg.Invalid, Subject: "spec.schema.timezone", Err: err}
@@ -40,6 +40,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.removals()
 	c.outputColumns()
 	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()
+	c.bindScoring()
 	c.eventColumns()
 	if err := c.found.err(); err != nil {
 		return nil, err

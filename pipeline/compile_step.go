@@ -3,7 +3,6 @@ package pipeline
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -90,172 +89,105 @@ func (l lineage) way(source string) string {
 	return way + source
 }
 
-// put replaces a column, or adds it at the end.
-func (s *stage) put(c table.Column) {
-	s.schema.Columns = slices.Clone(s.schema.Columns)
-	if i, _, ok := s.schema.Lookup(c.Name); ok {
-		s.schema.Columns[i] = c
-		return
-	}
-	s.schema.Columns = append(s.schema.Columns, c)
-}
-
-// step compiles one cleaning step in the phases that it applies to.
+// step binds one cleaning step in the phases that it applies to.
 func (c *compiler) step(i int) {
-	spec := c.spec.Spec.Preprocessing.Clean[i]
-	operator, applyTo := spec.operator()
-	path := fmt.Sprintf("spec.preprocessing.clean[%d].%s", i, operator)
-	out := Step{Name: fmt.Sprintf("%d %s", i+1, operator), Spec: spec,
-		Applies: Phases{Training: slices.Contains(*applyTo, InTraining), Scoring: slices.Contains(*applyTo, InScoring)}}
-	for _, at := range []*stage{c.training, c.scoring} {
-		// What is wrong in training is not said again for scoring.
-		if out.Applies.Has(at.phase) && !c.found.covers(path) {
-			if p := c.applyStep(&out, path, at); p != nil && out.Expression == nil {
-				out.Expression = p
-			}
-		}
-	}
+	out := PlannedStep{Name: fmt.Sprintf("%d %s", i+1, c.spec.Spec.Preprocessing.Clean[i].Name)}
+	out.Training = c.bind(i, c.training)
+	out.Scoring = c.bind(i, c.scoring)
 	c.plan.Steps = append(c.plan.Steps, out)
 }
 
-// applyStep lets a step change a stage. It returns the step's expression.
-func (c *compiler) applyStep(step *Step, path string, at *stage) *expression.Program {
-	switch s := step.Spec; {
-	case s.Trim != nil:
-		c.textColumns(path, s.Trim.Columns, at)
-	case s.Case != nil:
-		c.textColumns(path, s.Case.Columns, at)
-	case s.Filter != nil:
-		return c.filter(path+".expression", s.Filter.Expression, at)
-	case s.Derive != nil:
-		return c.derive(step.Name, path+".expression", s.Derive, at)
-	case s.Cast != nil:
-		c.cast(path, s.Cast, at)
-	case s.Fill != nil:
-		c.fill(path, s.Fill, at)
+// bind lets a step change the columns of a phase, and returns its operator: nil
+// where it does not apply, and where it is wrong. What is wrong in training is
+// not said again for scoring.
+func (c *compiler) bind(i int, at *stage) Op {
+	choice := c.spec.Spec.Preprocessing.Clean[i]
+	step := choice.Options.(StepSpec)
+	path := fmt.Sprintf("spec.preprocessing.clean[%d].%s", i, choice.Name)
+	if !slices.Contains(step.phases().ApplyTo, at.phase) || c.found.covers(path) {
+		return nil
 	}
-	return nil
+	return step.Bind(&Columns{Place{path, c.found}, c, at, fmt.Sprintf("%d %s", i+1, choice.Name)})
 }
 
-// lookup returns a column of a stage, or notes that there is none.
-func (c *compiler) lookup(path, name string, at *stage) (table.Column, bool) {
-	_, column, ok := at.schema.Lookup(name)
+// bindScoring binds the steps of the scoring phase once more: only now is it
+// known which columns events can lack.
+func (c *compiler) bindScoring() {
+	at := newStage(InScoring, c.plan.ScoringInput)
+	c.scoring = at
+	for i := range c.plan.Steps {
+		c.plan.Steps[i].Scoring = c.bind(i, at)
+	}
+	c.plan.ScoringCleaned = at.schema
+}
+
+// Columns are the columns of one phase where a step finds them. The step says by
+// its methods what it makes of them.
+type Columns struct {
+	Place
+	compiler *compiler
+	stage    *stage
+	step     string
+}
+
+// Step returns the name of the step for counters and reasons: "2 case".
+func (c *Columns) Step() string { return c.step }
+
+// Zone returns the time zone of text without an offset.
+func (c *Columns) Zone() *time.Location { return c.compiler.zone }
+
+// Lookup returns the column that a field names, or notes that there is none.
+func (c *Columns) Lookup(field, name string) (table.Column, bool) {
+	_, column, ok := c.stage.schema.Lookup(name)
 	if !ok {
-		c.missing(path, name, at.schema, at)
+		c.compiler.missing(c.at(field), name, c.stage.schema, c.stage)
 	}
 	return column, ok
 }
 
-func (c *compiler) textColumns(path string, names []string, at *stage) {
-	for i, name := range names {
-		field := fmt.Sprintf("%s.columns[%d]", path, i)
-		if column, ok := c.lookup(field, name, at); ok && column.Type != table.String {
-			c.found.add(field, "", "column %s is %s, not string", name, column.Type)
-		}
-	}
+// Compile compiles the expression of a field; nil after a problem.
+func (c *Columns) Compile(field, text string) *expression.Program {
+	return c.compiler.compile(c.at(field), text, c.stage)
 }
 
-func (c *compiler) filter(path, text string, at *stage) *expression.Program {
-	p := c.compile(path, text, at)
-	if p == nil {
-		return nil
+// Set changes the type of a column, or whether it may be null.
+func (c *Columns) Set(column table.Column) {
+	c.stage.schema.Columns = slices.Clone(c.stage.schema.Columns)
+	if i, _, ok := c.stage.schema.Lookup(column.Name); ok {
+		c.stage.schema.Columns[i] = column
+		return
 	}
-	if p.Type() != table.Bool {
-		c.found.add(path, "", "a filter keeps rows by a bool: this is %s", p.Type())
-	}
-	c.removes(path, p.Columns(), at)
-	return p
+	c.stage.schema.Columns = append(c.stage.schema.Columns, column)
 }
 
-// removes notes that a step of the scoring phase removes rows by columns.
-func (c *compiler) removes(path string, columns []string, at *stage) {
-	if at == c.scoring {
-		c.removing = append(c.removing, removal{path, at.reach(columns)})
-		c.require(at.needed(columns))
-	}
+// Fill notes that a column has a value in every row, whether events have one
+// or not.
+func (c *Columns) Fill(column table.Column) {
+	column.Nullable = false
+	c.Set(column)
+	c.stage.needs[column.Name] = nil
 }
 
-func (c *compiler) derive(step, path string, s *DeriveStep, at *stage) *expression.Program {
-	p := c.compile(path, s.Expression, at)
-	if p == nil {
-		return nil
-	}
+// Derive adds a column that is made of others, or replaces it.
+func (c *Columns) Derive(column table.Column, reads []string) {
 	from := make(lineage)
-	for _, read := range p.Columns() {
-		for source, chain := range at.from[read] {
+	for _, read := range reads {
+		for source, chain := range c.stage.from[read] {
 			if _, ok := from[source]; !ok {
-				from[source] = append([]link{{s.Column, step}}, chain...)
+				from[source] = append([]link{{column.Name, c.step}}, chain...)
 			}
 		}
 	}
-	at.from[s.Column] = from
-	at.needs[s.Column] = at.needed(p.Columns())
-	at.made[s.Column] = step
-	at.put(table.Column{Name: s.Column, Type: p.Type(), Nullable: true})
-	return p
+	c.stage.from[column.Name] = from
+	c.stage.needs[column.Name] = c.stage.needed(reads)
+	c.stage.made[column.Name] = c.step
+	c.Set(column)
 }
 
-func (c *compiler) cast(path string, s *CastStep, at *stage) {
-	column, ok := c.lookup(path+".column", s.Column, at)
-	if !ok || column.Type == s.Type {
-		return
+// Remove notes that the step removes rows by columns; field says so.
+func (c *Columns) Remove(field string, columns []string) {
+	if c.stage.phase == InScoring {
+		c.compiler.removing = append(c.compiler.removing, removal{c.at(field), c.stage.reach(columns)})
+		c.compiler.require(c.stage.needed(columns))
 	}
-	if pair := [2]table.Type{column.Type, s.Type}; pair == [2]table.Type{table.Bool, table.Timestamp} || pair == [2]table.Type{table.Timestamp, table.Bool} {
-		c.found.add(path+".type", "", "column %s is %s, which has no form as %s", s.Column, column.Type, s.Type)
-		return
-	}
-	if s.OnError == "drop" {
-		c.removes(path+".on_error", []string{s.Column}, at)
-	} else {
-		column.Nullable = true
-	}
-	column.Type = s.Type
-	at.put(column)
-}
-
-func (c *compiler) fill(path string, s *FillStep, at *stage) {
-	for i, name := range s.Columns {
-		field := fmt.Sprintf("%s.columns[%d]", path, i)
-		column, ok := c.lookup(field, name, at)
-		if !ok {
-			continue
-		}
-		if s.Strategy == fillWithConst && !c.holds(column.Type, s.Value) {
-			c.found.add(path+".value", "", "column %s is %s, which cannot hold %v", name, column.Type, s.Value)
-			return
-		}
-		column.Nullable = false
-		at.put(column)
-		if s.Strategy == fillWithConst {
-			at.needs[name] = nil
-		}
-	}
-	if s.Strategy == dropRow {
-		c.removes(path+".strategy", s.Columns, at)
-	}
-}
-
-// holds reports whether a column of type t can hold a scalar of YAML.
-func (c *compiler) holds(t table.Type, v any) bool {
-	x, isNumber := toNumber(v)
-	text, isText := v.(string)
-	_, isBool := v.(bool)
-	switch t {
-	case table.String:
-		return true
-	case table.Bool:
-		return isBool
-	case table.Float64:
-		return isNumber
-	case table.Int64:
-		return isNumber && x == math.Trunc(x) && x >= math.MinInt64 && x < -math.MinInt64
-	}
-	if isText {
-		for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02T15:04:05", time.DateOnly} {
-			if _, err := time.ParseInLocation(layout, text, c.zone); err == nil {
-				return true
-			}
-		}
-	}
-	return false
 }

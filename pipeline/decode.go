@@ -22,10 +22,6 @@ type decoder struct {
 	secret bool // values are not shown
 }
 
-func (d *decoder) decodeRoot(n ast.Node, s *Spec) {
-	d.value(n, "", reflect.ValueOf(s).Elem())
-}
-
 // problem notes a diagnostic at a node.
 func (d *decoder) problem(n ast.Node, path, hint, format string, args ...any) {
 	d.found.addAt(positionOf(n), path, thalweg.Invalid, hint, fmt.Sprintf(format, args...))
@@ -93,29 +89,6 @@ func (d *decoder) key(e *ast.MappingValueNode, path string) (string, bool) {
 	return "", false
 }
 
-// field is a field of a struct.
-type field struct {
-	name  string // in YAML
-	value reflect.Value
-	tag   reflect.StructTag
-}
-
-// fields lists the fields of a struct in order, those of inlined structs too.
-func fields(of reflect.Value) []field {
-	var out []field
-	for i := range of.NumField() {
-		f := of.Type().Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		switch {
-		case options == "inline":
-			out = append(out, fields(of.Field(i))...)
-		case name != "":
-			out = append(out, field{name, of.Field(i), f.Tag})
-		}
-	}
-	return out
-}
-
 func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
 	values, ok := entries(n)
 	if !ok {
@@ -125,6 +98,11 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
 	known := make(map[string]field)
 	for _, f := range fields(into) {
 		known[f.name] = f
+	}
+	for kind := range choices(into.Type()) {
+		for _, name := range d.found.catalog.names(kind) {
+			known[name] = field{name: name}
+		}
 	}
 	seen := make(map[string]position)
 	for _, e := range values {
@@ -142,6 +120,8 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
 		switch {
 		case !ok:
 			d.otherField(e, path, name, into.Type(), known)
+		case !f.value.IsValid():
+			d.inlineChoice(e.Value, path, name, into)
 		case isNull(e.Value) && slices.Contains(ruleOf(f.tag).enum, "null"):
 			// on_error: null, where null is a word.
 			d.source.values[at] = positionOf(e.Value)
@@ -151,6 +131,23 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
 		default:
 			d.value(e.Value, at, f.value)
 		}
+	}
+}
+
+// inlineChoice decodes the options of an entry that the struct at path chooses
+// by a field.
+func (d *decoder) inlineChoice(n ast.Node, path, name string, into reflect.Value) {
+	for kind, i := range choices(into.Type()) {
+		entry, ok := d.found.catalog.find(kind, name)
+		if !ok {
+			continue
+		}
+		c := into.Field(i).Addr().Interface().(*Choice)
+		if c.Options != nil {
+			d.found.add(path, "write each as a step of its own", "a step is one operator, not %s and %s", c.Name, name)
+		}
+		*c = Choice{Name: name, Options: entry.new()}
+		d.value(n, join(path, name), reflect.ValueOf(c.Options).Elem())
 	}
 }
 

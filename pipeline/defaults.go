@@ -95,46 +95,23 @@ func defaultTimestampFormats() []string {
 // set.
 func WithDefaults(s *Spec) *Spec {
 	out := clone(reflect.ValueOf(s)).Interface().(*Spec)
-	out.source = s.source
-	filler{s.source}.body(&out.Spec, out.Metadata.Name)
+	out.source, out.catalog = s.source, s.catalog
+	filler{Place{found: &diagnostics{source: s.source, catalog: s.catalog}}}.body(&out.Spec, out.Metadata.Name)
 	return out
 }
 
 // filler fills defaults into what the text has not set.
-type filler struct{ source *source }
-
-// fill gives *at the default unless it has a value, or the text says that it
-// has none.
-func fill[T comparable](f filler, path string, at *T, value T) {
-	var zero T
-	if *at == zero && !f.source.has(path) {
-		*at = value
-	}
-}
-
-// fillOptional does the same for a value that may be left out.
-func fillOptional[T any](at **T, value T) {
-	if *at == nil {
-		*at = &value
-	}
-}
-
-// fillList does the same for a list.
-func fillList[T any](f filler, path string, at *[]T, values ...T) {
-	if len(*at) == 0 && !f.source.has(path) {
-		*at = values
-	}
-}
+type filler struct{ Place }
 
 func (f filler) body(b *Body, name string) {
 	if b.Schema == nil {
 		b.Schema = &SchemaSpec{}
 	}
-	fill(f, "spec.schema.timezone", &b.Schema.Timezone, defaultTimezone)
+	Default(f.Place, "spec.schema.timezone", &b.Schema.Timezone, defaultTimezone)
 	for i := range b.Schema.Columns {
 		c := &b.Schema.Columns[i]
-		fillOptional(&c.Nullable, true)
-		fillList(f, fmt.Sprintf("spec.schema.columns[%d].available_in", i), &c.AvailableIn, InTraining, InScoring)
+		DefaultPointer(&c.Nullable, true)
+		DefaultList(f.Place, fmt.Sprintf("spec.schema.columns[%d].available_in", i), &c.AvailableIn, InTraining, InScoring)
 	}
 	if b.Sources.Events != nil {
 		f.events(b.Sources.Events, name)
@@ -142,8 +119,8 @@ func (f filler) body(b *Body, name string) {
 	for i := range b.Preprocessing.Clean {
 		f.step(&b.Preprocessing.Clean[i], fmt.Sprintf("spec.preprocessing.clean[%d]", i))
 	}
-	fill(f, "spec.preprocessing.split.type", &b.Preprocessing.Split.Type, "random")
-	fillList(f, "spec.preprocessing.split.probabilities", &b.Preprocessing.Split.Probabilities, defaultProbabilities()...)
+	Default(f.Place, "spec.preprocessing.split.type", &b.Preprocessing.Split.Type, "random")
+	DefaultList(f.Place, "spec.preprocessing.split.probabilities", &b.Preprocessing.Split.Probabilities, defaultProbabilities()...)
 	f.features(b)
 	output := ""
 	for i := range b.OutputFeatures {
@@ -152,10 +129,10 @@ func (f filler) body(b *Body, name string) {
 			o.Threshold = defaultThreshold
 		}
 	}
-	fill(f, "spec.model.type", &b.Model.Type, "linear")
+	Default(f.Place, "spec.model.type", &b.Model.Type, "linear")
 	f.trainer(&b.Trainer, output)
-	fill(f, "spec.registry.model", &b.Registry.Model, name)
-	fill(f, "spec.registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)
+	Default(f.Place, "spec.registry.model", &b.Registry.Model, name)
+	Default(f.Place, "spec.registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)
 	if b.Scoring != nil {
 		f.scoring(b.Scoring, b.Sources.Events)
 	}
@@ -164,44 +141,40 @@ func (f filler) body(b *Body, name string) {
 func (f filler) events(s *Source, pipeline string) {
 	const path = "spec.sources.events."
 	if k := s.Kafka; k != nil {
-		fill(f, path+"kafka.consumer_group", &k.ConsumerGroup, "thalweg-"+pipeline)
+		Default(f.Place, path+"kafka.consumer_group", &k.ConsumerGroup, "thalweg-"+pipeline)
 		// All that is there, until the stream has a log of its own.
-		fill(f, path+"kafka.start_offset", &k.StartOffset, "earliest")
+		Default(f.Place, path+"kafka.start_offset", &k.StartOffset, "earliest")
 		// Lost events are a fault that someone should know of.
-		fill(f, path+"kafka.on_offset_out_of_range", &k.OnOffsetOutOfRange, "fail")
+		Default(f.Place, path+"kafka.on_offset_out_of_range", &k.OnOffsetOutOfRange, "fail")
 		// As Kafka's own consumers: the two differ for transactional producers only.
-		fill(f, path+"kafka.isolation_level", &k.IsolationLevel, "read_uncommitted")
+		Default(f.Place, path+"kafka.isolation_level", &k.IsolationLevel, "read_uncommitted")
 	}
 	switch s.Format.Type {
 	case formatJSON, formatAvro:
 		// Producers add fields before consumers know them.
-		fill(f, path+"format.on_unknown_field", &s.Format.OnUnknownField, "ignore")
+		Default(f.Place, path+"format.on_unknown_field", &s.Format.OnUnknownField, "ignore")
 	case formatCSV:
-		fill(f, path+"format.delimiter", &s.Format.Delimiter, ",")
+		Default(f.Place, path+"format.delimiter", &s.Format.Delimiter, ",")
 		// As RFC 4180 has no null, and most writers leave the field empty.
-		fillOptional(&s.Format.NullText, "")
+		DefaultPointer(&s.Format.NullText, "")
 	}
 	if s.Format.Type != formatParquet {
-		fillList(f, path+"format.timestamp_formats", &s.Format.TimestampFormats, defaultTimestampFormats()...)
+		DefaultList(f.Place, path+"format.timestamp_formats", &s.Format.TimestampFormats, defaultTimestampFormats()...)
 	}
 }
 
-// step lets a step apply to both phases, but one that removes rows to training
-// alone: an event shall not vanish unless the spec says so.
+// step fills in the defaults of an operator. A step applies to both phases
+// unless its operator says otherwise.
 func (f filler) step(c *CleanStep, path string) {
-	name, applyTo := c.operator()
-	if name == "" {
+	step, ok := c.Options.(StepSpec)
+	if !ok {
 		return
 	}
-	path += "." + name
-	if c.Filter != nil || c.Fill != nil && c.Fill.Strategy == dropRow {
-		fillList(f, path+".apply_to", applyTo, InTraining)
-	} else {
-		fillList(f, path+".apply_to", applyTo, InTraining, InScoring)
+	at := f.in(path).in(c.Name)
+	if o, ok := step.(Defaulter); ok {
+		o.Defaults(at)
 	}
-	if c.Cast != nil {
-		fill(f, path+".on_error", &c.Cast.OnError, "null")
-	}
+	DefaultList(at, "apply_to", &step.phases().ApplyTo, InTraining, InScoring)
 }
 
 func (f filler) features(b *Body) {
@@ -225,18 +198,18 @@ func (f filler) features(b *Body) {
 // options fills the options of a feature from those of its type. A fill value
 // goes with fill_with_const, and is inherited with it.
 func (f filler) options(o *FeatureOptions, path string, from FeatureOptions, fillValue any) {
-	fill(f, path+".missing_value_strategy", &o.MissingValueStrategy, from.MissingValueStrategy)
+	Default(f.Place, path+".missing_value_strategy", &o.MissingValueStrategy, from.MissingValueStrategy)
 	if o.MissingValueStrategy == fillWithConst && o.FillValue == nil {
 		if o.FillValue = from.FillValue; o.FillValue == nil {
 			o.FillValue = fillValue
 		}
 	}
-	fill(f, path+".normalization", &o.Normalization, from.Normalization)
+	Default(f.Place, path+".normalization", &o.Normalization, from.Normalization)
 	if from.MostCommon != nil {
-		fillOptional(&o.MostCommon, *from.MostCommon)
+		DefaultPointer(&o.MostCommon, *from.MostCommon)
 	}
 	if from.MinCount != nil {
-		fillOptional(&o.MinCount, *from.MinCount)
+		DefaultPointer(&o.MinCount, *from.MinCount)
 	}
 	if o.Encoder == nil {
 		o.Encoder = &Encoder{Type: from.Encoder.Type}
@@ -245,50 +218,50 @@ func (f filler) options(o *FeatureOptions, path string, from FeatureOptions, fil
 
 func (f filler) trainer(t *Trainer, output string) {
 	const path = "spec.trainer."
-	fill(f, path+"seed", &t.Seed, defaultSeed)
+	Default(f.Place, path+"seed", &t.Seed, defaultSeed)
 	o := &t.Optimizer
-	fill(f, path+"optimizer.type", &o.Type, defaultOptimizer)
+	Default(f.Place, path+"optimizer.type", &o.Type, defaultOptimizer)
 	switch o.Type {
 	case "adam":
-		fill(f, path+"optimizer.learning_rate", &o.LearningRate, defaultAdamRate)
-		fillList(f, path+"optimizer.betas", &o.Betas, defaultBetas()...)
-		fill(f, path+"optimizer.epsilon", &o.Epsilon, defaultEpsilon)
+		Default(f.Place, path+"optimizer.learning_rate", &o.LearningRate, defaultAdamRate)
+		DefaultList(f.Place, path+"optimizer.betas", &o.Betas, defaultBetas()...)
+		Default(f.Place, path+"optimizer.epsilon", &o.Epsilon, defaultEpsilon)
 	case "momentum":
-		fill(f, path+"optimizer.learning_rate", &o.LearningRate, defaultMomentumRate)
-		fill(f, path+"optimizer.momentum", &o.Momentum, defaultMomentum)
+		Default(f.Place, path+"optimizer.learning_rate", &o.LearningRate, defaultMomentumRate)
+		Default(f.Place, path+"optimizer.momentum", &o.Momentum, defaultMomentum)
 	case "sgd":
-		fill(f, path+"optimizer.learning_rate", &o.LearningRate, defaultSGDRate)
+		Default(f.Place, path+"optimizer.learning_rate", &o.LearningRate, defaultSGDRate)
 	}
-	fill(f, path+"batch_size", &t.BatchSize, defaultBatchSize)
-	fill(f, path+"epochs", &t.Epochs, defaultEpochs)
-	fill(f, path+"early_stop", &t.EarlyStop, defaultEarlyStop)
+	Default(f.Place, path+"batch_size", &t.BatchSize, defaultBatchSize)
+	Default(f.Place, path+"epochs", &t.Epochs, defaultEpochs)
+	Default(f.Place, path+"early_stop", &t.EarlyStop, defaultEarlyStop)
 	metric := "log_loss"
 	if output == outputNumber {
 		metric = "mse"
 	}
-	fill(f, path+"validation_metric", &t.ValidationMetric, metric)
-	fill(f, path+"regularization.l2", &t.Regularization.L2, defaultL2)
-	fill(f, path+"distributed.replicas", &t.Distributed.Replicas, defaultReplicas)
-	fill(f, path+"distributed.sync_every", &t.Distributed.SyncEvery, defaultSyncEvery)
+	Default(f.Place, path+"validation_metric", &t.ValidationMetric, metric)
+	Default(f.Place, path+"regularization.l2", &t.Regularization.L2, defaultL2)
+	Default(f.Place, path+"distributed.replicas", &t.Distributed.Replicas, defaultReplicas)
+	Default(f.Place, path+"distributed.sync_every", &t.Distributed.SyncEvery, defaultSyncEvery)
 }
 
 func (f filler) scoring(s *Scoring, events *Source) {
 	const batching, sink = "spec.scoring.batching.", "spec.scoring.sink."
-	fill(f, batching+"count", &s.Batching.Count, defaultBatchCount)
-	fill(f, batching+"byte_size", &s.Batching.ByteSize, defaultBatchBytes)
-	fill(f, batching+"period", &s.Batching.Period, Duration(defaultBatchPeriod))
-	fill(f, sink+"format.compression", &s.Sink.Format.Compression, defaultCompression)
-	fill(f, sink+"rolling.count", &s.Sink.Rolling.Count, defaultRollingCount)
-	fill(f, sink+"rolling.byte_size", &s.Sink.Rolling.ByteSize, defaultRollingBytes)
-	fill(f, sink+"rolling.period", &s.Sink.Rolling.Period, Duration(defaultRollingPeriod))
+	Default(f.Place, batching+"count", &s.Batching.Count, defaultBatchCount)
+	Default(f.Place, batching+"byte_size", &s.Batching.ByteSize, defaultBatchBytes)
+	Default(f.Place, batching+"period", &s.Batching.Period, Duration(defaultBatchPeriod))
+	Default(f.Place, sink+"format.compression", &s.Sink.Format.Compression, defaultCompression)
+	Default(f.Place, sink+"rolling.count", &s.Sink.Rolling.Count, defaultRollingCount)
+	Default(f.Place, sink+"rolling.byte_size", &s.Sink.Rolling.ByteSize, defaultRollingBytes)
+	Default(f.Place, sink+"rolling.period", &s.Sink.Rolling.Period, Duration(defaultRollingPeriod))
 	if c := s.Sink.Compaction; c != nil {
-		fill(f, sink+"compaction.min_files", &c.MinFiles, defaultMinFiles)
-		fill(f, sink+"compaction.byte_size", &c.ByteSize, defaultMergedBytes)
-		fill(f, sink+"compaction.retention", &c.Retention, Duration(defaultRetention))
+		Default(f.Place, sink+"compaction.min_files", &c.MinFiles, defaultMinFiles)
+		Default(f.Place, sink+"compaction.byte_size", &c.ByteSize, defaultMergedBytes)
+		Default(f.Place, sink+"compaction.retention", &c.Retention, Duration(defaultRetention))
 	}
-	fill(f, sink+"table.format", &s.Sink.Table.Format, TableDelta)
+	Default(f.Place, sink+"table.format", &s.Sink.Table.Format, TableDelta)
 	if s.DeadLetter != nil && s.DeadLetter.Kafka != nil && events != nil {
-		fill(f, "spec.scoring.dead_letter.kafka.connection", &s.DeadLetter.Kafka.Connection, events.Connection)
+		Default(f.Place, "spec.scoring.dead_letter.kafka.connection", &s.DeadLetter.Kafka.Connection, events.Connection)
 	}
 }
 
@@ -321,6 +294,10 @@ func clone(v reflect.Value) reflect.Value {
 			if v.Type().Field(i).IsExported() {
 				out.Field(i).Set(clone(v.Field(i)))
 			}
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			out.Set(clone(v.Elem()))
 		}
 	default:
 		out.Set(v)

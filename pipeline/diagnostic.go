@@ -86,8 +86,9 @@ func (e *SpecError) Unwrap() error {
 
 // diagnostics collects what is wrong with one spec.
 type diagnostics struct {
-	source *source
-	list   []Diagnostic
+	catalog Catalog
+	source  *source
+	list    []Diagnostic
 }
 
 // add notes a problem of the field at path.

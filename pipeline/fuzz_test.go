@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 // A text is refused with diagnostics, or is a spec that rendering keeps.
@@ -29,7 +30,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := pipeline.Parse("fuzz", text)
+		s, err := pipeline.Parse(catalog.All(), "fuzz", text)
 		if err != nil {
 			var all *pipeline.SpecError
 			if !errors.As(err, &all) || len(all.Diagnostics) == 0 || all.Error() == "" {
@@ -41,7 +42,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := pipeline.Parse("rendered", first)
+		again, err := pipeline.Parse(catalog.All(), "rendered", first)
 		if err != nil {
 			t.Fatalf("%v\nof\n%s", err, first)
 		}

@@ -26,21 +26,21 @@ const (
 	maxNesting = 64
 )
 
-// Parse reads a spec: YAML of one document, strictly. Unknown and repeated
+// Parse reads a spec that chooses from a catalog: YAML of one document, strictly. Unknown and repeated
 // fields, wrong types, values that are not allowed and fields that this build
 // cannot fulfil are all reported at once, as a *SpecError; file names the text
 // in it and may be empty. The spec returned is valid and has every default
 // filled in.
-func Parse(file string, data []byte) (*Spec, error) {
-	s := &Spec{source: &source{file: file, values: make(map[string]position)}}
-	found := &diagnostics{source: s.source}
+func Parse(catalog Catalog, file string, data []byte) (*Spec, error) {
+	s := &Spec{catalog: catalog, source: &source{file: file, values: make(map[string]position)}}
+	found := &diagnostics{source: s.source, catalog: catalog}
 	root := document(data, "spec", found)
 	if root == nil {
 		return nil, found.err()
 	}
 	s.source.lines = strings.Split(string(data), "\n")
 	d := &decoder{source: s.source, found: found}
-	d.decodeRoot(root, s)
+	d.value(root, "", reflect.ValueOf(s).Elem())
 	s = WithDefaults(s)
 	s.validate(found)
 	if err := found.err(); err != nil {

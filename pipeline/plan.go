@@ -5,14 +5,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// Phases tells where a step applies.
-type Phases struct{ Training, Scoring bool }
-
-// Has reports whether p includes phase.
-func (p Phases) Has(phase Phase) bool {
-	return phase == InTraining && p.Training || phase == InScoring && p.Scoring
-}
-
 // Plan is a spec compiled against the schema of its source: every column
 // resolved and typed, every expression parsed. It is immutable.
 type Plan struct {
@@ -30,22 +22,21 @@ type Plan struct {
 	// one is a mistake.
 	Expected []string
 	// Steps are the cleaning steps in the order of the spec.
-	Steps []Step
-	// Cleaned is the schema after all steps of the training phase.
-	Cleaned table.Schema
+	Steps []PlannedStep
+	// Cleaned and ScoringCleaned are the columns after all steps of each phase.
+	Cleaned, ScoringCleaned table.Schema
 	// Features are the model's inputs in the order of the spec; Label is what it
 	// learns.
 	Features []Feature
 	Label    Label
 }
 
-// Step is one cleaning step, resolved.
-type Step struct {
-	Name    string // "1 trim": position from 1 and operator
-	Spec    CleanStep
-	Applies Phases
-	// Expression is the compiled form of a filter or derive step, else nil.
-	Expression *expression.Program
+// PlannedStep is one cleaning step, bound to the columns of each phase in which
+// it applies.
+type PlannedStep struct {
+	Name string // "1 trim": position from 1 and operator
+	// Training and Scoring are nil where the step does not apply.
+	Training, Scoring Op
 }
 
 // Feature is one input feature, resolved: options merged with the defaults of

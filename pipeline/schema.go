@@ -4,11 +4,13 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -20,13 +22,21 @@ var (
 	specSource string
 	//go:embed spec_types.go
 	specTypesSource string
+	//go:embed step.go
+	stepSource string
 )
 
-// JSONSchema returns the schema of a spec for editors, draft 2020-12: fields,
-// types, values, ranges and descriptions. What only Parse checks are the rules
-// between fields.
-func JSONSchema() ([]byte, error) {
-	described, err := comments(specSource, specTypesSource)
+// JSONSchema returns the schema of a spec that chooses from a catalog, for
+// editors, draft 2020-12: fields, types, values, ranges and descriptions. What
+// only Parse checks are the rules between fields.
+func JSONSchema(catalog Catalog) ([]byte, error) {
+	described := make(map[string]string)
+	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource)
+	for _, entries := range catalog {
+		for _, e := range entries {
+			err = errors.Join(err, comments(described, reflect.TypeOf(e.Options).Elem().PkgPath(), e.Source))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +45,16 @@ func JSONSchema() ([]byte, error) {
 		ExpandedStruct: true,
 		Mapper:         mapType,
 		LookupComment: func(t reflect.Type, field string) string {
-			return described[t.Name()+"."+field]
+			return described[t.PkgPath()+"."+t.Name()+"."+field]
+		},
+		AdditionalFields: func(t reflect.Type) (out []reflect.StructField) {
+			for kind := range choices(t) {
+				for _, e := range catalog[kind] {
+					out = append(out, reflect.StructField{Name: e.Name, Type: reflect.TypeOf(e.Options),
+						Tag: reflect.StructTag(fmt.Sprintf(`json:"%s,omitempty"`, e.Name))})
+				}
+			}
+			return out
 		},
 	}
 	s := r.ReflectFromType(reflect.TypeFor[Spec]())
@@ -43,7 +62,9 @@ func JSONSchema() ([]byte, error) {
 	// A step is one operator.
 	one := uint64(1)
 	s.Definitions["CleanStep"].MinProperties, s.Definitions["CleanStep"].MaxProperties = &one, &one
-	allowNull(s.Definitions["CastStep"], "on_error")
+	for _, d := range s.Definitions {
+		allowNull(d)
+	}
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, err
@@ -73,49 +94,47 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 	return nil
 }
 
-// allowNull lets a field whose value may be the word null be YAML's null.
-func allowNull(of *jsonschema.Schema, name string) {
-	field, ok := of.Properties.Get(name)
-	if !ok {
-		return
+// allowNull lets a field that may hold the word null be YAML's null.
+func allowNull(of *jsonschema.Schema) {
+	for pair := of.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		if f := pair.Value; slices.Contains(f.Enum, any("null")) {
+			pair.Value = &jsonschema.Schema{Description: f.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: f.Enum}, {Type: "null"}}}
+		}
 	}
-	plain := *field
-	of.Properties.Set(name, &jsonschema.Schema{Description: plain.Description, OneOf: []*jsonschema.Schema{
-		{Type: "string", Enum: plain.Enum}, {Type: "null"},
-	}})
 }
 
-// comments returns the comments of struct types ("Split.") and of their fields
-// ("Split.Column") in Go sources.
-func comments(sources ...string) (map[string]string, error) {
-	out := make(map[string]string)
+// comments adds the comments of the struct types of a package ("Split.") and of
+// their fields ("Split.Column") to out, from its Go sources.
+func comments(out map[string]string, pkg string, sources ...string) error {
 	for _, source := range sources {
 		file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.ParseComments)
 		if err != nil {
-			return nil, fmt.Errorf("read comments: %w", err)
+			return fmt.Errorf("read comments: %w", err)
 		}
-		for _, d := range file.Decls {
-			g, ok := d.(*ast.GenDecl)
+		ast.Inspect(file, func(n ast.Node) bool {
+			g, ok := n.(*ast.GenDecl)
 			if !ok {
-				continue
+				return true
 			}
 			for _, spec := range g.Specs {
 				t, ok := spec.(*ast.TypeSpec)
 				if !ok {
 					continue
 				}
-				out[t.Name.Name+"."] = text(g.Doc)
+				name := pkg + "." + t.Name.Name + "."
+				out[name] = text(g.Doc)
 				if s, ok := t.Type.(*ast.StructType); ok {
 					for _, f := range s.Fields.List {
-						for _, name := range f.Names {
-							out[t.Name.Name+"."+name.Name] = text(f.Doc)
+						for _, field := range f.Names {
+							out[name+field.Name] = text(f.Doc)
 						}
 					}
 				}
 			}
-		}
+			return false
+		})
 	}
-	return out, nil
+	return nil
 }
 
 // text is a comment on one line.

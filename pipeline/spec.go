@@ -14,7 +14,8 @@ type Spec struct {
 	Metadata   Metadata `yaml:"metadata" json:"metadata"`
 	Spec       Body     `yaml:"spec" json:"spec"`
 
-	source *source
+	catalog Catalog
+	source  *source
 }
 
 // Metadata names the pipeline.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -42,7 +43,7 @@ func read(t testing.TB, name string) []byte {
 
 func parse(t testing.TB, name string, text []byte) *pipeline.Spec {
 	t.Helper()
-	s, err := pipeline.Parse(name, text)
+	s, err := pipeline.Parse(catalog.All(), name, text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func TestDiagnostics(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := pipeline.Parse(name+".yaml", text)
+			s, err := pipeline.Parse(catalog.All(), name+".yaml", text)
 			if err == nil {
 				_, err = pipeline.Compile(s, flightColumns)
 			}
@@ -96,7 +97,7 @@ func TestDiagnostics(t *testing.T) {
 }
 
 func TestEveryFieldOfTheFullFormIsTakenOrRefusedByName(t *testing.T) {
-	_, err := pipeline.Parse("full.yaml", read(t, "flights-full.yaml"))
+	_, err := pipeline.Parse(catalog.All(), "full.yaml", read(t, "flights-full.yaml"))
 	if !thalweg.Is(err, thalweg.Unsupported) {
 		t.Fatalf("a known field is called wrong:\n%v", err)
 	}
@@ -242,7 +243,7 @@ func TestFeaturesInheritTheDefaultsOfTheirType(t *testing.T) {
 }
 
 func TestJSONSchemaJudgesSpecs(t *testing.T) {
-	text, err := pipeline.JSONSchema()
+	text, err := pipeline.JSONSchema(catalog.All())
 	if err != nil {
 		t.Fatal(err)
 	}

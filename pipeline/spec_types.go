@@ -132,68 +132,9 @@ type Split struct {
 	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty" jsonschema:"minItems=3,maxItems=3"`
 }
 
-// CleanStep is one cleaning step: exactly one field is set, and its name is
-// the operator's.
+// CleanStep is one cleaning step: one operator of the catalog.
 type CleanStep struct {
-	Trim   *TrimStep   `yaml:"trim,omitempty" json:"trim,omitempty"`
-	Case   *CaseStep   `yaml:"case,omitempty" json:"case,omitempty"`
-	Filter *FilterStep `yaml:"filter,omitempty" json:"filter,omitempty"`
-	Derive *DeriveStep `yaml:"derive,omitempty" json:"derive,omitempty"`
-	Cast   *CastStep   `yaml:"cast,omitempty" json:"cast,omitempty"`
-	Fill   *FillStep   `yaml:"fill,omitempty" json:"fill,omitempty"`
-}
-
-// TrimStep removes leading and trailing white space.
-type TrimStep struct {
-	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
-	// ApplyTo names the phases in which the step runs. Default both.
-	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
-}
-
-// CaseStep changes the case of letters.
-type CaseStep struct {
-	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
-	To      string   `yaml:"to" json:"to" jsonschema:"enum=upper,enum=lower,enum=title"`
-	// ApplyTo names the phases in which the step runs. Default both.
-	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
-}
-
-// FilterStep keeps the rows for which the expression is true; null is false.
-type FilterStep struct {
-	Expression string `yaml:"expression" json:"expression" jsonschema:"minLength=1"`
-	// ApplyTo names the phases in which the step runs. Default [training]: it
-	// removes rows.
-	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
-}
-
-// DeriveStep adds or replaces a column by an expression.
-type DeriveStep struct {
-	Column     string `yaml:"column" json:"column" jsonschema:"minLength=1"`
-	Expression string `yaml:"expression" json:"expression" jsonschema:"minLength=1"`
-	// ApplyTo names the phases in which the step runs. Default both.
-	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
-}
-
-// CastStep changes a column's type.
-type CastStep struct {
-	Column string     `yaml:"column" json:"column" jsonschema:"minLength=1"`
-	Type   table.Type `yaml:"type" json:"type"`
-	// OnError is what becomes of a value that has no form in the new type: it
-	// becomes null, the default, or its row is removed.
-	OnError string `yaml:"on_error,omitempty" json:"on_error,omitempty" jsonschema:"enum=null,enum=drop"`
-	// ApplyTo names the phases in which the step runs. Default both.
-	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
-}
-
-// FillStep treats missing values of columns.
-type FillStep struct {
-	Columns  []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
-	Strategy string   `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=drop_row" refused:"fill_with_mean,fill_with_median,fill_with_mode"`
-	// Value is what fill_with_const puts in.
-	Value any `yaml:"value,omitempty" json:"value,omitempty"`
-	// ApplyTo names the phases in which the step runs. Default both, and
-	// [training] for drop_row, which removes rows.
-	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
+	Choice `yaml:",inline" json:"-" catalog:"steps"`
 }
 
 // FeatureDefaults are defaults by feature type.

@@ -13,7 +13,7 @@ import (
 // until somebody says that it need not.
 func TrainingHash(s *Spec) string {
 	c := *WithDefaults(s)
-	c.source, c.Metadata.Labels = nil, nil
+	c.source, c.catalog, c.Metadata.Labels = nil, nil, nil
 	if events := c.Spec.Sources.Events; events != nil {
 		// Where events come from; how they are read is part of the version.
 		e := *events

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 const bothHalves = `
@@ -28,7 +29,7 @@ spec:
 func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
 	hash := func(text string) string {
 		t.Helper()
-		s, err := pipeline.Parse("flights.yaml", []byte(text))
+		s, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +66,7 @@ func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
 			t.Errorf("%q for %q trains otherwise: %v, want %v", tc.new, tc.old, got, tc.trains)
 		}
 	}
-	s, err := pipeline.Parse("", []byte(bothHalves))
+	s, err := pipeline.Parse(catalog.All(), "", []byte(bothHalves))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
 	if after, _ := pipeline.Render(s); string(after) != string(before) {
 		t.Error("hashing changed the spec")
 	}
-	if rendered, err := pipeline.Parse("", before); err != nil || pipeline.TrainingHash(rendered) != want {
+	if rendered, err := pipeline.Parse(catalog.All(), "", before); err != nil || pipeline.TrainingHash(rendered) != want {
 		t.Errorf("the rendered spec trains otherwise: %v", err)
 	}
 }

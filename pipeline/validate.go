@@ -32,14 +32,14 @@ const (
 // data, as a *SpecError: values that are not allowed, references that lead
 // nowhere. It expects the defaults to be filled in. Parse calls it.
 func Validate(s *Spec) error {
-	found := &diagnostics{source: s.source}
+	found := &diagnostics{source: s.source, catalog: s.catalog}
 	s.validate(found)
 	return found.err()
 }
 
 func (s *Spec) validate(found *diagnostics) {
 	checkRules(reflect.ValueOf(s).Elem(), "", found)
-	v := validator{found}
+	v := validator{Place{found: found}}
 	b := &s.Spec
 	v.sources(&b.Sources)
 	v.schema(b.Schema)
@@ -55,49 +55,36 @@ func (s *Spec) validate(found *diagnostics) {
 	}
 }
 
-// validator applies the rules between fields. A problem of a field that
-// something has been said about already is not noted again.
-type validator struct{ found *diagnostics }
-
-func (v validator) add(path, hint, format string, args ...any) {
-	if !v.found.covers(path) {
-		v.found.add(path, hint, format, args...)
-	}
-}
+// validator applies the rules between fields.
+type validator struct{ Place }
 
 func (v validator) sources(s *Sources) {
 	const train, events = "spec.sources.train", "spec.sources.events"
 	v.location(train, &s.Train)
 	switch {
 	case s.Train.Kafka != nil && s.Train.S3 == nil:
-		v.refuse(train+".kafka", "train from s3", "training from a stream")
+		v.Unsupported(train+".kafka", "train from s3", "training from a stream")
 	case isEventFormat(s.Train.Format.Type):
-		v.refuse(train+".format.type", "this build trains from parquet", s.Train.Format.Type+" files")
+		v.Unsupported(train+".format.type", "this build trains from parquet", s.Train.Format.Type+" files")
 	}
 	v.plainFormat(train, s.Train.Format)
 	if s.Train.S3 != nil {
 		v.path(train+".s3.path", s.Train.S3.Path)
 		if key := s.Train.S3.Path; strings.Contains(path.Dir(key), "*") {
-			v.add(train+".s3.path", "", "a * can only stand in the last part of the path")
+			v.Problem(train+".s3.path", "", "a * can only stand in the last part of the path")
 		} else if strings.HasSuffix(key, "/") {
-			v.add(train+".s3.path", "write "+key+"*.parquet", "the path names no files")
+			v.Problem(train+".s3.path", "write "+key+"*.parquet", "the path names no files")
 		}
 	}
 	if e := s.Events; e != nil {
 		v.location(events, e)
 		switch {
 		case e.S3 != nil && e.Kafka == nil:
-			v.refuse(events+".s3", "events come from kafka", "scoring files")
+			v.Unsupported(events+".s3", "events come from kafka", "scoring files")
 		case e.Format.Type == formatParquet:
-			v.add(events+".format.type", "events are json, csv or avro", "parquet is a format of files")
+			v.Problem(events+".format.type", "events are json, csv or avro", "parquet is a format of files")
 		}
 		v.eventFormat(events+".format", e.Format)
-	}
-}
-
-func (v validator) refuse(path, hint, what string) {
-	if !v.found.covers(path) {
-		v.found.refuse(path, hint, what)
 	}
 }
 
@@ -105,9 +92,9 @@ func (v validator) refuse(path, hint, what string) {
 func (v validator) location(path string, s *Source) {
 	switch {
 	case s.S3 == nil && s.Kafka == nil:
-		v.add(path, "", "one of s3 and kafka is missing")
+		v.Problem(path, "", "one of s3 and kafka is missing")
 	case s.S3 != nil && s.Kafka != nil:
-		v.add(path, "", "only one of s3 and kafka can be there")
+		v.Problem(path, "", "only one of s3 and kafka can be there")
 	}
 }
 
@@ -115,9 +102,9 @@ func (v validator) path(path, value string) {
 	_, key, err := SplitS3Path(value)
 	switch {
 	case err != nil:
-		v.add(path, "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens", "%q is not s3://bucket/key", value)
+		v.Problem(path, "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens", "%q is not s3://bucket/key", value)
 	case strings.Contains(key, "//") || strings.HasPrefix(key, "/") || slices.Contains(strings.Split(key, "/"), ".."):
-		v.add(path, "", "%q has an empty part, or one of two dots", value)
+		v.Problem(path, "", "%q has an empty part, or one of two dots", value)
 	}
 }
 
@@ -126,15 +113,15 @@ func (v validator) schema(s *SchemaSpec) {
 		return
 	}
 	if _, err := time.LoadLocation(s.Timezone); err != nil || s.Timezone == "Local" {
-		v.add("spec.schema.timezone", "write UTC or a name such as Europe/Paris", "%q is not a time zone", s.Timezone)
+		v.Problem("spec.schema.timezone", "write UTC or a name such as Europe/Paris", "%q is not a time zone", s.Timezone)
 	}
 	names := v.names("spec.schema.columns", "column")
 	for i, c := range s.Columns {
 		at := fmt.Sprintf("spec.schema.columns[%d]", i)
 		names(i, c.Name)
-		v.columnName(at+".name", c.Name)
+		v.ColumnName(at+".name", c.Name)
 		if len(c.AvailableIn) > 0 && !slices.Contains(c.AvailableIn, InTraining) {
-			v.refuse(at+".available_in", "a model cannot learn from it", "a column that training does not have")
+			v.Unsupported(at+".available_in", "a model cannot learn from it", "a column that training does not have")
 		}
 		v.phases(at+".available_in", c.AvailableIn)
 		v.columnFrom(at+".from", c)
@@ -146,58 +133,31 @@ func (v validator) names(path, what string) func(i int, name string) {
 	seen := make(map[string]int)
 	return func(i int, name string) {
 		if first, twice := seen[name]; twice && name != "" {
-			v.add(fmt.Sprintf("%s[%d].name", path, i), fmt.Sprintf("%s[%d] has it too", path, first), "a second %s of the name %s", what, name)
+			v.Problem(fmt.Sprintf("%s[%d].name", path, i), fmt.Sprintf("%s[%d] has it too", path, first), "a second %s of the name %s", what, name)
 			return
 		}
 		seen[name] = i
 	}
 }
 
-// columnName keeps names free that scoring adds, _row among them.
-func (v validator) columnName(path, name string) {
-	if strings.HasPrefix(name, "_") {
-		v.add(path, "", "%q is not allowed: names that begin with _ are Thalweg's own", name)
-	}
-}
-
 func (v validator) phases(path string, phases []Phase) {
 	if len(phases) == 2 && phases[0] == phases[1] {
-		v.add(path, "", "%s is there twice", phases[0])
+		v.Problem(path, "", "%s is there twice", phases[0])
 	} else if len(phases) > 2 {
-		v.add(path, "", "there are two phases, training and scoring")
+		v.Problem(path, "", "there are two phases, training and scoring")
 	}
 }
 
 func (v validator) step(c *CleanStep, path string) {
-	var set []string
-	for _, f := range fields(reflect.ValueOf(c).Elem()) {
-		if !f.value.IsNil() {
-			set = append(set, f.name)
-		}
-	}
-	switch {
-	case len(set) == 0:
-		v.add(path, "", "the step is empty: one of trim, case, filter, derive, cast, fill belongs here")
-		return
-	case len(set) > 1:
-		v.add(path, "write each as a step of its own", "a step is one operator, not %s", strings.Join(set, " and "))
+	step, ok := c.Options.(StepSpec)
+	if !ok {
+		v.Problem(path, "", "the step is empty: one of %s belongs here", strings.Join(v.found.catalog.names(Steps), ", "))
 		return
 	}
-	path += "." + set[0]
-	_, applyTo := c.operator()
-	v.phases(path+".apply_to", *applyTo)
-	switch {
-	case c.Derive != nil:
-		v.columnName(path+".column", c.Derive.Column)
-	case c.Cast != nil && c.Cast.OnError == "drop" && v.found.source != nil && !v.found.source.has(path+".apply_to"):
-		v.add(path+".on_error", "write apply_to: [training, scoring], or [training]", "a step that removes rows must say where it applies")
-	case c.Fill != nil:
-		switch {
-		case c.Fill.Strategy == fillWithConst && c.Fill.Value == nil:
-			v.add(path, "", "fill_with_const needs a value")
-		case c.Fill.Strategy == dropRow && c.Fill.Value != nil:
-			v.add(path+".value", "", "drop_row takes no value")
-		}
+	at := v.in(path).in(c.Name)
+	v.phases(at.at("apply_to"), step.phases().ApplyTo)
+	if o, ok := step.(Checker); ok {
+		o.Check(at)
 	}
 }
 
@@ -205,23 +165,23 @@ func (v validator) split(s *Split) {
 	const at = "spec.preprocessing.split"
 	switch {
 	case s.Type == "datetime" && s.Column == "":
-		v.add(at, "", "a datetime split needs the column of the time")
+		v.Problem(at, "", "a datetime split needs the column of the time")
 	case s.Type == "random" && s.Column != "":
-		v.add(at+".column", "write type: datetime to split by it", "a random split has no column")
+		v.Problem(at+".column", "write type: datetime to split by it", "a random split has no column")
 	}
 	sum := 0.0
 	for i, p := range s.Probabilities {
 		if p < 0 || p > 1 {
-			v.add(fmt.Sprintf("%s.probabilities[%d]", at, i), "", "%v is not a probability", p)
+			v.Problem(fmt.Sprintf("%s.probabilities[%d]", at, i), "", "%v is not a probability", p)
 		}
 		sum += p
 	}
 	// Three shares written with up to six digits.
 	if math.Abs(sum-1) > 1e-6 {
-		v.add(at+".probabilities", "", "the probabilities add up to %v, not 1", math.Round(sum*1e9)/1e9)
+		v.Problem(at+".probabilities", "", "the probabilities add up to %v, not 1", math.Round(sum*1e9)/1e9)
 	}
 	if len(s.Probabilities) == 3 && s.Probabilities[0] == 0 {
-		v.add(at+".probabilities[0]", "", "nothing is left to learn from")
+		v.Problem(at+".probabilities[0]", "", "nothing is left to learn from")
 	}
 }
 
@@ -251,41 +211,41 @@ func (v validator) options(path, kind string, o FeatureOptions) {
 		return
 	}
 	if !slices.Contains(allowed, o.MissingValueStrategy) {
-		v.add(path+".missing_value_strategy", oneOf(allowed), "a %s has no %s", kind, o.MissingValueStrategy)
+		v.Problem(path+".missing_value_strategy", oneOf(allowed), "a %s has no %s", kind, o.MissingValueStrategy)
 	}
 	if o.FillValue != nil && o.MissingValueStrategy != fillWithConst {
-		v.add(path+".fill_value", "", "the value has no meaning with %s", o.MissingValueStrategy)
+		v.Problem(path+".fill_value", "", "the value has no meaning with %s", o.MissingValueStrategy)
 	}
 	if o.Encoder != nil && o.Encoder.Type != encoders[kind] {
-		v.add(path+".encoder.type", "it has "+encoders[kind], "a %s has no encoder %s", kind, o.Encoder.Type)
+		v.Problem(path+".encoder.type", "it has "+encoders[kind], "a %s has no encoder %s", kind, o.Encoder.Type)
 	}
 	if kind == inputCategory {
 		if o.Normalization != "" {
-			v.add(path+".normalization", "", "a category has no normalization")
+			v.Problem(path+".normalization", "", "a category has no normalization")
 		}
 		return
 	}
 	switch o.FillValue.(type) {
 	case string, bool:
-		v.add(path+".fill_value", "", "a number belongs here, not %v", o.FillValue)
+		v.Problem(path+".fill_value", "", "a number belongs here, not %v", o.FillValue)
 	}
 	if o.MostCommon != nil {
-		v.add(path+".most_common", "", "a number has no most_common")
+		v.Problem(path+".most_common", "", "a number has no most_common")
 	}
 	if o.MinCount != nil {
-		v.add(path+".min_count", "", "a number has no min_count")
+		v.Problem(path+".min_count", "", "a number has no min_count")
 	}
 }
 
 func (v validator) output(b *Body) {
 	if len(b.OutputFeatures) > 1 {
-		v.refuse("spec.output_features[1]", "", "a second output")
+		v.Unsupported("spec.output_features[1]", "", "a second output")
 	}
 	for i, o := range b.OutputFeatures {
 		path := fmt.Sprintf("spec.output_features[%d]", i)
 		for k, in := range b.InputFeatures {
 			if in.Name == o.Name && o.Name != "" {
-				v.add(path+".name", fmt.Sprintf("spec.input_features[%d] has it too", k), "an input feature has the name %s", o.Name)
+				v.Problem(path+".name", fmt.Sprintf("spec.input_features[%d] has it too", k), "an input feature has the name %s", o.Name)
 			}
 		}
 		v.threshold(path+".threshold", o)
@@ -297,11 +257,11 @@ func (v validator) threshold(path string, o OutputFeature) {
 	switch {
 	case o.Threshold == nil:
 	case o.Type == outputNumber:
-		v.add(path, "", "a number has no threshold")
+		v.Problem(path, "", "a number has no threshold")
 	case !ok:
-		v.add(path, "", "a probability belongs here, not %v", o.Threshold)
+		v.Problem(path, "", "a probability belongs here, not %v", o.Threshold)
 	case p < 0 || p > 1:
-		v.add(path, "", "%v is not a probability", o.Threshold)
+		v.Problem(path, "", "%v is not a probability", o.Threshold)
 	}
 }
 
@@ -332,26 +292,26 @@ func (v validator) trainer(b *Body) {
 	if len(b.OutputFeatures) == 1 {
 		kind := b.OutputFeatures[0].Type
 		if allowed := metrics[kind]; allowed != nil && !slices.Contains(allowed, t.ValidationMetric) {
-			v.add(path+".validation_metric", oneOf(allowed), "a %s output has no %s", kind, t.ValidationMetric)
+			v.Problem(path+".validation_metric", oneOf(allowed), "a %s output has no %s", kind, t.ValidationMetric)
 		}
 	}
 	o := &t.Optimizer
 	if o.Type != "momentum" && o.Momentum != 0 {
-		v.add(path+".optimizer.momentum", "", "the field belongs to the momentum rule")
+		v.Problem(path+".optimizer.momentum", "", "the field belongs to the momentum rule")
 	}
 	if o.Type != "adam" && len(o.Betas) > 0 {
-		v.add(path+".optimizer.betas", "", "the field belongs to adam")
+		v.Problem(path+".optimizer.betas", "", "the field belongs to adam")
 	}
 	if o.Type != "adam" && o.Epsilon != 0 {
-		v.add(path+".optimizer.epsilon", "", "the field belongs to adam")
+		v.Problem(path+".optimizer.epsilon", "", "the field belongs to adam")
 	}
 	for i, beta := range o.Betas {
 		if beta < 0 || beta >= 1 {
-			v.add(fmt.Sprintf("%s.optimizer.betas[%d]", path, i), "", "%v is out of range: it must be at least 0 and below 1", beta)
+			v.Problem(fmt.Sprintf("%s.optimizer.betas[%d]", path, i), "", "%v is out of range: it must be at least 0 and below 1", beta)
 		}
 	}
 	if t.Regularization.L1 > 0 {
-		v.refuse(path+".regularization.l1", "use l2", "a penalty other than l2")
+		v.Unsupported(path+".regularization.l1", "use l2", "a penalty other than l2")
 	}
 }
 
@@ -362,31 +322,31 @@ func (v validator) scoring(b *Body) {
 	const path = "spec.scoring"
 	s := b.Scoring
 	if b.Sources.Events == nil {
-		v.add(path+".source", "add spec.sources.events", "there is no source %s", s.Source)
+		v.Problem(path+".source", "add spec.sources.events", "there is no source %s", s.Source)
 	}
 	if s.Sink.S3 == nil {
-		v.add(path+".sink", "", "s3 is missing")
+		v.Problem(path+".sink", "", "s3 is missing")
 	} else {
 		v.path(path+".sink.s3.path", s.Sink.S3.Path)
 		if p := s.Sink.S3.Path; !strings.HasSuffix(p, "/") {
-			v.add(path+".sink.s3.path", "write "+p+"/", "the path of a sink is a prefix and ends in /")
+			v.Problem(path+".sink.s3.path", "write "+p+"/", "the path of a sink is a prefix and ends in /")
 		} else if strings.Contains(p, "*") {
-			v.add(path+".sink.s3.path", "", "a sink cannot have a *")
+			v.Problem(path+".sink.s3.path", "", "a sink cannot have a *")
 		}
 	}
 	if isEventFormat(s.Sink.Format.Type) {
-		v.refuse(path+".sink.format.type", "this build writes parquet", s.Sink.Format.Type+" files")
+		v.Unsupported(path+".sink.format.type", "this build writes parquet", s.Sink.Format.Type+" files")
 	}
 	v.plainFormat(path+".sink", s.Sink.Format)
 	if c := s.Sink.Compaction; c != nil && int64(c.ByteSize) > maxMergedBytes {
-		v.add(path+".sink.compaction.byte_size", fmt.Sprintf("at most %d", maxMergedBytes), "a merged file is made in memory")
+		v.Problem(path+".sink.compaction.byte_size", fmt.Sprintf("at most %d", maxMergedBytes), "a merged file is made in memory")
 	}
 	if len(s.Sink.PartitionBy) > 1 {
-		v.refuse(path+".sink.partition_by[1]", "name one column", "a second partition column")
+		v.Unsupported(path+".sink.partition_by[1]", "name one column", "a second partition column")
 	}
 	if d := s.DeadLetter; d != nil && d.Kafka != nil && b.Sources.Events != nil {
 		if e := b.Sources.Events; e.Kafka != nil && e.Kafka.Topic == d.Kafka.Topic && e.Connection == d.Kafka.Connection {
-			v.add(path+".dead_letter.kafka.topic", "", "dead letters would come back as events: %s is the topic of the events", d.Kafka.Topic)
+			v.Problem(path+".dead_letter.kafka.topic", "", "dead letters would come back as events: %s is the topic of the events", d.Kafka.Topic)
 		}
 	}
 }

@@ -37,9 +37,9 @@ func (v validator) plainFormat(path string, f Format) {
 		switch {
 		case !o.isSet(f) || o.formats == nil && strings.HasPrefix(path, "spec.scoring"):
 		case o.formats == nil:
-			v.add(path+".format."+o.name, "", "the field belongs to a sink")
+			v.Problem(path+".format."+o.name, "", "the field belongs to a sink")
 		default:
-			v.add(path+".format."+o.name, "", "the field belongs to the format of events")
+			v.Problem(path+".format."+o.name, "", "the field belongs to the format of events")
 		}
 	}
 }
@@ -50,11 +50,11 @@ func (v validator) eventFormat(path string, f Format) {
 		switch {
 		case !o.isSet(f) || slices.Contains(o.formats, f.Type):
 		case o.formats == nil:
-			v.add(path+"."+o.name, "", "the field belongs to a sink")
+			v.Problem(path+"."+o.name, "", "the field belongs to a sink")
 		case o.name == "on_unknown_field" && f.Type == formatCSV:
-			v.add(path+"."+o.name, "list all fields in columns", "csv events have no names of fields")
+			v.Problem(path+"."+o.name, "list all fields in columns", "csv events have no names of fields")
 		case isEventFormat(f.Type):
-			v.add(path+"."+o.name, "", "the field belongs to %s events", strings.Join(o.formats, " and "))
+			v.Problem(path+"."+o.name, "", "the field belongs to %s events", strings.Join(o.formats, " and "))
 		}
 	}
 	for i, layout := range f.TimestampFormats {
@@ -66,12 +66,12 @@ func (v validator) eventFormat(path string, f Format) {
 	case formatAvro:
 		switch {
 		case f.SchemaRegistry == "" && f.SchemaFile == "":
-			v.add(path, "", "avro needs schema_registry, or schema_file")
+			v.Problem(path, "", "avro needs schema_registry, or schema_file")
 		case f.SchemaRegistry != "" && f.SchemaFile != "":
-			v.add(path+".schema_file", "", "only one of schema_registry and schema_file can be there")
+			v.Problem(path+".schema_file", "", "only one of schema_registry and schema_file can be there")
 		}
 		if strings.Contains(f.SchemaRegistry, "://") {
-			v.add(path+".schema_registry", "name a connection that an operator registered", "an address has no place in a spec")
+			v.Problem(path+".schema_registry", "name a connection that an operator registered", "an address has no place in a spec")
 		}
 		if f.SchemaFile != "" {
 			v.path(path+".schema_file", f.SchemaFile)
@@ -81,17 +81,17 @@ func (v validator) eventFormat(path string, f Format) {
 
 func (v validator) csv(path string, f Format) {
 	if d := f.Delimiter; len(d) != 1 || d[0] >= 0x80 || strings.ContainsAny(d, "\"\r\n\x00") {
-		v.add(path+".delimiter", `"," or "\t"`, "%q is not one ASCII character other than a quote and line ends", d)
+		v.Problem(path+".delimiter", `"," or "\t"`, "%q is not one ASCII character other than a quote and line ends", d)
 	}
 	if f.NullText != nil && strings.ContainsAny(*f.NullText, f.Delimiter+"\"\r\n") {
-		v.add(path+".null_text", "", "%q cannot be a field without quotes", *f.NullText)
+		v.Problem(path+".null_text", "", "%q cannot be a field without quotes", *f.NullText)
 	}
 	for i, name := range f.Columns {
 		at := fmt.Sprintf("%s.columns[%d]", path, i)
 		if name == "" {
-			v.add(at, "", "the field is empty")
+			v.Problem(at, "", "the field is empty")
 		} else if first := slices.Index(f.Columns, name); first < i {
-			v.add(at, fmt.Sprintf("columns[%d] has it too", first), "a second column of the name %s", name)
+			v.Problem(at, fmt.Sprintf("columns[%d] has it too", first), "a second column of the name %s", name)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (v validator) timestampFormat(path, layout string) {
 	}
 	at := time.Date(2021, 3, 4, 17, 16, 15, 0, time.UTC)
 	if back, err := time.Parse(layout, at.Format(layout)); err != nil || back.YearDay() != at.YearDay() || back.Year() != at.Year() {
-		v.add(path, `write rfc3339, epoch_ms, or a layout of Go's time package: "2006-01-02 15:04:05"`, "%q is not a layout with a date", layout)
+		v.Problem(path, `write rfc3339, epoch_ms, or a layout of Go's time package: "2006-01-02 15:04:05"`, "%q is not a layout with a date", layout)
 	}
 }
 
@@ -120,9 +120,9 @@ func (v validator) columnFrom(path string, c ColumnSpec) {
 		want = table.Int64
 	}
 	if c.Type != want {
-		v.add(path, "declare the column as "+string(want), "the %s of a record is of type %s, not %s", c.From, want, c.Type)
+		v.Problem(path, "declare the column as "+string(want), "the %s of a record is of type %s, not %s", c.From, want, c.Type)
 	}
 	if len(c.AvailableIn) > 0 && !slices.Contains(c.AvailableIn, InScoring) {
-		v.add(path, "leave it out, or add scoring to available_in", "a column of training only is not filled from records")
+		v.Problem(path, "leave it out, or add scoring to available_in", "a column of training only is not filled from records")
 	}
 }

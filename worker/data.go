@@ -38,7 +38,7 @@ type data struct {
 
 // open reads the profile and compiles the lease's spec against it.
 func (w *Worker) openData(ctx context.Context, spec, manifestRef string) (*data, error) {
-	parsed, err := pipeline.Parse("", []byte(spec))
+	parsed, err := pipeline.Parse(w.cfg.SpecCatalog, "", []byte(spec))
 	if err != nil {
 		return nil, err
 	}

@@ -32,9 +32,7 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 		return nil, err
 	}
 	r := &shardRows{data: d}
-	if r.chain, err = clean.New(d.plan, pipeline.InTraining); err != nil {
-		return nil, err
-	}
+	r.chain = clean.New(d.plan, pipeline.InTraining)
 	if err := w.load(ctx, lease.Inputs["split"], "split", &r.cuts); err != nil {
 		return nil, err
 	}

@@ -20,10 +20,7 @@ type cleaned struct {
 // faster than reading them back.
 func mapClean(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (out cleaned, err error) {
-		chain, err := clean.New(d.plan, pipeline.InTraining)
-		if err != nil {
-			return out, err
-		}
+		chain := clean.New(d.plan, pipeline.InTraining)
 		observer, err := split.NewObserver(d.plan)
 		if err != nil {
 			return out, err

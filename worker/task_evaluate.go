@@ -30,7 +30,7 @@ func (w *Worker) artifact(ctx context.Context, reference string) (*artifact.Arti
 	if err != nil {
 		return nil, err
 	}
-	return artifact.Decode(parts)
+	return artifact.Decode(w.cfg.SpecCatalog, parts)
 }
 
 // selected gathers the predictions and labels of one split, so that an

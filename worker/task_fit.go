@@ -33,10 +33,7 @@ func mapFit(ctx context.Context, t *Task) error {
 		return err
 	}
 	return mapShards(ctx, t, func(d *data, shard int) (out fitPartial, err error) {
-		chain, err := clean.New(d.plan, pipeline.InTraining)
-		if err != nil {
-			return out, err
-		}
+		chain := clean.New(d.plan, pipeline.InTraining)
 		fitter := feature.NewFitter(d.plan)
 		var rep pipeline.Report
 		var parts []uint8

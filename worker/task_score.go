@@ -57,7 +57,7 @@ type scoreTask struct {
 }
 
 func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
-	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
+	spec, err := pipeline.Parse(w.cfg.SpecCatalog, lease.Pipeline, []byte(lease.Spec))
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{
 // worker's memory.
 func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.Share) (_ *scorer.Scorer, _ streamTopics, err error) {
 	w := t.worker
-	spec, err := pipeline.Parse(lease.Pipeline, []byte(lease.Spec))
+	spec, err := pipeline.Parse(w.cfg.SpecCatalog, lease.Pipeline, []byte(lease.Spec))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -373,7 +373,7 @@ func (s *streams) registry(w *Worker, name string) *engine.Registry {
 	}
 	r := s.mu.registries[name]
 	if r == nil {
-		r = engine.NewRegistry(w.state)
+		r = engine.NewRegistry(w.state, w.cfg.SpecCatalog)
 		r.Log = w.log
 		r.Schemas = func(connection string) (event.Schemas, error) { return w.connections.Schemas(connection) }
 		s.mu.registries[name] = r

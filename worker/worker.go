@@ -22,6 +22,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/average"
@@ -54,6 +55,8 @@ type Connections interface {
 type Config struct {
 	// ID names the worker; it must be unique in the cluster. Required.
 	ID thalweg.WorkerID
+	// SpecCatalog is what specs can choose from. Required.
+	SpecCatalog pipeline.Catalog
 	// Listen is the address on which peers fetch parameters; default
 	// 127.0.0.1:0, a free port.
 	Listen string

@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 )
@@ -51,7 +52,7 @@ func run(t *testing.T, script func(n int, req *apiv1.PollRequest, done func()) (
 	defer cancel()
 	c := &scripted{poll: func(n int, req *apiv1.PollRequest) (*apiv1.PollResponse, error) { return script(n, req, cancel) }}
 	w, err := New(ctx, c, stores{memory.NewOpener("thalweg")}, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
-		Config{ID: "w", Dir: t.TempDir(), PollWait: time.Millisecond})
+		Config{SpecCatalog: catalog.All(), ID: "w", Dir: t.TempDir(), PollWait: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 func newApply(g *globals) *cobra.Command {
@@ -33,7 +34,7 @@ func newApply(g *globals) *cobra.Command {
 			}
 			// The same check as the coordinator's, here for the file's own name and
 			// without a round trip.
-			if _, err := pipeline.Parse(file, data); err != nil {
+			if _, err := pipeline.Parse(catalog.All(), file, data); err != nil {
 				return err
 			}
 			c, err := g.client()

@@ -6,11 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/coordinator"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker"
 )
 
 func newCoordinator(g *globals) *cobra.Command {
-	cfg := coordinator.Config{Stages: worker.Stages().Plan}
+	cfg := coordinator.Config{SpecCatalog: catalog.All(), Stages: worker.Stages().Plan}
 	var peers []string
 	cmd := &cobra.Command{
 		Use:   "coordinator --id ID --dir DIR --peer ID=RAFT,API …",

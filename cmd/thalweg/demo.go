@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 // The demo's stream: the rows that the split holds out as test set.
@@ -172,7 +173,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.parsed, err = pipeline.Parse(d.spec, data); err != nil {
+	if d.parsed, err = pipeline.Parse(catalog.All(), d.spec, data); err != nil {
 		return err
 	}
 	d.text = string(data)

@@ -21,6 +21,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -273,7 +274,7 @@ func sameBits(t *testing.T, c *devCluster, run *apiv1.Run, file string, n int64,
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := artifact.Decode(parts)
+	model, err := artifact.Decode(catalog.All(), parts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -90,7 +91,7 @@ func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string)
 		return none, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	models := engine.NewRegistry(state)
+	models := engine.NewRegistry(state, catalog.All())
 	models.Schemas = conns.eventSchemas
 	return deadletter.Replay(ctx, s.live.Bucket, models, log, deadletter.ReplayConfig{
 		Pipeline: thalweg.PipelineName(name), Generation: s.generation, Topic: s.topic, Partitions: partitions, Prefix: s.live.Prefix,

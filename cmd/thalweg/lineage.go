@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -149,6 +150,7 @@ func (f *lineageFlags) read(ctx context.Context, conns *connections) (*lineage.D
 
 // openSources opens what a document's places name.
 func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, stop func(), err error) {
+	from.Catalog = catalog.All()
 	from.Sink = storage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
 	if from.Sink.Bucket, _, err = conns.bucketOf(ctx, p.Sink, "s3://"+p.Bucket+"/"); err != nil {
 		return from, nil, err

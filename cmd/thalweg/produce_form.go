@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -53,7 +54,7 @@ func newEventForm(ctx context.Context, conns *connections, src *localDataset, to
 	if err != nil {
 		return nil, err
 	}
-	spec, err := pipeline.Parse(specFile, text)
+	spec, err := pipeline.Parse(catalog.All(), specFile, text)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 func newRender(*globals) *cobra.Command {
@@ -17,7 +18,7 @@ func newRender(*globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			spec, err := pipeline.Parse(args[0], text)
+			spec, err := pipeline.Parse(catalog.All(), args[0], text)
 			if err != nil {
 				return err
 			}
@@ -39,7 +40,7 @@ func newSchema(*globals) *cobra.Command {
 			"  # then, in an editor with YAML support: # yaml-language-server: $schema=thalweg.schema.json",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := pipeline.JSONSchema()
+			out, err := pipeline.JSONSchema(catalog.All())
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
@@ -128,7 +129,7 @@ func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	models := engine.NewRegistry(state)
+	models := engine.NewRegistry(state, catalog.All())
 	models.Schemas = conns.eventSchemas
 	artifact, err := models.Load(ctx, model.Model)
 	if err != nil {

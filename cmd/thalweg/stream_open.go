@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
@@ -28,7 +29,7 @@ func openStream(ctx context.Context, c *api.Client, conns *connections, name str
 	if err != nil {
 		return nil, err
 	}
-	spec, err := pipeline.Parse(name, []byte(res.Pipeline.RenderedSpec))
+	spec, err := pipeline.Parse(catalog.All(), name, []byte(res.Pipeline.RenderedSpec))
 	if err != nil {
 		return nil, err
 	}
@@ -125,5 +126,5 @@ func fetchSpec(ctx context.Context, c *api.Client, name string) (*pipeline.Spec,
 	if err != nil {
 		return nil, err
 	}
-	return pipeline.Parse(name, []byte(res.Pipeline.RenderedSpec))
+	return pipeline.Parse(catalog.All(), name, []byte(res.Pipeline.RenderedSpec))
 }

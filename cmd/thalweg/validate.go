@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 func newValidate(g *globals) *cobra.Command {
@@ -29,7 +30,7 @@ func newValidate(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			spec, err := pipeline.Parse(args[0], text)
+			spec, err := pipeline.Parse(catalog.All(), args[0], text)
 			if err != nil {
 				return err
 			}

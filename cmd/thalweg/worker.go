@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 )
@@ -17,7 +18,7 @@ import (
 const runtimeBytes = 208 << 20
 
 func newWorker(g *globals) *cobra.Command {
-	cfg := worker.Config{}
+	cfg := worker.Config{SpecCatalog: catalog.All()}
 	var id string
 	cmd := &cobra.Command{
 		Use:     "worker --id ID --dir DIR",

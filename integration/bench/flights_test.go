@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -54,11 +55,11 @@ func open(tb testing.TB) *flights {
 	check(tb, err)
 	text, err := os.ReadFile(filepath.FromSlash(demo + "flights.yaml"))
 	check(tb, err)
-	spec, err := pipeline.Parse("flights.yaml", text)
+	spec, err := pipeline.Parse(catalog.All(), "flights.yaml", text)
 	check(tb, err)
 	f.plan, err = pipeline.Compile(spec, schema)
 	check(tb, err)
-	f.chain, err = clean.New(f.plan, pipeline.InTraining)
+	f.chain = clean.New(f.plan, pipeline.InTraining)
 	check(tb, err)
 	return f
 }

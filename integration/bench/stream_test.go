@@ -22,6 +22,7 @@ import (
 
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/memory"
@@ -111,7 +112,7 @@ func (f *flights) registered(tb testing.TB) (*memory.Bucket, *engine.Registry) {
 	bucket := memory.New()
 	ref, err := checkpoint.Save(tb.Context(), bucket, "checkpoints/", parts)
 	check(tb, err)
-	registry := engine.NewRegistry(bucket)
+	registry := engine.NewRegistry(bucket, catalog.All())
 	registry.Offer([]engine.Candidate{{Model: engine.Model{Name: "flights", Version: 1, Checkpoint: ref}, RegisteredAtUS: 1}})
 	return bucket, registry
 }

@@ -46,7 +46,8 @@ type Artifact struct {
 	// artifact: what a trainer needs to go on.
 	Extra map[string][]byte
 
-	plan *pipeline.Plan
+	plan    *pipeline.Plan
+	catalog pipeline.Catalog
 	// rendered is the spec as it is written.
 	rendered []byte
 }

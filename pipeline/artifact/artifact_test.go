@@ -15,6 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -73,7 +74,7 @@ func trained(t testing.TB, label string) *Artifact {
 // trainedBy is trained by another document for the same columns.
 func trainedBy(t testing.TB, document, label string) *Artifact {
 	t.Helper()
-	spec, err := pipeline.Parse("test.yaml", fmt.Appendf(nil, document, label))
+	spec, err := pipeline.Parse(catalog.All(), "test.yaml", fmt.Appendf(nil, document, label))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestDecodeIsTheInverseOfEncode(t *testing.T) {
 		parts := encode(t, a)
 		names := []string{PartDataset, PartModel, "position.json", PartProvenance, PartSchema, PartSpec, PartTransform}
 		check(t, "parts", slices.Sorted(maps.Keys(parts)), names)
-		b, err := Decode(parts)
+		b, err := Decode(catalog.All(), parts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +197,7 @@ func TestDecodeNamesThePartThatIsWrong(t *testing.T) {
 	} {
 		parts := maps.Clone(good)
 		tc.damage(parts)
-		_, err := Decode(parts)
+		_, err := Decode(catalog.All(), parts)
 		if !thalweg.Is(err, thalweg.Corrupt) || !strings.HasPrefix(err.Error(), "decode artifact: "+tc.part+": ") {
 			t.Errorf("%s: got %v, want %s named", name, err, tc.part)
 		}
@@ -219,12 +220,12 @@ func TestTheSchemaOfEventsIsPartOfTheArtifact(t *testing.T) {
 	}
 	a.EventSchema = good
 	parts := encode(t, a)
-	b, err := Decode(parts)
+	b, err := Decode(catalog.All(), parts)
 	if err != nil || b.EventSchema != good || b.Extra[PartEvents] != nil {
 		t.Fatalf("%q %v", b.EventSchema, err)
 	}
 	delete(parts, PartEvents)
-	if _, err := Decode(parts); !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), PartEvents) {
+	if _, err := Decode(catalog.All(), parts); !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), PartEvents) {
 		t.Errorf("without its schema: %v", err)
 	}
 	plain := trained(t, binary)
@@ -269,7 +270,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, part uint8, data []byte) {
 		parts := maps.Clone(good)
 		parts[names[int(part)%len(names)]] = data
-		a, err := Decode(parts)
+		a, err := Decode(catalog.All(), parts)
 		if err != nil {
 			if !thalweg.Is(err, thalweg.Corrupt) {
 				t.Fatalf("%v is not Corrupt", err)

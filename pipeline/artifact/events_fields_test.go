@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/event"
 )
 
@@ -83,7 +84,7 @@ func TestAVersionTellsOnceWhichFieldsASchemaLacks(t *testing.T) {
 
 	old := trainedBy(t, strings.Replace(document, "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1), binary)
 	old.EventSchema = record("date string", "distance long", "ratio double", "orgin string")
-	b, err := Decode(encode(t, old))
+	b, err := Decode(catalog.All(), encode(t, old))
 	if err != nil {
 		t.Fatalf("a version of an older build is not served: %v", err)
 	}

@@ -83,8 +83,8 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 // Decode is the inverse of Encode. Parts that are not of an artifact are kept
 // in Extra. It fails with thalweg.Corrupt naming the part that is not there, is
 // not what Encode writes, or belongs to another artifact than the others.
-func Decode(parts map[string][]byte) (*Artifact, error) {
-	a := &Artifact{Extra: maps.Clone(parts)}
+func Decode(catalog pipeline.Catalog, parts map[string][]byte) (*Artifact, error) {
+	a := &Artifact{Extra: maps.Clone(parts), catalog: catalog}
 	for _, step := range []struct {
 		part   string
 		decode func([]byte) error
@@ -148,7 +148,7 @@ func (a *Artifact) decodeSpec(data []byte) (err error) {
 	if len(data) > maxDocumentBytes {
 		return fmt.Errorf("%d bytes, the bound is %d", len(data), maxDocumentBytes)
 	}
-	if a.Spec, err = pipeline.Parse(PartSpec, data); err != nil {
+	if a.Spec, err = pipeline.Parse(a.catalog, PartSpec, data); err != nil {
 		return err
 	}
 	a.rendered = bytes.Clone(data)

@@ -34,10 +34,7 @@ type Scorer struct {
 // the training data in training. Where the spec scores a stream, a cleaned column
 // that could not be written beside those of scoring is an error.
 func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
-	chain, err := clean.New(a.plan, phase)
-	if err != nil {
-		return nil, err
-	}
+	chain := clean.New(a.plan, phase)
 	if a.Spec.Spec.Scoring != nil {
 		if err := CheckColumns(chain.Schema(), a.plan.Label.Type); err != nil {
 			return nil, err

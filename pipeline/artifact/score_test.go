@@ -13,6 +13,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
@@ -84,7 +85,7 @@ func TestADecodedArtifactScoresTheSame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rec := tabletest.Draw(rt, memory.DefaultAllocator, sourceColumns, 20)
 		a := trained(t, binary)
-		b, err := Decode(encode(t, a))
+		b, err := Decode(catalog.All(), encode(t, a))
 		if err != nil {
 			t.Fatal(err)
 		}

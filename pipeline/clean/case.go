@@ -1,32 +1,30 @@
 package clean
 
 import (
-	"fmt"
+	_ "embed"
 	"strings"
 	"unicode"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
 
-// newCase makes the operator that changes the case of letters by Unicode's
-// simple mappings, one letter for one letter and the same in every locale:
-// upper, lower, or title, which raises the first letter of each word and lowers
-// the others. A byte that is not UTF-8 becomes U+FFFD where the text changes.
-func newCase(step pipeline.Step, b builder) (pipeline.Op, error) {
-	s := step.Spec.Case
-	op := &textOp{name: step.Name, columns: s.Columns, mem: b.mem}
-	switch s.To {
-	case "upper":
-		op.f = strings.ToUpper
-	case "lower":
-		op.f = strings.ToLower
-	case "title":
-		op.f = title
-	default:
-		return nil, fmt.Errorf("case to %q is none of upper, lower, title", s.To)
-	}
-	return op, nil
+//go:embed case.go
+var caseSource string
+
+// Case changes the case of letters.
+type Case struct {
+	Columns             []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	To                  string   `yaml:"to" json:"to" jsonschema:"enum=upper,enum=lower,enum=title"`
+	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }
+
+// cases map text by Unicode's simple mappings, one letter for one letter and the
+// same in every locale. A byte that is not UTF-8 becomes U+FFFD where the text
+// changes.
+var cases = map[string]func(string) string{"upper": strings.ToUpper, "lower": strings.ToLower, "title": title}
+
+// Bind implements pipeline.StepSpec.
+func (s *Case) Bind(at *pipeline.Columns) pipeline.Op { return bindText(at, s.Columns, cases[s.To]) }
 
 // title raises the first letter of each word, a run of letters, digits, marks
 // and apostrophes.

@@ -2,8 +2,6 @@ package clean
 
 import (
 	"testing"
-
-	"github.com/thalweg/thalweg/pipeline"
 )
 
 func TestCaseMapsLetterByLetter(t *testing.T) {
@@ -13,7 +11,7 @@ func TestCaseMapsLetterByLetter(t *testing.T) {
 		"lower": {"jfk", "o'hare field", "école", "ß", "ǆ2a", "st. john’s"},
 		"title": {"Jfk", "O'hare Field", "École", "ß", "ǅ2a", "St. John’s"},
 	} {
-		c, mem := chainOf(t, columns("s", "string"), pipeline.CleanStep{Case: &pipeline.CaseStep{Columns: []string{"s"}, To: to}})
+		c, mem := chainOf(t, columns("s", "string"), stepOf(&Case{Columns: []string{"s"}, To: to}))
 		input, output := [][]any{{nil}}, [][]any{{nil, int64(0)}}
 		changed := int64(0)
 		for i, s := range in {

@@ -2,6 +2,7 @@ package clean
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"time"
 
@@ -13,8 +14,57 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// cast changes a column's type. A null stays null. A value that has no form in
-// the new type becomes null and is counted, or removes its row:
+//go:embed cast.go
+var castSource string
+
+// Cast changes a column's type.
+type Cast struct {
+	Column string     `yaml:"column" json:"column" jsonschema:"minLength=1"`
+	Type   table.Type `yaml:"type" json:"type"`
+	// OnError is what becomes of a value that has no form in the new type: it
+	// becomes null, the default, or its row is removed.
+	OnError             string `yaml:"on_error,omitempty" json:"on_error,omitempty" jsonschema:"enum=null,enum=drop"`
+	pipeline.StepPhases `yaml:",inline" json:",inline"`
+}
+
+// Defaults implements pipeline.Defaulter.
+func (s *Cast) Defaults(at pipeline.Place) { pipeline.Default(at, "on_error", &s.OnError, "null") }
+
+// Check implements pipeline.Checker: the type that the step yields is needed in
+// both phases, so that there is no default for one that removes rows.
+func (s *Cast) Check(at pipeline.Place) {
+	if s.OnError == "drop" && at.Omits("apply_to") {
+		at.Problem("on_error", "write apply_to: [training, scoring], or [training]", "a step that removes rows must say where it applies")
+	}
+}
+
+// Bind implements pipeline.StepSpec: the column has the new type and, where
+// values may become null, is nullable.
+func (s *Cast) Bind(at *pipeline.Columns) pipeline.Op {
+	column, ok := at.Lookup("column", s.Column)
+	if !ok {
+		return nil
+	}
+	op := &cast{name: at.Step(), column: s.Column, to: s.Type, drop: s.OnError == "drop", zone: at.Zone()}
+	if column.Type == s.Type {
+		return op
+	}
+	if _, ok := casts[conversion{column.Type, s.Type}]; !ok {
+		at.Problem("type", "", "column %s is %s, which has no form as %s", s.Column, column.Type, s.Type)
+		return nil
+	}
+	if op.drop {
+		at.Remove("on_error", []string{s.Column})
+	} else {
+		column.Nullable = true
+	}
+	column.Type = s.Type
+	at.Set(column)
+	return op
+}
+
+// cast converts a column. A null stays null. A value that has no form in the new
+// type becomes null and is counted, or removes its row:
 //
 //	from \ to   string         int64           float64        bool       timestamp
 //	string      –              decimal text    decimal text   1          2
@@ -37,48 +87,11 @@ type cast struct {
 	to     table.Type
 	drop   bool
 	zone   *time.Location
-	mem    memory.Allocator
-}
-
-func newCast(step pipeline.Step, b builder) (pipeline.Op, error) {
-	s := step.Spec.Cast
-	op := &cast{name: step.Name, column: s.Column, to: s.Type, zone: b.zone, mem: b.mem}
-	switch s.OnError {
-	case "", "null":
-	case "drop":
-		op.drop = true
-	default:
-		return nil, fmt.Errorf("on_error %q is none of null, drop", s.OnError)
-	}
-	if s.Type.ArrowType() == nil {
-		return nil, fmt.Errorf("there is no type %q", s.Type)
-	}
-	return op, nil
-}
-
-// Name implements pipeline.Op.
-func (o *cast) Name() string { return o.name }
-
-// Schema implements pipeline.Op: the column has the new type and, where values
-// may become null, is nullable.
-func (o *cast) Schema(in table.Schema) (table.Schema, error) {
-	_, c, ok := in.Lookup(o.column)
-	if !ok {
-		return in, missing(o.column)
-	}
-	if c.Type == o.to {
-		return in, nil
-	}
-	if _, ok := casts[conversion{c.Type, o.to}]; !ok {
-		return in, invalid(o.column, fmt.Sprintf("is of type %s, which has no form as %s", c.Type, o.to))
-	}
-	c.Type, c.Nullable = o.to, c.Nullable || !o.drop
-	return setSchema(in, c), nil
 }
 
 // Apply implements pipeline.Op. It counts the values converted, those that
 // became null, or the rows removed.
-func (o *cast) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+func (o *cast) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
 	i, err := column(batch, o.column)
 	if err != nil {
 		return nil, err
@@ -93,7 +106,7 @@ func (o *cast) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report
 	if !ok {
 		return nil, invalid(o.column, fmt.Sprintf("is of type %s, which has no form as %s", a.DataType(), o.to))
 	}
-	converted := convert(a, o.mem, o.zone)
+	converted := convert(a, mem, o.zone)
 	failed := int64(converted.NullN() - a.NullN())
 	rep.Change(o.name+" "+o.column, int64(a.Len()-converted.NullN()))
 	field.Type = o.to.ArrowType()
@@ -108,7 +121,7 @@ func (o *cast) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report
 	}
 	whole := setColumn(batch, field, converted)
 	defer whole.Release()
-	return drop(o.mem, whole, keep, rep, o.name, fmt.Sprintf("%s is not %s", o.column, o.to))
+	return drop(mem, whole, keep, rep, o.name, fmt.Sprintf("%s is not %s", o.column, o.to))
 }
 
 // typeOf returns the canonical type that a carries.

@@ -60,8 +60,8 @@ func TestCast(t *testing.T) {
 			}
 		}
 		name := string(pair.from + " to " + pair.to)
-		step := pipeline.CastStep{Column: "c", Type: pair.to}
-		c, mem := chainOf(t, columns("c", string(pair.from)), pipeline.CleanStep{Cast: &step})
+		step := Cast{Column: "c", Type: pair.to}
+		c, mem := chainOf(t, columns("c", string(pair.from)), stepOf(&step))
 		rows, rep := apply(t, c, mem, in...)
 		check(t, name, rows, toNull)
 		if rep.Changed["1 cast c"] != int64(len(cases))-failed || rep.Changed["1 cast c to null"] != failed {
@@ -69,7 +69,7 @@ func TestCast(t *testing.T) {
 		}
 
 		step.OnError = "drop"
-		c, mem = chainOf(t, columns("c", string(pair.from)), pipeline.CleanStep{Cast: &step})
+		c, mem = chainOf(t, columns("c", string(pair.from)), stepOf(&step))
 		rows, rep = apply(t, c, mem, in...)
 		check(t, name+", dropping", rows, dropped)
 		if n := rep.Dropped["1 cast: c is not "+string(pair.to)]; n != failed {
@@ -79,12 +79,11 @@ func TestCast(t *testing.T) {
 }
 
 func TestTextWithoutAnOffsetIsReadInTheZoneOfTheSchema(t *testing.T) {
-	p := planOf(t, columns("c", "string"), pipeline.CleanStep{Cast: &pipeline.CastStep{Column: "c", Type: table.Timestamp}})
-	p.Spec = &pipeline.Spec{Spec: pipeline.Body{Schema: &pipeline.SchemaSpec{Timezone: "America/New_York"}}}
-	c, err := New(p, pipeline.InTraining)
+	p, err := compile(t, "America/New_York", columns("c", "string"), stepOf(&Cast{Column: "c", Type: table.Timestamp}))
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := New(p, pipeline.InTraining)
 	rows, _ := apply(t, c, memory.DefaultAllocator, []any{"1970-01-01 00:00:00"}, []any{"1970-01-01T00:00:00Z"})
 	check(t, "rows", rows, [][]any{{int64(5 * time.Hour / time.Microsecond), int64(0)}, {int64(0), int64(1)}})
 }
@@ -92,8 +91,8 @@ func TestTextWithoutAnOffsetIsReadInTheZoneOfTheSchema(t *testing.T) {
 func TestCastToTextAndBackIsTheSame(t *testing.T) {
 	for _, typ := range []table.Type{table.Int64, table.Float64, table.Bool, table.Timestamp} {
 		c, mem := chainOf(t, columns("c", string(typ)),
-			pipeline.CleanStep{Cast: &pipeline.CastStep{Column: "c", Type: table.String}},
-			pipeline.CleanStep{Cast: &pipeline.CastStep{Column: "c", Type: typ}})
+			stepOf(&Cast{Column: "c", Type: table.String}),
+			stepOf(&Cast{Column: "c", Type: typ}))
 		values := map[table.Type][]any{
 			table.Int64:     {int64(0), int64(math.MinInt64), int64(math.MaxInt64)},
 			table.Float64:   {0.1, -1e300, 5e-324, 1.0 / 3, 1e21, 1e-6},
@@ -110,7 +109,7 @@ func TestCastToTextAndBackIsTheSame(t *testing.T) {
 }
 
 func TestCastMakesADictionaryOfDistinctTexts(t *testing.T) {
-	c, mem := chainOf(t, columns("c", "int64"), pipeline.CleanStep{Cast: &pipeline.CastStep{Column: "c", Type: table.String}})
+	c, mem := chainOf(t, columns("c", "int64"), stepOf(&Cast{Column: "c", Type: table.String}))
 	batch := tabletest.Batch(mem, c.Input(), 0, []any{int64(2)}, []any{int64(1)}, []any{int64(2)})
 	defer batch.Release()
 	out, err := c.Apply(t.Context(), batch, nil)

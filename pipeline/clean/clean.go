@@ -15,7 +15,6 @@ package clean
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -29,61 +28,41 @@ import (
 // Chain is the cleaning steps of a plan that apply in one phase, in order. It
 // is immutable and may be used from several goroutines.
 type Chain struct {
-	ops []pipeline.Op
-	in  table.Schema
-	out table.Schema
+	steps []step
+	in    table.Schema
+	out   table.Schema
 	// arrow is in as an Arrow schema.
 	arrow *arrow.Schema
+	mem   memory.Allocator
+}
+
+type step struct {
+	name string
+	op   pipeline.Op
 }
 
 // New returns the chain of the plan's steps that apply in phase, from
-// plan.Input in training and plan.ScoringInput in scoring. It fails with thalweg.Invalid where a step names a column that is
-// not there or of a type that it cannot treat.
-func New(plan *pipeline.Plan, phase pipeline.Phase) (*Chain, error) {
+// plan.Input in training and plan.ScoringInput in scoring.
+func New(plan *pipeline.Plan, phase pipeline.Phase) *Chain {
 	return newChain(plan, phase, memory.DefaultAllocator)
 }
 
-func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) (*Chain, error) {
-	c := &Chain{in: input(plan, phase)}
-	c.arrow, c.out = c.in.Arrow(), c.in
-	zone, err := timezone(plan.Spec)
-	if err != nil {
-		return nil, err
-	}
-	for _, step := range plan.Steps {
-		if !step.Applies.Has(phase) {
-			continue
-		}
-		op, err := newOp(step, builder{mem: mem, zone: zone})
-		if err != nil {
-			return nil, err
-		}
-		if c.out, err = op.Schema(c.out); err != nil {
-			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Invalid, Subject: "step " + step.Name, Err: err}
-		}
-		c.ops = append(c.ops, op)
-	}
-	return c, nil
-}
-
-// input returns the columns that a source yields in phase.
-func input(plan *pipeline.Plan, phase pipeline.Phase) table.Schema {
+func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) *Chain {
+	c := &Chain{in: plan.Input, out: plan.Cleaned, mem: mem}
 	if phase == pipeline.InScoring {
-		return plan.ScoringInput
+		c.in, c.out = plan.ScoringInput, plan.ScoringCleaned
 	}
-	return plan.Input
-}
-
-// timezone is where text without an offset is read as a timestamp.
-func timezone(spec *pipeline.Spec) (*time.Location, error) {
-	if spec == nil || spec.Spec.Schema == nil || spec.Spec.Schema.Timezone == "" {
-		return time.UTC, nil
+	c.arrow = c.in.Arrow()
+	for _, s := range plan.Steps {
+		op := s.Training
+		if phase == pipeline.InScoring {
+			op = s.Scoring
+		}
+		if op != nil {
+			c.steps = append(c.steps, step{s.Name, op})
+		}
 	}
-	zone, err := time.LoadLocation(spec.Spec.Schema.Timezone)
-	if err != nil {
-		return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Invalid, Subject: "schema.timezone", Err: err}
-	}
-	return zone, nil
+	return c
 }
 
 // Input returns the columns that Apply wants, without table.RowColumn.
@@ -106,15 +85,15 @@ func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Rep
 		return nil, err
 	}
 	rep.RowsIn += cur.NumRows()
-	for _, op := range c.ops {
+	for _, s := range c.steps {
 		if err := ctx.Err(); err != nil {
 			cur.Release()
-			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Canceled, Subject: "step " + op.Name(), Err: err}
+			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Canceled, Subject: "step " + s.name, Err: err}
 		}
-		next, err := op.Apply(ctx, cur, rep)
+		next, err := s.op.Apply(ctx, c.mem, cur, rep)
 		cur.Release()
 		if err != nil {
-			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.KindOf(err), Subject: "step " + op.Name(), Err: err}
+			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.KindOf(err), Subject: "step " + s.name, Err: err}
 		}
 		cur = next
 	}

@@ -1,21 +1,23 @@
 package clean
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"runtime"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
@@ -29,45 +31,63 @@ func columns(pairs ...string) table.Schema {
 	return s
 }
 
-// planOf compiles steps that apply in both phases.
-func planOf(t testing.TB, in table.Schema, steps ...pipeline.CleanStep) *pipeline.Plan {
+// document is a spec whose features and label read no column.
+const document = `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: test}
+spec:
+  sources: {train: {s3: {path: "s3://lake/*.parquet"}, format: {type: parquet}}}
+  schema: {timezone: %s}
+  input_features: [{name: one, type: number, expression: "1"}]
+  output_features: [{name: yes, type: binary, expression: "true"}]
+  preprocessing: {clean: [%s]}
+`
+
+// stepOf is the text of a step of the catalog. It applies in both phases unless
+// it says otherwise.
+func stepOf(options pipeline.StepSpec) string {
+	phases := reflect.ValueOf(options).Elem().FieldByName("StepPhases").Addr().Interface().(*pipeline.StepPhases)
+	if phases.ApplyTo == nil {
+		phases.ApplyTo = []pipeline.Phase{pipeline.InTraining, pipeline.InScoring}
+	}
+	for _, e := range Catalog() {
+		if reflect.TypeOf(e.Options) == reflect.TypeOf(options) {
+			text, err := yaml.MarshalWithOptions(map[string]any{e.Name: options}, yaml.Flow(true))
+			if err != nil {
+				panic(err)
+			}
+			return strings.TrimSpace(string(text))
+		}
+	}
+	panic("the catalog does not have it")
+}
+
+func compile(t testing.TB, zone string, in table.Schema, steps ...string) (*pipeline.Plan, error) {
 	t.Helper()
-	p := &pipeline.Plan{Input: in, ScoringInput: in}
-	for i, s := range steps {
-		step := pipeline.Step{Spec: s, Applies: pipeline.Phases{Training: true, Scoring: true}}
-		source := ""
-		switch {
-		case s.Filter != nil:
-			source = s.Filter.Expression
-		case s.Derive != nil:
-			source = s.Derive.Expression
-		}
-		if source != "" {
-			var err error
-			if step.Expression, err = expression.Compile(source, in, time.UTC); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, o := range catalog {
-			if o.has(s) {
-				step.Name = fmt.Sprintf("%d %s", i+1, o.name)
-			}
-		}
-		p.Steps = append(p.Steps, step)
+	text := fmt.Sprintf(document, zone, strings.Join(steps, ", "))
+	spec, err := pipeline.Parse(pipeline.Catalog{pipeline.Steps: Catalog()}, "test.yaml", []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.Compile(spec, in)
+}
+
+func planOf(t testing.TB, in table.Schema, steps ...string) *pipeline.Plan {
+	t.Helper()
+	p, err := compile(t, "UTC", in, steps...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return p
 }
 
 // chainOf is a chain of steps in memory that the test checks for leaks.
-func chainOf(t testing.TB, in table.Schema, steps ...pipeline.CleanStep) (*Chain, memory.Allocator) {
+func chainOf(t testing.TB, in table.Schema, steps ...string) (*Chain, memory.Allocator) {
 	t.Helper()
 	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 	t.Cleanup(func() { mem.AssertSize(t, 0) })
-	c, err := newChain(planOf(t, in, steps...), pipeline.InTraining, mem)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, mem
+	return newChain(planOf(t, in, steps...), pipeline.InTraining, mem), mem
 }
 
 // apply cleans rows of plain values and returns what comes out, RowColumn
@@ -98,17 +118,17 @@ func check(t testing.TB, what string, got, want any) {
 var everyType = columns("s", "string", "i", "int64", "f", "float64", "b", "bool", "t", "timestamp")
 
 // everyStep is steps that together use each operator, on columns of each type.
-func everyStep(rt *rapid.T) []pipeline.CleanStep {
-	all := []pipeline.CleanStep{
-		{Trim: &pipeline.TrimStep{Columns: []string{"s"}}},
-		{Case: &pipeline.CaseStep{Columns: []string{"s"}, To: rapid.SampledFrom([]string{"upper", "lower", "title"}).Draw(rt, "case")}},
-		{Filter: &pipeline.FilterStep{Expression: "i > 1"}},
-		{Derive: &pipeline.DeriveStep{Column: "wide", Expression: "i > 3"}},
-		{Fill: &pipeline.FillStep{Columns: []string{"s"}, Strategy: "fill_with_const", Value: "JFK"}},
-		{Fill: &pipeline.FillStep{Columns: []string{"i", "f"}, Strategy: "fill_with_const", Value: 7}},
-		{Fill: &pipeline.FillStep{Columns: []string{"b"}, Strategy: "fill_with_const", Value: true}},
-		{Fill: &pipeline.FillStep{Columns: []string{"t"}, Strategy: "fill_with_const", Value: "2020-01-02"}},
-		{Fill: &pipeline.FillStep{Columns: []string{"t", "b", "f"}, Strategy: "drop_row"}},
+func everyStep(rt *rapid.T) []string {
+	all := []string{
+		stepOf(&Trim{Columns: []string{"s"}}),
+		stepOf(&Case{Columns: []string{"s"}, To: rapid.SampledFrom([]string{"upper", "lower", "title"}).Draw(rt, "case")}),
+		stepOf(&Filter{Expression: "i > 1"}),
+		stepOf(&Derive{Column: "wide", Expression: "i > 3"}),
+		stepOf(&Fill{Columns: []string{"s"}, Strategy: "fill_with_const", Value: "JFK"}),
+		stepOf(&Fill{Columns: []string{"i", "f"}, Strategy: "fill_with_const", Value: 7}),
+		stepOf(&Fill{Columns: []string{"b"}, Strategy: "fill_with_const", Value: true}),
+		stepOf(&Fill{Columns: []string{"t"}, Strategy: "fill_with_const", Value: "2020-01-02"}),
+		stepOf(&Fill{Columns: []string{"t", "b", "f"}, Strategy: "drop_row"}),
 	}
 	types := []table.Type{table.String, table.Int64, table.Float64, table.Bool, table.Timestamp}
 	name := rapid.SampledFrom([]string{"s", "i", "f", "b", "t"}).Draw(rt, "cast column")
@@ -117,7 +137,7 @@ func everyStep(rt *rapid.T) []pipeline.CleanStep {
 		_, ok := casts[conversion{c.Type, to}]
 		return ok
 	}).Draw(rt, "cast to")
-	cast := pipeline.CleanStep{Cast: &pipeline.CastStep{Column: name, Type: to, OnError: rapid.SampledFrom([]string{"null", "drop"}).Draw(rt, "on error")}}
+	cast := stepOf(&Cast{Column: name, Type: to, OnError: rapid.SampledFrom([]string{"null", "drop"}).Draw(rt, "on error")})
 	steps := rapid.Permutation(all).Draw(rt, "steps")[:rapid.IntRange(0, len(all)).Draw(rt, "count")]
 	// The cast comes last: the steps before it want the column's first type.
 	return append(steps, cast)
@@ -127,10 +147,7 @@ func TestBatchBoundariesChangeNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 		defer mem.AssertSize(t, 0)
-		c, err := newChain(planOf(t, everyType, everyStep(rt)...), pipeline.InScoring, mem)
-		if err != nil {
-			rt.Fatal(err)
-		}
+		c := newChain(planOf(t, everyType, everyStep(rt)...), pipeline.InScoring, mem)
 		batch := tabletest.Draw(rt, mem, everyType, 40)
 		defer batch.Release()
 		before := tabletest.Rows(batch)
@@ -186,10 +203,10 @@ func counts(r *pipeline.Report) map[string]int64 {
 
 func TestABatchThatNeedsNothingIsNotCopied(t *testing.T) {
 	c, mem := chainOf(t, columns("s", "string", "i", "int64"),
-		pipeline.CleanStep{Trim: &pipeline.TrimStep{Columns: []string{"s"}}},
-		pipeline.CleanStep{Case: &pipeline.CaseStep{Columns: []string{"s"}, To: "upper"}},
-		pipeline.CleanStep{Fill: &pipeline.FillStep{Columns: []string{"i"}, Strategy: "fill_with_const", Value: 0}},
-		pipeline.CleanStep{Filter: &pipeline.FilterStep{Expression: "i > 0"}})
+		stepOf(&Trim{Columns: []string{"s"}}),
+		stepOf(&Case{Columns: []string{"s"}, To: "upper"}),
+		stepOf(&Fill{Columns: []string{"i"}, Strategy: "fill_with_const", Value: 0}),
+		stepOf(&Filter{Expression: "i > 0"}))
 	batch := tabletest.Batch(mem, c.Input(), 0, []any{"JFK", int64(1)}, []any{"LAX", int64(2)})
 	defer batch.Release()
 	out, err := c.Apply(t.Context(), batch, nil)
@@ -210,13 +227,9 @@ func TestABatchThatNeedsNothingIsNotCopied(t *testing.T) {
 func TestScoringLeavesOutTrainingColumnsAndSteps(t *testing.T) {
 	in := columns("distance", "int64", "delay", "int64")
 	in.Columns[1].TrainingOnly = true
-	p := planOf(t, in, pipeline.CleanStep{Filter: &pipeline.FilterStep{Expression: "delay > 0"}})
-	p.ScoringInput = columns("distance", "int64")
-	p.Steps[0].Applies.Scoring = false
-	c, err := New(p, pipeline.InScoring)
-	if err != nil {
-		t.Fatal(err)
-	}
+	training := Filter{Expression: "delay > 0"}
+	training.ApplyTo = []pipeline.Phase{pipeline.InTraining}
+	c := New(planOf(t, in, stepOf(&training)), pipeline.InScoring)
 	check(t, "schema", c.Schema(), columns("distance", "int64"))
 	batch := tabletest.Batch(memory.DefaultAllocator, in, 5, []any{int64(1), nil})
 	out, err := c.Apply(t.Context(), batch, nil)
@@ -225,9 +238,7 @@ func TestScoringLeavesOutTrainingColumnsAndSteps(t *testing.T) {
 	}
 	check(t, "rows", tabletest.Rows(out), [][]any{{int64(1), int64(5)}})
 
-	p.Steps[0].Applies.Scoring = true
-	_, err = New(p, pipeline.InScoring)
-	if !thalweg.Is(err, thalweg.Invalid) {
+	if _, err := compile(t, "UTC", in, stepOf(&Filter{Expression: "delay > 0"})); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("a step that reads a training column in scoring: got %v", err)
 	}
 }
@@ -249,24 +260,28 @@ func TestAForeignBatchIsRefusedByColumn(t *testing.T) {
 
 func TestStepsOnWrongColumnsAreRefused(t *testing.T) {
 	in := columns("s", "string", "i", "int64", "b", "bool")
-	for want, step := range map[string]pipeline.CleanStep{
-		"clean: step 1 trim: column x: is not there":                                    {Trim: &pipeline.TrimStep{Columns: []string{"x"}}},
-		"clean: step 1 trim: column i: is of type int64, not string":                    {Trim: &pipeline.TrimStep{Columns: []string{"i"}}},
-		`clean: step 1 case: case to "UP" is none of upper, lower, title`:               {Case: &pipeline.CaseStep{Columns: []string{"s"}, To: "UP"}},
-		"clean: step 1 cast: column b: is of type bool, which has no form as timestamp": {Cast: &pipeline.CastStep{Column: "b", Type: table.Timestamp}},
-		`clean: step 1 cast: there is no type "int32"`:                                  {Cast: &pipeline.CastStep{Column: "b", Type: "int32"}},
-		`clean: step 1 cast: on_error "x" is none of null, drop`:                        {Cast: &pipeline.CastStep{Column: "b", Type: table.Int64, OnError: "x"}},
-		"clean: step 1 fill: column i: is of type int64, which cannot hold 1.5":         {Fill: &pipeline.FillStep{Columns: []string{"i"}, Strategy: "fill_with_const", Value: 1.5}},
-		"clean: step 1 fill: fill_with_const has no value":                              {Fill: &pipeline.FillStep{Columns: []string{"i"}, Strategy: "fill_with_const"}},
-		`clean: step 1 fill: strategy "mean" is none of fill_with_const, drop_row`:      {Fill: &pipeline.FillStep{Columns: []string{"i"}, Strategy: "mean"}},
-		"clean: step : not supported (the step names no operator of this build)":        {},
-		`clean: step 1 filter: "i" is not a bool expression`:                            {Filter: &pipeline.FilterStep{Expression: "i"}},
-		`clean: step 1 derive: a derived column cannot be called "_row"`:                {Derive: &pipeline.DeriveStep{Column: "_row", Expression: "i"}},
+	for want, step := range map[string]pipeline.StepSpec{
+		"trim.columns[0]: there is no column x (did you mean s?)":                                 &Trim{Columns: []string{"x"}},
+		"trim.columns[0]: column i is int64, not string":                                          &Trim{Columns: []string{"i"}},
+		`case.to: "UP" is not allowed here (one of upper, lower, title)`:                          &Case{Columns: []string{"s"}, To: "UP"},
+		"cast.type: column b is bool, which has no form as timestamp":                             &Cast{Column: "b", Type: table.Timestamp},
+		`cast.type: "int32" is not allowed here (one of string, int64, float64, bool, timestamp)`: &Cast{Column: "b", Type: "int32"},
+		`cast.on_error: "x" is not allowed here (one of null, drop)`:                              &Cast{Column: "b", Type: table.Int64, OnError: "x"},
+		"fill.value: column i is int64, which cannot hold 1.5":                                    &Fill{Columns: []string{"i"}, Strategy: "fill_with_const", Value: 1.5},
+		"fill: fill_with_const needs a value":                                                     &Fill{Columns: []string{"i"}, Strategy: "fill_with_const"},
+		`fill.strategy: "mean" is not allowed here (one of fill_with_const, drop_row)`:            &Fill{Columns: []string{"i"}, Strategy: "mean"},
+		"filter.expression: a filter keeps rows by a bool: this is int64":                         &Filter{Expression: "i"},
+		`derive.column: "_row" is not allowed: names that begin with _ are Thalweg's own`:         &Derive{Column: "_row", Expression: "i"},
 	} {
-		_, err := New(planOf(t, in, step), pipeline.InTraining)
-		if err == nil || err.Error() != want {
+		_, err := compile(t, "UTC", in, stepOf(step))
+		var all *pipeline.SpecError
+		if !errors.As(err, &all) || !strings.HasSuffix(all.Error(), ": spec.preprocessing.clean[0]."+want) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
+	}
+	_, err := compile(t, "UTC", in, "{}")
+	if want := "the step is empty: one of trim, case, filter, derive, cast, fill belongs here"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
@@ -296,22 +311,19 @@ func BenchmarkChain(b *testing.B) {
 	defer runtime.KeepAlive(heap)
 	batch := flights(rows)
 	in := columns("date", "timestamp", "delay", "int64", "distance", "int64", "origin", "string", "destination", "string")
-	text := []pipeline.CleanStep{
-		{Trim: &pipeline.TrimStep{Columns: []string{"origin", "destination"}}},
-		{Case: &pipeline.CaseStep{Columns: []string{"origin", "destination"}, To: "upper"}}}
-	for name, steps := range map[string][]pipeline.CleanStep{
+	text := []string{
+		stepOf(&Trim{Columns: []string{"origin", "destination"}}),
+		stepOf(&Case{Columns: []string{"origin", "destination"}, To: "upper"})}
+	for name, steps := range map[string][]string{
 		"trim and case":               text,
-		"trim, case, filter all pass": append(text[:2:2], pipeline.CleanStep{Filter: &pipeline.FilterStep{Expression: "distance >= 0"}}),
-		"trim, case, filter 1 of 100": append(text[:2:2], pipeline.CleanStep{Filter: &pipeline.FilterStep{Expression: "delay != null"}}),
-		"cast int64 to float64":       {{Cast: &pipeline.CastStep{Column: "distance", Type: table.Float64}}},
-		"cast int64 to string":        {{Cast: &pipeline.CastStep{Column: "distance", Type: table.String}}},
-		"fill 1 of 100":               {{Fill: &pipeline.FillStep{Columns: []string{"delay"}, Strategy: "fill_with_const", Value: 0}}},
+		"trim, case, filter all pass": append(text[:2:2], stepOf(&Filter{Expression: "distance >= 0"})),
+		"trim, case, filter 1 of 100": append(text[:2:2], stepOf(&Filter{Expression: "delay != null"})),
+		"cast int64 to float64":       {stepOf(&Cast{Column: "distance", Type: table.Float64})},
+		"cast int64 to string":        {stepOf(&Cast{Column: "distance", Type: table.String})},
+		"fill 1 of 100":               {stepOf(&Fill{Columns: []string{"delay"}, Strategy: "fill_with_const", Value: 0})},
 	} {
 		b.Run(name, func(b *testing.B) {
-			c, err := New(planOf(b, in, steps...), pipeline.InTraining)
-			if err != nil {
-				b.Fatal(err)
-			}
+			c := New(planOf(b, in, steps...), pipeline.InTraining)
 			rep := new(pipeline.Report)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -47,17 +47,6 @@ func setColumn(batch arrow.Record, f arrow.Field, a arrow.Array) arrow.Record {
 	return array.NewRecord(arrow.NewSchema(fields, nil), columns, batch.NumRows())
 }
 
-// setSchema returns in with column c replaced or added at the end.
-func setSchema(in table.Schema, c table.Column) table.Schema {
-	out := table.Schema{Columns: append(make([]table.Column, 0, len(in.Columns)+1), in.Columns...)}
-	if i, _, ok := in.Lookup(c.Name); ok {
-		out.Columns[i] = c
-	} else {
-		out.Columns = append(out.Columns, c)
-	}
-	return out
-}
-
 // drop counts the rows of batch that keep does not mark under one reason and
 // returns those that it does.
 func drop(mem memory.Allocator, batch arrow.Record, keep table.Mask, rep *pipeline.Report, stage, reason string) (arrow.Record, error) {

@@ -2,12 +2,10 @@ package clean
 
 import (
 	"testing"
-
-	"github.com/thalweg/thalweg/pipeline"
 )
 
 func TestDeriveAddsBeforeTheRowColumn(t *testing.T) {
-	c, mem := chainOf(t, columns("delay", "int64"), pipeline.CleanStep{Derive: &pipeline.DeriveStep{Column: "late", Expression: "delay > 15"}})
+	c, mem := chainOf(t, columns("delay", "int64"), stepOf(&Derive{Column: "late", Expression: "delay > 15"}))
 	rows, rep := apply(t, c, mem, []any{int64(20)}, []any{nil}, []any{int64(15)})
 	check(t, "rows", rows, [][]any{{int64(20), true, int64(0)}, {nil, nil, int64(1)}, {int64(15), false, int64(2)}})
 	check(t, "changed", rep.Changed, map[string]int64{"1 derive late": 2})
@@ -15,7 +13,7 @@ func TestDeriveAddsBeforeTheRowColumn(t *testing.T) {
 }
 
 func TestDeriveReplacesAColumnInItsPlace(t *testing.T) {
-	c, mem := chainOf(t, columns("delay", "int64", "s", "string"), pipeline.CleanStep{Derive: &pipeline.DeriveStep{Column: "delay", Expression: "delay > 15"}})
+	c, mem := chainOf(t, columns("delay", "int64", "s", "string"), stepOf(&Derive{Column: "delay", Expression: "delay > 15"}))
 	rows, _ := apply(t, c, mem, []any{int64(20), "x"})
 	check(t, "rows", rows, [][]any{{true, "x", int64(0)}})
 	check(t, "schema", c.Schema(), columns("delay", "bool", "s", "string"))

@@ -2,6 +2,7 @@ package clean
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"strconv"
 	"time"
@@ -14,32 +15,73 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// fill treats the missing values of columns: it puts a constant in their place
-// or removes the row.
+//go:embed fill.go
+var fillSource string
+
+// Fill treats missing values of columns.
+type Fill struct {
+	Columns  []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	Strategy string   `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=drop_row" refused:"fill_with_mean,fill_with_median,fill_with_mode"`
+	// Value is what fill_with_const puts in.
+	Value               any `yaml:"value,omitempty" json:"value,omitempty"`
+	pipeline.StepPhases `yaml:",inline" json:",inline"`
+}
+
+const dropRow = "drop_row"
+
+// Defaults implements pipeline.Defaulter: an event shall not vanish unless the
+// spec says so.
+func (s *Fill) Defaults(at pipeline.Place) {
+	if s.Strategy == dropRow {
+		pipeline.DefaultList(at, "apply_to", &s.ApplyTo, pipeline.InTraining)
+	}
+}
+
+// Check implements pipeline.Checker.
+func (s *Fill) Check(at pipeline.Place) {
+	switch {
+	case s.Strategy == dropRow && s.Value != nil:
+		at.Problem("value", "", "drop_row takes no value")
+	case s.Strategy != dropRow && s.Value == nil:
+		at.Problem("", "", "%s needs a value", s.Strategy)
+	}
+}
+
+// Bind implements pipeline.StepSpec: the columns are no longer nullable.
+func (s *Fill) Bind(at *pipeline.Columns) pipeline.Op {
+	op := &fill{name: at.Step(), columns: s.Columns}
+	if s.Strategy != dropRow {
+		op.constants = constants(s.Value, at.Zone())
+	}
+	for i, name := range s.Columns {
+		column, ok := at.Lookup(fmt.Sprintf("columns[%d]", i), name)
+		if !ok {
+			continue
+		}
+		if _, holds := op.constants[column.Type]; !holds && op.constants != nil {
+			at.Problem("value", "", "column %s is %s, which cannot hold %v", name, column.Type, s.Value)
+			return nil
+		}
+		if op.constants != nil {
+			at.Fill(column)
+		} else {
+			column.Nullable = false
+			at.Set(column)
+		}
+	}
+	if op.constants == nil {
+		at.Remove("strategy", s.Columns)
+	}
+	return op
+}
+
+// fill puts a constant in the place of missing values, or removes their rows.
 type fill struct {
 	name    string
 	columns []string
 	// constants is the fill value in the form of each type that can hold it; nil
 	// where rows are removed.
 	constants map[table.Type]any
-	value     any
-	mem       memory.Allocator
-}
-
-func newFill(step pipeline.Step, b builder) (pipeline.Op, error) {
-	s := step.Spec.Fill
-	op := &fill{name: step.Name, columns: s.Columns, value: s.Value, mem: b.mem}
-	switch s.Strategy {
-	case "fill_with_const":
-		if s.Value == nil {
-			return nil, fmt.Errorf("fill_with_const has no value")
-		}
-		op.constants = constants(s.Value, b.zone)
-	case "drop_row":
-	default:
-		return nil, fmt.Errorf("strategy %q is none of fill_with_const, drop_row", s.Strategy)
-	}
-	return op, nil
 }
 
 // constants returns a YAML scalar in the form of each type that can hold it
@@ -77,29 +119,9 @@ func constants(v any, zone *time.Location) map[table.Type]any {
 	return out
 }
 
-// Name implements pipeline.Op.
-func (o *fill) Name() string { return o.name }
-
-// Schema implements pipeline.Op: the columns are no longer nullable. It
-// reports a constant that a column's type cannot hold.
-func (o *fill) Schema(in table.Schema) (table.Schema, error) {
-	for _, name := range o.columns {
-		_, c, ok := in.Lookup(name)
-		if !ok {
-			return in, missing(name)
-		}
-		if _, ok := o.constants[c.Type]; !ok && o.constants != nil {
-			return in, invalid(name, fmt.Sprintf("is of type %s, which cannot hold %v", c.Type, o.value))
-		}
-		c.Nullable = false
-		in = setSchema(in, c)
-	}
-	return in, nil
-}
-
 // Apply implements pipeline.Op. It counts the values filled by column, or the
 // rows removed by the first of its columns that misses a value.
-func (o *fill) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+func (o *fill) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
 	batch.Retain()
 	treat := o.fillColumn
 	if o.constants == nil {
@@ -111,7 +133,7 @@ func (o *fill) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report
 			batch.Release()
 			return nil, err
 		}
-		next, err := treat(batch, i, rep)
+		next, err := treat(mem, batch, i, rep)
 		batch.Release()
 		if err != nil {
 			return nil, err
@@ -121,9 +143,9 @@ func (o *fill) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report
 	return batch, nil
 }
 
-func (o *fill) dropMissing(batch arrow.Record, i int, rep *pipeline.Report) (arrow.Record, error) {
+func (o *fill) dropMissing(mem memory.Allocator, batch arrow.Record, i int, rep *pipeline.Report) (arrow.Record, error) {
 	name := batch.ColumnName(i)
-	rows, err := drop(o.mem, batch, table.Present(batch.Column(i)), rep, o.name, name+" is missing")
+	rows, err := drop(mem, batch, table.Present(batch.Column(i)), rep, o.name, name+" is missing")
 	if err != nil {
 		return nil, err
 	}
@@ -133,36 +155,36 @@ func (o *fill) dropMissing(batch arrow.Record, i int, rep *pipeline.Report) (arr
 	return setColumn(rows, arrow.Field{Name: name, Type: a.DataType()}, a), nil
 }
 
-func (o *fill) fillColumn(batch arrow.Record, i int, rep *pipeline.Report) (arrow.Record, error) {
+func (o *fill) fillColumn(mem memory.Allocator, batch arrow.Record, i int, rep *pipeline.Report) (arrow.Record, error) {
 	name, a := batch.ColumnName(i), batch.Column(i)
 	present := table.Present(a)
 	absent := int64(present.Rows - present.Count())
 	if absent == 0 {
 		a.Retain()
 	} else {
-		a = o.filled(a, present)
+		a = o.filled(mem, a, present)
 		rep.Change(o.name+" "+name, absent)
 	}
 	return setColumn(batch, arrow.Field{Name: name, Type: a.DataType()}, a), nil
 }
 
 // filled returns a with the constant in the rows that present does not mark.
-// Schema has made sure that the constant has a form in the column's type.
-func (o *fill) filled(a arrow.Array, present table.Mask) arrow.Array {
+// Bind has made sure that the constant has a form in the column's type.
+func (o *fill) filled(mem memory.Allocator, a arrow.Array, present table.Mask) arrow.Array {
 	var buf *memory.Buffer
 	n := a.Len()
 	switch a := a.(type) {
 	case *array.Int64:
 		var out []int64
-		buf, out = table.Alloc(o.mem, n, arrow.Int64Traits)
+		buf, out = table.Alloc(mem, n, arrow.Int64Traits)
 		put(out, a.Int64Values(), present, o.constants[table.Int64].(int64))
 	case *array.Timestamp:
 		var out []arrow.Timestamp
-		buf, out = table.Alloc(o.mem, n, arrow.TimestampTraits)
+		buf, out = table.Alloc(mem, n, arrow.TimestampTraits)
 		put(out, a.TimestampValues(), present, arrow.Timestamp(o.constants[table.Timestamp].(int64)))
 	case *array.Float64:
 		var out []float64
-		buf, out = table.Alloc(o.mem, n, arrow.Float64Traits)
+		buf, out = table.Alloc(mem, n, arrow.Float64Traits)
 		put(out, a.Float64Values(), present, o.constants[table.Float64].(float64))
 	case *array.Boolean:
 		values := table.True(a)
@@ -171,11 +193,11 @@ func (o *fill) filled(a arrow.Array, present table.Mask) arrow.Array {
 				values.Words[w] |= word
 			}
 		}
-		buf = values.Buffer(o.mem)
+		buf = values.Buffer(mem)
 	case *array.Dictionary:
-		return fillText(o.mem, a, present, o.constants[table.String].(string))
+		return fillText(mem, a, present, o.constants[table.String].(string))
 	}
-	return table.NewColumn(o.mem, typeOf(a), n, buf, table.Mask{})
+	return table.NewColumn(mem, typeOf(a), n, buf, table.Mask{})
 }
 
 // put copies src to dst with v in the rows that present does not mark.

@@ -2,6 +2,7 @@ package clean
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -13,30 +14,41 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// filter keeps the rows for which an expression is true; null is not.
+//go:embed filter.go
+var filterSource string
+
+// Filter keeps the rows for which the expression is true; null is false.
+type Filter struct {
+	Expression          string `yaml:"expression" json:"expression" jsonschema:"minLength=1"`
+	pipeline.StepPhases `yaml:",inline" json:",inline"`
+}
+
+// Defaults implements pipeline.Defaulter: an event shall not vanish unless the
+// spec says so.
+func (s *Filter) Defaults(at pipeline.Place) {
+	pipeline.DefaultList(at, "apply_to", &s.ApplyTo, pipeline.InTraining)
+}
+
+// Bind implements pipeline.StepSpec.
+func (s *Filter) Bind(at *pipeline.Columns) pipeline.Op {
+	keep := at.Compile("expression", s.Expression)
+	if keep == nil {
+		return nil
+	}
+	if keep.Type() != table.Bool {
+		at.Problem("expression", "", "a filter keeps rows by a bool: this is %s", keep.Type())
+	}
+	at.Remove("expression", keep.Columns())
+	return &filter{name: at.Step(), keep: keep}
+}
+
 type filter struct {
 	name string
 	keep *expression.Program
-	mem  memory.Allocator
-}
-
-func newFilter(step pipeline.Step, b builder) (pipeline.Op, error) {
-	if step.Expression == nil || step.Expression.Type() != table.Bool {
-		return nil, fmt.Errorf("%q is not a bool expression", step.Spec.Filter.Expression)
-	}
-	return &filter{name: step.Name, keep: step.Expression, mem: b.mem}, nil
-}
-
-// Name implements pipeline.Op.
-func (o *filter) Name() string { return o.name }
-
-// Schema implements pipeline.Op: the columns stay as they are.
-func (o *filter) Schema(in table.Schema) (table.Schema, error) {
-	return in, readable(o.keep, in)
 }
 
 // Apply implements pipeline.Op. It counts and names the rows removed.
-func (o *filter) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+func (o *filter) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
 	verdict, err := o.keep.Eval(batch)
 	if err != nil {
 		return nil, err
@@ -46,15 +58,5 @@ func (o *filter) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Repo
 	if !ok {
 		return nil, fmt.Errorf("%q yielded %s, not bool", o.keep.Source(), verdict.DataType())
 	}
-	return drop(o.mem, batch, table.True(b), rep, o.name, o.keep.Source())
-}
-
-// readable reports a column that the expression reads and in does not have.
-func readable(p *expression.Program, in table.Schema) error {
-	for _, name := range p.Columns() {
-		if _, _, ok := in.Lookup(name); !ok {
-			return missing(name)
-		}
-	}
-	return nil
+	return drop(mem, batch, table.True(b), rep, o.name, o.keep.Source())
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func TestFilterKeepsTrueAndNamesWhatItRemoves(t *testing.T) {
-	c, mem := chainOf(t, columns("delay", "int64"), pipeline.CleanStep{Filter: &pipeline.FilterStep{Expression: "delay > 15"}})
+	c, mem := chainOf(t, columns("delay", "int64"), stepOf(&Filter{Expression: "delay > 15"}))
 	rows, rep := apply(t, c, mem, []any{int64(20)}, []any{nil}, []any{int64(15)}, []any{int64(16)})
 	check(t, "rows", rows, [][]any{{int64(20), int64(0)}, {int64(16), int64(3)}})
 	check(t, "dropped", rep.Dropped, map[string]int64{"1 filter: delay > 15": 2})

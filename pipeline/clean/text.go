@@ -17,29 +17,23 @@ type textOp struct {
 	name    string
 	columns []string
 	f       func(string) string
-	mem     memory.Allocator
 }
 
-// Name implements pipeline.Op.
-func (o *textOp) Name() string { return o.name }
-
-// Schema implements pipeline.Op: the columns stay as they are.
-func (o *textOp) Schema(in table.Schema) (table.Schema, error) {
-	for _, name := range o.columns {
-		_, c, ok := in.Lookup(name)
-		if !ok {
-			return in, missing(name)
-		}
-		if c.Type != table.String {
-			return in, invalid(name, fmt.Sprintf("is of type %s, not string", c.Type))
+// bindText returns the operator that maps the text of columns, which stay as
+// they are.
+func bindText(at *pipeline.Columns, columns []string, f func(string) string) pipeline.Op {
+	for i, name := range columns {
+		field := fmt.Sprintf("columns[%d]", i)
+		if column, ok := at.Lookup(field, name); ok && column.Type != table.String {
+			at.Problem(field, "", "column %s is %s, not string", name, column.Type)
 		}
 	}
-	return in, nil
+	return &textOp{name: at.Step(), columns: columns, f: f}
 }
 
 // Apply implements pipeline.Op. It counts by column the rows whose text
 // changed.
-func (o *textOp) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+func (o *textOp) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
 	batch.Retain()
 	for _, name := range o.columns {
 		i, err := column(batch, name)
@@ -47,7 +41,7 @@ func (o *textOp) Apply(_ context.Context, batch arrow.Record, rep *pipeline.Repo
 			batch.Release()
 			return nil, err
 		}
-		mapped, changed := mapText(o.mem, batch.Column(i).(*array.Dictionary), o.f)
+		mapped, changed := mapText(mem, batch.Column(i).(*array.Dictionary), o.f)
 		if changed == 0 {
 			mapped.Release()
 			continue

@@ -1,13 +1,22 @@
 package clean
 
 import (
+	_ "embed"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
 
-// newTrim makes the operator that removes leading and trailing white space as
-// Unicode defines it.
-func newTrim(step pipeline.Step, b builder) (pipeline.Op, error) {
-	return &textOp{name: step.Name, columns: step.Spec.Trim.Columns, f: strings.TrimSpace, mem: b.mem}, nil
+//go:embed trim.go
+var trimSource string
+
+// Trim removes leading and trailing white space, as Unicode defines it.
+type Trim struct {
+	Columns             []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	pipeline.StepPhases `yaml:",inline" json:",inline"`
+}
+
+// Bind implements pipeline.StepSpec.
+func (s *Trim) Bind(at *pipeline.Columns) pipeline.Op {
+	return bindText(at, s.Columns, strings.TrimSpace)
 }

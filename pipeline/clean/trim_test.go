@@ -11,7 +11,7 @@ import (
 )
 
 func TestTrimCountsRowsNotEntries(t *testing.T) {
-	c, mem := chainOf(t, columns("s", "string", "u", "string"), pipeline.CleanStep{Trim: &pipeline.TrimStep{Columns: []string{"s", "u"}}})
+	c, mem := chainOf(t, columns("s", "string", "u", "string"), stepOf(&Trim{Columns: []string{"s", "u"}}))
 	rows, rep := apply(t, c, mem,
 		[]any{" JFK", "a"}, []any{"JFK", nil}, []any{" JFK", "a\t"}, []any{nil, "a"}, []any{"\u00a0\u2003", "b"})
 	check(t, "rows", rows, [][]any{
@@ -20,7 +20,7 @@ func TestTrimCountsRowsNotEntries(t *testing.T) {
 }
 
 func TestEntriesThatBecomeEqualBecomeOne(t *testing.T) {
-	c, mem := chainOf(t, columns("s", "string"), pipeline.CleanStep{Trim: &pipeline.TrimStep{Columns: []string{"s"}}})
+	c, mem := chainOf(t, columns("s", "string"), stepOf(&Trim{Columns: []string{"s"}}))
 	batch := tabletest.Batch(mem, c.Input(), 0, []any{"b"}, []any{" a"}, []any{"a "}, []any{"a"}, []any{"b "})
 	defer batch.Release()
 	out, err := c.Apply(t.Context(), batch, nil)
@@ -32,7 +32,7 @@ func TestEntriesThatBecomeEqualBecomeOne(t *testing.T) {
 }
 
 func TestOnlyEntriesInUseAreKeptOfADictionaryLongerThanTheColumn(t *testing.T) {
-	c, mem := chainOf(t, columns("s", "string"), pipeline.CleanStep{Trim: &pipeline.TrimStep{Columns: []string{"s"}}})
+	c, mem := chainOf(t, columns("s", "string"), stepOf(&Trim{Columns: []string{"s"}}))
 	s := tabletest.Strings(mem, []string{"z ", "y ", " x", "x", "w "}, " x", nil, "x")
 	defer s.Release()
 	row := tabletest.Column(mem, "int64", int64(0), int64(1), int64(2))
@@ -51,7 +51,7 @@ func TestOnlyEntriesInUseAreKeptOfADictionaryLongerThanTheColumn(t *testing.T) {
 }
 
 func TestIndicesAreSharedWhereNoEntriesMerge(t *testing.T) {
-	c, mem := chainOf(t, columns("s", "string"), pipeline.CleanStep{Trim: &pipeline.TrimStep{Columns: []string{"s"}}})
+	c, mem := chainOf(t, columns("s", "string"), stepOf(&Trim{Columns: []string{"s"}}))
 	batch := tabletest.Batch(mem, c.Input(), 0, []any{"b "}, []any{" a"})
 	defer batch.Release()
 	out, err := c.Apply(t.Context(), batch, nil)

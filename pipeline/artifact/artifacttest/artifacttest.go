@@ -10,6 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
@@ -75,7 +76,7 @@ func Train(t testing.TB, document string, columns table.Schema, version int, row
 			t.Fatal(err)
 		}
 	}
-	spec, err := pipeline.Parse("test.yaml", []byte(document))
+	spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(document))
 	check(err)
 	plan, err := pipeline.Compile(spec, columns)
 	check(err)

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
@@ -64,8 +65,9 @@ type Registry struct {
 	// nobody is. It is set before the first Load.
 	Log *slog.Logger
 
-	bucket storage.Bucket
-	mu     struct {
+	bucket  storage.Bucket
+	catalog pipeline.Catalog
+	mu      struct {
 		sync.Mutex
 		candidates []Candidate
 		changed    chan struct{}
@@ -84,8 +86,8 @@ type loading struct {
 var _ Models = (*Registry)(nil)
 
 // NewRegistry returns a Registry without candidates.
-func NewRegistry(bucket storage.Bucket) *Registry {
-	r := &Registry{bucket: bucket}
+func NewRegistry(bucket storage.Bucket, catalog pipeline.Catalog) *Registry {
+	r := &Registry{bucket: bucket, catalog: catalog}
 	r.mu.changed = make(chan struct{})
 	r.mu.artifacts = make(map[thalweg.CheckpointRef]*loading)
 	return r
@@ -169,7 +171,7 @@ func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error
 	if err != nil {
 		return nil, fail(err)
 	}
-	a, err := artifact.Decode(parts)
+	a, err := artifact.Decode(r.catalog, parts)
 	if err != nil {
 		return nil, fail(err)
 	}

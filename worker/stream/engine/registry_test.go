@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 )
@@ -15,7 +16,7 @@ import (
 func TestARegistryLoadsEachArtifactOnceAndKeepsFew(t *testing.T) {
 	ctx := t.Context()
 	bucket := bucketmem.New()
-	r := NewRegistry(bucket)
+	r := NewRegistry(bucket, catalog.All())
 	var models []Model
 	parts, err := artifacttest.TrainFlights(t, artifacttest.Flights, 1).Encode(nil)
 	if err != nil {

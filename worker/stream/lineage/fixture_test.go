@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -201,7 +202,7 @@ type world struct {
 func newWorld(t testing.TB, withManifest bool) *world {
 	t.Helper()
 	w := &world{t: t, topic: newTopic(), lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]engine.Candidate)}
-	w.registry = engine.NewRegistry(w.state)
+	w.registry = engine.NewRegistry(w.state, catalog.All())
 	for v := 1; v <= 2; v++ {
 		parts, err := trained(t, v, withManifest).Encode(nil)
 		check(t, err)
@@ -253,7 +254,7 @@ func (w *world) stream(change ...func(*scorer.Config)) {
 }
 
 func (w *world) sources() Sources {
-	return Sources{Sink: storage.Place{Bucket: w.lake, Name: "lake", Prefix: "scored/"}, State: w.state, Events: w.topic}
+	return Sources{Sink: storage.Place{Bucket: w.lake, Name: "lake", Prefix: "scored/"}, State: w.state, Events: w.topic, Catalog: catalog.All()}
 }
 
 func (w *world) query(offset int64) Query {

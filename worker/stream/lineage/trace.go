@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
@@ -42,6 +43,8 @@ type Sources struct {
 	// Schemas returns the registry of the schemas of events that a connection is
 	// of; nil: there is none.
 	Schemas func(connection string) (event.Schemas, error)
+	// Catalog is what the specs of checkpoints choose from.
+	Catalog pipeline.Catalog
 }
 
 // Trace returns the lineage of an event. Places, Build and the like are the
@@ -69,7 +72,7 @@ func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep b
 	doc.Event = Event{Topic: q.Topic, TopicID: in.TopicID, Partition: q.Partition, Offset: q.Offset}
 	doc.event(ctx, from.Events, q, keep)
 	doc.Model = Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
-	doc.model(ctx, from.State, registry)
+	doc.model(ctx, from, registry)
 	doc.Spec.Generation = in.SpecGeneration
 	if rendered, err := registry.Spec(ctx, q.Pipeline, in.SpecGeneration); err != nil {
 		doc.note("the spec of generation %d cannot be had: %v", in.SpecGeneration, err)
@@ -129,7 +132,7 @@ func (d *Document) event(ctx context.Context, source connectors.Source, q Query,
 const stageFetch = "fetch"
 
 // model notes what scored and what that was trained on.
-func (d *Document) model(ctx context.Context, state storage.Bucket, registry Registry) {
+func (d *Document) model(ctx context.Context, from Sources, registry Registry) {
 	m := engine.Model{Name: d.Model.Name, Version: d.Model.Version, Checkpoint: d.Model.Checkpoint}
 	known, err := registry.Version(ctx, m)
 	if err != nil {
@@ -137,7 +140,7 @@ func (d *Document) model(ctx context.Context, state storage.Bucket, registry Reg
 	} else {
 		d.Model.RunID, d.Model.RegisteredAt = known.RunID, known.RegisteredAt.UTC().Format(time.RFC3339Nano)
 	}
-	a, err := engine.NewRegistry(state).Load(ctx, m)
+	a, err := engine.NewRegistry(from.State, from.Catalog).Load(ctx, m)
 	if err != nil {
 		d.note("the checkpoint cannot be read, so nothing is known of its training: %v", err)
 		return

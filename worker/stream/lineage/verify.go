@@ -50,7 +50,7 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 		return nil, err
 	}
 	in := doc.Slot.Intent
-	models := engine.NewRegistry(from.State)
+	models := engine.NewRegistry(from.State, from.Catalog)
 	models.Schemas = from.Schemas
 	a, err := models.Load(ctx, engine.Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -80,7 +81,7 @@ func newWorld(t testing.TB) *world {
 	w.client, err = kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()))
 	check(t, err)
 	t.Cleanup(w.client.Close)
-	w.registry = engine.NewRegistry(w.state)
+	w.registry = engine.NewRegistry(w.state, catalog.All())
 	for v := 1; v <= 2; v++ {
 		parts, err := trained(t, v).Encode(nil)
 		check(t, err)

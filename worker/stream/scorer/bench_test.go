@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/table"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/compact"
@@ -133,7 +134,7 @@ func (t *bed) start(b *testing.B, cfg Config) (s *Scorer, sink *bucketmem.Bucket
 	if err != nil {
 		b.Fatal(err)
 	}
-	registry := engine.NewRegistry(t.state)
+	registry := engine.NewRegistry(t.state, catalog.All())
 	registry.Offer([]engine.Candidate{t.model})
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Prefix = "flight-delays", 1, topic, "scored/"
 	sink = bucketmem.New()

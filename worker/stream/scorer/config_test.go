@@ -8,11 +8,12 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
 func TestTheSpecSaysHowToScore(t *testing.T) {
-	spec, err := pipeline.Parse("test.yaml", []byte(artifacttest.Flights))
+	spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(artifacttest.Flights))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
@@ -71,7 +72,7 @@ func newCrashWorld(t *testing.T, models *world, plans []crashtest.Plan) *crashWo
 	if w.broker, err = devbroker.New("", devbroker.Config{Listen: w.net.Listen}); err != nil {
 		t.Fatal(err)
 	}
-	w.registry = engine.NewRegistry(w.state)
+	w.registry = engine.NewRegistry(w.state, catalog.All())
 	if w.producer, err = kafka.NewProducer(w.kafka(), kafka.ProducerConfig{}); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker/stream/budget"
@@ -56,7 +57,7 @@ func TestHotPartitionsDoNotStarveTheOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		state := bucketmem.New()
-		registry := engine.NewRegistry(state)
+		registry := engine.NewRegistry(state, catalog.All())
 		registry.Offer([]engine.Candidate{saved(t, state, 1, trained(t, 1))})
 		memory := budget.NewMemory(16<<20, cores) // its channels belong to the bubble
 		ctx, cancel := context.WithTimeout(t.Context(), lasts)

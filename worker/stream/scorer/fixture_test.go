@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -80,7 +81,7 @@ func newWorld(t testing.TB, partitions int) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.broker.Close)
-	w.registry = engine.NewRegistry(w.state)
+	w.registry = engine.NewRegistry(w.state, catalog.All())
 	if w.producer, err = kafka.NewProducer(w.kafka(), kafka.ProducerConfig{}); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -19,7 +20,7 @@ func TestTheLogNamesColumnsThatTheSchemaOfAVersionLacks(t *testing.T) {
 	a.EventSchema = strings.Replace(flightAvro, `"origin"`, `"orgin"`, 1)
 	version := saved(t, state, 1, a)
 	var log bytes.Buffer
-	r := engine.NewRegistry(state)
+	r := engine.NewRegistry(state, catalog.All())
 	r.Log = slog.New(slog.NewTextHandler(&log, nil))
 	for range 2 {
 		if _, err := r.Load(t.Context(), version.Model); err != nil {

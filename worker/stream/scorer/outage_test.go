@@ -18,6 +18,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
@@ -227,7 +228,7 @@ func playOutage(t *testing.T, last int64, mood func(now time.Duration) mood, wat
 		bucket, _ = opener.Bucket(t.Context(), "lake")
 	}
 	state := bucketmem.New()
-	registry, model := engine.NewRegistry(state), saved(t, state, 1, trained(t, 1))
+	registry, model := engine.NewRegistry(state, catalog.All()), saved(t, state, 1, trained(t, 1))
 	registry.Offer([]engine.Candidate{model})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

@@ -1,38 +1,5 @@
 package pipeline
 
-import (
-	"context"
-
-	"github.com/apache/arrow/go/v15/arrow"
-
-	"github.com/thalweg/thalweg/pipeline/table"
-)
-
-// Phase tells an operator which half of the pipeline it runs in.
-type Phase string
-
-// The phases, as apply_to and available_in spell them.
-const (
-	InTraining Phase = "training"
-	InScoring  Phase = "scoring"
-)
-
-// Op is one cleaning operator: an Arrow batch in, an Arrow batch out.
-//
-// Apply never releases its input and the caller owns the result, which may be
-// the input retained. The batch's last column is RowColumn, and stays so. An Op
-// holds no state that a batch changes: applying it to rows one by one or all at
-// once gives the same rows. Apply may be called from several goroutines.
-type Op interface {
-	// Name is what counters and reasons call the step: "2 case".
-	Name() string
-	// Schema returns the columns of the result for input columns in.
-	Schema(in table.Schema) (table.Schema, error)
-	// Apply transforms a batch. Rows that it removes or cannot treat are named
-	// in rep; nothing vanishes silently.
-	Apply(ctx context.Context, batch arrow.Record, rep *Report) (arrow.Record, error)
-}
-
 // Report counts what the operators did. The zero Report is ready to use.
 type Report struct {
 	// RowsIn and RowsOut count the rows that entered the first operator and left

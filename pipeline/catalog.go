@@ -1,0 +1,92 @@
+package pipeline
+
+import (
+	"iter"
+	"reflect"
+)
+
+// Kind is a kind of things that a spec chooses by name. The catalog tag of a
+// field says which kind the field chooses from.
+type Kind string
+
+// The kinds.
+const (
+	Steps Kind = "steps"
+)
+
+// Catalog is all that a spec can choose by name, by kind. It is handed to Parse,
+// and the Spec that Parse returns keeps it: allowed values, hints, defaults,
+// checks and the JSON schema all come from its entries.
+type Catalog map[Kind][]Entry
+
+// Entry is one thing that a spec can choose.
+type Entry struct {
+	// Name is what specs call it.
+	Name string
+	// Options is a pointer to an empty struct: the fields that the thing has in a
+	// spec. Its tags are those of the structs of this package. It may implement
+	// Defaulter and Checker; what else it must implement, its kind says.
+	Options any
+	// Source is the Go source that declares the struct. Its comments describe the
+	// fields.
+	Source string
+}
+
+// Defaulter is options with default values.
+type Defaulter interface {
+	// Defaults fills in what the text has not set.
+	Defaults(at Place)
+}
+
+// Checker is options with rules that tags cannot state.
+type Checker interface {
+	// Check notes what is wrong. Defaults are filled in.
+	Check(at Place)
+}
+
+// Choice is an entry that a spec has chosen, and its options. A field of this
+// type has a catalog tag. With yaml:",inline" the entry's name is a field of the
+// struct around it ("trim: {…}"); else the field's value is a mapping with the
+// name as its type, and the options beside it ("{type: adam, …}").
+type Choice struct {
+	Name string
+	// Options is a pointer to the entry's struct, or nil where no entry has the
+	// name.
+	Options any
+}
+
+var choiceType = reflect.TypeFor[Choice]()
+
+// find returns the entry of that name.
+func (c Catalog) find(kind Kind, name string) (Entry, bool) {
+	for _, e := range c[kind] {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// names lists the names of a kind in the order of the catalog.
+func (c Catalog) names(kind Kind) []string {
+	names := make([]string, len(c[kind]))
+	for i, e := range c[kind] {
+		names[i] = e.Name
+	}
+	return names
+}
+
+// new returns the entry's options with nothing set.
+func (e Entry) new() any { return reflect.New(reflect.TypeOf(e.Options).Elem()).Interface() }
+
+// choices lists the inline choices of a struct, with their kinds.
+func choices(of reflect.Type) iter.Seq2[Kind, int] {
+	return func(yield func(Kind, int) bool) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			if f.Type == choiceType && f.Tag.Get("yaml") == ",inline" && !yield(Kind(f.Tag.Get("catalog")), i) {
+				return
+			}
+		}
+	}
+}

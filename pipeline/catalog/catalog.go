@@ -1,0 +1,15 @@
+// Package catalog puts together all that a spec of this build can choose: one
+// line a kind. Whoever reads specs is handed it; nothing registers itself.
+package catalog
+
+import (
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
+)
+
+// All returns the catalog of this build.
+func All() pipeline.Catalog {
+	return pipeline.Catalog{
+		pipeline.Steps: clean.Catalog(),
+	}
+}

@@ -1,0 +1,34 @@
+package pipeline
+
+import (
+	"reflect"
+	"strings"
+)
+
+// field is a field of a struct.
+type field struct {
+	name  string // in YAML
+	value reflect.Value
+	tag   reflect.StructTag
+}
+
+// fields lists the fields of a struct in order: those of inlined structs too,
+// and of an inlined choice the entry chosen.
+func fields(of reflect.Value) []field {
+	var out []field
+	for i := range of.NumField() {
+		f, v := of.Type().Field(i), of.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline" && f.Type == choiceType:
+			if c := v.Interface().(Choice); c.Options != nil {
+				out = append(out, field{c.Name, reflect.ValueOf(c.Options), `yaml:",omitempty" json:",omitempty"`})
+			}
+		case options == "inline":
+			out = append(out, fields(v)...)
+		case name != "":
+			out = append(out, field{name, v, f.Tag})
+		}
+	}
+	return out
+}

@@ -1,0 +1,73 @@
+package pipeline
+
+// Place is where a struct of options stands in a spec.
+type Place struct {
+	path  string
+	found *diagnostics
+}
+
+// in returns the place of a field.
+func (p Place) in(field string) Place { return Place{p.at(field), p.found} }
+
+// Omits reports whether the spec was read from a text that does not set the
+// field.
+func (p Place) Omits(field string) bool {
+	return p.found.source != nil && !p.found.source.has(p.at(field))
+}
+
+// Problem notes what is wrong with a field ("columns[2]"; "" is the struct
+// itself), and what can be done about it, unless something has been noted about
+// the field already.
+func (p Place) Problem(field, hint, format string, args ...any) {
+	if path := p.at(field); !p.found.covers(path) {
+		p.found.add(path, hint, format, args...)
+	}
+}
+
+// Unsupported notes a wish that the format knows and this build cannot fulfil.
+func (p Place) Unsupported(field, hint, what string) {
+	if path := p.at(field); !p.found.covers(path) {
+		p.found.refuse(path, hint, what)
+	}
+}
+
+func (p Place) at(field string) string {
+	switch {
+	case field == "":
+		return p.path
+	case p.path == "":
+		return field
+	}
+	return p.path + "." + field
+}
+
+// ColumnName refuses a name that scoring may add to a row: those that begin
+// with _.
+func (p Place) ColumnName(field, name string) {
+	if len(name) > 0 && name[0] == '_' {
+		p.Problem(field, "", "%q is not allowed: names that begin with _ are Thalweg's own", name)
+	}
+}
+
+// Default gives *at the value unless it has one, or the text says that it has
+// none.
+func Default[T comparable](p Place, field string, at *T, value T) {
+	var zero T
+	if *at == zero && !p.found.source.has(p.at(field)) {
+		*at = value
+	}
+}
+
+// DefaultList does the same for a list.
+func DefaultList[T any](p Place, field string, at *[]T, values ...T) {
+	if len(*at) == 0 && !p.found.source.has(p.at(field)) {
+		*at = values
+	}
+}
+
+// DefaultPointer does the same for a value that may be left out.
+func DefaultPointer[T any](at **T, value T) {
+	if *at == nil {
+		*at = &value
+	}
+}
