@@ -129,6 +129,7 @@ var owners = []struct {
 	{"github.com/hashicorp/raft-boltdb", []string{"coordinator/raftnode"}},
 	{"github.com/twmb/avro", []string{"pipeline/event"}},
 	{"github.com/segmentio/kafka-go", []string{"connectors/kafka", "integration/kafka"}},
+	{"github.com/twmb/franz-go/pkg/kgo", []string{"connectors/kafka", "connectors/kafka/kafkatest"}},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"connectors/devbroker"}},
 	{"github.com/minio/minio-go", []string{"storage/s3"}},
 	{"github.com/versity/versitygw", []string{"storage/devserver"}},

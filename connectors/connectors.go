@@ -1,6 +1,6 @@
 // Package connectors defines the seams to streams of events. connectors/kafka
-// provides them by kafka-go; connectors/registry reads schemas of events, and
-// connectors/devbroker is the embedded broker of thalweg dev.
+// provides them by kafka-go and franz-go; connectors/registry reads schemas of
+// events, and connectors/devbroker is the embedded broker of thalweg dev.
 package connectors
 
 import (

@@ -2,16 +2,17 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/retry"
 )
 
@@ -22,54 +23,41 @@ const (
 	maxBackoff = 2 * time.Second
 )
 
-// refreshEvery bounds how often failures make the cluster's layout be read
-// anew, whatever the number of partitions that fail at once.
-const refreshEvery = 20 * time.Millisecond
+// patience is the schedule of these pauses.
+func patience() retry.Backoff { return retry.Backoff{Min: minBackoff, Max: maxBackoff} }
 
-// cluster is the connection to the brokers that Source and Producer share:
-// kafka-go's pool, which finds leaders and keeps authenticated connections,
-// with bounded retries and errors that say what is wrong.
+// cluster is the connection to the brokers by franz-go, with bounded retries
+// and errors that say what is wrong.
 type cluster struct {
-	cfg       Config
-	addr      net.Addr
-	transport *kafkago.Transport
-	client    *kafkago.Client
-	signIn    *signIn // nil without SASL
+	cfg    Config
+	client *kgo.Client
 
-	mu struct {
+	transactional bool // client has a transactional id
+
+	signInCut   atomic.Bool           // the newest sign-in was cut off
+	lastSilence atomic.Pointer[error] // the newest failure of a connection
+	mu          struct {
 		sync.Mutex
-		refreshed time.Time
+		producing map[*context.CancelCauseFunc]struct{} // calls under way
 	}
 }
 
-func newCluster(cfg Config) (*cluster, error) {
+// newCluster returns a cluster that has not connected yet.
+func newCluster(cfg Config, opts ...kgo.Opt) (*cluster, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
-	mechanism, err := cfg.mechanism()
-	if err != nil {
-		return nil, err
+	c := &cluster{cfg: cfg.withDefaults()}
+	c.mu.producing = make(map[*context.CancelCauseFunc]struct{})
+	var err error
+	if c.client, err = kgo.NewClient(append(c.clientOptions(), opts...)...); err != nil {
+		return nil, &thalweg.Error{Op: "configure kafka", Kind: thalweg.Invalid, Subject: cfg.Topic, Err: err}
 	}
-	c := &cluster{cfg: cfg, addr: cfg.addr()}
-	c.transport = &kafkago.Transport{
-		Dial:           cfg.Dial,
-		DialTimeout:    cfg.DialTimeout,
-		MetadataTTL:    cfg.MetadataTTL,
-		MetadataTopics: []string{cfg.Topic},
-		ClientID:       cfg.ClientID,
-		TLS:            cfg.TLS,
-	}
-	if mechanism != nil {
-		c.signIn = &signIn{Mechanism: mechanism}
-		c.transport.SASL = c.signIn
-	}
-	c.client = &kafkago.Client{Addr: c.addr, Transport: c.transport}
 	return c, nil
 }
 
-// close ends idle connections now and the others when their request ends.
-func (c *cluster) close() { c.transport.CloseIdleConnections() }
+// close ends the connections; what is being produced fails.
+func (c *cluster) close() { c.client.Close() }
 
 // do runs request until it succeeds, fails for a reason that will not pass,
 // ctx ends, or the attempts or the shared budget for retries are used up.
@@ -78,32 +66,22 @@ func (c *cluster) do(ctx context.Context, op, subject string, wait time.Duration
 	missing := 0
 	transient := func(err error) bool {
 		if thalweg.Is(err, thalweg.NotFound) {
-			missing++ // tried once more: the layout of the cluster may be older than the topic
-		} else if !thalweg.IsTransient(err) {
-			return false
+			missing++ // tried once more: a broker's layout of the cluster may be older than the topic
+			return missing < 2
 		}
-		c.refresh()
-		return missing < 2
+		return thalweg.IsTransient(err)
 	}
-	p := retry.Policy{Backoff: retry.Backoff{Min: minBackoff, Max: maxBackoff}, Attempts: c.cfg.Attempts, Throttle: c.cfg.Throttle}
+	p := retry.Policy{Backoff: patience(), Attempts: c.cfg.Attempts, Throttle: c.cfg.Throttle}
 	err := p.Do(ctx, transient, func() error {
 		if err := c.cfg.Throttle.Pass(ctx); err != nil {
 			return c.translate(ctx, op, subject, err)
 		}
 		limited, cancel := context.WithTimeout(ctx, wait+c.cfg.RequestTimeout)
-		err := c.explain(limited, request(limited))
-		cancel()
-		var code kafkago.Error
-		switch {
-		case err == nil || errors.As(err, &code):
-			c.cfg.Throttle.Answered()
-		case ctx.Err() == nil:
-			c.cfg.Throttle.Failed()
+		defer cancel()
+		if err := request(limited); err != nil {
+			return c.translate(ctx, op, subject, err)
 		}
-		if err == nil {
-			return nil
-		}
-		return c.translate(ctx, op, subject, err)
+		return nil
 	})
 	if err != nil && ctx.Err() != nil {
 		return c.translate(ctx, op, subject, ctx.Err())
@@ -111,79 +89,75 @@ func (c *cluster) do(ctx context.Context, op, subject string, wait time.Duration
 	return err
 }
 
-// refresh makes the next request read the layout of the cluster again: the
-// pool is dropped, and lives on for the requests that still use it.
-func (c *cluster) refresh() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.mu.refreshed) >= refreshEvery {
-		c.mu.refreshed = now
-		c.transport.CloseIdleConnections()
-	}
-}
-
-// explain replaces the error of a request that could not be routed by the
-// reason why the layout of the cluster is not known, if that is so: kafka-go
-// says "topic not found" or "broker not available" when it could not even
-// connect.
-func (c *cluster) explain(ctx context.Context, err error) error {
-	if err == nil || !errors.Is(err, protocol.ErrNoTopic) && !errors.Is(err, protocol.ErrNoPartition) && !errors.Is(err, kafkago.BrokerNotAvailable) {
+// topic returns what bears the topic's name now.
+func (c *cluster) topic(ctx context.Context) (topic connectors.Topic, err error) {
+	err = c.do(ctx, "read topic", c.cfg.Topic, 0, func(ctx context.Context) error {
+		topic, err = c.topicOnce(ctx)
 		return err
-	}
-	if _, cause := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{c.cfg.Topic}}); cause != nil {
-		return cause
-	}
-	return err
+	})
+	return topic, err
 }
 
-// partitions returns the number of partitions of the topic.
-func (c *cluster) partitions(ctx context.Context) (int, error) {
-	var n int
-	err := c.do(ctx, "read topic", c.cfg.Topic, 0, func(ctx context.Context) error {
-		m, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{c.cfg.Topic}})
-		if err != nil {
-			return err
-		}
-		for _, t := range m.Topics {
-			if t.Name != c.cfg.Topic {
-				continue
-			}
-			if t.Error != nil {
-				return t.Error
-			}
-			n = len(t.Partitions)
-		}
-		if n == 0 {
-			return kafkago.UnknownTopicOrPartition
-		}
-		return nil
-	})
-	return n, err
+// topicOnce asks a broker for the topic.
+func (c *cluster) topicOnce(ctx context.Context) (connectors.Topic, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &c.cfg.Topic}}
+	res, err := req.RequestWith(ctx, c.client)
+	if err != nil {
+		return connectors.Topic{}, err
+	}
+	return topicOf(res, c.cfg.Topic)
 }
+
+// topicOf returns what a broker says of the topic of that name.
+func topicOf(res *kmsg.MetadataResponse, name string) (connectors.Topic, error) {
+	for _, t := range res.Topics {
+		if t.Topic == nil || *t.Topic != name {
+			continue
+		}
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return connectors.Topic{}, err
+		}
+		if len(t.Partitions) > 0 {
+			return connectors.Topic{ID: topicID(t.TopicID).String(), Partitions: len(t.Partitions)}, nil
+		}
+	}
+	return connectors.Topic{}, kerr.UnknownTopicOrPartition
+}
+
+// The times that ListOffsets takes for the ends of a partition.
+const (
+	atNext  = -1
+	atFirst = -2
+)
 
 // bounds returns the first offset kept and the next to be produced.
 func (c *cluster) bounds(ctx context.Context, partition int) (first, next int64, err error) {
-	p, err := c.offsets(ctx, "read bounds", fmt.Sprintf("%s/%d", c.cfg.Topic, partition), partition, kafkago.FirstOffsetOf(partition), kafkago.LastOffsetOf(partition))
-	return p.FirstOffset, p.LastOffset, err
+	subject := fmt.Sprintf("%s/%d", c.cfg.Topic, partition)
+	if first, err = c.offset(ctx, "read bounds", subject, partition, atFirst); err == nil {
+		next, err = c.offset(ctx, "read bounds", subject, partition, atNext)
+	}
+	return first, next, err
 }
 
-// offsets asks for offsets of a partition.
-func (c *cluster) offsets(ctx context.Context, op, subject string, partition int, of ...kafkago.OffsetRequest) (found kafkago.PartitionOffsets, err error) {
+// offset returns the offset of the first record at or after a time in
+// milliseconds, -1 if there is none.
+func (c *cluster) offset(ctx context.Context, op, subject string, partition int, at int64) (offset int64, err error) {
 	err = c.do(ctx, op, subject, 0, func(ctx context.Context) error {
-		res, err := c.client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{c.cfg.Topic: of}})
+		of := kmsg.NewListOffsetsRequestTopicPartition()
+		of.Partition, of.Timestamp = int32(partition), at
+		req := kmsg.NewPtrListOffsetsRequest()
+		req.ReplicaID = -1
+		req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: c.cfg.Topic, Partitions: []kmsg.ListOffsetsRequestTopicPartition{of}}}
+		res, err := req.RequestWith(ctx, c.client)
 		if err != nil {
 			return err
 		}
-		for _, p := range res.Topics[c.cfg.Topic] {
-			if p.Partition == partition {
-				found = p
-				return p.Error
-			}
+		if len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1 {
+			return kerr.UnknownTopicOrPartition
 		}
-		return kafkago.UnknownTopicOrPartition
+		offset = res.Topics[0].Partitions[0].Offset
+		return kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode)
 	})
-	if err != nil {
-		return kafkago.PartitionOffsets{}, err
-	}
-	return found, nil
+	return offset, err
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
@@ -178,6 +177,3 @@ func (c Config) mechanism() (sasl.Mechanism, error) {
 	}
 	return nil, nil
 }
-
-// addr returns the brokers to start from in kafka-go's form.
-func (c Config) addr() net.Addr { return kafkago.TCP(c.Brokers...) }

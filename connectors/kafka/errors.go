@@ -7,11 +7,10 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/sasl"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/thalweg/thalweg"
 )
@@ -29,7 +28,6 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 		e.Kind, e.Err = thalweg.Canceled, ctx.Err()
 		return e
 	}
-	var code kafkago.Error
 	var record tls.RecordHeaderError
 	var certificate *tls.CertificateVerificationError
 	var dial *net.OpError
@@ -38,17 +36,15 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 		e.Err, e.Hint = dial, "start Kafka there, or change "+c.where()
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Hint = "no answer in time from " + c.where()
-	case errors.As(err, &code):
-		e.Kind, e.Hint = c.ofCode(code)
-	case errors.Is(err, protocol.ErrNoTopic), errors.Is(err, protocol.ErrNoPartition):
-		e.Kind, e.Hint = c.ofCode(kafkago.UnknownTopicOrPartition)
+	case brokerCode(err) != nil:
+		e.Kind, e.Hint = c.ofCode(brokerCode(err))
 	case errors.As(err, &record):
 		e.Kind, e.Hint = thalweg.Invalid, "the broker does not speak TLS on this port"
 	case errors.As(err, &certificate):
 		e.Kind, e.Hint = thalweg.Invalid, "check the connection's CA and the broker's host name"
 	case refusedByPeer(err):
 		e.Kind, e.Hint = thalweg.Invalid, "the broker refused the TLS connection: check the client certificate and who signed it"
-	case endOfConnection(err) && c.signIn != nil && c.signIn.pending():
+	case endOfConnection(err) && c.signInCut.Load():
 		e.Kind, e.Hint = thalweg.Invalid, "the broker hung up during sign-in: check user, password and mechanism ("+c.cfg.SASL.Mechanism+")"
 	case endOfConnection(err) && c.cfg.TLS == nil:
 		e.Hint = "the broker hung up: it may be restarting, or expect TLS or a sign-in on this port"
@@ -56,6 +52,22 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 		e.Hint = "the broker hung up: it may be restarting, or expect a sign-in or a client certificate"
 	}
 	return e
+}
+
+// brokerCode returns the error that a broker answered with, whichever library
+// it came by; nil if it did not answer.
+func brokerCode(err error) *kerr.Error {
+	var franz *kerr.Error
+	var segmentio kafkago.Error
+	switch {
+	case errors.As(err, &franz):
+		return franz
+	case errors.As(err, &segmentio):
+		return kerr.TypedErrorForCode(int16(segmentio))
+	case errors.Is(err, protocol.ErrNoTopic), errors.Is(err, protocol.ErrNoPartition):
+		return kerr.UnknownTopicOrPartition
+	}
+	return nil
 }
 
 // where says which brokers were asked, and what named them.
@@ -79,59 +91,28 @@ func endOfConnection(err error) bool {
 }
 
 // ofCode tells what to make of a broker's error code.
-func (c *cluster) ofCode(code kafkago.Error) (thalweg.Kind, string) {
+func (c *cluster) ofCode(code *kerr.Error) (thalweg.Kind, string) {
 	switch code {
-	case kafkago.UnknownTopicOrPartition, unknownTopicID, inconsistentTopicID:
-		if c.signIn != nil {
+	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InconsistentTopicID:
+		if c.cfg.SASL.Mechanism != "" {
 			return thalweg.NotFound, "or user " + c.cfg.SASL.User + " may not see it"
 		}
 		return thalweg.NotFound, ""
-	case kafkago.TopicAuthorizationFailed, kafkago.GroupAuthorizationFailed, kafkago.ClusterAuthorizationFailed, kafkago.TransactionalIDAuthorizationFailed:
+	case kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed:
 		return thalweg.Invalid, "the broker does not permit this to " + orDefault(c.cfg.SASL.User, "anonymous users")
-	case kafkago.SASLAuthenticationFailed, kafkago.UnsupportedSASLMechanism, kafkago.IllegalSASLState:
+	case kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState:
 		return thalweg.Invalid, "check user, password and mechanism (" + orDefault(c.cfg.SASL.Mechanism, "none") + ")"
-	case kafkago.TopicAlreadyExists:
+	case kerr.TopicAlreadyExists:
 		return thalweg.Exists, ""
-	case kafkago.UnsupportedVersion, kafkago.UnsupportedForMessageFormat, kafkago.UnsupportedCompressionType:
+	case kerr.UnsupportedVersion, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType:
 		return thalweg.Unsupported, ""
-	case kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge:
+	case kerr.MessageTooLarge, kerr.RecordListTooLarge:
 		return thalweg.Exhausted, "the broker bounds a batch by max.message.bytes"
-	case kafkago.InvalidTopic, kafkago.InvalidPartitionNumber, kafkago.InvalidReplicationFactor, kafkago.InvalidConfiguration,
-		kafkago.InvalidRequest, kafkago.PolicyViolation, kafkago.InvalidTimestamp,
-		kafkago.OutOfOrderSequenceNumber, kafkago.InvalidGroupId:
+	case kerr.InvalidTopicException, kerr.InvalidPartitions, kerr.InvalidReplicationFactor, kerr.InvalidConfig,
+		kerr.InvalidRequest, kerr.PolicyViolation, kerr.InvalidTimestamp, kerr.OutOfOrderSequenceNumber, kerr.InvalidGroupID:
 		return thalweg.Invalid, ""
-	case kafkago.InvalidProducerEpoch, kafkago.ProducerFenced, kafkago.InvalidProducerIDMapping, kafkago.InvalidTransactionState:
+	case kerr.InvalidProducerEpoch, kerr.ProducerFenced, kerr.InvalidProducerIDMapping, kerr.InvalidTxnState:
 		return thalweg.Fenced, "another process writes in its place, or the brokers gave its transaction up"
 	}
 	return thalweg.Unavailable, ""
-}
-
-// signIn watches a SASL mechanism to tell a refused sign-in, where brokers may
-// just hang up, from a connection that broke for another reason.
-type signIn struct {
-	sasl.Mechanism
-	open atomic.Bool // the newest exchange has begun and not ended well
-}
-
-// Start begins an exchange.
-func (s *signIn) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
-	s.open.Store(true)
-	state, first, err := s.Mechanism.Start(ctx)
-	return &exchangeState{StateMachine: state, signIn: s}, first, err
-}
-
-func (s *signIn) pending() bool { return s.open.Load() }
-
-type exchangeState struct {
-	sasl.StateMachine
-	signIn *signIn
-}
-
-// Next goes on with an exchange.
-func (e *exchangeState) Next(ctx context.Context, challenge []byte) (bool, []byte, error) {
-	done, response, err := e.StateMachine.Next(ctx, challenge)
-	if done && err == nil {
-		e.signIn.open.Store(false)
-	}
-	return done, response, err
 }

@@ -9,9 +9,9 @@ import (
 	"math"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg"
@@ -52,9 +52,9 @@ var (
 
 // fetchResponse is what a response says about the one partition asked for.
 type fetchResponse struct {
-	code     kafkago.Error
-	end      int64 // the high watermark: the offset that the next record will get
-	logStart int64 // first offset kept, -1 if not told
+	code     *kerr.Error // nil: none
+	end      int64       // the high watermark: the offset that the next record will get
+	logStart int64       // first offset kept, -1 if not told
 	aborted  []abortedTransaction
 	batches  []byte // aliases exchange.buf
 }
@@ -131,12 +131,12 @@ func (e *exchange) exchange(rw io.ReadWriter) error {
 	if spoken.fetch >= idFetchVersion {
 		return e.fetch(rw, idFetchVersion)
 	}
-	if err := e.fetch(rw, e.version); err != nil || e.response.code != 0 || len(e.response.batches) == 0 {
+	if err := e.fetch(rw, e.version); err != nil || e.response.code != nil || len(e.response.batches) == 0 {
 		return err
 	}
 	topic, err := askTopic(rw, spoken.metadata, e.clientID, e.Topics[0].Topic)
 	if err == nil && topic.ID != e.topicID.String() {
-		e.response.code, e.response.batches = inconsistentTopicID, nil
+		e.response.code, e.response.batches = kerr.InconsistentTopicID, nil
 	}
 	return err
 }
@@ -231,7 +231,7 @@ func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction
 	res := fetchResponse{logStart: -1}
 	if version >= 7 {
 		if code := r.int16(); code != 0 {
-			return res, kafkago.Error(code)
+			return res, kerr.ErrorForCode(code)
 		}
 		r.int32() // session
 	}
@@ -247,7 +247,7 @@ func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction
 		return res, corruptResponse("%d partitions, asked for one", partitions)
 	}
 	r.int32() // partition
-	res.code = kafkago.Error(r.int16())
+	res.code = kerr.TypedErrorForCode(r.int16())
 	res.end = r.int64()
 	r.int64() // last stable offset
 	if version >= 5 {

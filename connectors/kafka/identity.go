@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 
-	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg"
@@ -40,12 +40,6 @@ func parseTopicID(text string) (id topicID, err error) {
 	return topicID(raw), nil
 }
 
-// Codes of errors that concern topic IDs.
-const (
-	unknownTopicID      kafkago.Error = 100
-	inconsistentTopicID kafkago.Error = 103
-)
-
 // idMetadataVersion is the first version of Metadata that tells topic IDs.
 // kafka-go knows those up to 8.
 const idMetadataVersion = 10
@@ -57,37 +51,6 @@ const maxMetadataBytes = 16 << 20
 // versions are the newest that a broker speaks.
 type versions struct{ fetch, metadata int16 }
 
-// topicQuestion asks a broker what bears the topic's name. It is a message of
-// kafka-go's Transport, which would otherwise answer from what it remembers.
-type topicQuestion struct {
-	ctx      context.Context //nolint:containedctx // the Transport does not hand its own down
-	clientID string
-	name     string
-	topic    connectors.Topic
-}
-
-var _ protocol.RawExchanger = (*topicQuestion)(nil)
-
-// ApiKey names the request for versions.
-func (q *topicQuestion) ApiKey() protocol.ApiKey { return protocol.Metadata }
-
-// Required takes the exchange over always.
-func (q *topicQuestion) Required(map[protocol.ApiKey]int16) bool { return true }
-
-// RawExchange asks for the versions that the broker speaks, then for the topic.
-func (q *topicQuestion) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
-	return q, onConnection(q.ctx, rw, q.ask)
-}
-
-func (q *topicQuestion) ask(rw io.ReadWriter) error {
-	spoken, err := askVersions(rw, q.clientID)
-	if err != nil {
-		return err
-	}
-	q.topic, err = askTopic(rw, spoken.metadata, q.clientID, q.name)
-	return err
-}
-
 // askVersions asks the broker at the other end what it speaks.
 func askVersions(rw io.ReadWriter, clientID string) (versions, error) {
 	req := kmsg.NewPtrApiVersionsRequest()
@@ -96,7 +59,7 @@ func askVersions(rw io.ReadWriter, clientID string) (versions, error) {
 		return versions{}, err
 	}
 	if res.ErrorCode != 0 {
-		return versions{}, kafkago.Error(res.ErrorCode)
+		return versions{}, kerr.ErrorForCode(res.ErrorCode)
 	}
 	var v versions
 	for _, k := range res.ApiKeys {
@@ -121,18 +84,7 @@ func askTopic(rw io.ReadWriter, version int16, clientID, name string) (connector
 	if err := ask(rw, req, res, clientID); err != nil {
 		return connectors.Topic{}, err
 	}
-	for _, t := range res.Topics {
-		if t.Topic == nil || *t.Topic != name {
-			continue
-		}
-		if t.ErrorCode != 0 {
-			return connectors.Topic{}, kafkago.Error(t.ErrorCode)
-		}
-		if len(t.Partitions) > 0 {
-			return connectors.Topic{ID: topicID(t.TopicID).String(), Partitions: len(t.Partitions)}, nil
-		}
-	}
-	return connectors.Topic{}, kafkago.UnknownTopicOrPartition
+	return topicOf(res, name)
 }
 
 // ask sends a request and reads its response.
@@ -172,20 +124,6 @@ func ask(rw io.ReadWriter, req kmsg.Request, res kmsg.Response, clientID string)
 func writeRequest(w io.Writer, req kmsg.Request, correlation int32, clientID string) error {
 	_, err := w.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, correlation))
 	return err
-}
-
-// topic returns what bears the topic's name now.
-func (c *cluster) topic(ctx context.Context) (connectors.Topic, error) {
-	var topic connectors.Topic
-	err := c.do(ctx, "read topic", c.cfg.Topic, 0, func(ctx context.Context) error {
-		q := &topicQuestion{ctx: ctx, clientID: c.cfg.ClientID, name: c.cfg.Topic}
-		if _, err := c.transport.RoundTrip(ctx, c.addr, q); err != nil {
-			return err
-		}
-		topic = q.topic
-		return nil
-	})
-	return topic, err
 }
 
 // identify looks into an error of a Fetch of the topic id: what bears the name

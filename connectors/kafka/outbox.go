@@ -8,8 +8,10 @@ import (
 	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/compress"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
@@ -53,17 +55,14 @@ type OutboxConfig struct {
 // known to be, whoever delivered it, and one that was not is in no open
 // transaction either.
 type Outbox struct {
-	cluster *cluster
 	cfg     OutboxConfig
-	builder batchBuilder
+	brokers Config           // with defaults
 	limit   int              // of a message; halved when the topic takes no larger one
 	now     func() time.Time // for tests
 
 	mu        sync.Mutex // held by the call that is under way
 	line      string     // that the rest is of, "" if nothing is open
-	producer  int64
-	epoch     int16
-	sequence  int32
+	cluster   *cluster   // of the line's transactional id
 	partition int
 	next      int64 // group number after the last that was delivered, -1: none known
 }
@@ -75,11 +74,10 @@ func NewOutbox(cfg Config, oc OutboxConfig) (*Outbox, error) {
 	if oc.Name == "" || oc.Partition < 0 {
 		return nil, &thalweg.Error{Op: "configure outbox", Kind: thalweg.Invalid, Subject: fmt.Sprintf("name %q, partition %d", oc.Name, oc.Partition)}
 	}
-	c, err := newCluster(cfg)
-	if err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Outbox{cluster: c, cfg: oc, limit: largestMessage, now: time.Now}, nil
+	return &Outbox{cfg: oc, brokers: cfg.withDefaults(), limit: largestMessage, now: time.Now}, nil
 }
 
 // Deliver implements connectors.Outbox. A message that the topic does not take is
@@ -89,7 +87,7 @@ func NewOutbox(cfg Config, oc OutboxConfig) (*Outbox, error) {
 func (o *Outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.Seq2[connectors.Message, error]) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for fenced := 0; ; {
+	for fenced, attempt := 0, 1; ; {
 		if o.line != g.Line {
 			if err := o.open(ctx, g.Line); err != nil {
 				return err
@@ -99,7 +97,7 @@ func (o *Outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.
 			return nil
 		}
 		if age := o.now().Sub(time.UnixMicro(g.BegunAtUS)); o.next < 0 && g.Seq > 0 && age > trustedAge {
-			return &thalweg.Error{Op: "deliver", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s, group %d (%s)", o.cluster.cfg.Topic, g.Seq, g.ID),
+			return &thalweg.Error{Op: "deliver", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s, group %d (%s)", o.brokers.Topic, g.Seq, g.ID),
 				Hint: fmt.Sprintf("it was begun %v ago, and the brokers have forgotten (offsets.retention.minutes) whether it was delivered: look for %s in the topic; "+
 					"then set the offset of group %s in partition 0 of the topic to %d if it is there, to %d if not", age.Round(time.Hour), g.ID, o.id(g.Line), g.Seq+1, g.Seq)}
 		}
@@ -114,6 +112,8 @@ func (o *Outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.
 			o.limit /= 2
 		case thalweg.Is(err, thalweg.Fenced) && fenced < maxFenced:
 			fenced++
+		case thalweg.IsTransient(err) && attempt < o.brokers.Attempts && o.brokers.Throttle.MayRepeat() && patience().Wait(ctx, attempt) == nil:
+			attempt++
 		default:
 			return err
 		}
@@ -122,142 +122,185 @@ func (o *Outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.
 
 // tooLarge reports whether the topic refused a batch for its size.
 func tooLarge(err error) bool {
-	var code kafkago.Error
-	return errors.As(err, &code) && (code == kafkago.MessageSizeTooLarge || code == kafkago.RecordListTooLarge)
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
 }
 
 // id returns the transactional id of a line, which is its consumer group too.
 func (o *Outbox) id(line string) string { return o.cfg.Name + "-" + line[:min(len(line), 16)] }
 
-// open fences whoever delivered the line before and learns how far they got.
+// open fences whoever delivered the line before and learns how far they got. A
+// client of its own begins what one of unknown state left.
 func (o *Outbox) open(ctx context.Context, line string) error {
-	c := o.cluster
-	n, err := c.partitions(ctx)
+	o.end()
+	id := o.id(line)
+	c, err := newCluster(o.brokers, append(producerOptions(o.brokers), kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout),
+		kgo.MinVersions(stableOffsets()), kgo.ProducerBatchCompression(kgo.NoCompression()))...)
 	if err != nil {
 		return err
 	}
-	id := o.id(line)
+	c.transactional = true
+	o.cluster = c
+	topic, err := c.topic(ctx)
+	if err != nil {
+		return err
+	}
 	err = c.do(ctx, "begin transactions", id, 0, func(ctx context.Context) error {
-		res, err := c.client.InitProducerID(ctx, &kafkago.InitProducerIDRequest{TransactionalID: id, TransactionTimeoutMs: int(transactionTimeout.Milliseconds()),
-			ProducerID: -1, ProducerEpoch: -1})
-		if err != nil {
-			return err
-		}
-		if res.Error != nil {
-			return res.Error
-		}
-		o.producer, o.epoch = int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch)
-		return nil
+		_, _, err := c.client.ProducerID(ctx)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	next, err := c.committed(ctx, id, 0)
+	next, err := c.committed(ctx, id)
 	if err != nil {
 		return err
 	}
-	o.line, o.next, o.sequence, o.partition = line, next, 0, o.cfg.Partition%n
+	o.line, o.next, o.partition = line, next, o.cfg.Partition%topic.Partitions
 	return nil
 }
 
+// stableOffsets are the versions of brokers that can wait for what transactions
+// have committed (Kafka 2.5): others would answer without.
+func stableOffsets() *kversion.Versions {
+	v := new(kversion.Versions)
+	v.SetMaxKeyVersion(kmsg.OffsetFetch.Int16(), 7)
+	return v
+}
+
+// committed returns a group's offset in partition 0 of the topic, -1 if it has
+// none. There is no answer while a transaction that commits another is being
+// ended.
+func (c *cluster) committed(ctx context.Context, group string) (offset int64, err error) {
+	err = c.do(ctx, "read committed offset", fmt.Sprintf("%s/0 of group %s", c.cfg.Topic, group), 0, func(ctx context.Context) error {
+		req := kmsg.NewPtrOffsetFetchRequest()
+		req.Group, req.RequireStable = group, true
+		req.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: c.cfg.Topic, Partitions: []int32{0}}}
+		res, err := req.RequestWith(ctx, c.client)
+		if err != nil {
+			return err
+		}
+		switch err := kerr.ErrorForCode(res.ErrorCode); {
+		case errors.Is(err, kerr.GroupIDNotFound):
+			offset = -1
+			return nil
+		case err != nil:
+			return err
+		case len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1:
+			return corruptResponse("not the partition that was asked for")
+		}
+		offset = res.Topics[0].Partitions[0].Offset
+		return kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode)
+	})
+	return offset, err
+}
+
 // transact writes the messages and the number after the group's in one
-// transaction.
+// transaction. Without messages there is nothing to be known later.
 func (o *Outbox) transact(ctx context.Context, g connectors.Group, messages iter.Seq2[connectors.Message, error]) error {
 	c, id := o.cluster, o.id(g.Line)
-	subject := fmt.Sprintf("%s/%d", c.cfg.Topic, o.partition)
-	err := c.do(ctx, "add partition to transaction", subject, 0, func(ctx context.Context) error {
-		res, err := c.client.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{TransactionalID: id, ProducerID: int(o.producer), ProducerEpoch: int(o.epoch),
-			Topics: map[string][]kafkago.AddPartitionToTxn{c.cfg.Topic: {{Partition: o.partition}}}})
-		if err != nil {
-			return err
-		}
-		for _, p := range res.Topics[c.cfg.Topic] {
-			if p.Error != nil {
-				return p.Error
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := c.client.BeginTransaction(); err != nil {
+		return c.translate(ctx, "begin transaction", id, err)
+	}
+	if n, err := o.produce(ctx, messages); n == 0 || err != nil {
 		return err
 	}
-	if err := o.produce(ctx, id, messages); err != nil {
+	if err := o.commitNumber(ctx, g); err != nil {
 		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
+	defer cancel()
+	if err := c.client.EndTransaction(limited, kgo.TryCommit); err != nil {
+		return c.translate(ctx, "commit transaction", fmt.Sprintf("%s/%d", c.cfg.Topic, o.partition), err)
+	}
+	return nil
+}
+
+// commitNumber adds the number after the group's to the transaction: franz-go
+// does that for members of a group only.
+func (o *Outbox) commitNumber(ctx context.Context, g connectors.Group) error {
+	c, id := o.cluster, o.id(g.Line)
+	producer, epoch, err := c.client.ProducerID(ctx)
+	if err != nil {
+		return c.translate(ctx, "commit group number", id, err)
 	}
 	err = c.do(ctx, "add group to transaction", id, 0, func(ctx context.Context) error {
-		res, err := c.client.AddOffsetsToTxn(ctx, &kafkago.AddOffsetsToTxnRequest{TransactionalID: id, ProducerID: int(o.producer), ProducerEpoch: int(o.epoch), GroupID: id})
+		req := kmsg.NewPtrAddOffsetsToTxnRequest()
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = id, producer, epoch, id
+		res, err := req.RequestWith(ctx, c.client)
 		if err != nil {
 			return err
 		}
-		return res.Error
+		return kerr.ErrorForCode(res.ErrorCode)
 	})
 	if err != nil {
 		return err
 	}
-	err = c.do(ctx, "commit group number", id, 0, func(ctx context.Context) error {
-		res, err := c.client.TxnOffsetCommit(ctx, &kafkago.TxnOffsetCommitRequest{TransactionalID: id, GroupID: id, ProducerID: int(o.producer), ProducerEpoch: int(o.epoch),
-			GenerationID: -1, Topics: map[string][]kafkago.TxnOffsetCommit{c.cfg.Topic: {{Partition: 0, Offset: int64(g.Seq) + 1, Metadata: g.ID}}}})
+	return c.do(ctx, "commit group number", id, 0, func(ctx context.Context) error {
+		number := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		number.Offset, number.Metadata = int64(g.Seq)+1, &g.ID
+		req := kmsg.NewPtrTxnOffsetCommitRequest()
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = id, producer, epoch, id
+		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: c.cfg.Topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{number}}}
+		res, err := req.RequestWith(ctx, c.client)
 		if err != nil {
 			return err
 		}
-		for _, p := range res.Topics[c.cfg.Topic] {
-			if p.Error != nil {
-				return p.Error
+		for _, t := range res.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return c.do(ctx, "commit transaction", subject, 0, func(ctx context.Context) error {
-		res, err := c.client.EndTxn(ctx, &kafkago.EndTxnRequest{TransactionalID: id, ProducerID: int(o.producer), ProducerEpoch: int(o.epoch), Committed: true})
-		if err != nil {
-			return err
-		}
-		return res.Error
-	})
 }
 
-// produce writes the messages, batch after batch.
-func (o *Outbox) produce(ctx context.Context, id string, messages iter.Seq2[connectors.Message, error]) error {
-	now := o.now().UnixMilli()
-	o.builder.reset()
+// produce writes the messages, batch after batch, and returns their number.
+func (o *Outbox) produce(ctx context.Context, messages iter.Seq2[connectors.Message, error]) (n int, err error) {
+	now := o.now()
+	var batch []*kgo.Record
+	size := 0
 	for m, err := range messages {
 		if err != nil {
-			return err
+			return n, err
 		}
 		m = fit(m, o.limit)
-		if o.builder.count > 0 && len(o.builder.records)+sizeOf(m) > min(outboxBatch, o.limit) {
-			if err := o.send(ctx, id); err != nil {
-				return err
+		if size > 0 && size+sizeOf(m) > min(outboxBatch, o.limit) {
+			if err := o.send(ctx, batch); err != nil {
+				return n, err
 			}
+			batch, size = batch[:0], 0
 		}
-		o.builder.add(m.Key, m.Value, now, m.Headers)
+		r := record(o.brokers.Topic, o.partition, m.Key, m.Value, now, m.Headers)
+		batch = append(batch, &r)
+		size += sizeOf(m)
+		n++
 	}
-	if o.builder.count == 0 {
-		return nil
+	if n == 0 {
+		return 0, nil
 	}
-	return o.send(ctx, id)
+	return n, o.send(ctx, batch)
 }
 
-// send writes the batch.
-func (o *Outbox) send(ctx context.Context, id string) error {
-	o.builder.transactional = true
-	batch, err := o.builder.finish(compress.None, o.producer, o.epoch, o.sequence)
-	if err != nil {
-		return err
+// send writes a batch.
+func (o *Outbox) send(ctx context.Context, batch []*kgo.Record) error {
+	return o.cluster.produce(ctx, fmt.Sprintf("%s/%d", o.brokers.Topic, o.partition), batch).FirstErr()
+}
+
+// end hangs up.
+func (o *Outbox) end() {
+	if o.cluster != nil {
+		o.cluster.close()
+		o.cluster = nil
 	}
-	err = o.cluster.write(ctx, id, o.partition, batch)
-	if err == nil {
-		o.sequence = after(o.sequence, o.builder.count)
-		o.builder.reset()
-	}
-	return err
+	o.line = ""
 }
 
 // Close ends the connections.
 func (o *Outbox) Close() error {
-	o.cluster.close()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.end()
 	return nil
 }

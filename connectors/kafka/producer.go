@@ -8,8 +8,9 @@ import (
 	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/compress"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
@@ -57,38 +58,51 @@ func (e *BatchError) Unwrap() error { return e.Err }
 type Producer struct {
 	cluster *cluster
 	cfg     ProducerConfig
-	codec   compress.Compression
+	byKey   kgo.TopicPartitioner
 	mu      struct {
 		sync.Mutex
-		open     bool // producer, epoch and lanes are valid
-		producer int64
-		epoch    int16
-		lanes    []lane // by partition
-		turn     int
+		turn int
 	}
-}
-
-// lane is the state of one partition.
-type lane struct {
-	builder  batchBuilder
-	sequence int32
-	index    []int // of the messages to write now
-	failed   []*BatchError
 }
 
 // NewProducer returns a Producer for cfg.Topic. It does not connect.
 func NewProducer(cfg Config, pc ProducerConfig) (*Producer, error) {
-	c, err := newCluster(cfg)
-	if err != nil {
-		return nil, err
-	}
-	pc.BatchBytes = orDefault(pc.BatchBytes, 256<<10)
-	p := &Producer{cluster: c, cfg: pc}
-	if err := p.codec.UnmarshalText([]byte(orDefault(pc.Compression, "none"))); err != nil || p.codec < compress.None || p.codec > compress.Zstd {
+	codecs := map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
+	codec, known := codecs[orDefault(pc.Compression, "none")]
+	if !known {
 		return nil, &thalweg.Error{Op: "configure producer", Kind: thalweg.Invalid, Subject: "compression " + pc.Compression,
 			Hint: "one of none, gzip, snappy, lz4, zstd"}
 	}
-	return p, nil
+	pc.BatchBytes = orDefault(pc.BatchBytes, 256<<10)
+	c, err := newCluster(cfg, append(producerOptions(cfg), kgo.ProducerBatchCompression(codec),
+		// A call ends by itself, also while the fate of a batch is unknown.
+		kgo.AllowIdempotentProduceCancellation())...)
+	if err != nil {
+		return nil, err
+	}
+	return &Producer{cluster: c, cfg: pc, byKey: kgo.StickyKeyPartitioner(nil).ForTopic(cfg.Topic)}, nil
+}
+
+// maxRecordBytes bounds a record that a broker is asked to take; brokers have
+// lower bounds, which decide.
+const maxRecordBytes = 64 << 20
+
+// gatherTime is how long franz-go may wait for the rest of a batch. It waits no
+// longer than until all records of a call are there.
+const gatherTime = 5 * time.Millisecond
+
+// producerOptions are those of Producer and Outbox, which both choose partitions
+// and cut batches themselves.
+func producerOptions(cfg Config) []kgo.Opt {
+	cfg = cfg.withDefaults()
+	return []kgo.Opt{
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(gatherTime),
+		kgo.ProducerBatchMaxBytes(maxRecordBytes),
+		kgo.ProduceRequestTimeout(cfg.RequestTimeout / 2),
+		kgo.RecordRetries(cfg.Attempts - 1),
+	}
 }
 
 // CreateTopic makes the topic with so many partitions, or as many as the
@@ -100,19 +114,27 @@ func (p *Producer) CreateTopic(ctx context.Context, partitions int) error {
 		partitions = -1
 	}
 	return c.do(ctx, "create topic", c.cfg.Topic, 0, func(ctx context.Context) error {
-		res, err := c.client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
-			Topic: c.cfg.Topic, NumPartitions: partitions, ReplicationFactor: -1,
-		}}})
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = c.cfg.Topic, int32(partitions), -1
+		req := kmsg.NewPtrCreateTopicsRequest()
+		req.Topics = append(req.Topics, topic)
+		res, err := req.RequestWith(ctx, c.client)
 		if err != nil {
 			return err
 		}
-		return res.Errors[c.cfg.Topic]
+		if len(res.Topics) != 1 {
+			return corruptResponse("%d topics made, asked for one", len(res.Topics))
+		}
+		return kerr.ErrorForCode(res.Topics[0].ErrorCode)
 	})
 }
 
 // Partitions returns the number of partitions; NotFound if there is no such
 // topic.
-func (p *Producer) Partitions(ctx context.Context) (int, error) { return p.cluster.partitions(ctx) }
+func (p *Producer) Partitions(ctx context.Context) (int, error) {
+	topic, err := p.cluster.topic(ctx)
+	return topic.Partitions, err
+}
 
 // Produce writes messages and returns when every replica has them. The error
 // joins one *BatchError for each batch that could not be written; where its
@@ -120,124 +142,76 @@ func (p *Producer) Partitions(ctx context.Context) (int, error) { return p.clust
 func (p *Producer) Produce(ctx context.Context, messages []Message) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.openLocked(ctx); err != nil {
-		return err
-	}
-	p.assignLocked(messages)
-	var wait sync.WaitGroup
-	for i := range p.mu.lanes {
-		if l := &p.mu.lanes[i]; len(l.index) > 0 {
-			wait.Go(func() { p.write(ctx, i, l, messages) })
-		}
-	}
-	wait.Wait()
-	var failed []error
-	for i := range p.mu.lanes {
-		for _, e := range p.mu.lanes[i].failed {
-			failed = append(failed, e)
-		}
-		p.mu.lanes[i].failed = nil
-	}
-	if len(failed) > 0 {
-		// Sequences beyond a batch whose fate is unknown cannot be told apart from
-		// a gap: begin anew under another producer id.
-		p.mu.open = false
-	}
-	return errors.Join(failed...)
-}
-
-// openLocked learns the partitions, and gets a producer id where none is held.
-func (p *Producer) openLocked(ctx context.Context) error {
-	c := p.cluster
-	n, err := c.partitions(ctx)
+	n, err := p.Partitions(ctx)
 	if err != nil {
 		return err
 	}
-	if !p.mu.open {
-		err := c.do(ctx, "get producer id", c.cfg.Topic, 0, func(ctx context.Context) error {
-			res, err := c.client.InitProducerID(ctx, &kafkago.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1})
-			if err != nil {
-				return err
-			}
-			if res.Error != nil {
-				return res.Error
-			}
-			p.mu.producer, p.mu.epoch = int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		p.mu.open = true
-		for i := range p.mu.lanes {
-			p.mu.lanes[i].sequence = 0
+	var wait sync.WaitGroup
+	failed := make([]error, n)
+	for partition, index := range p.assignLocked(messages, n) {
+		if len(index) > 0 {
+			wait.Go(func() { failed[partition] = p.write(ctx, partition, index, messages) })
 		}
 	}
-	for len(p.mu.lanes) < n {
-		p.mu.lanes = append(p.mu.lanes, lane{})
-	}
-	return nil
+	wait.Wait()
+	return errors.Join(failed...)
 }
 
-// assignLocked gives each message its partition: by the key's murmur2 hash, as
-// the Java client does, or in turn.
-func (p *Producer) assignLocked(messages []Message) {
-	partitions := make([]int, len(p.mu.lanes))
-	for i := range partitions {
-		partitions[i] = i
-		p.mu.lanes[i].index = p.mu.lanes[i].index[:0]
-	}
-	keyed := kafkago.Murmur2Balancer{Consistent: true}
+// assignLocked returns the messages of each partition: by the key's murmur2
+// hash, as the Java client does, or in turn.
+func (p *Producer) assignLocked(messages []Message, partitions int) [][]int {
+	index := make([][]int, partitions)
 	for i, m := range messages {
-		at := p.mu.turn
+		at := p.mu.turn % partitions
 		if m.Key != nil {
-			at = keyed.Balance(kafkago.Message{Key: m.Key}, partitions...)
+			at = p.byKey.Partition(&kgo.Record{Key: m.Key}, partitions)
 		} else {
-			p.mu.turn = (p.mu.turn + 1) % len(partitions)
+			p.mu.turn = (at + 1) % partitions
 		}
-		p.mu.lanes[at].index = append(p.mu.lanes[at].index, i)
+		index[at] = append(index[at], i)
 	}
+	return index
 }
 
 // write sends the messages of one partition, batch after batch. After a batch
 // that failed the rest is not sent: it would be out of order.
-func (p *Producer) write(ctx context.Context, partition int, l *lane, messages []Message) {
-	first, now := 0, time.Now()
-	l.builder.reset()
-	for n, i := range l.index {
+func (p *Producer) write(ctx context.Context, partition int, index []int, messages []Message) error {
+	topic := p.cluster.cfg.Topic
+	subject := fmt.Sprintf("%s/%d", topic, partition)
+	now := time.Now()
+	memory := make([]kgo.Record, len(index))
+	records := make([]*kgo.Record, 0, len(index))
+	size, first := 0, 0
+	for n, i := range index {
 		m := messages[i]
 		at := m.Time
 		if at.IsZero() {
 			at = now
 		}
-		l.builder.add(m.Key, m.Value, at.UnixMilli(), m.Headers)
-		if len(l.builder.records) < p.cfg.BatchBytes && n+1 < len(l.index) {
+		memory[n] = record(topic, partition, m.Key, m.Value, at, m.Headers)
+		records = append(records, &memory[n])
+		if size += len(m.Key) + len(m.Value); size < p.cfg.BatchBytes && n+1 < len(index) {
 			continue
 		}
-		if err := p.send(ctx, partition, l); err != nil {
-			l.failed = append(l.failed, &BatchError{Partition: partition, Index: slices.Clone(l.index[first : n+1]), Err: err})
-			if n+1 < len(l.index) {
-				l.failed = append(l.failed, &BatchError{Partition: partition, Index: slices.Clone(l.index[n+1:]),
-					Err: &thalweg.Error{Op: "produce", Kind: thalweg.Canceled, Subject: p.cluster.cfg.Topic, Hint: "not sent after the batch before it failed"}})
+		results := p.cluster.produce(ctx, subject, records)
+		if err := results.FirstErr(); err != nil {
+			refused := &BatchError{Partition: partition, Err: err}
+			for _, r := range results {
+				if r.Err != nil {
+					refused.Index = append(refused.Index, index[first+slices.Index(records, r.Record)])
+				}
 			}
-			return
+			slices.Sort(refused.Index)
+			failed := []error{refused}
+			if n+1 < len(index) {
+				failed = append(failed, &BatchError{Partition: partition, Index: index[n+1:],
+					Err: &thalweg.Error{Op: "produce", Kind: thalweg.Canceled, Subject: topic, Hint: "not sent after the batch before it failed"}})
+			}
+			return errors.Join(failed...)
 		}
-		first = n + 1
-		l.builder.reset()
+		records, size, first = records[:0], 0, n+1
 	}
-}
-
-// send writes the lane's batch.
-func (p *Producer) send(ctx context.Context, partition int, l *lane) error {
-	batch, err := l.builder.finish(p.codec, p.mu.producer, p.mu.epoch, l.sequence)
-	if err != nil {
-		return &thalweg.Error{Op: "compress batch", Subject: p.cluster.cfg.Topic, Err: err}
-	}
-	err = p.cluster.write(ctx, "", partition, batch)
-	if err == nil {
-		l.sequence = after(l.sequence, l.builder.count)
-	}
-	return err
+	return nil
 }
 
 // Close ends the connections.

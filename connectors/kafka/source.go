@@ -1,4 +1,5 @@
-// Package kafka reads and writes Kafka topics through kafka-go's Transport.
+// Package kafka reads Kafka topics through kafka-go's Transport, and does all
+// else through franz-go's client.
 //
 // Source reads partitions one by one, without a consumer group: exact offsets,
 // no record skipped without an error, no control record taken for an event.
@@ -9,10 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
@@ -20,10 +24,13 @@ import (
 
 // Source reads one topic.
 type Source struct {
-	cluster *cluster
-	mu      struct {
+	cluster   *cluster
+	brokers   net.Addr
+	transport *kafkago.Transport // finds leaders for what is fetched, and keeps connections
+	mu        struct {
 		sync.Mutex
-		cursors map[int]*cursor
+		cursors   map[int]*cursor
+		refreshed time.Time
 	}
 }
 
@@ -31,11 +38,24 @@ var _ connectors.Source = (*Source)(nil)
 
 // New returns a Source for cfg.Topic. It does not connect.
 func New(cfg Config) (*Source, error) {
+	mechanism, err := cfg.mechanism()
+	if err != nil {
+		return nil, err
+	}
 	c, err := newCluster(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{cluster: c}
+	cfg = c.cfg
+	s := &Source{cluster: c, brokers: kafkago.TCP(cfg.Brokers...), transport: &kafkago.Transport{
+		Dial:           cfg.Dial,
+		DialTimeout:    cfg.DialTimeout,
+		MetadataTTL:    cfg.MetadataTTL,
+		MetadataTopics: []string{cfg.Topic},
+		ClientID:       cfg.ClientID,
+		TLS:            cfg.TLS,
+		SASL:           mechanism,
+	}}
 	s.mu.cursors = make(map[int]*cursor)
 	return s, nil
 }
@@ -57,17 +77,20 @@ func (s *Source) Commit(ctx context.Context, partition int, next int64) error {
 	}
 	subject := fmt.Sprintf("%s/%d of group %s", c.cfg.Topic, partition, c.cfg.Group)
 	return c.do(ctx, "commit offset", subject, 0, func(ctx context.Context) error {
-		res, err := c.client.OffsetCommit(ctx, &kafkago.OffsetCommitRequest{
-			GroupID:      c.cfg.Group,
-			GenerationID: -1, // a group without members, as for manual assignment
-			Topics:       map[string][]kafkago.OffsetCommit{c.cfg.Topic: {{Partition: partition, Offset: next}}},
-		})
+		of := kmsg.NewOffsetCommitRequestTopicPartition()
+		of.Partition, of.Offset = int32(partition), next
+		req := kmsg.NewPtrOffsetCommitRequest()
+		req.Group = c.cfg.Group // without members, as for manual assignment
+		req.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: c.cfg.Topic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{of}}}
+		res, err := req.RequestWith(ctx, c.client)
 		if err != nil {
 			return err
 		}
-		for _, p := range res.Topics[c.cfg.Topic] {
-			if p.Error != nil {
-				return p.Error
+		for _, t := range res.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -76,8 +99,43 @@ func (s *Source) Commit(ctx context.Context, partition int, next int64) error {
 
 // Close ends the connections. A Fetch under way fails or ends by itself.
 func (s *Source) Close() error {
+	s.transport.CloseIdleConnections()
 	s.cluster.close()
 	return nil
+}
+
+// refreshEvery bounds how often failures make the cluster's layout be read
+// anew, whatever the number of partitions that fail at once.
+const refreshEvery = 20 * time.Millisecond
+
+// failed looks into the error of a fetch. The next one reads the layout of the
+// cluster again: the pool is dropped, and lives on for the requests that still
+// use it. Where kafka-go could not even connect it says that there is no such
+// topic, and a refused sign-in is an end of the connection to it: franz-go tells
+// what is wrong.
+func (s *Source) failed(ctx context.Context, err error) error {
+	s.mu.Lock()
+	if now := time.Now(); now.Sub(s.mu.refreshed) >= refreshEvery {
+		s.mu.refreshed = now
+		s.transport.CloseIdleConnections()
+	}
+	s.mu.Unlock()
+	throttle := s.cluster.cfg.Throttle
+	code := brokerCode(err)
+	if code != nil && code != kerr.UnknownTopicOrPartition && code != kerr.BrokerNotAvailable {
+		throttle.Answered()
+		return err
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	if _, cause := s.cluster.topicOnce(ctx); cause != nil {
+		return cause
+	}
+	if code == nil {
+		throttle.Failed()
+	}
+	return err
 }
 
 // cursor is the reading position in one partition: the response whose batches
@@ -180,23 +238,24 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 	err = c.do(ctx, "fetch", s.subject(partition, offset), maxWait, func(ctx context.Context) error {
 		e := cur.exchange
 		e.ask(ctx, id, offset, maxWait, maxBytes)
-		if _, err := c.transport.RoundTrip(ctx, c.addr, e); err != nil {
+		if _, err := s.transport.RoundTrip(ctx, s.brokers, e); err != nil {
 			// The connection may still be reading into the buffer.
 			cur.exchange = newExchange(c.cfg, partition)
 			cur.exchange.large = e.large
 			if large = errors.Is(err, errLarge); large {
 				return nil
 			}
-			return err
+			return s.failed(ctx, err)
 		}
 		r := &e.response
 		switch {
-		case r.code == kafkago.OffsetOutOfRange, r.code == 0 && r.logStart > offset:
+		case r.code == kerr.OffsetOutOfRange, r.code == nil && r.logStart > offset:
 			gone = true
 			return nil
-		case r.code != 0:
-			return r.code
+		case r.code != nil:
+			return s.failed(ctx, r.code)
 		}
+		c.cfg.Throttle.Answered()
 		cur.rest, cur.next, cur.end = r.batches, offset, r.end
 		cur.decoder.begin(r.aborted)
 		return nil
@@ -227,7 +286,7 @@ func (s *Source) lost(ctx context.Context, partition int, offset int64) error {
 		e.Hint = fmt.Sprintf("the log ends at %d: the topic was deleted and made again, or lost its newest records", next)
 	default:
 		// The log moved while we asked: the next Fetch sees the new bounds.
-		e.Kind, e.Err = thalweg.Unavailable, kafkago.OffsetOutOfRange
+		e.Kind, e.Err = thalweg.Unavailable, kerr.OffsetOutOfRange
 	}
 	return e
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	kafkago "github.com/segmentio/kafka-go"
 )
 
 // OffsetAt returns the offset of the first record of a partition whose
@@ -19,14 +17,9 @@ func (s *Source) OffsetAt(ctx context.Context, partition int, at time.Time) (int
 	}
 	c := s.cluster
 	subject := fmt.Sprintf("%s/%d at %s", c.cfg.Topic, partition, at.UTC().Format(time.RFC3339Nano))
-	p, err := c.offsets(ctx, "find offset", subject, partition, kafkago.TimeOffsetOf(partition, whole))
-	if err != nil {
-		return -1, err
-	}
-	for found := range p.Offsets {
-		if found >= 0 {
-			return found, nil
-		}
+	found, err := c.offset(ctx, "find offset", subject, partition, whole.UnixMilli())
+	if err != nil || found >= 0 {
+		return found, err
 	}
 	_, next, err := s.Bounds(ctx, partition)
 	return next, err

@@ -23,10 +23,6 @@ type batchBuilder struct {
 	out       []byte
 }
 
-func (b *batchBuilder) reset() {
-	b.records, b.count = b.records[:0], 0
-}
-
 // add appends a record. A nil key or value is a null.
 func (b *batchBuilder) add(key, value []byte, timestampMS int64, headers []connectors.Header) {
 	if b.count == 0 {

@@ -1,0 +1,178 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+)
+
+// clientOptions are franz-go's form of the configuration. franz-go repeats
+// nothing by itself but what it produces: cluster.do does, within the budget.
+func (c *cluster) clientOptions() []kgo.Opt {
+	cfg := c.cfg
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID(cfg.ClientID),
+		kgo.Dialer(cfg.dialTLS),
+		// Requests are filled for these versions: new fields of later ones would go out
+		// unset, and transactions would change under our own requests (KIP-890).
+		kgo.MaxVersions(kversion.V3_6_0()),
+		kgo.RequestTimeoutOverhead(cfg.RequestTimeout),
+		kgo.RequestRetries(0),
+		kgo.RetryBackoffFn(func(failures int) time.Duration { return patience().Delay(failures, nil) }),
+		kgo.MetadataMinAge(minBackoff),
+		kgo.DisableClientMetrics(),
+		kgo.WithHooks(c),
+	}
+	if m := cfg.franzMechanism(); m != nil {
+		opts = append(opts, kgo.SASL(m))
+	}
+	return opts
+}
+
+// franzMechanism returns franz-go's form of the SASL configuration, nil for none.
+func (c Config) franzMechanism() sasl.Mechanism {
+	switch c.SASL.Mechanism {
+	case "PLAIN":
+		return plain.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsMechanism()
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsSha256Mechanism()
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsSha512Mechanism()
+	}
+	return nil
+}
+
+// dialTLS connects to a broker, with TLS where that is configured.
+func (c Config) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.DialTimeout)
+	defer cancel()
+	conn, err := c.Dial(ctx, network, address)
+	if err != nil || c.TLS == nil {
+		return conn, err
+	}
+	secured := c.TLS.Clone()
+	if secured.ServerName == "" {
+		if secured.ServerName, _, err = net.SplitHostPort(address); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	client := tls.Client(conn, secured)
+	if err := client.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return client, nil
+}
+
+var (
+	_ kgo.HookBrokerConnect = (*cluster)(nil)
+	_ kgo.HookBrokerE2E     = (*cluster)(nil)
+)
+
+// OnBrokerConnect sees each connection of franz-go that was made or failed.
+func (c *cluster) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err != nil {
+		c.silent(err)
+	}
+}
+
+// OnBrokerE2E sees each request of franz-go that was answered or failed.
+func (c *cluster) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
+	err := e.Err()
+	if k := kmsg.Key(key); k == kmsg.SASLHandshake || k == kmsg.SASLAuthenticate {
+		c.signInCut.Store(err != nil)
+	}
+	if err != nil {
+		c.silent(err)
+		return
+	}
+	c.cfg.Throttle.Answered()
+}
+
+// silent notes that a broker did not answer, unless because we hung up.
+func (c *cluster) silent(err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || brokerCode(err) != nil {
+		return
+	}
+	c.lastSilence.Store(&err)
+	c.cfg.Throttle.Failed()
+	if !c.cfg.Throttle.MayRepeat() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for cancel := range c.mu.producing {
+			(*cancel)(errBudget)
+		}
+	}
+}
+
+// errBudget ends what franz-go would go on repeating.
+var errBudget = &thalweg.Error{Op: "repeat", Kind: thalweg.Unavailable, Hint: "the brokers answer too little to try again now"}
+
+// produce writes records and waits until all replicas have them. What franz-go
+// repeats of it is bounded by the attempts' time and by the budget for retries.
+// The error of a batch whose fate is unknown is of kind Unavailable or Canceled.
+func (c *cluster) produce(ctx context.Context, subject string, records []*kgo.Record) kgo.ProduceResults {
+	if err := c.cfg.Throttle.Pass(ctx); err != nil {
+		return failAll(records, c.translate(ctx, "produce", subject, err))
+	}
+	limited, cancelLimit := context.WithTimeout(ctx, time.Duration(c.cfg.Attempts)*c.cfg.RequestTimeout)
+	defer cancelLimit()
+	limited, cancel := context.WithCancelCause(limited)
+	c.mu.Lock()
+	c.mu.producing[&cancel] = struct{}{}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.mu.producing, &cancel)
+		c.mu.Unlock()
+		cancel(nil)
+	}()
+	if c.transactional {
+		// franz-go waits without end for the fate of what it sent in a transaction,
+		// unless its client is closed.
+		defer context.AfterFunc(limited, c.close)()
+	}
+	c.lastSilence.Store(nil)
+	results := c.client.ProduceSync(limited, records...)
+	for i, r := range results {
+		if r.Err == nil {
+			continue
+		}
+		err := r.Err
+		if last := c.lastSilence.Load(); last != nil && brokerCode(err) == nil {
+			err = *last
+		}
+		results[i].Err = c.translate(ctx, "produce", subject, err)
+	}
+	return results
+}
+
+func failAll(records []*kgo.Record, err error) kgo.ProduceResults {
+	var results kgo.ProduceResults
+	for _, r := range records {
+		results = append(results, kgo.ProduceResult{Record: r, Err: err})
+	}
+	return results
+}
+
+// record returns franz-go's form of a message.
+func record(topic string, partition int, key, value []byte, at time.Time, headers []connectors.Header) kgo.Record {
+	r := kgo.Record{Topic: topic, Partition: int32(partition), Key: key, Value: value, Timestamp: at}
+	for _, h := range headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
+	}
+	return r
+}
