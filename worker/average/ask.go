@@ -66,7 +66,7 @@ func (c *collection) ask(ctx, waiting context.Context, p Holder, replicas []int,
 			done()
 			continue
 		}
-		body, err := readBody(in, c.sequence, c.reduction, want, part)
+		body, err := readBody(in, c.sequence, elementOf(c.reduced), want, part)
 		if err != nil {
 			done()
 			return nil, peerError(p, err)

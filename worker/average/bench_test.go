@@ -26,7 +26,7 @@ func BenchmarkAverage(b *testing.B) {
 			g := newGroup(deal(test.replicas, nodes...))
 			vectors := make([]kernel.Vector, test.replicas)
 			for r := range vectors {
-				_, vectors[r], _ = given(kernel.WeightedMean, 0, r, test.size)
+				_, vectors[r], _ = given(floats, 0, r, test.size)
 			}
 			for _, n := range nodes {
 				n.join(b, g, average.Config{PollWait: 10 * time.Second})
@@ -40,7 +40,7 @@ func BenchmarkAverage(b *testing.B) {
 						for _, r := range held {
 							n.session.Offer(sequence, r, 1, vectors[r], nil)
 						}
-						if _, _, _, err := n.session.Collect(b.Context(), sequence, kernel.WeightedMean, test.size); err != nil {
+						if _, _, err := n.session.Collect(b.Context(), sequence, floats.Zeros(test.size)); err != nil {
 							b.Error(err)
 						}
 						n.session.Advance(sequence+1, snapshotOf(sequence+1))

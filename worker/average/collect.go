@@ -22,9 +22,9 @@ type aheadError struct{ peer Holder }
 func (e *aheadError) Error() string { return fmt.Sprintf("worker %s is ahead", e.peer.Worker) }
 
 // Collect gathers an exchange: see train.Exchange.
-func (s *Session) Collect(ctx context.Context, sequence uint64, reduction kernel.Reduction, size int) (reduced kernel.Vector, notes [][]byte, newer []byte, err error) {
+func (s *Session) Collect(ctx context.Context, sequence uint64, reduced kernel.Vector) (notes [][]byte, newer []byte, err error) {
 	if newer, err := s.own(sequence); newer != nil || err != nil {
-		return kernel.Vector{}, nil, newer, err
+		return nil, newer, err
 	}
 	assignment, changed := s.group.Assignment()
 	collecting, cancel := context.WithCancelCause(ctx)
@@ -40,22 +40,22 @@ func (s *Session) Collect(ctx context.Context, sequence uint64, reduction kernel
 		}
 	}()
 
-	c := &collection{session: s, sequence: sequence, reduction: reduction, size: size, assignment: assignment}
-	reduced, notes, err = c.run(collecting)
+	c := &collection{session: s, sequence: sequence, reduced: reduced, assignment: assignment}
+	notes, err = c.run(collecting)
 	var ahead *aheadError
 	if errors.As(err, &ahead) {
 		newer, err = s.snapshot(collecting, ahead.peer, sequence)
-		reduced, notes = kernel.Vector{}, nil
+		notes = nil
 	}
 	switch {
 	case err == nil:
-		return reduced, notes, newer, nil
+		return notes, newer, nil
 	case ctx.Err() != nil:
-		return kernel.Vector{}, nil, nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Canceled, Subject: s.name(sequence), Err: context.Cause(ctx)}
+		return nil, nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Canceled, Subject: s.name(sequence), Err: context.Cause(ctx)}
 	case errors.Is(context.Cause(collecting), errReassigned):
-		return kernel.Vector{}, nil, nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Conflict, Subject: s.name(sequence), Err: errReassigned}
+		return nil, nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Conflict, Subject: s.name(sequence), Err: errReassigned}
 	}
-	return kernel.Vector{}, nil, nil, err
+	return nil, nil, err
 }
 
 // own returns the snapshot of what this session inherited, if that is further.
@@ -77,8 +77,7 @@ func (s *Session) name(sequence uint64) string {
 type collection struct {
 	session    *Session
 	sequence   uint64
-	reduction  kernel.Reduction
-	size       int
+	reduced    kernel.Vector
 	assignment Assignment
 }
 
@@ -116,11 +115,11 @@ type stretch struct{ from, to int }
 // workers' names, and tells which is this worker's. Peers that are asked under
 // another assignment cut otherwise, and answer when they have seen this one.
 func (c *collection) stretches(peers []peer) (mine stretch, theirs []stretch) {
-	if len(peers) == 0 || c.size < c.session.config.SegmentElements {
-		return stretch{0, c.size}, nil
+	if len(peers) == 0 || c.reduced.Len() < c.session.config.SegmentElements {
+		return stretch{0, c.reduced.Len()}, nil
 	}
 	workers := len(peers) + 1
-	at := func(i int) int { return int(int64(c.size) * int64(i) / int64(workers)) }
+	at := func(i int) int { return int(int64(c.reduced.Len()) * int64(i) / int64(workers)) }
 	self, _ := slices.BinarySearchFunc(peers, c.session.run.Worker, func(p peer, w thalweg.WorkerID) int { return cmp.Compare(p.Worker, w) })
 	for i := range peers {
 		slot := i
@@ -133,35 +132,34 @@ func (c *collection) stretches(peers []peer) (mine stretch, theirs []stretch) {
 }
 
 // run reduces this worker's stretch and fetches the others.
-func (c *collection) run(ctx context.Context) (reduced kernel.Vector, notes [][]byte, err error) {
+func (c *collection) run(ctx context.Context) (notes [][]byte, err error) {
 	peers, ok := c.peers()
 	if !ok {
 		<-ctx.Done() // the assignment must change first
-		return kernel.Vector{}, nil, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	mine, theirs := c.stretches(peers)
-	reduced = c.reduction.Vector(c.size)
 	var total float64
 	if err = c.session.insist(ctx, func() error {
-		notes, total, err = c.reduce(ctx, peers, mine, reduced)
+		notes, total, err = c.reduce(ctx, peers, mine)
 		return err
 	}); err != nil {
-		return kernel.Vector{}, nil, err
+		return nil, err
 	}
 	if len(theirs) == 0 {
-		return reduced, notes, nil
+		return notes, nil
 	}
-	c.session.publish(c.sequence, segment{from: mine.from, values: reduced.Slice(mine.from, mine.to), total: total})
+	c.session.publish(c.sequence, segment{from: mine.from, values: c.reduced.Slice(mine.from, mine.to), total: total})
 	group, ctx := errgroup.WithContext(ctx)
 	for i, p := range peers {
 		group.Go(func() error {
-			return c.session.insist(ctx, func() error { return c.fetch(ctx, p, theirs[i], reduced) })
+			return c.session.insist(ctx, func() error { return c.fetch(ctx, p, theirs[i]) })
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return kernel.Vector{}, nil, err
+		return nil, err
 	}
-	return reduced, notes, nil
+	return notes, nil
 }
 
 // publish makes a reduced stretch available to peers.
@@ -174,10 +172,10 @@ func (s *Session) publish(sequence uint64, g segment) {
 	}
 }
 
-// reduce sets stretch mine of reduced from the contributions of all replicas, this
+// reduce sets stretch mine of c.reduced from the contributions of all replicas, this
 // worker's and those asked from peers, and returns all notes and the sum of the
 // weights. The sum of each element runs in replica order.
-func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, reduced kernel.Vector) (notes [][]byte, total float64, err error) {
+func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch) (notes [][]byte, total float64, err error) {
 	own, err := c.own()
 	if err != nil {
 		return nil, 0, err
@@ -220,14 +218,19 @@ func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, red
 		notes = append(notes, a.note)
 		total += a.weight
 	}
-	if c.reduction == kernel.WeightedMean && !(total > 0) {
+	if c.reduced.Float32 != nil && !(total > 0) {
 		return nil, 0, &thalweg.Error{Op: opExchange, Kind: thalweg.Invalid, Subject: c.session.name(c.sequence), Err: fmt.Errorf("the weights add up to %v", total)}
 	}
-	chunk := min(chunkElements(c.reduction), mine.to-mine.from)
-	sums, decoded := kernel.NewSums(c.reduction, chunk), c.reduction.Vector(chunk)
+	chunk := min(elementOf(c.reduced).chunk(), mine.to-mine.from)
+	decoded := c.reduced.Zeros(chunk)
+	weighted := make([]float64, len(decoded.Float32))
 	for at := mine.from; at < mine.to; at += chunk {
 		end := min(at+chunk, mine.to)
-		sums.Reset(end - at)
+		out := c.reduced.Slice(at, end)
+		sum := weighted[:len(out.Float32)]
+		clear(sum)
+		clear(out.Float64)
+		clear(out.Int64)
 		for replica, source := range sources {
 			part := decoded.Slice(0, end-at)
 			if source == nil {
@@ -239,9 +242,15 @@ func (c *collection) reduce(ctx context.Context, peers []peer, mine stretch, red
 				}
 				decodeVector(part, encoded)
 			}
-			sums.Add(part, all[replica].weight)
+			kernel.Accumulate(sum, part.Float32, all[replica].weight)
+			for i, x := range part.Float64 {
+				out.Float64[i] += x
+			}
+			for i, x := range part.Int64 {
+				out.Int64[i] += x
+			}
 		}
-		sums.Result(reduced.Slice(at, end), total)
+		kernel.Narrow(out.Float32, sum, 1/total)
 	}
 	for _, a := range answers {
 		if err := a.body.end(); err != nil {
@@ -270,30 +279,30 @@ func (c *collection) own() (map[int]contribution, error) {
 		if !ok {
 			return nil, &thalweg.Error{Op: opExchange, Kind: thalweg.Conflict, Subject: subject, Err: errReassigned}
 		}
-		if a.vector.Len() != c.size || a.vector.Reduction() != c.reduction {
-			return nil, &thalweg.Error{Op: opExchange, Subject: subject, Err: fmt.Errorf("it offered %d elements for reduction %d, not %d for %d",
-				a.vector.Len(), a.vector.Reduction(), c.size, c.reduction)}
+		if have, want := elementOf(a.vector), elementOf(c.reduced); a.vector.Len() != c.reduced.Len() || have != want {
+			return nil, &thalweg.Error{Op: opExchange, Subject: subject, Err: fmt.Errorf("it offered %d elements of type %d, not %d of %d",
+				a.vector.Len(), have, c.reduced.Len(), want)}
 		}
 		own[replica] = a
 	}
 	return own, nil
 }
 
-// fetch sets stretch theirs of reduced from the peer that reduces it.
-func (c *collection) fetch(ctx context.Context, p peer, theirs stretch, reduced kernel.Vector) error {
+// fetch sets stretch theirs of c.reduced from the peer that reduces it.
+func (c *collection) fetch(ctx context.Context, p peer, theirs stretch) error {
 	a, err := c.ask(ctx, ctx, p.Holder, nil, theirs)
 	if err != nil {
 		return err
 	}
 	defer a.close()
-	chunk := chunkElements(c.reduction)
+	chunk := elementOf(c.reduced).chunk()
 	for at := theirs.from; at < theirs.to; at += chunk {
 		end := min(at+chunk, theirs.to)
 		part, err := a.body.next(end - at)
 		if err != nil {
 			return a.failed(err)
 		}
-		decodeVector(reduced.Slice(at, end), part)
+		decodeVector(c.reduced.Slice(at, end), part)
 	}
 	if err := a.body.end(); err != nil {
 		return a.failed(err)

@@ -16,10 +16,9 @@ import (
 // A body holds a stretch of the vectors of some replicas, all numbers little
 // endian:
 //
-//	"TWX2", count, reduction uint32, sequence, from, to uint64
+//	"TWX2", count, element uint32, sequence, from, to uint64
 //	count times: replica, length of the note uint32, weight float64, note
-//	chunk by chunk of [from, to): count times the elements of the chunk, of the
-//	reduction's type: float32, float64 or int64
+//	chunk by chunk of [from, to): count times the elements of the chunk
 //	CRC-32C of everything before, uint32
 //
 // The vectors are interleaved chunk by chunk so that a reader can add up the
@@ -41,19 +40,33 @@ const (
 	maxElements = 1 << 30
 )
 
-// width returns the bytes of an element.
-func width(r kernel.Reduction) int {
-	switch r {
-	case kernel.NoVector:
-		return 0
-	case kernel.WeightedMean:
-		return 4
+// element is the type of a vector's elements. The numbers are written.
+type element uint32
+
+const (
+	noElement element = iota
+	elementFloat32
+	elementFloat64
+	elementInt64
+)
+
+func elementOf(v kernel.Vector) element {
+	switch {
+	case v.Float32 != nil:
+		return elementFloat32
+	case v.Float64 != nil:
+		return elementFloat64
+	case v.Int64 != nil:
+		return elementInt64
 	}
-	return 8
+	return noElement
 }
 
-// chunkElements returns how many elements are a chunk.
-func chunkElements(r kernel.Reduction) int { return chunkBytes / max(width(r), 1) }
+// width returns the bytes of an element.
+func (e element) width() int { return []int{0, 4, 8, 8}[e] }
+
+// chunk returns how many elements are a chunk.
+func (e element) chunk() int { return chunkBytes / max(e.width(), 1) }
 
 // castagnoli is the polynomial that processors have an instruction for.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -68,7 +81,7 @@ type entry struct {
 func bodySize(entries []entry) int64 {
 	size := int64(headerBytes + sumBytes)
 	for _, e := range entries {
-		size += int64(entryBytes + len(e.note) + width(e.vector.Reduction())*e.vector.Len())
+		size += int64(entryBytes + len(e.note) + elementOf(e.vector).width()*e.vector.Len())
 	}
 	return size
 }
@@ -87,10 +100,10 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, from, to int, aliv
 		out = out[:0]
 		return err
 	}
-	reduction := entries[0].vector.Reduction()
+	kind := elementOf(entries[0].vector)
 	out = append(out, magic...)
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(entries)))
-	out = binary.LittleEndian.AppendUint32(out, uint32(reduction))
+	out = binary.LittleEndian.AppendUint32(out, uint32(kind))
 	out = binary.LittleEndian.AppendUint64(out, sequence)
 	out = binary.LittleEndian.AppendUint64(out, uint64(from))
 	out = binary.LittleEndian.AppendUint64(out, uint64(to))
@@ -100,11 +113,11 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, from, to int, aliv
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(e.weight))
 		out = append(out, e.note...)
 	}
-	chunk := chunkElements(reduction)
+	chunk := kind.chunk()
 	for at := 0; at < to-from; at += chunk {
 		end := min(at+chunk, to-from)
 		for _, e := range entries {
-			if len(out)+width(reduction)*(end-at) > chunkBytes {
+			if len(out)+kind.width()*(end-at) > chunkBytes {
 				if err := flush(); err != nil {
 					return err
 				}
@@ -124,23 +137,23 @@ type bodyReader struct {
 	in      io.Reader
 	sum     hash.Hash32
 	entries []entry // without vectors
-	width   int     // bytes of an element
+	kind    element
 	chunk   []byte
 }
 
 // readBody reads the head of a body and fails unless it is what was asked for.
-func readBody(in io.Reader, sequence uint64, reduction kernel.Reduction, replicas []int, part stretch) (*bodyReader, error) {
-	r := &bodyReader{in: in, sum: crc32.New(castagnoli), width: width(reduction)}
+func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part stretch) (*bodyReader, error) {
+	r := &bodyReader{in: in, sum: crc32.New(castagnoli), kind: kind}
 	var header [headerBytes]byte
 	if err := r.full(header[:]); err != nil {
 		return nil, err
 	}
 	number := binary.LittleEndian.Uint64
 	if string(header[:4]) != magic || int(binary.LittleEndian.Uint32(header[4:])) != len(replicas) ||
-		binary.LittleEndian.Uint32(header[8:]) != uint32(reduction) || number(header[12:]) != sequence ||
+		binary.LittleEndian.Uint32(header[8:]) != uint32(kind) || number(header[12:]) != sequence ||
 		number(header[20:]) != uint64(part.from) || number(header[28:]) != uint64(part.to) {
-		return nil, corrupt(fmt.Errorf("the body's head %x is not of %d replicas, reduction %d, exchange %d, elements %d to %d",
-			header, len(replicas), reduction, sequence, part.from, part.to))
+		return nil, corrupt(fmt.Errorf("the body's head %x is not of %d replicas, exchange %d, elements %d to %d of type %d",
+			header, len(replicas), sequence, part.from, part.to, kind))
 	}
 	for _, replica := range replicas {
 		var head [entryBytes]byte
@@ -158,14 +171,14 @@ func readBody(in io.Reader, sequence uint64, reduction kernel.Reduction, replica
 		}
 		r.entries = append(r.entries, e)
 	}
-	r.chunk = make([]byte, min(chunkElements(reduction), part.to-part.from)*r.width)
+	r.chunk = make([]byte, min(kind.chunk(), part.to-part.from)*kind.width())
 	return r, nil
 }
 
 // next reads the next n elements, of the next replica in the order of the body.
 // They are valid until the next call.
 func (r *bodyReader) next(n int) ([]byte, error) {
-	part := r.chunk[:r.width*n]
+	part := r.chunk[:r.kind.width()*n]
 	return part, r.full(part)
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// reductions are those that have a vector.
-var reductions = []kernel.Reduction{kernel.WeightedMean, kernel.SumFloat64, kernel.SumInt64}
+// kinds are empty vectors of each type.
+var kinds = []kernel.Vector{{Float32: []float32{}}, {Float64: []float64{}}, {Int64: []int64{}}}
 
 // fill sets the elements of a vector.
 func fill(v kernel.Vector, r int) kernel.Vector {
@@ -28,11 +28,11 @@ func fill(v kernel.Vector, r int) kernel.Vector {
 }
 
 // body writes two replicas' elements [10, 10+n).
-func body(t testing.TB, reduction kernel.Reduction, n int) ([]byte, []entry) {
+func body(t testing.TB, kind kernel.Vector, n int) ([]byte, []entry) {
 	t.Helper()
 	var entries []entry
 	for r := range 2 {
-		v := fill(reduction.Vector(n), r)
+		v := fill(kind.Zeros(n), r)
 		entries = append(entries, entry{replica: 3 * r, contribution: contribution{weight: float64(r) + 0.5, vector: v, note: []byte("a note")[:6*r]}})
 	}
 	var out bytes.Buffer
@@ -46,15 +46,15 @@ func body(t testing.TB, reduction kernel.Reduction, n int) ([]byte, []entry) {
 }
 
 // readAll reads a body to its end.
-func readAll(data []byte, reduction kernel.Reduction, n int) ([]entry, error) {
-	r, err := readBody(bytes.NewReader(data), 7, reduction, []int{0, 3}, stretch{10, 10 + n})
+func readAll(data []byte, kind kernel.Vector, n int) ([]entry, error) {
+	r, err := readBody(bytes.NewReader(data), 7, elementOf(kind), []int{0, 3}, stretch{10, 10 + n})
 	if err != nil {
 		return nil, err
 	}
 	for i := range r.entries {
-		r.entries[i].vector = reduction.Vector(n)
+		r.entries[i].vector = kind.Zeros(n)
 	}
-	chunk := chunkElements(reduction)
+	chunk := elementOf(kind).chunk()
 	for at := 0; at < n; at += chunk {
 		end := min(at+chunk, n)
 		for _, e := range r.entries {
@@ -69,16 +69,16 @@ func readAll(data []byte, reduction kernel.Reduction, n int) ([]entry, error) {
 }
 
 func TestBodiesComeBack(t *testing.T) {
-	for _, reduction := range reductions {
-		for _, n := range []int{0, 1, chunkElements(reduction), 2*chunkElements(reduction) + 5} {
-			data, want := body(t, reduction, n)
-			got, err := readAll(data, reduction, n)
+	for k, kind := range kinds {
+		for _, n := range []int{0, 1, elementOf(kind).chunk(), 2*elementOf(kind).chunk() + 5} {
+			data, want := body(t, kind, n)
+			got, err := readAll(data, kind, n)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i := range want {
 				if got[i].replica != want[i].replica || got[i].weight != want[i].weight || !bytes.Equal(got[i].note, want[i].note) || !reflect.DeepEqual(got[i].vector, want[i].vector) {
-					t.Errorf("reduction %d, %d elements: replica %d came back otherwise", reduction, n, want[i].replica)
+					t.Errorf("type %d, %d elements: replica %d came back otherwise", k, n, want[i].replica)
 				}
 			}
 		}
@@ -86,36 +86,36 @@ func TestBodiesComeBack(t *testing.T) {
 }
 
 func TestEveryDamageOfABodyIsNoticed(t *testing.T) {
-	for _, reduction := range reductions {
-		data, _ := body(t, reduction, 20)
+	for k, kind := range kinds {
+		data, _ := body(t, kind, 20)
 		for i := range data {
 			for _, flip := range []byte{1, 0x80} {
 				bad := bytes.Clone(data)
 				bad[i] ^= flip
-				if _, err := readAll(bad, reduction, 20); err == nil {
+				if _, err := readAll(bad, kind, 20); err == nil {
 					t.Errorf("byte %d flipped by %x: no error", i, flip)
 				}
 			}
-			if _, err := readAll(data[:i], reduction, 20); err == nil || err == io.EOF {
+			if _, err := readAll(data[:i], kind, 20); err == nil || err == io.EOF {
 				t.Errorf("cut to %d bytes: %v", i, err)
 			}
 		}
-		if _, err := readAll(append(bytes.Clone(data), 0), reduction, 20); err == nil {
+		if _, err := readAll(append(bytes.Clone(data), 0), kind, 20); err == nil {
 			t.Error("a byte too many: no error")
 		}
-		if _, err := readAll(data, reduction%3+1, 20); err == nil {
-			t.Errorf("the body of reduction %d was taken for another's", reduction)
+		if _, err := readAll(data, kinds[(k+1)%3], 20); err == nil {
+			t.Errorf("the body of type %d was taken for another's", k)
 		}
 	}
 }
 
 func FuzzReadBody(f *testing.F) {
-	for _, reduction := range reductions {
-		data, _ := body(f, reduction, 3)
-		f.Add(data, byte(reduction))
+	for i, kind := range kinds {
+		data, _ := body(f, kind, 3)
+		f.Add(data, byte(i))
 	}
-	f.Fuzz(func(t *testing.T, data []byte, reduction byte) {
-		entries, err := readAll(data, kernel.Reduction(reduction%4), 3)
+	f.Fuzz(func(t *testing.T, data []byte, kind byte) {
+		entries, err := readAll(data, kinds[kind%3], 3)
 		if err == nil && len(entries) != 2 {
 			t.Fatalf("%+v", entries)
 		}

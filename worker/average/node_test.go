@@ -50,8 +50,8 @@ type node struct {
 	server  *average.Server
 	http    *httptest.Server
 	session *average.Session
-	// reduction is what its exchanges reduce by; by weighted mean where it is zero.
-	reduction kernel.Reduction
+	// elements is of the type that it exchanges; float32s where it is nil.
+	elements kernel.Vector
 	// answer wraps the server's handler where a test wants to disturb it.
 	answer atomic.Pointer[func(next http.Handler, w http.ResponseWriter, r *http.Request)]
 }
@@ -99,20 +99,22 @@ func deal(replicas int, nodes ...*node) average.Assignment {
 	return a
 }
 
+// floats is of the type that most tests exchange.
+var floats = kernel.Vector{Float32: []float32{}}
+
 // given is what replica r contributes to an exchange of vectors of a size.
-func given(reduction kernel.Reduction, sequence uint64, r, size int) (weight float64, vector kernel.Vector, note []byte) {
+func given(elements kernel.Vector, sequence uint64, r, size int) (weight float64, vector kernel.Vector, note []byte) {
 	random := rand.New(rand.NewPCG(sequence, uint64(r)))
 	if size > 0 {
-		vector = reduction.Vector(size)
-		for i := range size {
-			switch reduction {
-			case kernel.WeightedMean:
-				vector.Float32[i] = float32(random.NormFloat64())
-			case kernel.SumFloat64:
-				vector.Float64[i] = random.NormFloat64()
-			case kernel.SumInt64:
-				vector.Int64[i] = random.Int64()
-			}
+		vector = elements.Zeros(size)
+		for i := range vector.Float32 {
+			vector.Float32[i] = float32(random.NormFloat64())
+		}
+		for i := range vector.Float64 {
+			vector.Float64[i] = random.NormFloat64()
+		}
+		for i := range vector.Int64 {
+			vector.Int64[i] = random.Int64()
 		}
 		weight = float64(1 + random.IntN(1000))
 	}
@@ -120,14 +122,14 @@ func given(reduction kernel.Reduction, sequence uint64, r, size int) (weight flo
 }
 
 // reduced is the reference: sums in replica order.
-func reduced(reduction kernel.Reduction, sequence uint64, replicas, size int) kernel.Vector {
+func reduced(elements kernel.Vector, sequence uint64, replicas, size int) kernel.Vector {
 	if size == 0 {
 		return kernel.Vector{}
 	}
-	out, sums := reduction.Vector(size), make([]float64, size)
+	out, sums := elements.Zeros(size), make([]float64, size)
 	var total float64
 	for r := range replicas {
-		w, v, _ := given(reduction, sequence, r, size)
+		w, v, _ := given(elements, sequence, r, size)
 		for i, x := range v.Float32 {
 			sums[i] += w * float64(x)
 		}
@@ -147,21 +149,25 @@ func reduced(reduction kernel.Reduction, sequence uint64, replicas, size int) ke
 
 // mean is the reference of the weighted mean.
 func mean(sequence uint64, replicas, size int) kernel.Vector {
-	return reduced(kernel.WeightedMean, sequence, replicas, size)
+	return reduced(floats, sequence, replicas, size)
 }
 
-func (n *node) kind(size int) kernel.Reduction {
-	if size == 0 {
-		return kernel.NoVector
+// zeros returns what its exchanges of a size are reduced into.
+func (n *node) zeros(size int) kernel.Vector {
+	switch {
+	case size == 0:
+		return kernel.Vector{}
+	case n.elements.Zeros(1).Len() == 0:
+		return floats.Zeros(size)
 	}
-	return max(n.reduction, kernel.WeightedMean)
+	return n.elements.Zeros(size)
 }
 
 // offer gives what a node's replicas owe to an exchange.
 func (n *node) offer(sequence uint64, size int) {
 	held, _ := n.session.Held()
 	for _, r := range held {
-		w, v, note := given(n.kind(size), sequence, r, size)
+		w, v, note := given(n.zeros(size), sequence, r, size)
 		n.session.Offer(sequence, r, w, v, note)
 	}
 }
@@ -170,7 +176,8 @@ func (n *node) offer(sequence uint64, size int) {
 func (n *node) exchange(ctx context.Context, sequence uint64, size int) (kernel.Vector, [][]byte, []byte, error) {
 	for {
 		n.offer(sequence, size)
-		reduced, notes, newer, err := n.session.Collect(ctx, sequence, n.kind(size), size)
+		reduced := n.zeros(size)
+		notes, newer, err := n.session.Collect(ctx, sequence, reduced)
 		if thalweg.Is(err, thalweg.Conflict) {
 			continue
 		}
@@ -191,7 +198,7 @@ func checkReduced(t *testing.T, who thalweg.WorkerID, got, want kernel.Vector, n
 		t.Errorf("worker %s, exchange %d: %d notes", who, sequence, len(notes))
 	}
 	for r, note := range notes {
-		if _, _, want := given(kernel.NoVector, sequence, r, 0); !bytes.Equal(note, want) {
+		if _, _, want := given(floats, sequence, r, 0); !bytes.Equal(note, want) {
 			t.Errorf("worker %s, exchange %d: note %d is %q", who, sequence, r, note)
 		}
 	}

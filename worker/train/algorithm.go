@@ -24,9 +24,9 @@ type Algorithm interface {
 	Size() int
 	// Course lays out an epoch, given how many batches the largest replica has.
 	Course(batches int) Course
-	// Exchange returns what replicas contribute to a round: vectors of size
-	// elements, reduced in that way.
-	Exchange(at Place) (reduction kernel.Reduction, size int)
+	// Exchange returns a vector of zeros of the length and the type that replicas
+	// contribute to a round. The type says how contributions are reduced.
+	Exchange(at Place) kernel.Vector
 	// Contribute computes a replica's vector, and the sum of its rows' losses. A
 	// weighted mean weighs by the rows that r yielded. It is called concurrently for
 	// different replicas. The vector is not changed any more; the state must not be.
@@ -103,11 +103,11 @@ func (r *Replica) Steps(epoch, from, to int) iter.Seq2[Step, error] {
 func newAlgorithm(job *Job) (Algorithm, error) { return newSGD(job) }
 
 // element names an element of a contribution to a round for people.
-func element(m model.Model, reduction kernel.Reduction, at int) string {
+func element(m model.Model, v kernel.Vector, at int) string {
 	switch {
 	case at < 0:
 		return "the loss"
-	case reduction != kernel.WeightedMean:
+	case v.Float32 == nil:
 		return fmt.Sprintf("element %d of the contribution", at)
 	case at >= m.Size():
 		return fmt.Sprintf("element %d of the optimizer's state", at-m.Size())

@@ -42,7 +42,7 @@ func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at 
 	if i := v.Finite(); i >= 0 || loss-loss != 0 {
 		return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
 			Subject: fmt.Sprintf("run %s: replica %d: epoch %d, round %d", t.job.Run, index, at.Epoch+1, at.Round+1),
-			Err:     fmt.Errorf("%s is not finite any more", element(t.job.Model, v.Reduction(), i)),
+			Err:     fmt.Errorf("%s is not finite any more", element(t.job.Model, v, i)),
 			Hint:    fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate, which is %v", t.job.Trainer.Optimizer.LearningRate)}
 	}
 	return contribution{weight: float64(r.used.Rows), vector: v, note: used{tally: r.used, loss: loss}.encode()}, nil

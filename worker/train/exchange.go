@@ -23,15 +23,16 @@ type Exchange interface {
 	// which must not be changed any more.
 	Offer(sequence uint64, replica int, weight float64, vector kernel.Vector, note []byte)
 	// Collect waits until the contributions of all replicas to an exchange are
-	// known and returns the notes in replica order, and the vectors reduced to one;
-	// size is their length. The caller must not change the results.
+	// known, returns the notes in replica order, and sets reduced, which has the
+	// length and the type of the contributions. It keeps reduced, which must not be
+	// changed any more.
 	//
 	// It returns newer instead, with no error, if the run has moved on: a
 	// snapshot given to Advance, by any worker, for a later number. It fails with
 	// Conflict when the assignment has changed: look at Held again and offer what
 	// is missing. It retries everything else until ctx ends, except
 	// contradictions, which no retry can mend.
-	Collect(ctx context.Context, sequence uint64, reduction kernel.Reduction, size int) (reduced kernel.Vector, notes [][]byte, newer []byte, err error)
+	Collect(ctx context.Context, sequence uint64, reduced kernel.Vector) (notes [][]byte, newer []byte, err error)
 	// Advance tells that exchange number sequence is the next one to collect.
 	// snapshot returns the state that a worker needs to join there; it is called
 	// from other goroutines, when a worker asks. Contributions older than

@@ -51,7 +51,9 @@ func (a *sgd) Course(batches int) Course {
 	return Course{Rounds: (batches + steps - 1) / steps, Passes: 1}
 }
 
-func (a *sgd) Exchange(Place) (kernel.Reduction, int) { return kernel.WeightedMean, a.Size() }
+func (a *sgd) Exchange(Place) kernel.Vector {
+	return kernel.Vector{Float32: make([]float32, a.Size())}
+}
 
 func (a *sgd) Contribute(r *Replica, s *State, at Place) (v kernel.Vector, loss float64, err error) {
 	trainer := &a.job.Trainer

@@ -156,11 +156,11 @@ func (t *trainer) turn(ctx context.Context) error {
 	if err := t.contribute(ctx, held); err != nil {
 		return err
 	}
-	reduction, size := kernel.NoVector, 0
+	var reduced kernel.Vector
 	if what, at := t.plan.at(t.state.position.Sequence); what == learn {
-		reduction, size = t.algorithm.Exchange(at)
+		reduced = t.algorithm.Exchange(at)
 	}
-	reduced, notes, newer, err := t.exchange.Collect(ctx, t.state.position.Sequence, reduction, size)
+	notes, newer, err := t.exchange.Collect(ctx, t.state.position.Sequence, reduced)
 	switch {
 	case thalweg.Is(err, thalweg.Conflict):
 		return nil // the assignment changed
