@@ -35,7 +35,7 @@ const format = "thalweg/1"
 // encodeModel returns the bytes of PartModel. Its metadata binds the
 // parameters to the transform whose ids they are indexed by.
 func (a *Artifact) encodeModel() []byte {
-	return model.EncodeTensorsWith(a.metadata(), a.Model.Views(), a.Params)
+	return model.EncodeTensors(a.metadata(), a.Model.Views(), a.Params)
 }
 
 func (a *Artifact) metadata() map[string]string {

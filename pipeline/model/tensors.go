@@ -24,16 +24,11 @@ type tensorHeader struct {
 
 // EncodeTensors writes a vector in the safetensors layout
 // (https://github.com/huggingface/safetensors): the length of a JSON header as
-// 8 bytes, the header with one entry per view, padded with spaces to a multiple
-// of 8, then the elements as little-endian float32. The views must cover the
-// vector as those of a Model do. Equal input gives equal bytes.
-func EncodeTensors(views []View, vector []float32) []byte {
-	return EncodeTensorsWith(nil, views, vector)
-}
-
-// EncodeTensorsWith is EncodeTensors with text under the header's
-// __metadata__, where the format has room for it.
-func EncodeTensorsWith(metadata map[string]string, views []View, vector []float32) []byte {
+// 8 bytes, the header with one entry per view and the metadata, which may be nil,
+// under __metadata__, padded with spaces to a multiple of 8, then the elements as
+// little-endian float32. The views must cover the vector as those of a Model do.
+// Equal input gives equal bytes.
+func EncodeTensors(metadata map[string]string, views []View, vector []float32) []byte {
 	header := []byte{'{'}
 	if len(metadata) > 0 {
 		text, err := json.Marshal(metadata) // in the order of its keys

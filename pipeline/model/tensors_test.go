@@ -19,7 +19,7 @@ var small = []model.View{
 
 func TestTensorsComeBackBitForBit(t *testing.T) {
 	vector := []float32{0, -1.5, math.MaxFloat32, math.SmallestNonzeroFloat32, float32(math.Inf(-1)), 3, 7}
-	data := model.EncodeTensors(small, vector)
+	data := model.EncodeTensors(nil, small, vector)
 	if len(data)%8 != 4 { // 7 elements of 4 bytes after a padded header
 		t.Errorf("the elements of a file of %d bytes are not aligned", len(data))
 	}
@@ -30,7 +30,7 @@ func TestTensorsComeBackBitForBit(t *testing.T) {
 	if !slices.Equal(back, vector) {
 		t.Errorf("%v became %v", vector, back)
 	}
-	if !slices.Equal(data, model.EncodeTensors(small, vector)) {
+	if !slices.Equal(data, model.EncodeTensors(nil, small, vector)) {
 		t.Error("equal vectors, other bytes")
 	}
 	headerSize := int(data[0]) | int(data[1])<<8
@@ -48,7 +48,7 @@ func TestTensorsComeBackBitForBit(t *testing.T) {
 }
 
 func TestDecodeTensorsRefusesWhatIsNotTheViews(t *testing.T) {
-	good := string(model.EncodeTensors(small, make([]float32, 7)))
+	good := string(model.EncodeTensors(nil, small, make([]float32, 7)))
 	for _, edit := range [][2]string{
 		{"F32", "F16"}, {"[2,3]", "[3,2]"}, {"[0,24]", "[4,28]"}, {"[24,28]", "[20,24]"}, {"[24,28]", "[24,99]"}, {"[0,24]", "[-4,20]"},
 		{"a.weight", "c.weight"}, {`"dtype"`, `"btype"`}, {"{", "["},
@@ -70,7 +70,7 @@ func TestDecodeTensorsRefusesWhatIsNotTheViews(t *testing.T) {
 
 func TestMetadataComesBackBesideTheTensors(t *testing.T) {
 	vector := []float32{1, 2, 3, 4, 5, 6, 7}
-	data := model.EncodeTensorsWith(map[string]string{"model": "linear", "a": "<b>"}, small, vector)
+	data := model.EncodeTensors(map[string]string{"model": "linear", "a": "<b>"}, small, vector)
 	metadata, err := model.TensorMetadata(data)
 	if err != nil || len(metadata) != 2 || metadata["model"] != "linear" || metadata["a"] != "<b>" {
 		t.Errorf("metadata %v, error %v", metadata, err)
@@ -78,7 +78,7 @@ func TestMetadataComesBackBesideTheTensors(t *testing.T) {
 	if back, err := model.DecodeTensors(small, data); err != nil || !slices.Equal(back, vector) {
 		t.Errorf("%v became %v, error %v", vector, back, err)
 	}
-	if metadata, err := model.TensorMetadata(model.EncodeTensors(small, vector)); err != nil || metadata != nil {
+	if metadata, err := model.TensorMetadata(model.EncodeTensors(nil, small, vector)); err != nil || metadata != nil {
 		t.Errorf("metadata %v of a file without, error %v", metadata, err)
 	}
 	bad := strings.Replace(string(data), `"linear"`, `1234.567`, 1)
@@ -91,7 +91,7 @@ func TestMetadataComesBackBesideTheTensors(t *testing.T) {
 }
 
 func FuzzDecodeTensors(f *testing.F) {
-	f.Add(model.EncodeTensors(small, []float32{1, 2, 3, 4, 5, 6, 7}))
+	f.Add(model.EncodeTensors(nil, small, []float32{1, 2, 3, 4, 5, 6, 7}))
 	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		vector, err := model.DecodeTensors(small, data)

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -45,7 +44,9 @@ func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at 
 			Err:     fmt.Errorf("%s is not finite any more", element(t.job.Model, v, i)),
 			Hint:    fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate, which is %v", t.job.Trainer.Optimizer.LearningRate)}
 	}
-	return contribution{weight: float64(r.used.Rows), vector: v, note: used{tally: r.used, loss: loss}.encode()}, nil
+	c, err := note(used{Tally: r.used, Loss: loss})
+	c.weight, c.vector = float64(r.used.Rows), v
+	return c, err
 }
 
 // evaluate computes a replica's validation metrics of params, which predict in
@@ -73,8 +74,7 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 		}
 		a.Observe(out, ln.scratch.Labels)
 	}
-	note, err := json.Marshal(a)
-	return contribution{note: note}, err
+	return note(a)
 }
 
 func (t *trainer) accumulator() (metric.Accumulator, error) {

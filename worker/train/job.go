@@ -136,7 +136,7 @@ type Checkpoint struct {
 	// over the rounds of its second half. A number model's predict in the label's
 	// units.
 	Params []float32
-	// Parts are what Job.Resume takes: optimizer.safetensors and position.json.
+	// Parts are what Job.Resume takes: PartState.
 	Parts map[string][]byte
 	// Epochs is how many epochs have ended; Rounds how many averagings were made.
 	Epochs int
@@ -160,11 +160,8 @@ type Result struct {
 	Stopped string
 }
 
-// The names of a checkpoint's parts that training writes and resumes from.
-const (
-	PartTensors  = "optimizer.safetensors"
-	PartPosition = "position.json"
-)
+// PartState is the part of a checkpoint that training writes and resumes from.
+const PartState = "training.safetensors"
 
 // Fingerprint identifies the job: workers exchange results only where it is
 // equal, and a checkpoint is resumed only by the job that wrote it.

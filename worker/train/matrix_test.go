@@ -225,17 +225,13 @@ func TestLedgerNoticesRowsUsedTwiceOrNever(t *testing.T) {
 
 func FuzzDecodeState(f *testing.F) {
 	s := &State{position: position{Format: formatVersion, Fingerprint: "f", Sequence: 1, Facts: make([]facts, 2), Mean: 1, Best: 1}, Vector: make([]float32, 7), mean: make([]float32, 3), best: make([]float32, 3)}
-	snapshot, err := s.snapshot(3)
+	snapshot, err := s.encode(3)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(snapshot)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		parts, err := splitSnapshot(data)
-		if err != nil {
-			return
-		}
-		s, err := decodeState(parts, "f", 2, 3, 7)
+		s, err := decodeState(data, "f", 2, 3, 7)
 		if err != nil {
 			return
 		}
@@ -282,11 +278,11 @@ func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
 		if p.Mean > 0 {
 			s.mean = make([]float32, tr.params)
 		}
-		parts, err := s.parts(tr.params)
+		data, err := s.encode(tr.params)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = tr.load(parts)
+		_, err = tr.load(data)
 		return err
 	}
 	if err := load(good); err != nil {

@@ -18,15 +18,18 @@ func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]by
 	p := &s.position
 	p.Sequence++
 	p.Ledger.Epochs = slices.Clone(p.Ledger.Epochs)
-	noteError := func(replica int, err error) error {
-		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: note of replica %d to exchange %d", t.job.Run, replica, p.Sequence-1), Err: err}
+	read := func(replica int, into any) error {
+		if err := json.Unmarshal(notes[replica], into); err != nil {
+			return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: note of replica %d to exchange %d", t.job.Run, replica, p.Sequence-1), Err: err}
+		}
+		return nil
 	}
 	switch what {
 	case gather:
 		p.Facts = make([]facts, len(notes))
-		for replica, note := range notes {
-			if err := json.Unmarshal(note, &p.Facts[replica]); err != nil {
-				return nil, false, noteError(replica, err)
+		for replica := range notes {
+			if err := read(replica, &p.Facts[replica]); err != nil {
+				return nil, false, err
 			}
 		}
 		plan, err := newPlan(t.job, t.algorithm, p.Facts)
@@ -42,13 +45,13 @@ func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]by
 			p.Ledger.Epochs = append(p.Ledger.Epochs, Tally{})
 			p.Loss = 0
 		}
-		for replica, note := range notes {
-			u, err := decodeUsed(note)
-			if err != nil {
-				return nil, false, noteError(replica, err)
+		for replica := range notes {
+			var u used
+			if err := read(replica, &u); err != nil {
+				return nil, false, err
 			}
-			p.Ledger.Epochs[at.Epoch].Add(u.tally)
-			p.Loss += u.loss
+			p.Ledger.Epochs[at.Epoch].Add(u.Tally)
+			p.Loss += u.Loss
 		}
 		if due, err = t.algorithm.Apply(&s, at, reduced); err != nil {
 			return nil, false, err
@@ -63,16 +66,16 @@ func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]by
 		if err != nil {
 			return nil, false, err
 		}
-		for replica, note := range notes {
+		for replica := range notes {
 			a, err := t.accumulator()
 			if err == nil {
-				err = json.Unmarshal(note, a)
+				err = read(replica, a)
 			}
 			if err == nil {
 				err = merged.Merge(a)
 			}
 			if err != nil {
-				return nil, false, noteError(replica, err)
+				return nil, false, err
 			}
 		}
 		t.judge(&s, at.Epoch, merged.Values())

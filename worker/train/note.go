@@ -1,9 +1,7 @@
 package train
 
 import (
-	"encoding/binary"
-	"fmt"
-	"math"
+	"encoding/json"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
@@ -15,27 +13,15 @@ type contribution struct {
 	note   []byte
 }
 
-// used is the rows of a replica's round and the sum of their losses.
+// used is the note of a round: the rows that a replica used, and the sum of
+// their losses.
 type used struct {
-	tally Tally
-	loss  float64
+	Tally
+	Loss float64 `json:"loss"`
 }
 
-// usedBytes is the size of an encoded used.
-const usedBytes = 24
-
-func (u used) encode() []byte {
-	out := binary.LittleEndian.AppendUint64(make([]byte, 0, usedBytes), uint64(u.tally.Rows))
-	out = binary.LittleEndian.AppendUint64(out, uint64(u.tally.Digest))
-	return binary.LittleEndian.AppendUint64(out, math.Float64bits(u.loss))
-}
-
-func decodeUsed(note []byte) (used, error) {
-	if len(note) != usedBytes {
-		return used{}, fmt.Errorf("%d bytes are no note of a round", len(note))
-	}
-	return used{
-		tally: Tally{Rows: int64(binary.LittleEndian.Uint64(note)), Digest: Digest(binary.LittleEndian.Uint64(note[8:]))},
-		loss:  math.Float64frombits(binary.LittleEndian.Uint64(note[16:])),
-	}, nil
+// note returns a contribution of nothing but a note.
+func note(v any) (contribution, error) {
+	data, err := json.Marshal(v)
+	return contribution{note: data}, err
 }

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -82,45 +81,46 @@ func (p *position) views(n, m int) []model.View {
 	return views
 }
 
-// parts encodes a state as the parts of a checkpoint. Equal states have equal
-// bytes.
-func (s *State) parts(params int) (map[string][]byte, error) {
+// encode returns a state as a part of a checkpoint, and as the snapshot for a
+// worker that joins. Equal states have equal bytes.
+func (s *State) encode(params int) ([]byte, error) {
 	encoded, err := json.Marshal(s.position)
+	if err == nil && s.Vector == nil {
+		err = fmt.Errorf("training has not begun")
+	}
 	if err != nil {
-		return nil, &thalweg.Error{Op: opTrain, Subject: PartPosition, Err: err}
+		return nil, &thalweg.Error{Op: opTrain, Subject: PartState, Err: err}
 	}
-	if s.Vector == nil {
-		return nil, &thalweg.Error{Op: opTrain, Subject: "checkpoint", Err: fmt.Errorf("training has not begun")}
-	}
-	flat := slices.Concat(s.Vector, s.mean, s.best)
 	views := s.position.views(params, len(s.Vector)-params)
-	return map[string][]byte{PartPosition: encoded, PartTensors: model.EncodeTensors(views, flat)}, nil
+	return model.EncodeTensors(map[string]string{"position": string(encoded)}, views, slices.Concat(s.Vector, s.mean, s.best)), nil
 }
 
-// decodeState is the inverse of parts. params and size are the lengths of the
+// decodeState is the inverse of encode. params and size are the lengths of the
 // parameters and of the whole vector. It fails with Corrupt, or with Conflict if
 // the state is another job's.
-func decodeState(parts map[string][]byte, fingerprint string, replicas, params, size int) (*State, error) {
-	fail := func(kind thalweg.Kind, subject string, err error, hint string) error {
-		return &thalweg.Error{Op: "resume training", Kind: kind, Subject: subject, Err: err, Hint: hint}
+func decodeState(data []byte, fingerprint string, replicas, params, size int) (*State, error) {
+	fail := func(kind thalweg.Kind, err error, hint string) error {
+		return &thalweg.Error{Op: "resume training", Kind: kind, Subject: PartState, Err: err, Hint: hint}
 	}
 	s := &State{}
-	if err := json.Unmarshal(parts[PartPosition], &s.position); err != nil {
-		return nil, fail(thalweg.Corrupt, PartPosition, err, "")
+	metadata, err := model.TensorMetadata(data)
+	if err == nil {
+		err = json.Unmarshal([]byte(metadata["position"]), &s.position)
+	}
+	if err != nil {
+		return nil, fail(thalweg.Corrupt, err, "")
 	}
 	p := &s.position
 	if p.Format != formatVersion || p.Fingerprint != fingerprint {
-		return nil, fail(thalweg.Conflict, PartPosition,
-			fmt.Errorf("it is of format %d and job %.12s, not %d and %.12s", p.Format, p.Fingerprint, formatVersion, fingerprint),
+		return nil, fail(thalweg.Conflict, fmt.Errorf("it is of format %d and job %.12s, not %d and %.12s", p.Format, p.Fingerprint, formatVersion, fingerprint),
 			"a checkpoint is resumed only with the spec, the data and the version that made it")
 	}
 	if p.Sequence == 0 || len(p.Facts) != replicas {
-		return nil, fail(thalweg.Corrupt, PartPosition,
-			fmt.Errorf("exchange %d with facts of %d replicas, want %d", p.Sequence, len(p.Facts), replicas), "")
+		return nil, fail(thalweg.Corrupt, fmt.Errorf("exchange %d with facts of %d replicas, want %d", p.Sequence, len(p.Facts), replicas), "")
 	}
-	flat, err := model.DecodeTensors(p.views(params, size-params), parts[PartTensors])
+	flat, err := model.DecodeTensors(p.views(params, size-params), data)
 	if err != nil {
-		return nil, fail(thalweg.Corrupt, PartTensors, err, "")
+		return nil, fail(thalweg.Corrupt, err, "")
 	}
 	s.Vector, flat = flat[:size:size], flat[size:]
 	if p.Mean > 0 {
@@ -130,26 +130,4 @@ func decodeState(parts map[string][]byte, fingerprint string, replicas, params, 
 		s.best = flat
 	}
 	return s, nil
-}
-
-// snapshot encodes a state as one piece, for a worker that joins: the length of
-// the position, the position, the tensors.
-func (s *State) snapshot(params int) ([]byte, error) {
-	parts, err := s.parts(params)
-	if err != nil {
-		return nil, err
-	}
-	out := binary.LittleEndian.AppendUint32(nil, uint32(len(parts[PartPosition])))
-	out = append(out, parts[PartPosition]...)
-	return append(out, parts[PartTensors]...), nil
-}
-
-// splitSnapshot returns the parts that a snapshot holds.
-func splitSnapshot(data []byte) (map[string][]byte, error) {
-	if len(data) >= 4 {
-		if n := binary.LittleEndian.Uint32(data); uint64(n) <= uint64(len(data)-4) {
-			return map[string][]byte{PartPosition: data[4 : 4+n], PartTensors: data[4+n:]}, nil
-		}
-	}
-	return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: "snapshot", Err: fmt.Errorf("%d bytes are not a state", len(data))}
 }

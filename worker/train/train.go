@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -38,7 +37,11 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 		t.lanes = append(t.lanes, t.newLane())
 	}
 	if job.Resume != nil {
-		if err := t.resume(job.Resume); err != nil {
+		s, err := t.load(job.Resume[PartState])
+		if err == nil {
+			err = t.move(s)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -93,18 +96,9 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 	}, nil
 }
 
-// resume starts from a checkpoint.
-func (t *trainer) resume(parts map[string][]byte) error {
-	s, err := t.load(parts)
-	if err != nil {
-		return err
-	}
-	return t.move(s)
-}
-
 // load decodes a state and checks that training can go on from it.
-func (t *trainer) load(parts map[string][]byte) (*State, error) {
-	s, err := decodeState(parts, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.algorithm.Size())
+func (t *trainer) load(data []byte) (*State, error) {
+	s, err := decodeState(data, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.algorithm.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +113,7 @@ func (t *trainer) load(parts map[string][]byte) (*State, error) {
 		epochs++
 	}
 	if len(p.Ledger.Epochs) != epochs || p.Ledger.Expected != plan.expected || p.Ledger.Passes != plan.course.Passes || what == evaluate && p.Mean == 0 {
-		return nil, &thalweg.Error{Op: "resume training", Kind: thalweg.Corrupt, Subject: PartPosition,
+		return nil, &thalweg.Error{Op: "resume training", Kind: thalweg.Corrupt, Subject: PartState,
 			Err: fmt.Errorf("the position contradicts itself: exchange %d, %d epochs in the ledger, %d parameters in the candidate", p.Sequence, len(p.Ledger.Epochs), p.Mean)}
 	}
 	return s, nil
@@ -136,7 +130,7 @@ func (t *trainer) move(s *State) error {
 	}
 	t.state = s
 	params := t.params
-	t.exchange.Advance(s.position.Sequence, func() ([]byte, error) { return s.snapshot(params) })
+	t.exchange.Advance(s.position.Sequence, func() ([]byte, error) { return s.encode(params) })
 	return nil
 }
 
@@ -257,7 +251,7 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 			var err error
 			switch what {
 			case gather:
-				c.note, err = json.Marshal(m.facts)
+				c, err = note(m.facts)
 			case learn:
 				c, err = t.learn(ctx, ln, m, replica, at)
 			case evaluate:
@@ -274,11 +268,7 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 
 // adopt takes the state of a worker that is ahead.
 func (t *trainer) adopt(snapshot []byte) error {
-	parts, err := splitSnapshot(snapshot)
-	if err != nil {
-		return err
-	}
-	s, err := t.load(parts)
+	s, err := t.load(snapshot)
 	if err != nil {
 		return err
 	}
@@ -369,11 +359,11 @@ func (t *trainer) report(held []int) {
 // checkpoint returns the state as a checkpoint.
 func (t *trainer) checkpoint() (*Checkpoint, error) {
 	s := t.state
-	parts, err := s.parts(t.params)
+	encoded, err := s.encode(t.params)
 	if err != nil {
 		return nil, err
 	}
-	c := &Checkpoint{Parts: parts, Finished: s.position.Stopped != "", Metrics: maps.Clone(s.position.Metrics), Ledger: s.position.Ledger}
+	c := &Checkpoint{Parts: map[string][]byte{PartState: encoded}, Finished: s.position.Stopped != "", Metrics: maps.Clone(s.position.Metrics), Ledger: s.position.Ledger}
 	c.Ledger.Epochs = slices.Clone(c.Ledger.Epochs)
 	_, at := t.plan.at(s.position.Sequence)
 	c.Epochs = at.Epoch
