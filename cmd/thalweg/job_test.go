@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker"
+)
+
+const (
+	shuffleMaps     = 4
+	shuffleReducers = 3
+)
+
+// shuffle is a job that counts words: its map tasks address the words of each
+// letter to that letter's reducer, and the next stage's map tasks read one
+// reducer's output each. reached is called at each step of a task.
+func shuffle(reached func(step string)) worker.Catalog {
+	size := func(stage *api.Stage, _ *pipeline.Spec, arguments map[string]string) error {
+		_, err := fmt.Sscan(arguments["maps"], &stage.Number)
+		return err
+	}
+	step := func(t *worker.Task, at string) { reached(strings.SplitN(t.Lease.TaskId, "/", 2)[1] + " " + at) }
+	catalog := worker.Stages()
+	catalog["count"] = []worker.Stage{
+		{Stage: api.Stage{Name: "deal", Over: api.OverTasks, Reducers: shuffleReducers, Outputs: []string{"part"}}, Size: size,
+			Map: func(ctx context.Context, t *worker.Task) error {
+				step(t, "begins")
+				parts := make([]map[string]int, t.Lease.Reducers)
+				for i := range parts {
+					parts[i] = make(map[string]int)
+				}
+				for i := range 100 {
+					n := (int(t.Lease.Index) + 3) * i % 17
+					parts[n%len(parts)][fmt.Sprint("word ", n)]++
+				}
+				for _, part := range parts {
+					if err := t.SavePartial(ctx, part); err != nil {
+						return err
+					}
+				}
+				t.Report.Counts["dealt"] = 100
+				step(t, "is done")
+				return nil
+			},
+			Reduce: func(ctx context.Context, t *worker.Task) error {
+				step(t, "begins")
+				parts, err := worker.Partials[map[string]int](ctx, t)
+				if err != nil {
+					return err
+				}
+				if len(parts) != shuffleMaps {
+					return fmt.Errorf("%d partials", len(parts))
+				}
+				sum := make(map[string]int)
+				for _, part := range parts {
+					for word, n := range part {
+						sum[word] += n
+					}
+				}
+				defer step(t, "is done")
+				return t.Save(ctx, "part", sum)
+			}},
+		{Stage: api.Stage{Name: "rank", Over: api.OverTasks, Number: shuffleReducers, Reducers: 1, Outputs: []string{"ranking"}},
+			Map: func(ctx context.Context, t *worker.Task) error {
+				step(t, "begins")
+				var words map[string]int
+				if err := t.Input(ctx, fmt.Sprintf("part@%d", t.Lease.Index), &words); err != nil {
+					return err
+				}
+				defer step(t, "is done")
+				return t.SavePartial(ctx, words)
+			},
+			Reduce: func(ctx context.Context, t *worker.Task) error {
+				parts, err := worker.Partials[map[string]int](ctx, t)
+				if err != nil {
+					return err
+				}
+				all := make(map[string]int)
+				for i, part := range parts {
+					for word, n := range part {
+						if all[word] != 0 {
+							return fmt.Errorf("%q was addressed to reducer %d and to one before", word, i)
+						}
+						all[word] = n
+						t.Report.Counts["ranked"] += int64(n)
+					}
+				}
+				return t.Save(ctx, "ranking", all)
+			}},
+	}
+	return catalog
+}
+
+// severed is a way to the coordinators that can be cut, as when a process dies.
+type severed struct {
+	client *api.Client
+	cut    context.Context
+}
+
+func (s severed) Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.cut, cancel)()
+	if s.cut.Err() != nil {
+		return nil, &thalweg.Error{Op: "poll", Kind: thalweg.Unavailable, Err: errors.New("the process is dead")}
+	}
+	return s.client.Poll(ctx, req)
+}
+
+// jobCluster is a coordinator, and workers that die when they are told to.
+type jobCluster struct {
+	t       *testing.T
+	store   *connections
+	client  *api.Client
+	mu      sync.Mutex
+	kills   map[string]bool // steps at which the worker that reaches one first dies
+	killed  int
+	workers sync.WaitGroup
+	next    atomic.Int64
+	ctx     context.Context
+}
+
+func newJobCluster(t *testing.T) *jobCluster {
+	t.Helper()
+	c := &jobCluster{t: t, kills: make(map[string]bool),
+		store: &connections{stores: map[string]storage.Opener{"": memory.NewOpener("thalweg")}}}
+	var cancel context.CancelFunc
+	c.ctx, cancel = context.WithCancel(t.Context())
+	peer, cfg := coordinator.Peer{ID: "c1"}, coordinator.Config{ID: "c1", Dir: t.TempDir(), LeaseTTL: 300 * time.Millisecond,
+		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
+		Stages: shuffle(nil).Plan}
+	for _, l := range []struct {
+		to      *net.Listener
+		address *string
+	}{{&cfg.APIListener, &peer.API}, {&cfg.RaftListener, &peer.Raft}} {
+		var err error
+		if *l.to, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		*l.address = (*l.to).Addr().String()
+	}
+	cfg.Peers = []coordinator.Peer{peer}
+	node, err := coordinator.New(slog.New(slog.DiscardHandler), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.client, err = api.NewClient(api.Config{Addresses: []string{peer.API}}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(c.ctx))
+	go func() { done <- node.Run(nodeCtx) }()
+	t.Cleanup(func() {
+		cancel()
+		c.workers.Wait()
+		c.client.Close()
+		stopNode()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// work starts a worker. When it dies, another takes its place.
+func (c *jobCluster) work() {
+	c.workers.Go(func() {
+		for c.ctx.Err() == nil {
+			if err := c.life(); err != nil {
+				c.t.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// life is that of one worker.
+func (c *jobCluster) life() error {
+	ctx, die := context.WithCancel(c.ctx)
+	defer die()
+	cut, sever := context.WithCancel(context.Background())
+	defer sever()
+	w, err := worker.New(ctx, severed{c.client, cut}, c.store, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), worker.Config{
+		ID: thalweg.WorkerID(fmt.Sprint("w", c.next.Add(1))), Dir: c.t.TempDir(), Slots: 1, DrainTimeout: time.Millisecond,
+		Catalog: shuffle(func(step string) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.kills[step] {
+				delete(c.kills, step)
+				c.killed++
+				sever()
+				die()
+			}
+		})})
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// job runs a shuffle to its end.
+func (c *jobCluster) job() *apiv1.Run {
+	c.t.Helper()
+	started, err := c.client.StartRun(c.ctx, &apiv1.StartRunRequest{Pipeline: "flights", Verb: "count", Arguments: map[string]string{"maps": fmt.Sprint(shuffleMaps)}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	run, err := follow(c.ctx, c.client, c.t.Output(), started.RunId)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return run
+}
+
+// hashes are the contents of a run's outputs: their names have the run's.
+func hashes(run *apiv1.Run) map[string]string {
+	out := make(map[string]string)
+	for name, ref := range run.Outputs {
+		_, out[name], _ = strings.Cut(ref, "#")
+	}
+	return out
+}
+
+// A job is a run whose stages come from a verb. This one is a shuffle: what it
+// leaves is the same whichever workers die on the way.
+func TestAShuffleLeavesTheSameWhateverWorkersDie(t *testing.T) {
+	c := newJobCluster(t)
+	spec := strings.Replace(minimalSpec, "NAME", "flights", 1)
+	applied, err := c.client.Apply(c.ctx, &apiv1.ApplyRequest{Spec: spec, File: "flights.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.client.StartRun(c.ctx, &apiv1.StartRunRequest{Pipeline: "flights", Verb: "polish"})
+	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), `"count"`) {
+		t.Errorf("an unknown verb: %v", err)
+	}
+	if _, err := c.client.CancelRun(c.ctx, &apiv1.CancelRunRequest{RunId: applied.RunId}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c.work()
+	}
+	quiet := c.job()
+	if quiet.Verb != "count" || quiet.Counts["dealt"] != 100*shuffleMaps || quiet.Counts["ranked"] != 100*shuffleMaps || len(quiet.Outputs) != shuffleReducers+1 {
+		t.Fatalf("the job left %v", quiet)
+	}
+	for _, s := range quiet.Stages {
+		if want := map[string]uint32{"deal": shuffleMaps + shuffleReducers, "rank": shuffleReducers + 1}[s.Name]; s.State != "done" || s.TasksDone != want {
+			t.Errorf("stage %v", s)
+		}
+	}
+	for _, steps := range [][]string{
+		{"deal@1 begins", "deal@2 is done"},
+		{"deal.reduce@0 begins", "deal.reduce@2 is done", "rank@1 begins"},
+		{"deal@0 is done", "deal.reduce@1 is done", "rank@2 is done"},
+	} {
+		c.mu.Lock()
+		for _, s := range steps {
+			c.kills[s] = true
+		}
+		c.killed = 0
+		c.mu.Unlock()
+		run := c.job()
+		if !maps.Equal(hashes(run), hashes(quiet)) || !maps.Equal(run.Counts, quiet.Counts) {
+			t.Errorf("with deaths at %q: %v %v, without %v %v", steps, hashes(run), run.Counts, hashes(quiet), quiet.Counts)
+		}
+		if c.killed != len(steps) {
+			t.Errorf("%d workers died at %q", c.killed, steps)
+		}
+	}
+
+	// A job is canceled like any run.
+	started, err := c.client.StartRun(c.ctx, &apiv1.StartRunRequest{Pipeline: "flights", Verb: "count", Arguments: map[string]string{"maps": "4"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.client.CancelRun(c.ctx, &apiv1.CancelRunRequest{RunId: started.RunId}); err != nil && !thalweg.Is(err, thalweg.Conflict) {
+		t.Error(err)
+	}
+	runs, err := c.client.ListRuns(c.ctx, &apiv1.ListRunsRequest{Pipeline: "flights"})
+	if err != nil || !slices.IsSortedFunc(runs.Runs, func(a, b *apiv1.Run) int { return int(b.StartedAtUnixMs - a.StartedAtUnixMs) }) {
+		t.Errorf("runs: %v, %v", runs, err)
+	}
+}
+
+const minimalSpec = `apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: NAME}
+spec:
+  sources:
+    train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
+  input_features:
+    - {name: distance, type: number}
+  output_features:
+    - {name: delayed, type: binary, expression: "delay > 15"}
+`
