@@ -560,8 +560,11 @@ func TestHealthAndMetrics(t *testing.T) {
 		}
 		return resp.StatusCode, string(body)
 	}
-	if code, body := get(healthPath); code != 200 || !strings.Contains(body, `leader "n1"`) {
-		t.Errorf("health: %d %s", code, body)
+	if code, body := get(readyPath); code != 200 || !strings.Contains(body, `leader "n1"`) {
+		t.Errorf("ready: %d %s", code, body)
+	}
+	if code, _ := get(healthPath); code != 200 {
+		t.Errorf("health: %d", code)
 	}
 	_, body := get(metricsPath)
 	for _, want := range []string{"thalweg_coordinator_leader 1", `thalweg_coordinator_requests_total{outcome="ok",verb="Apply"} 1`,

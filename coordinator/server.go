@@ -22,6 +22,7 @@ import (
 
 const (
 	healthPath  = "/healthz"
+	readyPath   = "/readyz"
 	metricsPath = "/metrics"
 	// forwardedHeader names the node that passed a request on; it is not passed on
 	// a second time.
@@ -47,7 +48,8 @@ func (c *Coordinator) newServer() *http.Server {
 		connect.WithCompressMinBytes(compressAbove),
 		connect.WithRecover(c.recovered))
 	mux.Handle(path, c.toLeader(rpc))
-	mux.HandleFunc("GET "+healthPath, c.health)
+	mux.HandleFunc("GET "+healthPath, func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET "+readyPath, c.ready)
 	mux.Handle("GET "+metricsPath, promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}))
 	server := &http.Server{
 		Handler:           http.MaxBytesHandler(mux, api.MaxMessageBytes),
@@ -130,9 +132,9 @@ func (c *Coordinator) newProxy() http.Handler {
 	}
 }
 
-// health answers 200 while the node can serve requests, itself or by the leader
+// ready answers 200 while the node can serve requests, itself or by the leader
 // that it knows.
-func (c *Coordinator) health(w http.ResponseWriter, _ *http.Request) {
+func (c *Coordinator) ready(w http.ResponseWriter, _ *http.Request) {
 	leader := c.node.Leader()
 	if leader == "" {
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -7,24 +7,23 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
-// Registerer is where a worker's metrics go; several workers of one process
-// share it and are told apart by a label.
-type Registerer = prometheus.Registerer
-
+// metrics are one worker's, in a registry of its own so that several workers can
+// live in one process.
 type metrics struct {
-	columns *prometheus.CounterVec
-	rows    prometheus.Counter
+	registry *prometheus.Registry
+	columns  *prometheus.CounterVec
+	rows     prometheus.Counter
 }
 
-func newMetrics(reg Registerer, id thalweg.WorkerID) *metrics {
+func newMetrics(id thalweg.WorkerID, tables *tables) *metrics {
 	labels := prometheus.Labels{"worker": string(id)}
-	m := &metrics{
+	m := &metrics{registry: prometheus.NewRegistry(),
 		columns: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_dataset_columns_total",
 			Help: "Column chunks read, by path: fast (typed pages) or slow (general reader).", ConstLabels: labels}, []string{"path"}),
 		rows: prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_dataset_rows_total",
 			Help: "Rows read from training data.", ConstLabels: labels}),
 	}
-	reg.MustRegister(m.columns, m.rows)
+	m.registry.MustRegister(m.columns, m.rows, newTableMetrics(labels, tables))
 	return m
 }
 
@@ -35,17 +34,16 @@ type tableMetrics struct {
 	behind, version, commits, lost *prometheus.Desc
 }
 
-func newTableMetrics(reg Registerer, id thalweg.WorkerID, t *tables) {
-	labels := prometheus.Labels{"worker": string(id)}
+func newTableMetrics(labels prometheus.Labels, t *tables) *tableMetrics {
 	desc := func(name, help string, names ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, append([]string{"pipeline"}, names...), labels)
 	}
-	reg.MustRegister(&tableMetrics{tables: t,
+	return &tableMetrics{tables: t,
 		behind:  desc("thalweg_table_behind_slots", "Finished slots of a log that are known not to be in the sink's table.", "log"),
 		version: desc("thalweg_table_version", "Version of the sink's table, -1 while there is none."),
 		commits: desc("thalweg_table_commits_total", "Versions of the table that this worker made."),
 		lost:    desc("thalweg_table_conflicts_total", "Commits that another writer's version came before, and that were made again."),
-	})
+	}
 }
 
 // Describe implements prometheus.Collector.

@@ -23,6 +23,7 @@ func (w *Worker) poll(ctx context.Context) error {
 		switch {
 		case err == nil:
 			lastAnswer, failures = time.Now(), 0
+			w.answered.Store(lastAnswer.UnixNano())
 			w.tasks.forget(res.Accepted)
 			w.tasks.reconcile(ctx, res)
 			continue

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"iter"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -47,44 +48,60 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 }
 
 // Read implements train.Rows.
-func (r *shardRows) Read(ctx context.Context, shard int, yield func(*train.Batch) error) error {
-	var rep pipeline.Report
-	transformed := transformedRows{shardRows: r, shard: shard, applier: r.transform.NewApplier(), rep: &rep}
-	for batch, err := range r.cleaned(ctx, r.chain, shard, &rep) {
-		if err == nil {
-			err = transformed.batch(batch, yield)
-		}
-		if err != nil {
-			return err
+func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, error] {
+	return func(yield func(*train.Batch, error) bool) {
+		var rep pipeline.Report
+		to := matrixRows{shardRows: r, shard: shard, applier: r.transform.NewApplier(), rep: &rep}
+		for batch, err := range r.cleaned(ctx, r.chain, shard, &rep) {
+			if err == nil {
+				err = to.transform(batch)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			more := yield(&to.out, nil)
+			to.kept.Release()
+			if !more {
+				return
+			}
 		}
 	}
-	return nil
 }
 
-// transformedRows is a shard on its way to training, with its scratch memory.
-type transformedRows struct {
+// matrixRows turns the cleaned rows of a shard into those that training wants,
+// in memory that each batch uses again.
+type matrixRows struct {
 	*shardRows
 	shard   int
 	applier *feature.Applier
 	rep     *pipeline.Report
+	kept    arrow.Record // holds what out refers to
 	block   kernel.Block
 	out     train.Batch
 }
 
-func (r *transformedRows) batch(batch arrow.Record, yield func(*train.Batch) error) error {
-	kept, err := r.transform.Keep(batch, r.rep)
-	if err != nil {
+// transform fills out from a batch. Unless it fails, the caller releases kept.
+func (r *matrixRows) transform(batch arrow.Record) (err error) {
+	if r.kept, err = r.shardRows.transform.Keep(batch, r.rep); err != nil {
 		return err
 	}
-	defer kept.Release()
-	if r.out.Split, err = r.cuts.Assign(kept, r.shard, r.out.Split); err != nil {
+	if err := r.fill(); err != nil {
+		r.kept.Release()
 		return err
 	}
-	if err := r.applier.Apply(kept, &r.block, nil); err != nil {
+	return nil
+}
+
+func (r *matrixRows) fill() (err error) {
+	if r.out.Split, err = r.cuts.Assign(r.kept, r.shard, r.out.Split); err != nil {
+		return err
+	}
+	if err := r.applier.Apply(r.kept, &r.block, nil); err != nil {
 		return err
 	}
 	var valid []bool
-	if r.block.Labels, valid, err = r.transform.Labels(kept, r.block.Labels); err != nil {
+	if r.block.Labels, valid, err = r.shardRows.transform.Labels(r.kept, r.block.Labels); err != nil {
 		return err
 	}
 	for i, ok := range valid {
@@ -93,6 +110,6 @@ func (r *transformedRows) batch(batch arrow.Record, yield func(*train.Batch) err
 		}
 	}
 	r.out.Block = &r.block
-	r.out.Row = kept.Column(int(kept.NumCols()) - 1).(*array.Int64).Int64Values()
-	return yield(&r.out)
+	r.out.Row = r.kept.Column(int(r.kept.NumCols()) - 1).(*array.Int64).Int64Values()
+	return nil
 }

@@ -7,14 +7,17 @@ package worker
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
@@ -57,8 +60,8 @@ type Config struct {
 	ID thalweg.WorkerID
 	// SpecCatalog is what specs can choose from. Required.
 	SpecCatalog pipeline.Catalog
-	// Listen is the address on which peers fetch parameters; default
-	// 127.0.0.1:0, a free port.
+	// Listen is the address on which peers fetch parameters, and operators
+	// /metrics, /healthz and /readyz; default 127.0.0.1:0, a free port.
 	Listen string
 	// Dir holds spilled training rows, in Dir/spill, which is emptied at start.
 	// Required.
@@ -166,10 +169,11 @@ type Worker struct {
 	limit       memoryLimit
 	tables      tables
 	incarnation string
+	answered    atomic.Int64 // when a coordinator last answered, Unix nanoseconds; 0: never
 }
 
 // New opens the worker's state bucket and its exchange port; Run starts it.
-func New(ctx context.Context, coordinator Coordinator, connections Connections, log *slog.Logger, reg Registerer, cfg Config) (*Worker, error) {
+func New(ctx context.Context, coordinator Coordinator, connections Connections, log *slog.Logger, cfg Config) (*Worker, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -193,12 +197,12 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	w := &Worker{
 		cfg: cfg, coordinator: coordinator, connections: connections, state: state,
 		exchange: average.NewServer(), pool: dataset.NewPool(0), listener: listener,
-		log: log.With(keyWorker, cfg.ID), metrics: newMetrics(reg, cfg.ID), incarnation: rand.Text(),
+		log: log.With(keyWorker, cfg.ID), incarnation: rand.Text(),
 	}
 	w.streams.memory = budget.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
 	w.streams.buffers = kafka.NewPool()
 	w.limit.set(cfg.MemoryLimit)
-	newTableMetrics(reg, cfg.ID, &w.tables)
+	w.metrics = newMetrics(cfg.ID, &w.tables)
 	w.tasks = newTaskManager(w)
 	return w, nil
 }
@@ -206,10 +210,26 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 // ExchangeAddress is where peers reach the worker.
 func (w *Worker) ExchangeAddress() string { return w.listener.Addr().String() }
 
+// handler serves the exchange of parameters, and what operators ask for.
+func (w *Worker) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", w.exchange)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(w.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /readyz", func(to http.ResponseWriter, _ *http.Request) {
+		since := time.Since(time.Unix(0, w.answered.Load()))
+		if since > w.cfg.LeaseTTL {
+			to.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = fmt.Fprintf(to, "worker %s, coordinator answered %v ago\n", w.cfg.ID, since.Round(time.Millisecond))
+	})
+	return mux
+}
+
 // Run works until ctx ends, then drains: streams commit what they have scored,
 // leases are given back. When it returns, nothing of the worker is left.
 func (w *Worker) Run(ctx context.Context) error {
-	server := &http.Server{Handler: w.exchange, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: w.handler(), ReadHeaderTimeout: 10 * time.Second}
 	var g errgroup.Group
 	g.Go(func() error {
 		if err := server.Serve(w.listener); err != http.ErrServerClosed {

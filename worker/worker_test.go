@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/thalweg/thalweg"
@@ -51,7 +50,7 @@ func run(t *testing.T, script func(n int, req *apiv1.PollRequest, done func()) (
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	c := &scripted{poll: func(n int, req *apiv1.PollRequest) (*apiv1.PollResponse, error) { return script(n, req, cancel) }}
-	w, err := New(ctx, c, stores{memory.NewOpener("thalweg")}, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
+	w, err := New(ctx, c, stores{memory.NewOpener("thalweg")}, slog.New(slog.DiscardHandler),
 		Config{SpecCatalog: catalog.All(), ID: "w", Dir: t.TempDir(), PollWait: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

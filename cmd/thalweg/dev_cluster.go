@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
@@ -236,7 +235,7 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 	var g errgroup.Group
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
-		w, err := worker.New(ctx, client, c.connections, c.log, prometheus.NewRegistry(), worker.Config{
+		w, err := worker.New(ctx, client, c.connections, c.log, worker.Config{
 			ID: id, Dir: filepath.Join(c.cfg.Dir, string(id))})
 		if err != nil {
 			return errors.Join(err, g.Wait())

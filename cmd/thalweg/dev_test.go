@@ -254,6 +254,7 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 	n := produce(t, c, file, 0.5)
 	committed(t, c, cl, n)
 	got := streamed(t, c)
+	metricsAreServed(t, cl)
 
 	sameBits(t, c, run, file, n, got)
 }

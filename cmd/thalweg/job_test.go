@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/coordinator/api"
@@ -200,7 +198,7 @@ func (c *jobCluster) life() error {
 	defer die()
 	cut, sever := context.WithCancel(context.Background())
 	defer sever()
-	w, err := worker.New(ctx, severed{c.client, cut}, c.store, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), worker.Config{
+	w, err := worker.New(ctx, severed{c.client, cut}, c.store, slog.New(slog.DiscardHandler), worker.Config{
 		ID: thalweg.WorkerID(fmt.Sprint("w", c.next.Add(1))), Dir: c.t.TempDir(), Slots: 1, DrainTimeout: time.Millisecond,
 		Catalog: shuffle(func(step string) {
 			c.mu.Lock()

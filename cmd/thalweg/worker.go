@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -48,7 +47,7 @@ func newWorker(g *globals) *cobra.Command {
 				cfg.MemoryLimit = cfg.StreamBytes + runtimeBytes
 			}
 			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.state
-			w, err := worker.New(cmd.Context(), c, conns, log, prometheus.NewRegistry(), cfg)
+			w, err := worker.New(cmd.Context(), c, conns, log, cfg)
 			if err != nil {
 				return err
 			}
@@ -59,7 +58,7 @@ func newWorker(g *globals) *cobra.Command {
 	host, _ := os.Hostname()
 	cmd.Flags().StringVar(&id, "id", host, "the worker's name, unique in the cluster")
 	cmd.Flags().StringVar(&cfg.Dir, "dir", "", "scratch directory for spilled training rows")
-	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters")
+	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters, and /metrics, /healthz and /readyz are served")
 	cmd.Flags().IntVar(&cfg.Slots, "slots", 2, "shard tasks at once")
 	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; beyond it they spill to --dir")
 	cmd.Flags().Int64Var(&cfg.StreamBytes, "stream-bytes", budget.DefaultMemory, "events and rows that streams hold in memory, all partitions together; more makes larger files and takes about 250 MB more than this in all")

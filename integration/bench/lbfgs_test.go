@@ -37,7 +37,7 @@ func newLogistic(tb testing.TB, f *flights, part uint8) *logistic {
 	}
 	l.size++
 	for shard := range f.manifest.Shards {
-		check(tb, (*trainingRows)(f).Read(tb.Context(), shard, func(batch *train.Batch) error {
+		check(tb, (*trainingRows)(f).each(tb.Context(), shard, func(batch *train.Batch) error {
 			l.append(batch.Block, batch.Split, part)
 			return nil
 		}))

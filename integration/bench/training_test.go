@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
+	"io"
+	"iter"
 	"testing"
 	"time"
 
@@ -82,7 +84,8 @@ func (f *flights) evaluate(tb testing.TB, a *artifact.Artifact, params []float32
 	var chosen, labels []float32
 	workspace := a.Model.NewWorkspace()
 	for shard := range f.manifest.Shards {
-		check(tb, (*trainingRows)(f).Read(tb.Context(), shard, func(batch *train.Batch) error {
+		for batch, err := range (*trainingRows)(f).Read(tb.Context(), shard) {
+			check(tb, err)
 			n := batch.Block.Rows
 			predictions = append(predictions[:0], make([]float32, n)...)
 			a.Model.Predict(workspace, params, batch.Block, predictions)
@@ -93,8 +96,7 @@ func (f *flights) evaluate(tb testing.TB, a *artifact.Artifact, params []float32
 				}
 			}
 			sums.Observe(chosen, labels)
-			return nil
-		}))
+		}
 	}
 	return sums.Values()
 }
@@ -103,7 +105,22 @@ func (f *flights) evaluate(tb testing.TB, a *artifact.Artifact, params []float32
 type trainingRows flights
 
 // Read implements train.Rows.
-func (r *trainingRows) Read(ctx context.Context, shard int, yield func(*train.Batch) error) error {
+func (r *trainingRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, error] {
+	return func(yield func(*train.Batch, error) bool) {
+		more := true
+		err := r.each(ctx, shard, func(batch *train.Batch) error {
+			if more = yield(batch, nil); !more {
+				return io.EOF
+			}
+			return nil
+		})
+		if err != nil && more {
+			yield(nil, err)
+		}
+	}
+}
+
+func (r *trainingRows) each(ctx context.Context, shard int, yield func(*train.Batch) error) error {
 	f := (*flights)(r)
 	applier := f.fitted.NewApplier()
 	var block kernel.Block

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"testing"
 
@@ -15,7 +16,11 @@ import (
 // shard and cut in batches of 64 Ki.
 type flights struct{ rows int }
 
-func (f flights) Read(_ context.Context, shard int, yield func(*Batch) error) error {
+func (f flights) Read(_ context.Context, shard int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) { f.read(shard, yield) }
+}
+
+func (f flights) read(shard int, yield func(*Batch, error) bool) {
 	random := rand.New(rand.NewPCG(1, uint64(shard)))
 	const n = 1 << 16
 	b := &Batch{Block: &kernel.Block{Rows: n, Numbers: [][]float32{make([]float32, n)}, Labels: make([]float32, n)}, Split: make([]uint8, n), Row: make([]int64, n)}
@@ -33,11 +38,10 @@ func (f flights) Read(_ context.Context, shard int, yield func(*Batch) error) er
 		for i := range b.Row {
 			b.Row[i] = int64(from + i)
 		}
-		if err := yield(b); err != nil {
-			return err
+		if !yield(b, nil) {
+			return
 		}
 	}
-	return nil
 }
 
 func flightsJob(b testing.TB, rows, replicas int) *Job {

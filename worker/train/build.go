@@ -128,13 +128,16 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 			r.units[b.replica] = &unit{packer: newPacker(layout, validationRows)}
 		}
 	}
-	if err := job.Rows.Read(ctx, shard, func(batch *Batch) error {
-		if err := ctx.Err(); err != nil {
+	for batch, err := range job.Rows.Read(ctx, shard) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = r.batch(batch)
+		}
+		if err != nil {
 			return err
 		}
-		return r.batch(batch)
-	}); err != nil {
-		return err
 	}
 	for replica, u := range r.units {
 		if u == nil {

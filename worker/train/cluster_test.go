@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -45,7 +46,11 @@ var dataShape = kernel.Shape{Numbers: 2, NumberNames: []string{"x", "y"}, Cardin
 // truth returns the weight of a category's id.
 func truth(slot int, id uint32) float64 { return math.Sin(float64(id)*2.3 + float64(slot)) }
 
-func (d dataset) Read(_ context.Context, shard int, yield func(*train.Batch) error) error {
+func (d dataset) Read(_ context.Context, shard int) iter.Seq2[*train.Batch, error] {
+	return func(yield func(*train.Batch, error) bool) { d.read(shard, yield) }
+}
+
+func (d dataset) read(shard int, yield func(*train.Batch, error) bool) {
 	random := rand.New(rand.NewPCG(d.seed, uint64(shard)))
 	size := d.batch
 	if size == 0 {
@@ -54,7 +59,8 @@ func (d dataset) Read(_ context.Context, shard int, yield func(*train.Batch) err
 	for from := 0; from < d.rows; from += size {
 		if d.before != nil {
 			if err := d.before(shard); err != nil {
-				return err
+				yield(nil, err)
+				return
 			}
 		}
 		n := min(size, d.rows-from)
@@ -84,11 +90,10 @@ func (d dataset) Read(_ context.Context, shard int, yield func(*train.Batch) err
 			}
 			batch.Row[i] = int64(3 * (from + i)) // cleaning left gaps
 		}
-		if err := yield(batch); err != nil {
-			return err
+		if !yield(batch, nil) {
+			return
 		}
 	}
-	return nil
 }
 
 // newJob returns a job over d with small rounds.

@@ -20,7 +20,10 @@ func gather(t *testing.T, source train.Rows, shards int) *sample {
 	t.Helper()
 	s := &sample{}
 	for shard := range shards {
-		if err := source.Read(t.Context(), shard, func(b *train.Batch) error {
+		for b, err := range source.Read(t.Context(), shard) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i, split := range b.Split {
 				if split == train.Training {
 					s.at = append(s.at, []int{0, 1, 2 + int(b.Block.Categories[0][i]), 7 + int(b.Block.Categories[1][i]), 307})
@@ -28,9 +31,6 @@ func gather(t *testing.T, source train.Rows, shards int) *sample {
 					s.labels = append(s.labels, float64(b.Block.Labels[i]))
 				}
 			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
 		}
 	}
 	return s

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"iter"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
@@ -21,13 +22,12 @@ const (
 // order, however they are cut into batches. Read may be called concurrently for
 // different shards.
 type Rows interface {
-	// Read yields every row of a shard in order. It returns the first error of
-	// yield as it is.
-	Read(ctx context.Context, shard int, yield func(*Batch) error) error
+	// Read yields every row of a shard in order, and ends with its first error.
+	Read(ctx context.Context, shard int) iter.Seq2[*Batch, error]
 }
 
 // Batch is a run of consecutive rows of a shard. Its memory belongs to Rows
-// and may be used again when yield has returned.
+// and may be used again when the next one is asked for.
 type Batch struct {
 	// Block holds features and labels. Labels of Unused rows are not looked at.
 	Block *kernel.Block

@@ -3,6 +3,7 @@ package train_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -339,15 +340,14 @@ func TestTrainingWithoutValidationRowsKeepsTheLast(t *testing.T) {
 // noValidation is a dataset whose validation rows are training rows.
 type noValidation struct{ dataset }
 
-func (d noValidation) Read(ctx context.Context, shard int, yield func(*train.Batch) error) error {
-	return d.dataset.Read(ctx, shard, func(b *train.Batch) error {
+func (d noValidation) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, error] {
+	return spoiled{d.dataset, func(b *train.Batch) {
 		for i, s := range b.Split {
 			if s == train.Validation {
 				b.Split[i] = train.Training
 			}
 		}
-		return yield(b)
-	})
+	}}.Read(ctx, shard)
 }
 
 func TestDivergenceNamesRunReplicaAndRound(t *testing.T) {
@@ -397,11 +397,17 @@ type spoiled struct {
 	spoil func(*train.Batch)
 }
 
-func (d spoiled) Read(ctx context.Context, shard int, yield func(*train.Batch) error) error {
-	return d.dataset.Read(ctx, shard, func(b *train.Batch) error {
-		d.spoil(b)
-		return yield(b)
-	})
+func (d spoiled) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, error] {
+	return func(yield func(*train.Batch, error) bool) {
+		for b, err := range d.dataset.Read(ctx, shard) {
+			if err == nil {
+				d.spoil(b)
+			}
+			if !yield(b, err) {
+				return
+			}
+		}
+	}
 }
 
 func TestRowsThatChangedSinceTheRunBeganAreRefused(t *testing.T) {
