@@ -30,7 +30,7 @@ const (
 	demoBucket     = "lake"
 )
 
-func newDemo(g *globals) *cobra.Command {
+func newDemo(*globals) *cobra.Command {
 	d := demo{}
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -39,7 +39,7 @@ func newDemo(g *globals) *cobra.Command {
 			"  thalweg demo --data flights-3m.parquet",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d.out, d.errs, d.globals = cmd.OutOrStdout(), cmd.ErrOrStderr(), g
+			d.out, d.errs = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return d.run(cmd.Context())
 		},
 	}
@@ -53,7 +53,6 @@ func newDemo(g *globals) *cobra.Command {
 type demo struct {
 	dir, data, spec string
 	out, errs       io.Writer
-	globals         *globals
 
 	cluster *devCluster
 	client  *api.Client

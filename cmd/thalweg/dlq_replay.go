@@ -31,7 +31,8 @@ func newDLQReplay(g *globals) *cobra.Command {
 			"fetched) cannot be scored; they are counted as truncated.",
 		Example: "  thalweg dlq replay flight-delays --where \"stage == '2 filter' && offset >= 1000\"\n" +
 			"  thalweg dlq replay flight-delays --model 4 -o json",
-		Args: cobra.ExactArgs(1),
+		Args:        cobra.ExactArgs(1),
+		Annotations: map[string]string{usesFlags: scores},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := (&letterFlags{where: where}).check(); err != nil {
 				return err

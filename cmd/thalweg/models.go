@@ -149,10 +149,11 @@ func findModel(ctx context.Context, c *api.Client, name string) (*apiv1.Model, e
 func newModelsExport(g *globals) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use:     "export MODEL VERSION --dir DIR",
-		Short:   "Write a version's verified files (safetensors, transform, spec, provenance) to a directory",
-		Example: "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
-		Args:    cobra.ExactArgs(2),
+		Use:         "export MODEL VERSION --dir DIR",
+		Short:       "Write a version's verified files (safetensors, transform, spec, provenance) to a directory",
+		Example:     "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
+		Args:        cobra.ExactArgs(2),
+		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := g.client()
 			if err != nil {

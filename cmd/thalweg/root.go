@@ -15,7 +15,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
-// globals are the flags that every command has.
+// globals are the flags that every command takes; its help shows those that it
+// uses.
 type globals struct {
 	coordinators []string
 	output       string
@@ -23,29 +24,46 @@ type globals struct {
 	connections  connectionFlags
 }
 
-// commands is the table of verbs: adding one is one file and one line here.
-var commands = []func(*globals) *cobra.Command{
-	newDev,
-	newDemo,
-	newCoordinator,
-	newWorker,
-	newValidate,
-	newRender,
-	newSchema,
-	newApply,
-	newStatus,
-	newRuns,
-	newModels,
-	newStream,
-	newResults,
-	newReplay,
-	newDiff,
-	newLineage,
-	newDLQ,
-	newFsck,
-	newProduce,
-	newVersion,
+// The sets of global flags that verbs use.
+const (
+	logs   = "log-level "
+	prints = "output "
+	asks   = "coordinator " + prints                       // it asks the coordinators and prints what they say
+	reads  = asks + "connections store "                   // it reads the results of a stream too
+	scores = reads + "kafka schema-registry state-bucket " // it scores as a worker does
+)
+
+// commands is the table of verbs, with the global flags that each uses: adding
+// one is one file and one line here.
+var commands = []struct {
+	add  func(*globals) *cobra.Command
+	uses string
+}{
+	{newDev, logs + "schema-registry"},
+	{newDemo, ""},
+	{newCoordinator, logs},
+	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},
+	{newValidate, prints},
+	{newRender, ""},
+	{newSchema, ""},
+	{newApply, asks},
+	{newStatus, asks},
+	{newRuns, asks},
+	{newModels, asks},
+	{newStream, asks},
+	{newResults, reads},
+	{newReplay, scores},
+	{newDiff, reads},
+	{newLineage, scores},
+	{newDLQ, reads},
+	{newFsck, reads},
+	{newProduce, prints + "connections kafka schema-registry store"},
+	{newVersion, ""},
 }
+
+// usesFlags is the annotation of a command that uses other global flags than
+// the verb above it: their names, with spaces between.
+const usesFlags = "uses-flags"
 
 func newRoot() *cobra.Command {
 	g := &globals{}
@@ -63,11 +81,31 @@ func newRoot() *cobra.Command {
 	flags.StringVarP(&g.output, "output", "o", "table", "output format: table, json or yaml")
 	flags.StringVar(&g.logLevel, "log-level", "info", "log level: debug, info, warn or error")
 	g.connections.register(flags)
-	for _, add := range commands {
-		root.AddCommand(add(g))
+	for _, c := range commands {
+		cmd := c.add(g)
+		if cmd.Annotations == nil {
+			cmd.Annotations = map[string]string{usesFlags: c.uses}
+		}
+		root.AddCommand(cmd)
 	}
+	usage := root.UsageFunc()
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		used := usedFlags(cmd)
+		cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = !slices.Contains(used, f.Name) })
+		return usage(cmd)
+	})
 	plainUsage(root)
 	return root
+}
+
+// usedFlags returns the names of the global flags that a command uses.
+func usedFlags(cmd *cobra.Command) []string {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		if names, ok := cmd.Annotations[usesFlags]; ok {
+			return strings.Fields(names)
+		}
+	}
+	return nil
 }
 
 // plainUsage lets every command below say what is wrong with a command line and
