@@ -13,7 +13,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("first-seed", 0, "first seed of the model test")
-	seeds     = flag.Uint64("seeds", 0, "seeds of the model test; 0: 1000, or 100 with the race detector")
+	seeds     = flag.Uint64("seeds", 0, "seeds of the model test; 0: a sample, or 1000 with EFFORT=full")
 )
 
 func simCandidate(version int, at int64) engine.Candidate {

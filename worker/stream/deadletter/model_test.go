@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/thalweg/thalweg/fault"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/effort"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
@@ -203,12 +205,7 @@ func replayVerdict(seed uint64, wrong replayWrongness) []string {
 // same dead letters at once, with selections and versions of their own, die
 // anywhere, stall and wake up as zombies, beside a stream that goes on.
 func TestWhoeverReplaysEachDeadLetterBecomesARowOnce(t *testing.T) {
-	n := uint64(1000)
-	if *seeds > 0 {
-		n = *seeds
-	} else if raceEnabled {
-		n /= 10
-	}
+	n := cmp.Or(*seeds, effort.Seeds(100, 1000))
 	slots := 0
 	for seed := *firstSeed; seed < *firstSeed+n; seed++ {
 		s := newReplaySim(seed, replayRight)

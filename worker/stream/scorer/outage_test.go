@@ -23,6 +23,7 @@ import (
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker/stream/budget"
+	"github.com/thalweg/thalweg/worker/stream/effort"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
@@ -204,13 +205,13 @@ type outage struct {
 
 const outageInterval = 200 * time.Millisecond
 
-// outagePartitions returns how many partitions share the store: under the race
-// detector fewer, since make model plays them all.
+// outagePartitions returns how many partitions share the store: a sample, or
+// all.
 func outagePartitions() int {
-	if raceEnabled {
-		return 16
+	if effort.Full() {
+		return 64
 	}
-	return 64
+	return 16
 }
 
 // playOutage runs the scorers until they have committed last events each; watch is

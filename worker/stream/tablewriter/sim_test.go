@@ -1,6 +1,7 @@
 package tablewriter
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -16,10 +17,11 @@ import (
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/effort"
 )
 
 var (
-	seeds = flag.Int("seeds", 100, "how many seeds the model test plays")
+	seeds = flag.Uint64("seeds", 0, "how many seeds the model test plays; 0: a sample, or 100 with EFFORT=full")
 	from  = flag.Uint64("seed", 1, "the first of them")
 )
 
@@ -328,7 +330,7 @@ func (s *sim) hold(version int64, files map[string]bool, txns map[string]int64) 
 }
 
 func TestModel(t *testing.T) {
-	for seed := *from; seed < *from+uint64(*seeds); seed++ {
+	for seed := *from; seed < *from+cmp.Or(*seeds, effort.Seeds(20, 100)); seed++ {
 		if err := newSim(t, seed, wrong{}).play(); err != nil {
 			t.Fatalf("seed %d (go test ./worker/stream/tablewriter -run TestModel -seed %d -seeds 1): %v", seed, seed, err)
 		}

@@ -1,5 +1,0 @@
-//go:build !race
-
-package deadletter
-
-const raceEnabled = false

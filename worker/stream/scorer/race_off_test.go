@@ -1,5 +1,0 @@
-//go:build !race
-
-package scorer
-
-const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build !race
-
-package tablewriter
-
-const raceEnabled = false
