@@ -3,7 +3,6 @@ package pipeline
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 
 	"github.com/goccy/go-yaml/ast"
@@ -24,7 +23,7 @@ type only struct {
 var nothing = only{}
 
 // beyondBuild lists the fields of the format that this build cannot fulfil, by
-// the struct of the spec that they belong to. To make one work is a field of
+// the struct of the spec, or the kind of choice, that they belong to. To make one work is a field of
 // that struct, and a line less here.
 var beyondBuild = map[string]map[string]only{
 	"Body": {
@@ -38,7 +37,7 @@ var beyondBuild = map[string]map[string]only{
 	"CleanStep":     {"replace": nothing, "dedupe": nothing, "outliers": nothing},
 	"Encoder":       {"size": nothing, "buckets": nothing, "period": nothing},
 	"OutputFeature": {"calibration": {value: "none"}, "loss": nothing},
-	"ModelSpec":     {"hidden": nothing, "activation": nothing, "dropout": {value: 0.0}, "uncertainty": nothing},
+	"models":        {"hidden": nothing, "activation": nothing, "dropout": {value: 0.0}, "uncertainty": nothing},
 	"Trainer": {
 		"learning_rate_scheduler": {fields: map[string]only{"type": {value: "constant"}}},
 		"gradient_clipping":       nothing,
@@ -59,18 +58,6 @@ var beyondBuild = map[string]map[string]only{
 		"output_columns": {fields: map[string]only{"include": {value: "all"}, "exclude": {value: []any{}}}},
 		"scale":          nothing,
 	},
-}
-
-// beyond reports whether the format has a field of that name that this build
-// has not, and what it may say.
-func beyond(in reflect.Type, name string) (only, bool) {
-	o, ok := beyondBuild[in.Name()][name]
-	return o, ok
-}
-
-// beyondNames lists such fields in order.
-func beyondNames(in reflect.Type) []string {
-	return slices.Sorted(maps.Keys(beyondBuild[in.Name()]))
 }
 
 // refused notes that a field is beyond this build, unless it says nothing but

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"iter"
 	"reflect"
+	"slices"
 )
 
 // Kind is a kind of things that a spec chooses by name. The catalog tag of a
@@ -11,7 +12,9 @@ type Kind string
 
 // The kinds.
 const (
-	Steps Kind = "steps"
+	Steps      Kind = "steps"
+	Models     Kind = "models"
+	Optimizers Kind = "optimizers"
 )
 
 // Catalog is all that a spec can choose by name, by kind. It is handed to Parse,
@@ -56,6 +59,31 @@ type Choice struct {
 }
 
 var choiceType = reflect.TypeFor[Choice]()
+
+// choose sets a choice to an entry with nothing set. Where there is no entry of
+// that name, the options are those of the kind's default, so that they can be
+// judged; and nil where there is none.
+func (c Catalog) choose(kind Kind, name string, choice *Choice) {
+	choice.Name, choice.Options = name, nil
+	entry, ok := c.find(kind, name)
+	if !ok {
+		entry, ok = c.find(kind, defaultChoices[kind])
+	}
+	if ok {
+		choice.Options = entry.new()
+	}
+}
+
+// having lists the names of the entries that have an option.
+func (c Catalog) having(kind Kind, option string) []string {
+	var names []string
+	for _, e := range c[kind] {
+		if slices.ContainsFunc(fields(reflect.ValueOf(e.Options).Elem()), func(f field) bool { return f.name == option }) {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
 
 // find returns the entry of that name.
 func (c Catalog) find(kind Kind, name string) (Entry, bool) {

@@ -27,23 +27,32 @@ func (d *decoder) problem(n ast.Node, path, hint, format string, args ...any) {
 	d.found.addAt(positionOf(n), path, thalweg.Invalid, hint, fmt.Sprintf(format, args...))
 }
 
-// value decodes a node of the field at path.
-func (d *decoder) value(n ast.Node, path string, into reflect.Value) {
+// begin notes where the value of the field at path stands. It reports false
+// where the node is of a kind that the format does not have.
+func (d *decoder) begin(n ast.Node, path string) bool {
 	switch n := n.(type) {
 	case *ast.TagNode:
 		d.problem(n, path, "", "tags such as %s have no meaning here", n.Start.Value)
-		return
+		return false
 	case *ast.AnchorNode, *ast.AliasNode:
 		d.problem(n, path, "write the value out", "anchors and aliases are not part of the format")
-		return
+		return false
 	}
 	d.source.values[path] = valuePosition(n)
+	return true
+}
+
+// value decodes a node of the field at path.
+func (d *decoder) value(n ast.Node, path string, into reflect.Value) {
+	if !d.begin(n, path) {
+		return
+	}
 	switch into.Kind() {
 	case reflect.Pointer:
 		into.Set(reflect.New(into.Type().Elem()))
 		d.value(n, path, into.Elem())
 	case reflect.Struct:
-		d.structure(n, path, into)
+		d.structure(n, path, into, into.Type().Name())
 	case reflect.Map:
 		d.names(n, path, into)
 	case reflect.Slice:
@@ -89,7 +98,9 @@ func (d *decoder) key(e *ast.MappingValueNode, path string) (string, bool) {
 	return "", false
 }
 
-func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
+// structure decodes a mapping. owner is the name of the struct in unsupported, or
+// the kind of a choice.
+func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner string) {
 	values, ok := entries(n)
 	if !ok {
 		d.problem(n, path, "", "a mapping belongs here, not %s", d.shown(n))
@@ -119,7 +130,7 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
 		f, ok := known[name]
 		switch {
 		case !ok:
-			d.otherField(e, path, name, into.Type(), known)
+			d.otherField(e, path, name, owner, known)
 		case !f.value.IsValid():
 			d.inlineChoice(e.Value, path, name, into)
 		case isNull(e.Value) && slices.Contains(ruleOf(f.tag).enum, "null"):
@@ -128,10 +139,28 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value) {
 			f.value.SetString("null")
 		case isMapping(e.Value) && slices.Contains(ruleOf(f.tag).refused, "{}"):
 			d.refuse(e.Value, at, "", "a rule")
+		case f.value.Type() == choiceType:
+			d.choice(e.Value, at, Kind(f.tag.Get("catalog")), f.value)
 		default:
 			d.value(e.Value, at, f.value)
 		}
 	}
+}
+
+// choice decodes the type and the options of an entry.
+func (d *decoder) choice(n ast.Node, path string, kind Kind, into reflect.Value) {
+	if !d.begin(n, path) {
+		return
+	}
+	name := defaultChoices[kind]
+	values, _ := entries(n)
+	for _, e := range values {
+		if text, ok := e.Value.(*ast.StringNode); ok && e.Key.String() == "type" {
+			name = text.Value
+		}
+	}
+	d.found.catalog.choose(kind, name, into.Addr().Interface().(*Choice))
+	d.structure(n, path, into, string(kind))
 }
 
 // inlineChoice decodes the options of an entry that the struct at path chooses
@@ -146,21 +175,26 @@ func (d *decoder) inlineChoice(n ast.Node, path, name string, into reflect.Value
 		if c.Options != nil {
 			d.found.add(path, "write each as a step of its own", "a step is one operator, not %s and %s", c.Name, name)
 		}
-		*c = Choice{Name: name, Options: entry.new()}
+		*c = Choice{name, entry.new()}
 		d.value(n, join(path, name), reflect.ValueOf(c.Options).Elem())
 	}
 }
 
 // otherField treats a field that the struct does not have: one that the format
 // has and this build does not, or none.
-func (d *decoder) otherField(e *ast.MappingValueNode, path, name string, in reflect.Type, known map[string]field) {
+func (d *decoder) otherField(e *ast.MappingValueNode, path, name, owner string, known map[string]field) {
 	at := join(path, name)
-	if allowed, ok := beyond(in, name); ok {
+	if allowed, ok := beyondBuild[owner][name]; ok {
 		d.refused(e, at, allowed)
 		return
 	}
+	if others := d.found.catalog.having(Kind(owner), name); len(others) > 0 {
+		d.source.values[at] = positionOf(e.Value)
+		d.found.add(at, "", "the field belongs to %s", strings.Join(others, " and "))
+		return
+	}
 	names := slices.Sorted(maps.Keys(known))
-	hint := spelling.Hint(name, slices.Values(append(names, beyondNames(in)...)))
+	hint := spelling.Hint(name, slices.Values(append(names, slices.Sorted(maps.Keys(beyondBuild[owner]))...)))
 	if hint == "" {
 		hint = "known are " + strings.Join(names, ", ")
 	}

@@ -16,21 +16,6 @@ const (
 	// As in Ludwig and TFX: a fixed seed, so that the same spec gives the same
 	// model.
 	defaultSeed = 42
-	// Adam needs the least tuning of its rate over features of unlike scales.
-	defaultOptimizer = "adam"
-	// A linear model on normalised features bears a larger rate than the 0.001
-	// that is customary for deep ones. From 0.003 to 0.01 one replica and eight
-	// come equally near to the optimum on three million rows of flights; below it
-	// a small table needs more epochs.
-	defaultAdamRate = 0.005
-	// Plain gradient steps are not scaled by Adam's second moment; 0.1 is stable
-	// for features of unit variance.
-	defaultSGDRate = 0.1
-	// With a momentum of 0.9 a step goes about ten times as far.
-	defaultMomentumRate = 0.01
-	defaultMomentum     = 0.9
-	// As in the paper (Kingma and Ba 2015).
-	defaultEpsilon = 1e-8
 	// Small enough for many steps on a small table, large enough that the kernels
 	// run at the speed of memory.
 	defaultBatchSize = 1024
@@ -78,8 +63,12 @@ const (
 	defaultCompression = "zstd"
 )
 
-// defaultBetas are those of the paper.
-func defaultBetas() []float64 { return []float64{0.9, 0.999} }
+// defaultChoices are the entries that are chosen where a spec names none.
+var defaultChoices = map[Kind]string{
+	Models: "linear",
+	// Adam needs the least tuning of its rate over features of unlike scales.
+	Optimizers: "adam",
+}
 
 // defaultProbabilities leave enough for both judgements of a small table.
 func defaultProbabilities() []float64 { return []float64{0.7, 0.15, 0.15} }
@@ -129,7 +118,7 @@ func (f filler) body(b *Body, name string) {
 			o.Threshold = defaultThreshold
 		}
 	}
-	Default(f.Place, "spec.model.type", &b.Model.Type, "linear")
+	f.choice("spec.model", Models, &b.Model)
 	f.trainer(&b.Trainer, output)
 	Default(f.Place, "spec.registry.model", &b.Registry.Model, name)
 	Default(f.Place, "spec.registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)
@@ -177,6 +166,17 @@ func (f filler) step(c *CleanStep, path string) {
 	DefaultList(at, "apply_to", &step.phases().ApplyTo, InTraining, InScoring)
 }
 
+// choice chooses the default of a kind where the spec names none, and fills in
+// the defaults of the options.
+func (f filler) choice(path string, kind Kind, c *Choice) {
+	if c.Name == "" && !f.found.source.has(path+".type") {
+		f.found.catalog.choose(kind, defaultChoices[kind], c)
+	}
+	if o, ok := c.Options.(Defaulter); ok {
+		o.Defaults(f.in(path))
+	}
+}
+
 func (f filler) features(b *Body) {
 	n, c := &b.Defaults.Number, &b.Defaults.Category
 	f.options(n, "spec.defaults.number", FeatureOptions{MissingValueStrategy: fillWithMean, Normalization: "zscore",
@@ -219,19 +219,7 @@ func (f filler) options(o *FeatureOptions, path string, from FeatureOptions, fil
 func (f filler) trainer(t *Trainer, output string) {
 	const path = "spec.trainer."
 	Default(f.Place, path+"seed", &t.Seed, defaultSeed)
-	o := &t.Optimizer
-	Default(f.Place, path+"optimizer.type", &o.Type, defaultOptimizer)
-	switch o.Type {
-	case "adam":
-		Default(f.Place, path+"optimizer.learning_rate", &o.LearningRate, defaultAdamRate)
-		DefaultList(f.Place, path+"optimizer.betas", &o.Betas, defaultBetas()...)
-		Default(f.Place, path+"optimizer.epsilon", &o.Epsilon, defaultEpsilon)
-	case "momentum":
-		Default(f.Place, path+"optimizer.learning_rate", &o.LearningRate, defaultMomentumRate)
-		Default(f.Place, path+"optimizer.momentum", &o.Momentum, defaultMomentum)
-	case "sgd":
-		Default(f.Place, path+"optimizer.learning_rate", &o.LearningRate, defaultSGDRate)
-	}
+	f.choice(path+"optimizer", Optimizers, &t.Optimizer)
 	Default(f.Place, path+"batch_size", &t.BatchSize, defaultBatchSize)
 	Default(f.Place, path+"epochs", &t.Epochs, defaultEpochs)
 	Default(f.Place, path+"early_stop", &t.EarlyStop, defaultEarlyStop)

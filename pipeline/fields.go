@@ -13,9 +13,18 @@ type field struct {
 }
 
 // fields lists the fields of a struct in order: those of inlined structs too,
-// and of an inlined choice the entry chosen.
+// and of an inlined choice the entry chosen. Those of another choice are its
+// type and its options.
 func fields(of reflect.Value) []field {
 	var out []field
+	if of.Type() == choiceType {
+		c := of.Interface().(Choice)
+		out = append(out, field{"type", of.Field(0), `yaml:"type,omitempty" json:"type,omitempty"`})
+		if c.Options != nil {
+			out = append(out, fields(reflect.ValueOf(c.Options).Elem())...)
+		}
+		return out
+	}
 	for i := range of.NumField() {
 		f, v := of.Type().Field(i), of.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")

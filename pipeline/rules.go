@@ -86,7 +86,15 @@ func checkRules(v reflect.Value, path string, found *diagnostics) {
 	case reflect.Struct:
 		for _, f := range fields(v) {
 			at := join(path, f.name)
-			checkValue(f.value, at, ruleOf(f.tag), found)
+			r := ruleOf(f.tag)
+			if kind := f.tag.Get("catalog"); kind != "" {
+				r.enum = found.catalog.names(Kind(kind))
+			}
+			if f.value.Type() == choiceType {
+				checkValue(f.value.Field(0), at+".type", r, found)
+			} else {
+				checkValue(f.value, at, r, found)
+			}
 			checkRules(f.value, at, found)
 		}
 	}

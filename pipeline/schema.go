@@ -47,21 +47,14 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 		LookupComment: func(t reflect.Type, field string) string {
 			return described[t.PkgPath()+"."+t.Name()+"."+field]
 		},
-		AdditionalFields: func(t reflect.Type) (out []reflect.StructField) {
-			for kind := range choices(t) {
-				for _, e := range catalog[kind] {
-					out = append(out, reflect.StructField{Name: e.Name, Type: reflect.TypeOf(e.Options),
-						Tag: reflect.StructTag(fmt.Sprintf(`json:"%s,omitempty"`, e.Name))})
-				}
-			}
-			return out
-		},
+		AdditionalFields: func(t reflect.Type) []reflect.StructField { return chosenFields(catalog, described, t) },
 	}
 	s := r.ReflectFromType(reflect.TypeFor[Spec]())
 	s.ID, s.Title = "urn:thalweg:pipeline:v1", "Thalweg pipeline"
 	// A step is one operator.
 	one := uint64(1)
 	s.Definitions["CleanStep"].MinProperties, s.Definitions["CleanStep"].MaxProperties = &one, &one
+	delete(s.Definitions, "Choice")
 	for _, d := range s.Definitions {
 		allowNull(d)
 	}
@@ -70,6 +63,47 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 		return nil, err
 	}
 	return append(bytes.TrimSpace(out), '\n'), nil
+}
+
+// chosenFields returns the fields of a struct that choose from a catalog, as they
+// are once the catalog is known.
+func chosenFields(catalog Catalog, described map[string]string, t reflect.Type) (out []reflect.StructField) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		kind := Kind(f.Tag.Get("catalog"))
+		if kind == "" {
+			continue
+		}
+		if f.Tag.Get("yaml") == ",inline" {
+			for _, e := range catalog[kind] {
+				out = append(out, reflect.StructField{Name: e.Name, Type: reflect.TypeOf(e.Options),
+					Tag: reflect.StructTag(fmt.Sprintf(`json:"%s,omitempty"`, e.Name))})
+			}
+			continue
+		}
+		names := fmt.Sprintf(`jsonschema:"enum=%s"`, strings.Join(catalog.names(kind), ",enum="))
+		if f.Type != choiceType {
+			f.Tag += reflect.StructTag(" " + names)
+			out = append(out, f)
+			continue
+		}
+		// Its fields are those of all entries; which goes with which, Parse checks.
+		inner := []reflect.StructField{{Name: "Type", Type: reflect.TypeFor[string](), Tag: reflect.StructTag(`json:"type,omitempty" ` + names)}}
+		for _, e := range catalog[kind] {
+			of := reflect.TypeOf(e.Options).Elem()
+			for k := range of.NumField() {
+				option := of.Field(k)
+				if slices.ContainsFunc(inner, func(f reflect.StructField) bool { return f.Name == option.Name }) {
+					continue
+				}
+				option.Tag += reflect.StructTag(fmt.Sprintf(" jsonschema_description:%q", described[of.PkgPath()+"."+of.Name()+"."+option.Name]))
+				inner = append(inner, option)
+			}
+		}
+		f.Type = reflect.StructOf(inner)
+		out = append(out, f)
+	}
+	return out
 }
 
 // mapType describes types that are not what they look like to reflection.

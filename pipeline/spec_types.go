@@ -193,17 +193,12 @@ type OutputFeature struct {
 	Threshold any `yaml:"threshold,omitempty" json:"threshold,omitempty" jsonschema:"minimum=0,maximum=1" refused:"{}"`
 }
 
-// ModelSpec chooses the model.
-type ModelSpec struct {
-	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=linear" refused:"fm,mlp"`
-}
-
 // Trainer is how the model is trained.
 type Trainer struct {
 	// Seed decides all that is random: splits, shuffling, initial weights.
 	Seed uint64 `yaml:"seed" json:"seed,omitempty"`
 	// Optimizer chooses the local update rule.
-	Optimizer Optimizer `yaml:"optimizer,omitempty" json:"optimizer,omitempty"`
+	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" refused:"nesterov,adagrad,rmsprop,adamw,ftrl"`
 	// BatchSize is the rows per replica and step.
 	BatchSize int `yaml:"batch_size,omitempty" json:"batch_size,omitempty" jsonschema:"minimum=1,maximum=1048576"`
 	// Epochs is how often the training rows are gone through at most.
@@ -222,18 +217,6 @@ type Trainer struct {
 	StepsPerCheckpoint int `yaml:"steps_per_checkpoint,omitempty" json:"steps_per_checkpoint,omitempty" jsonschema:"minimum=0"`
 	// Distributed cuts the work into replicas.
 	Distributed DistributedSpec `yaml:"distributed,omitempty" json:"distributed,omitempty"`
-}
-
-// Optimizer chooses the local update rule.
-type Optimizer struct {
-	Type         string  `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=sgd,enum=momentum,enum=adam" refused:"nesterov,adagrad,rmsprop,adamw,ftrl"`
-	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
-	// Momentum of the momentum rule.
-	Momentum float64 `yaml:"momentum,omitempty" json:"momentum,omitempty" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`
-	// Betas of adam.
-	Betas []float64 `yaml:"betas,omitempty" json:"betas,omitempty" jsonschema:"minItems=2,maxItems=2"`
-	// Epsilon of adam.
-	Epsilon float64 `yaml:"epsilon,omitempty" json:"epsilon,omitempty" jsonschema:"exclusiveMinimum=0"`
 }
 
 // Regularization is the penalty on weights (not on biases).

@@ -154,10 +154,15 @@ func (v validator) step(c *CleanStep, path string) {
 		v.Problem(path, "", "the step is empty: one of %s belongs here", strings.Join(v.found.catalog.names(Steps), ", "))
 		return
 	}
-	at := v.in(path).in(c.Name)
-	v.phases(at.at("apply_to"), step.phases().ApplyTo)
-	if o, ok := step.(Checker); ok {
-		o.Check(at)
+	path += "." + c.Name
+	v.phases(path+".apply_to", step.phases().ApplyTo)
+	v.choice(path, c.Choice)
+}
+
+// choice applies the rules of an entry's options.
+func (v validator) choice(path string, c Choice) {
+	if o, ok := c.Options.(Checker); ok {
+		o.Check(v.in(path))
 	}
 }
 
@@ -295,21 +300,8 @@ func (v validator) trainer(b *Body) {
 			v.Problem(path+".validation_metric", oneOf(allowed), "a %s output has no %s", kind, t.ValidationMetric)
 		}
 	}
-	o := &t.Optimizer
-	if o.Type != "momentum" && o.Momentum != 0 {
-		v.Problem(path+".optimizer.momentum", "", "the field belongs to the momentum rule")
-	}
-	if o.Type != "adam" && len(o.Betas) > 0 {
-		v.Problem(path+".optimizer.betas", "", "the field belongs to adam")
-	}
-	if o.Type != "adam" && o.Epsilon != 0 {
-		v.Problem(path+".optimizer.epsilon", "", "the field belongs to adam")
-	}
-	for i, beta := range o.Betas {
-		if beta < 0 || beta >= 1 {
-			v.Problem(fmt.Sprintf("%s.optimizer.betas[%d]", path, i), "", "%v is out of range: it must be at least 0 and below 1", beta)
-		}
-	}
+	v.choice(path+".optimizer", t.Optimizer)
+	v.choice("spec.model", b.Model)
 	if t.Regularization.L1 > 0 {
 		v.Unsupported(path+".regularization.l1", "use l2", "a penalty other than l2")
 	}

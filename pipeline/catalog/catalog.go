@@ -5,11 +5,15 @@ package catalog
 import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // All returns the catalog of this build.
 func All() pipeline.Catalog {
 	return pipeline.Catalog{
-		pipeline.Steps: clean.Catalog(),
+		pipeline.Steps:      clean.Catalog(),
+		pipeline.Models:     model.Catalog(),
+		pipeline.Optimizers: optim.Catalog(),
 	}
 }

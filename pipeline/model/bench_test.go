@@ -48,7 +48,7 @@ func randomBlock(shape kernel.Shape, rows int, seed uint64) *kernel.Block {
 
 func BenchmarkLinear(b *testing.B) {
 	shape := flightShape()
-	m, err := model.New(pipeline.ModelSpec{Type: "linear"}, "binary", shape)
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, "binary", shape)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,14 +1,14 @@
 package model
 
-import (
-	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/kernel"
-)
+import "github.com/thalweg/thalweg/pipeline"
 
-// catalog is the table of model types by their name in a spec: to add one,
-// write its file and its line. The shape has been checked.
-var catalog = map[string]func(pipeline.ModelSpec, Loss, kernel.Shape) (Model, error){
-	"linear": newLinear,
+// Catalog lists the models. To add one, write its file and its line.
+func Catalog() []pipeline.Entry {
+	return []pipeline.Entry{entry("linear", new(Linear), linearSource)}
+}
+
+func entry(name string, options Spec, source string) pipeline.Entry {
+	return pipeline.Entry{Name: name, Options: options, Source: source}
 }
 
 // losses is the table of losses; the first of a label's is its default. To add

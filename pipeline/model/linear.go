@@ -1,15 +1,21 @@
 package model
 
 import (
+	_ "embed"
 	"fmt"
 
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// newLinear returns the model of one linear layer: logistic regression with the
-// cross entropy, least squares with the squared error.
-func newLinear(_ pipeline.ModelSpec, loss Loss, shape kernel.Shape) (Model, error) {
+//go:embed linear.go
+var linearSource string
+
+// Linear is the model of one linear layer: logistic regression with the cross
+// entropy, least squares with the squared error.
+type Linear struct{}
+
+// New implements Spec.
+func (*Linear) New(loss Loss, shape kernel.Shape) (Model, error) {
 	return NewNetwork("linear", shape, loss, newLinearLayer(shape))
 }
 

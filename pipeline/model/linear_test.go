@@ -15,7 +15,7 @@ import (
 
 func newLinear(t *testing.T, label string, shape kernel.Shape) model.Model {
 	t.Helper()
-	m, err := model.New(pipeline.ModelSpec{Type: "linear"}, label, shape)
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, label, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,22 +173,23 @@ func TestNewRefusesWhatItCannotBuild(t *testing.T) {
 	unnamed := flightShape()
 	unnamed.NumberNames = nil
 	for _, test := range []struct {
-		model, label string
-		shape        kernel.Shape
-		kind         thalweg.Kind
-		says         string
+		model any
+		label string
+		shape kernel.Shape
+		kind  thalweg.Kind
+		says  string
 	}{
-		{"mlp", "binary", shape, thalweg.Unsupported, `"mlp"`},
-		{"linear", "category", shape, thalweg.Unsupported, `"category"`},
-		{"linear", "binary", kernel.Shape{}, thalweg.Invalid, "no input slots"},
-		{"linear", "binary", huge, thalweg.Invalid, `"origin"`},
-		{"linear", "binary", unnamed, thalweg.Invalid, "0 of 1"},
-		{"linear", "binary", kernel.Shape{Lists: [][]int{{1 << 20, 1 << 20}}, ListNames: []string{"l"}}, thalweg.Invalid, `"l" has dimensions`},
-		{"linear", "binary", kernel.Shape{Cardinalities: []int{0}, CategoryNames: []string{"c"}}, thalweg.Invalid, `"c" has 0 ids`},
+		{nil, "binary", shape, thalweg.Unsupported, `"chosen"`},
+		{new(model.Linear), "category", shape, thalweg.Unsupported, `"category"`},
+		{new(model.Linear), "binary", kernel.Shape{}, thalweg.Invalid, "no input slots"},
+		{new(model.Linear), "binary", huge, thalweg.Invalid, `"origin"`},
+		{new(model.Linear), "binary", unnamed, thalweg.Invalid, "0 of 1"},
+		{new(model.Linear), "binary", kernel.Shape{Lists: [][]int{{1 << 20, 1 << 20}}, ListNames: []string{"l"}}, thalweg.Invalid, `"l" has dimensions`},
+		{new(model.Linear), "binary", kernel.Shape{Cardinalities: []int{0}, CategoryNames: []string{"c"}}, thalweg.Invalid, `"c" has 0 ids`},
 	} {
-		_, err := model.New(pipeline.ModelSpec{Type: test.model}, test.label, test.shape)
+		_, err := model.New(pipeline.Choice{Name: "chosen", Options: test.model}, test.label, test.shape)
 		if !thalweg.Is(err, test.kind) || !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%s, %s: error %v, want %v saying %s", test.model, test.label, err, test.kind, test.says)
+			t.Errorf("%T, %s: error %v, want %v saying %s", test.model, test.label, err, test.kind, test.says)
 		}
 	}
 }

@@ -74,26 +74,32 @@ type Model interface {
 	Rescale(params []float32, s Scale)
 }
 
-// New returns the model of a spec for blocks of the given shape. label is the
-// output feature's type, "binary" or "number". It fails with Unsupported for a
-// model that this build does not have and with Invalid for a label or shape
+// Spec is the options of a model in a spec.
+type Spec interface {
+	// New returns the model that minimises a loss over blocks of a shape, which
+	// has been checked.
+	New(loss Loss, shape kernel.Shape) (Model, error)
+}
+
+// New returns the model that a spec has chosen for blocks of the given shape.
+// label is the output feature's type, "binary" or "number". It fails with
+// Unsupported for a choice that is no model and with Invalid for a label or shape
 // that cannot be.
-func New(spec pipeline.ModelSpec, label string, shape kernel.Shape) (Model, error) {
+func New(choice pipeline.Choice, label string, shape kernel.Shape) (Model, error) {
 	const op = "build model"
 	at := slices.IndexFunc(losses, func(l Loss) bool { return string(l.Label()) == label })
 	if at < 0 {
 		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("output type %q", label),
 			Hint: "binary and number are supported"}
 	}
-	build, ok := catalog[spec.Type]
+	spec, ok := choice.Options.(Spec)
 	if !ok {
-		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("model type %q", spec.Type),
-			Hint: "linear is supported"}
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("model type %q", choice.Name)}
 	}
 	err := checkShape(shape)
 	if err == nil {
 		var m Model
-		if m, err = build(spec, losses[at], clone(shape)); err == nil {
+		if m, err = spec.New(losses[at], clone(shape)); err == nil {
 			return m, nil
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -191,11 +190,11 @@ func TestEveryLossKeepsTheContract(t *testing.T) {
 }
 
 func TestEveryModelKeepsTheContractWithEachLoss(t *testing.T) {
-	for name, build := range catalog {
+	for _, e := range Catalog() {
 		for _, l := range losses {
 			for _, shape := range []kernel.Shape{everySlot, {Numbers: 1, NumberNames: []string{"a"}}, {Cardinalities: []int{3}, CategoryNames: []string{"c"}}} {
-				t.Run(fmt.Sprintf("%s %s %d", name, l.Type(), shape.Numbers), func(t *testing.T) {
-					m, err := build(pipeline.ModelSpec{Type: name}, l, shape)
+				t.Run(fmt.Sprintf("%s %s %d", e.Name, l.Type(), shape.Numbers), func(t *testing.T) {
+					m, err := e.Options.(Spec).New(l, shape)
 					if err != nil {
 						t.Fatal(err)
 					}

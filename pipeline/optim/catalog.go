@@ -2,10 +2,15 @@ package optim
 
 import "github.com/thalweg/thalweg/pipeline"
 
-// catalog is the table of update rules by their name in a spec: to add one,
-// write its file and its line.
-var catalog = map[string]func(pipeline.Optimizer) (Optimizer, error){
-	"sgd":      newSGD,
-	"momentum": newMomentum,
-	"adam":     newAdam,
+// Catalog lists the update rules. To add one, write its file and its line.
+func Catalog() []pipeline.Entry {
+	return []pipeline.Entry{
+		entry("sgd", new(SGD), sgdSource),
+		entry("momentum", new(Momentum), momentumSource),
+		entry("adam", new(Adam), adamSource),
+	}
+}
+
+func entry(name string, options Spec, source string) pipeline.Entry {
+	return pipeline.Entry{Name: name, Options: options, Source: source}
 }

@@ -28,25 +28,33 @@ type Optimizer interface {
 	Step(params, grad, state []float32, rate float32)
 }
 
-// New returns the optimizer of a spec whose defaults have been filled in. It
-// fails with Unsupported for a rule that this build does not have, and with
-// Invalid for hyperparameters out of range.
-func New(spec pipeline.Optimizer) (Optimizer, error) {
+// Spec is the options of an update rule in a spec.
+type Spec interface {
+	// New returns the rule; an error says which option is out of range.
+	New() (Optimizer, error)
+}
+
+// New returns the optimizer that a spec has chosen, with its defaults filled in.
+// It fails with Unsupported for a choice that is no optimizer, and with Invalid
+// for hyperparameters out of range.
+func New(choice pipeline.Choice) (Optimizer, error) {
 	const op = "build optimizer"
-	build, ok := catalog[spec.Type]
+	spec, ok := choice.Options.(Spec)
 	if !ok {
-		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("optimizer type %q", spec.Type),
-			Hint: "sgd, momentum and adam are supported"}
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("optimizer type %q", choice.Name)}
 	}
-	if !(spec.LearningRate > 0) || math.IsInf(spec.LearningRate, 1) {
-		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: spec.Type,
-			Err: fmt.Errorf("learning_rate is %v", spec.LearningRate), Hint: "it must be above 0"}
-	}
-	o, err := build(spec)
+	o, err := spec.New()
 	if err != nil {
-		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: spec.Type, Err: err}
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: choice.Name, Err: err}
 	}
 	return o, nil
+}
+
+func checkRate(rate float64) error {
+	if !(rate > 0) || math.IsInf(rate, 1) {
+		return fmt.Errorf("learning_rate is %v, not above 0", rate)
+	}
+	return nil
 }
 
 // checkStep panics unless the vectors of a step belong together.

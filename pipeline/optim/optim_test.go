@@ -3,6 +3,7 @@ package optim_test
 import (
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -12,10 +13,10 @@ import (
 )
 
 // specs are the rules with ordinary hyperparameters.
-var specs = map[string]pipeline.Optimizer{
-	"sgd":      {Type: "sgd", LearningRate: 0.1},
-	"momentum": {Type: "momentum", LearningRate: 0.1, Momentum: 0.9},
-	"adam":     {Type: "adam", LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8},
+var specs = map[string]pipeline.Choice{
+	"sgd":      {Name: "sgd", Options: &optim.SGD{LearningRate: 0.1}},
+	"momentum": {Name: "momentum", Options: &optim.Momentum{LearningRate: 0.1, Momentum: 0.9}},
+	"adam":     {Name: "adam", Options: &optim.Adam{LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}},
 }
 
 func build(t *testing.T, name string) optim.Optimizer {
@@ -77,7 +78,7 @@ func TestStepsAreTheirReference(t *testing.T) {
 					grad[i] = 0
 				}
 				history[i] = append(history[i], float64(grad[i]))
-				want[i] = reference[name](want[i], history[i], specs[name].LearningRate*float64(factor))
+				want[i] = reference[name](want[i], history[i], reflect.ValueOf(specs[name].Options).Elem().FieldByName("LearningRate").Float()*float64(factor))
 			}
 			o.Step(params, grad, state, factor)
 		}
@@ -116,19 +117,19 @@ func TestAveragedStateOfEqualReplicasChangesNothing(t *testing.T) {
 func TestNewRefusesBadHyperparameters(t *testing.T) {
 	nan := math.NaN()
 	for _, test := range []struct {
-		spec pipeline.Optimizer
+		spec pipeline.Choice
 		kind thalweg.Kind
 		says string
 	}{
-		{pipeline.Optimizer{Type: "ftrl", LearningRate: 1}, thalweg.Unsupported, `"ftrl"`},
-		{pipeline.Optimizer{Type: "sgd"}, thalweg.Invalid, "learning_rate is 0"},
-		{pipeline.Optimizer{Type: "sgd", LearningRate: nan}, thalweg.Invalid, "learning_rate is NaN"},
-		{pipeline.Optimizer{Type: "sgd", LearningRate: math.Inf(1)}, thalweg.Invalid, "learning_rate is +Inf"},
-		{pipeline.Optimizer{Type: "momentum", LearningRate: 1, Momentum: 1}, thalweg.Invalid, "momentum is 1"},
-		{pipeline.Optimizer{Type: "momentum", LearningRate: 1, Momentum: nan}, thalweg.Invalid, "momentum is NaN"},
-		{pipeline.Optimizer{Type: "adam", LearningRate: 1, Epsilon: 1}, thalweg.Invalid, "betas has 0"},
-		{pipeline.Optimizer{Type: "adam", LearningRate: 1, Betas: []float64{0.9, 1}, Epsilon: 1}, thalweg.Invalid, "beta is 1"},
-		{pipeline.Optimizer{Type: "adam", LearningRate: 1, Betas: []float64{0.9, 0.99}}, thalweg.Invalid, "epsilon is 0"},
+		{pipeline.Choice{Name: "ftrl"}, thalweg.Unsupported, `"ftrl"`},
+		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{}}, thalweg.Invalid, "learning_rate is 0"},
+		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: nan}}, thalweg.Invalid, "learning_rate is NaN"},
+		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: math.Inf(1)}}, thalweg.Invalid, "learning_rate is +Inf"},
+		{pipeline.Choice{Name: "momentum", Options: &optim.Momentum{LearningRate: 1, Momentum: 1}}, thalweg.Invalid, "momentum is 1"},
+		{pipeline.Choice{Name: "momentum", Options: &optim.Momentum{LearningRate: 1, Momentum: nan}}, thalweg.Invalid, "momentum is NaN"},
+		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Epsilon: 1}}, thalweg.Invalid, "betas has 0"},
+		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Betas: []float64{0.9, 1}, Epsilon: 1}}, thalweg.Invalid, "beta is 1"},
+		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Betas: []float64{0.9, 0.99}}}, thalweg.Invalid, "epsilon is 0"},
 	} {
 		_, err := optim.New(test.spec)
 		if !thalweg.Is(err, test.kind) || !strings.Contains(err.Error(), test.says) {

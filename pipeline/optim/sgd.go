@@ -1,13 +1,32 @@
 package optim
 
-import "github.com/thalweg/thalweg/pipeline"
+import (
+	_ "embed"
 
-// sgd is plain gradient descent, w -= rate*g. It has no state.
-type sgd struct{ learningRate float32 }
+	"github.com/thalweg/thalweg/pipeline"
+)
 
-func newSGD(spec pipeline.Optimizer) (Optimizer, error) {
-	return sgd{learningRate: float32(spec.LearningRate)}, nil
+//go:embed sgd.go
+var sgdSource string
+
+// SGD is plain gradient descent.
+type SGD struct {
+	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
 }
+
+// Defaults implements pipeline.Defaulter.
+func (s *SGD) Defaults(at pipeline.Place) {
+	// Stable for features of unit variance.
+	pipeline.Default(at, "learning_rate", &s.LearningRate, 0.1)
+}
+
+// New implements Spec.
+func (s *SGD) New() (Optimizer, error) {
+	return sgd{float32(s.LearningRate)}, checkRate(s.LearningRate)
+}
+
+// sgd is w -= rate*g. It has no state.
+type sgd struct{ learningRate float32 }
 
 func (sgd) Type() string      { return "sgd" }
 func (sgd) StateSize(int) int { return 0 }

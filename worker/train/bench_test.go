@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // flights is rows in the shape of the five flight features, made once per
@@ -45,13 +46,13 @@ func (f flights) read(shard int, yield func(*Batch, error) bool) {
 }
 
 func flightsJob(b testing.TB, rows, replicas int) *Job {
-	m, err := model.New(pipeline.ModelSpec{Type: "linear"}, "binary", kernel.Shape{Numbers: 1, NumberNames: []string{"distance"},
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, "binary", kernel.Shape{Numbers: 1, NumberNames: []string{"distance"},
 		Cardinalities: []int{230, 231, 25, 8}, CategoryNames: []string{"origin", "destination", "hour", "weekday"}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return &Job{Run: "bench", Model: m, Threshold: 0.5, Shards: 1, Rows: flights{rows}, Trainer: pipeline.Trainer{Seed: 42, BatchSize: 1024, Epochs: 1,
-		ValidationMetric: "log_loss", Optimizer: pipeline.Optimizer{Type: "adam", LearningRate: 0.004, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8},
+		ValidationMetric: "log_loss", Optimizer: pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 0.004, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}},
 		Regularization: pipeline.Regularization{L2: 1e-5}, Distributed: pipeline.DistributedSpec{Replicas: replicas, SyncEvery: 64}}}
 }
 

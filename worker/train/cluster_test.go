@@ -24,6 +24,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/train"
 )
@@ -99,7 +100,7 @@ func (d dataset) read(shard int, yield func(*train.Batch, error) bool) {
 // newJob returns a job over d with small rounds.
 func newJob(t testing.TB, d dataset, replicas int) train.Job {
 	t.Helper()
-	m, err := model.New(pipeline.ModelSpec{Type: "linear"}, d.label, dataShape)
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, d.label, dataShape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func newJob(t testing.TB, d dataset, replicas int) train.Job {
 	return train.Job{
 		Run: "flights-1-1", Model: m, Threshold: 0.5, Shards: d.shards, Rows: d, Input: "generated",
 		Trainer: pipeline.Trainer{Seed: 42, BatchSize: 64, Epochs: 3, EarlyStop: 3, ValidationMetric: measure,
-			Optimizer:      pipeline.Optimizer{Type: "adam", LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8},
+			Optimizer:      pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}},
 			Regularization: pipeline.Regularization{L2: 1e-5},
 			Distributed:    pipeline.DistributedSpec{Replicas: replicas, SyncEvery: 4}},
 	}

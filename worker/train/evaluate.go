@@ -42,7 +42,7 @@ func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at 
 		return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
 			Subject: fmt.Sprintf("run %s: replica %d: epoch %d, round %d", t.job.Run, index, at.Epoch+1, at.Round+1),
 			Err:     fmt.Errorf("%s is not finite any more", element(t.job.Model, v, i)),
-			Hint:    fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate, which is %v", t.job.Trainer.Optimizer.LearningRate)}
+			Hint:    "training diverged: lower trainer.optimizer.learning_rate"}
 	}
 	c, err := note(used{Tally: r.used, Loss: loss})
 	c.weight, c.vector = float64(r.used.Rows), v

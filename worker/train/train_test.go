@@ -14,6 +14,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/train"
 )
@@ -31,10 +32,10 @@ func jobs(t testing.TB) map[string]train.Job {
 		"hardly a row": newJob(t, dataset{shards: 1, rows: 9, label: "binary", seed: 4, batch: 2}, 4),
 	}
 	momentum := all["momentum"]
-	momentum.Trainer.Optimizer = pipeline.Optimizer{Type: "momentum", LearningRate: 0.05, Momentum: 0.9}
+	momentum.Trainer.Optimizer = pipeline.Choice{Name: "momentum", Options: &optim.Momentum{LearningRate: 0.05, Momentum: 0.9}}
 	all["momentum"] = momentum
 	sgd := all["sgd"]
-	sgd.Trainer.Optimizer = pipeline.Optimizer{Type: "sgd", LearningRate: 0.5}
+	sgd.Trainer.Optimizer = pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: 0.5}}
 	all["sgd"] = sgd
 	return all
 }
@@ -300,7 +301,7 @@ func TestCheckpointFailureEndsTraining(t *testing.T) {
 func TestTrainingStopsEarlyAndKeepsTheBest(t *testing.T) {
 	job := newJob(t, dataset{shards: 1, rows: 600, label: "binary", seed: 9}, 2)
 	job.Trainer.Epochs, job.Trainer.EarlyStop = 100, 3
-	job.Trainer.Optimizer.LearningRate = 0.1 // few rows, many steps: it overfits
+	job.Trainer.Optimizer.Options.(*optim.Adam).LearningRate = 0.1 // few rows, many steps: it overfits
 	c := newCluster(t, 2, 1)
 	var losses []float64
 	result, err := c.run(c.workers[0], job, train.Hooks{Checkpoint: func(_ context.Context, k *train.Checkpoint) error {
@@ -352,7 +353,7 @@ func (d noValidation) Read(ctx context.Context, shard int) iter.Seq2[*train.Batc
 
 func TestDivergenceNamesRunReplicaAndRound(t *testing.T) {
 	job := newJob(t, dataset{shards: 2, rows: 3000, label: "number", seed: 1}, 2)
-	job.Trainer.Optimizer = pipeline.Optimizer{Type: "sgd", LearningRate: 1e6}
+	job.Trainer.Optimizer = pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: 1e6}}
 	c := newCluster(t, 2, 1)
 	_, err := c.run(c.workers[0], job, train.Hooks{})
 	if !thalweg.Is(err, thalweg.Invalid) {
@@ -508,8 +509,8 @@ func TestJobsOutOfRangeAreRefused(t *testing.T) {
 		"NaN l2":            func(j *train.Job) { j.Trainer.Regularization.L2 = math.NaN() },
 		"unknown metric":    func(j *train.Job) { j.Trainer.ValidationMetric = "luck" },
 		"foreign metric":    func(j *train.Job) { j.Trainer.ValidationMetric = "mse" },
-		"optimizer":         func(j *train.Job) { j.Trainer.Optimizer.Type = "luck" },
-		"learning rate":     func(j *train.Job) { j.Trainer.Optimizer.LearningRate = -1 },
+		"optimizer":         func(j *train.Job) { j.Trainer.Optimizer.Options = nil },
+		"learning rate":     func(j *train.Job) { j.Trainer.Optimizer.Options = &optim.SGD{LearningRate: -1} },
 	} {
 		job := good
 		spoil(&job)
