@@ -103,14 +103,6 @@ var kinds = []kind{
 	{"string", parquet.String, asText, forBytes},
 	{"enum", parquet.Enum, asText, dictOrNot},
 	{"json", parquet.JSON, asText, dictOrNot},
-	{"binary", leaf(parquet.ByteArrayType), func(rng *rand.Rand) (parquet.Value, string) {
-		v := []byte(randomText(rng))
-		return parquet.ByteArrayValue(v), hex.EncodeToString(v)
-	}, forBytes},
-	{"fixed", leaf(parquet.FixedLenByteArrayType(5)), func(rng *rand.Rand) (parquet.Value, string) {
-		v := fixedBytes(5)(rng)
-		return parquet.FixedLenByteArrayValue(v), hex.EncodeToString(v)
-	}, forFixed},
 	{"uuid", parquet.UUID, func(rng *rand.Rand) (parquet.Value, string) {
 		v := fixedBytes(16)(rng)
 		s := hex.EncodeToString(v)

@@ -18,8 +18,7 @@ var flatTypes = []arrow.DataType{
 	arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Int16, arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Int64,
 	arrow.PrimitiveTypes.Uint8, arrow.PrimitiveTypes.Uint16, arrow.PrimitiveTypes.Uint32, arrow.PrimitiveTypes.Uint64,
 	arrow.PrimitiveTypes.Float32, arrow.PrimitiveTypes.Float64,
-	arrow.BinaryTypes.String, arrow.BinaryTypes.Binary,
-	&arrow.FixedSizeBinaryType{ByteWidth: 1}, &arrow.FixedSizeBinaryType{ByteWidth: 7}, &arrow.FixedSizeBinaryType{ByteWidth: 16},
+	arrow.BinaryTypes.String,
 	arrow.FixedWidthTypes.Date32, arrow.FixedWidthTypes.Time32ms, arrow.FixedWidthTypes.Time64us, arrow.FixedWidthTypes.Time64ns,
 	&arrow.TimestampType{Unit: arrow.Millisecond}, &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "UTC"},
 	&arrow.TimestampType{Unit: arrow.Microsecond}, &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"},
@@ -31,10 +30,10 @@ var nestedTypes = []arrow.DataType{
 	arrow.ListOf(arrow.PrimitiveTypes.Int64),
 	arrow.ListOfNonNullable(arrow.BinaryTypes.String),
 	arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Float64)),
-	arrow.StructOf(arrow.Field{Name: "a", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, arrow.Field{Name: "b", Type: arrow.BinaryTypes.String, Nullable: true}),
-	arrow.StructOf(arrow.Field{Name: "x", Type: arrow.FixedWidthTypes.Boolean, Nullable: true}, arrow.Field{Name: "y", Type: arrow.ListOf(arrow.BinaryTypes.Binary), Nullable: true}),
-	arrow.ListOf(arrow.StructOf(arrow.Field{Name: "k", Type: arrow.BinaryTypes.String, Nullable: true}, arrow.Field{Name: "v", Type: arrow.ListOf(arrow.PrimitiveTypes.Int32), Nullable: true})),
-	arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64),
+	arrow.ListOf(arrow.ListOf(arrow.ListOfNonNullable(arrow.BinaryTypes.String))),
+	arrow.ListOf(arrow.FixedWidthTypes.Boolean),
+	arrow.ListOf(&arrow.Decimal128Type{Precision: 15, Scale: 0}),
+	arrow.ListOf(&arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}),
 }
 
 func schemaOf(types []arrow.DataType, nullable bool) *arrow.Schema {

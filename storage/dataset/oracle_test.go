@@ -3,7 +3,6 @@ package dataset_test
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -125,10 +124,6 @@ func text(a arrow.Array, i int) string {
 		return text(a.Dictionary(), a.GetValueIndex(i))
 	case *array.String:
 		return fmt.Sprintf("%q", a.Value(i))
-	case *array.Binary:
-		return hex.EncodeToString(a.Value(i))
-	case *array.FixedSizeBinary:
-		return hex.EncodeToString(a.Value(i))
 	case *array.Timestamp:
 		unit := a.DataType().(*arrow.TimestampType).Unit
 		return a.Value(i).ToTime(unit).Truncate(time.Microsecond).UTC().Format(time.RFC3339Nano)
@@ -139,15 +134,6 @@ func text(a arrow.Array, i int) string {
 	case *array.List:
 		from, to := a.ValueOffsets(i)
 		return textRange(a.ListValues(), from, to)
-	case *array.Map:
-		from, to := a.ValueOffsets(i)
-		return textRange(a.Keys(), from, to) + ":" + textRange(a.Items(), from, to)
-	case *array.Struct:
-		s := "{"
-		for f := range a.NumField() {
-			s += text(a.Field(f), i) + " "
-		}
-		return s + "}"
 	}
 	return a.ValueStr(i)
 }

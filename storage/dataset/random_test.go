@@ -75,14 +75,6 @@ func appendRandom(rng *rand.Rand, b array.Builder, nulls float64) {
 		if err := b.AppendString(randomText(rng)); err != nil {
 			panic(err)
 		}
-	case *array.BinaryBuilder:
-		b.Append([]byte(randomText(rng)))
-	case *array.FixedSizeBinaryBuilder:
-		v := make([]byte, b.Type().(*arrow.FixedSizeBinaryType).ByteWidth)
-		for i := range v {
-			v[i] = byte(rng.Uint32())
-		}
-		b.Append(v)
 	case *array.Date32Builder:
 		b.Append(arrow.Date32(int32(v) % 100_000))
 	case *array.Time32Builder:
@@ -108,17 +100,6 @@ func appendRandom(rng *rand.Rand, b array.Builder, nulls float64) {
 		b.Append(true)
 		for range rng.IntN(4) {
 			appendRandomOrNull(rng, b.ValueBuilder(), nulls)
-		}
-	case *array.MapBuilder:
-		b.Append(true)
-		for i := range rng.IntN(4) {
-			b.KeyBuilder().(*array.StringBuilder).Append(fmt.Sprint("k", i))
-			appendRandomOrNull(rng, b.ItemBuilder(), nulls)
-		}
-	case *array.StructBuilder:
-		b.Append(true)
-		for i := range b.NumField() {
-			appendRandomOrNull(rng, b.FieldBuilder(i), nulls)
 		}
 	default:
 		panic(fmt.Sprintf("no random values for %T", b))

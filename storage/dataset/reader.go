@@ -126,7 +126,7 @@ func columnNames(file *metadata.File) string {
 func (r *Reader) chunks() []int {
 	var needed []int
 	for _, c := range r.columns {
-		needed = append(needed, c.Chunks()...)
+		needed = append(needed, c.Chunk())
 	}
 	return needed
 }
@@ -203,12 +203,7 @@ func (r *Reader) nextGroup() error {
 	r.counters.Requests += got.traffic.requests
 	r.counters.BytesFetched += got.traffic.bytes
 	for _, c := range r.columns {
-		at := c.Chunks()
-		chunks, pages := make([]metadata.Chunk, len(at)), make([][]byte, len(at))
-		for i, j := range at {
-			chunks[i], pages[i] = r.file.RowGroups[got.group].Chunks[j], got.pages[j]
-		}
-		c.Open(chunks, pages)
+		c.Open(r.file.RowGroups[got.group].Chunks[c.Chunk()], got.pages[c.Chunk()])
 	}
 	return nil
 }

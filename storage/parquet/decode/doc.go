@@ -3,8 +3,8 @@
 //
 // A flat column, one value or null a row, takes the typed path: pages are
 // uncompressed, their values decoded straight into the memory of the array, and
-// spread over the nulls. Columns below groups and lists take the general path,
-// which keeps the levels of every value and assembles lists and structs from
+// spread over the nulls. Lists of any depth take the general path,
+// which keeps the levels of every value and assembles the lists from
 // them. Both use the same leaves: a leaf walks the pages of one chunk and feeds
 // a sink, which builds one kind of array.
 package decode

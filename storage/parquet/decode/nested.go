@@ -128,62 +128,34 @@ func (l *leaf) entries(n int) error {
 	return nil
 }
 
-// build assembles the batch's array of v from the levels and values of its
-// leaves. The caller releases it.
-func (v *nested) build(mem memory.Allocator) (arrow.Array, error) {
-	if v.shape == ofLeaf {
-		return v.leaf.sink.finish(&v.leaf.valid), nil
-	}
+// wrap puts the elements of a batch into lists, as the levels of their leaf say.
+// It releases elements; the caller releases the array.
+func (l *listLevel) wrap(elements arrow.Array, lv *levels, mem memory.Allocator) (arrow.Array, error) {
+	defer elements.Release()
 	var valid encoding.Bitmap
 	var offsets []int32
-	elements := int32(0)
-	lv := v.leaf.levels
+	n := int32(0)
 	for i, d := range lv.def {
 		rep, def := int(lv.rep[i]), int(d)
-		if rep <= v.rep && def >= v.slot {
-			valid.Repeat(def >= v.def || !v.field.Nullable, 1)
-			offsets = append(offsets, elements)
+		if rep <= l.rep && def >= l.slot {
+			valid.Repeat(def >= l.def || !l.nullable, 1)
+			offsets = append(offsets, n)
 		}
-		if v.shape != ofStruct && rep <= v.elemRep && def >= v.elemDef {
-			elements++
+		if rep <= l.elemRep && def >= l.elemDef {
+			n++
 		}
 	}
-	offsets = append(offsets, elements)
-
-	children := make([]arrow.ArrayData, 0, len(v.children))
-	defer func() {
-		for _, c := range children {
-			c.Release()
-		}
-	}()
-	want := valid.Len()
-	if v.shape != ofStruct {
-		want = int(elements)
-	}
-	for _, c := range v.children {
-		a, err := c.build(mem)
-		if err != nil {
-			return nil, err
-		}
-		a.Data().Retain()
-		children = append(children, a.Data())
-		a.Release()
-		if a := children[len(children)-1]; a.Len() != want {
-			return nil, fmt.Errorf("field %q has %d values in %d places", c.field.Name, a.Len(), want)
-		}
+	offsets = append(offsets, n)
+	if elements.Len() != int(n) {
+		return nil, fmt.Errorf("%d values in %d places", elements.Len(), n)
 	}
 	bits, nulls := validity(&valid, mem)
-	buffers := []*memory.Buffer{bits}
-	if v.shape != ofStruct {
-		buf := memory.NewResizableBuffer(mem)
-		buf.Resize(4 * len(offsets))
-		copy(encoding.Words[int32](buf.Bytes()), offsets)
-		buffers = append(buffers, buf)
-	}
-	data := array.NewData(v.field.Type, valid.Len(), buffers, children, nulls, 0)
-	for _, b := range buffers {
-		release(b)
-	}
+	buf := memory.NewResizableBuffer(mem)
+	buf.Resize(4 * len(offsets))
+	copy(encoding.Words[int32](buf.Bytes()), offsets)
+	data := array.NewData(l.dtype, valid.Len(), []*memory.Buffer{bits, buf}, []arrow.ArrayData{elements.Data()}, nulls, 0)
+	release(bits)
+	buf.Release()
 	defer data.Release()
-	return array.MakeFromData(data), nil
+	return array.NewListData(data), nil
 }

@@ -8,108 +8,71 @@ import (
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
-// shape is what a nested value is made of.
-type shape uint8
+// plan is how a node of the schema becomes a column: values of one leaf, in
+// lists of any depth.
+type plan struct {
+	field arrow.Field
+	lists []listLevel    // from the outermost in
+	leaf  *metadata.Node // nil: not read, as groups of several fields are not
+}
 
-const (
-	ofLeaf   shape = iota
-	ofStruct       // children are its fields
-	ofList         // the one child is its element
-	ofMap          // the one child is the struct of key and value
-)
-
-// nested is a node of the Arrow type that a nested column becomes. Slots are
-// the places for its values: one in every row at the top, one in every element
-// within a list.
-type nested struct {
-	shape    shape
-	field    arrow.Field
-	children []*nested
-
+// listLevel is one list of a column. Slots are the places for its values: one in
+// every row at the top, one in every element within a list.
+type listLevel struct {
+	dtype    arrow.DataType
+	nullable bool
 	// A slot begins at an entry whose repetition level is at most rep and whose
 	// definition level is at least slot. It is not null from level def on.
 	rep, slot, def int
-	// Of lists and maps: the levels at which an element begins and is there.
+	// The levels at which an element begins and is there.
 	elemRep, elemDef int
-
-	leaf *leaf // of a leaf itself, of others the first below it, whose levels tell all
 }
 
-// planner turns schema nodes into nested ones; newLeaf makes the leaves, and
-// may be nil if only types are asked for.
-type planner struct {
-	newLeaf func(*metadata.Node, arrow.DataType) *leaf
-}
-
-// plan returns the nested form of n, whose slots are those of its parent.
-// required overrules n's own repetition, which was dealt with above.
-func (p *planner) plan(n *metadata.Node, rep, slot int, required bool) (*nested, error) {
+// planOf returns the plan of n, whose slots are those of its parent. required
+// overrules n's own repetition, which was dealt with above.
+func planOf(n *metadata.Node, rep, slot int, required bool) (plan, error) {
 	if n.Repetition == metadata.Repeated && !required {
 		// A repeated field outside of an annotated list is a list all the same, of
 		// elements that are there.
-		return p.list(n.Name, ofList, n, n, rep, slot, 0, false)
+		return planOfList(n.Name, n, n, listLevel{rep: rep, slot: slot})
 	}
-	v := &nested{rep: rep, slot: slot, def: n.MaxDef}
-	v.field = arrow.Field{Name: n.Name, Nullable: n.Repetition == metadata.Optional && !required}
+	nullable := n.Repetition == metadata.Optional && !required
 	if n.Leaf >= 0 {
 		t, err := leafType(n)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", n.Name, err)
+			return plan{}, fmt.Errorf("%q: %w", n.Name, err)
 		}
-		v.shape, v.field.Type = ofLeaf, t
-		if p.newLeaf != nil {
-			v.leaf = p.newLeaf(n, t)
-		}
-		return v, nil
+		return plan{field: arrow.Field{Name: n.Name, Type: t, Nullable: nullable}, leaf: n}, nil
 	}
-	if len(n.Children) == 1 && n.Children[0].Repetition == metadata.Repeated && !required {
-		middle := n.Children[0]
-		switch n.Logical.Annotation {
-		case metadata.List:
-			return p.list(n.Name, ofList, element(n), middle, rep, slot, n.MaxDef, v.field.Nullable)
-		case metadata.Map:
-			if isMap(middle) {
-				return p.list(n.Name, ofMap, middle, middle, rep, slot, n.MaxDef, v.field.Nullable)
-			}
-		}
+	if n.Logical.Annotation == metadata.List && len(n.Children) == 1 && n.Children[0].Repetition == metadata.Repeated && !required {
+		return planOfList(n.Name, element(n), n.Children[0], listLevel{rep: rep, slot: slot, def: n.MaxDef, nullable: nullable})
 	}
-	v.shape = ofStruct
 	if len(n.Children) == 0 {
-		return nil, fmt.Errorf("%q: a group without fields", n.Name)
+		return plan{}, fmt.Errorf("%q: a group without fields", n.Name)
 	}
 	fields := make([]arrow.Field, 0, len(n.Children))
 	for _, c := range n.Children {
-		child, err := p.plan(c, rep, slot, false)
+		child, err := planOf(c, rep, slot, false)
 		if err != nil {
-			return nil, err
+			return plan{}, err
 		}
-		v.children = append(v.children, child)
 		fields = append(fields, child.field)
 	}
-	v.field.Type = arrow.StructOf(fields...)
-	v.leaf = v.children[0].leaf
-	return v, nil
+	return plan{field: arrow.Field{Name: n.Name, Type: arrow.StructOf(fields...), Nullable: nullable}}, nil
 }
 
-// list returns a list of element, whose repetition is that of middle.
-func (p *planner) list(name string, s shape, element, middle *metadata.Node, rep, slot, def int, nullable bool) (*nested, error) {
-	child, err := p.plan(element, middle.MaxRep, middle.MaxDef, element == middle)
+// planOfList returns the plan of a list of element, whose repetition is that of
+// middle.
+func planOfList(name string, element, middle *metadata.Node, l listLevel) (plan, error) {
+	p, err := planOf(element, middle.MaxRep, middle.MaxDef, element == middle)
 	if err != nil {
-		return nil, err
+		return plan{}, err
 	}
-	v := &nested{shape: s, children: []*nested{child}, rep: rep, slot: slot, def: def, elemRep: middle.MaxRep, elemDef: middle.MaxDef, leaf: child.leaf}
-	v.field = arrow.Field{Name: name, Nullable: nullable}
-	if s == ofMap {
-		pair := child.field.Type.(*arrow.StructType)
-		m := arrow.MapOf(pair.Field(0).Type, pair.Field(1).Type)
-		m.SetItemNullable(pair.Field(1).Nullable)
-		child.field.Type = m.Elem() // which calls the fields key and value
-		v.field.Type = m
-		return v, nil
-	}
-	child.field.Name = "element"
-	v.field.Type = arrow.ListOfField(child.field)
-	return v, nil
+	p.field.Name = "element"
+	l.dtype, l.elemRep, l.elemDef = arrow.ListOfField(p.field), middle.MaxRep, middle.MaxDef
+	p.field = arrow.Field{Name: name, Type: l.dtype, Nullable: l.nullable}
+	p.lists = append([]listLevel{l}, p.lists...)
+	return p, nil
 }
 
 // element returns the node that is the element of a group annotated as a list,
@@ -120,10 +83,4 @@ func element(list *metadata.Node) *metadata.Node {
 		return middle
 	}
 	return middle.Children[0]
-}
-
-// isMap reports whether the repeated group is one of keys, which are there, and
-// values.
-func isMap(middle *metadata.Node) bool {
-	return len(middle.Children) == 2 && middle.Children[0].Repetition == metadata.Required
 }

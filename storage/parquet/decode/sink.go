@@ -36,15 +36,14 @@ type sink interface {
 	discard()
 }
 
-// newSink returns the sink for arrays of type t from values of n.
+// newSink returns the sink for arrays of type t from values of n; nil if there is
+// none, as for bytes that are no text.
 func newSink(n *metadata.Node, t arrow.DataType, mem memory.Allocator) sink {
 	switch t.(type) {
-	case *arrow.NullType:
-		return &nullSink{}
+	case *arrow.NullType, *arrow.BinaryType, *arrow.FixedSizeBinaryType:
+		return nil
 	case *arrow.BooleanType:
 		return &boolSink{mem: mem}
-	case *arrow.BinaryType:
-		return &binarySink{mem: mem}
 	case *arrow.DictionaryType:
 		return newStringSink(n, mem)
 	}

@@ -86,18 +86,3 @@ func (s *boolSink) finish(valid *encoding.Bitmap) arrow.Array {
 }
 
 func (s *boolSink) discard() {}
-
-// nullSink builds arrays of nothing but nulls. Values are not looked at.
-type nullSink struct{ n int }
-
-func (s *nullSink) reset()                                  {}
-func (s *nullSink) dictionary([]byte, int) error            { return nil }
-func (s *nullSink) page(metadata.Encoding, []byte) error    { return nil }
-func (s *nullSink) begin(int)                               { s.n = 0 }
-func (s *nullSink) plain(n int) error                       { s.n += n; return nil }
-func (s *nullSink) indexed(_ *encoding.Hybrid, n int) error { s.n += n; return nil }
-func (s *nullSink) discard()                                {}
-
-func (s *nullSink) spread(_ *encoding.Bitmap, _, rows, present int) { s.n += rows - present }
-
-func (s *nullSink) finish(*encoding.Bitmap) arrow.Array { return array.NewNull(s.n) }

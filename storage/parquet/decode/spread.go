@@ -37,19 +37,3 @@ func spreadWords[T uint32 | uint64](dst []T, valid []byte, from, rows, present i
 		clear(dst[:i+1])
 	}
 }
-
-// spreadEnds is spread for the ends of variable-length values: a null ends
-// where the value before it does, or at base.
-func spreadEnds(ends []int32, base int32, valid *encoding.Bitmap, from, rows, present int) {
-	for i := rows - 1; i >= 0 && present <= i; i-- {
-		switch {
-		case valid.Get(from + i):
-			present--
-			ends[i] = ends[present]
-		case present > 0:
-			ends[i] = ends[present-1]
-		default:
-			ends[i] = base
-		}
-	}
-}

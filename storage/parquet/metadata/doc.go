@@ -86,7 +86,6 @@ const (
 	String
 	Enum
 	JSON
-	BSON
 	UUID
 	Decimal   // Precision, Scale
 	Date      // days since 1970
@@ -94,10 +93,8 @@ const (
 	Timestamp // Unit, UTC
 	Integer   // Bits, Signed
 	Float16
-	Interval
 	Null // the column has no values
 	List
-	Map
 	Other // one this package has no name for; the physical type still holds
 )
 

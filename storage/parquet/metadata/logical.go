@@ -1,5 +1,9 @@
 package metadata
 
+// logicalTypes are the meanings of the fields of the LogicalType union.
+var logicalTypes = [...]Annotation{1: String, 2: Other, 3: List, 4: Enum, 5: Decimal, 6: Date, 7: Time, 8: Timestamp, 9: Other, 10: Integer, 11: Null,
+	12: JSON, 13: Other, 14: UUID, 15: Float16}
+
 // logical reads the LogicalType union: one field, whose number is the type.
 func (d *decoder) logical() Logical {
 	var l Logical
@@ -7,17 +11,12 @@ func (d *decoder) logical() Logical {
 		if wire != wireStruct {
 			return false
 		}
-		switch id {
-		case 1:
-			l.Annotation = String
-		case 2:
-			l.Annotation = Map
-		case 3:
-			l.Annotation = List
-		case 4:
-			l.Annotation = Enum
-		case 5:
-			l.Annotation = Decimal
+		l.Annotation = Other
+		if id > 0 && int(id) < len(logicalTypes) {
+			l.Annotation = logicalTypes[id]
+		}
+		switch l.Annotation {
+		case Decimal:
 			d.fields(func(id int16, wire byte) bool {
 				switch {
 				case id == 1 && wire == wireI32:
@@ -29,43 +28,23 @@ func (d *decoder) logical() Logical {
 				}
 				return true
 			})
-			return true
-		case 6:
-			l.Annotation = Date
-		case 7, 8:
-			l.Annotation = Time
-			if id == 8 {
-				l.Annotation = Timestamp
-			}
+		case Time, Timestamp:
 			d.unit(&l)
-			return true
-		case 10:
-			l.Annotation = Integer
+		case Integer:
 			d.fields(func(id int16, wire byte) bool {
-				switch {
-				case id == 1 && wire == wireByte:
+				if id == 1 && wire == wireByte {
 					l.Bits = d.byte()
 					return true
-				case id == 2:
+				}
+				if id == 2 {
 					l.Signed = wire == wireTrue
 				}
 				return false
 			})
-			return true
-		case 11:
-			l.Annotation = Null
-		case 12:
-			l.Annotation = JSON
-		case 13:
-			l.Annotation = BSON
-		case 14:
-			l.Annotation = UUID
-		case 15:
-			l.Annotation = Float16
 		default:
-			l.Annotation = Other
+			return false
 		}
-		return false
+		return true
 	})
 	return l
 }
@@ -88,55 +67,40 @@ func (d *decoder) unit(l *Logical) {
 	})
 }
 
-// fromConverted gives the meaning of a ConvertedType, the annotation of older
-// files. Times are UTC there by definition.
+// convertedTypes are the meanings of ConvertedType, the annotation of older
+// files. Times are UTC there by definition. MAP_KEY_VALUE (2) and MAP (1) say
+// nothing of values; 21 is INTERVAL, 20 BSON.
+var convertedTypes = [...]Logical{
+	0:  {Annotation: String},
+	1:  {Annotation: Other},
+	2:  {Annotation: Other},
+	3:  {Annotation: List},
+	4:  {Annotation: Enum},
+	5:  {Annotation: Decimal},
+	6:  {Annotation: Date},
+	7:  {Annotation: Time, Unit: Millis, UTC: true},
+	8:  {Annotation: Time, Unit: Micros, UTC: true},
+	9:  {Annotation: Timestamp, Unit: Millis, UTC: true},
+	10: {Annotation: Timestamp, Unit: Micros, UTC: true},
+	11: {Annotation: Integer, Bits: 8},
+	12: {Annotation: Integer, Bits: 16},
+	13: {Annotation: Integer, Bits: 32},
+	14: {Annotation: Integer, Bits: 64},
+	15: {Annotation: Integer, Bits: 8, Signed: true},
+	16: {Annotation: Integer, Bits: 16, Signed: true},
+	17: {Annotation: Integer, Bits: 32, Signed: true},
+	18: {Annotation: Integer, Bits: 64, Signed: true},
+	19: {Annotation: JSON},
+}
+
+// fromConverted gives the meaning of a ConvertedType.
 func fromConverted(c, precision, scale int32) Logical {
-	integer := func(bits uint8, signed bool) Logical {
-		return Logical{Annotation: Integer, Bits: bits, Signed: signed}
+	if c < 0 || int(c) >= len(convertedTypes) {
+		return Logical{}
 	}
-	switch c {
-	case 0:
-		return Logical{Annotation: String}
-	case 1, 2:
-		return Logical{Annotation: Map}
-	case 3:
-		return Logical{Annotation: List}
-	case 4:
-		return Logical{Annotation: Enum}
-	case 5:
-		return Logical{Annotation: Decimal, Precision: precision, Scale: scale}
-	case 6:
-		return Logical{Annotation: Date}
-	case 7:
-		return Logical{Annotation: Time, Unit: Millis, UTC: true}
-	case 8:
-		return Logical{Annotation: Time, Unit: Micros, UTC: true}
-	case 9:
-		return Logical{Annotation: Timestamp, Unit: Millis, UTC: true}
-	case 10:
-		return Logical{Annotation: Timestamp, Unit: Micros, UTC: true}
-	case 11:
-		return integer(8, false)
-	case 12:
-		return integer(16, false)
-	case 13:
-		return integer(32, false)
-	case 14:
-		return integer(64, false)
-	case 15:
-		return integer(8, true)
-	case 16:
-		return integer(16, true)
-	case 17:
-		return integer(32, true)
-	case 18:
-		return integer(64, true)
-	case 19:
-		return Logical{Annotation: JSON}
-	case 20:
-		return Logical{Annotation: BSON}
-	case 21:
-		return Logical{Annotation: Interval}
+	l := convertedTypes[c]
+	if l.Annotation == Decimal {
+		l.Precision, l.Scale = precision, scale
 	}
-	return Logical{}
+	return l
 }
