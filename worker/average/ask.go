@@ -161,7 +161,7 @@ func (s *Session) position(ctx context.Context, p Holder) uint64 {
 
 // snapshot takes the state of a peer that is ahead of sequence.
 func (s *Session) snapshot(ctx context.Context, p Holder, sequence uint64) (body []byte, err error) {
-	err = s.insist(ctx, func() error {
+	err = s.retry(ctx, func() error {
 		body, err = s.takeSnapshot(ctx, p, sequence)
 		return err
 	})
@@ -189,8 +189,8 @@ func (s *Session) takeSnapshot(ctx context.Context, p Holder, sequence uint64) (
 	return body, nil
 }
 
-// insist asks a peer until it answers, ctx ends, or no repetition can help.
-func (s *Session) insist(ctx context.Context, ask func() error) error {
+// retry asks a peer until it answers, ctx ends, or no repetition can help.
+func (s *Session) retry(ctx context.Context, ask func() error) error {
 	failing := false
 	return retry.Policy{Backoff: peerBackoff}.Do(ctx, func(err error) bool {
 		var ahead *aheadError

@@ -140,7 +140,7 @@ func (c *collection) run(ctx context.Context) (notes [][]byte, err error) {
 	}
 	mine, theirs := c.stretches(peers)
 	var total float64
-	if err = c.session.insist(ctx, func() error {
+	if err = c.session.retry(ctx, func() error {
 		notes, total, err = c.reduce(ctx, peers, mine)
 		return err
 	}); err != nil {
@@ -153,7 +153,7 @@ func (c *collection) run(ctx context.Context) (notes [][]byte, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	for i, p := range peers {
 		group.Go(func() error {
-			return c.session.insist(ctx, func() error { return c.fetch(ctx, p, theirs[i]) })
+			return c.session.retry(ctx, func() error { return c.fetch(ctx, p, theirs[i]) })
 		})
 	}
 	if err := group.Wait(); err != nil {

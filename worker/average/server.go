@@ -1,5 +1,5 @@
-// Package average lets the replicas of a training run hear of each other over
-// HTTP, wherever they are computed. Workers pull: each serves what its replicas
+// Package average carries what the replicas of a training run contribute between
+// workers, over HTTP. Workers pull: each serves what its replicas
 // contributed to the current and to the previous exchange of a run, and anyone
 // may ask any number of times. Every contribution is a pure function of the run
 // and the exchange's number, so it does not matter who computed it, how often,
@@ -78,7 +78,7 @@ type Config struct {
 	// by one worker, instead of as a whole by all. Default 65536 (256 KiB of float32s): below
 	// it the second request costs more than the bytes.
 	SegmentElements int
-	// Logger hears of peers that fail. Default: nothing is logged.
+	// Logger is told of peers that fail. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -149,7 +149,7 @@ func (s *Server) Join(run Run, group Group, config Config) (*Session, error) {
 	return session, nil
 }
 
-// park keeps a session that was left, and forgets the oldest beyond maxParked.
+// park keeps a session that was left, and forgets the oldest where there are more than maxParked.
 func (s *Server) park(session *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

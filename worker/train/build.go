@@ -271,7 +271,7 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 		m.training = append(m.training, stored)
 		return err
 	}
-	if err := b.mu.shuffler.emit(func(record []byte) error {
+	if err := b.mu.shuffler.each(func(record []byte) error {
 		packer.add(record)
 		if packer.full() {
 			return flush()

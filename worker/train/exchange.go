@@ -6,8 +6,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// Exchange is how the replicas of a run hear of each other, wherever they are
-// computed. worker/average provides it over HTTP.
+// Exchange carries what replicas contribute between the workers of a run.
+// worker/average provides it over HTTP.
 //
 // Training is a sequence of numbered exchanges. To each, every replica
 // contributes once: a weight, a vector to be reduced (none in exchanges that only
@@ -30,8 +30,8 @@ type Exchange interface {
 	// It returns newer instead, with no error, if the run has moved on: a
 	// snapshot given to Advance, by any worker, for a later number. It fails with
 	// Conflict when the assignment has changed: look at Held again and offer what
-	// is missing. It retries everything else until ctx ends, except
-	// contradictions, which no retry can mend.
+	// is missing. It retries everything else until ctx ends, except a
+	// contradiction between workers.
 	Collect(ctx context.Context, sequence uint64, reduced kernel.Vector) (notes [][]byte, newer []byte, err error)
 	// Advance tells that exchange number sequence is the next one to collect.
 	// snapshot returns the state that a worker needs to join there; it is called

@@ -6,7 +6,7 @@ import "math/bits"
 const golden = 0x9e3779b97f4a7c15
 
 // mix is the finalizer of SplitMix64 (Steele, Lea and Flood 2014), a bijection
-// in which every bit of x sways every bit of the result.
+// in which every bit of the result depends on every bit of x.
 func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb

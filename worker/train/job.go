@@ -29,7 +29,7 @@ const (
 	MaxReplicas = 1024
 	// maxBatchSize bounds a block of rows in memory.
 	maxBatchSize = 1 << 20
-	// maxEpochs and maxSyncEvery are beyond any use, and keep the numbers of
+	// maxEpochs and maxSyncEvery are larger than any use, and keep the numbers of
 	// exchanges and steps within an int64.
 	maxEpochs    = 1 << 20
 	maxSyncEvery = 1 << 30
@@ -63,13 +63,13 @@ type Job struct {
 type Config struct {
 	// Dir is where rows are spilled; default os.TempDir().
 	Dir string
-	// MemoryBytes bounds the rows kept in memory; those beyond it are spilled to
-	// Dir. Default 1 GiB.
+	// MemoryBytes bounds the rows kept in memory; the others are spilled to Dir.
+	// Default 1 GiB.
 	MemoryBytes int64
 	// Parallelism is how many replicas, or shards, are worked on at once. Default:
 	// as many as Go uses processors.
 	Parallelism int
-	// Logger hears of matrices built, state adopted and training stopped. Default:
+	// Logger is told of matrices built, state adopted and training stopped. Default:
 	// nothing is logged.
 	Logger *slog.Logger
 }

@@ -7,9 +7,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// The values of Batch.Split that mean something here, as pipeline/split assigns
-// them. Rows with any other value (the test split, rows without a label) are
-// passed over.
+// The values of Batch.Split that training reads, as pipeline/split assigns them.
+// Rows with any other value (the test split, rows without a label) are ignored.
 const (
 	Training   uint8 = 0
 	Validation uint8 = 1

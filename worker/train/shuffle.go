@@ -28,11 +28,11 @@ type shuffler struct {
 	memory *memory
 	dir    string
 
-	filling []byte
-	sealed  int // bytes of records in runs
-	runs    []run
-	file    *spill
-	taken   int64
+	filling  []byte
+	sealed   int // bytes of records in runs
+	runs     []run
+	file     *spill
+	reserved int64
 }
 
 // run is records in the order of buckets: bucket b is [bounds[b], bounds[b+1])
@@ -84,8 +84,8 @@ func (s *shuffler) seal() error {
 	}
 	s.filling = s.filling[:0]
 	s.sealed += len(sorted)
-	if size := int64(len(sorted)); s.memory.take(size) {
-		s.taken += size
+	if size := int64(len(sorted)); s.memory.reserve(size) {
+		s.reserved += size
 		r.data = sorted
 	} else if err := s.spill(&r, sorted); err != nil {
 		return err
@@ -127,9 +127,9 @@ type entry struct {
 	at  int // in gathered
 }
 
-// emit passes all records on in shuffled order. A record is valid until yield
-// returns.
-func (s *shuffler) emit(yield func(record []byte) error) error {
+// each calls yield with each record, in shuffled order. A record is valid until
+// yield returns.
+func (s *shuffler) each(yield func(record []byte) error) error {
 	if err := s.seal(); err != nil {
 		return err
 	}
@@ -207,8 +207,8 @@ func (s *sorter) sort(gathered []byte, record int) []entry {
 
 // close gives back memory and disk.
 func (s *shuffler) close() {
-	s.memory.give(s.taken)
-	s.taken, s.runs, s.filling = 0, nil, nil
+	s.memory.release(s.reserved)
+	s.reserved, s.runs, s.filling = 0, nil, nil
 	s.file.close()
 	s.file = nil
 }

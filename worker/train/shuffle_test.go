@@ -40,7 +40,7 @@ func shuffled(t *testing.T, records [][]byte, bytes int64, seal func(i int) bool
 	if s.rows() != len(records) {
 		t.Errorf("%d rows", s.rows())
 	}
-	if err := s.emit(func(r []byte) error {
+	if err := s.each(func(r []byte) error {
 		order = append(order, binary.LittleEndian.Uint32(r[8:]))
 		return nil
 	}); err != nil {

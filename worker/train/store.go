@@ -9,8 +9,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
-// store keeps packed blocks, in memory as far as the bound allows and on disk
-// beyond. Its methods may be called concurrently.
+// store keeps packed blocks, in memory as far as the bound allows, else on
+// disk. Its methods may be called concurrently.
 type store struct {
 	layout *layout
 	memory *memory
@@ -18,8 +18,8 @@ type store struct {
 
 	mu struct {
 		sync.Mutex
-		spill *spill // nil until the first block that is spilled
-		taken int64
+		spill    *spill // nil until the first block that is spilled
+		reserved int64
 	}
 }
 
@@ -38,9 +38,9 @@ type block struct {
 func (s *store) put(p *packer) (block, error) {
 	b := block{rows: p.rows, tally: p.tally}
 	size := int64(p.rows * s.layout.row())
-	if s.memory.take(size) {
+	if s.memory.reserve(size) {
 		s.mu.Lock()
-		s.mu.taken += size
+		s.mu.reserved += size
 		s.mu.Unlock()
 		b.floats, b.small = p.columns(make([]float32, 0, p.rows*s.layout.floats), make([]byte, 0, p.rows*s.layout.small))
 		p.reset()
@@ -89,8 +89,8 @@ func (s *store) open(b *block, sc *scratch, labels model.Scale) error {
 func (s *store) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.memory.give(s.mu.taken)
-	s.mu.taken = 0
+	s.memory.release(s.mu.reserved)
+	s.mu.reserved = 0
 	s.mu.spill.close()
 	s.mu.spill = nil
 }

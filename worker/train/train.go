@@ -220,8 +220,8 @@ func (t *trainer) sameRows(replica int) error {
 	return nil
 }
 
-// contribute computes what the held replicas owe to the next exchange and has
-// not been offered yet.
+// contribute offers what the held replicas contribute to the next exchange,
+// unless that was offered before.
 func (t *trainer) contribute(ctx context.Context, held []int) error {
 	sequence := t.state.position.Sequence
 	if t.offered == nil || t.offeredTo != sequence {
