@@ -56,6 +56,7 @@ var ranks = map[string]int{
 	"worker/stream/fsck":      3,
 
 	"worker/stream/crash/crashtest": 3,
+	"worker/stream/machine":         3,
 
 	"pipeline/clean":   4,
 	"pipeline/event":   4,

@@ -112,7 +112,7 @@ func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
 	}
 	t.mu.scorer, t.mu.stop, t.mu.trouble, t.mu.generation = scorer, stop, "", lease.Generation
 	scorer.Pause(t.mu.lease.Paused)
-	scorer.Skip(wordOf(t.mu.lease.Skip))
+	scorer.Skip(authorizationOf(t.mu.lease.Skip))
 	t.mu.Unlock()
 	err = scorer.Run(runCtx)
 	t.mu.Lock()
@@ -276,7 +276,7 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 			t.mu.scorer.Pause(lease.Paused)
 		}
 		if spoken {
-			t.mu.scorer.Skip(wordOf(lease.Skip))
+			t.mu.scorer.Skip(authorizationOf(lease.Skip))
 		}
 	}
 	if lease.Generation != last.Generation || (resumed || spoken) && t.mu.scorer == nil {
@@ -288,14 +288,14 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 	}
 }
 
-// wordOf returns what an operator said of lost offsets; the zero Word if
+// authorizationOf returns what an operator said of lost offsets; the zero one if
 // nothing.
-func wordOf(k *apiv1.SkipWord) scorer.Word {
-	return scorer.Word{From: k.GetFrom(), To: k.GetTo(), TopicID: k.GetTopicId(), Accept: k.GetAcceptTopic()}
+func authorizationOf(k *apiv1.SkipWord) scorer.SkipAuthorization {
+	return scorer.SkipAuthorization{From: k.GetFrom(), To: k.GetTo(), TopicID: k.GetTopicId(), Accept: k.GetAcceptTopic()}
 }
 
-// lostOf is the inverse of wordOf for a word that would be heeded.
-func lostOf(partition uint32, w *scorer.Word) *apiv1.SkipWord {
+// lostOf is the inverse of authorizationOf for an authorization that would be taken.
+func lostOf(partition uint32, w *scorer.SkipAuthorization) *apiv1.SkipWord {
 	if w == nil {
 		return nil
 	}

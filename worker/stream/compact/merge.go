@@ -31,16 +31,14 @@ var ErrApart = errors.New("it has other columns than the files before it")
 
 // Merged is a merged file, or one for each day, until it is committed.
 type Merged struct {
-	Slots      [2]uint64
-	offsets    [2]int64
-	Inputs     []uint64
-	Generation thalweg.Generation
-	Partition  string
-	Files      []engine.File
-	Found      bool            // its claim was there already
-	Hint       []commitlog.Run // of a found claim
-	Intent     *commitlog.Intent
-	Done       commitlog.Done
+	Slots       [2]uint64
+	offsets     [2]int64
+	Inputs      []uint64
+	Generation  thalweg.Generation
+	PartitionBy string
+	Files       []engine.File
+	Found       bool            // its claim was there already
+	Hint        []commitlog.Run // of a found claim
 }
 
 // Files merges the objects of runs.
@@ -58,9 +56,9 @@ func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, apart uint6
 	}
 	first, last := inputs[0], inputs[len(inputs)-1]
 	made := &Merged{Slots: [2]uint64{first.Slots[0], last.Slots[1]}, offsets: [2]int64{first.Offsets[0], last.Offsets[1]},
-		Generation: first.Generation, Partition: first.PartitionBy}
+		Generation: first.Generation, PartitionBy: first.PartitionBy}
 	room, _ := sizeOf(inputs)
-	if made.Partition != "" {
+	if made.PartitionBy != "" {
 		room = 0 // nobody knows how much is of which day
 	}
 	mergers := make(map[string]Merger)
@@ -104,25 +102,23 @@ func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, apart uint6
 
 // Publish writes the merged files under the log's pending intent and makes the
 // record that finishes it.
-func (w *Merged) Publish(ctx context.Context, log *commitlog.Log, hint []commitlog.Run) error {
+func (w *Merged) Publish(ctx context.Context, log *commitlog.Log, hint []commitlog.Run) (commitlog.Done, error) {
 	pending := log.State().Pending
 	if pending == nil || pending.Action != commitlog.Compact || pending.Slots != w.Slots && !w.Found {
-		return &thalweg.Error{Op: "publish merged rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
+		return commitlog.Done{}, &thalweg.Error{Op: "publish merged rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
 	}
 	var objects []commitlog.Object
 	for i := range w.Files {
 		o, err := w.Files[i].Publish(ctx, log, func(existing []byte) error { return engine.SameRows(w.Files[i].Body, existing) })
 		if err != nil {
-			return err
+			return commitlog.Done{}, err
 		}
 		objects = append(objects, o)
 	}
 	if w.Found {
 		hint = w.Hint
 	}
-	var err error
-	w.Done, err = log.Compacted(objects, w.Inputs, w.offsets, hint)
-	return err
+	return log.Compacted(objects, w.Inputs, w.offsets, hint)
 }
 
 // ParquetMerger merges Parquet files, batch by batch: in memory are the merged

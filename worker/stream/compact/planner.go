@@ -75,20 +75,24 @@ func (r Run) follows(o Run) bool {
 // finished, and knows the live objects of the end of the log, all from the first
 // run on.
 type Planner struct {
-	Cfg   Config
-	Known bool // runs are those of the log
+	Config Config
+	InUse  bool // the runs that were planned last are being merged
+
+	known bool // runs are those of the log
 	runs  []Run
 	apart map[uint64]bool // first slots of runs that have other columns than the run before
 	late  []Run           // of slots that were finished since the log was asked for runs
 	idle  bool            // there is nothing to merge in runs as they are
-	Taken bool            // the runs that were planned last are being merged
 }
 
 // Forget drops what is believed of the log.
 func (c *Planner) Forget() {
-	c.Known, c.runs, c.late, c.idle, c.Taken = false, nil, nil, false, false
+	c.known, c.runs, c.late, c.idle, c.InUse = false, nil, nil, false, false
 	clear(c.apart)
 }
+
+// Known reports whether the end of the log was learned.
+func (c *Planner) Known() bool { return c.known }
 
 // Ask says that the log is asked for its end: it will have what was finished.
 func (c *Planner) Ask() { c.late = nil }
@@ -105,17 +109,17 @@ func (c *Planner) Learn(runs []Run) {
 			runs = append(runs, r)
 		}
 	}
-	c.Known, c.runs, c.late, c.idle = true, runs, nil, false
+	c.known, c.runs, c.late, c.idle = true, runs, nil, false
 	c.trim()
 }
 
 // Add takes in a slot that was finished.
 func (c *Planner) Add(e commitlog.Entry) {
 	switch r, ok := runOf(e); {
-	case !ok || !c.Cfg.On():
-	case c.Known && len(c.runs) > 0 && c.runs[len(c.runs)-1].Slots[1] > r.Slots[0]:
+	case !ok || !c.Config.On():
+	case c.known && len(c.runs) > 0 && c.runs[len(c.runs)-1].Slots[1] > r.Slots[0]:
 		// The log was read when the slot was finished, but the answer was not here yet.
-	case c.Known:
+	case c.known:
 		c.runs, c.idle = append(c.runs, r), false
 		c.trim()
 	default:
@@ -126,7 +130,7 @@ func (c *Planner) Add(e commitlog.Entry) {
 // Replace puts the merged run in the place of its inputs.
 func (c *Planner) Replace(e commitlog.Entry) {
 	r, ok := runOf(e)
-	if !ok || !c.Known {
+	if !ok || !c.known {
 		return
 	}
 	i := slices.IndexFunc(c.runs, func(o Run) bool { return o.Slots[0] >= r.Slots[0] })
@@ -150,7 +154,7 @@ func (c *Planner) Split(slot uint64) {
 }
 
 // sealed reports whether a run is large enough to be left alone.
-func (c *Planner) sealed(r Run) bool { return r.Bytes >= c.Cfg.Bytes/2 }
+func (c *Planner) sealed(r Run) bool { return r.Bytes >= c.Config.Bytes/2 }
 
 // segment returns the end of the segment that begins with run i: runs that may
 // become one file. A sealed run is a segment of its own.
@@ -172,7 +176,7 @@ func (c *Planner) trim() {
 		}
 		c.drop(end)
 	}
-	if n := len(c.runs) - maxTail; n > 0 && !c.Taken {
+	if n := len(c.runs) - maxTail; n > 0 && !c.InUse {
 		c.drop(n)
 	}
 }
@@ -251,24 +255,24 @@ func (c *Planner) openPlan(part []Run) []Run {
 			for ; j-i >= 2; i++ {
 				n := c.fit(part[i:j])
 				sum, largest := sizeOf(part[i : i+n])
-				grown := max(2, int64(c.Cfg.MinFiles)/2)
-				if n >= 2 && (n >= c.Cfg.MinFiles && sum >= grown*largest || sum >= c.Cfg.Bytes/2 && sum >= 2*largest) {
+				grown := max(2, int64(c.Config.MinFiles)/2)
+				if n >= 2 && (n >= c.Config.MinFiles && sum >= grown*largest || sum >= c.Config.Bytes/2 && sum >= 2*largest) {
 					return part[i : i+n]
 				}
-				if n < c.Cfg.MinFiles && i+n == j {
+				if n < c.Config.MinFiles && i+n == j {
 					break // fewer are left further on
 				}
 			}
 			i = max(i, j)
 		}
 	}
-	if len(part) < maxWaste*c.Cfg.MinFiles {
+	if len(part) < maxWaste*c.Config.MinFiles {
 		return nil
 	}
 	var best []Run
 	var least int64
 	for i := range part {
-		window := part[i:min(len(part), i+c.Cfg.MinFiles)]
+		window := part[i:min(len(part), i+c.Config.MinFiles)]
 		n := c.fit(window)
 		if sum, _ := sizeOf(window[:n]); n >= 2 && (best == nil || n > len(best) || n == len(best) && sum < least) {
 			best, least = window[:n], sum
@@ -288,7 +292,7 @@ func (c *Planner) fit(part []Run) int {
 			}
 			days[d] = struct{}{}
 		}
-		if sum += r.Bytes; sum > c.Cfg.Bytes || n == commitlog.MaxInputs || len(days) > commitlog.MaxObjects {
+		if sum += r.Bytes; sum > c.Config.Bytes || n == commitlog.MaxInputs || len(days) > commitlog.MaxObjects {
 			return n
 		}
 	}

@@ -36,7 +36,7 @@ func (l *ledger) score(t *testing.T, bytes int64, generation thalweg.Generation)
 	for inputs := l.Plan(""); inputs != nil; inputs = l.Plan("") {
 		sum, _ := sizeOf(inputs)
 		first, last := inputs[0], inputs[len(inputs)-1]
-		if len(inputs) < 2 || sum > l.Cfg.Bytes || len(inputs) > commitlog.MaxInputs {
+		if len(inputs) < 2 || sum > l.Config.Bytes || len(inputs) > commitlog.MaxInputs {
 			t.Fatalf("merges %d files of %d bytes", len(inputs), sum)
 		}
 		for i, r := range inputs[1:] {
@@ -68,7 +68,7 @@ func TestFilesStayFewAndRowsAreCopiedSeldom(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const files = 20_000
-			l := ledger{Planner: Planner{Cfg: Config{MinFiles: 16, Bytes: 128 << 20, Retention: time.Minute}, Known: true}}
+			l := ledger{Planner: Planner{Config: Config{MinFiles: 16, Bytes: 128 << 20, Retention: time.Minute}, known: true}}
 			total, least, most := int64(0), int64(math.MaxInt64), 0
 			for i := range files {
 				size := c.size(i)
@@ -77,9 +77,9 @@ func TestFilesStayFewAndRowsAreCopiedSeldom(t *testing.T) {
 				most = max(most, len(l.runs))
 			}
 			copies := float64(l.written) / float64(total)
-			bound := 2 + math.Log2(float64(l.Cfg.Bytes)/float64(least))/3
+			bound := 2 + math.Log2(float64(l.Config.Bytes)/float64(least))/3
 			t.Logf("%d files of %d bytes: at most %d at the end that are not full-grown, each byte copied %.2f times (bound: %.1f)", files, total, most, copies, bound)
-			if most > maxWaste*l.Cfg.MinFiles+16 {
+			if most > maxWaste*l.Config.MinFiles+16 {
 				t.Errorf("%d files", most)
 			}
 			if copies > bound {
@@ -98,7 +98,7 @@ func trailingZeros(i int) int {
 }
 
 func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
-	l := ledger{Planner: Planner{Cfg: Config{MinFiles: 4, Bytes: 1 << 20}, Known: true}}
+	l := ledger{Planner: Planner{Config: Config{MinFiles: 4, Bytes: 1 << 20}, known: true}}
 	rng := rand.New(rand.NewPCG(1, 2))
 	generation := thalweg.Generation(1)
 	for range 2000 {
@@ -120,13 +120,13 @@ func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
 	} {
 		a, b := Run{Slots: [2]uint64{0, 1}, Bytes: 5}, Run{Slots: [2]uint64{1, 2}, Bytes: 5}
 		apart(&a, &b)
-		c := Planner{Cfg: Config{MinFiles: 2, Bytes: 100}, Known: true, runs: []Run{a, b}}
+		c := Planner{Config: Config{MinFiles: 2, Bytes: 100}, known: true, runs: []Run{a, b}}
 		if p := c.Plan(""); p != nil {
 			t.Errorf("%+v and %+v are merged", a, b)
 		}
 	}
 	// Each day is an object, and a record names so many.
-	c := Planner{Cfg: Config{MinFiles: 2, Bytes: 1000}, Known: true}
+	c := Planner{Config: Config{MinFiles: 2, Bytes: 1000}, known: true}
 	for i := range uint64(200) {
 		c.runs = append(c.runs, Run{Slots: [2]uint64{i, i + 1}, Slot: i, Bytes: 5, Days: []string{fmt.Sprint(i)}})
 	}
@@ -137,7 +137,7 @@ func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
 
 func TestWhatIsFinishedWhileTheLogIsReadIsNotForgotten(t *testing.T) {
 	for read := range uint64(4) { // so many of the slots were read
-		c := Planner{Cfg: Config{MinFiles: 2, Bytes: 100}}
+		c := Planner{Config: Config{MinFiles: 2, Bytes: 100}}
 		var all []Run
 		for slot := range uint64(4) {
 			e := scoredEntry(slot, int64(slot)*10, int64(slot)*10+10, 40, 1)
@@ -160,7 +160,7 @@ func TestWhatIsFinishedWhileTheLogIsReadIsNotForgotten(t *testing.T) {
 // the writing of a done record and the answer to it, and its rows would be in a
 // merged file twice.
 func TestASlotThatTheLogShowedFinishedIsNotKnownTwice(t *testing.T) {
-	c := Planner{Cfg: Config{MinFiles: 2, Bytes: 100}}
+	c := Planner{Config: Config{MinFiles: 2, Bytes: 100}}
 	var read []Run
 	for slot := range uint64(3) {
 		r, _ := runOf(scoredEntry(slot, int64(slot)*10, int64(slot)*10+10, 40, 1))
@@ -177,7 +177,7 @@ func TestASlotThatTheLogShowedFinishedIsNotKnownTwice(t *testing.T) {
 // TestWhatAnEarlierTopicLeftIsNotMerged: a compaction's intent names the topic
 // that the log is at, and its rows must be of that one.
 func TestWhatAnEarlierTopicLeftIsNotMerged(t *testing.T) {
-	c := &Planner{Cfg: Config{MinFiles: 2, Bytes: 1 << 20}, Known: true}
+	c := &Planner{Config: Config{MinFiles: 2, Bytes: 1 << 20}, known: true}
 	for i, topic := range []string{"", "", "old", "old", "new", "new"} {
 		at := uint64(i)
 		c.runs = append(c.runs, Run{Slots: [2]uint64{at, at + 1}, Slot: at, Bytes: 100, Rows: 1, Generation: 1, TopicID: topic})

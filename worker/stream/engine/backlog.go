@@ -20,7 +20,6 @@ const keepFree = 4
 type Backlog struct {
 	parts []*part
 	lent  int               // parts at the front that a batch under way reads
-	next  int64             // offset after the last of it, once something was added
 	Want  connectors.Fields // parts of records that fetches shall fill; it may only grow
 	free  []*connectors.Records
 	Share *budget.Share // says how large a buffer may be that is kept
@@ -94,7 +93,6 @@ func (b *Backlog) Recycle(r *connectors.Records) {
 
 // Add takes in what a fetch gave, buffer and all.
 func (b *Backlog) Add(r *connectors.Records) {
-	b.next = r.Next
 	if r.Len() == 0 {
 		b.Recycle(r)
 		return
@@ -117,6 +115,7 @@ type Cut struct {
 	Bytes int64 // or as many as reach these
 	Gaps  int   // runs of missing offsets at most
 	UpTo  int64 // and no record at or after this offset; -1: no bound
+	End   int64 // the offset up to which records were fetched
 }
 
 // Take lays out the first records that c allows, at least one if there is one, and leaves them in the
@@ -152,7 +151,7 @@ func (b *Backlog) Take(c Cut) *Batch {
 	if n := b.records(); len(t.Offsets) < n && !b.stoppedBy(upTo, len(t.Offsets)) {
 		return t // ends after its last record
 	}
-	end := min(b.next, upTo)
+	end := min(c.End, upTo)
 	if end > t.To {
 		t.Gaps = append(t.Gaps, commitlog.Gap{t.To, end})
 		t.To = end

@@ -39,7 +39,7 @@ func TestBatchesKeepKeysAndHeadersWithTheirValues(t *testing.T) {
 		}
 		from, seen := int64(0), 0
 		for b.records() > 0 {
-			got := b.Take(Cut{From: from, Count: 1 + rng.IntN(7), Bytes: 1 << 30, Gaps: 1 << 20, UpTo: -1})
+			got := b.Take(Cut{From: from, Count: 1 + rng.IntN(7), Bytes: 1 << 30, Gaps: 1 << 20, UpTo: -1, End: next})
 			for i, at := range got.Offsets {
 				value := strings.TrimSpace(string(got.Values[start(got.Ends, i):got.Ends[i]]))
 				null := got.Nulls != nil && got.Nulls[i]
@@ -80,7 +80,7 @@ func TestRecordsAreNotPutBehindThoseThatAreBeingRead(t *testing.T) {
 	}
 	fetch()
 	fetch()
-	out := b.Take(Cut{Count: 1, Bytes: 1, Gaps: 1, UpTo: -1})
+	out := b.Take(Cut{Count: 1, Bytes: 1, Gaps: 1, UpTo: -1, End: at})
 	read := make(chan string)
 	// Decoders load whole words, which may reach behind the last event.
 	go func() { read <- string(out.key(0)) + " " + string(out.Value(0)[:cap(out.Value(0))]) }()

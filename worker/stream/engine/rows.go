@@ -36,11 +36,8 @@ type Rows struct {
 	// besides those in dead.
 	adopted []byte
 
-	Claim   *commitlog.Intent // as it is claimed; the same for every try
-	Done    commitlog.Done    // once everything is published
-	encoded []File            // the scored rows as Parquet, kept for another try
+	encoded []File // the scored rows as Parquet, kept for another try
 	scratch bytes.Buffer
-	Held    int64 // sizeBytes, as the scorer's loop knows it
 }
 
 // piece is some consecutive rows.

@@ -230,7 +230,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) machine() machineConfig {
-	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partition: c.PartitionBy, batching: c.Batching, rolling: c.Rolling, compaction: c.Compaction,
+	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partitionBy: c.PartitionBy, batching: c.Batching, rolling: c.Rolling, compaction: c.Compaction,
 		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, outbox: c.Outbox != nil, backoff: retry.Backoff{Min: c.MinBackoff, Max: c.MaxBackoff}}
 	if c.Range != nil {
 		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS

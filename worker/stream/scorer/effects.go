@@ -63,50 +63,30 @@ func (r *runner) carryOut(e effect) {
 		r.score(e)
 	case reset:
 		r.backlog.Reset()
-		r.dropMerge()
-		for id, s := range r.spans {
+		r.dropMerge(e.merge)
+		for _, s := range e.spans {
 			if s != r.scoring {
-				s.Release()
+				s.held.release()
 			}
-			delete(r.spans, id)
 		}
 	case refetch:
 		r.backlog.Reset()
 	case claim:
-		r.claim(e)
+		r.claim(e.span)
 	case publish:
-		s := r.span(e.span)
-		s.FirstAvailable = e.kept
-		if p := r.logbook.State().Pending; s.Engine == nil && p != nil && p.Action == commitlog.Score {
-			s.Model, s.Engine, s.To = engine.ModelOf(p), r.engines[engine.ModelOf(p)], e.kept // all of it is lost
-		}
-		r.spawn(func(ctx context.Context) func() event {
-			done, err := s.Publish(ctx, r.logbook, r.cfg.Memory)
-			s.Done = done
-			return func() event {
-				s.Held = s.SizeBytes()
-				ev := objectsPublished{cut: errors.Is(err, engine.ErrCut), err: err}
-				if err == nil {
-					ev.adopted = int(done.Dead - s.Rejected)
-				}
-				return ev
-			}
-		})
+		r.publish(e.span)
 	case deliver:
-		s := r.spans[e.span]
 		r.spawn(func(ctx context.Context) func() event {
-			err := r.outbox.Deliver(ctx, s.DeadLetters())
+			err := r.outbox.Deliver(ctx, e.span.held.rows.DeadLetters())
 			return func() event { return lettersDelivered{err} }
 		})
 	case finish:
-		s := r.spans[e.span]
 		r.spawn(func(ctx context.Context) func() event {
-			ev := r.finish(ctx, s.Done)
+			ev := r.finish(ctx, e.span.held.done)
 			return func() event { return ev }
 		})
 	case forget:
-		r.spans[e.span].Release()
-		delete(r.spans, e.span)
+		e.span.held.release()
 	case commitOffset:
 		r.spawn(func(ctx context.Context) func() event {
 			ctx, cancel := context.WithTimeout(ctx, commitTimeout)
@@ -193,49 +173,49 @@ func (r *runner) fetch(e fetch) {
 			} else {
 				r.backlog.Add(buffer)
 			}
-			r.cfg.Memory.Fetched(r.backlog.SizeBytes(), r.machine.backlog.bytes+ev.bytes)
+			r.cfg.Memory.Fetched(r.backlog.SizeBytes(), r.machine.source.bytes+ev.bytes)
 			return ev
 		}
 	})
 }
 
 func (r *runner) score(e score) {
-	s := r.spans[e.span]
-	if s == nil {
-		s = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Generation: e.generation, PartitionBy: e.partition, To: e.cut.From}
-		r.spans[e.span] = s
+	s := e.span
+	if s.held.rows == nil {
+		s.held.rows = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Generation: s.generation, PartitionBy: s.partitionBy, To: e.cut.From}
 	}
-	if s.Model != e.model {
-		s.Model, s.Engine = e.model, r.engines[e.model] // the span has no events yet
+	rows := s.held.rows
+	if rows.Model != s.model {
+		rows.Model, rows.Engine = s.model, r.engines[s.model] // there are no events in it yet
 	}
 	b := r.backlog.Take(e.cut)
 	r.scoring = s
 	r.spawn(func(ctx context.Context) func() event {
-		gaps, lost := len(s.Gaps), s.Rejected
+		gaps, dead := len(rows.Gaps), rows.Rejected
 		var err error
-		if s.Engine == nil {
-			err = &thalweg.Error{Op: "score", Subject: e.model.String(), Err: errors.New("the version is not loaded")}
+		if rows.Engine == nil {
+			err = &thalweg.Error{Op: "score", Subject: rows.Model.String(), Err: errors.New("the version is not loaded")}
 		} else if err = r.cfg.Memory.Score(ctx, func() error {
-			return r.cfg.Hook.Do(ctx, crash.Score, func() error { return s.Engine.Score(ctx, b, s) })
+			return r.cfg.Hook.Do(ctx, crash.Score, func() error { return rows.Engine.Score(ctx, b, rows) })
 		}); err == nil {
 			r.latency.observe(r.clock().UnixMicro(), b.Timestamps)
 		}
-		gaps, lost = len(s.Gaps)-gaps, s.Rejected-lost
+		gaps, dead = len(rows.Gaps)-gaps, rows.Rejected-dead
 		return func() event {
 			r.scoring = nil
 			r.backlog.GiveBack()
 			if errors.Is(err, engine.ErrRefetch) {
-				return batchScored{epoch: e.epoch, unasked: true}
+				return batchScored{epoch: e.epoch, needsRefetch: true}
 			}
-			ev := batchScored{epoch: e.epoch, records: len(b.Offsets), bytes: b.Bytes, to: b.To, dead: int(lost), gaps: gaps, cut: s.Full, err: err}
+			ev := batchScored{epoch: e.epoch, records: len(b.Offsets), bytes: b.Bytes, to: b.To, dead: int(dead), gaps: gaps, cut: rows.Full, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
-				s.Release()
+				s.held.release()
 			case err == nil:
 				r.backlog.Drop(ev.records)
-				before := s.Held
-				s.Held = s.SizeBytes()
-				r.cfg.Memory.Scored(b.Bytes, s.Held-before)
+				before := s.held.bytes
+				s.held.bytes = rows.SizeBytes()
+				r.cfg.Memory.Scored(b.Bytes, s.held.bytes-before)
 				r.rate.add(ev.records)
 			}
 			return ev
@@ -265,33 +245,51 @@ func (r *runner) findStart(ctx context.Context, at int64) (offset int64, topicID
 	return first, topic.ID, err
 }
 
-// span returns the rows of a span. A skip has none, but a place for its claim.
-func (r *runner) span(id uint64) *engine.Rows {
-	s := r.spans[id]
-	if s == nil {
-		s = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition}
-		r.spans[id] = s
+// claim places the intent of a span, the same one for every try.
+func (r *runner) claim(s *span) {
+	if s.held.intent == nil {
+		state := r.logbook.State()
+		s.held.intent = &commitlog.Intent{
+			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
+			From: s.from, To: s.to, Model: s.model.Name, ModelVersion: s.model.Version, Checkpoint: s.model.Checkpoint,
+			SpecGeneration: s.generation, ScoredAtUS: s.scoredAt, Previous: state.Previous, TopicID: s.topicID,
+			PartitionBy: s.partitionBy,
+		}
+		if s.skip {
+			s.held.intent.Action, s.held.intent.Missing = commitlog.Skip, s.missing
+		}
 	}
-	return s
+	r.place(*s.held.intent)
 }
 
-// claim places the intent of a span, the same one for every try.
-func (r *runner) claim(e claim) {
-	s := r.span(e.span)
-	if s.Claim == nil {
-		state := r.logbook.State()
-		s.Claim = &commitlog.Intent{
-			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
-			From: e.from, To: e.to, Model: e.model.Name, ModelVersion: e.model.Version, Checkpoint: e.model.Checkpoint,
-			SpecGeneration: e.generation, ScoredAtUS: e.scoredAt, Previous: state.Previous, TopicID: e.topicID,
-			PartitionBy: e.partition,
-		}
-		if e.skip {
-			s.Claim.Action, s.Claim.Missing = commitlog.Skip, e.missing
-		}
+// place tries to claim the next slot.
+func (r *runner) place(in commitlog.Intent) {
+	r.spawn(func(ctx context.Context) func() event {
+		won, _, err := r.logbook.Claim(ctx, in)
+		return func() event { return slotClaimed{won, err} }
+	})
+}
+
+// publish writes the objects of a span.
+func (r *runner) publish(s *span) {
+	if s.held.rows == nil { // a skip, or a claim of which all is lost
+		s.held.rows = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition}
+	}
+	rows := s.held.rows
+	rows.FirstAvailable = s.firstAvailable
+	if p := r.logbook.State().Pending; rows.Engine == nil && p != nil && p.Action == commitlog.Score {
+		rows.Model, rows.Engine, rows.To = s.model, r.engines[s.model], s.firstAvailable
 	}
 	r.spawn(func(ctx context.Context) func() event {
-		won, _, err := r.logbook.Claim(ctx, *s.Claim)
-		return func() event { return slotClaimed{won, err} }
+		done, err := rows.Publish(ctx, r.logbook, r.cfg.Memory)
+		s.held.done = done
+		return func() event {
+			s.held.bytes = rows.SizeBytes()
+			ev := objectsPublished{cut: errors.Is(err, engine.ErrCut), err: err}
+			if err == nil {
+				ev.adopted = int(done.Dead - rows.Rejected)
+			}
+			return ev
+		}
 	})
 }

@@ -20,28 +20,28 @@ func (r *runner) carryOutMerge(e effect) {
 	case merge:
 		r.mergeRuns(e)
 	case claimMerge:
-		r.claimMerge(e)
+		r.claimMerge(e.job)
 	case publishMerge:
-		w := r.merge
+		job, hint := e.job, r.machine.merges.Hint(e.job.slots)
 		r.spawn(func(ctx context.Context) func() event {
-			err := w.Publish(ctx, r.logbook, e.hint)
+			done, err := job.held.work.Publish(ctx, r.logbook, hint)
+			job.held.done = done
 			return func() event { return objectsPublished{err: err} }
 		})
 	case finishMerge:
-		w := r.merge
 		r.spawn(func(ctx context.Context) func() event {
-			ev := r.finish(ctx, w.Done)
+			ev := r.finish(ctx, e.job.held.done)
 			return func() event {
 				if ev.err == nil {
 					in, rows := ev.entry.Intent, ev.entry.Done.Scored
-					r.outdated = append(r.outdated, compact.Replaced{Slot: in.Seq, Slots: in.Slots, Since: r.machine.now.mono})
+					r.outdated = append(r.outdated, compact.Replaced{Slot: in.Seq, Slots: in.Slots, Since: r.machine.Now.Mono})
 					r.log.Info("merged files", slog.Uint64(keyFirstSlot, in.Slots[0]), slog.Uint64(keyEndSlot, in.Slots[1]), slog.Int(keyFiles, len(ev.entry.Done.Inputs)), slog.Int64(keyRows, rows))
 				}
 				return ev
 			}
 		})
 	case dropMerge:
-		r.dropMerge()
+		r.dropMerge(e.job)
 	case sweep:
 		outdated := r.outdated
 		r.outdated = nil
@@ -58,21 +58,22 @@ func (r *runner) carryOutMerge(e effect) {
 // mergeRuns merges files; what comes of it is the runner's unless the log was
 // given up meanwhile.
 func (r *runner) mergeRuns(e merge) {
+	job := e.job
 	var pending *commitlog.Intent
-	if e.inputs == nil {
+	if job.inputs == nil {
 		pending = r.logbook.State().Pending
 	}
-	hold := r.cfg.Memory.MergeTurn()
-	r.hold = hold
+	turn := r.cfg.Memory.MergeTurn()
+	r.turn = turn
 	r.spawn(func(ctx context.Context) func() event {
-		inputs, hint, err := e.inputs, []commitlog.Run(nil), error(nil)
+		inputs, hint, err := job.inputs, []commitlog.Run(nil), error(nil)
 		if pending != nil {
 			inputs, hint, err = compact.ReadInputs(ctx, r.logbook, pending)
 		}
 		var w *compact.Merged
 		var apart uint64
 		if err == nil {
-			err = hold.Take(ctx)
+			err = turn.Take(ctx)
 		}
 		if err == nil {
 			w, apart, err = r.files.Merge(ctx, inputs)
@@ -84,43 +85,40 @@ func (r *runner) mergeRuns(e merge) {
 			moved = unfinished == nil
 		}
 		return func() event {
-			if w == nil || err != nil || e.epoch != r.machine.compactor.epoch {
-				hold.Release()
+			if w == nil || err != nil || e.epoch != r.machine.merges.epoch {
+				turn.Release()
 			} else {
 				w.Found, w.Hint = pending != nil, hint
-				r.merge = w
+				job.held.work = w
 			}
 			return merged{e.epoch, apart, moved, err}
 		}
 	})
 }
 
-// claimMerge places the intent of the merged file, the same one for every try.
-func (r *runner) claimMerge(e claimMerge) {
-	w := r.merge
-	if w.Intent == nil {
+// claimMerge places the intent of what was merged, the same one for every try.
+func (r *runner) claimMerge(job *merging) {
+	if w := job.held.work; job.held.intent == nil {
 		state := r.logbook.State()
 		if slices.Max(w.Inputs) >= state.NextSeq || w.Slots[1] > state.NextSeq {
 			// What was read is beyond what this machine knows of: the slot is taken.
 			r.spawn(func(context.Context) func() event { return func() event { return slotClaimed{won: false} } })
 			return
 		}
-		w.Intent = &commitlog.Intent{
+		job.held.intent = &commitlog.Intent{
 			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
-			From: state.NextOffset, To: state.NextOffset, SpecGeneration: w.Generation, PartitionBy: w.Partition, ScoredAtUS: e.scoredAt,
+			From: state.NextOffset, To: state.NextOffset, SpecGeneration: w.Generation, PartitionBy: w.PartitionBy, ScoredAtUS: job.scoredAt,
 			Previous: state.Previous, TopicID: state.TopicID, Action: commitlog.Compact, Slots: w.Slots,
 		}
 	}
-	r.spawn(func(ctx context.Context) func() event {
-		won, _, err := r.logbook.Claim(ctx, *w.Intent)
-		return func() event { return slotClaimed{won, err} }
-	})
+	r.place(*job.held.intent)
 }
 
-// dropMerge frees what was merged.
-func (r *runner) dropMerge() {
-	if r.merge != nil {
-		r.hold.Release()
-		r.merge = nil
+// dropMerge frees what was merged, and the turn to have it. One that is under way
+// is freed when it answers.
+func (r *runner) dropMerge(job *merging) {
+	if job != nil && job.held.work != nil {
+		r.turn.Release()
+		job.held.work = nil
 	}
 }

@@ -76,7 +76,7 @@ func (c *claimed) die() *claimed {
 }
 
 // goOn scores five more events with a word, to the given end.
-func (c *claimed) goOn(word Word, end int64) Status {
+func (c *claimed) goOn(word SkipAuthorization, end int64) Status {
 	c.t.Helper()
 	s := c.start(c.change)
 	s.Skip(word)
@@ -136,7 +136,7 @@ func TestAClaimThatTheTopicHasLostInPartIsCarriedOutByAWord(t *testing.T) {
 		t.Run("killed before "+part, func(t *testing.T) {
 			c := newClaimed(t, part).die()
 			c.deleteRecords(80)
-			word := Word{From: 50, To: 80, TopicID: c.topicID()}
+			word := SkipAuthorization{From: 50, To: 80, TopicID: c.topicID()}
 			s := c.start()
 			if missing := s.mustLose(); missing.From != 50 || missing.To != 80 {
 				t.Errorf("%+v", missing)
@@ -163,7 +163,7 @@ func TestAClaimThatTheTopicHasLostInPartIsCarriedOutByAWord(t *testing.T) {
 func TestAClaimThatTheTopicHasLostInPartKeepsTheFilesOfItsDays(t *testing.T) {
 	c := newClaimedWith(t, "date_date=2001-03-20", func(_ *world, c *Config) { c.PartitionBy = "date" }).die()
 	c.deleteRecords(80) // every day is that of two events of the claim or one, some of lost ones only
-	c.goOn(Word{From: 50, To: 80, TopicID: c.topicID()}, 105)
+	c.goOn(SkipAuthorization{From: 50, To: 80, TopicID: c.topicID()}, 105)
 	rows, _ := c.read(0)
 	v := c.judge()
 	if int64(len(rows)) != v.Scored || v.Scored+v.Dead+v.Missing != 105 || v.Missing < 5 || v.Missing >= 30 {
@@ -177,7 +177,7 @@ func TestAClaimThatTheTopicHasLostAsAWholeIsGivenUpByAWord(t *testing.T) {
 			c := newClaimed(t, "data/").die()
 			c.produceGood(100, 5)
 			c.deleteRecords(kept)
-			c.goOn(Word{From: 50, To: kept, TopicID: c.topicID()}, 110)
+			c.goOn(SkipAuthorization{From: 50, To: kept, TopicID: c.topicID()}, 110)
 			scored, dead := offsets(kept, 110)
 			c.mustHave(kept-50, scored, dead)
 		})
@@ -186,7 +186,7 @@ func TestAClaimThatTheTopicHasLostAsAWholeIsGivenUpByAWord(t *testing.T) {
 		c := newClaimed(t, "data/").die()
 		c.produceGood(100, 5)
 		c.deleteRecords(102)
-		word := Word{From: 50, To: 102, TopicID: c.topicID()}
+		word := SkipAuthorization{From: 50, To: 102, TopicID: c.topicID()}
 		c.sink = &broken{Bucket: c.whole, part: "000000000002.intent"}
 		s := c.start(func(c *Config) { c.DrainTimeout = time.Millisecond })
 		s.Skip(word)
@@ -205,7 +205,7 @@ func TestAClaimOfATopicThatWasMadeAnewIsGivenUpByTheWordThatAcceptsTheNewOne(t *
 	s := c.start()
 	s.mustLose()
 	word := *s.Status().Lost
-	if word != (Word{From: 50, To: 100, TopicID: was, Accept: is}) {
+	if word != (SkipAuthorization{From: 50, To: 100, TopicID: was, Accept: is}) {
 		t.Errorf("%v", word)
 	}
 	word.To = 103 // the operator knows of three more
@@ -245,7 +245,7 @@ func TestAWordAboutAnythingButTheClaimDoesNothing(t *testing.T) {
 	c.deleteRecords(80)
 	id := c.topicID()
 	before := c.objects()
-	for _, word := range []Word{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 80, To: 100, TopicID: id}, {From: 0, To: 80, TopicID: id},
+	for _, word := range []SkipAuthorization{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 80, To: 100, TopicID: id}, {From: 0, To: 80, TopicID: id},
 		{From: 50, To: 80}, {From: 50, To: 80, TopicID: id, Accept: id}} {
 		s := c.start()
 		s.Skip(word)
@@ -270,20 +270,20 @@ func TestAnOwnerThatWakesUpWhileItsClaimIsGivenUp(t *testing.T) {
 		s.mustLose()
 		c.store.mended.Store(true)
 		c.owner.waitCommitted(100)
-		c.goOn(Word{From: 50, To: 80, TopicID: c.topicID()}, 105)
+		c.goOn(SkipAuthorization{From: 50, To: 80, TopicID: c.topicID()}, 105)
 		c.mustHave(0, whole, wholeDead)
 	})
 	t.Run("and finds it finished", func(t *testing.T) {
 		c := newClaimed(t, "data/")
 		c.deleteRecords(80)
-		c.goOn(Word{From: 50, To: 80, TopicID: c.topicID()}, 105)
+		c.goOn(SkipAuthorization{From: 50, To: 80, TopicID: c.topicID()}, 105)
 		c.wake()
 		c.mustHave(30, rest, restDead)
 	})
 	t.Run("and has published its rows", func(t *testing.T) {
 		c := newClaimed(t, "_dead/")
 		c.deleteRecords(80)
-		c.goOn(Word{From: 50, To: 80, TopicID: c.topicID()}, 105)
+		c.goOn(SkipAuthorization{From: 50, To: 80, TopicID: c.topicID()}, 105)
 		c.wake()
 		lost, _ := offsets(50, 80)
 		c.mustHave(3, append(lost, rest...), restDead)
@@ -292,7 +292,7 @@ func TestAnOwnerThatWakesUpWhileItsClaimIsGivenUp(t *testing.T) {
 		c := newClaimed(t, "data/")
 		c.produceGood(100, 5)
 		c.deleteRecords(100)
-		c.goOn(Word{From: 50, To: 100, TopicID: c.topicID()}, 110)
+		c.goOn(SkipAuthorization{From: 50, To: 100, TopicID: c.topicID()}, 110)
 		c.wake()
 		glob, _ := offsets(50, 110) // a plain glob sees it, a reader of the log does not
 		v := c.mustHave(50, glob, nil)
@@ -384,7 +384,7 @@ func TestDeadLettersOfAClaimThatIsGivenUpAreInTheirTopicOnce(t *testing.T) {
 			}
 			c.produceGood(100, 5)
 			c.deleteRecords(test.kept)
-			c.goOn(Word{From: 50, To: test.kept, TopicID: c.topicID()}, 110)
+			c.goOn(SkipAuthorization{From: 50, To: test.kept, TopicID: c.topicID()}, 110)
 			if test.wakes {
 				c.wake()
 			}

@@ -98,9 +98,9 @@ func TestDeletedRecordsAreGivenUpByTheRightWordOnly(t *testing.T) {
 	w.produceGood(50, 50)
 	w.deleteRecords(80)
 	id := w.topicID()
-	right := Word{From: 50, To: 80, TopicID: id}
+	right := SkipAuthorization{From: 50, To: 80, TopicID: id}
 
-	for _, word := range []Word{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 40, To: 80, TopicID: id}, {From: 50, To: 80}, {From: 50, To: 80, TopicID: id, Accept: id}} {
+	for _, word := range []SkipAuthorization{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 40, To: 80, TopicID: id}, {From: 50, To: 80}, {From: 50, To: 80, TopicID: id, Accept: id}} {
 		s = w.start()
 		s.Skip(word)
 		if missing := s.mustLose(); missing.From != 50 || missing.To != 80 {
@@ -167,10 +167,10 @@ func TestATopicMadeAnewStopsTheStreamUntilAnOperatorAcceptsIt(t *testing.T) {
 			if missing := s.mustLose(); missing.Was != was || missing.Is != is || missing.From != 50 || missing.To != 50 {
 				t.Fatalf("%+v", missing)
 			}
-			if status := s.Status(); status.Committed != 50 || *status.Lost != (Word{50, 50, was, is}) {
+			if status := s.Status(); status.Committed != 50 || *status.Lost != (SkipAuthorization{50, 50, was, is}) {
 				t.Errorf("%+v", status)
 			}
-			for _, word := range []Word{{}, {50, 50, was, ""}, {50, 50, was, was}, {50, 50, is, was}, {0, 50, was, is}} {
+			for _, word := range []SkipAuthorization{{}, {50, 50, was, ""}, {50, 50, was, was}, {50, 50, is, was}, {0, 50, was, is}} {
 				s = w.start()
 				s.Skip(word)
 				if missing := s.mustLose(); missing.Was != was || missing.Is != is {
@@ -178,7 +178,7 @@ func TestATopicMadeAnewStopsTheStreamUntilAnOperatorAcceptsIt(t *testing.T) {
 				}
 			}
 			s = w.start()
-			s.Skip(Word{50, 57, was, is}) // the operator knows of seven more
+			s.Skip(SkipAuthorization{50, 57, was, is}) // the operator knows of seven more
 			status := s.wait("the new topic", func(s Status) bool { return s.TopicID == is && s.Committed == int64(records) })
 			w.produceGood(records, 5)
 			s.waitCommitted(int64(records) + 5)

@@ -9,23 +9,13 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/engine"
-)
-
-// phase is how far the machine has come. The order means progress.
-type phase uint8
-
-const (
-	opening    phase = iota // reading the end of the log
-	recovering              // carrying out a claim that was found unfinished
-	starting                // looking for the first offset of a stream without a log
-	running                 // scoring
-	stopped
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 // machineConfig is what the machine needs of Config, with defaults applied.
 type machineConfig struct {
 	generation     thalweg.Generation
-	partition      string // column by whose days rows are split
+	partitionBy    string // column by whose days rows are split
 	batching       Limits
 	rolling        Limits
 	compaction     compact.Config
@@ -41,101 +31,49 @@ type machineConfig struct {
 	scoredAt       int64 // of every claim instead of the clock; 0: the clock
 }
 
-// machine decides everything about one partition and does nothing: it is told
-// what happened by events and answers with effects. It reads no clock, draws
-// jitter from the generator that it is given, and is used by one goroutine.
-// DESIGN.md has the diagram and the invariants.
-type machine struct {
-	cfg   machineConfig
-	rng   *rand.Rand
-	now   instant
-	phase phase
-
+// partition is the machine of one partition. It is made of small ones, each of
+// which owns its data; what needs several of them is here and in the methods
+// beside them. DESIGN.md has the diagram and the invariants.
+type partition struct {
+	machine.Ops[op]
+	cfg      machineConfig
+	epoch    uint64 // of backlog and spans: answers of an older one are thrown away
+	halted   bool
 	paused   bool
-	short    bool // the open span is to be committed for its memory
 	draining bool
-	recent   window // of events scored, for the rate of dead letters
-	tripped  string // why nothing is scored until the operator resumes, "" if something is
 
-	candidates []engine.Candidate
-	refused    map[engine.Model]string // why, of versions that cannot be loaded
-	current    *engine.Candidate       // scores new spans
-	next       *engine.Candidate       // is loaded and follows at the next boundary
+	source   source
+	slots    slots
+	versions versions
+	loss     losses
+	merges   merges
+	rate     deadRate
 
-	epoch     uint64
-	spans     uint64            // made so far
-	committed int64             // offset after the last finished slot, -1: not known
-	position  int64             // offset that the next fetch asks for
-	end       int64             // of the topic, -1: not known
-	topicID   string            // which topic the offsets are of, empty: not known
-	fresh     bool              // the log has no finished slot
-	lost      *loss             // what the topic does not have any more
-	word      Word              // what an operator said last
-	lostFrom  int64             // where the loss begins that reaches up to committed, as a word about a claim has it
-	doubted   string            // ID of the claim whose events were found missing
-	cut       *[2]int64         // from and kept of the span that found its objects cut short
-	pending   *commitlog.Intent // the claim being recovered
-	ready     bool              // its model is loaded
-	backlog   backlogState
-	dayBatch  int   // events to score at once after a batch was cut, 0: any
-	open      *span // is being scored into
-	closing   *span // is being committed
-	scoredAt  int64 // of the last claim
-	totals    commitlog.Counts
-	lag       int64 // group offset to write, -1: none
-	compactor compactor
-
-	busy     [nOps]bool
-	troubles [nOps]trouble
-	canceled bool // the fetch under way was told to end
-	out      []effect
+	out []effect
 }
 
-// backlogState counts what is fetched and not scored.
-type backlogState struct {
-	records int
-	bytes   int64
-	next    int64         // offset after the last of it
-	since   time.Duration // when the oldest of it came
-	asked   int64         // next, when the batch under way was asked for
-	later   time.Duration // when the oldest of what came since then came
+func newPartition(cfg machineConfig, rng *rand.Rand) *partition {
+	return &partition{Ops: machine.NewOps(nOps, cfg.backoff, rng), cfg: cfg, source: source{end: -1}, slots: slots{committed: -1, lag: -1},
+		versions: versions{refused: make(map[engine.Model]string)}, merges: merges{Planner: compact.Planner{Config: cfg.compaction}}, rate: deadRate{most: cfg.maxRate}}
 }
 
-// span is a range of offsets that is being scored by one version and will be,
-// or is, one slot of the log.
-type span struct {
-	id         uint64
-	from, to   int64
-	kept       int64 // from, or where in a claim being recovered the topic begins by now
-	limit      int64 // end of the range of a claim being recovered, -1: none
-	model      engine.Model
-	registered int64 // when the model was
-	generation thalweg.Generation
-	partition  string
-	events     int
-	bytes      int64
-	gaps       int
-	cut        bool          // it can take no more days
-	since      time.Duration // when its first event was scored
-	scoredAt   int64
-	dead       int // of the events
-	stage      op  // opClaim, opPublish, opDeliver or opFinish: what it waits for while closing
-	topicID    string
-	skip       bool     // nothing is scored: offsets are given up
-	missing    [2]int64 // of a skip
-}
+// running reports whether new events are scored: the log is open, no claim of it
+// is unfinished, and it is known where in which topic it goes on.
+func (m *partition) running() bool { return m.slots.opened && m.slots.claim == nil && m.source.placed }
 
-func newMachine(cfg machineConfig, rng *rand.Rand) *machine {
-	return &machine{cfg: cfg, rng: rng, refused: make(map[engine.Model]string), committed: -1, end: -1, lag: -1, compactor: compactor{Planner: compact.Planner{Cfg: cfg.compaction}}}
-}
+// recovering reports whether a claim is carried out that was found unfinished.
+func (m *partition) recovering() bool { return m.slots.claim != nil }
+
+// resting reports whether only what is begun is to be finished.
+func (m *partition) resting() bool { return m.draining || m.paused || m.rate.tripped != "" }
 
 // step takes in an event and returns what is to be done, in order. The slice
 // is valid until the next step.
-func (m *machine) step(now instant, ev event) []effect {
-	m.now = now
+func (m *partition) step(now machine.Instant, ev event) []effect {
+	m.Now = now
 	clear(m.out)
 	m.out = m.out[:0]
-	if m.phase == stopped {
+	if m.halted {
 		return nil
 	}
 	m.take(ev)
@@ -144,14 +82,14 @@ func (m *machine) step(now instant, ev event) []effect {
 }
 
 // take records what happened.
-func (m *machine) take(ev event) {
+func (m *partition) take(ev event) {
 	switch ev := ev.(type) {
 	case logOpened:
 		m.takeOpened(ev)
 	case startFound:
-		if m.answered(opStart, ev.err) {
-			m.committed, m.topicID, m.phase = ev.offset, ev.topicID, running
-			m.follow(ev.offset)
+		if m.complete(opStart, ev.err) {
+			m.slots.committed, m.source.topicID, m.source.placed = ev.offset, ev.topicID, true
+			m.restart(ev.offset)
 		}
 	case modelLoaded:
 		m.takeLoaded(ev)
@@ -164,13 +102,13 @@ func (m *machine) take(ev event) {
 	case objectsPublished:
 		m.takePublished(ev)
 	case lettersDelivered:
-		if m.answered(opDeliver, ev.err) {
-			m.closing.stage = opFinish
+		if m.complete(opDeliver, ev.err) {
+			m.slots.closing.stage = opFinish
 		}
 	case slotFinished:
 		m.takeFinished(ev)
 	case offsetCommitted:
-		m.answered(opCommit, ev.err)
+		m.complete(opCommit, ev.err)
 	case runsRead:
 		m.takeRuns(ev)
 	case merged:
@@ -178,44 +116,42 @@ func (m *machine) take(ev event) {
 	case swept:
 		m.takeSwept(ev)
 	case modelsOffered:
-		m.candidates = ev.candidates
+		m.versions.candidates = ev.candidates
 	case pauseAsked:
 		if m.paused && !ev.on {
-			clear(m.refused) // the operator may have mended what was damaged
+			clear(m.versions.refused) // the operator may have mended what was damaged
 		}
 		m.paused = ev.on
 	case resumeAsked:
-		clear(m.refused)
-		m.recent, m.tripped = window{}, ""
-	case wordGiven:
-		m.word = ev.word
+		clear(m.versions.refused)
+		m.rate.reset()
+	case skipAuthorized:
+		m.loss.authorized = ev.authorization
 	case memoryShort:
-		m.short = true
+		m.slots.short = true
 	case drainAsked:
 		m.draining = true
 	}
 }
 
 // advance starts whatever can be started now.
-func (m *machine) advance() {
+func (m *partition) advance() {
 	m.settleLoss()
-	if m.phase == opening && m.idle(opOpen) && !m.draining {
-		m.start(opOpen, openLog{})
-	}
-	if m.phase == starting && m.idle(opStart) && !m.draining {
-		at := m.committed
-		if m.fresh {
-			at = -1
+	switch {
+	case !m.slots.opened:
+		if m.Idle(opOpen) && !m.draining && !m.halted {
+			m.start(opOpen, openLog{})
 		}
-		m.start(opStart, findStart{at})
-	}
-	if m.phase == recovering && m.pending.Action == commitlog.Score && !m.ready && m.idle(opLoad) {
-		m.start(opLoad, loadModel{engine.ModelOf(m.pending)})
-	}
-	if m.phase == running {
-		m.chooseModel()
-	}
-	if m.phase == recovering || m.phase == running {
+	case !m.running() && !m.recovering():
+		if m.Idle(opStart) && !m.draining && !m.halted {
+			at := m.slots.committed
+			if m.slots.fresh {
+				at = -1
+			}
+			m.start(opStart, findStart{at})
+		}
+	case !m.halted:
+		m.loadVersion()
 		m.closeSpan()
 		if !m.commitMerge() {
 			m.commitSpan()
@@ -224,172 +160,168 @@ func (m *machine) advance() {
 		m.fetchMore()
 		m.mergeMore()
 	}
-	if m.lag >= 0 && m.idle(opCommit) {
-		m.start(opCommit, commitOffset{m.lag})
-		m.lag = -1
+	if m.slots.lag >= 0 && m.Idle(opCommit) {
+		m.start(opCommit, commitOffset{m.slots.lag})
+		m.slots.lag = -1
 	}
-	if m.draining && m.drained() || m.phase == running && m.ended() && m.committed >= m.cfg.until {
+	if m.draining && m.drained() || m.running() && m.ended() && m.slots.committed >= m.cfg.until {
 		m.halt(nil)
 	}
 }
 
 // drained reports whether a draining machine has nothing left to commit. What
 // was claimed before this process may be left to a successor.
-func (m *machine) drained() bool {
+func (m *partition) drained() bool {
 	switch {
-	case m.phase == stopped || m.closing != nil || m.phase == running && m.merging():
+	case m.halted || m.slots.closing != nil || m.running() && m.merges.committing():
 		return false
-	case m.phase != running:
+	case !m.running():
 		return true
 	}
-	return !m.busy[opScore] && m.blank() && (m.backlog.records == 0 || m.current == nil || m.tripped != "")
+	return !m.Busy(opScore) && m.slots.blank() && (m.source.records == 0 || m.versions.current == nil || m.rate.tripped != "")
 }
 
 // ended reports whether everything that there is to score is in spans.
-func (m *machine) ended() bool { return m.cfg.until > 0 && m.scoredTo() >= m.cfg.until }
-
-// blank reports whether there is no event in the open span.
-func (m *machine) blank() bool { return m.open == nil || m.open.events == 0 }
+func (m *partition) ended() bool { return m.cfg.until > 0 && m.slots.scoredTo() >= m.cfg.until }
 
 // halt stops the machine.
-func (m *machine) halt(err error) {
-	if m.phase != stopped {
-		m.phase = stopped
+func (m *partition) halt(err error) {
+	if !m.halted {
+		m.halted = true
 		m.out = append(m.out, stop{err})
 	}
 }
 
-// follow makes the machine go on at an offset with nothing fetched or scored.
-func (m *machine) follow(offset int64) {
+// restart makes the machine go on at an offset with nothing fetched or scored.
+func (m *partition) restart(offset int64) {
 	m.epoch++
 	m.stopFetching()
-	m.position = offset
-	m.backlog = backlogState{next: offset}
-	m.open, m.closing = nil, nil
-	m.compactor.Forget()
-	m.compactor.job = nil
-	m.compactor.epoch++
-	m.out = append(m.out, reset{m.epoch})
-}
-
-// takeOpened learns the end of the log.
-func (m *machine) takeOpened(ev logOpened) {
-	if !m.answered(opOpen, ev.err) {
-		return
-	}
-	m.totals, m.scoredAt = ev.totals, max(m.scoredAt, ev.scoredAt)
-	m.committed, m.topicID = ev.next, ev.topicID
-	m.fresh, m.lost, m.lostFrom = ev.next < 0, nil, ev.lostFrom
-	if ev.pending != nil {
-		m.lostFrom = ev.pending.From
-	} else {
-		m.cut = nil
-	}
-	switch {
-	case ev.pending != nil && ev.pending.Action == commitlog.Skip:
-		m.recoverSkip(ev.pending)
-	case ev.pending != nil && ev.pending.Action == commitlog.Compact:
-		m.phase, m.pending, m.ready = recovering, ev.pending, false
-		m.committed, m.topicID = ev.pending.From, ev.pending.TopicID
-		m.scoredAt = max(m.scoredAt, ev.pending.ScoredAtUS)
-		m.follow(ev.pending.From)
-		m.compactor.job = &merging{slots: ev.pending.Slots, committing: true, stage: opPublish}
-	case ev.pending != nil && ev.pending.Action != commitlog.Score:
-		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Invalid, Subject: string(ev.pending.Action),
-			Hint: "a newer build claimed the slot: let it finish, or upgrade this one"})
-	case ev.pending != nil:
-		m.phase, m.pending, m.ready = recovering, ev.pending, false
-		m.committed, m.topicID = ev.pending.From, ev.pending.TopicID
-		m.scoredAt = max(m.scoredAt, ev.pending.ScoredAtUS)
-		m.follow(ev.pending.From)
-		m.open = m.claimSpan(ev.pending.From)
-	case ev.next < 0, ev.topicID == "":
-		m.phase = starting
-	default:
-		m.phase = running
-		m.follow(ev.next)
-	}
-}
-
-// claimSpan begins the span of the claim that was found, of which the topic has
-// what is from kept on.
-func (m *machine) claimSpan(kept int64) *span {
-	in := m.pending
-	s := m.newSpan(engine.Candidate{Model: engine.ModelOf(in)}, in.SpecGeneration)
-	s.to, s.kept = kept, kept
-	s.limit, s.scoredAt, s.partition = in.To, in.ScoredAtUS, in.PartitionBy
-	return s
+	m.source.seek(offset)
+	m.out = append(m.out, reset{m.epoch, m.slots.drop(), m.merges.reset()})
 }
 
 // reopen gives everything up: nothing that this machine believes of the log may
 // be true, so it reads the log again and goes on from where that stands.
-func (m *machine) reopen() {
-	m.phase = opening
-	m.follow(m.committed)
+func (m *partition) reopen() {
+	m.slots.opened, m.slots.claim = false, nil
+	m.restart(m.slots.committed)
 }
 
-// takeLoaded learns that a version can score, or why not.
-func (m *machine) takeLoaded(ev modelLoaded) {
-	refused := ev.err != nil && !passing(ev.err)
-	if refused {
-		m.busy[opLoad], m.troubles[opLoad] = false, trouble{}
-	} else if !m.answered(opLoad, ev.err) {
+// takeOpened learns the end of the log.
+func (m *partition) takeOpened(ev logOpened) {
+	if !m.complete(opOpen, ev.err) {
 		return
 	}
-	switch {
-	case m.phase == recovering && ev.model == engine.ModelOf(m.pending):
-		if refused {
-			m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(ev.err), Subject: ev.model.String(), Err: ev.err,
-				Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"})
-			return
+	s, in := &m.slots, ev.pending
+	s.opened, s.fresh, s.claim, s.ready = true, ev.next < 0, in, false
+	s.totals, s.committed = ev.totals, ev.next
+	s.scoredAt = max(s.scoredAt, ev.scoredAt)
+	m.source.topicID, m.source.placed = ev.topicID, ev.next >= 0 && ev.topicID != ""
+	m.loss.found, m.loss.from = nil, ev.lostFrom
+	if in == nil {
+		s.cutShort = nil
+		if m.source.placed {
+			m.restart(ev.next)
 		}
-		m.ready = true
-	case refused:
-		m.refused[ev.model] = ev.err.Error()
+		return
+	}
+	m.loss.from = in.From
+	s.committed, m.source.topicID = in.From, in.TopicID
+	s.scoredAt = max(s.scoredAt, in.ScoredAtUS)
+	switch in.Action {
+	case commitlog.Score:
+		m.restart(in.From)
+		s.recover(in.From)
+	case commitlog.Skip: // the authorization is in the claim
+		m.restart(in.To)
+		s.ready = true
+		s.closing = s.newSpan(span{from: in.From, to: in.To, generation: in.SpecGeneration, scoredAt: in.ScoredAtUS, stage: opPublish,
+			skip: true, missing: in.Missing, topicID: in.TopicID})
+	case commitlog.Compact:
+		m.restart(in.From)
+		m.merges.job = &merging{slots: in.Slots, committing: true, stage: opPublish}
 	default:
-		if want := m.wanted(); want != nil && want.Model == ev.model {
-			m.next = want
-		}
+		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Invalid, Subject: string(in.Action),
+			Hint: "a newer build claimed the slot: let it finish, or upgrade this one"})
 	}
 }
 
-// wanted returns the first candidate that is not refused, nil if there is none.
-func (m *machine) wanted() *engine.Candidate {
-	for _, c := range m.candidates {
-		if _, bad := m.refused[c.Model]; !bad {
-			return &c
-		}
-	}
-	return nil
-}
-
-// chooseModel loads the version to score with and puts it in place at a
-// boundary between spans. The one before serves until then.
-func (m *machine) chooseModel() {
-	want := m.wanted()
-	switch {
-	case want == nil:
-		return
-	case m.current != nil && m.current.Model == want.Model:
-		m.next = nil
-		return
-	case m.next == nil || m.next.Model != want.Model:
-		m.next = nil
-		if m.idle(opLoad) {
-			m.start(opLoad, loadModel{want.Model})
-		}
-		return
-	}
-	if m.blank() && !m.busy[opScore] {
-		m.current, m.next = m.next, nil
-		if m.open != nil {
-			m.open.model, m.open.registered = m.current.Model, m.current.RegisteredAtUS
-		}
+// recovered ends the recovery of a claim, if there was one.
+func (m *partition) recovered() {
+	if m.slots.claim != nil {
+		m.slots.claim = nil
+		m.source.placed = m.source.topicID != "" // else the brokers gave it no identity when it was claimed
 	}
 }
 
-// needs reports whether a version scores, or is about to.
-func (m *machine) needs(model engine.Model) bool {
-	return m.current != nil && m.current.Model == model || m.next != nil && m.next.Model == model ||
-		m.open != nil && m.open.model == model || m.pending != nil && engine.ModelOf(m.pending) == model
+// start has an effect carried out for an op.
+func (m *partition) start(o op, e effect) {
+	m.Begin(o)
+	m.out = append(m.out, e)
+}
+
+// complete ends an op and reports whether it succeeded. A failure is tried again
+// later, without end, or stops the machine where trying cannot help.
+func (m *partition) complete(o op, err error) bool {
+	ok := m.Complete(o, err)
+	if !ok && !isTransient(err) && m.fatal(o) {
+		m.halt(err)
+	}
+	return ok
+}
+
+// isTransient reports whether an error may go away by itself. A stream goes on
+// without end, so to it more is transient than to others: what is not
+// classified (a disk that hiccups must not end it), an effect that was cut
+// short, and a key that another owner took first.
+func isTransient(err error) bool {
+	kind := thalweg.KindOf(err)
+	return kind.Transient() || kind == thalweg.Other || kind == thalweg.Canceled || kind == thalweg.Exists
+}
+
+// corruptTries is how often bytes from the topic may arrive damaged before the
+// topic itself is taken to be.
+const corruptTries = 5
+
+// fatal reports whether the machine ends because an op failed with what is not
+// transient.
+func (m *partition) fatal(o op) bool {
+	r := m.Retry(o)
+	switch kind := thalweg.KindOf(r.Err); o {
+	case opCommit, opSweep:
+		return false // nothing depends on the group's offset, nor on what is too much in the store
+	case opDeliver:
+		return false // the topic may be made, or permitted, later
+	case opStart, opFetch:
+		// A topic may be made later, or be seen again after its brokers moved.
+		return kind != thalweg.NotFound && (kind != thalweg.Corrupt || r.Corrupt >= corruptTries)
+	case opOpen:
+		return kind != thalweg.Conflict // the owner before us is still appending
+	}
+	return true
+}
+
+// wake returns the next moment at which something is to be done although
+// nothing happens, ok false if there is none.
+func (m *partition) wake() (at time.Duration, ok bool) {
+	if m.halted {
+		return 0, false
+	}
+	at, ok = m.NextRetry()
+	earlier := func(t time.Duration) {
+		if t > m.Now.Mono && (!ok || t < at) {
+			at, ok = t, true
+		}
+	}
+	if m.running() {
+		earlier(m.merges.sweepAt)
+		earlier(m.merges.restUntil)
+		if !m.Busy(opScore) && m.source.next != m.slots.scoredTo() && m.rate.tripped == "" {
+			earlier(m.source.since + m.cfg.batching.Period)
+		}
+		if !m.slots.blank() && m.slots.closing == nil {
+			earlier(m.slots.open.since + m.cfg.rolling.Period)
+		}
+	}
+	return at, ok
 }

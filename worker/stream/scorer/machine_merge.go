@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
@@ -12,18 +13,17 @@ const (
 	// mergePatience is how many slots are finished while a merged file waits for
 	// its turn at the log, before a slot waits for it.
 	mergePatience = 2
-	// mergeRest is the pause after a merge failed with what cannot pass: a file
-	// that is damaged must not be read again and again.
+	// mergeRest is the pause after a merge failed with what is not transient: a
+	// file that is damaged must not be read again and again.
 	mergeRest = 5 * time.Minute
 )
 
-// compactor is how far the machine is with merging files.
-type compactor struct {
+// merges is how far the machine is with merging files: which by its planner.
+type merges struct {
 	compact.Planner
-	epoch uint64
-	job   *merging
-
-	trouble   error         // why the last merge was given up
+	epoch     uint64 // answers of an older one are thrown away
+	job       *merging
+	failed    error         // why the last merge was given up
 	restUntil time.Duration // nothing is merged before
 	sweepAt   time.Duration // when replaced objects are looked for, 0: never
 }
@@ -37,183 +37,198 @@ type merging struct {
 	passed     int           // slots finished since it was ready
 	scoredAt   int64
 	stage      op // opClaim, opPublish or opFinish
+
+	held heldMerge
 }
 
-// merging reports whether the log belongs to a compaction: it is being claimed,
+// heldMerge is what the shell holds for a compaction. The machine hands it on and
+// does not look at it.
+type heldMerge struct {
+	work   *compact.Merged   // nil: not merged yet
+	intent *commitlog.Intent // as it is claimed; the same for every try
+	done   commitlog.Done    // once everything is published
+}
+
+// committing reports whether the log belongs to a compaction: it is being claimed,
 // written or finished.
-func (m *machine) merging() bool { return m.compactor.job != nil && m.compactor.job.committing }
+func (c *merges) committing() bool { return c.job != nil && c.job.committing }
 
-// resting reports whether only what is begun is to be finished.
-func (m *machine) resting() bool { return m.draining || m.paused || m.tripped != "" }
+// waiting reports whether a merged file waits for the log.
+func (c *merges) waiting() bool { return c.job != nil && c.job.ready && !c.job.committing }
 
-// stuckTries is how often a step of a slot fails before nobody can tell when the
-// log will be free.
-const stuckTries = 5
+// end ends the job and returns it.
+func (c *merges) end() *merging {
+	ended := c.job
+	c.job, c.InUse = nil, false
+	return ended
+}
 
-// stuck reports whether the log is taken by a slot that goes no further.
-func (m *machine) stuck() bool {
-	return m.closing != nil && m.troubles[m.closing.stage].failures >= stuckTries
+// reset drops what is believed of the log, and returns the job that is given up.
+func (c *merges) reset() *merging {
+	c.epoch++
+	c.Forget()
+	return c.end()
+}
+
+// plan begins the next job, nil if nothing is worth merging.
+func (c *merges) plan(topicID string) *merging {
+	inputs := slices.Clone(c.Plan(topicID))
+	if inputs == nil {
+		return nil
+	}
+	c.InUse = true
+	c.job = &merging{inputs: inputs, slots: [2]uint64{inputs[0].Slots[0], inputs[len(inputs)-1].Slots[1]}, stage: opClaim}
+	return c.job
+}
+
+// finished takes in a slot of rows.
+func (c *merges) finished(e commitlog.Entry) {
+	c.Add(e)
+	if c.job != nil && c.job.ready {
+		c.job.passed++
+	}
+}
+
+// sweepIn has replaced objects looked for at a time, or earlier.
+func (c *merges) sweepIn(at time.Duration) {
+	if c.sweepAt == 0 || at < c.sweepAt {
+		c.sweepAt = at
+	}
 }
 
 // mergeMore has files merged, beside everything else. Reading and merging needs
 // no slot: what is in memory then waits until the log is free.
-func (m *machine) mergeMore() {
-	c := &m.compactor
-	if m.phase == recovering {
-		if c.job != nil && !c.job.ready && m.idle(opMerge) {
-			m.start(opMerge, merge{epoch: c.epoch})
+func (m *partition) mergeMore() {
+	c := &m.merges
+	if m.recovering() {
+		if c.job != nil && !c.job.ready && m.Idle(opMerge) {
+			m.start(opMerge, merge{c.epoch, c.job})
 		}
 		return
 	}
-	waiting := m.resting() || m.stuck()
-	if waiting && c.job != nil && c.job.ready && !c.job.committing {
+	wait := m.resting() || m.stuck()
+	if wait && c.waiting() {
 		// It may wait for ever, and with it all who share the turn to hold one.
-		c.job, c.Taken = nil, false
-		m.out = append(m.out, dropMerge{})
+		m.out = append(m.out, dropMerge{c.end()})
 	}
-	if !c.Cfg.On() || waiting {
+	if wait || !c.Config.On() {
 		return
 	}
 	switch {
-	case !m.idle(opMerge) || m.now.mono < c.restUntil:
-	case !c.Known:
+	case !m.Idle(opMerge) || m.Now.Mono < c.restUntil:
+	case !c.Known():
 		c.Ask()
 		m.start(opMerge, readRuns{c.epoch})
-	case c.job == nil:
-		if inputs := slices.Clone(c.Plan(m.topicID)); inputs != nil {
-			c.job = &merging{inputs: inputs, slots: [2]uint64{inputs[0].Slots[0], inputs[len(inputs)-1].Slots[1]}, stage: opClaim}
-			c.Taken = true
-			m.start(opMerge, merge{c.epoch, inputs})
-		}
-	case !c.job.ready:
-		m.start(opMerge, merge{c.epoch, c.job.inputs})
+	case c.job != nil && c.job.ready:
+	case c.job != nil || c.plan(m.source.topicID) != nil:
+		m.start(opMerge, merge{c.epoch, c.job})
 	}
-	if c.sweepAt > 0 && m.now.mono >= c.sweepAt && m.idle(opSweep) {
+	if c.sweepAt > 0 && m.Now.Mono >= c.sweepAt && m.Idle(opSweep) {
 		c.sweepAt = 0
-		m.start(opSweep, sweep{m.now.mono, c.Cfg.Retention})
+		m.start(opSweep, sweep{m.Now.Mono, c.Config.Retention})
 	}
 }
 
 // takeRuns learns what is in which files.
-func (m *machine) takeRuns(ev runsRead) {
-	c := &m.compactor
-	if ev.epoch != c.epoch {
-		m.busy[opMerge] = false
-		return
+func (m *partition) takeRuns(ev runsRead) {
+	c := &m.merges
+	switch {
+	case ev.epoch != c.epoch:
+		m.Drop(opMerge)
+	case m.givesUp(ev.err) || !m.complete(opMerge, ev.err):
+	default:
+		c.Learn(ev.runs)
+		c.sweepAt = m.Now.Mono // what is to be deleted is seen first
 	}
-	if m.givenUp(ev.err) || !m.answered(opMerge, ev.err) {
-		return
-	}
-	c.Learn(ev.runs)
-	c.sweepAt = m.now.mono // what is to be deleted is seen first
 }
 
 // takeMerged learns that a file is merged, or why it is not.
-func (m *machine) takeMerged(ev merged) {
-	c := &m.compactor
-	if ev.epoch != c.epoch {
-		m.busy[opMerge] = false
+func (m *partition) takeMerged(ev merged) {
+	c := &m.merges
+	switch {
+	case ev.epoch != c.epoch:
+		m.Drop(opMerge)
 		return
-	}
-	if ev.moved {
-		m.busy[opMerge], m.phase = false, opening
-		m.follow(m.committed)
+	case ev.moved:
+		m.Drop(opMerge)
+		m.reopen()
 		return
-	}
-	if m.phase == recovering && ev.err != nil && !passing(ev.err) {
-		ev.err = &thalweg.Error{Op: "finish a compaction", Kind: thalweg.KindOf(ev.err), Subject: m.pending.Topic, Err: ev.err,
+	case m.recovering() && ev.err != nil && !isTransient(ev.err):
+		ev.err = &thalweg.Error{Op: "finish a compaction", Kind: thalweg.KindOf(ev.err), Subject: m.slots.claim.Topic, Err: ev.err,
 			Hint: "the slot was claimed for a merge of these files: restore them"}
-	} else if m.givenUp(ev.err) {
-		c.job, c.Taken = nil, false
+	case m.givesUp(ev.err):
+		c.end()
 		return
 	}
 	switch {
-	case !m.answered(opMerge, ev.err):
+	case !m.complete(opMerge, ev.err):
 	case ev.apart != 0:
 		c.Split(ev.apart)
-		c.job, c.Taken = nil, false
+		c.end()
 	default:
-		c.job.ready, c.trouble = true, nil
+		c.job.ready, c.failed = true, nil
 	}
 }
 
-// givenUp reports whether merging failed with what cannot pass. Scoring goes on
-// without it, for a while.
-func (m *machine) givenUp(err error) bool {
-	if err == nil || passing(err) {
+// givesUp reports whether merging failed with what is not transient. Scoring goes
+// on without it, for a while.
+func (m *partition) givesUp(err error) bool {
+	if err == nil || isTransient(err) {
 		return false
 	}
-	m.busy[opMerge], m.troubles[opMerge] = false, trouble{}
-	m.compactor.trouble, m.compactor.restUntil = err, m.now.mono+mergeRest
+	m.Complete(opMerge, nil)
+	m.merges.failed, m.merges.restUntil = err, m.Now.Mono+mergeRest
 	return true
 }
 
 // commitMerge takes a compaction that is ready one stage further, and reports
 // whether the log is its own. Spans come first, but not for ever.
-func (m *machine) commitMerge() bool {
-	c := &m.compactor
+func (m *partition) commitMerge() bool {
+	c, closing := &m.merges, m.slots.closing
 	j := c.job
 	switch {
-	case j == nil || !j.ready && !j.committing:
+	case c.waiting():
+		if m.recovering() || m.resting() || closing != nil && !(m.unclaimed(closing) && j.passed >= mergePatience) {
+			return false
+		}
+		j.committing, j.scoredAt = true, m.slots.stamp(m.Now.Wall, 0)
+	case !c.committing():
 		return false
 	case !j.ready: // a claim that was found, still to be merged
 		return true
-	case !j.committing:
-		if m.phase != running || m.resting() || m.closing != nil && !(m.unclaimed() && j.passed >= mergePatience) {
-			return false
-		}
-		m.scoredAt = max(m.scoredAt, m.now.wall)
-		j.committing, j.scoredAt = true, m.scoredAt
 	}
-	if !m.idle(j.stage) {
-		return true
-	}
-	switch j.stage {
-	case opClaim:
-		m.start(opClaim, claimMerge{j.scoredAt})
-	case opPublish:
-		m.start(opPublish, publishMerge{c.Hint(j.slots)})
-	case opFinish:
-		m.start(opFinish, finishMerge{})
+	if m.Idle(j.stage) {
+		m.start(j.stage, map[op]effect{opClaim: claimMerge{j}, opPublish: publishMerge{j}, opFinish: finishMerge{j}}[j.stage])
 	}
 	return true
 }
 
-// unclaimed reports whether the closing span's claim was never asked for.
-func (m *machine) unclaimed() bool {
-	return m.closing.stage == opClaim && !m.busy[opClaim] && m.troubles[opClaim].failures == 0
+// unclaimed reports whether a span's claim was never asked for.
+func (m *partition) unclaimed(s *span) bool {
+	return s.stage == opClaim && !m.Busy(opClaim) && m.Retry(opClaim).Failures == 0
 }
 
 // finishMerge makes the compaction history.
-func (m *machine) finishMerge(ev slotFinished) {
-	c := &m.compactor
-	m.totals = ev.totals
-	if m.phase == recovering {
-		m.phase, m.pending = running, nil
-		if m.topicID == "" {
-			m.phase = starting
-		}
-	}
-	c.job, c.Taken = nil, false
+func (m *partition) finishMerge(ev slotFinished) {
+	c := &m.merges
+	m.recovered()
+	m.out = append(m.out, dropMerge{c.end()})
 	c.Replace(ev.entry)
-	if t := m.now.mono + c.Cfg.Retention; c.Cfg.On() && (c.sweepAt == 0 || t < c.sweepAt) {
-		c.sweepAt = t
+	if c.Config.On() {
+		c.sweepIn(m.Now.Mono + c.Config.Retention)
 	}
-	if s := m.closing; s != nil { // its claim comes after this slot's
-		m.scoredAt = max(m.scoredAt, m.now.wall)
-		s.scoredAt = m.scoredAt
+	if s := m.slots.closing; s != nil { // its claim comes after this slot's
+		s.scoredAt = m.slots.stamp(m.Now.Wall, 0)
 	}
-	m.out = append(m.out, dropMerge{})
 }
 
 // takeSwept looks again after a while if there was something: what is kept for
 // readers, and objects that a late request brings back.
-func (m *machine) takeSwept(ev swept) {
-	if !m.answered(opSweep, ev.err) {
-		m.compactor.sweepAt = m.now.mono
-		return
-	}
-	if t := m.now.mono + m.compactor.Cfg.Retention; (ev.again || ev.deleted > 0) && m.compactor.sweepAt == 0 {
-		m.compactor.sweepAt = t
+func (m *partition) takeSwept(ev swept) {
+	c := &m.merges
+	if !m.complete(opSweep, ev.err) {
+		c.sweepAt = m.Now.Mono
+	} else if (ev.again || ev.deleted > 0) && c.sweepAt == 0 {
+		c.sweepAt = m.Now.Mono + c.Config.Retention
 	}
 }

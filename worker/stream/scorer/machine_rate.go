@@ -10,6 +10,15 @@ const (
 	rateMinimum = 200
 )
 
+// deadRate stops scoring when too many events are dead letters: the fault is
+// then rather the producer's, the spec's or the model's than theirs, and the
+// rest of the topic would follow them.
+type deadRate struct {
+	most    float64 // share of events that may be dead letters, 0: any
+	recent  window
+	tripped string // why nothing is scored until the operator resumes, "" if something is
+}
+
 // window counts the newest events, batch by batch.
 type window struct {
 	batches      []windowBatch // oldest first
@@ -36,18 +45,19 @@ func (w *window) add(events, dead int) {
 	w.batches = append(w.batches[:0], w.batches[old:]...)
 }
 
-// watchRate stops scoring when too many events are dead letters: the fault is
-// then rather the producer's, the spec's or the model's than theirs, and the
-// rest of the topic would follow them. The batch that shows it, of rateWindow
-// events at most, is the last. It reports whether that was now.
-func (m *machine) watchRate(events, dead int) bool {
-	if m.cfg.maxRate <= 0 || m.tripped != "" {
+// observe takes in a batch and reports whether it made the rate too high. It is
+// the last one then, of rateWindow events at most.
+func (r *deadRate) observe(events, dead int) bool {
+	if r.most <= 0 || r.tripped != "" {
 		return false
 	}
-	m.recent.add(events, dead)
-	if w := &m.recent; w.events >= rateMinimum && float64(w.dead) > m.cfg.maxRate*float64(w.events) {
-		m.tripped = fmt.Sprintf("%d of the last %d events were dead letters, more than max_rate %.4g%%: nothing is scored until the stream is resumed",
-			w.dead, w.events, 100*m.cfg.maxRate)
+	r.recent.add(events, dead)
+	if w := &r.recent; w.events >= rateMinimum && float64(w.dead) > r.most*float64(w.events) {
+		r.tripped = fmt.Sprintf("%d of the last %d events were dead letters, more than max_rate %.4g%%: nothing is scored until the stream is resumed",
+			w.dead, w.events, 100*r.most)
 	}
-	return m.tripped != ""
+	return r.tripped != ""
 }
+
+// reset counts anew.
+func (r *deadRate) reset() { r.recent, r.tripped = window{}, "" }

@@ -232,7 +232,7 @@ func (w *world) claimedMerge(published bool) *commitlog.Log {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if err := work.Publish(ctx, log, nil); err != nil {
+		if _, err := work.Publish(ctx, log, nil); err != nil {
 			w.t.Fatal(err)
 		}
 	}

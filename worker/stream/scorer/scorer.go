@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/crash"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 	"github.com/thalweg/thalweg/worker/stream/engine"
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 // Scorer scores one partition of a topic.
@@ -31,7 +32,7 @@ type Scorer struct {
 		sync.Mutex
 		paused  bool
 		resumed bool // asked for and not told to the machine
-		word    Word
+		skip    SkipAuthorization
 		status  Status
 	}
 }
@@ -114,12 +115,12 @@ func (s *Scorer) Resume() {
 	}
 }
 
-// Skip hands on what an operator said of offsets that are lost. It does
+// Skip hands on an operator's permission to give up offsets that are lost. It does
 // nothing unless it is about exactly what this scorer finds missing, before or
-// after it is said.
-func (s *Scorer) Skip(word Word) {
+// after it is given.
+func (s *Scorer) Skip(authorization SkipAuthorization) {
 	s.mu.Lock()
-	s.mu.word = word
+	s.mu.skip = authorization
 	s.mu.Unlock()
 	select {
 	case s.nudge <- struct{}{}:
@@ -127,10 +128,10 @@ func (s *Scorer) Skip(word Word) {
 	}
 }
 
-func (s *Scorer) said() Word {
+func (s *Scorer) authorized() SkipAuthorization {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.word
+	return s.mu.skip
 }
 
 // takeResumed reports whether Resume was called since this was asked last.
@@ -152,10 +153,9 @@ func (s *Scorer) isPaused() bool {
 // carry out its effects. All fields belong to the loop.
 type runner struct {
 	*Scorer
-	machine *machine
+	machine *partition
 	logbook *commitlog.Log
 	backlog engine.Backlog
-	spans   map[uint64]*engine.Rows
 	engines map[engine.Model]engine.Engine
 
 	begun   time.Time
@@ -172,20 +172,19 @@ type runner struct {
 	err     error
 
 	cancelFetch context.CancelFunc
-	scoring     *engine.Rows       // that a goroutine is writing to
-	merge       *compact.Merged    // that is to be committed
-	hold        *budget.MergeTurn  // of the last merge
+	scoring     *span              // that a goroutine is writing to
+	turn        *budget.MergeTurn  // of the last merge
 	sweeper     compact.Sweeper    // used by the sweep under way
 	outdated    []compact.Replaced // by compactions since the last sweep
 	partitions  int
 	watched     watched
 	rate        rate
-	troubled    [nOps]bool
+	failing     [nOps]bool
 }
 
 func newRunner(s *Scorer, log *commitlog.Log) *runner {
-	r := &runner{Scorer: s, logbook: log, machine: newMachine(s.cfg.machine(), newJitter()), begun: s.clock(),
-		spans: make(map[uint64]*engine.Rows), engines: make(map[engine.Model]engine.Engine), newID: commitlog.NewID, outbox: deadletter.Deliverer{Outbox: s.cfg.Outbox, Log: log},
+	r := &runner{Scorer: s, logbook: log, machine: newPartition(s.cfg.machine(), newJitter()), begun: s.clock(),
+		engines: make(map[engine.Model]engine.Engine), newID: commitlog.NewID, outbox: deadletter.Deliverer{Outbox: s.cfg.Outbox, Log: log},
 		// Room for an answer to every op and to the look at the topic, so that
 		// a goroutine can always end.
 		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}
@@ -209,10 +208,7 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	return r
 }
 
-func (r *runner) now() instant {
-	t := r.clock()
-	return instant{mono: t.Sub(r.begun), wall: t.UnixMicro()}
-}
+func (r *runner) now() machine.Instant { return machine.At(r.begun, r.clock()) }
 
 // run is the loop.
 func (r *runner) run(ctx context.Context) error {
@@ -233,7 +229,7 @@ func (r *runner) run(ctx context.Context) error {
 	r.watchTopic()
 	candidates, changed := r.models.Candidates()
 	r.step(modelsOffered{candidates})
-	r.step(wordGiven{r.said()})
+	r.step(skipAuthorized{r.authorized()})
 	if r.isPaused() {
 		r.step(pauseAsked{true})
 	}
@@ -255,7 +251,7 @@ func (r *runner) run(ctx context.Context) error {
 			if r.takeResumed() {
 				r.step(resumeAsked{})
 			}
-			r.step(wordGiven{r.said()})
+			r.step(skipAuthorized{r.authorized()})
 			if err := r.at(crash.Pause, pauseAsked{r.isPaused()}); err != nil {
 				return err
 			}
@@ -272,7 +268,7 @@ func (r *runner) run(ctx context.Context) error {
 				return err
 			}
 		case <-deadline:
-			r.log.Warn("stopped before everything scored was committed", slog.Int64(keyCommitted, r.machine.committed), slog.Int64(keyScored, r.machine.scoredTo()))
+			r.log.Warn("stopped before everything scored was committed", slog.Int64(keyCommitted, r.machine.slots.committed), slog.Int64(keyScored, r.machine.slots.scoredTo()))
 			return nil
 		}
 	}
@@ -286,7 +282,7 @@ func (r *runner) arm(timer *time.Timer) {
 		timer.Stop()
 		return
 	}
-	timer.Reset(max(0, at-r.now().mono))
+	timer.Reset(max(0, at-r.now().Mono))
 }
 
 // step feeds the machine and starts what it wants done.
@@ -298,8 +294,8 @@ func (r *runner) at(p crash.Point, ev event) error {
 	return r.cfg.Hook.Do(r.ctx, p, func() error { r.step(ev); return nil })
 }
 
-func (r *runner) stepAt(now instant, ev event) {
-	before := r.machine.current
+func (r *runner) stepAt(now machine.Instant, ev event) {
+	before := r.machine.versions.current
 	for _, e := range r.machine.step(now, ev) {
 		r.carryOut(e)
 	}
@@ -312,28 +308,22 @@ func (r *runner) settle() {
 	if r.cfg.Memory == nil {
 		return
 	}
-	h := budget.Holding{Backlog: r.backlog.SizeBytes(), Unscored: r.machine.backlog.bytes}
-	if s := r.machine.open; s != nil {
-		h.Span, h.Recovering = s.id, s.limit >= 0
-		if rows := r.spans[s.id]; rows != nil {
-			h.Open = rows.Held
-		}
+	m := r.machine
+	h := budget.Holding{Backlog: r.backlog.SizeBytes(), Unscored: m.source.bytes}
+	if s := m.slots.open; s != nil {
+		h.Span, h.Recovering, h.Open = s.id, s.limit >= 0, s.held.bytes
 	}
-	if s := r.machine.closing; s != nil {
-		h.Stuck = r.machine.troubles[s.stage].failures > 0
-		if rows := r.spans[s.id]; rows != nil {
-			h.Closing = rows.Held
-		}
+	if s := m.slots.closing; s != nil {
+		h.Stuck, h.Closing = m.Retry(s.stage).Failures > 0, s.held.bytes
 	}
 	r.cfg.Memory.Settle(h)
 }
 
 func (r *runner) releaseAll() {
-	for _, s := range r.spans {
-		s.Release()
+	for _, s := range append(r.machine.slots.drop(), r.scoring) {
+		if s != nil {
+			s.held.release()
+		}
 	}
-	if r.scoring != nil {
-		r.scoring.Release()
-	}
-	r.hold.Release()
+	r.turn.Release()
 }

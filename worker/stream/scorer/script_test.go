@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what the machine does into the scripts")
@@ -49,14 +50,14 @@ func TestScripts(t *testing.T) {
 
 // script is a machine and the words for it.
 type script struct {
-	m   *machine
-	now instant
+	m   *partition
+	now machine.Instant
 }
 
 // playScript returns the script with the effects that its events have.
 func playScript(t *testing.T, text string) string {
-	s := &script{now: instant{mono: time.Hour, wall: 1_000_000}}
-	s.m = newMachine(machineConfig{generation: 1, batching: Limits{Count: 10, Bytes: 1000, Period: 5 * time.Millisecond},
+	s := &script{now: machine.Instant{Mono: time.Hour, Wall: 1_000_000}}
+	s.m = newPartition(machineConfig{generation: 1, batching: Limits{Count: 10, Bytes: 1000, Period: 5 * time.Millisecond},
 		rolling: Limits{Count: 30, Bytes: 5000, Period: time.Second}, backlogBytes: 2000, backlogEvents: 1000, maxRate: 0.05,
 		backoff: retry.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}}, rand.New(rand.NewPCG(1, 1)))
 	s.m.cfg.onLost, s.m.cfg.pipeline, s.m.cfg.topicPartition = Fail, "p", 3
@@ -107,8 +108,8 @@ func (s *script) do(t *testing.T, command string) []string {
 		if err != nil {
 			t.Fatalf("%s: %v", command, err)
 		}
-		s.now.mono += d
-		s.now.wall += d.Microseconds()
+		s.now.Mono += d
+		s.now.Wall += d.Microseconds()
 	}
 	var err error
 	if kind, ok := args["err"]; ok {
@@ -165,11 +166,11 @@ func (s *script) do(t *testing.T, command string) []string {
 		ev = modelLoaded{scriptModel(int(number("version", 0))), err}
 	case "fetched":
 		n := number("records", 0)
-		ev = recordsFetched{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), next: number("next", s.m.position+n), end: number("end", -1), err: err}
+		ev = recordsFetched{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), next: number("next", s.m.source.position+n), end: number("end", -1), err: err}
 	case "scored":
 		n := number("records", 0)
-		to := s.m.scoredTo() + n
-		ev = batchScored{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), to: number("to", to), dead: int(number("dead", 0)), gaps: int(number("gaps", 0)), unasked: args["unasked"] != "", err: err}
+		to := s.m.slots.scoredTo() + n
+		ev = batchScored{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), to: number("to", to), dead: int(number("dead", 0)), gaps: int(number("gaps", 0)), needsRefetch: args["unasked"] != "", err: err}
 	case "claimed":
 		ev = slotClaimed{args["won"] != "no", err}
 	case "published":
@@ -200,22 +201,22 @@ func (s *script) do(t *testing.T, command string) []string {
 		s.m.cfg.until, s.m.cfg.scoredAt = number("offset", 0), number("at", 0)
 		return nil
 	case "say":
-		w := Word{TopicID: word("topic", "T1"), Accept: word("accept", "")}
+		w := SkipAuthorization{TopicID: word("topic", "T1"), Accept: word("accept", "")}
 		fmt.Sscanf(args["skip"], "%d-%d", &w.From, &w.To)
-		ev = wordGiven{w}
+		ev = skipAuthorized{w}
 	case "drain":
 		ev = drainAsked{}
 	default:
 		t.Fatalf("%s: unknown event", command)
 	}
-	if o, answer := answers(ev); answer && !s.m.busy[o] {
+	if o, answer := answers(ev); answer && !s.m.Busy(o) {
 		return []string{"no " + o.String() + " is under way"}
 	}
 	var lines []string
 	for _, e := range s.m.step(s.now, ev) {
 		lines = append(lines, scriptEffect(e))
-		if p, ok := e.(publish); ok && s.m.closing.kept > s.m.closing.from {
-			lines[len(lines)-1] += fmt.Sprintf(", of which the topic has what is from %d on", p.kept)
+		if p, ok := e.(publish); ok && p.span.firstAvailable > p.span.from {
+			lines[len(lines)-1] += fmt.Sprintf(", of which the topic has what is from %d on", p.span.firstAvailable)
 		}
 	}
 	if message := s.m.message(); slices.Contains(words, "message") {
@@ -223,7 +224,7 @@ func (s *script) do(t *testing.T, command string) []string {
 	}
 	if slices.Contains(words, "wake") {
 		if at, ok := s.m.wake(); ok {
-			lines = append(lines, "wake in "+(at-s.now.mono).String())
+			lines = append(lines, "wake in "+(at-s.now.Mono).String())
 		} else {
 			lines = append(lines, "wake never")
 		}
@@ -287,24 +288,24 @@ func scriptEffect(e effect) string {
 			upTo = fmt.Sprintf(", up to %d", e.cut.UpTo)
 		}
 		return fmt.Sprintf("score from %d with %s into span %d: at most %d records, %d bytes, %d gaps%s, generation %d",
-			e.cut.From, e.model, e.span, e.cut.Count, e.cut.Bytes, e.cut.Gaps, upTo, e.generation)
+			e.cut.From, e.span.model, e.span.id, e.cut.Count, e.cut.Bytes, e.cut.Gaps, upTo, e.span.generation)
 	case refetch:
 		return fmt.Sprintf("refetch, epoch %d", e.epoch)
 	case reset:
 		return fmt.Sprintf("reset, epoch %d", e.epoch)
 	case claim:
-		if e.skip {
-			return fmt.Sprintf("claim a skip of [%d, %d) to %d of topic %s at %d for span %d", e.missing[0], e.missing[1], e.to, e.topicID, e.scoredAt, e.span)
+		if s := e.span; s.skip {
+			return fmt.Sprintf("claim a skip of [%d, %d) to %d of topic %s at %d for span %d", s.missing[0], s.missing[1], s.to, s.topicID, s.scoredAt, s.id)
 		}
-		return fmt.Sprintf("claim [%d, %d) with %s at %d for span %d", e.from, e.to, e.model, e.scoredAt, e.span)
+		return fmt.Sprintf("claim [%d, %d) with %s at %d for span %d", e.span.from, e.span.to, e.span.model, e.span.scoredAt, e.span.id)
 	case publish:
-		return fmt.Sprintf("publish span %d", e.span)
+		return fmt.Sprintf("publish span %d", e.span.id)
 	case deliver:
-		return fmt.Sprintf("deliver dead letters of span %d", e.span)
+		return fmt.Sprintf("deliver dead letters of span %d", e.span.id)
 	case finish:
-		return fmt.Sprintf("finish span %d", e.span)
+		return fmt.Sprintf("finish span %d", e.span.id)
 	case forget:
-		return fmt.Sprintf("forget span %d", e.span)
+		return fmt.Sprintf("forget span %d", e.span.id)
 	case commitOffset:
 		return fmt.Sprintf("commit offset %d", e.next)
 	case stop:

@@ -131,7 +131,7 @@ func (f *simFollower) act() {
 	if len(f.wrong) > 0 {
 		return
 	}
-	if f.sim.now.mono < f.since+simRetention {
+	if f.sim.now.Mono < f.since+simRetention {
 		for _, key := range f.holding {
 			if _, err := f.sim.bucket.Head(context.Background(), key); err != nil {
 				f.complain("%s is gone while it is read", key)
@@ -144,7 +144,7 @@ func (f *simFollower) act() {
 
 // look reads the log and all that is live.
 func (f *simFollower) look() {
-	f.holding, f.since = nil, f.sim.now.mono
+	f.holding, f.since = nil, f.sim.now.Mono
 	seen := make(map[int64]bool)
 	var scored, lost [][2]int64 // places that slots say they scored, and those where they miss some
 	finished := func(yield func(commitlog.Entry, error) bool) {
@@ -209,8 +209,8 @@ func (f *simFollower) judge(map[string][]byte) []string {
 // deletesInputsEarly deletes what it merged once the merged file is there, and
 // writes the record then.
 func deletesInputsEarly(o *simOwner, ev event) event {
-	if ev, ok := ev.(objectsPublished); ok && ev.err == nil && o.runner.machine.merging() && o.runner.merge != nil {
-		for _, input := range o.runner.merge.Inputs {
+	if ev, ok := ev.(objectsPublished); ok && ev.err == nil && o.runner.machine.merges.committing() && o.merged() != nil {
+		for _, input := range o.merged().Inputs {
 			o.sim.deleteSlot(input)
 		}
 	}
@@ -261,10 +261,18 @@ func mergesAgain(o *simOwner, ev event) event {
 	return ev
 }
 
+// merged returns the merged file that an owner has in memory, nil if it has none.
+func (o *simOwner) merged() *compact.Merged {
+	if job := o.runner.machine.merges.job; job != nil {
+		return job.held.work
+	}
+	return nil
+}
+
 // mergesMore carries a found compaction out with one file more. To be found it
 // must have been left: its owners often die once they have claimed it.
 func mergesMore(o *simOwner, ev event) event {
-	w := o.runner.merge
+	w := o.merged()
 	if ev, ok := ev.(slotClaimed); ok && ev.won && w != nil && !w.Found && !o.sim.calm && o.sim.rng.IntN(2) == 0 {
 		o.dead = true
 	}

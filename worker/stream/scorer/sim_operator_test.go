@@ -9,8 +9,8 @@ import (
 // some part. It holds the log to what it said.
 type simOperator struct {
 	sim      *sim
-	reported Word   // of the scorer that stopped last
-	said     []Word // ever
+	reported SkipAuthorization   // of the scorer that stopped last
+	said     []SkipAuthorization // ever
 }
 
 func newSimOperator(s *sim) simActor { return &simOperator{sim: s} }
@@ -28,10 +28,10 @@ func (s *sim) operator() *simOperator {
 // what was not scored, and then leaves word of it.
 func (o *simOwner) stoppedByALoss() bool {
 	m := o.runner.machine
-	if m.pending != nil && m.lost != nil {
+	if m.slots.claim != nil && m.loss.found != nil {
 		o.sim.tally["owners stopped by the loss of a claim's events"]++
 	}
-	if m.lost == nil || !m.skippable() {
+	if m.loss.found == nil || !m.skippable() {
 		return false
 	}
 	o.sim.operator().reported = m.missing()
@@ -41,7 +41,7 @@ func (o *simOwner) stoppedByALoss() bool {
 
 func (o *simOperator) act() {
 	w := o.reported
-	if w == (Word{}) {
+	if w == (SkipAuthorization{}) {
 		return
 	}
 	rng := o.sim.rng
@@ -62,12 +62,12 @@ func (o *simOperator) act() {
 	o.speak(w)
 }
 
-func (o *simOperator) speak(w Word) {
+func (o *simOperator) speak(w SkipAuthorization) {
 	o.said = append(o.said, w)
 	o.sim.word = w
 	o.sim.tally["words of an operator"]++
 	for _, owner := range o.sim.live() {
-		owner.step(wordGiven{w})
+		owner.step(skipAuthorized{w})
 	}
 }
 
@@ -107,7 +107,7 @@ func (o *simOperator) judgeSkip(slot, from, to int, lostFrom int64, missing [2]i
 	complain := func(format string, args ...any) {
 		wrong = append(wrong, fmt.Sprintf("slot %d: ", slot)+fmt.Sprintf(format, args...))
 	}
-	w := Word{From: missing[0], To: missing[1], TopicID: simTopicID(from)}
+	w := SkipAuthorization{From: missing[0], To: missing[1], TopicID: simTopicID(from)}
 	if to != from {
 		w.Accept = simTopicID(to)
 	}

@@ -54,13 +54,13 @@ func (s *sim) spawn() *simOwner {
 	if err != nil {
 		panic(err)
 	}
-	scorer.clock = func() time.Time { return time.UnixMicro(s.now.wall + o.skew) }
+	scorer.clock = func() time.Time { return time.UnixMicro(s.now.Wall + o.skew) }
 	log, err := commitlog.New(client, commitlog.Config{Prefix: "x/", Pipeline: "p", Topic: "t", Attempts: 1})
 	if err != nil {
 		panic(err)
 	}
 	r := newRunner(scorer, log)
-	r.machine.rng = rand.New(rand.NewPCG(s.rng.Uint64(), 2))
+	r.machine.Rand = rand.New(rand.NewPCG(s.rng.Uint64(), 2))
 	r.newID, r.outbox.Messages = s.newID, simMessages
 	r.ctx = context.Background()
 	r.spawn = func(work func(context.Context) func() event) {
@@ -81,7 +81,7 @@ func (s *sim) spawn() *simOwner {
 	}
 	o.runner = r
 	s.owners = append(s.owners, o)
-	o.step(wordGiven{s.word})
+	o.step(skipAuthorized{s.word})
 	o.step(modelsOffered{s.candidates})
 	return o
 }
@@ -90,7 +90,7 @@ func (s *sim) newID() string { return fmt.Sprintf("%016x%016x", s.rng.Uint64(), 
 
 func (o *simOwner) step(ev event) {
 	now := o.sim.now
-	now.wall += o.skew
+	now.Wall += o.skew
 	o.runner.stepAt(now, ev)
 	if o.runner.stopped {
 		o.dead = true

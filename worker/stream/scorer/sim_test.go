@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/engine"
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 // sim is a world without goroutines or clock: a topic, a store that fails,
@@ -29,13 +30,13 @@ type sim struct {
 	bucket *bucketmem.Bucket
 	owners []*simOwner // dead ones too: their last requests may still arrive
 	actors []simActor
-	now    instant
+	now    machine.Instant
 
-	events     []simEvent // of the topic, by offset
-	first      int64      // that the topic still has
-	past       []simTopic // that had the topic's name before
-	word       Word       // what the operator said last
-	group      int64      // offset as the dashboards see it
+	events     []simEvent        // of the topic, by offset
+	first      int64             // that the topic still has
+	past       []simTopic        // that had the topic's name before
+	word       SkipAuthorization // what the operator said last
+	group      int64             // offset as the dashboards see it
 	candidates []engine.Candidate
 	damaged    map[thalweg.ModelVersion]bool
 	calm       bool // no more faults
@@ -70,7 +71,7 @@ var simActors = []func(*sim) simActor{
 func newSim(seed uint64, wrong *wrong) *sim {
 	s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, wrong: wrong, bucket: bucketmem.New(),
 		damaged: make(map[thalweg.ModelVersion]bool), tally: make(map[string]int)}
-	s.now = instant{mono: time.Second, wall: 1_000_000}
+	s.now = machine.Instant{Mono: time.Second, Wall: 1_000_000}
 	s.candidates = []engine.Candidate{simCandidate(1, 1_000_000)}
 	for _, make := range simActors {
 		s.actors = append(s.actors, make(s))
@@ -128,7 +129,7 @@ func (s *sim) begin() {
 	s.calm = true
 	s.produce(20)
 	o := s.spawn()
-	for o.runner.machine.committed < s.lastEvent() {
+	for o.runner.machine.slots.committed < s.lastEvent() {
 		s.pass(100 * time.Microsecond)
 		o.turn()
 	}
@@ -186,15 +187,15 @@ func (s *sim) disturb() {
 func (s *sim) any(live []*simOwner) *simOwner { return live[s.rng.IntN(len(live))] }
 
 func (s *sim) pass(d time.Duration) {
-	s.now.mono += d
-	s.now.wall += d.Microseconds()
+	s.now.Mono += d
+	s.now.Wall += d.Microseconds()
 }
 
 func (s *sim) register(live []*simOwner) {
 	if len(s.candidates) >= 6 {
 		return
 	}
-	next := simCandidate(len(s.candidates)+1, s.now.wall+s.rng.Int64N(100_000))
+	next := simCandidate(len(s.candidates)+1, s.now.Wall+s.rng.Int64N(100_000))
 	s.candidates = append([]engine.Candidate{next}, s.candidates...)
 	s.damaged[next.Version] = s.rng.IntN(4) == 0
 	for _, o := range live {
@@ -233,7 +234,7 @@ func (s *sim) settle() {
 	o := s.spawn()
 	finished := func() bool {
 		m := o.runner.machine
-		return m.pending == nil && m.topicID == simTopicID(len(s.past)) && m.committed >= s.lastEvent()
+		return m.slots.claim == nil && m.source.topicID == simTopicID(len(s.past)) && m.slots.committed >= s.lastEvent()
 	}
 	for turns := 0; !finished(); turns++ {
 		if o.dead && s.stopped == nil && turns <= 20_000 {
@@ -241,7 +242,7 @@ func (s *sim) settle() {
 			o = s.spawn()
 		}
 		if turns > 20_000 || o.dead {
-			s.stopped = errors.Join(s.stopped, fmt.Errorf("the last owner does not finish: %s, committed %d of %d", o.runner.machine.message(), o.runner.machine.committed, s.lastEvent()))
+			s.stopped = errors.Join(s.stopped, fmt.Errorf("the last owner does not finish: %s, committed %d of %d", o.runner.machine.message(), o.runner.machine.slots.committed, s.lastEvent()))
 			return
 		}
 		s.pass(100 * time.Microsecond)

@@ -16,10 +16,10 @@ import (
 // that it carries out.
 func takesAnyWord(o *simOwner, ev event) event {
 	m := o.runner.machine
-	if missing := lossIn(ev); missing != nil && m.phase == recovering && m.word != (Word{}) {
-		m.word = Word{From: m.pending.From, To: missing.First, TopicID: m.topicID}
+	if missing := lossIn(ev); missing != nil && m.recovering() && m.loss.authorized != (SkipAuthorization{}) {
+		m.loss.authorized = SkipAuthorization{From: m.slots.claim.From, To: missing.First, TopicID: m.source.topicID}
 		if missing.Was != missing.Is {
-			m.word.To, m.word.Accept = m.pending.To+1000, missing.Is
+			m.loss.authorized.To, m.loss.authorized.Accept = m.slots.claim.To+1000, missing.Is
 		}
 	}
 	return ev
@@ -29,15 +29,15 @@ func takesAnyWord(o *simOwner, ev event) event {
 func leavesOut(o *simOwner, ev event) event {
 	m := o.runner.machine
 	published, ok := ev.(objectsPublished)
-	if !ok || published.err != nil || m.closing == nil || m.closing.kept == m.closing.from {
+	if !ok || published.err != nil || m.slots.closing == nil || m.slots.closing.firstAvailable == m.slots.closing.from {
 		return ev
 	}
-	s := o.runner.spans[m.closing.id]
-	own := slices.DeleteFunc(slices.Clone(s.Done.Objects), func(object commitlog.Object) bool {
-		return object.Kind == commitlog.Dead && s.Rejected == 0 || object.Kind == commitlog.Scored && s.Scored == 0
+	held := &m.slots.closing.held
+	own := slices.DeleteFunc(slices.Clone(held.done.Objects), func(object commitlog.Object) bool {
+		return object.Kind == commitlog.Dead && held.rows.Rejected == 0 || object.Kind == commitlog.Scored && held.rows.Scored == 0
 	})
-	if less, err := o.runner.logbook.Partial(own, s.Done.Lost, s.Done.Gaps...); err == nil {
-		s.Done, published.adopted = less, 0
+	if less, err := o.runner.logbook.Partial(own, held.done.Lost, held.done.Gaps...); err == nil {
+		held.done, published.adopted = less, 0
 	}
 	return published
 }

@@ -70,7 +70,7 @@ func lossIn(ev event) *connectors.MissingRange {
 
 func acceptsAnew(o *simOwner, ev event) event {
 	if missing := lossIn(ev); missing != nil && missing.Was != missing.Is {
-		o.runner.machine.word = Word{From: o.runner.machine.position, To: 1 << 40, TopicID: missing.Was, Accept: missing.Is}
+		o.runner.machine.loss.authorized = SkipAuthorization{From: o.runner.machine.source.position, To: 1 << 40, TopicID: missing.Was, Accept: missing.Is}
 	}
 	return ev
 }
@@ -78,10 +78,10 @@ func acceptsAnew(o *simOwner, ev event) event {
 // skipsMore gives up a record that is there, along with those that are not.
 func skipsMore(o *simOwner, ev event) event {
 	m := o.runner.machine
-	if missing := lossIn(ev); missing != nil && missing.Was == missing.Is && missing.First < missing.Next && m.word.To == missing.First {
+	if missing := lossIn(ev); missing != nil && missing.Was == missing.Is && missing.First < missing.Next && m.loss.authorized.To == missing.First {
 		missing.First++
 		missing.To++
-		m.word.To++
+		m.loss.authorized.To++
 	}
 	return ev
 }
@@ -89,9 +89,9 @@ func skipsMore(o *simOwner, ev event) event {
 // skipsTwice claims another slot for what it has just given up.
 func skipsTwice(o *simOwner, ev event) event {
 	m := o.runner.machine
-	if ev, ok := ev.(slotFinished); ok && ev.err == nil && m.closing != nil && m.closing.skip {
-		if s := o.runner.spans[m.closing.id]; s != nil && s.Claim != nil {
-			o.sim.claimAgain(*s.Claim, o.sim.doneOf(s.Claim.Seq))
+	if ev, ok := ev.(slotFinished); ok && ev.err == nil && m.slots.closing != nil && m.slots.closing.skip {
+		if in := m.slots.closing.held.intent; in != nil {
+			o.sim.claimAgain(*in, o.sim.doneOf(in.Seq))
 		}
 	}
 	return ev
@@ -163,10 +163,10 @@ func deletesOnDoubt(o *simOwner, ev event) event {
 // goesOnAfterLosing claims the slot after the winner's for the same range.
 func goesOnAfterLosing(o *simOwner, ev event) event {
 	m := o.runner.machine
-	if ev, ok := ev.(slotClaimed); ok && ev.err == nil && !ev.won && m.closing != nil && !m.merging() {
-		s := o.runner.spans[m.closing.id]
-		if d := o.sim.doneOf(s.Claim.Seq); d != "" {
-			o.sim.claimAgain(*s.Claim, d)
+	if ev, ok := ev.(slotClaimed); ok && ev.err == nil && !ev.won && m.slots.closing != nil && !m.merges.committing() {
+		in := m.slots.closing.held.intent
+		if d := o.sim.doneOf(in.Seq); d != "" {
+			o.sim.claimAgain(*in, d)
 		}
 	}
 	return ev

@@ -23,8 +23,8 @@ type Status struct {
 	DeadLetters int64  // likewise
 	Missing     int64  // offsets given up, likewise
 	TopicID     string // which topic the offsets are of; empty: not known
-	// Lost is the word that would give up what is lost, nil if nothing is.
-	Lost *Word
+	// Lost is the authorization that would give up what is lost, nil if nothing is.
+	Lost *SkipAuthorization
 
 	RowsPerSecond float64
 	Model         engine.Model // that scores new events; zero if none does yet
@@ -68,16 +68,15 @@ func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, s
 func (r *runner) report(before *engine.Candidate) {
 	m := r.machine
 	end, unknown := r.end()
-	status := Status{State: thalweg.StreamRunning, Committed: m.committed, Scored: m.scoredTo(), End: end, Rows: m.totals.Scored, DeadLetters: m.totals.Dead,
-		Missing: m.totals.Missing, TopicID: m.topicID,
-		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.tripped, Message: m.message()}
-	if m.current != nil {
-		status.Model = m.current.Model
+	status := Status{State: thalweg.StreamRunning, Committed: m.slots.committed, Scored: m.slots.scoredTo(), End: end, Rows: m.slots.totals.Scored, DeadLetters: m.slots.totals.Dead,
+		Missing: m.slots.totals.Missing, TopicID: m.source.topicID,
+		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.rate.tripped, Message: m.message()}
+	if m.versions.current != nil {
+		status.Model = m.versions.current.Model
 	}
-	if m.lost != nil {
-		if word := m.missing(); m.skippable() {
-			status.Lost = &word
-		}
+	if m.loss.found != nil && m.skippable() {
+		lost := m.missing()
+		status.Lost = &lost
 	}
 	if r.cfg.Memory.Waits() {
 		status.Message = strings.TrimPrefix(status.Message+"; fetching waits for memory", "; ")
@@ -86,27 +85,28 @@ func (r *runner) report(before *engine.Candidate) {
 		status.Message = strings.TrimPrefix(status.Message+"; "+unknown, "; ")
 	}
 	switch {
-	case m.phase == stopped:
+	case m.halted:
 		status.State = thalweg.StreamStopped
-	case m.phase == running && (m.paused || m.tripped != ""):
+	case m.recovering():
+	case m.running() && (m.paused || m.rate.tripped != ""):
 		status.State = thalweg.StreamPaused
-	case m.phase != running && m.phase != recovering, m.phase == running && m.current == nil:
+	case !m.running() || m.versions.current == nil:
 		status.State = thalweg.StreamWaiting
 	}
-	for _, c := range m.candidates {
-		if why, bad := m.refused[c.Model]; bad {
+	for _, c := range m.versions.candidates {
+		if why, bad := m.versions.refused[c.Model]; bad {
 			status.Refusals = append(status.Refusals, Refusal{c.Model, why})
 		}
 	}
-	if m.current != nil && (before == nil || before.Model != m.current.Model) {
-		r.log.Info("scoring with a new model version", slog.String(keyModel, m.current.String()), slog.Int64(keyFrom, m.scoredTo()))
+	if m.versions.current != nil && (before == nil || before.Model != m.versions.current.Model) {
+		r.log.Info("scoring with a new model version", slog.String(keyModel, m.versions.current.String()), slog.Int64(keyFrom, m.slots.scoredTo()))
 	}
 	for o := range nOps {
-		t := m.troubles[o]
-		if failing := t.failures > 0; failing != r.troubled[o] {
-			r.troubled[o] = failing
+		t := m.Retry(o)
+		if failing := t.Failures > 0; failing != r.failing[o] {
+			r.failing[o] = failing
 			if failing {
-				r.log.Warn("trying again until it works", slog.String(keyOp, o.String()), slog.Any(keyError, t.err))
+				r.log.Warn("trying again until it works", slog.String(keyOp, o.String()), slog.Any(keyError, t.Err))
 			} else {
 				r.log.Info("works again", slog.String(keyOp, o.String()))
 			}
@@ -121,37 +121,39 @@ func (r *runner) report(before *engine.Candidate) {
 }
 
 // message says what keeps the machine from scoring, or will.
-func (m *machine) message() string {
+func (m *partition) message() string {
 	var parts []string
+	in := m.slots.claim
 	switch {
-	case m.phase == opening && m.troubles[opOpen].failures == 0:
+	case m.halted:
+	case !m.slots.opened && m.Retry(opOpen).Failures == 0:
 		parts = append(parts, "reading the log")
-	case m.phase == recovering && m.pending.Action == commitlog.Compact:
-		parts = append(parts, fmt.Sprintf("finishing the compaction of slots [%d, %d)", m.pending.Slots[0], m.pending.Slots[1]))
-	case m.phase == recovering:
-		parts = append(parts, fmt.Sprintf("carrying out the claim of offsets [%d, %d) with %s", m.pending.From, m.pending.To, engine.ModelOf(m.pending)))
-	case m.phase == running && m.current == nil && len(m.candidates) == 0:
+	case in != nil && in.Action == commitlog.Compact:
+		parts = append(parts, fmt.Sprintf("finishing the compaction of slots [%d, %d)", in.Slots[0], in.Slots[1]))
+	case in != nil:
+		parts = append(parts, fmt.Sprintf("carrying out the claim of offsets [%d, %d) with %s", in.From, in.To, engine.ModelOf(in)))
+	case m.running() && m.versions.current == nil && len(m.versions.candidates) == 0:
 		parts = append(parts, "no model version is registered yet")
-	case m.phase == running && m.current == nil && m.wanted() == nil:
-		parts = append(parts, "no registered model version can be loaded: "+m.refused[m.candidates[0].Model])
+	case m.running() && m.versions.current == nil && m.versions.wanted() == nil:
+		parts = append(parts, "no registered model version can be loaded: "+m.versions.refused[m.versions.candidates[0].Model])
 	}
-	if m.tripped != "" {
-		parts = append(parts, m.tripped)
+	if m.rate.tripped != "" {
+		parts = append(parts, m.rate.tripped)
 	}
-	if err := m.compactor.trouble; err != nil {
+	if err := m.merges.failed; err != nil {
 		parts = append(parts, "files are not merged: "+err.Error())
 	}
 	for o := range nOps {
-		if t := m.troubles[o]; t.failures > 0 && o != opCommit {
-			text := t.err.Error()
-			if thalweg.Is(t.err, thalweg.NotFound) && (o == opStart || o == opFetch) {
+		if t := m.Retry(o); t.Failures > 0 && o != opCommit {
+			text := t.Err.Error()
+			if thalweg.Is(t.Err, thalweg.NotFound) && (o == opStart || o == opFetch) {
 				text = "waiting for the topic: " + text
 			}
-			parts = append(parts, fmt.Sprintf("%s (%d tries)", text, t.failures))
+			parts = append(parts, fmt.Sprintf("%s (%d tries)", text, t.Failures))
 		}
 	}
-	if want := m.wanted(); len(m.candidates) > 0 && want != nil && want.Model != m.candidates[0].Model {
-		parts = append(parts, fmt.Sprintf("%s is refused, %s serves", m.candidates[0].Model, want.Model))
+	if want := m.versions.wanted(); len(m.versions.candidates) > 0 && want != nil && want.Model != m.versions.candidates[0].Model {
+		parts = append(parts, fmt.Sprintf("%s is refused, %s serves", m.versions.candidates[0].Model, want.Model))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -10,19 +10,20 @@ import (
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/engine"
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 // holder is a machine that has a merged file in memory, and so the turn of all
 // who share its process, while a slot of its own is being delivered.
-func holder(t *testing.T, cfg machineConfig) (m *machine, step func(ev event) []effect) {
+func holder(t *testing.T, cfg machineConfig) (m *partition, step func(ev event) []effect) {
 	t.Helper()
 	cfg.generation, cfg.batching, cfg.rolling = 1, Limits{Count: 300, Bytes: 1 << 20, Period: time.Millisecond}, Limits{Count: 300, Bytes: 1 << 20, Period: time.Second}
 	cfg.backlogBytes, cfg.backlogEvents, cfg.backoff = 1<<20, 10_000, retry.Backoff{Min: time.Millisecond, Max: time.Millisecond}
 	cfg.compaction = compact.Config{MinFiles: 2, Bytes: 1 << 20, Retention: time.Minute}
-	m = newMachine(cfg, rand.New(rand.NewPCG(1, 1)))
-	now := instant{mono: time.Hour, wall: 1_000_000}
+	m = newPartition(cfg, rand.New(rand.NewPCG(1, 1)))
+	now := machine.Instant{Mono: time.Hour, Wall: 1_000_000}
 	step = func(ev event) []effect {
-		now.mono += 10 * time.Millisecond
+		now.Mono += 10 * time.Millisecond
 		return slices.Clone(m.step(now, ev))
 	}
 	model := engine.Model{Name: "m", Version: 1}
@@ -34,12 +35,12 @@ func holder(t *testing.T, cfg machineConfig) (m *machine, step func(ev event) []
 	step(recordsFetched{epoch: m.epoch, records: 300, bytes: 3000, next: 320, end: 320})
 	step(ticked{})
 	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 320, dead: 5})
-	if m.closing == nil {
+	if m.slots.closing == nil {
 		t.Fatal("no slot is being committed")
 	}
-	step(runsRead{epoch: m.compactor.epoch, runs: runs})
-	step(merged{epoch: m.compactor.epoch})
-	if m.compactor.job == nil || !m.compactor.job.ready {
+	step(runsRead{epoch: m.merges.epoch, runs: runs})
+	step(merged{epoch: m.merges.epoch})
+	if m.merges.job == nil || !m.merges.job.ready {
 		t.Fatal("no merged file waits for the log")
 	}
 	return m, step
@@ -54,7 +55,7 @@ func drops(effects []effect) bool {
 // turn, which a successor needs to finish a compaction before it scores.
 func TestAStreamAtRestGivesUpTheTurnToMerge(t *testing.T) {
 	m, step := holder(t, machineConfig{})
-	if !drops(step(pauseAsked{true})) || m.compactor.job != nil {
+	if !drops(step(pauseAsked{true})) || m.merges.job != nil {
 		t.Error("a paused stream keeps its merged file, and the turn of all others")
 	}
 	for range 5 {
@@ -85,7 +86,7 @@ func TestAStreamThatIsStuckGivesUpTheTurnToMerge(t *testing.T) {
 		dropped = drops(step(lettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})) || dropped
 		dropped = drops(step(ticked{})) || dropped
 	}
-	if !dropped || m.compactor.job != nil {
+	if !dropped || m.merges.job != nil {
 		t.Error("a stream without a topic of dead letters keeps its merged file, and the turn of all others")
 	}
 	for range 5 {
@@ -113,11 +114,11 @@ func TestAStreamThatTrippedHoldsNothing(t *testing.T) {
 	step(recordsFetched{epoch: m.epoch, records: 600, bytes: 6000, next: 920, end: 920})
 	step(ticked{})
 	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 620, dead: 300})
-	if m.tripped == "" {
+	if m.rate.tripped == "" {
 		t.Fatal("300 dead letters in a row do not trip it")
 	}
-	if m.backlog.records != 0 || m.position != 620 {
-		t.Errorf("%d records are kept unscored, the next fetch is from %d", m.backlog.records, m.position)
+	if m.source.records != 0 || m.source.position != 620 {
+		t.Errorf("%d records are kept unscored, the next fetch is from %d", m.source.records, m.source.position)
 	}
 	step(recordsFetched{epoch: m.epoch - 1, records: 10, bytes: 100, next: 930, end: 930}) // of before
 	fetches := false
@@ -139,15 +140,15 @@ func TestAStreamThatIsStuckAndFullHoldsNothingUnscored(t *testing.T) {
 	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 620})
 	step(slotClaimed{won: true})
 	step(objectsPublished{})
-	if m.backlog.records != 300 {
-		t.Fatalf("%d records wait while the slot is on its way, want 300", m.backlog.records)
+	if m.source.records != 300 {
+		t.Fatalf("%d records wait while the slot is on its way, want 300", m.source.records)
 	}
 	for range 2 * stuckTries {
 		step(lettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})
 		step(ticked{})
 	}
-	if m.backlog.records != 0 || m.position != 620 {
-		t.Errorf("%d records are kept unscored, the next fetch is from %d", m.backlog.records, m.position)
+	if m.source.records != 0 || m.source.position != 620 {
+		t.Errorf("%d records are kept unscored, the next fetch is from %d", m.source.records, m.source.position)
 	}
 	for range 5 {
 		for _, e := range step(ticked{}) {

@@ -23,11 +23,11 @@ type watched struct {
 // this one ends while nothing is fetched of it: what piles up is to be seen.
 func (r *runner) watchTopic() {
 	m := r.machine
-	resting := m.phase >= recovering && !m.busy[opFetch]
+	idle := m.slots.opened && !m.Busy(opFetch)
 	r.spawn(func(ctx context.Context) func() event {
 		topic, err := r.source.Topic(ctx)
 		look := watched{topicID: topic.ID, end: -1, err: err}
-		if err == nil && resting {
+		if err == nil && idle {
 			look = r.lookAtEnd(ctx, topic)
 		}
 		return func() event {
@@ -35,7 +35,7 @@ func (r *runner) watchTopic() {
 				r.partitions = topic.Partitions
 			}
 			r.watched = watched{end: -1}
-			if resting {
+			if idle {
 				r.watched = look
 			}
 			r.work.Go(func() {
@@ -65,13 +65,13 @@ func (r *runner) lookAtEnd(ctx context.Context, topic connectors.Topic) watched 
 func (r *runner) end() (end int64, why string) {
 	m := r.machine
 	switch w := r.watched; {
-	case m.busy[opFetch]:
+	case m.Busy(opFetch):
 	case w.err != nil:
 		return -1, "the topic's end is not known: " + w.err.Error()
-	case w.end >= 0 && w.topicID != m.topicID:
+	case w.end >= 0 && w.topicID != m.source.topicID:
 		return -1, "the topic's end is not known: its name is that of another topic by now"
-	case w.end > m.end:
+	case w.end > m.source.end:
 		return w.end, ""
 	}
-	return m.end, ""
+	return m.source.end, ""
 }

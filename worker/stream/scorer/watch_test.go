@@ -23,8 +23,11 @@ func TestTheEndOfARestingPartitionIsTheOneLookedAt(t *testing.T) {
 		"nobody answers":        {seen: watched{end: -1, err: errors.New("no broker")}, end: -1, why: "not known: no broker"},
 		"but a fetch goes on":   {fetching: true, seen: watched{end: -1, err: errors.New("no broker")}, end: 7},
 	} {
-		m := newMachine(machineConfig{}, newJitter())
-		m.end, m.topicID, m.busy[opFetch] = 7, "a", tc.fetching
+		m := newPartition(machineConfig{}, newJitter())
+		m.source.end, m.source.topicID = 7, "a"
+		if tc.fetching {
+			m.Begin(opFetch)
+		}
 		end, why := (&runner{machine: m, watched: tc.seen}).end()
 		if end != tc.end || (why == "") != (tc.why == "") || !strings.Contains(why, tc.why) {
 			t.Errorf("%s: %d %q", name, end, why)

@@ -9,15 +9,8 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
-// instant is a moment as the shell saw it: periods are measured on a clock
-// that never jumps, times that are written down come from the wall clock.
-type instant struct {
-	mono time.Duration // since an arbitrary beginning
-	wall int64         // microseconds since 1970 UTC
-}
-
-// op is a kind of work that the machine has done by an effect and answered by
-// an event. At most one of each kind is under way.
+// op is a kind of work that the machine has done by an effect and that an event
+// answers. At most one of each kind is under way.
 type op uint8
 
 const (
@@ -40,9 +33,9 @@ var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "sco
 
 func (o op) String() string { return opNames[o] }
 
-// event is what the machine is told. Each event but the last six answers the
-// effect of its op.
-type event interface{ isEvent() }
+// event is what the machine is told: one of the types below. All but the last
+// seven answer the effect of an op.
+type event any
 
 type (
 	// logOpened answers openLog: the offset after the last finished slot (-1 if
@@ -87,17 +80,17 @@ type (
 		dead    int  // of the records
 		gaps    int  // runs of offsets without a record that the span has grown by
 		cut     bool // the batch was ended early, because the span can take no more days
-		// unasked: nothing is in the span, since the version needs parts of records
-		// that no fetch has asked for. The next ones do.
-		unasked bool
-		err     error
+		// needsRefetch: nothing is in the span, since the version needs parts of
+		// records that no fetch has asked for. The next ones do.
+		needsRefetch bool
+		err          error
 	}
-	// slotClaimed answers claim.
+	// slotClaimed answers claim and claimMerge.
 	slotClaimed struct {
 		won bool
 		err error
 	}
-	// objectsPublished answers publish.
+	// objectsPublished answers publish and publishMerge.
 	objectsPublished struct {
 		adopted int // dead letters of the slot that are not among the span's: others have published them
 		// cut: an object is there without events that this span has. Somebody carries
@@ -107,7 +100,7 @@ type (
 	}
 	// lettersDelivered answers deliver.
 	lettersDelivered struct{ err error }
-	// slotFinished answers finish.
+	// slotFinished answers finish and finishMerge.
 	slotFinished struct {
 		totals commitlog.Counts
 		entry  commitlog.Entry
@@ -115,7 +108,6 @@ type (
 	}
 	// offsetCommitted answers commitOffset.
 	offsetCommitted struct{ err error }
-
 	// runsRead answers readRuns.
 	runsRead struct {
 		epoch uint64
@@ -138,46 +130,24 @@ type (
 		err     error
 	}
 
-	// ticked says only that time has passed.
+	// ticked says that time has passed, and nothing else.
 	ticked struct{}
 	// modelsOffered gives the versions to score with, the best first.
 	modelsOffered struct{ candidates []engine.Candidate }
 	// pauseAsked pauses or resumes.
 	pauseAsked struct{ on bool }
-	// resumeAsked is the operator's word to go on after the rate of dead letters
-	// had been too high.
+	// resumeAsked has the stream go on after too many events were dead letters.
 	resumeAsked struct{}
-	// wordGiven is an operator's word to go on behind offsets that are lost.
-	wordGiven struct{ word Word }
+	// skipAuthorized is an operator's permission to go on behind lost offsets.
+	skipAuthorized struct{ authorization SkipAuthorization }
 	// memoryShort asks that the open span be committed early, for its memory.
 	memoryShort struct{}
 	// drainAsked ends the machine once what it has scored is committed.
 	drainAsked struct{}
 )
 
-func (logOpened) isEvent()        {}
-func (startFound) isEvent()       {}
-func (modelLoaded) isEvent()      {}
-func (recordsFetched) isEvent()   {}
-func (batchScored) isEvent()      {}
-func (slotClaimed) isEvent()      {}
-func (objectsPublished) isEvent() {}
-func (lettersDelivered) isEvent() {}
-func (slotFinished) isEvent()     {}
-func (offsetCommitted) isEvent()  {}
-func (runsRead) isEvent()         {}
-func (merged) isEvent()           {}
-func (swept) isEvent()            {}
-func (ticked) isEvent()           {}
-func (modelsOffered) isEvent()    {}
-func (pauseAsked) isEvent()       {}
-func (resumeAsked) isEvent()      {}
-func (wordGiven) isEvent()        {}
-func (memoryShort) isEvent()      {}
-func (drainAsked) isEvent()       {}
-
-// effect is what the machine wants done.
-type effect interface{ isEffect() }
+// effect is what the machine wants done: one of the types below.
+type effect any
 
 type (
 	// openLog reads the end of the log.
@@ -198,63 +168,48 @@ type (
 	// score takes records from the front of the backlog and adds what becomes of
 	// them to a span.
 	score struct {
-		epoch      uint64
-		span       uint64
-		model      engine.Model
-		generation thalweg.Generation
-		partition  string // column by whose days the rows are split
-		cut        engine.Cut
+		epoch uint64
+		span  *span
+		cut   engine.Cut
 	}
-	// reset forgets the backlog and all spans. Answers of an older epoch are
-	// thrown away.
-	reset struct{ epoch uint64 }
+	// reset forgets the backlog, and spans and a merged file that are given up.
+	// Answers of an older epoch are thrown away.
+	reset struct {
+		epoch uint64
+		spans []*span
+		merge *merging
+	}
 	// refetch forgets the backlog, and asks for all that the loaded versions need
 	// from then on. Answers of an older epoch are thrown away.
 	refetch struct{ epoch uint64 }
-	// claim places the intent of a span, or that of a skip.
-	claim struct {
-		span       uint64
-		topicID    string
-		skip       bool
-		missing    [2]int64 // of a skip
-		from, to   int64
-		model      engine.Model
-		generation thalweg.Generation
-		partition  string // column by whose days the rows are split
-		scoredAt   int64  // microseconds since 1970 UTC
-	}
-	// publish writes the objects of a span under the log's pending intent. What
-	// the intent has before kept is lost: of that the span has nothing.
-	publish struct {
-		span uint64
-		kept int64
-	}
+	// claim places the intent of a span.
+	claim struct{ span *span }
+	// publish writes the objects of a span under the log's pending intent.
+	publish struct{ span *span }
 	// deliver puts the dead letters of a span into their topic, where there is one.
-	deliver struct{ span uint64 }
+	deliver struct{ span *span }
 	// finish writes the done record.
-	finish struct{ span uint64 }
+	finish struct{ span *span }
 	// forget frees a span whose slot is finished.
-	forget struct{ span uint64 }
+	forget struct{ span *span }
 	// commitOffset writes the group's offset, for dashboards.
 	commitOffset struct{ next int64 }
-	// readRuns reads what lies in which files at the end of the log. epoch is the
-	// compactor's, as in merge: answers of an older one are thrown away.
+	// readRuns reads what lies in which files at the end of the log. epoch is that
+	// of merges: answers of an older one are thrown away.
 	readRuns struct{ epoch uint64 }
-	// merge reads files and makes one of them; without inputs, those that follow
-	// from the log's pending intent.
+	// merge reads files and makes one of them.
 	merge struct {
-		epoch  uint64
-		inputs []compact.Run
+		epoch uint64
+		job   *merging
 	}
 	// claimMerge places the intent of what was merged.
-	claimMerge struct{ scoredAt int64 }
-	// publishMerge writes the merged file under the log's pending intent. hint is
-	// for its done record, of a merge with inputs.
-	publishMerge struct{ hint []commitlog.Run }
+	claimMerge struct{ job *merging }
+	// publishMerge writes the merged file under the log's pending intent.
+	publishMerge struct{ job *merging }
 	// finishMerge writes the done record.
-	finishMerge struct{}
+	finishMerge struct{ job *merging }
 	// dropMerge frees what was merged.
-	dropMerge struct{}
+	dropMerge struct{ job *merging }
 	// sweep deletes objects that were replaced before now minus retention, as far
 	// as this runner has seen.
 	sweep struct{ now, retention time.Duration }
@@ -262,25 +217,44 @@ type (
 	stop struct{ err error }
 )
 
-func (openLog) isEffect()      {}
-func (findStart) isEffect()    {}
-func (loadModel) isEffect()    {}
-func (fetch) isEffect()        {}
-func (cancelFetch) isEffect()  {}
-func (score) isEffect()        {}
-func (reset) isEffect()        {}
-func (refetch) isEffect()      {}
-func (claim) isEffect()        {}
-func (publish) isEffect()      {}
-func (deliver) isEffect()      {}
-func (finish) isEffect()       {}
-func (forget) isEffect()       {}
-func (commitOffset) isEffect() {}
-func (readRuns) isEffect()     {}
-func (merge) isEffect()        {}
-func (claimMerge) isEffect()   {}
-func (publishMerge) isEffect() {}
-func (finishMerge) isEffect()  {}
-func (dropMerge) isEffect()    {}
-func (sweep) isEffect()        {}
-func (stop) isEffect()         {}
+// span is a range of offsets that is being scored by one version and will be,
+// or is, one slot of the log.
+type span struct {
+	id             uint64
+	from, to       int64
+	firstAvailable int64 // from, or where in a claim being recovered the topic begins by now
+	limit          int64 // end of the range of a claim being recovered, -1: none
+	model          engine.Model
+	registered     int64 // when the model was
+	generation     thalweg.Generation
+	partitionBy    string // column by whose days rows are split
+	events         int
+	bytes          int64
+	gaps           int
+	cut            bool          // it can take no more days
+	since          time.Duration // when its first event was scored
+	scoredAt       int64
+	dead           int // of the events
+	stage          op  // opClaim, opPublish, opDeliver or opFinish: what it waits for while closing
+	topicID        string
+	skip           bool     // nothing is scored: offsets are given up
+	missing        [2]int64 // of a skip
+
+	held heldSpan
+}
+
+// heldSpan is what the shell holds for a span. The machine hands it on and does
+// not look at it.
+type heldSpan struct {
+	rows   *engine.Rows      // nil: nothing was scored
+	intent *commitlog.Intent // as it is claimed; the same for every try
+	done   commitlog.Done    // once everything is published
+	bytes  int64             // of rows, as the budget knows it
+}
+
+// release frees the rows, which are all gone then.
+func (h *heldSpan) release() {
+	if h.rows != nil {
+		h.rows.Release()
+	}
+}

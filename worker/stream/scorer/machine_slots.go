@@ -1,0 +1,300 @@
+package scorer
+
+import (
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
+)
+
+// slots is how far the log is, and the spans on their way into it: one is scored
+// into while the one before is committed.
+type slots struct {
+	opened    bool              // the rest is what the log says
+	fresh     bool              // the log has no finished slot
+	committed int64             // offset after the last finished slot, -1: not known
+	totals    commitlog.Counts  // of finished slots
+	claim     *commitlog.Intent // that was found unfinished and is being carried out
+	ready     bool              // its version is loaded
+	open      *span             // is being scored into
+	closing   *span             // is being committed
+	made      uint64            // spans so far
+	scoredAt  int64             // of the last claim
+	lag       int64             // group offset to write, -1: none
+	short     bool              // the open span is to be committed for its memory
+	dayBatch  int               // events to score at once after a batch was cut, 0: any
+	cutShort  *[2]int64         // from and firstAvailable of the span that found its objects cut short
+}
+
+// scoredTo returns the offset up to which everything is in spans.
+func (s *slots) scoredTo() int64 {
+	switch {
+	case s.open != nil:
+		return s.open.to
+	case s.closing != nil:
+		return s.closing.to
+	}
+	return s.committed
+}
+
+// blank reports whether there is no event in the open span.
+func (s *slots) blank() bool { return s.open == nil || s.open.events == 0 }
+
+// drop gives the spans up and returns them.
+func (s *slots) drop() (dropped []*span) {
+	for _, d := range []*span{s.open, s.closing} {
+		if d != nil {
+			dropped = append(dropped, d)
+		}
+	}
+	s.open, s.closing = nil, nil
+	return dropped
+}
+
+// newSpan numbers a span.
+func (s *slots) newSpan(n span) *span {
+	s.made++
+	n.id, n.limit = s.made, -1
+	if n.firstAvailable == 0 {
+		n.firstAvailable = n.from
+	}
+	return &n
+}
+
+// recover begins the span of the claim, of which the topic has what is from
+// firstAvailable on.
+func (s *slots) recover(firstAvailable int64) {
+	in := s.claim
+	s.open = s.newSpan(span{from: in.From, to: firstAvailable, firstAvailable: firstAvailable, model: engine.ModelOf(in), generation: in.SpecGeneration,
+		partitionBy: in.PartitionBy, topicID: in.TopicID})
+	s.open.limit, s.open.scoredAt = in.To, in.ScoredAtUS
+}
+
+// stamp returns the time of the next claim: it never falls, whatever this host's
+// clock says, and is not before atLeast.
+func (s *slots) stamp(now, atLeast int64) int64 {
+	s.scoredAt = max(s.scoredAt, now, atLeast)
+	return s.scoredAt
+}
+
+// maxSpanGaps is how many gaps a span may have when it is asked to grow. A
+// batch ends before it adds more, and may add one behind its last record.
+const maxSpanGaps = commitlog.MaxGaps - 1
+
+// full reports whether the span must not grow.
+func (s *span) full(rolling Limits) bool {
+	return s.cut || s.events >= rolling.Count || s.bytes >= rolling.Bytes || s.gaps >= maxSpanGaps
+}
+
+// scoreMore scores a batch if one is due and there is room for its rows.
+func (m *partition) scoreMore() {
+	s := &m.slots
+	if !m.Idle(opScore) || m.source.next == s.scoredTo() || m.ended() || !m.batchDue() || s.closing != nil && s.closing.skip {
+		return
+	}
+	switch {
+	case s.claim != nil:
+		if !s.ready || s.open == nil || s.open.to >= s.open.limit {
+			return
+		}
+	case m.versions.current == nil || m.rate.tripped != "":
+		return
+	case s.open == nil:
+		from, with := s.scoredTo(), m.versions.current
+		s.open = s.newSpan(span{from: from, to: from, model: with.Model, registered: with.RegisteredAtUS, generation: m.cfg.generation,
+			partitionBy: m.cfg.partitionBy, topicID: m.source.topicID})
+	case s.open.full(m.cfg.rolling):
+		return
+	}
+	m.source.asked = m.source.next
+	m.start(opScore, score{m.epoch, s.open, m.cut(s.open)})
+}
+
+// batchDue reports whether the backlog is to be scored now and not merged with
+// what comes next.
+func (m *partition) batchDue() bool {
+	return m.paused || m.draining || m.loss.found != nil || m.recovering() || m.source.full(m.Now.Mono, m.cfg.batching)
+}
+
+// cut says how much of the backlog may go into a span at once. A recovered span
+// was within the bounds when it was claimed, whatever they are now. Where another
+// ends that is full follows from the events alone.
+func (m *partition) cut(s *span) engine.Cut {
+	c := engine.Cut{From: s.to, Count: m.cfg.batching.Count, Bytes: m.cfg.batching.Bytes, Gaps: maxSpanGaps, UpTo: s.limit, End: m.source.next}
+	if s.limit >= 0 {
+		return c
+	}
+	c.Count = min(c.Count, m.cfg.rolling.Count-s.events)
+	if m.cfg.maxRate > 0 {
+		c.Count = min(c.Count, rateWindow) // all that a batch can add to a rate that is too high
+	}
+	if m.slots.dayBatch > 0 {
+		c.Count = min(c.Count, m.slots.dayBatch)
+	}
+	c.Bytes = min(c.Bytes, m.cfg.rolling.Bytes-s.bytes)
+	c.Gaps -= s.gaps
+	if m.cfg.until > 0 {
+		c.UpTo = m.cfg.until
+	}
+	return c
+}
+
+// takeScored moves records from the backlog to the open span.
+func (m *partition) takeScored(ev batchScored) {
+	switch {
+	case ev.epoch != m.epoch:
+		m.Drop(opScore)
+		return
+	case !m.complete(opScore, ev.err):
+		return
+	case ev.needsRefetch:
+		m.refetch()
+		return
+	}
+	m.source.scored(ev)
+	s := m.slots.open
+	if s.events == 0 && ev.records > 0 {
+		s.since = m.Now.Mono
+	}
+	s.to, s.cut = ev.to, ev.cut
+	s.events += ev.records
+	s.dead += ev.dead
+	s.bytes += ev.bytes
+	s.gaps += ev.gaps
+	switch {
+	case ev.cut: // what was scored of the batch for nothing must not be the rule
+		m.slots.dayBatch = max(engine.MinDayBatch, 2*ev.records)
+	case m.slots.dayBatch > m.cfg.batching.Count:
+		m.slots.dayBatch = 0
+	default:
+		m.slots.dayBatch *= 2
+	}
+	if !m.recovering() && m.rate.observe(ev.records, ev.dead) {
+		// It is scored when the operator says so, if ever: others may need the room.
+		m.refetch()
+	}
+}
+
+// due reports whether the open span, which has events, is to be committed.
+func (m *partition) due() bool {
+	s := m.slots.open
+	if s.full(m.cfg.rolling) || m.slots.short || m.ended() || m.versions.next != nil || m.Now.Mono >= s.since+m.cfg.rolling.Period || m.rate.tripped != "" {
+		return true
+	}
+	// What is in the backlog belongs to the last file before a rest.
+	return (m.paused || m.draining || m.loss.found != nil) && m.source.next == s.to
+}
+
+// closeSpan hands the open span over to be committed, if it is time and the
+// one before is through.
+func (m *partition) closeSpan() {
+	s := m.slots.open
+	if s == nil || m.slots.closing != nil || m.Busy(opScore) {
+		return
+	}
+	if s.limit >= 0 {
+		if s.to >= s.limit {
+			m.slots.open, m.slots.closing = nil, s
+			s.stage = opPublish // it is claimed already
+		}
+		return
+	}
+	// Gaps alone wait for an event, but where none can come they are told from
+	// what is lost.
+	if s.events == 0 && !m.ended() && (m.loss.found == nil || s.to == s.from) || !m.due() {
+		return
+	}
+	m.slots.open, m.slots.closing, m.slots.short = nil, s, false
+	s.stage = opClaim
+	now := m.Now.Wall
+	if m.cfg.scoredAt > 0 {
+		now = m.cfg.scoredAt
+	}
+	s.scoredAt = m.slots.stamp(now, s.registered)
+	if m.versions.next != nil {
+		m.loadVersion()
+	}
+}
+
+// stuckTries is how often a step of a slot fails before nobody can tell when the
+// log will be free.
+const stuckTries = 5
+
+// stuck reports whether the log is taken by a slot that goes no further.
+func (m *partition) stuck() bool {
+	return m.slots.closing != nil && m.Retry(m.slots.closing.stage).Failures >= stuckTries
+}
+
+// commitSpan takes the closing span one stage further.
+func (m *partition) commitSpan() {
+	s := m.slots.closing
+	if s == nil || !m.Idle(s.stage) {
+		return
+	}
+	m.start(s.stage, map[op]effect{opClaim: claim{s}, opPublish: publish{s}, opDeliver: deliver{s}, opFinish: finish{s}}[s.stage])
+}
+
+// takeClaimed goes on to write, or reads where the winner of the slot stands.
+func (m *partition) takeClaimed(ev slotClaimed) {
+	switch {
+	case !m.complete(opClaim, ev.err):
+	case !ev.won:
+		m.reopen()
+	case m.merges.committing():
+		m.merges.job.stage = opPublish
+	default:
+		m.slots.closing.stage = opPublish
+	}
+}
+
+// takePublished goes on to finish the slot. If others have published less of it,
+// it does not argue: the log tells whether they have finished the slot, and the
+// topic what it has lost. If neither has changed anything, it is a conflict.
+func (m *partition) takePublished(ev objectsPublished) {
+	s := m.slots.closing
+	if ev.cut && (m.slots.cutShort == nil || *m.slots.cutShort != [2]int64{s.from, s.firstAvailable}) {
+		m.slots.cutShort = &[2]int64{s.from, s.firstAvailable}
+		m.Complete(opPublish, nil)
+		m.reopen()
+		return
+	}
+	if s != nil {
+		s.dead += ev.adopted
+	}
+	switch {
+	case !m.complete(opPublish, ev.err):
+	case m.merges.committing():
+		m.merges.job.stage = opFinish
+	case m.cfg.outbox && s.dead > 0:
+		s.stage = opDeliver
+	default:
+		s.stage = opFinish
+	}
+}
+
+// takeFinished makes the closing span history.
+func (m *partition) takeFinished(ev slotFinished) {
+	if !m.complete(opFinish, ev.err) {
+		return
+	}
+	m.slots.totals = ev.totals
+	if m.merges.committing() {
+		m.finishMerge(ev)
+		return
+	}
+	s := m.slots.closing
+	m.slots.closing = nil
+	m.slots.committed, m.slots.fresh, m.slots.cutShort = s.to, false, nil
+	m.loss.from = s.to
+	if e := &ev.entry; e.Done.Lost[1] == s.to && e.Done.Lost != [2]int64{} {
+		m.loss.from = s.from
+	}
+	if m.cfg.until == 0 {
+		m.slots.lag = s.to
+	}
+	m.recovered() // the backlog stays: there may be records beyond the claim in it
+	m.merges.finished(ev.entry)
+	m.out = append(m.out, forget{s})
+	if s.skip {
+		m.loss.found, m.source.topicID, m.source.end = nil, s.topicID, -1
+		m.restart(s.to)
+	}
+}

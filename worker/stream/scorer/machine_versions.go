@@ -1,0 +1,104 @@
+package scorer
+
+import (
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
+)
+
+// versions is which version scores, and which is to.
+type versions struct {
+	candidates []engine.Candidate
+	refused    map[engine.Model]string // why, of versions that cannot be loaded
+	current    *engine.Candidate       // scores new spans
+	next       *engine.Candidate       // is loaded and takes over at the next boundary
+}
+
+// wanted returns the first candidate that is not refused, nil if there is none.
+func (v *versions) wanted() *engine.Candidate {
+	for _, c := range v.candidates {
+		if _, bad := v.refused[c.Model]; !bad {
+			return &c
+		}
+	}
+	return nil
+}
+
+// choose returns the version to load, nil if there is none, or that next, which
+// is loaded, is to take over.
+func (v *versions) choose() (load *engine.Candidate, takeOver bool) {
+	want := v.wanted()
+	switch {
+	case want == nil:
+	case v.current != nil && v.current.Model == want.Model:
+		v.next = nil
+	case v.next == nil || v.next.Model != want.Model:
+		v.next = nil
+		return want, false
+	default:
+		return nil, true
+	}
+	return nil, false
+}
+
+// loaded learns that a version can score, or why it cannot.
+func (v *versions) loaded(model engine.Model, refused error) {
+	if refused != nil {
+		v.refused[model] = refused.Error()
+	} else if want := v.wanted(); want != nil && want.Model == model {
+		v.next = want
+	}
+}
+
+// loadVersion loads the version that is scored with: that of the claim being
+// recovered, or the one that takes over at the next boundary between spans. The
+// one before serves until then.
+func (m *partition) loadVersion() {
+	v := &m.versions
+	if in := m.slots.claim; in != nil {
+		if in.Action == commitlog.Score && !m.slots.ready && m.Idle(opLoad) {
+			m.start(opLoad, loadModel{engine.ModelOf(in)})
+		}
+		return
+	}
+	load, takeOver := v.choose()
+	if load != nil && m.Idle(opLoad) {
+		m.start(opLoad, loadModel{load.Model})
+	}
+	if takeOver && m.slots.blank() && !m.Busy(opScore) {
+		v.current, v.next = v.next, nil
+		if s := m.slots.open; s != nil {
+			s.model, s.registered = v.current.Model, v.current.RegisteredAtUS
+		}
+	}
+}
+
+// takeLoaded learns that a version can score, or why not.
+func (m *partition) takeLoaded(ev modelLoaded) {
+	refused := ev.err
+	if refused == nil || isTransient(refused) {
+		refused = nil
+		if !m.complete(opLoad, ev.err) {
+			return
+		}
+	} else {
+		m.Complete(opLoad, nil)
+	}
+	in := m.slots.claim
+	switch {
+	case in == nil || ev.model != engine.ModelOf(in):
+		m.versions.loaded(ev.model, refused)
+	case refused == nil:
+		m.slots.ready = true
+	default:
+		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(refused), Subject: ev.model.String(), Err: refused,
+			Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"})
+	}
+}
+
+// needs reports whether a version scores, or is about to.
+func (m *partition) needs(model engine.Model) bool {
+	v, s := &m.versions, &m.slots
+	return v.current != nil && v.current.Model == model || v.next != nil && v.next.Model == model ||
+		s.open != nil && s.open.model == model || s.claim != nil && engine.ModelOf(s.claim) == model
+}
