@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,11 +33,13 @@ const patience = 30 * time.Second
 // cluster is several coordinators in one process, over loopback, with their logs
 // in a directory.
 type cluster struct {
-	t     *testing.T
-	dir   string
-	peers []Peer
-	tune  func(*Config)
-	nodes map[string]*running
+	store   *memory.Opener
+	noStore atomic.Bool // the store does not answer
+	t       *testing.T
+	dir     string
+	peers   []Peer
+	tune    func(*Config)
+	nodes   map[string]*running
 }
 
 // running is a node and its run.
@@ -45,7 +50,7 @@ type running struct {
 }
 
 func newCluster(t *testing.T, size int, tune func(*Config)) *cluster {
-	c := &cluster{t: t, dir: t.TempDir(), tune: tune, nodes: make(map[string]*running)}
+	c := &cluster{store: memory.NewOpener("thalweg"), t: t, dir: t.TempDir(), tune: tune, nodes: make(map[string]*running)}
 	listeners := make(map[string][2]net.Listener)
 	for i := range size {
 		p, l := newPeer(t, fmt.Sprintf("n%d", i+1))
@@ -65,6 +70,14 @@ func newCluster(t *testing.T, size int, tune func(*Config)) *cluster {
 }
 
 // newPeer opens listeners on free ports for a node.
+// records opens the state bucket.
+func (c *cluster) records(ctx context.Context) (storage.Bucket, error) {
+	if c.noStore.Load() {
+		return nil, &thalweg.Error{Op: "open bucket", Kind: thalweg.Unavailable}
+	}
+	return c.store.Bucket(ctx, "thalweg")
+}
+
 func newPeer(t *testing.T, id string) (Peer, [2]net.Listener) {
 	t.Helper()
 	var l [2]net.Listener
@@ -80,7 +93,7 @@ func newPeer(t *testing.T, id string) (Peer, [2]net.Listener) {
 // start runs a node; without listeners it opens its own.
 func (c *cluster) start(id string, l [2]net.Listener) {
 	c.t.Helper()
-	cfg := Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
+	cfg := Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Records: c.records, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
 		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
 		LeaseTTL: 600 * time.Millisecond}
 	if c.tune != nil {

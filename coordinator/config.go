@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage"
 )
 
 // Peer is one coordinator of the cluster.
@@ -36,6 +38,10 @@ type Config struct {
 	// Stages plans a run: the stages of a spec's batch half, for the empty verb, or
 	// of a job. Required.
 	Stages func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]api.Stage, error)
+
+	// Records opens the bucket to which runs are moved that ended long ago, below
+	// runs-ended/. Required; it may fail, and is tried again.
+	Records func(ctx context.Context) (storage.Bucket, error)
 
 	// APIListen and RaftListen are the addresses to listen on, default those of
 	// the node's own peer entry.
@@ -72,8 +78,9 @@ func (c Config) Validate() error {
 				Subject: fmt.Sprintf("peer %q: API address %q", p.ID, p.API), Hint: "host:port", Err: err}
 		}
 	}
-	if c.Stages == nil {
-		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: "Stages", Hint: "say how runs are planned"}
+	if c.Stages == nil || c.Records == nil {
+		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: "Stages and Records",
+			Hint: "say how runs are planned, and where ended ones are kept"}
 	}
 	if c.LeaseTTL < 0 || c.LeaseTTL > 0 && c.LeaseTTL < 100*time.Millisecond {
 		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid,

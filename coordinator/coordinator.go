@@ -89,6 +89,8 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	nodeDone, leadDone, serveDone := make(chan error, 1), make(chan struct{}), make(chan error, 1)
 	go func() { nodeDone <- c.node.Run(nodeCtx) }()
 	go func() { defer close(leadDone); c.followLeadership(leadCtx) }()
+	moveDone := make(chan struct{})
+	go func() { defer close(moveDone); c.moveToRecords(leadCtx) }()
 	go func() { serveDone <- server.Serve(rpc) }()
 	c.log.Info("coordinator serves", keyAddress, rpc.Addr().String(), "raft", raft.Addr().String())
 	close(c.serving)
@@ -110,6 +112,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	c.drain(base, server)
 	stopLead()
 	<-leadDone
+	<-moveDone
 	stopNode()
 	if !nodeEnded {
 		failed = errors.Join(failed, <-nodeDone)

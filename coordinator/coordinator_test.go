@@ -577,7 +577,7 @@ func TestHealthAndMetrics(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
-	good := Config{ID: "a", Stages: specStages, Dir: t.TempDir(), Peers: []Peer{{ID: "a", API: "127.0.0.1:1", Raft: "127.0.0.1:2"}}}
+	good := Config{ID: "a", Stages: specStages, Records: (&cluster{}).records, Dir: t.TempDir(), Peers: []Peer{{ID: "a", API: "127.0.0.1:1", Raft: "127.0.0.1:2"}}}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -587,6 +587,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no API port":     func(c *Config) { c.Peers = []Peer{{ID: "a", API: "127.0.0.1", Raft: "127.0.0.1:2"}} },
 		"no raft":         func(c *Config) { c.Peers = []Peer{{ID: "a", API: "127.0.0.1:1"}} },
 		"no stages":       func(c *Config) { c.Stages = nil },
+		"no records":      func(c *Config) { c.Records = nil },
 		"lease too short": func(c *Config) { c.LeaseTTL = time.Millisecond },
 	} {
 		cfg := good

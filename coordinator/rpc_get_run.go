@@ -24,7 +24,10 @@ func (s *service) GetRun(ctx context.Context, req *connect.Request[apiv1.GetRunR
 		}
 	})
 	if err == nil && resp.Run == nil {
-		err = &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + req.Msg.RunId, Hint: "`thalweg runs` lists those there are"}
+		var r *state.Run
+		if r, err = s.c.findRecord(ctx, thalweg.RunID(req.Msg.RunId)); err == nil {
+			resp.Run = runView(r, nil, true)
+		}
 	}
 	return connect.NewResponse(resp), err
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // runView returns a run as the RPC shows it; progress of running tasks comes
-// from h, tasks are listed where asked for.
+// from h, which is nil for a record; tasks are listed where asked for.
 func runView(r *state.Run, h *heard, tasks bool) *apiv1.Run {
 	v := &apiv1.Run{
 		Id: string(r.ID), Pipeline: string(r.Pipeline), Generation: uint64(r.Generation),
@@ -38,7 +38,10 @@ func stageView(r *state.Run, stage *state.Stage, h *heard, tasks bool) *apiv1.St
 			v.RowsTotal += t.Rows
 			continue
 		}
-		p := h.progressOf(t.ID, t.Token)
+		var p *apiv1.Progress
+		if h != nil {
+			p = h.progressOf(t.ID, t.Token)
+		}
 		if t.State != state.TaskLeased || p == nil {
 			known = known && t.Reduce
 			continue

@@ -28,14 +28,14 @@ type Stage struct {
 	begin func(w *Worker, lease *apiv1.Lease) (runner, error)
 }
 
-// Catalog holds the stages that workers can carry out, in order, by the verb
+// StageCatalog holds the stages that workers can carry out, in order, by the verb
 // whose runs have them. Those of a spec's batch half are under the empty verb.
-type Catalog map[string][]Stage
+type StageCatalog map[string][]Stage
 
 // Stages returns the catalog. To add a stage: a file task_<name>.go, and a line
 // here.
-func Stages() Catalog {
-	return Catalog{"": {
+func Stages() StageCatalog {
+	return StageCatalog{"": {
 		{Stage: api.Stage{Name: "profile", Over: api.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
 		{Stage: api.Stage{Name: "clean", Over: api.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
 		{Stage: api.Stage{Name: "fit", Over: api.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
@@ -46,7 +46,7 @@ func Stages() Catalog {
 }
 
 // Plan returns the stages of a run of a verb, as coordinators ask for them.
-func (c Catalog) Plan(spec *pipeline.Spec, verb string, arguments map[string]string) ([]api.Stage, error) {
+func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[string]string) ([]api.Stage, error) {
 	stages, ok := c[verb]
 	if !ok {
 		return nil, &thalweg.Error{Op: "plan run", Kind: thalweg.Invalid, Subject: fmt.Sprintf("verb %q", verb),
@@ -66,7 +66,7 @@ func (c Catalog) Plan(spec *pipeline.Spec, verb string, arguments map[string]str
 }
 
 // begin returns what carries a lease out.
-func (c Catalog) begin(w *Worker, lease *apiv1.Lease) (runner, error) {
+func (c StageCatalog) begin(w *Worker, lease *apiv1.Lease) (runner, error) {
 	if lease.RunId == "" {
 		return newScoreTask(w, lease)
 	}

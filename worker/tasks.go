@@ -95,7 +95,7 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t := &runningTask{lease: lease, cancel: cancel, done: make(chan struct{})}
 	var err error
-	if t.runner, err = w.cfg.Catalog.begin(w, lease); err != nil {
+	if t.runner, err = w.cfg.Stages.begin(w, lease); err != nil {
 		t.runner = failedTask{err}
 	}
 	m.mu.Lock()

@@ -66,8 +66,8 @@ type Config struct {
 	// Dir holds spilled training rows, in Dir/spill, which is emptied at start.
 	// Required.
 	Dir string
-	// Catalog is what the worker can carry out; default Stages().
-	Catalog Catalog
+	// Stages is what the worker can carry out; default Stages().
+	Stages StageCatalog
 	// Slots is how many shard tasks run at once; default 2.
 	Slots int
 	// StateBucket is the bucket of checkpoints and partial results; default
@@ -100,8 +100,8 @@ func (c Config) withDefaults() Config {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
 	}
-	if c.Catalog == nil {
-		c.Catalog = Stages()
+	if c.Stages == nil {
+		c.Stages = Stages()
 	}
 	if c.Slots == 0 {
 		c.Slots = 2

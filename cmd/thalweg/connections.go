@@ -328,6 +328,17 @@ func unknownConnection(name, kind string, known iter.Seq[string]) error {
 	return &thalweg.Error{Op: "resolve connection", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s connection %q", kind, name), Hint: hint}
 }
 
+// stateBucket returns what opens a bucket of the default store.
+func (c *connections) stateBucket(name string) func(context.Context) (storage.Bucket, error) {
+	return func(ctx context.Context) (storage.Bucket, error) {
+		opener, err := c.Store("")
+		if err != nil {
+			return nil, err
+		}
+		return opener.Bucket(ctx, name)
+	}
+}
+
 // bucketOf opens the bucket of an s3:// path over a named connection and
 // returns the key part of the path.
 func (c *connections) bucketOf(ctx context.Context, connection, path string) (storage.Bucket, string, error) {

@@ -43,6 +43,12 @@ func newCoordinator(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			conns, err := g.connections.open()
+			if err != nil {
+				return err
+			}
+			defer conns.Close()
+			cfg.Records = conns.stateBucket(g.connections.state)
 			node, err := coordinator.New(log.With("node", cfg.ID), cfg)
 			if err != nil {
 				return err

@@ -173,7 +173,8 @@ func (c *devCluster) openCoordinators() error {
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
-			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan})
+			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan,
+			Records: c.connections.stateBucket("thalweg")})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)
 		}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker"
@@ -32,14 +32,14 @@ const (
 // shuffle is a job that counts words: its map tasks address the words of each
 // letter to that letter's reducer, and the next stage's map tasks read one
 // reducer's output each. reached is called at each step of a task.
-func shuffle(reached func(step string)) worker.Catalog {
+func shuffle(reached func(step string)) worker.StageCatalog {
 	size := func(stage *api.Stage, _ *pipeline.Spec, arguments map[string]string) error {
 		_, err := fmt.Sscan(arguments["maps"], &stage.Number)
 		return err
 	}
 	step := func(t *worker.Task, at string) { reached(strings.SplitN(t.Lease.TaskId, "/", 2)[1] + " " + at) }
-	catalog := worker.Stages()
-	catalog["count"] = []worker.Stage{
+	stages := worker.Stages()
+	stages["count"] = []worker.Stage{
 		{Stage: api.Stage{Name: "deal", Over: api.OverTasks, Reducers: shuffleReducers, Outputs: []string{"part"}}, Size: size,
 			Map: func(ctx context.Context, t *worker.Task) error {
 				step(t, "begins")
@@ -106,7 +106,7 @@ func shuffle(reached func(step string)) worker.Catalog {
 				return t.Save(ctx, "ranking", all)
 			}},
 	}
-	return catalog
+	return stages
 }
 
 // severed is a way to the coordinators that can be cut, as when a process dies.
@@ -130,6 +130,7 @@ type jobCluster struct {
 	t       *testing.T
 	store   *connections
 	client  *api.Client
+	address string
 	mu      sync.Mutex
 	kills   map[string]bool // steps at which the worker that reaches one first dies
 	killed  int
@@ -146,7 +147,7 @@ func newJobCluster(t *testing.T) *jobCluster {
 	c.ctx, cancel = context.WithCancel(t.Context())
 	peer, cfg := coordinator.Peer{ID: "c1"}, coordinator.Config{ID: "c1", Dir: t.TempDir(), LeaseTTL: 300 * time.Millisecond,
 		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
-		Stages: shuffle(nil).Plan}
+		SpecCatalog: catalog.All(), Stages: shuffle(nil).Plan, Records: c.store.stateBucket("thalweg")}
 	for _, l := range []struct {
 		to      *net.Listener
 		address *string
@@ -157,7 +158,7 @@ func newJobCluster(t *testing.T) *jobCluster {
 		}
 		*l.address = (*l.to).Addr().String()
 	}
-	cfg.Peers = []coordinator.Peer{peer}
+	cfg.Peers, c.address = []coordinator.Peer{peer}, peer.API
 	node, err := coordinator.New(slog.New(slog.DiscardHandler), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +201,7 @@ func (c *jobCluster) life() error {
 	defer sever()
 	w, err := worker.New(ctx, severed{c.client, cut}, c.store, slog.New(slog.DiscardHandler), worker.Config{
 		ID: thalweg.WorkerID(fmt.Sprint("w", c.next.Add(1))), Dir: c.t.TempDir(), Slots: 1, DrainTimeout: time.Millisecond,
-		Catalog: shuffle(func(step string) {
+		SpecCatalog: catalog.All(), Stages: shuffle(func(step string) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if c.kills[step] {
@@ -295,9 +296,17 @@ func TestAShuffleLeavesTheSameWhateverWorkersDie(t *testing.T) {
 	if _, err := c.client.CancelRun(c.ctx, &apiv1.CancelRunRequest{RunId: started.RunId}); err != nil && !thalweg.Is(err, thalweg.Conflict) {
 		t.Error(err)
 	}
-	runs, err := c.client.ListRuns(c.ctx, &apiv1.ListRunsRequest{Pipeline: "flights"})
-	if err != nil || !slices.IsSortedFunc(runs.Runs, func(a, b *apiv1.Run) int { return int(b.StartedAtUnixMs - a.StartedAtUnixMs) }) {
-		t.Errorf("runs: %v, %v", runs, err)
+
+	// The command line pages through runs and jobs alike.
+	line := "runs --pipeline flights --limit 4 --coordinator " + c.address
+	first, err := runLine(t, line)
+	token, ok := strings.CutPrefix(first[strings.LastIndex(first, "there are more"):], "there are more: ")
+	if err != nil || !ok || !strings.Contains(first, started.RunId+" ") || strings.Contains(first, applied.RunId+" ") {
+		t.Fatalf("the first page: %s, %v", first, err)
+	}
+	rest, err := runLine(t, line+" "+token)
+	if err != nil || !strings.Contains(rest, applied.RunId+" ") || strings.Contains(rest, started.RunId+" ") || strings.Contains(rest, "there are more") {
+		t.Errorf("the last page: %s, %v", rest, err)
 	}
 }
 

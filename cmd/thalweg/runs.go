@@ -14,10 +14,12 @@ import (
 )
 
 func newRuns(g *globals) *cobra.Command {
+	req := &apiv1.ListRunsRequest{}
 	cmd := &cobra.Command{
 		Use:   "runs",
-		Short: "List runs; show, start, follow or cancel one",
+		Short: "List runs, newest first; show, start, follow or cancel one",
 		Example: "  thalweg runs\n" +
+			"  thalweg runs --pipeline flight-delays --limit 500\n" +
 			"  thalweg runs show flight-delays-1-1\n" +
 			"  thalweg runs start flight-delays --wait",
 		Args: cobra.NoArgs,
@@ -26,7 +28,7 @@ func newRuns(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := c.ListRuns(cmd.Context(), &apiv1.ListRunsRequest{})
+			res, err := c.ListRuns(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
@@ -35,9 +37,15 @@ func newRuns(g *globals) *cobra.Command {
 				for _, r := range res.Runs {
 					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), r.Error)
 				}
+				if res.NextPageToken != "" {
+					fmt.Fprintln(w, "\nthere are more: --page-token "+res.NextPageToken)
+				}
 			})
 		},
 	}
+	cmd.Flags().StringVar(&req.Pipeline, "pipeline", "", "only those of this pipeline")
+	cmd.Flags().Uint32Var(&req.PageSize, "limit", 100, "at most so many, up to 1000")
+	cmd.Flags().StringVar(&req.PageToken, "page-token", "", "go on after a page that was shown before")
 	cmd.AddCommand(newRunsShow(g), newRunsStart(g), newRunsFollow(g), newRunsCancel(g))
 	return cmd
 }

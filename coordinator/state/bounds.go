@@ -17,8 +17,12 @@ const (
 	MaxHashBytes = 64
 	// MaxGenerations is the number of newest generations kept per pipeline.
 	MaxGenerations = 50
-	// MaxRuns is the number of newest runs kept per pipeline.
+	// MaxRuns is the number of newest runs kept per pipeline; older ones that ended
+	// become records in the bucket.
 	MaxRuns = 100
+	// MaxHeldRuns is how many are kept while the bucket takes no records. Then no
+	// run is started: none is forgotten.
+	MaxHeldRuns = 200
 	// MaxStages bounds the stages of a run, MaxStageNameBytes the name of one, or of
 	// an output or verb, and MaxStageOutputs the outputs that one must leave.
 	MaxStages, MaxStageNameBytes, MaxStageOutputs = 32, 64, 64

@@ -16,6 +16,7 @@ const (
 	kindSetStream      Kind = 11
 	kindSetPartitions  Kind = 12
 	kindTripStream     Kind = 13
+	kindDropRuns       Kind = 14
 )
 
 // catalog is the table by which entries are decoded.
@@ -36,4 +37,5 @@ var catalog = [...]struct {
 	{kindSetStream, func() Command { return new(SetStream) }},
 	{kindSetPartitions, func() Command { return new(SetPartitions) }},
 	{kindTripStream, func() Command { return new(TripStream) }},
+	{kindDropRuns, func() Command { return new(DropRuns) }},
 }

@@ -64,6 +64,9 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 		}
 	}
 	trains := p.ActiveRun != "" || !s.trained(p, spec)
+	if full := s.overfull(p.Name); trains && full != "" {
+		return failure(thalweg.Exhausted, c.name(), string(c.Pipeline), full)
+	}
 	if r := s.runs[p.ActiveRun]; r != nil {
 		s.endRun(r, RunCanceled, now, fmt.Sprintf("superseded by generation %d", spec.Generation))
 	}

@@ -35,6 +35,9 @@ func (c *StartRun) apply(s *State, now at) Answer {
 	if flaw := c.flaw(); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), "pipeline "+string(c.Pipeline), flaw)
 	}
+	if full := s.overfull(p.Name); full != "" {
+		return failure(thalweg.Exhausted, c.name(), "pipeline "+string(c.Pipeline), full)
+	}
 	r := s.startRun(p, c, now)
 	return Answer{Pipeline: p.Name, Generation: r.Generation, Run: r.ID, Changed: true}
 }

@@ -147,6 +147,9 @@ func drawCommand(t *rapid.T, s *State) Command {
 	case n < 92:
 		return &StartRun{Pipeline: pipeline, Stages: specPlan(1), Generation: thalweg.Generation(rapid.Uint64Range(1, 3).Draw(t, "run generation"))}
 	case n < 93:
+		if rapid.IntRange(0, 2).Draw(t, "drop") == 0 {
+			return &DropRuns{Runs: []thalweg.RunID{"a-1-1", run}}
+		}
 		return &CancelRun{Run: run}
 	case n < 95:
 		return &Promote{Model: "m", Alias: "champion", Version: thalweg.ModelVersion(rapid.Uint64Range(0, 3).Draw(t, "version"))}

@@ -81,9 +81,10 @@ func (s *State) restorePipeline(p *Pipeline) error {
 	return nil
 }
 
-func (s *State) restoreRun(r *Run) error {
-	if r == nil || r.ID == "" || s.runs[r.ID] != nil {
-		return damaged("run", errTwice)
+// check checks all of a run that can be seen in itself, and links its parts.
+func (r *Run) check() error {
+	if r == nil || r.ID == "" {
+		return damaged("run", errMissing)
 	}
 	subject := "run " + string(r.ID)
 	if r.State < RunRunning || int(r.At) >= len(r.Stages) {
@@ -104,6 +105,17 @@ func (s *State) restoreRun(r *Run) error {
 	}
 	if flaw := (&StartRun{Stages: plans, Verb: r.Verb, Arguments: r.Arguments}).flaw(); flaw != "" {
 		return damaged(subject, errors.New(flaw))
+	}
+	return nil
+}
+
+func (s *State) restoreRun(r *Run) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	subject := "run " + string(r.ID)
+	if s.runs[r.ID] != nil {
+		return damaged(subject, errTwice)
 	}
 	p := s.pipelines[r.Pipeline]
 	if p == nil || (p.ActiveRun == r.ID) != (r.State == RunRunning) {

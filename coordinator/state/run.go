@@ -69,7 +69,6 @@ func (s *State) startRun(p *Pipeline, c *StartRun, now at) *Run {
 	} else {
 		s.begin(r, now)
 	}
-	s.dropOldRuns(p)
 	return r
 }
 
@@ -165,23 +164,40 @@ func (r *Run) compact() {
 	}
 }
 
-// dropOldRuns keeps the newest MaxRuns of a pipeline's runs.
-func (s *State) dropOldRuns(p *Pipeline) {
-	var mine []*Run
+// runsOf returns the runs of a pipeline in the order in which they started.
+func (s *State) runsOf(p thalweg.PipelineName) []*Run {
+	var runs []*Run
 	for _, r := range s.runs {
-		if r.Pipeline == p.Name {
-			mine = append(mine, r)
+		if r.Pipeline == p {
+			runs = append(runs, r)
 		}
 	}
-	if len(mine) <= MaxRuns {
-		return
-	}
-	slices.SortFunc(mine, compareStart)
-	for _, r := range mine[:len(mine)-MaxRuns] {
-		if r.State != RunRunning {
-			delete(s.runs, r.ID)
+	slices.SortFunc(runs, compareStart)
+	return runs
+}
+
+// Surplus returns the ended runs beyond the newest MaxRuns of each pipeline,
+// which belong in records: oldest first.
+func (s *State) Surplus() []*Run {
+	var surplus []*Run
+	for p := range s.Pipelines() {
+		runs := s.runsOf(p.Name)
+		for _, r := range runs[:max(0, len(runs)-MaxRuns)] {
+			if r.State != RunRunning {
+				surplus = append(surplus, r)
+			}
 		}
 	}
+	return surplus
+}
+
+// overfull says that no run of a pipeline can be started until ended ones were
+// moved to records, "" while one can.
+func (s *State) overfull(p thalweg.PipelineName) string {
+	if n := len(s.runsOf(p)); n >= MaxHeldRuns {
+		return fmt.Sprintf("%d runs are kept, and those that ended cannot be moved to the state bucket; see the leader's log", n)
+	}
+	return ""
 }
 
 // failureText says why a run failed: the failed attempts of the task, the newest

@@ -87,6 +87,18 @@ func Decode(data []byte) (*State, error) {
 	return s, nil
 }
 
+// EncodeRun returns the record of a run that ended: the same bytes on every node.
+func EncodeRun(r *Run) ([]byte, error) { return json.Marshal(r) }
+
+// DecodeRun is the inverse of EncodeRun; Corrupt if the record is damaged.
+func DecodeRun(data []byte) (*Run, error) {
+	r := &Run{}
+	if err := thalweg.DecodeStrict(data, r); err != nil {
+		return nil, damaged("record of a run", err)
+	}
+	return r, r.check()
+}
+
 func damaged(subject string, err error) error {
 	return &thalweg.Error{Op: "decode snapshot", Kind: thalweg.Corrupt, Subject: subject, Err: err}
 }

@@ -120,19 +120,46 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 		apply(&CancelRun{Run: p.ActiveRun})
 		apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
 	}
-	n := 0
-	for r := range s.Runs() {
-		n++
-		if r.State == RunRunning && r.ID != p.ActiveRun {
-			t.Errorf("run %s is active beside %s", r.ID, p.ActiveRun)
+	// Runs are kept until they are dropped by name, an active one even then.
+	held := MaxGenerations + 3 + MaxRuns + 5
+	surplus := s.Surplus()
+	if n := len(s.runsOf("a")); n != held || len(surplus) != held-MaxRuns || surplus[0].ID != "a-1-1" {
+		t.Errorf("%d runs are kept, %d of them are too many", n, len(surplus))
+	}
+	for len(s.runsOf("a")) < MaxHeldRuns {
+		apply(&CancelRun{Run: p.ActiveRun})
+		apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
+	}
+	apply(&CancelRun{Run: p.ActiveRun})
+	for _, c := range []Command{&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)},
+		&ApplySpec{Pipeline: "a", Text: "more", Model: "a", Alias: "champion", Stages: specPlan(1)}} {
+		if err := apply(c).Err(); !thalweg.Is(err, thalweg.Exhausted) {
+			t.Errorf("%s beside %d runs: %v", Name(c), MaxHeldRuns, err)
 		}
 	}
-	if n != MaxRuns || s.Run(p.ActiveRun) == nil {
+	drop := &DropRuns{Runs: []thalweg.RunID{"a-1-1", "nobody"}}
+	for _, r := range s.Surplus() {
+		record, err := EncodeRun(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := DecodeRun(record); err != nil || back.ID != r.ID || back.Stage().Name != r.Stage().Name {
+			t.Fatalf("record of %s: %v", r.ID, err)
+		}
+		drop.Runs = append(drop.Runs, r.ID)
+	}
+	apply(drop)
+	started := apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
+	apply(&DropRuns{Runs: []thalweg.RunID{started.Run}})
+	if n := len(s.runsOf("a")); n != MaxRuns+1 || s.Run(p.ActiveRun) == nil {
 		t.Errorf("%d runs are kept", n)
 	}
 	checkInvariants(t, s)
 	if _, err := Decode(encoded(t, s)); err != nil {
 		t.Error(err)
+	}
+	if _, err := DecodeRun([]byte(`{"id":"a-1-1","state":"failed","at":3,"stages":[]}`)); !thalweg.Is(err, thalweg.Corrupt) {
+		t.Errorf("a damaged record: %v", err)
 	}
 }
 
