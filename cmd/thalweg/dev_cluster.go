@@ -237,7 +237,7 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
 		w, err := worker.New(ctx, client, c.connections, c.log, worker.Config{
-			ID: id, Dir: filepath.Join(c.cfg.Dir, string(id))})
+			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id))})
 		if err != nil {
 			return errors.Join(err, g.Wait())
 		}
