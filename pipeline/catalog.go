@@ -14,6 +14,7 @@ type Kind string
 const (
 	Steps      Kind = "steps"
 	Models     Kind = "models"
+	Losses     Kind = "losses"
 	Optimizers Kind = "optimizers"
 )
 
@@ -47,6 +48,13 @@ type Checker interface {
 	Check(at Place)
 }
 
+// LossSpec is the options of an entry of the kind Losses.
+type LossSpec interface {
+	// Label is the type of the output features that the loss is for. The first
+	// loss of the catalog for a type is its default.
+	Label() string
+}
+
 // Choice is an entry that a spec has chosen, and its options. A field of this
 // type has a catalog tag. With yaml:",inline" the entry's name is a field of the
 // struct around it ("trim: {…}"); else the field's value is a mapping with the
@@ -72,6 +80,17 @@ func (c Catalog) choose(kind Kind, name string, choice *Choice) {
 	if ok {
 		choice.Options = entry.new()
 	}
+}
+
+// lossFor returns the default loss of a type of output feature; "" where there is
+// none.
+func (c Catalog) lossFor(label string) string {
+	for _, e := range c[Losses] {
+		if e.Options.(LossSpec).Label() == label {
+			return e.Name
+		}
+	}
+	return ""
 }
 
 // having lists the names of the entries that have an option.

@@ -191,7 +191,7 @@ func (c *compiler) label() {
 	const path = "spec.output_features[0]"
 	o := c.spec.Spec.OutputFeatures[0]
 	column, program, t, reads := c.value(path, o.Name, o.Expression)
-	c.plan.Label = Label{Name: o.Name, Type: o.Type, Column: column, Expression: program}
+	c.plan.Label = Label{Name: o.Name, Type: o.Type, Column: column, Expression: program, Loss: o.Loss}
 	c.plan.Label.Threshold, _ = toNumber(o.Threshold)
 	c.labelReads = c.training.reach(reads)
 	if t == table.String || t == table.Timestamp {

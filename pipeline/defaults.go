@@ -117,8 +117,9 @@ func (f filler) body(b *Body, name string) {
 		if output = o.Type; output == outputBinary && o.Threshold == nil {
 			o.Threshold = defaultThreshold
 		}
+		f.choice(fmt.Sprintf("spec.output_features[%d].loss", i), Losses, f.found.catalog.lossFor(o.Type), &o.Loss)
 	}
-	f.choice("spec.model", Models, &b.Model)
+	f.choice("spec.model", Models, defaultChoices[Models], &b.Model)
 	f.trainer(&b.Trainer, output)
 	Default(f.Place, "spec.registry.model", &b.Registry.Model, name)
 	Default(f.Place, "spec.registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)
@@ -166,11 +167,11 @@ func (f filler) step(c *CleanStep, path string) {
 	DefaultList(at, "apply_to", &step.phases().ApplyTo, InTraining, InScoring)
 }
 
-// choice chooses the default of a kind where the spec names none, and fills in
-// the defaults of the options.
-func (f filler) choice(path string, kind Kind, c *Choice) {
+// choice chooses an entry by default where the spec names none, and fills in the
+// defaults of the options.
+func (f filler) choice(path string, kind Kind, name string, c *Choice) {
 	if c.Name == "" && !f.found.source.has(path+".type") {
-		f.found.catalog.choose(kind, defaultChoices[kind], c)
+		f.found.catalog.choose(kind, name, c)
 	}
 	if o, ok := c.Options.(Defaulter); ok {
 		o.Defaults(f.in(path))
@@ -219,7 +220,7 @@ func (f filler) options(o *FeatureOptions, path string, from FeatureOptions, fil
 func (f filler) trainer(t *Trainer, output string) {
 	const path = "spec.trainer."
 	Default(f.Place, path+"seed", &t.Seed, defaultSeed)
-	f.choice(path+"optimizer", Optimizers, &t.Optimizer)
+	f.choice(path+"optimizer", Optimizers, defaultChoices[Optimizers], &t.Optimizer)
 	Default(f.Place, path+"batch_size", &t.BatchSize, defaultBatchSize)
 	Default(f.Place, path+"epochs", &t.Epochs, defaultEpochs)
 	Default(f.Place, path+"early_stop", &t.EarlyStop, defaultEarlyStop)

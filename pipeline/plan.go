@@ -59,4 +59,5 @@ type Label struct {
 	Column     string
 	Expression *expression.Program
 	Threshold  float64 // binary only
+	Loss       Choice
 }

@@ -191,6 +191,9 @@ type OutputFeature struct {
 	// Threshold of a binary output is the probability from which the prediction
 	// is true.
 	Threshold any `yaml:"threshold,omitempty" json:"threshold,omitempty" jsonschema:"minimum=0,maximum=1" refused:"{}"`
+	// Loss is what training minimises. Default cross_entropy for a binary output,
+	// squared for a number.
+	Loss Choice `yaml:"loss,omitempty" json:"loss,omitempty" catalog:"losses" refused:"focal,hinge,huber,quantile,poisson"`
 }
 
 // Trainer is how the model is trained.

@@ -254,6 +254,10 @@ func (v validator) output(b *Body) {
 			}
 		}
 		v.threshold(path+".threshold", o)
+		if l, ok := o.Loss.Options.(LossSpec); ok && l.Label() != o.Type {
+			v.Problem(path+".loss.type", "", "loss %s is for a %s output", o.Loss.Name, l.Label())
+		}
+		v.choice(path+".loss", o.Loss)
 	}
 }
 

@@ -75,7 +75,7 @@ type Provenance struct {
 // New returns an artifact without parameters: the model that a plan asks for,
 // built for the shape of a transform that was fitted by that plan.
 func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
-	m, err := model.New(plan.Spec.Spec.Model, plan.Label.Type, transform.Shape())
+	m, err := model.New(plan.Spec.Spec.Model, plan.Label.Loss, transform.Shape())
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		c.Retain()
 		columns = append(columns, c)
 	}
-	if s.artifact.plan.Label.Type == string(model.Binary) {
+	if s.artifact.plan.Label.Type == model.Binary {
 		columns = append(columns, s.decisions(predictions))
 	} else {
 		columns = append(columns, s.widened(predictions))

@@ -39,7 +39,7 @@ func (a *Artifact) encodeModel() []byte {
 }
 
 func (a *Artifact) metadata() map[string]string {
-	return map[string]string{"format": format, "model": a.Model.Type(), "label": string(a.Model.Loss().Label()), "transform": a.Transform.Hash()}
+	return map[string]string{"format": format, "model": a.Model.Type(), "label": a.Model.Loss().Label(), "transform": a.Transform.Hash()}
 }
 
 // Encode returns the artifact as parts by name, together with the extra ones,
@@ -162,7 +162,7 @@ func (a *Artifact) decodeTransform(data []byte) (err error) {
 }
 
 func (a *Artifact) decodeModel(data []byte) (err error) {
-	if a.Model, err = model.New(a.Spec.Spec.Model, a.plan.Label.Type, a.Transform.Shape()); err != nil {
+	if a.Model, err = model.New(a.Spec.Spec.Model, a.plan.Label.Loss, a.Transform.Shape()); err != nil {
 		return err
 	}
 	metadata, err := model.TensorMetadata(data)

@@ -14,6 +14,7 @@ func All() pipeline.Catalog {
 	return pipeline.Catalog{
 		pipeline.Steps:      clean.Catalog(),
 		pipeline.Models:     model.Catalog(),
+		pipeline.Losses:     model.Losses(),
 		pipeline.Optimizers: optim.Catalog(),
 	}
 }

@@ -46,9 +46,19 @@ func randomBlock(shape kernel.Shape, rows int, seed uint64) *kernel.Block {
 	return b
 }
 
+// lossOf returns the default loss of a type of label.
+func lossOf(label string) pipeline.Choice {
+	for _, e := range model.Losses() {
+		if e.Options.(model.Loss).Label() == label {
+			return pipeline.Choice{Name: e.Name, Options: e.Options}
+		}
+	}
+	return pipeline.Choice{Name: label}
+}
+
 func BenchmarkLinear(b *testing.B) {
 	shape := flightShape()
-	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, "binary", shape)
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, lossOf("binary"), shape)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,6 +11,12 @@ func entry(name string, options Spec, source string) pipeline.Entry {
 	return pipeline.Entry{Name: name, Options: options, Source: source}
 }
 
-// losses is the table of losses; the first of a label's is its default. To add
+// Losses lists the losses; the first of a type of label is its default. To add
 // one, write its file and its line.
-var losses = []Loss{crossEntropy{}, squared{}}
+func Losses() []pipeline.Entry {
+	return []pipeline.Entry{loss(new(CrossEntropy), crossEntropySource), loss(new(Squared), squaredSource)}
+}
+
+func loss(l Loss, source string) pipeline.Entry {
+	return pipeline.Entry{Name: l.Type(), Options: l, Source: source}
+}

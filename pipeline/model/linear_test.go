@@ -15,7 +15,7 @@ import (
 
 func newLinear(t *testing.T, label string, shape kernel.Shape) model.Model {
 	t.Helper()
-	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, label, shape)
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, lossOf(label), shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestNewRefusesWhatItCannotBuild(t *testing.T) {
 		{new(model.Linear), "binary", kernel.Shape{Lists: [][]int{{1 << 20, 1 << 20}}, ListNames: []string{"l"}}, thalweg.Invalid, `"l" has dimensions`},
 		{new(model.Linear), "binary", kernel.Shape{Cardinalities: []int{0}, CategoryNames: []string{"c"}}, thalweg.Invalid, `"c" has 0 ids`},
 	} {
-		_, err := model.New(pipeline.Choice{Name: "chosen", Options: test.model}, test.label, test.shape)
+		_, err := model.New(pipeline.Choice{Name: "chosen", Options: test.model}, lossOf(test.label), test.shape)
 		if !thalweg.Is(err, test.kind) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%T, %s: error %v, want %v saying %s", test.model, test.label, err, test.kind, test.says)
 		}

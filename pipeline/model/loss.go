@@ -1,24 +1,22 @@
 package model
 
-// Label is the type of the output feature: it decides how labels are packed
-// and what predictions are measured by.
-type Label string
-
-// The label types, as output_features spell them.
+// The types of label, as output_features spell them: they decide how labels are
+// packed and what predictions are measured by.
 const (
 	// Binary: labels are 0 or 1, a prediction is the probability of 1.
-	Binary Label = "binary"
+	Binary = "binary"
 	// Number: labels and predictions are values.
-	Number Label = "number"
+	Number = "number"
 )
 
 // Loss says how far a model's outputs are from the labels, and what the outputs
-// mean. It is immutable and may be used concurrently.
+// mean. It is the options of its entry in the catalog, immutable, and may be used
+// concurrently.
 type Loss interface {
 	// Type is the loss's name in a spec.
 	Type() string
 	// Label is the type of label that it compares with.
-	Label() Label
+	Label() string
 	// Outputs is how many values it wants for each row, row-major.
 	Outputs() int
 	// Scale returns the scale in which labels are learned, given the mean and the

@@ -1,16 +1,34 @@
 package model
 
-import "github.com/thalweg/thalweg/pipeline/kernel"
+import (
+	_ "embed"
 
-// crossEntropy is the log loss of a binary label. The output is the logit, the
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+//go:embed loss_crossentropy.go
+var crossEntropySource string
+
+// CrossEntropy is the log loss of a binary label. The output is the logit, the
 // prediction its sigmoid.
-type crossEntropy struct{}
+type CrossEntropy struct{}
 
-func (crossEntropy) Type() string             { return "cross_entropy" }
-func (crossEntropy) Label() Label             { return Binary }
-func (crossEntropy) Outputs() int             { return 1 }
-func (crossEntropy) Scale(_, _ float64) Scale { return Scale{} }
-func (crossEntropy) Predict(out []float32)    { kernel.Sigmoid(out, out) }
-func (crossEntropy) Gradient(out, labels []float32, weight float32) float64 {
+// Type implements Loss.
+func (*CrossEntropy) Type() string { return "cross_entropy" }
+
+// Label implements Loss.
+func (*CrossEntropy) Label() string { return Binary }
+
+// Outputs implements Loss.
+func (*CrossEntropy) Outputs() int { return 1 }
+
+// Scale implements Loss.
+func (*CrossEntropy) Scale(_, _ float64) Scale { return Scale{} }
+
+// Predict implements Loss.
+func (*CrossEntropy) Predict(out []float32) { kernel.Sigmoid(out, out) }
+
+// Gradient implements Loss.
+func (*CrossEntropy) Gradient(out, labels []float32, weight float32) float64 {
 	return kernel.LogisticResidual(out, out, labels, weight)
 }

@@ -1,23 +1,39 @@
 package model
 
-import "github.com/thalweg/thalweg/pipeline/kernel"
+import (
+	_ "embed"
 
-// squared is half the squared error of a number. Labels are standardised, so
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+//go:embed loss_squared.go
+var squaredSource string
+
+// Squared is half the squared error of a number. Labels are standardised, so
 // that one learning rate fits labels of any unit.
-type squared struct{}
+type Squared struct{}
 
-func (squared) Type() string      { return "squared" }
-func (squared) Label() Label      { return Number }
-func (squared) Outputs() int      { return 1 }
-func (squared) Predict([]float32) {}
+// Type implements Loss.
+func (*Squared) Type() string { return "squared" }
 
-func (squared) Scale(mean, deviation float64) Scale {
+// Label implements Loss.
+func (*Squared) Label() string { return Number }
+
+// Outputs implements Loss.
+func (*Squared) Outputs() int { return 1 }
+
+// Predict implements Loss.
+func (*Squared) Predict([]float32) {}
+
+// Scale implements Loss.
+func (*Squared) Scale(mean, deviation float64) Scale {
 	if !(deviation > 0) {
 		deviation = 1 // all labels are equal
 	}
 	return Scale{Mean: mean, Deviation: deviation}
 }
 
-func (squared) Gradient(out, labels []float32, weight float32) float64 {
+// Gradient implements Loss.
+func (*Squared) Gradient(out, labels []float32, weight float32) float64 {
 	return kernel.SquaredResidual(out, out, labels, weight)
 }

@@ -81,25 +81,23 @@ type Spec interface {
 	New(loss Loss, shape kernel.Shape) (Model, error)
 }
 
-// New returns the model that a spec has chosen for blocks of the given shape.
-// label is the output feature's type, "binary" or "number". It fails with
-// Unsupported for a choice that is no model and with Invalid for a label or shape
-// that cannot be.
-func New(choice pipeline.Choice, label string, shape kernel.Shape) (Model, error) {
+// New returns the model that a spec has chosen, with the loss that it has chosen,
+// for blocks of the given shape. It fails with Unsupported for a choice that is no
+// model or no loss and with Invalid for a shape that cannot be.
+func New(choice, loss pipeline.Choice, shape kernel.Shape) (Model, error) {
 	const op = "build model"
-	at := slices.IndexFunc(losses, func(l Loss) bool { return string(l.Label()) == label })
-	if at < 0 {
-		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("output type %q", label),
-			Hint: "binary and number are supported"}
-	}
 	spec, ok := choice.Options.(Spec)
 	if !ok {
 		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("model type %q", choice.Name)}
 	}
+	l, ok := loss.Options.(Loss)
+	if !ok {
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("loss type %q", loss.Name)}
+	}
 	err := checkShape(shape)
 	if err == nil {
 		var m Model
-		if m, err = spec.New(losses[at], clone(shape)); err == nil {
+		if m, err = spec.New(l, clone(shape)); err == nil {
 			return m, nil
 		}
 	}

@@ -94,12 +94,12 @@ func (d dropout) Backward(c *Chunk, _, outGrad, _ []float32) {
 
 // gaussian is the negative log likelihood of a normal distribution whose mean
 // and log deviation are a row's two outputs.
-type gaussian struct{ squared }
+type gaussian struct{ Squared }
 
-func (gaussian) Type() string             { return "gaussian" }
-func (gaussian) Outputs() int             { return 2 }
-func (gaussian) Scale(_, _ float64) Scale { return Scale{} }
-func (gaussian) Gradient(out, labels []float32, weight float32) (loss float64) {
+func (*gaussian) Type() string             { return "gaussian" }
+func (*gaussian) Outputs() int             { return 2 }
+func (*gaussian) Scale(_, _ float64) Scale { return Scale{} }
+func (*gaussian) Gradient(out, labels []float32, weight float32) (loss float64) {
 	for i, y := range labels {
 		mean, log := float64(out[2*i]), float64(out[2*i+1])
 		z := (float64(y) - mean) / math.Exp(log)
@@ -122,15 +122,16 @@ func netOf(t *testing.T, l Loss, layers ...Layer) Model {
 
 func TestLayersAreChained(t *testing.T) {
 	first, drop, second := dense{"first", 6, 4}, dropout{4}, dense{"second", 4, 1}
-	for _, l := range losses {
+	for _, e := range Losses() {
+		l := e.Options.(Loss)
 		checkModel(t, netOf(t, l, first, drop, second))
 		checkModel(t, netOf(t, l, dense{"only", 6, 1}))
 	}
 }
 
 func TestRowCanHaveSeveralOutputs(t *testing.T) {
-	checkLoss(t, gaussian{})
-	m := netOf(t, gaussian{}, dense{"first", 6, 3}, dense{"second", 3, 2})
+	checkLoss(t, new(gaussian))
+	m := netOf(t, new(gaussian), dense{"first", 6, 3}, dense{"second", 3, 2})
 	if m.Outputs() != 2 {
 		t.Errorf("%d outputs", m.Outputs())
 	}
@@ -138,8 +139,8 @@ func TestRowCanHaveSeveralOutputs(t *testing.T) {
 }
 
 func TestEachStepDrawsAnewAndPredictionsDrawNothing(t *testing.T) {
-	m := netOf(t, crossEntropy{}, dense{"first", 6, 4}, dropout{4}, dense{"second", 4, 1})
-	without := netOf(t, crossEntropy{}, dense{"first", 6, 4}, dense{"second", 4, 1})
+	m := netOf(t, new(CrossEntropy), dense{"first", 6, 4}, dropout{4}, dense{"second", 4, 1})
+	without := netOf(t, new(CrossEntropy), dense{"first", 6, 4}, dense{"second", 4, 1})
 	b, params := sample(arrays, Binary, 50), make([]float32, m.Size())
 	m.Init(params, 1)
 	one, two := make([]float32, m.Size()), make([]float32, m.Size())
@@ -164,7 +165,7 @@ func TestNetworkRefusesLayersThatDoNotFit(t *testing.T) {
 		"gives 2 values a row": {dense{"a", 6, 2}},
 		"cannot be rescaled":   {dense{"a", 6, 1}, dropout{1}},
 	} {
-		if _, err := NewNetwork("n", arrays, squared{}, layers...); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := NewNetwork("n", arrays, new(Squared), layers...); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("error %v, want %q", err, says)
 		}
 	}

@@ -45,8 +45,16 @@ func (f flights) read(shard int, yield func(*Batch, error) bool) {
 	}
 }
 
+// lossOf returns the loss of a type of label.
+func lossOf(label string) pipeline.Choice {
+	if label == model.Binary {
+		return pipeline.Choice{Name: "cross_entropy", Options: new(model.CrossEntropy)}
+	}
+	return pipeline.Choice{Name: "squared", Options: new(model.Squared)}
+}
+
 func flightsJob(b testing.TB, rows, replicas int) *Job {
-	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, "binary", kernel.Shape{Numbers: 1, NumberNames: []string{"distance"},
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, lossOf("binary"), kernel.Shape{Numbers: 1, NumberNames: []string{"distance"},
 		Cardinalities: []int{230, 231, 25, 8}, CategoryNames: []string{"origin", "destination", "hour", "weekday"}})
 	if err != nil {
 		b.Fatal(err)

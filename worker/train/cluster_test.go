@@ -97,10 +97,18 @@ func (d dataset) read(shard int, yield func(*train.Batch, error) bool) {
 	}
 }
 
+// lossOf returns the loss of a type of label.
+func lossOf(label string) pipeline.Choice {
+	if label == model.Binary {
+		return pipeline.Choice{Name: "cross_entropy", Options: new(model.CrossEntropy)}
+	}
+	return pipeline.Choice{Name: "squared", Options: new(model.Squared)}
+}
+
 // newJob returns a job over d with small rounds.
 func newJob(t testing.TB, d dataset, replicas int) train.Job {
 	t.Helper()
-	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, d.label, dataShape)
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, lossOf(d.label), dataShape)
 	if err != nil {
 		t.Fatal(err)
 	}

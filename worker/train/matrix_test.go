@@ -41,7 +41,7 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 		b.Categories = append(b.Categories, column)
 	}
 	for _, label := range []string{"binary", "number"} {
-		m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, label, shape)
+		m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, lossOf(label), shape)
 		if err != nil {
 			t.Fatal(err)
 		}
