@@ -135,7 +135,7 @@ var owners = []struct {
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"connectors/devbroker"}},
 	{"github.com/minio/minio-go", []string{"storage/s3"}},
 	{"github.com/versity/versitygw", []string{"storage/devserver"}},
-	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/parquet/encode", "storage/table/delta"}},
+	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/parquet/encode", "storage/table/delta", "worker/stream/fsck"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},

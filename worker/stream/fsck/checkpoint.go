@@ -1,31 +1,22 @@
 package fsck
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/thalweg/thalweg"
 )
-
-// checkpointLeaves are the columns of a checkpoint that rule 11 needs. Removed
-// files are in it for those who clean up, and no part of the state.
-var checkpointLeaves = []string{
-	"txn.appId", "txn.version", "add.path", "add.partitionValues.", "add.size", "add.stats", "metaData.partitionColumns.",
-}
 
 // checkpointVersion returns the version that a key below the log's directory is a
 // checkpoint of in one part, as Delta calls them without anything between.
@@ -54,8 +45,8 @@ func (j *judge) readCheckpoint(ctx context.Context, key string, version int64) (
 	}
 	t = newTable()
 	t.version, t.base = version, version
-	if err := t.decodeCheckpoint(ctx, body); err != nil {
-		return nil, false, "the checkpoint cannot be read: " + err.Error(), ctx.Err()
+	if err := t.decodeCheckpoint(body); err != nil {
+		return nil, false, "the checkpoint cannot be read: " + err.Error(), nil
 	}
 	return t, false, "", nil
 }
@@ -80,139 +71,126 @@ func (j *judge) checkpointSum(ctx context.Context, version int64) (string, error
 	return hint.Tags["thalweg.sha256"], nil
 }
 
-// decodeCheckpoint takes in the rows of a checkpoint.
-func (t *deltaTable) decodeCheckpoint(ctx context.Context, body []byte) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoder panicked: %v", p)
-		}
-	}()
-	pf, err := file.NewParquetReader(bytes.NewReader(body))
+// decodeCheckpoint takes in the rows of a checkpoint, each of which has one
+// action, as far as rule 11 needs them. Removed files are in it for those who
+// clean up, and no part of the state.
+func (t *deltaTable) decodeCheckpoint(body []byte) error {
+	f, err := openParquet(body)
 	if err != nil {
 		return err
 	}
-	defer pf.Close()
-	var leaves, groups []int
-	for i := range pf.MetaData().Schema.NumColumns() {
-		path := pf.MetaData().Schema.Column(i).Path()
-		if slices.ContainsFunc(checkpointLeaves, func(leaf string) bool {
-			return path == leaf || strings.HasSuffix(leaf, ".") && strings.HasPrefix(path, leaf)
-		}) {
-			leaves = append(leaves, i)
-		}
+	var leaves []*field
+	leaf := func(path string, nth int) *field {
+		l := f.field(path, nth)
+		leaves = append(leaves, l)
+		return l
 	}
-	for i := range pf.NumRowGroups() {
-		groups = append(groups, i)
-	}
-	r, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-	if err != nil {
-		return err
-	}
-	rows, err := r.ReadRowGroups(ctx, leaves, groups)
-	if err != nil {
-		return err
-	}
-	defer rows.Release()
-	batches := array.NewTableReader(rows, 0)
-	defer batches.Release()
-	for batches.Next() {
-		if err := t.takeActions(batches.Record()); err != nil {
-			return err
-		}
-	}
-	return batches.Err()
-}
-
-// takeActions takes in a batch of a checkpoint's rows, each of which has one
-// action.
-func (t *deltaTable) takeActions(batch arrow.Record) error {
-	txn, add, metadata := structOf(batch, "txn"), structOf(batch, "add"), structOf(batch, "metaData")
-	if add == nil {
+	app, slot := leaf("txn.appId", 0), leaf("txn.version", 0)
+	path, size, stats := leaf("add.path", 0), leaf("add.size", 0), leaf("add.stats", 0)
+	keys, values := leaf("add.partitionValues.", 0), leaf("add.partitionValues.", 1)
+	partitions := leaf("metaData.partitionColumns.", 0)
+	if path.cells.leaf == nil {
 		return errors.New("there is no column add")
 	}
-	for i := range int(batch.NumRows()) {
-		if txn != nil && txn.IsValid(i) {
-			t.txns[textAt(txn, "appId", i)] = numberAt(txn, "version", i)
+	for range f.rows {
+		for _, l := range leaves {
+			if err := l.take(); err != nil {
+				return err
+			}
 		}
-		if metadata != nil && metadata.IsValid(i) {
-			t.partitions = textsAt(metadata, "partitionColumns", i)
+		if app.present() {
+			t.txns[app.text()] = slot.number()
 		}
-		if !add.IsValid(i) {
+		if partitions.present() {
+			t.partitions = partitions.texts()
+		}
+		if !path.present() {
 			continue
 		}
-		f := deltaFile{Path: textAt(add, "path", i), Size: numberAt(add, "size", i), Stats: textAt(add, "stats", i), PartitionValues: valuesAt(add, "partitionValues", i)}
-		if _, twice := t.files[f.Path]; twice || f.Path == "" {
-			return fmt.Errorf("file %q is there twice or has no name", f.Path)
+		added := deltaFile{Path: path.text(), Size: size.number(), Stats: stats.text(), PartitionValues: make(map[string]*string)}
+		for i, key := range keys.row {
+			if !key.IsNull() && i < len(values.row) {
+				added.PartitionValues[string(key.ByteArray())] = textOf(values.row[i])
+			}
 		}
-		t.files[f.Path] = f
+		if _, twice := t.files[added.Path]; twice || added.Path == "" {
+			return fmt.Errorf("file %q is there twice or has no name", added.Path)
+		}
+		t.files[added.Path] = added
 	}
 	return nil
 }
 
-func structOf(batch arrow.Record, name string) *array.Struct {
-	at := batch.Schema().FieldIndices(name)
-	if len(at) != 1 {
-		return nil
-	}
-	s, _ := batch.Column(at[0]).(*array.Struct)
-	return s
+// field is a column of a checkpoint, and its values in the row that was taken
+// last; of a column that is not there it has none.
+type field struct {
+	cells    cells
+	optional bool // the action that it is of
+	row      []parquet.Value
 }
 
-func fieldOf(s *array.Struct, name string) arrow.Array {
-	at, ok := s.DataType().(*arrow.StructType).FieldIdx(name)
-	if !ok {
-		return nil
+// field returns the nth column whose path is, or where it ends in a dot begins
+// with, path.
+func (f *parquetFile) field(path string, nth int) *field {
+	for _, c := range f.leaves {
+		name := nameOf(c)
+		if name != path && !(strings.HasSuffix(path, ".") && strings.HasPrefix(name, path)) {
+			continue
+		}
+		if nth--; nth < 0 {
+			return &field{cells: cells{leaf: c}, optional: !f.file.Root().Column(c.Path()[0]).Required()}
+		}
 	}
-	return s.Field(at)
+	return &field{}
 }
 
-// textAt, numberAt, textsAt and valuesAt return a field of a struct, or nothing
-// where it is null or of another type.
-func textAt(s *array.Struct, name string, i int) string {
-	if a, ok := fieldOf(s, name).(*array.String); ok && a.IsValid(i) {
-		return a.Value(i)
+// take takes the next row.
+func (f *field) take() error {
+	if f.cells.leaf == nil {
+		return nil
+	}
+	if f.row = f.cells.row(); f.cells.err != nil || len(f.row) == 0 {
+		return cmp.Or(f.cells.err, io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+// present reports whether the row has the action that the field is of.
+func (f *field) present() bool {
+	return len(f.row) > 0 && (!f.optional || f.row[0].DefinitionLevel() > 0)
+}
+
+// text, number and texts return the field's values, or none where they are null
+// or of another type.
+func (f *field) text() string {
+	if all := f.texts(); len(all) > 0 {
+		return all[0]
 	}
 	return ""
 }
 
-func numberAt(s *array.Struct, name string, i int) int64 {
-	if a, ok := fieldOf(s, name).(*array.Int64); ok && a.IsValid(i) {
-		return a.Value(i)
-	}
-	return 0
-}
-
-func textsAt(s *array.Struct, name string, i int) []string {
-	var out []string
-	a, ok := fieldOf(s, name).(*array.List)
-	if !ok || a.IsNull(i) {
-		return nil
-	}
-	items, ok := a.ListValues().(*array.String)
-	for from, to := a.ValueOffsets(i); ok && from < to; from++ {
-		out = append(out, items.Value(int(from)))
-	}
-	return out
-}
-
-func valuesAt(s *array.Struct, name string, i int) map[string]*string {
-	a, ok := fieldOf(s, name).(*array.Map)
-	if !ok || a.IsNull(i) {
-		return nil
-	}
-	out := make(map[string]*string)
-	keys, isText := a.Keys().(*array.String)
-	items, _ := a.Items().(*array.String)
-	for from, to := a.ValueOffsets(i); isText && items != nil && from < to; from++ {
-		k := int(from)
-		if items.IsNull(k) {
-			out[keys.Value(k)] = nil
-			continue
+func (f *field) texts() (all []string) {
+	for _, v := range f.row {
+		if s := textOf(v); s != nil {
+			all = append(all, *s)
 		}
-		v := items.Value(k)
-		out[keys.Value(k)] = &v
 	}
-	return out
+	return all
+}
+
+func (f *field) number() int64 {
+	if len(f.row) == 0 || f.row[0].Kind() != parquet.Int64 {
+		return 0
+	}
+	return f.row[0].Int64()
+}
+
+func textOf(v parquet.Value) *string {
+	if v.Kind() != parquet.ByteArray {
+		return nil
+	}
+	s := string(v.ByteArray())
+	return &s
 }
 
 // differs says in what the state of a checkpoint is not t's, which its versions

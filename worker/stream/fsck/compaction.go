@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 )
 
 // compaction judges a compaction: what it replaces, and every row that it moved.
@@ -96,7 +93,7 @@ func (m *merge) checkLost(ctx context.Context, key string) {
 			}
 		}
 		for _, b := range m.walk.back[s.in.Seq] {
-			m.scoredRows(ctx, b.obj.Key, b.body, s.in, func(offset int64) string {
+			m.scoredRows(b.obj.Key, b.body, s.in, func(offset int64) string {
 				if ticks != nil && ticks.has(offset) || offset >= s.lost[0] && offset < s.lost[1] {
 					return ""
 				}
@@ -190,37 +187,34 @@ func (m *merge) slotOf(offset int64) *facts {
 // object judges the rows of a merged object, one by one, and against those of
 // the objects that it replaces as far as they are there.
 func (m *merge) object(ctx context.Context, obj objectRecord, body []byte, inputs []uint64) error {
-	table, err := readParquet(ctx, body)
+	f, err := readParquet(body)
 	if err != nil {
 		m.verdict.violate(4, obj.Key, "cannot be read as Parquet: %v", err)
 		return nil
 	}
-	defer table.Release()
-	if table.NumRows() != obj.Rows {
-		m.verdict.violate(4, obj.Key, "has %d rows, its record says %d", table.NumRows(), obj.Rows)
+	if f.rows != obj.Rows {
+		m.verdict.violate(4, obj.Key, "has %d rows, its record says %d", f.rows, obj.Rows)
 	}
-	at, why := offsetsOf(table)
+	at, why := f.offsets()
 	if why != "" {
 		m.verdict.violate(6, obj.Key, "%s", why)
 		return nil
 	}
-	m.day(table, obj.Key, m.in)
+	m.day(f, obj.Key, m.in)
 	m.tick(obj.Key, at)
-	m.provenance(table, obj.Key, at)
+	m.provenance(f, obj.Key, m.stretches(at))
+	var olds []objectRecord
 	for _, input := range inputs {
 		if input >= m.in.Seq || m.walk.kept[input] == 0 {
 			continue
 		}
 		for _, old := range m.walk.slots[input].objects {
-			if slices.Contains(m.walk.absent[input], old) {
-				continue
-			}
-			if err := m.compare(ctx, obj.Key, table, at, old); err != nil {
-				return err
+			if !slices.Contains(m.walk.absent[input], old) {
+				olds = append(olds, old)
 			}
 		}
 	}
-	return nil
+	return m.compare(ctx, obj.Key, f, at, olds)
 }
 
 // tick ticks off the events that a merged object has rows of.
@@ -254,10 +248,9 @@ func (m *merge) tick(key string, at []int64) {
 	}
 }
 
-// provenance checks that each row of a merged object says of itself what the
-// intent of its slot does. Rows of a slot follow each other, so each slot is
-// one slice of the table.
-func (m *merge) provenance(table arrow.Table, key string, at []int64) {
+// stretches returns which rows of a merged object are of which slot. Rows of a
+// slot follow each other.
+func (m *merge) stretches(at []int64) (all []stretch) {
 	for i := 0; i < len(at); {
 		s := m.slotOf(at[i])
 		end := i + 1
@@ -265,110 +258,88 @@ func (m *merge) provenance(table arrow.Table, key string, at []int64) {
 			end++
 		}
 		if s != nil {
-			part := sliceOf(table, int64(i), int64(end))
-			m.judge.provenance(part, key, s.in)
-			part.Release()
+			all = append(all, stretch{int64(i), int64(end), s.in})
 		}
 		i = end
 	}
+	return all
 }
 
-// compare checks that the rows of a replaced object are in the merged one as
-// they were, in every column.
-func (m *merge) compare(ctx context.Context, key string, merged arrow.Table, at []int64, old objectRecord) error {
-	body, ok, err := m.judge.object(ctx, old)
-	if err != nil || !ok {
-		return err // it is being deleted, or was named where its slot was judged
+// replaced is an object that a merged one replaces and that is still there.
+type replaced struct {
+	key  string
+	file *parquetFile
+	at   []int64 // offsets of its rows
+	runs []rowRun
+}
+
+// rowRun are n rows, from one of a replaced object and from one of the merged one
+// on, which have the same offsets.
+type rowRun struct {
+	from, to int64
+	n        int
+}
+
+// compare checks that the rows of replaced objects are in the merged one as they
+// were, in every column.
+func (m *merge) compare(ctx context.Context, key string, merged *parquetFile, at []int64, olds []objectRecord) error {
+	var all []replaced
+	for _, old := range olds {
+		body, ok, err := m.judge.object(ctx, old)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue // it is being deleted, or was named where its slot was judged
+		}
+		r := replaced{key: old.Key}
+		if r.file, err = readParquet(body); err != nil {
+			continue // likewise
+		}
+		var why string
+		if r.at, why = r.file.offsets(); why != "" {
+			continue
+		}
+		if !sameColumns(r.file, merged) {
+			m.verdict.violate(9, key, "has other columns than %s, which it replaces", old.Key)
+			continue
+		}
+		if r.runs = runsOf(r.at, at); len(r.runs) > 0 {
+			all = append(all, r)
+		}
 	}
-	table, err := readParquet(ctx, body)
-	if err != nil {
-		return nil // likewise
+	for i, leaf := range merged.leaves {
+		ours := cells{leaf: leaf}
+		for _, r := range all {
+			theirs := cells{leaf: r.file.leaves[i]}
+			for _, run := range r.runs {
+				ours.seek(run.to)
+				theirs.seek(run.from)
+				if !sameRows(&ours, &theirs, run.n) {
+					m.verdict.violate(9, key, "column %s of offsets [%d, %d] differs from %s, which it replaces", nameOf(leaf), r.at[run.from], r.at[run.from+int64(run.n)-1], r.key)
+				}
+			}
+			theirs.close()
+		}
+		ours.close()
 	}
-	defer table.Release()
-	rows, why := offsetsOf(table)
-	if why != "" {
-		return nil
-	}
-	if !slices.EqualFunc(table.Schema().Fields(), merged.Schema().Fields(), func(a, b arrow.Field) bool {
-		return a.Name == b.Name && arrow.TypeEqual(a.Type, b.Type)
-	}) {
-		m.verdict.violate(9, key, "has other columns than %s, which it replaces", old.Key)
-		return nil
-	}
-	for i := 0; i < len(rows); {
-		to, found := slices.BinarySearch(at, rows[i])
+	return nil
+}
+
+// runsOf returns the rows of a replaced object that a merged one has too.
+func runsOf(old, merged []int64) (runs []rowRun) {
+	for i := 0; i < len(old); {
+		to, found := slices.BinarySearch(merged, old[i])
 		if !found {
 			i++ // in another object of the compaction, or nowhere, which is counted
 			continue
 		}
 		n := 1
-		for i+n < len(rows) && to+n < len(at) && rows[i+n] == at[to+n] {
+		for i+n < len(old) && to+n < len(merged) && old[i+n] == merged[to+n] {
 			n++
 		}
-		ours, theirs := sliceOf(merged, int64(to), int64(to+n)), sliceOf(table, int64(i), int64(i+n))
-		for c := range int(merged.NumCols()) {
-			if !sameCells(ours.Column(c).Data().Chunks(), theirs.Column(c).Data().Chunks()) {
-				m.verdict.violate(9, key, "column %s of offsets [%d, %d] differs from %s, which it replaces", merged.Schema().Field(c).Name, rows[i], rows[i+n-1], old.Key)
-			}
-		}
-		ours.Release()
-		theirs.Release()
+		runs = append(runs, rowRun{int64(i), int64(to), n})
 		i += n
 	}
-	return nil
-}
-
-// sameCells reports whether two columns of one type and length hold the same
-// values, however they are cut into chunks.
-func sameCells(a, b []arrow.Array) bool {
-	i, j := 0, 0 // within a[0] and b[0]
-	for len(a) > 0 && len(b) > 0 {
-		n := min(a[0].Len()-i, b[0].Len()-j)
-		if !array.SliceApproxEqual(a[0], int64(i), int64(i+n), b[0], int64(j), int64(j+n), array.WithNaNsEqual(true), array.WithAbsTolerance(0)) {
-			for k := range n { // dictionaries may differ and their values not
-				if a[0].ValueStr(i+k) != b[0].ValueStr(j+k) {
-					return false
-				}
-			}
-		}
-		if i += n; i == a[0].Len() {
-			a, i = a[1:], 0
-		}
-		if j += n; j == b[0].Len() {
-			b, j = b[1:], 0
-		}
-	}
-	return true
-}
-
-// sliceOf returns some rows of a table; the caller releases it.
-func sliceOf(table arrow.Table, from, to int64) arrow.Table {
-	columns := make([]arrow.Column, table.NumCols())
-	for i := range columns {
-		part := array.NewChunkedSlice(table.Column(i).Data(), from, to)
-		columns[i] = *arrow.NewColumn(table.Schema().Field(i), part)
-		part.Release()
-	}
-	part := array.NewTable(table.Schema(), columns, to-from)
-	for i := range columns {
-		columns[i].Release()
-	}
-	return part
-}
-
-// offsetsOf returns the offsets of a table's rows, or why there are none.
-func offsetsOf(table arrow.Table) (at []int64, why string) {
-	chunks, why := columnOf(table, "_offset")
-	if why != "" {
-		return nil, why
-	}
-	at = make([]int64, 0, table.NumRows())
-	for _, chunk := range chunks {
-		values, ok := chunk.(*array.Int64)
-		if !ok || values.NullN() > 0 {
-			return nil, "_offset is no int64, or null"
-		}
-		at = append(at, values.Int64Values()...)
-	}
-	return at, ""
+	return runs
 }

@@ -4,8 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/parquet-go/parquet-go"
 )
 
 // unknownDay is the directory of rows whose column is null, or none.
@@ -13,7 +12,7 @@ const unknownDay = "__HIVE_DEFAULT_PARTITION__"
 
 // day checks that an object of a partitioned slot lies in the directory of the
 // day of all its rows: <column>_date=<UTC day>/.
-func (j *judge) day(table arrow.Table, key string, in intentRecord) {
+func (j *judge) day(f *parquetFile, key string, in intentRecord) {
 	if in.PartitionBy == "" {
 		return
 	}
@@ -27,30 +26,27 @@ func (j *judge) day(table arrow.Table, key string, in intentRecord) {
 		j.verdict.violate(4, key, "is not in a directory %s of its slot, which is partitioned by %s", name, in.PartitionBy)
 		return
 	}
-	chunks, why := columnOf(table, in.PartitionBy)
+	leaf, why := f.column(in.PartitionBy)
 	if why != "" {
 		if want != unknownDay {
 			j.verdict.violate(6, key, "%s to partition by, yet lies in %s", why, dir)
 		}
 		return
 	}
-	for _, chunk := range chunks {
-		times, ok := chunk.(*array.Timestamp)
-		if !ok || times.DataType().(*arrow.TimestampType).Unit != arrow.Microsecond {
-			j.verdict.violate(6, key, "column %s has the type %s, which has no days", in.PartitionBy, chunk.DataType())
-			return
-		}
-		for i := range times.Len() {
-			got := unknownDay
-			if times.IsValid(i) {
-				if at := time.UnixMicro(int64(times.Value(i))).UTC(); at.Year() >= 1 && at.Year() <= 9999 {
-					got = at.Format(time.DateOnly)
-				}
-			}
-			if got != want {
-				j.verdict.violate(6, key, "a row of %s lies in %s", got, dir)
-				return
-			}
-		}
+	if !isTime(leaf) {
+		j.verdict.violate(6, key, "column %s has the type %s, which has no days", in.PartitionBy, leaf.Type())
+		return
 	}
+	_ = f.each(leaf, func(_ int64, v parquet.Value) bool {
+		got := unknownDay
+		if !v.IsNull() {
+			if at := time.UnixMicro(v.Int64()).UTC(); at.Year() >= 1 && at.Year() <= 9999 {
+				got = at.Format(time.DateOnly)
+			}
+		}
+		if got != want {
+			j.verdict.violate(6, key, "a row of %s lies in %s", got, dir)
+		}
+		return got == want
+	})
 }

@@ -1,8 +1,8 @@
 // Package fsck judges what a stream has committed. It reads the records, the
 // rows and the dead letters by itself, from their published formats
 // (worker/stream/commitlog/DESIGN.md), and shares no code with those who write them:
-// it imports neither the log nor the scorer, and reads Parquet with Arrow's
-// own reader.
+// it imports neither the log nor the scorer, and reads Parquet with parquet-go's
+// reader.
 //
 // For each partition under a sink it proves that
 //

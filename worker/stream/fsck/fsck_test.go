@@ -352,6 +352,8 @@ func FuzzRecordsAndRowsOfAnyBytesAreJudged(f *testing.F) {
 		parseRecord(record, &d)
 		j := &judge{verdict: &Verdict{}, transforms: map[modelVersion]string{}}
 		j.deadLetters("dead", rows, intentRecord{To: 10}, newOffsets(intentRecord{To: 10}).add)
+		j.scoredRows("rows", rows, intentRecord{To: 10}, newOffsets(intentRecord{To: 10}).add)
+		_ = newTable().decodeCheckpoint(rows)
 	})
 }
 

@@ -68,7 +68,7 @@ func (j *judge) replay(ctx context.Context, key string, o *objects, in intentRec
 			rows = j.deadLetters(obj.Key, body, in, tick(false))
 			found.dead += rows
 		} else {
-			rows = j.scoredRows(ctx, obj.Key, body, in, tick(true))
+			rows = j.scoredRows(obj.Key, body, in, tick(true))
 			found.scored += rows
 		}
 		if rows != obj.Rows {

@@ -10,11 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/thalweg/thalweg"
 )
@@ -97,7 +93,7 @@ func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRec
 			})
 			found.dead += rows
 		} else {
-			rows = j.scoredRows(ctx, obj.Key, body, in, seen.add)
+			rows = j.scoredRows(obj.Key, body, in, seen.add)
 			found.scored += rows
 		}
 		if rows != obj.Rows {
@@ -240,136 +236,95 @@ func (j *judge) deadLetters(key string, body []byte, in intentRecord, tick func(
 }
 
 // scoredRows judges the rows of a Parquet object.
-func (j *judge) scoredRows(ctx context.Context, key string, body []byte, in intentRecord, tick func(offset int64) (why string)) (rows int64) {
-	table, err := readParquet(ctx, body)
+func (j *judge) scoredRows(key string, body []byte, in intentRecord, tick func(offset int64) (why string)) (rows int64) {
+	f, err := readParquet(body)
 	if err != nil {
 		j.verdict.violate(4, key, "cannot be read as Parquet: %v", err)
 		return 0
 	}
-	defer table.Release()
-	offset, why := columnOf(table, "_offset")
+	leaf, why := f.column("_offset")
+	if why == "" && (!isNumber(leaf) || leaf.Type().Kind() != parquet.Int64) {
+		why = "_offset is no int64"
+	}
 	if why != "" {
 		j.verdict.violate(6, key, "%s", why)
-		return table.NumRows()
+		return f.rows
 	}
-	for _, chunk := range offset {
-		values, ok := chunk.(*array.Int64)
-		if !ok {
-			j.verdict.violate(6, key, "_offset is no int64")
-			return table.NumRows()
+	_ = f.each(leaf, func(row int64, v parquet.Value) bool { // was read before
+		if v.IsNull() {
+			j.verdict.violate(5, key, "row %d has no offset", row)
+		} else if why := tick(v.Int64()); why != "" {
+			j.verdict.violate(5, key, "%s", why)
 		}
-		for i, v := range values.Int64Values() {
-			if values.IsNull(i) {
-				j.verdict.violate(5, key, "row %d has no offset", rows)
-			} else if why := tick(v); why != "" {
-				j.verdict.violate(5, key, "%s", why)
-			}
-			rows++
-		}
-	}
-	j.provenance(table, key, in)
-	return rows
+		return true
+	})
+	j.provenance(f, key, []stretch{{0, f.rows, in}})
+	j.day(f, key, in)
+	return f.rows
 }
 
-// provenance checks that rows say of themselves what their intent does.
-func (j *judge) provenance(table arrow.Table, key string, in intentRecord) {
-	for name, want := range map[string]string{
-		"_topic":           in.Topic,
-		"_partition":       fmt.Sprint(in.Partition),
-		"_model_version":   fmt.Sprint(in.ModelVersion),
-		"_spec_generation": fmt.Sprint(in.Generation),
-		"_scored_at":       fmt.Sprint(in.ScoredAtUS),
+// stretch are the rows [from, to) of a file, which one slot scored.
+type stretch struct {
+	from, to int64
+	in       intentRecord
+}
+
+// provenance checks that rows say of themselves what their intents do, and that
+// all rows of a model version, in whatever object, name one fitted transform.
+func (j *judge) provenance(f *parquetFile, key string, stretches []stretch) {
+	for _, c := range []struct {
+		name string
+		want func(in intentRecord) string
+	}{
+		{"_topic", func(in intentRecord) string { return in.Topic }},
+		{"_partition", func(in intentRecord) string { return fmt.Sprint(in.Partition) }},
+		{"_model_version", func(in intentRecord) string { return fmt.Sprint(in.ModelVersion) }},
+		{"_spec_generation", func(in intentRecord) string { return fmt.Sprint(in.Generation) }},
+		{"_scored_at", func(in intentRecord) string { return fmt.Sprint(in.ScoredAtUS) }},
+		{"_transform_hash", nil},
 	} {
-		j.constant(table, key, name, want)
-	}
-	j.transform(table, key, in)
-	j.day(table, key, in)
-}
-
-// transform checks that all rows of a model version, in whatever object, name
-// one fitted transform.
-func (j *judge) transform(table arrow.Table, key string, in intentRecord) {
-	const name = "_transform_hash"
-	chunks, why := columnOf(table, name)
-	if why != "" {
-		j.verdict.violate(6, key, "%s", why)
-		return
-	}
-	version := modelVersion{in.Model, in.ModelVersion}
-	if _, known := j.transforms[version]; !known && len(chunks) > 0 && chunks[0].Len() > 0 && chunks[0].IsValid(0) {
-		if text, ok := textOf(chunks[0]); ok {
-			j.transforms[version] = strings.Clone(text(0))
+		leaf, why := f.column(c.name)
+		if why != "" {
+			j.verdict.violate(6, key, "%s", why)
+			continue
 		}
-	}
-	j.constant(table, key, name, j.transforms[version])
-}
-
-// constant checks that every value of a provenance column is the intent's.
-func (j *judge) constant(table arrow.Table, key, name, want string) {
-	chunks, why := columnOf(table, name)
-	if why != "" {
-		j.verdict.violate(6, key, "%s", why)
-		return
-	}
-	for _, chunk := range chunks {
-		text, ok := textOf(chunk)
-		if !ok {
-			j.verdict.violate(6, key, "column %s has the type %s", name, chunk.DataType())
-			return
+		if _, ok := equals(leaf, ""); !ok {
+			j.verdict.violate(6, key, "column %s has the type %s", c.name, leaf.Type())
+			continue
 		}
-		for i := range chunk.Len() {
-			if chunk.IsNull(i) || text(i) != want {
-				j.verdict.violate(6, key, "column %s of a row is not %s, as its intent says", name, want)
-				return
+		j.constant(f, leaf, key, stretches, func(in intentRecord, first parquet.Value) string {
+			if c.want != nil {
+				return c.want(in)
 			}
-		}
+			version := modelVersion{in.Model, in.ModelVersion}
+			if _, known := j.transforms[version]; !known && !first.IsNull() && isText(leaf) {
+				j.transforms[version] = string(first.ByteArray())
+			}
+			return j.transforms[version]
+		})
 	}
 }
 
-// textOf returns how to print the values of a provenance column.
-func textOf(chunk arrow.Array) (func(i int) string, bool) {
-	switch a := chunk.(type) {
-	case *array.String:
-		return a.Value, true
-	case *array.Int32:
-		return func(i int) string { return fmt.Sprint(a.Value(i)) }, true
-	case *array.Int64:
-		return func(i int) string { return fmt.Sprint(a.Value(i)) }, true
-	case *array.Timestamp:
-		if a.DataType().(*arrow.TimestampType).Unit != arrow.Microsecond {
-			return nil, false
+// constant checks that the values of a column are what is wanted of their
+// stretch, which may depend on the first of them.
+func (j *judge) constant(f *parquetFile, leaf *parquet.Column, key string, stretches []stretch, want func(in intentRecord, first parquet.Value) string) {
+	var value string
+	var same func(v parquet.Value) bool // nil: at no row of stretches[0] yet, or one of them is wrong
+	_ = f.each(leaf, func(row int64, v parquet.Value) bool {
+		for len(stretches) > 0 && row >= stretches[0].to {
+			stretches, same = stretches[1:], nil
 		}
-		return func(i int) string { return fmt.Sprint(int64(a.Value(i))) }, true
-	case *array.Dictionary:
-		values, ok := a.Dictionary().(*array.String)
-		return func(i int) string { return values.Value(a.GetValueIndex(i)) }, ok
-	}
-	return nil, false
-}
-
-func columnOf(table arrow.Table, name string) ([]arrow.Array, string) {
-	at := table.Schema().FieldIndices(name)
-	if len(at) != 1 {
-		return nil, "has no column " + name
-	}
-	return table.Column(at[0]).Data().Chunks(), ""
-}
-
-// readParquet reads a whole file with Arrow's reader; its panics are errors.
-func readParquet(ctx context.Context, body []byte) (table arrow.Table, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoder panicked: %v", p)
+		switch {
+		case len(stretches) == 0:
+			return false
+		case row == stretches[0].from:
+			value = want(stretches[0].in, v)
+			same, _ = equals(leaf, value)
 		}
-	}()
-	pf, err := file.NewParquetReader(bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	defer pf.Close()
-	r, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-	if err != nil {
-		return nil, err
-	}
-	return r.ReadTable(ctx)
+		if same != nil && !same(v) {
+			j.verdict.violate(6, key, "column %s of a row is not %s, as its intent says", leaf.Name(), value)
+			same = nil
+		}
+		return true
+	})
 }

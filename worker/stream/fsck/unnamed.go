@@ -36,7 +36,7 @@ func (j *judge) unnamed(ctx context.Context, o *objects, w *walk) error {
 		}
 		j.verdict.Late++
 		late := newOffsets(s.in)
-		j.verdict.LateRows += j.scoredRows(ctx, key, body, s.in, func(offset int64) string {
+		j.verdict.LateRows += j.scoredRows(key, body, s.in, func(offset int64) string {
 			if offset < s.lost[0] || offset >= s.lost[1] || s.seen.has(offset) {
 				return fmt.Sprintf("no done record names the object, and offset %d is not given up", offset)
 			}
