@@ -99,8 +99,21 @@ func (r *Replica) Steps(epoch, from, to int) iter.Seq2[Step, error] {
 	}
 }
 
-// newAlgorithm returns the algorithm of a job.
-func newAlgorithm(job *Job) (Algorithm, error) { return newSGD(job) }
+// AlgorithmSpec is the options of an entry of the kind pipeline.Optimizers that is
+// an algorithm of its own. Other entries are update rules, and sgd makes their
+// steps.
+type AlgorithmSpec interface {
+	// NewAlgorithm returns the algorithm of a job, which is valid.
+	NewAlgorithm(job *Job) (Algorithm, error)
+}
+
+// newAlgorithm returns the algorithm that a job's optimizer chooses.
+func newAlgorithm(job *Job) (Algorithm, error) {
+	if spec, ok := job.Trainer.Optimizer.Options.(AlgorithmSpec); ok {
+		return spec.NewAlgorithm(job)
+	}
+	return newSGD(job)
+}
 
 // element names an element of a contribution to a round for people.
 func element(m model.Model, v kernel.Vector, at int) string {

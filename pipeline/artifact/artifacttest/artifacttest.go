@@ -70,13 +70,19 @@ func TrainFlights(t testing.TB, document string, version int) *artifact.Artifact
 // versions are the same.
 func Train(t testing.TB, document string, columns table.Schema, version int, rows ...[]any) *artifact.Artifact {
 	t.Helper()
+	return TrainOf(t, catalog.All(), document, columns, version, rows...)
+}
+
+// TrainOf is Train with another catalog.
+func TrainOf(t testing.TB, choices pipeline.Catalog, document string, columns table.Schema, version int, rows ...[]any) *artifact.Artifact {
+	t.Helper()
 	check := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(document))
+	spec, err := pipeline.Parse(choices, "test.yaml", []byte(document))
 	check(err)
 	plan, err := pipeline.Compile(spec, columns)
 	check(err)

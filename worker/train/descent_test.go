@@ -1,0 +1,186 @@
+package train_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/worker/average"
+	"github.com/thalweg/thalweg/worker/train"
+)
+
+// Descent is gradient descent with a line search, a second algorithm that has
+// little in common with the first: an epoch is two passes over all rows, which sum
+// up the gradient in float64, and the losses at several rates in integers. Behind
+// the parameters its vector keeps the direction.
+type Descent struct {
+	// Rates is how many rates the line search tries.
+	Rates int `yaml:"rates,omitempty" json:"rates,omitempty" jsonschema:"minimum=1,maximum=16"`
+}
+
+// Defaults implements pipeline.Defaulter.
+func (d *Descent) Defaults(at pipeline.Place) { pipeline.Default(at, "rates", &d.Rates, 8) }
+
+// NewAlgorithm implements train.AlgorithmSpec.
+func (d *Descent) NewAlgorithm(job *train.Job) (train.Algorithm, error) {
+	return descent{job.Model, d.Rates}, nil
+}
+
+type descent struct {
+	model model.Model
+	rates int
+}
+
+// lossUnit is how finely losses are told apart as integers.
+const lossUnit = 1 << 20
+
+func (d descent) Size() int               { return 2 * d.model.Size() }
+func (d descent) Course(int) train.Course { return train.Course{Rounds: 2, Passes: 2} }
+
+func (d descent) Exchange(at train.Place) kernel.Vector {
+	if at.Last() {
+		return kernel.Vector{Int64: make([]int64, d.rates)}
+	}
+	return kernel.Vector{Float64: make([]float64, d.model.Size())}
+}
+
+func (d descent) Contribute(r *train.Replica, s *train.State, at train.Place) (v kernel.Vector, loss float64, err error) {
+	v = d.Exchange(at)
+	for step, err := range r.Steps(at.Epoch, 0, math.MaxInt) {
+		if err != nil {
+			return kernel.Vector{}, 0, err
+		}
+		if !at.Last() {
+			loss += d.model.Gradient(r.Workspace, s.Vector[:d.model.Size()], step.Block, step.Seed, r.Gradient)
+			kernel.Accumulate(v.Float64, r.Gradient, float64(step.Rows))
+			continue
+		}
+		for i := range v.Int64 {
+			v.Int64[i] += int64(d.model.Gradient(r.Workspace, d.moved(s, i), step.Block, step.Seed, r.Gradient) * lossUnit)
+		}
+	}
+	return v, loss, nil
+}
+
+// moved returns the parameters after a step at rate i.
+func (d descent) moved(s *train.State, i int) []float32 {
+	n := d.model.Size()
+	vector := make([]float32, 2*n)
+	copy(vector, s.Vector[:n])
+	kernel.AddScaled(vector[:n], s.Vector[n:], float32(math.Ldexp(4, -i)))
+	return vector[:n]
+}
+
+func (d descent) Apply(s *train.State, at train.Place, reduced kernel.Vector) (checkpoint bool, err error) {
+	n := d.model.Size()
+	if !at.Last() {
+		var square float64
+		for _, g := range reduced.Float64 {
+			square += float64(g * g)
+		}
+		vector := make([]float32, 2*n)
+		copy(vector, s.Vector[:n])
+		kernel.Narrow(vector[n:], reduced.Float64, -1/math.Sqrt(square))
+		s.Vector = vector
+		return true, nil // between the two passes, to be resumed there too
+	}
+	best := 0
+	for i, loss := range reduced.Int64 {
+		if loss < reduced.Int64[best] {
+			best = i
+		}
+	}
+	params := d.moved(s, best)
+	s.Vector = params[:2*n]
+	s.Blend(params[:n:n])
+	return false, nil
+}
+
+func descentJob(t testing.TB) train.Job {
+	job := newJob(t, dataset{shards: 3, rows: 1200, label: "binary", seed: 8}, 4)
+	job.Trainer.Optimizer = pipeline.Choice{Name: "descent", Options: &Descent{Rates: 8}}
+	job.Trainer.Epochs, job.Trainer.EarlyStop = 6, 0
+	return job
+}
+
+func TestSecondAlgorithmLearns(t *testing.T) {
+	var losses []float64
+	c := newCluster(t, 4, 1)
+	result, err := c.run(c.workers[0], descentJob(t), train.Hooks{Checkpoint: func(_ context.Context, k *train.Checkpoint) error {
+		if k.Rounds%2 == 0 {
+			losses = append(losses, k.Metrics["log_loss"])
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkLedger(t, result)
+	if result.Ledger.Passes != 2 || result.Epochs != 6 || result.Rounds != 12 {
+		t.Errorf("%d passes, %d epochs, %d rounds", result.Ledger.Passes, result.Epochs, result.Rounds)
+	}
+	if len(losses) != 6 || losses[0] > math.Ln2 || losses[5] > losses[0]-0.02 {
+		t.Errorf("validation losses %v", losses)
+	}
+}
+
+func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
+	job := descentJob(t)
+	want := alone(t, job)
+	for seed := range uint64(9) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		workers := []int{1, 2, 4}[seed%3]
+		c := newCluster(t, 4, workers)
+		c.segment = []int{1, 1 << 30}[random.IntN(2)]
+		victim, strike := workers-1, 1+random.IntN(12)
+		var once sync.Once
+		got := c.runAll(job, func(w *worker) train.Hooks {
+			reports := 0
+			return train.Hooks{Progress: func(train.Progress) {
+				if reports++; reports < strike || workers == 1 || w != c.workers[0] {
+					return
+				}
+				once.Do(func() {
+					dead := c.workers[victim]
+					c.strike(dead)
+					c.move(func(a average.Assignment) {
+						for r := range a {
+							if a[r].Worker == dead.name {
+								a[r] = c.workers[random.IntN(workers-1)].holder()
+							}
+						}
+					})
+				})
+			}}
+		})
+		if got != want {
+			t.Fatalf("seed %d: %d workers, the last killed at report %d: %s\nwant %s", seed, workers, strike, got, want)
+		}
+	}
+}
+
+func TestSecondAlgorithmIsTheSameResumed(t *testing.T) {
+	job := descentJob(t)
+	var saved []*train.Checkpoint
+	want := newCluster(t, 4, 1).runAll(job, func(*worker) train.Hooks {
+		return train.Hooks{Checkpoint: func(_ context.Context, k *train.Checkpoint) error {
+			saved = append(saved, k)
+			return nil
+		}}
+	})
+	if len(saved) != 12 {
+		t.Fatalf("%d checkpoints", len(saved))
+	}
+	for i, k := range saved {
+		job.Resume = k.Parts
+		if got := newCluster(t, 4, 1+i%2).runAll(job, noHooks); got != want {
+			t.Errorf("%s\nwant %s", fmt.Sprintf("resumed after round %d: %s", k.Rounds, got), want)
+		}
+	}
+}
