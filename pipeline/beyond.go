@@ -35,7 +35,7 @@ var beyondBuild = map[string]map[string]only{
 	"ColumnSpec":    {"pii": nothing},
 	"Preprocessing": {"sample_ratio": {value: 1.0}},
 	"CleanStep":     {"replace": nothing, "dedupe": nothing, "outliers": nothing},
-	"Encoder":       {"size": nothing, "buckets": nothing, "period": nothing},
+	"encoders":      {"size": nothing, "buckets": nothing, "period": nothing},
 	"OutputFeature": {"calibration": {value: "none"}},
 	"losses":        {"positive_class_weight": nothing, "label_smoothing": {value: 0.0}},
 	"models":        {"hidden": nothing, "activation": nothing, "dropout": {value: 0.0}, "uncertainty": nothing},

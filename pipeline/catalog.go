@@ -12,10 +12,12 @@ type Kind string
 
 // The kinds.
 const (
-	Steps      Kind = "steps"
-	Models     Kind = "models"
-	Losses     Kind = "losses"
-	Optimizers Kind = "optimizers"
+	Steps          Kind = "steps"
+	Models         Kind = "models"
+	Losses         Kind = "losses"
+	Optimizers     Kind = "optimizers"
+	Encoders       Kind = "encoders"
+	Normalizations Kind = "normalizations"
 )
 
 // Catalog is all that a spec can choose by name, by kind. It is handed to Parse,
@@ -54,6 +56,9 @@ type LossSpec interface {
 	// loss of the catalog for a type is its default.
 	Label() string
 }
+
+// Typed is options that go with features or outputs of one type.
+type Typed interface{ For() string }
 
 // Choice is an entry that a spec has chosen, and its options. A field of this
 // type has a catalog tag. With yaml:",inline" the entry's name is a field of the
@@ -98,6 +103,18 @@ func (c Catalog) having(kind Kind, option string) []string {
 	var names []string
 	for _, e := range c[kind] {
 		if slices.ContainsFunc(fields(reflect.ValueOf(e.Options).Elem()), func(f field) bool { return f.name == option }) {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
+// goingWith lists the names of the entries that go with a type of feature or
+// output.
+func (c Catalog) goingWith(kind Kind, what string) []string {
+	var names []string
+	for _, e := range c[kind] {
+		if t, ok := e.Options.(Typed); ok && t.For() == what {
 			names = append(names, e.Name)
 		}
 	}

@@ -212,8 +212,9 @@ func (c *compiler) features() {
 		if t == "" {
 			continue
 		}
+		normalization, _ := c.spec.catalog.find(Normalizations, f.Normalization)
 		c.plan.Features = append(c.plan.Features, Feature{Name: f.Name, Type: f.Type, Options: f.FeatureOptions,
-			Column: column, Expression: program})
+			Normalization: normalization.Options, Column: column, Expression: program})
 		if !slices.Contains(featureTypes[f.Type], t) {
 			c.found.add(path+".type", featureHint(f.Type, t), "a %s cannot be made of values of type %s", f.Type, t)
 		}

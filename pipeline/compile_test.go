@@ -60,7 +60,7 @@ func TestCompileResolvesTheFlights(t *testing.T) {
 	if l := p.Label; l.Name != "delayed" || l.Type != "binary" || l.Expression.Source() != "delay > 15" || l.Threshold != 0.5 {
 		t.Errorf("label %+v", l)
 	}
-	if o := p.Features[0].Options; o.MissingValueStrategy != "fill_with_mean" || o.Normalization != "zscore" || o.Encoder.Type != "none" {
+	if o := p.Features[0].Options; o.MissingValueStrategy != "fill_with_mean" || o.Normalization != "zscore" || o.Encoder.Name != "none" {
 		t.Errorf("options %+v", o)
 	}
 	if diff := cmp.Diff(flightColumns.Columns, p.Cleaned.Columns); diff != "" || len(p.Input.Columns) != len(flightColumns.Columns) {

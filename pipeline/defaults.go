@@ -181,10 +181,10 @@ func (f filler) choice(path string, kind Kind, name string, c *Choice) {
 func (f filler) features(b *Body) {
 	n, c := &b.Defaults.Number, &b.Defaults.Category
 	f.options(n, "spec.defaults.number", FeatureOptions{MissingValueStrategy: fillWithMean, Normalization: "zscore",
-		Encoder: &Encoder{Type: "none"}}, defaultNumberFill)
+		Encoder: f.encoder(inputNumber)}, defaultNumberFill)
 	most, least := defaultMostCommon, defaultMinCount
 	f.options(c, "spec.defaults.category", FeatureOptions{MissingValueStrategy: fillWithConst, MostCommon: &most, MinCount: &least,
-		Encoder: &Encoder{Type: "onehot"}}, defaultCategoryFill)
+		Encoder: f.encoder(inputCategory)}, defaultCategoryFill)
 	for i := range b.InputFeatures {
 		in, path := &b.InputFeatures[i], fmt.Sprintf("spec.input_features[%d]", i)
 		switch in.Type {
@@ -194,6 +194,15 @@ func (f filler) features(b *Body) {
 			f.options(&in.FeatureOptions, path, *c, defaultCategoryFill)
 		}
 	}
+}
+
+// encoder returns the encoder of a type of feature that comes first in the
+// catalog.
+func (f filler) encoder(kind string) (c Choice) {
+	if names := f.found.catalog.goingWith(Encoders, kind); len(names) > 0 {
+		f.found.catalog.choose(Encoders, names[0], &c)
+	}
+	return c
 }
 
 // options fills the options of a feature from those of its type. A fill value
@@ -212,9 +221,10 @@ func (f filler) options(o *FeatureOptions, path string, from FeatureOptions, fil
 	if from.MinCount != nil {
 		DefaultPointer(&o.MinCount, *from.MinCount)
 	}
-	if o.Encoder == nil {
-		o.Encoder = &Encoder{Type: from.Encoder.Type}
+	if o.Encoder.Name == "" {
+		o.Encoder = clone(reflect.ValueOf(from.Encoder)).Interface().(Choice)
 	}
+	f.choice(path+".encoder", Encoders, "", &o.Encoder)
 }
 
 func (f filler) trainer(t *Trainer, output string) {

@@ -45,6 +45,8 @@ type Feature struct {
 	Name    string
 	Type    string // number | category
 	Options FeatureOptions
+	// Normalization is the Options of the entry of that name.
+	Normalization any
 	// Column is the cleaned column that the feature reads when it has no
 	// expression; Expression otherwise. Its result type is Type for number:
 	// int64, float64 or bool; for category: string, int64 or bool.

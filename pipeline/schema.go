@@ -34,6 +34,9 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource)
 	for _, entries := range catalog {
 		for _, e := range entries {
+			if e.Source == "" {
+				continue
+			}
 			err = errors.Join(err, comments(described, reflect.TypeOf(e.Options).Elem().PkgPath(), e.Source))
 		}
 	}

@@ -153,19 +153,13 @@ type FeatureOptions struct {
 	// FillValue is what fill_with_const puts in. Default 0 and <MISSING>.
 	FillValue any `yaml:"fill_value,omitempty" json:"fill_value,omitempty"`
 	// Normalization of a number.
-	Normalization string `yaml:"normalization,omitempty" json:"normalization,omitempty" jsonschema:"enum=zscore,enum=minmax,enum=log1p,enum=none" refused:"robust"`
+	Normalization string `yaml:"normalization,omitempty" json:"normalization,omitempty" catalog:"normalizations" refused:"robust"`
 	// MostCommon bounds the values of a category that get an id of their own.
 	MostCommon *int `yaml:"most_common,omitempty" json:"most_common,omitempty" jsonschema:"minimum=1,maximum=16777216"`
 	// MinCount is how often training must have seen a value for one.
 	MinCount *int `yaml:"min_count,omitempty" json:"min_count,omitempty" jsonschema:"minimum=1"`
 	// Encoder is how the feature enters the model.
-	Encoder *Encoder `yaml:"encoder,omitempty" json:"encoder,omitempty"`
-}
-
-// Encoder is how a feature enters the model.
-type Encoder struct {
-	// Type is onehot for a category and none for a number.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=onehot,enum=none" refused:"embedding,hash,periodic"`
+	Encoder Choice `yaml:"encoder,omitempty" json:"encoder,omitempty" catalog:"encoders" refused:"embedding,hash,periodic"`
 }
 
 // InputFeature is one input of the model: a column, or an expression over

@@ -207,9 +207,6 @@ var strategies = map[string][]string{
 	inputCategory: {fillWithConst, fillWithMode, dropRow},
 }
 
-// encoders are the encoder of each type of feature.
-var encoders = map[string]string{inputNumber: "none", inputCategory: "onehot"}
-
 func (v validator) options(path, kind string, o FeatureOptions) {
 	allowed, ok := strategies[kind]
 	if !ok {
@@ -221,9 +218,10 @@ func (v validator) options(path, kind string, o FeatureOptions) {
 	if o.FillValue != nil && o.MissingValueStrategy != fillWithConst {
 		v.Problem(path+".fill_value", "", "the value has no meaning with %s", o.MissingValueStrategy)
 	}
-	if o.Encoder != nil && o.Encoder.Type != encoders[kind] {
-		v.Problem(path+".encoder.type", "it has "+encoders[kind], "a %s has no encoder %s", kind, o.Encoder.Type)
+	if e, ok := o.Encoder.Options.(Typed); ok && e.For() != kind {
+		v.Problem(path+".encoder.type", "it has "+strings.Join(v.found.catalog.goingWith(Encoders, kind), ", "), "a %s has no encoder %s", kind, o.Encoder.Name)
 	}
+	v.choice(path+".encoder", o.Encoder)
 	if kind == inputCategory {
 		if o.Normalization != "" {
 			v.Problem(path+".normalization", "", "a category has no normalization")

@@ -5,6 +5,7 @@ package catalog
 import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
 )
@@ -12,9 +13,11 @@ import (
 // All returns the catalog of this build.
 func All() pipeline.Catalog {
 	return pipeline.Catalog{
-		pipeline.Steps:      clean.Catalog(),
-		pipeline.Models:     model.Catalog(),
-		pipeline.Losses:     model.Losses(),
-		pipeline.Optimizers: optim.Catalog(),
+		pipeline.Steps:          clean.Catalog(),
+		pipeline.Models:         model.Catalog(),
+		pipeline.Losses:         model.Losses(),
+		pipeline.Optimizers:     optim.Catalog(),
+		pipeline.Encoders:       feature.Encoders(),
+		pipeline.Normalizations: feature.Normalizations(),
 	}
 }

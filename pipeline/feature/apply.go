@@ -16,12 +16,12 @@ import (
 // it met. It is for one goroutine.
 type Applier struct {
 	transform *Transform
-	memos     []memo
+	memos     []Memo
 }
 
 // NewApplier returns an Applier of t.
 func (t *Transform) NewApplier() *Applier {
-	return &Applier{transform: t, memos: make([]memo, len(t.encodings))}
+	return &Applier{transform: t, memos: make([]Memo, len(t.encodings))}
 }
 
 // Apply encodes the features of a batch into dst, whose memory it reuses. It
@@ -42,20 +42,20 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 	dst.Numbers = resizeAll(dst.Numbers, t.shape.Numbers, rows)
 	dst.Categories = resizeAll(dst.Categories, len(t.shape.Cardinalities), rows)
 	for i, f := range t.plan.Features {
-		var n tally
+		var n Tally
 		if err := a.encode(i, batch, t.places[i].of(dst), &n); err != nil {
 			return err
 		}
 		if rep != nil {
-			rep.Fill(f.Name, n.filled)
-			rep.Clip(f.Name, n.clipped)
-			rep.NotKnown(f.Name, n.unknown)
+			rep.Fill(f.Name, n.Filled)
+			rep.Clip(f.Name, n.Clipped)
+			rep.NotKnown(f.Name, n.Unknown)
 		}
 	}
 	return nil
 }
 
-func (a *Applier) encode(i int, batch arrow.Record, out slots, n *tally) error {
+func (a *Applier) encode(i int, batch arrow.Record, out Slots, n *Tally) error {
 	from := a.transform.sources[i]
 	values, err := from.read(batch)
 	if err != nil {
@@ -66,7 +66,7 @@ func (a *Applier) encode(i int, batch arrow.Record, out slots, n *tally) error {
 		return &thalweg.Error{Op: "evaluate", Kind: thalweg.Other, Subject: from.what,
 			Err: fmt.Errorf("%d values for %d rows", values.Len(), batch.NumRows())}
 	}
-	return a.transform.encodings[i].encode(values, out, &a.memos[i], n)
+	return a.transform.encodings[i].Encode(values, out, &a.memos[i], n)
 }
 
 // resizeAll returns n slices of length rows, reusing memory.

@@ -103,7 +103,7 @@ func corrupt(what string, err error) error {
 // describe returns a feature's data as far as the plan determines it.
 func describe(f pipeline.Feature) Feature {
 	s := sourceOf(f)
-	d := Feature{Name: f.Name, Type: f.Type, Expression: s.text(), Encoder: encoderName(f), Missing: strategy(f)}
+	d := Feature{Name: f.Name, Type: f.Type, Expression: s.text(), Encoder: f.Options.Encoder.Name, Missing: strategy(f)}
 	if d.Expression == "" {
 		d.Column = f.Column
 	}

@@ -2,6 +2,7 @@ package feature
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,6 +27,15 @@ const tableSpan = 1 << 16
 // unresolved marks a dictionary entry whose id has not been looked up.
 const unresolved = ^uint32(0)
 
+//go:embed encode_onehot.go
+var oneHotSource string
+
+// OneHot gives each value of a category a weight of its own.
+type OneHot struct{}
+
+// For implements pipeline.Typed.
+func (*OneHot) For() string { return categoryType }
+
 // oneHot encodes a category as one category slot of its id.
 type oneHot struct {
 	name string
@@ -41,11 +51,12 @@ type oneHot struct {
 	bools    [2]uint32
 }
 
-func fitOneHot(f pipeline.Feature, s *statistics, out *Feature) error {
-	c := Category{Missing: s.category.Missing, Values: []string{}, Counts: []int64{}}
-	counts := make(map[string]int64, len(s.category.Values)+1)
-	for i, v := range s.category.Values {
-		counts[v] = s.category.Counts[i]
+// Fit implements Encoder.
+func (*OneHot) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
+	c := Category{Missing: s.Category.Missing, Values: []string{}, Counts: []int64{}}
+	counts := make(map[string]int64, len(s.Category.Values)+1)
+	for i, v := range s.Category.Values {
+		counts[v] = s.Category.Counts[i]
 	}
 	switch out.Missing {
 	case fillWithConst:
@@ -59,8 +70,7 @@ func fitOneHot(f pipeline.Feature, s *statistics, out *Feature) error {
 		}
 	case fillWithMode, dropRow:
 	default:
-		return unsupported("missing_value_strategy of a category", out.Missing,
-			[]string{fillWithConst, fillWithMode, dropRow}, func(s string) string { return s })
+		return &thalweg.Error{Op: "missing_value_strategy of a category", Kind: thalweg.Unsupported, Subject: strconv.Quote(out.Missing)}
 	}
 
 	type entry struct {
@@ -119,7 +129,8 @@ func fillText(v any) (string, error) {
 	return "", &thalweg.Error{Op: "fit", Kind: thalweg.Invalid, Subject: fmt.Sprintf("fill_value %v", v), Hint: "a category feature needs a scalar"}
 }
 
-func loadOneHot(f pipeline.Feature, data *Feature) (encoding, error) {
+// Load implements Encoder.
+func (*OneHot) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	c := data.Category
 	if c == nil || data.Number != nil {
 		return nil, fmt.Errorf("no category data")
@@ -167,13 +178,15 @@ func (e *oneHot) loadIntegers(values []string) {
 	}
 }
 
-func (e *oneHot) addTo(s *kernel.Shape) {
+// AddTo implements Encoding.
+func (e *oneHot) AddTo(s *kernel.Shape) {
 	s.Cardinalities = append(s.Cardinalities, len(e.ids)+1)
 	s.CategoryNames = append(s.CategoryNames, e.name)
 }
 
-func (e *oneHot) encode(a arrow.Array, out slots, m *memo, n *tally) error {
-	dst := out.categories[0][:a.Len()]
+// Encode implements Encoding.
+func (e *oneHot) Encode(a arrow.Array, out Slots, m *Memo, n *Tally) error {
+	dst := out.Categories[0][:a.Len()]
 	switch a := a.(type) {
 	case *array.Dictionary:
 		indices, ok := a.Indices().(*array.Int32)
@@ -197,11 +210,11 @@ func (e *oneHot) encode(a arrow.Array, out slots, m *memo, n *tally) error {
 	if a.NullN() > 0 {
 		missing := table.Valid(a).Not()
 		eachMarked(missing, func(i int) { dst[i] = e.fill })
-		n.filled += int64(a.NullN())
+		n.Filled += int64(a.NullN())
 	}
 	for _, id := range dst {
 		if id == 0 {
-			n.unknown++
+			n.Unknown++
 		}
 	}
 	return nil
@@ -210,7 +223,7 @@ func (e *oneHot) encode(a arrow.Array, out slots, m *memo, n *tally) error {
 // encodeText looks each dictionary entry up once, when the first row uses it,
 // and remembers the ids for as long as batches come with the same dictionary.
 // Rows that are null get some id; the caller overwrites it.
-func (e *oneHot) encodeText(a *array.Dictionary, indices []int32, dst []uint32, m *memo, n *tally) {
+func (e *oneHot) encodeText(a *array.Dictionary, indices []int32, dst []uint32, m *Memo, n *Tally) {
 	dict := a.Dictionary().(*array.String)
 	if m.dictionary != a.Data().Dictionary() {
 		m.dictionary = a.Data().Dictionary()

@@ -1,8 +1,9 @@
 package feature
 
 import (
-	"cmp"
+	_ "embed"
 	"fmt"
+	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -22,29 +23,34 @@ type scaled struct {
 	fill         float32 // what a missing value becomes
 }
 
-func normalization(f pipeline.Feature) (normalizer, error) {
-	return normalizerOf(cmp.Or(f.Options.Normalization, "none"))
-}
+//go:embed encode_scaled.go
+var scaledSource string
 
-func fitScaled(f pipeline.Feature, s *statistics, out *Feature) error {
+// Scaled passes a number on as it is normalised.
+type Scaled struct{}
+
+// For implements pipeline.Typed.
+func (*Scaled) For() string { return numberType }
+
+// Fit implements Encoder.
+func (*Scaled) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 	norm, err := normalization(f)
 	if err != nil {
 		return err
 	}
-	n := Number{Normalization: norm.name, Scale: 1, Statistics: s.number}
-	if s.number.Count > 0 {
-		n.Shift, n.Scale = norm.fit(s.warped)
+	n := Number{Normalization: f.Options.Normalization, Scale: 1, Statistics: s.Number}
+	if s.Number.Count > 0 {
+		n.Shift, n.Scale = norm.Fit(s.Warped)
 	}
 	switch out.Missing {
 	case fillWithMean, dropRow:
-		n.Fill = s.number.Mean
+		n.Fill = s.Number.Mean
 	case fillWithConst:
 		if n.Fill, err = fillNumber(f.Options.FillValue); err != nil {
 			return err
 		}
 	default:
-		return unsupported("missing_value_strategy of a number", out.Missing,
-			[]string{fillWithMean, fillWithConst, dropRow}, func(s string) string { return s })
+		return &thalweg.Error{Op: "missing_value_strategy of a number", Kind: thalweg.Unsupported, Subject: strconv.Quote(out.Missing)}
 	}
 	out.Number = &n
 	return nil
@@ -72,7 +78,8 @@ func fillNumber(v any) (float64, error) {
 	return x, nil
 }
 
-func loadScaled(f pipeline.Feature, data *Feature) (encoding, error) {
+// Load implements Encoder.
+func (*Scaled) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	n := data.Number
 	if n == nil || data.Category != nil {
 		return nil, fmt.Errorf("no number data")
@@ -81,8 +88,8 @@ func loadScaled(f pipeline.Feature, data *Feature) (encoding, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.Normalization != norm.name {
-		return nil, fmt.Errorf("normalization is %q, the spec says %q", n.Normalization, norm.name)
+	if n.Normalization != f.Options.Normalization {
+		return nil, fmt.Errorf("normalization is %q, the spec says %q", n.Normalization, f.Options.Normalization)
 	}
 	if !finite(n.Fill) || !finite(n.Shift) || !finite(n.Scale) {
 		return nil, fmt.Errorf("fill, shift and scale must be finite")
@@ -90,7 +97,7 @@ func loadScaled(f pipeline.Feature, data *Feature) (encoding, error) {
 	if err := n.Statistics.check(); err != nil {
 		return nil, err
 	}
-	e := &scaled{name: f.Name, warp: norm.warp, shift: n.Shift, scale: n.Scale}
+	e := &scaled{name: f.Name, warp: norm.Warp, shift: n.Shift, scale: n.Scale}
 	e.fill = float32(clip(e.value(n.Fill)))
 	return e, nil
 }
@@ -103,13 +110,15 @@ func (e *scaled) value(x float64) float64 {
 	return (x - e.shift) * e.scale
 }
 
-func (e *scaled) addTo(s *kernel.Shape) {
+// AddTo implements Encoding.
+func (e *scaled) AddTo(s *kernel.Shape) {
 	s.Numbers++
 	s.NumberNames = append(s.NumberNames, e.name)
 }
 
-func (e *scaled) encode(a arrow.Array, out slots, _ *memo, n *tally) error {
-	dst := out.numbers[0]
+// Encode implements Encoding.
+func (e *scaled) Encode(a arrow.Array, out Slots, _ *Memo, n *Tally) error {
+	dst := out.Numbers[0]
 	switch a := a.(type) {
 	case *array.Int64:
 		encodeNumbers(e, a, a.Int64Values(), dst, n)
@@ -123,7 +132,7 @@ func (e *scaled) encode(a arrow.Array, out slots, _ *memo, n *tally) error {
 	return nil
 }
 
-func encodeNumbers[T int64 | float64](e *scaled, a arrow.Array, values []T, dst []float32, n *tally) {
+func encodeNumbers[T int64 | float64](e *scaled, a arrow.Array, values []T, dst []float32, n *Tally) {
 	var valid table.Mask
 	nulls := a.NullN() > 0
 	if nulls {
@@ -135,7 +144,7 @@ func encodeNumbers[T int64 | float64](e *scaled, a arrow.Array, values []T, dst 
 		x := float64(v)
 		if !finite(x) || nulls && !valid.Has(i) {
 			dst[i] = e.fill
-			n.filled++
+			n.Filled++
 			continue
 		}
 		if warp != nil {
@@ -144,7 +153,7 @@ func encodeNumbers[T int64 | float64](e *scaled, a arrow.Array, values []T, dst 
 		y := (x - shift) * scale
 		if !(y >= -MaxNumber && y <= MaxNumber) {
 			y = clip(y)
-			n.clipped++
+			n.Clipped++
 		}
 		dst[i] = float32(y)
 	}

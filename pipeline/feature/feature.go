@@ -109,17 +109,6 @@ func strategy(f pipeline.Feature) string {
 	return cmp.Or(f.Options.MissingValueStrategy, fillWithMean)
 }
 
-// encoderName returns the name of a feature's encoder.
-func encoderName(f pipeline.Feature) string {
-	switch {
-	case f.Options.Encoder != nil && f.Options.Encoder.Type != "":
-		return f.Options.Encoder.Type
-	case f.Type == categoryType:
-		return "onehot"
-	}
-	return "none"
-}
-
 // missingIn marks the rows in which a feature of the given type has no value.
 func missingIn(featureType string, a arrow.Array) table.Mask {
 	m := table.Valid(a).Not()

@@ -28,11 +28,25 @@ var everyType = table.Schema{Columns: []table.Column{
 	{Name: "y", Type: table.Bool, Nullable: true},
 }}
 
+// number is a feature as Compile makes it.
 func number(column string, o pipeline.FeatureOptions) pipeline.Feature {
-	return pipeline.Feature{Name: "n_" + column, Type: numberType, Column: column, Options: o}
+	if o.Normalization == "" {
+		o.Normalization = "none"
+	}
+	o.Encoder = pipeline.Choice{Name: "none", Options: new(Scaled)}
+	f := pipeline.Feature{Name: "n_" + column, Type: numberType, Column: column, Options: o}
+	for _, e := range Normalizations() {
+		if e.Name == o.Normalization {
+			f.Normalization = e.Options
+		}
+	}
+	return f
 }
 
 func category(column string, o pipeline.FeatureOptions) pipeline.Feature {
+	if o.Encoder.Name == "" {
+		o.Encoder = pipeline.Choice{Name: "onehot", Options: new(OneHot)}
+	}
 	return pipeline.Feature{Name: "c_" + column, Type: categoryType, Column: column, Options: o}
 }
 
@@ -45,11 +59,13 @@ func planOf(features ...pipeline.Feature) *pipeline.Plan {
 // strategy that keeps rows.
 func everyFeature() *pipeline.Plan {
 	most, least := 3, 2
+	raw := number("f", pipeline.FeatureOptions{})
+	raw.Name = "raw"
 	return planOf(
 		number("i", pipeline.FeatureOptions{Normalization: "zscore"}),
 		number("f", pipeline.FeatureOptions{Normalization: "log1p", MissingValueStrategy: fillWithConst, FillValue: -2}),
 		number("b", pipeline.FeatureOptions{Normalization: "minmax"}),
-		pipeline.Feature{Name: "raw", Type: numberType, Column: "f"},
+		raw,
 		category("s", pipeline.FeatureOptions{MostCommon: &most}),
 		category("i", pipeline.FeatureOptions{MissingValueStrategy: fillWithMode, MinCount: &least}),
 		category("b", pipeline.FeatureOptions{FillValue: true}),
@@ -265,12 +281,12 @@ func TestABatchWithoutTheColumnIsRefusedByFeature(t *testing.T) {
 
 func TestUnknownOptionsAreRefusedByName(t *testing.T) {
 	for want, f := range map[string]pipeline.Feature{
-		`fit: feature n_i: normalization: "robust": not supported (there are none, zscore, minmax, log1p)`:                                              number("i", pipeline.FeatureOptions{Normalization: "robust"}),
-		`fit: feature c_s: encoder of a category: "hash": not supported (there are number none, category onehot)`:                                       category("s", pipeline.FeatureOptions{Encoder: &pipeline.Encoder{Type: "hash"}}),
-		`fit: feature n_i: missing_value_strategy of a number: "fill_with_median": not supported (there are fill_with_mean, fill_with_const, drop_row)`: number("i", pipeline.FeatureOptions{MissingValueStrategy: "fill_with_median"}),
-		`fit: feature c_s: missing_value_strategy of a category: "fill_with_mean": not supported (there are fill_with_const, fill_with_mode, drop_row)`: category("s", pipeline.FeatureOptions{MissingValueStrategy: "fill_with_mean"}),
-		`fit: feature n_i: fit: fill_value x: invalid (a number feature needs a number)`:                                                                number("i", pipeline.FeatureOptions{MissingValueStrategy: fillWithConst, FillValue: "x"}),
-		`fit: feature c_s: fit: fill_value [1]: invalid (a category feature needs a scalar)`:                                                            category("s", pipeline.FeatureOptions{FillValue: []any{1}}),
+		`fit: feature n_i: normalization: "robust": not supported`:                                number("i", pipeline.FeatureOptions{Normalization: "robust"}),
+		`fit: feature c_s: encoder of a category: "hash": not supported`:                          category("s", pipeline.FeatureOptions{Encoder: pipeline.Choice{Name: "hash"}}),
+		`fit: feature n_i: missing_value_strategy of a number: "fill_with_median": not supported`: number("i", pipeline.FeatureOptions{MissingValueStrategy: "fill_with_median"}),
+		`fit: feature c_s: missing_value_strategy of a category: "fill_with_mean": not supported`: category("s", pipeline.FeatureOptions{MissingValueStrategy: "fill_with_mean"}),
+		`fit: feature n_i: fit: fill_value x: invalid (a number feature needs a number)`:          number("i", pipeline.FeatureOptions{MissingValueStrategy: fillWithConst, FillValue: "x"}),
+		`fit: feature c_s: fit: fill_value [1]: invalid (a category feature needs a scalar)`:      category("s", pipeline.FeatureOptions{FillValue: []any{1}}),
 	} {
 		plan := planOf(f)
 		fitter := NewFitter(plan)

@@ -15,11 +15,11 @@ import (
 // trainSplit is the split whose rows are learnt from, pipeline/split's Train.
 const trainSplit = 0
 
-// statistics is what encoders are fitted from: of a number its moments, as it
+// Statistics is what encoders are fitted from: of a number its moments, as it
 // is and as its normalisation warps it, of a category its counts.
-type statistics struct {
-	number, warped Moments
-	category       Counts
+type Statistics struct {
+	Number, Warped Moments
+	Category       Counts
 }
 
 // Fitter gathers the statistics of one shard's training rows. It is for one
@@ -60,8 +60,8 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 				return f
 			}
 			one.number = new(gatherer)
-			if norm.warp != nil {
-				one.warped = &gatherer{warp: norm.warp}
+			if norm.Warp != nil {
+				one.warped = &gatherer{warp: norm.Warp}
 			}
 		}
 		f.features = append(f.features, one)
@@ -193,7 +193,7 @@ func (f *Fitter) Partial() ([]byte, error) {
 // Finish merges the partials of all shards, which must come in shard order,
 // into the fitted transform. The same partials give the same bytes.
 func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
-	merged := make([]statistics, len(plan.Features))
+	merged := make([]Statistics, len(plan.Features))
 	counts := make([][]Counts, len(plan.Features))
 	data := transformData{Version: dataVersion, Label: describeLabel(plan.Label)}
 	for shard, bytes := range partials {
@@ -207,11 +207,11 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 				counts[i] = append(counts[i], *f.Category)
 				continue
 			}
-			merged[i].number.merge(*f.Number)
+			merged[i].Number.merge(*f.Number)
 			if f.Warped == nil {
 				f.Warped = f.Number
 			}
-			merged[i].warped.merge(*f.Warped)
+			merged[i].Warped.merge(*f.Warped)
 		}
 	}
 	for i, f := range plan.Features {
@@ -224,13 +224,13 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 	return build(plan, data)
 }
 
-func finishFeature(f pipeline.Feature, s *statistics, counts []Counts) (Feature, error) {
+func finishFeature(f pipeline.Feature, s *Statistics, counts []Counts) (Feature, error) {
 	d := describe(f)
 	var err error
-	if s.category, err = mergeCounts("feature "+f.Name, counts, bounds{MaxDistinct, MaxDistinctBytes}); err != nil {
+	if s.Category, err = mergeCounts("feature "+f.Name, counts, bounds{MaxDistinct, MaxDistinctBytes}); err != nil {
 		return d, err
 	}
-	for _, m := range []Moments{s.number, s.warped} {
+	for _, m := range []Moments{s.Number, s.Warped} {
 		if err := m.check(); err != nil {
 			return d, err
 		}
@@ -239,7 +239,7 @@ func finishFeature(f pipeline.Feature, s *statistics, counts []Counts) (Feature,
 	if err != nil {
 		return d, err
 	}
-	return d, e.fit(f, s, &d)
+	return d, e.Fit(f, s, &d)
 }
 
 // decodePartial reads one shard's partial and checks that it fits the plan.
@@ -278,7 +278,7 @@ func (p partialFeature) check(want pipeline.Feature) error {
 	if err != nil {
 		return err
 	}
-	if p.Number == nil || p.Category != nil || (p.Warped != nil) != (norm.warp != nil) {
+	if p.Number == nil || p.Category != nil || (p.Warped != nil) != (norm.Warp != nil) {
 		return fmt.Errorf("no statistics of a number")
 	}
 	if p.Warped != nil {

@@ -213,9 +213,11 @@ func TestNumbersThatOverflowTheirVarianceAreAnError(t *testing.T) {
 func TestFinishRefusesPartialsOfAnotherPlan(t *testing.T) {
 	plan := planOf(number("i", pipeline.FeatureOptions{}))
 	good := partial(t, plan, column("i", int64(1)))
+	another := category("s", pipeline.FeatureOptions{})
+	another.Name = "n_i"
 	for name, p := range map[string][]byte{
 		"another feature":  partial(t, planOf(number("f", pipeline.FeatureOptions{})), column("f", 1.0)),
-		"another type":     partial(t, planOf(pipeline.Feature{Name: "n_i", Type: categoryType, Column: "s"}), column("s", "a")),
+		"another type":     partial(t, planOf(another), column("s", "a")),
 		"another scale":    partial(t, planOf(number("i", pipeline.FeatureOptions{Normalization: "log1p"})), column("i", int64(1))),
 		"another version":  bytes.Replace(good, []byte(`"version":1`), []byte(`"version":2`), 1),
 		"negative count":   bytes.Replace(good, []byte(`"count":1`), []byte(`"count":-1`), 1),

@@ -22,7 +22,7 @@ type Transform struct {
 	canonical []byte
 	hash      string
 	sources   []source
-	encodings []encoding
+	encodings []Encoding
 	// places[i] is where feature i's slots lie in a block.
 	places []place
 	shape  kernel.Shape
@@ -33,8 +33,8 @@ type Transform struct {
 type place struct{ numberFrom, numberTo, categoryFrom, categoryTo int }
 
 // of returns the slots of b at p.
-func (p place) of(b *kernel.Block) slots {
-	return slots{numbers: b.Numbers[p.numberFrom:p.numberTo], categories: b.Categories[p.categoryFrom:p.categoryTo]}
+func (p place) of(b *kernel.Block) Slots {
+	return Slots{Numbers: b.Numbers[p.numberFrom:p.numberTo], Categories: b.Categories[p.categoryFrom:p.categoryTo]}
 }
 
 // build makes a transform from data that describes plan's features.
@@ -45,12 +45,12 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 		if err != nil {
 			return nil, inFeature(f.Name, err)
 		}
-		loaded, err := e.load(f, &t.data.Features[i])
+		loaded, err := e.Load(f, &t.data.Features[i])
 		if err != nil {
 			return nil, inFeature(f.Name, err)
 		}
 		before := t.shape
-		loaded.addTo(&t.shape)
+		loaded.AddTo(&t.shape)
 		t.places = append(t.places, place{before.Numbers, t.shape.Numbers, len(before.Cardinalities), len(t.shape.Cardinalities)})
 		t.sources = append(t.sources, sourceOf(f))
 		t.encodings = append(t.encodings, loaded)
