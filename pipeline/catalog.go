@@ -18,6 +18,7 @@ const (
 	Optimizers     Kind = "optimizers"
 	Encoders       Kind = "encoders"
 	Normalizations Kind = "normalizations"
+	Metrics        Kind = "metrics"
 )
 
 // Catalog is all that a spec can choose by name, by kind. It is handed to Parse,

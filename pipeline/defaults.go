@@ -234,11 +234,9 @@ func (f filler) trainer(t *Trainer, output string) {
 	Default(f.Place, path+"batch_size", &t.BatchSize, defaultBatchSize)
 	Default(f.Place, path+"epochs", &t.Epochs, defaultEpochs)
 	Default(f.Place, path+"early_stop", &t.EarlyStop, defaultEarlyStop)
-	metric := "log_loss"
-	if output == outputNumber {
-		metric = "mse"
+	if names := f.found.catalog.goingWith(Metrics, output); len(names) > 0 {
+		Default(f.Place, path+"validation_metric", &t.ValidationMetric, names[0])
 	}
-	Default(f.Place, path+"validation_metric", &t.ValidationMetric, metric)
 	Default(f.Place, path+"regularization.l2", &t.Regularization.L2, defaultL2)
 	Default(f.Place, path+"distributed.replicas", &t.Distributed.Replicas, defaultReplicas)
 	Default(f.Place, path+"distributed.sync_every", &t.Distributed.SyncEvery, defaultSyncEvery)

@@ -26,6 +26,10 @@ type Metadata struct {
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
 }
 
+// Entries returns the entries of a kind in the catalog that the spec was read
+// with.
+func (s *Spec) Entries(kind Kind) []Entry { return s.catalog[kind] }
+
 // SchemaFile returns the path of the schema of events, empty if the spec names
 // none.
 func (s *Spec) SchemaFile() string {

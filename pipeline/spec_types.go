@@ -206,7 +206,7 @@ type Trainer struct {
 	// ValidationMetric is what early_stop and the choice of the best epoch look
 	// at: log_loss, roc_auc or accuracy of a binary output; mse, rmse, mae or r2
 	// of a number.
-	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" jsonschema:"enum=log_loss,enum=roc_auc,enum=accuracy,enum=mse,enum=rmse,enum=mae,enum=r2"`
+	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" catalog:"metrics"`
 	// Regularization is the penalty on weights, not on biases.
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`
 	// StepsPerCheckpoint is local steps between checkpoints within an epoch; 0:

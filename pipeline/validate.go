@@ -287,18 +287,12 @@ func toNumber(v any) (float64, bool) {
 	return 0, false
 }
 
-// metrics are the validation metrics of each type of output.
-var metrics = map[string][]string{
-	outputBinary: {"log_loss", "roc_auc", "accuracy"},
-	outputNumber: {"mse", "rmse", "mae", "r2"},
-}
-
 func (v validator) trainer(b *Body) {
 	const path = "spec.trainer"
 	t := &b.Trainer
 	if len(b.OutputFeatures) == 1 {
 		kind := b.OutputFeatures[0].Type
-		if allowed := metrics[kind]; allowed != nil && !slices.Contains(allowed, t.ValidationMetric) {
+		if allowed := v.found.catalog.goingWith(Metrics, kind); allowed != nil && !slices.Contains(allowed, t.ValidationMetric) {
 			v.Problem(path+".validation_metric", oneOf(allowed), "a %s output has no %s", kind, t.ValidationMetric)
 		}
 	}

@@ -69,7 +69,7 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, cuts *spl
 	}
 	var bySplit [split.Count]*selected
 	for _, s := range evaluatedSplits {
-		sums, err := metric.New(d.plan.Label.Type, d.plan.Label.Threshold)
+		sums, err := metric.New(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold)
 		if err != nil {
 			return out, err
 		}
@@ -141,12 +141,12 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	}
 	values := make(map[string]map[string]float64, len(evaluatedSplits))
 	for i, s := range evaluatedSplits {
-		total, err := metric.New(d.plan.Label.Type, d.plan.Label.Threshold)
+		total, err := metric.New(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold)
 		if err != nil {
 			return err
 		}
 		for _, p := range all {
-			sums, err := metric.Decode(d.plan.Label.Type, d.plan.Label.Threshold, p[i])
+			sums, err := metric.Decode(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold, p[i])
 			if err != nil {
 				return err
 			}

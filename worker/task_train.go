@@ -254,7 +254,8 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	m.EventSchema = rows.events
 	in := &trainingInputs{shardRows: rows, model: *m}
 	in.job = train.Job{
-		Run: thalweg.RunID(lease.RunId), Trainer: rows.plan.Spec.Spec.Trainer, Model: m.Model,
+		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),
+		Run:     thalweg.RunID(lease.RunId), Trainer: rows.plan.Spec.Spec.Trainer, Model: m.Model,
 		Threshold: rows.plan.Label.Threshold, Shards: len(rows.manifest.Shards), Rows: rows,
 		Input: lease.Inputs["manifest"] + " " + lease.Inputs["split"] + " " + lease.Inputs["transform"],
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -93,7 +94,7 @@ func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
 	if err != nil {
 		return err
 	}
-	measured, err := metric.New("binary", 0.5)
+	measured, err := metric.New(d.parsed.Entries(pipeline.Metrics), "binary", 0.5)
 	if err != nil {
 		return err
 	}

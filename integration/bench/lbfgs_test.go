@@ -113,7 +113,7 @@ func (f *flights) lbfgs(tb testing.TB) map[string]float64 {
 		tb.Fatal(err)
 	}
 	test := newLogistic(tb, f, split.Test)
-	sums, err := metric.New(f.plan.Label.Type, f.plan.Label.Threshold)
+	sums, err := metric.New(metric.Catalog(), f.plan.Label.Type, f.plan.Label.Threshold)
 	check(tb, err)
 	predictions := make([]float32, len(test.labels))
 	for i := range predictions {

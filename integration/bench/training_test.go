@@ -65,7 +65,7 @@ func (f *flights) train(tb testing.TB, replicas int) (*artifact.Artifact, *train
 	check(tb, err)
 	trainer := f.plan.Spec.Spec.Trainer
 	trainer.Distributed.Replicas = replicas
-	job := train.Job{Run: "bench", Trainer: trainer, Model: a.Model, Threshold: f.plan.Label.Threshold,
+	job := train.Job{Metrics: metric.Catalog(), Run: "bench", Trainer: trainer, Model: a.Model, Threshold: f.plan.Label.Threshold,
 		Shards: len(f.manifest.Shards), Rows: (*trainingRows)(f), Input: "bench"}
 	session, err := average.NewServer().Join(average.Run{ID: "bench", Worker: "w", Fingerprint: job.Fingerprint()}, alone(replicas), average.Config{})
 	check(tb, err)
@@ -78,7 +78,7 @@ func (f *flights) train(tb testing.TB, replicas int) (*artifact.Artifact, *train
 // evaluate measures the test split.
 func (f *flights) evaluate(tb testing.TB, a *artifact.Artifact, params []float32) map[string]float64 {
 	tb.Helper()
-	sums, err := metric.New(f.plan.Label.Type, f.plan.Label.Threshold)
+	sums, err := metric.New(metric.Catalog(), f.plan.Label.Type, f.plan.Label.Threshold)
 	check(tb, err)
 	var predictions []float32
 	var chosen, labels []float32

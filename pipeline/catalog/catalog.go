@@ -6,6 +6,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
 )
@@ -19,5 +20,6 @@ func All() pipeline.Catalog {
 		pipeline.Optimizers:     optim.Catalog(),
 		pipeline.Encoders:       feature.Encoders(),
 		pipeline.Normalizations: feature.Normalizations(),
+		pipeline.Metrics:        metric.Catalog(),
 	}
 }

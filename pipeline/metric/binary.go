@@ -15,9 +15,8 @@ type binarySums struct {
 	loss       kernel.LogSum // of the labels' probabilities
 	counts     histogram
 	rows, ones int64
+	measures   map[string]*Measure
 }
-
-func newBinary(threshold float64) *binarySums { return &binarySums{threshold: threshold} }
 
 func (a *binarySums) Observe(predictions, labels []float32) {
 	if len(predictions) != len(labels) {
@@ -63,18 +62,11 @@ func (a *binarySums) Merge(other Accumulator) error {
 func (a *binarySums) Rows() int64 { return a.rows }
 
 func (a *binarySums) Values() map[string]float64 {
-	values := map[string]float64{Rows: float64(a.rows)}
-	if a.rows == 0 {
-		return values
+	out := values(a.measures, a)
+	if a.rows > 0 {
+		out[BaseRate] = float64(a.ones) / float64(a.rows)
 	}
-	n := float64(a.rows)
-	values[BaseRate] = float64(a.ones) / n
-	values[Accuracy] = float64(a.correct) / n
-	values[LogLoss] = -a.loss.Value() / n
-	if auc, _, ok := a.auc(); ok {
-		values[ROCAUC] = auc
-	}
-	return values
+	return out
 }
 
 // auc returns the area under the ROC curve, and how far from it the area can be
@@ -137,7 +129,7 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 	if in.Threshold != a.threshold {
 		return fmt.Errorf("threshold is %v, not %v", in.Threshold, a.threshold)
 	}
-	out := binarySums{rows: in.Rows, ones: in.Ones, correct: in.Correct, threshold: in.Threshold}
+	out := binarySums{measures: a.measures, rows: in.Rows, ones: in.Ones, correct: in.Correct, threshold: in.Threshold}
 	ones, err := out.counts.decode(1, in.Positives)
 	if err != nil {
 		return fmt.Errorf("positives: %w", err)

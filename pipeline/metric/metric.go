@@ -7,11 +7,9 @@ package metric
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
 // Accumulator sums up how predictions compare with labels. It is not safe for
@@ -46,14 +44,14 @@ const (
 )
 
 // New returns an empty accumulator for an output feature of type "binary" or
-// "number". A binary prediction of at least threshold counts as true; for a
+// "number", whose Values are the metrics of a catalog. A binary prediction of at least threshold counts as true; for a
 // number the threshold has no meaning.
-func New(label string, threshold float64) (Accumulator, error) {
+func New(catalog []pipeline.Entry, label string, threshold float64) (Accumulator, error) {
 	switch label {
 	case "binary":
-		return newBinary(threshold), nil
+		return &binarySums{threshold: threshold, measures: measures(catalog, label)}, nil
 	case "number":
-		return &numberSums{}, nil
+		return &numberSums{measures: measures(catalog, label)}, nil
 	}
 	return nil, &thalweg.Error{Op: "build metrics", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("output type %q", label),
 		Hint: "binary and number are supported"}
@@ -61,8 +59,8 @@ func New(label string, threshold float64) (Accumulator, error) {
 
 // Decode returns the accumulator that a partial holds. Its arguments are those
 // of New and the JSON of an accumulator made with them.
-func Decode(label string, threshold float64, data []byte) (Accumulator, error) {
-	a, err := New(label, threshold)
+func Decode(catalog []pipeline.Entry, label string, threshold float64, data []byte) (Accumulator, error) {
+	a, err := New(catalog, label, threshold)
 	if err != nil {
 		return nil, err
 	}
@@ -70,23 +68,4 @@ func Decode(label string, threshold float64, data []byte) (Accumulator, error) {
 		return nil, &thalweg.Error{Op: "decode metrics", Kind: thalweg.Corrupt, Subject: label, Err: err}
 	}
 	return a, nil
-}
-
-// higherIsBetter tells, by type of output feature, which metrics training can
-// be stopped by, and their direction.
-var higherIsBetter = map[string]map[string]bool{
-	"binary": {LogLoss: false, ROCAUC: true, Accuracy: true},
-	"number": {MSE: false, RMSE: false, MAE: false, R2: true},
-}
-
-// HigherIsBetter reports the direction of a metric of an output feature of the
-// given type; ok is false where it has none, or is not a metric of that type.
-func HigherIsBetter(label, name string) (higher, ok bool) {
-	higher, ok = higherIsBetter[label][name]
-	return higher, ok
-}
-
-// Names returns the metrics of a type that have a direction, for messages.
-func Names(label string) string {
-	return strings.Join(slices.Sorted(maps.Keys(higherIsBetter[label])), ", ")
 }

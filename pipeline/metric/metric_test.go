@@ -16,7 +16,7 @@ import (
 
 func build(t *testing.T, label string) metric.Accumulator {
 	t.Helper()
-	a, err := metric.New(label, 0.5)
+	a, err := metric.New(metric.Catalog(), label, 0.5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestMergedValuesHaveTheSameBitsHoweverTheWorkWasCut(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if a, err = metric.Decode(label, 0.5, data); err != nil {
+						if a, err = metric.Decode(metric.Catalog(), label, 0.5, data); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -211,7 +211,7 @@ func TestMergedValuesHaveTheSameBitsHoweverTheWorkWasCut(t *testing.T) {
 }
 
 func TestMergeRefusesAnotherKind(t *testing.T) {
-	other, err := metric.New("binary", 0.25)
+	other, err := metric.New(metric.Catalog(), "binary", 0.25)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestMergeRefusesAnotherKind(t *testing.T) {
 			t.Errorf("merging %T into %T: %v", pair[1], pair[0], err)
 		}
 	}
-	if _, err := metric.New("category", 0); !thalweg.Is(err, thalweg.Unsupported) {
+	if _, err := metric.New(metric.Catalog(), "category", 0); !thalweg.Is(err, thalweg.Unsupported) {
 		t.Errorf("metrics of a category: %v", err)
 	}
 }
@@ -243,11 +243,11 @@ func TestDecodeRefusesDamage(t *testing.T) {
 		if bad == good {
 			t.Fatalf("%s is not in %s", edit[0], good)
 		}
-		if _, err := metric.Decode("binary", 0.5, []byte(bad)); !thalweg.Is(err, thalweg.Corrupt) {
+		if _, err := metric.Decode(metric.Catalog(), "binary", 0.5, []byte(bad)); !thalweg.Is(err, thalweg.Corrupt) {
 			t.Errorf("%s: error %v", bad, err)
 		}
 	}
-	if _, err := metric.Decode("number", 0, []byte(`{"rows":1,"labels":{"count":2}}`)); !thalweg.Is(err, thalweg.Corrupt) {
+	if _, err := metric.Decode(metric.Catalog(), "number", 0, []byte(`{"rows":1,"labels":{"count":2}}`)); !thalweg.Is(err, thalweg.Corrupt) {
 		t.Errorf("contradicting counts: %v", err)
 	}
 }
@@ -260,17 +260,17 @@ func TestDirections(t *testing.T) {
 		{"binary", "log_loss", false, true}, {"binary", "roc_auc", true, true}, {"number", "mse", false, true}, {"number", "r2", true, true},
 		{"binary", "rows", false, false}, {"binary", "mse", false, false}, {"category", "log_loss", false, false},
 	} {
-		if higher, ok := metric.HigherIsBetter(test.label, test.name); ok != test.ok || higher != test.want {
+		if higher, ok := metric.HigherIsBetter(metric.Catalog(), test.label, test.name); ok != test.ok || higher != test.want {
 			t.Errorf("%+v: %v, %v", test, higher, ok)
 		}
 	}
-	if got := metric.Names("number"); got != "mae, mse, r2, rmse" {
+	if got := metric.Names(metric.Catalog(), "number"); got != "mae, mse, r2, rmse" {
 		t.Errorf("names: %s", got)
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	a, err := metric.New("binary", 0.5)
+	a, err := metric.New(metric.Catalog(), "binary", 0.5)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"rows":2,"ones":1,"positives":"//8BAQ=="}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, label := range []string{"binary", "number"} {
-			a, err := metric.Decode(label, 0.5, data)
+			a, err := metric.Decode(metric.Catalog(), label, 0.5, data)
 			if err != nil {
 				continue
 			}
@@ -291,7 +291,7 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				t.Fatalf("a decoded accumulator does not encode: %v", err)
 			}
-			b, err := metric.Decode(label, 0.5, again)
+			b, err := metric.Decode(metric.Catalog(), label, 0.5, again)
 			if err != nil || !maps.Equal(a.Values(), b.Values()) {
 				t.Fatalf("%s: %v became %v, %v", data, a.Values(), b, err)
 			}
@@ -301,7 +301,7 @@ func FuzzDecode(f *testing.F) {
 
 func BenchmarkObserve(b *testing.B) {
 	predictions, labels := draw(rand.New(rand.NewPCG(1, 2)), 4096, -1, 1)
-	a, err := metric.New("binary", 0.5)
+	a, err := metric.New(metric.Catalog(), "binary", 0.5)
 	if err != nil {
 		b.Fatal(err)
 	}

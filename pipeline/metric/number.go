@@ -13,6 +13,7 @@ type numberSums struct {
 	rows              int64
 	squared, absolute float64
 	labels            Moments
+	measures          map[string]*Measure
 }
 
 func (a *numberSums) Observe(predictions, labels []float32) {
@@ -42,20 +43,7 @@ func (a *numberSums) Merge(other Accumulator) error {
 
 func (a *numberSums) Rows() int64 { return a.rows }
 
-func (a *numberSums) Values() map[string]float64 {
-	values := map[string]float64{Rows: float64(a.rows)}
-	if a.rows == 0 {
-		return values
-	}
-	n := float64(a.rows)
-	values[MSE] = a.squared / n
-	values[RMSE] = math.Sqrt(a.squared / n)
-	values[MAE] = a.absolute / n
-	if a.labels.Squares > 0 {
-		values[R2] = 1 - a.squared/a.labels.Squares
-	}
-	return values
-}
+func (a *numberSums) Values() map[string]float64 { return values(a.measures, a) }
 
 // numberJSON is the form of a number accumulator at rest.
 type numberJSON struct {
@@ -77,7 +65,7 @@ func (a *numberSums) UnmarshalJSON(data []byte) error {
 	if in.Rows < 0 || in.Labels.Count != in.Rows || !(in.Squared >= 0) || !(in.Absolute >= 0) || !(in.Labels.Squares >= 0) {
 		return fmt.Errorf("the sums contradict each other: %d rows, %d labels, squares %v, absolutes %v", in.Rows, in.Labels.Count, in.Squared, in.Absolute)
 	}
-	*a = numberSums{rows: in.Rows, squared: in.Squared, absolute: in.Absolute, labels: in.Labels}
+	*a = numberSums{measures: a.measures, rows: in.Rows, squared: in.Squared, absolute: in.Absolute, labels: in.Labels}
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/worker/average"
@@ -117,7 +118,8 @@ func newJob(t testing.TB, d dataset, replicas int) train.Job {
 		measure = "mse"
 	}
 	return train.Job{
-		Run: "flights-1-1", Model: m, Threshold: 0.5, Shards: d.shards, Rows: d, Input: "generated",
+		Metrics: metric.Catalog(),
+		Run:     "flights-1-1", Model: m, Threshold: 0.5, Shards: d.shards, Rows: d, Input: "generated",
 		Trainer: pipeline.Trainer{Seed: 42, BatchSize: 64, Epochs: 3, EarlyStop: 3, ValidationMetric: measure,
 			Optimizer:      pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}},
 			Regularization: pipeline.Regularization{L2: 1e-5},

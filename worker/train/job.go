@@ -42,6 +42,8 @@ type Job struct {
 	// Trainer is the spec's, with every default filled in.
 	Trainer pipeline.Trainer
 	Model   model.Model
+	// Metrics are those that the trainer can name, entries of the catalog.
+	Metrics []pipeline.Entry
 	// Threshold is the probability from which a binary prediction is true; it is
 	// needed for the validation metrics only.
 	Threshold float64
@@ -213,8 +215,8 @@ func (j Job) Validate() error {
 		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
 	}
 	label := j.Model.Loss().Label()
-	if _, ok := metric.HigherIsBetter(label, t.ValidationMetric); !ok {
-		return invalid("trainer.validation_metric is %q, not one of %s", t.ValidationMetric, metric.Names(label))
+	if _, ok := metric.HigherIsBetter(j.Metrics, label, t.ValidationMetric); !ok {
+		return invalid("trainer.validation_metric is %q, not one of %s", t.ValidationMetric, metric.Names(j.Metrics, label))
 	}
 	return nil
 }

@@ -1,0 +1,83 @@
+package metric
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+// Measure is the options of a metric: what a validation_metric can name.
+type Measure struct {
+	// Output is the type of output that it is for, "binary" or "number".
+	Output string
+	// HigherIsBetter is its direction.
+	HigherIsBetter bool
+	// Value returns it for sums of at least one row; ok is false where it is
+	// undefined for them.
+	Value func(sums Accumulator) (value float64, ok bool)
+}
+
+// For implements pipeline.Typed.
+func (m *Measure) For() string { return m.Output }
+
+// Catalog lists the metrics; the first of an output is its default. To add one
+// is a line here.
+func Catalog() []pipeline.Entry {
+	return []pipeline.Entry{
+		ofBinary(LogLoss, false, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.rows), true }),
+		ofBinary(ROCAUC, true, func(a *binarySums) (float64, bool) { area, _, ok := a.auc(); return area, ok }),
+		ofBinary(Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.correct) / float64(a.rows), true }),
+		ofNumber(MSE, false, func(a *numberSums) (float64, bool) { return a.squared / float64(a.rows), true }),
+		ofNumber(RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.squared / float64(a.rows)), true }),
+		ofNumber(MAE, false, func(a *numberSums) (float64, bool) { return a.absolute / float64(a.rows), true }),
+		ofNumber(R2, true, func(a *numberSums) (float64, bool) { return 1 - a.squared/a.labels.Squares, a.labels.Squares > 0 }),
+	}
+}
+
+func ofBinary(name string, higher bool, value func(*binarySums) (float64, bool)) pipeline.Entry {
+	return pipeline.Entry{Name: name, Options: &Measure{"binary", higher, func(a Accumulator) (float64, bool) { return value(a.(*binarySums)) }}}
+}
+
+func ofNumber(name string, higher bool, value func(*numberSums) (float64, bool)) pipeline.Entry {
+	return pipeline.Entry{Name: name, Options: &Measure{"number", higher, func(a Accumulator) (float64, bool) { return value(a.(*numberSums)) }}}
+}
+
+// measures returns the metrics of a type of output by name.
+func measures(catalog []pipeline.Entry, output string) map[string]*Measure {
+	of := make(map[string]*Measure)
+	for _, e := range catalog {
+		if m, ok := e.Options.(*Measure); ok && m.Output == output {
+			of[e.Name] = m
+		}
+	}
+	return of
+}
+
+// values adds the metrics that are defined for sums.
+func values(of map[string]*Measure, sums Accumulator) map[string]float64 {
+	out := map[string]float64{Rows: float64(sums.Rows())}
+	for name, m := range of {
+		if sums.Rows() == 0 {
+			break
+		}
+		if v, ok := m.Value(sums); ok {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// HigherIsBetter reports the direction of a metric of a catalog; ok is false
+// where the catalog has none of that name for the type of output.
+func HigherIsBetter(catalog []pipeline.Entry, output, name string) (higher, ok bool) {
+	m, ok := measures(catalog, output)[name]
+	return ok && m.HigherIsBetter, ok
+}
+
+// Names returns the metrics of a type of output, for messages.
+func Names(catalog []pipeline.Entry, output string) string {
+	return strings.Join(slices.Sorted(maps.Keys(measures(catalog, output))), ", ")
+}
