@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 // TestALogThatStoppedLeavesRoomForTheOthers: what is read of a log that is
@@ -24,10 +25,10 @@ func TestALogThatStoppedLeavesRoomForTheOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(machineConfig{prefix: prefix, checkpointEvery: 100, poll: time.Second, pollSlow: time.Second, backoff: retry.Backoff{Min: time.Second, Max: time.Second}},
 				rand.New(rand.NewPCG(1, 1)), func() string { return "00000000000000000000000000000000" })
-			now := instant{mono: time.Hour, wall: 1_750_000_000_000}
+			now := machine.Instant{Mono: time.Hour, Wall: 1_750_000_000_000_000}
 			var e effect
 			tell := func(ev event) {
-				now.mono += time.Millisecond
+				now.Mono += time.Millisecond
 				if next := m.step(now, ev); next != nil {
 					e = next
 				}
@@ -52,7 +53,7 @@ func TestALogThatStoppedLeavesRoomForTheOthers(t *testing.T) {
 						answer.objects[o.Key] = found{err: of}
 					}
 					if m.find(good) == nil {
-						m.sources = append(m.sources, m.newFollow(good))
+						m.sources = append(m.sources, m.newCursor(good))
 						m.find(good).finished = 5
 					}
 					tell(answer)
@@ -70,13 +71,13 @@ func TestALogThatStoppedLeavesRoomForTheOthers(t *testing.T) {
 // would go on to name files that the sweeper deletes.
 func TestFilesWithoutStatisticsAreNotTakenForRewrittenOnes(t *testing.T) {
 	m := newMachine(machineConfig{}, rand.New(rand.NewPCG(1, 1)), nil)
-	f := m.newFollow(flights)
+	f := m.newCursor(flights)
 	s := slot{seq: 2, rows: 4, inputs: []uint64{0, 1}}
 	layout := commitlog.Layout{Topic: flights.Topic, Partition: flights.Partition}
 	p := &plan{inputs: map[Source][]*delta.Add{flights: {
 		{Path: layout.DataKey(commitlog.Intent{Seq: 0, To: 2}, 0)}, {Path: layout.DataKey(commitlog.Intent{Seq: 1, From: 2, To: 4}, 0)},
 	}}}
-	actions, seq, err := m.actions(p, &take{f: f, upTo: 2, live: []slot{s}}, &draft{begun: true})
+	actions, seq, err := m.actions(p, &batch{f: f, upTo: 2, live: []slot{s}}, &draft{begun: true})
 	if err == nil || seq != 2 {
 		t.Errorf("the table has %v, and the files of slots 0 and 1 for good: %v", actions, err)
 	}

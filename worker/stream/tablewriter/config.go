@@ -15,7 +15,7 @@ type Config struct {
 
 	// Poll is how often a replay log is asked for new slots; default 2 s.
 	Poll time.Duration
-	// PollSlow is how often a main log is asked that no Finished was heard of;
+	// PollSlow is how often a main log is asked without a call of Finished;
 	// default 30 s.
 	PollSlow time.Duration
 	// CheckpointEvery is how many versions come before a checkpoint, at least;

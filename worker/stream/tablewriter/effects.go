@@ -20,8 +20,8 @@ import (
 // atOnce is how many footers are read at once.
 const atOnce = 8
 
-// follower reads a source from a place on.
-type follower struct {
+// slotReader reads a source from a place on.
+type slotReader struct {
 	log  *commitlog.Log
 	at   *commitlog.Follower
 	next uint64
@@ -53,15 +53,15 @@ func (r *runner) carryOut(ctx context.Context, e effect) event {
 
 // read reads finished slots of a source.
 func (r *runner) read(ctx context.Context, e readSlots) event {
-	f := r.followers[e.source]
+	f := r.readers[e.source]
 	if f == nil {
 		log, err := commitlog.New(r.bucket, commitlog.Config{Prefix: r.cfg.Prefix, Pipeline: r.cfg.Pipeline, Topic: e.source.Topic,
 			Partition: e.source.Partition, Replay: e.source.Replay})
 		if err != nil {
 			return slotsRead{source: e.source, err: err}
 		}
-		f = &follower{log: log}
-		r.followers[e.source] = f
+		f = &slotReader{log: log}
+		r.readers[e.source] = f
 	}
 	if f.at == nil || f.next != e.from {
 		f.at, f.next = f.log.Follow(e.from), e.from

@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 // Bounds of what is in memory, and of what a version of the table holds.
@@ -32,101 +33,100 @@ type machineConfig struct {
 	tombstones      time.Duration
 }
 
-// machine decides everything about one table and does nothing: it is told what
+// tableMachine decides everything about one table and does nothing: it is told what
 // happened by events and answers with at most one effect, whose answer it waits
 // for. It reads no clock, draws jitter and ids from the generator that it is
 // given, and is used by one goroutine.
-type machine struct {
+type tableMachine struct {
 	cfg   machineConfig
-	rng   *rand.Rand
 	newID func() string
-	now   instant
+	machine.Ops[op]
 
 	snapshot *delta.Snapshot // nil: to be opened
 	behind   bool            // others have committed: catch up first
-	sources  []*follow       // in the order they were added
-	busy     bool
-	retryAt  time.Duration
-	trouble  trouble
-	pending  *plan // under way: being inspected, or committed
-	checked  bool  // a checkpoint of this version failed: not before the next one
+	sources  []*sourceCursor // in the order they were added
+	pending  *plan           // under way: being inspected, or committed
+	checked  bool            // a checkpoint of this version failed: not before the next one
 	commits  int64
 	lost     int64
 }
 
-// trouble is something that failed and is tried again.
-type trouble struct {
-	failures int
-	err      error
+// op is what may be under way: one effect, of whatever kind.
+type op uint8
+
+const (
+	theEffect op = iota
+	nOps
+)
+
+// sourceCursor is a source and what was read of it.
+type sourceCursor struct {
+	source             Source
+	next               uint64 // slot to read next
+	finished           uint64 // all slots below are known to be
+	pollAt             time.Duration
+	pending            []slot
+	awaitingCompaction bool             // an object is gone: read on until the compaction that replaced it
+	objects            map[string]*file // inspected, of pending slots
+	refused            error            // its next slot cannot be in the table
+	refusal            uint64           // that slot
+	retry              machine.Retry
 }
 
-// follow is a source and what was read of it.
-type follow struct {
-	source   Source
-	next     uint64 // slot to read next
-	finished uint64 // all slots below are known to be
-	pollAt   time.Duration
-	pending  []slot
-	hungry   bool             // an object is gone: read on until the compaction that replaced it
-	objects  map[string]*file // inspected, of pending slots
-	refused  error            // its next slot cannot be in the table
-	refusal  uint64           // that slot
-	trouble  trouble
-	retryAt  time.Duration
-}
-
-func newMachine(cfg machineConfig, rng *rand.Rand, newID func() string) *machine {
-	return &machine{cfg: cfg, rng: rng, newID: newID}
+func newMachine(cfg machineConfig, rng *rand.Rand, newID func() string) *tableMachine {
+	return &tableMachine{cfg: cfg, newID: newID, Ops: machine.NewOps(nOps, cfg.backoff, rng)}
 }
 
 // step takes in an event and returns what is to be done, nil if nothing is.
-func (m *machine) step(now instant, ev event) effect {
-	m.now = now
-	m.take(ev)
-	if m.busy {
+func (m *tableMachine) step(now machine.Instant, ev event) effect {
+	m.Now = now
+	m.handle(ev)
+	if m.Busy(theEffect) {
 		return nil
 	}
 	e := m.advance()
-	m.busy = e != nil
+	if e != nil {
+		m.Begin(theEffect)
+	}
 	return e
 }
 
-func (m *machine) take(ev event) {
+func (m *tableMachine) handle(ev event) {
 	switch ev := ev.(type) {
 	case tableOpened:
-		if m.answered(ev.err) {
+		if m.Complete(theEffect, ev.err) {
 			m.reset(ev.snapshot)
 		}
 	case slotsRead:
-		m.busy = false
-		m.takeSlots(ev)
+		m.Drop(theEffect)
+		m.addSlots(ev)
 	case inspected:
-		if m.answered(ev.err) {
-			m.takeInspected(ev)
+		if m.Complete(theEffect, ev.err) {
+			m.addInspected(ev)
 		}
 	case committed:
-		m.takeCommitted(ev)
+		m.afterCommit(ev)
 	case caughtUp:
-		m.behind = !m.answered(ev.err)
+		m.behind = !m.Complete(theEffect, ev.err)
 		switch {
 		case ev.err == nil:
 			m.moved(ev.snapshot)
-		case !passing(ev.err):
+		case !isTransient(ev.err):
 			m.snapshot = nil // what was believed of the table is wrong: read it anew
 		}
 	case checkpointed:
-		m.checked = !m.answered(ev.err)
+		m.checked = !m.Complete(theEffect, ev.err)
 		if ev.err == nil {
 			m.snapshot = ev.snapshot
 		}
 	case sourceAdded:
 		if m.find(ev.source) == nil {
-			m.sources = append(m.sources, m.newFollow(ev.source))
+			m.sources = append(m.sources, m.newCursor(ev.source))
 		} else {
 			m.find(ev.source).refused = nil // the operator may have mended what it was
 		}
 	case sourceRemoved:
-		m.sources = slices.DeleteFunc(m.sources, func(f *follow) bool { return f.source == ev.source })
+		m.sources = slices.DeleteFunc(m.sources, func(f *sourceCursor) bool { return f.source == ev.source })
 		m.pending = nil
 	case slotFinished:
 		if f := m.find(ev.source); f != nil {
@@ -135,7 +135,7 @@ func (m *machine) take(ev event) {
 	}
 }
 
-func (m *machine) find(s Source) *follow {
+func (m *tableMachine) find(s Source) *sourceCursor {
 	for _, f := range m.sources {
 		if f.source == s {
 			return f
@@ -144,9 +144,9 @@ func (m *machine) find(s Source) *follow {
 	return nil
 }
 
-// newFollow begins after what the table has of a source.
-func (m *machine) newFollow(s Source) *follow {
-	f := &follow{source: s, objects: map[string]*file{}, pollAt: m.now.mono}
+// newCursor begins after what the table has of a source.
+func (m *tableMachine) newCursor(s Source) *sourceCursor {
+	f := &sourceCursor{source: s, objects: map[string]*file{}, pollAt: m.Now.Mono}
 	if m.snapshot != nil {
 		f.next = m.after(s)
 	}
@@ -154,35 +154,25 @@ func (m *machine) newFollow(s Source) *follow {
 }
 
 // after returns the first slot of a source that is not in the table.
-func (m *machine) after(s Source) uint64 {
+func (m *tableMachine) after(s Source) uint64 {
 	if v, ok := m.snapshot.Txns[s.AppID()]; ok && v >= 0 {
 		return uint64(v) + 1
 	}
 	return 0
 }
 
-// answered notes how an effect ended; false: it failed and is tried again.
-func (m *machine) answered(err error) bool {
-	m.busy = false
-	if err == nil {
-		m.trouble = trouble{}
-		return true
-	}
-	m.retryAt = m.now.mono + m.trouble.note(err, m)
-	return false
+// fail has something that failed for a source tried again after a pause.
+func (m *tableMachine) fail(f *sourceCursor, err error) {
+	f.retry.Fail(m.Now.Mono, err, m.Backoff, m.Rand)
 }
 
-// note counts a failure and returns the pause before the next try.
-func (t *trouble) note(err error, m *machine) time.Duration {
-	t.failures++
-	t.err = err
-	return m.cfg.backoff.Delay(t.failures, m.rng)
-}
+// nowMS is the wall clock in milliseconds since 1970 UTC, as tables have it.
+func (m *tableMachine) nowMS() int64 { return m.Now.Wall / 1000 }
 
-// passing reports whether what failed may work by itself later. The table goes
+// isTransient reports whether what failed may work by itself later. The table goes
 // on without end, so to it all is transient but what stays as it is: bytes,
 // schemas and features.
-func passing(err error) bool {
+func isTransient(err error) bool {
 	switch thalweg.KindOf(err) {
 	case thalweg.Corrupt, thalweg.Invalid, thalweg.Unsupported, thalweg.Conflict:
 		return false
@@ -192,7 +182,7 @@ func passing(err error) bool {
 
 // reset believes a snapshot that was read anew: slots that were read before it
 // are read again from where it ends.
-func (m *machine) reset(s *delta.Snapshot) {
+func (m *tableMachine) reset(s *delta.Snapshot) {
 	m.snapshot, m.behind, m.checked = s, false, false
 	m.pending = nil
 	for _, f := range m.sources {
@@ -206,7 +196,7 @@ func (m *machine) reset(s *delta.Snapshot) {
 
 // moved believes a later snapshot of the same table: what it has of the slots
 // that were read is dropped.
-func (m *machine) moved(s *delta.Snapshot) {
+func (m *tableMachine) moved(s *delta.Snapshot) {
 	m.snapshot, m.pending, m.checked = s, nil, false
 	for _, f := range m.sources {
 		f.drop(m.after(f.source))
@@ -214,7 +204,7 @@ func (m *machine) moved(s *delta.Snapshot) {
 }
 
 // drop forgets the slots below after, which are in the table.
-func (f *follow) drop(after uint64) {
+func (f *sourceCursor) drop(after uint64) {
 	n := 0
 	for n < len(f.pending) && f.pending[n].seq < after {
 		for _, o := range f.pending[n].objects {
@@ -229,11 +219,11 @@ func (f *follow) drop(after uint64) {
 	if after > f.refusal {
 		f.refused = nil
 	}
-	f.hungry = f.hungry && len(f.pending) > 0
+	f.awaitingCompaction = f.awaitingCompaction && len(f.pending) > 0
 }
 
-// takeSlots takes in what was read of a source.
-func (m *machine) takeSlots(ev slotsRead) {
+// addSlots takes in what was read of a source.
+func (m *tableMachine) addSlots(ev slotsRead) {
 	f := m.find(ev.source)
 	if f == nil {
 		return
@@ -245,35 +235,35 @@ func (m *machine) takeSlots(ev slotsRead) {
 		}
 	}
 	if ev.err != nil {
-		f.retryAt = m.now.mono + f.trouble.note(ev.err, m)
+		m.fail(f, ev.err)
 		return
 	}
-	f.trouble = trouble{}
+	f.retry = machine.Retry{}
 	if ev.end {
-		f.pollAt = m.now.mono + m.pollEvery(f)
+		f.pollAt = m.Now.Mono + m.pollEvery(f)
 		if f.finished > f.next { // said to be finished since we looked, or wrongly
-			f.finished, f.pollAt = f.next, m.now.mono+m.cfg.backoff.Min
+			f.finished, f.pollAt = f.next, m.Now.Mono+m.cfg.backoff.Min
 		}
 	}
 	f.finished = max(f.finished, f.next)
-	f.starve(m)
+	f.retryMissing(m)
 }
 
-// pollEvery is how often a source is asked unasked: a main log reports its
-// slots, and is asked only in case a report was lost.
-func (m *machine) pollEvery(f *follow) time.Duration {
+// pollEvery is how often a source is polled: a main log reports its
+// slots, and is polled only in case a report was lost.
+func (m *tableMachine) pollEvery(f *sourceCursor) time.Duration {
 	every := m.cfg.pollSlow
 	if f.source.Replay {
 		every = m.cfg.poll
 	}
-	return every - time.Duration(m.rng.Int64N(int64(every)/4+1))
+	return every - time.Duration(m.Rand.Int64N(int64(every)/4+1))
 }
 
-// takeCommitted goes on from whatever the version is now.
-func (m *machine) takeCommitted(ev committed) {
+// afterCommit goes on from whatever the version is now.
+func (m *tableMachine) afterCommit(ev committed) {
 	p := m.pending
 	m.pending = nil
-	if !m.answered(ev.err) || p == nil {
+	if !m.Complete(theEffect, ev.err) || p == nil {
 		m.behind = true // it may have taken effect
 		return
 	}
@@ -287,15 +277,15 @@ func (m *machine) takeCommitted(ev committed) {
 	}
 	if err := m.snapshot.Apply(c); err != nil {
 		m.snapshot = nil
-		m.retryAt = m.now.mono + m.trouble.note(err, m)
+		m.Complete(theEffect, err)
 		return
 	}
 	m.moved(m.snapshot)
 }
 
 // advance returns what can be done now, nil if nothing can.
-func (m *machine) advance() effect {
-	if len(m.sources) == 0 || m.now.mono < m.retryAt {
+func (m *tableMachine) advance() effect {
+	if len(m.sources) == 0 || !m.Idle(theEffect) {
 		return nil
 	}
 	if m.snapshot == nil {
@@ -305,12 +295,12 @@ func (m *machine) advance() effect {
 		return catchUp{m.snapshot}
 	}
 	if err := m.snapshot.Writable(); err != nil {
-		m.retryAt = m.now.mono + m.trouble.note(err, m)
+		m.Complete(theEffect, err)
 		m.behind = true // another writer may take it back
 		return nil
 	}
 	if m.checkpointDue() {
-		return checkpoint{m.snapshot, m.now.wall - m.cfg.tombstones.Milliseconds()}
+		return checkpoint{m.snapshot, m.nowMS() - m.cfg.tombstones.Milliseconds()}
 	}
 	if f := m.toRead(); f != nil {
 		most := m.readMax(f)
@@ -324,7 +314,7 @@ func (m *machine) advance() effect {
 
 // checkpointDue reports whether readers would have to read too many versions.
 // The larger the checkpoint, the rarer it is written anew.
-func (m *machine) checkpointDue() bool {
+func (m *tableMachine) checkpointDue() bool {
 	s := m.snapshot
 	versions := s.Version - max(s.Checkpoint, -1)
 	every := min(max(m.cfg.checkpointEvery, s.CheckpointFiles/spareFiles), maxVersions)
@@ -333,12 +323,12 @@ func (m *machine) checkpointDue() bool {
 
 // toRead returns a source to read slots of: one that has some and room for
 // them, the one with the fewest read first.
-func (m *machine) toRead() *follow {
-	var best *follow
+func (m *tableMachine) toRead() *sourceCursor {
+	var best *sourceCursor
 	for _, f := range m.sources {
 		switch {
-		case f.refused != nil || m.now.mono < f.retryAt || m.readMax(f) <= 0:
-		case f.next >= f.finished && m.now.mono < f.pollAt:
+		case f.refused != nil || m.Now.Mono < f.retry.At || m.readMax(f) <= 0:
+		case f.next >= f.finished && m.Now.Mono < f.pollAt:
 		case best == nil || len(f.pending) < len(best.pending):
 			best = f
 		}
@@ -347,13 +337,13 @@ func (m *machine) toRead() *follow {
 }
 
 // readMax returns how many slots of a source may be read.
-func (m *machine) readMax(f *follow) int {
-	if f.hungry && f.take() == nil {
+func (m *tableMachine) readMax(f *sourceCursor) int {
+	if f.awaitingCompaction && f.nextBatch() == nil {
 		return min(readAtOnce, maxMissing-len(f.pending))
 	}
 	slots, objects := 0, 0
 	for _, g := range m.sources {
-		if g != f && g.hungry {
+		if g != f && g.awaitingCompaction {
 			continue // it has a bound of its own, and may wait for ever
 		}
 		slots += len(g.pending)
@@ -369,14 +359,14 @@ func (m *machine) readMax(f *follow) int {
 
 // wake returns when there may be something to do without an event, and whether
 // there ever is. What could be done at once is under way already.
-func (m *machine) wake() (at time.Duration, ok bool) {
-	if m.busy || len(m.sources) == 0 {
+func (m *tableMachine) wake() (at time.Duration, ok bool) {
+	if m.Busy(theEffect) || len(m.sources) == 0 {
 		return 0, false
 	}
-	at = m.now.mono + m.cfg.pollSlow
+	at = m.Now.Mono + m.cfg.pollSlow
 	for _, f := range m.sources {
-		for _, t := range []time.Duration{m.retryAt, f.retryAt, f.pollAt} {
-			if t > m.now.mono {
+		for _, t := range []time.Duration{m.Retry(theEffect).At, f.retry.At, f.pollAt} {
+			if t > m.Now.Mono {
 				at = min(at, t)
 			}
 		}
@@ -386,21 +376,23 @@ func (m *machine) wake() (at time.Duration, ok bool) {
 
 // message says what keeps a source's slots out of the table, "" if nothing
 // does.
-func (m *machine) message(f *follow) string {
+func (m *tableMachine) message(f *sourceCursor) string {
 	switch {
 	case f.refused != nil:
 		return f.refused.Error()
-	case m.trouble.failures > 0:
-		return fmt.Sprintf("%v (%d tries)", m.trouble.err, m.trouble.failures)
-	case f.trouble.failures > 0:
-		return fmt.Sprintf("%v (%d tries)", f.trouble.err, f.trouble.failures)
+	case m.Retry(theEffect).Failures > 0:
+		return tries(m.Retry(theEffect))
+	case f.retry.Failures > 0:
+		return tries(f.retry)
 	}
 	return ""
 }
 
+func tries(r machine.Retry) string { return fmt.Sprintf("%v (%d tries)", r.Err, r.Failures) }
+
 // lag returns how many finished slots of a source are known not to be in the
 // table.
-func (m *machine) lag(f *follow) int64 {
+func (m *tableMachine) lag(f *sourceCursor) int64 {
 	if m.snapshot == nil {
 		return int64(f.finished)
 	}

@@ -15,7 +15,7 @@ import (
 // plan is the next version of the table while it is made: slots of some
 // sources, and what has to be known of them before.
 type plan struct {
-	takes   []*take
+	batches []*batch
 	objects []commitlog.Object         // to inspect
 	owners  map[string]owner           // of objects, by key
 	locate  map[Source]map[uint64]bool // slots whose live files have to be found
@@ -25,22 +25,22 @@ type plan struct {
 
 // owner is the slot that an object is of.
 type owner struct {
-	f   *follow
+	f   *sourceCursor
 	seq uint64
 }
 
-// take is what a plan takes of a source: all slots up to one, and what they
+// batch is what a plan takes of a source: all slots up to one, and what they
 // come to.
-type take struct {
-	f    *follow
-	upTo uint64 // the last slot
-	live []slot // whose objects are not replaced by another slot of the take
-	gone map[uint64][]slot
+type batch struct {
+	f        *sourceCursor
+	upTo     uint64 // the last slot
+	live     []slot // whose objects are not replaced by another slot of the batch
+	replaced map[uint64][]slot
 }
 
 // write takes the next version one stage further: look at what is unknown, or
 // commit.
-func (m *machine) write() effect {
+func (m *tableMachine) write() effect {
 	for {
 		if m.pending == nil {
 			m.pending = m.makePlan()
@@ -65,17 +65,17 @@ func (m *machine) write() effect {
 }
 
 // makePlan takes what is read of all sources; nil if there is nothing.
-func (m *machine) makePlan() *plan {
+func (m *tableMachine) makePlan() *plan {
 	p := &plan{owners: map[string]owner{}, locate: map[Source]map[uint64]bool{}}
 	for _, f := range m.sources {
-		if m.now.mono < f.retryAt {
+		if m.Now.Mono < f.retry.At {
 			continue
 		}
-		t := f.take()
+		t := f.nextBatch()
 		if t == nil {
 			continue
 		}
-		p.takes = append(p.takes, t)
+		p.batches = append(p.batches, t)
 		for _, s := range t.live {
 			for _, o := range s.objects {
 				if f.objects[o.Key] == nil {
@@ -84,7 +84,7 @@ func (m *machine) makePlan() *plan {
 				}
 			}
 			for _, in := range s.inputs {
-				if !slices.ContainsFunc(t.gone[s.seq], func(g slot) bool { return g.seq == in }) {
+				if !slices.ContainsFunc(t.replaced[s.seq], func(g slot) bool { return g.seq == in }) {
 					if p.locate[f.source] == nil {
 						p.locate[f.source] = map[uint64]bool{}
 					}
@@ -93,18 +93,18 @@ func (m *machine) makePlan() *plan {
 			}
 		}
 	}
-	if len(p.takes) == 0 {
+	if len(p.batches) == 0 {
 		return nil
 	}
 	return p
 }
 
-// take returns how far a source can go in one version; nil: nowhere. A
+// nextBatch returns how far a source can go in one version; nil: nowhere. A
 // compaction is a version of its own, after all that it replaces, so that
 // whoever follows the table's changes can pass over it. Only where an object is
 // gone already, the slots up to the compaction that replaced it are one version:
 // the object was never in the table.
-func (f *follow) take() *take {
+func (f *sourceCursor) nextBatch() *batch {
 	usable := f.pending
 	if f.refused != nil {
 		n, _ := slices.BinarySearchFunc(usable, f.refusal, func(s slot, seq uint64) int { return compare(s.seq, seq) })
@@ -117,8 +117,8 @@ func (f *follow) take() *take {
 	if n == 0 && len(usable) > 0 {
 		n = 1
 	}
-	for i := 0; f.hungry && i < n; i++ {
-		if !usable[i].missing(f) {
+	for i := 0; f.awaitingCompaction && i < n; i++ {
+		if !usable[i].isMissing(f) {
 			continue
 		}
 		by := slices.IndexFunc(usable, func(c slot) bool { return slices.Contains(c.inputs, usable[i].seq) })
@@ -130,7 +130,7 @@ func (f *follow) take() *take {
 	if n == 0 {
 		return nil
 	}
-	t := &take{f: f, upTo: usable[n-1].seq, gone: map[uint64][]slot{}}
+	t := &batch{f: f, upTo: usable[n-1].seq, replaced: map[uint64][]slot{}}
 	for _, s := range usable[:n] {
 		if len(s.inputs) > 0 {
 			t.live = slices.DeleteFunc(t.live, func(l slot) bool {
@@ -138,7 +138,7 @@ func (f *follow) take() *take {
 				if replaced {
 					// What the replaced slot itself replaced in the table goes with it.
 					s.inputs = append(slices.Clone(s.inputs), l.inputs...)
-					t.gone[s.seq] = append(append(t.gone[s.seq], l), t.gone[l.seq]...)
+					t.replaced[s.seq] = append(append(t.replaced[s.seq], l), t.replaced[l.seq]...)
 				}
 				return replaced
 			})
@@ -158,16 +158,16 @@ func compare(a, b uint64) int {
 	return 0
 }
 
-// gone marks an object that is not there any more.
-var gone = &file{}
+// missingFile marks an object that is not there any more.
+var missingFile = &file{}
 
-// missing reports whether an object of the slot is gone.
-func (s slot) missing(f *follow) bool {
-	return slices.ContainsFunc(s.objects, func(o commitlog.Object) bool { return f.objects[o.Key] == gone })
+// isMissing reports whether an object of the slot is gone.
+func (s slot) isMissing(f *sourceCursor) bool {
+	return slices.ContainsFunc(s.objects, func(o commitlog.Object) bool { return f.objects[o.Key] == missingFile })
 }
 
-// takeInspected takes in what was learned of the objects of a plan.
-func (m *machine) takeInspected(ev inspected) {
+// addInspected takes in what was learned of the objects of a plan.
+func (m *tableMachine) addInspected(ev inspected) {
 	p := m.pending
 	if p == nil {
 		return
@@ -179,10 +179,10 @@ func (m *machine) takeInspected(ev inspected) {
 		case got.file != nil:
 			of.f.objects[o.Key] = got.file
 		case thalweg.Is(got.err, thalweg.NotFound):
-			of.f.objects[o.Key], of.f.hungry = gone, true
+			of.f.objects[o.Key], of.f.awaitingCompaction = missingFile, true
 			again = true
-		case passing(got.err) && got.err != nil:
-			of.f.retryAt = m.now.mono + of.f.trouble.note(got.err, m)
+		case isTransient(got.err) && got.err != nil:
+			m.fail(of.f, got.err)
 			again = true
 		default:
 			of.f.refuse(of.seq, got.err)
@@ -192,7 +192,7 @@ func (m *machine) takeInspected(ev inspected) {
 	if again {
 		m.pending = nil
 		for _, f := range m.sources {
-			f.starve(m)
+			f.retryMissing(m)
 		}
 		return
 	}
@@ -202,28 +202,27 @@ func (m *machine) takeInspected(ev inspected) {
 	}
 }
 
-// starve notes that an object is gone and no compaction that was read replaced
+// retryMissing notes that an object is gone and no compaction that was read replaced
 // it: it is asked for again after a while, unless the log goes on.
-func (f *follow) starve(m *machine) {
-	if !f.hungry || f.next < f.finished || len(f.pending) == 0 || f.take() != nil {
+func (f *sourceCursor) retryMissing(m *tableMachine) {
+	if !f.awaitingCompaction || f.next < f.finished || len(f.pending) == 0 || f.nextBatch() != nil {
 		return
 	}
 	for _, s := range f.pending {
 		for _, o := range s.objects {
-			if f.objects[o.Key] == gone {
+			if f.objects[o.Key] == missingFile {
 				delete(f.objects, o.Key)
-				f.retryAt = m.now.mono + f.trouble.note(&thalweg.Error{Op: "add to table", Kind: thalweg.NotFound, Subject: o.Key,
-					Err: errors.New("a done record names it, and it is not there")}, m)
+				m.fail(f, &thalweg.Error{Op: "add to table", Kind: thalweg.NotFound, Subject: o.Key, Err: errors.New("a done record names it, and it is not there")})
 			}
 		}
 	}
-	f.pollAt = f.retryAt
+	f.pollAt = f.retry.At
 }
 
 // refuse stops a source before a slot: what comes before goes into the table,
 // and the rest is read again when the source goes on, so that meanwhile others
 // have the room.
-func (f *follow) refuse(seq uint64, err error) {
+func (f *sourceCursor) refuse(seq uint64, err error) {
 	if f.refused != nil && seq >= f.refusal {
 		return
 	}
@@ -240,17 +239,17 @@ func (f *follow) refuse(seq uint64, err error) {
 		f.pending, f.next = slices.Delete(f.pending, i, len(f.pending)), s.seq
 		break
 	}
-	f.hungry = f.hungry && len(f.pending) > 0
+	f.awaitingCompaction = f.awaitingCompaction && len(f.pending) > 0
 }
 
 // build makes the commit of a plan about which everything is known. Without
 // one, again says whether a source was refused, so that another plan may have
 // one.
-func (m *machine) build(p *plan) (c *delta.Commit, again bool) {
+func (m *tableMachine) build(p *plan) (c *delta.Commit, again bool) {
 	table := newDraft(m.snapshot)
 	var files []delta.Action
 	var txns []delta.Action
-	for _, t := range p.takes {
+	for _, t := range p.batches {
 		before := *table
 		actions, seq, err := m.actions(p, t, table)
 		if err != nil {
@@ -260,21 +259,21 @@ func (m *machine) build(p *plan) (c *delta.Commit, again bool) {
 			continue
 		}
 		files = append(files, actions...)
-		txns = append(txns, delta.Action{Txn: &delta.Txn{AppID: t.f.source.AppID(), Version: int64(t.upTo), LastUpdated: m.now.wall}})
+		txns = append(txns, delta.Action{Txn: &delta.Txn{AppID: t.f.source.AppID(), Version: int64(t.upTo), LastUpdated: m.nowMS()}})
 	}
 	if again {
 		return nil, true
 	}
 	if !m.snapshot.Exists() && len(files) == 0 {
-		for _, t := range p.takes { // no rows yet, so no columns: their turn comes with the first that has
+		for _, t := range p.batches { // no rows yet, so no columns: their turn comes with the first that has
 			t.f.merge(t.upTo)
 		}
 		return nil, false
 	}
-	info := &delta.CommitInfo{Timestamp: m.now.wall, Operation: "STREAMING UPDATE", EngineInfo: "thalweg", TxnID: m.newID(),
+	info := &delta.CommitInfo{Timestamp: m.nowMS(), Operation: "STREAMING UPDATE", EngineInfo: "thalweg", TxnID: m.newID(),
 		OperationParameters: map[string]any{"outputMode": "Append"}, IsBlindAppend: true}
 	c = &delta.Commit{Version: m.snapshot.Version + 1, Actions: []delta.Action{{CommitInfo: info}}}
-	c.Actions = append(c.Actions, table.actions(m.now.wall, m.newID)...)
+	c.Actions = append(c.Actions, table.actions(m.nowMS(), m.newID)...)
 	for _, a := range files {
 		info.IsBlindAppend = info.IsBlindAppend && a.Remove == nil
 	}
@@ -283,7 +282,7 @@ func (m *machine) build(p *plan) (c *delta.Commit, again bool) {
 }
 
 // merge keeps, of slots that have no rows, only the last.
-func (f *follow) merge(upTo uint64) {
+func (f *sourceCursor) merge(upTo uint64) {
 	n := 0
 	for n < len(f.pending) && f.pending[n].seq < upTo {
 		n++
@@ -291,15 +290,15 @@ func (f *follow) merge(upTo uint64) {
 	f.pending = slices.Delete(f.pending, 0, n)
 }
 
-// actions returns what a take does to the files of a table, which takes in
+// actions returns what a batch does to the files of a table, which takes in
 // their columns; or the slot that cannot be in it, and why.
-func (m *machine) actions(p *plan, t *take, table *draft) (actions []delta.Action, seq uint64, err error) {
+func (m *tableMachine) actions(p *plan, t *batch, table *draft) (actions []delta.Action, seq uint64, err error) {
 	for _, s := range t.live {
 		dataChange := true
 		if len(s.inputs) > 0 {
-			removes, rows := removesOf(p.inputs[t.f.source], s, m.now.wall)
+			removes, rows := removesOf(p.inputs[t.f.source], s, m.nowMS())
 			moved := int64(0)
-			for _, g := range t.gone[s.seq] {
+			for _, g := range t.replaced[s.seq] {
 				if len(g.inputs) == 0 {
 					moved += g.rows
 				}
@@ -349,7 +348,7 @@ func removesOf(live []*delta.Add, s slot, nowMS int64) (removes []*delta.Remove,
 
 // path returns an object's path in the table, whose characters need no escape
 // in a URI: the rules for topics and columns see to it.
-func (m *machine) path(key string) string { return strings.TrimPrefix(key, m.cfg.prefix) }
+func (m *tableMachine) path(key string) string { return strings.TrimPrefix(key, m.cfg.prefix) }
 
 // dayOfKey returns the day of the directory that an object lies in.
 func dayOfKey(key, column string) *string {

@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/effort"
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 var (
@@ -35,7 +36,7 @@ type sim struct {
 	faulty  *fault.Bucket  // as writers see it
 	authors []*author
 	writers []*simWriter
-	now     instant
+	now     machine.Instant
 	calm    bool
 	wrong   wrong
 }
@@ -46,7 +47,7 @@ type wrong struct {
 	bucket  func(storage.Bucket) storage.Bucket
 	effect  func(s *sim, w *simWriter, e effect) effect
 	event   func(s *sim, w *simWriter, before *delta.Snapshot, ev event) event
-	machine func(m *machine)
+	machine func(m *tableMachine)
 }
 
 // simWriter is a writer whose effects take place when the seed says so.
@@ -57,7 +58,7 @@ type simWriter struct {
 }
 
 func newSim(t *testing.T, seed uint64, w wrong) *sim {
-	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 11)), store: memory.New(), wrong: w, now: instant{mono: time.Hour, wall: 1_750_000_000_000}}
+	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 11)), store: memory.New(), wrong: w, now: machine.Instant{Mono: time.Hour, Wall: 1_750_000_000_000_000}}
 	s.faulty = fault.NewBucket(s.store, fault.Chaos(seed, 0.03))
 	for i, source := range []Source{{Topic: "a", Partition: 0}, {Topic: "a", Partition: 1}, {Topic: "a", Partition: 1, Replay: true}} {
 		a := newAuthor(t, s.store, source, seed*3+uint64(i))
@@ -83,7 +84,7 @@ func (s *sim) newWriter() *simWriter {
 	w.mu.finished = map[Source]uint64{}
 	w.mu.changed = make(chan struct{})
 	id := func() string { return fmt.Sprintf("%016x%016x", s.rng.Uint64(), s.rng.Uint64()) }
-	r := &runner{Writer: w, followers: map[Source]*follower{}, machine: newMachine(cfg.machine(), s.rng, id)}
+	r := &runner{Writer: w, readers: map[Source]*slotReader{}, machine: newMachine(cfg.machine(), s.rng, id)}
 	r.describe = func(ctx context.Context, o commitlog.Object) (*file, error) {
 		if _, err := s.store.Head(ctx, o.Key); err != nil {
 			return nil, err
@@ -127,8 +128,8 @@ func (s *sim) act(w *simWriter) {
 
 // tick passes time.
 func (s *sim) tick() {
-	s.now.mono += time.Duration(s.rng.Int64N(int64(20 * time.Second)))
-	s.now.wall += 1000
+	s.now.Mono += time.Duration(s.rng.Int64N(int64(20 * time.Second)))
+	s.now.Wall += 1_000_000
 	for _, w := range s.writers {
 		if w.effect == nil {
 			s.tell(w, ticked{})

@@ -2,7 +2,6 @@ package tablewriter
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -158,9 +157,3 @@ func (inspect) isEffect()    {}
 func (commit) isEffect()     {}
 func (catchUp) isEffect()    {}
 func (checkpoint) isEffect() {}
-
-// instant is a moment as the shell saw it.
-type instant struct {
-	mono time.Duration // since an arbitrary beginning
-	wall int64         // milliseconds since 1970 UTC
-}

@@ -12,6 +12,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
 // Writer keeps one table. All methods may be called concurrently; none but Run
@@ -72,7 +73,7 @@ func (w *Writer) Add(s Source) {
 	w.mu.Lock()
 	w.mu.added = append(w.mu.added, s)
 	w.mu.Unlock()
-	w.ring()
+	w.notify()
 }
 
 // Remove ends that.
@@ -80,7 +81,7 @@ func (w *Writer) Remove(s Source) {
 	w.mu.Lock()
 	w.mu.removed = append(w.mu.removed, s)
 	w.mu.Unlock()
-	w.ring()
+	w.notify()
 }
 
 // Finished tells the Writer that all slots of a log below next are finished. It
@@ -89,10 +90,10 @@ func (w *Writer) Finished(s Source, next uint64) {
 	w.mu.Lock()
 	w.mu.finished[s] = max(w.mu.finished[s], next)
 	w.mu.Unlock()
-	w.ring()
+	w.notify()
 }
 
-func (w *Writer) ring() {
+func (w *Writer) notify() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -133,7 +134,7 @@ func (w *Writer) Settle(ctx context.Context, s Source) error {
 // Run keeps the table until ctx ends; nothing is left running then. It has no
 // error: what fails is tried again without end, and shows in Status.
 func (w *Writer) Run(ctx context.Context) {
-	r := &runner{Writer: w, followers: map[Source]*follower{}, begun: time.Now(), describe: w.describe,
+	r := &runner{Writer: w, readers: map[Source]*slotReader{}, begun: time.Now(), describe: w.describe,
 		machine: newMachine(w.cfg.machine(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), commitlog.NewID)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -154,12 +155,12 @@ func (w *Writer) Run(ctx context.Context) {
 // runner is one Run. It belongs to one goroutine.
 type runner struct {
 	*Writer
-	machine   *machine
-	followers map[Source]*follower
-	begun     time.Time
-	describe  func(ctx context.Context, o commitlog.Object) (*file, error)
-	message   string // last logged
-	handing   bool   // the mailbox is being handed over
+	machine  *tableMachine
+	readers  map[Source]*slotReader
+	begun    time.Time
+	describe func(ctx context.Context, o commitlog.Object) (*file, error)
+	message  string // last logged
+	handing  bool   // the mailbox is being handed over
 }
 
 // deliver hands the mailbox to the machine.
@@ -175,7 +176,7 @@ func (r *runner) deliver(ctx context.Context) {
 	}()
 	for _, s := range removed {
 		r.step(ctx, sourceRemoved{s})
-		delete(r.followers, s)
+		delete(r.readers, s)
 	}
 	for _, s := range added {
 		r.step(ctx, sourceAdded{s})
@@ -191,16 +192,16 @@ func (r *runner) step(ctx context.Context, ev event) {
 	r.report()
 	for e != nil && ctx.Err() == nil {
 		ev := r.carryOut(ctx, e)
-		r.nudges()
+		r.passOnFinished()
 		e = r.machine.step(r.now(), ev)
 		r.report()
 	}
 }
 
-// nudges tells the machine of slots that were finished meanwhile, so that a
+// passOnFinished tells the machine of slots that were finished meanwhile, so that a
 // long way to catch up does not hide them. Its effect waits for the one under
 // way.
-func (r *runner) nudges() {
+func (r *runner) passOnFinished() {
 	r.mu.Lock()
 	finished := r.mu.finished
 	r.mu.finished, r.mu.taken = map[Source]uint64{}, true
@@ -214,10 +215,7 @@ func (r *runner) nudges() {
 	}
 }
 
-func (r *runner) now() instant {
-	t := time.Now()
-	return instant{mono: t.Sub(r.begun), wall: t.UnixMilli()}
-}
+func (r *runner) now() machine.Instant { return machine.At(r.begun, time.Now()) }
 
 // report publishes the status and logs what keeps slots out of the table.
 func (r *runner) report() {
