@@ -19,6 +19,28 @@ func TestFilesStayShort(t *testing.T) {
 	}
 }
 
+// maxPackageFiles is where a package holds several concerns, each of which wants
+// a package of its own. Tests are not counted.
+const maxPackageFiles = 30
+
+// catalogs are the packages with one file for each thing of a kind, as many as
+// there are things.
+var catalogs = []string{"cmd/thalweg", "pipeline/clean"}
+
+func TestPackagesStaySmall(t *testing.T) {
+	files := map[string]int{}
+	for _, f := range sources(t) {
+		if !f.test && !f.generated {
+			files[f.dir]++
+		}
+	}
+	for dir, n := range files {
+		if n > maxPackageFiles && !slices.Contains(catalogs, dir) {
+			t.Errorf("package %s has %d files, the bound is %d: give each of its concerns a package", dir, n, maxPackageFiles)
+		}
+	}
+}
+
 func TestEveryPackageSaysWhatItIs(t *testing.T) {
 	says := map[string]bool{}
 	for _, f := range sources(t) {

@@ -206,8 +206,11 @@ func checkOwner(t *testing.T, f *sourceFile, from, library string) {
 }
 
 // isKit reports whether a package serves tests: it injects faults, fakes things,
-// or checks implementations of an interface.
-func isKit(pkg string) bool { return strings.HasSuffix(pkg, "test") || path.Base(pkg) == "fault" }
+// checks implementations of an interface, or says how much of that is done.
+func isKit(pkg string) bool {
+	base := path.Base(pkg)
+	return base == "fault" || base == "effort" || strings.HasSuffix(base, "test")
+}
 
 // TestTheProductHoldsNoTestKit lets the kits be imported by tests, by each other
 // and by the build with the tag chaos, which nobody ships.
