@@ -19,54 +19,46 @@ func newApply(g *globals) *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use:   "apply -f SPEC",
-		Short: "Submit a spec; a changed one becomes the next generation, and starts a run if it trains otherwise",
-		Long: "Submit a spec. A changed one becomes the next generation, which streams follow at once. It\n" +
-			"starts a run, unless a registered version was trained from the same and no run is under way:\n" +
-			"labels, sources.events.kafka and connection, and scoring but for its partition_by and whether it\n" +
-			"is there, change how the stream runs, not what is trained. `thalweg runs start` trains anew.",
+		Short: "Submit a spec; start a training run when its training half changed",
+		Long: "apply submits a spec. A changed spec becomes the pipeline's next generation, and its streams\n" +
+			"use it at once. apply starts a training run when the training half of the spec changed, that is,\n" +
+			"when no registered version was trained from the same one and no run is under way. The other half\n" +
+			"changes only how the stream runs: labels, sources.events.kafka, connection, and scoring, except\n" +
+			"scoring.partition_by and whether there is a scoring section. `thalweg runs start` always trains.",
 		Example: "  thalweg apply -f flights.yaml\n" +
-			"  thalweg apply -f flights.yaml --wait   # and follow the run to its end",
+			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
 			data, err := readSpec(file)
 			if err != nil {
-				return err
+				return answer{}, err
 			}
 			// The same check as the coordinator's, here for the file's own name and
 			// without a round trip.
 			if _, err := pipeline.Parse(catalog.All(), file, data); err != nil {
-				return err
-			}
-			c, err := g.client()
-			if err != nil {
-				return err
+				return answer{}, err
 			}
 			res, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{RequestId: api.NewRequestID(), Spec: string(data), File: file})
 			if err != nil {
-				return err
+				return answer{}, err
 			}
 			if wait && res.RunId != "" {
-				run, err := follow(cmd.Context(), c, cmd.ErrOrStderr(), res.RunId)
-				if err != nil {
-					return err
-				}
-				return g.print(cmd.OutOrStdout(), run, func(w io.Writer) { printRun(w, run) })
+				return followed(cmd, c, res.RunId)
 			}
-			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
-				if !res.Changed {
-					fmt.Fprintf(w, "%s is unchanged at generation %d; `thalweg runs start %s` trains anew\n", res.Pipeline, res.Generation, res.Pipeline)
-					return
+			return answer{res, func(w io.Writer) {
+				switch {
+				case !res.Changed:
+					fmt.Fprintf(w, "%s is unchanged at generation %d; `thalweg runs start %s` trains again\n", res.Pipeline, res.Generation, res.Pipeline)
+				case res.RunId == "":
+					fmt.Fprintf(w, "%s is now at generation %d; no run: its training half is unchanged, so the stream keeps its model version\n", res.Pipeline, res.Generation)
+				default:
+					fmt.Fprintf(w, "%s is now at generation %d; run %s has begun\n", res.Pipeline, res.Generation, res.RunId)
 				}
-				if res.RunId == "" {
-					fmt.Fprintf(w, "%s is now at generation %d; no run: nothing is changed that versions are trained from, the stream goes on with the one it has\n", res.Pipeline, res.Generation)
-					return
-				}
-				fmt.Fprintf(w, "%s is now at generation %d; run %s has begun\n", res.Pipeline, res.Generation, res.RunId)
-			})
-		},
+			}}, nil
+		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the spec, - for standard input")
-	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait for its end")
+	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait until it ends")
 	must(cmd.MarkFlagRequired("file"))
 	return cmd
 }

@@ -18,7 +18,7 @@ func TestApplyOfAnotherStreamHalfGoesOnWithTheVersion(t *testing.T) {
 	flights, spec := filepath.Join(dir, "flights.parquet"), filepath.Join(dir, "flights.yaml")
 	put(t, flights, string(body))
 	put(t, spec, strings.Replace(demoSpec(t), "rolling: {period: 200ms}", "rolling: {period: 100ms}", 1))
-	for _, want := range []string{"now at generation 2; no run: nothing is changed that versions are trained from", "unchanged at generation 2"} {
+	for _, want := range []string{"now at generation 2; no run: its training half is unchanged", "unchanged at generation 2"} {
 		if text, err := command(t, c, "apply", "-f", spec, "--wait"); err != nil || !strings.Contains(text, want) {
 			t.Fatalf("%v %s\nwant %s", err, text, want)
 		}

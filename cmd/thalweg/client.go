@@ -1,6 +1,12 @@
 package main
 
-import "github.com/thalweg/thalweg/coordinator/api"
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg/coordinator/api"
+)
 
 // client returns a client of the coordinators that the flags name.
 func (g *globals) client() (*api.Client, error) {
@@ -19,4 +25,34 @@ func (g *globals) dial() (c *api.Client, conns *connections, hangUp func(), err 
 		return nil, nil, nil, err
 	}
 	return c, conns, func() { c.Close(); conns.Close() }, nil
+}
+
+// answer is what a verb prints: a value for programs, and a table for people.
+type answer struct {
+	value any
+	table func(io.Writer)
+}
+
+// ask makes a verb of a function that asks the coordinators.
+func (g *globals) ask(do func(cmd *cobra.Command, c *api.Client, args []string) (answer, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := g.client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		a, err := do(cmd, c, args)
+		if err != nil {
+			return err
+		}
+		return g.print(cmd.OutOrStdout(), a.value, a.table)
+	}
+}
+
+// argument returns the i-th argument, or nothing.
+func argument(args []string, i int) string {
+	if i < len(args) {
+		return args[i]
+	}
+	return ""
 }

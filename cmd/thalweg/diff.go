@@ -124,11 +124,11 @@ func printDifferences(w io.Writer, title string, list []replay.Difference) {
 	fmt.Fprintln(w, title)
 	row(w, "PARTITION", "OFFSET", "|Δ|", "LIVE", "REPLAYED", "EVENT")
 	for _, d := range list {
-		row(w, d.Partition, d.Offset, figures(d.Delta), answer(d.Live), answer(d.Replayed), d.Event)
+		row(w, d.Partition, d.Offset, figures(d.Delta), answerShown(d.Live), answerShown(d.Replayed), d.Event)
 	}
 }
 
-func answer(a replay.Answer) string {
+func answerShown(a replay.Answer) string {
 	if a.Value == nil {
 		return fmt.Sprintf("dead in v%d (%s)", a.Version, a.Dead)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,7 +16,7 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // hintOf returns what an operator can do about an error, in brackets.
@@ -29,7 +30,7 @@ func hintOf(err error) string {
 // run executes one command line and returns the exit code: 0 ok, 1 failed or
 // invalid. The first interrupt asks the command to stop and lets it drain; the
 // second ends the process.
-func run(args []string) int {
+func run(args []string, out, errs io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
@@ -44,14 +45,16 @@ func run(args []string) int {
 
 	root := newRoot()
 	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled) || thalweg.Is(err, thalweg.Canceled):
-		fmt.Fprintln(os.Stderr, "thalweg: interrupted"+hintOf(err))
+		fmt.Fprintln(errs, "thalweg: interrupted"+hintOf(err))
 	default:
-		fmt.Fprintln(os.Stderr, "thalweg: "+err.Error())
+		fmt.Fprintln(errs, "thalweg: "+err.Error())
 	}
 	return 1
 }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,20 +32,9 @@ func newModelsList(g *globals) *cobra.Command {
 		Short:   "List models, their versions and aliases",
 		Example: "  thalweg models list -o json",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
-			req := &apiv1.ListModelsRequest{}
-			if len(args) == 1 {
-				req.Model = args[0]
-			}
-			res, err := c.ListModels(cmd.Context(), req)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+			res, err := c.ListModels(cmd.Context(), &apiv1.ListModelsRequest{Model: argument(args, 0)})
+			return answer{res, func(w io.Writer) {
 				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
 				for _, m := range res.Models {
 					for _, v := range m.Versions {
@@ -55,8 +48,8 @@ func newModelsList(g *globals) *cobra.Command {
 							figure(v.Metrics, "test.log_loss"), figure(v.Metrics, "test.roc_auc"), v.ModelSha256[:min(12, len(v.ModelSha256))])
 					}
 				}
-			})
-		},
+			}}, err
+		}),
 	}
 }
 
@@ -74,17 +67,13 @@ func newModelsPromote(g *globals) *cobra.Command {
 		Short:   "Point an alias at a version; streams follow champion",
 		Example: "  thalweg models promote flight-delays 2",
 		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var v uint64
-			if _, err := fmt.Sscanf(args[1], "%d", &v); err != nil {
-				return usageError("VERSION", args[1], "a number from `thalweg models list`")
-			}
-			c, err := g.client()
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+			v, err := strconv.ParseUint(args[1], 10, 64)
 			if err != nil {
-				return err
+				return answer{}, usageError("VERSION", args[1], "a number from `thalweg models list`")
 			}
-			return promote(cmd, g, c, args[0], alias, v)
-		},
+			return promote(cmd.Context(), c, args[0], alias, v)
+		}),
 	}
 	cmd.Flags().StringVar(&alias, "alias", thalweg.DefaultAlias, "the alias to move")
 	return cmd
@@ -97,14 +86,10 @@ func newModelsRollback(g *globals) *cobra.Command {
 		Short:   "Point an alias back at the version before the one it names",
 		Example: "  thalweg models rollback flight-delays",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			m, err := findModel(cmd.Context(), c, args[0])
 			if err != nil {
-				return err
+				return answer{}, err
 			}
 			var before uint64
 			for _, v := range m.Versions {
@@ -113,24 +98,21 @@ func newModelsRollback(g *globals) *cobra.Command {
 				}
 			}
 			if before == 0 {
-				return &thalweg.Error{Op: "roll back", Kind: thalweg.NotFound, Subject: args[0],
+				return answer{}, &thalweg.Error{Op: "roll back", Kind: thalweg.NotFound, Subject: args[0],
 					Hint: "there is no version before the one that " + alias + " names"}
 			}
-			return promote(cmd, g, c, args[0], alias, before)
-		},
+			return promote(cmd.Context(), c, args[0], alias, before)
+		}),
 	}
 	cmd.Flags().StringVar(&alias, "alias", thalweg.DefaultAlias, "the alias to move")
 	return cmd
 }
 
-func promote(cmd *cobra.Command, g *globals, c *api.Client, model, alias string, v uint64) error {
-	res, err := c.Promote(cmd.Context(), &apiv1.PromoteRequest{RequestId: api.NewRequestID(), Model: model, Alias: alias, Version: v})
-	if err != nil {
-		return err
-	}
-	return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+func promote(ctx context.Context, c *api.Client, model, alias string, v uint64) (answer, error) {
+	res, err := c.Promote(ctx, &apiv1.PromoteRequest{RequestId: api.NewRequestID(), Model: model, Alias: alias, Version: v})
+	return answer{res, func(w io.Writer) {
 		fmt.Fprintf(w, "%s of %s is now version %d (was %d)\n", alias, model, v, res.Previous)
-	})
+	}}, err
 }
 
 func findModel(ctx context.Context, c *api.Client, name string) (*apiv1.Model, error) {
@@ -154,31 +136,20 @@ func newModelsExport(g *globals) *cobra.Command {
 		Example:     "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
 		Args:        cobra.ExactArgs(2),
 		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			m, err := findModel(cmd.Context(), c, args[0])
 			if err != nil {
-				return err
+				return answer{}, err
 			}
 			for _, v := range m.Versions {
 				if fmt.Sprint(v.Version) != args[1] {
 					continue
 				}
 				names, err := export(cmd.Context(), g, v.Checkpoint, dir)
-				if err != nil {
-					return err
-				}
-				return g.print(cmd.OutOrStdout(), names, func(w io.Writer) {
-					for _, n := range names {
-						fmt.Fprintln(w, n)
-					}
-				})
+				return answer{names, func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) }}, err
 			}
-			return &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: args[0] + " " + args[1], Hint: "see `thalweg models list`"}
-		},
+			return answer{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: args[0] + " " + args[1], Hint: "see `thalweg models list`"}
+		}),
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "where to write")
 	return cmd
@@ -205,9 +176,9 @@ func export(ctx context.Context, g *globals, reference, dir string) ([]string, e
 		return nil, err
 	}
 	var names []string
-	for name, body := range parts {
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		path := filepath.Join(dir, filepath.Base(name))
-		if err := os.WriteFile(path, body, 0o644); err != nil {
+		if err := os.WriteFile(path, parts[name], 0o644); err != nil {
 			return nil, err
 		}
 		names = append(names, path)

@@ -41,7 +41,7 @@ var commands = []struct {
 }{
 	{newDev, logs + "schema-registry"},
 	{newDemo, ""},
-	{newCoordinator, logs},
+	{newCoordinator, logs + "connections state-bucket store"},
 	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},
 	{newValidate, prints},
 	{newRender, ""},

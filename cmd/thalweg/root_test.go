@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,7 @@ func runLine(t *testing.T, line string) (string, error) {
 	root := newRoot()
 	root.SetArgs(strings.Fields(line))
 	root.SetOut(&out)
+	root.SetErr(io.Discard)
 	err := root.ExecuteContext(t.Context())
 	return out.String(), err
 }

@@ -23,16 +23,9 @@ func newRuns(g *globals) *cobra.Command {
 			"  thalweg runs show flight-delays-1-1\n" +
 			"  thalweg runs start flight-delays --wait",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
 			res, err := c.ListRuns(cmd.Context(), req)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+			return answer{res, func(w io.Writer) {
 				row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION", "ERROR")
 				for _, r := range res.Runs {
 					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), r.Error)
@@ -40,8 +33,8 @@ func newRuns(g *globals) *cobra.Command {
 				if res.NextPageToken != "" {
 					fmt.Fprintln(w, "\nthere are more: --page-token "+res.NextPageToken)
 				}
-			})
-		},
+			}}, err
+		}),
 	}
 	cmd.Flags().StringVar(&req.Pipeline, "pipeline", "", "only those of this pipeline")
 	cmd.Flags().Uint32Var(&req.PageSize, "limit", 100, "at most so many, up to 1000")
@@ -56,17 +49,13 @@ func newRunsShow(g *globals) *cobra.Command {
 		Short:   "Show one run: stages, counts and metrics",
 		Example: "  thalweg runs show flight-delays-1-1 -o json",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
 			if err != nil {
-				return err
+				return answer{}, err
 			}
-			return g.print(cmd.OutOrStdout(), res.Run, func(w io.Writer) { printRun(w, res.Run) })
-		},
+			return runShown(res.Run), nil
+		}),
 	}
 }
 
@@ -77,24 +66,16 @@ func newRunsStart(g *globals) *cobra.Command {
 		Short:   "Train again on the data as it is now",
 		Example: "  thalweg runs start flight-delays --wait",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{RequestId: api.NewRequestID(), Pipeline: args[0]})
 			if err != nil {
-				return err
+				return answer{}, err
 			}
-			if !wait {
-				return g.print(cmd.OutOrStdout(), res, func(w io.Writer) { fmt.Fprintln(w, res.RunId) })
+			if wait {
+				return followed(cmd, c, res.RunId)
 			}
-			run, err := follow(cmd.Context(), c, cmd.ErrOrStderr(), res.RunId)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd.OutOrStdout(), run, func(w io.Writer) { printRun(w, run) })
-		},
+			return answer{res, func(w io.Writer) { fmt.Fprintln(w, res.RunId) }}, nil
+		}),
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait for its end")
 	return cmd
@@ -106,17 +87,9 @@ func newRunsFollow(g *globals) *cobra.Command {
 		Short:   "Show a run's progress until it ends",
 		Example: "  thalweg runs follow flight-delays-1-1",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
-			run, err := follow(cmd.Context(), c, cmd.ErrOrStderr(), args[0])
-			if err != nil {
-				return err
-			}
-			return g.print(cmd.OutOrStdout(), run, func(w io.Writer) { printRun(w, run) })
-		},
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+			return followed(cmd, c, args[0])
+		}),
 	}
 }
 
@@ -126,18 +99,21 @@ func newRunsCancel(g *globals) *cobra.Command {
 		Short:   "End a run; what it wrote stays, and nothing refers to it",
 		Example: "  thalweg runs cancel flight-delays-2-1",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RequestId: api.NewRequestID(), RunId: args[0]})
-			if err != nil {
-				return err
-			}
-			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") })
-		},
+			return answer{res, func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") }}, err
+		}),
 	}
+}
+
+func runShown(run *apiv1.Run) answer {
+	return answer{run, func(w io.Writer) { printRun(w, run) }}
+}
+
+// followed shows a run until it ends, and then how it ended.
+func followed(cmd *cobra.Command, c *api.Client, id string) (answer, error) {
+	run, err := follow(cmd.Context(), c, cmd.ErrOrStderr(), id)
+	return runShown(run), err
 }
 
 func printRun(w io.Writer, r *apiv1.Run) {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -16,24 +17,13 @@ func newStatus(g *globals) *cobra.Command {
 		Example: "  thalweg status\n" +
 			"  curl -s -H 'Content-Type: application/json' -d '{}' http://127.0.0.1:7070/thalweg.coordinator.v1.CoordinatorService/Status",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := g.client()
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
+			cluster, err := c.Status(cmd.Context(), &apiv1.StatusRequest{})
 			if err != nil {
-				return err
+				return answer{}, err
 			}
-			ctx := cmd.Context()
-			cluster, err := c.Status(ctx, &apiv1.StatusRequest{})
-			if err != nil {
-				return err
-			}
-			pipelines, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
-			if err != nil {
-				return err
-			}
-			if g.output != "table" {
-				return g.print(cmd.OutOrStdout(), cluster, nil)
-			}
-			return g.print(cmd.OutOrStdout(), cluster, func(w io.Writer) {
+			pipelines, err := c.ListPipelines(cmd.Context(), &apiv1.ListPipelinesRequest{})
+			return answer{cluster, func(w io.Writer) {
 				row(w, "COORDINATOR", "ADDRESS", "STATE")
 				for _, n := range cluster.Nodes {
 					row(w, n.Id, n.Address, n.State)
@@ -50,7 +40,7 @@ func newStatus(g *globals) *cobra.Command {
 					}
 					row(w, p.Name, p.Generation, clock(p.AppliedAtUnixMs), p.Model, stream)
 				}
-			})
-		},
+			}}, err
+		}),
 	}
 }

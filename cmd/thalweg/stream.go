@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -26,23 +27,16 @@ func newStreamSet(g *globals, verb, short string, paused bool) *cobra.Command {
 		Short:   short,
 		Example: "  thalweg stream " + verb + " flight-delays",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return setStream(cmd, g, verb, &apiv1.SetStreamRequest{Pipeline: args[0], Paused: paused})
-		},
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+			return setStream(cmd.Context(), c, verb, &apiv1.SetStreamRequest{Pipeline: args[0], Paused: paused})
+		}),
 	}
 }
 
-func setStream(cmd *cobra.Command, g *globals, verb string, req *apiv1.SetStreamRequest) error {
-	c, err := g.client()
-	if err != nil {
-		return err
-	}
+func setStream(ctx context.Context, c *api.Client, verb string, req *apiv1.SetStreamRequest) (answer, error) {
 	req.RequestId = api.NewRequestID()
-	res, err := c.SetStream(cmd.Context(), req)
-	if err != nil {
-		return err
-	}
-	return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+	res, err := c.SetStream(ctx, req)
+	return answer{res, func(w io.Writer) {
 		if k := req.Skip; k != nil && k.AcceptTopic != "" {
 			fmt.Fprintf(w, "%s/%d: goes on with topic %s at its first record\n", req.Pipeline, k.Partition, k.AcceptTopic)
 		}
@@ -50,11 +44,11 @@ func setStream(cmd *cobra.Command, g *globals, verb string, req *apiv1.SetStream
 			fmt.Fprintf(w, "%s/%d: offsets [%d, %d) are given up\n", req.Pipeline, k.Partition, k.From, k.To)
 		}
 		fmt.Fprintf(w, "%s: %sd\n", req.Pipeline, verb)
-	})
+	}}, err
 }
 
 func newStreamResume(g *globals) *cobra.Command {
-	cmd := newStreamSet(g, "resume", "Go on where the stream stopped, giving up what is lost if told so", false)
+	cmd := newStreamSet(g, "resume", "Go on where the stream stopped, giving up lost offsets if told so", false)
 	var skip, accept string
 	var partition uint32
 	cmd.Example = `  thalweg stream resume flight-delays
@@ -76,18 +70,16 @@ func newStreamResume(g *globals) *cobra.Command {
 		if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &word.From, &word.To, &rest); n != 2 {
 			return usageError("--skip", skip, "FROM-TO, as stream status names them")
 		}
-		c, err := g.client()
-		if err != nil {
-			return err
-		}
-		status, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: args[0]})
-		if err != nil {
-			return err
-		}
-		if word.TopicId, err = checkWord(status.Partitions, word); err != nil {
-			return err
-		}
-		return setStream(cmd, g, "resume", &apiv1.SetStreamRequest{Pipeline: args[0], Skip: word})
+		return g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+			status, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: args[0]})
+			if err != nil {
+				return answer{}, err
+			}
+			if word.TopicId, err = checkWord(status.Partitions, word); err != nil {
+				return answer{}, err
+			}
+			return setStream(cmd.Context(), c, "resume", &apiv1.SetStreamRequest{Pipeline: args[0], Skip: word})
+		})(cmd, args)
 	}
 	return cmd
 }
@@ -125,20 +117,9 @@ func newStreamStatus(g *globals) *cobra.Command {
 		Short:   "Show where each partition stands",
 		Example: "  thalweg stream status flight-delays -o json",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.client()
-			if err != nil {
-				return err
-			}
-			req := &apiv1.StreamStatusRequest{}
-			if len(args) == 1 {
-				req.Pipeline = args[0]
-			}
-			res, err := c.StreamStatus(cmd.Context(), req)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd.OutOrStdout(), res, func(w io.Writer) {
+		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+			res, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: argument(args, 0)})
+			return answer{res, func(w io.Writer) {
 				row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
 				for _, p := range res.Partitions {
 					end, lag := "-", "-"
@@ -148,7 +129,7 @@ func newStreamStatus(g *globals) *cobra.Command {
 					row(w, p.Pipeline, p.Topic, p.Partition, p.State, p.Committed, p.Scored, end, lag,
 						thousands(p.ScoredRows), thousands(p.DeadLetters), thousands(p.Missing), p.ModelVersion, fmt.Sprintf("%.0f", p.RowsPerSecond), p.Worker, p.Message)
 				}
-			})
-		},
+			}}, err
+		}),
 	}
 }

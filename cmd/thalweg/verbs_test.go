@@ -1,0 +1,402 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/goccy/go-yaml"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+// answers is a coordinator that says what a test wants to be printed, and
+// remembers what it was told to do.
+type answers struct {
+	apiv1.UnimplementedCoordinatorServiceHandler
+	runs     []*apiv1.Run
+	models   []*apiv1.Model
+	parts    []*apiv1.StreamPartition
+	applied  *apiv1.ApplyResponse
+	promoted *apiv1.PromoteRequest
+	set      *apiv1.SetStreamRequest
+	pages    int
+	err      error
+}
+
+func respond[T any](a *answers, m *T) (*connect.Response[T], error) {
+	if a.err != nil {
+		return nil, api.ToConnect(a.err)
+	}
+	return connect.NewResponse(m), nil
+}
+
+func (a *answers) ListRuns(_ context.Context, req *connect.Request[apiv1.ListRunsRequest]) (*connect.Response[apiv1.ListRunsResponse], error) {
+	a.pages++
+	from := 0
+	if req.Msg.PageToken != "" {
+		fmt.Sscan(req.Msg.PageToken, &from)
+	}
+	to := min(from+int(req.Msg.PageSize), len(a.runs))
+	page := &apiv1.ListRunsResponse{Runs: a.runs[from:to]}
+	if to < len(a.runs) {
+		page.NextPageToken = fmt.Sprint(to)
+	}
+	return respond(a, page)
+}
+
+func (a *answers) GetRun(_ context.Context, req *connect.Request[apiv1.GetRunRequest]) (*connect.Response[apiv1.GetRunResponse], error) {
+	for _, r := range a.runs {
+		if r.Id == req.Msg.RunId {
+			return respond(a, &apiv1.GetRunResponse{Run: r})
+		}
+	}
+	return nil, api.ToConnect(&thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: req.Msg.RunId})
+}
+
+func (a *answers) StartRun(_ context.Context, req *connect.Request[apiv1.StartRunRequest]) (*connect.Response[apiv1.StartRunResponse], error) {
+	return respond(a, &apiv1.StartRunResponse{RunId: req.Msg.Pipeline + "-1-2"})
+}
+
+func (a *answers) CancelRun(context.Context, *connect.Request[apiv1.CancelRunRequest]) (*connect.Response[apiv1.CancelRunResponse], error) {
+	return respond(a, &apiv1.CancelRunResponse{})
+}
+
+func (a *answers) ListModels(context.Context, *connect.Request[apiv1.ListModelsRequest]) (*connect.Response[apiv1.ListModelsResponse], error) {
+	return respond(a, &apiv1.ListModelsResponse{Models: a.models})
+}
+
+func (a *answers) Promote(_ context.Context, req *connect.Request[apiv1.PromoteRequest]) (*connect.Response[apiv1.PromoteResponse], error) {
+	a.promoted = req.Msg
+	return respond(a, &apiv1.PromoteResponse{Previous: 3})
+}
+
+func (a *answers) SetStream(_ context.Context, req *connect.Request[apiv1.SetStreamRequest]) (*connect.Response[apiv1.SetStreamResponse], error) {
+	a.set = req.Msg
+	return respond(a, &apiv1.SetStreamResponse{})
+}
+
+func (a *answers) StreamStatus(context.Context, *connect.Request[apiv1.StreamStatusRequest]) (*connect.Response[apiv1.StreamStatusResponse], error) {
+	return respond(a, &apiv1.StreamStatusResponse{Partitions: a.parts})
+}
+
+func (a *answers) Status(context.Context, *connect.Request[apiv1.StatusRequest]) (*connect.Response[apiv1.StatusResponse], error) {
+	return respond(a, &apiv1.StatusResponse{Nodes: []*apiv1.Node{{Id: "c1", Address: "c1:7070", State: "leader"}},
+		Workers: []*apiv1.Worker{{Id: "w1", Address: "w1:7071", State: "alive", Leases: 4}}})
+}
+
+func (a *answers) ListPipelines(context.Context, *connect.Request[apiv1.ListPipelinesRequest]) (*connect.Response[apiv1.ListPipelinesResponse], error) {
+	return respond(a, &apiv1.ListPipelinesResponse{Pipelines: []*apiv1.Pipeline{
+		{Name: "flights", Generation: 2, AppliedAtUnixMs: 1_780_000_000_000, Model: "flights"}, {Name: "taxis", Generation: 1, StreamPaused: true}}})
+}
+
+func (a *answers) Apply(context.Context, *connect.Request[apiv1.ApplyRequest]) (*connect.Response[apiv1.ApplyResponse], error) {
+	return respond(a, a.applied)
+}
+
+// serve returns what runs a command line against the coordinator and returns
+// what it prints; the words of the line are separated by spaces.
+func (a *answers) serve(t *testing.T) func(line string) (string, error) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle(apiv1.NewCoordinatorServiceHandler(a))
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return func(line string) (string, error) {
+		t.Helper()
+		return runLine(t, "--coordinator "+server.Listener.Addr().String()+" "+line)
+	}
+}
+
+// squeezed is a table with one space between cells.
+func squeezed(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, l := range lines {
+		lines[i] = strings.Join(strings.Fields(l), " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func someRuns() []*apiv1.Run {
+	return []*apiv1.Run{
+		{Id: "flights-2-1", State: "failed", Stage: "train", StartedAtUnixMs: 1_780_000_000_000, EndedAtUnixMs: 1_780_000_012_340, Error: "no memory"},
+		{Id: "flights-1-1", State: "succeeded", Stage: "register", StartedAtUnixMs: 1_779_000_000_000, EndedAtUnixMs: 1_779_000_001_000, ModelVersion: 1,
+			Stages: []*apiv1.Stage{{Name: "clean", State: "done", TasksDone: 3, TasksTotal: 3, RowsDone: 1_234_567, StartedAtUnixMs: 1000, EndedAtUnixMs: 2500},
+				{Name: "train", State: "done", TasksDone: 4, TasksTotal: 4, Message: "epoch 3/3"}},
+			Counts: map[string]int64{"rows_in": 1_234_567, "dropped.null": 7}, Metrics: map[string]float64{"test.log_loss": 0.4321234}},
+	}
+}
+
+func someModels() []*apiv1.Model {
+	return []*apiv1.Model{{Name: "flights", Aliases: map[string]uint64{"champion": 3}, Versions: []*apiv1.ModelVersion{
+		{Version: 1, RunId: "flights-1-1", ModelSha256: "0123456789abcdef", Metrics: map[string]float64{"test.log_loss": 0.5}},
+		{Version: 3, RunId: "flights-2-1", RegisteredAtUnixMs: 1_780_000_000_000}}}}
+}
+
+func someParts() []*apiv1.StreamPartition {
+	return []*apiv1.StreamPartition{
+		{Pipeline: "flights", Topic: "t", Partition: 0, State: "running", Committed: 90, Scored: 95, End: 100, ScoredRows: 1234, ModelVersion: 3, RowsPerSecond: 12.6, Worker: "w1"},
+		{Pipeline: "flights", Topic: "t", Partition: 1, State: "stopped", Committed: 50, Scored: 50, End: -1, Message: "offsets 50 to 80 are gone",
+			Lost: &apiv1.SkipWord{Partition: 1, From: 50, To: 80, TopicId: "id"}}}
+}
+
+func TestVerbsPrintTables(t *testing.T) {
+	a := &answers{runs: someRuns(), models: someModels(), parts: someParts()}
+	run := a.serve(t)
+	for line, want := range map[string]string{
+		"runs": "RUN STATE STAGE STARTED TOOK VERSION ERROR\n" +
+			"flights-2-1 failed train 2026-05-28 20:26:40 12.34s - no memory\n" +
+			"flights-1-1 succeeded register 2026-05-17 06:40:00 1s 1 -",
+		"runs show flights-1-1": "RUN STATE STAGE STARTED TOOK VERSION\nflights-1-1 succeeded register 2026-05-17 06:40:00 1s 1\n\n" +
+			"STAGE STATE TASKS ROWS TOOK -\nclean done 3/3 1,234,567 1.5s -\ntrain done 4/4 0 - epoch 3/3\n\n" +
+			"COUNT -\ndropped.null 7\nrows_in 1,234,567\n\nMETRIC -\ntest.log_loss 0.432123",
+		"runs start flights":  "flights-1-2",
+		"runs cancel flights": "flights is canceled",
+		"models list": "MODEL VERSION ALIAS RUN REGISTERED TEST LOG LOSS TEST ROC AUC SHA256\n" +
+			"flights 1 - flights-1-1 - 0.5000 - 0123456789ab\nflights 3 champion flights-2-1 2026-05-28 20:26:40 - - -",
+		"models promote flights 1": "champion of flights is now version 1 (was 3)",
+		"stream pause flights":     "flights: paused",
+		"stream resume flights":    "flights: resumed",
+		"stream status": "PIPELINE TOPIC PARTITION STATE COMMITTED SCORED END LAG ROWS DEAD MISSING VERSION ROWS/S WORKER MESSAGE\n" +
+			"flights t 0 running 90 95 100 5 1,234 0 0 3 13 w1 -\nflights t 1 stopped 50 50 - - 0 0 0 0 0 - offsets 50 to 80 are gone",
+		"status": "COORDINATOR ADDRESS STATE\nc1 c1:7070 leader\n\nWORKER ADDRESS STATE LEASES\nw1 w1:7071 alive 4\n\n" +
+			"PIPELINE GENERATION APPLIED MODEL STREAM\nflights 2 2026-05-28 20:26:40 flights running\ntaxis 1 - - paused",
+	} {
+		text, err := run(line)
+		if got := squeezed(text); err != nil || got != want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", line, err, got, want)
+		}
+	}
+}
+
+// TestVerbsPrintForPrograms: JSON and YAML hold the whole answer, by the names of
+// the RPC, zeros included.
+func TestVerbsPrintForPrograms(t *testing.T) {
+	run := (&answers{runs: someRuns(), models: someModels(), parts: someParts()}).serve(t)
+	for line, want := range map[string]string{
+		"runs":                  `"id":"flights-1-1"`,
+		"runs show flights-1-1": `"rows_in":"1234567"`,
+		"models list":           `"champion":"3"`,
+		"stream status":         `"deadLetters":"0"`,
+		"status":                `"leases":4`,
+	} {
+		text, err := run(line + " -o json")
+		var value any
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &value)
+		}
+		if compact, _ := json.Marshal(value); err != nil || !strings.Contains(string(compact), want) {
+			t.Errorf("%s -o json: %v\n%s", line, err, text)
+		}
+		text, err = run(line + " -o yaml")
+		var same any
+		if err == nil {
+			err = yaml.Unmarshal([]byte(text), &same)
+		}
+		asJSON, _ := json.Marshal(same)
+		if compact, _ := json.Marshal(value); err != nil || string(asJSON) != string(compact) {
+			t.Errorf("%s -o yaml: %v\n%s", line, err, text)
+		}
+		if _, err := run(line + " -o xml"); err == nil || !strings.Contains(err.Error(), "table, json or yaml") {
+			t.Errorf("%s -o xml: %v", line, err)
+		}
+	}
+}
+
+func TestRunsAreListedPageByPage(t *testing.T) {
+	a := &answers{}
+	for i := range 250 {
+		a.runs = append(a.runs, &apiv1.Run{Id: fmt.Sprintf("flights-1-%d", 250-i), State: "succeeded"})
+	}
+	run := a.serve(t)
+	line, listed := "runs", 0
+	for range 3 {
+		text, err := run(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed += strings.Count(text, "flights-1-")
+		_, token, more := strings.Cut(text, "there are more: --page-token ")
+		if line = "runs --page-token " + token; !more {
+			break
+		}
+	}
+	if listed != 250 || a.pages != 3 {
+		t.Errorf("%d of 250 runs in %d pages", listed, a.pages)
+	}
+	if text, err := run("runs --limit 7"); err != nil || strings.Count(text, "flights-1-") != 7 {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+func TestAFollowedRunThatDoesNotSucceedIsAnError(t *testing.T) {
+	run := (&answers{runs: someRuns()}).serve(t)
+	if text, err := run("runs follow flights-1-1"); err != nil || !strings.Contains(text, "succeeded") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if _, err := run("runs follow flights-2-1"); err == nil || !strings.Contains(err.Error(), "run flights-2-1: failed in stage train: no memory (see `thalweg runs show flights-2-1`)") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRollbackGoesToTheVersionBeforeTheOneThatTheAliasNames(t *testing.T) {
+	a := &answers{models: someModels()}
+	run := a.serve(t)
+	if text, err := run("models rollback flights"); err != nil || a.promoted.Version != 1 || a.promoted.Alias != "champion" {
+		t.Errorf("%v: %s, %v", err, text, a.promoted)
+	}
+	a.models[0].Aliases["champion"] = 1
+	for line, want := range map[string]string{
+		"models rollback flights":               "there is no version before the one that champion names",
+		"models rollback taxis":                 "find model: taxis: not found",
+		"models promote flights two":            `VERSION: "two": invalid`,
+		"models export flights 9":               "find model version: flights 9: not found",
+		"models rollback flights --alias other": "there is no version before the one that other names",
+	} {
+		if _, err := run(line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", line, err, want)
+		}
+	}
+}
+
+// TestGivingUpOffsetsMustNameExactlyWhatIsLost, so that a slip of the pen skips
+// nothing.
+func TestGivingUpOffsetsMustNameExactlyWhatIsLost(t *testing.T) {
+	a := &answers{parts: someParts()}
+	run := a.serve(t)
+	for line, want := range map[string]string{
+		"--partition 0 --skip 50-80":                    "nothing is missing there",
+		"--partition 1 --skip 50-81":                    "what is missing is 50-80",
+		"--partition 1 --skip 49-80":                    "what is missing is 50-80",
+		"--partition 1 --skip 50-80 --accept-topic new": "leave --accept-topic out",
+		"--partition 7 --skip 50-80":                    "partition 7: not found",
+		"--partition 1 --skip 50":                       `--skip: "50": invalid`,
+	} {
+		if _, err := run("stream resume flights " + line); err == nil || !strings.Contains(err.Error(), want) || a.set != nil {
+			t.Errorf("%s: %v, want %s; the coordinator was told %v", line, err, want, a.set)
+		}
+	}
+	text, err := run("stream resume flights --partition 1 --skip 50-80")
+	if err != nil || text != "flights/1: offsets [50, 80) are given up\nflights: resumed\n" || a.set.Skip.TopicId != "id" || a.set.Paused {
+		t.Errorf("%v: %s; %v", err, text, a.set)
+	}
+}
+
+func TestApplySaysWhetherARunBegins(t *testing.T) {
+	a := &answers{runs: []*apiv1.Run{{Id: "r", State: "succeeded"}}}
+	run := a.serve(t)
+	spec := filepath.Join(demoFiles, "flights.yaml")
+	for want, res := range map[string]*apiv1.ApplyResponse{
+		"p is unchanged at generation 2; `thalweg runs start p` trains again":       {Pipeline: "p", Generation: 2},
+		"p is now at generation 3; run r has begun":                                 {Pipeline: "p", Generation: 3, Changed: true, RunId: "r"},
+		"p is now at generation 3; no run: its training half is unchanged, so the ": {Pipeline: "p", Generation: 3, Changed: true},
+	} {
+		a.applied = res
+		if text, err := run("apply -f " + spec); err != nil || !strings.HasPrefix(text, want) {
+			t.Errorf("%v: %s, want %s", err, text, want)
+		}
+	}
+	a.applied = &apiv1.ApplyResponse{Pipeline: "p", Generation: 3, Changed: true, RunId: "r"}
+	if text, err := run("apply --wait -f " + spec); err != nil || !strings.Contains(text, "succeeded") {
+		t.Errorf("%v: %s", err, text)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	put(t, bad, "apiVersion: thalweg/v1\nkind: Pipelin\n")
+	a.err = fmt.Errorf("nobody may ask")
+	if _, err := run("apply -f " + bad); err == nil || !strings.Contains(err.Error(), bad+":2:7") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRefusalsOfTheCoordinatorKeepTheirKindAndHint, and make the exit code 1.
+func TestRefusalsOfTheCoordinatorKeepTheirKindAndHint(t *testing.T) {
+	a := &answers{err: &thalweg.Error{Op: "do it", Kind: thalweg.Conflict, Subject: "flights", Hint: "ask again"}}
+	run := a.serve(t)
+	for _, line := range []string{"runs", "runs start p", "runs cancel r", "models list", "models promote m 1", "stream status", "stream pause p", "status", "fsck p"} {
+		text, err := run(line)
+		if line == "fsck p" {
+			if err == nil {
+				t.Error("fsck without a pipeline succeeds")
+			}
+			continue
+		}
+		if !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), "ask again") || text != "" {
+			t.Errorf("%s: %v, printed %q", line, err, text)
+		}
+	}
+}
+
+func TestTheExitCodeTellsWhetherACommandSucceeded(t *testing.T) {
+	for line, want := range map[string]int{"version": 0, "--help": 0, "strem": 1, "validate nowhere.yaml": 1,
+		"validate " + filepath.Join(demoFiles, "flights.yaml"): 0, "version -o": 1} {
+		var out, errs strings.Builder
+		got := run(strings.Fields(line), &out, &errs)
+		if got != want || (out.Len() > 0) != (want == 0) || strings.HasPrefix(errs.String(), "thalweg: ") != (want == 1) {
+			t.Errorf("%s: exit code %d, want %d; printed %.100q, and on standard error %.100q", line, got, want, out.String(), errs.String())
+		}
+	}
+}
+
+func TestHelpShowsTheGlobalFlagsThatAVerbUses(t *testing.T) {
+	for line, want := range map[string]string{
+		"version": "", "render": "", "schema": "", "validate": "output", "coordinator": "connections log-level state-bucket store",
+		"status": "coordinator output", "runs show": "coordinator output", "stream resume": "coordinator output",
+		"results": "connections coordinator output store", "dlq": "connections coordinator output store",
+		"models promote": "coordinator output", "models export": "connections coordinator output state-bucket store",
+		"dlq replay": "connections coordinator kafka output schema-registry state-bucket store",
+		"worker":     "connections coordinator kafka log-level schema-registry state-bucket store",
+	} {
+		text, err := runLine(t, line+" --help")
+		_, global, _ := strings.Cut(text, "Global Flags:")
+		global, _, _ = strings.Cut(global, "\n\n")
+		var names []string
+		for _, word := range strings.Fields(global) {
+			if name, ok := strings.CutPrefix(word, "--"); ok {
+				names = append(names, name)
+			}
+		}
+		if got := strings.Join(names, " "); err != nil || got != want {
+			t.Errorf("%s: %v, %s; want %s", line, err, got, want)
+		}
+		// A flag that help does not show is taken all the same, wherever it stands.
+		if _, err := runLine(t, "--store file:///tmp --log-level warn "+line+" --help"); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+func TestSpecsAreCheckedAndRenderedWithoutACluster(t *testing.T) {
+	spec := filepath.Join(demoFiles, "flights.yaml")
+	for line, want := range map[string]string{
+		"validate " + spec:              "flights.yaml: valid (fields)",
+		"validate " + spec + " -o json": `"flight-delays"`,
+		"validate " + spec + " --data " + filepath.Join(demoFiles, "flights.parquet"): "columns and types",
+		"render " + spec: "alias: champion",
+		"schema":         `"$schema"`,
+		"version":        "thalweg ",
+	} {
+		if text, err := runLine(t, line); err != nil || !strings.Contains(text, want) {
+			t.Errorf("%s: %v\n%.300s", line, err, text)
+		}
+	}
+	rendered, err := runLine(t, "render "+spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(t.TempDir(), "rendered.yaml")
+	put(t, again, rendered)
+	if text, err := runLine(t, "render "+again); err != nil || text != rendered {
+		t.Errorf("a rendered spec renders as another: %v\n%s", err, text)
+	}
+}
