@@ -39,7 +39,7 @@ func checkFooter(body []byte) error {
 type thrift struct {
 	left   []byte
 	items  int
-	number func(outer, field int16, v int64) // is told each integer and boolean, by its field and that of the struct around it; may be nil
+	number func(outer, field int16, v int64) // is told each integer and boolean of the outermost struct (outer 0) and of those in it, by field; may be nil
 	err    error
 }
 
@@ -92,7 +92,7 @@ func (t *thrift) structure(outer int16, level int) {
 		switch kind := b & 15; {
 		case kind > kindFalse:
 			t.value(kind, outer, field, level)
-		case t.number != nil && t.err == nil:
+		case t.number != nil && t.err == nil && level <= 1:
 			t.number(outer, field, int64(kindFalse-kind))
 		}
 	}
@@ -123,7 +123,7 @@ func (t *thrift) value(kind byte, outer, field int16, level int) {
 	case kindTrue, kindFalse, kindByte:
 		t.octet()
 	case kindInt16, kindInt32, kindInt64:
-		if v := t.varint(); t.number != nil && t.err == nil {
+		if v := t.varint(); t.number != nil && t.err == nil && level <= 1 {
 			t.number(outer, field, v)
 		}
 	case kindDouble:
