@@ -1,9 +1,13 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/connectors/registry"
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
@@ -32,6 +37,8 @@ type scripted struct {
 	mu    sync.Mutex
 	polls int
 	poll  func(n int, req *apiv1.PollRequest) (*apiv1.PollResponse, error)
+	// park, if not nil, says that a poll has no answer until the worker ends it.
+	park func() bool
 }
 
 func (s *scripted) Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
@@ -39,19 +46,30 @@ func (s *scripted) Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.Pol
 		return nil, &thalweg.Error{Op: "poll", Kind: thalweg.Canceled, Err: err}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.polls++
-	return s.poll(s.polls, req)
+	res, err := s.poll(s.polls, req)
+	s.mu.Unlock()
+	if s.park != nil && s.park() {
+		<-ctx.Done()
+		return nil, &thalweg.Error{Op: "poll", Kind: thalweg.Canceled, Err: ctx.Err()}
+	}
+	return res, err
 }
 
 // run runs a worker against script until script is done with it.
 func run(t *testing.T, script func(n int, req *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error)) {
 	t.Helper()
+	runWith(t, &scripted{}, Config{}, script)
+}
+
+// runWith is run with a coordinator and a configuration of the test's own.
+func runWith(t *testing.T, c *scripted, cfg Config, script func(n int, req *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error)) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	c := &scripted{poll: func(n int, req *apiv1.PollRequest) (*apiv1.PollResponse, error) { return script(n, req, cancel) }}
-	w, err := New(ctx, c, stores{memory.NewOpener("thalweg")}, slog.New(slog.DiscardHandler),
-		Config{SpecCatalog: catalog.All(), ID: "w", Dir: t.TempDir(), PollWait: time.Millisecond})
+	c.poll = func(n int, req *apiv1.PollRequest) (*apiv1.PollResponse, error) { return script(n, req, cancel) }
+	cfg.SpecCatalog, cfg.ID, cfg.Dir, cfg.PollWait = catalog.All(), "w", t.TempDir(), cmp.Or(cfg.PollWait, time.Millisecond)
+	w, err := New(ctx, c, stores{memory.NewOpener("thalweg")}, slog.New(slog.DiscardHandler), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +83,7 @@ func run(t *testing.T, script func(n int, req *apiv1.PollRequest, done func()) (
 
 // broken is a lease of a task that cannot be begun, so that it reports at once.
 func broken(id string, token uint64) *apiv1.Lease {
-	return &apiv1.Lease{TaskId: id, Token: token, Kind: "polish"}
+	return &apiv1.Lease{TaskId: id, RunId: "r", Token: token, Kind: "polish"}
 }
 
 func TestAReportIsRepeatedUntilItIsAccepted(t *testing.T) {
@@ -139,4 +157,143 @@ func TestReportsOfALostLeaseAreForgotten(t *testing.T) {
 			return &apiv1.PollResponse{}, nil
 		}
 	})
+}
+
+// stageOf is a catalog with one stage, whose map tasks do what the test says.
+func stageOf(do func(ctx context.Context, t *Task) error) StageCatalog {
+	return StageCatalog{"": {{Stage: api.Stage{Name: "work", Over: api.OverTasks, Number: 1}, Map: do}}}
+}
+
+func workLease(token uint64) *apiv1.Lease {
+	return &apiv1.Lease{TaskId: "r/work@0", RunId: "r", Kind: "work", Token: token}
+}
+
+func TestATaskWhoseLeaseIsGoneIsEnded(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	stages := stageOf(func(ctx context.Context, _ *Task) error {
+		close(began)
+		<-ctx.Done()
+		close(ended)
+		return ctx.Err()
+	})
+	runWith(t, &scripted{}, Config{Stages: stages}, func(_ int, req *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		if len(req.Reports) > 0 {
+			t.Errorf("a task that was ended reports %v", req.Reports)
+		}
+		select {
+		case <-ended:
+			done()
+		case <-began:
+		default:
+			return &apiv1.PollResponse{Leases: []*apiv1.Lease{workLease(1)}}, nil
+		}
+		return &apiv1.PollResponse{}, nil
+	})
+}
+
+// A worker that hears from no coordinator for the time of a lease ends its
+// tasks, and begins them anew under the leases that it is told of then.
+func TestTasksEndWithTheirLeasesWhenNoCoordinatorAnswers(t *testing.T) {
+	var begun atomic.Int32
+	ended := make(chan struct{}, 2)
+	stages := stageOf(func(ctx context.Context, _ *Task) error {
+		begun.Add(1)
+		<-ctx.Done()
+		ended <- struct{}{}
+		return ctx.Err()
+	})
+	lost := false
+	runWith(t, &scripted{}, Config{Stages: stages, LeaseTTL: 20 * time.Millisecond}, func(_ int, _ *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		select {
+		case <-ended:
+			lost = true
+		default:
+		}
+		switch {
+		case lost && begun.Load() == 2:
+			done()
+		case !lost && begun.Load() == 1:
+			return nil, &thalweg.Error{Op: "poll", Kind: thalweg.Unavailable}
+		}
+		return &apiv1.PollResponse{Leases: []*apiv1.Lease{workLease(1)}}, nil
+	})
+}
+
+func TestAReportCutsAWaitingPollShort(t *testing.T) {
+	parked := make(chan struct{})
+	stages := stageOf(func(context.Context, *Task) error {
+		<-parked
+		return nil
+	})
+	park := false
+	c := &scripted{park: func() bool { return park }}
+	runWith(t, c, Config{Stages: stages, PollWait: time.Hour}, func(n int, req *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		if park = n == 2; park {
+			close(parked)
+		}
+		if len(req.Reports) > 0 {
+			done()
+		}
+		return &apiv1.PollResponse{Leases: []*apiv1.Lease{workLease(1)}, LeasesHash: "h"}, nil
+	})
+}
+
+// Two attempts at one task never run side by side on a worker.
+func TestATaskUnderANewTokenWaitsForTheOneBefore(t *testing.T) {
+	var running, begun atomic.Int32
+	second, again := false, make(chan struct{})
+	stages := stageOf(func(ctx context.Context, task *Task) error {
+		if running.Add(1) > 1 {
+			t.Error("two attempts run at once")
+		}
+		defer running.Add(-1)
+		begun.Store(int32(task.Lease.Token))
+		if task.Lease.Token == 1 {
+			<-ctx.Done()
+			<-again // the worker has begun the other, and polled
+		}
+		return nil
+	})
+	runWith(t, &scripted{}, Config{Stages: stages}, func(_ int, req *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		for _, r := range req.Reports {
+			if r.Token != 2 {
+				t.Errorf("report %v", r)
+			}
+			done()
+		}
+		if second {
+			select {
+			case <-again:
+			default:
+				close(again)
+			}
+		}
+		second = begun.Load() > 0
+		if second {
+			return &apiv1.PollResponse{Leases: []*apiv1.Lease{workLease(2)}}, nil
+		}
+		return &apiv1.PollResponse{Leases: []*apiv1.Lease{workLease(1)}}, nil
+	})
+}
+
+func TestAWorkerIsReadyOnceACoordinatorAnswered(t *testing.T) {
+	w, err := New(t.Context(), nil, stores{memory.NewOpener("thalweg")}, slog.New(slog.DiscardHandler), Config{SpecCatalog: catalog.All(), ID: "w", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.listener.Close()
+	get := func(path string) int {
+		res := httptest.NewRecorder()
+		w.handler().ServeHTTP(res, httptest.NewRequest(http.MethodGet, path, nil))
+		return res.Code
+	}
+	if code := get("/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("before the first answer: %d", code)
+	}
+	w.answered.Store(time.Now().UnixNano())
+	for _, path := range []string{"/readyz", "/healthz", "/metrics"} {
+		if code := get(path); code != http.StatusOK {
+			t.Errorf("%s: %d", path, code)
+		}
+	}
 }

@@ -1,0 +1,299 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+	storememory "github.com/thalweg/thalweg/storage/memory"
+)
+
+const (
+	flightShards = 4
+	flightRows   = 500 // of a shard
+)
+
+const flightSpec = `apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: flights}
+spec:
+  sources:
+    train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
+  preprocessing:
+    clean:
+      - {filter: {expression: "distance > 0"}}
+  input_features:
+    - {name: distance, type: number}
+    - {name: origin, type: category}
+  output_features:
+    - {name: delayed, type: binary, expression: "delay > 15"}
+  trainer: {epochs: 2, batch_size: 64, distributed: {replicas: 2, sync_every: 4}}
+`
+
+// flightFile is one shard of flights, some of which the filter drops.
+func flightFile(t *testing.T, shard int) []byte {
+	t.Helper()
+	random := rand.New(rand.NewPCG(7, uint64(shard)))
+	schema := arrow.NewSchema([]arrow.Field{{Name: "distance", Type: arrow.PrimitiveTypes.Int64}, {Name: "delay", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "origin", Type: arrow.BinaryTypes.String}}, nil)
+	rows := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer rows.Release()
+	for range flightRows {
+		distance := random.Int64N(3000) - 100
+		rows.Field(0).(*array.Int64Builder).Append(distance)
+		rows.Field(1).(*array.Int64Builder).Append(random.Int64N(60) - distance/200)
+		rows.Field(2).(*array.StringBuilder).Append(fmt.Sprint("airport ", random.IntN(9)))
+	}
+	batch := rows.NewRecord()
+	defer batch.Release()
+	var out bytes.Buffer
+	w, err := dataset.NewWriter(&out, schema, dataset.WriterConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// batchHalf carries out the batch half of a spec as coordinators would have it
+// done.
+type batchHalf struct {
+	t      *testing.T
+	worker *Worker
+	inputs map[string]string
+	counts map[string]int64
+}
+
+func newBatchHalf(t *testing.T) *batchHalf {
+	t.Helper()
+	opener := storememory.NewOpener("thalweg", "lake")
+	lake, err := opener.Bucket(t.Context(), "lake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range flightShards {
+		if _, err := lake.Put(t.Context(), fmt.Sprintf("flights/%d.parquet", i), flightFile(t, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := New(t.Context(), nil, stores{opener}, slog.New(slog.DiscardHandler), Config{SpecCatalog: catalog.All(), ID: "w", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.listener.Close() })
+	return &batchHalf{t: t, worker: w, inputs: map[string]string{}, counts: map[string]int64{}}
+}
+
+// task carries one lease out.
+func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
+	b.t.Helper()
+	lease.RunId, lease.Pipeline, lease.Spec, lease.Inputs = "flights-1-1", "flights", flightSpec, maps.Clone(b.inputs)
+	lease.TaskId = fmt.Sprintf("%s/%s@%d", lease.RunId, lease.Kind, lease.Index)
+	r, err := b.worker.cfg.Stages.begin(b.worker, lease)
+	if err != nil {
+		return failure(err)
+	}
+	return r.run(b.t.Context())
+}
+
+// stage carries out a stage over shards that so many tasks share, and returns
+// the reducer's report.
+func (b *batchHalf) stage(stage api.Stage, tasks uint32) *apiv1.TaskReport {
+	b.t.Helper()
+	var partials []string
+	for i := range tasks {
+		if stage.Over != api.OverShards {
+			break
+		}
+		report := b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Reducers: 1, ShardFrom: i * flightShards / tasks, ShardTo: (i + 1) * flightShards / tasks})
+		if report.Error != "" || len(report.Partials) != 1 {
+			b.t.Fatalf("%s@%d: %v", stage.Name, i, report)
+		}
+		partials = append(partials, report.Partials...)
+		b.counts[stage.Name] += report.Counts["rows"]
+	}
+	report := b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1, Partials: partials})
+	if report.Error != "" {
+		b.t.Fatalf("%s: %s", stage.Name, report.Error)
+	}
+	return report
+}
+
+// all goes through every stage and returns the sha256 of each output, the
+// metrics and the counts.
+func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, map[string]int64) {
+	b.t.Helper()
+	spec, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(flightSpec))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	plan, err := Stages().Plan(pipeline.WithDefaults(spec), "", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	metrics := make(map[string]float64)
+	for _, stage := range plan {
+		var report *apiv1.TaskReport
+		switch stage.Over {
+		case api.OverNothing:
+			continue
+		case api.OverReplicas:
+			if stage.Number != 2 {
+				b.t.Fatalf("%d replicas", stage.Number)
+			}
+			report = b.replicas(stage)
+		default:
+			report = b.stage(stage, tasks)
+		}
+		for _, name := range stage.Outputs {
+			if report.Outputs[name] == "" {
+				b.t.Errorf("%s left no %s", stage.Name, name)
+			}
+		}
+		maps.Copy(b.inputs, report.Outputs)
+		maps.Copy(metrics, report.Metrics)
+		maps.Copy(b.counts, report.Counts)
+	}
+	hashes := make(map[string]string)
+	for name, ref := range b.inputs {
+		hashes[name] = ref[strings.IndexByte(ref, '#')+1:]
+	}
+	return hashes, metrics, b.counts
+}
+
+// replicas trains on one worker, which holds both.
+func (b *batchHalf) replicas(stage api.Stage) *apiv1.TaskReport {
+	b.t.Helper()
+	reports := make([]*apiv1.TaskReport, stage.Number)
+	var group sync.WaitGroup
+	var peers []*apiv1.Peer
+	for i := range stage.Number {
+		peers = append(peers, &apiv1.Peer{Replica: uint32(i), Worker: "w", Address: b.worker.ExchangeAddress()})
+	}
+	for i := range stage.Number {
+		group.Go(func() { reports[i] = b.task(&apiv1.Lease{Kind: stage.Name, Index: uint32(i), Peers: peers}) })
+	}
+	group.Wait()
+	if reports[0].Error != "" || !maps.Equal(reports[0].Outputs, reports[1].Outputs) {
+		b.t.Fatalf("replicas report %v", reports)
+	}
+	return reports[0]
+}
+
+// The stages leave the same bytes however the shards are shared out among tasks.
+func TestTheBatchHalfLeavesTheSameHoweverShardsAreSharedOut(t *testing.T) {
+	want, metrics, counts := newBatchHalf(t).all(flightShards)
+	if counts["shards"] != flightShards || counts["clean"] != flightShards*flightRows || counts["rows_in"] != flightShards*flightRows ||
+		counts["rows_clean"] >= counts["rows_in"] || counts["rows.training"]+counts["rows.train"] == 0 {
+		t.Errorf("counts %v", counts)
+	}
+	if metrics["test.roc_auc"] <= 0.5 || metrics["train.epochs"] == 0 {
+		t.Errorf("metrics %v", metrics)
+	}
+	for _, tasks := range []uint32{1, 3} {
+		got, gotMetrics, gotCounts := newBatchHalf(t).all(tasks)
+		if !maps.Equal(got, want) || !maps.Equal(gotMetrics, metrics) || !maps.Equal(gotCounts, counts) {
+			t.Errorf("by %d tasks: %v %v %v, by one a shard: %v %v %v", tasks, got, gotMetrics, gotCounts, want, metrics, counts)
+		}
+	}
+}
+
+func TestProgressIsOfTheTasksShards(t *testing.T) {
+	b := newBatchHalf(t)
+	maps.Copy(b.inputs, b.stage(api.Stage{Name: "profile"}, 0).Outputs)
+	lease := &apiv1.Lease{RunId: "r", Kind: "clean", Spec: flightSpec, Inputs: b.inputs, Reducers: 1, ShardFrom: 1, ShardTo: 3}
+	r, err := b.worker.cfg.Stages.begin(b.worker, lease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.run(t.Context())
+	req := &apiv1.PollRequest{}
+	r.fill(req)
+	if p := req.Progress[0]; p.RowsDone != 2*flightRows || p.RowsTotal != 2*flightRows {
+		t.Errorf("progress %v", p)
+	}
+}
+
+// What no worker can mend fails the run at once, and the rest is tried again.
+func TestFailuresSayWhetherAnotherWorkerMayDoBetter(t *testing.T) {
+	b := newBatchHalf(t)
+	maps.Copy(b.inputs, b.stage(api.Stage{Name: "profile"}, 0).Outputs)
+	clean := func() *apiv1.TaskReport {
+		return b.task(&apiv1.Lease{Kind: "clean", Reducers: 1, ShardTo: 1})
+	}
+	for _, test := range []struct {
+		name      string
+		spoil     func() *apiv1.TaskReport
+		permanent bool
+		says      string
+	}{
+		{"unknown stage", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "polish"}) }, true, "newer than this worker"},
+		{"unknown verb", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "clean", Verb: "polish"}) }, true, "newer than this worker"},
+		{"no reducer", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "profile"}) }, true, "newer than this worker"},
+		{"no reference", func() *apiv1.TaskReport {
+			return b.task(&apiv1.Lease{Kind: "clean", Reduce: true, Reducers: 1, Partials: []string{"x"}})
+		}, true, "load partial 0"},
+		{"store away", func() *apiv1.TaskReport {
+			whole := b.worker.state
+			b.worker.state = failing{whole}
+			defer func() { b.worker.state = whole }()
+			return clean()
+		}, false, "away"},
+		{"damaged manifest", func() *apiv1.TaskReport {
+			ref, _ := thalweg.ParseObjectRef(b.inputs["manifest"])
+			if _, err := b.worker.state.Put(t.Context(), ref.Key, []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+			return clean()
+		}, false, "manifest"},
+	} {
+		if report := test.spoil(); report.Error == "" || report.Permanent != test.permanent || !strings.Contains(report.Error, test.says) {
+			t.Errorf("%s: %v", test.name, report)
+		}
+	}
+}
+
+// failing is a bucket that cannot be read.
+type failing struct{ storage.Bucket }
+
+func (failing) Get(context.Context, string) ([]byte, storage.Info, error) {
+	return nil, storage.Info{}, &thalweg.Error{Op: "get", Kind: thalweg.Unavailable, Err: errors.New("the store is away")}
+}
+
+func (failing) GetRange(context.Context, string, int64, []byte) error {
+	return &thalweg.Error{Op: "get", Kind: thalweg.Unavailable, Err: errors.New("the store is away")}
+}
+
+func (failing) Head(context.Context, string) (storage.Info, error) {
+	return storage.Info{}, &thalweg.Error{Op: "head", Kind: thalweg.Unavailable, Err: errors.New("the store is away")}
+}
+
+func TestPlansNameTheVerbsThereAre(t *testing.T) {
+	_, err := Stages().Plan(nil, "polish", nil)
+	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), `[""]`) {
+		t.Errorf("an unknown verb: %v", err)
+	}
+}
