@@ -14,61 +14,74 @@ import (
 
 // Protocol says what a reader and a writer must know.
 type Protocol struct {
-	MinReaderVersion int32    `json:"minReaderVersion"`
-	MinWriterVersion int32    `json:"minWriterVersion"`
-	ReaderFeatures   []string `json:"readerFeatures,omitempty"`
-	WriterFeatures   []string `json:"writerFeatures,omitempty"`
+	MinReaderVersion int32    `json:"minReaderVersion" parquet:"minReaderVersion"`
+	MinWriterVersion int32    `json:"minWriterVersion" parquet:"minWriterVersion"`
+	ReaderFeatures   []string `json:"readerFeatures,omitempty" parquet:"readerFeatures,optional,list"`
+	WriterFeatures   []string `json:"writerFeatures,omitempty" parquet:"writerFeatures,optional,list"`
 }
 
 // Format is the encoding of a table's files.
 type Format struct {
-	Provider string            `json:"provider"`
-	Options  map[string]string `json:"options"`
+	Provider string            `json:"provider" parquet:"provider"`
+	Options  map[string]string `json:"options" parquet:"options,optional"`
 }
 
 // Metadata says what a table is.
 type Metadata struct {
-	ID               string            `json:"id"`
-	Name             string            `json:"name,omitempty"`
-	Description      string            `json:"description,omitempty"`
-	Format           Format            `json:"format"`
-	SchemaString     string            `json:"schemaString"`
-	PartitionColumns []string          `json:"partitionColumns"`
-	CreatedTime      *int64            `json:"createdTime,omitempty"` // ms since 1970 UTC
-	Configuration    map[string]string `json:"configuration"`
+	ID               string            `json:"id" parquet:"id"`
+	Name             string            `json:"name,omitempty" parquet:"name,optional"`
+	Description      string            `json:"description,omitempty" parquet:"description,optional"`
+	Format           Format            `json:"format" parquet:"format"`
+	SchemaString     string            `json:"schemaString" parquet:"schemaString"`
+	PartitionColumns []string          `json:"partitionColumns" parquet:"partitionColumns,list"`
+	CreatedTime      *int64            `json:"createdTime,omitempty" parquet:"createdTime,optional"` // ms since 1970 UTC
+	Configuration    map[string]string `json:"configuration" parquet:"configuration"`
+}
+
+// withDefaults returns m without nulls where the protocol has a map or an array.
+func (m *Metadata) withDefaults() Metadata {
+	out := *m
+	if out.Format.Options == nil {
+		out.Format.Options = map[string]string{}
+	}
+	if out.Configuration == nil {
+		out.Configuration = map[string]string{}
+	}
+	out.PartitionColumns = append([]string{}, m.PartitionColumns...)
+	return out
 }
 
 // Add names a file that belongs to the table from this version on.
 type Add struct {
-	Path             string             `json:"path"` // from the table's prefix, as a URI
-	PartitionValues  map[string]*string `json:"partitionValues"`
-	Size             int64              `json:"size"`
-	ModificationTime int64              `json:"modificationTime"` // ms since 1970 UTC
-	DataChange       bool               `json:"dataChange"`
-	Stats            string             `json:"stats,omitempty"` // JSON
-	Tags             map[string]string  `json:"tags,omitempty"`
+	Path             string             `json:"path" parquet:"path"` // from the table's prefix, as a URI
+	PartitionValues  map[string]*string `json:"partitionValues" parquet:"partitionValues"`
+	Size             int64              `json:"size" parquet:"size"`
+	ModificationTime int64              `json:"modificationTime" parquet:"modificationTime"` // ms since 1970 UTC
+	DataChange       bool               `json:"dataChange" parquet:"dataChange"`
+	Stats            string             `json:"stats,omitempty" parquet:"stats,optional"` // JSON
+	Tags             map[string]string  `json:"tags,omitempty" parquet:"tags,optional"`
 
 	// DeletionVector marks rows as deleted: a table feature that this package
 	// does not have.
-	DeletionVector json.RawMessage `json:"deletionVector,omitempty"`
+	DeletionVector json.RawMessage `json:"deletionVector,omitempty" parquet:"-"`
 }
 
 // Remove names a file that no longer belongs to the table.
 type Remove struct {
-	Path                 string             `json:"path"`
-	DeletionTimestamp    int64              `json:"deletionTimestamp,omitempty"` // ms since 1970 UTC
-	DataChange           bool               `json:"dataChange"`
-	ExtendedFileMetadata bool               `json:"extendedFileMetadata,omitempty"`
-	PartitionValues      map[string]*string `json:"partitionValues,omitempty"`
-	Size                 int64              `json:"size,omitempty"`
+	Path                 string             `json:"path" parquet:"path"`
+	DeletionTimestamp    int64              `json:"deletionTimestamp,omitempty" parquet:"deletionTimestamp,optional"` // ms since 1970 UTC
+	DataChange           bool               `json:"dataChange" parquet:"dataChange"`
+	ExtendedFileMetadata bool               `json:"extendedFileMetadata,omitempty" parquet:"extendedFileMetadata,optional"`
+	PartitionValues      map[string]*string `json:"partitionValues,omitempty" parquet:"partitionValues,optional"`
+	Size                 int64              `json:"size,omitempty" parquet:"size,optional"`
 }
 
 // Txn says how far an application has come: what it committed up to Version
 // is in the table.
 type Txn struct {
-	AppID       string `json:"appId"`
-	Version     int64  `json:"version"`
-	LastUpdated int64  `json:"lastUpdated,omitempty"` // ms since 1970 UTC
+	AppID       string `json:"appId" parquet:"appId"`
+	Version     int64  `json:"version" parquet:"version"`
+	LastUpdated int64  `json:"lastUpdated,omitempty" parquet:"lastUpdated,optional"` // ms since 1970 UTC
 }
 
 // CommitInfo says who committed.
@@ -82,14 +95,16 @@ type CommitInfo struct {
 	Sum                 string         `json:"sum,omitempty"`   // sha256 of the lines after this one, which comes first: no field of the protocol
 }
 
-// Action changes one thing about a table: exactly one field is set.
+// Action changes one thing about a table: exactly one field is set. It is also a
+// row of a checkpoint: the protocol's checkpoint schema, V1, without what this
+// package does not write.
 type Action struct {
-	CommitInfo *CommitInfo `json:"commitInfo,omitempty"`
-	Protocol   *Protocol   `json:"protocol,omitempty"`
-	Metadata   *Metadata   `json:"metaData,omitempty"`
-	Txn        *Txn        `json:"txn,omitempty"`
-	Add        *Add        `json:"add,omitempty"`
-	Remove     *Remove     `json:"remove,omitempty"`
+	CommitInfo *CommitInfo `json:"commitInfo,omitempty" parquet:"-"`
+	Protocol   *Protocol   `json:"protocol,omitempty" parquet:"protocol,optional"`
+	Metadata   *Metadata   `json:"metaData,omitempty" parquet:"metaData,optional"`
+	Txn        *Txn        `json:"txn,omitempty" parquet:"txn,optional"`
+	Add        *Add        `json:"add,omitempty" parquet:"add,optional"`
+	Remove     *Remove     `json:"remove,omitempty" parquet:"remove,optional"`
 }
 
 // Commit is one version of a table: what has changed with it.

@@ -10,67 +10,12 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/snappy"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-)
-
-// The rows of a checkpoint: the protocol's checkpoint schema, V1, without what
-// this package does not write. A row has one field set.
-type (
-	checkpointRow struct {
-		Txn      *checkpointTxn      `parquet:"txn,optional"`
-		Add      *checkpointAdd      `parquet:"add,optional"`
-		Remove   *checkpointRemove   `parquet:"remove,optional"`
-		Metadata *checkpointMetadata `parquet:"metaData,optional"`
-		Protocol *checkpointProtocol `parquet:"protocol,optional"`
-	}
-	checkpointTxn struct {
-		AppID       string `parquet:"appId"`
-		Version     int64  `parquet:"version"`
-		LastUpdated *int64 `parquet:"lastUpdated,optional"`
-	}
-	checkpointAdd struct {
-		Path             string             `parquet:"path"`
-		PartitionValues  map[string]*string `parquet:"partitionValues"`
-		Size             int64              `parquet:"size"`
-		ModificationTime int64              `parquet:"modificationTime"`
-		DataChange       bool               `parquet:"dataChange"`
-		Stats            *string            `parquet:"stats,optional"`
-		Tags             map[string]string  `parquet:"tags,optional"`
-	}
-	checkpointRemove struct {
-		Path                 string             `parquet:"path"`
-		DeletionTimestamp    *int64             `parquet:"deletionTimestamp,optional"`
-		DataChange           bool               `parquet:"dataChange"`
-		ExtendedFileMetadata *bool              `parquet:"extendedFileMetadata,optional"`
-		PartitionValues      map[string]*string `parquet:"partitionValues,optional"`
-		Size                 *int64             `parquet:"size,optional"`
-	}
-	checkpointFormat struct {
-		Provider string            `parquet:"provider"`
-		Options  map[string]string `parquet:"options,optional"`
-	}
-	checkpointMetadata struct {
-		ID               string            `parquet:"id"`
-		Name             *string           `parquet:"name,optional"`
-		Description      *string           `parquet:"description,optional"`
-		Format           checkpointFormat  `parquet:"format"`
-		SchemaString     string            `parquet:"schemaString"`
-		PartitionColumns []string          `parquet:"partitionColumns,list"`
-		CreatedTime      *int64            `parquet:"createdTime,optional"`
-		Configuration    map[string]string `parquet:"configuration"`
-	}
-	checkpointProtocol struct {
-		MinReaderVersion int32    `parquet:"minReaderVersion"`
-		MinWriterVersion int32    `parquet:"minWriterVersion"`
-		ReaderFeatures   []string `parquet:"readerFeatures,optional,list"`
-		WriterFeatures   []string `parquet:"writerFeatures,optional,list"`
-	}
 )
 
 // lastCheckpoint is the hint at the newest checkpoint.
@@ -135,11 +80,10 @@ func (t *Table) checkpoint(ctx context.Context, version int64) ([]byte, error) {
 	return nil, corrupt("read checkpoint", key, errors.New("its bytes do not have the sum that _last_checkpoint gives"))
 }
 
-// rows yields the rows of a checkpoint. A row is the caller's only until the
-// next.
-func (t *Table) rows(ctx context.Context, version int64) iter.Seq2[*checkpointRow, error] {
+// rows yields the rows of a checkpoint.
+func (t *Table) rows(ctx context.Context, version int64) iter.Seq2[*Action, error] {
 	key := t.layout.CheckpointKey(version)
-	return func(yield func(*checkpointRow, error) bool) {
+	return func(yield func(*Action, error) bool) {
 		data, err := t.checkpoint(ctx, version)
 		if err != nil {
 			yield(nil, err)
@@ -176,7 +120,7 @@ func (t *Table) rows(ctx context.Context, version int64) iter.Seq2[*checkpointRo
 // openCheckpoint returns a function that yields batches of rows, and one that
 // ends it. Other writers' files have more columns than ours, and may be damaged:
 // a panic of the decoder is an error.
-func openCheckpoint(data []byte) (next func() ([]checkpointRow, error), end func(), err error) {
+func openCheckpoint(data []byte) (next func() ([]Action, error), end func(), err error) {
 	guard := func(err *error) {
 		if p := recover(); p != nil {
 			*err = fmt.Errorf("decoder panicked: %v", p)
@@ -188,19 +132,19 @@ func openCheckpoint(data []byte) (next func() ([]checkpointRow, error), end func
 	if footer := int64(data[len(data)-8]) | int64(data[len(data)-7])<<8 | int64(data[len(data)-6])<<16 | int64(data[len(data)-5])<<24; footer > int64(len(data)-12) {
 		return nil, nil, fmt.Errorf("a footer of %d bytes does not fit a file of %d", footer, len(data))
 	}
-	var r *parquet.GenericReader[checkpointRow]
+	var r *parquet.GenericReader[Action]
 	func() {
 		defer guard(&err)
 		var file *parquet.File
 		if file, err = parquet.OpenFile(bytes.NewReader(data), int64(len(data)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)); err == nil {
-			r = parquet.NewGenericReader[checkpointRow](file)
+			r = parquet.NewGenericReader[Action](file)
 		}
 	}()
 	if err != nil {
 		return nil, nil, err
 	}
-	batch := make([]checkpointRow, checkpointBatch)
-	next = func() (rows []checkpointRow, err error) {
+	batch := make([]Action, checkpointBatch)
+	next = func() (rows []Action, err error) {
 		defer guard(&err)
 		clear(batch)
 		n, err := r.Read(batch)
@@ -220,12 +164,11 @@ func (t *Table) readCheckpoint(ctx context.Context, version int64) (*Snapshot, e
 		}
 		switch {
 		case row.Protocol != nil:
-			p := row.Protocol
-			s.Protocol = Protocol{p.MinReaderVersion, p.MinWriterVersion, slices.Clone(p.ReaderFeatures), slices.Clone(p.WriterFeatures)}
+			s.Protocol = *row.Protocol
 		case row.Metadata != nil:
-			s.Metadata = row.Metadata.action()
+			s.Metadata = row.Metadata.withDefaults()
 		case row.Txn != nil:
-			s.Txns[strings.Clone(row.Txn.AppID)] = row.Txn.Version
+			s.Txns[row.Txn.AppID] = row.Txn.Version
 		case row.Add != nil:
 			s.CheckpointFiles++
 		}
@@ -241,18 +184,6 @@ func (t *Table) readCheckpoint(ctx context.Context, version int64) (*Snapshot, e
 	return s, nil
 }
 
-func (m *checkpointMetadata) action() Metadata {
-	return Metadata{ID: strings.Clone(m.ID), Name: value(m.Name), Description: value(m.Description),
-		Format:       Format{Provider: strings.Clone(m.Format.Provider), Options: notNil(maps.Clone(m.Format.Options))},
-		SchemaString: strings.Clone(m.SchemaString), PartitionColumns: append([]string{}, m.PartitionColumns...),
-		CreatedTime: m.CreatedTime, Configuration: notNil(maps.Clone(m.Configuration))}
-}
-
-func (a *checkpointAdd) action() *Add {
-	return &Add{Path: strings.Clone(a.Path), PartitionValues: maps.Clone(a.PartitionValues), Size: a.Size, ModificationTime: a.ModificationTime,
-		DataChange: a.DataChange, Stats: strings.Clone(value(a.Stats)), Tags: maps.Clone(a.Tags)}
-}
-
 // Files yields the live files of a snapshot, those of its checkpoint first.
 func (t *Table) Files(ctx context.Context, s *Snapshot) iter.Seq2[*Add, error] {
 	return func(yield func(*Add, error) bool) {
@@ -265,7 +196,7 @@ func (t *Table) Files(ctx context.Context, s *Snapshot) iter.Seq2[*Add, error] {
 				if row.Add == nil {
 					continue
 				}
-				if _, changed := s.Recent[row.Add.Path]; !changed && !yield(row.Add.action(), nil) {
+				if _, changed := s.Recent[row.Add.Path]; !changed && !yield(row.Add, nil) {
 					return
 				}
 			}
@@ -286,9 +217,9 @@ func (t *Table) Files(ctx context.Context, s *Snapshot) iter.Seq2[*Add, error] {
 func (t *Table) WriteCheckpoint(ctx context.Context, s *Snapshot, expired int64) (*Snapshot, error) {
 	key := t.layout.CheckpointKey(s.Version)
 	var out bytes.Buffer
-	w := parquet.NewGenericWriter[checkpointRow](&out, parquet.Compression(&snappy.Codec{}), parquet.MaxRowsPerRowGroup(100_000), parquet.CreatedBy("thalweg", "", ""))
+	w := parquet.NewGenericWriter[Action](&out, parquet.Compression(&snappy.Codec{}), parquet.MaxRowsPerRowGroup(100_000), parquet.CreatedBy("thalweg", "", ""))
 	var n, live int64
-	put := func(r checkpointRow) error {
+	put := func(r Action) error {
 		n++
 		if r.Add != nil {
 			live++
@@ -297,7 +228,7 @@ func (t *Table) WriteCheckpoint(ctx context.Context, s *Snapshot, expired int64)
 			return &thalweg.Error{Op: "write checkpoint", Kind: thalweg.Exhausted, Subject: key, Err: fmt.Errorf("beyond %d bytes after %d files", MaxCheckpointBytes, live),
 				Hint: "let the pipeline compact its files (spec.scoring.sink.compaction)"}
 		}
-		_, err := w.Write([]checkpointRow{r})
+		_, err := w.Write([]Action{r})
 		return err
 	}
 	if err := t.checkpointRows(ctx, s, expired, put); err != nil {
@@ -330,16 +261,10 @@ func (t *Table) WriteCheckpoint(ctx context.Context, s *Snapshot, expired int64)
 
 // checkpointRows calls put with every row of a snapshot's checkpoint, in an
 // order that follows from the log alone.
-func (t *Table) checkpointRows(ctx context.Context, s *Snapshot, expired int64, put func(checkpointRow) error) error {
-	m := s.Metadata
-	first := []checkpointRow{
-		{Protocol: &checkpointProtocol{s.Protocol.MinReaderVersion, s.Protocol.MinWriterVersion, s.Protocol.ReaderFeatures, s.Protocol.WriterFeatures}},
-		{Metadata: &checkpointMetadata{ID: m.ID, Name: optional(m.Name), Description: optional(m.Description),
-			Format: checkpointFormat{Provider: m.Format.Provider, Options: notNil(m.Format.Options)}, SchemaString: m.SchemaString,
-			PartitionColumns: m.PartitionColumns, CreatedTime: m.CreatedTime, Configuration: notNil(m.Configuration)}},
-	}
+func (t *Table) checkpointRows(ctx context.Context, s *Snapshot, expired int64, put func(Action) error) error {
+	first := []Action{{Protocol: &s.Protocol}, {Metadata: &s.Metadata}}
 	for _, app := range slices.Sorted(maps.Keys(s.Txns)) {
-		first = append(first, checkpointRow{Txn: &checkpointTxn{AppID: app, Version: s.Txns[app]}})
+		first = append(first, Action{Txn: &Txn{AppID: app, Version: s.Txns[app]}})
 	}
 	for _, r := range first {
 		if err := put(r); err != nil {
@@ -355,7 +280,7 @@ func (t *Table) checkpointRows(ctx context.Context, s *Snapshot, expired int64, 
 			switch {
 			case row.Add != nil:
 				path = row.Add.Path
-			case row.Remove != nil && value(row.Remove.DeletionTimestamp) >= expired:
+			case row.Remove != nil && row.Remove.DeletionTimestamp >= expired:
 				path = row.Remove.Path
 			default:
 				continue
@@ -363,22 +288,22 @@ func (t *Table) checkpointRows(ctx context.Context, s *Snapshot, expired int64, 
 			if _, changed := s.Recent[path]; changed {
 				continue
 			}
-			if err := put(checkpointRow{Add: row.Add, Remove: row.Remove}); err != nil {
+			if err := put(Action{Add: row.Add, Remove: row.Remove}); err != nil {
 				return err
 			}
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.Recent)) {
-		var r checkpointRow
+		var r Action
 		switch c := s.Recent[path]; {
 		case c.Add != nil:
-			// The checkpoint is no change of data.
-			r.Add = &checkpointAdd{Path: c.Add.Path, PartitionValues: notNil(c.Add.PartitionValues), Size: c.Add.Size,
-				ModificationTime: c.Add.ModificationTime, Stats: optional(c.Add.Stats), Tags: c.Add.Tags}
+			add := *c.Add
+			add.DataChange = false // the checkpoint is no change of data
+			r.Add = &add
 		case c.Remove.DeletionTimestamp >= expired:
-			extended := c.Remove.ExtendedFileMetadata
-			r.Remove = &checkpointRemove{Path: c.Remove.Path, DeletionTimestamp: &c.Remove.DeletionTimestamp, ExtendedFileMetadata: &extended,
-				PartitionValues: c.Remove.PartitionValues, Size: optional(c.Remove.Size)}
+			remove := *c.Remove
+			remove.DataChange = false
+			r.Remove = &remove
 		default:
 			continue
 		}
@@ -387,26 +312,4 @@ func (t *Table) checkpointRows(ctx context.Context, s *Snapshot, expired int64, 
 		}
 	}
 	return nil
-}
-
-func value[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
-}
-
-func optional[T comparable](v T) *T {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return &v
-}
-
-func notNil[K comparable, V any](m map[K]V) map[K]V {
-	if m == nil {
-		return map[K]V{}
-	}
-	return m
 }

@@ -62,7 +62,7 @@ func (s *Snapshot) Apply(c *Commit) error {
 			if err != nil {
 				return corrupt("read table", subject, err)
 			}
-			metadata, schema = *a.Metadata, parsed
+			metadata, schema = a.Metadata.withDefaults(), parsed
 		case a.Add != nil:
 			if files[a.Add.Path].Add != nil {
 				return corrupt("read table", subject, fmt.Errorf("it adds %q twice", a.Add.Path))

@@ -45,7 +45,6 @@ type outcome struct {
 	answer  any           // the prediction
 	value   float64       // the probability or score
 	event   func() string // the user's columns as JSON; valid as long as the outcome
-	letter  []byte        // raw event of a dead letter
 }
 
 // set is the scored rows and dead letters of one partition under one log.
@@ -255,7 +254,7 @@ func (c *letterCursor) next() error {
 	}
 	d := &c.letters[0]
 	c.letters = c.letters[1:]
-	c.current = outcome{offset: d.Offset, version: d.ModelVersion, dead: true, reason: d.Stage + ": " + d.Reason, letter: d.Raw}
+	c.current = outcome{offset: d.Offset, version: d.ModelVersion, dead: true, reason: d.Stage + ": " + d.Reason}
 	return nil
 }
 
