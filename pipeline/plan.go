@@ -23,6 +23,8 @@ type Plan struct {
 	Expected []string
 	// Steps are the cleaning steps in the order of the spec.
 	Steps []PlannedStep
+	// Learnt is what the steps that learn apply; nil before they have.
+	Learnt Learnt
 	// Cleaned and ScoringCleaned are the columns after all steps of each phase.
 	Cleaned, ScoringCleaned table.Schema
 	// Features are the model's inputs in the order of the spec; Label is what it

@@ -19,6 +19,8 @@ type Stage struct {
 	// Size sets the numbers of the plan that the spec, or a job's arguments, decide.
 	// Nil: none.
 	Size func(stage *api.Stage, spec *pipeline.Spec, arguments map[string]string) error
+	// Needed reports whether a run of the spec has the stage. Nil: each has.
+	Needed func(spec *pipeline.Spec) bool
 	// Map carries a map task out, Reduce a reducer. They may be called concurrently,
 	// for different tasks. An error that a second attempt cannot mend has the kind
 	// Invalid, Unsupported or NotFound.
@@ -38,6 +40,7 @@ func Stages() StageCatalog {
 	return StageCatalog{"": {
 		{Stage: api.Stage{Name: "profile", Over: api.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
 		{Stage: api.Stage{Name: "clean", Over: api.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
+		{Stage: api.Stage{Name: "learn", Over: api.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: needsLearn, Map: mapLearn, Reduce: reduceLearn},
 		{Stage: api.Stage{Name: "fit", Over: api.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
 		{Stage: api.Stage{Name: "train", Over: api.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, Size: sizeTrain, begin: newTrainTask},
 		{Stage: api.Stage{Name: "evaluate", Over: api.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
@@ -52,15 +55,17 @@ func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[strin
 		return nil, &thalweg.Error{Op: "plan run", Kind: thalweg.Invalid, Subject: fmt.Sprintf("verb %q", verb),
 			Hint: fmt.Sprintf("known are %q", slices.Sorted(maps.Keys(c)))}
 	}
-	plan := make([]api.Stage, len(stages))
-	for i, s := range stages {
-		plan[i] = s.Stage
-		if s.Size == nil {
+	plan := make([]api.Stage, 0, len(stages))
+	for _, s := range stages {
+		if s.Needed != nil && !s.Needed(spec) {
 			continue
 		}
-		if err := s.Size(&plan[i], spec, arguments); err != nil {
-			return nil, err
+		if s.Size != nil {
+			if err := s.Size(&s.Stage, spec, arguments); err != nil {
+				return nil, err
+			}
 		}
+		plan = append(plan, s.Stage)
 	}
 	return plan, nil
 }

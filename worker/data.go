@@ -36,19 +36,29 @@ type data struct {
 	progress *atomic.Int64 // counts the rows that were read
 }
 
-// open reads the profile and compiles the lease's spec against it.
-func (w *Worker) openData(ctx context.Context, spec, manifestRef string) (*data, error) {
+// openData reads the profile, compiles the spec against it, and gives the plan what
+// its cleaning steps have learnt so far.
+func (w *Worker) openData(ctx context.Context, spec string, inputs map[string]string) (*data, error) {
 	parsed, err := pipeline.Parse(w.cfg.SpecCatalog, "", []byte(spec))
 	if err != nil {
 		return nil, err
 	}
 	var p profiled
-	if err := w.load(ctx, manifestRef, "manifest", &p); err != nil {
+	if err := w.load(ctx, inputs["manifest"], "manifest", &p); err != nil {
 		return nil, err
 	}
 	plan, err := pipeline.Compile(parsed, p.Schema)
 	if err != nil {
 		return nil, err
+	}
+	if ref, ok := inputs["learnt"]; ok {
+		var learnt pipeline.Learnt
+		if err := w.load(ctx, ref, "learnt", &learnt); err != nil {
+			return nil, err
+		}
+		if plan, err = plan.WithLearnt(learnt); err != nil {
+			return nil, err
+		}
 	}
 	bucket, _, err := w.source(ctx, parsed)
 	if err != nil {

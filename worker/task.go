@@ -155,5 +155,5 @@ func shardResults[T any](ctx context.Context, t *Task) ([]T, error) {
 
 // open reads what the profile stage found.
 func (t *Task) open(ctx context.Context) (*data, error) {
-	return t.worker.openData(ctx, t.Lease.Spec, t.Lease.Inputs["manifest"])
+	return t.worker.openData(ctx, t.Lease.Spec, t.Lease.Inputs)
 }

@@ -20,7 +20,7 @@ type cleaned struct {
 // faster than reading them back.
 func mapClean(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (out cleaned, err error) {
-		chain := clean.New(d.plan, pipeline.InTraining)
+		chain := clean.BeforeLearning(d.plan)
 		observer, err := split.NewObserver(d.plan)
 		if err != nil {
 			return out, err
@@ -58,6 +58,13 @@ func reduceClean(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	t.count(&total)
+	return t.Save(ctx, "split", cuts)
+}
+
+// count reports what the cleaning steps did. Where steps learn, the fit stage
+// reports it again, of all steps.
+func (t *Task) count(total *pipeline.Report) {
 	t.Report.Counts["rows_in"], t.Report.Counts["rows_clean"] = total.RowsIn, total.RowsOut
 	for reason, n := range total.Dropped {
 		t.Report.Counts["dropped: "+reason] = n
@@ -65,5 +72,4 @@ func reduceClean(ctx context.Context, t *Task) error {
 	for step, n := range total.Changed {
 		t.Report.Counts["changed: "+step] = n
 	}
-	return t.Save(ctx, "split", cuts)
 }

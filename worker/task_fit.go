@@ -16,6 +16,7 @@ import (
 type fitPartial struct {
 	Statistics json.RawMessage    `json:"statistics"`
 	Rows       [split.Count]int64 `json:"rows"`
+	Report     pipeline.Report    `json:"report"`
 }
 
 // fitted is the output of the fit stage.
@@ -35,9 +36,8 @@ func mapFit(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (out fitPartial, err error) {
 		chain := clean.New(d.plan, pipeline.InTraining)
 		fitter := feature.NewFitter(d.plan)
-		var rep pipeline.Report
 		var parts []uint8
-		for batch, err := range d.cleaned(ctx, chain, shard, &rep) {
+		for batch, err := range d.cleaned(ctx, chain, shard, &out.Report) {
 			if err != nil {
 				return out, err
 			}
@@ -69,12 +69,17 @@ func reduceFit(ctx context.Context, t *Task) error {
 	statistics := make([][]byte, len(all))
 	var out fitted
 	var total [split.Count]int64
+	var report pipeline.Report
 	for i, p := range all {
 		statistics[i] = p.Statistics
+		report.Merge(&p.Report)
 		out.Rows = append(out.Rows, p.Rows)
 		for s, n := range p.Rows {
 			total[s] += n
 		}
+	}
+	if d.plan.Learnt != nil {
+		t.count(&report)
 	}
 	for s, name := range split.Names {
 		t.Report.Counts["rows."+name] = total[s]

@@ -257,7 +257,7 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),
 		Run:     thalweg.RunID(lease.RunId), Trainer: rows.plan.Spec.Spec.Trainer, Model: m.Model,
 		Threshold: rows.plan.Label.Threshold, Shards: len(rows.manifest.Shards), Rows: rows,
-		Input: lease.Inputs["manifest"] + " " + lease.Inputs["split"] + " " + lease.Inputs["transform"],
+		Input: lease.Inputs["manifest"] + " " + lease.Inputs["split"] + " " + lease.Inputs["learnt"] + " " + lease.Inputs["transform"],
 	}
 	if lease.ResumeFrom == "" {
 		return in, nil

@@ -60,8 +60,11 @@ type Provenance struct {
 	// Spec is the sha256 of the rendered spec, Transform that of the transform.
 	Spec      string `json:"spec"`
 	Transform string `json:"transform"`
-	Seed      uint64 `json:"seed"`
-	Replicas  int    `json:"replicas"`
+	// Steps is the sha256 of what the cleaning steps have learnt; empty where none
+	// learns.
+	Steps    string `json:"steps,omitempty"`
+	Seed     uint64 `json:"seed"`
+	Replicas int    `json:"replicas"`
 	// Epochs were completed, and Rounds of averaging.
 	Epochs int   `json:"epochs"`
 	Rounds int64 `json:"rounds"`
@@ -88,6 +91,7 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 		Provenance: Provenance{
 			Spec:      sum(rendered),
 			Transform: transform.Hash(),
+			Steps:     plan.Learnt.Hash(),
 			Seed:      plan.Spec.Spec.Trainer.Seed,
 			Replicas:  plan.Spec.Spec.Trainer.Distributed.Replicas,
 			Rows:      map[string]int64{"train": transform.Label().Statistics.Count},

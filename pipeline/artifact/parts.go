@@ -18,6 +18,7 @@ import (
 const (
 	PartModel      = "model.safetensors" // the parameters
 	PartTransform  = "transform.json"    // the fitted transform
+	PartSteps      = "steps.json"        // what cleaning steps have learnt; absent where none learns
 	PartSpec       = "spec.yaml"         // the spec with every default written out
 	PartSchema     = "schema.json"       // the columns of the spec's source
 	PartProvenance = "provenance.json"   // what the model came from
@@ -59,6 +60,9 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 		}
 		parts[part] = data
 	}
+	if a.plan.Learnt != nil {
+		parts[PartSteps] = a.plan.Learnt.JSON()
+	}
 	if a.Dataset != nil {
 		if err := a.checkDataset(); err != nil {
 			return nil, fail(PartDataset, err)
@@ -91,11 +95,15 @@ func Decode(catalog pipeline.Catalog, parts map[string][]byte) (*Artifact, error
 	}{
 		{PartSchema, a.decodeSchema},
 		{PartSpec, a.decodeSpec},
+		{PartSteps, a.decodeSteps},
 		{PartTransform, a.decodeTransform},
 		{PartModel, a.decodeModel},
 		{PartProvenance, a.decodeProvenance},
 	} {
 		data, ok := parts[step.part]
+		if step.part == PartSteps && !a.Spec.Learns() {
+			continue
+		}
 		err := fmt.Errorf("is missing")
 		if ok {
 			err = step.decode(data)
@@ -156,6 +164,19 @@ func (a *Artifact) decodeSpec(data []byte) (err error) {
 	return err
 }
 
+func (a *Artifact) decodeSteps(data []byte) error {
+	var learnt pipeline.Learnt
+	err := strict(data, &learnt)
+	if err == nil && !bytes.Equal(data, learnt.JSON()) {
+		err = fmt.Errorf("is not in the one form")
+	}
+	if err != nil {
+		return err
+	}
+	a.plan, err = a.plan.WithLearnt(learnt)
+	return err
+}
+
 func (a *Artifact) decodeTransform(data []byte) (err error) {
 	a.Transform, err = feature.Load(a.plan, data)
 	return err
@@ -184,6 +205,9 @@ func (a *Artifact) decodeProvenance(data []byte) error {
 	}
 	if a.Provenance.Spec != sum(a.rendered) {
 		return fmt.Errorf("is of spec %s, the spec is %s", a.Provenance.Spec, sum(a.rendered))
+	}
+	if have := a.plan.Learnt.Hash(); a.Provenance.Steps != have {
+		return fmt.Errorf("is of steps %s, the steps are %s", a.Provenance.Steps, have)
 	}
 	if a.Provenance.Transform != a.Transform.Hash() {
 		return fmt.Errorf("is of transform %s, the transform is %s", a.Provenance.Transform, a.Transform.Hash())

@@ -34,6 +34,9 @@ type Chain struct {
 	// arrow is in as an Arrow schema.
 	arrow *arrow.Schema
 	mem   memory.Allocator
+	// found, where it is not nil, gets the rows that a step finds which has not
+	// learnt yet, and the step is left out; else it is an error.
+	found func(step, arrow.Record)
 }
 
 type step struct {
@@ -45,6 +48,14 @@ type step struct {
 // plan.Input in training and plan.ScoringInput in scoring.
 func New(plan *pipeline.Plan, phase pipeline.Phase) *Chain {
 	return newChain(plan, phase, memory.DefaultAllocator)
+}
+
+// BeforeLearning returns the chain of the training phase without the steps that
+// have to learn first.
+func BeforeLearning(plan *pipeline.Plan) *Chain {
+	c := New(plan, pipeline.InTraining)
+	c.found = func(step, arrow.Record) {}
+	return c
 }
 
 func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) *Chain {
@@ -89,6 +100,14 @@ func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Rep
 		if err := ctx.Err(); err != nil {
 			cur.Release()
 			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Canceled, Subject: "step " + s.name, Err: err}
+		}
+		if _, unlearnt := s.op.(pipeline.Learner); unlearnt {
+			if c.found == nil {
+				cur.Release()
+				return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Other, Subject: "step " + s.name, Err: errNotLearnt}
+			}
+			c.found(s, cur)
+			continue
 		}
 		next, err := s.op.Apply(ctx, c.mem, cur, rep)
 		cur.Release()

@@ -1,0 +1,57 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/split"
+)
+
+// needsLearn reports whether a run has the learn stage.
+func needsLearn(spec *pipeline.Spec) bool { return spec.Learns() }
+
+// mapLearn shows shards' training rows to the cleaning steps that learn.
+func mapLearn(ctx context.Context, t *Task) error {
+	var cuts split.Cuts
+	if err := t.Input(ctx, "split", &cuts); err != nil {
+		return err
+	}
+	return mapShards(ctx, t, func(d *data, shard int) (map[string]json.RawMessage, error) {
+		learning := clean.NewLearning(d.plan)
+		var parts []uint8
+		assign := func(cleaned arrow.Record) (_ []uint8, err error) {
+			parts, err = cuts.Assign(cleaned, shard, parts)
+			return parts, err
+		}
+		for batch, err := range d.batches(ctx, shard) {
+			if err == nil {
+				err = learning.Observe(ctx, batch, assign)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		return learning.Partial()
+	})
+}
+
+// reduceLearn merges what the steps gathered, in shard order.
+func reduceLearn(ctx context.Context, t *Task) error {
+	d, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := shardResults[map[string]json.RawMessage](ctx, t)
+	if err != nil {
+		return err
+	}
+	learnt, err := clean.FinishLearning(d.plan, all)
+	if err != nil {
+		return err
+	}
+	return t.Save(ctx, "learnt", learnt)
+}
