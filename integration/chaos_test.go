@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
@@ -201,7 +200,7 @@ func (r *chaosRun) play(t *testing.T) {
 			startRun(t, r.cluster, flightPipeline)
 		}
 	case run != "": // another column to partition by trains
-		if _, err := r.cluster.Client().CancelRun(t.Context(), &apiv1.CancelRunRequest{RequestId: api.NewRequestID(), RunId: run}); err != nil {
+		if _, err := r.cluster.Client().CancelRun(t.Context(), &apiv1.CancelRunRequest{RunId: run}); err != nil {
 			t.Fatal(err)
 		}
 	}

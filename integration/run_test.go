@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/integration/cluster"
 	"github.com/thalweg/thalweg/integration/minio"
@@ -47,7 +46,7 @@ func newLake(t *testing.T, server *minio.Server) storage.Bucket {
 
 func apply(t *testing.T, c *cluster.Cluster, spec string) (run string) {
 	t.Helper()
-	res, err := c.Client().Apply(t.Context(), &apiv1.ApplyRequest{RequestId: api.NewRequestID(), Spec: spec, File: "flights.yaml"})
+	res, err := c.Client().Apply(t.Context(), &apiv1.ApplyRequest{Spec: spec, File: "flights.yaml"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +55,7 @@ func apply(t *testing.T, c *cluster.Cluster, spec string) (run string) {
 
 func startRun(t *testing.T, c *cluster.Cluster, pipeline string) (run string) {
 	t.Helper()
-	res, err := c.Client().StartRun(t.Context(), &apiv1.StartRunRequest{RequestId: api.NewRequestID(), Pipeline: pipeline})
+	res, err := c.Client().StartRun(t.Context(), &apiv1.StartRunRequest{Pipeline: pipeline})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func newApply(g *globals) *cobra.Command {
 			if _, err := pipeline.Parse(catalog.All(), file, data); err != nil {
 				return answer{}, err
 			}
-			res, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{RequestId: api.NewRequestID(), Spec: string(data), File: file})
+			res, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{Spec: string(data), File: file})
 			if err != nil {
 				return answer{}, err
 			}

@@ -196,7 +196,7 @@ func (d *demo) upload(ctx context.Context) error {
 
 // train applies a spec and follows its run to the end.
 func (d *demo) train(ctx context.Context, text string) (*apiv1.Run, error) {
-	res, err := d.client.Apply(ctx, &apiv1.ApplyRequest{RequestId: api.NewRequestID(), Spec: text, File: d.spec})
+	res, err := d.client.Apply(ctx, &apiv1.ApplyRequest{Spec: text, File: d.spec})
 	if err != nil {
 		return nil, err
 	}

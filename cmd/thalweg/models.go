@@ -109,7 +109,7 @@ func newModelsRollback(g *globals) *cobra.Command {
 }
 
 func promote(ctx context.Context, c *api.Client, model, alias string, v uint64) (answer, error) {
-	res, err := c.Promote(ctx, &apiv1.PromoteRequest{RequestId: api.NewRequestID(), Model: model, Alias: alias, Version: v})
+	res, err := c.Promote(ctx, &apiv1.PromoteRequest{Model: model, Alias: alias, Version: v})
 	return answer{res, func(w io.Writer) {
 		fmt.Fprintf(w, "%s of %s is now version %d (was %d)\n", alias, model, v, res.Previous)
 	}}, err

@@ -67,7 +67,7 @@ func newRunsStart(g *globals) *cobra.Command {
 		Example: "  thalweg runs start flight-delays --wait",
 		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
-			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{RequestId: api.NewRequestID(), Pipeline: args[0]})
+			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{Pipeline: args[0]})
 			if err != nil {
 				return answer{}, err
 			}
@@ -100,7 +100,7 @@ func newRunsCancel(g *globals) *cobra.Command {
 		Example: "  thalweg runs cancel flight-delays-2-1",
 		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
-			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RequestId: api.NewRequestID(), RunId: args[0]})
+			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RunId: args[0]})
 			return answer{res, func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") }}, err
 		}),
 	}

@@ -34,7 +34,6 @@ func newStreamSet(g *globals, verb, short string, paused bool) *cobra.Command {
 }
 
 func setStream(ctx context.Context, c *api.Client, verb string, req *apiv1.SetStreamRequest) (answer, error) {
-	req.RequestId = api.NewRequestID()
 	res, err := c.SetStream(ctx, req)
 	return answer{res, func(w io.Writer) {
 		if k := req.Skip; k != nil && k.AcceptTopic != "" {

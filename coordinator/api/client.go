@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -120,8 +122,8 @@ func (c *Client) Address() string { return c.nodes[c.current()].address }
 
 func (c *Client) current() int { return int(c.at.Load()) % len(c.nodes) }
 
-// NewRequestID returns a request id that nobody else makes.
-func NewRequestID() string { return rand.Text() }
+// newRequestID returns a request id that nobody else makes.
+func newRequestID() string { return rand.Text() }
 
 // method is an RPC of the generated client.
 type method[Req, Resp any] func(apiv1.CoordinatorServiceClient, context.Context, *connect.Request[Req]) (*connect.Response[Resp], error)
@@ -129,6 +131,7 @@ type method[Req, Resp any] func(apiv1.CoordinatorServiceClient, context.Context,
 // call makes one logical request; wait is how long the request itself may take
 // to answer.
 func call[Req, Resp any](ctx context.Context, c *Client, m method[Req, Resp], req *Req, wait time.Duration) (*Resp, error) {
+	req = withRequestID(req)
 	var last error
 	at := c.current()
 	for attempt := range c.cfg.Attempts {
@@ -161,6 +164,22 @@ func call[Req, Resp any](ctx context.Context, c *Client, m method[Req, Resp], re
 	}
 	return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Unavailable, Subject: c.addresses(),
 		Hint: cmp.Or(c.cfg.Unreachable, "is a majority of the coordinators running?"), Err: last}
+}
+
+// withRequestID returns req, or a copy with a request id where one is needed and
+// the caller chose none: the same message may be sent again as another request.
+func withRequestID[Req any](req *Req) *Req {
+	m, ok := any(req).(interface {
+		proto.Message
+		GetRequestId() string
+	})
+	if !ok || m.GetRequestId() != "" {
+		return req
+	}
+	m = proto.CloneOf(m)
+	r := m.ProtoReflect()
+	r.Set(r.Descriptor().Fields().ByName("request_id"), protoreflect.ValueOfString(newRequestID()))
+	return any(m).(*Req)
 }
 
 func (c *Client) addresses() string {

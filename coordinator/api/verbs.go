@@ -4,22 +4,12 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
-
-// Methods that change something need a request id. Where the caller chose none
-// they set one on a copy, since the same message may be sent again as another
-// request.
 
 // Apply accepts a spec: a changed one becomes the next generation and starts a
 // run. A spec with errors is Invalid and its text lists them all.
 func (c *Client) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
-	if req.RequestId == "" {
-		req = proto.CloneOf(req)
-		req.RequestId = NewRequestID()
-	}
 	return call(ctx, c, apiv1.CoordinatorServiceClient.Apply, req, 0)
 }
 
@@ -36,10 +26,6 @@ func (c *Client) GetPipeline(ctx context.Context, req *apiv1.GetPipelineRequest)
 // StartRun starts another run of a pipeline's newest generation; Exists while
 // one is going.
 func (c *Client) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
-	if req.RequestId == "" {
-		req = proto.CloneOf(req)
-		req.RequestId = NewRequestID()
-	}
 	return call(ctx, c, apiv1.CoordinatorServiceClient.StartRun, req, 0)
 }
 
@@ -55,10 +41,6 @@ func (c *Client) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.G
 
 // CancelRun ends a run; Conflict if it has ended otherwise.
 func (c *Client) CancelRun(ctx context.Context, req *apiv1.CancelRunRequest) (*apiv1.CancelRunResponse, error) {
-	if req.RequestId == "" {
-		req = proto.CloneOf(req)
-		req.RequestId = NewRequestID()
-	}
 	return call(ctx, c, apiv1.CoordinatorServiceClient.CancelRun, req, 0)
 }
 
@@ -69,19 +51,11 @@ func (c *Client) ListModels(ctx context.Context, req *apiv1.ListModelsRequest) (
 
 // Promote points an alias at a version.
 func (c *Client) Promote(ctx context.Context, req *apiv1.PromoteRequest) (*apiv1.PromoteResponse, error) {
-	if req.RequestId == "" {
-		req = proto.CloneOf(req)
-		req.RequestId = NewRequestID()
-	}
 	return call(ctx, c, apiv1.CoordinatorServiceClient.Promote, req, 0)
 }
 
 // SetStream pauses or resumes a pipeline's stream.
 func (c *Client) SetStream(ctx context.Context, req *apiv1.SetStreamRequest) (*apiv1.SetStreamResponse, error) {
-	if req.RequestId == "" {
-		req = proto.CloneOf(req)
-		req.RequestId = NewRequestID()
-	}
 	return call(ctx, c, apiv1.CoordinatorServiceClient.SetStream, req, 0)
 }
 

@@ -13,14 +13,10 @@ import "os"
 // Full reports whether everything is asked for.
 func Full() bool { return os.Getenv("EFFORT") == "full" }
 
-// Seeds returns how many seeds a test plays: sample of them (a tenth with the
-// race detector, at least one), or full.
-func Seeds(sample, full uint64) uint64 {
-	switch {
-	case Full():
-		return full
-	case Race:
-		return max(1, sample/10)
+// Seeds returns how many seeds a test plays: a sample, or all.
+func Seeds(sample, all uint64) uint64 {
+	if Full() {
+		return all
 	}
 	return sample
 }
