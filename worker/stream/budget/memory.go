@@ -30,9 +30,9 @@ const (
 	maxMergeShare   = 4 // of all memory, beside it: what one merged file may have, and only one is in memory
 )
 
-// KeepBytes bounds a buffer that is kept for another fetch where nothing else
+// keepBytes bounds a buffer that is kept for another fetch where nothing else
 // does: one odd fetch must not hold memory for good.
-const KeepBytes = 8 << 20
+const keepBytes = 8 << 20
 
 // Memory is what the scorers of one process share: the bytes that are fetched,
 // scored and not committed yet, and the cores. A Scorer asks for room before
@@ -59,18 +59,12 @@ type Share struct {
 	press  func() // asks the scorer to commit its open file early
 
 	// Guarded by memory.mu.
-	fetching   int64 // reserved by the fetch under way
-	backlog    int64
-	unscored   int64 // bytes of the events in the backlog
-	open       int64
-	closing    int64
-	span       uint64 // the open one
-	pressed    uint64 // the span that shall be committed early
-	stuck      bool   // closing meets trouble: nobody knows when it ends
-	recovering bool   // the open span has a given end, it cannot be committed early
-	perByte    float64
-	large      bool // has the turn
-	oversize   bool // the fetch under way made use of it
+	hold     Holding
+	fetching int64  // reserved by the fetch under way
+	pressed  uint64 // the span that shall be committed early
+	perByte  float64
+	large    bool // has the turn
+	oversize bool // the fetch under way made use of it
 }
 
 // waiter is a fetch that waits for room.
@@ -99,69 +93,57 @@ func (m *Memory) Share() *Share {
 	return s
 }
 
-// Attach tells the Share whom to ask for an early commit. ask must not block.
-func (s *Share) Attach(ask func()) {
+// with runs work on the Share, unless it bounds nothing.
+func (s *Share) with(work func(m *Memory)) {
 	if s == nil {
 		return
 	}
 	s.memory.mu.Lock()
 	defer s.memory.mu.Unlock()
-	s.press = ask
+	work(s.memory)
 }
+
+// Attach tells the Share whom to ask for an early commit. ask must not block.
+func (s *Share) Attach(ask func()) { s.with(func(*Memory) { s.press = ask }) }
 
 // Detach forgets what a scorer held that has ended.
 func (s *Share) Detach() {
-	if s == nil {
-		return
-	}
-	m := s.memory
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s.press, s.fetching, s.backlog, s.unscored, s.open, s.closing = nil, 0, 0, 0, 0, 0
-	s.oversize, s.stuck, s.recovering = false, false, false
-	s.giveTurnLocked()
-	m.serveLocked()
+	s.with(func(m *Memory) {
+		s.press, s.fetching, s.oversize = nil, 0, false
+		s.hold = Holding{Span: s.hold.Span}
+		s.giveTurnLocked()
+		m.serveLocked()
+	})
 }
 
 // Waits reports whether a fetch of the partition waits for room.
-func (s *Share) Waits() bool {
-	if s == nil {
-		return false
-	}
-	s.memory.mu.Lock()
-	defer s.memory.mu.Unlock()
-	return slices.ContainsFunc(s.memory.mu.waiting, func(w *waiter) bool { return w.share == s })
+func (s *Share) Waits() (waits bool) {
+	s.with(func(m *Memory) {
+		waits = slices.ContainsFunc(m.mu.waiting, func(w *waiter) bool { return w.share == s })
+	})
+	return waits
 }
 
 // Close gives everything back.
 func (s *Share) Close() {
-	if s == nil {
-		return
-	}
-	m := s.memory
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.mu.shares = slices.DeleteFunc(m.mu.shares, func(o *Share) bool { return o == s })
-	s.giveTurnLocked()
-	m.serveLocked()
+	s.with(func(m *Memory) {
+		m.mu.shares = slices.DeleteFunc(m.mu.shares, func(o *Share) bool { return o == s })
+		s.giveTurnLocked()
+		m.serveLocked()
+	})
 }
 
 // Used returns the bytes held and the bound.
 func (m *Memory) Used() (bytes, limit int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.usedLocked(), m.limit
-}
-
-func (m *Memory) usedLocked() int64 {
-	used := int64(0)
 	for _, s := range m.mu.shares {
-		used += s.held()
+		bytes += s.held()
 	}
-	return used
+	return bytes, m.limit
 }
 
-func (s *Share) held() int64 { return s.fetching + s.backlog + s.open + s.closing }
+func (s *Share) held() int64 { return s.fetching + s.hold.Backlog + s.hold.Open + s.hold.Closing }
 
 // fetchBytes returns what one fetch of a partition asks for.
 func (m *Memory) fetchBytes() int64 {
@@ -176,12 +158,9 @@ func (s *Share) wanted() int64 {
 
 // Spare returns how large a buffer may be to be kept for another fetch.
 func (s *Share) Spare() int64 {
-	if s == nil {
-		return KeepBytes
-	}
-	s.memory.mu.Lock()
-	defer s.memory.mu.Unlock()
-	return 2 * s.memory.fetchBytes()
+	spare := int64(keepBytes)
+	s.with(func(m *Memory) { spare = 2 * m.fetchBytes() })
+	return spare
 }
 
 // Reserve waits until there is room for one more fetch and returns how much it
@@ -216,54 +195,46 @@ func (s *Share) Reserve(ctx context.Context, most int) (fetchBytes int, err erro
 // Fetched ends a reservation: what came is in the backlog, which takes so much
 // by now.
 func (s *Share) Fetched(backlog, unscored int64) {
-	if s == nil {
-		return
-	}
-	s.memory.mu.Lock()
-	defer s.memory.mu.Unlock()
-	s.fetching, s.backlog, s.unscored, s.oversize = 0, backlog, unscored, false
+	s.with(func(*Memory) { s.fetching, s.hold.Backlog, s.hold.Unscored, s.oversize = 0, backlog, unscored, false })
 }
 
 // Scored learns what so many bytes of events have become.
 func (s *Share) Scored(eventBytes, rowBytes int64) {
-	if s == nil || eventBytes <= 0 {
+	if eventBytes <= 0 {
 		return
 	}
-	s.memory.mu.Lock()
-	defer s.memory.mu.Unlock()
-	now := float64(rowBytes) / float64(eventBytes)
-	s.perByte = max(now, s.perByte+(now-s.perByte)/16) // quick to rise, slow to fall
+	s.with(func(*Memory) {
+		now := float64(rowBytes) / float64(eventBytes)
+		s.perByte = max(now, s.perByte+(now-s.perByte)/16) // quick to rise, slow to fall
+	})
 }
 
 // Holding is what a scorer holds at a moment, besides what it is fetching.
 type Holding struct {
-	Backlog, Unscored int64
+	Backlog, Unscored int64  // memory of the backlog; bytes of the events in it
 	Span              uint64 // the open one, 0: none
-	Open, Closing     int64
-	Stuck, Recovering bool
+	Open, Closing     int64  // memory of the rows of two spans
+	Stuck             bool   // closing fails: nobody knows when it ends
+	Recovering        bool   // the open span has a given end, it cannot be committed early
 }
 
 // Settle notes what the scorer holds now, and serves those who wait.
 func (s *Share) Settle(h Holding) {
-	if s == nil {
-		return
-	}
-	m := s.memory
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s.backlog, s.unscored, s.span, s.open, s.closing, s.stuck, s.recovering = h.Backlog, h.Unscored, h.Span, h.Open, h.Closing, h.Stuck, h.Recovering
-	if s.large && !s.oversize && s.unscored <= fetchesAhead*m.fetchBytes() {
-		s.giveTurnLocked()
-	}
-	if s.open > m.limit/maxSpanShare {
-		s.pressLocked()
-	}
-	m.serveLocked()
+	s.with(func(m *Memory) {
+		s.hold = h
+		if s.large && !s.oversize && s.hold.Unscored <= fetchesAhead*m.fetchBytes() {
+			s.giveTurnLocked()
+		}
+		if s.hold.Open > m.limit/maxSpanShare {
+			s.pressLocked()
+		}
+		m.serveLocked()
+	})
 }
 
 func (s *Share) pressLocked() {
-	if s.pressed != s.span && !s.recovering && s.press != nil {
-		s.pressed = s.span
+	if s.pressed != s.hold.Span && !s.hold.Recovering && s.press != nil {
+		s.pressed = s.hold.Span
 		s.press()
 	}
 }
@@ -281,8 +252,8 @@ func (m *Memory) serveLocked() {
 		s := w.share
 		want := s.wanted()
 		switch {
-		case s.unscored > fetchesAhead*m.fetchBytes(): // scoring makes room
-		case m.fitsLocked(s, want) || s.recovering && s.takeTurnLocked():
+		case s.hold.Unscored > fetchesAhead*m.fetchBytes(): // scoring makes room
+		case m.fitsLocked(s, want) || s.hold.Recovering && s.takeTurnLocked():
 			s.fetching = want
 			close(w.granted)
 			continue
@@ -321,20 +292,20 @@ func (m *Memory) reclaimLocked(short int64) {
 	var open []*Share
 	for _, s := range m.mu.shares {
 		switch {
-		case s.closing > 0 && !s.stuck:
-			short -= s.closing
-		case s.open > 0 && s.pressed == s.span:
-			short -= s.open
-		case s.open > 0 && s.closing == 0 && !s.recovering:
+		case s.hold.Closing > 0 && !s.hold.Stuck:
+			short -= s.hold.Closing
+		case s.hold.Open > 0 && s.pressed == s.hold.Span:
+			short -= s.hold.Open
+		case s.hold.Open > 0 && s.hold.Closing == 0 && !s.hold.Recovering:
 			open = append(open, s)
 		}
 	}
-	slices.SortFunc(open, func(a, b *Share) int { return cmp.Compare(b.open, a.open) })
+	slices.SortFunc(open, func(a, b *Share) int { return cmp.Compare(b.hold.Open, a.hold.Open) })
 	for _, s := range open {
 		if short <= 0 {
 			return
 		}
-		short -= s.open
+		short -= s.hold.Open
 		s.pressLocked()
 	}
 }

@@ -194,18 +194,9 @@ func DecodeIntent(data []byte) (Intent, error) {
 		Format string `json:"format"`
 		Intent
 	}
-	if err := decode(data, &record); err != nil {
-		return Intent{}, corrupt("decode intent", "", err)
-	}
-	if record.Format != intentFormat {
-		return Intent{}, corrupt("decode intent", "format", fmt.Errorf("%.40q, want %q", record.Format, intentFormat))
-	}
-	again, err := record.Intent.Encode()
+	err := decode("decode intent", data, &record, &record.Format, intentFormat, func() ([]byte, error) { return record.Intent.Encode() })
 	if err != nil {
-		return Intent{}, corrupt("decode intent", "", err)
-	}
-	if !bytes.Equal(again, data) {
-		return Intent{}, corrupt("decode intent", "", errNotCanonical)
+		return Intent{}, err
 	}
 	return record.Intent, nil
 }
@@ -231,23 +222,12 @@ func DecodeDone(data []byte) (Done, error) {
 		Format string `json:"format"`
 		Done
 	}
-	if err := decode(data, &record); err != nil {
-		return Done{}, corrupt("decode done record", "", err)
-	}
-	if record.Format != doneFormat {
-		return Done{}, corrupt("decode done record", "format", fmt.Errorf("%.40q, want %q", record.Format, doneFormat))
-	}
-	again, err := record.Done.Encode()
+	err := decode("decode done record", data, &record, &record.Format, doneFormat, func() ([]byte, error) { return record.Done.Encode() })
 	if err != nil {
-		return Done{}, corrupt("decode done record", "", err)
-	}
-	if !bytes.Equal(again, data) {
-		return Done{}, corrupt("decode done record", "", errNotCanonical)
+		return Done{}, err
 	}
 	return record.Done, nil
 }
-
-var errNotCanonical = errors.New("not the canonical encoding of a record")
 
 // sumField begins the last field of every record, "sum": the sha256 of all the
 // record's bytes before it. It is what tells a flipped bit in a record that no
@@ -272,10 +252,28 @@ func encode(record any, subject string) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// decode checks the sum and reads exactly one JSON value without unknown
-// fields. Duplicate keys and the like are caught by comparing with the
-// canonical encoding.
-func decode(data []byte, record any) error {
+// decode reads a record of one format. That encode makes the same bytes again
+// excludes duplicate keys and the like.
+func decode(op string, data []byte, record any, format *string, want string, encode func() ([]byte, error)) error {
+	if err := decodeSummed(data, record); err != nil {
+		return corrupt(op, "", err)
+	}
+	if *format != want {
+		return corrupt(op, "format", fmt.Errorf("%.40q, want %q", *format, want))
+	}
+	again, err := encode()
+	if err == nil && !bytes.Equal(again, data) {
+		err = errors.New("not the canonical encoding of a record")
+	}
+	if err != nil {
+		return corrupt(op, "", err)
+	}
+	return nil
+}
+
+// decodeSummed checks the sum and reads exactly one JSON value without unknown
+// fields.
+func decodeSummed(data []byte, record any) error {
 	if len(data) > MaxRecordBytes {
 		return fmt.Errorf("%d bytes, at most %d are a record", len(data), MaxRecordBytes)
 	}

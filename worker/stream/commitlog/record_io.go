@@ -29,38 +29,43 @@ func (l *Log) fetch(ctx context.Context, key string, sizeBytes int64) ([]byte, e
 	return data, nil
 }
 
-// intent reads slot seq's claim and checks that it belongs there.
-func (l *Log) intent(ctx context.Context, seq uint64, sizeBytes int64) (in Intent, sum string, err error) {
-	key := l.layout.IntentKey(seq)
+// record reads a record by decode, again where it is damaged on the way.
+func (l *Log) record(ctx context.Context, op, key string, sizeBytes int64, decode func(data []byte) error) (sum string, err error) {
 	for range 1 + storage.Rereads {
-		var data []byte
-		if data, err = l.fetch(ctx, key, sizeBytes); err != nil {
-			return Intent{}, "", err
+		data, failed := l.fetch(ctx, key, sizeBytes)
+		if failed != nil {
+			return "", failed
 		}
-		if in, err = DecodeIntent(data); err == nil {
-			return in, storage.SHA256(data), l.checkOwn(in, seq)
+		if err = decode(data); err == nil {
+			return storage.SHA256(data), nil
 		}
 	}
-	return Intent{}, "", corrupt("read intent", key, err)
+	return "", corrupt(op, key, err)
 }
 
-// done reads slot seq's done record and checks that it finishes the intent
+// intent reads slot seq's claim and checks that it belongs there.
+func (l *Log) intent(ctx context.Context, seq uint64, sizeBytes int64) (in Intent, sum string, err error) {
+	sum, err = l.record(ctx, "read intent", l.layout.IntentKey(seq), sizeBytes, func(data []byte) (err error) { in, err = DecodeIntent(data); return err })
+	if err != nil {
+		return Intent{}, "", err
+	}
+	return in, sum, l.checkOwn(in, seq)
+}
+
+// readDone reads slot seq's done record and checks that it finishes the intent
 // whose record has the given sha256.
 func (l *Log) readDone(ctx context.Context, in Intent, intentSum string, sizeBytes int64) (d Done, sum string, err error) {
 	key := l.layout.DoneKey(in.Seq)
-	for range 1 + storage.Rereads {
-		var data []byte
-		if data, err = l.fetch(ctx, key, sizeBytes); err != nil {
-			return Done{}, "", err
-		}
-		if d, err = DecodeDone(data); err == nil {
-			if err := l.checkDone(in, intentSum, d); err != nil {
-				return Done{}, "", corrupt("read done record", key, err)
-			}
-			return d, storage.SHA256(data), nil
+	sum, err = l.record(ctx, "read done record", key, sizeBytes, func(data []byte) (err error) { d, err = DecodeDone(data); return err })
+	if err == nil {
+		if wrong := l.checkDone(in, intentSum, d); wrong != nil {
+			err = corrupt("read done record", key, wrong)
 		}
 	}
-	return Done{}, "", corrupt("read done record", key, err)
+	if err != nil {
+		return Done{}, "", err
+	}
+	return d, sum, nil
 }
 
 var errNotOpen = &thalweg.Error{Op: "use log", Kind: thalweg.Invalid, Err: errors.New("the log was not opened")}

@@ -35,16 +35,7 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults(d Limits) Limits {
-	if l.Count == 0 {
-		l.Count = d.Count
-	}
-	if l.Bytes == 0 {
-		l.Bytes = d.Bytes
-	}
-	if l.Period == 0 {
-		l.Period = d.Period
-	}
-	return l
+	return Limits{Count: cmp.Or(l.Count, d.Count), Bytes: cmp.Or(l.Bytes, d.Bytes), Period: cmp.Or(l.Period, d.Period)}
 }
 
 // Config says what a Scorer scores and where it puts the rows. The first
@@ -138,12 +129,7 @@ type Range struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.StartOffset == "" {
-		c.StartOffset = Earliest
-	}
-	if c.OnLost == "" {
-		c.OnLost = Fail
-	}
+	c.StartOffset, c.OnLost = cmp.Or(c.StartOffset, Earliest), cmp.Or(c.OnLost, Fail)
 	c.Batching = c.Batching.withDefaults(Limits{Count: 5000, Bytes: 8 << 20, Period: 200 * time.Millisecond})
 	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
 	if c.Compaction.On() {
@@ -153,30 +139,11 @@ func (c Config) withDefaults() Config {
 		}
 		c.Compaction.Retention = cmp.Or(c.Compaction.Retention, 10*time.Minute)
 	}
-	if c.Compression == "" {
-		c.Compression = dataset.Zstd
-	}
-	if c.MaxEventBytes == 0 {
-		c.MaxEventBytes = engine.DefaultMaxEventBytes
-	}
-	if c.FetchBytes == 0 {
-		c.FetchBytes = 4 << 20
-	}
-	if c.FetchWait == 0 {
-		c.FetchWait = 500 * time.Millisecond
-	}
-	if c.BacklogBytes == 0 {
-		c.BacklogBytes = 16 << 20
-	}
-	if c.DrainTimeout == 0 {
-		c.DrainTimeout = 8 * time.Second
-	}
-	if c.MinBackoff == 0 {
-		c.MinBackoff = 100 * time.Millisecond
-	}
-	if c.MaxBackoff == 0 {
-		c.MaxBackoff = 10 * time.Second
-	}
+	c.Compression = cmp.Or(c.Compression, dataset.Zstd)
+	c.MaxEventBytes, c.FetchBytes = cmp.Or(c.MaxEventBytes, engine.DefaultMaxEventBytes), cmp.Or(c.FetchBytes, 4<<20)
+	c.BacklogBytes = cmp.Or(c.BacklogBytes, 16<<20)
+	c.FetchWait, c.DrainTimeout = cmp.Or(c.FetchWait, 500*time.Millisecond), cmp.Or(c.DrainTimeout, 8*time.Second)
+	c.MinBackoff, c.MaxBackoff = cmp.Or(c.MinBackoff, 100*time.Millisecond), cmp.Or(c.MaxBackoff, 10*time.Second)
 	return c
 }
 

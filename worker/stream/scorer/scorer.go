@@ -93,34 +93,21 @@ func (s *Scorer) Run(ctx context.Context) error {
 }
 
 // Pause makes the scorer commit what it has and rest, or go on.
-func (s *Scorer) Pause(paused bool) {
-	s.mu.Lock()
-	s.mu.paused = paused
-	s.mu.Unlock()
-	select {
-	case s.nudge <- struct{}{}:
-	default:
-	}
-}
+func (s *Scorer) Pause(paused bool) { s.ask(func() { s.mu.paused = paused }) }
 
 // Resume lets a scorer go on that rests because too many events were dead
 // letters, and count them anew.
-func (s *Scorer) Resume() {
-	s.mu.Lock()
-	s.mu.resumed, s.mu.status.Tripped = true, ""
-	s.mu.Unlock()
-	select {
-	case s.nudge <- struct{}{}:
-	default:
-	}
-}
+func (s *Scorer) Resume() { s.ask(func() { s.mu.resumed, s.mu.status.Tripped = true, "" }) }
 
 // Skip hands on an operator's permission to give up offsets that are lost. It does
 // nothing unless it is about exactly what this scorer finds missing, before or
 // after it is given.
-func (s *Scorer) Skip(authorization SkipAuthorization) {
+func (s *Scorer) Skip(authorization SkipAuthorization) { s.ask(func() { s.mu.skip = authorization }) }
+
+// ask changes what is asked of the scorer and wakes its loop.
+func (s *Scorer) ask(change func()) {
 	s.mu.Lock()
-	s.mu.skip = authorization
+	change()
 	s.mu.Unlock()
 	select {
 	case s.nudge <- struct{}{}:
@@ -128,25 +115,13 @@ func (s *Scorer) Skip(authorization SkipAuthorization) {
 	}
 }
 
-func (s *Scorer) authorized() SkipAuthorization {
+// asked returns what is asked of the scorer; resumed only once.
+func (s *Scorer) asked() (paused, resumed bool, skip SkipAuthorization) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.skip
-}
-
-// takeResumed reports whether Resume was called since this was asked last.
-func (s *Scorer) takeResumed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	resumed := s.mu.resumed
+	paused, resumed, skip = s.mu.paused, s.mu.resumed, s.mu.skip
 	s.mu.resumed = false
-	return resumed
-}
-
-func (s *Scorer) isPaused() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.paused
+	return paused, resumed, skip
 }
 
 // runner is one Run: the loop that feeds the machine, and the goroutines that
@@ -229,8 +204,12 @@ func (r *runner) run(ctx context.Context) error {
 	r.watchTopic()
 	candidates, changed := r.models.Candidates()
 	r.step(modelsOffered{candidates})
-	r.step(skipAuthorized{r.authorized()})
-	if r.isPaused() {
+	paused, resumed, skip := r.asked()
+	r.step(skipAuthorized{skip})
+	if resumed {
+		r.step(resumeAsked{})
+	}
+	if paused {
 		r.step(pauseAsked{true})
 	}
 	timer := time.NewTimer(0)
@@ -248,11 +227,12 @@ func (r *runner) run(ctx context.Context) error {
 			candidates, changed = r.models.Candidates()
 			r.step(modelsOffered{candidates})
 		case <-r.nudge:
-			if r.takeResumed() {
+			paused, resumed, skip := r.asked()
+			if resumed {
 				r.step(resumeAsked{})
 			}
-			r.step(skipAuthorized{r.authorized()})
-			if err := r.at(crash.Pause, pauseAsked{r.isPaused()}); err != nil {
+			r.step(skipAuthorized{skip})
+			if err := r.at(crash.Pause, pauseAsked{paused}); err != nil {
 				return err
 			}
 		case <-r.pressed:
