@@ -259,7 +259,7 @@ func compactByHand(t *testing.T, lake storage.Bucket, prefix string, partition i
 		if !won {
 			continue // the scorer was first
 		}
-		o, err := log.Publish(t.Context(), commitlog.Scored, 0, rows, body.Bytes(), nil)
+		o, err := log.Publish(t.Context(), commitlog.Scored, "", rows, body.Bytes(), nil)
 		check(err)
 		d, err := log.Compacted([]commitlog.Object{o}, inputs, span, nil)
 		check(err)

@@ -31,7 +31,7 @@ func TestResultsListEachRowOnce(t *testing.T) {
 		if _, _, err := log.Claim(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
-		o, err := log.Publish(t.Context(), commitlog.Scored, 0, 10, []byte("rows"), nil)
+		o, err := log.Publish(t.Context(), commitlog.Scored, "", 10, []byte("rows"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

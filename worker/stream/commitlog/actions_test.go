@@ -253,7 +253,7 @@ func merged(l *Log, from, to int64, inputs ...uint64) func(Intent) (Done, error)
 				}
 			}
 		}
-		o, err := l.Publish(context.Background(), Scored, 0, rows, body, nil)
+		o, err := l.Publish(context.Background(), Scored, "", rows, body, nil)
 		if err != nil {
 			return Done{}, err
 		}

@@ -72,7 +72,7 @@ func carryOut(ctx context.Context, l *Log) error {
 		if o.rows == 0 {
 			continue
 		}
-		object, err := l.Publish(ctx, o.kind, 0, o.rows, o.body, nil)
+		object, err := l.Publish(ctx, o.kind, "", o.rows, o.body, nil)
 		if err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func TestAnIntentWithoutDoneIsPending(t *testing.T) {
 func TestFinishNeedsThePendingIntentsOwnObjects(t *testing.T) {
 	b := memory.New()
 	l := openLog(t, b)
-	if _, err := l.Publish(t.Context(), Scored, 0, 1, []byte("x"), nil); !thalweg.Is(err, thalweg.Invalid) {
+	if _, err := l.Publish(t.Context(), Scored, "", 1, []byte("x"), nil); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("Publish without a claim: %v", err)
 	}
 	if _, err := l.Done(nil, 0); !thalweg.Is(err, thalweg.Invalid) {
@@ -235,7 +235,7 @@ func TestFinishNeedsThePendingIntentsOwnObjects(t *testing.T) {
 	if _, _, err := l.Claim(t.Context(), next(l.State(), 10)); err != nil {
 		t.Fatal(err)
 	}
-	object, err := l.Publish(t.Context(), Scored, 0, 4, []byte("rows"), nil)
+	object, err := l.Publish(t.Context(), Scored, "", 4, []byte("rows"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,8 +253,10 @@ func TestFinishNeedsThePendingIntentsOwnObjects(t *testing.T) {
 		"a foreign object":       func(d *Done) { d.Objects[0].Key = "scored/p/data/events/00003/x.parquet" },
 		"an object of no rows":   func(d *Done) { d.Objects[0].Rows, d.Scored = 0, 0 },
 		"an unknown kind":        func(d *Done) { d.Objects[0].Kind = "other" },
-		"a part that is missing": func(d *Done) { d.Objects[0].Key = l.Layout().DataKey(*l.State().Pending, 1) },
-		"an object twice":        func(d *Done) { d.Objects = append(d.Objects, d.Objects[0]) },
+		"a second object": func(d *Done) {
+			d.Objects[0].Key = strings.Replace(l.Layout().DataKey(*l.State().Pending, ""), "-00.", "-01.", 1)
+		},
+		"an object twice": func(d *Done) { d.Objects = append(d.Objects, d.Objects[0]) },
 	} {
 		bad := good
 		bad.Objects = []Object{object}
@@ -274,23 +276,23 @@ func TestPublishedObjectsAreNeverOverwritten(t *testing.T) {
 	if _, _, err := l.Claim(t.Context(), next(l.State(), 10)); err != nil {
 		t.Fatal(err)
 	}
-	first, err := l.Publish(t.Context(), Scored, 0, 2, []byte("by the old build"), nil)
+	first, err := l.Publish(t.Context(), Scored, "", 2, []byte("by the old build"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := l.Publish(t.Context(), Scored, 0, 2, []byte("by the old build"), nil)
+	again, err := l.Publish(t.Context(), Scored, "", 2, []byte("by the old build"), nil)
 	if err != nil || again != first {
 		t.Errorf("the same bytes again: %+v, %v, want %+v", again, err, first)
 	}
-	if _, err := l.Publish(t.Context(), Scored, 0, 2, []byte("by the new build"), nil); !thalweg.Is(err, thalweg.Conflict) {
+	if _, err := l.Publish(t.Context(), Scored, "", 2, []byte("by the new build"), nil); !thalweg.Is(err, thalweg.Conflict) {
 		t.Errorf("other bytes: %v", err)
 	}
 	refuse := func([]byte) error { return fmt.Errorf("row 1 differs") }
-	if _, err := l.Publish(t.Context(), Scored, 0, 2, []byte("by the new build"), refuse); !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), "row 1 differs") {
+	if _, err := l.Publish(t.Context(), Scored, "", 2, []byte("by the new build"), refuse); !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), "row 1 differs") {
 		t.Errorf("other bytes, refused: %v", err)
 	}
 	var shown string
-	accepted, err := l.Publish(t.Context(), Scored, 0, 2, []byte("by the new build"), func(existing []byte) error {
+	accepted, err := l.Publish(t.Context(), Scored, "", 2, []byte("by the new build"), func(existing []byte) error {
 		shown = string(existing)
 		return nil
 	})
@@ -299,12 +301,12 @@ func TestPublishedObjectsAreNeverOverwritten(t *testing.T) {
 	}
 	for _, c := range []struct {
 		kind ObjectKind
-		part int
+		day  string
 		rows int64
 		body string
-	}{{Scored, -1, 1, "x"}, {Scored, MaxObjects, 1, "x"}, {Scored, 1, 0, "x"}, {Scored, 1, 1, ""}, {"other", 1, 1, "x"}} {
-		if _, err := l.Publish(t.Context(), c.kind, c.part, c.rows, []byte(c.body), nil); !thalweg.Is(err, thalweg.Invalid) {
-			t.Errorf("Publish(%q, %d, %d rows, %q): %v", c.kind, c.part, c.rows, c.body, err)
+	}{{Scored, "2026-01-31", 1, "x"}, {Dead, "2026-01-31", 1, "x"}, {Scored, "", 0, "x"}, {Scored, "", 1, ""}, {"other", "", 1, "x"}} {
+		if _, err := l.Publish(t.Context(), c.kind, c.day, c.rows, []byte(c.body), nil); !thalweg.Is(err, thalweg.Invalid) {
+			t.Errorf("Publish(%q, %q, %d rows, %q): %v", c.kind, c.day, c.rows, c.body, err)
 		}
 	}
 }

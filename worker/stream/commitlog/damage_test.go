@@ -109,7 +109,7 @@ func TestLostRecordsAreFoundBeforeAnythingIsScoredTwice(t *testing.T) {
 func TestDeadLettersBeyondTheLogAreFoundToo(t *testing.T) {
 	b := memory.New()
 	l := openLog(t, b)
-	mustPut(t, b, l.Layout().DeadKey(Intent{ID: NewID(), From: 0, To: 5}, 0), "x")
+	mustPut(t, b, l.Layout().DeadKey(Intent{ID: NewID(), From: 0, To: 5}), "x")
 	if err := openErr(t, b); !thalweg.Is(err, thalweg.Corrupt) {
 		t.Errorf("Open: %v", err)
 	}

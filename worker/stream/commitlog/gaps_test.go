@@ -14,7 +14,7 @@ func TestGapsAccountForExactlyTheOffsetsThatAreNoEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := *l.State().Pending
-	object, err := l.Publish(t.Context(), Scored, 0, 7, []byte("rows"), nil)
+	object, err := l.Publish(t.Context(), Scored, "", 7, []byte("rows"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

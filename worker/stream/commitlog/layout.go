@@ -67,34 +67,30 @@ func (y Layout) DoneKey(seq uint64) string {
 	return fmt.Sprintf("%s%0*d%s", y.LogDir(), seqDigits, seq, doneSuffix)
 }
 
-// DataKey returns the key of an intent's part-th object of scored rows, from 0.
-func (y Layout) DataKey(in Intent, part int) string {
-	return y.DataDir() + objectName(in, part) + ".parquet"
-}
-
-// DeadKey returns the key of an intent's part-th object of dead letters, from 0.
-func (y Layout) DeadKey(in Intent, part int) string {
-	return y.DeadDir() + objectName(in, part) + ".jsonl"
-}
+// DeadKey returns the key of an intent's dead letters.
+func (y Layout) DeadKey(in Intent) string { return y.DeadDir() + objectName(in) + ".jsonl" }
 
 // Unknown is the day of rows whose column is null, as Hive spells it.
 const Unknown = "__HIVE_DEFAULT_PARTITION__"
 
-// DayKey returns the key of the object that has an intent's scored rows of one
-// day of its PartitionBy column, "2026-01-31" or Unknown. The directory of the
-// day is spelt as Hive does, so that readers of directories know it for a
-// column; leading underscores, which hide a directory, are left out of its name.
-func (y Layout) DayKey(in Intent, day string) string {
-	return y.DataDir() + objectName(in, 0) + "/" + PartitionColumn(in.PartitionBy) + "=" + day + "/rows.parquet"
+// DataKey returns the key of an intent's scored rows, or of those of one day of
+// its PartitionBy column, "2026-01-31" or Unknown. The directory of the day is
+// spelt as Hive does, so that readers of directories know it for a column;
+// leading underscores, which hide a directory, are left out of its name.
+func (y Layout) DataKey(in Intent, day string) string {
+	if in.PartitionBy == "" {
+		return y.DataDir() + objectName(in) + ".parquet"
+	}
+	return y.DataDir() + objectName(in) + "/" + PartitionColumn(in.PartitionBy) + "=" + day + "/rows.parquet"
 }
 
 // PartitionColumn returns the name of the date column that partitioning by a
 // column makes.
 func PartitionColumn(column string) string { return strings.TrimLeft(column, "_") + "_date" }
 
-// parseDay is the inverse of DayKey.
+// parseDay is the inverse of DataKey for an intent that is partitioned.
 func (y Layout) parseDay(in Intent, key string) (day string, ok bool) {
-	before, after, _ := strings.Cut(y.DayKey(in, "*"), "*")
+	before, after, _ := strings.Cut(y.DataKey(in, "*"), "*")
 	day, ok = strings.CutPrefix(key, before)
 	if !ok {
 		return "", false
@@ -107,7 +103,7 @@ func (y Layout) parseDay(in Intent, key string) (day string, ok bool) {
 }
 
 // DayOf returns the day that an intent's object of scored rows is of, as in
-// DayKey; "" where the intent is not partitioned.
+// DataKey; "" where the intent is not partitioned.
 func DayOf(in Intent, key string) string {
 	if in.PartitionBy == "" {
 		return ""
@@ -129,25 +125,25 @@ func (y Layout) SlotOf(key string) (seq uint64, merged, ok bool) {
 	name = strings.TrimSuffix(name, ".parquet")
 	var in Intent
 	var id string
-	var part int
-	n, err := fmt.Sscanf(name, "%012d-%019d-%019d-%32s-%02d", &in.Seq, &in.From, &in.To, &id, &part)
-	if err != nil || n != 5 {
+	if n, err := fmt.Sscanf(name, "%012d-%019d-%019d-%32s", &in.Seq, &in.From, &in.To, &id); err != nil || n != 4 {
 		return 0, false, false
 	}
-	in.ID = id
-	return in.Seq, in.From == in.To, name == objectName(in, part)
+	in.ID = strings.TrimSuffix(id, "-00")
+	return in.Seq, in.From == in.To, name == objectName(in)
 }
 
-// Key returns the key of an intent's part-th object of a kind.
-func (y Layout) Key(in Intent, kind ObjectKind, part int) string {
+// key returns the key of an intent's object of a kind.
+func (y Layout) key(in Intent, kind ObjectKind, day string) string {
 	if kind == Dead {
-		return y.DeadKey(in, part)
+		return y.DeadKey(in)
 	}
-	return y.DataKey(in, part)
+	return y.DataKey(in, day)
 }
 
-func objectName(in Intent, part int) string {
-	return fmt.Sprintf("%0*d-%019d-%019d-%s-%02d", seqDigits, in.Seq, in.From, in.To, in.ID, part)
+// objectName ends in the number of the object among those of its kind, of which
+// an intent has one.
+func objectName(in Intent) string {
+	return fmt.Sprintf("%0*d-%019d-%019d-%s-00", seqDigits, in.Seq, in.From, in.To, in.ID)
 }
 
 // parseRecordKey is the inverse of IntentKey and DoneKey.
@@ -181,7 +177,7 @@ func (y Layout) validate() error {
 	if y.Prefix != "" && !strings.HasSuffix(y.Prefix, "/") {
 		return fail("prefix", "%.80q does not end in a slash", y.Prefix)
 	}
-	longest := y.DayKey(Intent{Seq: MaxSeq, ID: strings.Repeat("0", 32), PartitionBy: strings.Repeat("x", 101)}, Unknown)
+	longest := y.DataKey(Intent{Seq: MaxSeq, ID: strings.Repeat("0", 32), PartitionBy: strings.Repeat("x", 101)}, Unknown)
 	if err := storage.ValidateKey(longest); err != nil {
 		return fail("prefix", "%w", err)
 	}

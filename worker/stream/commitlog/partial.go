@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -21,7 +20,7 @@ func (l *Log) Found(ctx context.Context) ([]string, error) {
 	if l.state.Pending == nil {
 		return nil, &thalweg.Error{Op: "find objects", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
 	}
-	stem := strings.TrimSuffix(l.layout.DataKey(*l.state.Pending, 0), ".parquet")
+	stem := l.layout.DataDir() + objectName(*l.state.Pending)
 	var keys []string
 	for info, err := range l.bucket.List(ctx, stem, "") {
 		if err != nil {
@@ -43,7 +42,7 @@ func (l *Log) Adopt(ctx context.Context, kind ObjectKind, key string, accept fun
 		return Object{}, &thalweg.Error{Op: "adopt object", Kind: thalweg.Invalid, Subject: key, Err: errNothingPending}
 	}
 	in := *l.state.Pending
-	named := key == l.layout.Key(in, kind, 0)
+	named := key == l.layout.key(in, kind, "")
 	if kind == Scored && in.PartitionBy != "" {
 		_, named = l.layout.parseDay(in, key)
 	}
@@ -91,7 +90,7 @@ func (l *Log) Reserve(ctx context.Context) (free bool, err error) {
 }
 
 // DeadKey returns the name of the pending intent's dead letters.
-func (l *Log) DeadKey() string { return l.layout.DeadKey(*l.state.Pending, 0) }
+func (l *Log) DeadKey() string { return l.layout.DeadKey(*l.state.Pending) }
 
 // Partial is Done for a claim of which the topic has lost the offsets [from, to)
 // of lost, from the range's first on, before they were scored. Those of them that

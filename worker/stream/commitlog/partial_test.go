@@ -27,7 +27,7 @@ func TestWhatIsLostOfAClaimIsTheBeginningThatNoObjectHolds(t *testing.T) {
 	b := memory.New()
 	l := openLog(t, b)
 	in := claimTen(t, l, nil) // [100, 110)
-	object, err := l.Publish(t.Context(), Scored, 0, 5, []byte("rows"), nil)
+	object, err := l.Publish(t.Context(), Scored, "", 5, []byte("rows"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,14 +116,14 @@ func TestObjectsOfAClaimAreFoundAndAdopted(t *testing.T) {
 			t.Errorf("%q, %v", keys, err)
 		}
 		y := l.Layout()
-		want := []string{y.DataKey(in, 0)}
+		want := []string{y.DataKey(in, "")}
 		if by != "" {
-			want = []string{y.DayKey(in, "2026-01-31"), y.DayKey(in, Unknown)}
+			want = []string{y.DataKey(in, "2026-01-31"), y.DataKey(in, Unknown)}
 		}
 		for _, key := range want {
 			mustPut(t, b, key, "rows of "+key)
 		}
-		mustPut(t, b, y.DeadKey(in, 0), "letters")
+		mustPut(t, b, y.DeadKey(in), "letters")
 		if keys, err = l.Found(t.Context()); err != nil || !slices.Equal(keys, want) {
 			t.Errorf("found %q, %v", keys, err)
 		}
@@ -163,14 +163,14 @@ func TestWhoeverReservesTheNameOfDeadLettersKeepsOthersFromPublishingThem(t *tes
 		}
 	}
 	var there []byte
-	_, err := l.Publish(t.Context(), Dead, 0, 1, []byte("letter"), func(existing []byte) error { there = existing; return errors.New("cut short") })
+	_, err := l.Publish(t.Context(), Dead, "", 1, []byte("letter"), func(existing []byte) error { there = existing; return errors.New("cut short") })
 	if !thalweg.Is(err, thalweg.Conflict) || there == nil || len(there) > 0 {
 		t.Errorf("%q, %v", there, err)
 	}
-	if err := b.Delete(t.Context(), l.Layout().DeadKey(in, 0)); err != nil {
+	if err := b.Delete(t.Context(), l.Layout().DeadKey(in)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Publish(t.Context(), Dead, 0, 1, []byte("letter"), nil); err != nil {
+	if _, err := l.Publish(t.Context(), Dead, "", 1, []byte("letter"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if free, err := l.Reserve(t.Context()); free || err != nil {

@@ -16,51 +16,34 @@ import (
 // held in memory: far more than a scorer rolls into one file.
 const MaxObjectBytes = 1 << 30
 
-// Publish creates the part-th object of a kind (parts count from 0 without a
-// gap) for the pending intent and returns what a done record says of it. The
-// object's name follows from the intent, and what is published is never
-// overwritten: if another executor of the same intent was there first with the
-// same bytes, that is success.
+// Publish creates the object of a kind for the pending intent, of the scored rows
+// of one day ("2026-01-31", or Unknown) where it is partitioned, and returns what a
+// done record says of it. The object's name follows from the intent, and what is
+// published is never overwritten: if another executor of the same intent was
+// there first with the same bytes, that is success.
 //
 // Different bytes under the name, as another build may have written them, are
 // handed to accept, which must see to it that they hold the same rows; if it
 // returns nil they stand and the returned Object describes them, otherwise
 // Publish fails with Conflict. A nil accept accepts nothing. Publish neither
 // keeps nor changes body.
-func (l *Log) Publish(ctx context.Context, kind ObjectKind, part int, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
+func (l *Log) Publish(ctx context.Context, kind ObjectKind, day string, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
 	if l.state.Pending == nil {
 		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
 	}
 	in := *l.state.Pending
-	key := l.layout.Key(in, kind, part)
-	if part < 0 || part >= MaxObjects || (kind != Scored && kind != Dead) || kind == Scored && in.PartitionBy != "" {
+	key := l.layout.key(in, kind, day)
+	named := day == ""
+	if kind == Scored && in.PartitionBy != "" {
+		_, named = l.layout.parseDay(in, key)
+	}
+	switch {
+	case !named || kind != Scored && kind != Dead:
 		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key,
-			Err: fmt.Errorf("part %d of kind %q, partitioned by %q: parts are 0..%d", part, kind, in.PartitionBy, MaxObjects-1)}
-	}
-	return l.publish(ctx, key, kind, rows, body, accept)
-}
-
-// PublishDay is Publish for the scored rows of one day ("2026-01-31", or
-// Unknown) of a pending intent that is partitioned.
-func (l *Log) PublishDay(ctx context.Context, day string, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
-	if l.state.Pending == nil {
-		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
-	}
-	in := *l.state.Pending
-	key := l.layout.DayKey(in, day)
-	if _, ok := l.layout.parseDay(in, key); !ok || in.PartitionBy == "" {
-		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key,
-			Err: fmt.Errorf("%q is no day of an intent partitioned by %q", day, in.PartitionBy)}
-	}
-	return l.publish(ctx, key, Scored, rows, body, accept)
-}
-
-// publish creates the object of a key.
-func (l *Log) publish(ctx context.Context, key string, kind ObjectKind, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
-	if rows <= 0 || len(body) == 0 {
+			Err: fmt.Errorf("%q is no day of kind %q, partitioned by %q", day, kind, in.PartitionBy)}
+	case rows <= 0 || len(body) == 0:
 		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key, Err: fmt.Errorf("%d rows in %d bytes: both are positive", rows, len(body))}
-	}
-	if len(body) > MaxObjectBytes {
+	case len(body) > MaxObjectBytes:
 		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Exhausted, Subject: key,
 			Err: fmt.Errorf("%d bytes, at most %d are an object", len(body), MaxObjectBytes)}
 	}

@@ -50,18 +50,14 @@ func (l *Log) checkDone(in Intent, intentSum string, d Done) error {
 	if in.Action != Compact && (len(d.Inputs) > 0 || len(d.Runs) > 0 || d.Offsets != [2]int64{}) {
 		return fmt.Errorf("it replaces objects, which only a compaction does")
 	}
-	parts := map[ObjectKind]int{}
 	for _, o := range d.Objects {
 		if in.PartitionBy != "" && o.Kind == Scored {
 			if _, ok := l.layout.parseDay(in, o.Key); !ok {
 				return fmt.Errorf("it names the object %q, which holds no day of the intent", o.Key)
 			}
-			continue
-		}
-		if want := l.layout.Key(in, o.Kind, parts[o.Kind]); o.Key != want {
+		} else if want := l.layout.key(in, o.Kind, ""); o.Key != want {
 			return fmt.Errorf("it names the object %q where the intent makes %q", o.Key, want)
 		}
-		parts[o.Kind]++
 	}
 	return nil
 }

@@ -108,8 +108,8 @@ func (w *Merged) Publish(ctx context.Context, log *commitlog.Log, hint []commitl
 		return commitlog.Done{}, &thalweg.Error{Op: "publish merged rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
 	}
 	var objects []commitlog.Object
-	for i := range w.Files {
-		o, err := w.Files[i].Publish(ctx, log, func(existing []byte) error { return engine.SameRows(w.Files[i].Body, existing) })
+	for _, f := range w.Files {
+		o, err := log.Publish(ctx, commitlog.Scored, f.Day, f.Rows, f.Body, func(existing []byte) error { return engine.SameRows(f.Body, existing) })
 		if err != nil {
 			return commitlog.Done{}, err
 		}

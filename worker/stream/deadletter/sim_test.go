@@ -149,7 +149,7 @@ func (s *replaySim) grow() {
 		if count == 0 {
 			continue
 		}
-		o, err := s.main.Publish(ctx, kind, 0, count, body, nil)
+		o, err := s.main.Publish(ctx, kind, "", count, body, nil)
 		if err != nil {
 			panic(err)
 		}

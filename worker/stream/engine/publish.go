@@ -44,14 +44,14 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 	}
 	var objects []commitlog.Object
 	for _, f := range r.encoded {
-		o, err := f.Publish(ctx, log, func(existing []byte) error { return r.same(commitlog.Scored, f.Body, existing) })
+		o, err := log.Publish(ctx, commitlog.Scored, f.Day, f.Rows, f.Body, func(existing []byte) error { return r.same(commitlog.Scored, f.Body, existing) })
 		if err != nil {
 			return commitlog.Done{}, err
 		}
 		objects = append(objects, o)
 	}
 	if r.Rejected > 0 {
-		o, err := log.Publish(ctx, commitlog.Dead, 0, r.Rejected, r.dead.Bytes(), func(existing []byte) error { return r.same(commitlog.Dead, r.dead.Bytes(), existing) })
+		o, err := log.Publish(ctx, commitlog.Dead, "", r.Rejected, r.dead.Bytes(), func(existing []byte) error { return r.same(commitlog.Dead, r.dead.Bytes(), existing) })
 		if err != nil {
 			return commitlog.Done{}, err
 		}
@@ -64,14 +64,6 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 func (r *Rows) same(kind commitlog.ObjectKind, ours, theirs []byte) error {
 	_, err := compareRows(r.Engine.Stored(kind, ours), r.Engine.Stored(kind, theirs), 0, 0)
 	return err
-}
-
-// Publish writes one object of scored rows.
-func (f *File) Publish(ctx context.Context, log *commitlog.Log, accept func(existing []byte) error) (commitlog.Object, error) {
-	if f.Day == "" {
-		return log.Publish(ctx, commitlog.Scored, 0, f.Rows, f.Body, accept)
-	}
-	return log.PublishDay(ctx, f.Day, f.Rows, f.Body, accept)
 }
 
 // SameRows reports how the rows of two Parquet files differ. Another build may

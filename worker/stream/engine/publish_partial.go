@@ -39,7 +39,7 @@ func (r *Rows) publishRest(ctx context.Context, log *commitlog.Log, from int64) 
 
 	for _, f := range r.encoded {
 		before := int64(0)
-		o, err := f.Publish(ctx, log, func(existing []byte) (err error) {
+		o, err := log.Publish(ctx, commitlog.Scored, f.Day, f.Rows, f.Body, func(existing []byte) (err error) {
 			before, err = compare(commitlog.Scored, f.Body, existing)
 			return err
 		})
@@ -66,7 +66,7 @@ func (r *Rows) publishRest(ctx context.Context, log *commitlog.Log, from int64) 
 	switch {
 	case r.Rejected > 0:
 		before := int64(0)
-		o, err := log.Publish(ctx, commitlog.Dead, 0, r.Rejected, r.dead.Bytes(), func(existing []byte) (err error) {
+		o, err := log.Publish(ctx, commitlog.Dead, "", r.Rejected, r.dead.Bytes(), func(existing []byte) (err error) {
 			if before, err = compare(commitlog.Dead, r.dead.Bytes(), existing); err == nil {
 				r.adopted = existing
 			}

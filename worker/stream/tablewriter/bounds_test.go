@@ -75,7 +75,7 @@ func TestFilesWithoutStatisticsAreNotTakenForRewrittenOnes(t *testing.T) {
 	s := slot{seq: 2, rows: 4, inputs: []uint64{0, 1}}
 	layout := commitlog.Layout{Topic: flights.Topic, Partition: flights.Partition}
 	p := &plan{inputs: map[Source][]*delta.Add{flights: {
-		{Path: layout.DataKey(commitlog.Intent{Seq: 0, To: 2}, 0)}, {Path: layout.DataKey(commitlog.Intent{Seq: 1, From: 2, To: 4}, 0)},
+		{Path: layout.DataKey(commitlog.Intent{Seq: 0, To: 2}, "")}, {Path: layout.DataKey(commitlog.Intent{Seq: 1, From: 2, To: 4}, "")},
 	}}}
 	actions, seq, err := m.actions(p, &batch{f: f, upTo: 2, live: []slot{s}}, &draft{begun: true})
 	if err == nil || seq != 2 {

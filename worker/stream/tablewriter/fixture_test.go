@@ -100,7 +100,7 @@ func (a *author) slot(rows int64, days ...string) uint64 {
 		dropped = 1
 	case len(days) == 0:
 		body, n := a.body(0, in.From, in.To)
-		o, err := a.log.Publish(context.Background(), commitlog.Scored, 0, n, body, nil)
+		o, err := a.log.Publish(context.Background(), commitlog.Scored, "", n, body, nil)
 		a.check(err)
 		objects = append(objects, o)
 	default:
@@ -112,7 +112,7 @@ func (a *author) slot(rows int64, days ...string) uint64 {
 				to = in.To
 			}
 			body, n := a.body(i, from, to)
-			o, err := a.log.PublishDay(context.Background(), day, n, body, nil)
+			o, err := a.log.Publish(context.Background(), commitlog.Scored, day, n, body, nil)
 			a.check(err)
 			objects = append(objects, o)
 		}
@@ -161,9 +161,9 @@ func (a *author) compact(inputs ...uint64) uint64 {
 	}
 	publish := func() (commitlog.Object, error) {
 		if a.by != "" { // of one day, for all that is judged here
-			return a.log.PublishDay(context.Background(), "2026-01-01", rows, body, nil)
+			return a.log.Publish(context.Background(), commitlog.Scored, "2026-01-01", rows, body, nil)
 		}
-		return a.log.Publish(context.Background(), commitlog.Scored, 0, rows, body, nil)
+		return a.log.Publish(context.Background(), commitlog.Scored, "", rows, body, nil)
 	}
 	o, err := publish()
 	a.check(err)

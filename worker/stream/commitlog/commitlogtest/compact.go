@@ -68,7 +68,7 @@ func Compact(t testing.TB, bucket storage.Bucket, cfg commitlog.Config, a, b uin
 	if won, _, err := log.Claim(t.Context(), in); err != nil || !won {
 		t.Fatalf("claim a compaction: %t, %v", won, err)
 	}
-	o, err := log.Publish(t.Context(), commitlog.Scored, 0, rows, out.Bytes(), nil)
+	o, err := log.Publish(t.Context(), commitlog.Scored, "", rows, out.Bytes(), nil)
 	check(t, err)
 	done, err := log.Compacted([]commitlog.Object{o}, inputs, offsets, nil)
 	check(t, err)
