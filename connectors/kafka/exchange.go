@@ -32,14 +32,14 @@ const (
 // again for the next, and without a look at the records.
 type exchange struct {
 	fetch.Request
-	ctx      context.Context //nolint:containedctx // the Transport does not hand its own down
-	clientID string
-	maxBytes int
-	pool     *Pool
-	large    bool             // may take a response that is much larger than what was asked for
-	version  int16            // of the request, as kafka-go would send it
-	topicID  topicID          // zero: whichever topic has the name
-	spoken   map[any]versions // by connection, of those used last
+	ctx         context.Context //nolint:containedctx // the Transport does not hand its own down
+	clientID    string
+	maxBytes    int
+	pool        *Pool
+	large       bool             // may take a response that is much larger than what was asked for
+	version     int16            // of the request, as kafka-go would send it
+	topicID     topicID          // zero: whichever topic has the name
+	apiVersions map[any]versions // by connection, of those used last
 
 	buf      []byte // the response, without its length
 	response fetchResponse
@@ -124,38 +124,38 @@ func (e *exchange) exchange(rw io.ReadWriter) error {
 	if e.topicID == (topicID{}) {
 		return e.fetch(rw, e.version)
 	}
-	spoken, err := e.speaks(rw)
+	apiVersions, err := e.versionsOf(rw)
 	if err != nil {
 		return err
 	}
-	if spoken.fetch >= idFetchVersion {
+	if apiVersions.fetch >= idFetchVersion {
 		return e.fetch(rw, idFetchVersion)
 	}
 	if err := e.fetch(rw, e.version); err != nil || e.response.code != nil || len(e.response.batches) == 0 {
 		return err
 	}
-	topic, err := askTopic(rw, spoken.metadata, e.clientID, e.Topics[0].Topic)
+	topic, err := askTopic(rw, apiVersions.metadata, e.clientID, e.Topics[0].Topic)
 	if err == nil && topic.ID != e.topicID.String() {
 		e.response.code, e.response.batches = kerr.InconsistentTopicID, nil
 	}
 	return err
 }
 
-// maxSpoken bounds the connections whose versions are kept: a partition has
+// maxAPIVersions bounds the connections whose versions are kept: a partition has
 // one leader, and a pool few connections to it.
-const maxSpoken = 8
+const maxAPIVersions = 8
 
-// speaks returns the versions that the other end of a connection speaks.
-func (e *exchange) speaks(rw io.ReadWriter) (versions, error) {
-	if v, ok := e.spoken[rw]; ok {
+// versionsOf returns the versions that the other end of a connection speaks.
+func (e *exchange) versionsOf(rw io.ReadWriter) (versions, error) {
+	if v, ok := e.apiVersions[rw]; ok {
 		return v, nil
 	}
 	v, err := askVersions(rw, e.clientID)
 	if err == nil {
-		if e.spoken == nil || len(e.spoken) >= maxSpoken {
-			e.spoken = make(map[any]versions)
+		if e.apiVersions == nil || len(e.apiVersions) >= maxAPIVersions {
+			e.apiVersions = make(map[any]versions)
 		}
-		e.spoken[rw] = v
+		e.apiVersions[rw] = v
 	}
 	return v, err
 }

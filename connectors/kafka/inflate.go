@@ -22,13 +22,13 @@ type inflater struct {
 	large func() error // asks for more
 }
 
-// lend gives the inflater a buffer to work with until giveBack.
-func (f *inflater) lend(pool *Pool, small int, large func() error) {
+// borrow takes a buffer of the pool to work with, until returnBuffer.
+func (f *inflater) borrow(pool *Pool, small int, large func() error) {
 	f.pool, f.small, f.large = pool, small, large
 	f.dst = pool.get(0)
 }
 
-func (f *inflater) giveBack() {
+func (f *inflater) returnBuffer() {
 	f.pool.put(f.dst)
 	f.dst = nil
 }
@@ -84,7 +84,7 @@ func (f *inflater) inflate(data []byte, codec, limit int) (out []byte, whole boo
 			return f.dst[:limit], false, nil
 		case errors.Is(err, io.EOF):
 			return f.dst, true, nil
-		case beyond(err):
+		case exceedsWindow(err):
 			return f.dst, false, nil
 		case err != nil:
 			return nil, false, err

@@ -65,5 +65,5 @@ func (z *zstdStream) Close() error {
 	return err
 }
 
-// beyond reports that a stream needs more memory than it may have.
-func beyond(err error) bool { return errors.Is(err, zstd.ErrWindowSizeExceeded) }
+// exceedsWindow reports that a stream needs more memory than it may have.
+func exceedsWindow(err error) bool { return errors.Is(err, zstd.ErrWindowSizeExceeded) }

@@ -142,12 +142,12 @@ func (s *Source) failed(ctx context.Context, err error) error {
 // are being decoded, and how far. Only the goroutine that reads the partition
 // uses it.
 type cursor struct {
-	exchange *exchange
-	decoder  decoder
-	rest     []byte // of exchange.buf: batches not decoded yet
-	next     int64  // the offset at which rest goes on
-	end      int64  // high watermark of the response
-	of       string // the topic ID asked for; rest and end are that topic's
+	exchange  *exchange
+	decoder   decoder
+	remaining []byte // of exchange.buf: batches not decoded yet
+	next      int64  // the offset at which remaining goes on
+	end       int64  // high watermark of the response
+	topicID   string // the topic ID asked for; remaining and end are that topic's
 }
 
 func (s *Source) cursor(partition int) *cursor {
@@ -169,20 +169,20 @@ func (s *Source) Fetch(ctx context.Context, partition int, offset int64, maxWait
 	dst.Reset()
 	dst.Next = offset
 	cur := s.cursor(partition)
-	if cur.of != dst.TopicID {
-		cur.of, cur.rest, cur.end = dst.TopicID, nil, 0
+	if cur.topicID != dst.TopicID {
+		cur.topicID, cur.remaining, cur.end = dst.TopicID, nil, 0
 	}
 	maxBytes = max(maxBytes, 1)
-	if len(cur.rest) > 0 && cur.next == offset {
+	if len(cur.remaining) > 0 && cur.next == offset {
 		if err := s.decode(ctx, cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset {
 			return err
 		}
 		// What was left was a batch cut off at the end of the response.
 	}
 	if err := s.request(ctx, cur, partition, offset, maxWait, maxBytes); err != nil {
-		return s.identify(ctx, cur.of, partition, offset, cur.end, err)
+		return s.identify(ctx, cur.topicID, partition, offset, cur.end, err)
 	}
-	received := len(cur.rest)
+	received := len(cur.remaining)
 	if err := s.decode(ctx, cur, partition, offset, maxBytes, dst); err != nil || dst.Next > offset || received == 0 {
 		return err
 	}
@@ -197,15 +197,15 @@ func (s *Source) subject(partition int, offset int64) string {
 // decode gives out batches of the response in cur.
 func (s *Source) decode(ctx context.Context, cur *cursor, partition int, offset int64, maxBytes int, dst *connectors.Records) error {
 	dst.End = cur.end
-	cur.decoder.inflater.lend(s.cluster.cfg.Pool, 2*maxBytes+largeBytes, func() error { return s.cluster.cfg.large(ctx) })
-	rest, err := cur.decoder.decode(cur.rest, maxBytes, dst)
-	cur.decoder.inflater.giveBack()
-	cur.rest, cur.next = rest, dst.Next
-	if len(rest) == 0 {
+	cur.decoder.inflater.borrow(s.cluster.cfg.Pool, 2*maxBytes+largeBytes, func() error { return s.cluster.cfg.large(ctx) })
+	remaining, err := cur.decoder.decode(cur.remaining, maxBytes, dst)
+	cur.decoder.inflater.returnBuffer()
+	cur.remaining, cur.next = remaining, dst.Next
+	if len(remaining) == 0 {
 		cur.exchange.release()
 	}
 	if err != nil {
-		cur.rest = nil // read it again next time: it may have been spoilt on the way
+		cur.remaining = nil // read it again next time: it may have been spoilt on the way
 		return &thalweg.Error{Op: "fetch", Kind: thalweg.KindOf(err), Subject: s.subject(partition, offset), Err: err}
 	}
 	return nil
@@ -229,12 +229,12 @@ func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset
 
 func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, offset int64, maxWait time.Duration, maxBytes int) error {
 	c := s.cluster
-	cur.rest = nil
-	id, err := parseTopicID(cur.of)
+	cur.remaining = nil
+	id, err := parseTopicID(cur.topicID)
 	if err != nil {
 		return err
 	}
-	var gone, large bool
+	var outOfRange, large bool
 	err = c.do(ctx, "fetch", s.subject(partition, offset), maxWait, func(ctx context.Context) error {
 		e := cur.exchange
 		e.ask(ctx, id, offset, maxWait, maxBytes)
@@ -250,20 +250,20 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 		r := &e.response
 		switch {
 		case r.code == kerr.OffsetOutOfRange, r.code == nil && r.logStart > offset:
-			gone = true
+			outOfRange = true
 			return nil
 		case r.code != nil:
 			return s.failed(ctx, r.code)
 		}
 		c.cfg.Throttle.Answered()
-		cur.rest, cur.next, cur.end = r.batches, offset, r.end
+		cur.remaining, cur.next, cur.end = r.batches, offset, r.end
 		cur.decoder.begin(r.aborted)
 		return nil
 	})
 	if err == nil && large {
 		return errLarge
 	}
-	if err == nil && gone {
+	if err == nil && outOfRange {
 		return s.lost(ctx, partition, offset)
 	}
 	return err

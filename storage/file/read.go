@@ -93,7 +93,7 @@ type walk struct {
 func (w *walk) dir(at string) {
 	entries, err := w.bucket.store.readDir(strings.TrimSuffix(w.bucket.path(at), "/"))
 	if err != nil {
-		if !gone(err) {
+		if !notExist(err) {
 			w.fail(at, err)
 		}
 		return
@@ -125,7 +125,7 @@ func (w *walk) dir(at string) {
 			continue
 		}
 		info, err := w.bucket.stat(key)
-		if gone(err) {
+		if notExist(err) {
 			continue
 		}
 		if err != nil {
@@ -218,7 +218,7 @@ func (s *store) readDir(path string) ([]os.DirEntry, error) {
 	return d.ReadDir(-1)
 }
 
-// gone reports that something is not there, or no longer.
-func gone(err error) bool {
+// notExist reports that something is not there, or no longer.
+func notExist(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || isNotDir(err) || errors.Is(err, errNotRegular)
 }

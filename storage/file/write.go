@@ -34,18 +34,18 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	if err := storage.Begin(ctx, "delete", key); err != nil {
 		return err
 	}
-	if _, err := b.stat(key); gone(err) {
+	if _, err := b.stat(key); notExist(err) {
 		return nil
 	}
 	path := b.path(key)
-	if err := b.store.root.Remove(path); err != nil && !gone(err) {
+	if err := b.store.root.Remove(path); err != nil && !notExist(err) {
 		return failure("delete", key, err)
 	}
 	dir := parentOf(path)
 	for dir != b.name && b.store.root.Remove(dir) == nil {
 		dir = parentOf(dir)
 	}
-	if err := b.store.syncDir(dir); err != nil && !gone(err) {
+	if err := b.store.syncDir(dir); err != nil && !notExist(err) {
 		return failure("delete", key, err)
 	}
 	return nil
@@ -177,7 +177,7 @@ func (s *store) mkdirLocked(path string) error {
 func (s *store) removeEmpty(path string) bool {
 	entries, err := s.readDir(path)
 	if err != nil {
-		return gone(err)
+		return notExist(err)
 	}
 	for _, entry := range entries {
 		if !entry.IsDir() || !s.removeEmpty(path+"/"+entry.Name()) {
@@ -185,7 +185,7 @@ func (s *store) removeEmpty(path string) bool {
 		}
 	}
 	err = s.root.Remove(path)
-	return err == nil || gone(err)
+	return err == nil || notExist(err)
 }
 
 func (s *store) isDir(path string) bool {

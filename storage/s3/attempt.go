@@ -93,22 +93,22 @@ func (w *watch) stop() {
 	w.cancel(nil)
 }
 
-// Read lets the watch follow an upload, of which minio-go reports each piece
+// Read lets the watch observe an upload, of which minio-go reports each piece
 // by reading it from here.
 func (w *watch) Read(p []byte) (int, error) {
 	w.moved()
 	return len(p), nil
 }
 
-// follow returns body with each read reported to the watch.
-func (w *watch) follow(body io.Reader) io.Reader { return &followed{w, body} }
+// observed returns body with each read reported to the watch.
+func (w *watch) observed(body io.Reader) io.Reader { return &observedReader{w, body} }
 
-type followed struct {
+type observedReader struct {
 	watch *watch
 	body  io.Reader
 }
 
-func (f *followed) Read(p []byte) (int, error) {
+func (f *observedReader) Read(p []byte) (int, error) {
 	n, err := f.body.Read(p)
 	f.watch.moved()
 	return n, err

@@ -96,7 +96,7 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, storage.Info, err
 		}
 		body = make([]byte, object.Size)
 		info = storage.Info{Key: key, SizeBytes: object.Size, ETag: object.ETag, Version: object.VersionID}
-		return fill(w.follow(stream), body)
+		return fill(w.observed(stream), body)
 	})
 	if err != nil {
 		return nil, storage.Info{}, err
@@ -139,7 +139,7 @@ func (b *Bucket) GetRange(ctx context.Context, key string, offset int64, buf []b
 		case object.Size >= 0 && object.Size < int64(len(buf)):
 			return storage.Failure(op, thalweg.Invalid, key, fmt.Errorf("%d bytes at %d reach beyond the object: %s", len(buf), offset, got))
 		}
-		return fill(w.follow(stream), buf)
+		return fill(w.observed(stream), buf)
 	})
 }
 

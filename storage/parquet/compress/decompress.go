@@ -182,22 +182,22 @@ func (d *Decompressor) pageBrotli(dst, src []byte, size int) ([]byte, error) {
 // big-endian uncompressed and compressed size and a block. Some writers left
 // the frames out, so what does not parse as frames is taken as one block.
 func pageHadoop(dst, src []byte) (int, error) {
-	n, rest := 0, src
-	for len(rest) > 0 {
-		if len(rest) < 8 {
+	n, remaining := 0, src
+	for len(remaining) > 0 {
+		if len(remaining) < 8 {
 			return lz4.UncompressBlock(src, dst)
 		}
-		raw, size := binary.BigEndian.Uint32(rest), binary.BigEndian.Uint32(rest[4:])
-		rest = rest[8:]
-		if uint64(size) > uint64(len(rest)) || uint64(raw) > uint64(len(dst)-n) {
+		raw, size := binary.BigEndian.Uint32(remaining), binary.BigEndian.Uint32(remaining[4:])
+		remaining = remaining[8:]
+		if uint64(size) > uint64(len(remaining)) || uint64(raw) > uint64(len(dst)-n) {
 			return lz4.UncompressBlock(src, dst)
 		}
-		m, err := lz4.UncompressBlock(rest[:size], dst[n:n+int(raw)])
+		m, err := lz4.UncompressBlock(remaining[:size], dst[n:n+int(raw)])
 		if err != nil || m != int(raw) {
 			return lz4.UncompressBlock(src, dst)
 		}
 		n += m
-		rest = rest[size:]
+		remaining = remaining[size:]
 	}
 	return n, nil
 }

@@ -46,9 +46,9 @@ func (l *leaf) nestedRows(n int) error {
 			}
 		}
 		// As many entries as belong to the rows wanted.
-		take := 0
-		for ; take < len(v.aheadRep); take++ {
-			if v.aheadRep[take] == 0 {
+		count := 0
+		for ; count < len(v.aheadRep); count++ {
+			if v.aheadRep[count] == 0 {
 				if rows == n {
 					break
 				}
@@ -57,11 +57,11 @@ func (l *leaf) nestedRows(n int) error {
 				return l.fail(errors.New("a row begins in its middle"))
 			}
 		}
-		done := take < len(v.aheadRep)
-		if len(v.def)+take > maxEntries {
+		done := count < len(v.aheadRep)
+		if len(v.def)+count > maxEntries {
 			return l.fail(encoding.ErrTooLarge)
 		}
-		if err := l.entries(take); err != nil {
+		if err := l.entries(count); err != nil {
 			return l.fail(err)
 		}
 		if done {

@@ -29,12 +29,12 @@ type stringSink struct {
 	chunk *array.Data // the chunk's dictionary, nil if it has none
 	view  *array.String
 
-	buf     *memory.Buffer // of the batch: indices
-	indices []uint32
-	n       int
-	own     bool // the batch has a dictionary of its own
-	table   intern.Set
-	moved   []int32 // by entry of the chunk's dictionary: its entry in table + 1
+	buf      *memory.Buffer // of the batch: indices
+	indices  []uint32
+	n        int
+	own      bool // the batch has a dictionary of its own
+	table    intern.Set
+	remapped []int32 // by entry of the chunk's dictionary: its entry in table + 1
 
 	scratch  []byte
 	ends     [stepRows]int32
@@ -131,7 +131,7 @@ func (s *stringSink) plain(n int) error {
 		s.own = true
 		s.table.Reset()
 		if s.chunk != nil && s.chunk.Len() > 0 {
-			s.moved = append(s.moved[:0], make([]int32, s.chunk.Len())...)
+			s.remapped = append(s.remapped[:0], make([]int32, s.chunk.Len())...)
 			s.move(s.indices[:s.n])
 		}
 	}
@@ -159,10 +159,10 @@ func (s *stringSink) plain(n int) error {
 // move turns indices into the chunk's dictionary into such of the batch's own.
 func (s *stringSink) move(indices []uint32) {
 	for i, j := range indices {
-		to := s.moved[j]
+		to := s.remapped[j]
 		if to == 0 {
 			to = int32(s.table.Index([]byte(s.view.Value(int(j))))) + 1
-			s.moved[j] = to
+			s.remapped[j] = to
 		}
 		indices[i] = uint32(to - 1)
 	}

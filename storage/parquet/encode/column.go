@@ -20,7 +20,7 @@ type Column struct {
 	rows    int
 	valid   encoding.Bitmap // of a nullable column
 	values  values
-	home    *sync.Pool // of values
+	pool    *sync.Pool // of values
 }
 
 // values gathers the values of a column that are not null.
@@ -46,8 +46,8 @@ type values interface {
 // soon is left to the collector.
 type Spares struct{ bools, int32s, int64s, float32s, float64s, texts sync.Pool }
 
-// lend returns a T of p that was given back, or a new one.
-func lend[T any](p *sync.Pool) *T {
+// fromPool returns a T of p that was given back, or a new one.
+func fromPool[T any](p *sync.Pool) *T {
 	if v, ok := p.Get().(*T); ok {
 		return v
 	}
@@ -61,26 +61,26 @@ func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
 	if f.Nullable {
 		c.element.RepetitionType = thrift.New(format.Optional)
 	}
-	physical := func(t format.Type, v values, home *sync.Pool) {
-		c.element.Type, c.values, c.home = thrift.New(t), v, home
+	physical := func(t format.Type, v values, pool *sync.Pool) {
+		c.element.Type, c.values, c.pool = thrift.New(t), v, pool
 	}
 	switch t := f.Type.(type) {
 	case *arrow.BooleanType:
-		physical(format.Boolean, lend[bools](&spares.bools), &spares.bools)
+		physical(format.Boolean, fromPool[bools](&spares.bools), &spares.bools)
 	case *arrow.Int32Type:
-		physical(format.Int32, lend[integers[int32]](&spares.int32s), &spares.int32s)
+		physical(format.Int32, fromPool[integers[int32]](&spares.int32s), &spares.int32s)
 	case *arrow.Int64Type:
-		physical(format.Int64, lend[integers[int64]](&spares.int64s), &spares.int64s)
+		physical(format.Int64, fromPool[integers[int64]](&spares.int64s), &spares.int64s)
 	case *arrow.TimestampType:
 		if t.Unit == arrow.Second {
 			return nil, fmt.Errorf("timestamps in seconds do not exist in Parquet")
 		}
-		physical(format.Int64, lend[integers[int64]](&spares.int64s), &spares.int64s)
+		physical(format.Int64, fromPool[integers[int64]](&spares.int64s), &spares.int64s)
 		c.element.LogicalType, c.element.ConvertedType = timestamp(t)
 	case *arrow.Float32Type:
-		physical(format.Float, lend[floats[float32]](&spares.float32s), &spares.float32s)
+		physical(format.Float, fromPool[floats[float32]](&spares.float32s), &spares.float32s)
 	case *arrow.Float64Type:
-		physical(format.Double, lend[floats[float64]](&spares.float64s), &spares.float64s)
+		physical(format.Double, fromPool[floats[float64]](&spares.float64s), &spares.float64s)
 	case *arrow.StringType:
 		c.text(spares)
 	case *arrow.DictionaryType:
@@ -95,7 +95,7 @@ func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
 }
 
 func (c *Column) text(spares *Spares) {
-	c.values, c.home = lend[text](&spares.texts), &spares.texts
+	c.values, c.pool = fromPool[text](&spares.texts), &spares.texts
 	c.element.Type = thrift.New(format.ByteArray)
 	c.element.LogicalType = format.LogicalType{Value: &format.StringType{}}
 	c.element.ConvertedType = thrift.New(deprecated.UTF8)
@@ -190,6 +190,6 @@ func (c *Column) Flush(p *Pages) (format.ColumnChunk, error) {
 // may be appended any more.
 func (c *Column) Release() {
 	c.values.reset()
-	c.home.Put(c.values)
+	c.pool.Put(c.values)
 	c.values = nil
 }

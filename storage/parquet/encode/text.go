@@ -27,7 +27,7 @@ type text struct {
 	set        intern.Set
 	begun      bool
 	ids        []uint32 // entries of the values
-	moved      []uint32 // by entry of an array's dictionary: its id + 1
+	remapped   []uint32 // by entry of an array's dictionary: its id + 1
 	dictionary bool
 	plain      []byte
 }
@@ -70,19 +70,19 @@ func (s *text) appendIndexed(a *array.Dictionary, from, to int, rows present) er
 	indices := a.Indices().(*array.Int32).Int32Values()
 	remember := to-from >= dict.Len()
 	if remember {
-		s.moved = append(s.moved[:0], make([]uint32, dict.Len())...)
+		s.remapped = append(s.remapped[:0], make([]uint32, dict.Len())...)
 	}
 	for from, to := range rows.runs(from, to) {
 		for _, i := range indices[from:to] {
-			if remember && s.moved[i] != 0 {
-				s.ids = append(s.ids, s.moved[i]-1)
+			if remember && s.remapped[i] != 0 {
+				s.ids = append(s.ids, s.remapped[i]-1)
 				continue
 			}
 			if err := s.add(dict.Value(int(i))); err != nil {
 				return err
 			}
 			if remember {
-				s.moved[i] = s.ids[len(s.ids)-1] + 1
+				s.remapped[i] = s.ids[len(s.ids)-1] + 1
 			}
 		}
 	}

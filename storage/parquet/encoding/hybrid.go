@@ -8,8 +8,8 @@ import (
 // Hybrid decodes the mixture of run-length and bit-packed runs that carries
 // dictionary indices, levels and some booleans.
 type Hybrid struct {
-	rest  []byte // after the current run
-	width uint
+	remaining []byte // after the current run
+	width     uint
 
 	repeat int // values left in a run of one value
 	value  uint32
@@ -21,7 +21,7 @@ type Hybrid struct {
 
 // Reset makes h decode data, of values of width bits.
 func (h *Hybrid) Reset(data []byte, width uint) error {
-	*h = Hybrid{rest: data, width: width}
+	*h = Hybrid{remaining: data, width: width}
 	if width > 32 {
 		return errBitWidth
 	}
@@ -33,46 +33,46 @@ func (h *Hybrid) next() error {
 	for {
 		var header uint64
 		n := 1
-		if len(h.rest) > 0 && h.rest[0] < 0x80 {
-			header = uint64(h.rest[0]) // most runs are short
-		} else if header, n = binary.Uvarint(h.rest); n <= 0 {
+		if len(h.remaining) > 0 && h.remaining[0] < 0x80 {
+			header = uint64(h.remaining[0]) // most runs are short
+		} else if header, n = binary.Uvarint(h.remaining); n <= 0 {
 			return errTruncated
 		}
-		h.rest = h.rest[n:]
+		h.remaining = h.remaining[n:]
 		count := header >> 1
 		if header&1 == 0 {
 			size := int(h.width+7) / 8
-			if size > len(h.rest) {
+			if size > len(h.remaining) {
 				return errTruncated
 			}
 			switch size {
 			case 0:
 				h.value = 0
 			case 1:
-				h.value = uint32(h.rest[0])
+				h.value = uint32(h.remaining[0])
 			case 2:
-				h.value = uint32(binary.LittleEndian.Uint16(h.rest))
+				h.value = uint32(binary.LittleEndian.Uint16(h.remaining))
 			case 3:
-				h.value = uint32(binary.LittleEndian.Uint16(h.rest)) | uint32(h.rest[2])<<16
+				h.value = uint32(binary.LittleEndian.Uint16(h.remaining)) | uint32(h.remaining[2])<<16
 			default:
-				h.value = binary.LittleEndian.Uint32(h.rest)
+				h.value = binary.LittleEndian.Uint32(h.remaining)
 			}
-			h.rest = h.rest[size:]
+			h.remaining = h.remaining[size:]
 			h.repeat = int(min(count, math.MaxInt32))
 		} else {
 			// Groups of eight. Some writers cut the last one short, so what is
 			// there counts; whether it suffices shows when values are asked for.
 			if h.width > 0 {
-				count = min(count, uint64(len(h.rest)))
+				count = min(count, uint64(len(h.remaining)))
 			}
 			count = min(count, math.MaxInt32/8)
-			size := min(int(count)*int(h.width), len(h.rest))
+			size := min(int(count)*int(h.width), len(h.remaining))
 			h.packed = int(count) * 8
 			if h.width > 0 {
 				h.packed = min(h.packed, size*8/int(h.width))
 			}
-			h.bits, h.bit = h.rest, 0
-			h.rest = h.rest[size:]
+			h.bits, h.bit = h.remaining, 0
+			h.remaining = h.remaining[size:]
 		}
 		if h.repeat > 0 || h.packed > 0 {
 			return nil

@@ -105,8 +105,8 @@ func (d *decoder) element() element {
 
 // treeBuilder turns the depth-first list of elements into a tree.
 type treeBuilder struct {
-	rest   []element
-	leaves []*Node
+	remaining []element
+	leaves    []*Node
 }
 
 func buildTree(elements []element) (*Node, []*Node, error) {
@@ -116,13 +116,13 @@ func buildTree(elements []element) (*Node, []*Node, error) {
 	if elements[0].children <= 0 {
 		return nil, nil, errors.New("the schema has no columns")
 	}
-	b := &treeBuilder{rest: elements[1:]}
+	b := &treeBuilder{remaining: elements[1:]}
 	root := &Node{Name: string(elements[0].name), Leaf: -1}
 	if err := b.children(root, elements[0].children, 0); err != nil {
 		return nil, nil, err
 	}
-	if len(b.rest) > 0 {
-		return nil, nil, fmt.Errorf("%d fields of the schema belong to no group", len(b.rest))
+	if len(b.remaining) > 0 {
+		return nil, nil, fmt.Errorf("%d fields of the schema belong to no group", len(b.remaining))
 	}
 	return root, b.leaves, nil
 }
@@ -131,16 +131,16 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 	if depth == maxSchemaDepth {
 		return fmt.Errorf("columns are nested more than %d deep", maxSchemaDepth)
 	}
-	if int(count) > len(b.rest) {
-		return fmt.Errorf("group %q has %d fields, %d are left", parent.Name, count, len(b.rest))
+	if int(count) > len(b.remaining) {
+		return fmt.Errorf("group %q has %d fields, %d are left", parent.Name, count, len(b.remaining))
 	}
 	seen := make(map[string]bool, count)
 	for range count {
-		if len(b.rest) == 0 {
+		if len(b.remaining) == 0 {
 			return fmt.Errorf("group %q lacks fields", parent.Name)
 		}
-		e := b.rest[0]
-		b.rest = b.rest[1:]
+		e := b.remaining[0]
+		b.remaining = b.remaining[1:]
 		n := &Node{Name: string(e.name), Repetition: e.repetition, Logical: e.logical, Leaf: -1,
 			MaxDef: parent.MaxDef, MaxRep: parent.MaxRep, SlotDef: parent.SlotDef}
 		n.Path = append(parent.Path[:len(parent.Path):len(parent.Path)], n.Name)
