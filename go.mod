@@ -148,3 +148,5 @@ require (
 	google.golang.org/grpc v1.58.3 // indirect
 	gopkg.in/ini.v1 v1.67.3 // indirect
 )
+
+replace github.com/goccy/go-json => ./tools/gojson

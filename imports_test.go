@@ -21,6 +21,8 @@ var ranks = map[string]int{
 	"storage/parquet/intern":   0,
 	"storage/parquet/metadata": 0,
 
+	"tools/gojson": 0, // a module of its own
+
 	"connectors":      1,
 	"coordinator/api": 1,
 	"pipeline/kernel": 1,
