@@ -11,7 +11,19 @@ import (
 //go:embed adam.go
 var adamSource string
 
-// Adam scales the step of each parameter by the gradients it has seen.
+// Adam scales the step of each parameter by the gradients it has seen (Kingma and
+// Ba 2015, algorithm 1). It has no step counter:
+//
+//	m  = b1*m + (1-b1)*g        c1 = b1*c1 + (1-b1)
+//	v  = b2*v + (1-b2)*g*g      c2 = b2*c2 + (1-b2)
+//	w -= rate * (m/c1) / (sqrt(v/c2) + epsilon)
+//
+// The paper divides by 1-b^t; that is what c, the same moving average over
+// ones, is after t steps from zero. Unlike t it can be averaged over replicas
+// that made unequal numbers of steps, and stays the right divisor for the
+// averaged m and v.
+//
+// The state is m, v, c1, c2.
 type Adam struct {
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
 	// Betas of adam.
@@ -41,57 +53,44 @@ func (s *Adam) Check(at pipeline.Place) {
 	}
 }
 
-// New implements Spec.
-func (s *Adam) New() (Optimizer, error) {
+// Validate implements Optimizer.
+func (s *Adam) Validate() error {
 	if len(s.Betas) != 2 {
-		return nil, fmt.Errorf("betas has %d values, not 2", len(s.Betas))
+		return fmt.Errorf("betas has %d values, not 2", len(s.Betas))
 	}
 	for _, b := range s.Betas {
 		// As a float32 too it must be below 1, or the average never moves.
 		if !(b >= 0 && float32(b) < 1) {
-			return nil, fmt.Errorf("a beta is %v, not in [0, 1)", b)
+			return fmt.Errorf("a beta is %v, not in [0, 1)", b)
 		}
 	}
 	if !(float32(s.Epsilon) > 0) || math.IsInf(s.Epsilon, 1) {
-		return nil, fmt.Errorf("epsilon is %v, not above 0", s.Epsilon)
+		return fmt.Errorf("epsilon is %v, not above 0", s.Epsilon)
 	}
-	return adam{learningRate: float32(s.LearningRate), beta1: float32(s.Betas[0]),
-		beta2: float32(s.Betas[1]), epsilon: float32(s.Epsilon)}, checkRate(s.LearningRate)
+	return checkRate(s.LearningRate)
 }
 
-// adam is Adam (Kingma and Ba 2015, algorithm 1), without its step counter:
-//
-//	m  = b1*m + (1-b1)*g        c1 = b1*c1 + (1-b1)
-//	v  = b2*v + (1-b2)*g*g      c2 = b2*c2 + (1-b2)
-//	w -= rate * (m/c1) / (sqrt(v/c2) + epsilon)
-//
-// The paper divides by 1-b^t; that is what c, the same moving average over
-// ones, is after t steps from zero. Unlike t it can be averaged over replicas
-// that made unequal numbers of steps, and stays the right divisor for the
-// averaged m and v.
-//
-// The state is m, v, c1, c2.
-type adam struct{ learningRate, beta1, beta2, epsilon float32 }
+// StateSize implements Optimizer.
+func (*Adam) StateSize(n int) int { return 2*n + 2 }
 
-func (adam) Type() string        { return "adam" }
-func (adam) StateSize(n int) int { return 2*n + 2 }
-
-func (o adam) Step(params, grad, state []float32, rate float32) {
-	checkStep(o, params, grad, state)
+// Step implements Optimizer.
+func (s *Adam) Step(params, grad, state []float32, rate float32) {
+	checkStep(s, params, grad, state)
 	n := len(params)
 	m, v, c := state[:n], state[n:2*n], state[2*n:]
 	grad = grad[:n]
-	new1, new2 := 1-o.beta1, 1-o.beta2
-	c[0] = float32(o.beta1*c[0]) + new1
-	c[1] = float32(o.beta2*c[1]) + new2
+	beta1, beta2 := float32(s.Betas[0]), float32(s.Betas[1])
+	new1, new2 := 1-beta1, 1-beta2
+	c[0] = float32(beta1*c[0]) + new1
+	c[1] = float32(beta2*c[1]) + new2
 	// rate*(m/c1)/(sqrt(v/c2)+eps) = step*m/(sqrt(v)+bar), one division less.
 	root := sqrt(c[1])
-	step := float32(rate*o.learningRate) * root / c[0]
-	bar := float32(o.epsilon * root)
+	step := float32(rate*float32(s.LearningRate)) * root / c[0]
+	bar := float32(float32(s.Epsilon) * root)
 	for i := range params {
 		g := grad[i]
-		mi := float32(o.beta1*m[i]) + float32(new1*g)
-		vi := float32(o.beta2*v[i]) + float32(new2*float32(g*g))
+		mi := float32(beta1*m[i]) + float32(new1*g)
+		vi := float32(beta2*v[i]) + float32(new2*float32(g*g))
 		m[i], v[i] = mi, vi
 		params[i] -= float32(step*mi) / (sqrt(vi) + bar)
 	}

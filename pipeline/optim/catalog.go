@@ -11,6 +11,6 @@ func Catalog() []pipeline.Entry {
 	}
 }
 
-func entry(name string, options Spec, source string) pipeline.Entry {
+func entry(name string, options Optimizer, source string) pipeline.Entry {
 	return pipeline.Entry{Name: name, Options: options, Source: source}
 }

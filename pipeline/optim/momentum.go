@@ -10,7 +10,14 @@ import (
 //go:embed momentum.go
 var momentumSource string
 
-// Momentum goes on in the direction of past gradients.
+// Momentum goes on in the direction of past gradients: the heavy ball method as
+// PyTorch's SGD has it (Sutskever et al. 2013, with the learning rate outside the
+// velocity):
+//
+//	v = momentum*v + g
+//	w -= rate*v
+//
+// The state is v.
 type Momentum struct {
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
 	// Momentum of the momentum rule.
@@ -24,32 +31,25 @@ func (s *Momentum) Defaults(at pipeline.Place) {
 	pipeline.Default(at, "momentum", &s.Momentum, 0.9)
 }
 
-// New implements Spec.
-func (s *Momentum) New() (Optimizer, error) {
+// Validate implements Optimizer.
+func (s *Momentum) Validate() error {
 	if !(s.Momentum >= 0 && s.Momentum < 1) {
-		return nil, fmt.Errorf("momentum is %v, not in [0, 1)", s.Momentum)
+		return fmt.Errorf("momentum is %v, not in [0, 1)", s.Momentum)
 	}
-	return momentum{learningRate: float32(s.LearningRate), momentum: float32(s.Momentum)}, checkRate(s.LearningRate)
+	return checkRate(s.LearningRate)
 }
 
-// momentum is the heavy ball method as PyTorch's SGD has it (Sutskever et al.
-// 2013, with the learning rate outside the velocity):
-//
-//	v = momentum*v + g
-//	w -= rate*v
-//
-// The state is v.
-type momentum struct{ learningRate, momentum float32 }
+// StateSize implements Optimizer.
+func (*Momentum) StateSize(n int) int { return n }
 
-func (momentum) Type() string        { return "momentum" }
-func (momentum) StateSize(n int) int { return n }
-
-func (o momentum) Step(params, grad, state []float32, rate float32) {
-	checkStep(o, params, grad, state)
-	rate *= o.learningRate
+// Step implements Optimizer.
+func (s *Momentum) Step(params, grad, state []float32, rate float32) {
+	checkStep(s, params, grad, state)
+	rate *= float32(s.LearningRate)
+	momentum := float32(s.Momentum)
 	grad, state = grad[:len(params)], state[:len(params)]
 	for i := range params {
-		v := float32(o.momentum*state[i]) + grad[i]
+		v := float32(momentum*state[i]) + grad[i]
 		state[i] = v
 		params[i] -= float32(rate * v)
 	}

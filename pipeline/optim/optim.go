@@ -14,11 +14,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 )
 
-// Optimizer is one update rule. It is immutable and may be used concurrently
-// on different vectors.
+// Optimizer is one update rule: the options of its entry in the catalog. It may be
+// used concurrently on different vectors.
 type Optimizer interface {
-	// Type is the rule's name in a spec: "adam".
-	Type() string
+	// Validate reports the first option out of range.
+	Validate() error
 	// StateSize is the length of the state for n parameters. A state of zeros is
 	// where training starts.
 	StateSize(n int) int
@@ -28,23 +28,16 @@ type Optimizer interface {
 	Step(params, grad, state []float32, rate float32)
 }
 
-// Spec is the options of an update rule in a spec.
-type Spec interface {
-	// New returns the rule; an error says which option is out of range.
-	New() (Optimizer, error)
-}
-
 // New returns the optimizer that a spec has chosen, with its defaults filled in.
 // It fails with Unsupported for a choice that is no optimizer, and with Invalid
 // for hyperparameters out of range.
 func New(choice pipeline.Choice) (Optimizer, error) {
 	const op = "build optimizer"
-	spec, ok := choice.Options.(Spec)
+	o, ok := choice.Options.(Optimizer)
 	if !ok {
 		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("optimizer type %q", choice.Name)}
 	}
-	o, err := spec.New()
-	if err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: choice.Name, Err: err}
 	}
 	return o, nil

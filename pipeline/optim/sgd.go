@@ -9,7 +9,7 @@ import (
 //go:embed sgd.go
 var sgdSource string
 
-// SGD is plain gradient descent.
+// SGD is plain gradient descent, w -= rate*g. It has no state.
 type SGD struct {
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
 }
@@ -20,20 +20,16 @@ func (s *SGD) Defaults(at pipeline.Place) {
 	pipeline.Default(at, "learning_rate", &s.LearningRate, 0.1)
 }
 
-// New implements Spec.
-func (s *SGD) New() (Optimizer, error) {
-	return sgd{float32(s.LearningRate)}, checkRate(s.LearningRate)
-}
+// Validate implements Optimizer.
+func (s *SGD) Validate() error { return checkRate(s.LearningRate) }
 
-// sgd is w -= rate*g. It has no state.
-type sgd struct{ learningRate float32 }
+// StateSize implements Optimizer.
+func (*SGD) StateSize(int) int { return 0 }
 
-func (sgd) Type() string      { return "sgd" }
-func (sgd) StateSize(int) int { return 0 }
-
-func (o sgd) Step(params, grad, state []float32, rate float32) {
-	checkStep(o, params, grad, state)
-	rate *= o.learningRate
+// Step implements Optimizer.
+func (s *SGD) Step(params, grad, state []float32, rate float32) {
+	checkStep(s, params, grad, state)
+	rate *= float32(s.LearningRate)
 	grad = grad[:len(params)]
 	for i := range params {
 		params[i] -= float32(rate * grad[i])

@@ -14,7 +14,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
-	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
@@ -122,17 +121,17 @@ func (s *Signs) Defaults(at pipeline.Place) {
 	pipeline.Default(at, "learning_rate", &s.LearningRate, 0.0125)
 }
 
-// New implements optim.Spec.
-func (s *Signs) New() (optim.Optimizer, error) { return signs(s.LearningRate), nil }
+// Validate implements optim.Optimizer.
+func (*Signs) Validate() error { return nil }
 
-type signs float32
+// StateSize implements optim.Optimizer.
+func (*Signs) StateSize(int) int { return 0 }
 
-func (signs) Type() string      { return "signs" }
-func (signs) StateSize(int) int { return 0 }
-func (s signs) Step(params, grad, _ []float32, rate float32) {
+// Step implements optim.Optimizer.
+func (s *Signs) Step(params, grad, _ []float32, rate float32) {
 	for i, g := range grad {
 		if g != 0 {
-			params[i] -= float32(math.Copysign(float64(float32(s)*rate), float64(g)))
+			params[i] -= float32(math.Copysign(float64(float32(s.LearningRate)*rate), float64(g)))
 		}
 	}
 }
