@@ -41,6 +41,11 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 	dst.Rows = rows
 	dst.Numbers = resizeAll(dst.Numbers, t.shape.Numbers, rows)
 	dst.Categories = resizeAll(dst.Categories, len(t.shape.Cardinalities), rows)
+	dst.Lists = resizeAll(dst.Lists, len(t.shape.Lists), 0)
+	for l, dimensions := range t.shape.Lists {
+		n := rows * kernel.Elements(dimensions)
+		dst.Lists[l] = slices.Grow(dst.Lists[l], n)[:n]
+	}
 	for i, f := range t.plan.Features {
 		var n Tally
 		if err := a.encode(i, batch, t.places[i].of(dst), &n); err != nil {

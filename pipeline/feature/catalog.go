@@ -59,7 +59,8 @@ type Encoder interface {
 type Encoding interface {
 	// AddTo adds the feature's slots to a shape.
 	AddTo(s *kernel.Shape)
-	// Encode writes the values of a into the feature's slots, each as long as a.
+	// Encode writes the values of a into the feature's slots, each with a value, an
+	// id or an array for every element of a.
 	Encode(a arrow.Array, out Slots, m *Memo, n *Tally) error
 }
 
@@ -67,6 +68,7 @@ type Encoding interface {
 type Slots struct {
 	Numbers    [][]float32
 	Categories [][]uint32
+	Lists      [][]float32
 }
 
 // Memo is what one goroutine remembers of the last batch of one feature.

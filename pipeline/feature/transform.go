@@ -29,12 +29,16 @@ type Transform struct {
 	mem    memory.Allocator
 }
 
-// place is a range of number slots and one of category slots.
-type place struct{ numberFrom, numberTo, categoryFrom, categoryTo int }
+// place is the slots that a shape has and an earlier one has not.
+type place struct{ from, to kernel.Shape }
 
 // of returns the slots of b at p.
 func (p place) of(b *kernel.Block) Slots {
-	return Slots{Numbers: b.Numbers[p.numberFrom:p.numberTo], Categories: b.Categories[p.categoryFrom:p.categoryTo]}
+	return Slots{
+		Numbers:    b.Numbers[p.from.Numbers:p.to.Numbers],
+		Categories: b.Categories[len(p.from.Cardinalities):len(p.to.Cardinalities)],
+		Lists:      b.Lists[len(p.from.Lists):len(p.to.Lists)],
+	}
 }
 
 // build makes a transform from data that describes plan's features.
@@ -51,7 +55,7 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 		}
 		before := t.shape
 		loaded.AddTo(&t.shape)
-		t.places = append(t.places, place{before.Numbers, t.shape.Numbers, len(before.Cardinalities), len(t.shape.Cardinalities)})
+		t.places = append(t.places, place{before, t.shape})
 		t.sources = append(t.sources, sourceOf(f))
 		t.encodings = append(t.encodings, loaded)
 	}

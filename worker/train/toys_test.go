@@ -6,20 +6,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
 
-// The toys: a model, a loss, an update rule, and the algorithm Descent, each as a
-// build would add it.
+// The toys: a model, a loss, an update rule, the algorithm Descent, and an encoder
+// that makes lists, each as a build would add it.
 var (
 	//go:embed toys_test.go
 	toysSource string
@@ -34,6 +36,7 @@ func toys() pipeline.Catalog {
 	c[pipeline.Optimizers] = append(c[pipeline.Optimizers],
 		pipeline.Entry{Name: "signs", Options: new(Signs), Source: toysSource},
 		pipeline.Entry{Name: "descent", Options: new(Descent), Source: descentSource})
+	c[pipeline.Encoders] = append(c[pipeline.Encoders], pipeline.Entry{Name: "powers", Options: new(Powers), Source: toysSource})
 	return c
 }
 
@@ -136,6 +139,69 @@ func (s *Signs) Step(params, grad, _ []float32, rate float32) {
 	}
 }
 
+// Powers makes a list of a number: itself and its square.
+type Powers struct{ feature.Scaled }
+
+// Load implements feature.Encoder.
+func (p *Powers) Load(f pipeline.Feature, data *feature.Feature) (feature.Encoding, error) {
+	scaled, err := p.Scaled.Load(f, data)
+	return powers{f.Name, scaled}, err
+}
+
+type powers struct {
+	name   string
+	scaled feature.Encoding
+}
+
+func (p powers) AddTo(s *kernel.Shape) {
+	s.Lists, s.ListNames = append(s.Lists, []int{2}), append(s.ListNames, p.name)
+}
+
+func (p powers) Encode(a arrow.Array, out feature.Slots, m *feature.Memo, n *feature.Tally) error {
+	column := make([]float32, a.Len())
+	err := p.scaled.Encode(a, feature.Slots{Numbers: [][]float32{column}}, m, n)
+	for i, x := range column {
+		out.Lists[0][2*i], out.Lists[0][2*i+1] = x, x*x
+	}
+	return err
+}
+
+func TestListsOfAnEncoderReachTheModel(t *testing.T) {
+	text := strings.Replace(toySpec("", ""), "{name: y, type: number}", "{name: y, type: number, encoder: {type: powers}}", 1)
+	a := toyArtifact(t, text)
+	v, ok := model.Find(a.Model, "list.y.weight")
+	if !ok || v.Size() != 2 {
+		t.Fatalf("views %v", a.Model.Views())
+	}
+	clear(a.Params)
+	copy(v.Of(a.Params), []float32{1, 2})
+	number := a.Transform.Features()[1].Number
+	y := (3.0 - number.Shift) * number.Scale
+	want := 1 / (1 + math.Exp(-(y + 2*y*y)))
+	for range 2 { // the second time, memory is reused
+		predictions := toyScores(t, a)
+		if math.Abs(float64(predictions[1])-want) > 1e-6 {
+			t.Errorf("prediction %v, want %v", predictions[1], want)
+		}
+	}
+}
+
+// toyScores scores two events, whose y are -1 and 3.
+func toyScores(t *testing.T, a *artifact.Artifact) []float32 {
+	scorer, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := tabletest.Batch(memory.DefaultAllocator, scorer.Input(), 0, []any{0.5, -1.0, int64(1), int64(2)}, []any{2.5, 3.0, int64(0), int64(1)})
+	defer events.Release()
+	rows, predictions, err := scorer.Score(t.Context(), events, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows.Release()
+	return predictions
+}
+
 // toyDocument is a pipeline of the rows of dataset.
 const toyDocument = `
 apiVersion: thalweg/v1
@@ -233,17 +299,7 @@ func TestModelLossOptimizerAndAlgorithmOfATestRunFromSpecText(t *testing.T) {
 			if a, err = artifact.Decode(toys(), parts); err != nil {
 				t.Fatal(err)
 			}
-			scorer, err := a.NewScorer(pipeline.InScoring)
-			if err != nil {
-				t.Fatal(err)
-			}
-			events := tabletest.Batch(memory.DefaultAllocator, scorer.Input(), 0, []any{0.5, -1.0, int64(1), int64(2)}, []any{2.5, 3.0, int64(0), int64(1)})
-			defer events.Release()
-			rows, predictions, err := scorer.Score(t.Context(), events, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer rows.Release()
+			predictions := toyScores(t, a)
 			if len(predictions) != 2 || !(predictions[0] > 0 && predictions[0] < 1) || predictions[0] == predictions[1] {
 				t.Errorf("predictions %v", predictions)
 			}
