@@ -18,8 +18,6 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/checkpoint"
-	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/lineage"
 )
@@ -210,7 +208,7 @@ func (f *lineageFlags) trace(ctx context.Context, g *globals, conns *connections
 		return nil, none, stop, err
 	}
 	stop = func() { closeSource(); c.Close() }
-	doc, err := lineage.Trace(ctx, from, &registry{c, from.State}, lineage.Query{Pipeline: thalweg.PipelineName(name), Topic: topic, TopicID: f.topicID,
+	doc, err := lineage.Trace(ctx, from, &registry{c}, lineage.Query{Pipeline: thalweg.PipelineName(name), Topic: topic, TopicID: f.topicID,
 		Partition: f.partition, Offset: f.offset}, f.keep)
 	if err != nil {
 		return nil, none, stop, err
@@ -230,7 +228,6 @@ func (f *lineageFlags) pipeline(ctx context.Context, c *api.Client, args []strin
 // registry is what the coordinators know.
 type registry struct {
 	client *api.Client
-	state  storage.Bucket
 }
 
 // Version implements lineage.Registry.
@@ -254,29 +251,6 @@ func (r *registry) Spec(ctx context.Context, name thalweg.PipelineName, generati
 		return nil, err
 	}
 	return []byte(res.Pipeline.RenderedSpec), nil
-}
-
-// Manifest implements lineage.Registry.
-func (r *registry) Manifest(ctx context.Context, runID string) (*dataset.Manifest, error) {
-	res, err := r.client.GetRun(ctx, &apiv1.GetRunRequest{RunId: runID})
-	if err != nil {
-		return nil, err
-	}
-	ref, err := thalweg.ParseObjectRef(res.Run.Outputs["manifest"])
-	if err != nil {
-		return nil, err
-	}
-	body, err := checkpoint.GetObject(ctx, r.state, ref)
-	if err != nil {
-		return nil, err
-	}
-	var profiled struct {
-		Manifest *dataset.Manifest `json:"manifest"`
-	}
-	if err := json.Unmarshal(body, &profiled); err != nil || profiled.Manifest == nil {
-		return nil, &thalweg.Error{Op: "read manifest", Kind: thalweg.Corrupt, Subject: ref.Key, Err: err}
-	}
-	return profiled.Manifest, nil
 }
 
 // shownObjects is how many training objects a table lists.

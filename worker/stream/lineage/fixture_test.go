@@ -88,8 +88,8 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// trained returns an artifact, with the manifest of its data or, as older
-// builds had it, with that's hash only.
+// trained returns an artifact, with the manifest of its data or with its hash
+// only.
 func trained(t testing.TB, version int, withManifest bool) *artifact.Artifact {
 	t.Helper()
 	text := document
@@ -287,4 +287,3 @@ func (w *world) Spec(_ context.Context, _ thalweg.PipelineName, g thalweg.Genera
 }
 
 // Manifest implements Registry.
-func (w *world) Manifest(context.Context, string) (*dataset.Manifest, error) { return manifest, nil }
