@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // The defaults of a spec, all of them, each with its reason.
@@ -72,12 +73,6 @@ var defaultChoices = map[Kind]string{
 
 // defaultProbabilities leave enough for both judgements of a small table.
 func defaultProbabilities() []float64 { return []float64{0.7, 0.15, 0.15} }
-
-// defaultTimestampFormats are what events hold: RFC 3339, and what SQL and
-// Python print.
-func defaultTimestampFormats() []string {
-	return []string{"rfc3339", "2006-01-02 15:04:05", "2006-01-02T15:04:05"}
-}
 
 // WithDefaults returns a copy of s with every default filled in. A zero that
 // the text has which s was read from stays; in a spec made by hand zero is not
@@ -149,7 +144,7 @@ func (f filler) events(s *Source, pipeline string) {
 		DefaultPointer(&s.Format.NullText, "")
 	}
 	if s.Format.Type != formatParquet {
-		DefaultList(f.Place, path+"format.timestamp_formats", &s.Format.TimestampFormats, defaultTimestampFormats()...)
+		DefaultList(f.Place, path+"format.timestamp_formats", &s.Format.TimestampFormats, table.TimeFormats()...)
 	}
 }
 

@@ -74,8 +74,7 @@ func (s *Cast) Bind(at *pipeline.Columns) pipeline.Op {
 //	timestamp   RFC 3339, UTC  microseconds    nearest        refused    –
 //
 //	1: true, false in any case, 1, 0
-//	2: RFC 3339, or date and time with T or a space between, or a date alone;
-//	   without an offset in the zone of the schema; finer than microseconds is cut
+//	2: the forms of table.ParseTime
 //
 // Text is taken as it stands: white space around a number has no form (trim
 // first), nor have NaN, infinities, hexadecimal and underscores. NaN and
@@ -153,7 +152,7 @@ var casts = map[conversion]converter{
 	{table.String, table.Int64}:     fromText(textToInt, int64Column),
 	{table.String, table.Float64}:   fromText(textToFloat, float64Column),
 	{table.String, table.Bool}:      fromText(textToBool, boolColumn),
-	{table.String, table.Timestamp}: fromText(parseTimestamp, timestampColumn),
+	{table.String, table.Timestamp}: fromText(table.ParseTime, timestampColumn),
 
 	{table.Int64, table.String}:    toText(int64Values, intToText),
 	{table.Int64, table.Float64}:   values(int64Values, intToFloat, float64Column),

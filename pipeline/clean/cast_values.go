@@ -34,18 +34,6 @@ func textToBool(s string, _ *time.Location) (bool, bool) {
 	return false, false
 }
 
-// parseTimestamp returns microseconds since 1970 UTC; text without an offset is
-// read in zone.
-func parseTimestamp(s string, zone *time.Location) (int64, bool) {
-	// The forms differ in length and separators, so that at most one can fit.
-	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
-			return t.UnixMicro(), true
-		}
-	}
-	return 0, false
-}
-
 func intToText(v int64) (string, bool) { return strconv.FormatInt(v, 10), true }
 
 // intToFloat rounds to the nearest float64, which is exact up to 2^53.

@@ -92,7 +92,7 @@ func constants(v any, zone *time.Location) map[table.Type]any {
 	switch v := v.(type) {
 	case string:
 		out[table.String] = v
-		if t, ok := parseTimestamp(v, zone); ok {
+		if t, ok := table.ParseTime(v, zone); ok {
 			out[table.Timestamp] = t
 		}
 	case bool:

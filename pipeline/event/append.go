@@ -76,7 +76,7 @@ func appendFloat(dst []byte, f float64) []byte {
 const timeLayout = "2006-01-02T15:04:05.999999Z"
 
 func appendTime(dst []byte, us int64) []byte {
-	if us < minMicros || us > maxMicros {
+	if us < table.MinMicros || us > table.MaxMicros {
 		return append(dst, "null"...)
 	}
 	dst = append(dst, '"')

@@ -178,7 +178,7 @@ func (w *avroWrite) time(dst []byte, us int64) ([]byte, error) {
 	unit := int64(1)
 	switch w.read {
 	case readTextTime:
-		if us < minMicros || us > maxMicros {
+		if us < table.MinMicros || us > table.MaxMicros {
 			return nil, w.fail(us)
 		}
 		text := time.UnixMicro(us).UTC().AppendFormat(nil, timeLayout)

@@ -48,7 +48,7 @@ func referenceAvro(schema *avro.Schema, event []byte) (row []string, ok bool) {
 			}
 		case time.Time:
 			us := x.UnixMicro()
-			if us < minMicros || us > maxMicros {
+			if us < table.MinMicros || us > table.MaxMicros {
 				return nil, false
 			}
 			row = append(row, string(appendTime(nil, us)))

@@ -299,12 +299,12 @@ func (f *avroFormat) integer(c *column, how avroRead, v int64, at int) {
 		if how == readLocalNanos {
 			v = floorDiv(v, 1000)
 		}
-		if v >= minMicros && v <= maxMicros {
+		if v >= table.MinMicros && v <= table.MaxMicros {
 			v = f.local(v)
 		}
 	case readDate:
 		const day = 86400e6
-		if v < minMicros/day || v > maxMicros/day {
+		if v < table.MinMicros/day || v > table.MaxMicros/day {
 			problem = foundFarTime
 		} else {
 			v = f.local(v * day)
@@ -316,7 +316,7 @@ func (f *avroFormat) integer(c *column, how avroRead, v int64, at int) {
 		f.number(c, v)
 		return
 	}
-	if problem == "" && (v < minMicros || v > maxMicros) {
+	if problem == "" && (v < table.MinMicros || v > table.MaxMicros) {
 		problem = foundFarTime
 	}
 	if problem != "" {

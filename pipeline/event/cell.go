@@ -211,7 +211,7 @@ func (d *cells) textTime(s []byte) (us int64, problem string) {
 
 // fromMillis returns the microseconds of a count of milliseconds.
 func fromMillis(ms int64) (us int64, problem string) {
-	if ms < minMicros/1000 || ms > maxMicros/1000 {
+	if ms < table.MinMicros/1000 || ms > table.MaxMicros/1000 {
 		return 0, foundFarTime
 	}
 	return ms * 1000, ""

@@ -75,7 +75,7 @@ func AppendText(dst []byte, column arrow.Array, row int) (text []byte, ok bool) 
 	case *array.Boolean:
 		return strconv.AppendBool(dst, c.Value(row)), true
 	case *array.Timestamp:
-		if us := int64(c.Value(row)); us >= minMicros && us <= maxMicros {
+		if us := int64(c.Value(row)); us >= table.MinMicros && us <= table.MaxMicros {
 			return time.UnixMicro(us).UTC().AppendFormat(dst, timeLayout), true
 		}
 		return dst, false

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // FuzzRowsSurviveCSV writes rows as CSV and reads them back.
@@ -16,7 +18,7 @@ func FuzzRowsSurviveCSV(f *testing.F) {
 	f.Add(int64(253402300799999999), int64(1<<63-1), 5e-324, "NA", false, uint8(0b01010), byte('\t'), "NA")
 	f.Add(int64(0), int64(0), math.Copysign(0, -1), "", false, uint8(0), byte('1'), "0")
 	f.Fuzz(func(t *testing.T, us, delay int64, distance float64, origin string, cancelled bool, nulls uint8, delimiter byte, null string) {
-		if us < minMicros || us > maxMicros || distance-distance != 0 || !utf8.ValidString(origin) {
+		if us < table.MinMicros || us > table.MaxMicros || distance-distance != 0 || !utf8.ValidString(origin) {
 			return
 		}
 		cfg := CSVConfig{Delimiter: string(rune(delimiter)), NullText: null, Columns: []string{"origin", "gate", "date", "cancelled", "delay", "distance"}}

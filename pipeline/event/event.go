@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // The values of Config.OnUnknownField, as on_unknown_field spells them.
@@ -44,7 +45,7 @@ type Config struct {
 	MaxEventBytes int
 	// TimestampFormats are tried in order on a timestamp column's values:
 	// rfc3339, epoch_ms (a whole number of milliseconds since 1970 UTC), or a
-	// layout of Go's time package. Default DefaultTimestampFormats.
+	// layout of Go's time package. Default table.TimeFormats.
 	TimestampFormats []string
 	// OnUnknownField says what becomes of an event with a field that is no
 	// column: Ignore (the field is passed over, the default) or DeadLetter (the
@@ -65,7 +66,7 @@ func (c Config) withDefaults() Config {
 		c.MaxEventBytes = defaultMaxEventBytes
 	}
 	if len(c.TimestampFormats) == 0 {
-		c.TimestampFormats = DefaultTimestampFormats()
+		c.TimestampFormats = table.TimeFormats()
 	}
 	if c.OnUnknownField == "" {
 		c.OnUnknownField = Ignore

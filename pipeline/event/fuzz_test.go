@@ -112,9 +112,13 @@ func referenceValue(typ table.Type, raw json.RawMessage) (value string, ok bool)
 		case rfc3339.MatchString(text):
 			at, err = time.Parse(time.RFC3339, text)
 		case naive.MatchString(text) && text[10] == 'T':
-			at, err = time.Parse(naiveT, text)
+			at, err = time.Parse("2006-01-02T15:04:05", text)
 		case naive.MatchString(text):
-			at, err = time.Parse(naiveSpace, text)
+			at, err = time.Parse(time.DateTime, text)
+		case len(text) == len("2006-01-02 15:04"):
+			at, err = time.Parse("2006-01-02 15:04", text)
+		case len(text) == len(time.DateOnly):
+			at, err = time.Parse(time.DateOnly, text)
 		default:
 			return "", false
 		}
@@ -248,7 +252,7 @@ func FuzzRowsSurviveTheRoundTrip(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, us, delay int64, distance float64, origin string, cancelled bool, nulls uint8) {
-		if us < minMicros || us > maxMicros || distance-distance != 0 || !utf8.ValidString(origin) {
+		if us < table.MinMicros || us > table.MaxMicros || distance-distance != 0 || !utf8.ValidString(origin) {
 			return // what JSON cannot carry
 		}
 		row := []string{

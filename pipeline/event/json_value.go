@@ -115,7 +115,7 @@ func (d *jsonFormat) epochValue(c *column, b []byte, p int) int {
 	if next < 0 || !ok {
 		return next
 	}
-	if ms < minMicros/1000 || ms > maxMicros/1000 {
+	if ms < table.MinMicros/1000 || ms > table.MaxMicros/1000 {
 		d.blame(c, p, foundFarTime)
 		return next
 	}

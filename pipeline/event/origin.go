@@ -82,7 +82,7 @@ func (d *cells) surround(e *Events, i int) {
 			switch {
 			case us < 0:
 				d.claim(c, null) // how Kafka says that there is none
-			case us > maxMicros:
+			case us > table.MaxMicros:
 				d.blame(c, 0, foundFarTime)
 			default:
 				d.number(c, us)

@@ -273,10 +273,8 @@ func article(noun string) string {
 
 // timestamp returns the literal of a date and time written as a string.
 func (c *compiler) timestamp(at ast.Node, l *literal) (node, *Problem) {
-	for _, layout := range []string{time.DateOnly, "2006-01-02 15:04", time.DateTime, "2006-01-02T15:04:05", time.RFC3339} {
-		if t, err := time.ParseInLocation(layout, l.s, c.zone); err == nil {
-			return newInt(table.Timestamp, t.UnixMicro()), nil
-		}
+	if us, ok := table.ParseTime(l.s, c.zone); ok {
+		return newInt(table.Timestamp, us), nil
 	}
 	p := problemAt(at, "%s is not a date or time", strconv.Quote(l.s))
 	p.Hint = `write "2020-01-31", "2020-01-31 15:04:05" or an RFC 3339 time`
