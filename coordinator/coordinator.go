@@ -25,11 +25,11 @@ const drainTime = 5 * time.Second
 
 // Coordinator is one node. Create it with New, then Run it once.
 type Coordinator struct {
-	cfg     Config
-	log     *slog.Logger
-	metrics *metrics
-	replica *replica
-	bell    *bell
+	cfg       Config
+	log       *slog.Logger
+	metrics   *metrics
+	replica   *replica
+	broadcast *broadcast
 	// peers carries requests to other nodes, and proxy passes whole ones on.
 	peers *http.Transport
 	proxy http.Handler
@@ -50,9 +50,9 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	}
 	c := &Coordinator{
 		cfg: cfg.withDefaults(), log: log.With(keyNode, cfg.ID),
-		bell: newBell(), stopping: make(chan struct{}), serving: make(chan struct{}),
+		broadcast: newBroadcast(), stopping: make(chan struct{}), serving: make(chan struct{}),
 	}
-	c.replica = newReplica(c.bell)
+	c.replica = newReplica(c.broadcast)
 	c.metrics = newMetrics(c)
 	return c, nil
 }

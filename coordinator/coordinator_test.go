@@ -283,7 +283,7 @@ func TestLeaderStopsMidRun(t *testing.T) {
 	first := c.leader()
 	c.stop(first)
 	second := c.leader()
-	// What was acknowledged is there, progress is heard anew, and the workers keep
+	// What was acknowledged is there, progress is reported anew, and the workers keep
 	// their leases under the new leader.
 	c.eventually("the new leader hears of the replicas", func() bool {
 		resp, err := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: applied.RunId})

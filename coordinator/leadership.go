@@ -24,13 +24,13 @@ const (
 	ticksPerTTL = 8
 )
 
-// leadership is one term of this node as leader, with what it has heard from
-// workers since. It begins with nothing heard; workers have a lease's time to
+// leadership is one term of this node as leader, with what workers have
+// reported since. It begins knowing none of them; they have a lease's time to
 // call.
 type leadership struct {
-	term  uint64
-	since time.Time
-	heard *heard
+	term     uint64
+	since    time.Time
+	liveness *liveness
 	// planning admits one planner at a time, from the plan to its commands' being
 	// applied, so that no two plans take the same task.
 	planning chan struct{}
@@ -63,8 +63,8 @@ func (c *Coordinator) beginLeadership() {
 		c.log.Info("leadership was lost before it began", keyTerm, term, keyError, err)
 		return
 	}
-	c.lead.Store(&leadership{term: term, since: time.Now(), heard: newHeard(), planning: make(chan struct{}, 1)})
-	c.bell.ring()
+	c.lead.Store(&leadership{term: term, since: time.Now(), liveness: newLiveness(), planning: make(chan struct{}, 1)})
+	c.broadcast.Notify()
 	c.log.Info("this node leads", keyTerm, term)
 }
 
@@ -72,7 +72,7 @@ func (c *Coordinator) endLeadership() {
 	if lead := c.lead.Swap(nil); lead != nil {
 		c.log.Info("this node leads no more", keyTerm, lead.term)
 	}
-	c.bell.ring()
+	c.broadcast.Notify()
 }
 
 // leading returns the leadership under way, or nil. A leadership of an earlier
@@ -91,7 +91,7 @@ func (c *Coordinator) waitLeading(ctx context.Context) (*leadership, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.LeaderWait)
 	defer cancel()
 	for {
-		changed := c.bell.wait()
+		changed := c.broadcast.Changed()
 		if lead := c.leading(); lead != nil {
 			return lead, nil
 		}
@@ -129,7 +129,7 @@ func (c *Coordinator) tick(ctx context.Context) {
 		c.log.Debug("planning was put off", keyError, err)
 		return
 	}
-	c.replica.view(func(s *state.State) { lead.heard.forget(s, time.Now()) })
+	c.replica.view(func(s *state.State) { lead.liveness.forget(s, time.Now()) })
 }
 
 // advance plans and commits until there is nothing left to do, for the worker
@@ -147,7 +147,7 @@ func (c *Coordinator) advance(ctx context.Context, lead *leadership, poll thalwe
 		}
 		var commands []state.Command
 		c.replica.view(func(s *state.State) {
-			commands = schedule.Plan(s, lead.heard.snapshot(lead.since), time.Now(), poll, c.cfg.schedule())
+			commands = schedule.Plan(s, lead.liveness.snapshot(lead.since), time.Now(), poll, c.cfg.schedule())
 		})
 		if len(commands) == 0 {
 			return nil

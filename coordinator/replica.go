@@ -10,8 +10,8 @@ import (
 // replica is this node's copy of the replicated state: the log writes it, and
 // requests read it in between.
 type replica struct {
-	bell *bell
-	mu   struct {
+	broadcast *broadcast
+	mu        struct {
 		sync.RWMutex
 		state *state.State
 	}
@@ -19,8 +19,8 @@ type replica struct {
 
 var _ raftnode.Machine = (*replica)(nil)
 
-func newReplica(b *bell) *replica {
-	r := &replica{bell: b}
+func newReplica(b *broadcast) *replica {
+	r := &replica{broadcast: b}
 	r.mu.state = state.New()
 	return r
 }
@@ -37,7 +37,7 @@ func (r *replica) Apply(index uint64, entry []byte) (any, error) {
 	r.mu.Lock()
 	answer, err := r.mu.state.Apply(index, entry)
 	r.mu.Unlock()
-	r.bell.ring()
+	r.broadcast.Notify()
 	return answer, err
 }
 
@@ -57,6 +57,6 @@ func (r *replica) Restore(snapshot []byte) error {
 	r.mu.Lock()
 	r.mu.state = s
 	r.mu.Unlock()
-	r.bell.ring()
+	r.broadcast.Notify()
 	return nil
 }

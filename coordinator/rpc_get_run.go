@@ -20,7 +20,7 @@ func (s *service) GetRun(ctx context.Context, req *connect.Request[apiv1.GetRunR
 	resp := &apiv1.GetRunResponse{}
 	err = s.c.read(func(st *state.State) {
 		if r := st.Run(thalweg.RunID(req.Msg.RunId)); r != nil {
-			resp.Run = runView(r, lead.heard, true)
+			resp.Run = runView(r, lead.liveness, true)
 		}
 	})
 	if err == nil && resp.Run == nil {

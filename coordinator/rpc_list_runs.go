@@ -56,7 +56,7 @@ func (s *service) ListRuns(ctx context.Context, req *connect.Request[apiv1.ListR
 			resp.NextPageToken = tokenInState + strconv.FormatUint(runs[size-1].StartIndex, 10)
 		}
 		for _, r := range runs {
-			resp.Runs = append(resp.Runs, runView(r, lead.heard, false))
+			resp.Runs = append(resp.Runs, runView(r, lead.liveness, false))
 		}
 	})
 	if err != nil || more {

@@ -42,16 +42,16 @@ func (s *service) Poll(ctx context.Context, req *connect.Request[apiv1.PollReque
 		return nil, err
 	}
 	for _, r := range msg.Refusals {
-		if !lead.heard.refused(msg.WorkerId, r) {
+		if !lead.liveness.refused(msg.WorkerId, r) {
 			c.log.Warn("worker cannot load a model version", keyWorker, msg.WorkerId, keyModel, r.Model, keyVersion, r.Version, keyError, r.Reason)
 		}
 	}
-	others, err := lead.heard.note(msg, time.Now())
+	others, err := lead.liveness.note(msg, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	if others {
-		c.bell.ring()
+		c.broadcast.Notify()
 	}
 	accepted, err := c.takeReports(lead, msg)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *service) Poll(ctx context.Context, req *connect.Request[apiv1.PollReque
 		if err := c.releaseAll(thalweg.WorkerID(msg.WorkerId)); err != nil {
 			return nil, err
 		}
-		lead.heard.left(thalweg.WorkerID(msg.WorkerId))
+		lead.liveness.left(thalweg.WorkerID(msg.WorkerId))
 		return connect.NewResponse(&apiv1.PollResponse{Accepted: accepted}), nil
 	}
 	resp, err := c.awaitLeases(ctx, lead, msg, len(accepted) > 0)
@@ -84,7 +84,7 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 	defer timer.Stop()
 	id := thalweg.WorkerID(msg.WorkerId)
 	for {
-		changed := c.bell.wait()
+		changed := c.broadcast.Changed()
 		if err := c.advance(ctx, lead, id); err != nil {
 			return nil, err
 		}
@@ -105,7 +105,7 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		lead.heard.seen(id, msg.Incarnation, time.Now())
+		lead.liveness.seen(id, msg.Incarnation, time.Now())
 	}
 }
 
@@ -146,7 +146,7 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 		cmd.Partials, cmd.Outputs, cmd.Metrics, cmd.Counts = r.Partials, r.Outputs, r.Metrics, maps.Clone(r.Counts)
 		cmd.Rows = r.Counts["rows"]
 		delete(cmd.Counts, "rows") // the stage's progress, not a count of the run
-		if p := lead.heard.progressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
+		if p := lead.liveness.progressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
 			cmd.Rows = max(p.RowsDone, p.RowsTotal)
 		}
 	}
@@ -187,13 +187,10 @@ func flawOf(r *apiv1.TaskReport) string {
 		if v := r.Metrics[name]; math.IsNaN(v) || math.IsInf(v, 0) {
 			return fmt.Sprintf("metric %.64q is %v", name, v)
 		}
-		if len(name) > maxMeasuredBytes {
-			return fmt.Sprintf("metric %.64q: the name is too long", name)
-		}
 	}
-	for _, name := range sortedKeys(r.Counts) {
+	for _, name := range slices.Concat(sortedKeys(r.Metrics), sortedKeys(r.Counts)) {
 		if len(name) > maxMeasuredBytes {
-			return fmt.Sprintf("count %.64q: the name is too long", name)
+			return fmt.Sprintf("metric or count %.64q: the name is too long", name)
 		}
 	}
 	return ""

@@ -35,9 +35,9 @@ func (s *service) Status(ctx context.Context, _ *connect.Request[apiv1.StatusReq
 	if lead == nil {
 		return connect.NewResponse(resp), nil
 	}
-	now, h := time.Now(), lead.heard.snapshot(lead.since)
+	now, h := time.Now(), lead.liveness.snapshot(lead.since)
 	c.replica.view(func(st *state.State) {
-		for _, w := range lead.heard.list() {
+		for _, w := range lead.liveness.list() {
 			v := &apiv1.Worker{Id: string(w.ID), Address: w.Address, State: workerAlive,
 				Leases: uint32(len(st.HeldBy(w.ID))), LastSeenUnixMs: w.LastSeen.UnixMilli()}
 			if schedule.Lost(h, w.ID, now, c.cfg.schedule()) {

@@ -26,7 +26,7 @@ func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.S
 			}
 			known = true
 			for _, part := range p.Partitions {
-				resp.Partitions = append(resp.Partitions, partitionView(st, p, part, lead.heard))
+				resp.Partitions = append(resp.Partitions, partitionView(st, p, part, lead.liveness))
 			}
 		}
 		hint = nearestPipeline(st, req.Msg.Pipeline)
@@ -39,10 +39,10 @@ func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.S
 
 // partitionView merges what the log knows of a partition with what its holder
 // said last.
-func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, h *heard) *apiv1.StreamPartition {
+func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, l *liveness) *apiv1.StreamPartition {
 	t := part.Task
 	v := &apiv1.StreamPartition{End: -1}
-	said, refusals := h.streamOf(t.ID, t.Worker)
+	said, refusals := l.streamOf(t.ID, t.Worker)
 	if said != nil {
 		v = proto.CloneOf(said)
 	}

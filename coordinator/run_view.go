@@ -8,8 +8,8 @@ import (
 )
 
 // runView returns a run as the RPC shows it; progress of running tasks comes
-// from h, which is nil for a record; tasks are listed where asked for.
-func runView(r *state.Run, h *heard, tasks bool) *apiv1.Run {
+// from l, which is nil for a record; tasks are listed where asked for.
+func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
 	v := &apiv1.Run{
 		Id: string(r.ID), Pipeline: string(r.Pipeline), Generation: uint64(r.Generation),
 		State: r.State.String(), Stage: r.Stage().Name, Error: r.Error,
@@ -18,12 +18,12 @@ func runView(r *state.Run, h *heard, tasks bool) *apiv1.Run {
 		ModelVersion: uint64(r.Version), Verb: r.Verb, Arguments: maps.Clone(r.Arguments),
 	}
 	for _, stage := range r.Stages {
-		v.Stages = append(v.Stages, stageView(r, stage, h, tasks))
+		v.Stages = append(v.Stages, stageView(r, stage, l, tasks))
 	}
 	return v
 }
 
-func stageView(r *state.Run, stage *state.Stage, h *heard, tasks bool) *apiv1.Stage {
+func stageView(r *state.Run, stage *state.Stage, l *liveness, tasks bool) *apiv1.Stage {
 	v := &apiv1.Stage{
 		Name: stage.Name, State: stage.State.String(), TasksTotal: stage.Total, TasksDone: stage.Done,
 		RowsDone: stage.Rows, StartedAtUnixMs: stage.StartedMS, EndedAtUnixMs: stage.EndedMS,
@@ -39,8 +39,8 @@ func stageView(r *state.Run, stage *state.Stage, h *heard, tasks bool) *apiv1.St
 			continue
 		}
 		var p *apiv1.Progress
-		if h != nil {
-			p = h.progressOf(t.ID, t.Token)
+		if l != nil {
+			p = l.progressOf(t.ID, t.Token)
 		}
 		if t.State != state.TaskLeased || p == nil {
 			known = known && t.Reduce

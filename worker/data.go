@@ -99,9 +99,9 @@ func (d *data) columns() []string {
 	return names
 }
 
-// batches yields a shard's rows in the canonical form. A batch is the caller's
-// only until the next one.
-func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
+// natural yields a shard's rows as they are in the file. A batch is the caller's
+// only until the next one, here and below.
+func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
 		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, d.columns(), dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
 		if err != nil {
@@ -110,53 +110,31 @@ func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 		}
 		defer r.Close()
 		defer func() { d.worker.metrics.observeRead(r.Counters()) }()
-		var binder *table.Binder
-		for first := int64(0); ; {
-			batch, err := d.next(ctx, r, &binder, first)
+		for {
+			batch, err := r.Next()
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err == io.EOF {
 				return
 			}
-			if err != nil {
-				yield(nil, err)
+			more := yield(batch, err)
+			if batch != nil {
+				batch.Release()
+			}
+			if !more || err != nil {
 				return
 			}
-			n := batch.NumRows()
-			more := yield(batch, nil)
-			batch.Release()
-			if !more {
-				return
-			}
-			first += n
-			d.progress.Add(n)
 		}
 	}
 }
 
-// next reads a batch and binds it to the columns of the spec.
-func (d *data) next(ctx context.Context, r *dataset.Reader, binder **table.Binder, first int64) (arrow.Record, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	natural, err := r.Next()
-	if err != nil {
-		return nil, err
-	}
-	defer natural.Release()
-	if *binder == nil {
-		if *binder, err = table.NewBinder(d.plan.Input, natural.Schema()); err != nil {
-			return nil, err
-		}
-	}
-	return (*binder).Bind(natural, first)
-}
-
-// cleaned yields what batches does after the operators. A batch is the caller's
-// only until the next one.
-func (d *data) cleaned(ctx context.Context, chain *clean.Chain, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
+// through yields what do makes of each batch, and releases it afterwards.
+func through(batches iter.Seq2[arrow.Record, error], do func(arrow.Record) (arrow.Record, error)) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		for batch, err := range d.batches(ctx, shard) {
+		for batch, err := range batches {
 			if err == nil {
-				batch, err = chain.Apply(ctx, batch, rep)
+				batch, err = do(batch)
 			}
 			if err != nil {
 				yield(nil, err)
@@ -169,4 +147,26 @@ func (d *data) cleaned(ctx context.Context, chain *clean.Chain, shard int, rep *
 			}
 		}
 	}
+}
+
+// batches yields a shard's rows in the canonical form.
+func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
+	var binder *table.Binder
+	var first int64
+	return through(d.natural(ctx, shard), func(natural arrow.Record) (_ arrow.Record, err error) {
+		if binder == nil {
+			if binder, err = table.NewBinder(d.plan.Input, natural.Schema()); err != nil {
+				return nil, err
+			}
+		}
+		batch, err := binder.Bind(natural, first)
+		first += natural.NumRows()
+		d.progress.Add(natural.NumRows())
+		return batch, err
+	})
+}
+
+// cleaned yields what batches does after the operators.
+func (d *data) cleaned(ctx context.Context, chain *clean.Chain, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
+	return through(d.batches(ctx, shard), func(batch arrow.Record) (arrow.Record, error) { return chain.Apply(ctx, batch, rep) })
 }

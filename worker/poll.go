@@ -47,8 +47,8 @@ func (w *Worker) pollOnce(ctx context.Context) (*apiv1.PollResponse, error) {
 	req := w.request()
 	callCtx, cancel := context.WithTimeout(ctx, w.cfg.PollWait+5*time.Second)
 	defer cancel()
-	stop := w.tasks.onReport(cancel)
-	defer stop()
+	w.tasks.wakeBy(cancel)
+	defer w.tasks.wakeBy(nil)
 	return w.coordinator.Poll(callCtx, req)
 }
 

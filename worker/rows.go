@@ -51,65 +51,37 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, error] {
 	return func(yield func(*train.Batch, error) bool) {
 		var rep pipeline.Report
-		to := matrixRows{shardRows: r, shard: shard, applier: r.transform.NewApplier(), rep: &rep}
-		for batch, err := range r.cleaned(ctx, r.chain, shard, &rep) {
+		out, applier := train.Batch{Block: new(kernel.Block)}, r.transform.NewApplier()
+		for batch, err := range through(r.cleaned(ctx, r.chain, shard, &rep), func(batch arrow.Record) (arrow.Record, error) {
+			return r.transform.Keep(batch, &rep)
+		}) {
 			if err == nil {
-				err = to.transform(batch)
+				err = r.fill(&out, applier, shard, batch)
 			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			more := yield(&to.out, nil)
-			to.kept.Release()
-			if !more {
+			if !yield(&out, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// matrixRows turns the cleaned rows of a shard into those that training wants,
-// in memory that each batch uses again.
-type matrixRows struct {
-	*shardRows
-	shard   int
-	applier *feature.Applier
-	rep     *pipeline.Report
-	kept    arrow.Record // holds what out refers to
-	block   kernel.Block
-	out     train.Batch
-}
-
-// transform fills out from a batch. Unless it fails, the caller releases kept.
-func (r *matrixRows) transform(batch arrow.Record) (err error) {
-	if r.kept, err = r.shardRows.transform.Keep(batch, r.rep); err != nil {
+// fill makes what training wants of a batch, in the memory of the batch before.
+func (r *shardRows) fill(out *train.Batch, applier *feature.Applier, shard int, batch arrow.Record) (err error) {
+	if out.Split, err = r.cuts.Assign(batch, shard, out.Split); err != nil {
 		return err
 	}
-	if err := r.fill(); err != nil {
-		r.kept.Release()
-		return err
-	}
-	return nil
-}
-
-func (r *matrixRows) fill() (err error) {
-	if r.out.Split, err = r.cuts.Assign(r.kept, r.shard, r.out.Split); err != nil {
-		return err
-	}
-	if err := r.applier.Apply(r.kept, &r.block, nil); err != nil {
+	if err := applier.Apply(batch, out.Block, nil); err != nil {
 		return err
 	}
 	var valid []bool
-	if r.block.Labels, valid, err = r.shardRows.transform.Labels(r.kept, r.block.Labels); err != nil {
+	if out.Block.Labels, valid, err = r.transform.Labels(batch, out.Block.Labels); err != nil {
 		return err
 	}
 	for i, ok := range valid {
 		if !ok {
-			r.out.Split[i] = train.Unused
+			out.Split[i] = train.Unused
 		}
 	}
-	r.out.Block = &r.block
-	r.out.Row = r.kept.Column(int(r.kept.NumCols()) - 1).(*array.Int64).Int64Values()
+	out.Row = batch.Column(int(batch.NumCols()) - 1).(*array.Int64).Int64Values()
 	return nil
 }

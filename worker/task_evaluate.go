@@ -75,13 +75,31 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, cuts *spl
 		}
 		bySplit[s] = &selected{sums: sums}
 	}
-	observe := evaluation{model: model, scorer: scorer, cuts: cuts, shard: shard, bySplit: bySplit}
-	for batch, err := range d.batches(ctx, shard) {
-		if err == nil {
-			err = observe.batch(ctx, batch)
-		}
+	var rep pipeline.Report
+	var parts []uint8
+	var predictions, labels []float32
+	var valid []bool
+	for rows, err := range through(d.batches(ctx, shard), func(batch arrow.Record) (rows arrow.Record, err error) {
+		rows, predictions, err = scorer.Score(ctx, batch, &rep)
+		return rows, err
+	}) {
 		if err != nil {
 			return out, err
+		}
+		if parts, err = cuts.Assign(rows, shard, parts); err != nil {
+			return out, err
+		}
+		if labels, valid, err = model.Transform.Labels(rows, labels); err != nil {
+			return out, err
+		}
+		for i, p := range parts {
+			if s := bySplit[p]; s != nil && (valid == nil || valid[i]) {
+				s.predictions = append(s.predictions, predictions[i])
+				s.labels = append(s.labels, labels[i])
+			}
+		}
+		for _, s := range evaluatedSplits {
+			bySplit[s].flush()
 		}
 	}
 	for i, s := range evaluatedSplits {
@@ -90,43 +108,6 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, cuts *spl
 		}
 	}
 	return out, nil
-}
-
-// evaluation is a shard under evaluation, with its scratch memory.
-type evaluation struct {
-	model   *artifact.Artifact
-	scorer  *artifact.Scorer
-	cuts    *split.Cuts
-	shard   int
-	bySplit [split.Count]*selected
-	rep     pipeline.Report
-	parts   []uint8
-	labels  []float32
-	valid   []bool
-}
-
-func (e *evaluation) batch(ctx context.Context, batch arrow.Record) error {
-	rows, predictions, err := e.scorer.Score(ctx, batch, &e.rep)
-	if err != nil {
-		return err
-	}
-	defer rows.Release()
-	if e.parts, err = e.cuts.Assign(rows, e.shard, e.parts); err != nil {
-		return err
-	}
-	if e.labels, e.valid, err = e.model.Transform.Labels(rows, e.labels); err != nil {
-		return err
-	}
-	for i, p := range e.parts {
-		if s := e.bySplit[p]; s != nil && (e.valid == nil || e.valid[i]) {
-			s.predictions = append(s.predictions, predictions[i])
-			s.labels = append(s.labels, e.labels[i])
-		}
-	}
-	for _, s := range evaluatedSplits {
-		e.bySplit[s].flush()
-	}
-	return nil
 }
 
 // reduceEvaluate merges the sums in shard order into the run's metrics.

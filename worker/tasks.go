@@ -39,12 +39,12 @@ type taskManager struct {
 	worker *Worker
 	mu     struct {
 		sync.Mutex
-		tasks    map[string]*runningTask
-		ending   map[string]*runningTask // told to end; a new lease of the same task waits for them
-		reports  map[string]*apiv1.TaskReport
-		known    string        // hash of the leases last seen
-		reported chan struct{} // closed and replaced when a report is added
-		unsent   int           // reports added since the last poll was built
+		tasks   map[string]*runningTask
+		ending  map[string]*runningTask // told to end; a new lease of the same task waits for them
+		reports map[string]*apiv1.TaskReport
+		known   string             // hash of the leases last seen
+		unsent  bool               // whether a report was added since the last poll was built
+		wake    context.CancelFunc // ends the poll under way; nil: there is none
 	}
 }
 
@@ -53,7 +53,6 @@ func newTaskManager(w *Worker) *taskManager {
 	m.mu.tasks = make(map[string]*runningTask)
 	m.mu.ending = make(map[string]*runningTask)
 	m.mu.reports = make(map[string]*apiv1.TaskReport)
-	m.mu.reported = make(chan struct{})
 	return m
 }
 
@@ -147,16 +146,17 @@ func (m *taskManager) report(t *runningTask, report *apiv1.TaskReport) {
 		return // the lease is another's by now, and so is its outcome
 	}
 	m.mu.reports[report.TaskId] = report
-	m.mu.unsent++
-	close(m.mu.reported)
-	m.mu.reported = make(chan struct{})
+	m.mu.unsent = true
+	if m.mu.wake != nil {
+		m.mu.wake()
+	}
 }
 
 // fill adds reports, progress and stream positions to a poll.
 func (m *taskManager) fill(req *apiv1.PollRequest) {
 	m.mu.Lock()
 	req.KnownLeases = m.mu.known
-	m.mu.unsent = 0
+	m.mu.unsent = false
 	tasks := make([]*runningTask, 0, len(m.mu.tasks))
 	for id, t := range m.mu.tasks {
 		if r, ok := m.mu.reports[id]; ok {
@@ -180,25 +180,14 @@ func (m *taskManager) forget(accepted []string) {
 	}
 }
 
-// onReport calls cancel when a report is added after the last fill; the returned
-// function stops watching.
-func (m *taskManager) onReport(cancel context.CancelFunc) (stop func()) {
+// wakeBy has a report end the poll under way; at once if one was added after the
+// poll was built. Nil: there is no poll.
+func (m *taskManager) wakeBy(cancel context.CancelFunc) {
 	m.mu.Lock()
-	reported, unsent := m.mu.reported, m.mu.unsent
-	m.mu.Unlock()
-	if unsent > 0 {
+	defer m.mu.Unlock()
+	if m.mu.wake = cancel; cancel != nil && m.mu.unsent {
 		cancel()
-		return func() {}
 	}
-	quit := make(chan struct{})
-	go func() {
-		select {
-		case <-reported:
-			cancel()
-		case <-quit:
-		}
-	}()
-	return func() { close(quit) }
 }
 
 // hasUnsent reports whether there is a report that the last poll did not carry: it
@@ -206,7 +195,7 @@ func (m *taskManager) onReport(cancel context.CancelFunc) (stop func()) {
 func (m *taskManager) hasUnsent() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mu.unsent > 0
+	return m.mu.unsent
 }
 
 // stopAll ends every task at once; it reports whether there was any.

@@ -31,10 +31,10 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 				c.finishOf(w)
 			case n == 15: // a process is replaced by a new one
 				restarts++
-				c.heard.Workers[w] = Worker{ID: w, Incarnation: fmt.Sprint("again ", restarts), Slots: 1, LastSeen: c.now}
+				c.liveness.Workers[w] = Worker{ID: w, Incarnation: fmt.Sprint("again ", restarts), Slots: 1, LastSeen: c.now}
 				c.plan(w)
 			case n == 16: // a leader is replaced by a new one
-				c.heard = Heard{LeaderSince: c.now, Workers: make(map[thalweg.WorkerID]Worker)}
+				c.liveness = Liveness{LeaderSince: c.now, Workers: make(map[thalweg.WorkerID]Worker)}
 			case n == 17:
 				for _, task := range c.s.HeldBy(w) {
 					c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "no"}})
@@ -101,13 +101,13 @@ func BenchmarkPlanOfALargeStage(b *testing.B) {
 	c.apply(&state.ReportTask{Task: "a-1-1/profile.reduce", Token: thalweg.Token(c.index), Counts: map[string]int64{"shards": 10_000}, Outputs: map[string]string{"manifest": "m"}})
 	for i := range 16 {
 		id := thalweg.WorkerID(fmt.Sprint("w", i))
-		c.heard.Workers[id] = Worker{ID: id, Incarnation: "1", Slots: 4, LastSeen: c.now}
+		c.liveness.Workers[id] = Worker{ID: id, Incarnation: "1", Slots: 4, LastSeen: c.now}
 	}
 	if c.s.Run("a-1-1").Stage().Name != "clean" {
 		b.Fatal("not in the large stage")
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		Plan(c.s, c.heard, c.now.Add(time.Millisecond), "w3", c.cfg)
+		Plan(c.s, c.liveness, c.now.Add(time.Millisecond), "w3", c.cfg)
 	}
 }

@@ -1,5 +1,5 @@
 // Package schedule plans who works on what. Plan is a pure function of the
-// replicated state, of what the leader has heard from workers, and of the time:
+// replicated state, of what the leader knows of the workers, and of the time:
 // it answers with commands for the log and changes nothing itself. What it
 // decides is safe for any input, since the state fences by tokens; schedule is
 // about progress and even load.
@@ -34,7 +34,7 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// Worker is what the leader has heard from a worker.
+// Worker is what the leader knows of a worker.
 type Worker struct {
 	ID          thalweg.WorkerID
 	Incarnation string // of its process
@@ -43,11 +43,11 @@ type Worker struct {
 	LastSeen    time.Time
 }
 
-// Heard is what the leader knows beside the log: it starts empty with each
+// Liveness is what the leader knows beside the log: it starts empty with each
 // leadership.
-type Heard struct {
+type Liveness struct {
 	// LeaderSince is when this leadership began. Workers that hold leases get one
-	// LeaseTTL from then to be heard of.
+	// LeaseTTL from then to call.
 	LeaderSince time.Time
 	Workers     map[thalweg.WorkerID]Worker
 }
@@ -56,10 +56,10 @@ type Heard struct {
 // of silent workers, the registration of runs that have come to it, and, when poll names
 // the worker that is asking for work, its leases. When commands were applied,
 // plan again: one plan's result may make room for another.
-func Plan(s *state.State, h Heard, now time.Time, poll thalweg.WorkerID, cfg Config) []state.Command {
+func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID, cfg Config) []state.Command {
 	var commands []state.Command
 	for _, w := range s.Holders() {
-		if now.Sub(lastHeard(h, w)) > cfg.LeaseTTL {
+		if now.Sub(lastSeen(l, w)) > cfg.LeaseTTL {
 			commands = append(commands, &state.ExpireWorker{Worker: w, UpTo: thalweg.Token(s.Index())})
 		}
 	}
@@ -68,14 +68,14 @@ func Plan(s *state.State, h Heard, now time.Time, poll thalweg.WorkerID, cfg Con
 			commands = append(commands, &state.RegisterModel{Run: r.ID})
 		}
 	}
-	w, known := h.Workers[poll]
+	w, known := l.Workers[poll]
 	if !known || len(commands) > 0 {
 		return commands
 	}
 	if stale := staleLeases(s, w); stale != nil {
 		return []state.Command{stale}
 	}
-	p := newPlan(s, h, now, w, cfg)
+	p := newPlan(s, l, now, w, cfg)
 	if !p.isLive(w.ID) {
 		return nil
 	}
@@ -95,17 +95,17 @@ func Plan(s *state.State, h Heard, now time.Time, poll thalweg.WorkerID, cfg Con
 }
 
 // Lost reports whether the leader counts a worker as lost.
-func Lost(h Heard, w thalweg.WorkerID, now time.Time, cfg Config) bool {
-	return now.Sub(lastHeard(h, w)) > cfg.LeaseTTL
+func Lost(l Liveness, w thalweg.WorkerID, now time.Time, cfg Config) bool {
+	return now.Sub(lastSeen(l, w)) > cfg.LeaseTTL
 }
 
-// lastHeard returns when a worker was last heard of by this leader; a leader has
-// heard of everyone when it began.
-func lastHeard(h Heard, w thalweg.WorkerID) time.Time {
-	if seen := h.Workers[w].LastSeen; seen.After(h.LeaderSince) {
+// lastSeen returns when a worker last called this leader; everyone counts as
+// having called when it began.
+func lastSeen(l Liveness, w thalweg.WorkerID) time.Time {
+	if seen := l.Workers[w].LastSeen; seen.After(l.LeaderSince) {
 		return seen
 	}
-	return h.LeaderSince
+	return l.LeaderSince
 }
 
 // staleLeases gives back what an earlier process of the polling worker held:
@@ -139,9 +139,9 @@ type load struct {
 	held  []*state.Task
 }
 
-func newPlan(s *state.State, h Heard, now time.Time, me Worker, cfg Config) *plan {
+func newPlan(s *state.State, l Liveness, now time.Time, me Worker, cfg Config) *plan {
 	p := &plan{s: s, cfg: cfg, now: now, me: me}
-	for _, w := range h.Workers {
+	for _, w := range l.Workers {
 		if w.Slots > 0 && now.Sub(w.LastSeen) <= cfg.LeaseTTL {
 			p.live = append(p.live, &load{Worker: w})
 		}
@@ -149,7 +149,7 @@ func newPlan(s *state.State, h Heard, now time.Time, me Worker, cfg Config) *pla
 	// Holders that this leader has yet to hear of have their grace: they count,
 	// so that their share is not given away.
 	for _, id := range s.Holders() {
-		if _, known := h.Workers[id]; !known && now.Sub(h.LeaderSince) <= cfg.LeaseTTL {
+		if _, known := l.Workers[id]; !known && now.Sub(l.LeaderSince) <= cfg.LeaseTTL {
 			p.live = append(p.live, &load{Worker: Worker{ID: id}})
 		}
 	}

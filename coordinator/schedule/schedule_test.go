@@ -13,18 +13,18 @@ import (
 
 // cluster drives plans against a real state with workers that poll when told to.
 type cluster struct {
-	t     testing.TB
-	s     *state.State
-	heard Heard
-	now   time.Time
-	cfg   Config
-	index uint64
+	t        testing.TB
+	s        *state.State
+	liveness Liveness
+	now      time.Time
+	cfg      Config
+	index    uint64
 }
 
 func newCluster(t testing.TB) *cluster {
 	start := time.UnixMilli(1_000_000)
 	return &cluster{t: t, s: state.New(), now: start, cfg: Config{LeaseTTL: time.Second}.WithDefaults(),
-		heard: Heard{LeaderSince: start, Workers: make(map[thalweg.WorkerID]Worker)}}
+		liveness: Liveness{LeaderSince: start, Workers: make(map[thalweg.WorkerID]Worker)}}
 }
 
 func (c *cluster) apply(cmd state.Command) state.Answer {
@@ -46,7 +46,7 @@ func (c *cluster) plan(poll thalweg.WorkerID) []state.Command {
 	c.t.Helper()
 	var all []state.Command
 	for range 10 {
-		commands := Plan(c.s, c.heard, c.now, poll, c.cfg)
+		commands := Plan(c.s, c.liveness, c.now, poll, c.cfg)
 		if len(commands) == 0 {
 			return all
 		}
@@ -71,10 +71,10 @@ func (c *cluster) poll(slots int, workers ...thalweg.WorkerID) {
 	c.t.Helper()
 	for _, w := range workers {
 		incarnation := "1"
-		if known, ok := c.heard.Workers[w]; ok {
+		if known, ok := c.liveness.Workers[w]; ok {
 			incarnation = known.Incarnation
 		}
-		c.heard.Workers[w] = Worker{ID: w, Incarnation: incarnation, Slots: slots, LastSeen: c.now}
+		c.liveness.Workers[w] = Worker{ID: w, Incarnation: incarnation, Slots: slots, LastSeen: c.now}
 		c.plan(w)
 	}
 }
@@ -203,7 +203,7 @@ func TestReplicasAreSpreadAndStay(t *testing.T) {
 	c.now = c.now.Add(c.cfg.LeaseTTL + 1)
 	c.poll(1, "w1")
 	for _, w := range []thalweg.WorkerID{"w2", "w3"} {
-		c.heard.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 1, LastSeen: c.now}
+		c.liveness.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 1, LastSeen: c.now}
 	}
 	c.now = c.now.Add(c.cfg.LeaseTTL)
 	c.poll(1, "w2", "w3", "w2")
@@ -271,9 +271,9 @@ func TestNewLeaderGivesHoldersTime(t *testing.T) {
 	c.poll(2, "w1", "w2")
 	want := "w1: train@0 train@1; w2: train@2 train@3"
 	c.wantLeases(want)
-	// A new leader has heard of nobody, a long time after the leases were granted.
+	// A new leader knows nobody, a long time after the leases were granted.
 	c.now = c.now.Add(time.Hour)
-	c.heard = Heard{LeaderSince: c.now, Workers: make(map[thalweg.WorkerID]Worker)}
+	c.liveness = Liveness{LeaderSince: c.now, Workers: make(map[thalweg.WorkerID]Worker)}
 	c.poll(2, "w1")
 	c.wantLeases(want)
 	c.now = c.now.Add(c.cfg.LeaseTTL)
@@ -289,7 +289,7 @@ func TestRestartedWorkerLosesWhatItHeld(t *testing.T) {
 	c.spec("a", 1, "")
 	c.poll(2, "w1")
 	before := c.s.HeldBy("w1")[0].Token
-	c.heard.Workers["w1"] = Worker{ID: "w1", Incarnation: "2", Slots: 2, LastSeen: c.now}
+	c.liveness.Workers["w1"] = Worker{ID: "w1", Incarnation: "2", Slots: 2, LastSeen: c.now}
 	if got := names(c.plan("w1")); !slices.Equal(got, []string{"release leases", "grant leases"}) {
 		t.Errorf("planned %v", got)
 	}
@@ -308,7 +308,7 @@ func withStream(t *testing.T, n uint32, pipelines ...string) *cluster {
 		c.apply(&state.SetPartitions{Pipeline: thalweg.PipelineName(name), Topic: "topic-" + name, Partitions: n})
 		c.plan("")
 	}
-	delete(c.heard.Workers, "w0")
+	delete(c.liveness.Workers, "w0")
 	c.apply(&state.ExpireWorker{Worker: "w0", UpTo: thalweg.Token(c.index)})
 	return c
 }
@@ -326,7 +326,7 @@ func TestStreamsAreLeasedOnceThereIsAChampion(t *testing.T) {
 func TestPartitionsAreSpreadOverAllPipelines(t *testing.T) {
 	c := withStream(t, 1, "a", "b", "c", "d")
 	for _, w := range []thalweg.WorkerID{"w1", "w2"} {
-		c.heard.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 1, LastSeen: c.now}
+		c.liveness.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 1, LastSeen: c.now}
 	}
 	c.poll(1, "w1", "w2")
 	if a, b := len(c.s.HeldBy("w1")), len(c.s.HeldBy("w2")); a != 2 || b != 2 {
@@ -341,11 +341,11 @@ func TestPartitionsMoveOneByOneToAWorkerThatJoins(t *testing.T) {
 		t.Fatalf("the only worker holds %d", n)
 	}
 	// Each poll of the new worker moves one, until the two differ by one.
-	c.heard.Workers["w2"] = Worker{ID: "w2", Incarnation: "1", Slots: 1, LastSeen: c.now}
+	c.liveness.Workers["w2"] = Worker{ID: "w2", Incarnation: "1", Slots: 1, LastSeen: c.now}
 	for step, want := range []int{1, 2, 2} {
 		moved := 0
 		for range 2 { // taken from one, then granted to the other
-			for _, cmd := range Plan(c.s, c.heard, c.now, "w2", c.cfg) {
+			for _, cmd := range Plan(c.s, c.liveness, c.now, "w2", c.cfg) {
 				if release, ok := cmd.(*state.ReleaseLeases); ok {
 					moved += len(release.Leases)
 				}

@@ -2,7 +2,7 @@ package state
 
 import "github.com/thalweg/thalweg"
 
-// ExpireWorker ends the leases of a worker that was not heard of for too long.
+// ExpireWorker ends the leases of a worker that has not called for too long.
 // Leases granted after the plan (with a token above UpTo) stay.
 type ExpireWorker struct {
 	Worker thalweg.WorkerID `json:"worker"`

@@ -5,8 +5,44 @@ import (
 	"slices"
 )
 
+// Enum is an enumeration whose values are ordered and print as the words that
+// users see. 0 is no value.
+type Enum[N names] uint8
+
+// names are the words of an enumeration, that of 1 first.
+type names interface{ names() []string }
+
+// String returns the word of a value.
+func (e Enum[N]) String() string {
+	var n N
+	if e > 0 && int(e) <= len(n.names()) {
+		return n.names()[e-1]
+	}
+	return fmt.Sprintf("unknown(%d)", uint8(e))
+}
+
+// MarshalText writes the word.
+func (e Enum[N]) MarshalText() ([]byte, error) {
+	var n N
+	if e == 0 || int(e) > len(n.names()) {
+		return nil, fmt.Errorf("no name for value %d", uint8(e))
+	}
+	return []byte(e.String()), nil
+}
+
+// UnmarshalText reads the word.
+func (e *Enum[N]) UnmarshalText(text []byte) error {
+	var n N
+	i := slices.Index(n.names(), string(text))
+	if i < 0 {
+		return fmt.Errorf("unknown name %q", text)
+	}
+	*e = Enum[N](i + 1)
+	return nil
+}
+
 // Over is what the tasks of a stage are over.
-type Over uint8
+type Over = Enum[overNames]
 
 // The units that stages are cut into.
 const (
@@ -23,18 +59,12 @@ const (
 	OverNothing Over = 4
 )
 
-var overNames = []string{"", "tasks", "shards", "replicas", "nothing"}
+type overNames struct{}
 
-func (o Over) String() string { return name(overNames, o) }
-
-// MarshalText writes the name.
-func (o Over) MarshalText() ([]byte, error) { return marshalName(overNames, o) }
-
-// UnmarshalText reads the name.
-func (o *Over) UnmarshalText(text []byte) error { return unmarshalName(overNames, o, text) }
+func (overNames) names() []string { return []string{"tasks", "shards", "replicas", "nothing"} }
 
 // TaskState is how far a task has come.
-type TaskState uint8
+type TaskState = Enum[taskStateNames]
 
 // The states of a task, in order of progress.
 const (
@@ -44,18 +74,12 @@ const (
 	TaskFailed  TaskState = 4
 )
 
-var taskStateNames = []string{"", "waiting", "leased", "done", "failed"}
+type taskStateNames struct{}
 
-func (t TaskState) String() string { return name(taskStateNames, t) }
-
-// MarshalText writes the name.
-func (t TaskState) MarshalText() ([]byte, error) { return marshalName(taskStateNames, t) }
-
-// UnmarshalText reads the name.
-func (t *TaskState) UnmarshalText(text []byte) error { return unmarshalName(taskStateNames, t, text) }
+func (taskStateNames) names() []string { return []string{"waiting", "leased", "done", "failed"} }
 
 // StageState is how far a stage of a run has come.
-type StageState uint8
+type StageState = Enum[stageStateNames]
 
 // The states of a stage, in order of progress.
 const (
@@ -65,20 +89,12 @@ const (
 	StageFailed  StageState = 4
 )
 
-var stageStateNames = []string{"", "waiting", "running", "done", "failed"}
+type stageStateNames struct{}
 
-func (t StageState) String() string { return name(stageStateNames, t) }
-
-// MarshalText writes the name.
-func (t StageState) MarshalText() ([]byte, error) { return marshalName(stageStateNames, t) }
-
-// UnmarshalText reads the name.
-func (t *StageState) UnmarshalText(text []byte) error {
-	return unmarshalName(stageStateNames, t, text)
-}
+func (stageStateNames) names() []string { return []string{"waiting", "running", "done", "failed"} }
 
 // RunState is how far a run has come.
-type RunState uint8
+type RunState = Enum[runStateNames]
 
 // The states of a run; all but the first are final.
 const (
@@ -88,36 +104,6 @@ const (
 	RunCanceled  RunState = 4
 )
 
-var runStateNames = []string{"", "running", "succeeded", "failed", "canceled"}
+type runStateNames struct{}
 
-func (t RunState) String() string { return name(runStateNames, t) }
-
-// MarshalText writes the name.
-func (t RunState) MarshalText() ([]byte, error) { return marshalName(runStateNames, t) }
-
-// UnmarshalText reads the name.
-func (t *RunState) UnmarshalText(text []byte) error { return unmarshalName(runStateNames, t, text) }
-
-// name returns the name of an enumeration's value.
-func name[E ~uint8](names []string, v E) string {
-	if v > 0 && int(v) < len(names) {
-		return names[v]
-	}
-	return fmt.Sprintf("unknown(%d)", uint8(v))
-}
-
-func marshalName[E ~uint8](names []string, v E) ([]byte, error) {
-	if v == 0 || int(v) >= len(names) {
-		return nil, fmt.Errorf("no name for value %d", uint8(v))
-	}
-	return []byte(names[v]), nil
-}
-
-func unmarshalName[E ~uint8](names []string, v *E, text []byte) error {
-	i := slices.Index(names, string(text))
-	if i <= 0 {
-		return fmt.Errorf("unknown name %q", text)
-	}
-	*v = E(i)
-	return nil
-}
+func (runStateNames) names() []string { return []string{"running", "succeeded", "failed", "canceled"} }

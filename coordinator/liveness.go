@@ -16,7 +16,7 @@ import (
 
 // Bounds of what a leader remembers of workers.
 const (
-	// maxWorkers bounds the workers heard of: what one leader can answer several
+	// maxWorkers bounds the known workers: what one leader can answer several
 	// times a second.
 	maxWorkers = 1024
 	// maxRetired is the number of earlier processes remembered per worker.
@@ -25,9 +25,9 @@ const (
 	lostShown = 10 * time.Minute
 )
 
-// heard is what the leader has heard from workers: heartbeats, progress and
-// stream positions. It is not replicated; the next leader hears it anew.
-type heard struct {
+// liveness is what workers told this leader last: heartbeats, progress and
+// stream positions. It is not replicated; the next leader is told anew.
+type liveness struct {
 	mu struct {
 		sync.Mutex
 		workers  map[thalweg.WorkerID]*worker
@@ -36,7 +36,7 @@ type heard struct {
 	}
 }
 
-// worker is what was heard from one worker.
+// worker is what is known of one worker.
 type worker struct {
 	schedule.Worker
 	// retired are earlier processes of the worker. One that calls again after a
@@ -45,28 +45,28 @@ type worker struct {
 	refusals map[string]string // model versions that it could not load, and why
 }
 
-func newHeard() *heard {
-	h := &heard{}
-	h.mu.workers = make(map[thalweg.WorkerID]*worker)
-	h.mu.progress = make(map[thalweg.TaskID]*apiv1.Progress)
-	h.mu.streams = make(map[thalweg.TaskID]*apiv1.StreamPartition)
-	return h
+func newLiveness() *liveness {
+	l := &liveness{}
+	l.mu.workers = make(map[thalweg.WorkerID]*worker)
+	l.mu.progress = make(map[thalweg.TaskID]*apiv1.Progress)
+	l.mu.streams = make(map[thalweg.TaskID]*apiv1.StreamPartition)
+	return l
 }
 
-// note takes a poll's news in. It reports whether they concern other workers
+// note takes in what a poll tells. It reports whether they concern other workers
 // too, and fails with Fenced for a process that a newer one has replaced.
-func (h *heard) note(req *apiv1.PollRequest, now time.Time) (others bool, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	id := thalweg.WorkerID(req.WorkerId)
-	w := h.mu.workers[id]
+	w := l.mu.workers[id]
 	if w == nil {
-		if len(h.mu.workers) >= maxWorkers {
+		if len(l.mu.workers) >= maxWorkers {
 			return false, &thalweg.Error{Op: "poll", Kind: thalweg.Exhausted, Subject: "worker " + req.WorkerId,
 				Hint: fmt.Sprintf("a cluster has at most %d workers", maxWorkers)}
 		}
 		w = &worker{Worker: schedule.Worker{ID: id, Incarnation: req.Incarnation}}
-		h.mu.workers[id] = w
+		l.mu.workers[id] = w
 		others = true
 	}
 	if w.Incarnation != req.Incarnation {
@@ -78,17 +78,17 @@ func (h *heard) note(req *apiv1.PollRequest, now time.Time) (others bool, err er
 		w.retired = w.retired[max(0, len(w.retired)-maxRetired):]
 		w.Incarnation, w.refusals = req.Incarnation, nil
 		// What its predecessor said of its streams is no longer so.
-		maps.DeleteFunc(h.mu.streams, func(_ thalweg.TaskID, p *apiv1.StreamPartition) bool { return p.Worker == req.WorkerId })
+		maps.DeleteFunc(l.mu.streams, func(_ thalweg.TaskID, p *apiv1.StreamPartition) bool { return p.Worker == req.WorkerId })
 		others = true
 	}
 	others = others || w.Slots != int(req.Slots)
 	w.Address, w.Slots, w.LastSeen = req.ExchangeAddress, int(req.Slots), now
 	for _, p := range req.Progress {
-		h.mu.progress[thalweg.TaskID(p.TaskId)] = p
+		l.mu.progress[thalweg.TaskID(p.TaskId)] = p
 	}
 	for _, p := range req.Streams {
 		p.Worker = req.WorkerId
-		h.mu.streams[state.ScoreTaskID(thalweg.PipelineName(p.Pipeline), uint32(p.Partition))] = p
+		l.mu.streams[state.ScoreTaskID(thalweg.PipelineName(p.Pipeline), uint32(p.Partition))] = p
 	}
 	for _, r := range req.Refusals {
 		if w.refusals == nil {
@@ -104,35 +104,35 @@ func refusalKey(model string, version uint64) string {
 }
 
 // refused reports whether a worker said before that it cannot load a version.
-func (h *heard) refused(w string, r *apiv1.ModelRefusal) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	known := h.mu.workers[thalweg.WorkerID(w)]
+func (l *liveness) refused(w string, r *apiv1.ModelRefusal) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := l.mu.workers[thalweg.WorkerID(w)]
 	return known != nil && known.refusals[refusalKey(r.Model, r.Version)] != ""
 }
 
 // seen notes that a worker's poll is still connected.
-func (h *heard) seen(id thalweg.WorkerID, incarnation string, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if w := h.mu.workers[id]; w != nil && w.Incarnation == incarnation {
+func (l *liveness) seen(id thalweg.WorkerID, incarnation string, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w := l.mu.workers[id]; w != nil && w.Incarnation == incarnation {
 		w.LastSeen = now
 	}
 }
 
 // left forgets a worker that is leaving.
-func (h *heard) left(id thalweg.WorkerID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.mu.workers, id)
+func (l *liveness) left(id thalweg.WorkerID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.mu.workers, id)
 }
 
 // snapshot returns what a plan looks at.
-func (h *heard) snapshot(since time.Time) schedule.Heard {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	to := schedule.Heard{LeaderSince: since, Workers: make(map[thalweg.WorkerID]schedule.Worker, len(h.mu.workers))}
-	for id, w := range h.mu.workers {
+func (l *liveness) snapshot(since time.Time) schedule.Liveness {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	to := schedule.Liveness{LeaderSince: since, Workers: make(map[thalweg.WorkerID]schedule.Worker, len(l.mu.workers))}
+	for id, w := range l.mu.workers {
 		to.Workers[id] = w.Worker
 	}
 	return to
@@ -140,10 +140,10 @@ func (h *heard) snapshot(since time.Time) schedule.Heard {
 
 // progressOf returns the newest progress of a task under the given lease, or
 // nil.
-func (h *heard) progressOf(id thalweg.TaskID, token thalweg.Token) *apiv1.Progress {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if p := h.mu.progress[id]; p != nil && p.Token == uint64(token) {
+func (l *liveness) progressOf(id thalweg.TaskID, token thalweg.Token) *apiv1.Progress {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.mu.progress[id]; p != nil && p.Token == uint64(token) {
 		return p
 	}
 	return nil
@@ -151,10 +151,10 @@ func (h *heard) progressOf(id thalweg.TaskID, token thalweg.Token) *apiv1.Progre
 
 // streamOf returns what the holder of a partition said of it last, or nil, and
 // the holder's refusals of model versions as one text.
-func (h *heard) streamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv1.StreamPartition, refusals string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if w := h.mu.workers[holder]; w != nil {
+func (l *liveness) streamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv1.StreamPartition, refusals string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w := l.mu.workers[holder]; w != nil {
 		for _, name := range sortedKeys(w.refusals) {
 			if refusals != "" {
 				refusals += "; "
@@ -162,18 +162,18 @@ func (h *heard) streamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv1.S
 			refusals += "model " + name + " refused: " + w.refusals[name]
 		}
 	}
-	if p = h.mu.streams[id]; p == nil || p.Worker != string(holder) {
+	if p = l.mu.streams[id]; p == nil || p.Worker != string(holder) {
 		return nil, refusals
 	}
 	return p, refusals
 }
 
 // list returns the workers in order of their IDs.
-func (h *heard) list() []schedule.Worker {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := make([]schedule.Worker, 0, len(h.mu.workers))
-	for _, w := range h.mu.workers {
+func (l *liveness) list() []schedule.Worker {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]schedule.Worker, 0, len(l.mu.workers))
+	for _, w := range l.mu.workers {
 		all = append(all, w.Worker)
 	}
 	slices.SortFunc(all, func(a, b schedule.Worker) int { return cmp.Compare(a.ID, b.ID) })
@@ -182,22 +182,22 @@ func (h *heard) list() []schedule.Worker {
 
 // forget drops what concerns tasks that are no more and workers that are long
 // lost.
-func (h *heard) forget(s *state.State, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for id := range h.mu.progress {
+func (l *liveness) forget(s *state.State, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.mu.progress {
 		if s.Task(id) == nil {
-			delete(h.mu.progress, id)
+			delete(l.mu.progress, id)
 		}
 	}
-	for id := range h.mu.streams {
+	for id := range l.mu.streams {
 		if s.Task(id) == nil {
-			delete(h.mu.streams, id)
+			delete(l.mu.streams, id)
 		}
 	}
-	for id, w := range h.mu.workers {
+	for id, w := range l.mu.workers {
 		if now.Sub(w.LastSeen) > lostShown {
-			delete(h.mu.workers, id)
+			delete(l.mu.workers, id)
 		}
 	}
 }
