@@ -19,7 +19,7 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/thalweg (TAGS=nodev for images: without the embedded broker and S3 endpoint)
-	go build $(if $(TAGS),-tags '$(TAGS)') -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
+	go build -trimpath $(if $(TAGS),-tags '$(TAGS)') -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
 
 demo: build ## run the main job once on an embedded cluster (DATA=flights.parquet for other data)
 	bin/thalweg demo $(if $(DATA),--data "$(DATA)")

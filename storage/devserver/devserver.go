@@ -27,8 +27,9 @@ import (
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
-	"github.com/versity/versitygw/embedgw"
 	"github.com/versity/versitygw/s3api"
+	"github.com/versity/versitygw/s3api/middlewares"
+	"github.com/versity/versitygw/s3api/utils"
 	"golang.org/x/sys/unix"
 
 	"github.com/thalweg/thalweg"
@@ -40,6 +41,7 @@ const (
 	maxParts       = 10_000  // of a multipart upload, as in S3
 	maxCopyBytes   = 5 << 30 // source of a copy, as in S3
 	portTries      = 8       // free ports tried where the operating system chooses
+	region         = "us-east-1"
 )
 
 // Config says what is served where.
@@ -175,20 +177,27 @@ func (s *Server) serve(ctx context.Context) error {
 		s.mu.reserved = nil
 	}
 	s.mu.Unlock()
-	return embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
-		RootUserAccess:    s.config.AccessKey,
-		RootUserSecret:    s.config.SecretKey,
-		Ports:             []string{address},
-		MaxConnections:    maxConnections,
-		MaxRequests:       maxRequests,
-		MultipartMaxParts: maxParts,
-		KeepAlive:         true,
-		Quiet:             true,
-		IAMService: auth.NewIAMServiceSingle(auth.Account{ // as the gateway would make it, but without a word on stdout
-			Access: s.config.AccessKey, Secret: s.config.SecretKey, Role: auth.RoleAdmin,
-		}),
-		S3Options: []s3api.Option{s3api.WithOnListen(func() { close(s.ready) })},
-	})
+	account := auth.NewIAMServiceSingle(auth.Account{Access: s.config.AccessKey, Secret: s.config.SecretKey, Role: auth.RoleAdmin})
+	// The gateway is put together here: its own assembly (embedgw) would link every
+	// service for accounts, events and metrics that it can be configured with.
+	utils.SetBucketNameValidationStrict(true)
+	gateway, err := s3api.New(backend, middlewares.RootUserConfig{Access: s.config.AccessKey, Secret: s.config.SecretKey}, region, account,
+		nil, nil, nil, nil, // no access logs, events and metrics
+		s3api.WithConcurrencyLimiter(maxConnections, maxRequests), s3api.WithMpMaxParts(maxParts), s3api.WithKeepAlive(), s3api.WithQuiet(),
+		s3api.WithOnListen(func() { close(s.ready) }))
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- gateway.ServeMultiPort([]string{address}) }()
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		err = gateway.ShutDown() // answers the requests under way
+		<-served
+	}
+	backend.Shutdown()
+	return errors.Join(err, account.Shutdown())
 }
 
 // Close gives the port back if Run was never called.
