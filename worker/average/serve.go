@@ -4,7 +4,6 @@ import (
 	"context"
 	"hash/crc32"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,6 +96,9 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (*request, bool)
 	if q.from > q.to {
 		return fail(http.StatusBadRequest, "from is above to")
 	}
+	if r.Pattern == "GET "+pathContributions && len(q.replicas) == 0 {
+		return fail(http.StatusBadRequest, "no replicas are asked for")
+	}
 	q.ctx, q.cancel = context.WithTimeout(r.Context(), min(time.Duration(wait)*time.Millisecond, maxPollWait))
 	if q.session = s.session(q.ctx, thalweg.RunID(r.PathValue("run"))); q.session == nil {
 		return fail(statusUnknown, "the run is not joined here")
@@ -107,82 +109,66 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (*request, bool)
 	return q, true
 }
 
-// serveContributions waits until all replicas asked for have contributed.
+// serveContributions answers when all replicas asked for have contributed.
 func (s *Server) serveContributions(w http.ResponseWriter, r *http.Request) {
-	q, ok := s.accept(w, r)
-	if !ok {
-		return
-	}
-	defer q.cancel()
-	if len(q.replicas) == 0 {
-		http.Error(w, "no replicas are asked for", http.StatusBadRequest)
-		return
-	}
-	var entries []entry
-	var ahead, unequal bool
-	var next uint64
-	q.session.await(q.ctx, func() bool {
-		next = q.session.mu.sequence
-		e := q.session.mu.exchanges[q.sequence]
-		if e != nil {
-			entries, unequal = entries[:0], false
-			for _, replica := range q.replicas {
-				if c, ok := e.contributions[replica]; ok {
-					n := c.vector.Len()
-					unequal = unequal || q.to > n
-					c.vector = c.vector.Slice(min(q.from, n), min(q.to, n))
-					entries = append(entries, entry{replica: replica, contribution: c})
-				}
+	s.serveEntries(w, r, func(q *request, e *exchange) (entries []entry) {
+		for _, replica := range q.replicas {
+			c, ok := e.contributions[replica]
+			if !ok {
+				return nil
 			}
-			if len(entries) == len(q.replicas) {
-				return true
-			}
+			n := c.vector.Len()
+			c.vector = c.vector.Slice(min(q.from, n), min(q.to, n))
+			entries = append(entries, entry{replica: replica, contribution: c})
 		}
-		// What is collected here is never computed here again.
-		ahead = next > q.sequence
-		return ahead
-	})
-	switch {
-	case len(entries) == len(q.replicas) && unequal:
-		http.Error(w, "the vectors are shorter than to", http.StatusBadRequest)
-	case len(entries) == len(q.replicas):
-		if q.session.send(w, q, entries) {
-			q.session.collected(q.worker, q.sequence+1)
-		}
-	default:
-		refuse(w, q, next, ahead)
-	}
+		return entries
+	}, func(q *request) { q.session.collected(q.worker, q.sequence+1) })
 }
 
-// serveReduced waits until the elements asked for are reduced here.
+// serveReduced answers when the elements asked for are reduced here.
 func (s *Server) serveReduced(w http.ResponseWriter, r *http.Request) {
+	s.serveEntries(w, r, func(q *request, e *exchange) []entry {
+		for _, g := range e.segments {
+			if g.from <= q.from && q.to <= g.from+g.values.Len() {
+				c := contribution{weight: g.total, vector: g.values.Slice(q.from-g.from, q.to-g.from)}
+				return []entry{{replica: reducedEntry, contribution: c}}
+			}
+		}
+		return nil
+	}, func(*request) {})
+}
+
+// serveEntries answers with what find finds in the exchange, when it does, and
+// calls sent when that went out. find is called with the session locked.
+func (s *Server) serveEntries(w http.ResponseWriter, r *http.Request, find func(*request, *exchange) []entry, sent func(*request)) {
 	q, ok := s.accept(w, r)
 	if !ok {
 		return
 	}
 	defer q.cancel()
-	var found *segment
-	var ahead bool
+	var entries []entry
 	var next uint64
 	q.session.await(q.ctx, func() bool {
 		next = q.session.mu.sequence
-		e := q.session.mu.exchanges[q.sequence]
-		if e != nil {
-			i := slices.IndexFunc(e.segments, func(g segment) bool { return g.from <= q.from && q.to <= g.from+g.values.Len() })
-			if i >= 0 {
-				found = &e.segments[i]
-				return true
-			}
+		if e := q.session.mu.exchanges[q.sequence]; e != nil {
+			entries = find(q, e)
 		}
-		ahead = next > q.sequence
-		return ahead
+		// What is collected here is never computed here again.
+		return entries != nil || next > q.sequence
 	})
-	if found == nil {
-		refuse(w, q, next, ahead)
+	if entries == nil {
+		refuse(w, q, next, next > q.sequence)
 		return
 	}
-	c := contribution{weight: found.total, vector: found.values.Slice(q.from-found.from, q.to-found.from)}
-	q.session.send(w, q, []entry{{replica: reducedEntry, contribution: c}})
+	for _, e := range entries {
+		if e.vector.Len() != q.to-q.from {
+			http.Error(w, "the vectors are shorter than to", http.StatusBadRequest)
+			return
+		}
+	}
+	if q.session.send(w, q, entries) {
+		sent(q)
+	}
 }
 
 // serveSnapshot answers at once.

@@ -203,21 +203,21 @@ func (s *Session) collected(worker thalweg.WorkerID, next uint64) {
 	}
 }
 
-// await returns what find finds, waiting for changes until ctx ends. find is
-// called with the session locked.
-func (s *Session) await(ctx context.Context, find func() bool) bool {
+// await waits until found reports true or ctx ends. found is called with the
+// session locked.
+func (s *Session) await(ctx context.Context, found func() bool) {
 	for {
 		s.mu.Lock()
-		found := find()
+		done := found()
 		changed := s.mu.changed
 		s.mu.Unlock()
-		if found {
-			return true
+		if done {
+			return
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return false
+			return
 		}
 	}
 }

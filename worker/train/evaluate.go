@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -39,10 +40,11 @@ func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at 
 		return contribution{}, err
 	}
 	if i := v.Finite(); i >= 0 || loss-loss != 0 {
+		options, _ := json.Marshal(t.job.Trainer.Optimizer.Options) // it was read from text
 		return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
 			Subject: fmt.Sprintf("run %s: replica %d: epoch %d, round %d", t.job.Run, index, at.Epoch+1, at.Round+1),
 			Err:     fmt.Errorf("%s is not finite any more", element(t.job.Model, v, i)),
-			Hint:    "training diverged: lower trainer.optimizer.learning_rate"}
+			Hint:    fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate of %s %s", t.job.Trainer.Optimizer.Name, options)}
 	}
 	c, err := note(used{Tally: r.used, Loss: loss})
 	c.weight, c.vector = float64(r.used.Rows), v

@@ -359,7 +359,7 @@ func TestDivergenceNamesRunReplicaAndRound(t *testing.T) {
 	if !thalweg.Is(err, thalweg.Invalid) {
 		t.Fatalf("error %v", err)
 	}
-	for _, part := range []string{"run flights-1-1", "replica ", "epoch 1, round ", "not finite", "learning_rate"} {
+	for _, part := range []string{"run flights-1-1", "replica ", "epoch 1, round ", "not finite", `learning_rate of sgd {"learning_rate":1000000}`} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not say %q", err, part)
 		}
