@@ -55,13 +55,13 @@ type Memory struct {
 
 // Share is one partition's part of a Memory. A nil Share bounds nothing.
 type Share struct {
-	memory *Memory
-	press  func() // asks the scorer to commit its open file early
+	memory     *Memory
+	onPressure func() // asks the scorer to commit its open file early
 
 	// Guarded by memory.mu.
 	hold     Holding
 	fetching int64  // reserved by the fetch under way
-	pressed  uint64 // the span that shall be committed early
+	signaled uint64 // the span that shall be committed early
 	perByte  float64
 	large    bool // has the turn
 	oversize bool // the fetch under way made use of it
@@ -104,12 +104,12 @@ func (s *Share) with(work func(m *Memory)) {
 }
 
 // Attach tells the Share whom to ask for an early commit. ask must not block.
-func (s *Share) Attach(ask func()) { s.with(func(*Memory) { s.press = ask }) }
+func (s *Share) Attach(ask func()) { s.with(func(*Memory) { s.onPressure = ask }) }
 
 // Detach forgets what a scorer held that has ended.
 func (s *Share) Detach() {
 	s.with(func(m *Memory) {
-		s.press, s.fetching, s.oversize = nil, 0, false
+		s.onPressure, s.fetching, s.oversize = nil, 0, false
 		s.hold = Holding{Span: s.hold.Span}
 		s.giveTurnLocked()
 		m.serveLocked()
@@ -226,16 +226,16 @@ func (s *Share) Settle(h Holding) {
 			s.giveTurnLocked()
 		}
 		if s.hold.Open > m.limit/maxSpanShare {
-			s.pressLocked()
+			s.signalPressureLocked()
 		}
 		m.serveLocked()
 	})
 }
 
-func (s *Share) pressLocked() {
-	if s.pressed != s.hold.Span && !s.hold.Recovering && s.press != nil {
-		s.pressed = s.hold.Span
-		s.press()
+func (s *Share) signalPressureLocked() {
+	if s.signaled != s.hold.Span && !s.hold.Recovering && s.onPressure != nil {
+		s.signaled = s.hold.Span
+		s.onPressure()
 	}
 }
 
@@ -294,7 +294,7 @@ func (m *Memory) reclaimLocked(short int64) {
 		switch {
 		case s.hold.Closing > 0 && !s.hold.Stuck:
 			short -= s.hold.Closing
-		case s.hold.Open > 0 && s.pressed == s.hold.Span:
+		case s.hold.Open > 0 && s.signaled == s.hold.Span:
 			short -= s.hold.Open
 		case s.hold.Open > 0 && s.hold.Closing == 0 && !s.hold.Recovering:
 			open = append(open, s)
@@ -306,7 +306,7 @@ func (m *Memory) reclaimLocked(short int64) {
 			return
 		}
 		short -= s.hold.Open
-		s.pressLocked()
+		s.signalPressureLocked()
 	}
 }
 

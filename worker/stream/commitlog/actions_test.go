@@ -166,7 +166,7 @@ func asSkip(missingTo, to int64, topic string) func(*Intent) {
 	}
 }
 
-func TestOnlyAnOperatorsWordLeadsOverMissingOffsets(t *testing.T) {
+func TestOnlyASkipLeadsOverMissingOffsets(t *testing.T) {
 	b := memory.New()
 	l := openLog(t, b)
 	appendSlots(t, l, 2) // up to 120, of a topic that is not known
@@ -189,7 +189,7 @@ func TestOnlyAnOperatorsWordLeadsOverMissingOffsets(t *testing.T) {
 	refused("back without another topic", claimAndFinish(l, asSkip(150, 20, ""), empty(l)))
 	ok("the topic becomes known", claimAndFinish(l, named(topicA), nil))
 	refused("a topic that is forgotten", claimAndFinish(l, named(""), nil))
-	refused("another topic without a word", claimAndFinish(l, named(topicB), nil))
+	refused("another topic without a skip", claimAndFinish(l, named(topicB), nil))
 	refused("less than what is missing", claimAndFinish(l, asSkip(150, 140, topicA), empty(l)))
 	refused("beyond what is missing", claimAndFinish(l, asSkip(150, 160, topicA), empty(l)))
 	ok("a skip in the topic", claimAndFinish(l, asSkip(150, 150, topicA), empty(l)))
@@ -221,7 +221,7 @@ func TestASkipThatCannotBeCountedIsNotClaimed(t *testing.T) {
 		t.Errorf("%v, and the slot is held by %+v", err, l.State().Pending)
 	}
 	if err := claimAndFinish(l, asSkip(7, 0, topicA), empty(l)); err != nil {
-		t.Errorf("a word that names less: %v", err)
+		t.Errorf("a skip that names less: %v", err)
 	}
 }
 

@@ -39,7 +39,7 @@ func (l *Log) end(ctx context.Context) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		moved, err := l.beyond(ctx, claimed)
+		moved, err := l.pastEnd(ctx, claimed)
 		if err != nil {
 			return 0, err
 		}
@@ -88,11 +88,11 @@ func (l *Log) claimed(ctx context.Context, seq uint64) (bool, error) {
 	return err == nil, err
 }
 
-// beyond looks for anything past the last of the claimed slots: records, scored
+// pastEnd looks for anything past the last of the claimed slots: records, scored
 // rows or dead letters of later slots. If the next slot has been claimed
 // meanwhile the log has moved on; otherwise records were lost, and to append
 // would be to score twice.
-func (l *Log) beyond(ctx context.Context, claimed uint64) (moved bool, err error) {
+func (l *Log) pastEnd(ctx context.Context, claimed uint64) (moved bool, err error) {
 	last := l.layout.LogDir() // excludes the directory marker that some tools leave
 	if claimed > 0 {
 		last = l.layout.IntentKey(claimed - 1)

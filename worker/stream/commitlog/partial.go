@@ -10,9 +10,9 @@ import (
 	"github.com/thalweg/thalweg/storage"
 )
 
-// What a claim needs whose first events the topic has lost, between the claim
-// and the done record. Whoever carries it out has only the rest of its rows, and
-// somebody before may have published all of them, or may do so at any time.
+// A claim whose first events the topic has lost needs more between the claim and
+// the done record: whoever carries it out has only the remaining rows, and an
+// owner before may have published all of them, or may do so at any time.
 
 // Found returns the keys of the objects of scored rows that exist under the
 // names of the pending intent, in order.

@@ -41,7 +41,7 @@ type Action string
 const (
 	Score   Action = ""        // the events of [From, To) become rows
 	Compact Action = "compact" // the scored rows of Slots move to objects of this slot
-	Skip    Action = "skip"    // by an operator's word the offsets of Missing are given up
+	Skip    Action = "skip"    // the offsets of Missing are given up, as an operator authorized
 	Replay  Action = "replay"  // in a replay log: dead letters of Slots are scored again
 )
 

@@ -133,7 +133,7 @@ func (s State) checkNext(in Intent) error {
 	case anew && in.TopicID == "":
 		return fmt.Errorf("the offsets are of topic %s, and it names none", s.TopicID)
 	case anew && s.TopicID != "" && in.Action != Skip && in.Action != Replay:
-		return fmt.Errorf("the offsets are of topic %s, not %s: only an operator's word leads from one to the other", s.TopicID, in.TopicID)
+		return fmt.Errorf("the offsets are of topic %s, not %s: only a skip leads from one to the other", s.TopicID, in.TopicID)
 	case in.Missing[1]-in.Missing[0] > math.MaxInt64-s.Total.Missing:
 		return fmt.Errorf("%d offsets are missing already, so many more cannot be counted", s.Total.Missing)
 	case in.Action == Skip && !anew && (in.To != in.Missing[1] || in.To == in.From):

@@ -20,14 +20,14 @@ import (
 
 // Merger makes one file of several that have the same columns.
 type Merger interface {
-	// Add appends the rows of a file. errApart: it has other columns.
+	// Add appends the rows of a file. ErrOtherColumns: it has other columns.
 	Add(name string, file []byte) error
 	// File returns the merged file. Its bytes follow from the rows alone.
 	File() ([]byte, error)
 }
 
-// ErrApart says that a file has other columns than those before it.
-var ErrApart = errors.New("it has other columns than the files before it")
+// ErrOtherColumns says that a file has other columns than those before it.
+var ErrOtherColumns = errors.New("it has other columns than the files before it")
 
 // Merged is a merged file, or one for each day, until it is committed.
 type Merged struct {
@@ -48,9 +48,9 @@ type Files struct {
 	NewMerger func(room int64) Merger // of a file of about so many bytes
 }
 
-// Merge merges the objects of runs. apart is the slot of the first run
+// Merge merges the objects of runs. boundary is the slot of the first run
 // that cannot be merged with those before it, if there is one.
-func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, apart uint64, err error) {
+func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, boundary uint64, err error) {
 	if len(inputs) == 0 {
 		return nil, 0, &thalweg.Error{Op: "merge files", Kind: thalweg.Corrupt, Subject: f.Log.Layout().LogDir(), Err: errors.New("the slots have no rows")}
 	}
@@ -82,7 +82,7 @@ func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, apart uint6
 				mergers[day] = f.NewMerger(room)
 			}
 			rows[day] += o.Rows
-			if err := mergers[day].Add(o.Key, body); errors.Is(err, ErrApart) {
+			if err := mergers[day].Add(o.Key, body); errors.Is(err, ErrOtherColumns) {
 				return nil, in.Slots[0], nil
 			} else if err != nil {
 				return nil, 0, err
@@ -152,7 +152,7 @@ func (m *ParquetMerger) Add(name string, file []byte) (err error) {
 			return err
 		}
 	case !m.schema.Equal(r.Schema()):
-		return ErrApart
+		return ErrOtherColumns
 	}
 	for {
 		rec, err := r.Next()

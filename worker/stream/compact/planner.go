@@ -78,17 +78,17 @@ type Planner struct {
 	Config Config
 	InUse  bool // the runs that were planned last are being merged
 
-	known bool // runs are those of the log
-	runs  []Run
-	apart map[uint64]bool // first slots of runs that have other columns than the run before
-	late  []Run           // of slots that were finished since the log was asked for runs
-	idle  bool            // there is nothing to merge in runs as they are
+	known      bool // runs are those of the log
+	runs       []Run
+	boundaries map[uint64]bool // first slots of runs that have other columns than the run before
+	late       []Run           // of slots that were finished since the log was asked for runs
+	idle       bool            // there is nothing to merge in runs as they are
 }
 
 // Forget drops what is believed of the log.
 func (c *Planner) Forget() {
 	c.known, c.runs, c.late, c.idle, c.InUse = false, nil, nil, false, false
-	clear(c.apart)
+	clear(c.boundaries)
 }
 
 // Known reports whether the end of the log was learned.
@@ -145,12 +145,12 @@ func (c *Planner) Replace(e commitlog.Entry) {
 	c.trim()
 }
 
-// Split notes that the run at a slot has other columns than the one before.
-func (c *Planner) Split(slot uint64) {
-	if c.apart == nil {
-		c.apart = make(map[uint64]bool)
+// AddBoundary notes that the run at a slot has other columns than the one before.
+func (c *Planner) AddBoundary(slot uint64) {
+	if c.boundaries == nil {
+		c.boundaries = make(map[uint64]bool)
 	}
-	c.apart[slot], c.idle = true, false
+	c.boundaries[slot], c.idle = true, false
 }
 
 // sealed reports whether a run is large enough to be left alone.
@@ -160,7 +160,7 @@ func (c *Planner) sealed(r Run) bool { return r.Bytes >= c.Config.Bytes/2 }
 // become one file. A sealed run is a segment of its own.
 func (c *Planner) segment(i int) int {
 	j := i + 1
-	for j < len(c.runs) && !c.sealed(c.runs[j-1]) && !c.sealed(c.runs[j]) && c.runs[j-1].follows(c.runs[j]) && !c.apart[c.runs[j].Slots[0]] {
+	for j < len(c.runs) && !c.sealed(c.runs[j-1]) && !c.sealed(c.runs[j]) && c.runs[j-1].follows(c.runs[j]) && !c.boundaries[c.runs[j].Slots[0]] {
 		j++
 	}
 	return j
@@ -183,7 +183,7 @@ func (c *Planner) trim() {
 
 func (c *Planner) drop(n int) {
 	for _, r := range c.runs[:n] {
-		delete(c.apart, r.Slots[0])
+		delete(c.boundaries, r.Slots[0])
 	}
 	c.runs = slices.Delete(c.runs, 0, n)
 }

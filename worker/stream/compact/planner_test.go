@@ -106,20 +106,20 @@ func TestWhatDoesNotBelongTogetherIsNotMerged(t *testing.T) {
 			generation++
 		}
 		if rng.IntN(40) == 0 {
-			l.Split(l.slot) // other columns from here on
+			l.AddBoundary(l.slot) // other columns from here on
 		}
 		l.score(t, 100+rng.Int64N(1000), generation) // fails if generations meet
 	}
 	if n := len(l.runs); n > 16 {
 		t.Errorf("%d files are left at the end", n)
 	}
-	for _, apart := range []func(a, b *Run){
+	for _, differs := range []func(a, b *Run){
 		func(a, b *Run) { b.Generation++ },
 		func(a, b *Run) { b.PartitionBy = "date" },
 		func(a, b *Run) { a.TopicID, b.TopicID = "x", "y" },
 	} {
 		a, b := Run{Slots: [2]uint64{0, 1}, Bytes: 5}, Run{Slots: [2]uint64{1, 2}, Bytes: 5}
-		apart(&a, &b)
+		differs(&a, &b)
 		c := Planner{Config: Config{MinFiles: 2, Bytes: 100}, known: true, runs: []Run{a, b}}
 		if p := c.Plan(""); p != nil {
 			t.Errorf("%+v and %+v are merged", a, b)

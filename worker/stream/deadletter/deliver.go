@@ -36,7 +36,7 @@ const (
 type Deliverer struct {
 	Outbox connectors.Outbox
 	Log    *commitlog.Log
-	// Messages are those of an object of dead letters; nil: letterMessages.
+	// Messages are those of an object of dead letters; nil: messagesOf.
 	Messages func(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error]
 	line     string // that deliveries are numbered in, once it is known
 }
@@ -46,7 +46,7 @@ type Deliverer struct {
 func (d *Deliverer) Deliver(ctx context.Context, lines []byte) error {
 	messages := d.Messages
 	if messages == nil {
-		messages = letterMessages
+		messages = messagesOf
 	}
 	pending := d.Log.State().Pending
 	line, err := d.lineOf(ctx, pending)
@@ -75,8 +75,8 @@ func (d *Deliverer) lineOf(ctx context.Context, pending *commitlog.Intent) (stri
 	return d.line, nil
 }
 
-// letterMessages are the messages of an object of dead letters.
-func letterMessages(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error] {
+// messagesOf returns the messages of an object of dead letters.
+func messagesOf(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error] {
 	return func(yield func(connectors.Message, error) bool) {
 		for line := range bytes.Lines(lines) {
 			l, err := engine.ParseLetter(line)

@@ -67,7 +67,7 @@ func (h *replayHistory) read(ctx context.Context, before uint64) error {
 // covers it: an offset means one event.
 func (h *replayHistory) scored(ctx context.Context, slot uint64, page []engine.DeadLetter) (map[int64]bool, error) {
 	var out map[int64]bool
-	err := h.over(ctx, slot, page, func(_ commitlog.Intent, r *replayedSlot) {
+	err := h.eachCovering(ctx, slot, page, func(_ commitlog.Intent, r *replayedSlot) {
 		first, _ := slices.BinarySearch(r.scored, page[0].Offset)
 		for _, at := range r.scored[first:] {
 			if at > page[len(page)-1].Offset {
@@ -82,9 +82,9 @@ func (h *replayHistory) scored(ctx context.Context, slot uint64, page []engine.D
 	return out, err
 }
 
-// over calls fn with the slots that may have scored letters of a page, oldest
+// eachCovering calls fn with the slots that may have scored letters of a page, oldest
 // first.
-func (h *replayHistory) over(ctx context.Context, slot uint64, page []engine.DeadLetter, fn func(commitlog.Intent, *replayedSlot)) error {
+func (h *replayHistory) eachCovering(ctx context.Context, slot uint64, page []engine.DeadLetter, fn func(commitlog.Intent, *replayedSlot)) error {
 	if len(page) == 0 {
 		return nil
 	}
@@ -130,7 +130,7 @@ func (h *replayHistory) load(ctx context.Context, e *commitlog.Entry) (*replayed
 }
 
 func (h *replayHistory) letters(ctx context.Context, o commitlog.Object, into map[int64]engine.DeadLetter) error {
-	for page, err := range lettersOf(ctx, h.bucket, o) {
+	for page, err := range readPages(ctx, h.bucket, o) {
 		if err != nil {
 			return err
 		}

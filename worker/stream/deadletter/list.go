@@ -72,14 +72,14 @@ func letters(ctx context.Context, bucket storage.Bucket, config commitlog.Config
 		if err != nil {
 			return err
 		}
-		for page, err := range lettersOf(ctx, bucket, o.object) {
+		for page, err := range readPages(ctx, bucket, o.object) {
 			if err != nil {
 				return err
 			}
 			if page, err = s.keep(page); err != nil {
 				return err
 			}
-			told, err := history.tell(ctx, o.Intent.Seq, page)
+			told, err := history.annotate(ctx, o.Intent.Seq, page)
 			if err != nil {
 				return err
 			}
@@ -93,16 +93,16 @@ func letters(ctx context.Context, bucket storage.Bucket, config commitlog.Config
 	return nil
 }
 
-// tell adds to dead letters of one slot of the main log what replays made of
+// annotate adds to dead letters of one slot of the main log what replays made of
 // them.
-func (h *replayHistory) tell(ctx context.Context, slot uint64, page []engine.DeadLetter) ([]Letter, error) {
+func (h *replayHistory) annotate(ctx context.Context, slot uint64, page []engine.DeadLetter) ([]Letter, error) {
 	out := make([]Letter, len(page))
 	at := make(map[int64]*Letter, len(page))
 	for i := range page {
 		out[i].DeadLetter = page[i]
 		at[page[i].Offset] = &out[i]
 	}
-	return out, h.over(ctx, slot, page, func(in commitlog.Intent, r *replayedSlot) {
+	return out, h.eachCovering(ctx, slot, page, func(in commitlog.Intent, r *replayedSlot) {
 		for _, offset := range r.scored {
 			if l := at[offset]; l != nil {
 				l.Replayed = &ReplayedBy{in.ID, in.ModelVersion, in.ScoredAtUS}

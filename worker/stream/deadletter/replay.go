@@ -17,8 +17,8 @@ import (
 
 // Bounds of one slot of a replay log: what is scored into it is in memory.
 const (
-	replayLetters = 20_000
-	replayBytes   = 64 << 20 // of their events
+	maxReplayEvents = 20_000
+	maxReplayBytes  = 64 << 20 // of their events
 )
 
 // replayRaces bounds how often in a row a slot may be lost to others before a
@@ -261,7 +261,7 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 		if c.candidates > 0 && topicID != c.topicID {
 			return c, nil
 		}
-		for page, err := range lettersOf(ctx, r.bucket, o.object) {
+		for page, err := range readPages(ctx, r.bucket, o.object) {
 			if err != nil {
 				return c, err
 			}
@@ -278,7 +278,7 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 			}
 			for i := range page {
 				l := &page[i]
-				if c.candidates == replayLetters || c.bytes >= replayBytes || until != (place{}) && !until.after(o.Intent.Seq, l.Offset) {
+				if c.candidates == maxReplayEvents || c.bytes >= maxReplayBytes || until != (place{}) && !until.after(o.Intent.Seq, l.Offset) {
 					return c, nil
 				}
 				c.counts.Selected++
@@ -356,7 +356,7 @@ func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *re
 		if err != nil {
 			return nil, cut, err
 		}
-		for page, err := range lettersOf(ctx, r.bucket, o.object) {
+		for page, err := range readPages(ctx, r.bucket, o.object) {
 			if err != nil {
 				return nil, cut, err
 			}
@@ -374,7 +374,7 @@ func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *re
 			if len(page) == 0 {
 				continue
 			}
-			b := lettersBatch(page)
+			b := batchOf(page)
 			b.From = out.To
 			if err := e.Score(ctx, b, out); err != nil {
 				return nil, cut, err
@@ -406,9 +406,9 @@ func (r *replayer) needs(ctx context.Context, m engine.Model) (connectors.Fields
 	return e.Needs(), nil
 }
 
-// lettersBatch lays out the events of dead letters, which are whole, as they
+// batchOf lays out the events of dead letters, which are whole, as they
 // came from the topic.
-func lettersBatch(letters []engine.DeadLetter) *engine.Batch {
+func batchOf(letters []engine.DeadLetter) *engine.Batch {
 	r := &connectors.Records{Want: connectors.Keys | connectors.Headers}
 	for i := range letters {
 		l := &letters[i]

@@ -21,8 +21,8 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
-// letterColumns are the fields of a dead letter that a selection may name.
-var letterColumns = table.Schema{Columns: []table.Column{
+// columns are the fields of a dead letter that a selection may name.
+var columns = table.Schema{Columns: []table.Column{
 	{Name: "topic", Type: table.String},
 	{Name: "partition", Type: table.Int64},
 	{Name: "offset", Type: table.Int64},
@@ -58,7 +58,7 @@ func NewSelection(where string) (*Selection, error) {
 		return nil, fail(nil, fmt.Sprintf("at most %d bytes", commitlog.MaxWhereBytes))
 	}
 	var err error
-	if s.program, err = expression.Compile(where, letterColumns, nil); err != nil {
+	if s.program, err = expression.Compile(where, columns, nil); err != nil {
 		return nil, fail(err, "")
 	}
 	if s.program.Type() != table.Bool {
@@ -73,7 +73,7 @@ func (s *Selection) keep(letters []engine.DeadLetter) ([]engine.DeadLetter, erro
 	if s.program == nil || len(letters) == 0 {
 		return letters, nil
 	}
-	rec := letterBatch(letters)
+	rec := recordOf(letters)
 	defer rec.Release()
 	chosen, err := s.program.Eval(rec)
 	if err != nil {
@@ -90,11 +90,11 @@ func (s *Selection) keep(letters []engine.DeadLetter) ([]engine.DeadLetter, erro
 	return kept, nil
 }
 
-// letterBatch lays dead letters out as letterColumns.
-func letterBatch(letters []engine.DeadLetter) arrow.Record {
+// recordOf lays dead letters out as columns.
+func recordOf(letters []engine.DeadLetter) arrow.Record {
 	mem := memory.DefaultAllocator
 	var fields []arrow.Field
-	for _, c := range letterColumns.Columns {
+	for _, c := range columns.Columns {
 		fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type.ArrowType(), Nullable: c.Nullable})
 	}
 	b := array.NewRecordBuilder(mem, arrow.NewSchema(fields, nil))
@@ -171,9 +171,9 @@ func deadObjects(ctx context.Context, bucket storage.Bucket, log *commitlog.Log,
 	}
 }
 
-// lettersOf reads an object of dead letters, verified against its record, and
+// readPages reads an object of dead letters, verified against its record, and
 // yields them in pages of at most pageLetters, which are the receiver's.
-func lettersOf(ctx context.Context, bucket storage.Bucket, o commitlog.Object) iter.Seq2[[]engine.DeadLetter, error] {
+func readPages(ctx context.Context, bucket storage.Bucket, o commitlog.Object) iter.Seq2[[]engine.DeadLetter, error] {
 	return func(yield func([]engine.DeadLetter, error) bool) {
 		body, err := commitlog.ReadObject(ctx, bucket, o)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // topicIDs tells which topic the slots of a main log are of. Slots from before
 // brokers told are of the first topic that is known: another would have begun
-// with an operator's word, which names it.
+// with a skip, which names it.
 type topicIDs struct {
 	log   *commitlog.Log
 	slots uint64 // finished

@@ -118,8 +118,9 @@ type Cut struct {
 	End   int64 // the offset up to which records were fetched
 }
 
-// Take lays out the first records that c allows, at least one if there is one, and leaves them in the
-// backlog until drop. One batch is out at a time, until giveBack.
+// Take lays out the first records that c allows, at least one if there is one,
+// and leaves them in the backlog until Drop. One batch is out at a time, until
+// GiveBack.
 func (b *Backlog) Take(c Cut) *Batch {
 	t := &b.batch
 	defer func() { b.laidOut = capOf(&t.copied) + 8*int64(cap(t.Ends)+cap(t.Offsets)+cap(t.Timestamps)) }()

@@ -28,7 +28,7 @@ const (
 	stageScore  = "score"
 )
 
-// Engine takes events to rows with one version. score and encode may be called
+// Engine takes events to rows with one version. Score and Encode may be called
 // at the same time, each by one goroutine.
 type Engine interface {
 	// Score turns a batch into rows and dead letters: each event becomes one or
@@ -51,7 +51,7 @@ type Config struct {
 	Pool          *dataset.Pool       // for writing files; nil: none is shared
 }
 
-// DefaultMaxEventBytes is the default of EngineConfig.MaxEventBytes.
+// DefaultMaxEventBytes is the default of Config.MaxEventBytes.
 const DefaultMaxEventBytes = 1 << 20
 
 // artifactEngine is the engine of an artifact; its files are Parquet.
@@ -146,9 +146,9 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 // until the rows that it fails on are found; they are lost too. If it fails on
 // all of several rows the fault is not theirs, and the error is returned.
 func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []Reject) ([]piece, []Reject, error) {
-	p, gone, err := e.once(ctx, rec)
+	p, removed, err := e.once(ctx, rec)
 	if err == nil {
-		return []piece{p}, append(lost, gone...), nil
+		return []piece{p}, append(lost, removed...), nil
 	}
 	if ctx.Err() != nil {
 		return nil, nil, &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: ctx.Err()}
@@ -161,9 +161,9 @@ func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []R
 			part := rec.NewSlice(lo, hi)
 			defer part.Release()
 			var p piece
-			if p, gone, why = e.once(ctx, part); why == nil {
+			if p, removed, why = e.once(ctx, part); why == nil {
 				pieces = append(pieces, p)
-				lost = append(lost, gone...)
+				lost = append(lost, removed...)
 				return
 			}
 		}
@@ -185,7 +185,7 @@ func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []R
 }
 
 // once scores rec in one go; a panic is an error.
-func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, gone []Reject, err error) {
+func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, removed []Reject, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("scoring panicked: %v", r)
@@ -201,9 +201,9 @@ func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, g
 		return piece{}, nil, fmt.Errorf("%d rows became %d, with %d removed", rec.NumRows(), cleaned.NumRows(), len(rep.Removed))
 	}
 	for _, r := range rep.Removed {
-		gone = append(gone, Reject{r.Row, r.Stage, r.Reason})
+		removed = append(removed, Reject{r.Row, r.Stage, r.Reason})
 	}
-	return piece{cleaned: cleaned, predictions: slices.Clone(predictions)}, gone, nil
+	return piece{cleaned: cleaned, predictions: slices.Clone(predictions)}, removed, nil
 }
 
 // letters writes the dead letters of a batch, in the order of their offsets.

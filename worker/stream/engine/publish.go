@@ -40,7 +40,7 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 		r.Release() // the file says it all
 	}
 	if r.FirstAvailable > pending.From {
-		return r.publishRest(ctx, log, pending.From)
+		return r.publishPartial(ctx, log, pending.From)
 	}
 	var objects []commitlog.Object
 	for _, f := range r.encoded {
@@ -82,19 +82,19 @@ type StoredRow struct {
 
 const isHeader = -1
 
-// ErrCut says of an object that it lacks rows, before the first that it has.
-var ErrCut = errors.New("rows before the first of it are missing")
+// ErrIncomplete says of an object that it lacks rows, before the first that it has.
+var ErrIncomplete = errors.New("rows before the first of it are missing")
 
 // compareRows reports how what exists, theirs, differs from ours. It may have
-// more: rows of the offsets [from, kept), of which ours has none, come before
+// more: rows of the offsets [from, firstAvailable), of which ours has none, come before
 // and are counted.
-func compareRows(ours, theirs iter.Seq2[StoredRow, error], from, kept int64) (before int64, err error) {
+func compareRows(ours, theirs iter.Seq2[StoredRow, error], from, firstAvailable int64) (before int64, err error) {
 	next, stop := iter.Pull2(theirs)
 	defer stop()
 	b, bad, more := next()
 	headed := false // the headers are compared
 	lost := func() error {
-		for ; bad == nil && more && (b.Offset < kept || b.Offset == isHeader && !headed); b, bad, more = next() {
+		for ; bad == nil && more && (b.Offset < firstAvailable || b.Offset == isHeader && !headed); b, bad, more = next() {
 			switch {
 			case b.Offset == isHeader:
 			case b.Offset < from:
@@ -116,7 +116,7 @@ func compareRows(ours, theirs iter.Seq2[StoredRow, error], from, kept int64) (be
 		case bad != nil:
 			return 0, fmt.Errorf("what exists cannot be read: %w", bad)
 		case first && (!more || b.Offset > a.Offset):
-			return 0, fmt.Errorf("what exists does not have offset %d: %w", a.Offset, ErrCut)
+			return 0, fmt.Errorf("what exists does not have offset %d: %w", a.Offset, ErrIncomplete)
 		case !more:
 			return 0, fmt.Errorf("what exists has only %d rows", rows)
 		case a != b && a.Offset == isHeader:
@@ -200,9 +200,9 @@ func yieldLine(yield func(StoredRow, error) bool, offset int64, cells []string) 
 	return yield(StoredRow{offset, string(line)}, err) && err == nil
 }
 
-// textLetters yields the dead letters of an object by their offsets alone: the
+// textDeadLetters yields the dead letters of an object by their offsets alone: the
 // words of a reason may differ between builds.
-func textLetters(lines []byte) iter.Seq2[StoredRow, error] {
+func textDeadLetters(lines []byte) iter.Seq2[StoredRow, error] {
 	return func(yield func(StoredRow, error) bool) {
 		for line := range bytes.Lines(lines) {
 			d, err := ParseLetter(line)
@@ -215,7 +215,7 @@ func textLetters(lines []byte) iter.Seq2[StoredRow, error] {
 
 func (e *artifactEngine) Stored(kind commitlog.ObjectKind, body []byte) iter.Seq2[StoredRow, error] {
 	if kind == commitlog.Dead {
-		return textLetters(body)
+		return textDeadLetters(body)
 	}
 	return textRows(body)
 }

@@ -7,17 +7,17 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
-// publishRest writes the objects of a claim of which the topic has lost what
-// comes before kept. Objects of it that exist stand as they are, and may hold rows
-// of what is lost; only what no object holds is given up. DESIGN.md says why
+// publishPartial publishes a claim after truncation: the topic has lost its events
+// before FirstAvailable. Objects that exist are adopted, and may hold rows of what
+// is lost; only offsets that no object holds are given up. DESIGN.md says why
 // nobody can add to that afterwards but late files that no reader by log sees.
-func (r *Rows) publishRest(ctx context.Context, log *commitlog.Log, from int64) (commitlog.Done, error) {
+func (r *Rows) publishPartial(ctx context.Context, log *commitlog.Log, from int64) (commitlog.Done, error) {
 	var objects []commitlog.Object
 	held := int64(0) // rows and dead letters of what is lost, in objects that are there
 	compare := func(kind commitlog.ObjectKind, ours, theirs []byte) (before int64, err error) {
 		mine := r.Engine.Stored(kind, ours)
 		if len(ours) == 0 {
-			mine = nothingStored
+			mine = noRows
 		}
 		return compareRows(mine, r.Engine.Stored(kind, theirs), from, r.FirstAvailable)
 	}
@@ -89,5 +89,5 @@ func (r *Rows) publishRest(ctx context.Context, log *commitlog.Log, from int64) 
 	return log.Partial(objects, [2]int64{from, r.FirstAvailable}, r.Gaps...)
 }
 
-// nothingStored is what an object holds that is not there.
-func nothingStored(func(StoredRow, error) bool) {}
+// noRows is what an object holds that is not there.
+func noRows(func(StoredRow, error) bool) {}

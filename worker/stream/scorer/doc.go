@@ -3,8 +3,8 @@
 //
 // A Scorer reads its partition from a connectors.Source, decodes and cleans
 // events, predicts with the newest model version that its Models offer, and
-// commits files of rows and of dead letters through a worker/stream/commitlog. What
-// to do next is decided by a state machine without clock or I/O; the Scorer
-// around it does what the machine wants and tells it what came of it.
-// DESIGN.md draws the machine and says what is promised.
+// commits files of rows and of dead letters through a worker/stream/commitlog. A
+// state machine without clock or I/O decides what to do next; the runner around
+// it carries out effects and feeds back events. DESIGN.md draws the machine and
+// says what is promised.
 package scorer

@@ -78,7 +78,7 @@ func (r *runner) carryOut(e effect) {
 	case deliver:
 		r.spawn(func(ctx context.Context) func() event {
 			err := r.outbox.Deliver(ctx, e.span.held.rows.DeadLetters())
-			return func() event { return lettersDelivered{err} }
+			return func() event { return deadLettersDelivered{err} }
 		})
 	case finish:
 		r.spawn(func(ctx context.Context) func() event {
@@ -285,7 +285,7 @@ func (r *runner) publish(s *span) {
 		s.held.done = done
 		return func() event {
 			s.held.bytes = rows.SizeBytes()
-			ev := objectsPublished{cut: errors.Is(err, engine.ErrCut), err: err}
+			ev := objectsPublished{cut: errors.Is(err, engine.ErrIncomplete), err: err}
 			if err == nil {
 				ev.adopted = int(done.Dead - rows.Rejected)
 			}

@@ -71,12 +71,12 @@ func (r *runner) mergeRuns(e merge) {
 			inputs, hint, err = compact.ReadInputs(ctx, r.logbook, pending)
 		}
 		var w *compact.Merged
-		var apart uint64
+		var boundary uint64
 		if err == nil {
 			err = turn.Take(ctx)
 		}
 		if err == nil {
-			w, apart, err = r.files.Merge(ctx, inputs)
+			w, boundary, err = r.files.Merge(ctx, inputs)
 		}
 		moved := false
 		if pending != nil && err != nil {
@@ -91,7 +91,7 @@ func (r *runner) mergeRuns(e merge) {
 				w.Found, w.Hint = pending != nil, hint
 				job.held.work = w
 			}
-			return merged{e.epoch, apart, moved, err}
+			return merged{e.epoch, boundary, moved, err}
 		}
 	})
 }

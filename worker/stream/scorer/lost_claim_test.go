@@ -75,11 +75,11 @@ func (c *claimed) die() *claimed {
 	return c
 }
 
-// goOn scores five more events with a word, to the given end.
-func (c *claimed) goOn(word SkipAuthorization, end int64) Status {
+// goOn scores five more events with an authorization, to the given end.
+func (c *claimed) goOn(authorized SkipAuthorization, end int64) Status {
 	c.t.Helper()
 	s := c.start(c.change)
-	s.Skip(word)
+	s.Skip(authorized)
 	c.produceGood(int(end)-5, 5)
 	status := s.waitCommitted(end)
 	if err := s.stop(); err != nil {
@@ -127,7 +127,7 @@ func offsets(from, to int64) (scored, dead []int64) {
 	return scored, dead
 }
 
-func TestAClaimThatTheTopicHasLostInPartIsCarriedOutByAWord(t *testing.T) {
+func TestAClaimThatTheTopicHasLostInPartIsCarriedOutByAnAuthorization(t *testing.T) {
 	for part, missing := range map[string]int64{
 		"data/":  30, // nothing was published
 		"_dead/": 3,  // the rows of what is lost are there, its dead letters are not
@@ -136,15 +136,15 @@ func TestAClaimThatTheTopicHasLostInPartIsCarriedOutByAWord(t *testing.T) {
 		t.Run("killed before "+part, func(t *testing.T) {
 			c := newClaimed(t, part).die()
 			c.deleteRecords(80)
-			word := SkipAuthorization{From: 50, To: 80, TopicID: c.topicID()}
+			authorization := SkipAuthorization{From: 50, To: 80, TopicID: c.topicID()}
 			s := c.start()
 			if missing := s.mustLose(); missing.From != 50 || missing.To != 80 {
 				t.Errorf("%+v", missing)
 			}
-			if status := s.Status(); *status.Lost != word || !strings.Contains(status.Message, "resume flight-delays --partition 0 --skip 50-80") {
+			if status := s.Status(); *status.Lost != authorization || !strings.Contains(status.Message, "resume flight-delays --partition 0 --skip 50-80") {
 				t.Errorf("%+v", status)
 			}
-			if status := c.goOn(word, 105); status.Missing != missing {
+			if status := c.goOn(authorization, 105); status.Missing != missing {
 				t.Errorf("%+v", status)
 			}
 			scored, dead := offsets(80, 105)
@@ -171,7 +171,7 @@ func TestAClaimThatTheTopicHasLostInPartKeepsTheFilesOfItsDays(t *testing.T) {
 	}
 }
 
-func TestAClaimThatTheTopicHasLostAsAWholeIsGivenUpByAWord(t *testing.T) {
+func TestAClaimThatTheTopicHasLostAsAWholeIsGivenUpByAnAuthorization(t *testing.T) {
 	for name, kept := range map[string]int64{"to its end": 100, "and more": 102} {
 		t.Run(name, func(t *testing.T) {
 			c := newClaimed(t, "data/").die()
@@ -186,31 +186,31 @@ func TestAClaimThatTheTopicHasLostAsAWholeIsGivenUpByAWord(t *testing.T) {
 		c := newClaimed(t, "data/").die()
 		c.produceGood(100, 5)
 		c.deleteRecords(102)
-		word := SkipAuthorization{From: 50, To: 102, TopicID: c.topicID()}
+		authorization := SkipAuthorization{From: 50, To: 102, TopicID: c.topicID()}
 		c.sink = &broken{Bucket: c.whole, part: "000000000002.intent"}
 		s := c.start(func(c *Config) { c.DrainTimeout = time.Millisecond })
-		s.Skip(word)
+		s.Skip(authorization)
 		s.wait("the broken store", func(s Status) bool { return s.Committed == 100 && strings.Contains(s.Message, "tries") })
 		s.stop()
 		c.sink = c.whole
-		c.goOn(word, 110)
+		c.goOn(authorization, 110)
 		scored, dead := offsets(102, 110)
 		c.mustHave(52, scored, dead)
 	})
 }
 
-func TestAClaimOfATopicThatWasMadeAnewIsGivenUpByTheWordThatAcceptsTheNewOne(t *testing.T) {
+func TestAClaimOfATopicThatWasMadeAnewIsGivenUpByTheAuthorizationThatAcceptsTheNewOne(t *testing.T) {
 	c := newClaimed(t, "_dead/").die() // the rows are there, of the dead letters nobody knows
 	was, is := c.remake()
 	s := c.start()
 	s.mustLose()
-	word := *s.Status().Lost
-	if word != (SkipAuthorization{From: 50, To: 100, TopicID: was, Accept: is}) {
-		t.Errorf("%v", word)
+	authorization := *s.Status().Lost
+	if authorization != (SkipAuthorization{From: 50, To: 100, TopicID: was, Accept: is}) {
+		t.Errorf("%v", authorization)
 	}
-	word.To = 103 // the operator knows of three more
+	authorization.To = 103 // the operator knows of three more
 	s = c.start()
-	s.Skip(word)
+	s.Skip(authorization)
 	c.produceGood(0, 5)
 	s.wait("the new topic", func(s Status) bool { return s.TopicID == is && s.Committed == 5 })
 	s.stop()
@@ -240,17 +240,17 @@ func TestAClaimThatTheTopicHasLostIsGivenUpAtOnceWhereTheSpecSaysSo(t *testing.T
 	}
 }
 
-func TestAWordAboutAnythingButTheClaimDoesNothing(t *testing.T) {
+func TestAnAuthorizationAboutAnythingButTheClaimDoesNothing(t *testing.T) {
 	c := newClaimed(t, "_dead/").die()
 	c.deleteRecords(80)
 	id := c.topicID()
 	before := c.objects()
-	for _, word := range []SkipAuthorization{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 80, To: 100, TopicID: id}, {From: 0, To: 80, TopicID: id},
+	for _, authorization := range []SkipAuthorization{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 80, To: 100, TopicID: id}, {From: 0, To: 80, TopicID: id},
 		{From: 50, To: 80}, {From: 50, To: 80, TopicID: id, Accept: id}} {
 		s := c.start()
-		s.Skip(word)
+		s.Skip(authorization)
 		if missing := s.mustLose(); missing.From != 50 || missing.To != 80 {
-			t.Fatalf("with the word %v: %+v", word, missing)
+			t.Fatalf("with the authorization %v: %+v", authorization, missing)
 		}
 	}
 	if !maps.Equal(before, c.objects()) {

@@ -88,7 +88,7 @@ func (r *active) mustLose() connectors.MissingRange {
 	return *missing
 }
 
-func TestDeletedRecordsAreGivenUpByTheRightWordOnly(t *testing.T) {
+func TestDeletedRecordsAreGivenUpByTheRightAuthorizationOnly(t *testing.T) {
 	w := newWorld(t, 1)
 	w.promote(1)
 	s := w.start()
@@ -100,11 +100,11 @@ func TestDeletedRecordsAreGivenUpByTheRightWordOnly(t *testing.T) {
 	id := w.topicID()
 	right := SkipAuthorization{From: 50, To: 80, TopicID: id}
 
-	for _, word := range []SkipAuthorization{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 40, To: 80, TopicID: id}, {From: 50, To: 80}, {From: 50, To: 80, TopicID: id, Accept: id}} {
+	for _, authorization := range []SkipAuthorization{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 40, To: 80, TopicID: id}, {From: 50, To: 80}, {From: 50, To: 80, TopicID: id, Accept: id}} {
 		s = w.start()
-		s.Skip(word)
+		s.Skip(authorization)
 		if missing := s.mustLose(); missing.From != 50 || missing.To != 80 {
-			t.Fatalf("with the word %v: %+v", word, missing)
+			t.Fatalf("with the authorization %v: %+v", authorization, missing)
 		}
 		if status := s.Status(); status.State != thalweg.StreamStopped || *status.Lost != right || !strings.Contains(status.Message, "--skip 50-80") {
 			t.Errorf("%+v", status)
@@ -170,11 +170,11 @@ func TestATopicMadeAnewStopsTheStreamUntilAnOperatorAcceptsIt(t *testing.T) {
 			if status := s.Status(); status.Committed != 50 || *status.Lost != (SkipAuthorization{50, 50, was, is}) {
 				t.Errorf("%+v", status)
 			}
-			for _, word := range []SkipAuthorization{{}, {50, 50, was, ""}, {50, 50, was, was}, {50, 50, is, was}, {0, 50, was, is}} {
+			for _, authorization := range []SkipAuthorization{{}, {50, 50, was, ""}, {50, 50, was, was}, {50, 50, is, was}, {0, 50, was, is}} {
 				s = w.start()
-				s.Skip(word)
+				s.Skip(authorization)
 				if missing := s.mustLose(); missing.Was != was || missing.Is != is {
-					t.Fatalf("with the word %v: %+v", word, missing)
+					t.Fatalf("with the authorization %v: %+v", authorization, missing)
 				}
 			}
 			s = w.start()

@@ -64,8 +64,8 @@ func (m *partition) running() bool { return m.slots.opened && m.slots.claim == n
 // recovering reports whether a claim is carried out that was found unfinished.
 func (m *partition) recovering() bool { return m.slots.claim != nil }
 
-// resting reports whether only what is begun is to be finished.
-func (m *partition) resting() bool { return m.draining || m.paused || m.rate.tripped != "" }
+// quiescing reports whether only what is begun is to be finished.
+func (m *partition) quiescing() bool { return m.draining || m.paused || m.rate.tripped != "" }
 
 // step takes in an event and returns what is to be done, in order. The slice
 // is valid until the next step.
@@ -76,45 +76,45 @@ func (m *partition) step(now machine.Instant, ev event) []effect {
 	if m.halted {
 		return nil
 	}
-	m.take(ev)
+	m.handle(ev)
 	m.advance()
 	return m.out
 }
 
-// take records what happened.
-func (m *partition) take(ev event) {
+// handle records what happened.
+func (m *partition) handle(ev event) {
 	switch ev := ev.(type) {
 	case logOpened:
-		m.takeOpened(ev)
+		m.onOpened(ev)
 	case startFound:
 		if m.complete(opStart, ev.err) {
 			m.slots.committed, m.source.topicID, m.source.placed = ev.offset, ev.topicID, true
 			m.restart(ev.offset)
 		}
 	case modelLoaded:
-		m.takeLoaded(ev)
+		m.onLoaded(ev)
 	case recordsFetched:
-		m.takeFetched(ev)
+		m.onFetched(ev)
 	case batchScored:
-		m.takeScored(ev)
+		m.onScored(ev)
 	case slotClaimed:
-		m.takeClaimed(ev)
+		m.onClaimed(ev)
 	case objectsPublished:
-		m.takePublished(ev)
-	case lettersDelivered:
+		m.onPublished(ev)
+	case deadLettersDelivered:
 		if m.complete(opDeliver, ev.err) {
 			m.slots.closing.stage = opFinish
 		}
 	case slotFinished:
-		m.takeFinished(ev)
+		m.onFinished(ev)
 	case offsetCommitted:
 		m.complete(opCommit, ev.err)
 	case runsRead:
-		m.takeRuns(ev)
+		m.onRuns(ev)
 	case merged:
-		m.takeMerged(ev)
+		m.onMerged(ev)
 	case swept:
-		m.takeSwept(ev)
+		m.onSwept(ev)
 	case modelsOffered:
 		m.versions.candidates = ev.candidates
 	case pauseAsked:
@@ -207,8 +207,8 @@ func (m *partition) reopen() {
 	m.restart(m.slots.committed)
 }
 
-// takeOpened learns the end of the log.
-func (m *partition) takeOpened(ev logOpened) {
+// onOpened learns the end of the log.
+func (m *partition) onOpened(ev logOpened) {
 	if !m.complete(opOpen, ev.err) {
 		return
 	}

@@ -37,7 +37,7 @@ type losses struct {
 	found      *loss
 	authorized SkipAuthorization // what the operator authorized last
 	from       int64             // where the loss begins that reaches up to the end of the log, as an authorization about a claim has it
-	doubted    string            // ID of the claim whose events were found missing
+	rechecked  string            // ID of the claim whose events were found missing
 }
 
 // loss is what a fetch found missing at its position. Everything before is
@@ -69,9 +69,9 @@ func (l *losses) allow(lost SkipAuthorization) bool {
 	return given == lost
 }
 
-// takeLoss reports whether an error of a fetch says that the offsets at its
+// recordLoss reports whether an error of a fetch says that the offsets at its
 // position are lost.
-func (m *partition) takeLoss(err error) bool {
+func (m *partition) recordLoss(err error) bool {
 	missing := new(connectors.MissingRange)
 	if !thalweg.Is(err, thalweg.Lost) || !errors.As(err, &missing) {
 		return false
@@ -90,11 +90,11 @@ func (m *partition) takeLoss(err error) bool {
 // without one the machine stops.
 func (m *partition) loseClaim(l *loss) {
 	in := m.slots.claim
-	if m.loss.doubted != in.ID || m.source.position != in.From {
+	if m.loss.rechecked != in.ID || m.source.position != in.From {
 		// Another owner may have finished the claim since it was found, and what was
 		// committed may be gone. And what was fetched of the claim may be gone by now:
 		// the loss is to begin where the claim does.
-		m.loss.doubted = in.ID
+		m.loss.rechecked = in.ID
 		m.reopen()
 		return
 	}

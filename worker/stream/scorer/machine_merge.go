@@ -106,7 +106,7 @@ func (m *partition) mergeMore() {
 		}
 		return
 	}
-	wait := m.resting() || m.stuck()
+	wait := m.quiescing() || m.stuck()
 	if wait && c.waiting() {
 		// It may wait for ever, and with it all who share the turn to hold one.
 		m.out = append(m.out, dropMerge{c.end()})
@@ -129,8 +129,8 @@ func (m *partition) mergeMore() {
 	}
 }
 
-// takeRuns learns what is in which files.
-func (m *partition) takeRuns(ev runsRead) {
+// onRuns learns what is in which files.
+func (m *partition) onRuns(ev runsRead) {
 	c := &m.merges
 	switch {
 	case ev.epoch != c.epoch:
@@ -142,8 +142,8 @@ func (m *partition) takeRuns(ev runsRead) {
 	}
 }
 
-// takeMerged learns that a file is merged, or why it is not.
-func (m *partition) takeMerged(ev merged) {
+// onMerged learns that a file is merged, or why it is not.
+func (m *partition) onMerged(ev merged) {
 	c := &m.merges
 	switch {
 	case ev.epoch != c.epoch:
@@ -162,8 +162,8 @@ func (m *partition) takeMerged(ev merged) {
 	}
 	switch {
 	case !m.complete(opMerge, ev.err):
-	case ev.apart != 0:
-		c.Split(ev.apart)
+	case ev.boundary != 0:
+		c.AddBoundary(ev.boundary)
 		c.end()
 	default:
 		c.job.ready, c.failed = true, nil
@@ -188,7 +188,7 @@ func (m *partition) commitMerge() bool {
 	j := c.job
 	switch {
 	case c.waiting():
-		if m.recovering() || m.resting() || closing != nil && !(m.unclaimed(closing) && j.passed >= mergePatience) {
+		if m.recovering() || m.quiescing() || closing != nil && !(m.unclaimed(closing) && j.passed >= mergePatience) {
 			return false
 		}
 		j.committing, j.scoredAt = true, m.slots.stamp(m.Now.Wall, 0)
@@ -222,9 +222,9 @@ func (m *partition) finishMerge(ev slotFinished) {
 	}
 }
 
-// takeSwept looks again after a while if there was something: what is kept for
+// onSwept looks again after a while if there was something: what is kept for
 // readers, and objects that a late request brings back.
-func (m *partition) takeSwept(ev swept) {
+func (m *partition) onSwept(ev swept) {
 	c := &m.merges
 	if !m.complete(opSweep, ev.err) {
 		c.sweepAt = m.Now.Mono

@@ -137,8 +137,8 @@ func (m *partition) cut(s *span) engine.Cut {
 	return c
 }
 
-// takeScored moves records from the backlog to the open span.
-func (m *partition) takeScored(ev batchScored) {
+// onScored moves records from the backlog to the open span.
+func (m *partition) onScored(ev batchScored) {
 	switch {
 	case ev.epoch != m.epoch:
 		m.Drop(opScore)
@@ -232,8 +232,8 @@ func (m *partition) commitSpan() {
 	m.start(s.stage, map[op]effect{opClaim: claim{s}, opPublish: publish{s}, opDeliver: deliver{s}, opFinish: finish{s}}[s.stage])
 }
 
-// takeClaimed goes on to write, or reads where the winner of the slot stands.
-func (m *partition) takeClaimed(ev slotClaimed) {
+// onClaimed goes on to write, or reads where the winner of the slot stands.
+func (m *partition) onClaimed(ev slotClaimed) {
 	switch {
 	case !m.complete(opClaim, ev.err):
 	case !ev.won:
@@ -245,10 +245,10 @@ func (m *partition) takeClaimed(ev slotClaimed) {
 	}
 }
 
-// takePublished goes on to finish the slot. If others have published less of it,
+// onPublished goes on to finish the slot. If others have published less of it,
 // it does not argue: the log tells whether they have finished the slot, and the
 // topic what it has lost. If neither has changed anything, it is a conflict.
-func (m *partition) takePublished(ev objectsPublished) {
+func (m *partition) onPublished(ev objectsPublished) {
 	s := m.slots.closing
 	if ev.cut && (m.slots.cutShort == nil || *m.slots.cutShort != [2]int64{s.from, s.firstAvailable}) {
 		m.slots.cutShort = &[2]int64{s.from, s.firstAvailable}
@@ -270,8 +270,8 @@ func (m *partition) takePublished(ev objectsPublished) {
 	}
 }
 
-// takeFinished makes the closing span history.
-func (m *partition) takeFinished(ev slotFinished) {
+// onFinished makes the closing span history.
+func (m *partition) onFinished(ev slotFinished) {
 	if !m.complete(opFinish, ev.err) {
 		return
 	}

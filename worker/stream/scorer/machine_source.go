@@ -63,14 +63,14 @@ func (s *source) full(now time.Duration, l Limits) bool {
 	return s.records >= l.Count || s.bytes >= l.Bytes || now >= s.since+l.Period
 }
 
-// takeFetched adds records to the backlog.
-func (m *partition) takeFetched(ev recordsFetched) {
+// onFetched adds records to the backlog.
+func (m *partition) onFetched(ev recordsFetched) {
 	canceled := m.source.canceled
 	m.source.canceled = false
 	switch {
 	case ev.epoch != m.epoch || canceled && thalweg.Is(ev.err, thalweg.Canceled):
 		m.Drop(opFetch) // of a position that was left, or not wanted any more
-	case m.takeLoss(ev.err):
+	case m.recordLoss(ev.err):
 	case m.complete(opFetch, ev.err):
 		m.source.fetched(m.Now.Mono, ev, m.slots.scoredTo())
 	}
@@ -83,7 +83,7 @@ func (m *partition) fetchMore() {
 	if blocked && s.records > 0 && !m.Busy(opScore) {
 		m.refetch()
 	}
-	unwanted := blocked || m.draining || in == nil && (m.resting() || m.loss.found != nil)
+	unwanted := blocked || m.draining || in == nil && (m.quiescing() || m.loss.found != nil)
 	if unwanted {
 		m.stopFetching()
 	}

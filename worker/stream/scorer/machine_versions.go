@@ -73,8 +73,8 @@ func (m *partition) loadVersion() {
 	}
 }
 
-// takeLoaded learns that a version can score, or why not.
-func (m *partition) takeLoaded(ev modelLoaded) {
+// onLoaded learns that a version can score, or why not.
+func (m *partition) onLoaded(ev modelLoaded) {
 	refused := ev.err
 	if refused == nil || isTransient(refused) {
 		refused = nil

@@ -384,7 +384,7 @@ func TestMergedFilesDependOnTheirRowsAlone(t *testing.T) {
 	if err := other.Add("a", parts[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Add("b", fileOfOtherColumns(t)); !errors.Is(err, compact.ErrApart) {
+	if err := other.Add("b", fileOfOtherColumns(t)); !errors.Is(err, compact.ErrOtherColumns) {
 		t.Errorf("a file of other columns: %v", err)
 	}
 }

@@ -133,18 +133,18 @@ type runner struct {
 	backlog engine.Backlog
 	engines map[engine.Model]engine.Engine
 
-	begun   time.Time
-	ctx     context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
-	results chan func() event
-	pressed chan struct{} // memory is short
-	work    sync.WaitGroup
-	spawn   func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
-	prepare func(ctx context.Context, m engine.Model) (engine.Engine, error)
-	newID   func() string // of an intent
-	files   compact.Files
-	outbox  deadletter.Deliverer
-	stopped bool
-	err     error
+	begun          time.Time
+	ctx            context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
+	results        chan func() event
+	memoryPressure chan struct{} // memory is short
+	work           sync.WaitGroup
+	spawn          func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
+	prepare        func(ctx context.Context, m engine.Model) (engine.Engine, error)
+	newID          func() string // of an intent
+	files          compact.Files
+	outbox         deadletter.Deliverer
+	stopped        bool
+	err            error
 
 	cancelFetch context.CancelFunc
 	scoring     *span              // that a goroutine is writing to
@@ -162,7 +162,7 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 		engines: make(map[engine.Model]engine.Engine), newID: commitlog.NewID, outbox: deadletter.Deliverer{Outbox: s.cfg.Outbox, Log: log},
 		// Room for an answer to every op and to the look at the topic, so that
 		// a goroutine can always end.
-		results: make(chan func() event, nOps+1), pressed: make(chan struct{}, 1)}
+		results: make(chan func() event, nOps+1), memoryPressure: make(chan struct{}, 1)}
 	r.backlog.Share = s.cfg.Memory
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
@@ -197,7 +197,7 @@ func (r *runner) run(ctx context.Context) error {
 	}()
 	r.cfg.Memory.Attach(func() {
 		select {
-		case r.pressed <- struct{}{}:
+		case r.memoryPressure <- struct{}{}:
 		default:
 		}
 	})
@@ -235,7 +235,7 @@ func (r *runner) run(ctx context.Context) error {
 			if err := r.at(crash.Pause, pauseAsked{paused}); err != nil {
 				return err
 			}
-		case <-r.pressed:
+		case <-r.memoryPressure:
 			r.step(memoryShort{})
 		case <-timer.C:
 			r.step(ticked{})

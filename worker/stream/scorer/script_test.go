@@ -176,7 +176,7 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "published":
 		ev = objectsPublished{adopted: int(number("adopted", 0)), cut: args["cut"] != "", err: err}
 	case "delivered":
-		ev = lettersDelivered{err}
+		ev = deadLettersDelivered{err}
 	case "finished":
 		f := slotFinished{err: err}
 		fmt.Sscanf(word("lost", ""), "[%d,%d)", &f.entry.Done.Lost[0], &f.entry.Done.Lost[1])
@@ -249,7 +249,7 @@ func answers(ev event) (op, bool) {
 		return opClaim, true
 	case objectsPublished:
 		return opPublish, true
-	case lettersDelivered:
+	case deadLettersDelivered:
 		return opDeliver, true
 	case slotFinished:
 		return opFinish, true

@@ -36,7 +36,7 @@ type simMerger struct {
 func (m *simMerger) Add(_ string, file []byte) error {
 	_, _, version, _ := simLine(file)
 	if len(m.parts) > 0 && m.columns != version/4 {
-		return compact.ErrApart
+		return compact.ErrOtherColumns
 	}
 	m.columns = version / 4
 	m.parts = append(m.parts, file)

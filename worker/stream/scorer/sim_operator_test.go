@@ -5,7 +5,7 @@ import (
 )
 
 // simOperator reads the status of scorers that stopped because of a loss, and
-// says something about it: the right word, an old one, or one that is wrong in
+// says something about it: the right authorization, an old one, or one that is wrong in
 // some part. It holds the log to what it said.
 type simOperator struct {
 	sim      *sim
@@ -25,7 +25,7 @@ func (s *sim) operator() *simOperator {
 }
 
 // stoppedByALoss reports whether the owner stopped because the topic has lost
-// what was not scored, and then leaves word of it.
+// what was not scored, and then tells the operator.
 func (o *simOwner) stoppedByALoss() bool {
 	m := o.runner.machine
 	if m.slots.claim != nil && m.loss.found != nil {
@@ -64,8 +64,8 @@ func (o *simOperator) act() {
 
 func (o *simOperator) speak(w SkipAuthorization) {
 	o.said = append(o.said, w)
-	o.sim.word = w
-	o.sim.tally["words of an operator"]++
+	o.sim.authorized = w
+	o.sim.tally["authorizations of an operator"]++
 	for _, owner := range o.sim.live() {
 		owner.step(skipAuthorized{w})
 	}
@@ -100,7 +100,7 @@ func (o *simOperator) judgeLost(slot, topic int, in simIntent, lost [2]int64) []
 
 // judgeSkip returns what is wrong with a slot that gives offsets up: from is
 // the topic that they were of, to the one that the slot names. lostFrom is where
-// the loss of the slot before begins, if all of it is lost: a word for both begins
+// the loss of the slot before begins, if all of it is lost: an authorization for both begins
 // there.
 func (o *simOperator) judgeSkip(slot, from, to int, lostFrom int64, missing [2]int64, next int64, seen map[int64]string) []string {
 	var wrong []string
@@ -130,7 +130,7 @@ func (o *simOperator) judgeSkip(slot, from, to int, lostFrom int64, missing [2]i
 	case to != from && next > topics[to].first:
 		complain("it goes on at offset %d of a topic that begins at %d", next, topics[to].first)
 	}
-	// A word may reach far beyond what the topic ever held.
+	// An authorization may reach far beyond what the topic ever held.
 	for at := missing[0]; at < min(missing[1], int64(len(topics[from].events))); at++ {
 		if key, ok := seen[o.sim.place(from, at)]; ok {
 			complain("offset %d is given up although it is in %s", at, key)

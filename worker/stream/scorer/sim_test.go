@@ -35,7 +35,7 @@ type sim struct {
 	events     []simEvent        // of the topic, by offset
 	first      int64             // that the topic still has
 	past       []simTopic        // that had the topic's name before
-	word       SkipAuthorization // what the operator said last
+	authorized SkipAuthorization // what the operator said last
 	group      int64             // offset as the dashboards see it
 	candidates []engine.Candidate
 	damaged    map[thalweg.ModelVersion]bool
@@ -53,7 +53,7 @@ type sim struct {
 type simActor interface {
 	// act does one thing, when the actor is drawn.
 	act()
-	// settle is called when the trouble is over and every owner is dead: requests
+	// settle is called when the faults are over and every owner is dead: requests
 	// under way arrive, and what the actor has begun is brought to its end.
 	settle()
 	// judge returns what is not as promised, given all objects of the store.
@@ -95,7 +95,7 @@ func (s *sim) live() []*simOwner {
 	return live
 }
 
-// run plays steps turns of trouble, then lets one owner finish in peace.
+// run plays steps turns with faults, then lets one owner finish in peace.
 func (s *sim) run(steps int) {
 	s.produce(3)
 	if s.old() {
@@ -113,7 +113,7 @@ func (s *sim) run(steps int) {
 }
 
 // old reports whether the world begins with a log, lasts longer and has fewer
-// owners: so that files are merged in the midst of the trouble.
+// owners: so that files are merged under faults.
 func (s *sim) old() bool { return s.seed%4 == 1 }
 
 // crowd draws how many may believe to be the owner at a time.
@@ -136,9 +136,9 @@ func (s *sim) begin() {
 	o.dead, s.calm = true, false
 }
 
-// simTroubles is what may happen to the world before a turn, in parts of 1000;
+// simDisturbances is what may happen to the world before a turn, in parts of 1000;
 // mostly nothing does.
-var simTroubles = []struct {
+var simDisturbances = []struct {
 	weight int
 	what   string
 	happen func(s *sim, live []*simOwner)
@@ -171,7 +171,7 @@ func (s *sim) disturb() {
 		s.spawn()
 	}
 	n := s.rng.IntN(1000)
-	for _, t := range simTroubles {
+	for _, t := range simDisturbances {
 		if n -= t.weight; n < 0 {
 			s.tally[t.what]++
 			t.happen(s, s.live())
@@ -203,7 +203,7 @@ func (s *sim) register(live []*simOwner) {
 	}
 }
 
-// settle ends the trouble: everybody dies, late requests arrive, and a new
+// settle ends the faults: everybody dies, late requests arrive, and a new
 // owner on a store that works scores what is left.
 func (s *sim) settle() {
 	s.calm = true
@@ -224,7 +224,7 @@ func (s *sim) settle() {
 	}
 	for info := range s.bucket.List(context.Background(), "x/_log/", "") {
 		if strings.HasSuffix(info.Key, ".done.json") {
-			s.tally["slots finished in trouble"]++
+			s.tally["slots finished under faults"]++
 		}
 	}
 	if s.stopped != nil {

@@ -72,7 +72,7 @@ func (s *sim) topics() []simTopic {
 func (s *sim) place(topic int, offset int64) int64 { return int64(topic)<<32 | offset }
 
 // loses reports whether the topic may lose anything: in half of the seeds, as
-// a scorer that waits for an operator gets into no other trouble.
+// a scorer that waits for an operator gets into no other difficulty.
 func (s *sim) loses() bool { return s.seed%2 == 0 }
 
 // retain lets the topic's first records go, be they claimed or not.

@@ -12,9 +12,9 @@ import (
 
 // Wrong ways to carry out a claim of which the topic has lost events; see wrongs.
 
-// takesAnyWord takes whatever an operator has said for the word about the claim
+// takesAnyAuthorization takes whatever an operator authorized for what is about the claim
 // that it carries out.
-func takesAnyWord(o *simOwner, ev event) event {
+func takesAnyAuthorization(o *simOwner, ev event) event {
 	m := o.runner.machine
 	if missing := lossIn(ev); missing != nil && m.recovering() && m.loss.authorized != (SkipAuthorization{}) {
 		m.loss.authorized = SkipAuthorization{From: m.slots.claim.From, To: missing.First, TopicID: m.source.topicID}

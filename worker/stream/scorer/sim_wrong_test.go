@@ -50,10 +50,10 @@ var wrongs = []wrong{
 	{name: "forgets the last file of a merge", merge: &simMerger{forgets: true}},
 	{name: "writes a row of a merge twice", merge: &simMerger{repeats: true}},
 	{name: "reads whatever topic has the name", byName: true},
-	{name: "goes on with a topic made anew without a word", bend: acceptsAnew},
+	{name: "goes on with a topic made anew without an authorization", bend: acceptsAnew},
 	{name: "gives up more than was said", bend: skipsMore},
 	{name: "gives up the same offsets twice", bend: skipsTwice},
-	{name: "takes any word for the one about a claim", bend: takesAnyWord},
+	{name: "takes any authorization for the one about a claim", bend: takesAnyAuthorization},
 	{name: "gives up what others have published of a claim", bend: leavesOut},
 	{name: "writes the rest of a claim beside what is there of it", client: newBesides},
 	{name: "does not take the name of dead letters that are given up", client: newUnreserved},
@@ -143,8 +143,8 @@ func trustsIntent(_ *simOwner, ev event) event {
 }
 
 func goesOnUndelivered(_ *simOwner, ev event) event {
-	if _, ok := ev.(lettersDelivered); ok {
-		return lettersDelivered{}
+	if _, ok := ev.(deadLettersDelivered); ok {
+		return deadLettersDelivered{}
 	}
 	return ev
 }

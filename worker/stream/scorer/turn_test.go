@@ -83,7 +83,7 @@ func TestAStreamThatIsStuckGivesUpTheTurnToMerge(t *testing.T) {
 	step(objectsPublished{})
 	dropped := false
 	for range 2 * stuckTries {
-		dropped = drops(step(lettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})) || dropped
+		dropped = drops(step(deadLettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})) || dropped
 		dropped = drops(step(ticked{})) || dropped
 	}
 	if !dropped || m.merges.job != nil {
@@ -97,7 +97,7 @@ func TestAStreamThatIsStuckGivesUpTheTurnToMerge(t *testing.T) {
 		}
 	}
 	merges := false
-	for _, e := range step(lettersDelivered{}) {
+	for _, e := range step(deadLettersDelivered{}) {
 		_, is := e.(merge)
 		merges = merges || is
 	}
@@ -144,7 +144,7 @@ func TestAStreamThatIsStuckAndFullHoldsNothingUnscored(t *testing.T) {
 		t.Fatalf("%d records wait while the slot is on its way, want 300", m.source.records)
 	}
 	for range 2 * stuckTries {
-		step(lettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})
+		step(deadLettersDelivered{&thalweg.Error{Op: "deliver", Kind: thalweg.Unavailable}})
 		step(ticked{})
 	}
 	if m.source.records != 0 || m.source.position != 620 {
@@ -159,7 +159,7 @@ func TestAStreamThatIsStuckAndFullHoldsNothingUnscored(t *testing.T) {
 	}
 	step(recordsFetched{epoch: m.epoch - 1, err: &thalweg.Error{Op: "fetch", Kind: thalweg.Canceled}}) // of before
 	fetches := false
-	for _, e := range append(step(lettersDelivered{}), step(slotFinished{})...) {
+	for _, e := range append(step(deadLettersDelivered{}), step(slotFinished{})...) {
 		f, is := e.(fetch)
 		fetches = fetches || is && f.from == 620
 	}

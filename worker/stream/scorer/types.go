@@ -98,8 +98,8 @@ type (
 		cut bool
 		err error
 	}
-	// lettersDelivered answers deliver.
-	lettersDelivered struct{ err error }
+	// deadLettersDelivered answers deliver.
+	deadLettersDelivered struct{ err error }
 	// slotFinished answers finish and finishMerge.
 	slotFinished struct {
 		totals commitlog.Counts
@@ -114,14 +114,14 @@ type (
 		runs  []compact.Run
 		err   error
 	}
-	// merged answers merge: the merged file is in memory. If apart is not 0, it
+	// merged answers merge: the merged file is in memory. If boundary is not 0, it
 	// is not: the run at that slot has other columns than the one before. moved:
 	// the claim that was found is finished by now.
 	merged struct {
-		epoch uint64
-		apart uint64
-		moved bool
-		err   error
+		epoch    uint64
+		boundary uint64
+		moved    bool
+		err      error
 	}
 	// swept answers sweep. again: something is left to be deleted later.
 	swept struct {
