@@ -1,7 +1,6 @@
 package deadletter
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -78,13 +77,8 @@ func (d *Deliverer) lineOf(ctx context.Context, pending *commitlog.Intent) (stri
 // messagesOf returns the messages of an object of dead letters.
 func messagesOf(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error] {
 	return func(yield func(connectors.Message, error) bool) {
-		for line := range bytes.Lines(lines) {
-			l, err := engine.ParseLetter(line)
-			if err != nil {
-				yield(connectors.Message{}, err)
-				return
-			}
-			if !yield(messageOf(l, in.ID), nil) {
+		for d, err := range engine.DeadLetters(lines) {
+			if !yield(messageOf(d, in.ID), err) {
 				return
 			}
 		}

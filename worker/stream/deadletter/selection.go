@@ -1,9 +1,7 @@
 package deadletter
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"strconv"
@@ -181,9 +179,8 @@ func readPages(ctx context.Context, bucket storage.Bucket, o commitlog.Object) i
 			return
 		}
 		var page []engine.DeadLetter
-		for line := range bytes.Lines(body) {
-			var d engine.DeadLetter
-			if err := json.Unmarshal(line, &d); err != nil {
+		for d, err := range engine.DeadLetters(body) {
+			if err != nil {
 				yield(nil, &thalweg.Error{Op: "read dead letters", Kind: thalweg.Corrupt, Subject: o.Key, Err: err})
 				return
 			}

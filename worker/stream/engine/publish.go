@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -204,9 +203,8 @@ func yieldLine(yield func(StoredRow, error) bool, offset int64, cells []string) 
 // words of a reason may differ between builds.
 func textDeadLetters(lines []byte) iter.Seq2[StoredRow, error] {
 	return func(yield func(StoredRow, error) bool) {
-		for line := range bytes.Lines(lines) {
-			d, err := ParseLetter(line)
-			if !yield(StoredRow{Offset: d.Offset}, err) || err != nil {
+		for d, err := range DeadLetters(lines) {
+			if !yield(StoredRow{Offset: d.Offset}, err) {
 				return
 			}
 		}

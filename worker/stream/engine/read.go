@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"iter"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -54,11 +56,30 @@ func (r *RowReader) Next() (arrow.Record, error) {
 // Close frees what the reader holds.
 func (r *RowReader) Close() error { return r.reader.Close() }
 
-// ParseLetter reads one line of an object of dead letters.
-func ParseLetter(line []byte) (DeadLetter, error) {
-	var d DeadLetter
-	if err := json.Unmarshal(line, &d); err != nil {
-		return d, &thalweg.Error{Op: "read dead letter", Kind: thalweg.Corrupt, Err: err}
+// DeadLetters yields the dead letters of an object, up to the first that cannot be
+// read: Corrupt.
+func DeadLetters(lines []byte) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		for line := range bytes.Lines(lines) {
+			var d DeadLetter
+			err := json.Unmarshal(line, &d)
+			if err != nil {
+				err = &thalweg.Error{Op: "read dead letter", Kind: thalweg.Corrupt, Err: err}
+			}
+			if !yield(d, err) || err != nil {
+				return
+			}
+		}
 	}
-	return d, nil
+}
+
+// ParseLetters returns the dead letters of an object.
+func ParseLetters(lines []byte) (letters []DeadLetter, err error) {
+	for d, err := range DeadLetters(lines) {
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, d)
+	}
+	return letters, nil
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 
 	"github.com/thalweg/thalweg"
@@ -45,17 +44,4 @@ func Rescore(ctx context.Context, in commitlog.Intent, a *artifact.Artifact, r *
 		return nil, nil, err
 	}
 	return files[0].Body, nil, nil // one row is in one file
-}
-
-// ParseLetters reads an object of dead letters.
-func ParseLetters(lines []byte) ([]DeadLetter, error) {
-	var letters []DeadLetter
-	for line := range bytes.Lines(lines) {
-		d, err := ParseLetter(line)
-		if err != nil {
-			return nil, err
-		}
-		letters = append(letters, d)
-	}
-	return letters, nil
 }
