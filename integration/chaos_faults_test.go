@@ -100,7 +100,7 @@ func crashWorker(r *chaosRun, at time.Duration) []moment {
 	at /= 4 // early, so that the step comes about
 	w := r.rng.IntN(chaosWorkers)
 	steps := slices.DeleteFunc(crashtest.Points(), func(s crashtest.Step) bool {
-		if s.Story == crashtest.Merging && !r.features.merge || s.Point == crashtest.DeliverLetters && r.features.letters == "" {
+		if s.Scenario == crashtest.Merging && !r.features.merge || s.Point == crashtest.DeliverDeadLetters && r.features.letters == "" {
 			return true // it would never come about
 		}
 		return slices.ContainsFunc(s.Needs, func(p crashtest.Plan) bool { return p.Action == crashtest.Exit })

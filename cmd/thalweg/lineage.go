@@ -267,7 +267,7 @@ func printLineage(w io.Writer, t traced) {
 	}
 	line("", "%s", map[bool]string{true: "the broker has it", false: "not at the broker"}[e.Held])
 	line("outcome", "%s at %s", d.Outcome, d.ScoredAt)
-	if l := d.Letter; l != nil {
+	if l := d.DeadLetter; l != nil {
 		line("", "dead in slot %d: %s: %s", l.Slot, l.Stage, l.Reason)
 	}
 	action := string(in.Action)

@@ -92,7 +92,7 @@ func (m *merge) checkLost(ctx context.Context, key string) {
 				m.verdict.violate(9, key, "of the %d offsets of slot %d that the topic had not lost, %d are there", kept, s.in.Seq, s.seen.seenFrom(s.lost[1]))
 			}
 		}
-		for _, b := range m.walk.back[s.in.Seq] {
+		for _, b := range m.walk.late[s.in.Seq] {
 			m.scoredRows(b.obj.Key, b.body, s.in, func(offset int64) string {
 				if ticks != nil && ticks.has(offset) || offset >= s.lost[0] && offset < s.lost[1] {
 					return ""
@@ -100,7 +100,7 @@ func (m *merge) checkLost(ctx context.Context, key string) {
 				return fmt.Sprintf("offset %d is none of the slot, nor of what it has lost", offset)
 			})
 		}
-		delete(m.walk.back, s.in.Seq)
+		delete(m.walk.late, s.in.Seq)
 	}
 }
 

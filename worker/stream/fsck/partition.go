@@ -28,8 +28,8 @@ type walk struct {
 	slots    []facts                   // by number; of a damaged log not all
 	absent   map[uint64][]objectRecord // objects that are not there, by slot: a compaction must have replaced them
 	kept     map[uint64]int            // scored objects that are there, by slot
-	back     map[uint64][]back         // of the absent ones, those that have other bytes under their names
-	replayed map[placed]bool           // dead letters that a replay scored
+	late     map[uint64][]lateObject   // of the absent ones, those that have other bytes under their names
+	replayed map[deadEvent]bool        // dead letters that a replay scored
 }
 
 // facts are what is remembered of a slot.
@@ -46,8 +46,8 @@ type facts struct {
 	carrier uint64   // the slot whose objects hold its rows now
 }
 
-// back is an object under the name of one that a compaction replaced.
-type back struct {
+// lateObject is an object under the name of one that a compaction replaced.
+type lateObject struct {
 	obj  objectRecord
 	body []byte
 }
@@ -68,7 +68,7 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 	}
 	dir := j.prefix + "_log/" + name + "/"
 	result := Partition{Topic: topic, Partition: number}
-	w := &walk{name: name, absent: map[uint64][]objectRecord{}, kept: map[uint64]int{}, back: map[uint64][]back{}, replayed: map[placed]bool{}}
+	w := &walk{name: name, absent: map[uint64][]objectRecord{}, kept: map[uint64]int{}, late: map[uint64][]lateObject{}, replayed: map[deadEvent]bool{}}
 	seen := make(map[string]bool) // keys of the log that were accounted for
 	for slot := uint64(0); ; slot++ {
 		intentKey := fmt.Sprintf("%s%012d.intent.json", dir, slot)
@@ -320,7 +320,7 @@ func (j *judge) missingObjects(ctx context.Context, dir string, w *walk) error {
 	for _, slot := range slices.Sorted(maps.Keys(w.absent)) {
 		for _, obj := range w.absent[slot] {
 			why := "is named by a done record but not there"
-			if slices.ContainsFunc(w.back[slot], func(b back) bool { return b.obj == obj }) {
+			if slices.ContainsFunc(w.late[slot], func(b lateObject) bool { return b.obj == obj }) {
 				why = "its bytes are not those of its record"
 			}
 			j.verdict.violate(4, obj.Key, "%s", why)

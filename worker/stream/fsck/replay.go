@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// placed is an event by the slot of the main log that it is a dead letter of.
-type placed struct {
+// deadEvent is an event by the slot of the main log that it is a dead letter of.
+type deadEvent struct {
 	slot   uint64
 	offset int64
 }
@@ -36,7 +36,7 @@ func (j *judge) replay(ctx context.Context, key string, o *objects, in intentRec
 	tick := func(scored bool) func(int64) string {
 		return func(offset int64) string {
 			slot, ok := candidates[offset]
-			at := placed{slot, offset}
+			at := deadEvent{slot, offset}
 			switch {
 			case offset < in.From || offset >= in.To:
 				return fmt.Sprintf("offset %d is outside of [%d, %d)", offset, in.From, in.To)

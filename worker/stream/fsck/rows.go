@@ -63,7 +63,7 @@ func (o *offsets) seenFrom(offset int64) (n int64) {
 	return n
 }
 
-// rows reads every object of a done record, and strikes them off what was
+// rows reads every object of a done record, and removes them from what was
 // listed.
 func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRecord, w *walk) (rowCounts, error) {
 	var found rowCounts
@@ -135,7 +135,7 @@ func (j *judge) lost(in intentRecord, d doneRecord, found rowCounts, seen *offse
 	}
 	for _, gap := range d.Gaps {
 		if gap[0] < d.Lost[1] {
-			j.verdict.violate(5, where, "has the gap [%d, %d): where nothing is left to read, nobody can know of one", gap[0], gap[1])
+			j.verdict.violate(5, where, "has the gap [%d, %d): nothing is left to read there, so it cannot be known", gap[0], gap[1])
 		}
 	}
 	if kept := in.To - d.Lost[1]; moved == 0 && seen.seenFrom(d.Lost[1])+d.Dropped != kept {
@@ -148,7 +148,7 @@ func (j *judge) lost(in intentRecord, d doneRecord, found rowCounts, seen *offse
 	return max(0, n)
 }
 
-// named reads an object that a done record names, and strikes it off what was
+// named reads an object that a done record names, and removes it from what was
 // listed. Scored objects that are not there are remembered: a compaction must
 // have replaced them.
 func (j *judge) named(ctx context.Context, o *objects, in intentRecord, obj objectRecord, w *walk) (body []byte, ok bool, err error) {
@@ -165,9 +165,9 @@ func (j *judge) named(ctx context.Context, o *objects, in intentRecord, obj obje
 	}
 	body, ok, err = j.object(ctx, obj)
 	if err == nil && body != nil && !ok && obj.Kind == "scored" && in.Action == actionScore {
-		// It may have been replaced and deleted, and be back by a late request of who
-		// had more of the claim, or less: the compaction that replaced it is asked.
-		w.back[in.Seq] = append(w.back[in.Seq], back{obj, body})
+		// It may have been replaced and deleted, and written again by a late request of
+		// an owner that had more of the claim, or less: see checkLost.
+		w.late[in.Seq] = append(w.late[in.Seq], lateObject{obj, body})
 		body = nil
 	} else if err == nil && body != nil && !ok {
 		j.verdict.violate(4, obj.Key, "its bytes are not those of its record")

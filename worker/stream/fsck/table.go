@@ -218,7 +218,7 @@ func (j *judge) checkTable(t *deltaTable, walks map[string]*walk) {
 	}
 }
 
-// checkFiles strikes off left the objects of a log that were live after its
+// checkFiles removes from left the objects of a log that were live after its
 // first n slots.
 func (j *judge) checkFiles(t *deltaTable, w *walk, n uint64, left map[string]deltaFile) {
 	replaced := map[uint64]bool{}

@@ -56,13 +56,13 @@ func cells(schema table.Schema, batch arrow.Record, i int) ([]Cell, error) {
 			case *array.Timestamp:
 				text = time.UnixMicro(int64(a.Value(i))).UTC().Format(time.RFC3339Nano)
 			case *array.Dictionary:
-				words, ok := a.Dictionary().(*array.String)
+				texts, ok := a.Dictionary().(*array.String)
 				if !ok {
-					return nil, strange(c)
+					return nil, unsupported(c)
 				}
-				text = words.Value(a.GetValueIndex(i))
+				text = texts.Value(a.GetValueIndex(i))
 			default:
-				return nil, strange(c)
+				return nil, unsupported(c)
 			}
 			cell.Value = &text
 		}
@@ -71,6 +71,6 @@ func cells(schema table.Schema, batch arrow.Record, i int) ([]Cell, error) {
 	return out, nil
 }
 
-func strange(c table.Column) error {
+func unsupported(c table.Column) error {
 	return &thalweg.Error{Op: "read row", Kind: thalweg.Unsupported, Subject: "column " + c.Name, Hint: "of type " + string(c.Type)}
 }

@@ -33,9 +33,9 @@ type Document struct {
 	Spec     Spec                 `json:"spec"`
 	// Row is the scored row, column by column; absent of a dead letter.
 	Row []Cell `json:"row,omitempty"`
-	// Letter is the dead letter: of an event that is dead, or of one that was and
+	// DeadLetter is the dead letter: of an event that is dead, or of one that was and
 	// has been scored since, by a replay of dead letters.
-	Letter *Letter `json:"dead_letter,omitempty"`
+	DeadLetter *DeadLetter `json:"dead_letter,omitempty"`
 	// Places says by which connections all this can be reached.
 	Places Places `json:"places"`
 	// Build is the version of the program that wrote this document; no record tells
@@ -63,7 +63,7 @@ type Event struct {
 	Key     []byte   `json:"key,omitempty"`
 	NoKey   bool     `json:"null_key,omitempty"`
 	Headers []Header `json:"headers,omitempty"`
-	// Value is the event itself, if it was asked to be kept.
+	// Value is the event itself, if the caller wants it kept.
 	Value []byte `json:"value,omitempty"`
 }
 
@@ -130,8 +130,8 @@ type Spec struct {
 	SHA256     string             `json:"sha256,omitempty"` // of the rendered spec; empty if nobody has it
 }
 
-// Letter is a dead letter and the slot that left it.
-type Letter struct {
+// DeadLetter is a dead letter and the slot that left it.
+type DeadLetter struct {
 	engine.DeadLetter
 	Slot uint64 `json:"slot"` // of the main log
 }

@@ -17,7 +17,7 @@ const fetchTries = 100
 // fetch reads one record with its key and headers. Lost: the broker does not
 // have it.
 func fetch(ctx context.Context, source connectors.Source, q Query) (*connectors.Records, error) {
-	gone := func(err error) error {
+	lost := func(err error) error {
 		return &thalweg.Error{Op: "fetch event", Kind: thalweg.Lost, Subject: q.String(), Err: err}
 	}
 	first, next, err := source.Bounds(ctx, q.Partition)
@@ -25,7 +25,7 @@ func fetch(ctx context.Context, source connectors.Source, q Query) (*connectors.
 		return nil, err
 	}
 	if q.Offset < first || q.Offset >= next {
-		return nil, gone(fmt.Errorf("the topic has offsets [%d, %d)", first, next))
+		return nil, lost(fmt.Errorf("the topic has offsets [%d, %d)", first, next))
 	}
 	batch := &connectors.Records{Want: connectors.Keys | connectors.Headers, TopicID: q.TopicID}
 	at := q.Offset
@@ -44,7 +44,7 @@ func fetch(ctx context.Context, source connectors.Source, q Query) (*connectors.
 			}
 		}
 		if at = batch.Next; at > q.Offset {
-			return nil, gone(fmt.Errorf("the topic has no record there"))
+			return nil, lost(fmt.Errorf("the topic has no record there"))
 		}
 	}
 	return nil, &thalweg.Error{Op: "fetch event", Kind: thalweg.Unavailable, Subject: q.String(), Err: fmt.Errorf("no answer in %d tries", fetchTries)}

@@ -53,7 +53,7 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	nothing := func(format string, args ...any) *thalweg.Error {
+	notFound := func(format string, args ...any) *thalweg.Error {
 		return &thalweg.Error{Op: "find row", Kind: thalweg.NotFound, Subject: f.query.String(), Err: fmt.Errorf(format, args...)}
 	}
 	seq, ok, err := log.Find(ctx, f.query.TopicID, f.query.Offset)
@@ -66,9 +66,9 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 			return nil, err
 		}
 		if state.NextOffset < 0 {
-			return nil, nothing("nothing of the partition is committed")
+			return nil, notFound("nothing of the partition is committed")
 		}
-		absent := nothing("it is not committed: the log has reached offset %d of topic %s", state.NextOffset, state.TopicID)
+		absent := notFound("it is not committed: the log has reached offset %d of topic %s", state.NextOffset, state.TopicID)
 		if f.query.TopicID == "" {
 			absent.Hint = "if the topic was made anew, --topic-id names the one before"
 		}
@@ -76,20 +76,20 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 	}
 	e, err := log.Entry(ctx, seq)
 	if thalweg.Is(err, thalweg.NotFound) {
-		return nil, nothing("it is not committed: slot %d, which claims it, is being carried out", seq)
+		return nil, notFound("it is not committed: slot %d, which claims it, is being carried out", seq)
 	}
 	if err != nil {
 		return nil, err
 	}
 	switch in := e.Intent; {
 	case in.Action == commitlog.Skip:
-		return nil, nothing("slot %d gave offsets [%d, %d) up by an operator's word", seq, in.Missing[0], in.Missing[1])
+		return nil, notFound("slot %d gave offsets [%d, %d) up, as an operator authorized", seq, in.Missing[0], in.Missing[1])
 	case f.query.Offset < in.From:
-		return nil, nothing("the log begins at offset %d", in.From)
+		return nil, notFound("the log begins at offset %d", in.From)
 	}
 	for _, g := range e.Done.Gaps {
 		if g[0] <= f.query.Offset && f.query.Offset < g[1] {
-			return nil, nothing("the topic has no event there: a control record, or one that was aborted or compacted away")
+			return nil, notFound("the topic has no event there: a control record, or one that was aborted or compacted away")
 		}
 	}
 	hit, err := f.in(ctx, e, e)
@@ -98,22 +98,22 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 		hit, err = f.moved(ctx, log, e, err)
 	}
 	if lost := e.Done.Lost; hit == nil && err == nil && f.query.Offset >= lost[0] && f.query.Offset < lost[1] {
-		return nil, nothing("slot %d gave it up by an operator's word: the topic had lost offsets [%d, %d) before the slot was finished", seq, lost[0], lost[1])
+		return nil, notFound("slot %d gave it up, as an operator authorized: the topic had lost offsets [%d, %d) before the slot was finished", seq, lost[0], lost[1])
 	}
 	if hit == nil && err == nil {
-		err = nothing("slot %d has neither a row nor a dead letter of it", seq)
+		err = notFound("slot %d has neither a row nor a dead letter of it", seq)
 	}
 	return hit, err
 }
 
 // moved finds the row where a compaction has moved it.
-func (f *finder) moved(ctx context.Context, log *commitlog.Log, e commitlog.Entry, gone error) (*found, error) {
+func (f *finder) moved(ctx context.Context, log *commitlog.Log, e commitlog.Entry, missing error) (*found, error) {
 	holder, ok, err := log.Moved(ctx, e.Intent.Seq)
 	switch {
 	case err != nil:
 		return nil, err
 	case !ok:
-		return nil, gone
+		return nil, missing
 	}
 	return f.in(ctx, e, holder)
 }

@@ -91,7 +91,7 @@ func TestAnEventOfAClaimThatTheTopicLostIsSaidToBeGivenUp(t *testing.T) {
 	lost, kept := w.topic.all.Offsets[25], w.topic.all.Offsets[34]
 	w.topic.cut(kept)
 	w.stream(func(c *scorer.Config) { c.OnLost = scorer.Earliest })
-	if _, err := Trace(t.Context(), w.sources(), w, w.query(lost), false); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "slot 1 gave it up by an operator's word") {
+	if _, err := Trace(t.Context(), w.sources(), w, w.query(lost), false); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "slot 1 gave it up, as an operator authorized") {
 		t.Errorf("%v", err)
 	}
 	if doc := w.trace(kept, false); !verify(t, w, doc, nil).OK || doc.Slot.Intent.Seq != 1 {
@@ -196,8 +196,8 @@ func TestADeadLetterThatWasReplayedIsTracedToBothOfItsSlots(t *testing.T) {
 		doc := w.trace(offset, false)
 		v := verify(t, w, doc, nil)
 		in := doc.Slot.Intent
-		if !v.OK || v.Columns != 16 || doc.Outcome != Scored || in.Action != commitlog.Replay || in.SpecGeneration != 3 || doc.Model.Version != 2 || doc.Letter == nil ||
-			doc.Letter.Stage != "decode" || doc.Letter.ModelVersion != 1 || !strings.HasSuffix(doc.Slot.Log, "/00000-replay/") {
+		if !v.OK || v.Columns != 16 || doc.Outcome != Scored || in.Action != commitlog.Replay || in.SpecGeneration != 3 || doc.Model.Version != 2 || doc.DeadLetter == nil ||
+			doc.DeadLetter.Stage != "decode" || doc.DeadLetter.ModelVersion != 1 || !strings.HasSuffix(doc.Slot.Log, "/00000-replay/") {
 			t.Errorf("offset %d: %+v of %+v", offset, v, doc)
 		}
 		if last := doc.Row[len(doc.Row)-1]; last.Name != "_replay" || last.String() != in.ID {

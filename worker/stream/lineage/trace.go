@@ -55,7 +55,7 @@ func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep b
 	}
 	doc := &Document{Format: format, Pipeline: q.Pipeline}
 	if hit.letter != nil {
-		doc.Letter = &Letter{DeadLetter: *hit.letter, Slot: hit.entry.Intent.Seq}
+		doc.DeadLetter = &DeadLetter{DeadLetter: *hit.letter, Slot: hit.entry.Intent.Seq}
 		again, err := f.replayed(ctx, hit.entry.Intent)
 		if err != nil {
 			return nil, err
@@ -116,7 +116,7 @@ func (d *Document) event(ctx context.Context, source connectors.Source, q Query,
 	} else {
 		d.note("whether the broker has the event is not known: %v", err)
 	}
-	if l := d.Letter; l != nil {
+	if l := d.DeadLetter; l != nil {
 		d.Event.TimestampUS, d.Event.SizeBytes = l.TimestampUS, int64(l.SizeBytes)
 		d.Event.Null = l.Raw == nil
 		if !l.Truncated && l.Stage != stageFetch {

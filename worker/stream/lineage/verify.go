@@ -61,7 +61,7 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 		return nil, err
 	}
 	if doc.Outcome == Dead {
-		v.compareLetter(doc, letter)
+		v.compareDeadLetter(doc, letter)
 	} else if err := v.compareRow(doc, file, letter); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (v *Verification) obtain(ctx context.Context, from Sources, doc *Document, 
 		v.Event, r = "document", e.record(e.Value)
 	default:
 		fetched, err := fetch(ctx, from.Events, Query{Topic: e.Topic, TopicID: e.TopicID, Partition: e.Partition, Offset: e.Offset})
-		l := doc.Letter
+		l := doc.DeadLetter
 		switch {
 		case err == nil:
 			v.Event, r = "broker", fetched
@@ -106,13 +106,13 @@ func (v *Verification) differ(name, recorded, again string) {
 	v.Differences = append(v.Differences, Mismatch{name, recorded, again})
 }
 
-// compareLetter compares two dead letters.
-func (v *Verification) compareLetter(doc *Document, letter *engine.DeadLetter) {
-	if doc.Letter == nil || letter == nil {
+// compareDeadLetter compares two dead letters.
+func (v *Verification) compareDeadLetter(doc *Document, letter *engine.DeadLetter) {
+	if doc.DeadLetter == nil || letter == nil {
 		v.differ("outcome", doc.Outcome, fate(letter))
 		return
 	}
-	had := &doc.Letter.DeadLetter
+	had := &doc.DeadLetter.DeadLetter
 	for _, f := range []struct{ name, recorded, again string }{
 		{"stage", had.Stage, letter.Stage}, {"reason", had.Reason, letter.Reason},
 		{"timestamp_us", fmt.Sprint(had.TimestampUS), fmt.Sprint(letter.TimestampUS)},

@@ -16,14 +16,14 @@ import (
 
 // stepsOfAReplay are the registered steps that an undisturbed replay takes: it
 // commits no offset, is not paused, and knows where it begins.
-var stepsOfAReplay = []crash.Point{crashtest.FindEnd, crashtest.LookBeyond, crashtest.LookUpTopic, crash.LoadModel, crashtest.Fetch, crash.Score,
-	crashtest.Claim, crashtest.PublishRows, crashtest.PublishLetters, crashtest.Finish}
+var stepsOfAReplay = []crash.Point{crashtest.FindEnd, crashtest.ListAfterEnd, crashtest.LookUpTopic, crash.LoadModel, crashtest.Fetch, crash.Score,
+	crashtest.Claim, crashtest.PublishRows, crashtest.PublishDeadLetters, crashtest.Finish}
 
-// TestAReplayThatDiesAtAnyStepIsGoneOnWith ends a replay at each of its steps,
+// TestAReplayThatDiesAtAnyStepIsResumed ends a replay at each of its steps,
 // the first, second and fifth time, before and after the step took effect, or
 // has the step fail; and runs it again. Its files are those of a replay that was
 // left alone.
-func TestAReplayThatDiesAtAnyStepIsGoneOnWith(t *testing.T) {
+func TestAReplayThatDiesAtAnyStepIsResumed(t *testing.T) {
 	w := newWorld(t)
 	w.produce(0, 500)
 	request := w.request(2, "whole/", "earliest", "latest")

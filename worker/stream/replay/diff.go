@@ -79,7 +79,7 @@ func (r *Report) Same() bool {
 	return r.Differ == 0 && r.OnlyLive == 0 && r.OnlyReplayed == 0 && r.Uncommitted == 0 && r.DeadLive == 0 && r.DeadReplayed == 0
 }
 
-// maxPairs bounds the pairs of versions that are told apart.
+// maxPairs bounds the pairs of versions that are counted apart.
 const maxPairs = 1000
 
 // maxEventText bounds the text of an event in a report.

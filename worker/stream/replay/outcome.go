@@ -174,15 +174,15 @@ func (s *set) dropMoved() {
 }
 
 // findMoved opens the live objects that the rows of a slot were moved to.
-func (s *set) findMoved(ctx context.Context, e commitlog.Entry, gone error) error {
+func (s *set) findMoved(ctx context.Context, e commitlog.Entry, missing error) error {
 	holder, ok, err := s.log.Moved(ctx, e.Intent.Seq)
 	switch {
 	case err != nil:
 		return err
-	case !ok && thalweg.Is(gone, thalweg.Corrupt):
-		return gone
+	case !ok && thalweg.Is(missing, thalweg.Corrupt):
+		return missing
 	case !ok:
-		return &thalweg.Error{Op: "read rows", Kind: thalweg.Lost, Subject: fmt.Sprintf("slot %d", e.Intent.Seq), Err: gone}
+		return &thalweg.Error{Op: "read rows", Kind: thalweg.Lost, Subject: fmt.Sprintf("slot %d", e.Intent.Seq), Err: missing}
 	}
 	s.moved = &moved{slots: holder.Intent.Slots}
 	for _, o := range holder.Done.Objects {
@@ -224,7 +224,7 @@ func (s *set) open(ctx context.Context, o commitlog.Object) (cursor, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.Key, err)
 		}
-		return &letterCursor{letters: letters}, nil
+		return &deadLetterCursor{letters: letters}, nil
 	}
 	rows, err := engine.OpenRows(o.Key, body)
 	if err != nil {
@@ -233,21 +233,21 @@ func (s *set) open(ctx context.Context, o commitlog.Object) (cursor, error) {
 	return &rowCursor{key: o.Key, rows: rows, last: -1}, nil
 }
 
-// letterCursor goes through dead letters.
-type letterCursor struct {
+// deadLetterCursor goes through dead letters.
+type deadLetterCursor struct {
 	letters []engine.DeadLetter
 	current outcome
 	valid   bool
 }
 
-func (c *letterCursor) at() *outcome {
+func (c *deadLetterCursor) at() *outcome {
 	if !c.valid {
 		return nil
 	}
 	return &c.current
 }
 
-func (c *letterCursor) next() error {
+func (c *deadLetterCursor) next() error {
 	c.valid = len(c.letters) > 0
 	if !c.valid {
 		return io.EOF
@@ -258,7 +258,7 @@ func (c *letterCursor) next() error {
 	return nil
 }
 
-func (c *letterCursor) close() {}
+func (c *deadLetterCursor) close() {}
 
 // rowCursor goes through scored rows.
 type rowCursor struct {

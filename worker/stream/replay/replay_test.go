@@ -391,7 +391,7 @@ func TestATopicThatWasMadeAnewIsNotReplayedForTheOldOne(t *testing.T) {
 	if _, err := gone.RequestWith(t.Context(), w.client); err != nil {
 		t.Fatal(err)
 	}
-	w.producer = w.newProducer() // the old one numbers on what is gone
+	w.producer = w.newProducer() // the old one numbers on what is missing
 	check(t, w.producer.CreateTopic(t.Context(), partitions))
 	w.produce(500, 200)
 	if _, err := w.run(t.Context(), m, w.lake, "anew/"); !thalweg.Is(err, thalweg.Lost) {

@@ -34,7 +34,7 @@ type Config struct {
 	Score scorer.Config
 }
 
-// stalledAfter is how long nothing may move before that is told.
+// stalledAfter is how long nothing may move before a warning.
 const stalledAfter = 10 * time.Second
 
 // never is a period that does not pass.
@@ -99,8 +99,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// watch says now and then that nothing moves, and why as far as it is known,
-// until stop is called.
+// watch warns when nothing moves, with the reason as far as it is known, until
+// stop is called.
 func (r *Runner) watch() (stop func()) {
 	ended, left := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -115,7 +115,7 @@ func (r *Runner) watch() (stop func()) {
 			}
 			p := r.Progress()
 			if p.Done+p.Committed == last {
-				r.log.Warn("the replay does not get on", slog.Int64("offsets", p.Done), slog.Int64("of", p.Total),
+				r.log.Warn("the replay makes no progress", slog.Int64("offsets", p.Done), slog.Int64("of", p.Total),
 					slog.String("message", cmp.Or(p.Message, "the topic gives no events: a transaction may be open")))
 			}
 			last = p.Done + p.Committed

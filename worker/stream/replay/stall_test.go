@@ -29,7 +29,7 @@ func (silent) Fetch(_ context.Context, _ int, offset int64, wait time.Duration, 
 	return nil
 }
 
-func TestAReplayThatDoesNotGetOnSaysSo(t *testing.T) {
+func TestAReplayThatMakesNoProgressSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		m := &Manifest{Pipeline: "p", Generation: 1, Topic: topic, Model: "m", Version: 1, Partitions: []Range{{To: 10}}, BegunAtUS: 1}
@@ -39,7 +39,7 @@ func TestAReplayThatDoesNotGetOnSaysSo(t *testing.T) {
 		if err := r.Run(ctx); err == nil {
 			t.Error("it ended well")
 		}
-		if n := strings.Count(log.String(), "does not get on"); n != 1 || !strings.Contains(log.String(), "a transaction may be open") {
+		if n := strings.Count(log.String(), "makes no progress"); n != 1 || !strings.Contains(log.String(), "a transaction may be open") {
 			t.Errorf("it said so %d times:\n%s", n, &log)
 		}
 	})

@@ -13,9 +13,9 @@ type Config struct {
 	Pipeline thalweg.PipelineName // whose logs are followed
 	Prefix   string               // of the sink in its bucket: empty, or ending in a slash
 
-	// Poll is how often a replay log is asked for new slots; default 2 s.
+	// Poll is how often a replay log is polled for new slots; default 2 s.
 	Poll time.Duration
-	// PollSlow is how often a main log is asked without a call of Finished;
+	// PollSlow is how often a main log is polled without a call of Finished;
 	// default 30 s.
 	PollSlow time.Duration
 	// CheckpointEvery is how many versions come before a checkpoint, at least;

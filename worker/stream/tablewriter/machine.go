@@ -33,9 +33,8 @@ type machineConfig struct {
 	tombstones      time.Duration
 }
 
-// tableMachine decides everything about one table and does nothing: it is told what
-// happened by events and answers with at most one effect, whose answer it waits
-// for. It reads no clock, draws jitter and ids from the generator that it is
+// tableMachine decides everything about one table and does nothing: events tell it what
+// happened, and it answers with at most one effect, whose answer it waits for. It reads no clock, draws jitter and ids from the generator that it is
 // given, and is used by one goroutine.
 type tableMachine struct {
 	cfg   machineConfig
@@ -112,7 +111,7 @@ func (m *tableMachine) handle(ev event) {
 		case ev.err == nil:
 			m.moved(ev.snapshot)
 		case !isTransient(ev.err):
-			m.snapshot = nil // what was believed of the table is wrong: read it anew
+			m.snapshot = nil // the snapshot is wrong: load the table again
 		}
 	case checkpointed:
 		m.checked = !m.Complete(theEffect, ev.err)
@@ -180,7 +179,7 @@ func isTransient(err error) bool {
 	return true
 }
 
-// reset believes a snapshot that was read anew: slots that were read before it
+// reset takes over a snapshot that was read again: slots that were read before it
 // are read again from where it ends.
 func (m *tableMachine) reset(s *delta.Snapshot) {
 	m.snapshot, m.behind, m.checked = s, false, false
@@ -194,7 +193,7 @@ func (m *tableMachine) reset(s *delta.Snapshot) {
 	}
 }
 
-// moved believes a later snapshot of the same table: what it has of the slots
+// moved takes over a later snapshot of the same table: what it has of the slots
 // that were read is dropped.
 func (m *tableMachine) moved(s *delta.Snapshot) {
 	m.snapshot, m.pending, m.checked = s, nil, false
@@ -259,7 +258,7 @@ func (m *tableMachine) pollEvery(f *sourceCursor) time.Duration {
 	return every - time.Duration(m.Rand.Int64N(int64(every)/4+1))
 }
 
-// afterCommit goes on from whatever the version is now.
+// afterCommit continues from whatever the version is now.
 func (m *tableMachine) afterCommit(ev committed) {
 	p := m.pending
 	m.pending = nil

@@ -59,7 +59,7 @@ type found struct {
 	err  error // that concerns the object alone: it is missing, or damaged
 }
 
-// event is what the machine is told.
+// event is an input of the machine.
 type event interface{ isEvent() }
 
 type (
@@ -122,7 +122,7 @@ func (sourceRemoved) isEvent() {}
 func (slotFinished) isEvent()  {}
 func (ticked) isEvent()        {}
 
-// effect is what the machine wants done; one at a time.
+// effect is an output of the machine; one at a time.
 type effect interface{ isEffect() }
 
 type (

@@ -85,7 +85,7 @@ func (w *Writer) Remove(s Source) {
 }
 
 // Finished tells the Writer that all slots of a log below next are finished. It
-// only saves time: what is not told is found by asking the store now and then.
+// only saves time: the store is polled for the rest.
 func (w *Writer) Finished(s Source, next uint64) {
 	w.mu.Lock()
 	w.mu.finished[s] = max(w.mu.finished[s], next)

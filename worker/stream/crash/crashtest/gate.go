@@ -34,9 +34,8 @@ type Gate struct {
 	mu      struct {
 		sync.Mutex
 		dead    bool
-		stalled chan struct{}     // closed when it goes on; nil: it does
-		next    []Plan            // what happens at the next step, wherever it is
-		cut     map[seam][]Action // what happens to the next call of a seam
+		stalled chan struct{}     // closed when it continues; nil: it runs
+		next    map[seam][]Action // what happens to the next call of a seam, or of any
 		mine    map[string]bool   // objects that were tried to create
 		merging bool              // the newest claim was a compaction's
 	}
@@ -46,20 +45,21 @@ type Gate struct {
 type seam uint8
 
 const (
-	ofStore  seam = iota + 1
-	ofTopic       // a broker's
-	ofItself      // none: a step of the process itself
+	ofAny seam = iota
+	ofStore
+	ofTopic  // a broker's
+	ofItself // none: a step of the process itself
 )
 
 // NewGate returns the gate of a process that follows script.
 func NewGate(script *Script, process Process) *Gate {
 	g := &Gate{script: script, process: process}
-	g.mu.cut = make(map[seam][]Action)
+	g.mu.next = make(map[seam][]Action)
 	g.mu.mine = make(map[string]bool)
 	return g
 }
 
-// step is one passing of the gate: a call, or a step of the process itself.
+// step is one step that passes the gate: a call, or a step of the process itself.
 type step struct {
 	fault.Call
 	seam  seam
@@ -130,13 +130,8 @@ func (g *Gate) pass(ctx context.Context, s step) error {
 	if err := g.wait(ctx); err != nil {
 		return err
 	}
-	for _, p := range g.left() {
-		if over, err := g.strike(ctx, p.Action, Before, &s); over {
-			return err
-		}
-	}
-	for _, a := range g.severed(s.seam) {
-		if over, err := g.strike(ctx, a, Before, &s); over {
+	for _, a := range g.scheduled(s.seam) {
+		if over, err := g.inject(ctx, a, Before, &s); over {
 			return err
 		}
 	}
@@ -145,7 +140,7 @@ func (g *Gate) pass(ctx context.Context, s step) error {
 	for _, p := range due {
 		switch {
 		case p.When == Before:
-			if over, err := g.strike(ctx, p.Action, Before, &s); over {
+			if over, err := g.inject(ctx, p.Action, Before, &s); over {
 				return err
 			}
 		case p.When == Unanswered && p.Action == Fail && s.damaged():
@@ -156,11 +151,11 @@ func (g *Gate) pass(ctx context.Context, s step) error {
 	for _, p := range due {
 		switch p.When {
 		case Unanswered:
-			if over, struck := g.strike(ctx, p.Action, Unanswered, &s); over && err == nil {
+			if over, struck := g.inject(ctx, p.Action, Unanswered, &s); over && err == nil {
 				return struck
 			}
 		case After:
-			g.leave(p.Action, s.seam)
+			g.schedule(p.Action, s.seam)
 		}
 	}
 	if gone := g.wait(ctx); gone != nil {
@@ -197,9 +192,9 @@ func (g *Gate) wait(ctx context.Context) error {
 	}
 }
 
-// strike does what a plan says to a process that takes step s, and reports
+// inject does what a plan says to a process that takes step s, and reports
 // whether the step is over, with err.
-func (g *Gate) strike(ctx context.Context, a Action, when When, s *step) (over bool, err error) {
+func (g *Gate) inject(ctx context.Context, a Action, when When, s *step) (over bool, err error) {
 	switch a {
 	case Exit:
 		g.Kill()
@@ -212,11 +207,7 @@ func (g *Gate) strike(ctx context.Context, a Action, when When, s *step) (over b
 	if s.seam == ofItself && s.point != crash.LoadModel && (s.point != crash.Score || when != Before) {
 		// It has no connection of its own and cannot fail: all those that the process
 		// has are hit.
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		for _, c := range []seam{ofStore, ofTopic} {
-			g.mu.cut[c] = append(g.mu.cut[c], a)
-		}
+		g.schedule(a, ofItself)
 		return false, nil
 	}
 	switch {
@@ -251,36 +242,31 @@ func (g *Gate) stall() {
 	close(stalled)
 }
 
-// leave has a plan carried out at the process's next step, or on the next call
-// of the same connection.
-func (g *Gate) leave(a Action, s seam) {
+// schedule has an action carried out at the process's next step, or on the next
+// call of the same connection.
+func (g *Gate) schedule(a Action, s seam) {
+	seams := []seam{s}
+	switch {
+	case a == Exit || a == Stall:
+		seams = []seam{ofAny}
+	case s == ofItself:
+		seams = []seam{ofStore, ofTopic}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if a == Exit || a == Stall {
-		g.mu.next = append(g.mu.next, Plan{Action: a})
-		return
+	for _, s := range seams {
+		g.mu.next[s] = append(g.mu.next[s], a)
 	}
-	if s == ofItself {
-		g.mu.cut[ofStore], g.mu.cut[ofTopic] = append(g.mu.cut[ofStore], a), append(g.mu.cut[ofTopic], a)
-		return
-	}
-	g.mu.cut[s] = append(g.mu.cut[s], a)
 }
 
-func (g *Gate) left() []Plan {
+// scheduled takes the actions for a call of a seam.
+func (g *Gate) scheduled(s seam) []Action {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	next := g.mu.next
-	g.mu.next = nil
-	return next
-}
-
-func (g *Gate) severed(s seam) []Action {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	cut := g.mu.cut[s]
-	delete(g.mu.cut, s)
-	return cut
+	actions := append(g.mu.next[ofAny], g.mu.next[s]...)
+	delete(g.mu.next, ofAny)
+	delete(g.mu.next, s)
+	return actions
 }
 
 var errDead = &thalweg.Error{Op: "go on", Kind: thalweg.Canceled, Err: errors.New("the process is dead")}

@@ -16,7 +16,7 @@ type When string
 // The moments.
 const (
 	Before     When = "before"     // nothing has happened
-	Unanswered When = "unanswered" // it has happened, and nobody has been told
+	Unanswered When = "unanswered" // it has happened, and the process has no answer
 	After      When = "after"      // it has happened and the process knows; before its next step
 )
 
@@ -47,7 +47,7 @@ func Actions() []Action { return slices.Clone(actions) }
 type Plan struct {
 	Point  crash.Point
 	When   When
-	Nth    int // which time the step comes about, from 1; 0: each time
+	Nth    int // which occurrence of the step, from 1; 0: each time
 	Action Action
 }
 

@@ -17,25 +17,25 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
-// The calls of a stream, in the order in which they come about first. The steps
-// without a call are in package crash.
+// The calls of a stream, in the order in which they first occur. The steps without
+// a call are in package crash.
 const (
-	FindEnd        crash.Point = "find-end"
-	LookBeyond     crash.Point = "look-beyond"
-	ReadRecord     crash.Point = "read-record"
-	FindStart      crash.Point = "find-start"
-	LookUpTopic    crash.Point = "look-up-topic"
-	Fetch          crash.Point = "fetch"
-	Claim          crash.Point = "claim"
-	ReadClaim      crash.Point = "read-claim"
-	PublishRows    crash.Point = "publish-rows"
-	ReadRows       crash.Point = "read-rows"
-	PublishLetters crash.Point = "publish-letters"
-	ReadLetters    crash.Point = "read-letters"
-	DeliverLetters crash.Point = "deliver-letters"
-	Finish         crash.Point = "finish"
-	ReadDone       crash.Point = "read-done"
-	CommitOffset   crash.Point = "commit-offset"
+	FindEnd            crash.Point = "find-end"
+	ListAfterEnd       crash.Point = "list-after-end"
+	ReadRecord         crash.Point = "read-record"
+	FindStart          crash.Point = "find-start"
+	LookUpTopic        crash.Point = "look-up-topic"
+	Fetch              crash.Point = "fetch"
+	Claim              crash.Point = "claim"
+	ReadClaim          crash.Point = "read-claim"
+	PublishRows        crash.Point = "publish-rows"
+	ReadRows           crash.Point = "read-rows"
+	PublishDeadLetters crash.Point = "publish-dead-letters"
+	ReadDeadLetters    crash.Point = "read-dead-letters"
+	DeliverDeadLetters crash.Point = "deliver-dead-letters"
+	Finish             crash.Point = "finish"
+	ReadDone           crash.Point = "read-done"
+	CommitOffset       crash.Point = "commit-offset"
 )
 
 // The steps of compaction.
@@ -58,14 +58,14 @@ const (
 	HintTable       crash.Point = "hint-table"
 )
 
-// Story is what has to go on for a step to come about.
-type Story string
+// Scenario is what has to happen for a step to occur.
+type Scenario string
 
-// The stories, each of which a test tells: see Step.
+// The scenarios, each of which a test plays: see Step.
 const (
-	Stream  Story = "stream"  // a partition is scored
-	Merging Story = "merging" // and its small files are merged
-	Table   Story = "table"   // a table is kept of a log that grows
+	Stream  Scenario = "stream"  // a partition is scored
+	Merging Scenario = "merging" // and its small files are merged
+	Table   Scenario = "table"   // a table is kept of a log that grows
 )
 
 // Call is one use of a seam.
@@ -79,14 +79,14 @@ type Call struct {
 
 // Step is a registered point.
 type Step struct {
-	Story Story
-	Point crash.Point
-	What  string
+	Scenario Scenario
+	Point    crash.Point
+	What     string
 	// Is tells the calls of a seam that are this step; nil for a step that the
 	// process takes by Gate.Do. The first step in the table that a call is counts.
 	Is func(c Call) bool
-	// Needs is what has to go wrong besides for the step to come about: a record
-	// is read back only when the answer to its creation was lost.
+	// Needs are plans without which the step does not occur: a record is read back
+	// only when the answer to its creation was lost.
 	Needs []Plan
 }
 
@@ -105,11 +105,11 @@ func Points() []Step {
 		{Stream, ReadClaim, "whose claim a slot holds is read, after doubt", reads(isIntent, true), lost(Claim)},
 		{Stream, ReadDone, "what finished a slot is read, after doubt", reads(isDone, true), lost(Finish)},
 		{Stream, ReadRows, "rows that are there are compared, after doubt", reads(isRows, true), lost(PublishRows)},
-		{Stream, ReadLetters, "dead letters that are there are compared, after doubt", reads(isLetters, true), lost(PublishLetters)},
+		{Stream, ReadDeadLetters, "dead letters that are there are compared, after doubt", reads(isLetters, true), lost(PublishDeadLetters)},
 		{Stream, FindEnd, "the newest claim is looked for", func(c Call) bool { return c.Op == fault.Head && isIntent(c.Key) }, nil},
-		{Stream, LookBeyond, "the log is listed beyond its end", lists(isLog, isRows, isLetters), nil},
+		{Stream, ListAfterEnd, "the log is listed after its end", lists(isLog, isRows, isLetters), nil},
 		{Stream, ReadRecord, "records are read", reads(isLog, false), nil},
-		{Stream, FindStart, "the topic's first offset is asked for", op(fault.Bounds), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
+		{Stream, FindStart, "the topic's first offset is read", op(fault.Bounds), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
 		{Stream, LookUpTopic, "the topic is looked up: which one it is, how many partitions", op(fault.Topic), nil},
 		{Stream, crash.LoadModel, "a model version is loaded", nil, nil},
 		{Stream, Fetch, "records are fetched", op(fault.Fetch), nil},
@@ -121,13 +121,13 @@ func Points() []Step {
 		{Merging, Sweep, "rows that were merged are deleted", func(c Call) bool { return c.Op == fault.Delete && isRows(c.Key) }, nil},
 		{Stream, Claim, "a slot is claimed", creates(isIntent), nil},
 		{Stream, PublishRows, "rows are written", creates(isRows), nil},
-		{Stream, PublishLetters, "dead letters are written", creates(isLetters), nil},
-		{Stream, DeliverLetters, "dead letters are put into their topic", op(fault.Deliver), nil},
+		{Stream, PublishDeadLetters, "dead letters are written", creates(isLetters), nil},
+		{Stream, DeliverDeadLetters, "dead letters are put into their topic", op(fault.Deliver), nil},
 		{Stream, Finish, "a slot is finished", creates(isDone), nil},
 		{Stream, CommitOffset, "the group's offset is written", op(fault.Commit), nil},
-		{Stream, crash.Pause, "a pause is asked for or ended", nil, nil},
+		{Stream, crash.Pause, "a pause is requested or ended", nil, nil},
 		{Stream, crash.Recover, "another's claim is taken up", nil, []Plan{{Claim, After, 1, Exit}, {Claim, After, 2, Exit}, {Claim, After, 3, Exit}}},
-		{Stream, crash.Drain, "the end is asked for", nil, nil},
+		{Stream, crash.Drain, "a drain is requested", nil, nil},
 
 		{Table, ReadTableCommit, "whose version of the table is there is read, after doubt", reads(isTable, true), lost(CommitTable)},
 		{Table, ListTable, "the table's versions are listed", lists(isTable), nil},
@@ -139,9 +139,9 @@ func Points() []Step {
 	}
 }
 
-// Of returns the steps of a story.
-func Of(s Story) []Step {
-	return slices.DeleteFunc(Points(), func(step Step) bool { return step.Story != s })
+// Of returns the steps of a scenario.
+func Of(s Scenario) []Step {
+	return slices.DeleteFunc(Points(), func(step Step) bool { return step.Scenario != s })
 }
 
 func op(o fault.Op) func(Call) bool { return func(c Call) bool { return c.Op == o } }

@@ -8,7 +8,7 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
-// Script holds what is to happen, and what came about so far, over all gates
+// Script holds what is to happen, and what has occurred so far, over all gates
 // that share it. Its methods may be called concurrently.
 type Script struct {
 	// Notify, if set before the first step, is told of each plan that is about to
@@ -34,7 +34,7 @@ func NewScript(plans ...Plan) *Script {
 	return s
 }
 
-// Hits returns how often each step came about.
+// Hits returns how often each step occurred.
 func (s *Script) Hits() map[crash.Point]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
