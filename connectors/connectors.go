@@ -31,6 +31,21 @@ type Source interface {
 	Close() error
 }
 
+// Reading says what to read of a stream. What it needs of an implementation, and
+// what is left to it, a Connection of an operator says.
+type Reading struct {
+	Topic string
+	// Group is the consumer group that Commit writes offsets under; empty: Commit
+	// does nothing.
+	Group string
+	// IsolationLevel is read_uncommitted, the default, or read_committed: whether
+	// records of aborted transactions are read.
+	IsolationLevel string
+	// Large, if set, is called before a fetch takes much more memory than it asked
+	// for, and may wait.
+	Large func(ctx context.Context) error
+}
+
 // Topic is what bears a topic's name at one moment.
 type Topic struct {
 	// ID tells the topic from all others that ever had its name, 32 hex digits;

@@ -14,7 +14,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
@@ -176,14 +175,8 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 		return nil, nil, err
 	}
 	events := spec.Spec.Sources.Events
-	broker, err := w.connections.Kafka(events.Connection)
-	if err != nil {
-		return nil, nil, err
-	}
-	broker.Topic, broker.Group = cfg.Topic, events.Kafka.ConsumerGroup
-	broker.IsolationLevel = events.Kafka.IsolationLevel
-	broker.Pool, broker.Large = w.streams.buffers, share.Large
-	source, err := kafka.New(broker)
+	source, err := w.connections.Source(events.Connection, connectors.Reading{Topic: cfg.Topic, Group: events.Kafka.ConsumerGroup,
+		IsolationLevel: events.Kafka.IsolationLevel, Large: share.Large})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,7 +194,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 		cfg.Outbox = outbox
 		topics = append(topics, outbox)
 	}
-	var topic connectors.Source = source
+	topic := source
 	if g := w.cfg.Gate; g != nil {
 		cfg.Hook, topic, bucket = g.Do, g.Source(source), g.Bucket(bucket)
 		if cfg.Outbox != nil {
@@ -237,17 +230,13 @@ func (t streamTopics) Close() error {
 
 // outbox opens the topic of dead letters of a partition, nil if the spec has
 // none. Whoever scores the partition, wherever, delivers under the same name.
-func (w *Worker) outbox(spec *pipeline.Spec, cfg scorer.Config) (*kafka.Outbox, error) {
+func (w *Worker) outbox(spec *pipeline.Spec, cfg scorer.Config) (connectors.Outbox, error) {
 	d := spec.Spec.Scoring.DeadLetter
 	if d == nil || d.Kafka == nil {
 		return nil, nil
 	}
-	broker, err := w.connections.Kafka(d.Kafka.Connection)
-	if err != nil {
-		return nil, err
-	}
-	broker.Topic = d.Kafka.Topic
-	return kafka.NewOutbox(broker, kafka.OutboxConfig{Name: fmt.Sprintf("thalweg-%s-%s-%d", cfg.Pipeline, cfg.Topic, cfg.Partition), Partition: cfg.Partition})
+	as := fmt.Sprintf("thalweg-%s-%s-%d", cfg.Pipeline, cfg.Topic, cfg.Partition)
+	return w.connections.Outbox(d.Kafka.Connection, d.Kafka.Topic, as, cfg.Partition)
 }
 
 // leaveTable ends the stream's share in the table of its sink.
@@ -356,9 +345,8 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 
 // streams is what the partitions of a worker share.
 type streams struct {
-	memory  *budget.Memory
-	buffers *kafka.Pool
-	mu      struct {
+	memory *budget.Memory
+	mu     struct {
 		sync.Mutex
 		registries map[string]*engine.Registry // by model
 		probed     map[string]bool             // sinks whose store keeps its promise

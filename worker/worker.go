@@ -22,7 +22,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -49,7 +48,11 @@ type Gate interface {
 // Connections resolves the connection names of specs; "" is the default one.
 type Connections interface {
 	Store(name string) (storage.Opener, error)
-	Kafka(name string) (kafka.Config, error)
+	// Source opens a topic for reading. Sources may share buffers.
+	Source(name string, what connectors.Reading) (connectors.Source, error)
+	// Outbox opens a topic for delivering. Whoever delivers under the same name,
+	// wherever, takes over from who did before.
+	Outbox(name, topic, as string, partition int) (connectors.Outbox, error)
 	// Schemas returns the client of a schema registry, which is shared.
 	Schemas(name string) (*registry.Client, error)
 }
@@ -200,7 +203,6 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 		log: log.With(keyWorker, cfg.ID), incarnation: rand.Text(),
 	}
 	w.streams.memory = budget.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
-	w.streams.buffers = kafka.NewPool()
 	w.limit.set(cfg.MemoryLimit)
 	w.metrics = newMetrics(cfg.ID, &w.tables)
 	w.tasks = newTaskManager(w)

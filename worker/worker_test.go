@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/registry"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -28,9 +28,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // stores is a worker's connections: one store in memory and no Kafka.
 type stores struct{ *memory.Opener }
 
-func (s stores) Store(string) (storage.Opener, error)   { return s.Opener, nil }
-func (stores) Kafka(string) (kafka.Config, error)       { return kafka.Config{}, nil }
-func (stores) Schemas(string) (*registry.Client, error) { return nil, nil }
+func (s stores) Store(string) (storage.Opener, error)                        { return s.Opener, nil }
+func (stores) Source(string, connectors.Reading) (connectors.Source, error)  { return nil, nil }
+func (stores) Outbox(string, string, string, int) (connectors.Outbox, error) { return nil, nil }
+func (stores) Schemas(string) (*registry.Client, error)                      { return nil, nil }
 
 // scripted is a coordinator that answers each poll by a function.
 type scripted struct {

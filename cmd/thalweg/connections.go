@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
 	"github.com/thalweg/thalweg/pipeline"
@@ -66,6 +67,7 @@ type connections struct {
 	stores  map[string]storage.Opener
 	address map[string]string // of each store, to tell people
 	brokers map[string]kafka.Config
+	buffers *kafka.Pool                       // of all sources
 	schemas map[string]*schemaregistry.Client // by name; that of the flag is defaultConnection
 }
 
@@ -187,6 +189,7 @@ func (c *connectionFlags) open() (*connections, error) {
 	conns := &connections{
 		stores:  map[string]storage.Opener{"": def},
 		address: map[string]string{"": c.store},
+		buffers: kafka.NewPool(),
 		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]", Throttle: retry.NewThrottle()}},
 	}
 	if conns.schemas, err = defaultSchemas(c.schemas); err != nil {
@@ -296,8 +299,28 @@ func (c *connections) Store(name string) (storage.Opener, error) {
 	return nil, unknownConnection(name, "store", maps.Keys(c.stores))
 }
 
-// Kafka implements worker.Connections.
-func (c *connections) Kafka(name string) (kafka.Config, error) {
+// Source implements worker.Connections.
+func (c *connections) Source(name string, what connectors.Reading) (connectors.Source, error) {
+	cfg, err := c.kafka(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Topic, cfg.Group, cfg.IsolationLevel, cfg.Large, cfg.Pool = what.Topic, what.Group, what.IsolationLevel, what.Large, c.buffers
+	return kafka.New(cfg)
+}
+
+// Outbox implements worker.Connections.
+func (c *connections) Outbox(name, topic, as string, partition int) (connectors.Outbox, error) {
+	cfg, err := c.kafka(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Topic = topic
+	return kafka.NewOutbox(cfg, kafka.OutboxConfig{Name: as, Partition: partition})
+}
+
+// kafka returns the brokers that a connection names.
+func (c *connections) kafka(name string) (kafka.Config, error) {
 	if b, ok := c.brokers[name]; ok {
 		return b, nil
 	}

@@ -161,6 +161,7 @@ func (c *devCluster) openStore() error {
 	c.connections = &connections{
 		schemas: schemas,
 		stores:  map[string]storage.Opener{"": store},
+		buffers: kafka.NewPool(),
 		brokers: map[string]kafka.Config{"": {Brokers: []string{c.endpoints.Kafka}}},
 	}
 	return nil

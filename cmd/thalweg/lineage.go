@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -156,12 +156,7 @@ func openSources(ctx context.Context, conns *connections, p lineage.Places, topi
 	if from.State, _, err = conns.bucketOf(ctx, "", "s3://"+p.State+"/"); err != nil {
 		return from, nil, err
 	}
-	broker, err := conns.Kafka(p.Events)
-	if err != nil {
-		return from, nil, err
-	}
-	broker.Topic, broker.Group, broker.IsolationLevel = topic, "", p.Isolation
-	source, err := kafka.New(broker)
+	source, err := conns.Source(p.Events, connectors.Reading{Topic: topic, IsolationLevel: p.Isolation})
 	if err != nil {
 		return from, nil, err
 	}

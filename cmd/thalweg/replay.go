@@ -135,7 +135,11 @@ func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	m, err := replay.Open(ctx, source, replay.Request{Pipeline: thalweg.PipelineName(r.pipeline), Generation: s.generation, Topic: s.topic, Model: model,
+	byTime, ok := source.(replay.Source)
+	if !ok {
+		return &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.topic, Hint: "its source cannot be read by time"}
+	}
+	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: thalweg.PipelineName(r.pipeline), Generation: s.generation, Topic: s.topic, Model: model,
 		From: from, To: to, Live: s.live, Into: into, Others: others, NowUS: time.Now().UnixMicro()})
 	if err != nil {
 		return err

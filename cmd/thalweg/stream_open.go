@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -46,14 +46,9 @@ func openStream(ctx context.Context, c *api.Client, conns *connections, name str
 }
 
 // source opens the topic as the stream reads it, but for its consumer group.
-func (s *stream) source(conns *connections) (*kafka.Source, error) {
+func (s *stream) source(conns *connections) (connectors.Source, error) {
 	events := s.spec.Spec.Sources.Events
-	broker, err := conns.Kafka(events.Connection)
-	if err != nil {
-		return nil, err
-	}
-	broker.Topic, broker.Group, broker.IsolationLevel = s.topic, "", events.Kafka.IsolationLevel
-	return kafka.New(broker)
+	return conns.Source(events.Connection, connectors.Reading{Topic: s.topic, IsolationLevel: events.Kafka.IsolationLevel})
 }
 
 // openPlace opens the bucket of an s3:// path that names a folder.
