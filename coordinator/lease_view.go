@@ -55,7 +55,7 @@ func scoreLease(s *state.State, t *state.Task, l *apiv1.Lease) {
 	part := p.Partitions[t.Index]
 	l.Grown = part.Grown
 	if k := part.Skip; k != nil {
-		l.Skip = &apiv1.SkipWord{Partition: k.Partition, From: k.From, To: k.To, TopicId: k.TopicID, AcceptTopic: k.Accept}
+		l.Skip = &apiv1.SkipAuthorization{Partition: k.Partition, From: k.From, To: k.To, TopicId: k.TopicID, AcceptTopic: k.Accept}
 	}
 	for _, v := range s.Champion(p) {
 		l.Models = append(l.Models, versionView(v))

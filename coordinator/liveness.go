@@ -77,7 +77,7 @@ func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, err
 		w.retired = append(w.retired, w.Incarnation)
 		w.retired = w.retired[max(0, len(w.retired)-maxRetired):]
 		w.Incarnation, w.refusals = req.Incarnation, nil
-		// What its predecessor said of its streams is no longer so.
+		// What its predecessor reported of its streams no longer holds.
 		maps.DeleteFunc(l.mu.streams, func(_ thalweg.TaskID, p *apiv1.StreamPartition) bool { return p.Worker == req.WorkerId })
 		others = true
 	}
@@ -103,7 +103,7 @@ func refusalKey(model string, version uint64) string {
 	return fmt.Sprintf("%s version %d", model, version)
 }
 
-// refused reports whether a worker said before that it cannot load a version.
+// refused reports whether a worker has already reported that it cannot load a version.
 func (l *liveness) refused(w string, r *apiv1.ModelRefusal) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,7 +149,7 @@ func (l *liveness) progressOf(id thalweg.TaskID, token thalweg.Token) *apiv1.Pro
 	return nil
 }
 
-// streamOf returns what the holder of a partition said of it last, or nil, and
+// streamOf returns the newest report on a partition by its holder, or nil, and
 // the holder's refusals of model versions as one text.
 func (l *liveness) streamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv1.StreamPartition, refusals string) {
 	l.mu.Lock()

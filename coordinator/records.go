@@ -32,8 +32,8 @@ const (
 // first and one is found by its ID. checkpoint.PutObject puts a part of the
 // sha256 behind it.
 func recordKey(id thalweg.RunID) (string, error) {
-	rest, ordinal := cutNumber(string(id))
-	pipeline, generation := cutNumber(rest)
+	remaining, ordinal := cutNumber(string(id))
+	pipeline, generation := cutNumber(remaining)
 	if pipeline == "" || ordinal == 0 || generation == 0 {
 		return "", &thalweg.Error{Op: "find record", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: "`thalweg runs` lists those there are"}
 	}
@@ -41,7 +41,7 @@ func recordKey(id thalweg.RunID) (string, error) {
 }
 
 // cutNumber cuts a number off the end of an ID; 0 if there is none.
-func cutNumber(id string) (rest string, n uint64) {
+func cutNumber(id string) (remaining string, n uint64) {
 	at := strings.LastIndexByte(id, '-')
 	if at < 0 {
 		return "", 0

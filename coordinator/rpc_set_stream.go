@@ -11,12 +11,12 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// SetStream pauses or resumes a pipeline's stream, the latter maybe with a word
-// about offsets that are lost.
+// SetStream pauses or resumes a pipeline's stream, the latter maybe with an
+// authorization to give up lost offsets.
 func (s *service) SetStream(_ context.Context, req *connect.Request[apiv1.SetStreamRequest]) (*connect.Response[apiv1.SetStreamResponse], error) {
 	cmd := &state.SetStream{Pipeline: thalweg.PipelineName(req.Msg.Pipeline), Paused: req.Msg.Paused}
 	if k := req.Msg.Skip; k != nil {
-		cmd.Skip = &state.Skip{Partition: k.Partition, From: k.From, To: k.To, TopicID: k.TopicId, Accept: k.AcceptTopic}
+		cmd.Skip = &state.SkipAuthorization{Partition: k.Partition, From: k.From, To: k.To, TopicID: k.TopicId, Accept: k.AcceptTopic}
 	}
 	_, err := s.c.propose(cmd, req.Msg.RequestId)
 	if e := new(thalweg.Error); errors.As(err, &e) && e.Kind == thalweg.NotFound && e.Hint == "" {

@@ -37,14 +37,14 @@ func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.S
 	return connect.NewResponse(resp), err
 }
 
-// partitionView merges what the log knows of a partition with what its holder
-// said last.
+// partitionView merges the replicated state of a partition with the newest report
+// of its holder.
 func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, l *liveness) *apiv1.StreamPartition {
 	t := part.Task
 	v := &apiv1.StreamPartition{End: -1}
-	said, refusals := l.streamOf(t.ID, t.Worker)
-	if said != nil {
-		v = proto.CloneOf(said)
+	reported, refusals := l.streamOf(t.ID, t.Worker)
+	if reported != nil {
+		v = proto.CloneOf(reported)
 	}
 	v.Pipeline, v.Topic, v.Partition = string(p.Name), p.Newest().Topic, int32(t.Index)
 	v.Worker, v.Partitions = string(t.Worker), int32(len(p.Partitions))

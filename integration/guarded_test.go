@@ -191,9 +191,9 @@ func (b *bank) waitDrained() {
 }
 
 // waitLost waits until a partition has stopped and returns what it misses.
-func (b *bank) waitLost(partition int) *apiv1.SkipWord {
+func (b *bank) waitLost(partition int) *apiv1.SkipAuthorization {
 	b.t.Helper()
-	var lost *apiv1.SkipWord
+	var lost *apiv1.SkipAuthorization
 	process.Until(b.t, fmt.Sprintf("partition %d to stop", partition), func(ctx context.Context) error {
 		s, err := b.status(ctx, partition)
 		if err == nil && (s.State != "stopped" || s.Lost == nil) {
@@ -431,7 +431,7 @@ func (b *bank) pause() {
 }
 
 // giveUp lets a partition go on by the right word, after wrong ones.
-func (b *bank) giveUp(partition int, lost *apiv1.SkipWord) {
+func (b *bank) giveUp(partition int, lost *apiv1.SkipAuthorization) {
 	b.t.Helper()
 	p, word := fmt.Sprint(partition), fmt.Sprintf("%d-%d", lost.From, lost.To)
 	b.refused(fmt.Sprintf("what is missing is %s", word), "--partition", p, "--skip", fmt.Sprintf("%d-%d", lost.From, lost.To-1))
@@ -526,7 +526,7 @@ func (b *bank) remake(t *testing.T) {
 	if err != nil || is.ID == was.ID {
 		t.Fatalf("%+v, %v", is, err)
 	}
-	lost := map[int]*apiv1.SkipWord{}
+	lost := map[int]*apiv1.SkipAuthorization{}
 	for p := range 5 {
 		lost[p] = b.waitLost(p)
 		s, err := b.status(t.Context(), p)

@@ -22,7 +22,7 @@ type Stage struct {
 	// Needed reports whether a run of the spec has the stage. Nil: each has.
 	Needed func(spec *pipeline.Spec) bool
 	// Map carries a map task out, Reduce a reducer. They may be called concurrently,
-	// for different tasks. An error that a second attempt cannot mend has the kind
+	// for different tasks. An error that would be the same on any worker has the kind
 	// Invalid, Unsupported or NotFound.
 	Map, Reduce func(ctx context.Context, t *Task) error
 	// begin makes what holds a lease of the stage, where Map is not enough: tasks

@@ -76,7 +76,7 @@ func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (storage.Bucke
 	return w.location(ctx, train.Connection, train.S3.Path)
 }
 
-// location opens the bucket of an s3:// path and returns the rest of the path.
+// location opens the bucket of an s3:// path and returns the key part of the path.
 func (w *Worker) location(ctx context.Context, connection, path string) (storage.Bucket, string, error) {
 	name, key, err := pipeline.SplitS3Path(path)
 	if err != nil {

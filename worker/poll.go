@@ -14,7 +14,7 @@ var pollBackoff = retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second
 
 // poll is the worker's main loop. One call carries everything: what tasks
 // reported and how far they are goes in, the complete set of leases comes out,
-// so that a lost call or answer is mended by the next one.
+// so that the next call makes up for a lost one.
 func (w *Worker) poll(ctx context.Context) error {
 	defer w.tasks.stopAll()
 	lastAnswer, failures := time.Now(), 0

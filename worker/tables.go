@@ -16,7 +16,7 @@ import (
 // be in the table: whoever takes over brings them there all the same.
 const settleTimeout = time.Second
 
-// manyBehind is how many slots a table may be behind without a word about it:
+// manyBehind is how many slots a table may be behind before the status says so:
 // some are always on their way.
 const manyBehind = 10
 

@@ -40,16 +40,16 @@ type scoreTask struct {
 	model    thalweg.ModelName
 	mu       struct {
 		sync.Mutex
-		lease   *apiv1.Lease
-		scorer  *scorer.Scorer     // nil while none runs
-		stop    context.CancelFunc // ends the scorer after it has committed; nil likewise
-		changed chan struct{}      // closed and renewed when the scorer has to be made anew
-		leaving bool               // the worker stops
-		status  scorer.Status      // of the last scorer
-		trouble string             // why there is no scorer
-		topic   string
-		// generation is what the last scorer scores with: what it says of its rate is
-		// no news about another.
+		lease       *apiv1.Lease
+		scorer      *scorer.Scorer     // nil while none runs
+		stop        context.CancelFunc // ends the scorer after it has committed; nil likewise
+		changed     chan struct{}      // closed and renewed when the scorer has to be made anew
+		leaving     bool               // the worker stops
+		status      scorer.Status      // of the last scorer
+		unavailable string             // why there is no scorer
+		topic       string
+		// generation is what the last scorer scores with: its rate of dead
+		// letters says nothing about another.
 		generation uint64
 		table      *member // its share in the sink's table, nil for none
 	}
@@ -109,7 +109,7 @@ func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
 		t.mu.Unlock()
 		return nil
 	}
-	t.mu.scorer, t.mu.stop, t.mu.trouble, t.mu.generation = scorer, stop, "", lease.Generation
+	t.mu.scorer, t.mu.stop, t.mu.unavailable, t.mu.generation = scorer, stop, "", lease.Generation
 	scorer.Pause(t.mu.lease.Paused)
 	scorer.Skip(authorizationOf(t.mu.lease.Skip))
 	t.mu.Unlock()
@@ -132,7 +132,7 @@ func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
 // after a pause, the rest when the lease changes.
 func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{}) <-chan struct{} {
 	t.mu.Lock()
-	t.mu.trouble = err.Error()
+	t.mu.unavailable = err.Error()
 	t.mu.Unlock()
 	switch thalweg.KindOf(err) {
 	case thalweg.Invalid, thalweg.Unsupported, thalweg.Corrupt:
@@ -256,7 +256,7 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 	defer t.mu.Unlock()
 	last := t.mu.lease
 	t.mu.lease = lease
-	resumed, spoken := lease.Resumes != last.Resumes, !proto.Equal(lease.Skip, last.Skip)
+	resumed, authorized := lease.Resumes != last.Resumes, !proto.Equal(lease.Skip, last.Skip)
 	if t.mu.scorer != nil {
 		if resumed {
 			t.mu.scorer.Resume()
@@ -264,11 +264,11 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 		if lease.Paused != last.Paused {
 			t.mu.scorer.Pause(lease.Paused)
 		}
-		if spoken {
+		if authorized {
 			t.mu.scorer.Skip(authorizationOf(lease.Skip))
 		}
 	}
-	if lease.Generation != last.Generation || (resumed || spoken) && t.mu.scorer == nil {
+	if lease.Generation != last.Generation || (resumed || authorized) && t.mu.scorer == nil {
 		close(t.mu.changed)
 		t.mu.changed = make(chan struct{})
 		if t.mu.stop != nil {
@@ -279,16 +279,16 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 
 // authorizationOf returns what an operator said of lost offsets; the zero one if
 // nothing.
-func authorizationOf(k *apiv1.SkipWord) scorer.SkipAuthorization {
+func authorizationOf(k *apiv1.SkipAuthorization) scorer.SkipAuthorization {
 	return scorer.SkipAuthorization{From: k.GetFrom(), To: k.GetTo(), TopicID: k.GetTopicId(), Accept: k.GetAcceptTopic()}
 }
 
 // lostOf is the inverse of authorizationOf for an authorization that would be taken.
-func lostOf(partition uint32, w *scorer.SkipAuthorization) *apiv1.SkipWord {
+func lostOf(partition uint32, w *scorer.SkipAuthorization) *apiv1.SkipAuthorization {
 	if w == nil {
 		return nil
 	}
-	return &apiv1.SkipWord{Partition: partition, From: w.From, To: w.To, TopicId: w.TopicID, AcceptTopic: w.Accept}
+	return &apiv1.SkipAuthorization{Partition: partition, From: w.From, To: w.To, TopicId: w.TopicID, AcceptTopic: w.Accept}
 }
 
 // offer hands the registered versions on.
@@ -321,14 +321,14 @@ func (t *scoreTask) drain() {
 // fill tells where the partition stands, and which versions were refused.
 func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	t.mu.Lock()
-	s, lease, generation, topic, trouble, tripped, table := t.mu.status, t.mu.lease, t.mu.generation, t.mu.topic, t.mu.trouble, "", t.mu.table
+	s, lease, generation, topic, unavailable, tripped, table := t.mu.status, t.mu.lease, t.mu.generation, t.mu.topic, t.mu.unavailable, "", t.mu.table
 	if t.mu.scorer != nil {
 		s = t.mu.scorer.Status()
 		tripped = s.Tripped
 	}
 	t.mu.Unlock()
-	if trouble != "" {
-		s.State, s.Message = thalweg.StreamWaiting, trouble
+	if unavailable != "" {
+		s.State, s.Message = thalweg.StreamWaiting, unavailable
 	}
 	if behind := table.message(); behind != "" {
 		s.Message = strings.TrimPrefix(s.Message+"; "+behind, "; ")

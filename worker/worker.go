@@ -86,7 +86,7 @@ type Config struct {
 	// do but streams; training takes what it needs. Default 0: none is set. It is
 	// of the process, so only for one that runs a single worker.
 	MemoryLimit int64
-	// PollWait is how long a poll may wait for news; default 1 s.
+	// PollWait is how long a poll may wait for other leases; default 1 s.
 	PollWait time.Duration
 	// LeaseTTL is how long leases are believed without an answer from the
 	// coordinator; then everything is stopped. Default 10 s. It only saves work:

@@ -64,7 +64,7 @@ func newStreamResume(g *globals) *cobra.Command {
 		case !partitionGiven:
 			return &thalweg.Error{Op: "resume stream", Kind: thalweg.Invalid, Subject: args[0], Hint: "--skip and --accept-topic need --partition, as stream status names it"}
 		}
-		word := &apiv1.SkipWord{Partition: partition, AcceptTopic: accept}
+		word := &apiv1.SkipAuthorization{Partition: partition, AcceptTopic: accept}
 		var rest string
 		if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &word.From, &word.To, &rest); n != 2 {
 			return usageError("--skip", skip, "FROM-TO, as stream status names them")
@@ -86,7 +86,7 @@ func newStreamResume(g *globals) *cobra.Command {
 // checkWord compares what an operator says with what the partition's scorer
 // misses, so that a mistake is an error at once and not a word that nobody
 // heeds. It returns the topic that the offsets are of.
-func checkWord(partitions []*apiv1.StreamPartition, word *apiv1.SkipWord) (topicID string, err error) {
+func checkWord(partitions []*apiv1.StreamPartition, word *apiv1.SkipAuthorization) (topicID string, err error) {
 	fail := func(hint string) error {
 		return &thalweg.Error{Op: "resume stream", Kind: thalweg.Conflict, Subject: fmt.Sprintf("partition %d, offsets %d-%d", word.Partition, word.From, word.To), Hint: hint}
 	}

@@ -148,7 +148,7 @@ func someParts() []*apiv1.StreamPartition {
 	return []*apiv1.StreamPartition{
 		{Pipeline: "flights", Topic: "t", Partition: 0, State: "running", Committed: 90, Scored: 95, End: 100, ScoredRows: 1234, ModelVersion: 3, RowsPerSecond: 12.6, Worker: "w1"},
 		{Pipeline: "flights", Topic: "t", Partition: 1, State: "stopped", Committed: 50, Scored: 50, End: -1, Message: "offsets 50 to 80 are gone",
-			Lost: &apiv1.SkipWord{Partition: 1, From: 50, To: 80, TopicId: "id"}}}
+			Lost: &apiv1.SkipAuthorization{Partition: 1, From: 50, To: 80, TopicId: "id"}}}
 }
 
 func TestVerbsPrintTables(t *testing.T) {

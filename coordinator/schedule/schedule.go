@@ -146,7 +146,7 @@ func newPlan(s *state.State, l Liveness, now time.Time, me Worker, cfg Config) *
 			p.live = append(p.live, &load{Worker: w})
 		}
 	}
-	// Holders that this leader has yet to hear of have their grace: they count,
+	// Holders that have not called this leader yet still have time to: they count,
 	// so that their share is not given away.
 	for _, id := range s.Holders() {
 		if _, known := l.Workers[id]; !known && now.Sub(l.LeaderSince) <= cfg.LeaseTTL {

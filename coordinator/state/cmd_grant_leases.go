@@ -12,7 +12,7 @@ type GrantLeases struct {
 }
 
 // Grant names a task and the token of its lease before, against which the grant
-// was planned: where another was granted since, this one is void.
+// was planned: where another was granted since, this one has no effect.
 type Grant struct {
 	Task  thalweg.TaskID `json:"task"`
 	After thalweg.Token  `json:"after,omitempty"`

@@ -2,8 +2,8 @@ package state
 
 import "github.com/thalweg/thalweg"
 
-// ReportTask is a worker's word that a task it holds is done or has failed. A
-// report whose token is not the task's is fenced: answered, not applied.
+// ReportTask reports that a task is done or has failed. A report whose token is
+// not that of the task's lease is fenced: answered, not applied.
 type ReportTask struct {
 	Task    thalweg.TaskID `json:"task"`
 	Token   thalweg.Token  `json:"token"`
@@ -31,7 +31,7 @@ func (c *ReportTask) apply(s *State, now at) Answer {
 	case t == nil:
 		return Answer{Fenced: true}
 	case t.State == TaskDone && t.Token == c.Token:
-		return Answer{} // said before
+		return Answer{} // a repetition
 	case !t.heldWith(c.Token):
 		return Answer{Fenced: true}
 	case t.partition != nil:

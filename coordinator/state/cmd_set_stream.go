@@ -11,16 +11,16 @@ import (
 type SetStream struct {
 	Pipeline thalweg.PipelineName `json:"pipeline"`
 	Paused   bool                 `json:"paused"`
-	// Skip is what the operator says of offsets that a partition has lost; only
-	// with a resumption, which concerns that partition alone unless the stream was
+	// Skip authorizes giving up offsets that a partition has lost. It comes with a
+	// resumption only, which concerns that partition alone unless the stream was
 	// paused.
-	Skip *Skip `json:"skip,omitempty"`
+	Skip *SkipAuthorization `json:"skip,omitempty"`
 }
 
-// Skip is an operator's word that the offsets [From, To) of a partition are
-// given up. It names all that the scorer must find missing to heed it, so one
-// that is late or mistaken does nothing; the state only hands it on.
-type Skip struct {
+// SkipAuthorization is an operator's permission to give up the offsets [From, To)
+// of a partition. It names all that the scorer must find missing, so one that is
+// late or mistaken has no effect. The state only passes it on.
+type SkipAuthorization struct {
 	Partition uint32 `json:"partition"`
 	From      int64  `json:"from"`
 	To        int64  `json:"to"`
@@ -28,8 +28,8 @@ type Skip struct {
 	Accept    string `json:"accept,omitempty"`   // the topic to go on with, where another has the name now
 }
 
-// flaw says why the word cannot be meant, empty if it can.
-func (k *Skip) flaw(partitions int) string {
+// flaw says why the authorization is invalid, empty if it is not.
+func (k *SkipAuthorization) flaw(partitions int) string {
 	switch {
 	case int(k.Partition) >= partitions:
 		return fmt.Sprintf("the stream has %d partitions", partitions)
@@ -72,7 +72,7 @@ func (c *SetStream) apply(s *State, _ at) Answer {
 		part.Skip = k
 		part.forgive()
 	}
-	// A word about one partition leaves the others as they are.
+	// An authorization for one partition leaves the others as they are.
 	if !c.Paused && (c.Skip == nil || wasPaused) {
 		p.PauseReason = ""
 		p.Resumes++

@@ -7,9 +7,9 @@ import (
 )
 
 // TripStream pauses a pipeline's whole stream because one of its partitions
-// says that too many of its events were dead letters. Only an operator resumes
-// it. The command is void once the stream has been resumed, or has got another
-// generation, since the partition saw it.
+// reported too many dead letters. Only an operator resumes it. The command has no
+// effect once the stream was resumed, or got another generation, since the
+// partition saw it.
 type TripStream struct {
 	Pipeline   thalweg.PipelineName `json:"pipeline"`
 	Partition  uint32               `json:"partition"`

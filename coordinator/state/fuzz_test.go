@@ -43,7 +43,7 @@ func seedState(t tester) *State {
 	m.apply(&StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, "")
 	grant("a-1-2/profile.reduce")
 	grant("a/score@0")
-	m.apply(&SetStream{Pipeline: "a", Skip: &Skip{From: 3, To: 7, TopicID: "T1", Accept: "T2"}}, "")
+	m.apply(&SetStream{Pipeline: "a", Skip: &SkipAuthorization{From: 3, To: 7, TopicID: "T1", Accept: "T2"}}, "")
 	m.apply(&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 1}, "")
 	m.apply(&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 2}, "")
 	return m.live
@@ -85,7 +85,7 @@ func exercise(t tester, s *State) {
 			&ExpireWorker{Worker: "w", UpTo: thalweg.Token(index)},
 			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, &CancelRun{Run: "a-1-2"}, &DropRuns{Runs: []thalweg.RunID{"a-1-1"}},
 			&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 3},
-			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &Skip{From: 1, To: 2}},
+			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &SkipAuthorization{From: 1, To: 2}},
 			&ApplySpec{Pipeline: "a", Text: "v2", Model: "m", Alias: "champion", Stages: specPlan(1)},
 		} {
 			if index++; index == 0 {

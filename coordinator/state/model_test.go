@@ -156,7 +156,7 @@ func drawCommand(t *rapid.T, s *State) Command {
 	case n < 97:
 		c := &SetStream{Pipeline: pipeline, Paused: n == 95}
 		if rapid.IntRange(0, 2).Draw(t, "with a word") == 0 {
-			c.Skip = &Skip{Partition: rapid.Uint32Range(0, 3).Draw(t, "skip partition"), From: rapid.Int64Range(-1, 3).Draw(t, "skip from"), To: rapid.Int64Range(0, 5).Draw(t, "skip to"),
+			c.Skip = &SkipAuthorization{Partition: rapid.Uint32Range(0, 3).Draw(t, "skip partition"), From: rapid.Int64Range(-1, 3).Draw(t, "skip from"), To: rapid.Int64Range(0, 5).Draw(t, "skip to"),
 				Accept: rapid.SampledFrom([]string{"", "T2"}).Draw(t, "accept")}
 		}
 		return c

@@ -22,8 +22,8 @@ type Pipeline struct {
 	// PauseReason says why the stream was paused without an operator (TripStream);
 	// empty unless it is paused.
 	PauseReason string `json:"pause_reason,omitempty"`
-	// Resumes counts the operator's resumptions: what a partition says that it
-	// stopped for before the newest is void.
+	// Resumes counts the operator's resumptions: what a partition reported before
+	// the newest no longer counts.
 	Resumes uint64 `json:"resumes,omitempty"`
 	// Partitions are those of the newest generation's topic, by number. They are
 	// leased once the pipeline has a champion.
@@ -62,8 +62,8 @@ type Partition struct {
 	LeasedMS int64 `json:"leased_ms,omitempty"`
 	// LastError is that of the last failure.
 	LastError string `json:"last_error,omitempty"`
-	// Skip is what an operator said last of offsets that are lost.
-	Skip *Skip `json:"skip,omitempty"`
+	// Skip is the newest authorization to give up lost offsets.
+	Skip *SkipAuthorization `json:"skip,omitempty"`
 	// Grown is set if the topic got the partition after the stream had begun: none
 	// of its records may be left out, whatever the spec says of the start.
 	Grown bool `json:"grown,omitempty"`

@@ -176,7 +176,7 @@ func (s *State) runsOf(p thalweg.PipelineName) []*Run {
 	return runs
 }
 
-// Surplus returns the ended runs beyond the newest MaxRuns of each pipeline,
+// Surplus returns the ended runs older than the newest MaxRuns of each pipeline,
 // which belong in records: oldest first.
 func (s *State) Surplus() []*Run {
 	var surplus []*Run

@@ -288,7 +288,7 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	case "stream":
 		c := &SetStream{Pipeline: pipeline, Paused: word(2) == "pause"}
 		if options["skip"] != "" {
-			c.Skip = &Skip{Partition: uint32(number("partition", 0)), TopicID: options["topic"], Accept: options["accept"]}
+			c.Skip = &SkipAuthorization{Partition: uint32(number("partition", 0)), TopicID: options["topic"], Accept: options["accept"]}
 			if _, err := fmt.Sscanf(options["skip"], "%d-%d", &c.Skip.From, &c.Skip.To); err != nil {
 				m.t.Fatal(err)
 			}

@@ -1557,7 +1557,7 @@ type SetStreamRequest struct {
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"`
-	Skip          *SkipWord              `protobuf:"bytes,4,opt,name=skip,proto3" json:"skip,omitempty"` // with paused = false: also give up what a partition has lost
+	Skip          *SkipAuthorization     `protobuf:"bytes,4,opt,name=skip,proto3" json:"skip,omitempty"` // with paused = false: also give up what a partition has lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1613,17 +1613,17 @@ func (x *SetStreamRequest) GetPaused() bool {
 	return false
 }
 
-func (x *SetStreamRequest) GetSkip() *SkipWord {
+func (x *SetStreamRequest) GetSkip() *SkipAuthorization {
 	if x != nil {
 		return x.Skip
 	}
 	return nil
 }
 
-// SkipWord is an operator's word that offsets which the topic does not have any
-// more are given up. It counts for exactly that loss: a scorer that misses
-// anything else does not heed it.
-type SkipWord struct {
+// SkipAuthorization is an operator's permission to give up offsets that the topic
+// does not have any more. It holds for exactly that loss: a scorer that misses
+// anything else ignores it.
+type SkipAuthorization struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	From          int64                  `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`                                 // the partition's next offset
@@ -1634,20 +1634,20 @@ type SkipWord struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SkipWord) Reset() {
-	*x = SkipWord{}
+func (x *SkipAuthorization) Reset() {
+	*x = SkipAuthorization{}
 	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SkipWord) String() string {
+func (x *SkipAuthorization) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SkipWord) ProtoMessage() {}
+func (*SkipAuthorization) ProtoMessage() {}
 
-func (x *SkipWord) ProtoReflect() protoreflect.Message {
+func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
 	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1659,40 +1659,40 @@ func (x *SkipWord) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SkipWord.ProtoReflect.Descriptor instead.
-func (*SkipWord) Descriptor() ([]byte, []int) {
+// Deprecated: Use SkipAuthorization.ProtoReflect.Descriptor instead.
+func (*SkipAuthorization) Descriptor() ([]byte, []int) {
 	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
 }
 
-func (x *SkipWord) GetPartition() uint32 {
+func (x *SkipAuthorization) GetPartition() uint32 {
 	if x != nil {
 		return x.Partition
 	}
 	return 0
 }
 
-func (x *SkipWord) GetFrom() int64 {
+func (x *SkipAuthorization) GetFrom() int64 {
 	if x != nil {
 		return x.From
 	}
 	return 0
 }
 
-func (x *SkipWord) GetTo() int64 {
+func (x *SkipAuthorization) GetTo() int64 {
 	if x != nil {
 		return x.To
 	}
 	return 0
 }
 
-func (x *SkipWord) GetTopicId() string {
+func (x *SkipAuthorization) GetTopicId() string {
 	if x != nil {
 		return x.TopicId
 	}
 	return ""
 }
 
-func (x *SkipWord) GetAcceptTopic() string {
+func (x *SkipAuthorization) GetAcceptTopic() string {
 	if x != nil {
 		return x.AcceptTopic
 	}
@@ -1832,19 +1832,19 @@ type StreamPartition struct {
 	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`          // waiting | running | paused | stopped
 	Committed     int64                  `protobuf:"varint,6,opt,name=committed,proto3" json:"committed,omitempty"` // next offset after the last committed record
 	Scored        int64                  `protobuf:"varint,7,opt,name=scored,proto3" json:"scored,omitempty"`       // next offset after the last scored event
-	End           int64                  `protobuf:"varint,8,opt,name=end,proto3" json:"end,omitempty"`             // next offset of the topic, of a stream that rests too; -1: not known
+	End           int64                  `protobuf:"varint,8,opt,name=end,proto3" json:"end,omitempty"`             // next offset of the topic, of a paused stream too; -1: not known
 	ModelVersion  uint64                 `protobuf:"varint,9,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
 	ScoredRows    int64                  `protobuf:"varint,10,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"` // committed, since the log began
 	DeadLetters   int64                  `protobuf:"varint,11,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
 	RowsPerSecond float64                `protobuf:"fixed64,12,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
 	Message       string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`                // why it waits or stopped
 	Partitions    int32                  `protobuf:"varint,14,opt,name=partitions,proto3" json:"partitions,omitempty"`         // how many the topic has, as its holder sees it; 0: not known
-	Tripped       string                 `protobuf:"bytes,15,opt,name=tripped,proto3" json:"tripped,omitempty"`                // why its holder rests until the stream is resumed: too many dead letters
+	Tripped       string                 `protobuf:"bytes,15,opt,name=tripped,proto3" json:"tripped,omitempty"`                // why its holder waits until the stream is resumed: too many dead letters
 	Generation    uint64                 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`         // that its holder scores with
 	Resumes       uint64                 `protobuf:"varint,17,opt,name=resumes,proto3" json:"resumes,omitempty"`               // Lease.resumes that its holder has seen
 	TopicId       string                 `protobuf:"bytes,18,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"` // which topic of that name the offsets are of; empty where it has no identity
 	Missing       int64                  `protobuf:"varint,19,opt,name=missing,proto3" json:"missing,omitempty"`               // offsets that were given up, since the log began
-	Lost          *SkipWord              `protobuf:"bytes,20,opt,name=lost,proto3" json:"lost,omitempty"`                      // the word that would give up what is lost; unset if nothing is
+	Lost          *SkipAuthorization     `protobuf:"bytes,20,opt,name=lost,proto3" json:"lost,omitempty"`                      // what would authorize giving up what is lost; unset if nothing is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2012,7 +2012,7 @@ func (x *StreamPartition) GetMissing() int64 {
 	return 0
 }
 
-func (x *StreamPartition) GetLost() *SkipWord {
+func (x *StreamPartition) GetLost() *SkipAuthorization {
 	if x != nil {
 		return x.Lost
 	}
@@ -2724,11 +2724,11 @@ type Lease struct {
 	Verb       string                 `protobuf:"bytes,22,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                     // of the run; empty: the batch half of the spec
 	Arguments  map[string]string      `protobuf:"bytes,23,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of a job
 	// score:
-	Models        []*ModelVersion `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
-	Paused        bool            `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing
-	Resumes       uint64          `protobuf:"varint,16,opt,name=resumes,proto3" json:"resumes,omitempty"` // how often the stream was resumed: a new number lets a tripped scorer go on
-	Skip          *SkipWord       `protobuf:"bytes,17,opt,name=skip,proto3" json:"skip,omitempty"`        // what an operator said last of offsets that are lost
-	Grown         bool            `protobuf:"varint,18,opt,name=grown,proto3" json:"grown,omitempty"`     // the topic got the partition while the stream ran: it begins at its first record
+	Models        []*ModelVersion    `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
+	Paused        bool               `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing
+	Resumes       uint64             `protobuf:"varint,16,opt,name=resumes,proto3" json:"resumes,omitempty"` // how often the stream was resumed: a new number lets a tripped scorer go on
+	Skip          *SkipAuthorization `protobuf:"bytes,17,opt,name=skip,proto3" json:"skip,omitempty"`        // the newest authorization to give up lost offsets
+	Grown         bool               `protobuf:"varint,18,opt,name=grown,proto3" json:"grown,omitempty"`     // the topic got the partition while the stream ran: it begins at its first record
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2910,7 +2910,7 @@ func (x *Lease) GetResumes() uint64 {
 	return 0
 }
 
-func (x *Lease) GetSkip() *SkipWord {
+func (x *Lease) GetSkip() *SkipAuthorization {
 	if x != nil {
 		return x.Skip
 	}
@@ -3217,14 +3217,14 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05alias\x18\x03 \x01(\tR\x05alias\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\"-\n" +
 	"\x0fPromoteResponse\x12\x1a\n" +
-	"\bprevious\x18\x01 \x01(\x04R\bprevious\"\x9b\x01\n" +
+	"\bprevious\x18\x01 \x01(\x04R\bprevious\"\xa4\x01\n" +
 	"\x10SetStreamRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x16\n" +
-	"\x06paused\x18\x03 \x01(\bR\x06paused\x124\n" +
-	"\x04skip\x18\x04 \x01(\v2 .thalweg.coordinator.v1.SkipWordR\x04skip\"\x8a\x01\n" +
-	"\bSkipWord\x12\x1c\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\x12=\n" +
+	"\x04skip\x18\x04 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04skip\"\x93\x01\n" +
+	"\x11SkipAuthorization\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x03R\x04from\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\x03R\x02to\x12\x19\n" +
@@ -3236,7 +3236,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x14StreamStatusResponse\x12G\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2'.thalweg.coordinator.v1.StreamPartitionR\n" +
-	"partitions\"\xe1\x04\n" +
+	"partitions\"\xea\x04\n" +
 	"\x0fStreamPartition\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12\x1c\n" +
@@ -3262,8 +3262,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"generation\x12\x18\n" +
 	"\aresumes\x18\x11 \x01(\x04R\aresumes\x12\x19\n" +
 	"\btopic_id\x18\x12 \x01(\tR\atopicId\x12\x18\n" +
-	"\amissing\x18\x13 \x01(\x03R\amissing\x124\n" +
-	"\x04lost\x18\x14 \x01(\v2 .thalweg.coordinator.v1.SkipWordR\x04lost\"\x0f\n" +
+	"\amissing\x18\x13 \x01(\x03R\amissing\x12=\n" +
+	"\x04lost\x18\x14 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04lost\"\x0f\n" +
 	"\rStatusRequest\"\xbb\x01\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x122\n" +
@@ -3332,7 +3332,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06leases\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.LeaseR\x06leases\x12\x1f\n" +
 	"\vleases_hash\x18\x02 \x01(\tR\n" +
 	"leasesHash\x12\x1a\n" +
-	"\baccepted\x18\x03 \x03(\tR\baccepted\"\xfe\x06\n" +
+	"\baccepted\x18\x03 \x03(\tR\baccepted\"\x87\a\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -3359,8 +3359,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\targuments\x18\x17 \x03(\v2,.thalweg.coordinator.v1.Lease.ArgumentsEntryR\targuments\x12<\n" +
 	"\x06models\x18\x0e \x03(\v2$.thalweg.coordinator.v1.ModelVersionR\x06models\x12\x16\n" +
 	"\x06paused\x18\x0f \x01(\bR\x06paused\x12\x18\n" +
-	"\aresumes\x18\x10 \x01(\x04R\aresumes\x124\n" +
-	"\x04skip\x18\x11 \x01(\v2 .thalweg.coordinator.v1.SkipWordR\x04skip\x12\x14\n" +
+	"\aresumes\x18\x10 \x01(\x04R\aresumes\x12=\n" +
+	"\x04skip\x18\x11 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04skip\x12\x14\n" +
 	"\x05grown\x18\x12 \x01(\bR\x05grown\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -3434,7 +3434,7 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*PromoteRequest)(nil),        // 22: thalweg.coordinator.v1.PromoteRequest
 	(*PromoteResponse)(nil),       // 23: thalweg.coordinator.v1.PromoteResponse
 	(*SetStreamRequest)(nil),      // 24: thalweg.coordinator.v1.SetStreamRequest
-	(*SkipWord)(nil),              // 25: thalweg.coordinator.v1.SkipWord
+	(*SkipAuthorization)(nil),     // 25: thalweg.coordinator.v1.SkipAuthorization
 	(*SetStreamResponse)(nil),     // 26: thalweg.coordinator.v1.SetStreamResponse
 	(*StreamStatusRequest)(nil),   // 27: thalweg.coordinator.v1.StreamStatusRequest
 	(*StreamStatusResponse)(nil),  // 28: thalweg.coordinator.v1.StreamStatusResponse
@@ -3480,9 +3480,9 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	21, // 12: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
 	47, // 13: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
 	48, // 14: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	25, // 15: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipWord
+	25, // 15: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	29, // 16: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	25, // 17: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipWord
+	25, // 17: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	32, // 18: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
 	33, // 19: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
 	35, // 20: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
@@ -3497,7 +3497,7 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	40, // 29: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
 	53, // 30: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
 	21, // 31: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	25, // 32: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipWord
+	25, // 32: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	0,  // 33: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
 	2,  // 34: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
 	5,  // 35: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
