@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 // maxTensorHeader bounds the header of a safetensors file: far above what the
@@ -70,10 +70,7 @@ func EncodeTensors(metadata map[string]string, views []View, vector []float32) [
 	out := make([]byte, 0, 8+len(header)+4*len(vector))
 	out = binary.LittleEndian.AppendUint64(out, uint64(len(header)))
 	out = append(out, header...)
-	for _, x := range vector {
-		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
-	}
-	return out
+	return kernel.AppendFloats(out, vector)
 }
 
 // TensorMetadata returns the text under __metadata__ of a safetensors file; none
@@ -149,10 +146,7 @@ func DecodeTensors(views []View, data []byte) ([]float32, error) {
 			return nil, corrupt("tensor %q is %s %v at [%d, %d), want F32 %v", v.Name, h.DType, h.Shape, from, to, v.Shape)
 		}
 		spans = append(spans, h.Offsets)
-		part := v.Of(vector)
-		for i := range part {
-			part[i] = math.Float32frombits(binary.LittleEndian.Uint32(body[from+int64(4*i):]))
-		}
+		kernel.DecodeFloats(v.Of(vector), body[from:to])
 	}
 	// Every byte belongs to exactly one tensor, as the format demands.
 	slices.SortFunc(spans, func(a, b [2]int64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })

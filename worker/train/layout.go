@@ -83,7 +83,7 @@ func (l *layout) appendRecord(dst []byte, b *kernel.Block, i int, id uint64) ([]
 		if at := kernel.Finite(array); at >= 0 {
 			return nil, fmt.Errorf("element %d of list %q is %v", at, l.shape.ListNames[slot], array[at])
 		}
-		dst = appendFloats(dst, array)
+		dst = kernel.AppendFloats(dst, array)
 	}
 	for j, column := range b.Categories {
 		v := column[i]

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
@@ -58,7 +59,7 @@ func (s *store) put(p *packer) (block, error) {
 	b.file = s.mu.spill
 	s.mu.Unlock()
 	p.packedFloats, p.packedSmall = p.columns(p.packedFloats[:0], p.packedSmall[:0])
-	p.bytes = appendFloats(p.bytes[:0], p.packedFloats)
+	p.bytes = kernel.AppendFloats(p.bytes[:0], p.packedFloats)
 	p.bytes = append(p.bytes, p.packedSmall...)
 	p.reset()
 	var err error
@@ -78,9 +79,7 @@ func (s *store) open(b *block, sc *scratch, labels model.Scale) error {
 	}
 	n := b.rows * s.layout.floats
 	sc.floats = slices.Grow(sc.floats[:0], n)[:n]
-	for i := range sc.floats {
-		sc.floats[i] = math.Float32frombits(binary.LittleEndian.Uint32(sc.bytes[4*i:]))
-	}
+	kernel.DecodeFloats(sc.floats, sc.bytes)
 	s.layout.open(sc, b.rows, sc.floats, sc.bytes[4*n:], labels)
 	return nil
 }
@@ -128,9 +127,7 @@ func (p *packer) add(record []byte) {
 		at += p.capacity
 	}
 	for _, n := range p.layout.lists {
-		for i := range n {
-			p.floats[at+(n-1)*p.rows+i] = math.Float32frombits(binary.LittleEndian.Uint32(record[4*i:]))
-		}
+		kernel.DecodeFloats(p.floats[at+(n-1)*p.rows:][:n], record)
 		record = record[4*n:]
 		at += n * p.capacity
 	}
@@ -168,11 +165,3 @@ func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
 }
 
 func (p *packer) reset() { p.rows, p.tally = 0, Tally{} }
-
-// appendFloats appends the little-endian bytes of v.
-func appendFloats(dst []byte, v []float32) []byte {
-	for _, x := range v {
-		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(x))
-	}
-	return dst
-}
