@@ -31,15 +31,16 @@ const (
 // connection, but reads the response itself: into one buffer that is used
 // again for the next, and without a look at the records.
 type exchange struct {
-	fetch.Request
-	ctx         context.Context //nolint:containedctx // the Transport does not hand its own down
-	clientID    string
-	maxBytes    int
-	pool        *Pool
-	large       bool             // may take a response that is much larger than what was asked for
-	version     int16            // of the request, as kafka-go would send it
-	topicID     topicID          // zero: whichever topic has the name
-	apiVersions map[any]versions // by connection, of those used last
+	fetch.Request // finds the leader
+	request       *kmsg.FetchRequest
+	ctx           context.Context //nolint:containedctx // the Transport does not hand its own down
+	clientID      string
+	maxBytes      int
+	pool          *Pool
+	large         bool             // may take a response that is much larger than what was asked for
+	version       int16            // of the request, as kafka-go would send it
+	topicID       topicID          // zero: whichever topic has the name
+	apiVersions   map[any]versions // by connection, of those used last
 
 	buf      []byte // the response, without its length
 	response fetchResponse
@@ -65,14 +66,14 @@ type abortedTransaction struct{ producer, first int64 }
 
 func newExchange(cfg Config, partition int) *exchange {
 	e := &exchange{clientID: cfg.ClientID, pool: cfg.Pool, maxBytes: cfg.MaxResponseBytes}
-	e.Request = fetch.Request{
-		ReplicaID: -1, MinBytes: 1, SessionEpoch: -1,
-		Topics: []fetch.RequestTopic{{Topic: cfg.Topic, Partitions: []fetch.RequestPartition{{
-			Partition: int32(partition), CurrentLeaderEpoch: -1, LogStartOffset: -1,
-		}}}},
-	}
+	e.Request.Topics = []fetch.RequestTopic{{Topic: cfg.Topic, Partitions: []fetch.RequestPartition{{Partition: int32(partition)}}}}
+	of := kmsg.NewFetchRequestTopicPartition()
+	of.Partition = int32(partition)
+	e.request = kmsg.NewPtrFetchRequest()
+	e.request.MinBytes, e.request.SessionEpoch = 1, -1
+	e.request.Topics = []kmsg.FetchRequestTopic{{Topic: cfg.Topic, Partitions: []kmsg.FetchRequestTopicPartition{of}}}
 	if cfg.IsolationLevel == ReadCommitted {
-		e.Request.IsolationLevel = 1
+		e.request.IsolationLevel = 1
 	}
 	return e
 }
@@ -80,9 +81,10 @@ func newExchange(cfg Config, partition int) *exchange {
 // ask prepares the exchange for a request.
 func (e *exchange) ask(ctx context.Context, id topicID, offset int64, maxWait time.Duration, maxBytes int) {
 	e.ctx, e.topicID = ctx, id
-	e.MaxWaitTime = int32(max(0, maxWait.Milliseconds()))
-	e.MaxBytes = int32(min(e.maxBytes, math.MaxInt32)) // of all partitions: there is one, with a bound of its own
-	p := &e.Topics[0].Partitions[0]
+	e.request.MaxWaitMillis = int32(max(0, maxWait.Milliseconds()))
+	e.request.MaxBytes = int32(min(e.maxBytes, math.MaxInt32)) // of all partitions: there is one, with a bound of its own
+	e.request.Topics[0].TopicID = id
+	p := &e.request.Topics[0].Partitions[0]
 	p.FetchOffset, p.PartitionMaxBytes = offset, int32(min(maxBytes, e.maxBytes, math.MaxInt32))
 }
 
@@ -134,7 +136,7 @@ func (e *exchange) exchange(rw io.ReadWriter) error {
 	if err := e.fetch(rw, e.version); err != nil || e.response.code != nil || len(e.response.batches) == 0 {
 		return err
 	}
-	topic, err := askTopic(rw, apiVersions.metadata, e.clientID, e.Topics[0].Topic)
+	topic, err := askTopic(rw, apiVersions.metadata, e.clientID, e.request.Topics[0].Topic)
 	if err == nil && topic.ID != e.topicID.String() {
 		e.response.code, e.response.batches = kerr.InconsistentTopicID, nil
 	}
@@ -162,11 +164,8 @@ func (e *exchange) versionsOf(rw io.ReadWriter) (versions, error) {
 
 func (e *exchange) fetch(rw io.ReadWriter, version int16) error {
 	const correlation = 1 // one request at a time is on a connection
-	if version >= idFetchVersion {
-		if err := e.writeByID(rw, version, correlation); err != nil {
-			return err
-		}
-	} else if err := protocol.WriteRequest(rw, version, correlation, e.clientID, &e.Request); err != nil {
+	e.request.Version = version
+	if err := writeRequest(rw, e.request, correlation, e.clientID); err != nil {
 		return err
 	}
 	var head [8]byte
@@ -181,7 +180,7 @@ func (e *exchange) fetch(rw io.ReadWriter, version int16) error {
 	if id := binary.BigEndian.Uint32(head[4:]); id != correlation {
 		return fmt.Errorf("response to request %d, expected %d", id, correlation)
 	}
-	if !e.large && size > 2*int(e.Topics[0].Partitions[0].PartitionMaxBytes)+largeBytes {
+	if !e.large && size > 2*int(e.request.Topics[0].Partitions[0].PartitionMaxBytes)+largeBytes {
 		return errLarge
 	}
 	e.release()
@@ -192,18 +191,6 @@ func (e *exchange) fetch(rw io.ReadWriter, version int16) error {
 	var err error
 	e.response, err = parseFetchResponse(e.buf, version, e.response.aborted[:0])
 	return err
-}
-
-// writeByID sends the request with the topic's ID in place of its name.
-func (e *exchange) writeByID(w io.Writer, version int16, correlation int32) error {
-	from := &e.Topics[0].Partitions[0]
-	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition, part.FetchOffset, part.PartitionMaxBytes = from.Partition, from.FetchOffset, from.PartitionMaxBytes
-	r := kmsg.NewPtrFetchRequest()
-	r.Version, r.MaxWaitMillis, r.MinBytes, r.MaxBytes, r.IsolationLevel = version, e.MaxWaitTime, e.MinBytes, e.MaxBytes, e.IsolationLevel
-	r.SessionEpoch = e.SessionEpoch
-	r.Topics = []kmsg.FetchRequestTopic{{TopicID: e.topicID, Partitions: []kmsg.FetchRequestTopicPartition{part}}}
-	return writeRequest(w, r, correlation, e.clientID)
 }
 
 // errLarge says that a response was not read because of its size.
