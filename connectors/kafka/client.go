@@ -10,9 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
-	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
@@ -36,23 +33,10 @@ func (c *cluster) clientOptions() []kgo.Opt {
 		kgo.DisableClientMetrics(),
 		kgo.WithHooks(c),
 	}
-	if m := cfg.franzMechanism(); m != nil {
+	if m := cfg.mechanism(); m != nil {
 		opts = append(opts, kgo.SASL(m))
 	}
 	return opts
-}
-
-// franzMechanism returns franz-go's form of the SASL configuration, nil for none.
-func (c Config) franzMechanism() sasl.Mechanism {
-	switch c.SASL.Mechanism {
-	case "PLAIN":
-		return plain.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsMechanism()
-	case "SCRAM-SHA-256":
-		return scram.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsSha256Mechanism()
-	case "SCRAM-SHA-512":
-		return scram.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsSha512Mechanism()
-	}
-	return nil
 }
 
 // dialTLS connects to a broker, with TLS where that is configured.

@@ -8,9 +8,10 @@ import (
 	"net"
 	"time"
 
-	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
+	kafkasasl "github.com/segmentio/kafka-go/sasl"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/retry"
@@ -159,21 +160,31 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// mechanism returns kafka-go's form of the SASL configuration, nil for none.
-func (c Config) mechanism() (sasl.Mechanism, error) {
+// mechanism returns the SASL configuration as a mechanism, nil for none.
+func (c Config) mechanism() sasl.Mechanism {
 	switch c.SASL.Mechanism {
 	case "PLAIN":
-		return plain.Mechanism{Username: c.SASL.User, Password: c.SASL.Password}, nil
-	case "SCRAM-SHA-256", "SCRAM-SHA-512":
-		algorithm := scram.SHA256
-		if c.SASL.Mechanism == "SCRAM-SHA-512" {
-			algorithm = scram.SHA512
-		}
-		m, err := scram.Mechanism(algorithm, c.SASL.User, c.SASL.Password)
-		if err != nil {
-			return nil, &thalweg.Error{Op: "configure kafka", Kind: thalweg.Invalid, Subject: "sasl", Err: err}
-		}
-		return m, nil
+		return plain.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsMechanism()
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsSha256Mechanism()
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsSha512Mechanism()
 	}
-	return nil, nil
+	return nil
+}
+
+// transportMechanism is franz-go's mechanism in kafka-go's form.
+type transportMechanism struct{ sasl.Mechanism }
+
+// Start begins an exchange.
+func (m transportMechanism) Start(ctx context.Context) (kafkasasl.StateMachine, []byte, error) {
+	session, first, err := m.Authenticate(ctx, "")
+	return transportSession{session}, first, err
+}
+
+type transportSession struct{ sasl.Session }
+
+// Next goes on with an exchange.
+func (s transportSession) Next(_ context.Context, challenge []byte) (bool, []byte, error) {
+	return s.Challenge(challenge)
 }

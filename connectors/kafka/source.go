@@ -38,10 +38,6 @@ var _ connectors.Source = (*Source)(nil)
 
 // New returns a Source for cfg.Topic. It does not connect.
 func New(cfg Config) (*Source, error) {
-	mechanism, err := cfg.mechanism()
-	if err != nil {
-		return nil, err
-	}
 	c, err := newCluster(cfg)
 	if err != nil {
 		return nil, err
@@ -54,8 +50,10 @@ func New(cfg Config) (*Source, error) {
 		MetadataTopics: []string{cfg.Topic},
 		ClientID:       cfg.ClientID,
 		TLS:            cfg.TLS,
-		SASL:           mechanism,
 	}}
+	if m := cfg.mechanism(); m != nil {
+		s.transport.SASL = transportMechanism{m}
+	}
 	s.mu.cursors = make(map[int]*cursor)
 	return s, nil
 }
