@@ -121,22 +121,23 @@ func (w *Merged) Publish(ctx context.Context, log *commitlog.Log, hint []commitl
 	return log.Compacted(objects, w.Inputs, w.offsets, hint)
 }
 
-// ParquetMerger merges Parquet files, batch by batch: in memory are the merged
+// parquetMerger merges Parquet files, batch by batch: in memory are the merged
 // file, its row group in the making, and one file of those that it is made of.
-type ParquetMerger struct {
+type parquetMerger struct {
 	cfg    dataset.WriterConfig
 	schema *arrow.Schema
 	out    bytes.Buffer
 	w      *dataset.Writer
 }
 
+// NewParquetMerger returns a Merger of Parquet files into one of about room bytes.
 func NewParquetMerger(compression dataset.Compression, room int64) Merger {
-	m := &ParquetMerger{cfg: dataset.WriterConfig{Compression: compression}}
+	m := &parquetMerger{cfg: dataset.WriterConfig{Compression: compression}}
 	m.out.Grow(int(room + room/8))
 	return m
 }
 
-func (m *ParquetMerger) Add(name string, file []byte) (err error) {
+func (m *parquetMerger) Add(name string, file []byte) (err error) {
 	if m.cfg.Pool == nil {
 		m.cfg.Pool = dataset.NewPool(0) // for all files
 	}
@@ -170,7 +171,7 @@ func (m *ParquetMerger) Add(name string, file []byte) (err error) {
 	}
 }
 
-func (m *ParquetMerger) File() ([]byte, error) {
+func (m *parquetMerger) File() ([]byte, error) {
 	if m.w == nil {
 		return nil, fmt.Errorf("a file of nothing")
 	}

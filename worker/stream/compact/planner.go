@@ -20,6 +20,7 @@ type Config struct {
 	Retention time.Duration
 }
 
+// On reports whether files are merged at all.
 func (c Config) On() bool { return c.MinFiles > 0 }
 
 const (

@@ -37,7 +37,7 @@ type part struct {
 
 // Batch is a run of records to be scored at once, up to the offset to. Its
 // memory belongs to the backlog and is valid until the next take; it may be read
-// beside the loop until giveBack.
+// beside the loop until GiveBack.
 type Batch struct {
 	From, To   int64
 	Values     []byte
@@ -85,6 +85,7 @@ func (b *Backlog) Buffer() *connectors.Records {
 	return &connectors.Records{Want: b.Want}
 }
 
+// Recycle takes a buffer back that nothing reads any more.
 func (b *Backlog) Recycle(r *connectors.Records) {
 	if len(b.free) < keepFree && capOf(r) <= b.Share.Spare() {
 		b.free = append(b.free, r)

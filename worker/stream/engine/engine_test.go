@@ -29,7 +29,7 @@ func testBatch(events ...string) *Batch {
 
 func testEngine(t *testing.T) *artifactEngine {
 	t.Helper()
-	e, err := New(Model{Name: "m", Version: 1}, artifacttest.TrainFlights(t, artifacttest.Flights, 1), Config{Compression: "zstd", MaxEventBytes: 1 << 20})
+	e, err := newEngine(Model{Name: "m", Version: 1}, artifacttest.TrainFlights(t, artifacttest.Flights, 1), Config{Compression: "zstd", MaxEventBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,8 @@
 package scorer
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -12,13 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/dataset"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -258,41 +252,6 @@ func TestAnotherBuildsFileOfTheSameRowsIsAccepted(t *testing.T) {
 	if err := engine.SameRows([]byte(before), []byte(w.objects()[w.keys("data/")[1]])); err == nil {
 		t.Error("other rows pass for the same")
 	}
-}
-
-// withoutReplays returns a file of the same rows as a build before replays
-// wrote it.
-func withoutReplays(t *testing.T, file []byte) []byte {
-	t.Helper()
-	r, err := dataset.OpenBytes("rows", file, nil, dataset.ReaderConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	fields := r.Schema().Fields()
-	var out bytes.Buffer
-	schema := arrow.NewSchema(fields[:len(fields)-1], nil)
-	writer, err := dataset.NewWriter(&out, schema, dataset.WriterConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		rec, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := writer.Write(array.NewRecord(schema, rec.Columns()[:len(fields)-1], rec.NumRows())); err != nil {
-			t.Fatal(err)
-		}
-		rec.Release()
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
 }
 
 // TestScoredAtNeverFallsAtATakeover: the successor's host may be behind.
