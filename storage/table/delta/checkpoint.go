@@ -3,6 +3,7 @@ package delta
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,7 +81,8 @@ func (t *Table) checkpoint(ctx context.Context, version int64) ([]byte, error) {
 	return nil, corrupt("read checkpoint", key, errors.New("its bytes do not have the sum that _last_checkpoint gives"))
 }
 
-// rows yields the rows of a checkpoint.
+// rows yields the rows of a checkpoint. Other writers' files have more columns
+// than ours, and may be damaged: a panic of the decoder is an error.
 func (t *Table) rows(ctx context.Context, version int64) iter.Seq2[*Action, error] {
 	key := t.layout.CheckpointKey(version)
 	return func(yield func(*Action, error) bool) {
@@ -89,68 +91,56 @@ func (t *Table) rows(ctx context.Context, version int64) iter.Seq2[*Action, erro
 			yield(nil, err)
 			return
 		}
-		next, end, err := openCheckpoint(data)
-		if err != nil {
-			yield(nil, corrupt("read checkpoint", key, err))
-			return
+		var r *parquet.GenericReader[Action]
+		batch, n := make([]Action, checkpointBatch), 0
+		err = guarded(func() (err error) { r, err = openCheckpoint(data); return err })
+		if err == nil {
+			defer r.Close()
 		}
-		defer end()
-		for {
-			batch, err := next()
-			if err != nil && err != io.EOF {
-				yield(nil, corrupt("read checkpoint", key, err))
-				return
-			}
-			for i := range batch {
-				if !yield(&batch[i], nil) {
-					return
-				}
-			}
-			if err == io.EOF {
-				return
-			}
+		for err == nil {
 			if ctx.Err() != nil {
 				yield(nil, &thalweg.Error{Op: "read checkpoint", Kind: thalweg.Canceled, Subject: key, Err: context.Cause(ctx)})
 				return
 			}
+			clear(batch)
+			err = guarded(func() (err error) { n, err = r.Read(batch); return err })
+			if err != nil && err != io.EOF {
+				break
+			}
+			for i := range batch[:n] {
+				if !yield(&batch[i], nil) {
+					return
+				}
+			}
+		}
+		if err != io.EOF {
+			yield(nil, corrupt("read checkpoint", key, err))
 		}
 	}
 }
 
-// openCheckpoint returns a function that yields batches of rows, and one that
-// ends it. Other writers' files have more columns than ours, and may be damaged:
-// a panic of the decoder is an error.
-func openCheckpoint(data []byte) (next func() ([]Action, error), end func(), err error) {
-	guard := func(err *error) {
-		if p := recover(); p != nil {
-			*err = fmt.Errorf("decoder panicked: %v", p)
-		}
-	}
+func openCheckpoint(data []byte) (*parquet.GenericReader[Action], error) {
 	if len(data) < 12 || string(data[:4]) != "PAR1" || string(data[len(data)-4:]) != "PAR1" {
-		return nil, nil, errors.New("it is no Parquet file, or cut off")
+		return nil, errors.New("it is no Parquet file, or cut off")
 	}
-	if footer := int64(data[len(data)-8]) | int64(data[len(data)-7])<<8 | int64(data[len(data)-6])<<16 | int64(data[len(data)-5])<<24; footer > int64(len(data)-12) {
-		return nil, nil, fmt.Errorf("a footer of %d bytes does not fit a file of %d", footer, len(data))
+	if footer := int64(binary.LittleEndian.Uint32(data[len(data)-8:])); footer > int64(len(data)-12) {
+		return nil, fmt.Errorf("a footer of %d bytes does not fit a file of %d", footer, len(data))
 	}
-	var r *parquet.GenericReader[Action]
-	func() {
-		defer guard(&err)
-		var file *parquet.File
-		if file, err = parquet.OpenFile(bytes.NewReader(data), int64(len(data)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)); err == nil {
-			r = parquet.NewGenericReader[Action](file)
+	file, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, err
+	}
+	return parquet.NewGenericReader[Action](file), nil
+}
+
+// guarded makes an error of a panic.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoder panicked: %v", p)
 		}
 	}()
-	if err != nil {
-		return nil, nil, err
-	}
-	batch := make([]Action, checkpointBatch)
-	next = func() (rows []Action, err error) {
-		defer guard(&err)
-		clear(batch)
-		n, err := r.Read(batch)
-		return batch[:n], err
-	}
-	return next, func() { _ = r.Close() }, nil
+	return do()
 }
 
 // readCheckpoint returns the snapshot at a checkpoint.

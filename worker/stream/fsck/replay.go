@@ -55,25 +55,8 @@ func (j *judge) replay(ctx context.Context, key string, o *objects, in intentRec
 			return ""
 		}
 	}
-	for _, obj := range d.Objects {
-		body, ok, err := j.named(ctx, o, in, obj, w)
-		if err != nil {
-			return found, err
-		}
-		if !ok {
-			continue
-		}
-		var rows int64
-		if obj.Kind == "dead" {
-			rows = j.deadLetters(obj.Key, body, in, tick(false))
-			found.dead += rows
-		} else {
-			rows = j.scoredRows(obj.Key, body, in, tick(true))
-			found.scored += rows
-		}
-		if rows != obj.Rows {
-			j.verdict.violate(4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
-		}
+	if _, err := j.objects(ctx, o, in, d, w, &found, tick(true), tick(false)); err != nil {
+		return found, err
 	}
 	if d.Scored != found.scored || d.Dead != found.dead {
 		j.verdict.violate(5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)

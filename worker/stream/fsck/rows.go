@@ -73,32 +73,12 @@ func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRec
 		return found, nil
 	}
 	seen := newOffsets(in)
-	moved := int64(0) // rows of objects that are not there
-	for _, obj := range d.Objects {
-		body, ok, err := j.named(ctx, o, in, obj, w)
-		if err != nil {
-			return found, err
-		}
-		if !ok {
-			if slices.Contains(w.absent[in.Seq], obj) {
-				moved += obj.Rows
-			}
-			continue
-		}
-		var rows int64
-		if obj.Kind == "dead" {
-			rows = j.deadLetters(obj.Key, body, in, func(offset int64) string {
-				slot.dead = append(slot.dead, offset)
-				return seen.add(offset)
-			})
-			found.dead += rows
-		} else {
-			rows = j.scoredRows(obj.Key, body, in, seen.add)
-			found.scored += rows
-		}
-		if rows != obj.Rows {
-			j.verdict.violate(4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
-		}
+	moved, err := j.objects(ctx, o, in, d, w, &found, seen.add, func(offset int64) string {
+		slot.dead = append(slot.dead, offset)
+		return seen.add(offset)
+	})
+	if err != nil {
+		return found, err
 	}
 	slices.Sort(slot.dead)
 	for _, gap := range d.Gaps {
@@ -122,6 +102,36 @@ func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRec
 		found.lost = j.lost(in, d, found, seen, moved)
 	}
 	return found, nil
+}
+
+// objects reads every object of a done record, and counts the rows and dead
+// letters in them and the rows of those that are not there. scored and dead return
+// what is wrong with an offset, or "".
+func (j *judge) objects(ctx context.Context, o *objects, in intentRecord, d doneRecord, w *walk, found *rowCounts, scored, dead func(offset int64) string) (moved int64, err error) {
+	for _, obj := range d.Objects {
+		body, ok, err := j.named(ctx, o, in, obj, w)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			if slices.Contains(w.absent[in.Seq], obj) {
+				moved += obj.Rows
+			}
+			continue
+		}
+		var rows int64
+		if obj.Kind == "dead" {
+			rows = j.deadLetters(obj.Key, body, in, dead)
+			found.dead += rows
+		} else {
+			rows = j.scoredRows(obj.Key, body, in, scored)
+			found.scored += rows
+		}
+		if rows != obj.Rows {
+			j.verdict.violate(4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
+		}
+	}
+	return moved, nil
 }
 
 // lost returns how many offsets a slot gives up, of which the topic had lost the

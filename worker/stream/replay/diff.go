@@ -134,51 +134,32 @@ func (s *sums) finish() Tally {
 const progressEvery = 10_000
 
 func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, replayed storage.Place) error {
-	a, err := newSet(live, m, part.Partition)
-	if err != nil {
-		return err
-	}
-	b, err := newSet(replayed, m, part.Partition)
-	if err != nil {
-		return err
-	}
-	nextLive, stopLive := iter.Pull2(a.outcomes(ctx, part.From, part.To))
-	defer stopLive()
-	nextReplayed, stopReplayed := iter.Pull2(b.outcomes(ctx, part.From, part.To))
-	defer stopReplayed()
-	advance := func(next func() (*outcome, error, bool)) (*outcome, error) {
-		o, err, ok := next()
-		if !ok {
-			return nil, nil
+	var sides [2]side
+	for i, place := range []storage.Place{live, replayed} {
+		set, err := newSet(place, m, part.Partition)
+		if err != nil {
+			return err
 		}
-		return o, err
-	}
-	l, err := advance(nextLive)
-	if err != nil {
-		return err
-	}
-	r, err := advance(nextReplayed)
-	if err != nil {
-		return err
-	}
-	for n := 1; l != nil || r != nil; n++ {
-		at := int64(math.MaxInt64)
-		if l != nil {
-			at = l.offset
+		next, stop := iter.Pull2(set.outcomes(ctx, part.From, part.To))
+		defer stop()
+		sides[i] = side{set: set, next: next}
+		if err := sides[i].advance(); err != nil {
+			return err
 		}
-		if r != nil {
-			at = min(at, r.offset)
-		}
-		useLive, useReplayed := l != nil && l.offset == at, r != nil && r.offset == at
+	}
+	l, r := &sides[0], &sides[1]
+	for n := 1; l.current != nil || r.current != nil; n++ {
+		at := min(l.offset(), r.offset())
+		inLive, inReplayed := l.offset() == at, r.offset() == at
 		switch {
-		case !useReplayed:
+		case !inReplayed:
 			d.report.OnlyLive++
-		case !useLive && at >= a.reached:
+		case !inLive && at >= l.set.reached:
 			d.report.Uncommitted++
-		case !useLive:
+		case !inLive:
 			d.report.OnlyReplayed++
 		default:
-			d.compare(part.Partition, l, r)
+			d.compare(part.Partition, l.current, r.current)
 		}
 		if n%progressEvery == 0 {
 			d.tell(d.passed + at - part.From)
@@ -186,20 +167,37 @@ func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, r
 				return &thalweg.Error{Op: "compare", Kind: thalweg.Canceled, Err: err}
 			}
 		}
-		if useLive {
-			if l, err = advance(nextLive); err != nil {
-				return err
-			}
-		}
-		if useReplayed {
-			if r, err = advance(nextReplayed); err != nil {
-				return err
+		for i := range sides {
+			if sides[i].offset() == at {
+				if err := sides[i].advance(); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	d.passed += part.To - part.From
 	d.tell(d.passed)
 	return nil
+}
+
+// side is a position in the outcomes of one set.
+type side struct {
+	set     *set
+	next    func() (*outcome, error, bool)
+	current *outcome // nil: at the end
+}
+
+func (s *side) advance() (err error) {
+	s.current, err, _ = s.next() // nothing at the end
+	return err
+}
+
+// offset returns that of the current outcome, beyond all offsets at the end.
+func (s *side) offset() int64 {
+	if s.current == nil {
+		return math.MaxInt64
+	}
+	return s.current.offset
 }
 
 func (d *differ) tell(offsets int64) {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/machine"
@@ -23,7 +22,7 @@ func TestALogThatStoppedLeavesRoomForTheOthers(t *testing.T) {
 		"gone":    &thalweg.Error{Op: "inspect", Kind: thalweg.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMachine(machineConfig{prefix: prefix, checkpointEvery: 100, poll: time.Second, pollSlow: time.Second, backoff: retry.Backoff{Min: time.Second, Max: time.Second}},
+			m := newMachine(Config{Prefix: prefix, CheckpointEvery: 100, Poll: time.Second, PollSlow: time.Second, MinBackoff: time.Second, MaxBackoff: time.Second},
 				rand.New(rand.NewPCG(1, 1)), func() string { return "00000000000000000000000000000000" })
 			now := machine.Instant{Mono: time.Hour, Wall: 1_750_000_000_000_000}
 			var e effect
@@ -70,7 +69,7 @@ func TestALogThatStoppedLeavesRoomForTheOthers(t *testing.T) {
 // checkpoint may leave them out. If the compaction were passed over, the table
 // would go on to name files that the sweeper deletes.
 func TestFilesWithoutStatisticsAreNotTakenForRewrittenOnes(t *testing.T) {
-	m := newMachine(machineConfig{}, rand.New(rand.NewPCG(1, 1)), nil)
+	m := newMachine(Config{}, rand.New(rand.NewPCG(1, 1)), nil)
 	f := m.newCursor(flights)
 	s := slot{seq: 2, rows: 4, inputs: []uint64{0, 1}}
 	layout := commitlog.Layout{Topic: flights.Topic, Partition: flights.Partition}

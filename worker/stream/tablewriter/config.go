@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/retry"
 )
 
 // Config says which table is kept, and how. The first block is required, the
@@ -43,8 +42,4 @@ func (c Config) withDefaults() Config {
 		c.CheckpointEvery = 100
 	}
 	return c
-}
-
-func (c Config) machine() machineConfig {
-	return machineConfig{prefix: c.Prefix, checkpointEvery: c.CheckpointEvery, poll: c.Poll, pollSlow: c.PollSlow, backoff: retry.Backoff{Min: c.MinBackoff, Max: c.MaxBackoff}, tombstones: c.Tombstones}
 }

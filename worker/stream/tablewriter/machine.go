@@ -24,20 +24,11 @@ const (
 	maxVersions = 1000   // versions between two checkpoints, however large
 )
 
-// machineConfig is what the machine needs of Config, with defaults applied.
-type machineConfig struct {
-	prefix          string // of the sink
-	checkpointEvery int64
-	poll, pollSlow  time.Duration // of replay logs, and of logs that report their slots
-	backoff         retry.Backoff
-	tombstones      time.Duration
-}
-
 // tableMachine decides everything about one table and does nothing: events tell it what
 // happened, and it answers with at most one effect, whose answer it waits for. It reads no clock, draws jitter and ids from the generator that it is
 // given, and is used by one goroutine.
 type tableMachine struct {
-	cfg   machineConfig
+	cfg   Config // with its defaults
 	newID func() string
 	machine.Ops[op]
 
@@ -72,8 +63,8 @@ type sourceCursor struct {
 	retry              machine.Retry
 }
 
-func newMachine(cfg machineConfig, rng *rand.Rand, newID func() string) *tableMachine {
-	return &tableMachine{cfg: cfg, newID: newID, Ops: machine.NewOps(nOps, cfg.backoff, rng)}
+func newMachine(cfg Config, rng *rand.Rand, newID func() string) *tableMachine {
+	return &tableMachine{cfg: cfg, newID: newID, Ops: machine.NewOps(nOps, retry.Backoff{Min: cfg.MinBackoff, Max: cfg.MaxBackoff}, rng)}
 }
 
 // step takes in an event and returns what is to be done, nil if nothing is.
@@ -241,7 +232,7 @@ func (m *tableMachine) addSlots(ev slotsRead) {
 	if ev.end {
 		f.pollAt = m.Now.Mono + m.pollEvery(f)
 		if f.finished > f.next { // said to be finished since we looked, or wrongly
-			f.finished, f.pollAt = f.next, m.Now.Mono+m.cfg.backoff.Min
+			f.finished, f.pollAt = f.next, m.Now.Mono+m.cfg.MinBackoff
 		}
 	}
 	f.finished = max(f.finished, f.next)
@@ -251,9 +242,9 @@ func (m *tableMachine) addSlots(ev slotsRead) {
 // pollEvery is how often a source is polled: a main log reports its
 // slots, and is polled only in case a report was lost.
 func (m *tableMachine) pollEvery(f *sourceCursor) time.Duration {
-	every := m.cfg.pollSlow
+	every := m.cfg.PollSlow
 	if f.source.Replay {
-		every = m.cfg.poll
+		every = m.cfg.Poll
 	}
 	return every - time.Duration(m.Rand.Int64N(int64(every)/4+1))
 }
@@ -299,7 +290,7 @@ func (m *tableMachine) advance() effect {
 		return nil
 	}
 	if m.checkpointDue() {
-		return checkpoint{m.snapshot, m.nowMS() - m.cfg.tombstones.Milliseconds()}
+		return checkpoint{m.snapshot, m.nowMS() - m.cfg.Tombstones.Milliseconds()}
 	}
 	if f := m.toRead(); f != nil {
 		most := m.readMax(f)
@@ -316,7 +307,7 @@ func (m *tableMachine) advance() effect {
 func (m *tableMachine) checkpointDue() bool {
 	s := m.snapshot
 	versions := s.Version - max(s.Checkpoint, -1)
-	every := min(max(m.cfg.checkpointEvery, s.CheckpointFiles/spareFiles), maxVersions)
+	every := min(max(m.cfg.CheckpointEvery, s.CheckpointFiles/spareFiles), maxVersions)
 	return s.Exists() && !m.checked && (versions >= every || len(s.Recent) >= maxRecent)
 }
 
@@ -362,7 +353,7 @@ func (m *tableMachine) wake() (at time.Duration, ok bool) {
 	if m.Busy(theEffect) || len(m.sources) == 0 {
 		return 0, false
 	}
-	at = m.Now.Mono + m.cfg.pollSlow
+	at = m.Now.Mono + m.cfg.PollSlow
 	for _, f := range m.sources {
 		for _, t := range []time.Duration{m.Retry(theEffect).At, f.retry.At, f.pollAt} {
 			if t > m.Now.Mono {

@@ -1,6 +1,7 @@
 package tablewriter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -107,7 +108,7 @@ func (m *tableMachine) makePlan() *plan {
 func (f *sourceCursor) nextBatch() *batch {
 	usable := f.pending
 	if f.refused != nil {
-		n, _ := slices.BinarySearchFunc(usable, f.refusal, func(s slot, seq uint64) int { return compare(s.seq, seq) })
+		n, _ := slices.BinarySearchFunc(usable, f.refusal, func(s slot, seq uint64) int { return cmp.Compare(s.seq, seq) })
 		usable = usable[:n]
 	}
 	n := 0
@@ -146,16 +147,6 @@ func (f *sourceCursor) nextBatch() *batch {
 		t.live = append(t.live, s)
 	}
 	return t
-}
-
-func compare(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // missingFile marks an object that is not there any more.
@@ -348,7 +339,7 @@ func removesOf(live []*delta.Add, s slot, nowMS int64) (removes []*delta.Remove,
 
 // path returns an object's path in the table, whose characters need no escape
 // in a URI: the rules for topics and columns see to it.
-func (m *tableMachine) path(key string) string { return strings.TrimPrefix(key, m.cfg.prefix) }
+func (m *tableMachine) path(key string) string { return strings.TrimPrefix(key, m.cfg.Prefix) }
 
 // dayOfKey returns the day of the directory that an object lies in.
 func dayOfKey(key, column string) *string {

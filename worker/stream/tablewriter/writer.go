@@ -135,7 +135,7 @@ func (w *Writer) Settle(ctx context.Context, s Source) error {
 // error: what fails is tried again without end, and shows in Status.
 func (w *Writer) Run(ctx context.Context) {
 	r := &runner{Writer: w, readers: map[Source]*slotReader{}, begun: time.Now(), describe: w.describe,
-		machine: newMachine(w.cfg.machine(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), commitlog.NewID)}
+		machine: newMachine(w.cfg, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), commitlog.NewID)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
