@@ -23,18 +23,23 @@ const (
 	// MaxHeldRuns is how many are kept while the bucket takes no records. Then no
 	// run is started: none is forgotten.
 	MaxHeldRuns = 200
-	// MaxStages bounds the stages of a run, MaxStageNameBytes the name of one, or of
-	// an output or verb, and MaxStageOutputs the outputs that one must leave.
-	MaxStages, MaxStageNameBytes, MaxStageOutputs = 32, 64, 64
+	// MaxStages bounds the stages of a run.
+	MaxStages = 32
+	// MaxStageNameBytes bounds the name of a stage, an output or a verb.
+	MaxStageNameBytes = 64
+	// MaxStageOutputs bounds the outputs that a stage must leave.
+	MaxStageOutputs = 64
 	// MaxArguments bounds the arguments of a job.
 	MaxArguments = 64
 	// MaxTasks bounds the map tasks of one stage: some 400 bytes of state each.
 	MaxTasks = 1 << 16
 	// MaxShards bounds the shards of a dataset; beyond MaxTasks a task gets several.
 	MaxShards = 1 << 24
-	// MaxReducers bounds the reducers of one stage, and MaxPartials what its map
-	// tasks address to them: some 130 bytes of state each.
-	MaxReducers, MaxPartials = 256, 1 << 17
+	// MaxReducers bounds the reducers of one stage.
+	MaxReducers = 256
+	// MaxPartials bounds what the map tasks of one stage address to its reducers:
+	// some 130 bytes of state each.
+	MaxPartials = 1 << 17
 	// MaxReplicas bounds the replicas of one training.
 	MaxReplicas = 1024
 	// MaxKeptTasks is the number of tasks that a run keeps for show once it has
