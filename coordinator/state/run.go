@@ -3,6 +3,7 @@ package state
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -164,25 +165,21 @@ func (r *Run) compact() {
 	}
 }
 
-// runsOf returns the runs of a pipeline in the order in which they started.
-func (s *State) runsOf(p thalweg.PipelineName) []*Run {
-	var runs []*Run
-	for _, r := range s.runs {
-		if r.Pipeline == p {
-			runs = append(runs, r)
-		}
-	}
-	slices.SortFunc(runs, compareStart)
-	return runs
-}
-
 // Surplus returns the ended runs older than the newest MaxRuns of each pipeline,
-// which belong in records: oldest first.
+// which belong in records: oldest first within a pipeline.
 func (s *State) Surplus() []*Run {
+	byPipeline := make(map[thalweg.PipelineName][]*Run)
+	for _, r := range s.runs {
+		byPipeline[r.Pipeline] = append(byPipeline[r.Pipeline], r)
+	}
 	var surplus []*Run
-	for p := range s.Pipelines() {
-		runs := s.runsOf(p.Name)
-		for _, r := range runs[:max(0, len(runs)-MaxRuns)] {
+	for _, name := range slices.Sorted(maps.Keys(byPipeline)) {
+		runs := byPipeline[name]
+		if len(runs) <= MaxRuns {
+			continue
+		}
+		slices.SortFunc(runs, compareStart)
+		for _, r := range runs[:len(runs)-MaxRuns] {
 			if r.State != RunRunning {
 				surplus = append(surplus, r)
 			}
@@ -191,10 +188,21 @@ func (s *State) Surplus() []*Run {
 	return surplus
 }
 
+// keptRuns counts the runs that are kept of a pipeline.
+func (s *State) keptRuns(p thalweg.PipelineName) int {
+	n := 0
+	for _, r := range s.runs {
+		if r.Pipeline == p {
+			n++
+		}
+	}
+	return n
+}
+
 // overfull says that no run of a pipeline can be started until ended ones were
 // moved to records, "" while one can.
 func (s *State) overfull(p thalweg.PipelineName) string {
-	if n := len(s.runsOf(p)); n >= MaxHeldRuns {
+	if n := s.keptRuns(p); n >= MaxHeldRuns {
 		return fmt.Sprintf("%d runs are kept, and those that ended cannot be moved to the state bucket; see the leader's log", n)
 	}
 	return ""

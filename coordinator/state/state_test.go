@@ -123,10 +123,10 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 	// Runs are kept until they are dropped by name, an active one even then.
 	held := MaxGenerations + 3 + MaxRuns + 5
 	surplus := s.Surplus()
-	if n := len(s.runsOf("a")); n != held || len(surplus) != held-MaxRuns || surplus[0].ID != "a-1-1" {
+	if n := s.keptRuns("a"); n != held || len(surplus) != held-MaxRuns || surplus[0].ID != "a-1-1" {
 		t.Errorf("%d runs are kept, %d of them are too many", n, len(surplus))
 	}
-	for len(s.runsOf("a")) < MaxHeldRuns {
+	for s.keptRuns("a") < MaxHeldRuns {
 		apply(&CancelRun{Run: p.ActiveRun})
 		apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
 	}
@@ -151,7 +151,7 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 	apply(drop)
 	started := apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
 	apply(&DropRuns{Runs: []thalweg.RunID{started.Run}})
-	if n := len(s.runsOf("a")); n != MaxRuns+1 || s.Run(p.ActiveRun) == nil {
+	if n := s.keptRuns("a"); n != MaxRuns+1 || s.Run(p.ActiveRun) == nil {
 		t.Errorf("%d runs are kept", n)
 	}
 	checkInvariants(t, s)
