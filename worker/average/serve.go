@@ -47,7 +47,7 @@ const maxPollWait = time.Minute
 // reducedEntry is the replica number of a reduced vector in a body.
 const reducedEntry = 1<<32 - 1
 
-// request is a peer's question, understood.
+// request is a peer's request, parsed.
 type request struct {
 	session  *Session
 	worker   thalweg.WorkerID

@@ -18,7 +18,7 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// maxParked bounds the sessions that are kept after Leave for peers that lag:
+// maxParked bounds the sessions that are kept after Leave for peers that are behind:
 // more runs than a worker has in hand at a time, few enough that their vectors
 // do not add up.
 const maxParked = 4
@@ -149,7 +149,8 @@ func (s *Server) Join(run Run, group Group, config Config) (*Session, error) {
 	return session, nil
 }
 
-// park keeps a session that was left, and forgets the oldest where there are more than maxParked.
+// park keeps a session that was left, and forgets the oldest where there are more
+// than maxParked.
 func (s *Server) park(session *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

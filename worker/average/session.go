@@ -135,13 +135,13 @@ func (s *Session) Advance(sequence uint64, snapshot func() ([]byte, error)) {
 	s.changedLocked()
 }
 
-// finishPoll is how often Finish asks a peer for its position: one that took
-// what it needed elsewhere does not say so by itself.
+// finishPoll is how often Finish asks a peer for its position: a peer that took
+// what it needed from another does not report it.
 const finishPoll = 500 * time.Millisecond
 
 // Finish waits until every other worker of the assignment has collected the
-// last exchange, for at most Config.FinishWait: a peer that is slower finds the
-// session parked, and one that died is no reason to stay.
+// last exchange, for at most Config.FinishWait. A peer that is slower still finds
+// the session parked.
 func (s *Session) Finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.FinishWait)
 	defer cancel()
@@ -168,8 +168,8 @@ func (s *Session) Finish(ctx context.Context) error {
 }
 
 // behind returns the other workers of an assignment that are not known to have
-// collected every exchange that this one has, and a channel that is closed when
-// there is news.
+// collected every exchange that this one has, and a channel that is closed at the
+// next change.
 func (s *Session) behind(assignment Assignment) (peers []Holder, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,10 +15,9 @@ import (
 // state moves on. Then the candidate is evaluated, and the next epoch begins.
 //
 // Rows, memory, moving replicas, resuming, the ledger, evaluation and stopping
-// are the same for all algorithms and none of an algorithm's business. An
-// Algorithm is immutable, and everything that it computes depends on its
-// arguments only, in an order of its own: the bits must be the same on every
-// worker.
+// are the same for all algorithms, and the trainer's. An Algorithm is immutable,
+// and what it computes depends on its arguments only and is added up in a fixed
+// order: the bits must be the same on every worker.
 type Algorithm interface {
 	// Size is the length of State.Vector.
 	Size() int

@@ -18,9 +18,9 @@ const (
 	stripeRows = 1024
 	// validationRows is the size of a block of validation rows.
 	validationRows = 1024
-	// shardsPerReplica is from how many shards per replica on whole shards are
-	// dealt out. With fewer the replicas would be too uneven, so each shard is cut
-	// into stripes, one for each replica.
+	// shardsPerReplica is the least count of shards for each replica at which whole
+	// shards are assigned. With fewer the replicas would be too uneven, so each shard
+	// is cut into stripes, one for each replica.
 	shardsPerReplica = 16
 )
 
@@ -174,7 +174,7 @@ type shardReader struct {
 	record     []byte
 }
 
-// batch deals out the rows of a batch.
+// batch gives the rows of a batch to their builders.
 func (r *shardReader) batch(batch *Batch) error {
 	if problem := r.layout.shape.Check(batch.Block); problem != "" {
 		return r.invalid(fmt.Errorf("%s", problem))

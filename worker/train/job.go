@@ -1,10 +1,10 @@
-// Package train turns rows into a model by data-parallel stochastic gradient
-// descent with parameter averaging. What it computes is a pure function of the
-// job: the rows are cut into a fixed number of replicas, each replica makes its
-// local steps by itself, and the replicas' results are averaged in replica
+// Package train turns rows into a model. What it computes is a pure function of
+// the job: the rows are cut into a fixed number of replicas, each replica computes
+// its contribution to a round by itself, and contributions are reduced in replica
 // order. Which worker computes which replica, how often a replica moves, whether
-// rows are spilled to disk and whether training is resumed cannot change a bit
-// of the result. See DESIGN.md.
+// rows are spilled to disk and whether training is resumed cannot change a bit of
+// the result. An Algorithm says what is computed; SGD with parameter averaging is
+// the first. See DESIGN.md.
 package train
 
 import (
@@ -133,14 +133,13 @@ type ReplicaProgress struct {
 // Checkpoint is training's state at the end of a round, and the model that it
 // has found so far. Its memory must not be changed.
 type Checkpoint struct {
-	// Params is the model: the parameters of the epoch with the best validation
-	// metric, or those so far where no epoch has ended yet. An epoch's are the mean
-	// over the rounds of its second half. A number model's predict in the label's
-	// units.
+	// Params is the model: the candidate of the epoch with the best validation
+	// metric, or the parameters so far where no epoch has ended yet. They predict in
+	// the label's unit.
 	Params []float32
 	// Parts are what Job.Resume takes: PartState.
 	Parts map[string][]byte
-	// Epochs is how many epochs have ended; Rounds how many averagings were made.
+	// Epochs is how many epochs have ended; Rounds how many rounds.
 	Epochs int
 	Rounds thalweg.Round
 	// Finished: this is the last checkpoint of the run.

@@ -11,8 +11,8 @@ import (
 )
 
 // next computes the state after an exchange, and whether a checkpoint of it is
-// due. It is a pure function of the state and the arguments: every worker comes
-// to the same.
+// due. It is a pure function of the state and the arguments, so every worker
+// computes the same.
 func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]byte) (next *State, due bool, err error) {
 	s := *t.state
 	p := &s.position

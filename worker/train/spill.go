@@ -72,7 +72,7 @@ func (s *spill) close() {
 	if s == nil {
 		return
 	}
-	// Nothing can be lost by a failure: the bytes are of no use any more.
+	// A failure loses nothing: the bytes are not needed any more.
 	s.file.Close()
 	if !s.unlinked {
 		os.Remove(s.file.Name())

@@ -119,7 +119,7 @@ func (t *trainer) load(data []byte) (*State, error) {
 	return s, nil
 }
 
-// move makes s the state, and offers it to workers that lag.
+// move makes s the state, and offers it to workers that are behind.
 func (t *trainer) move(s *State) error {
 	if t.plan == nil {
 		plan, err := newPlan(t.job, t.algorithm, s.position.Facts)
@@ -167,7 +167,7 @@ func (t *trainer) turn(ctx context.Context) error {
 }
 
 // prepare builds the matrices of replicas newly held and drops those of
-// replicas that went elsewhere.
+// replicas that are another worker's now.
 func (t *trainer) prepare(ctx context.Context, held []int) error {
 	for replica, m := range t.matrices {
 		if !slices.Contains(held, replica) {
