@@ -12,6 +12,9 @@ import (
 
 var errPage = errors.New("a page has more values or bytes than it can have")
 
+// plainDictionary is RLEDictionary, as earlier versions of the format call it.
+const plainDictionary format.Encoding = 2
+
 // pageChecker checks what the pages of a file claim to hold, before the library
 // decodes them.
 type pageChecker struct {
@@ -130,7 +133,7 @@ func (c *pageChecker) page(h pageHeader, data []byte) (err error) {
 	}
 	switch h.encoding {
 	case format.Plain, format.ByteStreamSplit:
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		if len(data) > 0 {
 			return checkRuns(data[1:], int(data[0]), h.values)
 		}
