@@ -2,9 +2,11 @@ package thalweg_test
 
 import (
 	"go/ast"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // maxFileLines is where a file has become two. Generated ones are as long as
@@ -69,6 +71,37 @@ func TestNothingHappensAtImport(t *testing.T) {
 			if spec.Name != nil && spec.Name.Name == "_" && !strings.Contains(spec.Path.Value, "embed") {
 				t.Errorf("%s: a blank import registers something out of sight", f.at(spec))
 			}
+		}
+	}
+}
+
+// maxDesignColumns is how wide a DESIGN.md is.
+const maxDesignColumns = 100
+
+// TestDesignsBeginWithHowItWorks, in lines that a diff shows well. Tables and
+// what is fenced (diagrams, commands) are as wide as they are.
+func TestDesignsBeginWithHowItWorks(t *testing.T) {
+	beginnings := []string{"## How it works", "## The way of an event"}
+	for _, name := range designs(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fenced, begun := false, false
+		for i, line := range strings.Split(string(text), "\n") {
+			switch {
+			case strings.HasPrefix(strings.TrimSpace(line), "```"):
+				fenced = !fenced
+			case !fenced && !strings.HasPrefix(line, "|") && utf8.RuneCountInString(line) > maxDesignColumns:
+				t.Errorf("%s:%d has %d columns, the bound is %d", name, i+1, utf8.RuneCountInString(line), maxDesignColumns)
+			case !fenced && !begun && strings.HasPrefix(line, "## "):
+				if begun = true; !slices.Contains(beginnings, line) {
+					t.Errorf("%s:%d begins with %q: begin with a page for somebody new, %q", name, i+1, line, beginnings[0])
+				}
+			}
+		}
+		if !begun {
+			t.Errorf("%s has no part %q", name, beginnings[0])
 		}
 	}
 }

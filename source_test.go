@@ -95,3 +95,23 @@ func sources(t *testing.T) []*sourceFile {
 	}
 	return files
 }
+
+// designs returns the paths of all DESIGN.md.
+func designs(t *testing.T) (paths []string) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS("."), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case d.Name() == "DESIGN.md":
+			paths = append(paths, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}

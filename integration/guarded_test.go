@@ -537,8 +537,8 @@ func (b *bank) remake(t *testing.T) {
 	}
 	for _, p := range slices.Sorted(maps.Keys(lost)) {
 		word := fmt.Sprintf("%d-%d", lost[p].From, lost[p].To)
-		b.refused("the topic was made anew", "--partition", fmt.Sprint(p), "--skip", word)
-		b.refused("the topic was made anew", "--partition", fmt.Sprint(p), "--skip", word, "--accept-topic", was.ID)
+		b.refused("the topic was deleted and created again", "--partition", fmt.Sprint(p), "--skip", word)
+		b.refused("the topic was deleted and created again", "--partition", fmt.Sprint(p), "--skip", word, "--accept-topic", was.ID)
 		b.cluster.Run(t, "stream", "resume", flightPipeline, "--partition", fmt.Sprint(p), "--skip", word, "--accept-topic", is.ID)
 	}
 	b.waitAccepted(is.ID)

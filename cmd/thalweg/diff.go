@@ -19,14 +19,15 @@ func newDiff(g *globals) *cobra.Command {
 	var top int
 	cmd := &cobra.Command{
 		Use:   "diff PIPELINE --with s3://BUCKET/PREFIX/",
-		Short: "Compare a replayed set with the live rows of the same events",
-		Long: "diff reads the rows that a replay has written and the live ones of the same events,\n" +
-			"side by side in the order of offsets, and tells how many are equal to the last bit\n" +
-			"of prediction and probability or score, how far apart the others are, by pairs of\n" +
-			"versions, and which are furthest apart. It runs in this process.\n" +
+		Short: "Compare the rows of a replay with the live rows of the same events",
+		Long: "diff reads the rows that a replay wrote and the live rows of the same events, in the\n" +
+			"order of offsets. It reports how many have the same prediction and probability or\n" +
+			"score, bit for bit, how much the others differ, for each pair of versions, and which\n" +
+			"differ most. It runs in this process.\n" +
 			"\n" +
-			"Exit code 0: every event has the same fate in both sets, and the same bits where it\n" +
-			"was scored. 1: one has not, or comparing failed, which the last line tells.",
+			"Exit code 0: every event has the same outcome in both, with the same bits if it was\n" +
+			"scored. Exit code 1: an event differs, or the comparison failed; the last line says\n" +
+			"which.",
 		Example: "  thalweg diff flight-delays --with s3://lake/replays/v2/\n" +
 			"  thalweg diff flight-delays --with s3://lake/replays/v2/ -o json",
 		Args: cobra.ExactArgs(1),
@@ -65,7 +66,7 @@ func newDiff(g *globals) *cobra.Command {
 			return differing(report)
 		},
 	}
-	cmd.Flags().StringVar(&with, "with", "", "where the replay has put its rows: s3://bucket/prefix/")
+	cmd.Flags().StringVar(&with, "with", "", "where the replay wrote its rows: s3://bucket/prefix/")
 	cmd.Flags().StringVar(&connection, "with-connection", "", "store connection of --with; default: the sink's")
 	cmd.Flags().IntVar(&top, "top", 10, "how many of the largest differences to show")
 	must(cmd.MarkFlagRequired("with"))

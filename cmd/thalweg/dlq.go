@@ -13,14 +13,13 @@ import (
 
 func newDLQ(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "dlq", Short: "Count, show and replay dead letters: events that could not be scored",
-		Long: "Dead letters lie beside the results: raw bytes, origin, stage and reason of each\n" +
+		Long: "Dead letters are kept beside the results: raw bytes, origin, stage and reason of each\n" +
 			"event that could not be scored. --where selects them by an expression over\n" +
 			"\n" +
 			"  topic partition offset timestamp stage reason model model_version\n" +
 			"  spec_generation size text truncated\n" +
 			"\n" +
-			"in the language of the spec, with times in UTC; text is null where the event is no\n" +
-			"UTF-8.",
+			"in the language of the spec, with times in UTC. text is null if the event is not UTF-8.",
 		Example: "  thalweg dlq list flight-delays\n" +
 			"  thalweg dlq show flight-delays --where \"reason contains 'distance'\" --limit 10\n" +
 			"  thalweg dlq replay flight-delays --where \"stage == '2 filter'\""}
@@ -35,8 +34,8 @@ type letterFlags struct {
 }
 
 func (f *letterFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.where, "where", "", "only those of which this expression is true")
-	cmd.Flags().BoolVar(&f.all, "all", false, "those that became rows by a replay too")
+	cmd.Flags().StringVar(&f.where, "where", "", "select dead letters for which this expression is true")
+	cmd.Flags().BoolVar(&f.all, "all", false, "include dead letters that a replay has scored")
 }
 
 // check reports an expression that selects nothing, before anybody is asked.

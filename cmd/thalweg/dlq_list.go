@@ -78,7 +78,7 @@ func newDLQList(g *globals) *cobra.Command {
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 50, "how many reasons at most")
+	cmd.Flags().IntVar(&limit, "limit", 50, "how many reasons to list")
 	return cmd
 }
 

@@ -19,16 +19,16 @@ func newDLQReplay(g *globals) *cobra.Command {
 	var where, version string
 	cmd := &cobra.Command{
 		Use:   "replay PIPELINE",
-		Short: "Score dead letters again, once what was wrong is mended",
+		Short: "Score dead letters again, once the cause is fixed",
 		Long: "replay scores the selected dead letters with the champion, or another version, in\n" +
-			"this process, beside the live stream and without Kafka. Each event that can be scored\n" +
-			"now becomes one row of the results with its own _topic, _partition and _offset, and\n" +
-			"the intent of the replay in _replay; the others stay dead letters and may be replayed\n" +
-			"again. A replay that was killed, or that another runs beside, lands each row once all\n" +
-			"the same: run it again to go on.\n" +
+			"this process, beside the live stream and without Kafka. Each event that can now be\n" +
+			"scored becomes one row of the results, with its own _topic, _partition and _offset,\n" +
+			"and the intent of the replay in _replay. The others stay dead letters and can be\n" +
+			"replayed again. Each row is written once, even if a replay is killed or two run at\n" +
+			"the same time: run the same command again to continue.\n" +
 			"\n" +
-			"Events of which not all was kept (longer than the bound of an event, or never\n" +
-			"fetched) cannot be scored; they are counted as truncated.",
+			"Events that were truncated (longer than the bound of an event, or never fetched)\n" +
+			"cannot be scored; they are counted.",
 		Example: "  thalweg dlq replay flight-delays --where \"stage == '2 filter' && offset >= 1000\"\n" +
 			"  thalweg dlq replay flight-delays --model 4 -o json",
 		Args:        cobra.ExactArgs(1),
@@ -51,7 +51,7 @@ func newDLQReplay(g *globals) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&where, "where", "", "only those of which this expression is true; thalweg dlq --help names the fields")
+	cmd.Flags().StringVar(&where, "where", "", "select dead letters for which this expression is true; thalweg dlq --help lists the fields")
 	cmd.Flags().StringVar(&version, "model", thalweg.DefaultAlias, "the version that scores: a number or an alias")
 	return cmd
 }

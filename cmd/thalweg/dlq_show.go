@@ -14,7 +14,7 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 
-// flushLetters is how many lines of a table are laid out together.
+// flushLetters is how many lines of a table are aligned together.
 const flushLetters = 1000
 
 func newDLQShow(g *globals) *cobra.Command {
@@ -62,7 +62,7 @@ func newDLQShow(g *globals) *cobra.Command {
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most, 0 for all")
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many to show; 0: all")
 	return cmd
 }
 

@@ -19,12 +19,13 @@ func newFsck(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fsck PIPELINE",
 		Short: "Prove that each event of a stream is in exactly one committed row",
-		Long: "fsck reads the commit logs, every object that they name and the model registry,\n" +
-			"and proves that offsets are contiguous, that each event is in exactly one scored\n" +
-			"or dead-letter row, that every object is there with its sha256, and that each row's\n" +
-			"model version was registered before its record. Files that a compaction merged may be gone;\n" +
-			"while they are there, each moved row is compared with its original. Offsets that an operator\n" +
-			"gave up and dead letters that were scored again are counted. It shares no code with the writer.",
+		Long: "fsck reads the commit logs, every object that they name and the model registry. It\n" +
+			"proves that offsets are contiguous, that each event is in exactly one scored or\n" +
+			"dead-letter row, that every object exists with its sha256, and that each row's model\n" +
+			"version was registered before its record. Files that a compaction has merged may be\n" +
+			"deleted; while they exist, each moved row is compared with its original. Offsets that\n" +
+			"an operator gave up, and dead letters that were scored again, are counted. fsck\n" +
+			"shares no code with the writers.",
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +47,7 @@ func newFsck(g *globals) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&at, "at", "", "judge the rows of a replay instead: s3://bucket/prefix/")
+	cmd.Flags().StringVar(&at, "at", "", "check the rows of a replay instead: s3://bucket/prefix/")
 	return cmd
 }
 

@@ -26,20 +26,21 @@ func newLineage(g *globals) *cobra.Command {
 	var f lineageFlags
 	cmd := &cobra.Command{
 		Use:   "lineage PIPELINE --partition P --offset N",
-		Short: "Tell where one scored row came from, and prove it by scoring the event again",
+		Short: "Show where a scored row came from, and prove it by scoring the event again",
 		Long: "lineage names the slot of the log and the object that hold a row or dead letter, the\n" +
-			"event with its sha256, the model version and its checkpoint, the run and the objects\n" +
-			"that it was trained on with sizes, ETags and versions, and the spec in force. It works\n" +
-			"for rows that a compaction has moved and for dead letters that were replayed.\n" +
+			"event with its sha256, the model version and its checkpoint, the run and its training\n" +
+			"objects with sizes, ETags and versions, and the generation of the spec. It also finds\n" +
+			"rows that a compaction moved and dead letters that were replayed.\n" +
 			"\n" +
-			"--verify scores the event again from that alone and compares every column bit for bit.\n" +
-			"A document written by -o json is enough: --from-file asks no coordinator, only the\n" +
-			"store and the topic. Where retention took the event, --event gives its bytes.\n" +
+			"--verify scores the event again from these alone and compares every column bit for\n" +
+			"bit. A document written by -o json is enough: --from-file needs no coordinator, only\n" +
+			"the store and the topic. If the topic does not have the event any more, --event gives\n" +
+			"its bytes.\n" +
 			"\n" +
-			"It runs in this process: of all this the coordinators know the version, the run and\n" +
-			"the spec (ListModels, GetRun, GetPipeline); the rest is in the store.\n" +
+			"lineage runs in this process. The coordinators know the version, the run and the spec\n" +
+			"(ListModels, GetRun, GetPipeline); everything else is in the store.\n" +
 			"\n" +
-			"Exit code 0: the row was found, and with --verify every column is equal; 1 otherwise.",
+			"Exit code 0: the row was found, and with --verify every column is equal. Otherwise 1.",
 		Example: "  thalweg lineage flight-delays --partition 0 --offset 4711\n" +
 			"  thalweg lineage flight-delays --partition 0 --offset 4711 -o json > row.json\n" +
 			"  thalweg lineage --from-file row.json --verify",
@@ -48,14 +49,14 @@ func newLineage(g *globals) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.topic, "topic", "", "the topic; default: the pipeline's")
-	flags.StringVar(&f.topicID, "topic-id", "", "which topic of that name, if it was made anew; default: the newest")
+	flags.StringVar(&f.topicID, "topic-id", "", "ID of the topic, if it was deleted and created again; default: the newest")
 	flags.IntVar(&f.partition, "partition", 0, "the partition of the event")
 	flags.Int64Var(&f.offset, "offset", notGiven, "the offset of the event")
 	flags.StringVar(&f.at, "at", "", "look in the rows of a replay: s3://bucket/prefix/")
 	flags.BoolVar(&f.verify, "verify", false, "score the event again and compare")
-	flags.StringVar(&f.fromFile, "from-file", "", "take the lineage from a document instead of finding it")
-	flags.StringVar(&f.event, "event", "", "with --verify: a file with the event's bytes, if the topic has lost it")
-	flags.BoolVar(&f.keep, "with-event", false, "put the event itself in the document")
+	flags.StringVar(&f.fromFile, "from-file", "", "read the lineage from a document that -o json wrote")
+	flags.StringVar(&f.event, "event", "", "with --verify: a file with the event's bytes, if the topic does not have it any more")
+	flags.BoolVar(&f.keep, "with-event", false, "include the event itself in the document")
 	return cmd
 }
 
@@ -116,7 +117,7 @@ func (f *lineageFlags) run(cmd *cobra.Command, g *globals, args []string) error 
 	}
 	if v := out.Verification; v != nil && !v.OK {
 		return &thalweg.Error{Op: "verify", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d offset %d", doc.Event.Topic, doc.Event.Partition, doc.Event.Offset),
-			Err: fmt.Errorf("%d of %d columns came out otherwise", len(v.Differences), v.Columns)}
+			Err: fmt.Errorf("%d of %d columns differ", len(v.Differences), v.Columns)}
 	}
 	return nil
 }

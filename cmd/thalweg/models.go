@@ -64,7 +64,7 @@ func newModelsPromote(g *globals) *cobra.Command {
 	var alias string
 	cmd := &cobra.Command{
 		Use:     "promote MODEL VERSION",
-		Short:   "Point an alias at a version; streams follow champion",
+		Short:   "Point an alias at a version; streams use champion",
 		Example: "  thalweg models promote flight-delays 2",
 		Args:    cobra.ExactArgs(2),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
@@ -83,7 +83,7 @@ func newModelsRollback(g *globals) *cobra.Command {
 	var alias string
 	cmd := &cobra.Command{
 		Use:     "rollback MODEL",
-		Short:   "Point an alias back at the version before the one it names",
+		Short:   "Point an alias at the version before its current one",
 		Example: "  thalweg models rollback flight-delays",
 		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {

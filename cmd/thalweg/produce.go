@@ -82,12 +82,12 @@ func newProduce(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&topic, "topic", "", "the topic")
-	cmd.Flags().StringVar(&spec, "spec", "", "write events as this spec reads them: format, keys, headers, timestamps")
+	cmd.Flags().StringVar(&spec, "spec", "", "write events in the form that this spec reads: format, keys, headers, timestamps")
 	cmd.Flags().StringVar(&format, "format", "", "json, csv, or avro by the schema registry of --schema-registry, without a spec; default json")
 	cmd.MarkFlagsMutuallyExclusive("spec", "format")
-	cmd.Flags().IntVar(&partitions, "partitions", 2, "partitions, if the topic is new")
-	cmd.Flags().Float64Var(&p.rate, "rate", 0, "events a second; 0: as fast as the broker takes them")
-	cmd.Flags().Float64Var(&p.from, "from", 0, "where to begin, as a fraction of the rows")
+	cmd.Flags().IntVar(&partitions, "partitions", 2, "how many partitions a new topic gets")
+	cmd.Flags().Float64Var(&p.rate, "rate", 0, "events a second; 0: as fast as possible")
+	cmd.Flags().Float64Var(&p.from, "from", 0, "where to start, as a fraction of the rows")
 	cmd.Flags().StringVar(&copyTo, "copy", "", "also write the events to this file, one a line")
 	must(cmd.MarkFlagRequired("topic"))
 	return cmd

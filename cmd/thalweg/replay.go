@@ -23,7 +23,7 @@ func newReplay(g *globals) *cobra.Command {
 	var r replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay [PIPELINE] --model VERSION --into s3://BUCKET/PREFIX/",
-		Short: "Score a stretch of a topic again with any version, beside the live stream",
+		Short: "Score a range of a topic again with any version, beside the live stream",
 		Long: "replay scores the events of [from, to) of each partition with one model version and\n" +
 			"writes the rows under a prefix of its own, in the form of the live ones: Parquet,\n" +
 			"dead letters and commit logs. It runs in this process, not on the workers, reads the\n" +
@@ -51,11 +51,11 @@ func newReplay(g *globals) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&r.topic, "topic", "", "the topic, instead of the pipeline that scores it")
 	flags.StringVar(&r.from, "from", replay.Committed, "the first event")
-	flags.StringVar(&r.to, "to", replay.Committed, "the end: the first event that is left out")
+	flags.StringVar(&r.to, "to", replay.Committed, "the end: the first event that is not replayed")
 	flags.StringVar(&r.model, "model", thalweg.DefaultAlias, "a version, an alias, or a checkpoint (key#sha256)")
 	flags.StringVar(&r.into, "into", "", "where the rows go: s3://bucket/prefix/")
 	flags.StringVar(&r.connection, "into-connection", "", "store connection of --into; default: the sink's")
-	flags.IntVar(&r.parallel, "parallel", 2, "partitions that are scored at once")
+	flags.IntVar(&r.parallel, "parallel", 2, "how many partitions are scored at once")
 	flags.BoolVar(&r.diff, "diff", false, "compare with the live rows afterwards")
 	flags.IntVar(&r.top, "top", 10, "with --diff: how many of the largest differences to show")
 	must(cmd.MarkFlagRequired("into"))

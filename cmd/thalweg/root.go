@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 	g := &globals{}
 	root := &cobra.Command{
 		Use:   "thalweg",
-		Short: "Tables at rest into a model, a stream in flight into scored rows",
+		Short: "Train a model on tables, and score a stream of events with it",
 		Long: "Thalweg trains a model on Parquet in S3 and scores a Kafka topic with it, each\n" +
 			"event exactly once, from one YAML spec. Start with `thalweg dev`.",
 		SilenceUsage:  true,
@@ -77,7 +77,7 @@ func newRoot() *cobra.Command {
 	}
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&g.coordinators, "coordinator", envList("THALWEG_COORDINATOR", defaultAPIAddress),
-		"coordinator addresses (host:port), any of them will do [THALWEG_COORDINATOR]")
+		"coordinator addresses (host:port), one or more [THALWEG_COORDINATOR]")
 	flags.StringVarP(&g.output, "output", "o", "table", "output format: table, json or yaml")
 	flags.StringVar(&g.logLevel, "log-level", "info", "log level: debug, info, warn or error")
 	g.connections.register(flags)

@@ -36,9 +36,9 @@ func newRuns(g *globals) *cobra.Command {
 			}}, err
 		}),
 	}
-	cmd.Flags().StringVar(&req.Pipeline, "pipeline", "", "only those of this pipeline")
-	cmd.Flags().Uint32Var(&req.PageSize, "limit", 100, "at most so many, up to 1000")
-	cmd.Flags().StringVar(&req.PageToken, "page-token", "", "go on after a page that was shown before")
+	cmd.Flags().StringVar(&req.Pipeline, "pipeline", "", "list only runs of this pipeline")
+	cmd.Flags().Uint32Var(&req.PageSize, "limit", 100, "how many runs to list, at most 1000")
+	cmd.Flags().StringVar(&req.PageToken, "page-token", "", "continue after the page that printed this token")
 	cmd.AddCommand(newRunsShow(g), newRunsStart(g), newRunsFollow(g), newRunsCancel(g))
 	return cmd
 }
@@ -63,7 +63,7 @@ func newRunsStart(g *globals) *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use:     "start PIPELINE",
-		Short:   "Train again on the data as it is now",
+		Short:   "Start a training run on the current data",
 		Example: "  thalweg runs start flight-delays --wait",
 		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
@@ -77,7 +77,7 @@ func newRunsStart(g *globals) *cobra.Command {
 			return answer{res, func(w io.Writer) { fmt.Fprintln(w, res.RunId) }}, nil
 		}),
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait for its end")
+	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait until it ends")
 	return cmd
 }
 
@@ -96,7 +96,7 @@ func newRunsFollow(g *globals) *cobra.Command {
 func newRunsCancel(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "cancel RUN",
-		Short:   "End a run; what it wrote stays, and nothing refers to it",
+		Short:   "Cancel a run; the objects that it wrote stay in the bucket, unused",
 		Example: "  thalweg runs cancel flight-delays-2-1",
 		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {

@@ -16,7 +16,7 @@ func newStream(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "stream", Short: "Pause, resume and watch streams",
 		Example: "  thalweg stream status flight-delays"}
 	cmd.AddCommand(newStreamStatus(g),
-		newStreamSet(g, "pause", "Commit what is scored and stop fetching", true),
+		newStreamSet(g, "pause", "Pause a stream: commit what is scored, then stop fetching", true),
 		newStreamResume(g))
 	return cmd
 }
@@ -47,7 +47,7 @@ func setStream(ctx context.Context, c *api.Client, verb string, req *apiv1.SetSt
 }
 
 func newStreamResume(g *globals) *cobra.Command {
-	cmd := newStreamSet(g, "resume", "Go on where the stream stopped, giving up lost offsets if told so", false)
+	cmd := newStreamSet(g, "resume", "Resume a stream; with --skip, give up lost offsets", false)
 	var skip, accept string
 	var partition uint32
 	cmd.Example = `  thalweg stream resume flight-delays
@@ -55,7 +55,7 @@ func newStreamResume(g *globals) *cobra.Command {
   thalweg stream resume flight-delays --partition 3 --skip 1200-1450 --accept-topic 5f3a...`
 	cmd.Flags().Uint32Var(&partition, "partition", 0, "partition whose lost offsets are given up")
 	cmd.Flags().StringVar(&skip, "skip", "", "FROM-TO: the offsets that are lost, TO excluded, exactly as stream status names them")
-	cmd.Flags().StringVar(&accept, "accept-topic", "", "ID of the topic to go on with, where the topic was deleted and made anew")
+	cmd.Flags().StringVar(&accept, "accept-topic", "", "ID of the new topic, if the topic was deleted and created again")
 	resume := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch partitionGiven := cmd.Flags().Changed("partition"); {
@@ -64,9 +64,9 @@ func newStreamResume(g *globals) *cobra.Command {
 		case !partitionGiven:
 			return &thalweg.Error{Op: "resume stream", Kind: thalweg.Invalid, Subject: args[0], Hint: "--skip and --accept-topic need --partition, as stream status names it"}
 		}
-		word := &apiv1.SkipAuthorization{Partition: partition, AcceptTopic: accept}
+		authorization := &apiv1.SkipAuthorization{Partition: partition, AcceptTopic: accept}
 		var rest string
-		if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &word.From, &word.To, &rest); n != 2 {
+		if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &authorization.From, &authorization.To, &rest); n != 2 {
 			return usageError("--skip", skip, "FROM-TO, as stream status names them")
 		}
 		return g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
@@ -74,46 +74,46 @@ func newStreamResume(g *globals) *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			if word.TopicId, err = checkWord(status.Partitions, word); err != nil {
+			if authorization.TopicId, err = checkSkip(status.Partitions, authorization); err != nil {
 				return answer{}, err
 			}
-			return setStream(cmd.Context(), c, "resume", &apiv1.SetStreamRequest{Pipeline: args[0], Skip: word})
+			return setStream(cmd.Context(), c, "resume", &apiv1.SetStreamRequest{Pipeline: args[0], Skip: authorization})
 		})(cmd, args)
 	}
 	return cmd
 }
 
-// checkWord compares what an operator says with what the partition's scorer
-// misses, so that a mistake is an error at once and not a word that nobody
-// heeds. It returns the topic that the offsets are of.
-func checkWord(partitions []*apiv1.StreamPartition, word *apiv1.SkipAuthorization) (topicID string, err error) {
+// checkSkip compares the offsets that an operator gives up with those that the
+// partition has lost, so that a mistake is an error at once. It returns the ID of
+// the topic that the offsets are of.
+func checkSkip(partitions []*apiv1.StreamPartition, skip *apiv1.SkipAuthorization) (topicID string, err error) {
 	fail := func(hint string) error {
-		return &thalweg.Error{Op: "resume stream", Kind: thalweg.Conflict, Subject: fmt.Sprintf("partition %d, offsets %d-%d", word.Partition, word.From, word.To), Hint: hint}
+		return &thalweg.Error{Op: "resume stream", Kind: thalweg.Conflict, Subject: fmt.Sprintf("partition %d, offsets %d-%d", skip.Partition, skip.From, skip.To), Hint: hint}
 	}
 	for _, p := range partitions {
-		if uint32(p.Partition) != word.Partition {
+		if uint32(p.Partition) != skip.Partition {
 			continue
 		}
 		lost := p.Lost
 		switch {
 		case lost == nil:
 			return "", fail("nothing is missing there")
-		case lost.AcceptTopic != word.AcceptTopic && lost.AcceptTopic == "":
-			return "", fail("the topic is the one it always was: leave --accept-topic out")
-		case lost.AcceptTopic != word.AcceptTopic:
-			return "", fail("the topic was made anew: to go on with it, add --accept-topic " + lost.AcceptTopic)
-		case lost.From != word.From, lost.To != word.To && (lost.AcceptTopic == "" || word.To < lost.To):
+		case lost.AcceptTopic != skip.AcceptTopic && lost.AcceptTopic == "":
+			return "", fail("the topic is still the same one: leave --accept-topic out")
+		case lost.AcceptTopic != skip.AcceptTopic:
+			return "", fail("the topic was deleted and created again: to use the new one, add --accept-topic " + lost.AcceptTopic)
+		case lost.From != skip.From, lost.To != skip.To && (lost.AcceptTopic == "" || skip.To < lost.To):
 			return "", fail(fmt.Sprintf("what is missing is %d-%d", lost.From, lost.To))
 		}
 		return lost.TopicId, nil
 	}
-	return "", &thalweg.Error{Op: "resume stream", Kind: thalweg.NotFound, Subject: fmt.Sprintf("partition %d", word.Partition)}
+	return "", &thalweg.Error{Op: "resume stream", Kind: thalweg.NotFound, Subject: fmt.Sprintf("partition %d", skip.Partition)}
 }
 
 func newStreamStatus(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "status [PIPELINE]",
-		Short:   "Show where each partition stands",
+		Short:   "Show state, offsets and lag of each partition",
 		Example: "  thalweg stream status flight-delays -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
