@@ -5,6 +5,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -100,30 +101,16 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Listen == "" {
-		c.Listen = "127.0.0.1:0"
-	}
 	if c.Stages == nil {
 		c.Stages = Stages()
 	}
-	if c.Slots == 0 {
-		c.Slots = 2
-	}
-	if c.StateBucket == "" {
-		c.StateBucket = "thalweg"
-	}
-	if c.CacheBytes == 0 {
-		c.CacheBytes = 1 << 30
-	}
-	if c.PollWait == 0 {
-		c.PollWait = time.Second
-	}
-	if c.LeaseTTL == 0 {
-		c.LeaseTTL = 10 * time.Second
-	}
-	if c.DrainTimeout == 0 {
-		c.DrainTimeout = 8 * time.Second
-	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
+	c.Slots = cmp.Or(c.Slots, 2)
+	c.StateBucket = cmp.Or(c.StateBucket, "thalweg")
+	c.CacheBytes = cmp.Or(c.CacheBytes, 1<<30)
+	c.PollWait = cmp.Or(c.PollWait, time.Second)
+	c.LeaseTTL = cmp.Or(c.LeaseTTL, 10*time.Second)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 8*time.Second)
 	return c
 }
 
