@@ -193,8 +193,7 @@ func (s *Server) serve(ctx context.Context) error {
 	select {
 	case err = <-served:
 	case <-ctx.Done():
-		err = gateway.ShutDown() // answers the requests under way
-		<-served
+		err = errors.Join(gateway.ShutDown(), <-served) // answers the requests under way
 	}
 	backend.Shutdown()
 	return errors.Join(err, account.Shutdown())

@@ -121,29 +121,17 @@ func timeUnit(u metadata.Unit) arrow.TimeUnit {
 }
 
 func integerType(n *metadata.Node) arrow.DataType {
-	l := n.Logical
-	if n.Physical == metadata.Int64 && l.Bits == 64 {
-		if l.Signed {
-			return arrow.PrimitiveTypes.Int64
-		}
-		return arrow.PrimitiveTypes.Uint64
+	type form struct {
+		bits   uint8
+		signed bool
 	}
-	if n.Physical != metadata.Int32 {
-		return nil
-	}
-	switch {
-	case l.Bits == 8 && l.Signed:
-		return arrow.PrimitiveTypes.Int8
-	case l.Bits == 8:
-		return arrow.PrimitiveTypes.Uint8
-	case l.Bits == 16 && l.Signed:
-		return arrow.PrimitiveTypes.Int16
-	case l.Bits == 16:
-		return arrow.PrimitiveTypes.Uint16
-	case l.Bits == 32 && l.Signed:
-		return arrow.PrimitiveTypes.Int32
-	case l.Bits == 32:
-		return arrow.PrimitiveTypes.Uint32
+	switch l := n.Logical; n.Physical {
+	case metadata.Int64:
+		return map[form]arrow.DataType{{64, true}: arrow.PrimitiveTypes.Int64, {64, false}: arrow.PrimitiveTypes.Uint64}[form{l.Bits, l.Signed}]
+	case metadata.Int32:
+		return map[form]arrow.DataType{{8, true}: arrow.PrimitiveTypes.Int8, {8, false}: arrow.PrimitiveTypes.Uint8,
+			{16, true}: arrow.PrimitiveTypes.Int16, {16, false}: arrow.PrimitiveTypes.Uint16,
+			{32, true}: arrow.PrimitiveTypes.Int32, {32, false}: arrow.PrimitiveTypes.Uint32}[form{l.Bits, l.Signed}]
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"github.com/parquet-go/bitpack"
 )
 
 // maxDeltaBlock bounds the values of a block of DELTA_BINARY_PACKED. Writers
@@ -89,7 +87,7 @@ func (d *Delta) Read(dst []int64) error {
 			return errTruncated
 		}
 		deltas := d.deltas[:n]
-		unpack64(deltas, d.mini, d.bit, d.width)
+		Unpack(deltas, d.mini, d.bit, d.width)
 		last, minDelta := d.last, d.minDelta
 		for i, delta := range deltas {
 			last += minDelta + int64(delta)
@@ -139,48 +137,6 @@ func (d *Delta) After() ([]byte, error) {
 		}
 	}
 	return walk.data, nil
-}
-
-// unpack64 is Unpack for up to 64 bits.
-func unpack64(dst []uint64, src []byte, start int, width uint) {
-	if width == 0 {
-		clear(dst)
-		return
-	}
-	i := 0
-	for ; i < len(dst) && start&7 != 0; i++ {
-		dst[i] = unpackOne64(src, start, width)
-		start += int(width)
-	}
-	if n := min(len(dst)-i, (len(src)-start>>3-bitpack.PaddingInt64)*8/int(width)); n > 0 {
-		bitpack.Unpack(dst[i:i+n], src[start>>3:], width)
-		start += n * int(width)
-		i += n
-	}
-	for ; i < len(dst); i++ {
-		dst[i] = unpackOne64(src, start, width)
-		start += int(width)
-	}
-}
-
-func unpackOne64(src []byte, bit int, width uint) uint64 {
-	// Nine bytes may be touched: the low eight, and what is above them.
-	var low, high uint64
-	for i, b := range src[bit>>3 : (bit+int(width)+7)>>3] {
-		if i < 8 {
-			low |= uint64(b) << (8 * i)
-		} else {
-			high = uint64(b)
-		}
-	}
-	v := low >> (bit & 7)
-	if bit&7 != 0 {
-		v |= high << (64 - bit&7)
-	}
-	if width < 64 {
-		v &= 1<<width - 1
-	}
-	return v
 }
 
 var errDeltaCount = errors.New("delta sequences of different lengths")

@@ -94,73 +94,37 @@ func ParsePageHeader(data []byte) (PageHeader, int, error) {
 	return h, d.pos, nil
 }
 
-func (d *decoder) dataHeader(h *PageHeader) {
-	h.Values, h.Encoding, h.Compressed = -1, -1, true
+// int32s reads a structure whose fields 1 to len(v) are 32-bit integers, and
+// returns whether its boolean of that number is false.
+func (d *decoder) int32s(v []int32, boolean int16) (isFalse bool) {
 	d.fields(func(id int16, wire byte) bool {
-		if wire != wireI32 {
+		if id == boolean && wire == wireFalse {
+			isFalse = true
+		}
+		if wire != wireI32 || id < 1 || int(id) > len(v) {
 			return false
 		}
-		switch id {
-		case 1:
-			h.Values = int(d.i32())
-		case 2:
-			h.Encoding = Encoding(d.i32())
-		case 3:
-			h.DefEncoding = Encoding(d.i32())
-		case 4:
-			h.RepEncoding = Encoding(d.i32())
-		default:
-			return false
-		}
+		v[id-1] = d.i32()
 		return true
 	})
+	return isFalse
+}
+
+func (d *decoder) dataHeader(h *PageHeader) {
+	v := []int32{-1, -1, 0, 0}
+	d.int32s(v, 0)
+	h.Values, h.Encoding, h.DefEncoding, h.RepEncoding, h.Compressed = int(v[0]), Encoding(v[1]), Encoding(v[2]), Encoding(v[3]), true
 }
 
 func (d *decoder) dictionaryHeader(h *PageHeader) {
-	h.Values, h.Encoding, h.Compressed = -1, -1, true
-	d.fields(func(id int16, wire byte) bool {
-		if wire != wireI32 {
-			return false
-		}
-		switch id {
-		case 1:
-			h.Values = int(d.i32())
-		case 2:
-			h.Encoding = Encoding(d.i32())
-		default:
-			return false
-		}
-		return true
-	})
+	v := []int32{-1, -1}
+	d.int32s(v, 0)
+	h.Values, h.Encoding, h.Compressed = int(v[0]), Encoding(v[1]), true
 }
 
 func (d *decoder) dataHeaderV2(h *PageHeader) {
-	h.Values, h.Nulls, h.Rows, h.Encoding, h.Compressed = -1, -1, -1, -1, true
+	v := []int32{-1, -1, -1, -1, 0, 0}
+	h.Compressed = !d.int32s(v, 7)
+	h.Values, h.Nulls, h.Rows, h.Encoding, h.DefBytes, h.RepBytes = int(v[0]), int(v[1]), int(v[2]), Encoding(v[3]), int(v[4]), int(v[5])
 	h.DefEncoding, h.RepEncoding = RLE, RLE
-	d.fields(func(id int16, wire byte) bool {
-		if id == 7 {
-			h.Compressed = wire != wireFalse
-			return false
-		}
-		if wire != wireI32 {
-			return false
-		}
-		switch id {
-		case 1:
-			h.Values = int(d.i32())
-		case 2:
-			h.Nulls = int(d.i32())
-		case 3:
-			h.Rows = int(d.i32())
-		case 4:
-			h.Encoding = Encoding(d.i32())
-		case 5:
-			h.DefBytes = int(d.i32())
-		case 6:
-			h.RepBytes = int(d.i32())
-		default:
-			return false
-		}
-		return true
-	})
 }
