@@ -146,6 +146,16 @@ func (p *Producer) Produce(ctx context.Context, messages []Message) error {
 	if err != nil {
 		return err
 	}
+	// franz-go would give the messages up at the first broker that is still making
+	// producer ids.
+	c := p.cluster
+	err = c.do(ctx, "begin to produce", c.cfg.Topic, 0, func(ctx context.Context) error {
+		_, _, err := c.client.ProducerID(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	var wait sync.WaitGroup
 	failed := make([]error, n)
 	for partition, index := range p.assignLocked(messages, n) {
