@@ -398,7 +398,7 @@ func crashOnce(t *testing.T, models *world, c crashCase, needs []crashtest.Plan)
 		script := runCrash(t, models, append(slices.Clone(needs), plan)...)
 		if script.Fired(plan) > 0 || t.Failed() {
 			if t.Failed() {
-				t.Logf("the plan was %s\nagain: go test ./worker/stream/scorer -run '^%s$'", plan, t.Name())
+				t.Logf("the plan was %s\nagain: EFFORT=full go test ./worker/stream/scorer -run '^%s$'", plan, t.Name())
 			}
 			return
 		}

@@ -195,7 +195,7 @@ func crashKeeper(t *testing.T, plan crashtest.Plan, needs []crashtest.Plan, last
 	for range lastTries {
 		script := playKeepers(t, append(slices.Clone(needs), plan)...)
 		if t.Failed() {
-			t.Logf("the plan was %s\nagain: go test ./worker/stream/tablewriter -run '^%s$'", plan, t.Name())
+			t.Logf("the plan was %s\nagain: EFFORT=full go test ./worker/stream/tablewriter -run '^%s$'", plan, t.Name())
 			return
 		}
 		if script.Fired(plan) > 0 {
