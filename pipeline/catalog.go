@@ -19,6 +19,7 @@ const (
 	Encoders       Kind = "encoders"
 	Normalizations Kind = "normalizations"
 	Metrics        Kind = "metrics"
+	EventFormats   Kind = "event_formats"
 )
 
 // Catalog is all that a spec can choose by name, by kind. It is handed to Parse,

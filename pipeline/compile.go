@@ -342,16 +342,21 @@ func (c *compiler) scoringInput() (out table.Schema, expected []string) {
 	return out, expected
 }
 
-// eventColumns holds the fields that csv events are said to have against the
+// eventColumns holds the fields that events are said to have against the
 // columns.
 func (c *compiler) eventColumns() {
 	const path = "spec.sources.events.format.columns"
 	events := c.spec.Spec.Sources.Events
-	if events == nil || events.Format.Type != formatCSV || len(events.Format.Columns) == 0 {
+	if events == nil {
 		return
 	}
+	format, ok := events.Format.Options.(EventFormat)
+	if !ok || len(format.FieldNames()) == 0 {
+		return
+	}
+	fields := format.FieldNames()
 	for _, column := range c.plan.ScoringInput.Columns {
-		at := slices.Index(events.Format.Columns, column.Name)
+		at := slices.Index(fields, column.Name)
 		switch {
 		case at >= 0 && column.From != "":
 			c.found.add(fmt.Sprintf("%s[%d]", path, at), "give the field another name", "column %s comes from the %s of the record", column.Name, column.From)
@@ -359,7 +364,7 @@ func (c *compiler) eventColumns() {
 			c.found.add(path, "", "column %s is missing, without which an event is no row", column.Name)
 		}
 	}
-	c.misspelt(path, events.Format.Columns)
+	c.misspelt(path, fields)
 }
 
 // misspelt refuses a field that is no column and nearly has the name of one that

@@ -184,17 +184,21 @@ func (d *decoder) inlineChoice(n ast.Node, path, name string, into reflect.Value
 // has and this build does not, or none.
 func (d *decoder) otherField(e *ast.MappingValueNode, path, name, owner string, known map[string]field) {
 	at := join(path, name)
-	if allowed, ok := beyondBuild[owner][name]; ok {
+	if allowed, ok := unsupportedFields[owner][name]; ok {
 		d.refused(e, at, allowed)
 		return
 	}
 	if others := d.found.catalog.having(Kind(owner), name); len(others) > 0 {
 		d.source.values[at] = positionOf(e.Value)
-		d.found.add(at, "", "the field belongs to %s", strings.Join(others, " and "))
+		of := strings.Join(others, " and ")
+		if owner == string(EventFormats) {
+			of += " events"
+		}
+		d.found.add(at, "", "the field belongs to %s", of)
 		return
 	}
 	names := slices.Sorted(maps.Keys(known))
-	hint := spelling.Hint(name, slices.Values(append(names, slices.Sorted(maps.Keys(beyondBuild[owner]))...)))
+	hint := spelling.Hint(name, slices.Values(append(names, slices.Sorted(maps.Keys(unsupportedFields[owner]))...)))
 	if hint == "" {
 		hint = "known are " + strings.Join(names, ", ")
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // The defaults of a spec, all of them, each with its reason.
@@ -123,7 +122,7 @@ func (f filler) body(b *Body, name string) {
 	}
 }
 
-func (f filler) events(s *Source, pipeline string) {
+func (f filler) events(s *EventSource, pipeline string) {
 	const path = "spec.sources.events."
 	if k := s.Kafka; k != nil {
 		Default(f.Place, path+"kafka.consumer_group", &k.ConsumerGroup, "thalweg-"+pipeline)
@@ -134,18 +133,7 @@ func (f filler) events(s *Source, pipeline string) {
 		// As Kafka's own consumers: the two differ for transactional producers only.
 		Default(f.Place, path+"kafka.isolation_level", &k.IsolationLevel, "read_uncommitted")
 	}
-	switch s.Format.Type {
-	case formatJSON, formatAvro:
-		// Producers add fields before consumers know them.
-		Default(f.Place, path+"format.on_unknown_field", &s.Format.OnUnknownField, "ignore")
-	case formatCSV:
-		Default(f.Place, path+"format.delimiter", &s.Format.Delimiter, ",")
-		// As RFC 4180 has no null, and most writers leave the field empty.
-		DefaultPointer(&s.Format.NullText, "")
-	}
-	if s.Format.Type != formatParquet {
-		DefaultList(f.Place, path+"format.timestamp_formats", &s.Format.TimestampFormats, table.TimeFormats()...)
-	}
+	f.choice(path+"format", EventFormats, "", &s.Format)
 }
 
 // step fills in the defaults of an operator. A step applies to both phases
@@ -237,7 +225,7 @@ func (f filler) trainer(t *Trainer, output string) {
 	Default(f.Place, path+"distributed.sync_every", &t.Distributed.SyncEvery, defaultSyncEvery)
 }
 
-func (f filler) scoring(s *Scoring, events *Source) {
+func (f filler) scoring(s *Scoring, events *EventSource) {
 	const batching, sink = "spec.scoring.batching.", "spec.scoring.sink."
 	Default(f.Place, batching+"count", &s.Batching.Count, defaultBatchCount)
 	Default(f.Place, batching+"byte_size", &s.Batching.ByteSize, defaultBatchBytes)

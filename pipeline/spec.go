@@ -30,23 +30,23 @@ type Metadata struct {
 // with.
 func (s *Spec) Entries(kind Kind) []Entry { return s.catalog[kind] }
 
+// EventSchema says where the schema of events is, as EventFormat.Schema does.
+func (s *Spec) EventSchema() (file, registry string) {
+	if e := s.Spec.Sources.Events; e != nil {
+		if f, ok := e.Format.Options.(EventFormat); ok {
+			return f.Schema()
+		}
+	}
+	return "", ""
+}
+
 // SchemaFile returns the path of the schema of events, empty if the spec names
 // none.
-func (s *Spec) SchemaFile() string {
-	if s.Spec.Sources.Events == nil {
-		return ""
-	}
-	return s.Spec.Sources.Events.Format.SchemaFile
-}
+func (s *Spec) SchemaFile() string { file, _ := s.EventSchema(); return file }
 
 // SchemaRegistry returns the connection of the registry that has the schemas of
 // events, empty if the spec names none.
-func (s *Spec) SchemaRegistry() string {
-	if s.Spec.Sources.Events == nil {
-		return ""
-	}
-	return s.Spec.Sources.Events.Format.SchemaRegistry
-}
+func (s *Spec) SchemaRegistry() string { _, registry := s.EventSchema(); return registry }
 
 // Body is the spec proper.
 type Body struct {

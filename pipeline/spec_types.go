@@ -14,22 +14,45 @@ import (
 // Sources names the two inputs.
 type Sources struct {
 	// Train is the training data: Parquet in S3.
-	Train Source `yaml:"train" json:"train"`
-	// Events is the stream to score: JSON, CSV or Avro in Kafka.
-	Events *Source `yaml:"events,omitempty" json:"events,omitempty"`
+	Train TrainSource `yaml:"train" json:"train"`
+	// Events is the stream to score: events in Kafka.
+	Events *EventSource `yaml:"events,omitempty" json:"events,omitempty"`
 }
 
-// Source is one input: exactly one of S3 and Kafka, and its format.
-type Source struct {
-	// Connection names a store or a cluster that an operator registered: its
-	// endpoint, TLS and credentials. Default: the operator's default.
+// TrainSource is the training data.
+type TrainSource struct {
+	// Connection names a store that an operator registered: its endpoint, TLS and
+	// credentials. Default: the operator's default.
 	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
 	// S3 is where files lie.
 	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
+	// Kafka is not supported here.
+	Kafka *KafkaSource `yaml:"kafka,omitempty" json:"kafka,omitempty"`
+	// Format is how rows are encoded.
+	Format FileFormat `yaml:"format" json:"format"`
+}
+
+// EventSource is the stream to score.
+type EventSource struct {
+	// Connection names a cluster that an operator registered: its brokers, TLS and
+	// credentials. Default: the operator's default.
+	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
+	// S3 is not supported here.
+	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
 	// Kafka is where events come from.
 	Kafka *KafkaSource `yaml:"kafka,omitempty" json:"kafka,omitempty"`
-	// Format is how rows or events are encoded.
-	Format Format `yaml:"format" json:"format"`
+	// Format is how events are encoded.
+	Format Choice `yaml:"format" json:"format" catalog:"event_formats" refused:"jsonl,arrow"`
+}
+
+// EventFormat is the options of an entry of the kind EventFormats.
+type EventFormat interface {
+	// FieldNames are the fields of an event in order; nil where the format or the
+	// schema of events names them.
+	FieldNames() []string
+	// Schema says where the schema of events is: in a file, or in the registry of a
+	// connection; both are empty where events need none.
+	Schema() (file, registry string)
 }
 
 // S3Location is s3://bucket/key.
@@ -56,33 +79,16 @@ type KafkaSource struct {
 	IsolationLevel string `yaml:"isolation_level,omitempty" json:"isolation_level,omitempty" jsonschema:"enum=read_uncommitted,enum=read_committed"`
 }
 
-// Format is how rows or events are encoded.
-type Format struct {
-	// Type is parquet for files, and json, csv or avro for events.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet,enum=json,enum=csv,enum=avro" refused:"jsonl,arrow"`
-	// OnUnknownField is what becomes of a json or avro event with a field that is
-	// no column: the field is passed over, or the event is kept as a dead letter.
-	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter"`
-	// TimestampFormats of texts in events are tried in order: rfc3339, epoch_ms (of
-	// numbers too), or a layout of Go's time package.
-	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
-	// Delimiter stands between the fields of a csv event: one ASCII character.
-	Delimiter string `yaml:"delimiter,omitempty" json:"delimiter,omitempty"`
-	// Columns are the fields of a csv event in order; those that are no columns
-	// of the schema are passed over. Default: the columns that events have, in the
-	// order of the schema.
-	Columns []string `yaml:"columns,omitempty" json:"columns,omitempty"`
-	// NullText is what a csv field that is null holds, not in quotes. Default:
-	// nothing.
-	NullText *string `yaml:"null_text,omitempty" json:"null_text,omitempty"`
-	// SchemaRegistry names the connection of the registry that has the schemas of
-	// avro events, which are in Confluent's wire format: a zero, the schema's id in
-	// four bytes, the event.
-	SchemaRegistry string `yaml:"schema_registry,omitempty" json:"schema_registry,omitempty"`
-	// SchemaFile is the schema of avro events that are nothing but the event. It
-	// is read over the connection of the training data when a run begins, and is
-	// part of the model that the run makes.
-	SchemaFile string `yaml:"schema_file,omitempty" json:"schema_file,omitempty" jsonschema:"pattern=^s3://[a-z0-9]"`
+// FileFormat is how the rows of files are encoded.
+type FileFormat struct {
+	// Type is parquet.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet" refused:"csv,jsonl,json,avro,arrow"`
+}
+
+// SinkFormat is how scored rows are encoded.
+type SinkFormat struct {
+	// Type is parquet.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet" refused:"csv,jsonl,json,avro,arrow"`
 	// Compression of a sink's files.
 	Compression string `yaml:"compression,omitempty" json:"compression,omitempty" jsonschema:"enum=zstd,enum=snappy,enum=none"`
 }
@@ -290,7 +296,7 @@ type Sink struct {
 	// S3 is the prefix that rows, log and dead letters are written under.
 	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
 	// Format is parquet.
-	Format Format `yaml:"format" json:"format"`
+	Format SinkFormat `yaml:"format" json:"format"`
 	// Rolling bounds a committed file.
 	Rolling Rolling `yaml:"rolling,omitempty" json:"rolling,omitempty"`
 	// Compaction merges small committed files. Default: none are. A plain glob over

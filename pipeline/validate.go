@@ -12,11 +12,6 @@ import (
 
 // Words of the format that the rules between fields speak of.
 const (
-	formatParquet = "parquet"
-	formatJSON    = "json"
-	formatCSV     = "csv"
-	formatAvro    = "avro"
-
 	inputNumber   = "number"
 	inputCategory = "category"
 	outputBinary  = "binary"
@@ -60,16 +55,12 @@ type validator struct{ Place }
 
 func (v validator) sources(s *Sources) {
 	const train, events = "spec.sources.train", "spec.sources.events"
-	v.location(train, &s.Train)
-	switch {
-	case s.Train.Kafka != nil && s.Train.S3 == nil:
+	v.location(train, s.Train.S3, s.Train.Kafka)
+	if s.Train.Kafka != nil && s.Train.S3 == nil {
 		v.Unsupported(train+".kafka", "train from s3", "training from a stream")
-	case isEventFormat(s.Train.Format.Type):
-		v.Unsupported(train+".format.type", "this build trains from parquet", s.Train.Format.Type+" files")
 	}
-	v.plainFormat(train, s.Train.Format)
 	if s.Train.S3 != nil {
-		v.path(train+".s3.path", s.Train.S3.Path)
+		v.S3Path(train+".s3.path", s.Train.S3.Path)
 		if key := s.Train.S3.Path; strings.Contains(path.Dir(key), "*") {
 			v.Problem(train+".s3.path", "", "a * can only stand in the last part of the path")
 		} else if strings.HasSuffix(key, "/") {
@@ -77,34 +68,32 @@ func (v validator) sources(s *Sources) {
 		}
 	}
 	if e := s.Events; e != nil {
-		v.location(events, e)
-		switch {
-		case e.S3 != nil && e.Kafka == nil:
+		v.location(events, e.S3, e.Kafka)
+		if e.S3 != nil && e.Kafka == nil {
 			v.Unsupported(events+".s3", "events come from kafka", "scoring files")
-		case e.Format.Type == formatParquet:
-			v.Problem(events+".format.type", "events are json, csv or avro", "parquet is a format of files")
 		}
-		v.eventFormat(events+".format", e.Format)
+		v.choice(events+".format", e.Format)
 	}
 }
 
 // location checks that a source is in one place.
-func (v validator) location(path string, s *Source) {
+func (v validator) location(path string, s3 *S3Location, kafka *KafkaSource) {
 	switch {
-	case s.S3 == nil && s.Kafka == nil:
+	case s3 == nil && kafka == nil:
 		v.Problem(path, "", "one of s3 and kafka is missing")
-	case s.S3 != nil && s.Kafka != nil:
+	case s3 != nil && kafka != nil:
 		v.Problem(path, "", "only one of s3 and kafka can be there")
 	}
 }
 
-func (v validator) path(path, value string) {
+// S3Path checks an s3:// path.
+func (p Place) S3Path(path, value string) {
 	_, key, err := SplitS3Path(value)
 	switch {
 	case err != nil:
-		v.Problem(path, "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens", "%q is not s3://bucket/key", value)
+		p.Problem(path, "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens", "%q is not s3://bucket/key", value)
 	case strings.Contains(key, "//") || strings.HasPrefix(key, "/") || slices.Contains(strings.Split(key, "/"), ".."):
-		v.Problem(path, "", "%q has an empty part, or one of two dots", value)
+		p.Problem(path, "", "%q has an empty part, or one of two dots", value)
 	}
 }
 
@@ -318,17 +307,13 @@ func (v validator) scoring(b *Body) {
 	if s.Sink.S3 == nil {
 		v.Problem(path+".sink", "", "s3 is missing")
 	} else {
-		v.path(path+".sink.s3.path", s.Sink.S3.Path)
+		v.S3Path(path+".sink.s3.path", s.Sink.S3.Path)
 		if p := s.Sink.S3.Path; !strings.HasSuffix(p, "/") {
 			v.Problem(path+".sink.s3.path", "write "+p+"/", "the path of a sink is a prefix and ends in /")
 		} else if strings.Contains(p, "*") {
 			v.Problem(path+".sink.s3.path", "", "a sink cannot have a *")
 		}
 	}
-	if isEventFormat(s.Sink.Format.Type) {
-		v.Unsupported(path+".sink.format.type", "this build writes parquet", s.Sink.Format.Type+" files")
-	}
-	v.plainFormat(path+".sink", s.Sink.Format)
 	if c := s.Sink.Compaction; c != nil && int64(c.ByteSize) > maxMergedBytes {
 		v.Problem(path+".sink.compaction.byte_size", fmt.Sprintf("at most %d", maxMergedBytes), "a merged file is made in memory")
 	}

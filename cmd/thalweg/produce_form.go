@@ -82,16 +82,18 @@ func newEventForm(ctx context.Context, conns *connections, src *localDataset, to
 
 func encoderOf(ctx context.Context, conns *connections, plan *pipeline.Plan, topic string, values table.Schema) (encoder, error) {
 	format := plan.Spec.Spec.Sources.Events.Format
-	switch format.Type {
-	case event.CSV:
-		return encodeCSV(event.CSVConfig{Delimiter: format.Delimiter, Columns: format.Columns, NullText: *format.NullText}), nil
-	case event.Avro:
-		if format.SchemaRegistry != "" {
-			return registered(ctx, conns, format.SchemaRegistry, topic, values)
+	switch f := format.Options.(type) {
+	case *event.CSVFormat:
+		var cfg event.Config
+		f.Configure(&cfg)
+		return encodeCSV(cfg.CSV), nil
+	case *event.AvroFormat:
+		if f.SchemaRegistry != "" {
+			return registered(ctx, conns, f.SchemaRegistry, topic, values)
 		}
 		encode, err := filed(ctx, conns, plan, values)
 		if err != nil {
-			return nil, &thalweg.Error{Op: "read schema_file", Kind: thalweg.KindOf(err), Subject: format.SchemaFile, Err: err}
+			return nil, &thalweg.Error{Op: "read schema_file", Kind: thalweg.KindOf(err), Subject: f.SchemaFile, Err: err}
 		}
 		return encode, nil
 	}

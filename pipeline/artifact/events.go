@@ -13,12 +13,7 @@ import (
 // reads events as it always did. The other fields of cfg are the caller's.
 func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
 	if source := a.Spec.Spec.Sources.Events; source != nil {
-		f := source.Format
-		cfg.Format, cfg.TimestampFormats, cfg.OnUnknownField = f.Type, f.TimestampFormats, f.OnUnknownField
-		cfg.CSV = event.CSVConfig{Delimiter: f.Delimiter, Columns: f.Columns}
-		if f.NullText != nil {
-			cfg.CSV.NullText = *f.NullText
-		}
+		source.Format.Options.(event.Format).Configure(&cfg)
 		cfg.Avro = event.AvroConfig{Schema: a.EventSchema}
 		if name := a.Spec.SchemaRegistry(); name != "" {
 			if a.Schemas == nil {

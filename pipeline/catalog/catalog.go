@@ -5,6 +5,7 @@ package catalog
 import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -21,5 +22,6 @@ func All() pipeline.Catalog {
 		pipeline.Encoders:       feature.Encoders(),
 		pipeline.Normalizations: feature.Normalizations(),
 		pipeline.Metrics:        metric.Catalog(),
+		pipeline.EventFormats:   event.Catalog(),
 	}
 }

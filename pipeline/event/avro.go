@@ -2,15 +2,75 @@ package event
 
 import (
 	"context"
+	_ "embed"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
+
+//go:embed avro.go
+var avroSource string
+
+// AvroFormat is Avro records, one an event.
+type AvroFormat struct {
+	// OnUnknownField is what becomes of an event with a field that is no column: the
+	// field is passed over, or the event is kept as a dead letter.
+	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter"`
+	// TimestampFormats of texts in events are tried in order: rfc3339, epoch_ms (of
+	// numbers too), or a layout of Go's time package.
+	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
+	// SchemaRegistry names the connection of the registry that has the schemas of
+	// events, which are in Confluent's wire format: a zero, the schema's id in four
+	// bytes, the event.
+	SchemaRegistry string `yaml:"schema_registry,omitempty" json:"schema_registry,omitempty"`
+	// SchemaFile is the schema of events that are nothing but the event. It is read
+	// over the connection of the training data when a run begins, and is part of the
+	// model that the run makes.
+	SchemaFile string `yaml:"schema_file,omitempty" json:"schema_file,omitempty" jsonschema:"pattern=^s3://[a-z0-9]"`
+}
+
+// Defaults implements pipeline.Defaulter.
+func (f *AvroFormat) Defaults(at pipeline.Place) {
+	pipeline.Default(at, "on_unknown_field", &f.OnUnknownField, Ignore)
+	defaultTimestamps(at, &f.TimestampFormats)
+}
+
+// Check implements pipeline.Checker.
+func (f *AvroFormat) Check(at pipeline.Place) {
+	switch {
+	case f.SchemaRegistry == "" && f.SchemaFile == "":
+		at.Problem("", "", "avro needs schema_registry, or schema_file")
+	case f.SchemaRegistry != "" && f.SchemaFile != "":
+		at.Problem("schema_file", "", "only one of schema_registry and schema_file can be there")
+	}
+	if strings.Contains(f.SchemaRegistry, "://") {
+		at.Problem("schema_registry", "name a connection that an operator registered", "an address has no place in a spec")
+	}
+	if f.SchemaFile != "" {
+		at.S3Path("schema_file", f.SchemaFile)
+	}
+	checkTimestamps(at, f.TimestampFormats)
+}
+
+// FieldNames implements pipeline.EventFormat.
+func (*AvroFormat) FieldNames() []string { return nil }
+
+// Schema implements pipeline.EventFormat.
+func (f *AvroFormat) Schema() (file, registry string) { return f.SchemaFile, f.SchemaRegistry }
+
+// Configure implements Format.
+func (f *AvroFormat) Configure(cfg *Config) {
+	cfg.Format, cfg.TimestampFormats, cfg.OnUnknownField = Avro, f.TimestampFormats, f.OnUnknownField
+}
+
+func (*AvroFormat) open(c *cells) (format, error) { return newAvro(c) }
 
 // AvroConfig says where the schemas of Avro events come from: one of two.
 type AvroConfig struct {

@@ -1,6 +1,11 @@
 package event
 
-import "context"
+import (
+	"context"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
 
 // The formats of events, as format.type spells them.
 const (
@@ -8,6 +13,28 @@ const (
 	CSV  = "csv"
 	Avro = "avro"
 )
+
+// Catalog lists the formats. To add one is a file and a line here.
+func Catalog() []pipeline.Entry {
+	return []pipeline.Entry{
+		entry(JSON, new(JSONFormat), jsonSource),
+		entry(CSV, new(CSVFormat), csvSource),
+		entry(Avro, new(AvroFormat), avroSource),
+	}
+}
+
+func entry(name string, options Format, source string) pipeline.Entry {
+	return pipeline.Entry{Name: name, Options: options, Source: source}
+}
+
+// Format is the options of a format in a spec.
+type Format interface {
+	pipeline.EventFormat
+	// Configure sets in cfg what the options say.
+	Configure(cfg *Config)
+	// open makes what reads events into cells, whose cfg is what Configure left.
+	open(*cells) (format, error)
+}
 
 // format reads events of one encoding into cells. It is made for one Decoder.
 type format interface {
@@ -24,10 +51,17 @@ type format interface {
 	failure() (reason, cause string)
 }
 
-// formats makes each format from the cells that it fills, whose cfg holds the
-// options. To add a format is a file with an implementation and a line here.
-var formats = map[string]func(*cells) (format, error){
-	JSON: newJSON,
-	CSV:  newCSV,
-	Avro: newAvro,
+// formatOf returns the format of a name.
+func formatOf(name string) (Format, bool) {
+	for _, e := range Catalog() {
+		if e.Name == name {
+			return e.Options.(Format), true
+		}
+	}
+	return nil, false
+}
+
+// defaultTimestamps are all forms that text in data can have.
+func defaultTimestamps(at pipeline.Place, formats *[]string) {
+	pipeline.DefaultList(at, "timestamp_formats", formats, table.TimeFormats()...)
 }

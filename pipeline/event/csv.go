@@ -3,11 +3,76 @@ package event
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/thalweg/thalweg/pipeline"
 )
+
+//go:embed csv.go
+var csvSource string
+
+// CSVFormat is records of RFC 4180, one an event.
+type CSVFormat struct {
+	// TimestampFormats of texts in events are tried in order: rfc3339, epoch_ms (of
+	// numbers too), or a layout of Go's time package.
+	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
+	// Delimiter stands between the fields: one ASCII character.
+	Delimiter string `yaml:"delimiter,omitempty" json:"delimiter,omitempty"`
+	// Columns are the fields in order; those that are no columns of the schema are
+	// passed over. Default: the columns that events have, in the order of the schema.
+	Columns []string `yaml:"columns,omitempty" json:"columns,omitempty"`
+	// NullText is what a field that is null holds, not in quotes. Default: nothing.
+	NullText *string `yaml:"null_text,omitempty" json:"null_text,omitempty"`
+}
+
+// Defaults implements pipeline.Defaulter.
+func (f *CSVFormat) Defaults(at pipeline.Place) {
+	pipeline.Default(at, "delimiter", &f.Delimiter, ",")
+	// As RFC 4180 has no null, and most writers leave the field empty.
+	pipeline.DefaultPointer(&f.NullText, "")
+	defaultTimestamps(at, &f.TimestampFormats)
+}
+
+// Check implements pipeline.Checker.
+func (f *CSVFormat) Check(at pipeline.Place) {
+	if d := f.Delimiter; len(d) != 1 || d[0] >= 0x80 || strings.ContainsAny(d, "\"\r\n\x00") {
+		at.Problem("delimiter", `"," or "\t"`, "%q is not one ASCII character other than a quote and line ends", d)
+	}
+	if f.NullText != nil && strings.ContainsAny(*f.NullText, f.Delimiter+"\"\r\n") {
+		at.Problem("null_text", "", "%q cannot be a field without quotes", *f.NullText)
+	}
+	for i, name := range f.Columns {
+		field := fmt.Sprintf("columns[%d]", i)
+		if name == "" {
+			at.Problem(field, "", "the field is empty")
+		} else if first := slices.Index(f.Columns, name); first < i {
+			at.Problem(field, fmt.Sprintf("columns[%d] has it too", first), "a second column of the name %s", name)
+		}
+	}
+	checkTimestamps(at, f.TimestampFormats)
+}
+
+// FieldNames implements pipeline.EventFormat.
+func (f *CSVFormat) FieldNames() []string { return f.Columns }
+
+// Schema implements pipeline.EventFormat.
+func (*CSVFormat) Schema() (file, registry string) { return "", "" }
+
+// Configure implements Format.
+func (f *CSVFormat) Configure(cfg *Config) {
+	cfg.Format, cfg.TimestampFormats, cfg.CSV = CSV, f.TimestampFormats, CSVConfig{Delimiter: f.Delimiter, Columns: f.Columns}
+	if f.NullText != nil {
+		cfg.CSV.NullText = *f.NullText
+	}
+}
+
+func (*CSVFormat) open(c *cells) (format, error) { return newCSV(c) }
 
 // CSVConfig says how CSV events are written.
 type CSVConfig struct {

@@ -31,7 +31,8 @@ func NewDecoder(schema table.Schema, cfg Config) (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := formats[cfg.Format](c)
+	options, _ := formatOf(cfg.Format)
+	f, err := options.open(c)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (c Config) withDefaults() Config {
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
-	if c.Format != "" && formats[c.Format] == nil {
+	if _, known := formatOf(c.Format); c.Format != "" && !known {
 		return invalid("format", fmt.Sprintf("%q is not one of %s, %s, %s", c.Format, JSON, CSV, Avro))
 	}
 	if c.Format == CSV {

@@ -2,8 +2,47 @@ package event
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
+
+	"github.com/thalweg/thalweg/pipeline"
 )
+
+//go:embed json.go
+var jsonSource string
+
+// JSONFormat is JSON objects, one an event.
+type JSONFormat struct {
+	// OnUnknownField is what becomes of an event with a field that is no column: the
+	// field is passed over, or the event is kept as a dead letter.
+	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter"`
+	// TimestampFormats of texts in events are tried in order: rfc3339, epoch_ms (of
+	// numbers too), or a layout of Go's time package.
+	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
+}
+
+// Defaults implements pipeline.Defaulter.
+func (f *JSONFormat) Defaults(at pipeline.Place) {
+	// Producers add fields before consumers know them.
+	pipeline.Default(at, "on_unknown_field", &f.OnUnknownField, Ignore)
+	defaultTimestamps(at, &f.TimestampFormats)
+}
+
+// Check implements pipeline.Checker.
+func (f *JSONFormat) Check(at pipeline.Place) { checkTimestamps(at, f.TimestampFormats) }
+
+// FieldNames implements pipeline.EventFormat.
+func (*JSONFormat) FieldNames() []string { return nil }
+
+// Schema implements pipeline.EventFormat.
+func (*JSONFormat) Schema() (file, registry string) { return "", "" }
+
+// Configure implements Format.
+func (f *JSONFormat) Configure(cfg *Config) {
+	cfg.Format, cfg.TimestampFormats, cfg.OnUnknownField = JSON, f.TimestampFormats, f.OnUnknownField
+}
+
+func (*JSONFormat) open(c *cells) (format, error) { return newJSON(c) }
 
 // jsonFormat reads JSON objects (RFC 8259), one an event. Field names match
 // exactly. A column's field that occurs twice rejects the event: nobody can tell

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -52,6 +53,16 @@ func isLayout(layout string) bool {
 	one := time.Date(2003, 4, 5, 0, 0, 0, 0, time.UTC)
 	back, err := time.Parse(layout, one.Format(layout))
 	return err == nil && back.Equal(one)
+}
+
+// checkTimestamps notes layouts that tell no date.
+func checkTimestamps(at pipeline.Place, formats []string) {
+	for i, f := range formats {
+		if f != RFC3339 && f != EpochMillis && !isLayout(f) {
+			at.Problem(fmt.Sprintf("timestamp_formats[%d]", i), `write rfc3339, epoch_ms, or a layout of Go's time package: "2006-01-02 15:04:05"`,
+				"%q is not a layout with a date", f)
+		}
+	}
 }
 
 func (t *timestampParser) describe() string { return strings.Join(t.named, ", ") }

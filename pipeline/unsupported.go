@@ -1,0 +1,117 @@
+package pipeline
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/thalweg/thalweg/pipeline/spelling"
+)
+
+// allowedValue is the one value that an unsupported field may have: the one that
+// means what this build does anyway.
+type allowedValue struct {
+	// value is a string, bool or number, or an empty list.
+	value any
+	// fields are those of a mapping, each with its own.
+	fields map[string]allowedValue
+}
+
+// noValue allows none.
+var noValue = allowedValue{}
+
+// unsupportedFields lists the fields of the format that this build does not
+// support, by the struct of the spec, or the kind of choice, that they belong to.
+// To make one work is a field of that struct, and a line less here.
+var unsupportedFields = map[string]map[string]allowedValue{
+	"Body": {
+		"tests": noValue, "search": noValue, "evaluation": noValue, "rollout": noValue,
+		"monitoring": noValue, "schedule": noValue, "resources": noValue,
+	},
+	"TrainSource":   {"freshness": noValue},
+	"EventSource":   {"freshness": noValue},
+	"SchemaSpec":    {"event_time": noValue},
+	"ColumnSpec":    {"pii": noValue},
+	"Preprocessing": {"sample_ratio": {value: 1.0}},
+	"CleanStep":     {"replace": noValue, "dedupe": noValue, "outliers": noValue},
+	"encoders":      {"size": noValue, "buckets": noValue, "period": noValue},
+	"OutputFeature": {"calibration": {value: "none"}},
+	"losses":        {"positive_class_weight": noValue, "label_smoothing": {value: 0.0}},
+	"models":        {"hidden": noValue, "activation": noValue, "dropout": {value: 0.0}, "uncertainty": noValue},
+	"Trainer": {
+		"learning_rate_scheduler": {fields: map[string]allowedValue{"type": {value: "constant"}}},
+		"gradient_clipping":       noValue,
+		"keep_checkpoints":        noValue,
+		"resume":                  {value: "auto"},
+		"privacy":                 noValue,
+	},
+	"DistributedSpec": {
+		// Plain averaging is an outer step of rate 1 without momentum.
+		"outer_optimizer": {fields: map[string]allowedValue{
+			"type": {value: "sgd"}, "learning_rate": {value: 1.0}, "momentum": {value: 0.0}, "nesterov": {value: false},
+		}},
+		"min_workers": {value: 1.0},
+		"straggler":   noValue,
+	},
+	"Registry": {"export": {value: []any{}}},
+	"Scoring": {
+		"output_columns": {fields: map[string]allowedValue{"include": {value: "all"}, "exclude": {value: []any{}}}},
+		"scale":          noValue,
+	},
+}
+
+// refused notes that a field is not supported, unless it has the allowed value.
+func (d *decoder) refused(e *ast.MappingValueNode, path string, allowed allowedValue) {
+	switch {
+	case allowed.fields != nil:
+		d.refusedFields(e, path, allowed)
+	case allowed.value == nil:
+		d.refuse(e.Key, path, "", "")
+	case !isAllowed(e.Value, allowed.value):
+		d.refuse(e.Value, path, fmt.Sprintf("only %v is", allowed.value), d.shown(e.Value))
+	}
+}
+
+func (d *decoder) refusedFields(e *ast.MappingValueNode, path string, allowed allowedValue) {
+	values, ok := entries(e.Value)
+	if !ok {
+		d.problem(e.Value, path, "", "a mapping belongs here, not %s", d.shown(e.Value))
+		return
+	}
+	for _, inner := range values {
+		name, ok := d.key(inner, path)
+		if !ok {
+			continue
+		}
+		known := slices.Sorted(maps.Keys(allowed.fields))
+		if o, ok := allowed.fields[name]; ok {
+			d.refused(inner, join(path, name), o)
+		} else if hint := spelling.Hint(name, slices.Values(known)); hint != "" {
+			d.problem(inner.Key, join(path, name), hint, "there is no such field")
+		} else {
+			d.refuse(inner.Key, join(path, name), "", "")
+		}
+	}
+}
+
+// refuse notes at a node that something is not supported.
+func (d *decoder) refuse(n ast.Node, path, hint, what string) {
+	d.source.values[path] = positionOf(n)
+	d.found.refuse(path, hint, what)
+}
+
+// isAllowed reports whether a node has the value.
+func isAllowed(n ast.Node, value any) bool {
+	switch want := value.(type) {
+	case float64:
+		v, ok := number(n)
+		return ok && v == want
+	case []any:
+		list, ok := n.(*ast.SequenceNode)
+		return ok && len(list.Values) == 0
+	}
+	v, ok := anyScalar(n)
+	return ok && v == value
+}
