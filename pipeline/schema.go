@@ -96,7 +96,7 @@ func chosenFields(catalog Catalog, described map[string]string, t reflect.Type) 
 			of := reflect.TypeOf(e.Options).Elem()
 			for k := range of.NumField() {
 				option := of.Field(k)
-				if slices.ContainsFunc(inner, func(f reflect.StructField) bool { return f.Name == option.Name }) {
+				if option.Anonymous || slices.ContainsFunc(inner, func(f reflect.StructField) bool { return f.Name == option.Name }) {
 					continue
 				}
 				option.Tag += reflect.StructTag(fmt.Sprintf(" jsonschema_description:%q", described[of.PkgPath()+"."+of.Name()+"."+option.Name]))
