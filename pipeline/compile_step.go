@@ -104,7 +104,7 @@ func (c *compiler) bind(i int, at *stage) Op {
 	choice := c.spec.Spec.Preprocessing.Clean[i]
 	step := choice.Options.(StepSpec)
 	path := fmt.Sprintf("spec.preprocessing.clean[%d].%s", i, choice.Name)
-	if !slices.Contains(step.phases().ApplyTo, at.phase) || c.found.covers(path) {
+	if !slices.Contains(step.Phases().ApplyTo, at.phase) || c.found.covers(path) {
 		return nil
 	}
 	return step.Bind(&Columns{Place{path, c.found}, c, at, fmt.Sprintf("%d %s", i+1, choice.Name)})

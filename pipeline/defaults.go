@@ -147,7 +147,7 @@ func (f filler) step(c *CleanStep, path string) {
 	if o, ok := step.(Defaulter); ok {
 		o.Defaults(at)
 	}
-	DefaultList(at, "apply_to", &step.phases().ApplyTo, InTraining, InScoring)
+	DefaultList(at, "apply_to", &step.Phases().ApplyTo, InTraining, InScoring)
 }
 
 // choice chooses an entry by default where the spec names none, and fills in the

@@ -23,7 +23,8 @@ type StepSpec interface {
 	// with it, and returns the operator; nil where something is wrong. The step is
 	// valid and has its defaults.
 	Bind(at *Columns) Op
-	phases() *StepPhases
+	// Phases returns the step's StepPhases.
+	Phases() *StepPhases
 }
 
 // StepPhases is the field that all steps have.
@@ -33,7 +34,8 @@ type StepPhases struct {
 	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
 }
 
-func (p *StepPhases) phases() *StepPhases { return p }
+// Phases implements StepSpec.
+func (p *StepPhases) Phases() *StepPhases { return p }
 
 // Step returns the entry of a cleaning operator.
 func Step(name string, options StepSpec, source string) Entry { return Entry{name, options, source} }

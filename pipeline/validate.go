@@ -144,8 +144,8 @@ func (v validator) step(c *CleanStep, path string) {
 		return
 	}
 	path += "." + c.Name
-	v.phases(path+".apply_to", step.phases().ApplyTo)
-	if learns(step) && !slices.Contains(step.phases().ApplyTo, InTraining) {
+	v.phases(path+".apply_to", step.Phases().ApplyTo)
+	if learns(step) && !slices.Contains(step.Phases().ApplyTo, InTraining) {
 		v.Problem(path+".apply_to", "write apply_to: [training, scoring]", "a step that learns from the training rows applies to them")
 	}
 	v.choice(path, c.Choice)

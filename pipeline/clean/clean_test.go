@@ -47,7 +47,7 @@ spec:
 // stepOf is the text of a step of the catalog. It applies in both phases unless
 // it says otherwise.
 func stepOf(options pipeline.StepSpec) string {
-	phases := reflect.ValueOf(options).Elem().FieldByName("StepPhases").Addr().Interface().(*pipeline.StepPhases)
+	phases := options.Phases()
 	if phases.ApplyTo == nil {
 		phases.ApplyTo = []pipeline.Phase{pipeline.InTraining, pipeline.InScoring}
 	}
