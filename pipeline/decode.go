@@ -98,8 +98,8 @@ func (d *decoder) key(e *ast.MappingValueNode, path string) (string, bool) {
 	return "", false
 }
 
-// structure decodes a mapping. owner is the name of the struct in unsupported, or
-// the kind of a choice.
+// structure decodes a mapping. owner is the name of the struct in
+// unsupportedFields, or the kind of a choice.
 func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner string) {
 	values, ok := entries(n)
 	if !ok {

@@ -8,8 +8,9 @@ import (
 
 // The tags say what a field may hold, for Validate and JSONSchema alike:
 // jsonschema has values and ranges, refused the values of the format that this
-// build cannot fulfil ({} is any mapping). A field whose yaml tag has no omitempty is rendered
-// even where it is zero.
+// build does not support ({} is any mapping), catalog the Kind that the field
+// chooses from. A field whose yaml tag has no omitempty is rendered even where it
+// is zero.
 
 // Sources names the two inputs.
 type Sources struct {
