@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -140,12 +139,12 @@ func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, r
 		if err != nil {
 			return err
 		}
-		next, stop := iter.Pull2(set.outcomes(ctx, part.From, part.To))
-		defer stop()
-		sides[i] = side{set: set, next: next}
-		if err := sides[i].advance(); err != nil {
+		at, err := newCursor(set.outcomes(ctx, part.From, part.To))
+		if err != nil {
 			return err
 		}
+		defer at.stop()
+		sides[i] = side{at, set}
 	}
 	l, r := &sides[0], &sides[1]
 	for n := 1; l.current != nil || r.current != nil; n++ {
@@ -182,22 +181,8 @@ func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, r
 
 // side is a position in the outcomes of one set.
 type side struct {
-	set     *set
-	next    func() (*outcome, error, bool)
-	current *outcome // nil: at the end
-}
-
-func (s *side) advance() (err error) {
-	s.current, err, _ = s.next() // nothing at the end
-	return err
-}
-
-// offset returns that of the current outcome, beyond all offsets at the end.
-func (s *side) offset() int64 {
-	if s.current == nil {
-		return math.MaxInt64
-	}
-	return s.current.offset
+	*cursor
+	set *set
 }
 
 func (d *differ) tell(offsets int64) {
@@ -327,10 +312,7 @@ func (d *differ) finish() *Report {
 		d.report.Versions = append(d.report.Versions, VersionTally{Live: key[0], Replayed: key[1], Tally: s.finish()})
 	}
 	slices.SortFunc(d.report.Versions, func(a, b VersionTally) int {
-		if a.Live != b.Live {
-			return cmp.Compare(a.Live, b.Live)
-		}
-		return cmp.Compare(a.Replayed, b.Replayed)
+		return cmp.Or(cmp.Compare(a.Live, b.Live), cmp.Compare(a.Replayed, b.Replayed))
 	})
 	return d.report
 }

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -94,11 +93,7 @@ func (s *set) outcomes(ctx context.Context, from, to int64) iter.Seq2[*outcome, 
 // slot yields the outcomes of one slot.
 func (s *set) slot(ctx context.Context, e commitlog.Entry, from, to int64, yield func(*outcome, error) bool) (more bool, err error) {
 	own, err := s.openAll(ctx, e)
-	defer func() {
-		for _, c := range own {
-			c.close()
-		}
-	}()
+	defer stopAll(own)
 	if err != nil {
 		return false, err
 	}
@@ -107,21 +102,19 @@ func (s *set) slot(ctx context.Context, e commitlog.Entry, from, to int64, yield
 		open = slices.Concat(own, s.moved.cursors)
 	}
 	for {
-		var first cursor
+		var first *cursor
 		for _, c := range open {
-			if at := c.at(); at != nil && (first == nil || at.offset < first.at().offset) {
+			if first == nil || c.offset() < first.offset() {
 				first = c
 			}
 		}
-		if first == nil || first.at().offset >= e.Intent.To {
+		if first == nil || first.offset() >= e.Intent.To {
 			return true, nil
 		}
-		if at := first.at(); at.offset >= from && at.offset < to {
-			if !yield(at, nil) {
-				return false, nil
-			}
+		if at := first.offset(); at >= from && at < to && !yield(first.current, nil) {
+			return false, nil
 		}
-		if err := first.next(); err != nil && err != io.EOF {
+		if err := first.advance(); err != nil {
 			return false, err
 		}
 	}
@@ -129,7 +122,7 @@ func (s *set) slot(ctx context.Context, e commitlog.Entry, from, to int64, yield
 
 // openAll opens what a slot left. Scored rows that a compaction has moved are
 // in s.moved afterwards.
-func (s *set) openAll(ctx context.Context, e commitlog.Entry) (open []cursor, err error) {
+func (s *set) openAll(ctx context.Context, e commitlog.Entry) (open []*cursor, err error) {
 	if s.moved != nil && !s.moved.has(e.Intent.Seq) {
 		s.dropMoved()
 	}
@@ -148,9 +141,6 @@ func (s *set) openAll(ctx context.Context, e commitlog.Entry) (open []cursor, er
 			return open, err
 		}
 		open = append(open, c)
-		if err := c.next(); err != nil && err != io.EOF {
-			return open, err
-		}
 	}
 	return open, nil
 }
@@ -159,16 +149,14 @@ func (s *set) openAll(ctx context.Context, e commitlog.Entry) (open []cursor, er
 // slots.
 type moved struct {
 	slots   [2]uint64
-	cursors []cursor
+	cursors []*cursor
 }
 
 func (m *moved) has(seq uint64) bool { return m.slots[0] <= seq && seq < m.slots[1] }
 
 func (s *set) dropMoved() {
 	if s.moved != nil {
-		for _, c := range s.moved.cursors {
-			c.close()
-		}
+		stopAll(s.moved.cursors)
 		s.moved = nil
 	}
 }
@@ -191,180 +179,162 @@ func (s *set) findMoved(ctx context.Context, e commitlog.Entry, missing error) e
 			return err
 		}
 		s.moved.cursors = append(s.moved.cursors, c)
-		for { // rows of slots before this one
-			if err := c.next(); err == io.EOF {
-				break
-			} else if err != nil {
+		for c.offset() < e.Intent.From { // rows of slots before this one
+			if err := c.advance(); err != nil {
 				return err
-			}
-			if c.at().offset >= e.Intent.From {
-				break
 			}
 		}
 	}
 	return nil
 }
 
-// cursor goes through one object in the order of offsets.
-type cursor interface {
-	at() *outcome // nil at the end
-	next() error
-	close()
+// cursor is a position in outcomes that come in the order of offsets.
+type cursor struct {
+	current *outcome // nil: at the end
+	next    func() (*outcome, error, bool)
+	stop    func()
+}
+
+// newCursor returns a cursor at the first outcome. It is to be stopped.
+func newCursor(outcomes iter.Seq2[*outcome, error]) (*cursor, error) {
+	c := new(cursor)
+	c.next, c.stop = iter.Pull2(outcomes)
+	if err := c.advance(); err != nil {
+		c.stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *cursor) advance() (err error) {
+	c.current, err, _ = c.next() // nothing at the end
+	return err
+}
+
+// offset returns that of the current outcome, beyond all offsets at the end.
+func (c *cursor) offset() int64 {
+	if c.current == nil {
+		return math.MaxInt64
+	}
+	return c.current.offset
+}
+
+func stopAll(cursors []*cursor) {
+	for _, c := range cursors {
+		c.stop()
+	}
 }
 
 // open reads an object and makes sure that its bytes are those that the log
 // names.
-func (s *set) open(ctx context.Context, o commitlog.Object) (cursor, error) {
+func (s *set) open(ctx context.Context, o commitlog.Object) (*cursor, error) {
 	body, err := commitlog.ReadObject(ctx, s.bucket, o)
 	if err != nil {
 		return nil, err
 	}
-	if o.Kind == commitlog.Dead {
-		letters, err := engine.ParseLetters(body)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", o.Key, err)
+	return newCursor(func(yield func(*outcome, error) bool) {
+		each := eachRow
+		if o.Kind == commitlog.Dead {
+			each = eachDeadLetter
 		}
-		return &deadLetterCursor{letters: letters}, nil
+		if err := each(o.Key, body, func(at *outcome) bool { return yield(at, nil) }); err != nil {
+			yield(nil, err)
+		}
+	})
+}
+
+// eachDeadLetter calls yield with the dead letters of an object until it returns
+// false.
+func eachDeadLetter(key string, body []byte, yield func(*outcome) bool) error {
+	for d, err := range engine.DeadLetters(body) {
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		if !yield(&outcome{offset: d.Offset, version: d.ModelVersion, dead: true, reason: d.Stage + ": " + d.Reason}) {
+			return nil
+		}
 	}
-	rows, err := engine.OpenRows(o.Key, body)
+	return nil
+}
+
+// eachRow calls yield with the scored rows of an object until it returns false.
+func eachRow(key string, body []byte, yield func(*outcome) bool) error {
+	rows, err := engine.OpenRows(key, body)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &rowCursor{key: o.Key, rows: rows, last: -1}, nil
-}
-
-// deadLetterCursor goes through dead letters.
-type deadLetterCursor struct {
-	letters []engine.DeadLetter
-	current outcome
-	valid   bool
-}
-
-func (c *deadLetterCursor) at() *outcome {
-	if !c.valid {
-		return nil
-	}
-	return &c.current
-}
-
-func (c *deadLetterCursor) next() error {
-	c.valid = len(c.letters) > 0
-	if !c.valid {
-		return io.EOF
-	}
-	d := &c.letters[0]
-	c.letters = c.letters[1:]
-	c.current = outcome{offset: d.Offset, version: d.ModelVersion, dead: true, reason: d.Stage + ": " + d.Reason}
-	return nil
-}
-
-func (c *deadLetterCursor) close() {}
-
-// rowCursor goes through scored rows.
-type rowCursor struct {
-	key     string
-	rows    *engine.RowReader
-	batch   arrow.Record // nil: none read
-	row     int
-	last    int64
-	offset  []int64
-	version []int64
-	answers [3]arrow.Array
-	user    arrow.Record // the user's columns of batch
-	current outcome
-	valid   bool
-}
-
-func (c *rowCursor) at() *outcome {
-	if !c.valid {
-		return nil
-	}
-	return &c.current
-}
-
-func (c *rowCursor) next() error {
-	c.valid = false
-	c.row++
-	for c.batch == nil || c.row >= int(c.batch.NumRows()) {
-		c.drop()
-		batch, err := c.rows.Next()
+	defer rows.Close() // it is only read
+	last := int64(-1)
+	for more := true; more; {
+		batch, err := rows.Next()
+		if err == io.EOF {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		c.batch, c.row = batch, 0
-		if err := c.columns(); err != nil {
+		more, err = eachIn(key, batch, &last, yield)
+		batch.Release()
+		if err != nil {
 			return err
 		}
 	}
-	i := c.row
-	if c.offset[i] <= c.last {
-		return &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: c.key, Err: fmt.Errorf("offset %d comes after %d", c.offset[i], c.last)}
-	}
-	c.last = c.offset[i]
-	c.current = outcome{offset: c.last, version: thalweg.ModelVersion(c.version[i]), event: func() string { return string(event.AppendJSON(nil, c.user, i)) }}
-	for k, a := range c.answers {
-		switch a := a.(type) {
-		case *array.Boolean:
-			c.current.answer = a.Value(i)
-			if a.Value(i) {
-				c.current.bits[k] = 1
-			}
-		case *array.Float64:
-			v := a.Value(i)
-			c.current.bits[k] = math.Float64bits(v)
-			if c.current.value = v; k == 0 {
-				c.current.answer = v
-			}
-		}
-	}
-	c.valid = true
 	return nil
 }
 
-// columns finds the columns of a batch.
-func (c *rowCursor) columns() error {
-	c.answers = [3]arrow.Array{}
-	c.offset, c.version = nil, nil
+// eachIn calls yield with the rows of a batch, which follow the offset last, and
+// returns false once it does.
+func eachIn(key string, batch arrow.Record, last *int64, yield func(*outcome) bool) (more bool, err error) {
+	corrupt := func(format string, args ...any) error {
+		return &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: key, Err: fmt.Errorf(format, args...)}
+	}
+	var offsets, versions []int64
+	var answers [3]arrow.Array
 	var fields []arrow.Field
-	var user []arrow.Array
-	for i, f := range c.batch.Schema().Fields() {
-		a := c.batch.Column(i)
+	var columns []arrow.Array // the user's
+	for i, f := range batch.Schema().Fields() {
+		a := batch.Column(i)
+		n, _ := a.(*array.Int64)
 		switch k := slices.Index(answerNames, f.Name); {
 		case k >= 0:
-			c.answers[k] = a
-		case f.Name == "_offset" || f.Name == "_model_version":
-			n, ok := a.(*array.Int64)
-			if !ok {
-				break
-			}
-			if f.Name == "_offset" {
-				c.offset = n.Int64Values()
-			} else {
-				c.version = n.Int64Values()
-			}
+			answers[k] = a
+		case f.Name == "_offset" && n != nil:
+			offsets = n.Int64Values()
+		case f.Name == "_model_version" && n != nil:
+			versions = n.Int64Values()
 		case f.Name != table.RowColumn && !slices.Contains(originNames, f.Name):
-			fields, user = append(fields, f), append(user, a)
+			fields, columns = append(fields, f), append(columns, a)
 		}
 	}
-	if c.offset == nil || c.version == nil || c.answers[0] == nil {
-		return &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: c.key, Err: errors.New("it lacks the columns of a scored row")}
+	if offsets == nil || versions == nil || answers[0] == nil {
+		return false, corrupt("it lacks the columns of a scored row")
 	}
-	c.user = array.NewRecord(arrow.NewSchema(fields, nil), user, c.batch.NumRows())
-	return nil
-}
-
-func (c *rowCursor) drop() {
-	if c.user != nil {
-		c.user.Release()
-		c.user = nil
+	user := array.NewRecord(arrow.NewSchema(fields, nil), columns, batch.NumRows())
+	defer user.Release()
+	for i, offset := range offsets {
+		if offset <= *last {
+			return false, corrupt("offset %d comes after %d", offset, *last)
+		}
+		*last = offset
+		o := outcome{offset: offset, version: thalweg.ModelVersion(versions[i]), event: func() string { return string(event.AppendJSON(nil, user, i)) }}
+		for k, a := range answers {
+			switch a := a.(type) {
+			case *array.Boolean:
+				o.answer = a.Value(i)
+				if a.Value(i) {
+					o.bits[k] = 1
+				}
+			case *array.Float64:
+				v := a.Value(i)
+				o.bits[k] = math.Float64bits(v)
+				if o.value = v; k == 0 {
+					o.answer = v
+				}
+			}
+		}
+		if !yield(&o) {
+			return false, nil
+		}
 	}
-	if c.batch != nil {
-		c.batch.Release()
-		c.batch = nil
-	}
-}
-
-func (c *rowCursor) close() {
-	c.drop()
-	_ = c.rows.Close() // it was only read
+	return true, nil
 }
