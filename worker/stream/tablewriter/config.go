@@ -1,6 +1,7 @@
 package tablewriter
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -28,18 +29,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	set := func(d *time.Duration, v time.Duration) {
-		if *d <= 0 {
-			*d = v
-		}
-	}
-	set(&c.Poll, 2*time.Second)
-	set(&c.PollSlow, 30*time.Second)
-	set(&c.Tombstones, 7*24*time.Hour)
-	set(&c.MinBackoff, 100*time.Millisecond)
-	set(&c.MaxBackoff, 10*time.Second)
-	if c.CheckpointEvery <= 0 {
-		c.CheckpointEvery = 100
-	}
+	c.Poll, c.PollSlow = cmp.Or(c.Poll, 2*time.Second), cmp.Or(c.PollSlow, 30*time.Second)
+	c.CheckpointEvery, c.Tombstones = cmp.Or(c.CheckpointEvery, 100), cmp.Or(c.Tombstones, 7*24*time.Hour)
+	c.MinBackoff, c.MaxBackoff = cmp.Or(c.MinBackoff, 100*time.Millisecond), cmp.Or(c.MaxBackoff, 10*time.Second)
 	return c
 }

@@ -20,13 +20,6 @@ import (
 // atOnce is how many footers are read at once.
 const atOnce = 8
 
-// slotReader reads a source from a place on.
-type slotReader struct {
-	log  *commitlog.Log
-	at   *commitlog.Follower
-	next uint64
-}
-
 // carryOut does what the machine wants and returns what came of it.
 func (r *runner) carryOut(ctx context.Context, e effect) event {
 	switch e := e.(type) {
@@ -54,21 +47,18 @@ func (r *runner) carryOut(ctx context.Context, e effect) event {
 // read reads finished slots of a source.
 func (r *runner) read(ctx context.Context, e readSlots) event {
 	f := r.readers[e.source]
-	if f == nil {
+	if f == nil || f.Seq() != e.from {
 		log, err := commitlog.New(r.bucket, commitlog.Config{Prefix: r.cfg.Prefix, Pipeline: r.cfg.Pipeline, Topic: e.source.Topic,
 			Partition: e.source.Partition, Replay: e.source.Replay})
 		if err != nil {
 			return slotsRead{source: e.source, err: err}
 		}
-		f = &slotReader{log: log}
+		f = log.Follow(e.from)
 		r.readers[e.source] = f
-	}
-	if f.at == nil || f.next != e.from {
-		f.at, f.next = f.log.Follow(e.from), e.from
 	}
 	answer := slotsRead{source: e.source}
 	for len(answer.slots) < e.max {
-		entry, ok, err := f.at.Next(ctx)
+		entry, ok, err := f.Next(ctx)
 		if err != nil {
 			answer.err = err
 			break
@@ -77,7 +67,6 @@ func (r *runner) read(ctx context.Context, e readSlots) event {
 			answer.end = true
 			break
 		}
-		f.next = entry.Intent.Seq + 1
 		answer.slots = append(answer.slots, slotOf(entry))
 	}
 	return answer

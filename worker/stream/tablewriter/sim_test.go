@@ -84,7 +84,7 @@ func (s *sim) newWriter() *simWriter {
 	w.mu.finished = map[Source]uint64{}
 	w.mu.changed = make(chan struct{})
 	id := func() string { return fmt.Sprintf("%016x%016x", s.rng.Uint64(), s.rng.Uint64()) }
-	r := &runner{Writer: w, readers: map[Source]*slotReader{}, machine: newMachine(cfg, s.rng, id)}
+	r := &runner{Writer: w, readers: map[Source]*commitlog.Follower{}, machine: newMachine(cfg, s.rng, id)}
 	r.describe = func(ctx context.Context, o commitlog.Object) (*file, error) {
 		if _, err := s.store.Head(ctx, o.Key); err != nil {
 			return nil, err

@@ -59,8 +59,8 @@ type found struct {
 	err  error // that concerns the object alone: it is missing, or damaged
 }
 
-// event is an input of the machine.
-type event interface{ isEvent() }
+// event is what the machine is told: one of the types below.
+type event any
 
 type (
 	// tableOpened answers openTable.
@@ -111,19 +111,8 @@ type (
 	ticked struct{}
 )
 
-func (tableOpened) isEvent()   {}
-func (slotsRead) isEvent()     {}
-func (inspected) isEvent()     {}
-func (committed) isEvent()     {}
-func (caughtUp) isEvent()      {}
-func (checkpointed) isEvent()  {}
-func (sourceAdded) isEvent()   {}
-func (sourceRemoved) isEvent() {}
-func (slotFinished) isEvent()  {}
-func (ticked) isEvent()        {}
-
-// effect is an output of the machine; one at a time.
-type effect interface{ isEffect() }
+// effect is what the machine wants done, one at a time: one of the types below.
+type effect any
 
 type (
 	// openTable reads the newest snapshot of the table.
@@ -150,10 +139,3 @@ type (
 		expiredMS int64 // tombstones older than this are left out
 	}
 )
-
-func (openTable) isEffect()  {}
-func (readSlots) isEffect()  {}
-func (inspect) isEffect()    {}
-func (commit) isEffect()     {}
-func (catchUp) isEffect()    {}
-func (checkpoint) isEffect() {}

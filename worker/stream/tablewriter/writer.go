@@ -134,7 +134,7 @@ func (w *Writer) Settle(ctx context.Context, s Source) error {
 // Run keeps the table until ctx ends; nothing is left running then. It has no
 // error: what fails is tried again without end, and shows in Status.
 func (w *Writer) Run(ctx context.Context) {
-	r := &runner{Writer: w, readers: map[Source]*slotReader{}, begun: time.Now(), describe: w.describe,
+	r := &runner{Writer: w, readers: map[Source]*commitlog.Follower{}, begun: time.Now(), describe: w.describe,
 		machine: newMachine(w.cfg, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), commitlog.NewID)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -156,7 +156,7 @@ func (w *Writer) Run(ctx context.Context) {
 type runner struct {
 	*Writer
 	machine  *tableMachine
-	readers  map[Source]*slotReader
+	readers  map[Source]*commitlog.Follower
 	begun    time.Time
 	describe func(ctx context.Context, o commitlog.Object) (*file, error)
 	message  string // last logged
