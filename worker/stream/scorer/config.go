@@ -9,7 +9,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -194,15 +193,6 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
-}
-
-func (c Config) machine() machineConfig {
-	m := machineConfig{pipeline: c.Pipeline, topicPartition: c.Partition, onLost: c.OnLost, generation: c.Generation, partitionBy: c.PartitionBy, batching: c.Batching, rolling: c.Rolling, compaction: c.Compaction,
-		backlogBytes: c.BacklogBytes, backlogEvents: maxBacklogEvents, maxRate: c.MaxDeadRate, outbox: c.Outbox != nil, backoff: retry.Backoff{Min: c.MinBackoff, Max: c.MaxBackoff}}
-	if c.Range != nil {
-		m.until, m.scoredAt = c.Range.To, c.Range.ScoredAtUS
-	}
-	return m
 }
 
 // ConfigOf returns the configuration that a rendered spec asks for, for one

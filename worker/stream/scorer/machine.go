@@ -12,31 +12,13 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
-// machineConfig is what the machine needs of Config, with defaults applied.
-type machineConfig struct {
-	generation     thalweg.Generation
-	partitionBy    string // column by whose days rows are split
-	batching       Limits
-	rolling        Limits
-	compaction     compact.Config
-	backlogBytes   int64   // of records fetched and not scored, beyond which none are fetched
-	backlogEvents  int     // likewise
-	maxRate        float64 // share of events that may be dead letters, 0: any
-	outbox         bool    // dead letters go to a topic too
-	onLost         string  // Fail, Earliest or Latest
-	pipeline       thalweg.PipelineName
-	topicPartition int
-	backoff        retry.Backoff
-	until          int64 // offset before which everything is scored, and then no more; 0: no end
-	scoredAt       int64 // of every claim instead of the clock; 0: the clock
-}
-
 // partition is the machine of one partition. It is made of small ones, each of
 // which owns its data; what needs several of them is here and in the methods
 // beside them. DESIGN.md has the diagram and the invariants.
 type partition struct {
 	machine.Ops[op]
-	cfg      machineConfig
+	cfg      Config // with its defaults
+	until    int64  // offset before which everything is scored, and then no more; 0: no end
 	epoch    uint64 // of backlog and spans: answers of an older one are thrown away
 	halted   bool
 	paused   bool
@@ -52,9 +34,14 @@ type partition struct {
 	out []effect
 }
 
-func newPartition(cfg machineConfig, rng *rand.Rand) *partition {
-	return &partition{Ops: machine.NewOps(nOps, cfg.backoff, rng), cfg: cfg, source: source{end: -1}, slots: slots{committed: -1, lag: -1},
-		versions: versions{refused: make(map[engine.Model]string)}, merges: merges{Planner: compact.Planner{Config: cfg.compaction}}, rate: deadRate{most: cfg.maxRate}}
+func newPartition(cfg Config, rng *rand.Rand) *partition {
+	m := &partition{Ops: machine.NewOps(nOps, retry.Backoff{Min: cfg.MinBackoff, Max: cfg.MaxBackoff}, rng), cfg: cfg,
+		source: source{end: -1}, slots: slots{committed: -1, lag: -1}, versions: versions{refused: make(map[engine.Model]string)},
+		merges: merges{Planner: compact.Planner{Config: cfg.Compaction}}, rate: deadRate{most: cfg.MaxDeadRate}}
+	if cfg.Range != nil {
+		m.until = cfg.Range.To
+	}
+	return m
 }
 
 // running reports whether new events are scored: the log is open, no claim of it
@@ -164,7 +151,7 @@ func (m *partition) advance() {
 		m.start(opCommit, commitOffset{m.slots.lag})
 		m.slots.lag = -1
 	}
-	if m.draining && m.drained() || m.running() && m.ended() && m.slots.committed >= m.cfg.until {
+	if m.draining && m.drained() || m.running() && m.ended() && m.slots.committed >= m.until {
 		m.halt(nil)
 	}
 }
@@ -182,7 +169,7 @@ func (m *partition) drained() bool {
 }
 
 // ended reports whether everything that there is to score is in spans.
-func (m *partition) ended() bool { return m.cfg.until > 0 && m.slots.scoredTo() >= m.cfg.until }
+func (m *partition) ended() bool { return m.until > 0 && m.slots.scoredTo() >= m.until }
 
 // halt stops the machine.
 func (m *partition) halt(err error) {
@@ -317,10 +304,10 @@ func (m *partition) wake() (at time.Duration, ok bool) {
 		earlier(m.merges.sweepAt)
 		earlier(m.merges.restUntil)
 		if !m.Busy(opScore) && m.source.next != m.slots.scoredTo() && m.rate.tripped == "" {
-			earlier(m.source.since + m.cfg.batching.Period)
+			earlier(m.source.since + m.cfg.Batching.Period)
 		}
 		if !m.slots.blank() && m.slots.closing == nil {
-			earlier(m.slots.open.since + m.cfg.rolling.Period)
+			earlier(m.slots.open.since + m.cfg.Rolling.Period)
 		}
 	}
 	return at, ok

@@ -125,7 +125,7 @@ func (m *partition) settleLoss() {
 	anew, allowed := lost.Accept != "", m.allowed(lost)
 	next := lost.To
 	switch {
-	case m.cfg.onLost == Latest && !anew:
+	case m.cfg.OnLost == Latest && !anew:
 		// To the end of what is there, and all of that is on record as given up.
 		lost.To = max(lost.To, l.missing.Next)
 		next = lost.To
@@ -150,7 +150,7 @@ func (m *partition) settleLoss() {
 	if anew {
 		topicID = lost.Accept
 	}
-	s.open, s.closing = nil, s.newSpan(span{from: s.committed, to: next, generation: m.cfg.generation, scoredAt: s.stamp(m.Now.Wall, 0), stage: opClaim,
+	s.open, s.closing = nil, s.newSpan(span{from: s.committed, to: next, generation: m.cfg.Generation, scoredAt: s.stamp(m.Now.Wall, 0), stage: opClaim,
 		skip: true, missing: [2]int64{lost.From, lost.To}, topicID: topicID})
 }
 
@@ -173,7 +173,7 @@ func (m *partition) skippable() bool { return m.loss.found.skippable(m.slots.com
 // allowed reports whether what is lost may be given up, by the spec or by an
 // operator.
 func (m *partition) allowed(lost SkipAuthorization) bool {
-	return m.cfg.onLost == Earliest || m.cfg.onLost == Latest || m.loss.allow(lost)
+	return m.cfg.OnLost == Earliest || m.cfg.OnLost == Latest || m.loss.allow(lost)
 }
 
 // lostError says what is lost, and what authorization would let the stream go on.
@@ -189,7 +189,7 @@ func (m *partition) lostError(lost SkipAuthorization) error {
 		return e
 	}
 	exact.From, exact.To = lost.From, lost.To
-	e.Hint = fmt.Sprintf("to give them up: thalweg stream resume %s --partition %d %s", m.cfg.pipeline, m.cfg.topicPartition, lost)
+	e.Hint = fmt.Sprintf("to give them up: thalweg stream resume %s --partition %d %s", m.cfg.Pipeline, m.cfg.Partition, lost)
 	if m.slots.fresh && in == nil {
 		e.Hint += "; nothing was committed yet, so the stream then begins anew"
 	}

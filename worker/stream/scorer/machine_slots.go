@@ -99,9 +99,9 @@ func (m *partition) scoreMore() {
 		return
 	case s.open == nil:
 		from, with := s.scoredTo(), m.versions.current
-		s.open = s.newSpan(span{from: from, to: from, model: with.Model, registered: with.RegisteredAtUS, generation: m.cfg.generation,
-			partitionBy: m.cfg.partitionBy, topicID: m.source.topicID})
-	case s.open.full(m.cfg.rolling):
+		s.open = s.newSpan(span{from: from, to: from, model: with.Model, registered: with.RegisteredAtUS, generation: m.cfg.Generation,
+			partitionBy: m.cfg.PartitionBy, topicID: m.source.topicID})
+	case s.open.full(m.cfg.Rolling):
 		return
 	}
 	m.source.asked = m.source.next
@@ -111,28 +111,28 @@ func (m *partition) scoreMore() {
 // batchDue reports whether the backlog is to be scored now and not merged with
 // what comes next.
 func (m *partition) batchDue() bool {
-	return m.paused || m.draining || m.loss.found != nil || m.recovering() || m.source.full(m.Now.Mono, m.cfg.batching)
+	return m.paused || m.draining || m.loss.found != nil || m.recovering() || m.source.full(m.Now.Mono, m.cfg.Batching)
 }
 
 // cut says how much of the backlog may go into a span at once. A recovered span
 // was within the bounds when it was claimed, whatever they are now. Where another
 // ends that is full follows from the events alone.
 func (m *partition) cut(s *span) engine.Cut {
-	c := engine.Cut{From: s.to, Count: m.cfg.batching.Count, Bytes: m.cfg.batching.Bytes, Gaps: maxSpanGaps, UpTo: s.limit, End: m.source.next}
+	c := engine.Cut{From: s.to, Count: m.cfg.Batching.Count, Bytes: m.cfg.Batching.Bytes, Gaps: maxSpanGaps, UpTo: s.limit, End: m.source.next}
 	if s.limit >= 0 {
 		return c
 	}
-	c.Count = min(c.Count, m.cfg.rolling.Count-s.events)
-	if m.cfg.maxRate > 0 {
+	c.Count = min(c.Count, m.cfg.Rolling.Count-s.events)
+	if m.cfg.MaxDeadRate > 0 {
 		c.Count = min(c.Count, rateWindow) // all that a batch can add to a rate that is too high
 	}
 	if m.slots.dayBatch > 0 {
 		c.Count = min(c.Count, m.slots.dayBatch)
 	}
-	c.Bytes = min(c.Bytes, m.cfg.rolling.Bytes-s.bytes)
+	c.Bytes = min(c.Bytes, m.cfg.Rolling.Bytes-s.bytes)
 	c.Gaps -= s.gaps
-	if m.cfg.until > 0 {
-		c.UpTo = m.cfg.until
+	if m.until > 0 {
+		c.UpTo = m.until
 	}
 	return c
 }
@@ -162,7 +162,7 @@ func (m *partition) onScored(ev batchScored) {
 	switch {
 	case ev.cut: // what was scored of the batch for nothing must not be the rule
 		m.slots.dayBatch = max(engine.MinDayBatch, 2*ev.records)
-	case m.slots.dayBatch > m.cfg.batching.Count:
+	case m.slots.dayBatch > m.cfg.Batching.Count:
 		m.slots.dayBatch = 0
 	default:
 		m.slots.dayBatch *= 2
@@ -176,7 +176,7 @@ func (m *partition) onScored(ev batchScored) {
 // due reports whether the open span, which has events, is to be committed.
 func (m *partition) due() bool {
 	s := m.slots.open
-	if s.full(m.cfg.rolling) || m.slots.short || m.ended() || m.versions.next != nil || m.Now.Mono >= s.since+m.cfg.rolling.Period || m.rate.tripped != "" {
+	if s.full(m.cfg.Rolling) || m.slots.short || m.ended() || m.versions.next != nil || m.Now.Mono >= s.since+m.cfg.Rolling.Period || m.rate.tripped != "" {
 		return true
 	}
 	// What is in the backlog belongs to the last file before a rest.
@@ -205,8 +205,8 @@ func (m *partition) closeSpan() {
 	m.slots.open, m.slots.closing, m.slots.short = nil, s, false
 	s.stage = opClaim
 	now := m.Now.Wall
-	if m.cfg.scoredAt > 0 {
-		now = m.cfg.scoredAt
+	if m.cfg.Range != nil {
+		now = m.cfg.Range.ScoredAtUS
 	}
 	s.scoredAt = m.slots.stamp(now, s.registered)
 	if m.versions.next != nil {
@@ -263,7 +263,7 @@ func (m *partition) onPublished(ev objectsPublished) {
 	case !m.complete(opPublish, ev.err):
 	case m.merges.committing():
 		m.merges.job.stage = opFinish
-	case m.cfg.outbox && s.dead > 0:
+	case m.cfg.Outbox != nil && s.dead > 0:
 		s.stage = opDeliver
 	default:
 		s.stage = opFinish
@@ -287,7 +287,7 @@ func (m *partition) onFinished(ev slotFinished) {
 	if e := &ev.entry; e.Done.Lost[1] == s.to && e.Done.Lost != [2]int64{} {
 		m.loss.from = s.from
 	}
-	if m.cfg.until == 0 {
+	if m.until == 0 {
 		m.slots.lag = s.to
 	}
 	m.recovered() // the backlog stays: there may be records beyond the claim in it

@@ -89,10 +89,10 @@ func (m *partition) fetchMore() {
 	}
 	switch {
 	case unwanted || !m.Idle(opFetch):
-	case s.bytes >= m.cfg.backlogBytes || s.records >= m.cfg.backlogEvents:
+	case s.bytes >= m.cfg.BacklogBytes || s.records >= maxBacklogEvents:
 	case in != nil && (!m.slots.ready || s.position >= in.To):
 	case in == nil && m.versions.current == nil:
-	case m.cfg.until > 0 && s.position >= m.cfg.until:
+	case m.until > 0 && s.position >= m.until:
 	default:
 		m.start(opFetch, fetch{m.epoch, s.position, s.topicID})
 	}
@@ -102,7 +102,7 @@ func (m *partition) fetchMore() {
 // waits for. What is fetched is then dropped: it may be more than was asked for,
 // and the turn to hold such a batch is what others wait for.
 func (m *partition) blocked() bool {
-	return m.slots.claim == nil && m.stuck() && m.slots.open != nil && m.slots.open.full(m.cfg.rolling)
+	return m.slots.claim == nil && m.stuck() && m.slots.open != nil && m.slots.open.full(m.cfg.Rolling)
 }
 
 // refetch drops the backlog, whose records lack what a version needs or are not

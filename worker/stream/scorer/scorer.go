@@ -158,7 +158,7 @@ type runner struct {
 }
 
 func newRunner(s *Scorer, log *commitlog.Log) *runner {
-	r := &runner{Scorer: s, logbook: log, machine: newPartition(s.cfg.machine(), newJitter()), begun: s.clock(),
+	r := &runner{Scorer: s, logbook: log, machine: newPartition(s.cfg, newJitter()), begun: s.clock(),
 		engines: make(map[engine.Model]engine.Engine), newID: commitlog.NewID, outbox: deadletter.Deliverer{Outbox: s.cfg.Outbox, Log: log},
 		// Room for an answer to every op and to the look at the topic, so that
 		// a goroutine can always end.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/machine"
@@ -57,10 +56,10 @@ type script struct {
 // playScript returns the script with the effects that its events have.
 func playScript(t *testing.T, text string) string {
 	s := &script{now: machine.Instant{Mono: time.Hour, Wall: 1_000_000}}
-	s.m = newPartition(machineConfig{generation: 1, batching: Limits{Count: 10, Bytes: 1000, Period: 5 * time.Millisecond},
-		rolling: Limits{Count: 30, Bytes: 5000, Period: time.Second}, backlogBytes: 2000, backlogEvents: 1000, maxRate: 0.05,
-		backoff: retry.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}}, rand.New(rand.NewPCG(1, 1)))
-	s.m.cfg.onLost, s.m.cfg.pipeline, s.m.cfg.topicPartition = Fail, "p", 3
+	s.m = newPartition(Config{Generation: 1, Batching: Limits{Count: 10, Bytes: 1000, Period: 5 * time.Millisecond},
+		Rolling: Limits{Count: 30, Bytes: 5000, Period: time.Second}, BacklogBytes: 2000, MaxDeadRate: 0.05,
+		MinBackoff: 100 * time.Millisecond, MaxBackoff: 10 * time.Second}, rand.New(rand.NewPCG(1, 1)))
+	s.m.cfg.OnLost, s.m.cfg.Pipeline, s.m.cfg.Partition = Fail, "p", 3
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		var command string
@@ -192,13 +191,14 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "resume":
 		ev = resumeAsked{}
 	case "policy":
-		s.m.cfg.onLost = words[1]
+		s.m.cfg.OnLost = words[1]
 		return nil
 	case "outbox":
-		s.m.cfg.outbox = true
+		s.m.cfg.Outbox = shutOutbox{}
 		return nil
 	case "until":
-		s.m.cfg.until, s.m.cfg.scoredAt = number("offset", 0), number("at", 0)
+		s.m.until = number("offset", 0)
+		s.m.cfg.Range = &Range{To: s.m.until, ScoredAtUS: number("at", 0)}
 		return nil
 	case "say":
 		w := SkipAuthorization{TopicID: word("topic", "T1"), Accept: word("accept", "")}

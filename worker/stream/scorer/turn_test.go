@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/machine"
@@ -15,11 +14,11 @@ import (
 
 // holder is a machine that has a merged file in memory, and so the turn of all
 // who share its process, while a slot of its own is being delivered.
-func holder(t *testing.T, cfg machineConfig) (m *partition, step func(ev event) []effect) {
+func holder(t *testing.T, cfg Config) (m *partition, step func(ev event) []effect) {
 	t.Helper()
-	cfg.generation, cfg.batching, cfg.rolling = 1, Limits{Count: 300, Bytes: 1 << 20, Period: time.Millisecond}, Limits{Count: 300, Bytes: 1 << 20, Period: time.Second}
-	cfg.backlogBytes, cfg.backlogEvents, cfg.backoff = 1<<20, 10_000, retry.Backoff{Min: time.Millisecond, Max: time.Millisecond}
-	cfg.compaction = compact.Config{MinFiles: 2, Bytes: 1 << 20, Retention: time.Minute}
+	cfg.Generation, cfg.Batching, cfg.Rolling = 1, Limits{Count: 300, Bytes: 1 << 20, Period: time.Millisecond}, Limits{Count: 300, Bytes: 1 << 20, Period: time.Second}
+	cfg.BacklogBytes, cfg.MinBackoff, cfg.MaxBackoff = 1<<20, time.Millisecond, time.Millisecond
+	cfg.Compaction = compact.Config{MinFiles: 2, Bytes: 1 << 20, Retention: time.Minute}
 	m = newPartition(cfg, rand.New(rand.NewPCG(1, 1)))
 	now := machine.Instant{Mono: time.Hour, Wall: 1_000_000}
 	step = func(ev event) []effect {
@@ -54,7 +53,7 @@ func drops(effects []effect) bool {
 // process. A stream that is paused until an operator comes must not keep the
 // turn, which a successor needs to finish a compaction before it scores.
 func TestAStreamAtRestGivesUpTheTurnToMerge(t *testing.T) {
-	m, step := holder(t, machineConfig{})
+	m, step := holder(t, Config{})
 	if !drops(step(pauseAsked{true})) || m.merges.job != nil {
 		t.Error("a paused stream keeps its merged file, and the turn of all others")
 	}
@@ -78,7 +77,7 @@ func TestAStreamAtRestGivesUpTheTurnToMerge(t *testing.T) {
 // TestAStreamThatIsStuckGivesUpTheTurnToMerge: dead letters whose topic is
 // missing are waited for, for days if need be.
 func TestAStreamThatIsStuckGivesUpTheTurnToMerge(t *testing.T) {
-	m, step := holder(t, machineConfig{outbox: true})
+	m, step := holder(t, Config{Outbox: shutOutbox{}})
 	step(slotClaimed{won: true})
 	step(objectsPublished{})
 	dropped := false
@@ -110,7 +109,7 @@ func TestAStreamThatIsStuckGivesUpTheTurnToMerge(t *testing.T) {
 // dropped, as it may be what all who need more memory than they asked for wait
 // for, and nobody knows when the operator comes.
 func TestAStreamThatTrippedHoldsNothing(t *testing.T) {
-	m, step := holder(t, machineConfig{maxRate: 0.05})
+	m, step := holder(t, Config{MaxDeadRate: 0.05})
 	step(recordsFetched{epoch: m.epoch, records: 600, bytes: 6000, next: 920, end: 920})
 	step(ticked{})
 	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 620, dead: 300})
@@ -134,7 +133,7 @@ func TestAStreamThatTrippedHoldsNothing(t *testing.T) {
 // TestAStreamThatIsStuckAndFullHoldsNothingUnscored: with one span stuck in the
 // log and the next one full, what is fetched waits for nobody knows how long.
 func TestAStreamThatIsStuckAndFullHoldsNothingUnscored(t *testing.T) {
-	m, step := holder(t, machineConfig{outbox: true})
+	m, step := holder(t, Config{Outbox: shutOutbox{}})
 	step(recordsFetched{epoch: m.epoch, records: 600, bytes: 6000, next: 920, end: 920})
 	step(ticked{})
 	step(batchScored{epoch: m.epoch, records: 300, bytes: 3000, to: 620})

@@ -23,7 +23,7 @@ func TestTheEndOfARestingPartitionIsTheOneLookedAt(t *testing.T) {
 		"nobody answers":        {seen: watched{end: -1, err: errors.New("no broker")}, end: -1, why: "not known: no broker"},
 		"but a fetch goes on":   {fetching: true, seen: watched{end: -1, err: errors.New("no broker")}, end: 7},
 	} {
-		m := newPartition(machineConfig{}, newJitter())
+		m := newPartition(Config{}, newJitter())
 		m.source.end, m.source.topicID = 7, "a"
 		if tc.fetching {
 			m.Begin(opFetch)
