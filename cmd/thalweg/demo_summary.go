@@ -20,7 +20,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/metric"
-	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // demoSummary is what the demo found, as printed and as written to
@@ -124,9 +124,13 @@ func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
 func (d *demo) measure(name string, body []byte, into metric.Accumulator, versions map[string]int64) error {
 	label := d.parsed.Spec.OutputFeatures[0]
 	var program *expression.Program
-	return eachRow(name, body, func(schema table.Schema, batch arrow.Record) (err error) {
+	for read, err := range engine.ReadRows(name, body) {
+		if err != nil {
+			return err
+		}
+		batch := read.Rows
 		if program == nil {
-			if program, err = expression.Compile(label.Expression, schema, time.UTC); err != nil {
+			if program, err = expression.Compile(label.Expression, read.Schema, time.UTC); err != nil {
 				return err
 			}
 		}
@@ -134,7 +138,6 @@ func (d *demo) measure(name string, body []byte, into metric.Accumulator, versio
 		if err != nil {
 			return err
 		}
-		defer truth.Release()
 		column := func(name string) arrow.Array { return batch.Column(batch.Schema().FieldIndices(name)[0]) }
 		probability := column("probability").(*array.Float64)
 		version := column("_model_version").(*array.Int64)
@@ -151,9 +154,10 @@ func (d *demo) measure(name string, body []byte, into metric.Accumulator, versio
 			}
 			predictions, labels = append(predictions, float32(probability.Value(i))), append(labels, y)
 		}
+		truth.Release()
 		into.Observe(predictions, labels)
-		return nil
-	})
+	}
+	return nil
 }
 
 func (s *demoSummary) write(path string) error {

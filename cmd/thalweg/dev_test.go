@@ -22,9 +22,9 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
-	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // demoFiles is absolute, as the embedded S3 endpoint changes the working
@@ -228,14 +228,15 @@ func streamed(t *testing.T, c *devCluster) map[string]uint64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := eachRow(info.Key, body, func(_ table.Schema, batch arrow.Record) error {
+		for read, err := range engine.ReadRows(info.Key, body) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch := read.Rows
 			p := batch.Column(batch.Schema().FieldIndices("probability")[0]).(*array.Float64)
 			for i := range int(batch.NumRows()) {
 				bits[key(batch, i)] = math.Float64bits(p.Value(i))
 			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
 		}
 	}
 	return bits

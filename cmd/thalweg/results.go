@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -16,7 +15,6 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
-	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -213,44 +211,24 @@ func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFil
 		if err != nil {
 			return err
 		}
-		err = eachRow(f.Key, body, func(_ table.Schema, batch arrow.Record) error {
+		for batch, err := range engine.ReadRows(f.Key, body) {
+			if err != nil {
+				return err
+			}
 			var out strings.Builder
-			for i := range int(min(batch.NumRows(), int64(n))) {
-				out.Write(event.AppendJSON(nil, batch, i))
+			rows := int(min(batch.Rows.NumRows(), int64(n)))
+			for i := range rows {
+				out.Write(event.AppendJSON(nil, batch.Rows, i))
 				out.WriteByte('\n')
 			}
-			n -= int(min(batch.NumRows(), int64(n)))
-			_, err := io.WriteString(w, out.String())
-			return err
-		})
-		if err != nil || n == 0 {
-			return err
+			n -= rows
+			if _, err := io.WriteString(w, out.String()); err != nil {
+				return err
+			}
+		}
+		if n == 0 {
+			return nil
 		}
 	}
 	return nil
-}
-
-// eachRow reads a Parquet object in the canonical form, batch by batch; the
-// batch, whose columns are schema's and the row number, is fn's only for the
-// call.
-func eachRow(name string, body []byte, fn func(schema table.Schema, batch arrow.Record) error) error {
-	r, err := engine.OpenRows(name, body)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	for {
-		batch, err := r.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		err = fn(r.Schema, batch)
-		batch.Release()
-		if err != nil {
-			return err
-		}
-	}
 }

@@ -3,7 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
+	"io"
 	"iter"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -13,48 +13,56 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
-// RowReader reads an object of scored rows in the canonical form, batch by
-// batch. It is used by one goroutine.
-type RowReader struct {
-	Schema table.Schema // of the rows, without table.RowColumn
-	reader *dataset.Reader
-	binder *table.Binder
-	next   int64
+// RowBatch is some rows of an object in the canonical form.
+type RowBatch struct {
+	Schema table.Schema // without table.RowColumn
+	Rows   arrow.Record // the columns of Schema, and last their ordinals in the object
 }
 
-// OpenRows opens an object whose bytes are given; name is for errors.
-func OpenRows(name string, body []byte) (*RowReader, error) {
+// ReadRows yields the scored rows of an object whose bytes are given, batch by
+// batch; a batch is valid until the next. name is for errors.
+func ReadRows(name string, body []byte) iter.Seq2[RowBatch, error] {
+	return func(yield func(RowBatch, error) bool) {
+		if err := readRows(name, body, func(b RowBatch) bool { return yield(b, nil) }); err != nil {
+			yield(RowBatch{}, err)
+		}
+	}
+}
+
+func readRows(name string, body []byte, yield func(RowBatch) bool) error {
 	r, err := dataset.OpenBytes(name, body, nil, dataset.ReaderConfig{})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := &RowReader{reader: r}
-	if out.Schema, err = table.FromArrow(r.Schema()); err == nil {
-		out.binder, err = table.NewBinder(out.Schema, r.Schema())
-	}
+	defer r.Close() // it is only read
+	schema, err := table.FromArrow(r.Schema())
 	if err != nil {
-		return nil, errors.Join(err, r.Close())
+		return err
 	}
-	return out, nil
-}
-
-// Next returns the next rows, their ordinal in the object in the last column,
-// table.RowColumn, and io.EOF at the end. The caller releases them.
-func (r *RowReader) Next() (arrow.Record, error) {
-	natural, err := r.reader.Next()
+	binder, err := table.NewBinder(schema, r.Schema())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer natural.Release()
-	rows, err := r.binder.Bind(natural, r.next)
-	if err == nil {
-		r.next += rows.NumRows()
+	next := int64(0)
+	for more := true; more; {
+		natural, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rows, err := binder.Bind(natural, next)
+		natural.Release()
+		if err != nil {
+			return err
+		}
+		next += rows.NumRows()
+		more = yield(RowBatch{schema, rows})
+		rows.Release()
 	}
-	return rows, err
+	return nil
 }
-
-// Close frees what the reader holds.
-func (r *RowReader) Close() error { return r.reader.Close() }
 
 // DeadLetters yields the dead letters of an object, up to the first that cannot be
 // read: Corrupt.

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 
-	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
@@ -174,43 +173,24 @@ func (f *finder) in(ctx context.Context, e, holder commitlog.Entry) (*found, err
 
 // findRow returns the row of an offset and its index; nil if there is none.
 func findRow(key string, body []byte, offset int64) ([]Cell, int64, error) {
-	r, err := engine.OpenRows(key, body)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer r.Close()
-	at, _, ok := r.Schema.Lookup("_offset")
-	if !ok {
-		return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("it has no column _offset")}
-	}
-	for first := int64(0); ; {
-		batch, err := r.Next()
-		if err == io.EOF {
-			return nil, 0, nil
-		}
+	first := int64(0)
+	for batch, err := range engine.ReadRows(key, body) {
 		if err != nil {
 			return nil, 0, err
 		}
-		row, i, err := rowOf(r, batch, at, offset)
-		n := batch.NumRows()
-		batch.Release()
-		if row != nil || err != nil {
-			return row, first + i, err
+		at, _, ok := batch.Schema.Lookup("_offset")
+		if !ok {
+			return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("it has no column _offset")}
 		}
-		first += n
-	}
-}
-
-func rowOf(r *engine.RowReader, batch arrow.Record, at int, offset int64) ([]Cell, int64, error) {
-	offsets, ok := batch.Column(at).(*array.Int64)
-	if !ok {
-		return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: "column _offset"}
-	}
-	for i, v := range offsets.Int64Values() {
-		if v == offset {
-			row, err := cells(r.Schema, batch, i)
-			return row, int64(i), err
+		offsets, ok := batch.Rows.Column(at).(*array.Int64)
+		if !ok {
+			return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: "column _offset"}
 		}
+		if i := slices.Index(offsets.Int64Values(), offset); i >= 0 {
+			row, err := cells(batch.Schema, batch.Rows, i)
+			return row, first + int64(i), err
+		}
+		first += batch.Rows.NumRows()
 	}
 	return nil, 0, nil
 }

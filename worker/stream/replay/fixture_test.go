@@ -264,13 +264,9 @@ func (w *world) cells(prefix string, partition int) map[int64]string {
 				}
 				continue
 			}
-			rows, err := engine.OpenRows(o.Key, body)
-			check(w.t, err)
-			for {
-				batch, err := rows.Next()
-				if err != nil {
-					break
-				}
+			for batch, err := range engine.ReadRows(o.Key, body) {
+				check(w.t, err)
+				batch := batch.Rows
 				at := batch.Schema().FieldIndices("_offset")[0]
 				for i := range int(batch.NumRows()) {
 					text := ""
@@ -286,9 +282,7 @@ func (w *world) cells(prefix string, partition int) map[int64]string {
 					}
 					found[offset] = text
 				}
-				batch.Release()
 			}
-			rows.Close()
 		}
 	}
 	return found

@@ -3,7 +3,6 @@ package replay
 import (
 	"context"
 	"fmt"
-	"io"
 	"iter"
 	"math"
 	"slices"
@@ -259,23 +258,12 @@ func eachDeadLetter(key string, body []byte, yield func(*outcome) bool) error {
 
 // eachRow calls yield with the scored rows of an object until it returns false.
 func eachRow(key string, body []byte, yield func(*outcome) bool) error {
-	rows, err := engine.OpenRows(key, body)
-	if err != nil {
-		return err
-	}
-	defer rows.Close() // it is only read
 	last := int64(-1)
-	for more := true; more; {
-		batch, err := rows.Next()
-		if err == io.EOF {
-			return nil
-		}
+	for batch, err := range engine.ReadRows(key, body) {
 		if err != nil {
 			return err
 		}
-		more, err = eachIn(key, batch, &last, yield)
-		batch.Release()
-		if err != nil {
+		if more, err := eachIn(key, batch.Rows, &last, yield); err != nil || !more {
 			return err
 		}
 	}
