@@ -37,7 +37,7 @@ var ranks = map[string]int{
 	"connectors/kafka/kafkatest": 2,
 	"connectors/registry":        2,
 	"coordinator/state":          2,
-	"fault":                      2,
+	"integration/fault":          2,
 	"pipeline/expression":        2,
 	"pipeline/table/tabletest":   2,
 	"storage/devserver":          2,

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/fault"
+	"github.com/thalweg/thalweg/integration/fault"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 )

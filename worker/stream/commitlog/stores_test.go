@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/thalweg/thalweg/fault"
+	"github.com/thalweg/thalweg/integration/fault"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/devserver"
 	"github.com/thalweg/thalweg/storage/file"

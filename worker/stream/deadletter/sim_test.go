@@ -12,7 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/fault"
+	"github.com/thalweg/thalweg/integration/fault"
 	"github.com/thalweg/thalweg/storage"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"

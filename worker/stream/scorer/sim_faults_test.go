@@ -1,7 +1,7 @@
 package scorer
 
 import (
-	"github.com/thalweg/thalweg/fault"
+	"github.com/thalweg/thalweg/integration/fault"
 )
 
 // simFaults are those of the store, hit often enough that most runs meet

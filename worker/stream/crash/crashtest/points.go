@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/thalweg/thalweg/fault"
+	"github.com/thalweg/thalweg/integration/fault"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
