@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 
-	"connectrpc.com/connect"
-
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -14,27 +12,27 @@ import (
 )
 
 // GetPipeline returns one pipeline with the rendered spec of a generation.
-func (s *service) GetPipeline(_ context.Context, req *connect.Request[apiv1.GetPipelineRequest]) (*connect.Response[apiv1.GetPipelineResponse], error) {
+func (s *service) GetPipeline(_ context.Context, req *apiv1.GetPipelineRequest) (*apiv1.GetPipelineResponse, error) {
 	resp, hint := &apiv1.GetPipelineResponse{}, ""
 	err := s.c.read(func(st *state.State) {
-		p := st.Pipeline(thalweg.PipelineName(req.Msg.Name))
+		p := st.Pipeline(thalweg.PipelineName(req.Name))
 		if p == nil {
-			hint = nearestPipeline(st, req.Msg.Name)
+			hint = nearestPipeline(st, req.Name)
 			return
 		}
-		if spec := p.Spec(thalweg.Generation(req.Msg.Generation)); spec != nil {
+		if spec := p.Spec(thalweg.Generation(req.Generation)); spec != nil {
 			resp.Pipeline = pipelineView(p, spec)
 			resp.Pipeline.RenderedSpec = spec.Text
 		}
 	})
 	if err == nil && resp.Pipeline == nil {
-		subject := "pipeline " + req.Msg.Name
-		if req.Msg.Generation != 0 {
-			subject += fmt.Sprintf(" generation %d", req.Msg.Generation)
+		subject := "pipeline " + req.Name
+		if req.Generation != 0 {
+			subject += fmt.Sprintf(" generation %d", req.Generation)
 		}
 		err = &thalweg.Error{Op: "get pipeline", Kind: thalweg.NotFound, Subject: subject, Hint: hint}
 	}
-	return connect.NewResponse(resp), err
+	return resp, err
 }
 
 // nearestPipeline offers the pipeline that a name is likely meant to be, or says

@@ -3,8 +3,6 @@ package coordinator
 import (
 	"context"
 
-	"connectrpc.com/connect"
-
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -12,22 +10,22 @@ import (
 
 // GetRun returns one run with its stages and tasks, and the progress that
 // workers reported last.
-func (s *service) GetRun(ctx context.Context, req *connect.Request[apiv1.GetRunRequest]) (*connect.Response[apiv1.GetRunResponse], error) {
+func (s *service) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.GetRunResponse, error) {
 	lead, err := s.c.waitLeading(ctx)
 	if err != nil {
 		return nil, err
 	}
 	resp := &apiv1.GetRunResponse{}
 	err = s.c.read(func(st *state.State) {
-		if r := st.Run(thalweg.RunID(req.Msg.RunId)); r != nil {
+		if r := st.Run(thalweg.RunID(req.RunId)); r != nil {
 			resp.Run = runView(r, lead.liveness, true)
 		}
 	})
 	if err == nil && resp.Run == nil {
 		var r *state.Run
-		if r, err = s.c.findRecord(ctx, thalweg.RunID(req.Msg.RunId)); err == nil {
+		if r, err = s.c.findRecord(ctx, thalweg.RunID(req.RunId)); err == nil {
 			resp.Run = runView(r, nil, true)
 		}
 	}
-	return connect.NewResponse(resp), err
+	return resp, err
 }

@@ -3,28 +3,26 @@ package coordinator
 import (
 	"context"
 
-	"connectrpc.com/connect"
-
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
 // ListModels lists models with their versions, oldest first, and aliases.
-func (s *service) ListModels(_ context.Context, req *connect.Request[apiv1.ListModelsRequest]) (*connect.Response[apiv1.ListModelsResponse], error) {
+func (s *service) ListModels(_ context.Context, req *apiv1.ListModelsRequest) (*apiv1.ListModelsResponse, error) {
 	resp := &apiv1.ListModelsResponse{}
 	err := s.c.read(func(st *state.State) {
 		for m := range st.Models() {
-			if req.Msg.Model == "" || string(m.Name) == req.Msg.Model {
+			if req.Model == "" || string(m.Name) == req.Model {
 				resp.Models = append(resp.Models, modelView(m))
 			}
 		}
 	})
-	if err == nil && req.Msg.Model != "" && len(resp.Models) == 0 {
-		err = &thalweg.Error{Op: "list models", Kind: thalweg.NotFound, Subject: "model " + req.Msg.Model,
+	if err == nil && req.Model != "" && len(resp.Models) == 0 {
+		err = &thalweg.Error{Op: "list models", Kind: thalweg.NotFound, Subject: "model " + req.Model,
 			Hint: "a version is registered by a run that succeeds: `thalweg runs` shows them, `thalweg models list` the models that there are"}
 	}
-	return connect.NewResponse(resp), err
+	return resp, err
 }
 
 func modelView(m *state.Model) *apiv1.Model {

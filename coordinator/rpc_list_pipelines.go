@@ -3,21 +3,19 @@ package coordinator
 import (
 	"context"
 
-	"connectrpc.com/connect"
-
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
 // ListPipelines lists the pipelines in order of their names.
-func (s *service) ListPipelines(context.Context, *connect.Request[apiv1.ListPipelinesRequest]) (*connect.Response[apiv1.ListPipelinesResponse], error) {
+func (s *service) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
 	resp := &apiv1.ListPipelinesResponse{}
 	err := s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
 			resp.Pipelines = append(resp.Pipelines, pipelineView(p, p.Newest()))
 		}
 	})
-	return connect.NewResponse(resp), err
+	return resp, err
 }
 
 // pipelineView returns a generation of a pipeline without its text.

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"connectrpc.com/connect"
-
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -27,14 +25,14 @@ const (
 // ListRuns lists runs page by page, newest first and without their tasks: those
 // of the state, and then the records. A run that becomes a record between two
 // pages may be on both.
-func (s *service) ListRuns(ctx context.Context, req *connect.Request[apiv1.ListRunsRequest]) (*connect.Response[apiv1.ListRunsResponse], error) {
+func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*apiv1.ListRunsResponse, error) {
 	lead, err := s.c.waitLeading(ctx)
 	if err != nil {
 		return nil, err
 	}
-	size := int(min(cmp.Or(req.Msg.PageSize, runsPage), maxRunsPage))
+	size := int(min(cmp.Or(req.PageSize, runsPage), maxRunsPage))
 	before, after := uint64(math.MaxUint64), ""
-	if token := req.Msg.PageToken; token != "" {
+	if token := req.PageToken; token != "" {
 		if before, after, err = parseToken(token); err != nil {
 			return nil, err
 		}
@@ -46,7 +44,7 @@ func (s *service) ListRuns(ctx context.Context, req *connect.Request[apiv1.ListR
 		var runs []*state.Run
 		for r := range st.Runs() {
 			inState[r.ID] = true
-			if r.StartIndex < before && (req.Msg.Pipeline == "" || string(r.Pipeline) == req.Msg.Pipeline) {
+			if r.StartIndex < before && (req.Pipeline == "" || string(r.Pipeline) == req.Pipeline) {
 				runs = append(runs, r)
 			}
 		}
@@ -60,14 +58,14 @@ func (s *service) ListRuns(ctx context.Context, req *connect.Request[apiv1.ListR
 		}
 	})
 	if err != nil || more {
-		return connect.NewResponse(resp), err
+		return resp, err
 	}
-	records, last, err := s.c.listRecords(ctx, req.Msg.Pipeline, after, size-len(resp.Runs), inState)
+	records, last, err := s.c.listRecords(ctx, req.Pipeline, after, size-len(resp.Runs), inState)
 	switch {
 	case err != nil && len(resp.Runs) > 0: // the state's are told all the same, and the next page why there are no more
 		s.c.log.Warn("records of ended runs cannot be listed", keyError, err)
 		resp.NextPageToken = tokenRecord + recordsPrefix
-		return connect.NewResponse(resp), nil
+		return resp, nil
 	case err != nil:
 		return nil, err
 	}
@@ -75,7 +73,7 @@ func (s *service) ListRuns(ctx context.Context, req *connect.Request[apiv1.ListR
 	if len(resp.Runs) == size {
 		resp.NextPageToken = tokenRecord + last
 	}
-	return connect.NewResponse(resp), nil
+	return resp, nil
 }
 
 // parseToken returns where a page begins: before an index of the log, or after

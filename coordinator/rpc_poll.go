@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
@@ -32,8 +31,8 @@ const (
 
 // Poll takes a worker's heartbeat, reports and progress, and answers with all
 // leases that it holds, waiting for them to differ from those that it knows.
-func (s *service) Poll(ctx context.Context, req *connect.Request[apiv1.PollRequest]) (*connect.Response[apiv1.PollResponse], error) {
-	c, msg := s.c, req.Msg
+func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.PollResponse, error) {
+	c := s.c
 	if err := checkPoll(msg); err != nil {
 		return nil, err
 	}
@@ -62,14 +61,14 @@ func (s *service) Poll(ctx context.Context, req *connect.Request[apiv1.PollReque
 			return nil, err
 		}
 		lead.liveness.left(thalweg.WorkerID(msg.WorkerId))
-		return connect.NewResponse(&apiv1.PollResponse{Accepted: accepted}), nil
+		return &apiv1.PollResponse{Accepted: accepted}, nil
 	}
 	resp, err := c.awaitLeases(ctx, lead, msg, len(accepted) > 0)
 	if err != nil {
 		return nil, err
 	}
 	resp.Accepted = accepted
-	return connect.NewResponse(resp), nil
+	return resp, nil
 }
 
 // awaitLeases plans for the worker until its leases differ from those it knows,

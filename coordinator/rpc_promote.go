@@ -4,20 +4,18 @@ import (
 	"cmp"
 	"context"
 
-	"connectrpc.com/connect"
-
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
 // Promote points an alias at a version.
-func (s *service) Promote(_ context.Context, req *connect.Request[apiv1.PromoteRequest]) (*connect.Response[apiv1.PromoteResponse], error) {
-	cmd := &state.Promote{Model: thalweg.ModelName(req.Msg.Model), Alias: cmp.Or(req.Msg.Alias, thalweg.DefaultAlias),
-		Version: thalweg.ModelVersion(req.Msg.Version)}
-	answer, err := s.c.propose(cmd, req.Msg.RequestId)
+func (s *service) Promote(_ context.Context, req *apiv1.PromoteRequest) (*apiv1.PromoteResponse, error) {
+	cmd := &state.Promote{Model: thalweg.ModelName(req.Model), Alias: cmp.Or(req.Alias, thalweg.DefaultAlias),
+		Version: thalweg.ModelVersion(req.Version)}
+	answer, err := s.c.propose(cmd, req.RequestId)
 	if err == nil && answer.Changed {
 		s.c.log.Info("alias moved", keyModel, cmd.Model, "alias", cmd.Alias, keyVersion, cmd.Version, "previous", answer.Previous)
 	}
-	return connect.NewResponse(&apiv1.PromoteResponse{Previous: uint64(answer.Previous)}), err
+	return &apiv1.PromoteResponse{Previous: uint64(answer.Previous)}, err
 }

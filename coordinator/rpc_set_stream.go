@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"connectrpc.com/connect"
-
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -13,17 +11,17 @@ import (
 
 // SetStream pauses or resumes a pipeline's stream, the latter maybe with an
 // authorization to give up lost offsets.
-func (s *service) SetStream(_ context.Context, req *connect.Request[apiv1.SetStreamRequest]) (*connect.Response[apiv1.SetStreamResponse], error) {
-	cmd := &state.SetStream{Pipeline: thalweg.PipelineName(req.Msg.Pipeline), Paused: req.Msg.Paused}
-	if k := req.Msg.Skip; k != nil {
+func (s *service) SetStream(_ context.Context, req *apiv1.SetStreamRequest) (*apiv1.SetStreamResponse, error) {
+	cmd := &state.SetStream{Pipeline: thalweg.PipelineName(req.Pipeline), Paused: req.Paused}
+	if k := req.Skip; k != nil {
 		cmd.Skip = &state.SkipAuthorization{Partition: k.Partition, From: k.From, To: k.To, TopicID: k.TopicId, Accept: k.AcceptTopic}
 	}
-	_, err := s.c.propose(cmd, req.Msg.RequestId)
+	_, err := s.c.propose(cmd, req.RequestId)
 	if e := new(thalweg.Error); errors.As(err, &e) && e.Kind == thalweg.NotFound && e.Hint == "" {
 		named := *e
-		if s.c.read(func(st *state.State) { named.Hint = nearestPipeline(st, req.Msg.Pipeline) }) == nil {
+		if s.c.read(func(st *state.State) { named.Hint = nearestPipeline(st, req.Pipeline) }) == nil {
 			err = &named
 		}
 	}
-	return connect.NewResponse(&apiv1.SetStreamResponse{}), err
+	return &apiv1.SetStreamResponse{}, err
 }

@@ -3,8 +3,6 @@ package coordinator
 import (
 	"context"
 
-	"connectrpc.com/connect"
-
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -12,8 +10,8 @@ import (
 )
 
 // StartRun starts another run of a pipeline's newest generation, or a job.
-func (s *service) StartRun(_ context.Context, req *connect.Request[apiv1.StartRunRequest]) (*connect.Response[apiv1.StartRunResponse], error) {
-	cmd := &state.StartRun{Pipeline: thalweg.PipelineName(req.Msg.Pipeline), Verb: req.Msg.Verb, Arguments: req.Msg.Arguments}
+func (s *service) StartRun(_ context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+	cmd := &state.StartRun{Pipeline: thalweg.PipelineName(req.Pipeline), Verb: req.Verb, Arguments: req.Arguments}
 	var text string
 	err := s.c.read(func(st *state.State) {
 		if p := st.Pipeline(cmd.Pipeline); p != nil {
@@ -29,8 +27,8 @@ func (s *service) StartRun(_ context.Context, req *connect.Request[apiv1.StartRu
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.c.propose(cmd, req.Msg.RequestId)
-	return connect.NewResponse(&apiv1.StartRunResponse{RunId: string(answer.Run)}), err
+	answer, err := s.c.propose(cmd, req.RequestId)
+	return &apiv1.StartRunResponse{RunId: string(answer.Run)}, err
 }
 
 // plan returns the stages of a run as the log keeps them.

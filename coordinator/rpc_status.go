@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
-
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -28,12 +26,12 @@ const (
 // Status tells the nodes, the leader and the workers. A node that knows no
 // leader answers for itself, so that there is always somebody to ask; only a
 // leader knows the workers.
-func (s *service) Status(ctx context.Context, _ *connect.Request[apiv1.StatusRequest]) (*connect.Response[apiv1.StatusResponse], error) {
+func (s *service) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.StatusResponse, error) {
 	c := s.c
 	resp := &apiv1.StatusResponse{Leader: c.node.Leader(), Nodes: c.probeNodes(ctx), AppliedIndex: c.node.AppliedIndex()}
 	lead := c.leading()
 	if lead == nil {
-		return connect.NewResponse(resp), nil
+		return resp, nil
 	}
 	now, h := time.Now(), lead.liveness.snapshot(lead.since)
 	c.replica.view(func(st *state.State) {
@@ -46,7 +44,7 @@ func (s *service) Status(ctx context.Context, _ *connect.Request[apiv1.StatusReq
 			resp.Workers = append(resp.Workers, v)
 		}
 	})
-	return connect.NewResponse(resp), nil
+	return resp, nil
 }
 
 // probeNodes asks the other nodes for a sign of life, all at once.

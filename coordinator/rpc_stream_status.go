@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/thalweg/thalweg"
@@ -12,16 +11,16 @@ import (
 )
 
 // StreamStatus tells the position of each partition of one pipeline, or of all.
-func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.StreamStatusRequest]) (*connect.Response[apiv1.StreamStatusResponse], error) {
+func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusRequest) (*apiv1.StreamStatusResponse, error) {
 	lead, err := s.c.waitLeading(ctx)
 	if err != nil {
 		return nil, err
 	}
 	resp := &apiv1.StreamStatusResponse{}
-	known, hint := req.Msg.Pipeline == "", ""
+	known, hint := req.Pipeline == "", ""
 	err = s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
-			if req.Msg.Pipeline != "" && string(p.Name) != req.Msg.Pipeline {
+			if req.Pipeline != "" && string(p.Name) != req.Pipeline {
 				continue
 			}
 			known = true
@@ -29,12 +28,12 @@ func (s *service) StreamStatus(ctx context.Context, req *connect.Request[apiv1.S
 				resp.Partitions = append(resp.Partitions, partitionView(st, p, part, lead.liveness))
 			}
 		}
-		hint = nearestPipeline(st, req.Msg.Pipeline)
+		hint = nearestPipeline(st, req.Pipeline)
 	})
 	if err == nil && !known {
-		err = &thalweg.Error{Op: "stream status", Kind: thalweg.NotFound, Subject: "pipeline " + req.Msg.Pipeline, Hint: hint}
+		err = &thalweg.Error{Op: "stream status", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline, Hint: hint}
 	}
-	return connect.NewResponse(resp), err
+	return resp, err
 }
 
 // partitionView merges the replicated state of a partition with the newest report

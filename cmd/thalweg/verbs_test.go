@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"connectrpc.com/connect"
 	"github.com/goccy/go-yaml"
 
 	"github.com/thalweg/thalweg"
@@ -32,20 +31,20 @@ type answers struct {
 	err      error
 }
 
-func respond[T any](a *answers, m *T) (*connect.Response[T], error) {
+func respond[T any](a *answers, m *T) (*T, error) {
 	if a.err != nil {
 		return nil, api.ToConnect(a.err)
 	}
-	return connect.NewResponse(m), nil
+	return m, nil
 }
 
-func (a *answers) ListRuns(_ context.Context, req *connect.Request[apiv1.ListRunsRequest]) (*connect.Response[apiv1.ListRunsResponse], error) {
+func (a *answers) ListRuns(_ context.Context, req *apiv1.ListRunsRequest) (*apiv1.ListRunsResponse, error) {
 	a.pages++
 	from := 0
-	if req.Msg.PageToken != "" {
-		fmt.Sscan(req.Msg.PageToken, &from)
+	if req.PageToken != "" {
+		fmt.Sscan(req.PageToken, &from)
 	}
-	to := min(from+int(req.Msg.PageSize), len(a.runs))
+	to := min(from+int(req.PageSize), len(a.runs))
 	page := &apiv1.ListRunsResponse{Runs: a.runs[from:to]}
 	if to < len(a.runs) {
 		page.NextPageToken = fmt.Sprint(to)
@@ -53,52 +52,52 @@ func (a *answers) ListRuns(_ context.Context, req *connect.Request[apiv1.ListRun
 	return respond(a, page)
 }
 
-func (a *answers) GetRun(_ context.Context, req *connect.Request[apiv1.GetRunRequest]) (*connect.Response[apiv1.GetRunResponse], error) {
+func (a *answers) GetRun(_ context.Context, req *apiv1.GetRunRequest) (*apiv1.GetRunResponse, error) {
 	for _, r := range a.runs {
-		if r.Id == req.Msg.RunId {
+		if r.Id == req.RunId {
 			return respond(a, &apiv1.GetRunResponse{Run: r})
 		}
 	}
-	return nil, api.ToConnect(&thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: req.Msg.RunId})
+	return nil, api.ToConnect(&thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: req.RunId})
 }
 
-func (a *answers) StartRun(_ context.Context, req *connect.Request[apiv1.StartRunRequest]) (*connect.Response[apiv1.StartRunResponse], error) {
-	return respond(a, &apiv1.StartRunResponse{RunId: req.Msg.Pipeline + "-1-2"})
+func (a *answers) StartRun(_ context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+	return respond(a, &apiv1.StartRunResponse{RunId: req.Pipeline + "-1-2"})
 }
 
-func (a *answers) CancelRun(context.Context, *connect.Request[apiv1.CancelRunRequest]) (*connect.Response[apiv1.CancelRunResponse], error) {
+func (a *answers) CancelRun(context.Context, *apiv1.CancelRunRequest) (*apiv1.CancelRunResponse, error) {
 	return respond(a, &apiv1.CancelRunResponse{})
 }
 
-func (a *answers) ListModels(context.Context, *connect.Request[apiv1.ListModelsRequest]) (*connect.Response[apiv1.ListModelsResponse], error) {
+func (a *answers) ListModels(context.Context, *apiv1.ListModelsRequest) (*apiv1.ListModelsResponse, error) {
 	return respond(a, &apiv1.ListModelsResponse{Models: a.models})
 }
 
-func (a *answers) Promote(_ context.Context, req *connect.Request[apiv1.PromoteRequest]) (*connect.Response[apiv1.PromoteResponse], error) {
-	a.promoted = req.Msg
+func (a *answers) Promote(_ context.Context, req *apiv1.PromoteRequest) (*apiv1.PromoteResponse, error) {
+	a.promoted = req
 	return respond(a, &apiv1.PromoteResponse{Previous: 3})
 }
 
-func (a *answers) SetStream(_ context.Context, req *connect.Request[apiv1.SetStreamRequest]) (*connect.Response[apiv1.SetStreamResponse], error) {
-	a.set = req.Msg
+func (a *answers) SetStream(_ context.Context, req *apiv1.SetStreamRequest) (*apiv1.SetStreamResponse, error) {
+	a.set = req
 	return respond(a, &apiv1.SetStreamResponse{})
 }
 
-func (a *answers) StreamStatus(context.Context, *connect.Request[apiv1.StreamStatusRequest]) (*connect.Response[apiv1.StreamStatusResponse], error) {
+func (a *answers) StreamStatus(context.Context, *apiv1.StreamStatusRequest) (*apiv1.StreamStatusResponse, error) {
 	return respond(a, &apiv1.StreamStatusResponse{Partitions: a.parts})
 }
 
-func (a *answers) Status(context.Context, *connect.Request[apiv1.StatusRequest]) (*connect.Response[apiv1.StatusResponse], error) {
+func (a *answers) Status(context.Context, *apiv1.StatusRequest) (*apiv1.StatusResponse, error) {
 	return respond(a, &apiv1.StatusResponse{Nodes: []*apiv1.Node{{Id: "c1", Address: "c1:7070", State: "leader"}},
 		Workers: []*apiv1.Worker{{Id: "w1", Address: "w1:7071", State: "alive", Leases: 4}}})
 }
 
-func (a *answers) ListPipelines(context.Context, *connect.Request[apiv1.ListPipelinesRequest]) (*connect.Response[apiv1.ListPipelinesResponse], error) {
+func (a *answers) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
 	return respond(a, &apiv1.ListPipelinesResponse{Pipelines: []*apiv1.Pipeline{
 		{Name: "flights", Generation: 2, AppliedAtUnixMs: 1_780_000_000_000, Model: "flights"}, {Name: "taxis", Generation: 1, StreamPaused: true}}})
 }
 
-func (a *answers) Apply(context.Context, *connect.Request[apiv1.ApplyRequest]) (*connect.Response[apiv1.ApplyResponse], error) {
+func (a *answers) Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
 	return respond(a, a.applied)
 }
 

@@ -30,16 +30,16 @@ type fake struct {
 	ids []string // request ids of the calls
 }
 
-func (f *fake) StartRun(_ context.Context, req *connect.Request[apiv1.StartRunRequest]) (*connect.Response[apiv1.StartRunResponse], error) {
+func (f *fake) StartRun(_ context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
 	f.mu.Lock()
-	f.ids = append(f.ids, req.Msg.RequestId)
+	f.ids = append(f.ids, req.RequestId)
 	calls := len(f.ids)
 	f.mu.Unlock()
-	resp, err := f.answer(calls, req.Msg)
+	resp, err := f.answer(calls, req)
 	if err != nil {
 		return nil, ToConnect(err)
 	}
-	return connect.NewResponse(resp), nil
+	return resp, nil
 }
 
 // serve starts a fake and returns its address.

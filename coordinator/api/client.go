@@ -62,17 +62,13 @@ func (c Config) withDefaults() Config {
 // are unavailable, with the same request id, so that it is carried out once.
 // Errors are *thalweg.Error.
 type Client struct {
+	apiv1.CoordinatorServiceClient
 	cfg   Config
 	http  *http.Client
-	nodes []node
+	nodes []string // host:port
 	waits retry.Backoff
 	// at is the node that answered last.
 	at atomic.Int64
-}
-
-type node struct {
-	address string
-	rpc     apiv1.CoordinatorServiceClient
 }
 
 // NewClient returns a client; it connects when first used. Close it after use.
@@ -92,9 +88,10 @@ func NewClient(cfg Config) (*Client, error) {
 			return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: fmt.Sprintf("address %q", a),
 				Hint: "host:port or http://host:port", Err: err}
 		}
-		c.nodes = append(c.nodes, node{address: u.Host, rpc: apiv1.NewCoordinatorServiceClient(c.http, "http://"+u.Host,
-			connect.WithReadMaxBytes(MaxMessageBytes))})
+		c.nodes = append(c.nodes, u.Host)
 	}
+	c.CoordinatorServiceClient = apiv1.NewCoordinatorServiceClient(toNode{c.http}, "http://"+c.nodes[0],
+		connect.WithReadMaxBytes(MaxMessageBytes), connect.WithInterceptors(connect.UnaryInterceptorFunc(c.tryNodes)))
 	return c, nil
 }
 
@@ -118,58 +115,81 @@ func NewTransport() *http.Transport {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Address returns the coordinator that answered last, or the first.
-func (c *Client) Address() string { return c.nodes[c.current()].address }
+func (c *Client) Address() string { return c.nodes[c.current()] }
 
 func (c *Client) current() int { return int(c.at.Load()) % len(c.nodes) }
 
-// newRequestID returns a request id that nobody else makes.
-func newRequestID() string { return rand.Text() }
+// nodeKey is the context's key of the node that a request goes to.
+type nodeKey struct{}
 
-// method is an RPC of the generated client.
-type method[Req, Resp any] func(apiv1.CoordinatorServiceClient, context.Context, *connect.Request[Req]) (*connect.Response[Resp], error)
+// toNode sends requests to the node that their context names.
+type toNode struct{ *http.Client }
 
-// call makes one logical request; wait is how long the request itself may take
-// to answer.
-func call[Req, Resp any](ctx context.Context, c *Client, m method[Req, Resp], req *Req, wait time.Duration) (*Resp, error) {
-	req = withRequestID(req)
-	var last error
-	at := c.current()
-	for attempt := range c.cfg.Attempts {
-		if attempt > 0 {
-			// The first round over the nodes is quick: one of them may be down and
-			// the next one not.
-			if c.waits.Wait(ctx, attempt/len(c.nodes)+1) != nil {
-				return nil, canceled(ctx.Err(), last)
-			}
-		}
-		try, cancel := context.WithTimeout(ctx, wait+c.cfg.AttemptTimeout)
-		resp, err := m(c.nodes[at].rpc, try, connect.NewRequest(req))
-		expired := try.Err()
-		cancel()
-		if err == nil {
-			c.at.Store(int64(at))
-			return resp.Msg, nil
-		}
-		if ctx.Err() != nil {
-			return nil, canceled(ctx.Err(), FromConnect(err))
-		}
-		last = FromConnect(err)
-		if !thalweg.IsTransient(last) && expired == nil {
-			return nil, last
-		}
-		at = (at + 1) % len(c.nodes)
-	}
-	if e := new(thalweg.Error); errors.As(last, &e) && e.Op == "call coordinator" && e.Err != nil {
-		last = e.Err // the same is not said twice
-	}
-	return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Unavailable, Subject: c.addresses(),
-		Hint: cmp.Or(c.cfg.Unreachable, "is a majority of the coordinators running?"), Err: last}
+// Do sends one request.
+func (t toNode) Do(req *http.Request) (*http.Response, error) {
+	to := *req.URL
+	to.Host = req.Context().Value(nodeKey{}).(string)
+	req.URL = &to
+	return t.Client.Do(req)
 }
 
-// withRequestID returns req, or a copy with a request id where one is needed and
-// the caller chose none: the same message may be sent again as another request.
-func withRequestID[Req any](req *Req) *Req {
-	m, ok := any(req).(interface {
+// tryNodes makes one logical request of a call.
+func (c *Client) tryNodes(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		req = withRequestID(req)
+		patience := c.cfg.AttemptTimeout
+		if poll, waits := req.Any().(*apiv1.PollRequest); waits {
+			patience += time.Duration(poll.WaitMs) * time.Millisecond
+		}
+		var last error
+		at := c.current()
+		for attempt := range c.cfg.Attempts {
+			if attempt > 0 {
+				// The first round over the nodes is quick: one of them may be down and
+				// the next one not.
+				if c.waits.Wait(ctx, attempt/len(c.nodes)+1) != nil {
+					return nil, canceled(ctx.Err(), last)
+				}
+			}
+			try, cancel := context.WithTimeout(context.WithValue(ctx, nodeKey{}, c.nodes[at]), patience)
+			resp, err := next(try, req)
+			expired := try.Err()
+			cancel()
+			if err == nil {
+				c.at.Store(int64(at))
+				return resp, nil
+			}
+			if ctx.Err() != nil {
+				return nil, canceled(ctx.Err(), FromConnect(err))
+			}
+			last = FromConnect(err)
+			if !thalweg.IsTransient(last) && expired == nil {
+				return nil, last
+			}
+			at = (at + 1) % len(c.nodes)
+		}
+		if e := new(thalweg.Error); errors.As(last, &e) && e.Op == "call coordinator" && e.Err != nil {
+			last = e.Err // the same is not said twice
+		}
+		return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Unavailable, Subject: strings.Join(c.nodes, ", "),
+			Hint: cmp.Or(c.cfg.Unreachable, "is a majority of the coordinators running?"), Err: last}
+	}
+}
+
+// identified is a request whose message is a copy with a request id: the
+// caller's may be sent again as another request.
+type identified struct {
+	connect.AnyRequest
+	message any
+}
+
+// Any returns the message.
+func (r identified) Any() any { return r.message }
+
+// withRequestID gives a request an id where one is needed and the caller chose
+// none.
+func withRequestID(req connect.AnyRequest) connect.AnyRequest {
+	m, ok := req.Any().(interface {
 		proto.Message
 		GetRequestId() string
 	})
@@ -178,16 +198,8 @@ func withRequestID[Req any](req *Req) *Req {
 	}
 	m = proto.CloneOf(m)
 	r := m.ProtoReflect()
-	r.Set(r.Descriptor().Fields().ByName("request_id"), protoreflect.ValueOfString(newRequestID()))
-	return any(m).(*Req)
-}
-
-func (c *Client) addresses() string {
-	all := make([]string, len(c.nodes))
-	for i, n := range c.nodes {
-		all[i] = n.address
-	}
-	return strings.Join(all, ", ")
+	r.Set(r.Descriptor().Fields().ByName("request_id"), protoreflect.ValueOfString(rand.Text()))
+	return identified{req, m}
 }
 
 func canceled(why, last error) error {

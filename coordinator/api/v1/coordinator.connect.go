@@ -78,33 +78,33 @@ const (
 type CoordinatorServiceClient interface {
 	// Apply accepts a spec: a changed one becomes the next generation, and starts a
 	// run where it changes what versions are trained from.
-	Apply(context.Context, *connect.Request[ApplyRequest]) (*connect.Response[ApplyResponse], error)
+	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	// ListPipelines lists the pipelines.
-	ListPipelines(context.Context, *connect.Request[ListPipelinesRequest]) (*connect.Response[ListPipelinesResponse], error)
+	ListPipelines(context.Context, *ListPipelinesRequest) (*ListPipelinesResponse, error)
 	// GetPipeline returns one pipeline with its rendered spec.
-	GetPipeline(context.Context, *connect.Request[GetPipelineRequest]) (*connect.Response[GetPipelineResponse], error)
+	GetPipeline(context.Context, *GetPipelineRequest) (*GetPipelineResponse, error)
 	// StartRun starts another run of a pipeline's newest generation, or a job.
-	StartRun(context.Context, *connect.Request[StartRunRequest]) (*connect.Response[StartRunResponse], error)
+	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// ListRuns lists runs page by page, newest first. Without a pipeline, those
 	// that were moved to the bucket come last, pipeline by pipeline.
-	ListRuns(context.Context, *connect.Request[ListRunsRequest]) (*connect.Response[ListRunsResponse], error)
+	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// GetRun returns one run with its stages and tasks.
-	GetRun(context.Context, *connect.Request[GetRunRequest]) (*connect.Response[GetRunResponse], error)
+	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
 	// CancelRun ends a run.
-	CancelRun(context.Context, *connect.Request[CancelRunRequest]) (*connect.Response[CancelRunResponse], error)
+	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
 	// ListModels lists models with their versions and aliases.
-	ListModels(context.Context, *connect.Request[ListModelsRequest]) (*connect.Response[ListModelsResponse], error)
+	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	// Promote points an alias at a version; rollback is a promote of an older one.
-	Promote(context.Context, *connect.Request[PromoteRequest]) (*connect.Response[PromoteResponse], error)
+	Promote(context.Context, *PromoteRequest) (*PromoteResponse, error)
 	// SetStream pauses or resumes a pipeline's stream.
-	SetStream(context.Context, *connect.Request[SetStreamRequest]) (*connect.Response[SetStreamResponse], error)
+	SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error)
 	// StreamStatus tells the position of each partition.
-	StreamStatus(context.Context, *connect.Request[StreamStatusRequest]) (*connect.Response[StreamStatusResponse], error)
+	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
 	// Status tells the nodes, the leader and the workers.
-	Status(context.Context, *connect.Request[StatusRequest]) (*connect.Response[StatusResponse], error)
+	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// Poll is the workers' one call: heartbeat, reports and progress go in, the
 	// leases that the worker holds come out.
-	Poll(context.Context, *connect.Request[PollRequest]) (*connect.Response[PollResponse], error)
+	Poll(context.Context, *PollRequest) (*PollResponse, error)
 }
 
 // NewCoordinatorServiceClient constructs a client for the thalweg.coordinator.v1.CoordinatorService
@@ -217,68 +217,120 @@ type coordinatorServiceClient struct {
 }
 
 // Apply calls thalweg.coordinator.v1.CoordinatorService.Apply.
-func (c *coordinatorServiceClient) Apply(ctx context.Context, req *connect.Request[ApplyRequest]) (*connect.Response[ApplyResponse], error) {
-	return c.apply.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) Apply(ctx context.Context, req *ApplyRequest) (*ApplyResponse, error) {
+	response, err := c.apply.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // ListPipelines calls thalweg.coordinator.v1.CoordinatorService.ListPipelines.
-func (c *coordinatorServiceClient) ListPipelines(ctx context.Context, req *connect.Request[ListPipelinesRequest]) (*connect.Response[ListPipelinesResponse], error) {
-	return c.listPipelines.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) ListPipelines(ctx context.Context, req *ListPipelinesRequest) (*ListPipelinesResponse, error) {
+	response, err := c.listPipelines.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // GetPipeline calls thalweg.coordinator.v1.CoordinatorService.GetPipeline.
-func (c *coordinatorServiceClient) GetPipeline(ctx context.Context, req *connect.Request[GetPipelineRequest]) (*connect.Response[GetPipelineResponse], error) {
-	return c.getPipeline.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) GetPipeline(ctx context.Context, req *GetPipelineRequest) (*GetPipelineResponse, error) {
+	response, err := c.getPipeline.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // StartRun calls thalweg.coordinator.v1.CoordinatorService.StartRun.
-func (c *coordinatorServiceClient) StartRun(ctx context.Context, req *connect.Request[StartRunRequest]) (*connect.Response[StartRunResponse], error) {
-	return c.startRun.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) StartRun(ctx context.Context, req *StartRunRequest) (*StartRunResponse, error) {
+	response, err := c.startRun.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // ListRuns calls thalweg.coordinator.v1.CoordinatorService.ListRuns.
-func (c *coordinatorServiceClient) ListRuns(ctx context.Context, req *connect.Request[ListRunsRequest]) (*connect.Response[ListRunsResponse], error) {
-	return c.listRuns.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) ListRuns(ctx context.Context, req *ListRunsRequest) (*ListRunsResponse, error) {
+	response, err := c.listRuns.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // GetRun calls thalweg.coordinator.v1.CoordinatorService.GetRun.
-func (c *coordinatorServiceClient) GetRun(ctx context.Context, req *connect.Request[GetRunRequest]) (*connect.Response[GetRunResponse], error) {
-	return c.getRun.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) GetRun(ctx context.Context, req *GetRunRequest) (*GetRunResponse, error) {
+	response, err := c.getRun.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // CancelRun calls thalweg.coordinator.v1.CoordinatorService.CancelRun.
-func (c *coordinatorServiceClient) CancelRun(ctx context.Context, req *connect.Request[CancelRunRequest]) (*connect.Response[CancelRunResponse], error) {
-	return c.cancelRun.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) CancelRun(ctx context.Context, req *CancelRunRequest) (*CancelRunResponse, error) {
+	response, err := c.cancelRun.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // ListModels calls thalweg.coordinator.v1.CoordinatorService.ListModels.
-func (c *coordinatorServiceClient) ListModels(ctx context.Context, req *connect.Request[ListModelsRequest]) (*connect.Response[ListModelsResponse], error) {
-	return c.listModels.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) ListModels(ctx context.Context, req *ListModelsRequest) (*ListModelsResponse, error) {
+	response, err := c.listModels.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // Promote calls thalweg.coordinator.v1.CoordinatorService.Promote.
-func (c *coordinatorServiceClient) Promote(ctx context.Context, req *connect.Request[PromoteRequest]) (*connect.Response[PromoteResponse], error) {
-	return c.promote.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) Promote(ctx context.Context, req *PromoteRequest) (*PromoteResponse, error) {
+	response, err := c.promote.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // SetStream calls thalweg.coordinator.v1.CoordinatorService.SetStream.
-func (c *coordinatorServiceClient) SetStream(ctx context.Context, req *connect.Request[SetStreamRequest]) (*connect.Response[SetStreamResponse], error) {
-	return c.setStream.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) SetStream(ctx context.Context, req *SetStreamRequest) (*SetStreamResponse, error) {
+	response, err := c.setStream.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // StreamStatus calls thalweg.coordinator.v1.CoordinatorService.StreamStatus.
-func (c *coordinatorServiceClient) StreamStatus(ctx context.Context, req *connect.Request[StreamStatusRequest]) (*connect.Response[StreamStatusResponse], error) {
-	return c.streamStatus.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) StreamStatus(ctx context.Context, req *StreamStatusRequest) (*StreamStatusResponse, error) {
+	response, err := c.streamStatus.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // Status calls thalweg.coordinator.v1.CoordinatorService.Status.
-func (c *coordinatorServiceClient) Status(ctx context.Context, req *connect.Request[StatusRequest]) (*connect.Response[StatusResponse], error) {
-	return c.status.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) Status(ctx context.Context, req *StatusRequest) (*StatusResponse, error) {
+	response, err := c.status.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // Poll calls thalweg.coordinator.v1.CoordinatorService.Poll.
-func (c *coordinatorServiceClient) Poll(ctx context.Context, req *connect.Request[PollRequest]) (*connect.Response[PollResponse], error) {
-	return c.poll.CallUnary(ctx, req)
+func (c *coordinatorServiceClient) Poll(ctx context.Context, req *PollRequest) (*PollResponse, error) {
+	response, err := c.poll.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // CoordinatorServiceHandler is an implementation of the thalweg.coordinator.v1.CoordinatorService
@@ -286,33 +338,33 @@ func (c *coordinatorServiceClient) Poll(ctx context.Context, req *connect.Reques
 type CoordinatorServiceHandler interface {
 	// Apply accepts a spec: a changed one becomes the next generation, and starts a
 	// run where it changes what versions are trained from.
-	Apply(context.Context, *connect.Request[ApplyRequest]) (*connect.Response[ApplyResponse], error)
+	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	// ListPipelines lists the pipelines.
-	ListPipelines(context.Context, *connect.Request[ListPipelinesRequest]) (*connect.Response[ListPipelinesResponse], error)
+	ListPipelines(context.Context, *ListPipelinesRequest) (*ListPipelinesResponse, error)
 	// GetPipeline returns one pipeline with its rendered spec.
-	GetPipeline(context.Context, *connect.Request[GetPipelineRequest]) (*connect.Response[GetPipelineResponse], error)
+	GetPipeline(context.Context, *GetPipelineRequest) (*GetPipelineResponse, error)
 	// StartRun starts another run of a pipeline's newest generation, or a job.
-	StartRun(context.Context, *connect.Request[StartRunRequest]) (*connect.Response[StartRunResponse], error)
+	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// ListRuns lists runs page by page, newest first. Without a pipeline, those
 	// that were moved to the bucket come last, pipeline by pipeline.
-	ListRuns(context.Context, *connect.Request[ListRunsRequest]) (*connect.Response[ListRunsResponse], error)
+	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// GetRun returns one run with its stages and tasks.
-	GetRun(context.Context, *connect.Request[GetRunRequest]) (*connect.Response[GetRunResponse], error)
+	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
 	// CancelRun ends a run.
-	CancelRun(context.Context, *connect.Request[CancelRunRequest]) (*connect.Response[CancelRunResponse], error)
+	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
 	// ListModels lists models with their versions and aliases.
-	ListModels(context.Context, *connect.Request[ListModelsRequest]) (*connect.Response[ListModelsResponse], error)
+	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	// Promote points an alias at a version; rollback is a promote of an older one.
-	Promote(context.Context, *connect.Request[PromoteRequest]) (*connect.Response[PromoteResponse], error)
+	Promote(context.Context, *PromoteRequest) (*PromoteResponse, error)
 	// SetStream pauses or resumes a pipeline's stream.
-	SetStream(context.Context, *connect.Request[SetStreamRequest]) (*connect.Response[SetStreamResponse], error)
+	SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error)
 	// StreamStatus tells the position of each partition.
-	StreamStatus(context.Context, *connect.Request[StreamStatusRequest]) (*connect.Response[StreamStatusResponse], error)
+	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
 	// Status tells the nodes, the leader and the workers.
-	Status(context.Context, *connect.Request[StatusRequest]) (*connect.Response[StatusResponse], error)
+	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// Poll is the workers' one call: heartbeat, reports and progress go in, the
 	// leases that the worker holds come out.
-	Poll(context.Context, *connect.Request[PollRequest]) (*connect.Response[PollResponse], error)
+	Poll(context.Context, *PollRequest) (*PollResponse, error)
 }
 
 // NewCoordinatorServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -322,79 +374,79 @@ type CoordinatorServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	coordinatorServiceMethods := File_coordinator_api_v1_coordinator_proto.Services().ByName("CoordinatorService").Methods()
-	coordinatorServiceApplyHandler := connect.NewUnaryHandler(
+	coordinatorServiceApplyHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceApplyProcedure,
 		svc.Apply,
 		connect.WithSchema(coordinatorServiceMethods.ByName("Apply")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceListPipelinesHandler := connect.NewUnaryHandler(
+	coordinatorServiceListPipelinesHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceListPipelinesProcedure,
 		svc.ListPipelines,
 		connect.WithSchema(coordinatorServiceMethods.ByName("ListPipelines")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceGetPipelineHandler := connect.NewUnaryHandler(
+	coordinatorServiceGetPipelineHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceGetPipelineProcedure,
 		svc.GetPipeline,
 		connect.WithSchema(coordinatorServiceMethods.ByName("GetPipeline")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceStartRunHandler := connect.NewUnaryHandler(
+	coordinatorServiceStartRunHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceStartRunProcedure,
 		svc.StartRun,
 		connect.WithSchema(coordinatorServiceMethods.ByName("StartRun")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceListRunsHandler := connect.NewUnaryHandler(
+	coordinatorServiceListRunsHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceListRunsProcedure,
 		svc.ListRuns,
 		connect.WithSchema(coordinatorServiceMethods.ByName("ListRuns")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceGetRunHandler := connect.NewUnaryHandler(
+	coordinatorServiceGetRunHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceGetRunProcedure,
 		svc.GetRun,
 		connect.WithSchema(coordinatorServiceMethods.ByName("GetRun")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceCancelRunHandler := connect.NewUnaryHandler(
+	coordinatorServiceCancelRunHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceCancelRunProcedure,
 		svc.CancelRun,
 		connect.WithSchema(coordinatorServiceMethods.ByName("CancelRun")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceListModelsHandler := connect.NewUnaryHandler(
+	coordinatorServiceListModelsHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceListModelsProcedure,
 		svc.ListModels,
 		connect.WithSchema(coordinatorServiceMethods.ByName("ListModels")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServicePromoteHandler := connect.NewUnaryHandler(
+	coordinatorServicePromoteHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServicePromoteProcedure,
 		svc.Promote,
 		connect.WithSchema(coordinatorServiceMethods.ByName("Promote")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceSetStreamHandler := connect.NewUnaryHandler(
+	coordinatorServiceSetStreamHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceSetStreamProcedure,
 		svc.SetStream,
 		connect.WithSchema(coordinatorServiceMethods.ByName("SetStream")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceStreamStatusHandler := connect.NewUnaryHandler(
+	coordinatorServiceStreamStatusHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceStreamStatusProcedure,
 		svc.StreamStatus,
 		connect.WithSchema(coordinatorServiceMethods.ByName("StreamStatus")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServiceStatusHandler := connect.NewUnaryHandler(
+	coordinatorServiceStatusHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceStatusProcedure,
 		svc.Status,
 		connect.WithSchema(coordinatorServiceMethods.ByName("Status")),
 		connect.WithHandlerOptions(opts...),
 	)
-	coordinatorServicePollHandler := connect.NewUnaryHandler(
+	coordinatorServicePollHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServicePollProcedure,
 		svc.Poll,
 		connect.WithSchema(coordinatorServiceMethods.ByName("Poll")),
@@ -437,54 +489,54 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 // UnimplementedCoordinatorServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedCoordinatorServiceHandler struct{}
 
-func (UnimplementedCoordinatorServiceHandler) Apply(context.Context, *connect.Request[ApplyRequest]) (*connect.Response[ApplyResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Apply is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) ListPipelines(context.Context, *connect.Request[ListPipelinesRequest]) (*connect.Response[ListPipelinesResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) ListPipelines(context.Context, *ListPipelinesRequest) (*ListPipelinesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ListPipelines is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) GetPipeline(context.Context, *connect.Request[GetPipelineRequest]) (*connect.Response[GetPipelineResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) GetPipeline(context.Context, *GetPipelineRequest) (*GetPipelineResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.GetPipeline is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) StartRun(context.Context, *connect.Request[StartRunRequest]) (*connect.Response[StartRunResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.StartRun is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) ListRuns(context.Context, *connect.Request[ListRunsRequest]) (*connect.Response[ListRunsResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ListRuns is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) GetRun(context.Context, *connect.Request[GetRunRequest]) (*connect.Response[GetRunResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.GetRun is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) CancelRun(context.Context, *connect.Request[CancelRunRequest]) (*connect.Response[CancelRunResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.CancelRun is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) ListModels(context.Context, *connect.Request[ListModelsRequest]) (*connect.Response[ListModelsResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ListModels is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) Promote(context.Context, *connect.Request[PromoteRequest]) (*connect.Response[PromoteResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) Promote(context.Context, *PromoteRequest) (*PromoteResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Promote is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) SetStream(context.Context, *connect.Request[SetStreamRequest]) (*connect.Response[SetStreamResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.SetStream is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) StreamStatus(context.Context, *connect.Request[StreamStatusRequest]) (*connect.Response[StreamStatusResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.StreamStatus is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) Status(context.Context, *connect.Request[StatusRequest]) (*connect.Response[StatusResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Status is not implemented"))
 }
 
-func (UnimplementedCoordinatorServiceHandler) Poll(context.Context, *connect.Request[PollRequest]) (*connect.Response[PollResponse], error) {
+func (UnimplementedCoordinatorServiceHandler) Poll(context.Context, *PollRequest) (*PollResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Poll is not implemented"))
 }
