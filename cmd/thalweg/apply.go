@@ -45,7 +45,7 @@ func newApply(g *globals) *cobra.Command {
 			if wait && res.RunId != "" {
 				return followed(cmd, c, res.RunId)
 			}
-			return answer{res, func(w io.Writer) {
+			return answer{value: res, table: func(w io.Writer) {
 				switch {
 				case !res.Changed:
 					fmt.Fprintf(w, "%s is unchanged at generation %d; `thalweg runs start %s` trains again\n", res.Pipeline, res.Generation, res.Pipeline)

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/storage"
 )
 
 // client returns a client of the coordinators that the flags name.
@@ -14,23 +16,13 @@ func (g *globals) client() (*api.Client, error) {
 		Unreachable: "start coordinators there, as `thalweg dev` does, or name others: --coordinator [THALWEG_COORDINATOR]; of several a majority must run"})
 }
 
-// dial opens what a verb needs that looks at a stream by itself: the
-// coordinators, and the stores and brokers of the flags. hangUp gives them back.
-func (g *globals) dial() (c *api.Client, conns *connections, hangUp func(), err error) {
-	if conns, err = g.connections.open(); err != nil {
-		return nil, nil, nil, err
-	}
-	if c, err = g.client(); err != nil {
-		conns.Close()
-		return nil, nil, nil, err
-	}
-	return c, conns, func() { c.Close(); conns.Close() }, nil
-}
-
-// answer is what a verb prints: a value for programs, and a table for people.
+// answer is what a verb prints: a value for programs, and a table for people. One
+// without a table is that of a verb which has printed by itself.
 type answer struct {
 	value any
 	table func(io.Writer)
+	// failed is why the exit code is 1 although there is an answer.
+	failed error
 }
 
 // ask makes a verb of a function that asks the coordinators.
@@ -45,8 +37,39 @@ func (g *globals) ask(do func(cmd *cobra.Command, c *api.Client, args []string) 
 		if err != nil {
 			return err
 		}
-		return g.print(cmd.OutOrStdout(), a.value, a.table)
+		if a.table != nil {
+			if err := g.print(cmd.OutOrStdout(), a.value, a.table); err != nil {
+				return err
+			}
+		}
+		return a.failed
 	}
+}
+
+// cluster is the coordinators, and the stores and brokers of the flags.
+type cluster struct {
+	*api.Client
+	conns       *connections
+	stateBucket string // its name
+}
+
+// look makes a verb of a function that looks at streams by itself.
+func (g *globals) look(do func(cmd *cobra.Command, c *cluster, args []string) (answer, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		conns, err := g.connections.open()
+		if err != nil {
+			return err
+		}
+		defer conns.Close()
+		return g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+			return do(cmd, &cluster{c, conns, g.connections.state}, args)
+		})(cmd, args)
+	}
+}
+
+// state opens the bucket of checkpoints.
+func (c *cluster) state(ctx context.Context) (storage.Bucket, error) {
+	return c.conns.stateBucket(c.stateBucket)(ctx)
 }
 
 // argument returns the i-th argument, or nothing.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -50,7 +51,7 @@ type connectionFlags struct {
 }
 
 func (c *connectionFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&c.store, "store", envOr("THALWEG_STORE", "http://"+defaultS3Address),
+	flags.StringVar(&c.store, "store", cmp.Or(os.Getenv("THALWEG_STORE"), "http://"+defaultS3Address),
 		"default object store: an S3 endpoint (http://host:port) or a directory (file:///path) [THALWEG_STORE]")
 	flags.StringSliceVar(&c.kafka, "kafka", envList("THALWEG_KAFKA", defaultKafkaAddress),
 		"default Kafka brokers (host:port) [THALWEG_KAFKA]")
@@ -58,7 +59,7 @@ func (c *connectionFlags) register(flags *pflag.FlagSet) {
 		"schema registry of Avro events (http://host:port), for specs that name the connection default [THALWEG_SCHEMA_REGISTRY]")
 	flags.StringVar(&c.file, "connections", os.Getenv("THALWEG_CONNECTIONS"),
 		"file of named connections, for specs that name one [THALWEG_CONNECTIONS]")
-	flags.StringVar(&c.state, "state-bucket", envOr("THALWEG_STATE_BUCKET", "thalweg"),
+	flags.StringVar(&c.state, "state-bucket", cmp.Or(os.Getenv("THALWEG_STATE_BUCKET"), "thalweg"),
 		"bucket for checkpoints and partial results [THALWEG_STATE_BUCKET]")
 }
 
@@ -180,9 +181,9 @@ func defaultSchemas(address string) (map[string]*schemaregistry.Client, error) {
 // open builds the connections that the flags describe. No network is touched.
 func (c *connectionFlags) open() (*connections, error) {
 	def, err := openStore(c.store,
-		envOr("THALWEG_ACCESS_KEY", envOr("AWS_ACCESS_KEY_ID", devAccessKey)),
-		envOr("THALWEG_SECRET_KEY", envOr("AWS_SECRET_ACCESS_KEY", devSecretKey)),
-		envOr("THALWEG_REGION", envOr("AWS_REGION", "us-east-1")), nil)
+		cmp.Or(os.Getenv("THALWEG_ACCESS_KEY"), os.Getenv("AWS_ACCESS_KEY_ID"), devAccessKey),
+		cmp.Or(os.Getenv("THALWEG_SECRET_KEY"), os.Getenv("AWS_SECRET_ACCESS_KEY"), devSecretKey),
+		cmp.Or(os.Getenv("THALWEG_REGION"), os.Getenv("AWS_REGION"), "us-east-1"), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -66,11 +66,11 @@ func (d *demo) summarise(ctx context.Context, first, second *apiv1.Run, sent int
 			RunSecond: float64(r.EndedAtUnixMs-r.StartedAtUnixMs) / 1000})
 	}
 	d.say("Checking the results: thalweg fsck.")
-	verdict, err := checkResults(ctx, d.client, d.cluster.connections, d.parsed.Metadata.Name)
+	verdict, err := (&cluster{Client: d.client, conns: d.cluster.connections}).judge(ctx, d.parsed.Metadata.Name, "")
 	if err != nil {
 		return nil, err
 	}
-	printVerdict(d.out, verdict)
+	fmt.Fprint(d.out, verdict)
 	if !verdict.OK() {
 		return nil, &thalweg.Error{Op: "check results", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%d violations", len(verdict.Violations))}
 	}

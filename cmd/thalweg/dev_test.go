@@ -193,7 +193,7 @@ func committed(t *testing.T, c *devCluster, cl *api.Client, n int64) {
 		case <-time.After(followEvery):
 		}
 	}
-	verdict, err := checkResults(t.Context(), cl, c.connections, "flight-delays")
+	verdict, err := (&cluster{Client: cl, conns: c.connections}).judge(t.Context(), "flight-delays", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -31,40 +32,29 @@ func newDiff(g *globals) *cobra.Command {
 		Example: "  thalweg diff flight-delays --with s3://lake/replays/v2/\n" +
 			"  thalweg diff flight-delays --with s3://lake/replays/v2/ -o json",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			ctx := cmd.Context()
 			if _, _, err := pipeline.SplitS3Path(with); err != nil {
-				return usageError("--with", with, "s3://bucket/prefix/")
+				return answer{}, usageError("--with", with, "s3://bucket/prefix/")
 			}
-			c, conns, hangUp, err := g.dial()
+			s, err := c.openStream(ctx, args[0])
 			if err != nil {
-				return err
+				return answer{}, err
 			}
-			defer hangUp()
-			s, err := openStream(ctx, c, conns, args[0])
+			place, err := openPlace(ctx, c.conns, cmp.Or(connection, s.sinkConnection), with)
 			if err != nil {
-				return err
-			}
-			place, err := openPlace(ctx, conns, orElse(connection, s.sinkConnection), with)
-			if err != nil {
-				return err
+				return answer{}, err
 			}
 			m, err := replay.ReadManifest(ctx, place.Bucket, place.Prefix)
 			if err != nil {
-				return err
+				return answer{}, err
 			}
 			if string(m.Pipeline) != args[0] {
-				return usageError("--with", with, "a replay of "+args[0]+", not of "+string(m.Pipeline))
+				return answer{}, usageError("--with", with, "a replay of "+args[0]+", not of "+string(m.Pipeline))
 			}
 			report, err := diffWith(cmd, m, s.live, place, top)
-			if err != nil {
-				return err
-			}
-			if err := g.print(cmd.OutOrStdout(), report, func(w io.Writer) { printDiff(w, report) }); err != nil {
-				return err
-			}
-			return differing(report)
-		},
+			return answer{report, func(w io.Writer) { printDiff(w, report) }, differing(report)}, err
+		}),
 	}
 	cmd.Flags().StringVar(&with, "with", "", "where the replay wrote its rows: s3://bucket/prefix/")
 	cmd.Flags().StringVar(&connection, "with-connection", "", "store connection of --with; default: the sink's")

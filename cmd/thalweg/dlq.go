@@ -38,20 +38,25 @@ func (f *letterFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.all, "all", false, "include dead letters that a replay has scored")
 }
 
-// check reports an expression that selects nothing, before anybody is asked.
-func (f *letterFlags) check() error {
-	_, err := deadletter.NewSelection(f.where)
+// selectLetters compiles --where.
+func selectLetters(where string) (*deadletter.Selection, error) {
+	s, err := deadletter.NewSelection(where)
 	if err != nil {
-		return &thalweg.Error{Op: "--where", Kind: thalweg.Invalid, Err: err, Hint: "`thalweg dlq --help` has the fields"}
+		return nil, &thalweg.Error{Op: "--where", Kind: thalweg.Invalid, Err: err, Hint: "`thalweg dlq --help` has the fields"}
 	}
-	return nil
+	return s, nil
 }
 
-// letters yields the dead letters that the flags select, partition by
-// partition, oldest first.
-func (s *sinkReader) letters(ctx context.Context, f letterFlags) iter.Seq2[*deadletter.Letter, error] {
+// letters yields the dead letters of a pipeline that the flags select,
+// partition by partition, oldest first.
+func (f *letterFlags) letters(ctx context.Context, c *cluster, pipeline string) iter.Seq2[*deadletter.Letter, error] {
 	return func(yield func(*deadletter.Letter, error) bool) {
-		selection, err := deadletter.NewSelection(f.where)
+		selection, err := selectLetters(f.where)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		s, err := c.openSink(ctx, pipeline)
 		if err != nil {
 			yield(nil, err)
 			return

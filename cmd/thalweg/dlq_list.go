@@ -54,28 +54,20 @@ func newDLQList(g *globals) *cobra.Command {
 		Example: "  thalweg dlq list flight-delays\n" +
 			"  thalweg dlq list flight-delays --where \"model_version == 3 && timestamp >= '2026-11-01'\" -o json",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			if limit < 1 {
-				return usageError("--limit", fmt.Sprint(limit), "a number from 1")
+				return answer{}, usageError("--limit", fmt.Sprint(limit), "a number from 1")
 			}
-			if err := flags.check(); err != nil {
-				return err
-			}
-			sink, err := g.openSink(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			defer sink.hangUp()
 			counts := letterCounts{Pipeline: args[0], byReason: make(map[[2]string]*reasonCount)}
-			for l, err := range sink.letters(cmd.Context(), flags) {
+			for l, err := range flags.letters(cmd.Context(), c, args[0]) {
 				if err != nil {
-					return err
+					return answer{}, err
 				}
 				counts.add(l)
 			}
 			counts.finish(limit)
-			return g.print(cmd.OutOrStdout(), counts, counts.table)
-		},
+			return answer{value: counts, table: counts.table}, nil
+		}),
 	}
 	flags.register(cmd)
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many reasons to list")

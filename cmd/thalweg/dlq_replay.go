@@ -8,10 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
-	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -33,23 +31,20 @@ func newDLQReplay(g *globals) *cobra.Command {
 			"  thalweg dlq replay flight-delays --model 4 -o json",
 		Args:        cobra.ExactArgs(1),
 		Annotations: map[string]string{usesFlags: scores},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := (&letterFlags{where: where}).check(); err != nil {
-				return err
+		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			if _, err := selectLetters(where); err != nil {
+				return answer{}, err
 			}
-			sum, err := g.replayLetters(cmd, args[0], where, version)
-			if err != nil {
-				if cmd.Context().Err() != nil {
-					return &thalweg.Error{Op: "replay dead letters", Kind: thalweg.Canceled, Subject: args[0], Hint: "run the same command again to go on"}
-				}
-				return err
+			sum, err := c.replayLetters(cmd, args[0], where, version)
+			if err != nil && cmd.Context().Err() != nil {
+				err = &thalweg.Error{Op: "replay dead letters", Kind: thalweg.Canceled, Subject: args[0], Hint: "run the same command again to go on"}
 			}
-			return g.print(cmd.OutOrStdout(), sum, func(w io.Writer) {
+			return answer{value: sum, table: func(w io.Writer) {
 				row(w, "SELECTED", "SCORED", "DEAD AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
 				row(w, thousands(sum.Selected), thousands(sum.Scored), thousands(sum.Dead), thousands(sum.Truncated), thousands(sum.Already),
 					thousands(sum.Recovered), thousands(sum.Slots))
-			})
-		},
+			}}, err
+		}),
 	}
 	cmd.Flags().StringVar(&where, "where", "", "select dead letters for which this expression is true; thalweg dlq --help lists the fields")
 	cmd.Flags().StringVar(&version, "model", thalweg.DefaultAlias, "the version that scores: a number or an alias")
@@ -57,30 +52,24 @@ func newDLQReplay(g *globals) *cobra.Command {
 }
 
 // replayLetters scores dead letters of a pipeline again.
-func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string) (deadletter.ReplaySummary, error) {
-	var none deadletter.ReplaySummary
+func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string) (none deadletter.ReplaySummary, err error) {
 	ctx := cmd.Context()
-	c, conns, hangUp, err := g.dial()
+	s, err := c.openStream(ctx, name)
 	if err != nil {
 		return none, err
 	}
-	defer hangUp()
-	s, err := openStream(ctx, c, conns, name)
-	if err != nil {
-		return none, err
-	}
-	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, version)
+	model, err := findVersion(ctx, c.Client, s.spec.Spec.Registry.Model, version)
 	if err != nil {
 		return none, err
 	}
 	if model.RegisteredAtUS == 0 {
 		return none, usageError("--model", version, "a registered version: its rows become part of the results")
 	}
-	partitions, err := streamPartitions(ctx, c, name)
+	partitions, err := streamPartitions(ctx, c.Client, name)
 	if err != nil {
 		return none, err
 	}
-	state, _, err := conns.bucketOf(ctx, "", "s3://"+g.connections.state+"/")
+	models, err := c.models(ctx)
 	if err != nil {
 		return none, err
 	}
@@ -92,8 +81,6 @@ func (g *globals) replayLetters(cmd *cobra.Command, name, where, version string)
 		return none, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	models := engine.NewRegistry(state, catalog.All())
-	models.Schemas = conns.eventSchemas
 	return deadletter.Replay(ctx, s.live.Bucket, models, log, deadletter.ReplayConfig{
 		Pipeline: thalweg.PipelineName(name), Generation: s.generation, Topic: s.topic, Partitions: partitions, Prefix: s.live.Prefix,
 		Model: model, Where: where, PartitionBy: cfg.PartitionBy, Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes}, nil)

@@ -28,38 +28,30 @@ func newDLQShow(g *globals) *cobra.Command {
 		Example: "  thalweg dlq show flight-delays --where \"stage == 'decode' && partition == 3\"\n" +
 			"  thalweg dlq show flight-delays --limit 0 -o json | jq -r .raw",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := flags.check(); err != nil {
-				return err
-			}
-			sink, err := g.openSink(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			defer sink.hangUp()
+		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			p, err := newLetterPrinter(g.output, out)
 			if err != nil {
-				return err
+				return answer{}, err
 			}
 			n := 0
-			for l, err := range sink.letters(cmd.Context(), flags) {
+			for l, err := range flags.letters(cmd.Context(), c, args[0]) {
 				if err != nil {
-					return err
+					return answer{}, err
 				}
 				if limit > 0 && n == limit {
 					break
 				}
 				n++
 				if err := p.print(l); err != nil {
-					return err
+					return answer{}, err
 				}
 			}
 			if err := p.flush(); err != nil {
-				return err
+				return answer{}, err
 			}
-			return out.Flush()
-		},
+			return answer{}, out.Flush()
+		}),
 	}
 	flags.register(cmd)
 	cmd.Flags().IntVar(&limit, "limit", 100, "how many to show; 0: all")

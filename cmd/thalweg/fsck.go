@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 	"github.com/thalweg/thalweg/worker/stream/replay"
@@ -28,54 +27,39 @@ func newFsck(g *globals) *cobra.Command {
 			"shares no code with the writers.",
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, conns, hangUp, err := g.dial()
+		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			verdict, err := c.judge(cmd.Context(), args[0], at)
 			if err != nil {
-				return err
+				return answer{}, err
 			}
-			defer hangUp()
-			verdict, err := judge(cmd.Context(), c, conns, args[0], at)
-			if err != nil {
-				return err
-			}
-			if err := g.print(cmd.OutOrStdout(), verdict, func(w io.Writer) { printVerdict(w, verdict) }); err != nil {
-				return err
-			}
+			a := answer{value: verdict, table: func(w io.Writer) { fmt.Fprint(w, verdict) }}
 			if !verdict.OK() {
-				return &thalweg.Error{Op: "fsck " + args[0], Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%d violations", len(verdict.Violations))}
+				a.failed = &thalweg.Error{Op: "fsck " + args[0], Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%d violations", len(verdict.Violations))}
 			}
-			return nil
-		},
+			return a, nil
+		}),
 	}
 	cmd.Flags().StringVar(&at, "at", "", "check the rows of a replay instead: s3://bucket/prefix/")
 	return cmd
 }
 
-// judge judges the results of a pipeline, or those of a replay of it.
-func judge(ctx context.Context, c *api.Client, conns *connections, name, at string) (*fsck.Verdict, error) {
-	if at == "" {
-		return checkResults(ctx, c, conns, name)
-	}
-	s, err := openStream(ctx, c, conns, name)
+// judge judges the results of a pipeline's newest generation, or those of a
+// replay of it.
+func (c *cluster) judge(ctx context.Context, name, at string) (*fsck.Verdict, error) {
+	s, err := c.openStream(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	place, err := openPlace(ctx, conns, s.sinkConnection, at)
-	if err != nil {
-		return nil, err
-	}
-	m, err := replay.ReadManifest(ctx, place.Bucket, place.Prefix)
-	if err != nil {
-		return nil, err
-	}
-	return fsck.Run(ctx, place.Bucket, place.Prefix, []fsck.Model{{Name: string(m.Model), Version: uint64(m.Version), Checkpoint: m.Checkpoint, RegisteredAtUS: m.RegisteredAtUS}})
-}
-
-// checkResults judges the results of a pipeline's newest generation.
-func checkResults(ctx context.Context, c *api.Client, conns *connections, name string) (*fsck.Verdict, error) {
-	s, err := openStream(ctx, c, conns, name)
-	if err != nil {
-		return nil, err
+	if at != "" {
+		place, err := openPlace(ctx, c.conns, s.sinkConnection, at)
+		if err != nil {
+			return nil, err
+		}
+		m, err := replay.ReadManifest(ctx, place.Bucket, place.Prefix)
+		if err != nil {
+			return nil, err
+		}
+		return fsck.Run(ctx, place.Bucket, place.Prefix, []fsck.Model{{Name: string(m.Model), Version: uint64(m.Version), Checkpoint: m.Checkpoint, RegisteredAtUS: m.RegisteredAtUS}})
 	}
 	registered, err := c.ListModels(ctx, &apiv1.ListModelsRequest{})
 	if err != nil {
@@ -92,8 +76,4 @@ func checkResults(ctx context.Context, c *api.Client, conns *connections, name s
 		}
 	}
 	return fsck.Run(ctx, s.live.Bucket, s.live.Prefix, models)
-}
-
-func printVerdict(w io.Writer, v *fsck.Verdict) {
-	fmt.Fprint(w, v.String())
 }

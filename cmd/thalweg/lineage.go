@@ -45,7 +45,7 @@ func newLineage(g *globals) *cobra.Command {
 			"  thalweg lineage flight-delays --partition 0 --offset 4711 -o json > row.json\n" +
 			"  thalweg lineage --from-file row.json --verify",
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, g, args) },
+		RunE: g.look(f.run),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.topic, "topic", "", "the topic; default: the pipeline's")
@@ -76,149 +76,122 @@ type traced struct {
 	Verification *lineage.Verification `json:"verification,omitempty"`
 }
 
-func (f *lineageFlags) run(cmd *cobra.Command, g *globals, args []string) error {
+func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a answer, err error) {
 	ctx := cmd.Context()
-	conns, err := g.connections.open()
-	if err != nil {
-		return err
-	}
-	defer conns.Close()
 	var given []byte
 	if f.event != "" {
 		if given, err = os.ReadFile(f.event); err != nil {
-			return &thalweg.Error{Op: "--event", Kind: thalweg.Invalid, Err: err}
+			return a, &thalweg.Error{Op: "--event", Kind: thalweg.Invalid, Err: err}
 		}
 	}
-	var doc *lineage.Document
+	out := traced{}
 	var from lineage.Sources
-	var stop func()
 	switch {
 	case f.fromFile != "":
-		doc, from, stop, err = f.read(ctx, conns)
+		out.Document, from, err = f.read(ctx, c)
 	case len(args) == 0 && f.topic == "":
-		return usageError("PIPELINE", "", "a pipeline, --topic or --from-file")
+		return a, usageError("PIPELINE", "", "a pipeline, --topic or --from-file")
 	default:
-		doc, from, stop, err = f.trace(ctx, g, conns, args)
+		out.Document, from, err = f.trace(ctx, c, args)
 	}
-	if stop != nil {
-		defer stop()
+	if from.Events != nil {
+		defer from.Events.Close()
 	}
 	if err != nil {
-		return err
+		return a, err
 	}
-	out := traced{Document: doc}
-	if f.verify {
-		if out.Verification, err = lineage.Verify(ctx, from, doc, given); err != nil {
-			return err
-		}
+	a.value, a.table = &out, func(w io.Writer) { printLineage(w, out) }
+	if !f.verify {
+		return a, nil
 	}
-	if err := g.print(cmd.OutOrStdout(), out, func(w io.Writer) { printLineage(w, out) }); err != nil {
-		return err
+	if out.Verification, err = lineage.Verify(ctx, from, out.Document, given); err != nil {
+		return a, err
 	}
-	if v := out.Verification; v != nil && !v.OK {
-		return &thalweg.Error{Op: "verify", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d offset %d", doc.Event.Topic, doc.Event.Partition, doc.Event.Offset),
+	if v, e := out.Verification, out.Event; !v.OK {
+		a.failed = &thalweg.Error{Op: "verify", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d offset %d", e.Topic, e.Partition, e.Offset),
 			Err: fmt.Errorf("%d of %d columns differ", len(v.Differences), v.Columns)}
 	}
-	return nil
+	return a, nil
 }
 
 // read takes the lineage from a file and opens what it names.
-func (f *lineageFlags) read(ctx context.Context, conns *connections) (*lineage.Document, lineage.Sources, func(), error) {
+func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Document, from lineage.Sources, err error) {
 	data, err := os.ReadFile(f.fromFile)
 	if err != nil {
-		return nil, lineage.Sources{}, nil, &thalweg.Error{Op: "--from-file", Kind: thalweg.Invalid, Err: err}
-	}
-	var written struct {
-		Verification json.RawMessage `json:"verification"`
+		return nil, from, &thalweg.Error{Op: "--from-file", Kind: thalweg.Invalid, Err: err}
 	}
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &written) == nil && written.Verification != nil && json.Unmarshal(data, &fields) == nil {
+	if json.Unmarshal(data, &fields) == nil && fields["verification"] != nil {
 		delete(fields, "verification") // of an earlier --verify
 		if data, err = json.Marshal(fields); err != nil {
-			return nil, lineage.Sources{}, nil, err
+			return nil, from, err
 		}
 	}
-	doc, err := lineage.Parse(data)
-	if err != nil {
-		return nil, lineage.Sources{}, nil, &thalweg.Error{Op: "--from-file", Kind: thalweg.KindOf(err), Subject: f.fromFile, Err: err}
+	if doc, err = lineage.Parse(data); err != nil {
+		return nil, from, &thalweg.Error{Op: "--from-file", Kind: thalweg.KindOf(err), Subject: f.fromFile, Err: err}
 	}
-	p := doc.Places
-	from, stop, err := openSources(ctx, conns, p, doc.Event.Topic)
-	return doc, from, stop, err
+	from, err = openSources(ctx, c.conns, doc.Places, doc.Event.Topic)
+	return doc, from, err
 }
 
-// openSources opens what a document's places name.
-func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, stop func(), err error) {
-	from.Catalog = catalog.All()
+// openSources opens what a document's places name. The caller closes the events.
+func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, err error) {
+	from.Catalog, from.Schemas = catalog.All(), conns.eventSchemas
 	from.Sink = storage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
 	if from.Sink.Bucket, _, err = conns.bucketOf(ctx, p.Sink, "s3://"+p.Bucket+"/"); err != nil {
-		return from, nil, err
+		return from, err
 	}
 	if from.State, _, err = conns.bucketOf(ctx, "", "s3://"+p.State+"/"); err != nil {
-		return from, nil, err
+		return from, err
 	}
 	source, err := conns.Source(p.Events, connectors.Reading{Topic: topic, IsolationLevel: p.Isolation})
 	if err != nil {
-		return from, nil, err
+		return from, err
 	}
-	from.Events, from.Schemas = source, conns.eventSchemas
-	return from, func() { _ = source.Close() }, nil // nothing is in it that could be lost
+	from.Events = source
+	return from, nil
 }
 
 // trace finds the lineage of an event.
-func (f *lineageFlags) trace(ctx context.Context, g *globals, conns *connections, args []string) (*lineage.Document, lineage.Sources, func(), error) {
-	var none lineage.Sources
+func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (doc *lineage.Document, from lineage.Sources, err error) {
 	if f.offset < 0 {
 		given := fmt.Sprint(f.offset)
 		if f.offset == notGiven {
 			given = ""
 		}
-		return nil, none, nil, usageError("--offset", given, "the offset of an event")
+		return nil, from, usageError("--offset", given, "the offset of an event")
 	}
-	c, err := g.client()
-	if err != nil {
-		return nil, none, nil, err
+	name := argument(args, 0)
+	if name == "" {
+		if name, err = pipelineOf(ctx, c.Client, f.topic); err != nil {
+			return nil, from, err
+		}
 	}
-	stop := func() { c.Close() }
-	name, err := f.pipeline(ctx, c, args)
+	s, err := c.openStream(ctx, name)
 	if err != nil {
-		return nil, none, stop, err
-	}
-	s, err := openStream(ctx, c, conns, name)
-	if err != nil {
-		return nil, none, stop, err
+		return nil, from, err
 	}
 	events := s.spec.Spec.Sources.Events
-	places := lineage.Places{Sink: s.sinkConnection, Bucket: s.live.Name, SinkPrefix: s.live.Prefix, State: g.connections.state,
+	places := lineage.Places{Sink: s.sinkConnection, Bucket: s.live.Name, SinkPrefix: s.live.Prefix, State: c.stateBucket,
 		Events: events.Connection, Isolation: events.Kafka.IsolationLevel}
 	if f.at != "" {
-		at, err := openPlace(ctx, conns, s.sinkConnection, f.at)
+		at, err := openPlace(ctx, c.conns, s.sinkConnection, f.at)
 		if err != nil {
-			return nil, none, stop, err
+			return nil, from, err
 		}
 		places.Bucket, places.SinkPrefix = at.Name, at.Prefix
 	}
 	topic := cmp.Or(f.topic, s.topic)
-	from, closeSource, err := openSources(ctx, conns, places, topic)
-	if err != nil {
-		return nil, none, stop, err
+	if from, err = openSources(ctx, c.conns, places, topic); err != nil {
+		return nil, from, err
 	}
-	stop = func() { closeSource(); c.Close() }
-	doc, err := lineage.Trace(ctx, from, &registry{c}, lineage.Query{Pipeline: thalweg.PipelineName(name), Topic: topic, TopicID: f.topicID,
+	doc, err = lineage.Trace(ctx, from, &registry{c.Client}, lineage.Query{Pipeline: thalweg.PipelineName(name), Topic: topic, TopicID: f.topicID,
 		Partition: f.partition, Offset: f.offset}, f.keep)
 	if err != nil {
-		return nil, none, stop, err
+		return nil, from, err
 	}
 	doc.Places, doc.Build = places, buildOf()
-	return doc, from, stop, nil
-}
-
-// pipeline returns the one that is named, or that scores the topic.
-func (f *lineageFlags) pipeline(ctx context.Context, c *api.Client, args []string) (string, error) {
-	if len(args) == 1 {
-		return args[0], nil
-	}
-	return pipelineOf(ctx, c, f.topic)
+	return doc, from, nil
 }
 
 // registry is what the coordinators know.
@@ -279,7 +252,7 @@ func printLineage(w io.Writer, t traced) {
 	}
 	line("model", "%s %d%s%s", d.Model.Name, d.Model.Version, optional(", registered ", d.Model.RegisteredAt), optional(", run ", d.Model.RunID))
 	line("", "checkpoint %s", d.Model.Checkpoint)
-	line("", "parameters sha256 %s, transform %s", orElse(d.Model.SHA256, "-"), orElse(d.Model.TransformHash, "-"))
+	line("", "parameters sha256 %s, transform %s", cmp.Or(d.Model.SHA256, "-"), cmp.Or(d.Model.TransformHash, "-"))
 	if tr := d.Training; tr != nil {
 		line("training", "%s rows in %s bytes of %s, objects: %d", thousands(tr.Rows), thousands(tr.SizeBytes), tr.Path, len(tr.Objects))
 		line("", "manifest sha256 %s, spec sha256 %s", tr.Dataset, tr.Spec)
@@ -289,7 +262,7 @@ func printLineage(w io.Writer, t traced) {
 				line("", "… and %d more (-o json lists all)", len(tr.Objects)-i)
 				break
 			}
-			line("", "%s  etag %s%s, %s bytes, %s rows", o.Key, orElse(o.ETag, "-"), optional(", version ", o.Version), thousands(o.SizeBytes), thousands(o.Rows))
+			line("", "%s  etag %s%s, %s bytes, %s rows", o.Key, cmp.Or(o.ETag, "-"), optional(", version ", o.Version), thousands(o.SizeBytes), thousands(o.Rows))
 		}
 	}
 	line("spec", "generation %d%s", d.Spec.Generation, optional(", sha256 ", d.Spec.SHA256))

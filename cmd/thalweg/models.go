@@ -34,7 +34,7 @@ func newModelsList(g *globals) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.ListModels(cmd.Context(), &apiv1.ListModelsRequest{Model: argument(args, 0)})
-			return answer{res, func(w io.Writer) {
+			return answer{value: res, table: func(w io.Writer) {
 				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
 				for _, m := range res.Models {
 					for _, v := range m.Versions {
@@ -110,7 +110,7 @@ func newModelsRollback(g *globals) *cobra.Command {
 
 func promote(ctx context.Context, c *api.Client, model, alias string, v uint64) (answer, error) {
 	res, err := c.Promote(ctx, &apiv1.PromoteRequest{Model: model, Alias: alias, Version: v})
-	return answer{res, func(w io.Writer) {
+	return answer{value: res, table: func(w io.Writer) {
 		fmt.Fprintf(w, "%s of %s is now version %d (was %d)\n", alias, model, v, res.Previous)
 	}}, err
 }
@@ -136,8 +136,8 @@ func newModelsExport(g *globals) *cobra.Command {
 		Example:     "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
 		Args:        cobra.ExactArgs(2),
 		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
-			m, err := findModel(cmd.Context(), c, args[0])
+		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			m, err := findModel(cmd.Context(), c.Client, args[0])
 			if err != nil {
 				return answer{}, err
 			}
@@ -145,8 +145,8 @@ func newModelsExport(g *globals) *cobra.Command {
 				if fmt.Sprint(v.Version) != args[1] {
 					continue
 				}
-				names, err := export(cmd.Context(), g, v.Checkpoint, dir)
-				return answer{names, func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) }}, err
+				names, err := c.export(cmd.Context(), v.Checkpoint, dir)
+				return answer{value: names, table: func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) }}, err
 			}
 			return answer{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: args[0] + " " + args[1], Hint: "see `thalweg models list`"}
 		}),
@@ -155,16 +155,12 @@ func newModelsExport(g *globals) *cobra.Command {
 	return cmd
 }
 
-func export(ctx context.Context, g *globals, reference, dir string) ([]string, error) {
+func (c *cluster) export(ctx context.Context, reference, dir string) ([]string, error) {
 	ref, err := thalweg.ParseObjectRef(reference)
 	if err != nil {
 		return nil, err
 	}
-	conns, err := g.connections.open()
-	if err != nil {
-		return nil, err
-	}
-	state, _, err := conns.bucketOf(ctx, "", "s3://"+g.connections.state+"/")
+	state, err := c.state(ctx)
 	if err != nil {
 		return nil, err
 	}

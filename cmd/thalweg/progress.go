@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -41,7 +42,7 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 			return res.Run, nil
 		case "failed", "canceled":
 			return nil, &thalweg.Error{Op: "run " + runID, Subject: res.Run.State + " in stage " + res.Run.Stage,
-				Hint: "see `thalweg runs show " + runID + "`", Err: fmt.Errorf("%s", orElse(res.Run.Error, "no error given"))}
+				Hint: "see `thalweg runs show " + runID + "`", Err: fmt.Errorf("%s", cmp.Or(res.Run.Error, "no error given"))}
 		}
 		select {
 		case <-ctx.Done():
@@ -49,13 +50,6 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 		case <-tick.C:
 		}
 	}
-}
-
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
 }
 
 type display interface {

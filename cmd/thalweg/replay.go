@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,7 +14,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
@@ -41,12 +41,10 @@ func newReplay(g *globals) *cobra.Command {
 		Example: "  thalweg replay flight-delays --model 2 --into s3://lake/replays/v2/ --diff\n" +
 			"  thalweg replay --topic flights --from 2026-11-26T00:00:00Z --to latest --model champion --into s3://lake/replays/today/",
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				r.pipeline = args[0]
-			}
-			return r.run(cmd, g)
-		},
+		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			r.pipeline = argument(args, 0)
+			return r.run(cmd, c)
+		}),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.topic, "topic", "", "the topic, instead of the pipeline that scores it")
@@ -78,75 +76,68 @@ type replayed struct {
 	Diff   *replay.Report   `json:"diff,omitempty"`
 }
 
-func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
+func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	ctx := cmd.Context()
 	from, err := replay.ParseBound("--from", r.from)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	to, err := replay.ParseBound("--to", r.to)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	if _, _, err := pipeline.SplitS3Path(r.into); err != nil {
-		return usageError("--into", r.into, "s3://bucket/prefix/")
+		return answer{}, usageError("--into", r.into, "s3://bucket/prefix/")
 	}
-	c, conns, hangUp, err := g.dial()
-	if err != nil {
-		return err
-	}
-	defer hangUp()
 	if r.pipeline == "" {
-		if r.pipeline, err = pipelineOf(ctx, c, r.topic); err != nil {
-			return err
+		if r.pipeline, err = pipelineOf(ctx, c.Client, r.topic); err != nil {
+			return answer{}, err
 		}
 	}
-	s, err := openStream(ctx, c, conns, r.pipeline)
+	s, err := c.openStream(ctx, r.pipeline)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	if r.topic != "" && r.topic != s.topic {
-		return usageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.topic)
+		return answer{}, usageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.topic)
 	}
-	into, err := openPlace(ctx, conns, orElse(r.connection, s.sinkConnection), r.into)
+	into, err := openPlace(ctx, c.conns, cmp.Or(r.connection, s.sinkConnection), r.into)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
-	others, err := sinksOf(ctx, c)
+	others, err := sinksOf(ctx, c.Client)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
-	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, r.model)
+	model, err := findVersion(ctx, c.Client, s.spec.Spec.Registry.Model, r.model)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
-	source, err := s.source(conns)
+	source, err := s.source(c.conns)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	defer source.Close()
-	state, _, err := conns.bucketOf(ctx, "", "s3://"+g.connections.state+"/")
+	models, err := c.models(ctx)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
-	models := engine.NewRegistry(state, catalog.All())
-	models.Schemas = conns.eventSchemas
 	artifact, err := models.Load(ctx, model.Model)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	byTime, ok := source.(replay.Source)
 	if !ok {
-		return &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.topic, Hint: "its source cannot be read by time"}
+		return answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.topic, Hint: "its source cannot be read by time"}
 	}
 	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: thalweg.PipelineName(r.pipeline), Generation: s.generation, Topic: s.topic, Model: model,
 		From: from, To: to, Live: s.live, Into: into, Others: others, NowUS: time.Now().UnixMicro()})
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	cfg, err := s.replayConfig(r.parallel)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	began := time.Now()
@@ -159,21 +150,18 @@ func (r *replayFlags) run(cmd *cobra.Command, g *globals) error {
 	stop()
 	if err != nil {
 		if ctx.Err() != nil {
-			return &thalweg.Error{Op: "replay", Kind: thalweg.Canceled, Subject: into.String(), Hint: "run the same command again to go on"}
+			return answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Canceled, Subject: into.String(), Hint: "run the same command again to go on"}
 		}
-		return err
+		return answer{}, err
 	}
 	p := runner.Progress()
 	out := replayed{Replay: m, Into: into.String(), Scored: p.Scored, Dead: p.Dead, TookMS: time.Since(began).Milliseconds()}
 	if r.diff {
 		if out.Diff, err = diffWith(cmd, m, s.live, into, r.top); err != nil {
-			return err
+			return answer{}, err
 		}
 	}
-	if err := g.print(cmd.OutOrStdout(), out, func(w io.Writer) { out.table(w) }); err != nil {
-		return err
-	}
-	return differing(out.Diff)
+	return answer{out, out.table, differing(out.Diff)}, nil
 }
 
 func (o *replayed) table(w io.Writer) {

@@ -31,20 +31,19 @@ func newResults(g *globals) *cobra.Command {
 		Example: "  thalweg results flight-delays\n" +
 			"  thalweg results flight-delays --head 5",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			sink, err := g.openSink(cmd.Context(), args[0])
+		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			sink, err := c.openSink(cmd.Context(), args[0])
 			if err != nil {
-				return err
+				return answer{}, err
 			}
-			defer sink.hangUp()
 			files, err := sink.files(cmd.Context())
 			if err != nil {
-				return err
+				return answer{}, err
 			}
 			if head > 0 {
-				return sink.head(cmd.Context(), cmd.OutOrStdout(), files, head)
+				return answer{}, sink.head(cmd.Context(), cmd.OutOrStdout(), files, head)
 			}
-			return g.print(cmd.OutOrStdout(), files, func(w io.Writer) {
+			return answer{value: files, table: func(w io.Writer) {
 				row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
 				for _, f := range files {
 					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.version())
@@ -52,8 +51,8 @@ func newResults(g *globals) *cobra.Command {
 				for _, line := range sink.howToRead() {
 					fmt.Fprintln(w, line)
 				}
-			})
-		},
+			}}, nil
+		}),
 	}
 	cmd.Flags().IntVar(&head, "head", 0, "show this many rows as JSON instead of the files")
 	return cmd
@@ -69,8 +68,6 @@ type sinkReader struct {
 	partitions int
 	table      bool   // the rows are one Delta table at the prefix
 	store      string // the address that the bucket is at
-
-	hangUp func() // gives back what was opened
 }
 
 // howToRead says in a line each how the rows are read as one table; nothing
@@ -125,27 +122,18 @@ func (f committedFile) version() string {
 	return fmt.Sprint(f.ModelVersion)
 }
 
-// openSink finds the sink of a pipeline's newest generation. The caller hangs up.
-func (g *globals) openSink(ctx context.Context, name string) (_ *sinkReader, err error) {
-	c, conns, hangUp, err := g.dial()
+// openSink finds the sink of a pipeline's newest generation.
+func (c *cluster) openSink(ctx context.Context, name string) (*sinkReader, error) {
+	s, err := c.openStream(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			hangUp()
-		}
-	}()
-	s, err := openStream(ctx, c, conns, name)
+	partitions, err := streamPartitions(ctx, c.Client, name)
 	if err != nil {
 		return nil, err
 	}
-	partitions, err := streamPartitions(ctx, c, name)
-	if err != nil {
-		return nil, err
-	}
-	return &sinkReader{bucket: s.live.Bucket, name: s.live.Name, pipeline: thalweg.PipelineName(name), prefix: s.live.Prefix, store: conns.address[s.sinkConnection],
-		topic: s.topic, partitions: partitions, table: s.spec.Spec.Scoring.Sink.Table.Format == pipeline.TableDelta, hangUp: hangUp}, nil
+	return &sinkReader{bucket: s.live.Bucket, name: s.live.Name, pipeline: thalweg.PipelineName(name), prefix: s.live.Prefix, store: c.conns.address[s.sinkConnection],
+		topic: s.topic, partitions: partitions, table: s.spec.Spec.Scoring.Sink.Table.Format == pipeline.TableDelta}, nil
 }
 
 // streamPartitions returns how many partitions a pipeline's stream is known to

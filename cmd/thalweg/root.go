@@ -218,10 +218,3 @@ func envList(name, fallback string) []string {
 	}
 	return []string{fallback}
 }
-
-func envOr(name, fallback string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return fallback
-}

@@ -25,7 +25,7 @@ func newRuns(g *globals) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
 			res, err := c.ListRuns(cmd.Context(), req)
-			return answer{res, func(w io.Writer) {
+			return answer{value: res, table: func(w io.Writer) {
 				row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION", "ERROR")
 				for _, r := range res.Runs {
 					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), r.Error)
@@ -74,7 +74,7 @@ func newRunsStart(g *globals) *cobra.Command {
 			if wait {
 				return followed(cmd, c, res.RunId)
 			}
-			return answer{res, func(w io.Writer) { fmt.Fprintln(w, res.RunId) }}, nil
+			return answer{value: res, table: func(w io.Writer) { fmt.Fprintln(w, res.RunId) }}, nil
 		}),
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait until it ends")
@@ -101,13 +101,13 @@ func newRunsCancel(g *globals) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RunId: args[0]})
-			return answer{res, func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") }}, err
+			return answer{value: res, table: func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") }}, err
 		}),
 	}
 }
 
 func runShown(run *apiv1.Run) answer {
-	return answer{run, func(w io.Writer) { printRun(w, run) }}
+	return answer{value: run, table: func(w io.Writer) { printRun(w, run) }}
 }
 
 // followed shows a run until it ends, and then how it ended.

@@ -23,7 +23,7 @@ func newStatus(g *globals) *cobra.Command {
 				return answer{}, err
 			}
 			pipelines, err := c.ListPipelines(cmd.Context(), &apiv1.ListPipelinesRequest{})
-			return answer{cluster, func(w io.Writer) {
+			return answer{value: cluster, table: func(w io.Writer) {
 				row(w, "COORDINATOR", "ADDRESS", "STATE")
 				for _, n := range cluster.Nodes {
 					row(w, n.Id, n.Address, n.State)

@@ -35,7 +35,7 @@ func newStreamSet(g *globals, verb, short string, paused bool) *cobra.Command {
 
 func setStream(ctx context.Context, c *api.Client, verb string, req *apiv1.SetStreamRequest) (answer, error) {
 	res, err := c.SetStream(ctx, req)
-	return answer{res, func(w io.Writer) {
+	return answer{value: res, table: func(w io.Writer) {
 		if k := req.Skip; k != nil && k.AcceptTopic != "" {
 			fmt.Fprintf(w, "%s/%d: goes on with topic %s at its first record\n", req.Pipeline, k.Partition, k.AcceptTopic)
 		}
@@ -118,7 +118,7 @@ func newStreamStatus(g *globals) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: argument(args, 0)})
-			return answer{res, func(w io.Writer) {
+			return answer{value: res, table: func(w io.Writer) {
 				row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
 				for _, p := range res.Partitions {
 					end, lag := "-", "-"

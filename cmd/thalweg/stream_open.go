@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -24,24 +25,20 @@ type stream struct {
 }
 
 // openStream finds the stream of a pipeline's newest generation.
-func openStream(ctx context.Context, c *api.Client, conns *connections, name string) (*stream, error) {
-	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: name})
-	if err != nil {
-		return nil, err
-	}
-	spec, err := pipeline.Parse(catalog.All(), name, []byte(res.Pipeline.RenderedSpec))
+func (c *cluster) openStream(ctx context.Context, name string) (*stream, error) {
+	spec, generation, err := fetchSpec(ctx, c.Client, name)
 	if err != nil {
 		return nil, err
 	}
 	if spec.Spec.Scoring == nil {
 		return nil, &thalweg.Error{Op: "find stream", Kind: thalweg.NotFound, Subject: name, Hint: "its spec has no scoring section"}
 	}
-	cfg, _, err := scorer.ConfigOf(spec, thalweg.Generation(res.Pipeline.Generation), 0)
+	cfg, _, err := scorer.ConfigOf(spec, generation, 0)
 	if err != nil {
 		return nil, err
 	}
 	s := &stream{spec: spec, generation: cfg.Generation, topic: cfg.Topic, sinkConnection: spec.Spec.Scoring.Sink.Connection}
-	s.live, err = openPlace(ctx, conns, s.sinkConnection, spec.Spec.Scoring.Sink.S3.Path)
+	s.live, err = openPlace(ctx, c.conns, s.sinkConnection, spec.Spec.Scoring.Sink.S3.Path)
 	return s, err
 }
 
@@ -106,7 +103,7 @@ func eachSpec(ctx context.Context, c *api.Client, fn func(name string, spec *pip
 		return err
 	}
 	for _, p := range all.Pipelines {
-		spec, err := fetchSpec(ctx, c, p.Name)
+		spec, _, err := fetchSpec(ctx, c, p.Name)
 		if err != nil {
 			return err
 		}
@@ -115,11 +112,23 @@ func eachSpec(ctx context.Context, c *api.Client, fn func(name string, spec *pip
 	return nil
 }
 
-// fetchSpec returns the newest spec of a pipeline.
-func fetchSpec(ctx context.Context, c *api.Client, name string) (*pipeline.Spec, error) {
+// fetchSpec returns the newest spec of a pipeline, and its generation.
+func fetchSpec(ctx context.Context, c *api.Client, name string) (*pipeline.Spec, thalweg.Generation, error) {
 	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: name})
+	if err != nil {
+		return nil, 0, err
+	}
+	spec, err := pipeline.Parse(catalog.All(), name, []byte(res.Pipeline.RenderedSpec))
+	return spec, thalweg.Generation(res.Pipeline.Generation), err
+}
+
+// models returns what loads the versions that score.
+func (c *cluster) models(ctx context.Context) (*engine.Registry, error) {
+	state, err := c.state(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return pipeline.Parse(catalog.All(), name, []byte(res.Pipeline.RenderedSpec))
+	models := engine.NewRegistry(state, catalog.All())
+	models.Schemas = c.conns.eventSchemas
+	return models, nil
 }
