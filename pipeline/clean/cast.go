@@ -147,6 +147,13 @@ type conversion struct{ from, to table.Type }
 // null.
 type converter func(a arrow.Array, mem memory.Allocator, zone *time.Location) arrow.Array
 
+// The sinks of the types of fixed width.
+var (
+	int64Column     = fixed(table.Int64, arrow.Int64Traits)
+	float64Column   = fixed(table.Float64, arrow.Float64Traits)
+	timestampColumn = fixed(table.Timestamp, arrow.Int64Traits)
+)
+
 // casts lists the conversions that exist.
 var casts = map[conversion]converter{
 	{table.String, table.Int64}:     fromText(textToInt, int64Column),

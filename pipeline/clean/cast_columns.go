@@ -79,22 +79,13 @@ func boolsAsInts(a arrow.Array) []int64 {
 	return out
 }
 
-func int64Column(mem memory.Allocator, v []int64, valid table.Mask) arrow.Array {
-	buf, out := table.Alloc(mem, len(v), arrow.Int64Traits)
-	copy(out, v)
-	return table.NewColumn(mem, table.Int64, len(v), buf, valid)
-}
-
-func timestampColumn(mem memory.Allocator, v []int64, valid table.Mask) arrow.Array {
-	buf, out := table.Alloc(mem, len(v), arrow.Int64Traits)
-	copy(out, v)
-	return table.NewColumn(mem, table.Timestamp, len(v), buf, valid)
-}
-
-func float64Column(mem memory.Allocator, v []float64, valid table.Mask) arrow.Array {
-	buf, out := table.Alloc(mem, len(v), arrow.Float64Traits)
-	copy(out, v)
-	return table.NewColumn(mem, table.Float64, len(v), buf, valid)
+// fixed makes columns of type t of values of its width.
+func fixed[D any](t table.Type, traits table.Traits[D]) sink[D] {
+	return func(mem memory.Allocator, v []D, valid table.Mask) arrow.Array {
+		buf, out := table.Alloc(mem, len(v), traits)
+		copy(out, v)
+		return table.NewColumn(mem, t, len(v), buf, valid)
+	}
 }
 
 func boolColumn(mem memory.Allocator, v []bool, valid table.Mask) arrow.Array {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // The conversions of single values; false says that a value has no form in the
@@ -15,14 +17,7 @@ func textToInt(s string, _ *time.Location) (int64, bool) {
 	return v, err == nil
 }
 
-func textToFloat(s string, _ *time.Location) (float64, bool) {
-	// ParseFloat knows more forms than decimal: NaN, Inf, 0x1p-2 and 1_000.
-	if strings.Trim(s, "0123456789+-.eE") != "" {
-		return 0, false
-	}
-	v, err := strconv.ParseFloat(s, 64)
-	return v, err == nil
-}
+func textToFloat(s string, _ *time.Location) (float64, bool) { return table.ParseFloat(s) }
 
 func textToBool(s string, _ *time.Location) (bool, bool) {
 	switch {
@@ -43,22 +38,12 @@ func intToBool(v int64) (bool, bool) { return v == 1, v == 0 || v == 1 }
 
 func same(v int64) (int64, bool) { return v, true }
 
-// floatToText returns the shortest decimal text that reads back as v, with an
-// exponent below 1e-6 and from 1e21 on, as JSON writers do.
-func floatToText(v float64) (string, bool) {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return "", false
-	}
-	form := byte('f')
-	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		form = 'e'
-	}
-	return strconv.FormatFloat(v, form, -1, 64), true
-}
-
-// bitsToText is floatToText of a value's bits: 0 and -0 are equal, but not
+// bitsToText is the text of a float64 by its bits: 0 and -0 are equal, but not
 // the same text.
-func bitsToText(v int64) (string, bool) { return floatToText(math.Float64frombits(uint64(v))) }
+func bitsToText(v int64) (string, bool) {
+	text, ok := table.AppendFloat(nil, math.Float64frombits(uint64(v)))
+	return string(text), ok
+}
 
 func floatToInt(v float64) (int64, bool) {
 	// 2^63 itself is no int64; NaN fails both comparisons.

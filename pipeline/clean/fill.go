@@ -109,8 +109,8 @@ func constants(v any, zone *time.Location) map[table.Type]any {
 		out[table.Int64], out[table.Float64] = v, float64(v)
 		out[table.String], _ = intToText(v)
 	case float64:
-		if text, ok := floatToText(v); ok {
-			out[table.Float64], out[table.String] = v, text
+		if text, ok := table.AppendFloat(nil, v); ok {
+			out[table.Float64], out[table.String] = v, string(text)
 		}
 		if i, ok := floatToInt(v); ok {
 			out[table.Int64] = i

@@ -2,7 +2,6 @@ package event
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -39,49 +38,56 @@ func AppendJSON(dst []byte, rec arrow.Record, row int) []byte {
 }
 
 func appendValue(dst []byte, column arrow.Array, row int) []byte {
-	if column.IsNull(row) {
-		return append(dst, "null"...)
+	if words, ok := column.(*array.Dictionary); ok && words.IsValid(row) {
+		return appendString(dst, wordOf(words, row))
 	}
-	switch c := column.(type) {
-	case *array.Int64:
-		return strconv.AppendInt(dst, c.Value(row), 10)
-	case *array.Float64:
-		return appendFloat(dst, c.Value(row))
-	case *array.Boolean:
-		return strconv.AppendBool(dst, c.Value(row))
-	case *array.Timestamp:
-		return appendTime(dst, int64(c.Value(row)))
-	case *array.Dictionary:
-		if words, ok := c.Dictionary().(*array.String); ok {
-			return appendString(dst, words.Value(c.GetValueIndex(row)))
-		}
+	start := len(dst)
+	_, quoted := column.(*array.Timestamp)
+	if quoted {
+		dst = append(dst, '"')
 	}
-	panic(fmt.Sprintf("event: a column of type %s is not canonical", column.DataType()))
-}
-
-// appendFloat appends f as encoding/json does: the shortest digits that read
-// back as f, with an exponent only for the very large and small.
-func appendFloat(dst []byte, f float64) []byte {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return append(dst, "null"...)
+	dst, ok := AppendText(dst, column, row)
+	if !ok {
+		return append(dst[:start], "null"...)
 	}
-	format := byte('f')
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		format = 'e'
+	if quoted {
+		dst = append(dst, '"')
 	}
-	return strconv.AppendFloat(dst, f, format, -1, 64)
+	return dst
 }
 
 // timeLayout writes RFC 3339 in UTC.
 const timeLayout = "2006-01-02T15:04:05.999999Z"
 
-func appendTime(dst []byte, us int64) []byte {
-	if us < table.MinMicros || us > table.MaxMicros {
-		return append(dst, "null"...)
+// AppendText appends a value of a canonical column to dst as the text that a CSV
+// field, a record's key or a header holds of it. ok is false where it is null, or
+// has no text: a float that is not finite, a timestamp outside the years 0 to
+// 9999. It panics if the column is of no canonical type.
+func AppendText(dst []byte, column arrow.Array, row int) (text []byte, ok bool) {
+	if column.IsNull(row) {
+		return dst, false
 	}
-	dst = append(dst, '"')
-	dst = time.UnixMicro(us).UTC().AppendFormat(dst, timeLayout)
-	return append(dst, '"')
+	switch c := column.(type) {
+	case *array.Int64:
+		return strconv.AppendInt(dst, c.Value(row), 10), true
+	case *array.Float64:
+		return table.AppendFloat(dst, c.Value(row))
+	case *array.Boolean:
+		return strconv.AppendBool(dst, c.Value(row)), true
+	case *array.Timestamp:
+		if us := int64(c.Value(row)); us >= table.MinMicros && us <= table.MaxMicros {
+			return time.UnixMicro(us).UTC().AppendFormat(dst, timeLayout), true
+		}
+		return dst, false
+	case *array.Dictionary:
+		return append(dst, wordOf(c, row)...), true
+	}
+	panic(fmt.Sprintf("event: a column of type %s is not canonical", column.DataType()))
+}
+
+// wordOf returns the value of a row of a string column.
+func wordOf(c *array.Dictionary, row int) string {
+	return c.Dictionary().(*array.String).Value(c.GetValueIndex(row))
 }
 
 // appendString appends s in quotes, escaping what RFC 8259 demands and nothing

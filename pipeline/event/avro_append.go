@@ -149,11 +149,7 @@ func (w *avroWrite) append(dst []byte, column arrow.Array, row int) ([]byte, err
 	case *array.Timestamp:
 		return w.time(dst, int64(c.Value(row)))
 	case *array.Dictionary:
-		words, ok := c.Dictionary().(*array.String)
-		if !ok {
-			break
-		}
-		word := words.Value(c.GetValueIndex(row))
+		word := wordOf(c, row)
 		if w.read == readText {
 			return append(binary.AppendVarint(dst, int64(len(word))), word...), nil
 		}

@@ -294,10 +294,10 @@ func (f *avroFormat) integer(c *column, how avroRead, v int64, at int) {
 		}
 	case readMicros:
 	case readNanos:
-		v = floorDiv(v, 1000)
+		v = table.FloorDiv(v, 1000)
 	case readLocalMicros, readLocalNanos:
 		if how == readLocalNanos {
-			v = floorDiv(v, 1000)
+			v = table.FloorDiv(v, 1000)
 		}
 		if v >= table.MinMicros && v <= table.MaxMicros {
 			v = f.local(v)
@@ -331,15 +331,6 @@ func (f *avroFormat) local(us int64) int64 {
 	if f.zone == nil {
 		return us
 	}
-	second := floorDiv(us, 1e6)
+	second := table.FloorDiv(us, 1e6)
 	return us - (second-f.zone.Local(second))*1e6
-}
-
-// floorDiv is v / by rounded toward negative infinity, for by > 0.
-func floorDiv(v, by int64) int64 {
-	q := v / by
-	if v%by < 0 {
-		q--
-	}
-	return q
 }

@@ -2,12 +2,8 @@ package event
 
 import (
 	"bytes"
-	"fmt"
-	"strconv"
-	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -53,38 +49,6 @@ func appendCell(dst []byte, column arrow.Array, row int, cfg CSVConfig) []byte {
 		return append(dst, cfg.NullText...)
 	}
 	return appendQuoted(dst, cell, cfg)
-}
-
-// AppendText appends a value of a canonical column to dst as the text that a CSV
-// field, a record's key or a header holds of it. ok is false where it is null, or
-// has no text: a float that is not finite, a timestamp outside the years 0 to
-// 9999. It panics if the column is of no canonical type.
-func AppendText(dst []byte, column arrow.Array, row int) (text []byte, ok bool) {
-	if column.IsNull(row) {
-		return dst, false
-	}
-	switch c := column.(type) {
-	case *array.Int64:
-		return strconv.AppendInt(dst, c.Value(row), 10), true
-	case *array.Float64:
-		v := c.Value(row)
-		if v-v != 0 {
-			return dst, false
-		}
-		return appendFloat(dst, v), true
-	case *array.Boolean:
-		return strconv.AppendBool(dst, c.Value(row)), true
-	case *array.Timestamp:
-		if us := int64(c.Value(row)); us >= table.MinMicros && us <= table.MaxMicros {
-			return time.UnixMicro(us).UTC().AppendFormat(dst, timeLayout), true
-		}
-		return dst, false
-	case *array.Dictionary:
-		if words, ok := c.Dictionary().(*array.String); ok {
-			return append(dst, words.Value(c.GetValueIndex(row))...), true
-		}
-	}
-	panic(fmt.Sprintf("event: a column of type %s is not canonical", column.DataType()))
 }
 
 // appendQuoted appends a text, in quotes where it would be read otherwise

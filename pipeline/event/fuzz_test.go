@@ -294,3 +294,19 @@ func nullableFlights() table.Schema {
 	}
 	return s
 }
+
+// appendFloat appends the text of a float, null where it is not finite.
+func appendFloat(dst []byte, f float64) []byte {
+	if text, ok := table.AppendFloat(dst, f); ok {
+		return text
+	}
+	return append(dst, "null"...)
+}
+
+// appendTime appends a time in RFC 3339 and quotes, null where it has no form.
+func appendTime(dst []byte, us int64) []byte {
+	if us < table.MinMicros || us > table.MaxMicros {
+		return append(dst, "null"...)
+	}
+	return time.UnixMicro(us).UTC().AppendFormat(dst, `"`+timeLayout+`"`)
+}

@@ -18,10 +18,10 @@ const daySeconds = 24 * 3600
 // clockParts are the functions of a timestamp: what a calendar and a clock
 // show at a second since 1970 of local time.
 var clockParts = map[string]func(second int64) int64{
-	"year":    func(s int64) int64 { y, _, _ := civil(floorDiv(s, daySeconds)); return y },
-	"month":   func(s int64) int64 { _, m, _ := civil(floorDiv(s, daySeconds)); return m },
-	"day":     func(s int64) int64 { _, _, d := civil(floorDiv(s, daySeconds)); return d },
-	"weekday": func(s int64) int64 { return weekday(floorDiv(s, daySeconds)) },
+	"year":    func(s int64) int64 { y, _, _ := civil(table.FloorDiv(s, daySeconds)); return y },
+	"month":   func(s int64) int64 { _, m, _ := civil(table.FloorDiv(s, daySeconds)); return m },
+	"day":     func(s int64) int64 { _, _, d := civil(table.FloorDiv(s, daySeconds)); return d },
+	"weekday": func(s int64) int64 { return weekday(table.FloorDiv(s, daySeconds)) },
 	"hour":    func(s int64) int64 { return floorMod(s, daySeconds) / 3600 },
 	"minute":  func(s int64) int64 { return floorMod(s, 3600) / 60 },
 	"second":  func(s int64) int64 { return floorMod(s, 60) },
@@ -44,7 +44,7 @@ func (n *clock) eval(f *frame) vector {
 	case n.zone != time.UTC:
 		offsets := table.NewOffsets(n.zone)
 		for i, us := range v.ints {
-			s := floorDiv(us, usSecond)
+			s := table.FloorDiv(us, usSecond)
 			out.ints[i] = n.of(s + offsets.At(s))
 		}
 	case n.part == "hour":
@@ -53,7 +53,7 @@ func (n *clock) eval(f *frame) vector {
 		weekdays(out.ints, v.ints)
 	default:
 		for i, us := range v.ints {
-			out.ints[i] = n.of(floorDiv(us, usSecond))
+			out.ints[i] = n.of(table.FloorDiv(us, usSecond))
 		}
 	}
 	return out
@@ -94,7 +94,7 @@ func weekday(day int64) int64 {
 func civil(days int64) (year, month, dayOfMonth int64) {
 	const toMarch0, eraDays = 719468, 146097
 	days += toMarch0
-	era := floorDiv(days, eraDays)
+	era := table.FloorDiv(days, eraDays)
 	doe := days - era*eraDays
 	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
 	doy := doe - (365*yoe + yoe/4 - yoe/100)
@@ -106,13 +106,7 @@ func civil(days int64) (year, month, dayOfMonth int64) {
 	return year, month, dayOfMonth
 }
 
-// floorDiv is a / by rounded toward negative infinity, for by > 0.
-func floorDiv(a, by int64) int64 {
-	q := a / by
-	return q + (a-q*by)>>63
-}
-
-// floorMod is what floorDiv leaves: in [0, by).
+// floorMod is what table.FloorDiv leaves: in [0, by).
 func floorMod(a, by int64) int64 {
 	m := a % by
 	return m + m>>63&by

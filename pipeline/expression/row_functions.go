@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -98,27 +97,17 @@ func textToInt(args []any) any {
 	return int(v)
 }
 
-// textToFloat reads decimal text alone: ParseFloat knows NaN, Inf, 0x1p-2 and
-// 1_000 too.
 func textToFloat(args []any) any {
-	s := args[0].(string)
-	if strings.Trim(s, "0123456789+-.eE") != "" {
-		return nil
+	if v, ok := table.ParseFloat(args[0].(string)); ok {
+		return v
 	}
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return nil
-	}
-	return v
+	return nil
 }
 
-// floatToText is the shortest decimal text that reads back as the same
-// number, as cast steps write it.
+// floatToText is null where the number is not finite.
 func floatToText(args []any) any {
-	v := args[0].(float64)
-	form := byte('f')
-	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		form = 'e'
+	if text, ok := table.AppendFloat(nil, args[0].(float64)); ok {
+		return string(text)
 	}
-	return strconv.FormatFloat(v, form, -1, 64)
+	return nil
 }

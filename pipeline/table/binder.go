@@ -159,14 +159,9 @@ func firstNull(a arrow.Array) int {
 }
 
 func (b *Binder) rowNumbers(first int64, n int) arrow.Array {
-	buf := memory.NewResizableBuffer(b.mem)
-	defer buf.Release()
-	buf.Resize(arrow.Int64Traits.BytesRequired(n))
-	rows := arrow.Int64Traits.CastFromBytes(buf.Bytes())[:n]
+	buf, rows := Alloc(b.mem, n, arrow.Int64Traits)
 	for i := range rows {
 		rows[i] = first + int64(i)
 	}
-	data := array.NewData(arrow.PrimitiveTypes.Int64, n, []*memory.Buffer{nil, buf}, nil, 0, 0)
-	defer data.Release()
-	return array.NewInt64Data(data)
+	return NewColumn(b.mem, Int64, n, buf, Mask{})
 }

@@ -8,6 +8,9 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/decimal128"
+	"github.com/apache/arrow/go/v15/arrow/decimal256"
+	"github.com/apache/arrow/go/v15/arrow/float16"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
@@ -20,17 +23,17 @@ type conversion func(mem memory.Allocator, a arrow.Array) (arrow.Array, error)
 func conversionOf(t arrow.DataType) conversion {
 	switch t := t.(type) {
 	case *arrow.Int8Type:
-		return widen[int8]
+		return widen[int8](Int64, arrow.Int64Traits)
 	case *arrow.Int16Type:
-		return widen[int16]
+		return widen[int16](Int64, arrow.Int64Traits)
 	case *arrow.Int32Type:
-		return widen[int32]
+		return widen[int32](Int64, arrow.Int64Traits)
 	case *arrow.Uint8Type:
-		return widen[uint8]
+		return widen[uint8](Int64, arrow.Int64Traits)
 	case *arrow.Uint16Type:
-		return widen[uint16]
+		return widen[uint16](Int64, arrow.Int64Traits)
 	case *arrow.Uint32Type:
-		return widen[uint32]
+		return widen[uint32](Int64, arrow.Int64Traits)
 	case *arrow.Uint64Type:
 		return fromUint64
 	case *arrow.Time32Type:
@@ -49,7 +52,7 @@ func conversionOf(t arrow.DataType) conversion {
 	case *arrow.Float16Type:
 		return fromFloat16
 	case *arrow.Float32Type:
-		return fromFloat32
+		return widen[float32](Float64, arrow.Float64Traits)
 	case *arrow.Decimal128Type:
 		return fromDecimal128
 	case *arrow.Decimal256Type:
@@ -74,39 +77,38 @@ func valuesOf[T arrow.FixedWidthType](a arrow.Array) []T {
 	return arrow.GetValues[T](data, 1)
 }
 
-// newValues returns a buffer for n eight-byte values of type T.
-func newValues[T int64 | float64](mem memory.Allocator, n int) (*memory.Buffer, []T) {
-	buf := memory.NewResizableBuffer(mem)
-	buf.Resize(arrow.Int64Traits.BytesRequired(n))
-	return buf, arrow.GetData[T](buf.Bytes())[:n]
-}
-
-// withValues returns the array of type t that has values in place of those of
-// a, and the nulls of a. It takes over the buffer.
-func withValues(mem memory.Allocator, t arrow.DataType, a arrow.Array, values *memory.Buffer) arrow.Array {
-	defer values.Release()
-	var validity *memory.Buffer
+// like returns the column of type t that has values in place of those of a, and
+// the nulls of a. It takes over the buffer.
+func like(mem memory.Allocator, t Type, a arrow.Array, values *memory.Buffer) arrow.Array {
+	var valid Mask
 	if a.NullN() > 0 {
-		validity = memory.NewResizableBuffer(mem)
-		defer validity.Release()
-		validity.Resize((a.Len() + 7) / 8)
-		Valid(a).Store(validity.Bytes())
+		valid = Valid(a)
 	}
-	data := array.NewData(t, a.Len(), []*memory.Buffer{validity, values}, nil, a.NullN(), 0)
-	defer data.Release()
-	return array.MakeFromData(data)
+	return NewColumn(mem, t, a.Len(), values, valid)
 }
 
-func widen[T int8 | int16 | int32 | uint8 | uint16 | uint32](mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
-	buf, out := newValues[int64](mem, a.Len())
-	for i, v := range valuesOf[T](a) {
-		out[i] = int64(v)
+// widen converts to a type that has all values of the natural one.
+func widen[S int8 | int16 | int32 | uint8 | uint16 | uint32 | float32, D int64 | float64](t Type, traits Traits[D]) conversion {
+	return func(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+		buf, out := Alloc(mem, a.Len(), traits)
+		for i, v := range valuesOf[S](a) {
+			out[i] = D(v)
+		}
+		return like(mem, t, a, buf), nil
 	}
-	return withValues(mem, arrow.PrimitiveTypes.Int64, a, buf), nil
+}
+
+// nearest converts values to the float64 that f has for them.
+func nearest[S any](mem memory.Allocator, a arrow.Array, values []S, f func(S) float64) (arrow.Array, error) {
+	buf, out := Alloc(mem, a.Len(), arrow.Float64Traits)
+	for i, v := range values {
+		out[i] = f(v)
+	}
+	return like(mem, Float64, a, buf), nil
 }
 
 func fromUint64(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
-	buf, out := newValues[int64](mem, a.Len())
+	buf, out := Alloc(mem, a.Len(), arrow.Int64Traits)
 	var seen uint64
 	values := valuesOf[uint64](a)
 	for i, v := range values {
@@ -121,7 +123,7 @@ func fromUint64(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 			}
 		}
 	}
-	return withValues(mem, arrow.PrimitiveTypes.Int64, a, buf), nil
+	return like(mem, Int64, a, buf), nil
 }
 
 // ratio is the step from one unit to another: times mul, or divided by div
@@ -143,7 +145,7 @@ func microseconds(from arrow.TimeUnit) ratio {
 // scaled converts counts of one unit of time to microseconds.
 func scaled[T arrow.Date32 | arrow.Date64 | arrow.Time32 | arrow.Time64 | arrow.Timestamp](t Type, r ratio) conversion {
 	return func(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
-		buf, out := newValues[int64](mem, a.Len())
+		buf, out := Alloc(mem, a.Len(), arrow.Int64Traits)
 		limit := math.MaxInt64 / r.mul
 		for i, v := range valuesOf[T](a) {
 			v := int64(v)
@@ -151,19 +153,16 @@ func scaled[T arrow.Date32 | arrow.Date64 | arrow.Time32 | arrow.Time64 | arrow.
 				buf.Release()
 				return nil, &badValue{row: i, what: "lies past the years that microseconds can count"}
 			}
-			out[i] = floorDiv(v*r.mul, r.div)
+			out[i] = FloorDiv(v*r.mul, r.div)
 		}
-		return withValues(mem, t.ArrowType(), a, buf), nil
+		return like(mem, t, a, buf), nil
 	}
 }
 
-// floorDiv is v / by rounded toward negative infinity, for by > 0.
-func floorDiv(v, by int64) int64 {
+// FloorDiv is v / by rounded toward negative infinity, for by > 0.
+func FloorDiv(v, by int64) int64 {
 	q := v / by
-	if v%by < 0 {
-		q--
-	}
-	return q
+	return q + (v-q*by)>>63
 }
 
 // relabel reads the same microseconds as timestamps in UTC.
@@ -179,41 +178,24 @@ func relabel(_ memory.Allocator, a arrow.Array) (arrow.Array, error) {
 }
 
 func fromFloat16(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
-	buf, out := newValues[float64](mem, a.Len())
-	for i, v := range a.(*array.Float16).Values() {
-		out[i] = float64(v.Float32())
-	}
-	return withValues(mem, arrow.PrimitiveTypes.Float64, a, buf), nil
-}
-
-func fromFloat32(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
-	buf, out := newValues[float64](mem, a.Len())
-	for i, v := range valuesOf[float32](a) {
-		out[i] = float64(v)
-	}
-	return withValues(mem, arrow.PrimitiveTypes.Float64, a, buf), nil
+	return nearest(mem, a, a.(*array.Float16).Values(), func(v float16.Num) float64 { return float64(v.Float32()) })
 }
 
 func fromDecimal128(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 	scale := a.DataType().(*arrow.Decimal128Type).Scale
-	buf, out := newValues[float64](mem, a.Len())
-	for i, v := range a.(*array.Decimal128).Values() {
+	return nearest(mem, a, a.(*array.Decimal128).Values(), func(v decimal128.Num) float64 {
 		if low := int64(v.LowBits()); low>>63 == v.HighBits() {
-			out[i] = decimal(low, scale)
-		} else {
-			out[i] = decimalText(v.BigInt().String(), scale)
+			return decimal(low, scale)
 		}
-	}
-	return withValues(mem, arrow.PrimitiveTypes.Float64, a, buf), nil
+		return decimalText(v.BigInt().String(), scale)
+	})
 }
 
 func fromDecimal256(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 	scale := a.DataType().(*arrow.Decimal256Type).Scale
-	buf, out := newValues[float64](mem, a.Len())
-	for i, v := range a.(*array.Decimal256).Values() {
-		out[i] = decimalText(v.BigInt().String(), scale)
-	}
-	return withValues(mem, arrow.PrimitiveTypes.Float64, a, buf), nil
+	return nearest(mem, a, a.(*array.Decimal256).Values(), func(v decimal256.Num) float64 {
+		return decimalText(v.BigInt().String(), scale)
+	})
 }
 
 // decimal returns the float64 nearest to unscaled / 10^scale. Both are exact

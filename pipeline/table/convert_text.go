@@ -22,25 +22,25 @@ type text interface {
 func fromText(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 	d := newDictionary(mem)
 	defer d.release()
-	values, indices := a.(text), newIndices(mem, a.Len())
-	nulls := a.NullN() > 0
+	values, valid := a.(text), Valid(a)
+	buf, ids := newIndices(mem, a.Len())
 	var last string
 	var lastID int32 = -1
 	for i := range a.Len() {
-		if nulls && a.IsNull(i) {
+		if !valid.Has(i) {
 			continue
 		}
 		if v := values.Value(i); lastID < 0 || v != last {
 			id, err := d.id(v)
 			if err != nil {
-				indices.buf.Release()
+				buf.Release()
 				return nil, err
 			}
 			last, lastID = v, id
 		}
-		indices.ids[i] = lastID
+		ids[i] = lastID
 	}
-	return d.array(withValues(mem, arrow.PrimitiveTypes.Int32, a, indices.buf)), nil
+	return d.column(mem, buf, valid), nil
 }
 
 // fromDictionary shares a dictionary of utf8 with int32 indices, and
@@ -72,49 +72,31 @@ func fromDictionary(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 			return nil, err
 		}
 	}
-	return fresh.array(reindex(mem, d, ids)), nil
+	return fresh.reindex(mem, d, ids), nil
 }
 
-// reindex returns the rows of d by new ids of its entries; -1 is null.
-func reindex(mem memory.Allocator, d *array.Dictionary, ids []int32) arrow.Array {
-	out := newIndices(mem, d.Len())
-	defer out.buf.Release()
-	valid := Valid(d)
-	for i := range out.ids {
+// reindex returns the rows of old, by the new ids of its entries; -1 is null.
+func (d *dictionary) reindex(mem memory.Allocator, old *array.Dictionary, ids []int32) arrow.Array {
+	buf, out := newIndices(mem, old.Len())
+	valid := Valid(old)
+	for i := range out {
 		if !valid.Has(i) {
 			continue
 		}
-		if id := ids[d.GetValueIndex(i)]; id >= 0 {
-			out.ids[i] = id
+		if id := ids[old.GetValueIndex(i)]; id >= 0 {
+			out[i] = id
 		} else {
 			valid.Clear(i)
 		}
 	}
-	var validity *memory.Buffer
-	nulls := d.Len() - valid.Count()
-	if nulls > 0 {
-		validity = memory.NewResizableBuffer(mem)
-		defer validity.Release()
-		validity.Resize((d.Len() + 7) / 8)
-		valid.Store(validity.Bytes())
-	}
-	data := array.NewData(arrow.PrimitiveTypes.Int32, d.Len(), []*memory.Buffer{validity, out.buf}, nil, nulls, 0)
-	defer data.Release()
-	return array.NewInt32Data(data)
+	return d.column(mem, buf, valid)
 }
 
-// indices are the ids of rows, zero at first.
-type indices struct {
-	buf *memory.Buffer
-	ids []int32
-}
-
-func newIndices(mem memory.Allocator, n int) indices {
-	buf := memory.NewResizableBuffer(mem)
-	buf.Resize(arrow.Int32Traits.BytesRequired(n))
-	ids := arrow.Int32Traits.CastFromBytes(buf.Bytes())[:n]
+// newIndices returns the ids of n rows, zero at first.
+func newIndices(mem memory.Allocator, n int) (*memory.Buffer, []int32) {
+	buf, ids := Alloc(mem, n, arrow.Int32Traits)
 	clear(ids)
-	return indices{buf, ids}
+	return buf, ids
 }
 
 // dictionary collects distinct strings.
@@ -145,10 +127,10 @@ func (d *dictionary) id(s string) (int32, error) {
 	return id, nil
 }
 
-// array returns the dictionary array of rows, which it takes over.
-func (d *dictionary) array(rows arrow.Array) arrow.Array {
-	defer rows.Release()
+// column returns the column of the rows that have the ids in a buffer, which it
+// takes over; rows that valid does not mark are null.
+func (d *dictionary) column(mem memory.Allocator, ids *memory.Buffer, valid Mask) arrow.Array {
 	entries := d.entries.NewArray()
 	defer entries.Release()
-	return array.NewDictionaryArray(String.ArrowType(), rows, entries)
+	return NewText(mem, valid.Rows, ids, valid, entries)
 }

@@ -81,10 +81,10 @@ func isLocal(t arrow.DataType) bool {
 // fromLocal turns timestamps that a clock of the zone showed to UTC.
 func fromLocal(mem memory.Allocator, a arrow.Array, zone *time.Location) (arrow.Array, error) {
 	const microseconds = 1_000_000
-	buf, out := newValues[int64](mem, a.Len())
+	buf, out := Alloc(mem, a.Len(), arrow.Int64Traits)
 	offsets := NewOffsets(zone)
 	for i, us := range valuesOf[int64](a) {
-		second := floorDiv(us, microseconds)
+		second := FloorDiv(us, microseconds)
 		shift := (second - offsets.Local(second)) * microseconds
 		out[i] = us - shift
 		if (us^shift)&(us^out[i]) < 0 && a.IsValid(i) {
@@ -92,5 +92,5 @@ func fromLocal(mem memory.Allocator, a arrow.Array, zone *time.Location) (arrow.
 			return nil, &badValue{row: i, what: "lies past the years that microseconds can count"}
 		}
 	}
-	return withValues(mem, a.DataType(), a, buf), nil
+	return like(mem, Timestamp, a, buf), nil
 }
