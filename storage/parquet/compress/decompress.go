@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/format"
 	"github.com/pierrec/lz4/v4"
 
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
@@ -60,11 +61,11 @@ func New(z *zstd.Decoder) *Decompressor { return &Decompressor{zstd: z} }
 
 // Page uncompresses src, which must yield exactly size bytes, and returns them,
 // in dst's memory if its capacity is at least size+Padding.
-func (d *Decompressor) Page(codec metadata.Codec, dst, src []byte, size int) ([]byte, error) {
+func (d *Decompressor) Page(codec format.CompressionCodec, dst, src []byte, size int) ([]byte, error) {
 	if size > maxSize(codec, len(src)) {
 		return nil, fmt.Errorf("%d bytes cannot come from %d by %v", size, len(src), codec)
 	}
-	if codec == metadata.Brotli {
+	if codec == format.Brotli {
 		return d.pageBrotli(dst, src, size)
 	}
 	if cap(dst) < size+Padding {
@@ -74,24 +75,24 @@ func (d *Decompressor) Page(codec metadata.Codec, dst, src []byte, size int) ([]
 	var n int
 	var err error
 	switch codec {
-	case metadata.Uncompressed:
+	case format.Uncompressed:
 		n = copy(dst, src)
 		if len(src) > size {
 			n = len(src)
 		}
-	case metadata.Zstd:
+	case format.Zstd:
 		var out []byte
 		out, err = d.zstd.DecodeAll(src, dst[:0])
 		n = len(out)
-	case metadata.Snappy:
+	case format.Snappy:
 		if n, err = snappy.DecodedLen(src); err == nil && n == size {
 			_, err = snappy.Decode(dst, src)
 		}
-	case metadata.Gzip:
+	case format.Gzip:
 		n, err = d.pageGzip(dst, src)
-	case metadata.LZ4Raw:
+	case format.Lz4Raw:
 		n, err = lz4.UncompressBlock(src, dst)
-	case metadata.LZ4Hadoop:
+	case format.Lz4:
 		n, err = pageHadoop(dst, src)
 	default:
 		return nil, fmt.Errorf("%v: %w", codec, ErrUnsupported)
@@ -106,17 +107,17 @@ func (d *Decompressor) Page(codec metadata.Codec, dst, src []byte, size int) ([]
 }
 
 // maxSize returns the most bytes that n compressed bytes can stand for.
-func maxSize(codec metadata.Codec, n int) int {
+func maxSize(codec format.CompressionCodec, n int) int {
 	switch codec {
-	case metadata.Uncompressed:
+	case format.Uncompressed:
 		return n
-	case metadata.Snappy:
+	case format.Snappy:
 		return n*snappyRatio + ratioSlack
-	case metadata.LZ4Raw, metadata.LZ4Hadoop:
+	case format.Lz4Raw, format.Lz4:
 		return n*lz4Ratio + ratioSlack
-	case metadata.Gzip:
+	case format.Gzip:
 		return n*gzipRatio + ratioSlack
-	case metadata.Zstd:
+	case format.Zstd:
 		return n*zstdRatio + ratioSlack
 	}
 	return metadata.MaxPageBytes

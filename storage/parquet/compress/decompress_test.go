@@ -13,14 +13,15 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/format"
 	"github.com/pierrec/lz4/v4"
 
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
-var codecs = []metadata.Codec{metadata.Uncompressed, metadata.Snappy, metadata.Gzip, metadata.Brotli, metadata.Zstd, metadata.LZ4Raw, metadata.LZ4Hadoop}
+var codecs = []format.CompressionCodec{format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd, format.Lz4Raw, format.Lz4}
 
-func compressed(t testing.TB, codec metadata.Codec, data []byte) []byte {
+func compressed(t testing.TB, codec format.CompressionCodec, data []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	block := func() []byte {
@@ -35,27 +36,27 @@ func compressed(t testing.TB, codec metadata.Codec, data []byte) []byte {
 		return dst[:n]
 	}
 	switch codec {
-	case metadata.Uncompressed:
+	case format.Uncompressed:
 		return data
-	case metadata.Snappy:
+	case format.Snappy:
 		return snappy.Encode(nil, data)
-	case metadata.Gzip:
+	case format.Gzip:
 		w := gzip.NewWriter(&out)
 		_, _ = w.Write(data)
 		_ = w.Close()
-	case metadata.Brotli:
+	case format.Brotli:
 		w := brotli.NewWriter(&out)
 		_, _ = w.Write(data)
 		_ = w.Close()
-	case metadata.Zstd:
+	case format.Zstd:
 		w, err := zstd.NewWriter(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return w.EncodeAll(data, nil)
-	case metadata.LZ4Raw:
+	case format.Lz4Raw:
 		return block()
-	case metadata.LZ4Hadoop:
+	case format.Lz4:
 		b := block()
 		frame := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
 		return append(binary.BigEndian.AppendUint32(frame, uint32(len(b))), b...)
@@ -113,7 +114,7 @@ func TestPagesComeBack(t *testing.T) {
 					t.Errorf("%v of %s: %d bytes taken for %d", codec, name, len(out), size)
 				}
 			}
-			if codec != metadata.Uncompressed && len(src) > 1 {
+			if codec != format.Uncompressed && len(src) > 1 {
 				if _, err := d.Page(codec, nil, src[:len(src)/2], len(data)); err == nil && len(data) > 1 {
 					t.Errorf("%v of %s: half of it was enough", codec, name)
 				}
@@ -138,16 +139,16 @@ func TestClaimsAreRefusedBeforeMemoryIsTaken(t *testing.T) {
 
 func TestHadoopFramesMayBeManyOrMissing(t *testing.T) {
 	data := []byte(strings.Repeat("hadoop ", 300))
-	two := append(compressed(t, metadata.LZ4Hadoop, data[:1000]), compressed(t, metadata.LZ4Hadoop, data[1000:])...)
-	for name, src := range map[string][]byte{"two frames": two, "no frame": compressed(t, metadata.LZ4Raw, data)} {
-		if out, err := newDecompressor(t).Page(metadata.LZ4Hadoop, nil, src, len(data)); err != nil || !bytes.Equal(out, data) {
+	two := append(compressed(t, format.Lz4, data[:1000]), compressed(t, format.Lz4, data[1000:])...)
+	for name, src := range map[string][]byte{"two frames": two, "no frame": compressed(t, format.Lz4Raw, data)} {
+		if out, err := newDecompressor(t).Page(format.Lz4, nil, src, len(data)); err != nil || !bytes.Equal(out, data) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
 func TestUnknownCodecs(t *testing.T) {
-	if _, err := newDecompressor(t).Page(metadata.LZO, nil, []byte("x"), 1); !errors.Is(err, ErrUnsupported) {
+	if _, err := newDecompressor(t).Page(format.LZO, nil, []byte("x"), 1); !errors.Is(err, ErrUnsupported) {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/float16"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
@@ -33,11 +34,11 @@ func converter(n *metadata.Node, t arrow.DataType) (convert, int) {
 	case *arrow.Decimal256Type:
 		return decimals(n, 32), 32
 	case *arrow.Float32Type:
-		if n.Physical == metadata.FixedLenByteArray {
+		if n.Physical == format.FixedLenByteArray {
 			return halves, 4
 		}
 	case *arrow.TimestampType:
-		if n.Physical == metadata.Int96 {
+		if n.Physical == format.Int96 {
 			return int96Micros, 8
 		}
 	}
@@ -93,7 +94,7 @@ var errWideDecimal = errors.New("decimal exceeds its type's width")
 func decimals(n *metadata.Node, out int) convert {
 	in := width(n)
 	switch n.Physical {
-	case metadata.Int32, metadata.Int64:
+	case format.Int32, format.Int64:
 		return func(dst, src []byte) error {
 			for len(src) >= in {
 				copy(dst, src[:in])

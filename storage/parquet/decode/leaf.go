@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"math/bits"
 
+	"github.com/parquet-go/parquet-go/format"
+
 	"github.com/thalweg/thalweg/storage/parquet/compress"
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
@@ -74,11 +76,11 @@ func (l *leaf) nextPage() error {
 			return errors.New("checksum does not match")
 		}
 		switch h.Kind {
-		case metadata.DictionaryPage:
+		case format.DictionaryPage:
 			if err := l.dictionary(h, body); err != nil {
 				return fmt.Errorf("dictionary: %w", err)
 			}
-		case metadata.DataPage, metadata.DataPageV2:
+		case format.DataPage, format.DataPageV2:
 			if int64(h.Values) > l.ahead {
 				return fmt.Errorf("%d values where %d are left", h.Values, l.ahead)
 			}
@@ -88,7 +90,7 @@ func (l *leaf) nextPage() error {
 			if h.Values == 0 {
 				continue
 			}
-			if h.Kind == metadata.DataPage {
+			if h.Kind == format.DataPage {
 				return l.dataPage(h, body)
 			}
 			return l.dataPageV2(h, body)
@@ -99,7 +101,7 @@ func (l *leaf) nextPage() error {
 // uncompress returns the bytes of a page, in place if they are not compressed.
 // They are valid until the next call.
 func (l *leaf) uncompress(body []byte, size int) ([]byte, error) {
-	if l.chunk.Codec == metadata.Uncompressed {
+	if l.chunk.Codec == format.Uncompressed {
 		if len(body) != size {
 			return nil, fmt.Errorf("%d bytes where %d are announced", len(body), size)
 		}
@@ -116,7 +118,7 @@ func (l *leaf) dictionary(h metadata.PageHeader, body []byte) error {
 	if l.hasDict {
 		return errors.New("it is the second one")
 	}
-	if h.Encoding != metadata.Plain && h.Encoding != metadata.PlainDictionary {
+	if h.Encoding != format.Plain && h.Encoding != format.PlainDictionary {
 		return fmt.Errorf("%v entries", h.Encoding)
 	}
 	data, err := l.uncompress(body, h.UncompressedSize)
@@ -132,11 +134,11 @@ func (l *leaf) dataPage(h metadata.PageHeader, body []byte) error {
 	if err != nil {
 		return err
 	}
-	levels := func(d *encoding.Hybrid, enc metadata.Encoding, highest int) error {
+	levels := func(d *encoding.Hybrid, enc format.Encoding, highest int) error {
 		if highest == 0 {
 			return nil
 		}
-		if enc != metadata.RLE {
+		if enc != format.RLE {
 			return fmt.Errorf("%v levels: %w", enc, ErrUnsupported)
 		}
 		if len(data) < 4 || uint64(binary.LittleEndian.Uint32(data)) > uint64(len(data)-4) {
@@ -182,13 +184,13 @@ func (l *leaf) dataPageV2(h metadata.PageHeader, body []byte) error {
 
 // values begins the values of a data page.
 func (l *leaf) values(h metadata.PageHeader, data []byte) error {
-	l.indexed = h.Encoding == metadata.RLEDictionary || h.Encoding == metadata.PlainDictionary
+	l.indexed = h.Encoding == format.RLEDictionary || h.Encoding == format.PlainDictionary
 	switch {
 	case len(data) == 0:
 		// All null; writers differ in what they call the encoding, and in whether
 		// there is a dictionary.
 		l.indexed = false
-		return l.sink.page(metadata.Plain, nil)
+		return l.sink.page(format.Plain, nil)
 	case l.indexed:
 		return l.indices.Reset(data[1:], uint(data[0]))
 	}

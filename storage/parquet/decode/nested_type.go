@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
@@ -31,12 +32,12 @@ type listLevel struct {
 // planOf returns the plan of n, whose slots are those of its parent. required
 // overrules n's own repetition, which was dealt with above.
 func planOf(n *metadata.Node, rep, slot int, required bool) (plan, error) {
-	if n.Repetition == metadata.Repeated && !required {
+	if n.Repetition == format.Repeated && !required {
 		// A repeated field outside of an annotated list is a list all the same, of
 		// elements that are there.
 		return planOfList(n.Name, n, n, listLevel{rep: rep, slot: slot})
 	}
-	nullable := n.Repetition == metadata.Optional && !required
+	nullable := n.Repetition == format.Optional && !required
 	if n.Leaf >= 0 {
 		t, err := leafType(n)
 		if err != nil {
@@ -44,7 +45,7 @@ func planOf(n *metadata.Node, rep, slot int, required bool) (plan, error) {
 		}
 		return plan{field: arrow.Field{Name: n.Name, Type: t, Nullable: nullable}, leaf: n}, nil
 	}
-	if n.Logical.Annotation == metadata.List && len(n.Children) == 1 && n.Children[0].Repetition == metadata.Repeated && !required {
+	if n.Logical.Annotation == metadata.List && len(n.Children) == 1 && n.Children[0].Repetition == format.Repeated && !required {
 		return planOfList(n.Name, element(n), n.Children[0], listLevel{rep: rep, slot: slot, def: n.MaxDef, nullable: nullable})
 	}
 	if len(n.Children) == 0 {

@@ -3,6 +3,7 @@ package decode
 import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
@@ -19,7 +20,7 @@ type sink interface {
 	// kept.
 	dictionary(data []byte, entries int) error
 	// page takes the values of a page. data stays valid until the next page.
-	page(enc metadata.Encoding, data []byte) error
+	page(enc format.Encoding, data []byte) error
 	// begin starts a batch of about rows values, exactly so many in a flat column,
 	// each of which comes by plain, indexed or spread.
 	begin(rows int)

@@ -5,9 +5,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/bitutil"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
-	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 // boolSink builds arrays of booleans.
@@ -19,10 +19,10 @@ type boolSink struct {
 	pending bool
 }
 
-func (s *boolSink) reset()                                   {}
-func (s *boolSink) dictionary([]byte, int) error             { return errNoDictionaries }
-func (s *boolSink) indexed(*encoding.Hybrid, int) error      { return errNoDictionaries }
-func (s *boolSink) page(e metadata.Encoding, d []byte) error { return s.dec.Reset(e, d) }
+func (s *boolSink) reset()                                 {}
+func (s *boolSink) dictionary([]byte, int) error           { return errNoDictionaries }
+func (s *boolSink) indexed(*encoding.Hybrid, int) error    { return errNoDictionaries }
+func (s *boolSink) page(e format.Encoding, d []byte) error { return s.dec.Reset(e, d) }
 
 func (s *boolSink) begin(int) {
 	s.rows.Reset()

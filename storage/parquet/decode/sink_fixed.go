@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
@@ -16,7 +17,7 @@ import (
 type source interface {
 	// begin forgets the chunk before.
 	begin()
-	reset(enc metadata.Encoding, data []byte) error
+	reset(enc format.Encoding, data []byte) error
 	// read decodes n values into dst.
 	read(dst []byte, n int) error
 	// fits reports whether so many PLAIN values can lie in so many bytes.
@@ -40,7 +41,7 @@ type fixedSink struct {
 
 func newFixedSink(n *metadata.Node, t arrow.DataType, mem memory.Allocator) *fixedSink {
 	s := &fixedSink{dtype: t, mem: mem}
-	if n.Physical == metadata.ByteArray {
+	if n.Physical == format.ByteArray {
 		s.width = t.(arrow.FixedWidthDataType).BitWidth() / 8
 		s.src = &decimalSource{width: s.width}
 		return s
@@ -60,7 +61,7 @@ func (s *fixedSink) dictionary(data []byte, entries int) error {
 	if !s.src.fits(entries, len(data)) {
 		return fmt.Errorf("%d entries in %d bytes", entries, len(data))
 	}
-	if err := s.src.reset(metadata.Plain, data); err != nil {
+	if err := s.src.reset(format.Plain, data); err != nil {
 		return err
 	}
 	if size := entries * s.width; cap(s.dict) < size {
@@ -72,7 +73,7 @@ func (s *fixedSink) dictionary(data []byte, entries int) error {
 	return s.src.read(s.dict, entries)
 }
 
-func (s *fixedSink) page(enc metadata.Encoding, data []byte) error { return s.src.reset(enc, data) }
+func (s *fixedSink) page(enc format.Encoding, data []byte) error { return s.src.reset(enc, data) }
 
 func (s *fixedSink) begin(rows int) {
 	release(s.buf)
@@ -159,14 +160,14 @@ func (s *fixedSink) discard() {
 
 // fixedSource decodes values that are stored in fixed width.
 type fixedSource struct {
-	physical metadata.Physical
+	physical format.Type
 	in, out  int
 	conv     convert // nil if stored as in the array
 	dec      encoding.Fixed
 	stored   []byte
 }
 
-func (s *fixedSource) reset(enc metadata.Encoding, data []byte) error {
+func (s *fixedSource) reset(enc format.Encoding, data []byte) error {
 	return s.dec.Reset(enc, s.physical, s.in, data)
 }
 
@@ -204,7 +205,7 @@ type decimalSource struct {
 	ends  [stepRows]int32
 }
 
-func (s *decimalSource) reset(enc metadata.Encoding, data []byte) error {
+func (s *decimalSource) reset(enc format.Encoding, data []byte) error {
 	return s.dec.Reset(enc, data)
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
 	"github.com/thalweg/thalweg/storage/parquet/intern"
@@ -43,7 +44,7 @@ type stringSink struct {
 
 func newStringSink(n *metadata.Node, mem memory.Allocator) *stringSink {
 	s := &stringSink{mem: mem}
-	if n.Physical == metadata.FixedLenByteArray {
+	if n.Physical == format.FixedLenByteArray {
 		s.text = &uuidText{}
 	} else {
 		s.text = &byteText{}
@@ -64,7 +65,7 @@ func (s *stringSink) dictionary(data []byte, count int) error {
 	if !s.text.fits(count, len(data)) {
 		return fmt.Errorf("%d entries in %d bytes", count, len(data))
 	}
-	if err := s.text.reset(metadata.Plain, data); err != nil {
+	if err := s.text.reset(format.Plain, data); err != nil {
 		return err
 	}
 	offsets := make([]int32, count+1)
@@ -93,7 +94,7 @@ func (s *stringSink) newStrings(values []byte, offsets []int32) *array.Data {
 	return data
 }
 
-func (s *stringSink) page(enc metadata.Encoding, data []byte) error { return s.text.reset(enc, data) }
+func (s *stringSink) page(enc format.Encoding, data []byte) error { return s.text.reset(enc, data) }
 
 func (s *stringSink) begin(rows int) {
 	release(s.buf)

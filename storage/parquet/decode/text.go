@@ -4,15 +4,16 @@ import (
 	"math"
 	"unicode/utf8"
 
+	"github.com/parquet-go/parquet-go/format"
+
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
-	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 // textSource decodes values as text.
 type textSource interface {
 	// begin forgets the chunk before.
 	begin()
-	reset(enc metadata.Encoding, data []byte) error
+	reset(enc format.Encoding, data []byte) error
 	// append decodes n values, appends their text to dst and writes where each
 	// ends in it to ends.
 	append(n int, dst []byte, ends []int32) ([]byte, error)
@@ -23,8 +24,8 @@ type textSource interface {
 // byteText is text that is stored as such.
 type byteText struct{ dec encoding.Bytes }
 
-func (t *byteText) reset(enc metadata.Encoding, data []byte) error { return t.dec.Reset(enc, data) }
-func (t *byteText) fits(values, bytes int) bool                    { return values <= bytes/4 }
+func (t *byteText) reset(enc format.Encoding, data []byte) error { return t.dec.Reset(enc, data) }
+func (t *byteText) fits(values, bytes int) bool                  { return values <= bytes/4 }
 
 func (t *byteText) begin() { t.dec.Begin() }
 
@@ -43,8 +44,8 @@ const (
 	uuidChars = 36
 )
 
-func (t *uuidText) reset(enc metadata.Encoding, data []byte) error {
-	return t.dec.Reset(enc, metadata.FixedLenByteArray, uuidBytes, data)
+func (t *uuidText) reset(enc format.Encoding, data []byte) error {
+	return t.dec.Reset(enc, format.FixedLenByteArray, uuidBytes, data)
 }
 
 func (t *uuidText) begin() { t.dec.Begin() }

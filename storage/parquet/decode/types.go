@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
@@ -28,19 +29,19 @@ func leafType(n *metadata.Node) (arrow.DataType, error) {
 	case metadata.Decimal:
 		return decimalType(n)
 	case metadata.String, metadata.Enum, metadata.JSON:
-		if n.Physical == metadata.ByteArray {
+		if n.Physical == format.ByteArray {
 			return stringType, nil
 		}
 	case metadata.UUID:
-		if n.Physical == metadata.FixedLenByteArray && n.TypeLength == 16 {
+		if n.Physical == format.FixedLenByteArray && n.TypeLength == 16 {
 			return stringType, nil
 		}
 	case metadata.Float16:
-		if n.Physical == metadata.FixedLenByteArray && n.TypeLength == 2 {
+		if n.Physical == format.FixedLenByteArray && n.TypeLength == 2 {
 			return arrow.PrimitiveTypes.Float32, nil
 		}
 	case metadata.Date:
-		if n.Physical == metadata.Int32 {
+		if n.Physical == format.Int32 {
 			return arrow.FixedWidthTypes.Date32, nil
 		}
 	case metadata.Time:
@@ -48,7 +49,7 @@ func leafType(n *metadata.Node) (arrow.DataType, error) {
 			return t, nil
 		}
 	case metadata.Timestamp:
-		if n.Physical == metadata.Int64 && l.Unit >= metadata.Millis && l.Unit <= metadata.Nanos {
+		if n.Physical == format.Int64 && l.Unit >= metadata.Millis && l.Unit <= metadata.Nanos {
 			zone := ""
 			if l.UTC {
 				zone = "UTC"
@@ -61,19 +62,19 @@ func leafType(n *metadata.Node) (arrow.DataType, error) {
 		}
 	}
 	switch n.Physical {
-	case metadata.Boolean:
+	case format.Boolean:
 		return arrow.FixedWidthTypes.Boolean, nil
-	case metadata.Int32:
+	case format.Int32:
 		return arrow.PrimitiveTypes.Int32, nil
-	case metadata.Int64:
+	case format.Int64:
 		return arrow.PrimitiveTypes.Int64, nil
-	case metadata.Int96:
+	case format.Int96:
 		return arrow.FixedWidthTypes.Timestamp_us, nil
-	case metadata.Float:
+	case format.Float:
 		return arrow.PrimitiveTypes.Float32, nil
-	case metadata.Double:
+	case format.Double:
 		return arrow.PrimitiveTypes.Float64, nil
-	case metadata.FixedLenByteArray:
+	case format.FixedLenByteArray:
 		return &arrow.FixedSizeBinaryType{ByteWidth: n.TypeLength}, nil
 	}
 	return arrow.BinaryTypes.Binary, nil
@@ -85,7 +86,7 @@ func decimalType(n *metadata.Node) (arrow.DataType, error) {
 		return nil, fmt.Errorf("decimal of %d digits, %d of them after the point", p, s)
 	}
 	switch n.Physical {
-	case metadata.Int32, metadata.Int64, metadata.ByteArray, metadata.FixedLenByteArray:
+	case format.Int32, format.Int64, format.ByteArray, format.FixedLenByteArray:
 	default:
 		return nil, fmt.Errorf("decimal stored as %v", n.Physical)
 	}
@@ -100,11 +101,11 @@ func decimalType(n *metadata.Node) (arrow.DataType, error) {
 
 func timeType(n *metadata.Node) arrow.DataType {
 	switch {
-	case n.Physical == metadata.Int32 && n.Logical.Unit == metadata.Millis:
+	case n.Physical == format.Int32 && n.Logical.Unit == metadata.Millis:
 		return arrow.FixedWidthTypes.Time32ms
-	case n.Physical == metadata.Int64 && n.Logical.Unit == metadata.Micros:
+	case n.Physical == format.Int64 && n.Logical.Unit == metadata.Micros:
 		return arrow.FixedWidthTypes.Time64us
-	case n.Physical == metadata.Int64 && n.Logical.Unit == metadata.Nanos:
+	case n.Physical == format.Int64 && n.Logical.Unit == metadata.Nanos:
 		return arrow.FixedWidthTypes.Time64ns
 	}
 	return nil
@@ -126,9 +127,9 @@ func integerType(n *metadata.Node) arrow.DataType {
 		signed bool
 	}
 	switch l := n.Logical; n.Physical {
-	case metadata.Int64:
+	case format.Int64:
 		return map[form]arrow.DataType{{64, true}: arrow.PrimitiveTypes.Int64, {64, false}: arrow.PrimitiveTypes.Uint64}[form{l.Bits, l.Signed}]
-	case metadata.Int32:
+	case format.Int32:
 		return map[form]arrow.DataType{{8, true}: arrow.PrimitiveTypes.Int8, {8, false}: arrow.PrimitiveTypes.Uint8,
 			{16, true}: arrow.PrimitiveTypes.Int16, {16, false}: arrow.PrimitiveTypes.Uint16,
 			{32, true}: arrow.PrimitiveTypes.Int32, {32, false}: arrow.PrimitiveTypes.Uint32}[form{l.Bits, l.Signed}]
@@ -139,11 +140,11 @@ func integerType(n *metadata.Node) arrow.DataType {
 // width returns the bytes of a value of a leaf of fixed width as stored.
 func width(n *metadata.Node) int {
 	switch n.Physical {
-	case metadata.Int32, metadata.Float:
+	case format.Int32, format.Float:
 		return 4
-	case metadata.Int64, metadata.Double:
+	case format.Int64, format.Double:
 		return 8
-	case metadata.Int96:
+	case format.Int96:
 		return 12
 	}
 	return n.TypeLength

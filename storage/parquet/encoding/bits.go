@@ -4,24 +4,24 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/thalweg/thalweg/storage/parquet/metadata"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // Bits decodes booleans.
 type Bits struct {
-	encoding metadata.Encoding
+	encoding format.Encoding
 	data     []byte
 	bit      int
 	hybrid   Hybrid
 }
 
 // Reset makes b decode data.
-func (b *Bits) Reset(encoding metadata.Encoding, data []byte) error {
+func (b *Bits) Reset(encoding format.Encoding, data []byte) error {
 	b.encoding, b.data, b.bit = encoding, data, 0
 	switch encoding {
-	case metadata.Plain:
+	case format.Plain:
 		return nil
-	case metadata.RLE:
+	case format.RLE:
 		if len(data) < 4 {
 			return errTruncated
 		}
@@ -36,7 +36,7 @@ func (b *Bits) Reset(encoding metadata.Encoding, data []byte) error {
 
 // Read appends the next n values to dst.
 func (b *Bits) Read(dst *Bitmap, n int) error {
-	if b.encoding == metadata.RLE {
+	if b.encoding == format.RLE {
 		return b.hybrid.ReadBits(dst, n)
 	}
 	if n > len(b.data)*8-b.bit {

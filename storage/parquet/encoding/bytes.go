@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/thalweg/thalweg/storage/parquet/metadata"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // Bytes decodes byte arrays.
 type Bytes struct {
-	encoding metadata.Encoding
+	encoding format.Encoding
 	data     []byte // PLAIN: the rest; delta: the bytes of the values to come
 	lengths  Delta
 	prefixes Delta
@@ -25,14 +25,14 @@ type Bytes struct {
 func (b *Bytes) Begin() { b.last = b.last[:0] }
 
 // Reset makes b decode data, another page of the chunk.
-func (b *Bytes) Reset(encoding metadata.Encoding, data []byte) error {
+func (b *Bytes) Reset(encoding format.Encoding, data []byte) error {
 	b.encoding, b.data = encoding, data
 	switch encoding {
-	case metadata.Plain:
+	case format.Plain:
 		return nil
-	case metadata.DeltaLengthByteArray:
+	case format.DeltaLengthByteArray:
 		return b.resetLengths(data)
-	case metadata.DeltaByteArray:
+	case format.DeltaByteArray:
 		if err := b.prefixes.Reset(data); err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (b *Bytes) resetLengths(data []byte) error {
 // would exceed limit bytes.
 func (b *Bytes) Append(n int, data []byte, ends []int32, limit int) ([]byte, error) {
 	limit = min(limit, math.MaxInt32)
-	if b.encoding == metadata.Plain {
+	if b.encoding == format.Plain {
 		return b.appendPlain(data, ends[:n], limit)
 	}
 	for n > 0 {
@@ -73,7 +73,7 @@ func (b *Bytes) Append(n int, data []byte, ends []int32, limit int) ([]byte, err
 			return nil, err
 		}
 		var err error
-		if b.encoding == metadata.DeltaLengthByteArray {
+		if b.encoding == format.DeltaLengthByteArray {
 			data, err = b.appendLengths(data, ends[:m], limit)
 		} else {
 			data, err = b.appendShared(data, ends[:m], limit)

@@ -13,8 +13,7 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/bytestreamsplit"
 	"github.com/parquet-go/parquet-go/encoding/delta"
 	"github.com/parquet-go/parquet-go/encoding/rle"
-
-	"github.com/thalweg/thalweg/storage/parquet/metadata"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // pieces splits n into random parts: decoders must keep their place anywhere.
@@ -239,7 +238,7 @@ func TestDeltaOf32BitsWrapsAround(t *testing.T) {
 		t.Fatal(err)
 	}
 	var f Fixed
-	if err := f.Reset(metadata.DeltaBinaryPacked, metadata.Int32, 4, data); err != nil {
+	if err := f.Reset(format.DeltaBinaryPacked, format.Int32, 4, data); err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 4*len(want))
@@ -285,18 +284,18 @@ func TestBytesReadWhatParquetGoWrites(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		want, offsets := bytesOf(rng, 1+rng.IntN(800))
 		n := len(offsets) - 1
-		for _, enc := range []metadata.Encoding{metadata.Plain, metadata.DeltaLengthByteArray, metadata.DeltaByteArray} {
+		for _, enc := range []format.Encoding{format.Plain, format.DeltaLengthByteArray, format.DeltaByteArray} {
 			var data []byte
 			var err error
 			switch enc {
-			case metadata.Plain:
+			case format.Plain:
 				for i := range n {
 					data = binary.LittleEndian.AppendUint32(data, offsets[i+1]-offsets[i])
 					data = append(data, want[offsets[i]:offsets[i+1]]...)
 				}
-			case metadata.DeltaLengthByteArray:
+			case format.DeltaLengthByteArray:
 				data, err = new(delta.LengthByteArrayEncoding).EncodeByteArray(nil, want, offsets)
-			case metadata.DeltaByteArray:
+			case format.DeltaByteArray:
 				data, err = new(delta.ByteArrayEncoding).EncodeByteArray(nil, want, offsets)
 			}
 			if err != nil {
@@ -349,7 +348,7 @@ func TestFixedReadsSplitStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	var f Fixed
-	if err := f.Reset(metadata.ByteStreamSplit, metadata.Double, 8, data); err != nil {
+	if err := f.Reset(format.ByteStreamSplit, format.Double, 8, data); err != nil {
 		t.Fatal(err)
 	}
 	var got []float64
@@ -366,13 +365,13 @@ func TestFixedReadsSplitStreams(t *testing.T) {
 	if f.Read(make([]byte, 8), 1) == nil {
 		t.Error("more values than there are")
 	}
-	if f.Reset(metadata.ByteStreamSplit, metadata.Double, 8, data[1:]) == nil {
+	if f.Reset(format.ByteStreamSplit, format.Double, 8, data[1:]) == nil {
 		t.Error("streams of different lengths")
 	}
 	for _, c := range []struct {
-		enc      metadata.Encoding
-		physical metadata.Physical
-	}{{metadata.DeltaBinaryPacked, metadata.Double}, {metadata.RLE, metadata.Int32}, {metadata.DeltaByteArray, metadata.Int64}, {metadata.ByteStreamSplit, metadata.Int96}, {99, metadata.Int32}} {
+		enc      format.Encoding
+		physical format.Type
+	}{{format.DeltaBinaryPacked, format.Double}, {format.RLE, format.Int32}, {format.DeltaByteArray, format.Int64}, {format.ByteStreamSplit, format.Int96}, {99, format.Int32}} {
 		if f.Reset(c.enc, c.physical, 8, data) == nil {
 			t.Errorf("%v of %v", c.enc, c.physical)
 		}
@@ -410,12 +409,12 @@ func FuzzDecoders(f *testing.F) {
 		case 2:
 			var b Bits
 			var out Bitmap
-			if b.Reset([]metadata.Encoding{metadata.Plain, metadata.RLE}[which/6%2], data) == nil {
+			if b.Reset([]format.Encoding{format.Plain, format.RLE}[which/6%2], data) == nil {
 				_ = b.Read(&out, n)
 			}
 		default:
 			var b Bytes
-			if b.Reset([]metadata.Encoding{metadata.Plain, metadata.DeltaLengthByteArray, metadata.DeltaByteArray}[which%6-3], data) == nil {
+			if b.Reset([]format.Encoding{format.Plain, format.DeltaLengthByteArray, format.DeltaByteArray}[which%6-3], data) == nil {
 				out, err := b.Append(n, nil, ends, 1<<20)
 				if err == nil && (len(out) > 1<<20 || int(ends[n-1]) != len(out)) {
 					t.Fatalf("%d bytes, ends at %d", len(out), ends[n-1])

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/thalweg/thalweg/storage/parquet/metadata"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // fixedStep is the values of an intermediate form decoded at a time; their
@@ -15,7 +15,7 @@ const fixedStep = 256
 // Fixed decodes values of one width in bytes: all physical types but booleans
 // and byte arrays.
 type Fixed struct {
-	encoding metadata.Encoding
+	encoding format.Encoding
 	width    int
 	data     []byte
 	pos      int // PLAIN: bytes consumed; BYTE_STREAM_SPLIT: values consumed
@@ -31,20 +31,20 @@ type Fixed struct {
 func (f *Fixed) Begin() { f.bytes.Begin() }
 
 // Reset makes f decode data.
-func (f *Fixed) Reset(encoding metadata.Encoding, physical metadata.Physical, width int, data []byte) error {
+func (f *Fixed) Reset(encoding format.Encoding, physical format.Type, width int, data []byte) error {
 	f.encoding, f.width, f.data, f.pos = encoding, width, data, 0
-	integer := physical == metadata.Int32 || physical == metadata.Int64
+	integer := physical == format.Int32 || physical == format.Int64
 	switch {
-	case encoding == metadata.Plain:
+	case encoding == format.Plain:
 		return nil
-	case encoding == metadata.ByteStreamSplit && physical != metadata.Int96:
+	case encoding == format.ByteStreamSplit && physical != format.Int96:
 		if len(data)%width != 0 {
 			return fmt.Errorf("%d bytes of values of %d each", len(data), width)
 		}
 		return nil
-	case encoding == metadata.DeltaBinaryPacked && integer:
+	case encoding == format.DeltaBinaryPacked && integer:
 		return f.delta.Reset(data)
-	case encoding == metadata.DeltaByteArray && physical == metadata.FixedLenByteArray:
+	case encoding == format.DeltaByteArray && physical == format.FixedLenByteArray:
 		return f.bytes.Reset(encoding, data)
 	}
 	return fmt.Errorf("%v of %v values", encoding, physical)
@@ -53,15 +53,15 @@ func (f *Fixed) Reset(encoding metadata.Encoding, physical metadata.Physical, wi
 // Read decodes n values into dst, which has n times the width in bytes.
 func (f *Fixed) Read(dst []byte, n int) error {
 	switch f.encoding {
-	case metadata.Plain:
+	case format.Plain:
 		if n > (len(f.data)-f.pos)/f.width {
 			return errTruncated
 		}
 		f.pos += copy(dst[:n*f.width], f.data[f.pos:])
 		return nil
-	case metadata.ByteStreamSplit:
+	case format.ByteStreamSplit:
 		return f.readSplit(dst, n)
-	case metadata.DeltaBinaryPacked:
+	case format.DeltaBinaryPacked:
 		return f.readDelta(dst, n)
 	}
 	return f.readBytes(dst, n)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/parquet-go/parquet-go/format"
 )
 
 const (
@@ -68,7 +70,7 @@ type RowGroup struct {
 
 // Chunk is the part of a row group that holds one leaf.
 type Chunk struct {
-	Codec  Codec
+	Codec  format.CompressionCodec
 	Values int64 // nulls included
 	// Offset and Size are where its pages lie in the file.
 	Offset, Size int64
@@ -90,24 +92,15 @@ func ParseFooter(footer []byte, fileSize int64) (*File, error) {
 	f := &File{Rows: -1}
 	var elements []element
 	var groups []rawGroup
-	d.fields(func(id int16, wire byte) bool {
-		switch {
-		case id == 2 && wire == wireList:
-			elements = d.elements()
-		case id == 3 && wire == wireI64:
-			f.Rows = d.varint()
-		case id == 4 && wire == wireList:
-			n := d.list(wireStruct)
-			for i := 0; i < n && d.err == nil; i++ {
-				groups = append(groups, d.rowGroup())
+	var createdBy []byte
+	d.fields([]any{
+		2: list(func() {
+			if elements = append(elements, d.element()); len(elements) > maxSchemaElements {
+				d.fail(fmt.Errorf("the fields exceed the bound of %d", maxSchemaElements))
 			}
-		case id == 6 && wire == wireBinary:
-			f.CreatedBy = string(d.binary())
-		default:
-			return false
-		}
-		return true
-	})
+		}),
+		3: &f.Rows, 4: list(func() { groups = append(groups, d.rowGroup()) }), 6: &createdBy})
+	f.CreatedBy = string(createdBy)
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -130,8 +123,8 @@ type rawGroup struct {
 type rawChunk struct {
 	present, encrypted     bool
 	filePath               []byte
-	physical               Physical
-	codec                  Codec
+	physical               format.Type
+	codec                  format.CompressionCodec
 	values                 int64
 	compressed, raw        int64
 	dataOffset, dictOffset int64
@@ -140,87 +133,25 @@ type rawChunk struct {
 
 func (d *decoder) rowGroup() rawGroup {
 	g := rawGroup{rows: -1}
-	d.fields(func(id int16, wire byte) bool {
-		switch {
-		case id == 1 && wire == wireList:
-			n := d.list(wireStruct)
-			for i := 0; i < n && d.err == nil; i++ {
-				g.chunks = append(g.chunks, d.chunk())
-			}
-		case id == 3 && wire == wireI64:
-			g.rows = d.varint()
-		default:
-			return false
-		}
-		return true
-	})
+	d.fields([]any{1: list(func() { g.chunks = append(g.chunks, d.chunk()) }), 3: &g.rows})
 	return g
 }
 
 func (d *decoder) chunk() rawChunk {
-	var c rawChunk
-	d.fields(func(id int16, wire byte) bool {
-		switch {
-		case id == 1 && wire == wireBinary:
-			c.filePath = d.binary()
-		case id == 3 && wire == wireStruct:
-			c.present = true
-			d.chunkMeta(&c)
-		case id == 8 && wire == wireStruct:
-			c.encrypted = true
-			return false
-		default:
-			return false
-		}
-		return true
+	c := rawChunk{physical: -1, codec: -1, values: -1, compressed: -1, dataOffset: -1, stats: Stats{Nulls: -1}}
+	// The two deprecated statistics have no defined order of values.
+	stats := structure(func() { d.fields([]any{3: &c.stats.Nulls, 5: &c.stats.Max, 6: &c.stats.Min}) })
+	meta := structure(func() {
+		c.present = true
+		d.fields([]any{1: (*int32)(&c.physical), 4: (*int32)(&c.codec), 5: &c.values, 6: &c.raw, 7: &c.compressed,
+			9: &c.dataOffset, 11: &c.dictOffset, 12: stats})
 	})
+	encrypted := structure(func() {
+		c.encrypted = true
+		d.fields(nil)
+	})
+	d.fields([]any{1: &c.filePath, 3: meta, 8: encrypted})
 	return c
-}
-
-func (d *decoder) chunkMeta(c *rawChunk) {
-	c.physical, c.codec, c.values, c.compressed, c.dataOffset = -1, -1, -1, -1, -1
-	c.stats.Nulls = -1
-	d.fields(func(id int16, wire byte) bool {
-		switch {
-		case id == 1 && wire == wireI32:
-			c.physical = Physical(d.i32())
-		case id == 4 && wire == wireI32:
-			c.codec = Codec(d.i32())
-		case id == 5 && wire == wireI64:
-			c.values = d.varint()
-		case id == 6 && wire == wireI64:
-			c.raw = d.varint()
-		case id == 7 && wire == wireI64:
-			c.compressed = d.varint()
-		case id == 9 && wire == wireI64:
-			c.dataOffset = d.varint()
-		case id == 11 && wire == wireI64:
-			c.dictOffset = d.varint()
-		case id == 12 && wire == wireStruct:
-			d.stats(&c.stats)
-		default:
-			return false
-		}
-		return true
-	})
-}
-
-// stats reads the statistics that have a defined order of values; the two
-// deprecated fields have not.
-func (d *decoder) stats(s *Stats) {
-	d.fields(func(id int16, wire byte) bool {
-		switch {
-		case id == 3 && wire == wireI64:
-			s.Nulls = d.varint()
-		case id == 5 && wire == wireBinary:
-			s.Max = d.binary()
-		case id == 6 && wire == wireBinary:
-			s.Min = d.binary()
-		default:
-			return false
-		}
-		return true
-	})
 }
 
 // addRowGroups checks what the footer says of row groups and keeps it.
@@ -263,8 +194,8 @@ func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
 		return Chunk{}, errors.New("no column metadata")
 	case c.physical != leaf.Physical:
 		return Chunk{}, fmt.Errorf("stored as %v, the schema says %v", c.physical, leaf.Physical)
-	case c.codec < Uncompressed || c.codec > LZ4Raw:
-		return Chunk{}, fmt.Errorf("unknown %v", c.codec)
+	case c.codec < format.Uncompressed || c.codec > format.Lz4Raw:
+		return Chunk{}, fmt.Errorf("unknown codec %d", c.codec)
 	case c.values < 0:
 		return Chunk{}, errors.New("no value count")
 	case leaf.MaxRep == 0 && c.values != rows:

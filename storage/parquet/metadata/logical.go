@@ -5,9 +5,8 @@ var logicalTypes = [...]Annotation{1: String, 2: Other, 3: List, 4: Enum, 5: Dec
 	12: JSON, 13: Other, 14: UUID, 15: Float16}
 
 // logical reads the LogicalType union: one field, whose number is the type.
-func (d *decoder) logical() Logical {
-	var l Logical
-	d.fields(func(id int16, wire byte) bool {
+func (d *decoder) logical() (l Logical) {
+	d.each(func(id int16, wire byte) bool {
 		if wire != wireStruct {
 			return false
 		}
@@ -17,30 +16,11 @@ func (d *decoder) logical() Logical {
 		}
 		switch l.Annotation {
 		case Decimal:
-			d.fields(func(id int16, wire byte) bool {
-				switch {
-				case id == 1 && wire == wireI32:
-					l.Scale = d.i32()
-				case id == 2 && wire == wireI32:
-					l.Precision = d.i32()
-				default:
-					return false
-				}
-				return true
-			})
+			d.fields([]any{1: &l.Scale, 2: &l.Precision})
 		case Time, Timestamp:
-			d.unit(&l)
+			d.fields([]any{1: &l.UTC, 2: structure(func() { l.Unit = d.unit() })})
 		case Integer:
-			d.fields(func(id int16, wire byte) bool {
-				if id == 1 && wire == wireByte {
-					l.Bits = d.byte()
-					return true
-				}
-				if id == 2 {
-					l.Signed = wire == wireTrue
-				}
-				return false
-			})
+			d.fields([]any{1: &l.Bits, 2: &l.Signed})
 		default:
 			return false
 		}
@@ -49,22 +29,13 @@ func (d *decoder) logical() Logical {
 	return l
 }
 
-// unit reads TimeType or TimestampType: {isAdjustedToUTC, unit}.
-func (d *decoder) unit(l *Logical) {
-	d.fields(func(id int16, wire byte) bool {
-		if id == 1 {
-			l.UTC = wire == wireTrue
-			return false
-		}
-		if id != 2 || wire != wireStruct {
-			return false
-		}
-		d.fields(func(id int16, _ byte) bool {
-			l.Unit = Unit(min(max(id, 0), 4))
-			return false
-		})
-		return true
+// unit reads the TimeUnit union, whose field's number is the unit.
+func (d *decoder) unit() (u Unit) {
+	d.each(func(id int16, _ byte) bool {
+		u = Unit(min(max(id, 0), 4))
+		return false
 	})
+	return u
 }
 
 // convertedTypes are the meanings of ConvertedType, the annotation of older

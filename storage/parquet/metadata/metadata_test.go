@@ -67,7 +67,7 @@ func TestFooter(t *testing.T) {
 	if l.Logical.Annotation != String || l.MaxDef != 3 || l.MaxRep != 1 || l.SlotDef != 2 || l.Flat() || strings.Join(l.Path, ".") != "l.list.element" {
 		t.Errorf("l: %+v", l)
 	}
-	if c := f.RowGroups[1].Chunks[2]; !reflect.DeepEqual(c, Chunk{Codec: Zstd, Values: 5, Offset: 204, Size: 100, UncompressedSize: 200}) {
+	if c := f.RowGroups[1].Chunks[2]; !reflect.DeepEqual(c, Chunk{Codec: pg.Zstd, Values: 5, Offset: 204, Size: 100, UncompressedSize: 200}) {
 		t.Errorf("%+v", c)
 	}
 }
@@ -215,7 +215,7 @@ func TestUnknownFieldsAreSkipped(t *testing.T) {
 	data = append(data, 0x1d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6) // uuid
 	data = append(data, 0x00)
 	got, n, err := ParsePageHeader(data)
-	if err != nil || n != len(data) || got.Kind != IndexPage {
+	if err != nil || n != len(data) || got.Kind != pg.IndexPage {
 		t.Errorf("%+v, %d of %d: %v", got, n, len(data), err)
 	}
 	nested := append(encoded(t, &h)[:2:2], bytes.Repeat([]byte{0x1c}, 1000)...)

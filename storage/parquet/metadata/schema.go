@@ -3,6 +3,9 @@ package metadata
 import (
 	"errors"
 	"fmt"
+
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 const (
@@ -22,13 +25,13 @@ const (
 type Node struct {
 	Name       string
 	Path       []string // names from below the root
-	Repetition Repetition
+	Repetition format.FieldRepetitionType
 	Logical    Logical
 	Children   []*Node
 
 	// Leaf is the index of the column chunk, -1 for a group.
 	Leaf       int
-	Physical   Physical
+	Physical   format.Type
 	TypeLength int // bytes of a FixedLenByteArray value
 
 	// MaxDef and MaxRep are the definition level at which the field is there and
@@ -41,62 +44,23 @@ type Node struct {
 
 // Flat reports whether the node is a column with at most one value a row and
 // nothing above it.
-func (n *Node) Flat() bool { return n.Leaf >= 0 && len(n.Path) == 1 && n.Repetition != Repeated }
+func (n *Node) Flat() bool { return n.Leaf >= 0 && len(n.Path) == 1 && n.Repetition != format.Repeated }
 
 // element is a field as the footer has it.
 type element struct {
-	name       []byte
-	physical   Physical
-	length     int32
-	repetition Repetition
-	children   int32
-	converted  int32
-	scale      int32
-	precision  int32
-	logical    Logical
-	hasType    bool
-}
-
-func (d *decoder) elements() []element {
-	n := d.list(wireStruct)
-	if n > maxSchemaElements {
-		d.fail(fmt.Errorf("%d fields exceed the bound of %d", n, maxSchemaElements))
-		return nil
-	}
-	var elements []element
-	for i := 0; i < n && d.err == nil; i++ {
-		elements = append(elements, d.element())
-	}
-	return elements
+	name                []byte
+	physical            thrift.Null[int32]
+	length              int32
+	repetition          format.FieldRepetitionType
+	children, converted int32
+	precision, scale    int32
+	logical             Logical
 }
 
 func (d *decoder) element() element {
 	e := element{converted: -1}
-	d.fields(func(id int16, wire byte) bool {
-		switch {
-		case id == 1 && wire == wireI32:
-			e.physical, e.hasType = Physical(d.i32()), true
-		case id == 2 && wire == wireI32:
-			e.length = d.i32()
-		case id == 3 && wire == wireI32:
-			e.repetition = Repetition(d.i32())
-		case id == 4 && wire == wireBinary:
-			e.name = d.binary()
-		case id == 5 && wire == wireI32:
-			e.children = d.i32()
-		case id == 6 && wire == wireI32:
-			e.converted = d.i32()
-		case id == 7 && wire == wireI32:
-			e.scale = d.i32()
-		case id == 8 && wire == wireI32:
-			e.precision = d.i32()
-		case id == 10 && wire == wireStruct:
-			e.logical = d.logical()
-		default:
-			return false
-		}
-		return true
-	})
+	d.fields([]any{1: &e.physical, 2: &e.length, 3: (*int32)(&e.repetition), 4: &e.name, 5: &e.children, 6: &e.converted,
+		7: &e.scale, 8: &e.precision, 10: structure(func() { e.logical = d.logical() })})
 	if e.logical.Annotation == None {
 		e.logical = fromConverted(e.converted, e.precision, e.scale)
 	}
@@ -149,10 +113,10 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 		}
 		seen[n.Name] = true
 		switch e.repetition {
-		case Required:
-		case Optional:
+		case format.Required:
+		case format.Optional:
 			n.MaxDef++
-		case Repeated:
+		case format.Repeated:
 			n.MaxDef++
 			n.MaxRep++
 			n.SlotDef = n.MaxDef
@@ -160,7 +124,7 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 			return fmt.Errorf("field %q has repetition %d", n.Name, e.repetition)
 		}
 		parent.Children = append(parent.Children, n)
-		if e.children > 0 || !e.hasType {
+		if e.children > 0 || !e.physical.Valid {
 			if e.children <= 0 {
 				return fmt.Errorf("field %q has neither a type nor fields", n.Name)
 			}
@@ -177,16 +141,16 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 }
 
 func (b *treeBuilder) leaf(n *Node, e element) error {
-	if e.physical < Boolean || e.physical > FixedLenByteArray {
-		return fmt.Errorf("unknown %v", e.physical)
+	n.Physical = format.Type(e.physical.V)
+	if n.Physical < format.Boolean || n.Physical > format.FixedLenByteArray {
+		return fmt.Errorf("unknown physical type %d", n.Physical)
 	}
-	if e.physical == FixedLenByteArray {
+	if n.Physical == format.FixedLenByteArray {
 		if e.length <= 0 || e.length > maxTypeLength {
 			return fmt.Errorf("values of %d bytes", e.length)
 		}
 		n.TypeLength = int(e.length)
 	}
-	n.Physical = e.physical
 	n.Leaf = len(b.leaves)
 	b.leaves = append(b.leaves, n)
 	return nil

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/parquet-go/parquet-go/encoding/thrift"
 )
 
 // maxThriftDepth bounds the nesting of structures that are skipped. The deepest
@@ -129,10 +131,68 @@ func (d *decoder) listHeader() (elem byte, n int) {
 	return elem, n
 }
 
-// fields iterates over the fields of one structure: field is called for each
-// with its number and wire type and reports whether it read the value; if not,
-// the value is skipped. Booleans have no value beyond their wire type.
-func (d *decoder) fields(field func(id int16, wire byte) bool) {
+// structure and list read a field that is a structure, or each structure of a
+// field that is a list of them.
+type (
+	structure func()
+	list      func()
+)
+
+// fields reads one structure: the value of each field goes where into says at
+// its number. Fields that it says nothing of, or that have another type, are
+// skipped.
+func (d *decoder) fields(into []any) {
+	d.each(func(id int16, wire byte) bool { return id > 0 && int(id) < len(into) && d.value(wire, into[id]) })
+}
+
+func (d *decoder) value(wire byte, into any) (read bool) {
+	switch into := into.(type) {
+	case *bool:
+		if read = wire == wireTrue || wire == wireFalse; read {
+			*into = wire == wireTrue
+		}
+	case *byte:
+		if read = wire == wireByte; read {
+			*into = d.byte()
+		}
+	case *int32:
+		if read = wire == wireI32; read {
+			*into = d.i32()
+		}
+	case *int:
+		if read = wire == wireI32; read {
+			*into = int(d.i32())
+		}
+	case *thrift.Null[int32]:
+		if read = wire == wireI32; read {
+			into.Set(d.i32())
+		}
+	case *int64:
+		if read = wire == wireI64; read {
+			*into = d.varint()
+		}
+	case *[]byte:
+		if read = wire == wireBinary; read {
+			*into = d.binary()
+		}
+	case structure:
+		if read = wire == wireStruct; read {
+			into()
+		}
+	case list:
+		if read = wire == wireList; read {
+			for n := d.list(wireStruct); n > 0 && d.err == nil; n-- {
+				into()
+			}
+		}
+	}
+	return read
+}
+
+// each calls field for every field of one structure, with its number and wire
+// type; what field does not read is skipped. Booleans have no value beyond their
+// wire type.
+func (d *decoder) each(field func(id int16, wire byte) (read bool)) {
 	var id int16
 	for d.err == nil {
 		h := d.byte()
@@ -188,16 +248,10 @@ func (d *decoder) skip(wire byte, depth int) {
 			d.skipElement(kv&0x0f, depth-1)
 		}
 	case wireStruct:
-		for d.err == nil {
-			h := d.byte()
-			if h&0x0f == wireStop {
-				return
-			}
-			if h>>4 == 0 {
-				d.varint() // the field's number
-			}
-			d.skip(h&0x0f, depth-1)
-		}
+		d.each(func(_ int16, wire byte) bool {
+			d.skip(wire, depth-1)
+			return true
+		})
 	default:
 		d.fail(fmt.Errorf("wire type %d", wire))
 	}
