@@ -45,9 +45,9 @@ func failure(kind thalweg.Kind, op, subject, hint string) Answer {
 
 // request is one remembered answer.
 type request struct {
-	ID     string `json:"id"`
-	Kind   Kind   `json:"kind"`
-	Answer Answer `json:"answer"`
+	ID      string `json:"id"`
+	Command string `json:"command"`
+	Answer  Answer `json:"answer"`
 }
 
 // requestTable remembers the last MaxRequests answers, oldest first.

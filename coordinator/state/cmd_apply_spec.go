@@ -25,7 +25,6 @@ type ApplySpec struct {
 }
 
 func (*ApplySpec) name() string { return "apply spec" }
-func (*ApplySpec) kind() Kind   { return kindApplySpec }
 
 func (c *ApplySpec) apply(s *State, now at) Answer {
 	switch {

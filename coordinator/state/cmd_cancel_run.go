@@ -8,7 +8,6 @@ type CancelRun struct {
 }
 
 func (*CancelRun) name() string { return "cancel run" }
-func (*CancelRun) kind() Kind   { return kindCancelRun }
 
 func (c *CancelRun) apply(s *State, now at) Answer {
 	r := s.runs[c.Run]

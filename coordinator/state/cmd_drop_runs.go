@@ -9,7 +9,6 @@ type DropRuns struct {
 }
 
 func (*DropRuns) name() string { return "drop runs" }
-func (*DropRuns) kind() Kind   { return kindDropRuns }
 
 func (c *DropRuns) apply(s *State, _ at) Answer {
 	var answer Answer

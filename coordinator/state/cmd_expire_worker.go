@@ -10,7 +10,6 @@ type ExpireWorker struct {
 }
 
 func (*ExpireWorker) name() string { return "expire worker" }
-func (*ExpireWorker) kind() Kind   { return kindExpireWorker }
 
 func (c *ExpireWorker) apply(s *State, now at) Answer {
 	var answer Answer

@@ -19,7 +19,6 @@ type Grant struct {
 }
 
 func (*GrantLeases) name() string { return "grant leases" }
-func (*GrantLeases) kind() Kind   { return kindGrantLeases }
 
 func (c *GrantLeases) apply(s *State, now at) Answer {
 	var answer Answer

@@ -15,7 +15,6 @@ type Promote struct {
 }
 
 func (*Promote) name() string { return "promote" }
-func (*Promote) kind() Kind   { return kindPromote }
 
 func (c *Promote) apply(s *State, _ at) Answer {
 	m := s.models[c.Model]

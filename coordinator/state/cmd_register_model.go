@@ -14,7 +14,6 @@ type RegisterModel struct {
 }
 
 func (*RegisterModel) name() string { return "register model" }
-func (*RegisterModel) kind() Kind   { return kindRegisterModel }
 
 func (c *RegisterModel) apply(s *State, now at) Answer {
 	r := s.runs[c.Run]

@@ -18,7 +18,6 @@ type Release struct {
 }
 
 func (*ReleaseLeases) name() string { return "release leases" }
-func (*ReleaseLeases) kind() Kind   { return kindReleaseLeases }
 
 func (c *ReleaseLeases) apply(s *State, now at) Answer {
 	var answer Answer

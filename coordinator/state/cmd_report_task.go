@@ -23,7 +23,6 @@ type ReportFailure struct {
 }
 
 func (*ReportTask) name() string { return "report task" }
-func (*ReportTask) kind() Kind   { return kindReportTask }
 
 func (c *ReportTask) apply(s *State, now at) Answer {
 	t := s.tasks[c.Task]

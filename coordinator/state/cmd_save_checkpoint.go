@@ -11,7 +11,6 @@ type SaveCheckpoint struct {
 }
 
 func (*SaveCheckpoint) name() string { return "save checkpoint" }
-func (*SaveCheckpoint) kind() Kind   { return kindSaveCheckpoint }
 
 func (c *SaveCheckpoint) apply(s *State, _ at) Answer {
 	t := s.tasks[c.Task]

@@ -12,7 +12,6 @@ type SetPartitions struct {
 }
 
 func (*SetPartitions) name() string { return "set partitions" }
-func (*SetPartitions) kind() Kind   { return kindSetPartitions }
 
 func (c *SetPartitions) apply(s *State, _ at) Answer {
 	p := s.pipelines[c.Pipeline]

@@ -44,7 +44,6 @@ func (k *SkipAuthorization) flaw(partitions int) string {
 }
 
 func (*SetStream) name() string { return "set stream" }
-func (*SetStream) kind() Kind   { return kindSetStream }
 
 func (c *SetStream) apply(s *State, _ at) Answer {
 	p := s.pipelines[c.Pipeline]

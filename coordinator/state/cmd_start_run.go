@@ -18,7 +18,6 @@ type StartRun struct {
 }
 
 func (*StartRun) name() string { return "start run" }
-func (*StartRun) kind() Kind   { return kindStartRun }
 
 func (c *StartRun) apply(s *State, now at) Answer {
 	p := s.pipelines[c.Pipeline]

@@ -19,7 +19,6 @@ type TripStream struct {
 }
 
 func (*TripStream) name() string { return "trip stream" }
-func (*TripStream) kind() Kind   { return kindTripStream }
 
 func (c *TripStream) apply(s *State, _ at) Answer {
 	p := s.pipelines[c.Pipeline]

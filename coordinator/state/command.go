@@ -8,18 +8,12 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// Kind numbers the commands of the log. Numbers are written out in catalog.go,
-// append-only and never used again.
-type Kind uint16
-
 // Command is one change of the state, as the leader planned it. The types that
 // implement it are the log's schema: a field may be added when its zero value
 // means what its absence meant; anything else is a new command.
 type Command interface {
-	// name is what the command is called in answers and metrics.
+	// name is what the command is called in the log, in answers and in metrics.
 	name() string
-	// kind is the command's number in the catalog.
-	kind() Kind
 	// apply changes the state. It sees only the state, the command and where the
 	// entry stands, and it is a no-op where the plan lost a race.
 	apply(s *State, now at) Answer
@@ -38,10 +32,10 @@ type Meta struct {
 
 // envelope is the form of every log entry.
 type envelope struct {
-	Kind    Kind   `json:"kind"`
+	Command string `json:"command"`
 	TimeMS  int64  `json:"time_ms"`
 	Request string `json:"request,omitempty"`
-	// Optional marks an entry that a build which does not know its kind may skip.
+	// Optional marks an entry that a build which does not know the command may skip.
 	// No command of this build sets it: those that change what others read must be
 	// understood by all.
 	Optional bool            `json:"optional,omitempty"`
@@ -58,7 +52,7 @@ func Encode(c Command, m Meta) ([]byte, error) {
 	if err != nil { // a value that JSON cannot carry, such as a metric that is not finite
 		return nil, &thalweg.Error{Op: c.name(), Kind: thalweg.Invalid, Subject: "command", Err: err}
 	}
-	return json.Marshal(envelope{Kind: c.kind(), TimeMS: m.TimeMS, Request: m.Request, Body: body})
+	return json.Marshal(envelope{Command: c.name(), TimeMS: m.TimeMS, Request: m.Request, Body: body})
 }
 
 // decode is the inverse of Encode. The command is nil if it is optional and
@@ -69,11 +63,11 @@ func decode(entry []byte) (envelope, Command, error) {
 	if err := thalweg.DecodeStrict(entry, &env); err != nil {
 		return env, nil, notUnderstood("envelope", err)
 	}
-	for _, c := range catalog {
-		if c.kind != env.Kind {
+	for _, blank := range catalog {
+		cmd := blank()
+		if cmd.name() != env.Command {
 			continue
 		}
-		cmd := c.blank()
 		if err := thalweg.DecodeStrict(env.Body, cmd); err != nil {
 			return env, nil, notUnderstood(cmd.name(), err)
 		}
@@ -82,7 +76,7 @@ func decode(entry []byte) (envelope, Command, error) {
 	if env.Optional {
 		return env, nil, nil
 	}
-	return env, nil, notUnderstood(fmt.Sprintf("command kind %d", env.Kind), errors.New("unknown to this build"))
+	return env, nil, notUnderstood(fmt.Sprintf("command %q", env.Command), errors.New("unknown to this build"))
 }
 
 func notUnderstood(subject string, err error) error {

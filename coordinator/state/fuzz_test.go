@@ -151,8 +151,8 @@ func TestDamagedSnapshots(t *testing.T) {
 // FuzzApply: an entry is refused as not understood, or applied; what comes out
 // keeps the invariants and survives a snapshot.
 func FuzzApply(f *testing.F) {
-	for _, c := range catalog {
-		f.Add(mustEncode(f, c.blank(), ""))
+	for _, blank := range catalog {
+		f.Add(mustEncode(f, blank(), ""))
 	}
 	f.Add(mustEncode(f, &ReportTask{Task: "a-1-2/profile.reduce", Token: 20, Counts: map[string]int64{"shards": 3}, Outputs: map[string]string{"manifest": "m"}}, "r2"))
 	f.Add(mustEncode(f, &ApplySpec{Pipeline: "b", Text: "v1", Model: "m", Alias: "champion", Stages: specPlan(3), Topic: "x"}, "r3"))

@@ -76,14 +76,14 @@ func (s *State) Apply(index uint64, entry []byte) (Answer, error) {
 		return cmd.apply(s, at{index, s.timeMS}), nil
 	}
 	if first, ok := s.requests.lookup(env.Request); ok {
-		if first.Kind != env.Kind {
+		if first.Command != env.Command {
 			return failure(thalweg.Invalid, cmd.name(), "request id "+env.Request,
 				"the id was used for another request; make a new one for each"), nil
 		}
 		return first.Answer, nil
 	}
 	answer := cmd.apply(s, at{index, s.timeMS})
-	s.requests.keep(request{ID: env.Request, Kind: env.Kind, Answer: answer})
+	s.requests.keep(request{ID: env.Request, Command: env.Command, Answer: answer})
 	return answer, nil
 }
 

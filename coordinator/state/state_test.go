@@ -47,12 +47,12 @@ func TestTimeNeverRunsBackwards(t *testing.T) {
 
 func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
 	for name, entry := range map[string]string{
-		"unknown kind":          `{"kind":999,"time_ms":1,"body":{}}`,
-		"unknown field":         `{"kind":2,"time_ms":1,"body":{"pipeline":"a","priority":3}}`,
-		"unknown envelope part": `{"kind":2,"time_ms":1,"shard":4,"body":{"pipeline":"a"}}`,
-		"not JSON":              `kind 2`,
-		"two values":            `{"kind":2,"time_ms":1,"body":{}} {}`,
-		"no body":               `{"kind":2,"time_ms":1}`,
+		"unknown command":       `{"command":"fly","time_ms":1,"body":{}}`,
+		"unknown field":         `{"command":"start run","time_ms":1,"body":{"pipeline":"a","priority":3}}`,
+		"unknown envelope part": `{"command":"start run","time_ms":1,"shard":4,"body":{"pipeline":"a"}}`,
+		"not JSON":              `command 2`,
+		"two values":            `{"command":"start run","time_ms":1,"body":{}} {}`,
+		"no body":               `{"command":"start run","time_ms":1}`,
 	} {
 		s := New()
 		before := encoded(t, s)
@@ -64,16 +64,19 @@ func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
 		}
 	}
 	s := New()
-	if _, err := s.Apply(1, []byte(`{"kind":999,"time_ms":1,"optional":true,"body":{"x":1}}`)); err != nil || s.Index() != 1 {
-		t.Errorf("an optional command of an unknown kind: %v at index %d", err, s.Index())
+	if _, err := s.Apply(1, []byte(`{"command":"fly","time_ms":1,"optional":true,"body":{"x":1}}`)); err != nil || s.Index() != 1 {
+		t.Errorf("an optional unknown command: %v at index %d", err, s.Index())
 	}
 }
 
-func TestCatalogNumbersMatchCommands(t *testing.T) {
-	for i, c := range catalog {
-		if c.kind != Kind(i+1) || c.blank().kind() != c.kind || Name(c.blank()) == "" {
-			t.Errorf("line %d of the catalog is command %d %q, numbered %d", i+1, c.blank().kind(), Name(c.blank()), c.kind)
+func TestEachCommandHasItsOwnName(t *testing.T) {
+	names := make(map[string]bool)
+	for i, blank := range catalog {
+		name := Name(blank())
+		if name == "" || names[name] {
+			t.Errorf("line %d of the catalog is command %q, which has no name or another's", i+1, name)
 		}
+		names[name] = true
 	}
 }
 
