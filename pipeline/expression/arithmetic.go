@@ -19,8 +19,8 @@ var intOps = map[string]intOp{
 	"-":   {subtractInts, func(a, b int64) bool { return (a^b)&(a^(a-b)) < 0 }},
 	"*":   {multiplyInts, multiplyOverflows},
 	"%":   {remainderInts, func(_, b int64) bool { return b == 0 }},
-	"min": {apply: minInts},
-	"max": {apply: maxInts},
+	"min": {apply: func(dst, a, b []int64) bool { least(dst, a, b); return false }},
+	"max": {apply: func(dst, a, b []int64) bool { most(dst, a, b); return false }},
 }
 
 // floatOps are the operators of float64 values; a result that is not finite is
@@ -32,29 +32,26 @@ var floatOps = map[string]func(dst, a, b []float64){
 	"/":   divideFloats,
 	"**":  powFloats,
 	"^":   powFloats,
-	"min": minFloats,
-	"max": maxFloats,
+	"min": least[float64],
+	"max": most[float64],
 }
 
 // intArithmetic applies an operator to two int64.
-type intArithmetic struct {
-	op          intOp
-	left, right node
+func intArithmetic(operator string, a, b node) node {
+	return apply(table.Int64, intOps[operator].kernel, a, b)
 }
 
-func (n *intArithmetic) typ() table.Type { return table.Int64 }
-
-func (n *intArithmetic) eval(f *frame) vector {
-	a, b := n.left.eval(f), n.right.eval(f)
+func (op intOp) kernel(f *frame, args []vector) vector {
+	a, b := &args[0], &args[1]
 	out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: both(a.valid, b.valid)}
 	changed := false
 	chunks(f.rows, func(from, to int) {
 		x, y := a.intsAt(from, to), b.intsAt(from, to)
-		if !n.op.apply(out.ints[from:to], x, y) || n.op.none == nil {
+		if !op.apply(out.ints[from:to], x, y) || op.none == nil {
 			return
 		}
 		for i := range x {
-			if !n.op.none(x[i], y[i]) {
+			if !op.none(x[i], y[i]) {
 				continue
 			}
 			if !changed {
@@ -67,22 +64,17 @@ func (n *intArithmetic) eval(f *frame) vector {
 }
 
 // floatArithmetic applies an operator to two numbers as float64.
-type floatArithmetic struct {
-	apply       func(dst, a, b []float64)
-	left, right node
-}
-
-func (n *floatArithmetic) typ() table.Type { return table.Float64 }
-
-func (n *floatArithmetic) eval(f *frame) vector {
-	a, b := n.left.eval(f), n.right.eval(f)
-	a, b = a.toFloats(), b.toFloats()
-	out := vector{t: table.Float64, floats: make([]float64, f.rows), valid: both(a.valid, b.valid)}
-	chunks(f.rows, func(from, to int) {
-		n.apply(out.floats[from:to], a.floatsAt(from, to), b.floatsAt(from, to))
-	})
-	out.nullIfNotFinite()
-	return out
+func floatArithmetic(operator string, a, b node) node {
+	op := floatOps[operator]
+	return apply(table.Float64, func(f *frame, args []vector) vector {
+		a, b := &args[0], &args[1]
+		out := vector{t: table.Float64, floats: make([]float64, f.rows), valid: both(a.valid, b.valid)}
+		chunks(f.rows, func(from, to int) {
+			op(out.floats[from:to], a.floatsAt(from, to), b.floatsAt(from, to))
+		})
+		out.nullIfNotFinite()
+		return out
+	}, asFloat(a), asFloat(b))
 }
 
 func addInts(dst, a, b []int64) bool {
@@ -146,20 +138,6 @@ func remainderInts(dst, a, b []int64) (zero bool) {
 	return zero
 }
 
-func minInts(dst, a, b []int64) bool {
-	for i := range dst {
-		dst[i] = min(a[i], b[i])
-	}
-	return false
-}
-
-func maxInts(dst, a, b []int64) bool {
-	for i := range dst {
-		dst[i] = max(a[i], b[i])
-	}
-	return false
-}
-
 func addFloats(dst, a, b []float64) {
 	a, b = a[:len(dst)], b[:len(dst)]
 	for i := range dst {
@@ -194,80 +172,70 @@ func powFloats(dst, a, b []float64) {
 	}
 }
 
-func minFloats(dst, a, b []float64) {
+func least[T int64 | float64](dst, a, b []T) {
 	for i := range dst {
 		dst[i] = min(a[i], b[i])
 	}
 }
 
-func maxFloats(dst, a, b []float64) {
+func most[T int64 | float64](dst, a, b []T) {
 	for i := range dst {
 		dst[i] = max(a[i], b[i])
 	}
 }
 
 // floatFunction applies a function to each number as float64.
-type floatFunction struct {
-	fn  func(float64) float64
-	arg node
-}
-
-func (n *floatFunction) typ() table.Type { return table.Float64 }
-
-func (n *floatFunction) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	v = v.toFloats()
-	out := vector{t: table.Float64, floats: make([]float64, f.rows), valid: v.valid}
-	chunks(f.rows, func(from, to int) {
-		dst := out.floats[from:to]
-		for i, x := range v.floatsAt(from, to) {
-			dst[i] = n.fn(x)
-		}
-	})
-	out.nullIfNotFinite()
-	return out
-}
-
-// toInt cuts each float64 toward zero; what int64 cannot hold is null.
-type toInt struct{ arg node }
-
-func (n *toInt) typ() table.Type { return table.Int64 }
-
-func (n *toInt) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	fits := func(x float64) bool { return x >= math.MinInt64 && x < -math.MinInt64 }
-	out := vector{t: table.Int64, ints: make([]int64, f.rows)}
-	wide := false
-	chunks(f.rows, func(from, to int) {
-		out := out.ints[from:to]
-		for i, x := range v.floatsAt(from, to) {
-			if fits(x) {
-				out[i] = int64(x)
-			} else {
-				wide = true
-			}
-		}
-	})
-	out.valid = v.valid
-	if wide {
-		out.valid = owned(v.valid, f.rows)
+func floatFunction(fn func(float64) float64, arg node) node {
+	return apply(table.Float64, func(f *frame, args []vector) vector {
+		out := vector{t: table.Float64, floats: make([]float64, f.rows), valid: args[0].valid}
 		chunks(f.rows, func(from, to int) {
-			for i, x := range v.floatsAt(from, to) {
-				if !fits(x) {
-					out.valid.Clear(from + i)
-				}
+			dst := out.floats[from:to]
+			for i, x := range args[0].floatsAt(from, to) {
+				dst[i] = fn(x)
 			}
 		})
-	}
+		out.nullIfNotFinite()
+		return out
+	}, asFloat(arg))
+}
+
+// toInts cuts each float64 toward zero; what int64 cannot hold is null.
+func toInts(f *frame, args []vector) vector {
+	v := &args[0]
+	out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: v.valid}
+	wide := false
+	chunks(f.rows, func(from, to int) {
+		ints := out.ints[from:to]
+		for i, x := range v.floatsAt(from, to) {
+			if x >= math.MinInt64 && x < -math.MinInt64 {
+				ints[i] = int64(x)
+				continue
+			}
+			if !wide {
+				out.valid, wide = owned(out.valid, f.rows), true
+			}
+			out.valid.Clear(from + i)
+		}
+	})
 	return out
 }
 
-// toFloat yields each int64 as float64.
-type toFloat struct{ arg node }
+// asFloat returns the node whose int64 values are float64; other types stay.
+func asFloat(n node) node {
+	if l, ok := n.(*literal); ok && l.t == table.Int64 {
+		return newFloat(float64(l.i))
+	}
+	if n.typ() == table.Int64 {
+		return apply(table.Float64, toFloats, n)
+	}
+	return n
+}
 
-func (n *toFloat) typ() table.Type { return table.Float64 }
-
-func (n *toFloat) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	return v.toFloats()
+func toFloats(_ *frame, args []vector) vector {
+	v := &args[0]
+	out := vector{t: table.Float64, valid: v.valid, constant: v.constant, floats: make([]float64, len(v.ints))}
+	for i, x := range v.ints {
+		out.floats[i] = float64(x)
+	}
+	return out
 }

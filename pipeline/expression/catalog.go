@@ -15,12 +15,27 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// function is a line of the catalog: how a call is typed and made. args are
-// compiled and min to max in number.
+// function is a line of the catalog: the types and the number, min to max, of
+// the arguments, and the node of a call with arguments like that.
 type function struct {
+	types    types
 	min, max int
 	make     func(c *compiler, n call, args []node) (node, *Problem)
 }
+
+// types are those that a function takes, and what to call them. None: all.
+type types struct {
+	name string
+	of   []table.Type
+}
+
+var (
+	aNumber = types{"a number", []table.Type{table.Int64, table.Float64}}
+	numbers = types{"numbers", aNumber.of}
+	aString = types{"a string", []table.Type{table.String}}
+
+	aNumberOrString = types{"a number or a string", []table.Type{table.Int64, table.Float64, table.String}}
+)
 
 // call is a call in the text.
 type call struct {
@@ -36,39 +51,34 @@ const many = MaxNodes
 // one is a line here and in the package comment.
 func catalog() map[string]function {
 	functions := map[string]function{
-		"abs":      {1, 1, makeAbs},
-		"floor":    {1, 1, ofFloat(math.Floor)},
-		"ceil":     {1, 1, ofFloat(math.Ceil)},
-		"round":    {1, 1, ofFloat(math.Round)},
-		"sqrt":     {1, 1, ofFloat(math.Sqrt)},
-		"exp":      {1, 1, ofFloat(math.Exp)},
-		"log":      {1, 1, ofFloat(math.Log)},
-		"log1p":    {1, 1, ofFloat(math.Log1p)},
-		"min":      {2, many, ofNumbers("min")},
-		"max":      {2, many, ofNumbers("max")},
-		"int":      {1, 1, makeInt},
-		"float":    {1, 1, makeFloat},
-		"string":   {1, 1, makeString},
-		"lower":    {1, 1, ofText(strings.ToLower)},
-		"upper":    {1, 1, ofText(strings.ToUpper)},
-		"trim":     {1, 2, makeTrim},
-		"len":      {1, 1, makeLen},
-		"coalesce": {2, many, makeCoalesce},
+		"abs":      {aNumber, 1, 1, makeAbs},
+		"floor":    {aNumber, 1, 1, ofFloat(math.Floor)},
+		"ceil":     {aNumber, 1, 1, ofFloat(math.Ceil)},
+		"round":    {aNumber, 1, 1, ofFloat(math.Round)},
+		"sqrt":     {aNumber, 1, 1, ofFloat(math.Sqrt)},
+		"exp":      {aNumber, 1, 1, ofFloat(math.Exp)},
+		"log":      {aNumber, 1, 1, ofFloat(math.Log)},
+		"log1p":    {aNumber, 1, 1, ofFloat(math.Log1p)},
+		"min":      {numbers, 2, many, ofNumbers},
+		"max":      {numbers, 2, many, ofNumbers},
+		"int":      {aNumberOrString, 1, 1, makeInt},
+		"float":    {aNumberOrString, 1, 1, makeFloat},
+		"string":   {types{"a number, a bool or a string", []table.Type{table.Int64, table.Float64, table.Bool, table.String}}, 1, 1, makeString},
+		"lower":    {aString, 1, 1, ofText(strings.ToLower)},
+		"upper":    {aString, 1, 1, ofText(strings.ToUpper)},
+		"trim":     {aString, 1, 2, makeTrim},
+		"len":      {aString, 1, 1, makeLen},
+		"coalesce": {types{}, 2, many, makeCoalesce},
 	}
 	for part := range clockParts {
-		functions[part] = function{1, 1, makeClock}
+		functions[part] = function{types{"a timestamp", []table.Type{table.Timestamp}}, 1, 1, makeClock}
 	}
 	return functions
 }
 
 // isFunction reports whether there is a function of that name.
 func isFunction(name string) bool {
-	for known := range functionNames() {
-		if known == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(slices.Collect(functionNames()), name)
 }
 
 // functionNames yields the names of all functions in order.
@@ -102,6 +112,9 @@ func (c *compiler) call(n ast.Node, name string, arguments []ast.Node) (node, *P
 		if args[i], p = c.compile(a); p != nil {
 			return nil, p
 		}
+		if f.types.of != nil && !slices.Contains(f.types.of, args[i].typ()) {
+			return nil, wants(a, name, f.types.name, args[i])
+		}
 	}
 	return f.make(c, at, args)
 }
@@ -118,102 +131,68 @@ func countOf(least, most int) string {
 	return fmt.Sprintf("%d to %d arguments", least, most)
 }
 
-func makeAbs(c *compiler, n call, args []node) (node, *Problem) {
-	switch args[0].typ() {
-	case table.Float64:
-		return &floatFunction{math.Abs, args[0]}, nil
-	case table.Int64:
-		// max(x, 0-x), which is null for the one int64 without a negative.
-		return &intArithmetic{intOps["max"], args[0], &intArithmetic{intOps["-"], newInt(table.Int64, 0), args[0]}}, nil
+func makeAbs(_ *compiler, _ call, args []node) (node, *Problem) {
+	if args[0].typ() == table.Float64 {
+		return floatFunction(math.Abs, args[0]), nil
 	}
-	return nil, wants(n.args[0], n.name, "a number", args[0])
+	// max(x, 0-x), which is null for the one int64 without a negative.
+	return intArithmetic("max", args[0], intArithmetic("-", newInt(table.Int64, 0), args[0])), nil
 }
 
 func ofFloat(fn func(float64) float64) func(*compiler, call, []node) (node, *Problem) {
-	return func(_ *compiler, n call, args []node) (node, *Problem) {
-		if !isNumber(args[0].typ()) {
-			return nil, wants(n.args[0], n.name, "a number", args[0])
-		}
-		return &floatFunction{fn, args[0]}, nil
-	}
+	return func(_ *compiler, _ call, args []node) (node, *Problem) { return floatFunction(fn, args[0]), nil }
 }
 
-func ofNumbers(op string) func(*compiler, call, []node) (node, *Problem) {
-	return func(_ *compiler, n call, args []node) (node, *Problem) {
-		ints := true
-		for i, a := range args {
-			if !isNumber(a.typ()) {
-				return nil, wants(n.args[i], n.name, "numbers", a)
-			}
-			ints = ints && a.typ() == table.Int64
-		}
-		out := args[0]
-		for _, a := range args[1:] {
-			if ints {
-				out = &intArithmetic{intOps[op], out, a}
-			} else {
-				out = &floatArithmetic{floatOps[op], out, a}
-			}
-		}
-		return out, nil
+// ofNumbers folds the numbers with the operator of the function's name.
+func ofNumbers(_ *compiler, n call, args []node) (node, *Problem) {
+	join := intArithmetic
+	if slices.ContainsFunc(args, func(a node) bool { return a.typ() == table.Float64 }) {
+		join = floatArithmetic
 	}
+	out := args[0]
+	for _, a := range args[1:] {
+		out = join(n.name, out, a)
+	}
+	return out, nil
 }
 
 func makeInt(c *compiler, n call, args []node) (node, *Problem) {
 	switch args[0].typ() {
-	case table.Int64:
-		return args[0], nil
 	case table.Float64:
-		return &toInt{args[0]}, nil
+		return apply(table.Int64, toInts, args[0]), nil
 	case table.String:
 		return c.rowCall(n, rowFunctions["int"])
 	}
-	return nil, wants(n.args[0], n.name, "a number or a string", args[0])
+	return args[0], nil
 }
 
 func makeFloat(c *compiler, n call, args []node) (node, *Problem) {
-	switch args[0].typ() {
-	case table.Float64:
-		return args[0], nil
-	case table.Int64:
-		return &toFloat{args[0]}, nil
-	case table.String:
+	if args[0].typ() == table.String {
 		return c.rowCall(n, rowFunctions["float"])
 	}
-	return nil, wants(n.args[0], n.name, "a number or a string", args[0])
+	return asFloat(args[0]), nil
 }
 
 func makeString(c *compiler, n call, args []node) (node, *Problem) {
 	if args[0].typ() == table.String {
 		return args[0], nil
 	}
-	if f, ok := textOf[args[0].typ()]; ok {
-		return c.rowCall(n, f)
-	}
-	return nil, wants(n.args[0], n.name, "a number, a bool or a string", args[0])
+	return c.rowCall(n, textOf[args[0].typ()])
 }
 
 func ofText(fn func(string) string) func(*compiler, call, []node) (node, *Problem) {
-	return func(_ *compiler, n call, args []node) (node, *Problem) {
-		if args[0].typ() != table.String {
-			return nil, wants(n.args[0], n.name, "a string", args[0])
-		}
-		return &entryMap{args[0], fn}, nil
-	}
+	return func(_ *compiler, _ call, args []node) (node, *Problem) { return entryMap(args[0], fn), nil }
 }
 
 func makeTrim(c *compiler, n call, args []node) (node, *Problem) {
 	if len(args) == 1 {
-		return ofText(strings.TrimSpace)(c, n, args)
+		return entryMap(args[0], strings.TrimSpace), nil
 	}
 	return c.rowCall(n, rowFunctions["trim"])
 }
 
-func makeLen(_ *compiler, n call, args []node) (node, *Problem) {
-	if args[0].typ() != table.String {
-		return nil, wants(n.args[0], n.name, "a string", args[0])
-	}
-	return &entryCount{args[0], func(s string) int64 { return int64(utf8.RuneCountInString(s)) }}, nil
+func makeLen(_ *compiler, _ call, args []node) (node, *Problem) {
+	return entryCount(args[0], func(s string) int64 { return int64(utf8.RuneCountInString(s)) }), nil
 }
 
 func makeCoalesce(c *compiler, n call, args []node) (node, *Problem) {
@@ -221,8 +200,5 @@ func makeCoalesce(c *compiler, n call, args []node) (node, *Problem) {
 }
 
 func makeClock(c *compiler, n call, args []node) (node, *Problem) {
-	if args[0].typ() != table.Timestamp {
-		return nil, wants(n.args[0], n.name, "a timestamp", args[0])
-	}
-	return &clock{part: n.name, of: clockParts[n.name], zone: c.zone, arg: args[0]}, nil
+	return clock(n.name, c.zone, args[0]), nil
 }

@@ -28,35 +28,29 @@ var clockParts = map[string]func(second int64) int64{
 }
 
 // clock is a function of a timestamp in a zone.
-type clock struct {
-	part string
-	of   func(second int64) int64
-	zone *time.Location
-	arg  node
-}
-
-func (n *clock) typ() table.Type { return table.Int64 }
-
-func (n *clock) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: v.valid}
-	switch {
-	case n.zone != time.UTC:
-		offsets := table.NewOffsets(n.zone)
-		for i, us := range v.ints {
-			s := table.FloorDiv(us, usSecond)
-			out.ints[i] = n.of(s + offsets.At(s))
+func clock(part string, zone *time.Location, arg node) node {
+	of := clockParts[part]
+	return apply(table.Int64, func(f *frame, args []vector) vector {
+		v := args[0]
+		out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: v.valid}
+		switch {
+		case zone != time.UTC:
+			offsets := table.NewOffsets(zone)
+			for i, us := range v.ints {
+				s := table.FloorDiv(us, usSecond)
+				out.ints[i] = of(s + offsets.At(s))
+			}
+		case part == "hour":
+			hours(out.ints, v.ints)
+		case part == "weekday":
+			weekdays(out.ints, v.ints)
+		default:
+			for i, us := range v.ints {
+				out.ints[i] = of(table.FloorDiv(us, usSecond))
+			}
 		}
-	case n.part == "hour":
-		hours(out.ints, v.ints)
-	case n.part == "weekday":
-		weekdays(out.ints, v.ints)
-	default:
-		for i, us := range v.ints {
-			out.ints[i] = n.of(table.FloorDiv(us, usSecond))
-		}
-	}
-	return out
+		return out
+	}, arg)
 }
 
 // hours writes the hour of the day in UTC of each timestamp.

@@ -47,45 +47,24 @@ func (c comparison) holds(order int) bool {
 	return (c.loop == equal && order == 0 || c.loop == less && order < 0) != c.not
 }
 
-// compareInts compares two int64 or two timestamps.
-type compareInts struct {
-	op          comparison
-	left, right node
+// newBools returns the bools of rows, all false, of which valid are not null.
+func newBools(rows int, valid table.Mask) vector {
+	return vector{t: table.Bool, bits: table.NewMask(rows), valid: valid}
 }
 
-func (n *compareInts) typ() table.Type { return table.Bool }
-
-func (n *compareInts) eval(f *frame) vector {
-	a, b := n.left.eval(f), n.right.eval(f)
-	if n.op.swap {
-		a, b = b, a
+// compareNumbers compares two int64, two timestamps or two float64.
+func compareNumbers[T int64 | float64](op comparison, at func(*vector, int, int) []T) kernel {
+	return func(f *frame, args []vector) vector {
+		a, b := &args[0], &args[1]
+		if op.swap {
+			a, b = b, a
+		}
+		out := newBools(f.rows, both(a.valid, b.valid))
+		chunks(f.rows, func(from, to int) {
+			compareChunk(op.loop, out.bits.Words[from/64:], at(a, from, to), at(b, from, to))
+		})
+		return op.done(out)
 	}
-	out := vector{t: table.Bool, bits: table.NewMask(f.rows), valid: both(a.valid, b.valid)}
-	chunks(f.rows, func(from, to int) {
-		compareChunk(n.op.loop, out.bits.Words[from/64:], a.intsAt(from, to), b.intsAt(from, to))
-	})
-	return n.op.done(out)
-}
-
-// compareFloats compares two numbers as float64.
-type compareFloats struct {
-	op          comparison
-	left, right node
-}
-
-func (n *compareFloats) typ() table.Type { return table.Bool }
-
-func (n *compareFloats) eval(f *frame) vector {
-	a, b := n.left.eval(f), n.right.eval(f)
-	a, b = a.toFloats(), b.toFloats()
-	if n.op.swap {
-		a, b = b, a
-	}
-	out := vector{t: table.Bool, bits: table.NewMask(f.rows), valid: both(a.valid, b.valid)}
-	chunks(f.rows, func(from, to int) {
-		compareChunk(n.op.loop, out.bits.Words[from/64:], a.floatsAt(from, to), b.floatsAt(from, to))
-	})
-	return n.op.done(out)
 }
 
 // compareChunk writes a bit per element of a and b.
@@ -126,71 +105,46 @@ func (v *vector) clearNull() {
 
 // compareText compares two strings by their bytes. Where one is a literal an
 // entryTest does it.
-type compareText struct {
-	op          comparison
-	left, right node
-}
-
-func (n *compareText) typ() table.Type { return table.Bool }
-
-func (n *compareText) eval(f *frame) vector {
-	a, b := n.left.eval(f), n.right.eval(f)
-	out := vector{t: table.Bool, bits: table.NewMask(f.rows), valid: both(a.valid, b.valid)}
-	x, y := a.text.all(), b.text.all()
-	for i := range f.rows {
-		if out.valid.Words != nil && !out.valid.Has(i) {
-			continue
+func compareText(op comparison) kernel {
+	return func(f *frame, args []vector) vector {
+		a, b := &args[0], &args[1]
+		out := newBools(f.rows, both(a.valid, b.valid))
+		x, y := a.text.all(), b.text.all()
+		for i := range f.rows {
+			if out.valid.Words != nil && !out.valid.Has(i) {
+				continue
+			}
+			if op.holds(cmp.Compare(x[a.idsAt(i, i+1)[0]], y[b.idsAt(i, i+1)[0]])) {
+				out.bits.Set(i)
+			}
 		}
-		if n.op.holds(cmp.Compare(x[a.idsAt(i, i+1)[0]], y[b.idsAt(i, i+1)[0]])) {
-			out.bits.Set(i)
-		}
+		return out
 	}
-	return out
 }
 
 // compareBools tests two bools for equality.
-type compareBools struct {
-	op          comparison
-	left, right node
-}
-
-func (n *compareBools) typ() table.Type { return table.Bool }
-
-func (n *compareBools) eval(f *frame) vector {
-	a, b := n.left.eval(f), n.right.eval(f)
-	out := vector{t: table.Bool, bits: table.NewMask(f.rows), valid: both(a.valid, b.valid)}
-	for i := range out.bits.Words {
-		out.bits.Words[i] = a.bits.Words[i] ^ b.bits.Words[i]
-	}
-	// The differing rows are marked: turn round for ==.
-	return comparison{not: !n.op.not}.done(out)
-}
-
-// inList tests int64 or float64 values against a sorted list.
-type inList struct {
-	arg    node
-	ints   []int64
-	floats []float64
-}
-
-func (n *inList) typ() table.Type { return table.Bool }
-
-func (n *inList) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	if n.floats != nil {
-		v = v.toFloats()
-	}
-	out := vector{t: table.Bool, bits: table.NewMask(f.rows), valid: v.valid}
-	chunks(f.rows, func(from, to int) {
-		words := out.bits.Words[from/64:]
-		if n.floats != nil {
-			memberChunk(words, v.floatsAt(from, to), n.floats)
-		} else {
-			memberChunk(words, v.intsAt(from, to), n.ints)
+func compareBools(op comparison) kernel {
+	return func(f *frame, args []vector) vector {
+		a, b := &args[0], &args[1]
+		out := newBools(f.rows, both(a.valid, b.valid))
+		for i := range out.bits.Words {
+			out.bits.Words[i] = a.bits.Words[i] ^ b.bits.Words[i]
 		}
-	})
-	out.clearNull()
-	return out
+		// The differing rows are marked: turn round for ==.
+		return comparison{not: !op.not}.done(out)
+	}
+}
+
+// inList tests numbers or timestamps against a sorted list.
+func inList[T int64 | float64](list []T, at func(*vector, int, int) []T) kernel {
+	return func(f *frame, args []vector) vector {
+		out := newBools(f.rows, args[0].valid)
+		chunks(f.rows, func(from, to int) {
+			memberChunk(out.bits.Words[from/64:], at(&args[0], from, to), list)
+		})
+		out.clearNull()
+		return out
+	}
 }
 
 // memberChunk writes a bit per element of a: whether list, sorted, has it.

@@ -191,7 +191,7 @@ func (c *compiler) unary(n *ast.UnaryNode) (node, *Problem) {
 		if arg.typ() != table.Bool {
 			return nil, wants(n.Node, n.Operator, "a bool", arg)
 		}
-		return &not{arg}, nil
+		return not(arg), nil
 	case "-", "+":
 		if !isNumber(arg.typ()) {
 			return nil, wants(n.Node, n.Operator, "a number", arg)
@@ -200,10 +200,10 @@ func (c *compiler) unary(n *ast.UnaryNode) (node, *Problem) {
 		case n.Operator == "+":
 			return arg, nil
 		case arg.typ() == table.Int64:
-			return &intArithmetic{intOps["-"], newInt(table.Int64, 0), arg}, nil
+			return intArithmetic("-", newInt(table.Int64, 0), arg), nil
 		}
 		// Not 0 - x, which loses the sign of zero.
-		return &floatArithmetic{floatOps["*"], newFloat(-1), arg}, nil
+		return floatArithmetic("*", newFloat(-1), arg), nil
 	}
 	return nil, problemAt(n, "there is no operator %s", n.Operator)
 }
@@ -224,7 +224,7 @@ func (c *compiler) conditional(n *ast.ConditionalNode) (node, *Problem) {
 	if p != nil {
 		return nil, p
 	}
-	return &choose{t: t, cond: cond, a: a, b: b}, nil
+	return choose(t, cond, a, b), nil
 }
 
 func (c *compiler) two(left, right ast.Node) (a, b node, p *Problem) {

@@ -159,3 +159,26 @@ type column struct {
 func (c *column) typ() table.Type { return c.Type }
 
 func (c *column) eval(f *frame) vector { return load(c.Type, f.inputs[c.index]) }
+
+// applied is a node of a kernel and its arguments.
+type applied struct {
+	t      table.Type
+	kernel kernel
+	args   []node
+}
+
+// kernel computes the vector of a node from those of its arguments, which it may
+// overwrite, but not what they share.
+type kernel func(f *frame, args []vector) vector
+
+func apply(t table.Type, k kernel, args ...node) node { return &applied{t, k, args} }
+
+func (n *applied) typ() table.Type { return n.t }
+
+func (n *applied) eval(f *frame) vector {
+	args := make([]vector, len(n.args))
+	for i, a := range n.args {
+		args[i] = a.eval(f)
+	}
+	return n.kernel(f, args)
+}

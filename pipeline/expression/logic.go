@@ -5,89 +5,72 @@ import (
 )
 
 // logic is and or or in the three-valued logic of SQL.
-type logic struct {
-	or          bool
-	left, right node
-}
-
-func (n *logic) typ() table.Type { return table.Bool }
-
-func (n *logic) eval(f *frame) vector {
-	a, b := n.left.eval(f), n.right.eval(f)
-	out := vector{t: table.Bool, bits: table.NewMask(f.rows)}
-	nulls := a.valid.Words != nil || b.valid.Words != nil
-	if nulls {
-		out.valid = table.NewMask(f.rows)
-		a.valid, b.valid = owned(a.valid, f.rows), owned(b.valid, f.rows)
-	}
-	for i := range out.bits.Words {
-		x, y := a.bits.Words[i], b.bits.Words[i]
-		yes := x & y
-		if n.or {
-			yes = x | y
-		}
-		out.bits.Words[i] = yes
+func logic(or bool, left, right node) node {
+	return apply(table.Bool, func(f *frame, args []vector) vector {
+		a, b := args[0], args[1]
+		out := newBools(f.rows, table.Mask{})
+		nulls := a.valid.Words != nil || b.valid.Words != nil
 		if nulls {
-			// What is false is known and not true.
-			notX, notY := a.valid.Words[i]&^x, b.valid.Words[i]&^y
-			no := notX | notY
-			if n.or {
-				no = notX & notY
-			}
-			out.valid.Words[i] = yes | no
+			out.valid = table.NewMask(f.rows)
+			a.valid, b.valid = owned(a.valid, f.rows), owned(b.valid, f.rows)
 		}
-	}
-	return out
+		for i := range out.bits.Words {
+			x, y := a.bits.Words[i], b.bits.Words[i]
+			yes := x & y
+			if or {
+				yes = x | y
+			}
+			out.bits.Words[i] = yes
+			if nulls {
+				// What is false is known and not true.
+				notX, notY := a.valid.Words[i]&^x, b.valid.Words[i]&^y
+				no := notX | notY
+				if or {
+					no = notX & notY
+				}
+				out.valid.Words[i] = yes | no
+			}
+		}
+		return out
+	}, left, right)
 }
 
 // not turns a bool round.
-type not struct{ arg node }
-
-func (n *not) typ() table.Type { return table.Bool }
-
-func (n *not) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	out := vector{t: table.Bool, bits: v.bits.Not(), valid: v.valid}
-	out.clearNull()
-	return out
+func not(arg node) node {
+	return apply(table.Bool, func(_ *frame, args []vector) vector {
+		return comparison{not: true}.done(vector{t: table.Bool, bits: args[0].bits, valid: args[0].valid})
+	}, arg)
 }
 
 // isNull tests for null, or for its absence.
-type isNull struct {
-	not bool
-	arg node
+func isNull(absence bool, arg node) node {
+	return apply(table.Bool, func(f *frame, args []vector) vector {
+		marked := owned(args[0].valid, f.rows)
+		if !absence {
+			marked = marked.Not()
+		}
+		return vector{t: table.Bool, bits: marked}
+	}, arg)
 }
 
-func (n *isNull) typ() table.Type { return table.Bool }
-
-func (n *isNull) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	marked := v.valid
-	if marked.Words == nil {
-		marked = table.NewMask(f.rows).Not()
-	}
-	if !n.not {
-		marked = marked.Not()
-	}
-	return vector{t: table.Bool, bits: marked}
+// choose is c ? a : b, of type t; null where c is.
+func choose(t table.Type, cond, a, b node) node {
+	return apply(t, func(f *frame, args []vector) vector {
+		out := pick(f, t, args[0].bits, args[1], args[2])
+		out.valid = both(out.valid, args[0].valid)
+		if t == table.Bool {
+			out.clearNull()
+		}
+		return out
+	}, cond, as(t, a), as(t, b))
 }
 
-// choose is c ? a : b; null where c is.
-type choose struct {
-	t          table.Type
-	cond, a, b node
-}
-
-func (n *choose) typ() table.Type { return n.t }
-
-func (n *choose) eval(f *frame) vector {
-	cond := n.cond.eval(f)
-	out := pick(f, n.t, cond.bits, n.a.eval(f), n.b.eval(f))
-	out.valid = both(out.valid, cond.valid)
-	if out.t == table.Bool {
-		out.clearNull()
+// as returns the node with its numbers as type t, if that is float64.
+func as(t table.Type, n node) node {
+	if t == table.Float64 {
+		return asFloat(n)
 	}
-	return out
+	return n
 }
 
 // coalesce is the first of two that is not null.
@@ -101,16 +84,13 @@ func (n *coalesce) typ() table.Type { return n.t }
 func (n *coalesce) eval(f *frame) vector {
 	a := n.a.eval(f)
 	if a.valid.Words == nil {
-		if n.t == table.Float64 {
-			return a.toFloats()
-		}
 		return a
 	}
 	return pick(f, n.t, a.valid, a, n.b.eval(f))
 }
 
 // pick returns for each row the value of a where the mask marks it, else of b.
-// Both are of type t, or int64 where t is float64, or the literal null.
+// Both are of type t, or the literal null.
 func pick(f *frame, t table.Type, mask table.Mask, a, b vector) vector {
 	out := vector{t: t, valid: pickValid(f, mask, a, b)}
 	switch t {
@@ -119,12 +99,6 @@ func pick(f *frame, t table.Type, mask table.Mask, a, b vector) vector {
 	case table.Int64, table.Timestamp:
 		out.ints = pickValues(f.rows, mask, &a, &b, (*vector).intsAt)
 	case table.Float64:
-		if a.t != "" {
-			a = a.toFloats()
-		}
-		if b.t != "" {
-			b = b.toFloats()
-		}
 		out.floats = pickValues(f.rows, mask, &a, &b, (*vector).floatsAt)
 	case table.String:
 		out.text, out.ids = pickText(f, mask, &a, &b)

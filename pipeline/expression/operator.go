@@ -41,7 +41,7 @@ func (c *compiler) binary(n *ast.BinaryNode) (node, *Problem) {
 				return nil, wants([]ast.Node{n.Left, n.Right}[i], n.Operator, "bools", side)
 			}
 		}
-		return &logic{or: n.Operator == "or" || n.Operator == "||", left: a, right: b}, nil
+		return logic(n.Operator == "or" || n.Operator == "||", a, b), nil
 	case "??":
 		return c.coalesce(n, n.Operator, []node{a, b})
 	}
@@ -49,7 +49,7 @@ func (c *compiler) binary(n *ast.BinaryNode) (node, *Problem) {
 		return c.comparison(n, op, a, b)
 	}
 	if n.Operator == "+" && a.typ() == table.String && b.typ() == table.String {
-		return &concat{a, b}, nil
+		return apply(table.String, concat, a, b), nil
 	}
 	return c.arithmetic(n, n.Operator, a, b)
 }
@@ -69,10 +69,10 @@ func (c *compiler) arithmetic(n *ast.BinaryNode, op string, a, b node) (node, *P
 			return nil, wants(at, op, "two numbers", side)
 		}
 	}
-	if ints, ok := intOps[op]; ok && a.typ() == table.Int64 && b.typ() == table.Int64 {
-		return &intArithmetic{ints, a, b}, nil
+	if _, ok := intOps[op]; ok && a.typ() == table.Int64 && b.typ() == table.Int64 {
+		return intArithmetic(op, a, b), nil
 	}
-	return &floatArithmetic{floatOps[op], a, b}, nil
+	return floatArithmetic(op, a, b), nil
 }
 
 func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) (node, *Problem) {
@@ -83,7 +83,7 @@ func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) (node
 		if isNullLiteral(a) {
 			a = b
 		}
-		return &isNull{not: op.not, arg: a}, nil
+		return isNull(op.not, a), nil
 	}
 	var p *Problem
 	if l, ok := b.(*literal); ok && l.t == table.String && a.typ() == table.Timestamp {
@@ -97,7 +97,7 @@ func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) (node
 	x, y := a.typ(), b.typ()
 	switch {
 	case isNumber(x) && isNumber(y) && x != y, x == table.Float64 && y == table.Float64:
-		return &compareFloats{op, a, b}, nil
+		return apply(table.Bool, compareNumbers(op, (*vector).floatsAt), asFloat(a), asFloat(b)), nil
 	case x != y:
 		return nil, problemAt(n, "%s cannot compare %s with %s", n.Operator, article(string(x)), article(string(y)))
 	case x == table.String:
@@ -106,20 +106,20 @@ func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) (node
 		if op.loop != equal {
 			return nil, problemAt(n, "bools have no order: only == and != take them")
 		}
-		return &compareBools{op, a, b}, nil
+		return apply(table.Bool, compareBools(op), a, b), nil
 	}
-	return &compareInts{op, a, b}, nil
+	return apply(table.Bool, compareNumbers(op, (*vector).intsAt), a, b), nil
 }
 
 // compareStrings returns an entry test where one side is a literal.
 func compareStrings(op comparison, a, b node) node {
 	if l, ok := b.(*literal); ok {
-		return &entryTest{arg: a, test: func(s string) bool { return op.holds(cmp.Compare(s, l.s)) }}
+		return entryTest(a, func(s string) bool { return op.holds(cmp.Compare(s, l.s)) })
 	}
 	if l, ok := a.(*literal); ok {
-		return &entryTest{arg: b, test: func(s string) bool { return op.holds(cmp.Compare(l.s, s)) }}
+		return entryTest(b, func(s string) bool { return op.holds(cmp.Compare(l.s, s)) })
 	}
-	return &compareText{op, a, b}
+	return apply(table.Bool, compareText(op), a, b)
 }
 
 func (c *compiler) textTest(n *ast.BinaryNode, test func(s, other string) bool) (node, *Problem) {
@@ -133,10 +133,10 @@ func (c *compiler) textTest(n *ast.BinaryNode, test func(s, other string) bool) 
 		}
 	}
 	if l, ok := b.(*literal); ok {
-		return &entryTest{arg: a, test: func(s string) bool { return test(s, l.s) }}, nil
+		return entryTest(a, func(s string) bool { return test(s, l.s) }), nil
 	}
 	if l, ok := a.(*literal); ok {
-		return &entryTest{arg: b, test: func(s string) bool { return test(l.s, s) }}, nil
+		return entryTest(b, func(s string) bool { return test(l.s, s) }), nil
 	}
 	return c.rowOperator(n)
 }
@@ -159,7 +159,7 @@ func (c *compiler) matches(n *ast.BinaryNode) (node, *Problem) {
 	if err != nil {
 		return nil, problemAt(n.Right, "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	return &entryTest{arg: a, test: re.MatchString}, nil
+	return entryTest(a, re.MatchString), nil
 }
 
 func (c *compiler) in(n *ast.BinaryNode) (node, *Problem) {
@@ -212,25 +212,23 @@ func member(arg node, t table.Type, list []*literal) node {
 		for _, l := range list {
 			set[l.s] = true
 		}
-		return &entryTest{arg: arg, test: func(s string) bool { return set[s] }}
+		return entryTest(arg, func(s string) bool { return set[s] })
 	case table.Bool:
 		return boolMember(arg, list)
 	case table.Float64:
 		floats := make([]float64, len(list))
 		for i, l := range list {
-			if floats[i] = l.f; l.t == table.Int64 {
-				floats[i] = float64(l.i)
-			}
+			floats[i] = asFloat(l).(*literal).f
 		}
 		slices.Sort(floats)
-		return &inList{arg: arg, floats: floats}
+		return apply(table.Bool, inList(floats, (*vector).floatsAt), asFloat(arg))
 	}
 	ints := make([]int64, len(list))
 	for i, l := range list {
 		ints[i] = l.i
 	}
 	slices.Sort(ints)
-	return &inList{arg: arg, ints: ints}
+	return apply(table.Bool, inList(ints, (*vector).intsAt), arg)
 }
 
 // boolMember is arg itself, its negation, or what is true or false wherever arg
@@ -244,9 +242,9 @@ func boolMember(arg node, list []*literal) node {
 	case yes && !no:
 		return arg
 	case no && !yes:
-		return &not{arg}
+		return not(arg)
 	}
-	return &logic{or: yes, left: arg, right: &not{arg}}
+	return logic(yes, arg, not(arg))
 }
 
 func (c *compiler) inRange(n, r *ast.BinaryNode, arg node) (node, *Problem) {
@@ -270,7 +268,7 @@ func (c *compiler) inRange(n, r *ast.BinaryNode, arg node) (node, *Problem) {
 	if p != nil {
 		return nil, p
 	}
-	return &logic{left: above, right: below}, nil
+	return logic(false, above, below), nil
 }
 
 // coalesce returns the first of several that is not null.
@@ -281,7 +279,7 @@ func (c *compiler) coalesce(n ast.Node, what string, values []node) (node, *Prob
 		if p != nil {
 			return nil, p
 		}
-		out = &coalesce{t: t, a: v, b: out}
+		out = &coalesce{t: t, a: as(t, v), b: as(t, out)}
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package expression
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/expr-lang/expr"
@@ -265,7 +266,7 @@ func (m *machine) byEntry(f *frame, arg *vector) vector {
 		entries.set(id, m.run())
 	})
 	out := vector{t: m.row.t, valid: arg.valid}
-	if entries.nulls() {
+	if slices.Contains(entries.known, false) {
 		out.valid = both(arg.valid, arg.gatherBits(f.rows, entries.known).bits)
 	}
 	switch m.row.t {
@@ -323,19 +324,10 @@ func (r *results) set(i int, v any) {
 	}
 }
 
-func (r *results) nulls() bool {
-	for _, k := range r.known {
-		if !k {
-			return true
-		}
-	}
-	return false
-}
-
 // vector returns results that are one per row.
 func (r *results) vector(f *frame, valid table.Mask) vector {
 	out := vector{t: r.t, ints: r.ints, floats: r.floats, valid: valid}
-	if r.nulls() {
+	if slices.Contains(r.known, false) {
 		out.valid = maskOf(r.known)
 	}
 	switch r.t {

@@ -64,24 +64,19 @@ func (v *vector) eachEntry(fn func(id int)) {
 	}
 }
 
-// entryTest is a node that is true for the rows whose string passes a test.
-type entryTest struct {
-	arg  node
-	test func(string) bool
-}
-
-func (n *entryTest) typ() table.Type { return table.Bool }
-
-func (n *entryTest) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	pass := make([]bool, v.text.len())
-	v.eachEntry(func(id int) { pass[id] = n.test(v.text.at(id)) })
-	return v.gatherBits(f.rows, pass)
+// entryTest is true for the rows whose string passes a test.
+func entryTest(arg node, test func(string) bool) node {
+	return apply(table.Bool, func(f *frame, args []vector) vector {
+		v := &args[0]
+		pass := make([]bool, v.text.len())
+		v.eachEntry(func(id int) { pass[id] = test(v.text.at(id)) })
+		return v.gatherBits(f.rows, pass)
+	}, arg)
 }
 
 // gatherBits returns the bool of each row by the bool of its entry.
 func (v *vector) gatherBits(rows int, byEntry []bool) vector {
-	out := vector{t: table.Bool, bits: table.NewMask(rows), valid: v.valid}
+	out := newBools(rows, v.valid)
 	for w := range out.bits.Words {
 		var word uint64
 		for i, id := range v.idsAt(w*64, min(w*64+64, rows)) {
@@ -109,19 +104,15 @@ func gather[T any](v *vector, rows int, byEntry []T) []T {
 	return out
 }
 
-// entryMap is a node that maps each string to another.
-type entryMap struct {
-	arg node
-	fn  func(string) string
+// entryMap maps each string to another.
+func entryMap(arg node, fn func(string) string) node {
+	return apply(table.String, func(f *frame, args []vector) vector { return args[0].mapText(f, fn) }, arg)
 }
 
-func (n *entryMap) typ() table.Type { return table.String }
-
-func (n *entryMap) eval(f *frame) vector {
-	v := n.arg.eval(f)
+func (v vector) mapText(f *frame, fn func(string) string) vector {
 	list, size := make([]string, v.text.len()), 0
 	v.eachEntry(func(id int) {
-		list[id] = n.fn(v.text.at(id))
+		list[id] = fn(v.text.at(id))
 		size += len(list[id])
 	})
 	v.text, v.whole = text{list: f.bounded(list, size)}, nil
@@ -138,33 +129,24 @@ func (f *frame) bounded(list []string, size int) []string {
 	return list
 }
 
-// entryCount is a node that counts something in each string.
-type entryCount struct {
-	arg node
-	fn  func(string) int64
-}
-
-func (n *entryCount) typ() table.Type { return table.Int64 }
-
-func (n *entryCount) eval(f *frame) vector {
-	v := n.arg.eval(f)
-	counts := make([]int64, v.text.len())
-	v.eachEntry(func(id int) { counts[id] = n.fn(v.text.at(id)) })
-	return vector{t: table.Int64, ints: gather(&v, f.rows, counts), valid: v.valid}
+// entryCount counts something in each string.
+func entryCount(arg node, fn func(string) int64) node {
+	return apply(table.Int64, func(f *frame, args []vector) vector {
+		v := &args[0]
+		counts := make([]int64, v.text.len())
+		v.eachEntry(func(id int) { counts[id] = fn(v.text.at(id)) })
+		return vector{t: table.Int64, ints: gather(v, f.rows, counts), valid: v.valid}
+	}, arg)
 }
 
 // concat joins two strings.
-type concat struct{ left, right node }
-
-func (n *concat) typ() table.Type { return table.String }
-
-func (n *concat) eval(f *frame) vector {
-	a, b := n.left.eval(f), n.right.eval(f)
+func concat(f *frame, args []vector) vector {
+	a, b := args[0], args[1]
 	if a.constant {
-		return joined(f, b, func(s string) string { return a.text.at(0) + s })
+		return b.mapText(f, func(s string) string { return a.text.at(0) + s })
 	}
 	if b.constant {
-		return joined(f, a, func(s string) string { return s + b.text.at(0) })
+		return a.mapText(f, func(s string) string { return s + b.text.at(0) })
 	}
 	out := vector{t: table.String, ids: make([]int32, f.rows), valid: both(a.valid, b.valid)}
 	pairs, size := newPairs(a.text.len(), b.text.len()), 0
@@ -185,17 +167,6 @@ func (n *concat) eval(f *frame) vector {
 	}
 	return out
 }
-
-// joined maps the entries of v.
-func joined(f *frame, v vector, fn func(string) string) vector {
-	return (&entryMap{arg: evaluated{v}, fn: fn}).eval(f)
-}
-
-// evaluated is a node whose value is known.
-type evaluated struct{ v vector }
-
-func (n evaluated) typ() table.Type    { return n.v.t }
-func (n evaluated) eval(*frame) vector { return n.v }
 
 // pairs numbers pairs of ids in the order in which they come: in a table where
 // that is small, else in a map.

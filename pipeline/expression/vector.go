@@ -119,24 +119,22 @@ func both(a, b table.Mask) table.Mask {
 
 // intsAt returns the values of rows [from, to), at most chunk of them.
 func (v *vector) intsAt(from, to int) []int64 {
-	if v.constant {
-		return v.ints[:to-from]
-	}
-	return v.ints[from:to]
+	return stretch(v.ints, v.constant, from, to)
 }
 
 func (v *vector) floatsAt(from, to int) []float64 {
-	if v.constant {
-		return v.floats[:to-from]
-	}
-	return v.floats[from:to]
+	return stretch(v.floats, v.constant, from, to)
 }
 
 func (v *vector) idsAt(from, to int) []int32 {
-	if v.constant {
-		return v.ids[:to-from]
+	return stretch(v.ids, v.constant, from, to)
+}
+
+func stretch[T any](values []T, constant bool, from, to int) []T {
+	if constant {
+		return values[:to-from]
 	}
-	return v.ids[from:to]
+	return values[from:to]
 }
 
 // chunks calls fn for each run of at most chunk rows.
@@ -146,18 +144,6 @@ func chunks(rows int, fn func(from, to int)) {
 	}
 }
 
-// toFloats returns an int64 vector as float64.
-func (v *vector) toFloats() vector {
-	if v.t == table.Float64 {
-		return *v
-	}
-	out := vector{t: table.Float64, valid: v.valid, constant: v.constant, floats: make([]float64, len(v.ints))}
-	for i, x := range v.ints {
-		out.floats[i] = float64(x)
-	}
-	return out
-}
-
 // array returns the vector as an Arrow array, which owns its memory or
 // retains what it shares.
 func (v *vector) array(rows int) arrow.Array {
@@ -165,17 +151,22 @@ func (v *vector) array(rows int) arrow.Array {
 		v.whole.Retain()
 		return v.whole
 	}
+	var values []byte
 	switch v.t {
+	case table.Int64, table.Timestamp:
+		values = arrow.Int64Traits.CastToBytes(owning(v, v.ints, rows))
 	case table.Float64:
-		return v.fixed(v.t.ArrowType(), arrow.Float64Traits.CastToBytes(owning(v, v.floats, rows)), rows)
+		values = arrow.Float64Traits.CastToBytes(owning(v, v.floats, rows))
 	case table.Bool:
-		bits := make([]byte, (rows+7)/8)
-		v.bits.Store(bits)
-		return v.fixed(v.t.ArrowType(), bits, rows)
+		values = make([]byte, (rows+7)/8)
+		v.bits.Store(values)
 	case table.String:
-		return v.dictionary(rows)
+		values = arrow.Int32Traits.CastToBytes(owning(v, v.ids, rows))
+		entries := v.text.entries()
+		defer entries.Release()
+		return table.NewText(memory.DefaultAllocator, rows, memory.NewBufferBytes(values), v.valid, entries)
 	}
-	return v.fixed(v.t.ArrowType(), arrow.Int64Traits.CastToBytes(owning(v, v.ints, rows)), rows)
+	return table.NewColumn(memory.DefaultAllocator, v.t, rows, memory.NewBufferBytes(values), v.valid)
 }
 
 // owning returns values that nobody else holds.
@@ -189,32 +180,14 @@ func owning[T any](v *vector, values []T, rows int) []T {
 	return values
 }
 
-// fixed returns an array of fixed-width values and the vector's nulls.
-func (v *vector) fixed(t arrow.DataType, values []byte, rows int) arrow.Array {
-	buffers := []*memory.Buffer{nil, memory.NewBufferBytes(values)}
-	nulls := 0
-	if v.valid.Words != nil {
-		if nulls = rows - v.valid.Count(); nulls > 0 {
-			validity := make([]byte, (rows+7)/8)
-			v.valid.Store(validity)
-			buffers[0] = memory.NewBufferBytes(validity)
-		}
-	}
-	data := array.NewData(t, rows, buffers, nil, nulls, 0)
-	defer data.Release()
-	return array.MakeFromData(data)
-}
-
-func (v *vector) dictionary(rows int) arrow.Array {
-	indices := v.fixed(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(owning(v, v.ids, rows)), rows)
-	defer indices.Release()
-	if v.text.array != nil {
-		return array.NewDictionaryArray(table.String.ArrowType(), indices, v.text.array)
+// entries returns the strings as an array, which the caller releases.
+func (t text) entries() arrow.Array {
+	if t.array != nil {
+		t.array.Retain()
+		return t.array
 	}
 	b := array.NewStringBuilder(memory.DefaultAllocator)
 	defer b.Release()
-	b.AppendValues(v.text.list, nil)
-	entries := b.NewArray()
-	defer entries.Release()
-	return array.NewDictionaryArray(table.String.ArrowType(), indices, entries)
+	b.AppendValues(t.list, nil)
+	return b.NewArray()
 }
