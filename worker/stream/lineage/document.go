@@ -60,17 +60,11 @@ type Event struct {
 	SizeBytes int64  `json:"size"`
 	Null      bool   `json:"null,omitempty"`
 	// Key and Headers are the rest of the record, which columns may come from.
-	Key     []byte   `json:"key,omitempty"`
-	NoKey   bool     `json:"null_key,omitempty"`
-	Headers []Header `json:"headers,omitempty"`
+	Key     []byte          `json:"key,omitempty"`
+	NoKey   bool            `json:"null_key,omitempty"`
+	Headers []engine.Header `json:"headers,omitempty"`
 	// Value is the event itself, if the caller wants it kept.
 	Value []byte `json:"value,omitempty"`
-}
-
-// Header is one header of a record; a nil Value is null.
-type Header struct {
-	Name  string `json:"name"`
-	Value []byte `json:"value"`
 }
 
 // Slot is the slot of a commit log that pinned the event to a version.

@@ -8,6 +8,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // fetchTries bounds how often a topic is asked for a record that is between
@@ -61,7 +62,7 @@ func (e *Event) describe(r *connectors.Records) {
 		e.Key = append([]byte(nil), key...)
 	}
 	for name, value := range r.AllHeaders(0) {
-		h := Header{Name: string(name)}
+		h := engine.Header{Name: string(name)}
 		if value != nil {
 			h.Value = append([]byte{}, value...)
 		}

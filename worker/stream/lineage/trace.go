@@ -119,14 +119,11 @@ func (d *Document) event(ctx context.Context, source connectors.Source, q Query,
 	if l := d.DeadLetter; l != nil {
 		d.Event.TimestampUS, d.Event.SizeBytes = l.TimestampUS, int64(l.SizeBytes)
 		d.Event.Null = l.Raw == nil
-		if !l.Truncated && l.Stage != stageFetch {
+		if l.Whole(0) {
 			d.Event.SHA256 = storage.SHA256(l.Raw)
 		}
 	}
 }
-
-// stageFetch is the stage of a dead letter whose bytes could not be had.
-const stageFetch = "fetch"
 
 // model notes what scored and what that was trained on.
 func (d *Document) model(ctx context.Context, from Sources, registry Registry) {

@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 
@@ -52,7 +53,7 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 	in := doc.Slot.Intent
 	models := engine.NewRegistry(from.State, from.Catalog)
 	models.Schemas = from.Schemas
-	a, err := models.Load(ctx, engine.Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint})
+	a, err := models.Load(ctx, engine.ModelOf(&in))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (v *Verification) obtain(ctx context.Context, from Sources, doc *Document, 
 		switch {
 		case err == nil:
 			v.Event, r = "broker", fetched
-		case thalweg.Is(err, thalweg.Lost) && l != nil && !l.Truncated && l.Stage != stageFetch:
+		case thalweg.Is(err, thalweg.Lost) && l != nil && l.Whole(0):
 			v.Event, r = "dead letter", e.record(l.Raw)
 		case thalweg.Is(err, thalweg.Lost):
 			return nil, &thalweg.Error{Op: "verify", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s/%d offset %d", e.Topic, e.Partition, e.Offset), Err: err,
@@ -167,11 +168,7 @@ func (v *Verification) compareCells(recorded, again []Cell) {
 		a, had := at(recorded, i)
 		b, have := at(again, i)
 		if !a.equal(b) {
-			name := a.Name
-			if name == "" {
-				name = b.Name
-			}
-			v.differ(name, had, have)
+			v.differ(cmp.Or(a.Name, b.Name), had, have)
 		}
 	}
 }
