@@ -261,7 +261,7 @@ func compactByHand(t *testing.T, lake storage.Bucket, prefix string, partition i
 		}
 		o, err := log.Publish(t.Context(), commitlog.Scored, "", rows, body.Bytes(), nil)
 		check(err)
-		d, err := log.Compacted([]commitlog.Object{o}, inputs, span, nil)
+		d, err := log.Complete(commitlog.Done{Objects: []commitlog.Object{o}, Inputs: inputs, Offsets: span})
 		check(err)
 		_, _, err = log.Finish(t.Context(), d)
 		check(err)

@@ -44,13 +44,15 @@ func TestResultsListEachRowOnce(t *testing.T) {
 		}
 	}
 	for range 4 {
-		slot(func(*commitlog.Intent) {}, func(o commitlog.Object) (commitlog.Done, error) { return log.Done([]commitlog.Object{o}, 0) })
+		slot(func(*commitlog.Intent) {}, func(o commitlog.Object) (commitlog.Done, error) {
+			return log.Complete(commitlog.Done{Objects: []commitlog.Object{o}})
+		})
 	}
 	slot(func(in *commitlog.Intent) {
 		in.Action, in.Slots, in.To = commitlog.Compact, [2]uint64{1, 3}, in.From
 		in.Model, in.ModelVersion, in.Checkpoint = "", 0, thalweg.CheckpointRef{}
 	}, func(o commitlog.Object) (commitlog.Done, error) {
-		return log.Compacted([]commitlog.Object{o}, []uint64{1, 2}, [2]int64{10, 30}, nil)
+		return log.Complete(commitlog.Done{Objects: []commitlog.Object{o}, Inputs: []uint64{1, 2}, Offsets: [2]int64{10, 30}})
 	})
 	sink := &sinkReader{bucket: b, name: "lake", pipeline: "p", prefix: "scored/", topic: "events", partitions: 1}
 	files, err := sink.files(t.Context())

@@ -156,7 +156,7 @@ func claimAndFinish(l *Log, change func(*Intent), finish func(Intent) (Done, err
 }
 
 func empty(l *Log) func(Intent) (Done, error) {
-	return func(Intent) (Done, error) { return l.Done(nil, 0) }
+	return func(Intent) (Done, error) { return l.Complete(Done{}) }
 }
 
 func asSkip(missingTo, to int64, topic string) func(*Intent) {
@@ -257,7 +257,7 @@ func merged(l *Log, from, to int64, inputs ...uint64) func(Intent) (Done, error)
 		if err != nil {
 			return Done{}, err
 		}
-		return l.Compacted([]Object{o}, inputs, [2]int64{from, to}, nil)
+		return l.Complete(Done{Objects: []Object{o}, Inputs: inputs, Offsets: [2]int64{from, to}})
 	}
 }
 
@@ -276,7 +276,7 @@ func TestACompactionMovesRowsAndCountsNone(t *testing.T) {
 	if again := openLog(t, b).State(); again != after {
 		t.Errorf("opened again: %+v, want %+v", again, after)
 	}
-	if _, err := l.Compacted(nil, nil, [2]int64{}, nil); !thalweg.Is(err, thalweg.Invalid) {
+	if _, err := l.Complete(Done{}); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("a record without a claim: %v", err)
 	}
 	for name, finish := range map[string]func(Intent) (Done, error){

@@ -78,7 +78,7 @@ func carryOut(ctx context.Context, l *Log) error {
 		}
 		objects = append(objects, object)
 	}
-	d, err := l.Done(objects, dropped)
+	d, err := l.Complete(Done{Objects: objects, Dropped: dropped})
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func TestFinishNeedsThePendingIntentsOwnObjects(t *testing.T) {
 	if _, err := l.Publish(t.Context(), Scored, "", 1, []byte("x"), nil); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("Publish without a claim: %v", err)
 	}
-	if _, err := l.Done(nil, 0); !thalweg.Is(err, thalweg.Invalid) {
+	if _, err := l.Complete(Done{}); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("Done without a claim: %v", err)
 	}
 	if _, _, err := l.Finish(t.Context(), Done{}); !thalweg.Is(err, thalweg.Invalid) {
@@ -239,7 +239,7 @@ func TestFinishNeedsThePendingIntentsOwnObjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good, err := l.Done([]Object{object}, 1)
+	good, err := l.Complete(Done{Objects: []Object{object}, Dropped: 1})
 	if err != nil || good.Scored != 4 || good.Dropped != 1 || good.Total != (Counts{Scored: 4, Dropped: 1}) {
 		t.Fatalf("Done: %+v, %v", good, err)
 	}
@@ -318,11 +318,11 @@ func TestADifferentDoneRecordOfAnotherExecutorCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	two := openLog(t, b)
-	d1, err := one.Done(nil, 3)
+	d1, err := one.Complete(Done{Dropped: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d2, err := two.Done(nil, 4)
+	d2, err := two.Complete(Done{Dropped: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

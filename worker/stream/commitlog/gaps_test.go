@@ -35,12 +35,12 @@ func TestGapsAccountForExactlyTheOffsetsThatAreNoEvents(t *testing.T) {
 		"empty":            at(Gap{0, 3}, Gap{5, 5}),
 		"more than fit":    make([]Gap, MaxGaps+1),
 	} {
-		if _, err := l.Done([]Object{object}, 0, gaps...); !thalweg.Is(err, thalweg.Invalid) {
+		if _, err := l.Complete(Done{Objects: []Object{object}, Gaps: gaps}); !thalweg.Is(err, thalweg.Invalid) {
 			t.Errorf("%s: %v, want %q", name, err, thalweg.Invalid)
 		}
 	}
 	want := at(Gap{0, 2}, Gap{9, 10})
-	d, err := l.Done([]Object{object}, 0, want...)
+	d, err := l.Complete(Done{Objects: []Object{object}, Gaps: want})
 	if err != nil {
 		t.Fatal(err)
 	}

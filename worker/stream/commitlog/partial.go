@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -91,11 +90,3 @@ func (l *Log) Reserve(ctx context.Context) (free bool, err error) {
 
 // DeadKey returns the name of the pending intent's dead letters.
 func (l *Log) DeadKey() string { return l.layout.DeadKey(*l.state.Pending) }
-
-// Partial is Done for a claim of which the topic has lost the offsets [from, to)
-// of lost, from the range's first on, before they were scored. Those of them that
-// are in no object are given up: what was a gap cannot be told from what was an
-// event.
-func (l *Log) Partial(objects []Object, lost [2]int64, gaps ...Gap) (Done, error) {
-	return l.complete(Done{Objects: slices.Clone(objects), Lost: lost, Gaps: gaps})
-}

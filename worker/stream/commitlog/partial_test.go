@@ -43,11 +43,11 @@ func TestWhatIsLostOfAClaimIsTheBeginningThatNoObjectHolds(t *testing.T) {
 		"a gap beyond the range":       {[2]int64{100, 105}, []Gap{{109, 111}}},
 		"more gaps than are missing":   {[2]int64{100, 101}, []Gap{{101, 107}}},
 	} {
-		if _, err := l.Partial([]Object{object}, d.lost, d.gaps...); !thalweg.Is(err, thalweg.Invalid) {
+		if _, err := l.Complete(Done{Objects: []Object{object}, Lost: d.lost, Gaps: d.gaps}); !thalweg.Is(err, thalweg.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	d, err := l.Partial([]Object{object}, [2]int64{100, 107}, Gap{108, 109})
+	d, err := l.Complete(Done{Objects: []Object{object}, Lost: [2]int64{100, 107}, Gaps: []Gap{{108, 109}}})
 	if err != nil || d.Missing(in) != 4 || d.Total != (Counts{Scored: 5, Missing: 4}) {
 		t.Fatalf("%+v, %v", d, err)
 	}
@@ -72,7 +72,7 @@ func TestALogRemembersWhereALossBegins(t *testing.T) {
 	l := openLog(t, b)
 	appendSlots(t, l, 2)
 	claimTen(t, l, nil) // [120, 130)
-	d, err := l.Partial(nil, [2]int64{120, 130})
+	d, err := l.Complete(Done{Lost: [2]int64{120, 130}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestOnlyASlotThatScoresTheTopicLosesEvents(t *testing.T) {
 	l := openLog(t, memory.New())
 	appendSlots(t, l, 2)
 	if err := claimAndFinish(l, asSkip(130, 130, ""), func(in Intent) (Done, error) {
-		return l.complete(Done{Lost: [2]int64{in.From, in.To}})
+		return l.Complete(Done{Lost: [2]int64{in.From, in.To}})
 	}); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("a skip: %v", err)
 	}

@@ -92,25 +92,10 @@ func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []
 	return nil, false, corrupt("publish object", key, errors.New("it reads differently each time"))
 }
 
-// Done returns the record that finishes the pending intent with these objects
-// and this many events dropped by operators: it puts the objects in order and
-// sums. Offsets of the range that are neither scored, dead nor dropped are such
-// as the topic never held as events (control records, compaction): gaps.
-func (l *Log) Done(objects []Object, dropped int64, gaps ...Gap) (Done, error) {
-	return l.complete(Done{Objects: slices.Clone(objects), Dropped: dropped, Gaps: gaps})
-}
-
-// Compacted returns the record that finishes the pending compaction: objects
-// hold, in offset order, exactly the rows of the scored objects of the slots
-// inputs, which lie in the range offsets; runs are the other merged objects that
-// may be merged again.
-func (l *Log) Compacted(objects []Object, inputs []uint64, offsets [2]int64, runs []Run) (Done, error) {
-	return l.complete(Done{Objects: slices.Clone(objects), Inputs: inputs, Offsets: offsets, Runs: runs})
-}
-
-// complete binds a record to the pending intent, orders its objects and sums
-// them.
-func (l *Log) complete(d Done) (Done, error) {
+// Complete makes d the record that finishes the pending intent: it binds it to the
+// intent, puts its objects in order and sums them. d has its Objects, and Dropped,
+// Gaps, Lost, Inputs, Offsets and Runs as far as the intent's action has them.
+func (l *Log) Complete(d Done) (Done, error) {
 	if l.state.Pending == nil {
 		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
 	}
@@ -120,6 +105,7 @@ func (l *Log) complete(d Done) (Done, error) {
 		return Done{}, err
 	}
 	d.Seq, d.Intent, d.IntentSHA256 = in.Seq, in.ID, storage.SHA256(record)
+	d.Objects = slices.Clone(d.Objects)
 	slices.SortFunc(d.Objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
 	for _, o := range d.Objects {
 		switch o.Kind {

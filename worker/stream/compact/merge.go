@@ -118,7 +118,7 @@ func (w *Merged) Publish(ctx context.Context, log *commitlog.Log, hint []commitl
 	if w.Found {
 		hint = w.Hint
 	}
-	return log.Compacted(objects, w.Inputs, w.offsets, hint)
+	return log.Complete(commitlog.Done{Objects: objects, Inputs: w.Inputs, Offsets: w.offsets, Runs: hint})
 }
 
 // parquetMerger merges Parquet files, batch by batch: in memory are the merged

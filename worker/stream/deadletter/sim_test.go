@@ -155,7 +155,7 @@ func (s *replaySim) grow() {
 		}
 		objects = append(objects, o)
 	}
-	done, err := s.main.Done(objects, 0)
+	done, err := s.main.Complete(commitlog.Done{Objects: objects})
 	if err != nil {
 		panic(err)
 	}

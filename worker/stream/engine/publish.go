@@ -21,7 +21,7 @@ import (
 func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.Share) (commitlog.Done, error) {
 	pending := log.State().Pending
 	if pending != nil && pending.Action == commitlog.Skip {
-		return log.Done(nil, 0)
+		return log.Complete(commitlog.Done{})
 	}
 	if pending == nil || pending.To != r.To || ModelOf(pending) != r.Model || r.Engine == nil {
 		return commitlog.Done{}, &thalweg.Error{Op: "publish rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
@@ -38,31 +38,22 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 		r.encoded = files
 		r.Release() // the file says it all
 	}
-	if r.FirstAvailable > pending.From {
-		return r.publishPartial(ctx, log, pending.From)
-	}
-	var objects []commitlog.Object
+	p := publication{rows: r, log: log, from: pending.From, done: commitlog.Done{Gaps: r.Gaps}}
 	for _, f := range r.encoded {
-		o, err := log.Publish(ctx, commitlog.Scored, f.Day, f.Rows, f.Body, func(existing []byte) error { return r.same(commitlog.Scored, f.Body, existing) })
-		if err != nil {
+		if _, err := p.publish(ctx, commitlog.Scored, f.Day, f.Rows, f.Body); err != nil {
 			return commitlog.Done{}, err
 		}
-		objects = append(objects, o)
 	}
-	if r.Rejected > 0 {
-		o, err := log.Publish(ctx, commitlog.Dead, "", r.Rejected, r.dead.Bytes(), func(existing []byte) error { return r.same(commitlog.Dead, r.dead.Bytes(), existing) })
-		if err != nil {
+	if p.partial() {
+		if err := p.adoptRows(ctx); err != nil {
 			return commitlog.Done{}, err
 		}
-		objects = append(objects, o)
+		p.done.Lost = [2]int64{pending.From, r.FirstAvailable}
 	}
-	return log.Done(objects, 0, r.Gaps...)
-}
-
-// same reports how the rows of an object that exists differ from ours.
-func (r *Rows) same(kind commitlog.ObjectKind, ours, theirs []byte) error {
-	_, err := compareRows(r.Engine.Stored(kind, ours), r.Engine.Stored(kind, theirs), 0, 0)
-	return err
+	if err := p.deadLetters(ctx); err != nil {
+		return commitlog.Done{}, err
+	}
+	return log.Complete(p.done)
 }
 
 // SameRows reports how the rows of two Parquet files differ. Another build may

@@ -7,86 +7,102 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
-// publishPartial publishes a claim after truncation: the topic has lost its events
-// before FirstAvailable. Objects that exist are adopted, and may hold rows of what
-// is lost; only offsets that no object holds are given up. DESIGN.md says why
-// nobody can add to that afterwards but late files that no reader by log sees.
-func (r *Rows) publishPartial(ctx context.Context, log *commitlog.Log, from int64) (commitlog.Done, error) {
-	var objects []commitlog.Object
-	held := int64(0) // rows and dead letters of what is lost, in objects that are there
-	compare := func(kind commitlog.ObjectKind, ours, theirs []byte) (before int64, err error) {
-		mine := r.Engine.Stored(kind, ours)
-		if len(ours) == 0 {
-			mine = noRows
-		}
-		return compareRows(mine, r.Engine.Stored(kind, theirs), from, r.FirstAvailable)
-	}
-	add := func(o commitlog.Object, before int64) {
-		objects = append(objects, o)
-		held += before
-	}
-	adopt := func(kind commitlog.ObjectKind, key string) ([]byte, error) {
-		var body []byte
-		o, err := log.Adopt(ctx, kind, key, func(existing []byte) (rows int64, err error) {
-			body = existing
-			return compare(kind, nil, existing)
-		})
-		if err == nil {
-			add(o, o.Rows)
-		}
-		return body, err
-	}
+// publication is the publishing of a claim. After truncation the topic has lost
+// its events before FirstAvailable: then objects that exist are adopted, and may
+// hold rows of what is lost; only offsets that no object holds are given up.
+// DESIGN.md says why nobody can add to that afterwards but late files that no
+// reader by log sees.
+type publication struct {
+	rows *Rows
+	log  *commitlog.Log
+	from int64 // of the claim
+	done commitlog.Done
+	held int64 // rows and dead letters of what is lost, in objects that are there
+}
 
-	for _, f := range r.encoded {
-		before := int64(0)
-		o, err := log.Publish(ctx, commitlog.Scored, f.Day, f.Rows, f.Body, func(existing []byte) (err error) {
-			before, err = compare(commitlog.Scored, f.Body, existing)
-			return err
-		})
-		if err != nil {
-			return commitlog.Done{}, err
-		}
-		o.Rows += before
-		add(o, before)
+// partial reports whether the topic has lost the beginning of the claim.
+func (p *publication) partial() bool { return p.rows.FirstAvailable > p.from }
+
+// compare reports how many rows of what is lost an object that exists has before
+// ours, and how it differs otherwise.
+func (p *publication) compare(kind commitlog.ObjectKind, ours, theirs []byte) (before int64, err error) {
+	mine := p.rows.Engine.Stored(kind, ours)
+	if len(ours) == 0 {
+		mine = noRows
 	}
-	keys, err := log.Found(ctx)
+	return compareRows(mine, p.rows.Engine.Stored(kind, theirs), p.from, max(p.from, p.rows.FirstAvailable))
+}
+
+func (p *publication) add(o commitlog.Object, before int64) {
+	p.done.Objects = append(p.done.Objects, o)
+	p.held += before
+}
+
+// publish publishes an object of ours. existing is what stands in its place, if
+// that are other bytes.
+func (p *publication) publish(ctx context.Context, kind commitlog.ObjectKind, day string, rows int64, body []byte) (existing []byte, err error) {
+	before := int64(0)
+	o, err := p.log.Publish(ctx, kind, day, rows, body, func(theirs []byte) (err error) {
+		existing = theirs
+		before, err = p.compare(kind, body, theirs)
+		return err
+	})
+	if err == nil {
+		o.Rows += before
+		p.add(o, before)
+	}
+	return existing, err
+}
+
+// adopt takes over an object that exists and that we have no rows for.
+func (p *publication) adopt(ctx context.Context, kind commitlog.ObjectKind, key string) (existing []byte, err error) {
+	o, err := p.log.Adopt(ctx, kind, key, func(theirs []byte) (rows int64, err error) {
+		existing = theirs
+		return p.compare(kind, nil, theirs)
+	})
+	if err == nil {
+		p.add(o, o.Rows)
+	}
+	return existing, err
+}
+
+// adoptRows adopts the files of rows that others have published.
+func (p *publication) adoptRows(ctx context.Context) error {
+	keys, err := p.log.Found(ctx)
 	if err != nil {
-		return commitlog.Done{}, err
+		return err
 	}
 	for _, key := range keys {
-		if slices.ContainsFunc(objects, func(o commitlog.Object) bool { return o.Key == key }) {
+		if slices.ContainsFunc(p.done.Objects, func(o commitlog.Object) bool { return o.Key == key }) {
 			continue
 		}
-		if _, err := adopt(commitlog.Scored, key); err != nil {
-			return commitlog.Done{}, err
+		if _, err := p.adopt(ctx, commitlog.Scored, key); err != nil {
+			return err
 		}
 	}
+	return nil
+}
 
+// deadLetters publishes the dead letters. Of a claim that has lost events it
+// adopts those of others, or makes sure that nobody publishes any.
+func (p *publication) deadLetters(ctx context.Context) error {
+	r := p.rows
 	r.adopted = nil
 	switch {
 	case r.Rejected > 0:
-		before := int64(0)
-		o, err := log.Publish(ctx, commitlog.Dead, "", r.Rejected, r.dead.Bytes(), func(existing []byte) (err error) {
-			if before, err = compare(commitlog.Dead, r.dead.Bytes(), existing); err == nil {
-				r.adopted = existing
-			}
-			return err
-		})
-		if err != nil {
-			return commitlog.Done{}, err
+		existing, err := p.publish(ctx, commitlog.Dead, "", r.Rejected, r.dead.Bytes())
+		if p.partial() {
+			r.adopted = existing
 		}
-		o.Rows += before
-		add(o, before)
-	case held < r.FirstAvailable-from:
-		free, err := log.Reserve(ctx)
+		return err
+	case p.partial() && p.held < r.FirstAvailable-p.from:
+		free, err := p.log.Reserve(ctx)
 		if err == nil && !free {
-			r.adopted, err = adopt(commitlog.Dead, log.DeadKey())
+			r.adopted, err = p.adopt(ctx, commitlog.Dead, p.log.DeadKey())
 		}
-		if err != nil {
-			return commitlog.Done{}, err
-		}
+		return err
 	}
-	return log.Partial(objects, [2]int64{from, r.FirstAvailable}, r.Gaps...)
+	return nil
 }
 
 // noRows is what an object holds that is not there.

@@ -36,7 +36,7 @@ func leavesOut(o *simOwner, ev event) event {
 	own := slices.DeleteFunc(slices.Clone(held.done.Objects), func(object commitlog.Object) bool {
 		return object.Kind == commitlog.Dead && held.rows.Rejected == 0 || object.Kind == commitlog.Scored && held.rows.Scored == 0
 	})
-	if less, err := o.runner.logbook.Partial(own, held.done.Lost, held.done.Gaps...); err == nil {
+	if less, err := o.runner.logbook.Complete(commitlog.Done{Objects: own, Lost: held.done.Lost, Gaps: held.done.Gaps}); err == nil {
 		held.done, published.adopted = less, 0
 	}
 	return published

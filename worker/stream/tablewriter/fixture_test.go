@@ -117,7 +117,7 @@ func (a *author) slot(rows int64, days ...string) uint64 {
 			objects = append(objects, o)
 		}
 	}
-	d, err := a.log.Done(objects, dropped)
+	d, err := a.log.Complete(commitlog.Done{Objects: objects, Dropped: dropped})
 	a.check(err)
 	a.finish(d)
 	a.offset = in.To
@@ -167,7 +167,7 @@ func (a *author) compact(inputs ...uint64) uint64 {
 	}
 	o, err := publish()
 	a.check(err)
-	d, err := a.log.Compacted([]commitlog.Object{o}, inputs, span, nil)
+	d, err := a.log.Complete(commitlog.Done{Objects: []commitlog.Object{o}, Inputs: inputs, Offsets: span})
 	a.check(err)
 	a.finish(d)
 	a.ranges[in.Seq] = span

@@ -70,7 +70,7 @@ func Compact(t testing.TB, bucket storage.Bucket, cfg commitlog.Config, a, b uin
 	}
 	o, err := log.Publish(t.Context(), commitlog.Scored, "", rows, out.Bytes(), nil)
 	check(t, err)
-	done, err := log.Compacted([]commitlog.Object{o}, inputs, offsets, nil)
+	done, err := log.Complete(commitlog.Done{Objects: []commitlog.Object{o}, Inputs: inputs, Offsets: offsets})
 	check(t, err)
 	_, _, err = log.Finish(t.Context(), done)
 	check(t, err)
