@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"encoding"
 	"errors"
 	"strings"
 	"testing"
@@ -195,36 +196,44 @@ func TestHostileTextIsRefusedQuickly(t *testing.T) {
 	}
 }
 
+func parsed[T any, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](text string) (v T, err error) {
+	err = P(&v).UnmarshalText([]byte(text))
+	return v, err
+}
+
 func TestUnitsReadBackAsTheyPrint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := pipeline.ByteSize(rapid.OneOf(rapid.Int64Range(0, 1<<20), rapid.Int64Min(0),
 			rapid.SampledFrom([]int64{8 << 20, 128e6, 1 << 40, 3e9, 1024})).Draw(t, "size"))
-		if back, err := pipeline.ParseByteSize(size.String()); err != nil || back != size {
+		if back, err := parsed[pipeline.ByteSize](size.String()); err != nil || back != size {
 			t.Fatalf("%d prints as %s, which reads as %d (%v)", size, size, back, err)
 		}
 		d := pipeline.Duration(rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{60e9, 3600e9, 36000e9, 5e6, 90e9})).Draw(t, "duration"))
-		if back, err := pipeline.ParseDuration(d.String()); err != nil || back != d {
+		if back, err := parsed[pipeline.Duration](d.String()); err != nil || back != d {
 			t.Fatalf("%d prints as %s, which reads as %d (%v)", d, d, back, err)
 		}
 	})
 	for text, want := range map[string]int64{"8MiB": 8 << 20, "128MB": 128e6, "4096": 4096, "3 KB": 3000, "7B": 7} {
-		if got, err := pipeline.ParseByteSize(text); err != nil || int64(got) != want {
+		if got, err := parsed[pipeline.ByteSize](text); err != nil || int64(got) != want {
 			t.Errorf("%s is %d (%v)", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "MiB", "-1", "1.5MiB", "9999999TiB", "8 potatoes", "1 0"} {
-		if got, err := pipeline.ParseByteSize(text); err == nil {
+		if got, err := parsed[pipeline.ByteSize](text); err == nil {
 			t.Errorf("%q is %d", text, got)
 		}
 	}
 	for text, want := range map[string]float64{"5%": 0.05, "0.1%": 0.001, "100%": 1} {
-		p, err := pipeline.ParsePercent(text)
+		p, err := parsed[pipeline.Percent](text)
 		if err != nil || p.Share() != want || p.String() != text {
 			t.Errorf("%s is %v, a share of %v (%v)", text, p, p.Share(), err)
 		}
 	}
 	for _, text := range []string{"", "5", "%", "NaN%", "Inf%", "5 %", "0x5%", "1e1%", "%5"} {
-		if got, err := pipeline.ParsePercent(text); err == nil {
+		if got, err := parsed[pipeline.Percent](text); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}
 	}

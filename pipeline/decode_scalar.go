@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding"
 	"math"
 	"reflect"
 	"strconv"
@@ -41,27 +42,15 @@ func quoteShort(s string) string {
 
 // scalar decodes a value that is no mapping and no list.
 func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
-	switch into.Addr().Interface().(type) {
+	switch into := into.Addr().Interface().(type) {
 	case *Duration:
-		d.unit(n, path, "a duration such as 200ms or 1m", func(s string) error {
-			v, err := ParseDuration(s)
-			into.SetInt(int64(v))
-			return err
-		})
+		d.unit(n, path, "a duration such as 200ms or 1m", into)
 		return
 	case *ByteSize:
-		d.unit(n, path, "a size such as 8MiB or 4096", func(s string) error {
-			v, err := ParseByteSize(s)
-			into.SetInt(int64(v))
-			return err
-		})
+		d.unit(n, path, "a size such as 8MiB or 4096", into)
 		return
 	case *Percent:
-		d.unit(n, path, "a percentage such as 5%", func(s string) error {
-			v, err := ParsePercent(s)
-			into.SetFloat(float64(v))
-			return err
-		})
+		d.unit(n, path, "a percentage such as 5%", into)
 		return
 	}
 	switch into.Kind() {
@@ -76,7 +65,7 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 	case reflect.Int, reflect.Uint64:
 		d.integer(n, path, into)
 	case reflect.Float64:
-		if v, ok := number(n); ok && !math.IsInf(v, 0) && !math.IsNaN(v) {
+		if v, ok := number(n); ok {
 			into.SetFloat(v)
 			return
 		}
@@ -110,7 +99,7 @@ func (d *decoder) text(n ast.Node, path string, into reflect.Value) {
 	d.wrong(n, path, "a string belongs here")
 }
 
-func (d *decoder) unit(n ast.Node, path, want string, parse func(string) error) {
+func (d *decoder) unit(n ast.Node, path, want string, into encoding.TextUnmarshaler) {
 	var text string
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -121,56 +110,39 @@ func (d *decoder) unit(n ast.Node, path, want string, parse func(string) error) 
 		d.wrong(n, path, want+" belongs here")
 		return
 	}
-	if err := parse(text); err != nil {
+	if err := into.UnmarshalText([]byte(text)); err != nil {
 		d.problem(n, path, "", "%s belongs here, not %s", want, strconv.Quote(text))
 	}
 }
 
 func (d *decoder) integer(n ast.Node, path string, into reflect.Value) {
-	i, ok := n.(*ast.IntegerNode)
-	if !ok {
+	v, _ := anyScalar(n)
+	i, small := v.(int64)
+	u, large := v.(uint64)
+	switch {
+	case !small && !large:
 		d.wrong(n, path, "a whole number belongs here")
-		return
+	case small && into.CanInt() && !into.OverflowInt(i):
+		into.SetInt(i)
+	case small && into.CanUint() && i >= 0:
+		into.SetUint(uint64(i))
+	case large && into.CanUint():
+		into.SetUint(u)
+	default:
+		d.problem(n, path, "", "the number is out of range")
 	}
-	switch v := i.Value.(type) {
-	case int64:
-		switch {
-		case into.CanInt() && !into.OverflowInt(v):
-			into.SetInt(v)
-			return
-		case into.CanUint() && v >= 0:
-			into.SetUint(uint64(v))
-			return
-		}
-	case uint64:
-		switch {
-		case into.CanUint():
-			into.SetUint(v)
-			return
-		case v <= math.MaxInt64 && !into.OverflowInt(int64(v)):
-			into.SetInt(int64(v))
-			return
-		}
-	}
-	d.problem(n, path, "", "the number is out of range")
 }
 
+// number returns a finite number.
 func number(n ast.Node) (float64, bool) {
-	switch n := n.(type) {
-	case *ast.FloatNode:
-		return n.Value, true
-	case *ast.IntegerNode:
-		switch v := n.Value.(type) {
-		case int64:
-			return float64(v), true
-		case uint64:
-			return float64(v), true
-		}
+	v, ok := anyScalar(n)
+	if !ok {
+		return 0, false
 	}
-	return 0, false
+	return toNumber(v)
 }
 
-// anyScalar returns a string, bool, int64, uint64 beyond that, or float64.
+// anyScalar returns a string, bool, int64, uint64 beyond that, or finite float64.
 func anyScalar(n ast.Node) (any, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:

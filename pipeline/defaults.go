@@ -8,60 +8,7 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// The defaults of a spec, all of them, each with its reason.
-const (
-	// Timestamps without a zone are most often UTC.
-	defaultTimezone = "UTC"
-
-	// As in Ludwig and TFX: a fixed seed, so that the same spec gives the same
-	// model.
-	defaultSeed = 42
-	// Small enough for many steps on a small table, large enough that the kernels
-	// run at the speed of memory.
-	defaultBatchSize = 1024
-	// Early stopping ends large tables' training after a few; a small one cut into
-	// eight replicas needs this many to make enough steps.
-	defaultEpochs = 20
-	// Three evaluations without improvement are rarely followed by one.
-	defaultEarlyStop = 3
-	// Enough to keep weights of rare categories finite, too little to be seen in
-	// the metrics.
-	defaultL2 = 1e-5
-	// Eight replicas keep eight workers busy, and averages of eight still learn
-	// nearly as fast as one stream.
-	defaultReplicas = 8
-	// An average costs about a millisecond of network; 64 steps of 1,024 rows
-	// take several.
-	defaultSyncEvery = 64
-
-	// Half: the likelier answer.
-	defaultThreshold = 0.5
-
-	// 10,000 values are more than a linear model learns from most columns, and
-	// their weights fit the second-level cache.
-	defaultMostCommon = 10_000
-	defaultMinCount   = 1
-	// The value that a missing category gets, as in Ludwig: it has an id of its
-	// own where training met missing values, else that of the unknown.
-	defaultCategoryFill = "<MISSING>"
-	defaultNumberFill   = 0.0
-
-	// A batch is scored in a few milliseconds; 200 ms keep files and log records
-	// few on a slow stream.
-	defaultBatchCount  = 5000
-	defaultBatchBytes  = 8 << 20
-	defaultBatchPeriod = 200 * time.Millisecond
-	// Files of about 128 MiB are what readers of Parquet like; ten seconds bound
-	// how old a scored event is when it can be queried.
-	defaultRollingCount  = 500_000
-	defaultRollingBytes  = 128 << 20
-	defaultRollingPeriod = 10 * time.Second
-	defaultMinFiles      = 16
-	defaultMergedBytes   = 128 << 20
-	defaultRetention     = 10 * time.Minute
-	// Half the size of snappy's files at nearly its speed.
-	defaultCompression = "zstd"
-)
+// The defaults of a spec are in this file, each with its reason.
 
 // defaultChoices are the entries that are chosen where a spec names none.
 var defaultChoices = map[Kind]string{
@@ -69,9 +16,6 @@ var defaultChoices = map[Kind]string{
 	// Adam needs the least tuning of its rate over features of unlike scales.
 	Optimizers: "adam",
 }
-
-// defaultProbabilities leave enough for both judgements of a small table.
-func defaultProbabilities() []float64 { return []float64{0.7, 0.15, 0.15} }
 
 // WithDefaults returns a copy of s with every default filled in. A zero that
 // the text has which s was read from stays; in a spec made by hand zero is not
@@ -90,7 +34,8 @@ func (f filler) body(b *Body, name string) {
 	if b.Schema == nil {
 		b.Schema = &SchemaSpec{}
 	}
-	Default(f.Place, "spec.schema.timezone", &b.Schema.Timezone, defaultTimezone)
+	// Timestamps without a zone are most often UTC.
+	Default(f.Place, "spec.schema.timezone", &b.Schema.Timezone, "UTC")
 	for i := range b.Schema.Columns {
 		c := &b.Schema.Columns[i]
 		DefaultPointer(&c.Nullable, true)
@@ -103,13 +48,14 @@ func (f filler) body(b *Body, name string) {
 		f.step(&b.Preprocessing.Clean[i], fmt.Sprintf("spec.preprocessing.clean[%d]", i))
 	}
 	Default(f.Place, "spec.preprocessing.split.type", &b.Preprocessing.Split.Type, "random")
-	DefaultList(f.Place, "spec.preprocessing.split.probabilities", &b.Preprocessing.Split.Probabilities, defaultProbabilities()...)
+	// Enough for both judgements of a small table.
+	DefaultList(f.Place, "spec.preprocessing.split.probabilities", &b.Preprocessing.Split.Probabilities, 0.7, 0.15, 0.15)
 	f.features(b)
 	output := ""
 	for i := range b.OutputFeatures {
 		o := &b.OutputFeatures[i]
 		if output = o.Type; output == outputBinary && o.Threshold == nil {
-			o.Threshold = defaultThreshold
+			o.Threshold = 0.5 // the likelier answer
 		}
 		f.choice(fmt.Sprintf("spec.output_features[%d].loss", i), Losses, f.found.catalog.lossFor(o.Type), &o.Loss)
 	}
@@ -161,11 +107,20 @@ func (f filler) choice(path string, kind Kind, name string, c *Choice) {
 	}
 }
 
+// The values that missing ones get. That of a category, as in Ludwig, has an id
+// of its own where training met missing values, else that of the unknown.
+const (
+	defaultCategoryFill = "<MISSING>"
+	defaultNumberFill   = 0.0
+)
+
 func (f filler) features(b *Body) {
 	n, c := &b.Defaults.Number, &b.Defaults.Category
 	f.options(n, "spec.defaults.number", FeatureOptions{MissingValueStrategy: fillWithMean, Normalization: "zscore",
 		Encoder: f.encoder(inputNumber)}, defaultNumberFill)
-	most, least := defaultMostCommon, defaultMinCount
+	// 10,000 values are more than a linear model learns from most columns, and
+	// their weights fit the second-level cache.
+	most, least := 10_000, 1
 	f.options(c, "spec.defaults.category", FeatureOptions{MissingValueStrategy: fillWithConst, MostCommon: &most, MinCount: &least,
 		Encoder: f.encoder(inputCategory)}, defaultCategoryFill)
 	for i := range b.InputFeatures {
@@ -212,32 +167,50 @@ func (f filler) options(o *FeatureOptions, path string, from FeatureOptions, fil
 
 func (f filler) trainer(t *Trainer, output string) {
 	const path = "spec.trainer."
-	Default(f.Place, path+"seed", &t.Seed, defaultSeed)
+	// As in Ludwig and TFX: a fixed seed, so that the same spec gives the same
+	// model.
+	Default(f.Place, path+"seed", &t.Seed, 42)
 	f.choice(path+"optimizer", Optimizers, defaultChoices[Optimizers], &t.Optimizer)
-	Default(f.Place, path+"batch_size", &t.BatchSize, defaultBatchSize)
-	Default(f.Place, path+"epochs", &t.Epochs, defaultEpochs)
-	Default(f.Place, path+"early_stop", &t.EarlyStop, defaultEarlyStop)
+	// Small enough for many steps on a small table, large enough that the kernels
+	// run at the speed of memory.
+	Default(f.Place, path+"batch_size", &t.BatchSize, 1024)
+	// Early stopping ends large tables' training after a few; a small one cut into
+	// eight replicas needs this many to make enough steps.
+	Default(f.Place, path+"epochs", &t.Epochs, 20)
+	// Three evaluations without improvement are rarely followed by one.
+	Default(f.Place, path+"early_stop", &t.EarlyStop, 3)
 	if names := f.found.catalog.goingWith(Metrics, output); len(names) > 0 {
 		Default(f.Place, path+"validation_metric", &t.ValidationMetric, names[0])
 	}
-	Default(f.Place, path+"regularization.l2", &t.Regularization.L2, defaultL2)
-	Default(f.Place, path+"distributed.replicas", &t.Distributed.Replicas, defaultReplicas)
-	Default(f.Place, path+"distributed.sync_every", &t.Distributed.SyncEvery, defaultSyncEvery)
+	// Enough to keep weights of rare categories finite, too little to be seen in
+	// the metrics.
+	Default(f.Place, path+"regularization.l2", &t.Regularization.L2, 1e-5)
+	// Eight replicas keep eight workers busy, and averages of eight still learn
+	// nearly as fast as one stream.
+	Default(f.Place, path+"distributed.replicas", &t.Distributed.Replicas, 8)
+	// An average costs about a millisecond of network; 64 steps of 1,024 rows
+	// take several.
+	Default(f.Place, path+"distributed.sync_every", &t.Distributed.SyncEvery, 64)
 }
 
 func (f filler) scoring(s *Scoring, events *EventSource) {
 	const batching, sink = "spec.scoring.batching.", "spec.scoring.sink."
-	Default(f.Place, batching+"count", &s.Batching.Count, defaultBatchCount)
-	Default(f.Place, batching+"byte_size", &s.Batching.ByteSize, defaultBatchBytes)
-	Default(f.Place, batching+"period", &s.Batching.Period, Duration(defaultBatchPeriod))
-	Default(f.Place, sink+"format.compression", &s.Sink.Format.Compression, defaultCompression)
-	Default(f.Place, sink+"rolling.count", &s.Sink.Rolling.Count, defaultRollingCount)
-	Default(f.Place, sink+"rolling.byte_size", &s.Sink.Rolling.ByteSize, defaultRollingBytes)
-	Default(f.Place, sink+"rolling.period", &s.Sink.Rolling.Period, Duration(defaultRollingPeriod))
+	// A batch is scored in a few milliseconds; 200 ms keep files and log records
+	// few on a slow stream.
+	Default(f.Place, batching+"count", &s.Batching.Count, 5000)
+	Default(f.Place, batching+"byte_size", &s.Batching.ByteSize, 8<<20)
+	Default(f.Place, batching+"period", &s.Batching.Period, Duration(200*time.Millisecond))
+	// Half the size of snappy's files at nearly its speed.
+	Default(f.Place, sink+"format.compression", &s.Sink.Format.Compression, "zstd")
+	// Files of about 128 MiB are what readers of Parquet like; ten seconds bound
+	// how old a scored event is when it can be queried.
+	Default(f.Place, sink+"rolling.count", &s.Sink.Rolling.Count, 500_000)
+	Default(f.Place, sink+"rolling.byte_size", &s.Sink.Rolling.ByteSize, 128<<20)
+	Default(f.Place, sink+"rolling.period", &s.Sink.Rolling.Period, Duration(10*time.Second))
 	if c := s.Sink.Compaction; c != nil {
-		Default(f.Place, sink+"compaction.min_files", &c.MinFiles, defaultMinFiles)
-		Default(f.Place, sink+"compaction.byte_size", &c.ByteSize, defaultMergedBytes)
-		Default(f.Place, sink+"compaction.retention", &c.Retention, Duration(defaultRetention))
+		Default(f.Place, sink+"compaction.min_files", &c.MinFiles, 16)
+		Default(f.Place, sink+"compaction.byte_size", &c.ByteSize, 128<<20)
+		Default(f.Place, sink+"compaction.retention", &c.Retention, Duration(10*time.Minute))
 	}
 	Default(f.Place, sink+"table.format", &s.Sink.Table.Format, TableDelta)
 	if s.DeadLetter != nil && s.DeadLetter.Kafka != nil && events != nil {

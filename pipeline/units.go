@@ -11,13 +11,14 @@ import (
 // Duration is a time.Duration spelled as 200ms, 60s, 30m.
 type Duration time.Duration
 
-// ParseDuration reads the form of time.ParseDuration: 200ms, 1m30s.
-func ParseDuration(s string) (Duration, error) {
-	d, err := time.ParseDuration(s)
+// UnmarshalText reads the form of time.ParseDuration: 200ms, 1m30s.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a duration", s)
+		return fmt.Errorf("%q is not a duration", text)
 	}
-	return Duration(d), nil
+	*d = Duration(v)
+	return nil
 }
 
 // String returns the shortest form: 1m, not 1m0s.
@@ -35,13 +36,6 @@ func (d Duration) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := ParseDuration(string(text))
-	*d = v
-	return err
-}
-
 // ByteSize is a number of bytes spelled as 8MiB, 128MB or 4096.
 type ByteSize int64
 
@@ -55,9 +49,10 @@ var byteUnits = []struct {
 	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1},
 }
 
-// ParseByteSize reads a whole number with a unit (B, KB, MB, GB, TB, KiB, MiB,
+// UnmarshalText reads a whole number with a unit (B, KB, MB, GB, TB, KiB, MiB,
 // GiB, TiB) or without.
-func ParseByteSize(s string) (ByteSize, error) {
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	s := string(text)
 	digits, unit := s, int64(1)
 	for _, u := range byteUnits {
 		if rest, ok := strings.CutSuffix(s, u.name); ok {
@@ -67,9 +62,10 @@ func ParseByteSize(s string) (ByteSize, error) {
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64/unit {
-		return 0, fmt.Errorf("%q is not a size in bytes", s)
+		return fmt.Errorf("%q is not a size in bytes", s)
 	}
-	return ByteSize(n * unit), nil
+	*b = ByteSize(n * unit)
+	return nil
 }
 
 // String returns the largest unit that divides the size: 8MiB, 128MB, 4096.
@@ -84,17 +80,21 @@ func (b ByteSize) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
 // Percent is a share spelled as 5% or 0.1%; 5% is 5.
 type Percent float64
 
-// ParsePercent reads a decimal number followed by %.
-func ParsePercent(s string) (Percent, error) {
-	digits, ok := strings.CutSuffix(s, "%")
+// UnmarshalText reads a decimal number followed by %.
+func (p *Percent) UnmarshalText(text []byte) error {
+	digits, ok := strings.CutSuffix(string(text), "%")
 	v, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || math.IsNaN(v) || math.IsInf(v, 0) || strings.ContainsAny(digits, "xX_pPeE+") {
-		return 0, fmt.Errorf("%q is not a percentage", s)
+		return fmt.Errorf("%q is not a percentage", text)
 	}
-	return Percent(v), nil
+	*p = Percent(v)
+	return nil
 }
 
 // Share returns the percentage as a part of one: 0.05 for 5%.
@@ -105,20 +105,3 @@ func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -
 
 // MarshalText implements encoding.TextMarshaler.
 func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (p *Percent) UnmarshalText(text []byte) error {
-	v, err := ParsePercent(string(text))
-	*p = v
-	return err
-}
-
-// MarshalText implements encoding.TextMarshaler.
-func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (b *ByteSize) UnmarshalText(text []byte) error {
-	v, err := ParseByteSize(string(text))
-	*b = v
-	return err
-}
