@@ -74,123 +74,38 @@ func (j *judge) checkpointSum(ctx context.Context, version int64) (string, error
 // decodeCheckpoint takes in the rows of a checkpoint, each of which has one
 // action, as far as rule 11 needs them. Removed files are in it for those who
 // clean up, and no part of the state.
-func (t *deltaTable) decodeCheckpoint(body []byte) error {
+func (t *deltaTable) decodeCheckpoint(body []byte) (err error) {
+	defer recovered(&err)
 	f, err := openParquet(body)
 	if err != nil {
 		return err
 	}
-	var leaves []*field
-	leaf := func(path string, nth int) *field {
-		l := f.field(path, nth)
-		leaves = append(leaves, l)
-		return l
-	}
-	app, slot := leaf("txn.appId", 0), leaf("txn.version", 0)
-	path, size, stats := leaf("add.path", 0), leaf("add.size", 0), leaf("add.stats", 0)
-	keys, values := leaf("add.partitionValues.", 0), leaf("add.partitionValues.", 1)
-	partitions := leaf("metaData.partitionColumns.", 0)
-	if path.cells.leaf == nil {
+	if _, ok := f.file.Schema().Lookup("add", "path"); !ok {
 		return errors.New("there is no column add")
 	}
+	rows := parquet.NewGenericReader[deltaAction](f.file)
+	defer rows.Close()
 	for range f.rows {
-		for _, l := range leaves {
-			if err := l.take(); err != nil {
-				return err
-			}
+		one := make([]deltaAction, 1) // a few bytes of a page may stand for a large row
+		if n, err := rows.Read(one); n == 0 {
+			return cmp.Or(err, io.ErrUnexpectedEOF)
 		}
-		if app.present() {
-			t.txns[app.text()] = slot.number()
+		a := one[0]
+		if a.Txn != nil {
+			t.txns[a.Txn.AppID] = a.Txn.Version
 		}
-		if partitions.present() {
-			t.partitions = partitions.texts()
+		if a.Metadata != nil {
+			t.partitions = a.Metadata.PartitionColumns
 		}
-		if !path.present() {
+		if a.Add == nil {
 			continue
 		}
-		added := deltaFile{Path: path.text(), Size: size.number(), Stats: stats.text(), PartitionValues: make(map[string]*string)}
-		for i, key := range keys.row {
-			if !key.IsNull() && i < len(values.row) {
-				added.PartitionValues[string(key.ByteArray())] = textOf(values.row[i])
-			}
+		if _, twice := t.files[a.Add.Path]; twice || a.Add.Path == "" {
+			return fmt.Errorf("file %q is there twice or has no name", a.Add.Path)
 		}
-		if _, twice := t.files[added.Path]; twice || added.Path == "" {
-			return fmt.Errorf("file %q is there twice or has no name", added.Path)
-		}
-		t.files[added.Path] = added
+		t.files[a.Add.Path] = *a.Add
 	}
 	return nil
-}
-
-// field is a column of a checkpoint, and its values in the row that was taken
-// last; of a column that is not there it has none.
-type field struct {
-	cells    cells
-	optional bool // the action that it is of
-	row      []parquet.Value
-}
-
-// field returns the nth column whose path is, or where it ends in a dot begins
-// with, path.
-func (f *parquetFile) field(path string, nth int) *field {
-	for _, c := range f.leaves {
-		name := nameOf(c)
-		if name != path && !(strings.HasSuffix(path, ".") && strings.HasPrefix(name, path)) {
-			continue
-		}
-		if nth--; nth < 0 {
-			return &field{cells: cells{leaf: c}, optional: !f.file.Root().Column(c.Path()[0]).Required()}
-		}
-	}
-	return &field{}
-}
-
-// take takes the next row.
-func (f *field) take() error {
-	if f.cells.leaf == nil {
-		return nil
-	}
-	if f.row = f.cells.row(); f.cells.err != nil || len(f.row) == 0 {
-		return cmp.Or(f.cells.err, io.ErrUnexpectedEOF)
-	}
-	return nil
-}
-
-// present reports whether the row has the action that the field is of.
-func (f *field) present() bool {
-	return len(f.row) > 0 && (!f.optional || f.row[0].DefinitionLevel() > 0)
-}
-
-// text, number and texts return the field's values, or none where they are null
-// or of another type.
-func (f *field) text() string {
-	if all := f.texts(); len(all) > 0 {
-		return all[0]
-	}
-	return ""
-}
-
-func (f *field) texts() (all []string) {
-	for _, v := range f.row {
-		if s := textOf(v); s != nil {
-			all = append(all, *s)
-		}
-	}
-	return all
-}
-
-func (f *field) number() int64 {
-	if len(f.row) == 0 || f.row[0].Kind() != parquet.Int64 {
-		return 0
-	}
-	return f.row[0].Int64()
-}
-
-func textOf(v parquet.Value) *string {
-	if v.Kind() != parquet.ByteArray {
-		return nil
-	}
-	s := string(v.ByteArray())
-	return &s
 }
 
 // differs says in what the state of a checkpoint is not t's, which its versions

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sort"
 )
@@ -265,24 +266,15 @@ func (m *merge) stretches(at []int64) (all []stretch) {
 	return all
 }
 
-// replaced is an object that a merged one replaces and that is still there.
-type replaced struct {
-	key  string
-	file *parquetFile
-	at   []int64 // offsets of its rows
-	runs []rowRun
-}
-
-// rowRun are n rows, from one of a replaced object and from one of the merged one
-// on, which have the same offsets.
-type rowRun struct {
-	from, to int64
-	n        int
-}
-
 // compare checks that the rows of replaced objects are in the merged one as they
-// were, in every column.
+// were, in every column. Rows that are not in it are in another object of the
+// compaction, or nowhere, which is counted.
 func (m *merge) compare(ctx context.Context, key string, merged *parquetFile, at []int64, olds []objectRecord) error {
+	type replaced struct {
+		key  string
+		file *parquetFile
+		at   []int64 // offsets of its rows
+	}
 	var all []replaced
 	for _, old := range olds {
 		body, ok, err := m.judge.object(ctx, old)
@@ -304,42 +296,20 @@ func (m *merge) compare(ctx context.Context, key string, merged *parquetFile, at
 			m.verdict.violate(9, key, "has other columns than %s, which it replaces", old.Key)
 			continue
 		}
-		if r.runs = runsOf(r.at, at); len(r.runs) > 0 {
-			all = append(all, r)
-		}
+		all = append(all, r)
 	}
+	seed := maphash.MakeSeed()
 	for i, leaf := range merged.leaves {
-		ours := cells{leaf: leaf}
+		ours := merged.rowSums(leaf, seed)
 		for _, r := range all {
-			theirs := cells{leaf: r.file.leaves[i]}
-			for _, run := range r.runs {
-				ours.seek(run.to)
-				theirs.seek(run.from)
-				if !sameRows(&ours, &theirs, run.n) {
-					m.verdict.violate(9, key, "column %s of offsets [%d, %d] differs from %s, which it replaces", nameOf(leaf), r.at[run.from], r.at[run.from+int64(run.n)-1], r.key)
+			for row, sum := range r.file.rowSums(r.file.leaves[i], seed) {
+				to, found := slices.BinarySearch(at, r.at[row])
+				if found && ours[to] != sum {
+					m.verdict.violate(9, key, "column %s of offset %d differs from %s, which it replaces", nameOf(leaf), r.at[row], r.key)
+					break
 				}
 			}
-			theirs.close()
 		}
-		ours.close()
 	}
 	return nil
-}
-
-// runsOf returns the rows of a replaced object that a merged one has too.
-func runsOf(old, merged []int64) (runs []rowRun) {
-	for i := 0; i < len(old); {
-		to, found := slices.BinarySearch(merged, old[i])
-		if !found {
-			i++ // in another object of the compaction, or nowhere, which is counted
-			continue
-		}
-		n := 1
-		for i+n < len(old) && to+n < len(merged) && old[i+n] == merged[to+n] {
-			n++
-		}
-		runs = append(runs, rowRun{int64(i), int64(to), n})
-		i += n
-	}
-	return runs
 }

@@ -2,9 +2,10 @@ package fsck
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
@@ -46,11 +47,7 @@ func readParquet(body []byte) (*parquetFile, error) {
 	for _, leaf := range f.leaves {
 		rows := int64(0)
 		c := cells{leaf: leaf}
-		for batch := c.batch(); batch != nil; batch = c.batch() {
-			if leaf.MaxRepetitionLevel() == 0 {
-				rows += int64(len(batch))
-				continue
-			}
+		for batch := c.batch(); len(batch) > 0; batch = c.batch() {
 			for i := range batch {
 				if batch[i].RepetitionLevel() == 0 {
 					rows++
@@ -97,7 +94,7 @@ func (f *parquetFile) each(leaf *parquet.Column, do func(row int64, v parquet.Va
 	c := cells{leaf: leaf}
 	defer c.close()
 	row := int64(0)
-	for batch := c.batch(); batch != nil; batch = c.batch() {
+	for batch := c.batch(); len(batch) > 0; batch = c.batch() {
 		for _, v := range batch {
 			if !do(row, v) {
 				return nil
@@ -129,81 +126,22 @@ func (f *parquetFile) offsets() (at []int64, why string) {
 	return at, ""
 }
 
-// cells is a position in a column.
+// cells reads the values of a column, some at a time.
 type cells struct {
 	leaf   *parquet.Column
 	pages  parquet.Pages
 	page   parquet.Page
 	values parquet.ValueReader // of page
 	buf    []parquet.Value
-	left   []parquet.Value // of buf
-	begun  int64           // rows whose first value was taken
 	err    error
 }
 
-// peek returns the next value; ok is false at the end, or where err is set.
-func (c *cells) peek() (v parquet.Value, ok bool) {
-	if len(c.left) == 0 && !c.fill() {
-		return v, false
-	}
-	return c.left[0], true
-}
-
-// next takes the next value.
-func (c *cells) next() (v parquet.Value, ok bool) {
-	if v, ok = c.peek(); ok {
-		c.left = c.left[1:]
-		if v.RepetitionLevel() == 0 {
-			c.begun++
-		}
-	}
-	return v, ok
-}
-
-// batch takes some values, nil at the end or where err is set.
-func (c *cells) batch() (values []parquet.Value) {
-	if len(c.left) == 0 && !c.fill() {
-		return nil
-	}
-	values, c.left = c.left, nil
-	return values
-}
-
-// seek goes to the beginning of a row.
-func (c *cells) seek(row int64) {
-	if c.begun > row {
-		c.close()
-		*c = cells{leaf: c.leaf, buf: c.buf}
-	}
-	for {
-		v, ok := c.peek()
-		if !ok || c.begun == row && v.RepetitionLevel() == 0 {
-			return
-		}
-		c.next()
-	}
-}
-
-// row takes the values of the next row.
-func (c *cells) row() (values []parquet.Value) {
-	for {
-		v, ok := c.peek()
-		if !ok || len(values) > 0 && v.RepetitionLevel() == 0 {
-			return values
-		}
-		values = append(values, v.Clone())
-		c.next()
-	}
-}
-
-// fill reads some values.
-func (c *cells) fill() bool {
+// batch returns the next values, nil at the end or where err is set. They are
+// valid until the next call.
+func (c *cells) batch() []parquet.Value {
 	defer recovered(&c.err)
 	if c.pages == nil {
-		c.pages = c.leaf.Pages()
-	}
-	if c.buf == nil {
-		c.buf = make([]parquet.Value, 512)
+		c.pages, c.buf = c.leaf.Pages(), make([]parquet.Value, 512)
 	}
 	for c.err == nil {
 		if c.values == nil {
@@ -212,12 +150,11 @@ func (c *cells) fill() bool {
 				if err != io.EOF {
 					c.err = err
 				}
-				return false
+				return nil
 			}
 			c.page, c.values = page, page.Values()
 		}
 		n, err := c.values.ReadValues(c.buf)
-		c.left = c.buf[:n]
 		switch {
 		case err == io.EOF && n == 0:
 			parquet.Release(c.page)
@@ -228,9 +165,9 @@ func (c *cells) fill() bool {
 		case n == 0:
 			c.err = io.ErrNoProgress
 		}
-		return n > 0
+		return c.buf[:n]
 	}
-	return false
+	return nil
 }
 
 func (c *cells) close() {
@@ -243,41 +180,29 @@ func (c *cells) close() {
 	}
 }
 
-// sameRows reports whether the next n rows are the same in every bit.
-func sameRows(a, b *cells, n int) bool {
-	endA, endB := a.begun+int64(n), b.begun+int64(n)
-	for {
-		v, more := a.peek()
-		w, moreToo := b.peek()
-		more = more && (a.begun < endA || v.RepetitionLevel() > 0)
-		moreToo = moreToo && (b.begun < endB || w.RepetitionLevel() > 0)
-		if more != moreToo || a.err != nil || b.err != nil {
-			return false
+// rowSums returns a sum of every row of a column, which differs where a bit of
+// its values or of their nesting does.
+func (f *parquetFile) rowSums(leaf *parquet.Column, seed maphash.Seed) []uint64 {
+	sums := make([]uint64, 0, f.rows)
+	c := cells{leaf: leaf}
+	defer c.close()
+	var row maphash.Hash
+	row.SetSeed(seed)
+	var head, body []byte
+	for batch := c.batch(); len(batch) > 0; batch = c.batch() {
+		for _, v := range batch {
+			if v.RepetitionLevel() == 0 {
+				row.Reset()
+				sums = append(sums, 0)
+			}
+			body = v.AppendBytes(body[:0])
+			head = append(head[:0], byte(v.RepetitionLevel()), byte(v.DefinitionLevel()), byte(v.Kind()))
+			_, _ = row.Write(binary.AppendUvarint(head, uint64(len(body))))
+			_, _ = row.Write(body)
+			sums[len(sums)-1] = row.Sum64()
 		}
-		if !more {
-			return true
-		}
-		if !sameValue(v, w) {
-			return false
-		}
-		a.next()
-		b.next()
 	}
-}
-
-func sameValue(a, b parquet.Value) bool {
-	if a.RepetitionLevel() != b.RepetitionLevel() || a.DefinitionLevel() != b.DefinitionLevel() || a.Kind() != b.Kind() {
-		return false
-	}
-	switch {
-	case a.IsNull():
-		return true
-	case a.Kind() == parquet.Float:
-		return math.Float32bits(a.Float()) == math.Float32bits(b.Float())
-	case a.Kind() == parquet.Double:
-		return math.Float64bits(a.Double()) == math.Float64bits(b.Double())
-	}
-	return parquet.Equal(a, b)
+	return sums
 }
 
 // sameColumns reports whether two files have columns of the same names and types.

@@ -27,28 +27,29 @@ type deltaTable struct {
 
 // deltaFile is an added file.
 type deltaFile struct {
-	Path            string             `json:"path"`
-	PartitionValues map[string]*string `json:"partitionValues"`
-	Size            int64              `json:"size"`
-	Stats           string             `json:"stats"`
+	Path            string             `json:"path" parquet:"path"`
+	PartitionValues map[string]*string `json:"partitionValues" parquet:"partitionValues"`
+	Size            int64              `json:"size" parquet:"size"`
+	Stats           string             `json:"stats" parquet:"stats,optional"`
 }
 
-// deltaAction is one line of a version, as far as rule 11 needs it.
+// deltaAction is one line of a version, or one row of a checkpoint, as far as
+// rule 11 needs it.
 type deltaAction struct {
 	CommitInfo *struct {
 		Sum string `json:"sum"`
-	} `json:"commitInfo"`
+	} `json:"commitInfo" parquet:"-"`
 	Metadata *struct {
-		PartitionColumns []string `json:"partitionColumns"`
-	} `json:"metaData"`
+		PartitionColumns []string `json:"partitionColumns" parquet:"partitionColumns,list"`
+	} `json:"metaData" parquet:"metaData,optional"`
 	Txn *struct {
-		AppID   string `json:"appId"`
-		Version int64  `json:"version"`
-	} `json:"txn"`
-	Add    *deltaFile `json:"add"`
+		AppID   string `json:"appId" parquet:"appId"`
+		Version int64  `json:"version" parquet:"version"`
+	} `json:"txn" parquet:"txn,optional"`
+	Add    *deltaFile `json:"add" parquet:"add,optional"`
 	Remove *struct {
 		Path string `json:"path"`
-	} `json:"remove"`
+	} `json:"remove" parquet:"-"`
 }
 
 func newTable() *deltaTable {
