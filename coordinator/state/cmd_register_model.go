@@ -20,6 +20,10 @@ func (c *RegisterModel) apply(s *State, now at) Answer {
 	if r == nil || r.Current() == nil || r.Current().Over != OverNothing {
 		return Answer{}
 	}
+	if r.Outputs["checkpoint"] == "" {
+		s.failRun(r, now, "register: no stage before it left a checkpoint")
+		return Answer{}
+	}
 	p := s.pipelines[r.Pipeline]
 	spec := p.Spec(r.Generation)
 	m := s.models[spec.Model]
