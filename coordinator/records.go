@@ -24,6 +24,9 @@ const (
 	recordsPrefix = "runs-ended/"
 	// recordReads is how many records of a page are read at once.
 	recordReads = 16
+	// maxMoved bounds the runs that one log entry drops: after an outage of the
+	// store there may be more than an entry holds. The rest waits for the next tick.
+	maxMoved = 500
 	// stateUnreadable is what is shown of a run whose record cannot be read.
 	stateUnreadable = "unreadable"
 )
@@ -164,35 +167,51 @@ func (c *Coordinator) moveToRecords(ctx context.Context) {
 }
 
 // moveSurplus writes records and then drops their runs, in this order: what fails
-// in between is done again, by this leader or the next, and writes the same.
+// in between is done again, by this leader or the next, and writes the same. A
+// record that cannot be written keeps its own run only.
 func (c *Coordinator) moveSurplus(ctx context.Context) error {
-	bodies := make(map[thalweg.RunID][]byte)
-	cmd := &state.DropRuns{}
+	type record struct {
+		run  thalweg.RunID
+		body []byte
+	}
+	var surplus []record
 	var failed error
 	c.replica.view(func(s *state.State) {
-		for _, r := range s.Surplus() {
+		runs := s.Surplus()
+		for _, r := range runs[:min(len(runs), maxMoved)] {
 			body, err := state.EncodeRun(r)
 			failed = errors.Join(failed, err)
-			bodies[r.ID], cmd.Runs = body, append(cmd.Runs, r.ID)
+			if err == nil {
+				surplus = append(surplus, record{r.ID, body})
+			}
 		}
 	})
-	if failed != nil || len(cmd.Runs) == 0 {
+	if len(surplus) == 0 {
 		return failed
 	}
 	b, err := c.cfg.Records(ctx)
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
-	for _, id := range cmd.Runs {
-		if err := writeRecord(ctx, b, id, bodies[id]); err != nil {
-			return err
+	cmd := &state.DropRuns{}
+	for _, r := range surplus {
+		err := writeRecord(ctx, b, r.run, r.body)
+		if thalweg.IsTransient(err) || ctx.Err() != nil {
+			failed = errors.Join(failed, err) // so are the others', most likely
+			break
+		}
+		if failed = errors.Join(failed, err); err == nil {
+			cmd.Runs = append(cmd.Runs, r.run)
 		}
 	}
+	if len(cmd.Runs) == 0 {
+		return failed
+	}
 	if _, err := c.propose(cmd, ""); err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	c.log.Info("ended runs moved to the state bucket", "runs", len(cmd.Runs))
-	return nil
+	return failed
 }
 
 // writeRecord writes a record unless it is there, and reads it back.

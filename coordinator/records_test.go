@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/storage"
 )
 
 // inState returns how many runs the leader's state holds.
@@ -131,4 +133,48 @@ func TestEndedRunsBecomeRecordsAndNoneIsLost(t *testing.T) {
 	if resp, err := client.ListRuns(c.ctx(), &apiv1.ListRunsRequest{PageSize: 1000}); err != nil || len(resp.Runs) != state.MaxRuns+1 || resp.NextPageToken == "" {
 		t.Errorf("without a store: %d runs, %v", len(resp.GetRuns()), err)
 	}
+}
+
+// refusing is a bucket that takes no object whose key has a text in it.
+type refusing struct {
+	storage.Bucket
+	text string
+}
+
+func (b refusing) Put(ctx context.Context, key string, body []byte) (storage.Info, error) {
+	if strings.Contains(key, b.text) {
+		return storage.Info{}, &thalweg.Error{Op: "put", Kind: thalweg.Invalid, Subject: key}
+	}
+	return b.Bucket.Put(ctx, key, body)
+}
+
+// A record that the store does not take keeps its own run in the state, and
+// neither another run nor another pipeline.
+func TestARecordThatCannotBeWrittenHoldsNoOtherBack(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(cfg *Config) {
+		open := cfg.Records
+		cfg.Records = func(ctx context.Context) (storage.Bucket, error) {
+			b, err := open(ctx)
+			return refusing{b, "-flights-1-1-"}, err
+		}
+	})
+	client := c.client()
+	id := c.apply(client, "flights", 1).RunId
+	for range state.MaxRuns + 2 {
+		if _, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id}); err != nil {
+			t.Fatal(err)
+		}
+		started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = started.RunId
+	}
+	c.eventually("the others are moved", func() bool { return c.inState() == state.MaxRuns+1 })
+	c.nodes[c.leader()].replica.view(func(s *state.State) {
+		if s.Run("flights-1-1") == nil || s.Run("flights-1-2") != nil {
+			t.Error("the run without a record is gone, or the one after it is not")
+		}
+	})
 }
