@@ -29,16 +29,13 @@ func newApply(g *globals) *cobra.Command {
 			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
 		Args: cobra.NoArgs,
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
-			data, err := readSpec(file)
+			// The same check as the coordinator's, here for the file's own name and
+			// without a round trip.
+			_, text, err := parseSpec(file)
 			if err != nil {
 				return answer{}, err
 			}
-			// The same check as the coordinator's, here for the file's own name and
-			// without a round trip.
-			if _, err := pipeline.Parse(catalog.All(), file, data); err != nil {
-				return answer{}, err
-			}
-			res, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{Spec: string(data), File: file})
+			res, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{Spec: text, File: file})
 			if err != nil {
 				return answer{}, err
 			}
@@ -65,6 +62,16 @@ func newApply(g *globals) *cobra.Command {
 
 // wantSpec is what to do about a spec that cannot be read.
 const wantSpec = "name a file of YAML, or - for standard input"
+
+// parseSpec reads and parses a spec file.
+func parseSpec(file string) (spec *pipeline.Spec, text string, err error) {
+	data, err := readSpec(file)
+	if err != nil {
+		return nil, "", err
+	}
+	spec, err = pipeline.Parse(catalog.All(), file, data)
+	return spec, string(data), err
+}
 
 // readSpec reads a spec file, bounded: a spec is written by hand.
 func readSpec(file string) ([]byte, error) {

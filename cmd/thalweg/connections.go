@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"net/url"
 	"os"
@@ -294,15 +293,12 @@ func (c *connections) Close() {
 
 // Store implements worker.Connections.
 func (c *connections) Store(name string) (storage.Opener, error) {
-	if s, ok := c.stores[name]; ok {
-		return s, nil
-	}
-	return nil, unknownConnection(name, "store", maps.Keys(c.stores))
+	return named(c.stores, "store", name)
 }
 
 // Source implements worker.Connections.
 func (c *connections) Source(name string, what connectors.Reading) (connectors.Source, error) {
-	cfg, err := c.kafka(name)
+	cfg, err := named(c.brokers, "kafka", name)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +308,7 @@ func (c *connections) Source(name string, what connectors.Reading) (connectors.S
 
 // Outbox implements worker.Connections.
 func (c *connections) Outbox(name, topic, as string, partition int) (connectors.Outbox, error) {
-	cfg, err := c.kafka(name)
+	cfg, err := named(c.brokers, "kafka", name)
 	if err != nil {
 		return nil, err
 	}
@@ -320,27 +316,21 @@ func (c *connections) Outbox(name, topic, as string, partition int) (connectors.
 	return kafka.NewOutbox(cfg, kafka.OutboxConfig{Name: as, Partition: partition})
 }
 
-// kafka returns the brokers that a connection names.
-func (c *connections) kafka(name string) (kafka.Config, error) {
-	if b, ok := c.brokers[name]; ok {
-		return b, nil
-	}
-	return kafka.Config{}, unknownConnection(name, "kafka", maps.Keys(c.brokers))
-}
-
 // Schemas implements worker.Connections.
 func (c *connections) Schemas(name string) (*schemaregistry.Client, error) {
-	if r, ok := c.schemas[name]; ok {
-		return r, nil
-	}
-	return nil, unknownConnection(name, "schema registry", maps.Keys(c.schemas))
+	return named(c.schemas, "schema registry", name)
 }
 
 // eventSchemas is Schemas for who loads versions.
 func (c *connections) eventSchemas(name string) (event.Schemas, error) { return c.Schemas(name) }
 
-func unknownConnection(name, kind string, known iter.Seq[string]) error {
-	names := slices.Sorted(known)
+// named returns the connection of a kind that a spec names.
+func named[T any](known map[string]T, kind, name string) (T, error) {
+	found, ok := known[name]
+	if ok {
+		return found, nil
+	}
+	names := slices.Sorted(maps.Keys(known))
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
 	hint := spelling.Hint(name, slices.Values(names))
 	if hint == "" && len(names) > 0 {
@@ -349,7 +339,7 @@ func unknownConnection(name, kind string, known iter.Seq[string]) error {
 	if hint == "" {
 		hint = "name it in the file given by --connections"
 	}
-	return &thalweg.Error{Op: "resolve connection", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s connection %q", kind, name), Hint: hint}
+	return found, &thalweg.Error{Op: "resolve connection", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s connection %q", kind, name), Hint: hint}
 }
 
 // stateBucket returns what opens a bucket of the default store.

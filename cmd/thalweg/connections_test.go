@@ -83,7 +83,7 @@ connections:
 		t.Fatal(err)
 	}
 	defer conns.Close()
-	bank, err := conns.kafka("bank")
+	bank, err := named(conns.brokers, "kafka", "bank")
 	if err != nil || bank.SASL != (kafka.SASL{Mechanism: "SCRAM-SHA-512", User: "ada", Password: "s3cret"}) {
 		t.Errorf("%v, %v", bank.SASL, err)
 	}
@@ -93,10 +93,10 @@ connections:
 	if shown, err := bank.TLS.GetClientCertificate(&tls.CertificateRequestInfo{}); err != nil || len(shown.Certificate) != 1 {
 		t.Errorf("client certificate: %v", err)
 	}
-	if trusted, err := conns.kafka("trusted"); err != nil || trusted.TLS == nil || trusted.TLS.RootCAs != nil {
+	if trusted, err := named(conns.brokers, "kafka", "trusted"); err != nil || trusted.TLS == nil || trusted.TLS.RootCAs != nil {
 		t.Errorf("%+v, %v", trusted.TLS, err)
 	}
-	if byDefault, err := conns.kafka(""); err != nil || byDefault.Brokers[0] != "broker:9093" || byDefault.TLS != nil {
+	if byDefault, err := named(conns.brokers, "kafka", ""); err != nil || byDefault.Brokers[0] != "broker:9093" || byDefault.TLS != nil {
 		t.Errorf("%+v, %v", byDefault, err)
 	}
 	if _, err := conns.Store("lake"); err != nil {

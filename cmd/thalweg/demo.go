@@ -19,7 +19,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // The demo's stream: the rows that the split holds out as test set.
@@ -146,7 +146,7 @@ func (d *demo) say(format string, args ...any) {
 }
 
 // prepare empties the demo's directory and reads its inputs.
-func (d *demo) prepare(ctx context.Context) error {
+func (d *demo) prepare(ctx context.Context) (err error) {
 	// The embedded S3 endpoint changes the working directory.
 	for _, path := range []*string{&d.dir, &d.data, &d.spec} {
 		abs, err := filepath.Abs(*path)
@@ -168,14 +168,9 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return err
 	}
-	data, err := readSpec(d.spec)
-	if err != nil {
+	if d.parsed, d.text, err = parseSpec(d.spec); err != nil {
 		return err
 	}
-	if d.parsed, err = pipeline.Parse(catalog.All(), d.spec, data); err != nil {
-		return err
-	}
-	d.text = string(data)
 	d.local, err = openLocal(ctx, d.data)
 	return err
 }
@@ -269,8 +264,6 @@ func (d *demo) otherSettings() string {
 
 // drained waits until the log of each partition has reached the topic's end.
 func (d *demo) drained(ctx context.Context, sent int64) error {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
 	for {
 		res, err := d.client.StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: d.parsed.Metadata.Name})
 		if err != nil {
@@ -283,10 +276,8 @@ func (d *demo) drained(ctx context.Context, sent int64) error {
 		if committed >= sent && len(res.Partitions) == demoPartitions {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
+		if err := retry.Sleep(ctx, followEvery); err != nil {
+			return err
 		}
 	}
 }

@@ -42,7 +42,7 @@ func newProduce(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg, err := conns.kafka("")
+			cfg, err := named(conns.brokers, "kafka", "")
 			if err != nil {
 				return err
 			}

@@ -15,7 +15,6 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -50,11 +49,7 @@ func newEventForm(ctx context.Context, conns *connections, src *localDataset, to
 		}
 		return nil, usageError("--format", format, "one of json, csv, avro")
 	}
-	text, err := readSpec(specFile)
-	if err != nil {
-		return nil, err
-	}
-	spec, err := pipeline.Parse(catalog.All(), specFile, text)
+	spec, _, err := parseSpec(specFile)
 	if err != nil {
 		return nil, err
 	}

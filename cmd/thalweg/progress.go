@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -15,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // followEvery is how often a run's progress is asked for.
@@ -25,12 +27,10 @@ const followEvery = 150 * time.Millisecond
 // succeed is an error.
 func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*apiv1.Run, error) {
 	var shown display = &lines{w: w, done: make(map[string]bool)}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		shown = newBars(w)
+	if isTerminal(w) {
+		shown = stageBars{newBars(w, "%d/%d rows ", "%.0f rows/s ")}
 	}
 	defer shown.close()
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
 	for {
 		res, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: runID})
 		if err != nil {
@@ -44,12 +44,15 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 			return nil, &thalweg.Error{Op: "run " + runID, Subject: res.Run.State + " in stage " + res.Run.Stage,
 				Hint: "see `thalweg runs show " + runID + "`", Err: fmt.Errorf("%s", cmp.Or(res.Run.Error, "no error given"))}
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-tick.C:
+		if err := retry.Sleep(ctx, followEvery); err != nil {
+			return nil, err
 		}
 	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 type display interface {
@@ -79,48 +82,93 @@ func (l *lines) show(r *apiv1.Run) {
 
 func (l *lines) close() {}
 
-// bars draws one bar a stage.
-type bars struct {
-	progress *mpb.Progress
-	byStage  map[string]*mpb.Bar
-	messages map[string]string
-}
+// stageBars draws one bar a stage.
+type stageBars struct{ *bars }
 
-func newBars(w io.Writer) *bars {
-	return &bars{progress: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(followEvery)),
-		byStage: make(map[string]*mpb.Bar), messages: make(map[string]string)}
-}
-
-func (b *bars) show(r *apiv1.Run) {
+func (b stageBars) show(r *apiv1.Run) {
 	for _, s := range r.Stages {
-		if s.State == "waiting" {
-			continue
-		}
-		b.messages[s.Name] = s.Message
-		bar := b.byStage[s.Name]
-		if bar == nil {
-			name := s.Name
-			bar = b.progress.AddBar(0,
-				mpb.PrependDecorators(decor.Name(fmt.Sprintf("  %-9s", name))),
-				mpb.AppendDecorators(
-					decor.CountersNoUnit("%d/%d rows "),
-					decor.AverageSpeed(0, "%.0f rows/s "),
-					decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "done"),
-					decor.Any(func(decor.Statistics) string { return " " + b.messages[name] })))
-			b.byStage[s.Name] = bar
-		}
-		bar.SetTotal(max(s.RowsTotal, s.RowsDone, 1), false)
-		bar.SetCurrent(s.RowsDone)
-		if s.State == "done" {
-			bar.SetTotal(max(s.RowsDone, 1), false)
-			bar.SetCurrent(max(s.RowsDone, 1))
-			bar.SetTotal(-1, true)
+		switch s.State {
+		case "waiting":
+		case "done":
+			b.set(s.Name, max(s.RowsDone, 1), 0, s.Message, true)
+		default:
+			b.set(s.Name, s.RowsDone, s.RowsTotal, s.Message, false)
 		}
 	}
 }
 
+// showProgress draws a bar of something that counts offsets, if w is a
+// terminal, until the returned function is called.
+func showProgress(w io.Writer, name string, at func() (done, total int64, message string)) (stop func()) {
+	if !isTerminal(w) {
+		return func() {}
+	}
+	b := newBars(w, "%d/%d offsets ", "%.0f/s ")
+	ctx, cancel := context.WithCancel(context.Background())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		for {
+			done, total, message := at()
+			b.set(name, done, total, message, false)
+			if retry.Sleep(ctx, followEvery) != nil {
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-left
+		done, total, message := at()
+		b.set(name, done, total, message, done >= total)
+		b.close()
+	}
+}
+
+// bars are progress bars on a terminal.
+type bars struct {
+	progress        *mpb.Progress
+	counters, speed string // formats
+	byName          map[string]*bar
+}
+
+// bar is one of them. mpb asks for the message while it draws.
+type bar struct {
+	*mpb.Bar
+	message atomic.Value
+}
+
+func newBars(w io.Writer, counters, speed string) *bars {
+	return &bars{progress: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(followEvery)),
+		counters: counters, speed: speed, byName: make(map[string]*bar)}
+}
+
+// set moves the bar of that name, which there need not have been before.
+func (b *bars) set(name string, done, total int64, message string, ended bool) {
+	at := b.byName[name]
+	if at == nil {
+		at = &bar{}
+		at.message.Store(message)
+		at.Bar = b.progress.AddBar(0,
+			mpb.PrependDecorators(decor.Name(fmt.Sprintf("  %-9s", name))),
+			mpb.AppendDecorators(
+				decor.CountersNoUnit(b.counters),
+				decor.AverageSpeed(0, b.speed),
+				decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "done"),
+				decor.Any(func(decor.Statistics) string { return " " + at.message.Load().(string) })))
+		b.byName[name] = at
+	}
+	at.message.Store(message)
+	at.SetTotal(max(total, done, 1), false)
+	at.SetCurrent(done)
+	if ended {
+		at.SetTotal(-1, true)
+	}
+}
+
+// close leaves the bars as they are.
 func (b *bars) close() {
-	for _, bar := range b.byStage {
+	for _, bar := range b.byName {
 		bar.Abort(false)
 	}
 	b.progress.Wait()

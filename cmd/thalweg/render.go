@@ -14,11 +14,7 @@ func newRender(*globals) *cobra.Command {
 		Example: "  thalweg render flights.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := readSpec(args[0])
-			if err != nil {
-				return err
-			}
-			spec, err := pipeline.Parse(catalog.All(), args[0], text)
+			spec, _, err := parseSpec(args[0])
 			if err != nil {
 				return err
 			}

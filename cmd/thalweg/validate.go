@@ -10,7 +10,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 func newValidate(g *globals) *cobra.Command {
@@ -26,11 +25,7 @@ func newValidate(g *globals) *cobra.Command {
 			if eventSchema != "" && data == "" {
 				return usageError("--event-schema", eventSchema, "--data with the columns that it is held against")
 			}
-			text, err := readSpec(args[0])
-			if err != nil {
-				return err
-			}
-			spec, err := pipeline.Parse(catalog.All(), args[0], text)
+			spec, _, err := parseSpec(args[0])
 			if err != nil {
 				return err
 			}
