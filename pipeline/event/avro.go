@@ -120,7 +120,6 @@ type avroFormat struct {
 	lastID uint32
 	last   *avroProgram // of lastID; nil: none yet
 	steps  int          // values that may still be skipped
-	failed avroFailure
 }
 
 // avroProgram is how events of one schema are read.
@@ -144,14 +143,6 @@ type avroField struct {
 	reads  []avroRead // of a union's branches
 }
 
-// avroFailure is why an event is no record.
-type avroFailure struct {
-	what string
-	at   int
-	// reason and cause, where set, say it all.
-	reason, cause string
-}
-
 func newAvro(c *cells) (format, error) {
 	f := &avroFormat{cells: *c, schemas: c.cfg.Avro.Schemas, programs: make(map[uint32]*avroProgram)}
 	if c.cfg.Zone != time.UTC {
@@ -172,8 +163,6 @@ func newAvro(c *cells) (format, error) {
 	}
 	return f, nil
 }
-
-func (f *avroFormat) state() *cells { return &f.cells }
 
 // compile finds the columns of a schema's fields.
 func (f *avroFormat) compile(t *avroType) *avroProgram {
@@ -311,18 +300,6 @@ func (f *avroFormat) fetch(ctx context.Context, ids []uint32) error {
 		f.programs[id] = p
 	}
 	return nil
-}
-
-func (f *avroFormat) failure() (reason, cause string) {
-	if f.failed.reason != "" {
-		return f.failed.reason, f.failed.cause
-	}
-	return fmt.Sprintf("malformed Avro: %s at byte %d", f.failed.what, f.failed.at), "malformed Avro"
-}
-
-func (f *avroFormat) refuse(reason, cause string) bool {
-	f.failed = avroFailure{reason: reason, cause: cause}
-	return false
 }
 
 func (f *avroFormat) read(b []byte) bool {

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -17,7 +18,7 @@ func maxSteps(bytes int) int { return 4*bytes + 1024 }
 // believed before it was held against len(b).
 
 func (f *avroFormat) fail(what string, at int) int {
-	f.failed = avroFailure{what: what, at: at}
+	f.refuse(fmt.Sprintf("malformed Avro: %s at byte %d", what, at), "malformed Avro")
 	return -1
 }
 

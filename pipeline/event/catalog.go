@@ -44,11 +44,9 @@ type format interface {
 	// the run before any event is read.
 	prepare(ctx context.Context, e *Events) error
 	// read reads one event into the cells. It returns false if the event is no
-	// row whatever the columns want; failure then says why, until the next read.
+	// row whatever the columns want, and the cells have the reason.
 	// Values that are not of their column's type are held against the cell.
 	read(b []byte) bool
-	// failure returns the reason and the cause of the reject.
-	failure() (reason, cause string)
 }
 
 // formatOf returns the format of a name.

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -33,6 +34,20 @@ type cells struct {
 	// lacks says of columns, by position, why their field cannot be there: the
 	// event's schema has none. May be nil.
 	lacks map[int]string
+	// reason and cause say why the event is no row, if its format says so.
+	reason, cause string
+}
+
+// state implements format.
+func (d *cells) state() *cells { return d }
+
+// prepare implements format for those that need nothing from elsewhere.
+func (*cells) prepare(context.Context, *Events) error { return nil }
+
+// refuse keeps why the event is no row, and returns false.
+func (d *cells) refuse(reason, cause string) bool {
+	d.reason, d.cause = reason, cause
+	return false
 }
 
 func newCells(schema table.Schema, cfg Config) (*cells, error) {

@@ -2,11 +2,9 @@ package event
 
 import (
 	"fmt"
-	"unsafe"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/bitutil"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -136,11 +134,11 @@ func (d *cells) begin(rows int) {
 		}
 		switch c.typ {
 		case table.Int64, table.Timestamp:
-			c.buf, c.int64 = newBuffer[int64](d.cfg.Allocator, rows)
+			c.buf, c.int64 = table.Alloc(d.cfg.Allocator, rows, arrow.Int64Traits)
 		case table.Float64:
-			c.buf, c.float = newBuffer[float64](d.cfg.Allocator, rows)
+			c.buf, c.float = table.Alloc(d.cfg.Allocator, rows, arrow.Float64Traits)
 		case table.String:
-			c.buf, c.index = newBuffer[int32](d.cfg.Allocator, rows)
+			c.buf, c.index = table.Alloc(d.cfg.Allocator, rows, arrow.Int32Traits)
 			c.words.begin()
 		case table.Bool:
 			if cap(c.bools) < rows {
@@ -151,26 +149,15 @@ func (d *cells) begin(rows int) {
 	}
 }
 
-// newBuffer returns a buffer for rows values and the slice that is its memory.
-func newBuffer[T int32 | int64 | float64](alloc memory.Allocator, rows int) (*memory.Buffer, []T) {
-	buf := memory.NewResizableBuffer(alloc)
-	var zero T
-	buf.Resize(rows * int(unsafe.Sizeof(zero)))
-	if rows == 0 {
-		return buf, nil
-	}
-	return buf, unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(buf.Bytes()))), rows)
-}
-
 // finish makes the batch of the rows accepted.
 func (d *cells) finish() arrow.Record {
 	columns := make([]arrow.Array, 0, len(d.cols)+1)
 	for i := range d.cols {
 		columns = append(columns, d.cols[i].array(d.cfg.Allocator, d.rows))
 	}
-	buf, ids := newBuffer[int64](d.cfg.Allocator, d.rows)
+	buf, ids := table.Alloc(d.cfg.Allocator, d.rows, arrow.Int64Traits)
 	copy(ids, d.rowIDs[:d.rows])
-	columns = append(columns, newArray(arrow.PrimitiveTypes.Int64, d.rows, 0, nil, buf))
+	columns = append(columns, table.NewColumn(d.cfg.Allocator, table.Int64, d.rows, buf, table.Mask{}))
 	rec := array.NewRecord(d.arrow, columns, int64(d.rows))
 	for _, a := range columns {
 		a.Release()
@@ -183,63 +170,34 @@ func (c *column) array(alloc memory.Allocator, rows int) arrow.Array {
 	if c.skip {
 		return array.MakeArrayOfNull(alloc, c.typ.ArrowType(), rows)
 	}
-	validity := c.validity(alloc, rows)
+	buf, valid := c.buf, c.valid(rows)
+	c.buf, c.int64, c.float, c.index = nil, nil, nil, nil
 	switch c.typ {
 	case table.String:
-		c.buf.ResizeNoShrink(rows * arrow.Int32SizeBytes)
-		index := newArray(arrow.PrimitiveTypes.Int32, rows, len(c.nulls), validity, c.buf)
+		buf.ResizeNoShrink(rows * arrow.Int32SizeBytes)
 		words := c.words.finish()
-		a := array.NewDictionaryArray(c.typ.ArrowType(), index, words)
-		index.Release()
-		words.Release()
-		c.buf, c.index = nil, nil
-		return a
+		defer words.Release()
+		return table.NewText(alloc, rows, buf, valid, words)
 	case table.Bool:
-		bits := memory.NewResizableBuffer(alloc)
-		bits.Resize(int(bitutil.BytesForBits(int64(rows))))
-		packBools(bits.Bytes(), c.bools[:rows])
-		return newArray(c.typ.ArrowType(), rows, len(c.nulls), validity, bits)
+		bits := table.NewMask(rows)
+		for i, b := range c.bools[:rows] {
+			bits.Words[i>>6] |= uint64(b) << (i & 63)
+		}
+		buf = bits.Buffer(alloc)
 	default:
-		c.buf.ResizeNoShrink(rows * arrow.Int64SizeBytes)
-		a := newArray(c.typ.ArrowType(), rows, len(c.nulls), validity, c.buf)
-		c.buf, c.int64, c.float = nil, nil, nil
-		return a
+		buf.ResizeNoShrink(rows * arrow.Int64SizeBytes)
 	}
+	return table.NewColumn(alloc, c.typ, rows, buf, valid)
 }
 
-// validity returns the bitmap that clears the null rows, or nil if there are
-// none.
-func (c *column) validity(alloc memory.Allocator, rows int) *memory.Buffer {
+// valid marks the rows that are not null; the zero Mask where all are.
+func (c *column) valid(rows int) table.Mask {
 	if len(c.nulls) == 0 {
-		return nil
+		return table.Mask{}
 	}
-	buf := memory.NewResizableBuffer(alloc)
-	buf.Resize(int(bitutil.BytesForBits(int64(rows))))
-	bits := buf.Bytes()
-	clear(bits)
-	bitutil.SetBitsTo(bits, 0, int64(rows), true)
+	m := table.NewMask(rows).Not()
 	for _, row := range c.nulls {
-		bitutil.ClearBit(bits, row)
+		m.Clear(row)
 	}
-	return buf
-}
-
-// newArray makes an array of validity and values and takes both over.
-func newArray(typ arrow.DataType, rows, nulls int, validity, values *memory.Buffer) arrow.Array {
-	data := array.NewData(typ, rows, []*memory.Buffer{validity, values}, nil, nulls, 0)
-	if validity != nil {
-		validity.Release()
-	}
-	values.Release()
-	a := array.MakeFromData(data)
-	data.Release()
-	return a
-}
-
-// packBools sets bit i of dst to bools[i].
-func packBools(dst, bools []byte) {
-	clear(dst)
-	for i, b := range bools {
-		dst[i>>3] |= b << (i & 7)
-	}
+	return m
 }

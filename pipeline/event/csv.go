@@ -2,13 +2,11 @@ package event
 
 import (
 	"bytes"
-	"context"
 	_ "embed"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -119,15 +117,6 @@ type csvFormat struct {
 	null   []byte
 
 	scratch []byte // fields with quotes in them
-	failed  csvFailure
-}
-
-// csvFailure is why an event is no record.
-type csvFailure struct {
-	what  string // of the syntax; else the number of fields is wrong
-	at    int
-	found int
-	want  int
 }
 
 func newCSV(c *cells) (format, error) {
@@ -156,21 +145,8 @@ func newCSV(c *cells) (format, error) {
 	return f, nil
 }
 
-func (f *csvFormat) state() *cells { return &f.cells }
-
-func (f *csvFormat) prepare(context.Context, *Events) error { return nil }
-
-func (f *csvFormat) failure() (reason, cause string) {
-	if f.failed.what != "" {
-		return fmt.Sprintf("malformed CSV: %s in field %d at byte %d", f.failed.what, f.failed.found, f.failed.at), "malformed CSV"
-	}
-	cause = "wrong number of fields"
-	return fmt.Sprintf("%s: want %d, found %s", cause, f.failed.want, strconv.Itoa(f.failed.found)), cause
-}
-
 func (f *csvFormat) malformed(what string, field, at int) bool {
-	f.failed = csvFailure{what: what, found: field, at: at}
-	return false
+	return f.refuse(fmt.Sprintf("malformed CSV: %s in field %d at byte %d", what, field, at), "malformed CSV")
 }
 
 func (f *csvFormat) read(b []byte) bool {
@@ -208,8 +184,8 @@ func (f *csvFormat) read(b []byte) bool {
 		}
 		if p == len(b) {
 			if field != len(f.order) {
-				f.failed = csvFailure{want: len(f.order), found: field}
-				return false
+				cause := "wrong number of fields"
+				return f.refuse(fmt.Sprintf("%s: want %d, found %d", cause, len(f.order), field), cause)
 			}
 			return true
 		}

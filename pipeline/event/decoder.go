@@ -91,8 +91,7 @@ func (d *Decoder) event(b []byte, e *Events, i int) {
 	d.stamp++
 	d.filled = 0
 	if !d.format.read(b) {
-		reason, cause := d.format.failure()
-		d.reject(e.Offsets[i], i, reason, cause)
+		d.reject(e.Offsets[i], i, d.reason, d.cause)
 		return
 	}
 	if len(d.around) > 0 {

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"context"
 	_ "embed"
 	"fmt"
 
@@ -64,7 +63,6 @@ type jsonFormat struct {
 	unknown int     // byte offset of the first unknown field, or -1
 	twice   *column // whose field came a second time, its value at byte again
 	again   int
-	failed  failure
 }
 
 func newJSON(c *cells) (format, error) {
@@ -75,52 +73,17 @@ func newJSON(c *cells) (format, error) {
 	return f, nil
 }
 
-func (d *jsonFormat) state() *cells { return &d.cells }
-
-func (d *jsonFormat) prepare(context.Context, *Events) error { return nil }
-
-func (d *jsonFormat) failure() (reason, cause string) { return d.failed.words() }
-
 func (d *jsonFormat) read(b []byte) bool {
 	d.unknown, d.twice = -1, nil
 	if !d.object(b) {
 		return false
 	}
 	if d.twice != nil {
-		d.failed = failure{at: d.again, twice: d.twice.name}
-		return false
+		name := d.twice.name
+		return d.refuse(fmt.Sprintf("field %q: there twice, the second value at byte %d", name, d.again), name+": there twice")
 	}
 	if d.unknown >= 0 && d.cfg.OnUnknownField == DeadLetter {
-		d.failed = failure{at: d.unknown, unknown: true}
-		return false
+		return d.refuse(fmt.Sprintf("a field that is no column at byte %d", d.unknown), "unknown field")
 	}
 	return true
-}
-
-// failure is why an event is no JSON object that can be read.
-type failure struct {
-	at      int
-	want    string // what the grammar wants here; empty if found says it all
-	end     bool   // the event ends here
-	char    byte   // else this byte stands here
-	much    bool   // the event is nested too deep
-	unknown bool   // a field that is no column
-	twice   string // a column whose field is there more than once
-}
-
-// words returns the reason and the cause of the reject.
-func (f failure) words() (reason, cause string) {
-	switch {
-	case f.twice != "":
-		return fmt.Sprintf("field %q: there twice, the second value at byte %d", f.twice, f.at), f.twice + ": there twice"
-	case f.unknown:
-		return fmt.Sprintf("a field that is no column at byte %d", f.at), "unknown field"
-	case f.much:
-		cause = fmt.Sprintf("nested deeper than %d levels", maxDepth)
-		return fmt.Sprintf("%s at byte %d", cause, f.at), cause
-	case f.end:
-		return fmt.Sprintf("malformed JSON: want %s, found the end at byte %d", f.want, f.at), "malformed JSON"
-	default:
-		return fmt.Sprintf("malformed JSON: want %s, found %q at byte %d", f.want, f.char, f.at), "malformed JSON"
-	}
 }

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 )
 
@@ -9,11 +10,11 @@ import (
 // and return the position after it, or -1 after d.fail.
 
 func (d *jsonFormat) fail(b []byte, p int, want string) int {
-	if p >= len(b) {
-		d.failed = failure{at: len(b), want: want, end: true}
-	} else {
-		d.failed = failure{at: p, want: want, char: b[p]}
+	found := "the end"
+	if p < len(b) {
+		found = fmt.Sprintf("%q", b[p])
 	}
+	d.refuse(fmt.Sprintf("malformed JSON: want %s, found %s at byte %d", want, found, min(p, len(b))), "malformed JSON")
 	return -1
 }
 
@@ -127,7 +128,8 @@ func (d *jsonFormat) pass(b []byte, p int) int {
 		switch ch := b[p]; ch {
 		case '{', '[':
 			if depth+1 == maxDepth { // the event itself is level one
-				d.failed = failure{at: p, much: true}
+				cause := fmt.Sprintf("nested deeper than %d levels", maxDepth)
+				d.refuse(fmt.Sprintf("%s at byte %d", cause, p), cause)
 				return -1
 			}
 			closers[depth] = ch + 2 // '{' to '}', '[' to ']'
