@@ -11,12 +11,13 @@ import (
 // knowing only what lies below it. A package below internal/ has the rank of the
 // package it belongs to.
 var ranks = map[string]int{
-	".":                    0,
-	"coordinator/api/v1":   0,
-	"pipeline/spelling":    0,
-	"retry":                0,
-	"worker/stream/effort": 0,
-	"worker/stream/crash":  0,
+	".":                      0,
+	"coordinator/api/stages": 0,
+	"coordinator/api/v1":     0,
+	"pipeline/spelling":      0,
+	"retry":                  0,
+	"worker/stream/effort":   0,
+	"worker/stream/crash":    0,
 
 	"storage/parquet/intern":   0,
 	"storage/parquet/metadata": 0,

@@ -17,6 +17,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -216,14 +217,14 @@ spec:
 }
 
 // specStages plans a run of a spec as workers do.
-func specStages(spec *pipeline.Spec, _ string, _ map[string]string) ([]api.Stage, error) {
-	return []api.Stage{
-		{Name: "profile", Over: api.OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
-		{Name: "clean", Over: api.OverShards, Reducers: 1, Outputs: []string{"split"}},
-		{Name: "fit", Over: api.OverShards, Reducers: 1, Outputs: []string{"transform"}},
-		{Name: "train", Over: api.OverReplicas, Number: spec.Spec.Trainer.Distributed.Replicas, Outputs: []string{"checkpoint"}},
-		{Name: "evaluate", Over: api.OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
-		{Name: "register", Over: api.OverNothing},
+func specStages(spec *pipeline.Spec, _ string, _ map[string]string) ([]stages.Plan, error) {
+	return []stages.Plan{
+		{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
+		{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}},
+		{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}},
+		{Name: "train", Over: stages.OverReplicas, Number: uint32(spec.Spec.Trainer.Distributed.Replicas), Outputs: []string{"checkpoint"}},
+		{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
+		{Name: "register", Over: stages.OverNothing},
 	}, nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/pipeline"
@@ -37,7 +37,7 @@ type Config struct {
 
 	// Stages plans a run: the stages of a spec's batch half, for the empty verb, or
 	// of a job. Required.
-	Stages func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]api.Stage, error)
+	Stages func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]stages.Plan, error)
 
 	// Records opens the bucket to which runs are moved that ended long ago, below
 	// runs-ended/. Required; it may fail, and is tried again.

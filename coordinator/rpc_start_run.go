@@ -21,7 +21,7 @@ func (s *service) StartRun(_ context.Context, req *apiv1.StartRunRequest) (*apiv
 	if err == nil && text != "" {
 		var spec *pipeline.Spec
 		if spec, err = pipeline.Parse(s.c.cfg.SpecCatalog, "", []byte(text)); err == nil {
-			cmd.Stages, err = s.c.plan(spec, cmd.Verb, cmd.Arguments)
+			cmd.Stages, err = s.c.cfg.Stages(spec, cmd.Verb, cmd.Arguments)
 		}
 	}
 	if err != nil {
@@ -29,20 +29,4 @@ func (s *service) StartRun(_ context.Context, req *apiv1.StartRunRequest) (*apiv
 	}
 	answer, err := s.c.propose(cmd, req.RequestId)
 	return &apiv1.StartRunResponse{RunId: string(answer.Run)}, err
-}
-
-// plan returns the stages of a run as the log keeps them.
-func (c *Coordinator) plan(spec *pipeline.Spec, verb string, arguments map[string]string) ([]state.StagePlan, error) {
-	stages, err := c.cfg.Stages(spec, verb, arguments)
-	if err != nil {
-		return nil, err
-	}
-	plans := make([]state.StagePlan, len(stages))
-	for i, stage := range stages {
-		plans[i] = state.StagePlan{Name: stage.Name, Number: uint32(stage.Number), Reducers: uint32(stage.Reducers), Outputs: stage.Outputs}
-		if err := plans[i].Over.UnmarshalText([]byte(stage.Over)); err != nil {
-			return nil, &thalweg.Error{Op: "plan run", Kind: thalweg.Invalid, Subject: "stage " + stage.Name, Err: err}
-		}
-	}
-	return plans, nil
 }

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"maps"
 
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
@@ -57,7 +58,7 @@ func stageView(r *state.Run, stage *state.Stage, l *liveness, tasks bool) *apiv1
 	case stage.State >= state.StageDone:
 		v.RowsTotal = v.RowsDone
 	case known:
-	case stage.Over == state.OverShards: // each shard's rows once, as they were counted
+	case stage.Over == stages.OverShards: // each shard's rows once, as they were counted
 		v.RowsTotal = r.Counts["rows"]
 	default:
 		v.RowsTotal = 0

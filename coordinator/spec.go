@@ -39,7 +39,7 @@ func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
 		Alias:    cmp.Or(spec.Spec.Registry.Alias, thalweg.DefaultAlias),
 		Training: pipeline.TrainingHash(spec),
 	}
-	if cmd.Stages, err = c.plan(spec, "", nil); err != nil {
+	if cmd.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
 		return nil, refused(thalweg.KindOf(err), err)
 	}
 	if events := spec.Spec.Sources.Events; spec.Spec.Scoring != nil && events != nil && events.Kafka != nil {

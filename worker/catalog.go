@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 )
@@ -15,10 +15,10 @@ import (
 // Stage is one stage of a run: what the coordinator plans with, and what a
 // worker does for its tasks.
 type Stage struct {
-	api.Stage
+	stages.Plan
 	// Size sets the numbers of the plan that the spec, or a job's arguments, decide.
 	// Nil: none.
-	Size func(stage *api.Stage, spec *pipeline.Spec, arguments map[string]string) error
+	Size func(plan *stages.Plan, spec *pipeline.Spec, arguments map[string]string) error
 	// Needed reports whether a run of the spec has the stage. Nil: each has.
 	Needed func(spec *pipeline.Spec) bool
 	// Map carries a map task out, Reduce a reducer. They may be called concurrently,
@@ -38,34 +38,34 @@ type StageCatalog map[string][]Stage
 // here.
 func Stages() StageCatalog {
 	return StageCatalog{"": {
-		{Stage: api.Stage{Name: "profile", Over: api.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
-		{Stage: api.Stage{Name: "clean", Over: api.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
-		{Stage: api.Stage{Name: "learn", Over: api.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: needsLearn, Map: mapLearn, Reduce: reduceLearn},
-		{Stage: api.Stage{Name: "fit", Over: api.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
-		{Stage: api.Stage{Name: "train", Over: api.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, Size: sizeTrain, begin: newTrainTask},
-		{Stage: api.Stage{Name: "evaluate", Over: api.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
-		{Stage: api.Stage{Name: "register", Over: api.OverNothing}},
+		{Plan: stages.Plan{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
+		{Plan: stages.Plan{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
+		{Plan: stages.Plan{Name: "learn", Over: stages.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: needsLearn, Map: mapLearn, Reduce: reduceLearn},
+		{Plan: stages.Plan{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
+		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, Size: sizeTrain, begin: newTrainTask},
+		{Plan: stages.Plan{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
+		{Plan: stages.Plan{Name: "register", Over: stages.OverNothing}},
 	}}
 }
 
 // Plan returns the stages of a run of a verb, as coordinators ask for them.
-func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[string]string) ([]api.Stage, error) {
-	stages, ok := c[verb]
+func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[string]string) ([]stages.Plan, error) {
+	all, ok := c[verb]
 	if !ok {
 		return nil, &thalweg.Error{Op: "plan run", Kind: thalweg.Invalid, Subject: fmt.Sprintf("verb %q", verb),
 			Hint: fmt.Sprintf("known are %q", slices.Sorted(maps.Keys(c)))}
 	}
-	plan := make([]api.Stage, 0, len(stages))
-	for _, s := range stages {
+	plan := make([]stages.Plan, 0, len(all))
+	for _, s := range all {
 		if s.Needed != nil && !s.Needed(spec) {
 			continue
 		}
 		if s.Size != nil {
-			if err := s.Size(&s.Stage, spec, arguments); err != nil {
+			if err := s.Size(&s.Plan, spec, arguments); err != nil {
 				return nil, err
 			}
 		}
-		plan = append(plan, s.Stage)
+		plan = append(plan, s.Plan)
 	}
 	return plan, nil
 }

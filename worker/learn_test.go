@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -162,7 +162,7 @@ func (r *stageRunner) run(stage Stage) {
 		return report
 	}
 	reduce := lease(true)
-	if stage.Over == api.OverShards {
+	if stage.Over == stages.OverShards {
 		for i := range r.shards {
 			l := lease(false)
 			l.Index, l.ShardFrom, l.ShardTo = uint32(i), uint32(i), uint32(i+1)

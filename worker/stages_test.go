@@ -17,7 +17,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -121,11 +121,11 @@ func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
 
 // stage carries out a stage over shards that so many tasks share, and returns
 // the reducer's report.
-func (b *batchHalf) stage(stage api.Stage, tasks uint32) *apiv1.TaskReport {
+func (b *batchHalf) stage(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
 	b.t.Helper()
 	var partials []string
 	for i := range tasks {
-		if stage.Over != api.OverShards {
+		if stage.Over != stages.OverShards {
 			break
 		}
 		report := b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Reducers: 1, ShardFrom: i * flightShards / tasks, ShardTo: (i + 1) * flightShards / tasks})
@@ -158,9 +158,9 @@ func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, ma
 	for _, stage := range plan {
 		var report *apiv1.TaskReport
 		switch stage.Over {
-		case api.OverNothing:
+		case stages.OverNothing:
 			continue
-		case api.OverReplicas:
+		case stages.OverReplicas:
 			if stage.Number != 2 {
 				b.t.Fatalf("%d replicas", stage.Number)
 			}
@@ -185,7 +185,7 @@ func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, ma
 }
 
 // replicas trains on one worker, which holds both.
-func (b *batchHalf) replicas(stage api.Stage) *apiv1.TaskReport {
+func (b *batchHalf) replicas(stage stages.Plan) *apiv1.TaskReport {
 	b.t.Helper()
 	reports := make([]*apiv1.TaskReport, stage.Number)
 	var group sync.WaitGroup
@@ -223,7 +223,7 @@ func TestTheBatchHalfLeavesTheSameHoweverShardsAreSharedOut(t *testing.T) {
 
 func TestProgressIsOfTheTasksShards(t *testing.T) {
 	b := newBatchHalf(t)
-	maps.Copy(b.inputs, b.stage(api.Stage{Name: "profile"}, 0).Outputs)
+	maps.Copy(b.inputs, b.stage(stages.Plan{Name: "profile"}, 0).Outputs)
 	lease := &apiv1.Lease{RunId: "r", Kind: "clean", Spec: flightSpec, Inputs: b.inputs, Reducers: 1, ShardFrom: 1, ShardTo: 3}
 	r, err := b.worker.cfg.Stages.begin(b.worker, lease)
 	if err != nil {
@@ -240,7 +240,7 @@ func TestProgressIsOfTheTasksShards(t *testing.T) {
 // What no worker can mend fails the run at once, and the rest is tried again.
 func TestFailuresSayWhetherAnotherWorkerMayDoBetter(t *testing.T) {
 	b := newBatchHalf(t)
-	maps.Copy(b.inputs, b.stage(api.Stage{Name: "profile"}, 0).Outputs)
+	maps.Copy(b.inputs, b.stage(stages.Plan{Name: "profile"}, 0).Outputs)
 	clean := func() *apiv1.TaskReport {
 		return b.task(&apiv1.Lease{Kind: "clean", Reducers: 1, ShardTo: 1})
 	}

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -23,8 +23,8 @@ type trainTask struct {
 }
 
 // sizeTrain has one task a replica.
-func sizeTrain(stage *api.Stage, spec *pipeline.Spec, _ map[string]string) error {
-	stage.Number = max(spec.Spec.Trainer.Distributed.Replicas, 1)
+func sizeTrain(plan *stages.Plan, spec *pipeline.Spec, _ map[string]string) error {
+	plan.Number = uint32(max(spec.Spec.Trainer.Distributed.Replicas, 1))
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/registry"
-	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
@@ -162,7 +162,7 @@ func TestReportsOfALostLeaseAreForgotten(t *testing.T) {
 
 // stageOf is a catalog with one stage, whose map tasks do what the test says.
 func stageOf(do func(ctx context.Context, t *Task) error) StageCatalog {
-	return StageCatalog{"": {{Stage: api.Stage{Name: "work", Over: api.OverTasks, Number: 1}, Map: do}}}
+	return StageCatalog{"": {{Plan: stages.Plan{Name: "work", Over: stages.OverTasks, Number: 1}, Map: do}}}
 }
 
 func workLease(token uint64) *apiv1.Lease {

@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -33,14 +34,14 @@ const (
 // letter to that letter's reducer, and the next stage's map tasks read one
 // reducer's output each. reached is called at each step of a task.
 func shuffle(reached func(step string)) worker.StageCatalog {
-	size := func(stage *api.Stage, _ *pipeline.Spec, arguments map[string]string) error {
+	size := func(stage *stages.Plan, _ *pipeline.Spec, arguments map[string]string) error {
 		_, err := fmt.Sscan(arguments["maps"], &stage.Number)
 		return err
 	}
 	step := func(t *worker.Task, at string) { reached(strings.SplitN(t.Lease.TaskId, "/", 2)[1] + " " + at) }
-	stages := worker.Stages()
-	stages["count"] = []worker.Stage{
-		{Stage: api.Stage{Name: "deal", Over: api.OverTasks, Reducers: shuffleReducers, Outputs: []string{"part"}}, Size: size,
+	all := worker.Stages()
+	all["count"] = []worker.Stage{
+		{Plan: stages.Plan{Name: "deal", Over: stages.OverTasks, Reducers: shuffleReducers, Outputs: []string{"part"}}, Size: size,
 			Map: func(ctx context.Context, t *worker.Task) error {
 				step(t, "begins")
 				parts := make([]map[string]int, t.Lease.Reducers)
@@ -78,7 +79,7 @@ func shuffle(reached func(step string)) worker.StageCatalog {
 				defer step(t, "is done")
 				return t.Save(ctx, "part", sum)
 			}},
-		{Stage: api.Stage{Name: "rank", Over: api.OverTasks, Number: shuffleReducers, Reducers: 1, Outputs: []string{"ranking"}},
+		{Plan: stages.Plan{Name: "rank", Over: stages.OverTasks, Number: shuffleReducers, Reducers: 1, Outputs: []string{"ranking"}},
 			Map: func(ctx context.Context, t *worker.Task) error {
 				step(t, "begins")
 				var words map[string]int
@@ -106,7 +107,7 @@ func shuffle(reached func(step string)) worker.StageCatalog {
 				return t.Save(ctx, "ranking", all)
 			}},
 	}
-	return stages
+	return all
 }
 
 // severed is a way to the coordinators that can be cut, as when a process dies.

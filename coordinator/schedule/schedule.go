@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
@@ -64,7 +65,7 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID, cfg 
 		}
 	}
 	for _, r := range s.ActiveRuns() {
-		if r.Current().Over == state.OverNothing {
+		if r.Current().Over == stages.OverNothing {
 			commands = append(commands, &state.RegisterModel{Run: r.ID})
 		}
 	}

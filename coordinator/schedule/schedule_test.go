@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
@@ -124,14 +125,14 @@ func (c *cluster) done(task *state.Task) {
 }
 
 // specPlan is the list of stages of a spec's run.
-func specPlan(replicas uint32) []state.StagePlan {
-	return []state.StagePlan{
-		{Name: "profile", Over: state.OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
-		{Name: "clean", Over: state.OverShards, Reducers: 1, Outputs: []string{"split"}},
-		{Name: "fit", Over: state.OverShards, Reducers: 1, Outputs: []string{"transform"}},
-		{Name: "train", Over: state.OverReplicas, Number: replicas, Outputs: []string{"checkpoint"}},
-		{Name: "evaluate", Over: state.OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
-		{Name: "register", Over: state.OverNothing},
+func specPlan(replicas uint32) []stages.Plan {
+	return []stages.Plan{
+		{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
+		{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}},
+		{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}},
+		{Name: "train", Over: stages.OverReplicas, Number: replicas, Outputs: []string{"checkpoint"}},
+		{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
+		{Name: "register", Over: stages.OverNothing},
 	}
 }
 

@@ -3,6 +3,7 @@ package schedule
 import (
 	"time"
 
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
@@ -20,7 +21,7 @@ func (p *plan) batchTasks() []state.Grant {
 	var grants []state.Grant
 	for _, r := range p.s.ActiveRuns() {
 		stage := r.Current()
-		if free <= 0 || stage.Over == state.OverReplicas {
+		if free <= 0 || stage.Over == stages.OverReplicas {
 			continue
 		}
 		left, mine := 0, 0
@@ -70,7 +71,7 @@ func (p *plan) replicas() []state.Grant {
 	var grants []state.Grant
 	for _, r := range p.s.ActiveRuns() {
 		stage := r.Current()
-		if stage.Over != state.OverReplicas {
+		if stage.Over != stages.OverReplicas {
 			continue
 		}
 		room := p.room(len(stage.Tasks), func(t *state.Task) bool { return t.Stage() == stage })

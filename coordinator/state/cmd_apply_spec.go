@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
 // ApplySpec accepts a spec: a changed one becomes the next generation, ends the
@@ -17,7 +18,7 @@ type ApplySpec struct {
 	Text     string               `json:"text"` // rendered
 	Model    thalweg.ModelName    `json:"model"`
 	Alias    string               `json:"alias"`
-	Stages   []StagePlan          `json:"stages"`          // of a run of the spec
+	Stages   []stages.Plan        `json:"stages"`          // of a run of the spec
 	Topic    string               `json:"topic,omitempty"` // empty: no stream half
 	// Training names what of the spec a trained version depends on: equal for
 	// specs that train the same. Empty, as in entries of older builds: not known.

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
 // RegisterModel ends a run that has come to its registration: its checkpoint becomes the
@@ -17,7 +18,7 @@ func (*RegisterModel) name() string { return "register model" }
 
 func (c *RegisterModel) apply(s *State, now at) Answer {
 	r := s.runs[c.Run]
-	if r == nil || r.Current() == nil || r.Current().Over != OverNothing {
+	if r == nil || r.Current() == nil || r.Current().Over != stages.OverNothing {
 		return Answer{}
 	}
 	if r.Outputs["checkpoint"] == "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
 // StartRun starts a run of a pipeline's newest generation: its batch half, or a
@@ -12,7 +13,7 @@ type StartRun struct {
 	Pipeline thalweg.PipelineName `json:"pipeline"`
 	// Generation is the one that the stages were planned for.
 	Generation thalweg.Generation `json:"generation"`
-	Stages     []StagePlan        `json:"stages"`
+	Stages     []stages.Plan      `json:"stages"`
 	Verb       string             `json:"verb,omitempty"` // of a job; empty: the spec's batch half
 	Arguments  map[string]string  `json:"arguments,omitempty"`
 }

@@ -41,28 +41,6 @@ func (e *Enum[N]) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Over is what the tasks of a stage are over.
-type Over = Enum[overNames]
-
-// The units that stages are cut into.
-const (
-	// OverTasks is a number of tasks that the plan names; 0 for a stage that only
-	// reduces.
-	OverTasks Over = 1
-	// OverShards is the dataset's shards, as many as an earlier stage counted.
-	OverShards Over = 2
-	// OverReplicas is a number of tasks that run side by side: they know each
-	// other's places, take no slot and resume from the run's newest checkpoint.
-	OverReplicas Over = 3
-	// OverNothing has no tasks: the leader registers the run's checkpoint as a
-	// model version, which ends the run.
-	OverNothing Over = 4
-)
-
-type overNames struct{}
-
-func (overNames) names() []string { return []string{"tasks", "shards", "replicas", "nothing"} }
-
 // TaskState is how far a task has come.
 type TaskState = Enum[taskStateNames]
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
 var (
@@ -90,12 +91,12 @@ func (r *Run) check() error {
 	if r.State < RunRunning || int(r.At) >= len(r.Stages) {
 		return damaged(subject, fmt.Errorf("%v in stage %d of %d", r.State, r.At, len(r.Stages)))
 	}
-	plans := make([]StagePlan, len(r.Stages))
+	plans := make([]stages.Plan, len(r.Stages))
 	for i, stage := range r.Stages {
 		if stage == nil || stage.State < StageWaiting || (stage.State == StageWaiting) != (i > int(r.At)) {
 			return damaged(subject, fmt.Errorf("stage %d: %w", i+1, errMissing))
 		}
-		plans[i] = stage.StagePlan
+		plans[i] = stage.Plan
 		for _, t := range stage.Tasks {
 			if t == nil || t.State == 0 {
 				return damaged(subject, fmt.Errorf("a task of stage %s: %w", stage.Name, errMissing))
@@ -134,7 +135,7 @@ func (s *State) restoreRun(r *Run) error {
 // restoreStage checks and enters the tasks of the stage that a run is in.
 func (s *State) restoreStage(r *Run) error {
 	stage, done := r.Stage(), uint32(0)
-	sized := Stage{StagePlan: stage.StagePlan}
+	sized := Stage{Plan: stage.Plan}
 	if flaw := sized.size(r.Counts); flaw != "" || stage.Shards != sized.Shards || stage.Maps != sized.Maps || stage.Total != sized.Total {
 		return damaged("run "+string(r.ID), fmt.Errorf("stage %s has %d tasks: %s", stage.Name, stage.Total, flaw))
 	}
@@ -159,7 +160,7 @@ func (s *State) restoreStage(r *Run) error {
 	if done >= stage.Maps {
 		want = stage.Total
 	}
-	if stage.State != StageRunning || stage.Done != done || done >= stage.Total && stage.Over != OverNothing || have != want {
+	if stage.State != StageRunning || stage.Done != done || done >= stage.Total && stage.Over != stages.OverNothing || have != want {
 		return damaged("run "+string(r.ID), fmt.Errorf("stage %s has %d tasks of %d, %d done of %d", stage.Name, have, stage.Total, done, stage.Done))
 	}
 	return nil

@@ -61,7 +61,7 @@ func (s *State) startRun(p *Pipeline, c *StartRun, now at) *Run {
 		Verb: c.Verb, Arguments: c.Arguments, State: RunRunning, StartedMS: now.timeMS, StartIndex: now.index,
 	}
 	for _, plan := range c.Stages {
-		r.Stages = append(r.Stages, &Stage{StagePlan: plan, State: StageWaiting})
+		r.Stages = append(r.Stages, &Stage{Plan: plan, State: StageWaiting})
 	}
 	s.runs[r.ID] = r
 	p.ActiveRun = r.ID

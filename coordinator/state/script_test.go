@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
@@ -78,11 +79,11 @@ type machine struct {
 	restored *State // goes through a snapshot after each entry
 	index    uint64
 	clockMS  int64
-	plans    map[thalweg.PipelineName][]StagePlan // of the specs that a script applied
+	plans    map[thalweg.PipelineName][]stages.Plan // of the specs that a script applied
 }
 
 func newMachine(t tester) *machine {
-	return &machine{t: t, live: New(), restored: New(), clockMS: 1000, plans: make(map[thalweg.PipelineName][]StagePlan)}
+	return &machine{t: t, live: New(), restored: New(), clockMS: 1000, plans: make(map[thalweg.PipelineName][]stages.Plan)}
 }
 
 // apply commits a command as the next entry, one second after the last.
@@ -126,25 +127,25 @@ func encoded(t tester, s *State) []byte {
 }
 
 // specPlan is the list of stages of a spec's run.
-func specPlan(replicas uint32) []StagePlan {
-	return []StagePlan{
-		{Name: "profile", Over: OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
-		{Name: "clean", Over: OverShards, Reducers: 1, Outputs: []string{"split"}},
-		{Name: "fit", Over: OverShards, Reducers: 1, Outputs: []string{"transform"}},
-		{Name: "train", Over: OverReplicas, Number: replicas, Outputs: []string{"checkpoint"}},
-		{Name: "evaluate", Over: OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
-		{Name: "register", Over: OverNothing},
+func specPlan(replicas uint32) []stages.Plan {
+	return []stages.Plan{
+		{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
+		{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}},
+		{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}},
+		{Name: "train", Over: stages.OverReplicas, Number: replicas, Outputs: []string{"checkpoint"}},
+		{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}},
+		{Name: "register", Over: stages.OverNothing},
 	}
 }
 
 // planOf reads "name:over:number:reducers:output;…".
-func planOf(text string) []StagePlan {
-	var plans []StagePlan
+func planOf(text string) []stages.Plan {
+	var plans []stages.Plan
 	for part := range strings.SplitSeq(text, ";") {
-		var p StagePlan
+		var p stages.Plan
 		fields := strings.Split(part, ":")
 		p.Name = fields[0]
-		_ = p.Over.UnmarshalText([]byte(fields[1])) // what is no unit stays 0, which is refused
+		p.Over = stages.Over(fields[1])
 		number, _ := strconv.ParseUint(fields[2], 10, 32)
 		reducers, _ := strconv.ParseUint(fields[3], 10, 32)
 		p.Number, p.Reducers = uint32(number), uint32(reducers)

@@ -7,27 +7,12 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
-
-// StagePlan is what the state knows of a stage: data that comes with the command
-// which starts the run.
-type StagePlan struct {
-	Name string `json:"name"`
-	Over Over   `json:"over"`
-	// Number is how many map tasks there are over tasks or replicas; shards are
-	// counted by an earlier stage.
-	Number uint32 `json:"number,omitempty"`
-	// Reducers is how many tasks merge what the map tasks wrote. Each map task
-	// addresses one partial to each of them.
-	Reducers uint32 `json:"reducers,omitempty"`
-	// Outputs must be there when the stage is done: of each reducer or, without
-	// reducers, of the map tasks, which must all report the same.
-	Outputs []string `json:"outputs,omitempty"`
-}
 
 // Stage is one stage of a run.
 type Stage struct {
-	StagePlan
+	stages.Plan
 	State     StageState `json:"state"`
 	StartedMS int64      `json:"started_ms,omitempty"`
 	EndedMS   int64      `json:"ended_ms,omitempty"`
@@ -43,24 +28,24 @@ type Stage struct {
 }
 
 // flawOfPlan says why a run cannot have these stages, "" if it can.
-func flawOfPlan(stages []StagePlan) string {
-	if len(stages) < 1 || len(stages) > MaxStages {
-		return fmt.Sprintf("%d stages; a run has 1 to %d", len(stages), MaxStages)
+func flawOfPlan(plans []stages.Plan) string {
+	if len(plans) < 1 || len(plans) > MaxStages {
+		return fmt.Sprintf("%d stages; a run has 1 to %d", len(plans), MaxStages)
 	}
-	names := make(map[string]bool, len(stages))
-	for i, p := range stages {
+	names := make(map[string]bool, len(plans))
+	for i, p := range plans {
 		if p.Name == "" || len(p.Name) > MaxStageNameBytes || strings.ContainsAny(p.Name, "/@. ") || names[p.Name] {
 			return fmt.Sprintf("stage %d: %.80q is no name, or there twice", i+1, p.Name)
 		}
 		names[p.Name] = true
-		if flaw := p.flaw(i == len(stages)-1); flaw != "" {
+		if flaw := flawOfStage(p, i == len(plans)-1); flaw != "" {
 			return "stage " + p.Name + ": " + flaw
 		}
 	}
 	return ""
 }
 
-func (p *StagePlan) flaw(last bool) string {
+func flawOfStage(p stages.Plan, last bool) string {
 	switch {
 	case p.Reducers > MaxReducers:
 		return fmt.Sprintf("%d reducers; at most %d are possible", p.Reducers, MaxReducers)
@@ -73,7 +58,7 @@ func (p *StagePlan) flaw(last bool) string {
 		}
 	}
 	switch p.Over {
-	case OverTasks:
+	case stages.OverTasks:
 		switch {
 		case p.Number+p.Reducers == 0:
 			return "it has no tasks"
@@ -82,20 +67,20 @@ func (p *StagePlan) flaw(last bool) string {
 		case uint64(p.Number)*uint64(p.Reducers) > MaxPartials:
 			return fmt.Sprintf("%d tasks address %d partials each; at most %d partials are possible", p.Number, p.Reducers, MaxPartials)
 		}
-	case OverReplicas:
+	case stages.OverReplicas:
 		if p.Number < 1 || p.Number > MaxReplicas || p.Reducers > 0 {
 			return fmt.Sprintf("%d replicas and %d reducers; 1 to %d replicas without a reducer are possible", p.Number, p.Reducers, MaxReplicas)
 		}
-	case OverShards:
+	case stages.OverShards:
 		if p.Number != 0 {
 			return "shards are counted, not planned"
 		}
-	case OverNothing:
+	case stages.OverNothing:
 		if !last || p.Number+p.Reducers > 0 {
 			return "registration has no tasks and ends the run"
 		}
 	default:
-		return fmt.Sprintf("tasks over %v", p.Over)
+		return fmt.Sprintf("tasks over %q", p.Over)
 	}
 	return ""
 }
@@ -103,7 +88,7 @@ func (p *StagePlan) flaw(last bool) string {
 // size fixes how many tasks a stage has, now that those before it are done.
 func (p *Stage) size(counts map[string]int64) (flaw string) {
 	p.Maps = p.Number
-	if p.Over == OverShards {
+	if p.Over == stages.OverShards {
 		n := counts["shards"]
 		if n < 1 || n > MaxShards {
 			return fmt.Sprintf("%s: %d shards; there must be 1 to %d", p.Name, n, MaxShards)
@@ -118,7 +103,7 @@ func (p *Stage) size(counts map[string]int64) (flaw string) {
 // Range returns the shards [from, to) of a map task: ranges of all tasks cover
 // the stage's shards once, and none is empty.
 func (p *Stage) Range(t *Task) (from, to uint32) {
-	if p.Over != OverShards || t.Reduce {
+	if p.Over != stages.OverShards || t.Reduce {
 		return 0, 0
 	}
 	at := func(i uint32) uint32 { return uint32(uint64(i) * uint64(p.Shards) / uint64(p.Maps)) }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
 func TestEntriesOfAnIndexAppliedBeforeAreIgnored(t *testing.T) {
@@ -200,7 +201,7 @@ func mustEncode(t tester, c Command, id string) []byte {
 // A run may be of any stages, but without a checkpoint there is no version.
 func TestARunWithoutACheckpointRegistersNoVersion(t *testing.T) {
 	m := newMachine(t)
-	m.apply(&ApplySpec{Pipeline: "p", Text: "x", Model: "m", Alias: "champion", Stages: []StagePlan{{Name: "register", Over: OverNothing}}}, "")
+	m.apply(&ApplySpec{Pipeline: "p", Text: "x", Model: "m", Alias: "champion", Stages: []stages.Plan{{Name: "register", Over: stages.OverNothing}}}, "")
 	m.apply(&RegisterModel{Run: "p-1-1"}, "")
 	if r := m.live.Run("p-1-1"); r.State != RunFailed || m.live.Model("m") != nil {
 		t.Errorf("run %v (%s), model %v", r.State, r.Error, m.live.Model("m"))

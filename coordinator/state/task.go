@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
 // Task is one piece of work that a worker holds by lease: one of a run's stage,
@@ -67,7 +68,7 @@ func (t *Task) Kind() string {
 func (t *Task) IsPartition() bool { return t.partition != nil }
 
 // IsReplica reports whether the task runs side by side with those of its stage.
-func (t *Task) IsReplica() bool { return t.stage != nil && t.stage.Over == OverReplicas }
+func (t *Task) IsReplica() bool { return t.stage != nil && t.stage.Over == stages.OverReplicas }
 
 // FailedOn reports whether an attempt failed on the worker.
 func (t *Task) FailedOn(w thalweg.WorkerID) bool {

@@ -1,0 +1,30 @@
+// Package stages is what a coordinator has to know of the stages of a run. Who
+// plans a run hands it a list of these, and it knows no stage by name.
+package stages
+
+// Plan is one stage as planned. The log keeps it as it is.
+type Plan struct {
+	// Name is unique in the run. It is the kind of its tasks' leases.
+	Name string `json:"name"`
+	// Over is what the map tasks are over.
+	Over Over `json:"over"`
+	// Number is how many map tasks there are over tasks (0: none) or replicas.
+	Number uint32 `json:"number,omitempty"`
+	// Reducers is how many tasks merge what the map tasks wrote: each map task
+	// writes one partial for each of them.
+	Reducers uint32 `json:"reducers,omitempty"`
+	// Outputs must be there when the stage is done: of each reducer or, in a stage
+	// without, of its map tasks, which must all report the same.
+	Outputs []string `json:"outputs,omitempty"`
+}
+
+// Over is what the map tasks of a stage are over.
+type Over string
+
+// What the map tasks of a stage can be over.
+const (
+	OverTasks    Over = "tasks"    // Plan.Number of them
+	OverShards   Over = "shards"   // the dataset's, as many as an earlier stage reports in its count "shards"
+	OverReplicas Over = "replicas" // Plan.Number of them, which run side by side, take no slot and resume from the run's newest checkpoint
+	OverNothing  Over = "nothing"  // no tasks: the run's checkpoint becomes a model version, and the run ends
+)
