@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
@@ -95,7 +96,7 @@ func newPeer(t *testing.T, id string) (Peer, [2]net.Listener) {
 func (c *cluster) start(id string, l [2]net.Listener) {
 	c.t.Helper()
 	cfg := Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Records: c.records, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
-		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
+		Raft:     raftnode.Timing{HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond},
 		LeaseTTL: 600 * time.Millisecond}
 	if c.tune != nil {
 		c.tune(&cfg)

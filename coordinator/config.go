@@ -56,10 +56,8 @@ type Config struct {
 	// 3 s: longer than an election, shorter than a client's patience with one node.
 	LeaderWait time.Duration
 
-	// Raft's timing; zero fields get raftnode's defaults.
-	HeartbeatTimeout, ElectionTimeout, LeaderLease time.Duration
-	SnapshotInterval                               time.Duration
-	SnapshotThreshold, TrailingLogs                uint64
+	// Raft is raft's timing.
+	Raft raftnode.Timing
 }
 
 func (c Config) withDefaults() Config {
@@ -103,11 +101,7 @@ func (c Config) peer(id string) Peer {
 }
 
 func (c Config) raft() raftnode.Config {
-	r := raftnode.Config{
-		ID: c.ID, Dir: "",
-		HeartbeatTimeout: c.HeartbeatTimeout, ElectionTimeout: c.ElectionTimeout, LeaderLease: c.LeaderLease,
-		SnapshotInterval: c.SnapshotInterval, SnapshotThreshold: c.SnapshotThreshold, TrailingLogs: c.TrailingLogs,
-	}
+	r := raftnode.Config{ID: c.ID, Timing: c.Raft}
 	if c.Dir != "" {
 		r.Dir = filepath.Join(c.Dir, "raft")
 	}

@@ -385,7 +385,7 @@ func TestSecondProcessUnderOneNameIsRefused(t *testing.T) {
 
 func TestStateIsKeptOverARestartOfAll(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, func(cfg *Config) { cfg.TrailingLogs = 1 })
+	c := newCluster(t, 3, func(cfg *Config) { cfg.Raft.TrailingLogs = 1 })
 	client := c.client()
 	applied := c.apply(client, "flights", 1)
 	dismiss := c.employ(newRobot(c, "w1", nil))
@@ -447,7 +447,7 @@ func (c *cluster) sameState() {
 
 func TestNodeThatWasAwayCatchesUpFromASnapshot(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, func(cfg *Config) { cfg.TrailingLogs = 1 })
+	c := newCluster(t, 3, func(cfg *Config) { cfg.Raft.TrailingLogs = 1 })
 	client := c.client()
 	away := c.follower()
 	c.stop(away)

@@ -146,11 +146,15 @@ func mapShards[T any](ctx context.Context, t *Task, do func(d *data, shard int) 
 	return t.SavePartial(ctx, results)
 }
 
-// shardResults returns what mapShards saved, in the order of the shards: how
-// many of them a task had cannot be seen in it.
-func shardResults[T any](ctx context.Context, t *Task) ([]T, error) {
+// shardResults returns the dataset and what mapShards saved, in the order of the
+// shards: how many of them a task had cannot be seen in it.
+func shardResults[T any](ctx context.Context, t *Task) (*data, []T, error) {
+	d, err := t.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	lists, err := Partials[[]T](ctx, t)
-	return slices.Concat(lists...), err
+	return d, slices.Concat(lists...), err
 }
 
 // open reads what the profile stage found.

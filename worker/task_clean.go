@@ -40,11 +40,7 @@ func mapClean(ctx context.Context, t *Task) error {
 
 // reduceClean finds the cut points and adds up the counts.
 func reduceClean(ctx context.Context, t *Task) error {
-	d, err := t.open(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := shardResults[cleaned](ctx, t)
+	d, all, err := shardResults[cleaned](ctx, t)
 	if err != nil {
 		return err
 	}

@@ -112,11 +112,7 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, cuts *spl
 
 // reduceEvaluate merges the sums in shard order into the run's metrics.
 func reduceEvaluate(ctx context.Context, t *Task) error {
-	d, err := t.open(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := shardResults[evaluated](ctx, t)
+	d, all, err := shardResults[evaluated](ctx, t)
 	if err != nil {
 		return err
 	}

@@ -58,11 +58,7 @@ func mapFit(ctx context.Context, t *Task) error {
 
 // reduceFit merges the statistics in shard order into the fitted transform.
 func reduceFit(ctx context.Context, t *Task) error {
-	d, err := t.open(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := shardResults[fitPartial](ctx, t)
+	d, all, err := shardResults[fitPartial](ctx, t)
 	if err != nil {
 		return err
 	}

@@ -41,11 +41,7 @@ func mapLearn(ctx context.Context, t *Task) error {
 
 // reduceLearn merges what the steps gathered, in shard order.
 func reduceLearn(ctx context.Context, t *Task) error {
-	d, err := t.open(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := shardResults[map[string]json.RawMessage](ctx, t)
+	d, all, err := shardResults[map[string]json.RawMessage](ctx, t)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
@@ -147,7 +148,7 @@ func newJobCluster(t *testing.T) *jobCluster {
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithCancel(t.Context())
 	peer, cfg := coordinator.Peer{ID: "c1"}, coordinator.Config{ID: "c1", Dir: t.TempDir(), LeaseTTL: 300 * time.Millisecond,
-		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
+		Raft:        raftnode.Timing{HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond},
 		SpecCatalog: catalog.All(), Stages: shuffle(nil).Plan, Records: c.store.stateBucket("thalweg")}
 	for _, l := range []struct {
 		to      *net.Listener

@@ -62,7 +62,11 @@ type Config struct {
 	Peers []Peer
 	// Dir holds the log and the snapshots. It belongs to one process at a time.
 	Dir string
+	Timing
+}
 
+// Timing is how patient a node is, and how much of the log it keeps.
+type Timing struct {
 	// HeartbeatTimeout is how long a follower waits for its leader before it asks
 	// for an election, default 500 ms. Below 300 ms a busy machine elects without
 	// need.

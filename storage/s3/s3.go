@@ -11,6 +11,7 @@
 package s3
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -60,21 +61,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Region == "" {
-		c.Region = "us-east-1"
-	}
-	if c.Attempts == 0 {
-		c.Attempts = 6
-	}
-	if c.Backoff == 0 {
-		c.Backoff = 100 * time.Millisecond
-	}
-	if c.Stall == 0 {
-		c.Stall = 30 * time.Second
-	}
-	if c.MaxGetBytes == 0 {
-		c.MaxGetBytes = 5 << 30
-	}
+	c.Region = cmp.Or(c.Region, "us-east-1")
+	c.Attempts = cmp.Or(c.Attempts, 6)
+	c.Backoff = cmp.Or(c.Backoff, 100*time.Millisecond)
+	c.Stall = cmp.Or(c.Stall, 30*time.Second)
+	c.MaxGetBytes = cmp.Or(c.MaxGetBytes, 5<<30)
 	return c
 }
 

@@ -94,7 +94,7 @@ func (s *Session) get(ctx, waiting context.Context, p Holder, sequence uint64, p
 			response.Body.Close()
 		}
 	}
-	address := fmt.Sprintf("%s://%s/exchange/%s/%d/%s", s.config.Scheme, p.Address, url.PathEscape(string(s.run.ID)), sequence, path)
+	address := fmt.Sprintf("http://%s/exchange/%s/%d/%s", p.Address, url.PathEscape(string(s.run.ID)), sequence, path)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		done()

@@ -416,7 +416,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 func TestJoinRefusesBadConfig(t *testing.T) {
 	s := average.NewServer()
 	g := newGroup(nil)
-	for _, config := range []average.Config{{Scheme: "ftp"}, {PollWait: -1}, {PollWait: time.Hour}, {Stall: -1}, {SegmentElements: -1}} {
+	for _, config := range []average.Config{{PollWait: -1}, {PollWait: time.Hour}, {Stall: -1}, {SegmentElements: -1}} {
 		if _, err := s.Join(average.Run{ID: "r", Worker: "a"}, g, config); !thalweg.Is(err, thalweg.Invalid) {
 			t.Errorf("%+v: error %v", config, err)
 		}

@@ -7,6 +7,7 @@
 package average
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -61,11 +62,6 @@ type Run struct {
 
 // Config tunes a session. It has no influence on what is exchanged.
 type Config struct {
-	// Client makes the requests; its transport must not add timeouts below
-	// PollWait. Default: plain HTTP of its own.
-	Client *http.Client
-	// Scheme is "http" (the default) or "https".
-	Scheme string
 	// PollWait is how long a request waits at the peer for what is not there yet.
 	// Default 10 s.
 	PollWait time.Duration
@@ -83,32 +79,17 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Scheme == "" {
-		c.Scheme = "http"
-	}
-	if c.PollWait == 0 {
-		c.PollWait = 10 * time.Second
-	}
-	if c.Stall == 0 {
-		c.Stall = 10 * time.Second
-	}
-	if c.FinishWait == 0 {
-		c.FinishWait = 15 * time.Second
-	}
-	if c.SegmentElements == 0 {
-		c.SegmentElements = 1 << 16
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.PollWait = cmp.Or(c.PollWait, 10*time.Second)
+	c.Stall = cmp.Or(c.Stall, 10*time.Second)
+	c.FinishWait = cmp.Or(c.FinishWait, 15*time.Second)
+	c.SegmentElements = cmp.Or(c.SegmentElements, 1<<16)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
 // Validate reports the first field out of range.
 func (c Config) Validate() error {
 	switch {
-	case c.Scheme != "" && c.Scheme != "http" && c.Scheme != "https":
-		return invalid("scheme is %q", c.Scheme)
 	case c.PollWait < 0 || c.PollWait > maxPollWait:
 		return invalid("poll_wait is %v, not in 0 to %v", c.PollWait, maxPollWait)
 	case c.Stall < 0 || c.FinishWait < 0:

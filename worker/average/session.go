@@ -56,15 +56,13 @@ type segment struct {
 }
 
 func newSession(server *Server, run Run, group Group, config Config) *Session {
-	s := &Session{server: server, run: run, group: group, config: config, client: config.Client,
+	s := &Session{server: server, run: run, group: group, config: config,
 		log: config.Logger.With("run", string(run.ID), "worker", string(run.Worker))}
-	if s.client == nil {
-		s.client = &http.Client{Transport: &http.Transport{
-			// The vectors do not shrink, and a peer is asked by one goroutine at a time.
-			DisableCompression: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
-			WriteBufferSize: 4 << 10, ReadBufferSize: chunkBytes,
-		}}
-	}
+	s.client = &http.Client{Transport: &http.Transport{
+		// The vectors do not shrink, and a peer is asked by one goroutine at a time.
+		DisableCompression: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
+		WriteBufferSize: 4 << 10, ReadBufferSize: chunkBytes,
+	}}
 	s.mu.exchanges = make(map[uint64]*exchange)
 	s.mu.served = make(map[thalweg.WorkerID]uint64)
 	s.mu.changed = make(chan struct{})
@@ -185,9 +183,7 @@ func (s *Session) behind(assignment Assignment) (peers []Holder, changed <-chan 
 // again or other runs have taken its place.
 func (s *Session) Leave() {
 	s.server.park(s)
-	if s.config.Client == nil {
-		s.client.CloseIdleConnections()
-	}
+	s.client.CloseIdleConnections()
 }
 
 // collected notes that a peer has what it needs of all exchanges below next.

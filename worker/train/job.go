@@ -8,6 +8,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -77,18 +78,10 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Dir == "" {
-		c.Dir = os.TempDir()
-	}
-	if c.MemoryBytes == 0 {
-		c.MemoryBytes = 1 << 30
-	}
-	if c.Parallelism == 0 {
-		c.Parallelism = runtime.GOMAXPROCS(0)
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Dir = cmp.Or(c.Dir, os.TempDir())
+	c.MemoryBytes = cmp.Or(c.MemoryBytes, 1<<30)
+	c.Parallelism = cmp.Or(c.Parallelism, runtime.GOMAXPROCS(0))
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
