@@ -191,10 +191,10 @@ func (b *batchHalf) replicas(stage stages.Plan) *apiv1.TaskReport {
 	var group sync.WaitGroup
 	var peers []*apiv1.Peer
 	for i := range stage.Number {
-		peers = append(peers, &apiv1.Peer{Replica: uint32(i), Worker: "w", Address: b.worker.ExchangeAddress()})
+		peers = append(peers, &apiv1.Peer{Replica: i, Worker: "w", Address: b.worker.ExchangeAddress()})
 	}
 	for i := range stage.Number {
-		group.Go(func() { reports[i] = b.task(&apiv1.Lease{Kind: stage.Name, Index: uint32(i), Peers: peers}) })
+		group.Go(func() { reports[i] = b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Peers: peers}) })
 	}
 	group.Wait()
 	if reports[0].Error != "" || !maps.Equal(reports[0].Outputs, reports[1].Outputs) {
