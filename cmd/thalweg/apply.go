@@ -27,7 +27,6 @@ func newApply(g *globals) *cobra.Command {
 			"scoring.partition_by and whether there is a scoring section. `thalweg runs start` always trains.",
 		Example: "  thalweg apply -f flights.yaml\n" +
 			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
-		Args: cobra.NoArgs,
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
 			// The same check as the coordinator's, here for the file's own name and
 			// without a round trip.

@@ -22,7 +22,6 @@ func newCoordinator(g *globals) *cobra.Command {
 			"    --peer c1=127.0.0.1:7080,127.0.0.1:7070 \\\n" +
 			"    --peer c2=127.0.0.1:7081,127.0.0.1:7071 \\\n" +
 			"    --peer c3=127.0.0.1:7082,127.0.0.1:7072",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, p := range peers {
 				id, addresses, ok := strings.Cut(p, "=")

@@ -37,7 +37,6 @@ func newDemo(*globals) *cobra.Command {
 		Short: "Run the main job once on an embedded cluster: train, stream, retrain under load, check",
 		Example: "  thalweg demo\n" +
 			"  thalweg demo --data flights-3m.parquet",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d.out, d.errs = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return d.run(cmd.Context())

@@ -18,7 +18,6 @@ func newDev(g *globals) *cobra.Command {
 			"again on the same directory it goes on where it was.",
 		Example: "  thalweg dev\n" +
 			"  thalweg dev --dir /tmp/tw --workers 4 --free-ports",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := requireDevParts("dev"); err != nil {
 				return err

@@ -31,7 +31,6 @@ func newDiff(g *globals) *cobra.Command {
 			"which.",
 		Example: "  thalweg diff flight-delays --with s3://lake/replays/v2/\n" +
 			"  thalweg diff flight-delays --with s3://lake/replays/v2/ -o json",
-		Args: cobra.ExactArgs(1),
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			ctx := cmd.Context()
 			if _, _, err := pipeline.SplitS3Path(with); err != nil {

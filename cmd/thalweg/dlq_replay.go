@@ -29,7 +29,6 @@ func newDLQReplay(g *globals) *cobra.Command {
 			"cannot be scored; they are counted.",
 		Example: "  thalweg dlq replay flight-delays --where \"stage == '2 filter' && offset >= 1000\"\n" +
 			"  thalweg dlq replay flight-delays --model 4 -o json",
-		Args:        cobra.ExactArgs(1),
 		Annotations: map[string]string{usesFlags: scores},
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			if _, err := selectLetters(where); err != nil {

@@ -26,7 +26,6 @@ func newFsck(g *globals) *cobra.Command {
 			"an operator gave up, and dead letters that were scored again, are counted. fsck\n" +
 			"shares no code with the writers.",
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
-		Args:    cobra.ExactArgs(1),
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			verdict, err := c.judge(cmd.Context(), args[0], at)
 			if err != nil {

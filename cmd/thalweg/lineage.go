@@ -25,7 +25,7 @@ import (
 func newLineage(g *globals) *cobra.Command {
 	var f lineageFlags
 	cmd := &cobra.Command{
-		Use:   "lineage PIPELINE --partition P --offset N",
+		Use:   "lineage [PIPELINE] --partition P --offset N",
 		Short: "Show where a scored row came from, and prove it by scoring the event again",
 		Long: "lineage names the slot of the log and the object that hold a row or dead letter, the\n" +
 			"event with its sha256, the model version and its checkpoint, the run and its training\n" +
@@ -44,7 +44,6 @@ func newLineage(g *globals) *cobra.Command {
 		Example: "  thalweg lineage flight-delays --partition 0 --offset 4711\n" +
 			"  thalweg lineage flight-delays --partition 0 --offset 4711 -o json > row.json\n" +
 			"  thalweg lineage --from-file row.json --verify",
-		Args: cobra.MaximumNArgs(1),
 		RunE: g.look(f.run),
 	}
 	flags := cmd.Flags()

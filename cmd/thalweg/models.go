@@ -31,7 +31,6 @@ func newModelsList(g *globals) *cobra.Command {
 		Use:     "list [MODEL]",
 		Short:   "List models, their versions and aliases",
 		Example: "  thalweg models list -o json",
-		Args:    cobra.MaximumNArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.ListModels(cmd.Context(), &apiv1.ListModelsRequest{Model: argument(args, 0)})
 			return answer{value: res, table: func(w io.Writer) {
@@ -66,7 +65,6 @@ func newModelsPromote(g *globals) *cobra.Command {
 		Use:     "promote MODEL VERSION",
 		Short:   "Point an alias at a version; streams use champion",
 		Example: "  thalweg models promote flight-delays 2",
-		Args:    cobra.ExactArgs(2),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			v, err := strconv.ParseUint(args[1], 10, 64)
 			if err != nil {
@@ -85,7 +83,6 @@ func newModelsRollback(g *globals) *cobra.Command {
 		Use:     "rollback MODEL",
 		Short:   "Point an alias at the version before its current one",
 		Example: "  thalweg models rollback flight-delays",
-		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			m, err := findModel(cmd.Context(), c, args[0])
 			if err != nil {
@@ -134,7 +131,6 @@ func newModelsExport(g *globals) *cobra.Command {
 		Use:         "export MODEL VERSION --dir DIR",
 		Short:       "Write a version's verified files (safetensors, transform, spec, provenance) to a directory",
 		Example:     "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
-		Args:        cobra.ExactArgs(2),
 		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			m, err := findModel(cmd.Context(), c.Client, args[0])

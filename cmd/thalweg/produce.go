@@ -35,7 +35,6 @@ func newProduce(g *globals) *cobra.Command {
 		Example: "  thalweg produce flights.parquet --topic flights --rate 5000\n" +
 			"  thalweg produce flights.parquet --topic flights --spec flights.yaml   # in the format that it reads\n" +
 			"  thalweg produce flights.parquet --topic flights --from 0.85   # the last 15 % of the rows",
-		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			conns, err := g.connections.open()

@@ -12,7 +12,6 @@ func newRender(*globals) *cobra.Command {
 		Use:     "render SPEC",
 		Short:   "Print a spec with every default written out",
 		Example: "  thalweg render flights.yaml",
-		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec, _, err := parseSpec(args[0])
 			if err != nil {
@@ -34,7 +33,6 @@ func newSchema(*globals) *cobra.Command {
 		Short: "Print the JSON Schema of the spec, for editors",
 		Example: "  thalweg schema > thalweg.schema.json\n" +
 			"  # then, in an editor with YAML support: # yaml-language-server: $schema=thalweg.schema.json",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out, err := pipeline.JSONSchema(catalog.All())
 			if err != nil {

@@ -40,7 +40,6 @@ func newReplay(g *globals) *cobra.Command {
 			"code 0 says that every event has the same fate and the same bits, 1 that one has not.",
 		Example: "  thalweg replay flight-delays --model 2 --into s3://lake/replays/v2/ --diff\n" +
 			"  thalweg replay --topic flights --from 2026-11-26T00:00:00Z --to latest --model champion --into s3://lake/replays/today/",
-		Args: cobra.MaximumNArgs(1),
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			r.pipeline = argument(args, 0)
 			return r.run(cmd, c)

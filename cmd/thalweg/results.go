@@ -30,7 +30,6 @@ func newResults(g *globals) *cobra.Command {
 			"replaced, for as long as its retention: read the files that are listed here, or the table.",
 		Example: "  thalweg results flight-delays\n" +
 			"  thalweg results flight-delays --head 5",
-		Args: cobra.ExactArgs(1),
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			sink, err := c.openSink(cmd.Context(), args[0])
 			if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -117,18 +118,14 @@ func plainUsage(cmd *cobra.Command) {
 	})
 	if cmd.HasSubCommands() && !cmd.Runnable() {
 		cmd.Args, cmd.RunE = knownVerb, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	} else if count := cmd.Args; count != nil {
+	} else if cmd.Runnable() {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			err := count(cmd, args)
-			switch {
-			case err == nil:
-				if err = missingFlags(cmd); err == nil {
-					return nil
-				}
-			case cmd.HasSubCommands() && len(args) > 0:
+			err := countArguments(cmd.Use, args)
+			if err != nil && len(args) > 0 && cmd.HasSubCommands() {
 				return knownVerb(cmd, args)
-			default:
-				err = miscounted(cmd.Use, args, err)
+			}
+			if err = cmp.Or(err, missingFlags(cmd)); err == nil {
+				return nil
 			}
 			return &thalweg.Error{Op: verbOf(cmd), Kind: thalweg.Invalid, Err: err, Hint: "usage: " + cmd.UseLine()}
 		}
@@ -138,25 +135,26 @@ func plainUsage(cmd *cobra.Command) {
 	}
 }
 
-// miscounted says which argument is missing or too many, by the names that the
-// line of usage has for them.
-func miscounted(use string, args []string, otherwise error) error {
+// countArguments says which argument is missing or too many, by the names that
+// the line of usage has for them; those in brackets need not be there.
+func countArguments(use string, args []string) error {
 	var names []string
 	words := strings.Fields(use)[1:]
 	for i := 0; i < len(words); i++ {
-		if strings.HasPrefix(words[i], "-") {
+		switch {
+		case strings.HasPrefix(words[i], "-"):
 			i++ // a flag and its value
-			continue
+		case words[i] != "…":
+			names = append(names, words[i])
 		}
-		names = append(names, words[i])
 	}
 	switch {
-	case len(args) < len(names):
-		return errors.New(names[len(args)] + " is missing")
 	case len(args) > len(names):
 		return fmt.Errorf("%q is an argument too many", args[len(names)])
+	case len(args) < len(names) && names[len(args)][0] != '[':
+		return errors.New(names[len(args)] + " is missing")
 	}
-	return otherwise
+	return nil
 }
 
 // missingFlags names the flags that must be given and are not.

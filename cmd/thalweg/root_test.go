@@ -37,6 +37,7 @@ func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 		"apply":                            "apply: --file is missing (usage: thalweg apply -f SPEC [flags])",
 		"lineage":                          "PIPELINE: is missing (want a pipeline, --topic or --from-file)",
 		"lineage p":                        "--offset: is missing (want the offset of an event)",
+		"lineage p q":                      `lineage: "q" is an argument too many (usage: thalweg lineage [PIPELINE]`,
 		"lineage p --offset -3":            `--offset: "-3": invalid`,
 		"lineage --from-file ../../go.mod": "--from-file: ../../go.mod: read lineage: ",
 		"dlq show p --where x":             "--where: select dead letters: \"x\": ",

@@ -22,7 +22,6 @@ func newRuns(g *globals) *cobra.Command {
 			"  thalweg runs --pipeline flight-delays --limit 500\n" +
 			"  thalweg runs show flight-delays-1-1\n" +
 			"  thalweg runs start flight-delays --wait",
-		Args: cobra.NoArgs,
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
 			res, err := c.ListRuns(cmd.Context(), req)
 			return answer{value: res, table: func(w io.Writer) {
@@ -48,7 +47,6 @@ func newRunsShow(g *globals) *cobra.Command {
 		Use:     "show RUN",
 		Short:   "Show one run: stages, counts and metrics",
 		Example: "  thalweg runs show flight-delays-1-1 -o json",
-		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
 			if err != nil {
@@ -65,7 +63,6 @@ func newRunsStart(g *globals) *cobra.Command {
 		Use:     "start PIPELINE",
 		Short:   "Start a training run on the current data",
 		Example: "  thalweg runs start flight-delays --wait",
-		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{Pipeline: args[0]})
 			if err != nil {
@@ -86,7 +83,6 @@ func newRunsFollow(g *globals) *cobra.Command {
 		Use:     "follow RUN",
 		Short:   "Show a run's progress until it ends",
 		Example: "  thalweg runs follow flight-delays-1-1",
-		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			return followed(cmd, c, args[0])
 		}),
@@ -98,7 +94,6 @@ func newRunsCancel(g *globals) *cobra.Command {
 		Use:     "cancel RUN",
 		Short:   "Cancel a run; the objects that it wrote stay in the bucket, unused",
 		Example: "  thalweg runs cancel flight-delays-2-1",
-		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RunId: args[0]})
 			return answer{value: res, table: func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") }}, err

@@ -16,7 +16,6 @@ func newStatus(g *globals) *cobra.Command {
 		Short: "Show coordinators, workers, pipelines and streams",
 		Example: "  thalweg status\n" +
 			"  curl -s -H 'Content-Type: application/json' -d '{}' http://127.0.0.1:7070/thalweg.coordinator.v1.CoordinatorService/Status",
-		Args: cobra.NoArgs,
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
 			cluster, err := c.Status(cmd.Context(), &apiv1.StatusRequest{})
 			if err != nil {

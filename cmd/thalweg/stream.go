@@ -26,7 +26,6 @@ func newStreamSet(g *globals, verb, short string, paused bool) *cobra.Command {
 		Use:     verb + " PIPELINE",
 		Short:   short,
 		Example: "  thalweg stream " + verb + " flight-delays",
-		Args:    cobra.ExactArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			return setStream(cmd.Context(), c, verb, &apiv1.SetStreamRequest{Pipeline: args[0], Paused: paused})
 		}),
@@ -115,7 +114,6 @@ func newStreamStatus(g *globals) *cobra.Command {
 		Use:     "status [PIPELINE]",
 		Short:   "Show state, offsets and lag of each partition",
 		Example: "  thalweg stream status flight-delays -o json",
-		Args:    cobra.MaximumNArgs(1),
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
 			res, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: argument(args, 0)})
 			return answer{value: res, table: func(w io.Writer) {

@@ -20,7 +20,6 @@ func newValidate(g *globals) *cobra.Command {
 		Example: "  thalweg validate flights.yaml\n" +
 			"  thalweg validate flights.yaml --data flights.parquet\n" +
 			"  thalweg validate flights.yaml --data flights.parquet --event-schema flight.avsc",
-		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if eventSchema != "" && data == "" {
 				return usageError("--event-schema", eventSchema, "--data with the columns that it is held against")

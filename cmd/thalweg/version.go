@@ -16,7 +16,6 @@ func newVersion(*globals) *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version of this binary",
 		Example: "  thalweg version",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "thalweg %s\n", buildOf())
 			return err
