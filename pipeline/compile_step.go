@@ -170,13 +170,9 @@ func (c *Columns) Fill(column table.Column) {
 
 // Derive adds a column that is made of others, or replaces it.
 func (c *Columns) Derive(column table.Column, reads []string) {
-	from := make(lineage)
-	for _, read := range reads {
-		for source, chain := range c.stage.from[read] {
-			if _, ok := from[source]; !ok {
-				from[source] = append([]link{{column.Name, c.step}}, chain...)
-			}
-		}
+	from := c.stage.reach(reads)
+	for source, chain := range from {
+		from[source] = append([]link{{column.Name, c.step}}, chain...)
 	}
 	c.stage.from[column.Name] = from
 	c.stage.needs[column.Name] = c.stage.needed(reads)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -98,14 +99,24 @@ func (d *decoder) key(e *ast.MappingValueNode, path string) (string, bool) {
 	return "", false
 }
 
+// mapping yields the fields of a mapping by name; what is none is a problem.
+func (d *decoder) mapping(n ast.Node, path string) iter.Seq2[string, *ast.MappingValueNode] {
+	return func(yield func(string, *ast.MappingValueNode) bool) {
+		values, ok := entries(n)
+		if !ok {
+			d.wrong(n, path, "a mapping belongs here")
+		}
+		for _, e := range values {
+			if name, ok := d.key(e, path); ok && !yield(name, e) {
+				return
+			}
+		}
+	}
+}
+
 // structure decodes a mapping. owner is the name of the struct in
 // unsupportedFields, or the kind of a choice.
 func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner string) {
-	values, ok := entries(n)
-	if !ok {
-		d.problem(n, path, "", "a mapping belongs here, not %s", d.shown(n))
-		return
-	}
 	known := make(map[string]field)
 	for _, f := range fields(into) {
 		known[f.name] = f
@@ -116,11 +127,7 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner s
 		}
 	}
 	seen := make(map[string]position)
-	for _, e := range values {
-		name, ok := d.key(e, path)
-		if !ok {
-			continue
-		}
+	for name, e := range d.mapping(n, path) {
 		at := join(path, name)
 		if first, twice := seen[name]; twice {
 			d.problem(e.Key, at, fmt.Sprintf("first on line %d", first.line), "the field is there twice")
@@ -229,17 +236,8 @@ func join(path, name string) string {
 
 // names decodes a map by strings.
 func (d *decoder) names(n ast.Node, path string, into reflect.Value) {
-	values, ok := entries(n)
-	if !ok {
-		d.problem(n, path, "", "a mapping belongs here, not %s", d.shown(n))
-		return
-	}
 	out := reflect.MakeMap(into.Type())
-	for _, e := range values {
-		name, ok := d.key(e, path)
-		if !ok {
-			continue
-		}
+	for name, e := range d.mapping(n, path) {
 		at, key := join(path, name), reflect.ValueOf(name)
 		if out.MapIndex(key).IsValid() {
 			d.problem(e.Key, at, "", "the name is there twice")
@@ -257,7 +255,7 @@ func (d *decoder) names(n ast.Node, path string, into reflect.Value) {
 func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 	items, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.problem(n, path, "", "a list belongs here, not %s", d.shown(n))
+		d.wrong(n, path, "a list belongs here")
 		return
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(items.Values), len(items.Values)))

@@ -75,16 +75,7 @@ func (d *decoder) refused(e *ast.MappingValueNode, path string, allowed allowedV
 }
 
 func (d *decoder) refusedFields(e *ast.MappingValueNode, path string, allowed allowedValue) {
-	values, ok := entries(e.Value)
-	if !ok {
-		d.problem(e.Value, path, "", "a mapping belongs here, not %s", d.shown(e.Value))
-		return
-	}
-	for _, inner := range values {
-		name, ok := d.key(inner, path)
-		if !ok {
-			continue
-		}
+	for name, inner := range d.mapping(e.Value, path) {
 		known := slices.Sorted(maps.Keys(allowed.fields))
 		if o, ok := allowed.fields[name]; ok {
 			d.refused(inner, join(path, name), o)
