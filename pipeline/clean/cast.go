@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -96,7 +95,7 @@ func (o *cast) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record
 		return nil, err
 	}
 	field, a := batch.Schema().Field(i), batch.Column(i)
-	from := typeOf(a)
+	from := table.TypeOf(a.DataType())
 	if from == o.to {
 		batch.Retain()
 		return batch, nil
@@ -121,23 +120,6 @@ func (o *cast) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record
 	whole := setColumn(batch, field, converted)
 	defer whole.Release()
 	return drop(mem, whole, keep, rep, o.name, fmt.Sprintf("%s is not %s", o.column, o.to))
-}
-
-// typeOf returns the canonical type that a carries.
-func typeOf(a arrow.Array) table.Type {
-	switch a.(type) {
-	case *array.Dictionary:
-		return table.String
-	case *array.Int64:
-		return table.Int64
-	case *array.Float64:
-		return table.Float64
-	case *array.Boolean:
-		return table.Bool
-	case *array.Timestamp:
-		return table.Timestamp
-	}
-	return ""
 }
 
 // conversion is a pair of types.

@@ -197,7 +197,7 @@ func (o *fill) filled(mem memory.Allocator, a arrow.Array, present table.Mask) a
 	case *array.Dictionary:
 		return fillText(mem, a, present, o.constants[table.String].(string))
 	}
-	return table.NewColumn(mem, typeOf(a), n, buf, table.Mask{})
+	return table.NewColumn(mem, table.TypeOf(a.DataType()), n, buf, table.Mask{})
 }
 
 // put copies src to dst with v in the rows that present does not mark.

@@ -50,7 +50,7 @@ func NewAvroEncoder(schema string, rows *arrow.Schema) (*AvroEncoder, error) {
 		w := avroWrite{name: name, column: -1, typ: t.parts[i], branch: -1, null: -1}
 		var typ table.Type
 		if at := rows.FieldIndices(name); len(at) == 1 {
-			w.column, typ = at[0], typeOf(rows.Field(at[0]).Type)
+			w.column, typ = at[0], table.TypeOf(rows.Field(at[0]).Type)
 		}
 		branches := []*avroType{w.typ}
 		if w.typ.kind == avroUnion {
@@ -74,15 +74,6 @@ func NewAvroEncoder(schema string, rows *arrow.Schema) (*AvroEncoder, error) {
 		e.fields = append(e.fields, w)
 	}
 	return e, nil
-}
-
-func typeOf(t arrow.DataType) table.Type {
-	for _, typ := range []table.Type{table.String, table.Int64, table.Float64, table.Bool, table.Timestamp} {
-		if arrow.TypeEqual(typ.ArrowType(), t) {
-			return typ
-		}
-	}
-	return ""
 }
 
 // Append appends one row of a canonical batch to dst. It is Invalid if a value

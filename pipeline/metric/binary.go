@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -149,6 +150,7 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func mergeError(a, b Accumulator) error {
-	return invalidMerge(fmt.Sprintf("%T", a), fmt.Sprintf("%T", b))
+// mergeError is the error of merging accumulators of different kinds.
+func mergeError(into, from Accumulator) error {
+	return &thalweg.Error{Op: "merge metrics", Kind: thalweg.Invalid, Err: fmt.Errorf("cannot add a %T to a %T", from, into)}
 }

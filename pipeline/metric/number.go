@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-
-	"github.com/thalweg/thalweg"
 )
 
 // numberSums accumulates predicted against true values.
@@ -67,9 +65,4 @@ func (a *numberSums) UnmarshalJSON(data []byte) error {
 	}
 	*a = numberSums{measures: a.measures, rows: in.Rows, squared: in.Squared, absolute: in.Absolute, labels: in.Labels}
 	return nil
-}
-
-// invalidMerge is the error of merging accumulators of different kinds.
-func invalidMerge(into, from string) error {
-	return &thalweg.Error{Op: "merge metrics", Kind: thalweg.Invalid, Err: fmt.Errorf("cannot add a %s to a %s", from, into)}
 }

@@ -118,14 +118,7 @@ func assignTimes(c *Cuts, batch arrow.Record, _ int, dst []uint8) error {
 	}
 	validation, test := c.Times[0], c.Times[1]
 	for i, t := range timesOf(a) {
-		var part uint8
-		if t >= validation {
-			part = Validation
-		}
-		if t >= test {
-			part = Test
-		}
-		dst[i] = part
+		dst[i] = part(t, validation, test)
 	}
 	if a.NullN() > 0 {
 		valid := table.Valid(a)

@@ -22,15 +22,7 @@ func assignRandom(c *Cuts, batch arrow.Record, shard int, dst []uint8) error {
 	validation, test := threshold(c.Bounds[0]), threshold(c.Bounds[1])
 	base := mix(c.Seed ^ mix(uint64(shard)+0x9e3779b97f4a7c15))
 	for i, row := range rows {
-		h := mix(base ^ uint64(row))
-		var part uint8
-		if h >= validation {
-			part = Validation
-		}
-		if h >= test {
-			part = Test
-		}
-		dst[i] = part
+		dst[i] = part(mix(base^uint64(row)), validation, test)
 	}
 	return nil
 }

@@ -115,6 +115,18 @@ func (c *Cuts) Assign(batch arrow.Record, shard int, dst []uint8) ([]uint8, erro
 	return dst, m.assign(c, batch, shard, dst)
 }
 
+// part returns the split of a value, by the values at which validation and test
+// begin.
+func part[T int64 | uint64](v, validation, test T) uint8 {
+	switch {
+	case v >= test:
+		return Test
+	case v >= validation:
+		return Validation
+	}
+	return Train
+}
+
 // nothing observes nothing.
 type nothing struct{}
 

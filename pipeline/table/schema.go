@@ -39,6 +39,16 @@ func (t Type) ArrowType() arrow.DataType {
 	return nil
 }
 
+// TypeOf returns the type that a canonical column of Arrow type t has, or "".
+func TypeOf(t arrow.DataType) Type {
+	for _, typ := range []Type{String, Int64, Float64, Bool, Timestamp} {
+		if arrow.TypeEqual(typ.ArrowType(), t) {
+			return typ
+		}
+	}
+	return ""
+}
+
 // RowColumn is the name of the last column of every batch: an int64 that is
 // the row's position in its source, its ordinal in the shard or its offset in
 // the topic partition. Operators carry it along, so that a row can be named

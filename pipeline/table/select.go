@@ -56,52 +56,33 @@ func RowNumbers(dst []int64, batch arrow.Record, m Mask) []int64 {
 }
 
 func selectColumn(mem memory.Allocator, a arrow.Array, keep Mask, n int) (arrow.Array, error) {
-	data := a.Data()
-	validity, nulls := selectValidity(mem, a, keep, n)
-	values := memory.NewResizableBuffer(mem)
-	defer values.Release()
-	if validity != nil {
-		defer validity.Release()
+	var valid Mask
+	if a.NullN() > 0 {
+		valid = selectBits(Valid(a), keep, n)
 	}
 	switch c := a.(type) {
 	case *array.Int64:
-		selectValues(values, c.Int64Values(), keep, n, arrow.Int64Traits)
+		return NewColumn(mem, Int64, n, selectValues(mem, c.Int64Values(), keep, n, arrow.Int64Traits), valid), nil
 	case *array.Float64:
-		selectValues(values, c.Float64Values(), keep, n, arrow.Float64Traits)
+		return NewColumn(mem, Float64, n, selectValues(mem, c.Float64Values(), keep, n, arrow.Float64Traits), valid), nil
 	case *array.Timestamp:
-		selectValues(values, c.TimestampValues(), keep, n, arrow.TimestampTraits)
+		return NewColumn(mem, Timestamp, n, selectValues(mem, c.TimestampValues(), keep, n, arrow.TimestampTraits), valid), nil
 	case *array.Boolean:
-		src := NewMask(keep.Rows)
-		loadBits(src.Words, data.Buffers()[1].Bytes(), data.Offset(), keep.Rows)
-		values.Resize((n + 7) / 8)
-		selectBits(src, keep, n).Store(values.Bytes())
+		values := NewMask(keep.Rows)
+		loadBits(values.Words, a.Data().Buffers()[1].Bytes(), a.Data().Offset(), keep.Rows)
+		return NewColumn(mem, Bool, n, selectBits(values, keep, n).Buffer(mem), valid), nil
 	case *array.Dictionary:
-		indices, ok := c.Indices().(*array.Int32)
-		if !ok {
-			return nil, notCanonical(a)
+		if indices, ok := c.Indices().(*array.Int32); ok {
+			return NewText(mem, n, selectValues(mem, indices.Int32Values(), keep, n, arrow.Int32Traits), valid, c.Dictionary()), nil
 		}
-		selectValues(values, indices.Int32Values(), keep, n, arrow.Int32Traits)
-		out := array.NewDataWithDictionary(data.DataType(), n, []*memory.Buffer{validity, values}, nulls, 0,
-			data.Dictionary().(*array.Data))
-		defer out.Release()
-		return array.NewDictionaryData(out), nil
-	default:
-		return nil, notCanonical(a)
 	}
-	out := array.NewData(data.DataType(), n, []*memory.Buffer{validity, values}, nil, nulls, 0)
-	defer out.Release()
-	return array.MakeFromData(out), nil
+	return nil, fmt.Errorf("%s is not a canonical type", a.DataType())
 }
 
-func notCanonical(a arrow.Array) error {
-	return fmt.Errorf("%s is not a canonical type", a.DataType())
-}
-
-// selectValues fills dst with the n values of src that keep marks. A word of
-// 64 rows that all stay is one copy.
-func selectValues[T any](dst *memory.Buffer, src []T, keep Mask, n int, t Traits[T]) {
-	dst.Resize(t.BytesRequired(n))
-	out := t.CastFromBytes(dst.Bytes())[:n]
+// selectValues returns the n values of src that keep marks. A word of 64 rows
+// that all stay is one copy.
+func selectValues[T any](mem memory.Allocator, src []T, keep Mask, n int, t Traits[T]) *memory.Buffer {
+	buf, out := Alloc(mem, n, t)
 	k := 0
 	for w, word := range keep.Words {
 		if word == ^uint64(0) {
@@ -114,15 +95,7 @@ func selectValues[T any](dst *memory.Buffer, src []T, keep Mask, n int, t Traits
 			k++
 		}
 	}
-}
-
-// selectValidity returns the validity bitmap of the rows that stay and the
-// number of nulls among them; no buffer where there is none.
-func selectValidity(mem memory.Allocator, a arrow.Array, keep Mask, n int) (*memory.Buffer, int) {
-	if a.NullN() == 0 {
-		return nil, 0
-	}
-	return selectBits(Valid(a), keep, n).validity(mem)
+	return buf
 }
 
 // selectBits packs the bits of src that keep marks, n of them.
