@@ -48,8 +48,6 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 		e.Kind, e.Hint = thalweg.Invalid, "the broker seems to expect TLS on this port"
 	case endOfConnection(err) && c.signInCut.Load():
 		e.Kind, e.Hint = thalweg.Invalid, "the broker hung up during sign-in: check user, password and mechanism ("+c.cfg.SASL.Mechanism+")"
-	case c.cfg.TLS == nil && strings.Contains(err.Error(), "tls alert record"): // franz-go has no type for it
-		e.Kind, e.Hint = thalweg.Invalid, "the brokers expect TLS on this port"
 	case endOfConnection(err) && c.cfg.TLS == nil:
 		e.Hint = "the broker hung up: it may be restarting, or expect TLS or a sign-in on this port"
 	case endOfConnection(err):

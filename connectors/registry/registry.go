@@ -4,6 +4,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -48,24 +49,12 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.RequestTimeout == 0 {
-		c.RequestTimeout = 10 * time.Second
-	}
-	if c.Attempts == 0 {
-		c.Attempts = 3
-	}
-	if c.Backoff == 0 {
-		c.Backoff = 50 * time.Millisecond
-	}
-	if c.MaxBodyBytes == 0 {
-		c.MaxBodyBytes = 4 << 20
-	}
-	if c.MaxSchemas == 0 {
-		c.MaxSchemas = 1024
-	}
-	if c.ForgetAfter == 0 {
-		c.ForgetAfter = 10 * time.Second
-	}
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
+	c.Attempts = cmp.Or(c.Attempts, 3)
+	c.Backoff = cmp.Or(c.Backoff, 50*time.Millisecond)
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 4<<20)
+	c.MaxSchemas = cmp.Or(c.MaxSchemas, 1024)
+	c.ForgetAfter = cmp.Or(c.ForgetAfter, 10*time.Second)
 	if c.Throttle == nil {
 		c.Throttle = retry.NewThrottle()
 	}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -22,15 +23,9 @@ type DiscoverConfig struct {
 }
 
 func (c DiscoverConfig) withDefaults() DiscoverConfig {
-	if c.ShardRows == 0 {
-		c.ShardRows = 256 << 10
-	}
-	if c.MaxObjects == 0 {
-		c.MaxObjects = 100_000
-	}
-	if c.Concurrency == 0 {
-		c.Concurrency = 8
-	}
+	c.ShardRows = cmp.Or(c.ShardRows, 256<<10)
+	c.MaxObjects = cmp.Or(c.MaxObjects, 100_000)
+	c.Concurrency = cmp.Or(c.Concurrency, 8)
 	return c
 }
 
@@ -60,15 +55,9 @@ type ReaderConfig struct {
 }
 
 func (c ReaderConfig) withDefaults() ReaderConfig {
-	if c.BatchRows == 0 {
-		c.BatchRows = 64 << 10
-	}
-	if c.WholeObjectBytes == 0 {
-		c.WholeObjectBytes = 64 << 20
-	}
-	if c.PrefetchBytes == 0 {
-		c.PrefetchBytes = 128 << 20
-	}
+	c.BatchRows = cmp.Or(c.BatchRows, 64<<10)
+	c.WholeObjectBytes = cmp.Or(c.WholeObjectBytes, 64<<20)
+	c.PrefetchBytes = cmp.Or(c.PrefetchBytes, 128<<20)
 	if c.Allocator == nil {
 		c.Allocator = memory.DefaultAllocator
 	}
@@ -107,12 +96,8 @@ type WriterConfig struct {
 }
 
 func (c WriterConfig) withDefaults() WriterConfig {
-	if c.Compression == "" {
-		c.Compression = Zstd
-	}
-	if c.RowGroupRows == 0 {
-		c.RowGroupRows = 256 << 10
-	}
+	c.Compression = cmp.Or(c.Compression, Zstd)
+	c.RowGroupRows = cmp.Or(c.RowGroupRows, 256<<10)
 	if c.Pool == nil {
 		c.Pool = NewPool(0)
 	}

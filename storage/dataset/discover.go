@@ -115,14 +115,21 @@ func inspect(ctx context.Context, b storage.Bucket, info storage.Info, versioned
 	for _, g := range file.RowGroups {
 		d.rows = append(d.rows, g.Rows)
 	}
+	d.fields, err = fieldsOf("discover", info.Key, file)
+	return d, err
+}
+
+// fieldsOf returns the natural Arrow fields of a file's columns.
+func fieldsOf(op, key string, file *metadata.File) ([]arrow.Field, error) {
+	fields := make([]arrow.Field, 0, len(file.Schema.Children))
 	for _, n := range file.Schema.Children {
 		f, err := decode.Field(n)
 		if err != nil {
-			return discovered{}, failure("discover", columnSubject(info.Key, -1, n.Name), err)
+			return nil, failure(op, columnSubject(key, -1, n.Name), err)
 		}
-		d.fields = append(d.fields, f)
+		fields = append(fields, f)
 	}
-	return d, nil
+	return fields, nil
 }
 
 // agree returns the schema that all objects have.

@@ -7,7 +7,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/parquet/decode"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
@@ -34,21 +33,18 @@ func Inspect(ctx context.Context, b storage.Bucket, key string, sizeBytes int64)
 	if err != nil {
 		return nil, err
 	}
-	s := &Summary{Rows: file.Rows}
-	fields := make([]arrow.Field, 0, len(file.Schema.Children))
-	for _, n := range file.Schema.Children {
-		f, err := decode.Field(n)
-		if err != nil {
-			return nil, failure("inspect", columnSubject(key, -1, n.Name), err)
-		}
-		fields = append(fields, f)
+	fields, err := fieldsOf("inspect", key, file)
+	if err != nil {
+		return nil, err
+	}
+	s := &Summary{Rows: file.Rows, Schema: arrow.NewSchema(fields, nil)}
+	for i, n := range file.Schema.Children {
 		c := ColumnSummary{Nulls: -1}
 		if n.Flat() {
-			c = summarize(f.Type, file.RowGroups, n.Leaf)
+			c = summarize(fields[i].Type, file.RowGroups, n.Leaf)
 		}
 		s.Columns = append(s.Columns, c)
 	}
-	s.Schema = arrow.NewSchema(fields, nil)
 	return s, nil
 }
 

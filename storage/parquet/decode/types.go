@@ -54,7 +54,7 @@ func leafType(n *metadata.Node) (arrow.DataType, error) {
 			if l.UTC {
 				zone = "UTC"
 			}
-			return &arrow.TimestampType{Unit: timeUnit(l.Unit), TimeZone: zone}, nil
+			return &arrow.TimestampType{Unit: arrow.TimeUnit(l.Unit), TimeZone: zone}, nil
 		}
 	case metadata.Integer:
 		if t := integerType(n); t != nil {
@@ -109,16 +109,6 @@ func timeType(n *metadata.Node) arrow.DataType {
 		return arrow.FixedWidthTypes.Time64ns
 	}
 	return nil
-}
-
-func timeUnit(u metadata.Unit) arrow.TimeUnit {
-	switch u {
-	case metadata.Millis:
-		return arrow.Millisecond
-	case metadata.Micros:
-		return arrow.Microsecond
-	}
-	return arrow.Nanosecond
 }
 
 func integerType(n *metadata.Node) arrow.DataType {

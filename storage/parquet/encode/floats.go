@@ -1,43 +1,20 @@
 package encode
 
 import (
-	"encoding/binary"
 	"math"
-	"unsafe"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
 )
 
 // floats writes floating-point numbers as they are.
-type floats[T float32 | float64] struct{ v []T }
-
-func (s *floats[T]) append(a arrow.Array, from, to int, rows present) error {
-	var v []T
-	switch a := a.(type) {
-	case *array.Float32:
-		v = words[T](a.Float32Values())
-	case *array.Float64:
-		v = words[T](a.Float64Values())
-	}
-	s.v = reserve(s.v, to-from)
-	for from, to := range rows.runs(from, to) {
-		s.v = append(s.v, v[from:to]...)
-	}
-	return nil
-}
-
-func (s *floats[T]) size() int { return 0 }
+type floats[T float32 | float64] struct{ numbers[T] }
 
 func (s *floats[T]) plan() (format.Encoding, []byte, int) { return format.Plain, nil, 0 }
 
-func (s *floats[T]) page(dst []byte, from, to int) []byte {
-	v := s.v[from:to]
-	return append(dst, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(T(0))))...)
-}
+func (s *floats[T]) page(dst []byte, from, to int) []byte { return appendPlain(dst, s.v[from:to]...) }
 
 // bounds leaves NaNs out, as the format demands, and gives none if there is
 // nothing else. A zero bound counts as the zero of the sign that includes both.
@@ -60,16 +37,7 @@ func (s *floats[T]) bounds() (least, greatest []byte) {
 	if hi == 0 {
 		hi = 0
 	}
-	return appendFloat(nil, lo), appendFloat(nil, hi)
-}
-
-func (s *floats[T]) reset() { s.v = s.v[:0] }
-
-func appendFloat[T float32 | float64](dst []byte, v T) []byte {
-	if unsafe.Sizeof(v) == 4 {
-		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(v)))
-	}
-	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(float64(v)))
+	return appendPlain(nil, lo), appendPlain(nil, hi)
 }
 
 // bools writes booleans, a bit each.

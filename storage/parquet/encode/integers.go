@@ -1,11 +1,8 @@
 package encode
 
 import (
-	"encoding/binary"
 	"unsafe"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -16,37 +13,13 @@ const maxSpread = 1 << 16
 // integers writes integers and timestamps: by a dictionary where they lie close
 // together, by DELTA_BINARY_PACKED otherwise.
 type integers[T int32 | int64] struct {
-	v               []T
+	numbers[T]
 	least, greatest T
 	dictionary      bool
 	ids             []uint32 // dictionary entries of v
 	entries         []byte
 	count           int
 	table           []uint32 // entry+1 by value-least
-}
-
-func (s *integers[T]) append(a arrow.Array, from, to int, rows present) error {
-	var v []T
-	switch a := a.(type) {
-	case *array.Int32:
-		v = words[T](a.Int32Values())
-	case *array.Int64:
-		v = words[T](a.Int64Values())
-	case *array.Timestamp:
-		v = words[T](a.TimestampValues())
-	}
-	s.v = reserve(s.v, to-from)
-	for from, to := range rows.runs(from, to) {
-		s.v = append(s.v, v[from:to]...)
-	}
-	return nil
-}
-
-func (s *integers[T]) size() int { return 0 }
-
-// words views a slice as one of another name for the same type.
-func words[T, U any](s []U) []T {
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
 }
 
 func (s *integers[T]) plan() (format.Encoding, []byte, int) {
@@ -85,7 +58,7 @@ func (s *integers[T]) enter(size int) {
 			s.count++
 			id = uint32(s.count)
 			s.table[v-s.least] = id
-			s.entries = appendInteger(s.entries, v)
+			s.entries = appendPlain(s.entries, v)
 		}
 		s.ids = append(s.ids, id-1)
 	}
@@ -99,15 +72,5 @@ func (s *integers[T]) page(dst []byte, from, to int) []byte {
 }
 
 func (s *integers[T]) bounds() (least, greatest []byte) {
-	return appendInteger[T](nil, s.least), appendInteger[T](nil, s.greatest)
-}
-
-func (s *integers[T]) reset() { s.v = s.v[:0] }
-
-// appendInteger appends v as PLAIN has it.
-func appendInteger[T int32 | int64](dst []byte, v T) []byte {
-	if unsafe.Sizeof(v) == 4 {
-		return binary.LittleEndian.AppendUint32(dst, uint32(v))
-	}
-	return binary.LittleEndian.AppendUint64(dst, uint64(v))
+	return appendPlain(nil, s.least), appendPlain(nil, s.greatest)
 }

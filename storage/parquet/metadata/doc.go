@@ -30,7 +30,7 @@ const (
 // Unit is the unit of times and timestamps.
 type Unit uint8
 
-// The units.
+// The units, which have the numbers of Arrow's.
 const (
 	Millis Unit = 1
 	Micros Unit = 2

@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +24,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Attempts == 0 {
-		c.Attempts = 4
-	}
-	if c.Backoff == 0 {
-		c.Backoff = 100 * time.Millisecond
-	}
+	c.Attempts = cmp.Or(c.Attempts, 4)
+	c.Backoff = cmp.Or(c.Backoff, 100*time.Millisecond)
 	return c
 }
 
