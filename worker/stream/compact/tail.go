@@ -1,6 +1,7 @@
 package compact
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"math"
@@ -102,12 +103,7 @@ func readRun(ctx context.Context, log *commitlog.Log, slot uint64) (*Run, error)
 }
 
 func sortRuns(runs []Run) {
-	slices.SortFunc(runs, func(a, b Run) int {
-		if a.Slots[0] < b.Slots[0] {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(runs, func(a, b Run) int { return cmp.Compare(a.Slots[0], b.Slots[0]) })
 }
 
 // readBefore yields the finished slots before a slot, newest first.

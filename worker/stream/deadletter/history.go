@@ -111,14 +111,24 @@ func (h *replayHistory) load(ctx context.Context, e *commitlog.Entry) (*replayed
 	}
 	r := &replayedSlot{seq: e.Intent.Seq, dead: make(map[int64]engine.DeadLetter)}
 	for _, o := range e.Done.Objects {
-		var err error
 		if o.Kind == commitlog.Scored {
-			r.scored, err = h.offsets(ctx, o, r.scored)
-		} else {
-			err = h.letters(ctx, o, r.dead)
+			body, err := commitlog.ReadObject(ctx, h.bucket, o)
+			if err == nil {
+				r.scored, err = h.offsetsIn(o.Key, body, r.scored)
+			}
+			if err != nil {
+				return nil, err
+			}
+			continue
 		}
-		if err != nil {
-			return nil, err
+		for page, err := range readPages(ctx, h.bucket, o) {
+			if err != nil {
+				return nil, err
+			}
+			for _, l := range page {
+				l.Raw, l.Text = nil, nil
+				r.dead[l.Offset] = l
+			}
 		}
 	}
 	slices.Sort(r.scored)
@@ -127,28 +137,6 @@ func (h *replayHistory) load(ctx context.Context, e *commitlog.Entry) (*replayed
 	}
 	h.kept = append(h.kept, r)
 	return r, nil
-}
-
-func (h *replayHistory) letters(ctx context.Context, o commitlog.Object, into map[int64]engine.DeadLetter) error {
-	for page, err := range readPages(ctx, h.bucket, o) {
-		if err != nil {
-			return err
-		}
-		for _, l := range page {
-			l.Raw, l.Text = nil, nil
-			into[l.Offset] = l
-		}
-	}
-	return nil
-}
-
-// offsets appends those of the rows of an object.
-func (h *replayHistory) offsets(ctx context.Context, o commitlog.Object, to []int64) ([]int64, error) {
-	body, err := commitlog.ReadObject(ctx, h.bucket, o)
-	if err != nil {
-		return nil, err
-	}
-	return h.offsetsIn(o.Key, body, to)
 }
 
 // offsetsIn appends the offsets of the rows of a result file.

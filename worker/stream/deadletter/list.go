@@ -51,21 +51,12 @@ func List(ctx context.Context, bucket storage.Bucket, config commitlog.Config, s
 
 // letters calls yield until it returns false, which is no error.
 func letters(ctx context.Context, bucket storage.Bucket, config commitlog.Config, s *Selection, yield func(*Letter) bool) error {
-	main, err := commitlog.New(bucket, config)
-	if err != nil {
-		return err
-	}
-	config.Replay = true
-	again, err := commitlog.New(bucket, config)
-	if err != nil {
-		return err
-	}
-	state, err := again.Open(ctx)
+	main, again, err := openLogs(ctx, bucket, config)
 	if err != nil {
 		return err
 	}
 	history := newReplayHistory(bucket, again, offsetsIn)
-	if err := history.read(ctx, state.NextSeq); err != nil {
+	if err := history.read(ctx, again.State().NextSeq); err != nil {
 		return err
 	}
 	for o, err := range deadObjects(ctx, bucket, main, 0, commitlog.MaxSeq+1) {
@@ -91,6 +82,19 @@ func letters(ctx context.Context, bucket storage.Bucket, config commitlog.Config
 		}
 	}
 	return nil
+}
+
+// openLogs returns the main log of a partition, and its replay log, opened.
+func openLogs(ctx context.Context, bucket storage.Bucket, config commitlog.Config) (main, again *commitlog.Log, err error) {
+	if main, err = commitlog.New(bucket, config); err != nil {
+		return nil, nil, err
+	}
+	config.Replay = true
+	if again, err = commitlog.New(bucket, config); err != nil {
+		return nil, nil, err
+	}
+	_, err = again.Open(ctx)
+	return main, again, err
 }
 
 // annotate adds to dead letters of one slot of the main log what replays made of

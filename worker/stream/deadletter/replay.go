@@ -119,20 +119,11 @@ type replayer struct {
 // finished comes first, whoever claimed it and whatever it selects: only so it
 // is known which events have been scored.
 func (r *replayer) partition(ctx context.Context, partition int) error {
-	config := commitlog.Config{Prefix: r.cfg.Prefix, Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: partition}
-	main, err := commitlog.New(r.bucket, config)
+	main, again, err := openLogs(ctx, r.bucket, commitlog.Config{Prefix: r.cfg.Prefix, Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: partition})
 	if err != nil {
 		return err
 	}
-	config.Replay = true
-	again, err := commitlog.New(r.bucket, config)
-	if err != nil {
-		return err
-	}
-	state, err := again.Open(ctx)
-	if err != nil {
-		return err
-	}
+	state := again.State()
 	var at place // of the first dead letter that this replay has not dealt with
 	history := newReplayHistory(r.bucket, again, r.offsetsIn)
 	topics, err := newTopicIDs(ctx, main)

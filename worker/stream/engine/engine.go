@@ -71,14 +71,6 @@ type predictor interface {
 
 // New returns the engine of a version; its files are Parquet.
 func New(m Model, a *artifact.Artifact, cfg Config) (Engine, error) {
-	e, err := newEngine(m, a, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return e, nil
-}
-
-func newEngine(m Model, a *artifact.Artifact, cfg Config) (*artifactEngine, error) {
 	fail := func(err error) error {
 		return &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
 	}

@@ -29,11 +29,11 @@ func testBatch(events ...string) *Batch {
 
 func testEngine(t *testing.T) *artifactEngine {
 	t.Helper()
-	e, err := newEngine(Model{Name: "m", Version: 1}, artifacttest.TrainFlights(t, artifacttest.Flights, 1), Config{Compression: "zstd", MaxEventBytes: 1 << 20})
+	e, err := New(Model{Name: "m", Version: 1}, artifacttest.TrainFlights(t, artifacttest.Flights, 1), Config{Compression: "zstd", MaxEventBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e
+	return e.(*artifactEngine)
 }
 
 // flight returns an event that can be scored; n makes it one of a kind.
