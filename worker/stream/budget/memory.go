@@ -145,7 +145,6 @@ func (m *Memory) Used() (bytes, limit int64) {
 
 func (s *Share) held() int64 { return s.fetching + s.hold.Backlog + s.hold.Open + s.hold.Closing }
 
-// fetchBytes returns what one fetch of a partition asks for.
 func (m *Memory) fetchBytes() int64 {
 	return max(minFetchBytes, m.limit/int64(len(m.mu.shares)*fetchShare))
 }
@@ -337,7 +336,6 @@ func (s *Share) Large(ctx context.Context) error {
 	}
 }
 
-// takeTurnLocked takes the turn if it is free.
 func (s *Share) takeTurnLocked() bool {
 	if s.large {
 		return true

@@ -132,7 +132,6 @@ func (y Layout) SlotOf(key string) (seq uint64, merged, ok bool) {
 	return in.Seq, in.From == in.To, name == objectName(in)
 }
 
-// key returns the key of an intent's object of a kind.
 func (y Layout) key(in Intent, kind ObjectKind, day string) string {
 	if kind == Dead {
 		return y.DeadKey(in)

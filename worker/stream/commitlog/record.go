@@ -159,12 +159,10 @@ func adds(in Intent, d Done) Counts {
 	return c
 }
 
-// plus returns the sum of c and o.
 func (c Counts) plus(o Counts) Counts {
 	return Counts{c.Scored + o.Scored, c.Dead + o.Dead, c.Dropped + o.Dropped, c.Missing + o.Missing}
 }
 
-// minus returns what is left of c without o.
 func (c Counts) minus(o Counts) Counts {
 	return Counts{c.Scored - o.Scored, c.Dead - o.Dead, c.Dropped - o.Dropped, c.Missing - o.Missing}
 }

@@ -154,7 +154,6 @@ func (s State) after(in Intent, d Done, sum string) (State, error) {
 	return next, nil
 }
 
-// left returns the state after a slot.
 func left(in Intent, d Done, sum string) State {
 	s := State{NextSeq: in.Seq + 1, NextOffset: in.To, LostFrom: in.To, TopicID: in.TopicID, Previous: sum, Total: d.Total, ScoredAtUS: in.ScoredAtUS}
 	if d.Lost[1] == in.To && in.Action == Score {

@@ -154,7 +154,6 @@ func (c *Planner) AddBoundary(slot uint64) {
 	c.boundaries[slot], c.idle = true, false
 }
 
-// sealed reports whether a run is large enough to be left alone.
 func (c *Planner) sealed(r Run) bool { return r.Bytes >= c.Config.Bytes/2 }
 
 // segment returns the end of the segment that begins with run i: runs that may

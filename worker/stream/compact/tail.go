@@ -106,7 +106,6 @@ func sortRuns(runs []Run) {
 	slices.SortFunc(runs, func(a, b Run) int { return cmp.Compare(a.Slots[0], b.Slots[0]) })
 }
 
-// readBefore yields the finished slots before a slot, newest first.
 func readBefore(ctx context.Context, log *commitlog.Log, before uint64) iter.Seq2[commitlog.Entry, error] {
 	return func(yield func(commitlog.Entry, error) bool) {
 		for e, err := range log.ReadBack(ctx) {

@@ -74,7 +74,6 @@ func (d *Deliverer) lineOf(ctx context.Context, pending *commitlog.Intent) (stri
 	return d.line, nil
 }
 
-// messagesOf returns the messages of an object of dead letters.
 func messagesOf(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message, error] {
 	return func(yield func(connectors.Message, error) bool) {
 		for d, err := range engine.DeadLetters(lines) {
@@ -85,7 +84,6 @@ func messagesOf(in commitlog.Intent, lines []byte) iter.Seq2[connectors.Message,
 	}
 }
 
-// messageOf returns a dead letter for a topic.
 func messageOf(d engine.DeadLetter, intent string) connectors.Message {
 	m := connectors.Message{Key: fmt.Appendf(nil, "%s/%d/%d", d.Topic, d.Partition, d.Offset), Value: d.Raw}
 	add := func(name, value string) {

@@ -214,7 +214,6 @@ type place struct {
 	offset int64
 }
 
-// after reports whether the place lies behind a dead letter.
 func (p place) after(slot uint64, offset int64) bool {
 	return slot < p.slot || slot == p.slot && offset < p.offset
 }
@@ -293,7 +292,6 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 	return c, nil
 }
 
-// from drops the letters before an offset.
 func from(page []engine.DeadLetter, offset int64) []engine.DeadLetter {
 	for len(page) > 0 && page[0].Offset < offset {
 		page = page[1:]

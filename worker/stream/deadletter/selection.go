@@ -88,7 +88,6 @@ func (s *Selection) keep(letters []engine.DeadLetter) ([]engine.DeadLetter, erro
 	return kept, nil
 }
 
-// recordOf lays dead letters out as columns.
 func recordOf(letters []engine.DeadLetter) arrow.Record {
 	mem := memory.DefaultAllocator
 	var fields []arrow.Field

@@ -57,10 +57,8 @@ type Batch struct {
 	copied connectors.Records // backs all of it where it comes from several parts
 }
 
-// key returns the key of the i-th record, nil if it was null.
 func (t *Batch) key(i int) []byte { return t.Parts.Key(t.first + i) }
 
-// header returns the value of the last header of a name of the i-th record.
 func (t *Batch) header(i int, name string) (value []byte, ok bool) {
 	return t.Parts.Header(t.first+i, name)
 }
@@ -279,7 +277,6 @@ func capOf(r *connectors.Records) int64 {
 		8*int64(cap(r.Ends)+cap(r.Offsets)+cap(r.Timestamps)+cap(r.KeyEnds)+cap(r.HeaderEnds))
 }
 
-// records returns how many there are.
 func (b *Backlog) records() int {
 	n := 0
 	for _, p := range b.parts {

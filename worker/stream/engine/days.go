@@ -46,7 +46,6 @@ func dayOf(us int64) int64 {
 	return day
 }
 
-// dayName is how a directory spells a day.
 func dayName(day int64) string {
 	if day == noDay {
 		return commitlog.Unknown
@@ -204,7 +203,6 @@ func (f *fileWriter) write(rec arrow.Record, cfg dataset.WriterConfig) (err erro
 	return f.w.Write(rec)
 }
 
-// eachDay calls fn with the rows of each day, in their order.
 func (p piece) eachDay(by string, fn func(day int64, p piece) error) error {
 	days := daysOf(p.cleaned, by)
 	masks := make(map[int64]table.Mask)

@@ -81,7 +81,6 @@ func (d *DeadLetter) setAround(b *Batch, i, limit int) {
 	}
 }
 
-// fields returns what is kept of the record around the event.
 func (d *DeadLetter) fields() (kept connectors.Fields) {
 	if slices.Contains(d.Around, aroundKey) {
 		kept |= connectors.Keys

@@ -233,7 +233,6 @@ func (e *artifactEngine) letters(b *Batch, lost []Reject, dst *Rows) ([]byte, er
 	return buf.Bytes(), nil
 }
 
-// offsetsOf returns the offsets of the rows of a canonical batch.
 func offsetsOf(rec arrow.Record) []int64 {
 	return rec.Column(int(rec.NumCols()) - 1).(*array.Int64).Int64Values()
 }

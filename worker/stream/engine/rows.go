@@ -47,7 +47,6 @@ type piece struct {
 	bytes       int64 // that both take
 }
 
-// size notes what p takes.
 func (p *piece) size() {
 	p.bytes = int64(4 * cap(p.predictions))
 	for _, c := range p.cleaned.Columns() {

@@ -155,7 +155,6 @@ func (d *Document) model(ctx context.Context, from Sources, registry Registry) {
 	t.Rows, t.SizeBytes, t.Objects = manifest.Rows, manifest.SizeBytes, manifest.Objects
 }
 
-// manifestOf returns the manifest of the data that an artifact was trained on.
 func manifestOf(a *artifact.Artifact) (*dataset.Manifest, error) {
 	m := new(dataset.Manifest)
 	if a.Dataset == nil {

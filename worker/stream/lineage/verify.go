@@ -107,7 +107,6 @@ func (v *Verification) differ(name, recorded, again string) {
 	v.Differences = append(v.Differences, Mismatch{name, recorded, again})
 }
 
-// compareDeadLetter compares two dead letters.
 func (v *Verification) compareDeadLetter(doc *Document, letter *engine.DeadLetter) {
 	if doc.DeadLetter == nil || letter == nil {
 		v.differ("outcome", doc.Outcome, fate(letter))
@@ -136,7 +135,6 @@ func fate(letter *engine.DeadLetter) string {
 	return Dead + ": " + letter.Stage + ": " + letter.Reason
 }
 
-// compareRow compares the document's row with that of a file.
 func (v *Verification) compareRow(doc *Document, file []byte, letter *engine.DeadLetter) error {
 	if letter != nil {
 		v.differ("outcome", doc.Outcome, fate(letter))

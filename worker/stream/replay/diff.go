@@ -191,7 +191,6 @@ func (d *differ) tell(offsets int64) {
 	}
 }
 
-// compare takes in an event that both sets have.
 func (d *differ) compare(partition int, l, r *outcome) {
 	if l.dead || r.dead {
 		switch {

@@ -187,7 +187,6 @@ func vacant(ctx context.Context, bucket storage.Bucket, prefix string) error {
 	}
 }
 
-// parent returns the folder that a folder lies in.
 func parent(prefix string) string {
 	return prefix[:strings.LastIndexByte(strings.TrimSuffix(prefix, "/"), '/')+1]
 }

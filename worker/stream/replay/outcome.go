@@ -89,7 +89,6 @@ func (s *set) outcomes(ctx context.Context, from, to int64) iter.Seq2[*outcome, 
 	}
 }
 
-// slot yields the outcomes of one slot.
 func (s *set) slot(ctx context.Context, e commitlog.Entry, from, to int64, yield func(*outcome, error) bool) (more bool, err error) {
 	own, err := s.openAll(ctx, e)
 	defer stopAll(own)

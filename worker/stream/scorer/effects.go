@@ -21,7 +21,6 @@ const commitTimeout = 10 * time.Second
 // with.
 const keepEngines = 3
 
-// newJitter returns the generator that spreads retries.
 func newJitter() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
 
 // carryOut starts an effect, or does it at once where it only concerns the
@@ -108,7 +107,6 @@ func (r *runner) finished(state commitlog.State, err error) {
 	}
 }
 
-// finish writes the done record of the log's pending intent.
 func (r *runner) finish(ctx context.Context, done commitlog.Done) slotFinished {
 	var e commitlog.Entry
 	if pending := r.logbook.State().Pending; pending != nil {
@@ -120,7 +118,6 @@ func (r *runner) finish(ctx context.Context, done commitlog.Done) slotFinished {
 	return slotFinished{r.logbook.State().Total, e, err}
 }
 
-// load makes a version ready.
 func (r *runner) load(m engine.Model) {
 	if r.engines[m] != nil {
 		r.spawn(func(context.Context) func() event { return func() event { return modelLoaded{model: m} } })
@@ -262,7 +259,6 @@ func (r *runner) claim(s *span) {
 	r.place(*s.held.intent)
 }
 
-// place tries to claim the next slot.
 func (r *runner) place(in commitlog.Intent) {
 	r.spawn(func(ctx context.Context) func() event {
 		won, _, err := r.logbook.Claim(ctx, in)
@@ -270,7 +266,6 @@ func (r *runner) place(in commitlog.Intent) {
 	})
 }
 
-// publish writes the objects of a span.
 func (r *runner) publish(s *span) {
 	if s.held.rows == nil { // a skip, or a claim of which all is lost
 		s.held.rows = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition}

@@ -9,7 +9,6 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
-// carryOutMerge starts an effect of the compactor.
 func (r *runner) carryOutMerge(e effect) {
 	switch e := e.(type) {
 	case readRuns:

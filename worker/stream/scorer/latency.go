@@ -43,7 +43,6 @@ func boundOf(bucket int) int64 {
 	return (int64(bucket&(1<<subBits-1)|1<<subBits)+1)<<exponent - 1
 }
 
-// observe counts events that were produced at timestamps and scored at now.
 func (l *latency) observe(now int64, timestamps []int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

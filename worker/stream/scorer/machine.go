@@ -68,7 +68,6 @@ func (m *partition) step(now machine.Instant, ev event) []effect {
 	return m.out
 }
 
-// handle records what happened.
 func (m *partition) handle(ev event) {
 	switch ev := ev.(type) {
 	case logOpened:
@@ -121,7 +120,6 @@ func (m *partition) handle(ev event) {
 	}
 }
 
-// advance starts whatever can be started now.
 func (m *partition) advance() {
 	m.settleLoss()
 	switch {
@@ -171,7 +169,6 @@ func (m *partition) drained() bool {
 // ended reports whether everything that there is to score is in spans.
 func (m *partition) ended() bool { return m.until > 0 && m.slots.scoredTo() >= m.until }
 
-// halt stops the machine.
 func (m *partition) halt(err error) {
 	if !m.halted {
 		m.halted = true
@@ -194,7 +191,6 @@ func (m *partition) reopen() {
 	m.restart(m.slots.committed)
 }
 
-// onOpened learns the end of the log.
 func (m *partition) onOpened(ev logOpened) {
 	if !m.complete(opOpen, ev.err) {
 		return
@@ -233,7 +229,6 @@ func (m *partition) onOpened(ev logOpened) {
 	}
 }
 
-// recovered ends the recovery of a claim, if there was one.
 func (m *partition) recovered() {
 	if m.slots.claim != nil {
 		m.slots.claim = nil
@@ -241,7 +236,6 @@ func (m *partition) recovered() {
 	}
 }
 
-// start has an effect carried out for an op.
 func (m *partition) start(o op, e effect) {
 	m.Begin(o)
 	m.out = append(m.out, e)

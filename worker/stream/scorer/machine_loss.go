@@ -167,7 +167,6 @@ func (m *partition) missing() SkipAuthorization {
 	return lost
 }
 
-// skippable reports whether there is a way on behind what is lost.
 func (m *partition) skippable() bool { return m.loss.found.skippable(m.slots.committed) }
 
 // allowed reports whether what is lost may be given up, by the spec or by an
@@ -176,7 +175,6 @@ func (m *partition) allowed(lost SkipAuthorization) bool {
 	return m.cfg.OnLost == Earliest || m.cfg.OnLost == Latest || m.loss.allow(lost)
 }
 
-// lostError says what is lost, and what authorization would let the stream go on.
 func (m *partition) lostError(lost SkipAuthorization) error {
 	exact, in := *m.loss.found.missing, m.slots.claim
 	e := &thalweg.Error{Op: "score", Kind: thalweg.Lost, Err: &exact}

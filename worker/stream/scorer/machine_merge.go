@@ -53,10 +53,8 @@ type heldMerge struct {
 // written or finished.
 func (c *merges) committing() bool { return c.job != nil && c.job.committing }
 
-// waiting reports whether a merged file waits for the log.
 func (c *merges) waiting() bool { return c.job != nil && c.job.ready && !c.job.committing }
 
-// end ends the job and returns it.
 func (c *merges) end() *merging {
 	ended := c.job
 	c.job, c.InUse = nil, false
@@ -81,7 +79,6 @@ func (c *merges) plan(topicID string) *merging {
 	return c.job
 }
 
-// finished takes in a slot of rows.
 func (c *merges) finished(e commitlog.Entry) {
 	c.Add(e)
 	if c.job != nil && c.job.ready {
@@ -129,7 +126,6 @@ func (m *partition) mergeMore() {
 	}
 }
 
-// onRuns learns what is in which files.
 func (m *partition) onRuns(ev runsRead) {
 	c := &m.merges
 	switch {
@@ -142,7 +138,6 @@ func (m *partition) onRuns(ev runsRead) {
 	}
 }
 
-// onMerged learns that a file is merged, or why it is not.
 func (m *partition) onMerged(ev merged) {
 	c := &m.merges
 	switch {
@@ -208,7 +203,6 @@ func (m *partition) unclaimed(s *span) bool {
 	return s.stage == opClaim && !m.Busy(opClaim) && m.Retry(opClaim).Failures == 0
 }
 
-// finishMerge makes the compaction history.
 func (m *partition) finishMerge(ev slotFinished) {
 	c := &m.merges
 	m.recovered()

@@ -59,5 +59,4 @@ func (r *deadRate) observe(events, dead int) bool {
 	return r.tripped != ""
 }
 
-// reset counts anew.
 func (r *deadRate) reset() { r.recent, r.tripped = window{}, "" }

@@ -35,10 +35,8 @@ func (s *slots) scoredTo() int64 {
 	return s.committed
 }
 
-// blank reports whether there is no event in the open span.
 func (s *slots) blank() bool { return s.open == nil || s.open.events == 0 }
 
-// drop gives the spans up and returns them.
 func (s *slots) drop() (dropped []*span) {
 	for _, d := range []*span{s.open, s.closing} {
 		if d != nil {
@@ -49,7 +47,6 @@ func (s *slots) drop() (dropped []*span) {
 	return dropped
 }
 
-// newSpan numbers a span.
 func (s *slots) newSpan(n span) *span {
 	s.made++
 	n.id, n.limit = s.made, -1
@@ -84,7 +81,6 @@ func (s *span) full(rolling Limits) bool {
 	return s.cut || s.events >= rolling.Count || s.bytes >= rolling.Bytes || s.gaps >= maxSpanGaps
 }
 
-// scoreMore scores a batch if one is due and there is room for its rows.
 func (m *partition) scoreMore() {
 	s := &m.slots
 	if !m.Idle(opScore) || m.source.next == s.scoredTo() || m.ended() || !m.batchDue() || s.closing != nil && s.closing.skip {
@@ -137,7 +133,6 @@ func (m *partition) cut(s *span) engine.Cut {
 	return c
 }
 
-// onScored moves records from the backlog to the open span.
 func (m *partition) onScored(ev batchScored) {
 	switch {
 	case ev.epoch != m.epoch:
@@ -223,7 +218,6 @@ func (m *partition) stuck() bool {
 	return m.slots.closing != nil && m.Retry(m.slots.closing.stage).Failures >= stuckTries
 }
 
-// commitSpan takes the closing span one stage further.
 func (m *partition) commitSpan() {
 	s := m.slots.closing
 	if s == nil || !m.Idle(s.stage) {
@@ -232,7 +226,6 @@ func (m *partition) commitSpan() {
 	m.start(s.stage, map[op]effect{opClaim: claim{s}, opPublish: publish{s}, opDeliver: deliver{s}, opFinish: finish{s}}[s.stage])
 }
 
-// onClaimed goes on to write, or reads where the winner of the slot stands.
 func (m *partition) onClaimed(ev slotClaimed) {
 	switch {
 	case !m.complete(opClaim, ev.err):
@@ -270,7 +263,6 @@ func (m *partition) onPublished(ev objectsPublished) {
 	}
 }
 
-// onFinished makes the closing span history.
 func (m *partition) onFinished(ev slotFinished) {
 	if !m.complete(opFinish, ev.err) {
 		return

@@ -58,12 +58,10 @@ func (s *source) scored(ev batchScored) {
 	}
 }
 
-// full reports whether a batch is full, or old.
 func (s *source) full(now time.Duration, l Limits) bool {
 	return s.records >= l.Count || s.bytes >= l.Bytes || now >= s.since+l.Period
 }
 
-// onFetched adds records to the backlog.
 func (m *partition) onFetched(ev recordsFetched) {
 	canceled := m.source.canceled
 	m.source.canceled = false
@@ -76,7 +74,6 @@ func (m *partition) onFetched(ev recordsFetched) {
 	}
 }
 
-// fetchMore asks for records while there is room in the backlog.
 func (m *partition) fetchMore() {
 	s, in := &m.source, m.slots.claim
 	blocked := m.blocked()
@@ -115,7 +112,6 @@ func (m *partition) refetch() {
 	m.out = append(m.out, refetch{m.epoch})
 }
 
-// stopFetching ends the fetch under way, if there is one.
 func (m *partition) stopFetching() {
 	if m.Busy(opFetch) && !m.source.canceled {
 		m.source.canceled = true

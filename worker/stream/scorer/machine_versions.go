@@ -41,7 +41,6 @@ func (v *versions) choose() (load *engine.Candidate, takeOver bool) {
 	return nil, false
 }
 
-// loaded learns that a version can score, or why it cannot.
 func (v *versions) loaded(model engine.Model, refused error) {
 	if refused != nil {
 		v.refused[model] = refused.Error()
@@ -73,7 +72,6 @@ func (m *partition) loadVersion() {
 	}
 }
 
-// onLoaded learns that a version can score, or why not.
 func (m *partition) onLoaded(ev modelLoaded) {
 	refused := ev.err
 	if refused == nil || isTransient(refused) {

@@ -57,7 +57,6 @@ func New(source connectors.Source, bucket storage.Bucket, models engine.Models, 
 	return s, nil
 }
 
-// openLog returns the log, not yet opened.
 func (s *Scorer) openLog() (*commitlog.Log, error) {
 	return commitlog.New(s.bucket, commitlog.Config{Prefix: s.cfg.Prefix, Pipeline: s.cfg.Pipeline, Topic: s.cfg.Topic, Partition: s.cfg.Partition,
 		Attempts: logAttempts, Backoff: s.cfg.MinBackoff})
@@ -104,7 +103,6 @@ func (s *Scorer) Resume() { s.ask(func() { s.mu.resumed, s.mu.status.Tripped = t
 // after it is given.
 func (s *Scorer) Skip(authorization SkipAuthorization) { s.ask(func() { s.mu.skip = authorization }) }
 
-// ask changes what is asked of the scorer and wakes its loop.
 func (s *Scorer) ask(change func()) {
 	s.mu.Lock()
 	change()
@@ -185,7 +183,6 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 
 func (r *runner) now() machine.Instant { return machine.At(r.begun, r.clock()) }
 
-// run is the loop.
 func (r *runner) run(ctx context.Context) error {
 	effects, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	r.ctx = effects
@@ -255,7 +252,6 @@ func (r *runner) run(ctx context.Context) error {
 	return r.err
 }
 
-// arm sets the timer to the machine's next moment.
 func (r *runner) arm(timer *time.Timer) {
 	at, ok := r.machine.wake()
 	if !ok {
@@ -265,7 +261,6 @@ func (r *runner) arm(timer *time.Timer) {
 	timer.Reset(max(0, at-r.now().Mono))
 }
 
-// step feeds the machine and starts what it wants done.
 func (r *runner) step(ev event) { r.stepAt(r.now(), ev) }
 
 // at is step at a point where a test may end the process, which is what an

@@ -44,7 +44,6 @@ func (r *runner) carryOut(ctx context.Context, e effect) event {
 	panic(fmt.Sprintf("no such effect: %T", e))
 }
 
-// read reads finished slots of a source.
 func (r *runner) read(ctx context.Context, e readSlots) event {
 	f := r.readers[e.source]
 	if f == nil || f.Seq() != e.from {
@@ -72,7 +71,6 @@ func (r *runner) read(ctx context.Context, e readSlots) event {
 	return answer
 }
 
-// inspect reads footers, and looks for the live files of slots.
 func (r *runner) inspect(ctx context.Context, e inspect) event {
 	answer := inspected{objects: make(map[string]found, len(e.objects))}
 	if answer.inputs, answer.err = r.locate(ctx, e); answer.err != nil {

@@ -134,7 +134,6 @@ func (m *tableMachine) find(s Source) *sourceCursor {
 	return nil
 }
 
-// newCursor begins after what the table has of a source.
 func (m *tableMachine) newCursor(s Source) *sourceCursor {
 	f := &sourceCursor{source: s, objects: map[string]*file{}, pollAt: m.Now.Mono}
 	if m.snapshot != nil {
@@ -143,7 +142,6 @@ func (m *tableMachine) newCursor(s Source) *sourceCursor {
 	return f
 }
 
-// after returns the first slot of a source that is not in the table.
 func (m *tableMachine) after(s Source) uint64 {
 	if v, ok := m.snapshot.Txns[s.AppID()]; ok && v >= 0 {
 		return uint64(v) + 1
@@ -212,7 +210,6 @@ func (f *sourceCursor) drop(after uint64) {
 	f.awaitingCompaction = f.awaitingCompaction && len(f.pending) > 0
 }
 
-// addSlots takes in what was read of a source.
 func (m *tableMachine) addSlots(ev slotsRead) {
 	f := m.find(ev.source)
 	if f == nil {

@@ -152,12 +152,10 @@ func (f *sourceCursor) nextBatch() *batch {
 // missingFile marks an object that is not there any more.
 var missingFile = &file{}
 
-// isMissing reports whether an object of the slot is gone.
 func (s slot) isMissing(f *sourceCursor) bool {
 	return slices.ContainsFunc(s.objects, func(o commitlog.Object) bool { return f.objects[o.Key] == missingFile })
 }
 
-// addInspected takes in what was learned of the objects of a plan.
 func (m *tableMachine) addInspected(ev inspected) {
 	p := m.pending
 	if p == nil {

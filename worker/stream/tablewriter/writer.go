@@ -163,7 +163,6 @@ type runner struct {
 	handing  bool   // the mailbox is being handed over
 }
 
-// deliver hands the mailbox to the machine.
 func (r *runner) deliver(ctx context.Context) {
 	r.mu.Lock()
 	added, removed, finished := r.mu.added, r.mu.removed, r.mu.finished
