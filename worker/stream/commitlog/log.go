@@ -79,10 +79,6 @@ type State struct {
 	Pending    *Intent // the claim of NextSeq: to be carried out before anything else is claimed; nil if unclaimed
 }
 
-// Empty reports whether nothing was ever claimed: only then the caller chooses
-// the offset to begin with.
-func (s State) Empty() bool { return s.NextSeq == 0 && s.Pending == nil }
-
 // New returns the log that config names in bucket, not yet opened.
 func New(bucket storage.Bucket, config Config) (*Log, error) {
 	config = config.withDefaults()

@@ -398,5 +398,5 @@ func (l *latency) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.mu.counts[:])
-	l.mu.n, l.mu.sum = 0, 0
+	l.mu.n = 0
 }

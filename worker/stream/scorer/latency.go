@@ -2,7 +2,6 @@ package scorer
 
 import (
 	"math/bits"
-	"slices"
 	"sync"
 	"time"
 )
@@ -14,7 +13,6 @@ type latency struct {
 		sync.Mutex
 		counts [buckets]uint64
 		n      uint64
-		sum    float64 // microseconds
 	}
 }
 
@@ -46,14 +44,10 @@ func boundOf(bucket int) int64 {
 func (l *latency) observe(now int64, timestamps []int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sum := int64(0)
 	for _, t := range timestamps {
-		us := now - t
-		l.mu.counts[bucketOf(us)]++
-		sum += max(us, 0)
+		l.mu.counts[bucketOf(now-t)]++
 	}
 	l.mu.n += uint64(len(timestamps))
-	l.mu.sum += float64(sum)
 }
 
 // quantile returns the latency that a share q of the events did not exceed, 0
@@ -72,24 +66,4 @@ func (l *latency) quantile(q float64) time.Duration {
 		}
 	}
 	return time.Duration(boundOf(buckets-1)) * time.Microsecond
-}
-
-// latencyBounds are those of the histogram that is handed out.
-var latencyBounds = [...]time.Duration{time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond,
-	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond,
-	5 * time.Second, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
-
-func (l *latency) histogram() (bounds []time.Duration, counts []uint64, n uint64, seconds float64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	bounds = slices.Clone(latencyBounds[:])
-	counts = make([]uint64, len(bounds))
-	i, seen := 0, uint64(0)
-	for b, bound := range bounds {
-		for ; i < buckets && time.Duration(boundOf(i))*time.Microsecond <= bound; i++ {
-			seen += l.mu.counts[i]
-		}
-		counts[b] = seen
-	}
-	return bounds, counts, l.mu.n, l.mu.sum / 1e6
 }

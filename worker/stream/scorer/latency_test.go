@@ -13,15 +13,6 @@ func TestLatencyQuantilesAreWithinATenth(t *testing.T) {
 			t.Errorf("quantile %v is %v µs, want about %v", q, got, want)
 		}
 	}
-	bounds, counts, n, seconds := l.histogram()
-	if n != 100_000 || seconds < 4999 || seconds > 5001 {
-		t.Errorf("%d events in %f s", n, seconds)
-	}
-	for i, bound := range bounds {
-		if want := min(uint64(bound.Microseconds()), 100_000); float64(counts[i]) < 0.8*float64(want) || counts[i] > want+1 {
-			t.Errorf("%d events within %v, want about %d", counts[i], bound, want)
-		}
-	}
 	for us := int64(1); us < 1<<41; us += us/3 + 1 {
 		if b := bucketOf(us); b < buckets-1 && (boundOf(b) < us || b > 0 && boundOf(b-1) >= us) {
 			t.Fatalf("%d µs is in bucket %d, which ends at %d after %d", us, b, boundOf(b), boundOf(b-1))

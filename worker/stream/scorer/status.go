@@ -57,13 +57,6 @@ func (s *Scorer) Status() Status {
 	return status
 }
 
-// Latency returns how many events went from their timestamp to a prediction
-// within each of the bounds, which are the same for every Scorer, cumulatively;
-// and the number and the sum in seconds of all.
-func (s *Scorer) Latency() (bounds []time.Duration, counts []uint64, n uint64, seconds float64) {
-	return s.latency.histogram()
-}
-
 // report publishes the status after a step and logs what has changed.
 func (r *runner) report(before *engine.Candidate) {
 	m := r.machine
