@@ -44,7 +44,7 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 		e.Kind, e.Hint = thalweg.Invalid, "check the connection's CA and the broker's host name"
 	case refusedByPeer(err):
 		e.Kind, e.Hint = thalweg.Invalid, "the broker refused the TLS connection: check the client certificate and who signed it"
-	case strings.Contains(err.Error(), "tls alert record"): // franz-go's guess; it has no type for it
+	case c.cfg.TLS == nil && strings.Contains(err.Error(), "tls alert record"): // franz-go's guess; it has no type for it
 		e.Kind, e.Hint = thalweg.Invalid, "the broker seems to expect TLS on this port"
 	case endOfConnection(err) && c.signInCut.Load():
 		e.Kind, e.Hint = thalweg.Invalid, "the broker hung up during sign-in: check user, password and mechanism ("+c.cfg.SASL.Mechanism+")"

@@ -63,12 +63,13 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 			spec.Since = before.Since
 		}
 	}
-	trains := p.ActiveRun != "" || !s.trained(p, spec)
+	active := s.runs[p.ActiveRun]
+	trains := active != nil && active.Verb == "" || !s.trained(p, spec)
 	if full := s.overfull(p.Name); trains && full != "" {
 		return failure(thalweg.Exhausted, c.name(), string(c.Pipeline), full)
 	}
-	if r := s.runs[p.ActiveRun]; r != nil {
-		s.endRun(r, RunCanceled, now, fmt.Sprintf("superseded by generation %d", spec.Generation))
+	if active != nil {
+		s.endRun(active, RunCanceled, now, fmt.Sprintf("superseded by generation %d", spec.Generation))
 	}
 	p.Specs = append(p.Specs, spec)
 	p.dropOldSpecs()

@@ -47,6 +47,9 @@ func (c *StartRun) flaw() string {
 	if len(c.Verb) > MaxStageNameBytes || len(c.Arguments) > MaxArguments {
 		return fmt.Sprintf("verb %.80q with %d arguments; at most %d are possible", c.Verb, len(c.Arguments), MaxArguments)
 	}
+	if c.Verb == "" && len(c.Arguments) > 0 {
+		return "arguments without a verb"
+	}
 	for _, name := range sortedKeys(c.Arguments) {
 		if len(name)+len(c.Arguments[name]) > MaxTextBytes {
 			return fmt.Sprintf("argument %.80q is longer than %d bytes", name, MaxTextBytes)

@@ -59,7 +59,11 @@ func newPlan(job *Job, algorithm Algorithm, all []facts) (*plan, error) {
 		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
 			Err: fmt.Errorf("there are no training rows"), Hint: "look at the filters, the split and the label's nulls"}
 	}
-	p.course = algorithm.Course(blocks)
+	if p.course = algorithm.Course(blocks); p.course.Rounds < 1 || p.course.Passes < 1 {
+		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
+			Err:  fmt.Errorf("the algorithm's epoch has %d rounds and %d passes; both must be at least 1", p.course.Rounds, p.course.Passes),
+			Hint: "this is a bug in the algorithm: please report it"}
+	}
 	p.labels = job.Model.Loss().Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))
 	return p, nil
 }
