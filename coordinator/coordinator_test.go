@@ -546,6 +546,9 @@ func TestHealthAndMetrics(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, nil)
 	c.apply(c.client(), "flights", 1)
+	if _, err := c.client().Promote(t.Context(), &apiv1.PromoteRequest{Model: "flights", Alias: "champion", Version: 7}); err == nil {
+		t.Error("a version that does not exist was promoted")
+	}
 	get := func(path string) (int, string) {
 		t.Helper()
 		transport := &http.Transport{DisableKeepAlives: true}
@@ -568,7 +571,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	_, body := get(metricsPath)
 	for _, want := range []string{"thalweg_coordinator_leader 1", `thalweg_coordinator_requests_total{outcome="ok",verb="Apply"} 1`,
-		`thalweg_coordinator_commands_total{command="apply spec",outcome="ok"} 1`, "thalweg_coordinator_active_runs 1"} {
+		`thalweg_coordinator_commands_total{command="apply spec",outcome="ok"} 1`, `thalweg_coordinator_commands_total{command="promote",outcome="not found"} 1`, "thalweg_coordinator_active_runs 1"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %s", want)
 		}

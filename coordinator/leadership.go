@@ -191,13 +191,14 @@ func (c *Coordinator) propose(cmd state.Command, requestID string) (state.Answer
 		return state.Answer{}, &thalweg.Error{Op: state.Name(cmd), Kind: thalweg.Exhausted, Subject: "log entry",
 			Hint: "a command may have 4 MiB"}
 	}
+	var answer state.Answer
 	result, err := c.node.Apply(entry)
-	c.metrics.command(state.Name(cmd), time.Since(started), err)
-	if err != nil {
-		return state.Answer{}, err
+	if err == nil {
+		answer = result.(state.Answer)
+		err = answer.Err()
 	}
-	answer := result.(state.Answer)
-	return answer, answer.Err()
+	c.metrics.command(state.Name(cmd), time.Since(started), err)
+	return answer, err
 }
 
 // read calls look with a state that holds everything acknowledged before.

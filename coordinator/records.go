@@ -38,7 +38,7 @@ func recordKey(id thalweg.RunID) (string, error) {
 	remaining, ordinal := cutNumber(string(id))
 	pipeline, generation := cutNumber(remaining)
 	if pipeline == "" || ordinal == 0 || generation == 0 {
-		return "", &thalweg.Error{Op: "find record", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: "`thalweg runs` lists those there are"}
+		return "", &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: "`thalweg runs` lists those there are"}
 	}
 	return fmt.Sprintf("%s%s/%020d-%020d-%s.json", recordsPrefix, pipeline, math.MaxUint64-generation, math.MaxUint64-ordinal, id), nil
 }

@@ -48,7 +48,7 @@ func newCoordinator(g *globals) *cobra.Command {
 			}
 			defer conns.Close()
 			cfg.Records = conns.stateBucket(g.connections.state)
-			node, err := coordinator.New(log.With("node", cfg.ID), cfg)
+			node, err := coordinator.New(log, cfg)
 			if err != nil {
 				return err
 			}
