@@ -21,10 +21,11 @@ func newApply(g *globals) *cobra.Command {
 		Use:   "apply -f SPEC",
 		Short: "Submit a spec; start a training run when its training half changed",
 		Long: "apply submits a spec. A changed spec becomes the pipeline's next generation, and its streams\n" +
-			"use it at once. apply starts a training run when the training half of the spec changed, that is,\n" +
-			"when no registered version was trained from the same one and no run is under way. The other half\n" +
-			"changes only how the stream runs: labels, sources.events.kafka, connection, and scoring, except\n" +
-			"scoring.partition_by and whether there is a scoring section. `thalweg runs start` always trains.",
+			"use it at once. It starts a training run, unless a version is registered that was trained from\n" +
+			"the same training half and no run is in progress; a run in progress is restarted. The other\n" +
+			"half changes only how the stream runs: metadata.labels, kafka and connection of sources.events,\n" +
+			"and scoring, except scoring.sink.partition_by and whether there is a scoring section.\n\n" +
+			"An unchanged spec changes nothing, even if its run failed: `thalweg runs start` always trains.",
 		Example: "  thalweg apply -f flights.yaml\n" +
 			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
 		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {

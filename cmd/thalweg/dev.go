@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -14,8 +15,8 @@ func newDev(g *globals) *cobra.Command {
 		Use:   "dev",
 		Short: "Run everything in one process: coordinators, workers, a Kafka broker, an S3 endpoint",
 		Long: "dev runs a whole cluster in one process, bound to loopback and without\n" +
-			"authentication between its parts. What it holds lies in --dir: stopped and started\n" +
-			"again on the same directory it goes on where it was.",
+			"authentication between its parts. Everything is kept in --dir: a cluster that is\n" +
+			"stopped and started again with the same directory continues where it was.",
 		Example: "  thalweg dev\n" +
 			"  thalweg dev --dir /tmp/tw --workers 4 --free-ports",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,7 +60,7 @@ type devEndpoints struct {
 
 func (e *devEndpoints) print(w io.Writer) {
 	fmt.Fprintf(w, "\nThalweg is ready.\n")
-	fmt.Fprintf(w, "  API    http://%s   (and %s)\n", e.API[0], e.API[1:])
+	fmt.Fprintf(w, "  API    http://%s   (and %s)\n", e.API[0], strings.Join(e.API[1:], ", "))
 	fmt.Fprintf(w, "  Kafka  %s\n", e.Kafka)
 	if e.S3 != "" {
 		fmt.Fprintf(w, "  S3     http://%s   access key %s, secret key %s, region us-east-1\n", e.S3, e.AccessKey, e.SecretKey)

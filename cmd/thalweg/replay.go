@@ -29,15 +29,15 @@ func newReplay(g *globals) *cobra.Command {
 			"dead letters and commit logs. It runs in this process, not on the workers, reads the\n" +
 			"topic without a consumer group, and leaves the live stream and its offsets alone.\n" +
 			"\n" +
-			"What the bounds mean is fixed when a replay begins. One that was interrupted or\n" +
-			"killed goes on when the same command is run again, and ends with the same rows.\n" +
+			"What the bounds mean is fixed when a replay begins. To continue one that\n" +
+			"was interrupted or killed, run the same command again; it ends with the same rows.\n" +
 			"\n" +
 			"A bound is earliest, latest, committed (where the live log begins, and what it has\n" +
 			"reached), an offset, partition:offset,… for some partitions, or an RFC 3339 time (the\n" +
 			"first event at or after it).\n" +
 			"\n" +
-			"With --diff the set is then compared with the live rows, as `thalweg diff` does: exit\n" +
-			"code 0 says that every event has the same fate and the same bits, 1 that one has not.",
+			"With --diff the rows are then compared with the live ones, as `thalweg diff` does. Exit\n" +
+			"code 0: every event has the same outcome, with the same bits. Exit code 1: one differs.",
 		Example: "  thalweg replay flight-delays --model 2 --into s3://lake/replays/v2/ --diff\n" +
 			"  thalweg replay --topic flights --from 2026-11-26T00:00:00Z --to latest --model champion --into s3://lake/replays/today/",
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {

@@ -76,7 +76,7 @@ func (s *sinkReader) howToRead() []string {
 		return nil
 	}
 	path := s.name + "/" + strings.TrimSuffix(s.prefix, "/")
-	uri, spark, options, needs := "s3://"+path, "s3a://"+path, "", " (keys and region from the environment; DuckDB and Spark want the endpoint "+s.store+" too)"
+	uri, spark, options, needs := "s3://"+path, "s3a://"+path, "", " (keys and region from the environment; DuckDB and Spark also need the endpoint "+s.store+")"
 	if dir, ok := strings.CutPrefix(s.store, "file://"); ok {
 		uri, needs = dir+"/"+path, ""
 		spark = uri

@@ -252,7 +252,7 @@ func (s *Server) reserve() error {
 func (s *Server) failure(err error) error {
 	e := &thalweg.Error{Op: "run dev server", Subject: s.config.Address, Err: err}
 	if errors.Is(err, syscall.EADDRINUSE) {
-		e.Kind, e.Hint = thalweg.Exists, "another process listens there: stop it or choose another port"
+		e.Kind, e.Hint = thalweg.Exists, "another process listens there: stop it or take other ports (`thalweg dev --free-ports`)"
 	}
 	return e
 }
