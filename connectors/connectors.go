@@ -38,9 +38,6 @@ type Reading struct {
 	// Group is the consumer group that Commit writes offsets under; empty: Commit
 	// does nothing.
 	Group string
-	// IsolationLevel is read_uncommitted, the default, or read_committed: whether
-	// records of aborted transactions are read.
-	IsolationLevel string
 	// Large, if set, is called before a fetch takes much more memory than it asked
 	// for, and may wait.
 	Large func(ctx context.Context) error

@@ -42,8 +42,8 @@ func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
 	if cmd.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
 		return nil, refused(thalweg.KindOf(err), err)
 	}
-	if events := spec.Spec.Sources.Events; spec.Spec.Scoring != nil && events != nil && events.Kafka != nil {
-		cmd.Topic = events.Kafka.Topic
+	if events := spec.Spec.Sources.Events.Reading(); spec.Spec.Scoring != nil && events != nil {
+		cmd.Topic = events.Topic
 	}
 	return cmd, nil
 }

@@ -1,9 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"iter"
 	"reflect"
 	"slices"
+
+	"github.com/thalweg/thalweg"
 )
 
 // Kind is a kind of things that a spec chooses by name. The catalog tag of a
@@ -20,6 +23,9 @@ const (
 	Normalizations Kind = "normalizations"
 	Metrics        Kind = "metrics"
 	EventFormats   Kind = "event_formats"
+	DatasetFormats Kind = "dataset_formats"
+	Streams        Kind = "streams"
+	TableFormats   Kind = "table_formats"
 )
 
 // Catalog is all that a spec can choose by name, by kind. It is handed to Parse,
@@ -65,13 +71,18 @@ type Typed interface{ For() string }
 // Choice is an entry that a spec has chosen, and its options. A field of this
 // type has a catalog tag. With yaml:",inline" the entry's name is a field of the
 // struct around it ("trim: {…}"); else the field's value is a mapping with the
-// name as its type, and the options beside it ("{type: adam, …}").
+// name as its type, or what the key tag says, and the options beside it
+// ("{type: adam, …}").
 type Choice struct {
 	Name string
 	// Options is a pointer to the entry's struct, or nil where no entry has the
 	// name.
 	Options any
+	// Key is the field that has the name; empty: type.
+	Key string
 }
+
+func (c *Choice) key() string { return cmp.Or(c.Key, "type") }
 
 var choiceType = reflect.TypeFor[Choice]()
 
@@ -87,6 +98,16 @@ func (c Catalog) choose(kind Kind, name string, choice *Choice) {
 	if ok {
 		choice.Options = entry.new()
 	}
+}
+
+// Choose returns the choice of an entry with options that are JSON.
+func (c Catalog) Choose(kind Kind, name string, options []byte) (Choice, error) {
+	entry, ok := c.find(kind, name)
+	if !ok {
+		return Choice{}, &thalweg.Error{Op: "choose from " + string(kind), Kind: thalweg.Unsupported, Subject: name, Hint: oneOf(c.names(kind))}
+	}
+	choice := Choice{Name: name, Options: entry.new()}
+	return choice, thalweg.DecodeStrict(options, choice.Options)
 }
 
 // lossFor returns the default loss of a type of output feature; "" where there is

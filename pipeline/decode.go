@@ -147,7 +147,7 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner s
 		case isMapping(e.Value) && slices.Contains(ruleOf(f.tag).refused, "{}"):
 			d.refuse(e.Value, at, "", "a rule")
 		case f.value.Type() == choiceType:
-			d.choice(e.Value, at, Kind(f.tag.Get("catalog")), f.value)
+			d.choice(e.Value, at, f.tag, f.value)
 		default:
 			d.value(e.Value, at, f.value)
 		}
@@ -155,18 +155,20 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner s
 }
 
 // choice decodes the type and the options of an entry.
-func (d *decoder) choice(n ast.Node, path string, kind Kind, into reflect.Value) {
+func (d *decoder) choice(n ast.Node, path string, tag reflect.StructTag, into reflect.Value) {
 	if !d.begin(n, path) {
 		return
 	}
+	kind, c := Kind(tag.Get("catalog")), into.Addr().Interface().(*Choice)
+	c.Key = tag.Get("key")
 	name := defaultChoices[kind]
 	values, _ := entries(n)
 	for _, e := range values {
-		if text, ok := e.Value.(*ast.StringNode); ok && e.Key.String() == "type" {
+		if text, ok := e.Value.(*ast.StringNode); ok && e.Key.String() == c.key() {
 			name = text.Value
 		}
 	}
-	d.found.catalog.choose(kind, name, into.Addr().Interface().(*Choice))
+	d.found.catalog.choose(kind, name, c)
 	d.structure(n, path, into, string(kind))
 }
 
@@ -179,10 +181,12 @@ func (d *decoder) inlineChoice(n ast.Node, path, name string, into reflect.Value
 			continue
 		}
 		c := into.Field(i).Addr().Interface().(*Choice)
-		if c.Options != nil {
+		if c.Options != nil && kind == Steps {
 			d.found.add(path, "write each as a step of its own", "a step is one operator, not %s and %s", c.Name, name)
+		} else if c.Options != nil {
+			d.found.add(path, "", "only one of %s and %s can be there", c.Name, name)
 		}
-		*c = Choice{name, entry.new()}
+		*c = Choice{Name: name, Options: entry.new()}
 		d.value(n, join(path, name), reflect.ValueOf(c.Options).Elem())
 	}
 }

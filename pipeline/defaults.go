@@ -41,6 +41,7 @@ func (f filler) body(b *Body, name string) {
 		DefaultPointer(&c.Nullable, true)
 		DefaultList(f.Place, fmt.Sprintf("spec.schema.columns[%d].available_in", i), &c.AvailableIn, InTraining, InScoring)
 	}
+	f.choice("spec.sources.train.format", DatasetFormats, "", &b.Sources.Train.Format)
 	if b.Sources.Events != nil {
 		f.events(b.Sources.Events, name)
 	}
@@ -70,14 +71,14 @@ func (f filler) body(b *Body, name string) {
 
 func (f filler) events(s *EventSource, pipeline string) {
 	const path = "spec.sources.events."
-	if k := s.Kafka; k != nil {
-		Default(f.Place, path+"kafka.consumer_group", &k.ConsumerGroup, "thalweg-"+pipeline)
+	if r := s.Reading(); r != nil {
+		at := f.in(path + s.Stream.Name)
+		Default(at, "consumer_group", &r.ConsumerGroup, "thalweg-"+pipeline)
 		// All that is there, until the stream has a log of its own.
-		Default(f.Place, path+"kafka.start_offset", &k.StartOffset, "earliest")
+		Default(at, "start_offset", &r.StartOffset, "earliest")
 		// Lost events are a fault that someone should know of.
-		Default(f.Place, path+"kafka.on_offset_out_of_range", &k.OnOffsetOutOfRange, "fail")
-		// As Kafka's own consumers: the two differ for transactional producers only.
-		Default(f.Place, path+"kafka.isolation_level", &k.IsolationLevel, "read_uncommitted")
+		Default(at, "on_offset_out_of_range", &r.OnOffsetOutOfRange, "fail")
+		f.choice(at.path, Streams, "", &s.Stream)
 	}
 	f.choice(path+"format", EventFormats, "", &s.Format)
 }
@@ -99,7 +100,7 @@ func (f filler) step(c *CleanStep, path string) {
 // choice chooses an entry by default where the spec names none, and fills in the
 // defaults of the options.
 func (f filler) choice(path string, kind Kind, name string, c *Choice) {
-	if c.Name == "" && !f.found.source.has(path+".type") {
+	if c.Name == "" && !f.found.source.has(path+"."+c.key()) {
 		f.found.catalog.choose(kind, name, c)
 	}
 	if o, ok := c.Options.(Defaulter); ok {
@@ -212,7 +213,10 @@ func (f filler) scoring(s *Scoring, events *EventSource) {
 		Default(f.Place, sink+"compaction.byte_size", &c.ByteSize, 128<<20)
 		Default(f.Place, sink+"compaction.retention", &c.Retention, Duration(10*time.Minute))
 	}
-	Default(f.Place, sink+"table.format", &s.Sink.Table.Format, TableDelta)
+	s.Sink.Table.Key = "format"
+	if names := f.found.catalog.names(TableFormats); len(names) > 0 {
+		f.choice(sink+"table", TableFormats, names[0], &s.Sink.Table)
+	}
 	if s.DeadLetter != nil && s.DeadLetter.Kafka != nil && events != nil {
 		Default(f.Place, "spec.scoring.dead_letter.kafka.connection", &s.DeadLetter.Kafka.Connection, events.Connection)
 	}

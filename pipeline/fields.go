@@ -19,7 +19,7 @@ func fields(of reflect.Value) []field {
 	var out []field
 	if of.Type() == choiceType {
 		c := of.Interface().(Choice)
-		out = append(out, field{"type", of.Field(0), `yaml:"type,omitempty" json:"type,omitempty"`})
+		out = append(out, field{c.key(), of.Field(0), `yaml:",omitempty" json:",omitempty"`})
 		if c.Options != nil {
 			out = append(out, fields(reflect.ValueOf(c.Options).Elem())...)
 		}

@@ -90,8 +90,12 @@ func checkRules(v reflect.Value, path string, found *diagnostics) {
 			if kind := f.tag.Get("catalog"); kind != "" {
 				r.enum = found.catalog.names(Kind(kind))
 			}
-			if f.value.Type() == choiceType {
-				checkValue(f.value.Field(0), at+".type", r, found)
+			if c, ok := f.value.Interface().(Choice); ok {
+				in := at
+				if c.Name != "" || found.source.has(at) {
+					in += "." + c.key()
+				}
+				checkValue(f.value.Field(0), in, r, found)
 			} else {
 				checkValue(f.value, at, r, found)
 			}

@@ -91,7 +91,8 @@ func chosenFields(catalog Catalog, described map[string]string, t reflect.Type) 
 			continue
 		}
 		// Its fields are those of all entries; which goes with which, Parse checks.
-		inner := []reflect.StructField{{Name: "Type", Type: reflect.TypeFor[string](), Tag: reflect.StructTag(`json:"type,omitempty" ` + names)}}
+		key := (&Choice{Key: f.Tag.Get("key")}).key()
+		inner := []reflect.StructField{{Name: "Type", Type: reflect.TypeFor[string](), Tag: reflect.StructTag(fmt.Sprintf(`json:"%s,omitempty" %s`, key, names))}}
 		for _, e := range catalog[kind] {
 			of := reflect.TypeOf(e.Options).Elem()
 			for k := range of.NumField() {

@@ -27,10 +27,10 @@ type TrainSource struct {
 	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
 	// S3 is where files lie.
 	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
-	// Kafka is not supported here.
-	Kafka *KafkaSource `yaml:"kafka,omitempty" json:"kafka,omitempty"`
+	// Stream is not supported here.
+	Stream Choice `yaml:",inline" json:"-" catalog:"streams"`
 	// Format is how rows are encoded.
-	Format FileFormat `yaml:"format" json:"format"`
+	Format Choice `yaml:"format" json:"format" catalog:"dataset_formats" refused:"csv,jsonl,json,avro,arrow"`
 }
 
 // EventSource is the stream to score.
@@ -40,10 +40,22 @@ type EventSource struct {
 	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
 	// S3 is not supported here.
 	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
-	// Kafka is where events come from.
-	Kafka *KafkaSource `yaml:"kafka,omitempty" json:"kafka,omitempty"`
+	// Stream is where events come from.
+	Stream Choice `yaml:",inline" json:"-" catalog:"streams"`
 	// Format is how events are encoded.
 	Format Choice `yaml:"format" json:"format" catalog:"event_formats" refused:"jsonl,arrow"`
+}
+
+// Reading returns what the stream's options say of it, whatever its kind; nil where
+// there is no stream.
+func (e *EventSource) Reading() *StreamOptions {
+	if e == nil {
+		return nil
+	}
+	if s, ok := e.Stream.Options.(StreamSpec); ok {
+		return s.Reading()
+	}
+	return nil
 }
 
 // EventFormat is the options of an entry of the kind EventFormats.
@@ -62,8 +74,12 @@ type S3Location struct {
 	Path string `yaml:"path" json:"path" jsonschema:"pattern=^s3://[a-z0-9]"`
 }
 
-// KafkaSource is a topic.
-type KafkaSource struct {
+// StreamSpec is the options of an entry of the kind Streams. Its struct embeds
+// StreamOptions, inlined, as its first field.
+type StreamSpec interface{ Reading() *StreamOptions }
+
+// StreamOptions are the fields that all streams have.
+type StreamOptions struct {
 	// Topic is the name of the topic.
 	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$"`
 	// ConsumerGroup is written for lag dashboards and never read back. Default
@@ -76,15 +92,10 @@ type KafkaSource struct {
 	// they are given up at once and it goes on with the earliest record that is
 	// left, or with the next to come. What was given up is on record either way.
 	OnOffsetOutOfRange string `yaml:"on_offset_out_of_range,omitempty" json:"on_offset_out_of_range,omitempty" jsonschema:"enum=fail,enum=earliest,enum=latest"`
-	// IsolationLevel says whether events of aborted transactions count.
-	IsolationLevel string `yaml:"isolation_level,omitempty" json:"isolation_level,omitempty" jsonschema:"enum=read_uncommitted,enum=read_committed"`
 }
 
-// FileFormat is how the rows of files are encoded.
-type FileFormat struct {
-	// Type is parquet.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet" refused:"csv,jsonl,json,avro,arrow"`
-}
+// Reading implements StreamSpec.
+func (o *StreamOptions) Reading() *StreamOptions { return o }
 
 // SinkFormat is how scored rows are encoded.
 type SinkFormat struct {
@@ -307,22 +318,10 @@ type Sink struct {
 	// PartitionBy names a timestamp column of the scored rows, or _scored_at: rows
 	// of each UTC day get files of their own. Default: none.
 	PartitionBy []string `yaml:"partition_by,omitempty" json:"partition_by,omitempty"`
-	// Table is how the rows are offered as one table.
-	Table SinkTable `yaml:"table,omitempty" json:"table,omitempty"`
+	// Table is how the rows are offered as one table, by a manifest beside them:
+	// delta, which pandas, DuckDB and Spark read in one call, or none. Default delta.
+	Table Choice `yaml:"table,omitempty" json:"table,omitempty" catalog:"table_formats" key:"format"`
 }
-
-// SinkTable is how the rows of a sink are offered as one table.
-type SinkTable struct {
-	// Format of the table's manifest beside the rows: delta, which pandas, DuckDB
-	// and Spark read in one call, or none. Default delta.
-	Format string `yaml:"format,omitempty" json:"format,omitempty" jsonschema:"enum=delta,enum=none"`
-}
-
-// The formats of a sink's table.
-const (
-	TableDelta = "delta"
-	TableNone  = "none"
-)
 
 // PartitionColumn returns the name of the date column that rows are partitioned
 // by, given the column that partition_by names.

@@ -17,7 +17,7 @@ func TrainingHash(s *Spec) string {
 	if events := c.Spec.Sources.Events; events != nil {
 		// Where events come from; how they are read is part of the version.
 		e := *events
-		e.Connection, e.Kafka = "", nil
+		e.Connection, e.Stream = "", Choice{}
 		c.Spec.Sources.Events = &e
 	}
 	if scoring := c.Spec.Scoring; scoring != nil {

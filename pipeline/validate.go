@@ -55,34 +55,36 @@ type validator struct{ Place }
 
 func (v validator) sources(s *Sources) {
 	const train, events = "spec.sources.train", "spec.sources.events"
-	v.location(train, s.Train.S3, s.Train.Kafka)
-	if s.Train.Kafka != nil && s.Train.S3 == nil {
-		v.Unsupported(train+".kafka", "train from s3", "training from a stream")
+	v.location(train, s.Train.S3, s.Train.Stream)
+	if s.Train.Stream.Name != "" && s.Train.S3 == nil {
+		v.Unsupported(train+"."+s.Train.Stream.Name, "train from s3", "training from a stream")
 	}
 	if s.Train.S3 != nil {
 		v.S3Path(train+".s3.path", s.Train.S3.Path)
 		if key := s.Train.S3.Path; strings.Contains(path.Dir(key), "*") {
 			v.Problem(train+".s3.path", "", "a * can only stand in the last part of the path")
 		} else if strings.HasSuffix(key, "/") {
-			v.Problem(train+".s3.path", "write "+key+"*.parquet", "the path names no files")
+			v.Problem(train+".s3.path", "write "+key+"*."+s.Train.Format.Name, "the path names no files")
 		}
 	}
+	v.choice(train+".format", s.Train.Format)
 	if e := s.Events; e != nil {
-		v.location(events, e.S3, e.Kafka)
-		if e.S3 != nil && e.Kafka == nil {
-			v.Unsupported(events+".s3", "events come from kafka", "scoring files")
+		v.location(events, e.S3, e.Stream)
+		if e.S3 != nil && e.Stream.Name == "" {
+			v.Unsupported(events+".s3", "events come from "+strings.Join(v.found.catalog.names(Streams), " or "), "scoring files")
 		}
+		v.choice(events+"."+e.Stream.Name, e.Stream)
 		v.choice(events+".format", e.Format)
 	}
 }
 
 // location checks that a source is in one place.
-func (v validator) location(path string, s3 *S3Location, kafka *KafkaSource) {
+func (v validator) location(path string, s3 *S3Location, stream Choice) {
 	switch {
-	case s3 == nil && kafka == nil:
-		v.Problem(path, "", "one of s3 and kafka is missing")
-	case s3 != nil && kafka != nil:
-		v.Problem(path, "", "only one of s3 and kafka can be there")
+	case s3 == nil && stream.Name == "":
+		v.Problem(path, "", "one of %s is missing", strings.Join(append([]string{"s3"}, v.found.catalog.names(Streams)...), " and "))
+	case s3 != nil && stream.Name != "":
+		v.Problem(path, "", "only one of s3 and %s can be there", stream.Name)
 	}
 }
 
@@ -317,11 +319,12 @@ func (v validator) scoring(b *Body) {
 	if c := s.Sink.Compaction; c != nil && int64(c.ByteSize) > maxMergedBytes {
 		v.Problem(path+".sink.compaction.byte_size", fmt.Sprintf("at most %d", maxMergedBytes), "a merged file is made in memory")
 	}
+	v.choice(path+".sink.table", s.Sink.Table)
 	if len(s.Sink.PartitionBy) > 1 {
 		v.Unsupported(path+".sink.partition_by[1]", "name one column", "a second partition column")
 	}
 	if d := s.DeadLetter; d != nil && d.Kafka != nil && b.Sources.Events != nil {
-		if e := b.Sources.Events; e.Kafka != nil && e.Kafka.Topic == d.Kafka.Topic && e.Connection == d.Kafka.Connection {
+		if e := b.Sources.Events; e.Stream.Name == "kafka" && e.Reading().Topic == d.Kafka.Topic && e.Connection == d.Kafka.Connection {
 			v.Problem(path+".dead_letter.kafka.topic", "", "dead letters would come back as events: %s is the topic of the events", d.Kafka.Topic)
 		}
 	}

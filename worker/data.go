@@ -30,6 +30,7 @@ type profiled struct {
 type data struct {
 	worker   *Worker
 	plan     *pipeline.Plan
+	format   DatasetFormat
 	manifest *dataset.Manifest
 	bucket   storage.Bucket
 	events   string        // profiled.EventSchema
@@ -60,20 +61,26 @@ func (w *Worker) openData(ctx context.Context, spec string, inputs map[string]st
 			return nil, err
 		}
 	}
-	bucket, _, err := w.source(ctx, parsed)
+	format, bucket, _, err := w.source(ctx, parsed)
 	if err != nil {
 		return nil, err
 	}
-	return &data{worker: w, plan: plan, manifest: p.Manifest, bucket: bucket, events: p.EventSchema, progress: new(atomic.Int64)}, nil
+	return &data{worker: w, plan: plan, format: format, manifest: p.Manifest, bucket: bucket, events: p.EventSchema, progress: new(atomic.Int64)}, nil
 }
 
-// source opens the bucket of the training data and returns the key pattern.
-func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (storage.Bucket, string, error) {
+// source opens the bucket of the training data and returns their format and the key
+// pattern.
+func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (DatasetFormat, storage.Bucket, string, error) {
 	train := spec.Spec.Sources.Train
-	if train.S3 == nil {
-		return nil, "", &thalweg.Error{Op: "open dataset", Kind: thalweg.Unsupported, Subject: "sources.train", Hint: "train from s3"}
+	format, ok := w.cfg.Datasets[train.Format.Name]
+	if !ok {
+		return nil, nil, "", unknownFormat("dataset", train.Format)
 	}
-	return w.location(ctx, train.Connection, train.S3.Path)
+	if train.S3 == nil {
+		return nil, nil, "", &thalweg.Error{Op: "open dataset", Kind: thalweg.Unsupported, Subject: "sources.train", Hint: "train from s3"}
+	}
+	bucket, pattern, err := w.location(ctx, train.Connection, train.S3.Path)
+	return format, bucket, pattern, err
 }
 
 // location opens the bucket of an s3:// path and returns the key part of the path.
@@ -103,7 +110,8 @@ func (d *data) columns() []string {
 // only until the next one, here and below.
 func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, d.columns(), dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
+		options := d.plan.Spec.Spec.Sources.Train.Format.Options
+		r, err := d.format.Open(ctx, options, d.bucket, d.manifest, shard, d.columns(), dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
 		if err != nil {
 			yield(nil, err)
 			return

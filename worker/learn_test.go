@@ -218,13 +218,14 @@ func lake(t *testing.T) stores {
 }
 
 // prepare carries out the stages before training.
-func prepare(t *testing.T, all pipeline.Catalog, stores stores, spec string) (*stageRunner, *shardRows) {
+func prepare(t *testing.T, cfg Config, at Connections, spec string) (*stageRunner, *shardRows) {
 	t.Helper()
-	w, err := New(t.Context(), &scripted{}, stores, slog.New(slog.DiscardHandler), Config{SpecCatalog: all, ID: "w", Dir: t.TempDir()})
+	cfg.ID, cfg.Dir = "w", t.TempDir()
+	w, err := New(t.Context(), &scripted{}, at, slog.New(slog.DiscardHandler), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := pipeline.Parse(all, "spec.yaml", []byte(spec))
+	parsed, err := pipeline.Parse(cfg.SpecCatalog, "spec.yaml", []byte(spec))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +263,7 @@ func TestALearningStepIsTheSameInBatchAndStream(t *testing.T) {
 	}
 
 	stores := lake(t)
-	r, rows := prepare(t, all, stores, learningSpec)
+	r, rows := prepare(t, Config{SpecCatalog: all}, stores, learningSpec)
 	if !slices.Equal(r.filled, []int64{0, 0, 0, 18}) {
 		t.Errorf("values filled, by stage: %d", r.filled)
 	}

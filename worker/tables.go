@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -20,7 +21,33 @@ const settleTimeout = time.Second
 // some are always on their way.
 const manyBehind = 10
 
-// tables are the Delta tables that the worker's streams write to: one writer for
+// TableFormat makes what writes a table of one format, given its options in the
+// spec.
+type TableFormat func(options any, bucket storage.Bucket, log *slog.Logger, cfg tablewriter.Config) TableWriter
+
+// TableFormats returns what writes each of endpoint.TableFormats; nil: nothing is
+// written. To add one is a line here.
+func TableFormats() map[string]TableFormat {
+	return map[string]TableFormat{
+		"delta": func(_ any, bucket storage.Bucket, log *slog.Logger, cfg tablewriter.Config) TableWriter {
+			return tablewriter.New(bucket, log, cfg)
+		},
+		"none": nil,
+	}
+}
+
+// TableWriter brings the slots of sources into a table, as tablewriter.Writer
+// does.
+type TableWriter interface {
+	Run(ctx context.Context)
+	Add(s tablewriter.Source)
+	Remove(s tablewriter.Source)
+	Finished(s tablewriter.Source, slots uint64)
+	Settle(ctx context.Context, s tablewriter.Source) error
+	Status() tablewriter.Status
+}
+
+// tables are the tables that the worker's streams write to: one writer for
 // each, however many partitions of its topic are scored here. It is told of
 // their slots as they are finished, so that nothing has to be asked for; other
 // workers' slots are brought by other workers.
@@ -34,7 +61,7 @@ type tables struct {
 // openTable is a table that somebody writes to.
 type openTable struct {
 	pipeline string
-	writer   *tablewriter.Writer
+	writer   TableWriter
 	users    int
 	cancel   context.CancelFunc
 	done     chan struct{}
@@ -62,10 +89,14 @@ type member struct {
 
 // join has the slots of a partition written to the table of its sink; nil if the
 // spec wants none.
-func (t *tables) join(w *Worker, spec *pipeline.Spec, bucket storage.Bucket, cfg scorer.Config) *member {
+func (t *tables) join(w *Worker, spec *pipeline.Spec, bucket storage.Bucket, cfg scorer.Config) (*member, error) {
 	sink := spec.Spec.Scoring.Sink
-	if sink.Table.Format == pipeline.TableNone {
-		return nil
+	format, ok := w.cfg.Tables[sink.Table.Name]
+	switch {
+	case !ok:
+		return nil, unknownFormat("table", sink.Table)
+	case format == nil:
+		return nil, nil
 	}
 	m := &member{tables: t, sink: fmt.Sprintf("%s %s %s", cfg.Pipeline, sink.Connection, sink.S3.Path),
 		main:   tablewriter.Source{Topic: cfg.Topic, Partition: cfg.Partition},
@@ -79,7 +110,7 @@ func (t *tables) join(w *Worker, spec *pipeline.Spec, bucket storage.Bucket, cfg
 	if m.table == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		o := &openTable{pipeline: string(cfg.Pipeline), cancel: cancel, done: make(chan struct{}),
-			writer: tablewriter.New(bucket, w.log, tablewriter.Config{Pipeline: cfg.Pipeline, Prefix: cfg.Prefix})}
+			writer: format(sink.Table.Options, bucket, w.log, tablewriter.Config{Pipeline: cfg.Pipeline, Prefix: cfg.Prefix})}
 		go func() {
 			defer close(o.done)
 			o.writer.Run(ctx)
@@ -89,7 +120,7 @@ func (t *tables) join(w *Worker, spec *pipeline.Spec, bucket storage.Bucket, cfg
 	m.table.users++
 	m.table.writer.Add(m.main)
 	m.table.writer.Add(m.replay)
-	return m
+	return m, nil
 }
 
 // finished tells the table's writer how many slots are finished.

@@ -8,7 +8,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/table"
-	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // runProfile lists the dataset, reads the footers, cuts it into shards and
@@ -18,11 +17,11 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	bucket, pattern, err := t.worker.source(ctx, spec)
+	format, bucket, pattern, err := t.worker.source(ctx, spec)
 	if err != nil {
 		return err
 	}
-	manifest, natural, err := dataset.Discover(ctx, bucket, pattern, dataset.DiscoverConfig{})
+	manifest, natural, err := format.Discover(ctx, spec.Spec.Sources.Train.Format.Options, bucket, pattern)
 	if err != nil {
 		return err
 	}

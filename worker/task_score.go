@@ -175,8 +175,8 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 		return nil, nil, err
 	}
 	events := spec.Spec.Sources.Events
-	source, err := w.connections.Source(events.Connection, connectors.Reading{Topic: cfg.Topic, Group: events.Kafka.ConsumerGroup,
-		IsolationLevel: events.Kafka.IsolationLevel, Large: share.Large})
+	source, err := w.connections.Source(events.Connection, events.Stream,
+		connectors.Reading{Topic: cfg.Topic, Group: events.Reading().ConsumerGroup, Large: share.Large})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,7 +201,10 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 			cfg.Outbox = g.Outbox(cfg.Outbox)
 		}
 	}
-	table := w.tables.join(w, spec, bucket, cfg)
+	table, err := w.tables.join(w, spec, bucket, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
 	if table != nil {
 		cfg.Finished = table.finished
 	}

@@ -88,7 +88,7 @@ func TestToysOfATestWorkLikeEntriesOfTheBuild(t *testing.T) {
 		}
 	}
 
-	_, rows := prepare(t, all, lake(t), toySpec)
+	_, rows := prepare(t, Config{SpecCatalog: all}, lake(t), toySpec)
 	rendered, err := pipeline.Render(rows.plan.Spec)
 	if err != nil || !bytes.Contains(rendered, []byte("label: plain")) || !bytes.Contains(rendered, []byte("note: none")) {
 		t.Errorf("rendered %v:\n%s", err, rendered)

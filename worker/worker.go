@@ -49,8 +49,8 @@ type Gate interface {
 // Connections resolves the connection names of specs; "" is the default one.
 type Connections interface {
 	Store(name string) (storage.Opener, error)
-	// Source opens a topic for reading. Sources may share buffers.
-	Source(name string, what connectors.Reading) (connectors.Source, error)
+	// Source opens a topic of a kind of stream for reading. Sources may share buffers.
+	Source(name string, stream pipeline.Choice, what connectors.Reading) (connectors.Source, error)
 	// Outbox opens a topic for delivering. Whoever delivers under the same name,
 	// wherever, takes over from who did before.
 	Outbox(name, topic, as string, partition int) (connectors.Outbox, error)
@@ -95,6 +95,10 @@ type Config struct {
 	LeaseTTL time.Duration
 	// DrainTimeout bounds the first step of stopping; default 8 s.
 	DrainTimeout time.Duration
+	// Datasets and Tables are the formats that the worker reads and writes; default
+	// DatasetFormats() and TableFormats().
+	Datasets map[string]DatasetFormat
+	Tables   map[string]TableFormat
 	// Gate is where tests end the process at a step of a stream; nil in
 	// production.
 	Gate Gate
@@ -103,6 +107,12 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Stages == nil {
 		c.Stages = Stages()
+	}
+	if c.Datasets == nil {
+		c.Datasets = DatasetFormats()
+	}
+	if c.Tables == nil {
+		c.Tables = TableFormats()
 	}
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
 	c.Slots = cmp.Or(c.Slots, 2)

@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/registry"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
@@ -28,8 +29,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // stores is a worker's connections: one store in memory and no Kafka.
 type stores struct{ *memory.Opener }
 
-func (s stores) Store(string) (storage.Opener, error)                        { return s.Opener, nil }
-func (stores) Source(string, connectors.Reading) (connectors.Source, error)  { return nil, nil }
+func (s stores) Store(string) (storage.Opener, error) { return s.Opener, nil }
+func (stores) Source(string, pipeline.Choice, connectors.Reading) (connectors.Source, error) {
+	return nil, nil
+}
 func (stores) Outbox(string, string, string, int) (connectors.Outbox, error) { return nil, nil }
 func (stores) Schemas(string) (*registry.Client, error)                      { return nil, nil }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/retry"
@@ -68,6 +69,7 @@ type connections struct {
 	address map[string]string // of each store, to tell people
 	brokers map[string]kafka.Config
 	buffers *kafka.Pool                       // of all sources
+	streams map[string]streamOpener           // by the kind of stream
 	schemas map[string]*schemaregistry.Client // by name; that of the flag is defaultConnection
 }
 
@@ -190,6 +192,7 @@ func (c *connectionFlags) open() (*connections, error) {
 		stores:  map[string]storage.Opener{"": def},
 		address: map[string]string{"": c.store},
 		buffers: kafka.NewPool(),
+		streams: streamOpeners(),
 		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]", Throttle: retry.NewThrottle()}},
 	}
 	if conns.schemas, err = defaultSchemas(c.schemas); err != nil {
@@ -297,12 +300,28 @@ func (c *connections) Store(name string) (storage.Opener, error) {
 }
 
 // Source implements worker.Connections.
-func (c *connections) Source(name string, what connectors.Reading) (connectors.Source, error) {
+func (c *connections) Source(name string, stream pipeline.Choice, what connectors.Reading) (connectors.Source, error) {
+	if open, ok := c.streams[stream.Name]; ok {
+		return open(c, name, stream.Options, what)
+	}
+	return nil, &thalweg.Error{Op: "open events", Kind: thalweg.Unsupported, Subject: "stream " + stream.Name, Hint: "this build cannot read it"}
+}
+
+// streamOpener opens a topic over a named connection, given the options of its
+// kind of stream in the spec.
+type streamOpener func(c *connections, name string, options any, what connectors.Reading) (connectors.Source, error)
+
+// streamOpeners returns what opens each of endpoint.Streams. To add one is a line
+// here.
+func streamOpeners() map[string]streamOpener { return map[string]streamOpener{"kafka": openKafka} }
+
+func openKafka(c *connections, name string, options any, what connectors.Reading) (connectors.Source, error) {
 	cfg, err := named(c.brokers, "kafka", name)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Topic, cfg.Group, cfg.IsolationLevel, cfg.Large, cfg.Pool = what.Topic, what.Group, what.IsolationLevel, what.Large, c.buffers
+	cfg.IsolationLevel = options.(*endpoint.KafkaSource).IsolationLevel
+	cfg.Topic, cfg.Group, cfg.Large, cfg.Pool = what.Topic, what.Group, what.Large, c.buffers
 	return kafka.New(cfg)
 }
 

@@ -201,7 +201,7 @@ func (d *demo) train(ctx context.Context, text string) (*apiv1.Run, error) {
 // settings, so that the champion changes under load: the replay does not pass
 // its last quarter before the new version serves.
 func (d *demo) stream(ctx context.Context) (int64, *apiv1.Run, error) {
-	topic := d.parsed.Spec.Sources.Events.Kafka.Topic
+	topic := d.parsed.Spec.Sources.Events.Reading().Topic
 	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{d.cluster.endpoints.Kafka}, Topic: topic}, kafka.ProducerConfig{})
 	if err != nil {
 		return 0, nil, err

@@ -162,6 +162,7 @@ func (c *devCluster) openStore() error {
 		schemas: schemas,
 		stores:  map[string]storage.Opener{"": store},
 		buffers: kafka.NewPool(),
+		streams: streamOpeners(),
 		brokers: map[string]kafka.Config{"": {Brokers: []string{c.endpoints.Kafka}}},
 	}
 	return nil

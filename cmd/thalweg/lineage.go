@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -143,7 +144,11 @@ func openSources(ctx context.Context, conns *connections, p lineage.Places, topi
 	if from.State, _, err = conns.bucketOf(ctx, "", "s3://"+p.State+"/"); err != nil {
 		return from, err
 	}
-	source, err := conns.Source(p.Events, connectors.Reading{Topic: topic, IsolationLevel: p.Isolation})
+	stream, err := from.Catalog.Choose(pipeline.Streams, p.Stream, p.Options)
+	if err != nil {
+		return from, err
+	}
+	source, err := conns.Source(p.Events, stream, connectors.Reading{Topic: topic})
 	if err != nil {
 		return from, err
 	}
@@ -171,8 +176,12 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 		return nil, from, err
 	}
 	events := s.spec.Spec.Sources.Events
+	options, err := json.Marshal(events.Stream.Options)
+	if err != nil {
+		return nil, from, err
+	}
 	places := lineage.Places{Sink: s.sinkConnection, Bucket: s.live.Name, SinkPrefix: s.live.Prefix, State: c.stateBucket,
-		Events: events.Connection, Isolation: events.Kafka.IsolationLevel}
+		Events: events.Connection, Stream: events.Stream.Name, Options: options}
 	if f.at != "" {
 		at, err := openPlace(ctx, c.conns, s.sinkConnection, f.at)
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -65,31 +65,14 @@ type sinkReader struct {
 	prefix     string
 	topic      string
 	partitions int
-	table      bool   // the rows are one Delta table at the prefix
-	store      string // the address that the bucket is at
+	table      endpoint.Table // at the prefix
+	store      string         // the address that the bucket is at
 }
 
 // howToRead says in a line each how the rows are read as one table; nothing
 // where the spec wants none.
 func (s *sinkReader) howToRead() []string {
-	if !s.table {
-		return nil
-	}
-	path := s.name + "/" + strings.TrimSuffix(s.prefix, "/")
-	uri, spark, options, needs := "s3://"+path, "s3a://"+path, "", " (keys and region from the environment; DuckDB and Spark also need the endpoint "+s.store+")"
-	if dir, ok := strings.CutPrefix(s.store, "file://"); ok {
-		uri, needs = dir+"/"+path, ""
-		spark = uri
-	} else {
-		options = fmt.Sprintf(`, storage_options={"endpoint_url": %q, "allow_http": "%t"}`, s.store, strings.HasPrefix(s.store, "http://"))
-	}
-	return []string{
-		"",
-		"all rows as one table, a Delta table at " + uri + needs + ":",
-		fmt.Sprintf("  pandas   deltalake.DeltaTable(%q%s).to_pandas()", uri, options),
-		fmt.Sprintf("  DuckDB   SELECT * FROM delta_scan('%s')", uri),
-		fmt.Sprintf(`  Spark    spark.read.format("delta").load(%q)`, spark),
-	}
+	return s.table.HowToRead(s.store, s.name+"/"+strings.TrimSuffix(s.prefix, "/"))
 }
 
 // committedFile is one object that a done record names.
@@ -132,7 +115,7 @@ func (c *cluster) openSink(ctx context.Context, name string) (*sinkReader, error
 		return nil, err
 	}
 	return &sinkReader{bucket: s.live.Bucket, name: s.live.Name, pipeline: thalweg.PipelineName(name), prefix: s.live.Prefix, store: c.conns.address[s.sinkConnection],
-		topic: s.topic, partitions: partitions, table: s.spec.Spec.Scoring.Sink.Table.Format == pipeline.TableDelta}, nil
+		topic: s.topic, partitions: partitions, table: s.spec.Spec.Scoring.Sink.Table.Options.(endpoint.Table)}, nil
 }
 
 // streamPartitions returns how many partitions a pipeline's stream is known to

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -75,7 +76,7 @@ func TestResultsSayHowToRead(t *testing.T) {
 		{"https://minio.example", `deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "https://minio.example", "allow_http": "false"}).to_pandas()`},
 		{"file:///data", `deltalake.DeltaTable("/data/lake/scored").to_pandas()`},
 	} {
-		sink := &sinkReader{name: "lake", prefix: "scored/", table: true, store: c.store}
+		sink := &sinkReader{name: "lake", prefix: "scored/", table: new(endpoint.Delta), store: c.store}
 		if got := strings.Join(sink.howToRead(), "\n"); !strings.Contains(got, c.pandas+"\n") {
 			t.Errorf("at %s:\n%s\nhas no line\n%s", c.store, got, c.pandas)
 		}

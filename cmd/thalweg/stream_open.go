@@ -45,7 +45,7 @@ func (c *cluster) openStream(ctx context.Context, name string) (*stream, error) 
 // source opens the topic as the stream reads it, but for its consumer group.
 func (s *stream) source(conns *connections) (connectors.Source, error) {
 	events := s.spec.Spec.Sources.Events
-	return conns.Source(events.Connection, connectors.Reading{Topic: s.topic, IsolationLevel: events.Kafka.IsolationLevel})
+	return conns.Source(events.Connection, events.Stream, connectors.Reading{Topic: s.topic})
 }
 
 // openPlace opens the bucket of an s3:// path that names a folder.
@@ -68,7 +68,7 @@ func pipelineOf(ctx context.Context, c *api.Client, topic string) (string, error
 	}
 	var found []string
 	err := eachSpec(ctx, c, func(name string, spec *pipeline.Spec) {
-		if e := spec.Spec.Sources.Events; spec.Spec.Scoring != nil && e != nil && e.Kafka != nil && e.Kafka.Topic == topic {
+		if e := spec.Spec.Sources.Events.Reading(); spec.Spec.Scoring != nil && e != nil && e.Topic == topic {
 			found = append(found, name)
 		}
 	})

@@ -5,6 +5,7 @@ package catalog
 import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
@@ -23,5 +24,8 @@ func All() pipeline.Catalog {
 		pipeline.Normalizations: feature.Normalizations(),
 		pipeline.Metrics:        metric.Catalog(),
 		pipeline.EventFormats:   event.Catalog(),
+		pipeline.DatasetFormats: endpoint.DatasetFormats(),
+		pipeline.Streams:        endpoint.Streams(),
+		pipeline.TableFormats:   endpoint.TableFormats(),
 	}
 }

@@ -5,6 +5,8 @@
 package lineage
 
 import (
+	"encoding/json"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -137,8 +139,11 @@ type Places struct {
 	Bucket     string `json:"sink_bucket"`
 	State      string `json:"state_bucket"` // of checkpoints
 	Events     string `json:"events_connection"`
-	Isolation  string `json:"isolation_level"`
 	SinkPrefix string `json:"sink_prefix"`
+	// Stream is the kind of stream that events come from, and Options are its fields
+	// in the spec.
+	Stream  string          `json:"events_stream"`
+	Options json.RawMessage `json:"events_options"`
 }
 
 // Parse reads a document.

@@ -200,11 +200,11 @@ func (c Config) Validate() error {
 // Invalid if the spec scores nothing.
 func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int) (cfg Config, bucket string, err error) {
 	body := &spec.Spec
-	if body.Scoring == nil || body.Scoring.Sink.S3 == nil || body.Sources.Events == nil || body.Sources.Events.Kafka == nil {
+	if body.Scoring == nil || body.Scoring.Sink.S3 == nil || body.Sources.Events.Reading() == nil {
 		return Config{}, "", &thalweg.Error{Op: "configure scorer", Kind: thalweg.Invalid, Subject: spec.Metadata.Name,
-			Hint: "scoring needs sources.events.kafka and scoring.sink.s3"}
+			Hint: "scoring needs a stream in sources.events, and scoring.sink.s3"}
 	}
-	source, sink := body.Sources.Events.Kafka, body.Scoring.Sink
+	source, sink := body.Sources.Events.Reading(), body.Scoring.Sink
 	bucket, prefix, err := pipeline.SplitS3Path(sink.S3.Path)
 	if err != nil {
 		return Config{}, "", err
