@@ -35,11 +35,7 @@ func clock(part string, zone *time.Location, arg node) node {
 		out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: v.valid}
 		switch {
 		case zone != time.UTC:
-			offsets := table.NewOffsets(zone)
-			for i, us := range v.ints {
-				s := table.FloorDiv(us, usSecond)
-				out.ints[i] = of(s + offsets.At(s))
-			}
+			inZone(out.ints, v.ints, zone, of)
 		case part == "hour":
 			hours(out.ints, v.ints)
 		case part == "weekday":
@@ -51,6 +47,16 @@ func clock(part string, zone *time.Location, arg node) node {
 		}
 		return out
 	}, arg)
+}
+
+// inZone writes what of shows in zone at each timestamp.
+func inZone(dst, us []int64, zone *time.Location, of func(second int64) int64) {
+	dst = dst[:len(us)]
+	offsets := table.NewOffsets(zone)
+	for i, t := range us {
+		s := table.FloorDiv(t, usSecond)
+		dst[i] = of(s + offsets.At(s))
+	}
 }
 
 // hours writes the hour of the day in UTC of each timestamp.
