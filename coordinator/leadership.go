@@ -70,7 +70,7 @@ func (c *Coordinator) beginLeadership() {
 
 func (c *Coordinator) endLeadership() {
 	if lead := c.lead.Swap(nil); lead != nil {
-		c.log.Info("this node leads no more", keyTerm, lead.term)
+		c.log.Info("this node no longer leads", keyTerm, lead.term)
 	}
 	c.broadcast.Notify()
 }

@@ -77,7 +77,7 @@ func TestAvroOfARealRegistryWithColumnsFromRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := client.Register(t.Context(), "nonsense", `{"type":"what"}`); !thalweg.Is(err, thalweg.Invalid) {
-		t.Errorf("a schema that is none: %v", err)
+		t.Errorf("a schema that is not one: %v", err)
 	}
 	bad := []string{"\x00\x00\x00\x00" + string(rune(id)) + "\x02a", "\x00\x00\x0f\x42\x40\x02a", `{"origin":"SFO"}`}
 	reasons := []string{"not of a record", "the registry has no schema 1000000", "not in Confluent's wire format"}

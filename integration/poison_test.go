@@ -35,7 +35,7 @@ func poisons() []poison {
 		{"zstd bomb", bomb, kgo.ZstdCompression(), "inflates beyond"},
 		{"NaN", []byte(flightHead + `NaN}`), none, "malformed JSON"},
 		{"overflow", []byte(flightHead + `1e400}`), none, "distance"},
-		{"duplicate key", []byte(flightHead + `1,"distance":2}`), none, "there twice"},
+		{"duplicate key", []byte(flightHead + `1,"distance":2}`), none, "appears twice"},
 		{"wrong type", []byte(flightHead + `"far"}`), none, "distance"},
 		{"not JSON", []byte("<flight/>"), none, "malformed JSON"},
 		{"empty", []byte{}, none, ""},

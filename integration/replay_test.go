@@ -53,7 +53,7 @@ func setOf(t *testing.T, lake storage.Bucket, prefix string) (rows map[place]eve
 				}
 				p := place{partition.Value(i), offset.Value(i)}
 				if _, twice := rows[p]; twice {
-					t.Errorf("%s: event %+v is there twice", prefix, p)
+					t.Errorf("%s: event %+v appears twice", prefix, p)
 				}
 				rows[p] = eventRow{text.String(), prediction.Value(i), probability.Value(i), version.Value(i)}
 			}

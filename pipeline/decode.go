@@ -130,7 +130,7 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner s
 	for name, e := range d.mapping(n, path) {
 		at := join(path, name)
 		if first, twice := seen[name]; twice {
-			d.problem(e.Key, at, fmt.Sprintf("first on line %d", first.line), "the field is there twice")
+			d.problem(e.Key, at, fmt.Sprintf("first on line %d", first.line), "the field appears twice")
 			continue
 		}
 		seen[name] = positionOf(e.Key)
@@ -244,7 +244,7 @@ func (d *decoder) names(n ast.Node, path string, into reflect.Value) {
 	for name, e := range d.mapping(n, path) {
 		at, key := join(path, name), reflect.ValueOf(name)
 		if out.MapIndex(key).IsValid() {
-			d.problem(e.Key, at, "", "the name is there twice")
+			d.problem(e.Key, at, "", "the name appears twice")
 			continue
 		}
 		v := reflect.New(into.Type().Elem()).Elem()

@@ -133,7 +133,7 @@ func (v validator) names(path, what string) func(i int, name string) {
 
 func (v validator) phases(path string, phases []Phase) {
 	if len(phases) == 2 && phases[0] == phases[1] {
-		v.Problem(path, "", "%s is there twice", phases[0])
+		v.Problem(path, "", "%s appears twice", phases[0])
 	} else if len(phases) > 2 {
 		v.Problem(path, "", "there are two phases, training and scoring")
 	}

@@ -164,8 +164,8 @@ conections: {}
 		at + "6:16: connections.bus.kafka.brokers: a list belongs here, not this value",
 		at + "7:7: connections.bus.kafka.tsl: there is no such field (did you mean tls?)",
 		at + "8:13: connections.bus.kafka.sasl: a mapping belongs here, not this value",
-		at + "9:7: connections.bus.kafka.sasl: the field is there twice (first on line 8)",
-		at + "10:3: connections.lake: the name is there twice",
+		at + "9:7: connections.bus.kafka.sasl: the field appears twice (first on line 8)",
+		at + "10:3: connections.lake: the name appears twice",
 		at + "11:1: conections: there is no such field (did you mean connections?)",
 	} {
 		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {

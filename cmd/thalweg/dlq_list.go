@@ -116,7 +116,7 @@ func (c *letterCounts) finish(limit int) {
 }
 
 func (c *letterCounts) table(w io.Writer) {
-	row(w, "EVENTS", "STAGE", "REASON", "FIRST", "LAST", "REPLAYED IN VAIN", "REPLAYED")
+	row(w, "EVENTS", "STAGE", "REASON", "FIRST", "LAST", "FAILED REPLAYS", "REPLAYED")
 	for _, r := range c.Reasons {
 		row(w, thousands(r.Events), r.Stage, shorten(r.Reason, 100), r.First, r.Last, thousands(r.Again), thousands(r.Replayed))
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	errTwice   = errors.New("missing or there twice")
+	errTwice   = errors.New("missing or duplicated")
 	errMissing = errors.New("a part is missing")
 )
 

@@ -35,7 +35,7 @@ func flawOfPlan(plans []stages.Plan) string {
 	names := make(map[string]bool, len(plans))
 	for i, p := range plans {
 		if p.Name == "" || len(p.Name) > MaxStageNameBytes || strings.ContainsAny(p.Name, "/@. ") || names[p.Name] {
-			return fmt.Sprintf("stage %d: %.80q is no name, or there twice", i+1, p.Name)
+			return fmt.Sprintf("stage %d: %.80q is no name or duplicated", i+1, p.Name)
 		}
 		names[p.Name] = true
 		if flaw := flawOfStage(p, i == len(plans)-1); flaw != "" {

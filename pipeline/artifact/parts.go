@@ -145,7 +145,7 @@ func (a *Artifact) decodeSchema(data []byte) error {
 	seen := make(map[string]bool, len(a.Schema.Columns))
 	for _, c := range a.Schema.Columns {
 		if c.Name == "" || c.Name == table.RowColumn || seen[c.Name] || c.Type.ArrowType() == nil {
-			return fmt.Errorf("column %q of type %q cannot be or is there twice", c.Name, c.Type)
+			return fmt.Errorf("column %q of type %q cannot be or is duplicated", c.Name, c.Type)
 		}
 		seen[c.Name] = true
 	}

@@ -260,7 +260,7 @@ func (f *avroFormat) text(c *column, s []byte, at int) {
 	if c.typ == table.Timestamp {
 		us, ok := f.times.parse(s)
 		if !ok {
-			f.blame(c, at, "a string that is none")
+			f.blame(c, at, "a string that is not one")
 			return
 		}
 		f.number(c, us)

@@ -142,7 +142,7 @@ func TestAvroTypesBecomeColumns(t *testing.T) {
 		{`["null","bytes","int"]`, []byte("x"), table.Int64, `found bytes at byte 1`},
 		{`"double"`, math.NaN(), table.Float64, `found a number that is not finite at byte 0`},
 		{`"float"`, float32(math.Inf(-1)), table.Float64, `found a number that is not finite at byte 0`},
-		{`"string"`, "noon", table.Timestamp, `found a string that is none at byte 0`},
+		{`"string"`, "noon", table.Timestamp, `found a string that is not one at byte 0`},
 	} {
 		schema, event := avroOf(t, tc.typ, tc.value)
 		columns := table.Schema{Columns: []table.Column{{Name: "v", Type: tc.column, Nullable: true}}}

@@ -12,7 +12,7 @@ import (
 
 // What a text is that is no value of its column's type.
 const (
-	foundText      = "a text that is none"
+	foundText      = "a text that is not one"
 	foundFraction  = "a number with a fraction"
 	foundLarge     = "a number out of range"
 	foundNotFinite = "a number that is not finite"

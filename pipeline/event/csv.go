@@ -97,7 +97,7 @@ func (c CSVConfig) validate() error {
 	seen := make(map[string]bool, len(c.Columns))
 	for _, name := range c.Columns {
 		if name == "" || seen[name] {
-			return invalid("columns", fmt.Sprintf("%q is empty or there twice", name))
+			return invalid("columns", fmt.Sprintf("%q is empty or duplicated", name))
 		}
 		seen[name] = true
 	}

@@ -101,7 +101,7 @@ func TestRejectsSayWhatAndWhere(t *testing.T) {
 		{`{"date":"2001-01-13T13:56:00Z","origin":{"a":1}}`, `field "origin": want string, found object at byte 40`, `origin: want string, found object`},
 		{`{"date":"2001-01-13T13:56:00Z","origin":"` + "\xff" + `"}`, `field "origin": want string, found a string that is not UTF-8 at byte 40`, `origin: want string, found a string that is not UTF-8`},
 		{`{"date":"2001-01-13T13:56:00Z","origin":"\ud800"}`, `field "origin": want string, found a string with half a surrogate pair at byte 40`, `origin: want string, found a string with half a surrogate pair`},
-		{`{"date":"13.1.2001","origin":"SFO"}`, `field "date": want timestamp (rfc3339, 2006-01-02 15:04:05, 2006-01-02T15:04:05, 2006-01-02 15:04, 2006-01-02), found a string that is none at byte 8`, `date: want timestamp, found a string that is none`},
+		{`{"date":"13.1.2001","origin":"SFO"}`, `field "date": want timestamp (rfc3339, 2006-01-02 15:04:05, 2006-01-02T15:04:05, 2006-01-02 15:04, 2006-01-02), found a string that is not one at byte 8`, `date: want timestamp, found a string that is not one`},
 		{`{"date":979394160000,"origin":"SFO"}`, `field "date": want timestamp (rfc3339, 2006-01-02 15:04:05, 2006-01-02T15:04:05, 2006-01-02 15:04, 2006-01-02), found number at byte 8`, `date: want timestamp, found number`},
 		{`{"origin":"SFO"}`, `field "date": missing, and the column is not nullable`, `date: missing in a column that is not nullable`},
 		{`{"date":"2001-01-13T13:56:00Z","origin":null}`, `field "origin": want string, found null at byte 40, and the column is not nullable`, `origin: null in a column that is not nullable`},
@@ -162,8 +162,8 @@ func TestAColumnsFieldThatIsThereTwiceRejectsTheEvent(t *testing.T) {
 	if len(rows) != 2 || !strings.HasPrefix(rows[0], "103 ") || !strings.HasPrefix(rows[1], "104 ") {
 		t.Errorf("rows: %q", rows)
 	}
-	if len(rejects) != 3 || rejects[0].Reason != `field "delay": there twice, the second value at byte 66` || rejects[0].Cause != "delay: there twice" ||
-		rejects[1].Cause != "origin: there twice" || rejects[2].Cause != "date: there twice" {
+	if len(rejects) != 3 || rejects[0].Reason != `field "delay": appears twice, the second value at byte 66` || rejects[0].Cause != "delay: appears twice" ||
+		rejects[1].Cause != "origin: appears twice" || rejects[2].Cause != "date: appears twice" {
 		t.Errorf("rejects: %+v", rejects)
 	}
 }

@@ -80,7 +80,7 @@ func (d *jsonFormat) read(b []byte) bool {
 	}
 	if d.twice != nil {
 		name := d.twice.name
-		return d.refuse(fmt.Sprintf("field %q: there twice, the second value at byte %d", name, d.again), name+": there twice")
+		return d.refuse(fmt.Sprintf("field %q: appears twice, the second value at byte %d", name, d.again), name+": appears twice")
 	}
 	if d.unknown >= 0 && d.cfg.OnUnknownField == DeadLetter {
 		return d.refuse(fmt.Sprintf("a field that is no column at byte %d", d.unknown), "unknown field")

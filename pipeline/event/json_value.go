@@ -102,7 +102,7 @@ func (d *jsonFormat) timeValue(c *column, b []byte, p int) int {
 		us, ok = d.times.parse(s)
 	}
 	if !ok {
-		d.blame(c, p, "a string that is none")
+		d.blame(c, p, "a string that is not one")
 		return next
 	}
 	c.int64[d.rows] = us

@@ -168,7 +168,7 @@ func TestBindReadsTimesWithoutAZoneInThatOfTheSchema(t *testing.T) {
 	}
 	var texts []string
 	var want []any
-	// Around both changes of 2001, the hour that is there twice and the one that
+	// Around both changes of 2001, the hour that appears twice and the one that
 	// never is among them.
 	for _, from := range []time.Time{time.Date(2001, 4, 1, 0, 0, 0, 0, time.UTC), time.Date(2001, 10, 28, 0, 0, 0, 0, time.UTC)} {
 		for half := range 12 {

@@ -87,7 +87,7 @@ func ParseSchema(text string) (Schema, error) {
 	seen := make(map[string]bool, len(parsed.Fields))
 	for _, f := range parsed.Fields {
 		if f.Name == "" || f.Type == "" || seen[f.Name] {
-			return nil, corrupt("parse table schema", f.Name, errors.New("a field without a name or a type, or there twice"))
+			return nil, corrupt("parse table schema", f.Name, errors.New("a field without a name or a type or duplicated"))
 		}
 		seen[f.Name] = true
 	}

@@ -193,7 +193,7 @@ func (d Done) validateRuns(fail func(field, format string, args ...any) error) e
 	seen := make(map[uint64]bool, len(d.Inputs))
 	for i, slot := range d.Inputs {
 		if slot >= d.Seq || seen[slot] {
-			return fail(fmt.Sprintf("inputs[%d]", i), "slot %d is not before it, or there twice", slot)
+			return fail(fmt.Sprintf("inputs[%d]", i), "slot %d is not before it or duplicated", slot)
 		}
 		seen[slot] = true
 	}

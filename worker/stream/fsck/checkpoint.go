@@ -101,7 +101,7 @@ func (t *deltaTable) decodeCheckpoint(body []byte) (err error) {
 			continue
 		}
 		if _, twice := t.files[a.Add.Path]; twice || a.Add.Path == "" {
-			return fmt.Errorf("file %q is there twice or has no name", a.Add.Path)
+			return fmt.Errorf("file %q appears twice or has no name", a.Add.Path)
 		}
 		t.files[a.Add.Path] = *a.Add
 	}

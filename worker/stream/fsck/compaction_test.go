@@ -83,7 +83,7 @@ func TestEachWrongCompactionIsNamed(t *testing.T) {
 		{"an object is deleted that nothing replaced", 4, without(4)},
 		{"the last file of a merge is dropped", 9, change(5, rows(func(r []testRow) []testRow { return r[:len(r)-10] }))},
 		{"a row is dropped", 9, change(2, rows(func(r []testRow) []testRow { return r[1:] }))},
-		{"a row is there twice", 5, change(2, rows(func(r []testRow) []testRow { return append(r, r[0]) }))},
+		{"a row appears twice", 5, change(2, rows(func(r []testRow) []testRow { return append(r, r[0]) }))},
 		{"a row of another slot", 9, change(2, rows(func(r []testRow) []testRow { return append(r, testRow{22, 3}) }))},
 		{"a dead letter becomes a row", 5, change(2, rows(func(r []testRow) []testRow { r[3].offset = 3; r[2].offset = 3; return r }))},
 		{"a gap becomes a row", 5, change(2, rows(func(r []testRow) []testRow { r[11].offset = 12; return r }))},

@@ -41,7 +41,7 @@ func (j *judge) replay(ctx context.Context, key string, o *objects, in intentRec
 			case offset < in.From || offset >= in.To:
 				return fmt.Sprintf("offset %d is outside of [%d, %d)", offset, in.From, in.To)
 			case seen[offset]:
-				return fmt.Sprintf("offset %d is there twice", offset)
+				return fmt.Sprintf("offset %d appears twice", offset)
 			}
 			seen[offset] = true
 			switch {

@@ -40,7 +40,7 @@ func (o *offsets) add(offset int64) string {
 	}
 	at := offset - o.from
 	if o.seen[at/64]&(1<<(at%64)) != 0 {
-		return fmt.Sprintf("offset %d is there twice", offset)
+		return fmt.Sprintf("offset %d appears twice", offset)
 	}
 	o.seen[at/64] |= 1 << (at % 64)
 	o.distinct++

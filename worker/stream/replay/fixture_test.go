@@ -278,7 +278,7 @@ func (w *world) cells(prefix string, partition int) map[int64]string {
 					var offset int64
 					fmt.Sscan(batch.Column(at).ValueStr(i), &offset)
 					if _, twice := found[offset]; twice {
-						w.t.Errorf("%s: offset %d is there twice", prefix, offset)
+						w.t.Errorf("%s: offset %d appears twice", prefix, offset)
 					}
 					found[offset] = text
 				}

@@ -122,7 +122,7 @@ func (m *Manifest) differs(o *Manifest) string {
 func pin(ctx context.Context, bucket storage.Bucket, prefix string, want Manifest, resolve func() ([]Range, error)) (*Manifest, error) {
 	resume := func(have *Manifest) (*Manifest, error) {
 		if why := have.differs(&want); why != "" {
-			return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: prefix, Err: fmt.Errorf("another replay lies there: %s", why),
+			return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: prefix, Err: fmt.Errorf("another replay is stored there: %s", why),
 				Hint: "give --into a prefix of its own"}
 		}
 		return have, nil

@@ -119,7 +119,7 @@ func TestRecordsWhoseKeyOrHeaderIsNoValueAreDeadLetters(t *testing.T) {
 	add(`column "origin" from key: want string, found a string that is not UTF-8`, func(r *kgo.Record) { r.Key = []byte("\xff") })
 	add(`column "origin" from key: want string, found null, and the column is not nullable`, func(r *kgo.Record) { r.Key = nil })
 	add("", func(r *kgo.Record) { r.Key = []byte{} })
-	add(`column "distance" from header:distance: want int64, found a text that is none`, func(r *kgo.Record) { r.Headers[2].Value = []byte("far") })
+	add(`column "distance" from header:distance: want int64, found a text that is not one`, func(r *kgo.Record) { r.Headers[2].Value = []byte("far") })
 	add(`column "distance" from header:distance: want int64, found a number out of range`, func(r *kgo.Record) { r.Headers[2].Value = []byte("9223372036854775808") })
 	add("", func(r *kgo.Record) { r.Headers = nil })
 	add("", func(r *kgo.Record) { r.Headers[2].Value = nil })

@@ -161,7 +161,7 @@ func TestEachPointIsNamedOnce(t *testing.T) {
 	seen := map[crash.Point]bool{}
 	for _, s := range crashtest.Points() {
 		if seen[s.Point] || s.What == "" {
-			t.Errorf("%s is there twice, or says nothing of itself", s.Point)
+			t.Errorf("%s appears twice, or says nothing of itself", s.Point)
 		}
 		seen[s.Point] = true
 	}
