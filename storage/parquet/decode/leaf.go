@@ -14,6 +14,10 @@ import (
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
+// plainDictionary is the encoding that writers before format 2.0 name for pages
+// of dictionaries and of their indices; files of it are still made.
+const plainDictionary format.Encoding = 2
+
 // leaf walks the pages of one column chunk after the other and decodes their
 // levels and values. Its memory is reused from chunk to chunk.
 type leaf struct {
@@ -118,7 +122,7 @@ func (l *leaf) dictionary(h metadata.PageHeader, body []byte) error {
 	if l.hasDict {
 		return errors.New("it is the second one")
 	}
-	if h.Encoding != format.Plain && h.Encoding != format.PlainDictionary {
+	if h.Encoding != format.Plain && h.Encoding != plainDictionary {
 		return fmt.Errorf("%v entries", h.Encoding)
 	}
 	data, err := l.uncompress(body, h.UncompressedSize)
@@ -184,7 +188,7 @@ func (l *leaf) dataPageV2(h metadata.PageHeader, body []byte) error {
 
 // values begins the values of a data page.
 func (l *leaf) values(h metadata.PageHeader, data []byte) error {
-	l.indexed = h.Encoding == format.RLEDictionary || h.Encoding == format.PlainDictionary
+	l.indexed = h.Encoding == format.RLEDictionary || h.Encoding == plainDictionary
 	switch {
 	case len(data) == 0:
 		// All null; writers differ in what they call the encoding, and in whether
