@@ -19,6 +19,7 @@ var ranks = map[string]int{
 	"worker/stream/effort":   0,
 	"worker/stream/crash":    0,
 
+	"storage/parquet/guard":    0,
 	"storage/parquet/intern":   0,
 	"storage/parquet/metadata": 0,
 
@@ -120,6 +121,7 @@ var apart = []struct{ from, to, why string }{
 	{"worker", "coordinator", "workers and coordinators share only coordinator/api"},
 	{"coordinator", "worker", "workers and coordinators share only coordinator/api"},
 	{"worker/stream/fsck", "worker/stream/", "the judge must not share code with the writers that it judges"},
+	{"worker/stream/fsck", "storage/dataset", "the judge must not share code with the writers that it judges"},
 }
 
 // shared is what apart does not forbid.
@@ -140,7 +142,7 @@ var owners = []struct {
 	{"github.com/minio/minio-go", []string{"storage/s3"}},
 	{"github.com/versity/versitygw", []string{"storage/devserver"}},
 	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/parquet/compress", "storage/parquet/decode", "storage/parquet/encode",
-		"storage/parquet/encoding", "storage/parquet/metadata", "storage/table/delta", "worker/stream/fsck"}},
+		"storage/parquet/encoding", "storage/parquet/guard", "storage/parquet/metadata", "storage/table/delta", "worker/stream/fsck"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},

@@ -3,11 +3,9 @@ package delta
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/parquet/guard"
 )
 
 // lastCheckpoint is the hint at the newest checkpoint.
@@ -57,10 +56,6 @@ func (t *Table) lastCheckpoint(ctx context.Context) (lastCheckpoint, error) {
 	return hint, nil
 }
 
-// checkpointBatch is how many rows of a checkpoint are in memory at once,
-// decoded.
-const checkpointBatch = 512
-
 // checkpoint returns a checkpoint's bytes. Where the hint is of the same version
 // and has a sum, they have it.
 func (t *Table) checkpoint(ctx context.Context, version int64) ([]byte, error) {
@@ -82,7 +77,7 @@ func (t *Table) checkpoint(ctx context.Context, version int64) ([]byte, error) {
 }
 
 // rows yields the rows of a checkpoint. Other writers' files have more columns
-// than ours, and may be damaged: a panic of the decoder is an error.
+// than ours, and may be damaged.
 func (t *Table) rows(ctx context.Context, version int64) iter.Seq2[*Action, error] {
 	key := t.layout.CheckpointKey(version)
 	return func(yield func(*Action, error) bool) {
@@ -91,56 +86,23 @@ func (t *Table) rows(ctx context.Context, version int64) iter.Seq2[*Action, erro
 			yield(nil, err)
 			return
 		}
-		var r *parquet.GenericReader[Action]
-		batch, n := make([]Action, checkpointBatch), 0
-		err = guarded(func() (err error) { r, err = openCheckpoint(data); return err })
-		if err == nil {
-			defer r.Close()
+		file, err := guard.Open(data)
+		if err != nil {
+			yield(nil, corrupt("read checkpoint", key, err))
+			return
 		}
-		for err == nil {
-			if ctx.Err() != nil {
-				yield(nil, &thalweg.Error{Op: "read checkpoint", Kind: thalweg.Canceled, Subject: key, Err: context.Cause(ctx)})
+		for row, err := range guard.Rows[Action](file) {
+			switch {
+			case ctx.Err() != nil:
+				err = &thalweg.Error{Op: "read checkpoint", Kind: thalweg.Canceled, Subject: key, Err: context.Cause(ctx)}
+			case err != nil:
+				err = corrupt("read checkpoint", key, err)
+			}
+			if !yield(row, err) || err != nil {
 				return
 			}
-			clear(batch)
-			err = guarded(func() (err error) { n, err = r.Read(batch); return err })
-			if err != nil && err != io.EOF {
-				break
-			}
-			for i := range batch[:n] {
-				if !yield(&batch[i], nil) {
-					return
-				}
-			}
-		}
-		if err != io.EOF {
-			yield(nil, corrupt("read checkpoint", key, err))
 		}
 	}
-}
-
-func openCheckpoint(data []byte) (*parquet.GenericReader[Action], error) {
-	if len(data) < 12 || string(data[:4]) != "PAR1" || string(data[len(data)-4:]) != "PAR1" {
-		return nil, errors.New("it is no Parquet file, or cut off")
-	}
-	if footer := int64(binary.LittleEndian.Uint32(data[len(data)-8:])); footer > int64(len(data)-12) {
-		return nil, fmt.Errorf("a footer of %d bytes does not fit a file of %d", footer, len(data))
-	}
-	file, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	if err != nil {
-		return nil, err
-	}
-	return parquet.NewGenericReader[Action](file), nil
-}
-
-// guarded makes an error of a panic.
-func guarded(do func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoder panicked: %v", p)
-		}
-	}()
-	return do()
 }
 
 // readCheckpoint returns the snapshot at a checkpoint.

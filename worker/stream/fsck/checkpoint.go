@@ -1,21 +1,18 @@
 package fsck
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/parquet/guard"
 )
 
 // checkpointVersion returns the version that a key below the log's directory is a
@@ -74,23 +71,18 @@ func (j *judge) checkpointSum(ctx context.Context, version int64) (string, error
 // decodeCheckpoint takes in the rows of a checkpoint, each of which has one
 // action, as far as rule 11 needs them. Removed files are in it for those who
 // clean up, and no part of the state.
-func (t *deltaTable) decodeCheckpoint(body []byte) (err error) {
-	defer recovered(&err)
-	f, err := openParquet(body)
+func (t *deltaTable) decodeCheckpoint(body []byte) error {
+	file, err := guard.Open(body)
 	if err != nil {
 		return err
 	}
-	if _, ok := f.file.Schema().Lookup("add", "path"); !ok {
+	if _, ok := file.Schema().Lookup("add", "path"); !ok {
 		return errors.New("there is no column add")
 	}
-	rows := parquet.NewGenericReader[deltaAction](f.file)
-	defer rows.Close()
-	for range f.rows {
-		one := make([]deltaAction, 1) // a few bytes of a page may stand for a large row
-		if n, err := rows.Read(one); n == 0 {
-			return cmp.Or(err, io.ErrUnexpectedEOF)
+	for a, err := range guard.Rows[deltaAction](file) {
+		if err != nil {
+			return err
 		}
-		a := one[0]
 		if a.Txn != nil {
 			t.txns[a.Txn.AppID] = a.Txn.Version
 		}

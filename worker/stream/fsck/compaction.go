@@ -7,6 +7,8 @@ import (
 	"hash/maphash"
 	"slices"
 	"sort"
+
+	"github.com/thalweg/thalweg/storage/parquet/guard"
 )
 
 // compaction judges a compaction: what it replaces, and every row that it moved.
@@ -305,7 +307,7 @@ func (m *merge) compare(ctx context.Context, key string, merged *parquetFile, at
 			for row, sum := range r.file.rowSums(r.file.leaves[i], seed) {
 				to, found := slices.BinarySearch(at, r.at[row])
 				if found && ours[to] != sum {
-					m.verdict.violate(9, key, "column %s of offset %d differs from %s, which it replaces", nameOf(leaf), r.at[row], r.key)
+					m.verdict.violate(9, key, "column %s of offset %d differs from %s, which it replaces", guard.NameOf(leaf), r.at[row], r.key)
 					break
 				}
 			}

@@ -2,10 +2,8 @@ package fsck
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"testing"
 )
 
@@ -44,58 +42,5 @@ func TestDamagedFilesNeitherEndTheProcessNorFillItsMemory(t *testing.T) {
 	}
 	if refused < len(whole)/5 {
 		t.Errorf("%d of %d damaged files are refused", refused, len(whole))
-	}
-}
-
-func TestFilesThatClaimTooMuchAreRefused(t *testing.T) {
-	footer := func(thrift ...byte) []byte {
-		body := append([]byte("PAR1"), thrift...)
-		return append(binary.LittleEndian.AppendUint32(body, uint32(len(thrift))), "PAR1"...)
-	}
-	many := []byte{0xff, 0xff, 0xff, 0xff, 0x07} // 2^31 - 1
-	for name, body := range map[string][]byte{
-		"no footer":        []byte("PAR1PAR1"),
-		"nothing":          nil,
-		"a list of a 2^31": footer(append([]byte{0x29, 0xfc}, many...)...), // SchemaElements
-		"nested lists":     footer(append([]byte{0x29}, bytes.Repeat([]byte{0x19}, 1000)...)...),
-		"nested structs":   footer(bytes.Repeat([]byte{0x1c}, 1000)...),
-		"cut off":          footer(0x15),
-		"a long string":    footer(append([]byte{0x18}, many...)...),
-	} {
-		n := allocated(func() {
-			if _, err := readParquet(body); err == nil {
-				t.Errorf("%s: is read", name)
-			}
-		})
-		if n > 1<<20 {
-			t.Errorf("%s: refusing it allocates %d bytes", name, n)
-		}
-	}
-	// PageHeader {type 0, uncompressed, compressed, data_page_header {num_values}}
-	page := func(expanded, packed, values uint64) []byte {
-		zigzag := func(v uint64) []byte { return binary.AppendUvarint(nil, v*2) }
-		return slices.Concat([]byte{0x15, 0}, []byte{0x15}, zigzag(expanded), []byte{0x15}, zigzag(packed), []byte{0x2c, 0x15}, zigzag(values), []byte{0, 0, 'x', 'y'})
-	}
-	if _, rest, err := headerOf(page(100, 1, 10)); err != nil || string(rest) != "xy" {
-		t.Error(rest, err)
-	}
-	// The same with encodings of values and levels (RLE), and with statistics, which
-	// are a field of the same number as the header that they are in.
-	h, rest, err := headerOf([]byte{0x15, 0, 0x15, 20, 0x15, 2, 0x2c, 0x15, 10, 0x15, 0, 0x15, 6, 0x15, 6, 0x1c, 0x36, 0, 0, 0, 0, 'x'})
-	if err != nil || string(rest) != "x" || h.values != 5 || h.levels != [2]int64{3, 3} {
-		t.Errorf("%+v, %q, %v", h, rest, err)
-	}
-	for _, p := range [][]byte{page(100, 3, 10), page(1<<30+1, 2, 10), page(1<<20, 2, 10), page(100, 2, 1<<27)} {
-		if _, _, err := headerOf(p); err == nil {
-			t.Errorf("%x is a page", p)
-		}
-	}
-	if checkRuns([]byte{3, 0xff, 20, 7}, 1, 12) != nil { // 8 bits, 10 times the same
-		t.Error("good runs are refused")
-	}
-	for _, runs := range [][]byte{{0xfe, 0xff, 0xff, 0xff, 0x0f, 1}, {3}, {21, 1}, {60, 1}} {
-		if checkRuns(runs, 1, 12) == nil {
-			t.Errorf("%x are runs of 12 values", runs)
-		}
 	}
 }

@@ -1,16 +1,16 @@
 package fsck
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/thalweg/thalweg/storage/parquet/guard"
 )
 
 // parquetFile is a Parquet file whose columns are read one at a time, so that
@@ -21,29 +21,14 @@ type parquetFile struct {
 	rows   int64
 }
 
-// openParquet reads the footer of a file.
-func openParquet(body []byte) (f *parquetFile, err error) {
-	defer recovered(&err)
-	if err := checkFooter(body); err != nil {
-		return nil, err
-	}
-	file, err := parquet.OpenFile(bytes.NewReader(body), int64(len(body)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	if err != nil {
-		return nil, err
-	}
-	f = &parquetFile{file: file, rows: file.NumRows()}
-	f.addLeaves(file.Root())
-	var pages pageChecker
-	return f, pages.check(body, file.Metadata(), f.leaves)
-}
-
 // readParquet opens a file and reads every value in it once, which shows that it
 // can be read.
 func readParquet(body []byte) (*parquetFile, error) {
-	f, err := openParquet(body)
+	file, err := guard.Open(body)
 	if err != nil {
 		return nil, err
 	}
+	f := &parquetFile{file: file, leaves: guard.Leaves(file.Root()), rows: file.NumRows()}
 	for _, leaf := range f.leaves {
 		rows := int64(0)
 		c := cells{leaf: leaf}
@@ -59,19 +44,10 @@ func readParquet(body []byte) (*parquetFile, error) {
 			c.err = fmt.Errorf("it has %d rows of %d", rows, f.rows)
 		}
 		if c.err != nil {
-			return nil, fmt.Errorf("column %s: %w", nameOf(leaf), c.err)
+			return nil, fmt.Errorf("column %s: %w", guard.NameOf(leaf), c.err)
 		}
 	}
 	return f, nil
-}
-
-func (f *parquetFile) addLeaves(c *parquet.Column) {
-	if c.Leaf() {
-		f.leaves = append(f.leaves, c)
-	}
-	for _, child := range c.Columns() {
-		f.addLeaves(child)
-	}
 }
 
 // column returns a column of single values by its name, or why there is none.
@@ -139,7 +115,7 @@ type cells struct {
 // batch returns the next values, nil at the end or where err is set. They are
 // valid until the next call.
 func (c *cells) batch() []parquet.Value {
-	defer recovered(&c.err)
+	defer guard.Recover(&c.err)
 	if c.pages == nil {
 		c.pages, c.buf = c.leaf.Pages(), make([]parquet.Value, 512)
 	}
@@ -171,7 +147,7 @@ func (c *cells) batch() []parquet.Value {
 }
 
 func (c *cells) close() {
-	defer recovered(&c.err)
+	defer guard.Recover(&c.err)
 	if c.page != nil {
 		parquet.Release(c.page)
 	}
@@ -212,14 +188,12 @@ func sameColumns(a, b *parquetFile) bool {
 	}
 	for i, x := range a.leaves {
 		y := b.leaves[i]
-		if nameOf(x) != nameOf(y) || x.Type().String() != y.Type().String() || x.MaxRepetitionLevel() != y.MaxRepetitionLevel() || x.MaxDefinitionLevel() != y.MaxDefinitionLevel() {
+		if guard.NameOf(x) != guard.NameOf(y) || x.Type().String() != y.Type().String() || x.MaxRepetitionLevel() != y.MaxRepetitionLevel() || x.MaxDefinitionLevel() != y.MaxDefinitionLevel() {
 			return false
 		}
 	}
 	return true
 }
-
-func nameOf(leaf *parquet.Column) string { return strings.Join(leaf.Path(), ".") }
 
 func isText(leaf *parquet.Column) bool {
 	logical := leaf.Type().LogicalType()
@@ -271,11 +245,4 @@ func equals(leaf *parquet.Column, want string) (func(v parquet.Value) bool, bool
 		}, true
 	}
 	return nil, false
-}
-
-// recovered makes an error of a panic of the Parquet library.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("decoder panicked: %v", p)
-	}
 }

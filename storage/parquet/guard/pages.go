@@ -1,4 +1,4 @@
-package fsck
+package guard
 
 import (
 	"encoding/binary"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/klauspost/compress/snappy"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -15,16 +16,11 @@ var errPage = errors.New("a page has more values or bytes than it can have")
 // plainDictionary is RLEDictionary, as earlier versions of the format call it.
 const plainDictionary format.Encoding = 2
 
-// pageChecker checks what the pages of a file claim to hold, before the library
-// decodes them.
-type pageChecker struct {
-	leaf *parquet.Column
-	buf  []byte // for an uncompressed page
-}
-
-// check checks all pages of a file.
-func (c *pageChecker) check(body []byte, meta *format.FileMetaData, leaves []*parquet.Column) error {
-	for _, group := range meta.RowGroups {
+// checkPages checks what the pages of a file claim to hold.
+func checkPages(body []byte, file *parquet.File) error {
+	leaves := Leaves(file.Root())
+	var c pageChecker
+	for _, group := range file.Metadata().RowGroups {
 		for i, column := range group.Columns {
 			at, size := column.MetaData.DataPageOffset, column.MetaData.TotalCompressedSize
 			if first := column.MetaData.DictionaryPageOffset; first != 0 {
@@ -40,13 +36,19 @@ func (c *pageChecker) check(body []byte, meta *format.FileMetaData, leaves []*pa
 					err = c.page(h, rest[:h.packed])
 				}
 				if err != nil {
-					return fmt.Errorf("column %s: %w", nameOf(c.leaf), err)
+					return fmt.Errorf("column %s: %w", NameOf(c.leaf), err)
 				}
 				left = rest[h.packed:]
 			}
 		}
 	}
 	return nil
+}
+
+// pageChecker checks the pages of a column.
+type pageChecker struct {
+	leaf *parquet.Column
+	buf  []byte // for an uncompressed page
 }
 
 // pageHeader is Thrift's PageHeader, as far as the checks need it.
@@ -155,8 +157,15 @@ func (c *pageChecker) page(h pageHeader, data []byte) (err error) {
 // valid until the next call.
 func (c *pageChecker) expand(data []byte, size int64) ([]byte, error) {
 	codec := c.leaf.Compression()
-	if codec.CompressionCodec() == format.Uncompressed {
+	switch codec.CompressionCodec() {
+	case format.Uncompressed:
 		return data, nil
+	case format.Snappy: // which allocates what its first bytes say
+		if n, err := snappy.DecodedLen(data); err != nil || int64(n) != size {
+			return nil, errPage
+		}
+	case format.Brotli: // in which a few bytes may stand for any number
+		return nil, errors.New("pages compressed by brotli are not read")
 	}
 	if int64(cap(c.buf)) < size {
 		c.buf = make([]byte, size)

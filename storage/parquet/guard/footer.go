@@ -1,4 +1,4 @@
-package fsck
+package guard
 
 import (
 	"encoding/binary"
@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// The Parquet library allocates what a file claims to hold. These bounds are
-// checked before it sees the file. Those of pages are far above what writers make.
+// The bounds of what a file may claim. Those of pages are far above what writers
+// make.
 const (
 	maxFooterBytes  = 16 << 20
 	maxFooterItems  = 1 << 19 // elements of all lists of a footer, of some hundred bytes each
