@@ -3,11 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -60,39 +58,14 @@ func newApply(g *globals) *cobra.Command {
 	return cmd
 }
 
-// wantSpec is what to do about a spec that cannot be read.
-const wantSpec = "name a file of YAML, or - for standard input"
-
 // parseSpec reads and parses a spec file.
 func parseSpec(file string) (spec *pipeline.Spec, text string, err error) {
-	data, err := readSpec(file)
+	data, err := readFile("read spec", file, pipeline.MaxSpecBytes, "name a file of YAML, or - for standard input")
 	if err != nil {
 		return nil, "", err
 	}
 	spec, err = pipeline.Parse(catalog.All(), file, data)
 	return spec, string(data), err
-}
-
-// readSpec reads a spec file, bounded: a spec is written by hand.
-func readSpec(file string) ([]byte, error) {
-	const maxSpecBytes = 1 << 20
-	r := io.ReadCloser(os.Stdin)
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, &thalweg.Error{Op: "read spec", Kind: thalweg.NotFound, Err: err, Hint: wantSpec}
-		}
-		defer f.Close()
-		r = f
-	}
-	data, err := io.ReadAll(io.LimitReader(r, maxSpecBytes+1))
-	if err != nil {
-		return nil, &thalweg.Error{Op: "read spec", Kind: thalweg.Invalid, Err: err, Hint: wantSpec}
-	}
-	if len(data) > maxSpecBytes {
-		return nil, &thalweg.Error{Op: "read spec", Kind: thalweg.Exhausted, Subject: file, Hint: "a spec has at most 1 MiB"}
-	}
-	return data, nil
 }
 
 // must is for mistakes in this program's own tables.

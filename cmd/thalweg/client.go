@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/storage"
 )
@@ -70,6 +71,14 @@ func (g *globals) look(do func(cmd *cobra.Command, c *cluster, args []string) (a
 // state opens the bucket of checkpoints.
 func (c *cluster) state(ctx context.Context) (storage.Bucket, error) {
 	return c.conns.stateBucket(c.stateBucket)(ctx)
+}
+
+// interrupted says how to go on where an interrupt ended a verb that can.
+func interrupted(ctx context.Context, op, subject string, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return &thalweg.Error{Op: op, Kind: thalweg.Canceled, Subject: subject, Hint: "run the same command again to go on"}
 }
 
 // argument returns the i-th argument, or nothing.

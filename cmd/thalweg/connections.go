@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -76,13 +77,14 @@ type connections struct {
 // connectionFile is the form of the --connections file. A connection named
 // default is that of specs which name none.
 type connectionFile struct {
-	Connections map[string]struct {
-		S3        *s3Section    `yaml:"s3"`
-		Directory *string       `yaml:"directory"`
-		Kafka     *kafkaSection `yaml:"kafka"`
+	Connections map[string]connection `yaml:"connections"`
+}
 
-		SchemaRegistry *registrySection `yaml:"schema_registry"`
-	} `yaml:"connections"`
+type connection struct {
+	S3             *s3Section       `yaml:"s3"`
+	Directory      *string          `yaml:"directory"`
+	Kafka          *kafkaSection    `yaml:"kafka"`
+	SchemaRegistry *registrySection `yaml:"schema_registry"`
 }
 
 type s3Section struct {
@@ -117,7 +119,7 @@ func (s *s3Section) open(subject string) (storage.Opener, error) {
 		return nil, err
 	}
 	if !strings.Contains(s.Endpoint, "://") {
-		return nil, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: fmt.Sprintf("%s: endpoint %q", subject, s.Endpoint), Hint: "want http://host:port or https://host"}
+		return nil, badConnection(subject, fmt.Errorf("endpoint %q: want http://host:port or https://host", s.Endpoint))
 	}
 	return openStore(s.Endpoint, access, key, s.Region, tlsConfig)
 }
@@ -133,7 +135,7 @@ func (s *kafkaSection) config(subject, origin string) (cfg kafka.Config, err err
 	whole := cfg
 	whole.Topic = "any" // specs name it
 	if err := whole.Validate(); err != nil {
-		return kafka.Config{}, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Err: err}
+		return kafka.Config{}, badConnection(subject, err)
 	}
 	return cfg, nil
 }
@@ -164,21 +166,6 @@ func (s *registrySection) open(subject string) (*schemaregistry.Client, error) {
 	return schemaregistry.New(cfg)
 }
 
-// defaultSchemas returns the registries that there are by name: the default one
-// at an address, none where that is empty.
-func defaultSchemas(address string) (map[string]*schemaregistry.Client, error) {
-	out := make(map[string]*schemaregistry.Client)
-	if address == "" {
-		return out, nil
-	}
-	client, err := (&registrySection{URL: address}).open("--schema-registry")
-	if err != nil {
-		return nil, err
-	}
-	out[defaultConnection] = client
-	return out, nil
-}
-
 // open builds the connections that the flags describe. No network is touched.
 func (c *connectionFlags) open() (*connections, error) {
 	def, err := openStore(c.store,
@@ -188,44 +175,16 @@ func (c *connectionFlags) open() (*connections, error) {
 	if err != nil {
 		return nil, err
 	}
-	conns := &connections{
-		stores:  map[string]storage.Opener{"": def},
-		address: map[string]string{"": c.store},
-		buffers: kafka.NewPool(),
-		streams: streamOpeners(),
-		brokers: map[string]kafka.Config{"": {Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]", Throttle: retry.NewThrottle()}},
-	}
-	if conns.schemas, err = defaultSchemas(c.schemas); err != nil {
-		return nil, err
-	}
-	if c.file == "" {
-		return conns, nil
+	conns, err := newConnections(def, c.store, kafka.Config{Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]"}, c.schemas)
+	if err != nil || c.file == "" {
+		return conns, err
 	}
 	parsed, err := readConnections(c.file)
 	if err != nil {
 		return nil, err
 	}
 	for name, conn := range parsed.Connections {
-		subject := c.file + ": " + name
-		switch {
-		case conn.S3 != nil && conn.Directory != nil:
-			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Hint: "give it s3 or directory, not both"}
-		case conn.S3 != nil:
-			conns.stores[name], err = conn.S3.open(subject)
-			conns.address[name] = conn.S3.Endpoint
-		case conn.Directory != nil:
-			conns.stores[name], err = openStore("file://"+*conn.Directory, "", "", "", nil)
-			conns.address[name] = "file://" + *conn.Directory
-		case conn.Kafka == nil && conn.SchemaRegistry == nil:
-			err = &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject, Hint: "give it s3, directory, kafka or schema_registry"}
-		}
-		if err == nil && conn.Kafka != nil {
-			conns.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, c.file))
-		}
-		if err == nil && conn.SchemaRegistry != nil {
-			conns.schemas[name], err = conn.SchemaRegistry.open(subject)
-		}
-		if err != nil {
+		if err := conns.add(c.file, name, conn); err != nil {
 			return nil, err
 		}
 	}
@@ -238,25 +197,71 @@ func (c *connectionFlags) open() (*connections, error) {
 	return conns, nil
 }
 
+// newConnections returns those of the flags: a store and its address, a Kafka
+// cluster, and the address of a schema registry, empty for none.
+func newConnections(store storage.Opener, address string, cfg kafka.Config, schemas string) (*connections, error) {
+	cfg.Throttle = retry.NewThrottle()
+	c := &connections{
+		stores:  map[string]storage.Opener{"": store},
+		address: map[string]string{"": address},
+		brokers: map[string]kafka.Config{"": cfg},
+		buffers: kafka.NewPool(),
+		streams: streamOpeners(),
+		schemas: make(map[string]*schemaregistry.Client),
+	}
+	if schemas == "" {
+		return c, nil
+	}
+	client, err := (&registrySection{URL: schemas}).open("--schema-registry")
+	if err != nil {
+		return nil, err
+	}
+	c.schemas[defaultConnection] = client
+	return c, nil
+}
+
+// add opens a connection of the file.
+func (c *connections) add(file, name string, conn connection) (err error) {
+	subject := file + ": " + name
+	switch {
+	case conn.S3 != nil && conn.Directory != nil:
+		return badConnection(subject, errors.New("give it s3 or directory, not both"))
+	case conn.S3 != nil:
+		c.stores[name], err = conn.S3.open(subject)
+		c.address[name] = conn.S3.Endpoint
+	case conn.Directory != nil:
+		c.address[name] = "file://" + *conn.Directory
+		c.stores[name], err = openStore(c.address[name], "", "", "", nil)
+	case conn.Kafka == nil && conn.SchemaRegistry == nil:
+		return badConnection(subject, errors.New("give it s3, directory, kafka or schema_registry"))
+	}
+	if err == nil && conn.Kafka != nil {
+		c.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, file))
+	}
+	if err == nil && conn.SchemaRegistry != nil {
+		c.schemas[name], err = conn.SchemaRegistry.open(subject)
+	}
+	return err
+}
+
 // readConnections reads the file of connections, with the rules and the
 // diagnostics of a spec.
 func readConnections(name string) (parsed connectionFile, err error) {
-	fail := func(kind thalweg.Kind, err error) (connectionFile, error) {
-		return parsed, &thalweg.Error{Op: "read connections", Kind: kind, Err: err}
-	}
-	f, err := os.Open(name)
+	data, err := readFile(readingConnections, name, pipeline.MaxSpecBytes, "")
 	if err != nil {
-		return fail(thalweg.NotFound, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, pipeline.MaxSpecBytes+1)) // DecodeFile refuses more
-	if err != nil {
-		return fail(thalweg.Invalid, err)
+		return parsed, err
 	}
 	if err := pipeline.DecodeFile("connections file", name, data, &parsed); err != nil {
-		return fail(thalweg.Invalid, err)
+		return parsed, badConnection("", err)
 	}
 	return parsed, nil
+}
+
+const readingConnections = "read connections"
+
+// badConnection says what is wrong with a connection, and never a secret of it.
+func badConnection(subject string, err error) error {
+	return &thalweg.Error{Op: readingConnections, Kind: thalweg.Invalid, Subject: subject, Err: err}
 }
 
 // defaultConnection is what a spec calls the schema registry of the flag, and
@@ -265,17 +270,15 @@ const defaultConnection = "default"
 
 func openStore(address, accessKey, secretKey, region string, tlsConfig *tls.Config) (storage.Opener, error) {
 	u, err := url.Parse(address)
-	if err != nil {
-		return nil, usageError("--store", address, "http://host:port, https://host or file:///path")
-	}
-	switch u.Scheme {
-	case "file":
+	switch {
+	case err != nil:
+	case u.Scheme == "file":
 		dir, err := filepath.Abs(filepath.FromSlash(u.Host + u.Path))
 		if err != nil {
 			return nil, err
 		}
 		return file.New(file.Config{Dir: dir})
-	case "http", "https":
+	case u.Scheme == "http" || u.Scheme == "https":
 		return s3.New(s3.Config{Endpoint: u.Host, TLS: u.Scheme == "https", TLSConfig: tlsConfig, Region: region, AccessKey: accessKey, SecretKey: secretKey, PathStyle: true})
 	}
 	return nil, usageError("--store", address, "http://host:port, https://host or file:///path")
@@ -375,10 +378,9 @@ func (c *connections) stateBucket(name string) func(context.Context) (storage.Bu
 // bucketOf opens the bucket of an s3:// path over a named connection and
 // returns the key part of the path.
 func (c *connections) bucketOf(ctx context.Context, connection, path string) (storage.Bucket, string, error) {
-	rest, ok := strings.CutPrefix(path, "s3://")
-	name, key, _ := strings.Cut(rest, "/")
-	if !ok || name == "" {
-		return nil, "", usageError("path", path, "s3://bucket/key")
+	name, key, err := pipeline.SplitS3Path(path)
+	if err != nil {
+		return nil, "", err
 	}
 	opener, err := c.Store(connection)
 	if err != nil {

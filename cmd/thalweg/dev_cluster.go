@@ -19,7 +19,6 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/catalog"
-	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker"
 )
 
@@ -154,18 +153,8 @@ func (c *devCluster) openStore() error {
 	if err != nil {
 		return err
 	}
-	schemas, err := defaultSchemas(c.cfg.SchemaRegistry)
-	if err != nil {
-		return err
-	}
-	c.connections = &connections{
-		schemas: schemas,
-		stores:  map[string]storage.Opener{"": store},
-		buffers: kafka.NewPool(),
-		streams: streamOpeners(),
-		brokers: map[string]kafka.Config{"": {Brokers: []string{c.endpoints.Kafka}}},
-	}
-	return nil
+	c.connections, err = newConnections(store, c.endpoints.Store, kafka.Config{Brokers: []string{c.endpoints.Kafka}}, c.cfg.SchemaRegistry)
+	return err
 }
 
 func (c *devCluster) openCoordinators() error {

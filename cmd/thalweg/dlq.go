@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 
@@ -62,8 +61,7 @@ func (f *letterFlags) letters(ctx context.Context, c *cluster, pipeline string) 
 			return
 		}
 		for p := range s.partitions {
-			config := commitlog.Config{Pipeline: s.pipeline, Prefix: s.prefix, Topic: s.topic, Partition: p}
-			for l, err := range deadletter.List(ctx, s.bucket, config, selection) {
+			for l, err := range deadletter.List(ctx, s.live.Bucket, s.log(p, false), selection) {
 				if err == nil && l.Replayed != nil && !f.all {
 					continue
 				}

@@ -10,7 +10,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 func newDLQReplay(g *globals) *cobra.Command {
@@ -35,14 +34,11 @@ func newDLQReplay(g *globals) *cobra.Command {
 				return answer{}, err
 			}
 			sum, err := c.replayLetters(cmd, args[0], where, version)
-			if err != nil && cmd.Context().Err() != nil {
-				err = &thalweg.Error{Op: "replay dead letters", Kind: thalweg.Canceled, Subject: args[0], Hint: "run the same command again to go on"}
-			}
 			return answer{value: sum, table: func(w io.Writer) {
 				row(w, "SELECTED", "SCORED", "DEAD AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
 				row(w, thousands(sum.Selected), thousands(sum.Scored), thousands(sum.Dead), thousands(sum.Truncated), thousands(sum.Already),
 					thousands(sum.Recovered), thousands(sum.Slots))
-			}}, err
+			}}, interrupted(cmd.Context(), "replay dead letters", args[0], err)
 		}),
 	}
 	cmd.Flags().StringVar(&where, "where", "", "select dead letters for which this expression is true; thalweg dlq --help lists the fields")
@@ -53,7 +49,7 @@ func newDLQReplay(g *globals) *cobra.Command {
 // replayLetters scores dead letters of a pipeline again.
 func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string) (none deadletter.ReplaySummary, err error) {
 	ctx := cmd.Context()
-	s, err := c.openStream(ctx, name)
+	s, err := c.openSink(ctx, name)
 	if err != nil {
 		return none, err
 	}
@@ -64,10 +60,6 @@ func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string)
 	if model.RegisteredAtUS == 0 {
 		return none, usageError("--model", version, "a registered version: its rows become part of the results")
 	}
-	partitions, err := streamPartitions(ctx, c.Client, name)
-	if err != nil {
-		return none, err
-	}
 	models, err := c.models(ctx)
 	if err != nil {
 		return none, err
@@ -75,12 +67,8 @@ func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string)
 	if err := storage.Probe(ctx, s.live.Bucket, rand.Uint64()); err != nil {
 		return none, err
 	}
-	cfg, _, err := scorer.ConfigOf(s.spec, s.generation, 0)
-	if err != nil {
-		return none, err
-	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	return deadletter.Replay(ctx, s.live.Bucket, models, log, deadletter.ReplayConfig{
-		Pipeline: thalweg.PipelineName(name), Generation: s.generation, Topic: s.topic, Partitions: partitions, Prefix: s.live.Prefix,
-		Model: model, Where: where, PartitionBy: cfg.PartitionBy, Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes}, nil)
+		Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Partitions: s.partitions, Prefix: s.cfg.Prefix,
+		Model: model, Where: where, PartitionBy: s.cfg.PartitionBy, Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes}, nil)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -59,43 +60,53 @@ func newDLQShow(g *globals) *cobra.Command {
 
 // letterPrinter prints dead letters one by one, whatever their number.
 type letterPrinter struct {
-	print func(*deadletter.Letter) error
-	flush func() error
+	out   io.Writer
+	table *tabwriter.Writer // nil: not as a table
+	yaml  bool
+	lines int // of the table
 }
 
 func newLetterPrinter(output string, w io.Writer) (*letterPrinter, error) {
-	nothing := func() error { return nil }
 	switch output {
 	case "table":
 		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		row(tw, "PARTITION", "OFFSET", "TIME", "VERSION", "STAGE", "REASON", "SIZE", "EVENT", "REPLAYS")
-		lines := 0
-		return &letterPrinter{flush: tw.Flush, print: func(l *deadletter.Letter) error {
-			row(tw, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
-				thousands(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
-			if lines++; lines%flushLetters == 0 {
-				return tw.Flush()
-			}
-			return nil
-		}}, nil
-	case "json":
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		return &letterPrinter{flush: nothing, print: func(l *deadletter.Letter) error { return e.Encode(l) }}, nil
-	case "yaml":
-		return &letterPrinter{flush: nothing, print: func(l *deadletter.Letter) error {
-			data, err := json.Marshal(l)
-			if err != nil {
-				return err
-			}
-			if data, err = yaml.JSONToYAML(data); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(w, "---\n%s", data)
-			return err
-		}}, nil
+		return &letterPrinter{table: tw}, nil
+	case "json", "yaml":
+		return &letterPrinter{out: w, yaml: output == "yaml"}, nil
 	}
 	return nil, usageError("--output", output, "table, json or yaml")
+}
+
+func (p *letterPrinter) print(l *deadletter.Letter) error {
+	if p.table != nil {
+		row(p.table, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
+			thousands(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
+		if p.lines++; p.lines%flushLetters == 0 {
+			return p.table.Flush()
+		}
+		return nil
+	}
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false)
+	err := e.Encode(l)
+	data := line.Bytes()
+	if err == nil && p.yaml {
+		data, err = yaml.JSONToYAML(data)
+		data = append([]byte("---\n"), data...)
+	}
+	if err == nil {
+		_, err = p.out.Write(data)
+	}
+	return err
+}
+
+func (p *letterPrinter) flush() error {
+	if p.table != nil {
+		return p.table.Flush()
+	}
+	return nil
 }
 
 // eventShown is an event for a table.

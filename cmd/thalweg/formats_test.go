@@ -173,11 +173,10 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := schemaRegistry(t)
-	schemas, err := defaultSchemas(address)
+	conns, err := newConnections(nil, "", kafka.Config{}, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conns := &connections{schemas: schemas}
 	t.Cleanup(conns.Close)
 	want := make(map[string][]string)
 	for _, format := range []string{"", "json", "csv", "avro"} {
@@ -189,7 +188,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decoder, err := event.NewDecoder(local.schema, event.Config{Format: format, Avro: event.AvroConfig{Schemas: avroOnly(format, schemas[defaultConnection])}})
+		decoder, err := event.NewDecoder(local.schema, event.Config{Format: format, Avro: event.AvroConfig{Schemas: avroOnly(format, conns.schemas[defaultConnection])}})
 		if err != nil {
 			t.Fatal(err)
 		}

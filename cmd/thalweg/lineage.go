@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -80,8 +79,8 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 	ctx := cmd.Context()
 	var given []byte
 	if f.event != "" {
-		if given, err = os.ReadFile(f.event); err != nil {
-			return a, &thalweg.Error{Op: "--event", Kind: thalweg.Invalid, Err: err}
+		if given, err = readFile("--event", f.event, maxFileBytes, ""); err != nil {
+			return a, err
 		}
 	}
 	out := traced{}
@@ -116,9 +115,9 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 
 // read takes the lineage from a file and opens what it names.
 func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Document, from lineage.Sources, err error) {
-	data, err := os.ReadFile(f.fromFile)
+	data, err := readFile("--from-file", f.fromFile, maxFileBytes, "")
 	if err != nil {
-		return nil, from, &thalweg.Error{Op: "--from-file", Kind: thalweg.Invalid, Err: err}
+		return nil, from, err
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(data, &fields) == nil && fields["verification"] != nil {
@@ -189,11 +188,11 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 		}
 		places.Bucket, places.SinkPrefix = at.Name, at.Prefix
 	}
-	topic := cmp.Or(f.topic, s.topic)
+	topic := cmp.Or(f.topic, s.cfg.Topic)
 	if from, err = openSources(ctx, c.conns, places, topic); err != nil {
 		return nil, from, err
 	}
-	doc, err = lineage.Trace(ctx, from, &registry{c.Client}, lineage.Query{Pipeline: thalweg.PipelineName(name), Topic: topic, TopicID: f.topicID,
+	doc, err = lineage.Trace(ctx, from, &registry{c.Client}, lineage.Query{Pipeline: s.cfg.Pipeline, Topic: topic, TopicID: f.topicID,
 		Partition: f.partition, Offset: f.offset}, f.keep)
 	if err != nil {
 		return nil, from, err
@@ -285,14 +284,12 @@ func printLineage(w io.Writer, t traced) {
 	for _, n := range d.Notes {
 		line("note", "%s", n)
 	}
-	printVerification(w, t.Verification, d)
+	if t.Verification != nil {
+		printVerification(line, t.Verification, d)
+	}
 }
 
-func printVerification(w io.Writer, v *lineage.Verification, d *lineage.Document) {
-	if v == nil {
-		return
-	}
-	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+func printVerification(line func(name, format string, args ...any), v *lineage.Verification, d *lineage.Document) {
 	line("verify", "event from the %s, sha256 %s", v.Event, v.EventSHA256)
 	line("", "object: %s", v.Object)
 	for _, m := range v.Differences {

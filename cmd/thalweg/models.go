@@ -133,29 +133,19 @@ func newModelsExport(g *globals) *cobra.Command {
 		Example:     "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
 		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			m, err := findModel(cmd.Context(), c.Client, args[0])
+			v, err := findVersion(cmd.Context(), c.Client, args[0], args[1])
 			if err != nil {
 				return answer{}, err
 			}
-			for _, v := range m.Versions {
-				if fmt.Sprint(v.Version) != args[1] {
-					continue
-				}
-				names, err := c.export(cmd.Context(), v.Checkpoint, dir)
-				return answer{value: names, table: func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) }}, err
-			}
-			return answer{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: args[0] + " " + args[1], Hint: "see `thalweg models list`"}
+			names, err := c.export(cmd.Context(), v.Checkpoint, dir)
+			return answer{value: names, table: func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) }}, err
 		}),
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "where to write")
 	return cmd
 }
 
-func (c *cluster) export(ctx context.Context, reference, dir string) ([]string, error) {
-	ref, err := thalweg.ParseObjectRef(reference)
-	if err != nil {
-		return nil, err
-	}
+func (c *cluster) export(ctx context.Context, ref thalweg.CheckpointRef, dir string) ([]string, error) {
 	state, err := c.state(ctx)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/replay"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 func newReplay(g *globals) *cobra.Command {
@@ -88,6 +87,9 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	if _, _, err := pipeline.SplitS3Path(r.into); err != nil {
 		return answer{}, usageError("--into", r.into, "s3://bucket/prefix/")
 	}
+	if r.parallel < 1 {
+		return answer{}, usageError("--parallel", strconv.Itoa(r.parallel), "a number from 1")
+	}
 	if r.pipeline == "" {
 		if r.pipeline, err = pipelineOf(ctx, c.Client, r.topic); err != nil {
 			return answer{}, err
@@ -97,8 +99,8 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if r.topic != "" && r.topic != s.topic {
-		return answer{}, usageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.topic)
+	if r.topic != "" && r.topic != s.cfg.Topic {
+		return answer{}, usageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.cfg.Topic)
 	}
 	into, err := openPlace(ctx, c.conns, cmp.Or(r.connection, s.sinkConnection), r.into)
 	if err != nil {
@@ -127,20 +129,17 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	}
 	byTime, ok := source.(replay.Source)
 	if !ok {
-		return answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.topic, Hint: "its source cannot be read by time"}
+		return answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.cfg.Topic, Hint: "its source cannot be read by time"}
 	}
-	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: thalweg.PipelineName(r.pipeline), Generation: s.generation, Topic: s.topic, Model: model,
+	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Model: model,
 		From: from, To: to, Live: s.live, Into: into, Others: others, NowUS: time.Now().UnixMicro()})
-	if err != nil {
-		return answer{}, err
-	}
-	cfg, err := s.replayConfig(r.parallel)
 	if err != nil {
 		return answer{}, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	began := time.Now()
-	runner := replay.New(m, source, into.Bucket, into.Prefix, artifact, log, cfg)
+	runner := replay.New(m, source, into.Bucket, into.Prefix, artifact, log,
+		replay.Config{Parallel: r.parallel, Rolling: s.cfg.Rolling, Score: s.cfg})
 	stop := showProgress(cmd.ErrOrStderr(), "replay", func() (done, total int64, message string) {
 		p := runner.Progress()
 		return p.Done, p.Total, p.Message
@@ -148,10 +147,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	err = runner.Run(ctx)
 	stop()
 	if err != nil {
-		if ctx.Err() != nil {
-			return answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Canceled, Subject: into.String(), Hint: "run the same command again to go on"}
-		}
-		return answer{}, err
+		return answer{}, interrupted(ctx, "replay", into.String(), err)
 	}
 	p := runner.Progress()
 	out := replayed{Replay: m, Into: into.String(), Scored: p.Scored, Dead: p.Dead, TookMS: time.Since(began).Milliseconds()}
@@ -177,14 +173,6 @@ func (o *replayed) table(w io.Writer) {
 	}
 }
 
-func (s *stream) replayConfig(parallel int) (replay.Config, error) {
-	if parallel < 1 {
-		return replay.Config{}, usageError("--parallel", strconv.Itoa(parallel), "a number from 1")
-	}
-	cfg, _, err := scorer.ConfigOf(s.spec, s.generation, 0)
-	return replay.Config{Parallel: parallel, Rolling: cfg.Rolling, Score: cfg}, err
-}
-
 // findVersion returns what a user calls a version: its number, an alias, or a
 // checkpoint, which need not be registered.
 func findVersion(ctx context.Context, c *api.Client, model, text string) (engine.Candidate, error) {
@@ -192,22 +180,19 @@ func findVersion(ctx context.Context, c *api.Client, model, text string) (engine
 	if err != nil {
 		return engine.Candidate{}, err
 	}
-	ref, refErr := thalweg.ParseObjectRef(text)
-	version, numErr := strconv.ParseUint(text, 10, 64)
-	if numErr != nil {
+	version, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
 		version = m.Aliases[text]
 	}
 	for _, v := range m.Versions {
-		have, err := thalweg.ParseObjectRef(v.Checkpoint)
-		if err != nil {
-			return engine.Candidate{}, err
-		}
-		if v.Version == version || refErr == nil && have == ref {
+		if v.Version == version || v.Checkpoint == text {
+			ref, err := thalweg.ParseObjectRef(v.Checkpoint)
 			return engine.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
-				Model: engine.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: have}}, nil
+				Model: engine.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}}, err
 		}
 	}
-	if refErr != nil {
+	ref, err := thalweg.ParseObjectRef(text)
+	if err != nil {
 		return engine.Candidate{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: model + " " + text,
 			Hint: "a version or an alias of `thalweg models list`, or a checkpoint as key#sha256"}
 	}

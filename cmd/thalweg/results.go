@@ -10,12 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
-	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -59,20 +57,21 @@ func newResults(g *globals) *cobra.Command {
 
 // sinkReader reads what a pipeline's stream has committed.
 type sinkReader struct {
-	bucket     storage.Bucket
-	name       string // of the bucket
-	pipeline   thalweg.PipelineName
-	prefix     string
-	topic      string
-	partitions int
+	*stream
+	partitions int            // that are known
 	table      endpoint.Table // at the prefix
 	store      string         // the address that the bucket is at
+}
+
+// log is where the log of a partition is, or that of its replayed dead letters.
+func (s *sinkReader) log(partition int, replay bool) commitlog.Config {
+	return commitlog.Config{Pipeline: s.cfg.Pipeline, Prefix: s.cfg.Prefix, Topic: s.cfg.Topic, Partition: partition, Replay: replay}
 }
 
 // howToRead says in a line each how the rows are read as one table; nothing
 // where the spec wants none.
 func (s *sinkReader) howToRead() []string {
-	return s.table.HowToRead(s.store, s.name+"/"+strings.TrimSuffix(s.prefix, "/"))
+	return s.table.HowToRead(s.store, s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
 }
 
 // committedFile is one object that a done record names.
@@ -114,8 +113,7 @@ func (c *cluster) openSink(ctx context.Context, name string) (*sinkReader, error
 	if err != nil {
 		return nil, err
 	}
-	return &sinkReader{bucket: s.live.Bucket, name: s.live.Name, pipeline: thalweg.PipelineName(name), prefix: s.live.Prefix, store: c.conns.address[s.sinkConnection],
-		topic: s.topic, partitions: partitions, table: s.spec.Spec.Scoring.Sink.Table.Options.(endpoint.Table)}, nil
+	return &sinkReader{s, partitions, s.spec.Spec.Scoring.Sink.Table.Options.(endpoint.Table), c.conns.address[s.sinkConnection]}, nil
 }
 
 // streamPartitions returns how many partitions a pipeline's stream is known to
@@ -139,7 +137,7 @@ func (s *sinkReader) files(ctx context.Context) ([]committedFile, error) {
 	files := []committedFile{}
 	for p := range s.partitions {
 		for _, replay := range []bool{false, true} {
-			log, err := commitlog.New(s.bucket, commitlog.Config{Pipeline: s.pipeline, Prefix: s.prefix, Topic: s.topic, Partition: p, Replay: replay})
+			log, err := commitlog.New(s.live.Bucket, s.log(p, replay))
 			if err != nil {
 				return nil, err
 			}
@@ -166,7 +164,7 @@ func (s *sinkReader) filesOf(e commitlog.Entry) (files []committedFile) {
 	}
 	for _, o := range e.Done.Objects {
 		if o.Kind == commitlog.Scored {
-			files = append(files, committedFile{Path: "s3://" + s.name + "/" + o.Key, Key: o.Key, Topic: in.Topic, Partition: in.Partition,
+			files = append(files, committedFile{Path: "s3://" + s.live.Name + "/" + o.Key, Key: o.Key, Topic: in.Topic, Partition: in.Partition,
 				From: from, To: to, Rows: o.Rows, SizeBytes: o.SizeBytes, SHA256: o.SHA256, ModelVersion: uint64(in.ModelVersion),
 				Merged: in.Action == commitlog.Compact, Replayed: in.Action == commitlog.Replay, slots: slots})
 		}
@@ -177,7 +175,10 @@ func (s *sinkReader) filesOf(e commitlog.Entry) (files []committedFile) {
 // head writes the first n rows as JSON lines.
 func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFile, n int) error {
 	for _, f := range files {
-		body, _, err := s.bucket.Get(ctx, f.Key)
+		if n == 0 {
+			break
+		}
+		body, _, err := s.live.Bucket.Get(ctx, f.Key)
 		if err != nil {
 			return err
 		}
@@ -185,19 +186,12 @@ func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFil
 			if err != nil {
 				return err
 			}
-			var out strings.Builder
-			rows := int(min(batch.Rows.NumRows(), int64(n)))
-			for i := range rows {
-				out.Write(event.AppendJSON(nil, batch.Rows, i))
-				out.WriteByte('\n')
+			for i := 0; i < int(batch.Rows.NumRows()) && n > 0; i++ {
+				n--
+				if _, err := w.Write(append(event.AppendJSON(nil, batch.Rows, i), '\n')); err != nil {
+					return err
+				}
 			}
-			n -= rows
-			if _, err := io.WriteString(w, out.String()); err != nil {
-				return err
-			}
-		}
-		if n == 0 {
-			return nil
 		}
 	}
 	return nil

@@ -7,8 +7,10 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // TestResultsListEachRowOnce: files that a compaction replaced are there, and
@@ -55,7 +57,7 @@ func TestResultsListEachRowOnce(t *testing.T) {
 	}, func(o commitlog.Object) (commitlog.Done, error) {
 		return log.Complete(commitlog.Done{Objects: []commitlog.Object{o}, Inputs: []uint64{1, 2}, Offsets: [2]int64{10, 30}})
 	})
-	sink := &sinkReader{bucket: b, name: "lake", pipeline: "p", prefix: "scored/", topic: "events", partitions: 1}
+	sink := &sinkReader{stream: &stream{cfg: scorer.Config{Pipeline: "p", Prefix: "scored/", Topic: "events"}, live: storage.Place{Bucket: b, Name: "lake", Prefix: "scored/"}}, partitions: 1}
 	files, err := sink.files(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +78,7 @@ func TestResultsSayHowToRead(t *testing.T) {
 		{"https://minio.example", `deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "https://minio.example", "allow_http": "false"}).to_pandas()`},
 		{"file:///data", `deltalake.DeltaTable("/data/lake/scored").to_pandas()`},
 	} {
-		sink := &sinkReader{name: "lake", prefix: "scored/", table: new(endpoint.Delta), store: c.store}
+		sink := &sinkReader{stream: &stream{live: storage.Place{Name: "lake", Prefix: "scored/"}}, table: new(endpoint.Delta), store: c.store}
 		if got := strings.Join(sink.howToRead(), "\n"); !strings.Contains(got, c.pandas+"\n") {
 			t.Errorf("at %s:\n%s\nhas no line\n%s", c.store, got, c.pandas)
 		}

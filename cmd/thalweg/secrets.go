@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 )
 
@@ -31,9 +30,7 @@ func (s *tlsSection) config(subject string) (*tls.Config, error) {
 	if s == nil {
 		return nil, nil
 	}
-	bad := func(field, file string, err error) error {
-		return &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject + ": tls." + field + " " + file, Err: err}
-	}
+	bad := func(field, file string, err error) error { return badConnection(subject+": tls."+field+" "+file, err) }
 	cfg := &tls.Config{ServerName: s.ServerName, MinVersion: tls.VersionTLS12}
 	if s.CA != "" {
 		pem, err := readSecret(s.CA)
@@ -81,8 +78,7 @@ func (s *saslSection) config(subject string) (kafka.SASL, error) {
 		return kafka.SASL{}, err
 	}
 	if s.Mechanism == "" || s.User == "" || password == "" {
-		return kafka.SASL{}, &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject + ": sasl",
-			Hint: "it needs mechanism, user and one of password_env and password_file"}
+		return kafka.SASL{}, badConnection(subject+": sasl", errors.New("it needs mechanism, user and one of password_env and password_file"))
 	}
 	return kafka.SASL{Mechanism: s.Mechanism, User: s.User, Password: password}, nil
 }
@@ -90,9 +86,7 @@ func (s *saslSection) config(subject string) (kafka.SASL, error) {
 // secret returns the content of the environment variable or of the file that a
 // connection names, empty if it names neither. Errors tell the name only.
 func secret(subject, field, env, file string) (string, error) {
-	bad := func(name string, err error) error {
-		return &thalweg.Error{Op: "read connections", Kind: thalweg.Invalid, Subject: subject + ": " + field + name, Err: err}
-	}
+	bad := func(name string, err error) error { return badConnection(subject+": "+field+name, err) }
 	switch {
 	case env != "" && file != "":
 		return "", bad("_env and "+field+"_file", errors.New("set one of them"))
@@ -118,13 +112,6 @@ func secret(subject, field, env, file string) (string, error) {
 // readSecret returns the content of a small file without the end of its last
 // line.
 func readSecret(name string) (string, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return "", err
-	}
-	if info.Size() > maxSecretBytes {
-		return "", fmt.Errorf("%d bytes, at most %d are read", info.Size(), maxSecretBytes)
-	}
-	data, err := os.ReadFile(name)
+	data, err := readFile("", name, maxSecretBytes, "")
 	return strings.TrimRight(string(data), "\r\n"), err
 }

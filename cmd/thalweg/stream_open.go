@@ -17,9 +17,9 @@ import (
 
 // stream is a pipeline's stream as a client sees it.
 type stream struct {
-	spec           *pipeline.Spec
-	generation     thalweg.Generation
-	topic          string
+	spec *pipeline.Spec
+	// cfg is what its scorers of partition 0 are configured to.
+	cfg            scorer.Config
 	live           storage.Place // of the sink
 	sinkConnection string
 }
@@ -37,7 +37,7 @@ func (c *cluster) openStream(ctx context.Context, name string) (*stream, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{spec: spec, generation: cfg.Generation, topic: cfg.Topic, sinkConnection: spec.Spec.Scoring.Sink.Connection}
+	s := &stream{spec: spec, cfg: cfg, sinkConnection: spec.Spec.Scoring.Sink.Connection}
 	s.live, err = openPlace(ctx, c.conns, s.sinkConnection, spec.Spec.Scoring.Sink.S3.Path)
 	return s, err
 }
@@ -45,20 +45,25 @@ func (c *cluster) openStream(ctx context.Context, name string) (*stream, error) 
 // source opens the topic as the stream reads it, but for its consumer group.
 func (s *stream) source(conns *connections) (connectors.Source, error) {
 	events := s.spec.Spec.Sources.Events
-	return conns.Source(events.Connection, events.Stream, connectors.Reading{Topic: s.topic})
+	return conns.Source(events.Connection, events.Stream, connectors.Reading{Topic: s.cfg.Topic})
 }
 
 // openPlace opens the bucket of an s3:// path that names a folder.
 func openPlace(ctx context.Context, conns *connections, connection, path string) (storage.Place, error) {
-	name, prefix, err := pipeline.SplitS3Path(path)
-	if err != nil {
-		return storage.Place{}, err
+	place, err := placeOf(path)
+	if err == nil {
+		place.Bucket, _, err = conns.bucketOf(ctx, connection, path)
 	}
+	return place, err
+}
+
+// placeOf returns what an s3:// path names, without opening it.
+func placeOf(path string) (storage.Place, error) {
+	name, prefix, err := pipeline.SplitS3Path(path)
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
-	bucket, _, err := conns.bucketOf(ctx, connection, path)
-	return storage.Place{Bucket: bucket, Name: name, Prefix: prefix}, err
+	return storage.Place{Name: name, Prefix: prefix}, err
 }
 
 // pipelineOf returns the one pipeline that scores a topic.
@@ -90,8 +95,8 @@ func sinksOf(ctx context.Context, c *api.Client) ([]storage.Place, error) {
 		if spec.Spec.Scoring == nil || spec.Spec.Scoring.Sink.S3 == nil {
 			return
 		}
-		if name, prefix, err := pipeline.SplitS3Path(spec.Spec.Scoring.Sink.S3.Path); err == nil {
-			places = append(places, storage.Place{Name: name, Prefix: strings.TrimSuffix(prefix, "/") + "/"})
+		if place, err := placeOf(spec.Spec.Scoring.Sink.S3.Path); err == nil {
+			places = append(places, place)
 		}
 	})
 	return places, err

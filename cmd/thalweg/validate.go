@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +27,7 @@ func newValidate(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			checked := "fields"
+			checked, unread := "fields", spec.SchemaFile()
 			if data != "" {
 				local, err := openLocal(cmd.Context(), data)
 				if err != nil {
@@ -39,25 +38,14 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 				checked = "fields, columns and types"
-				if eventSchema != "" && spec.SchemaFile() == "" {
-					return usageError("--event-schema", eventSchema, "a spec that names a schema_file")
-				}
 				if eventSchema != "" {
-					text, err := os.ReadFile(eventSchema)
-					if err != nil {
-						return &thalweg.Error{Op: "read --event-schema", Kind: thalweg.NotFound, Err: err, Hint: "name a local copy of " + spec.SchemaFile()}
+					if err := checkEventSchema(plan, eventSchema); err != nil {
+						return err
 					}
-					if err := artifact.CheckEvents(plan, string(text)); err != nil {
-						return &thalweg.Error{Op: "read --event-schema", Kind: thalweg.Invalid, Subject: eventSchema, Err: err}
-					}
-					checked = "fields, columns, types and the schema of events"
+					checked, unread = "fields, columns, types and the schema of events", ""
 				}
 			}
 			result := map[string]any{"pipeline": spec.Metadata.Name, "valid": true, "checked": checked}
-			unread := spec.SchemaFile()
-			if eventSchema != "" {
-				unread = ""
-			}
 			if unread != "" {
 				result["not_read"] = unread
 			}
@@ -72,4 +60,20 @@ func newValidate(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
 	cmd.Flags().StringVar(&data, "data", "", "a local Parquet file with the columns of the training data")
 	return cmd
+}
+
+// checkEventSchema checks a local copy of the schema file that a spec names.
+func checkEventSchema(plan *pipeline.Plan, file string) error {
+	names := plan.Spec.SchemaFile()
+	if names == "" {
+		return usageError("--event-schema", file, "a spec that names a schema_file")
+	}
+	text, err := readFile("read --event-schema", file, maxFileBytes, "name a local copy of "+names)
+	if err != nil {
+		return err
+	}
+	if err := artifact.CheckEvents(plan, string(text)); err != nil {
+		return &thalweg.Error{Op: "read --event-schema", Kind: thalweg.Invalid, Subject: file, Err: err}
+	}
+	return nil
 }
