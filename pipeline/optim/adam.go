@@ -74,7 +74,7 @@ func (s *Adam) Validate() error {
 func (*Adam) StateSize(n int) int { return 2*n + 2 }
 
 // Step implements Optimizer.
-func (s *Adam) Step(params, grad, state []float32, rate float32) {
+func (s *Adam) Step(params, grad, state []float32) {
 	checkStep(s, params, grad, state)
 	n := len(params)
 	m, v, c := state[:n], state[n:2*n], state[2*n:]
@@ -85,7 +85,7 @@ func (s *Adam) Step(params, grad, state []float32, rate float32) {
 	c[1] = float32(beta2*c[1]) + new2
 	// rate*(m/c1)/(sqrt(v/c2)+eps) = step*m/(sqrt(v)+bar), one division less.
 	root := sqrt(c[1])
-	step := float32(rate*float32(s.LearningRate)) * root / c[0]
+	step := float32(s.LearningRate) * root / c[0]
 	bar := float32(float32(s.Epsilon) * root)
 	for i := range params {
 		g := grad[i]

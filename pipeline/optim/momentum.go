@@ -43,10 +43,9 @@ func (s *Momentum) Validate() error {
 func (*Momentum) StateSize(n int) int { return n }
 
 // Step implements Optimizer.
-func (s *Momentum) Step(params, grad, state []float32, rate float32) {
+func (s *Momentum) Step(params, grad, state []float32) {
 	checkStep(s, params, grad, state)
-	rate *= float32(s.LearningRate)
-	momentum := float32(s.Momentum)
+	rate, momentum := float32(s.LearningRate), float32(s.Momentum)
 	grad, state = grad[:len(params)], state[:len(params)]
 	for i := range params {
 		v := float32(momentum*state[i]) + grad[i]

@@ -23,9 +23,8 @@ type Optimizer interface {
 	// where training starts.
 	StateSize(n int) int
 	// Step updates params and state in place. grad is the gradient of the mean
-	// loss of the batch, regularization included. rate multiplies the learning
-	// rate of the spec (1 for a constant one). Lengths that do not fit panic.
-	Step(params, grad, state []float32, rate float32)
+	// loss of the batch, regularization included. Lengths that do not fit panic.
+	Step(params, grad, state []float32)
 }
 
 // New returns the optimizer that a spec has chosen, with its defaults filled in.

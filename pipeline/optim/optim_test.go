@@ -64,10 +64,6 @@ func TestStepsAreTheirReference(t *testing.T) {
 			want[i] = float64(params[i])
 		}
 		for step := range steps {
-			factor := float32(1)
-			if step >= steps/2 {
-				factor = 0.5
-			}
 			for i := range grad {
 				// Parameter 4 has a gradient once and never again.
 				grad[i] = float32(random.NormFloat64() * math.Pow(10, float64(i-2)))
@@ -75,9 +71,9 @@ func TestStepsAreTheirReference(t *testing.T) {
 					grad[i] = 0
 				}
 				history[i] = append(history[i], float64(grad[i]))
-				want[i] = reference[name](want[i], history[i], reflect.ValueOf(specs[name].Options).Elem().FieldByName("LearningRate").Float()*float64(factor))
+				want[i] = reference[name](want[i], history[i], reflect.ValueOf(specs[name].Options).Elem().FieldByName("LearningRate").Float())
 			}
-			o.Step(params, grad, state, factor)
+			o.Step(params, grad, state)
 		}
 		for i := range params {
 			if math.Abs(float64(params[i])-want[i]) > 1e-4*(1+math.Abs(want[i])) {
@@ -94,7 +90,7 @@ func TestAveragedStateOfEqualReplicasChangesNothing(t *testing.T) {
 	run := func(steps int) (params, state []float32) {
 		params, state = make([]float32, 1), make([]float32, o.StateSize(1))
 		for range steps {
-			o.Step(params, []float32{0.25}, state, 1)
+			o.Step(params, []float32{0.25}, state)
 		}
 		return params, state
 	}
@@ -105,7 +101,7 @@ func TestAveragedStateOfEqualReplicasChangesNothing(t *testing.T) {
 		mixed[i] = (few[i] + many[i]) / 2
 	}
 	params := []float32{0}
-	o.Step(params, []float32{0.25}, mixed, 1)
+	o.Step(params, []float32{0.25}, mixed)
 	if math.Abs(float64(params[0])+0.01) > 1e-6 {
 		t.Errorf("a step on the averaged state moved by %v, want -0.01", params[0])
 	}
@@ -145,7 +141,7 @@ func TestStepPanicsOnUnequalVectors(t *testing.T) {
 						t.Errorf("%s: lengths %v do not panic", name, lengths)
 					}
 				}()
-				o.Step(make([]float32, lengths[0]), make([]float32, lengths[1]), make([]float32, lengths[2]), 1)
+				o.Step(make([]float32, lengths[0]), make([]float32, lengths[1]), make([]float32, lengths[2]))
 			}()
 		}
 	}
@@ -164,7 +160,7 @@ func BenchmarkStep(b *testing.B) {
 				grad[i] = float32(i%13) - 6
 			}
 			for b.Loop() {
-				o.Step(params, grad, state, 1)
+				o.Step(params, grad, state)
 			}
 			b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds()/1e6, "Mparameters/s")
 		})

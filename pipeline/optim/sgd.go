@@ -27,9 +27,9 @@ func (s *SGD) Validate() error { return checkRate(s.LearningRate) }
 func (*SGD) StateSize(int) int { return 0 }
 
 // Step implements Optimizer.
-func (s *SGD) Step(params, grad, state []float32, rate float32) {
+func (s *SGD) Step(params, grad, state []float32) {
 	checkStep(s, params, grad, state)
-	rate *= float32(s.LearningRate)
+	rate := float32(s.LearningRate)
 	grad = grad[:len(params)]
 	for i := range params {
 		params[i] -= float32(rate * grad[i])

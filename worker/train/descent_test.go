@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -127,6 +129,33 @@ func TestSecondAlgorithmLearns(t *testing.T) {
 	}
 	if len(losses) != 6 || losses[0] > math.Ln2 || losses[5] > losses[0]-0.02 {
 		t.Errorf("validation losses %v", losses)
+	}
+}
+
+// flawed is descent with an Apply that breaks the contract.
+type flawed struct {
+	descent
+	apply func(s *train.State)
+}
+
+func (f flawed) NewAlgorithm(*train.Job) (train.Algorithm, error) { return f, nil }
+
+func (f flawed) Apply(s *train.State, _ train.Place, _ kernel.Vector) (checkpoint bool, err error) {
+	f.apply(s)
+	return false, nil
+}
+
+func TestAlgorithmThatLeavesNoCandidateOrAnotherVectorFailsTheRun(t *testing.T) {
+	for want, apply := range map[string]func(*train.State){
+		"a candidate of 0 rounds":  func(*train.State) {},
+		"left a vector of 1 eleme": func(s *train.State) { s.Vector = s.Vector[:1]; s.Blend(s.Vector) },
+	} {
+		job := descentJob(t)
+		job.Trainer.Optimizer.Options = flawed{descent{job.Model, 8}, apply}
+		c := newCluster(t, 4, 1)
+		if _, err := c.run(c.workers[0], job, noHooks(nil)); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
 	}
 }
 

@@ -56,6 +56,11 @@ func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]by
 		if due, err = t.algorithm.Apply(&s, at, reduced); err != nil {
 			return nil, false, err
 		}
+		if len(s.Vector) != t.algorithm.Size() || at.Last() && p.Mean == 0 {
+			return nil, false, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s: epoch %d, round %d", t.job.Run, at.Epoch+1, at.Round+1),
+				Err:  fmt.Errorf("the algorithm left a vector of %d elements, not %d, and a candidate of %d rounds", len(s.Vector), t.algorithm.Size(), p.Mean),
+				Hint: "this is a bug in the algorithm: please report it"}
+		}
 		due = due && !at.Last() // the end of an epoch is a checkpoint anyhow
 
 	case evaluate:

@@ -72,7 +72,7 @@ func (a *sgd) Contribute(r *Replica, s *State, at Place) (v kernel.Vector, loss 
 				kernel.AddScaled(r.Gradient[w[0]:w[1]], params[w[0]:w[1]], l2)
 			}
 		}
-		a.optimizer.Step(params, r.Gradient, state, 1)
+		a.optimizer.Step(params, r.Gradient, state)
 	}
 	return kernel.Vector{Float32: vector}, loss, nil
 }
