@@ -8,6 +8,9 @@ import (
 	"math"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 )
@@ -28,17 +31,6 @@ const (
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// header is the fixed part of a record batch.
-type header struct {
-	base       int64 // offset of the first record
-	last       int64 // offset of the last, also where compaction removed it
-	attributes int16
-	firstTime  int64 // milliseconds since 1970 UTC
-	maxTime    int64
-	producer   int64
-	count      int32
-}
 
 // decoder turns the record batches of responses into records. It holds the
 // inflated bytes of one batch, used again for the next, and the transactions
@@ -97,92 +89,89 @@ func (d *decoder) batch(data []byte, dst *connectors.Records) error {
 		return &thalweg.Error{Op: "decode record batch", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("offset %d", int64(binary.BigEndian.Uint64(data))),
 			Err: fmt.Errorf("message format %d", magic), Hint: "records from before Kafka 0.11: copy the topic"}
 	}
-	if want, got := binary.BigEndian.Uint32(data[17:]), crc32.Checksum(data[crcFrom:], castagnoli); want != got {
+	var b kmsg.RecordBatch
+	if err := b.ReadFrom(data); err != nil {
+		return d.corrupt(data, "%w", err)
+	}
+	if want, got := uint32(b.CRC), crc32.Checksum(data[crcFrom:], castagnoli); want != got {
 		return d.corrupt(data, "checksum %08x, computed %08x", want, got)
 	}
-	h := header{
-		base:       int64(binary.BigEndian.Uint64(data)),
-		attributes: int16(binary.BigEndian.Uint16(data[21:])),
-		firstTime:  int64(binary.BigEndian.Uint64(data[27:])),
-		maxTime:    int64(binary.BigEndian.Uint64(data[35:])),
-		producer:   int64(binary.BigEndian.Uint64(data[43:])),
-		count:      int32(binary.BigEndian.Uint32(data[57:])),
+	if b.LastOffsetDelta < 0 || b.FirstOffset < 0 || b.NumRecords < 0 || int64(b.NumRecords) > int64(b.LastOffsetDelta)+1 || b.FirstOffset > math.MaxInt64-1<<31 {
+		return d.corrupt(data, "%d records in %d offsets", b.NumRecords, int64(b.LastOffsetDelta)+1)
 	}
-	delta := int32(binary.BigEndian.Uint32(data[23:]))
-	h.last = h.base + int64(delta)
-	if delta < 0 || h.base < 0 || h.count < 0 || int64(h.count) > int64(delta)+1 || h.base > math.MaxInt64-1<<31 {
-		return d.corrupt(data, "%d records in %d offsets", h.count, int64(delta)+1)
-	}
-	if h.last < dst.Next {
+	if last(&b) < dst.Next {
 		return nil // wholly before what was asked for
 	}
-	if d.hidden(h, data) {
-		dst.Next = max(dst.Next, h.last+1)
+	if d.hidden(&b) {
+		dst.Next = max(dst.Next, last(&b)+1)
 		return nil
 	}
-	body, whole, err := d.inflater.inflate(data[batchHeader:], int(h.attributes&codecMask), d.maxBatchBytes)
+	body, whole, err := d.inflater.inflate(b.Records, int(b.Attributes&codecMask), d.maxBatchBytes)
 	if thalweg.Is(err, thalweg.Canceled) {
 		return err // nothing is wrong with the batch
 	}
 	if err != nil {
 		return d.corrupt(data, "inflate: %w", err)
 	}
-	return d.records(data, h, body, whole, dst)
+	return d.records(data, &b, body, whole, dst)
 }
+
+// last returns the offset of a batch's last record, also where compaction
+// removed it.
+func last(b *kmsg.RecordBatch) int64 { return b.FirstOffset + int64(b.LastOffsetDelta) }
 
 // hidden reports whether no record of the batch is an event: control records,
 // and for a committed reader those of an aborted transaction.
-func (d *decoder) hidden(h header, data []byte) bool {
+func (d *decoder) hidden(b *kmsg.RecordBatch) bool {
 	if d.committed {
-		for len(d.pending) > 0 && d.pending[0].first <= h.last {
+		for len(d.pending) > 0 && d.pending[0].first <= last(b) {
 			if d.aborted == nil {
 				d.aborted = make(map[int64]bool)
 			}
 			d.aborted[d.pending[0].producer] = true
 			d.pending = d.pending[1:]
 		}
-		if h.attributes&control != 0 && markerType(data[batchHeader:]) == abortMarker {
-			delete(d.aborted, h.producer)
+		if b.Attributes&control != 0 && markerType(b.Records) == abortMarker {
+			delete(d.aborted, b.ProducerID)
 		}
 	}
-	return h.attributes&control != 0 || h.attributes&transaction != 0 && d.aborted[h.producer]
+	return b.Attributes&control != 0 || b.Attributes&transaction != 0 && d.aborted[b.ProducerID]
 }
 
 // markerType returns the type of a control record, the second int16 of its
 // key; -1 if there is none.
 func markerType(record []byte) int16 {
-	for _, skip := range []int{0, 1, 0, 0} { // length, attributes, timestamp delta, offset delta
-		if skip > 0 {
-			record = record[min(skip, len(record)):]
-			continue
-		}
-		_, n := binary.Varint(record)
-		record = record[max(n, 0):]
+	r := kbin.Reader{Src: record}
+	r.Varint() // length
+	r.Int8()   // attributes
+	r.Varlong()
+	r.Varint() // timestamp and offset, as distances from the batch's
+	key := kbin.Reader{Src: r.VarintBytes()}
+	key.Int16() // version
+	if kind := key.Int16(); key.Ok() {
+		return kind
 	}
-	size, n := binary.Varint(record)
-	if n <= 0 || size < 4 || len(record) < n+4 {
-		return -1
-	}
-	return int16(binary.BigEndian.Uint16(record[n+2:]))
+	return -1
 }
 
 // records appends the records in body. Where body is not whole, the offsets
 // after the last whole record are appended as unreadable.
-func (d *decoder) records(data []byte, h header, body []byte, whole bool, dst *connectors.Records) error {
-	timestamp := h.maxTime * 1000
-	ofRecord := h.attributes&appendTime == 0
-	if int64(h.count) > int64(len(body)/minRecord)+1 && whole {
-		return d.corrupt(data, "%d records in %d bytes", h.count, len(body))
+func (d *decoder) records(data []byte, b *kmsg.RecordBatch, body []byte, whole bool, dst *connectors.Records) error {
+	timestamp := b.MaxTimestamp * 1000
+	ofRecord := b.Attributes&appendTime == 0
+	if int64(b.NumRecords) > int64(len(body)/minRecord)+1 && whole {
+		return d.corrupt(data, "%d records in %d bytes", b.NumRecords, len(body))
 	}
-	previous := h.base - 1
+	base, end := b.FirstOffset, last(b)
+	previous := base - 1
 	p := 0
-	for i := range h.count {
+	for i := range b.NumRecords {
 		length, n := varint(body[p:])
 		if n <= 0 || length < minRecord-1 || length > int64(len(body)-p-n) {
 			if !whole && (n == 0 || length > int64(len(body)-p-n)) {
-				return d.unreadable(h, int64(h.count-i), previous+1, dst)
+				return d.unreadable(b, int64(b.NumRecords-i), previous+1, dst)
 			}
-			return d.corrupt(data, "record %d of %d has %d bytes of %d", i, h.count, length, len(body)-p)
+			return d.corrupt(data, "record %d of %d has %d bytes of %d", i, b.NumRecords, length, len(body)-p)
 		}
 		p += n
 		record := body[p : p+int(length)]
@@ -195,36 +184,36 @@ func (d *decoder) records(data []byte, h header, body []byte, whole bool, dst *c
 		keySize, n3 := varint(record[q:])
 		q += max(n3, 0)
 		if n1 <= 0 || n2 <= 0 || n3 <= 0 || keySize < -1 || keySize > int64(len(record)-q) {
-			return d.corrupt(data, "record %d of %d is malformed", i, h.count)
+			return d.corrupt(data, "record %d of %d is malformed", i, b.NumRecords)
 		}
 		key := record[q : q+int(max(keySize, 0))]
 		q += len(key)
 		valueSize, n4 := varint(record[q:])
 		q += max(n4, 0)
-		at := h.base + offsetDelta
-		if n4 <= 0 || valueSize < -1 || valueSize > int64(len(record)-q) || at <= previous || at > h.last {
-			return d.corrupt(data, "record %d of %d is malformed (offset %d)", i, h.count, at)
+		at := base + offsetDelta
+		if n4 <= 0 || valueSize < -1 || valueSize > int64(len(record)-q) || at <= previous || at > end {
+			return d.corrupt(data, "record %d of %d is malformed (offset %d)", i, b.NumRecords, at)
 		}
 		previous = at
 		if at < dst.Next {
 			continue // the batch began before what was asked for
 		}
 		if ofRecord {
-			timestamp = (h.firstTime + timeDelta) * 1000
+			timestamp = (b.FirstTimestamp + timeDelta) * 1000
 		}
 		if valueSize < 0 || dst.Null != nil {
 			dst.MarkNull(valueSize < 0)
 		}
 		value := record[q : q+int(max(valueSize, 0))]
 		if dst.Want != 0 && !keepParts(dst, key, keySize < 0, record[q+len(value):]) {
-			return d.corrupt(data, "record %d of %d has malformed headers", i, h.count)
+			return d.corrupt(data, "record %d of %d has malformed headers", i, b.NumRecords)
 		}
 		dst.Values = append(dst.Values, value...)
 		dst.Ends = append(dst.Ends, len(dst.Values))
 		dst.Offsets = append(dst.Offsets, at)
 		dst.Timestamps = append(dst.Timestamps, timestamp)
 	}
-	dst.Next = max(dst.Next, h.last+1)
+	dst.Next = max(dst.Next, end+1)
 	return nil
 }
 
@@ -276,13 +265,13 @@ func headerBytes(rest []byte) (headers []byte, ok bool) {
 // unreadable appends n records without bytes for the end of a batch that
 // inflates beyond the bound. Where the batch was compacted as well, nobody can
 // tell which of its offsets exist: that is an error.
-func (d *decoder) unreadable(h header, n, from int64, dst *connectors.Records) error {
-	reason := fmt.Sprintf("the record batch at offset %d inflates beyond %d bytes", h.base, d.maxBatchBytes)
-	if n != h.last-from+1 || n > maxOneUnread {
-		return &thalweg.Error{Op: "decode record batch", Kind: thalweg.Exhausted, Subject: fmt.Sprintf("offsets %d to %d", from, h.last),
+func (d *decoder) unreadable(b *kmsg.RecordBatch, n, from int64, dst *connectors.Records) error {
+	reason := fmt.Sprintf("the record batch at offset %d inflates beyond %d bytes", b.FirstOffset, d.maxBatchBytes)
+	if n != last(b)-from+1 || n > maxOneUnread {
+		return &thalweg.Error{Op: "decode record batch", Kind: thalweg.Exhausted, Subject: fmt.Sprintf("offsets %d to %d", from, last(b)),
 			Err: fmt.Errorf("%s, with %d records in them", reason, n)}
 	}
-	for at := max(from, dst.Next); at <= h.last; at++ {
+	for at := max(from, dst.Next); at <= last(b); at++ {
 		if dst.Unreadable == nil {
 			dst.Unreadable = make(map[int]string)
 		}
@@ -295,9 +284,9 @@ func (d *decoder) unreadable(h header, n, from int64, dst *connectors.Records) e
 		}
 		dst.Ends = append(dst.Ends, len(dst.Values))
 		dst.Offsets = append(dst.Offsets, at)
-		dst.Timestamps = append(dst.Timestamps, h.maxTime*1000)
+		dst.Timestamps = append(dst.Timestamps, b.MaxTimestamp*1000)
 	}
-	dst.Next = max(dst.Next, h.last+1)
+	dst.Next = max(dst.Next, last(b)+1)
 	return nil
 }
 

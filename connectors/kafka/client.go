@@ -91,19 +91,26 @@ func (c *cluster) silent(err error) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || brokerCode(err) != nil {
 		return
 	}
-	c.lastSilence.Store(&err)
 	c.cfg.Throttle.Failed()
-	if !c.cfg.Throttle.MayRepeat() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for cancel := range c.mu.producing {
-			(*cancel)(errBudget)
+	over := !c.cfg.Throttle.MayRepeat()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p := range c.mu.producing {
+		p.silence = err
+		if over {
+			p.cancel(errBudget)
 		}
 	}
 }
 
 // errBudget ends what franz-go would go on repeating.
 var errBudget = &thalweg.Error{Op: "repeat", Kind: thalweg.Unavailable, Hint: "the brokers answer too little to try again now"}
+
+// production is a call of produce under way.
+type production struct {
+	cancel  context.CancelCauseFunc
+	silence error // the newest failure of a connection
+}
 
 // produce writes records and waits until all replicas have them. What franz-go
 // repeats of it is bounded by the attempts' time and by the budget for retries.
@@ -115,29 +122,27 @@ func (c *cluster) produce(ctx context.Context, subject string, records []*kgo.Re
 	limited, cancelLimit := context.WithTimeout(ctx, time.Duration(c.cfg.Attempts)*c.cfg.RequestTimeout)
 	defer cancelLimit()
 	limited, cancel := context.WithCancelCause(limited)
+	defer cancel(nil)
+	p := &production{cancel: cancel}
 	c.mu.Lock()
-	c.mu.producing[&cancel] = struct{}{}
+	c.mu.producing[p] = struct{}{}
 	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.mu.producing, &cancel)
-		c.mu.Unlock()
-		cancel(nil)
-	}()
 	if c.transactional {
 		// franz-go waits without end for the fate of what it sent in a transaction,
 		// unless its client is closed.
 		defer context.AfterFunc(limited, c.close)()
 	}
-	c.lastSilence.Store(nil)
 	results := c.client.ProduceSync(limited, records...)
+	c.mu.Lock()
+	delete(c.mu.producing, p)
+	c.mu.Unlock()
 	for i, r := range results {
 		if r.Err == nil {
 			continue
 		}
 		err := r.Err
-		if last := c.lastSilence.Load(); last != nil && brokerCode(err) == nil {
-			err = *last
+		if p.silence != nil && brokerCode(err) == nil {
+			err = p.silence
 		}
 		results[i].Err = c.translate(ctx, "produce", subject, err)
 	}

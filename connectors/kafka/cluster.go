@@ -34,11 +34,10 @@ type cluster struct {
 
 	transactional bool // client has a transactional id
 
-	signInCut   atomic.Bool           // the newest sign-in was cut off
-	lastSilence atomic.Pointer[error] // the newest failure of a connection
-	mu          struct {
+	signInCut atomic.Bool // the newest sign-in was cut off
+	mu        struct {
 		sync.Mutex
-		producing map[*context.CancelCauseFunc]struct{} // calls under way
+		producing map[*production]struct{}
 	}
 }
 
@@ -48,7 +47,7 @@ func newCluster(cfg Config, opts ...kgo.Opt) (*cluster, error) {
 		return nil, err
 	}
 	c := &cluster{cfg: cfg.withDefaults()}
-	c.mu.producing = make(map[*context.CancelCauseFunc]struct{})
+	c.mu.producing = make(map[*production]struct{})
 	var err error
 	if c.client, err = kgo.NewClient(append(c.clientOptions(), opts...)...); err != nil {
 		return nil, &thalweg.Error{Op: "configure kafka", Kind: thalweg.Invalid, Subject: cfg.Topic, Err: err}
@@ -100,13 +99,17 @@ func (c *cluster) topic(ctx context.Context) (topic connectors.Topic, err error)
 
 // topicOnce asks a broker for the topic.
 func (c *cluster) topicOnce(ctx context.Context) (connectors.Topic, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &c.cfg.Topic}}
-	res, err := req.RequestWith(ctx, c.client)
+	res, err := metadataRequest(c.cfg.Topic).RequestWith(ctx, c.client)
 	if err != nil {
 		return connectors.Topic{}, err
 	}
 	return topicOf(res, c.cfg.Topic)
+}
+
+func metadataRequest(topic string) *kmsg.MetadataRequest {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &topic}}
+	return req
 }
 
 // topicOf returns what a broker says of the topic of that name.

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -91,14 +92,14 @@ func (s SASL) GoString() string { return s.String() }
 func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 func (c Config) withDefaults() Config {
-	c.ClientID = orDefault(c.ClientID, "thalweg")
-	c.IsolationLevel = orDefault(c.IsolationLevel, ReadUncommitted)
-	c.DialTimeout = orDefault(c.DialTimeout, 5*time.Second)
-	c.RequestTimeout = orDefault(c.RequestTimeout, 10*time.Second)
-	c.MetadataTTL = orDefault(c.MetadataTTL, 2*time.Second)
-	c.Attempts = orDefault(c.Attempts, 5)
-	c.MaxResponseBytes = orDefault(c.MaxResponseBytes, 64<<20)
-	c.MaxBatchBytes = orDefault(c.MaxBatchBytes, 64<<20)
+	c.ClientID = cmp.Or(c.ClientID, "thalweg")
+	c.IsolationLevel = cmp.Or(c.IsolationLevel, ReadUncommitted)
+	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
+	c.MetadataTTL = cmp.Or(c.MetadataTTL, 2*time.Second)
+	c.Attempts = cmp.Or(c.Attempts, 5)
+	c.MaxResponseBytes = cmp.Or(c.MaxResponseBytes, 64<<20)
+	c.MaxBatchBytes = cmp.Or(c.MaxBatchBytes, 64<<20)
 	if c.Pool == nil {
 		c.Pool = NewPool()
 	}
@@ -109,14 +110,6 @@ func (c Config) withDefaults() Config {
 		c.Dial = (&net.Dialer{Timeout: c.DialTimeout}).DialContext
 	}
 	return c
-}
-
-func orDefault[T comparable](v, fallback T) T {
-	var zero T
-	if v == zero {
-		return fallback
-	}
-	return v
 }
 
 // Validate reports the first field that cannot be used; the error is of kind

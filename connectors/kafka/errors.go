@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -101,9 +102,9 @@ func (c *cluster) ofCode(code *kerr.Error) (thalweg.Kind, string) {
 		}
 		return thalweg.NotFound, ""
 	case kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed:
-		return thalweg.Invalid, "the broker does not permit this to " + orDefault(c.cfg.SASL.User, "anonymous users")
+		return thalweg.Invalid, "the broker does not permit this to " + cmp.Or(c.cfg.SASL.User, "anonymous users")
 	case kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState:
-		return thalweg.Invalid, "check user, password and mechanism (" + orDefault(c.cfg.SASL.Mechanism, "none") + ")"
+		return thalweg.Invalid, "check user, password and mechanism (" + cmp.Or(c.cfg.SASL.Mechanism, "none") + ")"
 	case kerr.TopicAlreadyExists:
 		return thalweg.Exists, ""
 	case kerr.UnsupportedVersion, kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType:

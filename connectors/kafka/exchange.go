@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -163,33 +163,18 @@ func (e *exchange) versionsOf(rw io.ReadWriter) (versions, error) {
 }
 
 func (e *exchange) fetch(rw io.ReadWriter, version int16) error {
-	const correlation = 1 // one request at a time is on a connection
 	e.request.Version = version
-	if err := writeRequest(rw, e.request, correlation, e.clientID); err != nil {
-		return err
+	body, err := call(rw, e.request, e.clientID, e.maxBytes+responseSlack, func(size int) ([]byte, error) {
+		if !e.large && size > 2*int(e.request.Topics[0].Partitions[0].PartitionMaxBytes)+largeBytes {
+			return nil, errLarge
+		}
+		e.release()
+		e.buf = e.pool.get(size)
+		return e.buf, nil
+	})
+	if err == nil {
+		e.response, err = parseFetchResponse(body, version, e.response.aborted[:0])
 	}
-	var head [8]byte
-	if _, err := io.ReadFull(rw, head[:]); err != nil {
-		return err
-	}
-	size := int(int32(binary.BigEndian.Uint32(head[:4]))) - 4
-	if size < 0 || size > e.maxBytes+responseSlack {
-		return &thalweg.Error{Op: "read fetch response", Kind: thalweg.Exhausted,
-			Err: fmt.Errorf("%d bytes, at most %d are read", size, e.maxBytes+responseSlack)}
-	}
-	if id := binary.BigEndian.Uint32(head[4:]); id != correlation {
-		return fmt.Errorf("response to request %d, expected %d", id, correlation)
-	}
-	if !e.large && size > 2*int(e.request.Topics[0].Partitions[0].PartitionMaxBytes)+largeBytes {
-		return errLarge
-	}
-	e.release()
-	e.buf = e.pool.get(size)
-	if _, err := io.ReadFull(rw, e.buf); err != nil {
-		return err
-	}
-	var err error
-	e.response, err = parseFetchResponse(e.buf, version, e.response.aborted[:0])
 	return err
 }
 
@@ -207,128 +192,76 @@ func (e *exchange) release() {
 const responseSlack = 1 << 20
 
 // parseFetchResponse reads a response to a request for one partition, from
-// behind the correlation id on (versions 4 to 11, and 13).
+// behind the correlation id on (versions 4 to 11, and 13). kmsg would allocate
+// by the numbers of topics and partitions that it claims.
 func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction) (fetchResponse, error) {
-	r := reader{data: data}
+	r := kbin.Reader{Src: data}
 	byID := version >= idFetchVersion // lengths are compact, and structures end in tags
-	if byID {
-		r.tags() // of the header
+	count := func() int32 {
+		if byID {
+			return r.CompactArrayLen()
+		}
+		return r.ArrayLen()
 	}
-	r.int32() // throttle time
+	if byID {
+		skipTags(&r) // of the header
+	}
+	r.Int32() // throttle time
 	res := fetchResponse{logStart: -1}
 	if version >= 7 {
-		if code := r.int16(); code != 0 {
+		if code := r.Int16(); code != 0 {
 			return res, kerr.ErrorForCode(code)
 		}
-		r.int32() // session
+		r.Int32() // session
 	}
-	if topics := r.count(byID); topics != 1 && !r.short {
+	if topics := count(); topics != 1 && r.Ok() {
 		return res, corruptResponse("%d topics, asked for one", topics)
 	}
 	if byID {
-		r.bytes(len(topicID{}))
+		r.Uuid()
 	} else {
-		r.bytes(int(r.int16())) // name
+		r.UnsafeNullableString() // name
 	}
-	if partitions := r.count(byID); partitions != 1 && !r.short {
+	if partitions := count(); partitions != 1 && r.Ok() {
 		return res, corruptResponse("%d partitions, asked for one", partitions)
 	}
-	r.int32() // partition
-	res.code = kerr.TypedErrorForCode(r.int16())
-	res.end = r.int64()
-	r.int64() // last stable offset
+	r.Int32() // partition
+	res.code = kerr.TypedErrorForCode(r.Int16())
+	res.end = r.Int64()
+	r.Int64() // last stable offset
 	if version >= 5 {
-		res.logStart = r.int64()
+		res.logStart = r.Int64()
 	}
-	for range max(0, r.count(byID)) {
-		if r.short {
-			break
-		}
-		aborted = append(aborted, abortedTransaction{producer: r.int64(), first: r.int64()})
+	for n := count(); n > 0 && r.Ok(); n-- {
+		aborted = append(aborted, abortedTransaction{producer: r.Int64(), first: r.Int64()})
 		if byID {
-			r.tags()
+			skipTags(&r)
 		}
 	}
 	res.aborted = aborted
 	if version >= 11 {
-		r.int32() // preferred replica
+		r.Int32() // preferred replica
 	}
-	res.batches = r.bytes(r.count(byID))
-	if r.short {
+	if byID {
+		res.batches = r.CompactNullableBytes()
+	} else {
+		res.batches = r.NullableBytes()
+	}
+	if !r.Ok() {
 		return res, corruptResponse("%d bytes end early", len(data))
 	}
 	return res, nil
 }
 
+// skipTags skips tagged fields. kmsg.SkipTags goes on after the end, for as many
+// as the bytes claim.
+func skipTags(r *kbin.Reader) {
+	for n := r.Uvarint(); n > 0 && r.Ok(); n-- {
+		r.Uvarint() // tag
+		r.Span(int(r.Uvarint()))
+	}
+}
+
 func corruptResponse(format string, args ...any) error {
 	return &thalweg.Error{Op: "read response", Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
-}
-
-// reader reads big-endian fields; past the end it gives zeros and sets short.
-type reader struct {
-	data  []byte
-	short bool
-}
-
-// bytes returns the next n bytes; a negative n is a null of the protocol.
-func (r *reader) bytes(n int) []byte {
-	if n <= 0 {
-		return nil
-	}
-	if n > len(r.data) {
-		r.data, r.short = nil, true
-		return nil
-	}
-	b := r.data[:n]
-	r.data = r.data[n:]
-	return b
-}
-
-func (r *reader) int16() int16 {
-	if b := r.bytes(2); b != nil {
-		return int16(binary.BigEndian.Uint16(b))
-	}
-	return 0
-}
-
-func (r *reader) int32() int32 {
-	if b := r.bytes(4); b != nil {
-		return int32(binary.BigEndian.Uint32(b))
-	}
-	return 0
-}
-
-func (r *reader) int64() int64 {
-	if b := r.bytes(8); b != nil {
-		return int64(binary.BigEndian.Uint64(b))
-	}
-	return 0
-}
-
-// count reads the number of elements of an array, or of bytes: -1 for null.
-// A compact one is an unsigned varint of one more.
-func (r *reader) count(compact bool) int {
-	if !compact {
-		return int(r.int32())
-	}
-	return int(r.uvarint()) - 1
-}
-
-// uvarint reads an unsigned varint of at most 31 bits.
-func (r *reader) uvarint() uint32 {
-	v, n := binary.Uvarint(r.data)
-	if n <= 0 || v > math.MaxInt32 {
-		r.data, r.short = nil, true
-		return 0
-	}
-	r.data = r.data[n:]
-	return uint32(v)
-}
-
-// tags skips tagged fields.
-func (r *reader) tags() {
-	for n := r.uvarint(); n > 0 && !r.short; n-- {
-		r.uvarint() // tag
-		r.bytes(int(r.uvarint()))
-	}
 }

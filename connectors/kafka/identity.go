@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
@@ -52,35 +53,23 @@ const maxMetadataBytes = 16 << 20
 type versions struct{ fetch, metadata int16 }
 
 // askVersions asks the broker at the other end what it speaks.
-func askVersions(rw io.ReadWriter, clientID string) (versions, error) {
-	req := kmsg.NewPtrApiVersionsRequest()
+func askVersions(rw io.ReadWriter, clientID string) (v versions, err error) {
 	res := kmsg.NewPtrApiVersionsResponse()
-	if err := ask(rw, req, res, clientID); err != nil {
-		return versions{}, err
+	if err := ask(rw, kmsg.NewPtrApiVersionsRequest(), res, clientID); err != nil {
+		return v, err
 	}
-	if res.ErrorCode != 0 {
-		return versions{}, kerr.ErrorForCode(res.ErrorCode)
-	}
-	var v versions
-	for _, k := range res.ApiKeys {
-		switch protocol.ApiKey(k.ApiKey) {
-		case protocol.Fetch:
-			v.fetch = k.MaxVersion
-		case protocol.Metadata:
-			v.metadata = k.MaxVersion
-		}
-	}
-	return v, nil
+	known := kversion.FromApiVersionsResponse(res)
+	v.fetch, _ = known.LookupMaxKeyVersion(kmsg.Fetch.Int16())
+	v.metadata, _ = known.LookupMaxKeyVersion(kmsg.Metadata.Int16())
+	return v, kerr.ErrorForCode(res.ErrorCode)
 }
 
 // askTopic asks the broker at the other end, which speaks that version of
 // Metadata, what bears a name.
 func askTopic(rw io.ReadWriter, version int16, clientID, name string) (connectors.Topic, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	res := kmsg.NewPtrMetadataResponse()
+	req := metadataRequest(name)
 	req.Version = min(version, idMetadataVersion)
-	res.Version = req.Version
-	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &name}}
+	res := req.ResponseKind().(*kmsg.MetadataResponse)
 	if err := ask(rw, req, res, clientID); err != nil {
 		return connectors.Topic{}, err
 	}
@@ -89,30 +78,14 @@ func askTopic(rw io.ReadWriter, version int16, clientID, name string) (connector
 
 // ask sends a request and reads its response.
 func ask(rw io.ReadWriter, req kmsg.Request, res kmsg.Response, clientID string) error {
-	const correlation = 1 // one request at a time is on a connection
-	if err := writeRequest(rw, req, correlation, clientID); err != nil {
+	body, err := call(rw, req, clientID, maxMetadataBytes, func(size int) ([]byte, error) { return make([]byte, size), nil })
+	if err != nil {
 		return err
 	}
-	var head [4]byte
-	if _, err := io.ReadFull(rw, head[:]); err != nil {
-		return err
-	}
-	size := int(int32(binary.BigEndian.Uint32(head[:])))
-	if size < 4 || size > maxMetadataBytes {
-		return &thalweg.Error{Op: "read response", Kind: thalweg.Exhausted, Err: fmt.Errorf("%d bytes, at most %d are read", size, maxMetadataBytes)}
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(rw, body); err != nil {
-		return err
-	}
-	if id := binary.BigEndian.Uint32(body); id != correlation {
-		return fmt.Errorf("response to request %d, expected %d", id, correlation)
-	}
-	body = body[4:]
-	if res.IsFlexible() && res.Key() != int16(protocol.ApiVersions) {
-		tags := reader{data: body}
-		tags.tags()
-		body = tags.data
+	if res.IsFlexible() && kmsg.Key(res.Key()) != kmsg.ApiVersions {
+		header := kbin.Reader{Src: body}
+		skipTags(&header)
+		body = header.Src
 	}
 	if err := res.ReadFrom(body); err != nil {
 		return corruptResponse("%w", err)
@@ -120,10 +93,30 @@ func ask(rw io.ReadWriter, req kmsg.Request, res kmsg.Response, clientID string)
 	return nil
 }
 
-// writeRequest sends a request that kafka-go does not know.
-func writeRequest(w io.Writer, req kmsg.Request, correlation int32, clientID string) error {
-	_, err := w.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, correlation))
-	return err
+// call sends a request that kafka-go does not know, and returns the response
+// from behind the correlation id on. It has at most limit bytes, and lies in
+// memory that alloc gives or refuses.
+func call(rw io.ReadWriter, req kmsg.Request, clientID string, limit int, alloc func(size int) ([]byte, error)) ([]byte, error) {
+	const correlation = 1 // one request at a time is on a connection
+	if _, err := rw.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, correlation)); err != nil {
+		return nil, err
+	}
+	var head [8]byte
+	if _, err := io.ReadFull(rw, head[:]); err != nil {
+		return nil, err
+	}
+	size := int(int32(binary.BigEndian.Uint32(head[:4]))) - 4
+	if size < 0 || size > limit {
+		return nil, &thalweg.Error{Op: "read response", Kind: thalweg.Exhausted, Err: fmt.Errorf("%d bytes, at most %d are read", size, limit)}
+	}
+	if id := binary.BigEndian.Uint32(head[4:]); id != correlation {
+		return nil, fmt.Errorf("response to request %d, expected %d", id, correlation)
+	}
+	body, err := alloc(size)
+	if err == nil {
+		_, err = io.ReadFull(rw, body)
+	}
+	return body, err
 }
 
 // identify looks into an error of a Fetch of the topic id: what bears the name

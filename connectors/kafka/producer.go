@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,12 +70,12 @@ type Producer struct {
 func NewProducer(cfg Config, pc ProducerConfig) (*Producer, error) {
 	codecs := map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
-	codec, known := codecs[orDefault(pc.Compression, "none")]
+	codec, known := codecs[cmp.Or(pc.Compression, "none")]
 	if !known {
 		return nil, &thalweg.Error{Op: "configure producer", Kind: thalweg.Invalid, Subject: "compression " + pc.Compression,
 			Hint: "one of none, gzip, snappy, lz4, zstd"}
 	}
-	pc.BatchBytes = orDefault(pc.BatchBytes, 256<<10)
+	pc.BatchBytes = cmp.Or(pc.BatchBytes, 256<<10)
 	c, err := newCluster(cfg, append(producerOptions(cfg), kgo.ProducerBatchCompression(codec),
 		// A call ends by itself, also while the fate of a batch is unknown.
 		kgo.AllowIdempotentProduceCancellation())...)
