@@ -201,10 +201,11 @@ func (o *Outbox) transact(ctx context.Context, g connectors.Group, messages iter
 	if err := c.client.BeginTransaction(); err != nil {
 		return c.translate(ctx, "begin transaction", id, err)
 	}
-	if n, err := o.produce(ctx, messages); n == 0 || err != nil {
-		return err
+	n, err := o.produce(ctx, messages)
+	if err == nil && n > 0 {
+		err = o.commitNumber(ctx, g)
 	}
-	if err := o.commitNumber(ctx, g); err != nil {
+	if err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)

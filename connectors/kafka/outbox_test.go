@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,6 +176,29 @@ func TestMessagesThatFailToComeLeaveNothing(t *testing.T) {
 	}
 	keys, _ := committed(t, c, "dlq", 3)
 	wantOnce(t, keys, map[uint64]int{0: 1})
+}
+
+// TestAnEmptyGroupLeavesTheLineOpen: the next group goes on with the same
+// client, and its producer id.
+func TestAnEmptyGroupLeavesTheLineOpen(t *testing.T) {
+	c := startOutboxCluster(t)
+	var begun atomic.Int32
+	c.ControlKey(kmsg.InitProducerID.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		begun.Add(1)
+		return nil, nil, false
+	})
+	o := newOutbox(t, c, "dlq")
+	for seq, n := range []int{2, 0, 3, 0, 0, 1} {
+		if err := o.Deliver(t.Context(), group(uint64(seq)), letters(uint64(seq), n, 0)); err != nil {
+			t.Fatalf("group %d: %v", seq, err)
+		}
+	}
+	if n := begun.Load(); n != 1 {
+		t.Errorf("the line was begun %d times", n)
+	}
+	keys, _ := committed(t, c, "dlq", 3)
+	wantOnce(t, keys, map[uint64]int{0: 2, 2: 3, 5: 1})
 }
 
 // TestTwoWhoDeliverAtOnceFenceEachOther: whoever wins, each group is there once.
