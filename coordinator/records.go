@@ -1,149 +1,143 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"path"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/thalweg/thalweg"
-	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
 const (
-	// recordsPrefix is where the records of ended runs are, by pipeline.
+	// recordsPrefix is where the records of ended runs are, by cluster and pipeline.
 	recordsPrefix = "runs-ended/"
-	// recordReads is how many records of a page are read at once.
-	recordReads = 16
 	// maxMoved bounds the runs that one log entry drops: after an outage of the
 	// store there may be more than an entry holds. The rest waits for the next tick.
 	maxMoved = 500
-	// stateUnreadable is what is shown of a run whose record cannot be read.
-	stateUnreadable = "unreadable"
 )
 
+// record is what lists tell of a run that ended: when it started, and the objects
+// that may be its record, since a build with another form may have written a
+// second one.
+type record struct {
+	run   thalweg.RunID
+	start uint64 // Run.StartIndex
+	keys  []string
+}
+
+// recordsOf is the folder of a pipeline's records.
+func recordsOf(cluster, pipeline string) string {
+	return recordsPrefix + cluster + "/" + pipeline + "/"
+}
+
 // recordKey names the record of a run, so that a pipeline's are listed newest
-// first and one is found by its ID. checkpoint.PutObject puts a part of the
-// sha256 behind it.
-func recordKey(id thalweg.RunID) (string, error) {
-	remaining, ordinal := cutNumber(string(id))
-	pipeline, generation := cutNumber(remaining)
-	if pipeline == "" || ordinal == 0 || generation == 0 {
-		return "", &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: "`thalweg runs` lists those there are"}
-	}
-	return fmt.Sprintf("%s%s/%020d-%020d-%s.json", recordsPrefix, pipeline, math.MaxUint64-generation, math.MaxUint64-ordinal, id), nil
+// first. checkpoint.PutObject puts a part of the sha256 behind it.
+func recordKey(cluster string, r *state.Run) string {
+	return fmt.Sprintf("%s%020d-%s.json", recordsOf(cluster, string(r.Pipeline)), math.MaxUint64-r.StartIndex, r.ID)
 }
 
-// cutNumber cuts a number off the end of an ID; 0 if there is none.
-func cutNumber(id string) (remaining string, n uint64) {
-	at := strings.LastIndexByte(id, '-')
-	if at < 0 {
-		return "", 0
-	}
-	n, err := strconv.ParseUint(id[at+1:], 10, 64)
-	if err != nil {
-		return "", 0
-	}
-	return id[:at], n
-}
-
-// runOf returns the run that a record's key names.
-func runOf(key string) thalweg.RunID {
+// parseRecordKey is the inverse of recordKey.
+func parseRecordKey(key string) (run thalweg.RunID, start uint64, digest string) {
 	name := strings.TrimSuffix(path.Base(key), ".json")
-	if parts := strings.SplitN(name, "-", 3); len(parts) == 3 {
-		name = parts[2]
+	index, name, _ := strings.Cut(name, "-")
+	inverse, err := strconv.ParseUint(index, 10, 64)
+	at := strings.LastIndexByte(name, '-')
+	if err != nil || at < 0 {
+		return "", 0, ""
 	}
-	if at := strings.LastIndexByte(name, '-'); at >= 0 {
-		name = name[:at] // the sha256
-	}
-	return thalweg.RunID(name)
+	return thalweg.RunID(name[:at]), math.MaxUint64 - inverse, name[at+1:]
 }
 
-// readRecord returns the run of a record whose bytes are those that were written.
-func readRecord(ctx context.Context, b storage.Bucket, key string) (*state.Run, error) {
-	body, _, err := b.Get(ctx, key)
-	if err != nil {
-		return nil, err
+// records yields a pipeline's records of runs that started before an index of the
+// log, newest first.
+func records(ctx context.Context, b storage.Bucket, cluster, pipeline string, before uint64) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		prefix := recordsOf(cluster, pipeline)
+		var last record
+		for info, err := range b.List(ctx, prefix, fmt.Sprintf("%s%020d", prefix, math.MaxUint64-before+1)) {
+			if err != nil {
+				yield(record{}, err)
+				return
+			}
+			run, start, _ := parseRecordKey(info.Key)
+			switch {
+			case run == "":
+			case run == last.run:
+				last.keys = append(last.keys, info.Key)
+			case last.run != "" && !yield(last, nil):
+				return
+			default:
+				last = record{run, start, []string{info.Key}}
+			}
+		}
+		if last.run != "" {
+			yield(last, nil)
+		}
 	}
-	digest := strings.TrimSuffix(key[strings.LastIndexByte(key, '-')+1:], ".json")
-	if digest == "" || !strings.HasPrefix(storage.SHA256(body), digest) {
-		return nil, &thalweg.Error{Op: "read record", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("its sha256 is not the one in its name")}
+}
+
+// read returns the run of a record: the first whose bytes are those that were
+// written.
+func (r record) read(ctx context.Context, b storage.Bucket) (*state.Run, error) {
+	var failed error
+	for _, key := range r.keys {
+		body, _, err := b.Get(ctx, key)
+		if err == nil {
+			if _, _, digest := parseRecordKey(key); digest == "" || !strings.HasPrefix(storage.SHA256(body), digest) {
+				err = &thalweg.Error{Op: "read record", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("its sha256 is not the one in its name")}
+			}
+		}
+		if err == nil {
+			var run *state.Run
+			if run, err = state.DecodeRun(body); err == nil {
+				return run, nil
+			}
+		}
+		failed = cmp.Or(failed, err)
 	}
-	return state.DecodeRun(body)
+	return nil, failed
+}
+
+// pipelineOf returns whose run an ID names: flights-2-1 is one of flights.
+func pipelineOf(id thalweg.RunID) string {
+	name := string(id)
+	for range 2 {
+		name = name[:max(strings.LastIndexByte(name, '-'), 0)]
+	}
+	return name
 }
 
 // findRecord returns the record of a run, NotFound if there is none.
 func (c *Coordinator) findRecord(ctx context.Context, id thalweg.RunID) (*state.Run, error) {
-	key, err := recordKey(id)
-	if err != nil {
-		return nil, err
-	}
-	b, err := c.cfg.Records(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for info, err := range b.List(ctx, strings.TrimSuffix(key, ".json")+"-", "") {
+	var cluster string
+	c.replica.view(func(s *state.State) { cluster = s.Cluster() })
+	pipeline := pipelineOf(id)
+	if cluster != "" && pipeline != "" {
+		b, err := c.cfg.Records(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return readRecord(ctx, b, info.Key)
+		for r, err := range records(ctx, b, cluster, pipeline, math.MaxUint64) {
+			if err != nil {
+				return nil, err
+			}
+			if r.run == id {
+				return r.read(ctx, b)
+			}
+		}
 	}
 	return nil, &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: "`thalweg runs` lists those there are"}
-}
-
-// listRecords returns up to n records after a key, of one pipeline or of all,
-// without the runs that are still in the state, and the last key looked at.
-func (c *Coordinator) listRecords(ctx context.Context, pipeline, after string, n int, inState map[thalweg.RunID]bool) (runs []*apiv1.Run, last string, err error) {
-	b, err := c.cfg.Records(ctx)
-	if thalweg.Is(err, thalweg.NotFound) {
-		return nil, "", nil // no bucket, no records
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	prefix := recordsPrefix
-	if pipeline != "" {
-		prefix += pipeline + "/"
-	}
-	var keys []string
-	seen := inState
-	for info, err := range b.List(ctx, prefix, after) {
-		if err != nil {
-			return nil, "", err
-		}
-		if id := runOf(info.Key); !seen[id] {
-			if len(keys) == n {
-				break
-			}
-			keys = append(keys, info.Key)
-			seen[id] = true // a build with another form may have written a second record
-		}
-		last = info.Key
-	}
-	runs = make([]*apiv1.Run, len(keys))
-	var reads errgroup.Group
-	reads.SetLimit(recordReads)
-	for i, key := range keys {
-		reads.Go(func() error {
-			r, err := readRecord(ctx, b, key)
-			if err != nil {
-				runs[i] = &apiv1.Run{Id: string(runOf(key)), Pipeline: path.Base(path.Dir(key)), State: stateUnreadable, Error: err.Error()}
-				return ctx.Err()
-			}
-			runs[i] = runView(r, nil, false)
-			return nil
-		})
-	}
-	return runs, last, reads.Wait()
 }
 
 // moveToRecords moves runs that ended long ago out of the state while this node
@@ -170,19 +164,22 @@ func (c *Coordinator) moveToRecords(ctx context.Context) {
 // in between is done again, by this leader or the next, and writes the same. A
 // record that cannot be written keeps its own run only.
 func (c *Coordinator) moveSurplus(ctx context.Context) error {
-	type record struct {
+	type written struct {
 		run  thalweg.RunID
+		key  string
 		body []byte
 	}
-	var surplus []record
+	var surplus []written
 	var failed error
+	cmd := &state.DropRuns{}
 	c.replica.view(func(s *state.State) {
+		cmd.Cluster = cmp.Or(s.Cluster(), rand.Text())
 		runs := s.Surplus()
 		for _, r := range runs[:min(len(runs), maxMoved)] {
 			body, err := state.EncodeRun(r)
 			failed = errors.Join(failed, err)
 			if err == nil {
-				surplus = append(surplus, record{r.ID, body})
+				surplus = append(surplus, written{r.ID, recordKey(cmd.Cluster, r), body})
 			}
 		}
 	})
@@ -193,9 +190,8 @@ func (c *Coordinator) moveSurplus(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	cmd := &state.DropRuns{}
 	for _, r := range surplus {
-		err := writeRecord(ctx, b, r.run, r.body)
+		_, err := checkpoint.PutObject(ctx, b, r.key, r.body) // reads it back
 		if thalweg.IsTransient(err) || ctx.Err() != nil {
 			failed = errors.Join(failed, err) // so are the others', most likely
 			break
@@ -212,14 +208,4 @@ func (c *Coordinator) moveSurplus(ctx context.Context) error {
 	}
 	c.log.Info("ended runs moved to the state bucket", "runs", len(cmd.Runs))
 	return failed
-}
-
-// writeRecord writes a record unless it is there, and reads it back.
-func writeRecord(ctx context.Context, b storage.Bucket, id thalweg.RunID, body []byte) error {
-	key, err := recordKey(id)
-	if err != nil {
-		return err
-	}
-	_, err = checkpoint.PutObject(ctx, b, key, body)
-	return err
 }

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
 // inState returns how many runs the leader's state holds.
@@ -71,20 +73,31 @@ func TestEndedRunsBecomeRecordsAndNoneIsLost(t *testing.T) {
 	}
 	// A leader that wrote a record and was lost before it dropped the run.
 	c.noStore.Store(false)
-	leader := c.nodes[c.leader()]
-	var first *state.Run
-	leader.replica.view(func(s *state.State) { first = s.Surplus()[0] })
-	body, err := state.EncodeRun(first)
-	if err != nil {
-		t.Fatal(err)
-	}
 	bucket, err := c.records(c.ctx())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeRecord(c.ctx(), bucket, first.ID, body); err != nil {
-		t.Fatal(err)
+	write := func(cluster string, change func(*state.Run)) (key string) {
+		t.Helper()
+		c.nodes[c.leader()].replica.view(func(s *state.State) {
+			runs := s.RunsByPipeline()["flights"]
+			r := *runs[len(runs)-1]
+			change(&r)
+			body, err := state.EncodeRun(&r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ref, err := checkpoint.PutObject(c.ctx(), bucket, recordKey(cluster, &r), body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key = ref.Key
+		})
+		return key
 	}
+	write("lost", func(*state.Run) {})
+	// A cluster that began anew with the bucket of another sees none of its records.
+	write("another", func(r *state.Run) { r.ID = "flights-7-1" })
 	c.stop(c.leader())
 	c.eventually("the surplus is moved", func() bool { return c.inState() == state.MaxRuns+1 }) // and that of the other pipeline
 	if got := list("flights", 7); !slices.Equal(got, ids[:len(ids)-1]) {
@@ -100,20 +113,35 @@ func TestEndedRunsBecomeRecordsAndNoneIsLost(t *testing.T) {
 	if err != nil || got.Run.State != "canceled" || got.Run.Stages[0].Tasks[0].Id != "flights-1-1/profile.reduce" {
 		t.Errorf("a run in a record: %v, %v", got, err)
 	}
-	for _, id := range []string{"flights-1-999", "flights", "flights-x-1", "nobody-1-1"} {
+	_, err = client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: "flights-1-1"})
+	if err != nil {
+		t.Errorf("a canceled run is canceled again: %v", err)
+	}
+	for _, id := range []string{"flights-7-1", "flights-1-999", "flights", "flights-x-1", "nobody-1-1"} {
 		_, err = client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: id})
 		wantKind(t, id, err, thalweg.NotFound)
+		_, err = client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id})
+		wantKind(t, "cancel "+id, err, thalweg.NotFound)
 	}
-	_, err = client.ListRuns(c.ctx(), &apiv1.ListRunsRequest{PageToken: "x"})
-	wantKind(t, "a token of nobody's", err, thalweg.Invalid)
+	for _, token := range []string{"x", "0", "-1"} {
+		_, err = client.ListRuns(c.ctx(), &apiv1.ListRunsRequest{PageToken: token})
+		wantKind(t, "a token of nobody's", err, thalweg.Invalid)
+	}
+	var cluster string
+	c.nodes[c.leader()].replica.view(func(s *state.State) { cluster = s.Cluster() })
 
 	// A damaged record is shown as such, and is no other's.
-	records := 0
-	for info, err := range bucket.List(c.ctx(), recordsPrefix+"flights/", "") {
+	damaged, err := c.nodes[c.leader()].findRecord(c.ctx(), "flights-1-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, damagedKey := 0, ""
+	for info, err := range bucket.List(c.ctx(), recordsOf(cluster, "flights"), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if records++; strings.Contains(info.Key, "flights-1-2-") {
+			damagedKey = info.Key
 			if _, err := bucket.Put(c.ctx(), info.Key, []byte("{}")); err != nil {
 				t.Fatal(err)
 			}
@@ -128,10 +156,117 @@ func TestEndedRunsBecomeRecordsAndNoneIsLost(t *testing.T) {
 	}
 	_, err = client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: "flights-1-2"})
 	wantKind(t, "a damaged record", err, thalweg.Corrupt)
+
+	// An intact one that another build wrote takes its place, wherever it sorts.
+	for i := 0; ; i++ {
+		damaged.Error = fmt.Sprint("another form ", i)
+		key := write(cluster, func(r *state.Run) { *r = *damaged })
+		if key > damagedKey {
+			break
+		}
+		if err := bucket.Delete(c.ctx(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err = client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: "flights-1-2"})
+	if err != nil || got.Run.State != "canceled" {
+		t.Errorf("an intact record behind a damaged one: %v, %v", got, err)
+	}
+	if got := list("flights", 7); !slices.Equal(got, ids[:len(ids)-1]) {
+		t.Errorf("listed with two records of a run: %q", got)
+	}
 	// Without a store, those in the state are listed all the same.
 	c.noStore.Store(true)
 	if resp, err := client.ListRuns(c.ctx(), &apiv1.ListRunsRequest{PageSize: 1000}); err != nil || len(resp.Runs) != state.MaxRuns+1 || resp.NextPageToken == "" {
 		t.Errorf("without a store: %d runs, %v", len(resp.GetRuns()), err)
+	}
+}
+
+// A run's place in the list is when it started: one that becomes a record between
+// two pages is on neither of them twice, and none is left out.
+func TestARunThatBecomesARecordKeepsItsPlaceInTheList(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := c.client()
+	var ids []string
+	start := func(pipeline string, n int) {
+		t.Helper()
+		for range n {
+			started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: pipeline})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: started.RunId}); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, started.RunId)
+		}
+	}
+	for _, pipeline := range []string{"other", "flights"} {
+		ids = append(ids, c.apply(client, pipeline, 1).RunId)
+		if _, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: ids[len(ids)-1]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start("flights", 30)
+	start("other", 10)
+	start("flights", 80)
+	c.eventually("the surplus is moved", func() bool { return c.inState() == state.MaxRuns+11 })
+	want := slices.Clone(ids)
+	slices.Reverse(want)
+	var got []string
+	req := &apiv1.ListRunsRequest{PageSize: 70}
+	for {
+		resp, err := client.ListRuns(c.ctx(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range resp.Runs {
+			got = append(got, r.Id)
+		}
+		if req.PageToken = resp.NextPageToken; req.PageToken == "" {
+			break
+		}
+		start("flights", 45) // and runs of the page before become records
+		c.eventually("the surplus is moved", func() bool { return c.inState() == state.MaxRuns+11 })
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d runs, want %d: %q", len(got), len(want), got)
+	}
+}
+
+// A run that has ended cannot be canceled, in the state or as a record.
+func TestARecordOfARunThatEndedIsNotCanceled(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := c.client()
+	id := c.apply(client, "flights", 1).RunId
+	leader := c.nodes[c.leader()]
+	for n := range state.MaxRuns + 1 {
+		if n > 0 {
+			started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			id = started.RunId
+		}
+		task := thalweg.TaskID(id + "/profile.reduce")
+		if _, err := leader.propose(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Grant{{Task: task}}}, ""); err != nil {
+			t.Fatal(err)
+		}
+		report := &state.ReportTask{Task: task, Failure: &state.ReportFailure{Error: "x", Permanent: true}}
+		leader.replica.view(func(s *state.State) { report.Token = s.Task(task).Token })
+		if _, err := leader.propose(report, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.eventually("the surplus is moved", func() bool { return c.inState() == state.MaxRuns })
+	for _, id := range []string{"flights-1-1", id} { // a record, and one in the state
+		_, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id})
+		wantKind(t, "cancel "+id, err, thalweg.Conflict)
+		if err == nil || !strings.Contains(err.Error(), "it has ended: failed") {
+			t.Errorf("cancel %s: %v", id, err)
+		}
 	}
 }
 

@@ -9,7 +9,13 @@ import (
 )
 
 // CancelRun ends a run.
-func (s *service) CancelRun(_ context.Context, req *apiv1.CancelRunRequest) (*apiv1.CancelRunResponse, error) {
-	_, err := s.c.propose(&state.CancelRun{Run: thalweg.RunID(req.RunId)}, req.RequestId)
+func (s *service) CancelRun(ctx context.Context, req *apiv1.CancelRunRequest) (*apiv1.CancelRunResponse, error) {
+	cmd := &state.CancelRun{Run: thalweg.RunID(req.RunId)}
+	_, err := s.c.propose(cmd, req.RequestId)
+	if thalweg.Is(err, thalweg.NotFound) {
+		if r, missing := s.c.findRecord(ctx, cmd.Run); missing == nil {
+			err = cmd.Ended(r).Err()
+		}
+	}
 	return &apiv1.CancelRunResponse{}, err
 }

@@ -7,86 +7,153 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/storage"
 )
 
 const (
 	runsPage, maxRunsPage = 100, 1000
-	// A page token names the last run of the page before: by its place in the log,
-	// or by the key of its record.
-	tokenInState = "s"
-	tokenRecord  = "r"
+	// recordReads is how many folders or records are read at once.
+	recordReads = 16
+	// stateUnreadable is what is shown of a run whose record cannot be read.
+	stateUnreadable = "unreadable"
 )
 
-// ListRuns lists runs page by page, newest first and without their tasks: those
-// of the state, and then the records. A run that becomes a record between two
-// pages may be on both.
+// listedRun is a run of a page: its view or, until that was read, its record.
+type listedRun struct {
+	record
+	view *apiv1.Run
+}
+
+// ListRuns lists runs page by page without their tasks, those that started last
+// first, whether they are in the state or records: a run that becomes one between
+// two pages keeps its place. A page token is the StartIndex of the last run.
 func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*apiv1.ListRunsResponse, error) {
 	lead, err := s.c.waitLeading(ctx)
 	if err != nil {
 		return nil, err
 	}
 	size := int(min(cmp.Or(req.PageSize, runsPage), maxRunsPage))
-	before, after := uint64(math.MaxUint64), ""
-	if token := req.PageToken; token != "" {
-		if before, after, err = parseToken(token); err != nil {
-			return nil, err
+	before := uint64(math.MaxUint64)
+	if req.PageToken != "" {
+		if before, err = strconv.ParseUint(req.PageToken, 10, 64); err != nil || before == 0 {
+			return nil, &thalweg.Error{Op: "list runs", Kind: thalweg.Invalid, Subject: fmt.Sprintf("page token %.80q", req.PageToken),
+				Hint: "take it from the answer before"}
 		}
 	}
-	resp := &apiv1.ListRunsResponse{}
-	inState := make(map[thalweg.RunID]bool)
-	more := false
+	var page []listedRun
+	folders := make(map[string]map[thalweg.RunID]bool) // of records: the pipeline's runs that are in the state
+	var recorded uint64                                // runs that started then or later are no records
+	var cluster string
 	err = s.c.read(func(st *state.State) {
+		cluster = st.Cluster()
 		var runs []*state.Run
-		for r := range st.Runs() {
-			inState[r.ID] = true
-			if r.StartIndex < before && (req.Pipeline == "" || string(r.Pipeline) == req.Pipeline) {
-				runs = append(runs, r)
+		for name, all := range st.RunsByPipeline() {
+			if req.Pipeline != "" && req.Pipeline != string(name) {
+				continue
 			}
+			if cluster != "" && len(all) >= state.MaxRuns {
+				recorded = max(recorded, all[state.MaxRuns-1].StartIndex)
+				inState := make(map[thalweg.RunID]bool, len(all))
+				for _, r := range all {
+					inState[r.ID] = true
+				}
+				folders[string(name)] = inState
+			}
+			runs = append(runs, all...)
 		}
+		runs = slices.DeleteFunc(runs, func(r *state.Run) bool { return r.StartIndex >= before })
 		slices.SortFunc(runs, func(a, b *state.Run) int { return cmp.Compare(b.StartIndex, a.StartIndex) })
-		if more = len(runs) >= size; more {
-			runs = runs[:size]
-			resp.NextPageToken = tokenInState + strconv.FormatUint(runs[size-1].StartIndex, 10)
-		}
-		for _, r := range runs {
-			resp.Runs = append(resp.Runs, runView(r, lead.liveness, false))
+		for _, r := range runs[:min(len(runs), size+1)] {
+			page = append(page, listedRun{record{run: r.ID, start: r.StartIndex}, runView(r, lead.liveness, false)})
 		}
 	})
-	if err != nil || more {
-		return resp, err
-	}
-	records, last, err := s.c.listRecords(ctx, req.Pipeline, after, size-len(resp.Runs), inState)
-	switch {
-	case err != nil && len(resp.Runs) > 0: // the state's are told all the same, and the next page why there are no more
-		s.c.log.Warn("records of ended runs cannot be listed", keyError, err)
-		resp.NextPageToken = tokenRecord + recordsPrefix
-		return resp, nil
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
-	resp.Runs = append(resp.Runs, records...)
-	if len(resp.Runs) == size {
-		resp.NextPageToken = tokenRecord + last
+	resp := &apiv1.ListRunsResponse{}
+	var bucket storage.Bucket
+	complete := len(page) // how many of the page no record can come before
+	if i := slices.IndexFunc(page, func(r listedRun) bool { return r.start < recorded }); i >= 0 {
+		complete = i
+	}
+	if len(folders) > 0 && complete <= size {
+		var records []listedRun
+		if bucket, records, err = s.c.listRecords(ctx, cluster, folders, before, size+1); err == nil {
+			page = append(page, records...)
+			slices.SortFunc(page, func(a, b listedRun) int { return cmp.Compare(b.start, a.start) })
+		} else if complete == 0 {
+			return nil, err
+		} else { // those of the state are listed all the same, and the next page says why there are no more
+			s.c.log.Warn("records of ended runs cannot be listed", keyError, err)
+			resp.NextPageToken = strconv.FormatUint(page[min(complete, size)-1].start, 10)
+		}
+	}
+	if len(page) > size {
+		page = page[:size]
+		resp.NextPageToken = cmp.Or(resp.NextPageToken, strconv.FormatUint(page[size-1].start, 10))
+	}
+	if err := readViews(ctx, bucket, page); err != nil {
+		return nil, err
+	}
+	for _, r := range page {
+		resp.Runs = append(resp.Runs, r.view)
 	}
 	return resp, nil
 }
 
-// parseToken returns where a page begins: before an index of the log, or after
-// the key of a record.
-func parseToken(token string) (before uint64, after string, err error) {
-	if key, ok := strings.CutPrefix(token, tokenRecord); ok && strings.HasPrefix(key, recordsPrefix) {
-		return 0, key, nil
+// listRecords returns up to n records of each pipeline, of runs that started before
+// an index of the log and are not in the state.
+func (c *Coordinator) listRecords(ctx context.Context, cluster string, folders map[string]map[thalweg.RunID]bool, before uint64, n int) (storage.Bucket, []listedRun, error) {
+	b, err := c.cfg.Records(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	if index, ok := strings.CutPrefix(token, tokenInState); ok {
-		if before, err = strconv.ParseUint(index, 10, 64); err == nil {
-			return before, "", nil
+	found := make([][]listedRun, len(folders))
+	var reads errgroup.Group
+	reads.SetLimit(recordReads)
+	for i, pipeline := range sortedKeys(folders) {
+		reads.Go(func() error {
+			for r, err := range records(ctx, b, cluster, pipeline, before) {
+				if err != nil {
+					return err
+				}
+				if folders[pipeline][r.run] {
+					continue
+				}
+				if found[i] = append(found[i], listedRun{record: r}); len(found[i]) == n {
+					break
+				}
+			}
+			return nil
+		})
+	}
+	err = reads.Wait()
+	return b, slices.Concat(found...), err
+}
+
+// readViews reads the records of a page.
+func readViews(ctx context.Context, b storage.Bucket, page []listedRun) error {
+	var reads errgroup.Group
+	reads.SetLimit(recordReads)
+	for i, listed := range page {
+		if listed.view != nil {
+			continue
 		}
+		reads.Go(func() error {
+			r, err := listed.read(ctx, b)
+			if err != nil {
+				page[i].view = &apiv1.Run{Id: string(listed.run), Pipeline: pipelineOf(listed.run), State: stateUnreadable, Error: err.Error()}
+				return ctx.Err()
+			}
+			page[i].view = runView(r, nil, false)
+			return nil
+		})
 	}
-	return 0, "", &thalweg.Error{Op: "list runs", Kind: thalweg.Invalid, Subject: fmt.Sprintf("page token %.80q", token),
-		Hint: "take it from the answer before"}
+	return reads.Wait()
 }

@@ -9,6 +9,8 @@ const (
 	MaxRequests = 4096
 	// MaxRequestIDBytes bounds one request id.
 	MaxRequestIDBytes = 128
+	// MaxClusterIDBytes bounds the cluster's ID.
+	MaxClusterIDBytes = 64
 	// MaxPipelines bounds the pipelines.
 	MaxPipelines = 1000
 	// MaxSpecBytes bounds a rendered spec.

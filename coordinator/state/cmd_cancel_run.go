@@ -14,11 +14,17 @@ func (c *CancelRun) apply(s *State, now at) Answer {
 	switch {
 	case r == nil:
 		return failure(thalweg.NotFound, c.name(), "run "+string(c.Run), "")
-	case r.State == RunCanceled:
-		return Answer{Run: r.ID}
 	case r.State != RunRunning:
-		return failure(thalweg.Conflict, c.name(), "run "+string(c.Run), "it has ended: "+r.State.String())
+		return c.Ended(r)
 	}
 	s.endRun(r, RunCanceled, now, "canceled")
 	return Answer{Run: r.ID, Changed: true}
+}
+
+// Ended is the answer for a run that has ended, in the state or as a record.
+func (c *CancelRun) Ended(r *Run) Answer {
+	if r.State == RunCanceled {
+		return Answer{Run: r.ID}
+	}
+	return failure(thalweg.Conflict, c.name(), "run "+string(r.ID), "it has ended: "+r.State.String())
 }

@@ -3,15 +3,22 @@ package state
 import "github.com/thalweg/thalweg"
 
 // DropRuns takes runs that ended out of the state. Their records are in the
-// bucket, and have been read back.
+// bucket, under the cluster's ID, and have been read back.
 type DropRuns struct {
-	Runs []thalweg.RunID `json:"runs"`
+	// Cluster is the cluster's ID, or what is to be it if it has none: then the
+	// leader has made one up. Under another ID the command has no effect.
+	Cluster string          `json:"cluster"`
+	Runs    []thalweg.RunID `json:"runs"`
 }
 
 func (*DropRuns) name() string { return "drop runs" }
 
 func (c *DropRuns) apply(s *State, _ at) Answer {
 	var answer Answer
+	if c.Cluster == "" || len(c.Cluster) > MaxClusterIDBytes || s.cluster != "" && s.cluster != c.Cluster {
+		return answer
+	}
+	s.cluster = c.Cluster
 	for _, id := range c.Runs {
 		if r := s.runs[id]; r != nil && r.State != RunRunning {
 			delete(s.runs, id)

@@ -83,7 +83,7 @@ func exercise(t tester, s *State) {
 			&ReportTask{Task: id, Token: 1, Failure: &ReportFailure{Error: "x"}},
 			&ReportTask{Task: id, Token: thalweg.Token(index), Partials: partialsOf(s.Task(id)), Outputs: map[string]string{"manifest": "m"}, Counts: map[string]int64{"shards": 1}},
 			&ExpireWorker{Worker: "w", UpTo: thalweg.Token(index)},
-			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, &CancelRun{Run: "a-1-2"}, &DropRuns{Runs: []thalweg.RunID{"a-1-1"}},
+			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, &CancelRun{Run: "a-1-2"}, &DropRuns{Cluster: "c1", Runs: []thalweg.RunID{"a-1-1"}},
 			&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 3},
 			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &SkipAuthorization{From: 1, To: 2}},
 			&ApplySpec{Pipeline: "a", Text: "v2", Model: "m", Alias: "champion", Stages: specPlan(1)},

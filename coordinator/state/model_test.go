@@ -148,7 +148,7 @@ func drawCommand(t *rapid.T, s *State) Command {
 		return &StartRun{Pipeline: pipeline, Stages: specPlan(1), Generation: thalweg.Generation(rapid.Uint64Range(1, 3).Draw(t, "run generation"))}
 	case n < 93:
 		if rapid.IntRange(0, 2).Draw(t, "drop") == 0 {
-			return &DropRuns{Runs: []thalweg.RunID{"a-1-1", run}}
+			return &DropRuns{Cluster: rapid.SampledFrom([]string{"c1", "c1", "c1", "c2", ""}).Draw(t, "cluster"), Runs: []thalweg.RunID{"a-1-1", run}}
 		}
 		return &CancelRun{Run: run}
 	case n < 95:

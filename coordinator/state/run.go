@@ -165,21 +165,26 @@ func (r *Run) compact() {
 	}
 }
 
+// RunsByPipeline returns the runs that are kept of each pipeline, newest first.
+func (s *State) RunsByPipeline() map[thalweg.PipelineName][]*Run {
+	all := make(map[thalweg.PipelineName][]*Run, len(s.pipelines))
+	for _, r := range s.runs {
+		all[r.Pipeline] = append(all[r.Pipeline], r)
+	}
+	for _, runs := range all {
+		slices.SortFunc(runs, func(a, b *Run) int { return compareStart(b, a) })
+	}
+	return all
+}
+
 // Surplus returns the ended runs older than the newest MaxRuns of each pipeline,
 // which belong in records: oldest first within a pipeline.
 func (s *State) Surplus() []*Run {
-	byPipeline := make(map[thalweg.PipelineName][]*Run)
-	for _, r := range s.runs {
-		byPipeline[r.Pipeline] = append(byPipeline[r.Pipeline], r)
-	}
+	byPipeline := s.RunsByPipeline()
 	var surplus []*Run
 	for _, name := range slices.Sorted(maps.Keys(byPipeline)) {
 		runs := byPipeline[name]
-		if len(runs) <= MaxRuns {
-			continue
-		}
-		slices.SortFunc(runs, compareStart)
-		for _, r := range runs[:len(runs)-MaxRuns] {
+		for _, r := range slices.Backward(runs[min(len(runs), MaxRuns):]) {
 			if r.State != RunRunning {
 				surplus = append(surplus, r)
 			}

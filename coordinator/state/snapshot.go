@@ -16,6 +16,7 @@ type snapshot struct {
 	Format    int         `json:"format"`
 	Index     uint64      `json:"index"`
 	TimeMS    int64       `json:"time_ms"`
+	Cluster   string      `json:"cluster,omitempty"`
 	Pipelines []*Pipeline `json:"pipelines,omitempty"`
 	Runs      []*Run      `json:"runs,omitempty"`
 	Models    []*Model    `json:"models,omitempty"`
@@ -25,7 +26,7 @@ type snapshot struct {
 // Encode returns the state as a snapshot. Nodes that applied the same entries
 // get the same bytes.
 func (s *State) Encode() ([]byte, error) {
-	snap := snapshot{Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Requests: s.requests.kept}
+	snap := snapshot{Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Requests: s.requests.kept}
 	for p := range s.Pipelines() {
 		snap.Pipelines = append(snap.Pipelines, p)
 	}
@@ -54,7 +55,10 @@ func Decode(data []byte) (*State, error) {
 			Hint: "it was written by a newer build; upgrade this node", Err: fmt.Errorf("this build reads format %d", snapshotFormat)}
 	}
 	s := New()
-	s.index, s.timeMS = snap.Index, snap.TimeMS
+	s.index, s.timeMS, s.cluster = snap.Index, snap.TimeMS, snap.Cluster
+	if len(s.cluster) > MaxClusterIDBytes {
+		return nil, damaged("cluster", fmt.Errorf("its ID has %d bytes", len(s.cluster)))
+	}
 	for _, m := range snap.Models {
 		if err := s.restoreModel(m); err != nil {
 			return nil, err

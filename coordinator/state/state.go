@@ -24,6 +24,8 @@ type State struct {
 	// entry carried, so that time never runs backwards when leaders' clocks differ.
 	index  uint64
 	timeMS int64
+	// cluster is the cluster's ID, empty until runs were moved to records.
+	cluster string
 
 	pipelines map[thalweg.PipelineName]*Pipeline
 	runs      map[thalweg.RunID]*Run
@@ -89,6 +91,10 @@ func (s *State) Apply(index uint64, entry []byte) (Answer, error) {
 
 // Index returns the index of the last entry applied.
 func (s *State) Index() uint64 { return s.index }
+
+// Cluster returns the cluster's ID, which tells its records from those of others
+// that kept theirs in the same bucket; empty while it has none.
+func (s *State) Cluster() string { return s.cluster }
 
 // Pipeline returns the named pipeline, or nil.
 func (s *State) Pipeline(name thalweg.PipelineName) *Pipeline { return s.pipelines[name] }

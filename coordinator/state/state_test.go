@@ -141,7 +141,7 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 			t.Errorf("%s beside %d runs: %v", Name(c), MaxHeldRuns, err)
 		}
 	}
-	drop := &DropRuns{Runs: []thalweg.RunID{"a-1-1", "nobody"}}
+	drop := &DropRuns{Cluster: "c1", Runs: []thalweg.RunID{"a-1-1", "nobody"}}
 	for _, r := range s.Surplus() {
 		record, err := EncodeRun(r)
 		if err != nil {
@@ -153,9 +153,20 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 		drop.Runs = append(drop.Runs, r.ID)
 	}
 	apply(drop)
+	if s.Cluster() != "c1" {
+		t.Errorf("the cluster is called %q", s.Cluster())
+	}
 	started := apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
-	apply(&DropRuns{Runs: []thalweg.RunID{started.Run}})
-	if n := s.keptRuns("a"); n != MaxRuns+1 || s.Run(p.ActiveRun) == nil {
+	apply(&DropRuns{Cluster: "c1", Runs: []thalweg.RunID{started.Run}})
+	// Records under another ID, or none, are no reason to drop a run.
+	apply(&CancelRun{Run: started.Run})
+	for _, cluster := range []string{"", "c2", strings.Repeat("c", MaxClusterIDBytes+1)} {
+		if answer := apply(&DropRuns{Cluster: cluster, Runs: []thalweg.RunID{started.Run}}); answer.Changed || s.Run(started.Run) == nil {
+			t.Errorf("a run was dropped for records of cluster %q", cluster)
+		}
+	}
+	apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
+	if n := s.keptRuns("a"); n != MaxRuns+2 || s.Run(p.ActiveRun) == nil {
 		t.Errorf("%d runs are kept", n)
 	}
 	checkInvariants(t, s)

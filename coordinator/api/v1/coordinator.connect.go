@@ -85,8 +85,7 @@ type CoordinatorServiceClient interface {
 	GetPipeline(context.Context, *GetPipelineRequest) (*GetPipelineResponse, error)
 	// StartRun starts another run of a pipeline's newest generation, or a job.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
-	// ListRuns lists runs page by page, newest first. Without a pipeline, those
-	// that were moved to the bucket come last, pipeline by pipeline.
+	// ListRuns lists runs page by page, those that started last first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// GetRun returns one run with its stages and tasks.
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
@@ -345,8 +344,7 @@ type CoordinatorServiceHandler interface {
 	GetPipeline(context.Context, *GetPipelineRequest) (*GetPipelineResponse, error)
 	// StartRun starts another run of a pipeline's newest generation, or a job.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
-	// ListRuns lists runs page by page, newest first. Without a pipeline, those
-	// that were moved to the bucket come last, pipeline by pipeline.
+	// ListRuns lists runs page by page, those that started last first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// GetRun returns one run with its stages and tasks.
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
