@@ -3,6 +3,7 @@ package thalweg_test
 import (
 	"go/ast"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,61 @@ func TestDesignsBeginWithHowItWorks(t *testing.T) {
 			t.Errorf("%s has no part %q", name, beginnings[0])
 		}
 	}
+}
+
+// quoted is what a document shows as code. place and symbol are the parts of it
+// that look like a path from the root and like a Go name of mixed case.
+var (
+	quoted = regexp.MustCompile("`([^`\n]+)`")
+	place  = regexp.MustCompile(`^((?:cmd|connectors|coordinator|deploy|integration|pipeline|retry|storage|tools|worker)(?:/[\w-]+)+(?:\.[a-z]+)?)(?:\.([A-Z]\w*))?$`)
+	symbol = regexp.MustCompile(`^\*?([A-Za-z]\w*(?:\.[A-Za-z]\w*)*)(?:\(.*\))?$`)
+	mixed  = regexp.MustCompile(`[a-z][A-Z]|^[A-Z][a-z]|\.[A-Z]`)
+)
+
+// foreign are names of other programs and formats.
+var foreign = []string{"NoSuchMethodError", "basePath", "commitInfo", "ignoreChanges", "logicalType", "txnId"}
+
+// TestDocumentsNameOnlyWhatExists: what they call by a name of Go has that name
+// in the code, and paths lead to something.
+func TestDocumentsNameOnlyWhatExists(t *testing.T) {
+	known := map[string]bool{}
+	for _, name := range foreign {
+		known[name] = true
+	}
+	for _, f := range sources(t) {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if name, ok := n.(*ast.Ident); ok {
+				known[name.Name] = true
+			}
+			return true
+		})
+	}
+	for _, document := range append(designs(t), "README.md", "STREAMS.md", "CONTRIBUTING.md") {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range quoted.FindAllStringSubmatch(string(text), -1) {
+			names := ""
+			if at := place.FindStringSubmatch(q[1]); at != nil {
+				if names = at[2]; !exists(at[1]) {
+					t.Errorf("%s names %s, which does not exist", document, at[1])
+				}
+			} else if s := symbol.FindStringSubmatch(q[1]); s != nil && mixed.MatchString(s[1]) {
+				names = s[1]
+			}
+			for name := range strings.SplitSeq(names, ".") {
+				if name != "" && !known[name] {
+					t.Errorf("%s names %s, and nothing in the code is called %s", document, q[1], name)
+				}
+			}
+		}
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 func TestFoldersAreNamedForWhatTheyDo(t *testing.T) {
