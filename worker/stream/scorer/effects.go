@@ -9,6 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -62,30 +63,15 @@ func (r *runner) carryOut(e effect) {
 		r.score(e)
 	case reset:
 		r.backlog.Reset()
-		r.dropMerge(e.merge)
-		for _, s := range e.spans {
-			if s != r.scoring {
-				s.held.release()
-			}
+		for _, job := range e.dropped {
+			r.release(job)
 		}
 	case refetch:
 		r.backlog.Reset()
-	case claim:
-		r.claim(e.span)
-	case publish:
-		r.publish(e.span)
-	case deliver:
-		r.spawn(func(ctx context.Context) func() event {
-			err := r.outbox.Deliver(ctx, e.span.held.rows.DeadLetters())
-			return func() event { return deadLettersDelivered{err} }
-		})
-	case finish:
-		r.spawn(func(ctx context.Context) func() event {
-			ev := r.finish(ctx, e.span.held.done)
-			return func() event { return ev }
-		})
-	case forget:
-		e.span.held.release()
+	case commit:
+		r.commit(e)
+	case release:
+		r.release(e.job)
 	case commitOffset:
 		r.spawn(func(ctx context.Context) func() event {
 			ctx, cancel := context.WithTimeout(ctx, commitTimeout)
@@ -93,8 +79,13 @@ func (r *runner) carryOut(e effect) {
 			err := r.source.Commit(ctx, r.cfg.Partition, e.next)
 			return func() event { return offsetCommitted{err} }
 		})
-	case readRuns, merge, claimMerge, publishMerge, finishMerge, dropMerge, sweep:
-		r.carryOutMerge(e)
+	case readRuns:
+		r.spawn(func(ctx context.Context) func() event {
+			runs, err := compact.ReadTail(ctx, r.logbook)
+			return func() event { return runsRead{e.epoch, runs, err} }
+		})
+	case sweep:
+		r.sweep(e)
 	case stop:
 		r.stopped, r.err = true, e.err
 	}
@@ -105,17 +96,6 @@ func (r *runner) finished(state commitlog.State, err error) {
 	if err == nil && r.cfg.Finished != nil {
 		r.cfg.Finished(state.NextSeq)
 	}
-}
-
-func (r *runner) finish(ctx context.Context, done commitlog.Done) slotFinished {
-	var e commitlog.Entry
-	if pending := r.logbook.State().Pending; pending != nil {
-		e.Intent = *pending
-	}
-	var err error
-	_, e.Done, err = r.logbook.Finish(ctx, done)
-	r.finished(r.logbook.State(), err)
-	return slotFinished{r.logbook.State().Total, e, err}
 }
 
 func (r *runner) load(m engine.Model) {
@@ -178,10 +158,10 @@ func (r *runner) fetch(e fetch) {
 
 func (r *runner) score(e score) {
 	s := e.span
-	if s.held.rows == nil {
-		s.held.rows = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Generation: s.generation, PartitionBy: s.partitionBy, To: e.cut.From}
+	if s.rows == nil {
+		s.rows = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Generation: s.generation, PartitionBy: s.partitionBy, To: e.cut.From}
 	}
-	rows := s.held.rows
+	rows := s.rows
 	if rows.Model != s.model {
 		rows.Model, rows.Engine = s.model, r.engines[s.model] // there are no events in it yet
 	}
@@ -207,12 +187,12 @@ func (r *runner) score(e score) {
 			ev := batchScored{epoch: e.epoch, records: len(b.Offsets), bytes: b.Bytes, to: b.To, dead: int(dead), gaps: gaps, cut: rows.Full, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
-				s.held.release()
+				s.rows.Release()
 			case err == nil:
 				r.backlog.Drop(ev.records)
-				before := s.held.bytes
-				s.held.bytes = rows.SizeBytes()
-				r.cfg.Memory.Scored(b.Bytes, s.held.bytes-before)
+				before := s.rowBytes
+				s.rowBytes = rows.SizeBytes()
+				r.cfg.Memory.Scored(b.Bytes, s.rowBytes-before)
 				r.rate.add(ev.records)
 			}
 			return ev
@@ -240,51 +220,4 @@ func (r *runner) findStart(ctx context.Context, at int64) (offset int64, topicID
 		first = next
 	}
 	return first, topic.ID, err
-}
-
-// claim places the intent of a span, the same one for every try.
-func (r *runner) claim(s *span) {
-	if s.held.intent == nil {
-		state := r.logbook.State()
-		s.held.intent = &commitlog.Intent{
-			Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
-			From: s.from, To: s.to, Model: s.model.Name, ModelVersion: s.model.Version, Checkpoint: s.model.Checkpoint,
-			SpecGeneration: s.generation, ScoredAtUS: s.scoredAt, Previous: state.Previous, TopicID: s.topicID,
-			PartitionBy: s.partitionBy,
-		}
-		if s.skip {
-			s.held.intent.Action, s.held.intent.Missing = commitlog.Skip, s.missing
-		}
-	}
-	r.place(*s.held.intent)
-}
-
-func (r *runner) place(in commitlog.Intent) {
-	r.spawn(func(ctx context.Context) func() event {
-		won, _, err := r.logbook.Claim(ctx, in)
-		return func() event { return slotClaimed{won, err} }
-	})
-}
-
-func (r *runner) publish(s *span) {
-	if s.held.rows == nil { // a skip, or a claim of which all is lost
-		s.held.rows = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition}
-	}
-	rows := s.held.rows
-	rows.FirstAvailable = s.firstAvailable
-	if p := r.logbook.State().Pending; rows.Engine == nil && p != nil && p.Action == commitlog.Score {
-		rows.Model, rows.Engine, rows.To = s.model, r.engines[s.model], s.firstAvailable
-	}
-	r.spawn(func(ctx context.Context) func() event {
-		done, err := rows.Publish(ctx, r.logbook, r.cfg.Memory)
-		s.held.done = done
-		return func() event {
-			s.held.bytes = rows.SizeBytes()
-			ev := objectsPublished{cut: errors.Is(err, engine.ErrIncomplete), err: err}
-			if err == nil {
-				ev.adopted = int(done.Dead - rows.Rejected)
-			}
-			return ev
-		}
-	})
 }

@@ -138,9 +138,7 @@ func (m *partition) advance() {
 	case !m.halted:
 		m.loadVersion()
 		m.closeSpan()
-		if !m.commitMerge() {
-			m.commitSpan()
-		}
+		m.commitSlot()
 		m.scoreMore()
 		m.fetchMore()
 		m.mergeMore()
@@ -181,7 +179,11 @@ func (m *partition) restart(offset int64) {
 	m.epoch++
 	m.stopFetching()
 	m.source.seek(offset)
-	m.out = append(m.out, reset{m.epoch, m.slots.drop(), m.merges.reset()})
+	dropped := m.slots.drop()
+	if job := m.merges.reset(); job != nil {
+		dropped = append(dropped, job)
+	}
+	m.out = append(m.out, reset{m.epoch, dropped})
 }
 
 // reopen gives everything up: nothing that this machine believes of the log may
@@ -218,11 +220,11 @@ func (m *partition) onOpened(ev logOpened) {
 	case commitlog.Skip: // the authorization is in the claim
 		m.restart(in.To)
 		s.ready = true
-		s.closing = s.newSpan(span{from: in.From, to: in.To, generation: in.SpecGeneration, scoredAt: in.ScoredAtUS, stage: opPublish,
+		s.closing = s.newSpan(span{slotState: slotState{stage: opPublish, scoredAt: in.ScoredAtUS}, from: in.From, to: in.To, generation: in.SpecGeneration,
 			skip: true, missing: in.Missing, topicID: in.TopicID})
 	case commitlog.Compact:
 		m.restart(in.From)
-		m.merges.job = &merging{slots: in.Slots, committing: true, stage: opPublish}
+		m.merges.job = &merging{slotState: slotState{stage: opMerge}, slots: in.Slots, committing: true}
 	default:
 		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Invalid, Subject: string(in.Action),
 			Hint: "a newer build claimed the slot: let it finish, or upgrade this one"})

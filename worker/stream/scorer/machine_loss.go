@@ -150,8 +150,8 @@ func (m *partition) settleLoss() {
 	if anew {
 		topicID = lost.Accept
 	}
-	s.open, s.closing = nil, s.newSpan(span{from: s.committed, to: next, generation: m.cfg.Generation, scoredAt: s.stamp(m.Now.Wall, 0), stage: opClaim,
-		skip: true, missing: [2]int64{lost.From, lost.To}, topicID: topicID})
+	s.open, s.closing = nil, s.newSpan(span{slotState: slotState{stage: opClaim, scoredAt: s.stamp(m.Now.Wall, 0)}, from: s.committed, to: next,
+		generation: m.cfg.Generation, skip: true, missing: [2]int64{lost.From, lost.To}, topicID: topicID})
 }
 
 // missing returns the authorization that would give up exactly what is lost.

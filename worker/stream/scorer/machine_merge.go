@@ -30,30 +30,23 @@ type merges struct {
 
 // merging is a compaction under way.
 type merging struct {
+	slotState
 	slots      [2]uint64
 	inputs     []compact.Run // nil of a claim that was found, whose inputs follow from the log
-	ready      bool          // the merged file is in memory
 	committing bool          // the log is its own until it is finished
 	passed     int           // slots finished since it was ready
-	scoredAt   int64
-	stage      op // opClaim, opPublish or opFinish
 
-	held heldMerge
+	work *compact.Merged // what the shell holds of it; nil: not merged yet
 }
 
-// heldMerge is what the shell holds for a compaction. The machine hands it on and
-// does not look at it.
-type heldMerge struct {
-	work   *compact.Merged   // nil: not merged yet
-	intent *commitlog.Intent // as it is claimed; the same for every try
-	done   commitlog.Done    // once everything is published
-}
+// ready reports whether the merged file is in memory.
+func (j *merging) ready() bool { return j.stage != opMerge }
 
 // committing reports whether the log belongs to a compaction: it is being claimed,
 // written or finished.
 func (c *merges) committing() bool { return c.job != nil && c.job.committing }
 
-func (c *merges) waiting() bool { return c.job != nil && c.job.ready && !c.job.committing }
+func (c *merges) waiting() bool { return c.job != nil && c.job.ready() && !c.job.committing }
 
 func (c *merges) end() *merging {
 	ended := c.job
@@ -75,13 +68,13 @@ func (c *merges) plan(topicID string) *merging {
 		return nil
 	}
 	c.InUse = true
-	c.job = &merging{inputs: inputs, slots: [2]uint64{inputs[0].Slots[0], inputs[len(inputs)-1].Slots[1]}, stage: opClaim}
+	c.job = &merging{slotState: slotState{stage: opMerge}, inputs: inputs, slots: [2]uint64{inputs[0].Slots[0], inputs[len(inputs)-1].Slots[1]}}
 	return c.job
 }
 
 func (c *merges) finished(e commitlog.Entry) {
 	c.Add(e)
-	if c.job != nil && c.job.ready {
+	if c.job != nil && c.job.ready() {
 		c.job.passed++
 	}
 }
@@ -98,15 +91,12 @@ func (c *merges) sweepIn(at time.Duration) {
 func (m *partition) mergeMore() {
 	c := &m.merges
 	if m.recovering() {
-		if c.job != nil && !c.job.ready && m.Idle(opMerge) {
-			m.start(opMerge, merge{c.epoch, c.job})
-		}
-		return
+		return // a claim that was found is committed
 	}
 	wait := m.quiescing() || m.stuck()
 	if wait && c.waiting() {
 		// It may wait for ever, and with it all who share the turn to hold one.
-		m.out = append(m.out, dropMerge{c.end()})
+		m.out = append(m.out, release{c.end()})
 	}
 	if wait || !c.Config.On() {
 		return
@@ -116,9 +106,9 @@ func (m *partition) mergeMore() {
 	case !c.Known():
 		c.Ask()
 		m.start(opMerge, readRuns{c.epoch})
-	case c.job != nil && c.job.ready:
+	case c.job != nil && c.job.ready():
 	case c.job != nil || c.plan(m.source.topicID) != nil:
-		m.start(opMerge, merge{c.epoch, c.job})
+		m.start(opMerge, commit{opMerge, c.job})
 	}
 	if c.sweepAt > 0 && m.Now.Mono >= c.sweepAt && m.Idle(opSweep) {
 		c.sweepAt = 0
@@ -161,7 +151,11 @@ func (m *partition) onMerged(ev merged) {
 		c.AddBoundary(ev.boundary)
 		c.end()
 	default:
-		c.job.ready, c.failed = true, nil
+		c.failed = nil
+		c.job.stage = opClaim
+		if c.job.committing {
+			c.job.stage = opPublish // it is claimed already
+		}
 	}
 }
 
@@ -176,26 +170,13 @@ func (m *partition) givesUp(err error) bool {
 	return true
 }
 
-// commitMerge takes a compaction that is ready one stage further, and reports
-// whether the log is its own. Spans come first, but not for ever.
-func (m *partition) commitMerge() bool {
+// letMergeIn gives the log to a compaction that is ready, until it is finished.
+// Spans come first, but not for ever.
+func (m *partition) letMergeIn() {
 	c, closing := &m.merges, m.slots.closing
-	j := c.job
-	switch {
-	case c.waiting():
-		if m.recovering() || m.quiescing() || closing != nil && !(m.unclaimed(closing) && j.passed >= mergePatience) {
-			return false
-		}
-		j.committing, j.scoredAt = true, m.slots.stamp(m.Now.Wall, 0)
-	case !c.committing():
-		return false
-	case !j.ready: // a claim that was found, still to be merged
-		return true
+	if c.waiting() && !m.recovering() && !m.quiescing() && (closing == nil || m.unclaimed(closing) && c.job.passed >= mergePatience) {
+		c.job.committing, c.job.scoredAt = true, m.slots.stamp(m.Now.Wall, 0)
 	}
-	if m.Idle(j.stage) {
-		m.start(j.stage, map[op]effect{opClaim: claimMerge{j}, opPublish: publishMerge{j}, opFinish: finishMerge{j}}[j.stage])
-	}
-	return true
 }
 
 // unclaimed reports whether a span's claim was never asked for.
@@ -206,7 +187,7 @@ func (m *partition) unclaimed(s *span) bool {
 func (m *partition) finishMerge(ev slotFinished) {
 	c := &m.merges
 	m.recovered()
-	m.out = append(m.out, dropMerge{c.end()})
+	m.out = append(m.out, release{c.end()})
 	c.Replace(ev.entry)
 	if c.Config.On() {
 		c.sweepIn(m.Now.Mono + c.Config.Retention)

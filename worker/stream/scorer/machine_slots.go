@@ -37,7 +37,7 @@ func (s *slots) scoredTo() int64 {
 
 func (s *slots) blank() bool { return s.open == nil || s.open.events == 0 }
 
-func (s *slots) drop() (dropped []*span) {
+func (s *slots) drop() (dropped []slotJob) {
 	for _, d := range []*span{s.open, s.closing} {
 		if d != nil {
 			dropped = append(dropped, d)
@@ -218,12 +218,25 @@ func (m *partition) stuck() bool {
 	return m.slots.closing != nil && m.Retry(m.slots.closing.stage).Failures >= stuckTries
 }
 
-func (m *partition) commitSpan() {
-	s := m.slots.closing
-	if s == nil || !m.Idle(s.stage) {
+// committing returns what the log belongs to, nil for nothing.
+func (m *partition) committing() slotJob {
+	switch {
+	case m.merges.committing():
+		return m.merges.job
+	case m.slots.closing != nil:
+		return m.slots.closing
+	}
+	return nil
+}
+
+// commitSlot takes what the log belongs to one stage further.
+func (m *partition) commitSlot() {
+	m.letMergeIn()
+	job := m.committing()
+	if job == nil || !m.Idle(job.slot().stage) {
 		return
 	}
-	m.start(s.stage, map[op]effect{opClaim: claim{s}, opPublish: publish{s}, opDeliver: deliver{s}, opFinish: finish{s}}[s.stage])
+	m.start(job.slot().stage, commit{job.slot().stage, job})
 }
 
 func (m *partition) onClaimed(ev slotClaimed) {
@@ -231,10 +244,8 @@ func (m *partition) onClaimed(ev slotClaimed) {
 	case !m.complete(opClaim, ev.err):
 	case !ev.won:
 		m.reopen()
-	case m.merges.committing():
-		m.merges.job.stage = opPublish
 	default:
-		m.slots.closing.stage = opPublish
+		m.committing().slot().stage = opPublish
 	}
 }
 
@@ -242,24 +253,22 @@ func (m *partition) onClaimed(ev slotClaimed) {
 // it does not argue: the log tells whether they have finished the slot, and the
 // topic what it has lost. If neither has changed anything, it is a conflict.
 func (m *partition) onPublished(ev objectsPublished) {
-	s := m.slots.closing
+	s, span := m.committing().(*span)
 	if ev.cut && (m.slots.cutShort == nil || *m.slots.cutShort != [2]int64{s.from, s.firstAvailable}) {
 		m.slots.cutShort = &[2]int64{s.from, s.firstAvailable}
 		m.Complete(opPublish, nil)
 		m.reopen()
 		return
 	}
-	if s != nil {
-		s.dead += ev.adopted
+	if !m.complete(opPublish, ev.err) {
+		return
 	}
-	switch {
-	case !m.complete(opPublish, ev.err):
-	case m.merges.committing():
-		m.merges.job.stage = opFinish
-	case m.cfg.Outbox != nil && s.dead > 0:
-		s.stage = opDeliver
-	default:
-		s.stage = opFinish
+	m.committing().slot().stage = opFinish
+	if span {
+		s.dead += ev.adopted
+		if m.cfg.Outbox != nil && s.dead > 0 {
+			s.stage = opDeliver
+		}
 	}
 }
 
@@ -284,7 +293,7 @@ func (m *partition) onFinished(ev slotFinished) {
 	}
 	m.recovered() // the backlog stays: there may be records beyond the claim in it
 	m.merges.finished(ev.entry)
-	m.out = append(m.out, forget{s})
+	m.out = append(m.out, release{s})
 	if s.skip {
 		m.loss.found, m.source.topicID, m.source.end = nil, s.topicID, -1
 		m.restart(s.to)

@@ -286,19 +286,20 @@ func (r *runner) settle() {
 	m := r.machine
 	h := budget.Holding{Backlog: r.backlog.SizeBytes(), Unscored: m.source.bytes}
 	if s := m.slots.open; s != nil {
-		h.Span, h.Recovering, h.Open = s.id, s.limit >= 0, s.held.bytes
+		h.Span, h.Recovering, h.Open = s.id, s.limit >= 0, s.rowBytes
 	}
 	if s := m.slots.closing; s != nil {
-		h.Stuck, h.Closing = m.Retry(s.stage).Failures > 0, s.held.bytes
+		h.Stuck, h.Closing = m.Retry(s.stage).Failures > 0, s.rowBytes
 	}
 	r.cfg.Memory.Settle(h)
 }
 
 func (r *runner) releaseAll() {
-	for _, s := range append(r.machine.slots.drop(), r.scoring) {
-		if s != nil {
-			s.held.release()
-		}
+	if s := r.scoring; s != nil {
+		s.rows.Release()
+	}
+	for _, s := range r.machine.slots.drop() {
+		r.release(s)
 	}
 	r.turn.Release()
 }

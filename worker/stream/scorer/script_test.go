@@ -215,8 +215,8 @@ func (s *script) do(t *testing.T, command string) []string {
 	var lines []string
 	for _, e := range s.m.step(s.now, ev) {
 		lines = append(lines, scriptEffect(e))
-		if p, ok := e.(publish); ok && p.span.firstAvailable > p.span.from {
-			lines[len(lines)-1] += fmt.Sprintf(", of which the topic has what is from %d on", p.span.firstAvailable)
+		if c, ok := e.(commit); ok && c.stage == opPublish && c.job.(*span).firstAvailable > c.job.(*span).from {
+			lines[len(lines)-1] += fmt.Sprintf(", of which the topic has what is from %d on", c.job.(*span).firstAvailable)
 		}
 	}
 	if message := s.m.message(); slices.Contains(words, "message") {
@@ -293,19 +293,21 @@ func scriptEffect(e effect) string {
 		return fmt.Sprintf("refetch, epoch %d", e.epoch)
 	case reset:
 		return fmt.Sprintf("reset, epoch %d", e.epoch)
-	case claim:
-		if s := e.span; s.skip {
+	case commit:
+		s := e.job.(*span)
+		switch {
+		case e.stage == opPublish:
+			return fmt.Sprintf("publish span %d", s.id)
+		case e.stage == opDeliver:
+			return fmt.Sprintf("deliver dead letters of span %d", s.id)
+		case e.stage == opFinish:
+			return fmt.Sprintf("finish span %d", s.id)
+		case s.skip:
 			return fmt.Sprintf("claim a skip of [%d, %d) to %d of topic %s at %d for span %d", s.missing[0], s.missing[1], s.to, s.topicID, s.scoredAt, s.id)
 		}
-		return fmt.Sprintf("claim [%d, %d) with %s at %d for span %d", e.span.from, e.span.to, e.span.model, e.span.scoredAt, e.span.id)
-	case publish:
-		return fmt.Sprintf("publish span %d", e.span.id)
-	case deliver:
-		return fmt.Sprintf("deliver dead letters of span %d", e.span.id)
-	case finish:
-		return fmt.Sprintf("finish span %d", e.span.id)
-	case forget:
-		return fmt.Sprintf("forget span %d", e.span.id)
+		return fmt.Sprintf("claim [%d, %d) with %s at %d for span %d", s.from, s.to, s.model, s.scoredAt, s.id)
+	case release:
+		return fmt.Sprintf("forget span %d", e.job.(*span).id)
 	case commitOffset:
 		return fmt.Sprintf("commit offset %d", e.next)
 	case stop:

@@ -264,7 +264,7 @@ func mergesAgain(o *simOwner, ev event) event {
 // merged returns the merged file that an owner has in memory, nil if it has none.
 func (o *simOwner) merged() *compact.Merged {
 	if job := o.runner.machine.merges.job; job != nil {
-		return job.held.work
+		return job.work
 	}
 	return nil
 }

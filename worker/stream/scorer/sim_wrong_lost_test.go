@@ -32,7 +32,7 @@ func leavesOut(o *simOwner, ev event) event {
 	if !ok || published.err != nil || m.slots.closing == nil || m.slots.closing.firstAvailable == m.slots.closing.from {
 		return ev
 	}
-	held := &m.slots.closing.held
+	held := m.slots.closing
 	own := slices.DeleteFunc(slices.Clone(held.done.Objects), func(object commitlog.Object) bool {
 		return object.Kind == commitlog.Dead && held.rows.Rejected == 0 || object.Kind == commitlog.Scored && held.rows.Scored == 0
 	})

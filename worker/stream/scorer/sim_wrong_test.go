@@ -90,7 +90,7 @@ func skipsMore(o *simOwner, ev event) event {
 func skipsTwice(o *simOwner, ev event) event {
 	m := o.runner.machine
 	if ev, ok := ev.(slotFinished); ok && ev.err == nil && m.slots.closing != nil && m.slots.closing.skip {
-		if in := m.slots.closing.held.intent; in != nil {
+		if in := m.slots.closing.intent; in != nil {
 			o.sim.claimAgain(*in, o.sim.doneOf(in.Seq))
 		}
 	}
@@ -164,7 +164,7 @@ func deletesOnDoubt(o *simOwner, ev event) event {
 func goesOnAfterLosing(o *simOwner, ev event) event {
 	m := o.runner.machine
 	if ev, ok := ev.(slotClaimed); ok && ev.err == nil && !ev.won && m.slots.closing != nil && !m.merges.committing() {
-		in := m.slots.closing.held.intent
+		in := m.slots.closing.intent
 		if d := o.sim.doneOf(in.Seq); d != "" {
 			o.sim.claimAgain(*in, d)
 		}

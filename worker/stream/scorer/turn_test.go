@@ -39,14 +39,20 @@ func holder(t *testing.T, cfg Config) (m *partition, step func(ev event) []effec
 	}
 	step(runsRead{epoch: m.merges.epoch, runs: runs})
 	step(merged{epoch: m.merges.epoch})
-	if m.merges.job == nil || !m.merges.job.ready {
+	if m.merges.job == nil || !m.merges.job.ready() {
 		t.Fatal("no merged file waits for the log")
 	}
 	return m, step
 }
 
 func drops(effects []effect) bool {
-	return slices.ContainsFunc(effects, func(e effect) bool { _, is := e.(dropMerge); return is })
+	return slices.ContainsFunc(effects, func(e effect) bool {
+		r, is := e.(release)
+		if is {
+			_, is = r.job.(*merging)
+		}
+		return is
+	})
 }
 
 // TestAStreamAtRestGivesUpTheTurnToMerge: one merged file is in memory in a
@@ -59,15 +65,15 @@ func TestAStreamAtRestGivesUpTheTurnToMerge(t *testing.T) {
 	}
 	for range 5 {
 		for _, e := range step(ticked{}) {
-			if _, again := e.(merge); again {
+			if c, is := e.(commit); is && c.stage == opMerge {
 				t.Error("a paused stream merges")
 			}
 		}
 	}
 	again := false
 	for _, e := range step(pauseAsked{false}) {
-		_, is := e.(merge)
-		again = again || is
+		c, is := e.(commit)
+		again = again || is && c.stage == opMerge
 	}
 	if !again {
 		t.Error("it does not merge again when it goes on")
@@ -90,15 +96,15 @@ func TestAStreamThatIsStuckGivesUpTheTurnToMerge(t *testing.T) {
 	}
 	for range 5 {
 		for _, e := range step(ticked{}) {
-			if _, again := e.(merge); again {
+			if c, is := e.(commit); is && c.stage == opMerge {
 				t.Error("a stream that is stuck merges again and again")
 			}
 		}
 	}
 	merges := false
 	for _, e := range step(deadLettersDelivered{}) {
-		_, is := e.(merge)
-		merges = merges || is
+		c, is := e.(commit)
+		merges = merges || is && c.stage == opMerge
 	}
 	if !merges {
 		t.Error("it does not merge again when it goes on")

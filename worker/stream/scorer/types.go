@@ -85,12 +85,12 @@ type (
 		needsRefetch bool
 		err          error
 	}
-	// slotClaimed answers claim and claimMerge.
+	// slotClaimed answers commit of opClaim.
 	slotClaimed struct {
 		won bool
 		err error
 	}
-	// objectsPublished answers publish and publishMerge.
+	// objectsPublished answers commit of opPublish.
 	objectsPublished struct {
 		adopted int // dead letters of the slot that are not among the span's: others have published them
 		// cut: an object is there without events that this span has. Somebody carries
@@ -98,9 +98,9 @@ type (
 		cut bool
 		err error
 	}
-	// deadLettersDelivered answers deliver.
+	// deadLettersDelivered answers commit of opDeliver.
 	deadLettersDelivered struct{ err error }
-	// slotFinished answers finish and finishMerge.
+	// slotFinished answers commit of opFinish.
 	slotFinished struct {
 		totals commitlog.Counts
 		entry  commitlog.Entry
@@ -114,7 +114,7 @@ type (
 		runs  []compact.Run
 		err   error
 	}
-	// merged answers merge: the merged file is in memory. If boundary is not 0, it
+	// merged answers commit of opMerge: the merged file is in memory. If boundary is not 0, it
 	// is not: the run at that slot has other columns than the one before. moved:
 	// the claim that was found is finished by now.
 	merged struct {
@@ -172,44 +172,30 @@ type (
 		span  *span
 		cut   engine.Cut
 	}
-	// reset forgets the backlog, and spans and a merged file that are given up.
-	// Answers of an older epoch are thrown away.
+	// reset forgets the backlog, and frees what is given up. Answers of an older
+	// epoch are thrown away.
 	reset struct {
-		epoch uint64
-		spans []*span
-		merge *merging
+		epoch   uint64
+		dropped []slotJob
 	}
 	// refetch forgets the backlog, and asks for all that the loaded versions need
 	// from then on. Answers of an older epoch are thrown away.
 	refetch struct{ epoch uint64 }
-	// claim places the intent of a span.
-	claim struct{ span *span }
-	// publish writes the objects of a span under the log's pending intent.
-	publish struct{ span *span }
-	// deliver puts the dead letters of a span into their topic, where there is one.
-	deliver struct{ span *span }
-	// finish writes the done record.
-	finish struct{ span *span }
-	// forget frees a span whose slot is finished.
-	forget struct{ span *span }
+	// commit takes what is to be a slot of the log through a stage: opMerge reads
+	// files and makes one of them, opClaim places the intent, opPublish writes the
+	// objects under the log's pending intent, opDeliver puts the dead letters into
+	// their topic, opFinish writes the done record.
+	commit struct {
+		stage op
+		job   slotJob
+	}
+	// release frees what is finished or given up.
+	release struct{ job slotJob }
 	// commitOffset writes the group's offset, for dashboards.
 	commitOffset struct{ next int64 }
 	// readRuns reads what lies in which files at the end of the log. epoch is that
 	// of merges: answers of an older one are thrown away.
 	readRuns struct{ epoch uint64 }
-	// merge reads files and makes one of them.
-	merge struct {
-		epoch uint64
-		job   *merging
-	}
-	// claimMerge places the intent of what was merged.
-	claimMerge struct{ job *merging }
-	// publishMerge writes the merged file under the log's pending intent.
-	publishMerge struct{ job *merging }
-	// finishMerge writes the done record.
-	finishMerge struct{ job *merging }
-	// dropMerge frees what was merged.
-	dropMerge struct{ job *merging }
 	// sweep deletes objects that were replaced before now minus retention, as far
 	// as this runner has seen.
 	sweep struct{ now, retention time.Duration }
@@ -217,9 +203,25 @@ type (
 	stop struct{ err error }
 )
 
+// slotJob is on its way into a slot of the log: a span, or a compaction.
+type slotJob interface{ slot() *slotState }
+
+// slotState is what any slotJob has.
+type slotState struct {
+	stage    op // what it waits for
+	scoredAt int64
+
+	// What the shell holds of it. The machine does not look at it.
+	intent *commitlog.Intent // as it is claimed; the same for every try
+	done   commitlog.Done    // once everything is published
+}
+
+func (s *slotState) slot() *slotState { return s }
+
 // span is a range of offsets that is being scored by one version and will be,
 // or is, one slot of the log.
 type span struct {
+	slotState
 	id             uint64
 	from, to       int64
 	firstAvailable int64 // from, or where in a claim being recovered the topic begins by now
@@ -233,28 +235,12 @@ type span struct {
 	gaps           int
 	cut            bool          // it can take no more days
 	since          time.Duration // when its first event was scored
-	scoredAt       int64
-	dead           int // of the events
-	stage          op  // opClaim, opPublish, opDeliver or opFinish: what it waits for while closing
+	dead           int           // of the events
 	topicID        string
 	skip           bool     // nothing is scored: offsets are given up
 	missing        [2]int64 // of a skip
 
-	held heldSpan
-}
-
-// heldSpan is what the shell holds for a span. The machine hands it on and does
-// not look at it.
-type heldSpan struct {
-	rows   *engine.Rows      // nil: nothing was scored
-	intent *commitlog.Intent // as it is claimed; the same for every try
-	done   commitlog.Done    // once everything is published
-	bytes  int64             // of rows, as the budget knows it
-}
-
-// release frees the rows, which are all gone then.
-func (h *heldSpan) release() {
-	if h.rows != nil {
-		h.rows.Release()
-	}
+	// What the shell holds of it. The machine does not look at it.
+	rows     *engine.Rows // nil: nothing was scored
+	rowBytes int64        // of rows, as the budget knows it
 }

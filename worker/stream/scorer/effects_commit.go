@@ -1,0 +1,189 @@
+package scorer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
+)
+
+// commit carries out one stage of a slot.
+func (r *runner) commit(e commit) {
+	slot := e.job.slot()
+	switch e.stage {
+	case opMerge:
+		r.merge(e.job.(*merging))
+	case opClaim:
+		if slot.intent == nil {
+			slot.intent = r.intentOf(e.job)
+		}
+		in := slot.intent
+		r.spawn(func(ctx context.Context) func() event {
+			if in == nil {
+				return func() event { return slotClaimed{won: false} }
+			}
+			won, _, err := r.logbook.Claim(ctx, *in)
+			return func() event { return slotClaimed{won, err} }
+		})
+	case opPublish:
+		if s, ok := e.job.(*span); ok {
+			r.publish(s)
+			return
+		}
+		job := e.job.(*merging)
+		hint := r.machine.merges.Hint(job.slots)
+		r.spawn(func(ctx context.Context) func() event {
+			var err error
+			job.done, err = job.work.Publish(ctx, r.logbook, hint)
+			return func() event { return objectsPublished{err: err} }
+		})
+	case opDeliver:
+		letters := e.job.(*span).rows.DeadLetters()
+		r.spawn(func(ctx context.Context) func() event {
+			err := r.outbox.Deliver(ctx, letters)
+			return func() event { return deadLettersDelivered{err} }
+		})
+	case opFinish:
+		r.finish(slot.done)
+	}
+}
+
+// intentOf returns the intent of what is to be the next slot, nil if that is
+// known to be taken: what was merged is of slots that this machine does not know.
+func (r *runner) intentOf(job slotJob) *commitlog.Intent {
+	state := r.logbook.State()
+	in := &commitlog.Intent{Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: r.cfg.Partition,
+		ScoredAtUS: job.slot().scoredAt, Previous: state.Previous}
+	switch j := job.(type) {
+	case *span:
+		in.From, in.To, in.Model, in.ModelVersion, in.Checkpoint = j.from, j.to, j.model.Name, j.model.Version, j.model.Checkpoint
+		in.SpecGeneration, in.PartitionBy, in.TopicID = j.generation, j.partitionBy, j.topicID
+		if j.skip {
+			in.Action, in.Missing = commitlog.Skip, j.missing
+		}
+	case *merging:
+		if slices.Max(j.work.Inputs) >= state.NextSeq || j.work.Slots[1] > state.NextSeq {
+			return nil
+		}
+		in.Action, in.From, in.To, in.Slots = commitlog.Compact, state.NextOffset, state.NextOffset, j.work.Slots
+		in.SpecGeneration, in.PartitionBy, in.TopicID = j.work.Generation, j.work.PartitionBy, state.TopicID
+	}
+	return in
+}
+
+func (r *runner) publish(s *span) {
+	if s.rows == nil { // a skip, or a claim of which all is lost
+		s.rows = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition}
+	}
+	rows := s.rows
+	rows.FirstAvailable = s.firstAvailable
+	if p := r.logbook.State().Pending; rows.Engine == nil && p != nil && p.Action == commitlog.Score {
+		rows.Model, rows.Engine, rows.To = s.model, r.engines[s.model], s.firstAvailable
+	}
+	r.spawn(func(ctx context.Context) func() event {
+		done, err := rows.Publish(ctx, r.logbook, r.cfg.Memory)
+		s.done = done
+		return func() event {
+			s.rowBytes = rows.SizeBytes()
+			ev := objectsPublished{cut: errors.Is(err, engine.ErrIncomplete), err: err}
+			if err == nil {
+				ev.adopted = int(done.Dead - rows.Rejected)
+			}
+			return ev
+		}
+	})
+}
+
+func (r *runner) finish(done commitlog.Done) {
+	r.spawn(func(ctx context.Context) func() event {
+		var e commitlog.Entry
+		if pending := r.logbook.State().Pending; pending != nil {
+			e.Intent = *pending
+		}
+		var err error
+		_, e.Done, err = r.logbook.Finish(ctx, done)
+		state := r.logbook.State()
+		r.finished(state, err)
+		return func() event {
+			if in := e.Intent; err == nil && in.Action == commitlog.Compact {
+				r.outdated = append(r.outdated, compact.Replaced{Slot: in.Seq, Slots: in.Slots, Since: r.machine.Now.Mono})
+				r.log.Info("merged files", slog.Uint64(keyFirstSlot, in.Slots[0]), slog.Uint64(keyEndSlot, in.Slots[1]), slog.Int(keyFiles, len(e.Done.Inputs)), slog.Int64(keyRows, e.Done.Scored))
+			}
+			return slotFinished{state.Total, e, err}
+		}
+	})
+}
+
+// merge merges files; what comes of it is the runner's unless the log was given
+// up meanwhile.
+func (r *runner) merge(job *merging) {
+	epoch := r.machine.merges.epoch
+	var pending *commitlog.Intent
+	if job.inputs == nil {
+		pending = r.logbook.State().Pending
+	}
+	turn := r.cfg.Memory.MergeTurn()
+	r.turn = turn
+	r.spawn(func(ctx context.Context) func() event {
+		inputs, hint, err := job.inputs, []commitlog.Run(nil), error(nil)
+		if pending != nil {
+			inputs, hint, err = compact.ReadInputs(ctx, r.logbook, pending)
+		}
+		var w *compact.Merged
+		var boundary uint64
+		if err == nil {
+			err = turn.Take(ctx)
+		}
+		if err == nil {
+			w, boundary, err = r.files.Merge(ctx, inputs)
+		}
+		moved := false
+		if pending != nil && err != nil {
+			// Another may have finished it, and deleted what it is made of.
+			_, unfinished := r.logbook.Entry(ctx, pending.Seq)
+			moved = unfinished == nil
+		}
+		return func() event {
+			if w == nil || err != nil || epoch != r.machine.merges.epoch {
+				turn.Release()
+			} else {
+				w.Found, w.Hint = pending != nil, hint
+				job.work = w
+			}
+			return merged{epoch, boundary, moved, err}
+		}
+	})
+}
+
+// release frees what is finished or given up. What a goroutine still works on is
+// freed when it answers.
+func (r *runner) release(job slotJob) {
+	switch j := job.(type) {
+	case *span:
+		if j.rows != nil && j != r.scoring {
+			j.rows.Release()
+		}
+	case *merging:
+		if j.work != nil {
+			r.turn.Release()
+			j.work = nil
+		}
+	}
+}
+
+// sweep deletes objects that compactions have replaced.
+func (r *runner) sweep(e sweep) {
+	outdated := r.outdated
+	r.outdated = nil
+	r.spawn(func(ctx context.Context) func() event {
+		for _, f := range outdated {
+			r.sweeper.Note(f)
+		}
+		deleted, again, err := r.sweeper.Sweep(ctx, e.now, e.retention)
+		return func() event { return swept{deleted, again, err} }
+	})
+}
