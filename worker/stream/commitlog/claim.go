@@ -59,10 +59,10 @@ func (l *Log) Claim(ctx context.Context, in Intent) (won bool, winner Intent, er
 // After Unavailable or Canceled the record may still take effect: call Finish
 // again with the same d, or Open.
 func (l *Log) Finish(ctx context.Context, d Done) (won bool, recorded Done, err error) {
-	if l.state.Pending == nil {
-		return false, Done{}, &thalweg.Error{Op: "finish slot", Kind: thalweg.Invalid, Subject: l.layout.DoneKey(d.Seq), Err: errNothingPending}
+	in, err := l.pending("finish slot")
+	if err != nil {
+		return false, Done{}, err
 	}
-	in := *l.state.Pending
 	key := l.layout.DoneKey(in.Seq)
 	intentRecord, err := in.Encode()
 	if err != nil {
@@ -95,7 +95,13 @@ func (l *Log) Finish(ctx context.Context, d Done) (won bool, recorded Done, err 
 	return won, recorded, nil
 }
 
-var errNothingPending = errors.New("no slot is pending: claim one first")
+// pending returns the intent that is to be carried out.
+func (l *Log) pending(op string) (Intent, error) {
+	if l.state.Pending == nil {
+		return Intent{}, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errors.New("no slot is pending: claim one first")}
+	}
+	return *l.state.Pending, nil
+}
 
 // place creates the object unless its key is taken. Where something is there,
 // resolve is called with its size and decides.

@@ -46,20 +46,3 @@ func (l *Log) Find(ctx context.Context, topicID string, offset int64) (seq uint6
 	}
 	return 0, false, err
 }
-
-// Moved returns the live compaction that holds the rows of a slot, false if they
-// are where the slot left them. The log is read back from its end.
-func (l *Log) Moved(ctx context.Context, seq uint64) (e Entry, ok bool, err error) {
-	for e, err := range Live(l.ReadBack(ctx)) {
-		if err != nil {
-			return Entry{}, false, err
-		}
-		if e.Intent.Seq <= seq {
-			break
-		}
-		if s := e.Intent.Slots; e.Intent.Action == Compact && s[0] <= seq && seq < s[1] {
-			return e, true, nil
-		}
-	}
-	return Entry{}, false, nil
-}

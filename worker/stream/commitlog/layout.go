@@ -88,18 +88,19 @@ func (y Layout) DataKey(in Intent, day string) string {
 // column makes.
 func PartitionColumn(column string) string { return strings.TrimLeft(column, "_") + "_date" }
 
-// parseDay is the inverse of DataKey for an intent that is partitioned.
-func (y Layout) parseDay(in Intent, key string) (day string, ok bool) {
-	before, after, _ := strings.Cut(y.DataKey(in, "*"), "*")
-	day, ok = strings.CutPrefix(key, before)
-	if !ok {
-		return "", false
+// names reports whether a key is one that follows from an intent, for an object of
+// a kind.
+func (y Layout) names(in Intent, kind ObjectKind, key string) bool {
+	if kind != Scored || in.PartitionBy == "" {
+		return key == y.key(in, kind, "")
 	}
-	if day, ok = strings.CutSuffix(day, after); !ok || day == Unknown {
-		return day, ok
+	before, after, _ := strings.Cut(y.DataKey(in, "*"), "*")
+	day, ok := strings.CutPrefix(key, before)
+	if ok {
+		day, ok = strings.CutSuffix(day, after)
 	}
 	at, err := time.Parse(time.DateOnly, day)
-	return day, err == nil && at.Format(time.DateOnly) == day
+	return ok && (day == Unknown || err == nil && at.Format(time.DateOnly) == day)
 }
 
 // DayOf returns the day that an intent's object of scored rows is of, as in

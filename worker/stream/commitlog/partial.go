@@ -16,10 +16,11 @@ import (
 // Found returns the keys of the objects of scored rows that exist under the
 // names of the pending intent, in order.
 func (l *Log) Found(ctx context.Context) ([]string, error) {
-	if l.state.Pending == nil {
-		return nil, &thalweg.Error{Op: "find objects", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	in, err := l.pending("find objects")
+	if err != nil {
+		return nil, err
 	}
-	stem := l.layout.DataDir() + objectName(*l.state.Pending)
+	stem := l.layout.DataDir() + objectName(in)
 	var keys []string
 	for info, err := range l.bucket.List(ctx, stem, "") {
 		if err != nil {
@@ -37,15 +38,11 @@ func (l *Log) Found(ctx context.Context) ([]string, error) {
 // that it may stand, and returns how many rows it has; if it fails so does Adopt,
 // with Conflict.
 func (l *Log) Adopt(ctx context.Context, kind ObjectKind, key string, accept func(existing []byte) (rows int64, err error)) (Object, error) {
-	if l.state.Pending == nil {
-		return Object{}, &thalweg.Error{Op: "adopt object", Kind: thalweg.Invalid, Subject: key, Err: errNothingPending}
+	in, err := l.pending("adopt object")
+	if err != nil {
+		return Object{}, err
 	}
-	in := *l.state.Pending
-	named := key == l.layout.key(in, kind, "")
-	if kind == Scored && in.PartitionBy != "" {
-		_, named = l.layout.parseDay(in, key)
-	}
-	if !named {
+	if !l.layout.names(in, kind, key) {
 		return Object{}, conflict("adopt object", key, errors.New("no name that follows from the intent"))
 	}
 	info, err := l.bucket.Head(ctx, key)
@@ -77,11 +74,12 @@ func conflict(op, key string, err error) error {
 // publish dead letters of the intent, nor therefore deliver any. It returns false
 // if dead letters are there already: they are to be adopted.
 func (l *Log) Reserve(ctx context.Context) (free bool, err error) {
-	if l.state.Pending == nil {
-		return false, &thalweg.Error{Op: "reserve name", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	in, err := l.pending("reserve name")
+	if err != nil {
+		return false, err
 	}
 	free = true
-	err = l.place(ctx, "reserve name", l.DeadKey(), []byte{}, func(sizeBytes int64) error {
+	err = l.place(ctx, "reserve name", l.layout.DeadKey(in), []byte{}, func(sizeBytes int64) error {
 		free = sizeBytes == 0
 		return nil
 	})

@@ -28,17 +28,14 @@ const MaxObjectBytes = 1 << 30
 // Publish fails with Conflict. A nil accept accepts nothing. Publish neither
 // keeps nor changes body.
 func (l *Log) Publish(ctx context.Context, kind ObjectKind, day string, rows int64, body []byte, accept func(existing []byte) error) (Object, error) {
-	if l.state.Pending == nil {
-		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	in, err := l.pending("publish object")
+	if err != nil {
+		return Object{}, err
 	}
-	in := *l.state.Pending
 	key := l.layout.key(in, kind, day)
-	named := day == ""
-	if kind == Scored && in.PartitionBy != "" {
-		_, named = l.layout.parseDay(in, key)
-	}
+	byDay := kind == Scored && in.PartitionBy != ""
 	switch {
-	case !named || kind != Scored && kind != Dead:
+	case !l.layout.names(in, kind, key) || byDay != (day != "") || kind != Scored && kind != Dead:
 		return Object{}, &thalweg.Error{Op: "publish object", Kind: thalweg.Invalid, Subject: key,
 			Err: fmt.Errorf("%q is no day of kind %q, partitioned by %q", day, kind, in.PartitionBy)}
 	case rows <= 0 || len(body) == 0:
@@ -48,7 +45,7 @@ func (l *Log) Publish(ctx context.Context, kind ObjectKind, day string, rows int
 			Err: fmt.Errorf("%d bytes, at most %d are an object", len(body), MaxObjectBytes)}
 	}
 	object := Object{Key: key, SizeBytes: int64(len(body)), SHA256: storage.SHA256(body), Rows: rows, Kind: kind}
-	err := l.place(ctx, "publish object", key, body, func(sizeBytes int64) error {
+	err = l.place(ctx, "publish object", key, body, func(sizeBytes int64) error {
 		existing, same, err := l.existing(ctx, key, sizeBytes, body)
 		if err != nil || same {
 			return err
@@ -96,10 +93,10 @@ func (l *Log) existing(ctx context.Context, key string, sizeBytes int64, body []
 // intent, puts its objects in order and sums them. d has its Objects, and Dropped,
 // Gaps, Lost, Inputs, Offsets and Runs as far as the intent's action has them.
 func (l *Log) Complete(d Done) (Done, error) {
-	if l.state.Pending == nil {
-		return Done{}, &thalweg.Error{Op: "make done record", Kind: thalweg.Invalid, Subject: l.layout.LogDir(), Err: errNothingPending}
+	in, err := l.pending("make done record")
+	if err != nil {
+		return Done{}, err
 	}
-	in := *l.state.Pending
 	record, err := in.Encode()
 	if err != nil {
 		return Done{}, err

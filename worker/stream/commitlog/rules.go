@@ -51,12 +51,8 @@ func (l *Log) checkDone(in Intent, intentSum string, d Done) error {
 		return fmt.Errorf("it replaces objects, which only a compaction does")
 	}
 	for _, o := range d.Objects {
-		if in.PartitionBy != "" && o.Kind == Scored {
-			if _, ok := l.layout.parseDay(in, o.Key); !ok {
-				return fmt.Errorf("it names the object %q, which holds no day of the intent", o.Key)
-			}
-		} else if want := l.layout.key(in, o.Kind, ""); o.Key != want {
-			return fmt.Errorf("it names the object %q where the intent makes %q", o.Key, want)
+		if !l.layout.names(in, o.Kind, o.Key) {
+			return fmt.Errorf("it names the object %q, which does not follow from the intent", o.Key)
 		}
 	}
 	return nil
