@@ -62,19 +62,16 @@ func (h *replayHistory) read(ctx context.Context, before uint64) error {
 		Err: fmt.Errorf("%d finished slots, expected %d", len(h.slots), before)}
 }
 
-// scored returns the offsets, of dead letters of one slot of the main log, that
-// have become rows. The slot has one topic, and so has every replay slot that
-// covers it: an offset means one event.
-func (h *replayHistory) scored(ctx context.Context, slot uint64, page []engine.DeadLetter) (map[int64]bool, error) {
-	var out map[int64]bool
-	err := h.eachCovering(ctx, slot, page, func(_ commitlog.Intent, r *replayedSlot) {
-		first, _ := slices.BinarySearch(r.scored, page[0].Offset)
+// scored returns the offsets, of dead letters of the main log, that have become
+// rows. Their slot has one topic, and so has every replay slot that covers it: an
+// offset means one event.
+func (h *replayHistory) scored(ctx context.Context, p page) (map[int64]bool, error) {
+	out := make(map[int64]bool)
+	err := h.eachCovering(ctx, p, func(_ commitlog.Intent, r *replayedSlot) {
+		first, _ := slices.BinarySearch(r.scored, p.letters[0].Offset)
 		for _, at := range r.scored[first:] {
-			if at > page[len(page)-1].Offset {
+			if at > p.letters[len(p.letters)-1].Offset {
 				break
-			}
-			if out == nil {
-				out = make(map[int64]bool)
 			}
 			out[at] = true
 		}
@@ -84,13 +81,11 @@ func (h *replayHistory) scored(ctx context.Context, slot uint64, page []engine.D
 
 // eachCovering calls fn with the slots that may have scored letters of a page, oldest
 // first.
-func (h *replayHistory) eachCovering(ctx context.Context, slot uint64, page []engine.DeadLetter, fn func(commitlog.Intent, *replayedSlot)) error {
-	if len(page) == 0 {
-		return nil
-	}
+func (h *replayHistory) eachCovering(ctx context.Context, p page, fn func(commitlog.Intent, *replayedSlot)) error {
+	slot, first, last := p.slot.Seq, p.letters[0].Offset, p.letters[len(p.letters)-1].Offset
 	for i := range h.slots {
 		in := &h.slots[i].Intent
-		if slot < in.Slots[0] || slot >= in.Slots[1] || in.To <= page[0].Offset || in.From > page[len(page)-1].Offset {
+		if slot < in.Slots[0] || slot >= in.Slots[1] || in.To <= first || in.From > last {
 			continue
 		}
 		r, err := h.load(ctx, &h.slots[i])

@@ -13,8 +13,8 @@ import (
 // Letter is a dead letter of the stream, and what replays made of it.
 type Letter struct {
 	engine.DeadLetter
-	// Replays counts how often it was scored again in vain, and Last says how the
-	// newest of these ended; nil if it never was.
+	// Replays counts how often it failed when it was scored again, and Last says how
+	// the newest of these ended; nil if it never was.
 	Replays int         `json:"replays,omitempty"`
 	Last    *LastReplay `json:"last_replay,omitempty"`
 	// Replayed is the intent by which it became a row; nil while it is a dead
@@ -59,25 +59,17 @@ func letters(ctx context.Context, bucket storage.Bucket, config commitlog.Config
 	if err := history.read(ctx, again.State().NextSeq); err != nil {
 		return err
 	}
-	for o, err := range deadObjects(ctx, bucket, main, 0, commitlog.MaxSeq+1) {
+	for page, err := range s.pages(ctx, bucket, main, 0, commitlog.MaxSeq+1) {
 		if err != nil {
 			return err
 		}
-		for page, err := range readPages(ctx, bucket, o.object) {
-			if err != nil {
-				return err
-			}
-			if page, err = s.keep(page); err != nil {
-				return err
-			}
-			told, err := history.annotate(ctx, o.Intent.Seq, page)
-			if err != nil {
-				return err
-			}
-			for i := range told {
-				if !yield(&told[i]) {
-					return nil
-				}
+		told, err := history.annotate(ctx, page)
+		if err != nil {
+			return err
+		}
+		for i := range told {
+			if !yield(&told[i]) {
+				return nil
 			}
 		}
 	}
@@ -97,16 +89,15 @@ func openLogs(ctx context.Context, bucket storage.Bucket, config commitlog.Confi
 	return main, again, err
 }
 
-// annotate adds to dead letters of one slot of the main log what replays made of
-// them.
-func (h *replayHistory) annotate(ctx context.Context, slot uint64, page []engine.DeadLetter) ([]Letter, error) {
-	out := make([]Letter, len(page))
-	at := make(map[int64]*Letter, len(page))
-	for i := range page {
-		out[i].DeadLetter = page[i]
-		at[page[i].Offset] = &out[i]
+// annotate adds to dead letters of the main log what replays made of them.
+func (h *replayHistory) annotate(ctx context.Context, p page) ([]Letter, error) {
+	out := make([]Letter, len(p.letters))
+	at := make(map[int64]*Letter, len(p.letters))
+	for i, l := range p.letters {
+		out[i].DeadLetter = l
+		at[l.Offset] = &out[i]
 	}
-	return out, h.eachCovering(ctx, slot, page, func(in commitlog.Intent, r *replayedSlot) {
+	return out, h.eachCovering(ctx, p, func(in commitlog.Intent, r *replayedSlot) {
 		for _, offset := range r.scored {
 			if l := at[offset]; l != nil {
 				l.Replayed = &ReplayedBy{in.ID, in.ModelVersion, in.ScoredAtUS}

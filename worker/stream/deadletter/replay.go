@@ -240,63 +240,43 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 	if err := history.read(ctx, before); err != nil {
 		return c, err
 	}
-	for o, err := range deadObjects(ctx, r.bucket, main, at.slot, commitlog.MaxSeq+1) {
+	for page, err := range r.selection.pages(ctx, r.bucket, main, at.slot, commitlog.MaxSeq+1) {
 		if err != nil {
 			return c, err
 		}
-		topicID, err := topics.of(ctx, o.Intent)
+		topicID, err := topics.of(ctx, page.slot)
+		if err != nil || c.candidates > 0 && topicID != c.topicID {
+			return c, err
+		}
+		scored, err := history.scored(ctx, page)
 		if err != nil {
 			return c, err
 		}
-		if c.candidates > 0 && topicID != c.topicID {
-			return c, nil
-		}
-		for page, err := range readPages(ctx, r.bucket, o.object) {
-			if err != nil {
-				return c, err
-			}
-			if o.Intent.Seq == at.slot {
-				page = from(page, at.offset)
-			}
-			page, err := r.selection.keep(page)
-			if err != nil {
-				return c, err
-			}
-			scored, err := history.scored(ctx, o.Intent.Seq, page)
-			if err != nil {
-				return c, err
-			}
-			for i := range page {
-				l := &page[i]
-				if c.candidates == maxReplayEvents || c.bytes >= maxReplayBytes || until != (place{}) && !until.after(o.Intent.Seq, l.Offset) {
-					return c, nil
+		seq := page.slot.Seq
+		for i := range page.letters {
+			l := &page.letters[i]
+			switch {
+			case at.after(seq, l.Offset):
+				continue
+			case c.candidates == maxReplayEvents || c.bytes >= maxReplayBytes || until != (place{}) && !until.after(seq, l.Offset):
+				return c, nil
+			case scored[l.Offset]:
+				c.counts.Already++
+			case !l.Whole(needs):
+				c.counts.Truncated++
+			default:
+				if c.candidates == 0 {
+					c.slots[0], c.from, c.topicID = seq, l.Offset, topicID
 				}
-				c.counts.Selected++
-				switch {
-				case scored[l.Offset]:
-					c.counts.Already++
-				case !l.Whole(needs):
-					c.counts.Truncated++
-				default:
-					if c.candidates == 0 {
-						c.slots[0], c.from, c.topicID = o.Intent.Seq, l.Offset, topicID
-					}
-					c.slots[1], c.to = o.Intent.Seq+1, l.Offset+1
-					c.candidates++
-					c.bytes += len(l.Raw)
-				}
-				c.next = place{o.Intent.Seq, l.Offset + 1}
+				c.slots[1], c.to = seq+1, l.Offset+1
+				c.candidates++
+				c.bytes += len(l.Raw)
 			}
+			c.counts.Selected++
+			c.next = place{seq, l.Offset + 1}
 		}
 	}
 	return c, nil
-}
-
-func from(page []engine.DeadLetter, offset int64) []engine.DeadLetter {
-	for len(page) > 0 && page[0].Offset < offset {
-		page = page[1:]
-	}
-	return page
 }
 
 // carryOut scores exactly the events that an intent pins, by its version and
@@ -341,37 +321,28 @@ func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *re
 			out.Release()
 		}
 	}()
-	for o, err := range deadObjects(ctx, r.bucket, main, in.Slots[0], in.Slots[1]) {
+	for page, err := range selection.pages(ctx, r.bucket, main, in.Slots[0], in.Slots[1]) {
 		if err != nil {
 			return nil, cut, err
 		}
-		for page, err := range readPages(ctx, r.bucket, o.object) {
-			if err != nil {
-				return nil, cut, err
-			}
-			page, err := selection.keep(page)
-			if err != nil {
-				return nil, cut, err
-			}
-			scored, err := history.scored(ctx, o.Intent.Seq, page)
-			if err != nil {
-				return nil, cut, err
-			}
-			page = slices.DeleteFunc(page, func(l engine.DeadLetter) bool {
-				return l.Offset < in.From || l.Offset >= in.To || !l.Whole(needs) || scored[l.Offset]
-			})
-			if len(page) == 0 {
-				continue
-			}
-			b := batchOf(page)
-			b.From = out.To
-			if err := e.Score(ctx, b, out); err != nil {
-				return nil, cut, err
-			}
-			if out.Full {
-				cut, out.To = place{o.Intent.Seq, out.To}, in.To
-				return out, cut, nil
-			}
+		scored, err := history.scored(ctx, page)
+		if err != nil {
+			return nil, cut, err
+		}
+		letters := slices.DeleteFunc(page.letters, func(l engine.DeadLetter) bool {
+			return l.Offset < in.From || l.Offset >= in.To || !l.Whole(needs) || scored[l.Offset]
+		})
+		if len(letters) == 0 {
+			continue
+		}
+		b := batchOf(letters)
+		b.From = out.To
+		if err := e.Score(ctx, b, out); err != nil {
+			return nil, cut, err
+		}
+		if out.Full {
+			cut, out.To = place{page.slot.Seq, out.To}, in.To
+			return out, cut, nil
 		}
 	}
 	out.To = in.To // what lies between is not its own

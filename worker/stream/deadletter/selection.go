@@ -120,18 +120,17 @@ func recordOf(letters []engine.DeadLetter) arrow.Record {
 	return b.NewRecord()
 }
 
-// deadObject is one object of dead letters, and the finished slot that names
-// it.
-type deadObject struct {
-	commitlog.Entry
-	object commitlog.Object
+// page is some dead letters of a slot.
+type page struct {
+	slot    commitlog.Intent
+	letters []engine.DeadLetter
 }
 
-// deadObjects yields the objects of dead letters of the finished slots [first,
-// end) of a log, in order. It lists them and reads only the records of slots
-// that have any.
-func deadObjects(ctx context.Context, bucket storage.Bucket, log *commitlog.Log, first, end uint64) iter.Seq2[deadObject, error] {
-	return func(yield func(deadObject, error) bool) {
+// pages yields the dead letters of the finished slots [first, end) of a log that
+// the selection chooses, in order, in pages that are not empty. It lists their
+// objects and reads only the records of slots that have any.
+func (s *Selection) pages(ctx context.Context, bucket storage.Bucket, log *commitlog.Log, first, end uint64) iter.Seq2[page, error] {
+	return func(yield func(page, error) bool) {
 		dir := log.Layout().DeadDir()
 		after := dir
 		if first > 0 {
@@ -139,13 +138,13 @@ func deadObjects(ctx context.Context, bucket storage.Bucket, log *commitlog.Log,
 		}
 		for info, err := range bucket.List(ctx, dir, after) {
 			if err != nil {
-				yield(deadObject{}, err)
+				yield(page{}, err)
 				return
 			}
 			digits, _, _ := strings.Cut(strings.TrimPrefix(info.Key, dir), "-")
 			seq, err := strconv.ParseUint(digits, 10, 64)
 			if err != nil {
-				yield(deadObject{}, &thalweg.Error{Op: "read dead letters", Kind: thalweg.Corrupt, Subject: info.Key, Hint: "the object is none of the stream's"})
+				yield(page{}, &thalweg.Error{Op: "read dead letters", Kind: thalweg.Corrupt, Subject: info.Key, Hint: "the object is none of the stream's"})
 				return
 			}
 			if seq >= end {
@@ -156,12 +155,23 @@ func deadObjects(ctx context.Context, bucket storage.Bucket, log *commitlog.Log,
 				return // the last slot, being written
 			}
 			if err != nil {
-				yield(deadObject{}, err)
+				yield(page{}, err)
 				return
 			}
 			for _, o := range entry.Done.Objects {
-				if o.Kind == commitlog.Dead && o.Key == info.Key && !yield(deadObject{entry, o}, nil) {
-					return
+				if o.Kind != commitlog.Dead || o.Key != info.Key {
+					continue
+				}
+				for letters, err := range readPages(ctx, bucket, o) {
+					if err == nil {
+						letters, err = s.keep(letters)
+					}
+					if err == nil && len(letters) == 0 {
+						continue
+					}
+					if !yield(page{entry.Intent, letters}, err) || err != nil {
+						return
+					}
 				}
 			}
 		}
