@@ -107,8 +107,16 @@ func (c *compiler) bind(i int, at *stage) Op {
 	if !slices.Contains(step.Phases().ApplyTo, at.phase) || c.found.covers(path) {
 		return nil
 	}
-	return step.Bind(&Columns{Place{path, c.found}, c, at, fmt.Sprintf("%d %s", i+1, choice.Name)})
+	before := at.schema.Columns
+	op := step.Bind(&Columns{Place{path, c.found}, c, at, fmt.Sprintf("%d %s", i+1, choice.Name)})
+	if _, ok := op.(Learner); ok && !slices.EqualFunc(before, at.schema.Columns, sameColumn) {
+		c.found.add(path, "", "a step that learns cannot change the names and types of columns")
+	}
+	return op
 }
+
+// sameColumn reports whether two columns have one name and one type.
+func sameColumn(a, b table.Column) bool { return a.Name == b.Name && a.Type == b.Type }
 
 // bindScoring binds the steps of the scoring phase once more: only now is it
 // known which columns events can lack.

@@ -21,7 +21,7 @@ type LearningSpec interface {
 }
 
 // Learner is an operator that has to learn before it can be applied. Its step
-// leaves the names and types of the columns as they are.
+// leaves the names and types of the columns as they are, which Compile checks.
 type Learner interface {
 	Op
 	// Observer returns what sees the training rows of one shard.
@@ -43,6 +43,9 @@ type Observer interface {
 	// Partial returns what was gathered as JSON.
 	Partial() ([]byte, error)
 }
+
+// MaxLearntBytes bounds Learnt as JSON: it is part of each model version.
+const MaxLearntBytes = 4 << 20
 
 // Learnt is what the steps of a plan have learnt, by the step's name. Equal ones
 // have equal JSON.

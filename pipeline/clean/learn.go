@@ -117,6 +117,9 @@ func FinishLearning(plan *pipeline.Plan, partials []map[string]json.RawMessage) 
 			return nil, &thalweg.Error{Op: "learn", Kind: thalweg.KindOf(err), Subject: "step " + s.Name, Err: err}
 		}
 	}
+	if n := len(learnt.JSON()); n > pipeline.MaxLearntBytes {
+		return nil, &thalweg.Error{Op: "learn", Kind: thalweg.Exhausted, Err: fmt.Errorf("the steps have learnt %d bytes, at most %d are kept", n, pipeline.MaxLearntBytes)}
+	}
 	return learnt, nil
 }
 
