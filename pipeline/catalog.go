@@ -58,14 +58,8 @@ type Checker interface {
 	Check(at Place)
 }
 
-// LossSpec is the options of an entry of the kind Losses.
-type LossSpec interface {
-	// Label is the type of the output features that the loss is for. The first
-	// loss of the catalog for a type is its default.
-	Label() string
-}
-
-// Typed is options that go with features or outputs of one type.
+// Typed is options that go with features or outputs of one type. The first entry
+// of a kind for a type is its default.
 type Typed interface{ For() string }
 
 // Choice is an entry that a spec has chosen, and its options. A field of this
@@ -110,17 +104,6 @@ func (c Catalog) Choose(kind Kind, name string, options []byte) (Choice, error) 
 	return choice, thalweg.DecodeStrict(options, choice.Options)
 }
 
-// lossFor returns the default loss of a type of output feature; "" where there is
-// none.
-func (c Catalog) lossFor(label string) string {
-	for _, e := range c[Losses] {
-		if e.Options.(LossSpec).Label() == label {
-			return e.Name
-		}
-	}
-	return ""
-}
-
 // having lists the names of the entries that have an option.
 func (c Catalog) having(kind Kind, option string) []string {
 	var names []string
@@ -132,9 +115,9 @@ func (c Catalog) having(kind Kind, option string) []string {
 	return names
 }
 
-// goingWith lists the names of the entries that go with a type of feature or
+// namesFor lists the names of the entries that go with a type of feature or
 // output.
-func (c Catalog) goingWith(kind Kind, what string) []string {
+func (c Catalog) namesFor(kind Kind, what string) []string {
 	var names []string
 	for _, e := range c[kind] {
 		if t, ok := e.Options.(Typed); ok && t.For() == what {
@@ -142,6 +125,12 @@ func (c Catalog) goingWith(kind Kind, what string) []string {
 		}
 	}
 	return names
+}
+
+// defaultFor returns the first of namesFor; "" where there is none.
+func (c Catalog) defaultFor(kind Kind, what string) string {
+	names := append(c.namesFor(kind, what), "")
+	return names[0]
 }
 
 // find returns the entry of that name.

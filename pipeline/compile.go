@@ -138,20 +138,15 @@ func (c *compiler) compile(path, text string, at *stage) *expression.Program {
 		return p
 	}
 	var problem *expression.Problem
-	if !errors.As(err, &problem) {
-		c.found.add(path, "", "%v", err)
-		return nil
-	}
-	hint := problem.Hint
-	if at == c.scoring {
+	if errors.As(err, &problem) && at == c.scoring {
 		for name := range c.training.schema.Names() {
 			if why := c.trainingOnly(name); why != "" && problem.Message == "there is no column "+name {
-				problem = &expression.Problem{Offset: problem.Offset, Message: "column " + name + " is not there when events are scored: " + why}
-				hint = "write apply_to: [training]"
+				err = &expression.Problem{Offset: problem.Offset, Message: "column " + name + " is not there when events are scored: " + why,
+					Hint: "write apply_to: [training]"}
 			}
 		}
 	}
-	c.found.addAt(c.spec.source.inside(path, text, problem.Offset), path, thalweg.Invalid, hint, problem.Message)
+	c.found.addExpression(path, text, err)
 	return nil
 }
 

@@ -278,3 +278,24 @@ func TestSplitS3Path(t *testing.T) {
 		}
 	}
 }
+
+// widening is a step that learns, and wrongly adds a column.
+type widening struct {
+	pipeline.StepPhases `yaml:",inline" json:",inline"`
+}
+
+func (*widening) Learns() bool { return true }
+func (*widening) Bind(at *pipeline.Columns) pipeline.Op {
+	at.Derive(table.Column{Name: "wide", Type: table.Int64}, []string{"distance"})
+	return struct{ pipeline.Learner }{}
+}
+
+func TestAStepThatLearnsKeepsTheNamesAndTypesOfColumns(t *testing.T) {
+	all := catalog.All()
+	all[pipeline.Steps] = append(all[pipeline.Steps], pipeline.Step("widen", new(widening), ""))
+	text := strings.Replace(string(read(t, "flights.yaml")), "    split:", "    clean: [{widen: {}}]\n    split:", 1)
+	_, err := pipeline.ParseAndCompile(all, "flights.yaml", []byte(text), flightColumns)
+	if err == nil || !strings.Contains(err.Error(), "clean[0].widen: a step that learns cannot change the names and types of columns") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -58,7 +58,7 @@ func (f filler) body(b *Body, name string) {
 		if output = o.Type; output == outputBinary && o.Threshold == nil {
 			o.Threshold = 0.5 // the likelier answer
 		}
-		f.choice(fmt.Sprintf("spec.output_features[%d].loss", i), Losses, f.found.catalog.lossFor(o.Type), &o.Loss)
+		f.choice(fmt.Sprintf("spec.output_features[%d].loss", i), Losses, f.found.catalog.defaultFor(Losses, o.Type), &o.Loss)
 	}
 	f.choice("spec.model", Models, defaultChoices[Models], &b.Model)
 	f.trainer(&b.Trainer, output)
@@ -138,9 +138,7 @@ func (f filler) features(b *Body) {
 // encoder returns the encoder of a type of feature that comes first in the
 // catalog.
 func (f filler) encoder(kind string) (c Choice) {
-	if names := f.found.catalog.goingWith(Encoders, kind); len(names) > 0 {
-		f.found.catalog.choose(Encoders, names[0], &c)
-	}
+	f.found.catalog.choose(Encoders, f.found.catalog.defaultFor(Encoders, kind), &c)
 	return c
 }
 
@@ -180,9 +178,7 @@ func (f filler) trainer(t *Trainer, output string) {
 	Default(f.Place, path+"epochs", &t.Epochs, 20)
 	// Three evaluations without improvement are rarely followed by one.
 	Default(f.Place, path+"early_stop", &t.EarlyStop, 3)
-	if names := f.found.catalog.goingWith(Metrics, output); len(names) > 0 {
-		Default(f.Place, path+"validation_metric", &t.ValidationMetric, names[0])
-	}
+	Default(f.Place, path+"validation_metric", &t.ValidationMetric, f.found.catalog.defaultFor(Metrics, output))
 	// Enough to keep weights of rare categories finite, too little to be seen in
 	// the metrics.
 	Default(f.Place, path+"regularization.l2", &t.Regularization.L2, 1e-5)

@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/expression"
 )
 
 // maxDiagnostics bounds how many diagnostics one error carries: more help
@@ -89,6 +91,10 @@ type diagnostics struct {
 	catalog Catalog
 	source  *source
 	list    []Diagnostic
+	// checkSyntax says that expressions are not compiled after this, so that their
+	// syntax is checked now; syntax counts the diagnostics that come of it.
+	checkSyntax bool
+	syntax      int
 }
 
 // add notes a problem of the field at path.
@@ -108,6 +114,16 @@ func (d *diagnostics) refuse(path, hint, what string) {
 func (d *diagnostics) addAt(at position, path string, kind thalweg.Kind, hint, message string) {
 	d.list = append(d.list, Diagnostic{File: d.source.name(), Line: at.line, Column: at.column, Path: path,
 		Message: message, Hint: hint, Kind: kind})
+}
+
+// addExpression notes what is wrong with the expression at path, where it is.
+func (d *diagnostics) addExpression(path, text string, err error) {
+	var p *expression.Problem
+	if !errors.As(err, &p) {
+		d.add(path, "", "%v", err)
+		return
+	}
+	d.addAt(d.source.inside(path, text, p.Offset), path, thalweg.Invalid, p.Hint, p.Message)
 }
 
 // covers reports whether there is a diagnostic of path, of something in it or

@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // Bounds of the text of a spec. Hand-written ones have a few KiB, and one with
@@ -26,27 +27,41 @@ const (
 	maxNesting = 64
 )
 
-// Parse reads a spec that chooses from a catalog: YAML of one document, strictly. Unknown and repeated
-// fields, wrong types, values that are not allowed and fields that this build
-// cannot fulfil are all reported at once, as a *SpecError; file names the text
-// in it and may be empty. The spec returned is valid and has every default
-// filled in.
+// Parse reads a spec that chooses from a catalog: YAML of one document,
+// strictly. Unknown and repeated fields, wrong types, values that are not
+// allowed, expressions that cannot be parsed and fields that this build cannot
+// fulfil are all reported at once, as a *SpecError; file names the text in it and
+// may be empty. The spec returned is valid and has every default filled in.
 func Parse(catalog Catalog, file string, data []byte) (*Spec, error) {
-	s := &Spec{catalog: catalog, source: &source{file: file, values: make(map[string]position)}}
-	found := &diagnostics{source: s.source, catalog: catalog}
-	root := document(data, "spec", found)
-	if root == nil {
-		return nil, found.err()
-	}
-	s.source.lines = strings.Split(string(data), "\n")
-	d := &decoder{source: s.source, found: found}
-	d.value(root, "", reflect.ValueOf(s).Elem())
-	s = WithDefaults(s)
-	s.validate(found)
+	s, found := parse(catalog, file, data)
 	if err := found.err(); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// ParseAndCompile is Parse and Compile. Where nothing but expressions is wrong
+// with the text, what is wrong with columns and types is reported with them.
+func ParseAndCompile(catalog Catalog, file string, data []byte, input table.Schema) (*Plan, error) {
+	s, found := parse(catalog, file, data)
+	if len(found.list) > found.syntax {
+		return nil, found.err()
+	}
+	return Compile(s, input)
+}
+
+// parse returns what it could read of a spec, and what is wrong with it.
+func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
+	s := &Spec{catalog: catalog, source: &source{file: file, values: make(map[string]position)}}
+	found := &diagnostics{source: s.source, catalog: catalog, checkSyntax: true}
+	if root := document(data, "spec", found); root != nil {
+		s.source.lines = strings.Split(string(data), "\n")
+		d := &decoder{source: s.source, found: found}
+		d.value(root, "", reflect.ValueOf(s).Elem())
+		s = WithDefaults(s)
+		s.validate(found)
+	}
+	return s, found
 }
 
 // DecodeFile reads a YAML file of another kind than a spec, called what, into

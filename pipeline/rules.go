@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -15,6 +16,7 @@ import (
 // rule is what the tags of a field say that it may hold.
 type rule struct {
 	enum    []string
+	fitting []string // of enum, what goes with the type beside the field; nil: all
 	refused []string // values of the format that this build cannot fulfil
 	pattern string
 	// Bounds of a number, or of the length of a list; nil: none.
@@ -22,6 +24,7 @@ type rule struct {
 	minItems, maxItems            int // 0: no bound
 	nonEmpty                      bool
 	required                      bool
+	expression                    bool
 }
 
 // ruleOf reads the tags of a field. They are part of the program, so that a
@@ -33,6 +36,7 @@ func ruleOf(tag reflect.StructTag) rule {
 	}
 	_, options, _ := strings.Cut(tag.Get("json"), ",")
 	r.required = options == ""
+	r.expression = tag.Get("syntax") == "expression"
 	// A comma within a value is escaped.
 	const comma = "\x00"
 	for part := range strings.SplitSeq(strings.ReplaceAll(tag.Get("jsonschema"), `\,`, comma), ",") {
@@ -84,11 +88,15 @@ func checkRules(v reflect.Value, path string, found *diagnostics) {
 			checkRules(v.Index(i), at, found)
 		}
 	case reflect.Struct:
+		beside := ""
 		for _, f := range fields(v) {
 			at := join(path, f.name)
 			r := ruleOf(f.tag)
-			if kind := f.tag.Get("catalog"); kind != "" {
-				r.enum = found.catalog.names(Kind(kind))
+			if f.name == "type" {
+				beside = f.value.String()
+			}
+			if kind := Kind(f.tag.Get("catalog")); kind != "" {
+				r.enum, r.fitting = found.catalog.names(kind), found.catalog.namesFor(kind, beside)
 			}
 			if c, ok := f.value.Interface().(Choice); ok {
 				in := at
@@ -140,26 +148,35 @@ func checkValue(v reflect.Value, path string, r rule, found *diagnostics) {
 func checkText(s, path string, r rule, found *diagnostics) {
 	switch {
 	case len(r.enum) > 0 && !slices.Contains(r.enum, s):
+		fitting := r.fitting
+		if fitting == nil {
+			fitting = r.enum
+		}
 		if slices.Contains(r.refused, s) {
-			found.refuse(path, oneOf(r.enum), s)
+			found.refuse(path, oneOf(fitting), s)
 			return
 		}
-		hint := spelling.Hint(s, slices.Values(append(slices.Clone(r.enum), r.refused...)))
+		hint := spelling.Hint(s, slices.Values(slices.Concat(fitting, r.refused)))
 		if hint == "" {
-			hint = oneOf(r.enum)
+			hint = oneOf(fitting)
 		}
 		found.add(path, hint, "%s is not allowed here", strconv.Quote(s))
 	case r.nonEmpty && strings.TrimSpace(s) == "", r.required && s == "":
 		found.add(path, "", "the field is empty")
 	case r.pattern != "" && !regexp.MustCompile(r.pattern).MatchString(s):
 		found.add(path, "it must match "+r.pattern, "%s is not allowed here", strconv.Quote(s))
+	case r.expression && found.checkSyntax:
+		if err := expression.CheckSyntax(s); err != nil {
+			found.syntax++
+			found.addExpression(path, s, err)
+		}
 	}
 }
 
 // oneOf lists what is allowed.
 func oneOf(values []string) string {
 	if len(values) == 1 {
-		return "this build has " + values[0]
+		return "only " + values[0] + " is"
 	}
 	return "one of " + strings.Join(values, ", ")
 }

@@ -80,10 +80,7 @@ func TestDiagnostics(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := pipeline.Parse(catalog.All(), name+".yaml", text)
-			if err == nil {
-				_, err = pipeline.Compile(s, flightColumns)
-			}
+			_, err = pipeline.ParseAndCompile(catalog.All(), name+".yaml", text, flightColumns)
 			var all *pipeline.SpecError
 			if !errors.As(err, &all) {
 				t.Fatalf("error %v", err)

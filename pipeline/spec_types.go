@@ -9,7 +9,7 @@ import (
 // The tags say what a field may hold, for Validate and JSONSchema alike:
 // jsonschema has values and ranges, refused the values of the format that this
 // build does not support ({} is any mapping), catalog the Kind that the field
-// chooses from. A field whose yaml tag has no omitempty is rendered even where it
+// chooses from, syntax:"expression" that it is one. A field whose yaml tag has no omitempty is rendered even where it
 // is zero.
 
 // Sources names the two inputs.
@@ -187,7 +187,7 @@ type InputFeature struct {
 	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
 	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category"`
 	// Expression yields the value from cleaned columns: hour(date).
-	Expression     string `yaml:"expression,omitempty" json:"expression,omitempty"`
+	Expression     string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	FeatureOptions `yaml:",inline" json:",inline"`
 }
 
@@ -199,7 +199,7 @@ type OutputFeature struct {
 	Type string `yaml:"type" json:"type" jsonschema:"enum=binary,enum=number" refused:"category"`
 	// Expression yields the label from cleaned columns: delay > 15. A row whose
 	// label is null is not learned from.
-	Expression string `yaml:"expression,omitempty" json:"expression,omitempty"`
+	Expression string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	// Threshold of a binary output is the probability from which the prediction
 	// is true.
 	Threshold any `yaml:"threshold,omitempty" json:"threshold,omitempty" jsonschema:"minimum=0,maximum=1" refused:"{}"`

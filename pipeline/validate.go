@@ -64,7 +64,7 @@ func (v validator) sources(s *Sources) {
 		if key := s.Train.S3.Path; strings.Contains(path.Dir(key), "*") {
 			v.Problem(train+".s3.path", "", "a * can only stand in the last part of the path")
 		} else if strings.HasSuffix(key, "/") {
-			v.Problem(train+".s3.path", "write "+key+"*."+s.Train.Format.Name, "the path names no files")
+			v.Problem(train+".s3.path", "write "+strings.TrimSuffix(key+"*."+s.Train.Format.Name, "."), "the path names no files")
 		}
 	}
 	v.choice(train+".format", s.Train.Format)
@@ -213,7 +213,7 @@ func (v validator) options(path, kind string, o FeatureOptions) {
 		v.Problem(path+".fill_value", "", "the value has no meaning with %s", o.MissingValueStrategy)
 	}
 	if e, ok := o.Encoder.Options.(Typed); ok && e.For() != kind {
-		v.Problem(path+".encoder.type", "it has "+strings.Join(v.found.catalog.goingWith(Encoders, kind), ", "), "a %s has no encoder %s", kind, o.Encoder.Name)
+		v.Problem(path+".encoder.type", "it has "+strings.Join(v.found.catalog.namesFor(Encoders, kind), ", "), "a %s has no encoder %s", kind, o.Encoder.Name)
 	}
 	v.choice(path+".encoder", o.Encoder)
 	if kind == inputCategory {
@@ -246,8 +246,8 @@ func (v validator) output(b *Body) {
 			}
 		}
 		v.threshold(path+".threshold", o)
-		if l, ok := o.Loss.Options.(LossSpec); ok && l.Label() != o.Type {
-			v.Problem(path+".loss.type", "", "loss %s is for a %s output", o.Loss.Name, l.Label())
+		if l, ok := o.Loss.Options.(Typed); ok && l.For() != o.Type {
+			v.Problem(path+".loss.type", "", "loss %s is for a %s output", o.Loss.Name, l.For())
 		}
 		v.choice(path+".loss", o.Loss)
 	}
@@ -286,7 +286,7 @@ func (v validator) trainer(b *Body) {
 	t := &b.Trainer
 	if len(b.OutputFeatures) == 1 {
 		kind := b.OutputFeatures[0].Type
-		if allowed := v.found.catalog.goingWith(Metrics, kind); allowed != nil && !slices.Contains(allowed, t.ValidationMetric) {
+		if allowed := v.found.catalog.namesFor(Metrics, kind); allowed != nil && !slices.Contains(allowed, t.ValidationMetric) {
 			v.Problem(path+".validation_metric", oneOf(allowed), "a %s output has no %s", kind, t.ValidationMetric)
 		}
 	}

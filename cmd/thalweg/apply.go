@@ -60,12 +60,16 @@ func newApply(g *globals) *cobra.Command {
 
 // parseSpec reads and parses a spec file.
 func parseSpec(file string) (spec *pipeline.Spec, text string, err error) {
-	data, err := readFile("read spec", file, pipeline.MaxSpecBytes, "name a file of YAML, or - for standard input")
+	data, err := readSpec(file)
 	if err != nil {
 		return nil, "", err
 	}
 	spec, err = pipeline.Parse(catalog.All(), file, data)
 	return spec, string(data), err
+}
+
+func readSpec(file string) ([]byte, error) {
+	return readFile("read spec", file, pipeline.MaxSpecBytes, "name a file of YAML, or - for standard input")
 }
 
 // must is for mistakes in this program's own tables.

@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
 func newValidate(g *globals) *cobra.Command {
@@ -23,27 +24,36 @@ func newValidate(g *globals) *cobra.Command {
 			if eventSchema != "" && data == "" {
 				return usageError("--event-schema", eventSchema, "--data with the columns that it is held against")
 			}
-			spec, _, err := parseSpec(args[0])
+			text, err := readSpec(args[0])
 			if err != nil {
 				return err
 			}
-			checked, unread := "fields", spec.SchemaFile()
-			if data != "" {
+			var spec *pipeline.Spec
+			checked := "fields"
+			if data == "" {
+				if spec, err = pipeline.Parse(catalog.All(), args[0], text); err != nil {
+					return err
+				}
+			} else {
 				local, err := openLocal(cmd.Context(), data)
 				if err != nil {
 					return err
 				}
-				plan, err := pipeline.Compile(spec, local.schema)
+				plan, err := pipeline.ParseAndCompile(catalog.All(), args[0], text, local.schema)
 				if err != nil {
 					return err
 				}
-				checked = "fields, columns and types"
+				spec, checked = plan.Spec, "fields, columns and types"
 				if eventSchema != "" {
 					if err := checkEventSchema(plan, eventSchema); err != nil {
 						return err
 					}
-					checked, unread = "fields, columns, types and the schema of events", ""
+					checked = "fields, columns, types and the schema of events"
 				}
+			}
+			unread := spec.SchemaFile()
+			if eventSchema != "" {
+				unread = ""
 			}
 			result := map[string]any{"pipeline": spec.Metadata.Name, "valid": true, "checked": checked}
 			if unread != "" {

@@ -26,9 +26,9 @@ const (
 	PartEvents     = "events.avsc"       // the schema of events, where the spec names its file
 )
 
-// maxDocumentBytes bounds the parts that are documents people read: the spec,
-// the schema and the provenance. Ten thousand columns fit.
-const maxDocumentBytes = 4 << 20
+// maxDocumentBytes bounds the spec, the schema, the provenance and what steps
+// have learnt. Ten thousand columns fit.
+const maxDocumentBytes = pipeline.MaxLearntBytes
 
 // format names the meaning of the parts, in the metadata of PartModel.
 const format = "thalweg/1"
@@ -40,7 +40,7 @@ func (a *Artifact) encodeModel() []byte {
 }
 
 func (a *Artifact) metadata() map[string]string {
-	return map[string]string{"format": format, "model": a.Model.Type(), "label": a.Model.Loss().Label(), "transform": a.Transform.Hash()}
+	return map[string]string{"format": format, "model": a.Model.Type(), "label": a.Model.Loss().For(), "transform": a.Transform.Hash()}
 }
 
 // Encode returns the artifact as parts by name, together with the extra ones,

@@ -19,7 +19,7 @@ var deriveSource string
 // Derive adds or replaces a column by an expression.
 type Derive struct {
 	Column              string `yaml:"column" json:"column" jsonschema:"minLength=1"`
-	Expression          string `yaml:"expression" json:"expression" jsonschema:"minLength=1"`
+	Expression          string `yaml:"expression" json:"expression" jsonschema:"minLength=1" syntax:"expression"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }
 

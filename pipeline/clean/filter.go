@@ -19,7 +19,7 @@ var filterSource string
 
 // Filter keeps the rows for which the expression is true; null is false.
 type Filter struct {
-	Expression          string `yaml:"expression" json:"expression" jsonschema:"minLength=1"`
+	Expression          string `yaml:"expression" json:"expression" jsonschema:"minLength=1" syntax:"expression"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }
 

@@ -90,6 +90,12 @@ func Compile(source string, columns table.Schema, zone *time.Location) (*Program
 	return p, nil
 }
 
+// CheckSyntax reports what Compile does of a text before it looks at columns.
+func CheckSyntax(source string) error {
+	_, err := parse(source)
+	return err
+}
+
 // Source returns the text.
 func (p *Program) Source() string { return p.source }
 

@@ -65,7 +65,7 @@ func reference(m model.Model, params []float64, b *kernel.Block) (loss float64, 
 			}
 		}
 		y := float64(b.Labels[i])
-		if m.Loss().Label() == model.Binary {
+		if m.Loss().For() == model.Binary {
 			loss += math.Log1p(math.Exp(z)) - y*z
 			z = 1 / (1 + math.Exp(-z))
 		} else {

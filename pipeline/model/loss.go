@@ -15,8 +15,8 @@ const (
 type Loss interface {
 	// Type is the loss's name in a spec.
 	Type() string
-	// Label is the type of label that it compares with.
-	Label() string
+	// For is the type of label that it compares with.
+	For() string
 	// Outputs is how many values it wants for each row, row-major.
 	Outputs() int
 	// Scale returns the scale in which labels are learned, given the mean and the

@@ -16,8 +16,8 @@ type CrossEntropy struct{}
 // Type implements Loss.
 func (*CrossEntropy) Type() string { return "cross_entropy" }
 
-// Label implements Loss.
-func (*CrossEntropy) Label() string { return Binary }
+// For implements Loss.
+func (*CrossEntropy) For() string { return Binary }
 
 // Outputs implements Loss.
 func (*CrossEntropy) Outputs() int { return 1 }

@@ -16,8 +16,8 @@ type Squared struct{}
 // Type implements Loss.
 func (*Squared) Type() string { return "squared" }
 
-// Label implements Loss.
-func (*Squared) Label() string { return Number }
+// For implements Loss.
+func (*Squared) For() string { return Number }
 
 // Outputs implements Loss.
 func (*Squared) Outputs() int { return 1 }

@@ -84,7 +84,7 @@ func checkLoss(t *testing.T, l Loss) {
 	for i := range out {
 		out[i] = float32(math.Sin(float64(i)*1.3)) * 2
 	}
-	labels := sample(kernel.Shape{}, l.Label(), n).Labels
+	labels := sample(kernel.Shape{}, l.For(), n).Labels
 	grad := slices.Clone(out)
 	total := l.Gradient(grad, labels, 0.25)
 	var sum float64
@@ -119,7 +119,7 @@ func checkLoss(t *testing.T, l Loss) {
 func checkModel(t *testing.T, m Model) {
 	t.Helper()
 	w := m.NewWorkspace()
-	b := sample(m.Shape(), m.Loss().Label(), chunkRows+88)
+	b := sample(m.Shape(), m.Loss().For(), chunkRows+88)
 	params, again := make([]float32, m.Size()), make([]float32, m.Size())
 	m.Init(params, 5)
 	m.Init(again, 5)

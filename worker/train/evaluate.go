@@ -80,7 +80,7 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 }
 
 func (t *trainer) accumulator() (metric.Accumulator, error) {
-	return metric.New(t.job.Metrics, t.job.Model.Loss().Label(), t.job.Threshold)
+	return metric.New(t.job.Metrics, t.job.Model.Loss().For(), t.job.Threshold)
 }
 
 // inUnits returns parameters that predict in the label's units.

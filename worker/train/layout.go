@@ -28,7 +28,7 @@ type layout struct {
 const idBytes = 8
 
 func newLayout(m model.Model) *layout {
-	l := &layout{shape: m.Shape(), binary: m.Loss().Label() == model.Binary}
+	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary}
 	l.scalars = l.shape.Numbers
 	for _, n := range l.shape.Cardinalities {
 		width := 4

@@ -99,7 +99,7 @@ func (t *trainer) judge(s *State, epoch int, values map[string]float64) {
 	name := trainer.ValidationMetric
 	value, measured := values[name]
 	best, known := p.Metrics[name]
-	higher, _ := metric.HigherIsBetter(t.job.Metrics, t.job.Model.Loss().Label(), name)
+	higher, _ := metric.HigherIsBetter(t.job.Metrics, t.job.Model.Loss().For(), name)
 	if !measured || !known || higher && value > best || !higher && value < best {
 		p.Best, p.Stale = epoch+1, 0
 		p.Metrics = map[string]float64{}
