@@ -88,9 +88,9 @@ type StreamOptions struct {
 	// StartOffset is where a pipeline begins that has no log yet.
 	StartOffset string `yaml:"start_offset,omitempty" json:"start_offset,omitempty" jsonschema:"enum=earliest,enum=latest"`
 	// OnOffsetOutOfRange is what happens when events are gone that were not
-	// scored: the stream stops, naming them, until an operator gives them up; or
-	// they are given up at once and it goes on with the earliest record that is
-	// left, or with the next to come. What was given up is on record either way.
+	// scored: the stream stops, naming them, until an operator skips them; or they
+	// are skipped at once and it continues with the earliest record that is left, or
+	// with the next to come. What was skipped is on record either way.
 	OnOffsetOutOfRange string `yaml:"on_offset_out_of_range,omitempty" json:"on_offset_out_of_range,omitempty" jsonschema:"enum=fail,enum=earliest,enum=latest"`
 }
 

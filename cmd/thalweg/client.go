@@ -73,12 +73,12 @@ func (c *cluster) state(ctx context.Context) (storage.Bucket, error) {
 	return c.conns.stateBucket(c.stateBucket)(ctx)
 }
 
-// interrupted says how to go on where an interrupt ended a verb that can.
+// interrupted says how to continue where an interrupt ended a verb.
 func interrupted(ctx context.Context, op, subject string, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	return &thalweg.Error{Op: op, Kind: thalweg.Canceled, Subject: subject, Hint: "run the same command again to go on"}
+	return &thalweg.Error{Op: op, Kind: thalweg.Canceled, Subject: subject, Hint: "run the same command again to continue"}
 }
 
 // argument returns the i-th argument, or nothing.

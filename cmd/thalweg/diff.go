@@ -83,7 +83,7 @@ func differing(r *replay.Report) error {
 }
 
 func printDiff(w io.Writer, r *replay.Report) {
-	row(w, "LIVE VERSION", "REPLAYED", "IN BOTH", "EQUAL BITS", "DIFFERENT", "FLIPPED", "|Δ| MEAN", "P50", "P90", "P99", "P99.9", "MAX")
+	row(w, "LIVE VERSION", "REPLAYED VERSION", "IN BOTH", "EQUAL BITS", "DIFFERENT", "FLIPPED", "|Δ| MEAN", "P50", "P90", "P99", "P99.9", "MAX")
 	line := func(live, replayed string, t replay.Tally) {
 		d := t.Delta
 		row(w, live, replayed, thousands(t.Both), thousands(t.Equal), thousands(t.Differ), thousands(t.Flipped),

@@ -35,7 +35,7 @@ func newDLQReplay(g *globals) *cobra.Command {
 			}
 			sum, err := c.replayLetters(cmd, args[0], where, version)
 			return answer{value: sum, table: func(w io.Writer) {
-				row(w, "SELECTED", "SCORED", "DEAD AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
+				row(w, "SELECTED", "SCORED", "FAILED AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
 				row(w, thousands(sum.Selected), thousands(sum.Scored), thousands(sum.Dead), thousands(sum.Truncated), thousands(sum.Already),
 					thousands(sum.Recovered), thousands(sum.Slots))
 			}}, interrupted(cmd.Context(), "replay dead letters", args[0], err)

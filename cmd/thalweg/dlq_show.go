@@ -126,7 +126,7 @@ func replaysShown(l *deadletter.Letter) string {
 	case l.Replayed != nil:
 		return fmt.Sprintf("scored by version %d", l.Replayed.ModelVersion)
 	case l.Last != nil:
-		return fmt.Sprintf("%d in vain, last by version %d: %s", l.Replays, l.Last.ModelVersion, shorten(l.Last.Reason, 60))
+		return fmt.Sprintf("failed %d times, last by version %d: %s", l.Replays, l.Last.ModelVersion, shorten(l.Last.Reason, 60))
 	}
 	return ""
 }

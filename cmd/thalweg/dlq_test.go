@@ -78,7 +78,7 @@ func TestADeadLetterPrintsInEveryFormat(t *testing.T) {
 		}
 		return b.String()
 	}
-	if table := out("table"); strings.ContainsRune(table, 0x1b) || strings.Count(table, "\n") != 3 || !strings.Contains(table, "bad news") || !strings.Contains(table, "1 in vain, last by version 4") {
+	if table := out("table"); strings.ContainsRune(table, 0x1b) || strings.Count(table, "\n") != 3 || !strings.Contains(table, "bad news") || !strings.Contains(table, "failed 1 times, last by version 4") {
 		t.Errorf("%q", table)
 	}
 	lines := strings.Split(strings.TrimSpace(out("json")), "\n")

@@ -23,7 +23,7 @@ func newFsck(g *globals) *cobra.Command {
 			"dead-letter row, that every object exists with its sha256, and that each row's model\n" +
 			"version was registered before its record. Files that a compaction has merged may be\n" +
 			"deleted; while they exist, each moved row is compared with its original. Offsets that\n" +
-			"an operator gave up, and dead letters that were scored again, are counted. fsck\n" +
+			"an operator skipped, and dead letters that were scored again, are counted. fsck\n" +
 			"shares no code with the writers.",
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {

@@ -189,7 +189,7 @@ func checkLineages(t *testing.T, c *devCluster, total int64) {
 		}
 	}
 	file := filepath.Join(t.TempDir(), "row.json")
-	fates, notKnown := map[string]int{}, "127.0.0.1:1"
+	outcomes, notKnown := map[string]int{}, "127.0.0.1:1"
 	for i, p := range places {
 		args := []string{"lineage", "flight-delays", "--partition", fmt.Sprint(p.partition), "--offset", fmt.Sprint(p.offset), "-o", "json"}
 		if i%3 == 2 {
@@ -200,7 +200,7 @@ func checkLineages(t *testing.T, c *devCluster, total int64) {
 			t.Fatalf("%+v: %v", p, err)
 		}
 		doc := parsed[lineage.Document](t, text)
-		fates[doc.Outcome]++
+		outcomes[doc.Outcome]++
 		if tr := doc.Training; tr == nil || len(tr.Objects) != 1 || tr.Objects[0].ETag == "" || tr.Objects[0].Key != "flights/flights.parquet" || tr.Path == "" ||
 			doc.Model.RunID == "" || doc.Spec.SHA256 == "" || !doc.Event.Held || doc.Event.TimestampUS == 0 || len(doc.Notes) != 0 {
 			t.Errorf("%+v: %s", p, text)
@@ -217,8 +217,8 @@ func checkLineages(t *testing.T, c *devCluster, total int64) {
 			t.Errorf("%+v: %s", p, text)
 		}
 	}
-	if fates[lineage.Dead] == 0 || fates[lineage.Scored] < 8 {
-		t.Errorf("lineages of %v", fates)
+	if outcomes[lineage.Dead] == 0 || outcomes[lineage.Scored] < 8 {
+		t.Errorf("lineages of %v", outcomes)
 	}
 	// A document of which one bit was changed.
 	text, err := command(t, c, "lineage", "flight-delays", "--offset", "0", "-o", "json")

@@ -36,23 +36,23 @@ func setStream(ctx context.Context, c *api.Client, verb string, req *apiv1.SetSt
 	res, err := c.SetStream(ctx, req)
 	return answer{value: res, table: func(w io.Writer) {
 		if k := req.Skip; k != nil && k.AcceptTopic != "" {
-			fmt.Fprintf(w, "%s/%d: goes on with topic %s at its first record\n", req.Pipeline, k.Partition, k.AcceptTopic)
+			fmt.Fprintf(w, "%s/%d: continues with topic %s at its first record\n", req.Pipeline, k.Partition, k.AcceptTopic)
 		}
 		if k := req.Skip; k != nil && k.From < k.To {
-			fmt.Fprintf(w, "%s/%d: offsets [%d, %d) are given up\n", req.Pipeline, k.Partition, k.From, k.To)
+			fmt.Fprintf(w, "%s/%d: offsets [%d, %d) are skipped\n", req.Pipeline, k.Partition, k.From, k.To)
 		}
 		fmt.Fprintf(w, "%s: %sd\n", req.Pipeline, verb)
 	}}, err
 }
 
 func newStreamResume(g *globals) *cobra.Command {
-	cmd := newStreamSet(g, "resume", "Resume a stream; with --skip, give up lost offsets", false)
+	cmd := newStreamSet(g, "resume", "Resume a stream; with --skip, skip offsets that the topic lost", false)
 	var skip, accept string
 	var partition uint32
 	cmd.Example = `  thalweg stream resume flight-delays
   thalweg stream resume flight-delays --partition 3 --skip 1200-1450
   thalweg stream resume flight-delays --partition 3 --skip 1200-1450 --accept-topic 5f3a...`
-	cmd.Flags().Uint32Var(&partition, "partition", 0, "partition whose lost offsets are given up")
+	cmd.Flags().Uint32Var(&partition, "partition", 0, "partition whose lost offsets are skipped")
 	cmd.Flags().StringVar(&skip, "skip", "", "FROM-TO: the offsets that are lost, TO excluded, exactly as stream status names them")
 	cmd.Flags().StringVar(&accept, "accept-topic", "", "ID of the new topic, if the topic was deleted and created again")
 	resume := cmd.RunE
@@ -82,7 +82,7 @@ func newStreamResume(g *globals) *cobra.Command {
 	return cmd
 }
 
-// checkSkip compares the offsets that an operator gives up with those that the
+// checkSkip compares the offsets that an operator wants skipped with those that the
 // partition has lost, so that a mistake is an error at once. It returns the ID of
 // the topic that the offsets are of.
 func checkSkip(partitions []*apiv1.StreamPartition, skip *apiv1.SkipAuthorization) (topicID string, err error) {

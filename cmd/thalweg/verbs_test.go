@@ -269,9 +269,9 @@ func TestRollbackGoesToTheVersionBeforeTheOneThatTheAliasNames(t *testing.T) {
 	}
 }
 
-// TestGivingUpOffsetsMustNameExactlyWhatIsLost, so that a slip of the pen skips
+// TestSkippedOffsetsMustBeExactlyThoseThatAreLost, so that a slip of the pen skips
 // nothing.
-func TestGivingUpOffsetsMustNameExactlyWhatIsLost(t *testing.T) {
+func TestSkippedOffsetsMustBeExactlyThoseThatAreLost(t *testing.T) {
 	a := &answers{parts: someParts()}
 	run := a.serve(t)
 	for line, want := range map[string]string{
@@ -287,7 +287,7 @@ func TestGivingUpOffsetsMustNameExactlyWhatIsLost(t *testing.T) {
 		}
 	}
 	text, err := run("stream resume flights --partition 1 --skip 50-80")
-	if err != nil || text != "flights/1: offsets [50, 80) are given up\nflights: resumed\n" || a.set.Skip.TopicId != "id" || a.set.Paused {
+	if err != nil || text != "flights/1: offsets [50, 80) are skipped\nflights: resumed\n" || a.set.Skip.TopicId != "id" || a.set.Paused {
 		t.Errorf("%v: %s; %v", err, text, a.set)
 	}
 }

@@ -22,7 +22,7 @@ func newWorker(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "worker --id ID --dir DIR",
 		Short:   "Run a worker: it cleans, trains and scores what the coordinator leases to it",
-		Example: "  thalweg worker --id w1 --dir ./w1 --coordinator 127.0.0.1:7071,127.0.0.1:7072,127.0.0.1:7073",
+		Example: "  thalweg worker --id w1 --dir ./w1 --coordinator 127.0.0.1:7070,127.0.0.1:7071,127.0.0.1:7072",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := loopbackOnly("--listen", cfg.Listen); err != nil {
 				return err
@@ -59,7 +59,7 @@ func newWorker(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Dir, "dir", "", "scratch directory for spilled training rows")
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters, and /metrics, /healthz and /readyz are served")
 	cmd.Flags().IntVar(&cfg.Slots, "slots", 2, "shard tasks at once")
-	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; beyond it they spill to --dir")
+	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; more than that spill to --dir")
 	cmd.Flags().Int64Var(&cfg.StreamBytes, "stream-bytes", budget.DefaultMemory, "events and rows that streams hold in memory, all partitions together; more makes larger files and takes about 250 MB more than this in all")
 	must(cmd.MarkFlagRequired("dir"))
 	return cmd

@@ -132,6 +132,9 @@ type Node struct {
 	bolt  *raftboltdb.BoltStore
 	wire  *stream
 	trans *raft.NetworkTransport
+	// stopping makes raft's messages details: peers of a cluster that stops are
+	// gone, which is no failure.
+	stopping atomic.Bool
 	// fatal gets the first error after which the node must not go on.
 	fatal chan error
 	// readable is the newest term in which this node, as leader, has applied all
@@ -163,7 +166,7 @@ func (n *Node) open() error {
 	if err := os.MkdirAll(n.cfg.Dir, 0o700); err != nil {
 		return failed(n.cfg.Dir, "", err)
 	}
-	logger := newLogger(n.log)
+	logger := newLogger(n.log, &n.stopping)
 	path := filepath.Join(n.cfg.Dir, "log.db")
 	var err error
 	n.bolt, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: lockWait}})
@@ -249,6 +252,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		n.stopping.Store(true)
 		n.StepDown()
 	case err = <-n.fatal:
 	}

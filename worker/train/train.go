@@ -304,7 +304,11 @@ func (t *trainer) apply(ctx context.Context, reduced kernel.Vector, notes [][]by
 	}
 	if what == evaluate {
 		p := &next.position
-		t.log.Info("epoch done", "epoch", at.Epoch+1, "training_loss", p.Loss/float64(p.Ledger.Expected.Rows), "best_epoch", p.Best, "best", p.Metrics)
+		var best []any
+		for _, name := range slices.Sorted(maps.Keys(p.Metrics)) {
+			best = append(best, slog.Float64(name, p.Metrics[name]))
+		}
+		t.log.Info("epoch done", "epoch", at.Epoch+1, "training_loss", p.Loss/float64(p.Ledger.Expected.Rows), "best_epoch", p.Best, slog.Group("best", best...))
 	}
 	t.describe()
 	held, _ := t.exchange.Held()

@@ -167,7 +167,7 @@ func TestOnlyASkipGivesOffsetsUp(t *testing.T) {
 			{from: 7, to: 12, intent: of(b)},
 		}
 	}
-	if v := run(t, write(t, good()...)); !v.OK() || v.Missing != 25 || v.Scored != 35 || !strings.Contains(v.String(), "25 offsets given up") {
+	if v := run(t, write(t, good()...)); !v.OK() || v.Missing != 25 || v.Scored != 35 || !strings.Contains(v.String(), "25 offsets skipped") {
 		t.Errorf("%+v\n%s", v, v)
 	}
 	for _, c := range []struct {

@@ -123,7 +123,7 @@ func (v *Verdict) String() string {
 	for _, p := range v.Partitions {
 		fmt.Fprintf(&b, "  %s/%s: %d slots, offsets [%d, %d), %d scored, %d dead, %d live files", p.Topic, p.Partition, p.Slots, p.From, p.To, p.Scored, p.Dead, p.Live)
 		if p.Missing > 0 {
-			fmt.Fprintf(&b, ", %d offsets given up", p.Missing)
+			fmt.Fprintf(&b, ", %d offsets skipped", p.Missing)
 		}
 		if p.Pending {
 			b.WriteString(", one slot pending")
@@ -140,7 +140,7 @@ func (v *Verdict) String() string {
 		fmt.Fprintf(&b, "  %d compactions replaced %d files, of which %d are still there\n", v.Compactions, v.Replaced, v.Kept)
 	}
 	if v.Late > 0 {
-		fmt.Fprintf(&b, "  %d late files have %d rows of events that were given up: a plain glob sees them, readers of the log and the table do not\n", v.Late, v.LateRows)
+		fmt.Fprintf(&b, "  %d late files have %d rows of events that were skipped: a plain glob sees them, readers of the log and the table do not\n", v.Late, v.LateRows)
 	}
 	if v.Replayed > 0 {
 		fmt.Fprintf(&b, "  %d dead letters were scored by replays\n", v.Replayed)
