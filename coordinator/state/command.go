@@ -32,14 +32,10 @@ type Meta struct {
 
 // envelope is the form of every log entry.
 type envelope struct {
-	Command string `json:"command"`
-	TimeMS  int64  `json:"time_ms"`
-	Request string `json:"request,omitempty"`
-	// Optional marks an entry that a build which does not know the command may skip.
-	// No command of this build sets it: those that change what others read must be
-	// understood by all.
-	Optional bool            `json:"optional,omitempty"`
-	Body     json.RawMessage `json:"body"`
+	Command string          `json:"command"`
+	TimeMS  int64           `json:"time_ms"`
+	Request string          `json:"request,omitempty"`
+	Body    json.RawMessage `json:"body"`
 }
 
 // Encode returns a command as a log entry.
@@ -55,9 +51,8 @@ func Encode(c Command, m Meta) ([]byte, error) {
 	return json.Marshal(envelope{Command: c.name(), TimeMS: m.TimeMS, Request: m.Request, Body: body})
 }
 
-// decode is the inverse of Encode. The command is nil if it is optional and
-// unknown. Unknown fields are errors: a newer leader's field may change what the
-// command means.
+// decode is the inverse of Encode. Unknown commands and fields are errors: a newer
+// leader's field may change what the command means.
 func decode(entry []byte) (envelope, Command, error) {
 	var env envelope
 	if err := thalweg.DecodeStrict(entry, &env); err != nil {
@@ -72,9 +67,6 @@ func decode(entry []byte) (envelope, Command, error) {
 			return env, nil, notUnderstood(cmd.name(), err)
 		}
 		return env, cmd, nil
-	}
-	if env.Optional {
-		return env, nil, nil
 	}
 	return env, nil, notUnderstood(fmt.Sprintf("command %q", env.Command), errors.New("unknown to this build"))
 }

@@ -71,9 +71,6 @@ func (s *State) Apply(index uint64, entry []byte) (Answer, error) {
 	}
 	s.index = index
 	s.timeMS = max(s.timeMS, env.TimeMS)
-	if cmd == nil { // optional, and unknown to this build
-		return Answer{}, nil
-	}
 	if env.Request == "" {
 		return cmd.apply(s, at{index, s.timeMS}), nil
 	}

@@ -64,10 +64,6 @@ func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
 			t.Errorf("%s: it changed the state", name)
 		}
 	}
-	s := New()
-	if _, err := s.Apply(1, []byte(`{"command":"fly","time_ms":1,"optional":true,"body":{"x":1}}`)); err != nil || s.Index() != 1 {
-		t.Errorf("an optional unknown command: %v at index %d", err, s.Index())
-	}
 }
 
 func TestEachCommandHasItsOwnName(t *testing.T) {
