@@ -89,6 +89,20 @@ func (c StageCatalog) begin(w *Worker, lease *apiv1.Lease) (runner, error) {
 				Outputs: map[string]string{}, Metrics: map[string]float64{}, Counts: map[string]int64{}}}, nil
 		}
 	}
-	return nil, &thalweg.Error{Op: "run task", Kind: thalweg.Unsupported, Subject: lease.TaskId,
-		Hint: "the coordinator is newer than this worker"}
+	return nil, outdated("run task", lease.TaskId, nil)
+}
+
+// outdated is the error of a lease that this worker does not understand although
+// the coordinator did: another worker may be of a newer build.
+func outdated(op, subject string, err error) error {
+	return &thalweg.Error{Op: op, Kind: thalweg.Unavailable, Subject: subject, Hint: "the coordinator is newer than this worker", Err: err}
+}
+
+// spec reads the spec of a lease.
+func (w *Worker) spec(lease *apiv1.Lease) (*pipeline.Spec, error) {
+	spec, err := pipeline.Parse(w.cfg.SpecCatalog, lease.Pipeline+".yaml", []byte(lease.Spec))
+	if err != nil {
+		return nil, outdated("read spec", "pipeline "+lease.Pipeline, err)
+	}
+	return spec, nil
 }

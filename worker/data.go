@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -39,20 +40,20 @@ type data struct {
 
 // openData reads the profile, compiles the spec against it, and gives the plan what
 // its cleaning steps have learnt so far.
-func (w *Worker) openData(ctx context.Context, spec string, inputs map[string]string) (*data, error) {
-	parsed, err := pipeline.Parse(w.cfg.SpecCatalog, "", []byte(spec))
+func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error) {
+	spec, err := w.spec(lease)
 	if err != nil {
 		return nil, err
 	}
 	var p profiled
-	if err := w.load(ctx, inputs["manifest"], "manifest", &p); err != nil {
+	if err := w.load(ctx, lease.Inputs["manifest"], "manifest", &p); err != nil {
 		return nil, err
 	}
-	plan, err := pipeline.Compile(parsed, p.Schema)
+	plan, err := pipeline.Compile(spec, p.Schema)
 	if err != nil {
 		return nil, err
 	}
-	if ref, ok := inputs["learnt"]; ok {
+	if ref, ok := lease.Inputs["learnt"]; ok {
 		var learnt pipeline.Learnt
 		if err := w.load(ctx, ref, "learnt", &learnt); err != nil {
 			return nil, err
@@ -61,7 +62,7 @@ func (w *Worker) openData(ctx context.Context, spec string, inputs map[string]st
 			return nil, err
 		}
 	}
-	format, bucket, _, err := w.source(ctx, parsed)
+	format, bucket, _, err := w.source(ctx, spec)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
-	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -34,5 +33,5 @@ func DatasetFormats() map[string]DatasetFormat { return map[string]DatasetFormat
 
 // unknownFormat says that the spec has an entry that this worker has no code for.
 func unknownFormat(what string, c pipeline.Choice) error {
-	return &thalweg.Error{Op: "open " + what, Kind: thalweg.Unsupported, Subject: "format " + c.Name, Hint: "the coordinator is newer than this worker"}
+	return outdated("open "+what, "format "+c.Name, nil)
 }

@@ -28,7 +28,7 @@ type shardRows struct {
 
 // openRows reads the outputs of the stages before training.
 func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, error) {
-	d, err := w.openData(ctx, lease.Spec, lease.Inputs)
+	d, err := w.openData(ctx, lease)
 	if err != nil {
 		return nil, err
 	}

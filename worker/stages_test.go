@@ -250,9 +250,15 @@ func TestFailuresSayWhetherAnotherWorkerMayDoBetter(t *testing.T) {
 		permanent bool
 		says      string
 	}{
-		{"unknown stage", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "polish"}) }, true, "newer than this worker"},
-		{"unknown verb", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "clean", Verb: "polish"}) }, true, "newer than this worker"},
-		{"no reducer", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "profile"}) }, true, "newer than this worker"},
+		{"unknown stage", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "polish"}) }, false, "newer than this worker"},
+		{"unknown verb", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "clean", Verb: "polish"}) }, false, "newer than this worker"},
+		{"no reducer", func() *apiv1.TaskReport { return b.task(&apiv1.Lease{Kind: "profile"}) }, false, "newer than this worker"},
+		{"unknown operator", func() *apiv1.TaskReport {
+			newer := b.worker.cfg.SpecCatalog
+			defer func() { b.worker.cfg.SpecCatalog = newer }()
+			b.worker.cfg.SpecCatalog = pipeline.Catalog{}
+			return clean()
+		}, false, "newer than this worker"},
 		{"no reference", func() *apiv1.TaskReport {
 			return b.task(&apiv1.Lease{Kind: "clean", Reduce: true, Reducers: 1, Partials: []string{"x"}})
 		}, true, "load partial 0"},

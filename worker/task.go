@@ -159,5 +159,5 @@ func shardResults[T any](ctx context.Context, t *Task) (*data, []T, error) {
 
 // open reads what the profile stage found.
 func (t *Task) open(ctx context.Context) (*data, error) {
-	return t.worker.openData(ctx, t.Lease.Spec, t.Lease.Inputs)
+	return t.worker.openData(ctx, t.Lease)
 }

@@ -13,7 +13,7 @@ import (
 // runProfile lists the dataset, reads the footers, cuts it into shards and
 // checks the spec against the columns that are really there.
 func runProfile(ctx context.Context, t *Task) error {
-	spec, err := pipeline.Parse(t.worker.cfg.SpecCatalog, t.Lease.Pipeline+".yaml", []byte(t.Lease.Spec))
+	spec, err := t.worker.spec(t.Lease)
 	if err != nil {
 		return err
 	}

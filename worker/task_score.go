@@ -56,7 +56,7 @@ type scoreTask struct {
 }
 
 func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
-	spec, err := pipeline.Parse(w.cfg.SpecCatalog, lease.Pipeline, []byte(lease.Spec))
+	spec, err := w.spec(lease)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{
 // worker's memory.
 func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.Share) (_ *scorer.Scorer, _ streamTopics, err error) {
 	w := t.worker
-	spec, err := pipeline.Parse(w.cfg.SpecCatalog, lease.Pipeline, []byte(lease.Spec))
+	spec, err := w.spec(lease)
 	if err != nil {
 		return nil, nil, err
 	}

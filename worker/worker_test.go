@@ -98,7 +98,7 @@ func TestAReportIsRepeatedUntilItIsAccepted(t *testing.T) {
 		}
 		res := &apiv1.PollResponse{Leases: []*apiv1.Lease{broken("r/polish@0", 7)}, LeasesHash: "h"}
 		for _, r := range req.Reports {
-			if r.TaskId != "r/polish@0" || r.Token != 7 || !r.Permanent || r.Error == "" {
+			if r.TaskId != "r/polish@0" || r.Token != 7 || r.Permanent || r.Error == "" {
 				t.Errorf("report %v", r)
 			}
 			seen++

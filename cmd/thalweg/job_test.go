@@ -184,10 +184,10 @@ func newJobCluster(t *testing.T) *jobCluster {
 }
 
 // work starts a worker. When it dies, another takes its place.
-func (c *jobCluster) work() {
+func (c *jobCluster) work(can worker.StageCatalog) {
 	c.workers.Go(func() {
 		for c.ctx.Err() == nil {
-			if err := c.life(); err != nil {
+			if err := c.life(can); err != nil {
 				c.t.Error(err)
 				return
 			}
@@ -195,15 +195,14 @@ func (c *jobCluster) work() {
 	})
 }
 
-// life is that of one worker.
-func (c *jobCluster) life() error {
+// life is that of one worker. Those that can do all die when they are told to.
+func (c *jobCluster) life(can worker.StageCatalog) error {
 	ctx, die := context.WithCancel(c.ctx)
 	defer die()
 	cut, sever := context.WithCancel(context.Background())
 	defer sever()
-	w, err := worker.New(ctx, severed{c.client, cut}, c.store, slog.New(slog.DiscardHandler), worker.Config{
-		ID: thalweg.WorkerID(fmt.Sprint("w", c.next.Add(1))), Dir: c.t.TempDir(), Slots: 1, DrainTimeout: time.Millisecond,
-		SpecCatalog: catalog.All(), Stages: shuffle(func(step string) {
+	if can == nil {
+		can = shuffle(func(step string) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if c.kills[step] {
@@ -212,7 +211,11 @@ func (c *jobCluster) life() error {
 				sever()
 				die()
 			}
-		})})
+		})
+	}
+	w, err := worker.New(ctx, severed{c.client, cut}, c.store, slog.New(slog.DiscardHandler), worker.Config{
+		ID: thalweg.WorkerID(fmt.Sprint("w", c.next.Add(1))), Dir: c.t.TempDir(), Slots: 1, DrainTimeout: time.Millisecond,
+		SpecCatalog: catalog.All(), Stages: can})
 	if err != nil {
 		return err
 	}
@@ -259,7 +262,7 @@ func TestAShuffleLeavesTheSameWhateverWorkersDie(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		c.work()
+		c.work(nil)
 	}
 	quiet := c.job()
 	if quiet.Verb != "count" || quiet.Counts["dealt"] != 100*shuffleMaps || quiet.Counts["ranked"] != 100*shuffleMaps || len(quiet.Outputs) != shuffleReducers+1 {
@@ -310,6 +313,31 @@ func TestAShuffleLeavesTheSameWhateverWorkersDie(t *testing.T) {
 	if err != nil || !strings.Contains(rest, applied.RunId+" ") || strings.Contains(rest, started.RunId+" ") || strings.Contains(rest, "there are more") {
 		t.Errorf("the last page: %s, %v", rest, err)
 	}
+}
+
+// During an upgrade, a worker of the build before does not know a job's stages:
+// its tasks are done by another.
+func TestAJobThatOneWorkerDoesNotKnowIsDoneByAnother(t *testing.T) {
+	c := newJobCluster(t)
+	applied, err := c.client.Apply(c.ctx, &apiv1.ApplyRequest{Spec: strings.Replace(minimalSpec, "NAME", "flights", 1), File: "flights.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.client.CancelRun(c.ctx, &apiv1.CancelRunRequest{RunId: applied.RunId}); err != nil {
+		t.Fatal(err)
+	}
+	c.work(nil)
+	c.work(worker.Stages())
+	for range 20 {
+		for _, s := range c.job().Stages {
+			for _, task := range s.Tasks {
+				if strings.Contains(task.Error, "newer than this worker") {
+					return
+				}
+			}
+		}
+	}
+	t.Error("no task came to the old worker")
 }
 
 const minimalSpec = `apiVersion: thalweg/v1
