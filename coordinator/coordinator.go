@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 )
@@ -25,11 +26,11 @@ const drainTime = 5 * time.Second
 
 // Coordinator is one node. Create it with New, then Run it once.
 type Coordinator struct {
-	cfg       Config
-	log       *slog.Logger
-	metrics   *metrics
-	replica   *replica
-	broadcast *broadcast
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	replica *replica
+	changes *broadcast.Notifier // of the state, of leadership and of workers
 	// peers carries requests to other nodes, and proxy passes whole ones on.
 	peers *http.Transport
 	proxy http.Handler
@@ -50,9 +51,9 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	}
 	c := &Coordinator{
 		cfg: cfg.withDefaults(), log: log.With(keyNode, cfg.ID),
-		broadcast: newBroadcast(), stopping: make(chan struct{}), serving: make(chan struct{}),
+		changes: new(broadcast.Notifier), stopping: make(chan struct{}), serving: make(chan struct{}),
 	}
-	c.replica = newReplica(c.broadcast)
+	c.replica = newReplica(c.changes)
 	c.metrics = newMetrics(c)
 	return c, nil
 }

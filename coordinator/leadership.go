@@ -64,7 +64,7 @@ func (c *Coordinator) beginLeadership() {
 		return
 	}
 	c.lead.Store(&leadership{term: term, since: time.Now(), liveness: newLiveness(), planning: make(chan struct{}, 1)})
-	c.broadcast.Notify()
+	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)
 }
 
@@ -72,7 +72,7 @@ func (c *Coordinator) endLeadership() {
 	if lead := c.lead.Swap(nil); lead != nil {
 		c.log.Info("this node no longer leads", keyTerm, lead.term)
 	}
-	c.broadcast.Notify()
+	c.changes.Notify()
 }
 
 // leading returns the leadership under way, or nil. A leadership of an earlier
@@ -91,7 +91,7 @@ func (c *Coordinator) waitLeading(ctx context.Context) (*leadership, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.LeaderWait)
 	defer cancel()
 	for {
-		changed := c.broadcast.Changed()
+		changed := c.changes.Changed()
 		if lead := c.leading(); lead != nil {
 			return lead, nil
 		}

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"sync"
 
+	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
@@ -10,8 +11,8 @@ import (
 // replica is this node's copy of the replicated state: the log writes it, and
 // requests read it in between.
 type replica struct {
-	broadcast *broadcast
-	mu        struct {
+	changes *broadcast.Notifier
+	mu      struct {
 		sync.RWMutex
 		state *state.State
 	}
@@ -19,8 +20,8 @@ type replica struct {
 
 var _ raftnode.Machine = (*replica)(nil)
 
-func newReplica(b *broadcast) *replica {
-	r := &replica{broadcast: b}
+func newReplica(changes *broadcast.Notifier) *replica {
+	r := &replica{changes: changes}
 	r.mu.state = state.New()
 	return r
 }
@@ -37,7 +38,7 @@ func (r *replica) Apply(index uint64, entry []byte) (any, error) {
 	r.mu.Lock()
 	answer, err := r.mu.state.Apply(index, entry)
 	r.mu.Unlock()
-	r.broadcast.Notify()
+	r.changes.Notify()
 	return answer, err
 }
 
@@ -57,6 +58,6 @@ func (r *replica) Restore(snapshot []byte) error {
 	r.mu.Lock()
 	r.mu.state = s
 	r.mu.Unlock()
-	r.broadcast.Notify()
+	r.changes.Notify()
 	return nil
 }

@@ -50,7 +50,7 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 		return nil, err
 	}
 	if others {
-		c.broadcast.Notify()
+		c.changes.Notify()
 	}
 	accepted, err := c.takeReports(lead, msg)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 	defer timer.Stop()
 	id := thalweg.WorkerID(msg.WorkerId)
 	for {
-		changed := c.broadcast.Changed()
+		changed := c.changes.Changed()
 		if err := c.advance(ctx, lead, id); err != nil {
 			return nil, err
 		}

@@ -52,9 +52,13 @@ func (failedTask) fill(*apiv1.PollRequest)                 {}
 // failure is the report of an error. Wrong input stays wrong on any worker;
 // whatever else went wrong may go right on another.
 func failure(err error) *apiv1.TaskReport {
-	kind := thalweg.KindOf(err)
-	permanent := kind == thalweg.Invalid || kind == thalweg.Unsupported || kind == thalweg.NotFound
-	return &apiv1.TaskReport{Error: err.Error(), ErrorKind: kind.String(), Permanent: permanent}
+	return &apiv1.TaskReport{Error: err.Error(), ErrorKind: thalweg.KindOf(err).String(),
+		Permanent: isWrongInput(err) || thalweg.Is(err, thalweg.NotFound)}
+}
+
+// isWrongInput reports whether only another spec, or other data, can mend an error.
+func isWrongInput(err error) bool {
+	return thalweg.Is(err, thalweg.Invalid) || thalweg.Is(err, thalweg.Unsupported)
 }
 
 // put writes value as a JSON object and returns its reference. The key depends

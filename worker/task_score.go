@@ -17,6 +17,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -42,8 +43,7 @@ type scoreTask struct {
 		sync.Mutex
 		lease       *apiv1.Lease
 		scorer      *scorer.Scorer     // nil while none runs
-		stop        context.CancelFunc // ends the scorer after it has committed; nil likewise
-		changed     chan struct{}      // closed and renewed when the scorer has to be made anew
+		stop        context.CancelFunc // ends the attempt, after its scorer has committed; nil before the first
 		leaving     bool               // the worker stops
 		status      scorer.Status      // of the last scorer
 		unavailable string             // why there is no scorer
@@ -61,89 +61,66 @@ func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
 		return nil, err
 	}
 	t := &scoreTask{worker: w, registry: w.streams.registry(w, spec.Spec.Registry.Model), model: thalweg.ModelName(spec.Spec.Registry.Model)}
-	t.mu.changed = make(chan struct{})
 	t.mu.lease = lease
 	t.offer(lease)
 	return t, nil
 }
 
-// run scores until ctx ends or the worker leaves.
+// run scores until ctx ends or the worker leaves. Each attempt is under one form
+// of the lease, and ends when that form no longer holds.
 func (t *scoreTask) run(ctx context.Context) *apiv1.TaskReport {
 	for {
-		changed := t.score(ctx)
+		attempt, stop := context.WithCancel(ctx)
 		t.mu.Lock()
-		leaving := t.mu.leaving
+		lease, leaving := t.mu.lease, t.mu.leaving
+		t.mu.stop = stop
 		t.mu.Unlock()
 		if leaving || ctx.Err() != nil {
+			stop()
 			return nil
 		}
-		if changed == nil {
-			continue // there is a newer lease already
+		if t.score(attempt, lease) {
+			_ = retry.Sleep(attempt, openPause)
+		} else {
+			<-attempt.Done() // what has stopped stays so
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
+		stop()
 	}
 }
 
-// score opens what the lease names and scores until that ends. It returns nil
-// if the lease has changed meanwhile, and otherwise a channel that is closed
-// when it does.
-func (t *scoreTask) score(ctx context.Context) <-chan struct{} {
-	t.mu.Lock()
-	lease, changed := t.mu.lease, t.mu.changed
-	t.mu.Unlock()
+// score opens what a lease names and scores until ctx ends. It reports whether it
+// is to be tried again although nothing was changed.
+func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) (again bool) {
 	share := t.worker.streams.memory.Share()
 	defer share.Close()
 	scorer, topics, err := t.open(ctx, lease, share)
 	if err != nil {
-		return t.stopped(ctx, err, changed)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if ctx.Err() == nil {
+			t.mu.unavailable = err.Error()
+		}
+		return !isWrongInput(err) && !thalweg.Is(err, thalweg.Corrupt) // a bucket or a topic may yet appear
 	}
 	defer topics.Close()
 	defer t.leaveTable()
-	runCtx, stop := context.WithCancel(ctx)
-	defer stop()
 	t.mu.Lock()
-	if t.mu.leaving || t.mu.changed != changed {
+	if ctx.Err() != nil {
 		t.mu.Unlock()
-		return nil
+		return false
 	}
-	t.mu.scorer, t.mu.stop, t.mu.unavailable, t.mu.generation = scorer, stop, "", lease.Generation
+	t.mu.scorer, t.mu.unavailable, t.mu.generation = scorer, "", lease.Generation
 	scorer.Pause(t.mu.lease.Paused)
 	scorer.Skip(authorizationOf(t.mu.lease.Skip))
 	t.mu.Unlock()
-	err = scorer.Run(runCtx)
+	err = scorer.Run(ctx)
 	t.mu.Lock()
-	t.mu.status = scorer.Status()
-	t.mu.scorer, t.mu.stop = nil, nil
-	again := t.mu.changed != changed
-	t.mu.Unlock()
-	if again || ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
+	defer t.mu.Unlock()
+	t.mu.status, t.mu.scorer = scorer.Status(), nil
+	if err != nil && ctx.Err() == nil {
 		t.worker.log.Error("stream stopped", keyTask, lease.TaskId, keyError, err)
 	}
-	return changed
-}
-
-// stopped notes why nothing is scored. What may pass by itself is tried again
-// after a pause, the rest when the lease changes.
-func (t *scoreTask) stopped(ctx context.Context, err error, changed chan struct{}) <-chan struct{} {
-	t.mu.Lock()
-	t.mu.unavailable = err.Error()
-	t.mu.Unlock()
-	switch thalweg.KindOf(err) {
-	case thalweg.Invalid, thalweg.Unsupported, thalweg.Corrupt:
-		return changed
-	}
-	select {
-	case <-time.After(openPause):
-	case <-changed:
-	case <-ctx.Done():
-	}
-	return nil
+	return false
 }
 
 // open makes the scorer that a lease asks for, which keeps to its share of the
@@ -271,12 +248,8 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 			t.mu.scorer.Skip(authorizationOf(lease.Skip))
 		}
 	}
-	if lease.Generation != last.Generation || (resumed || authorized) && t.mu.scorer == nil {
-		close(t.mu.changed)
-		t.mu.changed = make(chan struct{})
-		if t.mu.stop != nil {
-			t.mu.stop()
-		}
+	if t.mu.stop != nil && (lease.Generation != last.Generation || (resumed || authorized) && t.mu.scorer == nil) {
+		t.mu.stop()
 	}
 }
 
@@ -314,8 +287,6 @@ func (t *scoreTask) drain() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mu.leaving = true
-	close(t.mu.changed)
-	t.mu.changed = make(chan struct{})
 	if t.mu.stop != nil {
 		t.mu.stop()
 	}

@@ -3,9 +3,11 @@ package worker
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -81,7 +83,6 @@ func (s *trainings) of(w *Worker, lease *apiv1.Lease) *training {
 	t := s.mu.byRun[lease.RunId]
 	if t == nil {
 		t = &training{worker: w, first: lease, all: s, finished: make(chan struct{})}
-		t.mu.changed = make(chan struct{})
 		s.mu.byRun[lease.RunId] = t
 	}
 	t.holders++
@@ -98,11 +99,11 @@ type training struct {
 	start    sync.Once
 	cancel   context.CancelFunc
 	finished chan struct{}
-	result   trainOutcome // once finished is closed
+	result   trainOutcome       // once finished is closed
+	moves    broadcast.Notifier // of replicas
 	mu       struct {
 		sync.Mutex
 		assignment average.Assignment
-		changed    chan struct{}
 		progress   train.Progress
 		checkpoint string
 	}
@@ -156,23 +157,17 @@ func (t *training) update(lease *apiv1.Lease) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	same := len(next) == len(t.mu.assignment)
-	for i := 0; same && i < len(next); i++ {
-		same = next[i] == t.mu.assignment[i]
+	if !slices.Equal(next, t.mu.assignment) {
+		t.mu.assignment = next
+		t.moves.Notify()
 	}
-	if same {
-		return
-	}
-	t.mu.assignment = next
-	close(t.mu.changed)
-	t.mu.changed = make(chan struct{})
 }
 
 // Assignment implements average.Group.
 func (t *training) Assignment() (average.Assignment, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.mu.assignment, t.mu.changed
+	return t.mu.assignment, t.moves.Changed()
 }
 
 // progressOf tells how far one replica is.

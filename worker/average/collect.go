@@ -168,7 +168,7 @@ func (s *Session) publish(sequence uint64, g segment) {
 	defer s.mu.Unlock()
 	if e := s.exchangeLocked(sequence); e != nil {
 		e.segments = append(e.segments, g)
-		s.changedLocked()
+		s.changes.Notify()
 	}
 }
 

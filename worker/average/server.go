@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/broadcast"
 )
 
 // maxParked bounds the sessions that are kept after Leave for peers that are behind:
@@ -33,15 +34,14 @@ type Server struct {
 		sync.Mutex
 		sessions map[thalweg.RunID]*Session
 		parked   []thalweg.RunID // those that were left, oldest first
-		joined   chan struct{}   // closed and renewed when a run is joined
 	}
+	joins broadcast.Notifier // of runs
 }
 
 // NewServer returns a server without sessions.
 func NewServer() *Server {
 	s := &Server{mux: http.NewServeMux()}
 	s.mu.sessions = make(map[thalweg.RunID]*Session)
-	s.mu.joined = make(chan struct{})
 	s.mux.HandleFunc("GET "+pathContributions, s.serveContributions)
 	s.mux.HandleFunc("GET "+pathReduced, s.serveReduced)
 	s.mux.HandleFunc("GET "+pathSnapshot, s.serveSnapshot)
@@ -125,8 +125,7 @@ func (s *Server) Join(run Run, group Group, config Config) (*Session, error) {
 		}
 	}
 	s.mu.sessions[run.ID] = session
-	close(s.mu.joined)
-	s.mu.joined = make(chan struct{})
+	s.joins.Notify()
 	return session, nil
 }
 
@@ -150,7 +149,7 @@ func (s *Server) park(session *Session) {
 func (s *Server) session(ctx context.Context, run thalweg.RunID) *Session {
 	for {
 		s.mu.Lock()
-		session, joined := s.mu.sessions[run], s.mu.joined
+		session, joined := s.mu.sessions[run], s.joins.Changed()
 		s.mu.Unlock()
 		if session != nil {
 			return session

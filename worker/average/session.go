@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -30,8 +31,8 @@ type Session struct {
 		exchanges map[uint64]*exchange
 		snapshot  func() ([]byte, error) // of the state before sequence; nil at first
 		served    map[thalweg.WorkerID]uint64
-		changed   chan struct{} // closed and renewed by every change here
 	}
+	changes broadcast.Notifier // of what mu guards
 }
 
 // exchange is what this worker has for others of one exchange.
@@ -65,7 +66,6 @@ func newSession(server *Server, run Run, group Group, config Config) *Session {
 	}}
 	s.mu.exchanges = make(map[uint64]*exchange)
 	s.mu.served = make(map[thalweg.WorkerID]uint64)
-	s.mu.changed = make(chan struct{})
 	return s
 }
 
@@ -75,12 +75,6 @@ func (s *Session) inherit(old *Session) {
 	defer old.mu.Unlock()
 	s.mu.sequence, s.mu.snapshot, s.mu.exchanges = old.mu.sequence, old.mu.snapshot, old.mu.exchanges
 	old.mu.exchanges = make(map[uint64]*exchange)
-}
-
-// changedLocked wakes whoever waits for a change.
-func (s *Session) changedLocked() {
-	close(s.mu.changed)
-	s.mu.changed = make(chan struct{})
 }
 
 // exchangeLocked returns the exchange of a number, or nil if it is forgotten.
@@ -113,7 +107,7 @@ func (s *Session) Offer(sequence uint64, replica int, weight float64, vector ker
 	defer s.mu.Unlock()
 	if e := s.exchangeLocked(sequence); e != nil {
 		e.contributions[replica] = contribution{weight: weight, vector: vector, note: note}
-		s.changedLocked()
+		s.changes.Notify()
 	}
 }
 
@@ -130,7 +124,7 @@ func (s *Session) Advance(sequence uint64, snapshot func() ([]byte, error)) {
 			delete(s.mu.exchanges, number)
 		}
 	}
-	s.changedLocked()
+	s.changes.Notify()
 }
 
 // finishPoll is how often Finish asks a peer for its position: a peer that took
@@ -176,7 +170,7 @@ func (s *Session) behind(assignment Assignment) (peers []Holder, changed <-chan 
 			peers = append(peers, h)
 		}
 	}
-	return peers, s.mu.changed
+	return peers, s.changes.Changed()
 }
 
 // Leave ends the session. What it holds is still served, until it is joined
@@ -195,7 +189,7 @@ func (s *Session) collected(worker thalweg.WorkerID, next uint64) {
 	defer s.mu.Unlock()
 	if next > s.mu.served[worker] {
 		s.mu.served[worker] = next
-		s.changedLocked()
+		s.changes.Notify()
 	}
 }
 
@@ -205,7 +199,7 @@ func (s *Session) await(ctx context.Context, found func() bool) {
 	for {
 		s.mu.Lock()
 		done := found()
-		changed := s.mu.changed
+		changed := s.changes.Changed()
 		s.mu.Unlock()
 		if done {
 			return

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
@@ -67,10 +68,10 @@ type Registry struct {
 
 	bucket  storage.Bucket
 	catalog pipeline.Catalog
+	offers  broadcast.Notifier
 	mu      struct {
 		sync.Mutex
 		candidates []Candidate
-		changed    chan struct{}
 		artifacts  map[thalweg.CheckpointRef]*loading
 		used       []thalweg.CheckpointRef // keys of artifacts, the most recently used last
 	}
@@ -88,7 +89,6 @@ var _ Models = (*Registry)(nil)
 // NewRegistry returns a Registry without candidates.
 func NewRegistry(bucket storage.Bucket, catalog pipeline.Catalog) *Registry {
 	r := &Registry{bucket: bucket, catalog: catalog}
-	r.mu.changed = make(chan struct{})
 	r.mu.artifacts = make(map[thalweg.CheckpointRef]*loading)
 	return r
 }
@@ -101,15 +101,14 @@ func (r *Registry) Offer(candidates []Candidate) {
 		return
 	}
 	r.mu.candidates = slices.Clone(candidates)
-	close(r.mu.changed)
-	r.mu.changed = make(chan struct{})
+	r.offers.Notify()
 }
 
 // Candidates implements Models.
 func (r *Registry) Candidates() ([]Candidate, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.candidates, r.mu.changed
+	return r.mu.candidates, r.offers.Changed()
 }
 
 // Load implements Models. Callers that want the same artifact share one load;
