@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg"
 )
@@ -82,6 +83,8 @@ const (
 	Uncompressed Compression = "none"
 )
 
+var codecs = map[Compression]format.CompressionCodec{Zstd: format.Zstd, Snappy: format.Snappy, Uncompressed: format.Uncompressed}
+
 // WriterConfig says how Parquet is written. The zero value is ready to use.
 // Rows and configuration decide every byte.
 type WriterConfig struct {
@@ -106,9 +109,7 @@ func (c WriterConfig) withDefaults() WriterConfig {
 
 // Validate reports the first field that has an impossible value.
 func (c WriterConfig) Validate() error {
-	switch c.Compression {
-	case "", Zstd, Snappy, Uncompressed:
-	default:
+	if _, known := codecs[c.Compression]; c.Compression != "" && !known {
 		return &thalweg.Error{Op: "configure writer", Kind: thalweg.Invalid, Subject: fmt.Sprintf("compression %q", c.Compression),
 			Hint: "one of zstd, snappy, none"}
 	}

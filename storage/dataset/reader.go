@@ -48,10 +48,9 @@ type Counters struct {
 	// TextRepaired counts distinct strings, per row group, in which bytes that
 	// are not UTF-8 were replaced by U+FFFD.
 	TextRepaired int64
-	// FastColumns and SlowColumns count the columns decoded by the typed path
-	// and by the general one; SlowReasons says why, by column.
+	// FastColumns and SlowColumns count the columns decoded by the typed path,
+	// and by the general one for lists.
 	FastColumns, SlowColumns int
-	SlowReasons              map[string]string
 }
 
 // newReader returns a Reader of columns of file, still without groups.
@@ -73,12 +72,8 @@ func newReader(key string, file *metadata.File, columns []string, cfg ReaderConf
 		}
 		r.columns = append(r.columns, c)
 		fields[i] = c.Field()
-		if why := c.Slow(); why != "" {
+		if c.Nested() {
 			r.counters.SlowColumns++
-			if r.counters.SlowReasons == nil {
-				r.counters.SlowReasons = make(map[string]string)
-			}
-			r.counters.SlowReasons[n.Name] = why
 		} else {
 			r.counters.FastColumns++
 		}
@@ -124,9 +119,9 @@ func columnNames(file *metadata.File) string {
 
 // chunks returns the column chunks that the chosen columns need.
 func (r *Reader) chunks() []int {
-	var needed []int
-	for _, c := range r.columns {
-		needed = append(needed, c.Chunk())
+	needed := make([]int, len(r.columns))
+	for i, c := range r.columns {
+		needed[i] = c.Chunk()
 	}
 	return needed
 }

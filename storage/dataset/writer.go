@@ -1,32 +1,23 @@
 package dataset
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/parquet-go/parquet-go/encoding/thrift"
-	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/parquet/encode"
 )
 
 const (
-	magic = "PAR1"
-	// createdBy is in every footer. It names no version, which would change the
-	// bytes of rows that did not change.
-	createdBy = "thalweg"
 	// checkRows is how often, in rows of a row group, the size of its strings is
 	// looked at; at fixed rows, so that the cut does not depend on batches.
 	checkRows = 64 << 10
 	// maxGroupText is the bytes of distinct strings of a column beyond which a
 	// row group is ended early.
 	maxGroupText = 128 << 20
-	// maxGroups is the most row groups of a file: their ordinals have 16 bits.
-	maxGroups = 1<<15 - 1
 )
 
 // Writer writes record batches as one Parquet file. The bytes depend on the
@@ -37,10 +28,7 @@ type Writer struct {
 	cfg     WriterConfig
 	schema  *arrow.Schema
 	columns []*encode.Column
-	pages   *encode.Pages
-	groups  []format.RowGroup
-	pending int   // rows gathered for the next row group
-	rows    int64 // rows written, pending ones included
+	file    *encode.File
 	err     error // what every call returns from now on
 	closed  bool
 }
@@ -71,27 +59,14 @@ func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, er
 		seen[f.Name] = true
 		out.columns = append(out.columns, c)
 	}
-	pages, err := cfg.pages(w)
+	z, err := cfg.Pool.compressor()
 	if err == nil {
-		err = pages.Write([]byte(magic))
+		out.file, err = encode.NewFile(w, codecs[cfg.Compression], z, out.columns)
 	}
 	if err != nil {
 		return nil, writeFailure("", thalweg.Other, err)
 	}
-	out.pages = pages
 	return out, nil
-}
-
-// pages returns the sink of pages that cfg asks for.
-func (c WriterConfig) pages(w io.Writer) (*encode.Pages, error) {
-	switch c.Compression {
-	case Snappy:
-		return encode.NewPages(w, format.Snappy, nil), nil
-	case Uncompressed:
-		return encode.NewPages(w, format.Uncompressed, nil), nil
-	}
-	z, err := c.Pool.compressor()
-	return encode.NewPages(w, format.Zstd, z), err
 }
 
 // Write appends the rows of rec, whose columns must be the Writer's. It does not
@@ -109,17 +84,16 @@ func (w *Writer) Write(rec arrow.Record) error {
 	total := int(rec.NumRows())
 	for from := 0; from < total; {
 		// Up to the next row at which a row group may end.
-		next := min(w.cfg.RowGroupRows, (w.pending/checkRows+1)*checkRows)
-		to := min(total, from+next-w.pending)
+		gathered := w.file.Gathered()
+		next := min(w.cfg.RowGroupRows, (gathered/checkRows+1)*checkRows)
+		to := min(total, from+next-gathered)
 		for i, c := range w.columns {
 			if err := c.Append(rec.Column(i), from, to); err != nil {
 				return w.fail(writeFailure(c.Field().Name, thalweg.Invalid, err))
 			}
 		}
-		w.rows += int64(to - from)
-		w.pending += to - from
 		from = to
-		if w.pending == w.cfg.RowGroupRows || (w.pending%checkRows == 0 && w.full()) {
+		if gathered = w.file.Gathered(); gathered == w.cfg.RowGroupRows || (gathered%checkRows == 0 && w.full()) {
 			if err := w.flush(); err != nil {
 				return err
 			}
@@ -158,21 +132,9 @@ func (w *Writer) full() bool {
 
 // flush writes the rows gathered as a row group.
 func (w *Writer) flush() error {
-	if len(w.groups) == maxGroups {
-		return w.fail(writeFailure("", thalweg.Exhausted, fmt.Errorf("more than %d row groups", maxGroups)))
+	if err := w.file.Flush(); err != nil {
+		return w.fail(writeFailure("", thalweg.Other, err))
 	}
-	g := format.RowGroup{NumRows: int64(w.pending), FileOffset: w.pages.Offset, Ordinal: int16(len(w.groups))}
-	for _, c := range w.columns {
-		chunk, err := c.Flush(w.pages)
-		if err != nil {
-			return w.fail(writeFailure(c.Field().Name, thalweg.Other, err))
-		}
-		g.Columns = append(g.Columns, chunk)
-		g.TotalByteSize += chunk.MetaData.TotalUncompressedSize
-		g.TotalCompressedSize += chunk.MetaData.TotalCompressedSize
-	}
-	w.groups = append(w.groups, g)
-	w.pending = 0
 	return nil
 }
 
@@ -182,39 +144,11 @@ func (w *Writer) Close() error {
 	if w.err != nil || w.closed {
 		return w.err
 	}
-	if w.pending > 0 {
-		if err := w.flush(); err != nil {
-			return err
-		}
-	}
 	w.closed = true
-	for _, c := range w.columns {
-		c.Release()
-	}
-	footer, err := w.footer()
-	if err == nil {
-		err = w.pages.Write(footer)
-	}
-	if err != nil {
+	if err := w.file.Close(); err != nil {
 		return w.fail(writeFailure("", thalweg.Other, err))
 	}
 	return nil
-}
-
-// footer returns the metadata, its length and the magic.
-func (w *Writer) footer() ([]byte, error) {
-	meta := &format.FileMetaData{Version: 2, NumRows: w.rows, RowGroups: w.groups, CreatedBy: createdBy}
-	meta.Schema = append(meta.Schema, format.SchemaElement{Name: "schema", NumChildren: thrift.New(int32(len(w.columns)))})
-	for _, c := range w.columns {
-		meta.Schema = append(meta.Schema, c.Element())
-		meta.ColumnOrders = append(meta.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
-	}
-	data, err := thrift.Marshal(new(thrift.CompactProtocol), meta)
-	if err != nil {
-		return nil, err
-	}
-	data = binary.LittleEndian.AppendUint32(data, uint32(len(data)))
-	return append(data, magic...), nil
 }
 
 func (w *Writer) fail(err error) error {

@@ -53,13 +53,8 @@ func New(n *metadata.Node, mem memory.Allocator, unz *compress.Decompressor) (*C
 // Field returns the column's natural Arrow field.
 func (c *Column) Field() arrow.Field { return c.plan.field }
 
-// Slow says why the column takes the general path; empty if it does not.
-func (c *Column) Slow() string {
-	if c.leaf.levels == nil {
-		return ""
-	}
-	return "nested: assembled from levels"
-}
+// Nested reports whether the column is a list, assembled from levels.
+func (c *Column) Nested() bool { return c.leaf.levels != nil }
 
 // Chunk returns the index of the column chunk that the column needs.
 func (c *Column) Chunk() int { return c.leaf.node.Leaf }
@@ -72,7 +67,7 @@ func (c *Column) Open(chunk metadata.Chunk, pages []byte) { c.leaf.open(chunk, p
 // The caller releases the array.
 func (c *Column) Next(rows int) (arrow.Array, error) {
 	l := c.leaf
-	if l.levels == nil {
+	if !c.Nested() {
 		if err := l.rows(rows); err != nil {
 			return nil, err
 		}
@@ -93,7 +88,7 @@ func (c *Column) Next(rows int) (arrow.Array, error) {
 
 // Done fails if the row group has values beyond the rows that were read.
 func (c *Column) Done() error {
-	if l := c.leaf; l.left > 0 || l.ahead > 0 || (l.levels != nil && len(l.levels.aheadDef) > 0) {
+	if l := c.leaf; l.left > 0 || l.ahead > 0 || (c.Nested() && len(l.levels.aheadDef) > 0) {
 		return errors.New("more rows than the row group has")
 	}
 	return nil

@@ -123,9 +123,6 @@ func timestamp(t *arrow.TimestampType) (l format.LogicalType, c thrift.Null[depr
 // Field returns the column's Arrow field.
 func (c *Column) Field() arrow.Field { return c.field }
 
-// Element returns the column's entry in the schema.
-func (c *Column) Element() format.SchemaElement { return c.element }
-
 // Append adds rows [from, to) of a, an array of the column's type.
 func (c *Column) Append(a arrow.Array, from, to int) error {
 	rows := presentIn(a)
@@ -144,9 +141,9 @@ func (c *Column) Append(a arrow.Array, from, to int) error {
 // Size returns the bytes of variable length gathered for the next row group.
 func (c *Column) Size() int { return c.values.size() }
 
-// Flush writes the rows gathered as a column chunk to p, forgets them and
+// flush writes the rows gathered as a column chunk to p, forgets them and
 // returns what the footer says of the chunk.
-func (c *Column) Flush(p *Pages) (format.ColumnChunk, error) {
+func (c *Column) flush(p *pages) (format.ColumnChunk, error) {
 	enc, dict, entries := c.values.plan()
 	p.begin()
 	if entries > 0 {
@@ -186,10 +183,8 @@ func (c *Column) Flush(p *Pages) (format.ColumnChunk, error) {
 	return chunk, nil
 }
 
-// Release gives the column's memory back once everything is written; nothing
-// may be appended any more.
-func (c *Column) Release() {
-	c.values.reset()
+// release gives the column's memory back once everything is written.
+func (c *Column) release() {
 	c.pool.Put(c.values)
 	c.values = nil
 }

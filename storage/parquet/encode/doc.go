@@ -1,6 +1,6 @@
 // Package encode turns Arrow arrays into Parquet column chunks.
 //
-// A Column gathers the rows of a row group in compact form; Flush encodes them.
+// A Column gathers the rows of a row group in compact form; File.Flush encodes them.
 // Everything that shows in the bytes is decided there, from the rows of the
 // group alone: pages are cut at fixed rows, dictionaries list values in the
 // order of their first row. So it does not matter in which batches rows came or

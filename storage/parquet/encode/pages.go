@@ -14,20 +14,20 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// NewZstd returns a zstd encoder fit for Pages. It starts no goroutines and may
-// be shared by any number of Pages.
+// NewZstd returns a zstd encoder fit for a File. It starts no goroutines and may
+// be shared by any number of Files.
 func NewZstd() (*zstd.Encoder, error) {
 	// A window of a page; the default one would be eight times as large.
 	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(pageRows*8), zstd.WithEncoderCRC(false))
 }
 
-// Pages compresses pages and writes them to the file, which it alone writes to.
-type Pages struct {
+// pages compresses pages and writes them to the file, which it alone writes to.
+type pages struct {
 	w     io.Writer
 	codec format.CompressionCodec
 	zstd  *zstd.Encoder
 
-	Offset int64 // bytes written to the file
+	offset int64 // bytes written to the file
 
 	body   []byte // a page, not yet compressed
 	packed []byte
@@ -38,37 +38,32 @@ type Pages struct {
 	meta format.ColumnMetaData // of the chunk being written
 }
 
-// NewPages returns Pages that write to w; z is needed for zstd only.
-func NewPages(w io.Writer, codec format.CompressionCodec, z *zstd.Encoder) *Pages {
-	return &Pages{w: w, codec: codec, zstd: z}
-}
-
-// Write writes bytes that are no page.
-func (p *Pages) Write(b []byte) error {
+// write writes bytes that are no page.
+func (p *pages) write(b []byte) error {
 	n, err := p.w.Write(b)
-	p.Offset += int64(n)
+	p.offset += int64(n)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
 	return err
 }
 
-func (p *Pages) begin() {
+func (p *pages) begin() {
 	p.meta = format.ColumnMetaData{Codec: p.codec}
 }
 
 // dictionary writes a dictionary page.
-func (p *Pages) dictionary(entries []byte, n int) error {
-	p.meta.DictionaryPageOffset = p.Offset
+func (p *pages) dictionary(entries []byte, n int) error {
+	p.meta.DictionaryPageOffset = p.offset
 	return p.page(entries, &format.PageHeader{Type: format.DictionaryPage, DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{
 		NumValues: int32(n), Encoding: format.Plain,
 	})}, format.Plain)
 }
 
 // data writes p.body as a data page.
-func (p *Pages) data(enc format.Encoding, rows, nulls int) error {
+func (p *pages) data(enc format.Encoding, rows, nulls int) error {
 	if p.meta.DataPageOffset == 0 {
-		p.meta.DataPageOffset = p.Offset
+		p.meta.DataPageOffset = p.offset
 	}
 	return p.page(p.body, &format.PageHeader{Type: format.DataPage, DataPageHeader: thrift.New(format.DataPageHeader{
 		NumValues: int32(rows), Encoding: enc, DefinitionLevelEncoding: format.RLE, RepetitionLevelEncoding: format.RLE,
@@ -76,7 +71,7 @@ func (p *Pages) data(enc format.Encoding, rows, nulls int) error {
 	})}, enc)
 }
 
-func (p *Pages) page(body []byte, h *format.PageHeader, enc format.Encoding) error {
+func (p *pages) page(body []byte, h *format.PageHeader, enc format.Encoding) error {
 	if len(body) > math.MaxInt32 {
 		return fmt.Errorf("a page of %d bytes exceeds Parquet's bound of 2 GiB", len(body))
 	}
@@ -99,14 +94,14 @@ func (p *Pages) page(body []byte, h *format.PageHeader, enc format.Encoding) err
 	p.meta.TotalUncompressedSize += int64(p.header.Len() + len(body))
 	p.meta.TotalCompressedSize += int64(p.header.Len() + len(packed))
 	p.count(h.Type, enc)
-	if err := p.Write(p.header.Bytes()); err != nil {
+	if err := p.write(p.header.Bytes()); err != nil {
 		return err
 	}
-	return p.Write(packed)
+	return p.write(packed)
 }
 
 // count keeps the chunk's list of encodings.
-func (p *Pages) count(t format.PageType, enc format.Encoding) {
+func (p *pages) count(t format.PageType, enc format.Encoding) {
 	if !slices.Contains(p.meta.Encoding, enc) {
 		p.meta.Encoding = append(p.meta.Encoding, enc)
 	}
@@ -120,7 +115,7 @@ func (p *Pages) count(t format.PageType, enc format.Encoding) {
 }
 
 // end returns what the footer says of the chunk.
-func (p *Pages) end(e format.SchemaElement, rows int64, stats format.Statistics) format.ColumnChunk {
+func (p *pages) end(e format.SchemaElement, rows int64, stats format.Statistics) format.ColumnChunk {
 	m := p.meta
 	m.Type, m.PathInSchema = e.Type.V, thrift.Slice[string]{e.Name}
 	m.NumValues, m.Statistics = rows, stats

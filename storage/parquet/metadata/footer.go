@@ -21,7 +21,8 @@ const (
 )
 
 const (
-	magic          = "PAR1"
+	// Magic begins and ends every file.
+	Magic          = "PAR1"
 	magicEncrypted = "PARE"
 )
 
@@ -37,11 +38,11 @@ func FooterLength(tail []byte, fileSize int64) (int64, error) {
 	}
 	tail = tail[len(tail)-TailSize:]
 	switch string(tail[4:]) {
-	case magic:
+	case Magic:
 	case magicEncrypted:
 		return 0, ErrEncrypted
 	default:
-		return 0, fmt.Errorf("it ends with %q, not %q: truncated or not Parquet", tail[4:], magic)
+		return 0, fmt.Errorf("it ends with %q, not %q: truncated or not Parquet", tail[4:], Magic)
 	}
 	n := int64(binary.LittleEndian.Uint32(tail))
 	if n > fileSize-MinFileSize {
@@ -56,7 +57,6 @@ func FooterLength(tail []byte, fileSize int64) (int64, error) {
 // File is the footer of a file, checked.
 type File struct {
 	Rows      int64
-	CreatedBy string
 	Schema    *Node
 	Leaves    []*Node // in the order of column chunks
 	RowGroups []RowGroup
@@ -74,8 +74,6 @@ type Chunk struct {
 	Values int64 // nulls included
 	// Offset and Size are where its pages lie in the file.
 	Offset, Size int64
-	// UncompressedSize is what the file says its pages take uncompressed.
-	UncompressedSize int64
 	// Stats are what the file says of its values, which nobody has checked.
 	Stats Stats
 }
@@ -92,15 +90,13 @@ func ParseFooter(footer []byte, fileSize int64) (*File, error) {
 	f := &File{Rows: -1}
 	var elements []element
 	var groups []rawGroup
-	var createdBy []byte
 	d.fields([]any{
 		2: list(func() {
 			if elements = append(elements, d.element()); len(elements) > maxSchemaElements {
 				d.fail(fmt.Errorf("the fields exceed the bound of %d", maxSchemaElements))
 			}
 		}),
-		3: &f.Rows, 4: list(func() { groups = append(groups, d.rowGroup()) }), 6: &createdBy})
-	f.CreatedBy = string(createdBy)
+		3: &f.Rows, 4: list(func() { groups = append(groups, d.rowGroup()) })})
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -126,7 +122,7 @@ type rawChunk struct {
 	physical               format.Type
 	codec                  format.CompressionCodec
 	values                 int64
-	compressed, raw        int64
+	compressed             int64
 	dataOffset, dictOffset int64
 	stats                  Stats
 }
@@ -143,7 +139,7 @@ func (d *decoder) chunk() rawChunk {
 	stats := structure(func() { d.fields([]any{3: &c.stats.Nulls, 5: &c.stats.Max, 6: &c.stats.Min}) })
 	meta := structure(func() {
 		c.present = true
-		d.fields([]any{1: (*int32)(&c.physical), 4: (*int32)(&c.codec), 5: &c.values, 6: &c.raw, 7: &c.compressed,
+		d.fields([]any{1: (*int32)(&c.physical), 4: (*int32)(&c.codec), 5: &c.values, 7: &c.compressed,
 			9: &c.dataOffset, 11: &c.dictOffset, 12: stats})
 	})
 	encrypted := structure(func() {
@@ -213,8 +209,8 @@ func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
 		start = c.dictOffset
 	}
 	// Subtracting instead of adding: no sum of hostile numbers can overflow.
-	if limit := fileSize - TailSize; start < int64(len(magic)) || c.compressed < 0 || start > limit || c.compressed > limit-start {
+	if limit := fileSize - TailSize; start < int64(len(Magic)) || c.compressed < 0 || start > limit || c.compressed > limit-start {
 		return Chunk{}, fmt.Errorf("%d bytes at %d lie outside the file's %d", c.compressed, start, fileSize)
 	}
-	return Chunk{Codec: c.codec, Values: c.values, Offset: start, Size: c.compressed, UncompressedSize: c.raw, Stats: c.stats}, nil
+	return Chunk{Codec: c.codec, Values: c.values, Offset: start, Size: c.compressed, Stats: c.stats}, nil
 }
