@@ -76,12 +76,9 @@ func (o *Opener) CreateBucket(ctx context.Context, name string) error {
 // Get implements storage.Bucket.
 func (b *Bucket) Get(ctx context.Context, key string) ([]byte, storage.Info, error) {
 	const op = "get"
-	if err := storage.Begin(ctx, op, key); err != nil {
-		return nil, storage.Info{}, err
-	}
 	var body []byte
 	var info storage.Info
-	err := b.opener.repeat(ctx, op, b.subject(key), func(ctx context.Context, w *watch) error {
+	err := b.repeat(ctx, op, key, func(ctx context.Context, w *watch) error {
 		stream, object, _, err := b.opener.client.GetObject(ctx, b.name, key, minio.GetObjectOptions{})
 		if err != nil {
 			return err
@@ -122,7 +119,7 @@ func (b *Bucket) GetRange(ctx context.Context, key string, offset int64, buf []b
 		}
 		return storage.CheckRange(key, offset, 0, info.SizeBytes)
 	}
-	return b.opener.repeat(ctx, op, b.subject(key), func(ctx context.Context, w *watch) error {
+	return b.repeat(ctx, op, key, func(ctx context.Context, w *watch) error {
 		opts := minio.GetObjectOptions{}
 		if err := opts.SetRange(offset, end-1); err != nil {
 			return err
@@ -155,12 +152,8 @@ func fill(body io.Reader, buf []byte) error {
 // Put implements storage.Bucket. Objects beyond 64 MiB go in parts, of which
 // the store makes one object at the end.
 func (b *Bucket) Put(ctx context.Context, key string, body []byte) (storage.Info, error) {
-	const op = "put"
-	if err := storage.Begin(ctx, op, key); err != nil {
-		return storage.Info{}, err
-	}
 	var info storage.Info
-	err := b.opener.repeat(ctx, op, b.subject(key), func(ctx context.Context, w *watch) (err error) {
+	err := b.repeat(ctx, "put", key, func(ctx context.Context, w *watch) (err error) {
 		info, err = b.upload(ctx, key, body, minio.PutObjectOptions{SendContentMd5: true, PartSize: partBytes, Progress: w})
 		return err
 	})
@@ -204,12 +197,8 @@ func (b *Bucket) upload(ctx context.Context, key string, body []byte, opts minio
 
 // Head implements storage.Bucket.
 func (b *Bucket) Head(ctx context.Context, key string) (storage.Info, error) {
-	const op = "head"
-	if err := storage.Begin(ctx, op, key); err != nil {
-		return storage.Info{}, err
-	}
 	var info storage.Info
-	err := b.opener.repeat(ctx, op, b.subject(key), func(ctx context.Context, _ *watch) error {
+	err := b.repeat(ctx, "head", key, func(ctx context.Context, _ *watch) error {
 		object, err := b.opener.client.StatObject(ctx, b.name, key, minio.StatObjectOptions{})
 		info = storage.Info{Key: key, SizeBytes: object.Size, ETag: object.ETag, Version: object.VersionID}
 		return err
@@ -222,11 +211,7 @@ func (b *Bucket) Head(ctx context.Context, key string) (storage.Info, error) {
 
 // Delete implements storage.Bucket.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
-	const op = "delete"
-	if err := storage.Begin(ctx, op, key); err != nil {
-		return err
-	}
-	err := b.opener.repeat(ctx, op, b.subject(key), func(ctx context.Context, _ *watch) error {
+	err := b.repeat(ctx, "delete", key, func(ctx context.Context, _ *watch) error {
 		return b.opener.client.RemoveObject(ctx, b.name, key, minio.RemoveObjectOptions{})
 	})
 	var answer minio.ErrorResponse
@@ -302,6 +287,14 @@ func (b *Bucket) pages(ctx context.Context, w *watch, prefix string, last *strin
 		}
 	}
 	return ctx.Err() // a listing whose context ends ends without a word
+}
+
+// repeat runs a call on an object, again where that may help.
+func (b *Bucket) repeat(ctx context.Context, op, key string, call func(ctx context.Context, w *watch) error) error {
+	if err := storage.Begin(ctx, op, key); err != nil {
+		return err
+	}
+	return b.opener.repeat(ctx, op, b.subject(key), call)
 }
 
 func (b *Bucket) subject(key string) string { return "s3://" + b.name + "/" + key }

@@ -18,27 +18,13 @@ var malformed = []string{
 
 func malformedKeys(t *testing.T, b storage.Bucket) {
 	for _, key := range malformed {
-		_, err := b.Put(t.Context(), key, []byte("x"))
-		wantInvalid(t, err, "Put", key)
-		_, err = b.PutIfAbsent(t.Context(), key, []byte("x"))
-		wantInvalid(t, err, "PutIfAbsent", key)
-		_, _, err = b.Get(t.Context(), key)
-		wantInvalid(t, err, "Get", key)
-		err = b.GetRange(t.Context(), key, 0, nil)
-		wantInvalid(t, err, "GetRange", key)
-		_, err = b.Head(t.Context(), key)
-		wantInvalid(t, err, "Head", key)
-		err = b.Delete(t.Context(), key)
-		wantInvalid(t, err, "Delete", key)
+		for op, err := range operations(t.Context(), b, key) {
+			if !thalweg.Is(err, thalweg.Invalid) {
+				t.Errorf("%s of %.40q: %v, want an error of kind %q", op, key, err, thalweg.Invalid)
+			}
+		}
 	}
 	wantList(t, b, "", "")
-}
-
-func wantInvalid(t *testing.T, err error, op, key string) {
-	t.Helper()
-	if !thalweg.Is(err, thalweg.Invalid) {
-		t.Errorf("%s of %.40q: %v, want an error of kind %q", op, key, err, thalweg.Invalid)
-	}
 }
 
 func oddKeys(t *testing.T, b storage.Bucket) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -320,20 +321,25 @@ func endedContexts(t *testing.T, b storage.Bucket) {
 	mustPut(t, b, "k", "x")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err := b.Get(ctx, "k")
-	wantKind(t, err, thalweg.Canceled, "Get", "k")
-	err = b.GetRange(ctx, "k", 0, make([]byte, 1))
-	wantKind(t, err, thalweg.Canceled, "GetRange", "k")
-	_, err = b.Head(ctx, "k")
-	wantKind(t, err, thalweg.Canceled, "Head", "k")
-	_, err = b.Put(ctx, "k", []byte("y"))
-	wantKind(t, err, thalweg.Canceled, "Put", "k")
-	_, err = b.PutIfAbsent(ctx, "new", []byte("y"))
-	wantKind(t, err, thalweg.Canceled, "PutIfAbsent", "new")
-	err = b.Delete(ctx, "k")
-	wantKind(t, err, thalweg.Canceled, "Delete", "k")
+	for _, key := range []string{"k", "new"} {
+		for op, err := range operations(ctx, b, key) {
+			wantKind(t, err, thalweg.Canceled, op, key)
+		}
+	}
 	wantBody(t, b, "k", "x")
 	wantList(t, b, "", "", "k")
+}
+
+// operations carries out every operation on a key, and yields their errors.
+func operations(ctx context.Context, b storage.Bucket, key string) iter.Seq2[string, error] {
+	return func(yield func(op string, err error) bool) {
+		_, putErr := b.Put(ctx, key, []byte("y"))
+		_, absentErr := b.PutIfAbsent(ctx, key, []byte("y"))
+		_, _, getErr := b.Get(ctx, key)
+		_, headErr := b.Head(ctx, key)
+		_ = yield("Put", putErr) && yield("PutIfAbsent", absentErr) && yield("Get", getErr) && yield("Head", headErr) &&
+			yield("GetRange", b.GetRange(ctx, key, 0, make([]byte, 1))) && yield("Delete", b.Delete(ctx, key))
+	}
 }
 
 func mustPut(t *testing.T, b storage.Bucket, key, body string) storage.Info {
