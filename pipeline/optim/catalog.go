@@ -2,7 +2,8 @@ package optim
 
 import "github.com/thalweg/thalweg/pipeline"
 
-// Catalog lists the update rules. To add one, write its file and its line.
+// Catalog lists the update rules, and the algorithms that are none. To add one,
+// write its file and its line.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
 		entry("sgd", new(SGD), sgdSource),
@@ -11,6 +12,6 @@ func Catalog() []pipeline.Entry {
 	}
 }
 
-func entry(name string, options Optimizer, source string) pipeline.Entry {
+func entry(name string, options any, source string) pipeline.Entry {
 	return pipeline.Entry{Name: name, Options: options, Source: source}
 }

@@ -1,21 +1,19 @@
-// Package optim holds the local update rules of stochastic gradient descent.
-// An Optimizer works on one flat vector of parameters and one flat vector of
-// state; both are averaged over replicas, so every state here is a linear
-// function of past gradients (or of their squares) and averaging it means
-// something. There is no step counter: what bias correction needs is kept as an
-// average too.
+// Package optim holds the ways to train: Algorithms, the first of which is
+// stochastic gradient descent with averaging, and the update rules of its steps.
 package optim
 
 import (
 	"fmt"
 	"math"
-
-	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline"
 )
 
 // Optimizer is one update rule: the options of its entry in the catalog. It may be
 // used concurrently on different vectors.
+//
+// It works on one flat vector of parameters and one flat vector of state; both are
+// averaged over replicas, so every state is a linear function of past gradients (or
+// of their squares) and averaging it means something. There is no step counter:
+// what bias correction needs is kept as an average too.
 type Optimizer interface {
 	// Validate reports the first option out of range.
 	Validate() error
@@ -25,21 +23,6 @@ type Optimizer interface {
 	// Step updates params and state in place. grad is the gradient of the mean
 	// loss of the batch, regularization included. Lengths that do not fit panic.
 	Step(params, grad, state []float32)
-}
-
-// New returns the optimizer that a spec has chosen, with its defaults filled in.
-// It fails with Unsupported for a choice that is no optimizer, and with Invalid
-// for hyperparameters out of range.
-func New(choice pipeline.Choice) (Optimizer, error) {
-	const op = "build optimizer"
-	o, ok := choice.Options.(Optimizer)
-	if !ok {
-		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("optimizer type %q", choice.Name)}
-	}
-	if err := o.Validate(); err != nil {
-		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: choice.Name, Err: err}
-	}
-	return o, nil
 }
 
 func checkRate(rate float64) error {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
@@ -21,8 +23,8 @@ var specs = map[string]pipeline.Choice{
 
 func build(t *testing.T, name string) optim.Optimizer {
 	t.Helper()
-	o, err := optim.New(specs[name])
-	if err != nil {
+	o := specs[name].Options.(optim.Optimizer)
+	if err := o.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	return o
@@ -107,6 +109,15 @@ func TestAveragedStateOfEqualReplicasChangesNothing(t *testing.T) {
 	}
 }
 
+func linear(t *testing.T) model.Model {
+	t.Helper()
+	m, err := new(model.Linear).New(new(model.Squared), kernel.Shape{Numbers: 1, NumberNames: []string{"x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 func TestNewRefusesBadHyperparameters(t *testing.T) {
 	nan := math.NaN()
 	for _, test := range []struct {
@@ -124,7 +135,7 @@ func TestNewRefusesBadHyperparameters(t *testing.T) {
 		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Betas: []float64{0.9, 1}, Epsilon: 1}}, thalweg.Invalid, "beta is 1"},
 		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Betas: []float64{0.9, 0.99}}}, thalweg.Invalid, "epsilon is 0"},
 	} {
-		_, err := optim.New(test.spec)
+		_, err := optim.New(linear(t), &pipeline.Trainer{Optimizer: test.spec})
 		if !thalweg.Is(err, test.kind) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%+v: error %v, want %v saying %q", test.spec, err, test.kind, test.says)
 		}
@@ -150,10 +161,7 @@ func TestStepPanicsOnUnequalVectors(t *testing.T) {
 func BenchmarkStep(b *testing.B) {
 	const n = 4096
 	for name, spec := range specs {
-		o, err := optim.New(spec)
-		if err != nil {
-			b.Fatal(err)
-		}
+		o := spec.Options.(optim.Optimizer)
 		b.Run(name, func(b *testing.B) {
 			params, grad, state := make([]float32, n), make([]float32, n), make([]float32, o.StateSize(n))
 			for i := range grad {

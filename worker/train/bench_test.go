@@ -87,9 +87,9 @@ func BenchmarkEpoch(b *testing.B) {
 			}
 			ln := t.newLane()
 			t.state.Vector = make([]float32, t.algorithm.Size())
-			at := Place{Rounds: t.plan.course.Rounds}
+			at := optim.Round{Count: t.plan.schedule.Rounds}
 			for b.Loop() {
-				for at.Round = range at.Rounds {
+				for at.Index = range at.Count {
 					c, err := t.learn(b.Context(), ln, m, 0, at)
 					if err != nil {
 						b.Fatal(err)

@@ -65,7 +65,7 @@ type unit struct {
 	validation []block
 	rows       int64 // of validation
 	labels     metric.Moments
-	read       Tally
+	read       RowSet
 }
 
 // build reads the shards that the given replicas need, each once, and returns
@@ -168,8 +168,8 @@ type shardReader struct {
 	owners   []*builder // by replica; nil where this worker does not build it
 	units    []*unit    // likewise
 
-	read       Tally // all training rows of the shard
-	training   int64 // ordinal of the next row of each split
+	read       RowSet // all training rows of the shard
+	training   int64  // ordinal of the next row of each split
 	validation int64
 	record     []byte
 }
@@ -266,7 +266,7 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		m.facts.Rows.Add(packer.tally)
+		m.facts.Rows.Add(packer.set)
 		stored, err := b.store.put(packer)
 		m.training = append(m.training, stored)
 		return err

@@ -315,7 +315,7 @@ func checkLedger(t testing.TB, r *train.Result) {
 		t.Errorf("the ledger has %d epochs of %d, %d rows", len(r.Ledger.Epochs), r.Epochs, r.Ledger.Expected.Rows)
 	}
 	for epoch, used := range r.Ledger.Epochs {
-		want := train.Tally{Rows: r.Ledger.Expected.Rows * int64(r.Ledger.Passes), Digest: r.Ledger.Expected.Digest * train.Digest(r.Ledger.Passes)}
+		want := train.RowSet{Rows: r.Ledger.Expected.Rows * int64(r.Ledger.Passes), Digest: r.Ledger.Expected.Digest * train.Digest(r.Ledger.Passes)}
 		if used != want {
 			t.Errorf("epoch %d used %+v of %+v", epoch+1, used, want)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/train"
 )
@@ -29,9 +30,9 @@ type Descent struct {
 // Defaults implements pipeline.Defaulter.
 func (d *Descent) Defaults(at pipeline.Place) { pipeline.Default(at, "rates", &d.Rates, 8) }
 
-// NewAlgorithm implements train.AlgorithmSpec.
-func (d *Descent) NewAlgorithm(job *train.Job) (train.Algorithm, error) {
-	return descent{job.Model, d.Rates}, nil
+// New implements optim.Spec.
+func (d *Descent) New(m model.Model, _ *pipeline.Trainer) (optim.Algorithm, error) {
+	return descent{m, d.Rates}, nil
 }
 
 type descent struct {
@@ -42,18 +43,18 @@ type descent struct {
 // lossUnit is how finely losses are told apart as integers.
 const lossUnit = 1 << 20
 
-func (d descent) Size() int               { return 2 * d.model.Size() }
-func (d descent) Course(int) train.Course { return train.Course{Rounds: 2, Passes: 2} }
+func (d descent) Size() int                   { return 2 * d.model.Size() }
+func (d descent) Schedule(int) optim.Schedule { return optim.Schedule{Rounds: 2, Passes: 2} }
 
-func (d descent) Exchange(at train.Place) kernel.Vector {
+func (d descent) Zeros(at optim.Round) kernel.Vector {
 	if at.Last() {
 		return kernel.Vector{Int64: make([]int64, d.rates)}
 	}
 	return kernel.Vector{Float64: make([]float64, d.model.Size())}
 }
 
-func (d descent) Contribute(r *train.Replica, s *train.State, at train.Place) (v kernel.Vector, loss float64, err error) {
-	v = d.Exchange(at)
+func (d descent) Contribute(r *optim.Replica, s *optim.State, at optim.Round) (v kernel.Vector, loss float64, err error) {
+	v = d.Zeros(at)
 	for step, err := range r.Steps(at.Epoch, 0, math.MaxInt) {
 		if err != nil {
 			return kernel.Vector{}, 0, err
@@ -71,7 +72,7 @@ func (d descent) Contribute(r *train.Replica, s *train.State, at train.Place) (v
 }
 
 // moved returns the parameters after a step at rate i.
-func (d descent) moved(s *train.State, i int) []float32 {
+func (d descent) moved(s *optim.State, i int) []float32 {
 	n := d.model.Size()
 	vector := make([]float32, 2*n)
 	copy(vector, s.Vector[:n])
@@ -79,7 +80,7 @@ func (d descent) moved(s *train.State, i int) []float32 {
 	return vector[:n]
 }
 
-func (d descent) Apply(s *train.State, at train.Place, reduced kernel.Vector) (checkpoint bool, err error) {
+func (d descent) Apply(s *optim.State, at optim.Round, reduced kernel.Vector) (checkpoint bool, err error) {
 	n := d.model.Size()
 	if !at.Last() {
 		var square float64
@@ -135,20 +136,20 @@ func TestSecondAlgorithmLearns(t *testing.T) {
 // flawed is descent with an Apply that breaks the contract.
 type flawed struct {
 	descent
-	apply func(s *train.State)
+	apply func(s *optim.State)
 }
 
-func (f flawed) NewAlgorithm(*train.Job) (train.Algorithm, error) { return f, nil }
+func (f flawed) New(model.Model, *pipeline.Trainer) (optim.Algorithm, error) { return f, nil }
 
-func (f flawed) Apply(s *train.State, _ train.Place, _ kernel.Vector) (checkpoint bool, err error) {
+func (f flawed) Apply(s *optim.State, _ optim.Round, _ kernel.Vector) (checkpoint bool, err error) {
 	f.apply(s)
 	return false, nil
 }
 
 func TestAlgorithmThatLeavesNoCandidateOrAnotherVectorFailsTheRun(t *testing.T) {
-	for want, apply := range map[string]func(*train.State){
-		"a candidate of 0 rounds":  func(*train.State) {},
-		"left a vector of 1 eleme": func(s *train.State) { s.Vector = s.Vector[:1]; s.Blend(s.Vector) },
+	for want, apply := range map[string]func(*optim.State){
+		"a candidate of 0 rounds":  func(*optim.State) {},
+		"left a vector of 1 eleme": func(s *optim.State) { s.Vector = s.Vector[:1]; s.Blend(s.Vector) },
 	} {
 		job := descentJob(t)
 		job.Trainer.Optimizer.Options = flawed{descent{job.Model, 8}, apply}

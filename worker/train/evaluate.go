@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // lane is the memory of one goroutine that works on replicas, one after the
@@ -26,28 +28,48 @@ func (t *trainer) newLane() *lane {
 	return &lane{scratch: t.layout.newScratch(), workspace: m.NewWorkspace(), grad: make([]float32, m.Size()), out: make([]float32, validationRows*m.Outputs())}
 }
 
-// replica returns what an algorithm sees of a replica.
-func (t *trainer) replica(ctx context.Context, ln *lane, m *matrix, index int) *Replica {
-	return &Replica{Workspace: ln.workspace, Gradient: ln.grad, ctx: ctx, index: index, seed: t.job.Trainer.Seed, matrix: m, scratch: ln.scratch, labels: t.plan.labels}
+// steps returns what an algorithm reads a replica's rows by, and counts them.
+func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, used *RowSet) func(epoch, from, to int) iter.Seq2[optim.Step, error] {
+	return func(epoch, from, to int) iter.Seq2[optim.Step, error] {
+		return func(yield func(optim.Step, error) bool) {
+			seed := t.job.Trainer.Seed
+			for _, at := range m.blocks(seed, replica, epoch, from, to) {
+				b := &m.training[at]
+				err := m.store.open(b, ln.scratch, t.plan.labels)
+				if ctx.Err() != nil {
+					err = canceled(ctx)
+				}
+				if err != nil {
+					yield(optim.Step{}, err)
+					return
+				}
+				used.Add(b.set)
+				if !yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at)}, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // learn computes what a replica contributes to a round. Its note is its rows and
 // their losses.
-func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at Place) (contribution, error) {
-	r := t.replica(ctx, ln, m, index)
-	v, loss, err := t.algorithm.Contribute(r, t.state, at)
+func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at optim.Round) (contribution, error) {
+	var used RowSet
+	r := optim.Replica{Workspace: ln.workspace, Gradient: ln.grad, Steps: t.steps(ctx, ln, m, index, &used)}
+	v, loss, err := t.algorithm.Contribute(&r, &t.state.State, at)
 	if err != nil {
 		return contribution{}, err
 	}
 	if i := v.Finite(); i >= 0 || loss-loss != 0 {
 		options, _ := json.Marshal(t.job.Trainer.Optimizer.Options) // it was read from text
 		return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
-			Subject: fmt.Sprintf("run %s: replica %d: epoch %d, round %d", t.job.Run, index, at.Epoch+1, at.Round+1),
+			Subject: fmt.Sprintf("run %s: replica %d: epoch %d, round %d", t.job.Run, index, at.Epoch+1, at.Index+1),
 			Err:     fmt.Errorf("%s is not finite any more", element(t.job.Model, v, i)),
 			Hint:    fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate of %s %s", t.job.Trainer.Optimizer.Name, options)}
 	}
-	c, err := note(used{Tally: r.used, Loss: loss})
-	c.weight, c.vector = float64(r.used.Rows), v
+	c, err := note(usage{RowSet: used, Loss: loss})
+	c.weight, c.vector = float64(used.Rows), v
 	return c, err
 }
 
@@ -93,4 +115,19 @@ func (t *trainer) inUnits(params []float32) []float32 {
 // canceled is the error of a job that its context ended.
 func canceled(ctx context.Context) error {
 	return &thalweg.Error{Op: opTrain, Kind: thalweg.Canceled, Err: context.Cause(ctx)}
+}
+
+// element names an element of a contribution to a round for people.
+func element(m model.Model, v kernel.Vector, at int) string {
+	switch {
+	case at < 0:
+		return "the loss"
+	case v.Float32 == nil:
+		return fmt.Sprintf("element %d of the contribution", at)
+	case at >= m.Size():
+		return fmt.Sprintf("element %d of the optimizer's state", at-m.Size())
+	}
+	views := m.Views()
+	i := slices.IndexFunc(views, func(v model.View) bool { return at < v.Offset+v.Size() })
+	return fmt.Sprintf("element %d of %s", at-views[i].Offset, views[i].Name)
 }

@@ -3,8 +3,8 @@
 // its contribution to a round by itself, and contributions are reduced in replica
 // order. Which worker computes which replica, how often a replica moves, whether
 // rows are spilled to disk and whether training is resumed cannot change a bit of
-// the result. An Algorithm says what is computed; SGD with parameter averaging is
-// the first. See DESIGN.md.
+// the result. What is computed is said by an algorithm of pipeline/optim. See
+// DESIGN.md.
 package train
 
 import (

@@ -13,16 +13,16 @@ import (
 // used twice shows.
 type Ledger struct {
 	// Expected is the training split, as counted while the shards were read.
-	Expected Tally `json:"expected"`
+	Expected RowSet `json:"expected"`
 	// Passes is how often the algorithm uses each row in an epoch.
 	Passes int `json:"passes"`
 	// Epochs are the rows that replicas used, by epoch. The last one is partial in
 	// a checkpoint within an epoch.
-	Epochs []Tally `json:"epochs"`
+	Epochs []RowSet `json:"epochs"`
 }
 
-// Tally is a multiset of rows.
-type Tally struct {
+// RowSet is a multiset of rows, known by its size and the sum of their hashes.
+type RowSet struct {
 	Rows   int64  `json:"rows"`
 	Digest Digest `json:"digest"`
 }
@@ -48,20 +48,20 @@ func (d *Digest) UnmarshalText(text []byte) error {
 }
 
 // Add adds the rows of other.
-func (t *Tally) Add(other Tally) {
+func (t *RowSet) Add(other RowSet) {
 	t.Rows += other.Rows
 	t.Digest += other.Digest
 }
 
 // add adds one row by its hash.
-func (t *Tally) add(id uint64) {
+func (t *RowSet) add(id uint64) {
 	t.Rows++
 	t.Digest += Digest(id)
 }
 
 // times returns n times the rows.
-func (t Tally) times(n int) Tally {
-	return Tally{Rows: int64(n) * t.Rows, Digest: Digest(n) * t.Digest}
+func (t RowSet) times(n int) RowSet {
+	return RowSet{Rows: int64(n) * t.Rows, Digest: Digest(n) * t.Digest}
 }
 
 // check fails unless the given epoch, from 0, used the expected rows.

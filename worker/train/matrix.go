@@ -20,10 +20,10 @@ type matrix struct {
 // facts is what the other workers must know of a replica's rows.
 type facts struct {
 	// Rows are the replica's training rows, in Blocks batches.
-	Rows   Tally `json:"rows"`
-	Blocks int   `json:"blocks"`
+	Rows   RowSet `json:"rows"`
+	Blocks int    `json:"blocks"`
 	// Read are all training rows of the shards that the replica has units of.
-	Read Tally `json:"read"`
+	Read RowSet `json:"read"`
 	// Validation counts the replica's validation rows.
 	Validation int64 `json:"validation"`
 	// Labels are the moments of a number label over the replica's training rows.

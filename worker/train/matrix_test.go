@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 func TestBlocksComeBackAsPacked(t *testing.T) {
@@ -60,7 +61,7 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 		for _, bytes := range []int64{1 << 20, 0} {
 			s := &store{layout: l, memory: &memory{limit: bytes}, dir: t.TempDir()}
 			p := newPacker(l, rows+5)
-			var want Tally
+			var want RowSet
 			for i := range rows {
 				id := rowID(0, int64(i))
 				want.add(id)
@@ -78,7 +79,7 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			if err := s.open(&packed, sc, model.Scale{}); err != nil {
 				t.Fatal(err)
 			}
-			equal := packed.rows == rows && packed.tally == want && slices.Equal(sc.Labels, b.Labels)
+			equal := packed.rows == rows && packed.set == want && slices.Equal(sc.Labels, b.Labels)
 			for k := range b.Numbers {
 				equal = equal && slices.Equal(sc.Numbers[k], b.Numbers[k])
 			}
@@ -182,12 +183,12 @@ func TestPermutationsAreSpread(t *testing.T) {
 
 func TestPlanRefusesRowsThatDoNotAddUp(t *testing.T) {
 	job := flightsJob(t, 0, 2)
-	algorithm, err := newAlgorithm(job)
+	algorithm, err := optim.New(job.Model, &job.Trainer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	half := Tally{Rows: 5, Digest: 50}
-	whole := Tally{Rows: 10, Digest: 100}
+	half := RowSet{Rows: 5, Digest: 50}
+	whole := RowSet{Rows: 10, Digest: 100}
 	good := []facts{{Rows: half, Blocks: 1, Read: whole}, {Rows: half, Blocks: 1, Read: whole}}
 	if _, err := newPlan(job, algorithm, good); err != nil {
 		t.Fatal(err)
@@ -209,15 +210,15 @@ func TestPlanRefusesRowsThatDoNotAddUp(t *testing.T) {
 }
 
 func TestLedgerNoticesRowsUsedTwiceOrNever(t *testing.T) {
-	l := Ledger{Expected: Tally{Rows: 2, Digest: Digest(rowID(0, 1) + rowID(0, 2))}, Passes: 1}
-	l.Epochs = []Tally{l.Expected, {Rows: 2, Digest: Digest(2 * rowID(0, 1))}, {Rows: 1, Digest: Digest(rowID(0, 1))}}
+	l := Ledger{Expected: RowSet{Rows: 2, Digest: Digest(rowID(0, 1) + rowID(0, 2))}, Passes: 1}
+	l.Epochs = []RowSet{l.Expected, {Rows: 2, Digest: Digest(2 * rowID(0, 1))}, {Rows: 1, Digest: Digest(rowID(0, 1))}}
 	for epoch, ok := range []bool{true, false, false} {
 		if err := l.check("r", epoch); (err == nil) != ok {
 			t.Errorf("epoch %d: %v", epoch, err)
 		}
 	}
 	// An algorithm that passes over the rows twice.
-	l.Passes, l.Epochs = 2, []Tally{{Rows: 4, Digest: 2 * l.Expected.Digest}, l.Expected}
+	l.Passes, l.Epochs = 2, []RowSet{{Rows: 4, Digest: 2 * l.Expected.Digest}, l.Expected}
 	for epoch, ok := range []bool{true, false} {
 		if err := l.check("r", epoch); (err == nil) != ok {
 			t.Errorf("two passes, epoch %d: %v", epoch, err)
@@ -232,10 +233,11 @@ func FuzzDecodeState(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	rows := Tally{Rows: 10, Digest: 7}
-	s := &State{Vector: make([]float32, tr.algorithm.Size()), mean: make([]float32, tr.params), best: make([]float32, tr.params)}
-	s.position = position{Format: formatVersion, Fingerprint: tr.fingerprint, Sequence: 4, Mean: 1, Best: 1, Metrics: map[string]float64{"rows": 3},
-		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []Tally{rows, rows}}}
+	rows := RowSet{Rows: 10, Digest: 7}
+	s := &state{best: make([]float32, tr.params)}
+	s.position = position{Format: formatVersion, Fingerprint: tr.fingerprint, Sequence: 4, Best: 1, Metrics: map[string]float64{"rows": 3},
+		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []RowSet{rows, rows}},
+		State: optim.State{Vector: make([]float32, tr.algorithm.Size()), Candidate: make([]float32, tr.params), Blended: 1}}
 	whole, err := s.encode(tr.params)
 	if err != nil {
 		f.Fatal(err)
@@ -251,7 +253,7 @@ func FuzzDecodeState(f *testing.F) {
 	f.Add([]byte{}, string(text))
 	f.Fuzz(func(t *testing.T, data []byte, text string) {
 		if text != "" {
-			vector := slices.Concat(s.Vector, s.mean, s.best)
+			vector := slices.Concat(s.Vector, s.Candidate, s.best)
 			data = model.EncodeTensors(map[string]string{"position": text}, s.position.views(tr.params, len(s.Vector)-tr.params), vector)
 		}
 		loaded, err := tr.load(data)
@@ -274,24 +276,24 @@ func FuzzDecodeState(f *testing.F) {
 
 func TestEpochIsJudgedByTheMeanOverItsSecondHalf(t *testing.T) {
 	job := flightsJob(t, 0, 1)
-	algorithm, err := newAlgorithm(job)
+	algorithm, err := optim.New(job.Model, &job.Trainer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, params := &State{}, job.Model.Size()
+	s, params := &optim.State{}, job.Model.Size()
 	for round := range 5 {
 		mean := make([]float32, algorithm.Size())
 		mean[0], mean[params] = float32(round*round), 99
-		if _, err := algorithm.Apply(s, Place{Round: round, Rounds: 5}, kernel.Vector{Float32: mean}); err != nil {
+		if _, err := algorithm.Apply(s, optim.Round{Index: round, Count: 5}, kernel.Vector{Float32: mean}); err != nil {
 			t.Fatal(err)
 		}
-		if round < 2 && s.mean != nil {
+		if round < 2 && s.Candidate != nil {
 			t.Errorf("round %d of 5 is in the mean", round)
 		}
 	}
 	// Rounds 2, 3 and 4 count; the optimizer's state does not.
-	if s.position.Mean != 3 || len(s.mean) != params || s.mean[0] != float32((4+9+16)/3.0) {
-		t.Errorf("mean of %d rounds: %v of %d elements", s.position.Mean, s.mean[0], len(s.mean))
+	if s.Blended != 3 || len(s.Candidate) != params || s.Candidate[0] != float32((4+9+16)/3.0) {
+		t.Errorf("mean of %d rounds: %v of %d elements", s.Blended, s.Candidate[0], len(s.Candidate))
 	}
 }
 
@@ -301,13 +303,14 @@ func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := Tally{Rows: 10, Digest: 7}
-	good := position{Format: formatVersion, Fingerprint: tr.fingerprint, Sequence: 2, Mean: 1, // one round, then the evaluation
-		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []Tally{rows}}}
+	rows := RowSet{Rows: 10, Digest: 7}
+	good := position{Format: formatVersion, Fingerprint: tr.fingerprint, Sequence: 2, State: optim.State{Blended: 1}, // one round, then the evaluation
+		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []RowSet{rows}}}
 	load := func(p position) error {
-		s := &State{position: p, Vector: make([]float32, tr.algorithm.Size())}
-		if p.Mean > 0 {
-			s.mean = make([]float32, tr.params)
+		s := &state{position: p}
+		s.Vector = make([]float32, tr.algorithm.Size())
+		if p.Blended > 0 {
+			s.Candidate = make([]float32, tr.params)
 		}
 		data, err := s.encode(tr.params)
 		if err != nil {
@@ -320,9 +323,9 @@ func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(p *position){
-		"no mean to evaluate": func(p *position) { p.Mean = 0 },
+		"no mean to evaluate": func(p *position) { p.Blended = 0 },
 		"an epoch too few":    func(p *position) { p.Ledger.Epochs = nil },
-		"an epoch too many":   func(p *position) { p.Sequence = 3; p.Ledger.Epochs = []Tally{rows, rows} },
+		"an epoch too many":   func(p *position) { p.Sequence = 3; p.Ledger.Epochs = []RowSet{rows, rows} },
 		"other passes":        func(p *position) { p.Ledger.Passes++ },
 		"other rows expected": func(p *position) { p.Ledger.Expected.Rows++ },
 		"before the facts":    func(p *position) { p.Sequence = 0 },

@@ -8,12 +8,13 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // next computes the state after an exchange, and whether a checkpoint of it is
 // due. It is a pure function of the state and the arguments, so every worker
 // computes the same.
-func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]byte) (next *State, due bool, err error) {
+func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes [][]byte) (next *state, due bool, err error) {
 	s := *t.state
 	p := &s.position
 	p.Sequence++
@@ -36,29 +37,29 @@ func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]by
 		if err != nil {
 			return nil, false, err
 		}
-		p.Ledger.Expected, p.Ledger.Passes = plan.expected, plan.course.Passes
+		p.Ledger.Expected, p.Ledger.Passes = plan.expected, plan.schedule.Passes
 		s.Vector = make([]float32, t.algorithm.Size())
 		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed)
 
 	case learn:
-		if at.Round == 0 {
-			p.Ledger.Epochs = append(p.Ledger.Epochs, Tally{})
+		if at.Index == 0 {
+			p.Ledger.Epochs = append(p.Ledger.Epochs, RowSet{})
 			p.Loss = 0
 		}
 		for replica := range notes {
-			var u used
+			var u usage
 			if err := read(replica, &u); err != nil {
 				return nil, false, err
 			}
-			p.Ledger.Epochs[at.Epoch].Add(u.Tally)
+			p.Ledger.Epochs[at.Epoch].Add(u.RowSet)
 			p.Loss += u.Loss
 		}
-		if due, err = t.algorithm.Apply(&s, at, reduced); err != nil {
+		if due, err = t.algorithm.Apply(&s.State, at, reduced); err != nil {
 			return nil, false, err
 		}
-		if len(s.Vector) != t.algorithm.Size() || at.Last() && p.Mean == 0 {
-			return nil, false, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s: epoch %d, round %d", t.job.Run, at.Epoch+1, at.Round+1),
-				Err:  fmt.Errorf("the algorithm left a vector of %d elements, not %d, and a candidate of %d rounds", len(s.Vector), t.algorithm.Size(), p.Mean),
+		if len(s.Vector) != t.algorithm.Size() || at.Last() && s.Candidate == nil {
+			return nil, false, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s: epoch %d, round %d", t.job.Run, at.Epoch+1, at.Index+1),
+				Err:  fmt.Errorf("the algorithm left a vector of %d elements, not %d, and a candidate of %d rounds", len(s.Vector), t.algorithm.Size(), s.Blended),
 				Hint: "this is a bug in the algorithm: please report it"}
 		}
 		due = due && !at.Last() // the end of an epoch is a checkpoint anyhow
@@ -84,7 +85,7 @@ func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]by
 			}
 		}
 		t.judge(&s, at.Epoch, merged.Values())
-		s.mean, p.Mean = nil, 0
+		s.Candidate, s.Blended = nil, 0
 		due = true
 	}
 	return &s, due, nil
@@ -93,7 +94,7 @@ func (t *trainer) next(what phase, at Place, reduced kernel.Vector, notes [][]by
 // judge compares an epoch's validation metrics with the best so far and decides
 // whether training goes on. Without validation rows, or where the metric is
 // undefined for them, the newest epoch counts as the best.
-func (t *trainer) judge(s *State, epoch int, values map[string]float64) {
+func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 	p := &s.position
 	trainer := &t.job.Trainer
 	name := trainer.ValidationMetric
@@ -106,7 +107,7 @@ func (t *trainer) judge(s *State, epoch int, values map[string]float64) {
 		if values[metric.Rows] > 0 {
 			p.Metrics = values
 		}
-		s.best = s.mean
+		s.best = s.Candidate
 	} else {
 		p.Stale++
 	}

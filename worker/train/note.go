@@ -13,10 +13,10 @@ type contribution struct {
 	note   []byte
 }
 
-// used is the note of a round: the rows that a replica used, and the sum of
+// usage is the note of a round: the rows that a replica used, and the sum of
 // their losses.
-type used struct {
-	Tally
+type usage struct {
+	RowSet
 	Loss float64 `json:"loss"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // phase is what replicas contribute to an exchange.
@@ -18,21 +19,21 @@ const (
 	evaluate              // validation metrics of the epoch's candidate
 )
 
-// plan is the course of a run, known once the facts of all replicas are:
+// plan is what the exchanges of a run are about, known once the facts of all replicas are:
 // exchange 0 gathers the facts, then each epoch is its rounds and an evaluation.
 type plan struct {
 	facts    []facts // by replica
-	course   Course  // of an epoch
-	expected Tally   // the training split
+	schedule optim.Schedule
+	expected RowSet // the training split
 	labels   model.Scale
 }
 
 // newPlan checks that the replicas' rows are the training split, each row once,
-// and lays out the course.
-func newPlan(job *Job, algorithm Algorithm, all []facts) (*plan, error) {
+// and lays out the epochs.
+func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 	p := &plan{facts: all}
 	division := division{shards: job.Shards, replicas: len(all)}
-	var rows Tally
+	var rows RowSet
 	var labels metric.Moments
 	blocks := 0
 	for replica, f := range all {
@@ -59,9 +60,9 @@ func newPlan(job *Job, algorithm Algorithm, all []facts) (*plan, error) {
 		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
 			Err: fmt.Errorf("there are no training rows"), Hint: "look at the filters, the split and the label's nulls"}
 	}
-	if p.course = algorithm.Course(blocks); p.course.Rounds < 1 || p.course.Passes < 1 {
+	if p.schedule = algorithm.Schedule(blocks); p.schedule.Rounds < 1 || p.schedule.Passes < 1 {
 		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
-			Err:  fmt.Errorf("the algorithm's epoch has %d rounds and %d passes; both must be at least 1", p.course.Rounds, p.course.Passes),
+			Err:  fmt.Errorf("the algorithm's epoch has %d rounds and %d passes; both must be at least 1", p.schedule.Rounds, p.schedule.Passes),
 			Hint: "this is a bug in the algorithm: please report it"}
 	}
 	p.labels = job.Model.Loss().Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))
@@ -70,13 +71,13 @@ func newPlan(job *Job, algorithm Algorithm, all []facts) (*plan, error) {
 
 // at returns what exchange number sequence is about. Without a plan it is the
 // first.
-func (p *plan) at(sequence uint64) (what phase, at Place) {
+func (p *plan) at(sequence uint64) (what phase, at optim.Round) {
 	if p == nil || sequence == 0 {
-		return gather, Place{}
+		return gather, optim.Round{}
 	}
-	length := uint64(p.course.Rounds + 1)
-	at = Place{Epoch: int((sequence - 1) / length), Round: int((sequence - 1) % length), Rounds: p.course.Rounds}
-	if at.Round == at.Rounds {
+	length := uint64(p.schedule.Rounds + 1)
+	at = optim.Round{Epoch: int((sequence - 1) / length), Index: int((sequence - 1) % length), Count: p.schedule.Rounds}
+	if at.Index == at.Count {
 		return evaluate, at
 	}
 	return learn, at
@@ -90,5 +91,5 @@ func (p *plan) rowsDone(replica int, sequence uint64) int64 {
 		return 0
 	}
 	rows := p.facts[replica].Rows.Rows
-	return int64(at.Epoch)*rows + rows*int64(at.Round)/int64(at.Rounds)
+	return int64(at.Epoch)*rows + rows*int64(at.Index)/int64(at.Count)
 }

@@ -6,51 +6,32 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // formatVersion numbers the meaning of positions, snapshots and contributions.
 // It changes whenever the same job would give other bits.
 const formatVersion = 2
 
-// State is where training stands between two exchanges: all that a worker needs
+// state is where training stands between two exchanges: all that a worker needs
 // to go on. It is immutable; applying an exchange makes a new one.
-type State struct {
-	// Vector is the model's parameters and behind them what else the algorithm
-	// keeps, all zero at first; nil before the facts are known.
-	Vector []float32
-
-	position position
-	// mean is the candidate that the epoch is judged by; nil before Blend is called
-	// in an epoch.
-	mean []float32
+type state struct {
+	position
 	// best are the parameters of the best epoch; nil before the first.
 	best []float32
-}
-
-// Blend takes parameters, which are kept, into the candidate that the epoch is
-// judged by: the mean of all that were blended in the epoch.
-func (s *State) Blend(params []float32) {
-	if s.position.Mean > 0 {
-		mean := make([]float32, len(params))
-		kernel.Blend(mean, s.mean, params, 1/float64(s.position.Mean+1))
-		params = mean
-	}
-	s.mean = params
-	s.position.Mean++
 }
 
 // position is the part of a state that is written as JSON.
 type position struct {
 	Format      int    `json:"format"`
 	Fingerprint string `json:"fingerprint"`
+	// The algorithm's part.
+	optim.State
 	// Sequence is the number of the next exchange.
 	Sequence uint64 `json:"sequence"`
 	// Facts are the replicas' facts, from exchange 0.
 	Facts []facts `json:"facts"`
-	// Mean counts the parameters in the candidate.
-	Mean int `json:"mean"`
 	// Loss is the sum of the losses of the rows used in this epoch.
 	Loss float64 `json:"loss"`
 	// Best is the epoch, from 1, with the best validation metric; Stale counts the
@@ -71,8 +52,8 @@ func (p *position) views(n, m int) []model.View {
 		{Name: "optimizer", Shape: []int{m}, Offset: n},
 	}
 	next := n + m
-	if p.Mean > 0 {
-		views = append(views, model.View{Name: "mean", Shape: []int{n}, Offset: next})
+	if p.Blended > 0 {
+		views = append(views, model.View{Name: "candidate", Shape: []int{n}, Offset: next})
 		next += n
 	}
 	if p.Best > 0 {
@@ -83,7 +64,7 @@ func (p *position) views(n, m int) []model.View {
 
 // encode returns a state as a part of a checkpoint, and as the snapshot for a
 // worker that joins. Equal states have equal bytes.
-func (s *State) encode(params int) ([]byte, error) {
+func (s *state) encode(params int) ([]byte, error) {
 	encoded, err := json.Marshal(s.position)
 	if err == nil && s.Vector == nil {
 		err = fmt.Errorf("training has not begun")
@@ -92,17 +73,17 @@ func (s *State) encode(params int) ([]byte, error) {
 		return nil, &thalweg.Error{Op: opTrain, Subject: PartState, Err: err}
 	}
 	views := s.position.views(params, len(s.Vector)-params)
-	return model.EncodeTensors(map[string]string{"position": string(encoded)}, views, slices.Concat(s.Vector, s.mean, s.best)), nil
+	return model.EncodeTensors(map[string]string{"position": string(encoded)}, views, slices.Concat(s.Vector, s.Candidate, s.best)), nil
 }
 
 // decodeState is the inverse of encode. params and size are the lengths of the
 // parameters and of the whole vector. It fails with Corrupt, or with Conflict if
 // the state is another job's.
-func decodeState(data []byte, fingerprint string, replicas, params, size int) (*State, error) {
+func decodeState(data []byte, fingerprint string, replicas, params, size int) (*state, error) {
 	fail := func(kind thalweg.Kind, err error, hint string) error {
 		return &thalweg.Error{Op: "resume training", Kind: kind, Subject: PartState, Err: err, Hint: hint}
 	}
-	s := &State{}
+	s := &state{}
 	metadata, err := model.TensorMetadata(data)
 	if err == nil {
 		err = json.Unmarshal([]byte(metadata["position"]), &s.position)
@@ -123,8 +104,8 @@ func decodeState(data []byte, fingerprint string, replicas, params, size int) (*
 		return nil, fail(thalweg.Corrupt, err, "")
 	}
 	s.Vector, flat = flat[:size:size], flat[size:]
-	if p.Mean > 0 {
-		s.mean, flat = flat[:params:params], flat[params:]
+	if p.Blended > 0 {
+		s.Candidate, flat = flat[:params:params], flat[params:]
 	}
 	if p.Best > 0 {
 		s.best = flat

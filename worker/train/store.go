@@ -28,7 +28,7 @@ type store struct {
 // store's spill.
 type block struct {
 	rows   int
-	tally  Tally // of the rows' hashes
+	set    RowSet // of the rows' hashes
 	floats []float32
 	small  []byte
 	file   *spill // nil in memory
@@ -37,7 +37,7 @@ type block struct {
 
 // put stores the rows of a packer, which is empty afterwards.
 func (s *store) put(p *packer) (block, error) {
-	b := block{rows: p.rows, tally: p.tally}
+	b := block{rows: p.rows, set: p.set}
 	size := int64(p.rows * s.layout.row())
 	if s.memory.reserve(size) {
 		s.mu.Lock()
@@ -99,7 +99,7 @@ type packer struct {
 	layout   *layout
 	capacity int // rows
 	rows     int
-	tally    Tally
+	set      RowSet
 	floats   []float32 // scalar k is [k*capacity, (k+1)*capacity); the lists follow, row after row
 	small    []byte    // likewise, each column times its width
 
@@ -118,7 +118,7 @@ func (p *packer) full() bool { return p.rows == p.capacity }
 
 // add takes one record; the packer must not be full.
 func (p *packer) add(record []byte) {
-	p.tally.add(binary.LittleEndian.Uint64(record))
+	p.set.add(binary.LittleEndian.Uint64(record))
 	record = record[idBytes:]
 	at := p.rows
 	for range p.layout.scalars {
@@ -164,4 +164,4 @@ func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
 	return floats, small
 }
 
-func (p *packer) reset() { p.rows, p.tally = 0, Tally{} }
+func (p *packer) reset() { p.rows, p.set = 0, RowSet{} }

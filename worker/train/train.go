@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // Run trains a job's model, computing the replicas that exchange says this
@@ -62,7 +63,7 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 // trainer carries a job out on one worker, whatever its algorithm.
 type trainer struct {
 	job         *Job
-	algorithm   Algorithm
+	algorithm   optim.Algorithm
 	layout      *layout
 	params      int // of the model
 	exchange    Exchange
@@ -74,7 +75,7 @@ type trainer struct {
 	lanes       []*lane
 
 	matrices map[int]*matrix // by replica held
-	state    *State
+	state    *state
 	plan     *plan // of state.position.Facts; nil before exchange 0 is collected
 	// offered are the replicas whose contribution to the exchange of number
 	// offeredTo was offered.
@@ -84,7 +85,7 @@ type trainer struct {
 }
 
 func newTrainer(job *Job, config Config) (*trainer, error) {
-	algorithm, err := newAlgorithm(job)
+	algorithm, err := optim.New(job.Model, &job.Trainer)
 	if err != nil {
 		return nil, err
 	}
@@ -92,12 +93,12 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 	return &trainer{
 		job: job, algorithm: algorithm, layout: newLayout(job.Model), params: job.Model.Size(), config: config,
 		log: config.Logger.With("run", string(job.Run)), fingerprint: fingerprint, memory: &memory{limit: config.MemoryBytes},
-		matrices: make(map[int]*matrix), state: &State{position: position{Format: formatVersion, Fingerprint: fingerprint}},
+		matrices: make(map[int]*matrix), state: &state{position: position{Format: formatVersion, Fingerprint: fingerprint}},
 	}, nil
 }
 
 // load decodes a state and checks that training can go on from it.
-func (t *trainer) load(data []byte) (*State, error) {
+func (t *trainer) load(data []byte) (*state, error) {
 	s, err := decodeState(data, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.algorithm.Size())
 	if err != nil {
 		return nil, err
@@ -109,18 +110,18 @@ func (t *trainer) load(data []byte) (*State, error) {
 	}
 	what, at := plan.at(p.Sequence)
 	epochs := at.Epoch // in the ledger
-	if at.Round > 0 {
+	if at.Index > 0 {
 		epochs++
 	}
-	if len(p.Ledger.Epochs) != epochs || p.Ledger.Expected != plan.expected || p.Ledger.Passes != plan.course.Passes || what == evaluate && p.Mean == 0 {
+	if len(p.Ledger.Epochs) != epochs || p.Ledger.Expected != plan.expected || p.Ledger.Passes != plan.schedule.Passes || what == evaluate && p.Blended == 0 {
 		return nil, &thalweg.Error{Op: "resume training", Kind: thalweg.Corrupt, Subject: PartState,
-			Err: fmt.Errorf("the position contradicts itself: exchange %d, %d epochs in the ledger, %d parameters in the candidate", p.Sequence, len(p.Ledger.Epochs), p.Mean)}
+			Err: fmt.Errorf("the position contradicts itself: exchange %d, %d epochs in the ledger, %d parameters in the candidate", p.Sequence, len(p.Ledger.Epochs), p.Blended)}
 	}
 	return s, nil
 }
 
 // move makes s the state, and offers it to workers that are behind.
-func (t *trainer) move(s *State) error {
+func (t *trainer) move(s *state) error {
 	if t.plan == nil {
 		plan, err := newPlan(t.job, t.algorithm, s.position.Facts)
 		if err != nil {
@@ -152,7 +153,7 @@ func (t *trainer) turn(ctx context.Context) error {
 	}
 	var reduced kernel.Vector
 	if what, at := t.plan.at(t.state.position.Sequence); what == learn {
-		reduced = t.algorithm.Exchange(at)
+		reduced = t.algorithm.Zeros(at)
 	}
 	notes, newer, err := t.exchange.Collect(ctx, t.state.position.Sequence, reduced)
 	switch {
@@ -230,7 +231,7 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 	what, at := t.plan.at(sequence)
 	var params []float32
 	if what == evaluate {
-		params = t.inUnits(t.state.mean)
+		params = t.inUnits(t.state.Candidate)
 	}
 	lanes := make(chan *lane, len(t.lanes))
 	for _, ln := range t.lanes {
@@ -371,10 +372,10 @@ func (t *trainer) checkpoint() (*Checkpoint, error) {
 	c.Ledger.Epochs = slices.Clone(c.Ledger.Epochs)
 	_, at := t.plan.at(s.position.Sequence)
 	c.Epochs = at.Epoch
-	c.Rounds = thalweg.Round(at.Epoch*at.Rounds + at.Round)
+	c.Rounds = thalweg.Round(at.Epoch*at.Count + at.Index)
 	params := s.best
 	if params == nil {
-		params = s.mean
+		params = s.Candidate
 	}
 	if params == nil {
 		params = s.Vector[:t.params]

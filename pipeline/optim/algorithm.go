@@ -1,0 +1,120 @@
+package optim
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// Algorithm is a way to train, a state machine over exchanges: an epoch is a fixed
+// number of rounds; in each, every replica computes a vector from its rows and the
+// state, the vectors are reduced to one, and the state moves on. Then the candidate
+// is evaluated, and the next epoch begins.
+//
+// Rows, memory, moving replicas, resuming, the ledger, evaluation and stopping
+// are the same for all algorithms, and worker/train's. An Algorithm is immutable,
+// and what it computes depends on its arguments only and is added up in a fixed
+// order: the bits must be the same on every worker.
+type Algorithm interface {
+	// Size is the length of State.Vector.
+	Size() int
+	// Schedule lays out an epoch, given how many batches the largest replica has.
+	Schedule(batches int) Schedule
+	// Zeros returns a vector of zeros of the length and the type that replicas
+	// contribute to a round. The type says how contributions are reduced.
+	Zeros(at Round) kernel.Vector
+	// Contribute computes a replica's vector, and the sum of its rows' losses. A
+	// weighted mean weighs by the rows that r yielded. It is called concurrently for
+	// different replicas. The vector is not changed any more; the state must not be.
+	Contribute(r *Replica, s *State, at Round) (v kernel.Vector, loss float64, err error)
+	// Apply makes s the state after a round. Its slices must be replaced, not
+	// written: earlier states share them. By the last round of an epoch there must
+	// be a candidate. checkpoint asks for one, if the epoch does not end here.
+	Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error)
+}
+
+// Schedule is the shape of an epoch.
+type Schedule struct {
+	// Rounds is how many exchanges an epoch has, at least 1.
+	Rounds int
+	// Passes is how often an epoch uses each row, over all rounds.
+	Passes int
+}
+
+// Round is round Index of Count of an epoch, all from 0.
+type Round struct{ Epoch, Index, Count int }
+
+// Last reports whether the round ends its epoch.
+func (r Round) Last() bool { return r.Index+1 == r.Count }
+
+// State is what an algorithm keeps from round to round.
+type State struct {
+	// Vector is the model's parameters and behind them what else the algorithm
+	// keeps, all zero at first; nil before training begins.
+	Vector []float32 `json:"-"`
+	// Candidate is the parameters that the epoch is judged by: the mean of those that
+	// were given to Blend in the epoch, Blended in number. nil: none yet.
+	Candidate []float32 `json:"-"`
+	Blended   int       `json:"blended"`
+}
+
+// Blend takes parameters, which are kept, into the candidate.
+func (s *State) Blend(params []float32) {
+	if s.Blended > 0 {
+		mean := make([]float32, len(params))
+		kernel.Blend(mean, s.Candidate, params, 1/float64(s.Blended+1))
+		params = mean
+	}
+	s.Candidate = params
+	s.Blended++
+}
+
+// Replica is one replica's rows, and the memory of the goroutine that works on
+// them.
+type Replica struct {
+	// Workspace is for the job's model.
+	Workspace *model.Workspace
+	// Gradient is memory of the parameters' length, with anything in it.
+	Gradient []float32
+	// Steps yields batches [from, to) of an epoch, in the epoch's order, as far as
+	// the replica has them. The ledger counts their rows as used. After an error
+	// nothing is yielded.
+	Steps func(epoch, from, to int) iter.Seq2[Step, error]
+}
+
+// Step is one batch of rows, with labels as the loss learns them. Its memory is
+// valid until the next.
+type Step struct {
+	*kernel.Block
+	// Seed is what the step draws at random from.
+	Seed uint64
+}
+
+// Spec is the options of an entry of the catalog that is an algorithm of its own.
+// The others are an Optimizer.
+type Spec interface {
+	// New returns the algorithm that trains a model.
+	New(m model.Model, t *pipeline.Trainer) (Algorithm, error)
+}
+
+// New returns the algorithm that a trainer's optimizer chooses, with its defaults
+// filled in: an algorithm of its own, or SGD with averaging by an update rule. It
+// fails with Unsupported for a choice that is neither, and with Invalid for
+// hyperparameters out of range.
+func New(m model.Model, t *pipeline.Trainer) (Algorithm, error) {
+	const op = "build optimizer"
+	switch o := t.Optimizer.Options.(type) {
+	case Spec:
+		return o.New(m, t)
+	case Optimizer:
+		if err := o.Validate(); err != nil {
+			return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: t.Optimizer.Name, Err: err}
+		}
+		return newAveraging(m, t, o), nil
+	}
+	return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("optimizer type %q", t.Optimizer.Name)}
+}
