@@ -20,7 +20,8 @@ type Tally struct {
 	Differ  int64 `json:"different"`  // of Both: the others
 	Flipped int64 `json:"flipped"`    // of Differ: another prediction
 	// Delta describes |replayed − live| of the probability or score over Both.
-	Delta Quantiles `json:"absolute_difference"`
+	Delta  Quantiles `json:"absolute_difference"`
+	deltas histogram // until the end
 }
 
 // VersionTally is the Tally of the events that one pair of versions scored.
@@ -48,7 +49,7 @@ type Report struct {
 	// Versions has one entry for each pair of versions, by version.
 	Versions []VersionTally `json:"versions"`
 	// Largest are the events whose answers are furthest apart, the furthest first;
-	// Deaths are the first whose fates differ.
+	// Deaths are the first that are dead in one set only.
 	Largest []Difference `json:"largest"`
 	Deaths  []Difference `json:"deaths"`
 }
@@ -72,8 +73,8 @@ type Answer struct {
 	Dead       string               `json:"dead,omitempty"`  // why it is one
 }
 
-// Same reports whether every event that was compared has the same fate in both
-// sets, and the same bits where it was scored.
+// Same reports whether every event that was compared has the same outcome in both
+// sets: a dead letter, or a row of the same bits.
 func (r *Report) Same() bool {
 	return r.Differ == 0 && r.OnlyLive == 0 && r.OnlyReplayed == 0 && r.Uncommitted == 0 && r.DeadLive == 0 && r.DeadReplayed == 0
 }
@@ -99,7 +100,7 @@ func Diff(ctx context.Context, m *Manifest, live, replayed storage.Place, cfg Di
 	}
 	d := &differ{report: &Report{Pipeline: m.Pipeline, Topic: m.Topic, Live: live.String(), Replayed: replayed.String(), Ranges: m.Partitions,
 		Largest: []Difference{}, Deaths: []Difference{}, Versions: []VersionTally{}},
-		most: cfg.Largest, pairs: make(map[[2]thalweg.ModelVersion]*sums), progress: progress}
+		most: cfg.Largest, pairs: make(map[[2]thalweg.ModelVersion]*Tally), progress: progress}
 	for _, part := range m.Partitions {
 		if err := d.partition(ctx, m, part, live, replayed); err != nil {
 			return nil, err
@@ -112,21 +113,9 @@ func Diff(ctx context.Context, m *Manifest, live, replayed storage.Place, cfg Di
 type differ struct {
 	report   *Report
 	most     int
-	all      sums
-	pairs    map[[2]thalweg.ModelVersion]*sums
+	pairs    map[[2]thalweg.ModelVersion]*Tally
 	progress func(int64)
 	passed   int64 // offsets
-}
-
-// sums are a Tally under way.
-type sums struct {
-	tally Tally
-	delta histogram
-}
-
-func (s *sums) finish() Tally {
-	s.tally.Delta = s.delta.quantiles()
-	return s.tally
 }
 
 // progressEvery is how many events are compared between reports of progress.
@@ -215,20 +204,20 @@ func (d *differ) compare(partition int, l, r *outcome) {
 			delta = math.Inf(1) // one of them is no number: they could not be further apart
 		}
 	}
-	sets := []*sums{&d.all}
+	tallies := []*Tally{&d.report.Tally}
 	if p := d.pair(l.version, r.version); p != nil {
-		sets = append(sets, p)
+		tallies = append(tallies, p)
 	}
-	for _, s := range sets {
-		s.tally.Both++
-		s.delta.add(delta)
+	for _, t := range tallies {
+		t.Both++
+		t.deltas.add(delta)
 		if equal {
-			s.tally.Equal++
+			t.Equal++
 			continue
 		}
-		s.tally.Differ++
+		t.Differ++
 		if l.bits[0] != r.bits[0] {
-			s.tally.Flipped++
+			t.Flipped++
 		}
 	}
 	if !equal {
@@ -236,12 +225,12 @@ func (d *differ) compare(partition int, l, r *outcome) {
 	}
 }
 
-// pair returns the sums of a pair of versions, nil if there are too many.
-func (d *differ) pair(live, replayed thalweg.ModelVersion) *sums {
+// pair returns the tally of a pair of versions, nil if there are too many.
+func (d *differ) pair(live, replayed thalweg.ModelVersion) *Tally {
 	key := [2]thalweg.ModelVersion{live, replayed}
 	s := d.pairs[key]
 	if s == nil && len(d.pairs) < maxPairs {
-		s = new(sums)
+		s = new(Tally)
 		d.pairs[key] = s
 	}
 	return s
@@ -306,9 +295,10 @@ func finite(f float64) float64 {
 }
 
 func (d *differ) finish() *Report {
-	d.report.Tally = d.all.finish()
-	for key, s := range d.pairs {
-		d.report.Versions = append(d.report.Versions, VersionTally{Live: key[0], Replayed: key[1], Tally: s.finish()})
+	d.report.Delta = d.report.deltas.quantiles()
+	for key, t := range d.pairs {
+		t.Delta = t.deltas.quantiles()
+		d.report.Versions = append(d.report.Versions, VersionTally{Live: key[0], Replayed: key[1], Tally: *t})
 	}
 	slices.SortFunc(d.report.Versions, func(a, b VersionTally) int {
 		return cmp.Or(cmp.Compare(a.Live, b.Live), cmp.Compare(a.Replayed, b.Replayed))

@@ -1,6 +1,10 @@
 package replay
 
-import "math"
+import (
+	"maps"
+	"math"
+	"slices"
+)
 
 // Quantiles describe the distribution of numbers ≥ 0. P50 to P999 are within
 // 1 % of a number that has that rank; Mean and Max are exact.
@@ -22,8 +26,6 @@ const growth = 1.02
 type histogram struct {
 	zeros, n int64
 	bins     map[int32]int64
-	low      int32 // the lowest and the highest bin
-	high     int32
 	sum, max float64
 }
 
@@ -36,34 +38,30 @@ func (h *histogram) add(v float64) {
 		h.zeros++
 		return
 	}
-	i := int32(math.Ceil(math.Log(v) / math.Log(growth)))
 	if h.bins == nil {
 		h.bins = make(map[int32]int64)
-		h.low, h.high = i, i
 	}
-	h.low, h.high = min(h.low, i), max(h.high, i)
-	h.bins[i]++
-}
-
-// quantile returns a number near the one of rank q·(n-1).
-func (h *histogram) quantile(q float64) float64 {
-	rank := int64(q * float64(h.n-1))
-	if rank < h.zeros {
-		return 0
-	}
-	seen := h.zeros
-	for i := h.low; i <= h.high; i++ {
-		if seen += h.bins[i]; seen > rank {
-			// The bin is (growth^(i-1), growth^i].
-			return min(h.max, 2*math.Pow(growth, float64(i))/(1+growth))
-		}
-	}
-	return h.max
+	h.bins[int32(math.Ceil(math.Log(v)/math.Log(growth)))]++
 }
 
 func (h *histogram) quantiles() Quantiles {
 	if h.n == 0 {
 		return Quantiles{}
 	}
-	return Quantiles{Mean: finite(h.sum / float64(h.n)), P50: h.quantile(0.5), P90: h.quantile(0.9), P99: h.quantile(0.99), P999: h.quantile(0.999), Max: h.max}
+	order := slices.Sorted(maps.Keys(h.bins))
+	// of returns a number near the one of rank q·(n-1).
+	of := func(q float64) float64 {
+		rank, seen := int64(q*float64(h.n-1)), h.zeros
+		if rank < seen {
+			return 0
+		}
+		for _, i := range order {
+			if seen += h.bins[i]; seen > rank {
+				// The bin is (growth^(i-1), growth^i].
+				return min(h.max, 2*math.Pow(growth, float64(i))/(1+growth))
+			}
+		}
+		return h.max
+	}
+	return Quantiles{Mean: finite(h.sum / float64(h.n)), P50: of(0.5), P90: of(0.9), P99: of(0.99), P999: of(0.999), Max: h.max}
 }

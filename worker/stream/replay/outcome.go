@@ -68,21 +68,33 @@ func newSet(place storage.Place, m *Manifest, partition int) (*set, error) {
 func (s *set) outcomes(ctx context.Context, from, to int64) iter.Seq2[*outcome, error] {
 	return func(yield func(*outcome, error) bool) {
 		defer s.dropMoved()
-		for e, err := range entries(ctx, s.log, s.topicID, from) {
+		seq, ok, err := s.log.Find(ctx, s.topicID, from)
+		if err != nil {
+			yield(nil, err)
+		}
+		if err != nil || !ok {
+			return
+		}
+		for e, err := range s.log.Read(ctx, seq) {
+			in, more := e.Intent, false
+			switch {
+			case err != nil:
+			case in.Action != commitlog.Score:
+				continue
+			case s.topicID != "" && in.TopicID != "" && in.TopicID != s.topicID:
+				return // the topic was made anew
+			case in.From >= to:
+				return
+			default:
+				if s.reached = in.To; in.To <= from {
+					continue
+				}
+				more, err = s.slot(ctx, e, from, to, yield)
+			}
 			if err != nil {
 				yield(nil, err)
-				return
 			}
-			if e.Intent.From >= to {
-				return
-			}
-			if s.reached = e.Intent.To; e.Intent.To <= from {
-				continue
-			}
-			if more, err := s.slot(ctx, e, from, to, yield); err != nil || !more {
-				if err != nil {
-					yield(nil, err)
-				}
+			if !more || err != nil {
 				return
 			}
 		}
