@@ -24,8 +24,9 @@ const (
 	maxVersions = 1000   // versions between two checkpoints, however large
 )
 
-// tableMachine decides everything about one table and does nothing: events tell it what
-// happened, and it answers with at most one effect, whose answer it waits for. It reads no clock, draws jitter and ids from the generator that it is
+// tableMachine decides everything about one table and does nothing: events tell
+// it what happened, and it answers with at most one effect, whose answer it waits
+// for. It reads no clock, draws jitter and ids from the generator that it is
 // given, and is used by one goroutine.
 type tableMachine struct {
 	cfg   Config // with its defaults
@@ -67,10 +68,13 @@ func newMachine(cfg Config, rng *rand.Rand, newID func() string) *tableMachine {
 	return &tableMachine{cfg: cfg, newID: newID, Ops: machine.NewOps(nOps, retry.Backoff{Min: cfg.MinBackoff, Max: cfg.MaxBackoff}, rng)}
 }
 
-// step takes in an event and returns what is to be done, nil if nothing is.
-func (m *tableMachine) step(now machine.Instant, ev event) effect {
+// step takes in what has happened, or only that time has passed, and returns what
+// is to be done, nil if nothing is.
+func (m *tableMachine) step(now machine.Instant, events ...event) effect {
 	m.Now = now
-	m.handle(ev)
+	for _, ev := range events {
+		m.handle(ev)
+	}
 	if m.Busy(theEffect) {
 		return nil
 	}

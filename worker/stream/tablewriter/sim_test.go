@@ -102,8 +102,8 @@ func (s *sim) newWriter() *simWriter {
 }
 
 // tell feeds a writer's machine.
-func (s *sim) tell(w *simWriter, ev event) {
-	if e := w.machine.step(s.now, ev); e != nil {
+func (s *sim) tell(w *simWriter, events ...event) {
+	if e := w.machine.step(s.now, events...); e != nil {
 		w.effect = e
 	}
 }
@@ -131,9 +131,7 @@ func (s *sim) tick() {
 	s.now.Mono += time.Duration(s.rng.Int64N(int64(20 * time.Second)))
 	s.now.Wall += 1_000_000
 	for _, w := range s.writers {
-		if w.effect == nil {
-			s.tell(w, ticked{})
-		}
+		s.tell(w)
 	}
 }
 
@@ -159,10 +157,7 @@ func (s *sim) write() {
 		a.slot(int64(s.rng.IntN(4)))
 	}
 	if s.rng.IntN(3) > 0 {
-		w := s.writers[s.rng.IntN(len(s.writers))]
-		if w.effect == nil {
-			s.tell(w, slotFinished{a.source, a.slots()})
-		}
+		s.tell(s.writers[s.rng.IntN(len(s.writers))], slotFinished{a.source, a.slots()})
 	}
 }
 

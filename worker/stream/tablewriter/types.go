@@ -107,8 +107,6 @@ type (
 		source Source
 		next   uint64
 	}
-	// ticked says only that time has passed.
-	ticked struct{}
 )
 
 // effect is what the machine wants done, one at a time: one of the types below.

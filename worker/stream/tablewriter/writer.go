@@ -26,10 +26,9 @@ type Writer struct {
 	wake   chan struct{} // the mailbox has changed
 	mu     struct {
 		sync.Mutex
-		added    []Source
-		removed  []Source
-		finished map[Source]uint64
-		taken    bool // from the mailbox, and not in status yet
+		mail     []event           // sources that were added and removed
+		finished map[Source]uint64 // slots
+		taken    bool              // from the mailbox, and not done with
 		status   Status
 		changed  chan struct{} // closed and renewed when status changes
 	}
@@ -69,17 +68,14 @@ func New(bucket storage.Bucket, log *slog.Logger, cfg Config) *Writer {
 
 // Add has the Writer follow a log. To add it again has it try again what it
 // refused.
-func (w *Writer) Add(s Source) {
-	w.mu.Lock()
-	w.mu.added = append(w.mu.added, s)
-	w.mu.Unlock()
-	w.notify()
-}
+func (w *Writer) Add(s Source) { w.post(sourceAdded{s}) }
 
 // Remove ends that.
-func (w *Writer) Remove(s Source) {
+func (w *Writer) Remove(s Source) { w.post(sourceRemoved{s}) }
+
+func (w *Writer) post(ev event) {
 	w.mu.Lock()
-	w.mu.removed = append(w.mu.removed, s)
+	w.mu.mail = append(w.mu.mail, ev)
 	w.mu.Unlock()
 	w.notify()
 }
@@ -139,7 +135,7 @@ func (w *Writer) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		r.deliver(ctx)
+		r.work(ctx)
 		if at, ok := r.machine.wake(); ok {
 			timer.Reset(max(0, at-time.Since(r.begun)))
 		}
@@ -147,7 +143,6 @@ func (w *Writer) Run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-w.wake:
 		case <-timer.C:
-			r.step(ctx, ticked{})
 		}
 	}
 }
@@ -160,64 +155,45 @@ type runner struct {
 	begun    time.Time
 	describe func(ctx context.Context, o commitlog.Object) (*file, error)
 	message  string // last logged
-	handing  bool   // the mailbox is being handed over
 }
 
-func (r *runner) deliver(ctx context.Context) {
+// work does what the machine wants until it wants nothing. What comes into the
+// mailbox meanwhile reaches the machine before the next effect.
+func (r *runner) work(ctx context.Context) {
+	events := r.take()
+	for {
+		e := r.machine.step(r.now(), events...)
+		r.report(e == nil)
+		if e == nil || ctx.Err() != nil {
+			return
+		}
+		answer := r.carryOut(ctx, e)
+		events = append(r.take(), answer)
+	}
+}
+
+// take empties the mailbox.
+func (r *runner) take() []event {
 	r.mu.Lock()
-	added, removed, finished := r.mu.added, r.mu.removed, r.mu.finished
-	r.mu.added, r.mu.removed, r.mu.finished, r.mu.taken = nil, nil, map[Source]uint64{}, true
-	r.mu.Unlock()
-	r.handing = true
-	defer func() {
-		r.handing = false
-		r.report()
-	}()
-	for _, s := range removed {
-		r.step(ctx, sourceRemoved{s})
-		delete(r.readers, s)
-	}
-	for _, s := range added {
-		r.step(ctx, sourceAdded{s})
-	}
-	for s, next := range finished {
-		r.step(ctx, slotFinished{s, next})
-	}
-}
-
-// step feeds the machine, and does what it wants until it wants nothing.
-func (r *runner) step(ctx context.Context, ev event) {
-	e := r.machine.step(r.now(), ev)
-	r.report()
-	for e != nil && ctx.Err() == nil {
-		ev := r.carryOut(ctx, e)
-		r.passOnFinished()
-		e = r.machine.step(r.now(), ev)
-		r.report()
-	}
-}
-
-// passOnFinished tells the machine of slots that were finished meanwhile, so that a
-// long way to catch up does not hide them. Its effect waits for the one under
-// way.
-func (r *runner) passOnFinished() {
-	r.mu.Lock()
-	finished := r.mu.finished
-	r.mu.finished, r.mu.taken = map[Source]uint64{}, true
-	r.mu.Unlock()
-	for s, next := range finished {
-		if f := r.machine.find(s); f != nil {
-			f.finished = max(f.finished, next)
-		} else {
-			r.Finished(s, next)
+	defer r.mu.Unlock()
+	events := r.mu.mail
+	for _, ev := range events {
+		if removed, ok := ev.(sourceRemoved); ok {
+			delete(r.readers, removed.source)
 		}
 	}
+	for s, next := range r.mu.finished {
+		events = append(events, slotFinished{s, next})
+	}
+	r.mu.mail, r.mu.finished, r.mu.taken = nil, map[Source]uint64{}, r.mu.taken || len(events) > 0
+	return events
 }
 
 func (r *runner) now() machine.Instant { return machine.At(r.begun, time.Now()) }
 
-// report publishes the status and logs what keeps slots out of the table.
-func (r *runner) report() {
+// report publishes the status and logs what keeps slots out of the table. idle: all
+// that was taken from the mailbox has had its effect.
+func (r *runner) report(idle bool) {
 	m := r.machine
 	status := Status{Version: -1, Commits: m.commits, Lost: m.lost, Sources: make(map[Source]SourceStatus, len(m.sources))}
 	if m.snapshot != nil {
@@ -241,7 +217,7 @@ func (r *runner) report() {
 	r.message = message
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.status, r.mu.taken = status, r.handing
+	r.mu.status, r.mu.taken = status, r.mu.taken && !idle
 	close(r.mu.changed)
 	r.mu.changed = make(chan struct{})
 }
