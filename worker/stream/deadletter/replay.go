@@ -335,9 +335,7 @@ func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *re
 		if len(letters) == 0 {
 			continue
 		}
-		b := batchOf(letters)
-		b.From = out.To
-		if err := e.Score(ctx, b, out); err != nil {
+		if err := e.Score(ctx, batchOf(letters, out.To), out); err != nil {
 			return nil, cut, err
 		}
 		if out.Full {
@@ -366,9 +364,9 @@ func (r *replayer) needs(ctx context.Context, m engine.Model) (connectors.Fields
 	return e.Needs(), nil
 }
 
-// batchOf lays out the events of dead letters, which are whole, as they
-// came from the topic.
-func batchOf(letters []engine.DeadLetter) *engine.Batch {
+// batchOf lays out the events of dead letters, which are whole, as they came from
+// the topic; they are what is to be scored from an offset on.
+func batchOf(letters []engine.DeadLetter, from int64) *engine.Batch {
 	r := &connectors.Records{Want: connectors.Keys | connectors.Headers}
 	for i := range letters {
 		l := &letters[i]
@@ -377,6 +375,5 @@ func batchOf(letters []engine.DeadLetter) *engine.Batch {
 		}
 		r.Append(l.Offset, l.TimestampUS, l.Key, l.Raw)
 	}
-	return &engine.Batch{To: letters[len(letters)-1].Offset + 1, Values: r.Values, Ends: r.Ends, Offsets: r.Offsets, Timestamps: r.Timestamps, Nulls: r.Null,
-		Bytes: int64(len(r.Values)), Parts: r, Fields: r.Want}
+	return engine.BatchOf(r, from, letters[len(letters)-1].Offset+1)
 }

@@ -259,7 +259,7 @@ func (e *replayEngine) Score(_ context.Context, b *engine.Batch, dst *engine.Row
 	var letters bytes.Buffer
 	var lost []engine.Reject
 	var good []int64
-	for i, at := range b.Offsets {
+	for i, at := range b.Offsets() {
 		var needs int
 		fmt.Sscan(string(b.Value(i)), &needs)
 		if needs <= e.version {
@@ -267,7 +267,7 @@ func (e *replayEngine) Score(_ context.Context, b *engine.Batch, dst *engine.Row
 			continue
 		}
 		text := string(b.Value(i))
-		l := engine.DeadLetter{Topic: "t", Offset: at, TimestampUS: b.Timestamps[i], Stage: "decode", Reason: "again", Model: "m", ModelVersion: dst.Model.Version,
+		l := engine.DeadLetter{Topic: "t", Offset: at, TimestampUS: b.Timestamps()[i], Stage: "decode", Reason: "again", Model: "m", ModelVersion: dst.Model.Version,
 			SpecGeneration: dst.Generation, SizeBytes: 1, Raw: b.Value(i), Text: &text, Replay: dst.Replay}
 		if err := l.AppendLine(&letters); err != nil {
 			return err

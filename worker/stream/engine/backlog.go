@@ -18,15 +18,13 @@ const keepFree = 4
 // Backlog holds the records that are fetched and not scored, in order. Only
 // the scorer's loop uses it.
 type Backlog struct {
-	parts []*part
-	lent  int               // parts at the front that a batch under way reads
-	Want  connectors.Fields // parts of records that fetches shall fill; it may only grow
-	free  []*connectors.Records
-	Share *budget.Share // says how large a buffer may be that is kept
-	batch Batch
-	// laidOut is the memory of batch when it was taken: whoever scores it may cut
-	// it meanwhile.
-	laidOut int64
+	parts  []*part
+	lent   int               // parts at the front that a batch under way reads
+	Want   connectors.Fields // parts of records that fetches shall fill; it may only grow
+	free   []*connectors.Records
+	Share  *budget.Share // says how large a buffer may be that is kept
+	batch  Batch
+	copied connectors.Records // backs batch where it comes from several parts
 }
 
 // part is what one fetch gave, or several small ones.
@@ -35,33 +33,34 @@ type part struct {
 	first   int // index of the first record that is not scored
 }
 
-// Batch is a run of records to be scored at once, up to the offset to. Its
+// Batch is a run of records to be scored at once, up to the offset To. Its
 // memory belongs to the backlog and is valid until the next take; it may be read
 // beside the loop until GiveBack.
 type Batch struct {
-	From, To   int64
-	Values     []byte
-	Ends       []int
-	Offsets    []int64
-	Timestamps []int64
-	Nulls      []bool         // nil: none
-	Unreadable map[int]string // nil: none
-	Gaps       []commitlog.Gap
-	Bytes      int64 // of the values
-	// Parts holds the keys and headers that fields says: those of the i-th record
-	// are parts.Key(first+i) and parts.AllHeaders(first+i).
-	Parts  *connectors.Records
-	first  int
-	Fields connectors.Fields // what all records have
-
-	copied connectors.Records // backs all of it where it comes from several parts
+	From, To int64
+	Records  *connectors.Records // the batch is n of them
+	first, n int
+	Gaps     []commitlog.Gap
+	Bytes    int64 // of the records
 }
 
-func (t *Batch) key(i int) []byte { return t.Parts.Key(t.first + i) }
-
-func (t *Batch) header(i int, name string) (value []byte, ok bool) {
-	return t.Parts.Header(t.first+i, name)
+// BatchOf returns the batch of all records, which are what there is of the
+// offsets [from, to).
+func BatchOf(r *connectors.Records, from, to int64) *Batch {
+	return &Batch{From: from, To: to, Records: r, n: r.Len(), Bytes: int64(r.SizeBytes())}
 }
+
+// Len returns the number of records.
+func (t *Batch) Len() int { return t.n }
+
+// Offsets returns the offsets of the records.
+func (t *Batch) Offsets() []int64 { return t.Records.Offsets[t.first : t.first+t.n] }
+
+// Timestamps returns those of the records.
+func (t *Batch) Timestamps() []int64 { return t.Records.Timestamps[t.first : t.first+t.n] }
+
+// Value returns the bytes of the i-th record.
+func (t *Batch) Value(i int) []byte { return t.Records.Value(t.first + i) }
 
 // Reset forgets everything. The buffers are not used again: a batch that is
 // being scored may still read them.
@@ -122,126 +121,66 @@ type Cut struct {
 // GiveBack.
 func (b *Backlog) Take(c Cut) *Batch {
 	t := &b.batch
-	defer func() { b.laidOut = capOf(&t.copied) + 8*int64(cap(t.Ends)+cap(t.Offsets)+cap(t.Timestamps)) }()
-	t.From, t.To, t.Bytes = c.From, c.From, 0
-	t.Values, t.Ends, t.Parts = nil, t.Ends[:0], nil
-	t.copied.Reset()
-	t.Fields = ^connectors.Fields(0)
-	for _, p := range b.parts {
-		t.Fields &= p.records.Want
-	}
-	t.copied.Want = t.Fields
-	t.Offsets, t.Timestamps, t.Gaps = t.Offsets[:0], t.Timestamps[:0], t.Gaps[:0]
-	t.Nulls, t.Unreadable = nil, nil
-	upTo := c.UpTo
-	if upTo < 0 {
-		upTo = math.MaxInt64
+	b.copied.Reset()
+	*t = Batch{From: c.From, To: c.From, Records: &b.copied, Gaps: t.Gaps[:0]}
+	if c.UpTo < 0 {
+		c.UpTo = math.MaxInt64
 	}
 	for i, p := range b.parts {
-		n := t.count(p, c, upTo)
-		if n == 0 {
-			break
+		n, full := t.count(p, c)
+		if n > 0 {
+			b.append(p, n)
+			b.lent = i + 1
 		}
-		t.append(p, n, i == 0)
-		b.lent = i + 1
+		if full {
+			return t // it ends after its last record
+		}
 		if p.first+n < p.records.Len() {
 			break
 		}
 	}
-	if n := b.records(); len(t.Offsets) < n && !b.stoppedBy(upTo, len(t.Offsets)) {
-		return t // ends after its last record
-	}
-	end := min(c.End, upTo)
-	if end > t.To {
+	if end := min(c.End, c.UpTo); end > t.To {
 		t.Gaps = append(t.Gaps, commitlog.Gap{t.To, end})
 		t.To = end
 	}
 	return t
 }
 
-// stoppedBy reports whether the record after the first n is at or beyond an
-// offset.
-func (b *Backlog) stoppedBy(offset int64, n int) bool {
-	for _, p := range b.parts {
-		left := p.records.Len() - p.first
-		if n < left {
-			return p.records.Offsets[p.first+n] >= offset
-		}
-		n -= left
-	}
-	return false
-}
-
-// count returns how many records of p the batch may still take; it notes the
-// gaps before them.
-func (t *Batch) count(p *part, c Cut, upTo int64) int {
+// count returns how many records of p the batch may still take before UpTo, and
+// whether it is full then; it notes the gaps before them.
+func (t *Batch) count(p *part, c Cut) (n int, full bool) {
 	r := p.records
-	n := 0
-	for i := p.first; i < r.Len(); i++ {
+	for i := p.first; i < r.Len() && r.Offsets[i] < c.UpTo; i++ {
 		at := r.Offsets[i]
-		if len(t.Offsets)+n >= c.Count || t.Bytes >= c.Bytes || at >= upTo {
-			break
+		if t.n+n >= c.Count || t.Bytes >= c.Bytes || at > t.To && len(t.Gaps) >= c.Gaps {
+			return n, true
 		}
 		if at > t.To {
-			if len(t.Gaps) >= c.Gaps {
-				break
-			}
 			t.Gaps = append(t.Gaps, commitlog.Gap{t.To, at})
 		}
 		t.Bytes += int64(r.SizeOf(i))
 		t.To = at + 1
 		n++
 	}
-	return n
+	return n, false
 }
 
-// append takes the first n records of p. The bytes of one part are not copied;
-// those of several are.
-func (t *Batch) append(p *part, n int, first bool) {
-	r, lo, hi := p.records, p.first, p.first+n
-	start := 0
-	if lo > 0 {
-		start = r.Ends[lo-1]
+// append adds the first n records of p to the batch. The records of one part are
+// not copied; those of several are.
+func (b *Backlog) append(p *part, n int) {
+	t := &b.batch
+	if t.n == 0 {
+		t.Records, t.first, t.n = p.records, p.first, n
+		return
 	}
-	base := len(t.Values)
-	if first {
-		t.Values, t.Parts, t.first = r.Values[start:r.Ends[hi-1]], r, lo
-	} else {
-		if t.copied.Len() == 0 {
-			t.copied.AppendRecords(t.Parts, t.first, t.first+len(t.Offsets))
-		}
-		t.copied.AppendRecords(r, lo, hi)
-		t.Values, t.Parts, t.first = t.copied.Values, &t.copied, 0
+	if t.Records != &b.copied {
+		b.copied.Want = t.Records.Want
+		b.copied.AppendRecords(t.Records, t.first, t.first+t.n)
+		t.Records, t.first = &b.copied, 0
 	}
-	for _, end := range r.Ends[lo:hi] {
-		t.Ends = append(t.Ends, base+end-start)
-	}
-	before := len(t.Offsets)
-	t.Offsets = append(t.Offsets, r.Offsets[lo:hi]...)
-	t.Timestamps = append(t.Timestamps, r.Timestamps[lo:hi]...)
-	if r.Null != nil || t.Nulls != nil {
-		t.Nulls = append(t.Nulls, make([]bool, before-len(t.Nulls)+n)...)
-		if r.Null != nil {
-			copy(t.Nulls[before:], r.Null[lo:hi])
-		}
-	}
-	for i, reason := range r.Unreadable {
-		if i >= lo && i < hi {
-			if t.Unreadable == nil {
-				t.Unreadable = make(map[int]string)
-			}
-			t.Unreadable[before+i-lo] = reason
-		}
-	}
-}
-
-// Value returns the bytes of the i-th record.
-func (t *Batch) Value(i int) []byte {
-	start := 0
-	if i > 0 {
-		start = t.Ends[i-1]
-	}
-	return t.Values[start:t.Ends[i]]
+	b.copied.Want &= p.records.Want
+	b.copied.AppendRecords(p.records, p.first, p.first+n)
+	t.n += n
 }
 
 // Drop removes the first n records, which are scored.
@@ -262,7 +201,7 @@ func (b *Backlog) Drop(n int) {
 // SizeBytes returns the memory that the backlog takes, of buffers that are not
 // used at the moment too.
 func (b *Backlog) SizeBytes() int64 {
-	n := b.laidOut
+	n := capOf(&b.copied)
 	for _, p := range b.parts {
 		n += capOf(p.records)
 	}
@@ -275,12 +214,4 @@ func (b *Backlog) SizeBytes() int64 {
 func capOf(r *connectors.Records) int64 {
 	return int64(cap(r.Values)+cap(r.KeyBytes)+cap(r.HeaderBytes)+cap(r.Null)+cap(r.NullKeys)) +
 		8*int64(cap(r.Ends)+cap(r.Offsets)+cap(r.Timestamps)+cap(r.KeyEnds)+cap(r.HeaderEnds))
-}
-
-func (b *Backlog) records() int {
-	n := 0
-	for _, p := range b.parts {
-		n += p.records.Len() - p.first
-	}
-	return n
 }

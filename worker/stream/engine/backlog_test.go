@@ -40,17 +40,18 @@ func TestBatchesKeepKeysAndHeadersWithTheirValues(t *testing.T) {
 		from, seen := int64(0), 0
 		for b.records() > 0 {
 			got := b.Take(Cut{From: from, Count: 1 + rng.IntN(7), Bytes: 1 << 30, Gaps: 1 << 20, UpTo: -1, End: next})
-			for i, at := range got.Offsets {
-				value := strings.TrimSpace(string(got.Values[start(got.Ends, i):got.Ends[i]]))
-				null := got.Nulls != nil && got.Nulls[i]
-				header, _ := got.header(i, "at")
+			for i, at := range got.Offsets() {
+				value := strings.TrimSpace(string(got.Value(i)))
+				null := got.Records.Null != nil && got.Records.Null[got.first+i]
+				header, _ := got.Records.Header(got.first+i, "at")
+				key := got.Records.Key(got.first + i)
 				if !null && value != fmt.Sprint(at) || null && value != "" || string(header) != fmt.Sprint(at) ||
-					(got.key(i) == nil) != (at%3 == 0) || got.key(i) != nil && string(got.key(i)) != fmt.Sprintf("k%d", at) || got.Timestamps[i] != at*10 {
-					t.Fatalf("seed %d: offset %d has value %.10q, key %q, header %q, time %d", seed, at, value, got.key(i), header, got.Timestamps[i])
+					(key == nil) != (at%3 == 0) || key != nil && string(key) != fmt.Sprintf("k%d", at) || got.Timestamps()[i] != at*10 {
+					t.Fatalf("seed %d: offset %d has value %.10q, key %q, header %q, time %d", seed, at, value, key, header, got.Timestamps()[i])
 				}
 			}
-			seen, from = seen+len(got.Offsets), got.To
-			b.Drop(len(got.Offsets))
+			seen, from = seen+got.Len(), got.To
+			b.Drop(got.Len())
 		}
 		if seen != total || from != next && total > 0 {
 			t.Fatalf("seed %d: %d records of %d, up to %d of %d", seed, seen, total, from, next)
@@ -58,11 +59,12 @@ func TestBatchesKeepKeysAndHeadersWithTheirValues(t *testing.T) {
 	}
 }
 
-func start(ends []int, i int) int {
-	if i == 0 {
-		return 0
+func (b *Backlog) records() int {
+	n := 0
+	for _, p := range b.parts {
+		n += p.records.Len() - p.first
 	}
-	return ends[i-1]
+	return n
 }
 
 // TestRecordsAreNotPutBehindThoseThatAreBeingRead: a batch is scored beside the
@@ -83,7 +85,9 @@ func TestRecordsAreNotPutBehindThoseThatAreBeingRead(t *testing.T) {
 	out := b.Take(Cut{Count: 1, Bytes: 1, Gaps: 1, UpTo: -1, End: at})
 	read := make(chan string)
 	// Decoders load whole words, which may reach behind the last event.
-	go func() { read <- string(out.key(0)) + " " + string(out.Value(0)[:cap(out.Value(0))]) }()
+	go func() {
+		read <- string(out.Records.Key(0)) + " " + string(out.Records.Values[:cap(out.Records.Values)])
+	}()
 	fetch() // under the race detector, a write to what is read fails the test
 	fetch()
 	if got := <-read; !strings.HasPrefix(got, "key value") {

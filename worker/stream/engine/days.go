@@ -117,14 +117,10 @@ func (r *Rows) limitDays(b *Batch, pieces []piece, lost []Reject) ([]piece, []Re
 
 // cut ends the batch before the record of an offset that is in it.
 func (b *Batch) cut(offset int64) {
-	n, _ := slices.BinarySearch(b.Offsets, offset)
-	b.Offsets, b.Ends, b.Timestamps = b.Offsets[:n], b.Ends[:n], b.Timestamps[:n]
-	if b.Nulls != nil {
-		b.Nulls = b.Nulls[:n]
-	}
+	b.n, _ = slices.BinarySearch(b.Offsets(), offset)
 	b.Bytes = 0
-	for i := range n {
-		b.Bytes += int64(b.Parts.SizeOf(b.first + i))
+	for i := range b.n {
+		b.Bytes += int64(b.Records.SizeOf(b.first + i))
 	}
 	b.Gaps = slices.DeleteFunc(b.Gaps, func(g commitlog.Gap) bool { return g[0] >= offset })
 	b.To = offset

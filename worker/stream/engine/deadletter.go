@@ -61,21 +61,21 @@ const (
 // setAround keeps what the record has around the event, as far as it was
 // fetched, unless it has more than limit bytes.
 func (d *DeadLetter) setAround(b *Batch, i, limit int) {
-	if b.Fields == 0 {
+	r, at := b.Records, b.first+i
+	if r.Want == 0 {
 		return
 	}
-	at := b.first + i
-	if b.Parts.SizeOf(at)-len(b.Parts.Value(at)) > limit {
+	if r.SizeOf(at)-len(r.Value(at)) > limit {
 		d.Truncated = true
 		return
 	}
-	if b.Fields&connectors.Keys != 0 {
+	if r.Want&connectors.Keys != 0 {
 		d.Around = append(d.Around, aroundKey)
-		d.Key = b.Parts.Key(at)
+		d.Key = r.Key(at)
 	}
-	if b.Fields&connectors.Headers != 0 {
+	if r.Want&connectors.Headers != 0 {
 		d.Around = append(d.Around, aroundHeaders)
-		for name, value := range b.Parts.AllHeaders(at) {
+		for name, value := range r.AllHeaders(at) {
 			d.Headers = append(d.Headers, Header{string(name), value})
 		}
 	}

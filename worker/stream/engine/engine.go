@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sort"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -60,6 +59,7 @@ type artifactEngine struct {
 	model   Model
 	decoder *events.Decoder
 	scorer  predictor
+	ends    []int             // of the batch that is decoded
 	output  *artifact.Scorer  // lays out rows while scorer scores the next
 	fields  connectors.Fields // that columns come from
 }
@@ -104,25 +104,24 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 			err = fmt.Errorf("scoring offsets [%d, %d) panicked: %v", b.From, b.To, p)
 		}
 	}()
-	if len(b.Offsets) == 0 {
+	if b.Len() == 0 {
 		return dst.Add(b, nil, nil, nil)
 	}
-	if e.fields&^b.Fields != 0 {
+	if e.fields&^b.Records.Want != 0 {
 		return ErrRefetch
 	}
-	rec, rejects, err := e.decoder.Decode(ctx, events.Events{Values: b.Values, Ends: b.Ends, Offsets: b.Offsets, Nulls: b.Nulls, Unreadable: b.Unreadable,
-		Partition: dst.Partition, Around: envelope{b}})
+	rec, rejects, err := e.decoder.Decode(ctx, e.events(b, dst.Partition))
 	if err != nil {
 		return err
 	}
 	defer rec.Release()
-	if n := int(rec.NumRows()) + len(rejects); n != len(b.Offsets) {
-		return fmt.Errorf("%d events decoded to %d rows and %d rejects", len(b.Offsets), rec.NumRows(), len(rejects))
+	if n := int(rec.NumRows()) + len(rejects); n != b.Len() {
+		return fmt.Errorf("%d events decoded to %d rows and %d rejects", b.Len(), rec.NumRows(), len(rejects))
 	}
 	lost := make([]Reject, 0, len(rejects))
 	for _, r := range rejects {
 		c := Reject{r.Row, stageDecode, r.Reason}
-		if why, ok := b.Unreadable[r.Index]; ok {
+		if why, ok := b.Records.Unreadable[b.first+r.Index]; ok {
 			c.stage, c.reason = stageFetch, why
 		}
 		lost = append(lost, c)
@@ -216,13 +215,13 @@ func (e *artifactEngine) letters(b *Batch, lost []Reject, dst *Rows) ([]byte, er
 	buf := &dst.scratch
 	buf.Reset()
 	for _, c := range lost {
-		i := sort.Search(len(b.Offsets), func(i int) bool { return b.Offsets[i] >= c.Offset })
-		if i == len(b.Offsets) || b.Offsets[i] != c.Offset {
+		i, ok := slices.BinarySearch(b.Offsets(), c.Offset)
+		if !ok {
 			return nil, fmt.Errorf("offset %d was removed (%s: %s) but is not in the batch", c.Offset, c.stage, c.reason)
 		}
-		d := DeadLetter{Topic: dst.Topic, Partition: dst.Partition, Offset: c.Offset, TimestampUS: b.Timestamps[i], Stage: c.stage, Reason: c.reason,
+		d := DeadLetter{Topic: dst.Topic, Partition: dst.Partition, Offset: c.Offset, TimestampUS: b.Timestamps()[i], Stage: c.stage, Reason: c.reason,
 			Model: e.model.Name, ModelVersion: e.model.Version, SpecGeneration: dst.Generation, Replay: dst.Replay}
-		if b.Nulls == nil || !b.Nulls[i] {
+		if null := b.Records.Null; null == nil || !null[b.first+i] {
 			d.setRaw(b.Value(i), e.cfg.MaxEventBytes)
 		}
 		d.setAround(b, i, e.cfg.MaxEventBytes)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -17,14 +18,11 @@ import (
 
 // testBatch lays out events from offset 0 on.
 func testBatch(events ...string) *Batch {
-	b := &Batch{To: int64(len(events))}
+	var r connectors.Records
 	for i, e := range events {
-		b.Values = append(b.Values, e...)
-		b.Ends = append(b.Ends, len(b.Values))
-		b.Offsets = append(b.Offsets, int64(i))
-		b.Timestamps = append(b.Timestamps, 1)
+		r.Append(int64(i), 1, nil, []byte(e))
 	}
-	return b
+	return BatchOf(&r, 0, int64(len(events)))
 }
 
 func testEngine(t *testing.T) *artifactEngine {
@@ -95,8 +93,8 @@ func TestAFaultOfTheCodeOnEveryRowIsNoReasonForDeadLetters(t *testing.T) {
 
 func TestUnreadableAndNullRecordsAreDeadLetters(t *testing.T) {
 	b := testBatch(flight(1), "", "", flight(2))
-	b.Nulls = []bool{false, true, false, false}
-	b.Unreadable = map[int]string{2: "the batch inflates beyond 1 byte"}
+	b.Records.Null = []bool{false, true, false, false}
+	b.Records.Unreadable = map[int]string{2: "the batch inflates beyond 1 byte"}
 	r := &Rows{Topic: "flights"}
 	if err := testEngine(t).Score(t.Context(), b, r); err != nil {
 		t.Fatal(err)

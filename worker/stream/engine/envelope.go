@@ -25,19 +25,45 @@ func FieldsOf(a *artifact.Artifact) (want connectors.Fields) {
 	return want
 }
 
+// events lays a batch out for the decoder.
+func (e *artifactEngine) events(b *Batch, partition int) events.Events {
+	r, lo, hi := b.Records, b.first, b.first+b.n
+	start := 0
+	if lo > 0 {
+		start = r.Ends[lo-1]
+	}
+	e.ends = e.ends[:0]
+	for _, end := range r.Ends[lo:hi] {
+		e.ends = append(e.ends, end-start)
+	}
+	laidOut := events.Events{Values: r.Values[start:r.Ends[hi-1]], Ends: e.ends, Offsets: b.Offsets(), Partition: partition, Around: envelope{b}}
+	if r.Null != nil {
+		laidOut.Nulls = r.Null[lo:hi]
+	}
+	for i, why := range r.Unreadable {
+		if i >= lo && i < hi {
+			if laidOut.Unreadable == nil {
+				laidOut.Unreadable = make(map[int]string)
+			}
+			laidOut.Unreadable[i-lo] = why
+		}
+	}
+	return laidOut
+}
+
 // envelope is the events.Envelope of a batch that has the fields asked for.
 type envelope struct{ *Batch }
 
 // Timestamp implements events.Envelope.
-func (e envelope) Timestamp(i int) int64 { return e.Timestamps[i] }
+func (e envelope) Timestamp(i int) int64 { return e.Records.Timestamps[e.first+i] }
 
 // Key implements events.Envelope.
 func (e envelope) Key(i int) (key []byte, ok bool) {
-	return e.key(i), !e.Parts.NullKeys[e.first+i]
+	return e.Records.Key(e.first + i), !e.Records.NullKeys[e.first+i]
 }
 
 // Header implements events.Envelope.
 func (e envelope) Header(i int, name string) (value []byte, ok bool) {
-	value, ok = e.header(i, name)
+	value, ok = e.Records.Header(e.first+i, name)
 	return value, ok && value != nil
 }

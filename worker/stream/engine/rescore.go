@@ -25,11 +25,7 @@ func Rescore(ctx context.Context, in commitlog.Intent, a *artifact.Artifact, r *
 	at := r.Offsets[0]
 	dst := &Rows{Topic: in.Topic, Partition: in.Partition, Generation: in.SpecGeneration, Model: model, Engine: e, To: at}
 	defer dst.Release()
-	held := *r
-	held.Next = at + 1
-	var b Backlog
-	b.Add(&held)
-	if err := e.Score(ctx, b.Take(Cut{From: at, Count: 1, Bytes: 1, Gaps: 1, UpTo: at + 1, End: at + 1}), dst); err != nil {
+	if err := e.Score(ctx, BatchOf(r, at, at+1), dst); err != nil {
 		return nil, nil, err
 	}
 	if dst.Scored == 0 {

@@ -175,7 +175,7 @@ func (r *runner) score(e score) {
 		} else if err = r.cfg.Memory.Score(ctx, func() error {
 			return r.cfg.Hook.Do(ctx, crash.Score, func() error { return rows.Engine.Score(ctx, b, rows) })
 		}); err == nil {
-			r.latency.observe(r.clock().UnixMicro(), b.Timestamps)
+			r.latency.observe(r.clock().UnixMicro(), b.Timestamps())
 		}
 		gaps, dead = len(rows.Gaps)-gaps, rows.Rejected-dead
 		return func() event {
@@ -184,7 +184,7 @@ func (r *runner) score(e score) {
 			if errors.Is(err, engine.ErrRefetch) {
 				return batchScored{epoch: e.epoch, needsRefetch: true}
 			}
-			ev := batchScored{epoch: e.epoch, records: len(b.Offsets), bytes: b.Bytes, to: b.To, dead: int(dead), gaps: gaps, cut: rows.Full, err: err}
+			ev := batchScored{epoch: e.epoch, records: b.Len(), bytes: b.Bytes, to: b.To, dead: int(dead), gaps: gaps, cut: rows.Full, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
 				s.rows.Release()

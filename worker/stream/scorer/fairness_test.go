@@ -22,7 +22,7 @@ type slowEngine struct {
 }
 
 func (e slowEngine) Score(ctx context.Context, b *engine.Batch, dst *engine.Rows) error {
-	time.Sleep(time.Duration(len(b.Offsets)) * e.perEvent)
+	time.Sleep(time.Duration(b.Len()) * e.perEvent)
 	return e.Engine.Score(ctx, b, dst)
 }
 

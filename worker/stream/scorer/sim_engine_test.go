@@ -27,7 +27,7 @@ func (e *simEngine) Score(_ context.Context, b *engine.Batch, dst *engine.Rows) 
 	var letters bytes.Buffer
 	var lost []engine.Reject
 	var good []int64
-	for i, offset := range b.Offsets {
+	for i, offset := range b.Offsets() {
 		var kind simEvent
 		var topic int
 		if _, err := fmt.Sscan(string(b.Value(i)), &kind, &topic); err != nil {
