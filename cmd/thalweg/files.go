@@ -17,12 +17,14 @@ const maxFileBytes = 64 << 20
 // readFile reads a file of at most so many bytes, or standard input if its name
 // is -. An error says what was being done, and what file would do.
 func readFile(op, name string, most int64, hint string) ([]byte, error) {
-	from, err := os.Stdin, error(nil)
+	from := os.Stdin
 	if name != "-" {
-		if from, err = os.Open(name); err != nil {
+		file, err := os.Open(name)
+		if err != nil {
 			return nil, unreadable(op, err, hint)
 		}
-		defer from.Close()
+		defer file.Close()
+		from = file
 	}
 	data, err := io.ReadAll(io.LimitReader(from, most+1))
 	if err == nil && int64(len(data)) > most {

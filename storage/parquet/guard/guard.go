@@ -79,7 +79,7 @@ func Leaves(c *parquet.Column) (leaves []*parquet.Column) {
 // NameOf returns the path of a column with dots.
 func NameOf(leaf *parquet.Column) string { return strings.Join(leaf.Path(), ".") }
 
-// Recover, deferred, makes an error of a panic of the library.
+// Recover makes an error of a panic of the library. It must be deferred.
 func Recover(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("decoder panicked: %v", p)

@@ -163,10 +163,6 @@ func (c Counts) plus(o Counts) Counts {
 	return Counts{c.Scored + o.Scored, c.Dead + o.Dead, c.Dropped + o.Dropped, c.Missing + o.Missing}
 }
 
-func (c Counts) minus(o Counts) Counts {
-	return Counts{c.Scored - o.Scored, c.Dead - o.Dead, c.Dropped - o.Dropped, c.Missing - o.Missing}
-}
-
 // NewID returns a new unique intent ID: 128 random bits as 32 hex digits.
 func NewID() string {
 	var id [16]byte
