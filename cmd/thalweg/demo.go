@@ -60,9 +60,6 @@ type demo struct {
 	local   *localDataset
 }
 
-// demoMarker tells a demo's directory from one that must not be emptied.
-const demoMarker = "summary.json"
-
 func (d *demo) run(ctx context.Context) error {
 	if err := requireDevParts("demo"); err != nil {
 		return err
@@ -71,16 +68,17 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
-	log, closeLog, err := d.logFile()
+	// So that the screen is the demo's.
+	log, err := os.Create(filepath.Join(d.dir, "cluster.log"))
 	if err != nil {
 		return err
 	}
-	defer closeLog()
+	defer log.Close()
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d.say("Starting three coordinators, two workers, a Kafka broker and an S3 endpoint in one process.")
-	d.cluster, err = newDevCluster(ctx, log, devConfig{Dir: filepath.Join(d.dir, "cluster"), Workers: 2, FreePorts: true})
+	d.cluster, err = newDevCluster(ctx, slog.New(slog.NewTextHandler(log, nil)), devConfig{Dir: filepath.Join(d.dir, "cluster"), Workers: 2, FreePorts: true})
 	if err != nil {
 		return err
 	}
@@ -95,7 +93,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	result.Seconds = time.Since(began).Seconds()
-	if err := result.write(filepath.Join(d.dir, demoMarker)); err != nil {
+	if err := result.write(filepath.Join(d.dir, "summary.json")); err != nil {
 		return err
 	}
 	result.print(d.out, shown)
@@ -131,15 +129,6 @@ func (d *demo) job(ctx context.Context) (*demoSummary, error) {
 	return d.summarise(ctx, first, second, sent)
 }
 
-// logFile is where the cluster's log goes, so that the screen is the demo's.
-func (d *demo) logFile() (*slog.Logger, func(), error) {
-	f, err := os.Create(filepath.Join(d.dir, "cluster.log"))
-	if err != nil {
-		return nil, nil, err
-	}
-	return slog.New(slog.NewTextHandler(f, nil)), func() { f.Close() }, nil
-}
-
 func (d *demo) say(format string, args ...any) {
 	fmt.Fprintf(d.out, "\n"+format+"\n", args...)
 }
@@ -155,8 +144,7 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 		*path = abs
 	}
 	if entries, err := os.ReadDir(d.dir); err == nil && len(entries) > 0 {
-		_, err1 := os.Stat(filepath.Join(d.dir, "cluster"))
-		if err1 != nil {
+		if _, err := os.Stat(filepath.Join(d.dir, "cluster")); err != nil {
 			return &thalweg.Error{Op: "empty demo directory", Kind: thalweg.Invalid, Subject: d.dir,
 				Hint: "it holds something that is not a demo's: name another with --dir"}
 		}

@@ -193,8 +193,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := local.each(t.Context(), func(batch arrow.Record) error {
-			for i := range int(batch.NumRows()) {
-				m, err := form.message(batch, i)
+			for m, err := range form.messages(batch, 0) {
 				if err != nil {
 					return err
 				}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -138,43 +138,38 @@ func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) err
 		names[i] = c.Name
 	}
 	for shard := range d.manifest.Shards {
-		if err := d.eachOf(ctx, shard, names, fn); err != nil {
+		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, names, dataset.ReaderConfig{})
+		if err != nil {
+			return err
+		}
+		for err == nil {
+			err = d.next(r, fn)
+		}
+		_ = r.Close() // what it cannot read, Next has told
+		if err != io.EOF {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *localDataset) eachOf(ctx context.Context, shard int, names []string, fn func(batch arrow.Record) error) error {
-	r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, names, dataset.ReaderConfig{})
+// next calls fn with the next batch of a shard; io.EOF where there is none.
+func (d *localDataset) next(r *dataset.Reader, fn func(batch arrow.Record) error) error {
+	natural, err := r.Next()
 	if err != nil {
 		return err
 	}
-	defer r.Close()
-	for {
-		natural, err := r.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		binder, err := table.NewBinder(d.schema, natural.Schema())
-		if err != nil {
-			natural.Release()
-			return err
-		}
-		batch, err := binder.Bind(natural, 0)
-		natural.Release()
-		if err != nil {
-			return err
-		}
-		err = fn(batch)
-		batch.Release()
-		if err != nil {
-			return err
-		}
+	defer natural.Release()
+	binder, err := table.NewBinder(d.schema, natural.Schema())
+	if err != nil {
+		return err
 	}
+	batch, err := binder.Bind(natural, 0)
+	if err != nil {
+		return err
+	}
+	defer batch.Release()
+	return fn(batch)
 }
 
 // replayer sends rows as events.
@@ -190,27 +185,17 @@ type replayer struct {
 }
 
 // run sends the rows and returns how many there were.
-func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
-	var out *bufio.Writer
-	if p.copy != nil {
-		out = bufio.NewWriterSize(p.copy, 1<<20)
+func (p *replayer) run(ctx context.Context, d *localDataset) (sent int64, err error) {
+	form := p.form
+	if form == nil {
+		form = &eventForm{encode: encodeJSON, values: d.schema.Columns}
 	}
 	skip := int64(p.from * float64(d.manifest.Rows))
-	var sent int64
 	began := time.Now()
 	messages := make([]kafka.Message, 0, produceBatch)
 	flush := func() error {
-		if len(messages) == 0 {
-			return nil
-		}
-		if err := p.producer.Produce(ctx, messages); err != nil {
+		if err := p.send(ctx, messages); err != nil {
 			return err
-		}
-		for _, m := range messages {
-			if out != nil {
-				_, _ = out.Write(m.Value) // an error stays with the writer until Flush
-				_ = out.WriteByte('\n')
-			}
 		}
 		sent += int64(len(messages))
 		messages = messages[:0]
@@ -225,37 +210,38 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (int64, error) {
 		due := began.Add(time.Duration(float64(sent) / p.rate * float64(time.Second)))
 		return retry.Sleep(ctx, time.Until(due))
 	}
-	form := p.form
-	if form == nil {
-		form = &eventForm{encode: encodeJSON}
-	}
-	err := d.each(ctx, func(batch arrow.Record) error {
-		for i := range int(batch.NumRows()) {
-			if skip > 0 {
-				skip--
-				continue
-			}
-			m, err := form.message(batch, i)
+	err = d.each(ctx, func(batch arrow.Record) error {
+		from := min(skip, batch.NumRows())
+		skip -= from
+		for m, err := range form.messages(batch, int(from)) {
 			if err != nil {
 				return err
 			}
-			messages = append(messages, m)
-			if len(messages) == cap(messages) {
-				if err := flush(); err != nil {
-					return err
-				}
+			if messages = append(messages, m); len(messages) < cap(messages) {
+				continue
+			}
+			if err := flush(); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return sent, err
+	if err == nil && len(messages) > 0 {
+		err = flush()
 	}
-	if err := flush(); err != nil {
-		return sent, err
+	return sent, err
+}
+
+// send produces messages, and copies them.
+func (p *replayer) send(ctx context.Context, messages []kafka.Message) error {
+	if err := p.producer.Produce(ctx, messages); err != nil || p.copy == nil {
+		return err
 	}
-	if out != nil {
-		return sent, out.Flush()
+	var lines bytes.Buffer
+	for _, m := range messages {
+		lines.Write(m.Value)
+		lines.WriteByte('\n')
 	}
-	return sent, nil
+	_, err := p.copy.Write(lines.Bytes())
+	return err
 }

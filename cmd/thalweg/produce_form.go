@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -29,25 +32,23 @@ func encodeJSON(dst []byte, batch arrow.Record, row int) ([]byte, error) {
 // eventForm is what rows become as messages.
 type eventForm struct {
 	encode encoder
-	// columns go into the value; nil: all.
-	columns []string
-	// around go into the record around it.
-	around []table.Column
+	values []table.Column // go into the value
+	around []table.Column // go into the record around it
 }
 
 // newEventForm returns the form that a spec reads, or else that of a format.
-func newEventForm(ctx context.Context, conns *connections, src *localDataset, topic, specFile, format string) (*eventForm, error) {
+func newEventForm(ctx context.Context, conns *connections, src *localDataset, topic, specFile, format string) (f *eventForm, err error) {
+	f = &eventForm{values: src.schema.Columns}
 	if specFile == "" {
-		switch format {
-		case "", event.JSON:
-			return &eventForm{encode: encodeJSON}, nil
-		case event.CSV:
-			return &eventForm{encode: encodeCSV(event.CSVConfig{})}, nil
-		case event.Avro:
-			encode, err := registered(ctx, conns, defaultConnection, topic, src.schema)
-			return &eventForm{encode: encode}, err
+		chosen, err := catalog.All().Choose(pipeline.EventFormats, cmp.Or(format, event.JSON), []byte("{}"))
+		if err != nil {
+			return nil, err
 		}
-		return nil, usageError("--format", format, "one of json, csv, avro")
+		if avro, ok := chosen.Options.(*event.AvroFormat); ok {
+			avro.SchemaRegistry = defaultConnection
+		}
+		f.encode, err = f.encoder(ctx, conns, chosen, topic, nil)
+		return f, err
 	}
 	spec, _, err := parseSpec(specFile)
 	if err != nil {
@@ -61,42 +62,45 @@ func newEventForm(ctx context.Context, conns *connections, src *localDataset, to
 		return nil, &thalweg.Error{Op: "produce", Kind: thalweg.Invalid, Subject: specFile, Hint: "it has no sources.events"}
 	}
 	src.schema.Timezone = plan.Input.Timezone // so that the rows are those of training
-	f := &eventForm{}
-	values := table.Schema{}
+	f.values = nil
 	for _, c := range plan.ScoringInput.Columns {
 		if c.From != "" {
 			f.around = append(f.around, c)
-			continue
+		} else {
+			f.values = append(f.values, c)
 		}
-		f.columns = append(f.columns, c.Name)
-		values.Columns = append(values.Columns, c)
 	}
-	f.encode, err = encoderOf(ctx, conns, plan, topic, values)
+	f.encode, err = f.encoder(ctx, conns, spec.Spec.Sources.Events.Format, topic, plan)
 	return f, err
 }
 
-func encoderOf(ctx context.Context, conns *connections, plan *pipeline.Plan, topic string, values table.Schema) (encoder, error) {
-	format := plan.Spec.Spec.Sources.Events.Format
-	switch f := format.Options.(type) {
+// encoder returns what writes events in a format. plan is that of the spec, if
+// there is one.
+func (f *eventForm) encoder(ctx context.Context, conns *connections, format pipeline.Choice, topic string, plan *pipeline.Plan) (encoder, error) {
+	switch o := format.Options.(type) {
+	case *event.JSONFormat:
+		return encodeJSON, nil
 	case *event.CSVFormat:
 		var cfg event.Config
-		f.Configure(&cfg)
-		return encodeCSV(cfg.CSV), nil
+		o.Configure(&cfg)
+		return func(dst []byte, batch arrow.Record, row int) ([]byte, error) {
+			return event.AppendCSV(dst, batch, row, cfg.CSV), nil
+		}, nil
 	case *event.AvroFormat:
-		if f.SchemaRegistry != "" {
-			return registered(ctx, conns, f.SchemaRegistry, topic, values)
+		if o.SchemaRegistry != "" {
+			return f.registered(ctx, conns, o.SchemaRegistry, topic)
 		}
-		encode, err := filed(ctx, conns, plan, values)
+		encode, err := f.filed(ctx, conns, plan)
 		if err != nil {
-			return nil, &thalweg.Error{Op: "read schema_file", Kind: thalweg.KindOf(err), Subject: f.SchemaFile, Err: err}
+			return nil, &thalweg.Error{Op: "read schema_file", Kind: thalweg.KindOf(err), Subject: o.SchemaFile, Err: err}
 		}
 		return encode, nil
 	}
-	return encodeJSON, nil
+	return nil, &thalweg.Error{Op: "produce", Kind: thalweg.Unsupported, Subject: "format " + format.Name, Hint: "this build cannot write it"}
 }
 
 // filed encodes by the schema of the file that the spec names.
-func filed(ctx context.Context, conns *connections, plan *pipeline.Plan, values table.Schema) (encoder, error) {
+func (f *eventForm) filed(ctx context.Context, conns *connections, plan *pipeline.Plan) (encoder, error) {
 	bucket, key, err := conns.bucketOf(ctx, plan.Spec.Spec.Sources.Train.Connection, plan.Spec.SchemaFile())
 	if err != nil {
 		return nil, err
@@ -108,18 +112,30 @@ func filed(ctx context.Context, conns *connections, plan *pipeline.Plan, values 
 	if err := artifact.CheckEvents(plan, string(schema)); err != nil {
 		return nil, err
 	}
-	return encodeAvro(nil, string(schema), values)
+	return f.avro(nil, string(schema))
 }
 
-func encodeCSV(cfg event.CSVConfig) encoder {
-	return func(dst []byte, batch arrow.Record, row int) ([]byte, error) {
-		return event.AppendCSV(dst, batch, row, cfg), nil
+// registered encodes by a schema made from the columns, which is registered as
+// the topic's.
+func (f *eventForm) registered(ctx context.Context, conns *connections, connection, topic string) (encoder, error) {
+	client, err := conns.Schemas(connection)
+	if err != nil {
+		return nil, err
 	}
+	schema, err := event.AvroSchemaOf("Event", table.Schema{Columns: f.values})
+	if err != nil {
+		return nil, err
+	}
+	id, err := client.Register(ctx, topic+"-value", schema)
+	if err != nil {
+		return nil, err
+	}
+	return f.avro(binary.BigEndian.AppendUint32([]byte{0}, id), schema)
 }
 
-// encodeAvro encodes by a schema, behind a header.
-func encodeAvro(header []byte, schema string, values table.Schema) (encoder, error) {
-	e, err := event.NewAvroEncoder(schema, values.Arrow())
+// avro encodes by a schema, behind a header.
+func (f *eventForm) avro(header []byte, schema string) (encoder, error) {
+	e, err := event.NewAvroEncoder(schema, table.Schema{Columns: f.values}.Arrow())
 	if err != nil {
 		return nil, err
 	}
@@ -128,36 +144,29 @@ func encodeAvro(header []byte, schema string, values table.Schema) (encoder, err
 	}, nil
 }
 
-// registered encodes by a schema made from the columns, which is registered as
-// the topic's.
-func registered(ctx context.Context, conns *connections, connection, topic string, values table.Schema) (encoder, error) {
-	client, err := conns.Schemas(connection)
-	if err != nil {
-		return nil, err
-	}
-	schema, err := event.AvroSchemaOf("Event", values)
-	if err != nil {
-		return nil, err
-	}
-	id, err := client.Register(ctx, topic+"-value", schema)
-	if err != nil {
-		return nil, err
-	}
-	return encodeAvro(binary.BigEndian.AppendUint32([]byte{0}, id), schema, values)
-}
-
-// message returns a row as a message.
-func (f *eventForm) message(batch arrow.Record, row int) (m kafka.Message, err error) {
-	values := batch
-	if f.columns != nil {
-		if values, err = project(batch, f.columns); err != nil {
-			return m, err
+// messages yields the rows of a batch from one on as messages.
+func (f *eventForm) messages(batch arrow.Record, from int) iter.Seq2[kafka.Message, error] {
+	return func(yield func(kafka.Message, error) bool) {
+		values, err := project(batch, f.values)
+		if err != nil {
+			yield(kafka.Message{}, err)
+			return
 		}
 		defer values.Release()
+		for row := from; row < int(batch.NumRows()); row++ {
+			var m kafka.Message
+			if m.Value, err = f.encode(nil, values, row); err == nil {
+				f.surround(&m, batch, row)
+			}
+			if !yield(m, err) || err != nil {
+				return
+			}
+		}
 	}
-	if m.Value, err = f.encode(nil, values, row); err != nil {
-		return m, err
-	}
+}
+
+// surround sets what a row has around the value.
+func (f *eventForm) surround(m *kafka.Message, batch arrow.Record, row int) {
 	for _, c := range f.around {
 		column := batch.Column(batch.Schema().FieldIndices(c.Name)[0])
 		text, ok := event.AppendText([]byte{}, column, row)
@@ -171,19 +180,18 @@ func (f *eventForm) message(batch arrow.Record, row int) (m kafka.Message, err e
 			m.Time = time.UnixMicro(int64(column.(*array.Timestamp).Value(row)))
 		}
 	}
-	return m, nil
 }
 
 // project returns the columns of a batch in an order, without their row
 // numbers.
-func project(batch arrow.Record, names []string) (arrow.Record, error) {
-	fields, columns := make([]arrow.Field, len(names)), make([]arrow.Array, len(names))
-	for i, name := range names {
-		at := batch.Schema().FieldIndices(name)
+func project(batch arrow.Record, columns []table.Column) (arrow.Record, error) {
+	fields, values := make([]arrow.Field, len(columns)), make([]arrow.Array, len(columns))
+	for i, c := range columns {
+		at := batch.Schema().FieldIndices(c.Name)
 		if len(at) != 1 {
-			return nil, fmt.Errorf("the file has no column %s", name)
+			return nil, fmt.Errorf("the file has no column %s", c.Name)
 		}
-		fields[i], columns[i] = batch.Schema().Field(at[0]), batch.Column(at[0])
+		fields[i], values[i] = batch.Schema().Field(at[0]), batch.Column(at[0])
 	}
-	return array.NewRecord(arrow.NewSchema(fields, nil), columns, batch.NumRows()), nil
+	return array.NewRecord(arrow.NewSchema(fields, nil), values, batch.NumRows()), nil
 }
