@@ -99,13 +99,8 @@ var ranks = map[string]int{
 
 	"integration/process": 12,
 
-	"integration/kafka":    13,
-	"integration/minio":    13,
-	"integration/proxy":    13,
-	"integration/registry": 13,
-
-	"integration/cluster": 14,
-	"integration/spark":   14,
+	"integration/kafka": 13,
+	"integration/minio": 13,
 
 	"integration":       15,
 	"integration/bench": 15,

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg/integration/process"
-	"github.com/thalweg/thalweg/integration/proxy"
 	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
 )
 
@@ -123,13 +122,13 @@ func crashWorker(r *chaosRun, at time.Duration) []moment {
 
 // spoilNetwork does something to one of a worker's connections, or to all.
 func spoilNetwork(r *chaosRun, at time.Duration) []moment {
-	w, mode := r.rng.IntN(chaosWorkers), []proxy.Mode{proxy.Cut, proxy.Freeze, proxy.Mute, proxy.Slow}[r.rng.IntN(4)]
+	w, mode := r.rng.IntN(chaosWorkers), []proxyMode{proxyCut, proxyFreeze, proxyMute, proxySlow}[r.rng.IntN(4)]
 	for_ := between(r.rng, 300*time.Millisecond, 3*time.Second)
 	to := links[r.rng.IntN(len(links)):][:1]
 	if r.rng.IntN(4) == 0 {
 		to, for_ = links, 7*time.Second // alone, until others have taken over
 	}
-	set := func(mode proxy.Mode) {
+	set := func(mode proxyMode) {
 		for _, l := range to {
 			r.proxies[link(w, l)].Set(mode)
 		}
@@ -139,7 +138,7 @@ func spoilNetwork(r *chaosRun, at time.Duration) []moment {
 			r.tell("%.1f s %s w%d's way to %s for %v", at.Seconds(), mode, w, strings.Join(to, ", "), for_.Round(100*time.Millisecond))
 			set(mode)
 		}},
-		{at + for_, func(*testing.T) { set(proxy.Pass) }},
+		{at + for_, func(*testing.T) { set(proxyPass) }},
 	}
 }
 

@@ -16,11 +16,9 @@ import (
 	"time"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
-	"github.com/thalweg/thalweg/integration/proxy"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 )
@@ -40,9 +38,9 @@ type chaos struct {
 	t       *testing.T // of all runs: what is started again lasts beyond a run
 	kafka   *apache.Cluster
 	store   *minio.Server
-	cluster *cluster.Cluster
+	cluster *cluster
 	lake    storage.Bucket
-	proxies map[string]*proxy.Proxy // "w0 to s3" → what lies between
+	proxies map[string]*proxy // "w0 to s3" → what lies between
 	workers [chaosWorkers]victim
 }
 
@@ -58,23 +56,23 @@ var links = []string{"s3", "kafka", "coordinator"}
 
 func startChaos(t *testing.T) *chaos {
 	t.Helper()
-	c := &chaos{t: t, proxies: make(map[string]*proxy.Proxy)}
+	c := &chaos{t: t, proxies: make(map[string]*proxy)}
 	server := minio.Start(t)
 	var listeners []apache.Listener
 	for w := range chaosWorkers {
 		broker := process.FreeAddress(t)
-		p := proxy.Start(t, broker)
+		p := startProxy(t, broker)
 		c.proxies[link(w, "kafka")] = p
 		listeners = append(listeners, apache.Listener{Address: broker, Advertised: p.Address})
-		c.proxies[link(w, "s3")] = proxy.Start(t, server.Address)
+		c.proxies[link(w, "s3")] = startProxy(t, server.Address)
 	}
 	c.kafka = apache.Start(t, apache.Config{Proxied: listeners})
 	c.store, c.lake = server, newLake(t, server)
 	coordinator := process.FreeAddress(t)
 	for w := range chaosWorkers {
-		c.proxies[link(w, "coordinator")] = proxy.Start(t, coordinator)
+		c.proxies[link(w, "coordinator")] = startProxy(t, coordinator)
 	}
-	c.cluster = cluster.Start(t, cluster.Config{S3: server, Kafka: c.kafka, Coordinators: 1, Workers: chaosWorkers, Tags: "chaos",
+	c.cluster = startCluster(t, clusterConfig{S3: server, Kafka: c.kafka, Coordinators: 1, Workers: chaosWorkers, Tags: "chaos",
 		CoordinatorAddress: coordinator, Env: c.env})
 	return c
 }
@@ -148,7 +146,7 @@ func (c *chaos) spec(t *testing.T, topic, prefix string, features chaosFeatures)
 func (c *chaos) mend(t *testing.T) {
 	t.Helper()
 	for _, p := range c.proxies {
-		p.Set(proxy.Pass)
+		p.Set(proxyPass)
 	}
 	for w := range chaosWorkers {
 		c.workers[w].hold = time.Time{}

@@ -22,7 +22,6 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/connectors/kafka/kafkatest"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
@@ -138,7 +137,7 @@ func TestDeadLetters(t *testing.T) {
 	bus.CreateTopic(t, topic, partitions, nil)
 	server := minio.Start(t)
 	lake := newLake(t, server)
-	c := cluster.Start(t, cluster.Config{S3: server, Kafka: bus, Workers: 3})
+	c := startCluster(t, clusterConfig{S3: server, Kafka: bus, Workers: 3})
 	client := c.Client()
 	strict := strings.Replace(streamSpec(t, 300*time.Millisecond, "    dead_letter: {kafka: {topic: flights.dlq}, max_rate: 25%}\n"), "    split:", farFilter, 1)
 	waitRun(t, c, apply(t, c, strict), "the first model", succeeded)

@@ -18,7 +18,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
-	"github.com/thalweg/thalweg/integration/cluster"
 	"github.com/thalweg/thalweg/integration/process"
 )
 
@@ -32,7 +31,7 @@ type answer struct {
 // again from the events and the Parquet files that it leaves behind.
 func TestTheDemosFiguresAreThoseOfItsFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	cmd := exec.Command(cluster.Binary(t), "demo", "--dir", dir)
+	cmd := exec.Command(buildBinary(t, ""), "demo", "--dir", dir)
 	cmd.Dir = process.Root(t)
 	demo := process.Start(t, "demo", cmd)
 	if code := demo.Wait(t); code != 0 {

@@ -20,7 +20,6 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	"github.com/thalweg/thalweg/integration/process"
 )
 
@@ -41,7 +40,7 @@ const readyWithin = 20 * time.Second
 // startDev starts thalweg dev on a directory and waits until it is ready.
 func startDev(t *testing.T, dir, name string) *dev {
 	t.Helper()
-	d := &dev{binary: cluster.Binary(t)}
+	d := &dev{binary: buildBinary(t, "")}
 	cmd := exec.Command(d.binary, "dev", "--dir", dir, "--free-ports")
 	cmd.Dir = t.TempDir()
 	began := time.Now()

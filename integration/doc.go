@@ -5,7 +5,6 @@
 //
 // The children start the things, each for one test and never beyond it:
 // integration/process for any program, integration/kafka for a cluster of
-// brokers, integration/minio for an S3 server, integration/spark for a session
-// that reads from it. integration/fault needs none of them: it makes calls of
-// buckets and sources go wrong, in any package's tests.
+// brokers, integration/minio for an S3 server. integration/fault needs none of
+// them: it makes calls of buckets and sources go wrong, in any package's tests.
 package integration

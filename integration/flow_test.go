@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/storage"
@@ -107,7 +106,7 @@ func fill(t *testing.T, brokers []string, partitions, n int, options ...kgo.Opt)
 // flowBed is a cluster with one worker on a moody store, a registered model,
 // and a topic without events.
 type flowBed struct {
-	cluster *cluster.Cluster
+	cluster *cluster
 	kafka   *apache.Cluster
 	lake    storage.Bucket
 	store   *moodyStore
@@ -120,7 +119,7 @@ func newFlowBed(t *testing.T, partitions int, rolling time.Duration, properties 
 	b.kafka.CreateTopic(t, topic, partitions, nil)
 	b.lake = newLake(t, b.server)
 	b.store = newMoodyStore(t, b.server)
-	b.cluster = cluster.Start(t, cluster.Config{Coordinators: 1, Workers: 1, S3: b.server, Kafka: b.kafka, Env: b.store.env})
+	b.cluster = startCluster(t, clusterConfig{Coordinators: 1, Workers: 1, S3: b.server, Kafka: b.kafka, Env: b.store.env})
 	waitRun(t, b.cluster, apply(t, b.cluster, streamSpec(t, rolling, "")), "the first model", succeeded)
 	waitStream(t, b.cluster.Client(), "all partitions", all(partitions, func(p *apiv1.StreamPartition) bool { return p.State == "running" }))
 	return b

@@ -15,11 +15,9 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
-	"github.com/thalweg/thalweg/integration/registry"
 )
 
 // TestAvroOfARealRegistryWithColumnsFromRecords writes flights to a real Kafka as
@@ -27,14 +25,14 @@ import (
 // timestamps, among them events of schemas that it does not have. Each row has
 // the bits that the batch path gives.
 func TestAvroOfARealRegistryWithColumnsFromRecords(t *testing.T) {
-	server, schemas := minio.Start(t), registry.Start(t)
+	server, schemas := minio.Start(t), startRegistry(t)
 	lake := newLake(t, server)
 	state := newBucket(t, newOpener(t, server), "thalweg")
 	broker := apache.Start(t, apache.Config{})
 	// The flights are of 2001: retention would take them at once.
 	broker.CreateTopic(t, topic, 1, map[string]string{"retention.ms": "-1"})
-	c := cluster.Start(t, cluster.Config{S3: server, Kafka: broker,
-		Env: func(string) []string { return []string{"THALWEG_SCHEMA_REGISTRY=" + schemas.URL} }})
+	c := startCluster(t, clusterConfig{S3: server, Kafka: broker,
+		Env: func(string) []string { return []string{"THALWEG_SCHEMA_REGISTRY=" + schemas} }})
 	source := newSource(t, broker, topic, "")
 
 	spec := strings.NewReplacer(
@@ -59,7 +57,7 @@ func TestAvroOfARealRegistryWithColumnsFromRecords(t *testing.T) {
 	const from = 0.95
 	skip := int(from * float64(len(all)))
 	t.Log(c.Run(t, "produce", filepath.Join(process.Root(t), "deploy", "demo", "flights.parquet"), "--topic", topic, "--spec", file,
-		"--from", "0.95", "--schema-registry", schemas.URL))
+		"--from", "0.95", "--schema-registry", schemas))
 	flights := all[skip:]
 	producer, err := kafka.NewProducer(kafka.Config{Brokers: broker.Brokers(), Topic: topic}, kafka.ProducerConfig{})
 	if err != nil {
@@ -67,7 +65,7 @@ func TestAvroOfARealRegistryWithColumnsFromRecords(t *testing.T) {
 	}
 	defer producer.Close()
 	// A schema of no record, one that is not there, and no schema at all.
-	client, err := schemaregistry.New(schemaregistry.Config{URL: schemas.URL})
+	client, err := schemaregistry.New(schemaregistry.Config{URL: schemas})
 	if err != nil {
 		t.Fatal(err)
 	}

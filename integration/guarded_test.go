@@ -23,7 +23,6 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
@@ -36,7 +35,7 @@ import (
 type bank struct {
 	t       *testing.T
 	broker  *apache.Cluster
-	cluster *cluster.Cluster
+	cluster *cluster
 	lake    storage.Bucket
 	events  []string // flights that are not produced yet
 	missing int64    // offsets given up so far
@@ -63,7 +62,7 @@ func TestKafkaForReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	// No process of Thalweg learns of a way around the guard.
-	b.cluster = cluster.Start(t, cluster.Config{S3: server, Coordinators: 1, Workers: 1, Env: func(string) []string {
+	b.cluster = startCluster(t, clusterConfig{S3: server, Coordinators: 1, Workers: 1, Env: func(string) []string {
 		return []string{"THALWEG_CONNECTIONS=" + file, "BANK_PASSWORD=" + broker.Guard.Ada, "THALWEG_KAFKA=127.0.0.1:1"}
 	}})
 	spec := flightsSpec(t, "")

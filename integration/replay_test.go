@@ -25,7 +25,6 @@ import (
 
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/integration/cluster"
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/storage"
 )
@@ -392,7 +391,7 @@ type lineageDocument struct {
 
 // checkLineages verifies rows from their documents, by processes that know no
 // coordinator.
-func checkLineages(t *testing.T, c *cluster.Cluster, lake storage.Bucket, f *feed) {
+func checkLineages(t *testing.T, c *cluster, lake storage.Bucket, f *feed) {
 	t.Helper()
 	live, dead := setOf(t, lake, sinkPrefix)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -455,7 +454,7 @@ func textOf(doc lineageDocument, column string) string {
 
 // lineageOf writes the lineage of a live row to a file and verifies it in a
 // process that can reach no coordinator.
-func lineageOf(t *testing.T, c *cluster.Cluster, p place, more ...string) (doc lineageDocument, v *struct {
+func lineageOf(t *testing.T, c *cluster, p place, more ...string) (doc lineageDocument, v *struct {
 	OK             bool
 	Event, Object  string
 	Columns, Equal int
@@ -476,7 +475,7 @@ func lineageOf(t *testing.T, c *cluster.Cluster, p place, more ...string) (doc l
 
 // loseEvents has the topic lose events: what needs them says which are missing,
 // and a row can still be proved by whoever kept its event.
-func loseEvents(t *testing.T, c *cluster.Cluster, f *feed) {
+func loseEvents(t *testing.T, c *cluster, f *feed) {
 	t.Helper()
 	const cut = 500
 	part := kmsg.NewDeleteRecordsRequestTopicPartition()

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/storage"
@@ -44,7 +43,7 @@ func newLake(t *testing.T, server *minio.Server) storage.Bucket {
 	return lake
 }
 
-func apply(t *testing.T, c *cluster.Cluster, spec string) (run string) {
+func apply(t *testing.T, c *cluster, spec string) (run string) {
 	t.Helper()
 	res, err := c.Client().Apply(t.Context(), &apiv1.ApplyRequest{Spec: spec, File: "flights.yaml"})
 	if err != nil {
@@ -53,7 +52,7 @@ func apply(t *testing.T, c *cluster.Cluster, spec string) (run string) {
 	return res.RunId
 }
 
-func startRun(t *testing.T, c *cluster.Cluster, pipeline string) (run string) {
+func startRun(t *testing.T, c *cluster, pipeline string) (run string) {
 	t.Helper()
 	res, err := c.Client().StartRun(t.Context(), &apiv1.StartRunRequest{Pipeline: pipeline})
 	if err != nil {
@@ -64,7 +63,7 @@ func startRun(t *testing.T, c *cluster.Cluster, pipeline string) (run string) {
 
 // waitRun waits until a run is as fact wants it, which gets the run and its
 // stages by name; a failed run fails the test.
-func waitRun(t *testing.T, c *cluster.Cluster, id, what string, fact func(r *apiv1.Run, stages map[string]*apiv1.Stage) bool) *apiv1.Run {
+func waitRun(t *testing.T, c *cluster, id, what string, fact func(r *apiv1.Run, stages map[string]*apiv1.Stage) bool) *apiv1.Run {
 	t.Helper()
 	var run *apiv1.Run
 	process.Until(t, what, func(ctx context.Context) error {
@@ -97,7 +96,7 @@ func training(_ *apiv1.Run, stages map[string]*apiv1.Stage) bool {
 }
 
 // modelOf returns the sha256 of the parameters that a run registered.
-func modelOf(t *testing.T, c *cluster.Cluster, run *apiv1.Run) string {
+func modelOf(t *testing.T, c *cluster, run *apiv1.Run) string {
 	t.Helper()
 	res, err := c.Client().ListModels(t.Context(), &apiv1.ListModelsRequest{})
 	if err != nil {
@@ -121,7 +120,7 @@ func modelOf(t *testing.T, c *cluster.Cluster, run *apiv1.Run) string {
 func TestTheModelIsTheSameWhateverIsKilled(t *testing.T) {
 	server := minio.Start(t)
 	newLake(t, server)
-	c := cluster.Start(t, cluster.Config{S3: server})
+	c := startCluster(t, clusterConfig{S3: server})
 	// Enough rounds that a kill meets one.
 	first := apply(t, c, flightsSpec(t, "  trainer: {epochs: 40, early_stop: 100, batch_size: 64, distributed: {replicas: 4, sync_every: 8}}\n"))
 	run := waitRun(t, c, first, "the undisturbed run", succeeded)

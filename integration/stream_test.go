@@ -17,7 +17,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
@@ -130,7 +129,7 @@ func write(ctx context.Context, producer *kafka.Producer, events []string) error
 
 // committed returns how many offsets of the stream are committed, and how many
 // the topic has.
-func committed(ctx context.Context, c *cluster.Cluster, source *kafka.Source) (done, end int64, err error) {
+func committed(ctx context.Context, c *cluster, source *kafka.Source) (done, end int64, err error) {
 	status, err := c.Client().StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: "flight-delays"})
 	if err != nil {
 		return 0, 0, err
@@ -151,7 +150,7 @@ func committed(ctx context.Context, c *cluster.Cluster, source *kafka.Source) (d
 	return done, end, nil
 }
 
-func waitDrained(t *testing.T, c *cluster.Cluster, source *kafka.Source) {
+func waitDrained(t *testing.T, c *cluster, source *kafka.Source) {
 	t.Helper()
 	process.Until(t, "the stream to be scored to its end", func(ctx context.Context) error {
 		done, end, err := committed(ctx, c, source)
@@ -224,7 +223,7 @@ func parquetRows(t *testing.T, key string, body []byte) map[place]scored {
 
 // batchScores scores the first n flights by the batch path with each registered
 // version: event text → probability.
-func batchScores(t *testing.T, c *cluster.Cluster, state, lake storage.Bucket, n int) map[int64]map[string]float32 {
+func batchScores(t *testing.T, c *cluster, state, lake storage.Bucket, n int) map[int64]map[string]float32 {
 	t.Helper()
 	models, err := c.Client().ListModels(t.Context(), &apiv1.ListModelsRequest{Model: "flight-delays"})
 	if err != nil {
@@ -287,7 +286,7 @@ func TestEachEventIsScoredOnceWhateverIsKilled(t *testing.T) {
 	}
 	t.Cleanup(func() { producer.Close() })
 	source := newSource(t, broker, topic, "")
-	c := cluster.Start(t, cluster.Config{S3: server, Kafka: broker})
+	c := startCluster(t, clusterConfig{S3: server, Kafka: broker})
 
 	spec := flightsSpec(t, "")
 	quick := strings.Replace(spec, `delays/"}, format: {type: parquet}}`, `delays/"}, format: {type: parquet}, rolling: {period: 300ms}}`, 1)

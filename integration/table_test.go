@@ -22,10 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
-	"github.com/thalweg/thalweg/integration/spark"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/table/delta"
@@ -51,12 +49,12 @@ type found struct {
 // readers are the programs that read the tables of the lake in one call each.
 type readers struct {
 	server *minio.Server
-	spark  *spark.Session
+	spark  *sparkSession
 }
 
 func startReaders(t *testing.T, server *minio.Server) readers {
 	t.Helper()
-	return readers{server: server, spark: spark.Start(t, server)}
+	return readers{server: server, spark: startSpark(t, server)}
 }
 
 // read has each reader read the table at a prefix of the lake; where is
@@ -171,7 +169,7 @@ func wantTable(t *testing.T, what string, lake storage.Bucket, r readers, prefix
 }
 
 // inStep waits until the table has every finished slot, and has fsck judge it.
-func inStep(t *testing.T, c *cluster.Cluster, lake storage.Bucket, prefix string) *fsck.Verdict {
+func inStep(t *testing.T, c *cluster, lake storage.Bucket, prefix string) *fsck.Verdict {
 	t.Helper()
 	var v *fsck.Verdict
 	process.Until(t, "the table to have all slots", func(ctx context.Context) error {

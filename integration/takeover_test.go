@@ -17,7 +17,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/cluster"
 	apache "github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
@@ -78,7 +77,7 @@ func committedTo(ends []int64) func([]*apiv1.StreamPartition) bool {
 
 // someWork waits until a worker holds a partition with rows that it has scored
 // and not committed, and returns the worker.
-func someWork(t *testing.T, c *cluster.Cluster) (worker int) {
+func someWork(t *testing.T, c *cluster) (worker int) {
 	t.Helper()
 	waitStream(t, c.Client(), "a worker with rows that are not committed", func(partitions []*apiv1.StreamPartition) bool {
 		for _, p := range partitions {
@@ -150,13 +149,13 @@ func judgeByCommand(t *testing.T, run func(t testing.TB, args ...string) string)
 
 // startStream starts everything that a stream of flights needs, with a model
 // registered.
-func startStream(t *testing.T, workers int) (*cluster.Cluster, *apache.Cluster, storage.Bucket, *minio.Server) {
+func startStream(t *testing.T, workers int) (*cluster, *apache.Cluster, storage.Bucket, *minio.Server) {
 	t.Helper()
 	kafka := apache.Start(t, apache.Config{})
 	kafka.CreateTopic(t, topic, partitions, nil)
 	server := minio.Start(t)
 	lake := newLake(t, server)
-	c := cluster.Start(t, cluster.Config{S3: server, Kafka: kafka, Workers: workers})
+	c := startCluster(t, clusterConfig{S3: server, Kafka: kafka, Workers: workers})
 	waitRun(t, c, apply(t, c, streamSpec(t, 500*time.Millisecond, "")), "the first model", succeeded)
 	return c, kafka, lake, server
 }

@@ -1,7 +1,6 @@
-// Package registry runs a real schema registry for tests: Apicurio Registry on
-// loopback, from the distribution that make integration-deps fetches into .cache/registry,
-// with its schemas in memory. It takes about 15 seconds to start and 250 MB.
-package registry
+//go:build integration
+
+package integration
 
 import (
 	"net"
@@ -12,14 +11,12 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 )
 
-// Server is a running registry.
-type Server struct {
-	URL string // where Confluent's API begins
-}
-
-// Start starts a registry without schemas and waits until it answers. It ends
+// startRegistry starts a real schema registry without schemas, waits until it
+// answers, and returns the URL where Confluent's API begins. It is Apicurio
+// Registry on loopback, from the distribution that make integration-deps fetches
+// into .cache/registry, and takes about 15 seconds to start and 250 MB. It ends
 // with the test. A missing distribution or a missing Java fail the test.
-func Start(t testing.TB) *Server {
+func startRegistry(t testing.TB) (url string) {
 	t.Helper()
 	dir := filepath.Join(process.Root(t), ".cache", "registry")
 	jars, err := filepath.Glob(filepath.Join(dir, "apicurio-registry-app-*-runner.jar"))
@@ -35,7 +32,7 @@ func Start(t testing.TB) *Server {
 		"-Dquarkus.http.host="+host, "-Dquarkus.http.port="+port, "-jar", jars[0])
 	cmd.Dir = t.TempDir()
 	p := process.Start(t, "registry", cmd)
-	s := &Server{URL: "http://" + address + "/apis/ccompat/v7"}
-	process.Until(t, "the schema registry to answer", p.Answers(s.URL+"/subjects"))
-	return s
+	url = "http://" + address + "/apis/ccompat/v7"
+	process.Until(t, "the schema registry to answer", p.Answers(url+"/subjects"))
+	return url
 }

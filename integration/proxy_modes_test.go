@@ -1,4 +1,4 @@
-package proxy_test
+package integration
 
 import (
 	"bufio"
@@ -8,8 +8,6 @@ import (
 	"os"
 	"testing"
 	"time"
-
-	"github.com/thalweg/thalweg/integration/proxy"
 )
 
 // echo answers each line with the same line, and counts them.
@@ -44,10 +42,10 @@ func echo(t *testing.T) (address string, heard chan string) {
 	return listener.Addr().String(), heard
 }
 
-// moment is how long a test waits for what must not come.
-const moment = 50 * time.Millisecond
+// briefly is how long a test waits for what must not come.
+const briefly = 50 * time.Millisecond
 
-func dial(t *testing.T, p *proxy.Proxy) (net.Conn, *bufio.Reader) {
+func dial(t *testing.T, p *proxy) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	c, err := net.Dial("tcp", p.Address)
 	if err != nil {
@@ -60,14 +58,14 @@ func dial(t *testing.T, p *proxy.Proxy) (net.Conn, *bufio.Reader) {
 func says(t *testing.T, c net.Conn, answers *bufio.Reader, line string) (string, error) {
 	t.Helper()
 	io.WriteString(c, line)
-	c.SetReadDeadline(time.Now().Add(moment))
+	c.SetReadDeadline(time.Now().Add(briefly))
 	defer c.SetReadDeadline(time.Time{})
 	return answers.ReadString('\n')
 }
 
 func TestBytesPass(t *testing.T) {
 	address, _ := echo(t)
-	c, answers := dial(t, proxy.Start(t, address))
+	c, answers := dial(t, startProxy(t, address))
 	for range 3 {
 		if got, err := says(t, c, answers, "hello\n"); err != nil || got != "hello\n" {
 			t.Fatalf("%q, %v", got, err)
@@ -77,10 +75,10 @@ func TestBytesPass(t *testing.T) {
 
 func TestACutResetsConnectionsOldAndNew(t *testing.T) {
 	address, _ := echo(t)
-	p := proxy.Start(t, address)
+	p := startProxy(t, address)
 	c, answers := dial(t, p)
 	says(t, c, answers, "hello\n")
-	p.Set(proxy.Cut)
+	p.Set(proxyCut)
 	if _, err := says(t, c, answers, "hello\n"); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("an old connection: %v", err)
 	}
@@ -90,7 +88,7 @@ func TestACutResetsConnectionsOldAndNew(t *testing.T) {
 			t.Errorf("a new connection: %v", err)
 		}
 	}
-	p.Set(proxy.Pass)
+	p.Set(proxyPass)
 	c, answers = dial(t, p)
 	if got, err := says(t, c, answers, "hello\n"); err != nil || got != "hello\n" {
 		t.Errorf("after it: %q, %v", got, err)
@@ -99,18 +97,18 @@ func TestACutResetsConnectionsOldAndNew(t *testing.T) {
 
 func TestWhatWasFrozenArrivesLate(t *testing.T) {
 	address, heard := echo(t)
-	p := proxy.Start(t, address)
+	p := startProxy(t, address)
 	c, answers := dial(t, p)
 	says(t, c, answers, "hello\n")
 	<-heard
-	p.Set(proxy.Freeze)
+	p.Set(proxyFreeze)
 	if _, err := says(t, c, answers, "late\n"); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("while frozen: %v", err)
 	}
 	if len(heard) > 0 {
 		t.Error("the server heard of it")
 	}
-	p.Set(proxy.Pass)
+	p.Set(proxyPass)
 	if got, err := answers.ReadString('\n'); err != nil || got != "late\n" {
 		t.Errorf("after it: %q, %v", got, err)
 	}
@@ -118,16 +116,16 @@ func TestWhatWasFrozenArrivesLate(t *testing.T) {
 
 func TestAMutedServerHearsAndIsNotHeard(t *testing.T) {
 	address, heard := echo(t)
-	p := proxy.Start(t, address)
+	p := startProxy(t, address)
 	c, answers := dial(t, p)
-	p.Set(proxy.Mute)
+	p.Set(proxyMute)
 	if _, err := says(t, c, answers, "lost\n"); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("while muted: %v", err)
 	}
 	if got := <-heard; got != "lost\n" {
 		t.Errorf("the server heard %q", got)
 	}
-	p.Set(proxy.Pass)
+	p.Set(proxyPass)
 	if got, err := answers.ReadString('\n'); err == nil {
 		t.Errorf("a connection that has lost bytes goes on with %q", got)
 	}
@@ -135,12 +133,12 @@ func TestAMutedServerHearsAndIsNotHeard(t *testing.T) {
 
 func TestSlowBytesTakeTheirTime(t *testing.T) {
 	address, _ := echo(t)
-	p := proxy.Start(t, address)
+	p := startProxy(t, address)
 	c, answers := dial(t, p)
-	p.Set(proxy.Slow)
+	p.Set(proxySlow)
 	began := time.Now()
 	io.WriteString(c, "slow\n")
-	if got, err := answers.ReadString('\n'); err != nil || got != "slow\n" || time.Since(began) < 2*proxy.Delay {
+	if got, err := answers.ReadString('\n'); err != nil || got != "slow\n" || time.Since(began) < 2*proxyDelay {
 		t.Errorf("%q after %v, %v", got, time.Since(began), err)
 	}
 }

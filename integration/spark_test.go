@@ -1,8 +1,6 @@
-// Package spark runs a real Apache Spark for tests: a session in local mode that
-// reads Delta tables straight from the store by s3a, from the jars that make
-// integration-deps fetches into .cache/spark (240 MB). It takes about eight
-// seconds to start, ten more for its first read, and 700 MB.
-package spark
+//go:build integration
+
+package integration
 
 import (
 	"encoding/json"
@@ -18,15 +16,18 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 )
 
-// Session is a running session.
-type Session struct{ url string }
+// sparkSession is a real Apache Spark in local mode that reads Delta tables
+// straight from the store by s3a, from the jars that make integration-deps fetches
+// into .cache/spark (240 MB). It takes about eight seconds to start, ten more for
+// its first read, and 700 MB.
+type sparkSession struct{ url string }
 
-// opened are the packages of Java that Spark looks into.
-var opened = []string{"java.lang", "java.lang.invoke", "java.net", "java.nio", "java.util", "java.util.concurrent", "sun.nio.ch", "sun.util.calendar"}
+// openedToSpark are the packages of Java that Spark looks into.
+var openedToSpark = []string{"java.lang", "java.lang.invoke", "java.net", "java.nio", "java.util", "java.util.concurrent", "sun.nio.ch", "sun.util.calendar"}
 
-// Start starts a session that reads from store and waits until it answers. It
+// startSpark starts a session that reads from store and waits until it answers. It
 // ends with the test. Missing jars or a missing JDK fail the test.
-func Start(t testing.TB, store *minio.Server) *Session {
+func startSpark(t testing.TB, store *minio.Server) *sparkSession {
 	t.Helper()
 	root := process.Root(t)
 	jars := filepath.Join(root, ".cache", "spark")
@@ -43,7 +44,7 @@ func Start(t testing.TB, store *minio.Server) *Session {
 	}
 	dir := t.TempDir()
 	args := []string{"-Xmx640m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.io.tmpdir=" + dir, "-Dspark.local.dir=" + dir}
-	for _, name := range opened {
+	for _, name := range openedToSpark {
 		args = append(args, "--add-opens=java.base/"+name+"=ALL-UNNAMED")
 	}
 	args = append(args, "-cp", filepath.Join(jars, "*"), filepath.Join(root, "integration", "spark", "Reader.java"), port, store.Address)
@@ -51,14 +52,14 @@ func Start(t testing.TB, store *minio.Server) *Session {
 	cmd.Dir = dir
 	cmd.Env = append(cmd.Environ(), "AWS_ACCESS_KEY_ID="+store.AccessKey, "AWS_SECRET_ACCESS_KEY="+store.SecretKey, "AWS_REGION=us-east-1")
 	p := process.Start(t, "spark", cmd)
-	s := &Session{url: "http://" + address + "/"}
+	s := &sparkSession{url: "http://" + address + "/"}
 	process.Until(t, "Spark to answer", p.Answers(s.url))
 	return s
 }
 
 // Read has Spark read a Delta table of the store in one call, the rows of a SQL
 // condition or all, and decodes what it finds (Reader.java) into found.
-func (s *Session) Read(t testing.TB, table, where string, found any) {
+func (s *sparkSession) Read(t testing.TB, table, where string, found any) {
 	t.Helper()
 	query := url.Values{"table": {table}}
 	if where != "" {

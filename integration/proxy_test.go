@@ -1,7 +1,4 @@
-// Package proxy is a network for tests between processes and a server: TCP on
-// loopback that can be cut, frozen, made deaf in one direction, and slow, while
-// those at both ends see nothing but their own end.
-package proxy
+package integration
 
 import (
 	"errors"
@@ -13,26 +10,24 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 )
 
-// Mode is what a proxy does with bytes.
-type Mode string
+// proxyMode is what a proxy does with bytes.
+type proxyMode string
 
-// The modes.
 const (
-	Pass   Mode = "pass"   // hands them on
-	Cut    Mode = "cut"    // resets all connections, and new ones at once
-	Freeze Mode = "freeze" // keeps connections open and holds all bytes back, until it passes again
-	Mute   Mode = "mute"   // hands requests on and loses the answers; the connections are reset when it passes again
-	Slow   Mode = "slow"   // hands them on Delay later
+	proxyPass   proxyMode = "pass"   // hands them on
+	proxyCut    proxyMode = "cut"    // resets all connections, and new ones at once
+	proxyFreeze proxyMode = "freeze" // keeps connections open and holds all bytes back, until it passes again
+	proxyMute   proxyMode = "mute"   // hands requests on and loses the answers; the connections are reset when it passes again
+	proxySlow   proxyMode = "slow"   // hands them on proxyDelay later
 )
 
-// Delay is how long bytes take in mode Slow, each way.
-const Delay = 150 * time.Millisecond
+// proxyDelay is how long bytes take in mode proxySlow, each way.
+const proxyDelay = 150 * time.Millisecond
 
-// chunk is how much is read at once.
-const chunk = 64 << 10
-
-// Proxy listens at Address and hands on to a server.
-type Proxy struct {
+// proxy is a network between processes and a server: TCP on loopback that can be
+// cut, frozen, made deaf in one direction, and slow, while those at both ends see
+// nothing but their own end. It listens at Address and hands on to target.
+type proxy struct {
 	Address string
 	target  string
 
@@ -40,25 +35,25 @@ type Proxy struct {
 	links    sync.WaitGroup
 	mu       struct {
 		sync.Mutex
-		mode    Mode
+		mode    proxyMode
 		changed chan struct{} // closed when mode changes
-		open    map[*link]bool
+		open    map[*relay]bool
 		closed  bool
 	}
 }
 
-// link is one connection through the proxy.
-type link struct {
+// relay is one connection through the proxy.
+type relay struct {
 	client, server *net.TCPConn
 	muted          bool // answers were lost: it cannot be used any more
 }
 
-// Start starts a proxy of the server at target (host:port), which need not be
+// startProxy starts a proxy of the server at target (host:port), which need not be
 // there yet. It ends with the test.
-func Start(t testing.TB, target string) *Proxy {
+func startProxy(t testing.TB, target string) *proxy {
 	t.Helper()
-	p := &Proxy{Address: process.FreeAddress(t), target: target}
-	p.mu.mode, p.mu.changed, p.mu.open = Pass, make(chan struct{}), make(map[*link]bool)
+	p := &proxy{Address: process.FreeAddress(t), target: target}
+	p.mu.mode, p.mu.changed, p.mu.open = proxyPass, make(chan struct{}), make(map[*relay]bool)
 	var err error
 	if p.listener, err = net.Listen("tcp", p.Address); err != nil {
 		t.Fatal(err)
@@ -69,20 +64,20 @@ func Start(t testing.TB, target string) *Proxy {
 }
 
 // Set changes the mode from now on.
-func (p *Proxy) Set(mode Mode) {
+func (p *proxy) Set(mode proxyMode) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.mode = mode
 	close(p.mu.changed)
 	p.mu.changed = make(chan struct{})
 	for l := range p.mu.open {
-		if mode == Cut || mode == Pass && l.muted {
+		if mode == proxyCut || mode == proxyPass && l.muted {
 			l.reset()
 		}
 	}
 }
 
-func (p *Proxy) close() {
+func (p *proxy) close() {
 	p.listener.Close()
 	p.mu.Lock()
 	p.mu.closed = true
@@ -96,7 +91,7 @@ func (p *Proxy) close() {
 }
 
 // accept serves until the listener is closed.
-func (p *Proxy) accept() {
+func (p *proxy) accept() {
 	for {
 		c, err := p.listener.Accept()
 		if err != nil {
@@ -109,9 +104,9 @@ func (p *Proxy) accept() {
 	}
 }
 
-func (p *Proxy) serve(client *net.TCPConn) {
-	l := &link{client: client}
-	if mode, _, closed := p.state(); mode == Cut || closed {
+func (p *proxy) serve(client *net.TCPConn) {
+	l := &relay{client: client}
+	if mode, _, closed := p.state(); mode == proxyCut || closed {
 		l.reset()
 		return
 	}
@@ -138,12 +133,12 @@ func (p *Proxy) serve(client *net.TCPConn) {
 }
 
 // pump hands bytes on in one direction until either end closes.
-func (p *Proxy) pump(l *link, from, to *net.TCPConn, answers bool) {
+func (p *proxy) pump(l *relay, from, to *net.TCPConn, answers bool) {
 	defer func() {
-		_ = from.CloseRead() // the link may be reset already
+		_ = from.CloseRead() // the relay may be reset already
 		_ = to.CloseWrite()
 	}()
-	buf := make([]byte, chunk)
+	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 && p.admit(l, answers) {
@@ -158,22 +153,22 @@ func (p *Proxy) pump(l *link, from, to *net.TCPConn, answers bool) {
 }
 
 // admit waits until bytes may go on, and reports whether they go on at all.
-func (p *Proxy) admit(l *link, answers bool) bool {
+func (p *proxy) admit(l *relay, answers bool) bool {
 	for {
 		mode, changed, closed := p.state()
 		switch {
 		case closed:
 			return false
-		case mode == Freeze:
+		case mode == proxyFreeze:
 			<-changed
 			continue
-		case mode == Mute && answers:
+		case mode == proxyMute && answers:
 			p.mu.Lock()
 			l.muted = true
 			p.mu.Unlock()
 			return false
-		case mode == Slow:
-			timer := time.NewTimer(Delay)
+		case mode == proxySlow:
+			timer := time.NewTimer(proxyDelay)
 			defer timer.Stop()
 			select {
 			case <-timer.C:
@@ -184,14 +179,14 @@ func (p *Proxy) admit(l *link, answers bool) bool {
 	}
 }
 
-func (p *Proxy) state() (mode Mode, changed chan struct{}, closed bool) {
+func (p *proxy) state() (mode proxyMode, changed chan struct{}, closed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mu.mode, p.mu.changed, p.mu.closed
 }
 
 // reset ends both connections as a network does that is gone.
-func (l *link) reset() {
+func (l *relay) reset() {
 	for _, c := range []*net.TCPConn{l.client, l.server} {
 		if c != nil {
 			_ = c.SetLinger(0) // it may be closed already

@@ -1,7 +1,6 @@
-// Package cluster runs Thalweg's own binary for tests: coordinators and workers
-// as separate processes on loopback, over a real S3 server and a real Kafka,
-// each of which can be killed and started again while the others go on.
-package cluster
+//go:build integration
+
+package integration
 
 import (
 	"bytes"
@@ -23,15 +22,12 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 )
 
-// Config describes a cluster.
-type Config struct {
+// clusterConfig describes a cluster.
+type clusterConfig struct {
 	Coordinators int            // default 3
 	Workers      int            // default 2
 	S3           *minio.Server  // required
 	Kafka        *kafka.Cluster // nil: no streams
-	// StateBucket is where checkpoints and partial results go; it must exist.
-	// Default thalweg.
-	StateBucket string
 	// CoordinatorAddress is where the only coordinator listens; default a free port.
 	CoordinatorAddress string
 	// Tags are build tags of the binary besides the usual; "" for none.
@@ -41,8 +37,10 @@ type Config struct {
 	Env func(member string) []string
 }
 
-// Cluster is a running cluster.
-type Cluster struct {
+// cluster is Thalweg's own binary: coordinators and workers as separate processes
+// on loopback, over a real S3 server and a real Kafka, each of which can be killed
+// and started again while the others go on.
+type cluster struct {
 	binary       string
 	env          []string
 	envOf        func(member string) []string
@@ -61,15 +59,9 @@ type member struct {
 	process *process.Process
 }
 
-// Binary builds thalweg from the working tree and returns its path. Nothing is
-// built where it is up to date.
-func Binary(t testing.TB) string {
-	t.Helper()
-	return binaryWith(t, "")
-}
-
-// binaryWith is Binary with build tags.
-func binaryWith(t testing.TB, tags string) string {
+// buildBinary builds thalweg from the working tree, with build tags or "", and
+// returns its path. Nothing is built where it is up to date.
+func buildBinary(t testing.TB, tags string) string {
 	t.Helper()
 	name := "thalweg"
 	if tags != "" {
@@ -84,17 +76,17 @@ func binaryWith(t testing.TB, tags string) string {
 	return path
 }
 
-// Start starts a cluster and waits until it has a leader and knows its workers.
+// startCluster starts a cluster and waits until it has a leader and knows its workers.
 // It ends with the test.
-func Start(t testing.TB, cfg Config) *Cluster {
+func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 	t.Helper()
-	c := &Cluster{
-		binary: binaryWith(t, cfg.Tags), envOf: cfg.Env,
+	c := &cluster{
+		binary: buildBinary(t, cfg.Tags), envOf: cfg.Env,
 		env: append(os.Environ(),
 			"THALWEG_STORE=http://"+cfg.S3.Address,
 			"THALWEG_ACCESS_KEY="+cfg.S3.AccessKey,
 			"THALWEG_SECRET_KEY="+cfg.S3.SecretKey,
-			"THALWEG_STATE_BUCKET="+cmp.Or(cfg.StateBucket, "thalweg")),
+			"THALWEG_STATE_BUCKET=thalweg"),
 	}
 	if cfg.Kafka != nil {
 		c.env = append(c.env, "THALWEG_KAFKA="+strings.Join(cfg.Kafka.Brokers(), ","))
@@ -127,7 +119,7 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	return c
 }
 
-func (c *Cluster) start(t testing.TB, m *member) {
+func (c *cluster) start(t testing.TB, m *member) {
 	t.Helper()
 	m.starts++
 	cmd := exec.Command(c.binary, m.args...)
@@ -139,10 +131,10 @@ func (c *Cluster) start(t testing.TB, m *member) {
 }
 
 // Client returns a client that knows all coordinators.
-func (c *Cluster) Client() *api.Client { return c.client }
+func (c *cluster) Client() *api.Client { return c.client }
 
 // Leader waits until there is a leader and returns which coordinator it is.
-func (c *Cluster) Leader(t testing.TB) int {
+func (c *cluster) Leader(t testing.TB) int {
 	t.Helper()
 	leader := -1
 	process.Until(t, "a leader", func(ctx context.Context) error {
@@ -162,7 +154,7 @@ func (c *Cluster) Leader(t testing.TB) int {
 }
 
 // CoordinatorOutput returns what the coordinators that run have printed.
-func (c *Cluster) CoordinatorOutput() []string {
+func (c *cluster) CoordinatorOutput() []string {
 	var lines []string
 	for _, m := range c.coordinators {
 		lines = append(lines, m.process.Output()...)
@@ -171,18 +163,18 @@ func (c *Cluster) CoordinatorOutput() []string {
 }
 
 // KillCoordinator ends a coordinator at once, as a crash does.
-func (c *Cluster) KillCoordinator(i int) { c.coordinators[i].process.Kill() }
+func (c *cluster) KillCoordinator(i int) { c.coordinators[i].process.Kill() }
 
 // RestartCoordinator starts a coordinator that was killed again, on its
 // directory and ports.
-func (c *Cluster) RestartCoordinator(t testing.TB, i int) {
+func (c *cluster) RestartCoordinator(t testing.TB, i int) {
 	t.Helper()
 	c.start(t, c.coordinators[i])
 }
 
 // AddWorker starts one more worker, waits until the coordinators know it, and
 // returns its number.
-func (c *Cluster) AddWorker(t testing.TB) int {
+func (c *cluster) AddWorker(t testing.TB) int {
 	t.Helper()
 	name := fmt.Sprintf("w%d", len(c.workers))
 	m := &member{name: name, args: []string{"worker", "--id", name, "--dir", t.TempDir()}}
@@ -209,17 +201,17 @@ func (c *Cluster) AddWorker(t testing.TB) int {
 }
 
 // KillWorker ends a worker at once, as a crash does.
-func (c *Cluster) KillWorker(i int) { c.workers[i].process.Kill() }
+func (c *cluster) KillWorker(i int) { c.workers[i].process.Kill() }
 
 // StopWorker asks a worker to end (SIGTERM) and returns its exit code.
-func (c *Cluster) StopWorker(t testing.TB, i int) int {
+func (c *cluster) StopWorker(t testing.TB, i int) int {
 	t.Helper()
 	return c.workers[i].process.Stop(t)
 }
 
 // SignalWorker sends a worker a signal: one that stops it makes it a zombie,
 // alive and deaf, until another continues it.
-func (c *Cluster) SignalWorker(t testing.TB, i int, signal os.Signal) {
+func (c *cluster) SignalWorker(t testing.TB, i int, signal os.Signal) {
 	t.Helper()
 	worker, err := os.FindProcess(c.workers[i].process.PID())
 	if err == nil {
@@ -231,20 +223,20 @@ func (c *Cluster) SignalWorker(t testing.TB, i int, signal os.Signal) {
 }
 
 // Coordinator returns the process of a coordinator, the last one under its name.
-func (c *Cluster) Coordinator(i int) *process.Process { return c.coordinators[i].process }
+func (c *cluster) Coordinator(i int) *process.Process { return c.coordinators[i].process }
 
 // Worker returns the process of a worker, the last one under its name.
-func (c *Cluster) Worker(i int) *process.Process { return c.workers[i].process }
+func (c *cluster) Worker(i int) *process.Process { return c.workers[i].process }
 
 // RestartWorker starts a worker that has ended again, under its name.
-func (c *Cluster) RestartWorker(t testing.TB, i int) {
+func (c *cluster) RestartWorker(t testing.TB, i int) {
 	t.Helper()
 	c.start(t, c.workers[i])
 }
 
 // Command returns the command of a verb of the binary, its environment naming
 // the cluster's coordinators, store and brokers.
-func (c *Cluster) Command(args ...string) *exec.Cmd {
+func (c *cluster) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(c.binary, args...)
 	cmd.Env = c.env
 	return cmd
@@ -252,7 +244,7 @@ func (c *Cluster) Command(args ...string) *exec.Cmd {
 
 // Run runs a verb to its end and returns what it printed to standard output.
 // An exit code other than 0 fails the test.
-func (c *Cluster) Run(t testing.TB, args ...string) string {
+func (c *cluster) Run(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := c.Command(args...)
 	var stdout, stderr bytes.Buffer
