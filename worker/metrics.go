@@ -11,19 +11,16 @@ import (
 // live in one process.
 type metrics struct {
 	registry *prometheus.Registry
-	columns  *prometheus.CounterVec
 	rows     prometheus.Counter
 }
 
 func newMetrics(id thalweg.WorkerID, tables *tables) *metrics {
 	labels := prometheus.Labels{"worker": string(id)}
 	m := &metrics{registry: prometheus.NewRegistry(),
-		columns: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_dataset_columns_total",
-			Help: "Column chunks read, by path: fast (typed pages) or slow (general reader).", ConstLabels: labels}, []string{"path"}),
 		rows: prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_dataset_rows_total",
 			Help: "Rows read from training data.", ConstLabels: labels}),
 	}
-	m.registry.MustRegister(m.columns, m.rows, newTableMetrics(labels, tables))
+	m.registry.MustRegister(m.rows, newTableMetrics(labels, tables))
 	return m
 }
 
@@ -66,7 +63,5 @@ func (m *tableMetrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) observeRead(c dataset.Counters) {
-	m.columns.WithLabelValues("fast").Add(float64(c.FastColumns))
-	m.columns.WithLabelValues("slow").Add(float64(c.SlowColumns))
 	m.rows.Add(float64(c.Rows))
 }

@@ -4,12 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/memory"
 )
 
 // flatTypes are the types that pqarrow writes as flat columns.
@@ -87,30 +93,38 @@ func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("seed=%d/%v/nulls=%v", seed, codec, nulls), func(t *testing.T) {
 			data := byPqarrow(t, records, opts...)
-			got, c := readAll(t, data, nil, []int{1, 100, 1 << 16}[rng.IntN(3)])
-			if c.SlowColumns != 0 || c.FastColumns != len(flatTypes) {
-				t.Errorf("%d fast and %d slow columns", c.FastColumns, c.SlowColumns)
-			}
+			got, _ := readAll(t, data, nil, []int{1, 100, 1 << 16}[rng.IntN(3)])
 			sameValues(t, got, pqarrowAll(t, data))
 		})
 	}
 }
 
-func TestNestedColumnsTakeTheGeneralPath(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(10 * *more) {
-		rng := rand.New(rand.NewPCG(seed, 9))
-		nulls := []float64{0, 0.2, 0.8}[rng.IntN(3)]
-		schema := schemaOf(append(nestedTypes, arrow.PrimitiveTypes.Int64), true)
-		opts := []parquet.WriterProperty{parquet.WithDataPageSize([]int64{50, 1 << 20}[rng.IntN(2)]), parquet.WithBatchSize(16),
-			parquet.WithDictionaryDefault(rng.IntN(2) == 0)}
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			data := byPqarrow(t, []arrow.Record{randomRecord(rng, schema, 1+rng.IntN(300), nulls), randomRecord(rng, schema, 1+rng.IntN(300), nulls)}, opts...)
-			got, c := readAll(t, data, nil, []int{1, 7, 1000}[rng.IntN(3)])
-			if c.SlowColumns != len(nestedTypes) || c.FastColumns != 1 {
-				t.Errorf("%d fast and %d slow columns", c.FastColumns, c.SlowColumns)
-			}
-			sameValues(t, got, pqarrowAll(t, data))
-		})
+func TestListsAreDescribedAndNotRead(t *testing.T) {
+	schema := schemaOf(append(nestedTypes, arrow.PrimitiveTypes.Int64), true)
+	data := byPqarrow(t, []arrow.Record{randomRecord(rand.New(rand.NewPCG(1, 9)), schema, 100, 0.2)})
+	bucket := memory.New()
+	if _, err := bucket.Put(t.Context(), "lists.parquet", data); err != nil {
+		t.Fatal(err)
 	}
+	summary, err := dataset.Inspect(t.Context(), bucket, "lists.parquet", int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"int64", "dictionary<values=utf8, indices=int32, ordered=false>", "list<element: float64, nullable>"} {
+		if got := summary.Schema.Field(i).Type.String(); !strings.HasPrefix(got, "list<element: "+want) {
+			t.Errorf("column %d is %s, want a list of %s", i, got, want)
+		}
+	}
+	for _, f := range schema.Fields() {
+		r, err := dataset.OpenBytes("lists.parquet", data, []string{f.Name}, dataset.ReaderConfig{})
+		if err == nil {
+			r.Close()
+		}
+		if f.Type.ID() == arrow.LIST && (!thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), strconv.Quote(f.Name))) {
+			t.Errorf("asking for a %v: %v, want unsupported by name", f.Type, err)
+		}
+	}
+	got, _ := readAll(t, data, []string{schema.Field(len(nestedTypes)).Name}, 7)
+	name := schema.Field(len(nestedTypes)).Name
+	sameValues(t, got, table{name: pqarrowAll(t, data)[name]})
 }

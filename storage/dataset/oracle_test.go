@@ -131,19 +131,8 @@ func text(a arrow.Array, i int) string {
 		return fmt.Sprintf("%ve-%d", a.Value(i).BigInt(), a.DataType().(*arrow.Decimal128Type).Scale)
 	case *array.Decimal256:
 		return fmt.Sprintf("%ve-%d", a.Value(i).BigInt(), a.DataType().(*arrow.Decimal256Type).Scale)
-	case *array.List:
-		from, to := a.ValueOffsets(i)
-		return textRange(a.ListValues(), from, to)
 	}
 	return a.ValueStr(i)
-}
-
-func textRange(a arrow.Array, from, to int64) string {
-	s := "["
-	for i := from; i < to; i++ {
-		s += text(a, int(i)) + " "
-	}
-	return s + "]"
 }
 
 // sameValues compares two tables value by value.

@@ -48,9 +48,6 @@ type Counters struct {
 	// TextRepaired counts distinct strings, per row group, in which bytes that
 	// are not UTF-8 were replaced by U+FFFD.
 	TextRepaired int64
-	// FastColumns and SlowColumns count the columns decoded by the typed path,
-	// and by the general one for lists.
-	FastColumns, SlowColumns int
 }
 
 // newReader returns a Reader of columns of file, still without groups.
@@ -72,11 +69,6 @@ func newReader(key string, file *metadata.File, columns []string, cfg ReaderConf
 		}
 		r.columns = append(r.columns, c)
 		fields[i] = c.Field()
-		if c.Nested() {
-			r.counters.SlowColumns++
-		} else {
-			r.counters.FastColumns++
-		}
 	}
 	r.schema = arrow.NewSchema(fields, nil)
 	return r, nil

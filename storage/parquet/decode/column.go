@@ -8,103 +8,130 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg/storage/parquet/compress"
+	"github.com/thalweg/thalweg/storage/parquet/encoding"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
-// Field returns the natural Arrow field of a node below the schema's root.
-func Field(n *metadata.Node) (arrow.Field, error) {
-	p, err := planOf(n, 0, 0, false)
-	return p.field, err
-}
-
 // Column decodes one column of the table, row group by row group: Open, then
-// Next until the rows of the group are read.
+// Next until the rows of the group are read. Its memory is reused from group to
+// group.
 type Column struct {
-	plan plan
-	leaf *leaf
-	mem  memory.Allocator
+	field    arrow.Field
+	index    int // of its chunk in a row group
+	nullable bool
+	sink     sink
+	unz      *compress.Decompressor
+
+	chunk   metadata.Chunk
+	data    []byte // the pages not yet begun
+	ahead   int64  // values, nulls included, in the pages not yet begun
+	page    int    // ordinal of the current page in its chunk
+	pages   int64  // data pages begun, over all chunks
+	buffer  []byte // an uncompressed page
+	hasDict bool
+
+	// The current data page.
+	left    int // values not yet decoded, nulls included
+	present int // of them not null, where the header says so; else -1
+	indexed bool
+	indices encoding.Hybrid
+	def     encoding.Hybrid
+
+	valid encoding.Bitmap // of the batch, where the column is nullable
 }
 
 // New returns a Column of the node, below the schema's root. unz may be shared
 // by the columns that one goroutine reads.
 func New(n *metadata.Node, mem memory.Allocator, unz *compress.Decompressor) (*Column, error) {
-	p, err := planOf(n, 0, 0, false)
+	f, err := Field(n)
 	if err != nil {
 		return nil, err
 	}
-	c := &Column{plan: p, mem: mem}
-	if p.leaf == nil {
-		return nil, fmt.Errorf("columns of type %v are %w", p.field.Type, ErrUnsupported)
+	c := &Column{field: f, index: n.Leaf, nullable: f.Nullable, unz: unz}
+	if n.Flat() {
+		c.sink = newSink(n, f.Type, mem)
 	}
-	t, err := leafType(p.leaf)
-	if err != nil {
-		return nil, err
-	}
-	c.leaf = &leaf{node: p.leaf, sink: newSink(p.leaf, t, mem), unz: unz}
-	if c.leaf.sink == nil {
-		return nil, fmt.Errorf("columns of type %v are %w", p.field.Type, ErrUnsupported)
-	}
-	if !n.Flat() {
-		c.leaf.levels = &levels{slot: p.leaf.SlotDef}
+	if c.sink == nil {
+		return nil, fmt.Errorf("columns of type %v are %w", f.Type, ErrUnsupported)
 	}
 	return c, nil
 }
 
 // Field returns the column's natural Arrow field.
-func (c *Column) Field() arrow.Field { return c.plan.field }
-
-// Nested reports whether the column is a list, assembled from levels.
-func (c *Column) Nested() bool { return c.leaf.levels != nil }
+func (c *Column) Field() arrow.Field { return c.field }
 
 // Chunk returns the index of the column chunk that the column needs.
-func (c *Column) Chunk() int { return c.leaf.node.Leaf }
+func (c *Column) Chunk() int { return c.index }
 
 // Open begins a row group, whose chunk of the column has these pages. They must
 // stay as they are until the group is read.
-func (c *Column) Open(chunk metadata.Chunk, pages []byte) { c.leaf.open(chunk, pages) }
+func (c *Column) Open(chunk metadata.Chunk, pages []byte) {
+	c.chunk, c.data, c.ahead = chunk, pages, chunk.Values
+	c.page, c.left, c.hasDict = -1, 0, false
+	c.sink.reset()
+}
 
 // Next decodes the next rows of the row group, of which there must be as many.
 // The caller releases the array.
 func (c *Column) Next(rows int) (arrow.Array, error) {
-	l := c.leaf
-	if !c.Nested() {
-		if err := l.rows(rows); err != nil {
-			return nil, err
-		}
-		return l.sink.finish(&l.valid), nil
-	}
-	if err := l.nestedRows(rows); err != nil {
-		return nil, err
-	}
-	a := l.sink.finish(&l.valid)
-	for i := len(c.plan.lists) - 1; i >= 0; i-- {
+	c.sink.begin(rows)
+	c.valid.Reset()
+	for rows > 0 {
 		var err error
-		if a, err = c.plan.lists[i].wrap(a, l.levels, c.mem); err != nil {
-			return nil, err
+		if c.left == 0 {
+			err = c.nextPage()
 		}
+		n := min(rows, c.left)
+		if err == nil {
+			err = c.someRows(n)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("page %d: %w", c.page, err)
+		}
+		c.left -= n
+		rows -= n
 	}
-	return a, nil
+	return c.sink.finish(&c.valid), nil
+}
+
+// someRows decodes n rows, all of the current page.
+func (c *Column) someRows(n int) error {
+	if !c.nullable {
+		return c.append(n)
+	}
+	from := c.valid.Len()
+	if err := c.def.ReadBits(&c.valid, n); err != nil {
+		return fmt.Errorf("definition levels: %w", err)
+	}
+	present := c.valid.Ones(from, from+n)
+	if err := c.append(present); err != nil {
+		return err
+	}
+	if present < n {
+		c.sink.spread(&c.valid, from, n, present)
+	}
+	return nil
 }
 
 // Done fails if the row group has values beyond the rows that were read.
 func (c *Column) Done() error {
-	if l := c.leaf; l.left > 0 || l.ahead > 0 || (c.Nested() && len(l.levels.aheadDef) > 0) {
+	if c.left > 0 || c.ahead > 0 {
 		return errors.New("more rows than the row group has")
 	}
 	return nil
 }
 
 // Pages returns the data pages begun so far.
-func (c *Column) Pages() int64 { return c.leaf.pages }
+func (c *Column) Pages() int64 { return c.pages }
 
 // Repaired returns the distinct values so far in which bytes that are not UTF-8
 // were replaced.
 func (c *Column) Repaired() int64 {
-	if s, ok := c.leaf.sink.(*stringSink); ok {
+	if s, ok := c.sink.(*stringSink); ok {
 		return s.repaired
 	}
 	return 0
 }
 
 // Close releases what the column holds.
-func (c *Column) Close() { c.leaf.sink.discard() }
+func (c *Column) Close() { c.sink.discard() }

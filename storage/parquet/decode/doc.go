@@ -1,12 +1,9 @@
 // Package decode turns the column chunks of Parquet row groups into Arrow
 // arrays, a batch of rows at a time.
 //
-// A flat column, one value or null a row, takes the typed path: pages are
-// uncompressed, their values decoded straight into the memory of the array, and
-// spread over the nulls. Lists of any depth take the general path,
-// which keeps the levels of every value and assembles the lists from
-// them. Both use the same leaves: a leaf walks the pages of one chunk and feeds
-// a sink, which builds one kind of array.
+// A Column walks the pages of one chunk after the other: they are uncompressed,
+// their values decoded straight into the memory of an array, and spread over the
+// nulls. A sink builds one kind of array. Lists and other groups are not read.
 package decode
 
 import "errors"

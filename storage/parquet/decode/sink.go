@@ -9,7 +9,7 @@ import (
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
-// sink builds the arrays of one leaf. The order of calls is: reset for a chunk;
+// sink builds the arrays of one column. The order of calls is: reset for a chunk;
 // dictionary if it has one; page for every page of values that are not
 // dictionary indices; and for every batch begin, then plain, indexed and spread
 // in the order of rows, then finish. discard may come at any time.
@@ -21,8 +21,8 @@ type sink interface {
 	dictionary(data []byte, entries int) error
 	// page takes the values of a page. data stays valid until the next page.
 	page(enc format.Encoding, data []byte) error
-	// begin starts a batch of about rows values, exactly so many in a flat column,
-	// each of which comes by plain, indexed or spread.
+	// begin starts a batch of so many rows, each of which comes by plain, indexed or
+	// spread.
 	begin(rows int)
 	// plain appends the next n values of the page.
 	plain(n int) error
@@ -61,13 +61,6 @@ func validity(valid *encoding.Bitmap, mem memory.Allocator) (*memory.Buffer, int
 	buf.Resize(len(valid.Bits()))
 	copy(buf.Bytes(), valid.Bits())
 	return buf, valid.Zeros()
-}
-
-// ensure makes room for size bytes in b, for more if it has to grow.
-func ensure(b *memory.Buffer, size int) {
-	if size > b.Len() {
-		b.Resize(max(size, 2*b.Len()))
-	}
 }
 
 func release(b *memory.Buffer) {

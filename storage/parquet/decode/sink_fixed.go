@@ -85,7 +85,6 @@ func (s *fixedSink) begin(rows int) {
 func (s *fixedSink) room(n int) []byte {
 	from := s.n * s.width
 	s.n += n
-	ensure(s.buf, s.n*s.width)
 	return s.buf.Bytes()[from : from+n*s.width]
 }
 
@@ -143,7 +142,6 @@ func (s *fixedSink) spread(valid *encoding.Bitmap, from, rows, present int) {
 }
 
 func (s *fixedSink) finish(valid *encoding.Bitmap) arrow.Array {
-	s.buf.Resize(s.n * s.width)
 	bits, nulls := validity(valid, s.mem)
 	data := array.NewData(s.dtype, s.n, []*memory.Buffer{bits, s.buf}, nil, nulls, 0)
 	release(bits)

@@ -100,18 +100,11 @@ func (s *stringSink) begin(rows int) {
 	release(s.buf)
 	s.buf = memory.NewResizableBuffer(s.mem)
 	s.buf.Resize(4 * rows)
-	s.n, s.own = 0, false
-	s.grow(rows)
-}
-
-// grow makes room for n more values.
-func (s *stringSink) grow(n int) {
-	ensure(s.buf, 4*(s.n+n))
 	s.indices = encoding.Words[uint32](s.buf.Bytes())
+	s.n, s.own = 0, false
 }
 
 func (s *stringSink) indexed(indices *encoding.Hybrid, n int) error {
-	s.grow(n)
 	dst := s.indices[s.n : s.n+n]
 	if err := indices.Read(dst); err != nil {
 		return err
@@ -127,7 +120,6 @@ func (s *stringSink) indexed(indices *encoding.Hybrid, n int) error {
 }
 
 func (s *stringSink) plain(n int) error {
-	s.grow(n)
 	if !s.own {
 		s.own = true
 		s.table.Reset()
@@ -184,7 +176,6 @@ func highest(s []uint32) uint32 {
 
 func (s *stringSink) spread(valid *encoding.Bitmap, from, rows, present int) {
 	s.n -= present
-	s.grow(rows)
 	spread(s.buf.Bytes()[4*s.n:4*(s.n+rows)], 4, valid, from, rows, present)
 	s.n += rows
 }
@@ -199,7 +190,6 @@ func (s *stringSink) finish(valid *encoding.Bitmap) arrow.Array {
 		dict = s.newStrings(nil, []int32{0, 0})
 		defer dict.Release()
 	}
-	s.buf.Resize(4 * s.n)
 	bits, nulls := validity(valid, s.mem)
 	data := array.NewDataWithDictionary(stringType, s.n, []*memory.Buffer{bits, s.buf}, nulls, 0, dict)
 	release(bits)

@@ -18,6 +18,46 @@ const (
 	maxDigits256 = 76
 )
 
+// Field returns the natural Arrow field of a node below the schema's root. Lists,
+// in all their historic forms, and other groups have one, too, although they are
+// not read.
+func Field(n *metadata.Node) (arrow.Field, error) {
+	t, err := typeOf(n)
+	if err != nil {
+		return arrow.Field{}, fmt.Errorf("%q: %w", n.Name, err)
+	}
+	if n.Repetition == format.Repeated {
+		t = arrow.ListOfField(arrow.Field{Name: "element", Type: t})
+	}
+	return arrow.Field{Name: n.Name, Type: t, Nullable: n.Repetition == format.Optional}, nil
+}
+
+// typeOf returns the type of a node without its repetition.
+func typeOf(n *metadata.Node) (arrow.DataType, error) {
+	if n.Leaf >= 0 {
+		return leafType(n)
+	}
+	fields := make([]arrow.Field, len(n.Children))
+	for i, c := range n.Children {
+		var err error
+		if fields[i], err = Field(c); err != nil {
+			return nil, err
+		}
+	}
+	if n.Logical.Annotation != metadata.List || len(fields) != 1 || n.Children[0].Repetition != format.Repeated {
+		return arrow.StructOf(fields...), nil
+	}
+	// The child is repeated: its only field is the element, but for writers that
+	// leave this innermost group out.
+	group, ok := fields[0].Type.(*arrow.ListType).Elem().(*arrow.StructType)
+	if !ok || group.NumFields() != 1 || fields[0].Name == "array" || fields[0].Name == n.Name+"_tuple" {
+		return fields[0].Type, nil
+	}
+	element := group.Field(0)
+	element.Name = "element"
+	return arrow.ListOfField(element), nil
+}
+
 // leafType returns the natural Arrow type of a leaf: what its annotation says
 // where that fits the physical type, as readers of other languages do, and the
 // physical type otherwise.

@@ -194,9 +194,9 @@ func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
 		return Chunk{}, fmt.Errorf("unknown codec %d", c.codec)
 	case c.values < 0:
 		return Chunk{}, errors.New("no value count")
-	case leaf.MaxRep == 0 && c.values != rows:
+	case !leaf.Repeated && c.values != rows:
 		return Chunk{}, fmt.Errorf("%d values in %d rows", c.values, rows)
-	case leaf.MaxRep > 0 && c.values < rows:
+	case leaf.Repeated && c.values < rows:
 		return Chunk{}, fmt.Errorf("%d values in %d rows, at least one each is there", c.values, rows)
 	}
 	if c.values == 0 {

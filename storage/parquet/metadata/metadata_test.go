@@ -58,13 +58,13 @@ func TestFooter(t *testing.T) {
 		t.Fatalf("%+v", f)
 	}
 	a, b, l := f.Leaves[0], f.Leaves[1], f.Leaves[2]
-	if a.Logical != (Logical{Annotation: Timestamp, Unit: Micros, UTC: true}) || !a.Flat() || a.MaxDef != 0 {
+	if a.Logical != (Logical{Annotation: Timestamp, Unit: Micros, UTC: true}) || !a.Flat() || a.Repetition != pg.Required || a.Repeated {
 		t.Errorf("a: %+v", a)
 	}
-	if b.Logical.Annotation != Decimal || b.Logical.Precision != 16 || b.Logical.Scale != 3 || b.TypeLength != 7 || b.MaxDef != 1 || !b.Flat() {
+	if b.Logical.Annotation != Decimal || b.Logical.Precision != 16 || b.Logical.Scale != 3 || b.TypeLength != 7 || b.Repetition != pg.Optional || !b.Flat() || b.Repeated {
 		t.Errorf("b: %+v", b)
 	}
-	if l.Logical.Annotation != String || l.MaxDef != 3 || l.MaxRep != 1 || l.SlotDef != 2 || l.Flat() || strings.Join(l.Path, ".") != "l.list.element" {
+	if l.Logical.Annotation != String || !l.Repeated || l.Flat() || strings.Join(l.Path, ".") != "l.list.element" {
 		t.Errorf("l: %+v", l)
 	}
 	if c := f.RowGroups[1].Chunks[2]; !reflect.DeepEqual(c, Chunk{Codec: pg.Zstd, Values: 5, Offset: 204, Size: 100}) {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// maxSchemaDepth bounds the nesting of columns; levels fit a byte by it.
+	// maxSchemaDepth bounds the nesting of columns.
 	maxSchemaDepth = 64
 	// maxSchemaElements bounds the fields of a schema, groups included. Wider
 	// tables than this exist on no record; it keeps a footer of three bytes a
@@ -34,12 +34,9 @@ type Node struct {
 	Physical   format.Type
 	TypeLength int // bytes of a FixedLenByteArray value
 
-	// MaxDef and MaxRep are the definition level at which the field is there and
-	// the number of repeated fields on the way to it, itself included.
-	MaxDef, MaxRep int
-	// SlotDef is MaxDef of the innermost repeated field on the way to it, itself
-	// included, 0 without one: from that level on there is a place for a value.
-	SlotDef int
+	// Repeated: it or a field on the way to it is, so that a row has any number of
+	// values.
+	Repeated bool
 }
 
 // Flat reports whether the node is a column with at most one value a row and
@@ -106,21 +103,13 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 		e := b.remaining[0]
 		b.remaining = b.remaining[1:]
 		n := &Node{Name: string(e.name), Repetition: e.repetition, Logical: e.logical, Leaf: -1,
-			MaxDef: parent.MaxDef, MaxRep: parent.MaxRep, SlotDef: parent.SlotDef}
+			Repeated: parent.Repeated || e.repetition == format.Repeated}
 		n.Path = append(parent.Path[:len(parent.Path):len(parent.Path)], n.Name)
 		if seen[n.Name] {
 			return fmt.Errorf("field %q occurs twice in its group", n.Name)
 		}
 		seen[n.Name] = true
-		switch e.repetition {
-		case format.Required:
-		case format.Optional:
-			n.MaxDef++
-		case format.Repeated:
-			n.MaxDef++
-			n.MaxRep++
-			n.SlotDef = n.MaxDef
-		default:
+		if e.repetition < format.Required || e.repetition > format.Repeated {
 			return fmt.Errorf("field %q has repetition %d", n.Name, e.repetition)
 		}
 		parent.Children = append(parent.Children, n)
