@@ -260,8 +260,16 @@ func (r *robot) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		known := req.KnownLeases
 		req.KnownLeases, req.Reports, req.Streams, req.Progress = resp.LeasesHash, nil, nil, nil
 		r.mu.Lock()
+		if known == resp.LeasesHash {
+			if len(resp.Leases) > 0 {
+				r.mu.Unlock()
+				return fmt.Errorf("%d leases were sent again", len(resp.Leases))
+			}
+			resp.Leases = r.last.Leases
+		}
 		r.last = resp
 		for _, l := range resp.Leases {
 			switch {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/thalweg/thalweg"
@@ -14,74 +15,76 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// leasesOf returns all leases of a worker with what it needs to carry them out,
-// in order of their tasks' IDs.
-func (c *Coordinator) leasesOf(id thalweg.WorkerID) []*apiv1.Lease {
-	var leases []*apiv1.Lease
+// leasesOf returns all leases of a worker with what it needs to carry them out, in
+// order of their tasks' IDs, and a hash of them. Where that is known, no lease is
+// returned. The hash is of what can change under one token: a lease may name
+// megabytes of partials, and leases are looked at after every change of the state.
+// Where a replica would resume matters to its next holder only.
+func (c *Coordinator) leasesOf(id thalweg.WorkerID, known string) (leases []*apiv1.Lease, hash string, err error) {
 	c.replica.view(func(s *state.State) {
-		for _, t := range s.HeldBy(id) {
-			l := &apiv1.Lease{TaskId: string(t.ID), Token: uint64(t.Token), Kind: t.Kind(), Reduce: t.Reduce, Index: t.Index}
-			if r := t.Run(); r != nil {
-				runLease(s, r, t, l)
-			} else {
-				scoreLease(s, t, l)
-			}
+		held := s.HeldBy(id)
+		sum := sha256.New()
+		for _, t := range held {
+			l := changingPart(s, t)
 			leases = append(leases, l)
+			if _, err = (protodelim.MarshalOptions{MarshalOptions: proto.MarshalOptions{Deterministic: true}}).MarshalTo(sum, l); err != nil {
+				err = &thalweg.Error{Op: "poll", Subject: "lease of " + l.TaskId, Err: err}
+				return
+			}
+		}
+		hash = hex.EncodeToString(sum.Sum(nil)[:16])
+		if hash == known {
+			leases = nil
+		}
+		for i, l := range leases {
+			if t := held[i]; t.Run() != nil {
+				completeRun(s, t, l)
+			} else {
+				completeStream(s, t, l)
+			}
 		}
 	})
-	return leases
+	return leases, hash, err
 }
 
-func runLease(s *state.State, r *state.Run, t *state.Task, l *apiv1.Lease) {
-	l.RunId, l.Pipeline, l.Generation = string(r.ID), string(r.Pipeline), uint64(r.Generation)
-	l.Spec = s.Pipeline(r.Pipeline).Spec(r.Generation).Text
-	l.Inputs = maps.Clone(r.Outputs)
-	stage := t.Stage()
-	l.Verb, l.Arguments, l.Reducers, l.Partials = r.Verb, maps.Clone(r.Arguments), stage.Reducers, stage.Partials(t)
-	l.ShardFrom, l.ShardTo = stage.Range(t)
-	if !t.IsReplica() {
-		return
+// changingPart names a lease, with what may change of it while it is held.
+func changingPart(s *state.State, t *state.Task) *apiv1.Lease {
+	l := &apiv1.Lease{TaskId: string(t.ID), Token: uint64(t.Token), Kind: t.Kind(), Reduce: t.Reduce, Index: t.Index}
+	if t.IsReplica() {
+		for _, peer := range t.Stage().Tasks {
+			l.Peers = append(l.Peers, &apiv1.Peer{Replica: peer.Index, Worker: string(peer.Worker), Address: peer.Address})
+		}
 	}
-	l.ResumeFrom = r.Checkpoint
-	for _, peer := range stage.Tasks {
-		l.Peers = append(l.Peers, &apiv1.Peer{Replica: peer.Index, Worker: string(peer.Worker), Address: peer.Address})
+	if !t.IsPartition() {
+		return l
 	}
-}
-
-func scoreLease(s *state.State, t *state.Task, l *apiv1.Lease) {
 	p := s.PipelineOf(t)
-	spec := p.Newest()
-	l.Pipeline, l.Generation, l.Spec, l.Paused, l.Resumes = string(p.Name), uint64(spec.Generation), spec.Text, p.Paused, p.Resumes
-	part := p.Partitions[t.Index]
-	l.Grown = part.Grown
-	if k := part.Skip; k != nil {
+	l.Paused, l.Resumes = p.Paused, p.Resumes
+	if k := p.Partitions[t.Index].Skip; k != nil {
 		l.Skip = &apiv1.SkipAuthorization{Partition: k.Partition, From: k.From, To: k.To, TopicId: k.TopicID, AcceptTopic: k.Accept}
 	}
 	for _, v := range s.Champion(p) {
 		l.Models = append(l.Models, versionView(v))
 	}
+	return l
 }
 
-// hashLeases returns what tells two sets of leases apart. Where a replica would
-// resume is left out: it matters to the next holder only, and changes with every
-// checkpoint.
-func hashLeases(leases []*apiv1.Lease) (string, error) {
-	sum := sha256.New()
-	var buf []byte
-	for _, l := range leases {
-		if l.ResumeFrom != "" {
-			l = proto.CloneOf(l)
-			l.ResumeFrom = ""
-		}
-		var err error
-		if buf, err = (proto.MarshalOptions{Deterministic: true}).MarshalAppend(buf[:0], l); err != nil {
-			return "", &thalweg.Error{Op: "poll", Subject: "lease of " + l.TaskId, Err: err}
-		}
-		size := proto.Size(l)
-		sum.Write([]byte{byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)})
-		sum.Write(buf)
+func completeRun(s *state.State, t *state.Task, l *apiv1.Lease) {
+	r, stage := t.Run(), t.Stage()
+	l.RunId, l.Pipeline, l.Generation = string(r.ID), string(r.Pipeline), uint64(r.Generation)
+	l.Spec = s.Pipeline(r.Pipeline).Spec(r.Generation).Text
+	l.Inputs, l.Verb, l.Arguments = maps.Clone(r.Outputs), r.Verb, maps.Clone(r.Arguments)
+	l.Reducers, l.Partials = stage.Reducers, stage.Partials(t)
+	l.ShardFrom, l.ShardTo = stage.Range(t)
+	if t.IsReplica() {
+		l.ResumeFrom = r.Checkpoint
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
+}
+
+func completeStream(s *state.State, t *state.Task, l *apiv1.Lease) {
+	p := s.PipelineOf(t)
+	l.Pipeline, l.Generation, l.Spec = string(p.Name), uint64(p.Newest().Generation), p.Newest().Text
+	l.Grown = p.Partitions[t.Index].Grown
 }
 
 func versionView(v *state.ModelVersion) *apiv1.ModelVersion {

@@ -25,6 +25,7 @@ const (
 	maxRefusals      = 64
 	maxOutputs       = 64
 	maxOutputBytes   = 4 << 10
+	maxPartialBytes  = 320  // of one reference: state.MaxHeldPartials of them fit into an answer
 	maxMeasurements  = 4096 // metrics and counts of one report
 	maxMeasuredBytes = 512  // the name of one
 )
@@ -87,8 +88,7 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 		if err := c.advance(ctx, lead, id); err != nil {
 			return nil, err
 		}
-		leases := c.leasesOf(id)
-		hash, err := hashLeases(leases)
+		leases, hash, err := c.leasesOf(id, msg.KnownLeases)
 		if err != nil {
 			return nil, err
 		}
@@ -173,8 +173,8 @@ func flawOf(r *apiv1.TaskReport) string {
 		return fmt.Sprintf("%d metrics and counts, at most %d", len(r.Metrics)+len(r.Counts), maxMeasurements)
 	}
 	for i, partial := range r.Partials {
-		if len(partial) > maxOutputBytes {
-			return fmt.Sprintf("partial %d has %d bytes, at most %d", i, len(partial), maxOutputBytes)
+		if len(partial) > maxPartialBytes {
+			return fmt.Sprintf("partial %d has %d bytes, at most %d", i, len(partial), maxPartialBytes)
 		}
 	}
 	for _, name := range sortedKeys(r.Outputs) {

@@ -65,6 +65,10 @@ func (m *taskManager) reconcile(ctx context.Context, res *apiv1.PollResponse) {
 		want[l.TaskId] = l
 	}
 	m.mu.Lock()
+	if len(res.Leases) == 0 && res.LeasesHash != "" && res.LeasesHash == m.mu.known {
+		m.mu.Unlock()
+		return // the coordinator leaves out what it has told
+	}
 	m.mu.known = res.LeasesHash
 	for id, t := range m.mu.tasks {
 		if l, ok := want[id]; !ok || l.Token != t.lease.Token {

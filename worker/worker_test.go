@@ -195,6 +195,39 @@ func TestATaskWhoseLeaseIsGoneIsEnded(t *testing.T) {
 	})
 }
 
+// An answer without leases under the hash that the worker knows says that nothing
+// has changed.
+func TestTasksGoOnWhenTheirLeasesAreNotRepeated(t *testing.T) {
+	var begun atomic.Int32
+	told := make(chan struct{})
+	stages := stageOf(func(ctx context.Context, _ *Task) error {
+		begun.Add(1)
+		select {
+		case <-told:
+			return nil
+		case <-ctx.Done():
+			t.Error("the task was ended")
+			return ctx.Err()
+		}
+	})
+	runWith(t, &scripted{}, Config{Stages: stages}, func(n int, req *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		switch {
+		case n == 1:
+			return &apiv1.PollResponse{Leases: []*apiv1.Lease{workLease(1)}, LeasesHash: "h"}, nil
+		case req.KnownLeases != "h" && !req.Leaving:
+			t.Errorf("poll %d knows leases %q", n, req.KnownLeases)
+		case n == 3: // the second answer has been dealt with
+			close(told)
+		case len(req.Reports) > 0:
+			done()
+		}
+		return &apiv1.PollResponse{LeasesHash: "h"}, nil
+	})
+	if begun.Load() != 1 {
+		t.Errorf("the task was begun %d times", begun.Load())
+	}
+}
+
 // A worker that hears from no coordinator for the time of a lease ends its
 // tasks, and begins them anew under the leases that it is told of then.
 func TestTasksEndWithTheirLeasesWhenNoCoordinatorAnswers(t *testing.T) {

@@ -155,6 +155,29 @@ func (c *cluster) spec(name string, replicas uint32, topic string) {
 	c.apply(&state.ApplySpec{Pipeline: thalweg.PipelineName(name), Text: name, Model: thalweg.ModelName(name), Alias: "champion", Stages: specPlan(replicas), Topic: topic})
 }
 
+// A lease of a reducer names all that the map tasks wrote for it: a worker with free
+// slots still takes no more of them than fit into one answer.
+func TestAWorkerHoldsNoMoreReducersThanOneAnswerNames(t *testing.T) {
+	c := newCluster(t)
+	plan := specPlan(1)
+	plan[1].Reducers = 2
+	c.apply(&state.ApplySpec{Pipeline: "a", Text: "a", Model: "a", Alias: "champion", Stages: plan})
+	run := c.s.ActiveRuns()[0]
+	c.poll(2, "w1")
+	profile := c.s.HeldBy("w1")[0]
+	c.apply(&state.ReportTask{Task: profile.ID, Token: profile.Token, Counts: map[string]int64{"shards": state.MaxHeldPartials/2 + 1}, Outputs: map[string]string{"manifest": "m"}})
+	c.poll(state.MaxTasks, "w1")
+	c.finish("clean")
+	c.poll(4, "w1")
+	c.wantLeases("w1: clean.reduce@0")
+	c.poll(4, "w2")
+	c.wantLeases("w1: clean.reduce@0; w2: clean.reduce@1")
+	c.finish("clean")
+	if at := run.Current().Name; at != "fit" {
+		t.Errorf("the run is in %s", at)
+	}
+}
+
 func TestRunGoesThroughAllStages(t *testing.T) {
 	for _, workers := range [][]thalweg.WorkerID{{"w1"}, {"w1", "w2", "w3"}} {
 		c := newCluster(t)

@@ -12,10 +12,13 @@ import (
 // than an even share over the workers that could help, so that the first to poll
 // does not leave the others idle.
 func (p *plan) batchTasks() []state.Grant {
-	free := p.me.Slots
+	free, reads := p.me.Slots, uint32(0)
 	for _, l := range p.live {
 		if l.ID == p.me.ID {
 			free -= l.batch
+			for _, t := range l.held {
+				reads += readsOf(t)
+			}
 		}
 	}
 	var grants []state.Grant
@@ -38,14 +41,23 @@ func (p *plan) batchTasks() []state.Grant {
 			if free <= 0 || share <= 0 {
 				break
 			}
-			if t.State == state.TaskWaiting && !p.avoids(t) {
+			if t.State == state.TaskWaiting && reads+readsOf(t) <= state.MaxHeldPartials && !p.avoids(t) {
 				grants = append(grants, grant(t))
+				reads += readsOf(t)
 				free--
 				share--
 			}
 		}
 	}
 	return grants
+}
+
+// readsOf counts the partials that a task reads.
+func readsOf(t *state.Task) uint32 {
+	if !t.Reduce {
+		return 0
+	}
+	return t.Stage().Maps
 }
 
 // helpers counts the live workers that hold a task of the run or have a free

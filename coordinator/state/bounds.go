@@ -42,6 +42,9 @@ const (
 	// MaxPartials bounds what the map tasks of one stage address to its reducers:
 	// some 130 bytes of state each.
 	MaxPartials = 1 << 17
+	// MaxHeldPartials bounds the partials that the reducers of one worker read, so
+	// that its leases fit into one answer: those of one reducer of the largest stage.
+	MaxHeldPartials = MaxTasks
 	// MaxReplicas bounds the replicas of one training.
 	MaxReplicas = 1024
 	// MaxKeptTasks is the number of tasks that a run keeps for show once it has

@@ -2644,10 +2644,12 @@ func (x *ModelRefusal) GetReason() string {
 }
 
 type PollResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Leases        []*Lease               `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"` // all that this worker holds; it ends the others
-	LeasesHash    string                 `protobuf:"bytes,2,opt,name=leases_hash,json=leasesHash,proto3" json:"leases_hash,omitempty"`
-	Accepted      []string               `protobuf:"bytes,3,rep,name=accepted,proto3" json:"accepted,omitempty"` // reports dealt with, by task id (accepted or fenced): forget them
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All that this worker holds; it ends the others. None where leases_hash is what
+	// it said in known_leases: then they are those.
+	Leases        []*Lease `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"`
+	LeasesHash    string   `protobuf:"bytes,2,opt,name=leases_hash,json=leasesHash,proto3" json:"leases_hash,omitempty"`
+	Accepted      []string `protobuf:"bytes,3,rep,name=accepted,proto3" json:"accepted,omitempty"` // reports dealt with, by task id (accepted or fenced): forget them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
