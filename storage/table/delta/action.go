@@ -1,12 +1,10 @@
 package delta
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -107,6 +105,17 @@ type Action struct {
 	Remove     *Remove     `json:"remove,omitempty" parquet:"remove,optional"`
 }
 
+// path returns that of the file that the action adds or removes, else "".
+func (a *Action) path() string {
+	switch {
+	case a.Add != nil:
+		return a.Add.Path
+	case a.Remove != nil:
+		return a.Remove.Path
+	}
+	return ""
+}
+
 // Commit is one version of a table: what has changed with it.
 type Commit struct {
 	Version int64
@@ -128,32 +137,36 @@ func (c *Commit) TxnID() string {
 // which is given the sum of the others: the protocol has none, and a bit that
 // flips on the way would be believed.
 func (c *Commit) Encode() ([]byte, error) {
-	var rest, out bytes.Buffer
-	write := func(to *bytes.Buffer, a Action) error {
-		e := json.NewEncoder(to)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(a); err != nil {
-			return &thalweg.Error{Op: "encode table version", Kind: thalweg.Invalid, Subject: fmt.Sprint(c.Version), Err: err}
-		}
-		return nil
+	fail := func(kind thalweg.Kind, err error) ([]byte, error) {
+		return nil, &thalweg.Error{Op: "encode table version", Kind: kind, Subject: fmt.Sprint(c.Version), Err: err}
 	}
 	if len(c.Actions) == 0 || c.Actions[0].CommitInfo == nil {
-		return nil, &thalweg.Error{Op: "encode table version", Kind: thalweg.Invalid, Subject: fmt.Sprint(c.Version), Err: errors.New("its first action is no commitInfo")}
+		return fail(thalweg.Invalid, errors.New("its first action is no commitInfo"))
 	}
-	for _, a := range c.Actions[1:] {
-		if err := write(&rest, a); err != nil {
-			return nil, err
-		}
+	later, err := encodeActions(c.Actions[1:]...)
+	if err != nil {
+		return fail(thalweg.Invalid, err)
 	}
 	info := *c.Actions[0].CommitInfo
-	info.Sum = storage.SHA256(rest.Bytes())
-	if err := write(&out, Action{CommitInfo: &info}); err != nil {
-		return nil, err
+	info.Sum = storage.SHA256(later)
+	body, err := encodeActions(Action{CommitInfo: &info})
+	if err != nil {
+		return fail(thalweg.Invalid, err)
 	}
-	out.Write(rest.Bytes())
-	if out.Len() > MaxCommitBytes {
-		return nil, &thalweg.Error{Op: "encode table version", Kind: thalweg.Exhausted, Subject: fmt.Sprint(c.Version),
-			Err: fmt.Errorf("%d bytes, at most %d fit", out.Len(), MaxCommitBytes)}
+	if body = append(body, later...); len(body) > MaxCommitBytes {
+		return fail(thalweg.Exhausted, fmt.Errorf("%d bytes, at most %d fit", len(body), MaxCommitBytes))
+	}
+	return body, nil
+}
+
+func encodeActions(actions ...Action) ([]byte, error) {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	for _, a := range actions {
+		if err := e.Encode(a); err != nil {
+			return nil, err
+		}
 	}
 	return out.Bytes(), nil
 }
@@ -164,72 +177,51 @@ func (c *Commit) Encode() ([]byte, error) {
 // and names the line.
 func DecodeCommit(version int64, data []byte) (*Commit, error) {
 	c := &Commit{Version: version}
-	fail := func(line int, err error) error {
-		return corrupt("decode table version", fmt.Sprintf("version %d, line %d", version, line), err)
-	}
-	lines := bufio.NewReader(bytes.NewReader(data))
-	for n := 1; ; n++ {
-		line, err := lines.ReadBytes('\n')
-		if err == io.EOF && len(line) == 0 {
-			return c, nil
-		}
+	_, later, more := bytes.Cut(data, []byte("\n"))
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		a, known, err := decodeAction(line)
+		a, err := decodeAction(line)
+		if info := a.CommitInfo; err == nil && n == 1 && info != nil && info.Sum != "" && (!more || storage.SHA256(later) != info.Sum) {
+			err = errors.New("the lines after it do not have its sum")
+		}
 		if err != nil {
-			return nil, fail(n, err)
+			return nil, corrupt("decode table version", fmt.Sprintf("version %d, line %d", version, n), err)
 		}
-		if n == 1 && a.CommitInfo != nil && a.CommitInfo.Sum != "" {
-			at := bytes.IndexByte(data, '\n')
-			if at < 0 || storage.SHA256(data[at+1:]) != a.CommitInfo.Sum {
-				return nil, fail(n, errors.New("the lines after it do not have its sum"))
-			}
-		}
-		if known {
+		if a != (Action{}) {
 			c.Actions = append(c.Actions, a)
 		}
 	}
+	return c, nil
 }
 
-func decodeAction(line []byte) (a Action, known bool, err error) {
+// decodeAction returns no action where a line has one that is not known.
+func decodeAction(line []byte) (a Action, err error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(line, &fields); err != nil {
-		return a, false, err
+		return a, err
 	}
 	if len(fields) != 1 {
-		return a, false, fmt.Errorf("%d actions in one line", len(fields))
+		return a, fmt.Errorf("%d actions in one line", len(fields))
 	}
 	for name, body := range fields {
 		if string(body) == "null" {
-			return a, false, fmt.Errorf("the action %.40q is null", name)
+			return a, fmt.Errorf("the action %.40q is null", name)
 		}
-		into := func(v any) { err = json.Unmarshal(body, v) }
-		known = true
-		switch name {
-		case "commitInfo":
-			into(&a.CommitInfo)
-			if err != nil { // free form: other writers put anything here
-				a.CommitInfo, err = &CommitInfo{}, nil
+		if name == "commitInfo" { // free form: other writers put anything here
+			if json.Unmarshal(body, &a.CommitInfo) != nil {
+				a.CommitInfo = &CommitInfo{}
 			}
-		case "protocol":
-			into(&a.Protocol)
-		case "metaData":
-			into(&a.Metadata)
-		case "txn":
-			into(&a.Txn)
-		case "add":
-			into(&a.Add)
-		case "remove":
-			into(&a.Remove)
-		default:
-			known = false
+			return a, nil
 		}
 	}
-	if err != nil {
-		return a, false, err
+	if err := json.Unmarshal(line, &a); err != nil {
+		return a, err
 	}
-	return a, known, a.validate()
+	return a, a.validate()
 }
 
 // validate checks what must hold of an action by itself.

@@ -42,15 +42,11 @@ const maxHintBytes = 4 << 20
 func (t *Table) lastCheckpoint(ctx context.Context) (lastCheckpoint, error) {
 	none := lastCheckpoint{Version: -1}
 	data, err := t.get(ctx, t.layout.LastCheckpointKey(), maxHintBytes)
-	switch thalweg.KindOf(err) {
-	case thalweg.NotFound, thalweg.Corrupt:
-		return none, nil
-	}
-	if err != nil {
+	if err != nil && !thalweg.Is(err, thalweg.NotFound) && !thalweg.Is(err, thalweg.Corrupt) {
 		return none, err
 	}
 	hint := none
-	if json.Unmarshal(data, &hint) != nil || hint.Parts != nil || hint.Version < 0 {
+	if err != nil || json.Unmarshal(data, &hint) != nil || hint.Parts != nil || hint.Version < 0 {
 		return none, nil
 	}
 	return hint, nil
@@ -136,25 +132,37 @@ func (t *Table) readCheckpoint(ctx context.Context, version int64) (*Snapshot, e
 	return s, nil
 }
 
-// Files yields the live files of a snapshot, those of its checkpoint first.
-func (t *Table) Files(ctx context.Context, s *Snapshot) iter.Seq2[*Add, error] {
-	return func(yield func(*Add, error) bool) {
+// changes yields what a snapshot knows of files, live ones and removed ones:
+// first those of its checkpoint that have not changed since.
+func (t *Table) changes(ctx context.Context, s *Snapshot) iter.Seq2[Action, error] {
+	return func(yield func(Action, error) bool) {
 		if s.Checkpoint >= 0 {
 			for row, err := range t.rows(ctx, s.Checkpoint) {
 				if err != nil {
-					yield(nil, err)
+					yield(Action{}, err)
 					return
 				}
-				if row.Add == nil {
+				if row.Add == nil && row.Remove == nil {
 					continue
 				}
-				if _, changed := s.Recent[row.Add.Path]; !changed && !yield(row.Add, nil) {
+				if _, changed := s.Recent[row.path()]; !changed && !yield(*row, nil) {
 					return
 				}
 			}
 		}
 		for _, path := range slices.Sorted(maps.Keys(s.Recent)) {
-			if add := s.Recent[path].Add; add != nil && !yield(add, nil) {
+			if !yield(s.Recent[path], nil) {
+				return
+			}
+		}
+	}
+}
+
+// Files yields the live files of a snapshot, those of its checkpoint first.
+func (t *Table) Files(ctx context.Context, s *Snapshot) iter.Seq2[*Add, error] {
+	return func(yield func(*Add, error) bool) {
+		for a, err := range t.changes(ctx, s) {
+			if (err != nil || a.Add != nil) && !yield(a.Add, err) {
 				return
 			}
 		}
@@ -171,20 +179,21 @@ func (t *Table) WriteCheckpoint(ctx context.Context, s *Snapshot, expired int64)
 	var out bytes.Buffer
 	w := parquet.NewGenericWriter[Action](&out, parquet.Compression(&snappy.Codec{}), parquet.MaxRowsPerRowGroup(100_000), parquet.CreatedBy("thalweg", "", ""))
 	var n, live int64
-	put := func(r Action) error {
-		n++
-		if r.Add != nil {
-			live++
-		}
-		if out.Len() > MaxCheckpointBytes {
-			return &thalweg.Error{Op: "write checkpoint", Kind: thalweg.Exhausted, Subject: key, Err: fmt.Errorf("beyond %d bytes after %d files", MaxCheckpointBytes, live),
+	for row, err := range t.checkpointRows(ctx, s, expired) {
+		if err == nil && out.Len() > MaxCheckpointBytes {
+			err = &thalweg.Error{Op: "write checkpoint", Kind: thalweg.Exhausted, Subject: key, Err: fmt.Errorf("beyond %d bytes after %d files", MaxCheckpointBytes, live),
 				Hint: "let the pipeline compact its files (spec.scoring.sink.compaction)"}
 		}
-		_, err := w.Write([]Action{r})
-		return err
-	}
-	if err := t.checkpointRows(ctx, s, expired, put); err != nil {
-		return nil, err
+		if err == nil {
+			_, err = w.Write([]Action{row})
+		}
+		if err != nil {
+			return nil, err
+		}
+		n++
+		if row.Add != nil {
+			live++
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, &thalweg.Error{Op: "write checkpoint", Subject: key, Err: err}
@@ -211,57 +220,34 @@ func (t *Table) WriteCheckpoint(ctx context.Context, s *Snapshot, expired int64)
 	return next, nil
 }
 
-// checkpointRows calls put with every row of a snapshot's checkpoint, in an
-// order that follows from the log alone.
-func (t *Table) checkpointRows(ctx context.Context, s *Snapshot, expired int64, put func(Action) error) error {
-	first := []Action{{Protocol: &s.Protocol}, {Metadata: &s.Metadata}}
-	for _, app := range slices.Sorted(maps.Keys(s.Txns)) {
-		first = append(first, Action{Txn: &Txn{AppID: app, Version: s.Txns[app]}})
-	}
-	for _, r := range first {
-		if err := put(r); err != nil {
-			return err
+// checkpointRows yields every row of a snapshot's checkpoint, in an order that
+// follows from the log alone.
+func (t *Table) checkpointRows(ctx context.Context, s *Snapshot, expired int64) iter.Seq2[Action, error] {
+	return func(yield func(Action, error) bool) {
+		first := []Action{{Protocol: &s.Protocol}, {Metadata: &s.Metadata}}
+		for _, app := range slices.Sorted(maps.Keys(s.Txns)) {
+			first = append(first, Action{Txn: &Txn{AppID: app, Version: s.Txns[app]}})
 		}
-	}
-	if s.Checkpoint >= 0 {
-		for row, err := range t.rows(ctx, s.Checkpoint) {
-			if err != nil {
-				return err
+		for _, r := range first {
+			if !yield(r, nil) {
+				return
 			}
-			var path string
-			switch {
-			case row.Add != nil:
-				path = row.Add.Path
-			case row.Remove != nil && row.Remove.DeletionTimestamp >= expired:
-				path = row.Remove.Path
+		}
+		for a, err := range t.changes(ctx, s) {
+			switch { // a checkpoint is no change of data
+			case err != nil:
+			case a.Add != nil:
+				add := *a.Add
+				add.DataChange, a.Add = false, &add
+			case a.Remove.DeletionTimestamp < expired:
+				continue
 			default:
-				continue
+				remove := *a.Remove
+				remove.DataChange, a.Remove = false, &remove
 			}
-			if _, changed := s.Recent[path]; changed {
-				continue
-			}
-			if err := put(Action{Add: row.Add, Remove: row.Remove}); err != nil {
-				return err
+			if !yield(a, err) {
+				return
 			}
 		}
 	}
-	for _, path := range slices.Sorted(maps.Keys(s.Recent)) {
-		var r Action
-		switch c := s.Recent[path]; {
-		case c.Add != nil:
-			add := *c.Add
-			add.DataChange = false // the checkpoint is no change of data
-			r.Add = &add
-		case c.Remove.DeletionTimestamp >= expired:
-			remove := *c.Remove
-			remove.DataChange = false
-			r.Remove = &remove
-		default:
-			continue
-		}
-		if err := put(r); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -33,6 +33,11 @@ const (
 	writerVersion = 2
 )
 
+// Supported returns what this package can do, which a new table asks for.
+func Supported() *Protocol {
+	return &Protocol{MinReaderVersion: readerVersion, MinWriterVersion: writerVersion}
+}
+
 const logDir = "_delta_log/"
 
 // Layout gives the objects of a table's log their keys; it is the prefix of

@@ -75,7 +75,7 @@ func day(s string) *string { return &s }
 // third on, now and then removes one.
 func build(t *testing.T, b storage.Bucket, n int64) *delta.Table {
 	t.Helper()
-	table := delta.New(b, delta.Config{Prefix: "sink/"})
+	table := delta.New(b, "sink/")
 	for v := range n {
 		actions := []delta.Action{{CommitInfo: &delta.CommitInfo{TxnID: fmt.Sprint("v", v)}}}
 		if v == 0 {

@@ -24,7 +24,7 @@ func TestACheckpointOfAnotherWriterIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	table := delta.New(b, delta.Config{Prefix: "sink/"})
+	table := delta.New(b, "sink/")
 	s := load(t, table)
 	if s.Version != 3 || s.CheckpointFiles != 2 || len(s.Metadata.PartitionColumns) != 1 || len(s.Schema) != 3 || s.Writable() != nil {
 		t.Fatalf("%+v, %v", s, s.Writable())
@@ -67,7 +67,7 @@ func TestADamagedCheckpointIsRefused(t *testing.T) {
 		if _, err := b.Put(t.Context(), foreign, body[:n]); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := delta.New(b, delta.Config{Prefix: "sink/"}).Load(t.Context()); !thalweg.Is(err, thalweg.Corrupt) {
+		if _, err := delta.New(b, "sink/").Load(t.Context()); !thalweg.Is(err, thalweg.Corrupt) {
 			t.Errorf("cut off after %d bytes: %v", n, err)
 		}
 	}

@@ -29,7 +29,7 @@ func TestADamagedCheckpointOfAnotherWriterNeitherEndsTheProcessNorFillsItsMemory
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := delta.New(b, delta.Config{Prefix: "sink/"}).Load(t.Context())
+		_, err := delta.New(b, "sink/").Load(t.Context())
 		runtime.ReadMemStats(&after)
 		if err != nil && !thalweg.Is(err, thalweg.Corrupt) {
 			t.Errorf("with another byte at %d: %v", i, err)

@@ -19,19 +19,14 @@ type Snapshot struct {
 
 	Checkpoint      int64 // version of the newest checkpoint, -1: none
 	CheckpointFiles int64 // live files in it
-	// Recent are the files added and removed since the checkpoint, by path.
-	Recent map[string]FileChange
-}
-
-// FileChange is what became of a file last: one of both is set.
-type FileChange struct {
-	Add    *Add
-	Remove *Remove
+	// Recent are the files added and removed since the checkpoint, by path: what
+	// became of each last.
+	Recent map[string]Action
 }
 
 // NewSnapshot returns the state before there is a table.
 func NewSnapshot() *Snapshot {
-	return &Snapshot{Version: -1, Checkpoint: -1, Txns: map[string]int64{}, Recent: map[string]FileChange{}}
+	return &Snapshot{Version: -1, Checkpoint: -1, Txns: map[string]int64{}, Recent: map[string]Action{}}
 }
 
 // Exists reports whether there is a table.
@@ -52,9 +47,9 @@ func (s *Snapshot) Apply(c *Commit) error {
 		return corrupt("read table", subject, fmt.Errorf("version %d follows", s.Version+1))
 	}
 	protocol, metadata, schema := s.Protocol, s.Metadata, s.Schema
-	files := map[string]FileChange{}
+	files, txns := map[string]Action{}, map[string]int64{}
 	for _, a := range c.Actions {
-		switch {
+		switch path := a.path(); {
 		case a.Protocol != nil:
 			protocol = *a.Protocol
 		case a.Metadata != nil:
@@ -63,25 +58,18 @@ func (s *Snapshot) Apply(c *Commit) error {
 				return corrupt("read table", subject, err)
 			}
 			metadata, schema = a.Metadata.withDefaults(), parsed
-		case a.Add != nil:
-			if files[a.Add.Path].Add != nil {
-				return corrupt("read table", subject, fmt.Errorf("it adds %q twice", a.Add.Path))
-			}
-			files[a.Add.Path] = FileChange{Add: a.Add}
-		case a.Remove != nil:
-			if files[a.Remove.Path].Add == nil { // an add of the same version is what stays
-				files[a.Remove.Path] = FileChange{Remove: a.Remove}
-			}
+		case a.Txn != nil:
+			txns[a.Txn.AppID] = a.Txn.Version
+		case a.Add != nil && files[path].Add != nil:
+			return corrupt("read table", subject, fmt.Errorf("it adds %q twice", path))
+		case a.Add != nil, a.Remove != nil && files[path].Add == nil: // an add of the same version is what stays
+			files[path] = a
 		}
 	}
 	if protocol.MinReaderVersion == 0 || metadata.ID == "" {
 		return corrupt("read table", subject, fmt.Errorf("the table has no protocol or no metadata"))
 	}
-	for _, a := range c.Actions {
-		if a.Txn != nil {
-			s.Txns[a.Txn.AppID] = a.Txn.Version
-		}
-	}
+	maps.Copy(s.Txns, txns)
 	maps.Copy(s.Recent, files)
 	s.Version, s.Protocol, s.Metadata, s.Schema = c.Version, protocol, metadata, schema
 	return nil

@@ -1,63 +1,45 @@
 package delta
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 )
 
-// Config says which table, and how patiently its log is kept.
-type Config struct {
-	Prefix string // of the table in its bucket: empty, or ending in a slash
-	// Attempts bounds the tries to place one version while the store is
-	// unavailable or its answers contradict each other; default 4.
-	Attempts int
-	// Backoff is the pause before the second try; each later one is twice as
-	// long, and every one is shortened by up to half at random. Default 100 ms.
-	Backoff time.Duration
-}
-
-func (c Config) withDefaults() Config {
-	c.Attempts = cmp.Or(c.Attempts, 4)
-	c.Backoff = cmp.Or(c.Backoff, 100*time.Millisecond)
-	return c
-}
-
 // Table is the log of one table. It holds no state and may be used by any
 // number of goroutines and processes at once.
 type Table struct {
 	bucket storage.Bucket
-	cfg    Config
 	layout Layout
 }
 
-// New returns the table under config's prefix. It need not exist yet.
-func New(bucket storage.Bucket, cfg Config) *Table {
-	return &Table{bucket: bucket, cfg: cfg.withDefaults(), layout: Layout(cfg.Prefix)}
+// New returns the table under a prefix, which is empty or ends in a slash. It need
+// not exist yet.
+func New(bucket storage.Bucket, prefix string) *Table {
+	return &Table{bucket: bucket, layout: Layout(prefix)}
 }
 
 // Read returns what has changed with a version; NotFound if there is no such
 // version yet.
 func (t *Table) Read(ctx context.Context, version int64) (*Commit, error) {
 	key := t.layout.CommitKey(version)
-	var err error
+	var damage error
 	for range 1 + storage.Rereads {
-		var data []byte
-		if data, err = t.get(ctx, key, MaxCommitBytes); err != nil {
+		data, err := t.get(ctx, key, MaxCommitBytes)
+		if err != nil {
 			return nil, err
 		}
-		var c *Commit
-		if c, err = DecodeCommit(version, data); err == nil {
+		c, err := DecodeCommit(version, data)
+		if err == nil {
 			return c, nil
 		}
+		damage = err
 	}
-	return nil, &thalweg.Error{Op: "read table", Kind: thalweg.KindOf(err), Subject: key, Err: err,
+	return nil, &thalweg.Error{Op: "read table", Kind: thalweg.Corrupt, Subject: key, Err: damage,
 		Hint: "a writer of the table damaged its log: restore the object"}
 }
 
@@ -78,9 +60,10 @@ func (t *Table) get(ctx context.Context, key string, limit int64) ([]byte, error
 	return data, nil
 }
 
-// Commit tries to make c the table's next version. Its first action must be a
-// CommitInfo with a TxnID that no other attempt has. It returns whether c is
-// the version, or else the commit that is.
+// Commit tries once to make c the table's next version: its caller tries again
+// without end, and layers that all repeat multiply. Its first action must be a
+// CommitInfo with a TxnID that no other attempt has. It returns whether c is the
+// version, or else the commit that is.
 //
 // After Unavailable or Canceled the commit may still take effect: read the
 // version before anything else.
@@ -94,16 +77,12 @@ func (t *Table) Commit(ctx context.Context, c *Commit) (won bool, winner *Commit
 	if err != nil {
 		return false, nil, err
 	}
-	p := retry.Policy{Backoff: retry.Backoff{Min: t.cfg.Backoff}, Attempts: t.cfg.Attempts}
-	err = storage.Create(ctx, t.bucket, p, "commit to table", key, body, func() (err error) {
+	err = storage.Create(ctx, t.bucket, retry.Policy{Attempts: 1}, "commit to table", key, body, func() (err error) {
 		winner, err = t.Read(ctx, c.Version)
 		return err
 	})
-	if err != nil {
-		return false, nil, err
-	}
-	if winner == nil || winner.TxnID() == id { // an id tells ours, which an earlier try made, from another's
-		return true, nil, nil
+	if err != nil || winner == nil || winner.TxnID() == id { // an id tells ours, which an earlier try made, from another's
+		return err == nil, nil, err
 	}
 	return false, winner, nil
 }
@@ -112,17 +91,15 @@ func (t *Table) Commit(ctx context.Context, c *Commit) (won bool, winner *Commit
 // the versions after it. Corrupt where a version is missing between those that
 // are there.
 func (t *Table) Load(ctx context.Context) (*Snapshot, error) {
-	last, err := t.lastCheckpoint(ctx)
+	hint, err := t.lastCheckpoint(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for hint := last.Version; ; {
-		s, err := t.loadFrom(ctx, hint)
-		if err == nil || hint < 0 || !thalweg.Is(err, thalweg.NotFound) {
-			return s, err
-		}
-		hint = -1 // the checkpoint that the hint names is gone: look for any
+	s, err := t.loadFrom(ctx, hint.Version)
+	if hint.Version >= 0 && thalweg.Is(err, thalweg.NotFound) { // the checkpoint that the hint names is gone: look for any
+		return t.loadFrom(ctx, -1)
 	}
+	return s, err
 }
 
 // loadFrom lists the log from the hinted checkpoint on, which need not be the
@@ -166,10 +143,10 @@ func (t *Table) loadFrom(ctx context.Context, hint int64) (*Snapshot, error) {
 func (t *Table) Follow(ctx context.Context, s *Snapshot, to int64) error {
 	for {
 		c, err := t.Read(ctx, s.Version+1)
-		if thalweg.Is(err, thalweg.NotFound) && s.Version >= to {
-			return nil
-		}
 		if thalweg.Is(err, thalweg.NotFound) {
+			if s.Version >= to {
+				return nil
+			}
 			return corrupt("read table", t.layout.CommitKey(s.Version+1), errors.New("the version is missing, but later ones exist"))
 		}
 		if err != nil {

@@ -71,7 +71,7 @@ func (d *draft) actions(nowMS int64, newID func() string) []delta.Action {
 		return []delta.Action{{Metadata: &metadata}}
 	}
 	return []delta.Action{
-		{Protocol: &delta.Protocol{MinReaderVersion: 1, MinWriterVersion: 2}},
+		{Protocol: delta.Supported()},
 		{Metadata: &delta.Metadata{ID: uuid(newID()), Format: delta.Format{Provider: "parquet", Options: map[string]string{}}, SchemaString: d.schema.String(),
 			PartitionColumns: append([]string{}, d.partitions...), CreatedTime: &nowMS, Configuration: map[string]string{}}},
 	}

@@ -249,7 +249,7 @@ func parquetFile(t testing.TB, from, to int64, fields ...arrow.Field) []byte {
 // tableOf returns the newest snapshot and its files under a log's directory.
 func tableOf(t testing.TB, b storage.Bucket, s Source) (*delta.Snapshot, []*delta.Add) {
 	t.Helper()
-	table := delta.New(b, delta.Config{Prefix: prefix})
+	table := delta.New(b, prefix)
 	snapshot, err := table.Load(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func TestTheJudgeFindsWhatIsWrongWithATable(t *testing.T) {
 	layout := delta.Layout(prefix)
 	next := func(t *testing.T, b storage.Bucket, actions ...delta.Action) {
 		t.Helper()
-		table := delta.New(b, delta.Config{Prefix: prefix})
+		table := delta.New(b, prefix)
 		s, err := table.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestTheJudgeReadsCheckpoints(t *testing.T) {
 			w := start(t, b, Config{}, flights)
 			w.settle(a)
 			w.stop()
-			table := delta.New(b, delta.Config{Prefix: prefix})
+			table := delta.New(b, prefix)
 			s, err := table.Load(t.Context())
 			if err != nil {
 				t.Fatal(err)

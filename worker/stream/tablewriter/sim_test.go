@@ -80,7 +80,7 @@ func (s *sim) newWriter() *simWriter {
 		bucket = s.wrong.bucket(bucket)
 	}
 	cfg := Config{Pipeline: "p", Prefix: prefix, CheckpointEvery: 3}.withDefaults()
-	w := &Writer{cfg: cfg, bucket: bucket, table: delta.New(bucket, delta.Config{Prefix: prefix, Attempts: 1})}
+	w := &Writer{cfg: cfg, bucket: bucket, table: delta.New(bucket, prefix)}
 	w.mu.finished = map[Source]uint64{}
 	w.mu.changed = make(chan struct{})
 	id := func() string { return fmt.Sprintf("%016x%016x", s.rng.Uint64(), s.rng.Uint64()) }
@@ -224,7 +224,7 @@ func (s *sim) play() error {
 // slots must be in it.
 func (s *sim) judge(whole bool) error {
 	ctx := context.Background()
-	table := delta.New(s.store, delta.Config{Prefix: prefix})
+	table := delta.New(s.store, prefix)
 	files := map[string]bool{}
 	txns := map[string]int64{}
 	version := int64(0)

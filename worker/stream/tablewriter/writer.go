@@ -48,18 +48,13 @@ type SourceStatus struct {
 	Message string // what keeps them out of it, "" if nothing does
 }
 
-// tableAttempts is how often the table itself tries to place a version: once,
-// since the machine tries again without end, and layers that all repeat
-// multiply.
-const tableAttempts = 1
-
 // New returns a Writer of the table at the sink's root in bucket, which is not
 // used before Run.
 func New(bucket storage.Bucket, log *slog.Logger, cfg Config) *Writer {
 	cfg = cfg.withDefaults()
 	w := &Writer{cfg: cfg, bucket: bucket, wake: make(chan struct{}, 1),
 		log:   log.With(slog.String("pipeline", string(cfg.Pipeline)), slog.String("table", cfg.Prefix)),
-		table: delta.New(bucket, delta.Config{Prefix: cfg.Prefix, Attempts: tableAttempts, Backoff: cfg.MinBackoff})}
+		table: delta.New(bucket, cfg.Prefix)}
 	w.mu.finished = map[Source]uint64{}
 	w.mu.status.Version = -1
 	w.mu.changed = make(chan struct{})

@@ -143,7 +143,7 @@ func TestACompactionIsOneVersionThatChangesNoData(t *testing.T) {
 	w.settle(a)
 	a.compact(0, 2)
 	w.settle(a)
-	table := delta.New(b, delta.Config{Prefix: prefix})
+	table := delta.New(b, prefix)
 	s, files := tableOf(t, b, flights)
 	if got, want := paths(files), a.liveAfter(a.slots()); !slices.Equal(got, want) {
 		t.Errorf("files %v, want %v", got, want)
@@ -249,7 +249,7 @@ func (r *running) settleAnyhow(a *author) {
 func TestARewriteByAnotherWriterIsRespectedOrRefused(t *testing.T) {
 	rewrite := func(t *testing.T, b storage.Bucket, remove ...string) {
 		t.Helper()
-		table := delta.New(b, delta.Config{Prefix: prefix})
+		table := delta.New(b, prefix)
 		s, err := table.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -297,7 +297,7 @@ func TestATableThatDemandsMoreStopsTheTableAndNothingElse(t *testing.T) {
 	a.slot(2)
 	w := start(t, b, Config{}, flights)
 	w.settle(a)
-	table := delta.New(b, delta.Config{Prefix: prefix})
+	table := delta.New(b, prefix)
 	if won, _, err := table.Commit(t.Context(), &delta.Commit{Version: 1, Actions: []delta.Action{{CommitInfo: &delta.CommitInfo{TxnID: "x"}},
 		{Protocol: &delta.Protocol{MinReaderVersion: 3, MinWriterVersion: 7, ReaderFeatures: []string{"deletionVectors"}}}}}); err != nil || !won {
 		t.Fatal(won, err)
