@@ -70,7 +70,7 @@ func diffWith(cmd *cobra.Command, m *replay.Manifest, live, with storage.Place, 
 	var passed atomic.Int64
 	stop := showProgress(cmd.ErrOrStderr(), "diff", func() (done, total int64, message string) { return passed.Load(), m.Events(), "" })
 	defer stop()
-	return replay.Diff(cmd.Context(), m, live, with, replay.DiffConfig{Largest: top}, passed.Store)
+	return replay.Diff(cmd.Context(), m, live, with, top, passed.Store)
 }
 
 // differing is the error that makes the exit code 1 where sets differ.

@@ -34,12 +34,12 @@ func TestRowsThatACompactionMovedAreCompared(t *testing.T) {
 	w.stream() // slots after the compactions
 	w.judge("scored/")
 	w.judge("whole/")
-	r, err := Diff(t.Context(), whole, w.live(), w.into("whole/"), DiffConfig{}, nil)
+	r, err := Diff(t.Context(), whole, w.live(), w.into("whole/"), 10, func(int64) {})
 	check(t, err)
 	if !r.Same() || r.Both != progress.Scored || r.DeadBoth != progress.Dead {
 		t.Errorf("the whole: %+v, want %+v", r, progress)
 	}
-	if r, err = Diff(t.Context(), part, w.live(), w.into("part/"), DiffConfig{}, nil); err != nil || !r.Same() || r.Both+r.DeadBoth != part.Events() {
+	if r, err = Diff(t.Context(), part, w.live(), w.into("part/"), 10, func(int64) {}); err != nil || !r.Same() || r.Both+r.DeadBoth != part.Events() {
 		t.Errorf("a part of it: %+v, %v", r, err)
 	}
 	for key, body := range scored { // back by late requests of who had another part of the claims
@@ -47,7 +47,7 @@ func TestRowsThatACompactionMovedAreCompared(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r, err = Diff(t.Context(), whole, w.live(), w.into("whole/"), DiffConfig{}, nil); err != nil || !r.Same() || r.Both != progress.Scored {
+	if r, err = Diff(t.Context(), whole, w.live(), w.into("whole/"), 10, func(int64) {}); err != nil || !r.Same() || r.Both != progress.Scored {
 		t.Errorf("with files back: %+v, %v", r, err)
 	}
 	// Rows that are nowhere are not passed over.
@@ -55,7 +55,7 @@ func TestRowsThatACompactionMovedAreCompared(t *testing.T) {
 	for key := range objects {
 		check(t, w.lake.Delete(t.Context(), key))
 	}
-	if _, err := Diff(t.Context(), part, w.live(), w.into("part/"), DiffConfig{}, nil); !thalweg.Is(err, thalweg.NotFound) && !thalweg.Is(err, thalweg.Lost) {
+	if _, err := Diff(t.Context(), part, w.live(), w.into("part/"), 10, func(int64) {}); !thalweg.Is(err, thalweg.NotFound) && !thalweg.Is(err, thalweg.Lost) {
 		t.Errorf("without its rows: %v", err)
 	}
 }
@@ -69,7 +69,7 @@ func TestALiveStreamMayMergeItsFiles(t *testing.T) {
 	})
 	w.judge("scored/")
 	m, p := w.replay(1, "again/", "committed", "committed")
-	r, err := Diff(t.Context(), m, w.live(), w.into("again/"), DiffConfig{}, nil)
+	r, err := Diff(t.Context(), m, w.live(), w.into("again/"), 10, func(int64) {})
 	check(t, err)
 	if !r.Same() || r.Both != p.Scored || r.Both+r.DeadBoth != 3000 {
 		t.Errorf("got %+v", r)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/thalweg/thalweg"
@@ -85,108 +86,83 @@ const maxPairs = 1000
 // maxEventText bounds the text of an event in a report.
 const maxEventText = 4 << 10
 
-// DiffConfig bounds a report.
-type DiffConfig struct {
-	Largest int // differences that are listed, of each sort; default 10
-}
-
-// Diff compares a replay with the live rows of the same events. It reads both
-// sets side by side in the order of offsets; memory is that of the largest slot
-// of each. progress, which may be nil, is called with the number of offsets
-// that were passed.
-func Diff(ctx context.Context, m *Manifest, live, replayed storage.Place, cfg DiffConfig, progress func(offsets int64)) (*Report, error) {
-	if cfg.Largest == 0 {
-		cfg.Largest = 10
-	}
-	d := &differ{report: &Report{Pipeline: m.Pipeline, Topic: m.Topic, Live: live.String(), Replayed: replayed.String(), Ranges: m.Partitions,
-		Largest: []Difference{}, Deaths: []Difference{}, Versions: []VersionTally{}},
-		most: cfg.Largest, pairs: make(map[[2]thalweg.ModelVersion]*Tally), progress: progress}
+// Diff compares a replay with the live rows of the same events, and lists at most
+// so many differences of each sort. It reads both sets side by side in the order
+// of offsets; memory is that of the largest slot of each. progress is called with
+// the number of offsets that were passed.
+func Diff(ctx context.Context, m *Manifest, live, replayed storage.Place, most int, progress func(offsets int64)) (*Report, error) {
+	d := &differ{most: most, pairs: make(map[[2]thalweg.ModelVersion]*VersionTally), report: &Report{Pipeline: m.Pipeline, Topic: m.Topic,
+		Live: live.String(), Replayed: replayed.String(), Ranges: m.Partitions, Largest: []Difference{}, Deaths: []Difference{}, Versions: []VersionTally{}}}
+	passed := int64(0)
 	for _, part := range m.Partitions {
-		if err := d.partition(ctx, m, part, live, replayed); err != nil {
+		err := d.partition(ctx, m, part, live, replayed, func(offset int64) { progress(passed + offset - part.From) })
+		if err != nil {
 			return nil, err
 		}
+		passed += part.To - part.From
+		progress(passed)
 	}
 	return d.finish(), nil
 }
 
 // differ is one Diff.
 type differ struct {
-	report   *Report
-	most     int
-	pairs    map[[2]thalweg.ModelVersion]*Tally
-	progress func(int64)
-	passed   int64 // offsets
+	report *Report
+	most   int
+	pairs  map[[2]thalweg.ModelVersion]*VersionTally
 }
 
 // progressEvery is how many events are compared between reports of progress.
 const progressEvery = 10_000
 
-func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, replayed storage.Place) error {
-	var sides [2]side
-	for i, place := range []storage.Place{live, replayed} {
-		set, err := newSet(place, m, part.Partition)
-		if err != nil {
-			return err
-		}
-		at, err := newCursor(set.outcomes(ctx, part.From, part.To))
-		if err != nil {
-			return err
-		}
-		defer at.stop()
-		sides[i] = side{at, set}
+func (d *differ) partition(ctx context.Context, m *Manifest, part Range, live, replayed storage.Place, progress func(offset int64)) error {
+	stream, l, err := openSet(ctx, live, m, part)
+	if err != nil {
+		return err
 	}
-	l, r := &sides[0], &sides[1]
+	defer l.stop()
+	_, r, err := openSet(ctx, replayed, m, part)
+	if err != nil {
+		return err
+	}
+	defer r.stop()
 	for n := 1; l.current != nil || r.current != nil; n++ {
 		at := min(l.offset(), r.offset())
-		inLive, inReplayed := l.offset() == at, r.offset() == at
 		switch {
-		case !inReplayed:
+		case r.offset() > at:
 			d.report.OnlyLive++
-		case !inLive && at >= l.set.reached:
+		case l.offset() > at && at >= stream.reached:
 			d.report.Uncommitted++
-		case !inLive:
+		case l.offset() > at:
 			d.report.OnlyReplayed++
 		default:
 			d.compare(part.Partition, l.current, r.current)
 		}
 		if n%progressEvery == 0 {
-			d.tell(d.passed + at - part.From)
+			progress(at)
 			if err := ctx.Err(); err != nil {
 				return &thalweg.Error{Op: "compare", Kind: thalweg.Canceled, Err: err}
 			}
 		}
-		for i := range sides {
-			if sides[i].offset() == at {
-				if err := sides[i].advance(); err != nil {
-					return err
-				}
+		for _, c := range []*cursor{l, r} {
+			if c.offset() > at {
+				continue
+			}
+			if err := c.advance(); err != nil {
+				return err
 			}
 		}
 	}
-	d.passed += part.To - part.From
-	d.tell(d.passed)
 	return nil
 }
 
-// side is a position in the outcomes of one set.
-type side struct {
-	*cursor
-	set *set
-}
-
-func (d *differ) tell(offsets int64) {
-	if d.progress != nil {
-		d.progress(offsets)
-	}
-}
-
 func (d *differ) compare(partition int, l, r *outcome) {
-	if l.dead || r.dead {
+	if l.dead != "" || r.dead != "" {
 		switch {
-		case l.dead && r.dead:
+		case l.dead != "" && r.dead != "":
 			d.report.DeadBoth++
 			return
-		case l.dead:
+		case l.dead != "":
 			d.report.DeadLive++
 		default:
 			d.report.DeadReplayed++
@@ -196,19 +172,11 @@ func (d *differ) compare(partition int, l, r *outcome) {
 		}
 		return
 	}
-	equal := l.bits == r.bits
-	delta := 0.0
+	equal, delta := l.bits == r.bits, 0.0
 	if !equal {
-		delta = math.Abs(r.value - l.value)
-		if math.IsNaN(delta) {
-			delta = math.Inf(1) // one of them is no number: they could not be further apart
-		}
+		delta = finite(math.Abs(r.value - l.value)) // where one of them is no number they could not be further apart
 	}
-	tallies := []*Tally{&d.report.Tally}
-	if p := d.pair(l.version, r.version); p != nil {
-		tallies = append(tallies, p)
-	}
-	for _, t := range tallies {
+	for _, t := range []*Tally{&d.report.Tally, d.pair(l.version, r.version)} {
 		t.Both++
 		t.deltas.add(delta)
 		if equal {
@@ -225,80 +193,64 @@ func (d *differ) compare(partition int, l, r *outcome) {
 	}
 }
 
-// pair returns the tally of a pair of versions, nil if there are too many.
+// pair returns the tally of a pair of versions; where there are too many, one that
+// nobody sees.
 func (d *differ) pair(live, replayed thalweg.ModelVersion) *Tally {
 	key := [2]thalweg.ModelVersion{live, replayed}
-	s := d.pairs[key]
-	if s == nil && len(d.pairs) < maxPairs {
-		s = new(Tally)
-		d.pairs[key] = s
+	t := d.pairs[key]
+	if t == nil {
+		t = &VersionTally{Live: live, Replayed: replayed}
+		if len(d.pairs) < maxPairs {
+			d.pairs[key] = t
+		}
 	}
-	return s
+	return &t.Tally
 }
 
 // keep lists a difference if it is among the largest. Of equal ones the first
 // stays.
 func (d *differ) keep(partition int, l, r *outcome, delta float64) {
 	list := d.report.Largest
-	if len(list) == d.most && delta <= list[len(list)-1].Delta {
-		return
+	at := sort.Search(len(list), func(i int) bool { return list[i].Delta < delta })
+	if at < d.most {
+		list = slices.Insert(list, at, difference(partition, l, r, delta))
+		d.report.Largest = list[:min(len(list), d.most)]
 	}
-	at := len(list)
-	for at > 0 && list[at-1].Delta < delta {
-		at--
-	}
-	list = slices.Insert(list, at, difference(partition, l, r, delta))
-	d.report.Largest = list[:min(len(list), d.most)]
 }
 
 func difference(partition int, l, r *outcome, delta float64) Difference {
-	out := Difference{Partition: partition, Offset: l.offset, Delta: finite(delta), Live: answerOf(l), Replayed: answerOf(r)}
-	for _, o := range []*outcome{l, r} {
-		switch {
-		case out.Event != "":
-		case o.event != nil:
-			out.Event = cut(o.event())
-		}
-	}
-	return out
-}
-
-func cut(text string) string {
+	text := cmp.Or(l.event(), r.event())
 	if len(text) > maxEventText {
 		text = strings.ToValidUTF8(text[:maxEventText], "") + "…"
 	}
-	return text
+	return Difference{Partition: partition, Offset: l.offset, Delta: delta, Live: answerOf(l), Replayed: answerOf(r), Event: text}
 }
 
 func answerOf(o *outcome) Answer {
-	a := Answer{Version: o.version, Dead: o.reason}
-	if !o.dead {
-		v := finite(o.value)
-		a.Value = &v
-		a.Prediction = o.answer
-		if f, ok := o.answer.(float64); ok {
-			a.Prediction = finite(f)
-		}
+	if o.dead != "" {
+		return Answer{Version: o.version, Dead: o.dead}
+	}
+	value := finite(o.value)
+	a := Answer{Version: o.version, Value: &value, Prediction: o.answer}
+	if f, ok := o.answer.(float64); ok {
+		a.Prediction = finite(f)
 	}
 	return a
 }
 
 // finite makes a number of what JSON cannot carry.
 func finite(f float64) float64 {
-	switch {
-	case math.IsNaN(f), f > math.MaxFloat64:
+	if math.IsNaN(f) {
 		return math.MaxFloat64
-	case f < -math.MaxFloat64:
-		return -math.MaxFloat64
 	}
-	return f
+	return max(-math.MaxFloat64, min(f, math.MaxFloat64))
 }
 
 func (d *differ) finish() *Report {
 	d.report.Delta = d.report.deltas.quantiles()
-	for key, t := range d.pairs {
+	for _, t := range d.pairs {
 		t.Delta = t.deltas.quantiles()
-		d.report.Versions = append(d.report.Versions, VersionTally{Live: key[0], Replayed: key[1], Tally: *t})
+		d.report.Versions = append(d.report.Versions, *t)
 	}
 	slices.SortFunc(d.report.Versions, func(a, b VersionTally) int {
 		return cmp.Or(cmp.Compare(a.Live, b.Live), cmp.Compare(a.Replayed, b.Replayed))

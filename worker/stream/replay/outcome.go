@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -23,26 +24,34 @@ import (
 // among those that a row has.
 var answerNames = []string{"prediction", "probability", "score"}
 
-// originNames are the columns that say where a row came from and what scored
-// it.
-var originNames = func() []string {
-	var names []string
-	for _, c := range pipeline.OutputColumns("") {
-		names = append(names, c.Name)
-	}
-	return names
-}()
-
 // outcome is what became of one event in one set.
 type outcome struct {
 	offset  int64
 	version thalweg.ModelVersion
-	dead    bool
-	reason  string        // of a dead letter, its stage first
-	bits    [3]uint64     // of answerNames, as far as there are any
-	answer  any           // the prediction
-	value   float64       // the probability or score
-	event   func() string // the user's columns as JSON; valid as long as the outcome
+	dead    string       // why it is a dead letter, the stage first; "" of a row
+	bits    [3]uint64    // of answerNames, as far as there are any
+	answer  any          // the prediction
+	value   float64      // the probability or score
+	batch   arrow.Record // that holds the row; valid as long as the outcome
+	row     int
+}
+
+// event returns the user's columns of a row as JSON.
+func (o *outcome) event() string {
+	if o.batch == nil {
+		return ""
+	}
+	added := pipeline.OutputColumns("") // those that say where the row came from and what scored it
+	var fields []arrow.Field
+	var columns []arrow.Array
+	for i, f := range o.batch.Schema().Fields() {
+		if !slices.Contains(answerNames, f.Name) && !slices.ContainsFunc(added, func(c table.Column) bool { return c.Name == f.Name }) {
+			fields, columns = append(fields, f), append(columns, o.batch.Column(i))
+		}
+	}
+	user := array.NewRecord(arrow.NewSchema(fields, nil), columns, o.batch.NumRows())
+	defer user.Release()
+	return string(event.AppendJSON(nil, user, o.row))
 }
 
 // set is the scored rows and dead letters of one partition under one log.
@@ -50,152 +59,139 @@ type set struct {
 	bucket  storage.Bucket
 	log     *commitlog.Log
 	topicID string
-	reached int64  // end of the last slot that was read
-	moved   *moved // rows of slots that a compaction has moved, being read; nil: none
+	part    Range
+	reached int64     // end of the last slot that was read
+	open    []*cursor // the objects that are being read
+	moved   uint64    // of slots before it, scored rows that a compaction has moved are in open
 }
 
-func newSet(place storage.Place, m *Manifest, partition int) (*set, error) {
-	log, err := commitlog.New(place.Bucket, commitlog.Config{Prefix: place.Prefix, Pipeline: m.Pipeline, Topic: m.Topic, Partition: partition})
+// openSet returns a set and its first outcome of a range. The cursor is to be
+// stopped.
+func openSet(ctx context.Context, place storage.Place, m *Manifest, part Range) (*set, *cursor, error) {
+	log, err := commitlog.New(place.Bucket, commitlog.Config{Prefix: place.Prefix, Pipeline: m.Pipeline, Topic: m.Topic, Partition: part.Partition})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &set{bucket: place.Bucket, log: log, topicID: m.TopicID}, nil
+	s := &set{bucket: place.Bucket, log: log, topicID: m.TopicID, part: part}
+	at, err := newCursor(s.outcomes(ctx))
+	return s, at, err
 }
 
-// outcomes yields what became of the events of [from, to), in the order of
+// outcomes yields what became of the events of the range, in the order of
 // their offsets, as far as it is committed. An outcome is valid until the next.
 // Memory is that of the objects of one slot.
-func (s *set) outcomes(ctx context.Context, from, to int64) iter.Seq2[*outcome, error] {
+func (s *set) outcomes(ctx context.Context) iter.Seq2[*outcome, error] {
 	return func(yield func(*outcome, error) bool) {
-		defer s.dropMoved()
-		seq, ok, err := s.log.Find(ctx, s.topicID, from)
-		if err != nil {
+		defer s.stop(0)
+		if err := s.read(ctx, func(o *outcome) bool { return yield(o, nil) }); err != nil {
 			yield(nil, err)
-		}
-		if err != nil || !ok {
-			return
-		}
-		for e, err := range s.log.Read(ctx, seq) {
-			in, more := e.Intent, false
-			switch {
-			case err != nil:
-			case in.Action != commitlog.Score:
-				continue
-			case s.topicID != "" && in.TopicID != "" && in.TopicID != s.topicID:
-				return // the topic was made anew
-			case in.From >= to:
-				return
-			default:
-				if s.reached = in.To; in.To <= from {
-					continue
-				}
-				more, err = s.slot(ctx, e, from, to, yield)
-			}
-			if err != nil {
-				yield(nil, err)
-			}
-			if !more || err != nil {
-				return
-			}
 		}
 	}
 }
 
-func (s *set) slot(ctx context.Context, e commitlog.Entry, from, to int64, yield func(*outcome, error) bool) (more bool, err error) {
-	own, err := s.openAll(ctx, e)
-	defer stopAll(own)
-	if err != nil {
+// read calls yield until it returns false, which is no error.
+func (s *set) read(ctx context.Context, yield func(*outcome) bool) error {
+	seq, ok, err := s.log.Find(ctx, s.topicID, s.part.From)
+	if err != nil || !ok {
+		return err
+	}
+	for e, err := range s.log.Read(ctx, seq) {
+		in := e.Intent
+		switch {
+		case err != nil:
+			return err
+		case in.Action != commitlog.Score:
+			continue
+		case s.topicID != "" && in.TopicID != "" && in.TopicID != s.topicID, in.From >= s.part.To:
+			return nil // the topic was made anew, or the range ends
+		}
+		if s.reached = in.To; in.To <= s.part.From {
+			continue
+		}
+		if more, err := s.slot(ctx, e, yield); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *set) slot(ctx context.Context, e commitlog.Entry, yield func(*outcome) bool) (more bool, err error) {
+	if err := s.openSlot(ctx, e); err != nil {
 		return false, err
 	}
-	open := own
-	if s.moved != nil {
-		open = slices.Concat(own, s.moved.cursors)
-	}
-	for {
-		var first *cursor
-		for _, c := range open {
-			if first == nil || c.offset() < first.offset() {
-				first = c
-			}
+	for len(s.open) > 0 {
+		first := slices.MinFunc(s.open, func(a, b *cursor) int { return cmp.Compare(a.offset(), b.offset()) })
+		at := first.offset()
+		if at >= e.Intent.To {
+			break
 		}
-		if first == nil || first.offset() >= e.Intent.To {
-			return true, nil
-		}
-		if at := first.offset(); at >= from && at < to && !yield(first.current, nil) {
+		if at >= s.part.From && at < s.part.To && !yield(first.current) {
 			return false, nil
 		}
 		if err := first.advance(); err != nil {
 			return false, err
 		}
 	}
+	s.open = slices.DeleteFunc(s.open, func(c *cursor) bool { return c.current == nil })
+	return true, nil
 }
 
-// openAll opens what a slot left. Scored rows that a compaction has moved are
-// in s.moved afterwards.
-func (s *set) openAll(ctx context.Context, e commitlog.Entry) (open []*cursor, err error) {
-	if s.moved != nil && !s.moved.has(e.Intent.Seq) {
-		s.dropMoved()
+// openSlot opens what a slot left, or the live objects that its scored rows were
+// moved to.
+func (s *set) openSlot(ctx context.Context, e commitlog.Entry) error {
+	in := e.Intent
+	if err := s.openObjects(ctx, e.Done.Objects, commitlog.Dead, in.From); err != nil || in.Seq < s.moved {
+		return err
 	}
-	for _, o := range e.Done.Objects {
-		if o.Kind == commitlog.Scored && s.moved != nil {
-			continue
-		}
-		c, err := s.open(ctx, o)
-		// Under the name of a file that was merged and deleted, a late one may be back.
-		if o.Kind == commitlog.Scored && (thalweg.Is(err, thalweg.NotFound) || thalweg.Is(err, thalweg.Corrupt)) {
-			if err = s.findMoved(ctx, e, err); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return open, err
-		}
-		open = append(open, c)
+	missing := s.openObjects(ctx, e.Done.Objects, commitlog.Scored, in.From)
+	// Under the name of a file that was merged and deleted, a late one may be back.
+	if !thalweg.Is(missing, thalweg.NotFound) && !thalweg.Is(missing, thalweg.Corrupt) {
+		return missing
 	}
-	return open, nil
-}
-
-// moved is the objects of a compaction, which hold the scored rows of several
-// slots.
-type moved struct {
-	slots   [2]uint64
-	cursors []*cursor
-}
-
-func (m *moved) has(seq uint64) bool { return m.slots[0] <= seq && seq < m.slots[1] }
-
-func (s *set) dropMoved() {
-	if s.moved != nil {
-		stopAll(s.moved.cursors)
-		s.moved = nil
-	}
-}
-
-// findMoved opens the live objects that the rows of a slot were moved to.
-func (s *set) findMoved(ctx context.Context, e commitlog.Entry, missing error) error {
-	holder, ok, err := s.log.Moved(ctx, e.Intent.Seq)
+	holder, ok, err := s.log.Moved(ctx, in.Seq)
 	switch {
 	case err != nil:
 		return err
 	case !ok && thalweg.Is(missing, thalweg.Corrupt):
 		return missing
 	case !ok:
-		return &thalweg.Error{Op: "read rows", Kind: thalweg.Lost, Subject: fmt.Sprintf("slot %d", e.Intent.Seq), Err: missing}
+		return &thalweg.Error{Op: "read rows", Kind: thalweg.Lost, Subject: fmt.Sprintf("slot %d", in.Seq), Err: missing}
 	}
-	s.moved = &moved{slots: holder.Intent.Slots}
-	for _, o := range holder.Done.Objects {
-		c, err := s.open(ctx, o)
+	s.moved = holder.Intent.Slots[1]
+	return s.openObjects(ctx, holder.Done.Objects, commitlog.Scored, in.From)
+}
+
+// openObjects opens the objects of a kind, whose bytes must be those that the log
+// names, at the first outcome from an offset on. On an error none is open.
+func (s *set) openObjects(ctx context.Context, objects []commitlog.Object, kind commitlog.ObjectKind, from int64) error {
+	before := len(s.open)
+	for _, o := range objects {
+		if o.Kind != kind {
+			continue
+		}
+		body, err := commitlog.ReadObject(ctx, s.bucket, o)
+		var c *cursor
+		if err == nil {
+			c, err = newCursor(outcomesIn(o, body))
+		}
+		for err == nil && c.offset() < from {
+			err = c.advance()
+		}
 		if err != nil {
+			s.stop(before)
 			return err
 		}
-		s.moved.cursors = append(s.moved.cursors, c)
-		for c.offset() < e.Intent.From { // rows of slots before this one
-			if err := c.advance(); err != nil {
-				return err
-			}
-		}
+		s.open = append(s.open, c)
 	}
 	return nil
+}
+
+// stop stops the cursors from one on.
+func (s *set) stop(first int) {
+	for _, c := range s.open[first:] {
+		c.stop()
+	}
+	s.open = s.open[:first]
 }
 
 // cursor is a position in outcomes that come in the order of offsets.
@@ -205,19 +201,19 @@ type cursor struct {
 	stop    func()
 }
 
-// newCursor returns a cursor at the first outcome. It is to be stopped.
+// newCursor returns a cursor at the first outcome. It is to be stopped, unless it
+// is at the end.
 func newCursor(outcomes iter.Seq2[*outcome, error]) (*cursor, error) {
 	c := new(cursor)
 	c.next, c.stop = iter.Pull2(outcomes)
-	if err := c.advance(); err != nil {
-		c.stop()
-		return nil, err
-	}
-	return c, nil
+	return c, c.advance()
 }
 
 func (c *cursor) advance() (err error) {
-	c.current, err, _ = c.next() // nothing at the end
+	c.current, err, _ = c.next() // no outcome at the end
+	if err != nil {
+		c.stop()
+	}
 	return err
 }
 
@@ -229,93 +225,69 @@ func (c *cursor) offset() int64 {
 	return c.current.offset
 }
 
-func stopAll(cursors []*cursor) {
-	for _, c := range cursors {
-		c.stop()
-	}
-}
-
-// open reads an object and makes sure that its bytes are those that the log
-// names.
-func (s *set) open(ctx context.Context, o commitlog.Object) (*cursor, error) {
-	body, err := commitlog.ReadObject(ctx, s.bucket, o)
-	if err != nil {
-		return nil, err
-	}
-	return newCursor(func(yield func(*outcome, error) bool) {
-		each := eachRow
+// outcomesIn yields the dead letters or the scored rows of an object.
+func outcomesIn(o commitlog.Object, body []byte) iter.Seq2[*outcome, error] {
+	return func(yield func(*outcome, error) bool) {
 		if o.Kind == commitlog.Dead {
-			each = eachDeadLetter
+			for d, err := range engine.DeadLetters(body) {
+				if err != nil {
+					err = fmt.Errorf("%s: %w", o.Key, err)
+				}
+				if !yield(&outcome{offset: d.Offset, version: d.ModelVersion, dead: d.Stage + ": " + d.Reason}, err) || err != nil {
+					return
+				}
+			}
+			return
 		}
-		if err := each(o.Key, body, func(at *outcome) bool { return yield(at, nil) }); err != nil {
-			yield(nil, err)
-		}
-	})
-}
-
-// eachDeadLetter calls yield with the dead letters of an object until it returns
-// false.
-func eachDeadLetter(key string, body []byte, yield func(*outcome) bool) error {
-	for d, err := range engine.DeadLetters(body) {
-		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-		if !yield(&outcome{offset: d.Offset, version: d.ModelVersion, dead: true, reason: d.Stage + ": " + d.Reason}) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// eachRow calls yield with the scored rows of an object until it returns false.
-func eachRow(key string, body []byte, yield func(*outcome) bool) error {
-	last := int64(-1)
-	for batch, err := range engine.ReadRows(key, body) {
-		if err != nil {
-			return err
-		}
-		if more, err := eachIn(key, batch.Rows, &last, yield); err != nil || !more {
-			return err
+		last := int64(-1)
+		for batch, err := range engine.ReadRows(o.Key, body) {
+			var rows []outcome
+			if err == nil {
+				rows, err = rowsOf(o.Key, batch.Rows, last)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range rows {
+				if !yield(&rows[i], nil) {
+					return
+				}
+				last = rows[i].offset
+			}
 		}
 	}
-	return nil
 }
 
-// eachIn calls yield with the rows of a batch, which follow the offset last, and
-// returns false once it does.
-func eachIn(key string, batch arrow.Record, last *int64, yield func(*outcome) bool) (more bool, err error) {
+// rowsOf returns the rows of a batch, which follow the offset last.
+func rowsOf(key string, batch arrow.Record, last int64) ([]outcome, error) {
 	corrupt := func(format string, args ...any) error {
 		return &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: key, Err: fmt.Errorf(format, args...)}
 	}
 	var offsets, versions []int64
 	var answers [3]arrow.Array
-	var fields []arrow.Field
-	var columns []arrow.Array // the user's
 	for i, f := range batch.Schema().Fields() {
-		a := batch.Column(i)
-		n, _ := a.(*array.Int64)
+		n, _ := batch.Column(i).(*array.Int64)
 		switch k := slices.Index(answerNames, f.Name); {
 		case k >= 0:
-			answers[k] = a
+			answers[k] = batch.Column(i)
 		case f.Name == "_offset" && n != nil:
 			offsets = n.Int64Values()
 		case f.Name == "_model_version" && n != nil:
 			versions = n.Int64Values()
-		case f.Name != table.RowColumn && !slices.Contains(originNames, f.Name):
-			fields, columns = append(fields, f), append(columns, a)
 		}
 	}
 	if offsets == nil || versions == nil || answers[0] == nil {
-		return false, corrupt("it lacks the columns of a scored row")
+		return nil, corrupt("it lacks the columns of a scored row")
 	}
-	user := array.NewRecord(arrow.NewSchema(fields, nil), columns, batch.NumRows())
-	defer user.Release()
+	rows := make([]outcome, len(offsets))
 	for i, offset := range offsets {
-		if offset <= *last {
-			return false, corrupt("offset %d comes after %d", offset, *last)
+		if offset <= last {
+			return nil, corrupt("offset %d comes after %d", offset, last)
 		}
-		*last = offset
-		o := outcome{offset: offset, version: thalweg.ModelVersion(versions[i]), event: func() string { return string(event.AppendJSON(nil, user, i)) }}
+		last = offset
+		o := &rows[i]
+		*o = outcome{offset: offset, version: thalweg.ModelVersion(versions[i]), batch: batch, row: i}
 		for k, a := range answers {
 			switch a := a.(type) {
 			case *array.Boolean:
@@ -331,9 +303,6 @@ func eachIn(key string, batch arrow.Record, last *int64, yield func(*outcome) bo
 				}
 			}
 		}
-		if !yield(&o) {
-			return false, nil
-		}
 	}
-	return true, nil
+	return rows, nil
 }

@@ -30,7 +30,7 @@ func TestAReplayWithTheSameVersionHasTheSameBitsAndLeavesTheStreamAlone(t *testi
 	if p.Done != 1000 || p.Scored+p.Dead != 1000 || p.Dead < 100 || verdict.Scored != p.Scored {
 		t.Errorf("progress %+v, fsck: %s", p, verdict)
 	}
-	r, err := Diff(t.Context(), m, w.live(), w.into("again/"), DiffConfig{}, nil)
+	r, err := Diff(t.Context(), m, w.live(), w.into("again/"), 10, func(int64) {})
 	check(t, err)
 	if !r.Same() || r.Both != p.Scored || r.Equal != r.Both || r.DeadBoth != p.Dead || len(r.Largest)+len(r.Deaths) != 0 || len(r.Versions) != 1 {
 		t.Errorf("the sets differ: %+v", r)
@@ -141,7 +141,7 @@ func TestTwoWhoReplayTheSameMakeOneSet(t *testing.T) {
 	if v := w.judge("both/"); v.Scored+v.Dead != 2000 {
 		t.Errorf("%s", v)
 	}
-	if r, err := Diff(t.Context(), m, w.live(), w.into("both/"), DiffConfig{}, nil); err != nil || !r.Same() {
+	if r, err := Diff(t.Context(), m, w.live(), w.into("both/"), 10, func(int64) {}); err != nil || !r.Same() {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -163,7 +163,7 @@ func TestADiffAgreesWithAnIndependentComputation(t *testing.T) {
 	w.produce(0, 700)
 	w.stream()
 	m, _ := w.replay(2, "v2/", "earliest", "latest")
-	r, err := Diff(t.Context(), m, w.live(), w.into("v2/"), DiffConfig{Largest: 5}, nil)
+	r, err := Diff(t.Context(), m, w.live(), w.into("v2/"), 5, func(int64) {})
 	check(t, err)
 	var both, equal, flipped, dead int64
 	var sum, largest float64
@@ -232,14 +232,14 @@ func TestRowsInFilesByDayAreComparedInTheOrderOfOffsets(t *testing.T) {
 			t.Errorf("%s has %d files", prefix, n)
 		}
 	}
-	r, err := Diff(t.Context(), m, w.live(), w.into("days/"), DiffConfig{}, nil)
+	r, err := Diff(t.Context(), m, w.live(), w.into("days/"), 10, func(int64) {})
 	check(t, err)
 	if !r.Same() || r.Both != p.Scored || r.DeadBoth != p.Dead {
 		t.Errorf("got %+v", r)
 	}
 	w.days = ""
 	m, _ = w.replay(2, "whole/", "earliest", "latest")
-	if r, err = Diff(t.Context(), m, w.live(), w.into("whole/"), DiffConfig{}, nil); err != nil || r.Both != p.Scored || r.OnlyLive+r.OnlyReplayed != 0 {
+	if r, err = Diff(t.Context(), m, w.live(), w.into("whole/"), 10, func(int64) {}); err != nil || r.Both != p.Scored || r.OnlyLive+r.OnlyReplayed != 0 {
 		t.Errorf("against files of another partition: %+v, %v", r, err)
 	}
 }
@@ -250,7 +250,7 @@ func TestADiffCountsWhatOnlyOneSetHas(t *testing.T) {
 	w.stream()
 	w.produce(300, 100) // not scored by the stream
 	m, _ := w.replay(1, "ahead/", "earliest", "latest")
-	r, err := Diff(t.Context(), m, w.live(), w.into("ahead/"), DiffConfig{}, nil)
+	r, err := Diff(t.Context(), m, w.live(), w.into("ahead/"), 10, func(int64) {})
 	check(t, err)
 	if r.Uncommitted != 100 || r.OnlyReplayed != 0 || r.OnlyLive != 0 || r.Differ != 0 || r.Same() {
 		t.Errorf("got %+v", r)
@@ -260,7 +260,7 @@ func TestADiffCountsWhatOnlyOneSetHas(t *testing.T) {
 	if m, err = Open(t.Context(), w.source, request); err != nil {
 		t.Fatal(err)
 	}
-	if r, err = Diff(t.Context(), m, w.live(), w.into("empty/"), DiffConfig{}, nil); err != nil || r.OnlyLive != 400 || r.Same() {
+	if r, err = Diff(t.Context(), m, w.live(), w.into("empty/"), 10, func(int64) {}); err != nil || r.OnlyLive != 400 || r.Same() {
 		t.Errorf("against a replay that never ran: %+v, %v", r, err)
 	}
 }
