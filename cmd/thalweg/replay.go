@@ -139,7 +139,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	began := time.Now()
 	runner := replay.New(m, source, into.Bucket, into.Prefix, artifact, log,
-		replay.Config{Parallel: r.parallel, Rolling: s.cfg.Rolling, Score: s.cfg})
+		replay.Config{Parallel: r.parallel, Score: s.cfg})
 	stop := showProgress(cmd.ErrOrStderr(), "replay", func() (done, total int64, message string) {
 		p := runner.Progress()
 		return p.Done, p.Total, p.Message
@@ -161,7 +161,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 
 func (o *replayed) table(w io.Writer) {
 	m := o.Replay
-	fmt.Fprintf(w, "%s offsets of %s scored again with %s %d into %s\n", thousands(m.Events()), m.Topic, m.Model, m.Version, o.Into)
+	fmt.Fprintf(w, "%s offsets of %s scored again with %s into %s\n", thousands(m.Events()), m.Topic, m.Model, o.Into)
 	row(w, "PARTITION", "FROM", "TO", "OFFSETS")
 	for _, p := range m.Partitions {
 		row(w, p.Partition, p.From, p.To, thousands(p.To-p.From))

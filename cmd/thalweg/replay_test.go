@@ -157,7 +157,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 		unregistered = info.Key + "#" + storage.SHA256(body)
 	}
 	text, err = command(t, c, "replay", "flight-delays", "--from", "0:0", "--to", "0:100", "--model", unregistered, "--into", "s3://lake/replays/between/", "-o", "json")
-	if r := parsed[replayed](t, text); err != nil || r.Scored+r.Dead != 100 || !strings.HasPrefix(string(r.Replay.Model), "flight-delays@") {
+	if r := parsed[replayed](t, text); err != nil || r.Scored+r.Dead != 100 || !strings.HasPrefix(string(r.Replay.Name), "flight-delays@") {
 		t.Errorf("a checkpoint that is no version: %v\n%s", err, text)
 	}
 	if text, err := command(t, c, "fsck", "flight-delays", "--at", "s3://lake/replays/between/"); err != nil {

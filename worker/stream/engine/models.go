@@ -20,9 +20,9 @@ import (
 
 // Model is one version of a model, and what it is byte for byte.
 type Model struct {
-	Name       thalweg.ModelName
-	Version    thalweg.ModelVersion
-	Checkpoint thalweg.CheckpointRef
+	Name       thalweg.ModelName     `json:"model"`
+	Version    thalweg.ModelVersion  `json:"model_version"`
+	Checkpoint thalweg.CheckpointRef `json:"checkpoint"`
 }
 
 // String returns the name and version, "flight-delays 3".
@@ -36,7 +36,7 @@ func ModelOf(in *commitlog.Intent) Model {
 // Candidate is a version that may score new events.
 type Candidate struct {
 	Model
-	RegisteredAtUS int64 // microseconds since 1970 UTC, on the registry's clock
+	RegisteredAtUS int64 `json:"registered_at_us"` // microseconds since 1970 UTC, on the registry's clock
 }
 
 // Models tells a Scorer which version to use, and gets artifacts for it. Its

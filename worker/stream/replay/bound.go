@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,11 +71,7 @@ func chosen(from, to Bound, n int) ([]int, error) {
 		if b.offsets == nil {
 			continue
 		}
-		var here []int
-		for p := range b.offsets {
-			here = append(here, p)
-		}
-		slices.Sort(here)
+		here := slices.Sorted(maps.Keys(b.offsets))
 		if named != nil && !slices.Equal(named, here) {
 			return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Invalid, Subject: fmt.Sprintf("from %s to %s", from, to),
 				Hint: "name the same partitions in both"}

@@ -2,6 +2,8 @@ package replay
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +59,38 @@ func TestRowsThatACompactionMovedAreCompared(t *testing.T) {
 	}
 	if _, err := Diff(t.Context(), part, w.live(), w.into("part/"), 10, func(int64) {}); !thalweg.Is(err, thalweg.NotFound) && !thalweg.Is(err, thalweg.Lost) {
 		t.Errorf("without its rows: %v", err)
+	}
+}
+
+func TestARowThatIsInAMergedFileAndInItsOwnCountsOnce(t *testing.T) {
+	w := newWorld(t)
+	w.days = "date"
+	w.produce(0, 600)
+	w.stream()
+	scored := w.objects("scored/data/")
+	first := func(p int) string { return fmt.Sprintf("scored/data/%s/%05d/000000000000-", topic, p) }
+	w.produce(600, 600)
+	w.streamUntil(compact.Config{MinFiles: 4, Retention: time.Millisecond}, func(p int) bool {
+		for _, err := range w.lake.List(t.Context(), first(p), "") {
+			check(t, err)
+			return false
+		}
+		return true
+	})
+	for p := range partitions { // one of several files of the slot is there again
+		for _, key := range slices.Sorted(maps.Keys(scored)) {
+			if strings.HasPrefix(key, first(p)) {
+				_, err := w.lake.Put(t.Context(), key, []byte(scored[key]))
+				check(t, err)
+				break
+			}
+		}
+	}
+	m, p := w.replay(1, "again/", "earliest", "latest")
+	r, err := Diff(t.Context(), m, w.live(), w.into("again/"), 10, func(int64) {})
+	check(t, err)
+	if !r.Same() || r.Both != p.Scored || r.DeadBoth != p.Dead {
+		t.Errorf("got %+v", r)
 	}
 }
 

@@ -3,7 +3,6 @@ package replay
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -256,9 +255,4 @@ func (d *differ) finish() *Report {
 		return cmp.Or(cmp.Compare(a.Live, b.Live), cmp.Compare(a.Replayed, b.Replayed))
 	})
 	return d.report
-}
-
-// String is the report's verdict in one line.
-func (r *Report) String() string {
-	return fmt.Sprintf("%d events in both: %d equal, %d different, %d flipped", r.Both, r.Equal, r.Differ, r.Flipped)
 }

@@ -181,12 +181,12 @@ func (w *world) run(ctx context.Context, m *Manifest, bucket storage.Bucket, pre
 // runThrough does so with a gate before the process's steps.
 func (w *world) runThrough(ctx context.Context, m *Manifest, bucket storage.Bucket, prefix string, gate *crashtest.Gate) (Progress, error) {
 	w.t.Helper()
-	a, err := w.registry.Load(w.t.Context(), m.Candidate().Model)
+	a, err := w.registry.Load(w.t.Context(), m.Model)
 	check(w.t, err)
 	source, err := kafka.New(kafka.Config{Brokers: []string{w.broker.Addr()}, Topic: topic, RequestTimeout: 5 * time.Second})
 	check(w.t, err)
 	defer source.Close()
-	r := New(m, gate.Source(source), gate.Bucket(bucket), prefix, a, slog.New(slog.DiscardHandler), Config{Rolling: scorer.Limits{Count: 100}, Score: scorer.Config{
+	r := New(m, gate.Source(source), gate.Bucket(bucket), prefix, a, slog.New(slog.DiscardHandler), Config{Score: scorer.Config{Rolling: scorer.Limits{Count: 100},
 		Batching: scorer.Limits{Count: 30, Period: time.Millisecond}, FetchWait: 20 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
 		DrainTimeout: 50 * time.Millisecond, Hook: gate.Do, PartitionBy: w.days, Outbox: noOutbox{w.t}, OnLost: scorer.Latest, MaxDeadRate: 0.01,
 		Compaction: compact.Config{MinFiles: 2, Retention: time.Millisecond}}})

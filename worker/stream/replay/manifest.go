@@ -26,12 +26,8 @@ type Manifest struct {
 	Generation thalweg.Generation   `json:"spec_generation"` // that the rows carry
 	Topic      string               `json:"topic"`
 	TopicID    string               `json:"topic_id"` // which topic of that name; empty where brokers give none
-	Model      thalweg.ModelName    `json:"model"`
-	Version    thalweg.ModelVersion `json:"model_version"`
-	// Checkpoint is what the version is, byte for byte; RegisteredAtUS when it
-	// became one, in microseconds since 1970 UTC.
-	Checkpoint     thalweg.CheckpointRef `json:"checkpoint"`
-	RegisteredAtUS int64                 `json:"registered_at_us"`
+	// Candidate is the version that scores, byte for byte.
+	engine.Candidate
 	// From and To are the bounds as they were given, Partitions what they meant when
 	// the replay began.
 	From       string  `json:"from"`
@@ -57,11 +53,6 @@ func (m *Manifest) Events() int64 {
 		n += r.To - r.From
 	}
 	return n
-}
-
-// Candidate returns the version that scores.
-func (m *Manifest) Candidate() engine.Candidate {
-	return engine.Candidate{Model: engine.Model{Name: m.Model, Version: m.Version, Checkpoint: m.Checkpoint}, RegisteredAtUS: m.RegisteredAtUS}
 }
 
 // ReadManifest returns what pins the replay under a prefix; NotFound if there
@@ -105,8 +96,7 @@ func ReadManifest(ctx context.Context, bucket storage.Bucket, prefix string) (*M
 func (m *Manifest) differs(o *Manifest) string {
 	for _, f := range []struct{ name, have, want any }{
 		{"pipeline", m.Pipeline, o.Pipeline}, {"topic", m.Topic, o.Topic}, {"topic's identity", m.TopicID, o.TopicID},
-		{"model", m.Model, o.Model},
-		{"model version", m.Version, o.Version}, {"checkpoint", m.Checkpoint.String(), o.Checkpoint.String()},
+		{"model", m.Name, o.Name}, {"model version", m.Version, o.Version}, {"checkpoint", m.Checkpoint.String(), o.Checkpoint.String()},
 		{"from", m.From, o.From}, {"to", m.To, o.To},
 	} {
 		if f.have != f.want {
@@ -146,13 +136,9 @@ func pin(ctx context.Context, bucket storage.Bucket, prefix string, want Manifes
 		return nil, err
 	}
 	_, err = bucket.PutIfAbsent(ctx, prefix+Name, append(body, '\n'))
-	switch thalweg.KindOf(err) {
-	case thalweg.Exists, thalweg.Conflict, thalweg.Unavailable: // ours, or that of another who began at the same time
-	default:
-		if err != nil {
-			return nil, err
-		}
-	}
+	if kind := thalweg.KindOf(err); err != nil && kind != thalweg.Exists && kind != thalweg.Conflict && kind != thalweg.Unavailable {
+		return nil, err
+	} // else it is ours, or that of another who began at the same time
 	if have, err = ReadManifest(ctx, bucket, prefix); err != nil {
 		return nil, err
 	}

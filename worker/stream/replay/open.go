@@ -54,8 +54,7 @@ func Open(ctx context.Context, source Source, req Request) (*Manifest, error) {
 	if req.Into.Prefix == "" {
 		return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Invalid, Subject: req.Into.String(), Hint: "give --into a prefix, not a whole bucket"}
 	}
-	want := Manifest{Pipeline: req.Pipeline, Generation: req.Generation, Topic: req.Topic, Model: req.Model.Name, Version: req.Model.Version,
-		Checkpoint: req.Model.Checkpoint, RegisteredAtUS: req.Model.RegisteredAtUS, From: req.From.String(), To: req.To.String(),
+	want := Manifest{Pipeline: req.Pipeline, Generation: req.Generation, Topic: req.Topic, Candidate: req.Model, From: req.From.text, To: req.To.text,
 		Live: req.Live.String(), BegunAtUS: max(req.NowUS, req.Model.RegisteredAtUS)}
 	named, err := source.Topic(ctx)
 	if err != nil {
@@ -74,8 +73,7 @@ func resolve(ctx context.Context, source Source, req Request, n int) ([]Range, e
 	}
 	var ranges []Range
 	for _, p := range partitions {
-		s := &span{source: source, req: req, partition: p}
-		r, err := s.resolve(ctx)
+		r, err := resolveOne(ctx, source, req, p)
 		if err != nil {
 			return nil, err
 		}
@@ -90,90 +88,73 @@ func resolve(ctx context.Context, source Source, req Request, n int) ([]Range, e
 	return ranges, nil
 }
 
-// span is one partition whose bounds are being resolved.
-type span struct {
-	source      Source
-	req         Request
-	partition   int
-	first, next int64 // that the topic has
-}
-
-func (s *span) resolve(ctx context.Context) (Range, error) {
-	var err error
-	r := Range{Partition: s.partition}
-	if s.first, s.next, err = s.source.Bounds(ctx, s.partition); err != nil {
+// resolveOne says what the bounds mean of one partition, all of whose offsets
+// between them the topic must have.
+func resolveOne(ctx context.Context, source Source, req Request, partition int) (Range, error) {
+	r := Range{Partition: partition}
+	first, next, err := source.Bounds(ctx, partition)
+	if err != nil {
 		return r, err
 	}
-	committedFrom, committedTo := s.first, s.first
-	if s.req.From.name == Committed || s.req.To.name == Committed {
-		if committedFrom, committedTo, err = committed(ctx, s.req, s.partition); err != nil {
+	committedFrom, committedTo := first, first
+	if req.From.name == Committed || req.To.name == Committed {
+		if committedFrom, committedTo, err = committed(ctx, req, partition, first); err != nil {
 			return r, err
 		}
-		if committedFrom < 0 { // the live stream has committed nothing here
-			committedFrom, committedTo = s.first, s.first
+	}
+	offset := func(b Bound, committed int64) (int64, error) {
+		switch {
+		case b.name == Earliest:
+			return first, nil
+		case b.name == Latest:
+			return next, nil
+		case b.name == Committed:
+			return committed, nil
+		case b.offsets != nil:
+			return b.offsets[partition], nil
+		case b.offset >= 0:
+			return b.offset, nil
 		}
+		return source.OffsetAt(ctx, partition, b.at)
 	}
-	if r.From, err = s.of(ctx, s.req.From, committedFrom); err != nil {
+	if r.From, err = offset(req.From, committedFrom); err != nil {
 		return r, err
 	}
-	if r.To, err = s.of(ctx, s.req.To, committedTo); err != nil {
+	if r.To, err = offset(req.To, committedTo); err != nil || r.From >= r.To {
 		return r, err
 	}
-	if r.From >= r.To {
-		return r, nil
-	}
-	subject := fmt.Sprintf("%s/%d", s.req.Topic, s.partition)
-	if r.From < s.first {
+	subject := fmt.Sprintf("%s/%d", req.Topic, partition)
+	if r.From < first {
 		return r, &thalweg.Error{Op: "replay", Kind: thalweg.Lost, Subject: subject,
-			Err:  &connectors.MissingRange{Topic: s.req.Topic, Partition: s.partition, From: r.From, To: min(s.first, r.To)},
-			Hint: fmt.Sprintf("deleted by retention or by hand; the first offset kept is %d; nothing was written", s.first)}
+			Err:  &connectors.MissingRange{Topic: req.Topic, Partition: partition, From: r.From, To: min(first, r.To)},
+			Hint: fmt.Sprintf("deleted by retention or by hand; the first offset kept is %d; nothing was written", first)}
 	}
-	if r.To > s.next {
+	if r.To > next {
 		return r, &thalweg.Error{Op: "replay", Kind: thalweg.Invalid, Subject: subject,
-			Err: fmt.Errorf("the topic ends at %d, before %d", s.next, r.To), Hint: "nothing was written; --to latest is what there is"}
+			Err: fmt.Errorf("the topic ends at %d, before %d", next, r.To), Hint: "nothing was written; --to latest is what there is"}
 	}
 	return r, nil
 }
 
-// of returns the offset that a bound means.
-func (s *span) of(ctx context.Context, b Bound, committed int64) (int64, error) {
-	switch {
-	case b.name == Earliest:
-		return s.first, nil
-	case b.name == Latest:
-		return s.next, nil
-	case b.name == Committed:
-		return committed, nil
-	case b.offsets != nil:
-		return b.offsets[s.partition], nil
-	case b.offset >= 0:
-		return b.offset, nil
-	}
-	return s.source.OffsetAt(ctx, s.partition, b.at)
-}
-
 // committed returns the offsets that the live stream has committed of a
-// partition, -1 if it has none. Of a topic that was made anew they are those
-// since.
-func committed(ctx context.Context, req Request, partition int) (from, to int64, err error) {
+// partition, the empty range at first if it has none. Of a topic that was made
+// anew they are those since.
+func committed(ctx context.Context, req Request, partition int, first int64) (from, to int64, err error) {
 	log, err := commitlog.New(req.Live.Bucket, commitlog.Config{Prefix: req.Live.Prefix, Pipeline: req.Pipeline, Topic: req.Topic, Partition: partition})
 	if err != nil {
-		return 0, 0, err
+		return first, first, err
 	}
 	state, err := log.Open(ctx)
 	if err != nil || state.NextOffset < 0 {
-		return -1, -1, err
+		return first, first, err
 	}
 	seq, ok, err := log.Find(ctx, state.TopicID, 0)
 	if err != nil || !ok {
-		return -1, -1, err
+		return first, first, err
 	}
 	e, err := log.Entry(ctx, seq)
-	if err != nil {
-		return -1, -1, err
-	}
 	if e.Intent.Action == commitlog.Skip && e.Intent.To < e.Intent.From {
-		return e.Intent.To, state.NextOffset, nil // where the new topic begins
+		return e.Intent.To, state.NextOffset, err // where the new topic begins
 	}
-	return e.Intent.From, state.NextOffset, nil
+	return e.Intent.From, state.NextOffset, err
 }

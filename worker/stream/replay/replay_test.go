@@ -277,7 +277,7 @@ func TestBoundsMeanWhatTheySay(t *testing.T) {
 		check(t, err)
 	}
 	committedTo := func(p int) int64 {
-		_, to, err := committed(t.Context(), w.request(1, "x/", "earliest", "latest"), p)
+		_, to, err := committed(t.Context(), w.request(1, "x/", "earliest", "latest"), p, 0)
 		check(t, err)
 		return to
 	}

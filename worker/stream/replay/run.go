@@ -26,11 +26,10 @@ type Config struct {
 	// Parallel is how many partitions are scored at once, each with the memory of a
 	// scorer. Default 2.
 	Parallel int
-	// Rolling bounds a file, and so memory, by events and bytes; never by time or
-	// by how much memory is left, so that files are cut at the same offsets whenever
-	// a replay runs. Default, and at most, 200,000 events and 32 MiB of them.
-	Rolling scorer.Limits
-	// Score is what else a scorer wants: batching, compression, timeouts.
+	// Score is what a scorer wants: batching, compression, timeouts. Its Rolling
+	// bounds a file, and so memory, by events and bytes; never by time or by how much
+	// memory is left, so that files are cut at the same offsets whenever a replay
+	// runs. Default, and at most, 200,000 events and 32 MiB of them.
 	Score scorer.Config
 }
 
@@ -68,14 +67,15 @@ func New(m *Manifest, source connectors.Source, bucket storage.Bucket, prefix st
 	if cfg.Parallel == 0 {
 		cfg.Parallel = 2
 	}
-	if n := cfg.Rolling.Count; n <= 0 || n > maxFileEvents {
-		cfg.Rolling.Count = maxFileEvents
+	rolling := &cfg.Score.Rolling
+	if rolling.Period = never; rolling.Count <= 0 || rolling.Count > maxFileEvents {
+		rolling.Count = maxFileEvents
 	}
-	if n := cfg.Rolling.Bytes; n <= 0 || n > maxFileBytes {
-		cfg.Rolling.Bytes = maxFileBytes
+	if rolling.Bytes <= 0 || rolling.Bytes > maxFileBytes {
+		rolling.Bytes = maxFileBytes
 	}
 	r := &Runner{manifest: m, prefix: prefix, source: source, bucket: bucket, log: log, cfg: cfg,
-		models: &engine.Fixed{Candidate: m.Candidate(), Artifact: a}}
+		models: &engine.Fixed{Candidate: m.Candidate, Artifact: a}}
 	r.mu.scorers = make(map[int]*scorer.Scorer)
 	return r
 }
@@ -130,7 +130,6 @@ func (r *Runner) watch() (stop func()) {
 func (r *Runner) partition(ctx context.Context, part Range) error {
 	m, cfg := r.manifest, r.cfg.Score
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Partition, cfg.Prefix = m.Pipeline, m.Generation, m.Topic, part.Partition, r.prefix
-	cfg.Rolling = scorer.Limits{Count: r.cfg.Rolling.Count, Bytes: r.cfg.Rolling.Bytes, Period: never}
 	cfg.Outbox, cfg.Finished, cfg.Memory = nil, nil, nil // the stream's own affairs
 	cfg.Compaction = compact.Config{}
 	cfg.OnLost = scorer.Fail

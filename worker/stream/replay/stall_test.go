@@ -11,6 +11,7 @@ import (
 
 	"github.com/thalweg/thalweg/connectors"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -32,7 +33,7 @@ func (silent) Fetch(_ context.Context, _ int, offset int64, wait time.Duration, 
 func TestAReplayThatMakesNoProgressSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		m := &Manifest{Pipeline: "p", Generation: 1, Topic: topic, Model: "m", Version: 1, Partitions: []Range{{To: 10}}, BegunAtUS: 1}
+		m := &Manifest{Pipeline: "p", Generation: 1, Topic: topic, Candidate: engine.Candidate{Model: engine.Model{Name: "m", Version: 1}}, Partitions: []Range{{To: 10}}, BegunAtUS: 1}
 		r := New(m, silent{}, bucketmem.New(), "r/", trained(t, 1), slog.New(slog.NewTextHandler(&log, nil)), Config{Score: scorer.Config{DrainTimeout: time.Second}})
 		ctx, stop := context.WithTimeout(t.Context(), 25*time.Second)
 		defer stop()
