@@ -20,7 +20,6 @@ var ranks = map[string]int{
 	"worker/stream/effort":   0,
 	"worker/stream/crash":    0,
 
-	"storage/parquet/guard":    0,
 	"storage/parquet/intern":   0,
 	"storage/parquet/metadata": 0,
 
@@ -34,6 +33,7 @@ var ranks = map[string]int{
 
 	"storage/parquet/compress": 1,
 	"storage/parquet/encoding": 1,
+	"storage/parquet/guard":    1,
 
 	"connectors/devbroker":       2,
 	"connectors/kafka":           2,

@@ -3,8 +3,8 @@
 // allocate gigabytes, or panic. The sizes of the footer and of pages and the
 // lengths of runs are checked before it decodes them.
 //
-// It is for those who do not read by storage/parquet/decode, and shares no code
-// with it: what a file holds is for parquet-go alone to say.
+// It is for those who do not read by storage/parquet/decode: what a file holds is
+// for parquet-go alone to say.
 package guard
 
 import (
@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 // Open opens a file, all pages of which can hold what they claim. The library may
@@ -30,6 +32,24 @@ func Open(body []byte) (file *parquet.File, err error) {
 		return nil, err
 	}
 	return file, checkPages(body, file)
+}
+
+// checkFooter checks that the footer lies in the file, and that the lists in it
+// are as long as they say.
+func checkFooter(body []byte) error {
+	n, err := metadata.FooterLength(body, int64(len(body)))
+	if err != nil {
+		return err
+	}
+	if n > maxFooterBytes {
+		return fmt.Errorf("a footer of %d bytes", n)
+	}
+	end := len(body) - metadata.TailSize
+	items, err := metadata.Elements(body[end-int(n) : end])
+	if err == nil && items > maxFooterItems {
+		err = fmt.Errorf("a footer with lists of %d elements", items)
+	}
+	return err
 }
 
 // Rows yields the rows of a file that Open opened. They are read one at a time: a

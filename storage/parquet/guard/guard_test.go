@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // allocated returns how many bytes do allocates.
@@ -54,7 +55,7 @@ func TestFilesThatClaimTooMuchAreRefused(t *testing.T) {
 	// The same with encodings of values and levels (RLE), and with statistics, which
 	// are a field of the same number as the header that they are in.
 	h, rest, err := headerOf([]byte{0x15, 0, 0x15, 20, 0x15, 2, 0x2c, 0x15, 10, 0x15, 0, 0x15, 6, 0x15, 6, 0x1c, 0x36, 0, 0, 0, 0, 'x'})
-	if err != nil || string(rest) != "x" || h.values != 5 || h.levels != [2]int64{3, 3} {
+	if err != nil || string(rest) != "x" || h.Values != 5 || h.RepEncoding != format.RLE || h.DefEncoding != format.RLE {
 		t.Errorf("%+v, %q, %v", h, rest, err)
 	}
 	for _, p := range [][]byte{page(100, 3, 10), page(1<<30+1, 2, 10), page(1<<20, 2, 10), page(100, 2, 1<<27)} {

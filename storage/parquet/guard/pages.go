@@ -9,6 +9,17 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/thalweg/thalweg/storage/parquet/metadata"
+)
+
+// The bounds of what a file may claim. Those of pages are far above what writers
+// make.
+const (
+	maxFooterBytes = 16 << 20
+	maxFooterItems = 1 << 19 // elements of all lists of a footer, of some hundred bytes each
+	maxPageValues  = 1 << 26
+	maxExpansion   = 1 << 15 // bytes of a page for each byte in the file: more than any codec reaches
 )
 
 var errPage = errors.New("a page has more values or bytes than it can have")
@@ -33,12 +44,12 @@ func checkPages(body []byte, file *parquet.File) error {
 			for left := body[at : at+size]; len(left) > 0; {
 				h, rest, err := headerOf(left)
 				if err == nil {
-					err = c.page(h, rest[:h.packed])
+					err = c.page(h, rest[:h.CompressedSize])
 				}
 				if err != nil {
 					return fmt.Errorf("column %s: %w", NameOf(c.leaf), err)
 				}
-				left = rest[h.packed:]
+				left = rest[h.CompressedSize:]
 			}
 		}
 	}
@@ -51,81 +62,45 @@ type pageChecker struct {
 	buf  []byte // for an uncompressed page
 }
 
-// pageHeader is Thrift's PageHeader, as far as the checks need it.
-type pageHeader struct {
-	kind             format.PageType
-	expanded, packed int64 // bytes of the page, and of that in the file
-	values           int64 // nulls too
-	encoding         format.Encoding
-	levels           [2]int64 // of repetition and definition: their encoding, in version 2 their bytes
-	compressed       bool
-}
-
 // headerOf reads the header of the first page of data, and returns what comes
 // after it.
-func headerOf(data []byte) (h pageHeader, rest []byte, err error) {
-	h.compressed = true
-	s := thrift{left: data, number: func(outer, field int16, v int64) {
-		switch [2]int16{outer, field} {
-		case [2]int16{0, 1}:
-			h.kind = format.PageType(v)
-		case [2]int16{0, 2}:
-			h.expanded = v
-		case [2]int16{0, 3}:
-			h.packed = v
-		case [2]int16{5, 1}, [2]int16{7, 1}, [2]int16{8, 1}: // data page, dictionary page, data page of version 2
-			h.values = v
-		case [2]int16{5, 2}, [2]int16{7, 2}, [2]int16{8, 4}:
-			h.encoding = format.Encoding(v)
-		case [2]int16{5, 3}, [2]int16{8, 5}:
-			h.levels[1] = v
-		case [2]int16{5, 4}, [2]int16{8, 6}:
-			h.levels[0] = v
-		case [2]int16{8, 7}:
-			h.compressed = v != 0
-		}
-	}}
-	if s.structure(0, 0); s.err != nil {
-		return h, nil, s.err
+func headerOf(data []byte) (h metadata.PageHeader, rest []byte, err error) {
+	h, n, err := metadata.ParsePageHeader(data)
+	if err == nil && (h.UncompressedSize > (h.CompressedSize+1)*maxExpansion || h.Values > maxPageValues) {
+		err = fmt.Errorf("a page of %d bytes, %d in the file, and %d values cannot be", h.UncompressedSize, h.CompressedSize, h.Values)
 	}
-	if h.packed < 0 || h.packed > int64(len(s.left)) || h.expanded < 0 || h.expanded > min(maxPageBytes, (h.packed+1)*maxExpansion) || h.values < 0 || h.values > maxPageValues {
-		return h, nil, fmt.Errorf("a page of %d bytes, %d in the file, and %d values cannot be", h.expanded, h.packed, h.values)
-	}
-	return h, s.left, nil
+	return h, data[n:], err
 }
 
 // page checks that a page holds as much as its header says.
-func (c *pageChecker) page(h pageHeader, data []byte) (err error) {
+func (c *pageChecker) page(h metadata.PageHeader, data []byte) (err error) {
 	levels := [2]int{c.leaf.MaxRepetitionLevel(), c.leaf.MaxDefinitionLevel()}
-	switch h.kind {
+	switch h.Kind {
 	case format.DictionaryPage:
-		if data, err = c.expand(data, h.expanded); err == nil && h.values > 8*int64(len(data)) {
+		if data, err = c.expand(data, h.UncompressedSize); err == nil && h.Values > 8*len(data) {
 			err = errPage
 		}
 		return err
 	case format.DataPageV2:
-		for i, n := range h.levels {
-			if n < 0 || n > int64(len(data)) {
-				return errPage
-			}
-			if err := checkRuns(data[:n], bits.Len(uint(levels[i])), h.values); err != nil {
+		for i, n := range [2]int{h.RepBytes, h.DefBytes} {
+			if err := checkRuns(data[:n], bits.Len(uint(levels[i])), h.Values); err != nil {
 				return err
 			}
-			data, h.expanded = data[n:], h.expanded-n
+			data = data[n:]
 		}
-		if h.compressed {
-			data, err = c.expand(data, max(0, h.expanded))
+		if h.Compressed {
+			data, err = c.expand(data, h.UncompressedSize-h.RepBytes-h.DefBytes)
 		}
 	case format.DataPage:
-		data, err = c.expand(data, h.expanded)
-		for i, level := range levels {
-			if level == 0 || err != nil {
+		data, err = c.expand(data, h.UncompressedSize)
+		for i, encoding := range [2]format.Encoding{h.RepEncoding, h.DefEncoding} {
+			if levels[i] == 0 || err != nil {
 				continue
 			}
-			if format.Encoding(h.levels[i]) != format.RLE {
-				return fmt.Errorf("levels in the encoding %s", format.Encoding(h.levels[i]))
+			if encoding != format.RLE {
+				return fmt.Errorf("levels in the encoding %s", encoding)
 			}
-			data, err = checkSizedRuns(data, bits.Len(uint(level)), h.values)
+			data, err = checkSizedRuns(data, bits.Len(uint(levels[i])), h.Values)
 		}
 	default:
 		return nil // the library passes over it
@@ -133,41 +108,43 @@ func (c *pageChecker) page(h pageHeader, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	switch h.encoding {
+	switch h.Encoding {
 	case format.Plain, format.ByteStreamSplit:
 	case plainDictionary, format.RLEDictionary:
 		if len(data) > 0 {
-			return checkRuns(data[1:], int(data[0]), h.values)
+			return checkRuns(data[1:], int(data[0]), h.Values)
 		}
 	case format.RLE:
-		_, err = checkSizedRuns(data, 1, h.values)
+		_, err = checkSizedRuns(data, 1, h.Values)
 	case format.DeltaBinaryPacked, format.DeltaLengthByteArray, format.DeltaByteArray:
-		s := thrift{left: data}
-		_, _ = s.uvarint(), s.uvarint() // sizes of blocks
-		if n := s.uvarint(); s.err != nil || n > uint64(h.values) {
+		for range 2 { // sizes of blocks
+			_, n := binary.Uvarint(data)
+			data = data[max(n, 0):]
+		}
+		if values, n := binary.Uvarint(data); n <= 0 || values > uint64(h.Values) {
 			return errPage
 		}
 	default:
-		return fmt.Errorf("values in the encoding %s", h.encoding)
+		return fmt.Errorf("values in the encoding %s", h.Encoding)
 	}
 	return err
 }
 
 // expand returns the bytes of a page that are compressed in the file. They are
 // valid until the next call.
-func (c *pageChecker) expand(data []byte, size int64) ([]byte, error) {
+func (c *pageChecker) expand(data []byte, size int) ([]byte, error) {
 	codec := c.leaf.Compression()
 	switch codec.CompressionCodec() {
 	case format.Uncompressed:
 		return data, nil
 	case format.Snappy: // which allocates what its first bytes say
-		if n, err := snappy.DecodedLen(data); err != nil || int64(n) != size {
+		if n, err := snappy.DecodedLen(data); err != nil || n != size {
 			return nil, errPage
 		}
 	case format.Brotli: // in which a few bytes may stand for any number
 		return nil, errors.New("pages compressed by brotli are not read")
 	}
-	if int64(cap(c.buf)) < size {
+	if cap(c.buf) < size {
 		c.buf = make([]byte, size)
 	}
 	return codec.Decode(c.buf[:size], data)
@@ -175,7 +152,7 @@ func (c *pageChecker) expand(data []byte, size int64) ([]byte, error) {
 
 // checkSizedRuns checks runs whose length comes before them, and returns what
 // comes after.
-func checkSizedRuns(data []byte, width int, values int64) (rest []byte, err error) {
+func checkSizedRuns(data []byte, width, values int) (rest []byte, err error) {
 	if len(data) < 4 {
 		return nil, errPage
 	}
@@ -188,21 +165,18 @@ func checkSizedRuns(data []byte, width int, values int64) (rest []byte, err erro
 
 // checkRuns checks the runs of Parquet's RLE encoding, bit-packed ones among them,
 // which have values of so many bits.
-func checkRuns(data []byte, width int, values int64) error {
-	s := thrift{left: data}
-	for values += 8; len(s.left) > 0; { // the last bit-packed run is padded
-		h := s.uvarint()
+func checkRuns(data []byte, width, values int) error {
+	for left := uint64(values) + 8; len(data) > 0; { // the last bit-packed run is padded
+		h, n := binary.Uvarint(data)
 		count, size := h>>1, uint64(width+7)/8
 		if h&1 == 1 {
 			count, size = count*8, count*uint64(width)
 		}
-		if h>>1 > maxPageValues || count > uint64(values) {
+		if n <= 0 || h>>1 > maxPageValues || count > left || size > uint64(len(data)-n) {
 			return errPage
 		}
-		values -= int64(count)
-		if s.skip(size); s.err != nil {
-			return errPage
-		}
+		left -= count
+		data = data[n+int(size):]
 	}
 	return nil
 }

@@ -36,9 +36,19 @@ const (
 // sticks: every later read yields zeros, and loops over fields and elements end.
 // It allocates nothing by itself.
 type decoder struct {
-	data []byte
-	pos  int
-	err  error
+	data     []byte
+	pos      int
+	elements int // of the lists, sets and maps begun
+	err      error
+}
+
+// Elements walks over a structure of Thrift's compact protocol and returns how
+// many elements the lists, sets and maps in it have, all of which are there: what
+// a parser that keeps them allocates memory by.
+func Elements(structure []byte) (int, error) {
+	d := &decoder{data: structure}
+	d.skip(wireStruct, maxThriftDepth)
+	return d.elements, d.err
 }
 
 func (d *decoder) fail(err error) {
@@ -128,6 +138,7 @@ func (d *decoder) listHeader() (elem byte, n int) {
 		d.fail(errTruncated)
 		return elem, 0
 	}
+	d.elements += n
 	return elem, n
 }
 
@@ -242,6 +253,7 @@ func (d *decoder) skip(wire byte, depth int) {
 			d.fail(errTruncated)
 			return
 		}
+		d.elements += int(n)
 		kv := d.byte()
 		for i := uint64(0); i < n && d.err == nil; i++ {
 			d.skipElement(kv>>4, depth-1)
