@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -87,11 +88,11 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	defer stopNode()
 	leadCtx, stopLead := context.WithCancel(base)
 	defer stopLead()
-	nodeDone, leadDone, serveDone := make(chan error, 1), make(chan struct{}), make(chan error, 1)
+	nodeDone, serveDone := make(chan error, 1), make(chan error, 1)
 	go func() { nodeDone <- c.node.Run(nodeCtx) }()
-	go func() { defer close(leadDone); c.followLeadership(leadCtx) }()
-	moveDone := make(chan struct{})
-	go func() { defer close(moveDone); c.moveToRecords(leadCtx) }()
+	var leading sync.WaitGroup
+	leading.Go(func() { c.followLeadership(leadCtx) })
+	leading.Go(func() { c.moveToRecords(leadCtx) })
 	go func() { serveDone <- server.Serve(rpc) }()
 	c.log.Info("coordinator serves", keyAddress, rpc.Addr().String(), "raft", raft.Addr().String())
 	close(c.serving)
@@ -112,8 +113,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	c.drain(base, server)
 	stopLead()
-	<-leadDone
-	<-moveDone
+	leading.Wait()
 	stopNode()
 	if !nodeEnded {
 		failed = errors.Join(failed, <-nodeDone)

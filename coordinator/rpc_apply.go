@@ -1,9 +1,14 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 
+	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
 // Apply accepts a spec: a changed one becomes the next generation, and starts a
@@ -23,4 +28,43 @@ func (s *service) Apply(_ context.Context, req *apiv1.ApplyRequest) (*apiv1.Appl
 	return &apiv1.ApplyResponse{
 		Pipeline: string(answer.Pipeline), Generation: uint64(answer.Generation), RunId: string(answer.Run), Changed: answer.Changed,
 	}, nil
+}
+
+// parseSpec reads a user's spec and returns the command that accepts it: the
+// spec rendered with every default, and what the state needs of it. Errors are
+// Invalid and list everything that is wrong.
+func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
+	refused := func(kind thalweg.Kind, err error) error {
+		return &thalweg.Error{Op: "apply spec", Kind: kind, Err: err} // diagnostics name the file
+	}
+	if len(text) > state.MaxSpecBytes {
+		return nil, refused(thalweg.Exhausted, fmt.Errorf("%s: %d bytes, at most %d", file, len(text), state.MaxSpecBytes))
+	}
+	parsed, err := pipeline.Parse(c.cfg.SpecCatalog, file, []byte(text))
+	if err != nil {
+		kind := thalweg.KindOf(err)
+		if kind == thalweg.Other {
+			kind = thalweg.Invalid
+		}
+		return nil, refused(kind, err)
+	}
+	spec := pipeline.WithDefaults(parsed)
+	rendered, err := pipeline.Render(spec)
+	if err != nil {
+		return nil, refused(thalweg.KindOf(err), err)
+	}
+	cmd := &state.ApplySpec{
+		Pipeline: thalweg.PipelineName(spec.Metadata.Name),
+		Text:     string(rendered),
+		Model:    thalweg.ModelName(cmp.Or(spec.Spec.Registry.Model, spec.Metadata.Name)),
+		Alias:    cmp.Or(spec.Spec.Registry.Alias, thalweg.DefaultAlias),
+		Training: pipeline.TrainingHash(spec),
+	}
+	if cmd.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
+		return nil, refused(thalweg.KindOf(err), err)
+	}
+	if events := spec.Spec.Sources.Events.Reading(); spec.Spec.Scoring != nil && events != nil {
+		cmd.Topic = events.Topic
+	}
+	return cmd, nil
 }

@@ -47,8 +47,8 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 		}
 	}
 	var page []listedRun
-	folders := make(map[string]map[thalweg.RunID]bool) // of records: the pipeline's runs that are in the state
-	var recorded uint64                                // runs that started then or later are no records
+	var pipelines []string // that may have records
+	var recorded uint64    // runs that started then or later are no records
 	var cluster string
 	err = s.c.read(func(st *state.State) {
 		cluster = st.Cluster()
@@ -59,11 +59,7 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 			}
 			if cluster != "" && len(all) >= state.MaxRuns {
 				recorded = max(recorded, all[state.MaxRuns-1].StartIndex)
-				inState := make(map[thalweg.RunID]bool, len(all))
-				for _, r := range all {
-					inState[r.ID] = true
-				}
-				folders[string(name)] = inState
+				pipelines = append(pipelines, string(name))
 			}
 			runs = append(runs, all...)
 		}
@@ -82,11 +78,12 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 	if i := slices.IndexFunc(page, func(r listedRun) bool { return r.start < recorded }); i >= 0 {
 		complete = i
 	}
-	if len(folders) > 0 && complete <= size {
+	if len(pipelines) > 0 && complete <= size {
 		var records []listedRun
-		if bucket, records, err = s.c.listRecords(ctx, cluster, folders, before, size+1); err == nil {
+		if bucket, records, err = s.c.listRecords(ctx, cluster, pipelines, before, size+1); err == nil {
 			page = append(page, records...)
-			slices.SortFunc(page, func(a, b listedRun) int { return cmp.Compare(b.start, a.start) })
+			slices.SortStableFunc(page, func(a, b listedRun) int { return cmp.Compare(b.start, a.start) })
+			page = slices.CompactFunc(page, func(a, b listedRun) bool { return a.run == b.run }) // it is in the state still
 		} else if complete == 0 {
 			return nil, err
 		} else { // those of the state are listed all the same, and the next page says why there are no more
@@ -108,23 +105,21 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 }
 
 // listRecords returns up to n records of each pipeline, of runs that started before
-// an index of the log and are not in the state.
-func (c *Coordinator) listRecords(ctx context.Context, cluster string, folders map[string]map[thalweg.RunID]bool, before uint64, n int) (storage.Bucket, []listedRun, error) {
+// an index of the log.
+func (c *Coordinator) listRecords(ctx context.Context, cluster string, pipelines []string, before uint64, n int) (
+	storage.Bucket, []listedRun, error) {
 	b, err := c.cfg.Records(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	found := make([][]listedRun, len(folders))
+	found := make([][]listedRun, len(pipelines))
 	var reads errgroup.Group
 	reads.SetLimit(recordReads)
-	for i, pipeline := range sortedKeys(folders) {
+	for i, pipeline := range pipelines {
 		reads.Go(func() error {
 			for r, err := range records(ctx, b, cluster, pipeline, before) {
 				if err != nil {
 					return err
-				}
-				if folders[pipeline][r.run] {
-					continue
 				}
 				if found[i] = append(found[i], listedRun{record: r}); len(found[i]) == n {
 					break
