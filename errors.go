@@ -45,11 +45,11 @@ func (k Kind) Transient() bool { return k == Unavailable }
 // shard"), Subject the thing it was done to (object, row group, column,
 // offset, field), Hint what an operator can do about it, Err the cause.
 type Error struct {
-	Op      string
-	Kind    Kind
-	Subject string
-	Hint    string
-	Err     error
+	Op      string `json:"op"`
+	Kind    Kind   `json:"kind"`
+	Subject string `json:"subject"`
+	Hint    string `json:"hint,omitempty"`
+	Err     error  `json:"-"`
 }
 
 func (e *Error) Error() string {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
-	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 )
@@ -50,7 +50,8 @@ type Config struct {
 	APIListener, RaftListener net.Listener
 
 	// LeaseTTL is how long a worker may be silent before its leases end, default
-	// 5 s. Polls wait a third of it at most.
+	// 5 s: above a garbage collection, a leader change and a lost packet, below what
+	// an operator waits for. Polls wait a third of it at most.
 	LeaseTTL time.Duration
 	// LeaderWait is how long a request waits for a leader to be known, default
 	// 3 s: longer than an election, shorter than a client's patience with one node.
@@ -61,10 +62,10 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.LeaseTTL = cmp.Or(c.LeaseTTL, schedule.Config{}.WithDefaults().LeaseTTL)
+	c.LeaseTTL = cmp.Or(c.LeaseTTL, 5*time.Second)
 	c.LeaderWait = cmp.Or(c.LeaderWait, 3*time.Second)
-	c.APIListen = cmp.Or(c.APIListen, c.self().API)
-	c.RaftListen = cmp.Or(c.RaftListen, c.self().Raft)
+	c.APIListen = cmp.Or(c.APIListen, c.peer(c.ID).API)
+	c.RaftListen = cmp.Or(c.RaftListen, c.peer(c.ID).Raft)
 	return c
 }
 
@@ -87,17 +88,13 @@ func (c Config) Validate() error {
 	return c.raft().Validate()
 }
 
-// self returns the node's own entry.
-func (c Config) self() Peer { return c.peer(c.ID) }
-
 // peer returns the entry of a node, empty if there is none.
 func (c Config) peer(id string) Peer {
-	for _, p := range c.Peers {
-		if p.ID == id {
-			return p
-		}
+	i := slices.IndexFunc(c.Peers, func(p Peer) bool { return p.ID == id })
+	if i < 0 {
+		return Peer{}
 	}
-	return Peer{}
+	return c.Peers[i]
 }
 
 func (c Config) raft() raftnode.Config {
@@ -109,8 +106,4 @@ func (c Config) raft() raftnode.Config {
 		r.Peers = append(r.Peers, raftnode.Peer{ID: p.ID, Address: p.Raft})
 	}
 	return r
-}
-
-func (c Config) schedule() schedule.Config {
-	return schedule.Config{LeaseTTL: c.LeaseTTL}.WithDefaults()
 }

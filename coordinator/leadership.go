@@ -29,7 +29,6 @@ const (
 // call.
 type leadership struct {
 	term     uint64
-	since    time.Time
 	liveness *liveness
 	// planning admits one planner at a time, from the plan to its commands' being
 	// applied, so that no two plans take the same task.
@@ -63,7 +62,7 @@ func (c *Coordinator) beginLeadership() {
 		c.log.Info("leadership was lost before it began", keyTerm, term, keyError, err)
 		return
 	}
-	c.lead.Store(&leadership{term: term, since: time.Now(), liveness: newLiveness(), planning: make(chan struct{}, 1)})
+	c.lead.Store(&leadership{term: term, liveness: newLiveness(c.cfg.LeaseTTL), planning: make(chan struct{}, 1)})
 	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)
 }
@@ -109,13 +108,12 @@ func (c *Coordinator) waitLeading(ctx context.Context) (*leadership, error) {
 }
 
 func notLeader(leader string) error {
-	e := &thalweg.Error{Op: "serve request", Kind: thalweg.Unavailable, Subject: "coordinator", Err: errors.New("this node does not lead")}
+	hint := "no leader is known; try again"
 	if leader != "" {
-		e.Hint = "node " + leader + " does"
-	} else {
-		e.Hint = "no leader is known; try again"
+		hint = "node " + leader + " does"
 	}
-	return e
+	return &thalweg.Error{Op: "serve request", Kind: thalweg.Unavailable, Subject: "coordinator", Hint: hint,
+		Err: errors.New("this node does not lead")}
 }
 
 // tick does what is due without anybody's asking: silent workers expire and
@@ -147,7 +145,7 @@ func (c *Coordinator) advance(ctx context.Context, lead *leadership, poll thalwe
 		}
 		var commands []state.Command
 		c.replica.view(func(s *state.State) {
-			commands = schedule.Plan(s, lead.liveness.snapshot(lead.since), time.Now(), poll, c.cfg.schedule())
+			commands = schedule.Plan(s, lead.liveness.snapshot(), time.Now(), poll)
 		})
 		if len(commands) == 0 {
 			return nil
@@ -170,8 +168,10 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 		return err
 	}
 	switch cmd := cmd.(type) {
-	case *state.ExpireWorker:
-		c.log.Warn("worker is lost; its leases ended", keyWorker, cmd.Worker)
+	case *state.ReleaseLeases:
+		if cmd.Lost != "" {
+			c.log.Warn("worker is lost or began anew; its leases ended", keyWorker, cmd.Lost)
+		}
 	case *state.TripStream:
 		c.log.Warn("stream paused: too many dead letters", keyPipeline, cmd.Pipeline, keyPartition, cmd.Partition, keyReason, cmd.Reason)
 	case *state.RegisterModel:
@@ -183,7 +183,7 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 // propose commits a command and returns its answer; a refusal is an error.
 func (c *Coordinator) propose(cmd state.Command, requestID string) (state.Answer, error) {
 	started := time.Now()
-	entry, err := state.Encode(cmd, state.Meta{Request: requestID, TimeMS: started.UnixMilli()})
+	entry, err := state.Encode(cmd, requestID, started.UnixMilli())
 	if err != nil {
 		return state.Answer{}, err
 	}
@@ -197,7 +197,7 @@ func (c *Coordinator) propose(cmd state.Command, requestID string) (state.Answer
 		answer = result.(state.Answer)
 		err = answer.Err()
 	}
-	c.metrics.command(state.Name(cmd), time.Since(started), err)
+	c.metrics.commands.observe(state.Name(cmd), time.Since(started), err)
 	return answer, err
 }
 

@@ -37,7 +37,7 @@ func (c *Coordinator) leasesOf(id thalweg.WorkerID, known string) (leases []*api
 			leases = nil
 		}
 		for i, l := range leases {
-			if t := held[i]; t.Run() != nil {
+			if t := held[i]; t.Run != nil {
 				completeRun(s, t, l)
 			} else {
 				completeStream(s, t, l)
@@ -51,14 +51,14 @@ func (c *Coordinator) leasesOf(id thalweg.WorkerID, known string) (leases []*api
 func changingPart(s *state.State, t *state.Task) *apiv1.Lease {
 	l := &apiv1.Lease{TaskId: string(t.ID), Token: uint64(t.Token), Kind: t.Kind(), Reduce: t.Reduce, Index: t.Index}
 	if t.IsReplica() {
-		for _, peer := range t.Stage().Tasks {
+		for _, peer := range t.Stage.Tasks {
 			l.Peers = append(l.Peers, &apiv1.Peer{Replica: peer.Index, Worker: string(peer.Worker), Address: peer.Address})
 		}
 	}
 	if !t.IsPartition() {
 		return l
 	}
-	p := s.PipelineOf(t)
+	p := t.Partition.Pipeline
 	l.Paused, l.Resumes = p.Paused, p.Resumes
 	if k := p.Partitions[t.Index].Skip; k != nil {
 		l.Skip = &apiv1.SkipAuthorization{Partition: k.Partition, From: k.From, To: k.To, TopicId: k.TopicID, AcceptTopic: k.Accept}
@@ -70,7 +70,7 @@ func changingPart(s *state.State, t *state.Task) *apiv1.Lease {
 }
 
 func completeRun(s *state.State, t *state.Task, l *apiv1.Lease) {
-	r, stage := t.Run(), t.Stage()
+	r, stage := t.Run, t.Stage
 	l.RunId, l.Pipeline, l.Generation = string(r.ID), string(r.Pipeline), uint64(r.Generation)
 	l.Spec = s.Pipeline(r.Pipeline).Spec(r.Generation).Text
 	l.Inputs, l.Verb, l.Arguments = maps.Clone(r.Outputs), r.Verb, maps.Clone(r.Arguments)
@@ -82,7 +82,7 @@ func completeRun(s *state.State, t *state.Task, l *apiv1.Lease) {
 }
 
 func completeStream(s *state.State, t *state.Task, l *apiv1.Lease) {
-	p := s.PipelineOf(t)
+	p := t.Partition.Pipeline
 	l.Pipeline, l.Generation, l.Spec = string(p.Name), uint64(p.Newest().Generation), p.Newest().Text
 	l.Grown = p.Partitions[t.Index].Grown
 }

@@ -1,10 +1,10 @@
 package coordinator
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +28,9 @@ const (
 // liveness is what workers told this leader last: heartbeats, progress and
 // stream positions. It is not replicated; the next leader is told anew.
 type liveness struct {
-	mu struct {
+	since time.Time
+	ttl   time.Duration
+	mu    struct {
 		sync.Mutex
 		workers  map[thalweg.WorkerID]*worker
 		progress map[thalweg.TaskID]*apiv1.Progress
@@ -45,38 +47,39 @@ type worker struct {
 	refusals map[string]string // model versions that it could not load, and why
 }
 
-func newLiveness() *liveness {
-	l := &liveness{}
+func newLiveness(ttl time.Duration) *liveness {
+	l := &liveness{since: time.Now(), ttl: ttl}
 	l.mu.workers = make(map[thalweg.WorkerID]*worker)
 	l.mu.progress = make(map[thalweg.TaskID]*apiv1.Progress)
 	l.mu.streams = make(map[thalweg.TaskID]*apiv1.StreamPartition)
 	return l
 }
 
-// note takes in what a poll tells. It reports whether they concern other workers
-// too, and fails with Fenced for a process that a newer one has replaced.
-func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, err error) {
+// note takes in what a poll tells. It reports whether that concerns other workers
+// too and which refusals are new, and fails with Fenced for a process that a newer
+// one has replaced.
+func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, refusals []*apiv1.ModelRefusal, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id := thalweg.WorkerID(req.WorkerId)
 	w := l.mu.workers[id]
 	if w == nil {
 		if len(l.mu.workers) >= maxWorkers {
-			return false, &thalweg.Error{Op: "poll", Kind: thalweg.Exhausted, Subject: "worker " + req.WorkerId,
+			return false, nil, &thalweg.Error{Op: "poll", Kind: thalweg.Exhausted, Subject: "worker " + req.WorkerId,
 				Hint: fmt.Sprintf("a cluster has at most %d workers", maxWorkers)}
 		}
-		w = &worker{Worker: schedule.Worker{ID: id, Incarnation: req.Incarnation}}
+		w = &worker{Worker: schedule.Worker{ID: id, Incarnation: req.Incarnation}, refusals: make(map[string]string)}
 		l.mu.workers[id] = w
 		others = true
 	}
 	if w.Incarnation != req.Incarnation {
 		if slices.Contains(w.retired, req.Incarnation) {
-			return false, &thalweg.Error{Op: "poll", Kind: thalweg.Fenced, Subject: "worker " + req.WorkerId,
+			return false, nil, &thalweg.Error{Op: "poll", Kind: thalweg.Fenced, Subject: "worker " + req.WorkerId,
 				Hint: "another process runs under this worker's name; give each its own"}
 		}
 		w.retired = append(w.retired, w.Incarnation)
 		w.retired = w.retired[max(0, len(w.retired)-maxRetired):]
-		w.Incarnation, w.refusals = req.Incarnation, nil
+		w.Incarnation, w.refusals = req.Incarnation, make(map[string]string)
 		// What its predecessor reported of its streams no longer holds.
 		maps.DeleteFunc(l.mu.streams, func(_ thalweg.TaskID, p *apiv1.StreamPartition) bool { return p.Worker == req.WorkerId })
 		others = true
@@ -91,24 +94,13 @@ func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, err
 		l.mu.streams[state.ScoreTaskID(thalweg.PipelineName(p.Pipeline), uint32(p.Partition))] = p
 	}
 	for _, r := range req.Refusals {
-		if w.refusals == nil {
-			w.refusals = make(map[string]string)
+		version := fmt.Sprintf("%s version %d", r.Model, r.Version)
+		if w.refusals[version] == "" {
+			refusals = append(refusals, r)
 		}
-		w.refusals[refusalKey(r.Model, r.Version)] = r.Reason
+		w.refusals[version] = r.Reason
 	}
-	return others, nil
-}
-
-func refusalKey(model string, version uint64) string {
-	return fmt.Sprintf("%s version %d", model, version)
-}
-
-// refused reports whether a worker has already reported that it cannot load a version.
-func (l *liveness) refused(w string, r *apiv1.ModelRefusal) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	known := l.mu.workers[thalweg.WorkerID(w)]
-	return known != nil && known.refusals[refusalKey(r.Model, r.Version)] != ""
+	return others, refusals, nil
 }
 
 // seen notes that a worker's poll is still connected.
@@ -128,10 +120,10 @@ func (l *liveness) left(id thalweg.WorkerID) {
 }
 
 // snapshot returns what a plan looks at.
-func (l *liveness) snapshot(since time.Time) schedule.Liveness {
+func (l *liveness) snapshot() schedule.Liveness {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	to := schedule.Liveness{LeaderSince: since, Workers: make(map[thalweg.WorkerID]schedule.Worker, len(l.mu.workers))}
+	to := schedule.Liveness{LeaderSince: l.since, LeaseTTL: l.ttl, Workers: make(map[thalweg.WorkerID]schedule.Worker)}
 	for id, w := range l.mu.workers {
 		to.Workers[id] = w.Worker
 	}
@@ -154,30 +146,16 @@ func (l *liveness) progressOf(id thalweg.TaskID, token thalweg.Token) *apiv1.Pro
 func (l *liveness) streamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv1.StreamPartition, refusals string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var texts []string
 	if w := l.mu.workers[holder]; w != nil {
 		for _, name := range sortedKeys(w.refusals) {
-			if refusals != "" {
-				refusals += "; "
-			}
-			refusals += "model " + name + " refused: " + w.refusals[name]
+			texts = append(texts, "model "+name+" refused: "+w.refusals[name])
 		}
 	}
-	if p = l.mu.streams[id]; p == nil || p.Worker != string(holder) {
-		return nil, refusals
+	if p = l.mu.streams[id]; p != nil && p.Worker != string(holder) {
+		p = nil
 	}
-	return p, refusals
-}
-
-// list returns the workers in order of their IDs.
-func (l *liveness) list() []schedule.Worker {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := make([]schedule.Worker, 0, len(l.mu.workers))
-	for _, w := range l.mu.workers {
-		all = append(all, w.Worker)
-	}
-	slices.SortFunc(all, func(a, b schedule.Worker) int { return cmp.Compare(a.ID, b.ID) })
-	return all
+	return p, strings.Join(texts, "; ")
 }
 
 // forget drops what concerns tasks that are no more and workers that are long
@@ -185,19 +163,7 @@ func (l *liveness) list() []schedule.Worker {
 func (l *liveness) forget(s *state.State, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for id := range l.mu.progress {
-		if s.Task(id) == nil {
-			delete(l.mu.progress, id)
-		}
-	}
-	for id := range l.mu.streams {
-		if s.Task(id) == nil {
-			delete(l.mu.streams, id)
-		}
-	}
-	for id, w := range l.mu.workers {
-		if now.Sub(w.LastSeen) > lostShown {
-			delete(l.mu.workers, id)
-		}
-	}
+	maps.DeleteFunc(l.mu.progress, func(id thalweg.TaskID, _ *apiv1.Progress) bool { return s.Task(id) == nil })
+	maps.DeleteFunc(l.mu.streams, func(id thalweg.TaskID, _ *apiv1.StreamPartition) bool { return s.Task(id) == nil })
+	maps.DeleteFunc(l.mu.workers, func(_ thalweg.WorkerID, w *worker) bool { return now.Sub(w.LastSeen) > lostShown })
 }

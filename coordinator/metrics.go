@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"path"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,73 +13,65 @@ import (
 // live in one process.
 type metrics struct {
 	registry  *prometheus.Registry
-	requests  *prometheus.CounterVec
-	requestS  *prometheus.HistogramVec
-	commands  *prometheus.CounterVec
-	commandS  *prometheus.HistogramVec
+	requests  timed // by verb
+	commands  timed // by name
 	forwarded prometheus.Counter
 }
 
 func newMetrics(c *Coordinator) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
-	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_coordinator_requests_total",
-		Help: "Requests served by this node, by verb and outcome."}, []string{"verb", "outcome"})
-	m.requestS = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "thalweg_coordinator_request_seconds",
-		Help: "Time to answer, by verb; a poll waits for work.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}, []string{"verb"})
-	m.commands = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_coordinator_commands_total",
-		Help: "Commands proposed by this node, by name and outcome."}, []string{"command", "outcome"})
-	m.commandS = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "thalweg_coordinator_command_seconds",
-		Help: "Time from proposal to answer, by command.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}, []string{"command"})
-	m.forwarded = prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_coordinator_forwarded_total",
-		Help: "Requests that this node passed on to the leader."})
-	m.registry.MustRegister(m.requests, m.requestS, m.commands, m.commandS, m.forwarded,
-		gauge("thalweg_coordinator_leader", "1 on the node that leads.", func() float64 {
-			if c.node != nil && c.leading() != nil {
-				return 1
-			}
-			return 0
-		}),
-		gauge("thalweg_coordinator_applied_index", "Index of the last log entry applied.", func() float64 {
-			var index uint64
-			c.replica.view(func(s *state.State) { index = s.Index() })
-			return float64(index)
-		}),
-		gauge("thalweg_coordinator_active_runs", "Runs that have not ended.", func() float64 {
-			var n int
-			c.replica.view(func(s *state.State) { n = len(s.ActiveRuns()) })
-			return float64(n)
-		}),
-		gauge("thalweg_coordinator_lease_holders", "Workers that hold at least one lease.", func() float64 {
-			var n int
-			c.replica.view(func(s *state.State) { n = len(s.Holders()) })
-			return float64(n)
-		}),
-		gauge("thalweg_coordinator_parked_polls", "Polls that wait for work on this node.", func() float64 {
-			return float64(c.parked.Load())
+	r := prometheus.NewRegistry()
+	m := &metrics{
+		registry: r,
+		requests: newTimed(r, "thalweg_coordinator_request", "verb",
+			"Requests served by this node, by verb and outcome.", "Time to answer, by verb; a poll waits for work."),
+		commands: newTimed(r, "thalweg_coordinator_command", "command",
+			"Commands proposed by this node, by name and outcome.", "Time from proposal to answer, by command."),
+		forwarded: prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_coordinator_forwarded_total",
+			Help: "Requests that this node passed on to the leader."}),
+	}
+	r.MustRegister(m.forwarded)
+	gauge := func(name, help string, read func(*state.State) int) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() (value float64) {
+			c.replica.view(func(s *state.State) { value = float64(read(s)) })
+			return value
 		}))
+	}
+	gauge("thalweg_coordinator_leader", "1 on the node that leads.", func(*state.State) int {
+		if c.node != nil && c.leading() != nil {
+			return 1
+		}
+		return 0
+	})
+	gauge("thalweg_coordinator_applied_index", "Index of the last log entry applied.", func(s *state.State) int { return int(s.Index()) })
+	gauge("thalweg_coordinator_active_runs", "Runs that have not ended.", func(s *state.State) int { return len(s.ActiveRuns()) })
+	gauge("thalweg_coordinator_lease_holders", "Workers that hold at least one lease.",
+		func(s *state.State) int { return len(s.Holders()) })
+	gauge("thalweg_coordinator_parked_polls", "Polls that wait for work on this node.",
+		func(*state.State) int { return int(c.parked.Load()) })
 	return m
 }
 
-func gauge(name, help string, read func() float64) prometheus.GaugeFunc {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
+// timed counts what has an outcome, and measures how long it takes.
+type timed struct {
+	total   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
 }
 
-// request counts a served request.
-func (m *metrics) request(procedure string, took time.Duration, err error) {
-	verb := path.Base(procedure)
-	m.requests.WithLabelValues(verb, outcome(err)).Inc()
-	m.requestS.WithLabelValues(verb).Observe(took.Seconds())
-}
-
-// command counts a proposed command.
-func (m *metrics) command(name string, took time.Duration, err error) {
-	m.commands.WithLabelValues(name, outcome(err)).Inc()
-	m.commandS.WithLabelValues(name).Observe(took.Seconds())
-}
-
-func outcome(err error) string {
-	if err == nil {
-		return "ok"
+func newTimed(r *prometheus.Registry, name, label, totalHelp, secondsHelp string) timed {
+	t := timed{
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name + "s_total", Help: totalHelp}, []string{label, "outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name + "_seconds", Help: secondsHelp,
+			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}, []string{label}),
 	}
-	return thalweg.KindOf(err).String()
+	r.MustRegister(t.total, t.seconds)
+	return t
+}
+
+func (t timed) observe(label string, took time.Duration, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = thalweg.KindOf(err).String()
+	}
+	t.total.WithLabelValues(label, outcome).Inc()
+	t.seconds.WithLabelValues(label).Observe(took.Seconds())
 }

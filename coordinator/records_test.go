@@ -253,7 +253,7 @@ func TestARecordOfARunThatEndedIsNotCanceled(t *testing.T) {
 		task := thalweg.TaskID(id + "/profile.reduce")
 		report := &state.ReportTask{Task: task, Failure: &state.ReportFailure{Error: "x", Permanent: true}}
 		for fenced := true; fenced; { // as its worker never polls, its lease may end before it reports
-			if _, err := leader.propose(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Grant{{Task: task}}}, ""); err != nil {
+			if _, err := leader.propose(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Lease{{Task: task}}}, ""); err != nil {
 				t.Fatal(err)
 			}
 			leader.replica.view(func(s *state.State) { report.Token = s.Task(task).Token })

@@ -41,14 +41,13 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range msg.Refusals {
-		if !lead.liveness.refused(msg.WorkerId, r) {
-			c.log.Warn("worker cannot load a model version", keyWorker, msg.WorkerId, keyModel, r.Model, keyVersion, r.Version, keyError, r.Reason)
-		}
-	}
-	others, err := lead.liveness.note(msg, time.Now())
+	others, refusals, err := lead.liveness.note(msg, time.Now())
 	if err != nil {
 		return nil, err
+	}
+	for _, r := range refusals {
+		c.log.Warn("worker cannot load a model version", keyWorker, msg.WorkerId,
+			keyModel, r.Model, keyVersion, r.Version, keyError, r.Reason)
 	}
 	if others {
 		c.changes.Notify()
@@ -118,9 +117,7 @@ func (c *Coordinator) takeReports(lead *leadership, msg *apiv1.PollRequest) (acc
 		group.Go(func() error { return c.report(lead, msg.WorkerId, r) })
 	}
 	var noted []state.Command
-	c.replica.view(func(s *state.State) {
-		noted = slices.Concat(newCheckpoints(s, msg), newPartitions(s, msg), newTrips(s, msg))
-	})
+	c.replica.view(func(s *state.State) { noted = slices.Concat(newCheckpoints(s, msg), ofStreams(s, msg)) })
 	for _, cmd := range noted {
 		group.Go(func() error { return c.carryOut(cmd) })
 	}
@@ -142,8 +139,8 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 		}
 		cmd.Failure = &state.ReportFailure{Error: text, Permanent: r.Permanent}
 	} else {
-		cmd.Partials, cmd.Outputs, cmd.Metrics, cmd.Counts = r.Partials, r.Outputs, r.Metrics, maps.Clone(r.Counts)
-		cmd.Rows = r.Counts["rows"]
+		cmd.Results = state.Results{Partials: r.Partials, Outputs: r.Outputs, Metrics: r.Metrics,
+			Counts: maps.Clone(r.Counts), Rows: r.Counts["rows"]}
 		delete(cmd.Counts, "rows") // the stage's progress, not a count of the run
 		if p := lead.liveness.progressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
 			cmd.Rows = max(p.RowsDone, p.RowsTotal)
@@ -209,52 +206,36 @@ func newCheckpoints(s *state.State, msg *apiv1.PollRequest) []state.Command {
 	return commands
 }
 
-// newPartitions returns the first count and the growth of topics that the worker scores.
-func newPartitions(s *state.State, msg *apiv1.PollRequest) []state.Command {
-	most := make(map[thalweg.PipelineName]uint32)
+// ofStreams returns what reports on partitions that the worker scores change: the
+// first count and the growth of topics, and streams to pause because of too many
+// dead letters.
+func ofStreams(s *state.State, msg *apiv1.PollRequest) []state.Command {
+	var commands []state.Command
+	counted := make(map[state.SetPartitions]bool) // partitions of one topic tell the same
 	for _, p := range msg.Streams {
-		pipe := s.Pipeline(thalweg.PipelineName(p.Pipeline))
-		if pipe == nil || p.Partitions <= 0 || p.Topic != pipe.Newest().Topic ||
-			p.Partition < 0 || int(p.Partition) >= len(pipe.Partitions) ||
-			pipe.Partitions[p.Partition].Task.Worker != thalweg.WorkerID(msg.WorkerId) {
+		name, partition := thalweg.PipelineName(p.Pipeline), uint32(p.Partition)
+		t := s.Task(state.ScoreTaskID(name, partition))
+		if t == nil || t.Worker != thalweg.WorkerID(msg.WorkerId) {
 			continue
 		}
-		if n := uint32(p.Partitions); !pipe.Counted || int(n) > len(pipe.Partitions) && len(pipe.Partitions) < state.MaxPartitions {
-			most[pipe.Name] = max(most[pipe.Name], n)
+		count := state.SetPartitions{Pipeline: name, Topic: p.Topic, Partitions: uint32(max(p.Partitions, 0))}
+		if count.Due(s) && !counted[count] {
+			counted[count] = true
+			commands = append(commands, &count)
 		}
-	}
-	var commands []state.Command
-	for name, n := range most {
-		commands = append(commands, &state.SetPartitions{Pipeline: name, Topic: s.Pipeline(name).Newest().Topic, Partitions: n})
-	}
-	return commands
-}
-
-// newTrips returns the streams to pause because a partition that the worker
-// scores has too many dead letters.
-func newTrips(s *state.State, msg *apiv1.PollRequest) []state.Command {
-	var commands []state.Command
-	for _, p := range msg.Streams {
-		pipe := s.Pipeline(thalweg.PipelineName(p.Pipeline))
-		if p.Tripped == "" || pipe == nil || pipe.Paused || p.Partition < 0 || int(p.Partition) >= len(pipe.Partitions) ||
-			pipe.Partitions[p.Partition].Task.Worker != thalweg.WorkerID(msg.WorkerId) ||
-			p.Generation != uint64(pipe.Newest().Generation) || p.Resumes != pipe.Resumes {
-			continue
+		trip := &state.TripStream{Pipeline: name, Partition: partition,
+			Generation: thalweg.Generation(p.Generation), Resumes: p.Resumes, Reason: p.Tripped}
+		if trip.Due(s) {
+			commands = append(commands, trip)
 		}
-		commands = append(commands, &state.TripStream{Pipeline: pipe.Name, Partition: uint32(p.Partition),
-			Generation: thalweg.Generation(p.Generation), Resumes: p.Resumes, Reason: p.Tripped})
 	}
 	return commands
 }
 
 // releaseAll takes back the leases of a worker that is leaving.
 func (c *Coordinator) releaseAll(id thalweg.WorkerID) error {
-	cmd := &state.ReleaseLeases{}
-	c.replica.view(func(s *state.State) {
-		for _, t := range s.HeldBy(id) {
-			cmd.Leases = append(cmd.Leases, state.Release{Task: t.ID, Token: t.Token})
-		}
-	})
+	var cmd *state.ReleaseLeases
+	c.replica.view(func(s *state.State) { cmd = state.Release("", s.HeldBy(id)...) })
 	if len(cmd.Leases) == 0 {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
@@ -33,12 +32,13 @@ func (s *service) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.St
 	if lead == nil {
 		return resp, nil
 	}
-	now, h := time.Now(), lead.liveness.snapshot(lead.since)
+	now, known := time.Now(), lead.liveness.snapshot()
 	c.replica.view(func(st *state.State) {
-		for _, w := range lead.liveness.list() {
+		for _, id := range sortedKeys(known.Workers) {
+			w := known.Workers[id]
 			v := &apiv1.Worker{Id: string(w.ID), Address: w.Address, State: workerAlive,
 				Leases: uint32(len(st.HeldBy(w.ID))), LastSeenUnixMs: w.LastSeen.UnixMilli()}
-			if schedule.Lost(h, w.ID, now, c.cfg.schedule()) {
+			if known.Lost(id, now) {
 				v.State = workerLost
 			}
 			resp.Workers = append(resp.Workers, v)

@@ -13,7 +13,7 @@ import (
 func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
 	v := &apiv1.Run{
 		Id: string(r.ID), Pipeline: string(r.Pipeline), Generation: uint64(r.Generation),
-		State: r.State.String(), Stage: r.Stage().Name, Error: r.Error,
+		State: string(r.State), Stage: r.Stage().Name, Error: r.Error,
 		StartedAtUnixMs: r.StartedMS, EndedAtUnixMs: r.EndedMS,
 		Outputs: maps.Clone(r.Outputs), Metrics: maps.Clone(r.Metrics), Counts: maps.Clone(r.Counts),
 		ModelVersion: uint64(r.Version), Verb: r.Verb, Arguments: maps.Clone(r.Arguments),
@@ -26,13 +26,13 @@ func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
 
 func stageView(r *state.Run, stage *state.Stage, l *liveness, tasks bool) *apiv1.Stage {
 	v := &apiv1.Stage{
-		Name: stage.Name, State: stage.State.String(), TasksTotal: stage.Total, TasksDone: stage.Done,
+		Name: stage.Name, State: string(stage.State), TasksTotal: stage.Total, TasksDone: stage.Done,
 		RowsDone: stage.Rows, StartedAtUnixMs: stage.StartedMS, EndedAtUnixMs: stage.EndedMS,
 	}
 	known := stage.Total > 0 // whether every task's total is
 	for _, t := range stage.Tasks {
 		if tasks {
-			v.Tasks = append(v.Tasks, &apiv1.Task{Id: string(t.ID), State: t.State.String(), Worker: string(t.Worker),
+			v.Tasks = append(v.Tasks, &apiv1.Task{Id: string(t.ID), State: string(t.State), Worker: string(t.Worker),
 				Token: uint64(t.Token), Attempts: t.Attempts, Error: t.LastError()})
 		}
 		if t.State == state.TaskDone {
@@ -55,7 +55,7 @@ func stageView(r *state.Run, stage *state.Stage, l *liveness, tasks bool) *apiv1
 		}
 	}
 	switch {
-	case stage.State >= state.StageDone:
+	case stage.State == state.StageDone, stage.State == state.StageFailed:
 		v.RowsTotal = v.RowsDone
 	case known:
 	case stage.Over == stages.OverShards: // each shard's rows once, as they were counted

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"runtime/debug"
 	"time"
 
@@ -42,12 +43,12 @@ var _ apiv1.CoordinatorServiceHandler = (*service)(nil)
 // metrics on one port, HTTP/1.1 and HTTP/2 without TLS.
 func (c *Coordinator) newServer() *http.Server {
 	mux := http.NewServeMux()
-	path, rpc := apiv1.NewCoordinatorServiceHandler(&service{c},
+	prefix, rpc := apiv1.NewCoordinatorServiceHandler(&service{c},
 		connect.WithInterceptors(connect.UnaryInterceptorFunc(c.intercept)),
 		connect.WithReadMaxBytes(api.MaxMessageBytes),
 		connect.WithCompressMinBytes(compressAbove),
 		connect.WithRecover(c.recovered))
-	mux.Handle(path, c.toLeader(rpc))
+	mux.Handle(prefix, c.toLeader(rpc))
 	mux.HandleFunc("GET "+healthPath, func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET "+readyPath, c.ready)
 	mux.Handle("GET "+metricsPath, promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}))
@@ -69,7 +70,7 @@ func (c *Coordinator) intercept(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		started := time.Now()
 		resp, err := next(ctx, req)
-		c.metrics.request(req.Spec().Procedure, time.Since(started), err)
+		c.metrics.requests.observe(path.Base(req.Spec().Procedure), time.Since(started), err)
 		if err != nil {
 			return nil, api.ToConnect(err)
 		}

@@ -21,22 +21,28 @@ type Backoff struct {
 	Min, Max time.Duration
 }
 
+// Longest returns the schedule's pause after a number of failures in a row, from
+// 1, without its randomness.
+func (b Backoff) Longest(failures int) time.Duration {
+	d, limit := b.Min, b.Max
+	if limit == 0 {
+		limit = b.Min << maxDoublings
+	}
+	for n := 1; n < min(failures, 32) && d < limit; n++ {
+		d *= 2
+	}
+	return min(d, limit)
+}
+
 // Delay returns the pause after a number of failures in a row, from 1: between
-// half the schedule's length and all of it. random is the source of the random
-// half; nil is the process's own, which no seed repeats.
+// half of the longest and all of it. random is the source of the random half; nil
+// is the process's own, which no seed repeats.
 func (b Backoff) Delay(failures int, random *rand.Rand) time.Duration {
-	d := b.Min << min(max(failures, 1)-1, maxDoublings)
-	if b.Max > 0 {
-		d = b.Min
-		for n := 1; n < min(failures, 32) && d < b.Max; n++ {
-			d *= 2
-		}
-		d = min(d, b.Max)
-	}
+	half := b.Longest(failures) / 2
 	if random == nil {
-		return d/2 + rand.N(d/2+1)
+		return half + rand.N(half+1)
 	}
-	return d/2 + time.Duration(random.Int64N(int64(d/2)+1))
+	return half + time.Duration(random.Int64N(int64(half)+1))
 }
 
 // Wait pauses after a number of failures in a row, from 1. The error is the

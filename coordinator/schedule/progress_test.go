@@ -34,14 +34,14 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 				c.liveness.Workers[w] = Worker{ID: w, Incarnation: fmt.Sprint("again ", restarts), Slots: 1, LastSeen: c.now}
 				c.plan(w)
 			case n == 16: // a leader is replaced by a new one
-				c.liveness = Liveness{LeaderSince: c.now, Workers: make(map[thalweg.WorkerID]Worker)}
+				c.liveness = Liveness{LeaderSince: c.now, LeaseTTL: c.liveness.LeaseTTL, Workers: make(map[thalweg.WorkerID]Worker)}
 			case n == 17:
 				for _, task := range c.s.HeldBy(w) {
 					c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "no"}})
 					break
 				}
 			case n == 18:
-				c.now = c.now.Add(c.cfg.LeaseTTL / 2)
+				c.now = c.now.Add(c.liveness.LeaseTTL / 2)
 				c.plan("")
 			case n == 19:
 				c.apply(&state.SetPartitions{Pipeline: "a", Topic: "topic-a", Partitions: rapid.Uint32Range(1, 7).Draw(rt, "partitions")})
@@ -52,7 +52,7 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 		}
 		live := all[:rapid.IntRange(1, len(all)).Draw(rt, "live")]
 		for range 100 {
-			c.now = c.now.Add(c.cfg.LeaseTTL / 2)
+			c.now = c.now.Add(c.liveness.LeaseTTL / 2)
 			for _, w := range live {
 				c.poll(1, w)
 				c.finishOf(w)
@@ -97,8 +97,9 @@ func (c *cluster) finishOf(w thalweg.WorkerID) {
 func BenchmarkPlanOfALargeStage(b *testing.B) {
 	c := newCluster(b)
 	c.spec("a", 2, "")
-	c.apply(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Grant{{Task: "a-1-1/profile.reduce"}}})
-	c.apply(&state.ReportTask{Task: "a-1-1/profile.reduce", Token: thalweg.Token(c.index), Counts: map[string]int64{"shards": 10_000}, Outputs: map[string]string{"manifest": "m"}})
+	c.apply(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Lease{{Task: "a-1-1/profile.reduce"}}})
+	c.apply(&state.ReportTask{Task: "a-1-1/profile.reduce", Token: thalweg.Token(c.index),
+		Results: state.Results{Counts: map[string]int64{"shards": 10_000}, Outputs: map[string]string{"manifest": "m"}}})
 	for i := range 16 {
 		id := thalweg.WorkerID(fmt.Sprint("w", i))
 		c.liveness.Workers[id] = Worker{ID: id, Incarnation: "1", Slots: 4, LastSeen: c.now}
@@ -108,6 +109,6 @@ func BenchmarkPlanOfALargeStage(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		Plan(c.s, c.liveness, c.now.Add(time.Millisecond), "w3", c.cfg)
+		Plan(c.s, c.liveness, c.now.Add(time.Millisecond), "w3")
 	}
 }

@@ -15,26 +15,6 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// Config sets the times of planning.
-type Config struct {
-	// LeaseTTL is how long a worker may be silent before its leases end. Default
-	// 5 s: above a garbage collection, a leader change and a lost packet, below
-	// what an operator waits for.
-	LeaseTTL time.Duration
-	// RetryMin and RetryMax bound the wait before a failed topic partition is
-	// leased again; it doubles with each failure in a row. Defaults 500 ms and
-	// 30 s.
-	RetryMin, RetryMax time.Duration
-}
-
-// WithDefaults returns c with every zero field set.
-func (c Config) WithDefaults() Config {
-	c.LeaseTTL = cmp.Or(c.LeaseTTL, 5*time.Second)
-	c.RetryMin = cmp.Or(c.RetryMin, 500*time.Millisecond)
-	c.RetryMax = cmp.Or(c.RetryMax, 30*time.Second)
-	return c
-}
-
 // Worker is what the leader knows of a worker.
 type Worker struct {
 	ID          thalweg.WorkerID
@@ -50,18 +30,29 @@ type Liveness struct {
 	// LeaderSince is when this leadership began. Workers that hold leases get one
 	// LeaseTTL from then to call.
 	LeaderSince time.Time
+	LeaseTTL    time.Duration
 	Workers     map[thalweg.WorkerID]Worker
+}
+
+// Lost reports whether a worker has been silent for so long that its leases end.
+// Everyone counts as having called when the leadership began.
+func (l Liveness) Lost(w thalweg.WorkerID, now time.Time) bool {
+	seen := l.Workers[w].LastSeen
+	if seen.Before(l.LeaderSince) {
+		seen = l.LeaderSince
+	}
+	return now.Sub(seen) > l.LeaseTTL
 }
 
 // Plan returns the commands that move the state on at the time now: the expiry
 // of silent workers, the registration of runs that have come to it, and, when poll names
 // the worker that is asking for work, its leases. When commands were applied,
 // plan again: one plan's result may make room for another.
-func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID, cfg Config) []state.Command {
+func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []state.Command {
 	var commands []state.Command
 	for _, w := range s.Holders() {
-		if now.Sub(lastSeen(l, w)) > cfg.LeaseTTL {
-			commands = append(commands, &state.ExpireWorker{Worker: w, UpTo: thalweg.Token(s.Index())})
+		if l.Lost(w, now) {
+			commands = append(commands, state.Release(w, s.HeldBy(w)...))
 		}
 	}
 	for _, r := range s.ActiveRuns() {
@@ -73,94 +64,70 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID, cfg 
 	if !known || len(commands) > 0 {
 		return commands
 	}
-	if stale := staleLeases(s, w); stale != nil {
-		return []state.Command{stale}
+	// An earlier process of the worker held leases that the new one does not know of.
+	stale := slices.DeleteFunc(s.HeldBy(w.ID), func(t *state.Task) bool { return t.Incarnation == w.Incarnation })
+	if len(stale) > 0 {
+		return []state.Command{state.Release(w.ID, stale...)}
 	}
-	p := newPlan(s, l, now, w, cfg)
-	if !p.isLive(w.ID) {
+	p := newPlan(s, l, now, poll)
+	if p.me == nil {
 		return nil
 	}
-	grants := p.batchTasks()
-	grants = append(grants, p.replicas()...)
-	partitions := p.partitions()
-	grants = append(grants, partitions...)
-	if len(grants) > 0 {
-		commands = append(commands, &state.GrantLeases{Worker: w.ID, Incarnation: w.Incarnation, Address: w.Address, Grants: grants})
+	p.batchTasks()
+	p.replicas()
+	moves := p.partitions() == 0
+	if len(p.grants) > 0 {
+		commands = append(commands, &state.GrantLeases{Worker: w.ID, Incarnation: w.Incarnation, Address: w.Address, Grants: p.grants})
 	}
-	if len(partitions) == 0 {
-		if move := p.rebalance(); move != nil {
-			commands = append(commands, move)
-		}
+	if moves {
+		commands = append(commands, p.rebalance()...)
 	}
 	return commands
 }
 
-// Lost reports whether the leader counts a worker as lost.
-func Lost(l Liveness, w thalweg.WorkerID, now time.Time, cfg Config) bool {
-	return now.Sub(lastSeen(l, w)) > cfg.LeaseTTL
-}
-
-// lastSeen returns when a worker last called this leader; everyone counts as
-// having called when it began.
-func lastSeen(l Liveness, w thalweg.WorkerID) time.Time {
-	if seen := l.Workers[w].LastSeen; seen.After(l.LeaderSince) {
-		return seen
-	}
-	return l.LeaderSince
-}
-
-// staleLeases gives back what an earlier process of the polling worker held:
-// the new one knows nothing of it.
-func staleLeases(s *state.State, w Worker) state.Command {
-	var stale []state.Release
-	for _, t := range s.HeldBy(w.ID) {
-		if t.Incarnation != w.Incarnation {
-			stale = append(stale, state.Release{Task: t.ID, Token: t.Token})
-		}
-	}
-	if len(stale) == 0 {
-		return nil
-	}
-	return &state.ReleaseLeases{Leases: stale, Lost: true}
-}
-
-// plan is what one call of Plan looks at.
+// plan is what one call of Plan looks at, and what it grants.
 type plan struct {
-	s    *state.State
-	cfg  Config
-	now  time.Time
-	me   Worker
-	live []*load // in order of their IDs
+	s      *state.State
+	now    time.Time
+	me     *load   // of the polling worker; nil if it takes nothing
+	live   []*load // in order of their IDs
+	grants []state.Lease
+	reads  uint32 // partials that tasks of the polling worker read
 }
 
 // load is what a live worker holds.
 type load struct {
 	Worker
-	batch int // tasks that take a slot: neither replicas nor partitions
-	held  []*state.Task
+	batch      int // tasks that take a slot: neither replicas nor partitions
+	partitions int
+	held       []*state.Task
 }
 
-func newPlan(s *state.State, l Liveness, now time.Time, me Worker, cfg Config) *plan {
-	p := &plan{s: s, cfg: cfg, now: now, me: me}
+func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *plan {
+	p := &plan{s: s, now: now}
 	for _, w := range l.Workers {
-		if w.Slots > 0 && now.Sub(w.LastSeen) <= cfg.LeaseTTL {
+		if w.Slots > 0 && now.Sub(w.LastSeen) <= l.LeaseTTL {
 			p.live = append(p.live, &load{Worker: w})
 		}
 	}
 	// Holders that have not called this leader yet still have time to: they count,
 	// so that their share is not given away.
 	for _, id := range s.Holders() {
-		if _, known := l.Workers[id]; !known && now.Sub(l.LeaderSince) <= cfg.LeaseTTL {
+		if _, known := l.Workers[id]; !known && now.Sub(l.LeaderSince) <= l.LeaseTTL {
 			p.live = append(p.live, &load{Worker: Worker{ID: id}})
 		}
 	}
 	slices.SortFunc(p.live, func(a, b *load) int { return cmp.Compare(a.ID, b.ID) })
 	for _, l := range p.live {
 		l.held = s.HeldBy(l.ID)
+		l.partitions = count(l.held, (*state.Task).IsPartition)
+		l.batch = count(l.held, takesSlot)
+		if l.ID != me {
+			continue
+		}
+		p.me = l
 		for _, t := range l.held {
-			if takesSlot(t) {
-				l.batch++
-			}
+			p.reads += readsOf(t)
 		}
 	}
 	return p
@@ -171,14 +138,43 @@ func newPlan(s *state.State, l Liveness, now time.Time, me Worker, cfg Config) *
 // each other in every round, and a partition's scorer never ends.
 func takesSlot(t *state.Task) bool { return !t.IsReplica() && !t.IsPartition() }
 
-func (p *plan) isLive(w thalweg.WorkerID) bool {
-	return slices.ContainsFunc(p.live, func(l *load) bool { return l.ID == w })
+// take grants waiting tasks to the polling worker, n at most and no more than an
+// answer can name partials for, and returns how many.
+func (p *plan) take(tasks []*state.Task, n int) int {
+	taken := 0
+	for _, t := range tasks {
+		if taken >= n {
+			break
+		}
+		if t.State == state.TaskWaiting && p.reads+readsOf(t) <= state.MaxHeldPartials && !p.avoids(t) {
+			p.grants = append(p.grants, t.Lease())
+			p.reads += readsOf(t)
+			taken++
+		}
+	}
+	return taken
 }
 
-// avoids reports whether a task should wait for another worker than me: it
-// failed here, and a live worker is left on which it did not.
+// avoids reports whether a task should wait for another worker than the polling
+// one: it failed there, and a live worker is left on which it did not.
 func (p *plan) avoids(t *state.Task) bool {
 	return t.FailedOn(p.me.ID) && slices.ContainsFunc(p.live, func(l *load) bool { return !t.FailedOn(l.ID) })
 }
 
-func grant(t *state.Task) state.Grant { return state.Grant{Task: t.ID, After: t.Token} }
+// readsOf counts the partials that a task reads.
+func readsOf(t *state.Task) uint32 {
+	if !t.Reduce {
+		return 0
+	}
+	return t.Stage.Maps
+}
+
+func count(tasks []*state.Task, counts func(*state.Task) bool) int {
+	n := 0
+	for _, t := range tasks {
+		if counts(t) {
+			n++
+		}
+	}
+	return n
+}

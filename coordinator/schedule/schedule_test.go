@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -18,20 +19,19 @@ type cluster struct {
 	s        *state.State
 	liveness Liveness
 	now      time.Time
-	cfg      Config
 	index    uint64
 }
 
 func newCluster(t testing.TB) *cluster {
 	start := time.UnixMilli(1_000_000)
-	return &cluster{t: t, s: state.New(), now: start, cfg: Config{LeaseTTL: time.Second}.WithDefaults(),
-		liveness: Liveness{LeaderSince: start, Workers: make(map[thalweg.WorkerID]Worker)}}
+	return &cluster{t: t, s: state.New(), now: start,
+		liveness: Liveness{LeaderSince: start, LeaseTTL: time.Second, Workers: make(map[thalweg.WorkerID]Worker)}}
 }
 
 func (c *cluster) apply(cmd state.Command) state.Answer {
 	c.t.Helper()
 	c.index++
-	entry, err := state.Encode(cmd, state.Meta{TimeMS: c.now.UnixMilli()})
+	entry, err := state.Encode(cmd, "", c.now.UnixMilli())
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func (c *cluster) plan(poll thalweg.WorkerID) []state.Command {
 	c.t.Helper()
 	var all []state.Command
 	for range 10 {
-		commands := Plan(c.s, c.liveness, c.now, poll, c.cfg)
+		commands := Plan(c.s, c.liveness, c.now, poll)
 		if len(commands) == 0 {
 			return all
 		}
@@ -116,10 +116,10 @@ func (c *cluster) finish(stage string) {
 // done reports a task as done.
 func (c *cluster) done(task *state.Task) {
 	c.t.Helper()
-	report := &state.ReportTask{Task: task.ID, Token: task.Token, Counts: map[string]int64{"shards": 4},
-		Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "checkpoint": "c", "evaluation": "e"}}
+	report := &state.ReportTask{Task: task.ID, Token: task.Token, Results: state.Results{Counts: map[string]int64{"shards": 4},
+		Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "checkpoint": "c", "evaluation": "e"}}}
 	if !task.Reduce {
-		report.Partials = slices.Repeat([]string{"p"}, int(task.Stage().Reducers))
+		report.Partials = slices.Repeat([]string{"p"}, int(task.Stage.Reducers))
 	}
 	c.apply(report)
 }
@@ -165,7 +165,8 @@ func TestAWorkerHoldsNoMoreReducersThanOneAnswerNames(t *testing.T) {
 	run := c.s.ActiveRuns()[0]
 	c.poll(2, "w1")
 	profile := c.s.HeldBy("w1")[0]
-	c.apply(&state.ReportTask{Task: profile.ID, Token: profile.Token, Counts: map[string]int64{"shards": state.MaxHeldPartials/2 + 1}, Outputs: map[string]string{"manifest": "m"}})
+	c.apply(&state.ReportTask{Task: profile.ID, Token: profile.Token,
+		Results: state.Results{Counts: map[string]int64{"shards": state.MaxHeldPartials/2 + 1}, Outputs: map[string]string{"manifest": "m"}}})
 	c.poll(state.MaxTasks, "w1")
 	c.finish("clean")
 	c.poll(4, "w1")
@@ -224,12 +225,12 @@ func TestReplicasAreSpreadAndStay(t *testing.T) {
 	c.poll(1, "w3", "w1", "w2")
 	c.wantLeases("w1: train@0 train@1 train@2; w2: train@3 train@4")
 	// Those of a lost worker go to the others.
-	c.now = c.now.Add(c.cfg.LeaseTTL + 1)
+	c.now = c.now.Add(c.liveness.LeaseTTL + 1)
 	c.poll(1, "w1")
 	for _, w := range []thalweg.WorkerID{"w2", "w3"} {
 		c.liveness.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 1, LastSeen: c.now}
 	}
-	c.now = c.now.Add(c.cfg.LeaseTTL)
+	c.now = c.now.Add(c.liveness.LeaseTTL)
 	c.poll(1, "w2", "w3", "w2")
 	c.now = c.now.Add(1)
 	c.poll(1, "w2", "w3", "w2")
@@ -276,13 +277,14 @@ func TestSilentWorkerExpires(t *testing.T) {
 	c.spec("a", 1, "")
 	c.poll(2, "w1", "w2")
 	c.wantLeases("w1: profile.reduce")
-	c.now = c.now.Add(c.cfg.LeaseTTL)
+	c.now = c.now.Add(c.liveness.LeaseTTL)
 	if commands := c.plan(""); commands != nil {
 		t.Errorf("planned too early: %v", names(commands))
 	}
 	c.now = c.now.Add(1)
-	if got := names(c.plan("")); !slices.Equal(got, []string{"expire worker"}) {
-		t.Errorf("planned %v", got)
+	got := c.plan("")
+	if len(got) != 1 || !reflect.DeepEqual(got[0], &state.ReleaseLeases{Lost: "w1", Leases: []state.Lease{{Task: "a-1-1/profile.reduce", Token: 2}}}) {
+		t.Errorf("planned %v", names(got))
 	}
 	c.poll(2, "w2")
 	c.wantLeases("w2: profile.reduce")
@@ -297,10 +299,10 @@ func TestNewLeaderGivesHoldersTime(t *testing.T) {
 	c.wantLeases(want)
 	// A new leader knows nobody, a long time after the leases were granted.
 	c.now = c.now.Add(time.Hour)
-	c.liveness = Liveness{LeaderSince: c.now, Workers: make(map[thalweg.WorkerID]Worker)}
+	c.liveness = Liveness{LeaderSince: c.now, LeaseTTL: c.liveness.LeaseTTL, Workers: make(map[thalweg.WorkerID]Worker)}
 	c.poll(2, "w1")
 	c.wantLeases(want)
-	c.now = c.now.Add(c.cfg.LeaseTTL)
+	c.now = c.now.Add(c.liveness.LeaseTTL)
 	c.poll(2, "w1")
 	c.wantLeases(want)
 	c.now = c.now.Add(1)
@@ -333,7 +335,7 @@ func withStream(t *testing.T, n uint32, pipelines ...string) *cluster {
 		c.plan("")
 	}
 	delete(c.liveness.Workers, "w0")
-	c.apply(&state.ExpireWorker{Worker: "w0", UpTo: thalweg.Token(c.index)})
+	c.apply(state.Release("w0", c.s.HeldBy("w0")...))
 	return c
 }
 
@@ -369,7 +371,7 @@ func TestPartitionsMoveOneByOneToAWorkerThatJoins(t *testing.T) {
 	for step, want := range []int{1, 2, 2} {
 		moved := 0
 		for range 2 { // taken from one, then granted to the other
-			for _, cmd := range Plan(c.s, c.liveness, c.now, "w2", c.cfg) {
+			for _, cmd := range Plan(c.s, c.liveness, c.now, "w2") {
 				if release, ok := cmd.(*state.ReleaseLeases); ok {
 					moved += len(release.Leases)
 				}
@@ -390,7 +392,7 @@ func TestFailedPartitionWaitsLongerEachTime(t *testing.T) {
 		task := c.s.HeldBy("w1")[0]
 		c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "broker away"}})
 	}
-	for _, wait := range []time.Duration{c.cfg.RetryMin, 2 * c.cfg.RetryMin, 4 * c.cfg.RetryMin} {
+	for _, wait := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second} {
 		c.poll(1, "w1")
 		c.wantLeases("w1: score@0")
 		fail()

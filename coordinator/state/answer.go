@@ -10,7 +10,7 @@ import (
 // It is part of the replicated state, because a repeated request id gets the
 // first answer.
 type Answer struct {
-	Failure    *Failure             `json:"failure,omitempty"`
+	Failure    *thalweg.Error       `json:"failure,omitempty"` // a refusal; it has no cause
 	Pipeline   thalweg.PipelineName `json:"pipeline,omitempty"`
 	Generation thalweg.Generation   `json:"generation,omitempty"`
 	Run        thalweg.RunID        `json:"run,omitempty"`
@@ -23,24 +23,16 @@ type Answer struct {
 	Fenced bool `json:"fenced,omitempty"`
 }
 
-// Failure is a refusal, kept as data.
-type Failure struct {
-	Op      string       `json:"op"`
-	Kind    thalweg.Kind `json:"kind"`
-	Subject string       `json:"subject"`
-	Hint    string       `json:"hint,omitempty"`
-}
-
 // Err returns the refusal as an error, nil if there is none.
 func (a Answer) Err() error {
 	if a.Failure == nil {
 		return nil
 	}
-	return &thalweg.Error{Op: a.Failure.Op, Kind: a.Failure.Kind, Subject: a.Failure.Subject, Hint: a.Failure.Hint}
+	return a.Failure
 }
 
 func failure(kind thalweg.Kind, op, subject, hint string) Answer {
-	return Answer{Failure: &Failure{Op: op, Kind: kind, Subject: subject, Hint: hint}}
+	return Answer{Failure: &thalweg.Error{Op: op, Kind: kind, Subject: subject, Hint: hint}}
 }
 
 // request is one remembered answer.
@@ -50,27 +42,11 @@ type request struct {
 	Answer  Answer `json:"answer"`
 }
 
-// requestTable remembers the last MaxRequests answers, oldest first.
-type requestTable struct {
-	kept []request
-	byID map[string]request
-}
-
-func newRequestTable() requestTable { return requestTable{byID: make(map[string]request)} }
-
-func (t *requestTable) lookup(id string) (request, bool) {
-	r, ok := t.byID[id]
-	return r, ok
-}
-
-func (t *requestTable) keep(r request) {
-	if len(t.kept) >= MaxRequests {
-		over := len(t.kept) - MaxRequests + 1
-		for _, old := range t.kept[:over] {
-			delete(t.byID, old.ID)
-		}
-		t.kept = slices.Delete(t.kept, 0, over)
+// request returns the remembered answer to a request id, or nil.
+func (s *State) request(id string) *request {
+	i := slices.IndexFunc(s.requests, func(r request) bool { return r.ID == id })
+	if i < 0 {
+		return nil
 	}
-	t.kept = append(t.kept, r)
-	t.byID[r.ID] = r
+	return &s.requests[i]
 }

@@ -9,7 +9,6 @@ var catalog = [...]func() Command{
 	func() Command { return new(GrantLeases) },
 	func() Command { return new(ReportTask) },
 	func() Command { return new(ReleaseLeases) },
-	func() Command { return new(ExpireWorker) },
 	func() Command { return new(SaveCheckpoint) },
 	func() Command { return new(RegisterModel) },
 	func() Command { return new(Promote) },

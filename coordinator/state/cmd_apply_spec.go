@@ -27,7 +27,7 @@ type ApplySpec struct {
 
 func (*ApplySpec) name() string { return "apply spec" }
 
-func (c *ApplySpec) apply(s *State, now at) Answer {
+func (c *ApplySpec) apply(s *State) Answer {
 	switch {
 	case c.Pipeline == "" || c.Model == "" || c.Alias == "":
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), "pipeline, model and alias need names")
@@ -49,7 +49,7 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 		p = &Pipeline{Name: c.Pipeline}
 		s.pipelines[c.Pipeline] = p
 	}
-	spec := &Spec{Generation: 1, Text: c.Text, AppliedMS: now.timeMS,
+	spec := &Spec{Generation: 1, Text: c.Text, AppliedMS: s.timeMS,
 		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Since: 1}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
@@ -69,7 +69,7 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 		return failure(thalweg.Exhausted, c.name(), string(c.Pipeline), full)
 	}
 	if active != nil {
-		s.endRun(active, RunCanceled, now, fmt.Sprintf("superseded by generation %d", spec.Generation))
+		s.endRun(active, RunCanceled, fmt.Sprintf("superseded by generation %d", spec.Generation))
 	}
 	p.Specs = append(p.Specs, spec)
 	p.dropOldSpecs()
@@ -84,7 +84,7 @@ func (c *ApplySpec) apply(s *State, now at) Answer {
 	if !trains {
 		return Answer{Pipeline: p.Name, Generation: spec.Generation, Changed: true}
 	}
-	r := s.startRun(p, &StartRun{Stages: c.Stages}, now)
+	r := s.startRun(p, &StartRun{Stages: c.Stages})
 	return Answer{Pipeline: p.Name, Generation: spec.Generation, Run: r.ID, Changed: true}
 }
 

@@ -9,7 +9,7 @@ type CancelRun struct {
 
 func (*CancelRun) name() string { return "cancel run" }
 
-func (c *CancelRun) apply(s *State, now at) Answer {
+func (c *CancelRun) apply(s *State) Answer {
 	r := s.runs[c.Run]
 	switch {
 	case r == nil:
@@ -17,7 +17,7 @@ func (c *CancelRun) apply(s *State, now at) Answer {
 	case r.State != RunRunning:
 		return c.Ended(r)
 	}
-	s.endRun(r, RunCanceled, now, "canceled")
+	s.endRun(r, RunCanceled, "canceled")
 	return Answer{Run: r.ID, Changed: true}
 }
 
@@ -26,5 +26,5 @@ func (c *CancelRun) Ended(r *Run) Answer {
 	if r.State == RunCanceled {
 		return Answer{Run: r.ID}
 	}
-	return failure(thalweg.Conflict, c.name(), "run "+string(r.ID), "it has ended: "+r.State.String())
+	return failure(thalweg.Conflict, c.name(), "run "+string(r.ID), "it has ended: "+string(r.State))
 }

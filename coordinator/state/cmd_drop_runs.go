@@ -13,7 +13,7 @@ type DropRuns struct {
 
 func (*DropRuns) name() string { return "drop runs" }
 
-func (c *DropRuns) apply(s *State, _ at) Answer {
+func (c *DropRuns) apply(s *State) Answer {
 	var answer Answer
 	if c.Cluster == "" || len(c.Cluster) > MaxClusterIDBytes || s.cluster != "" && s.cluster != c.Cluster {
 		return answer

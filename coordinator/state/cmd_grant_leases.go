@@ -8,30 +8,27 @@ type GrantLeases struct {
 	Worker      thalweg.WorkerID `json:"worker"`
 	Incarnation string           `json:"incarnation"`
 	Address     string           `json:"address,omitempty"` // where the worker serves its peers
-	Grants      []Grant          `json:"grants"`
-}
-
-// Grant names a task and the token of its lease before, against which the grant
-// was planned: where another was granted since, this one has no effect.
-type Grant struct {
-	Task  thalweg.TaskID `json:"task"`
-	After thalweg.Token  `json:"after,omitempty"`
+	// Grants name the tasks with the lease before, against which each grant was
+	// planned: where another was granted since, it has no effect.
+	Grants []Lease `json:"grants"`
 }
 
 func (*GrantLeases) name() string { return "grant leases" }
 
-func (c *GrantLeases) apply(s *State, now at) Answer {
+func (c *GrantLeases) apply(s *State) Answer {
 	var answer Answer
-	for _, g := range c.Grants {
-		t := s.tasks[g.Task]
-		if c.Worker == "" || t == nil || t.State != TaskWaiting || t.Token != g.After || !s.grantable(t) {
+	for _, l := range c.Grants {
+		t := s.find(l, TaskWaiting)
+		if c.Worker == "" || t == nil || t.Partition != nil && t.Partition.Stopped != "" {
 			continue
 		}
-		s.grant(t, c, now)
+		t.State, t.Worker, t.Incarnation, t.Address, t.Token = TaskLeased, c.Worker, c.Incarnation, c.Address, thalweg.Token(s.index)
+		t.Attempts++
+		if t.Partition != nil {
+			t.Partition.LeasedMS = s.timeMS
+		}
+		s.hold(t)
 		answer.Changed = true
 	}
 	return answer
 }
-
-// grantable reports whether a waiting task may be leased now.
-func (s *State) grantable(t *Task) bool { return t.partition == nil || t.partition.Stopped == "" }

@@ -16,7 +16,7 @@ type Promote struct {
 
 func (*Promote) name() string { return "promote" }
 
-func (c *Promote) apply(s *State, _ at) Answer {
+func (c *Promote) apply(s *State) Answer {
 	m := s.models[c.Model]
 	if m == nil {
 		return failure(thalweg.NotFound, c.name(), "model "+string(c.Model), "")

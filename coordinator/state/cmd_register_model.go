@@ -16,13 +16,13 @@ type RegisterModel struct {
 
 func (*RegisterModel) name() string { return "register model" }
 
-func (c *RegisterModel) apply(s *State, now at) Answer {
+func (c *RegisterModel) apply(s *State) Answer {
 	r := s.runs[c.Run]
 	if r == nil || r.Current() == nil || r.Current().Over != stages.OverNothing {
 		return Answer{}
 	}
 	if r.Outputs["checkpoint"] == "" {
-		s.failRun(r, now, "register: no stage before it left a checkpoint")
+		s.endRun(r, RunFailed, "register: no stage before it left a checkpoint")
 		return Answer{}
 	}
 	p := s.pipelines[r.Pipeline]
@@ -33,18 +33,18 @@ func (c *RegisterModel) apply(s *State, now at) Answer {
 		s.models[spec.Model] = m
 	}
 	if len(m.Versions) >= MaxVersions {
-		s.failRun(r, now, fmt.Sprintf("register: model %s has %d versions already", m.Name, MaxVersions))
+		s.endRun(r, RunFailed, fmt.Sprintf("register: model %s has %d versions already", m.Name, MaxVersions))
 		return Answer{}
 	}
 	v := &ModelVersion{
 		Version: thalweg.ModelVersion(len(m.Versions) + 1), Checkpoint: r.Outputs["checkpoint"],
-		Run: r.ID, Pipeline: r.Pipeline, Generation: r.Generation, RegisteredMS: now.timeMS, Index: now.index,
+		Run: r.ID, Pipeline: r.Pipeline, Generation: r.Generation, RegisteredMS: s.timeMS, Index: s.index,
 		Metrics: maps.Clone(r.Metrics), ModelSHA256: r.Outputs["model_sha256"], TransformHash: r.Outputs["transform_hash"],
 	}
 	m.Versions = append(m.Versions, v)
 	previous := m.point(spec.Alias, v.Version)
 	r.Model, r.Version = m.Name, v.Version
-	s.endRun(r, RunSucceeded, now, "")
+	s.endRun(r, RunSucceeded, "")
 	s.championMoved(m.Name, spec.Alias)
 	return Answer{Run: r.ID, Version: v.Version, Previous: previous, Changed: true}
 }

@@ -1,37 +1,47 @@
 package state
 
-import "github.com/thalweg/thalweg"
+import (
+	"fmt"
 
-// ReleaseLeases takes leases back without blame: their worker is leaving or has
-// restarted, or a partition moves to another worker.
+	"github.com/thalweg/thalweg"
+)
+
+// ReleaseLeases ends leases before their tasks are done. Leases granted after
+// the plan stay.
 type ReleaseLeases struct {
-	Leases []Release `json:"leases"`
-	// Lost tells that the worker's process was gone, which counts against the
-	// tasks that it held.
-	Lost bool `json:"lost,omitempty"`
+	Leases []Lease `json:"leases"`
+	// Lost names the worker where its process is gone, which counts against the
+	// tasks that it held. Empty: it is leaving, or a partition moves to another.
+	Lost thalweg.WorkerID `json:"lost,omitempty"`
 }
 
-// Release names one lease by its task and token.
-type Release struct {
-	Task  thalweg.TaskID `json:"task"`
-	Token thalweg.Token  `json:"token"`
+// Release returns the command that ends the leases of tasks.
+func Release(lost thalweg.WorkerID, tasks ...*Task) *ReleaseLeases {
+	c := &ReleaseLeases{Lost: lost}
+	for _, t := range tasks {
+		c.Leases = append(c.Leases, t.Lease())
+	}
+	return c
 }
 
 func (*ReleaseLeases) name() string { return "release leases" }
 
-func (c *ReleaseLeases) apply(s *State, now at) Answer {
+func (c *ReleaseLeases) apply(s *State) Answer {
 	var answer Answer
 	for _, l := range c.Leases {
-		t := s.tasks[l.Task]
-		if t == nil || !t.heldWith(l.Token) {
+		// The loss of one task may have ended the run of another.
+		t := s.find(l, TaskLeased)
+		if t == nil {
 			continue
 		}
-		if c.Lost {
-			s.loseLease(t, now)
-		} else {
-			s.endLease(t, TaskWaiting)
-		}
+		s.endLease(t, TaskWaiting)
 		answer.Changed = true
+		if c.Lost == "" {
+			continue
+		}
+		if t.Losses++; t.Run != nil && t.Losses >= MaxLosses {
+			s.endRun(t.Run, RunFailed, fmt.Sprintf("%s: %d workers were lost while they held it, %s the last", t.ID, t.Losses, c.Lost))
+		}
 	}
 	return answer
 }

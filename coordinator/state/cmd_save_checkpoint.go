@@ -12,15 +12,15 @@ type SaveCheckpoint struct {
 
 func (*SaveCheckpoint) name() string { return "save checkpoint" }
 
-func (c *SaveCheckpoint) apply(s *State, _ at) Answer {
-	t := s.tasks[c.Task]
-	if t == nil || !t.IsReplica() || !t.heldWith(c.Token) {
+func (c *SaveCheckpoint) apply(s *State) Answer {
+	t := s.find(Lease{c.Task, c.Token}, TaskLeased)
+	if t == nil || !t.IsReplica() {
 		return Answer{Fenced: true}
 	}
 	if t.Checkpoint == c.Checkpoint {
 		return Answer{}
 	}
-	t.Checkpoint, t.run.Checkpoint = c.Checkpoint, c.Checkpoint
+	t.Checkpoint, t.Run.Checkpoint = c.Checkpoint, c.Checkpoint
 	t.Losses = 0 // it gets on, so it is not what its workers died of
 	return Answer{Changed: true}
 }

@@ -13,11 +13,18 @@ type SetPartitions struct {
 
 func (*SetPartitions) name() string { return "set partitions" }
 
-func (c *SetPartitions) apply(s *State, _ at) Answer {
+// Due reports whether the command would change something.
+func (c *SetPartitions) Due(s *State) bool {
 	p := s.pipelines[c.Pipeline]
-	if p == nil || c.Topic == "" || p.Newest().Topic != c.Topic || c.Partitions == 0 || p.Counted && c.Partitions <= uint32(len(p.Partitions)) {
+	return p != nil && c.Topic != "" && p.Newest().Topic == c.Topic && c.Partitions > 0 &&
+		(!p.Counted || min(c.Partitions, MaxPartitions) > uint32(len(p.Partitions)))
+}
+
+func (c *SetPartitions) apply(s *State) Answer {
+	if !c.Due(s) {
 		return Answer{}
 	}
+	p := s.pipelines[c.Pipeline]
 	s.setPartitions(p, min(c.Partitions, MaxPartitions))
 	p.Counted = true
 	return Answer{Pipeline: p.Name, Changed: true}

@@ -45,7 +45,7 @@ func (k *SkipAuthorization) flaw(partitions int) string {
 
 func (*SetStream) name() string { return "set stream" }
 
-func (c *SetStream) apply(s *State, _ at) Answer {
+func (c *SetStream) apply(s *State) Answer {
 	p := s.pipelines[c.Pipeline]
 	if p == nil {
 		return failure(thalweg.NotFound, c.name(), "pipeline "+string(c.Pipeline), "")

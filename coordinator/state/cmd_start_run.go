@@ -20,7 +20,7 @@ type StartRun struct {
 
 func (*StartRun) name() string { return "start run" }
 
-func (c *StartRun) apply(s *State, now at) Answer {
+func (c *StartRun) apply(s *State) Answer {
 	p := s.pipelines[c.Pipeline]
 	if p == nil {
 		return failure(thalweg.NotFound, c.name(), "pipeline "+string(c.Pipeline), "")
@@ -38,7 +38,7 @@ func (c *StartRun) apply(s *State, now at) Answer {
 	if full := s.overfull(p.Name); full != "" {
 		return failure(thalweg.Exhausted, c.name(), "pipeline "+string(c.Pipeline), full)
 	}
-	r := s.startRun(p, c, now)
+	r := s.startRun(p, c)
 	return Answer{Pipeline: p.Name, Generation: r.Generation, Run: r.ID, Changed: true}
 }
 

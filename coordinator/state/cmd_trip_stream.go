@@ -20,15 +20,18 @@ type TripStream struct {
 
 func (*TripStream) name() string { return "trip stream" }
 
-func (c *TripStream) apply(s *State, _ at) Answer {
+// Due reports whether the command would change something.
+func (c *TripStream) Due(s *State) bool {
 	p := s.pipelines[c.Pipeline]
-	if p == nil || p.Paused || int(c.Partition) >= len(p.Partitions) || p.Newest().Generation != c.Generation || p.Resumes != c.Resumes || c.Reason == "" {
+	return p != nil && !p.Paused && int(c.Partition) < len(p.Partitions) && p.Newest().Generation == c.Generation &&
+		p.Resumes == c.Resumes && c.Reason != ""
+}
+
+func (c *TripStream) apply(s *State) Answer {
+	if !c.Due(s) {
 		return Answer{}
 	}
-	p.Paused = true
-	p.PauseReason = fmt.Sprintf("partition %d: %s", c.Partition, c.Reason)
-	if len(p.PauseReason) > MaxTextBytes {
-		p.PauseReason = p.PauseReason[:MaxTextBytes]
-	}
+	p := s.pipelines[c.Pipeline]
+	p.Paused, p.PauseReason = true, clip(fmt.Sprintf("partition %d: %s", c.Partition, c.Reason))
 	return Answer{Pipeline: p.Name, Changed: true}
 }

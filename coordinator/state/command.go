@@ -16,19 +16,11 @@ type Command interface {
 	name() string
 	// apply changes the state. It sees only the state, the command and where the
 	// entry stands, and it is a no-op where the plan lost a race.
-	apply(s *State, now at) Answer
+	apply(s *State) Answer
 }
 
 // Name returns what a command is called in logs and metrics: "grant leases".
 func Name(c Command) string { return c.name() }
-
-// Meta is what a proposer adds to a command.
-type Meta struct {
-	// Request is the client's request id, empty for the leader's own commands.
-	Request string
-	// TimeMS is the leader's clock when it proposed, milliseconds since 1970 UTC.
-	TimeMS int64
-}
 
 // envelope is the form of every log entry.
 type envelope struct {
@@ -38,9 +30,11 @@ type envelope struct {
 	Body    json.RawMessage `json:"body"`
 }
 
-// Encode returns a command as a log entry.
-func Encode(c Command, m Meta) ([]byte, error) {
-	if len(m.Request) > MaxRequestIDBytes {
+// Encode returns a command as a log entry. request is the client's request id,
+// empty for the leader's own commands, and timeMS is the leader's clock,
+// milliseconds since 1970 UTC.
+func Encode(c Command, request string, timeMS int64) ([]byte, error) {
+	if len(request) > MaxRequestIDBytes {
 		return nil, &thalweg.Error{Op: c.name(), Kind: thalweg.Invalid, Subject: "request id",
 			Err: fmt.Errorf("longer than %d bytes", MaxRequestIDBytes)}
 	}
@@ -48,7 +42,7 @@ func Encode(c Command, m Meta) ([]byte, error) {
 	if err != nil { // a value that JSON cannot carry, such as a metric that is not finite
 		return nil, &thalweg.Error{Op: c.name(), Kind: thalweg.Invalid, Subject: "command", Err: err}
 	}
-	return json.Marshal(envelope{Command: c.name(), TimeMS: m.TimeMS, Request: m.Request, Body: body})
+	return json.Marshal(envelope{Command: c.name(), TimeMS: timeMS, Request: request, Body: body})
 }
 
 // decode is the inverse of Encode. Unknown commands and fields are errors: a newer

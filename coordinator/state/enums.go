@@ -1,87 +1,34 @@
 package state
 
-import (
-	"fmt"
-	"slices"
-)
-
-// Enum is an enumeration whose values are ordered and print as the words that
-// users see. 0 is no value.
-type Enum[N names] uint8
-
-// names are the words of an enumeration, that of 1 first.
-type names interface{ names() []string }
-
-// String returns the word of a value.
-func (e Enum[N]) String() string {
-	var n N
-	if e > 0 && int(e) <= len(n.names()) {
-		return n.names()[e-1]
-	}
-	return fmt.Sprintf("unknown(%d)", uint8(e))
-}
-
-// MarshalText writes the word.
-func (e Enum[N]) MarshalText() ([]byte, error) {
-	var n N
-	if e == 0 || int(e) > len(n.names()) {
-		return nil, fmt.Errorf("no name for value %d", uint8(e))
-	}
-	return []byte(e.String()), nil
-}
-
-// UnmarshalText reads the word.
-func (e *Enum[N]) UnmarshalText(text []byte) error {
-	var n N
-	i := slices.Index(n.names(), string(text))
-	if i < 0 {
-		return fmt.Errorf("unknown name %q", text)
-	}
-	*e = Enum[N](i + 1)
-	return nil
-}
-
 // TaskState is how far a task has come.
-type TaskState = Enum[taskStateNames]
+type TaskState string
 
-// The states of a task, in order of progress.
+// The states of a task. One that is done or has failed is never leased again.
 const (
-	TaskWaiting TaskState = 1
-	TaskLeased  TaskState = 2
-	TaskDone    TaskState = 3
-	TaskFailed  TaskState = 4
+	TaskWaiting TaskState = "waiting"
+	TaskLeased  TaskState = "leased"
+	TaskDone    TaskState = "done"
+	TaskFailed  TaskState = "failed"
 )
-
-type taskStateNames struct{}
-
-func (taskStateNames) names() []string { return []string{"waiting", "leased", "done", "failed"} }
 
 // StageState is how far a stage of a run has come.
-type StageState = Enum[stageStateNames]
+type StageState string
 
-// The states of a stage, in order of progress.
+// The states of a stage; the last two are final.
 const (
-	StageWaiting StageState = 1
-	StageRunning StageState = 2
-	StageDone    StageState = 3
-	StageFailed  StageState = 4
+	StageWaiting StageState = "waiting"
+	StageRunning StageState = "running"
+	StageDone    StageState = "done"
+	StageFailed  StageState = "failed"
 )
 
-type stageStateNames struct{}
-
-func (stageStateNames) names() []string { return []string{"waiting", "running", "done", "failed"} }
-
 // RunState is how far a run has come.
-type RunState = Enum[runStateNames]
+type RunState string
 
 // The states of a run; all but the first are final.
 const (
-	RunRunning   RunState = 1
-	RunSucceeded RunState = 2
-	RunFailed    RunState = 3
-	RunCanceled  RunState = 4
+	RunRunning   RunState = "running"
+	RunSucceeded RunState = "succeeded"
+	RunFailed    RunState = "failed"
+	RunCanceled  RunState = "canceled"
 )
-
-type runStateNames struct{}
-
-func (runStateNames) names() []string { return []string{"running", "succeeded", "failed", "canceled"} }

@@ -15,18 +15,18 @@ var seedTasks = []thalweg.TaskID{"profile.reduce", "clean@0", "clean.reduce", "f
 
 // partialsOf returns a partial for each reducer that a task writes for.
 func partialsOf(t *Task) []string {
-	if t == nil || t.stage == nil || t.Reduce {
+	if t == nil || t.Stage == nil || t.Reduce {
 		return nil
 	}
-	return slices.Repeat([]string{"p"}, int(t.stage.Reducers))
+	return slices.Repeat([]string{"p"}, int(t.Stage.Reducers))
 }
 
 // carryOut grants a task and reports it as done.
 func (m *machine) carryOut(id thalweg.TaskID) {
 	m.t.Helper()
-	m.apply(&GrantLeases{Worker: "w", Incarnation: "i", Grants: []Grant{{Task: id}}}, "")
-	m.apply(&ReportTask{Task: id, Token: thalweg.Token(m.index), Partials: partialsOf(m.live.Task(id)), Counts: map[string]int64{"shards": 1}, Metrics: map[string]float64{"x": 0.5},
-		Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}, "")
+	m.apply(&GrantLeases{Worker: "w", Incarnation: "i", Grants: []Lease{{Task: id}}}, "")
+	m.apply(&ReportTask{Task: id, Token: thalweg.Token(m.index), Results: Results{Partials: partialsOf(m.live.Task(id)), Counts: map[string]int64{"shards": 1}, Metrics: map[string]float64{"x": 0.5},
+		Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}}, "")
 }
 
 // seedState returns a state with a little of everything.
@@ -34,7 +34,7 @@ func seedState(t tester) *State {
 	m := newMachine(t)
 	m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "m", Alias: "champion", Stages: specPlan(1), Topic: "x"}, "r1")
 	grant := func(id thalweg.TaskID) {
-		m.apply(&GrantLeases{Worker: "w", Incarnation: "i", Grants: []Grant{{Task: id}}}, "")
+		m.apply(&GrantLeases{Worker: "w", Incarnation: "i", Grants: []Lease{{Task: id}}}, "")
 	}
 	for _, id := range seedTasks {
 		m.carryOut("a-1-1/" + id)
@@ -79,10 +79,10 @@ func exercise(t tester, s *State) {
 	index := s.Index()
 	for _, id := range []thalweg.TaskID{"a-1-2/profile.reduce", "a/score@0", "a-1-2/clean@0", "a-1-2/clean.reduce", "a-1-2/train@0"} {
 		for _, c := range []Command{
-			&GrantLeases{Worker: "v", Grants: []Grant{{Task: id}}},
+			&GrantLeases{Worker: "v", Grants: []Lease{{Task: id}}},
 			&ReportTask{Task: id, Token: 1, Failure: &ReportFailure{Error: "x"}},
-			&ReportTask{Task: id, Token: thalweg.Token(index), Partials: partialsOf(s.Task(id)), Outputs: map[string]string{"manifest": "m"}, Counts: map[string]int64{"shards": 1}},
-			&ExpireWorker{Worker: "w", UpTo: thalweg.Token(index)},
+			&ReportTask{Task: id, Token: thalweg.Token(index), Results: Results{Partials: partialsOf(s.Task(id)), Outputs: map[string]string{"manifest": "m"}, Counts: map[string]int64{"shards": 1}}},
+			Release("w", s.HeldBy("w")...),
 			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, &CancelRun{Run: "a-1-2"}, &DropRuns{Cluster: "c1", Runs: []thalweg.RunID{"a-1-1"}},
 			&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 3},
 			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &SkipAuthorization{From: 1, To: 2}},
@@ -154,7 +154,7 @@ func FuzzApply(f *testing.F) {
 	for _, blank := range catalog {
 		f.Add(mustEncode(f, blank(), ""))
 	}
-	f.Add(mustEncode(f, &ReportTask{Task: "a-1-2/profile.reduce", Token: 20, Counts: map[string]int64{"shards": 3}, Outputs: map[string]string{"manifest": "m"}}, "r2"))
+	f.Add(mustEncode(f, &ReportTask{Task: "a-1-2/profile.reduce", Token: 20, Results: Results{Counts: map[string]int64{"shards": 3}, Outputs: map[string]string{"manifest": "m"}}}, "r2"))
 	f.Add(mustEncode(f, &ApplySpec{Pipeline: "b", Text: "v1", Model: "m", Alias: "champion", Stages: specPlan(3), Topic: "x"}, "r3"))
 	f.Add(mustEncode(f, &SetPartitions{Pipeline: "a", Topic: "x", Partitions: 9}, ""))
 	seed := encoded(f, seedState(f))

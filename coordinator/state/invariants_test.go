@@ -84,7 +84,11 @@ func checkInvariants(t tester, s *State) {
 			}
 		}
 	}
-	if len(s.requests.kept) > MaxRequests || len(s.requests.kept) != len(s.requests.byID) {
-		t.Fatalf("S8: %d answers are kept, %d found by id", len(s.requests.kept), len(s.requests.byID))
+	ids := make(map[string]bool, len(s.requests))
+	for _, r := range s.requests {
+		ids[r.ID] = true
+	}
+	if len(s.requests) > MaxRequests || len(s.requests) != len(ids) {
+		t.Fatalf("S8: %d answers are kept, to %d requests", len(s.requests), len(ids))
 	}
 }

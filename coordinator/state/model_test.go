@@ -117,10 +117,10 @@ func drawCommand(t *rapid.T, s *State) Command {
 	}
 	switch {
 	case n < 30:
-		return &GrantLeases{Worker: worker, Incarnation: "i", Grants: []Grant{{Task: id, After: token}}}
+		return &GrantLeases{Worker: worker, Incarnation: "i", Grants: []Lease{{Task: id, Token: token}}}
 	case n < 70:
-		c := &ReportTask{Task: id, Token: token, Rows: 1, Partials: partialsOf(s.Task(id)), Counts: map[string]int64{"shards": rapid.Int64Range(1, 3).Draw(t, "shards")},
-			Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}
+		c := &ReportTask{Task: id, Token: token, Results: Results{Rows: 1, Partials: partialsOf(s.Task(id)), Counts: map[string]int64{"shards": rapid.Int64Range(1, 3).Draw(t, "shards")},
+			Outputs: map[string]string{"manifest": "m", "split": "s", "transform": "t", "evaluation": "e", "checkpoint": "c"}}}
 		switch rapid.IntRange(0, 39).Draw(t, "outcome") {
 		case 0:
 			c.Failure = &ReportFailure{Error: "broken", Permanent: true}
@@ -133,9 +133,9 @@ func drawCommand(t *rapid.T, s *State) Command {
 		}
 		return c
 	case n < 73:
-		return &ReleaseLeases{Leases: []Release{{Task: id, Token: token}}, Lost: n == 71}
+		return &ReleaseLeases{Leases: []Lease{{Task: id, Token: token}}, Lost: map[bool]thalweg.WorkerID{true: worker}[n == 71]}
 	case n < 74:
-		return &ExpireWorker{Worker: worker, UpTo: thalweg.Token(s.index)}
+		return Release(worker, s.HeldBy(worker)...)
 	case n < 77:
 		return &SaveCheckpoint{Task: id, Token: token, Checkpoint: rapid.SampledFrom([]string{"c1", "c2"}).Draw(t, "checkpoint")}
 	case n < 84:

@@ -68,7 +68,7 @@ type Partition struct {
 	// of its records may be left out, whatever the spec says of the start.
 	Grown bool `json:"grown,omitempty"`
 
-	of *Pipeline
+	Pipeline *Pipeline `json:"-"`
 }
 
 // Newest returns the newest generation.
@@ -80,16 +80,12 @@ func (p *Pipeline) Spec(g thalweg.Generation) *Spec {
 	if g == 0 {
 		return p.Newest()
 	}
-	for _, spec := range p.Specs {
-		if spec.Generation == g {
-			return spec
-		}
+	i := slices.IndexFunc(p.Specs, func(spec *Spec) bool { return spec.Generation == g })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return p.Specs[i]
 }
-
-// PipelineOf returns the pipeline that a score task belongs to.
-func (s *State) PipelineOf(t *Task) *Pipeline { return t.partition.of }
 
 // Champion returns the version that the alias of the pipeline's newest
 // generation points to, and those that it replaced, newest first; nil while
@@ -120,8 +116,8 @@ func (s *State) Scores(p *Pipeline) bool {
 // setPartitions makes the pipeline's partitions number n; it only adds.
 func (s *State) setPartitions(p *Pipeline, n uint32) {
 	for i := uint32(len(p.Partitions)); i < n; i++ {
-		part := &Partition{of: p, Grown: p.Counted}
-		part.Task = &Task{ID: ScoreTaskID(p.Name, i), Index: i, State: TaskWaiting, partition: part}
+		part := &Partition{Pipeline: p, Grown: p.Counted}
+		part.Task = &Task{ID: ScoreTaskID(p.Name, i), Index: i, State: TaskWaiting, Partition: part}
 		p.Partitions = append(p.Partitions, part)
 		s.tasks[part.Task.ID] = part.Task
 	}

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
@@ -27,12 +28,12 @@ func (s *State) restoreModel(m *Model) error {
 		}
 	}
 	for name, a := range m.Aliases {
-		if a == nil || m.Version(a.Version) == nil {
+		if a == nil {
 			return damaged(subject, fmt.Errorf("alias %s points nowhere", name))
 		}
-		for _, v := range a.Replaced {
+		for _, v := range append([]thalweg.ModelVersion{a.Version}, a.Replaced...) {
 			if m.Version(v) == nil {
-				return damaged(subject, fmt.Errorf("alias %s replaced version %d, which is missing", name, v))
+				return damaged(subject, fmt.Errorf("alias %s points or pointed to version %d, which is missing", name, v))
 			}
 		}
 	}
@@ -54,26 +55,26 @@ func (s *State) restorePipeline(p *Pipeline) error {
 			return damaged(subject, fmt.Errorf("generation %d of those kept: %w", i, errMissing))
 		}
 	}
-	if p.PauseReason != "" && !p.Paused || len(p.PauseReason) > MaxTextBytes {
+	switch {
+	case p.PauseReason != "" && !p.Paused || len(p.PauseReason) > MaxTextBytes:
 		return damaged(subject, fmt.Errorf("paused %v because of %.40q", p.Paused, p.PauseReason))
-	}
-	if len(p.Partitions) > MaxPartitions || (len(p.Partitions) > 0) != (p.Newest().Topic != "") {
+	case len(p.Partitions) > MaxPartitions || (len(p.Partitions) > 0) != (p.Newest().Topic != ""):
 		return damaged(subject, fmt.Errorf("%d partitions of topic %q", len(p.Partitions), p.Newest().Topic))
 	}
 	for i, part := range p.Partitions {
-		if part == nil || part.Task == nil || part.Task.Index != uint32(i) ||
-			part.Task.ID != ScoreTaskID(p.Name, uint32(i)) || part.Task.State != TaskWaiting && part.Task.State != TaskLeased {
+		if part == nil || part.Task == nil || part.Task.Index != uint32(i) || part.Task.ID != ScoreTaskID(p.Name, uint32(i)) ||
+			part.Task.State != TaskWaiting && part.Task.State != TaskLeased {
 			return damaged(subject, fmt.Errorf("partition %d: %w", i, errMissing))
+		}
+		if part.Grown && !p.Counted {
+			return damaged(subject, fmt.Errorf("partition %d is grown, but they were never counted", i))
 		}
 		if k := part.Skip; k != nil {
 			if flaw := k.flaw(len(p.Partitions)); flaw != "" || k.Partition != uint32(i) {
 				return damaged(subject, fmt.Errorf("partition %d: its skip %+v: %s", i, *k, flaw))
 			}
 		}
-		if part.Grown && !p.Counted {
-			return damaged(subject, fmt.Errorf("partition %d is grown, but they were never counted", i))
-		}
-		part.of, part.Task.partition = p, part
+		part.Pipeline, part.Task.Partition = p, part
 		if err := s.restoreTask(part.Task); err != nil {
 			return err
 		}
@@ -88,20 +89,21 @@ func (r *Run) check() error {
 		return damaged("run", errMissing)
 	}
 	subject := "run " + string(r.ID)
-	if r.State < RunRunning || int(r.At) >= len(r.Stages) {
-		return damaged(subject, fmt.Errorf("%v in stage %d of %d", r.State, r.At, len(r.Stages)))
+	if !slices.Contains([]RunState{RunRunning, RunSucceeded, RunFailed, RunCanceled}, r.State) || int(r.At) >= len(r.Stages) {
+		return damaged(subject, fmt.Errorf("%.40q in stage %d of %d", r.State, r.At, len(r.Stages)))
 	}
 	plans := make([]stages.Plan, len(r.Stages))
 	for i, stage := range r.Stages {
-		if stage == nil || stage.State < StageWaiting || (stage.State == StageWaiting) != (i > int(r.At)) {
+		if stage == nil || !slices.Contains([]StageState{StageWaiting, StageRunning, StageDone, StageFailed}, stage.State) ||
+			(stage.State == StageWaiting) != (i > int(r.At)) {
 			return damaged(subject, fmt.Errorf("stage %d: %w", i+1, errMissing))
 		}
 		plans[i] = stage.Plan
 		for _, t := range stage.Tasks {
-			if t == nil || t.State == 0 {
+			if t == nil || !slices.Contains([]TaskState{TaskWaiting, TaskLeased, TaskDone, TaskFailed}, t.State) {
 				return damaged(subject, fmt.Errorf("a task of stage %s: %w", stage.Name, errMissing))
 			}
-			t.run, t.stage = r, stage
+			t.Run, t.Stage = r, stage
 		}
 	}
 	if flaw := (&StartRun{Stages: plans, Verb: r.Verb, Arguments: r.Arguments}).flaw(); flaw != "" {
@@ -114,20 +116,18 @@ func (s *State) restoreRun(r *Run) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	subject := "run " + string(r.ID)
-	if s.runs[r.ID] != nil {
+	subject, p := "run "+string(r.ID), s.pipelines[r.Pipeline]
+	switch {
+	case s.runs[r.ID] != nil:
 		return damaged(subject, errTwice)
-	}
-	p := s.pipelines[r.Pipeline]
-	if p == nil || (p.ActiveRun == r.ID) != (r.State == RunRunning) {
+	case p == nil || (p.ActiveRun == r.ID) != (r.State == RunRunning):
 		return damaged(subject, fmt.Errorf("it is %v, which its pipeline does not know", r.State))
+	case r.State == RunRunning && (p.Spec(r.Generation) == nil || r.Generation == 0):
+		return damaged(subject, fmt.Errorf("generation %d: %w", r.Generation, errMissing))
 	}
 	s.runs[r.ID] = r
 	if r.State != RunRunning {
 		return nil
-	}
-	if p.Spec(r.Generation) == nil || r.Generation == 0 {
-		return damaged(subject, fmt.Errorf("generation %d: %w", r.Generation, errMissing))
 	}
 	return s.restoreStage(r)
 }
@@ -168,21 +168,16 @@ func (s *State) restoreStage(r *Run) error {
 
 // restoreTask enters a live task into the indexes.
 func (s *State) restoreTask(t *Task) error {
-	if s.tasks[t.ID] != nil {
-		return damaged("task "+string(t.ID), errTwice)
+	switch subject := "task " + string(t.ID); {
+	case s.tasks[t.ID] != nil:
+		return damaged(subject, errTwice)
+	case t.State == TaskWaiting && t.Worker != "":
+		return damaged(subject, errors.New("it waits, but has a worker"))
+	case t.State == TaskLeased && (t.Worker == "" || t.Token == 0 || uint64(t.Token) > s.index):
+		return damaged(subject, errors.New("its lease has no worker or token"))
+	case t.State == TaskLeased:
+		s.hold(t)
 	}
 	s.tasks[t.ID] = t
-	switch t.State {
-	case TaskWaiting:
-		if t.Worker != "" {
-			return damaged("task "+string(t.ID), errors.New("it waits, but has a worker"))
-		}
-	case TaskLeased:
-		if t.Worker == "" || t.Token == 0 || uint64(t.Token) > s.index {
-			return damaged("task "+string(t.ID), errors.New("its lease has no worker or token"))
-		}
-		s.hold(t)
-	case TaskDone, TaskFailed:
-	}
 	return nil
 }

@@ -54,11 +54,11 @@ func (r *Run) Current() *Stage {
 }
 
 // startRun creates the next run of a pipeline's newest generation.
-func (s *State) startRun(p *Pipeline, c *StartRun, now at) *Run {
+func (s *State) startRun(p *Pipeline, c *StartRun) *Run {
 	p.Ordinal++
 	r := &Run{
 		ID: thalweg.NewRunID(p.Name, p.Newest().Generation, p.Ordinal), Pipeline: p.Name, Generation: p.Newest().Generation,
-		Verb: c.Verb, Arguments: c.Arguments, State: RunRunning, StartedMS: now.timeMS, StartIndex: now.index,
+		Verb: c.Verb, Arguments: c.Arguments, State: RunRunning, StartedMS: s.timeMS, StartIndex: s.index,
 	}
 	for _, plan := range c.Stages {
 		r.Stages = append(r.Stages, &Stage{Plan: plan, State: StageWaiting})
@@ -66,17 +66,17 @@ func (s *State) startRun(p *Pipeline, c *StartRun, now at) *Run {
 	s.runs[r.ID] = r
 	p.ActiveRun = r.ID
 	if flaw := r.Stage().size(nil); flaw != "" {
-		s.failRun(r, now, flaw)
+		s.endRun(r, RunFailed, flaw)
 	} else {
-		s.begin(r, now)
+		s.begin(r)
 	}
 	return r
 }
 
 // begin enters the stage that the run has come to and makes its first tasks.
-func (s *State) begin(r *Run, now at) {
+func (s *State) begin(r *Run) {
 	stage := r.Stage()
-	stage.State, stage.StartedMS = StageRunning, now.timeMS
+	stage.State, stage.StartedMS = StageRunning, s.timeMS
 	if stage.Maps > 0 {
 		s.addTasks(r, stage, stage.Maps)
 	} else {
@@ -94,7 +94,7 @@ func (s *State) addTasks(r *Run, stage *Stage, n uint32) {
 }
 
 // taskDone moves the run on after one of its tasks was finished.
-func (s *State) taskDone(r *Run, now at) {
+func (s *State) taskDone(r *Run) {
 	stage := r.Stage()
 	if stage.Done < stage.Total {
 		if stage.Done == stage.Maps {
@@ -103,32 +103,29 @@ func (s *State) taskDone(r *Run, now at) {
 		return
 	}
 	if missing := r.gather(stage); missing != "" {
-		s.failRun(r, now, fmt.Sprintf("%s: finished without its output %q", stage.Name, missing))
+		s.endRun(r, RunFailed, fmt.Sprintf("%s: finished without its output %q", stage.Name, missing))
 		return
 	}
 	if int(r.At) == len(r.Stages)-1 {
-		s.endRun(r, RunSucceeded, now, "")
+		s.endRun(r, RunSucceeded, "")
 		return
 	}
 	if flaw := r.Stages[r.At+1].size(r.Counts); flaw != "" {
-		s.failRun(r, now, flaw)
+		s.endRun(r, RunFailed, flaw)
 		return
 	}
-	stage.State, stage.EndedMS = StageDone, now.timeMS
+	stage.State, stage.EndedMS = StageDone, s.timeMS
 	for _, t := range stage.Tasks {
 		delete(s.tasks, t.ID)
 		t.forgetResults()
 	}
 	r.At++
-	s.begin(r, now)
+	s.begin(r)
 }
-
-// failRun ends a run as failed.
-func (s *State) failRun(r *Run, now at, why string) { s.endRun(r, RunFailed, now, why) }
 
 // endRun ends a run in the stage it is in: its leases are over and its tasks
 // gone from the live ones.
-func (s *State) endRun(r *Run, to RunState, now at, why string) {
+func (s *State) endRun(r *Run, to RunState, why string) {
 	stage := r.Stage()
 	for _, t := range stage.Tasks {
 		if t.State == TaskLeased {
@@ -136,11 +133,11 @@ func (s *State) endRun(r *Run, to RunState, now at, why string) {
 		}
 		delete(s.tasks, t.ID)
 	}
-	stage.State, stage.EndedMS = StageFailed, now.timeMS
+	stage.State, stage.EndedMS = StageFailed, s.timeMS
 	if to == RunSucceeded {
 		stage.State = StageDone
 	}
-	r.State, r.Error, r.EndedMS = to, clip(why), now.timeMS
+	r.State, r.Error, r.EndedMS = to, clip(why), s.timeMS
 	if p := s.pipelines[r.Pipeline]; p != nil && p.ActiveRun == r.ID {
 		p.ActiveRun = ""
 	}
@@ -193,21 +190,10 @@ func (s *State) Surplus() []*Run {
 	return surplus
 }
 
-// keptRuns counts the runs that are kept of a pipeline.
-func (s *State) keptRuns(p thalweg.PipelineName) int {
-	n := 0
-	for _, r := range s.runs {
-		if r.Pipeline == p {
-			n++
-		}
-	}
-	return n
-}
-
 // overfull says that no run of a pipeline can be started until ended ones were
 // moved to records, "" while one can.
 func (s *State) overfull(p thalweg.PipelineName) string {
-	if n := s.keptRuns(p); n >= MaxHeldRuns {
+	if n := len(s.RunsByPipeline()[p]); n >= MaxHeldRuns {
 		return fmt.Sprintf("%d runs are kept, and those that ended cannot be moved to the state bucket; see the leader's log", n)
 	}
 	return ""

@@ -91,7 +91,7 @@ func (m *machine) apply(c Command, requestID string) Answer {
 	m.t.Helper()
 	m.index++
 	m.clockMS += 1000
-	entry, err := Encode(c, Meta{Request: requestID, TimeMS: m.clockMS})
+	entry, err := Encode(c, requestID, m.clockMS)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -230,11 +230,11 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	case "grant":
 		c := &GrantLeases{Worker: thalweg.WorkerID(word(1)), Incarnation: "i1", Address: word(1) + ":1"}
 		for _, id := range words[2:] {
-			c.Grants = append(c.Grants, Grant{Task: thalweg.TaskID(id), After: thalweg.Token(number("after", uint64(token(id))))})
+			c.Grants = append(c.Grants, Lease{Task: thalweg.TaskID(id), Token: thalweg.Token(number("after", uint64(token(id))))})
 		}
 		return c
 	case "report":
-		c := &ReportTask{Task: thalweg.TaskID(word(1)), Token: token(word(1)), Rows: int64(number("rows", 0))}
+		c := &ReportTask{Task: thalweg.TaskID(word(1)), Token: token(word(1)), Results: Results{Rows: int64(number("rows", 0))}}
 		if options["error"] != "" {
 			c.Failure = &ReportFailure{Error: options["error"], Permanent: word(2) == "permanent"}
 		}
@@ -273,13 +273,14 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		}
 		return c
 	case "release":
-		c := &ReleaseLeases{Lost: options["lost"] != ""}
+		c := &ReleaseLeases{Lost: thalweg.WorkerID(options["lost"])}
 		for _, id := range words[1:] {
-			c.Leases = append(c.Leases, Release{Task: thalweg.TaskID(id), Token: token(id)})
+			c.Leases = append(c.Leases, Lease{Task: thalweg.TaskID(id), Token: token(id)})
 		}
 		return c
 	case "expire":
-		return &ExpireWorker{Worker: thalweg.WorkerID(word(1)), UpTo: thalweg.Token(number("upto", m.index))}
+		w, upTo := thalweg.WorkerID(word(1)), thalweg.Token(number("upto", m.index))
+		return Release(w, slices.DeleteFunc(m.live.HeldBy(w), func(t *Task) bool { return t.Token > upTo })...)
 	case "save":
 		return &SaveCheckpoint{Task: thalweg.TaskID(word(1)), Token: token(word(1)), Checkpoint: options["checkpoint"]}
 	case "register":

@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 )
@@ -26,17 +27,10 @@ type snapshot struct {
 // Encode returns the state as a snapshot. Nodes that applied the same entries
 // get the same bytes.
 func (s *State) Encode() ([]byte, error) {
-	snap := snapshot{Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Requests: s.requests.kept}
-	for p := range s.Pipelines() {
-		snap.Pipelines = append(snap.Pipelines, p)
-	}
-	for r := range s.Runs() {
-		snap.Runs = append(snap.Runs, r)
-	}
-	for m := range s.Models() {
-		snap.Models = append(snap.Models, m)
-	}
-	data, err := json.Marshal(snap)
+	data, err := json.Marshal(snapshot{
+		Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Requests: s.requests,
+		Pipelines: slices.Collect(s.Pipelines()), Runs: slices.Collect(s.Runs()), Models: slices.Collect(s.Models()),
+	})
 	if err != nil {
 		return nil, &thalweg.Error{Op: "encode snapshot", Kind: thalweg.Other, Subject: fmt.Sprintf("index %d", s.index), Err: err}
 	}
@@ -83,10 +77,10 @@ func Decode(data []byte) (*State, error) {
 		return nil, damaged("requests", fmt.Errorf("%d of them, at most %d are kept", len(snap.Requests), MaxRequests))
 	}
 	for _, r := range snap.Requests {
-		if _, twice := s.requests.lookup(r.ID); twice || r.ID == "" {
+		if r.ID == "" || s.request(r.ID) != nil {
 			return nil, damaged("request "+r.ID, errTwice)
 		}
-		s.requests.keep(r)
+		s.requests = append(s.requests, r)
 	}
 	return s, nil
 }

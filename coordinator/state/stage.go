@@ -124,7 +124,7 @@ func (p *Stage) Partials(reducer *Task) []string {
 
 // expected returns the i-th task of the stage as it is when it is made.
 func (p *Stage) expected(r *Run, i uint32) *Task {
-	t := &Task{ID: thalweg.TaskID(fmt.Sprintf("%s/%s@%d", r.ID, p.Name, i)), Index: i, State: TaskWaiting, run: r, stage: p}
+	t := &Task{ID: thalweg.TaskID(fmt.Sprintf("%s/%s@%d", r.ID, p.Name, i)), Index: i, State: TaskWaiting, Run: r, Stage: p}
 	if i >= p.Maps {
 		t.Index, t.Reduce = i-p.Maps, true
 		t.ID = thalweg.TaskID(fmt.Sprintf("%s/%s.reduce", r.ID, p.Name))

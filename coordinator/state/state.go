@@ -30,7 +30,7 @@ type State struct {
 	pipelines map[thalweg.PipelineName]*Pipeline
 	runs      map[thalweg.RunID]*Run
 	models    map[thalweg.ModelName]*Model
-	requests  requestTable
+	requests  []request // the newest MaxRequests, oldest first
 
 	// Derived from the above, not part of a snapshot: live tasks by ID, and the
 	// leased ones by their holder.
@@ -44,17 +44,9 @@ func New() *State {
 		pipelines: make(map[thalweg.PipelineName]*Pipeline),
 		runs:      make(map[thalweg.RunID]*Run),
 		models:    make(map[thalweg.ModelName]*Model),
-		requests:  newRequestTable(),
 		tasks:     make(map[thalweg.TaskID]*Task),
 		held:      make(map[thalweg.WorkerID]map[thalweg.TaskID]*Task),
 	}
-}
-
-// at is the place of an entry in the log: what apply may use instead of a clock
-// or a counter.
-type at struct {
-	index  uint64
-	timeMS int64
 }
 
 // Apply carries out the log entry at index and returns its answer. An index
@@ -72,17 +64,18 @@ func (s *State) Apply(index uint64, entry []byte) (Answer, error) {
 	s.index = index
 	s.timeMS = max(s.timeMS, env.TimeMS)
 	if env.Request == "" {
-		return cmd.apply(s, at{index, s.timeMS}), nil
+		return cmd.apply(s), nil
 	}
-	if first, ok := s.requests.lookup(env.Request); ok {
+	if first := s.request(env.Request); first != nil {
 		if first.Command != env.Command {
 			return failure(thalweg.Invalid, cmd.name(), "request id "+env.Request,
 				"the id was used for another request; make a new one for each"), nil
 		}
 		return first.Answer, nil
 	}
-	answer := cmd.apply(s, at{index, s.timeMS})
-	s.requests.keep(request{ID: env.Request, Command: env.Command, Answer: answer})
+	answer := cmd.apply(s)
+	kept := s.requests[max(0, len(s.requests)-MaxRequests+1):]
+	s.requests = append(kept, request{ID: env.Request, Command: env.Command, Answer: answer})
 	return answer, nil
 }
 

@@ -30,7 +30,7 @@ func TestEntriesOfAnIndexAppliedBeforeAreIgnored(t *testing.T) {
 func TestTimeNeverRunsBackwards(t *testing.T) {
 	s := New()
 	apply := func(index uint64, timeMS int64, text string) {
-		entry, err := Encode(&ApplySpec{Pipeline: "a", Text: text, Model: "a", Alias: "champion", Stages: specPlan(1)}, Meta{TimeMS: timeMS})
+		entry, err := Encode(&ApplySpec{Pipeline: "a", Text: text, Model: "a", Alias: "champion", Stages: specPlan(1)}, "", timeMS)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,14 +86,14 @@ func TestOnlyTheLastAnswersAreKept(t *testing.T) {
 	}
 	checkInvariants(t, s)
 	for id, want := range map[string]bool{"r0": false, "r1": false, "r2": true, fmt.Sprintf("r%d", MaxRequests+1): true} {
-		if _, kept := s.requests.lookup(id); kept != want {
+		if kept := s.request(id) != nil; kept != want {
 			t.Errorf("request %s is kept: %v", id, kept)
 		}
 	}
 	if _, err := Decode(encoded(t, s)); err != nil {
 		t.Error(err)
 	}
-	if _, err := Encode(&StartRun{}, Meta{Request: strings.Repeat("x", MaxRequestIDBytes+1)}); !thalweg.Is(err, thalweg.Invalid) {
+	if _, err := Encode(&StartRun{}, strings.Repeat("x", MaxRequestIDBytes+1), 1); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("a request id over the bound: %v", err)
 	}
 }
@@ -123,10 +123,10 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 	// Runs are kept until they are dropped by name, an active one even then.
 	held := MaxGenerations + 3 + MaxRuns + 5
 	surplus := s.Surplus()
-	if n := s.keptRuns("a"); n != held || len(surplus) != held-MaxRuns || surplus[0].ID != "a-1-1" {
+	if n := len(s.RunsByPipeline()["a"]); n != held || len(surplus) != held-MaxRuns || surplus[0].ID != "a-1-1" {
 		t.Errorf("%d runs are kept, %d of them are too many", n, len(surplus))
 	}
-	for s.keptRuns("a") < MaxHeldRuns {
+	for len(s.RunsByPipeline()["a"]) < MaxHeldRuns {
 		apply(&CancelRun{Run: p.ActiveRun})
 		apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
 	}
@@ -162,7 +162,7 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 		}
 	}
 	apply(&StartRun{Pipeline: "a", Generation: p.Newest().Generation, Stages: specPlan(1)})
-	if n := s.keptRuns("a"); n != MaxRuns+2 || s.Run(p.ActiveRun) == nil {
+	if n := len(s.RunsByPipeline()["a"]); n != MaxRuns+2 || s.Run(p.ActiveRun) == nil {
 		t.Errorf("%d runs are kept", n)
 	}
 	checkInvariants(t, s)
@@ -177,9 +177,9 @@ func TestOldRunsAndGenerationsAreDropped(t *testing.T) {
 func TestEndedRunKeepsFewTasks(t *testing.T) {
 	m := newMachine(t)
 	m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Stages: specPlan(1)}, "")
-	m.apply(&GrantLeases{Worker: "w", Grants: []Grant{{Task: "a-1-1/profile.reduce"}}}, "")
-	m.apply(&ReportTask{Task: "a-1-1/profile.reduce", Token: 2, Counts: map[string]int64{"shards": 2 * MaxKeptTasks},
-		Outputs: map[string]string{"manifest": "m"}}, "")
+	m.apply(&GrantLeases{Worker: "w", Grants: []Lease{{Task: "a-1-1/profile.reduce"}}}, "")
+	m.apply(&ReportTask{Task: "a-1-1/profile.reduce", Token: 2, Results: Results{Counts: map[string]int64{"shards": 2 * MaxKeptTasks},
+		Outputs: map[string]string{"manifest": "m"}}}, "")
 	if n := len(m.live.Run("a-1-1").Current().Tasks); n != 2*MaxKeptTasks {
 		t.Fatalf("%d tasks", n)
 	}
@@ -198,7 +198,7 @@ func TestErrorsAreCut(t *testing.T) {
 
 func mustEncode(t tester, c Command, id string) []byte {
 	t.Helper()
-	entry, err := Encode(c, Meta{Request: id, TimeMS: 1})
+	entry, err := Encode(c, id, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
@@ -26,19 +27,25 @@ type Task struct {
 	Attempts uint32        `json:"attempts,omitempty"`
 	Losses   uint32        `json:"losses,omitempty"`
 	Failures []TaskFailure `json:"failures,omitempty"`
-	// Partials are what a finished map task wrote, one for each reducer. Outputs,
-	// Metrics, Counts and Rows are what the finished task reported besides.
+	Results
+	// Checkpoint is the newest that this replica saved, key#sha256.
+	Checkpoint string `json:"checkpoint,omitempty"`
+
+	// Run and Stage are those of a stage's task, Partition that of a topic
+	// partition's; the others are nil.
+	Run       *Run       `json:"-"`
+	Stage     *Stage     `json:"-"`
+	Partition *Partition `json:"-"`
+}
+
+// Results are what a task reports when it is done.
+type Results struct {
+	// Partials are what a map task wrote, one for each reducer of its stage.
 	Partials []string           `json:"partials,omitempty"`
 	Outputs  map[string]string  `json:"outputs,omitempty"`
 	Metrics  map[string]float64 `json:"metrics,omitempty"`
 	Counts   map[string]int64   `json:"counts,omitempty"`
-	Rows     int64              `json:"rows,omitempty"`
-	// Checkpoint is the newest that this replica saved, key#sha256.
-	Checkpoint string `json:"checkpoint,omitempty"`
-
-	run       *Run       // of a stage's task
-	stage     *Stage     // likewise
-	partition *Partition // of a topic partition's task
+	Rows     int64              `json:"rows,omitempty"` // rows treated, for show
 }
 
 // TaskFailure is one failed attempt.
@@ -50,34 +57,23 @@ type TaskFailure struct {
 // scoreKind is the kind of a topic partition's task.
 const scoreKind = "score"
 
-// Run returns the run that the task belongs to, nil for a topic partition.
-func (t *Task) Run() *Run { return t.run }
-
-// Stage returns the stage that the task belongs to, nil for a topic partition.
-func (t *Task) Stage() *Stage { return t.stage }
-
 // Kind returns the name of the task's stage, or score for a topic partition.
 func (t *Task) Kind() string {
-	if t.stage == nil {
+	if t.Stage == nil {
 		return scoreKind
 	}
-	return t.stage.Name
+	return t.Stage.Name
 }
 
 // IsPartition reports whether the task is to score a topic partition.
-func (t *Task) IsPartition() bool { return t.partition != nil }
+func (t *Task) IsPartition() bool { return t.Partition != nil }
 
 // IsReplica reports whether the task runs side by side with those of its stage.
-func (t *Task) IsReplica() bool { return t.stage != nil && t.stage.Over == stages.OverReplicas }
+func (t *Task) IsReplica() bool { return t.Stage != nil && t.Stage.Over == stages.OverReplicas }
 
 // FailedOn reports whether an attempt failed on the worker.
 func (t *Task) FailedOn(w thalweg.WorkerID) bool {
-	for _, f := range t.Failures {
-		if f.Worker == w {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.Failures, func(f TaskFailure) bool { return f.Worker == w })
 }
 
 // LastError returns the text of the newest failed attempt, empty if there is
@@ -91,28 +87,30 @@ func (t *Task) LastError() string {
 
 // forgetResults drops what a task reported, once the run has gathered it.
 func (t *Task) forgetResults() {
-	t.Partials, t.Outputs, t.Metrics, t.Counts, t.Checkpoint = nil, nil, nil, nil, ""
+	t.Results, t.Checkpoint = Results{Rows: t.Rows}, ""
 }
 
-// heldWith reports whether token is that of the task's live lease.
-func (t *Task) heldWith(token thalweg.Token) bool {
-	return t.State == TaskLeased && t.Token == token
+// Lease names one lease of a task by its token.
+type Lease struct {
+	Task  thalweg.TaskID `json:"task"`
+	Token thalweg.Token  `json:"token,omitempty"`
+}
+
+// Lease returns the newest lease; its token is 0 before the first.
+func (t *Task) Lease() Lease { return Lease{t.ID, t.Token} }
+
+// find returns the task of a lease, nil where the lease is not its newest or the
+// task is in another state.
+func (s *State) find(l Lease, in TaskState) *Task {
+	if t := s.tasks[l.Task]; t != nil && t.Token == l.Token && t.State == in {
+		return t
+	}
+	return nil
 }
 
 // ScoreTaskID names a leased topic partition.
 func ScoreTaskID(p thalweg.PipelineName, partition uint32) thalweg.TaskID {
 	return thalweg.TaskID(fmt.Sprintf("%s/%s@%d", p, scoreKind, partition))
-}
-
-// grant leases a waiting task to a worker.
-func (s *State) grant(t *Task, c *GrantLeases, now at) {
-	t.State = TaskLeased
-	t.Worker, t.Incarnation, t.Address, t.Token = c.Worker, c.Incarnation, c.Address, thalweg.Token(now.index)
-	t.Attempts++
-	if t.partition != nil {
-		t.partition.LeasedMS = now.timeMS
-	}
-	s.hold(t)
 }
 
 // endLease takes the lease from a task that is leased and leaves it in the given
@@ -128,16 +126,6 @@ func (s *State) endLease(t *Task, to TaskState) {
 	t.State = to
 	if to == TaskWaiting {
 		t.Worker, t.Incarnation, t.Address = "", "", ""
-	}
-}
-
-// loseLease ends a lease together with its worker and counts the loss.
-func (s *State) loseLease(t *Task, now at) {
-	worker := t.Worker
-	s.endLease(t, TaskWaiting)
-	t.Losses++
-	if t.run != nil && t.Losses >= MaxLosses {
-		s.failRun(t.run, now, fmt.Sprintf("%s: %d workers were lost while they held it, %s the last", t.ID, t.Losses, worker))
 	}
 }
 
