@@ -118,7 +118,6 @@ func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 			return
 		}
 		defer r.Close()
-		defer func() { d.worker.metrics.observeRead(r.Counters()) }()
 		for {
 			batch, err := r.Next()
 			if err == nil {
@@ -126,6 +125,9 @@ func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 			}
 			if err == io.EOF {
 				return
+			}
+			if batch != nil {
+				d.worker.metrics.rows.Add(float64(batch.NumRows()))
 			}
 			more := yield(batch, err)
 			if batch != nil {

@@ -23,7 +23,6 @@ type DatasetFormat interface {
 // DatasetReader yields the rows of a shard, as dataset.Reader does.
 type DatasetReader interface {
 	Next() (arrow.Record, error)
-	Counters() dataset.Counters
 	Close() error
 }
 

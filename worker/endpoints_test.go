@@ -93,8 +93,7 @@ func (r *pairsReader) Next() (arrow.Record, error) {
 	r.done = true
 	return r.rows, nil
 }
-func (*pairsReader) Counters() dataset.Counters { return dataset.Counters{} }
-func (*pairsReader) Close() error               { return nil }
+func (*pairsReader) Close() error { return nil }
 
 // ticks is a kind of stream that this file adds.
 type ticks struct {

@@ -4,7 +4,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // metrics are one worker's, in a registry of its own so that several workers can
@@ -60,8 +59,4 @@ func (m *tableMetrics) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(m.behind, prometheus.GaugeValue, float64(of.Behind), pipeline, source.String())
 		}
 	}
-}
-
-func (m *metrics) observeRead(c dataset.Counters) {
-	m.rows.Add(float64(c.Rows))
 }

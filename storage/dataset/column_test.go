@@ -66,7 +66,7 @@ func batches(t testing.TB, data []byte, cfg dataset.ReaderConfig) ([]arrow.Recor
 func TestInvalidUTF8IsRepairedAsJSONDoes(t *testing.T) {
 	bad := []string{"fine", "a\xffb", "\xe6\x9d", "\xb1end", "\xed\xa0\x80", "東京", ""}
 	for _, enc := range []parquet.Node{parquet.String(), parquet.Encoded(parquet.String(), &parquet.RLEDictionary)} {
-		recs, r := batches(t, oneColumn(t, enc, textValues(bad...)), dataset.ReaderConfig{})
+		recs, _ := batches(t, oneColumn(t, enc, textValues(bad...)), dataset.ReaderConfig{})
 		for i, s := range bad {
 			var want string
 			if err := json.Unmarshal([]byte(`"`+s+`"`), &want); err != nil {
@@ -75,9 +75,6 @@ func TestInvalidUTF8IsRepairedAsJSONDoes(t *testing.T) {
 			if got := text(recs[0].Column(0), i); got != fmt.Sprintf("%q", want) {
 				t.Errorf("%q became %s, JSON makes it %q", s, got, want)
 			}
-		}
-		if n := r.Counters().TextRepaired; n != 4 {
-			t.Errorf("%d repaired values counted", n)
 		}
 	}
 }
@@ -164,7 +161,7 @@ func TestExtremeIntegersSurviveTheWriter(t *testing.T) {
 	for i, f := range schema.Fields() {
 		want.add(f.Name, rec.Column(i))
 	}
-	got, _ := readAll(t, data, nil, 100)
+	got := readAll(t, data, nil, 100)
 	sameValues(t, got, want)
 	sameValues(t, pqarrowAll(t, data), want)
 }

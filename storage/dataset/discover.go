@@ -107,7 +107,7 @@ func inspect(ctx context.Context, b storage.Bucket, info storage.Info, versioned
 		}
 		info = head
 	}
-	file, _, err := readFooter(ctx, b, info.Key, info.SizeBytes)
+	file, err := readFooter(ctx, b, info.Key, info.SizeBytes)
 	if err != nil {
 		return discovered{}, err
 	}
@@ -192,39 +192,34 @@ func cut(pattern string, files []discovered, target int64) *Manifest {
 // footer of most, so that one request suffices.
 const tailBytes = 64 << 10
 
-// readFooter fetches and parses an object's footer. It returns the number of
-// requests and bytes that took.
-func readFooter(ctx context.Context, b storage.Bucket, key string, size int64) (*metadata.File, traffic, error) {
+// readFooter fetches and parses an object's footer.
+func readFooter(ctx context.Context, b storage.Bucket, key string, size int64) (*metadata.File, error) {
 	const op = "read footer"
-	var t traffic
 	fetch := func(n int64) ([]byte, error) {
 		buf := make([]byte, n)
 		if err := b.GetRange(ctx, key, size-n, buf); err != nil {
 			return nil, &thalweg.Error{Op: op, Subject: objectSubject(key), Err: err}
 		}
-		t.requests++
-		t.bytes += n
 		return buf, nil
 	}
 	if size < metadata.MinFileSize {
 		_, err := metadata.FooterLength(nil, size)
-		return nil, t, failure(op, objectSubject(key), err)
+		return nil, failure(op, objectSubject(key), err)
 	}
 	tail, err := fetch(min(size, tailBytes))
 	if err != nil {
-		return nil, t, err
+		return nil, err
 	}
 	length, err := metadata.FooterLength(tail, size)
 	if err != nil {
-		return nil, t, failure(op, objectSubject(key), err)
+		return nil, failure(op, objectSubject(key), err)
 	}
 	if need := length + metadata.TailSize; need > int64(len(tail)) {
 		if tail, err = fetch(need); err != nil {
-			return nil, t, err
+			return nil, err
 		}
 	}
-	file, err := parseFooter(key, tail, length, size)
-	return file, t, err
+	return parseFooter(key, tail, length, size)
 }
 
 // parseFooter parses the footer of length bytes that ends tail, the end of an

@@ -22,14 +22,10 @@ const (
 	groupsAhead = 2
 )
 
-// traffic counts what a bucket was asked for.
-type traffic struct{ requests, bytes int64 }
-
 // fetched is a row group's column chunks in memory.
 type fetched struct {
 	group   int
 	pages   [][]byte // by column chunk; nil for one that is not needed
-	traffic traffic
 	err     error
 	release func() // gives the memory back; never nil
 }
@@ -133,7 +129,6 @@ func (f *fetcher) group(g int) *fetched {
 		got.err = &thalweg.Error{Op: "fetch", Subject: objectSubject(f.key), Err: err}
 		return got
 	}
-	got.traffic = traffic{requests: int64(len(ranges)), bytes: size}
 	for _, i := range f.needed {
 		c := chunks[i]
 		for j, s := range ranges {

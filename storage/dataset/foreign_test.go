@@ -41,7 +41,7 @@ func TestFilesOfPyarrow(t *testing.T) {
 				}
 				columns := readable(t, data, want)
 				for _, batchRows := range []int{1 << 16, 7} {
-					got, _ := readAll(t, data, columns, batchRows)
+					got := readAll(t, data, columns, batchRows)
 					for name := range want {
 						if got[name] == nil { // no rows
 							got[name] = []string{}

@@ -29,7 +29,7 @@ type ColumnSummary struct {
 // Inspect reads the footer of an object of the given size, mostly by one
 // request. Errors: NotFound, Corrupt naming the object.
 func Inspect(ctx context.Context, b storage.Bucket, key string, sizeBytes int64) (*Summary, error) {
-	file, _, err := readFooter(ctx, b, key, sizeBytes)
+	file, err := readFooter(ctx, b, key, sizeBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -182,7 +182,7 @@ func TestATruncatedFileIsAlwaysRefused(t *testing.T) {
 func TestEveryFlippedBitOfOurFilesIsNoticedOrHarmless(t *testing.T) {
 	// Pages carry checksums, so values that are read must be those written.
 	data := flights(t, 4, 16, 8)
-	want, _ := readAll(t, data, nil, 100)
+	want := readAll(t, data, nil, 100)
 	footer := len(data) - 8 - int(uint32(data[len(data)-8])|uint32(data[len(data)-7])<<8)
 	for bit := range footer * 8 {
 		damaged := slices.Clone(data)
@@ -190,7 +190,7 @@ func TestEveryFlippedBitOfOurFilesIsNoticedOrHarmless(t *testing.T) {
 		if readHostile(t, damaged) != nil {
 			continue
 		}
-		if got, _ := readAll(t, damaged, nil, 100); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := readAll(t, damaged, nil, 100); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("bit %d of byte %d changes values without an error", bit%8, bit/8)
 		}
 	}

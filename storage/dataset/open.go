@@ -45,10 +45,9 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 			cfg.Pool.put(buf)
 			return nil, err
 		}
-		r.counters.Requests, r.counters.BytesFetched = 2, object.SizeBytes
 		return r, nil
 	}
-	file, t, err := readFooter(ctx, b, object.Key, object.SizeBytes)
+	file, err := readFooter(ctx, b, object.Key, object.SizeBytes)
 	if err == nil {
 		err = s.check(object, file)
 	}
@@ -59,7 +58,6 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 	if err != nil {
 		return nil, err
 	}
-	r.counters.Requests, r.counters.BytesFetched = 1+t.requests, t.bytes
 	r.groups = fetch(ctx, b, object.Key, file, r.chunks(), s.FirstRowGroup, s.EndRowGroup, cfg)
 	return r, nil
 }

@@ -222,7 +222,7 @@ func TestEveryKindEncodingAndCodecAsParquetGoWritesThem(t *testing.T) {
 					data, want := byParquetGo(t, rng, rows, nulls, codecs[name], parquet.DataPageVersion(version),
 						parquet.PageBufferSize(pages[rng.IntN(len(pages))]), parquet.MaxRowsPerRowGroup(int64(20+rng.IntN(100))),
 						parquet.DictionaryMaxBytes([]int64{0, 200}[rng.IntN(2)]))
-					got, _ := readAll(t, data, nil, []int{1, 33, 1 << 16}[rng.IntN(3)])
+					got := readAll(t, data, nil, []int{1, 33, 1 << 16}[rng.IntN(3)])
 					sameValues(t, got, want)
 				})
 			}

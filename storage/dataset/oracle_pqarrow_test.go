@@ -93,7 +93,7 @@ func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("seed=%d/%v/nulls=%v", seed, codec, nulls), func(t *testing.T) {
 			data := byPqarrow(t, records, opts...)
-			got, _ := readAll(t, data, nil, []int{1, 100, 1 << 16}[rng.IntN(3)])
+			got := readAll(t, data, nil, []int{1, 100, 1 << 16}[rng.IntN(3)])
 			sameValues(t, got, pqarrowAll(t, data))
 		})
 	}
@@ -124,7 +124,7 @@ func TestListsAreDescribedAndNotRead(t *testing.T) {
 			t.Errorf("asking for a %v: %v, want unsupported by name", f.Type, err)
 		}
 	}
-	got, _ := readAll(t, data, []string{schema.Field(len(nestedTypes)).Name}, 7)
+	got := readAll(t, data, []string{schema.Field(len(nestedTypes)).Name}, 7)
 	name := schema.Field(len(nestedTypes)).Name
 	sameValues(t, got, table{name: pqarrowAll(t, data)[name]})
 }

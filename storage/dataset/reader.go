@@ -27,27 +27,14 @@ type Reader struct {
 	group   *fetched // the row group being decoded, nil before the first
 	left    int64    // rows of it not yet decoded
 
-	counters Counters
-	err      error // what Next returns from now on
-	closed   bool
+	err    error // what Next returns from now on
+	closed bool
 }
 
 // groups yields the row groups of a shard.
 type groups interface {
 	next() *fetched // nil after the last
 	close()
-}
-
-// Counters is what a Reader did so far.
-type Counters struct {
-	Rows, Batches, RowGroups int64
-	// BytesFetched and Requests count what was asked of the bucket.
-	BytesFetched, Requests int64
-	// Pages counts data pages decoded.
-	Pages int64
-	// TextRepaired counts distinct strings, per row group, in which bytes that
-	// are not UTF-8 were replaced by U+FFFD.
-	TextRepaired int64
 }
 
 // newReader returns a Reader of columns of file, still without groups.
@@ -136,8 +123,6 @@ func (r *Reader) Next() (arrow.Record, error) {
 		r.finish()
 		return nil, err
 	}
-	r.counters.Rows += rec.NumRows()
-	r.counters.Batches++
 	return rec, nil
 }
 
@@ -186,9 +171,6 @@ func (r *Reader) nextGroup() error {
 	}
 	r.group = got
 	r.left = r.file.RowGroups[got.group].Rows
-	r.counters.RowGroups++
-	r.counters.Requests += got.traffic.requests
-	r.counters.BytesFetched += got.traffic.bytes
 	for _, c := range r.columns {
 		c.Open(r.file.RowGroups[got.group].Chunks[c.Chunk()], got.pages[c.Chunk()])
 	}
@@ -200,16 +182,6 @@ func (r *Reader) dropGroup() {
 		r.group.release()
 		r.group = nil
 	}
-}
-
-// Counters returns what was done so far.
-func (r *Reader) Counters() Counters {
-	c := r.counters
-	for _, col := range r.columns {
-		c.Pages += col.Pages()
-		c.TextRepaired += col.Repaired()
-	}
-	return c
 }
 
 // Close stops prefetching and gives buffers back. It does not touch batches.

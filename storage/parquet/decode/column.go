@@ -26,7 +26,6 @@ type Column struct {
 	data    []byte // the pages not yet begun
 	ahead   int64  // values, nulls included, in the pages not yet begun
 	page    int    // ordinal of the current page in its chunk
-	pages   int64  // data pages begun, over all chunks
 	buffer  []byte // an uncompressed page
 	hasDict bool
 
@@ -119,18 +118,6 @@ func (c *Column) Done() error {
 		return errors.New("more rows than the row group has")
 	}
 	return nil
-}
-
-// Pages returns the data pages begun so far.
-func (c *Column) Pages() int64 { return c.pages }
-
-// Repaired returns the distinct values so far in which bytes that are not UTF-8
-// were replaced.
-func (c *Column) Repaired() int64 {
-	if s, ok := c.sink.(*stringSink); ok {
-		return s.repaired
-	}
-	return 0
 }
 
 // Close releases what the column holds.

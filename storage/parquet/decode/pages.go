@@ -42,7 +42,6 @@ func (c *Column) nextPage() error {
 			}
 			c.ahead -= int64(h.Values)
 			c.left, c.present = h.Values, -1
-			c.pages++
 			if h.Values == 0 {
 				continue
 			}

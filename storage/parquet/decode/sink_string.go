@@ -37,9 +37,8 @@ type stringSink struct {
 	table    intern.Set
 	remapped []int32 // by entry of the chunk's dictionary: its entry in table + 1
 
-	scratch  []byte
-	ends     [stepRows]int32
-	repaired int64 // distinct values that were not valid UTF-8
+	scratch []byte
+	ends    [stepRows]int32
 }
 
 func newStringSink(n *metadata.Node, mem memory.Allocator) *stringSink {
@@ -81,8 +80,7 @@ func (s *stringSink) dictionary(data []byte, count int) error {
 
 // newStrings returns an array of strings, made valid UTF-8, in fresh memory.
 func (s *stringSink) newStrings(values []byte, offsets []int32) *array.Data {
-	values, offsets, repaired := validText(values, offsets)
-	s.repaired += repaired
+	values, offsets = validText(values, offsets)
 	v, o := memory.NewResizableBuffer(s.mem), memory.NewResizableBuffer(s.mem)
 	v.Resize(len(values))
 	copy(v.Bytes(), values)

@@ -71,31 +71,24 @@ func (t *uuidText) append(n int, dst []byte, ends []int32) ([]byte, error) {
 }
 
 // validText returns values in which every byte that is not part of valid UTF-8
-// is U+FFFD, as JSON decoders make it, so that files and events agree. It also
-// returns how many values that changed; mostly none, and then it copies nothing.
-func validText(values []byte, offsets []int32) ([]byte, []int32, int64) {
+// is U+FFFD, as JSON decoders make it, so that files and events agree. Mostly
+// there is none, and then it copies nothing.
+func validText(values []byte, offsets []int32) ([]byte, []int32) {
 	valid := utf8.Valid(values)
 	for i := 0; valid && i < len(offsets); i++ {
 		// A rune must not reach from one value into the next.
 		valid = int(offsets[i]) == len(values) || utf8.RuneStart(values[offsets[i]])
 	}
 	if valid {
-		return values, offsets, 0
+		return values, offsets
 	}
 	var out []byte
 	ends := make([]int32, 1, len(offsets))
-	var repaired int64
 	for i := range len(offsets) - 1 {
-		v := values[offsets[i]:offsets[i+1]]
-		if utf8.Valid(v) {
-			out = append(out, v...)
-		} else {
-			repaired++
-			for _, r := range string(v) {
-				out = utf8.AppendRune(out, r)
-			}
+		for _, r := range string(values[offsets[i]:offsets[i+1]]) {
+			out = utf8.AppendRune(out, r)
 		}
 		ends = append(ends, int32(len(out)))
 	}
-	return out, ends, repaired
+	return out, ends
 }
