@@ -194,40 +194,28 @@ const tailBytes = 64 << 10
 
 // readFooter fetches and parses an object's footer.
 func readFooter(ctx context.Context, b storage.Bucket, key string, size int64) (*metadata.File, error) {
-	const op = "read footer"
-	fetch := func(n int64) ([]byte, error) {
-		buf := make([]byte, n)
-		if err := b.GetRange(ctx, key, size-n, buf); err != nil {
-			return nil, &thalweg.Error{Op: op, Subject: objectSubject(key), Err: err}
+	for n := min(size, tailBytes); ; {
+		tail := make([]byte, n)
+		if err := b.GetRange(ctx, key, size-n, tail); err != nil {
+			return nil, &thalweg.Error{Op: "read footer", Subject: objectSubject(key), Err: err}
 		}
-		return buf, nil
-	}
-	if size < metadata.MinFileSize {
-		_, err := metadata.FooterLength(nil, size)
-		return nil, failure(op, objectSubject(key), err)
-	}
-	tail, err := fetch(min(size, tailBytes))
-	if err != nil {
-		return nil, err
-	}
-	length, err := metadata.FooterLength(tail, size)
-	if err != nil {
-		return nil, failure(op, objectSubject(key), err)
-	}
-	if need := length + metadata.TailSize; need > int64(len(tail)) {
-		if tail, err = fetch(need); err != nil {
-			return nil, err
+		length, err := metadata.FooterLength(tail, size)
+		if err != nil || length+metadata.TailSize <= n {
+			return parseFooter(key, tail, size)
 		}
+		n = length + metadata.TailSize
 	}
-	return parseFooter(key, tail, length, size)
 }
 
-// parseFooter parses the footer of length bytes that ends tail, the end of an
-// object.
-func parseFooter(key string, tail []byte, length, size int64) (*metadata.File, error) {
-	end := len(tail) - metadata.TailSize
-	var file *metadata.File
-	err := guard(func() (err error) {
+// parseFooter parses the footer that ends tail, the end of an object of the given
+// size.
+func parseFooter(key string, tail []byte, size int64) (file *metadata.File, err error) {
+	err = guard(func() error {
+		length, err := metadata.FooterLength(tail, size)
+		if err != nil {
+			return err
+		}
+		end := len(tail) - metadata.TailSize
 		file, err = metadata.ParseFooter(tail[end-int(length):end], size)
 		return err
 	})

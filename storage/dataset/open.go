@@ -31,34 +31,35 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 	if err := unchanged(ctx, b, object); err != nil {
 		return nil, err
 	}
-	// Most of a small object is wanted: one request.
-	if object.SizeBytes <= cfg.WholeObjectBytes && 2*s.Rows >= object.Rows {
-		buf := cfg.Pool.get(int(object.SizeBytes))
-		if err := b.GetRange(ctx, object.Key, 0, buf); err != nil {
-			cfg.Pool.put(buf)
-			return nil, &thalweg.Error{Op: "open shard", Subject: objectSubject(object.Key), Err: err}
+	var whole []byte
+	var file *metadata.File
+	var err error
+	if object.SizeBytes <= cfg.WholeObjectBytes && 2*s.Rows >= object.Rows { // most of a small object: one request
+		whole = cfg.Pool.get(int(object.SizeBytes))
+		if err = b.GetRange(ctx, object.Key, 0, whole); err != nil {
+			err = &thalweg.Error{Op: "open shard", Subject: objectSubject(object.Key), Err: err}
+		} else {
+			file, err = parseFooter(object.Key, whole, object.SizeBytes)
 		}
-		r, err := openWhole(object.Key, buf, columns, cfg, func(file *metadata.File) (int, int, error) {
-			return s.FirstRowGroup, s.EndRowGroup, s.check(object, file)
-		}, func() { cfg.Pool.put(buf) })
-		if err != nil {
-			cfg.Pool.put(buf)
-			return nil, err
-		}
-		return r, nil
+	} else {
+		file, err = readFooter(ctx, b, object.Key, object.SizeBytes)
 	}
-	file, err := readFooter(ctx, b, object.Key, object.SizeBytes)
 	if err == nil {
 		err = s.check(object, file)
 	}
-	if err != nil {
-		return nil, err
+	var r *Reader
+	if err == nil {
+		r, err = newReader(object.Key, file, columns, cfg)
 	}
-	r, err := newReader(object.Key, file, columns, cfg)
-	if err != nil {
+	switch {
+	case err != nil:
+		cfg.Pool.put(whole)
 		return nil, err
+	case whole != nil:
+		r.groups = &inMemory{data: whole, file: file, group: s.FirstRowGroup, end: s.EndRowGroup, release: func() { cfg.Pool.put(whole) }}
+	default:
+		r.groups = fetch(ctx, b, object.Key, file, r.chunks(), s.FirstRowGroup, s.EndRowGroup, cfg)
 	}
-	r.groups = fetch(ctx, b, object.Key, file, r.chunks(), s.FirstRowGroup, s.EndRowGroup, cfg)
 	return r, nil
 }
 
@@ -68,33 +69,15 @@ func OpenBytes(name string, data []byte, columns []string, cfg ReaderConfig) (*R
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return openWhole(name, data, columns, cfg.withDefaults(), func(file *metadata.File) (int, int, error) {
-		return 0, len(file.RowGroups), nil
-	}, func() {})
-}
-
-// openWhole opens row groups of an object that is in memory; which of them is
-// decided by its footer. release is called when the Reader needs data no more,
-// but not if openWhole fails.
-func openWhole(key string, data []byte, columns []string, cfg ReaderConfig, which func(*metadata.File) (int, int, error), release func()) (*Reader, error) {
-	size := int64(len(data))
-	length, err := metadata.FooterLength(data, size)
-	if err != nil {
-		return nil, failure("read footer", objectSubject(key), err)
-	}
-	file, err := parseFooter(key, data, length, size)
+	file, err := parseFooter(name, data, int64(len(data)))
 	if err != nil {
 		return nil, err
 	}
-	first, end, err := which(file)
+	r, err := newReader(name, file, columns, cfg.withDefaults())
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReader(key, file, columns, cfg)
-	if err != nil {
-		return nil, err
-	}
-	r.groups = &inMemory{data: data, file: file, group: first, end: end, release: release}
+	r.groups = &inMemory{data: data, file: file, end: len(file.RowGroups), release: func() {}}
 	return r, nil
 }
 

@@ -12,8 +12,8 @@ import (
 const (
 	// TailSize is the length field and the magic that end every file.
 	TailSize = 8
-	// MinFileSize is the smallest file there can be: magic, an empty footer, tail.
-	MinFileSize = 4 + TailSize
+	// minFileSize is the smallest file there can be: magic, an empty footer, tail.
+	minFileSize = 4 + TailSize
 	// MaxFooterBytes bounds a footer. Real ones are kilobytes; thousands of
 	// columns in hundreds of row groups reach some ten megabytes. Parsed, a
 	// footer takes several times its size, so this bounds a few hundred.
@@ -33,7 +33,7 @@ var ErrEncrypted = errors.New("it is encrypted")
 // the last TailSize bytes or more, and returns the length of the footer before
 // them. The footer is guaranteed to lie within the file.
 func FooterLength(tail []byte, fileSize int64) (int64, error) {
-	if fileSize < MinFileSize || len(tail) < TailSize {
+	if fileSize < minFileSize || len(tail) < TailSize {
 		return 0, fmt.Errorf("%d bytes are too few for Parquet", fileSize)
 	}
 	tail = tail[len(tail)-TailSize:]
@@ -45,7 +45,7 @@ func FooterLength(tail []byte, fileSize int64) (int64, error) {
 		return 0, fmt.Errorf("it ends with %q, not %q: truncated or not Parquet", tail[4:], Magic)
 	}
 	n := int64(binary.LittleEndian.Uint32(tail))
-	if n > fileSize-MinFileSize {
+	if n > fileSize-minFileSize {
 		return 0, fmt.Errorf("a footer of %d bytes does not fit a file of %d", n, fileSize)
 	}
 	if n > MaxFooterBytes {
