@@ -8,7 +8,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
-	"github.com/thalweg/thalweg/storage"
 )
 
 // client returns a client of the coordinators that the flags name.
@@ -66,11 +65,6 @@ func (g *globals) look(do func(cmd *cobra.Command, c *cluster, args []string) (a
 			return do(cmd, &cluster{c, conns, g.connections.state}, args)
 		})(cmd, args)
 	}
-}
-
-// state opens the bucket of checkpoints.
-func (c *cluster) state(ctx context.Context) (storage.Bucket, error) {
-	return c.conns.stateBucket(c.stateBucket)(ctx)
 }
 
 // interrupted says how to continue where an interrupt ended a verb.

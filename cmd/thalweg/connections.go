@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -64,18 +63,26 @@ func (c *connectionFlags) register(flags *pflag.FlagSet) {
 		"bucket for checkpoints and partial results [THALWEG_STATE_BUCKET]")
 }
 
+// defaultConnection is the connection that the flags describe, which is meant
+// where a spec names none. One of that name in the connections file replaces it.
+const defaultConnection = "default"
+
 // connections resolves the connection names of specs: "" is the default one.
 type connections struct {
-	stores  map[string]storage.Opener
-	address map[string]string // of each store, to tell people
+	stores  map[string]store
 	brokers map[string]kafka.Config
 	buffers *kafka.Pool                       // of all sources
 	streams map[string]streamOpener           // by the kind of stream
-	schemas map[string]*schemaregistry.Client // by name; that of the flag is defaultConnection
+	schemas map[string]*schemaregistry.Client // no default one without the flag
 }
 
-// connectionFile is the form of the --connections file. A connection named
-// default is that of specs which name none.
+// store is an object store and its address, to tell people.
+type store struct {
+	storage.Opener
+	address string
+}
+
+// connectionFile is the form of the --connections file.
 type connectionFile struct {
 	Connections map[string]connection `yaml:"connections"`
 }
@@ -105,37 +112,29 @@ type kafkaSection struct {
 
 // open returns the store. Its address says whether it talks TLS, the section
 // only how.
-func (s *s3Section) open(subject string) (storage.Opener, error) {
-	access, err := secret(subject, "access_key", s.AccessKeyEnv, s.AccessKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	key, err := secret(subject, "secret_key", s.SecretKeyEnv, s.SecretKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	tlsConfig, err := s.TLS.config(subject)
-	if err != nil {
-		return nil, err
+func (s *s3Section) open(subject string) (store, error) {
+	r := secrets{subject: subject}
+	cfg := s3.Config{Region: s.Region, TLSConfig: r.tls(s.TLS), AccessKey: r.secret("access_key", s.AccessKeyEnv, s.AccessKeyFile),
+		SecretKey: r.secret("secret_key", s.SecretKeyEnv, s.SecretKeyFile)}
+	if r.err != nil {
+		return store{}, r.err
 	}
 	if !strings.Contains(s.Endpoint, "://") {
-		return nil, badConnection(subject, fmt.Errorf("endpoint %q: want http://host:port or https://host", s.Endpoint))
+		return store{}, badConnection(subject, fmt.Errorf("endpoint %q: want http://host:port or https://host", s.Endpoint))
 	}
-	return openStore(s.Endpoint, access, key, s.Region, tlsConfig)
+	return openStore(s.Endpoint, cfg)
 }
 
-func (s *kafkaSection) config(subject, origin string) (cfg kafka.Config, err error) {
-	cfg = kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: retry.NewThrottle()}
-	if cfg.TLS, err = s.TLS.config(subject); err != nil {
-		return kafka.Config{}, err
-	}
-	if cfg.SASL, err = s.SASL.config(subject); err != nil {
-		return kafka.Config{}, err
+func (s *kafkaSection) config(subject, origin string) (kafka.Config, error) {
+	r := secrets{subject: subject}
+	cfg := kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: retry.NewThrottle(), TLS: r.tls(s.TLS), SASL: r.sasl(s.SASL)}
+	if r.err != nil {
+		return cfg, r.err
 	}
 	whole := cfg
 	whole.Topic = "any" // specs name it
 	if err := whole.Validate(); err != nil {
-		return kafka.Config{}, badConnection(subject, err)
+		return cfg, badConnection(subject, err)
 	}
 	return cfg, nil
 }
@@ -151,73 +150,60 @@ type registrySection struct {
 }
 
 func (s *registrySection) open(subject string) (*schemaregistry.Client, error) {
-	user, err := secret(subject, "username", s.UsernameEnv, "")
-	if err != nil {
-		return nil, err
-	}
-	password, err := secret(subject, "password", s.PasswordEnv, s.PasswordFile)
-	if err != nil {
-		return nil, err
-	}
-	cfg := schemaregistry.Config{URL: s.URL, Username: user, Password: password}
-	if cfg.TLS, err = s.TLS.config(subject); err != nil {
-		return nil, err
+	r := secrets{subject: subject}
+	cfg := schemaregistry.Config{URL: s.URL, Username: r.secret("username", s.UsernameEnv, ""),
+		Password: r.secret("password", s.PasswordEnv, s.PasswordFile), TLS: r.tls(s.TLS)}
+	if r.err != nil {
+		return nil, r.err
 	}
 	return schemaregistry.New(cfg)
 }
 
 // open builds the connections that the flags describe. No network is touched.
 func (c *connectionFlags) open() (*connections, error) {
-	def, err := openStore(c.store,
-		cmp.Or(os.Getenv("THALWEG_ACCESS_KEY"), os.Getenv("AWS_ACCESS_KEY_ID"), devAccessKey),
-		cmp.Or(os.Getenv("THALWEG_SECRET_KEY"), os.Getenv("AWS_SECRET_ACCESS_KEY"), devSecretKey),
-		cmp.Or(os.Getenv("THALWEG_REGION"), os.Getenv("AWS_REGION"), "us-east-1"), nil)
-	if err != nil {
-		return nil, err
-	}
-	conns, err := newConnections(def, c.store, kafka.Config{Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]"}, c.schemas)
+	conns, err := newConnections(c.store, s3.Config{
+		AccessKey: cmp.Or(os.Getenv("THALWEG_ACCESS_KEY"), os.Getenv("AWS_ACCESS_KEY_ID"), devAccessKey),
+		SecretKey: cmp.Or(os.Getenv("THALWEG_SECRET_KEY"), os.Getenv("AWS_SECRET_ACCESS_KEY"), devSecretKey),
+		Region:    cmp.Or(os.Getenv("THALWEG_REGION"), os.Getenv("AWS_REGION"), "us-east-1"),
+	}, kafka.Config{Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]"}, c.schemas)
 	if err != nil || c.file == "" {
 		return conns, err
 	}
-	parsed, err := readConnections(c.file)
+	data, err := readFile(readingConnections, c.file, pipeline.MaxSpecBytes, "")
 	if err != nil {
 		return nil, err
+	}
+	var parsed connectionFile
+	if err := pipeline.DecodeFile("connections file", c.file, data, &parsed); err != nil {
+		return nil, badConnection("", err)
 	}
 	for name, conn := range parsed.Connections {
 		if err := conns.add(c.file, name, conn); err != nil {
 			return nil, err
 		}
 	}
-	if s, ok := conns.stores[defaultConnection]; ok {
-		conns.stores[""], conns.address[""] = s, conns.address[defaultConnection]
-	}
-	if b, ok := conns.brokers[defaultConnection]; ok {
-		conns.brokers[""] = b
-	}
 	return conns, nil
 }
 
-// newConnections returns those of the flags: a store and its address, a Kafka
-// cluster, and the address of a schema registry, empty for none.
-func newConnections(store storage.Opener, address string, cfg kafka.Config, schemas string) (*connections, error) {
-	cfg.Throttle = retry.NewThrottle()
+// newConnections returns the default ones: a store by its address and keys, a
+// Kafka cluster, and a schema registry by its address, empty for none.
+func newConnections(address string, keys s3.Config, brokers kafka.Config, schemas string) (*connections, error) {
+	s, err := openStore(address, keys)
+	if err != nil {
+		return nil, err
+	}
+	brokers.Throttle = retry.NewThrottle()
 	c := &connections{
-		stores:  map[string]storage.Opener{"": store},
-		address: map[string]string{"": address},
-		brokers: map[string]kafka.Config{"": cfg},
+		stores:  map[string]store{defaultConnection: s},
+		brokers: map[string]kafka.Config{defaultConnection: brokers},
 		buffers: kafka.NewPool(),
 		streams: streamOpeners(),
 		schemas: make(map[string]*schemaregistry.Client),
 	}
-	if schemas == "" {
-		return c, nil
+	if schemas != "" {
+		c.schemas[defaultConnection], err = (&registrySection{URL: schemas}).open("--schema-registry")
 	}
-	client, err := (&registrySection{URL: schemas}).open("--schema-registry")
-	if err != nil {
-		return nil, err
-	}
-	c.schemas[defaultConnection] = client
-	return c, nil
+	return c, err
 }
 
 // add opens a connection of the file.
@@ -228,10 +214,8 @@ func (c *connections) add(file, name string, conn connection) (err error) {
 		return badConnection(subject, errors.New("give it s3 or directory, not both"))
 	case conn.S3 != nil:
 		c.stores[name], err = conn.S3.open(subject)
-		c.address[name] = conn.S3.Endpoint
 	case conn.Directory != nil:
-		c.address[name] = "file://" + *conn.Directory
-		c.stores[name], err = openStore(c.address[name], "", "", "", nil)
+		c.stores[name], err = openStore("file://"+*conn.Directory, s3.Config{})
 	case conn.Kafka == nil && conn.SchemaRegistry == nil:
 		return badConnection(subject, errors.New("give it s3, directory, kafka or schema_registry"))
 	}
@@ -244,19 +228,6 @@ func (c *connections) add(file, name string, conn connection) (err error) {
 	return err
 }
 
-// readConnections reads the file of connections, with the rules and the
-// diagnostics of a spec.
-func readConnections(name string) (parsed connectionFile, err error) {
-	data, err := readFile(readingConnections, name, pipeline.MaxSpecBytes, "")
-	if err != nil {
-		return parsed, err
-	}
-	if err := pipeline.DecodeFile("connections file", name, data, &parsed); err != nil {
-		return parsed, badConnection("", err)
-	}
-	return parsed, nil
-}
-
 const readingConnections = "read connections"
 
 // badConnection says what is wrong with a connection, and never a secret of it.
@@ -264,31 +235,32 @@ func badConnection(subject string, err error) error {
 	return &thalweg.Error{Op: readingConnections, Kind: thalweg.Invalid, Subject: subject, Err: err}
 }
 
-// defaultConnection is what a spec calls the schema registry of the flag, and
-// the name in the connections file for what specs mean that name no connection.
-const defaultConnection = "default"
-
-func openStore(address, accessKey, secretKey, region string, tlsConfig *tls.Config) (storage.Opener, error) {
+// openStore opens a directory, or an S3 endpoint with the keys, region and TLS of
+// a configuration.
+func openStore(address string, cfg s3.Config) (store, error) {
+	s := store{address: address}
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
 	case u.Scheme == "file":
 		dir, err := filepath.Abs(filepath.FromSlash(u.Host + u.Path))
-		if err != nil {
-			return nil, err
+		if err == nil {
+			s.Opener, err = file.New(file.Config{Dir: dir})
 		}
-		return file.New(file.Config{Dir: dir})
+		return s, err
 	case u.Scheme == "http" || u.Scheme == "https":
-		return s3.New(s3.Config{Endpoint: u.Host, TLS: u.Scheme == "https", TLSConfig: tlsConfig, Region: region, AccessKey: accessKey, SecretKey: secretKey, PathStyle: true})
+		cfg.Endpoint, cfg.TLS, cfg.PathStyle = u.Host, u.Scheme == "https", true
+		s.Opener, err = s3.New(cfg)
+		return s, err
 	}
-	return nil, usageError("--store", address, "http://host:port, https://host or file:///path")
+	return s, usageError("--store", address, "http://host:port, https://host or file:///path")
 }
 
 // Close gives back what the stores hold: their idle connections, which keep a
 // server from stopping.
 func (c *connections) Close() {
 	for _, store := range c.stores {
-		if closer, ok := store.(io.Closer); ok {
+		if closer, ok := store.Opener.(io.Closer); ok {
 			closer.Close()
 		}
 	}
@@ -300,6 +272,11 @@ func (c *connections) Close() {
 // Store implements worker.Connections.
 func (c *connections) Store(name string) (storage.Opener, error) {
 	return named(c.stores, "store", name)
+}
+
+// address returns where a store is.
+func (c *connections) address(name string) string {
+	return c.stores[cmp.Or(name, defaultConnection)].address
 }
 
 // Source implements worker.Connections.
@@ -348,44 +325,23 @@ func (c *connections) eventSchemas(name string) (event.Schemas, error) { return 
 
 // named returns the connection of a kind that a spec names.
 func named[T any](known map[string]T, kind, name string) (T, error) {
-	found, ok := known[name]
+	found, ok := known[cmp.Or(name, defaultConnection)]
 	if ok {
 		return found, nil
 	}
 	names := slices.Sorted(maps.Keys(known))
-	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
 	hint := spelling.Hint(name, slices.Values(names))
-	if hint == "" && len(names) > 0 {
-		hint = "known are " + strings.Join(names, ", ")
-	}
 	if hint == "" {
-		hint = "name it in the file given by --connections"
+		hint = "name it in the file given by --connections; known are " + cmp.Or(strings.Join(names, ", "), "none")
 	}
 	return found, &thalweg.Error{Op: "resolve connection", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s connection %q", kind, name), Hint: hint}
 }
 
-// stateBucket returns what opens a bucket of the default store.
-func (c *connections) stateBucket(name string) func(context.Context) (storage.Bucket, error) {
-	return func(ctx context.Context) (storage.Bucket, error) {
-		opener, err := c.Store("")
-		if err != nil {
-			return nil, err
-		}
-		return opener.Bucket(ctx, name)
-	}
-}
-
-// bucketOf opens the bucket of an s3:// path over a named connection and
-// returns the key part of the path.
-func (c *connections) bucketOf(ctx context.Context, connection, path string) (storage.Bucket, string, error) {
-	name, key, err := pipeline.SplitS3Path(path)
-	if err != nil {
-		return nil, "", err
-	}
+// bucket opens a bucket over a named connection.
+func (c *connections) bucket(ctx context.Context, connection, name string) (storage.Bucket, error) {
 	opener, err := c.Store(connection)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	b, err := opener.Bucket(ctx, name)
-	return b, key, err
+	return opener.Bucket(ctx, name)
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker"
 )
 
@@ -47,7 +49,7 @@ func newCoordinator(g *globals) *cobra.Command {
 				return err
 			}
 			defer conns.Close()
-			cfg.Records = conns.stateBucket(g.connections.state)
+			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.bucket(ctx, "", g.connections.state) }
 			node, err := coordinator.New(log, cfg)
 			if err != nil {
 				return err

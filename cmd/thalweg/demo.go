@@ -168,7 +168,7 @@ func (d *demo) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bucket, _, err := d.cluster.connections.bucketOf(ctx, "", "s3://"+demoBucket+"/")
+	bucket, err := d.cluster.connections.bucket(ctx, "", demoBucket)
 	if err != nil {
 		return err
 	}

@@ -89,11 +89,11 @@ func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	sink := d.parsed.Spec.Scoring.Sink
-	bucket, prefix, err := d.cluster.connections.bucketOf(ctx, sink.Connection, sink.S3.Path)
+	live, err := (&cluster{Client: d.client, conns: d.cluster.connections}).openStream(ctx, d.parsed.Metadata.Name)
 	if err != nil {
 		return err
 	}
+	bucket, prefix := live.live.Bucket, live.live.Prefix
 	measured, err := metric.New(d.parsed.Entries(pipeline.Metrics), "binary", 0.5)
 	if err != nil {
 		return err

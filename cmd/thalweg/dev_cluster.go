@@ -19,6 +19,8 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker"
 )
 
@@ -149,11 +151,8 @@ func (c *devCluster) openStore() error {
 	default:
 		return err
 	}
-	store, err := openStore(c.endpoints.Store, c.endpoints.AccessKey, c.endpoints.SecretKey, "us-east-1", nil)
-	if err != nil {
-		return err
-	}
-	c.connections, err = newConnections(store, c.endpoints.Store, kafka.Config{Brokers: []string{c.endpoints.Kafka}}, c.cfg.SchemaRegistry)
+	c.connections, err = newConnections(c.endpoints.Store, s3.Config{AccessKey: c.endpoints.AccessKey, SecretKey: c.endpoints.SecretKey},
+		kafka.Config{Brokers: []string{c.endpoints.Kafka}}, c.cfg.SchemaRegistry)
 	return err
 }
 
@@ -165,7 +164,7 @@ func (c *devCluster) openCoordinators() error {
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
 			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan,
-			Records: c.connections.stateBucket("thalweg")})
+			Records: func(ctx context.Context) (storage.Bucket, error) { return c.connections.bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)
 		}

@@ -140,7 +140,7 @@ func applyAndWait(t *testing.T, cl *api.Client, text string) *apiv1.Run {
 
 func upload(t *testing.T, c *devCluster, body []byte) {
 	t.Helper()
-	bucket, _, err := c.connections.bucketOf(t.Context(), "", "s3://lake/")
+	bucket, err := c.connections.bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func key(batch arrow.Record, i int) string {
 // flight.
 func streamed(t *testing.T, c *devCluster) map[string]uint64 {
 	t.Helper()
-	bucket, _, err := c.connections.bucketOf(t.Context(), "", "s3://lake/")
+	bucket, err := c.connections.bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func sameBits(t *testing.T, c *devCluster, run *apiv1.Run, file string, n int64,
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, _, err := c.connections.bucketOf(t.Context(), "", "s3://thalweg/")
+	state, err := c.connections.bucket(t.Context(), "", "thalweg")
 	if err != nil {
 		t.Fatal(err)
 	}

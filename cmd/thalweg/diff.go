@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -40,7 +39,7 @@ func newDiff(g *globals) *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			place, err := openPlace(ctx, c.conns, cmp.Or(connection, s.sinkConnection), with)
+			place, err := s.place(ctx, connection, with)
 			if err != nil {
 				return answer{}, err
 			}

@@ -55,12 +55,17 @@ func (f *letterFlags) letters(ctx context.Context, c *cluster, pipeline string) 
 			yield(nil, err)
 			return
 		}
-		s, err := c.openSink(ctx, pipeline)
+		s, err := c.openStream(ctx, pipeline)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		for p := range s.partitions {
+		partitions, err := s.partitions(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for p := range partitions {
 			for l, err := range deadletter.List(ctx, s.live.Bucket, s.log(p, false), selection) {
 				if err == nil && l.Replayed != nil && !f.all {
 					continue

@@ -49,7 +49,11 @@ func newDLQReplay(g *globals) *cobra.Command {
 // replayLetters scores dead letters of a pipeline again.
 func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string) (none deadletter.ReplaySummary, err error) {
 	ctx := cmd.Context()
-	s, err := c.openSink(ctx, name)
+	s, err := c.openStream(ctx, name)
+	if err != nil {
+		return none, err
+	}
+	partitions, err := s.partitions(ctx)
 	if err != nil {
 		return none, err
 	}
@@ -69,6 +73,6 @@ func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string)
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	return deadletter.Replay(ctx, s.live.Bucket, models, log, deadletter.ReplayConfig{
-		Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Partitions: s.partitions, Prefix: s.cfg.Prefix,
+		Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Partitions: partitions, Prefix: s.cfg.Prefix,
 		Model: model, Where: where, PartitionBy: s.cfg.PartitionBy, Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes}, nil)
 }

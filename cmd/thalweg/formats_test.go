@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/kafka"
 	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
 	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/storage/s3"
 )
 
 // schemaRegistry serves the API of a schema registry: schemas are added and
@@ -97,7 +98,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 			cl := client(t, c)
 			body := fewFlights(t, 12_000)
 			upload(t, c, body)
-			bucket, _, err := c.connections.bucketOf(t.Context(), "", "s3://lake/")
+			bucket, err := c.connections.bucket(t.Context(), "", "lake")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +174,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := schemaRegistry(t)
-	conns, err := newConnections(nil, "", kafka.Config{}, address)
+	conns, err := newConnections("file://"+t.TempDir(), s3.Config{}, kafka.Config{}, address)
 	if err != nil {
 		t.Fatal(err)
 	}

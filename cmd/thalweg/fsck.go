@@ -50,7 +50,7 @@ func (c *cluster) judge(ctx context.Context, name, at string) (*fsck.Verdict, er
 		return nil, err
 	}
 	if at != "" {
-		place, err := openPlace(ctx, c.conns, s.sinkConnection, at)
+		place, err := s.place(ctx, "", at)
 		if err != nil {
 			return nil, err
 		}

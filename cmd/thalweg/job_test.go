@@ -144,12 +144,12 @@ type jobCluster struct {
 func newJobCluster(t *testing.T) *jobCluster {
 	t.Helper()
 	c := &jobCluster{t: t, kills: make(map[string]bool),
-		store: &connections{stores: map[string]storage.Opener{"": memory.NewOpener("thalweg")}}}
+		store: &connections{stores: map[string]store{defaultConnection: {Opener: memory.NewOpener("thalweg")}}}}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithCancel(t.Context())
 	peer, cfg := coordinator.Peer{ID: "c1"}, coordinator.Config{ID: "c1", Dir: t.TempDir(), LeaseTTL: 300 * time.Millisecond,
 		Raft:        raftnode.Timing{HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond},
-		SpecCatalog: catalog.All(), Stages: shuffle(nil).Plan, Records: c.store.stateBucket("thalweg")}
+		SpecCatalog: catalog.All(), Stages: shuffle(nil).Plan, Records: func(ctx context.Context) (storage.Bucket, error) { return c.store.bucket(ctx, "", "thalweg") }}
 	for _, l := range []struct {
 		to      *net.Listener
 		address *string

@@ -137,10 +137,10 @@ func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Docum
 func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, err error) {
 	from.Catalog, from.Schemas = catalog.All(), conns.eventSchemas
 	from.Sink = storage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
-	if from.Sink.Bucket, _, err = conns.bucketOf(ctx, p.Sink, "s3://"+p.Bucket+"/"); err != nil {
+	if from.Sink.Bucket, err = conns.bucket(ctx, p.Sink, p.Bucket); err != nil {
 		return from, err
 	}
-	if from.State, _, err = conns.bucketOf(ctx, "", "s3://"+p.State+"/"); err != nil {
+	if from.State, err = conns.bucket(ctx, "", p.State); err != nil {
 		return from, err
 	}
 	stream, err := from.Catalog.Choose(pipeline.Streams, p.Stream, p.Options)
@@ -166,7 +166,7 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 	}
 	name := argument(args, 0)
 	if name == "" {
-		if name, err = pipelineOf(ctx, c.Client, f.topic); err != nil {
+		if name, err = c.pipelineOf(ctx, f.topic); err != nil {
 			return nil, from, err
 		}
 	}
@@ -179,10 +179,10 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 	if err != nil {
 		return nil, from, err
 	}
-	places := lineage.Places{Sink: s.sinkConnection, Bucket: s.live.Name, SinkPrefix: s.live.Prefix, State: c.stateBucket,
+	places := lineage.Places{Sink: s.sink().Connection, Bucket: s.live.Name, SinkPrefix: s.live.Prefix, State: c.stateBucket,
 		Events: events.Connection, Stream: events.Stream.Name, Options: options}
 	if f.at != "" {
-		at, err := openPlace(ctx, c.conns, s.sinkConnection, f.at)
+		at, err := s.place(ctx, "", f.at)
 		if err != nil {
 			return nil, from, err
 		}

@@ -101,7 +101,11 @@ func (f *eventForm) encoder(ctx context.Context, conns *connections, format pipe
 
 // filed encodes by the schema of the file that the spec names.
 func (f *eventForm) filed(ctx context.Context, conns *connections, plan *pipeline.Plan) (encoder, error) {
-	bucket, key, err := conns.bucketOf(ctx, plan.Spec.Spec.Sources.Train.Connection, plan.Spec.SchemaFile())
+	name, key, err := pipeline.SplitS3Path(plan.Spec.SchemaFile())
+	if err != nil {
+		return nil, err
+	}
+	bucket, err := conns.bucket(ctx, plan.Spec.Spec.Sources.Train.Connection, name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 )
@@ -91,7 +91,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 		return answer{}, usageError("--parallel", strconv.Itoa(r.parallel), "a number from 1")
 	}
 	if r.pipeline == "" {
-		if r.pipeline, err = pipelineOf(ctx, c.Client, r.topic); err != nil {
+		if r.pipeline, err = c.pipelineOf(ctx, r.topic); err != nil {
 			return answer{}, err
 		}
 	}
@@ -102,19 +102,23 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	if r.topic != "" && r.topic != s.cfg.Topic {
 		return answer{}, usageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.cfg.Topic)
 	}
-	into, err := openPlace(ctx, c.conns, cmp.Or(r.connection, s.sinkConnection), r.into)
+	into, err := s.place(ctx, r.connection, r.into)
 	if err != nil {
 		return answer{}, err
 	}
-	others, err := sinksOf(ctx, c.Client)
+	others, err := c.streams(ctx)
 	if err != nil {
 		return answer{}, err
+	}
+	sinks := make([]storage.Place, len(others))
+	for i, o := range others {
+		sinks[i] = o.live
 	}
 	model, err := findVersion(ctx, c.Client, s.spec.Spec.Registry.Model, r.model)
 	if err != nil {
 		return answer{}, err
 	}
-	source, err := s.source(c.conns)
+	source, err := s.source()
 	if err != nil {
 		return answer{}, err
 	}
@@ -132,7 +136,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 		return answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.cfg.Topic, Hint: "its source cannot be read by time"}
 	}
 	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Model: model,
-		From: from, To: to, Live: s.live, Into: into, Others: others, NowUS: time.Now().UnixMicro()})
+		From: from, To: to, Live: s.live, Into: into, Others: sinks, NowUS: time.Now().UnixMicro()})
 	if err != nil {
 		return answer{}, err
 	}

@@ -134,7 +134,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 	checkLineages(t, c, total)
 
 	// A checkpoint of the training that is no version.
-	state, _, err := c.connections.bucketOf(t.Context(), "", "s3://thalweg/")
+	state, err := c.connections.bucket(t.Context(), "", "thalweg")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg/coordinator/api"
-	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -29,23 +27,27 @@ func newResults(g *globals) *cobra.Command {
 		Example: "  thalweg results flight-delays\n" +
 			"  thalweg results flight-delays --head 5",
 		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			sink, err := c.openSink(cmd.Context(), args[0])
+			s, err := c.openStream(cmd.Context(), args[0])
 			if err != nil {
 				return answer{}, err
 			}
-			files, err := sink.files(cmd.Context())
+			partitions, err := s.partitions(cmd.Context())
+			if err != nil {
+				return answer{}, err
+			}
+			files, err := s.files(cmd.Context(), partitions)
 			if err != nil {
 				return answer{}, err
 			}
 			if head > 0 {
-				return answer{}, sink.head(cmd.Context(), cmd.OutOrStdout(), files, head)
+				return answer{}, s.head(cmd.Context(), cmd.OutOrStdout(), files, head)
 			}
 			return answer{value: files, table: func(w io.Writer) {
 				row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
 				for _, f := range files {
 					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.version())
 				}
-				for _, line := range sink.howToRead() {
+				for _, line := range s.howToRead() {
 					fmt.Fprintln(w, line)
 				}
 			}}, nil
@@ -55,23 +57,11 @@ func newResults(g *globals) *cobra.Command {
 	return cmd
 }
 
-// sinkReader reads what a pipeline's stream has committed.
-type sinkReader struct {
-	*stream
-	partitions int            // that are known
-	table      endpoint.Table // at the prefix
-	store      string         // the address that the bucket is at
-}
-
-// log is where the log of a partition is, or that of its replayed dead letters.
-func (s *sinkReader) log(partition int, replay bool) commitlog.Config {
-	return commitlog.Config{Pipeline: s.cfg.Pipeline, Prefix: s.cfg.Prefix, Topic: s.cfg.Topic, Partition: partition, Replay: replay}
-}
-
 // howToRead says in a line each how the rows are read as one table; nothing
 // where the spec wants none.
-func (s *sinkReader) howToRead() []string {
-	return s.table.HowToRead(s.store, s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
+func (s *stream) howToRead() []string {
+	table := s.sink().Table.Options.(endpoint.Table)
+	return table.HowToRead(s.conns.address(s.sink().Connection), s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
 }
 
 // committedFile is one object that a done record names.
@@ -103,39 +93,12 @@ func (f committedFile) version() string {
 	return fmt.Sprint(f.ModelVersion)
 }
 
-// openSink finds the sink of a pipeline's newest generation.
-func (c *cluster) openSink(ctx context.Context, name string) (*sinkReader, error) {
-	s, err := c.openStream(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	partitions, err := streamPartitions(ctx, c.Client, name)
-	if err != nil {
-		return nil, err
-	}
-	return &sinkReader{s, partitions, s.spec.Spec.Scoring.Sink.Table.Options.(endpoint.Table), c.conns.address[s.sinkConnection]}, nil
-}
-
-// streamPartitions returns how many partitions a pipeline's stream is known to
-// have.
-func streamPartitions(ctx context.Context, c *api.Client, name string) (int, error) {
-	res, err := c.StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: name})
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	for _, p := range res.Partitions {
-		n = max(n, int(p.Partition)+1)
-	}
-	return n, nil
-}
-
 // files lists the live objects of scored rows, in the order of the log: those
 // that hold each row once. Replays of dead letters have a log of their own,
 // which follows that of their partition.
-func (s *sinkReader) files(ctx context.Context) ([]committedFile, error) {
+func (s *stream) files(ctx context.Context, partitions int) ([]committedFile, error) {
 	files := []committedFile{}
-	for p := range s.partitions {
+	for p := range partitions {
 		for _, replay := range []bool{false, true} {
 			log, err := commitlog.New(s.live.Bucket, s.log(p, replay))
 			if err != nil {
@@ -155,7 +118,7 @@ func (s *sinkReader) files(ctx context.Context) ([]committedFile, error) {
 }
 
 // filesOf returns an entry's objects of scored rows.
-func (s *sinkReader) filesOf(e commitlog.Entry) (files []committedFile) {
+func (s *stream) filesOf(e commitlog.Entry) (files []committedFile) {
 	in := e.Intent
 	from, to := e.Offsets()
 	slots := [2]uint64{in.Seq, in.Seq + 1}
@@ -173,7 +136,7 @@ func (s *sinkReader) filesOf(e commitlog.Entry) (files []committedFile) {
 }
 
 // head writes the first n rows as JSON lines.
-func (s *sinkReader) head(ctx context.Context, w io.Writer, files []committedFile, n int) error {
+func (s *stream) head(ctx context.Context, w io.Writer, files []committedFile, n int) error {
 	for _, f := range files {
 		if n == 0 {
 			break

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
@@ -57,8 +58,8 @@ func TestResultsListEachRowOnce(t *testing.T) {
 	}, func(o commitlog.Object) (commitlog.Done, error) {
 		return log.Complete(commitlog.Done{Objects: []commitlog.Object{o}, Inputs: []uint64{1, 2}, Offsets: [2]int64{10, 30}})
 	})
-	sink := &sinkReader{stream: &stream{cfg: scorer.Config{Pipeline: "p", Prefix: "scored/", Topic: "events"}, live: storage.Place{Bucket: b, Name: "lake", Prefix: "scored/"}}, partitions: 1}
-	files, err := sink.files(t.Context())
+	sink := &stream{cfg: scorer.Config{Pipeline: "p", Prefix: "scored/", Topic: "events"}, live: storage.Place{Bucket: b, Name: "lake", Prefix: "scored/"}}
+	files, err := sink.files(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,9 @@ func TestResultsSayHowToRead(t *testing.T) {
 		{"https://minio.example", `deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "https://minio.example", "allow_http": "false"}).to_pandas()`},
 		{"file:///data", `deltalake.DeltaTable("/data/lake/scored").to_pandas()`},
 	} {
-		sink := &sinkReader{stream: &stream{live: storage.Place{Name: "lake", Prefix: "scored/"}}, table: new(endpoint.Delta), store: c.store}
+		spec := &pipeline.Spec{Spec: pipeline.Body{Scoring: &pipeline.Scoring{Sink: pipeline.Sink{Table: pipeline.Choice{Options: new(endpoint.Delta)}}}}}
+		conns := &connections{stores: map[string]store{defaultConnection: {address: c.store}}}
+		sink := &stream{cluster: &cluster{conns: conns}, spec: spec, live: storage.Place{Name: "lake", Prefix: "scored/"}}
 		if got := strings.Join(sink.howToRead(), "\n"); !strings.Contains(got, c.pandas+"\n") {
 			t.Errorf("at %s:\n%s\nhas no line\n%s", c.store, got, c.pandas)
 		}

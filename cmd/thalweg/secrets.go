@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -23,44 +24,6 @@ type tlsSection struct {
 	ServerName  string `yaml:"server_name"` // that the server's certificate must have; default: the host
 }
 
-// config reads the files. A client certificate is read again for each
-// connection, so that it can be renewed in place; that it can be read is
-// checked now.
-func (s *tlsSection) config(subject string) (*tls.Config, error) {
-	if s == nil {
-		return nil, nil
-	}
-	bad := func(field, file string, err error) error { return badConnection(subject+": tls."+field+" "+file, err) }
-	cfg := &tls.Config{ServerName: s.ServerName, MinVersion: tls.VersionTLS12}
-	if s.CA != "" {
-		pem, err := readSecret(s.CA)
-		if err != nil {
-			return nil, bad("ca", s.CA, err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM([]byte(pem)) {
-			return nil, bad("ca", s.CA, errors.New("no certificate in PEM form"))
-		}
-	}
-	if (s.Certificate == "") != (s.Key == "") {
-		return nil, bad("certificate and tls.key", "", errors.New("set both or neither"))
-	}
-	if s.Certificate != "" {
-		load := func() (*tls.Certificate, error) {
-			c, err := tls.LoadX509KeyPair(s.Certificate, s.Key)
-			if err != nil {
-				return nil, bad("certificate", s.Certificate, err)
-			}
-			return &c, nil
-		}
-		if _, err := load(); err != nil {
-			return nil, err
-		}
-		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
-	}
-	return cfg, nil
-}
-
 // saslSection is the sasl part of a kafka connection.
 type saslSection struct {
 	Mechanism    string `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
@@ -69,44 +32,88 @@ type saslSection struct {
 	PasswordFile string `yaml:"password_file"`
 }
 
-func (s *saslSection) config(subject string) (kafka.SASL, error) {
+// secrets reads what the sections of a connection only name, and keeps the first
+// error. Errors tell names only.
+type secrets struct {
+	subject string
+	err     error
+}
+
+func (r *secrets) fail(field string, err error) {
+	if r.err == nil {
+		r.err = badConnection(r.subject+": "+field, err)
+	}
+}
+
+// tls reads the files of a section. A client certificate is read again for each
+// connection, so that it can be renewed in place; that it can be read is
+// checked now.
+func (r *secrets) tls(s *tlsSection) *tls.Config {
 	if s == nil {
-		return kafka.SASL{}, nil
+		return nil
 	}
-	password, err := secret(subject, "sasl.password", s.PasswordEnv, s.PasswordFile)
-	if err != nil {
-		return kafka.SASL{}, err
+	cfg := &tls.Config{ServerName: s.ServerName, MinVersion: tls.VersionTLS12}
+	if s.CA != "" {
+		pem, err := readSecret(s.CA)
+		cfg.RootCAs = x509.NewCertPool()
+		if err == nil && !cfg.RootCAs.AppendCertsFromPEM([]byte(pem)) {
+			err = errors.New("no certificate in PEM form")
+		}
+		if err != nil {
+			r.fail("tls.ca "+s.CA, err)
+		}
 	}
-	if s.Mechanism == "" || s.User == "" || password == "" {
-		return kafka.SASL{}, badConnection(subject+": sasl", errors.New("it needs mechanism, user and one of password_env and password_file"))
+	switch {
+	case s.Certificate == "" && s.Key == "":
+		return cfg
+	case s.Certificate == "" || s.Key == "":
+		r.fail("tls.certificate and tls.key", errors.New("set both or neither"))
+	default:
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			c, err := tls.LoadX509KeyPair(s.Certificate, s.Key)
+			if err != nil {
+				return nil, badConnection(r.subject+": tls.certificate "+s.Certificate, err)
+			}
+			return &c, nil
+		}
+		if _, err := cfg.GetClientCertificate(nil); err != nil {
+			r.err = cmp.Or(r.err, err)
+		}
 	}
-	return kafka.SASL{Mechanism: s.Mechanism, User: s.User, Password: password}, nil
+	return cfg
+}
+
+func (r *secrets) sasl(s *saslSection) kafka.SASL {
+	if s == nil {
+		return kafka.SASL{}
+	}
+	sasl := kafka.SASL{Mechanism: s.Mechanism, User: s.User, Password: r.secret("sasl.password", s.PasswordEnv, s.PasswordFile)}
+	if sasl.Mechanism == "" || sasl.User == "" || sasl.Password == "" {
+		r.fail("sasl", errors.New("it needs mechanism, user and one of password_env and password_file"))
+	}
+	return sasl
 }
 
 // secret returns the content of the environment variable or of the file that a
-// connection names, empty if it names neither. Errors tell the name only.
-func secret(subject, field, env, file string) (string, error) {
-	bad := func(name string, err error) error { return badConnection(subject+": "+field+name, err) }
+// section names, empty if it names neither.
+func (r *secrets) secret(field, env, file string) (value string) {
 	switch {
 	case env != "" && file != "":
-		return "", bad("_env and "+field+"_file", errors.New("set one of them"))
+		r.fail(field+"_env and "+field+"_file", errors.New("set one of them"))
 	case env != "":
-		value, ok := os.LookupEnv(env)
-		if !ok || value == "" {
-			return "", bad("_env", fmt.Errorf("the environment variable %s is not set", env))
+		if value = os.Getenv(env); value == "" {
+			r.fail(field+"_env", fmt.Errorf("the environment variable %s is not set", env))
 		}
-		return value, nil
 	case file != "":
-		value, err := readSecret(file)
-		if err == nil && value == "" {
+		var err error
+		if value, err = readSecret(file); err == nil && value == "" {
 			err = errors.New("it is empty")
 		}
 		if err != nil {
-			return "", bad("_file "+file, err)
+			r.fail(field+"_file "+file, err)
 		}
-		return value, nil
 	}
-	return "", nil
+	return value
 }
 
 // readSecret returns the content of a small file without the end of its last

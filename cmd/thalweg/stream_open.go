@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -11,110 +12,118 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
 // stream is a pipeline's stream as a client sees it.
 type stream struct {
+	*cluster
 	spec *pipeline.Spec
-	// cfg is what its scorers of partition 0 are configured to.
-	cfg            scorer.Config
-	live           storage.Place // of the sink
-	sinkConnection string
+	cfg  scorer.Config // of partition 0
+	live storage.Place // where the rows go; its bucket may not be open
 }
 
-// openStream finds the stream of a pipeline's newest generation.
-func (c *cluster) openStream(ctx context.Context, name string) (*stream, error) {
+func (s *stream) sink() *pipeline.Sink { return &s.spec.Spec.Scoring.Sink }
+
+// fetchStream finds the stream of a pipeline's newest generation; nil if its spec
+// scores nothing.
+func (c *cluster) fetchStream(ctx context.Context, name string) (*stream, error) {
 	spec, generation, err := fetchSpec(ctx, c.Client, name)
+	if err != nil || spec.Spec.Scoring == nil {
+		return nil, err
+	}
+	cfg, bucket, err := scorer.ConfigOf(spec, generation, 0)
+	return &stream{c, spec, cfg, storage.Place{Name: bucket, Prefix: cfg.Prefix}}, err
+}
+
+// openStream finds a pipeline's stream and opens the bucket of its rows.
+func (c *cluster) openStream(ctx context.Context, name string) (*stream, error) {
+	s, err := c.fetchStream(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if spec.Spec.Scoring == nil {
+	if s == nil {
 		return nil, &thalweg.Error{Op: "find stream", Kind: thalweg.NotFound, Subject: name, Hint: "its spec has no scoring section"}
 	}
-	cfg, _, err := scorer.ConfigOf(spec, generation, 0)
-	if err != nil {
-		return nil, err
-	}
-	s := &stream{spec: spec, cfg: cfg, sinkConnection: spec.Spec.Scoring.Sink.Connection}
-	s.live, err = openPlace(ctx, c.conns, s.sinkConnection, spec.Spec.Scoring.Sink.S3.Path)
+	s.live.Bucket, err = c.conns.bucket(ctx, s.sink().Connection, s.live.Name)
 	return s, err
 }
 
-// source opens the topic as the stream reads it, but for its consumer group.
-func (s *stream) source(conns *connections) (connectors.Source, error) {
-	events := s.spec.Spec.Sources.Events
-	return conns.Source(events.Connection, events.Stream, connectors.Reading{Topic: s.cfg.Topic})
+// streams returns the streams of all pipelines. Their buckets are not open.
+func (c *cluster) streams(ctx context.Context) (all []*stream, err error) {
+	res, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range res.Pipelines {
+		s, err := c.fetchStream(ctx, p.Name)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			all = append(all, s)
+		}
+	}
+	return all, nil
 }
 
-// openPlace opens the bucket of an s3:// path that names a folder.
-func openPlace(ctx context.Context, conns *connections, connection, path string) (storage.Place, error) {
-	place, err := placeOf(path)
-	if err == nil {
-		place.Bucket, _, err = conns.bucketOf(ctx, connection, path)
+// source opens the topic as the stream reads it, but for its consumer group.
+func (s *stream) source() (connectors.Source, error) {
+	events := s.spec.Spec.Sources.Events
+	return s.conns.Source(events.Connection, events.Stream, connectors.Reading{Topic: s.cfg.Topic})
+}
+
+// place opens the bucket of an s3:// path that names a folder, over a connection
+// or else that of the sink.
+func (s *stream) place(ctx context.Context, connection, path string) (place storage.Place, err error) {
+	if place.Name, place.Prefix, err = pipeline.SplitS3Path(path); err != nil {
+		return place, err
 	}
+	if place.Prefix != "" && !strings.HasSuffix(place.Prefix, "/") {
+		place.Prefix += "/"
+	}
+	place.Bucket, err = s.conns.bucket(ctx, cmp.Or(connection, s.sink().Connection), place.Name)
 	return place, err
 }
 
-// placeOf returns what an s3:// path names, without opening it.
-func placeOf(path string) (storage.Place, error) {
-	name, prefix, err := pipeline.SplitS3Path(path)
-	if prefix != "" && !strings.HasSuffix(prefix, "/") {
-		prefix += "/"
+// partitions returns how many partitions the stream is known to have.
+func (s *stream) partitions(ctx context.Context) (n int, err error) {
+	res, err := s.StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: s.spec.Metadata.Name})
+	for _, p := range res.GetPartitions() {
+		n = max(n, int(p.Partition)+1)
 	}
-	return storage.Place{Name: name, Prefix: prefix}, err
+	return n, err
+}
+
+// log is where the log of a partition is, or that of its replayed dead letters.
+func (s *stream) log(partition int, replay bool) commitlog.Config {
+	return commitlog.Config{Pipeline: s.cfg.Pipeline, Prefix: s.cfg.Prefix, Topic: s.cfg.Topic, Partition: partition, Replay: replay}
 }
 
 // pipelineOf returns the one pipeline that scores a topic.
-func pipelineOf(ctx context.Context, c *api.Client, topic string) (string, error) {
+func (c *cluster) pipelineOf(ctx context.Context, topic string) (string, error) {
 	if topic == "" {
 		return "", usageError("PIPELINE", "", "a pipeline, or --topic")
 	}
-	var found []string
-	err := eachSpec(ctx, c, func(name string, spec *pipeline.Spec) {
-		if e := spec.Spec.Sources.Events.Reading(); spec.Spec.Scoring != nil && e != nil && e.Topic == topic {
-			found = append(found, name)
-		}
-	})
-	switch {
-	case err != nil:
-		return "", err
-	case len(found) == 0:
-		return "", &thalweg.Error{Op: "find pipeline", Kind: thalweg.NotFound, Subject: "topic " + topic, Hint: "no pipeline scores it"}
-	case len(found) > 1:
-		return "", usageError("--topic", topic, "one of the pipelines that score it: "+strings.Join(found, ", "))
-	}
-	return found[0], nil
-}
-
-// sinksOf returns where the streams of all pipelines put their rows.
-func sinksOf(ctx context.Context, c *api.Client) ([]storage.Place, error) {
-	var places []storage.Place
-	err := eachSpec(ctx, c, func(_ string, spec *pipeline.Spec) {
-		if spec.Spec.Scoring == nil || spec.Spec.Scoring.Sink.S3 == nil {
-			return
-		}
-		if place, err := placeOf(spec.Spec.Scoring.Sink.S3.Path); err == nil {
-			places = append(places, place)
-		}
-	})
-	return places, err
-}
-
-func eachSpec(ctx context.Context, c *api.Client, fn func(name string, spec *pipeline.Spec)) error {
-	all, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
+	all, err := c.streams(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	for _, p := range all.Pipelines {
-		spec, _, err := fetchSpec(ctx, c, p.Name)
-		if err != nil {
-			return err
+	var found []string
+	for _, s := range all {
+		if s.cfg.Topic == topic {
+			found = append(found, s.spec.Metadata.Name)
 		}
-		fn(p.Name, spec)
 	}
-	return nil
+	switch len(found) {
+	case 0:
+		return "", &thalweg.Error{Op: "find pipeline", Kind: thalweg.NotFound, Subject: "topic " + topic, Hint: "no pipeline scores it"}
+	case 1:
+		return found[0], nil
+	}
+	return "", usageError("--topic", topic, "one of the pipelines that score it: "+strings.Join(found, ", "))
 }
 
 // fetchSpec returns the newest spec of a pipeline, and its generation.
@@ -129,7 +138,7 @@ func fetchSpec(ctx context.Context, c *api.Client, name string) (*pipeline.Spec,
 
 // models returns what loads the versions that score.
 func (c *cluster) models(ctx context.Context) (*engine.Registry, error) {
-	state, err := c.state(ctx)
+	state, err := c.conns.bucket(ctx, "", c.stateBucket)
 	if err != nil {
 		return nil, err
 	}
