@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -23,10 +22,12 @@ func newApply(g *globals) *cobra.Command {
 			"the same training half and no run is in progress; a run in progress is restarted. The other\n" +
 			"half changes only how the stream runs: metadata.labels, kafka and connection of sources.events,\n" +
 			"and scoring, except scoring.sink.partition_by and whether there is a scoring section.\n\n" +
-			"An unchanged spec changes nothing, even if its run failed: `thalweg runs start` always trains.",
+			"An unchanged spec changes nothing, even if its run failed: `thalweg runs start` always trains.\n" +
+			"With --wait it waits for the last run of the pipeline if that is in progress. The exit code\n" +
+			"is 1 if the run that it waits for does not succeed, or the last one did not.",
 		Example: "  thalweg apply -f flights.yaml\n" +
 			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
 			// The same check as the coordinator's, here for the file's own name and
 			// without a round trip.
 			_, text, err := parseSpec(file)
@@ -37,8 +38,21 @@ func newApply(g *globals) *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			if wait && res.RunId != "" {
-				return followed(cmd, c, res.RunId)
+			run := res.RunId
+			if wait && !res.Changed {
+				last, err := c.ListRuns(cmd.Context(), &apiv1.ListRunsRequest{Pipeline: res.Pipeline, PageSize: 1})
+				if err != nil {
+					return answer{}, err
+				}
+				for _, r := range last.Runs {
+					if r.State != "succeeded" {
+						run = r.Id
+						fmt.Fprintf(cmd.ErrOrStderr(), "%s is unchanged at generation %d, so no run begins; its last run is %s\n", res.Pipeline, res.Generation, run)
+					}
+				}
+			}
+			if wait && run != "" {
+				return followed(cmd, c, run)
 			}
 			return answer{value: res, table: func(w io.Writer) {
 				switch {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,45 +26,37 @@ type answer struct {
 	failed error
 }
 
-// ask makes a verb of a function that asks the coordinators.
-func (g *globals) ask(do func(cmd *cobra.Command, c *api.Client, args []string) (answer, error)) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		c, err := g.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		a, err := do(cmd, c, args)
-		if err != nil {
-			return err
-		}
-		if a.table != nil {
-			if err := g.print(cmd.OutOrStdout(), a.value, a.table); err != nil {
-				return err
-			}
-		}
-		return a.failed
-	}
-}
-
-// cluster is the coordinators, and the stores and brokers of the flags.
+// cluster is the coordinators, and the stores and brokers of the flags if the
+// verb uses them.
 type cluster struct {
 	*api.Client
 	conns       *connections
 	stateBucket string // its name
 }
 
-// look makes a verb of a function that looks at streams by itself.
-func (g *globals) look(do func(cmd *cobra.Command, c *cluster, args []string) (answer, error)) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		conns, err := g.connections.open()
+// ask makes a verb of a function that asks the coordinators, and looks at streams
+// by itself if it uses stores.
+func (g *globals) ask(do func(cmd *cobra.Command, c *cluster, args []string) (answer, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
+		c := &cluster{stateBucket: g.connections.state}
+		if c.Client, err = g.client(); err != nil {
+			return err
+		}
+		defer c.Client.Close()
+		if slices.Contains(usedFlags(cmd), "store") {
+			if c.conns, err = g.connections.open(); err != nil {
+				return err
+			}
+			defer c.conns.Close()
+		}
+		a, err := do(cmd, c, args)
+		if err == nil && a.table != nil {
+			err = g.print(cmd.OutOrStdout(), a.value, a.table)
+		}
 		if err != nil {
 			return err
 		}
-		defer conns.Close()
-		return g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
-			return do(cmd, &cluster{c, conns, g.connections.state}, args)
-		})(cmd, args)
+		return a.failed
 	}
 }
 

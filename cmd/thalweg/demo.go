@@ -16,7 +16,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/retry"
@@ -54,7 +53,7 @@ type demo struct {
 	out, errs       io.Writer
 
 	cluster *devCluster
-	client  *api.Client
+	client  *cluster
 	parsed  *pipeline.Spec
 	text    string
 	local   *localDataset
@@ -106,10 +105,7 @@ func (d *demo) job(ctx context.Context) (*demoSummary, error) {
 		return nil, err
 	}
 	d.cluster.endpoints.print(d.out)
-	var err error
-	if d.client, err = api.NewClient(api.Config{Addresses: d.cluster.endpoints.API}); err != nil {
-		return nil, err
-	}
+	d.client = &cluster{Client: d.cluster.client, conns: d.cluster.connections}
 	if err := d.upload(ctx); err != nil {
 		return nil, err
 	}
@@ -182,7 +178,7 @@ func (d *demo) train(ctx context.Context, text string) (*apiv1.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return follow(ctx, d.client, d.errs, res.RunId)
+	return follow(ctx, d.client.Client, d.errs, res.RunId)
 }
 
 // stream sends the held-out rows while a second version is trained with other

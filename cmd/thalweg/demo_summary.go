@@ -66,7 +66,7 @@ func (d *demo) summarise(ctx context.Context, first, second *apiv1.Run, sent int
 			RunSecond: float64(r.EndedAtUnixMs-r.StartedAtUnixMs) / 1000})
 	}
 	d.say("Checking the results: thalweg fsck.")
-	verdict, err := (&cluster{Client: d.client, conns: d.cluster.connections}).judge(ctx, d.parsed.Metadata.Name, "")
+	verdict, err := d.client.judge(ctx, d.parsed.Metadata.Name, "")
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	live, err := (&cluster{Client: d.client, conns: d.cluster.connections}).openStream(ctx, d.parsed.Metadata.Name)
+	live, err := d.client.openStream(ctx, d.parsed.Metadata.Name)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ type devCluster struct {
 	log          *slog.Logger
 	endpoints    devEndpoints
 	connections  *connections
+	client       *api.Client
 	lock         *os.File
 	broker       devBroker
 	server       devStore // nil where the directory serves
@@ -86,6 +87,9 @@ func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCl
 		return nil, err
 	}
 	if c.broker, err = newDevBroker(filepath.Join(dir, "kafka"), c.endpoints.Kafka); err != nil {
+		return nil, err
+	}
+	if c.client, err = api.NewClient(api.Config{Addresses: c.endpoints.API}); err != nil {
 		return nil, err
 	}
 	return c, c.openCoordinators()
@@ -197,6 +201,7 @@ func (c *devCluster) Run(ctx context.Context) error {
 	work := c.runWorkers(workCtx)
 	stopControl()
 	nodesErr := nodes.Wait()
+	c.client.Close()
 	c.connections.Close()
 	stopBase()
 	return errors.Join(work, nodesErr, services.Wait())
@@ -219,14 +224,10 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 			return err
 		}
 	}
-	client, err := api.NewClient(api.Config{Addresses: c.endpoints.API})
-	if err != nil {
-		return err
-	}
 	var g errgroup.Group
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
-		w, err := worker.New(ctx, client, c.connections, c.log, worker.Config{
+		w, err := worker.New(ctx, c.client, c.connections, c.log, worker.Config{
 			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id))})
 		if err != nil {
 			return errors.Join(err, g.Wait())
@@ -244,12 +245,8 @@ func (c *devCluster) WaitReady(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	client, err := api.NewClient(api.Config{Addresses: c.endpoints.API})
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	_, err = client.Status(ctx, &apiv1.StatusRequest{})
+	_, err := c.client.Status(ctx, &apiv1.StatusRequest{})
 	return err
 }

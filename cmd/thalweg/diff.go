@@ -30,7 +30,7 @@ func newDiff(g *globals) *cobra.Command {
 			"which.",
 		Example: "  thalweg diff flight-delays --with s3://lake/replays/v2/\n" +
 			"  thalweg diff flight-delays --with s3://lake/replays/v2/ -o json",
-		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			ctx := cmd.Context()
 			if _, _, err := pipeline.SplitS3Path(with); err != nil {
 				return answer{}, usageError("--with", with, "s3://bucket/prefix/")

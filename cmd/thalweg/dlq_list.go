@@ -53,7 +53,7 @@ func newDLQList(g *globals) *cobra.Command {
 		Short: "Count dead letters by stage and reason",
 		Example: "  thalweg dlq list flight-delays\n" +
 			"  thalweg dlq list flight-delays --where \"model_version == 3 && timestamp >= '2026-11-01'\" -o json",
-		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			if limit < 1 {
 				return answer{}, usageError("--limit", fmt.Sprint(limit), "a number from 1")
 			}

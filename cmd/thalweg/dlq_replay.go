@@ -29,7 +29,7 @@ func newDLQReplay(g *globals) *cobra.Command {
 		Example: "  thalweg dlq replay flight-delays --where \"stage == '2 filter' && offset >= 1000\"\n" +
 			"  thalweg dlq replay flight-delays --model 4 -o json",
 		Annotations: map[string]string{usesFlags: scores},
-		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			if _, err := selectLetters(where); err != nil {
 				return answer{}, err
 			}
@@ -57,7 +57,7 @@ func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string)
 	if err != nil {
 		return none, err
 	}
-	model, err := findVersion(ctx, c.Client, s.spec.Spec.Registry.Model, version)
+	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, version)
 	if err != nil {
 		return none, err
 	}

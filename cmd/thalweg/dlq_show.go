@@ -28,7 +28,7 @@ func newDLQShow(g *globals) *cobra.Command {
 			"a line of JSON with the raw bytes in base64, and what replays made of it.",
 		Example: "  thalweg dlq show flight-delays --where \"stage == 'decode' && partition == 3\"\n" +
 			"  thalweg dlq show flight-delays --limit 0 -o json | jq -r .raw",
-		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			p, err := newLetterPrinter(g.output, out)
 			if err != nil {

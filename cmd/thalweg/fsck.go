@@ -26,7 +26,7 @@ func newFsck(g *globals) *cobra.Command {
 			"an operator skipped, and dead letters that were scored again, are counted. fsck\n" +
 			"shares no code with the writers.",
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
-		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			verdict, err := c.judge(cmd.Context(), args[0], at)
 			if err != nil {
 				return answer{}, err

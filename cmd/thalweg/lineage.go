@@ -13,7 +13,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -44,7 +43,7 @@ func newLineage(g *globals) *cobra.Command {
 		Example: "  thalweg lineage flight-delays --partition 0 --offset 4711\n" +
 			"  thalweg lineage flight-delays --partition 0 --offset 4711 -o json > row.json\n" +
 			"  thalweg lineage --from-file row.json --verify",
-		RunE: g.look(f.run),
+		RunE: g.ask(f.run),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.topic, "topic", "", "the topic; default: the pipeline's")
@@ -192,7 +191,7 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 	if from, err = openSources(ctx, c.conns, places, topic); err != nil {
 		return nil, from, err
 	}
-	doc, err = lineage.Trace(ctx, from, &registry{c.Client}, lineage.Query{Pipeline: s.cfg.Pipeline, Topic: topic, TopicID: f.topicID,
+	doc, err = lineage.Trace(ctx, from, c, lineage.Query{Pipeline: s.cfg.Pipeline, Topic: topic, TopicID: f.topicID,
 		Partition: f.partition, Offset: f.offset}, f.keep)
 	if err != nil {
 		return nil, from, err
@@ -201,14 +200,9 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 	return doc, from, nil
 }
 
-// registry is what the coordinators know.
-type registry struct {
-	client *api.Client
-}
-
 // Version implements lineage.Registry.
-func (r *registry) Version(ctx context.Context, m engine.Model) (lineage.Registered, error) {
-	model, err := findModel(ctx, r.client, string(m.Name))
+func (c *cluster) Version(ctx context.Context, m engine.Model) (lineage.Registered, error) {
+	model, err := findModel(ctx, c, string(m.Name))
 	if err != nil {
 		return lineage.Registered{}, err
 	}
@@ -221,8 +215,8 @@ func (r *registry) Version(ctx context.Context, m engine.Model) (lineage.Registe
 }
 
 // Spec implements lineage.Registry.
-func (r *registry) Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error) {
-	res, err := r.client.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: string(name), Generation: uint64(generation)})
+func (c *cluster) Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error) {
+	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: string(name), Generation: uint64(generation)})
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
@@ -31,7 +30,7 @@ func newModelsList(g *globals) *cobra.Command {
 		Use:     "list [MODEL]",
 		Short:   "List models, their versions and aliases",
 		Example: "  thalweg models list -o json",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.ListModels(cmd.Context(), &apiv1.ListModelsRequest{Model: argument(args, 0)})
 			return answer{value: res, table: func(w io.Writer) {
 				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
@@ -60,59 +59,57 @@ func figure(metrics map[string]float64, name string) string {
 }
 
 func newModelsPromote(g *globals) *cobra.Command {
-	var alias string
-	cmd := &cobra.Command{
+	return newModelsMove(g, &cobra.Command{
 		Use:     "promote MODEL VERSION",
 		Short:   "Point an alias at a version; streams use champion",
 		Example: "  thalweg models promote flight-delays 2",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
-			v, err := strconv.ParseUint(args[1], 10, 64)
-			if err != nil {
-				return answer{}, usageError("VERSION", args[1], "a number from `thalweg models list`")
-			}
-			return promote(cmd.Context(), c, args[0], alias, v)
-		}),
-	}
-	cmd.Flags().StringVar(&alias, "alias", thalweg.DefaultAlias, "the alias to move")
-	return cmd
+	}, func(_ context.Context, _ *cluster, _ string, args []string) (uint64, error) {
+		v, err := strconv.ParseUint(args[1], 10, 64)
+		if err != nil {
+			err = usageError("VERSION", args[1], "a number from `thalweg models list`")
+		}
+		return v, err
+	})
 }
 
 func newModelsRollback(g *globals) *cobra.Command {
-	var alias string
-	cmd := &cobra.Command{
+	return newModelsMove(g, &cobra.Command{
 		Use:     "rollback MODEL",
 		Short:   "Point an alias at the version before its current one",
 		Example: "  thalweg models rollback flight-delays",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
-			m, err := findModel(cmd.Context(), c, args[0])
-			if err != nil {
-				return answer{}, err
+	}, func(ctx context.Context, c *cluster, alias string, args []string) (before uint64, err error) {
+		m, err := findModel(ctx, c, args[0])
+		for _, v := range m.GetVersions() {
+			if v.Version < m.Aliases[alias] {
+				before = max(before, v.Version)
 			}
-			var before uint64
-			for _, v := range m.Versions {
-				if v.Version < m.Aliases[alias] {
-					before = max(before, v.Version)
-				}
-			}
-			if before == 0 {
-				return answer{}, &thalweg.Error{Op: "roll back", Kind: thalweg.NotFound, Subject: args[0],
-					Hint: "there is no version before the one that " + alias + " names"}
-			}
-			return promote(cmd.Context(), c, args[0], alias, before)
-		}),
-	}
-	cmd.Flags().StringVar(&alias, "alias", thalweg.DefaultAlias, "the alias to move")
+		}
+		if err == nil && before == 0 {
+			err = &thalweg.Error{Op: "roll back", Kind: thalweg.NotFound, Subject: args[0],
+				Hint: "there is no version before the one that " + alias + " names"}
+		}
+		return before, err
+	})
+}
+
+// newModelsMove makes a verb of a function that tells which version an alias is to
+// point at.
+func newModelsMove(g *globals, cmd *cobra.Command, to func(ctx context.Context, c *cluster, alias string, args []string) (uint64, error)) *cobra.Command {
+	alias := cmd.Flags().String("alias", thalweg.DefaultAlias, "the alias to move")
+	cmd.RunE = g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		v, err := to(cmd.Context(), c, *alias, args)
+		if err != nil {
+			return answer{}, err
+		}
+		res, err := c.Promote(cmd.Context(), &apiv1.PromoteRequest{Model: args[0], Alias: *alias, Version: v})
+		return answer{value: res, table: func(w io.Writer) {
+			fmt.Fprintf(w, "%s of %s is now version %d (was %d)\n", *alias, args[0], v, res.Previous)
+		}}, err
+	})
 	return cmd
 }
 
-func promote(ctx context.Context, c *api.Client, model, alias string, v uint64) (answer, error) {
-	res, err := c.Promote(ctx, &apiv1.PromoteRequest{Model: model, Alias: alias, Version: v})
-	return answer{value: res, table: func(w io.Writer) {
-		fmt.Fprintf(w, "%s of %s is now version %d (was %d)\n", alias, model, v, res.Previous)
-	}}, err
-}
-
-func findModel(ctx context.Context, c *api.Client, name string) (*apiv1.Model, error) {
+func findModel(ctx context.Context, c *cluster, name string) (*apiv1.Model, error) {
 	res, err := c.ListModels(ctx, &apiv1.ListModelsRequest{Model: name})
 	if err != nil {
 		return nil, err
@@ -132,8 +129,8 @@ func newModelsExport(g *globals) *cobra.Command {
 		Short:       "Write a version's verified files (safetensors, transform, spec, provenance) to a directory",
 		Example:     "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
 		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
-		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			v, err := findVersion(cmd.Context(), c.Client, args[0], args[1])
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			v, err := findVersion(cmd.Context(), c, args[0], args[1])
 			if err != nil {
 				return answer{}, err
 			}

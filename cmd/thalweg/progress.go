@@ -42,7 +42,7 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 			return res.Run, nil
 		case "failed", "canceled":
 			return nil, &thalweg.Error{Op: "run " + runID, Subject: res.Run.State + " in stage " + res.Run.Stage,
-				Hint: "see `thalweg runs show " + runID + "`", Err: fmt.Errorf("%s", cmp.Or(res.Run.Error, "no error given"))}
+				Hint: "see `thalweg runs show " + runID + "`; `thalweg runs start " + res.Run.Pipeline + "` trains again", Err: fmt.Errorf("%s", cmp.Or(res.Run.Error, "no error given"))}
 		}
 		if err := retry.Sleep(ctx, followEvery); err != nil {
 			return nil, err

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -39,7 +38,7 @@ func newReplay(g *globals) *cobra.Command {
 			"code 0: every event has the same outcome, with the same bits. Exit code 1: one differs.",
 		Example: "  thalweg replay flight-delays --model 2 --into s3://lake/replays/v2/ --diff\n" +
 			"  thalweg replay --topic flights --from 2026-11-26T00:00:00Z --to latest --model champion --into s3://lake/replays/today/",
-		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			r.pipeline = argument(args, 0)
 			return r.run(cmd, c)
 		}),
@@ -114,7 +113,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	for i, o := range others {
 		sinks[i] = o.live
 	}
-	model, err := findVersion(ctx, c.Client, s.spec.Spec.Registry.Model, r.model)
+	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, r.model)
 	if err != nil {
 		return answer{}, err
 	}
@@ -179,7 +178,7 @@ func (o *replayed) table(w io.Writer) {
 
 // findVersion returns what a user calls a version: its number, an alias, or a
 // checkpoint, which need not be registered.
-func findVersion(ctx context.Context, c *api.Client, model, text string) (engine.Candidate, error) {
+func findVersion(ctx context.Context, c *cluster, model, text string) (engine.Candidate, error) {
 	m, err := findModel(ctx, c, model)
 	if err != nil {
 		return engine.Candidate{}, err

@@ -26,7 +26,7 @@ func newResults(g *globals) *cobra.Command {
 			"replaced, for as long as its retention: read the files that are listed here, or the table.",
 		Example: "  thalweg results flight-delays\n" +
 			"  thalweg results flight-delays --head 5",
-		RunE: g.look(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			s, err := c.openStream(cmd.Context(), args[0])
 			if err != nil {
 				return answer{}, err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -22,7 +21,7 @@ func newRuns(g *globals) *cobra.Command {
 			"  thalweg runs --pipeline flight-delays --limit 500\n" +
 			"  thalweg runs show flight-delays-1-1\n" +
 			"  thalweg runs start flight-delays --wait",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
 			res, err := c.ListRuns(cmd.Context(), req)
 			return answer{value: res, table: func(w io.Writer) {
 				row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION", "ERROR")
@@ -47,7 +46,7 @@ func newRunsShow(g *globals) *cobra.Command {
 		Use:     "show RUN",
 		Short:   "Show one run: stages, counts and metrics",
 		Example: "  thalweg runs show flight-delays-1-1 -o json",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
 			if err != nil {
 				return answer{}, err
@@ -63,7 +62,7 @@ func newRunsStart(g *globals) *cobra.Command {
 		Use:     "start PIPELINE",
 		Short:   "Start a training run on the current data",
 		Example: "  thalweg runs start flight-delays --wait",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{Pipeline: args[0]})
 			if err != nil {
 				return answer{}, err
@@ -83,7 +82,7 @@ func newRunsFollow(g *globals) *cobra.Command {
 		Use:     "follow RUN",
 		Short:   "Show a run's progress until it ends",
 		Example: "  thalweg runs follow flight-delays-1-1",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			return followed(cmd, c, args[0])
 		}),
 	}
@@ -94,7 +93,7 @@ func newRunsCancel(g *globals) *cobra.Command {
 		Use:     "cancel RUN",
 		Short:   "Cancel a run; the objects that it wrote stay in the bucket, unused",
 		Example: "  thalweg runs cancel flight-delays-2-1",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RunId: args[0]})
 			return answer{value: res, table: func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") }}, err
 		}),
@@ -106,8 +105,8 @@ func runShown(run *apiv1.Run) answer {
 }
 
 // followed shows a run until it ends, and then how it ended.
-func followed(cmd *cobra.Command, c *api.Client, id string) (answer, error) {
-	run, err := follow(cmd.Context(), c, cmd.ErrOrStderr(), id)
+func followed(cmd *cobra.Command, c *cluster, id string) (answer, error) {
+	run, err := follow(cmd.Context(), c.Client, cmd.ErrOrStderr(), id)
 	return runShown(run), err
 }
 

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -16,7 +15,7 @@ func newStatus(g *globals) *cobra.Command {
 		Short: "Show coordinators, workers, pipelines and streams",
 		Example: "  thalweg status\n" +
 			"  curl -s -H 'Content-Type: application/json' -d '{}' http://127.0.0.1:7070/thalweg.coordinator.v1.CoordinatorService/Status",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, _ []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
 			cluster, err := c.Status(cmd.Context(), &apiv1.StatusRequest{})
 			if err != nil {
 				return answer{}, err

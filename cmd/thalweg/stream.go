@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -26,13 +25,13 @@ func newStreamSet(g *globals, verb, short string, paused bool) *cobra.Command {
 		Use:     verb + " PIPELINE",
 		Short:   short,
 		Example: "  thalweg stream " + verb + " flight-delays",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			return setStream(cmd.Context(), c, verb, &apiv1.SetStreamRequest{Pipeline: args[0], Paused: paused})
 		}),
 	}
 }
 
-func setStream(ctx context.Context, c *api.Client, verb string, req *apiv1.SetStreamRequest) (answer, error) {
+func setStream(ctx context.Context, c *cluster, verb string, req *apiv1.SetStreamRequest) (answer, error) {
 	res, err := c.SetStream(ctx, req)
 	return answer{value: res, table: func(w io.Writer) {
 		if k := req.Skip; k != nil && k.AcceptTopic != "" {
@@ -68,7 +67,7 @@ func newStreamResume(g *globals) *cobra.Command {
 		if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &authorization.From, &authorization.To, &rest); n != 2 {
 			return usageError("--skip", skip, "FROM-TO, as stream status names them")
 		}
-		return g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+		return g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			status, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: args[0]})
 			if err != nil {
 				return answer{}, err
@@ -114,7 +113,7 @@ func newStreamStatus(g *globals) *cobra.Command {
 		Use:     "status [PIPELINE]",
 		Short:   "Show state, offsets and lag of each partition",
 		Example: "  thalweg stream status flight-delays -o json",
-		RunE: g.ask(func(cmd *cobra.Command, c *api.Client, args []string) (answer, error) {
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: argument(args, 0)})
 			return answer{value: res, table: func(w io.Writer) {
 				row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")

@@ -7,7 +7,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -30,7 +29,7 @@ func (s *stream) sink() *pipeline.Sink { return &s.spec.Spec.Scoring.Sink }
 // fetchStream finds the stream of a pipeline's newest generation; nil if its spec
 // scores nothing.
 func (c *cluster) fetchStream(ctx context.Context, name string) (*stream, error) {
-	spec, generation, err := fetchSpec(ctx, c.Client, name)
+	spec, generation, err := fetchSpec(ctx, c, name)
 	if err != nil || spec.Spec.Scoring == nil {
 		return nil, err
 	}
@@ -127,7 +126,7 @@ func (c *cluster) pipelineOf(ctx context.Context, topic string) (string, error) 
 }
 
 // fetchSpec returns the newest spec of a pipeline, and its generation.
-func fetchSpec(ctx context.Context, c *api.Client, name string) (*pipeline.Spec, thalweg.Generation, error) {
+func fetchSpec(ctx context.Context, c *cluster, name string) (*pipeline.Spec, thalweg.Generation, error) {
 	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: name})
 	if err != nil {
 		return nil, 0, err

@@ -310,6 +310,18 @@ func TestApplySaysWhetherARunBegins(t *testing.T) {
 	if text, err := run("apply --wait -f " + spec); err != nil || !strings.Contains(text, "succeeded") {
 		t.Errorf("%v: %s", err, text)
 	}
+	// A spec that is applied again waits for its last run, or says how that ended.
+	a.applied = &apiv1.ApplyResponse{Pipeline: "p", Generation: 3}
+	if text, err := run("apply --wait -f " + spec); err != nil || !strings.HasPrefix(text, "p is unchanged at generation 3; ") {
+		t.Errorf("after a run that succeeded: %v: %s", err, text)
+	}
+	a.runs = []*apiv1.Run{{Id: "r2", Pipeline: "p", State: "failed", Stage: "train", Error: "no memory"}, {Id: "r", State: "succeeded"}}
+	if text, err := run("apply --wait -f " + spec); err == nil || !strings.Contains(err.Error(), "no memory") || !strings.Contains(err.Error(), "`thalweg runs start p` trains again") {
+		t.Errorf("after a run that failed: %v: %s", err, text)
+	}
+	if text, err := run("apply -f " + spec); err != nil {
+		t.Errorf("without --wait: %v: %s", err, text)
+	}
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	put(t, bad, "apiVersion: thalweg/v1\nkind: Pipelin\n")
 	a.err = fmt.Errorf("nobody may ask")
