@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -23,8 +26,7 @@ func newApply(g *globals) *cobra.Command {
 			"half changes only how the stream runs: metadata.labels, kafka and connection of sources.events,\n" +
 			"and scoring, except scoring.sink.partition_by and whether there is a scoring section.\n\n" +
 			"An unchanged spec changes nothing, even if its run failed: `thalweg runs start` always trains.\n" +
-			"With --wait it waits for the last run of the pipeline if that is in progress. The exit code\n" +
-			"is 1 if the run that it waits for does not succeed, or the last one did not.",
+			"With --wait it waits for the pipeline's last run, if that is in progress, and fails if that failed.",
 		Example: "  thalweg apply -f flights.yaml\n" +
 			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
@@ -40,15 +42,8 @@ func newApply(g *globals) *cobra.Command {
 			}
 			run := res.RunId
 			if wait && !res.Changed {
-				last, err := c.ListRuns(cmd.Context(), &apiv1.ListRunsRequest{Pipeline: res.Pipeline, PageSize: 1})
-				if err != nil {
+				if run, err = runInProgress(cmd.Context(), c, res.Pipeline); err != nil {
 					return answer{}, err
-				}
-				for _, r := range last.Runs {
-					if r.State != "succeeded" {
-						run = r.Id
-						fmt.Fprintf(cmd.ErrOrStderr(), "%s is unchanged at generation %d, so no run begins; its last run is %s\n", res.Pipeline, res.Generation, run)
-					}
 				}
 			}
 			if wait && run != "" {
@@ -70,6 +65,23 @@ func newApply(g *globals) *cobra.Command {
 	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait until it ends")
 	must(cmd.MarkFlagRequired("file"))
 	return cmd
+}
+
+// runInProgress returns the run of an unchanged spec, or none if the last one has
+// succeeded. Any other end of it is an error.
+func runInProgress(ctx context.Context, c *cluster, pipeline string) (string, error) {
+	last, err := c.ListRuns(ctx, &apiv1.ListRunsRequest{Pipeline: pipeline, PageSize: 1})
+	if err != nil || len(last.Runs) == 0 {
+		return "", err
+	}
+	switch r := last.Runs[0]; r.State {
+	case "running":
+		return r.Id, nil
+	case "failed", "canceled":
+		return "", &thalweg.Error{Op: "apply", Subject: pipeline, Err: fmt.Errorf("the spec is unchanged and its last run %s ended as %s: %s", r.Id, r.State, cmp.Or(r.Error, "no error given")),
+			Hint: "`thalweg runs start " + pipeline + "` trains again"}
+	}
+	return "", nil
 }
 
 // parseSpec reads and parses a spec file.

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/thalweg/thalweg/worker/stream/lineage"
 )
 
 // What changes only how the stream runs is said to train nothing, and rows of the
@@ -28,7 +30,7 @@ func TestApplyOfAnotherStreamHalfGoesOnWithTheVersion(t *testing.T) {
 	}
 	committed(t, c, cl, 600)
 	text, err := command(t, c, "lineage", "flight-delays", "--offset", "7", "--verify", "-o", "json")
-	if d := parsed[traced](t, text); err != nil || !d.Verification.OK || d.Spec.Generation != 2 || d.Model.Version != 1 || len(d.Notes) > 0 {
+	if d := parsed[lineage.Document](t, text); err != nil || !d.Verification.OK || d.Spec.Generation != 2 || d.Model.Version != 1 || len(d.Notes) > 0 {
 		t.Errorf("lineage: %v\n%s", err, text)
 	}
 	if text, err := command(t, c, "fsck", "flight-delays"); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -60,53 +59,39 @@ func newDLQShow(g *globals) *cobra.Command {
 
 // letterPrinter prints dead letters one by one, whatever their number.
 type letterPrinter struct {
-	out   io.Writer
-	table *tabwriter.Writer // nil: not as a table
-	yaml  bool
-	lines int // of the table
+	print func(*deadletter.Letter) error
+	flush func() error
 }
 
-func newLetterPrinter(output string, w io.Writer) (*letterPrinter, error) {
+func newLetterPrinter(output string, w io.Writer) (letterPrinter, error) {
+	none := func() error { return nil }
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
 	switch output {
 	case "table":
 		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		row(tw, "PARTITION", "OFFSET", "TIME", "VERSION", "STAGE", "REASON", "SIZE", "EVENT", "REPLAYS")
-		return &letterPrinter{table: tw}, nil
-	case "json", "yaml":
-		return &letterPrinter{out: w, yaml: output == "yaml"}, nil
+		lines := 0
+		return letterPrinter{func(l *deadletter.Letter) error {
+			row(tw, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
+				thousands(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
+			if lines++; lines%flushLetters == 0 {
+				return tw.Flush()
+			}
+			return nil
+		}, tw.Flush}, nil
+	case "json":
+		return letterPrinter{func(l *deadletter.Letter) error { return encoder.Encode(l) }, none}, nil
+	case "yaml":
+		return letterPrinter{func(l *deadletter.Letter) error {
+			data, err := yaml.MarshalWithOptions(l, yaml.UseJSONMarshaler())
+			if err == nil {
+				_, err = fmt.Fprintf(w, "---\n%s", data)
+			}
+			return err
+		}, none}, nil
 	}
-	return nil, usageError("--output", output, "table, json or yaml")
-}
-
-func (p *letterPrinter) print(l *deadletter.Letter) error {
-	if p.table != nil {
-		row(p.table, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
-			thousands(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
-		if p.lines++; p.lines%flushLetters == 0 {
-			return p.table.Flush()
-		}
-		return nil
-	}
-	var line bytes.Buffer
-	e := json.NewEncoder(&line)
-	e.SetEscapeHTML(false)
-	err := e.Encode(l)
-	data := line.Bytes()
-	if err == nil && p.yaml {
-		data, err = yaml.JSONToYAML(data)
-		data = append([]byte("---\n"), data...)
-	}
-	if err == nil {
-		_, err = p.out.Write(data)
-	}
-	return err
-}
-
-func (p *letterPrinter) flush() error {
-	if p.table != nil {
-		return p.table.Flush()
-	}
-	return nil
+	return letterPrinter{}, usageError("--output", output, "table, json or yaml")
 }
 
 // eventShown is an event for a table.

@@ -68,12 +68,6 @@ type lineageFlags struct {
 	verify, keep                        bool
 }
 
-// traced is what the verb prints.
-type traced struct {
-	*lineage.Document
-	Verification *lineage.Verification `json:"verification,omitempty"`
-}
-
 func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a answer, err error) {
 	ctx := cmd.Context()
 	var given []byte
@@ -82,15 +76,15 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 			return a, err
 		}
 	}
-	out := traced{}
+	var doc *lineage.Document
 	var from lineage.Sources
 	switch {
 	case f.fromFile != "":
-		out.Document, from, err = f.read(ctx, c)
+		doc, from, err = f.read(ctx, c)
 	case len(args) == 0 && f.topic == "":
 		return a, usageError("PIPELINE", "", "a pipeline, --topic or --from-file")
 	default:
-		out.Document, from, err = f.trace(ctx, c, args)
+		doc, from, err = f.trace(ctx, c, args)
 	}
 	if from.Events != nil {
 		defer from.Events.Close()
@@ -98,14 +92,14 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 	if err != nil {
 		return a, err
 	}
-	a.value, a.table = &out, func(w io.Writer) { printLineage(w, out) }
-	if !f.verify {
+	a.value, a.table = doc, func(w io.Writer) { printLineage(w, doc) }
+	if doc.Verification = nil; !f.verify { // one in the file is of an earlier --verify
 		return a, nil
 	}
-	if out.Verification, err = lineage.Verify(ctx, from, out.Document, given); err != nil {
+	if doc.Verification, err = lineage.Verify(ctx, from, doc, given); err != nil {
 		return a, err
 	}
-	if v, e := out.Verification, out.Event; !v.OK {
+	if v, e := doc.Verification, doc.Event; !v.OK {
 		a.failed = &thalweg.Error{Op: "verify", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d offset %d", e.Topic, e.Partition, e.Offset),
 			Err: fmt.Errorf("%d of %d columns differ", len(v.Differences), v.Columns)}
 	}
@@ -117,13 +111,6 @@ func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Docum
 	data, err := readFile("--from-file", f.fromFile, maxFileBytes, "")
 	if err != nil {
 		return nil, from, err
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) == nil && fields["verification"] != nil {
-		delete(fields, "verification") // of an earlier --verify
-		if data, err = json.Marshal(fields); err != nil {
-			return nil, from, err
-		}
 	}
 	if doc, err = lineage.Parse(data); err != nil {
 		return nil, from, &thalweg.Error{Op: "--from-file", Kind: thalweg.KindOf(err), Subject: f.fromFile, Err: err}
@@ -146,12 +133,8 @@ func openSources(ctx context.Context, conns *connections, p lineage.Places, topi
 	if err != nil {
 		return from, err
 	}
-	source, err := conns.Source(p.Events, stream, connectors.Reading{Topic: topic})
-	if err != nil {
-		return from, err
-	}
-	from.Events = source
-	return from, nil
+	from.Events, err = conns.Source(p.Events, stream, connectors.Reading{Topic: topic})
+	return from, err
 }
 
 // trace finds the lineage of an event.
@@ -226,8 +209,7 @@ func (c *cluster) Spec(ctx context.Context, name thalweg.PipelineName, generatio
 // shownObjects is how many training objects a table lists.
 const shownObjects = 8
 
-func printLineage(w io.Writer, t traced) {
-	d := t.Document
+func printLineage(w io.Writer, d *lineage.Document) {
 	in := d.Slot.Intent
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	e := d.Event
@@ -278,12 +260,13 @@ func printLineage(w io.Writer, t traced) {
 	for _, n := range d.Notes {
 		line("note", "%s", n)
 	}
-	if t.Verification != nil {
-		printVerification(line, t.Verification, d)
+	if d.Verification != nil {
+		printVerification(line, d)
 	}
 }
 
-func printVerification(line func(name, format string, args ...any), v *lineage.Verification, d *lineage.Document) {
+func printVerification(line func(name, format string, args ...any), d *lineage.Document) {
+	v := d.Verification
 	line("verify", "event from the %s, sha256 %s", v.Event, v.EventSHA256)
 	line("", "object: %s", v.Object)
 	for _, m := range v.Differences {

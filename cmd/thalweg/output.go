@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,22 +33,15 @@ func (g *globals) print(w io.Writer, value any, table func(w io.Writer)) error {
 		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		table(tw)
 		return tw.Flush()
-	case "json":
+	case "json", "yaml":
 		data, err := marshalJSON(value)
+		if err == nil && g.output == "yaml" {
+			data, err = yaml.JSONToYAML(data)
+		}
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(w, string(data))
-		return err
-	case "yaml":
-		data, err := marshalJSON(value)
-		if err != nil {
-			return err
-		}
-		if data, err = yaml.JSONToYAML(data); err != nil {
-			return err
-		}
-		_, err = w.Write(data)
+		_, err = fmt.Fprintf(w, "%s\n", bytes.TrimSuffix(data, []byte("\n")))
 		return err
 	}
 	return usageError("--output", g.output, "table, json or yaml")

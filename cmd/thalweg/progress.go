@@ -26,23 +26,24 @@ const followEvery = 150 * time.Millisecond
 // left on a terminal, a line per finished stage elsewhere. A run that does not
 // succeed is an error.
 func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*apiv1.Run, error) {
-	var shown display = &lines{w: w, done: make(map[string]bool)}
+	show := printStages(w)
 	if isTerminal(w) {
-		shown = stageBars{newBars(w, "%d/%d rows ", "%.0f rows/s ")}
+		b := newBars(w, "%d/%d rows ", "%.0f rows/s ")
+		defer b.close()
+		show = b.stages
 	}
-	defer shown.close()
 	for {
 		res, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: runID})
 		if err != nil {
 			return nil, err
 		}
-		shown.show(res.Run)
+		show(res.Run)
 		switch res.Run.State {
 		case "succeeded":
 			return res.Run, nil
 		case "failed", "canceled":
 			return nil, &thalweg.Error{Op: "run " + runID, Subject: res.Run.State + " in stage " + res.Run.Stage,
-				Hint: "see `thalweg runs show " + runID + "`; `thalweg runs start " + res.Run.Pipeline + "` trains again", Err: fmt.Errorf("%s", cmp.Or(res.Run.Error, "no error given"))}
+				Hint: "see `thalweg runs show " + runID + "`", Err: fmt.Errorf("%s", cmp.Or(res.Run.Error, "no error given"))}
 		}
 		if err := retry.Sleep(ctx, followEvery); err != nil {
 			return nil, err
@@ -55,44 +56,20 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-type display interface {
-	show(*apiv1.Run)
-	close()
-}
-
-// lines prints one plain line when a stage ends.
-type lines struct {
-	w    io.Writer
-	done map[string]bool
-}
-
-func (l *lines) show(r *apiv1.Run) {
-	for _, s := range r.Stages {
-		if s.State != "done" || l.done[s.Name] {
-			continue
-		}
-		l.done[s.Name] = true
-		rate := ""
-		if ms := s.EndedAtUnixMs - s.StartedAtUnixMs; s.RowsDone > 0 && ms > 0 {
-			rate = fmt.Sprintf("%s rows, %s rows/s", thousands(s.RowsDone), thousands(s.RowsDone*1000/ms))
-		}
-		fmt.Fprintf(l.w, "  %-9s %8s  %s  %s\n", s.Name, took(s.StartedAtUnixMs, s.EndedAtUnixMs), rate, s.Message)
-	}
-}
-
-func (l *lines) close() {}
-
-// stageBars draws one bar a stage.
-type stageBars struct{ *bars }
-
-func (b stageBars) show(r *apiv1.Run) {
-	for _, s := range r.Stages {
-		switch s.State {
-		case "waiting":
-		case "done":
-			b.set(s.Name, max(s.RowsDone, 1), 0, s.Message, true)
-		default:
-			b.set(s.Name, s.RowsDone, s.RowsTotal, s.Message, false)
+// printStages returns what prints one plain line when a stage ends.
+func printStages(w io.Writer) func(*apiv1.Run) {
+	printed := make(map[string]bool)
+	return func(r *apiv1.Run) {
+		for _, s := range r.Stages {
+			if s.State != "done" || printed[s.Name] {
+				continue
+			}
+			printed[s.Name] = true
+			rate := ""
+			if ms := s.EndedAtUnixMs - s.StartedAtUnixMs; s.RowsDone > 0 && ms > 0 {
+				rate = fmt.Sprintf("%s rows, %s rows/s", thousands(s.RowsDone), thousands(s.RowsDone*1000/ms))
+			}
+			fmt.Fprintf(w, "  %-9s %8s  %s  %s\n", s.Name, took(s.StartedAtUnixMs, s.EndedAtUnixMs), rate, s.Message)
 		}
 	}
 }
@@ -141,6 +118,19 @@ type bar struct {
 func newBars(w io.Writer, counters, speed string) *bars {
 	return &bars{progress: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(followEvery)),
 		counters: counters, speed: speed, byName: make(map[string]*bar)}
+}
+
+// stages draws one bar a stage.
+func (b *bars) stages(r *apiv1.Run) {
+	for _, s := range r.Stages {
+		switch s.State {
+		case "waiting":
+		case "done":
+			b.set(s.Name, max(s.RowsDone, 1), 0, s.Message, true)
+		default:
+			b.set(s.Name, s.RowsDone, s.RowsTotal, s.Message, false)
+		}
+	}
 }
 
 // set moves the bar of that name, which there need not have been before.

@@ -164,7 +164,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 		t.Errorf("fsck of it: %v\n%s", err, text)
 	}
 	text, err = command(t, c, "lineage", "flight-delays", "--offset", "0", "--at", "s3://lake/replays/between/", "--verify", "-o", "json")
-	if d := parsed[traced](t, text); err != nil || !d.Verification.OK || len(d.Notes) != 1 || !strings.Contains(d.Notes[0], "not in the registry") {
+	if d := parsed[lineage.Document](t, text); err != nil || !d.Verification.OK || len(d.Notes) != 1 || !strings.Contains(d.Notes[0], "not in the registry") {
 		t.Errorf("lineage of it: %v\n%s", err, text)
 	}
 }
@@ -212,7 +212,7 @@ func checkLineages(t *testing.T, c *devCluster, total int64) {
 		if err != nil {
 			t.Fatalf("%+v: %v\n%s", p, err, text)
 		}
-		v := parsed[traced](t, text).Verification
+		v := parsed[lineage.Document](t, text).Verification
 		if !v.OK || v.Object != "equal" || v.Event != "broker" || v.EventSHA256 != doc.Event.SHA256 || doc.Outcome == lineage.Scored && (v.Columns < 12 || v.Equal != v.Columns) {
 			t.Errorf("%+v: %s", p, text)
 		}

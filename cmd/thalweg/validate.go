@@ -51,17 +51,14 @@ func newValidate(g *globals) *cobra.Command {
 					checked = "fields, columns, types and the schema of events"
 				}
 			}
-			unread := spec.SchemaFile()
-			if eventSchema != "" {
-				unread = ""
-			}
 			result := map[string]any{"pipeline": spec.Metadata.Name, "valid": true, "checked": checked}
-			if unread != "" {
+			unread := spec.SchemaFile()
+			if unread != "" && eventSchema == "" {
 				result["not_read"] = unread
 			}
 			return g.print(cmd.OutOrStdout(), result, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: valid (%s)\n", args[0], checked)
-				if unread != "" {
+				if result["not_read"] != nil {
 					fmt.Fprintf(w, "not read: %s, whose fields the first stage of a run checks; --data and --event-schema check a local copy now\n", unread)
 				}
 			})

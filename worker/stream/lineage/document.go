@@ -45,6 +45,8 @@ type Document struct {
 	Build string `json:"build"`
 	// Notes tell what could not be found out, and why.
 	Notes []string `json:"notes,omitempty"`
+	// Verification is what Verify found, if the caller wants it kept.
+	Verification *Verification `json:"verification,omitempty"`
 }
 
 // Event is the record of the topic.
