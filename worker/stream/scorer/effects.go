@@ -29,27 +29,25 @@ func newJitter() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Ui
 func (r *runner) carryOut(e effect) {
 	switch e := e.(type) {
 	case openLog:
-		r.spawn(func(ctx context.Context) func() event {
+		r.do(func(ctx context.Context) event {
 			state, err := r.logbook.Open(ctx)
 			r.finished(state, err)
 			if err == nil && state.Pending != nil {
 				err = r.cfg.Hook.Do(ctx, crash.Recover, func() error { return nil })
 			}
-			return func() event {
-				return logOpened{next: state.NextOffset, topicID: state.TopicID, pending: state.Pending, lostFrom: state.LostFrom, totals: state.Total, scoredAt: state.ScoredAtUS, err: err}
-			}
+			return logOpened{state, err}
 		})
 	case findStart:
 		at := e.at
 		if at < 0 && r.cfg.Range != nil {
 			at = r.cfg.Range.From
 		}
-		r.spawn(func(ctx context.Context) func() event {
+		r.do(func(ctx context.Context) event {
 			offset, topicID, err := r.findStart(ctx, at)
 			if r.cfg.Range != nil && r.cfg.Range.TopicID != "" {
 				topicID = r.cfg.Range.TopicID // a fetch tells if the name is another's by now
 			}
-			return func() event { return startFound{offset, topicID, err} }
+			return startFound{offset, topicID, err}
 		})
 	case loadModel:
 		r.load(e.model)
@@ -73,22 +71,29 @@ func (r *runner) carryOut(e effect) {
 	case release:
 		r.release(e.job)
 	case commitOffset:
-		r.spawn(func(ctx context.Context) func() event {
+		r.do(func(ctx context.Context) event {
 			ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 			defer cancel()
-			err := r.source.Commit(ctx, r.cfg.Partition, e.next)
-			return func() event { return offsetCommitted{err} }
+			return offsetCommitted{r.source.Commit(ctx, r.cfg.Partition, e.next)}
 		})
 	case readRuns:
-		r.spawn(func(ctx context.Context) func() event {
+		r.do(func(ctx context.Context) event {
 			runs, err := compact.ReadTail(ctx, r.logbook)
-			return func() event { return runsRead{e.epoch, runs, err} }
+			return runsRead{e.epoch, runs, err}
 		})
 	case sweep:
 		r.sweep(e)
 	case stop:
 		r.stopped, r.err = true, e.err
 	}
+}
+
+// do has work done beside the loop whose outcome is an event alone.
+func (r *runner) do(work func(ctx context.Context) event) {
+	r.spawn(func(ctx context.Context) func() event {
+		ev := work(ctx)
+		return func() event { return ev }
+	})
 }
 
 // finished tells who wants to know how many slots are finished.
@@ -100,7 +105,7 @@ func (r *runner) finished(state commitlog.State, err error) {
 
 func (r *runner) load(m engine.Model) {
 	if r.engines[m] != nil {
-		r.spawn(func(context.Context) func() event { return func() event { return modelLoaded{model: m} } })
+		r.do(func(context.Context) event { return modelLoaded{model: m} })
 		return
 	}
 	r.spawn(func(ctx context.Context) func() event {

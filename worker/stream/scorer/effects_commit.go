@@ -22,12 +22,12 @@ func (r *runner) commit(e commit) {
 			slot.intent = r.intentOf(e.job)
 		}
 		in := slot.intent
-		r.spawn(func(ctx context.Context) func() event {
+		r.do(func(ctx context.Context) event {
 			if in == nil {
-				return func() event { return slotClaimed{won: false} }
+				return slotClaimed{won: false}
 			}
 			won, _, err := r.logbook.Claim(ctx, *in)
-			return func() event { return slotClaimed{won, err} }
+			return slotClaimed{won, err}
 		})
 	case opPublish:
 		if s, ok := e.job.(*span); ok {
@@ -36,17 +36,14 @@ func (r *runner) commit(e commit) {
 		}
 		job := e.job.(*merging)
 		hint := r.machine.merges.Hint(job.slots)
-		r.spawn(func(ctx context.Context) func() event {
+		r.do(func(ctx context.Context) event {
 			var err error
 			job.done, err = job.work.Publish(ctx, r.logbook, hint)
-			return func() event { return objectsPublished{err: err} }
+			return objectsPublished{err: err}
 		})
 	case opDeliver:
 		letters := e.job.(*span).rows.DeadLetters()
-		r.spawn(func(ctx context.Context) func() event {
-			err := r.outbox.Deliver(ctx, letters)
-			return func() event { return deadLettersDelivered{err} }
-		})
+		r.do(func(ctx context.Context) event { return deadLettersDelivered{r.outbox.Deliver(ctx, letters)} })
 	case opFinish:
 		r.finish(slot.done)
 	}
@@ -179,11 +176,11 @@ func (r *runner) release(job slotJob) {
 func (r *runner) sweep(e sweep) {
 	outdated := r.outdated
 	r.outdated = nil
-	r.spawn(func(ctx context.Context) func() event {
+	r.do(func(ctx context.Context) event {
 		for _, f := range outdated {
 			r.sweeper.Note(f)
 		}
 		deleted, again, err := r.sweeper.Sweep(ctx, e.now, e.retention)
-		return func() event { return swept{deleted, again, err} }
+		return swept{deleted, again, err}
 	})
 }

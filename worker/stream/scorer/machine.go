@@ -103,16 +103,14 @@ func (m *partition) handle(ev event) {
 		m.onSwept(ev)
 	case modelsOffered:
 		m.versions.candidates = ev.candidates
-	case pauseAsked:
-		if m.paused && !ev.on {
+	case asked:
+		if ev.resumed || m.paused && !ev.paused {
 			clear(m.versions.refused) // the operator may have mended what was damaged
 		}
-		m.paused = ev.on
-	case resumeAsked:
-		clear(m.versions.refused)
-		m.rate.reset()
-	case skipAuthorized:
-		m.loss.authorized = ev.authorization
+		if ev.resumed {
+			m.rate.reset()
+		}
+		m.paused, m.loss.authorized = ev.paused, ev.skip
 	case memoryShort:
 		m.slots.short = true
 	case drainAsked:
@@ -197,16 +195,16 @@ func (m *partition) onOpened(ev logOpened) {
 	if !m.complete(opOpen, ev.err) {
 		return
 	}
-	s, in := &m.slots, ev.pending
-	s.opened, s.fresh, s.claim, s.ready = true, ev.next < 0, in, false
-	s.totals, s.committed = ev.totals, ev.next
-	s.scoredAt = max(s.scoredAt, ev.scoredAt)
-	m.source.topicID, m.source.placed = ev.topicID, ev.next >= 0 && ev.topicID != ""
-	m.loss.found, m.loss.from = nil, ev.lostFrom
+	s, in := &m.slots, ev.Pending
+	s.opened, s.fresh, s.claim, s.ready = true, ev.NextOffset < 0, in, false
+	s.totals, s.committed = ev.Total, ev.NextOffset
+	s.scoredAt = max(s.scoredAt, ev.ScoredAtUS)
+	m.source.topicID, m.source.placed = ev.TopicID, ev.NextOffset >= 0 && ev.TopicID != ""
+	m.loss.found, m.loss.from = nil, ev.LostFrom
 	if in == nil {
 		s.cutShort = nil
 		if m.source.placed {
-			m.restart(ev.next)
+			m.restart(ev.NextOffset)
 		}
 		return
 	}

@@ -30,10 +30,8 @@ type Scorer struct {
 	nudge   chan struct{}    // paused or resumed has changed
 	mu      struct {
 		sync.Mutex
-		paused  bool
-		resumed bool // asked for and not told to the machine
-		skip    SkipAuthorization
-		status  Status
+		asked  asked // resumed: and not told to the machine
+		status Status
 	}
 }
 
@@ -92,16 +90,18 @@ func (s *Scorer) Run(ctx context.Context) error {
 }
 
 // Pause makes the scorer commit what it has and rest, or go on.
-func (s *Scorer) Pause(paused bool) { s.ask(func() { s.mu.paused = paused }) }
+func (s *Scorer) Pause(paused bool) { s.ask(func() { s.mu.asked.paused = paused }) }
 
 // Resume lets a scorer go on that rests because too many events were dead
 // letters, and count them anew.
-func (s *Scorer) Resume() { s.ask(func() { s.mu.resumed, s.mu.status.Tripped = true, "" }) }
+func (s *Scorer) Resume() { s.ask(func() { s.mu.asked.resumed, s.mu.status.Tripped = true, "" }) }
 
 // Skip hands on an operator's permission to give up offsets that are lost. It does
 // nothing unless it is about exactly what this scorer finds missing, before or
 // after it is given.
-func (s *Scorer) Skip(authorization SkipAuthorization) { s.ask(func() { s.mu.skip = authorization }) }
+func (s *Scorer) Skip(authorization SkipAuthorization) {
+	s.ask(func() { s.mu.asked.skip = authorization })
+}
 
 func (s *Scorer) ask(change func()) {
 	s.mu.Lock()
@@ -114,12 +114,12 @@ func (s *Scorer) ask(change func()) {
 }
 
 // asked returns what is asked of the scorer; resumed only once.
-func (s *Scorer) asked() (paused, resumed bool, skip SkipAuthorization) {
+func (s *Scorer) asked() asked {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	paused, resumed, skip = s.mu.paused, s.mu.resumed, s.mu.skip
-	s.mu.resumed = false
-	return paused, resumed, skip
+	a := s.mu.asked
+	s.mu.asked.resumed = false
+	return a
 }
 
 // runner is one Run: the loop that feeds the machine, and the goroutines that
@@ -201,14 +201,7 @@ func (r *runner) run(ctx context.Context) error {
 	r.watchTopic()
 	candidates, changed := r.models.Candidates()
 	r.step(modelsOffered{candidates})
-	paused, resumed, skip := r.asked()
-	r.step(skipAuthorized{skip})
-	if resumed {
-		r.step(resumeAsked{})
-	}
-	if paused {
-		r.step(pauseAsked{true})
-	}
+	r.step(r.asked())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	asked := ctx.Done()
@@ -224,12 +217,7 @@ func (r *runner) run(ctx context.Context) error {
 			candidates, changed = r.models.Candidates()
 			r.step(modelsOffered{candidates})
 		case <-r.nudge:
-			paused, resumed, skip := r.asked()
-			if resumed {
-				r.step(resumeAsked{})
-			}
-			r.step(skipAuthorized{skip})
-			if err := r.at(crash.Pause, pauseAsked{paused}); err != nil {
+			if err := r.at(crash.Pause, r.asked()); err != nil {
 				return err
 			}
 		case <-r.memoryPressure:

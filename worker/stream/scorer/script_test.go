@@ -135,9 +135,9 @@ func (s *script) do(t *testing.T, command string) []string {
 	var ev event
 	switch words[0] {
 	case "opened":
-		o := logOpened{next: number("next", -1), lostFrom: number("lost-from", number("next", -1)), err: err}
-		if o.next >= 0 {
-			o.topicID = word("topic", "T1")
+		o := logOpened{commitlog.State{NextOffset: number("next", -1), LostFrom: number("lost-from", number("next", -1))}, err}
+		if o.NextOffset >= 0 {
+			o.TopicID = word("topic", "T1")
 		}
 		if claim, ok := args["pending"]; ok {
 			in := &commitlog.Intent{ID: "claim", Model: "m", SpecGeneration: 7, ScoredAtUS: 5, TopicID: word("topic", "T1")}
@@ -148,7 +148,7 @@ func (s *script) do(t *testing.T, command string) []string {
 			} else {
 				fmt.Sscanf(claim, "[%d,%d)/%d", &in.From, &in.To, &in.ModelVersion)
 			}
-			o.pending = in
+			o.Pending = in
 		}
 		ev = o
 	case "found":
@@ -185,11 +185,11 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "tick":
 		ev = ticked{}
 	case "pause":
-		ev = pauseAsked{true}
+		ev = asked{paused: true, skip: s.m.loss.authorized}
 	case "unpause":
-		ev = pauseAsked{false}
+		ev = asked{skip: s.m.loss.authorized}
 	case "resume":
-		ev = resumeAsked{}
+		ev = asked{paused: s.m.paused, resumed: true, skip: s.m.loss.authorized}
 	case "policy":
 		s.m.cfg.OnLost = words[1]
 		return nil
@@ -203,7 +203,7 @@ func (s *script) do(t *testing.T, command string) []string {
 	case "say":
 		w := SkipAuthorization{TopicID: word("topic", "T1"), Accept: word("accept", "")}
 		fmt.Sscanf(args["skip"], "%d-%d", &w.From, &w.To)
-		ev = skipAuthorized{w}
+		ev = asked{paused: s.m.paused, skip: w}
 	case "drain":
 		ev = drainAsked{}
 	default:

@@ -67,7 +67,7 @@ func (o *simOperator) speak(w SkipAuthorization) {
 	o.sim.authorized = w
 	o.sim.tally["authorizations of an operator"]++
 	for _, owner := range o.sim.live() {
-		owner.step(skipAuthorized{w})
+		owner.step(asked{paused: owner.runner.machine.paused, skip: w})
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *sim) spawn() *simOwner {
 	}
 	o.runner = r
 	s.owners = append(s.owners, o)
-	o.step(skipAuthorized{s.authorized})
+	o.step(asked{skip: s.authorized})
 	o.step(modelsOffered{s.candidates})
 	return o
 }

@@ -155,7 +155,9 @@ var simDisturbances = []struct {
 			s.spawn()
 		}
 	}},
-	{6, "a pause is asked for or ended", func(s *sim, live []*simOwner) { s.any(live).step(pauseAsked{s.rng.IntN(3) == 0}) }},
+	{6, "a pause is asked for or ended", func(s *sim, live []*simOwner) {
+		s.any(live).step(asked{paused: s.rng.IntN(3) == 0, skip: s.authorized})
+	}},
 	{4, "a drain is asked for", func(s *sim, live []*simOwner) { s.any(live).step(drainAsked{}) }},
 	{10, "a version is registered", (*sim).register},
 	{5, "a clock jumps", func(s *sim, live []*simOwner) { s.any(live).skew += s.rng.Int64N(200_000) - 100_000 }},

@@ -107,36 +107,36 @@ var loses = wrong{name: "takes a slot that it holds for lost", bend: func(o *sim
 }}
 
 func resumeFromGroup(o *simOwner, ev event) event {
-	if ev, ok := ev.(logOpened); ok && ev.err == nil && ev.pending == nil && ev.next >= 0 && o.sim.group > 0 {
-		ev.next = o.sim.group
+	if ev, ok := ev.(logOpened); ok && ev.err == nil && ev.Pending == nil && ev.NextOffset >= 0 && o.sim.group > 0 {
+		ev.NextOffset = o.sim.group
 		return ev
 	}
 	return ev
 }
 
 func anotherCut(_ *simOwner, ev event) event {
-	if ev, ok := ev.(logOpened); ok && ev.pending != nil && ev.pending.To-ev.pending.From > 1 {
-		shorter := *ev.pending
+	if ev, ok := ev.(logOpened); ok && ev.Pending != nil && ev.Pending.To-ev.Pending.From > 1 {
+		shorter := *ev.Pending
 		shorter.To--
-		ev.pending = &shorter
+		ev.Pending = &shorter
 		return ev
 	}
 	return ev
 }
 
 func anotherModel(o *simOwner, ev event) event {
-	if ev, ok := ev.(logOpened); ok && ev.pending != nil {
-		other := *ev.pending
+	if ev, ok := ev.(logOpened); ok && ev.Pending != nil {
+		other := *ev.Pending
 		other.ModelVersion = o.sim.candidates[0].Version
-		ev.pending = &other
+		ev.Pending = &other
 		return ev
 	}
 	return ev
 }
 
 func trustsIntent(_ *simOwner, ev event) event {
-	if ev, ok := ev.(logOpened); ok && ev.pending != nil {
-		ev.next, ev.pending = ev.pending.To, nil
+	if ev, ok := ev.(logOpened); ok && ev.Pending != nil {
+		ev.NextOffset, ev.Pending = ev.Pending.To, nil
 		return ev
 	}
 	return ev

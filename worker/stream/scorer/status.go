@@ -107,7 +107,7 @@ func (r *runner) report(before *engine.Candidate) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.mu.resumed {
+	if r.mu.asked.resumed {
 		status.Tripped = "" // whoever called Resume must not take it for a new one
 	}
 	r.mu.status = status

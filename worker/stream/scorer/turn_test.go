@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/machine"
@@ -27,7 +28,7 @@ func holder(t *testing.T, cfg Config) (m *partition, step func(ev event) []effec
 	}
 	model := engine.Model{Name: "m", Version: 1}
 	step(modelsOffered{[]engine.Candidate{{Model: model}}})
-	step(logOpened{next: 20, topicID: "T"})
+	step(logOpened{commitlog.State{NextOffset: 20, TopicID: "T"}, nil})
 	step(modelLoaded{model: model})
 	runs := []compact.Run{{Slots: [2]uint64{0, 1}, Offsets: [2]int64{0, 10}, Slot: 0, Bytes: 100, Rows: 10, Generation: 1, TopicID: "T"},
 		{Slots: [2]uint64{1, 2}, Offsets: [2]int64{10, 20}, Slot: 1, Bytes: 100, Rows: 10, Generation: 1, TopicID: "T"}}
@@ -60,7 +61,7 @@ func drops(effects []effect) bool {
 // turn, which a successor needs to finish a compaction before it scores.
 func TestAStreamAtRestGivesUpTheTurnToMerge(t *testing.T) {
 	m, step := holder(t, Config{})
-	if !drops(step(pauseAsked{true})) || m.merges.job != nil {
+	if !drops(step(asked{paused: true})) || m.merges.job != nil {
 		t.Error("a paused stream keeps its merged file, and the turn of all others")
 	}
 	for range 5 {
@@ -71,7 +72,7 @@ func TestAStreamAtRestGivesUpTheTurnToMerge(t *testing.T) {
 		}
 	}
 	again := false
-	for _, e := range step(pauseAsked{false}) {
+	for _, e := range step(asked{}) {
 		c, is := e.(commit)
 		again = again || is && c.stage == opMerge
 	}
@@ -127,7 +128,7 @@ func TestAStreamThatTrippedHoldsNothing(t *testing.T) {
 	}
 	step(recordsFetched{epoch: m.epoch - 1, records: 10, bytes: 100, next: 930, end: 930}) // of before
 	fetches := false
-	for _, e := range step(resumeAsked{}) {
+	for _, e := range step(asked{resumed: true}) {
 		f, is := e.(fetch)
 		fetches = fetches || is && f.from == 620
 	}

@@ -34,20 +34,14 @@ var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "sco
 func (o op) String() string { return opNames[o] }
 
 // event is what the machine is told: one of the types below. All but the last
-// seven answer the effect of an op.
+// five answer the effect of an op.
 type event any
 
 type (
-	// logOpened answers openLog: the offset after the last finished slot (-1 if
-	// there is none), and the claim after it.
+	// logOpened answers openLog.
 	logOpened struct {
-		next     int64
-		topicID  string // which topic next is an offset of, as the log says
-		pending  *commitlog.Intent
-		lostFrom int64 // where the loss begins that reaches up to next
-		totals   commitlog.Counts
-		scoredAt int64 // of the last finished slot
-		err      error
+		commitlog.State
+		err error
 	}
 	// startFound answers findStart.
 	startFound struct {
@@ -134,12 +128,12 @@ type (
 	ticked struct{}
 	// modelsOffered gives the versions to score with, the best first.
 	modelsOffered struct{ candidates []engine.Candidate }
-	// pauseAsked pauses or resumes.
-	pauseAsked struct{ on bool }
-	// resumeAsked has the stream go on after too many events were dead letters.
-	resumeAsked struct{}
-	// skipAuthorized is an operator's permission to go on behind lost offsets.
-	skipAuthorized struct{ authorization SkipAuthorization }
+	// asked is what an operator wants.
+	asked struct {
+		paused  bool
+		resumed bool              // go on after too many events were dead letters
+		skip    SkipAuthorization // go on behind lost offsets
+	}
 	// memoryShort asks that the open span be committed early, for its memory.
 	memoryShort struct{}
 	// drainAsked ends the machine once what it has scored is committed.
