@@ -297,8 +297,9 @@ func (v validator) trainer(b *Body) {
 	}
 }
 
-// maxMergedBytes bounds a merged file, which a scorer holds in memory.
-const maxMergedBytes = 512 << 20
+// maxFileBytes bounds what a scorer holds in memory of a file: its events until it
+// is committed, of which a second file's worth may be waiting, or merged rows.
+const maxFileBytes = 512 << 20
 
 func (v validator) scoring(b *Body) {
 	const path = "spec.scoring"
@@ -316,8 +317,11 @@ func (v validator) scoring(b *Body) {
 			v.Problem(path+".sink.s3.path", "", "a sink cannot have a *")
 		}
 	}
-	if c := s.Sink.Compaction; c != nil && int64(c.ByteSize) > maxMergedBytes {
-		v.Problem(path+".sink.compaction.byte_size", fmt.Sprintf("at most %d", maxMergedBytes), "a merged file is made in memory")
+	if s.Sink.Rolling.ByteSize > maxFileBytes {
+		v.Problem(path+".sink.rolling.byte_size", fmt.Sprintf("at most %d", maxFileBytes), "the events of a file are in memory until it is committed")
+	}
+	if c := s.Sink.Compaction; c != nil && c.ByteSize > maxFileBytes {
+		v.Problem(path+".sink.compaction.byte_size", fmt.Sprintf("at most %d", maxFileBytes), "a merged file is made in memory")
 	}
 	v.choice(path+".sink.table", s.Sink.Table)
 	if len(s.Sink.PartitionBy) > 1 {

@@ -133,6 +133,8 @@ func (c Config) Validate() error {
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "Dir", Hint: "give it a scratch directory"}
 	case c.StreamBytes < 0:
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "StreamBytes", Hint: "not negative"}
+	case c.DrainTimeout < 0:
+		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "DrainTimeout", Hint: "not negative"}
 	case c.Slots < 1:
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "Slots", Hint: "at least 1"}
 	}

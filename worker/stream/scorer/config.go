@@ -2,7 +2,6 @@ package scorer
 
 import (
 	"cmp"
-	"fmt"
 	"strings"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/budget"
-	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -38,7 +36,8 @@ func (l Limits) withDefaults(d Limits) Limits {
 }
 
 // Config says what a Scorer scores and where it puts the rows. The first
-// block is required, the rest has defaults.
+// block is required, the rest has defaults. What a spec says was checked when it
+// was parsed.
 type Config struct {
 	Pipeline   thalweg.PipelineName
 	Generation thalweg.Generation // of the spec in force, from 1
@@ -110,10 +109,6 @@ type Config struct {
 	Hook crash.Hook
 }
 
-// maxRollingBytes bounds a file's events, which are in memory until they are
-// committed, and of which a second file's worth may be waiting.
-const maxRollingBytes = 512 << 20
-
 // maxBacklogEvents bounds the records in the backlog where they are tiny.
 const maxBacklogEvents = 1 << 20
 
@@ -144,55 +139,6 @@ func (c Config) withDefaults() Config {
 	c.FetchWait, c.DrainTimeout = cmp.Or(c.FetchWait, 500*time.Millisecond), cmp.Or(c.DrainTimeout, 8*time.Second)
 	c.MinBackoff, c.MaxBackoff = cmp.Or(c.MinBackoff, 100*time.Millisecond), cmp.Or(c.MaxBackoff, 10*time.Second)
 	return c
-}
-
-// Validate reports the first field that cannot be used; the error is of kind
-// Invalid and names it.
-func (c Config) Validate() error {
-	bad := func(field, hint string) error {
-		return &thalweg.Error{Op: "configure scorer", Kind: thalweg.Invalid, Subject: field, Hint: hint}
-	}
-	switch {
-	case c.Pipeline == "":
-		return bad("pipeline", "none given")
-	case c.Generation == 0:
-		return bad("generation", "counted from 1")
-	case c.Topic == "":
-		return bad("topic", "none given")
-	case c.Partition < 0:
-		return bad("partition", fmt.Sprintf("%d is negative", c.Partition))
-	case c.Prefix != "" && !strings.HasSuffix(c.Prefix, "/"):
-		return bad("prefix "+c.Prefix, "it must end in a slash")
-	case c.Compaction.MinFiles == 1 || c.Compaction.MinFiles > commitlog.MaxInputs:
-		return bad("compaction min_files", fmt.Sprintf("%d is not in 2..%d", c.Compaction.MinFiles, commitlog.MaxInputs))
-	case c.Compaction.Bytes > maxRollingBytes:
-		return bad("compaction byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Compaction.Bytes, int64(maxRollingBytes)))
-	case c.Rolling.Bytes > maxRollingBytes:
-		return bad("rolling byte_size", fmt.Sprintf("%d is beyond the %d that a scorer holds in memory", c.Rolling.Bytes, int64(maxRollingBytes)))
-	case !(c.MaxDeadRate >= 0 && c.MaxDeadRate <= 1):
-		return bad("max dead rate", fmt.Sprintf("%v is not in 0..1", c.MaxDeadRate))
-	case c.Range != nil && (c.Range.From < 0 || c.Range.To <= c.Range.From || c.Range.ScoredAtUS <= 0):
-		return bad("range", fmt.Sprintf("[%d, %d) scored at %d is empty, or of no time", c.Range.From, c.Range.To, c.Range.ScoredAtUS))
-	case c.StartOffset != "" && c.StartOffset != Earliest && c.StartOffset != Latest:
-		return bad("start_offset "+c.StartOffset, "one of "+Earliest+", "+Latest)
-	case c.OnLost != "" && c.OnLost != Fail && c.OnLost != Earliest && c.OnLost != Latest:
-		return bad("on_offset_out_of_range "+c.OnLost, "one of "+Fail+", "+Earliest+", "+Latest)
-	}
-	for _, n := range []struct {
-		field string
-		value int64
-	}{
-		{"batching count", int64(c.Batching.Count)}, {"batching bytes", c.Batching.Bytes}, {"batching period", int64(c.Batching.Period)},
-		{"rolling count", int64(c.Rolling.Count)}, {"rolling bytes", c.Rolling.Bytes}, {"rolling period", int64(c.Rolling.Period)},
-		{"compaction min_files", int64(c.Compaction.MinFiles)}, {"compaction byte_size", c.Compaction.Bytes}, {"compaction retention", int64(c.Compaction.Retention)},
-		{"max event bytes", int64(c.MaxEventBytes)}, {"fetch bytes", int64(c.FetchBytes)}, {"fetch wait", int64(c.FetchWait)},
-		{"backlog bytes", c.BacklogBytes}, {"drain timeout", int64(c.DrainTimeout)}, {"min backoff", int64(c.MinBackoff)}, {"max backoff", int64(c.MaxBackoff)},
-	} {
-		if n.value < 0 {
-			return bad(n.field, fmt.Sprintf("%d is negative", n.value))
-		}
-	}
-	return nil
 }
 
 // ConfigOf returns the configuration that a rendered spec asks for, for one

@@ -31,9 +31,6 @@ func TestTheSpecSaysHowToScore(t *testing.T) {
 	if merging, _, err := ConfigOf(spec, 3, 5); err != nil || merging.Compaction != (compact.Config{MinFiles: 8, Bytes: 1 << 20, Retention: time.Minute}) {
 		t.Errorf("%+v, %v", merging.Compaction, err)
 	}
-	if err := cfg.Validate(); err != nil {
-		t.Error(err)
-	}
 	spec.Spec.Scoring = nil
 	if _, _, err := ConfigOf(spec, 3, 5); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("a spec that scores nothing: %v", err)
@@ -42,23 +39,22 @@ func TestTheSpecSaysHowToScore(t *testing.T) {
 
 func TestBadConfigurationIsNamed(t *testing.T) {
 	good := Config{Pipeline: "p", Generation: 1, Topic: "t", Prefix: "x/"}
-	if err := good.Validate(); err != nil {
+	configure := func(c Config) error {
+		_, err := New(nil, nil, nil, slogDiscard(), c)
+		return err
+	}
+	if err := configure(good); err != nil {
 		t.Fatal(err)
 	}
 	for field, spoil := range map[string]func(*Config){
-		"pipeline":          func(c *Config) { c.Pipeline = "" },
-		"generation":        func(c *Config) { c.Generation = 0 },
-		"topic":             func(c *Config) { c.Topic = "" },
-		"partition":         func(c *Config) { c.Partition = -1 },
-		"prefix":            func(c *Config) { c.Prefix = "x" },
-		"start_offset":      func(c *Config) { c.StartOffset = "yesterday" },
-		"batching count":    func(c *Config) { c.Batching.Count = -1 },
-		"rolling byte_size": func(c *Config) { c.Rolling.Bytes = 1 << 40 },
-		"drain timeout":     func(c *Config) { c.DrainTimeout = -1 },
+		"pipeline":  func(c *Config) { c.Pipeline = "" },
+		"topic":     func(c *Config) { c.Topic = "" },
+		"partition": func(c *Config) { c.Partition = -1 },
+		"prefix":    func(c *Config) { c.Prefix = "x" },
 	} {
 		bad := good
 		spoil(&bad)
-		if err := bad.Validate(); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), field) {
+		if err := configure(bad); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}

@@ -38,9 +38,6 @@ type Scorer struct {
 // New returns a Scorer that reads source and keeps its log and its rows in
 // bucket. Neither is used before Run.
 func New(source connectors.Source, bucket storage.Bucket, models engine.Models, log *slog.Logger, cfg Config) (*Scorer, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
 	log = log.With(slog.String(keyPipeline, string(cfg.Pipeline)), slog.String(keyTopic, cfg.Topic), slog.Int(keyPartition, cfg.Partition))
 	asked := cfg.Compaction.Bytes
 	cfg = cfg.withDefaults()
