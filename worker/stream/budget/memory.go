@@ -3,6 +3,7 @@ package budget
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -30,9 +31,9 @@ const (
 	maxMergeShare   = 4 // of all memory, beside it: what one merged file may have, and only one is in memory
 )
 
-// keepBytes bounds a buffer that is kept for another fetch where nothing else
-// does: one odd fetch must not hold memory for good.
-const keepBytes = 8 << 20
+// keepBytes bounds a buffer that is kept for another fetch: one odd fetch must not
+// hold memory for good.
+const keepBytes = 32 << 20
 
 // Memory is what the scorers of one process share: the bytes that are fetched,
 // scored and not committed yet, and the cores. A Scorer asks for room before
@@ -53,7 +54,7 @@ type Memory struct {
 	}
 }
 
-// Share is one partition's part of a Memory. A nil Share bounds nothing.
+// Share is one partition's part of a Memory.
 type Share struct {
 	memory     *Memory
 	onPressure func() // asks the scorer to commit its open file early
@@ -63,8 +64,9 @@ type Share struct {
 	fetching int64  // reserved by the fetch under way
 	signaled uint64 // the span that shall be committed early
 	perByte  float64
-	large    bool // has the turn
+	large    bool // has the turn to hold more
 	oversize bool // the fetch under way made use of it
+	merged   bool // has the turn to have a merged file
 }
 
 // waiter is a fetch that waits for room.
@@ -93,11 +95,14 @@ func (m *Memory) Share() *Share {
 	return s
 }
 
-// with runs work on the Share, unless it bounds nothing.
+// unlimited is a limit that no process reaches.
+const unlimited = 1 << 60
+
+// Unlimited returns a Share that bounds nothing but the cores.
+func Unlimited() *Share { return NewMemory(unlimited, runtime.GOMAXPROCS(0)).Share() }
+
+// with runs work on the Share.
 func (s *Share) with(work func(m *Memory)) {
-	if s == nil {
-		return
-	}
 	s.memory.mu.Lock()
 	defer s.memory.mu.Unlock()
 	work(s.memory)
@@ -111,7 +116,7 @@ func (s *Share) Detach() {
 	s.with(func(m *Memory) {
 		s.onPressure, s.fetching, s.oversize = nil, 0, false
 		s.hold = Holding{Span: s.hold.Span}
-		s.giveTurnLocked()
+		s.giveTurnsLocked()
 		m.serveLocked()
 	})
 }
@@ -128,7 +133,7 @@ func (s *Share) Waits() (waits bool) {
 func (s *Share) Close() {
 	s.with(func(m *Memory) {
 		m.mu.shares = slices.DeleteFunc(m.mu.shares, func(o *Share) bool { return o == s })
-		s.giveTurnLocked()
+		s.giveTurnsLocked()
 		m.serveLocked()
 	})
 }
@@ -156,18 +161,14 @@ func (s *Share) wanted() int64 {
 }
 
 // Spare returns how large a buffer may be to be kept for another fetch.
-func (s *Share) Spare() int64 {
-	spare := int64(keepBytes)
-	s.with(func(m *Memory) { spare = 2 * m.fetchBytes() })
+func (s *Share) Spare() (spare int64) {
+	s.with(func(m *Memory) { spare = min(2*m.fetchBytes(), keepBytes) })
 	return spare
 }
 
 // Reserve waits until there is room for one more fetch and returns how much it
 // may ask for.
 func (s *Share) Reserve(ctx context.Context, most int) (fetchBytes int, err error) {
-	if s == nil {
-		return most, nil
-	}
 	m := s.memory
 	m.mu.Lock()
 	w := &waiter{share: s, granted: make(chan struct{})}
@@ -176,18 +177,14 @@ func (s *Share) Reserve(ctx context.Context, most int) (fetchBytes int, err erro
 	m.mu.Unlock()
 	select {
 	case <-w.granted:
-	default:
-		select {
-		case <-w.granted:
-		case <-ctx.Done():
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.mu.waiting = slices.DeleteFunc(m.mu.waiting, func(o *waiter) bool { return o == w })
-			return 0, &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
-		}
+	case <-ctx.Done():
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if i := slices.Index(m.mu.waiting, w); i >= 0 {
+		m.mu.waiting = slices.Delete(m.mu.waiting, i, i+1)
+		return 0, &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
+	}
 	return int(min(int64(most), m.fetchBytes())), nil
 }
 
@@ -222,7 +219,7 @@ func (s *Share) Settle(h Holding) {
 	s.with(func(m *Memory) {
 		s.hold = h
 		if s.large && !s.oversize && s.hold.Unscored <= fetchesAhead*m.fetchBytes() {
-			s.giveTurnLocked()
+			giveTurnLocked(m.large, &s.large)
 		}
 		if s.hold.Open > m.limit/maxSpanShare {
 			s.signalPressureLocked()
@@ -314,25 +311,31 @@ func (m *Memory) reclaimLocked(short int64) {
 // of the process has the turn, until what it read is scored. It is called
 // before the memory is allocated.
 func (s *Share) Large(ctx context.Context) error {
-	if s == nil {
-		return nil
-	}
-	m := s.memory
-	m.mu.Lock()
-	s.oversize = true
-	has := s.large
-	m.mu.Unlock()
-	if has {
+	s.with(func(*Memory) { s.oversize = true })
+	return s.await(ctx, s.memory.large, &s.large)
+}
+
+// AwaitMerge waits for the turn to have a merged file in memory, of which those
+// who share a process have one. It is had until GiveMerge.
+func (s *Share) AwaitMerge(ctx context.Context) error {
+	return s.await(ctx, s.memory.merging, &s.merged)
+}
+
+// GiveMerge gives that turn back, if it is had.
+func (s *Share) GiveMerge() { s.with(func(m *Memory) { giveTurnLocked(m.merging, &s.merged) }) }
+
+// await waits for a turn, which has tells of, unless it is had already.
+func (s *Share) await(ctx context.Context, turn chan struct{}, has *bool) error {
+	had := false
+	if s.with(func(*Memory) { had = *has }); had {
 		return nil
 	}
 	select {
-	case m.large <- struct{}{}:
-		m.mu.Lock()
-		s.large = true
-		m.mu.Unlock()
+	case turn <- struct{}{}:
+		s.with(func(*Memory) { *has = true })
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
 	}
 }
 
@@ -348,100 +351,38 @@ func (s *Share) takeTurnLocked() bool {
 	return s.large
 }
 
-func (s *Share) giveTurnLocked() {
-	if s.large {
-		s.large = false
-		<-s.memory.large
+func giveTurnLocked(turn chan struct{}, has *bool) {
+	if *has {
+		*has = false
+		<-turn
 	}
 }
 
-// MaxMerged returns how large a merged file may be, 0 if nothing is bounded.
-func (s *Share) MaxMerged() int64 {
-	if s == nil {
-		return 0
-	}
-	return s.memory.limit / maxMergeShare
+func (s *Share) giveTurnsLocked() {
+	giveTurnLocked(s.memory.large, &s.large)
+	giveTurnLocked(s.memory.merging, &s.merged)
 }
 
-// MergeTurn returns a turn that is not taken yet.
-func (s *Share) MergeTurn() *MergeTurn {
-	if s == nil {
-		return &MergeTurn{}
-	}
-	return &MergeTurn{turn: s.memory.merging}
-}
+// MaxMerged returns how large a merged file may be.
+func (s *Share) MaxMerged() int64 { return s.memory.limit / maxMergeShare }
 
-// Writers returns the pool of what files are written with, nil for none.
-func (s *Share) Writers() *dataset.Pool {
-	if s == nil {
-		return nil
-	}
-	return s.memory.pool
-}
+// Writers returns the pool of what files are written with.
+func (s *Share) Writers() *dataset.Pool { return s.memory.pool }
 
 // Score runs work when a core is free for it.
 func (s *Share) Score(ctx context.Context, work func() error) error {
-	if s == nil {
-		return work()
-	}
-	return turn(ctx, s.memory.scoring, work)
+	return onCore(ctx, s.memory.scoring, work)
 }
 
 // Encode runs work when a core is free for it.
 func (s *Share) Encode(ctx context.Context, work func() error) error {
-	if s == nil {
-		return work()
-	}
-	return turn(ctx, s.memory.encoding, work)
+	return onCore(ctx, s.memory.encoding, work)
 }
 
-func turn(ctx context.Context, of *semaphore.Weighted, work func() error) error {
+func onCore(ctx context.Context, of *semaphore.Weighted, work func() error) error {
 	if err := of.Acquire(ctx, 1); err != nil {
 		return &thalweg.Error{Op: "wait for a core", Kind: thalweg.Canceled, Err: err}
 	}
 	defer of.Release(1)
 	return work()
-}
-
-// MergeTurn is a partition's turn to have a merged file in memory, of which those
-// who share a process have one.
-type MergeTurn struct {
-	turn chan struct{} // nil: nobody else is there
-	mu   struct {
-		sync.Mutex
-		taken, over bool
-	}
-}
-
-// Take waits for the turn. It may be released meanwhile, and then is not given.
-func (h *MergeTurn) Take(ctx context.Context) error {
-	if h.turn == nil {
-		return nil
-	}
-	select {
-	case h.turn <- struct{}{}:
-	case <-ctx.Done():
-		return &thalweg.Error{Op: "wait to merge", Kind: thalweg.Canceled, Err: context.Cause(ctx)}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.mu.over {
-		<-h.turn
-		return &thalweg.Error{Op: "wait to merge", Kind: thalweg.Canceled}
-	}
-	h.mu.taken = true
-	return nil
-}
-
-// Release gives the turn back, once and for all.
-func (h *MergeTurn) Release() {
-	if h == nil {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.mu.taken {
-		<-h.turn
-	}
-	h.mu.taken, h.mu.over = false, true
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -290,7 +291,7 @@ func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, his
 		return commitlog.Done{}, cut, err
 	}
 	defer out.Release()
-	done, err := out.Publish(ctx, again, nil)
+	done, err := out.Publish(ctx, again, budget.Unlimited())
 	if err != nil {
 		return commitlog.Done{}, cut, err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
 // TestBatchesKeepKeysAndHeadersWithTheirValues cuts what fetches of all sizes
@@ -14,7 +15,7 @@ import (
 func TestBatchesKeepKeysAndHeadersWithTheirValues(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		b := Backlog{Want: connectors.Keys | connectors.Headers}
+		b := Backlog{Want: connectors.Keys | connectors.Headers, Share: budget.Unlimited()}
 		next, total := int64(0), 0
 		for range 1 + rng.IntN(6) {
 			r := b.Buffer()
@@ -70,7 +71,7 @@ func (b *Backlog) records() int {
 // TestRecordsAreNotPutBehindThoseThatAreBeingRead: a batch is scored beside the
 // loop, which goes on to add what fetches give.
 func TestRecordsAreNotPutBehindThoseThatAreBeingRead(t *testing.T) {
-	b := Backlog{Want: connectors.Keys}
+	b := Backlog{Want: connectors.Keys, Share: budget.Unlimited()}
 	at := int64(0)
 	fetch := func() {
 		r := b.Buffer()

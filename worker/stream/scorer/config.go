@@ -126,11 +126,12 @@ func (c Config) withDefaults() Config {
 	c.StartOffset, c.OnLost = cmp.Or(c.StartOffset, Earliest), cmp.Or(c.OnLost, Fail)
 	c.Batching = c.Batching.withDefaults(Limits{Count: 5000, Bytes: 8 << 20, Period: 200 * time.Millisecond})
 	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
+	if c.Memory == nil {
+		c.Memory = budget.Unlimited()
+	}
 	if c.Compaction.On() {
 		c.Compaction.Bytes = cmp.Or(c.Compaction.Bytes, 128<<20)
-		if most := c.Memory.MaxMerged(); most > 0 {
-			c.Compaction.Bytes = min(c.Compaction.Bytes, most)
-		}
+		c.Compaction.Bytes = min(c.Compaction.Bytes, c.Memory.MaxMerged())
 		c.Compaction.Retention = cmp.Or(c.Compaction.Retention, 10*time.Minute)
 	}
 	c.Compression = cmp.Or(c.Compression, dataset.Zstd)

@@ -123,8 +123,6 @@ func (r *runner) merge(job *merging) {
 	if job.inputs == nil {
 		pending = r.logbook.State().Pending
 	}
-	turn := r.cfg.Memory.MergeTurn()
-	r.turn = turn
 	r.spawn(func(ctx context.Context) func() event {
 		inputs, hint, err := job.inputs, []commitlog.Run(nil), error(nil)
 		if pending != nil {
@@ -133,7 +131,7 @@ func (r *runner) merge(job *merging) {
 		var w *compact.Merged
 		var boundary uint64
 		if err == nil {
-			err = turn.Take(ctx)
+			err = r.cfg.Memory.AwaitMerge(ctx)
 		}
 		if err == nil {
 			w, boundary, err = r.files.Merge(ctx, inputs)
@@ -146,7 +144,7 @@ func (r *runner) merge(job *merging) {
 		}
 		return func() event {
 			if w == nil || err != nil || epoch != r.machine.merges.epoch {
-				turn.Release()
+				r.cfg.Memory.GiveMerge()
 			} else {
 				w.Found, w.Hint = pending != nil, hint
 				job.work = w
@@ -166,7 +164,7 @@ func (r *runner) release(job slotJob) {
 		}
 	case *merging:
 		if j.work != nil {
-			r.turn.Release()
+			r.cfg.Memory.GiveMerge()
 			j.work = nil
 		}
 	}

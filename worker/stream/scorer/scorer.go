@@ -143,7 +143,6 @@ type runner struct {
 
 	cancelFetch context.CancelFunc
 	scoring     *span              // that a goroutine is writing to
-	turn        *budget.MergeTurn  // of the last merge
 	sweeper     compact.Sweeper    // used by the sweep under way
 	outdated    []compact.Replaced // by compactions since the last sweep
 	partitions  int
@@ -265,9 +264,6 @@ func (r *runner) stepAt(now machine.Instant, ev event) {
 
 // settle tells the process's Memory what the scorer holds.
 func (r *runner) settle() {
-	if r.cfg.Memory == nil {
-		return
-	}
 	m := r.machine
 	h := budget.Holding{Backlog: r.backlog.SizeBytes(), Unscored: m.source.bytes}
 	if s := m.slots.open; s != nil {
@@ -286,5 +282,4 @@ func (r *runner) releaseAll() {
 	for _, s := range r.machine.slots.drop() {
 		r.release(s)
 	}
-	r.turn.Release()
 }
