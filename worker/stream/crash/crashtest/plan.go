@@ -31,23 +31,20 @@ const (
 	Fail  Action = "fail"  // the other side answers with an error: 503 before the effect, 412 or damage after it
 )
 
-// The values, for enumeration.
-var (
-	whens   = []When{Before, Unanswered, After}
-	actions = []Action{Exit, Stall, Drop, Fail}
-)
-
 // Whens returns all moments.
-func Whens() []When { return slices.Clone(whens) }
+func Whens() []When { return []When{Before, Unanswered, After} }
 
 // Actions returns all actions.
-func Actions() []Action { return slices.Clone(actions) }
+func Actions() []Action { return []Action{Exit, Stall, Drop, Fail} }
+
+// always is the Nth of a plan that holds every time.
+const always = 0
 
 // Plan says what happens at one step.
 type Plan struct {
 	Point  crash.Point
 	When   When
-	Nth    int // which occurrence of the step, from 1; 0: each time
+	Nth    int // which occurrence of the step, from 1; always: each time
 	Action Action
 }
 
@@ -66,7 +63,7 @@ func Parse(text string) ([]Plan, error) {
 		n, err := strconv.Atoi(fields[2])
 		p := Plan{crash.Point(fields[0]), When(fields[1]), n, Action(fields[3])}
 		known := slices.ContainsFunc(Points(), func(s Step) bool { return s.Point == p.Point })
-		if err != nil || n < 0 || !known || !slices.Contains(whens, p.When) || !slices.Contains(actions, p.Action) {
+		if err != nil || n < 0 || !known || !slices.Contains(Whens(), p.When) || !slices.Contains(Actions(), p.Action) {
 			return nil, bad
 		}
 		plans = append(plans, p)

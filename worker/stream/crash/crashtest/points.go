@@ -17,45 +17,19 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/crash"
 )
 
-// The calls of a stream, in the order in which they first occur. The steps without
-// a call are in package crash.
+// The calls that somebody names; Points has the others. The steps without a call
+// are in package crash.
 const (
 	FindEnd            crash.Point = "find-end"
 	ListAfterEnd       crash.Point = "list-after-end"
-	ReadRecord         crash.Point = "read-record"
-	FindStart          crash.Point = "find-start"
 	LookUpTopic        crash.Point = "look-up-topic"
 	Fetch              crash.Point = "fetch"
 	Claim              crash.Point = "claim"
-	ReadClaim          crash.Point = "read-claim"
 	PublishRows        crash.Point = "publish-rows"
-	ReadRows           crash.Point = "read-rows"
 	PublishDeadLetters crash.Point = "publish-dead-letters"
-	ReadDeadLetters    crash.Point = "read-dead-letters"
 	DeliverDeadLetters crash.Point = "deliver-dead-letters"
 	Finish             crash.Point = "finish"
-	ReadDone           crash.Point = "read-done"
-	CommitOffset       crash.Point = "commit-offset"
-)
-
-// The steps of compaction.
-const (
-	ReadMerged    crash.Point = "read-merged"
-	ClaimMerge    crash.Point = "claim-merge"
-	PublishMerged crash.Point = "publish-merged"
-	FinishMerge   crash.Point = "finish-merge"
-	Sweep         crash.Point = "sweep"
-)
-
-// The steps of who keeps a sink's table.
-const (
-	ListTable       crash.Point = "list-table"
-	ReadTable       crash.Point = "read-table"
-	InspectRows     crash.Point = "inspect-rows"
-	CommitTable     crash.Point = "commit-table"
-	ReadTableCommit crash.Point = "read-table-commit"
-	CheckpointTable crash.Point = "checkpoint-table"
-	HintTable       crash.Point = "hint-table"
+	CommitTable        crash.Point = "commit-table"
 )
 
 // Scenario is what has to happen for a step to occur.
@@ -90,9 +64,6 @@ type Step struct {
 	Needs []Plan
 }
 
-// always is the Nth of a plan that holds every time.
-const always = 0
-
 // lost are the plans that make a creation be doubted each time.
 func lost(p crash.Point) []Plan {
 	return []Plan{{Point: p, When: Unanswered, Nth: always, Action: Drop}}
@@ -102,40 +73,40 @@ func lost(p crash.Point) []Plan {
 // error of the one who added it: see Script.Unknown.
 func Points() []Step {
 	return []Step{
-		{Stream, ReadClaim, "whose claim a slot holds is read, after doubt", reads(isIntent, true), lost(Claim)},
-		{Stream, ReadDone, "what finished a slot is read, after doubt", reads(isDone, true), lost(Finish)},
-		{Stream, ReadRows, "rows that are there are compared, after doubt", reads(isRows, true), lost(PublishRows)},
-		{Stream, ReadDeadLetters, "dead letters that are there are compared, after doubt", reads(isLetters, true), lost(PublishDeadLetters)},
+		{Stream, "read-claim", "whose claim a slot holds is read, after doubt", reads(isIntent, true), lost(Claim)},
+		{Stream, "read-done", "what finished a slot is read, after doubt", reads(isDone, true), lost(Finish)},
+		{Stream, "read-rows", "rows that are there are compared, after doubt", reads(isRows, true), lost(PublishRows)},
+		{Stream, "read-dead-letters", "dead letters that are there are compared, after doubt", reads(isLetters, true), lost(PublishDeadLetters)},
 		{Stream, FindEnd, "the newest claim is looked for", func(c Call) bool { return c.Op == fault.Head && isIntent(c.Key) }, nil},
 		{Stream, ListAfterEnd, "the log is listed after its end", lists(isLog, isRows, isLetters), nil},
-		{Stream, ReadRecord, "records are read", reads(isLog, false), nil},
-		{Stream, FindStart, "the topic's first offset is read", op(fault.Bounds), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
+		{Stream, "read-record", "records are read", reads(isLog, false), nil},
+		{Stream, "find-start", "the topic's first offset is read", op(fault.Bounds), []Plan{{Claim, Before, 1, Exit}, {Claim, Before, 2, Exit}}},
 		{Stream, LookUpTopic, "the topic is looked up: which one it is, how many partitions", op(fault.Topic), nil},
 		{Stream, crash.LoadModel, "a model version is loaded", nil, nil},
 		{Stream, Fetch, "records are fetched", op(fault.Fetch), nil},
 		{Stream, crash.Score, "a batch is scored", nil, nil},
-		{Merging, ClaimMerge, "a slot is claimed for merged rows", merging(creates(isIntent)), nil},
-		{Merging, PublishMerged, "merged rows are written", merging(creates(isRows)), nil},
-		{Merging, FinishMerge, "a slot of merged rows is finished", merging(creates(isDone)), nil},
-		{Merging, ReadMerged, "rows are read whole, to be merged", func(c Call) bool { return c.Op == fault.Get && isRows(c.Key) }, nil},
-		{Merging, Sweep, "rows that were merged are deleted", func(c Call) bool { return c.Op == fault.Delete && isRows(c.Key) }, nil},
+		{Merging, "claim-merge", "a slot is claimed for merged rows", merging(creates(isIntent)), nil},
+		{Merging, "publish-merged", "merged rows are written", merging(creates(isRows)), nil},
+		{Merging, "finish-merge", "a slot of merged rows is finished", merging(creates(isDone)), nil},
+		{Merging, "read-merged", "rows are read whole, to be merged", func(c Call) bool { return c.Op == fault.Get && isRows(c.Key) }, nil},
+		{Merging, "sweep", "rows that were merged are deleted", func(c Call) bool { return c.Op == fault.Delete && isRows(c.Key) }, nil},
 		{Stream, Claim, "a slot is claimed", creates(isIntent), nil},
 		{Stream, PublishRows, "rows are written", creates(isRows), nil},
 		{Stream, PublishDeadLetters, "dead letters are written", creates(isLetters), nil},
 		{Stream, DeliverDeadLetters, "dead letters are put into their topic", op(fault.Deliver), nil},
 		{Stream, Finish, "a slot is finished", creates(isDone), nil},
-		{Stream, CommitOffset, "the group's offset is written", op(fault.Commit), nil},
+		{Stream, "commit-offset", "the group's offset is written", op(fault.Commit), nil},
 		{Stream, crash.Pause, "a pause is requested or ended", nil, nil},
 		{Stream, crash.Recover, "another's claim is taken up", nil, []Plan{{Claim, After, 1, Exit}, {Claim, After, 2, Exit}, {Claim, After, 3, Exit}}},
 		{Stream, crash.Drain, "a drain is requested", nil, nil},
 
-		{Table, ReadTableCommit, "whose version of the table is there is read, after doubt", reads(isTable, true), lost(CommitTable)},
-		{Table, ListTable, "the table's versions are listed", lists(isTable), nil},
-		{Table, ReadTable, "versions of the table are read", reads(isTable, false), nil},
-		{Table, InspectRows, "the statistics of rows are read", reads(isRows, false), nil},
+		{Table, "read-table-commit", "whose version of the table is there is read, after doubt", reads(isTable, true), lost(CommitTable)},
+		{Table, "list-table", "the table's versions are listed", lists(isTable), nil},
+		{Table, "read-table", "versions of the table are read", reads(isTable, false), nil},
+		{Table, "inspect-rows", "the statistics of rows are read", reads(isRows, false), nil},
 		{Table, CommitTable, "a version of the table is written", creates(isVersion), nil},
-		{Table, CheckpointTable, "a checkpoint of the table is written", creates(isTable), nil},
-		{Table, HintTable, "the newest checkpoint is named", func(c Call) bool { return c.Op == fault.Put && isTable(c.Key) }, nil},
+		{Table, "checkpoint-table", "a checkpoint of the table is written", creates(isTable), nil},
+		{Table, "hint-table", "the newest checkpoint is named", func(c Call) bool { return c.Op == fault.Put && isTable(c.Key) }, nil},
 	}
 }
 
