@@ -1,7 +1,7 @@
 package scorer
 
 import (
-	"math/bits"
+	"math"
 	"sync"
 	"time"
 )
@@ -16,29 +16,21 @@ type latency struct {
 	}
 }
 
-const (
-	subBits = 3
-	buckets = (40 - subBits) << subBits // up to 2^40 µs, twelve days
-)
+// dropBits are those of a float's mantissa that are dropped: three are left.
+const dropBits = 23 - 3
 
-// bucketOf returns the bucket of a latency in microseconds: its leading bit and
-// the three after it.
+// buckets go up to 2^40 µs, twelve days.
+const buckets = 40 << 3
+
+// bucketOf returns the bucket of a latency in microseconds, of which there are
+// eight for each binary exponent of a float.
 func bucketOf(us int64) int {
-	u := uint64(max(us, 0))
-	if u < 1<<subBits {
-		return int(u)
-	}
-	exponent := bits.Len64(u) - 1 - subBits
-	return min(buckets-1, exponent<<subBits+int(u>>exponent))
+	return min(buckets-1, int((math.Float32bits(float32(max(us, 1)))-math.Float32bits(1))>>dropBits))
 }
 
 // boundOf returns the largest latency in microseconds of a bucket.
 func boundOf(bucket int) int64 {
-	if bucket < 2<<subBits {
-		return int64(bucket)
-	}
-	exponent := bucket>>subBits - 1
-	return (int64(bucket&(1<<subBits-1)|1<<subBits)+1)<<exponent - 1
+	return int64(math.Ceil(float64(math.Float32frombits(math.Float32bits(1)+uint32(bucket+1)<<dropBits)))) - 1
 }
 
 func (l *latency) observe(now int64, timestamps []int64) {
