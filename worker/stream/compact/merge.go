@@ -1,15 +1,9 @@
 package compact
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
-	"strings"
-
-	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -18,16 +12,14 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
-// Merger makes one file of several that have the same columns.
+// Merger makes one file of several that have the same columns, or one for each day.
 type Merger interface {
-	// Add appends the rows of a file. ErrOtherColumns: it has other columns.
-	Add(name string, file []byte) error
-	// File returns the merged file. Its bytes follow from the rows alone.
-	File() ([]byte, error)
+	// Add appends the rows of a file, which are of a day. engine.ErrOtherColumns: it
+	// has other columns.
+	Add(day, name string, file []byte) error
+	// Close returns the merged files. Their bytes follow from the rows alone.
+	Close() ([]engine.File, error)
 }
-
-// ErrOtherColumns says that a file has other columns than those before it.
-var ErrOtherColumns = errors.New("it has other columns than the files before it")
 
 // Merged is a merged file, or one for each day, until it is committed.
 type Merged struct {
@@ -61,8 +53,8 @@ func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, boundary ui
 	if made.PartitionBy != "" {
 		room = 0 // nobody knows how much is of which day
 	}
-	mergers := make(map[string]Merger)
-	rows := make(map[string]int64)
+	merger := f.NewMerger(room)
+	rows := make(map[string]int64) // as the records say
 	for _, in := range inputs {
 		e, err := f.Log.Entry(ctx, in.Slot)
 		if err != nil {
@@ -78,25 +70,20 @@ func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, boundary ui
 				return nil, 0, err
 			}
 			day := commitlog.DayOf(e.Intent, o.Key)
-			if mergers[day] == nil {
-				mergers[day] = f.NewMerger(room)
-			}
 			rows[day] += o.Rows
-			if err := mergers[day].Add(o.Key, body); errors.Is(err, ErrOtherColumns) {
+			if err := merger.Add(day, o.Key, body); errors.Is(err, engine.ErrOtherColumns) {
 				return nil, in.Slots[0], nil
 			} else if err != nil {
 				return nil, 0, err
 			}
 		}
 	}
-	for day, m := range mergers {
-		body, err := m.File()
-		if err != nil {
-			return nil, 0, err
-		}
-		made.Files = append(made.Files, engine.File{Day: day, Rows: rows[day], Body: body})
+	if made.Files, err = merger.Close(); err != nil {
+		return nil, 0, err
 	}
-	slices.SortFunc(made.Files, func(a, b engine.File) int { return strings.Compare(a.Day, b.Day) })
+	for i, file := range made.Files {
+		made.Files[i].Rows = rows[file.Day]
+	}
 	return made, 0, nil
 }
 
@@ -123,38 +110,19 @@ func (w *Merged) Publish(ctx context.Context, log *commitlog.Log, hint []commitl
 
 // parquetMerger merges Parquet files, batch by batch: in memory are the merged
 // file, its row group in the making, and one file of those that it is made of.
-type parquetMerger struct {
-	cfg    dataset.WriterConfig
-	schema *arrow.Schema
-	out    bytes.Buffer
-	w      *dataset.Writer
-}
+type parquetMerger struct{ engine.Files }
 
 // NewParquetMerger returns a Merger of Parquet files into one of about room bytes.
 func NewParquetMerger(compression dataset.Compression, room int64) Merger {
-	m := &parquetMerger{cfg: dataset.WriterConfig{Compression: compression}}
-	m.out.Grow(int(room + room/8))
-	return m
+	return &parquetMerger{engine.Files{Config: dataset.WriterConfig{Compression: compression, Pool: dataset.NewPool(0)}, RoomBytes: room}}
 }
 
-func (m *parquetMerger) Add(name string, file []byte) (err error) {
-	if m.cfg.Pool == nil {
-		m.cfg.Pool = dataset.NewPool(0) // for all files
-	}
-	r, err := dataset.OpenBytes(name, file, nil, dataset.ReaderConfig{Pool: m.cfg.Pool})
+func (m *parquetMerger) Add(day, name string, file []byte) (err error) {
+	r, err := dataset.OpenBytes(name, file, nil, dataset.ReaderConfig{Pool: m.Config.Pool})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	switch {
-	case m.w == nil:
-		m.schema = r.Schema()
-		if m.w, err = dataset.NewWriter(&m.out, m.schema, m.cfg); err != nil {
-			return err
-		}
-	case !m.schema.Equal(r.Schema()):
-		return ErrOtherColumns
-	}
 	for {
 		rec, err := r.Next()
 		if err == io.EOF {
@@ -163,20 +131,10 @@ func (m *parquetMerger) Add(name string, file []byte) (err error) {
 		if err != nil {
 			return err
 		}
-		err = m.w.Write(rec)
+		err = m.Write(day, rec)
 		rec.Release()
 		if err != nil {
 			return err
 		}
 	}
-}
-
-func (m *parquetMerger) File() ([]byte, error) {
-	if m.w == nil {
-		return nil, fmt.Errorf("a file of nothing")
-	}
-	if err := m.w.Close(); err != nil {
-		return nil, err
-	}
-	return m.out.Bytes(), nil
 }

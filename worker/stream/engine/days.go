@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -126,80 +125,38 @@ func (b *Batch) cut(offset int64) {
 	b.To = offset
 }
 
-// File is an object of scored rows: all of them, or those of a day.
-type File struct {
-	Day  string // "" where rows are not partitioned
-	Rows int64
-	Body []byte
-}
-
 func (e *artifactEngine) Encode(in commitlog.Intent, r *Rows) ([]File, error) {
 	from := artifact.Origin{Topic: in.Topic, Partition: in.Partition, Version: in.ModelVersion, Generation: in.SpecGeneration, ScoredAt: in.ScoredAtUS}
 	if in.Action == commitlog.Replay {
 		from.Replay = in.ID
 	}
-	files := make(map[int64]*fileWriter)
-	write := func(day int64, p piece) error {
-		f := files[day]
-		if f == nil {
-			f = &fileWriter{}
-			files[day] = f
-		}
+	files := Files{Config: dataset.WriterConfig{Compression: e.cfg.Compression, Pool: e.cfg.Pool}}
+	write := func(day string, p piece) error {
 		rec, err := e.output.Output(p.cleaned, p.predictions, from)
 		if err != nil {
 			return err
 		}
 		defer rec.Release()
-		return f.write(rec, dataset.WriterConfig{Compression: e.cfg.Compression, Pool: e.cfg.Pool})
+		return files.Write(day, rec)
 	}
 	for _, p := range r.pieces {
-		if in.PartitionBy == "" || in.PartitionBy == scoredAt {
-			if err := write(0, p); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err := p.eachDay(in.PartitionBy, write); err != nil {
-			return nil, err
-		}
-	}
-	var out []File
-	for day, f := range files {
-		if err := f.w.Close(); err != nil {
-			return nil, err
-		}
-		e := File{Rows: f.rows, Body: f.out.Bytes()}
+		var err error
 		switch in.PartitionBy {
 		case "":
+			err = write("", p)
 		case scoredAt:
-			e.Day = dayName(dayOf(in.ScoredAtUS))
+			err = write(dayName(dayOf(in.ScoredAtUS)), p)
 		default:
-			e.Day = dayName(day)
+			err = p.eachDay(in.PartitionBy, write)
 		}
-		out = append(out, e)
-	}
-	slices.SortFunc(out, func(a, b File) int { return bytes.Compare([]byte(a.Day), []byte(b.Day)) })
-	return out, nil
-}
-
-// fileWriter is a Parquet file being written.
-type fileWriter struct {
-	out  bytes.Buffer
-	w    *dataset.Writer
-	rows int64
-}
-
-func (f *fileWriter) write(rec arrow.Record, cfg dataset.WriterConfig) (err error) {
-	if f.w == nil {
-		if f.w, err = dataset.NewWriter(&f.out, rec.Schema(), cfg); err != nil {
-			return err
+		if err != nil {
+			return nil, err
 		}
 	}
-	f.rows += rec.NumRows()
-	return f.w.Write(rec)
+	return files.Close()
 }
 
-func (p piece) eachDay(by string, fn func(day int64, p piece) error) error {
+func (p piece) eachDay(by string, fn func(day string, p piece) error) error {
 	days := daysOf(p.cleaned, by)
 	masks := make(map[int64]table.Mask)
 	for i, day := range days {
@@ -211,7 +168,7 @@ func (p piece) eachDay(by string, fn func(day int64, p piece) error) error {
 		m.Set(i)
 	}
 	if len(masks) == 1 {
-		return fn(days[0], p)
+		return fn(dayName(days[0]), p)
 	}
 	for day, keep := range masks {
 		rows, err := table.Select(memory.DefaultAllocator, p.cleaned, keep)
@@ -224,7 +181,7 @@ func (p piece) eachDay(by string, fn func(day int64, p piece) error) error {
 				predictions = append(predictions, p.predictions[i])
 			}
 		}
-		err = fn(day, piece{cleaned: rows, predictions: predictions})
+		err = fn(dayName(day), piece{cleaned: rows, predictions: predictions})
 		rows.Release()
 		if err != nil {
 			return err

@@ -348,11 +348,11 @@ func BenchmarkMerge(b *testing.B) {
 	for b.Loop() {
 		m := compact.NewParquetMerger("zstd", int64(total))
 		for _, p := range parts {
-			if err := m.Add("part", p); err != nil {
+			if err := m.Add("", "part", p); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if _, err := m.File(); err != nil {
+		if _, err := m.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // dataFiles returns the keys of the files of scored rows.
@@ -358,15 +359,15 @@ func TestMergedFilesDependOnTheirRowsAlone(t *testing.T) {
 	join := func(parts ...[]byte) []byte {
 		m := compact.NewParquetMerger(dataset.Zstd, 0)
 		for _, p := range parts {
-			if err := m.Add("part", p); err != nil {
+			if err := m.Add("", "part", p); err != nil {
 				t.Fatal(err)
 			}
 		}
-		body, err := m.File()
+		files, err := m.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return body
+		return files[0].Body
 	}
 	whole := join(parts...)
 	if twoSteps := join(join(parts[:4]...), join(parts[4:6]...), join(parts[6:]...)); !bytes.Equal(whole, twoSteps) {
@@ -381,10 +382,10 @@ func TestMergedFilesDependOnTheirRowsAlone(t *testing.T) {
 		t.Error("the rows are others, or in another order")
 	}
 	other := compact.NewParquetMerger(dataset.Zstd, 0)
-	if err := other.Add("a", parts[0]); err != nil {
+	if err := other.Add("", "a", parts[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Add("b", fileOfOtherColumns(t)); !errors.Is(err, compact.ErrOtherColumns) {
+	if err := other.Add("", "b", fileOfOtherColumns(t)); !errors.Is(err, engine.ErrOtherColumns) {
 		t.Errorf("a file of other columns: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // simRetention is how long owners keep what they have replaced.
@@ -33,17 +34,17 @@ type simMerger struct {
 	columns int
 }
 
-func (m *simMerger) Add(_ string, file []byte) error {
+func (m *simMerger) Add(_, _ string, file []byte) error {
 	_, _, version, _ := simLine(file)
 	if len(m.parts) > 0 && m.columns != version/4 {
-		return compact.ErrOtherColumns
+		return engine.ErrOtherColumns
 	}
 	m.columns = version / 4
 	m.parts = append(m.parts, file)
 	return nil
 }
 
-func (m *simMerger) File() ([]byte, error) {
+func (m *simMerger) Close() ([]engine.File, error) {
 	if m.forgets && len(m.parts) > 1 {
 		m.parts = m.parts[:len(m.parts)-1]
 	}
@@ -51,7 +52,7 @@ func (m *simMerger) File() ([]byte, error) {
 	if m.repeats {
 		out = append(out, out[:bytes.IndexByte(out, '\n')+1]...)
 	}
-	return out, nil
+	return []engine.File{{Body: out}}, nil
 }
 
 // record reads a record of the log as a stranger would, ok false if it is not
