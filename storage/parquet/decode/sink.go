@@ -2,6 +2,7 @@ package decode
 
 import (
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/parquet-go/parquet-go/format"
 
@@ -51,16 +52,21 @@ func newSink(n *metadata.Node, t arrow.DataType, mem memory.Allocator) sink {
 	return newFixedSink(n, t, mem)
 }
 
-// validity returns the bits of valid as a buffer that the caller releases, nil
-// if all of them are ones, and the number of nulls.
-func validity(valid *encoding.Bitmap, mem memory.Allocator) (*memory.Buffer, int) {
-	if valid.Zeros() == 0 {
-		return nil, 0
+// newArray returns an array of n values, which it takes over; those that valid
+// does not mark are null. dict, which stays the caller's, is nil but for a
+// dictionary type.
+func newArray(t arrow.DataType, n int, valid *encoding.Bitmap, values *memory.Buffer, dict *array.Data, mem memory.Allocator) arrow.Array {
+	defer values.Release()
+	var bits *memory.Buffer
+	if valid.Zeros() > 0 {
+		bits = memory.NewResizableBuffer(mem)
+		defer bits.Release()
+		bits.Resize(len(valid.Bits()))
+		copy(bits.Bytes(), valid.Bits())
 	}
-	buf := memory.NewResizableBuffer(mem)
-	buf.Resize(len(valid.Bits()))
-	copy(buf.Bytes(), valid.Bits())
-	return buf, valid.Zeros()
+	data := array.NewDataWithDictionary(t, n, []*memory.Buffer{bits, values}, valid.Zeros(), 0, dict)
+	defer data.Release()
+	return array.MakeFromData(data)
 }
 
 func release(b *memory.Buffer) {

@@ -1,8 +1,9 @@
 package decode
 
 import (
+	"errors"
+
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/bitutil"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/parquet-go/parquet-go/format"
@@ -77,12 +78,9 @@ func (s *boolSink) finish(valid *encoding.Bitmap) arrow.Array {
 	} else {
 		copy(buf.Bytes(), s.rows.Bits())
 	}
-	bits, nulls := validity(valid, s.mem)
-	data := array.NewData(arrow.FixedWidthTypes.Boolean, s.rows.Len(), []*memory.Buffer{bits, buf}, nil, nulls, 0)
-	release(bits)
-	buf.Release()
-	defer data.Release()
-	return array.NewBooleanData(data)
+	return newArray(arrow.FixedWidthTypes.Boolean, s.rows.Len(), valid, buf, nil, s.mem)
 }
 
 func (s *boolSink) discard() {}
+
+var errNoDictionaries = errors.New("a dictionary of booleans")

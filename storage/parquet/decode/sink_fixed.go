@@ -1,11 +1,9 @@
 package decode
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/parquet-go/parquet-go/format"
 
@@ -13,15 +11,16 @@ import (
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
-// source decodes values of fixed width in their Arrow form.
+// source decodes values of fixed width in their Arrow form: an encoding.Fixed
+// where they are stored so.
 type source interface {
-	// begin forgets the chunk before.
-	begin()
-	reset(enc format.Encoding, data []byte) error
-	// read decodes n values into dst.
-	read(dst []byte, n int) error
-	// fits reports whether so many PLAIN values can lie in so many bytes.
-	fits(values, bytes int) bool
+	// Begin forgets the chunk before.
+	Begin()
+	Reset(enc format.Encoding, data []byte) error
+	// Read decodes n values into dst.
+	Read(dst []byte, n int) error
+	// Fits reports whether so many PLAIN values can lie in so many bytes.
+	Fits(values, bytes int) bool
 }
 
 // fixedSink builds arrays of values of one width.
@@ -40,28 +39,34 @@ type fixedSink struct {
 }
 
 func newFixedSink(n *metadata.Node, t arrow.DataType, mem memory.Allocator) *fixedSink {
-	s := &fixedSink{dtype: t, mem: mem}
 	if n.Physical == format.ByteArray {
-		s.width = t.(arrow.FixedWidthDataType).BitWidth() / 8
-		s.src = &decimalSource{width: s.width}
-		return s
+		width := t.(arrow.FixedWidthDataType).BitWidth() / 8
+		return &fixedSink{dtype: t, mem: mem, width: width, src: &decimalSource{width: width}}
 	}
-	conv, w := converter(n, t)
-	s.width = w
-	s.src = &fixedSource{physical: n.Physical, in: width(n), out: w, conv: conv}
+	conv, width := converter(n, t)
+	s := &fixedSink{dtype: t, mem: mem, width: width}
+	fixed := fixedOf(n)
+	if s.src = &fixed; conv != nil {
+		s.src = &convertedSource{Fixed: fixed, out: width, conv: conv}
+	}
 	return s
+}
+
+// fixedOf returns the decoder of a leaf of fixed width.
+func fixedOf(n *metadata.Node) encoding.Fixed {
+	return encoding.Fixed{Physical: n.Physical, Width: width(n)}
 }
 
 func (s *fixedSink) reset() {
 	s.entries = 0
-	s.src.begin()
+	s.src.Begin()
 }
 
 func (s *fixedSink) dictionary(data []byte, entries int) error {
-	if !s.src.fits(entries, len(data)) {
+	if !s.src.Fits(entries, len(data)) {
 		return fmt.Errorf("%d entries in %d bytes", entries, len(data))
 	}
-	if err := s.src.reset(format.Plain, data); err != nil {
+	if err := s.src.Reset(format.Plain, data); err != nil {
 		return err
 	}
 	if size := entries * s.width; cap(s.dict) < size {
@@ -70,10 +75,10 @@ func (s *fixedSink) dictionary(data []byte, entries int) error {
 		s.dict = s.dict[:size]
 	}
 	s.entries = entries
-	return s.src.read(s.dict, entries)
+	return s.src.Read(s.dict, entries)
 }
 
-func (s *fixedSink) page(enc format.Encoding, data []byte) error { return s.src.reset(enc, data) }
+func (s *fixedSink) page(enc format.Encoding, data []byte) error { return s.src.Reset(enc, data) }
 
 func (s *fixedSink) begin(rows int) {
 	release(s.buf)
@@ -88,7 +93,7 @@ func (s *fixedSink) room(n int) []byte {
 	return s.buf.Bytes()[from : from+n*s.width]
 }
 
-func (s *fixedSink) plain(n int) error { return s.src.read(s.room(n), n) }
+func (s *fixedSink) plain(n int) error { return s.src.Read(s.room(n), n) }
 
 func (s *fixedSink) indexed(indices *encoding.Hybrid, n int) error {
 	dst := s.room(n)
@@ -142,13 +147,9 @@ func (s *fixedSink) spread(valid *encoding.Bitmap, from, rows, present int) {
 }
 
 func (s *fixedSink) finish(valid *encoding.Bitmap) arrow.Array {
-	bits, nulls := validity(valid, s.mem)
-	data := array.NewData(s.dtype, s.n, []*memory.Buffer{bits, s.buf}, nil, nulls, 0)
-	release(bits)
-	s.buf.Release()
+	a := newArray(s.dtype, s.n, valid, s.buf, nil, s.mem)
 	s.buf = nil
-	defer data.Release()
-	return array.MakeFromData(data)
+	return a
 }
 
 func (s *fixedSink) discard() {
@@ -156,34 +157,22 @@ func (s *fixedSink) discard() {
 	s.buf = nil
 }
 
-// fixedSource decodes values that are stored in fixed width.
-type fixedSource struct {
-	physical format.Type
-	in, out  int
-	conv     convert // nil if stored as in the array
-	dec      encoding.Fixed
-	stored   []byte
+// convertedSource decodes values that are stored in another form of fixed width.
+type convertedSource struct {
+	encoding.Fixed
+	out    int // bytes of a value in the array
+	conv   convert
+	stored []byte
 }
 
-func (s *fixedSource) reset(enc format.Encoding, data []byte) error {
-	return s.dec.Reset(enc, s.physical, s.in, data)
-}
-
-func (s *fixedSource) begin() { s.dec.Begin() }
-
-func (s *fixedSource) fits(values, bytes int) bool { return values <= bytes/s.in }
-
-func (s *fixedSource) read(dst []byte, n int) error {
-	if s.conv == nil {
-		return s.dec.Read(dst, n)
-	}
+func (s *convertedSource) Read(dst []byte, n int) error {
 	if s.stored == nil {
-		s.stored = make([]byte, stepRows*s.in)
+		s.stored = make([]byte, stepRows*s.Width)
 	}
 	for n > 0 {
 		m := min(n, stepRows)
-		stored := s.stored[:m*s.in]
-		if err := s.dec.Read(stored, m); err != nil {
+		stored := s.stored[:m*s.Width]
+		if err := s.Fixed.Read(stored, m); err != nil {
 			return err
 		}
 		if err := s.conv(dst[:m*s.out], stored); err != nil {
@@ -197,25 +186,17 @@ func (s *fixedSource) read(dst []byte, n int) error {
 
 // decimalSource decodes decimals that are stored as big-endian byte arrays.
 type decimalSource struct {
+	encoding.Bytes
 	width int
-	dec   encoding.Bytes
 	data  []byte
 	ends  [stepRows]int32
 }
 
-func (s *decimalSource) reset(enc format.Encoding, data []byte) error {
-	return s.dec.Reset(enc, data)
-}
-
-func (s *decimalSource) begin() { s.dec.Begin() }
-
-func (s *decimalSource) fits(values, bytes int) bool { return values <= bytes/4 }
-
-func (s *decimalSource) read(dst []byte, n int) error {
+func (s *decimalSource) Read(dst []byte, n int) error {
 	for n > 0 {
 		m := min(n, stepRows)
 		var err error
-		if s.data, err = s.dec.Append(m, s.data[:0], s.ends[:m], maxBatchBytes); err != nil {
+		if s.data, err = s.Append(m, s.data[:0], s.ends[:m], maxBatchBytes); err != nil {
 			return err
 		}
 		start := int32(0)
@@ -230,5 +211,3 @@ func (s *decimalSource) read(dst []byte, n int) error {
 	}
 	return nil
 }
-
-var errNoDictionaries = errors.New("a dictionary of booleans")

@@ -42,17 +42,14 @@ type stringSink struct {
 }
 
 func newStringSink(n *metadata.Node, mem memory.Allocator) *stringSink {
-	s := &stringSink{mem: mem}
 	if n.Physical == format.FixedLenByteArray {
-		s.text = &uuidText{}
-	} else {
-		s.text = &byteText{}
+		return &stringSink{mem: mem, text: &uuidText{Fixed: fixedOf(n)}}
 	}
-	return s
+	return &stringSink{mem: mem, text: &encoding.Bytes{}}
 }
 
 func (s *stringSink) reset() {
-	s.text.begin()
+	s.text.Begin()
 	if s.chunk != nil {
 		s.view.Release()
 		s.chunk.Release()
@@ -61,14 +58,14 @@ func (s *stringSink) reset() {
 }
 
 func (s *stringSink) dictionary(data []byte, count int) error {
-	if !s.text.fits(count, len(data)) {
+	if !s.text.Fits(count, len(data)) {
 		return fmt.Errorf("%d entries in %d bytes", count, len(data))
 	}
-	if err := s.text.reset(format.Plain, data); err != nil {
+	if err := s.text.Reset(format.Plain, data); err != nil {
 		return err
 	}
 	offsets := make([]int32, count+1)
-	values, err := s.text.append(count, s.scratch[:0], offsets[1:])
+	values, err := s.text.Append(count, s.scratch[:0], offsets[1:], maxBatchBytes)
 	if err != nil {
 		return err
 	}
@@ -92,7 +89,7 @@ func (s *stringSink) newStrings(values []byte, offsets []int32) *array.Data {
 	return data
 }
 
-func (s *stringSink) page(enc format.Encoding, data []byte) error { return s.text.reset(enc, data) }
+func (s *stringSink) page(enc format.Encoding, data []byte) error { return s.text.Reset(enc, data) }
 
 func (s *stringSink) begin(rows int) {
 	release(s.buf)
@@ -128,7 +125,7 @@ func (s *stringSink) plain(n int) error {
 	}
 	for n > 0 {
 		m := min(n, stepRows)
-		values, err := s.text.append(m, s.scratch[:0], s.ends[:m])
+		values, err := s.text.Append(m, s.scratch[:0], s.ends[:m], maxBatchBytes)
 		if err != nil {
 			return err
 		}
@@ -188,13 +185,9 @@ func (s *stringSink) finish(valid *encoding.Bitmap) arrow.Array {
 		dict = s.newStrings(nil, []int32{0, 0})
 		defer dict.Release()
 	}
-	bits, nulls := validity(valid, s.mem)
-	data := array.NewDataWithDictionary(stringType, s.n, []*memory.Buffer{bits, s.buf}, nulls, 0, dict)
-	release(bits)
-	s.buf.Release()
+	a := newArray(stringType, s.n, valid, s.buf, dict, s.mem)
 	s.buf, s.indices = nil, nil
-	defer data.Release()
-	return array.NewDictionaryData(data)
+	return a
 }
 
 func (s *stringSink) discard() {

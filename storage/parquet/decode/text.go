@@ -9,33 +9,21 @@ import (
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
 )
 
-// textSource decodes values as text.
+// textSource decodes values as text: an encoding.Bytes where it is stored as such.
 type textSource interface {
-	// begin forgets the chunk before.
-	begin()
-	reset(enc format.Encoding, data []byte) error
-	// append decodes n values, appends their text to dst and writes where each
-	// ends in it to ends.
-	append(n int, dst []byte, ends []int32) ([]byte, error)
-	// fits reports whether so many PLAIN values can lie in so many bytes.
-	fits(values, bytes int) bool
-}
-
-// byteText is text that is stored as such.
-type byteText struct{ dec encoding.Bytes }
-
-func (t *byteText) reset(enc format.Encoding, data []byte) error { return t.dec.Reset(enc, data) }
-func (t *byteText) fits(values, bytes int) bool                  { return values <= bytes/4 }
-
-func (t *byteText) begin() { t.dec.Begin() }
-
-func (t *byteText) append(n int, dst []byte, ends []int32) ([]byte, error) {
-	return t.dec.Append(n, dst, ends, maxBatchBytes)
+	// Begin forgets the chunk before.
+	Begin()
+	Reset(enc format.Encoding, data []byte) error
+	// Append decodes n values, appends their text to dst, of at most limit bytes, and
+	// writes where each ends in it to ends.
+	Append(n int, dst []byte, ends []int32, limit int) ([]byte, error)
+	// Fits reports whether so many PLAIN values can lie in so many bytes.
+	Fits(values, bytes int) bool
 }
 
 // uuidText writes UUIDs, which are stored as 16 bytes, as text.
 type uuidText struct {
-	dec  encoding.Fixed
+	encoding.Fixed
 	step [64 * uuidBytes]byte
 }
 
@@ -44,20 +32,14 @@ const (
 	uuidChars = 36
 )
 
-func (t *uuidText) reset(enc format.Encoding, data []byte) error {
-	return t.dec.Reset(enc, format.FixedLenByteArray, uuidBytes, data)
+func (t *uuidText) Fits(values, bytes int) bool {
+	return t.Fixed.Fits(values, bytes) && values <= math.MaxInt32/uuidChars
 }
 
-func (t *uuidText) begin() { t.dec.Begin() }
-
-func (t *uuidText) fits(values, bytes int) bool {
-	return values <= bytes/uuidBytes && values <= math.MaxInt32/uuidChars
-}
-
-func (t *uuidText) append(n int, dst []byte, ends []int32) ([]byte, error) {
+func (t *uuidText) Append(n int, dst []byte, ends []int32, _ int) ([]byte, error) {
 	for n > 0 {
 		m := min(n, len(t.step)/uuidBytes)
-		if err := t.dec.Read(t.step[:m*uuidBytes], m); err != nil {
+		if err := t.Read(t.step[:m*uuidBytes], m); err != nil {
 			return nil, err
 		}
 		for i := range m {

@@ -24,6 +24,9 @@ type Bytes struct {
 // by the format it must not, but there are writers that let it.
 func (b *Bytes) Begin() { b.last = b.last[:0] }
 
+// Fits reports whether so many PLAIN values can lie in so many bytes.
+func (b *Bytes) Fits(values, bytes int) bool { return values <= bytes/4 }
+
 // Reset makes b decode data, another page of the chunk.
 func (b *Bytes) Reset(encoding format.Encoding, data []byte) error {
 	b.encoding, b.data = encoding, data

@@ -237,8 +237,8 @@ func TestDeltaOf32BitsWrapsAround(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var f Fixed
-	if err := f.Reset(format.DeltaBinaryPacked, format.Int32, 4, data); err != nil {
+	f := Fixed{Physical: format.Int32, Width: 4}
+	if err := f.Reset(format.DeltaBinaryPacked, data); err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 4*len(want))
@@ -347,8 +347,8 @@ func TestFixedReadsSplitStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var f Fixed
-	if err := f.Reset(format.ByteStreamSplit, format.Double, 8, data); err != nil {
+	f := Fixed{Physical: format.Double, Width: 8}
+	if err := f.Reset(format.ByteStreamSplit, data); err != nil {
 		t.Fatal(err)
 	}
 	var got []float64
@@ -365,14 +365,15 @@ func TestFixedReadsSplitStreams(t *testing.T) {
 	if f.Read(make([]byte, 8), 1) == nil {
 		t.Error("more values than there are")
 	}
-	if f.Reset(format.ByteStreamSplit, format.Double, 8, data[1:]) == nil {
+	if f.Reset(format.ByteStreamSplit, data[1:]) == nil {
 		t.Error("streams of different lengths")
 	}
 	for _, c := range []struct {
 		enc      format.Encoding
 		physical format.Type
 	}{{format.DeltaBinaryPacked, format.Double}, {format.RLE, format.Int32}, {format.DeltaByteArray, format.Int64}, {format.ByteStreamSplit, format.Int96}, {99, format.Int32}} {
-		if f.Reset(c.enc, c.physical, 8, data) == nil {
+		f := Fixed{Physical: c.physical, Width: 8}
+		if f.Reset(c.enc, data) == nil {
 			t.Errorf("%v of %v", c.enc, c.physical)
 		}
 	}

@@ -15,8 +15,10 @@ const fixedStep = 256
 // Fixed decodes values of one width in bytes: all physical types but booleans
 // and byte arrays.
 type Fixed struct {
+	Physical format.Type
+	Width    int
+
 	encoding format.Encoding
-	width    int
 	data     []byte
 	pos      int // PLAIN: bytes consumed; BYTE_STREAM_SPLIT: values consumed
 
@@ -30,34 +32,37 @@ type Fixed struct {
 // Begin forgets the column chunk before, see Bytes.Begin.
 func (f *Fixed) Begin() { f.bytes.Begin() }
 
+// Fits reports whether so many PLAIN values can lie in so many bytes.
+func (f *Fixed) Fits(values, bytes int) bool { return values <= bytes/f.Width }
+
 // Reset makes f decode data.
-func (f *Fixed) Reset(encoding format.Encoding, physical format.Type, width int, data []byte) error {
-	f.encoding, f.width, f.data, f.pos = encoding, width, data, 0
-	integer := physical == format.Int32 || physical == format.Int64
+func (f *Fixed) Reset(encoding format.Encoding, data []byte) error {
+	f.encoding, f.data, f.pos = encoding, data, 0
+	integer := f.Physical == format.Int32 || f.Physical == format.Int64
 	switch {
 	case encoding == format.Plain:
 		return nil
-	case encoding == format.ByteStreamSplit && physical != format.Int96:
-		if len(data)%width != 0 {
-			return fmt.Errorf("%d bytes of values of %d each", len(data), width)
+	case encoding == format.ByteStreamSplit && f.Physical != format.Int96:
+		if len(data)%f.Width != 0 {
+			return fmt.Errorf("%d bytes of values of %d each", len(data), f.Width)
 		}
 		return nil
 	case encoding == format.DeltaBinaryPacked && integer:
 		return f.delta.Reset(data)
-	case encoding == format.DeltaByteArray && physical == format.FixedLenByteArray:
+	case encoding == format.DeltaByteArray && f.Physical == format.FixedLenByteArray:
 		return f.bytes.Reset(encoding, data)
 	}
-	return fmt.Errorf("%v of %v values", encoding, physical)
+	return fmt.Errorf("%v of %v values", encoding, f.Physical)
 }
 
 // Read decodes n values into dst, which has n times the width in bytes.
 func (f *Fixed) Read(dst []byte, n int) error {
 	switch f.encoding {
 	case format.Plain:
-		if n > (len(f.data)-f.pos)/f.width {
+		if n > (len(f.data)-f.pos)/f.Width {
 			return errTruncated
 		}
-		f.pos += copy(dst[:n*f.width], f.data[f.pos:])
+		f.pos += copy(dst[:n*f.Width], f.data[f.pos:])
 		return nil
 	case format.ByteStreamSplit:
 		return f.readSplit(dst, n)
@@ -70,15 +75,15 @@ func (f *Fixed) Read(dst []byte, n int) error {
 // readSplit gathers the bytes of each value from their streams: byte j of value
 // i is at j*count+i.
 func (f *Fixed) readSplit(dst []byte, n int) error {
-	count := len(f.data) / f.width
+	count := len(f.data) / f.Width
 	if n > count-f.pos {
 		return errTruncated
 	}
-	for j := range f.width {
+	for j := range f.Width {
 		stream := f.data[j*count+f.pos:][:n]
 		out := dst[j:]
 		for i, b := range stream {
-			out[i*f.width] = b
+			out[i*f.Width] = b
 		}
 	}
 	f.pos += n
@@ -86,7 +91,7 @@ func (f *Fixed) readSplit(dst []byte, n int) error {
 }
 
 func (f *Fixed) readDelta(dst []byte, n int) error {
-	if f.width == 8 && n > 0 {
+	if f.Width == 8 && n > 0 {
 		return f.delta.Read(Words[int64](dst)[:n])
 	}
 	for n > 0 {
@@ -107,16 +112,16 @@ func (f *Fixed) readBytes(dst []byte, n int) error {
 	for n > 0 {
 		m := min(n, len(f.ends))
 		var err error
-		if f.buffer, err = f.bytes.Append(m, f.buffer[:0], f.ends[:m], m*f.width); err != nil {
+		if f.buffer, err = f.bytes.Append(m, f.buffer[:0], f.ends[:m], m*f.Width); err != nil {
 			return err
 		}
 		for i, end := range f.ends[:m] {
-			if int(end) != (i+1)*f.width {
-				return fmt.Errorf("value that is not of %d bytes", f.width)
+			if int(end) != (i+1)*f.Width {
+				return fmt.Errorf("value that is not of %d bytes", f.Width)
 			}
 		}
 		copy(dst, f.buffer)
-		dst = dst[m*f.width:]
+		dst = dst[m*f.Width:]
 		n -= m
 	}
 	return nil
