@@ -3,6 +3,7 @@ package storage
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ const (
 // is of kind Invalid and says which rule was broken.
 func ValidateKey(key string) error {
 	if why := keyFault(key); why != "" {
-		return &thalweg.Error{Op: "check key", Kind: thalweg.Invalid, Subject: quoteKey(key), Err: fmt.Errorf("%s", why)}
+		return Failure("check key", thalweg.Invalid, key, errors.New(why))
 	}
 	return nil
 }

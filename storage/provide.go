@@ -56,7 +56,8 @@ func CheckRange(key string, offset int64, length int, sizeBytes int64) error {
 // none can, a listing is empty, and a provider need not show the prefix to its
 // store, which may take a segment of ".." for a parent directory.
 func PrefixMatches(prefix string) bool {
-	full, last, _ := cutLast(prefix)
+	slash := strings.LastIndexByte(prefix, '/')
+	full, last := prefix[:max(slash, 0)], prefix[slash+1:]
 	if full != "" && keyFault(full) != "" {
 		return false
 	}
@@ -64,14 +65,6 @@ func PrefixMatches(prefix string) bool {
 		return false
 	}
 	return last == "" || last == "." || last == ".." || keyFault(last) == ""
-}
-
-// cutLast splits prefix at its last slash: "a/b/c" into "a/b" and "c".
-func cutLast(prefix string) (full, last string, found bool) {
-	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
-		return prefix[:i], prefix[i+1:], true
-	}
-	return "", prefix, false
 }
 
 // ValidateBucketName reports, with Invalid, a name that S3 would refuse: 3 to

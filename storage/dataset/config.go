@@ -19,20 +19,17 @@ type DiscoverConfig struct {
 	// MaxObjects bounds the objects of one dataset: each costs a request and an
 	// entry in the manifest, which every task reads. Default 100000.
 	MaxObjects int
-	// Concurrency is the footers read at the same time. Default 8.
-	Concurrency int
 }
 
 func (c DiscoverConfig) withDefaults() DiscoverConfig {
 	c.ShardRows = cmp.Or(c.ShardRows, 256<<10)
 	c.MaxObjects = cmp.Or(c.MaxObjects, 100_000)
-	c.Concurrency = cmp.Or(c.Concurrency, 8)
 	return c
 }
 
 // Validate reports the first field that has an impossible value.
 func (c DiscoverConfig) Validate() error {
-	return firstNegative("discover", []field{{"ShardRows", c.ShardRows}, {"MaxObjects", int64(c.MaxObjects)}, {"Concurrency", int64(c.Concurrency)}})
+	return firstNegative("discover", []field{{"ShardRows", c.ShardRows}, {"MaxObjects", int64(c.MaxObjects)}})
 }
 
 // ReaderConfig bounds what a Reader holds. The zero value is ready to use.

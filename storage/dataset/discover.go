@@ -37,7 +37,7 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	}
 	files := make([]discovered, len(infos))
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(cfg.Concurrency)
+	group.SetLimit(footersAtOnce)
 	for i, info := range infos {
 		group.Go(func() error {
 			var err error
@@ -187,6 +187,9 @@ func cut(pattern string, files []discovered, target int64) *Manifest {
 	}
 	return m
 }
+
+// footersAtOnce bounds the requests for footers under way.
+const footersAtOnce = 8
 
 // tailBytes is how much of an object's end is fetched at first: enough for the
 // footer of most, so that one request suffices.

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -41,7 +42,7 @@ func spans(chunks []metadata.Chunk, needed []int) []span {
 			all = append(all, span{c.Offset, c.Offset + c.Size})
 		}
 	}
-	slices.SortFunc(all, func(a, b span) int { return int(min(max(a.from-b.from, -1), 1)) })
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	var merged []span
 	for _, s := range all {
 		if n := len(merged); n > 0 && s.from <= merged[n-1].to+coalesceGap {

@@ -45,17 +45,9 @@ func (h *Hybrid) next() error {
 			if size > len(h.remaining) {
 				return errTruncated
 			}
-			switch size {
-			case 0:
-				h.value = 0
-			case 1:
-				h.value = uint32(h.remaining[0])
-			case 2:
-				h.value = uint32(binary.LittleEndian.Uint16(h.remaining))
-			case 3:
-				h.value = uint32(binary.LittleEndian.Uint16(h.remaining)) | uint32(h.remaining[2])<<16
-			default:
-				h.value = binary.LittleEndian.Uint32(h.remaining)
+			h.value = 0
+			for i, b := range h.remaining[:size] {
+				h.value |= uint32(b) << (8 * i)
 			}
 			h.remaining = h.remaining[size:]
 			h.repeat = int(min(count, math.MaxInt32))

@@ -91,12 +91,12 @@ func ParseFooter(footer []byte, fileSize int64) (*File, error) {
 	var elements []element
 	var groups []rawGroup
 	d.fields([]any{
-		2: list(func() {
+		2: structures(func() {
 			if elements = append(elements, d.element()); len(elements) > maxSchemaElements {
 				d.fail(fmt.Errorf("the fields exceed the bound of %d", maxSchemaElements))
 			}
 		}),
-		3: &f.Rows, 4: list(func() { groups = append(groups, d.rowGroup()) })})
+		3: &f.Rows, 4: structures(func() { groups = append(groups, d.rowGroup()) })})
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -117,30 +117,27 @@ type rawGroup struct {
 }
 
 type rawChunk struct {
-	present, encrypted     bool
-	filePath               []byte
-	physical               format.Type
-	codec                  format.CompressionCodec
-	values                 int64
-	compressed             int64
-	dataOffset, dictOffset int64
-	stats                  Stats
+	Chunk              // Offset is that of the data pages
+	present, encrypted bool
+	filePath           []byte
+	physical           format.Type
+	dictOffset         int64
 }
 
 func (d *decoder) rowGroup() rawGroup {
 	g := rawGroup{rows: -1}
-	d.fields([]any{1: list(func() { g.chunks = append(g.chunks, d.chunk()) }), 3: &g.rows})
+	d.fields([]any{1: structures(func() { g.chunks = append(g.chunks, d.chunk()) }), 3: &g.rows})
 	return g
 }
 
 func (d *decoder) chunk() rawChunk {
-	c := rawChunk{physical: -1, codec: -1, values: -1, compressed: -1, dataOffset: -1, stats: Stats{Nulls: -1}}
+	c := rawChunk{physical: -1, Chunk: Chunk{Codec: -1, Values: -1, Size: -1, Offset: -1, Stats: Stats{Nulls: -1}}}
 	// The two deprecated statistics have no defined order of values.
-	stats := structure(func() { d.fields([]any{3: &c.stats.Nulls, 5: &c.stats.Max, 6: &c.stats.Min}) })
+	stats := structure(func() { d.fields([]any{3: &c.Stats.Nulls, 5: &c.Stats.Max, 6: &c.Stats.Min}) })
 	meta := structure(func() {
 		c.present = true
-		d.fields([]any{1: (*int32)(&c.physical), 4: (*int32)(&c.codec), 5: &c.values, 7: &c.compressed,
-			9: &c.dataOffset, 11: &c.dictOffset, 12: stats})
+		d.fields([]any{1: (*int32)(&c.physical), 4: (*int32)(&c.Codec), 5: &c.Values, 7: &c.Size,
+			9: &c.Offset, 11: &c.dictOffset, 12: stats})
 	})
 	encrypted := structure(func() {
 		c.encrypted = true
@@ -167,11 +164,10 @@ func (f *File) addRowGroups(groups []rawGroup, fileSize int64) error {
 		}
 		f.RowGroups[i] = RowGroup{Rows: g.rows, Chunks: make([]Chunk, len(g.chunks))}
 		for j, c := range g.chunks {
-			chunk, err := c.check(f.Leaves[j], g.rows, fileSize)
-			if err != nil {
+			if err := c.check(f.Leaves[j], g.rows, fileSize); err != nil {
 				return fmt.Errorf("row group %d, column %q: %w", i, strings.Join(f.Leaves[j].Path, "."), err)
 			}
-			f.RowGroups[i].Chunks[j] = chunk
+			f.RowGroups[i].Chunks[j] = c.Chunk
 		}
 	}
 	if rows != f.Rows {
@@ -180,37 +176,39 @@ func (f *File) addRowGroups(groups []rawGroup, fileSize int64) error {
 	return nil
 }
 
-func (c *rawChunk) check(leaf *Node, rows, fileSize int64) (Chunk, error) {
+// check checks what the footer says of a chunk, and sets Offset to where its first
+// page begins.
+func (c *rawChunk) check(leaf *Node, rows, fileSize int64) error {
 	switch {
 	case c.encrypted:
-		return Chunk{}, ErrEncrypted
+		return ErrEncrypted
 	case len(c.filePath) > 0:
-		return Chunk{}, fmt.Errorf("its pages are in another file, %q", c.filePath)
+		return fmt.Errorf("its pages are in another file, %q", c.filePath)
 	case !c.present:
-		return Chunk{}, errors.New("no column metadata")
+		return errors.New("no column metadata")
 	case c.physical != leaf.Physical:
-		return Chunk{}, fmt.Errorf("stored as %v, the schema says %v", c.physical, leaf.Physical)
-	case c.codec < format.Uncompressed || c.codec > format.Lz4Raw:
-		return Chunk{}, fmt.Errorf("unknown codec %d", c.codec)
-	case c.values < 0:
-		return Chunk{}, errors.New("no value count")
-	case !leaf.Repeated && c.values != rows:
-		return Chunk{}, fmt.Errorf("%d values in %d rows", c.values, rows)
-	case leaf.Repeated && c.values < rows:
-		return Chunk{}, fmt.Errorf("%d values in %d rows, at least one each is there", c.values, rows)
+		return fmt.Errorf("stored as %v, the schema says %v", c.physical, leaf.Physical)
+	case c.Codec < format.Uncompressed || c.Codec > format.Lz4Raw:
+		return fmt.Errorf("unknown codec %d", c.Codec)
+	case c.Values < 0:
+		return errors.New("no value count")
+	case !leaf.Repeated && c.Values != rows:
+		return fmt.Errorf("%d values in %d rows", c.Values, rows)
+	case leaf.Repeated && c.Values < rows:
+		return fmt.Errorf("%d values in %d rows, at least one each is there", c.Values, rows)
 	}
-	if c.values == 0 {
-		return Chunk{Codec: c.codec, Stats: Stats{Nulls: c.stats.Nulls}}, nil // where no values lie may be anything
+	if c.Values == 0 { // where no values lie may be anything
+		c.Chunk = Chunk{Codec: c.Codec, Stats: Stats{Nulls: c.Stats.Nulls}}
+		return nil
 	}
 	// Writers that have a dictionary page but no offset of it (or zero) put it
 	// where they say the data is.
-	start := c.dataOffset
-	if c.dictOffset > 0 && c.dictOffset < start {
-		start = c.dictOffset
+	if c.dictOffset > 0 {
+		c.Offset = min(c.Offset, c.dictOffset)
 	}
 	// Subtracting instead of adding: no sum of hostile numbers can overflow.
-	if limit := fileSize - TailSize; start < int64(len(Magic)) || c.compressed < 0 || start > limit || c.compressed > limit-start {
-		return Chunk{}, fmt.Errorf("%d bytes at %d lie outside the file's %d", c.compressed, start, fileSize)
+	if limit := fileSize - TailSize; c.Offset < int64(len(Magic)) || c.Size < 0 || c.Offset > limit || c.Size > limit-c.Offset {
+		return fmt.Errorf("%d bytes at %d lie outside the file's %d", c.Size, c.Offset, fileSize)
 	}
-	return Chunk{Codec: c.codec, Values: c.values, Offset: start, Size: c.compressed, Stats: c.stats}, nil
+	return nil
 }

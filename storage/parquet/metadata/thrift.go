@@ -99,9 +99,8 @@ func (d *decoder) i32() int32 {
 	return int32(v)
 }
 
-// binary returns the bytes of a string, in place.
-func (d *decoder) binary() []byte {
-	n := d.uvarint()
+// bytes returns the next n bytes, in place.
+func (d *decoder) bytes(n uint64) []byte {
 	if n > uint64(len(d.data)-d.pos) {
 		d.fail(errTruncated)
 		return nil
@@ -111,42 +110,32 @@ func (d *decoder) binary() []byte {
 	return b
 }
 
-// list reads the header of a list and returns its length, which is at most the
-// number of bytes left, since no element takes less than one. A list of another
-// element type is an error.
-func (d *decoder) list(want byte) int {
-	elem, n := d.listHeader()
-	if n > 0 && elem != want {
-		d.fail(fmt.Errorf("list of wire type %d, not %d", elem, want))
+// list reads the header of a list: the type of its elements and their number,
+// which is at most that of the bytes left, since no element takes less than one.
+func (d *decoder) list() (elem byte, n uint64) {
+	h := d.byte()
+	if n = uint64(h >> 4); n == 15 {
+		n = d.uvarint()
+	}
+	return h & 0x0f, d.count(n)
+}
+
+// count returns the number of elements of a list, set or map, 0 where so many
+// cannot follow.
+func (d *decoder) count(n uint64) uint64 {
+	if n > uint64(len(d.data)-d.pos) {
+		d.fail(errTruncated)
 		return 0
 	}
+	d.elements += int(n)
 	return n
 }
 
-func (d *decoder) listHeader() (elem byte, n int) {
-	h := d.byte()
-	elem, n = h&0x0f, int(h>>4)
-	if n == 15 {
-		u := d.uvarint()
-		if u > uint64(len(d.data)-d.pos) {
-			d.fail(errTruncated)
-			return elem, 0
-		}
-		n = int(u)
-	}
-	if n > len(d.data)-d.pos {
-		d.fail(errTruncated)
-		return elem, 0
-	}
-	d.elements += n
-	return elem, n
-}
-
-// structure and list read a field that is a structure, or each structure of a
+// structure and structures read a field that is a structure, or each one of a
 // field that is a list of them.
 type (
-	structure func()
-	list      func()
+	structure  func()
+	structures func()
 )
 
 // fields reads one structure: the value of each field goes where into says at
@@ -184,15 +173,19 @@ func (d *decoder) value(wire byte, into any) (read bool) {
 		}
 	case *[]byte:
 		if read = wire == wireBinary; read {
-			*into = d.binary()
+			*into = d.bytes(d.uvarint())
 		}
 	case structure:
 		if read = wire == wireStruct; read {
 			into()
 		}
-	case list:
+	case structures:
 		if read = wire == wireList; read {
-			for n := d.list(wireStruct); n > 0 && d.err == nil; n-- {
+			elem, n := d.list()
+			if n > 0 && elem != wireStruct {
+				d.fail(fmt.Errorf("list of wire type %d, not of structures", elem))
+			}
+			for ; n > 0 && d.err == nil; n-- {
 				into()
 			}
 		}
@@ -234,28 +227,21 @@ func (d *decoder) skip(wire byte, depth int) {
 	case wireI16, wireI32, wireI64:
 		d.uvarint()
 	case wireDouble:
-		d.advance(8)
+		d.bytes(8)
 	case wireUUID:
-		d.advance(16)
+		d.bytes(16)
 	case wireBinary:
-		d.binary()
+		d.bytes(d.uvarint())
 	case wireList, wireSet:
-		elem, n := d.listHeader()
-		for i := 0; i < n && d.err == nil; i++ {
+		for elem, n := d.list(); n > 0 && d.err == nil; n-- {
 			d.skipElement(elem, depth-1)
 		}
 	case wireMap:
-		n := d.uvarint()
+		n := d.count(d.uvarint())
 		if n == 0 {
 			return
 		}
-		if n > uint64(len(d.data)-d.pos) {
-			d.fail(errTruncated)
-			return
-		}
-		d.elements += int(n)
-		kv := d.byte()
-		for i := uint64(0); i < n && d.err == nil; i++ {
+		for kv := d.byte(); n > 0 && d.err == nil; n-- {
 			d.skipElement(kv>>4, depth-1)
 			d.skipElement(kv&0x0f, depth-1)
 		}
@@ -276,12 +262,4 @@ func (d *decoder) skipElement(wire byte, depth int) {
 		return
 	}
 	d.skip(wire, depth)
-}
-
-func (d *decoder) advance(n int) {
-	if n > len(d.data)-d.pos {
-		d.fail(errTruncated)
-		return
-	}
-	d.pos += n
 }
