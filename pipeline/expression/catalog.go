@@ -20,7 +20,7 @@ import (
 type function struct {
 	types    types
 	min, max int
-	make     func(c *compiler, n call, args []node) (node, *Problem)
+	make     func(c *compiler, n call, args []node) node
 }
 
 // types are those that a function takes, and what to call them. None: all.
@@ -33,6 +33,7 @@ var (
 	aNumber = types{"a number", []table.Type{table.Int64, table.Float64}}
 	numbers = types{"numbers", aNumber.of}
 	aString = types{"a string", []table.Type{table.String}}
+	aBool   = types{"a bool", []table.Type{table.Bool}}
 
 	aNumberOrString = types{"a number or a string", []table.Type{table.Int64, table.Float64, table.String}}
 )
@@ -92,28 +93,22 @@ func functionNames() iter.Seq[string] {
 }
 
 // call compiles a call of a function.
-func (c *compiler) call(n ast.Node, name string, arguments []ast.Node) (node, *Problem) {
+func (c *compiler) call(n ast.Node, name string, arguments []ast.Node) node {
 	at := call{n, name, arguments}
 	f, ok := catalog()[name]
 	if !ok {
 		if r, ok := rowFunctions[name]; ok {
 			return c.rowCall(at, r)
 		}
-		p := problemAt(n, "there is no function %s", name)
-		p.Hint = spelling.Hint(name, functionNames())
-		return nil, p
+		panic(problemAt(n, "there is no function %s", name).withHint(spelling.Hint(name, functionNames())))
 	}
 	if len(arguments) < f.min || len(arguments) > f.max {
-		return nil, problemAt(n, "%s takes %s, not %d", name, countOf(f.min, f.max), len(arguments))
+		panic(problemAt(n, "%s takes %s, not %d", name, countOf(f.min, f.max), len(arguments)))
 	}
 	args := make([]node, len(arguments))
 	for i, a := range arguments {
-		var p *Problem
-		if args[i], p = c.compile(a); p != nil {
-			return nil, p
-		}
-		if f.types.of != nil && !slices.Contains(f.types.of, args[i].typ()) {
-			return nil, wants(a, name, f.types.name, args[i])
+		if args[i] = c.compile(a); f.types.of != nil {
+			expect(a, name, f.types, args[i])
 		}
 	}
 	return f.make(c, at, args)
@@ -131,20 +126,20 @@ func countOf(least, most int) string {
 	return fmt.Sprintf("%d to %d arguments", least, most)
 }
 
-func makeAbs(_ *compiler, _ call, args []node) (node, *Problem) {
+func makeAbs(_ *compiler, _ call, args []node) node {
 	if args[0].typ() == table.Float64 {
-		return floatFunction(math.Abs, args[0]), nil
+		return floatFunction(math.Abs, args[0])
 	}
 	// max(x, 0-x), which is null for the one int64 without a negative.
-	return intArithmetic("max", args[0], intArithmetic("-", newInt(table.Int64, 0), args[0])), nil
+	return intArithmetic("max", args[0], intArithmetic("-", newInt(table.Int64, 0), args[0]))
 }
 
-func ofFloat(fn func(float64) float64) func(*compiler, call, []node) (node, *Problem) {
-	return func(_ *compiler, _ call, args []node) (node, *Problem) { return floatFunction(fn, args[0]), nil }
+func ofFloat(fn func(float64) float64) func(*compiler, call, []node) node {
+	return func(_ *compiler, _ call, args []node) node { return floatFunction(fn, args[0]) }
 }
 
 // ofNumbers folds the numbers with the operator of the function's name.
-func ofNumbers(_ *compiler, n call, args []node) (node, *Problem) {
+func ofNumbers(_ *compiler, n call, args []node) node {
 	join := intArithmetic
 	if slices.ContainsFunc(args, func(a node) bool { return a.typ() == table.Float64 }) {
 		join = floatArithmetic
@@ -153,52 +148,48 @@ func ofNumbers(_ *compiler, n call, args []node) (node, *Problem) {
 	for _, a := range args[1:] {
 		out = join(n.name, out, a)
 	}
-	return out, nil
+	return out
 }
 
-func makeInt(c *compiler, n call, args []node) (node, *Problem) {
+func makeInt(c *compiler, n call, args []node) node {
 	switch args[0].typ() {
 	case table.Float64:
-		return apply(table.Int64, toInts, args[0]), nil
+		return apply(table.Int64, toInts, args[0])
 	case table.String:
 		return c.rowCall(n, rowFunctions["int"])
 	}
-	return args[0], nil
+	return args[0]
 }
 
-func makeFloat(c *compiler, n call, args []node) (node, *Problem) {
+func makeFloat(c *compiler, n call, args []node) node {
 	if args[0].typ() == table.String {
 		return c.rowCall(n, rowFunctions["float"])
 	}
-	return asFloat(args[0]), nil
+	return asFloat(args[0])
 }
 
-func makeString(c *compiler, n call, args []node) (node, *Problem) {
+func makeString(c *compiler, n call, args []node) node {
 	if args[0].typ() == table.String {
-		return args[0], nil
+		return args[0]
 	}
 	return c.rowCall(n, textOf[args[0].typ()])
 }
 
-func ofText(fn func(string) string) func(*compiler, call, []node) (node, *Problem) {
-	return func(_ *compiler, _ call, args []node) (node, *Problem) { return entryMap(args[0], fn), nil }
+func ofText(fn func(string) string) func(*compiler, call, []node) node {
+	return func(_ *compiler, _ call, args []node) node { return entryMap(args[0], fn) }
 }
 
-func makeTrim(c *compiler, n call, args []node) (node, *Problem) {
+func makeTrim(c *compiler, n call, args []node) node {
 	if len(args) == 1 {
-		return entryMap(args[0], strings.TrimSpace), nil
+		return entryMap(args[0], strings.TrimSpace)
 	}
 	return c.rowCall(n, rowFunctions["trim"])
 }
 
-func makeLen(_ *compiler, _ call, args []node) (node, *Problem) {
-	return entryCount(args[0], func(s string) int64 { return int64(utf8.RuneCountInString(s)) }), nil
+func makeLen(_ *compiler, _ call, args []node) node {
+	return entryCount(args[0], func(s string) int64 { return int64(utf8.RuneCountInString(s)) })
 }
 
-func makeCoalesce(c *compiler, n call, args []node) (node, *Problem) {
-	return c.coalesce(n, n.name, args)
-}
+func makeCoalesce(_ *compiler, n call, args []node) node { return firstKnown(n, n.name, args) }
 
-func makeClock(c *compiler, n call, args []node) (node, *Problem) {
-	return clock(n.name, c.zone, args[0]), nil
-}
+func makeClock(c *compiler, n call, args []node) node { return clock(n.name, c.zone, args[0]) }

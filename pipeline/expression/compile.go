@@ -30,101 +30,100 @@ type compiler struct {
 // maxVisits bounds visited.
 const maxVisits = 8 * MaxNodes
 
-func (c *compiler) compileSource(source string) (node, error) {
+// compileSource returns the root node of a text. The first problem ends the
+// compilation: it is a panic of a *Problem, which gets no further than here.
+func (c *compiler) compileSource(source string) (root node, err error) {
 	tree, err := parse(source)
 	if err != nil {
 		return nil, err
 	}
-	n, p := c.compile(tree)
-	if p == nil && n.typ() == "" {
-		p = problemAt(tree, "the expression is always null")
+	defer func() {
+		thrown := recover()
+		if p, ok := thrown.(*Problem); ok {
+			kind := thalweg.Invalid
+			if c.visited > maxVisits {
+				kind = thalweg.Exhausted
+			}
+			root, err = nil, wrap(source, kind, p)
+		} else if thrown != nil {
+			panic(thrown)
+		}
+	}()
+	if root = c.compile(tree); root.typ() == "" {
+		panic(problemAt(tree, "the expression is always null"))
 	}
-	if p == nil {
-		return n, nil
-	}
-	if c.visited > maxVisits {
-		return nil, wrap(source, thalweg.Exhausted, p)
-	}
-	return nil, wrap(source, thalweg.Invalid, p)
+	return root, nil
 }
 
 // compile returns the node of a part of the text, a value of one of the five
 // types or the literal null.
-func (c *compiler) compile(n ast.Node) (node, *Problem) {
-	out, p := c.open(n)
-	if p != nil {
-		return nil, p
-	}
+func (c *compiler) compile(n ast.Node) node {
+	out := c.open(n)
 	r, ok := out.(*row)
 	if !ok {
-		return out, nil
+		return out
 	}
-	if out, p = r.seal(n); p != nil {
-		return nil, p
-	}
+	r.seal(n)
 	if len(r.args) == 0 {
-		return fold(n, out)
+		return fold(n, r)
 	}
-	return out, nil
+	return r
 }
 
 // open is compile, but leaves the trees of rows open. Other parts that read
 // no column become literals.
-func (c *compiler) open(n ast.Node) (node, *Problem) {
+func (c *compiler) open(n ast.Node) node {
 	if c.visited++; c.visited > maxVisits {
-		return nil, &Problem{Message: "the expression is too large"}
+		panic(&Problem{Message: "the expression is too large"})
 	}
 	before := c.references
-	out, p := c.compileNode(n)
-	if p != nil {
-		return nil, p
-	}
+	out := c.compileNode(n)
 	switch out.(type) {
 	case *literal, *row:
-		return out, nil
+		return out
 	}
 	if c.references > before {
-		return out, nil
+		return out
 	}
 	return fold(n, out)
 }
 
 // fold returns the literal that a node without columns is equal to.
-func fold(at ast.Node, n node) (node, *Problem) {
+func fold(at ast.Node, n node) node {
 	f := &frame{rows: 1}
 	v := n.eval(f)
 	if f.err != nil || v.valid.Words != nil && !v.valid.Has(0) {
-		return nil, problemAt(at, "this is always null")
+		panic(problemAt(at, "this is always null"))
 	}
 	switch v.t {
 	case table.Bool:
-		return newBool(v.bits.Has(0)), nil
+		return newBool(v.bits.Has(0))
 	case table.Float64:
-		return newFloat(v.floats[0]), nil
+		return newFloat(v.floats[0])
 	case table.String:
-		return newString(v.text.at(int(v.ids[0]))), nil
+		return newString(v.text.at(int(v.ids[0])))
 	}
-	return newInt(v.t, v.ints[0]), nil
+	return newInt(v.t, v.ints[0])
 }
 
-func (c *compiler) compileNode(n ast.Node) (node, *Problem) {
+func (c *compiler) compileNode(n ast.Node) node {
 	switch n := n.(type) {
 	case *ast.NilNode:
-		return newNull(), nil
+		return newNull()
 	case *ast.BoolNode:
-		return newBool(n.Value), nil
+		return newBool(n.Value)
 	case *ast.IntegerNode:
-		return newInt(table.Int64, int64(n.Value)), nil
+		return newInt(table.Int64, int64(n.Value))
 	case *ast.FloatNode:
 		if math.IsInf(n.Value, 0) {
-			return nil, problemAt(n, "the number is too large")
+			panic(problemAt(n, "the number is too large"))
 		}
-		return newFloat(n.Value), nil
+		return newFloat(n.Value)
 	case *ast.StringNode:
-		return newString(n.Value), nil
+		return newString(n.Value)
 	case *ast.IdentifierNode:
 		if n.Value == "null" {
-			return newNull(), nil
+			return newNull()
 		}
 		return c.column(n, n.Value)
 	case *ast.UnaryNode:
@@ -139,7 +138,7 @@ func (c *compiler) compileNode(n ast.Node) (node, *Problem) {
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
 			return c.call(n, callee.Value, n.Arguments)
 		}
-		return nil, problemAt(n, "values have no methods")
+		panic(problemAt(n, "values have no methods"))
 	case *ast.MemberNode:
 		if env, ok := n.Node.(*ast.IdentifierNode); ok && env.Value == "$env" {
 			if name, ok := n.Property.(*ast.StringNode); ok {
@@ -150,27 +149,27 @@ func (c *compiler) compileNode(n ast.Node) (node, *Problem) {
 	case *ast.SliceNode:
 		return c.slice(n)
 	case *ast.ArrayNode:
-		return nil, problemAt(n, "a list can only stand behind in")
+		panic(problemAt(n, "a list can only stand behind in"))
 	}
-	return nil, problemAt(n, "this is not part of the expressions of a pipeline")
+	panic(problemAt(n, "this is not part of the expressions of a pipeline"))
 }
 
 // column returns the node that reads a column.
-func (c *compiler) column(n ast.Node, name string) (node, *Problem) {
+func (c *compiler) column(n ast.Node, name string) node {
 	c.references++
 	for i, r := range c.reads {
 		if r.Name == name {
-			return &column{Column: r, index: i}, nil
+			return &column{Column: r, index: i}
 		}
 	}
 	_, found, ok := c.columns.Lookup(name)
 	if ok {
 		c.reads = append(c.reads, found)
-		return &column{Column: found, index: len(c.reads) - 1}, nil
+		return &column{Column: found, index: len(c.reads) - 1}
 	}
 	for _, u := range c.columns.Unsupported {
 		if u.Name == name {
-			return nil, problemAt(n, "column %s holds %s, which no expression can read", name, u.Type)
+			panic(problemAt(n, "column %s holds %s, which no expression can read", name, u.Type))
 		}
 	}
 	p := problemAt(n, "there is no column %s", name)
@@ -178,88 +177,67 @@ func (c *compiler) column(n ast.Node, name string) (node, *Problem) {
 	if p.Hint == "" && isFunction(name) {
 		p.Hint = name + " is a function: write " + name + "(…)"
 	}
-	return nil, p
+	panic(p)
 }
 
-func (c *compiler) unary(n *ast.UnaryNode) (node, *Problem) {
-	arg, p := c.compile(n.Node)
-	if p != nil {
-		return nil, p
-	}
+func (c *compiler) unary(n *ast.UnaryNode) node {
+	arg := c.compile(n.Node)
 	switch n.Operator {
 	case "not", "!":
-		if arg.typ() != table.Bool {
-			return nil, wants(n.Node, n.Operator, "a bool", arg)
-		}
-		return not(arg), nil
+		expect(n.Node, n.Operator, aBool, arg)
+		return not(arg)
 	case "-", "+":
-		if !isNumber(arg.typ()) {
-			return nil, wants(n.Node, n.Operator, "a number", arg)
-		}
+		expect(n.Node, n.Operator, aNumber, arg)
 		switch {
 		case n.Operator == "+":
-			return arg, nil
+			return arg
 		case arg.typ() == table.Int64:
-			return intArithmetic("-", newInt(table.Int64, 0), arg), nil
+			return intArithmetic("-", newInt(table.Int64, 0), arg)
 		}
 		// Not 0 - x, which loses the sign of zero.
-		return floatArithmetic("*", newFloat(-1), arg), nil
+		return floatArithmetic("*", newFloat(-1), arg)
 	}
-	return nil, problemAt(n, "there is no operator %s", n.Operator)
+	panic(problemAt(n, "there is no operator %s", n.Operator))
 }
 
-func (c *compiler) conditional(n *ast.ConditionalNode) (node, *Problem) {
-	cond, p := c.compile(n.Cond)
-	if p != nil {
-		return nil, p
-	}
-	if cond.typ() != table.Bool {
-		return nil, wants(n.Cond, "?:", "a bool", cond)
-	}
-	a, b, p := c.two(n.Exp1, n.Exp2)
-	if p != nil {
-		return nil, p
-	}
-	t, p := common(n.Exp2, "the branches of ?:", a, b)
-	if p != nil {
-		return nil, p
-	}
-	return choose(t, cond, a, b), nil
-}
-
-func (c *compiler) two(left, right ast.Node) (a, b node, p *Problem) {
-	if a, p = c.compile(left); p != nil {
-		return nil, nil, p
-	}
-	b, p = c.compile(right)
-	return a, b, p
+func (c *compiler) conditional(n *ast.ConditionalNode) node {
+	cond := c.compile(n.Cond)
+	expect(n.Cond, "?:", aBool, cond)
+	a, b := c.compile(n.Exp1), c.compile(n.Exp2)
+	return choose(common(n.Exp2, "the branches of ?:", a, b), cond, a, b)
 }
 
 // common returns the type that values of both nodes have; a null takes the
 // other's.
-func common(at ast.Node, what string, a, b node) (table.Type, *Problem) {
+func common(at ast.Node, what string, a, b node) table.Type {
 	x, y := a.typ(), b.typ()
 	switch {
 	case x == "" && y == "":
-		return "", problemAt(at, "%s are both null", what)
+		panic(problemAt(at, "%s are both null", what))
 	case x == "":
-		return y, nil
+		return y
 	case y == "" || x == y:
-		return x, nil
+		return x
 	case isNumber(x) && isNumber(y):
-		return table.Float64, nil
+		return table.Float64
 	}
-	return "", problemAt(at, "%s are of different types, %s and %s", what, x, y)
+	panic(problemAt(at, "%s are of different types, %s and %s", what, x, y))
 }
 
 func isNumber(t table.Type) bool { return t == table.Int64 || t == table.Float64 }
 
-// wants is the problem of an operand of the wrong type.
+// expect raises the problem of an operand of the wrong type.
+func expect(at ast.Node, what string, want types, got node) {
+	if !slices.Contains(want.of, got.typ()) {
+		panic(wants(at, what, want.name, got))
+	}
+}
+
+// wants is the problem of an operand that is not what an operator or function
+// takes.
 func wants(at ast.Node, what, want string, got node) *Problem {
 	if got.typ() == "" {
-		p := problemAt(at, "%s takes %s, not null", what, want)
-		p.Hint = "test for null with == null"
-		return p
+		return problemAt(at, "%s takes %s, not null", what, want).withHint("test for null with == null")
 	}
 	return problemAt(at, "%s takes %s, not %s", what, want, article(string(got.typ())))
 }
@@ -272,11 +250,9 @@ func article(noun string) string {
 }
 
 // timestamp returns the literal of a date and time written as a string.
-func (c *compiler) timestamp(at ast.Node, l *literal) (node, *Problem) {
+func (c *compiler) timestamp(at ast.Node, l *literal) *literal {
 	if us, ok := table.ParseTime(l.s, c.zone); ok {
-		return newInt(table.Timestamp, us), nil
+		return newInt(table.Timestamp, us)
 	}
-	p := problemAt(at, "%s is not a date or time", strconv.Quote(l.s))
-	p.Hint = `write "2020-01-31", "2020-01-31 15:04:05" or an RFC 3339 time`
-	return nil, p
+	panic(problemAt(at, "%s is not a date or time", strconv.Quote(l.s)).withHint(`write "2020-01-31", "2020-01-31 15:04:05" or an RFC 3339 time`))
 }

@@ -1,6 +1,8 @@
 package expression
 
 import (
+	"slices"
+
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -149,11 +151,7 @@ func pickValues[T any](rows int, mask table.Mask, a, b *vector, at func(*vector,
 
 // pickText joins the strings of both, those of b behind those of a.
 func pickText(f *frame, mask table.Mask, a, b *vector) (text, []int32) {
-	list := append(append([]string(nil), a.text.all()...), b.text.all()...)
-	size := 0
-	for _, s := range list {
-		size += len(s)
-	}
+	list := slices.Concat(a.text.all(), b.text.all())
 	ids := make([]int32, f.rows)
 	behind := int32(a.text.len())
 	chunks(f.rows, func(from, to int) {
@@ -174,5 +172,5 @@ func pickText(f *frame, mask table.Mask, a, b *vector) (text, []int32) {
 			}
 		}
 	})
-	return text{list: f.bounded(list, size)}, ids
+	return text{list: f.bounded(list)}, ids
 }

@@ -18,97 +18,89 @@ var textTests = map[string]func(s, other string) bool{
 	"endsWith":   strings.HasSuffix,
 }
 
-func (c *compiler) binary(n *ast.BinaryNode) (node, *Problem) {
+func (c *compiler) binary(n *ast.BinaryNode) node {
 	switch n.Operator {
 	case "in":
 		return c.in(n)
 	case "matches":
 		return c.matches(n)
 	case "..":
-		return nil, problemAt(n, "a range can only stand behind in")
+		panic(problemAt(n, "a range can only stand behind in"))
 	}
 	if test, ok := textTests[n.Operator]; ok {
 		return c.textTest(n, test)
 	}
-	a, b, p := c.two(n.Left, n.Right)
-	if p != nil {
-		return nil, p
-	}
+	a, b := c.compile(n.Left), c.compile(n.Right)
 	switch n.Operator {
 	case "and", "&&", "or", "||":
-		for i, side := range []node{a, b} {
-			if side.typ() != table.Bool {
-				return nil, wants([]ast.Node{n.Left, n.Right}[i], n.Operator, "bools", side)
-			}
-		}
-		return logic(n.Operator == "or" || n.Operator == "||", a, b), nil
+		expectBoth(n, types{"bools", aBool.of}, a, b)
+		return logic(n.Operator == "or" || n.Operator == "||", a, b)
 	case "??":
-		return c.coalesce(n, n.Operator, []node{a, b})
+		return firstKnown(n, n.Operator, []node{a, b})
 	}
 	if op, ok := comparisons[n.Operator]; ok {
 		return c.comparison(n, op, a, b)
 	}
 	if n.Operator == "+" && a.typ() == table.String && b.typ() == table.String {
-		return apply(table.String, concat, a, b), nil
+		return apply(table.String, concat, a, b)
 	}
-	return c.arithmetic(n, n.Operator, a, b)
+	return arithmetic(n, a, b)
 }
 
-func (c *compiler) arithmetic(n *ast.BinaryNode, op string, a, b node) (node, *Problem) {
+// expectBoth is expect for both sides of an operator.
+func expectBoth(n *ast.BinaryNode, want types, a, b node) {
+	expect(n.Left, n.Operator, want, a)
+	expect(n.Right, n.Operator, want, b)
+}
+
+func arithmetic(n *ast.BinaryNode, a, b node) node {
+	op, want := n.Operator, types{"two numbers", numbers.of}
 	if _, known := floatOps[op]; !known && op != "%" {
-		return nil, problemAt(n, "there is no operator %s", op)
+		panic(problemAt(n, "there is no operator %s", op))
 	}
-	for i, side := range []node{a, b} {
-		at := []ast.Node{n.Left, n.Right}[i]
-		switch {
-		case op == "%" && side.typ() != table.Int64:
-			return nil, wants(at, op, "two int64", side)
-		case op == "+" && !isNumber(side.typ()):
-			return nil, wants(at, op, "two numbers or two strings", side)
-		case !isNumber(side.typ()):
-			return nil, wants(at, op, "two numbers", side)
-		}
+	switch op {
+	case "%":
+		want = types{"two int64", []table.Type{table.Int64}}
+	case "+":
+		want.name = "two numbers or two strings"
 	}
+	expectBoth(n, want, a, b)
 	if _, ok := intOps[op]; ok && a.typ() == table.Int64 && b.typ() == table.Int64 {
-		return intArithmetic(op, a, b), nil
+		return intArithmetic(op, a, b)
 	}
-	return floatArithmetic(op, a, b), nil
+	return floatArithmetic(op, a, b)
 }
 
-func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) (node, *Problem) {
+func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) node {
 	if isNullLiteral(a) || isNullLiteral(b) {
 		if op.loop != equal {
-			return nil, problemAt(n, "null is neither less nor greater: only == and != take it")
+			panic(problemAt(n, "null is neither less nor greater: only == and != take it"))
 		}
 		if isNullLiteral(a) {
 			a = b
 		}
-		return isNull(op.not, a), nil
+		return isNull(op.not, a)
 	}
-	var p *Problem
 	if l, ok := b.(*literal); ok && l.t == table.String && a.typ() == table.Timestamp {
-		b, p = c.timestamp(n.Right, l)
+		b = c.timestamp(n.Right, l)
 	} else if l, ok := a.(*literal); ok && l.t == table.String && b.typ() == table.Timestamp {
-		a, p = c.timestamp(n.Left, l)
-	}
-	if p != nil {
-		return nil, p
+		a = c.timestamp(n.Left, l)
 	}
 	x, y := a.typ(), b.typ()
 	switch {
 	case isNumber(x) && isNumber(y) && x != y, x == table.Float64 && y == table.Float64:
-		return apply(table.Bool, compareNumbers(op, (*vector).floatsAt), asFloat(a), asFloat(b)), nil
+		return apply(table.Bool, compareNumbers(op, (*vector).floatsAt), asFloat(a), asFloat(b))
 	case x != y:
-		return nil, problemAt(n, "%s cannot compare %s with %s", n.Operator, article(string(x)), article(string(y)))
+		panic(problemAt(n, "%s cannot compare %s with %s", n.Operator, article(string(x)), article(string(y))))
 	case x == table.String:
-		return compareStrings(op, a, b), nil
+		return compareStrings(op, a, b)
 	case x == table.Bool:
 		if op.loop != equal {
-			return nil, problemAt(n, "bools have no order: only == and != take them")
+			panic(problemAt(n, "bools have no order: only == and != take them"))
 		}
-		return apply(table.Bool, compareBools(op), a, b), nil
+		return apply(table.Bool, compareBools(op), a, b)
 	}
-	return apply(table.Bool, compareNumbers(op, (*vector).intsAt), a, b), nil
+	return apply(table.Bool, compareNumbers(op, (*vector).intsAt), a, b)
 }
 
 // compareStrings returns an entry test where one side is a literal.
@@ -122,87 +114,65 @@ func compareStrings(op comparison, a, b node) node {
 	return apply(table.Bool, compareText(op), a, b)
 }
 
-func (c *compiler) textTest(n *ast.BinaryNode, test func(s, other string) bool) (node, *Problem) {
-	a, b, p := c.two(n.Left, n.Right)
-	if p != nil {
-		return nil, p
-	}
-	for i, side := range []node{a, b} {
-		if side.typ() != table.String {
-			return nil, wants([]ast.Node{n.Left, n.Right}[i], n.Operator, "two strings", side)
-		}
-	}
+func (c *compiler) textTest(n *ast.BinaryNode, test func(s, other string) bool) node {
+	a, b := c.compile(n.Left), c.compile(n.Right)
+	expectBoth(n, types{"two strings", aString.of}, a, b)
 	if l, ok := b.(*literal); ok {
-		return entryTest(a, func(s string) bool { return test(s, l.s) }), nil
+		return entryTest(a, func(s string) bool { return test(s, l.s) })
 	}
 	if l, ok := a.(*literal); ok {
-		return entryTest(b, func(s string) bool { return test(l.s, s) }), nil
+		return entryTest(b, func(s string) bool { return test(l.s, s) })
 	}
 	return c.rowOperator(n)
 }
 
 // matches takes a literal pattern alone: compiled once, and of linear time in
 // the string as RE2 is.
-func (c *compiler) matches(n *ast.BinaryNode) (node, *Problem) {
-	a, b, p := c.two(n.Left, n.Right)
-	if p != nil {
-		return nil, p
-	}
-	if a.typ() != table.String {
-		return nil, wants(n.Left, n.Operator, "a string", a)
-	}
+func (c *compiler) matches(n *ast.BinaryNode) node {
+	a, b := c.compile(n.Left), c.compile(n.Right)
+	expect(n.Left, n.Operator, aString, a)
 	l, ok := b.(*literal)
 	if !ok || l.t != table.String {
-		return nil, problemAt(n.Right, "the pattern of matches must be a literal string")
+		panic(problemAt(n.Right, "the pattern of matches must be a literal string"))
 	}
 	re, err := regexp.Compile(l.s)
 	if err != nil {
-		return nil, problemAt(n.Right, "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		panic(problemAt(n.Right, "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: ")))
 	}
-	return entryTest(a, re.MatchString), nil
+	return entryTest(a, re.MatchString)
 }
 
-func (c *compiler) in(n *ast.BinaryNode) (node, *Problem) {
-	arg, p := c.compile(n.Left)
-	if p != nil {
-		return nil, p
-	}
+func (c *compiler) in(n *ast.BinaryNode) node {
+	arg := c.compile(n.Left)
 	if arg.typ() == "" {
-		return nil, wants(n.Left, "in", "a value", arg)
+		panic(wants(n.Left, "in", "a value", arg))
 	}
 	if r, ok := n.Right.(*ast.BinaryNode); ok && r.Operator == ".." {
 		return c.inRange(n, r, arg)
 	}
 	list, ok := n.Right.(*ast.ArrayNode)
 	if !ok {
-		return nil, problemAt(n.Right, `behind in stands a list of literals, ["a", "b"], or a range, 1..5`)
+		panic(problemAt(n.Right, `behind in stands a list of literals, ["a", "b"], or a range, 1..5`))
 	}
 	literals := make([]*literal, len(list.Nodes))
 	t := arg.typ()
 	for i, item := range list.Nodes {
-		v, p := c.compile(item)
-		if p != nil {
-			return nil, p
-		}
-		l, ok := v.(*literal)
+		l, ok := c.compile(item).(*literal)
 		if !ok {
-			return nil, problemAt(item, "the list of in takes literals alone")
+			panic(problemAt(item, "the list of in takes literals alone"))
 		}
 		if l.t == table.String && arg.typ() == table.Timestamp {
-			if v, p = c.timestamp(item, l); p != nil {
-				return nil, p
-			}
-			l = v.(*literal)
+			l = c.timestamp(item, l)
 		}
 		if l.t != arg.typ() && !(isNumber(l.t) && isNumber(arg.typ())) {
-			return nil, wants(item, "in", "values of one type: a list for "+article(string(arg.typ())), l)
+			panic(wants(item, "in", "values of one type: a list for "+article(string(arg.typ())), l))
 		}
 		if isNumber(l.t) && l.t != t {
 			t = table.Float64
 		}
 		literals[i] = l
 	}
-	return member(arg, t, literals), nil
+	return member(arg, t, literals)
 }
 
 func member(arg node, t table.Type, list []*literal) node {
@@ -247,39 +217,23 @@ func boolMember(arg node, list []*literal) node {
 	return logic(yes, arg, not(arg))
 }
 
-func (c *compiler) inRange(n, r *ast.BinaryNode, arg node) (node, *Problem) {
-	if !isNumber(arg.typ()) {
-		return nil, wants(n.Left, "in with a range", "a number", arg)
-	}
-	from, to, p := c.two(r.Left, r.Right)
-	if p != nil {
-		return nil, p
-	}
+func (c *compiler) inRange(n, r *ast.BinaryNode, arg node) node {
+	expect(n.Left, "in with a range", aNumber, arg)
+	from, to := c.compile(r.Left), c.compile(r.Right)
 	for i, end := range []node{from, to} {
 		if l, ok := end.(*literal); !ok || l.t != table.Int64 {
-			return nil, problemAt([]ast.Node{r.Left, r.Right}[i], "the ends of a range must be literal int64")
+			panic(problemAt([]ast.Node{r.Left, r.Right}[i], "the ends of a range must be literal int64"))
 		}
 	}
-	above, p := c.comparison(n, comparisons[">="], arg, from)
-	if p != nil {
-		return nil, p
-	}
-	below, p := c.comparison(n, comparisons["<="], arg, to)
-	if p != nil {
-		return nil, p
-	}
-	return logic(false, above, below), nil
+	return logic(false, c.comparison(n, comparisons[">="], arg, from), c.comparison(n, comparisons["<="], arg, to))
 }
 
-// coalesce returns the first of several that is not null.
-func (c *compiler) coalesce(n ast.Node, what string, values []node) (node, *Problem) {
+// firstKnown returns the first of several values that is not null.
+func firstKnown(n ast.Node, what string, values []node) node {
 	out := values[len(values)-1]
 	for _, v := range slices.Backward(values[:len(values)-1]) {
-		t, p := common(n, "the values of "+what, v, out)
-		if p != nil {
-			return nil, p
-		}
+		t := common(n, "the values of "+what, v, out)
 		out = &coalesce{t: t, a: as(t, v), b: as(t, out)}
 	}
-	return out, nil
+	return out
 }

@@ -32,6 +32,12 @@ func wrap(source string, kind thalweg.Kind, p *Problem) error {
 	return &thalweg.Error{Op: "compile expression", Kind: kind, Subject: strconv.Quote(source), Err: p, Hint: p.Hint}
 }
 
+// withHint returns p with a hint.
+func (p *Problem) withHint(hint string) *Problem {
+	p.Hint = hint
+	return p
+}
+
 // problemAt returns the problem of a node of the parsed text.
 func problemAt(n ast.Node, format string, args ...any) *Problem {
 	return &Problem{Offset: n.Location().From, Message: fmt.Sprintf(format, args...)}

@@ -45,13 +45,10 @@ func (r *row) typ() table.Type { return r.t }
 
 // part compiles an operand of a row function. Rows stay open, to be joined to
 // the tree that they are part of.
-func (c *compiler) part(n ast.Node) (*row, *Problem) {
-	out, p := c.open(n)
-	if p != nil {
-		return nil, p
-	}
+func (c *compiler) part(n ast.Node) *row {
+	out := c.open(n)
 	if r, ok := out.(*row); ok {
-		return r, nil
+		return r
 	}
 	r := &row{t: out.typ()}
 	if l, ok := out.(*literal); ok {
@@ -62,8 +59,7 @@ func (c *compiler) part(n ast.Node) (*row, *Problem) {
 		r.tree = &ast.IdentifierNode{Value: name}
 		r.args = []argument{{out, name}}
 	}
-	r.tree.SetLocation(n.Location())
-	return r, nil
+	return r
 }
 
 // value is what the literal is to the machine.
@@ -82,69 +78,49 @@ func (l *literal) value() any {
 }
 
 // rowCall compiles a call of a row function.
-func (c *compiler) rowCall(n call, f rowFunction) (node, *Problem) {
+func (c *compiler) rowCall(n call, f rowFunction) node {
 	if len(n.args) != len(f.args) {
-		return nil, problemAt(n, "%s takes %s, not %d", n.name, countOf(len(f.args), len(f.args)), len(n.args))
+		panic(problemAt(n, "%s takes %s, not %d", n.name, countOf(len(f.args), len(f.args)), len(n.args)))
 	}
 	called := &ast.CallNode{Callee: &ast.IdentifierNode{Value: f.name}}
-	called.SetLocation(n.Location())
 	out := &row{t: f.result, tree: called}
 	for i, a := range n.args {
-		r, p := c.part(a)
-		if p != nil {
-			return nil, p
-		}
+		r := c.part(a)
 		if want := f.args[i]; r.t != want {
-			return nil, wants(a, n.name, article(string(want)), r)
+			panic(wants(a, n.name, article(string(want)), r))
 		}
 		called.Arguments = append(called.Arguments, r.tree)
 		out.args = append(out.args, r.args...)
 	}
-	return out, nil
+	return out
 }
 
 // rowOperator makes a row of an operator of two strings.
-func (c *compiler) rowOperator(n *ast.BinaryNode) (node, *Problem) {
-	a, p := c.part(n.Left)
-	if p != nil {
-		return nil, p
-	}
-	b, p := c.part(n.Right)
-	if p != nil {
-		return nil, p
-	}
+func (c *compiler) rowOperator(n *ast.BinaryNode) node {
+	a, b := c.part(n.Left), c.part(n.Right)
 	joined := &ast.BinaryNode{Operator: n.Operator, Left: a.tree, Right: b.tree}
-	joined.SetLocation(n.Location())
-	return &row{t: table.Bool, tree: joined, args: append(a.args, b.args...)}, nil
+	return &row{t: table.Bool, tree: joined, args: append(a.args, b.args...)}
 }
 
 // index compiles list[i].
-func (c *compiler) index(n *ast.MemberNode) (node, *Problem) {
-	of, p := c.part(n.Node)
-	if p != nil {
-		return nil, p
-	}
+func (c *compiler) index(n *ast.MemberNode) node {
+	of := c.part(n.Node)
 	if of.t != list || n.Optional {
 		p := problemAt(n, "%s has no parts", article(string(of.t)))
 		if of.t == table.String {
 			p.Hint = "a part of a string is s[from:to]"
 		}
-		return nil, p
+		panic(p)
 	}
-	at, p := c.part(n.Property)
-	if p != nil {
-		return nil, p
-	}
+	at := c.part(n.Property)
 	if at.t != table.Int64 {
-		return nil, wants(n.Property, "[ ]", "an int64", at)
+		panic(wants(n.Property, "[ ]", "an int64", at))
 	}
-	member := &ast.MemberNode{Node: of.tree, Property: at.tree}
-	member.SetLocation(n.Location())
-	return &row{t: table.String, tree: member, args: append(of.args, at.args...)}, nil
+	return &row{t: table.String, tree: &ast.MemberNode{Node: of.tree, Property: at.tree}, args: append(of.args, at.args...)}
 }
 
 // slice compiles s[from:to].
-func (c *compiler) slice(n *ast.SliceNode) (node, *Problem) {
+func (c *compiler) slice(n *ast.SliceNode) node {
 	from, to := n.From, n.To
 	if from == nil {
 		from = &ast.IntegerNode{}
@@ -157,11 +133,9 @@ func (c *compiler) slice(n *ast.SliceNode) (node, *Problem) {
 
 // seal compiles the row's tree. It was typed here, so that a refusal by the
 // library would be a mistake of this package.
-func (r *row) seal(n ast.Node) (node, *Problem) {
+func (r *row) seal(n ast.Node) {
 	if r.t == list {
-		p := problemAt(n, "a list is no value of a column")
-		p.Hint = "take one of its parts: split(…)[0]"
-		return nil, p
+		panic(problemAt(n, "a list is no value of a column").withHint("take one of its parts: split(…)[0]"))
 	}
 	env := make(map[string]any, len(r.args))
 	for _, a := range r.args {
@@ -182,9 +156,8 @@ func (r *row) seal(n ast.Node) (node, *Problem) {
 		r.program, err = vmcompiler.Compile(tree, config)
 	}
 	if err != nil {
-		return nil, problemAt(n, "%v", err)
+		panic(problemAt(n, "%v", err))
 	}
-	return r, nil
 }
 
 // declare makes the function known to the library.
@@ -216,17 +189,17 @@ func (r *row) eval(f *frame) vector {
 	if len(args) == 1 && args[0].t == table.String {
 		return m.byEntry(f, &args[0])
 	}
-	out := newResults(r.t, f.rows)
-	for i := range f.rows {
+	results := make([]any, f.rows)
+	for i := range results {
 		if valid.Words != nil && !valid.Has(i) {
 			continue
 		}
 		for k := range args {
 			m.env[r.args[k].name] = args[k].at(i)
 		}
-		out.set(i, m.run())
+		results[i] = m.run()
 	}
-	return out.vector(f, valid)
+	return byRow(f, r.t, results)
 }
 
 // at returns the value of row i for the machine.
@@ -249,10 +222,11 @@ type machine struct {
 	vm  vm.VM
 }
 
-// run returns the value for the variables set, nil for null.
+// run returns the value for the variables set, nil for null, which a float64
+// that is not finite is too.
 func (m *machine) run() any {
 	v, err := m.vm.Run(m.row.program, m.env)
-	if err != nil {
+	if x, ok := v.(float64); err != nil || ok && isNotFinite(x) {
 		return nil
 	}
 	return v
@@ -260,84 +234,48 @@ func (m *machine) run() any {
 
 // byEntry evaluates each dictionary entry once.
 func (m *machine) byEntry(f *frame, arg *vector) vector {
-	entries := newResults(m.row.t, arg.text.len())
+	results := make([]any, arg.text.len())
 	arg.eachEntry(func(id int) {
 		m.env[m.row.args[0].name] = arg.text.at(id)
-		entries.set(id, m.run())
+		results[id] = m.run()
 	})
 	out := vector{t: m.row.t, valid: arg.valid}
-	if slices.Contains(entries.known, false) {
-		out.valid = both(arg.valid, arg.gatherBits(f.rows, entries.known).bits)
+	if known := each(results, isKnown); slices.Contains(known, false) {
+		out.valid = both(arg.valid, arg.gatherBits(f.rows, known).bits)
 	}
 	switch m.row.t {
 	case table.Int64:
-		out.ints = gather(arg, f.rows, entries.ints)
+		out.ints = gather(arg, f.rows, each(results, toInt))
 	case table.Float64:
-		out.floats = gather(arg, f.rows, entries.floats)
+		out.floats = gather(arg, f.rows, each(results, to[float64]))
 	case table.Bool:
-		out.bits = arg.gatherBits(f.rows, entries.bools).bits
+		out.bits = arg.gatherBits(f.rows, each(results, to[bool])).bits
 	case table.String:
 		out.ids, out.borrowed, out.constant = arg.ids, arg.borrowed, arg.constant
-		out.text = text{list: f.bounded(entries.texts, entries.size)}
+		out.text.list = f.bounded(each(results, to[string]))
 	}
 	return out
 }
 
-// results collects values of one type.
-type results struct {
-	t      table.Type
-	known  []bool
-	ints   []int64
-	floats []float64
-	bools  []bool
-	texts  []string
-	size   int // bytes of texts
-}
-
-func newResults(t table.Type, n int) *results {
-	r := &results{t: t, known: make([]bool, n)}
+// byRow returns the vector of results that are one per row.
+func byRow(f *frame, t table.Type, results []any) vector {
+	out := vector{t: t}
+	if known := each(results, isKnown); slices.Contains(known, false) {
+		out.valid = maskOf(known)
+	}
 	switch t {
 	case table.Int64:
-		r.ints = make([]int64, n)
+		out.ints = each(results, toInt)
 	case table.Float64:
-		r.floats = make([]float64, n)
+		out.floats = each(results, to[float64])
 	case table.Bool:
-		r.bools = make([]bool, n)
-	case table.String:
-		r.texts = make([]string, n)
-	}
-	return r
-}
-
-// set keeps what the machine yielded; a float64 that is not finite is null.
-func (r *results) set(i int, v any) {
-	switch v := v.(type) {
-	case int:
-		r.ints[i], r.known[i] = int64(v), true
-	case float64:
-		r.floats[i], r.known[i] = v, !isNotFinite(v)
-	case bool:
-		r.bools[i], r.known[i] = v, true
-	case string:
-		r.texts[i], r.known[i] = v, true
-		r.size += len(v)
-	}
-}
-
-// vector returns results that are one per row.
-func (r *results) vector(f *frame, valid table.Mask) vector {
-	out := vector{t: r.t, ints: r.ints, floats: r.floats, valid: valid}
-	if slices.Contains(r.known, false) {
-		out.valid = maskOf(r.known)
-	}
-	switch r.t {
-	case table.Bool:
-		out.bits = maskOf(r.bools)
+		out.bits = maskOf(each(results, to[bool]))
 	case table.String:
 		out.ids = make([]int32, f.rows)
-		ids, size := make(map[string]int32), 0
-		for i, s := range r.texts {
-			if !r.known[i] {
+		ids := make(map[string]int32)
+		for i, v := range results {
+			s, known := v.(string)
+			if !known {
 				continue
 			}
 			id, ok := ids[s]
@@ -345,14 +283,32 @@ func (r *results) vector(f *frame, valid table.Mask) vector {
 				id = int32(len(out.text.list))
 				ids[s] = id
 				out.text.list = append(out.text.list, s)
-				size += len(s)
 			}
 			out.ids[i] = id
 		}
-		out.text.list = f.bounded(out.text.list, size)
+		out.text.list = f.bounded(out.text.list)
 	}
 	return out
 }
+
+// each returns what results of the machine are as values of a vector.
+func each[T any](results []any, as func(any) T) []T {
+	out := make([]T, len(results))
+	for i, v := range results {
+		out[i] = as(v)
+	}
+	return out
+}
+
+func isKnown(v any) bool { return v != nil }
+
+// to returns a T as it is, and its zero for null.
+func to[T any](v any) T {
+	t, _ := v.(T)
+	return t
+}
+
+func toInt(v any) int64 { return int64(to[int](v)) }
 
 func maskOf(bools []bool) table.Mask {
 	m := table.NewMask(len(bools))

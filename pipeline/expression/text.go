@@ -13,6 +13,8 @@ import (
 // dictionary count to 2^31-1 bytes.
 const maxText = math.MaxInt32
 
+var errMaxText = &thalweg.Error{Kind: thalweg.Exhausted, Subject: "distinct strings of one batch", Hint: "at most 2 GiB"}
+
 // text is the strings that the ids of a vector name: an array's, or a list.
 type text struct {
 	array *array.String
@@ -110,20 +112,21 @@ func entryMap(arg node, fn func(string) string) node {
 }
 
 func (v vector) mapText(f *frame, fn func(string) string) vector {
-	list, size := make([]string, v.text.len()), 0
-	v.eachEntry(func(id int) {
-		list[id] = fn(v.text.at(id))
-		size += len(list[id])
-	})
-	v.text, v.whole = text{list: f.bounded(list, size)}, nil
+	list := make([]string, v.text.len())
+	v.eachEntry(func(id int) { list[id] = fn(v.text.at(id)) })
+	v.text, v.whole = text{list: f.bounded(list)}, nil
 	return v
 }
 
 // bounded returns the list, or fails and empties it where it holds too many
 // bytes.
-func (f *frame) bounded(list []string, size int) []string {
+func (f *frame) bounded(list []string) []string {
+	size := 0
+	for _, s := range list {
+		size += len(s)
+	}
 	if size > maxText {
-		f.fail(&thalweg.Error{Kind: thalweg.Exhausted, Subject: "distinct strings of one batch", Hint: "at most 2 GiB"})
+		f.fail(errMaxText)
 		clear(list)
 	}
 	return list
@@ -158,7 +161,7 @@ func concat(f *frame, args []vector) vector {
 		if fresh {
 			s := a.text.at(int(a.ids[i])) + b.text.at(int(b.ids[i]))
 			if size += len(s); size > maxText {
-				f.bounded(nil, size)
+				f.fail(errMaxText)
 				return out
 			}
 			out.text.list = append(out.text.list, s)
