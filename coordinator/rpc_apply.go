@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
@@ -40,15 +39,10 @@ func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
 	if len(text) > state.MaxSpecBytes {
 		return nil, refused(thalweg.Exhausted, fmt.Errorf("%s: %d bytes, at most %d", file, len(text), state.MaxSpecBytes))
 	}
-	parsed, err := pipeline.Parse(c.cfg.SpecCatalog, file, []byte(text))
+	spec, err := pipeline.Parse(c.cfg.SpecCatalog, file, []byte(text))
 	if err != nil {
-		kind := thalweg.KindOf(err)
-		if kind == thalweg.Other {
-			kind = thalweg.Invalid
-		}
-		return nil, refused(kind, err)
+		return nil, refused(thalweg.KindOf(err), err)
 	}
-	spec := pipeline.WithDefaults(parsed)
 	rendered, err := pipeline.Render(spec)
 	if err != nil {
 		return nil, refused(thalweg.KindOf(err), err)
@@ -56,8 +50,8 @@ func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
 	cmd := &state.ApplySpec{
 		Pipeline: thalweg.PipelineName(spec.Metadata.Name),
 		Text:     string(rendered),
-		Model:    thalweg.ModelName(cmp.Or(spec.Spec.Registry.Model, spec.Metadata.Name)),
-		Alias:    cmp.Or(spec.Spec.Registry.Alias, thalweg.DefaultAlias),
+		Model:    thalweg.ModelName(spec.Spec.Registry.Model),
+		Alias:    spec.Spec.Registry.Alias,
 		Training: pipeline.TrainingHash(spec),
 	}
 	if cmd.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {

@@ -46,13 +46,13 @@ type Entry struct {
 	Source string
 }
 
-// Defaulter is options with default values.
+// Defaulter is options with default values that default tags cannot state.
 type Defaulter interface {
 	// Defaults fills in what the text has not set.
 	Defaults(at Place)
 }
 
-// Checker is options with rules that tags cannot state.
+// Checker is a struct with rules that tags cannot state.
 type Checker interface {
 	// Check notes what is wrong. Defaults are filled in.
 	Check(at Place)
@@ -80,14 +80,22 @@ func (c *Choice) key() string { return cmp.Or(c.Key, "type") }
 
 var choiceType = reflect.TypeFor[Choice]()
 
+// optionsOf returns a pointer to a struct, or the options where it is a choice.
+func optionsOf(v reflect.Value) any {
+	if c, ok := v.Addr().Interface().(*Choice); ok {
+		return c.Options
+	}
+	return v.Addr().Interface()
+}
+
 // choose sets a choice to an entry with nothing set. Where there is no entry of
-// that name, the options are those of the kind's default, so that they can be
-// judged; and nil where there is none.
-func (c Catalog) choose(kind Kind, name string, choice *Choice) {
+// that name, the options are those of the default, so that they can be judged;
+// and nil where there is none.
+func (c Catalog) choose(kind Kind, name, standard string, choice *Choice) {
 	choice.Name, choice.Options = name, nil
 	entry, ok := c.find(kind, name)
 	if !ok {
-		entry, ok = c.find(kind, defaultChoices[kind])
+		entry, ok = c.find(kind, standard)
 	}
 	if ok {
 		choice.Options = entry.new()

@@ -16,12 +16,8 @@ import (
 // Compile binds a spec to the schema of its training data: it resolves columns
 // and types in both phases, compiles expressions, and refuses a feature that
 // reaches a column which the label reads. Everything wrong is reported at once,
-// as a *SpecError with the places in the text, where the spec came from one.
+// as a *SpecError with the places in the text.
 func Compile(s *Spec, input table.Schema) (*Plan, error) {
-	s = WithDefaults(s)
-	if err := Validate(s); err != nil {
-		return nil, err
-	}
 	c := &compiler{spec: s, found: &diagnostics{source: s.source, catalog: s.catalog}, plan: &Plan{Spec: s}, required: make(map[string]bool)}
 	zone, err := time.LoadLocation(s.Spec.Schema.Timezone)
 	if err != nil {

@@ -161,14 +161,14 @@ func (d *decoder) choice(n ast.Node, path string, tag reflect.StructTag, into re
 	}
 	kind, c := Kind(tag.Get("catalog")), into.Addr().Interface().(*Choice)
 	c.Key = tag.Get("key")
-	name := defaultChoices[kind]
+	name := tag.Get("default")
 	values, _ := entries(n)
 	for _, e := range values {
 		if text, ok := e.Value.(*ast.StringNode); ok && e.Key.String() == c.key() {
 			name = text.Value
 		}
 	}
-	d.found.catalog.choose(kind, name, c)
+	d.found.catalog.choose(kind, name, tag.Get("default"), c)
 	d.structure(n, path, into, string(kind))
 }
 

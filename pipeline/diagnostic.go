@@ -18,8 +18,8 @@ const maxDiagnostics = 100
 // Diagnostic is one thing that is wrong with a spec.
 type Diagnostic struct {
 	File string `json:"file,omitempty"`
-	// Line and Column count from 1, columns in characters; 0 where the spec did
-	// not come from text.
+	// Line and Column count from 1, columns in characters; 0 where the text as a
+	// whole is meant.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
 	// Path names the field: spec.input_features[3].expression.
@@ -112,7 +112,7 @@ func (d *diagnostics) refuse(path, hint, what string) {
 }
 
 func (d *diagnostics) addAt(at position, path string, kind thalweg.Kind, hint, message string) {
-	d.list = append(d.list, Diagnostic{File: d.source.name(), Line: at.line, Column: at.column, Path: path,
+	d.list = append(d.list, Diagnostic{File: d.source.file, Line: at.line, Column: at.column, Path: path,
 		Message: message, Hint: hint, Kind: kind})
 }
 

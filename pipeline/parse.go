@@ -58,8 +58,8 @@ func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
 		s.source.lines = strings.Split(string(data), "\n")
 		d := &decoder{source: s.source, found: found}
 		d.value(root, "", reflect.ValueOf(s).Elem())
-		s = WithDefaults(s)
-		s.validate(found)
+		s.fillDefaults(found)
+		checkRules(reflect.ValueOf(s).Elem(), Place{found: found})
 	}
 	return s, found
 }

@@ -1,5 +1,7 @@
 package pipeline
 
+import "fmt"
+
 // Place is where a struct of options stands in a spec.
 type Place struct {
 	path  string
@@ -9,11 +11,11 @@ type Place struct {
 // in returns the place of a field.
 func (p Place) in(field string) Place { return Place{p.at(field), p.found} }
 
-// Omits reports whether the spec was read from a text that does not set the
-// field.
-func (p Place) Omits(field string) bool {
-	return p.found.source != nil && !p.found.source.has(p.at(field))
-}
+// item returns the place of an item of the list at p.
+func (p Place) item(i int) Place { return Place{fmt.Sprintf("%s[%d]", p.path, i), p.found} }
+
+// Omits reports whether the text does not set the field.
+func (p Place) Omits(field string) bool { return !p.found.source.has(p.at(field)) }
 
 // Problem notes what is wrong with a field ("columns[2]"; "" is the struct
 // itself), and what can be done about it, unless something has been noted about
@@ -53,21 +55,14 @@ func (p Place) ColumnName(field, name string) {
 // none.
 func Default[T comparable](p Place, field string, at *T, value T) {
 	var zero T
-	if *at == zero && !p.found.source.has(p.at(field)) {
+	if *at == zero && p.Omits(field) {
 		*at = value
 	}
 }
 
 // DefaultList does the same for a list.
 func DefaultList[T any](p Place, field string, at *[]T, values ...T) {
-	if len(*at) == 0 && !p.found.source.has(p.at(field)) {
+	if len(*at) == 0 && p.Omits(field) {
 		*at = values
-	}
-}
-
-// DefaultPointer does the same for a value that may be left out.
-func DefaultPointer[T any](at **T, value T) {
-	if *at == nil {
-		*at = &value
 	}
 }

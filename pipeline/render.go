@@ -15,13 +15,8 @@ import (
 
 // Render returns a spec as YAML with every default written out. Fields come in
 // the order of the format, so that two specs of one meaning are the same text:
-// Parse of the result is WithDefaults of s, and rendering that gives the same
-// bytes.
+// Parse of the result is s, and rendering that gives the same bytes.
 func Render(s *Spec) ([]byte, error) {
-	s = WithDefaults(s)
-	if err := Validate(s); err != nil {
-		return nil, err
-	}
 	var w strings.Builder
 	renderFields(&w, reflect.ValueOf(s).Elem(), "")
 	if text := w.String(); len(text) > MaxSpecBytes || strings.Count(text, "\n") > MaxSpecLines {

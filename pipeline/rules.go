@@ -74,40 +74,42 @@ var typeValues = map[reflect.Type][]string{
 		string(table.Bool), string(table.Timestamp)},
 }
 
-// checkRules applies the rules of the fields of v, and of what is in them.
-func checkRules(v reflect.Value, path string, found *diagnostics) {
+// checkRules applies the rules of the fields of v and of what is in them, and
+// then those between its fields.
+func checkRules(v reflect.Value, at Place) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
-			checkRules(v.Elem(), path, found)
+			checkRules(v.Elem(), at)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			at := fmt.Sprintf("%s[%d]", path, i)
-			checkValue(v.Index(i), at, rule{required: true}, found)
-			checkRules(v.Index(i), at, found)
+			item := at.item(i)
+			checkValue(v.Index(i), item.path, rule{required: true}, at.found)
+			checkRules(v.Index(i), item)
 		}
 	case reflect.Struct:
 		beside := ""
 		for _, f := range fields(v) {
-			at := join(path, f.name)
-			r := ruleOf(f.tag)
+			in := at.in(f.name)
+			r, value, path := ruleOf(f.tag), f.value, in.path
 			if f.name == "type" {
 				beside = f.value.String()
 			}
 			if kind := Kind(f.tag.Get("catalog")); kind != "" {
-				r.enum, r.fitting = found.catalog.names(kind), found.catalog.namesFor(kind, beside)
+				r.enum, r.fitting = at.found.catalog.names(kind), at.found.catalog.namesFor(kind, beside)
 			}
 			if c, ok := f.value.Interface().(Choice); ok {
-				in := at
-				if c.Name != "" || found.source.has(at) {
-					in += "." + c.key()
+				value = f.value.Field(0)
+				if c.Name != "" || !at.Omits(f.name) {
+					path = in.at(c.key())
 				}
-				checkValue(f.value.Field(0), in, r, found)
-			} else {
-				checkValue(f.value, at, r, found)
 			}
-			checkRules(f.value, at, found)
+			checkValue(value, path, r, at.found)
+			checkRules(f.value, in)
+		}
+		if c, ok := optionsOf(v).(Checker); ok {
+			c.Check(at)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // source is the text that a spec was read from: where each of its fields
-// stands. A nil source is that of a spec made by hand.
+// stands.
 type source struct {
 	file   string
 	lines  []string
@@ -16,27 +16,14 @@ type source struct {
 // position counts from 1, columns in characters.
 type position struct{ line, column int }
 
-func (s *source) name() string {
-	if s == nil {
-		return ""
-	}
-	return s.file
-}
-
 // has reports whether the text sets the field at path.
 func (s *source) has(path string) bool {
-	if s == nil {
-		return false
-	}
 	_, ok := s.values[path]
 	return ok
 }
 
 // position returns where the field at path, or else what it is in, stands.
 func (s *source) position(path string) position {
-	if s == nil {
-		return position{}
-	}
 	for {
 		if at, ok := s.values[path]; ok {
 			return at
@@ -53,7 +40,7 @@ func (s *source) position(path string) position {
 // where the text has the string as it is on one line, else where it begins.
 func (s *source) inside(path, value string, character int) position {
 	at := s.position(path)
-	if s == nil || !s.has(path) || at.line > len(s.lines) {
+	if !s.has(path) || at.line > len(s.lines) {
 		return at
 	}
 	line := s.lines[at.line-1]

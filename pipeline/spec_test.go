@@ -177,14 +177,9 @@ func TestRenderWritesEveryDefaultAndIsAFixedPoint(t *testing.T) {
 	}
 }
 
-func TestWithDefaultsLeavesItsArgumentAlone(t *testing.T) {
-	s := &pipeline.Spec{Metadata: pipeline.Metadata{Name: "x"}, Spec: pipeline.Body{
-		InputFeatures: []pipeline.InputFeature{{Name: "a", Type: "category"}}, Scoring: &pipeline.Scoring{}}}
-	out := pipeline.WithDefaults(s)
-	if s.Spec.InputFeatures[0].MostCommon != nil || s.Spec.Scoring.Batching.Count != 0 || s.Spec.Schema != nil {
-		t.Errorf("the argument changed: %+v", s.Spec)
-	}
-	if *out.Spec.InputFeatures[0].MostCommon != 10_000 || out.Spec.Scoring.Batching.Count != 5000 || out.Spec.Registry.Model != "x" ||
+func TestDefaultsAreFilledIn(t *testing.T) {
+	out := parse(t, "flights.yaml", read(t, "flights.yaml"))
+	if *out.Spec.Defaults.Category.MostCommon != 10_000 || out.Spec.Scoring.Batching.Count != 5000 || out.Spec.Registry.Model != out.Metadata.Name ||
 		out.Spec.Trainer.Seed != 42 || out.Spec.Trainer.EarlyStop != 3 {
 		t.Errorf("defaults are missing: %+v", out.Spec)
 	}
@@ -198,7 +193,7 @@ func TestZeroesThatTheTextHasStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []*pipeline.Spec{s, pipeline.WithDefaults(s), parse(t, "rendered", rendered)} {
+	for _, s := range []*pipeline.Spec{s, parse(t, "rendered", rendered)} {
 		if tr := s.Spec.Trainer; tr.Seed != 0 || tr.EarlyStop != 0 || tr.Regularization.L2 != 0 {
 			t.Errorf("trainer %+v", tr)
 		}

@@ -6,11 +6,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// The tags say what a field may hold, for Validate and JSONSchema alike:
-// jsonschema has values and ranges, refused the values of the format that this
-// build does not support ({} is any mapping), catalog the Kind that the field
-// chooses from, syntax:"expression" that it is one. A field whose yaml tag has no omitempty is rendered even where it
-// is zero.
+// The tags say what a field may hold, for Parse and JSONSchema alike: jsonschema
+// has values and ranges, refused the values of the format that this build does not
+// support ({} is any mapping), catalog the Kind that the field chooses from, default
+// the value in YAML of one that is not set, syntax:"expression" that it is one. A
+// field whose yaml tag has no omitempty is rendered even where it is zero.
 
 // Sources names the two inputs.
 type Sources struct {
@@ -85,13 +85,15 @@ type StreamOptions struct {
 	// ConsumerGroup is written for lag dashboards and never read back. Default
 	// thalweg- and the pipeline's name.
 	ConsumerGroup string `yaml:"consumer_group,omitempty" json:"consumer_group,omitempty"`
-	// StartOffset is where a pipeline begins that has no log yet.
-	StartOffset string `yaml:"start_offset,omitempty" json:"start_offset,omitempty" jsonschema:"enum=earliest,enum=latest"`
+	// StartOffset is where a pipeline begins that has no log yet. Default earliest:
+	// all that is there.
+	StartOffset string `yaml:"start_offset,omitempty" json:"start_offset,omitempty" jsonschema:"enum=earliest,enum=latest" default:"earliest"`
 	// OnOffsetOutOfRange is what happens when events are gone that were not
 	// scored: the stream stops, naming them, until an operator skips them; or they
 	// are skipped at once and it continues with the earliest record that is left, or
-	// with the next to come. What was skipped is on record either way.
-	OnOffsetOutOfRange string `yaml:"on_offset_out_of_range,omitempty" json:"on_offset_out_of_range,omitempty" jsonschema:"enum=fail,enum=earliest,enum=latest"`
+	// with the next to come. What was skipped is on record either way. Default fail:
+	// someone should know of lost events.
+	OnOffsetOutOfRange string `yaml:"on_offset_out_of_range,omitempty" json:"on_offset_out_of_range,omitempty" jsonschema:"enum=fail,enum=earliest,enum=latest" default:"fail"`
 }
 
 // Reading implements StreamSpec.
@@ -101,15 +103,16 @@ func (o *StreamOptions) Reading() *StreamOptions { return o }
 type SinkFormat struct {
 	// Type is parquet.
 	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet" refused:"csv,jsonl,json,avro,arrow"`
-	// Compression of a sink's files.
-	Compression string `yaml:"compression,omitempty" json:"compression,omitempty" jsonschema:"enum=zstd,enum=snappy,enum=none"`
+	// Compression of a sink's files. Default zstd: half the size of snappy's files
+	// at nearly its speed.
+	Compression string `yaml:"compression,omitempty" json:"compression,omitempty" jsonschema:"enum=zstd,enum=snappy,enum=none" default:"zstd"`
 }
 
 // SchemaSpec declares columns.
 type SchemaSpec struct {
 	// Timezone is where timestamps without a zone were written down, and the one
 	// that hour(…), day(…) and their like read. Default UTC.
-	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty"`
+	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty" default:"UTC"`
 	// Columns are those used, of the training files and of the events; others
 	// are left out.
 	Columns []ColumnSpec `yaml:"columns,omitempty" json:"columns,omitempty"`
@@ -122,14 +125,14 @@ type ColumnSpec struct {
 	// Type is that of the files' column.
 	Type table.Type `yaml:"type" json:"type"`
 	// Nullable says whether values may be missing. Default true.
-	Nullable *bool `yaml:"nullable,omitempty" json:"nullable,omitempty"`
+	Nullable *bool `yaml:"nullable,omitempty" json:"nullable,omitempty" default:"true"`
 	// From says what of the record around an event fills the column: key,
 	// header:NAME, timestamp, offset or partition. Training reads the column of
 	// this name. Default: the field of this name in the event.
 	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^(key|timestamp|offset|partition|header:.+)$"`
 	// AvailableIn is [training] for a column that events do not have. Default
 	// [training, scoring].
-	AvailableIn []Phase `yaml:"available_in,omitempty" json:"available_in,omitempty"`
+	AvailableIn []Phase `yaml:"available_in,omitempty" json:"available_in,omitempty" default:"[training, scoring]"`
 }
 
 // Preprocessing is cleaning and splitting.
@@ -143,11 +146,12 @@ type Preprocessing struct {
 // Split says how rows become training, validation and test.
 type Split struct {
 	// Type is random, or datetime: the earliest rows are for training.
-	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=random,enum=datetime" refused:"stratify,hash,fixed"`
+	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=random,enum=datetime" refused:"stratify,hash,fixed" default:"random"`
 	// Column holds the time of a datetime split.
 	Column string `yaml:"column,omitempty" json:"column,omitempty"`
-	// Probabilities are the shares of training, validation and test.
-	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty" jsonschema:"minItems=3,maxItems=3"`
+	// Probabilities are the shares of training, validation and test. The default has
+	// enough for both judgements of a small table.
+	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty" jsonschema:"minItems=3,maxItems=3" default:"[0.7, 0.15, 0.15]"`
 }
 
 // CleanStep is one cleaning step: one operator of the catalog.
@@ -210,17 +214,24 @@ type OutputFeature struct {
 
 // Trainer is how the model is trained.
 type Trainer struct {
-	// Seed decides all that is random: splits, shuffling, initial weights.
-	Seed uint64 `yaml:"seed" json:"seed,omitempty"`
-	// Optimizer chooses the local update rule.
-	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" refused:"nesterov,adagrad,rmsprop,adamw,ftrl"`
-	// BatchSize is the rows per replica and step.
-	BatchSize int `yaml:"batch_size,omitempty" json:"batch_size,omitempty" jsonschema:"minimum=1,maximum=1048576"`
-	// Epochs is how often the training rows are gone through at most.
-	Epochs int `yaml:"epochs,omitempty" json:"epochs,omitempty" jsonschema:"minimum=1,maximum=1000000"`
+	// Seed decides all that is random: splits, shuffling, initial weights. It is
+	// fixed by default, so that the same spec gives the same model.
+	Seed uint64 `yaml:"seed" json:"seed,omitempty" default:"42"`
+	// Optimizer chooses the local update rule. Default adam, which needs the least
+	// tuning of its rate over features of unlike scales.
+	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" refused:"nesterov,adagrad,rmsprop,adamw,ftrl" default:"adam"`
+	// BatchSize is the rows per replica and step. The default is small enough for
+	// many steps on a small table, and large enough that the kernels run at the speed
+	// of memory.
+	BatchSize int `yaml:"batch_size,omitempty" json:"batch_size,omitempty" jsonschema:"minimum=1,maximum=1048576" default:"1024"`
+	// Epochs is how often the training rows are gone through at most. A small table
+	// cut into eight replicas needs the default to make enough steps; early stopping
+	// ends large tables' training after a few.
+	Epochs int `yaml:"epochs,omitempty" json:"epochs,omitempty" jsonschema:"minimum=1,maximum=1000000" default:"20"`
 	// EarlyStop is after how many evaluations without improvement of
-	// validation_metric training stops; 0: never.
-	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0"`
+	// validation_metric training stops; 0: never. Three are rarely followed by one
+	// with improvement.
+	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0" default:"3"`
 	// ValidationMetric is what early_stop and the choice of the best epoch look
 	// at: log_loss, roc_auc or accuracy of a binary output; mse, rmse, mae or r2
 	// of a number.
@@ -238,17 +249,20 @@ type Trainer struct {
 type Regularization struct {
 	// L1 must be 0: this build has no rule for it.
 	L1 float64 `yaml:"l1,omitempty" json:"l1,omitempty" jsonschema:"minimum=0"`
-	// L2 is the factor of the weights' squares.
-	L2 float64 `yaml:"l2" json:"l2,omitempty" jsonschema:"minimum=0"`
+	// L2 is the factor of the weights' squares. The default keeps weights of rare
+	// categories finite and is not seen in the metrics.
+	L2 float64 `yaml:"l2" json:"l2,omitempty" jsonschema:"minimum=0" default:"0.00001"`
 }
 
 // DistributedSpec cuts the work into logical replicas.
 type DistributedSpec struct {
 	// Replicas are logical SGD streams; the result does not depend on the number
-	// of workers.
-	Replicas int `yaml:"replicas,omitempty" json:"replicas,omitempty" jsonschema:"minimum=1,maximum=1024"`
-	// SyncEvery is local steps between averages.
-	SyncEvery int `yaml:"sync_every,omitempty" json:"sync_every,omitempty" jsonschema:"minimum=1,maximum=1000000"`
+	// of workers. Eight keep eight workers busy, and their averages still learn
+	// nearly as fast as one stream.
+	Replicas int `yaml:"replicas,omitempty" json:"replicas,omitempty" jsonschema:"minimum=1,maximum=1024" default:"8"`
+	// SyncEvery is local steps between averages. An average costs about a
+	// millisecond of network; the default's steps of 1,024 rows take several.
+	SyncEvery int `yaml:"sync_every,omitempty" json:"sync_every,omitempty" jsonschema:"minimum=1,maximum=1000000" default:"64"`
 }
 
 // Registry says where a trained model goes.
@@ -293,11 +307,12 @@ type DeadLetterTopic struct {
 }
 
 // Batching bounds a micro-batch: the first of three to be reached; the period
-// is wall clock and fires on an idle stream.
+// is wall clock and fires on an idle stream. A batch is scored in a few
+// milliseconds; 200 ms keep files and log records few on a slow stream.
 type Batching struct {
-	Count    int      `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=10000000"`
-	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1"`
-	Period   Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0"`
+	Count    int      `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=10000000" default:"5000"`
+	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1" default:"8MiB"`
+	Period   Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0" default:"200ms"`
 }
 
 // Sink is where scored rows go.
@@ -320,7 +335,7 @@ type Sink struct {
 	PartitionBy []string `yaml:"partition_by,omitempty" json:"partition_by,omitempty"`
 	// Table is how the rows are offered as one table, by a manifest beside them:
 	// delta, which pandas, DuckDB and Spark read in one call, or none. Default delta.
-	Table Choice `yaml:"table,omitempty" json:"table,omitempty" catalog:"table_formats" key:"format"`
+	Table Choice `yaml:"table,omitempty" json:"table,omitempty" catalog:"table_formats" key:"format" default:"delta"`
 }
 
 // PartitionColumn returns the name of the date column that rows are partitioned
@@ -330,17 +345,19 @@ func PartitionColumn(column string) string { return strings.TrimLeft(column, "_"
 // Compaction says how small committed files become fewer large ones.
 type Compaction struct {
 	// MinFiles is how many neighbouring files of about one size are merged.
-	MinFiles int `yaml:"min_files,omitempty" json:"min_files,omitempty" jsonschema:"minimum=2,maximum=256"`
+	MinFiles int `yaml:"min_files,omitempty" json:"min_files,omitempty" jsonschema:"minimum=2,maximum=256" default:"16"`
 	// ByteSize is the size that a merged file may have.
-	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1"`
+	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1" default:"128MiB"`
 	// Retention is how long a file that was replaced is kept for those who read it.
-	Retention Duration `yaml:"retention,omitempty" json:"retention,omitempty" jsonschema:"exclusiveMinimum=0"`
+	Retention Duration `yaml:"retention,omitempty" json:"retention,omitempty" jsonschema:"exclusiveMinimum=0" default:"10m"`
 }
 
 // Rolling bounds a committed file: the first of three to be reached; the
-// period is wall clock and fires on an idle stream.
+// period is wall clock and fires on an idle stream. Files of about 128 MiB are what
+// readers of Parquet like; ten seconds bound how old a scored event is when it can
+// be queried.
 type Rolling struct {
-	Count    int      `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=1000000000"`
-	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1"`
-	Period   Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0"`
+	Count    int      `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"500000"`
+	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1" default:"128MiB"`
+	Period   Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0" default:"10s"`
 }

@@ -31,7 +31,7 @@ type StepSpec interface {
 type StepPhases struct {
 	// ApplyTo names the phases in which the step runs. Default both, but [training]
 	// for a step that removes rows.
-	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty"`
+	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty" default:"[training, scoring]"`
 }
 
 // Phases implements StepSpec.

@@ -12,7 +12,7 @@ import (
 // the stream runs. What is left out is named here, so that a new field counts
 // until somebody says that it need not.
 func TrainingHash(s *Spec) string {
-	c := *WithDefaults(s)
+	c := *s
 	c.source, c.catalog, c.Metadata.Labels = nil, nil, nil
 	if events := c.Spec.Sources.Events; events != nil {
 		// Where events come from; how they are read is part of the version.

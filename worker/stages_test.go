@@ -150,7 +150,7 @@ func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, ma
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	plan, err := Stages().Plan(pipeline.WithDefaults(spec), "", nil)
+	plan, err := Stages().Plan(spec, "", nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -22,12 +22,9 @@ type Cast struct {
 	Type   table.Type `yaml:"type" json:"type"`
 	// OnError is what becomes of a value that has no form in the new type: it
 	// becomes null, the default, or its row is removed.
-	OnError             string `yaml:"on_error,omitempty" json:"on_error,omitempty" jsonschema:"enum=null,enum=drop"`
+	OnError             string `yaml:"on_error,omitempty" json:"on_error,omitempty" jsonschema:"enum=null,enum=drop" default:"'null'"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }
-
-// Defaults implements pipeline.Defaulter.
-func (s *Cast) Defaults(at pipeline.Place) { pipeline.Default(at, "on_error", &s.OnError, "null") }
 
 // Check implements pipeline.Checker: the type that the step yields is needed in
 // both phases, so that there is no default for one that removes rows.

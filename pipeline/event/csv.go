@@ -33,7 +33,7 @@ type CSVFormat struct {
 func (f *CSVFormat) Defaults(at pipeline.Place) {
 	pipeline.Default(at, "delimiter", &f.Delimiter, ",")
 	// As RFC 4180 has no null, and most writers leave the field empty.
-	pipeline.DefaultPointer(&f.NullText, "")
+	pipeline.Default(at, "null_text", &f.NullText, new(""))
 	defaultTimestamps(at, &f.TimestampFormats)
 }
 
