@@ -1,12 +1,15 @@
 package average
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash"
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -76,6 +79,25 @@ type entry struct {
 	contribution
 }
 
+// bodyHead is how a body begins.
+type bodyHead struct {
+	Magic    [4]byte
+	Count    uint32
+	Kind     element
+	Sequence uint64
+	From, To uint64
+}
+
+func headOf(count int, kind element, sequence uint64, part stretch) bodyHead {
+	return bodyHead{Magic: [4]byte([]byte(magic)), Count: uint32(count), Kind: kind, Sequence: sequence, From: uint64(part.from), To: uint64(part.to)}
+}
+
+// entryHead stands before the note of each entry.
+type entryHead struct {
+	Replica, NoteBytes uint32
+	Weight             float64
+}
+
 // bodySize returns the length of a body.
 func bodySize(entries []entry) int64 {
 	size := int64(headerBytes + sumBytes)
@@ -85,50 +107,32 @@ func bodySize(entries []entry) int64 {
 	return size
 }
 
-// writeBody writes the entries, whose vectors are the elements [from, to) of
-// the whole ones. alive is called before every write.
-func writeBody(w io.Writer, sequence uint64, entries []entry, from, to int, alive func()) error {
+// writeBody writes the entries, whose vectors are the part of the whole ones.
+func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch) error {
 	sum := crc32.New(castagnoli)
-	// One buffer is filled and written when it holds a chunk: small bodies go out
-	// in one piece, and large ones are not copied twice.
-	out := make([]byte, 0, min(bodySize(entries), chunkBytes+headerBytes))
-	flush := func() error {
-		alive()
-		sum.Write(out)
-		_, err := w.Write(out)
-		out = out[:0]
-		return err
-	}
+	// Small bodies go out in one piece, and large ones are not copied twice.
+	out := bufio.NewWriterSize(w, int(min(bodySize(entries), chunkBytes+headerBytes)))
+	summed := io.MultiWriter(sum, out)
 	kind := elementOf(entries[0].vector)
-	out = append(out, magic...)
-	out = binary.LittleEndian.AppendUint32(out, uint32(len(entries)))
-	out = binary.LittleEndian.AppendUint32(out, uint32(kind))
-	out = binary.LittleEndian.AppendUint64(out, sequence)
-	out = binary.LittleEndian.AppendUint64(out, uint64(from))
-	out = binary.LittleEndian.AppendUint64(out, uint64(to))
+	_ = binary.Write(summed, binary.LittleEndian, headOf(len(entries), kind, sequence, part)) // Flush returns the first error
 	for _, e := range entries {
-		out = binary.LittleEndian.AppendUint32(out, uint32(e.replica))
-		out = binary.LittleEndian.AppendUint32(out, uint32(len(e.note)))
-		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(e.weight))
-		out = append(out, e.note...)
+		_ = binary.Write(summed, binary.LittleEndian, entryHead{uint32(e.replica), uint32(len(e.note)), e.weight})
+		_, _ = summed.Write(e.note)
 	}
-	chunk := kind.chunk()
-	for at := 0; at < to-from; at += chunk {
-		end := min(at+chunk, to-from)
+	size := part.to - part.from
+	for at := 0; at < size; at += kind.chunk() {
+		end := min(at+kind.chunk(), size)
 		for _, e := range entries {
-			if len(out)+kind.width()*(end-at) > chunkBytes {
-				if err := flush(); err != nil {
+			if out.Available() < kind.width()*(end-at) {
+				if err := out.Flush(); err != nil {
 					return err
 				}
 			}
-			out = appendVector(out, e.vector.Slice(at, end))
+			_, _ = summed.Write(appendVector(out.AvailableBuffer(), e.vector.Slice(at, end)))
 		}
 	}
-	sum.Write(out)
-	out = binary.LittleEndian.AppendUint32(out, sum.Sum32())
-	alive()
-	_, err := w.Write(out)
-	return err
+	_ = binary.Write(out, binary.LittleEndian, sum.Sum32())
+	return out.Flush()
 }
 
 // bodyReader reads a body as it comes, from a reader with a buffer of its own.
@@ -137,79 +141,94 @@ type bodyReader struct {
 	sum     hash.Hash32
 	entries []entry // without vectors
 	kind    element
+	left    int // elements to come
 	chunk   []byte
 }
 
 // readBody reads the head of a body and fails unless it is what was asked for.
 func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part stretch) (*bodyReader, error) {
-	r := &bodyReader{in: in, sum: crc32.New(castagnoli), kind: kind}
-	var header [headerBytes]byte
-	if err := r.full(header[:]); err != nil {
+	r := &bodyReader{in: in, sum: crc32.New(castagnoli), kind: kind, left: len(replicas) * (part.to - part.from)}
+	got, want := bodyHead{}, headOf(len(replicas), kind, sequence, part)
+	if err := r.decode(headerBytes, &got); err != nil {
 		return nil, err
 	}
-	number := binary.LittleEndian.Uint64
-	if string(header[:4]) != magic || int(binary.LittleEndian.Uint32(header[4:])) != len(replicas) ||
-		binary.LittleEndian.Uint32(header[8:]) != uint32(kind) || number(header[12:]) != sequence ||
-		number(header[20:]) != uint64(part.from) || number(header[28:]) != uint64(part.to) {
-		return nil, corrupt(fmt.Errorf("the body's head %x is not of %d replicas, exchange %d, elements %d to %d of type %d",
-			header, len(replicas), sequence, part.from, part.to, kind))
+	if got != want {
+		return nil, corrupt("the body's head is %v, not %v", got, want)
 	}
 	for _, replica := range replicas {
-		var head [entryBytes]byte
-		if err := r.full(head[:]); err != nil {
+		var head entryHead
+		if err := r.decode(entryBytes, &head); err != nil {
 			return nil, err
 		}
-		size := binary.LittleEndian.Uint32(head[4:])
-		weight := math.Float64frombits(binary.LittleEndian.Uint64(head[8:]))
-		if int(binary.LittleEndian.Uint32(head[:])) != replica || size > maxNote || !(weight >= 0) || math.IsInf(weight, 1) {
-			return nil, corrupt(fmt.Errorf("replica %d, a note of %d bytes and weight %v where replica %d should be", binary.LittleEndian.Uint32(head[:]), size, weight, replica))
+		if int(head.Replica) != replica || head.NoteBytes > maxNote || !(head.Weight >= 0) || math.IsInf(head.Weight, 1) {
+			return nil, corrupt("replica %d, a note of %d bytes and weight %v where replica %d should be", head.Replica, head.NoteBytes, head.Weight, replica)
 		}
-		e := entry{replica: replica, contribution: contribution{weight: weight, note: make([]byte, size)}}
-		if err := r.full(e.note); err != nil {
+		note, err := r.next(int(head.NoteBytes))
+		if err != nil {
 			return nil, err
 		}
-		r.entries = append(r.entries, e)
+		r.entries = append(r.entries, entry{replica: replica, contribution: contribution{weight: head.Weight, note: bytes.Clone(note)}})
 	}
-	r.chunk = make([]byte, min(kind.chunk(), part.to-part.from)*kind.width())
-	return r, nil
+	if r.left > 0 {
+		return r, nil
+	}
+	return r, r.finish()
 }
 
-// next reads the next n elements, of the next replica in the order of the body.
-// They are valid until the next call.
-func (r *bodyReader) next(n int) ([]byte, error) {
-	part := r.chunk[:r.kind.width()*n]
-	return part, r.full(part)
+// read sets v to the next elements, of the next replica in the order of the body.
+func (r *bodyReader) read(v kernel.Vector) error {
+	for v.Len() > 0 {
+		n := min(r.kind.chunk(), v.Len())
+		part, err := r.next(r.kind.width() * n)
+		if err != nil {
+			return err
+		}
+		decodeVector(v.Slice(0, n), part)
+		v = v.Slice(n, v.Len())
+		if r.left -= n; r.left == 0 {
+			return r.finish()
+		}
+	}
+	return nil
 }
 
-// end reads the checksum and fails unless it is that of what was read.
-func (r *bodyReader) end() error {
+// finish reads the checksum and fails unless it is that of what was read.
+func (r *bodyReader) finish() error {
 	want := r.sum.Sum32()
-	var sum [sumBytes]byte
-	if err := r.full(sum[:]); err != nil {
+	sum, err := r.next(sumBytes)
+	if err != nil {
 		return err
 	}
-	if got := binary.LittleEndian.Uint32(sum[:]); got != want {
-		return corrupt(fmt.Errorf("the body's checksum is %08x, not %08x", got, want))
+	if got := binary.LittleEndian.Uint32(sum); got != want {
+		return corrupt("the body's checksum is %08x, not %08x", got, want)
 	}
 	if n, err := r.in.Read(sum[:1]); n != 0 || err != io.EOF {
-		return corrupt(fmt.Errorf("the body goes on after its checksum"))
+		return corrupt("the body goes on after its checksum")
 	}
 	return nil
 }
 
-func (r *bodyReader) full(p []byte) error {
-	if _, err := io.ReadFull(r.in, p); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
+func (r *bodyReader) decode(size int, head any) error {
+	data, err := r.next(size)
+	if err != nil {
 		return err
 	}
-	r.sum.Write(p)
-	return nil
+	_, err = binary.Decode(data, binary.LittleEndian, head)
+	return err
 }
 
-func corrupt(err error) error {
-	return &thalweg.Error{Op: opExchange, Kind: thalweg.Corrupt, Err: err}
+// next reads n bytes, which are valid until the next call.
+func (r *bodyReader) next(n int) ([]byte, error) {
+	r.chunk = slices.Grow(r.chunk[:0], n)[:n]
+	if _, err := io.ReadFull(r.in, r.chunk); err != nil {
+		return nil, fmt.Errorf("the body ends early: %w", err)
+	}
+	r.sum.Write(r.chunk)
+	return r.chunk, nil
+}
+
+func corrupt(format string, args ...any) error {
+	return &thalweg.Error{Op: opExchange, Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
 }
 
 // appendVector appends the elements of v.

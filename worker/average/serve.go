@@ -1,9 +1,14 @@
 package average
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"hash/crc32"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,24 +16,23 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// The paths of the protocol, all GET. replicas, from and to are queries.
+// The last element of a path of the protocol, /exchange/{run}/{sequence}/…, all
+// GET. replicas, from and to are queries.
 const (
-	// pathContributions answers with elements [from, to) of what replicas
+	// contributionsPath answers with elements [from, to) of what replicas
 	// contributed, and their notes.
-	pathContributions = "/exchange/{run}/{sequence}/contributions"
-	// pathReduced answers with elements [from, to) of the reduced vector, as one
-	// replica whose weight is the sum of the weights.
-	pathReduced = "/exchange/{run}/{sequence}/reduced"
-	// pathSnapshot answers with the state before the next exchange, if its number
-	// is above {sequence}.
-	pathSnapshot = "/exchange/{run}/{sequence}/snapshot"
+	contributionsPath = "contributions"
+	// reducedPath answers with elements [from, to) of the reduced vector, as one
+	// replica.
+	reducedPath = "reduced"
+	// snapshotPath answers with the state before the next exchange, when its number
+	// is above {sequence}; to a HEAD, that it is.
+	snapshotPath = "snapshot"
 )
 
 // The headers of requests and answers.
 const (
-	headerWorker      = "Thalweg-Worker"      // who asks
 	headerFingerprint = "Thalweg-Fingerprint" // of the run; must be equal
-	headerSequence    = "Thalweg-Sequence"    // of an answer: the number of the next exchange
 	headerWait        = "Thalweg-Wait"        // milliseconds that the request may wait
 	headerSum         = "Thalweg-Crc32c"      // of a snapshot, hex
 )
@@ -47,189 +51,151 @@ const maxPollWait = time.Minute
 // reducedEntry is the replica number of a reduced vector in a body.
 const reducedEntry = 1<<32 - 1
 
-// request is a peer's request, parsed.
+// request is what a peer asks for.
 type request struct {
-	session  *Session
-	worker   thalweg.WorkerID
 	sequence uint64
+	wait     time.Duration
 	replicas []int
-	from, to int
-	ctx      context.Context // ends when the peer has waited enough
-	cancel   context.CancelFunc
+	stretch
 }
 
-// accept reads a request and finds its session, or answers it.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request) (*request, bool) {
-	q := &request{worker: thalweg.WorkerID(r.Header.Get(headerWorker))}
-	fail := func(status int, message string) (*request, bool) {
-		if q.cancel != nil {
-			q.cancel()
+// parse reads a request.
+func parse(r *http.Request, what string) (q request, err error) {
+	number := func(name, text string, most uint64) uint64 {
+		n, wrong := strconv.ParseUint(text, 10, 64)
+		if wrong != nil || n > most {
+			err = fmt.Errorf("%s is not a number up to %d", name, most)
 		}
-		http.Error(w, message, status)
-		return nil, false
-	}
-	var err error
-	if q.sequence, err = strconv.ParseUint(r.PathValue("sequence"), 10, 64); err != nil {
-		return fail(http.StatusBadRequest, "the exchange's number is not one")
-	}
-	wait, err := strconv.Atoi(r.Header.Get(headerWait))
-	if err != nil || wait < 0 {
-		return fail(http.StatusBadRequest, headerWait+" is not a number of milliseconds")
+		return n
 	}
 	query := r.URL.Query()
-	if list := query.Get("replicas"); list != "" {
-		for part := range strings.SplitSeq(list, ",") {
-			replica, err := strconv.Atoi(part)
-			if err != nil || replica < 0 || len(q.replicas) > 0 && replica <= q.replicas[len(q.replicas)-1] {
-				return fail(http.StatusBadRequest, "replicas is not an ascending list of numbers")
-			}
-			q.replicas = append(q.replicas, replica)
-		}
-	}
-	for name, to := range map[string]*int{"from": &q.from, "to": &q.to} {
-		if text := query.Get(name); text != "" {
-			if *to, err = strconv.Atoi(text); err != nil || *to < 0 || *to > maxElements {
-				return fail(http.StatusBadRequest, name+" is not an element's number")
-			}
-		}
-	}
+	q.sequence = number("the exchange", r.PathValue("sequence"), math.MaxUint64)
+	q.wait = time.Duration(number(headerWait, r.Header.Get(headerWait), math.MaxInt32)) * time.Millisecond
+	q.from = int(number("from", cmp.Or(query.Get("from"), "0"), maxElements))
+	q.to = int(number("to", cmp.Or(query.Get("to"), "0"), maxElements))
 	if q.from > q.to {
-		return fail(http.StatusBadRequest, "from is above to")
+		return q, errors.New("from is above to")
 	}
-	if r.Pattern == "GET "+pathContributions && len(q.replicas) == 0 {
-		return fail(http.StatusBadRequest, "no replicas are asked for")
+	if what != contributionsPath {
+		return q, err
 	}
-	q.ctx, q.cancel = context.WithTimeout(r.Context(), min(time.Duration(wait)*time.Millisecond, maxPollWait))
-	if q.session = s.session(q.ctx, thalweg.RunID(r.PathValue("run"))); q.session == nil {
-		return fail(statusUnknown, "the run is not joined here")
-	}
-	if r.Header.Get(headerFingerprint) != q.session.run.Fingerprint {
-		return fail(statusOtherRun, "the run's fingerprint here is "+q.session.run.Fingerprint)
-	}
-	return q, true
-}
-
-// serveContributions answers when all replicas asked for have contributed.
-func (s *Server) serveContributions(w http.ResponseWriter, r *http.Request) {
-	s.serveEntries(w, r, func(q *request, e *exchange) (entries []entry) {
-		for _, replica := range q.replicas {
-			c, ok := e.contributions[replica]
-			if !ok {
-				return nil
-			}
-			n := c.vector.Len()
-			c.vector = c.vector.Slice(min(q.from, n), min(q.to, n))
-			entries = append(entries, entry{replica: replica, contribution: c})
+	for text := range strings.SplitSeq(query.Get("replicas"), ",") {
+		replica := int(number("a replica", text, reducedEntry-1))
+		if n := len(q.replicas); n > 0 && replica <= q.replicas[n-1] {
+			return q, errors.New("replicas is not in ascending order")
 		}
-		return entries
-	}, func(q *request) { q.session.collected(q.worker, q.sequence+1) })
+		q.replicas = append(q.replicas, replica)
+	}
+	return q, err
 }
 
-// serveReduced answers when the elements asked for are reduced here.
-func (s *Server) serveReduced(w http.ResponseWriter, r *http.Request) {
-	s.serveEntries(w, r, func(q *request, e *exchange) []entry {
-		for _, g := range e.segments {
-			if g.from <= q.from && q.to <= g.from+g.values.Len() {
-				c := contribution{weight: g.total, vector: g.values.Slice(q.from-g.from, q.to-g.from)}
-				return []entry{{replica: reducedEntry, contribution: c}}
-			}
-		}
-		return nil
-	}, func(*request) {})
-}
-
-// serveEntries answers with what find finds in the exchange, when it does, and
-// calls sent when that went out. find is called with the session locked.
-func (s *Server) serveEntries(w http.ResponseWriter, r *http.Request, find func(*request, *exchange) []entry, sent func(*request)) {
-	q, ok := s.accept(w, r)
-	if !ok {
+// serve answers when the session has what is asked for: what find finds in an
+// exchange, or a snapshot. find is called with the session locked.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, what string, find func(*exchange, request) []entry) {
+	q, err := parse(r, what)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	defer q.cancel()
+	ctx, cancel := context.WithTimeout(r.Context(), min(q.wait, maxPollWait))
+	defer cancel()
+	session := s.session(ctx, thalweg.RunID(r.PathValue("run")))
+	if session == nil {
+		http.Error(w, "the run is not joined here", statusUnknown)
+		return
+	}
+	if r.Header.Get(headerFingerprint) != session.run.Fingerprint {
+		http.Error(w, "the run's fingerprint here is "+session.run.Fingerprint, statusOtherRun)
+		return
+	}
 	var entries []entry
-	var next uint64
-	q.session.await(q.ctx, func() bool {
-		next = q.session.mu.sequence
-		if e := q.session.mu.exchanges[q.sequence]; e != nil {
-			entries = find(q, e)
+	var ahead bool
+	var snapshot func() ([]byte, error)
+	session.await(ctx, func() bool {
+		if e := session.mu.exchanges[q.sequence]; e != nil && find != nil {
+			entries = find(e, q)
 		}
 		// What is collected here is never computed here again.
-		return entries != nil || next > q.sequence
+		ahead, snapshot = session.mu.sequence > q.sequence, session.mu.snapshot
+		return entries != nil || ahead
 	})
-	if entries == nil {
-		refuse(w, q, next, next > q.sequence)
-		return
+	out := &patientWriter{ResponseWriter: w, stall: session.config.Stall}
+	out.extend()
+	switch {
+	case entries != nil:
+		sendEntries(out, q, entries)
+	case ahead && find != nil:
+		http.Error(out, "the exchange is over", statusAhead)
+	case ahead && r.Method != http.MethodHead:
+		sendSnapshot(out, snapshot)
+	case !ahead:
+		out.WriteHeader(statusNotYet)
 	}
+}
+
+// contributed returns what is asked for if all replicas asked for have contributed.
+func (e *exchange) contributed(q request) (entries []entry) {
+	for _, replica := range q.replicas {
+		c, ok := e.contributions[replica]
+		if !ok {
+			return nil
+		}
+		n := c.vector.Len()
+		c.vector = c.vector.Slice(min(q.from, n), min(q.to, n))
+		entries = append(entries, entry{replica: replica, contribution: c})
+	}
+	return entries
+}
+
+// reduced returns what is asked for if it is reduced here.
+func (e *exchange) reduced(q request) []entry {
+	i := slices.IndexFunc(e.segments, func(g segment) bool { return g.from <= q.from && q.to <= g.to })
+	if i < 0 {
+		return nil
+	}
+	g := e.segments[i]
+	return []entry{{replica: reducedEntry, contribution: contribution{vector: g.values.Slice(q.from-g.from, q.to-g.from)}}}
+}
+
+func sendEntries(out *patientWriter, q request, entries []entry) {
 	for _, e := range entries {
 		if e.vector.Len() != q.to-q.from {
-			http.Error(w, "the vectors are shorter than to", http.StatusBadRequest)
+			http.Error(out, "the vectors are shorter than to", http.StatusBadRequest)
 			return
 		}
 	}
-	if q.session.send(w, q, entries) {
-		sent(q)
-	}
+	out.Header().Set("Content-Length", strconv.FormatInt(bodySize(entries), 10))
+	out.Header().Set("Content-Type", "application/octet-stream")
+	_ = writeBody(out, q.sequence, entries, q.stretch) // a peer that went away asks again
 }
 
-// serveSnapshot answers at once.
-func (s *Server) serveSnapshot(w http.ResponseWriter, r *http.Request) {
-	q, ok := s.accept(w, r)
-	if !ok {
-		return
-	}
-	defer q.cancel()
-	q.session.mu.Lock()
-	next, snapshot := q.session.mu.sequence, q.session.mu.snapshot
-	q.session.mu.Unlock()
-	if snapshot == nil || next <= q.sequence {
-		refuse(w, q, next, false)
-		return
-	}
+func sendSnapshot(out *patientWriter, snapshot func() ([]byte, error)) {
 	body, err := snapshot()
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		http.Error(out, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set(headerSequence, strconv.FormatUint(next, 10))
-	w.Header().Set(headerSum, strconv.FormatUint(uint64(crc32.Checksum(body, castagnoli)), 16))
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	deadline := http.NewResponseController(w)
-	for len(body) > 0 {
-		part := body[:min(len(body), chunkBytes)]
-		extend(deadline, q.session.config.Stall)
-		if _, err := w.Write(part); err != nil {
-			return // the peer went away; it will ask again
+	out.Header().Set(headerSum, strconv.FormatUint(uint64(crc32.Checksum(body, castagnoli)), 16))
+	out.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	for part := range slices.Chunk(body, chunkBytes) {
+		if _, err := out.Write(part); err != nil {
+			return // a peer that went away asks again
 		}
-		body = body[len(part):]
 	}
-	// It needs nothing of what came before.
-	q.session.collected(q.worker, next)
 }
 
-// refuse answers that the exchange is not there: forgotten, or not yet.
-func refuse(w http.ResponseWriter, q *request, next uint64, ahead bool) {
-	extend(http.NewResponseController(w), q.session.config.Stall)
-	w.Header().Set(headerSequence, strconv.FormatUint(next, 10))
-	if ahead {
-		http.Error(w, "the exchange is over", statusAhead)
-		return
-	}
-	w.WriteHeader(statusNotYet)
+// patientWriter gives the peer time anew to take what is written next.
+type patientWriter struct {
+	http.ResponseWriter
+	stall time.Duration
 }
 
-// send answers with entries, whose vectors are the elements asked for. It
-// reports whether they went out.
-func (s *Session) send(w http.ResponseWriter, q *request, entries []entry) bool {
-	w.Header().Set("Content-Length", strconv.FormatInt(bodySize(entries), 10))
-	w.Header().Set("Content-Type", "application/octet-stream")
-	deadline := http.NewResponseController(w)
-	err := writeBody(w, q.sequence, entries, q.from, q.to, func() { extend(deadline, s.config.Stall) })
-	// A peer that went away asks again.
-	return err == nil
+func (w *patientWriter) Write(p []byte) (int, error) {
+	w.extend()
+	return w.ResponseWriter.Write(p)
 }
 
-// extend gives the peer more time to take what is written next. A writer that
-// has no deadlines does not need it.
-func extend(c *http.ResponseController, stall time.Duration) {
-	_ = c.SetWriteDeadline(time.Now().Add(stall))
+// extend moves the deadline. A writer that has none does not need it.
+func (w *patientWriter) extend() {
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.stall))
 }

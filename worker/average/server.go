@@ -42,14 +42,35 @@ type Server struct {
 func NewServer() *Server {
 	s := &Server{mux: http.NewServeMux()}
 	s.mu.sessions = make(map[thalweg.RunID]*Session)
-	s.mux.HandleFunc("GET "+pathContributions, s.serveContributions)
-	s.mux.HandleFunc("GET "+pathReduced, s.serveReduced)
-	s.mux.HandleFunc("GET "+pathSnapshot, s.serveSnapshot)
+	for what, find := range map[string]func(*exchange, request) []entry{
+		contributionsPath: (*exchange).contributed, reducedPath: (*exchange).reduced, snapshotPath: nil,
+	} {
+		s.mux.HandleFunc("GET /exchange/{run}/{sequence}/"+what, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, what, find) })
+	}
 	return s
 }
 
 // ServeHTTP answers a peer.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Holder is the worker that computes a replica, and where its Server listens.
+// The zero Holder is nobody: the replica waits for a lease.
+type Holder struct {
+	Worker  thalweg.WorkerID
+	Address string // host:port
+}
+
+// Assignment tells who computes which replica of a run: element r is the
+// holder of replica r.
+type Assignment []Holder
+
+// Group is the changing assignment of one run's replicas to workers, as the
+// coordinator's leases say. Its methods may be called concurrently.
+type Group interface {
+	// Assignment returns the newest assignment known, which the caller must not
+	// change, and a channel that is closed when there is a newer one.
+	Assignment() (Assignment, <-chan struct{})
+}
 
 // Run identifies what a session exchanges.
 type Run struct {

@@ -2,13 +2,14 @@ package average
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/thalweg/thalweg"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
@@ -30,7 +31,6 @@ type Session struct {
 		sequence  uint64
 		exchanges map[uint64]*exchange
 		snapshot  func() ([]byte, error) // of the state before sequence; nil at first
-		served    map[thalweg.WorkerID]uint64
 	}
 	changes broadcast.Notifier // of what mu guards
 }
@@ -48,12 +48,13 @@ type contribution struct {
 	note   []byte
 }
 
-// segment is elements [from, from+values.Len()) of the reduced vector, and the
-// sum of the weights.
+// stretch is elements [from, to) of the vectors.
+type stretch struct{ from, to int }
+
+// segment is a stretch of the reduced vector.
 type segment struct {
-	from   int
+	stretch
 	values kernel.Vector
-	total  float64
 }
 
 func newSession(server *Server, run Run, group Group, config Config) *Session {
@@ -65,7 +66,6 @@ func newSession(server *Server, run Run, group Group, config Config) *Session {
 		WriteBufferSize: 4 << 10, ReadBufferSize: chunkBytes,
 	}}
 	s.mu.exchanges = make(map[uint64]*exchange)
-	s.mu.served = make(map[thalweg.WorkerID]uint64)
 	return s
 }
 
@@ -77,17 +77,20 @@ func (s *Session) inherit(old *Session) {
 	old.mu.exchanges = make(map[uint64]*exchange)
 }
 
-// exchangeLocked returns the exchange of a number, or nil if it is forgotten.
-func (s *Session) exchangeLocked(sequence uint64) *exchange {
+// add puts something into an exchange, unless that is forgotten.
+func (s *Session) add(sequence uint64, put func(*exchange)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if sequence+1 < s.mu.sequence {
-		return nil
+		return
 	}
 	e := s.mu.exchanges[sequence]
 	if e == nil {
 		e = &exchange{contributions: make(map[int]contribution)}
 		s.mu.exchanges[sequence] = e
 	}
-	return e
+	put(e)
+	s.changes.Notify()
 }
 
 // Held returns the replicas assigned to this worker.
@@ -103,12 +106,9 @@ func (s *Session) Held() (replicas []int, changed <-chan struct{}) {
 
 // Offer makes a contribution available to peers.
 func (s *Session) Offer(sequence uint64, replica int, weight float64, vector kernel.Vector, note []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.exchangeLocked(sequence); e != nil {
+	s.add(sequence, func(e *exchange) {
 		e.contributions[replica] = contribution{weight: weight, vector: vector, note: note}
-		s.changes.Notify()
-	}
+	})
 }
 
 // Advance forgets what no peer at sequence or one before it needs.
@@ -127,50 +127,73 @@ func (s *Session) Advance(sequence uint64, snapshot func() ([]byte, error)) {
 	s.changes.Notify()
 }
 
-// finishPoll is how often Finish asks a peer for its position: a peer that took
-// what it needed from another does not report it.
-const finishPoll = 500 * time.Millisecond
-
 // Finish waits until every other worker of the assignment has collected the
 // last exchange, for at most Config.FinishWait. A peer that is slower still finds
 // the session parked.
 func (s *Session) Finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.FinishWait)
 	defer cancel()
-	ticker := time.NewTicker(finishPoll)
-	defer ticker.Stop()
 	for {
-		assignment, reassigned := s.group.Assignment()
-		behind, changed := s.behind(assignment)
-		for _, peer := range behind {
-			s.collected(peer.Worker, s.position(ctx, peer))
-		}
-		if behind, _ := s.behind(assignment); len(behind) == 0 {
+		err := s.awaitPeers(ctx)
+		if err == nil {
 			return nil
 		}
-		select {
-		case <-changed:
-		case <-reassigned:
-		case <-ticker.C:
-		case <-ctx.Done():
-			s.log.Warn("a peer did not collect the last exchange in time", "peers", len(behind))
+		if !errors.Is(err, errReassigned) {
+			s.log.Warn("a peer did not collect the last exchange in time", "error", err)
 			return nil // training is over all the same
 		}
 	}
 }
 
-// behind returns the other workers of an assignment that are not known to have
-// collected every exchange that this one has, and a channel that is closed at the
-// next change.
-func (s *Session) behind(assignment Assignment) (peers []Holder, changed <-chan struct{}) {
+// awaitPeers waits until the other workers are as far as this one. It fails with
+// errReassigned when others are to be waited for.
+func (s *Session) awaitPeers(ctx context.Context) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	next := s.mu.sequence
+	s.mu.Unlock()
+	ctx, assignment, stop := s.watch(ctx)
+	defer stop()
+	waiting, waitCtx := errgroup.WithContext(ctx)
+	asked := map[Holder]bool{{}: true}
 	for _, h := range assignment {
-		if h.Worker != "" && h.Worker != s.run.Worker && s.mu.served[h.Worker] < s.mu.sequence && !slices.Contains(peers, h) {
-			peers = append(peers, h)
+		if next == 0 || h.Worker == s.run.Worker || asked[h] {
+			continue
 		}
+		asked[h] = true
+		waiting.Go(func() error {
+			return s.retry(waitCtx, func() error {
+				response, err := s.get(waitCtx, http.MethodHead, h, next-1, snapshotPath)
+				if err == nil {
+					response.Body.Close()
+				}
+				return err
+			})
+		})
 	}
-	return peers, s.changes.Changed()
+	err := waiting.Wait()
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// watch returns the assignment, and a context that errReassigned ends when there
+// is a newer one.
+func (s *Session) watch(ctx context.Context) (_ context.Context, assignment Assignment, stop func()) {
+	assignment, changed := s.group.Assignment()
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-changed:
+			cancel(errReassigned)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, assignment, func() {
+		cancel(nil)
+		watcher.Wait()
+	}
 }
 
 // Leave ends the session. What it holds is still served, until it is joined
@@ -178,19 +201,6 @@ func (s *Session) behind(assignment Assignment) (peers []Holder, changed <-chan 
 func (s *Session) Leave() {
 	s.server.park(s)
 	s.client.CloseIdleConnections()
-}
-
-// collected notes that a peer has what it needs of all exchanges below next.
-func (s *Session) collected(worker thalweg.WorkerID, next uint64) {
-	if worker == "" {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if next > s.mu.served[worker] {
-		s.mu.served[worker] = next
-		s.changes.Notify()
-	}
 }
 
 // await waits until found reports true or ctx ends. found is called with the
