@@ -82,12 +82,12 @@ func BenchmarkEpoch(b *testing.B) {
 			}
 			m := matrices[0]
 			defer m.close()
-			if t.plan, err = newPlan(job, t.algorithm, []facts{m.facts}); err != nil {
+			if t.state.plan, err = newPlan(job, t.algorithm, []facts{m.facts}); err != nil {
 				b.Fatal(err)
 			}
 			ln := t.newLane()
 			t.state.Vector = make([]float32, t.algorithm.Size())
-			at := optim.Round{Count: t.plan.schedule.Rounds}
+			at := optim.Round{Count: t.state.plan.schedule.Rounds}
 			for b.Loop() {
 				for at.Index = range at.Count {
 					c, err := t.learn(b.Context(), ln, m, 0, at)

@@ -49,19 +49,16 @@ func (d division) reads(replica, shard int) bool {
 type builder struct {
 	replica int
 	store   *store
+	units   []unit // by shard; who reads the shard fills it
 
 	mu struct {
 		sync.Mutex
 		shuffler *shuffler
-		units    map[int]*unit // by shard
 	}
 }
 
-// unit is what one shard gives to one replica, besides shuffled rows. One
-// goroutine fills it.
+// unit is what one shard gives to one replica, besides shuffled rows.
 type unit struct {
-	records    []byte // training rows not yet given to the shuffler
-	packer     *packer
 	validation []block
 	rows       int64 // of validation
 	labels     metric.Moments
@@ -71,35 +68,29 @@ type unit struct {
 // build reads the shards that the given replicas need, each once, and returns
 // the replicas' matrices in the same order. Every row is checked to be of the
 // model's shape.
-func build(ctx context.Context, job *Job, config *Config, memory *memory, replicas []int) ([]*matrix, error) {
+func build(ctx context.Context, job *Job, config *Config, memory *memory, replicas []int) (_ []*matrix, err error) {
 	layout := newLayout(job.Model)
 	division := division{shards: job.Shards, replicas: job.Trainer.Distributed.Replicas}
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
-		b := &builder{replica: replica, store: &store{layout: layout, memory: memory, dir: config.Dir}}
+		b := &builder{replica: replica, store: &store{layout: layout, memory: memory, dir: config.Dir}, units: make([]unit, job.Shards)}
 		b.mu.shuffler = &shuffler{record: layout.record(), seed: mix(job.Trainer.Seed) + uint64(replica), memory: memory, dir: config.Dir}
-		b.mu.units = make(map[int]*unit)
 		builders[i] = b
 	}
-	matrices, err := buildAll(ctx, job, config, layout, division, builders)
-	for _, b := range builders {
-		b.mu.shuffler.close()
-		if err != nil {
-			b.store.close()
+	defer func() {
+		for _, b := range builders {
+			b.mu.shuffler.close()
+			if err != nil {
+				b.store.close()
+			}
 		}
-	}
-	return matrices, err
-}
-
-func buildAll(ctx context.Context, job *Job, config *Config, layout *layout, division division, builders []*builder) ([]*matrix, error) {
+	}()
 	readers, readCtx := errgroup.WithContext(ctx)
 	readers.SetLimit(config.Parallelism)
 	for shard := range job.Shards {
-		needed := slices.ContainsFunc(builders, func(b *builder) bool { return division.reads(b.replica, shard) })
-		if !needed {
-			continue
+		if slices.ContainsFunc(builders, func(b *builder) bool { return division.reads(b.replica, shard) }) {
+			readers.Go(func() error { return readShard(readCtx, job, layout, division, builders, shard) })
 		}
-		readers.Go(func() error { return readShard(readCtx, job, layout, division, builders, shard) })
 	}
 	if err := readers.Wait(); err != nil {
 		return nil, err
@@ -113,19 +104,36 @@ func buildAll(ctx context.Context, job *Job, config *Config, layout *layout, div
 			return err
 		})
 	}
-	if err := finishers.Wait(); err != nil {
-		return nil, err
-	}
-	return matrices, nil
+	return matrices, finishers.Wait()
+}
+
+// shardReader is the state of reading one shard.
+type shardReader struct {
+	job      *Job
+	layout   *layout
+	division division
+	shard    int
+	shares   []*share // by replica; nil where this worker does not build it
+
+	read     RowSet   // all training rows of the shard
+	ordinals [2]int64 // of the next row of each split
+	record   []byte
+}
+
+// share is a builder's part in a shard that is being read.
+type share struct {
+	*builder
+	unit    *unit
+	records []byte // training rows not yet given to the shuffler
+	packer  *packer
 }
 
 // readShard gives the rows of a shard to the builders they belong to.
 func readShard(ctx context.Context, job *Job, layout *layout, division division, builders []*builder, shard int) error {
-	r := &shardReader{job: job, layout: layout, division: division, shard: shard, owners: make([]*builder, division.replicas), units: make([]*unit, division.replicas)}
+	r := &shardReader{job: job, layout: layout, division: division, shard: shard, shares: make([]*share, division.replicas)}
 	for _, b := range builders {
 		if division.reads(b.replica, shard) {
-			r.owners[b.replica] = b
-			r.units[b.replica] = &unit{packer: newPacker(layout, validationRows)}
+			r.shares[b.replica] = &share{builder: b, unit: &b.units[shard], packer: newPacker(layout, validationRows)}
 		}
 	}
 	for batch, err := range job.Rows.Read(ctx, shard) {
@@ -139,39 +147,18 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 			return err
 		}
 	}
-	for replica, u := range r.units {
-		if u == nil {
+	for _, s := range r.shares {
+		if s == nil {
 			continue
 		}
-		b := r.owners[replica]
-		if u.packer.rows > 0 {
-			stored, err := b.store.put(u.packer)
-			if err != nil {
+		s.unit.read = r.read
+		if s.packer.rows > 0 {
+			if err := s.keep(); err != nil {
 				return err
 			}
-			u.validation = append(u.validation, stored)
 		}
-		u.packer, u.records, u.read = nil, nil, r.read
-		b.mu.Lock()
-		b.mu.units[shard] = u
-		b.mu.Unlock()
 	}
 	return nil
-}
-
-// shardReader is the state of reading one shard.
-type shardReader struct {
-	job      *Job
-	layout   *layout
-	division division
-	shard    int
-	owners   []*builder // by replica; nil where this worker does not build it
-	units    []*unit    // likewise
-
-	read       RowSet // all training rows of the shard
-	training   int64  // ordinal of the next row of each split
-	validation int64
-	record     []byte
 }
 
 // batch gives the rows of a batch to their builders.
@@ -184,72 +171,67 @@ func (r *shardReader) batch(batch *Batch) error {
 		return r.invalid(fmt.Errorf("%d rows with %d splits, %d names and %d labels", rows, len(batch.Split), len(batch.Row), len(batch.Block.Labels)))
 	}
 	for i, split := range batch.Split {
-		switch split {
-		case Training:
-			if err := r.trainingRow(batch, i); err != nil {
-				return err
-			}
-		case Validation:
-			if err := r.validationRow(batch, i); err != nil {
+		if split == Training || split == Validation {
+			if err := r.row(batch, i, split); err != nil {
 				return err
 			}
 		}
 	}
-	for replica, u := range r.units {
-		if u == nil || len(u.records) == 0 {
+	for _, s := range r.shares {
+		if s == nil || len(s.records) == 0 {
 			continue
 		}
-		b := r.owners[replica]
-		b.mu.Lock()
-		err := b.mu.shuffler.add(u.records)
-		b.mu.Unlock()
+		s.mu.Lock()
+		err := s.mu.shuffler.add(s.records)
+		s.mu.Unlock()
 		if err != nil {
 			return err
 		}
-		u.records = u.records[:0]
+		s.records = s.records[:0]
 	}
 	return nil
 }
 
-func (r *shardReader) trainingRow(batch *Batch, i int) error {
+// row gives a row to its builder, if this worker has that.
+func (r *shardReader) row(batch *Batch, i int, split uint8) error {
 	id := rowID(r.shard, batch.Row[i])
-	r.read.add(id)
-	u := r.units[r.division.replica(r.shard, r.training)]
-	r.training++
-	if u == nil {
+	if split == Training {
+		r.read.add(id)
+	}
+	s := r.shares[r.division.replica(r.shard, r.ordinals[split])]
+	r.ordinals[split]++
+	if s == nil {
 		return nil
 	}
-	var err error
-	if u.records, err = r.layout.appendRecord(u.records, batch.Block, i, id); err != nil {
+	into := &s.records
+	if split == Validation {
+		r.record = r.record[:0]
+		into = &r.record
+	}
+	record, err := r.layout.appendRecord(*into, batch.Block, i, id)
+	if err != nil {
 		return r.invalid(fmt.Errorf("row %d: %w", batch.Row[i], err))
 	}
-	if !r.layout.binary {
-		u.labels.Add(float64(batch.Block.Labels[i]))
+	*into = record
+	if split == Training {
+		if !r.layout.binary {
+			s.unit.labels.Add(float64(batch.Block.Labels[i]))
+		}
+		return nil
+	}
+	s.packer.add(record)
+	s.unit.rows++
+	if s.packer.full() {
+		return s.keep()
 	}
 	return nil
 }
 
-func (r *shardReader) validationRow(batch *Batch, i int) error {
-	replica := r.division.replica(r.shard, r.validation)
-	r.validation++
-	u := r.units[replica]
-	if u == nil {
-		return nil
-	}
-	var err error
-	if r.record, err = r.layout.appendRecord(r.record[:0], batch.Block, i, 0); err != nil {
-		return r.invalid(fmt.Errorf("row %d: %w", batch.Row[i], err))
-	}
-	u.packer.add(r.record)
-	u.rows++
-	if u.packer.full() {
-		stored, err := r.owners[replica].store.put(u.packer)
-		if err != nil {
-			return err
-		}
-		u.validation = append(u.validation, stored)
-	}
-	return nil
+// keep stores the validation rows that were packed.
+func (s *share) keep() error {
+	stored, err := s.store.put(s.packer)
+	s.unit.validation = append(s.unit.validation, stored)
+	return err
 }
 
 func (r *shardReader) invalid(err error) error {
@@ -286,11 +268,7 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 		}
 	}
 	m.facts.Blocks = len(m.training)
-	for shard := range job.Shards {
-		u := b.mu.units[shard]
-		if u == nil {
-			continue
-		}
+	for _, u := range b.units {
 		m.validation = append(m.validation, u.validation...)
 		m.facts.Validation += u.rows
 		m.facts.Labels.Merge(u.labels)

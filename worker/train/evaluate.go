@@ -28,6 +28,26 @@ func (t *trainer) newLane() *lane {
 	return &lane{scratch: t.layout.newScratch(), workspace: m.NewWorkspace(), grad: make([]float32, m.Size()), out: make([]float32, validationRows*m.Outputs())}
 }
 
+// contribution is what a replica gives to an exchange.
+type contribution struct {
+	weight float64
+	vector kernel.Vector
+	note   []byte
+}
+
+// usage is the note of a round: the rows that a replica used, and the sum of
+// their losses.
+type usage struct {
+	RowSet
+	Loss float64 `json:"loss"`
+}
+
+// note returns a contribution of nothing but a note.
+func note(v any) (contribution, error) {
+	data, err := json.Marshal(v)
+	return contribution{note: data}, err
+}
+
 // steps returns what an algorithm reads a replica's rows by, and counts them.
 func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, used *RowSet) func(epoch, from, to int) iter.Seq2[optim.Step, error] {
 	return func(epoch, from, to int) iter.Seq2[optim.Step, error] {
@@ -35,7 +55,7 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 			seed := t.job.Trainer.Seed
 			for _, at := range m.blocks(seed, replica, epoch, from, to) {
 				b := &m.training[at]
-				err := m.store.open(b, ln.scratch, t.plan.labels)
+				err := m.store.open(b, ln.scratch, t.state.plan.labels)
 				if ctx.Err() != nil {
 					err = canceled(ctx)
 				}
@@ -108,7 +128,7 @@ func (t *trainer) accumulator() (metric.Accumulator, error) {
 // inUnits returns parameters that predict in the label's units.
 func (t *trainer) inUnits(params []float32) []float32 {
 	out := slices.Clone(params)
-	t.job.Model.Rescale(out, t.plan.labels)
+	t.job.Model.Rescale(out, t.state.plan.labels)
 	return out
 }
 

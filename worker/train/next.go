@@ -33,11 +33,10 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 				return nil, false, err
 			}
 		}
-		plan, err := newPlan(t.job, t.algorithm, p.Facts)
-		if err != nil {
+		if s.plan, err = newPlan(t.job, t.algorithm, p.Facts); err != nil {
 			return nil, false, err
 		}
-		p.Ledger.Expected, p.Ledger.Passes = plan.expected, plan.schedule.Passes
+		p.Ledger.Expected, p.Ledger.Passes = s.plan.expected, s.plan.schedule.Passes
 		s.Vector = make([]float32, t.algorithm.Size())
 		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed)
 

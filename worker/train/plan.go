@@ -22,7 +22,6 @@ const (
 // plan is what the exchanges of a run are about, known once the facts of all replicas are:
 // exchange 0 gathers the facts, then each epoch is its rounds and an evaluation.
 type plan struct {
-	facts    []facts // by replica
 	schedule optim.Schedule
 	expected RowSet // the training split
 	labels   model.Scale
@@ -31,7 +30,7 @@ type plan struct {
 // newPlan checks that the replicas' rows are the training split, each row once,
 // and lays out the epochs.
 func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
-	p := &plan{facts: all}
+	p := &plan{}
 	division := division{shards: job.Shards, replicas: len(all)}
 	var rows RowSet
 	var labels metric.Moments
@@ -69,14 +68,14 @@ func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 	return p, nil
 }
 
-// at returns what exchange number sequence is about. Without a plan it is the
-// first.
-func (p *plan) at(sequence uint64) (what phase, at optim.Round) {
-	if p == nil || sequence == 0 {
+// upcoming returns what the next exchange is about.
+func (s *state) upcoming() (what phase, at optim.Round) {
+	if s.plan == nil {
 		return gather, optim.Round{}
 	}
-	length := uint64(p.schedule.Rounds + 1)
-	at = optim.Round{Epoch: int((sequence - 1) / length), Index: int((sequence - 1) % length), Count: p.schedule.Rounds}
+	rounds := s.plan.schedule.Rounds
+	length := uint64(rounds + 1)
+	at = optim.Round{Epoch: int((s.Sequence - 1) / length), Index: int((s.Sequence - 1) % length), Count: rounds}
 	if at.Index == at.Count {
 		return evaluate, at
 	}
@@ -84,12 +83,9 @@ func (p *plan) at(sequence uint64) (what phase, at optim.Round) {
 }
 
 // rowsDone returns how many rows of a replica the epochs have used, each counted
-// once an epoch, when the given exchange is the next.
-func (p *plan) rowsDone(replica int, sequence uint64) int64 {
-	what, at := p.at(sequence)
-	if what == gather {
-		return 0
-	}
-	rows := p.facts[replica].Rows.Rows
+// once an epoch.
+func (s *state) rowsDone(replica int) int64 {
+	_, at := s.upcoming()
+	rows := s.Facts[replica].Rows.Rows
 	return int64(at.Epoch)*rows + rows*int64(at.Index)/int64(at.Count)
 }

@@ -20,6 +20,7 @@ type state struct {
 	position
 	// best are the parameters of the best epoch; nil before the first.
 	best []float32
+	plan *plan // of Facts; nil before exchange 0 is collected
 }
 
 // position is the part of a state that is written as JSON.

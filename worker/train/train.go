@@ -33,23 +33,25 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 		return nil, err
 	}
 	t.exchange, t.hooks = exchange, hooks
-	defer t.close()
+	defer func() {
+		for _, m := range t.matrices {
+			m.close()
+		}
+	}()
 	for range config.Parallelism {
 		t.lanes = append(t.lanes, t.newLane())
 	}
 	if job.Resume != nil {
 		s, err := t.load(job.Resume[PartState])
-		if err == nil {
-			err = t.move(s)
-		}
 		if err != nil {
 			return nil, err
 		}
+		t.move(s)
+		if s.Stopped != "" {
+			return t.result() // the checkpoint was the last one
+		}
 	}
-	if t.state.position.Stopped != "" {
-		return t.result() // the checkpoint was the last one
-	}
-	for t.state.position.Stopped == "" {
+	for t.state.Stopped == "" {
 		if err := t.turn(ctx); err != nil {
 			return nil, err
 		}
@@ -76,12 +78,7 @@ type trainer struct {
 
 	matrices map[int]*matrix // by replica held
 	state    *state
-	plan     *plan // of state.position.Facts; nil before exchange 0 is collected
-	// offered are the replicas whose contribution to the exchange of number
-	// offeredTo was offered.
-	offered   map[int]bool
-	offeredTo uint64
-	message   string
+	offered  map[int]bool // the replicas whose contribution to the next exchange was offered
 }
 
 func newTrainer(job *Job, config Config) (*trainer, error) {
@@ -93,7 +90,7 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 	return &trainer{
 		job: job, algorithm: algorithm, layout: newLayout(job.Model), params: job.Model.Size(), config: config,
 		log: config.Logger.With("run", string(job.Run)), fingerprint: fingerprint, memory: &memory{limit: config.MemoryBytes},
-		matrices: make(map[int]*matrix), state: &state{position: position{Format: formatVersion, Fingerprint: fingerprint}},
+		matrices: make(map[int]*matrix), offered: make(map[int]bool), state: &state{position: position{Format: formatVersion, Fingerprint: fingerprint}},
 	}, nil
 }
 
@@ -104,16 +101,15 @@ func (t *trainer) load(data []byte) (*state, error) {
 		return nil, err
 	}
 	p := &s.position
-	plan, err := newPlan(t.job, t.algorithm, p.Facts)
-	if err != nil {
+	if s.plan, err = newPlan(t.job, t.algorithm, p.Facts); err != nil {
 		return nil, err
 	}
-	what, at := plan.at(p.Sequence)
+	what, at := s.upcoming()
 	epochs := at.Epoch // in the ledger
 	if at.Index > 0 {
 		epochs++
 	}
-	if len(p.Ledger.Epochs) != epochs || p.Ledger.Expected != plan.expected || p.Ledger.Passes != plan.schedule.Passes || what == evaluate && p.Blended == 0 {
+	if len(p.Ledger.Epochs) != epochs || p.Ledger.Expected != s.plan.expected || p.Ledger.Passes != s.plan.schedule.Passes || what == evaluate && p.Blended == 0 {
 		return nil, &thalweg.Error{Op: "resume training", Kind: thalweg.Corrupt, Subject: PartState,
 			Err: fmt.Errorf("the position contradicts itself: exchange %d, %d epochs in the ledger, %d parameters in the candidate", p.Sequence, len(p.Ledger.Epochs), p.Blended)}
 	}
@@ -121,18 +117,11 @@ func (t *trainer) load(data []byte) (*state, error) {
 }
 
 // move makes s the state, and offers it to workers that are behind.
-func (t *trainer) move(s *state) error {
-	if t.plan == nil {
-		plan, err := newPlan(t.job, t.algorithm, s.position.Facts)
-		if err != nil {
-			return err
-		}
-		t.plan = plan
-	}
+func (t *trainer) move(s *state) {
 	t.state = s
+	clear(t.offered)
 	params := t.params
-	t.exchange.Advance(s.position.Sequence, func() ([]byte, error) { return s.encode(params) })
-	return nil
+	t.exchange.Advance(s.Sequence, func() ([]byte, error) { return s.encode(params) })
 }
 
 // turn brings the state one exchange further, or finds the assignment changed.
@@ -152,10 +141,10 @@ func (t *trainer) turn(ctx context.Context) error {
 		return err
 	}
 	var reduced kernel.Vector
-	if what, at := t.plan.at(t.state.position.Sequence); what == learn {
+	if what, at := t.state.upcoming(); what == learn {
 		reduced = t.algorithm.Zeros(at)
 	}
-	notes, newer, err := t.exchange.Collect(ctx, t.state.position.Sequence, reduced)
+	notes, newer, err := t.exchange.Collect(ctx, t.state.Sequence, reduced)
 	switch {
 	case thalweg.Is(err, thalweg.Conflict):
 		return nil // the assignment changed
@@ -185,8 +174,7 @@ func (t *trainer) prepare(ctx context.Context, held []int) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	t.message = "reading rows"
-	t.report(held)
+	t.report(held, "reading rows")
 	begun := time.Now()
 	matrices, err := build(ctx, t.job, &t.config, t.memory, missing)
 	if ctx.Err() != nil {
@@ -199,24 +187,26 @@ func (t *trainer) prepare(ctx context.Context, held []int) error {
 	for i, replica := range missing {
 		t.matrices[replica] = matrices[i]
 		rows += matrices[i].facts.Rows.Rows
-		if t.plan != nil {
-			if err := t.sameRows(replica); err != nil {
-				return err
-			}
-		}
+	}
+	if err := t.sameRows(); err != nil {
+		return err
 	}
 	t.log.Info("rows read", "replicas", missing, "rows", rows, "took", time.Since(begun))
-	t.describe()
-	t.report(held)
+	t.report(held, t.describe())
 	return nil
 }
 
 // sameRows fails if a replica's rows are not those that training began with.
-func (t *trainer) sameRows(replica int) error {
-	if have, want := t.matrices[replica].facts, t.plan.facts[replica]; have != want {
-		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: replica %d", t.job.Run, replica),
-			Err:  fmt.Errorf("read %d training rows (%s) where training began with %d (%s)", have.Rows.Rows, have.Rows.Digest, want.Rows.Rows, want.Rows.Digest),
-			Hint: "the dataset changed since the run began: start another run"}
+func (t *trainer) sameRows() error {
+	if t.state.plan == nil {
+		return nil
+	}
+	for replica, m := range t.matrices {
+		if have, want := m.facts, t.state.Facts[replica]; have != want {
+			return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: replica %d", t.job.Run, replica),
+				Err:  fmt.Errorf("read %d training rows (%s) where training began with %d (%s)", have.Rows.Rows, have.Rows.Digest, want.Rows.Rows, want.Rows.Digest),
+				Hint: "the dataset changed since the run began: start another run"}
+		}
 	}
 	return nil
 }
@@ -224,11 +214,8 @@ func (t *trainer) sameRows(replica int) error {
 // contribute offers what the held replicas contribute to the next exchange,
 // unless that was offered before.
 func (t *trainer) contribute(ctx context.Context, held []int) error {
-	sequence := t.state.position.Sequence
-	if t.offered == nil || t.offeredTo != sequence {
-		t.offered, t.offeredTo = make(map[int]bool), sequence
-	}
-	what, at := t.plan.at(sequence)
+	sequence := t.state.Sequence
+	what, at := t.state.upcoming()
 	var params []float32
 	if what == evaluate {
 		params = t.inUnits(t.state.Candidate)
@@ -273,47 +260,32 @@ func (t *trainer) adopt(snapshot []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.position.Sequence <= t.state.position.Sequence {
+	if s.Sequence <= t.state.Sequence {
 		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s", t.job.Run),
-			Err: fmt.Errorf("was sent back from exchange %d to %d", t.state.position.Sequence, s.position.Sequence)}
+			Err: fmt.Errorf("was sent back from exchange %d to %d", t.state.Sequence, s.Sequence)}
 	}
-	t.log.Info("state adopted", "from", t.state.position.Sequence, "to", s.position.Sequence)
-	fresh := t.plan == nil
-	if err := t.move(s); err != nil {
-		return err
-	}
-	if fresh {
-		for replica := range t.matrices {
-			if err := t.sameRows(replica); err != nil {
-				return err
-			}
-		}
-	}
-	t.describe()
-	return nil
+	t.log.Info("state adopted", "from", t.state.Sequence, "to", s.Sequence)
+	t.move(s)
+	return t.sameRows()
 }
 
 // apply makes the next state of what an exchange gave, and reports it.
 func (t *trainer) apply(ctx context.Context, reduced kernel.Vector, notes [][]byte) error {
-	what, at := t.plan.at(t.state.position.Sequence)
+	what, at := t.state.upcoming()
 	next, due, err := t.next(what, at, reduced, notes)
 	if err != nil {
 		return err
 	}
-	if err := t.move(next); err != nil {
-		return err
-	}
+	t.move(next)
 	if what == evaluate {
-		p := &next.position
 		var best []any
-		for _, name := range slices.Sorted(maps.Keys(p.Metrics)) {
-			best = append(best, slog.Float64(name, p.Metrics[name]))
+		for _, name := range slices.Sorted(maps.Keys(next.Metrics)) {
+			best = append(best, slog.Float64(name, next.Metrics[name]))
 		}
-		t.log.Info("epoch done", "epoch", at.Epoch+1, "training_loss", p.Loss/float64(p.Ledger.Expected.Rows), "best_epoch", p.Best, slog.Group("best", best...))
+		t.log.Info("epoch done", "epoch", at.Epoch+1, "training_loss", next.Loss/float64(next.Ledger.Expected.Rows), "best_epoch", next.Best, slog.Group("best", best...))
 	}
-	t.describe()
 	held, _ := t.exchange.Held()
-	t.report(held)
+	t.report(held, t.describe())
 	if !due || !slices.Contains(held, 0) || t.hooks.Checkpoint == nil {
 		return nil
 	}
@@ -324,37 +296,35 @@ func (t *trainer) apply(ctx context.Context, reduced kernel.Vector, notes [][]by
 	return t.hooks.Checkpoint(ctx, checkpoint)
 }
 
-// describe sets the message that goes with progress.
-func (t *trainer) describe() {
-	p := &t.state.position
-	if t.plan == nil {
-		return
+// describe says where training stands, for people.
+func (t *trainer) describe() string {
+	s := t.state
+	if s.plan == nil {
+		return "reading rows"
 	}
-	_, at := t.plan.at(p.Sequence)
+	_, at := s.upcoming()
+	message := fmt.Sprintf("epoch %d/%d", at.Epoch+1, t.job.Trainer.Epochs)
+	if s.Stopped != "" {
+		message = fmt.Sprintf("%s, best epoch %d", s.Stopped, s.Best)
+	}
 	name := t.job.Trainer.ValidationMetric
-	value, measured := p.Metrics[name]
-	switch {
-	case p.Stopped != "":
-		t.message = fmt.Sprintf("%s, best epoch %d", p.Stopped, p.Best)
-	default:
-		t.message = fmt.Sprintf("epoch %d/%d", at.Epoch+1, t.job.Trainer.Epochs)
+	if value, measured := s.Metrics[name]; measured {
+		message += fmt.Sprintf(", validation %s %.4f", name, value)
 	}
-	if measured {
-		t.message += fmt.Sprintf(", validation %s %.4f", name, value)
-	}
+	return message
 }
 
 // report tells the progress of the replicas held.
-func (t *trainer) report(held []int) {
+func (t *trainer) report(held []int, message string) {
 	if t.hooks.Progress == nil {
 		return
 	}
-	progress := Progress{Message: t.message}
+	progress := Progress{Message: message}
 	for _, replica := range held {
 		r := ReplicaProgress{Replica: replica}
-		if t.plan != nil {
-			r.RowsTotal = t.plan.facts[replica].Rows.Rows * int64(t.job.Trainer.Epochs)
-			r.RowsDone = t.plan.rowsDone(replica, t.state.position.Sequence)
+		if t.state.plan != nil {
+			r.RowsTotal = t.state.Facts[replica].Rows.Rows * int64(t.job.Trainer.Epochs)
+			r.RowsDone = t.state.rowsDone(replica)
 		}
 		progress.Replicas = append(progress.Replicas, r)
 	}
@@ -368,9 +338,9 @@ func (t *trainer) checkpoint() (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Checkpoint{Parts: map[string][]byte{PartState: encoded}, Finished: s.position.Stopped != "", Metrics: maps.Clone(s.position.Metrics), Ledger: s.position.Ledger}
+	c := &Checkpoint{Parts: map[string][]byte{PartState: encoded}, Finished: s.Stopped != "", Metrics: maps.Clone(s.Metrics), Ledger: s.Ledger}
 	c.Ledger.Epochs = slices.Clone(c.Ledger.Epochs)
-	_, at := t.plan.at(s.position.Sequence)
+	_, at := s.upcoming()
 	c.Epochs = at.Epoch
 	c.Rounds = thalweg.Round(at.Epoch*at.Count + at.Index)
 	params := s.best
@@ -390,13 +360,7 @@ func (t *trainer) result() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &t.state.position
-	t.log.Info("training stopped", "why", p.Stopped, "epochs", c.Epochs, "best_epoch", p.Best)
-	return &Result{Checkpoint: *c, BestEpoch: p.Best, Stopped: p.Stopped}, nil
-}
-
-func (t *trainer) close() {
-	for _, m := range t.matrices {
-		m.close()
-	}
+	s := t.state
+	t.log.Info("training stopped", "why", s.Stopped, "epochs", c.Epochs, "best_epoch", s.Best)
+	return &Result{Checkpoint: *c, BestEpoch: s.Best, Stopped: s.Stopped}, nil
 }
