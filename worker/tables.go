@@ -103,9 +103,6 @@ func (t *tables) join(w *Worker, spec *pipeline.Spec, bucket storage.Bucket, cfg
 		replay: tablewriter.Source{Topic: cfg.Topic, Partition: cfg.Partition, Replay: true}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.mu.open == nil {
-		t.mu.open = make(map[string]*openTable)
-	}
 	m.table = t.mu.open[m.sink]
 	if m.table == nil {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -42,7 +42,7 @@ type scoreTask struct {
 	mu       struct {
 		sync.Mutex
 		lease       *apiv1.Lease
-		scorer      *scorer.Scorer     // nil while none runs
+		stream      *stream            // nil while none runs
 		stop        context.CancelFunc // ends the attempt, after its scorer has committed; nil before the first
 		leaving     bool               // the worker stops
 		status      scorer.Status      // of the last scorer
@@ -51,8 +51,24 @@ type scoreTask struct {
 		// generation is what the last scorer scores with: its rate of dead
 		// letters says nothing about another.
 		generation uint64
-		table      *member // its share in the sink's table, nil for none
 	}
+}
+
+// stream is a scorer that runs, and what it has open.
+type stream struct {
+	*scorer.Scorer
+	table  *member // its share in the sink's table, nil for none
+	topics []io.Closer
+}
+
+// Close leaves the table, then the topics.
+func (s *stream) Close() error {
+	s.table.leave()
+	var failed []error
+	for _, c := range s.topics {
+		failed = append(failed, c.Close())
+	}
+	return errors.Join(failed...)
 }
 
 func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
@@ -93,7 +109,7 @@ func (t *scoreTask) run(ctx context.Context) *apiv1.TaskReport {
 func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) (again bool) {
 	share := t.worker.streams.memory.Share()
 	defer share.Close()
-	scorer, topics, err := t.open(ctx, lease, share)
+	stream, err := t.open(ctx, lease, share)
 	if err != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -102,21 +118,20 @@ func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) (again bool) 
 		}
 		return !isWrongInput(err) && !thalweg.Is(err, thalweg.Corrupt) // a bucket or a topic may yet appear
 	}
-	defer topics.Close()
-	defer t.leaveTable()
+	defer stream.Close()
 	t.mu.Lock()
 	if ctx.Err() != nil {
 		t.mu.Unlock()
 		return false
 	}
-	t.mu.scorer, t.mu.unavailable, t.mu.generation = scorer, "", lease.Generation
-	scorer.Pause(t.mu.lease.Paused)
-	scorer.Skip(authorizationOf(t.mu.lease.Skip))
+	t.mu.stream, t.mu.unavailable, t.mu.generation = stream, "", lease.Generation
+	stream.Pause(t.mu.lease.Paused)
+	stream.Skip(authorizationOf(t.mu.lease.Skip))
 	t.mu.Unlock()
-	err = scorer.Run(ctx)
+	err = stream.Run(ctx)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mu.status, t.mu.scorer = scorer.Status(), nil
+	t.mu.status, t.mu.stream = stream.Status(), nil
 	if err != nil && ctx.Err() == nil {
 		t.worker.log.Error("stream stopped", keyTask, lease.TaskId, keyError, err)
 	}
@@ -125,15 +140,15 @@ func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) (again bool) 
 
 // open makes the scorer that a lease asks for, which keeps to its share of the
 // worker's memory.
-func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.Share) (_ *scorer.Scorer, _ streamTopics, err error) {
+func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.Share) (_ *stream, err error) {
 	w := t.worker
 	spec, err := w.spec(lease)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	cfg, _, err := scorer.ConfigOf(spec, thalweg.Generation(lease.Generation), int(lease.Index))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	cfg.DrainTimeout, cfg.MaxBackoff = w.cfg.DrainTimeout, streamBackoff
 	cfg.Memory = share
@@ -146,30 +161,30 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 	sink := spec.Spec.Scoring.Sink
 	bucket, _, err := w.location(ctx, sink.Connection, sink.S3.Path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := w.streams.probe(ctx, w, sink.Connection+" "+sink.S3.Path, bucket); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	events := spec.Spec.Sources.Events
 	source, err := w.connections.Source(events.Connection, events.Stream,
 		connectors.Reading{Topic: cfg.Topic, Group: events.Reading().ConsumerGroup, Large: share.Large})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	topics := streamTopics{source}
+	s := &stream{topics: []io.Closer{source}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, topics.Close())
+			err = errors.Join(err, s.Close())
 		}
 	}()
 	outbox, err := w.outbox(spec, cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if outbox != nil {
 		cfg.Outbox = outbox
-		topics = append(topics, outbox)
+		s.topics = append(s.topics, outbox)
 	}
 	topic := source
 	if g := w.cfg.Gate; g != nil {
@@ -178,34 +193,16 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 			cfg.Outbox = g.Outbox(cfg.Outbox)
 		}
 	}
-	table, err := w.tables.join(w, spec, bucket, cfg)
-	if err != nil {
-		return nil, nil, err
+	if s.table, err = w.tables.join(w, spec, bucket, cfg); err != nil {
+		return nil, err
 	}
-	if table != nil {
-		cfg.Finished = table.finished
+	if s.table != nil {
+		cfg.Finished = s.table.finished
 	}
-	t.mu.Lock()
-	t.mu.table = table
-	t.mu.Unlock()
-	scorer, err := scorer.New(topic, bucket, t.registry, w.log, cfg)
-	if err != nil {
-		t.leaveTable()
-		return nil, nil, err
+	if s.Scorer, err = scorer.New(topic, bucket, t.registry, w.log, cfg); err != nil {
+		return nil, err
 	}
-	return scorer, topics, nil
-}
-
-// streamTopics are the topics that a scorer reads and writes.
-type streamTopics []io.Closer
-
-// Close closes all of them.
-func (t streamTopics) Close() error {
-	var failed []error
-	for _, c := range t {
-		failed = append(failed, c.Close())
-	}
-	return errors.Join(failed...)
+	return s, nil
 }
 
 // outbox opens the topic of dead letters of a partition, nil if the spec has
@@ -219,15 +216,6 @@ func (w *Worker) outbox(spec *pipeline.Spec, cfg scorer.Config) (connectors.Outb
 	return w.connections.Outbox(d.Kafka.Connection, d.Kafka.Topic, as, cfg.Partition)
 }
 
-// leaveTable ends the stream's share in the table of its sink.
-func (t *scoreTask) leaveTable() {
-	t.mu.Lock()
-	table := t.mu.table
-	t.mu.table = nil
-	t.mu.Unlock()
-	table.leave()
-}
-
 // update takes over a newer form of the lease. Another generation, or the
 // operator's resume, begins anew what has stopped.
 func (t *scoreTask) update(lease *apiv1.Lease) {
@@ -237,18 +225,18 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 	last := t.mu.lease
 	t.mu.lease = lease
 	resumed, authorized := lease.Resumes != last.Resumes, !proto.Equal(lease.Skip, last.Skip)
-	if t.mu.scorer != nil {
+	if t.mu.stream != nil {
 		if resumed {
-			t.mu.scorer.Resume()
+			t.mu.stream.Resume()
 		}
 		if lease.Paused != last.Paused {
-			t.mu.scorer.Pause(lease.Paused)
+			t.mu.stream.Pause(lease.Paused)
 		}
 		if authorized {
-			t.mu.scorer.Skip(authorizationOf(lease.Skip))
+			t.mu.stream.Skip(authorizationOf(lease.Skip))
 		}
 	}
-	if t.mu.stop != nil && (lease.Generation != last.Generation || (resumed || authorized) && t.mu.scorer == nil) {
+	if t.mu.stop != nil && (lease.Generation != last.Generation || (resumed || authorized) && t.mu.stream == nil) {
 		t.mu.stop()
 	}
 }
@@ -295,16 +283,17 @@ func (t *scoreTask) drain() {
 // fill tells where the partition stands, and which versions were refused.
 func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	t.mu.Lock()
-	s, lease, generation, topic, unavailable, tripped, table := t.mu.status, t.mu.lease, t.mu.generation, t.mu.topic, t.mu.unavailable, "", t.mu.table
-	if t.mu.scorer != nil {
-		s = t.mu.scorer.Status()
-		tripped = s.Tripped
-	}
+	s, lease, generation, topic, unavailable, stream := t.mu.status, t.mu.lease, t.mu.generation, t.mu.topic, t.mu.unavailable, t.mu.stream
 	t.mu.Unlock()
+	tripped, behind := "", ""
+	if stream != nil {
+		s = stream.Status()
+		tripped, behind = s.Tripped, stream.table.message()
+	}
 	if unavailable != "" {
 		s.State, s.Message = thalweg.StreamWaiting, unavailable
 	}
-	if behind := table.message(); behind != "" {
+	if behind != "" {
 		s.Message = strings.TrimPrefix(s.Message+"; "+behind, "; ")
 	}
 	req.Streams = append(req.Streams, &apiv1.StreamPartition{
@@ -330,9 +319,6 @@ type streams struct {
 func (s *streams) registry(w *Worker, name string) *engine.Registry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.registries == nil {
-		s.mu.registries = make(map[string]*engine.Registry)
-	}
 	r := s.mu.registries[name]
 	if r == nil {
 		r = engine.NewRegistry(w.state, w.cfg.SpecCatalog)
@@ -355,9 +341,6 @@ func (s *streams) probe(ctx context.Context, w *Worker, sink string, bucket stor
 	seed.Write([]byte(w.incarnation))
 	if err := storage.Probe(ctx, bucket, seed.Sum64()); err != nil {
 		return err
-	}
-	if s.mu.probed == nil {
-		s.mu.probed = make(map[string]bool)
 	}
 	s.mu.probed[sink] = true
 	return nil

@@ -2,9 +2,10 @@ package worker
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/broadcast"
@@ -45,24 +46,20 @@ func (t *trainTask) run(ctx context.Context) *apiv1.TaskReport {
 		return nil
 	case <-done:
 	}
-	outcome := t.training.outcome()
+	report := proto.CloneOf(t.training.report)
 	switch {
-	case outcome.err != nil && ctx.Err() != nil:
+	case report.Error == "":
+		report.Counts = map[string]int64{"rows": t.training.progressOf(t.lease).RowsDone}
+	case ctx.Err() != nil:
 		return nil
-	case outcome.err != nil:
-		return failure(outcome.err)
 	}
-	return &apiv1.TaskReport{
-		Outputs: maps.Clone(outcome.outputs), Metrics: maps.Clone(outcome.metrics),
-		Counts: map[string]int64{"rows": t.training.progressOf(int(t.lease.Index)).RowsDone}}
+	return report
 }
 
 func (t *trainTask) update(lease *apiv1.Lease) { t.training.update(lease) }
 
 func (t *trainTask) fill(req *apiv1.PollRequest) {
-	p := t.training.progressOf(int(t.lease.Index))
-	p.TaskId, p.Token = t.lease.TaskId, t.lease.Token
-	req.Progress = append(req.Progress, p)
+	req.Progress = append(req.Progress, t.training.progressOf(t.lease))
 }
 
 // trainings are the worker's trainings by run.
@@ -77,9 +74,6 @@ type trainings struct {
 func (s *trainings) of(w *Worker, lease *apiv1.Lease) *training {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.byRun == nil {
-		s.mu.byRun = make(map[string]*training)
-	}
 	t := s.mu.byRun[lease.RunId]
 	if t == nil {
 		t = &training{worker: w, first: lease, all: s, finished: make(chan struct{})}
@@ -99,7 +93,7 @@ type training struct {
 	start    sync.Once
 	cancel   context.CancelFunc
 	finished chan struct{}
-	result   trainOutcome       // once finished is closed
+	report   *apiv1.TaskReport  // of each of its replicas, once finished is closed
 	moves    broadcast.Notifier // of replicas
 	mu       struct {
 		sync.Mutex
@@ -107,13 +101,6 @@ type training struct {
 		progress   train.Progress
 		checkpoint string
 	}
-}
-
-// trainOutcome is what a training reports for each of its replicas.
-type trainOutcome struct {
-	outputs map[string]string
-	metrics map[string]float64
-	err     error
 }
 
 // join begins the training if this is its first replica.
@@ -124,7 +111,11 @@ func (t *training) join(ctx context.Context) (done <-chan struct{}) {
 		go func() {
 			defer close(t.finished)
 			defer cancel()
-			t.result = t.train(runCtx)
+			report, err := t.train(runCtx)
+			if err != nil {
+				report = failure(err)
+			}
+			t.report = report
 		}()
 	})
 	return t.finished
@@ -144,8 +135,6 @@ func (t *training) leave() {
 		<-t.finished
 	}
 }
-
-func (t *training) outcome() trainOutcome { return t.result }
 
 // update takes over who holds which replica now.
 func (t *training) update(lease *apiv1.Lease) {
@@ -170,13 +159,13 @@ func (t *training) Assignment() (average.Assignment, <-chan struct{}) {
 	return t.mu.assignment, t.moves.Changed()
 }
 
-// progressOf tells how far one replica is.
-func (t *training) progressOf(replica int) *apiv1.Progress {
+// progressOf tells how far the replica of a lease is.
+func (t *training) progressOf(lease *apiv1.Lease) *apiv1.Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := &apiv1.Progress{Message: t.mu.progress.Message, Checkpoint: t.mu.checkpoint}
+	p := &apiv1.Progress{TaskId: lease.TaskId, Token: lease.Token, Message: t.mu.progress.Message, Checkpoint: t.mu.checkpoint}
 	for _, r := range t.mu.progress.Replicas {
-		if r.Replica == replica {
+		if r.Replica == int(lease.Index) {
 			p.RowsDone, p.RowsTotal = r.RowsDone, r.RowsTotal
 		}
 	}
@@ -184,10 +173,10 @@ func (t *training) progressOf(replica int) *apiv1.Progress {
 }
 
 // train builds the job from what the stages before have left, and runs it.
-func (t *training) train(ctx context.Context) trainOutcome {
+func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	in, err := t.worker.openTraining(ctx, t.first)
 	if err != nil {
-		return trainOutcome{err: err}
+		return nil, err
 	}
 	hooks := train.Hooks{
 		Progress: func(p train.Progress) {
@@ -209,24 +198,24 @@ func (t *training) train(ctx context.Context) trainOutcome {
 	session, err := t.worker.exchange.Join(average.Run{
 		ID: in.job.Run, Worker: t.worker.cfg.ID, Fingerprint: in.job.Fingerprint()}, t, average.Config{Logger: t.worker.log})
 	if err != nil {
-		return trainOutcome{err: err}
+		return nil, err
 	}
 	defer session.Leave()
 	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
 		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, Logger: t.worker.log})
 	if err != nil {
-		return trainOutcome{err: err}
+		return nil, err
 	}
 	// Every worker that was there at the end saves the same bytes under the same
 	// name, so each can vouch for what it reports.
 	reference, encoded, err := in.save(ctx, &result.Checkpoint)
 	if err != nil {
-		return trainOutcome{err: err}
+		return nil, err
 	}
-	return trainOutcome{
-		outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash()},
-		metrics: map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
-	}
+	return &apiv1.TaskReport{
+		Outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash()},
+		Metrics: map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
+	}, nil
 }
 
 // trainingInputs is what training reads, and what its checkpoints are made of.

@@ -10,10 +10,6 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
-// maxReports bounds the reports kept for a coordinator that does not answer;
-// a worker cannot hold more leases than this at once.
-const maxReports = 4096
-
 // A runner carries a lease out while it is held.
 type runner interface {
 	// run works until done or ctx ends. A nil report is no report: the task was
@@ -29,6 +25,7 @@ type runner interface {
 type runningTask struct {
 	lease  *apiv1.Lease
 	runner runner
+	report *apiv1.TaskReport // until the coordinator has it; guarded by taskManager.mu
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -39,12 +36,11 @@ type taskManager struct {
 	worker *Worker
 	mu     struct {
 		sync.Mutex
-		tasks   map[string]*runningTask
-		ending  map[string]*runningTask // told to end; a new lease of the same task waits for them
-		reports map[string]*apiv1.TaskReport
-		known   string             // hash of the leases last seen
-		unsent  bool               // whether a report was added since the last poll was built
-		wake    context.CancelFunc // ends the poll under way; nil: there is none
+		tasks  map[string]*runningTask
+		ending map[string]*runningTask // told to end; a new lease of the same task waits for them
+		known  string                  // hash of the leases last seen
+		unsent bool                    // whether a report was added since the last poll was built
+		wake   context.CancelFunc      // ends the poll under way; nil: there is none
 	}
 }
 
@@ -52,7 +48,6 @@ func newTaskManager(w *Worker) *taskManager {
 	m := &taskManager{worker: w}
 	m.mu.tasks = make(map[string]*runningTask)
 	m.mu.ending = make(map[string]*runningTask)
-	m.mu.reports = make(map[string]*apiv1.TaskReport)
 	return m
 }
 
@@ -75,7 +70,6 @@ func (m *taskManager) reconcile(ctx context.Context, res *apiv1.PollResponse) {
 			t.cancel()
 			m.mu.ending[id] = t
 			delete(m.mu.tasks, id)
-			delete(m.mu.reports, id)
 		}
 	}
 	m.mu.Unlock()
@@ -146,10 +140,10 @@ func (m *taskManager) ended(t *runningTask) {
 func (m *taskManager) report(t *runningTask, report *apiv1.TaskReport) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.mu.tasks[report.TaskId] != t || len(m.mu.reports) >= maxReports {
+	if m.mu.tasks[report.TaskId] != t {
 		return // the lease is another's by now, and so is its outcome
 	}
-	m.mu.reports[report.TaskId] = report
+	t.report = report
 	m.mu.unsent = true
 	if m.mu.wake != nil {
 		m.mu.wake()
@@ -162,9 +156,9 @@ func (m *taskManager) fill(req *apiv1.PollRequest) {
 	req.KnownLeases = m.mu.known
 	m.mu.unsent = false
 	tasks := make([]*runningTask, 0, len(m.mu.tasks))
-	for id, t := range m.mu.tasks {
-		if r, ok := m.mu.reports[id]; ok {
-			req.Reports = append(req.Reports, r)
+	for _, t := range m.mu.tasks {
+		if t.report != nil {
+			req.Reports = append(req.Reports, t.report)
 		} else {
 			tasks = append(tasks, t)
 		}
@@ -180,7 +174,9 @@ func (m *taskManager) forget(accepted []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range accepted {
-		delete(m.mu.reports, id)
+		if t := m.mu.tasks[id]; t != nil {
+			t.report = nil
+		}
 	}
 }
 
@@ -207,7 +203,6 @@ func (m *taskManager) stopAll() bool {
 	m.mu.Lock()
 	tasks, ending := m.mu.tasks, slices.Collect(maps.Values(m.mu.ending))
 	m.mu.tasks = make(map[string]*runningTask)
-	m.mu.reports = make(map[string]*apiv1.TaskReport)
 	m.mu.known = ""
 	m.mu.Unlock()
 	for _, t := range tasks {

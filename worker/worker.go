@@ -31,6 +31,7 @@ import (
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/crash"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Coordinator is the one call that a worker makes.
@@ -202,6 +203,9 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 		log: log.With(keyWorker, cfg.ID), incarnation: rand.Text(),
 	}
 	w.streams.memory = budget.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
+	w.streams.mu.registries, w.streams.mu.probed = make(map[string]*engine.Registry), make(map[string]bool)
+	w.tables.mu.open = make(map[string]*openTable)
+	w.trainings.mu.byRun = make(map[string]*training)
 	w.limit.set(cfg.MemoryLimit)
 	w.metrics = newMetrics(cfg.ID, &w.tables)
 	w.tasks = newTaskManager(w)
