@@ -17,32 +17,32 @@ import (
 // convert turns len(dst)/out values as stored into values as Arrow has them.
 type convert func(dst, src []byte) error
 
-// converter returns the conversion from a leaf of fixed width to an Arrow type
-// and the width in bytes of its results; nil if values are the same in both.
-func converter(n *metadata.Node, t arrow.DataType) (convert, int) {
+// converter returns the conversion from a leaf of fixed width to an Arrow type,
+// nil if values are the same in both.
+func converter(n *metadata.Node, t arrow.DataType) convert {
 	switch t.(type) {
 	case *arrow.Int8Type:
-		return narrow[int8], 1
+		return narrow[int8]
 	case *arrow.Uint8Type:
-		return narrow[uint8], 1
+		return narrow[uint8]
 	case *arrow.Int16Type:
-		return narrow[int16], 2
+		return narrow[int16]
 	case *arrow.Uint16Type:
-		return narrow[uint16], 2
+		return narrow[uint16]
 	case *arrow.Decimal128Type:
-		return decimals(n, 16), 16
+		return decimals(n, 16)
 	case *arrow.Decimal256Type:
-		return decimals(n, 32), 32
+		return decimals(n, 32)
 	case *arrow.Float32Type:
 		if n.Physical == format.FixedLenByteArray {
-			return halves, 4
+			return halves
 		}
 	case *arrow.TimestampType:
 		if n.Physical == format.Int96 {
-			return int96Micros, 8
+			return int96Micros
 		}
 	}
-	return nil, width(n)
+	return nil
 }
 
 // narrow keeps the low bits of 32-bit integers that must fit them. Unsigned

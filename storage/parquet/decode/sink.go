@@ -55,7 +55,8 @@ func newSink(n *metadata.Node, t arrow.DataType, mem memory.Allocator) sink {
 // newArray returns an array of n values, which it takes over; those that valid
 // does not mark are null. dict, which stays the caller's, is nil but for a
 // dictionary type.
-func newArray(t arrow.DataType, n int, valid *encoding.Bitmap, values *memory.Buffer, dict *array.Data, mem memory.Allocator) arrow.Array {
+func newArray(mem memory.Allocator, t arrow.DataType, n int, valid *encoding.Bitmap,
+	values *memory.Buffer, dict *array.Data) arrow.Array {
 	defer values.Release()
 	var bits *memory.Buffer
 	if valid.Zeros() > 0 {

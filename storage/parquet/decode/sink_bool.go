@@ -78,7 +78,7 @@ func (s *boolSink) finish(valid *encoding.Bitmap) arrow.Array {
 	} else {
 		copy(buf.Bytes(), s.rows.Bits())
 	}
-	return newArray(arrow.FixedWidthTypes.Boolean, s.rows.Len(), valid, buf, nil, s.mem)
+	return newArray(s.mem, arrow.FixedWidthTypes.Boolean, s.rows.Len(), valid, buf, nil)
 }
 
 func (s *boolSink) discard() {}

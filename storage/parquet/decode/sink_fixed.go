@@ -39,15 +39,14 @@ type fixedSink struct {
 }
 
 func newFixedSink(n *metadata.Node, t arrow.DataType, mem memory.Allocator) *fixedSink {
+	s := &fixedSink{dtype: t, mem: mem, width: t.(arrow.FixedWidthDataType).BitWidth() / 8}
 	if n.Physical == format.ByteArray {
-		width := t.(arrow.FixedWidthDataType).BitWidth() / 8
-		return &fixedSink{dtype: t, mem: mem, width: width, src: &decimalSource{width: width}}
+		s.src = &decimalSource{width: s.width}
+		return s
 	}
-	conv, width := converter(n, t)
-	s := &fixedSink{dtype: t, mem: mem, width: width}
 	fixed := fixedOf(n)
-	if s.src = &fixed; conv != nil {
-		s.src = &convertedSource{Fixed: fixed, out: width, conv: conv}
+	if s.src = &fixed; converter(n, t) != nil {
+		s.src = &convertedSource{Fixed: fixed, out: s.width, conv: converter(n, t)}
 	}
 	return s
 }
@@ -147,7 +146,7 @@ func (s *fixedSink) spread(valid *encoding.Bitmap, from, rows, present int) {
 }
 
 func (s *fixedSink) finish(valid *encoding.Bitmap) arrow.Array {
-	a := newArray(s.dtype, s.n, valid, s.buf, nil, s.mem)
+	a := newArray(s.mem, s.dtype, s.n, valid, s.buf, nil)
 	s.buf = nil
 	return a
 }

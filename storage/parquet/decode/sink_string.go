@@ -185,7 +185,7 @@ func (s *stringSink) finish(valid *encoding.Bitmap) arrow.Array {
 		dict = s.newStrings(nil, []int32{0, 0})
 		defer dict.Release()
 	}
-	a := newArray(stringType, s.n, valid, s.buf, dict, s.mem)
+	a := newArray(s.mem, stringType, s.n, valid, s.buf, dict)
 	s.buf, s.indices = nil, nil
 	return a
 }

@@ -58,66 +58,75 @@ func typeOf(n *metadata.Node) (arrow.DataType, error) {
 	return arrow.ListOfField(element), nil
 }
 
+// annotated are the natural types of annotated leaves, but for decimals: by
+// physical type and its length, and by annotation.
+var annotated = map[stored]map[metadata.Logical]arrow.DataType{
+	{format.ByteArray, 0}: {
+		{Annotation: metadata.String}: stringType,
+		{Annotation: metadata.Enum}:   stringType,
+		{Annotation: metadata.JSON}:   stringType,
+	},
+	{format.FixedLenByteArray, 16}: {{Annotation: metadata.UUID}: stringType},
+	{format.FixedLenByteArray, 2}:  {{Annotation: metadata.Float16}: arrow.PrimitiveTypes.Float32},
+	{format.Int32, 0}: {
+		{Annotation: metadata.Date}:                            arrow.FixedWidthTypes.Date32,
+		{Annotation: metadata.Time, Unit: metadata.Millis}:     arrow.FixedWidthTypes.Time32ms,
+		{Annotation: metadata.Integer, Bits: 8, Signed: true}:  arrow.PrimitiveTypes.Int8,
+		{Annotation: metadata.Integer, Bits: 16, Signed: true}: arrow.PrimitiveTypes.Int16,
+		{Annotation: metadata.Integer, Bits: 8}:                arrow.PrimitiveTypes.Uint8,
+		{Annotation: metadata.Integer, Bits: 16}:               arrow.PrimitiveTypes.Uint16,
+		{Annotation: metadata.Integer, Bits: 32}:               arrow.PrimitiveTypes.Uint32,
+	},
+	{format.Int64, 0}: {
+		{Annotation: metadata.Time, Unit: metadata.Micros}:                 arrow.FixedWidthTypes.Time64us,
+		{Annotation: metadata.Time, Unit: metadata.Nanos}:                  arrow.FixedWidthTypes.Time64ns,
+		{Annotation: metadata.Timestamp, Unit: metadata.Millis}:            &arrow.TimestampType{Unit: arrow.Millisecond},
+		{Annotation: metadata.Timestamp, Unit: metadata.Micros}:            &arrow.TimestampType{Unit: arrow.Microsecond},
+		{Annotation: metadata.Timestamp, Unit: metadata.Nanos}:             &arrow.TimestampType{Unit: arrow.Nanosecond},
+		{Annotation: metadata.Timestamp, Unit: metadata.Millis, UTC: true}: arrow.FixedWidthTypes.Timestamp_ms,
+		{Annotation: metadata.Timestamp, Unit: metadata.Micros, UTC: true}: arrow.FixedWidthTypes.Timestamp_us,
+		{Annotation: metadata.Timestamp, Unit: metadata.Nanos, UTC: true}:  arrow.FixedWidthTypes.Timestamp_ns,
+		{Annotation: metadata.Integer, Bits: 64}:                           arrow.PrimitiveTypes.Uint64,
+	},
+}
+
+// stored is a physical type and, of FixedLenByteArray, the length.
+type stored struct {
+	physical format.Type
+	length   int
+}
+
+// plain are the natural types of other leaves.
+var plain = map[format.Type]arrow.DataType{
+	format.Boolean:   arrow.FixedWidthTypes.Boolean,
+	format.Int32:     arrow.PrimitiveTypes.Int32,
+	format.Int64:     arrow.PrimitiveTypes.Int64,
+	format.Int96:     arrow.FixedWidthTypes.Timestamp_us,
+	format.Float:     arrow.PrimitiveTypes.Float32,
+	format.Double:    arrow.PrimitiveTypes.Float64,
+	format.ByteArray: arrow.BinaryTypes.Binary,
+}
+
 // leafType returns the natural Arrow type of a leaf: what its annotation says
 // where that fits the physical type, as readers of other languages do, and the
 // physical type otherwise.
 func leafType(n *metadata.Node) (arrow.DataType, error) {
-	l := n.Logical
-	switch l.Annotation {
+	meaning := n.Logical
+	switch n.Logical.Annotation {
 	case metadata.Null:
 		return arrow.Null, nil
 	case metadata.Decimal:
 		return decimalType(n)
-	case metadata.String, metadata.Enum, metadata.JSON:
-		if n.Physical == format.ByteArray {
-			return stringType, nil
-		}
-	case metadata.UUID:
-		if n.Physical == format.FixedLenByteArray && n.TypeLength == 16 {
-			return stringType, nil
-		}
-	case metadata.Float16:
-		if n.Physical == format.FixedLenByteArray && n.TypeLength == 2 {
-			return arrow.PrimitiveTypes.Float32, nil
-		}
-	case metadata.Date:
-		if n.Physical == format.Int32 {
-			return arrow.FixedWidthTypes.Date32, nil
-		}
 	case metadata.Time:
-		if t := timeType(n); t != nil {
-			return t, nil
-		}
-	case metadata.Timestamp:
-		if n.Physical == format.Int64 && l.Unit >= metadata.Millis && l.Unit <= metadata.Nanos {
-			zone := ""
-			if l.UTC {
-				zone = "UTC"
-			}
-			return &arrow.TimestampType{Unit: arrow.TimeUnit(l.Unit), TimeZone: zone}, nil
-		}
-	case metadata.Integer:
-		if t := integerType(n); t != nil {
-			return t, nil
-		}
+		meaning.UTC = false // Arrow's have no zone
 	}
-	switch n.Physical {
-	case format.Boolean:
-		return arrow.FixedWidthTypes.Boolean, nil
-	case format.Int32:
-		return arrow.PrimitiveTypes.Int32, nil
-	case format.Int64:
-		return arrow.PrimitiveTypes.Int64, nil
-	case format.Int96:
-		return arrow.FixedWidthTypes.Timestamp_us, nil
-	case format.Float:
-		return arrow.PrimitiveTypes.Float32, nil
-	case format.Double:
-		return arrow.PrimitiveTypes.Float64, nil
-	case format.FixedLenByteArray:
-		return &arrow.FixedSizeBinaryType{ByteWidth: n.TypeLength}, nil
+	if t, ok := annotated[stored{n.Physical, n.TypeLength}][meaning]; ok {
+		return t, nil
 	}
-	return arrow.BinaryTypes.Binary, nil
+	if t, ok := plain[n.Physical]; ok {
+		return t, nil
+	}
+	return &arrow.FixedSizeBinaryType{ByteWidth: n.TypeLength}, nil
 }
 
 func decimalType(n *metadata.Node) (arrow.DataType, error) {
@@ -137,34 +146,6 @@ func decimalType(n *metadata.Node) (arrow.DataType, error) {
 		return &arrow.Decimal256Type{Precision: p, Scale: s}, nil
 	}
 	return nil, fmt.Errorf("decimal of %d digits: %w", p, ErrUnsupported)
-}
-
-func timeType(n *metadata.Node) arrow.DataType {
-	switch {
-	case n.Physical == format.Int32 && n.Logical.Unit == metadata.Millis:
-		return arrow.FixedWidthTypes.Time32ms
-	case n.Physical == format.Int64 && n.Logical.Unit == metadata.Micros:
-		return arrow.FixedWidthTypes.Time64us
-	case n.Physical == format.Int64 && n.Logical.Unit == metadata.Nanos:
-		return arrow.FixedWidthTypes.Time64ns
-	}
-	return nil
-}
-
-func integerType(n *metadata.Node) arrow.DataType {
-	type form struct {
-		bits   uint8
-		signed bool
-	}
-	switch l := n.Logical; n.Physical {
-	case format.Int64:
-		return map[form]arrow.DataType{{64, true}: arrow.PrimitiveTypes.Int64, {64, false}: arrow.PrimitiveTypes.Uint64}[form{l.Bits, l.Signed}]
-	case format.Int32:
-		return map[form]arrow.DataType{{8, true}: arrow.PrimitiveTypes.Int8, {8, false}: arrow.PrimitiveTypes.Uint8,
-			{16, true}: arrow.PrimitiveTypes.Int16, {16, false}: arrow.PrimitiveTypes.Uint16,
-			{32, true}: arrow.PrimitiveTypes.Int32, {32, false}: arrow.PrimitiveTypes.Uint32}[form{l.Bits, l.Signed}]
-	}
-	return nil
 }
 
 // width returns the bytes of a value of a leaf of fixed width as stored.
