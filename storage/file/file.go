@@ -15,7 +15,6 @@ package file
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -158,7 +157,7 @@ func (b *Bucket) path(key string) string { return b.name + "/" + key }
 // failure returns the error of an operation with the kind that a file system's
 // error means.
 func failure(op, key string, err error) error {
-	return &thalweg.Error{Op: op, Kind: kindOf(err), Subject: fmt.Sprintf("%q", key), Err: cause(err)}
+	return storage.Failure(op, kindOf(err), key, cause(err))
 }
 
 // cause strips the path from err, which the subject tells already.
