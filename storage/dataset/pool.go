@@ -19,17 +19,18 @@ const (
 	minPooled = 8 << 10
 )
 
-// Pool lends buffers, compressors and the memory of columns to Readers and Writers. It may be used by
-// several goroutines.
+// Pool lends buffers, compressors and the memory of columns to Readers and
+// Writers. It may be used by several goroutines.
 type Pool struct {
 	maxBytes int64
 	spares   encode.Spares
-	mu       struct {
+	// Any number of goroutines may use the two at a time.
+	unzstd func() (*zstd.Decoder, error)
+	zstd   func() (*zstd.Encoder, error)
+	mu     struct {
 		sync.Mutex
-		free   map[int][][]byte // idle buffers by capacity
-		size   int64            // bytes in free
-		unzstd *zstd.Decoder
-		zstd   *zstd.Encoder
+		free map[int][][]byte // idle buffers by capacity
+		size int64            // bytes in free
 	}
 }
 
@@ -39,7 +40,7 @@ func NewPool(maxBytes int64) *Pool {
 	if maxBytes <= 0 {
 		maxBytes = defaultPoolBytes
 	}
-	p := &Pool{maxBytes: maxBytes}
+	p := &Pool{maxBytes: maxBytes, unzstd: sync.OnceValues(compress.NewZstd), zstd: sync.OnceValues(encode.NewZstd)}
 	p.mu.free = make(map[int][][]byte)
 	return p
 }
@@ -105,31 +106,3 @@ func (r recycler) Reallocate(size int, b []byte) []byte {
 }
 
 func (r recycler) Free(b []byte) { r.pool.put(b) }
-
-// decompressor returns a Decompressor for one goroutine.
-func (p *Pool) decompressor() (*compress.Decompressor, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mu.unzstd == nil {
-		z, err := compress.NewZstd()
-		if err != nil {
-			return nil, err
-		}
-		p.mu.unzstd = z
-	}
-	return compress.New(p.mu.unzstd), nil
-}
-
-// compressor returns the zstd encoder, which any number of goroutines may use.
-func (p *Pool) compressor() (*zstd.Encoder, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mu.zstd == nil {
-		z, err := encode.NewZstd()
-		if err != nil {
-			return nil, err
-		}
-		p.mu.zstd = z
-	}
-	return p.mu.zstd, nil
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage/parquet/compress"
 	"github.com/thalweg/thalweg/storage/parquet/decode"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
@@ -44,10 +45,11 @@ func newReader(key string, file *metadata.File, columns []string, cfg ReaderConf
 	if err != nil {
 		return nil, err
 	}
-	unz, err := cfg.Pool.decompressor()
+	z, err := cfg.Pool.unzstd()
 	if err != nil {
 		return nil, &thalweg.Error{Op: "open shard", Subject: objectSubject(key), Err: err}
 	}
+	unz := compress.New(z)
 	fields := make([]arrow.Field, len(nodes))
 	for i, n := range nodes {
 		c, err := decode.New(n, cfg.Allocator, unz)

@@ -59,7 +59,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, er
 		seen[f.Name] = true
 		out.columns = append(out.columns, c)
 	}
-	z, err := cfg.Pool.compressor()
+	z, err := cfg.Pool.zstd()
 	if err == nil {
 		out.file, err = encode.NewFile(w, codecs[cfg.Compression], z, out.columns)
 	}

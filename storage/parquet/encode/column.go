@@ -46,12 +46,17 @@ type values interface {
 // soon is left to the collector.
 type Spares struct{ bools, int32s, int64s, float32s, float64s, texts sync.Pool }
 
-// fromPool returns a T of p that was given back, or a new one.
-func fromPool[T any](p *sync.Pool) *T {
-	if v, ok := p.Get().(*T); ok {
-		return v
+// gather makes c a column of values of a physical type, gathered in a T of the pool
+// that was given back or in a new one.
+func gather[T any, P interface {
+	*T
+	values
+}](c *Column, t format.Type, pool *sync.Pool) {
+	v, ok := pool.Get().(P)
+	if !ok {
+		v = new(T)
 	}
-	return new(T)
+	c.element.Type, c.values, c.pool = thrift.New(t), v, pool
 }
 
 // NewColumn returns an empty Column with memory of spares, or an error if it
@@ -61,44 +66,34 @@ func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
 	if f.Nullable {
 		c.element.RepetitionType = thrift.New(format.Optional)
 	}
-	physical := func(t format.Type, v values, pool *sync.Pool) {
-		c.element.Type, c.values, c.pool = thrift.New(t), v, pool
-	}
 	switch t := f.Type.(type) {
 	case *arrow.BooleanType:
-		physical(format.Boolean, fromPool[bools](&spares.bools), &spares.bools)
+		gather[bools](c, format.Boolean, &spares.bools)
 	case *arrow.Int32Type:
-		physical(format.Int32, fromPool[integers[int32]](&spares.int32s), &spares.int32s)
+		gather[integers[int32]](c, format.Int32, &spares.int32s)
 	case *arrow.Int64Type:
-		physical(format.Int64, fromPool[integers[int64]](&spares.int64s), &spares.int64s)
+		gather[integers[int64]](c, format.Int64, &spares.int64s)
 	case *arrow.TimestampType:
 		if t.Unit == arrow.Second {
 			return nil, fmt.Errorf("timestamps in seconds do not exist in Parquet")
 		}
-		physical(format.Int64, fromPool[integers[int64]](&spares.int64s), &spares.int64s)
+		gather[integers[int64]](c, format.Int64, &spares.int64s)
 		c.element.LogicalType, c.element.ConvertedType = timestamp(t)
 	case *arrow.Float32Type:
-		physical(format.Float, fromPool[floats[float32]](&spares.float32s), &spares.float32s)
+		gather[floats[float32]](c, format.Float, &spares.float32s)
 	case *arrow.Float64Type:
-		physical(format.Double, fromPool[floats[float64]](&spares.float64s), &spares.float64s)
-	case *arrow.StringType:
-		c.text(spares)
-	case *arrow.DictionaryType:
-		if t.IndexType.ID() != arrow.INT32 || t.ValueType.ID() != arrow.STRING {
+		gather[floats[float64]](c, format.Double, &spares.float64s)
+	case *arrow.StringType, *arrow.DictionaryType:
+		if d, ok := t.(*arrow.DictionaryType); ok && (d.IndexType.ID() != arrow.INT32 || d.ValueType.ID() != arrow.STRING) {
 			return nil, fmt.Errorf("%v cannot be written", f.Type)
 		}
-		c.text(spares)
+		gather[text](c, format.ByteArray, &spares.texts)
+		c.element.LogicalType = format.LogicalType{Value: &format.StringType{}}
+		c.element.ConvertedType = thrift.New(deprecated.UTF8)
 	default:
 		return nil, fmt.Errorf("%v cannot be written", f.Type)
 	}
 	return c, nil
-}
-
-func (c *Column) text(spares *Spares) {
-	c.values, c.pool = fromPool[text](&spares.texts), &spares.texts
-	c.element.Type = thrift.New(format.ByteArray)
-	c.element.LogicalType = format.LogicalType{Value: &format.StringType{}}
-	c.element.ConvertedType = thrift.New(deprecated.UTF8)
 }
 
 // timestamp returns the annotations of a timestamp. The older one has UTC only.
