@@ -89,13 +89,13 @@ func (w *Writer) Write(rec arrow.Record) error {
 		to := min(total, from+next-gathered)
 		for i, c := range w.columns {
 			if err := c.Append(rec.Column(i), from, to); err != nil {
-				return w.fail(writeFailure(c.Field().Name, thalweg.Invalid, err))
+				return w.fail(c.Field().Name, thalweg.Invalid, err)
 			}
 		}
 		from = to
 		if gathered = w.file.Gathered(); gathered == w.cfg.RowGroupRows || (gathered%checkRows == 0 && w.full()) {
-			if err := w.flush(); err != nil {
-				return err
+			if err := w.file.Flush(); err != nil {
+				return w.fail("", thalweg.Other, err)
 			}
 		}
 	}
@@ -130,14 +130,6 @@ func (w *Writer) full() bool {
 	return false
 }
 
-// flush writes the rows gathered as a row group.
-func (w *Writer) flush() error {
-	if err := w.file.Flush(); err != nil {
-		return w.fail(writeFailure("", thalweg.Other, err))
-	}
-	return nil
-}
-
 // Close writes what is left and the footer; it does not close the io.Writer.
 // A file without its Close is not Parquet. A second Close does nothing.
 func (w *Writer) Close() error {
@@ -146,14 +138,15 @@ func (w *Writer) Close() error {
 	}
 	w.closed = true
 	if err := w.file.Close(); err != nil {
-		return w.fail(writeFailure("", thalweg.Other, err))
+		return w.fail("", thalweg.Other, err)
 	}
 	return nil
 }
 
-func (w *Writer) fail(err error) error {
-	w.err = err
-	return err
+// fail has every later call return the same error.
+func (w *Writer) fail(column string, kind thalweg.Kind, err error) error {
+	w.err = writeFailure(column, kind, err)
+	return w.err
 }
 
 // writeFailure is an error of writing, of a column unless its name is empty.
