@@ -3,7 +3,6 @@ package compact
 import (
 	"context"
 	"errors"
-	"io"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -117,24 +116,14 @@ func NewParquetMerger(compression dataset.Compression, room int64) Merger {
 	return &parquetMerger{engine.Files{Config: dataset.WriterConfig{Compression: compression, Pool: dataset.NewPool(0)}, RoomBytes: room}}
 }
 
-func (m *parquetMerger) Add(day, name string, file []byte) (err error) {
-	r, err := dataset.OpenBytes(name, file, nil, dataset.ReaderConfig{Pool: m.Config.Pool})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	for {
-		rec, err := r.Next()
-		if err == io.EOF {
-			return nil
+func (m *parquetMerger) Add(day, name string, file []byte) error {
+	for rec, err := range engine.Records(name, file, nil, m.Config.Pool) {
+		if err == nil {
+			err = m.Write(day, rec)
 		}
 		if err != nil {
 			return err
 		}
-		err = m.Write(day, rec)
-		rec.Release()
-		if err != nil {
-			return err
-		}
 	}
+	return nil
 }

@@ -3,14 +3,12 @@ package deadletter
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -136,26 +134,15 @@ func (h *replayHistory) load(ctx context.Context, e *commitlog.Entry) (*replayed
 
 // offsetsIn appends the offsets of the rows of a result file.
 func offsetsIn(name string, file []byte, to []int64) ([]int64, error) {
-	r, err := dataset.OpenBytes(name, file, []string{"_offset"}, dataset.ReaderConfig{})
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	for {
-		rec, err := r.Next()
-		if err == io.EOF {
-			return to, nil
-		}
+	for rec, err := range engine.Records(name, file, []string{"_offset"}, nil) {
 		if err != nil {
 			return nil, err
 		}
 		values, ok := rec.Column(0).(*array.Int64)
-		if ok {
-			to = append(to, values.Int64Values()...)
-		}
-		rec.Release()
 		if !ok {
 			return nil, &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: name, Hint: "_offset is no int64"}
 		}
+		to = append(to, values.Int64Values()...)
 	}
+	return to, nil
 }

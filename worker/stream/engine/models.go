@@ -72,13 +72,13 @@ type Registry struct {
 	mu      struct {
 		sync.Mutex
 		candidates []Candidate
-		artifacts  map[thalweg.CheckpointRef]*loading
-		used       []thalweg.CheckpointRef // keys of artifacts, the most recently used last
+		artifacts  []*loading // the most recently used last
 	}
 }
 
 // loading is an artifact, or an artifact to be.
 type loading struct {
+	ref      thalweg.CheckpointRef
 	done     chan struct{} // closed when the rest is set
 	artifact *artifact.Artifact
 	err      error
@@ -88,9 +88,7 @@ var _ Models = (*Registry)(nil)
 
 // NewRegistry returns a Registry without candidates.
 func NewRegistry(bucket storage.Bucket, catalog pipeline.Catalog) *Registry {
-	r := &Registry{bucket: bucket, catalog: catalog}
-	r.mu.artifacts = make(map[thalweg.CheckpointRef]*loading)
-	return r
+	return &Registry{bucket: bucket, catalog: catalog}
 }
 
 // Offer replaces the candidates.
@@ -119,7 +117,9 @@ func (r *Registry) Load(ctx context.Context, m Model) (*artifact.Artifact, error
 		if mine {
 			l.artifact, l.err = r.load(ctx, m)
 			if l.err != nil {
-				r.drop(m.Checkpoint)
+				r.mu.Lock()
+				r.mu.artifacts = slices.DeleteFunc(r.mu.artifacts, func(o *loading) bool { return o == l })
+				r.mu.Unlock()
 			}
 			close(l.done)
 			return l.artifact, l.err
@@ -141,25 +141,17 @@ func (r *Registry) Load(ctx context.Context, m Model) (*artifact.Artifact, error
 func (r *Registry) entry(ref thalweg.CheckpointRef) (l *loading, mine bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i := slices.Index(r.mu.used, ref); i >= 0 {
-		r.mu.used = append(slices.Delete(r.mu.used, i, i+1), ref)
-		return r.mu.artifacts[ref], false
+	i := slices.IndexFunc(r.mu.artifacts, func(l *loading) bool { return l.ref == ref })
+	if mine = i < 0; mine {
+		i, l = 0, &loading{ref: ref, done: make(chan struct{})}
+	} else {
+		l = r.mu.artifacts[i]
 	}
-	if len(r.mu.used) >= maxArtifacts {
-		delete(r.mu.artifacts, r.mu.used[0]) // scorers that use it keep their own reference
-		r.mu.used = slices.Delete(r.mu.used, 0, 1)
+	if !mine || len(r.mu.artifacts) >= maxArtifacts {
+		r.mu.artifacts = slices.Delete(r.mu.artifacts, i, i+1) // scorers that use it keep their own reference
 	}
-	l = &loading{done: make(chan struct{})}
-	r.mu.artifacts[ref] = l
-	r.mu.used = append(r.mu.used, ref)
-	return l, true
-}
-
-func (r *Registry) drop(ref thalweg.CheckpointRef) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.mu.artifacts, ref)
-	r.mu.used = slices.DeleteFunc(r.mu.used, func(u thalweg.CheckpointRef) bool { return u == ref })
+	r.mu.artifacts = append(r.mu.artifacts, l)
+	return l, mine
 }
 
 func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error) {

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -82,9 +80,8 @@ func compareRows(ours, theirs iter.Seq2[StoredRow, error], from, firstAvailable 
 	next, stop := iter.Pull2(theirs)
 	defer stop()
 	b, bad, more := next()
-	headed := false // the headers are compared
 	lost := func() error {
-		for ; bad == nil && more && (b.Offset < firstAvailable || b.Offset == isHeader && !headed); b, bad, more = next() {
+		for ; bad == nil && more && b.Offset < firstAvailable; b, bad, more = next() {
 			switch {
 			case b.Offset == isHeader:
 			case b.Offset < from:
@@ -114,7 +111,7 @@ func compareRows(ours, theirs iter.Seq2[StoredRow, error], from, firstAvailable 
 		case a != b:
 			return 0, fmt.Errorf("what exists has another row %d", rows)
 		}
-		if headed = true; a.Offset != isHeader {
+		if a.Offset != isHeader {
 			rows++
 		}
 		b, bad, more = next()
@@ -138,48 +135,38 @@ const offsetColumn = "_offset"
 // slow, and needed only when two builds meet.
 func textRows(file []byte) iter.Seq2[StoredRow, error] {
 	return func(yield func(StoredRow, error) bool) {
-		r, err := dataset.OpenBytes("rows", file, nil, dataset.ReaderConfig{})
-		if err != nil {
-			yield(StoredRow{}, err)
-			return
-		}
-		defer r.Close()
-		at := r.Schema().FieldIndices(offsetColumn)
-		if len(at) != 1 {
-			yield(StoredRow{}, errors.New("no column "+offsetColumn))
-			return
-		}
+		headed := false
 		var cells []string
-		for _, f := range r.Schema().Fields() {
-			cells = append(cells, f.Name)
-		}
-		if !yieldLine(yield, isHeader, cells) {
-			return
-		}
-		for {
-			rec, err := r.Next()
-			if err == io.EOF {
-				return
+		for rec, err := range Records("rows", file, nil, nil) {
+			var offsets *array.Int64
+			if err == nil {
+				if at := rec.Schema().FieldIndices(offsetColumn); len(at) == 1 {
+					offsets, _ = rec.Column(at[0]).(*array.Int64)
+				}
+				if offsets == nil {
+					err = errors.New("no int64 column " + offsetColumn)
+				}
 			}
 			if err != nil {
 				yield(StoredRow{}, err)
 				return
 			}
-			offsets, ok := rec.Column(at[0]).(*array.Int64)
-			more := ok
-			if !ok {
-				yield(StoredRow{}, errors.New("column "+offsetColumn+" is no int64"))
+			if !headed {
+				for _, f := range rec.Schema().Fields() {
+					cells = append(cells, f.Name)
+				}
+				if headed = true; !yieldLine(yield, isHeader, cells) {
+					return
+				}
 			}
-			for i := 0; i < int(rec.NumRows()) && more; i++ {
+			for i := range int(rec.NumRows()) {
 				cells = cells[:0]
 				for _, c := range rec.Columns() {
 					cells = append(cells, c.ValueStr(i))
 				}
-				more = yieldLine(yield, offsets.Value(i), cells)
-			}
-			rec.Release()
-			if !more {
-				return
+				if !yieldLine(yield, offsets.Value(i), cells) {
+					return
+				}
 			}
 		}
 	}

@@ -19,49 +19,60 @@ type RowBatch struct {
 	Rows   arrow.Record // the columns of Schema, and last their ordinals in the object
 }
 
-// ReadRows yields the scored rows of an object whose bytes are given, batch by
-// batch; a batch is valid until the next. name is for errors.
-func ReadRows(name string, body []byte) iter.Seq2[RowBatch, error] {
-	return func(yield func(RowBatch, error) bool) {
-		if err := readRows(name, body, func(b RowBatch) bool { return yield(b, nil) }); err != nil {
-			yield(RowBatch{}, err)
+// Records yields the records of a Parquet file whose bytes are given, with the
+// named columns or all; a record is valid until the next. name is for errors.
+func Records(name string, file []byte, columns []string, pool *dataset.Pool) iter.Seq2[arrow.Record, error] {
+	return func(yield func(arrow.Record, error) bool) {
+		r, err := dataset.OpenBytes(name, file, columns, dataset.ReaderConfig{Pool: pool})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer r.Close() // it is only read
+		for more := true; more; {
+			rec, err := r.Next()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			more = yield(rec, nil)
+			rec.Release()
 		}
 	}
 }
 
-func readRows(name string, body []byte, yield func(RowBatch) bool) error {
-	r, err := dataset.OpenBytes(name, body, nil, dataset.ReaderConfig{})
-	if err != nil {
-		return err
-	}
-	defer r.Close() // it is only read
-	schema, err := table.FromArrow(r.Schema())
-	if err != nil {
-		return err
-	}
-	binder, err := table.NewBinder(schema, r.Schema())
-	if err != nil {
-		return err
-	}
-	next := int64(0)
-	for more := true; more; {
-		natural, err := r.Next()
-		if err == io.EOF {
-			return nil
+// ReadRows yields the scored rows of an object whose bytes are given, batch by
+// batch; a batch is valid until the next. name is for errors.
+func ReadRows(name string, body []byte) iter.Seq2[RowBatch, error] {
+	return func(yield func(RowBatch, error) bool) {
+		var schema table.Schema
+		var binder *table.Binder
+		next := int64(0)
+		for natural, err := range Records(name, body, nil, nil) {
+			if err == nil && binder == nil {
+				if schema, err = table.FromArrow(natural.Schema()); err == nil {
+					binder, err = table.NewBinder(schema, natural.Schema())
+				}
+			}
+			var rows arrow.Record
+			if err == nil {
+				rows, err = binder.Bind(natural, next)
+			}
+			if err != nil {
+				yield(RowBatch{}, err)
+				return
+			}
+			next += rows.NumRows()
+			more := yield(RowBatch{schema, rows}, nil)
+			rows.Release()
+			if !more {
+				return
+			}
 		}
-		if err != nil {
-			return err
-		}
-		rows, err := binder.Bind(natural, next)
-		natural.Release()
-		if err != nil {
-			return err
-		}
-		next += rows.NumRows()
-		more = yield(RowBatch{schema, rows})
-		rows.Release()
 	}
-	return nil
 }
 
 // DeadLetters yields the dead letters of an object, up to the first that cannot be
