@@ -1,9 +1,7 @@
 package compact
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -45,7 +43,6 @@ func (s *Sweeper) Sweep(ctx context.Context, now, retention time.Duration) (dele
 	if err := s.look(ctx, now); err != nil {
 		return 0, false, err
 	}
-	families := s.families()
 	for info, err := range s.Bucket.List(ctx, s.Log.Layout().DataDir(), "") {
 		if err != nil {
 			return deleted, again, err
@@ -54,7 +51,7 @@ func (s *Sweeper) Sweep(ctx context.Context, now, retention time.Duration) (dele
 		if !ok {
 			continue
 		}
-		r := s.replaces(families, slot, merged)
+		r := s.replaces(slot, merged)
 		switch {
 		case r == nil:
 		case now < r.Since+retention:
@@ -104,31 +101,9 @@ func (s *Sweeper) look(ctx context.Context, now time.Duration) error {
 	return nil
 }
 
-// families returns the compactions whose rows are not in a later one, in order,
-// each followed by those that are in it. Ranges of compactions are nested or
-// apart, so one of each family has the whole range.
-func (s *Sweeper) families() [][]*Replaced {
-	all := make([]*Replaced, 0, len(s.seen))
-	for _, r := range s.seen {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b *Replaced) int {
-		return cmp.Or(cmp.Compare(a.Slots[0], b.Slots[0]), cmp.Compare(b.Slots[1], a.Slots[1]), cmp.Compare(b.Slot, a.Slot))
-	})
-	var families [][]*Replaced
-	for _, r := range all {
-		if n := len(families); n > 0 && r.Slots[0] < families[n-1][0].Slots[1] {
-			families[n-1] = append(families[n-1], r)
-		} else {
-			families = append(families, []*Replaced{r})
-		}
-	}
-	return families
-}
-
 // replaces returns the compaction that has made the objects of a slot needless
 // for longest, nil if none has.
-func (s *Sweeper) replaces(families [][]*Replaced, slot uint64, merged bool) (oldest *Replaced) {
+func (s *Sweeper) replaces(slot uint64, merged bool) (oldest *Replaced) {
 	within := [2]uint64{slot, slot + 1}
 	if merged {
 		r := s.seen[slot]
@@ -137,14 +112,7 @@ func (s *Sweeper) replaces(families [][]*Replaced, slot uint64, merged bool) (ol
 		}
 		within = r.Slots
 	}
-	at, found := slices.BinarySearchFunc(families, within[0], func(f []*Replaced, first uint64) int { return cmp.Compare(f[0].Slots[0], first) })
-	if !found {
-		at--
-	}
-	if at < 0 {
-		return nil
-	}
-	for _, r := range families[at] {
+	for _, r := range s.seen {
 		if r.Slot > slot && r.Slots[0] <= within[0] && within[1] <= r.Slots[1] && (oldest == nil || r.Since < oldest.Since) {
 			oldest = r
 		}
