@@ -108,7 +108,7 @@ func (m *partition) handle(ev event) {
 			clear(m.versions.refused) // the operator may have mended what was damaged
 		}
 		if ev.resumed {
-			m.rate.reset()
+			m.rate = deadRate{most: m.cfg.MaxDeadRate}
 		}
 		m.paused, m.loss.authorized = ev.paused, ev.skip
 	case memoryShort:

@@ -14,49 +14,30 @@ const (
 // then rather the producer's, the spec's or the model's than theirs, and the
 // rest of the topic would follow them.
 type deadRate struct {
-	most    float64 // share of events that may be dead letters, 0: any
-	recent  window
-	tripped string // why nothing is scored until the operator resumes, "" if something is
-}
-
-// window counts the newest events, batch by batch.
-type window struct {
-	batches      []windowBatch // oldest first
-	events, dead int
-}
-
-type windowBatch struct{ events, dead int }
-
-// add takes in a batch and forgets those that rateWindow events follow. There
-// are at most rateWindow batches: an empty one does not count.
-func (w *window) add(events, dead int) {
-	if events == 0 {
-		return
-	}
-	w.batches = append(w.batches, windowBatch{events, dead})
-	w.events += events
-	w.dead += dead
-	old := 0
-	for w.events-w.batches[old].events >= rateWindow {
-		w.events -= w.batches[old].events
-		w.dead -= w.batches[old].dead
-		old++
-	}
-	w.batches = append(w.batches[:0], w.batches[old:]...)
+	most         float64  // share of events that may be dead letters, 0: any
+	batches      [][2]int // events and dead letters of the newest batches, oldest first
+	events, dead int      // in them
+	tripped      string   // why nothing is scored until the operator resumes, "" if something is
 }
 
 // observe takes in a batch and reports whether it made the rate too high. It is
 // the last one then, of rateWindow events at most.
 func (r *deadRate) observe(events, dead int) bool {
-	if r.most <= 0 || r.tripped != "" {
+	if r.most <= 0 || r.tripped != "" || events == 0 {
 		return false
 	}
-	r.recent.add(events, dead)
-	if w := &r.recent; w.events >= rateMinimum && float64(w.dead) > r.most*float64(w.events) {
+	r.batches = append(r.batches, [2]int{events, dead})
+	r.events += events
+	r.dead += dead
+	old := 0
+	for ; r.events-r.batches[old][0] >= rateWindow; old++ { // as many events follow it
+		r.events -= r.batches[old][0]
+		r.dead -= r.batches[old][1]
+	}
+	r.batches = append(r.batches[:0], r.batches[old:]...)
+	if r.events >= rateMinimum && float64(r.dead) > r.most*float64(r.events) {
 		r.tripped = fmt.Sprintf("%d of the last %d events were dead letters, more than max_rate %.4g%%: nothing is scored until the stream is resumed",
-			w.dead, w.events, 100*r.most)
+			r.dead, r.events, 100*r.most)
 	}
 	return r.tripped != ""
 }
-
-func (r *deadRate) reset() { r.recent, r.tripped = window{}, "" }

@@ -96,22 +96,22 @@ func TestAFewDeadLettersAmongFewEventsAreNoRate(t *testing.T) {
 // TestTheWindowForgetsWhatIsLongAgo: hours of good events are no reason to go
 // on through bad ones, and old bad ones none to stop.
 func TestTheWindowForgetsWhatIsLongAgo(t *testing.T) {
-	var w window
+	w := deadRate{most: 1}
 	for range 1000 {
-		w.add(100, 0)
+		w.observe(100, 0)
 	}
 	if w.events < rateWindow || w.events >= rateWindow+100 || len(w.batches) > rateWindow {
 		t.Errorf("%d events in %d batches", w.events, len(w.batches))
 	}
 	for range rateWindow / 100 {
-		w.add(100, 100)
+		w.observe(100, 100)
 	}
 	if w.dead != w.events {
 		t.Errorf("%d of %d are dead", w.dead, w.events)
 	}
 	for range 5 * rateWindow {
-		w.add(1, 0)
-		w.add(0, 0)
+		w.observe(1, 0)
+		w.observe(0, 0)
 	}
 	if w.dead != 0 || w.events != rateWindow || len(w.batches) != rateWindow {
 		t.Errorf("%d of %d are dead, in %d batches", w.dead, w.events, len(w.batches))

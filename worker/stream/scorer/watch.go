@@ -3,8 +3,6 @@ package scorer
 import (
 	"context"
 	"time"
-
-	"github.com/thalweg/thalweg/connectors"
 )
 
 // watchEvery is how often the topic is looked at: by one small request, or two
@@ -26,18 +24,22 @@ func (r *runner) watchTopic() {
 	idle := m.slots.opened && !m.Busy(opFetch)
 	r.spawn(func(ctx context.Context) func() event {
 		topic, err := r.source.Topic(ctx)
-		look := watched{topicID: topic.ID, end: -1, err: err}
-		if err == nil && idle {
-			look = r.lookAtEnd(ctx, topic)
+		look := watched{end: -1}
+		if idle {
+			look = watched{topicID: topic.ID, end: -1, err: err}
+			if err == nil {
+				if _, next, err := r.source.Bounds(ctx, r.cfg.Partition); err != nil {
+					look.err = err
+				} else {
+					look.end = next
+				}
+			}
 		}
 		return func() event {
 			if err == nil {
 				r.partitions = topic.Partitions
 			}
-			r.watched = watched{end: -1}
-			if idle {
-				r.watched = look
-			}
+			r.watched = look
 			r.work.Go(func() {
 				timer := time.NewTimer(watchEvery)
 				defer timer.Stop()
@@ -50,14 +52,6 @@ func (r *runner) watchTopic() {
 			return ticked{} // so that it is reported
 		}
 	})
-}
-
-func (r *runner) lookAtEnd(ctx context.Context, topic connectors.Topic) watched {
-	_, next, err := r.source.Bounds(ctx, r.cfg.Partition)
-	if err != nil {
-		next = -1
-	}
-	return watched{topicID: topic.ID, end: next, err: err}
 }
 
 // end returns the end of the partition that is known best, -1 for none, and why
