@@ -1,6 +1,7 @@
 package compact
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 
@@ -235,18 +236,12 @@ func (c *Planner) openPlan(part []Run) []Run {
 	if len(part) < 2 {
 		return nil
 	}
-	sizes := make([]int64, 0, 64)
+	sizes := make([]int64, 0, len(part)) // powers of two
 	for _, r := range part {
-		size := int64(1)
-		for size < r.Bytes {
-			size *= 2
-		}
-		if !slices.Contains(sizes, size) {
-			sizes = append(sizes, size)
-		}
+		sizes = append(sizes, 1<<bits.Len64(uint64(max(r.Bytes, 1)-1)))
 	}
 	slices.Sort(sizes)
-	for _, most := range sizes {
+	for _, most := range slices.Compact(sizes) {
 		for i := 0; i < len(part); i++ {
 			j := i
 			for j < len(part) && part[j].Bytes <= most {

@@ -2,6 +2,7 @@ package compact
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -40,24 +41,17 @@ func (s *Sweeper) Note(r Replaced) {
 // more is waiting. Time is measured from when this process saw it first: who
 // reads an object for less than that is never in its way, however clocks differ.
 func (s *Sweeper) Sweep(ctx context.Context, now, retention time.Duration) (deleted int, again bool, err error) {
-	if err := s.look(ctx, now); err != nil {
+	objects, err := s.look(ctx, now)
+	if err != nil {
 		return 0, false, err
 	}
-	for info, err := range s.Bucket.List(ctx, s.Log.Layout().DataDir(), "") {
-		if err != nil {
-			return deleted, again, err
-		}
-		slot, merged, ok := s.Log.Layout().SlotOf(info.Key)
-		if !ok {
-			continue
-		}
-		r := s.replaces(slot, merged)
-		switch {
+	for _, o := range objects {
+		switch r := s.replaces(o.slot, o.merged); {
 		case r == nil:
 		case now < r.Since+retention:
 			again = true
 		default:
-			if err := s.Bucket.Delete(ctx, info.Key); err != nil {
+			if err := s.Bucket.Delete(ctx, o.key); err != nil {
 				return deleted, again, err
 			}
 			deleted++
@@ -66,16 +60,27 @@ func (s *Sweeper) Sweep(ctx context.Context, now, retention time.Duration) (dele
 	return deleted, again, nil
 }
 
-// look finds the finished compactions whose objects are there. Those that are
-// not were replaced themselves, by one that is.
-func (s *Sweeper) look(ctx context.Context, now time.Duration) error {
+// object is one of scored rows.
+type object struct {
+	key    string
+	slot   uint64
+	merged bool
+}
+
+// look lists the objects, and finds the finished compactions that they are of.
+// Compactions whose objects are gone were replaced themselves, by one that is there.
+func (s *Sweeper) look(ctx context.Context, now time.Duration) (objects []object, err error) {
 	there := make(map[uint64]bool)
 	for info, err := range s.Bucket.List(ctx, s.Log.Layout().DataDir(), "") {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		slot, merged, ok := s.Log.Layout().SlotOf(info.Key)
-		if !ok || !merged || there[slot] {
+		if !ok {
+			continue
+		}
+		objects = append(objects, object{info.Key, slot, merged})
+		if !merged || there[slot] {
 			continue
 		}
 		there[slot] = true
@@ -87,18 +92,14 @@ func (s *Sweeper) look(ctx context.Context, now time.Duration) error {
 			continue // not finished: nothing was replaced
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if e.Intent.Action == commitlog.Compact {
 			s.Note(Replaced{slot, e.Intent.Slots, now})
 		}
 	}
-	for slot := range s.seen {
-		if !there[slot] {
-			delete(s.seen, slot)
-		}
-	}
-	return nil
+	maps.DeleteFunc(s.seen, func(slot uint64, _ *Replaced) bool { return !there[slot] })
+	return objects, nil
 }
 
 // replaces returns the compaction that has made the objects of a slot needless

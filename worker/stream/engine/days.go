@@ -31,18 +31,18 @@ const MinDayBatch = 64
 // version's, or the year is none of 1 to 9999.
 const noDay = math.MinInt64
 
-const dayUS = int64(24 * time.Hour / time.Microsecond)
+const (
+	dayUS   = int64(24 * time.Hour / time.Microsecond)
+	firstUS = -719_162 * dayUS  // of the year 1
+	endUS   = 2_932_897 * dayUS // of the year 10000
+)
 
 // dayOf returns the number of the UTC day of a time in microseconds since 1970.
 func dayOf(us int64) int64 {
-	day := us / dayUS
-	if us%dayUS < 0 {
-		day--
-	}
-	if year := time.Unix(day*24*60*60, 0).UTC().Year(); year < 1 || year > 9999 {
+	if us < firstUS || us >= endUS {
 		return noDay
 	}
-	return day
+	return (us-firstUS)/dayUS + firstUS/dayUS
 }
 
 func dayName(day int64) string {
@@ -59,26 +59,10 @@ func daysOf(cleaned arrow.Record, by string) []int64 {
 	if at := cleaned.Schema().FieldIndices(by); len(at) == 1 {
 		column, _ = cleaned.Column(at[0]).(*array.Timestamp)
 	}
-	if column == nil {
-		for i := range days {
-			days[i] = noDay
+	for i := range days {
+		if days[i] = noDay; column != nil && column.IsValid(i) {
+			days[i] = dayOf(int64(column.Value(i)))
 		}
-		return days
-	}
-	lastUS, last := int64(math.MinInt64), int64(noDay)
-	for i, us := range column.TimestampValues() {
-		switch {
-		case column.IsNull(i):
-			days[i] = noDay
-			continue
-		case int64(us) < lastUS || int64(us) >= lastUS+dayUS: // not in the day before
-			last = dayOf(int64(us))
-			lastUS = last * dayUS
-			if last == noDay {
-				lastUS = math.MinInt64
-			}
-		}
-		days[i] = last
 	}
 	return days
 }

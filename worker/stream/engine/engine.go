@@ -145,43 +145,38 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 // are added to lost. If the code itself fails on a batch, it is tried in halves
 // until the rows that it fails on are found; they are lost too. If it fails on
 // all of several rows the fault is not theirs, and the error is returned.
-func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []Reject) ([]piece, []Reject, error) {
-	p, removed, err := e.once(ctx, rec)
-	if err == nil {
-		return []piece{p}, append(lost, removed...), nil
-	}
-	if ctx.Err() != nil {
-		return nil, nil, &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: ctx.Err()}
-	}
-	var pieces []piece
+func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []Reject) (pieces []piece, _ []Reject, _ error) {
+	var whole error // of all rows at once
 	failed := int64(0)
-	var bisect func(lo, hi int64, why error)
-	bisect = func(lo, hi int64, why error) {
-		if why == nil {
-			part := rec.NewSlice(lo, hi)
-			defer part.Release()
-			var p piece
-			if p, removed, why = e.once(ctx, part); why == nil {
-				pieces = append(pieces, p)
-				lost = append(lost, removed...)
-				return
-			}
-		}
-		if hi-lo == 1 {
-			failed++
-			lost = append(lost, Reject{offsetsOf(rec)[lo], stageScore, why.Error()})
+	var try func(lo, hi int64)
+	try = func(lo, hi int64) {
+		if whole != nil && ctx.Err() != nil {
 			return
 		}
-		mid := lo + (hi-lo)/2
-		bisect(lo, mid, nil)
-		bisect(mid, hi, nil)
+		part := rec.NewSlice(lo, hi)
+		defer part.Release()
+		p, removed, err := e.once(ctx, part)
+		whole = cmp.Or(whole, err)
+		switch mid := lo + (hi-lo)/2; {
+		case err == nil:
+			pieces, lost = append(pieces, p), append(lost, removed...)
+		case hi-lo == 1:
+			failed++
+			lost = append(lost, Reject{offsetsOf(rec)[lo], stageScore, err.Error()})
+		default:
+			try(lo, mid)
+			try(mid, hi)
+		}
 	}
-	bisect(0, rec.NumRows(), err)
-	if failed == rec.NumRows() && failed > 1 || ctx.Err() != nil {
-		releaseAll(pieces)
-		return nil, nil, err
+	try(0, rec.NumRows())
+	switch {
+	case whole != nil && ctx.Err() != nil:
+		whole = &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: ctx.Err()}
+	case whole == nil || failed < rec.NumRows() || failed == 1:
+		return pieces, lost, nil
 	}
-	return pieces, lost, nil
+	releaseAll(pieces)
+	return nil, nil, whole
 }
 
 // once scores rec in one go; a panic is an error.

@@ -182,38 +182,28 @@ func concat(a, b arrow.Record) (arrow.Record, error) {
 // concatStrings is array.Concatenate for dictionaries of strings. Arrow's own
 // gives other strings where rows are null and the dictionaries differ.
 func concatStrings(a *array.Dictionary, b arrow.Array) (arrow.Array, error) {
-	entries := array.NewStringBuilder(memory.DefaultAllocator)
-	defer entries.Release()
-	indices := array.NewInt32Builder(memory.DefaultAllocator)
-	defer indices.Release()
-	indices.Reserve(a.Len() + b.Len())
-	known := make(map[string]int32)
+	merged, ok := array.NewDictionaryBuilder(memory.DefaultAllocator, a.DataType().(*arrow.DictionaryType)).(*array.BinaryDictionaryBuilder)
+	if !ok {
+		return nil, fmt.Errorf("%s is no dictionary of strings", a.DataType())
+	}
+	defer merged.Release()
+	merged.Reserve(a.Len() + b.Len())
 	for _, c := range []arrow.Array{a, b} {
-		d, ok := c.(*array.Dictionary)
-		if !ok {
+		if !arrow.TypeEqual(c.DataType(), a.DataType()) {
 			return nil, fmt.Errorf("%s and %s", a.DataType(), c.DataType())
 		}
+		d := c.(*array.Dictionary)
 		values, ok := d.Dictionary().(*array.String)
 		if !ok {
 			return nil, fmt.Errorf("a dictionary of %s", d.Dictionary().DataType())
 		}
 		for i := range d.Len() {
 			if d.IsNull(i) {
-				indices.AppendNull()
-				continue
+				merged.AppendNull()
+			} else if err := merged.AppendString(values.Value(d.GetValueIndex(i))); err != nil {
+				return nil, err
 			}
-			v := values.Value(d.GetValueIndex(i))
-			at, ok := known[v]
-			if !ok {
-				at = int32(len(known))
-				known[v] = at
-				entries.Append(v)
-			}
-			indices.Append(at)
 		}
 	}
-	keys, dictionary := indices.NewArray(), entries.NewArray()
-	defer keys.Release()
-	defer dictionary.Release()
-	return array.NewDictionaryArray(a.DataType(), keys, dictionary), nil
+	return merged.NewArray(), nil
 }
