@@ -79,13 +79,6 @@ func (c *merges) finished(e commitlog.Entry) {
 	}
 }
 
-// sweepIn has replaced objects looked for at a time, or earlier.
-func (c *merges) sweepIn(at time.Duration) {
-	if c.sweepAt == 0 || at < c.sweepAt {
-		c.sweepAt = at
-	}
-}
-
 // mergeMore has files merged, beside everything else. Reading and merging needs
 // no slot: what is in memory then waits until the log is free.
 func (m *partition) mergeMore() {
@@ -189,8 +182,8 @@ func (m *partition) finishMerge(ev slotFinished) {
 	m.recovered()
 	m.out = append(m.out, release{c.end()})
 	c.Replace(ev.entry)
-	if c.Config.On() {
-		c.sweepIn(m.Now.Mono + c.Config.Retention)
+	if at := m.Now.Mono + c.Config.Retention; c.Config.On() && (c.sweepAt == 0 || at < c.sweepAt) {
+		c.sweepAt = at
 	}
 	if s := m.slots.closing; s != nil { // its claim comes after this slot's
 		s.scoredAt = m.slots.stamp(m.Now.Wall, 0)

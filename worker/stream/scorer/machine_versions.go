@@ -24,31 +24,6 @@ func (v *versions) wanted() *engine.Candidate {
 	return nil
 }
 
-// choose returns the version to load, nil if there is none, or that next, which
-// is loaded, is to take over.
-func (v *versions) choose() (load *engine.Candidate, takeOver bool) {
-	want := v.wanted()
-	switch {
-	case want == nil:
-	case v.current != nil && v.current.Model == want.Model:
-		v.next = nil
-	case v.next == nil || v.next.Model != want.Model:
-		v.next = nil
-		return want, false
-	default:
-		return nil, true
-	}
-	return nil, false
-}
-
-func (v *versions) loaded(model engine.Model, refused error) {
-	if refused != nil {
-		v.refused[model] = refused.Error()
-	} else if want := v.wanted(); want != nil && want.Model == model {
-		v.next = want
-	}
-}
-
 // loadVersion loads the version that is scored with: that of the claim being
 // recovered, or the one that takes over at the next boundary between spans. The
 // one before serves until then.
@@ -60,11 +35,16 @@ func (m *partition) loadVersion() {
 		}
 		return
 	}
-	load, takeOver := v.choose()
-	if load != nil && m.Idle(opLoad) {
-		m.start(opLoad, loadModel{load.Model})
-	}
-	if takeOver && m.slots.blank() && !m.Busy(opScore) {
+	switch want := v.wanted(); {
+	case want == nil:
+	case v.current != nil && v.current.Model == want.Model:
+		v.next = nil
+	case v.next == nil || v.next.Model != want.Model:
+		v.next = nil
+		if m.Idle(opLoad) {
+			m.start(opLoad, loadModel{want.Model})
+		}
+	case m.slots.blank() && !m.Busy(opScore):
 		v.current, v.next = v.next, nil
 		if s := m.slots.open; s != nil {
 			s.model, s.registered = v.current.Model, v.current.RegisteredAtUS
@@ -82,15 +62,17 @@ func (m *partition) onLoaded(ev modelLoaded) {
 	} else {
 		m.Complete(opLoad, nil)
 	}
-	in := m.slots.claim
-	switch {
-	case in == nil || ev.model != engine.ModelOf(in):
-		m.versions.loaded(ev.model, refused)
-	case refused == nil:
-		m.slots.ready = true
-	default:
-		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(refused), Subject: ev.model.String(), Err: refused,
-			Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"})
+	v, in := &m.versions, m.slots.claim
+	switch want := v.wanted(); {
+	case in != nil && ev.model == engine.ModelOf(in):
+		if m.slots.ready = refused == nil; !m.slots.ready {
+			m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(refused), Subject: ev.model.String(), Err: refused,
+				Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"})
+		}
+	case refused != nil:
+		v.refused[ev.model] = refused.Error()
+	case want != nil && want.Model == ev.model:
+		v.next = want
 	}
 }
 
