@@ -50,7 +50,7 @@ type Memory struct {
 	mu struct {
 		sync.Mutex
 		shares  []*Share
-		waiting []*waiter
+		waiting []*Share // whose fetch waits for room
 	}
 }
 
@@ -61,18 +61,13 @@ type Share struct {
 
 	// Guarded by memory.mu.
 	hold     Holding
-	fetching int64  // reserved by the fetch under way
-	signaled uint64 // the span that shall be committed early
+	fetching int64         // reserved by the fetch under way
+	granted  chan struct{} // closed when the fetch that waits has room
+	signaled uint64        // the span that shall be committed early
 	perByte  float64
 	large    bool // has the turn to hold more
 	oversize bool // the fetch under way made use of it
 	merged   bool // has the turn to have a merged file
-}
-
-// waiter is a fetch that waits for room.
-type waiter struct {
-	share   *Share
-	granted chan struct{} // closed when it has it
 }
 
 // NewMemory returns a Memory of limit bytes (0: DefaultMemory) for a process
@@ -123,9 +118,7 @@ func (s *Share) Detach() {
 
 // Waits reports whether a fetch of the partition waits for room.
 func (s *Share) Waits() (waits bool) {
-	s.with(func(m *Memory) {
-		waits = slices.ContainsFunc(m.mu.waiting, func(w *waiter) bool { return w.share == s })
-	})
+	s.with(func(m *Memory) { waits = slices.Contains(m.mu.waiting, s) })
 	return waits
 }
 
@@ -169,23 +162,25 @@ func (s *Share) Spare() (spare int64) {
 // Reserve waits until there is room for one more fetch and returns how much it
 // may ask for.
 func (s *Share) Reserve(ctx context.Context, most int) (fetchBytes int, err error) {
-	m := s.memory
-	m.mu.Lock()
-	w := &waiter{share: s, granted: make(chan struct{})}
-	m.mu.waiting = append(m.mu.waiting, w)
-	m.serveLocked()
-	m.mu.Unlock()
+	granted := make(chan struct{})
+	s.with(func(m *Memory) {
+		s.granted = granted
+		m.mu.waiting = append(m.mu.waiting, s)
+		m.serveLocked()
+	})
 	select {
-	case <-w.granted:
+	case <-granted:
 	case <-ctx.Done():
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if i := slices.Index(m.mu.waiting, w); i >= 0 {
-		m.mu.waiting = slices.Delete(m.mu.waiting, i, i+1)
-		return 0, &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
-	}
-	return int(min(int64(most), m.fetchBytes())), nil
+	s.with(func(m *Memory) {
+		if i := slices.Index(m.mu.waiting, s); i >= 0 {
+			m.mu.waiting = slices.Delete(m.mu.waiting, i, i+1)
+			err = &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
+		} else {
+			fetchBytes = int(min(int64(most), m.fetchBytes()))
+		}
+	})
+	return fetchBytes, err
 }
 
 // Fetched ends a reservation: what came is in the backlog, which takes so much
@@ -241,22 +236,21 @@ func (m *Memory) serveLocked() {
 	if len(m.mu.waiting) == 0 {
 		return
 	}
-	slices.SortStableFunc(m.mu.waiting, func(a, b *waiter) int { return cmp.Compare(a.share.held(), b.share.held()) })
+	slices.SortStableFunc(m.mu.waiting, func(a, b *Share) int { return cmp.Compare(a.held(), b.held()) })
 	short := int64(0)
 	still := m.mu.waiting[:0]
-	for _, w := range m.mu.waiting {
-		s := w.share
+	for _, s := range m.mu.waiting {
 		want := s.wanted()
 		switch {
 		case s.hold.Unscored > fetchesAhead*m.fetchBytes(): // scoring makes room
 		case m.fitsLocked(s, want) || s.hold.Recovering && s.takeTurnLocked():
 			s.fetching = want
-			close(w.granted)
+			close(s.granted)
 			continue
 		default:
 			short += want
 		}
-		still = append(still, w)
+		still = append(still, s)
 	}
 	clear(m.mu.waiting[len(still):])
 	m.mu.waiting = still
