@@ -189,9 +189,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 	topic := source
 	if g := w.cfg.Gate; g != nil {
 		cfg.Hook, topic, bucket = g.Do, g.Source(source), g.Bucket(bucket)
-		if cfg.Outbox != nil {
-			cfg.Outbox = g.Outbox(cfg.Outbox)
-		}
+		cfg.Outbox = g.Outbox(cfg.Outbox)
 	}
 	if s.table, err = w.tables.join(w, spec, bucket, cfg); err != nil {
 		return nil, err

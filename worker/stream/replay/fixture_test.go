@@ -175,7 +175,7 @@ func (w *world) request(version int, into, from, to string) Request {
 // run carries a replay out on a bucket.
 func (w *world) run(ctx context.Context, m *Manifest, bucket storage.Bucket, prefix string) (Progress, error) {
 	w.t.Helper()
-	return w.runThrough(ctx, m, bucket, prefix, nil)
+	return w.runThrough(ctx, m, bucket, prefix, crashtest.NewGate(crashtest.NewScript(), crashtest.Process{}))
 }
 
 // runThrough does so with a gate before the process's steps.

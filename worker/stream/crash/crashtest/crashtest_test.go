@@ -27,18 +27,6 @@ func TestAGateWithoutAPlanIsTheStoreItself(t *testing.T) {
 	})
 }
 
-func TestNoGateStandsBetween(t *testing.T) {
-	var none *crashtest.Gate
-	b := memory.New()
-	if none.Bucket(b) != storage.Bucket(b) || none.Source(nil) != nil {
-		t.Error("a nil gate wraps")
-	}
-	called := false
-	if err := none.Do(t.Context(), crash.Score, func() error { called = true; return nil }); err != nil || !called {
-		t.Error("a nil gate holds up", err)
-	}
-}
-
 // TestEachActionDoesAtItsMomentWhatItSays tries each on the creation of a
 // claim: whether the object is there, what the caller is told, and what becomes
 // of the process's next step.

@@ -26,8 +26,8 @@ type Process struct {
 	Stall func()
 }
 
-// Gate is where the steps of one process pass. A nil Gate lets everything pass
-// and costs nothing. Its methods may be called concurrently.
+// Gate is where the steps of one process pass. Its methods may be called
+// concurrently.
 type Gate struct {
 	script  *Script
 	process Process
@@ -67,34 +67,21 @@ type step struct {
 }
 
 // Bucket returns b as the process sees it.
-func (g *Gate) Bucket(b storage.Bucket) storage.Bucket {
-	if g == nil {
-		return b
-	}
-	return fault.InterceptBucket(b, g)
-}
+func (g *Gate) Bucket(b storage.Bucket) storage.Bucket { return fault.InterceptBucket(b, g) }
 
 // Source returns s as the process sees it.
-func (g *Gate) Source(s connectors.Source) connectors.Source {
-	if g == nil {
-		return s
-	}
-	return fault.InterceptSource(s, g)
-}
+func (g *Gate) Source(s connectors.Source) connectors.Source { return fault.InterceptSource(s, g) }
 
 // Outbox returns o as the process sees it; nil stays nil.
 func (g *Gate) Outbox(o connectors.Outbox) connectors.Outbox {
-	if g == nil || o == nil {
-		return o
+	if o == nil {
+		return nil
 	}
 	return fault.InterceptOutbox(o, g)
 }
 
 // Do implements crash.Hook.
 func (g *Gate) Do(ctx context.Context, p crash.Point, effect func() error) error {
-	if g == nil {
-		return effect()
-	}
 	return g.pass(ctx, step{seam: ofItself, point: p,
 		Call: fault.Call{Key: string(p), Make: func(context.Context, fault.Hit) error { return effect() }}})
 }
