@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"iter"
-	"math"
 	"slices"
 
 	"github.com/thalweg/thalweg"
@@ -15,12 +14,9 @@ import (
 // in order. It reads back to the newest compaction, whose record says where the
 // runs before it are, and then those slots that are in none: a number of
 // records that follows from how many small files there are, not from the length
-// of the log. Of a log without a compaction it reads maxTail slots.
-func ReadTail(ctx context.Context, log *commitlog.Log) ([]Run, error) {
-	return readTail(ctx, log, math.MaxUint64)
-}
-
-func readTail(ctx context.Context, log *commitlog.Log, before uint64) ([]Run, error) {
+// of the log. Of a log without a compaction it reads maxTail slots. Slots from
+// before on do not count.
+func ReadTail(ctx context.Context, log *commitlog.Log, before uint64) ([]Run, error) {
 	var runs []Run
 	read := 0
 	for e, err := range readBefore(ctx, log, before) {
@@ -120,7 +116,7 @@ func readBefore(ctx context.Context, log *commitlog.Log, before uint64) iter.Seq
 // of its record. They follow from the log before it, whoever asks and when.
 func ReadInputs(ctx context.Context, log *commitlog.Log, claimed *commitlog.Intent) (inputs []Run, hint []commitlog.Run, err error) {
 	slots := claimed.Slots
-	tail, err := readTail(ctx, log, claimed.Seq)
+	tail, err := ReadTail(ctx, log, claimed.Seq)
 	if err != nil {
 		return nil, nil, err
 	}

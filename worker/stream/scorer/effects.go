@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -78,7 +79,7 @@ func (r *runner) carryOut(e effect) {
 		})
 	case readRuns:
 		r.do(func(ctx context.Context) event {
-			runs, err := compact.ReadTail(ctx, r.logbook)
+			runs, err := compact.ReadTail(ctx, r.logbook, math.MaxUint64)
 			return runsRead{e.epoch, runs, err}
 		})
 	case sweep:

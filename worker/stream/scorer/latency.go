@@ -50,12 +50,9 @@ func (l *latency) quantile(q float64) time.Duration {
 	if l.mu.n == 0 {
 		return 0
 	}
-	rank := uint64(q * float64(l.mu.n-1))
-	seen := uint64(0)
-	for i, c := range l.mu.counts {
-		if seen += c; seen > rank {
-			return time.Duration(boundOf(i)) * time.Microsecond
-		}
+	rank, bucket := uint64(q*float64(l.mu.n-1)), 0
+	for seen := l.mu.counts[0]; seen <= rank && bucket < buckets-1; seen += l.mu.counts[bucket] {
+		bucket++
 	}
-	return time.Duration(boundOf(buckets-1)) * time.Microsecond
+	return time.Duration(boundOf(bucket)) * time.Microsecond
 }

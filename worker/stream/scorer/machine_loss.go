@@ -47,28 +47,6 @@ type loss struct {
 	err     error
 }
 
-// skippable reports whether there is a way on behind the next offset: the topic
-// begins there, or another topic has such a partition. A log that ends before
-// the next offset is neither: what comes there would be taken for what was scored.
-func (l *loss) skippable(next int64) bool {
-	if l.missing.Was != l.missing.Is {
-		return l.missing.First >= 0
-	}
-	return l.missing.First > next
-}
-
-// allow reports whether an operator has authorized to give up exactly what is lost.
-func (l *losses) allow(lost SkipAuthorization) bool {
-	given := l.authorized
-	if given.From == l.from {
-		given.From = lost.From // it was about a claim too, which is finished
-	}
-	if lost.Accept != "" && given.To >= lost.To {
-		given.To = lost.To
-	}
-	return given == lost
-}
-
 // recordLoss reports whether an error of a fetch says that the offsets at its
 // position are lost.
 func (m *partition) recordLoss(err error) bool {
@@ -167,12 +145,28 @@ func (m *partition) missing() SkipAuthorization {
 	return lost
 }
 
-func (m *partition) skippable() bool { return m.loss.found.skippable(m.slots.committed) }
+// skippable reports whether there is a way on behind the next offset: the topic
+// begins there, or another topic has such a partition. A log that ends before
+// the next offset is neither: what comes there would be taken for what was scored.
+func (m *partition) skippable() bool {
+	l := m.loss.found.missing
+	if l.Was != l.Is {
+		return l.First >= 0
+	}
+	return l.First > m.slots.committed
+}
 
-// allowed reports whether what is lost may be given up, by the spec or by an
-// operator.
+// allowed reports whether exactly what is lost may be given up, by the spec or by
+// an operator.
 func (m *partition) allowed(lost SkipAuthorization) bool {
-	return m.cfg.OnLost == Earliest || m.cfg.OnLost == Latest || m.loss.allow(lost)
+	given := m.loss.authorized
+	if given.From == m.loss.from {
+		given.From = lost.From // it was about a claim too, which is finished
+	}
+	if lost.Accept != "" && given.To >= lost.To {
+		given.To = lost.To
+	}
+	return m.cfg.OnLost == Earliest || m.cfg.OnLost == Latest || given == lost
 }
 
 func (m *partition) lostError(lost SkipAuthorization) error {

@@ -107,7 +107,8 @@ func (m *partition) scoreMore() {
 // batchDue reports whether the backlog is to be scored now and not merged with
 // what comes next.
 func (m *partition) batchDue() bool {
-	return m.paused || m.draining || m.loss.found != nil || m.recovering() || m.source.full(m.Now.Mono, m.cfg.Batching)
+	s, l := &m.source, m.cfg.Batching
+	return m.paused || m.draining || m.loss.found != nil || m.recovering() || s.records >= l.Count || s.bytes >= l.Bytes || m.Now.Mono >= s.since+l.Period
 }
 
 // cut says how much of the backlog may go into a span at once. A recovered span

@@ -58,10 +58,6 @@ func (s *source) scored(ev batchScored) {
 	}
 }
 
-func (s *source) full(now time.Duration, l Limits) bool {
-	return s.records >= l.Count || s.bytes >= l.Bytes || now >= s.since+l.Period
-}
-
 func (m *partition) onFetched(ev recordsFetched) {
 	canceled := m.source.canceled
 	m.source.canceled = false

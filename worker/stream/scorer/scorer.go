@@ -104,8 +104,13 @@ func (s *Scorer) ask(change func()) {
 	s.mu.Lock()
 	change()
 	s.mu.Unlock()
+	signal(s.nudge)
+}
+
+// signal wakes who waits for ch, which has room for one.
+func signal(ch chan<- struct{}) {
 	select {
-	case s.nudge <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
@@ -188,12 +193,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.releaseAll()
 		r.cfg.Memory.Detach()
 	}()
-	r.cfg.Memory.Attach(func() {
-		select {
-		case r.memoryPressure <- struct{}{}:
-		default:
-		}
-	})
+	r.cfg.Memory.Attach(func() { signal(r.memoryPressure) })
 	r.watchTopic()
 	candidates, changed := r.models.Candidates()
 	r.step(modelsOffered{candidates})
