@@ -80,24 +80,20 @@ type Planner struct {
 	Config Config
 	InUse  bool // the runs that were planned last are being merged
 
-	known      bool // runs are those of the log
-	runs       []Run
+	known      bool            // runs are those of the log
+	runs       []Run           // while they are not known: those finished since the log was asked
 	boundaries map[uint64]bool // first slots of runs that have other columns than the run before
-	late       []Run           // of slots that were finished since the log was asked for runs
 	idle       bool            // there is nothing to merge in runs as they are
 }
 
 // Forget drops what is believed of the log.
-func (c *Planner) Forget() {
-	c.known, c.runs, c.late, c.idle, c.InUse = false, nil, nil, false, false
-	clear(c.boundaries)
-}
+func (c *Planner) Forget() { *c = Planner{Config: c.Config} }
 
 // Known reports whether the end of the log was learned.
 func (c *Planner) Known() bool { return c.known }
 
 // Ask says that the log is asked for its end: it will have what was finished.
-func (c *Planner) Ask() { c.late = nil }
+func (c *Planner) Ask() { c.runs = nil }
 
 // Learn takes in the end of the log. Slots that were finished while it was read
 // may be in it or not.
@@ -106,12 +102,12 @@ func (c *Planner) Learn(runs []Run) {
 	if n := len(runs); n > 0 {
 		end = runs[n-1].Slots[1]
 	}
-	for _, r := range c.late {
+	for _, r := range c.runs {
 		if r.Slots[0] >= end {
 			runs = append(runs, r)
 		}
 	}
-	c.known, c.runs, c.late, c.idle = true, runs, nil, false
+	c.known, c.runs, c.idle = true, runs, false
 	c.trim()
 }
 
@@ -119,13 +115,11 @@ func (c *Planner) Learn(runs []Run) {
 func (c *Planner) Add(e commitlog.Entry) {
 	switch r, ok := runOf(e); {
 	case !ok || !c.Config.On():
-	case c.known && len(c.runs) > 0 && c.runs[len(c.runs)-1].Slots[1] > r.Slots[0]:
+	case len(c.runs) > 0 && c.runs[len(c.runs)-1].Slots[1] > r.Slots[0]:
 		// The log was read when the slot was finished, but the answer was not here yet.
-	case c.known:
+	default:
 		c.runs, c.idle = append(c.runs, r), false
 		c.trim()
-	default:
-		c.late = append(c.late, r)
 	}
 }
 
@@ -169,7 +163,7 @@ func (c *Planner) segment(i int) int {
 
 // trim drops leading segments in which nothing will ever be merged again.
 func (c *Planner) trim() {
-	for len(c.runs) > 0 {
+	for c.known && len(c.runs) > 0 {
 		end := c.segment(0)
 		left := c.runs[0].TopicID != c.runs[len(c.runs)-1].TopicID // behind, for another topic
 		if end == len(c.runs) || !left && c.closedPlan(c.runs[:end]) != nil {

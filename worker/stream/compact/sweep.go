@@ -17,24 +17,14 @@ import (
 type Sweeper struct {
 	Bucket storage.Bucket
 	Log    *commitlog.Log
-	seen   map[uint64]*Replaced // by slot of the compaction whose object is there
+	seen   map[uint64]*replaced // by slot of the compaction whose object is there
 }
 
-// Replaced is what a finished compaction has made needless.
-type Replaced struct {
-	Slot  uint64 // of the compaction
-	Slots [2]uint64
-	Since time.Duration // when this process saw first that it was finished
-}
-
-// Note says when a compaction was finished.
-func (s *Sweeper) Note(r Replaced) {
-	if s.seen == nil {
-		s.seen = make(map[uint64]*Replaced)
-	}
-	if s.seen[r.Slot] == nil {
-		s.seen[r.Slot] = &r
-	}
+// replaced is what a finished compaction has made needless.
+type replaced struct {
+	slot  uint64 // of the compaction
+	slots [2]uint64
+	since time.Duration // when this process saw first that it was finished
 }
 
 // Sweep deletes what was replaced at least retention ago, and reports whether
@@ -48,7 +38,7 @@ func (s *Sweeper) Sweep(ctx context.Context, now, retention time.Duration) (dele
 	for _, o := range objects {
 		switch r := s.replaces(o.slot, o.merged); {
 		case r == nil:
-		case now < r.Since+retention:
+		case now < r.since+retention:
 			again = true
 		default:
 			if err := s.Bucket.Delete(ctx, o.key); err != nil {
@@ -95,26 +85,29 @@ func (s *Sweeper) look(ctx context.Context, now time.Duration) (objects []object
 			return nil, err
 		}
 		if e.Intent.Action == commitlog.Compact {
-			s.Note(Replaced{slot, e.Intent.Slots, now})
+			if s.seen == nil {
+				s.seen = make(map[uint64]*replaced)
+			}
+			s.seen[slot] = &replaced{slot, e.Intent.Slots, now}
 		}
 	}
-	maps.DeleteFunc(s.seen, func(slot uint64, _ *Replaced) bool { return !there[slot] })
+	maps.DeleteFunc(s.seen, func(slot uint64, _ *replaced) bool { return !there[slot] })
 	return objects, nil
 }
 
 // replaces returns the compaction that has made the objects of a slot needless
 // for longest, nil if none has.
-func (s *Sweeper) replaces(slot uint64, merged bool) (oldest *Replaced) {
+func (s *Sweeper) replaces(slot uint64, merged bool) (oldest *replaced) {
 	within := [2]uint64{slot, slot + 1}
 	if merged {
 		r := s.seen[slot]
 		if r == nil {
 			return nil // not finished
 		}
-		within = r.Slots
+		within = r.slots
 	}
 	for _, r := range s.seen {
-		if r.Slot > slot && r.Slots[0] <= within[0] && within[1] <= r.Slots[1] && (oldest == nil || r.Since < oldest.Since) {
+		if r.slot > slot && r.slots[0] <= within[0] && within[1] <= r.slots[1] && (oldest == nil || r.since < oldest.since) {
 			oldest = r
 		}
 	}

@@ -71,21 +71,17 @@ type predictor interface {
 
 // New returns the engine of a version; its files are Parquet.
 func New(m Model, a *artifact.Artifact, cfg Config) (Engine, error) {
-	fail := func(err error) error {
-		return &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
-	}
-	e := &artifactEngine{cfg: cfg, model: m}
+	e := &artifactEngine{cfg: cfg, model: m, fields: FieldsOf(a)}
 	scorer, err := a.NewScorer(pipeline.InScoring)
+	if err == nil {
+		e.scorer = scorer
+		e.output, err = a.NewScorer(pipeline.InScoring)
+	}
+	if err == nil {
+		e.decoder, err = a.NewDecoder(events.Config{MaxEventBytes: cfg.MaxEventBytes})
+	}
 	if err != nil {
-		return nil, fail(err)
-	}
-	e.scorer = scorer
-	if e.output, err = a.NewScorer(pipeline.InScoring); err != nil {
-		return nil, fail(err)
-	}
-	e.fields = FieldsOf(a)
-	if e.decoder, err = a.NewDecoder(events.Config{MaxEventBytes: cfg.MaxEventBytes}); err != nil {
-		return nil, fail(err)
+		return nil, &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
 	}
 	return e, nil
 }

@@ -2,7 +2,6 @@ package scorer
 
 import (
 	"cmp"
-	"strings"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -156,28 +155,22 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 	if err != nil {
 		return Config{}, "", err
 	}
-	if prefix != "" && !strings.HasSuffix(prefix, "/") {
-		prefix += "/"
-	}
 	batching, rolling := body.Scoring.Batching, sink.Rolling
-	maxRate := 0.0
-	if d := body.Scoring.DeadLetter; d != nil {
-		maxRate = d.MaxRate.Share()
-	}
-	partitionBy := ""
-	if len(sink.PartitionBy) > 0 {
-		partitionBy = sink.PartitionBy[0]
-	}
-	var compaction compact.Config
-	if c := sink.Compaction; c != nil {
-		compaction = compact.Config{MinFiles: c.MinFiles, Bytes: int64(c.ByteSize), Retention: time.Duration(c.Retention)}
-	}
-	return Config{
-		PartitionBy: partitionBy, Compaction: compaction,
+	cfg = Config{
 		Pipeline: thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
 		StartOffset: source.StartOffset, OnLost: source.OnOffsetOutOfRange,
 		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
 		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},
-		Compression: dataset.Compression(sink.Format.Compression), MaxDeadRate: maxRate,
-	}, bucket, nil
+		Compression: dataset.Compression(sink.Format.Compression),
+	}
+	if d := body.Scoring.DeadLetter; d != nil {
+		cfg.MaxDeadRate = d.MaxRate.Share()
+	}
+	if len(sink.PartitionBy) > 0 {
+		cfg.PartitionBy = sink.PartitionBy[0]
+	}
+	if c := sink.Compaction; c != nil {
+		cfg.Compaction = compact.Config{MinFiles: c.MinFiles, Bytes: int64(c.ByteSize), Retention: time.Duration(c.Retention)}
+	}
+	return cfg, bucket, nil
 }

@@ -105,12 +105,12 @@ func (r *runner) finished(state commitlog.State, err error) {
 }
 
 func (r *runner) load(m engine.Model) {
-	if r.engines[m] != nil {
-		r.do(func(context.Context) event { return modelLoaded{model: m} })
-		return
-	}
+	ready := r.engines[m]
 	r.spawn(func(ctx context.Context) func() event {
-		ready, err := r.prepare(ctx, m)
+		var err error
+		if ready == nil {
+			ready, err = r.prepare(ctx, m)
+		}
 		return func() event {
 			if err == nil {
 				r.keep(m, ready)
@@ -199,7 +199,7 @@ func (r *runner) score(e score) {
 				before := s.rowBytes
 				s.rowBytes = rows.SizeBytes()
 				r.cfg.Memory.Scored(b.Bytes, s.rowBytes-before)
-				r.rate.add(ev.records)
+				r.rate.n += ev.records
 			}
 			return ev
 		}

@@ -107,7 +107,6 @@ func (r *runner) finish(done commitlog.Done) {
 		r.finished(state, err)
 		return func() event {
 			if in := e.Intent; err == nil && in.Action == commitlog.Compact {
-				r.outdated = append(r.outdated, compact.Replaced{Slot: in.Seq, Slots: in.Slots, Since: r.machine.Now.Mono})
 				r.log.Info("merged files", slog.Uint64(keyFirstSlot, in.Slots[0]), slog.Uint64(keyEndSlot, in.Slots[1]), slog.Int(keyFiles, len(e.Done.Inputs)), slog.Int64(keyRows, e.Done.Scored))
 			}
 			return slotFinished{state.Total, e, err}
@@ -172,12 +171,7 @@ func (r *runner) release(job slotJob) {
 
 // sweep deletes objects that compactions have replaced.
 func (r *runner) sweep(e sweep) {
-	outdated := r.outdated
-	r.outdated = nil
 	r.do(func(ctx context.Context) event {
-		for _, f := range outdated {
-			r.sweeper.Note(f)
-		}
 		deleted, again, err := r.sweeper.Sweep(ctx, e.now, e.retention)
 		return swept{deleted, again, err}
 	})

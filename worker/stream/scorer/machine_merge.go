@@ -182,8 +182,8 @@ func (m *partition) finishMerge(ev slotFinished) {
 	m.recovered()
 	m.out = append(m.out, release{c.end()})
 	c.Replace(ev.entry)
-	if at := m.Now.Mono + c.Config.Retention; c.Config.On() && (c.sweepAt == 0 || at < c.sweepAt) {
-		c.sweepAt = at
+	if c.Config.On() {
+		c.sweepAt = m.Now.Mono // from when on what was replaced is kept
 	}
 	if s := m.slots.closing; s != nil { // its claim comes after this slot's
 		s.scoredAt = m.slots.stamp(m.Now.Wall, 0)

@@ -147,9 +147,8 @@ type runner struct {
 	err            error
 
 	cancelFetch context.CancelFunc
-	scoring     *span              // that a goroutine is writing to
-	sweeper     compact.Sweeper    // used by the sweep under way
-	outdated    []compact.Replaced // by compactions since the last sweep
+	scoring     *span           // that a goroutine is writing to
+	sweeper     compact.Sweeper // used by the sweep under way
 	partitions  int
 	watched     watched
 	rate        rate
@@ -190,7 +189,12 @@ func (r *runner) run(ctx context.Context) error {
 	defer func() {
 		abandon()
 		r.work.Wait()
-		r.releaseAll()
+		if s := r.scoring; s != nil {
+			s.rows.Release()
+		}
+		for _, s := range r.machine.slots.drop() {
+			r.release(s)
+		}
 		r.cfg.Memory.Detach()
 	}()
 	r.cfg.Memory.Attach(func() { signal(r.memoryPressure) })
@@ -273,13 +277,4 @@ func (r *runner) settle() {
 		h.Stuck, h.Closing = m.Retry(s.stage).Failures > 0, s.rowBytes
 	}
 	r.cfg.Memory.Settle(h)
-}
-
-func (r *runner) releaseAll() {
-	if s := r.scoring; s != nil {
-		s.rows.Release()
-	}
-	for _, s := range r.machine.slots.drop() {
-		r.release(s)
-	}
 }

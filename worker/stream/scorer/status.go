@@ -158,8 +158,6 @@ type rate struct {
 	last  float64
 }
 
-func (r *rate) add(n int) { r.n += n }
-
 func (r *rate) perSecond(now time.Time) float64 {
 	if r.began.IsZero() {
 		r.began = now
