@@ -23,13 +23,11 @@ type Merger interface {
 // Merged is a merged file, or one for each day, until it is committed.
 type Merged struct {
 	Slots       [2]uint64
-	offsets     [2]int64
-	Inputs      []uint64
 	Generation  thalweg.Generation
 	PartitionBy string
 	Files       []engine.File
-	Found       bool            // its claim was there already
-	Hint        []commitlog.Run // of a found claim
+	Done        commitlog.Done // but for its objects; Runs where the claim was found
+	Found       bool           // its claim was there already
 }
 
 // Files merges the objects of runs.
@@ -46,7 +44,7 @@ func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, boundary ui
 		return nil, 0, &thalweg.Error{Op: "merge files", Kind: thalweg.Corrupt, Subject: f.Log.Layout().LogDir(), Err: errors.New("the slots have no rows")}
 	}
 	first, last := inputs[0], inputs[len(inputs)-1]
-	made := &Merged{Slots: [2]uint64{first.Slots[0], last.Slots[1]}, offsets: [2]int64{first.Offsets[0], last.Offsets[1]},
+	made := &Merged{Slots: [2]uint64{first.Slots[0], last.Slots[1]}, Done: commitlog.Done{Offsets: [2]int64{first.Offsets[0], last.Offsets[1]}},
 		Generation: first.Generation, PartitionBy: first.PartitionBy}
 	room, _ := sizeOf(inputs)
 	if made.PartitionBy != "" {
@@ -59,7 +57,7 @@ func (f *Files) Merge(ctx context.Context, inputs []Run) (w *Merged, boundary ui
 		if err != nil {
 			return nil, 0, err
 		}
-		made.Inputs = append(made.Inputs, in.Slot)
+		made.Done.Inputs = append(made.Done.Inputs, in.Slot)
 		for _, o := range e.Done.Objects {
 			if o.Kind != commitlog.Scored {
 				continue
@@ -93,18 +91,18 @@ func (w *Merged) Publish(ctx context.Context, log *commitlog.Log, hint []commitl
 	if pending == nil || pending.Action != commitlog.Compact || pending.Slots != w.Slots && !w.Found {
 		return commitlog.Done{}, &thalweg.Error{Op: "publish merged rows", Kind: thalweg.Conflict, Err: errors.New("they are not those of the pending intent")}
 	}
-	var objects []commitlog.Object
+	done := w.Done
+	if !w.Found {
+		done.Runs = hint
+	}
 	for _, f := range w.Files {
 		o, err := log.Publish(ctx, commitlog.Scored, f.Day, f.Rows, f.Body, func(existing []byte) error { return engine.SameRows(f.Body, existing) })
 		if err != nil {
 			return commitlog.Done{}, err
 		}
-		objects = append(objects, o)
+		done.Objects = append(done.Objects, o)
 	}
-	if w.Found {
-		hint = w.Hint
-	}
-	return log.Complete(commitlog.Done{Objects: objects, Inputs: w.Inputs, Offsets: w.offsets, Runs: hint})
+	return log.Complete(done)
 }
 
 // parquetMerger merges Parquet files, batch by batch: in memory are the merged

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -113,22 +114,15 @@ func (r *runner) load(m engine.Model) {
 		}
 		return func() event {
 			if err == nil {
-				r.keep(m, ready)
+				maps.DeleteFunc(r.engines, func(old engine.Model, _ engine.Engine) bool {
+					return len(r.engines) >= keepEngines && !r.machine.needs(old)
+				})
+				r.engines[m] = ready
+				r.backlog.Want |= ready.Needs()
 			}
 			return modelLoaded{m, err}
 		}
 	})
-}
-
-// keep adds an engine and drops others that no span needs.
-func (r *runner) keep(m engine.Model, e engine.Engine) {
-	for old := range r.engines {
-		if len(r.engines) >= keepEngines && !r.machine.needs(old) {
-			delete(r.engines, old)
-		}
-	}
-	r.engines[m] = e
-	r.backlog.Want |= e.Needs()
 }
 
 func (r *runner) fetch(e fetch) {

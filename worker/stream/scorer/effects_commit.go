@@ -63,7 +63,7 @@ func (r *runner) intentOf(job slotJob) *commitlog.Intent {
 			in.Action, in.Missing = commitlog.Skip, j.missing
 		}
 	case *merging:
-		if slices.Max(j.work.Inputs) >= state.NextSeq || j.work.Slots[1] > state.NextSeq {
+		if slices.Max(j.work.Done.Inputs) >= state.NextSeq || j.work.Slots[1] > state.NextSeq {
 			return nil
 		}
 		in.Action, in.From, in.To, in.Slots = commitlog.Compact, state.NextOffset, state.NextOffset, j.work.Slots
@@ -145,7 +145,7 @@ func (r *runner) merge(job *merging) {
 			if w == nil || err != nil || epoch != r.machine.merges.epoch {
 				r.cfg.Memory.GiveMerge()
 			} else {
-				w.Found, w.Hint = pending != nil, hint
+				w.Found, w.Done.Runs = pending != nil, hint
 				job.work = w
 			}
 			return merged{epoch, boundary, moved, err}

@@ -211,7 +211,7 @@ func (f *simFollower) judge(map[string][]byte) []string {
 // writes the record then.
 func deletesInputsEarly(o *simOwner, ev event) event {
 	if ev, ok := ev.(objectsPublished); ok && ev.err == nil && o.runner.machine.merges.committing() && o.merged() != nil {
-		for _, input := range o.merged().Inputs {
+		for _, input := range o.merged().Done.Inputs {
 			o.sim.deleteSlot(input)
 		}
 	}
@@ -287,9 +287,9 @@ func mergesMore(o *simOwner, ev event) event {
 		}
 		for _, object := range e.Done.Objects {
 			body, _, err := o.sim.bucket.Get(context.Background(), object.Key)
-			if err == nil && object.Kind == commitlog.Scored && !slices.Contains(w.Inputs, slot) {
+			if err == nil && object.Kind == commitlog.Scored && !slices.Contains(w.Done.Inputs, slot) {
 				w.Files[0].Body, w.Files[0].Rows = append(bytes.Clone(w.Files[0].Body), body...), w.Files[0].Rows+object.Rows
-				w.Inputs = append(w.Inputs, slot)
+				w.Done.Inputs = append(w.Done.Inputs, slot)
 				return ev
 			}
 		}

@@ -61,21 +61,19 @@ func (s *Scorer) Status() Status {
 func (r *runner) report(before *engine.Candidate) {
 	m := r.machine
 	end, unknown := r.end()
+	waits := ""
+	if r.cfg.Memory.Waits() {
+		waits = "fetching waits for memory"
+	}
 	status := Status{State: thalweg.StreamRunning, Committed: m.slots.committed, Scored: m.slots.scoredTo(), End: end, Rows: m.slots.totals.Scored, DeadLetters: m.slots.totals.Dead,
 		Missing: m.slots.totals.Missing, TopicID: m.source.topicID,
-		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.rate.tripped, Message: m.message()}
+		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.rate.tripped, Message: m.message(waits, unknown)}
 	if m.versions.current != nil {
 		status.Model = m.versions.current.Model
 	}
 	if m.loss.found != nil && m.skippable() {
 		lost := m.missing()
 		status.Lost = &lost
-	}
-	if r.cfg.Memory.Waits() {
-		status.Message = strings.TrimPrefix(status.Message+"; fetching waits for memory", "; ")
-	}
-	if unknown != "" {
-		status.Message = strings.TrimPrefix(status.Message+"; "+unknown, "; ")
 	}
 	switch {
 	case m.halted:
@@ -113,8 +111,9 @@ func (r *runner) report(before *engine.Candidate) {
 	r.mu.status = status
 }
 
-// message says what keeps the machine from scoring, or will.
-func (m *partition) message() string {
+// message says what keeps the machine from scoring, or will, and what more there
+// is to say.
+func (m *partition) message(more ...string) string {
 	var parts []string
 	in := m.slots.claim
 	switch {
@@ -148,7 +147,7 @@ func (m *partition) message() string {
 	if want := m.versions.wanted(); len(m.versions.candidates) > 0 && want != nil && want.Model != m.versions.candidates[0].Model {
 		parts = append(parts, fmt.Sprintf("%s is refused, %s serves", m.versions.candidates[0].Model, want.Model))
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(slices.DeleteFunc(append(parts, more...), func(part string) bool { return part == "" }), "; ")
 }
 
 // rate measures events a second over windows of a second or more.
