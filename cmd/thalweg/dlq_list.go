@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,27 +19,39 @@ import (
 // few once numbers are left out, but for events that are noise.
 const maxReasons = 10_000
 
+// letterTally counts dead letters.
+type letterTally struct {
+	Events   int64 `json:"events"`
+	Again    int64 `json:"replayed_in_vain"` // of them, scored again without success
+	Replayed int64 `json:"replayed"`         // of them, rows by now
+}
+
+func (t *letterTally) add(l *deadletter.Letter) {
+	t.Events++
+	if l.Replayed != nil {
+		t.Replayed++
+	} else if l.Replays > 0 {
+		t.Again++
+	}
+}
+
 // reasonCount is how many dead letters have a reason.
 type reasonCount struct {
 	Stage string `json:"stage"`
 	// Reason has # for each number, so that the same fault in other places counts
 	// as one.
-	Reason   string `json:"reason"`
-	Events   int64  `json:"events"`
-	Again    int64  `json:"replayed_in_vain"` // of them, scored again without success
-	Replayed int64  `json:"replayed"`         // of them, rows by now
-	First    string `json:"first"`            // partition:offset
-	Last     string `json:"last"`
+	Reason string `json:"reason"`
+	letterTally
+	First string `json:"first"` // partition:offset
+	Last  string `json:"last"`
 }
 
 // letterCounts is what dlq list prints.
 type letterCounts struct {
-	Pipeline string         `json:"pipeline"`
-	Events   int64          `json:"events"`
-	Bytes    int64          `json:"size_bytes"`
-	Again    int64          `json:"replayed_in_vain"`
-	Replayed int64          `json:"replayed"`
-	Reasons  []*reasonCount `json:"reasons"` // the most frequent first
+	Pipeline string `json:"pipeline"`
+	letterTally
+	Bytes   int64          `json:"size_bytes"`
+	Reasons []*reasonCount `json:"reasons"` // the most frequent first
 	// Others are events whose reasons are not among Reasons.
 	Others int64 `json:"other_reasons"`
 
@@ -74,16 +87,8 @@ func newDLQList(g *globals) *cobra.Command {
 }
 
 func (c *letterCounts) add(l *deadletter.Letter) {
-	again, replayed := int64(0), int64(0)
-	if l.Replayed != nil {
-		replayed = 1
-	} else if l.Replays > 0 {
-		again = 1
-	}
-	c.Events++
+	c.letterTally.add(l)
 	c.Bytes += int64(l.SizeBytes)
-	c.Again += again
-	c.Replayed += replayed
 	key := [2]string{l.Stage, reasonClass(l)}
 	r := c.byReason[key]
 	if r == nil {
@@ -94,18 +99,13 @@ func (c *letterCounts) add(l *deadletter.Letter) {
 		r = &reasonCount{Stage: key[0], Reason: key[1], First: fmt.Sprintf("%d:%d", l.Partition, l.Offset)}
 		c.byReason[key] = r
 	}
-	r.Events++
-	r.Again += again
-	r.Replayed += replayed
+	r.letterTally.add(l)
 	r.Last = fmt.Sprintf("%d:%d", l.Partition, l.Offset)
 }
 
 // finish puts the most frequent reasons first.
 func (c *letterCounts) finish(limit int) {
-	c.Reasons = make([]*reasonCount, 0, len(c.byReason))
-	for _, r := range c.byReason {
-		c.Reasons = append(c.Reasons, r)
-	}
+	c.Reasons = slices.AppendSeq([]*reasonCount{}, maps.Values(c.byReason))
 	slices.SortFunc(c.Reasons, func(a, b *reasonCount) int {
 		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Reason, b.Reason))
 	})

@@ -16,31 +16,23 @@ const maxFileBytes = 64 << 20
 
 // readFile reads a file of at most so many bytes, or standard input if its name
 // is -. An error says what was being done, and what file would do.
-func readFile(op, name string, most int64, hint string) ([]byte, error) {
+func readFile(op, name string, most int64, hint string) (data []byte, err error) {
 	from := os.Stdin
 	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, unreadable(op, err, hint)
-		}
-		defer file.Close()
-		from = file
+		from, err = os.Open(name)
+		defer from.Close() // of a file that could not be opened it does nothing
 	}
-	data, err := io.ReadAll(io.LimitReader(from, most+1))
+	if err == nil {
+		data, err = io.ReadAll(io.LimitReader(from, most+1))
+	}
 	if err == nil && int64(len(data)) > most {
 		err = fmt.Errorf("%s has more than %d bytes", name, most)
 	}
-	if err != nil {
-		return nil, unreadable(op, err, hint)
+	switch {
+	case err == nil:
+		return data, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.NotFound, Err: err, Hint: hint}
 	}
-	return data, nil
-}
-
-// unreadable is the error of a file that cannot be read.
-func unreadable(op string, err error, hint string) error {
-	kind := thalweg.Invalid
-	if errors.Is(err, fs.ErrNotExist) {
-		kind = thalweg.NotFound
-	}
-	return &thalweg.Error{Op: op, Kind: kind, Err: err, Hint: hint}
+	return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Err: err, Hint: hint}
 }

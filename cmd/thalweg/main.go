@@ -19,14 +19,6 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// hintOf returns what an operator can do about an error, in brackets.
-func hintOf(err error) string {
-	if e := new(thalweg.Error); errors.As(err, &e) && e.Hint != "" {
-		return " (" + e.Hint + ")"
-	}
-	return ""
-}
-
 // run executes one command line and returns the exit code: 0 ok, 1 failed or
 // invalid. The first interrupt asks the command to stop and lets it drain; the
 // second ends the process.
@@ -52,7 +44,11 @@ func run(args []string, out, errs io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled) || thalweg.Is(err, thalweg.Canceled):
-		fmt.Fprintln(errs, "thalweg: interrupted"+hintOf(err))
+		hint := ""
+		if e, ok := errors.AsType[*thalweg.Error](err); ok && e.Hint != "" {
+			hint = " (" + e.Hint + ")"
+		}
+		fmt.Fprintln(errs, "thalweg: interrupted"+hint)
 	default:
 		fmt.Fprintln(errs, "thalweg: "+err.Error())
 	}

@@ -175,10 +175,10 @@ func (d *localDataset) next(r *dataset.Reader, fn func(batch arrow.Record) error
 // replayer sends rows as events.
 type replayer struct {
 	producer *kafka.Producer
-	rate     float64    // events a second; 0: no limit
-	from     float64    // fraction of the rows left out at the front
-	form     *eventForm // nil: JSON
-	copy     io.Writer  // also gets the events, one a line; nil: none
+	rate     float64 // events a second; 0: no limit
+	from     float64 // fraction of the rows left out at the front
+	form     *eventForm
+	copy     io.Writer // also gets the events, one a line; nil: none
 	// sent is told the number of events sent so far after each batch; it may
 	// hold the replay up. nil: nobody asks.
 	sent func(ctx context.Context, n int64) error
@@ -186,10 +186,6 @@ type replayer struct {
 
 // run sends the rows and returns how many there were.
 func (p *replayer) run(ctx context.Context, d *localDataset) (sent int64, err error) {
-	form := p.form
-	if form == nil {
-		form = &eventForm{encode: encodeJSON, values: d.schema.Columns}
-	}
 	skip := int64(p.from * float64(d.manifest.Rows))
 	began := time.Now()
 	messages := make([]kafka.Message, 0, produceBatch)
@@ -213,7 +209,7 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (sent int64, err er
 	err = d.each(ctx, func(batch arrow.Record) error {
 		from := min(skip, batch.NumRows())
 		skip -= from
-		for m, err := range form.messages(batch, int(from)) {
+		for m, err := range p.form.messages(batch, int(from)) {
 			if err != nil {
 				return err
 			}

@@ -36,9 +36,11 @@ type eventForm struct {
 	around []table.Column // go into the record around it
 }
 
+func jsonForm(src *localDataset) *eventForm { return &eventForm{encodeJSON, src.schema.Columns, nil} }
+
 // newEventForm returns the form that a spec reads, or else that of a format.
 func newEventForm(ctx context.Context, conns *connections, src *localDataset, topic, specFile, format string) (f *eventForm, err error) {
-	f = &eventForm{values: src.schema.Columns}
+	f = jsonForm(src)
 	if specFile == "" {
 		chosen, err := catalog.All().Choose(pipeline.EventFormats, cmp.Or(format, event.JSON), []byte("{}"))
 		if err != nil {
