@@ -133,7 +133,10 @@ func openSources(ctx context.Context, conns *connections, p lineage.Places, topi
 	if err != nil {
 		return from, err
 	}
-	from.Events, err = conns.Source(p.Events, stream, connectors.Reading{Topic: topic})
+	source, err := conns.Source(p.Events, stream, connectors.Reading{Topic: topic})
+	if err == nil { // else it may be a nil pointer
+		from.Events = source
+	}
 	return from, err
 }
 
