@@ -102,8 +102,10 @@ connections:
 	if _, err := conns.Store("lake"); err != nil {
 		t.Error(err)
 	}
-	if _, err := conns.Store(""); err != nil { // the flag's, which the file does not replace
-		t.Error(err)
+	for _, name := range []string{"", "default"} { // the flag's, which the file does not replace
+		if _, err := conns.Store(name); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -19,8 +19,9 @@ const maxFileBytes = 64 << 20
 func readFile(op, name string, most int64, hint string) (data []byte, err error) {
 	from := os.Stdin
 	if name != "-" {
-		from, err = os.Open(name)
-		defer from.Close() // of a file that could not be opened it does nothing
+		if from, err = os.Open(name); err == nil {
+			defer from.Close()
+		}
 	}
 	if err == nil {
 		data, err = io.ReadAll(io.LimitReader(from, most+1))

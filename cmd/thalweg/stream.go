@@ -14,24 +14,22 @@ import (
 func newStream(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "stream", Short: "Pause, resume and watch streams",
 		Example: "  thalweg stream status flight-delays"}
-	cmd.AddCommand(newStreamStatus(g),
-		newStreamSet(g, "pause", "Pause a stream: commit what is scored, then stop fetching", true),
-		newStreamResume(g))
+	cmd.AddCommand(newStreamStatus(g), newStreamPause(g), newStreamResume(g))
 	return cmd
 }
 
-func newStreamSet(g *globals, verb, short string, paused bool) *cobra.Command {
+func newStreamPause(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:     verb + " PIPELINE",
-		Short:   short,
-		Example: "  thalweg stream " + verb + " flight-delays",
+		Use:     "pause PIPELINE",
+		Short:   "Pause a stream: commit what is scored, then stop fetching",
+		Example: "  thalweg stream pause flight-delays",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			return setStream(cmd.Context(), c, verb, &apiv1.SetStreamRequest{Pipeline: args[0], Paused: paused})
+			return setStream(cmd.Context(), c, "paused", &apiv1.SetStreamRequest{Pipeline: args[0], Paused: true})
 		}),
 	}
 }
 
-func setStream(ctx context.Context, c *cluster, verb string, req *apiv1.SetStreamRequest) (answer, error) {
+func setStream(ctx context.Context, c *cluster, now string, req *apiv1.SetStreamRequest) (answer, error) {
 	res, err := c.SetStream(ctx, req)
 	return answer{value: res, table: func(w io.Writer) {
 		if k := req.Skip; k != nil && k.AcceptTopic != "" {
@@ -40,44 +38,46 @@ func setStream(ctx context.Context, c *cluster, verb string, req *apiv1.SetStrea
 		if k := req.Skip; k != nil && k.From < k.To {
 			fmt.Fprintf(w, "%s/%d: offsets [%d, %d) are skipped\n", req.Pipeline, k.Partition, k.From, k.To)
 		}
-		fmt.Fprintf(w, "%s: %sd\n", req.Pipeline, verb)
+		fmt.Fprintf(w, "%s: %s\n", req.Pipeline, now)
 	}}, err
 }
 
 func newStreamResume(g *globals) *cobra.Command {
-	cmd := newStreamSet(g, "resume", "Resume a stream; with --skip, skip offsets that the topic lost", false)
 	var skip, accept string
 	var partition uint32
-	cmd.Example = `  thalweg stream resume flight-delays
-  thalweg stream resume flight-delays --partition 3 --skip 1200-1450
-  thalweg stream resume flight-delays --partition 3 --skip 1200-1450 --accept-topic 5f3a...`
-	cmd.Flags().Uint32Var(&partition, "partition", 0, "partition whose lost offsets are skipped")
-	cmd.Flags().StringVar(&skip, "skip", "", "FROM-TO: the offsets that are lost, TO excluded, exactly as stream status names them")
-	cmd.Flags().StringVar(&accept, "accept-topic", "", "ID of the new topic, if the topic was deleted and created again")
-	resume := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		switch partitionGiven := cmd.Flags().Changed("partition"); {
-		case skip == "" && accept == "" && !partitionGiven:
-			return resume(cmd, args)
-		case !partitionGiven:
-			return &thalweg.Error{Op: "resume stream", Kind: thalweg.Invalid, Subject: args[0], Hint: "--skip and --accept-topic need --partition, as stream status names it"}
-		}
-		authorization := &apiv1.SkipAuthorization{Partition: partition, AcceptTopic: accept}
-		var rest string
-		if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &authorization.From, &authorization.To, &rest); n != 2 {
-			return usageError("--skip", skip, "FROM-TO, as stream status names them")
-		}
-		return g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+	cmd := &cobra.Command{
+		Use:   "resume PIPELINE",
+		Short: "Resume a stream; with --skip, skip offsets that the topic lost",
+		Example: "  thalweg stream resume flight-delays\n" +
+			"  thalweg stream resume flight-delays --partition 3 --skip 1200-1450\n" +
+			"  thalweg stream resume flight-delays --partition 3 --skip 1200-1450 --accept-topic 5f3a...",
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			req := &apiv1.SetStreamRequest{Pipeline: args[0]}
+			partitionGiven := cmd.Flags().Changed("partition")
+			if skip == "" && accept == "" && !partitionGiven {
+				return setStream(cmd.Context(), c, "resumed", req)
+			}
+			if !partitionGiven {
+				return answer{}, &thalweg.Error{Op: "resume stream", Kind: thalweg.Invalid, Subject: args[0], Hint: "--skip and --accept-topic need --partition, as stream status names it"}
+			}
+			req.Skip = &apiv1.SkipAuthorization{Partition: partition, AcceptTopic: accept}
+			var rest string
+			if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &req.Skip.From, &req.Skip.To, &rest); n != 2 {
+				return answer{}, usageError("--skip", skip, "FROM-TO, as stream status names them")
+			}
 			status, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: args[0]})
 			if err != nil {
 				return answer{}, err
 			}
-			if authorization.TopicId, err = checkSkip(status.Partitions, authorization); err != nil {
+			if req.Skip.TopicId, err = checkSkip(status.Partitions, req.Skip); err != nil {
 				return answer{}, err
 			}
-			return setStream(cmd.Context(), c, "resume", &apiv1.SetStreamRequest{Pipeline: args[0], Skip: authorization})
-		})(cmd, args)
+			return setStream(cmd.Context(), c, "resumed", req)
+		}),
 	}
+	cmd.Flags().Uint32Var(&partition, "partition", 0, "partition whose lost offsets are skipped")
+	cmd.Flags().StringVar(&skip, "skip", "", "FROM-TO: the offsets that are lost, TO excluded, exactly as stream status names them")
+	cmd.Flags().StringVar(&accept, "accept-topic", "", "ID of the new topic, if the topic was deleted and created again")
 	return cmd
 }
 

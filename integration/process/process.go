@@ -24,7 +24,7 @@ const (
 	// before they fail the test: far beyond what anything takes on a loaded
 	// machine with two cores, so that only what never comes runs into it.
 	Patience = 90 * time.Second
-	// grace is how long Stop waits for a clean end before it kills.
+	// grace is how long Stop waits for a clean end.
 	grace = 30 * time.Second
 	// maxLineBytes cuts the lines of a program's output.
 	maxLineBytes = 64 << 10
@@ -215,32 +215,27 @@ func (p *Process) Kill() {
 }
 
 // Stop asks the process to end (SIGTERM) and returns its exit code. The test
-// fails if it has to be killed in the end.
+// fails if it has not ended soon.
 func (p *Process) Stop(t testing.TB) int {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("stop %s: %v", p.name, err)
 	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-p.done:
-	case <-timer.C:
-		p.Kill()
-		t.Fatalf("%s did not end within %v of SIGTERM: %s", p.name, grace, p.Tail())
-	}
-	return p.cmd.ProcessState.ExitCode()
+	return p.exitCode(t, grace)
 }
 
 // Wait waits until the process has ended by itself and returns its exit code.
 func (p *Process) Wait(t testing.TB) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
-	defer cancel()
+	return p.exitCode(t, Patience)
+}
+
+func (p *Process) exitCode(t testing.TB, patience time.Duration) int {
+	t.Helper()
 	select {
 	case <-p.done:
-	case <-ctx.Done():
-		t.Fatalf("%s has not ended within %v: %s", p.name, Patience, p.Tail())
+	case <-time.After(patience):
+		t.Fatalf("%s has not ended within %v: %s", p.name, patience, p.Tail())
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
