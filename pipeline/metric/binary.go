@@ -11,12 +11,17 @@ import (
 
 // binarySums accumulates probabilities against labels 0 and 1.
 type binarySums struct {
-	threshold  float64
-	correct    int64
-	loss       kernel.LogSum // of the labels' probabilities
-	counts     histogram
-	rows, ones int64
-	measures   map[string]*Measure
+	binaryCounts
+	loss     kernel.LogSum // of the labels' probabilities
+	counts   histogram
+	measures map[string]*Measure
+}
+
+type binaryCounts struct {
+	Count     int64   `json:"rows"`
+	Ones      int64   `json:"ones"`
+	Correct   int64   `json:"correct"`
+	Threshold float64 `json:"threshold"`
 }
 
 func (a *binarySums) Observe(predictions, labels []float32) {
@@ -28,44 +33,44 @@ func (a *binarySums) Observe(predictions, labels []float32) {
 		at := bin(p)
 		if labels[i] != 0 {
 			a.counts.add(at, 1, 1)
-			a.ones++
+			a.Ones++
 			a.loss.Add(float64(p))
-			if float64(p) >= a.threshold {
-				a.correct++
+			if float64(p) >= a.Threshold {
+				a.Correct++
 			}
 		} else {
 			a.counts.add(at, 0, 1)
 			a.loss.Add(1 - float64(p))
-			if float64(p) < a.threshold {
-				a.correct++
+			if float64(p) < a.Threshold {
+				a.Correct++
 			}
 		}
 	}
-	a.rows += int64(len(predictions))
+	a.Count += int64(len(predictions))
 }
 
 func (a *binarySums) Merge(other Accumulator) error {
 	b, ok := other.(*binarySums)
-	if !ok || b.threshold != a.threshold {
+	if !ok || b.Threshold != a.Threshold {
 		return mergeError(a, other)
 	}
-	if b.rows == 0 {
+	if b.Count == 0 {
 		return nil
 	}
 	a.counts.merge(&b.counts)
 	a.loss.Merge(b.loss.Value())
-	a.rows += b.rows
-	a.ones += b.ones
-	a.correct += b.correct
+	a.Count += b.Count
+	a.Ones += b.Ones
+	a.Correct += b.Correct
 	return nil
 }
 
-func (a *binarySums) Rows() int64 { return a.rows }
+func (a *binarySums) Rows() int64 { return a.Count }
 
 func (a *binarySums) Values() map[string]float64 {
 	out := values(a.measures, a)
-	if a.rows > 0 {
-		out[BaseRate] = float64(a.ones) / float64(a.rows)
+	if a.Count > 0 {
+		out[BaseRate] = float64(a.Ones) / float64(a.Count)
 	}
 	return out
 }
@@ -76,8 +81,8 @@ func (a *binarySums) Values() map[string]float64 {
 // counting one half; so only pairs in one bin can be wrong, by half each. It
 // has no value where a class is missing.
 func (a *binarySums) auc() (area, bound float64, ok bool) {
-	zeros := a.rows - a.ones
-	if a.ones == 0 || zeros == 0 {
+	zeros := a.Count - a.Ones
+	if a.Ones == 0 || zeros == 0 {
 		return 0, 0, false
 	}
 	// Twice the pairs won, and the pairs tied, as integers of 128 bits: the sum
@@ -90,7 +95,7 @@ func (a *binarySums) auc() (area, bound float64, ok bool) {
 		add(&tied, p, n)
 		below += n
 	}
-	pairs := float64(a.ones) * float64(zeros)
+	pairs := float64(a.Ones) * float64(zeros)
 	return float(won) / 2 / pairs, float(tied) / 2 / pairs, true
 }
 
@@ -108,18 +113,14 @@ func float(sum [2]uint64) float64 {
 
 // binaryJSON is the form of a binary accumulator at rest.
 type binaryJSON struct {
-	Rows      int64   `json:"rows"`
-	Ones      int64   `json:"ones"`
-	Correct   int64   `json:"correct"`
-	Threshold float64 `json:"threshold"`
+	binaryCounts
 	LogSum    float64 `json:"log_sum"`
 	Positives []byte  `json:"positives"` // see histogram.encode
 	Negatives []byte  `json:"negatives"`
 }
 
 func (a *binarySums) MarshalJSON() ([]byte, error) {
-	return json.Marshal(binaryJSON{Rows: a.rows, Ones: a.ones, Correct: a.correct, Threshold: a.threshold,
-		LogSum: a.loss.Value(), Positives: a.counts.encode(1), Negatives: a.counts.encode(0)})
+	return json.Marshal(binaryJSON{a.binaryCounts, a.loss.Value(), a.counts.encode(1), a.counts.encode(0)})
 }
 
 func (a *binarySums) UnmarshalJSON(data []byte) error {
@@ -127,10 +128,10 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return err
 	}
-	if in.Threshold != a.threshold {
-		return fmt.Errorf("threshold is %v, not %v", in.Threshold, a.threshold)
+	if in.Threshold != a.Threshold {
+		return fmt.Errorf("threshold is %v, not %v", in.Threshold, a.Threshold)
 	}
-	out := binarySums{measures: a.measures, rows: in.Rows, ones: in.Ones, correct: in.Correct, threshold: in.Threshold}
+	out := binarySums{binaryCounts: in.binaryCounts, measures: a.measures}
 	ones, err := out.counts.decode(1, in.Positives)
 	if err != nil {
 		return fmt.Errorf("positives: %w", err)
@@ -139,11 +140,11 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("negatives: %w", err)
 	}
-	if ones != in.Ones || zeros != in.Rows-in.Ones {
-		return fmt.Errorf("the histograms count %d and %d rows, not %d and %d", ones, zeros, in.Ones, in.Rows-in.Ones)
+	if ones != in.Ones || zeros != in.Count-in.Ones {
+		return fmt.Errorf("the histograms count %d and %d rows, not %d and %d", ones, zeros, in.Ones, in.Count-in.Ones)
 	}
-	if in.Rows < 0 || in.Ones < 0 || in.Ones > in.Rows || in.Correct < 0 || in.Correct > in.Rows || !(in.LogSum <= 0) {
-		return fmt.Errorf("the sums contradict each other: %d rows, %d ones, %d correct, log sum %v", in.Rows, in.Ones, in.Correct, in.LogSum)
+	if in.Count < 0 || in.Ones < 0 || in.Ones > in.Count || in.Correct < 0 || in.Correct > in.Count || !(in.LogSum <= 0) {
+		return fmt.Errorf("the sums contradict each other: %d rows, %d ones, %d correct, log sum %v", in.Count, in.Ones, in.Correct, in.LogSum)
 	}
 	out.loss.Merge(in.LogSum)
 	*a = out

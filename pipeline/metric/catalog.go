@@ -27,13 +27,13 @@ func (m *Measure) For() string { return m.Output }
 // is a line here.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
-		ofBinary(LogLoss, false, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.rows), true }),
+		ofBinary(LogLoss, false, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
 		ofBinary(ROCAUC, true, func(a *binarySums) (float64, bool) { area, _, ok := a.auc(); return area, ok }),
-		ofBinary(Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.correct) / float64(a.rows), true }),
-		ofNumber(MSE, false, func(a *numberSums) (float64, bool) { return a.squared / float64(a.rows), true }),
-		ofNumber(RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.squared / float64(a.rows)), true }),
-		ofNumber(MAE, false, func(a *numberSums) (float64, bool) { return a.absolute / float64(a.rows), true }),
-		ofNumber(R2, true, func(a *numberSums) (float64, bool) { return 1 - a.squared/a.labels.Squares, a.labels.Squares > 0 }),
+		ofBinary(Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
+		ofNumber(MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
+		ofNumber(RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),
+		ofNumber(MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),
+		ofNumber(R2, true, func(a *numberSums) (float64, bool) { return 1 - a.Squared/a.Labels.Squares, a.Labels.Squares > 0 }),
 	}
 }
 

@@ -49,7 +49,7 @@ const (
 func New(catalog []pipeline.Entry, label string, threshold float64) (Accumulator, error) {
 	switch label {
 	case "binary":
-		return &binarySums{threshold: threshold, measures: measures(catalog, label)}, nil
+		return &binarySums{binaryCounts: binaryCounts{Threshold: threshold}, measures: measures(catalog, label)}, nil
 	case "number":
 		return &numberSums{measures: measures(catalog, label)}, nil
 	}

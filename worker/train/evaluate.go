@@ -82,11 +82,7 @@ func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at 
 		return contribution{}, err
 	}
 	if i := v.Finite(); i >= 0 || loss-loss != 0 {
-		options, _ := json.Marshal(t.job.Trainer.Optimizer.Options) // it was read from text
-		return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
-			Subject: fmt.Sprintf("run %s: replica %d: epoch %d, round %d", t.job.Run, index, at.Epoch+1, at.Index+1),
-			Err:     fmt.Errorf("%s is not finite any more", element(t.job.Model, v, i)),
-			Hint:    fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate of %s %s", t.job.Trainer.Optimizer.Name, options)}
+		return contribution{}, t.diverged(index, fmt.Sprintf("epoch %d, round %d", at.Epoch+1, at.Index+1), element(t.job.Model, v, i))
 	}
 	c, err := note(usage{RowSet: used, Loss: loss})
 	c.weight, c.vector = float64(used.Rows), v
@@ -111,14 +107,19 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 		out := ln.out[:b.rows*t.job.Model.Outputs()]
 		t.job.Model.Predict(ln.workspace, params, &ln.scratch.Block, out)
 		if kernel.Finite(out) >= 0 {
-			return contribution{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid,
-				Subject: fmt.Sprintf("run %s: replica %d: validation of epoch %d", t.job.Run, index, epoch+1),
-				Err:     fmt.Errorf("a prediction is not finite"),
-				Hint:    "training diverged: lower trainer.optimizer.learning_rate"}
+			return contribution{}, t.diverged(index, fmt.Sprintf("validation of epoch %d", epoch+1), "a prediction")
 		}
 		a.Observe(out, ln.scratch.Labels)
 	}
 	return note(a)
+}
+
+// diverged is the error of what is not finite.
+func (t *trainer) diverged(replica int, when, what string) error {
+	options, _ := json.Marshal(t.job.Trainer.Optimizer.Options) // it was read from text
+	return &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s: replica %d: %s", t.job.Run, replica, when),
+		Err:  fmt.Errorf("%s is not finite any more", what),
+		Hint: fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate of %s %s", t.job.Trainer.Optimizer.Name, options)}
 }
 
 func (t *trainer) accumulator() (metric.Accumulator, error) {

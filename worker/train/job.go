@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
 
@@ -83,17 +84,6 @@ func (c Config) withDefaults() Config {
 	c.Parallelism = cmp.Or(c.Parallelism, runtime.GOMAXPROCS(0))
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
-}
-
-// Validate reports the first field out of range.
-func (c Config) Validate() error {
-	switch {
-	case c.MemoryBytes < 0:
-		return invalid("memory_bytes is %d", c.MemoryBytes)
-	case c.Parallelism < 0:
-		return invalid("parallelism is %d", c.Parallelism)
-	}
-	return nil
 }
 
 // Hooks is how training reports. Both may be nil. They are called from one
@@ -184,23 +174,25 @@ func (j Job) Fingerprint() string {
 // hyperparameters are checked where it is built.
 func (j Job) Validate() error {
 	t := j.Trainer
+	for _, n := range []struct {
+		name              string
+		have, least, most int
+	}{
+		{"the count of shards", j.Shards, 1, math.MaxInt},
+		{"trainer.batch_size", t.BatchSize, 1, maxBatchSize},
+		{"trainer.epochs", t.Epochs, 1, maxEpochs},
+		{"trainer.early_stop", t.EarlyStop, 0, math.MaxInt},
+		{"trainer.steps_per_checkpoint", t.StepsPerCheckpoint, 0, math.MaxInt},
+		{"trainer.distributed.replicas", t.Distributed.Replicas, 1, MaxReplicas},
+		{"trainer.distributed.sync_every", t.Distributed.SyncEvery, 1, maxSyncEvery},
+	} {
+		if n.have < n.least || n.have > n.most {
+			return invalid("%s is %d, not in %d to %d", n.name, n.have, n.least, n.most)
+		}
+	}
 	switch {
 	case j.Model == nil || j.Rows == nil:
 		return invalid("a job needs a model and rows")
-	case j.Shards < 1:
-		return invalid("the dataset has %d shards", j.Shards)
-	case t.BatchSize < 1 || t.BatchSize > maxBatchSize:
-		return invalid("trainer.batch_size is %d, not in 1 to %d", t.BatchSize, maxBatchSize)
-	case t.Epochs < 1 || t.Epochs > maxEpochs:
-		return invalid("trainer.epochs is %d, not in 1 to %d", t.Epochs, maxEpochs)
-	case t.EarlyStop < 0:
-		return invalid("trainer.early_stop is %d", t.EarlyStop)
-	case t.StepsPerCheckpoint < 0:
-		return invalid("trainer.steps_per_checkpoint is %d", t.StepsPerCheckpoint)
-	case t.Distributed.Replicas < 1 || t.Distributed.Replicas > MaxReplicas:
-		return invalid("trainer.distributed.replicas is %d, not in 1 to %d", t.Distributed.Replicas, MaxReplicas)
-	case t.Distributed.SyncEvery < 1 || t.Distributed.SyncEvery > maxSyncEvery:
-		return invalid("trainer.distributed.sync_every is %d, not in 1 to %d", t.Distributed.SyncEvery, maxSyncEvery)
 	case t.Regularization.L1 != 0:
 		return &thalweg.Error{Op: opTrain, Kind: thalweg.Unsupported, Subject: "trainer.regularization.l1", Hint: "use l2"}
 	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):

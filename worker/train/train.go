@@ -24,8 +24,8 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 	if err := job.Validate(); err != nil {
 		return nil, err
 	}
-	if err := config.Validate(); err != nil {
-		return nil, err
+	if config.MemoryBytes < 0 || config.Parallelism < 0 {
+		return nil, invalid("memory_bytes is %d, parallelism %d", config.MemoryBytes, config.Parallelism)
 	}
 	config = config.withDefaults()
 	t, err := newTrainer(&job, config)
