@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/metric"
 )
 
 const (
@@ -60,9 +59,7 @@ type builder struct {
 // unit is what one shard gives to one replica, besides shuffled rows.
 type unit struct {
 	validation []block
-	rows       int64 // of validation
-	labels     metric.Moments
-	read       RowSet
+	facts      // Rows and Blocks are known when the rows are shuffled
 }
 
 // build reads the shards that the given replicas need, each once, and returns
@@ -73,8 +70,8 @@ func build(ctx context.Context, job *Job, config *Config, memory *memory, replic
 	division := division{shards: job.Shards, replicas: job.Trainer.Distributed.Replicas}
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
-		b := &builder{replica: replica, store: &store{layout: layout, memory: memory, dir: config.Dir}, units: make([]unit, job.Shards)}
-		b.mu.shuffler = &shuffler{record: layout.record(), seed: mix(job.Trainer.Seed) + uint64(replica), memory: memory, dir: config.Dir}
+		b := &builder{replica: replica, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
+		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, record: layout.record(), seed: mix(job.Trainer.Seed) + uint64(replica)}
 		builders[i] = b
 	}
 	defer func() {
@@ -151,7 +148,7 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 		if s == nil {
 			continue
 		}
-		s.unit.read = r.read
+		s.unit.Read = r.read
 		if s.packer.rows > 0 {
 			if err := s.keep(); err != nil {
 				return err
@@ -215,12 +212,12 @@ func (r *shardReader) row(batch *Batch, i int, split uint8) error {
 	*into = record
 	if split == Training {
 		if !r.layout.binary {
-			s.unit.labels.Add(float64(batch.Block.Labels[i]))
+			s.unit.Labels.Add(float64(batch.Block.Labels[i]))
 		}
 		return nil
 	}
 	s.packer.add(record)
-	s.unit.rows++
+	s.unit.Validation++
 	if s.packer.full() {
 		return s.keep()
 	}
@@ -270,9 +267,9 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 	m.facts.Blocks = len(m.training)
 	for _, u := range b.units {
 		m.validation = append(m.validation, u.validation...)
-		m.facts.Validation += u.rows
-		m.facts.Labels.Merge(u.labels)
-		m.facts.Read.Add(u.read)
+		m.facts.Validation += u.Validation
+		m.facts.Labels.Merge(u.Labels)
+		m.facts.Read.Add(u.Read)
 	}
 	return m, nil
 }

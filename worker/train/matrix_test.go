@@ -59,7 +59,7 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			t.Errorf("widths %v", l.widths)
 		}
 		for _, bytes := range []int64{1 << 20, 0} {
-			s := &store{layout: l, memory: &memory{limit: bytes}, dir: t.TempDir()}
+			s := &store{layout: l, space: space{memory: &memory{limit: bytes}, dir: t.TempDir()}}
 			p := newPacker(l, rows+5)
 			var want RowSet
 			for i := range rows {

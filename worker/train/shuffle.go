@@ -23,16 +23,13 @@ const (
 // from all runs, sorted and passed on. The order depends on the records only:
 // not on the order in which they came, nor on which runs were spilled.
 type shuffler struct {
+	space
 	record int // bytes of one
 	seed   uint64
-	memory *memory
-	dir    string
 
-	filling  []byte
-	sealed   int // bytes of records in runs
-	runs     []run
-	file     *spill
-	reserved int64
+	filling []byte
+	sealed  int // bytes of records in runs
+	runs    []run
 }
 
 // run is records in the order of buckets: bucket b is [bounds[b], bounds[b+1])
@@ -84,32 +81,19 @@ func (s *shuffler) seal() error {
 	}
 	s.filling = s.filling[:0]
 	s.sealed += len(sorted)
-	if size := int64(len(sorted)); s.memory.reserve(size) {
-		s.reserved += size
+	if s.reserve(int64(len(sorted))) {
 		r.data = sorted
-	} else if err := s.spill(&r, sorted); err != nil {
-		return err
+	} else {
+		r.pieces = make([]piece, buckets)
+		for b := range r.pieces {
+			at, err := s.write(sorted[r.bounds[b]:r.bounds[b+1]])
+			if err != nil {
+				return err
+			}
+			r.pieces[b] = at
+		}
 	}
 	s.runs = append(s.runs, r)
-	return nil
-}
-
-func (s *shuffler) spill(r *run, sorted []byte) error {
-	if s.file == nil {
-		file, err := newSpill(s.dir, "shuffle")
-		if err != nil {
-			return err
-		}
-		s.file = file
-	}
-	r.pieces = make([]piece, buckets)
-	for b := range r.pieces {
-		at, err := s.file.write(sorted[r.bounds[b]:r.bounds[b+1]])
-		if err != nil {
-			return err
-		}
-		r.pieces[b] = at
-	}
 	return nil
 }
 
@@ -145,7 +129,7 @@ func (s *shuffler) each(yield func(record []byte) error) error {
 			}
 			from := len(gathered)
 			gathered = slices.Grow(gathered, r.pieces[b].size)[:from+r.pieces[b].size]
-			if err := s.file.read(r.pieces[b], gathered[from:]); err != nil {
+			if err := s.read(r.pieces[b], gathered[from:]); err != nil {
 				return err
 			}
 		}
@@ -203,12 +187,4 @@ func (s *sorter) sort(gathered []byte, record int) []entry {
 		from = to
 	}
 	return s.dealt
-}
-
-// close gives back memory and disk.
-func (s *shuffler) close() {
-	s.memory.release(s.reserved)
-	s.reserved, s.runs, s.filling = 0, nil, nil
-	s.file.close()
-	s.file = nil
 }

@@ -26,7 +26,7 @@ func newRecords(n int) [][]byte {
 func shuffled(t *testing.T, records [][]byte, bytes int64, seal func(i int) bool) (order []uint32) {
 	t.Helper()
 	m := &memory{limit: bytes}
-	s := &shuffler{record: 12, seed: 7, memory: m, dir: t.TempDir()}
+	s := &shuffler{record: 12, seed: 7, space: space{memory: m, dir: t.TempDir()}}
 	for i, r := range records {
 		if err := s.add(r); err != nil {
 			t.Fatal(err)
@@ -110,10 +110,7 @@ func TestRecordsOfOneHashAreOrderedByContent(t *testing.T) {
 }
 
 func TestDamagedSpillIsNoticed(t *testing.T) {
-	s, err := newSpill(t.TempDir(), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := &space{memory: new(memory), dir: t.TempDir()}
 	defer s.close()
 	if _, err := s.write([]byte("something before")); err != nil {
 		t.Fatal(err)
@@ -126,13 +123,13 @@ func TestDamagedSpillIsNoticed(t *testing.T) {
 	if err := s.read(at, buf); err != nil || !bytes.Equal(buf, []byte("rows")) {
 		t.Fatalf("%q, %v", buf, err)
 	}
-	if _, err := s.file.WriteAt([]byte("x"), at.offset+2); err != nil {
+	if _, err := s.mu.file.WriteAt([]byte("x"), at.offset+2); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.read(at, buf); !thalweg.Is(err, thalweg.Corrupt) {
 		t.Errorf("changed byte: %v", err)
 	}
-	if err := s.file.Truncate(at.offset + 1); err != nil {
+	if err := s.mu.file.Truncate(at.offset + 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.read(at, buf); !thalweg.Is(err, thalweg.Unavailable) {
@@ -143,14 +140,14 @@ func TestDamagedSpillIsNoticed(t *testing.T) {
 func TestSpillLeavesNoFile(t *testing.T) {
 	dir := t.TempDir()
 	for _, unlinked := range []bool{true, false} {
-		s, err := newSpill(dir, "test")
-		if err != nil {
+		s := &space{memory: new(memory), dir: dir}
+		if _, err := s.write([]byte("rows")); err != nil {
 			t.Fatal(err)
 		}
 		if !unlinked {
 			// As on a system that keeps open files' names.
-			s.unlinked = false
-			if err := os.WriteFile(s.file.Name(), nil, 0o600); err != nil {
+			s.mu.unlinked = false
+			if err := os.WriteFile(s.mu.file.Name(), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -4,97 +4,48 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
-// memory is a bound on bytes that several builders share. Reserving is a
-// promise, not an allocation: whoever is refused writes to disk instead.
-type memory struct {
-	limit int64
-	used  atomic.Int64
-}
-
-// reserve reserves n bytes, or reports that they are not there.
-func (m *memory) reserve(n int64) bool {
-	if m.used.Add(n) > m.limit {
-		m.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-// release gives n bytes back.
-func (m *memory) release(n int64) { m.used.Add(-n) }
-
-// store keeps packed blocks, in memory as far as the bound allows, else on
-// disk. Its methods may be called concurrently.
+// store keeps packed blocks. Its methods may be called concurrently.
 type store struct {
 	layout *layout
-	memory *memory
-	dir    string
-
-	mu struct {
-		sync.Mutex
-		spill    *spill // nil until the first block that is spilled
-		reserved int64
-	}
+	space
 }
 
-// block is some rows, packed column by column: in floats and small, or in the
-// store's spill.
+// block is some rows, packed column by column: in floats and small, or on disk.
 type block struct {
 	rows   int
 	set    RowSet // of the rows' hashes
 	floats []float32
 	small  []byte
-	file   *spill // nil in memory
-	at     piece
+	at     piece // empty in memory
 }
 
 // put stores the rows of a packer, which is empty afterwards.
-func (s *store) put(p *packer) (block, error) {
-	b := block{rows: p.rows, set: p.set}
-	size := int64(p.rows * s.layout.row())
-	if s.memory.reserve(size) {
-		s.mu.Lock()
-		s.mu.reserved += size
-		s.mu.Unlock()
+func (s *store) put(p *packer) (b block, err error) {
+	b = block{rows: p.rows, set: p.set}
+	if s.reserve(int64(p.rows * s.layout.row())) {
 		b.floats, b.small = p.columns(make([]float32, 0, p.rows*s.layout.floats), make([]byte, 0, p.rows*s.layout.small))
-		p.reset()
-		return b, nil
+	} else {
+		p.packedFloats, p.packedSmall = p.columns(p.packedFloats[:0], p.packedSmall[:0])
+		p.bytes = append(kernel.AppendFloats(p.bytes[:0], p.packedFloats), p.packedSmall...)
+		b.at, err = s.write(p.bytes)
 	}
-	s.mu.Lock()
-	if s.mu.spill == nil {
-		file, err := newSpill(s.dir, "rows")
-		if err != nil {
-			s.mu.Unlock()
-			return block{}, err
-		}
-		s.mu.spill = file
-	}
-	b.file = s.mu.spill
-	s.mu.Unlock()
-	p.packedFloats, p.packedSmall = p.columns(p.packedFloats[:0], p.packedSmall[:0])
-	p.bytes = kernel.AppendFloats(p.bytes[:0], p.packedFloats)
-	p.bytes = append(p.bytes, p.packedSmall...)
-	p.reset()
-	var err error
-	b.at, err = b.file.write(p.bytes)
+	p.rows, p.set = 0, RowSet{}
 	return b, err
 }
 
 // open makes sc the rows of a block.
 func (s *store) open(b *block, sc *scratch, labels model.Scale) error {
-	if b.file == nil {
+	if b.at.size == 0 {
 		s.layout.open(sc, b.rows, b.floats, b.small, labels)
 		return nil
 	}
 	sc.bytes = slices.Grow(sc.bytes[:0], b.at.size)[:b.at.size]
-	if err := b.file.read(b.at, sc.bytes); err != nil {
+	if err := s.read(b.at, sc.bytes); err != nil {
 		return err
 	}
 	n := b.rows * s.layout.floats
@@ -102,16 +53,6 @@ func (s *store) open(b *block, sc *scratch, labels model.Scale) error {
 	kernel.DecodeFloats(sc.floats, sc.bytes)
 	s.layout.open(sc, b.rows, sc.floats, sc.bytes[4*n:], labels)
 	return nil
-}
-
-// close gives back memory and disk.
-func (s *store) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.memory.release(s.mu.reserved)
-	s.mu.reserved = 0
-	s.mu.spill.close()
-	s.mu.spill = nil
 }
 
 // packer collects records as columns until they make a block.
@@ -183,5 +124,3 @@ func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
 	}
 	return floats, small
 }
-
-func (p *packer) reset() { p.rows, p.set = 0, RowSet{} }

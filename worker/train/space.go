@@ -1,0 +1,119 @@
+package train
+
+import (
+	"fmt"
+	"hash/crc32"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/thalweg/thalweg"
+)
+
+// castagnoli is the polynomial that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// memory is a bound on bytes that several spaces share. Reserving is a promise,
+// not an allocation: whoever is refused writes to disk instead.
+type memory struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// space is what one owner takes: memory as far as the bound allows, else a
+// temporary file of checksummed pieces. The file is unlinked as soon as it is open
+// where the system allows, so that a killed worker leaves nothing behind. Its
+// methods may be called concurrently.
+type space struct {
+	memory *memory
+	dir    string
+
+	mu struct {
+		sync.Mutex
+		reserved int64
+		file     *os.File // nil until the first write
+		unlinked bool
+		size     int64
+	}
+}
+
+// piece is where a space's file keeps some bytes, and their checksum.
+type piece struct {
+	offset int64
+	size   int
+	sum    uint32
+}
+
+// reserve takes n bytes of memory, or reports that they are not there.
+func (s *space) reserve(n int64) bool {
+	if s.memory.used.Add(n) > s.memory.limit {
+		s.memory.used.Add(-n)
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.reserved += n
+	return true
+}
+
+// extend makes room for n bytes in the file.
+func (s *space) extend(n int) (file *os.File, offset int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.file == nil {
+		if s.mu.file, err = os.CreateTemp(s.dir, "thalweg-rows-*"); err != nil {
+			return nil, 0, &thalweg.Error{Op: opTrain, Kind: thalweg.Unavailable, Subject: "spill directory " + s.dir, Err: err,
+				Hint: "give the worker a directory that it can write to"}
+		}
+		s.mu.unlinked = os.Remove(s.mu.file.Name()) == nil
+	}
+	offset = s.mu.size
+	s.mu.size += int64(n)
+	return s.mu.file, offset, nil
+}
+
+// write appends p to the file.
+func (s *space) write(p []byte) (piece, error) {
+	file, offset, err := s.extend(len(p))
+	if err != nil {
+		return piece{}, err
+	}
+	if _, err := file.WriteAt(p, offset); err != nil {
+		return piece{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Exhausted, Subject: "spill file " + file.Name(), Err: err,
+			Hint: "give the worker more disk or more memory"}
+	}
+	return piece{offset: offset, size: len(p), sum: crc32.Checksum(p, castagnoli)}, nil
+}
+
+// read fills buf, of the piece's size, with its bytes.
+func (s *space) read(at piece, buf []byte) error {
+	file, _, err := s.extend(0)
+	if err != nil {
+		return err
+	}
+	if _, err := file.ReadAt(buf, at.offset); err != nil {
+		return &thalweg.Error{Op: opTrain, Kind: thalweg.Unavailable, Subject: "spill file " + file.Name(), Err: err}
+	}
+	if sum := crc32.Checksum(buf, castagnoli); sum != at.sum {
+		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("spill file %s at offset %d", file.Name(), at.offset),
+			Err: fmt.Errorf("checksum is %08x, not %08x", sum, at.sum), Hint: "the worker's disk returns other bytes than were written"}
+	}
+	return nil
+}
+
+// close gives back memory and disk.
+func (s *space) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory.used.Add(-s.mu.reserved)
+	s.mu.reserved = 0
+	if s.mu.file == nil {
+		return
+	}
+	// A failure loses nothing: the bytes are not needed any more.
+	s.mu.file.Close()
+	if !s.mu.unlinked {
+		os.Remove(s.mu.file.Name())
+	}
+	s.mu.file = nil
+}
