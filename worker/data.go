@@ -12,6 +12,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -33,6 +34,7 @@ type data struct {
 	plan     *pipeline.Plan
 	format   DatasetFormat
 	manifest *dataset.Manifest
+	cuts     split.Cuts // from the learn stage on
 	bucket   storage.Bucket
 	events   string        // profiled.EventSchema
 	progress *atomic.Int64 // counts the rows that were read
@@ -62,11 +64,14 @@ func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error
 			return nil, err
 		}
 	}
-	format, bucket, _, err := w.source(ctx, spec)
-	if err != nil {
-		return nil, err
+	d := &data{worker: w, plan: plan, manifest: p.Manifest, events: p.EventSchema, progress: new(atomic.Int64)}
+	if ref, ok := lease.Inputs["split"]; ok {
+		if err := w.load(ctx, ref, "split", &d.cuts); err != nil {
+			return nil, err
+		}
 	}
-	return &data{worker: w, plan: plan, format: format, manifest: p.Manifest, bucket: bucket, events: p.EventSchema, progress: new(atomic.Int64)}, nil
+	d.format, d.bucket, _, err = w.source(ctx, spec)
+	return d, err
 }
 
 // source opens the bucket of the training data and returns their format and the key

@@ -13,7 +13,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
-	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -22,7 +21,6 @@ import (
 type shardRows struct {
 	*data
 	chain     *clean.Chain
-	cuts      split.Cuts
 	transform *feature.Transform
 }
 
@@ -32,11 +30,7 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 	if err != nil {
 		return nil, err
 	}
-	r := &shardRows{data: d}
-	r.chain = clean.New(d.plan, pipeline.InTraining)
-	if err := w.load(ctx, lease.Inputs["split"], "split", &r.cuts); err != nil {
-		return nil, err
-	}
+	r := &shardRows{data: d, chain: clean.New(d.plan, pipeline.InTraining)}
 	var f struct {
 		Transform json.RawMessage `json:"transform"`
 	}

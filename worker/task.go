@@ -131,7 +131,7 @@ func Partials[T any](ctx context.Context, t *Task) ([]T, error) {
 // mapShards calls do for each shard of a map task, and saves the results as one
 // list for the stage's only reducer.
 func mapShards[T any](ctx context.Context, t *Task, do func(d *data, shard int) (T, error)) error {
-	d, err := t.open(ctx)
+	d, err := t.worker.openData(ctx, t.Lease)
 	if err != nil {
 		return err
 	}
@@ -153,15 +153,10 @@ func mapShards[T any](ctx context.Context, t *Task, do func(d *data, shard int) 
 // shardResults returns the dataset and what mapShards saved, in the order of the
 // shards: how many of them a task had cannot be seen in it.
 func shardResults[T any](ctx context.Context, t *Task) (*data, []T, error) {
-	d, err := t.open(ctx)
+	d, err := t.worker.openData(ctx, t.Lease)
 	if err != nil {
 		return nil, nil, err
 	}
 	lists, err := Partials[[]T](ctx, t)
 	return d, slices.Concat(lists...), err
-}
-
-// open reads what the profile stage found.
-func (t *Task) open(ctx context.Context) (*data, error) {
-	return t.worker.openData(ctx, t.Lease)
 }

@@ -22,15 +22,25 @@ type evaluated [len(evaluatedSplits)]json.RawMessage
 
 // artifact loads and verifies a checkpoint of the state bucket.
 func (w *Worker) artifact(ctx context.Context, reference string) (*artifact.Artifact, error) {
-	ref, err := thalweg.ParseObjectRef(reference)
-	if err != nil {
-		return nil, err
-	}
-	parts, err := checkpoint.Load(ctx, w.state, ref)
+	parts, err := w.checkpoint(ctx, reference)
 	if err != nil {
 		return nil, err
 	}
 	return artifact.Decode(w.cfg.SpecCatalog, parts)
+}
+
+// checkpoint loads and verifies the parts of a checkpoint of the state bucket.
+func (w *Worker) checkpoint(ctx context.Context, reference string) (map[string][]byte, error) {
+	ref, err := thalweg.ParseObjectRef(reference)
+	if err != nil {
+		return nil, err
+	}
+	return checkpoint.Load(ctx, w.state, ref)
+}
+
+// sums returns an empty accumulator of the label's metrics.
+func (d *data) sums() (metric.Accumulator, error) {
+	return metric.New(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold)
 }
 
 // selected gathers the predictions and labels of one split, so that an
@@ -48,28 +58,24 @@ func (s *selected) flush() {
 // mapEvaluate scores shards' validation and test rows with the trained model, by
 // the same path that scores the stream.
 func mapEvaluate(ctx context.Context, t *Task) error {
-	var cuts split.Cuts
-	if err := t.Input(ctx, "split", &cuts); err != nil {
-		return err
-	}
 	model, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
 	if err != nil {
 		return err
 	}
 	return mapShards(ctx, t, func(d *data, shard int) (evaluated, error) {
-		return d.evaluate(ctx, model, &cuts, shard)
+		return d.evaluate(ctx, model, shard)
 	})
 }
 
 // evaluate returns the sums of one shard.
-func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, cuts *split.Cuts, shard int) (out evaluated, err error) {
+func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, shard int) (out evaluated, err error) {
 	scorer, err := model.NewScorer(pipeline.InTraining)
 	if err != nil {
 		return out, err
 	}
 	var bySplit [split.Count]*selected
 	for _, s := range evaluatedSplits {
-		sums, err := metric.New(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold)
+		sums, err := d.sums()
 		if err != nil {
 			return out, err
 		}
@@ -86,7 +92,7 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, cuts *spl
 		if err != nil {
 			return out, err
 		}
-		if parts, err = cuts.Assign(rows, shard, parts); err != nil {
+		if parts, err = d.cuts.Assign(rows, shard, parts); err != nil {
 			return out, err
 		}
 		if labels, valid, err = model.Transform.Labels(rows, labels); err != nil {
@@ -118,7 +124,7 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	}
 	values := make(map[string]map[string]float64, len(evaluatedSplits))
 	for i, s := range evaluatedSplits {
-		total, err := metric.New(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold)
+		total, err := d.sums()
 		if err != nil {
 			return err
 		}

@@ -29,10 +29,6 @@ type fitted struct {
 
 // mapFit gathers the statistics of shards' training rows.
 func mapFit(ctx context.Context, t *Task) error {
-	var cuts split.Cuts
-	if err := t.Input(ctx, "split", &cuts); err != nil {
-		return err
-	}
 	return mapShards(ctx, t, func(d *data, shard int) (out fitPartial, err error) {
 		chain := clean.New(d.plan, pipeline.InTraining)
 		fitter := feature.NewFitter(d.plan)
@@ -41,7 +37,7 @@ func mapFit(ctx context.Context, t *Task) error {
 			if err != nil {
 				return out, err
 			}
-			if parts, err = cuts.Assign(batch, shard, parts); err != nil {
+			if parts, err = d.cuts.Assign(batch, shard, parts); err != nil {
 				return out, err
 			}
 			for _, p := range parts {

@@ -6,25 +6,16 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
-	"github.com/thalweg/thalweg/pipeline/split"
 )
-
-// needsLearn reports whether a run has the learn stage.
-func needsLearn(spec *pipeline.Spec) bool { return spec.Learns() }
 
 // mapLearn shows shards' training rows to the cleaning steps that learn.
 func mapLearn(ctx context.Context, t *Task) error {
-	var cuts split.Cuts
-	if err := t.Input(ctx, "split", &cuts); err != nil {
-		return err
-	}
 	return mapShards(ctx, t, func(d *data, shard int) (map[string]json.RawMessage, error) {
 		learning := clean.NewLearning(d.plan)
 		var parts []uint8
 		assign := func(cleaned arrow.Record) (_ []uint8, err error) {
-			parts, err = cuts.Assign(cleaned, shard, parts)
+			parts, err = d.cuts.Assign(cleaned, shard, parts)
 			return parts, err
 		}
 		for batch, err := range d.batches(ctx, shard) {

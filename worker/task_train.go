@@ -246,14 +246,8 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	if lease.ResumeFrom == "" {
 		return in, nil
 	}
-	ref, err := thalweg.ParseObjectRef(lease.ResumeFrom)
-	if err != nil {
-		return nil, err
-	}
-	if in.job.Resume, err = checkpoint.Load(ctx, w.state, ref); err != nil {
-		return nil, err
-	}
-	return in, nil
+	in.job.Resume, err = w.checkpoint(ctx, lease.ResumeFrom)
+	return in, err
 }
 
 // save writes a checkpoint that can be served and resumed from.

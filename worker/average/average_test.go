@@ -66,9 +66,7 @@ func reduceEverywhere(t *testing.T, config average.Config, elements kernel.Vecto
 				checkReduced(t, n.name, got, reduced(elements, sequence, replicas, size), notes, sequence, replicas)
 				n.session.Advance(sequence+1, snapshotOf(sequence+1))
 			}
-			if err := n.session.Finish(t.Context()); err != nil {
-				t.Error(err)
-			}
+			n.session.Finish(t.Context())
 		})
 	}
 	wg.Wait()
@@ -295,7 +293,7 @@ func TestFinishWaitsForPeersThatLag(t *testing.T) {
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		_ = a.session.Finish(t.Context())
+		a.session.Finish(t.Context())
 	}()
 	if _, _, _, err := b.exchange(t.Context(), 0, 5); err != nil {
 		t.Fatal(err)
@@ -307,9 +305,7 @@ func TestFinishWaitsForPeersThatLag(t *testing.T) {
 	}
 	b.session.Advance(1, snapshotOf(1))
 	<-finished
-	if err := b.session.Finish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	b.session.Finish(t.Context())
 }
 
 func TestFinishDoesNotWaitForeverForTheDead(t *testing.T) {
@@ -318,9 +314,7 @@ func TestFinishDoesNotWaitForeverForTheDead(t *testing.T) {
 	config.FinishWait = 50 * time.Millisecond
 	a.join(t, newGroup(deal(2, a, b)), config)
 	a.session.Advance(4, snapshotOf(4))
-	if err := a.session.Finish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	a.session.Finish(t.Context())
 }
 
 func TestSessionThatWasLeftStillServesAndIsTakenUpAgain(t *testing.T) {

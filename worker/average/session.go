@@ -130,17 +130,17 @@ func (s *Session) Advance(sequence uint64, snapshot func() ([]byte, error)) {
 // Finish waits until every other worker of the assignment has collected the
 // last exchange, for at most Config.FinishWait. A peer that is slower still finds
 // the session parked.
-func (s *Session) Finish(ctx context.Context) error {
+func (s *Session) Finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.FinishWait)
 	defer cancel()
 	for {
 		err := s.awaitPeers(ctx)
 		if err == nil {
-			return nil
+			return
 		}
 		if !errors.Is(err, errReassigned) {
 			s.log.Warn("a peer did not collect the last exchange in time", "error", err)
-			return nil // training is over all the same
+			return // training is over all the same
 		}
 	}
 }

@@ -40,5 +40,5 @@ type Exchange interface {
 	Advance(sequence uint64, snapshot func() ([]byte, error))
 	// Finish waits, for a bounded time, until the other workers have collected
 	// what they need from this one.
-	Finish(ctx context.Context) error
+	Finish(ctx context.Context)
 }

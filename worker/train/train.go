@@ -56,9 +56,7 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 			return nil, err
 		}
 	}
-	if err := exchange.Finish(ctx); err != nil {
-		return nil, err
-	}
+	exchange.Finish(ctx)
 	return t.result()
 }
 
