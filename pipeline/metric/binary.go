@@ -75,28 +75,24 @@ func (a *binarySums) Values() map[string]float64 {
 	return out
 }
 
-// auc returns the area under the ROC curve, and how far from it the area can be
-// that unbinned predictions would give. It is the share of pairs of a positive
-// and a negative row in which the positive has the higher bin, pairs in one bin
-// counting one half; so only pairs in one bin can be wrong, by half each. It
-// has no value where a class is missing.
-func (a *binarySums) auc() (area, bound float64, ok bool) {
+// auc returns the area under the ROC curve: the share of pairs of a positive and
+// a negative row in which the positive has the higher bin, pairs in one bin
+// counting one half. It has no value where a class is missing.
+func (a *binarySums) auc() (area float64, ok bool) {
 	zeros := a.Count - a.Ones
 	if a.Ones == 0 || zeros == 0 {
-		return 0, 0, false
+		return 0, false
 	}
-	// Twice the pairs won, and the pairs tied, as integers of 128 bits: the sum
-	// is exact and its order does not matter.
-	var won, tied [2]uint64
+	// Twice the pairs won, as an integer of 128 bits: the sum is exact and its order
+	// does not matter.
+	var won [2]uint64
 	var below uint64
 	for _, pair := range a.counts.pairs {
 		n, p := uint64(pair[0]), uint64(pair[1])
 		add(&won, p, 2*below+n)
-		add(&tied, p, n)
 		below += n
 	}
-	pairs := float64(a.Ones) * float64(zeros)
-	return float(won) / 2 / pairs, float(tied) / 2 / pairs, true
+	return float(won) / 2 / (float64(a.Ones) * float64(zeros)), true
 }
 
 // add adds x*y to a sum of 128 bits, high word first.

@@ -28,7 +28,7 @@ func (m *Measure) For() string { return m.Output }
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
 		ofBinary(LogLoss, false, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
-		ofBinary(ROCAUC, true, func(a *binarySums) (float64, bool) { area, _, ok := a.auc(); return area, ok }),
+		ofBinary(ROCAUC, true, (*binarySums).auc),
 		ofBinary(Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
 		ofNumber(MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
 		ofNumber(RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),

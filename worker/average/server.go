@@ -1,9 +1,6 @@
 // Package average carries what the replicas of a training run contribute between
-// workers, over HTTP. Workers pull: each serves what its replicas
-// contributed to the current and to the previous exchange of a run, and anyone
-// may ask any number of times. Every contribution is a pure function of the run
-// and the exchange's number, so it does not matter who computed it, how often,
-// or who adds them up; see DESIGN.md.
+// workers, over HTTP. Workers pull: each serves what its replicas contributed to
+// the current and to the previous exchange of a run; see DESIGN.md.
 package average
 
 import (
@@ -20,9 +17,7 @@ import (
 	"github.com/thalweg/thalweg/broadcast"
 )
 
-// maxParked bounds the sessions that are kept after Leave for peers that are behind:
-// more runs than a worker has in hand at a time, few enough that their vectors
-// do not add up.
+// maxParked bounds the sessions that are kept after Leave for peers that are behind.
 const maxParked = 4
 
 // Server serves a worker's contributions to its peers. It is an http.Handler,
@@ -60,8 +55,7 @@ type Holder struct {
 	Address string // host:port
 }
 
-// Assignment tells who computes which replica of a run: element r is the
-// holder of replica r.
+// Assignment is who computes the replicas of a run, by replica.
 type Assignment []Holder
 
 // Group is the changing assignment of one run's replicas to workers, as the
@@ -74,11 +68,9 @@ type Group interface {
 
 // Run identifies what a session exchanges.
 type Run struct {
-	ID thalweg.RunID
-	// Worker is this worker, as Holder names it.
-	Worker thalweg.WorkerID
-	// Fingerprint must be equal on all workers of the run; train.Job has it.
-	Fingerprint string
+	ID          thalweg.RunID
+	Worker      thalweg.WorkerID // this one, as Holder names it
+	Fingerprint string           // of the train.Job: equal on all workers of the run
 }
 
 // Config tunes a session. It has no influence on what is exchanged.
@@ -92,11 +84,9 @@ type Config struct {
 	// FinishWait bounds how long Finish waits for peers. Default 15 s.
 	FinishWait time.Duration
 	// SegmentElements is the length from which a vector is reduced in segments, each
-	// by one worker, instead of as a whole by all. Default 65536 (256 KiB of float32s): below
-	// it the second request costs more than the bytes.
+	// by one worker. Default 65536: below it the second request costs more than the bytes.
 	SegmentElements int
-	// Logger is told of peers that fail. Default: nothing is logged.
-	Logger *slog.Logger
+	Logger          *slog.Logger // of peers that fail; default none
 }
 
 func (c Config) withDefaults() Config {

@@ -6,13 +6,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// Exchange carries what replicas contribute between the workers of a run.
-// worker/average provides it over HTTP.
-//
-// Training is a sequence of numbered exchanges. To each, every replica
-// contributes once: a weight, a vector to be reduced (none in exchanges that only
-// gather notes) and a note. A contribution is a pure function of the job and the
-// number, so offering it twice, or from two workers, is harmless.
+// Exchange carries what replicas contribute between the workers of a run:
+// worker/average provides it over HTTP. A contribution is a weight, a vector to be
+// reduced (none in exchanges that only gather notes) and a note. It is a pure
+// function of the job and the exchange's number, so offering it twice, or from two
+// workers, is harmless.
 //
 // The methods are called from one goroutine, Offer from several.
 type Exchange interface {

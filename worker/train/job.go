@@ -1,7 +1,5 @@
 // Package train turns rows into a model. What it computes is a pure function of
-// the job: the rows are cut into a fixed number of replicas, each replica computes
-// its contribution to a round by itself, and contributions are reduced in replica
-// order. Which worker computes which replica, how often a replica moves, whether
+// the job: which worker computes which replica, how often a replica moves, whether
 // rows are spilled to disk and whether training is resumed cannot change a bit of
 // the result. What is computed is said by an algorithm of pipeline/optim. See
 // DESIGN.md.
@@ -28,11 +26,9 @@ import (
 const (
 	// MaxReplicas bounds the replicas of a run: each has its own buffers, and
 	// every worker reads a note from each in every round.
-	MaxReplicas = 1024
-	// maxBatchSize bounds a block of rows in memory.
+	MaxReplicas  = 1024
 	maxBatchSize = 1 << 20
-	// maxEpochs and maxSyncEvery are larger than any use, and keep the numbers of
-	// exchanges and steps within an int64.
+	// These keep the numbers of exchanges and steps within an int64.
 	maxEpochs    = 1 << 20
 	maxSyncEvery = 1 << 30
 )
@@ -46,19 +42,16 @@ type Job struct {
 	Model   model.Model
 	// Metrics are those that the trainer can name, entries of the catalog.
 	Metrics []pipeline.Entry
-	// Threshold is the probability from which a binary prediction is true; it is
-	// needed for the validation metrics only.
+	// Threshold is the probability from which a binary prediction is true, for the
+	// validation metrics.
 	Threshold float64
-	// Shards is how many shards Rows has.
-	Shards int
-	// Rows reads the shards.
-	Rows Rows
+	Shards    int // of Rows
+	Rows      Rows
 	// Input identifies what the rows are made of (the dataset's manifest, the
 	// split, the transform), so that workers that see different rows refuse each
 	// other, and a checkpoint of other rows is refused.
 	Input string
-	// Resume is the parts of the newest checkpoint of this run (Checkpoint.Parts
-	// at least; others are ignored), or nil to start from the beginning.
+	// Resume is the parts of the newest checkpoint of this run, or nil.
 	Resume map[string][]byte
 }
 
@@ -73,8 +66,7 @@ type Config struct {
 	// Parallelism is how many replicas, or shards, are worked on at once. Default:
 	// as many as Go uses processors.
 	Parallelism int
-	// Logger is told of matrices built, state adopted and training stopped. Default:
-	// nothing is logged.
+	// Logger defaults to none.
 	Logger *slog.Logger
 }
 
@@ -100,8 +92,7 @@ type Hooks struct {
 
 // Progress is how far training is.
 type Progress struct {
-	// Replicas are those held by this worker.
-	Replicas []ReplicaProgress
+	Replicas []ReplicaProgress // those held by this worker
 	// Message is for people: "epoch 3/10, validation log_loss 0.4931".
 	Message string
 }
@@ -123,10 +114,9 @@ type Checkpoint struct {
 	// Parts are what Job.Resume takes: PartState.
 	Parts map[string][]byte
 	// Epochs is how many epochs have ended; Rounds how many rounds.
-	Epochs int
-	Rounds thalweg.Round
-	// Finished: this is the last checkpoint of the run.
-	Finished bool
+	Epochs   int
+	Rounds   thalweg.Round
+	Finished bool // this is the last checkpoint of the run
 	// Metrics are the validation metrics of Params; empty without validation rows.
 	Metrics map[string]float64
 	Ledger  Ledger
@@ -135,10 +125,8 @@ type Checkpoint struct {
 // Result is what training found. It is the same on every worker that was there
 // at the end.
 type Result struct {
-	// Checkpoint is the last one; its Params are the model.
-	Checkpoint
-	// BestEpoch is the epoch, from 1, that Params come from.
-	BestEpoch int
+	Checkpoint     // the last one; its Params are the model
+	BestEpoch  int // from 1, that Params come from
 	// Stopped says why training ended: "all epochs done" or "no improvement of
 	// log_loss in 3 epochs".
 	Stopped string
