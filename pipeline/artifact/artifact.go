@@ -28,7 +28,7 @@ type Artifact struct {
 	// Transform is fitted, Model is built for its shape, and Params, which has
 	// Model.Size elements, are finite.
 	Transform *feature.Transform
-	Model     model.Model
+	Model     *model.Model
 	Params    []float32
 	// Provenance says what it came from.
 	Provenance Provenance

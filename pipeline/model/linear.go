@@ -15,7 +15,7 @@ var linearSource string
 type Linear struct{}
 
 // New implements Spec.
-func (*Linear) New(loss Loss, shape kernel.Shape) (Model, error) {
+func (*Linear) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	return NewNetwork("linear", shape, loss, newLinearLayer(shape))
 }
 

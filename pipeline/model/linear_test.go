@@ -13,7 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
-func newLinear(t *testing.T, label string, shape kernel.Shape) model.Model {
+func newLinear(t *testing.T, label string, shape kernel.Shape) *model.Model {
 	t.Helper()
 	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, lossOf(label), shape)
 	if err != nil {
@@ -44,7 +44,7 @@ var shapes = []kernel.Shape{
 
 // reference is the loss of a linear model in float64, and its prediction of
 // each row.
-func reference(m model.Model, params []float64, b *kernel.Block) (loss float64, predictions []float64) {
+func reference(m *model.Model, params []float64, b *kernel.Block) (loss float64, predictions []float64) {
 	shape := m.Shape()
 	for i := range b.Rows {
 		z := params[len(params)-1]

@@ -37,54 +37,17 @@ func (v View) Of(params []float32) []float32 {
 	return params[v.Offset : v.Offset+v.Size() : v.Offset+v.Size()]
 }
 
-// Model is a function from parameters and rows to predictions, and the gradient
-// of its loss. It is immutable, and its methods may be called concurrently with
-// different workspaces; Gradient and Predict do not allocate. Vectors of a length
-// other than Size and blocks of another shape panic.
-type Model interface {
-	// Type is the model's name in a spec: "linear".
-	Type() string
-	// Loss is what it minimises.
-	Loss() Loss
-	// Shape is the shape of the blocks that the model reads.
-	Shape() kernel.Shape
-	// Outputs is how many values Predict gives for each row, at least 1.
-	Outputs() int
-	// Size is the length of the parameter vector.
-	Size() int
-	// Views returns the named parts of the vector: ascending, disjoint, covering
-	// all of it. The caller must not change them.
-	Views() []View
-	// Init sets the parameters from which training starts. The same seed gives
-	// the same bits on every machine.
-	Init(params []float32, seed uint64)
-	// NewWorkspace returns the memory that one goroutine needs for the methods
-	// below.
-	NewWorkspace() *Workspace
-	// Gradient overwrites grad with the gradient of the mean loss over the
-	// block's rows (without regularization) and returns the sum of the losses.
-	// The block must have labels, in the unit of the loss's Scale, and at least
-	// one row. seed decides what the step draws at random.
-	Gradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64)
-	// Predict sets out to the predictions, row-major. A row's bits do not depend
-	// on the block that it is in.
-	Predict(w *Workspace, params []float32, b *kernel.Block, out []float32)
-	// Rescale turns params that were learned with scaled labels into params that
-	// predict labels as they are. A scale that the loss does not make panics.
-	Rescale(params []float32, s Scale)
-}
-
 // Spec is the options of a model in a spec.
 type Spec interface {
 	// New returns the model that minimises a loss over blocks of a shape, which
 	// has been checked.
-	New(loss Loss, shape kernel.Shape) (Model, error)
+	New(loss Loss, shape kernel.Shape) (*Model, error)
 }
 
 // New returns the model that a spec has chosen, with the loss that it has chosen,
 // for blocks of the given shape. It fails with Unsupported for a choice that is no
 // model or no loss and with Invalid for a shape that cannot be.
-func New(choice, loss pipeline.Choice, shape kernel.Shape) (Model, error) {
+func New(choice, loss pipeline.Choice, shape kernel.Shape) (*Model, error) {
 	const op = "build model"
 	spec, ok := choice.Options.(Spec)
 	if !ok {
@@ -96,7 +59,7 @@ func New(choice, loss pipeline.Choice, shape kernel.Shape) (Model, error) {
 	}
 	err := checkShape(shape)
 	if err == nil {
-		var m Model
+		var m *Model
 		if m, err = spec.New(l, clone(shape)); err == nil {
 			return m, nil
 		}
@@ -105,7 +68,7 @@ func New(choice, loss pipeline.Choice, shape kernel.Shape) (Model, error) {
 }
 
 // Find returns the view of the given name.
-func Find(m Model, name string) (View, bool) {
+func Find(m *Model, name string) (View, bool) {
 	for _, v := range m.Views() {
 		if v.Name == name {
 			return v, true

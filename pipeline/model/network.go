@@ -12,9 +12,12 @@ import (
 // other bits.
 const chunkRows = 512
 
-// network is a Model made of layers, each reading the values of the one before,
-// and a loss of the last one's values.
-type network struct {
+// Model is a function from parameters and rows to predictions, and the gradient
+// of its loss: layers, each reading the values of the one before, and a loss of the
+// last one's values. It is immutable, and its methods may be called concurrently with
+// different workspaces; Gradient and Predict do not allocate. Vectors of a length
+// other than Size and blocks of another shape panic.
+type Model struct {
 	name   string
 	shape  kernel.Shape
 	loss   Loss
@@ -27,25 +30,25 @@ type network struct {
 // blocks of the given shape. The last layer must give what the loss wants, and be
 // a Rescaler if the loss scales labels; views of two layers must not share a
 // name.
-func NewNetwork(name string, shape kernel.Shape, loss Loss, layers ...Layer) (Model, error) {
+func NewNetwork(name string, shape kernel.Shape, loss Loss, layers ...Layer) (*Model, error) {
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("a network without layers")
 	}
-	n := &network{name: name, shape: shape, loss: loss, layers: layers}
+	m := &Model{name: name, shape: shape, loss: loss, layers: layers}
 	offset := 0
 	for i, l := range layers {
 		if l.Outputs() < 1 {
 			return nil, fmt.Errorf("layer %d has %d outputs", i, l.Outputs())
 		}
 		for _, v := range l.Views() {
-			if _, taken := Find(n, v.Name); taken {
+			if _, taken := Find(m, v.Name); taken {
 				return nil, fmt.Errorf("two views are called %s", v.Name)
 			}
 			v.Offset = offset
 			offset += v.Size()
-			n.views = append(n.views, v)
+			m.views = append(m.views, v)
 		}
-		n.ends = append(n.ends, offset)
+		m.ends = append(m.ends, offset)
 	}
 	if offset > MaxSize {
 		return nil, fmt.Errorf("%d parameters, the bound is %d", offset, MaxSize)
@@ -57,51 +60,66 @@ func NewNetwork(name string, shape kernel.Shape, loss Loss, layers ...Layer) (Mo
 	if _, ok := last.(Rescaler); !ok && loss.Scale(1, 2) != (Scale{}) {
 		return nil, fmt.Errorf("the last layer cannot be rescaled to the labels of loss %s", loss.Type())
 	}
-	return n, nil
+	return m, nil
 }
 
-func (n *network) Type() string        { return n.name }
-func (n *network) Loss() Loss          { return n.loss }
-func (n *network) Shape() kernel.Shape { return n.shape }
-func (n *network) Outputs() int        { return n.loss.Outputs() }
-func (n *network) Size() int           { return n.ends[len(n.ends)-1] }
-func (n *network) Views() []View       { return n.views }
+// Type is the model's name in a spec: "linear".
+func (m *Model) Type() string { return m.name }
+
+// Loss is what it minimises.
+func (m *Model) Loss() Loss { return m.loss }
+
+// Shape is the shape of the blocks that the model reads.
+func (m *Model) Shape() kernel.Shape { return m.shape }
+
+// Outputs is how many values Predict gives for each row, at least 1.
+func (m *Model) Outputs() int { return m.loss.Outputs() }
+
+// Size is the length of the parameter vector.
+func (m *Model) Size() int { return m.ends[len(m.ends)-1] }
+
+// Views returns the named parts of the vector: ascending, disjoint, covering
+// all of it. The caller must not change them.
+func (m *Model) Views() []View { return m.views }
 
 // part returns layer i's part of a vector.
-func (n *network) part(v []float32, i int) []float32 {
+func (m *Model) part(v []float32, i int) []float32 {
 	from := 0
 	if i > 0 {
-		from = n.ends[i-1]
+		from = m.ends[i-1]
 	}
-	return v[from:n.ends[i]]
+	return v[from:m.ends[i]]
 }
 
 // layerSeed makes the seeds of layers differ.
 func layerSeed(seed uint64, layer int) uint64 { return seed + uint64(layer)*0x9e3779b97f4a7c15 }
 
-func (n *network) Init(params []float32, seed uint64) {
-	n.check(params, nil)
-	for i, l := range n.layers {
-		l.Init(n.part(params, i), layerSeed(seed, i))
+// Init sets the parameters from which training starts. The same seed gives the
+// same bits on every machine.
+func (m *Model) Init(params []float32, seed uint64) {
+	m.check(params, nil)
+	for i, l := range m.layers {
+		l.Init(m.part(params, i), layerSeed(seed, i))
 	}
 }
 
 // Workspace is all the memory that a model's loops need besides their
 // arguments. It is for one goroutine, and for the model that made it.
 type Workspace struct {
-	owner *network
+	owner *Model
 	chunk Chunk
 	// By layer: the values of a chunk, the gradient by them (not of the last
 	// layer, whose values the loss overwrites), and the layer's scratch.
 	values, grads, scratch [][]float32
 }
 
-func (n *network) NewWorkspace() *Workspace {
-	w := &Workspace{owner: n}
-	for i, l := range n.layers {
+// NewWorkspace returns the memory that one goroutine needs for Gradient and Predict.
+func (m *Model) NewWorkspace() *Workspace {
+	w := &Workspace{owner: m}
+	for i, l := range m.layers {
 		w.values = append(w.values, make([]float32, chunkRows*l.Outputs()))
 		w.scratch = append(w.scratch, make([]float32, chunkRows*l.Scratch()))
-		if i+1 < len(n.layers) {
+		if i+1 < len(m.layers) {
 			w.grads = append(w.grads, make([]float32, chunkRows*l.Outputs()))
 		}
 	}
@@ -121,90 +139,98 @@ func (w *Workspace) enter(i int) (c *Chunk, rows int) {
 }
 
 // forward sets out to the last layer's values of the chunk's rows.
-func (n *network) forward(w *Workspace, params, out []float32, seed uint64) {
-	last := len(n.layers) - 1
-	for i, l := range n.layers {
+func (m *Model) forward(w *Workspace, params, out []float32, seed uint64) {
+	last := len(m.layers) - 1
+	for i, l := range m.layers {
 		c, rows := w.enter(i)
 		c.Seed = layerSeed(seed, i)
 		if i < last {
-			l.Forward(c, n.part(params, i), w.values[i][:rows*l.Outputs()])
+			l.Forward(c, m.part(params, i), w.values[i][:rows*l.Outputs()])
 			continue
 		}
-		l.Forward(c, n.part(params, i), out)
+		l.Forward(c, m.part(params, i), out)
 	}
 }
 
 // backward adds the gradient of the chunk's rows, given that by the last
 // layer's values.
-func (n *network) backward(w *Workspace, params, outGrad, grad []float32, seed uint64) {
-	for i := len(n.layers) - 1; i >= 0; i-- {
+func (m *Model) backward(w *Workspace, params, outGrad, grad []float32, seed uint64) {
+	for i := len(m.layers) - 1; i >= 0; i-- {
 		c, rows := w.enter(i)
 		c.Seed = layerSeed(seed, i)
 		if i > 0 {
-			c.InGrad = w.grads[i-1][:rows*n.layers[i-1].Outputs()]
+			c.InGrad = w.grads[i-1][:rows*m.layers[i-1].Outputs()]
 		}
-		n.layers[i].Backward(c, n.part(params, i), outGrad, n.part(grad, i))
+		m.layers[i].Backward(c, m.part(params, i), outGrad, m.part(grad, i))
 		outGrad = c.InGrad
 	}
 }
 
-func (n *network) Gradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64) {
-	n.check(params, b)
-	n.check(grad, nil)
-	if len(b.Labels) != b.Rows || b.Rows == 0 || w.owner != n {
+// Gradient overwrites grad with the gradient of the mean loss over the block's rows
+// (without regularization) and returns the sum of the losses. The block must have
+// labels, in the unit of the loss's Scale, and at least one row. seed decides what
+// the step draws at random.
+func (m *Model) Gradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64) {
+	m.check(params, b)
+	m.check(grad, nil)
+	if len(b.Labels) != b.Rows || b.Rows == 0 || w.owner != m {
 		panic("model: a gradient needs labelled rows and a workspace of the model")
 	}
 	clear(grad)
 	weight := 1 / float32(b.Rows)
-	outputs := n.Outputs()
+	outputs := m.Outputs()
 	for from := 0; from < b.Rows; from += chunkRows {
 		to := min(from+chunkRows, b.Rows)
 		w.chunk = Chunk{Block: b, From: from, To: to, Training: true}
 		out := w.values[len(w.values)-1][:(to-from)*outputs]
-		n.forward(w, params, out, seed)
-		loss += n.loss.Gradient(out, b.Labels[from:to], weight)
-		n.backward(w, params, out, grad, seed)
+		m.forward(w, params, out, seed)
+		loss += m.loss.Gradient(out, b.Labels[from:to], weight)
+		m.backward(w, params, out, grad, seed)
 	}
 	w.chunk = Chunk{}
 	return loss
 }
 
-func (n *network) Predict(w *Workspace, params []float32, b *kernel.Block, out []float32) {
-	n.check(params, b)
-	outputs := n.Outputs()
-	if len(out) != b.Rows*outputs || w.owner != n {
+// Predict sets out to the predictions, row-major. A row's bits do not depend on the
+// block that it is in.
+func (m *Model) Predict(w *Workspace, params []float32, b *kernel.Block, out []float32) {
+	m.check(params, b)
+	outputs := m.Outputs()
+	if len(out) != b.Rows*outputs || w.owner != m {
 		panic("model: a prediction needs room for each row's values and a workspace of the model")
 	}
 	for from := 0; from < b.Rows; from += chunkRows {
 		to := min(from+chunkRows, b.Rows)
 		w.chunk = Chunk{Block: b, From: from, To: to}
 		values := out[from*outputs : to*outputs]
-		n.forward(w, params, values, 0)
-		n.loss.Predict(values)
+		m.forward(w, params, values, 0)
+		m.loss.Predict(values)
 	}
 	w.chunk = Chunk{}
 }
 
-func (n *network) Rescale(params []float32, s Scale) {
-	n.check(params, nil)
-	if n.loss.Scale(s.Mean, s.Deviation) != s {
+// Rescale turns params that were learned with scaled labels into params that predict
+// labels as they are. A scale that the loss does not make panics.
+func (m *Model) Rescale(params []float32, s Scale) {
+	m.check(params, nil)
+	if m.loss.Scale(s.Mean, s.Deviation) != s {
 		panic("model: the scale is not one of the loss's")
 	}
 	if s == (Scale{}) {
 		return
 	}
-	last := len(n.layers) - 1
-	n.layers[last].(Rescaler).Rescale(n.part(params, last), s.Mean, s.Deviation)
+	last := len(m.layers) - 1
+	m.layers[last].(Rescaler).Rescale(m.part(params, last), s.Mean, s.Deviation)
 }
 
 // check panics on a vector or block that is not of this model's shape: that is
 // a bug of the caller.
-func (n *network) check(v []float32, b *kernel.Block) {
-	if len(v) != n.Size() {
-		panic(fmt.Sprintf("model: a vector of %d elements for %d parameters", len(v), n.Size()))
+func (m *Model) check(v []float32, b *kernel.Block) {
+	if len(v) != m.Size() {
+		panic(fmt.Sprintf("model: a vector of %d elements for %d parameters", len(v), m.Size()))
 	}
 	if b != nil {
-		if problem := n.shape.Check(b); problem != "" {
+		if problem := m.shape.Check(b); problem != "" {
 			panic("model: " + problem)
 		}
 	}

@@ -111,7 +111,7 @@ func (*gaussian) Gradient(out, labels []float32, weight float32) (loss float64) 
 
 var arrays = kernel.Shape{Lists: [][]int{{3, 2}}, ListNames: []string{"image"}}
 
-func netOf(t *testing.T, l Loss, layers ...Layer) Model {
+func netOf(t *testing.T, l Loss, layers ...Layer) *Model {
 	t.Helper()
 	m, err := NewNetwork("network", arrays, l, layers...)
 	if err != nil {

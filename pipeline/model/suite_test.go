@@ -116,7 +116,7 @@ func checkLoss(t *testing.T, l Loss) {
 
 // checkModel holds a model to its contract. Layers are checked by it too: the
 // gradient of a model is right only if that of each of its layers is.
-func checkModel(t *testing.T, m Model) {
+func checkModel(t *testing.T, m *Model) {
 	t.Helper()
 	w := m.NewWorkspace()
 	b := sample(m.Shape(), m.Loss().For(), chunkRows+88)

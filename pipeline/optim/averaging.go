@@ -16,7 +16,7 @@ import (
 // second half of an epoch: the steps of a constant learning rate end in noise
 // around the optimum, which the mean is rid of (Polyak and Juditsky 1992).
 type averaging struct {
-	model     model.Model
+	model     *model.Model
 	trainer   *pipeline.Trainer
 	optimizer Optimizer
 	params    int
@@ -25,7 +25,7 @@ type averaging struct {
 	weights [][2]int
 }
 
-func newAveraging(m model.Model, t *pipeline.Trainer, o Optimizer) *averaging {
+func newAveraging(m *model.Model, t *pipeline.Trainer, o Optimizer) *averaging {
 	a := &averaging{model: m, trainer: t, optimizer: o, params: m.Size()}
 	for _, v := range m.Views() {
 		if v.Bias {

@@ -109,7 +109,7 @@ func TestAveragedStateOfEqualReplicasChangesNothing(t *testing.T) {
 	}
 }
 
-func linear(t *testing.T) model.Model {
+func linear(t *testing.T) *model.Model {
 	t.Helper()
 	m, err := new(model.Linear).New(new(model.Squared), kernel.Shape{Numbers: 1, NumberNames: []string{"x"}})
 	if err != nil {

@@ -31,12 +31,12 @@ type Descent struct {
 func (d *Descent) Defaults(at pipeline.Place) { pipeline.Default(at, "rates", &d.Rates, 8) }
 
 // New implements optim.Spec.
-func (d *Descent) New(m model.Model, _ *pipeline.Trainer) (optim.Algorithm, error) {
+func (d *Descent) New(m *model.Model, _ *pipeline.Trainer) (optim.Algorithm, error) {
 	return descent{m, d.Rates}, nil
 }
 
 type descent struct {
-	model model.Model
+	model *model.Model
 	rates int
 }
 
@@ -139,7 +139,7 @@ type flawed struct {
 	apply func(s *optim.State)
 }
 
-func (f flawed) New(model.Model, *pipeline.Trainer) (optim.Algorithm, error) { return f, nil }
+func (f flawed) New(*model.Model, *pipeline.Trainer) (optim.Algorithm, error) { return f, nil }
 
 func (f flawed) Apply(s *optim.State, _ optim.Round, _ kernel.Vector) (checkpoint bool, err error) {
 	f.apply(s)

@@ -139,7 +139,7 @@ func canceled(ctx context.Context) error {
 }
 
 // element names an element of a contribution to a round for people.
-func element(m model.Model, v kernel.Vector, at int) string {
+func element(m *model.Model, v kernel.Vector, at int) string {
 	switch {
 	case at < 0:
 		return "the loss"

@@ -39,7 +39,7 @@ type Job struct {
 	Run thalweg.RunID
 	// Trainer is the spec's, with every default filled in.
 	Trainer pipeline.Trainer
-	Model   model.Model
+	Model   *model.Model
 	// Metrics are those that the trainer can name, entries of the catalog.
 	Metrics []pipeline.Entry
 	// Threshold is the probability from which a binary prediction is true, for the

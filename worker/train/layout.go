@@ -27,7 +27,7 @@ type layout struct {
 // idBytes is the part of a record that holds the row's hash.
 const idBytes = 8
 
-func newLayout(m model.Model) *layout {
+func newLayout(m *model.Model) *layout {
 	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary}
 	l.scalars = l.shape.Numbers
 	for _, n := range l.shape.Cardinalities {

@@ -51,7 +51,7 @@ type Masked struct {
 func (m *Masked) Defaults(at pipeline.Place) { pipeline.Default(at, "gain", &m.Gain, 2) }
 
 // New implements model.Spec.
-func (m *Masked) New(loss model.Loss, shape kernel.Shape) (model.Model, error) {
+func (m *Masked) New(loss model.Loss, shape kernel.Shape) (*model.Model, error) {
 	return model.NewNetwork("masked", shape, loss, maskedLayer{float32(m.Gain), shape.Numbers})
 }
 
