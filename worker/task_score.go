@@ -24,17 +24,17 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
-// streamBackoff bounds the pause before a stream tries again what failed: a
-// topic that appears, or a store that comes back, is noticed within it.
-const streamBackoff = 2 * time.Second
+const (
+	// streamBackoff bounds the pause before a stream tries again what failed.
+	streamBackoff = 2 * time.Second
+	// openPause is how long it waits before it tries again to open its store or
+	// its topic.
+	openPause = time.Second
+)
 
-// openPause is how long a stream waits before it tries again to open its
-// store or its topic.
-const openPause = time.Second
-
-// scoreTask is the lease of one topic partition. It scores until the lease
-// ends; a partition that cannot go on stays stopped, saying why, until the
-// operator changes something: a new generation, or pause and resume.
+// scoreTask is the lease of one topic partition. One that cannot go on stays
+// stopped, saying why, until the operator changes something: a new generation, or
+// pause and resume.
 type scoreTask struct {
 	worker   *Worker
 	registry *engine.Registry

@@ -61,22 +61,17 @@ type Connections interface {
 
 // Config is what a worker needs to know.
 type Config struct {
-	// ID names the worker; it must be unique in the cluster. Required.
-	ID thalweg.WorkerID
-	// SpecCatalog is what specs can choose from. Required.
-	SpecCatalog pipeline.Catalog
+	ID          thalweg.WorkerID // unique in the cluster; required
+	SpecCatalog pipeline.Catalog // what specs can choose from; required
 	// Listen is the address on which peers fetch parameters, and operators
 	// /metrics, /healthz and /readyz; default 127.0.0.1:0, a free port.
 	Listen string
 	// Dir holds spilled training rows, in Dir/spill, which is emptied at start.
 	// Required.
-	Dir string
-	// Stages is what the worker can carry out; default Stages().
-	Stages StageCatalog
-	// Slots is how many shard tasks run at once; default 2.
-	Slots int
-	// StateBucket is the bucket of checkpoints and partial results; default
-	// thalweg.
+	Dir    string
+	Stages StageCatalog // what the worker can carry out; default Stages()
+	Slots  int          // shard tasks that run at once; default 2
+	// StateBucket holds checkpoints and partial results; default thalweg.
 	StateBucket string
 	// CacheBytes bounds the training rows kept in memory; beyond it they spill to
 	// Dir. Default 1 GiB.
@@ -88,21 +83,15 @@ type Config struct {
 	// do but streams; training takes what it needs. Default 0: none is set. It is
 	// of the process, so only for one that runs a single worker.
 	MemoryLimit int64
-	// PollWait is how long a poll may wait for other leases; default 1 s.
-	PollWait time.Duration
+	PollWait    time.Duration // of a poll for other leases; default 1 s
 	// LeaseTTL is how long leases are believed without an answer from the
 	// coordinator; then everything is stopped. Default 10 s. It only saves work:
-	// tokens and the commit log fence a worker that believes too long.
-	LeaseTTL time.Duration
-	// DrainTimeout bounds the first step of stopping; default 8 s.
-	DrainTimeout time.Duration
-	// Datasets and Tables are the formats that the worker reads and writes; default
-	// DatasetFormats() and TableFormats().
-	Datasets map[string]DatasetFormat
-	Tables   map[string]TableFormat
-	// Gate is where tests end the process at a step of a stream; nil in
-	// production.
-	Gate Gate
+	// tokens and the commit log fence.
+	LeaseTTL     time.Duration
+	DrainTimeout time.Duration            // of the first step of stopping; default 8 s
+	Datasets     map[string]DatasetFormat // default DatasetFormats()
+	Tables       map[string]TableFormat   // default TableFormats()
+	Gate         Gate                     // where tests end the process at a step of a stream; else nil
 }
 
 func (c Config) withDefaults() Config {

@@ -28,10 +28,9 @@ type Layer interface {
 	Backward(c *Chunk, params, outGrad, grad []float32)
 }
 
-// Rescaler is a Layer whose values are affine in its parameters, so that a scale
-// of the labels can be folded into them.
+// Rescaler is a Layer whose values are affine in its parameters: Rescale changes
+// them so that a value v becomes mean + v*scale.
 type Rescaler interface {
-	// Rescale changes params so that a value v becomes mean + v*scale.
 	Rescale(params []float32, mean, scale float64)
 }
 

@@ -101,10 +101,9 @@ type Spec interface {
 	New(m *model.Model, t *pipeline.Trainer) (Algorithm, error)
 }
 
-// New returns the algorithm that a trainer's optimizer chooses, with its defaults
-// filled in: an algorithm of its own, or SGD with averaging by an update rule. It
-// fails with Unsupported for a choice that is neither, and with Invalid for
-// hyperparameters out of range.
+// New returns the algorithm that a trainer's optimizer chooses: one of its own, or
+// SGD with averaging by an update rule. It fails with Unsupported for a choice that is
+// neither, and with Invalid for hyperparameters out of range.
 func New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 	const op = "build optimizer"
 	switch o := t.Optimizer.Options.(type) {

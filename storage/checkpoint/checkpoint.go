@@ -38,13 +38,9 @@ const (
 
 // Save stores the parts below prefix (empty, or ending in a slash), the
 // manifest last, and returns the reference to the manifest after every part
-// has been read back and has the sha256 it should have. Saving the same parts
-// again returns the same reference and stores nothing that is there already.
-// It neither keeps nor changes the parts.
-//
-// Part names are lower-case file names (see MaxNameBytes). Errors: Invalid for
-// names or sizes out of bounds, Corrupt if a part does not come back as
-// written, and those of the bucket.
+// has been read back and has the sha256 it should have. Part names are lower-case
+// file names (see MaxNameBytes). Errors: Invalid for names or sizes out of bounds,
+// Corrupt if a part does not come back as written, and those of the bucket.
 func Save(ctx context.Context, b storage.Bucket, prefix string, parts map[string][]byte) (thalweg.CheckpointRef, error) {
 	manifest := Manifest{}
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
@@ -70,10 +66,9 @@ func Save(ctx context.Context, b storage.Bucket, prefix string, parts map[string
 	return thalweg.CheckpointRef{Key: dir + manifestName, SHA256: sum}, nil
 }
 
-// Load returns the parts of a checkpoint, each with the sha256 that the
-// manifest names, and the manifest with the one of the reference. Errors: NotFound if there
-// is no such manifest, Lost if a part is gone, Corrupt if the manifest or a part
-// is damaged, each naming the object.
+// Load returns the parts of a checkpoint. Errors: NotFound if there is no such
+// manifest, Lost if a part is gone, Corrupt if the manifest or a part is damaged,
+// each naming the object.
 func Load(ctx context.Context, b storage.Bucket, ref thalweg.CheckpointRef) (map[string][]byte, error) {
 	manifest, err := ReadManifest(ctx, b, ref)
 	if err != nil {

@@ -39,15 +39,18 @@ var (
 	sumPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
+// manifestRecord is the form of a manifest in the bucket.
+type manifestRecord struct {
+	Format string `json:"format"`
+	Manifest
+}
+
 // Encode returns the one encoding of a valid manifest.
 func (m Manifest) Encode() ([]byte, error) {
 	if err := m.validate(); err != nil {
 		return nil, &thalweg.Error{Op: "check checkpoint", Kind: thalweg.Invalid, Err: err}
 	}
-	record, err := json.Marshal(struct {
-		Format string `json:"format"`
-		Manifest
-	}{manifestFormat, m})
+	record, err := json.Marshal(manifestRecord{manifestFormat, m})
 	if err != nil {
 		return nil, &thalweg.Error{Op: "encode manifest", Err: err}
 	}
@@ -63,10 +66,7 @@ func ParseManifest(data []byte) (Manifest, error) {
 	if len(data) > MaxManifestBytes {
 		return fail(fmt.Errorf("%d bytes, at most %d are a manifest", len(data), MaxManifestBytes))
 	}
-	var record struct {
-		Format string `json:"format"`
-		Manifest
-	}
+	var record manifestRecord
 	if err := thalweg.DecodeStrict(data, &record); err != nil {
 		return fail(err)
 	}
