@@ -14,6 +14,17 @@ func Finite(v []float32) int {
 	return -1
 }
 
+// Golden is 2^64 divided by the golden ratio, the increment of SplitMix64.
+const Golden = 0x9e3779b97f4a7c15
+
+// Mix is the finalizer of SplitMix64 (Steele, Lea and Flood 2014), a bijection
+// in which every bit of the result depends on every bit of x.
+func Mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
 // Accumulate does sum[i] += weight * v[i] in float64.
 func Accumulate(sum []float64, v []float32, weight float64) {
 	checkLen(len(sum), len(v))

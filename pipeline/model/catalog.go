@@ -4,11 +4,7 @@ import "github.com/thalweg/thalweg/pipeline"
 
 // Catalog lists the models. To add one, write its file and its line.
 func Catalog() []pipeline.Entry {
-	return []pipeline.Entry{entry("linear", new(Linear), linearSource)}
-}
-
-func entry(name string, options Spec, source string) pipeline.Entry {
-	return pipeline.Entry{Name: name, Options: options, Source: source}
+	return []pipeline.Entry{{Name: "linear", Options: Spec(new(Linear)), Source: linearSource}}
 }
 
 // Losses lists the losses; the first of a type of label is its default. To add

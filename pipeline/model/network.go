@@ -92,7 +92,7 @@ func (m *Model) part(v []float32, i int) []float32 {
 }
 
 // layerSeed makes the seeds of layers differ.
-func layerSeed(seed uint64, layer int) uint64 { return seed + uint64(layer)*0x9e3779b97f4a7c15 }
+func layerSeed(seed uint64, layer int) uint64 { return seed + uint64(layer)*kernel.Golden }
 
 // Init sets the parameters from which training starts. The same seed gives the
 // same bits on every machine.

@@ -6,12 +6,8 @@ import "github.com/thalweg/thalweg/pipeline"
 // write its file and its line.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
-		entry("sgd", new(SGD), sgdSource),
-		entry("momentum", new(Momentum), momentumSource),
-		entry("adam", new(Adam), adamSource),
+		{Name: "sgd", Options: new(SGD), Source: sgdSource},
+		{Name: "momentum", Options: new(Momentum), Source: momentumSource},
+		{Name: "adam", Options: new(Adam), Source: adamSource},
 	}
-}
-
-func entry(name string, options any, source string) pipeline.Entry {
-	return pipeline.Entry{Name: name, Options: options, Source: source}
 }

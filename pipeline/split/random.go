@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -20,9 +21,9 @@ func assignRandom(c *Cuts, batch arrow.Record, shard int, dst []uint8) error {
 		return err
 	}
 	validation, test := threshold(c.Bounds[0]), threshold(c.Bounds[1])
-	base := mix(c.Seed ^ mix(uint64(shard)+0x9e3779b97f4a7c15))
+	base := kernel.Mix(c.Seed ^ kernel.Mix(uint64(shard)+kernel.Golden))
 	for i, row := range rows {
-		dst[i] = part(mix(base^uint64(row)), validation, test)
+		dst[i] = part(kernel.Mix(base^uint64(row)), validation, test)
 	}
 	return nil
 }
@@ -34,15 +35,6 @@ func threshold(p float64) uint64 {
 		return math.MaxUint64
 	}
 	return uint64(p * (1 << 64))
-}
-
-// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
-func mix(x uint64) uint64 {
-	x ^= x >> 30
-	x *= 0xbf58476d1ce4e5b9
-	x ^= x >> 27
-	x *= 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 func rowNumbers(batch arrow.Record) ([]int64, error) {
