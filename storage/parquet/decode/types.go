@@ -61,11 +61,7 @@ func typeOf(n *metadata.Node) (arrow.DataType, error) {
 // annotated are the natural types of annotated leaves, but for decimals: by
 // physical type and its length, and by annotation.
 var annotated = map[stored]map[metadata.Logical]arrow.DataType{
-	{format.ByteArray, 0}: {
-		{Annotation: metadata.String}: stringType,
-		{Annotation: metadata.Enum}:   stringType,
-		{Annotation: metadata.JSON}:   stringType,
-	},
+	{format.ByteArray, 0}:          {{Annotation: metadata.String}: stringType},
 	{format.FixedLenByteArray, 16}: {{Annotation: metadata.UUID}: stringType},
 	{format.FixedLenByteArray, 2}:  {{Annotation: metadata.Float16}: arrow.PrimitiveTypes.Float32},
 	{format.Int32, 0}: {

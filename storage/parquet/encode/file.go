@@ -10,10 +10,10 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
 const (
+	magic = "PAR1" // begins and ends every file
 	// createdBy is in every footer. It names no version, which would change the
 	// bytes of rows that did not change.
 	createdBy = "thalweg"
@@ -33,7 +33,7 @@ type File struct {
 // NewFile begins a file of at least one column; z is needed for zstd only.
 func NewFile(w io.Writer, codec format.CompressionCodec, z *zstd.Encoder, columns []*Column) (*File, error) {
 	f := &File{pages: &pages{w: w, codec: codec, zstd: z}, columns: columns}
-	return f, f.pages.write([]byte(metadata.Magic))
+	return f, f.pages.write([]byte(magic))
 }
 
 // Gathered returns the rows that every column gathered for the next row group.
@@ -79,5 +79,5 @@ func (f *File) Close() error {
 		return err
 	}
 	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
-	return f.pages.write(append(footer, metadata.Magic...))
+	return f.pages.write(append(footer, magic...))
 }

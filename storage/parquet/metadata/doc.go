@@ -11,10 +11,8 @@ type Annotation uint8
 
 // The annotations.
 const (
-	None Annotation = iota
-	String
-	Enum
-	JSON
+	None   Annotation = iota
+	String            // enums and JSON, too
 	UUID
 	Decimal   // Precision, Scale
 	Date      // days since 1970

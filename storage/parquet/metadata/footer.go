@@ -20,9 +20,9 @@ const (
 	MaxFooterBytes = 64 << 20
 )
 
+// What every file ends with, one with an encrypted footer too.
 const (
-	// Magic begins and ends every file.
-	Magic          = "PAR1"
+	magic          = "PAR1"
 	magicEncrypted = "PARE"
 )
 
@@ -38,11 +38,11 @@ func FooterLength(tail []byte, fileSize int64) (int64, error) {
 	}
 	tail = tail[len(tail)-TailSize:]
 	switch string(tail[4:]) {
-	case Magic:
+	case magic:
 	case magicEncrypted:
 		return 0, ErrEncrypted
 	default:
-		return 0, fmt.Errorf("it ends with %q, not %q: truncated or not Parquet", tail[4:], Magic)
+		return 0, fmt.Errorf("it ends with %q, not %q: truncated or not Parquet", tail[4:], magic)
 	}
 	n := int64(binary.LittleEndian.Uint32(tail))
 	if n > fileSize-minFileSize {
@@ -207,7 +207,7 @@ func (c *rawChunk) check(leaf *Node, rows, fileSize int64) error {
 		c.Offset = min(c.Offset, c.dictOffset)
 	}
 	// Subtracting instead of adding: no sum of hostile numbers can overflow.
-	if limit := fileSize - TailSize; c.Offset < int64(len(Magic)) || c.Size < 0 || c.Offset > limit || c.Size > limit-c.Offset {
+	if limit := fileSize - TailSize; c.Offset < int64(len(magic)) || c.Size < 0 || c.Offset > limit || c.Size > limit-c.Offset {
 		return fmt.Errorf("%d bytes at %d lie outside the file's %d", c.Size, c.Offset, fileSize)
 	}
 	return nil

@@ -1,8 +1,8 @@
 package metadata
 
 // logicalTypes are the meanings of the fields of the LogicalType union.
-var logicalTypes = [...]Annotation{1: String, 2: Other, 3: List, 4: Enum, 5: Decimal, 6: Date, 7: Time, 8: Timestamp, 9: Other, 10: Integer, 11: Null,
-	12: JSON, 13: Other, 14: UUID, 15: Float16}
+var logicalTypes = [...]Annotation{1: String, 2: Other, 3: List, 4: String, 5: Decimal, 6: Date, 7: Time, 8: Timestamp, 9: Other, 10: Integer, 11: Null,
+	12: String, 13: Other, 14: UUID, 15: Float16}
 
 // logical reads the LogicalType union: one field, whose number is the type.
 func (d *decoder) logical() (l Logical) {
@@ -46,7 +46,7 @@ var convertedTypes = [...]Logical{
 	1:  {Annotation: Other},
 	2:  {Annotation: Other},
 	3:  {Annotation: List},
-	4:  {Annotation: Enum},
+	4:  {Annotation: String},
 	5:  {Annotation: Decimal},
 	6:  {Annotation: Date},
 	7:  {Annotation: Time, Unit: Millis, UTC: true},
@@ -61,7 +61,7 @@ var convertedTypes = [...]Logical{
 	16: {Annotation: Integer, Bits: 16, Signed: true},
 	17: {Annotation: Integer, Bits: 32, Signed: true},
 	18: {Annotation: Integer, Bits: 64, Signed: true},
-	19: {Annotation: JSON},
+	19: {Annotation: String},
 }
 
 // fromConverted gives the meaning of a ConvertedType.
