@@ -16,8 +16,7 @@ type boolSink struct {
 	mem     memory.Allocator
 	dec     encoding.Bits
 	rows    encoding.Bitmap // of the batch
-	present encoding.Bitmap // the last values appended, until they are spread
-	pending bool
+	present encoding.Bitmap // values being spread
 }
 
 func (s *boolSink) reset()                                 {}
@@ -25,44 +24,17 @@ func (s *boolSink) dictionary([]byte, int) error           { return errNoDiction
 func (s *boolSink) indexed(*encoding.Hybrid, int) error    { return errNoDictionaries }
 func (s *boolSink) page(e format.Encoding, d []byte) error { return s.dec.Reset(e, d) }
 
-func (s *boolSink) begin(int) {
-	s.rows.Reset()
-	s.pending = false
-}
-
-// settle appends values that had no nulls among them.
-func (s *boolSink) settle() {
-	if !s.pending {
-		return
-	}
-	s.pending = false
-	if s.present.Zeros() == 0 {
-		s.rows.Repeat(true, s.present.Len())
-		return
-	}
-	s.rows.Copy(s.present.Bits(), 0, s.present.Len())
-}
-
-func (s *boolSink) plain(n int) error {
-	s.settle()
-	s.present.Reset()
-	s.pending = true
-	return s.dec.Read(&s.present, n)
-}
+func (s *boolSink) begin(int)         { s.rows.Reset() }
+func (s *boolSink) plain(n int) error { return s.dec.Read(&s.rows, n) }
 
 func (s *boolSink) spread(valid *encoding.Bitmap, from, rows, present int) {
-	if present == 0 {
-		s.settle()
-		s.rows.Repeat(false, rows)
-		return
-	}
-	s.pending = false
-	allOnes := s.present.Zeros() == 0
+	s.present.Reset()
+	s.rows.MoveLast(present, &s.present)
 	next := 0
 	for i := range rows {
-		v := false
-		if valid.Get(from + i) {
-			v = allOnes || s.present.Get(next)
+		v := valid.Get(from + i)
+		if v {
+			v = s.present.Zeros() == 0 || s.present.Get(next)
 			next++
 		}
 		s.rows.Repeat(v, 1)
@@ -70,7 +42,6 @@ func (s *boolSink) spread(valid *encoding.Bitmap, from, rows, present int) {
 }
 
 func (s *boolSink) finish(valid *encoding.Bitmap) arrow.Array {
-	s.settle()
 	buf := memory.NewResizableBuffer(s.mem)
 	buf.Resize((s.rows.Len() + 7) / 8)
 	if s.rows.Zeros() == 0 {

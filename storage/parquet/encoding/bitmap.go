@@ -71,6 +71,18 @@ func (b *Bitmap) Copy(src []byte, offset, n int) {
 	b.n += n
 }
 
+// MoveLast moves the last n bits to the end of to.
+func (b *Bitmap) MoveLast(n int, to *Bitmap) {
+	at := b.n - n
+	ones := b.Ones(at, b.n)
+	if ones == n {
+		to.Repeat(true, n)
+	} else {
+		to.Copy(b.bits, at, n)
+	}
+	b.n, b.zeros = at, b.zeros-(n-ones)
+}
+
 // materialise writes the ones that were only counted so far.
 func (b *Bitmap) materialise() {
 	if b.zeros == 0 {

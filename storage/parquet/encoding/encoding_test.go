@@ -115,6 +115,22 @@ func TestBitmapIsABitmap(t *testing.T) {
 			var model []bool
 			for range rng.IntN(20) {
 				n := rng.IntN(100)
+				if rng.IntN(6) == 0 {
+					n = min(n, len(model))
+					var moved Bitmap
+					b.MoveLast(n, &moved)
+					cut := model[len(model)-n:]
+					model = model[:len(model)-n]
+					for i, v := range cut {
+						if got := moved.Zeros() == 0 || moved.Get(i); got != v {
+							t.Fatalf("seed %d: bit %d of %d moved", seed, i, n)
+						}
+					}
+					if moved.Len() != n {
+						t.Fatalf("seed %d: %d bits moved instead of %d", seed, moved.Len(), n)
+					}
+					continue
+				}
 				if rng.IntN(2) == 0 {
 					v := rng.IntN(3) > 0
 					b.Repeat(v, n)
