@@ -134,7 +134,7 @@ func named(t *testing.T, v *Verdict, rule int) {
 func TestACompactionAfterTheListingExplainsWhatIsGone(t *testing.T) {
 	b := write(t, tiered()...)
 	drop(t, b, 0, 1, 2, 3)
-	late := &growing{Bucket: bucketmem.New(), late: map[string][]byte{}}
+	late := &growing{Bucket: bucketmem.New(), late: map[string][]byte{}, seen: ".intent.json"}
 	for info, err := range b.List(t.Context(), "", "") {
 		if err != nil {
 			t.Fatal(err)

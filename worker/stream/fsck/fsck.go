@@ -255,3 +255,12 @@ func (j *judge) list(ctx context.Context) (map[string]*objects, error) {
 	}
 	return found, nil
 }
+
+// exists reports whether an object is there.
+func (j *judge) exists(ctx context.Context, key string) (bool, error) {
+	_, err := j.bucket.Head(ctx, key)
+	if thalweg.Is(err, thalweg.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -75,19 +75,22 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 		doneKey := fmt.Sprintf("%s%012d.done.json", dir, slot)
 		_, hasIntent := o.log[intentKey]
 		_, hasDone := o.log[doneKey]
+		// A listing that goes by while records are written may have a later one and not
+		// an earlier one.
+		var err error
+		if !hasIntent && hasDone {
+			hasIntent, err = j.exists(ctx, intentKey)
+		} else if next := fmt.Sprintf("%s%012d.intent.json", dir, slot+1); hasIntent && !hasDone && o.log[next] > 0 {
+			hasDone, err = j.exists(ctx, doneKey)
+		}
+		if err != nil {
+			return nil, err
+		}
 		if !hasIntent {
 			if hasDone {
 				j.verdict.violate(1, doneKey, "done record without an intent")
 			}
 			break
-		}
-		if next := fmt.Sprintf("%s%012d.intent.json", dir, slot+1); !hasDone && o.log[next] > 0 {
-			// Finished and followed while the listing went by.
-			_, err := j.bucket.Head(ctx, doneKey)
-			if err != nil && !thalweg.Is(err, thalweg.NotFound) {
-				return nil, err
-			}
-			hasDone = err == nil
 		}
 		seen[intentKey], seen[doneKey] = true, hasDone
 		result.Slots++
