@@ -17,37 +17,32 @@ import (
 type Sweeper struct {
 	Bucket storage.Bucket
 	Log    *commitlog.Log
-	seen   map[uint64]*replaced // by slot of the compaction whose object is there
+	seen   map[uint64]replaced // by slots of compactions whose objects are there
 }
 
 // replaced is what a finished compaction has made needless.
 type replaced struct {
-	slot  uint64 // of the compaction
 	slots [2]uint64
 	since time.Duration // when this process saw first that it was finished
 }
 
 // Sweep deletes what was replaced at least retention ago, and reports whether
-// more is waiting. Time is measured from when this process saw it first: who
+// there was any, or more is waiting. Time is measured from when this process saw it first: who
 // reads an object for less than that is never in its way, however clocks differ.
-func (s *Sweeper) Sweep(ctx context.Context, now, retention time.Duration) (deleted int, again bool, err error) {
+func (s *Sweeper) Sweep(ctx context.Context, now, retention time.Duration) (again bool, err error) {
 	objects, err := s.look(ctx, now)
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
 	for _, o := range objects {
-		switch r := s.replaces(o.slot, o.merged); {
-		case r == nil:
-		case now < r.since+retention:
-			again = true
-		default:
+		since, ok := s.replacedSince(o)
+		if again = again || ok; ok && now >= since+retention {
 			if err := s.Bucket.Delete(ctx, o.key); err != nil {
-				return deleted, again, err
+				return again, err
 			}
-			deleted++
 		}
 	}
-	return deleted, again, nil
+	return again, nil
 }
 
 // object is one of scored rows.
@@ -74,7 +69,7 @@ func (s *Sweeper) look(ctx context.Context, now time.Duration) (objects []object
 			continue
 		}
 		there[slot] = true
-		if s.seen[slot] != nil {
+		if _, known := s.seen[slot]; known {
 			continue
 		}
 		e, err := s.Log.Entry(ctx, slot)
@@ -86,30 +81,30 @@ func (s *Sweeper) look(ctx context.Context, now time.Duration) (objects []object
 		}
 		if e.Intent.Action == commitlog.Compact {
 			if s.seen == nil {
-				s.seen = make(map[uint64]*replaced)
+				s.seen = make(map[uint64]replaced)
 			}
-			s.seen[slot] = &replaced{slot, e.Intent.Slots, now}
+			s.seen[slot] = replaced{e.Intent.Slots, now}
 		}
 	}
-	maps.DeleteFunc(s.seen, func(slot uint64, _ *replaced) bool { return !there[slot] })
+	maps.DeleteFunc(s.seen, func(slot uint64, _ replaced) bool { return !there[slot] })
 	return objects, nil
 }
 
-// replaces returns the compaction that has made the objects of a slot needless
-// for longest, nil if none has.
-func (s *Sweeper) replaces(slot uint64, merged bool) (oldest *replaced) {
-	within := [2]uint64{slot, slot + 1}
-	if merged {
-		r := s.seen[slot]
-		if r == nil {
-			return nil // not finished
+// replacedSince returns since when a finished compaction has made an object needless,
+// the first that has, ok false if none has.
+func (s *Sweeper) replacedSince(o object) (since time.Duration, ok bool) {
+	within := [2]uint64{o.slot, o.slot + 1}
+	if o.merged {
+		own, finished := s.seen[o.slot]
+		if !finished {
+			return 0, false
 		}
-		within = r.slots
+		within = own.slots
 	}
-	for _, r := range s.seen {
-		if r.slot > slot && r.slots[0] <= within[0] && within[1] <= r.slots[1] && (oldest == nil || r.since < oldest.since) {
-			oldest = r
+	for slot, r := range s.seen {
+		if slot > o.slot && r.slots[0] <= within[0] && within[1] <= r.slots[1] && (!ok || r.since < since) {
+			since, ok = r.since, true
 		}
 	}
-	return oldest
+	return since, ok
 }

@@ -14,8 +14,6 @@ type Fixed struct {
 	Artifact  *artifact.Artifact
 }
 
-var _ Models = (*Fixed)(nil)
-
 // Candidates implements Models. The channel is never closed.
 func (f *Fixed) Candidates() ([]Candidate, <-chan struct{}) { return []Candidate{f.Candidate}, nil }
 

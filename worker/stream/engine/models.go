@@ -84,8 +84,6 @@ type loading struct {
 	err      error
 }
 
-var _ Models = (*Registry)(nil)
-
 // NewRegistry returns a Registry without candidates.
 func NewRegistry(bucket storage.Bucket, catalog pipeline.Catalog) *Registry {
 	return &Registry{bucket: bucket, catalog: catalog}

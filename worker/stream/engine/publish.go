@@ -177,21 +177,17 @@ func yieldLine(yield func(StoredRow, error) bool, offset int64, cells []string) 
 	return yield(StoredRow{offset, string(line)}, err) && err == nil
 }
 
-// textDeadLetters yields the dead letters of an object by their offsets alone: the
-// words of a reason may differ between builds.
-func textDeadLetters(lines []byte) iter.Seq2[StoredRow, error] {
+// Stored yields dead letters by their offsets alone: the words of a reason may
+// differ between builds.
+func (e *artifactEngine) Stored(kind commitlog.ObjectKind, body []byte) iter.Seq2[StoredRow, error] {
+	if kind != commitlog.Dead {
+		return textRows(body)
+	}
 	return func(yield func(StoredRow, error) bool) {
-		for d, err := range DeadLetters(lines) {
+		for d, err := range DeadLetters(body) {
 			if !yield(StoredRow{Offset: d.Offset}, err) {
 				return
 			}
 		}
 	}
-}
-
-func (e *artifactEngine) Stored(kind commitlog.ObjectKind, body []byte) iter.Seq2[StoredRow, error] {
-	if kind == commitlog.Dead {
-		return textDeadLetters(body)
-	}
-	return textRows(body)
 }

@@ -33,11 +33,6 @@ func (p *publication) compare(kind commitlog.ObjectKind, ours, theirs []byte) (b
 	return compareRows(mine, p.rows.Engine.Stored(kind, theirs), p.from, max(p.from, p.rows.FirstAvailable))
 }
 
-func (p *publication) add(o commitlog.Object, before int64) {
-	p.done.Objects = append(p.done.Objects, o)
-	p.held += before
-}
-
 // publish publishes an object of ours. existing is what stands in its place, if
 // that are other bytes.
 func (p *publication) publish(ctx context.Context, kind commitlog.ObjectKind, day string, rows int64, body []byte) (existing []byte, err error) {
@@ -49,7 +44,8 @@ func (p *publication) publish(ctx context.Context, kind commitlog.ObjectKind, da
 	})
 	if err == nil {
 		o.Rows += before
-		p.add(o, before)
+		p.done.Objects = append(p.done.Objects, o)
+		p.held += before
 	}
 	return existing, err
 }
@@ -61,7 +57,8 @@ func (p *publication) adopt(ctx context.Context, kind commitlog.ObjectKind, key 
 		return p.compare(kind, nil, theirs)
 	})
 	if err == nil {
-		p.add(o, o.Rows)
+		p.done.Objects = append(p.done.Objects, o)
+		p.held += o.Rows
 	}
 	return existing, err
 }

@@ -172,7 +172,7 @@ func (r *runner) release(job slotJob) {
 // sweep deletes objects that compactions have replaced.
 func (r *runner) sweep(e sweep) {
 	r.do(func(ctx context.Context) event {
-		deleted, again, err := r.sweeper.Sweep(ctx, e.now, e.retention)
-		return swept{deleted, again, err}
+		again, err := r.sweeper.Sweep(ctx, e.now, e.retention)
+		return swept{again, err}
 	})
 }

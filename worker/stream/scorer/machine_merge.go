@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 )
 
@@ -70,13 +69,6 @@ func (c *merges) plan(topicID string) *merging {
 	c.InUse = true
 	c.job = &merging{slotState: slotState{stage: opMerge}, inputs: inputs, slots: [2]uint64{inputs[0].Slots[0], inputs[len(inputs)-1].Slots[1]}}
 	return c.job
-}
-
-func (c *merges) finished(e commitlog.Entry) {
-	c.Add(e)
-	if c.job != nil && c.job.ready() {
-		c.job.passed++
-	}
 }
 
 // mergeMore has files merged, beside everything else. Reading and merging needs
@@ -164,17 +156,16 @@ func (m *partition) givesUp(err error) bool {
 }
 
 // letMergeIn gives the log to a compaction that is ready, until it is finished.
-// Spans come first, but not for ever.
+// Spans come first, but not for ever, unless their claim was asked for.
 func (m *partition) letMergeIn() {
-	c, closing := &m.merges, m.slots.closing
-	if c.waiting() && !m.recovering() && !m.quiescing() && (closing == nil || m.unclaimed(closing) && c.job.passed >= mergePatience) {
+	c, s := &m.merges, m.slots.closing
+	if !c.waiting() || m.recovering() || m.quiescing() {
+		return
+	}
+	untried := s != nil && s.stage == opClaim && !m.Busy(opClaim) && m.Retry(opClaim).Failures == 0
+	if s == nil || untried && c.job.passed >= mergePatience {
 		c.job.committing, c.job.scoredAt = true, m.slots.stamp(m.Now.Wall, 0)
 	}
-}
-
-// unclaimed reports whether a span's claim was never asked for.
-func (m *partition) unclaimed(s *span) bool {
-	return s.stage == opClaim && !m.Busy(opClaim) && m.Retry(opClaim).Failures == 0
 }
 
 func (m *partition) finishMerge(ev slotFinished) {
@@ -196,7 +187,7 @@ func (m *partition) onSwept(ev swept) {
 	c := &m.merges
 	if !m.complete(opSweep, ev.err) {
 		c.sweepAt = m.Now.Mono
-	} else if (ev.again || ev.deleted > 0) && c.sweepAt == 0 {
+	} else if ev.again && c.sweepAt == 0 {
 		c.sweepAt = m.Now.Mono + c.Config.Retention
 	}
 }

@@ -293,7 +293,9 @@ func (m *partition) onFinished(ev slotFinished) {
 		m.slots.lag = s.to
 	}
 	m.recovered() // the backlog stays: there may be records beyond the claim in it
-	m.merges.finished(ev.entry)
+	if m.merges.Add(ev.entry); m.merges.job != nil && m.merges.job.ready() {
+		m.merges.job.passed++
+	}
 	m.out = append(m.out, release{s})
 	if s.skip {
 		m.loss.found, m.source.topicID, m.source.end = nil, s.topicID, -1

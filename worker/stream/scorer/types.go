@@ -117,11 +117,10 @@ type (
 		moved    bool
 		err      error
 	}
-	// swept answers sweep. again: something is left to be deleted later.
+	// swept answers sweep. again: something was deleted, or is to be later.
 	swept struct {
-		deleted int
-		again   bool
-		err     error
+		again bool
+		err   error
 	}
 
 	// ticked says that time has passed, and nothing else.

@@ -206,15 +206,11 @@ func (g *Gate) inject(ctx context.Context, a Action, when When, s *step) (over b
 	case a == Fail && when == Unanswered && s.Op == fault.PutIfAbsent:
 		return true, fault.Hit{Cause: cause(a, when)}.Failure(thalweg.Exists, s.Op, s.Key)
 	}
-	return true, &thalweg.Error{Op: s.name(), Kind: thalweg.Unavailable, Err: cause(a, when)}
-}
-
-// name says which step it is.
-func (s *step) name() string {
-	if s.Op == 0 {
-		return s.Key
+	name := s.Key
+	if s.Op != 0 {
+		name = s.Op.String() + " " + s.Key
 	}
-	return s.Op.String() + " " + s.Key
+	return true, &thalweg.Error{Op: name, Kind: thalweg.Unavailable, Err: cause(a, when)}
 }
 
 func (g *Gate) stall() {
