@@ -19,9 +19,8 @@ import (
 // commitTimeout bounds the writing of a group offset, which nothing waits for.
 const commitTimeout = 10 * time.Second
 
-// keepEngines is how many versions are kept ready to score: the one in use,
-// the one before it whose last rows are being committed, and one to recover
-// with.
+// keepEngines is how many versions are kept ready to score: the one in use, the one
+// before it whose last rows are being committed, and one to recover with.
 const keepEngines = 3
 
 func newJitter() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }

@@ -63,13 +63,9 @@ func New(source connectors.Source, bucket storage.Bucket, models engine.Models, 
 
 func (s *Scorer) openLog() (*commitlog.Log, error) {
 	return commitlog.New(s.bucket, commitlog.Config{Prefix: s.cfg.Prefix, Pipeline: s.cfg.Pipeline, Topic: s.cfg.Topic, Partition: s.cfg.Partition,
-		Attempts: logAttempts, Backoff: s.cfg.MinBackoff})
+		// The scorer tries again without end and says so; layers that all do multiply.
+		Attempts: 1, Backoff: s.cfg.MinBackoff})
 }
-
-// logAttempts is how often the log itself tries to place a record: once, since
-// the scorer goes on trying without end and says so in its status, and layers
-// that all try again multiply.
-const logAttempts = 1
 
 // Run scores until ctx ends or going on is impossible. When ctx ends it takes
 // two steps: it fetches no more and commits what is scored, for at most
