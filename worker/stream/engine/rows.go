@@ -182,28 +182,37 @@ func concat(a, b arrow.Record) (arrow.Record, error) {
 // concatStrings is array.Concatenate for dictionaries of strings. Arrow's own
 // gives other strings where rows are null and the dictionaries differ.
 func concatStrings(a *array.Dictionary, b arrow.Array) (arrow.Array, error) {
-	merged, ok := array.NewDictionaryBuilder(memory.DefaultAllocator, a.DataType().(*arrow.DictionaryType)).(*array.BinaryDictionaryBuilder)
-	if !ok {
-		return nil, fmt.Errorf("%s is no dictionary of strings", a.DataType())
-	}
-	defer merged.Release()
-	merged.Reserve(a.Len() + b.Len())
+	entries, indices := array.NewStringBuilder(memory.DefaultAllocator), array.NewInt32Builder(memory.DefaultAllocator)
+	defer entries.Release()
+	defer indices.Release()
+	indices.Reserve(a.Len() + b.Len())
+	known := make(map[string]int32)
 	for _, c := range []arrow.Array{a, b} {
-		if !arrow.TypeEqual(c.DataType(), a.DataType()) {
+		d, ok := c.(*array.Dictionary)
+		if !ok {
 			return nil, fmt.Errorf("%s and %s", a.DataType(), c.DataType())
 		}
-		d := c.(*array.Dictionary)
 		values, ok := d.Dictionary().(*array.String)
 		if !ok {
 			return nil, fmt.Errorf("a dictionary of %s", d.Dictionary().DataType())
 		}
 		for i := range d.Len() {
 			if d.IsNull(i) {
-				merged.AppendNull()
-			} else if err := merged.AppendString(values.Value(d.GetValueIndex(i))); err != nil {
-				return nil, err
+				indices.AppendNull()
+				continue
 			}
+			v := values.Value(d.GetValueIndex(i))
+			at, ok := known[v]
+			if !ok {
+				at = int32(len(known))
+				known[v] = at
+				entries.Append(v)
+			}
+			indices.Append(at)
 		}
 	}
-	return merged.NewArray(), nil
+	keys, dictionary := indices.NewArray(), entries.NewArray()
+	defer keys.Release()
+	defer dictionary.Release()
+	return array.NewDictionaryArray(a.DataType(), keys, dictionary), nil
 }
