@@ -31,13 +31,10 @@ const (
 	minFetchBytes   = 64 << 10
 	maxRowsPerByte  = 6.0 // bytes of rows, for each byte of an event, that are reserved at most
 	initialPerByte  = 1.0
-	reclaimingShare = 8 // of all memory: what is committed early at once, at most
-	maxMergeShare   = 4 // of all memory, beside it: what one merged file may have, and only one is in memory
+	reclaimingShare = 8        // of all memory: what is committed early at once, at most
+	keepBytes       = 32 << 20 // the largest buffer that is kept: one odd fetch must not hold memory for good
+	maxMergeShare   = 4        // of all memory, beside it: what one merged file may have, and only one is in memory
 )
-
-// keepBytes bounds a buffer that is kept for another fetch: one odd fetch must not
-// hold memory for good.
-const keepBytes = 32 << 20
 
 // Memory is what the scorers of one process share: the bytes that are fetched,
 // scored and not committed yet, and the cores. A Scorer asks for room before
@@ -94,11 +91,8 @@ func (m *Memory) Share() *Share {
 	return s
 }
 
-// unlimited is a limit that no process reaches.
-const unlimited = 1 << 60
-
 // Unlimited returns a Share that bounds nothing but the cores.
-func Unlimited() *Share { return NewMemory(unlimited, runtime.GOMAXPROCS(0)).Share() }
+func Unlimited() *Share { return NewMemory(1<<60, runtime.GOMAXPROCS(0)).Share() }
 
 // with runs work on the Share.
 func (s *Share) with(work func(m *Memory)) {

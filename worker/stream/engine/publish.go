@@ -135,7 +135,6 @@ const offsetColumn = "_offset"
 // slow, and needed only when two builds meet.
 func textRows(file []byte) iter.Seq2[StoredRow, error] {
 	return func(yield func(StoredRow, error) bool) {
-		headed := false
 		var cells []string
 		for rec, err := range Records("rows", file, nil, nil) {
 			var offsets *array.Int64
@@ -151,11 +150,11 @@ func textRows(file []byte) iter.Seq2[StoredRow, error] {
 				yield(StoredRow{}, err)
 				return
 			}
-			if !headed {
+			if cells == nil {
 				for _, f := range rec.Schema().Fields() {
 					cells = append(cells, f.Name)
 				}
-				if headed = true; !yieldLine(yield, isHeader, cells) {
+				if !yieldLine(yield, isHeader, cells) {
 					return
 				}
 			}
