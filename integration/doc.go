@@ -3,7 +3,7 @@
 // are behind the build tag integration (make integration); what they need and
 // cannot have fails them.
 //
-// The children start the things, each for one test and never beyond it:
+// The child packages start the things, each for one test:
 // integration/process for any program, integration/kafka for a cluster of
 // brokers, integration/minio for an S3 server. integration/fault needs none of
 // them: it makes calls of buckets and sources go wrong, in any package's tests.

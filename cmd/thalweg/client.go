@@ -68,7 +68,7 @@ func interrupted(ctx context.Context, op, subject string, err error) error {
 	return &thalweg.Error{Op: op, Kind: thalweg.Canceled, Subject: subject, Hint: "run the same command again to continue"}
 }
 
-// argument returns the i-th argument, or nothing.
+// argument returns the i-th argument; empty if there is none.
 func argument(args []string, i int) string {
 	if i < len(args) {
 		return args[i]

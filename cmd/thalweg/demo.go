@@ -203,7 +203,7 @@ func (d *demo) stream(ctx context.Context) (int64, *apiv1.Run, error) {
 	d.say("Streaming the last 15 %% of the flights, %s events, into topic %s; training version 2 meanwhile.", thousands(total), topic)
 	retrained := make(chan struct{})
 	halfway := make(chan struct{})
-	replay := replayer{producer: producer, form: jsonForm(d.local), rate: float64(total) / demoSeconds, from: demoHeldOut, copy: events,
+	replay := rowProducer{producer: producer, form: jsonForm(d.local), rate: float64(total) / demoSeconds, from: demoHeldOut, copy: events,
 		sent: func(ctx context.Context, n int64) error {
 			if n >= total/4 && n-produceBatch < total/4 {
 				close(halfway)

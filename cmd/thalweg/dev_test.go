@@ -164,7 +164,7 @@ func produce(t *testing.T, c *devCluster, file string, from float64) int64 {
 	if err := producer.CreateTopic(t.Context(), 2); err != nil && !thalweg.Is(err, thalweg.Exists) {
 		t.Fatal(err)
 	}
-	n, err := (&replayer{producer: producer, form: jsonForm(local), from: from}).run(t.Context(), local)
+	n, err := (&rowProducer{producer: producer, form: jsonForm(local), from: from}).run(t.Context(), local)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 			if err := producer.CreateTopic(t.Context(), 2); err != nil && !thalweg.Is(err, thalweg.Exists) {
 				t.Fatal(err)
 			}
-			n, err := (&replayer{producer: producer, form: form, from: 0.5}).run(t.Context(), local)
+			n, err := (&rowProducer{producer: producer, form: form, from: 0.5}).run(t.Context(), local)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -285,7 +285,7 @@ func printVerification(line func(name, format string, args ...any), d *lineage.D
 	}
 }
 
-// optional is text with a label before it, or nothing.
+// optional is text with a label before it; empty without text.
 func optional(label, text string) string {
 	if text == "" {
 		return ""

@@ -7,7 +7,7 @@ import (
 )
 
 // loopbackOnly refuses an address that other machines could reach: until nodes
-// prove who they are, nothing of a cluster may listen beyond this one.
+// authenticate each other, no part of a cluster may listen beyond this machine.
 func loopbackOnly(flag, address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 const produceBatch = 1000
 
 func newProduce(g *globals) *cobra.Command {
-	var p replayer
+	var p rowProducer
 	var topic, copyTo, spec, format string
 	var partitions int
 	cmd := &cobra.Command{
@@ -133,12 +133,8 @@ func openLocal(ctx context.Context, path string) (*localDataset, error) {
 // each calls fn with every batch of rows in order; the batch is fn's only for
 // the call.
 func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) error) error {
-	names := make([]string, len(d.schema.Columns))
-	for i, c := range d.schema.Columns {
-		names[i] = c.Name
-	}
 	for shard := range d.manifest.Shards {
-		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, names, dataset.ReaderConfig{})
+		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, nil, dataset.ReaderConfig{})
 		if err != nil {
 			return err
 		}
@@ -172,8 +168,8 @@ func (d *localDataset) next(r *dataset.Reader, fn func(batch arrow.Record) error
 	return fn(batch)
 }
 
-// replayer sends rows as events.
-type replayer struct {
+// rowProducer sends rows as events.
+type rowProducer struct {
 	producer *kafka.Producer
 	rate     float64 // events a second; 0: no limit
 	from     float64 // fraction of the rows left out at the front
@@ -185,7 +181,7 @@ type replayer struct {
 }
 
 // run sends the rows and returns how many there were.
-func (p *replayer) run(ctx context.Context, d *localDataset) (sent int64, err error) {
+func (p *rowProducer) run(ctx context.Context, d *localDataset) (sent int64, err error) {
 	skip := int64(p.from * float64(d.manifest.Rows))
 	began := time.Now()
 	messages := make([]kafka.Message, 0, produceBatch)
@@ -229,7 +225,7 @@ func (p *replayer) run(ctx context.Context, d *localDataset) (sent int64, err er
 }
 
 // send produces messages, and copies them.
-func (p *replayer) send(ctx context.Context, messages []kafka.Message) error {
+func (p *rowProducer) send(ctx context.Context, messages []kafka.Message) error {
 	if err := p.producer.Produce(ctx, messages); err != nil || p.copy == nil {
 		return err
 	}

@@ -61,8 +61,8 @@ func newStreamResume(g *globals) *cobra.Command {
 				return answer{}, &thalweg.Error{Op: "resume stream", Kind: thalweg.Invalid, Subject: args[0], Hint: "--skip and --accept-topic need --partition, as stream status names it"}
 			}
 			req.Skip = &apiv1.SkipAuthorization{Partition: partition, AcceptTopic: accept}
-			var rest string
-			if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &req.Skip.From, &req.Skip.To, &rest); n != 2 {
+			var trailing string
+			if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &req.Skip.From, &req.Skip.To, &trailing); n != 2 {
 				return answer{}, usageError("--skip", skip, "FROM-TO, as stream status names them")
 			}
 			status, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: args[0]})

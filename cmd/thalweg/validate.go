@@ -22,7 +22,7 @@ func newValidate(g *globals) *cobra.Command {
 			"  thalweg validate flights.yaml --data flights.parquet --event-schema flight.avsc",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if eventSchema != "" && data == "" {
-				return usageError("--event-schema", eventSchema, "--data with the columns that it is held against")
+				return usageError("--event-schema", eventSchema, "--data with the columns that it is checked against")
 			}
 			text, err := readSpec(args[0])
 			if err != nil {
