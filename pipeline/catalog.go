@@ -5,8 +5,10 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // Kind is a kind of things that a spec chooses by name. The catalog tag of a
@@ -26,6 +28,12 @@ const (
 	DatasetFormats Kind = "dataset_formats"
 	Streams        Kind = "streams"
 	TableFormats   Kind = "table_formats"
+	SinkFormats    Kind = "sink_formats"
+	Splits         Kind = "splits"
+	// MissingValues are the strategies for missing values: an entry for each type of
+	// feature that has it.
+	MissingValues    Kind = "missing_values"
+	DeadLetterTopics Kind = "dead_letter_topics"
 )
 
 // Catalog is all that a spec can choose by name, by kind. It is handed to Parse,
@@ -77,6 +85,33 @@ type Choice struct {
 }
 
 func (c *Choice) key() string { return cmp.Or(c.Key, "type") }
+
+// SplitMethod is the Options of an entry of the kind Splits.
+type SplitMethod interface {
+	// SplitBy returns the type of the column that rows are split by, and what a spec
+	// is told that lacks one; "" where there is none.
+	SplitBy() (t table.Type, what string)
+}
+
+// splitMethod returns the way of splitting of a name.
+func (c Catalog) splitMethod(name string) (SplitMethod, bool) {
+	entry, _ := c.find(Splits, name)
+	m, ok := entry.Options.(SplitMethod)
+	return m, ok
+}
+
+// splittingByColumn names the ways of splitting that have a column.
+func (c Catalog) splittingByColumn() string {
+	var names []string
+	for _, name := range c.names(Splits) {
+		if m, ok := c.splitMethod(name); ok {
+			if by, _ := m.SplitBy(); by != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return strings.Join(names, " or ")
+}
 
 var choiceType = reflect.TypeFor[Choice]()
 
@@ -151,11 +186,13 @@ func (c Catalog) find(kind Kind, name string) (Entry, bool) {
 	return Entry{}, false
 }
 
-// names lists the names of a kind in the order of the catalog.
+// names lists the names of a kind in the order of the catalog, each once.
 func (c Catalog) names(kind Kind) []string {
-	names := make([]string, len(c[kind]))
-	for i, e := range c[kind] {
-		names[i] = e.Name
+	var names []string
+	for _, e := range c[kind] {
+		if !slices.Contains(names, e.Name) {
+			names = append(names, e.Name)
+		}
 	}
 	return names
 }

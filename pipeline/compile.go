@@ -149,15 +149,20 @@ func (c *compiler) compile(path, text string, at *stage) *expression.Program {
 func (c *compiler) split() {
 	const path = "spec.preprocessing.split.column"
 	s := c.spec.Spec.Preprocessing.Split
-	if s.Type != "datetime" {
+	method, ok := c.spec.catalog.splitMethod(s.Type)
+	if !ok {
+		return
+	}
+	by, _ := method.SplitBy()
+	if by == "" {
 		return
 	}
 	_, column, ok := c.plan.Cleaned.Lookup(s.Column)
 	switch {
 	case !ok:
 		c.missing(path, s.Column, c.plan.Cleaned, c.training)
-	case column.Type != table.Timestamp:
-		c.found.add(path, "", "a datetime split needs a timestamp: column %s is %s", s.Column, column.Type)
+	case column.Type != by:
+		c.found.add(path, "", "a %s split needs a %s: column %s is %s", s.Type, by, s.Column, column.Type)
 	}
 }
 

@@ -88,8 +88,8 @@ func (b *Body) defaults(at Place, pipeline string) {
 	}
 	Default(at, "registry.model", &b.Registry.Model, pipeline)
 	Default(at, "registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)
-	if s := b.Scoring; s != nil && s.DeadLetter != nil && s.DeadLetter.Kafka != nil && b.Sources.Events != nil {
-		Default(at, "scoring.dead_letter.kafka.connection", &s.DeadLetter.Kafka.Connection, b.Sources.Events.Connection)
+	if s := b.Scoring; s != nil && s.DeadLetter.Delivery() != nil && b.Sources.Events != nil {
+		Default(at.in("scoring.dead_letter").in(s.DeadLetter.Topic.Name), "connection", &s.DeadLetter.Delivery().Connection, b.Sources.Events.Connection)
 	}
 }
 
@@ -102,13 +102,14 @@ const (
 
 func (b *Body) featureDefaults(at Place) {
 	n, c := &b.Defaults.Number, &b.Defaults.Category
-	n.inherit(at.in("defaults.number"), FeatureOptions{MissingValueStrategy: fillWithMean, Normalization: "zscore",
-		Encoder: at.encoder(inputNumber)}, defaultNumberFill)
+	catalog := at.found.catalog
+	n.inherit(at.in("defaults.number"), FeatureOptions{MissingValueStrategy: catalog.defaultFor(MissingValues, inputNumber),
+		Normalization: "zscore", Encoder: at.encoder(inputNumber)}, defaultNumberFill)
 	// 10,000 values are more than a linear model learns from most columns, and
 	// their weights fit the second-level cache.
 	most, least := 10_000, 1
-	c.inherit(at.in("defaults.category"), FeatureOptions{MissingValueStrategy: fillWithConst, MostCommon: &most, MinCount: &least,
-		Encoder: at.encoder(inputCategory)}, defaultCategoryFill)
+	c.inherit(at.in("defaults.category"), FeatureOptions{MissingValueStrategy: catalog.defaultFor(MissingValues, inputCategory),
+		MostCommon: &most, MinCount: &least, Encoder: at.encoder(inputCategory)}, defaultCategoryFill)
 	for i := range b.InputFeatures {
 		in, at := &b.InputFeatures[i], at.in("input_features").item(i)
 		switch in.Type {

@@ -99,15 +99,6 @@ type StreamOptions struct {
 // Reading implements StreamSpec.
 func (o *StreamOptions) Reading() *StreamOptions { return o }
 
-// SinkFormat is how scored rows are encoded.
-type SinkFormat struct {
-	// Type is parquet.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=parquet" refused:"csv,jsonl,json,avro,arrow"`
-	// Compression of a sink's files. Default zstd: half the size of snappy's files
-	// at nearly its speed.
-	Compression string `yaml:"compression,omitempty" json:"compression,omitempty" jsonschema:"enum=zstd,enum=snappy,enum=none" default:"zstd"`
-}
-
 // SchemaSpec declares columns.
 type SchemaSpec struct {
 	// Timezone is where timestamps without a zone were written down, and the one
@@ -146,7 +137,7 @@ type Preprocessing struct {
 // Split says how rows become training, validation and test.
 type Split struct {
 	// Type is random, or datetime: the earliest rows are for training.
-	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=random,enum=datetime" refused:"stratify,hash,fixed" default:"random"`
+	Type string `yaml:"type,omitempty" json:"type,omitempty" catalog:"splits" refused:"stratify,hash,fixed" default:"random"`
 	// Column holds the time of a datetime split.
 	Column string `yaml:"column,omitempty" json:"column,omitempty"`
 	// Probabilities are the shares of training, validation and test. The default has
@@ -171,7 +162,7 @@ type FeatureOptions struct {
 	// MissingValueStrategy of a number is fill_with_mean, fill_with_const or
 	// drop_row; of a category fill_with_const, fill_with_mode or drop_row. An
 	// event whose row is dropped is kept as a dead letter.
-	MissingValueStrategy string `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty" jsonschema:"enum=fill_with_mean,enum=fill_with_const,enum=fill_with_mode,enum=drop_row" refused:"fill_with_median,fill_with_false"`
+	MissingValueStrategy string `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty" catalog:"missing_values" refused:"fill_with_median,fill_with_false"`
 	// FillValue is what fill_with_const puts in. Default 0 and <MISSING>.
 	FillValue any `yaml:"fill_value,omitempty" json:"fill_value,omitempty"`
 	// Normalization of a number.
@@ -289,15 +280,30 @@ type Scoring struct {
 // DeadLetter says what becomes of events that cannot be scored, besides the
 // objects beside the results, which are always written.
 type DeadLetter struct {
-	// Kafka is a topic that gets each of them too, exactly once for readers of
-	// committed records.
-	Kafka *DeadLetterTopic `yaml:"kafka,omitempty" json:"kafka,omitempty"`
+	// Topic gets each of them too, exactly once for readers of committed records.
+	Topic Choice `yaml:",inline" json:"-" catalog:"dead_letter_topics"`
 	// MaxRate is the share of events that may be dead letters; above it the
 	// stream pauses and says so. Default: no bound.
 	MaxRate Percent `yaml:"max_rate,omitempty" json:"max_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100"`
 }
 
-// DeadLetterTopic is a topic of dead letters.
+// Delivery returns the topic that gets dead letters, whatever its kind; nil where
+// there is none.
+func (d *DeadLetter) Delivery() *DeadLetterTopic {
+	if d == nil {
+		return nil
+	}
+	if t, ok := d.Topic.Options.(DeadLetterSpec); ok {
+		return t.Delivery()
+	}
+	return nil
+}
+
+// DeadLetterSpec is the options of an entry of the kind DeadLetterTopics. Its
+// struct embeds DeadLetterTopic, inlined.
+type DeadLetterSpec interface{ Delivery() *DeadLetterTopic }
+
+// DeadLetterTopic is the fields that all topics of dead letters have.
 type DeadLetterTopic struct {
 	// Connection names the brokers that an operator registered. Default: those of
 	// the events.
@@ -305,6 +311,9 @@ type DeadLetterTopic struct {
 	// Topic is the name of the topic, which must exist.
 	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$"`
 }
+
+// Delivery implements DeadLetterSpec.
+func (t *DeadLetterTopic) Delivery() *DeadLetterTopic { return t }
 
 // Batching bounds a micro-batch: the first of three to be reached; the period
 // is wall clock and fires on an idle stream. A batch is scored in a few
@@ -322,8 +331,8 @@ type Sink struct {
 	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
 	// S3 is the prefix that rows, log and dead letters are written under.
 	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
-	// Format is parquet.
-	Format SinkFormat `yaml:"format" json:"format"`
+	// Format is how scored rows are encoded.
+	Format Choice `yaml:"format" json:"format" catalog:"sink_formats" refused:"csv,jsonl,json,avro,arrow"`
 	// Rolling bounds a committed file.
 	Rolling Rolling `yaml:"rolling,omitempty" json:"rolling,omitempty"`
 	// Compaction merges small committed files. Default: none are. A plain glob over

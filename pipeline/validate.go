@@ -19,9 +19,6 @@ const (
 	outputNumber  = "number"
 
 	fillWithConst = "fill_with_const"
-	fillWithMean  = "fill_with_mean"
-	fillWithMode  = "fill_with_mode"
-	dropRow       = "drop_row"
 )
 
 // Check implements Checker: rows are trained from files.
@@ -141,11 +138,15 @@ func (c *CleanStep) Check(at Place) {
 
 // Check implements Checker.
 func (s *Split) Check(at Place) {
-	switch {
-	case s.Type == "datetime" && s.Column == "":
-		at.Problem("", "", "a datetime split needs the column of the time")
-	case s.Type == "random" && s.Column != "":
-		at.Problem("column", "write type: datetime to split by it", "a random split has no column")
+	method, ok := at.found.catalog.splitMethod(s.Type)
+	if !ok {
+		return
+	}
+	switch by, what := method.SplitBy(); {
+	case by != "" && s.Column == "":
+		at.Problem("", "", "a %s split needs %s", s.Type, what)
+	case by == "" && s.Column != "":
+		at.Problem("column", "write type: "+at.found.catalog.splittingByColumn()+" to split by it", "a %s split has no column", s.Type)
 	}
 	sum, shares := 0.0, at.in("probabilities")
 	for i, p := range s.Probabilities {
@@ -172,16 +173,10 @@ func (d *FeatureDefaults) Check(at Place) {
 // Check implements Checker.
 func (f *InputFeature) Check(at Place) { f.FeatureOptions.check(at, f.Type) }
 
-// strategies are the missing_value_strategy of each type of feature.
-var strategies = map[string][]string{
-	inputNumber:   {fillWithMean, fillWithConst, dropRow},
-	inputCategory: {fillWithConst, fillWithMode, dropRow},
-}
-
 // check applies the rules of options to those of a feature of a type.
 func (o FeatureOptions) check(at Place, kind string) {
-	allowed, ok := strategies[kind]
-	if !ok {
+	allowed := at.found.catalog.namesFor(MissingValues, kind)
+	if allowed == nil {
 		return
 	}
 	if !slices.Contains(allowed, o.MissingValueStrategy) {
@@ -305,9 +300,10 @@ func (b *Body) Check(at Place) {
 	case s == nil:
 	case e == nil:
 		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", s.Source)
-	case s.DeadLetter != nil && s.DeadLetter.Kafka != nil:
-		if d := s.DeadLetter.Kafka; e.Stream.Name == "kafka" && e.Reading().Topic == d.Topic && e.Connection == d.Connection {
-			at.Problem("scoring.dead_letter.kafka.topic", "", "dead letters would come back as events: %s is the topic of the events", d.Topic)
+	case s.DeadLetter.Delivery() != nil:
+		d, kind := s.DeadLetter.Delivery(), s.DeadLetter.Topic.Name
+		if e.Stream.Name == kind && e.Reading().Topic == d.Topic && e.Connection == d.Connection {
+			at.in("scoring.dead_letter").in(kind).Problem("topic", "", "dead letters would come back as events: %s is the topic of the events", d.Topic)
 		}
 	}
 }

@@ -206,12 +206,12 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 // outbox opens the topic of dead letters of a partition, nil if the spec has
 // none. Whoever scores the partition, wherever, delivers under the same name.
 func (w *Worker) outbox(spec *pipeline.Spec, cfg scorer.Config) (connectors.Outbox, error) {
-	d := spec.Spec.Scoring.DeadLetter
-	if d == nil || d.Kafka == nil {
+	d := spec.Spec.Scoring.DeadLetter.Delivery()
+	if d == nil {
 		return nil, nil
 	}
 	as := fmt.Sprintf("thalweg-%s-%s-%d", cfg.Pipeline, cfg.Topic, cfg.Partition)
-	return w.connections.Outbox(d.Kafka.Connection, d.Kafka.Topic, as, cfg.Partition)
+	return w.connections.Outbox(d.Connection, d.Topic, as, cfg.Partition)
 }
 
 // update takes over a newer form of the lease. Another generation, or the

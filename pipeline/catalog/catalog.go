@@ -11,21 +11,26 @@ import (
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/split"
 )
 
 // All returns the catalog of this build.
 func All() pipeline.Catalog {
 	return pipeline.Catalog{
-		pipeline.Steps:          clean.Catalog(),
-		pipeline.Models:         model.Catalog(),
-		pipeline.Losses:         model.Losses(),
-		pipeline.Optimizers:     optim.Catalog(),
-		pipeline.Encoders:       feature.Encoders(),
-		pipeline.Normalizations: feature.Normalizations(),
-		pipeline.Metrics:        metric.Catalog(),
-		pipeline.EventFormats:   event.Catalog(),
-		pipeline.DatasetFormats: endpoint.DatasetFormats(),
-		pipeline.Streams:        endpoint.Streams(),
-		pipeline.TableFormats:   endpoint.TableFormats(),
+		pipeline.Steps:            clean.Catalog(),
+		pipeline.Models:           model.Catalog(),
+		pipeline.Losses:           model.Losses(),
+		pipeline.Optimizers:       optim.Catalog(),
+		pipeline.Encoders:         feature.Encoders(),
+		pipeline.Normalizations:   feature.Normalizations(),
+		pipeline.Metrics:          metric.Catalog(),
+		pipeline.EventFormats:     event.Catalog(),
+		pipeline.DatasetFormats:   endpoint.DatasetFormats(),
+		pipeline.Streams:          endpoint.Streams(),
+		pipeline.TableFormats:     endpoint.TableFormats(),
+		pipeline.SinkFormats:      endpoint.SinkFormats(),
+		pipeline.DeadLetterTopics: endpoint.DeadLetterTopics(),
+		pipeline.Splits:           split.Catalog(),
+		pipeline.MissingValues:    feature.MissingValues(),
 	}
 }

@@ -21,6 +21,20 @@ func Streams() []pipeline.Entry {
 	}
 }
 
+// SinkFormats lists how the files of scored rows are encoded.
+func SinkFormats() []pipeline.Entry {
+	return []pipeline.Entry{
+		{Name: "parquet", Options: new(ParquetSink), Source: parquetSource},
+	}
+}
+
+// DeadLetterTopics lists where dead letters can be delivered to.
+func DeadLetterTopics() []pipeline.Entry {
+	return []pipeline.Entry{
+		{Name: "kafka", Options: new(KafkaDeadLetters), Source: kafkaSource},
+	}
+}
+
 // TableFormats lists how rows are offered as one table; the first is the default.
 // To add one is a file and a line here, and what writes it in worker.TableFormats.
 func TableFormats() []pipeline.Entry {

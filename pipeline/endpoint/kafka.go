@@ -16,3 +16,8 @@ type KafkaSource struct {
 	// read_uncommitted, as of Kafka's own consumers.
 	IsolationLevel string `yaml:"isolation_level,omitempty" json:"isolation_level,omitempty" jsonschema:"enum=read_uncommitted,enum=read_committed" default:"read_uncommitted"`
 }
+
+// KafkaDeadLetters is a topic of Kafka that gets dead letters.
+type KafkaDeadLetters struct {
+	pipeline.DeadLetterTopic `yaml:",inline" json:",inline"`
+}

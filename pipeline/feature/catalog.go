@@ -30,6 +30,25 @@ func Encoders() []pipeline.Entry {
 	}
 }
 
+// MissingValues lists what can become of missing values, by type of feature; the
+// first of a type is its default.
+func MissingValues() []pipeline.Entry {
+	return []pipeline.Entry{
+		{Name: fillWithMean, Options: &missingValue{numberType}},
+		{Name: fillWithConst, Options: &missingValue{numberType}},
+		{Name: dropRow, Options: &missingValue{numberType}},
+		{Name: fillWithConst, Options: &missingValue{categoryType}},
+		{Name: fillWithMode, Options: &missingValue{categoryType}},
+		{Name: dropRow, Options: &missingValue{categoryType}},
+	}
+}
+
+// missingValue is a strategy for the features of a type.
+type missingValue struct{ feature string }
+
+// For implements pipeline.Typed.
+func (m *missingValue) For() string { return m.feature }
+
 func encoder(name string, options Encoder, source string) pipeline.Entry {
 	return pipeline.Entry{Name: name, Options: options, Source: source}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // The splits, as Assign numbers them; Count is how many there are.
@@ -34,9 +35,21 @@ type Observer interface {
 	Partial() ([]byte, error)
 }
 
-// method is one way of splitting: adding one is one file and one line in
-// methods.
+// Catalog lists the ways of splitting; to add one is a file and a line here.
+func Catalog() []pipeline.Entry {
+	return []pipeline.Entry{
+		{Name: "random", Options: &method{observer: observeNothing, finish: finishRandom, assign: assignRandom}},
+		{Name: "datetime", Options: &method{by: table.Timestamp, column: "the column of the time",
+			observer: observeTimes, finish: finishTimes, assign: assignTimes}},
+	}
+}
+
+// method is one way of splitting.
 type method struct {
+	// by is the type of the column that rows are split by, and column what a spec is
+	// told that lacks one.
+	by       table.Type
+	column   string
 	observer func(column string) Observer
 	// finish returns the cut points that the partials of all shards, in shard
 	// order, call for.
@@ -44,16 +57,16 @@ type method struct {
 	assign func(c *Cuts, batch arrow.Record, shard int, dst []uint8) error
 }
 
-func methodOf(name string) (method, error) {
-	methods := map[string]method{
-		"random":   {observer: observeNothing, finish: finishRandom, assign: assignRandom},
-		"datetime": {observer: observeTimes, finish: finishTimes, assign: assignTimes},
+// SplitBy implements pipeline.SplitMethod.
+func (m *method) SplitBy() (t table.Type, what string) { return m.by, m.column }
+
+func methodOf(name string) (*method, error) {
+	for _, e := range Catalog() {
+		if e.Name == name {
+			return e.Options.(*method), nil
+		}
 	}
-	m, ok := methods[name]
-	if !ok {
-		return method{}, &thalweg.Error{Op: "split rows", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("split type %q", name), Hint: "random or datetime"}
-	}
-	return m, nil
+	return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("split type %q", name)}
 }
 
 // Cuts says which rows belong to which split. It is data: stored as JSON in the

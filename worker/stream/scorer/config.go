@@ -7,6 +7,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/compact"
@@ -155,13 +156,17 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 	if err != nil {
 		return Config{}, "", err
 	}
+	parquet, ok := sink.Format.Options.(*endpoint.ParquetSink)
+	if !ok {
+		return Config{}, "", &thalweg.Error{Op: "score", Kind: thalweg.Unsupported, Subject: "sink.format " + sink.Format.Name}
+	}
 	batching, rolling := body.Scoring.Batching, sink.Rolling
 	cfg = Config{
 		Pipeline: thalweg.PipelineName(spec.Metadata.Name), Generation: generation, Topic: source.Topic, Partition: partition, Prefix: prefix,
 		StartOffset: source.StartOffset, OnLost: source.OnOffsetOutOfRange,
 		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
 		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},
-		Compression: dataset.Compression(sink.Format.Compression),
+		Compression: dataset.Compression(parquet.Compression),
 	}
 	if d := body.Scoring.DeadLetter; d != nil {
 		cfg.MaxDeadRate = d.MaxRate.Share()
