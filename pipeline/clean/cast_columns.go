@@ -58,26 +58,11 @@ func fromText[D any](f func(string, *time.Location) (D, bool), into sink[D]) con
 
 // int64Values returns the values of an int64 or timestamp column, or the bits
 // of those of a float64 column.
-func int64Values(a arrow.Array) []int64 {
-	if a.Len() == 0 {
-		return nil
-	}
-	from := a.Data().Offset()
-	return arrow.Int64Traits.CastFromBytes(a.Data().Buffers()[1].Bytes())[from : from+a.Len()]
-}
+var int64Values = table.Values[int64]
 
-func float64Values(a arrow.Array) []float64 { return a.(*array.Float64).Float64Values() }
+var float64Values = table.Values[float64]
 
-func boolsAsInts(a arrow.Array) []int64 {
-	b := a.(*array.Boolean)
-	out := make([]int64, b.Len())
-	for i := range out {
-		if b.Value(i) {
-			out[i] = 1
-		}
-	}
-	return out
-}
+func boolsAsInts(a arrow.Array) []int64 { return table.Indicators(a.(*array.Boolean)) }
 
 // fixed makes columns of type t of values of its width.
 func fixed[D any](t table.Type, traits table.Traits[D]) sink[D] {

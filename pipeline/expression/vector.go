@@ -45,9 +45,9 @@ func load(t table.Type, a arrow.Array) vector {
 	}
 	switch t {
 	case table.Int64, table.Timestamp:
-		v.ints = values[int64](a)
+		v.ints = table.Values[int64](a)
 	case table.Float64:
-		v.floats = values[float64](a)
+		v.floats = table.Values[float64](a)
 		if slices.ContainsFunc(v.floats, isNaN) {
 			v.whole = nil
 			v.nullFloats(isNaN)
@@ -56,17 +56,10 @@ func load(t table.Type, a arrow.Array) vector {
 		v.bits = table.True(a.(*array.Boolean))
 	case table.String:
 		d := a.(*array.Dictionary)
-		v.ids = values[int32](d.Indices())
+		v.ids = table.Values[int32](d.Indices())
 		v.text.array = d.Dictionary().(*array.String)
 	}
 	return v
-}
-
-func values[T arrow.FixedWidthType](a arrow.Array) []T {
-	if a.Len() == 0 {
-		return nil
-	}
-	return arrow.GetValues[T](a.Data(), 1)
 }
 
 func isNaN(x float64) bool { return x != x }

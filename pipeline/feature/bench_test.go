@@ -61,11 +61,9 @@ func flightFeatures(b *testing.B, expressions bool) *pipeline.Plan {
 		return p
 	}
 	plan := &pipeline.Plan{Input: flightColumns, Cleaned: flightColumns, Features: []pipeline.Feature{
-		{Name: "distance", Type: numberType, Column: "distance", Options: pipeline.FeatureOptions{Normalization: "zscore"}},
-		{Name: "origin", Type: categoryType, Column: "origin"},
-		{Name: "destination", Type: categoryType, Column: "destination"},
-		{Name: "hour", Type: categoryType, Column: "hour"},
-		{Name: "weekday", Type: categoryType, Column: "weekday"},
+		number("distance", pipeline.FeatureOptions{Normalization: "zscore"}),
+		category("origin", pipeline.FeatureOptions{}), category("destination", pipeline.FeatureOptions{}),
+		category("hour", pipeline.FeatureOptions{}), category("weekday", pipeline.FeatureOptions{}),
 	}, Label: pipeline.Label{Name: "delay", Type: "number", Column: "delay"}}
 	if expressions {
 		plan.Features[3].Expression, plan.Features[4].Expression = program("hour(date)"), program("weekday(date)")

@@ -208,8 +208,9 @@ func (e *oneHot) Encode(a arrow.Array, out Slots, m *Memo, n *Tally) error {
 		return unreadable("feature "+e.name, a)
 	}
 	if a.NullN() > 0 {
-		missing := table.Valid(a).Not()
-		eachMarked(missing, func(i int) { dst[i] = e.fill })
+		for i := range table.Valid(a).Not().Marked() {
+			dst[i] = e.fill
+		}
 		n.Filled += int64(a.NullN())
 	}
 	for _, id := range dst {
@@ -234,14 +235,13 @@ func (e *oneHot) encodeText(a *array.Dictionary, indices []int32, dst []uint32, 
 	}
 	ids := m.ids
 	if a.NullN() > 0 {
-		valid := table.Valid(a)
-		eachMarked(valid, func(i int) {
+		for i := range table.Valid(a).Marked() {
 			entry := indices[i]
 			if ids[entry] == unresolved {
 				ids[entry] = e.ids[key(dict.Value(int(entry)))]
 			}
 			dst[i] = ids[entry]
-		})
+		}
 		return
 	}
 	for i, entry := range indices {

@@ -125,7 +125,7 @@ func (e *scaled) Encode(a arrow.Array, out Slots, _ *Memo, n *Tally) error {
 	case *array.Float64:
 		encodeNumbers(e, a, a.Float64Values(), dst, n)
 	case *array.Boolean:
-		encodeNumbers(e, a, indicators(a), dst, n)
+		encodeNumbers(e, a, table.Indicators(a), dst, n)
 	default:
 		return unreadable("feature "+e.name, a)
 	}

@@ -3,7 +3,6 @@ package feature
 import (
 	"encoding/json"
 	"fmt"
-	"math/bits"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -287,13 +286,4 @@ func (p partialFeature) check(want pipeline.Feature) error {
 		}
 	}
 	return p.Number.check()
-}
-
-// eachMarked calls f for each row that m marks, in order.
-func eachMarked(m table.Mask, f func(i int)) {
-	for w, word := range m.Words {
-		for ; word != 0; word &= word - 1 {
-			f(w*64 + bits.TrailingZeros64(word))
-		}
-	}
 }

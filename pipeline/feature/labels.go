@@ -59,7 +59,7 @@ func labelled(values arrow.Array) table.Mask {
 func readLabels(what string, values arrow.Array, labels []float32, valid []bool) error {
 	switch a := values.(type) {
 	case *array.Boolean:
-		putLabels(labels, valid, a, indicators(a))
+		putLabels(labels, valid, a, table.Indicators(a))
 	case *array.Int64:
 		putLabels(labels, valid, a, a.Int64Values())
 	case *array.Float64:

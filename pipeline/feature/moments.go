@@ -164,7 +164,7 @@ func (g *gatherer) observe(what string, a arrow.Array, use table.Mask) error {
 	case *array.Float64:
 		gather(g, a.Float64Values(), valid)
 	case *array.Boolean:
-		gather(g, indicators(a), valid)
+		gather(g, table.Indicators(a), valid)
 	default:
 		return unreadable(what, a)
 	}
@@ -187,15 +187,4 @@ func gather[T int64 | float64](g *gatherer, values []T, use table.Mask) {
 			}
 		}
 	}
-}
-
-// indicators returns 1 for true, 0 for false and for null.
-func indicators(a *array.Boolean) []int64 {
-	out := make([]int64, a.Len())
-	for w, word := range table.True(a).Words {
-		for i := range out[w*64 : min(w*64+64, len(out))] {
-			out[w*64+i] = int64(word >> i & 1)
-		}
-	}
-	return out
 }

@@ -50,12 +50,13 @@ func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 			return nil, notOnce(c.Name, len(found), have)
 		}
 		f := have.Field(found[0])
-		if t := typeOf(f.Type); t != c.Type {
+		t, convert := canonical(f.Type)
+		if t != c.Type {
 			return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err: fmt.Errorf("holds %s, which does not become %s", f.Type, c.Type), Hint: castHint(t)}
 		}
 		b.columns = append(b.columns, boundColumn{Column: c, from: found[0], natural: f.Type,
-			convert: conversionOf(f.Type), local: zone != time.UTC && isLocal(f.Type)})
+			convert: convert, local: zone != time.UTC && isLocal(f.Type)})
 	}
 	return b, nil
 }

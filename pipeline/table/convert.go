@@ -18,58 +18,69 @@ import (
 // A value without one is a *badValue.
 type conversion func(mem memory.Allocator, a arrow.Array) (arrow.Array, error)
 
-// conversionOf returns how natural values of type t become canonical. Only
-// types that typeOf knows have one.
-func conversionOf(t arrow.DataType) conversion {
+// canonical returns the canonical type that carries values of t, and how they get
+// there; "" where none does.
+func canonical(t arrow.DataType) (Type, conversion) {
 	switch t := t.(type) {
 	case *arrow.Int8Type:
-		return widen[int8](Int64, arrow.Int64Traits)
+		return Int64, widen[int8](Int64, arrow.Int64Traits)
 	case *arrow.Int16Type:
-		return widen[int16](Int64, arrow.Int64Traits)
+		return Int64, widen[int16](Int64, arrow.Int64Traits)
 	case *arrow.Int32Type:
-		return widen[int32](Int64, arrow.Int64Traits)
+		return Int64, widen[int32](Int64, arrow.Int64Traits)
+	case *arrow.Int64Type:
+		return Int64, share
 	case *arrow.Uint8Type:
-		return widen[uint8](Int64, arrow.Int64Traits)
+		return Int64, widen[uint8](Int64, arrow.Int64Traits)
 	case *arrow.Uint16Type:
-		return widen[uint16](Int64, arrow.Int64Traits)
+		return Int64, widen[uint16](Int64, arrow.Int64Traits)
 	case *arrow.Uint32Type:
-		return widen[uint32](Int64, arrow.Int64Traits)
+		return Int64, widen[uint32](Int64, arrow.Int64Traits)
 	case *arrow.Uint64Type:
-		return fromUint64
+		return Int64, fromUint64
 	case *arrow.Time32Type:
-		return scaled[arrow.Time32](Int64, microseconds(t.Unit))
+		return Int64, scaled[arrow.Time32](Int64, microseconds(t.Unit))
 	case *arrow.Time64Type:
-		return scaled[arrow.Time64](Int64, microseconds(t.Unit))
+		return Int64, scaled[arrow.Time64](Int64, microseconds(t.Unit))
 	case *arrow.Date32Type:
-		return scaled[arrow.Date32](Timestamp, ratio{mul: 24 * 3600 * 1e6, div: 1})
+		return Timestamp, scaled[arrow.Date32](Timestamp, ratio{mul: 24 * 3600 * 1e6, div: 1})
 	case *arrow.Date64Type:
-		return scaled[arrow.Date64](Timestamp, microseconds(arrow.Millisecond))
+		return Timestamp, scaled[arrow.Date64](Timestamp, microseconds(arrow.Millisecond))
 	case *arrow.TimestampType:
 		if t.Unit == arrow.Microsecond {
-			return relabel
+			return Timestamp, relabel
 		}
-		return scaled[arrow.Timestamp](Timestamp, microseconds(t.Unit))
+		return Timestamp, scaled[arrow.Timestamp](Timestamp, microseconds(t.Unit))
 	case *arrow.Float16Type:
-		return fromFloat16
+		return Float64, fromFloat16
 	case *arrow.Float32Type:
-		return widen[float32](Float64, arrow.Float64Traits)
+		return Float64, widen[float32](Float64, arrow.Float64Traits)
+	case *arrow.Float64Type:
+		return Float64, share
 	case *arrow.Decimal128Type:
-		return fromDecimal128
+		return Float64, fromDecimal128
 	case *arrow.Decimal256Type:
-		return fromDecimal256
+		return Float64, fromDecimal256
 	case *arrow.StringType, *arrow.LargeStringType:
-		return fromText
+		return String, fromText
 	case *arrow.DictionaryType:
-		return fromDictionary
+		if of, _ := canonical(t.ValueType); of == String {
+			return String, fromDictionary
+		}
+	case *arrow.BooleanType:
+		return Bool, share
 	}
-	return func(_ memory.Allocator, a arrow.Array) (arrow.Array, error) {
-		a.Retain()
-		return a, nil
-	}
+	return "", nil
 }
 
-// valuesOf returns the values of a fixed-width array, those under nulls too.
-func valuesOf[T arrow.FixedWidthType](a arrow.Array) []T {
+func share(_ memory.Allocator, a arrow.Array) (arrow.Array, error) {
+	a.Retain()
+	return a, nil
+}
+
+// Values returns the values of a fixed-width array, those under nulls too; T may be
+// another type of the same width.
+func Values[T arrow.FixedWidthType](a arrow.Array) []T {
 	data := a.Data()
 	if data.Len() == 0 {
 		return nil
@@ -91,7 +102,7 @@ func like(mem memory.Allocator, t Type, a arrow.Array, values *memory.Buffer) ar
 func widen[S int8 | int16 | int32 | uint8 | uint16 | uint32 | float32, D int64 | float64](t Type, traits Traits[D]) conversion {
 	return func(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 		buf, out := Alloc(mem, a.Len(), traits)
-		for i, v := range valuesOf[S](a) {
+		for i, v := range Values[S](a) {
 			out[i] = D(v)
 		}
 		return like(mem, t, a, buf), nil
@@ -110,7 +121,7 @@ func nearest[S any](mem memory.Allocator, a arrow.Array, values []S, f func(S) f
 func fromUint64(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 	buf, out := Alloc(mem, a.Len(), arrow.Int64Traits)
 	var seen uint64
-	values := valuesOf[uint64](a)
+	values := Values[uint64](a)
 	for i, v := range values {
 		out[i] = int64(v)
 		seen |= v
@@ -147,7 +158,7 @@ func scaled[T arrow.Date32 | arrow.Date64 | arrow.Time32 | arrow.Time64 | arrow.
 	return func(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 		buf, out := Alloc(mem, a.Len(), arrow.Int64Traits)
 		limit := math.MaxInt64 / r.mul
-		for i, v := range valuesOf[T](a) {
+		for i, v := range Values[T](a) {
 			v := int64(v)
 			if (v > limit || v < -limit) && a.IsValid(i) {
 				buf.Release()

@@ -43,7 +43,7 @@ func FromArrow(s *arrow.Schema) (Schema, error) {
 				Subject: "column " + strconv.Itoa(i+1) + " " + strconv.Quote(f.Name), Hint: problem}
 		}
 		seen[f.Name] = true
-		t := typeOf(f.Type)
+		t, _ := canonical(f.Type)
 		if t == "" {
 			out.Unsupported = append(out.Unsupported, UnsupportedColumn{Name: f.Name, Type: f.Type.String()})
 			continue
@@ -51,26 +51,4 @@ func FromArrow(s *arrow.Schema) (Schema, error) {
 		out.Columns = append(out.Columns, Column{Name: f.Name, Type: t, Nullable: f.Nullable})
 	}
 	return out, nil
-}
-
-// typeOf returns the canonical type that carries values of t, or "".
-func typeOf(t arrow.DataType) Type {
-	switch t.ID() {
-	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64,
-		arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64, arrow.TIME32, arrow.TIME64:
-		return Int64
-	case arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64, arrow.DECIMAL128, arrow.DECIMAL256:
-		return Float64
-	case arrow.DATE32, arrow.DATE64, arrow.TIMESTAMP:
-		return Timestamp
-	case arrow.STRING, arrow.LARGE_STRING:
-		return String
-	case arrow.BOOL:
-		return Bool
-	case arrow.DICTIONARY:
-		if typeOf(t.(*arrow.DictionaryType).ValueType) == String {
-			return String
-		}
-	}
-	return ""
 }

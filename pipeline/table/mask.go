@@ -2,6 +2,7 @@ package table
 
 import (
 	"encoding/binary"
+	"iter"
 	"math/bits"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -84,6 +85,30 @@ func (m Mask) Not() Mask {
 	}
 	if m.Rows > 0 {
 		out.trim()
+	}
+	return out
+}
+
+// Marked yields the rows marked, in order.
+func (m Mask) Marked() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for w, word := range m.Words {
+			for ; word != 0; word &= word - 1 {
+				if !yield(w*64 + bits.TrailingZeros64(word)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Indicators returns 1 for true, 0 for false and for null.
+func Indicators(a *array.Boolean) []int64 {
+	out := make([]int64, a.Len())
+	for w, word := range True(a).Words {
+		for i := range out[w*64 : min(w*64+64, len(out))] {
+			out[w*64+i] = int64(word >> i & 1)
+		}
 	}
 	return out
 }

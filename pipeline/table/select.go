@@ -47,10 +47,8 @@ func Select(mem memory.Allocator, batch arrow.Record, keep Mask) (arrow.Record, 
 // that m marks.
 func RowNumbers(dst []int64, batch arrow.Record, m Mask) []int64 {
 	rows := batch.Column(int(batch.NumCols()) - 1).(*array.Int64).Int64Values()
-	for w, word := range m.Words {
-		for ; word != 0; word &= word - 1 {
-			dst = append(dst, rows[w*64+bits.TrailingZeros64(word)])
-		}
+	for i := range m.Marked() {
+		dst = append(dst, rows[i])
 	}
 	return dst
 }

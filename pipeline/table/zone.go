@@ -83,7 +83,7 @@ func fromLocal(mem memory.Allocator, a arrow.Array, zone *time.Location) (arrow.
 	const microseconds = 1_000_000
 	buf, out := Alloc(mem, a.Len(), arrow.Int64Traits)
 	offsets := NewOffsets(zone)
-	for i, us := range valuesOf[int64](a) {
+	for i, us := range Values[int64](a) {
 		second := FloorDiv(us, microseconds)
 		shift := (second - offsets.Local(second)) * microseconds
 		out[i] = us - shift
