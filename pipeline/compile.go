@@ -188,7 +188,7 @@ func (c *compiler) label() {
 	o := c.spec.Spec.OutputFeatures[0]
 	column, program, t, reads := c.value(path, o.Name, o.Expression)
 	c.plan.Label = Label{Name: o.Name, Type: o.Type, Column: column, Expression: program, Loss: o.Loss}
-	c.plan.Label.Threshold, _ = toNumber(o.Threshold)
+	c.plan.Label.Threshold, _ = ToNumber(o.Threshold)
 	c.labelReads = c.training.reach(reads)
 	if t == table.String || t == table.Timestamp {
 		c.found.add(path+".type", `write an expression: status == "late"`, "a %s output is a bool or a number: this is %s", o.Type, t)

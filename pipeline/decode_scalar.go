@@ -139,7 +139,7 @@ func number(n ast.Node) (float64, bool) {
 	if !ok {
 		return 0, false
 	}
-	return toNumber(v)
+	return ToNumber(v)
 }
 
 // anyScalar returns a string, bool, int64, uint64 beyond that, or finite float64.

@@ -48,14 +48,6 @@ func count(counts *map[string]int64, key string, n int64) {
 	(*counts)[key] += n
 }
 
-// Drop counts a removed row by reason, and names it where asked to.
-func (r *Report) Drop(row int64, stage, reason string) {
-	count(&r.Dropped, reason, 1)
-	if r.KeepRemoved {
-		r.Removed = append(r.Removed, Removal{Row: row, Stage: stage, Reason: reason})
-	}
-}
-
 // DropRows counts removed rows, given by their values in RowColumn, all for
 // one reason, and names them where asked to.
 func (r *Report) DropRows(rows []int64, stage, reason string) {

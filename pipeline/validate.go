@@ -208,7 +208,7 @@ func (o FeatureOptions) check(at Place, kind string) {
 
 // Check implements Checker.
 func (o *OutputFeature) Check(at Place) {
-	p, ok := toNumber(o.Threshold)
+	p, ok := ToNumber(o.Threshold)
 	switch {
 	case o.Threshold == nil:
 	case o.Type == outputNumber:
@@ -223,8 +223,8 @@ func (o *OutputFeature) Check(at Place) {
 	}
 }
 
-// toNumber returns a scalar of YAML as a float64.
-func toNumber(v any) (float64, bool) {
+// ToNumber returns a scalar of YAML as a float64.
+func ToNumber(v any) (float64, bool) {
 	switch v := v.(type) {
 	case int:
 		return float64(v), true

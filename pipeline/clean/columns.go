@@ -2,6 +2,7 @@ package clean
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -19,10 +20,8 @@ func column(batch arrow.Record, name string) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, missing(name)
+	return 0, invalid(name, "is not there")
 }
-
-func missing(column string) error { return invalid(column, "is not there") }
 
 func invalid(column, what string) error {
 	return &thalweg.Error{Kind: thalweg.Invalid, Subject: "column " + column, Err: fmt.Errorf("%s", what)}
@@ -33,18 +32,33 @@ func invalid(column, what string) error {
 // caller's reference to a.
 func setColumn(batch arrow.Record, f arrow.Field, a arrow.Array) arrow.Record {
 	defer a.Release()
-	fields, columns := batch.Schema().Fields(), batch.Columns()
-	at, err := column(batch, f.Name)
-	if err != nil {
-		at = len(fields) - 1
-		fields = append(append(make([]arrow.Field, 0, len(fields)+1), fields[:at]...), append([]arrow.Field{f}, fields[at:]...)...)
-		columns = append(append(make([]arrow.Array, 0, len(columns)+1), columns[:at]...), append([]arrow.Array{a}, columns[at:]...)...)
-	} else {
-		fields = append(make([]arrow.Field, 0, len(fields)), fields...)
-		columns = append(make([]arrow.Array, 0, len(columns)), columns...)
+	fields, columns := slices.Clone(batch.Schema().Fields()), slices.Clone(batch.Columns())
+	if at, err := column(batch, f.Name); err == nil {
 		fields[at], columns[at] = f, a
+	} else {
+		last := len(fields) - 1
+		fields, columns = slices.Insert(fields, last, f), slices.Insert(columns, last, a)
 	}
 	return array.NewRecord(arrow.NewSchema(fields, nil), columns, batch.NumRows())
+}
+
+// eachColumn returns what treat makes of a batch, column after column; the batch
+// stays the caller's.
+func eachColumn(batch arrow.Record, names []string, treat func(batch arrow.Record, i int) (arrow.Record, error)) (arrow.Record, error) {
+	batch.Retain()
+	for _, name := range names {
+		i, err := column(batch, name)
+		next := arrow.Record(nil)
+		if err == nil {
+			next, err = treat(batch, i)
+		}
+		batch.Release()
+		if err != nil {
+			return nil, err
+		}
+		batch = next
+	}
+	return batch, nil
 }
 
 // drop counts the rows of batch that keep does not mark under one reason and

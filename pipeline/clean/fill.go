@@ -122,25 +122,12 @@ func constants(v any, zone *time.Location) map[table.Type]any {
 // Apply implements pipeline.Op. It counts the values filled by column, or the
 // rows removed by the first of its columns that misses a value.
 func (o *fill) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
-	batch.Retain()
-	treat := o.fillColumn
-	if o.constants == nil {
-		treat = o.dropMissing
-	}
-	for _, name := range o.columns {
-		i, err := column(batch, name)
-		if err != nil {
-			batch.Release()
-			return nil, err
+	return eachColumn(batch, o.columns, func(batch arrow.Record, i int) (arrow.Record, error) {
+		if o.constants == nil {
+			return o.dropMissing(mem, batch, i, rep)
 		}
-		next, err := treat(mem, batch, i, rep)
-		batch.Release()
-		if err != nil {
-			return nil, err
-		}
-		batch = next
-	}
-	return batch, nil
+		return o.fillColumn(mem, batch, i, rep), nil
+	})
 }
 
 func (o *fill) dropMissing(mem memory.Allocator, batch arrow.Record, i int, rep *pipeline.Report) (arrow.Record, error) {
@@ -155,7 +142,7 @@ func (o *fill) dropMissing(mem memory.Allocator, batch arrow.Record, i int, rep 
 	return setColumn(rows, arrow.Field{Name: name, Type: a.DataType()}, a), nil
 }
 
-func (o *fill) fillColumn(mem memory.Allocator, batch arrow.Record, i int, rep *pipeline.Report) (arrow.Record, error) {
+func (o *fill) fillColumn(mem memory.Allocator, batch arrow.Record, i int, rep *pipeline.Report) arrow.Record {
 	name, a := batch.ColumnName(i), batch.Column(i)
 	present := table.Present(a)
 	absent := int64(present.Rows - present.Count())
@@ -165,7 +152,7 @@ func (o *fill) fillColumn(mem memory.Allocator, batch arrow.Record, i int, rep *
 		a = o.filled(mem, a, present)
 		rep.Change(o.name+" "+name, absent)
 	}
-	return setColumn(batch, arrow.Field{Name: name, Type: a.DataType()}, a), nil
+	return setColumn(batch, arrow.Field{Name: name, Type: a.DataType()}, a)
 }
 
 // filled returns a with the constant in the rows that present does not mark.

@@ -34,24 +34,11 @@ func bindText(at *pipeline.Columns, columns []string, f func(string) string) pip
 // Apply implements pipeline.Op. It counts by column the rows whose text
 // changed.
 func (o *textOp) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
-	batch.Retain()
-	for _, name := range o.columns {
-		i, err := column(batch, name)
-		if err != nil {
-			batch.Release()
-			return nil, err
-		}
+	return eachColumn(batch, o.columns, func(batch arrow.Record, i int) (arrow.Record, error) {
 		mapped, changed := mapText(mem, batch.Column(i).(*array.Dictionary), o.f)
-		if changed == 0 {
-			mapped.Release()
-			continue
-		}
-		rep.Change(o.name+" "+name, changed)
-		next := setColumn(batch, batch.Schema().Field(i), mapped)
-		batch.Release()
-		batch = next
-	}
-	return batch, nil
+		rep.Change(o.name+" "+batch.ColumnName(i), changed)
+		return setColumn(batch, batch.Schema().Field(i), mapped), nil
+	})
 }
 
 // mapText applies f to each value of a and returns the result and the number

@@ -24,13 +24,6 @@ func (t *Transform) NewApplier() *Applier {
 	return &Applier{transform: t, memos: make([]Memo, len(t.encodings))}
 }
 
-// Apply encodes the features of a batch into dst, whose memory it reuses. It
-// is NewApplier().Apply without counts: where there are many batches, keep an
-// Applier.
-func (t *Transform) Apply(batch arrow.Record, dst *kernel.Block) error {
-	return t.NewApplier().Apply(batch, dst, nil)
-}
-
 // Apply encodes the features of a cleaned batch into dst, whose memory it
 // reuses and whose Labels it leaves alone. What a row becomes depends on that
 // row alone, to the bit. rep, which may be nil, counts by feature the values

@@ -102,19 +102,9 @@ func corrupt(what string, err error) error {
 
 // describe returns a feature's data as far as the plan determines it.
 func describe(f pipeline.Feature) Feature {
-	s := sourceOf(f)
-	d := Feature{Name: f.Name, Type: f.Type, Expression: s.text(), Encoder: f.Options.Encoder.Name, Missing: strategy(f)}
-	if d.Expression == "" {
-		d.Column = f.Column
-	}
-	return d
+	return Feature{Name: f.Name, Type: f.Type, Column: f.Column, Expression: sourceOf(f).text(), Encoder: f.Options.Encoder.Name, Missing: strategy(f)}
 }
 
 func describeLabel(l pipeline.Label) Label {
-	s := sourceOfLabel(l)
-	d := Label{Name: l.Name, Type: l.Type, Expression: s.text()}
-	if d.Expression == "" {
-		d.Column = l.Column
-	}
-	return d
+	return Label{Name: l.Name, Type: l.Type, Column: l.Column, Expression: sourceOfLabel(l).text()}
 }

@@ -58,18 +58,8 @@ func (*Scaled) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 
 // fillNumber returns a YAML scalar as a finite number; none is 0.
 func fillNumber(v any) (float64, error) {
-	x := 0.0
-	switch v := v.(type) {
-	case nil:
-	case int:
-		x = float64(v)
-	case int64:
-		x = float64(v)
-	case uint64:
-		x = float64(v)
-	case float64:
-		x = v
-	default:
+	x, ok := pipeline.ToNumber(v)
+	if v != nil && !ok {
 		return 0, &thalweg.Error{Op: "fit", Kind: thalweg.Invalid, Subject: fmt.Sprintf("fill_value %v", v), Hint: "a number feature needs a number"}
 	}
 	if !finite(x) {

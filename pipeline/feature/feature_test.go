@@ -268,7 +268,7 @@ func TestNoSlotIsEverOutOfRange(t *testing.T) {
 func TestABatchWithoutTheColumnIsRefusedByFeature(t *testing.T) {
 	tr := fit(t, planOf(number("i", pipeline.FeatureOptions{})), column("i", int64(1)))
 	rec := tabletest.Batch(memory.DefaultAllocator, table.Schema{}, 0)
-	err := tr.Apply(rec, new(kernel.Block))
+	err := tr.NewApplier().Apply(rec, new(kernel.Block), nil)
 	if want := "read: feature n_i: column i is not in the batch"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
