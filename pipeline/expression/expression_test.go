@@ -354,3 +354,23 @@ func TestAProgramMayBeEvaluatedFromSeveralGoroutines(t *testing.T) {
 		group.Wait()
 	}
 }
+
+func TestAnInfinityOfAColumnHasAText(t *testing.T) {
+	columns := table.Schema{Columns: []table.Column{{Name: "x", Type: table.Float64, Nullable: true}}}
+	p, err := expression.Compile("string(x)", columns, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, []any{math.Inf(1)}, []any{math.Inf(-1)}, []any{math.NaN()}, []any{1.5})
+	defer batch.Release()
+	a, err := p.Eval(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Release()
+	for i, want := range []any{"+Inf", "-Inf", nil, "1.5"} {
+		if got := tabletest.Value(a, i); got != want {
+			t.Errorf("row %d is %v, want %v", i, got, want)
+		}
+	}
+}

@@ -104,10 +104,11 @@ func textToFloat(args []any) any {
 	return nil
 }
 
-// floatToText is null where the number is not finite.
+// floatToText is +Inf or -Inf for an infinity of a column.
 func floatToText(args []any) any {
-	if text, ok := table.AppendFloat(nil, args[0].(float64)); ok {
+	v := args[0].(float64)
+	if text, ok := table.AppendFloat(nil, v); ok {
 		return string(text)
 	}
-	return nil
+	return strconv.FormatFloat(v, 'f', -1, 64)
 }
