@@ -223,7 +223,7 @@ func toInts(f *frame, args []vector) vector {
 // asFloat returns the node whose int64 values are float64; other types stay.
 func asFloat(n node) node {
 	if l, ok := n.(*literal); ok && l.t == table.Int64 {
-		return newFloat(float64(l.i))
+		return newFloat(float64(l.value.(int64)))
 	}
 	if n.typ() == table.Int64 {
 		return apply(table.Float64, toFloats, n)

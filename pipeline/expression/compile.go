@@ -251,8 +251,8 @@ func article(noun string) string {
 
 // timestamp returns the literal of a date and time written as a string.
 func (c *compiler) timestamp(at ast.Node, l *literal) *literal {
-	if us, ok := table.ParseTime(l.s, c.zone); ok {
+	if us, ok := table.ParseTime(l.value.(string), c.zone); ok {
 		return newInt(table.Timestamp, us)
 	}
-	panic(problemAt(at, "%s is not a date or time", strconv.Quote(l.s)).withHint(`write "2020-01-31", "2020-01-31 15:04:05" or an RFC 3339 time`))
+	panic(problemAt(at, "%s is not a date or time", strconv.Quote(l.value.(string))).withHint(`write "2020-01-31", "2020-01-31 15:04:05" or an RFC 3339 time`))
 }

@@ -10,30 +10,27 @@ import (
 // "".
 type literal struct {
 	t table.Type
-	// i holds an int64 or a timestamp, f a float64, s a string, b a bool.
-	i int64
-	f float64
-	s string
-	b bool
+	// value is an int64 (of a timestamp too), float64, string or bool.
+	value any
 	// repeated is the vector of an int64, float64, timestamp or string.
 	repeated vector
 }
 
 func newInt(t table.Type, i int64) *literal {
-	return &literal{t: t, i: i, repeated: vector{t: t, constant: true, ints: slices.Repeat([]int64{i}, chunk)}}
+	return &literal{t: t, value: i, repeated: vector{t: t, constant: true, ints: slices.Repeat([]int64{i}, chunk)}}
 }
 
 func newFloat(f float64) *literal {
-	return &literal{t: table.Float64, f: f,
+	return &literal{t: table.Float64, value: f,
 		repeated: vector{t: table.Float64, constant: true, floats: slices.Repeat([]float64{f}, chunk)}}
 }
 
 func newString(s string) *literal {
-	return &literal{t: table.String, s: s,
+	return &literal{t: table.String, value: s,
 		repeated: vector{t: table.String, constant: true, ids: make([]int32, chunk), text: text{list: []string{s}}}}
 }
 
-func newBool(b bool) *literal { return &literal{t: table.Bool, b: b} }
+func newBool(b bool) *literal { return &literal{t: table.Bool, value: b} }
 
 func newNull() *literal { return &literal{} }
 
@@ -45,7 +42,7 @@ func (l *literal) eval(f *frame) vector {
 		return vector{valid: table.NewMask(f.rows)}
 	case table.Bool:
 		bits := table.NewMask(f.rows)
-		if l.b {
+		if l.value == true {
 			bits = bits.Not()
 		}
 		return vector{t: table.Bool, bits: bits}

@@ -106,10 +106,10 @@ func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) node 
 // compareStrings returns an entry test where one side is a literal.
 func compareStrings(op comparison, a, b node) node {
 	if l, ok := b.(*literal); ok {
-		return entryTest(a, func(s string) bool { return op.holds(cmp.Compare(s, l.s)) })
+		return entryTest(a, func(s string) bool { return op.holds(cmp.Compare(s, l.value.(string))) })
 	}
 	if l, ok := a.(*literal); ok {
-		return entryTest(b, func(s string) bool { return op.holds(cmp.Compare(l.s, s)) })
+		return entryTest(b, func(s string) bool { return op.holds(cmp.Compare(l.value.(string), s)) })
 	}
 	return apply(table.Bool, compareText(op), a, b)
 }
@@ -118,10 +118,10 @@ func (c *compiler) textTest(n *ast.BinaryNode, test func(s, other string) bool) 
 	a, b := c.compile(n.Left), c.compile(n.Right)
 	expectBoth(n, types{"two strings", aString.of}, a, b)
 	if l, ok := b.(*literal); ok {
-		return entryTest(a, func(s string) bool { return test(s, l.s) })
+		return entryTest(a, func(s string) bool { return test(s, l.value.(string)) })
 	}
 	if l, ok := a.(*literal); ok {
-		return entryTest(b, func(s string) bool { return test(l.s, s) })
+		return entryTest(b, func(s string) bool { return test(l.value.(string), s) })
 	}
 	return c.rowOperator(n)
 }
@@ -135,7 +135,7 @@ func (c *compiler) matches(n *ast.BinaryNode) node {
 	if !ok || l.t != table.String {
 		panic(problemAt(n.Right, "the pattern of matches must be a literal string"))
 	}
-	re, err := regexp.Compile(l.s)
+	re, err := regexp.Compile(l.value.(string))
 	if err != nil {
 		panic(problemAt(n.Right, "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: ")))
 	}
@@ -180,25 +180,28 @@ func member(arg node, t table.Type, list []*literal) node {
 	case table.String:
 		set := make(map[string]bool, len(list))
 		for _, l := range list {
-			set[l.s] = true
+			set[l.value.(string)] = true
 		}
 		return entryTest(arg, func(s string) bool { return set[s] })
 	case table.Bool:
 		return boolMember(arg, list)
 	case table.Float64:
-		floats := make([]float64, len(list))
 		for i, l := range list {
-			floats[i] = asFloat(l).(*literal).f
+			list[i] = asFloat(l).(*literal)
 		}
-		slices.Sort(floats)
-		return apply(table.Bool, inList(floats, (*vector).floatsAt), asFloat(arg))
+		return apply(table.Bool, inList(sorted[float64](list), (*vector).floatsAt), asFloat(arg))
 	}
-	ints := make([]int64, len(list))
+	return apply(table.Bool, inList(sorted[int64](list), (*vector).intsAt), arg)
+}
+
+// sorted returns the values of literals of one type in order.
+func sorted[T cmp.Ordered](list []*literal) []T {
+	out := make([]T, len(list))
 	for i, l := range list {
-		ints[i] = l.i
+		out[i] = l.value.(T)
 	}
-	slices.Sort(ints)
-	return apply(table.Bool, inList(ints, (*vector).intsAt), arg)
+	slices.Sort(out)
+	return out
 }
 
 // boolMember is arg itself, its negation, or what is true or false wherever arg
@@ -206,7 +209,7 @@ func member(arg node, t table.Type, list []*literal) node {
 func boolMember(arg node, list []*literal) node {
 	var yes, no bool
 	for _, l := range list {
-		yes, no = yes || l.b, no || !l.b
+		yes, no = yes || l.value == true, no || l.value == false
 	}
 	switch {
 	case yes && !no:

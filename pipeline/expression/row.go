@@ -52,7 +52,11 @@ func (c *compiler) part(n ast.Node) *row {
 	}
 	r := &row{t: out.typ()}
 	if l, ok := out.(*literal); ok {
-		r.tree = &ast.ConstantNode{Value: l.value()}
+		constant := l.value
+		if i, ok := constant.(int64); ok {
+			constant = int(i) // as the machine has it
+		}
+		r.tree = &ast.ConstantNode{Value: constant}
 	} else {
 		name := "v" + strconv.Itoa(c.variables)
 		c.variables++
@@ -60,21 +64,6 @@ func (c *compiler) part(n ast.Node) *row {
 		r.args = []argument{{out, name}}
 	}
 	return r
-}
-
-// value is what the literal is to the machine.
-func (l *literal) value() any {
-	switch l.t {
-	case table.Int64:
-		return int(l.i)
-	case table.Float64:
-		return l.f
-	case table.String:
-		return l.s
-	case table.Bool:
-		return l.b
-	}
-	return nil
 }
 
 // rowCall compiles a call of a row function.
