@@ -1,6 +1,9 @@
 package pipeline
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+)
 
 // Place is where a struct of options stands in a spec.
 type Place struct {
@@ -49,6 +52,17 @@ func (p Place) ColumnName(field, name string) {
 	if len(name) > 0 && name[0] == '_' {
 		p.Problem(field, "", "%q is not allowed: names that begin with _ are Thalweg's own", name)
 	}
+}
+
+// Complete returns a copy of an entry's options with their defaults, and reports
+// what is wrong with it.
+func Complete(options any) (any, error) {
+	out := reflect.New(reflect.TypeOf(options).Elem())
+	out.Elem().Set(reflect.ValueOf(options).Elem())
+	at := Place{found: &diagnostics{source: new(source)}}
+	fillDefaults(out, at)
+	checkRules(out, at)
+	return out.Interface(), at.found.err()
 }
 
 // Default gives *at the value unless it has one, or the text says that it has

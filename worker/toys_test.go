@@ -24,22 +24,34 @@ type tagged struct {
 
 func (e *tagged) Defaults(at pipeline.Place) { pipeline.Default(at, "label", &e.Label, "plain") }
 
-// strictLines is a format of events that this file adds: JSON that refuses unknown
-// fields.
-type strictLines struct {
-	event.JSONFormat
+// lines is a format of events that this file adds: name=value, spaces between.
+type lines struct {
 	Note string `yaml:"note,omitempty" json:"note,omitempty"`
 }
 
-func (f *strictLines) Defaults(at pipeline.Place) { pipeline.Default(at, "note", &f.Note, "none") }
-func (f *strictLines) Check(at pipeline.Place) {
+func (f *lines) Defaults(at pipeline.Place) { pipeline.Default(at, "note", &f.Note, "none") }
+func (f *lines) Check(at pipeline.Place) {
 	if f.Note == "bad" {
 		at.Problem("note", "", "it is bad")
 	}
 }
-func (f *strictLines) Configure(cfg *event.Config) {
-	f.JSONFormat.Configure(cfg)
-	cfg.OnUnknownField = event.DeadLetter
+func (*lines) FieldNames() []string                      { return nil }
+func (*lines) Schema() (file, registry string)           { return "", "" }
+func (*lines) TimeFormats() []string                     { return nil }
+func (*lines) Open(c *event.Cells) (event.Reader, error) { return &lineReader{c}, nil }
+
+type lineReader struct{ *event.Cells }
+
+func (r *lineReader) Read(b []byte) bool {
+	for i, field := range strings.Fields(string(b)) {
+		name, value, _ := strings.Cut(field, "=")
+		at, known := r.Column(name)
+		if !known {
+			return r.Refuse("no column "+name, "unknown field")
+		}
+		r.Set(at, []byte(value), i+1)
+	}
+	return true
 }
 
 const toySpec = `
@@ -62,7 +74,7 @@ func TestToysOfATestWorkLikeEntriesOfTheBuild(t *testing.T) {
 	all[pipeline.Encoders] = append(all[pipeline.Encoders], pipeline.Entry{Name: "tagged", Options: new(tagged)})
 	all[pipeline.Normalizations] = append(all[pipeline.Normalizations], pipeline.Entry{Name: "halved",
 		Options: &feature.Normalization{Fit: func(feature.Moments) (shift, scale float64) { return 0, 0.5 }}})
-	all[pipeline.EventFormats] = append(all[pipeline.EventFormats], pipeline.Entry{Name: "lines", Options: new(strictLines)})
+	all[pipeline.EventFormats] = append(all[pipeline.EventFormats], pipeline.Entry{Name: "lines", Options: new(lines)})
 	accuracy := all[pipeline.Metrics][2].Options.(*metric.Measure)
 	all[pipeline.Metrics] = append(all[pipeline.Metrics], pipeline.Entry{Name: "error_rate", Options: &metric.Measure{Output: "binary",
 		Value: func(sums metric.Accumulator) (float64, bool) { v, ok := accuracy.Value(sums); return 1 - v, ok }}})
@@ -109,8 +121,8 @@ func TestToysOfATestWorkLikeEntriesOfTheBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := `{"key":1,"x":3,"y":true}`
-	stream, rejects, err := decoder.Decode(t.Context(), event.Events{Values: []byte(line + `{"z":1}`), Ends: []int{len(line), len(line) + 7}, Offsets: []int64{0, 1}})
+	line := "key=1 x=3 y=true"
+	stream, rejects, err := decoder.Decode(t.Context(), event.Events{Values: []byte(line + "z=1"), Ends: []int{len(line), len(line) + 3}, Offsets: []int64{0, 1}})
 	if err != nil || len(rejects) != 1 || stream.NumRows() != 1 {
 		t.Fatalf("decoded %v, rejected %v: %v", stream, rejects, err)
 	}

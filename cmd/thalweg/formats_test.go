@@ -19,7 +19,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage/s3"
 )
@@ -180,7 +179,8 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 	}
 	t.Cleanup(conns.Close)
 	want := make(map[string][]string)
-	for _, format := range []string{"", "json", "csv", "avro"} {
+	for format, options := range map[string]event.Format{"": nil, "json": new(event.JSONFormat), "csv": new(event.CSVFormat),
+		"avro": &event.AvroFormat{SchemaRegistry: defaultConnection}} {
 		local, err := openLocal(t.Context(), file)
 		if err != nil {
 			t.Fatal(err)
@@ -189,7 +189,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decoder, err := event.NewDecoder(local.schema, event.Config{Format: format, Avro: event.AvroConfig{Schemas: avroOnly(format, conns.schemas[defaultConnection])}})
+		decoder, err := event.NewDecoder(local.schema, event.Config{Format: options, Avro: event.AvroConfig{Schemas: conns.schemas[defaultConnection]}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,11 +228,4 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 	if _, err := newEventForm(t.Context(), &connections{}, local, "flights", "", "avro"); !thalweg.Is(err, thalweg.NotFound) {
 		t.Errorf("avro without a registry: %v", err)
 	}
-}
-
-func avroOnly(format string, client *schemaregistry.Client) event.Schemas {
-	if format != event.Avro {
-		return nil
-	}
-	return client
 }

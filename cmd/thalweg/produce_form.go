@@ -83,10 +83,8 @@ func (f *eventForm) encoder(ctx context.Context, conns *connections, format pipe
 	case *event.JSONFormat:
 		return encodeJSON, nil
 	case *event.CSVFormat:
-		var cfg event.Config
-		o.Configure(&cfg)
 		return func(dst []byte, batch arrow.Record, row int) ([]byte, error) {
-			return event.AppendCSV(dst, batch, row, cfg.CSV), nil
+			return event.AppendCSV(dst, batch, row, *o), nil
 		}, nil
 	case *event.AvroFormat:
 		if o.SchemaRegistry != "" {

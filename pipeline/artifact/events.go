@@ -13,7 +13,7 @@ import (
 // reads events as it always did. The other fields of cfg are the caller's.
 func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
 	if source := a.Spec.Spec.Sources.Events; source != nil {
-		source.Format.Options.(event.Format).Configure(&cfg)
+		cfg.Format = source.Format.Options.(event.Format)
 		cfg.Avro = event.AvroConfig{Schema: a.EventSchema}
 		if name := a.Spec.SchemaRegistry(); name != "" {
 			if a.Schemas == nil {

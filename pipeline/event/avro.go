@@ -65,12 +65,11 @@ func (*AvroFormat) FieldNames() []string { return nil }
 // Schema implements pipeline.EventFormat.
 func (f *AvroFormat) Schema() (file, registry string) { return f.SchemaFile, f.SchemaRegistry }
 
-// Configure implements Format.
-func (f *AvroFormat) Configure(cfg *Config) {
-	cfg.Format, cfg.TimestampFormats, cfg.OnUnknownField = Avro, f.TimestampFormats, f.OnUnknownField
-}
+// TimeFormats implements Format.
+func (f *AvroFormat) TimeFormats() []string { return f.TimestampFormats }
 
-func (*AvroFormat) open(c *cells) (format, error) { return newAvro(c) }
+// Open implements Format.
+func (f *AvroFormat) Open(c *Cells) (Reader, error) { return newAvro(c, f) }
 
 // AvroConfig says where the schemas of Avro events come from: one of two.
 type AvroConfig struct {
@@ -106,11 +105,12 @@ const (
 // their columns by name, a union the branch that was written. An int64 column
 // takes int, long and times of day (as microseconds), a float64 column numbers
 // that are finite, a string column string and enum, a timestamp column
-// timestamps, dates, and what Config.TimestampFormats say of strings and numbers.
+// timestamps, dates, and what timestamp_formats say of strings and numbers.
 // Nothing takes bytes, fixed or decimal. Fields that are no columns are checked
 // for their syntax only.
 type avroFormat struct {
-	cells
+	Cells
+	options  *AvroFormat
 	schemas  Schemas                 // nil: all events have one schema
 	programs map[uint32]*avroProgram // by schema id
 	zone     *table.Offsets          // nil: UTC
@@ -143,8 +143,8 @@ type avroField struct {
 	reads  []avroRead // of a union's branches
 }
 
-func newAvro(c *cells) (format, error) {
-	f := &avroFormat{cells: *c, schemas: c.cfg.Avro.Schemas, programs: make(map[uint32]*avroProgram)}
+func newAvro(c *Cells, options *AvroFormat) (Reader, error) {
+	f := &avroFormat{Cells: *c, options: options, schemas: c.cfg.Avro.Schemas, programs: make(map[uint32]*avroProgram)}
 	if c.cfg.Zone != time.UTC {
 		f.zone = table.NewOffsets(c.cfg.Zone)
 	}
@@ -212,14 +212,14 @@ func (f *avroFormat) check(p *avroProgram) error {
 			return invalid("avro schema", fmt.Sprintf("it has no field %q, and the column is not nullable", c.name))
 		}
 	}
-	if p.unknown != "" && f.cfg.OnUnknownField == DeadLetter {
+	if p.unknown != "" && f.options.OnUnknownField == DeadLetter {
 		return invalid("avro schema", fmt.Sprintf("field %q is no column, and on_unknown_field is %s", p.unknown, DeadLetter))
 	}
 	return nil
 }
 
-// prepare asks the registry for the schemas of a run that are not known yet.
-func (f *avroFormat) prepare(ctx context.Context, e *Events) error {
+// Prepare asks the registry for the schemas of a run that are not known yet.
+func (f *avroFormat) Prepare(ctx context.Context, e *Events) error {
 	if f.schemas == nil {
 		return nil
 	}
@@ -302,11 +302,11 @@ func (f *avroFormat) fetch(ctx context.Context, ids []uint32) error {
 	return nil
 }
 
-func (f *avroFormat) read(b []byte) bool {
+func (f *avroFormat) Read(b []byte) bool {
 	p := 0
 	if f.schemas != nil {
 		if len(b) < wireHeader || b[0] != 0 {
-			return f.refuse("not in Confluent's wire format: it begins with a zero and four bytes of the schema's id", "not in Confluent's wire format")
+			return f.Refuse("not in Confluent's wire format: it begins with a zero and four bytes of the schema's id", "not in Confluent's wire format")
 		}
 		if id := binary.BigEndian.Uint32(b[1:]); f.last == nil || id != f.lastID {
 			f.lastID, f.last = id, f.programs[id]
@@ -316,7 +316,7 @@ func (f *avroFormat) read(b []byte) bool {
 	program := f.last
 	f.lacks = program.lacks
 	if program.flaw != "" {
-		return f.refuse(program.flaw, program.cause)
+		return f.Refuse(program.flaw, program.cause)
 	}
 	f.steps = maxSteps(len(b))
 	for i := range program.fields {
@@ -333,8 +333,8 @@ func (f *avroFormat) read(b []byte) bool {
 	if p != len(b) {
 		return f.fail("bytes behind the record", p) >= 0
 	}
-	if program.unknown != "" && f.cfg.OnUnknownField == DeadLetter {
-		return f.refuse(fmt.Sprintf("field %q is no column", program.unknown), "unknown field")
+	if program.unknown != "" && f.options.OnUnknownField == DeadLetter {
+		return f.Refuse(fmt.Sprintf("field %q is no column", program.unknown), "unknown field")
 	}
 	return true
 }

@@ -18,7 +18,7 @@ func maxSteps(bytes int) int { return 4*bytes + 1024 }
 // believed before it was held against len(b).
 
 func (f *avroFormat) fail(what string, at int) int {
-	f.refuse(fmt.Sprintf("malformed Avro: %s at byte %d", what, at), "malformed Avro")
+	f.Refuse(fmt.Sprintf("malformed Avro: %s at byte %d", what, at), "malformed Avro")
 	return -1
 }
 

@@ -60,7 +60,12 @@ func flightEvents(t testing.TB) (events []string) {
 	return events
 }
 
-func plainAvro(schema string) Config { return Config{Format: Avro, Avro: AvroConfig{Schema: schema}} }
+func plainAvro(schema string) Config {
+	return Config{Format: &AvroFormat{SchemaFile: "s3://lake/event.avsc"}, Avro: AvroConfig{Schema: schema}}
+}
+
+// registered is the format of events whose schemas a registry has.
+func registered() *AvroFormat { return &AvroFormat{SchemaRegistry: "schemas"} }
 
 func TestAvroEventsBecomeRowsInOrder(t *testing.T) {
 	rows, rejects := decode(t, flights, plainAvro(flightsAvro), flightEvents(t)...)
@@ -200,7 +205,7 @@ func TestAvroTimesOutsideTheYearsAreRejected(t *testing.T) {
 func TestAvroNumbersAreTimesIfTheSpecSaysSo(t *testing.T) {
 	schema, event := avroOf(t, `"long"`, int64(994_154_645_678))
 	cfg := plainAvro(schema)
-	cfg.TimestampFormats = []string{RFC3339, EpochMillis}
+	cfg.Format.(*AvroFormat).TimestampFormats = []string{RFC3339, EpochMillis}
 	rows, rejects := decode(t, table.Schema{Columns: []table.Column{{Name: "v", Type: table.Timestamp}}}, cfg, event)
 	if len(rows) != 1 || rows[0] != `100 {"v":"2001-07-03T10:04:05.678Z"}` {
 		t.Errorf("%v %v", rows, rejects)
@@ -227,7 +232,7 @@ func (r *registry) Schema(_ context.Context, id uint32) ([]string, error) {
 }
 
 func registryOf(schemas map[uint32]string) Config {
-	return Config{Format: Avro, Avro: AvroConfig{Schemas: &registry{schemas: schemas}}}
+	return Config{Format: registered(), Avro: AvroConfig{Schemas: &registry{schemas: schemas}}}
 }
 
 func wire(id uint32, event string) string {
@@ -246,7 +251,7 @@ func TestAvroEventsAreReadByTheSchemaTheyWereWrittenWith(t *testing.T) {
 	known := &registry{schemas: map[uint32]string{1: first, 2: second, 3: `{"type":"record","name":"x.In","fields":[{"name":"n","type":"int"}]}` + "\n---\n" +
 		`{"type":"record","name":"x.R","fields":[{"name":"in","type":"In"},{"name":"v","type":"string"},{"name":"out","type":["null","x.In"]}]}`,
 		4: `"string"`, 5: `{"type":"what"}`, 6: strings.Repeat("[", 1000)}}
-	d, err := NewDecoder(oneText, Config{Format: Avro, Avro: AvroConfig{Schemas: known}})
+	d, err := NewDecoder(oneText, Config{Format: registered(), Avro: AvroConfig{Schemas: known}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +316,7 @@ func TestARejectNamesTheFieldThatASchemaLacks(t *testing.T) {
 func TestARegistryThatIsDownRejectsNothing(t *testing.T) {
 	schema, a := avroOf(t, `"string"`, "a")
 	down := &registry{schemas: map[uint32]string{1: schema}, err: &thalweg.Error{Kind: thalweg.Unavailable, Subject: "registry"}}
-	d, err := NewDecoder(oneText, Config{Format: Avro, Avro: AvroConfig{Schemas: down}})
+	d, err := NewDecoder(oneText, Config{Format: registered(), Avro: AvroConfig{Schemas: down}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +336,7 @@ func TestARegistryThatIsDownRejectsNothing(t *testing.T) {
 func TestSchemasThatAreKeptAreBounded(t *testing.T) {
 	known := &registry{schemas: make(map[uint32]string)}
 	schema, a := avroOf(t, `"string"`, "a")
-	d, err := NewDecoder(oneText, Config{Format: Avro, Avro: AvroConfig{Schemas: known}})
+	d, err := NewDecoder(oneText, Config{Format: registered(), Avro: AvroConfig{Schemas: known}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,7 +411,7 @@ func TestUnknownAvroFieldsAreIgnoredOrDeadLettered(t *testing.T) {
 	schema, a := avroOf(t, `"string"`, "a")
 	other := strings.Replace(schema, `"fields":[`, `"fields":[{"name":"gate","type":"int"},`, 1)
 	cfg := registryOf(map[uint32]string{1: schema, 2: other})
-	cfg.OnUnknownField = DeadLetter
+	cfg.Format.(*AvroFormat).OnUnknownField = DeadLetter
 	rows, rejects := decode(t, oneText, cfg, wire(1, a), wire(2, "\x02"+a), wire(2, "\x02"+a+"x"))
 	if len(rows) != 1 || len(rejects) != 2 || rejects[0].Reason != `field "gate" is no column` || rejects[0].Cause != "unknown field" || rejects[1].Cause != "malformed Avro" {
 		t.Errorf("%v %+v", rows, rejects)
@@ -418,16 +423,21 @@ func TestAvroSchemasThatCannotServeAreRefused(t *testing.T) {
 		schema string
 		cfg    Config
 	}{
-		"one of a schema and a schema registry is needed":          {"", Config{Format: Avro}},
+		"one of a schema and a schema registry is needed":          {"", Config{}},
 		"the schema cannot be read":                                {`{"type":"recor"}`, Config{}},
 		"more than 1048576 bytes":                                  {strings.Repeat(" ", maxSchemaBytes+1), Config{}},
 		"nests deeper than 256":                                    {strings.Repeat(`{"type":"array","items":`, 300), Config{}},
 		"is one of string":                                         {`"string"`, Config{}},
 		`it has no field "v", and the column is not nullable`:      {`{"type":"record","name":"R","fields":[]}`, Config{}},
-		`field "gate" is no column, and on_unknown_field is dead_`: {`{"type":"record","name":"R","fields":[{"name":"v","type":"string"},{"name":"gate","type":"int"}]}`, Config{OnUnknownField: DeadLetter}},
+		`field "gate" is no column, and on_unknown_field is dead_`: {`{"type":"record","name":"R","fields":[{"name":"v","type":"string"},{"name":"gate","type":"int"}]}`, Config{Format: &AvroFormat{OnUnknownField: DeadLetter}}},
 		`the column wants string, the schema has decimal`:          {`{"type":"record","name":"R","fields":[{"name":"v","type":{"type":"bytes","logicalType":"decimal","precision":4}}]}`, Config{}},
 	} {
-		tc.cfg.Format, tc.cfg.Avro.Schema = Avro, tc.schema
+		format, _ := tc.cfg.Format.(*AvroFormat)
+		if format == nil {
+			format = new(AvroFormat)
+		}
+		format.SchemaFile = "s3://lake/event.avsc"
+		tc.cfg.Format, tc.cfg.Avro.Schema = format, tc.schema
 		if _, err := NewDecoder(oneText, tc.cfg); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -20,6 +20,16 @@ const sampleAvro = `{"type":"record","name":"Flight","fields":[
 	{"name":"origin","type":"string"},
 	{"name":"destination","type":"string"}]}`
 
+// sampleFormat is a format that the benchmarks read.
+type sampleFormat struct {
+	name string
+	cfg  Config
+}
+
+func sampleFormats() []sampleFormat {
+	return []sampleFormat{{JSON, Config{}}, {CSV, Config{Format: new(CSVFormat)}}, {Avro, registryOf(map[uint32]string{7: sampleAvro})}}
+}
+
 // sampleAs is sample in another format.
 func sampleAs(b *testing.B, n int, format string) (schema table.Schema, values []byte, ends []int, offsets []int64) {
 	b.Helper()
@@ -43,7 +53,7 @@ func sampleAs(b *testing.B, n int, format string) (schema table.Schema, values [
 	values, ends = nil, nil
 	for i := range n {
 		if format == CSV {
-			values = AppendCSV(values, rec, i, CSVConfig{})
+			values = AppendCSV(values, rec, i, CSVFormat{})
 		} else {
 			values = append(values, 0, 0, 0, 0, 7)
 			if values, err = encoder.Append(values, rec, i); err != nil {
@@ -58,10 +68,10 @@ func sampleAs(b *testing.B, n int, format string) (schema table.Schema, values [
 // BenchmarkFormats reads the same rows from each format.
 func BenchmarkFormats(b *testing.B) {
 	const rows = 5000
-	for _, cfg := range []Config{{Format: JSON}, {Format: CSV}, registryOf(map[uint32]string{7: sampleAvro})} {
-		schema, values, ends, offsets := sampleAs(b, rows, cfg.Format)
-		b.Run(cfg.Format, func(b *testing.B) {
-			d, err := NewDecoder(schema, cfg)
+	for _, of := range sampleFormats() {
+		schema, values, ends, offsets := sampleAs(b, rows, of.name)
+		b.Run(of.name, func(b *testing.B) {
+			d, err := NewDecoder(schema, of.cfg)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -174,15 +184,15 @@ func BenchmarkColumnsFromRecords(b *testing.B) {
 // its types or its schema in turns.
 func BenchmarkPoison(b *testing.B) {
 	const rows = 5000
-	for _, cfg := range []Config{{Format: JSON}, {Format: CSV}, registryOf(map[uint32]string{7: sampleAvro})} {
-		schema, good, goodEnds, offsets := sampleAs(b, rows, cfg.Format)
+	for _, of := range sampleFormats() {
+		schema, good, goodEnds, offsets := sampleAs(b, rows, of.name)
 		bad := map[string][]string{
 			JSON: {`{"date":`, `{"delay":"x"}`, "{\"origin\":\"\xff\"}"},
 			CSV:  {`2001,"`, "2001-01-13T00:00:00Z,x,,,", "2001-01-13T00:00:00Z,,,\xff,", "a,b"},
 			Avro: {"\x00\x00\x00\x00\x07\x02", "\x00\x00\x00\x00\x09\x02", "SFO"},
-		}[cfg.Format]
+		}[of.name]
 		for _, every := range []int{0, 100} {
-			b.Run(fmt.Sprintf("%s/every=%d", cfg.Format, every), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/every=%d", of.name, every), func(b *testing.B) {
 				var values []byte
 				var ends []int
 				start := 0
@@ -194,7 +204,7 @@ func BenchmarkPoison(b *testing.B) {
 					}
 					ends, start = append(ends, len(values)), end
 				}
-				d, err := NewDecoder(schema, cfg)
+				d, err := NewDecoder(schema, of.cfg)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -30,33 +30,26 @@ func entry(name string, options Format, source string) pipeline.Entry {
 // Format is the options of a format in a spec.
 type Format interface {
 	pipeline.EventFormat
-	// Configure sets in cfg what the options say.
-	Configure(cfg *Config)
-	// open makes what reads events into cells, whose cfg is what Configure left.
-	open(*cells) (format, error)
+	// TimeFormats are the forms of timestamps in texts, those of the records around
+	// events included.
+	TimeFormats() []string
+	// Open returns what reads events into the cells of one Decoder. The options are
+	// valid and have their defaults.
+	Open(c *Cells) (Reader, error)
 }
 
-// format reads events of one encoding into cells. It is made for one Decoder.
-type format interface {
-	// state returns the cells that read fills.
-	state() *cells
-	// prepare gets what the events of a run need from elsewhere. Its error ends
+// Reader reads events of one encoding. It embeds the Cells that Open was given, or
+// a copy of them, which implement State, and Prepare for those that need nothing.
+type Reader interface {
+	// State returns the cells that Read fills.
+	State() *Cells
+	// Prepare gets what the events of a run need from elsewhere. Its error ends
 	// the run before any event is read.
-	prepare(ctx context.Context, e *Events) error
-	// read reads one event into the cells. It returns false if the event is no
-	// row whatever the columns want, and the cells have the reason.
-	// Values that are not of their column's type are held against the cell.
-	read(b []byte) bool
-}
-
-// formatOf returns the format of a name.
-func formatOf(name string) (Format, bool) {
-	for _, e := range Catalog() {
-		if e.Name == name {
-			return e.Options.(Format), true
-		}
-	}
-	return nil, false
+	Prepare(ctx context.Context, e *Events) error
+	// Read reads one event into the cells. It returns false if the event is no
+	// row whatever the columns want, by way of Refuse. Values that are not of their
+	// column's type are held against the cell.
+	Read(b []byte) bool
 }
 
 // defaultTimestamps are all forms that text in data can have.

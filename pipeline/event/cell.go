@@ -23,7 +23,7 @@ const (
 // into column c's cell. It takes what a cast step takes: decimal numbers with a
 // sign or without, and with leading zeros; true, false, 1 and 0 in any case;
 // timestamps in the configured formats. at is for the reject.
-func (d *cells) cell(c *column, text []byte, at int) {
+func (d *Cells) cell(c *column, text []byte, at int) {
 	problem := ""
 	switch c.typ {
 	case table.String:
@@ -46,7 +46,7 @@ func (d *cells) cell(c *column, text []byte, at int) {
 }
 
 // word takes a text as a string column's word.
-func (d *cells) word(c *column, text []byte, at int) {
+func (d *Cells) word(c *column, text []byte, at int) {
 	if len(text) <= 8 {
 		var key uint64
 		if cap(text) >= 8 { // one load, which may reach behind the text
@@ -197,7 +197,7 @@ func textBool(s []byte) (v byte, problem string) {
 	return 0, foundText
 }
 
-func (d *cells) textTime(s []byte) (us int64, problem string) {
+func (d *Cells) textTime(s []byte) (us int64, problem string) {
 	if us, ok := d.times.parse(s); ok {
 		return us, ""
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// cells are the columns of the batch that is being built, and the row that is
+// Cells are the columns of the batch that is being built, and the row that is
 // being read into them.
-type cells struct {
+type Cells struct {
 	cfg   Config
 	arrow *arrow.Schema
 	times *timestampParser
@@ -38,29 +38,47 @@ type cells struct {
 	reason, cause string
 }
 
-// state implements format.
-func (d *cells) state() *cells { return d }
+// State implements Reader.
+func (d *Cells) State() *Cells { return d }
 
-// prepare implements format for those that need nothing from elsewhere.
-func (*cells) prepare(context.Context, *Events) error { return nil }
+// Prepare implements Reader for those that need nothing from elsewhere.
+func (*Cells) Prepare(context.Context, *Events) error { return nil }
 
-// refuse keeps why the event is no row, and returns false.
-func (d *cells) refuse(reason, cause string) bool {
+// Column returns the position of the column that a field of events fills.
+func (d *Cells) Column(field string) (at int, ok bool) {
+	at, ok = d.byName[field]
+	return at, ok && !d.cols[at].skip
+}
+
+// Set reads a text into a column's cell, as a cast step would; the field is that
+// of this position from 1.
+func (d *Cells) Set(column int, text []byte, position int) {
+	c := &d.cols[column]
+	c.ordinal = true
+	d.cell(c, text, position)
+}
+
+// SetNull notes that the field of a column is null.
+func (d *Cells) SetNull(column, position int) {
+	c := &d.cols[column]
+	d.claim(c, null)
+	c.at, c.ordinal = position, true
+}
+
+// Refuse keeps why the event is no row, and returns false.
+func (d *Cells) Refuse(reason, cause string) bool {
 	d.reason, d.cause = reason, cause
 	return false
 }
 
-func newCells(schema table.Schema, cfg Config) (*cells, error) {
-	times, err := newTimestampParser(cfg.TimestampFormats, cfg.Zone)
-	if err != nil {
-		return nil, err
-	}
+func newCells(schema table.Schema, cfg Config) (*Cells, error) {
 	if len(schema.Columns) == 0 {
 		return nil, invalid("schema", "it has no columns")
 	}
-	d := &cells{cfg: cfg, times: times, cols: make([]column, len(schema.Columns)), byName: make(map[string]int, len(schema.Columns))}
+	d := &Cells{cfg: cfg, times: newTimestampParser(cfg.Format.TimeFormats(), cfg.Zone), cols: make([]column, len(schema.Columns)), byName: make(map[string]int, len(schema.Columns))}
 	seed := newHashSeed()
 	seen := make(map[string]bool, len(schema.Columns))
+	var err error
 	for i, c := range schema.Columns {
 		if c.Type.ArrowType() == nil {
 			return nil, invalid(fmt.Sprintf("column %q", c.Name), fmt.Sprintf("%q is no column type", c.Type))
@@ -95,13 +113,13 @@ func batchSchema(schema table.Schema) *arrow.Schema {
 	return table.Schema{Columns: columns}.Arrow()
 }
 
-func (d *cells) reject(row int64, index int, reason, cause string) {
+func (d *Cells) reject(row int64, index int, reason, cause string) {
 	d.rejects = append(d.rejects, Reject{Row: row, Index: index, Reason: reason, Cause: cause})
 }
 
 // settle treats the columns that got no value: null where they may be, else it
 // rejects the event and returns false.
-func (d *cells) settle(row int64, index int) bool {
+func (d *Cells) settle(row int64, index int) bool {
 	for i := range d.cols {
 		c := &d.cols[i]
 		state := absent

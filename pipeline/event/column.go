@@ -89,7 +89,7 @@ func (c *column) place() string {
 }
 
 // claim makes the column's cell this event's and gives it state s.
-func (d *cells) claim(c *column, s cellState) {
+func (d *Cells) claim(c *column, s cellState) {
 	if c.stamp == d.stamp && c.state == filled {
 		d.filled--
 	}
@@ -100,7 +100,7 @@ func (d *cells) claim(c *column, s cellState) {
 }
 
 // blame marks the cell as holding something that is not of the column's type.
-func (d *cells) blame(c *column, at int, found string) {
+func (d *Cells) blame(c *column, at int, found string) {
 	d.claim(c, illTyped)
 	c.at, c.found = at, found
 }
@@ -120,7 +120,7 @@ func (c *column) setNull(row int) {
 }
 
 // begin readies the buffers for at most rows rows.
-func (d *cells) begin(rows int) {
+func (d *Cells) begin(rows int) {
 	d.rows = 0
 	if cap(d.rowIDs) < rows {
 		d.rowIDs = make([]int64, rows)
@@ -150,7 +150,7 @@ func (d *cells) begin(rows int) {
 }
 
 // finish makes the batch of the rows accepted.
-func (d *cells) finish() arrow.Record {
+func (d *Cells) finish() arrow.Record {
 	columns := make([]arrow.Array, 0, len(d.cols)+1)
 	for i := range d.cols {
 		columns = append(columns, d.cols[i].array(d.cfg.Allocator, d.rows))

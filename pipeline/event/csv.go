@@ -62,55 +62,19 @@ func (f *CSVFormat) FieldNames() []string { return f.Columns }
 // Schema implements pipeline.EventFormat.
 func (*CSVFormat) Schema() (file, registry string) { return "", "" }
 
-// Configure implements Format.
-func (f *CSVFormat) Configure(cfg *Config) {
-	cfg.Format, cfg.TimestampFormats, cfg.CSV = CSV, f.TimestampFormats, CSVConfig{Delimiter: f.Delimiter, Columns: f.Columns}
-	if f.NullText != nil {
-		cfg.CSV.NullText = *f.NullText
-	}
-}
+// TimeFormats implements Format.
+func (f *CSVFormat) TimeFormats() []string { return f.TimestampFormats }
 
-func (*CSVFormat) open(c *cells) (format, error) { return newCSV(c) }
-
-// CSVConfig says how CSV events are written.
-type CSVConfig struct {
-	// Delimiter stands between fields: one ASCII character. Default a comma.
-	Delimiter string
-	// Columns are the fields in order. Names that are no columns of the schema
-	// are passed over. Default: the schema's columns that events have.
-	Columns []string
-	// NullText, not in quotes, is null. Default: nothing.
-	NullText string
-}
-
-func (c CSVConfig) withDefaults() CSVConfig {
-	if c.Delimiter == "" {
-		c.Delimiter = ","
-	}
-	return c
-}
-
-func (c CSVConfig) validate() error {
-	if d := c.Delimiter; len(d) > 1 || len(d) == 1 && (d[0] >= 0x80 || d[0] == '"' || d[0] == '\r' || d[0] == '\n' || d[0] == 0) {
-		return invalid("delimiter", fmt.Sprintf("%q is not one ASCII character other than quotes and line ends", d))
-	}
-	seen := make(map[string]bool, len(c.Columns))
-	for _, name := range c.Columns {
-		if name == "" || seen[name] {
-			return invalid("columns", fmt.Sprintf("%q is empty or duplicated", name))
-		}
-		seen[name] = true
-	}
-	return nil
-}
+// Open implements Format.
+func (f *CSVFormat) Open(c *Cells) (Reader, error) { return newCSV(c, f), nil }
 
 // csvFormat reads one record of RFC 4180 an event: fields between delimiters, in
 // quotes if need be, with or without a line end behind them. It takes what
 // encoding/csv takes as one record, and the same fields but for line ends in
 // quotes, which stay as they are. Blanks are part of a field. A field that is
-// CSVConfig.NullText is null unless it is in quotes.
+// null_text is null unless it is in quotes.
 type csvFormat struct {
-	cells
+	Cells
 	order  []int // the column of each field, or -1
 	delim  byte
 	delims uint64 // eight of them
@@ -119,37 +83,34 @@ type csvFormat struct {
 	scratch []byte // fields with quotes in them
 }
 
-func newCSV(c *cells) (format, error) {
-	cfg := c.cfg.CSV
-	f := &csvFormat{cells: *c, delim: cfg.Delimiter[0], delims: ones * uint64(cfg.Delimiter[0]), null: []byte(cfg.NullText)}
+func newCSV(c *Cells, options *CSVFormat) *csvFormat {
+	delim := options.Delimiter[0]
+	f := &csvFormat{Cells: *c, delim: delim, delims: ones * uint64(delim), null: []byte(*options.NullText)}
 	for i := range f.cols {
 		f.cols[i].ordinal = true
 	}
-	if bytes.ContainsAny(f.null, cfg.Delimiter+"\"\r\n") {
-		return nil, invalid("null_text", fmt.Sprintf("%q cannot be a field without quotes", cfg.NullText))
-	}
-	for _, name := range cfg.Columns {
-		at, ok := f.byName[name]
-		if !ok || f.cols[at].skip {
+	for _, name := range options.Columns {
+		at, ok := f.Column(name)
+		if !ok {
 			at = -1
 		}
 		f.order = append(f.order, at)
 	}
-	if len(cfg.Columns) == 0 {
+	if len(options.Columns) == 0 {
 		for i := range f.cols {
 			if c := &f.cols[i]; !c.skip && c.from == nil {
 				f.order = append(f.order, i)
 			}
 		}
 	}
-	return f, nil
+	return f
 }
 
 func (f *csvFormat) malformed(what string, field, at int) bool {
-	return f.refuse(fmt.Sprintf("malformed CSV: %s in field %d at byte %d", what, field, at), "malformed CSV")
+	return f.Refuse(fmt.Sprintf("malformed CSV: %s in field %d at byte %d", what, field, at), "malformed CSV")
 }
 
-func (f *csvFormat) read(b []byte) bool {
+func (f *csvFormat) Read(b []byte) bool {
 	b = bytes.TrimSuffix(b, []byte("\n"))
 	b = bytes.TrimSuffix(b, []byte("\r"))
 	p := 0
@@ -185,7 +146,7 @@ func (f *csvFormat) read(b []byte) bool {
 		if p == len(b) {
 			if field != len(f.order) {
 				cause := "wrong number of fields"
-				return f.refuse(fmt.Sprintf("%s: want %d, found %d", cause, len(f.order), field), cause)
+				return f.Refuse(fmt.Sprintf("%s: want %d, found %d", cause, len(f.order), field), cause)
 			}
 			return true
 		}

@@ -21,8 +21,8 @@ func FuzzRowsSurviveCSV(f *testing.F) {
 		if us < table.MinMicros || us > table.MaxMicros || distance-distance != 0 || !utf8.ValidString(origin) {
 			return
 		}
-		cfg := CSVConfig{Delimiter: string(rune(delimiter)), NullText: null, Columns: []string{"origin", "gate", "date", "cancelled", "delay", "distance"}}
-		csv, err := NewDecoder(nullableFlights(), Config{Format: CSV, CSV: cfg})
+		cfg := CSVFormat{Delimiter: string(rune(delimiter)), NullText: &null, Columns: []string{"origin", "gate", "date", "cancelled", "delay", "distance"}}
+		csv, err := NewDecoder(nullableFlights(), Config{Format: &cfg})
 		if err != nil {
 			return // a delimiter or a null that cannot be
 		}

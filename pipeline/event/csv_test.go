@@ -17,7 +17,7 @@ import (
 )
 
 func TestCSVEventsBecomeRowsInOrder(t *testing.T) {
-	rows, rejects := decode(t, flights, Config{Format: CSV},
+	rows, rejects := decode(t, flights, Config{Format: new(CSVFormat)},
 		`2001-01-13 13:56:00,-3,337.5,SFO,false`,
 		"2001-01-13T13:56:00.25+02:00,007,1e3,\"L\"\"A,\r\nX\",1\r\n",
 		"2001-01-13T13:56:00Z,,,\"\",\n",
@@ -35,7 +35,7 @@ func TestCSVEventsBecomeRowsInOrder(t *testing.T) {
 }
 
 func TestCSVOptionsSayWhatFieldsMean(t *testing.T) {
-	cfg := Config{Format: CSV, CSV: CSVConfig{Delimiter: "\t", Columns: []string{"gate", "origin", "date"}, NullText: `\N`}}
+	cfg := Config{Format: &CSVFormat{Delimiter: "\t", Columns: []string{"gate", "origin", "date"}, NullText: text(`\N`)}}
 	rows, rejects := decode(t, flights, cfg, "a,b\tSFO\t2001-01-13 13:56:00", "\t\t2001-01-13 13:56:00", "\\N\t\"\\N\"\t2001-01-13 13:56:00", "x\t\\N\t2001-01-13 13:56:00")
 	want := []string{
 		`100 {"date":"2001-01-13T13:56:00Z","delay":null,"distance":null,"origin":"SFO","cancelled":null}`,
@@ -73,7 +73,7 @@ func TestCSVRejectsSayWhatAndWhere(t *testing.T) {
 		{date + `,,,"SF"O,`, `malformed CSV: text behind the closing quote in field 4 at byte 27`, `malformed CSV`},
 		{date + ",,,SFO,\n" + date + ",,,SFO,", `malformed CSV: a second line in field 5 at byte 27`, `malformed CSV`},
 	} {
-		rows, rejects := decode(t, flights, Config{Format: CSV}, tc.event)
+		rows, rejects := decode(t, flights, Config{Format: new(CSVFormat)}, tc.event)
 		want := []Reject{{Row: 100, Reason: tc.reason, Cause: tc.cause}}
 		if diff := cmp.Diff(want, rejects); diff != "" || rows != nil {
 			t.Errorf("%q became %v; rejects (-want +got):\n%s", tc.event, rows, diff)
@@ -83,7 +83,7 @@ func TestCSVRejectsSayWhatAndWhere(t *testing.T) {
 
 func TestTextsAreTimesInTheConfiguredFormats(t *testing.T) {
 	schema := table.Schema{Columns: []table.Column{{Name: "t", Type: table.Timestamp}}}
-	cfg := Config{Format: CSV, TimestampFormats: []string{EpochMillis, "02.01.2006 15:04"}}
+	cfg := Config{Format: &CSVFormat{TimestampFormats: []string{EpochMillis, "02.01.2006 15:04"}}}
 	rows, rejects := decode(t, schema, cfg, "981173106007", "+0981173106007.0", "03.02.2001 04:05", "253402300800000", "9e30", "2001-02-03T04:05:06Z")
 	want := []string{`100 {"t":"2001-02-03T04:05:06.007Z"}`, `101 {"t":"2001-02-03T04:05:06.007Z"}`, `102 {"t":"2001-02-03T04:05:00Z"}`}
 	if diff := cmp.Diff(want, rows); diff != "" {
@@ -108,24 +108,24 @@ func TestColumnsFromRecordsAreOfFittingTypes(t *testing.T) {
 	// A field of the event does not fill such a column, and is unknown.
 	columns := table.Schema{Columns: []table.Column{{Name: "v", Type: table.String}, {Name: "key", Type: table.String, Nullable: true, From: FromKey}}}
 	rows, _ := decode(t, columns, Config{}, `{"key":"x","v":"a"}`)
-	_, rejects := decode(t, columns, Config{OnUnknownField: DeadLetter}, `{"key":"x","v":"a"}`)
+	_, rejects := decode(t, columns, Config{Format: &JSONFormat{OnUnknownField: DeadLetter}}, `{"key":"x","v":"a"}`)
 	if len(rows) != 1 || rows[0] != `100 {"v":"a","key":null}` || len(rejects) != 1 || rejects[0].Cause != "unknown field" {
 		t.Errorf("%v %v", rows, rejects)
 	}
 }
 
 func TestCSVOptionsThatMakeNoSenseAreRefused(t *testing.T) {
-	for want, cfg := range map[string]CSVConfig{
-		`";;" is not one ASCII`:              {Delimiter: ";;"},
-		`"\"" is not one ASCII`:              {Delimiter: `"`},
-		`"\n" is not one ASCII`:              {Delimiter: "\n"},
-		`"ü" is not one ASCII`:               {Delimiter: "ü"},
-		`"a" is empty or duplicated`:         {Columns: []string{"a", "b", "a"}},
-		`"" is empty or duplicated`:          {Columns: []string{""}},
-		`"a,b" cannot be a field without`:    {NullText: "a,b"},
-		`"a\"b" cannot be a field without q`: {NullText: `a"b`},
+	for want, cfg := range map[string]CSVFormat{
+		`";;" is not one ASCII`:                     {Delimiter: ";;"},
+		`"\"" is not one ASCII`:                     {Delimiter: `"`},
+		`"\n" is not one ASCII`:                     {Delimiter: "\n"},
+		`"ü" is not one ASCII`:                      {Delimiter: "ü"},
+		`columns[2]: a second column of the name a`: {Columns: []string{"a", "b", "a"}},
+		`columns[0]: the field is missing`:          {Columns: []string{""}},
+		`"a,b" cannot be a field without`:           {NullText: text("a,b")},
+		`"a\"b" cannot be a field without q`:        {NullText: text(`a"b`)},
 	} {
-		if _, err := NewDecoder(flights, Config{Format: CSV, CSV: cfg}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewDecoder(flights, Config{Format: &cfg}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: got %v, want %s", cfg, err, want)
 		}
 	}
@@ -180,11 +180,13 @@ func textOf(rec arrow.Record, column int) string {
 	return d.Dictionary().(*array.String).Value(d.GetValueIndex(0))
 }
 
+func text(s string) *string { return &s }
+
 // nullNever is a text that no event of the tests has.
 const nullNever = "\x00null\x00"
 
 func newCSVDecoder(t testing.TB) *Decoder {
-	d, err := NewDecoder(threeTexts, Config{Format: CSV, CSV: CSVConfig{NullText: nullNever}})
+	d, err := NewDecoder(threeTexts, Config{Format: &CSVFormat{NullText: text(nullNever)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 // one each. Decode is a pure function of its arguments: the same events give
 // the same arrays, dictionaries included, whatever was decoded before.
 type Decoder struct {
-	*cells
-	format format
+	*Cells
+	format Reader
 }
 
 // NewDecoder returns a decoder of events whose fields are the columns of
@@ -23,20 +23,19 @@ type Decoder struct {
 // column is not nullable. A column that is TrainingOnly is all null, whatever an
 // event says: it is not there when events are scored.
 func NewDecoder(schema table.Schema, cfg Config) (*Decoder, error) {
-	if err := cfg.Validate(); err != nil {
+	cfg, err := cfg.complete()
+	if err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
 	c, err := newCells(schema, cfg)
 	if err != nil {
 		return nil, err
 	}
-	options, _ := formatOf(cfg.Format)
-	f, err := options.open(c)
+	f, err := cfg.Format.Open(c)
 	if err != nil {
 		return nil, err
 	}
-	return &Decoder{cells: f.state(), format: f}, nil
+	return &Decoder{Cells: f.State(), format: f}, nil
 }
 
 // Schema returns the Arrow schema of the batches: the columns, then
@@ -53,13 +52,13 @@ func (d *Decoder) Schema() *arrow.Schema { return d.arrow }
 //
 // Whatever the format: an int64 column takes numbers that are whole and in range,
 // never rounded; a float64 column finite ones, rounded to nearest; a string
-// column valid UTF-8; a timestamp column what Config.TimestampFormats say,
+// column valid UTF-8; a timestamp column what timestamp_formats say,
 // digits below a microsecond cut off. The files of the formats say the rest.
 func (d *Decoder) Decode(ctx context.Context, e Events) (arrow.Record, []Reject, error) {
 	if err := e.check(); err != nil {
 		return nil, nil, err
 	}
-	if err := d.format.prepare(ctx, &e); err != nil {
+	if err := d.format.Prepare(ctx, &e); err != nil {
 		return nil, nil, err
 	}
 	d.begin(e.Len())
@@ -90,7 +89,7 @@ func (d *Decoder) Decode(ctx context.Context, e Events) (arrow.Record, []Reject,
 func (d *Decoder) event(b []byte, e *Events, i int) {
 	d.stamp++
 	d.filled = 0
-	if !d.format.read(b) {
+	if !d.format.Read(b) {
 		d.reject(e.Offsets[i], i, d.reason, d.cause)
 		return
 	}

@@ -5,6 +5,7 @@
 package event
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -12,10 +13,10 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
-// The values of Config.OnUnknownField, as on_unknown_field spells them.
+// The values of on_unknown_field.
 const (
 	Ignore     = "ignore"
 	DeadLetter = "dead_letter"
@@ -35,69 +36,38 @@ const (
 
 // Config tunes a Decoder.
 type Config struct {
-	// Format is JSON (the default), CSV or Avro.
-	Format string
-	// CSV and Avro are the options of those formats.
-	CSV  CSVConfig
+	// Format is that of events. Default JSONFormat.
+	Format Format
+	// Avro says where the schemas of Avro events come from.
 	Avro AvroConfig
 	// MaxEventBytes is the size in bytes above which an event is rejected unread.
 	// Default 1 MiB, the bound of a Kafka broker.
 	MaxEventBytes int
-	// TimestampFormats are tried in order on a timestamp column's values:
-	// rfc3339, epoch_ms (a whole number of milliseconds since 1970 UTC), or a
-	// layout of Go's time package. Default table.TimeFormats.
-	TimestampFormats []string
-	// OnUnknownField says what becomes of an event with a field that is no
-	// column: Ignore (the field is passed over, the default) or DeadLetter (the
-	// event is rejected).
-	OnUnknownField string
 	// Zone is where timestamps that name no zone were written down. Default UTC.
 	Zone *time.Location
 	// Allocator holds the batches. Default memory.DefaultAllocator.
 	Allocator memory.Allocator
 }
 
-func (c Config) withDefaults() Config {
-	if c.Format == "" {
-		c.Format = JSON
+// complete returns c with its defaults, or what is wrong with it.
+func (c Config) complete() (Config, error) {
+	if c.Format == nil {
+		c.Format = new(JSONFormat)
 	}
-	c.CSV = c.CSV.withDefaults()
-	if c.MaxEventBytes == 0 {
-		c.MaxEventBytes = defaultMaxEventBytes
+	if c.MaxEventBytes < 0 {
+		return c, invalid("max event bytes", fmt.Sprintf("%d is negative", c.MaxEventBytes))
 	}
-	if len(c.TimestampFormats) == 0 {
-		c.TimestampFormats = table.TimeFormats()
-	}
-	if c.OnUnknownField == "" {
-		c.OnUnknownField = Ignore
-	}
-	if c.Zone == nil {
-		c.Zone = time.UTC
-	}
+	c.MaxEventBytes = cmp.Or(c.MaxEventBytes, defaultMaxEventBytes)
+	c.Zone = cmp.Or(c.Zone, time.UTC)
 	if c.Allocator == nil {
 		c.Allocator = memory.DefaultAllocator
 	}
-	return c
-}
-
-// Validate reports what is wrong with c.
-func (c Config) Validate() error {
-	if _, known := formatOf(c.Format); c.Format != "" && !known {
-		return invalid("format", fmt.Sprintf("%q is not one of %s, %s, %s", c.Format, JSON, CSV, Avro))
+	options, err := pipeline.Complete(c.Format)
+	if err != nil {
+		return c, &thalweg.Error{Op: "configure event decoder", Kind: thalweg.Invalid, Err: err}
 	}
-	if c.Format == CSV {
-		if err := c.CSV.validate(); err != nil {
-			return err
-		}
-	}
-	if c.MaxEventBytes < 0 {
-		return invalid("max event bytes", fmt.Sprintf("%d is negative", c.MaxEventBytes))
-	}
-	if c.OnUnknownField != "" && c.OnUnknownField != Ignore && c.OnUnknownField != DeadLetter {
-		return invalid("on_unknown_field", fmt.Sprintf("%q is neither %s nor %s", c.OnUnknownField, Ignore, DeadLetter))
-	}
-	_, err := newTimestampParser(c.TimestampFormats, time.UTC)
-	return err
+	c.Format = options.(Format)
+	return c, nil
 }
 
 func invalid(subject, hint string) error {

@@ -208,7 +208,7 @@ func TestUnknownFieldsAreIgnoredOrDeadLettered(t *testing.T) {
 	if rows, rejects := decode(t, flights, Config{}, events...); len(rows) != 2 {
 		t.Errorf("ignore: %v", rejects)
 	}
-	_, rejects := decode(t, flights, Config{OnUnknownField: DeadLetter}, events...)
+	_, rejects := decode(t, flights, Config{Format: &JSONFormat{OnUnknownField: DeadLetter}}, events...)
 	want := []Reject{{Row: 100, Reason: "a field that is no column at byte 1", Cause: "unknown field"}}
 	if diff := cmp.Diff(want, rejects); diff != "" {
 		t.Error(diff)
@@ -221,7 +221,7 @@ func TestTrainingOnlyColumnsAreNullWhateverAnEventSays(t *testing.T) {
 		{Name: "delay", Type: table.Int64, TrainingOnly: true},
 		{Name: "gate", Type: table.String, TrainingOnly: true},
 	}}
-	rows, rejects := decode(t, schema, Config{OnUnknownField: DeadLetter}, `{"origin":"SFO","delay":3}`, `{"gate":{},"origin":"LAX","delay":""}`, `{"origin":"LAX"}`)
+	rows, rejects := decode(t, schema, Config{Format: &JSONFormat{OnUnknownField: DeadLetter}}, `{"origin":"SFO","delay":3}`, `{"gate":{},"origin":"LAX","delay":""}`, `{"origin":"LAX"}`)
 	want := []string{
 		`100 {"origin":"SFO","delay":null,"gate":null}`,
 		`101 {"origin":"LAX","delay":null,"gate":null}`,
@@ -357,15 +357,15 @@ func TestConfigurationsThatMakeNoSenseAreRefused(t *testing.T) {
 		schema table.Schema
 		cfg    Config
 	}{
-		"no columns":                      {table.Schema{}, Config{}},
-		"no column type":                  {column(table.Column{Name: "a", Type: "int32"}), Config{}},
-		"name is taken":                   {table.Schema{Columns: append(column(table.Column{Name: "a", Type: table.Bool}).Columns, table.Column{Name: "a", Type: table.Bool})}, Config{}},
-		"column \"_row\"":                 {column(table.Column{Name: table.RowColumn, Type: table.Int64}), Config{}},
-		"negative":                        {flights, Config{MaxEventBytes: -1}},
-		"neither ignore nor dead_letter":  {flights, Config{OnUnknownField: "reject"}},
-		`"rfc339" is neither rfc3339`:     {flights, Config{TimestampFormats: []string{"rfc339"}}},
-		`"15:04:05" is neither rfc3339`:   {flights, Config{TimestampFormats: []string{RFC3339, "15:04:05"}}},
-		`"2006-01-32" is neither rfc3339`: {flights, Config{TimestampFormats: []string{"2006-01-32"}}},
+		"no columns":      {table.Schema{}, Config{}},
+		"no column type":  {column(table.Column{Name: "a", Type: "int32"}), Config{}},
+		"name is taken":   {table.Schema{Columns: append(column(table.Column{Name: "a", Type: table.Bool}).Columns, table.Column{Name: "a", Type: table.Bool})}, Config{}},
+		"column \"_row\"": {column(table.Column{Name: table.RowColumn, Type: table.Int64}), Config{}},
+		"negative":        {flights, Config{MaxEventBytes: -1}},
+		`on_unknown_field: "reject" is not allowed here (one of ignore, dead_letter)`: {flights, Config{Format: &JSONFormat{OnUnknownField: "reject"}}},
+		`timestamp_formats[0]: "rfc339" is not a layout with a date`:                  {flights, Config{Format: &JSONFormat{TimestampFormats: []string{"rfc339"}}}},
+		`timestamp_formats[1]: "15:04:05" is not a layout with a date`:                {flights, Config{Format: &JSONFormat{TimestampFormats: []string{RFC3339, "15:04:05"}}}},
+		`timestamp_formats[0]: "2006-01-32" is not a layout with a date`:              {flights, Config{Format: &JSONFormat{TimestampFormats: []string{"2006-01-32"}}}},
 	} {
 		_, err := NewDecoder(tc.schema, tc.cfg)
 		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
@@ -427,7 +427,7 @@ func TestTimestampsFollowTheConfiguredFormats(t *testing.T) {
 		{[]string{EpochMillis}, nil, `253402300800000`, ""},
 		{[]string{EpochMillis}, nil, `-62167219200001`, ""},
 	} {
-		rows, rejects := decode(t, schema, Config{TimestampFormats: tc.formats, Zone: tc.zone}, `{"t":`+tc.in+`}`)
+		rows, rejects := decode(t, schema, Config{Format: &JSONFormat{TimestampFormats: tc.formats}, Zone: tc.zone}, `{"t":`+tc.in+`}`)
 		got := ""
 		if len(rows) == 1 {
 			got = strings.Trim(strings.TrimPrefix(rows[0], `100 {"t":`), `"}`)

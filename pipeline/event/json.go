@@ -36,12 +36,11 @@ func (*JSONFormat) FieldNames() []string { return nil }
 // Schema implements pipeline.EventFormat.
 func (*JSONFormat) Schema() (file, registry string) { return "", "" }
 
-// Configure implements Format.
-func (f *JSONFormat) Configure(cfg *Config) {
-	cfg.Format, cfg.TimestampFormats, cfg.OnUnknownField = JSON, f.TimestampFormats, f.OnUnknownField
-}
+// TimeFormats implements Format.
+func (f *JSONFormat) TimeFormats() []string { return f.TimestampFormats }
 
-func (*JSONFormat) open(c *cells) (format, error) { return newJSON(c) }
+// Open implements Format.
+func (f *JSONFormat) Open(c *Cells) (Reader, error) { return newJSON(c, f), nil }
 
 // jsonFormat reads JSON objects (RFC 8259), one an event. Field names match
 // exactly. A column's field that occurs twice rejects the event: nobody can tell
@@ -49,7 +48,8 @@ func (*JSONFormat) open(c *cells) (format, error) { return newJSON(c) }
 // encoding/json would put U+FFFD instead. Fields that are no columns are checked
 // for their syntax only.
 type jsonFormat struct {
-	cells
+	Cells
+	options *JSONFormat
 
 	// follow[i+1] is the column whose field came after column i's in earlier
 	// events, follow[0] the one that came first: producers write their fields in
@@ -65,25 +65,25 @@ type jsonFormat struct {
 	again   int
 }
 
-func newJSON(c *cells) (format, error) {
-	f := &jsonFormat{cells: *c, follow: make([]int, len(c.cols)+1)}
+func newJSON(c *Cells, options *JSONFormat) *jsonFormat {
+	f := &jsonFormat{Cells: *c, options: options, follow: make([]int, len(c.cols)+1)}
 	for i := range c.cols {
 		f.follow[i] = i
 	}
-	return f, nil
+	return f
 }
 
-func (d *jsonFormat) read(b []byte) bool {
+func (d *jsonFormat) Read(b []byte) bool {
 	d.unknown, d.twice = -1, nil
 	if !d.object(b) {
 		return false
 	}
 	if d.twice != nil {
 		name := d.twice.name
-		return d.refuse(fmt.Sprintf("field %q: appears twice, the second value at byte %d", name, d.again), name+": appears twice")
+		return d.Refuse(fmt.Sprintf("field %q: appears twice, the second value at byte %d", name, d.again), name+": appears twice")
 	}
-	if d.unknown >= 0 && d.cfg.OnUnknownField == DeadLetter {
-		return d.refuse(fmt.Sprintf("a field that is no column at byte %d", d.unknown), "unknown field")
+	if d.unknown >= 0 && d.options.OnUnknownField == DeadLetter {
+		return d.Refuse(fmt.Sprintf("a field that is no column at byte %d", d.unknown), "unknown field")
 	}
 	return true
 }

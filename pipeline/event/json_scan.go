@@ -14,7 +14,7 @@ func (d *jsonFormat) fail(b []byte, p int, want string) int {
 	if p < len(b) {
 		found = fmt.Sprintf("%q", b[p])
 	}
-	d.refuse(fmt.Sprintf("malformed JSON: want %s, found %s at byte %d", want, found, min(p, len(b))), "malformed JSON")
+	d.Refuse(fmt.Sprintf("malformed JSON: want %s, found %s at byte %d", want, found, min(p, len(b))), "malformed JSON")
 	return -1
 }
 
@@ -129,7 +129,7 @@ func (d *jsonFormat) pass(b []byte, p int) int {
 		case '{', '[':
 			if depth+1 == maxDepth { // the event itself is level one
 				cause := fmt.Sprintf("nested deeper than %d levels", maxDepth)
-				d.refuse(fmt.Sprintf("%s at byte %d", cause, p), cause)
+				d.Refuse(fmt.Sprintf("%s at byte %d", cause, p), cause)
 				return -1
 			}
 			closers[depth] = ch + 2 // '{' to '}', '[' to ']'

@@ -62,7 +62,7 @@ func comesFrom(schema table.Schema, from string) bool {
 }
 
 // surround fills the columns that come from the record around event i.
-func (d *cells) surround(e *Events, i int) {
+func (d *Cells) surround(e *Events, i int) {
 	for _, at := range d.around {
 		c := &d.cols[at]
 		var text []byte
@@ -105,7 +105,7 @@ func (d *cells) surround(e *Events, i int) {
 	}
 }
 
-func (d *cells) number(c *column, v int64) {
+func (d *Cells) number(c *column, v int64) {
 	c.int64[d.rows] = v
 	d.claim(c, filled)
 }

@@ -32,7 +32,7 @@ func ways(t testing.TB) map[string]struct {
 		good string
 	}{
 		"json":  {Config{}, `{"gate":"B12","date":"2001-01-13 13:56:00","delay":-3,"distance":337.5,"origin":"SFO","cancelled":false}`},
-		"csv":   {Config{Format: CSV, CSV: CSVConfig{Columns: []string{"date", "delay", "distance", "origin", "cancelled", "gate"}}}, `2001-01-13 13:56:00,-3,337.5,SFO,false,B12`},
+		"csv":   {Config{Format: &CSVFormat{Columns: []string{"date", "delay", "distance", "origin", "cancelled", "gate"}}}, `2001-01-13 13:56:00,-3,337.5,SFO,false,B12`},
 		"avro":  {plainAvro(flightsAvroPlain), string(b)},
 		"avro7": {registryOf(map[uint32]string{7: flightsAvroPlain}), wire(7, string(b))},
 	}

@@ -30,7 +30,9 @@ type timestampFormat struct {
 	layout string
 }
 
-func newTimestampParser(formats []string, zone *time.Location) (*timestampParser, error) {
+// newTimestampParser returns the parser of formats that checkTimestamps finds
+// nothing wrong with.
+func newTimestampParser(formats []string, zone *time.Location) *timestampParser {
 	p := &timestampParser{zone: zone, named: formats}
 	for _, f := range formats {
 		form := table.TimeForm(slices.Index(table.TimeFormats(), f) + 1)
@@ -39,13 +41,11 @@ func newTimestampParser(formats []string, zone *time.Location) (*timestampParser
 			p.epoch = true
 		case form != table.NoTime:
 			p.formats = append(p.formats, timestampFormat{form: form})
-		case !isLayout(f):
-			return nil, invalid("timestamp_formats", fmt.Sprintf("%q is neither %s, %s nor a layout such as %q", f, RFC3339, EpochMillis, time.DateTime))
 		default:
 			p.formats = append(p.formats, timestampFormat{layout: f})
 		}
 	}
-	return p, nil
+	return p
 }
 
 // isLayout reports whether a layout tells days apart and reads what it writes.
