@@ -4,18 +4,38 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/retry"
 )
+
+const (
+	// requestTimeout bounds one request.
+	requestTimeout = 10 * time.Second
+	// attempts is how often a request is made that fails for a reason that may pass,
+	// before the registry is unavailable.
+	attempts = 3
+	// forgetAfter is how long an id is held to be unknown before the registry is
+	// asked again: schemas are added all the time.
+	forgetAfter = 10 * time.Second
+	// maxReferences bounds the schemas that one refers to, and that those refer to.
+	maxReferences = 64
+)
+
+// limits are what tests set lower.
+type limits struct {
+	backoff    time.Duration // the pause before the second attempt; later ones are twice as long each
+	bodyBytes  int64         // of an answer
+	maxSchemas int           // that are kept
+}
 
 // Config says where a registry is and how to talk to it. URL is required.
 type Config struct {
@@ -26,43 +46,9 @@ type Config struct {
 	Username, Password string
 	// TLS is for https; nil: the system's certificates.
 	TLS *tls.Config
-
-	// RequestTimeout bounds one request. Default 10 s.
-	RequestTimeout time.Duration
-	// Attempts is how often a request is made that fails for a reason that may
-	// pass, before Schema says that the registry is unavailable. Default 3.
-	Attempts int
-	// Backoff is the pause before the second attempt; later ones are twice as long
-	// each. Default 50 ms.
-	Backoff time.Duration
-	// MaxBodyBytes bounds an answer. Default 4 MiB, that of a schema of 1 MiB in
-	// which each quote is escaped.
-	MaxBodyBytes int64
-	// MaxSchemas bounds the schemas that are kept. Default 1024.
-	MaxSchemas int
-	// ForgetAfter is how long an id is held to be unknown before the registry is
-	// asked again: schemas are added all the time. Default 10 s.
-	ForgetAfter time.Duration
-	// Throttle is shared by all that talk to the same registry; nil: one of the
-	// Client's own.
-	Throttle *retry.Throttle
 }
 
-func (c Config) withDefaults() Config {
-	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
-	c.Attempts = cmp.Or(c.Attempts, 3)
-	c.Backoff = cmp.Or(c.Backoff, 50*time.Millisecond)
-	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 4<<20)
-	c.MaxSchemas = cmp.Or(c.MaxSchemas, 1024)
-	c.ForgetAfter = cmp.Or(c.ForgetAfter, 10*time.Second)
-	if c.Throttle == nil {
-		c.Throttle = retry.NewThrottle()
-	}
-	return c
-}
-
-// Validate reports what is wrong with c.
-func (c Config) Validate() error {
+func (c Config) check() error {
 	bad := func(hint string) error {
 		return &thalweg.Error{Op: "configure schema registry", Kind: thalweg.Invalid, Subject: "url", Hint: hint}
 	}
@@ -75,31 +61,47 @@ func (c Config) Validate() error {
 	case u.RawQuery != "" || u.Fragment != "":
 		return bad("it ends with its path")
 	}
-	if c.RequestTimeout < 0 || c.Attempts < 0 || c.Backoff < 0 || c.MaxBodyBytes < 0 || c.MaxSchemas < 0 || c.ForgetAfter < 0 {
-		return &thalweg.Error{Op: "configure schema registry", Kind: thalweg.Invalid, Subject: c.URL, Hint: "a bound is negative"}
-	}
 	return nil
 }
 
 // Client is a registry. It may be used by several goroutines, and keeps the
 // schemas that it was told: an id means the same schema for ever.
 type Client struct {
-	cfg     Config
-	base    string
-	http    *http.Client
-	answers cache
+	cfg      Config
+	http     *http.Client
+	throttle *retry.Throttle
+	limits   limits
+	now      func() time.Time
+
+	mu struct {
+		sync.Mutex
+		answers map[uint32]*answer
+		uses    uint64
+	}
+}
+
+// answer is what the registry says of an id, or will have said when done is
+// closed.
+type answer struct {
+	done  chan struct{}
+	texts []string
+	err   error
+	until time.Time // when it is forgotten; zero: never
+	used  uint64    // the latest of Client.mu.uses
 }
 
 // New returns a client. No network is touched.
 func New(cfg Config) (*Client, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
-	c := &Client{cfg: cfg, base: strings.TrimRight(cfg.URL, "/"), answers: newCache(cfg.MaxSchemas, cfg.ForgetAfter)}
+	cfg.URL = strings.TrimRight(cfg.URL, "/")
+	// An answer of 4 MiB holds a schema of 1 MiB in which each quote is escaped.
+	c := &Client{cfg: cfg, throttle: retry.NewThrottle(), now: time.Now, limits: limits{50 * time.Millisecond, 4 << 20, 1024}}
+	c.mu.answers = make(map[uint32]*answer)
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = cfg.TLS
-	c.http = &http.Client{Transport: transport, Timeout: cfg.RequestTimeout,
+	c.http = &http.Client{Transport: transport, Timeout: requestTimeout,
 		// Credentials go to the address that the operator wrote, and to no other.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
@@ -112,23 +114,69 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // it refers to, in an order in which each knows the ones it needs, and its own
 // last. Its error is NotFound if the registry says that there is no such id,
 // Unsupported if the schema is none of Avro, Corrupt if it cannot be had whole,
-// and Unavailable if the registry cannot be asked.
+// and Unavailable if the registry cannot be asked. All who want a schema at the
+// same time share one request.
 func (c *Client) Schema(ctx context.Context, id uint32) ([]string, error) {
+	subject := fmt.Sprintf("id %d", id)
 	for {
-		a, mine := c.answers.entry(id)
+		a, mine := c.answer(id)
 		if mine {
-			a.texts, a.err = c.load(ctx, id)
-			c.answers.settle(id, a)
+			l := loader{client: c, seen: make(map[reference]bool)}
+			if a.err = l.add(ctx, fmt.Sprintf("/schemas/ids/%d", id), subject); a.err == nil {
+				a.texts = l.texts
+			}
+			c.settle(id, a)
 			return a.texts, a.err
 		}
 		select {
 		case <-a.done:
 		case <-ctx.Done():
-			return nil, &thalweg.Error{Op: "get schema", Kind: thalweg.Canceled, Subject: fmt.Sprintf("id %d", id), Err: ctx.Err()}
+			return nil, canceled(ctx, subject)
 		}
 		if !thalweg.Is(a.err, thalweg.Canceled) {
 			return a.texts, a.err
 		}
 		// Whoever asked gave up, which says nothing of the schema.
 	}
+}
+
+// answer returns the answer of an id, and whether the caller has to get it.
+func (c *Client) answer(id uint32) (a *answer, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a = c.mu.answers[id]
+	if mine = a == nil || !a.until.IsZero() && !c.now().Before(a.until); mine {
+		a = &answer{done: make(chan struct{})}
+		c.mu.answers[id] = a
+	}
+	c.mu.uses++
+	a.used = c.mu.uses
+	return a, mine
+}
+
+// settle keeps an answer, if it is one to keep, in place of the one that was not
+// used for the longest, and tells those who wait.
+func (c *Client) settle(id uint32, a *answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(a.done)
+	switch thalweg.KindOf(a.err) {
+	case thalweg.NotFound, thalweg.Unsupported, thalweg.Corrupt:
+		a.until = c.now().Add(forgetAfter)
+	default:
+		if a.err != nil {
+			delete(c.mu.answers, id)
+			return
+		}
+	}
+	if len(c.mu.answers) <= c.limits.maxSchemas {
+		return
+	}
+	oldest, used := id, a.used
+	for id, a := range c.mu.answers {
+		if a.used < used {
+			oldest, used = id, a.used
+		}
+	}
+	delete(c.mu.answers, oldest)
 }

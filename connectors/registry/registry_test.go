@@ -67,7 +67,7 @@ func schemaOf(text string, references ...reference) string {
 
 func client(t *testing.T, s *server, change ...func(*Config)) *Client {
 	t.Helper()
-	cfg := Config{URL: s.URL, Backoff: time.Millisecond}
+	cfg := Config{URL: s.URL}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -76,6 +76,7 @@ func client(t *testing.T, s *server, change ...func(*Config)) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+	c.limits.backoff = time.Millisecond
 	return c
 }
 
@@ -149,7 +150,8 @@ func TestOnlyTheRegistrysWordOnASchemaIsAVerdict(t *testing.T) {
 		6: thalweg.Unavailable, 7: thalweg.Unavailable, 8: thalweg.Unavailable, 9: thalweg.Unavailable,
 		20: thalweg.Unsupported, 21: thalweg.Corrupt, 23: thalweg.NotFound,
 	} {
-		c := client(t, s, func(c *Config) { c.MaxBodyBytes = 1000 })
+		c := client(t, s)
+		c.limits.bodyBytes = 1000
 		before := s.requests.Load()
 		_, err := c.Schema(t.Context(), id)
 		if thalweg.KindOf(err) != want {
@@ -177,14 +179,14 @@ func TestAnUnknownIdIsAskedForAgainAfterAWhile(t *testing.T) {
 	s := serve(t, map[string]string{})
 	c := client(t, s)
 	now := time.Now()
-	c.answers.now = func() time.Time { return now }
+	c.now = func() time.Time { return now }
 	for range 3 {
 		if _, err := c.Schema(t.Context(), 7); !thalweg.Is(err, thalweg.NotFound) {
 			t.Fatal(err)
 		}
 	}
 	s.answers["/schemas/ids/7"] = schemaOf("x")
-	now = now.Add(c.cfg.ForgetAfter)
+	now = now.Add(forgetAfter)
 	if texts, err := c.Schema(t.Context(), 7); err != nil || len(texts) != 1 {
 		t.Errorf("%q %v", texts, err)
 	}
@@ -195,7 +197,7 @@ func TestAnUnknownIdIsAskedForAgainAfterAWhile(t *testing.T) {
 
 func TestARegistryThatIsDownIsUnavailableAndBackAtOnce(t *testing.T) {
 	s := serve(t, map[string]string{"/schemas/ids/7": schemaOf("x")})
-	c := client(t, s, func(c *Config) { c.RequestTimeout = time.Second })
+	c := client(t, s)
 	address := s.Listener.Addr().String()
 	s.Close()
 	if _, err := c.Schema(t.Context(), 7); !thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), address) {
@@ -207,7 +209,7 @@ func TestARegistryThatIsDownIsUnavailableAndBackAtOnce(t *testing.T) {
 		t.Errorf("given up: %v", err)
 	}
 	back := serve(t, s.answers)
-	c.base = back.URL
+	c.cfg.URL = back.URL
 	if texts, err := c.Schema(t.Context(), 7); err != nil || len(texts) != 1 {
 		t.Errorf("after it is back: %q %v", texts, err)
 	}
@@ -251,7 +253,8 @@ func TestTheSchemasThatAreKeptAreBounded(t *testing.T) {
 		answers[fmt.Sprintf("/schemas/ids/%d", id)] = schemaOf(fmt.Sprint(id))
 	}
 	s := serve(t, answers)
-	c := client(t, s, func(c *Config) { c.MaxSchemas = 5 })
+	c := client(t, s)
+	c.limits.maxSchemas = 5
 	for range 2 {
 		for id := range uint32(20) {
 			for _, id := range []uint32{id, 0} { // 0 is in use all the time
@@ -259,8 +262,8 @@ func TestTheSchemasThatAreKeptAreBounded(t *testing.T) {
 					t.Fatal(texts, err)
 				}
 			}
-			if len(c.answers.known) > 5 || len(c.answers.known) != len(c.answers.used) {
-				t.Fatalf("%d kept, %d in use", len(c.answers.known), len(c.answers.used))
+			if len(c.mu.answers) > 5 {
+				t.Fatalf("%d kept", len(c.mu.answers))
 			}
 		}
 	}
@@ -291,8 +294,5 @@ func TestAddressesThatCannotBeAreRefused(t *testing.T) {
 		if _, err := New(Config{URL: url}); !thalweg.Is(err, thalweg.Invalid) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", url, err)
 		}
-	}
-	if _, err := New(Config{URL: "http://registry", Attempts: -1}); !thalweg.Is(err, thalweg.Invalid) {
-		t.Error(err)
 	}
 }

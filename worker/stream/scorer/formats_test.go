@@ -223,7 +223,7 @@ func wire(id int, value []byte) string {
 func TestAvroEventsScoreAsJSONEventsDoOnceTheRegistryAnswers(t *testing.T) {
 	w := newWorld(t, 1)
 	address, down := schemaRegistry(t, map[int]string{7: flightAvro, 8: strings.Replace(flightAvro, `"fields":[`, `"fields":[{"name":"gate","type":"string","default":""},`, 1)})
-	client, err := registry.New(registry.Config{URL: address, Backoff: time.Millisecond})
+	client, err := registry.New(registry.Config{URL: address})
 	if err != nil {
 		t.Fatal(err)
 	}
