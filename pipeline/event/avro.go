@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -116,7 +117,6 @@ type avroFormat struct {
 	zone     *table.Offsets          // nil: UTC
 
 	// The state of one run and one event.
-	run    uint64
 	lastID uint32
 	last   *avroProgram // of lastID; nil: none yet
 	steps  int          // values that may still be skipped
@@ -131,16 +131,15 @@ type avroProgram struct {
 	lacks map[int]string
 	// flaw and cause say why no event of the schema can be read, if so.
 	flaw, cause string
-	missing     bool   // the registry does not know the schema (yet)
-	run         uint64 // that used it last
+	missing     bool // the registry does not know the schema (yet)
 }
 
 // avroField is a field of the record in the order of the schema.
 type avroField struct {
 	typ    *avroType
-	column int // -1: it is skipped
-	read   avroRead
-	reads  []avroRead // of a union's branches
+	column int    // -1: it is skipped
+	fills  bool   // the column takes the type
+	union  []bool // the same of a union's branches
 }
 
 func newAvro(c *Cells, options *AvroFormat) (Reader, error) {
@@ -156,7 +155,7 @@ func newAvro(c *Cells, options *AvroFormat) (Reader, error) {
 		if err != nil {
 			return nil, &thalweg.Error{Op: "configure event decoder", Kind: thalweg.Invalid, Subject: "avro schema", Err: err}
 		}
-		f.last = f.compile(t)
+		f.last = f.compile(t, "")
 		if err := f.check(f.last); err != nil {
 			return nil, err
 		}
@@ -164,12 +163,12 @@ func newAvro(c *Cells, options *AvroFormat) (Reader, error) {
 	return f, nil
 }
 
-// compile finds the columns of a schema's fields.
-func (f *avroFormat) compile(t *avroType) *avroProgram {
+// compile finds the columns of the fields of a schema, which a reject calls name.
+func (f *avroFormat) compile(t *avroType, schema string) *avroProgram {
 	if t.kind != avroRecord {
 		return &avroProgram{flaw: "the schema is one of " + t.name + ", not of a record", cause: "schema of no record"}
 	}
-	p := new(avroProgram)
+	p := &avroProgram{lacks: f.lacking(schema, t.fields)}
 	for i, name := range t.fields {
 		field := avroField{typ: t.parts[i], column: -1}
 		at, known := f.byName[name]
@@ -180,10 +179,10 @@ func (f *avroFormat) compile(t *avroType) *avroProgram {
 			}
 		case !f.cols[at].skip:
 			column := f.cols[at].typ
-			field.column, field.read = at, readOf(field.typ, column, f.times.epoch)
-			if field.read == readUnion {
+			field.column, field.fills = at, field.typ.fills(column, f.times.epoch)
+			if field.typ.kind == avroUnion {
 				for _, branch := range field.typ.parts {
-					field.reads = append(field.reads, readOf(branch, column, f.times.epoch))
+					field.union = append(field.union, branch.fills(column, f.times.epoch))
 				}
 			}
 		}
@@ -197,19 +196,15 @@ func (f *avroFormat) check(p *avroProgram) error {
 	if p.flaw != "" {
 		return invalid("avro schema", p.flaw)
 	}
-	there := make([]bool, len(f.cols))
 	for _, field := range p.fields {
-		if field.column < 0 {
-			continue
-		}
-		there[field.column] = true
-		if c := &f.cols[field.column]; field.read == readNothing {
+		if field.column >= 0 && !field.fills {
+			c := &f.cols[field.column]
 			return invalid(fmt.Sprintf("avro schema, field %q", c.name), fmt.Sprintf("the column wants %s, the schema has %s", c.want(f.times), field.typ.name))
 		}
 	}
 	for i := range f.cols {
-		if c := &f.cols[i]; !c.skip && c.from == nil && !c.nullable && !there[i] {
-			return invalid("avro schema", fmt.Sprintf("it has no field %q, and the column is not nullable", c.name))
+		if _, lacks := p.lacks[i]; lacks {
+			return invalid("avro schema", fmt.Sprintf("it has no field %q, and the column is not nullable", f.cols[i].name))
 		}
 	}
 	if p.unknown != "" && f.options.OnUnknownField == DeadLetter {
@@ -223,8 +218,8 @@ func (f *avroFormat) Prepare(ctx context.Context, e *Events) error {
 	if f.schemas == nil {
 		return nil
 	}
-	f.run++
 	f.last = nil
+	used := make(map[uint32]bool)
 	var wanted []uint32
 	start := 0
 	for i, end := range e.Ends {
@@ -234,28 +229,18 @@ func (f *avroFormat) Prepare(ctx context.Context, e *Events) error {
 			continue
 		}
 		id := binary.BigEndian.Uint32(b[1:])
-		if f.last != nil && id == f.lastID {
+		if id == f.lastID && len(used) > 0 || used[id] {
 			continue
 		}
-		p := f.programs[id]
-		if p == nil || p.missing && p.run != f.run {
-			p = &avroProgram{missing: true}
-			f.programs[id] = p
+		f.lastID, used[id] = id, true
+		if p := f.programs[id]; p == nil || p.missing {
 			wanted = append(wanted, id)
 		}
-		p.run = f.run
-		f.lastID, f.last = id, p
 	}
-	f.last = nil
-	err := f.fetch(ctx, wanted)
-	if len(f.programs) > maxSchemas || err != nil {
-		for id, p := range f.programs {
-			if p.missing && err != nil || p.run != f.run {
-				delete(f.programs, id)
-			}
-		}
+	if len(f.programs)+len(wanted) > maxSchemas {
+		maps.DeleteFunc(f.programs, func(id uint32, _ *avroProgram) bool { return !used[id] })
 	}
-	return err
+	return f.fetch(ctx, wanted)
 }
 
 // fetch gets the schemas of ids and compiles them.
@@ -284,8 +269,7 @@ func (f *avroFormat) fetch(ctx context.Context, ids []uint32) error {
 		if err == nil {
 			var t *avroType
 			if t, err = parseAvro(texts[i]...); err == nil {
-				p = f.compile(t)
-				f.note(p, id, t.fields)
+				p = f.compile(t, fmt.Sprintf("schema %d", id))
 			}
 		}
 		switch {
@@ -296,7 +280,6 @@ func (f *avroFormat) fetch(ctx context.Context, ids []uint32) error {
 		case p.flaw != "":
 			p.flaw = fmt.Sprintf("schema %d: %s", id, p.flaw)
 		}
-		p.run = f.run
 		f.programs[id] = p
 	}
 	return nil
@@ -322,11 +305,20 @@ func (f *avroFormat) Read(b []byte) bool {
 	for i := range program.fields {
 		field := &program.fields[i]
 		if field.column < 0 {
-			p = f.skip(field.typ, b, p, 1)
-		} else {
-			p = f.field(&f.cols[field.column], field, b, p)
+			if p = f.skip(field.typ, b, p, 1); p < 0 {
+				return false
+			}
+			continue
 		}
-		if p < 0 {
+		t, fills := field.typ, field.fills
+		if field.union != nil {
+			var branch int
+			if branch, p = f.index(b, p, len(field.union), noBranch); p < 0 {
+				return false
+			}
+			t, fills = t.parts[branch], field.union[branch]
+		}
+		if p = f.value(&f.cols[field.column], t, fills, b, p); p < 0 {
 			return false
 		}
 	}

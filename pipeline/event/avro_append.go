@@ -26,7 +26,6 @@ type avroWrite struct {
 	name   string
 	column int // -1: none, it is null
 	typ    *avroType
-	read   avroRead
 	branch int // of a union, where typ is; -1: no union
 	null   int // the branch of null; -1: none
 }
@@ -56,19 +55,18 @@ func NewAvroEncoder(schema string, rows *arrow.Schema) (*AvroEncoder, error) {
 		if w.typ.kind == avroUnion {
 			branches = w.typ.parts
 		}
+		fits := w.column < 0
 		for k, b := range branches {
-			how := readOf(b, typ, false)
-			switch {
-			case b.kind == avroNull:
+			if b.kind == avroNull {
 				w.null = k
-			case w.read == readNothing && w.column >= 0:
-				w.typ, w.read, w.branch = b, how, k
+			} else if !fits && b.fills(typ, false) {
+				w.typ, w.branch, fits = b, k, true
 			}
 		}
 		if t.parts[i].kind != avroUnion {
 			w.branch = -1
 		}
-		if w.read == readNothing && w.column >= 0 || w.column < 0 && w.null < 0 {
+		if !fits || w.column < 0 && w.null < 0 {
 			return nil, fail(fmt.Sprintf("field %q", name), "it can be written from no column")
 		}
 		e.fields = append(e.fields, w)
@@ -119,9 +117,9 @@ func (w *avroWrite) append(dst []byte, column arrow.Array, row int) ([]byte, err
 		return append(dst, 0), nil
 	case *array.Float64:
 		switch v := c.Value(row); {
-		case w.read == readFloat:
+		case w.typ.kind == avroFloat:
 			return binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(v))), nil
-		case w.read == readDouble:
+		case w.typ.kind == avroDouble:
 			return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v)), nil
 		case v == math.Trunc(v) && v >= -1<<63 && v < 1<<63:
 			return w.integer(dst, int64(v))
@@ -131,17 +129,17 @@ func (w *avroWrite) append(dst []byte, column arrow.Array, row int) ([]byte, err
 	case *array.Int64:
 		v := c.Value(row)
 		switch {
-		case w.read != readTimeMillis:
+		case w.typ.logical == nil:
 			return w.integer(dst, v)
-		case v%1000 == 0:
-			return w.integer(dst, v/1000)
+		case v%w.typ.logical.unit == 0:
+			return w.integer(dst, v/w.typ.logical.unit)
 		}
 		return nil, w.fail(v)
 	case *array.Timestamp:
 		return w.time(dst, int64(c.Value(row)))
 	case *array.Dictionary:
 		word := wordOf(c, row)
-		if w.read == readText {
+		if w.typ.kind == avroString {
 			return append(binary.AppendVarint(dst, int64(len(word))), word...), nil
 		}
 		for i, symbol := range w.typ.symbols {
@@ -162,28 +160,18 @@ func (w *avroWrite) integer(dst []byte, v int64) ([]byte, error) {
 }
 
 func (w *avroWrite) time(dst []byte, us int64) ([]byte, error) {
-	unit := int64(1)
-	switch w.read {
-	case readTextTime:
-		if us < table.MinMicros || us > table.MaxMicros {
-			return nil, w.fail(us)
-		}
+	l := w.typ.logical
+	switch {
+	case w.typ.kind == avroString && us >= table.MinMicros && us <= table.MaxMicros:
 		text := time.UnixMicro(us).UTC().AppendFormat(nil, timeLayout)
 		return append(binary.AppendVarint(dst, int64(len(text))), text...), nil
-	case readMillis, readLocalMillis:
-		unit = 1000
-	case readDate:
-		unit = 86400e6
-	case readNanos, readLocalNanos:
-		if us > math.MaxInt64/1000 || us < math.MinInt64/1000 {
-			return nil, w.fail(us)
-		}
+	case l == nil: // a text of another year
+	case l.unit > 0 && us%l.unit == 0:
+		return w.integer(dst, us/l.unit)
+	case l.unit == 0 && us <= math.MaxInt64/1000 && us >= math.MinInt64/1000:
 		return w.integer(dst, us*1000)
 	}
-	if us%unit != 0 {
-		return nil, w.fail(us)
-	}
-	return w.integer(dst, us/unit)
+	return nil, w.fail(us)
 }
 
 // AvroSchemaOf returns a writer's schema of rows with the columns of a schema:

@@ -21,23 +21,20 @@ func AvroFields(texts ...string) ([]string, error) {
 	return t.fields, nil
 }
 
-// note keeps what to say of events of a registered schema that lack a column
-// which may not be null: the schema has no field for it, maybe one that is spelt
-// nearly so.
-func (f *avroFormat) note(p *avroProgram, id uint32, fields []string) {
+// lacking returns by position what to say of events that lack a column which may
+// not be null: the schema has no field for it, maybe one that is spelt nearly so.
+func (f *avroFormat) lacking(schema string, fields []string) map[int]string {
 	free := slices.DeleteFunc(slices.Clone(fields), func(name string) bool { _, known := f.byName[name]; return known })
+	lacks := make(map[int]string)
 	for i := range f.cols {
 		c := &f.cols[i]
 		if c.skip || c.from != nil || c.nullable || slices.Contains(fields, c.name) {
 			continue
 		}
-		near := ""
+		lacks[i] = fmt.Sprintf(": %s has no such field", schema)
 		if name := spelling.Nearest(c.name, slices.Values(free)); name != "" {
-			near = fmt.Sprintf(", the nearest is %q", name)
+			lacks[i] += fmt.Sprintf(", the nearest is %q", name)
 		}
-		if p.lacks == nil {
-			p.lacks = make(map[int]string)
-		}
-		p.lacks[i] = fmt.Sprintf(": schema %d has no such field%s", id, near)
 	}
+	return lacks
 }

@@ -61,6 +61,9 @@ func (f *avroFormat) length(b []byte, p int) (n, next int) {
 
 // index reads a position in a list of n.
 func (f *avroFormat) index(b []byte, p, n int, what string) (i, next int) {
+	if p < len(b) && b[p]&0x81 == 0 && int(b[p]>>1) < n { // one byte, not negative
+		return int(b[p] >> 1), p + 1
+	}
 	v, next := f.long(b, p)
 	if next < 0 {
 		return 0, -1
@@ -185,146 +188,106 @@ func (f *avroFormat) boolean(b []byte, p int) (v byte, next int) {
 	return b[p], p + 1
 }
 
-// field reads a field's value into column c's cell.
-func (f *avroFormat) field(c *column, field *avroField, b []byte, p int) int {
-	if field.read != readUnion {
-		return f.value(c, field.typ, field.read, b, p)
-	}
-	i, next := f.index(b, p, len(field.reads), noBranch)
-	if next < 0 {
-		return -1
-	}
-	return f.value(c, field.typ.parts[i], field.reads[i], b, next)
-}
-
 // value reads a value of type t into column c's cell. One that the column does
 // not take is held against the cell.
-func (f *avroFormat) value(c *column, t *avroType, how avroRead, b []byte, p int) int {
-	switch how {
-	case readNull:
+func (f *avroFormat) value(c *column, t *avroType, fills bool, b []byte, p int) int {
+	if t.kind == avroNull {
 		f.claim(c, null)
 		c.at = p
 		return p
-	case readText, readTextTime:
-		n, next := f.length(b, p)
-		if next < 0 {
-			return -1
-		}
-		f.text(c, b[next:next+n], p)
-		return next + n
-	case readSymbol:
-		i, next := f.index(b, p, len(t.symbols), noSymbol)
-		if next < 0 {
-			return -1
-		}
-		c.index[f.rows] = c.words.add(t.symbols[i])
-		f.claim(c, filled)
-		return next
-	case readBool:
-		v, next := f.boolean(b, p)
-		if next < 0 {
-			return -1
-		}
-		c.bools[f.rows] = v
-		f.claim(c, filled)
-		return next
-	case readFloat:
-		if len(b)-p < 4 {
-			return f.fail("the event ends within a value", len(b))
-		}
-		f.float(c, float64(math.Float32frombits(binary.LittleEndian.Uint32(b[p:]))), p)
-		return p + 4
-	case readDouble:
-		if len(b)-p < 8 {
-			return f.fail("the event ends within a value", len(b))
-		}
-		f.float(c, math.Float64frombits(binary.LittleEndian.Uint64(b[p:])), p)
-		return p + 8
-	case readNothing, readUnion: // a union in a union cannot be
+	}
+	if !fills {
 		next := f.skip(t, b, p, 1)
 		if next >= 0 {
 			f.blame(c, p, t.name)
 		}
 		return next
 	}
-	v, next := f.whole(t, b, p)
-	if next < 0 {
-		return -1
+	switch t.kind {
+	case avroInt, avroLong:
+		v, next := f.whole(t, b, p)
+		if next >= 0 {
+			f.integer(c, t.logical, v, p)
+		}
+		return next
+	case avroString:
+		n, next := f.length(b, p)
+		if next < 0 {
+			return -1
+		}
+		f.text(c, b[next:next+n], p)
+		return next + n
+	case avroEnum:
+		i, next := f.index(b, p, len(t.symbols), noSymbol)
+		if next >= 0 {
+			f.setWord(c, c.words.add(t.symbols[i]))
+		}
+		return next
+	case avroFloat:
+		next := f.pass(b, p, 4)
+		if next >= 0 {
+			f.finite(c, float64(math.Float32frombits(binary.LittleEndian.Uint32(b[p:]))), p)
+		}
+		return next
+	case avroDouble:
+		next := f.pass(b, p, 8)
+		if next >= 0 {
+			f.finite(c, math.Float64frombits(binary.LittleEndian.Uint64(b[p:])), p)
+		}
+		return next
 	}
-	f.integer(c, how, v, p)
+	v, next := f.boolean(b, p)
+	if next >= 0 {
+		c.bools[f.rows] = v
+		f.claim(c, filled)
+	}
 	return next
 }
 
 // text takes a string as a column's word or time.
 func (f *avroFormat) text(c *column, s []byte, at int) {
-	if c.typ == table.Timestamp {
-		us, ok := f.times.parse(s)
-		if !ok {
-			f.blame(c, at, "a string that is not one")
-			return
-		}
-		f.number(c, us)
-		return
+	if c.typ != table.Timestamp {
+		f.word(c, s, at)
+	} else if us, ok := f.times.parse(s); ok {
+		f.setInt(c, us)
+	} else {
+		f.blame(c, at, foundNoTime)
 	}
-	f.word(c, s, at)
 }
 
-func (f *avroFormat) float(c *column, v float64, at int) {
+func (f *avroFormat) finite(c *column, v float64, at int) {
 	if v-v != 0 {
 		f.blame(c, at, foundNotFinite)
 		return
 	}
-	c.float[f.rows] = v
-	f.claim(c, filled)
+	f.setFloat(c, v)
 }
 
-// integer takes an int or a long as a number or a time.
-func (f *avroFormat) integer(c *column, how avroRead, v int64, at int) {
-	if how == readNumber {
-		c.float[f.rows] = float64(v)
-		f.claim(c, filled)
+// integer takes an int or a long as a number, a time of day or a time.
+func (f *avroFormat) integer(c *column, l *avroLogical, v int64, at int) {
+	switch {
+	case c.float != nil:
+		f.setFloat(c, float64(v))
+		return
+	case c.typ == table.Int64:
+		if l != nil {
+			v *= l.unit
+		}
+		f.setInt(c, v)
+		return
+	case l == nil:
+		l = &avroLogical{unit: 1000} // epoch_ms
+	}
+	us, ok := l.micros(v)
+	if ok && l.local {
+		us = f.local(us)
+		ok = us >= table.MinMicros && us <= table.MaxMicros
+	}
+	if !ok {
+		f.blame(c, at, foundFarTime)
 		return
 	}
-	problem := ""
-	switch how {
-	case readEpoch, readMillis:
-		v, problem = fromMillis(v)
-	case readLocalMillis:
-		if v, problem = fromMillis(v); problem == "" {
-			v = f.local(v)
-		}
-	case readMicros:
-	case readNanos:
-		v = table.FloorDiv(v, 1000)
-	case readLocalMicros, readLocalNanos:
-		if how == readLocalNanos {
-			v = table.FloorDiv(v, 1000)
-		}
-		if v >= table.MinMicros && v <= table.MaxMicros {
-			v = f.local(v)
-		}
-	case readDate:
-		const day = 86400e6
-		if v < table.MinMicros/day || v > table.MaxMicros/day {
-			problem = foundFarTime
-		} else {
-			v = f.local(v * day)
-		}
-	case readTimeMillis:
-		f.number(c, v*1000)
-		return
-	default:
-		f.number(c, v)
-		return
-	}
-	if problem == "" && (v < table.MinMicros || v > table.MaxMicros) {
-		problem = foundFarTime
-	}
-	if problem != "" {
-		f.blame(c, at, problem)
-		return
-	}
-	f.number(c, v)
+	f.setInt(c, us)
 }
 
 // local returns the moment at which a clock of the zone shows a time.

@@ -2,7 +2,7 @@ package event
 
 import (
 	"fmt"
-	"slices"
+	"math"
 	"strings"
 
 	"github.com/twmb/avro"
@@ -47,28 +47,78 @@ type avroType struct {
 	kind avroKind
 	// name is what a reject calls the type: its logical type, else its own.
 	name    string
-	logical string      // of those that mean something to a column, else ""
-	size    int         // fixed
-	symbols [][]byte    // enum
-	parts   []*avroType // array and map: of the items; union: branches; record: fields
-	fields  []string    // record: names
+	logical *avroLogical // nil: none
+	size    int          // fixed
+	symbols [][]byte     // enum
+	parts   []*avroType  // array and map: of the items; union: branches; record: fields
+	fields  []string     // record: names
+}
+
+// avroLogical is what a logical type makes of a value.
+type avroLogical struct {
+	column table.Type // that takes it; empty: none does
+	unit   int64      // of a time, in microseconds; 0: nanoseconds
+	local  bool       // what a clock shows, not a moment
 }
 
 // logicalTypes are those that change what a value means, by the types that
 // they may annotate; on others a logical type is ignored, as Avro says.
-var logicalTypes = map[string][]avroKind{
-	"date":                   {avroInt},
-	"time-millis":            {avroInt},
-	"time-micros":            {avroLong},
-	"timestamp-millis":       {avroLong},
-	"timestamp-micros":       {avroLong},
-	"timestamp-nanos":        {avroLong},
-	"local-timestamp-millis": {avroLong},
-	"local-timestamp-micros": {avroLong},
-	"local-timestamp-nanos":  {avroLong},
-	"decimal":                {avroBytes, avroFixed},
-	"duration":               {avroFixed},
-	"uuid":                   {avroString, avroFixed},
+var logicalTypes = map[avroKind]map[string]*avroLogical{
+	avroInt: {
+		"date":        {table.Timestamp, 86400e6, true},
+		"time-millis": {table.Int64, 1000, false},
+	},
+	avroLong: {
+		"time-micros":            {table.Int64, 1, false},
+		"timestamp-millis":       {table.Timestamp, 1000, false},
+		"timestamp-micros":       {table.Timestamp, 1, false},
+		"timestamp-nanos":        {table.Timestamp, 0, false},
+		"local-timestamp-millis": {table.Timestamp, 1000, true},
+		"local-timestamp-micros": {table.Timestamp, 1, true},
+		"local-timestamp-nanos":  {table.Timestamp, 0, true},
+	},
+	avroString: {"uuid": {column: table.String}},
+	avroBytes:  {"decimal": {}},
+	avroFixed:  {"decimal": {}, "duration": {}, "uuid": {}},
+}
+
+// fills reports whether a column takes values of the type. Any takes null, and
+// what a union has must fill it in turn.
+func (t *avroType) fills(column table.Type, epoch bool) bool {
+	if t.logical != nil {
+		return t.logical.column == column
+	}
+	switch t.kind {
+	case avroNull, avroUnion:
+		return true
+	case avroBoolean:
+		return column == table.Bool
+	case avroFloat, avroDouble:
+		return column == table.Float64
+	case avroEnum:
+		return column == table.String
+	case avroString:
+		return column == table.String || column == table.Timestamp
+	case avroInt, avroLong:
+		return column == table.Int64 || column == table.Float64 || column == table.Timestamp && epoch
+	}
+	return false
+}
+
+// micros returns the microseconds of a number of units; ok is false where they
+// are no time.
+func (l *avroLogical) micros(v int64) (us int64, ok bool) {
+	us = v * l.unit
+	switch l.unit {
+	case 0:
+		us = table.FloorDiv(v, 1000)
+	case 1:
+	default:
+		if math.Abs(float64(v)*float64(l.unit)) >= 1<<62 { // more than 64 bits hold
+			return 0, false
+		}
+	}
+	return us, us >= table.MinMicros && us <= table.MaxMicros
 }
 
 // parseAvro returns the type that texts describe: the last is the schema, those
@@ -137,8 +187,8 @@ func (b *avroBuilder) build(n *avro.SchemaNode, namespace string) (*avroType, er
 		return nil, fmt.Errorf("the schema has no type %s", n.Type)
 	}
 	t := &avroType{kind: kind, name: n.Type, size: n.Size}
-	if slices.Contains(logicalTypes[n.LogicalType], kind) {
-		t.logical, t.name = n.LogicalType, n.LogicalType
+	if logical := logicalTypes[kind][n.LogicalType]; logical != nil {
+		t.logical, t.name = logical, n.LogicalType
 	}
 	for _, s := range n.Symbols {
 		t.symbols = append(t.symbols, []byte(s))
@@ -183,75 +233,4 @@ func fullName(name, namespace string) string {
 		return name
 	}
 	return namespace + "." + name
-}
-
-// avroRead is how a value becomes one of a column.
-type avroRead uint8
-
-const (
-	readNothing avroRead = iota // it cannot
-	readNull
-	readUnion // by its branch
-	readBool
-	readWhole  // int and long to int64
-	readNumber // int and long to float64
-	readFloat
-	readDouble
-	readText     // string
-	readSymbol   // enum
-	readTextTime // string to timestamp
-	readEpoch    // int and long to timestamp, as timestamp_formats allow
-	readDate
-	readMillis
-	readMicros
-	readNanos
-	readLocalMillis
-	readLocalMicros
-	readLocalNanos
-	readTimeMillis // time-millis to int64, in microseconds
-)
-
-// readOf returns how values of type t become values of a column.
-func readOf(t *avroType, column table.Type, epoch bool) avroRead {
-	switch t.kind {
-	case avroNull:
-		return readNull
-	case avroUnion:
-		return readUnion
-	}
-	return avroReads[avroPair{t.kind, t.logical, column, epoch && column == table.Timestamp && t.logical == ""}]
-}
-
-type avroPair struct {
-	kind    avroKind
-	logical string
-	column  table.Type
-	epoch   bool
-}
-
-// avroReads are all the ways. What is not here is held against the event.
-var avroReads = map[avroPair]avroRead{
-	{kind: avroBoolean, column: table.Bool}:                                      readBool,
-	{kind: avroInt, column: table.Int64}:                                         readWhole,
-	{kind: avroLong, column: table.Int64}:                                        readWhole,
-	{kind: avroInt, logical: "time-millis", column: table.Int64}:                 readTimeMillis,
-	{kind: avroLong, logical: "time-micros", column: table.Int64}:                readWhole,
-	{kind: avroInt, column: table.Float64}:                                       readNumber,
-	{kind: avroLong, column: table.Float64}:                                      readNumber,
-	{kind: avroFloat, column: table.Float64}:                                     readFloat,
-	{kind: avroDouble, column: table.Float64}:                                    readDouble,
-	{kind: avroString, column: table.String}:                                     readText,
-	{kind: avroString, logical: "uuid", column: table.String}:                    readText,
-	{kind: avroEnum, column: table.String}:                                       readSymbol,
-	{kind: avroString, column: table.Timestamp}:                                  readTextTime,
-	{kind: avroString, column: table.Timestamp, epoch: true}:                     readTextTime,
-	{kind: avroInt, column: table.Timestamp, epoch: true}:                        readEpoch,
-	{kind: avroLong, column: table.Timestamp, epoch: true}:                       readEpoch,
-	{kind: avroInt, logical: "date", column: table.Timestamp}:                    readDate,
-	{kind: avroLong, logical: "timestamp-millis", column: table.Timestamp}:       readMillis,
-	{kind: avroLong, logical: "timestamp-micros", column: table.Timestamp}:       readMicros,
-	{kind: avroLong, logical: "timestamp-nanos", column: table.Timestamp}:        readNanos,
-	{kind: avroLong, logical: "local-timestamp-millis", column: table.Timestamp}: readLocalMillis,
-	{kind: avroLong, logical: "local-timestamp-micros", column: table.Timestamp}: readLocalMicros,
-	{kind: avroLong, logical: "local-timestamp-nanos", column: table.Timestamp}:  readLocalNanos,
 }

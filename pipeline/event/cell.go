@@ -3,9 +3,7 @@ package event
 import (
 	"bytes"
 	"encoding/binary"
-	"strconv"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -16,6 +14,7 @@ const (
 	foundFraction  = "a number with a fraction"
 	foundLarge     = "a number out of range"
 	foundNotFinite = "a number that is not finite"
+	foundNoTime    = "a string that is not one"
 	foundFarTime   = "a time outside the years 0 to 9999"
 )
 
@@ -55,8 +54,7 @@ func (d *Cells) word(c *column, text []byte, at int) {
 			key = loadShort(text)
 		}
 		if key&highs == 0 {
-			c.index[d.rows] = c.words.addShort(key, len(text))
-			d.claim(c, filled)
+			d.setWord(c, c.words.addShort(key, len(text)))
 			return
 		}
 	}
@@ -64,8 +62,7 @@ func (d *Cells) word(c *column, text []byte, at int) {
 		d.blame(c, at, string(notUTF8))
 		return
 	}
-	c.index[d.rows] = c.words.add(text)
-	d.claim(c, filled)
+	d.setWord(c, c.words.add(text))
 }
 
 // textInt returns the int64 that a decimal number is exactly.
@@ -95,52 +92,20 @@ func textInt(s []byte) (n int64, problem string) {
 
 // textFloat returns the float64 nearest to a decimal number.
 func textFloat(s []byte) (f float64, problem string) {
-	if f, ok := shortFloat(s); ok {
+	sign := 0
+	if len(s) > 0 && (s[0] == '-' || s[0] == '+') {
+		sign = 1
+	}
+	if f, exact, whole, _, next := decimal(s, sign); exact && whole > 0 && next == len(s) {
+		if s[0] == '-' {
+			f = -f
+		}
 		return f, ""
 	}
 	if !isDecimal(s) {
 		return 0, notNumber(s)
 	}
-	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(s), len(s)), 64)
-	if err != nil {
-		return 0, foundLarge
-	}
-	return f, ""
-}
-
-// shortFloat is textFloat for digits, perhaps with a point, that floatValue's
-// rule holds for.
-func shortFloat(s []byte) (f float64, ok bool) {
-	digits := s
-	if len(s) > 0 && (s[0] == '-' || s[0] == '+') {
-		digits = s[1:]
-	}
-	if len(digits) == 0 || len(digits) > 18 || !isDigit(digits[0]) {
-		return 0, false
-	}
-	var mantissa uint64
-	fraction, point := 0, false
-	for _, ch := range digits {
-		switch {
-		case isDigit(ch):
-			mantissa = mantissa*10 + uint64(ch-'0')
-			if point {
-				fraction++
-			}
-		case ch == '.' && !point:
-			point = true
-		default:
-			return 0, false
-		}
-	}
-	if mantissa >= 1<<53 {
-		return 0, false
-	}
-	f = float64(mantissa) / powers[fraction]
-	if s[0] == '-' {
-		f = -f
-	}
-	return f, true
+	return nearest(s)
 }
 
 // isDecimal reports whether s is [+-]?(digits[.digits?]|.digits)([eE][+-]?digits)?.

@@ -99,6 +99,23 @@ func (d *Cells) claim(c *column, s cellState) {
 	}
 }
 
+// setInt fills a cell of an int64 or a timestamp.
+func (d *Cells) setInt(c *column, v int64) {
+	c.int64[d.rows] = v
+	d.claim(c, filled)
+}
+
+func (d *Cells) setFloat(c *column, v float64) {
+	c.float[d.rows] = v
+	d.claim(c, filled)
+}
+
+// setWord fills a cell of a string column with a word of its dictionary.
+func (d *Cells) setWord(c *column, id int32) {
+	c.index[d.rows] = id
+	d.claim(c, filled)
+}
+
 // blame marks the cell as holding something that is not of the column's type.
 func (d *Cells) blame(c *column, at int, found string) {
 	d.claim(c, illTyped)

@@ -18,8 +18,15 @@ func (d *jsonFormat) fail(b []byte, p int, want string) int {
 	return -1
 }
 
-// space skips white space.
+// space skips white space, of which most events have none.
 func space(b []byte, p int) int {
+	if p < len(b) && b[p] <= ' ' {
+		return spaces(b, p)
+	}
+	return p
+}
+
+func spaces(b []byte, p int) int {
 	for p < len(b) && (b[p] == ' ' || b[p] == '\n' || b[p] == '\t' || b[p] == '\r') {
 		p++
 	}
@@ -41,7 +48,7 @@ func (d *jsonFormat) object(b []byte) bool {
 		guess := d.follow[last]
 		c := &d.cols[guess]
 		if q := p + len(c.token); c.token != "" && q <= len(b) && string(b[p:q]) == c.token {
-			p, last = q, guess+1
+			p, last = space(b, q), guess+1
 		} else {
 			var i int
 			if i, p = d.key(b, p); p < 0 {
@@ -55,11 +62,8 @@ func (d *jsonFormat) object(b []byte) bool {
 				last = i + 1
 			}
 		}
-		if p < len(b) && b[p] <= ' ' {
-			p = space(b, p)
-		}
 		if c == nil || c.skip {
-			p = d.pass(b, p)
+			p = d.pass(b, p, 1)
 		} else {
 			if c.stamp == d.stamp && d.twice == nil {
 				d.twice, d.again = c, p
@@ -69,37 +73,27 @@ func (d *jsonFormat) object(b []byte) bool {
 		if p < 0 {
 			return false
 		}
-		if p < len(b) && b[p] <= ' ' {
-			p = space(b, p)
-		}
+		p = space(b, p)
 		if p < len(b) && b[p] == '}' {
 			return d.nothing(b, p+1)
 		}
 		if p >= len(b) || b[p] != ',' {
 			return d.fail(b, p, "a comma or the end of the object") >= 0
 		}
-		p++
-		if p < len(b) && b[p] <= ' ' {
-			p = space(b, p)
-		}
+		p = space(b, p+1)
 	}
 }
 
 // nothing reports whether only white space is left.
 func (d *jsonFormat) nothing(b []byte, p int) bool {
-	if p == len(b) {
-		return true
-	}
 	p = space(b, p)
 	return p == len(b) || d.fail(b, p, "nothing after the object") >= 0
 }
 
-// key reads a field's name and colon and returns its column, or -1.
+// key reads a field's name, colon and the space behind it, and returns its
+// column, or -1.
 func (d *jsonFormat) key(b []byte, p int) (column, next int) {
-	if p >= len(b) || b[p] != '"' {
-		return 0, d.fail(b, p, "a field name in quotes")
-	}
-	name, _, next := d.text(b, p)
+	name, next := d.name(b, p)
 	if next < 0 {
 		return 0, -1
 	}
@@ -110,96 +104,68 @@ func (d *jsonFormat) key(b []byte, p int) (column, next int) {
 			d.unknown = p
 		}
 	}
-	next = space(b, next)
-	if next >= len(b) || b[next] != ':' {
-		return 0, d.fail(b, next, "a colon")
-	}
-	return column, next + 1
+	return column, next
 }
 
-// pass skips a value of any kind, checking its syntax.
-func (d *jsonFormat) pass(b []byte, p int) int {
-	var closers [maxDepth]byte // what closes the arrays and objects around p
-	depth := 0
+// name reads a field's name, colon and the space behind it.
+func (d *jsonFormat) name(b []byte, p int) (name []byte, next int) {
+	if p >= len(b) || b[p] != '"' {
+		return nil, d.fail(b, p, "a field name in quotes")
+	}
+	if name, _, next = d.text(b, p); next < 0 {
+		return nil, -1
+	}
+	next = space(b, next)
+	if next >= len(b) || b[next] != ':' {
+		return nil, d.fail(b, next, "a colon")
+	}
+	return name, space(b, next+1)
+}
+
+// pass skips a value of any kind, checking its syntax. depth is that of what
+// holds the value.
+func (d *jsonFormat) pass(b []byte, p, depth int) int {
+	if p >= len(b) || b[p] != '{' && b[p] != '[' {
+		return d.scalar(b, p)
+	}
+	if depth == maxDepth {
+		cause := fmt.Sprintf("nested deeper than %d levels", maxDepth)
+		d.Refuse(fmt.Sprintf("%s at byte %d", cause, p), cause)
+		return -1
+	}
+	closer := b[p] + 2 // '{' to '}', '[' to ']'
+	if p = space(b, p+1); p < len(b) && b[p] == closer {
+		return p + 1
+	}
 	for {
-		if p >= len(b) {
-			return d.fail(b, p, "a value")
-		}
-		switch ch := b[p]; ch {
-		case '{', '[':
-			if depth+1 == maxDepth { // the event itself is level one
-				cause := fmt.Sprintf("nested deeper than %d levels", maxDepth)
-				d.Refuse(fmt.Sprintf("%s at byte %d", cause, p), cause)
+		if closer == '}' {
+			if _, p = d.name(b, p); p < 0 {
 				return -1
 			}
-			closers[depth] = ch + 2 // '{' to '}', '[' to ']'
-			depth++
-			p = space(b, p+1)
-			if p < len(b) && b[p] == ch+2 {
-				depth--
-				p++
-				break
-			}
-			if ch == '{' {
-				if p = d.skipKey(b, p); p < 0 {
-					return -1
-				}
-			}
-			continue
-		case '"':
-			p = d.skipString(b, p)
-		default:
-			p = d.scalar(b, p)
 		}
-		if p < 0 {
+		if p = d.pass(b, p, depth+1); p < 0 {
 			return -1
 		}
-		// After a value: close what ends here, go on where a comma stands.
-		for {
-			if depth == 0 {
-				return p
-			}
-			p = space(b, p)
-			if p < len(b) && b[p] == closers[depth-1] {
-				depth--
-				p++
-				continue
-			}
-			break
+		p = space(b, p)
+		if p < len(b) && b[p] == closer {
+			return p + 1
 		}
 		if p >= len(b) || b[p] != ',' {
 			return d.fail(b, p, "a comma or a closing bracket")
 		}
 		p = space(b, p+1)
-		if closers[depth-1] == '}' {
-			if p = d.skipKey(b, p); p < 0 {
-				return -1
-			}
-		}
 	}
 }
 
-// skipKey skips a field's name, colon and the space after it.
-func (d *jsonFormat) skipKey(b []byte, p int) int {
-	if p >= len(b) || b[p] != '"' {
-		return d.fail(b, p, "a field name in quotes")
-	}
-	if p = d.skipString(b, p); p < 0 {
-		return -1
-	}
-	p = space(b, p)
-	if p >= len(b) || b[p] != ':' {
-		return d.fail(b, p, "a colon")
-	}
-	return space(b, p+1)
-}
-
-// scalar skips a number, true, false or null.
+// scalar skips a string, of any bytes, a number, true, false or null.
 func (d *jsonFormat) scalar(b []byte, p int) int {
 	if p >= len(b) {
 		return d.fail(b, p, "a value")
 	}
 	switch b[p] {
+	case '"':
+		_, _, p = d.text(b, p)
+		return p
 	case 't':
 		return d.literal(b, p, "true")
 	case 'f':

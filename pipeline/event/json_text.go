@@ -155,23 +155,3 @@ func (d *jsonFormat) hex4(b []byte, p int) (rune, int) {
 	}
 	return r, p
 }
-
-// skipString skips the string whose opening quote is at p, checking its syntax
-// only: what is ignored need not be UTF-8.
-func (d *jsonFormat) skipString(b []byte, p int) int {
-	for p = special(b, p+1); p < len(b); p = special(b, p) {
-		switch ch := b[p]; {
-		case ch == '"':
-			return p + 1
-		case ch == '\\':
-			if _, p = d.escape(b, p); p < 0 {
-				return -1
-			}
-		case ch < ' ':
-			return d.fail(b, p, "no control character in a string")
-		default:
-			p++
-		}
-	}
-	return d.fail(b, p, wantClose)
-}

@@ -1,7 +1,9 @@
 package event
 
 import (
+	"bytes"
 	"math"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -17,11 +19,8 @@ func (d *jsonFormat) value(c *column, b []byte, p int) int {
 	}
 	switch ch := b[p]; {
 	case ch == '"':
-		switch c.typ {
-		case table.String:
+		if c.typ == table.String || c.typ == table.Timestamp {
 			return d.stringValue(c, b, p)
-		case table.Timestamp:
-			return d.timeValue(c, b, p)
 		}
 		return d.otherValue(c, b, p, "string")
 	case isDigit(ch) || ch == '-':
@@ -32,7 +31,7 @@ func (d *jsonFormat) value(c *column, b []byte, p int) int {
 			return d.floatValue(c, b, p)
 		case table.Timestamp:
 			if d.times.epoch {
-				return d.epochValue(c, b, p)
+				return d.intValue(c, b, p)
 			}
 		}
 		return d.otherValue(c, b, p, "number")
@@ -66,76 +65,58 @@ func (d *jsonFormat) value(c *column, b []byte, p int) int {
 
 // otherValue passes over a value that is not of the column's type.
 func (d *jsonFormat) otherValue(c *column, b []byte, p int, found string) int {
-	next := d.pass(b, p)
+	next := d.pass(b, p, 1)
 	if next >= 0 {
 		d.blame(c, p, found)
 	}
 	return next
 }
 
+// stringValue reads a string as a column's word or time.
 func (d *jsonFormat) stringValue(c *column, b []byte, p int) int {
-	if key, n, ok := shortText(b, p); ok {
-		c.index[d.rows] = c.words.addShort(key, n)
-		d.claim(c, filled)
-		return p + n + 2
+	if c.typ == table.String {
+		if key, n, ok := shortText(b, p); ok {
+			d.setWord(c, c.words.addShort(key, n))
+			return p + n + 2
+		}
 	}
 	s, flaw, next := d.text(b, p)
 	if next < 0 {
 		return -1
 	}
-	if flaw != sound {
-		d.blame(c, p, string(flaw))
-		return next
+	if c.typ == table.String {
+		if flaw != sound {
+			d.blame(c, p, string(flaw))
+		} else {
+			d.setWord(c, c.words.add(s))
+		}
+	} else if us, ok := d.times.parse(s); ok && flaw == sound {
+		d.setInt(c, us)
+	} else {
+		d.blame(c, p, foundNoTime)
 	}
-	c.index[d.rows] = c.words.add(s)
-	d.claim(c, filled)
 	return next
 }
 
-func (d *jsonFormat) timeValue(c *column, b []byte, p int) int {
-	s, flaw, next := d.text(b, p)
-	if next < 0 {
-		return -1
-	}
-	us, ok := int64(0), false
-	if flaw == sound {
-		us, ok = d.times.parse(s)
-	}
-	if !ok {
-		d.blame(c, p, "a string that is not one")
-		return next
-	}
-	c.int64[d.rows] = us
-	d.claim(c, filled)
-	return next
-}
-
-func (d *jsonFormat) epochValue(c *column, b []byte, p int) int {
-	ms, next, ok := d.whole(c, b, p)
-	if next < 0 || !ok {
-		return next
-	}
-	if ms < table.MinMicros/1000 || ms > table.MaxMicros/1000 {
-		d.blame(c, p, foundFarTime)
-		return next
-	}
-	c.int64[d.rows] = ms * 1000
-	d.claim(c, filled)
-	return next
-}
-
+// intValue reads a number that has to be whole as one or as a time.
 func (d *jsonFormat) intValue(c *column, b []byte, p int) int {
-	n, next, ok := d.whole(c, b, p)
-	if ok {
-		c.int64[d.rows] = n
-		d.claim(c, filled)
+	n, next, problem := d.whole(b, p)
+	if next < 0 {
+		return -1
+	}
+	if c.typ == table.Timestamp && problem == "" {
+		n, problem = fromMillis(n)
+	}
+	if problem != "" {
+		d.blame(c, p, problem)
+	} else {
+		d.setInt(c, n)
 	}
 	return next
 }
 
-// whole reads a number that has to be whole. If it is none, or out of range,
-// the cell is blamed and ok is false; next is -1 only for a syntax error.
-func (d *jsonFormat) whole(c *column, b []byte, p int) (n int64, next int, ok bool) {
+// whole reads a number that has to be whole, or says what else it is.
+func (d *jsonFormat) whole(b []byte, p int) (n int64, next int, problem string) {
 	q := p
 	if b[q] == '-' {
 		q++
@@ -151,135 +132,111 @@ func (d *jsonFormat) whole(c *column, b []byte, p int) (n int64, next int, ok bo
 		if first > p {
 			n = -n
 		}
-		return n, q, true
+		return n, q, ""
 	}
 	if next = d.number(b, p); next < 0 {
-		return 0, -1, false
+		return 0, -1, ""
 	}
-	n, problem := exactInt(b[p:next])
-	if problem != "" {
-		d.blame(c, p, problem)
-		return 0, next, false
-	}
-	return n, next, true
+	n, problem = exactInt(b[p:next])
+	return n, next, problem
 }
 
-// exactInt returns the value of a JSON number that is whole and fits, however
+// exactInt returns the value of a decimal number that is whole and fits, however
 // it is spelled; else it says what is wrong. It never rounds.
 func exactInt(s []byte) (n int64, problem string) {
-	negative := s[0] == '-'
-	if negative {
-		s = s[1:]
+	text, negative := bytes.CutPrefix(s, []byte("-"))
+	exponent := 0
+	if e := bytes.IndexAny(text, "eE"); e >= 0 {
+		exponent, _ = strconv.Atoi(string(text[e+1:])) // out of range: the nearest that is not
+		exponent = min(max(exponent, math.MinInt32), math.MaxInt32)
+		text = text[:e]
 	}
 	// The number is mantissa * 10^scale, the mantissa without zeros at its ends.
-	mantissa := make([]byte, 0, 24)
-	scale, exponent, zeros, point := 0, 0, 0, false
-	for i, ch := range s {
-		if ch|0x20 == 'e' {
-			var err error
-			if exponent, err = strconv.Atoi(string(s[i+1:])); err != nil {
-				exponent = math.MaxInt32 // out of the range of int
-				if s[i+1] == '-' {
-					exponent = math.MinInt32
-				}
-			}
-			break
-		}
-		switch {
-		case ch == '.':
-			point = true
-			continue
-		case ch == '0':
-			zeros++
-		default:
-			if len(mantissa) > 0 {
-				for range zeros {
-					mantissa = append(mantissa, '0')
-				}
-			}
-			zeros = 0
-			mantissa = append(mantissa, ch)
-		}
-		if point {
-			scale--
-		}
-	}
-	if len(mantissa) == 0 {
-		return 0, ""
-	}
-	scale += zeros + min(max(exponent, math.MinInt32), math.MaxInt32)
+	whole, fraction, _ := bytes.Cut(text, []byte("."))
+	mantissa := append(append(make([]byte, 0, 24), whole...), fraction...)
+	digits := len(mantissa)
+	mantissa = bytes.TrimRight(mantissa, "0")
+	scale := exponent - len(fraction) + digits - len(mantissa)
+	mantissa = bytes.TrimLeft(mantissa, "0")
 	switch {
+	case len(mantissa) == 0:
+		return 0, ""
 	case scale < 0:
 		return 0, foundFraction
 	case len(mantissa)+scale > 19:
 		return 0, foundLarge
 	}
-	var u uint64
-	for _, ch := range mantissa {
-		u = u*10 + uint64(ch-'0')
+	mantissa = append(mantissa, "000000000000000000"[:scale]...)
+	if negative {
+		mantissa = slices.Insert(mantissa, 0, '-')
 	}
-	for range scale {
-		u *= 10
+	n, err := strconv.ParseInt(string(mantissa), 10, 64)
+	if err != nil {
+		return 0, foundLarge
 	}
-	switch {
-	case negative && u <= -math.MinInt64:
-		return -int64(u), ""
-	case !negative && u <= math.MaxInt64:
-		return int64(u), ""
-	}
-	return 0, foundLarge
+	return n, ""
 }
 
 // powers are the powers of ten that float64 holds exactly.
 var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
-// floatValue reads a number as the nearest float64. A mantissa below 2^53 and a
+// decimal reads digits, maybe with a point between or behind them; fraction is -1
+// without one. exact reports whether f is their value: a mantissa below 2^53 and a
 // power of ten up to 22 are both exact, so that one division rounds right
-// (Clinger, How to read floating point numbers accurately, 1990); strconv does
-// the rest.
+// (Clinger, How to read floating point numbers accurately, 1990).
+func decimal(b []byte, p int) (f float64, exact bool, whole, fraction, next int) {
+	var mantissa uint64
+	for next = p; next < len(b) && isDigit(b[next]); next++ {
+		mantissa = mantissa*10 + uint64(b[next]-'0')
+	}
+	whole, fraction = next-p, -1
+	count := whole
+	if next < len(b) && b[next] == '.' {
+		for next++; next < len(b) && isDigit(b[next]); next++ {
+			mantissa = mantissa*10 + uint64(b[next]-'0')
+		}
+		count = next - p - 1
+		fraction = count - whole
+	}
+	if count > 18 || mantissa >= 1<<53 {
+		return 0, false, whole, fraction, next
+	}
+	return float64(mantissa) / powers[max(fraction, 0)], true, whole, fraction, next
+}
+
+// floatValue reads a number as the nearest float64, with strconv where decimal is
+// not exact.
 func (d *jsonFormat) floatValue(c *column, b []byte, p int) int {
 	q := p
 	if b[q] == '-' {
 		q++
 	}
-	var mantissa uint64
-	first, fraction := q, 0
-	for q < len(b) && isDigit(b[q]) {
-		mantissa = mantissa*10 + uint64(b[q]-'0')
-		q++
-	}
-	count := q - first
-	wellFormed := count > 0 && (b[first] != '0' || count == 1)
-	if q < len(b) && b[q] == '.' {
-		dot := q
-		for q++; q < len(b) && isDigit(b[q]); q++ {
-			mantissa = mantissa*10 + uint64(b[q]-'0')
-		}
-		fraction = q - dot - 1
-		count += fraction
-		wellFormed = wellFormed && fraction > 0
-	}
-	if wellFormed && count <= 18 && mantissa < 1<<53 && (q >= len(b) || b[q]|0x20 != 'e') {
-		f := float64(mantissa) / powers[fraction]
-		if first > p {
+	f, exact, whole, fraction, next := decimal(b, q)
+	if exact && fraction != 0 && (whole == 1 || whole > 1 && b[q] != '0') && (next == len(b) || b[next]|0x20 != 'e') {
+		if q > p {
 			f = -f
 		}
-		c.float[d.rows] = f
-		d.claim(c, filled)
-		return q
-	}
-	next := d.number(b, p)
-	if next < 0 {
-		return -1
-	}
-	s := b[p:next]
-	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(s), len(s)), 64)
-	if err != nil {
-		d.blame(c, p, foundLarge)
+		d.setFloat(c, f)
 		return next
 	}
-	c.float[d.rows] = f
-	d.claim(c, filled)
+	if next = d.number(b, p); next < 0 {
+		return -1
+	}
+	f, problem := nearest(b[p:next])
+	if problem != "" {
+		d.blame(c, p, problem)
+	} else {
+		d.setFloat(c, f)
+	}
 	return next
+}
+
+// nearest returns the float64 nearest to a number.
+func nearest(s []byte) (f float64, problem string) {
+	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(s), len(s)), 64)
+	if err != nil {
+		return 0, foundLarge
+	}
+	return f, ""
 }

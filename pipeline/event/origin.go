@@ -69,10 +69,10 @@ func (d *Cells) surround(e *Events, i int) {
 		ok := e.Around != nil
 		switch c.from.from {
 		case FromOffset:
-			d.number(c, e.Offsets[i])
+			d.setInt(c, e.Offsets[i])
 			continue
 		case FromPartition:
-			d.number(c, int64(e.Partition))
+			d.setInt(c, int64(e.Partition))
 			continue
 		case FromTimestamp:
 			us := int64(-1)
@@ -85,7 +85,7 @@ func (d *Cells) surround(e *Events, i int) {
 			case us > table.MaxMicros:
 				d.blame(c, 0, foundFarTime)
 			default:
-				d.number(c, us)
+				d.setInt(c, us)
 			}
 			continue
 		case FromKey:
@@ -103,9 +103,4 @@ func (d *Cells) surround(e *Events, i int) {
 		}
 		d.cell(c, text, 0)
 	}
-}
-
-func (d *Cells) number(c *column, v int64) {
-	c.int64[d.rows] = v
-	d.claim(c, filled)
 }
