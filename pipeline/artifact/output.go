@@ -29,9 +29,9 @@ type Origin struct {
 	Replay string
 }
 
-// CheckColumns reports a cleaned column whose name a column of the output has:
+// checkColumns reports a cleaned column whose name a column of the output has:
 // scored rows could not carry both.
-func CheckColumns(cleaned table.Schema, label string) error {
+func checkColumns(cleaned table.Schema, label string) error {
 	for _, c := range pipeline.OutputColumns(label) {
 		if _, _, taken := cleaned.Lookup(c.Name); taken {
 			return &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid, Subject: "column " + c.Name,
@@ -83,7 +83,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		s.text(s.artifact.Transform.Hash(), n),
 		s.integer(table.Int64, int64(from.Generation), n),
 		s.integer(table.Timestamp, from.ScoredAt, n),
-		s.textOrNull(from.Replay, n))
+		s.text(from.Replay, n))
 	return array.NewRecord(s.output, columns, int64(n)), nil
 }
 
@@ -116,18 +116,13 @@ func (s *Scorer) integer(t table.Type, v int64, n int) arrow.Array {
 	return table.NewColumn(s.mem, t, n, buf, table.Mask{})
 }
 
-// text returns n times v in a column whose dictionary is that one string.
-func (s *Scorer) text(v string, n int) arrow.Array { return s.texts(v, n, table.Mask{}) }
-
-// textOrNull returns n times v, or n nulls if v is empty.
-func (s *Scorer) textOrNull(v string, n int) arrow.Array {
+// text returns n times v in a column whose dictionary is that one string; n nulls
+// if it is empty.
+func (s *Scorer) text(v string, n int) arrow.Array {
+	var valid table.Mask
 	if v == "" {
-		return s.texts(v, n, table.NewMask(n))
+		valid = table.NewMask(n)
 	}
-	return s.text(v, n)
-}
-
-func (s *Scorer) texts(v string, n int, valid table.Mask) arrow.Array {
 	b := array.NewStringBuilder(s.mem)
 	defer b.Release()
 	b.Append(v)

@@ -197,16 +197,16 @@ func TestAColumnThatScoringWritesIsRefused(t *testing.T) {
 		"number": {"prediction", "score", "_topic"},
 	} {
 		for _, name := range names {
-			err := CheckColumns(table.Schema{Columns: []table.Column{{Name: "a"}, {Name: name}}}, label)
+			err := checkColumns(table.Schema{Columns: []table.Column{{Name: "a"}, {Name: name}}}, label)
 			if !thalweg.Is(err, thalweg.Invalid) {
 				t.Errorf("%s beside a %s label: got %v", name, label, err)
 			}
 		}
-		if err := CheckColumns(sourceColumns, label); err != nil {
+		if err := checkColumns(sourceColumns, label); err != nil {
 			t.Errorf("%s: %v", label, err)
 		}
 	}
-	if err := CheckColumns(table.Schema{Columns: []table.Column{{Name: "score"}}}, "binary"); err != nil {
+	if err := checkColumns(table.Schema{Columns: []table.Column{{Name: "score"}}}, "binary"); err != nil {
 		t.Errorf("a binary label leaves score to the user: %v", err)
 	}
 }

@@ -17,14 +17,10 @@ const (
 // Catalog lists the formats. To add one is a file and a line here.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
-		entry(JSON, new(JSONFormat), jsonSource),
-		entry(CSV, new(CSVFormat), csvSource),
-		entry(Avro, new(AvroFormat), avroSource),
+		{Name: JSON, Options: new(JSONFormat), Source: jsonSource},
+		{Name: CSV, Options: new(CSVFormat), Source: csvSource},
+		{Name: Avro, Options: new(AvroFormat), Source: avroSource},
 	}
-}
-
-func entry(name string, options Format, source string) pipeline.Entry {
-	return pipeline.Entry{Name: name, Options: options, Source: source}
 }
 
 // Format is the options of a format in a spec.
