@@ -189,7 +189,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decoder, err := event.NewDecoder(local.schema, event.Config{Format: options, Avro: event.AvroConfig{Schemas: conns.schemas[defaultConnection]}})
+		decoder, err := event.NewDecoder(local.schema, event.Config{Format: options, Schemas: conns.schemas[defaultConnection]})
 		if err != nil {
 			t.Fatal(err)
 		}

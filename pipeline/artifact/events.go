@@ -14,12 +14,12 @@ import (
 func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
 	if source := a.Spec.Spec.Sources.Events; source != nil {
 		cfg.Format = source.Format.Options.(event.Format)
-		cfg.Avro = event.AvroConfig{Schema: a.EventSchema}
+		cfg.Schema = a.EventSchema
 		if name := a.Spec.SchemaRegistry(); name != "" {
 			if a.Schemas == nil {
 				return nil, &thalweg.Error{Op: "read events", Kind: thalweg.Invalid, Subject: "schema registry " + name, Hint: "there is no connection to it"}
 			}
-			cfg.Avro.Schemas = a.Schemas
+			cfg.Schemas = a.Schemas
 		}
 	}
 	if schema := a.Spec.Spec.Schema; schema != nil && schema.Timezone != "" {

@@ -23,7 +23,7 @@ var avroSource string
 type AvroFormat struct {
 	// OnUnknownField is what becomes of an event with a field that is no column: the
 	// field is passed over, or the event is kept as a dead letter.
-	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter"`
+	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter" default:"ignore"`
 	// TimestampFormats of texts in events are tried in order: rfc3339, epoch_ms (of
 	// numbers too), or a layout of Go's time package.
 	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
@@ -38,10 +38,7 @@ type AvroFormat struct {
 }
 
 // Defaults implements pipeline.Defaulter.
-func (f *AvroFormat) Defaults(at pipeline.Place) {
-	pipeline.Default(at, "on_unknown_field", &f.OnUnknownField, Ignore)
-	defaultTimestamps(at, &f.TimestampFormats)
-}
+func (f *AvroFormat) Defaults(at pipeline.Place) { defaultTimestamps(at, &f.TimestampFormats) }
 
 // Check implements pipeline.Checker.
 func (f *AvroFormat) Check(at pipeline.Place) {
@@ -71,16 +68,6 @@ func (f *AvroFormat) TimeFormats() []string { return f.TimestampFormats }
 
 // Open implements Format.
 func (f *AvroFormat) Open(c *Cells) (Reader, error) { return newAvro(c, f) }
-
-// AvroConfig says where the schemas of Avro events come from: one of two.
-type AvroConfig struct {
-	// Schema is the schema of all events, which are nothing but one encoded value
-	// each.
-	Schema string
-	// Schemas knows the schema of each event, which begins with a zero and the
-	// schema's id in four bytes (Confluent's wire format).
-	Schemas Schemas
-}
 
 // Schemas is a schema registry.
 type Schemas interface {
@@ -143,15 +130,15 @@ type avroField struct {
 }
 
 func newAvro(c *Cells, options *AvroFormat) (Reader, error) {
-	f := &avroFormat{Cells: *c, options: options, schemas: c.cfg.Avro.Schemas, programs: make(map[uint32]*avroProgram)}
+	f := &avroFormat{Cells: *c, options: options, schemas: c.cfg.Schemas, programs: make(map[uint32]*avroProgram)}
 	if c.cfg.Zone != time.UTC {
 		f.zone = table.NewOffsets(c.cfg.Zone)
 	}
 	switch {
-	case f.schemas != nil && c.cfg.Avro.Schema != "", f.schemas == nil && c.cfg.Avro.Schema == "":
+	case f.schemas != nil && c.cfg.Schema != "", f.schemas == nil && c.cfg.Schema == "":
 		return nil, invalid("avro", "one of a schema and a schema registry is needed")
 	case f.schemas == nil:
-		t, err := parseAvro(c.cfg.Avro.Schema)
+		t, err := parseAvro(c.cfg.Schema)
 		if err != nil {
 			return nil, &thalweg.Error{Op: "configure event decoder", Kind: thalweg.Invalid, Subject: "avro schema", Err: err}
 		}

@@ -61,7 +61,7 @@ func flightEvents(t testing.TB) (events []string) {
 }
 
 func plainAvro(schema string) Config {
-	return Config{Format: &AvroFormat{SchemaFile: "s3://lake/event.avsc"}, Avro: AvroConfig{Schema: schema}}
+	return Config{Format: &AvroFormat{SchemaFile: "s3://lake/event.avsc"}, Schema: schema}
 }
 
 // registered is the format of events whose schemas a registry has.
@@ -232,7 +232,7 @@ func (r *registry) Schema(_ context.Context, id uint32) ([]string, error) {
 }
 
 func registryOf(schemas map[uint32]string) Config {
-	return Config{Format: registered(), Avro: AvroConfig{Schemas: &registry{schemas: schemas}}}
+	return Config{Format: registered(), Schemas: &registry{schemas: schemas}}
 }
 
 func wire(id uint32, event string) string {
@@ -251,7 +251,7 @@ func TestAvroEventsAreReadByTheSchemaTheyWereWrittenWith(t *testing.T) {
 	known := &registry{schemas: map[uint32]string{1: first, 2: second, 3: `{"type":"record","name":"x.In","fields":[{"name":"n","type":"int"}]}` + "\n---\n" +
 		`{"type":"record","name":"x.R","fields":[{"name":"in","type":"In"},{"name":"v","type":"string"},{"name":"out","type":["null","x.In"]}]}`,
 		4: `"string"`, 5: `{"type":"what"}`, 6: strings.Repeat("[", 1000)}}
-	d, err := NewDecoder(oneText, Config{Format: registered(), Avro: AvroConfig{Schemas: known}})
+	d, err := NewDecoder(oneText, Config{Format: registered(), Schemas: known})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestARejectNamesTheFieldThatASchemaLacks(t *testing.T) {
 func TestARegistryThatIsDownRejectsNothing(t *testing.T) {
 	schema, a := avroOf(t, `"string"`, "a")
 	down := &registry{schemas: map[uint32]string{1: schema}, err: &thalweg.Error{Kind: thalweg.Unavailable, Subject: "registry"}}
-	d, err := NewDecoder(oneText, Config{Format: registered(), Avro: AvroConfig{Schemas: down}})
+	d, err := NewDecoder(oneText, Config{Format: registered(), Schemas: down})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestARegistryThatIsDownRejectsNothing(t *testing.T) {
 func TestSchemasThatAreKeptAreBounded(t *testing.T) {
 	known := &registry{schemas: make(map[uint32]string)}
 	schema, a := avroOf(t, `"string"`, "a")
-	d, err := NewDecoder(oneText, Config{Format: registered(), Avro: AvroConfig{Schemas: known}})
+	d, err := NewDecoder(oneText, Config{Format: registered(), Schemas: known})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -437,7 +437,7 @@ func TestAvroSchemasThatCannotServeAreRefused(t *testing.T) {
 			format = new(AvroFormat)
 		}
 		format.SchemaFile = "s3://lake/event.avsc"
-		tc.cfg.Format, tc.cfg.Avro.Schema = format, tc.schema
+		tc.cfg.Format, tc.cfg.Schema = format, tc.schema
 		if _, err := NewDecoder(oneText, tc.cfg); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -21,21 +21,16 @@ type CSVFormat struct {
 	// numbers too), or a layout of Go's time package.
 	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
 	// Delimiter stands between the fields: one ASCII character.
-	Delimiter string `yaml:"delimiter,omitempty" json:"delimiter,omitempty"`
+	Delimiter string `yaml:"delimiter,omitempty" json:"delimiter,omitempty" default:"','"`
 	// Columns are the fields in order; those that are no columns of the schema are
 	// passed over. Default: the columns that events have, in the order of the schema.
 	Columns []string `yaml:"columns,omitempty" json:"columns,omitempty"`
 	// NullText is what a field that is null holds, not in quotes. Default: nothing.
-	NullText *string `yaml:"null_text,omitempty" json:"null_text,omitempty"`
+	NullText *string `yaml:"null_text,omitempty" json:"null_text,omitempty" default:"''"`
 }
 
 // Defaults implements pipeline.Defaulter.
-func (f *CSVFormat) Defaults(at pipeline.Place) {
-	pipeline.Default(at, "delimiter", &f.Delimiter, ",")
-	// As RFC 4180 has no null, and most writers leave the field empty.
-	pipeline.Default(at, "null_text", &f.NullText, new(""))
-	defaultTimestamps(at, &f.TimestampFormats)
-}
+func (f *CSVFormat) Defaults(at pipeline.Place) { defaultTimestamps(at, &f.TimestampFormats) }
 
 // Check implements pipeline.Checker.
 func (f *CSVFormat) Check(at pipeline.Place) {

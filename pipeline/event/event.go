@@ -18,7 +18,7 @@ import (
 
 // The values of on_unknown_field.
 const (
-	Ignore     = "ignore"
+	Ignore     = "ignore" // the default: producers add fields before consumers know them
 	DeadLetter = "dead_letter"
 )
 
@@ -38,8 +38,12 @@ const (
 type Config struct {
 	// Format is that of events. Default JSONFormat.
 	Format Format
-	// Avro says where the schemas of Avro events come from.
-	Avro AvroConfig
+	// Schema is the Avro schema of all events, which are nothing but one encoded
+	// value each.
+	Schema string
+	// Schemas knows the schema of each Avro event, which begins with a zero and the
+	// schema's id in four bytes (Confluent's wire format). Avro wants one of the two.
+	Schemas Schemas
 	// MaxEventBytes is the size in bytes above which an event is rejected unread.
 	// Default 1 MiB, the bound of a Kafka broker.
 	MaxEventBytes int

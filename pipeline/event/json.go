@@ -14,18 +14,14 @@ var jsonSource string
 type JSONFormat struct {
 	// OnUnknownField is what becomes of an event with a field that is no column: the
 	// field is passed over, or the event is kept as a dead letter.
-	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter"`
+	OnUnknownField string `yaml:"on_unknown_field,omitempty" json:"on_unknown_field,omitempty" jsonschema:"enum=ignore,enum=dead_letter" default:"ignore"`
 	// TimestampFormats of texts in events are tried in order: rfc3339, epoch_ms (of
 	// numbers too), or a layout of Go's time package.
 	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty"`
 }
 
 // Defaults implements pipeline.Defaulter.
-func (f *JSONFormat) Defaults(at pipeline.Place) {
-	// Producers add fields before consumers know them.
-	pipeline.Default(at, "on_unknown_field", &f.OnUnknownField, Ignore)
-	defaultTimestamps(at, &f.TimestampFormats)
-}
+func (f *JSONFormat) Defaults(at pipeline.Place) { defaultTimestamps(at, &f.TimestampFormats) }
 
 // Check implements pipeline.Checker.
 func (f *JSONFormat) Check(at pipeline.Place) { checkTimestamps(at, f.TimestampFormats) }
@@ -44,9 +40,9 @@ func (f *JSONFormat) Open(c *Cells) (Reader, error) { return newJSON(c, f), nil 
 
 // jsonFormat reads JSON objects (RFC 8259), one an event. Field names match
 // exactly. A column's field that occurs twice rejects the event: nobody can tell
-// which of them is meant, and readers differ. An int64 column takes 7, 7.0 and 7e0 alike. Strings must be valid UTF-8, where
-// encoding/json would put U+FFFD instead. Fields that are no columns are checked
-// for their syntax only.
+// which of them is meant, and readers differ. An int64 column takes 7, 7.0 and
+// 7e0 alike. Strings must be valid UTF-8, where encoding/json would put U+FFFD
+// instead. Fields that are no columns are checked for their syntax only.
 type jsonFormat struct {
 	Cells
 	options *JSONFormat
