@@ -71,7 +71,7 @@ func (c Config) Validate() error {
 // Broker is a running broker.
 type Broker struct {
 	cluster    *kfake.Cluster
-	lock       *dirLock
+	lock       *os.File // nil: there is no directory
 	addr       string
 	autoCreate autoCreate
 	once       sync.Once
@@ -105,7 +105,7 @@ func New(dir string, cfg Config) (*Broker, error) {
 	}
 	cluster, err := kfake.NewCluster(opts...)
 	if err != nil {
-		b.lock.release()
+		b.lock.Close()
 		e := &thalweg.Error{Op: "start broker", Subject: dir, Err: err}
 		var listen *net.OpError
 		if errors.As(err, &listen) {
@@ -134,7 +134,7 @@ func (b *Broker) Run(ctx context.Context) error {
 func (b *Broker) Close() {
 	b.once.Do(func() {
 		b.cluster.Close()
-		b.lock.release()
+		b.lock.Close()
 	})
 }
 
