@@ -213,12 +213,12 @@ func (c *collection) own(replicas []int) ([]contribution, error) {
 	c.session.mu.Lock()
 	defer c.session.mu.Unlock()
 	all := make([]contribution, len(c.assignment))
-	e := c.session.mu.exchanges[c.sequence]
+	var offered map[int]contribution
+	if e := c.session.mu.exchanges[c.sequence]; e != nil {
+		offered = e.contributions
+	}
 	for _, replica := range replicas {
-		if e == nil {
-			return nil, c.failed(thalweg.Conflict, errReassigned)
-		}
-		a, ok := e.contributions[replica]
+		a, ok := offered[replica]
 		if !ok {
 			return nil, c.failed(thalweg.Conflict, errReassigned)
 		}

@@ -55,7 +55,7 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 			seed := t.job.Trainer.Seed
 			for _, at := range m.blocks(seed, replica, epoch, from, to) {
 				b := &m.training[at]
-				err := m.store.open(b, ln.scratch, t.state.plan.labels)
+				err := m.open(b, ln.scratch, t.state.plan.labels)
 				if ctx.Err() != nil {
 					err = canceled(ctx)
 				}
@@ -101,7 +101,7 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 			return contribution{}, canceled(ctx)
 		}
 		b := &m.validation[i]
-		if err := m.store.open(b, ln.scratch, model.Scale{}); err != nil {
+		if err := m.open(b, ln.scratch, model.Scale{}); err != nil {
 			return contribution{}, err
 		}
 		out := ln.out[:b.rows*t.job.Model.Outputs()]

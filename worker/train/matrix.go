@@ -8,7 +8,7 @@ import (
 // into blocks of one batch each, and its validation rows in the order of the
 // dataset.
 type matrix struct {
-	store      *store
+	*store
 	training   []block
 	validation []block
 	facts      facts
@@ -40,5 +40,3 @@ func (m *matrix) blocks(seed uint64, replica, epoch, from, to int) []int {
 	}
 	return m.order[min(from, len(m.order)):min(to, len(m.order))]
 }
-
-func (m *matrix) close() { m.store.close() }

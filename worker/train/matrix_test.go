@@ -235,7 +235,7 @@ func FuzzDecodeState(f *testing.F) {
 	}
 	rows := RowSet{Rows: 10, Digest: 7}
 	s := &state{best: make([]float32, tr.params)}
-	s.position = position{Format: formatVersion, Fingerprint: tr.fingerprint, Sequence: 4, Best: 1, Metrics: map[string]float64{"rows": 3},
+	s.position = position{Format: formatVersion, Fingerprint: tr.state.Fingerprint, Sequence: 4, Best: 1, Metrics: map[string]float64{"rows": 3},
 		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []RowSet{rows, rows}},
 		State: optim.State{Vector: make([]float32, tr.algorithm.Size()), Candidate: make([]float32, tr.params), Blended: 1}}
 	whole, err := s.encode(tr.params)
@@ -304,7 +304,7 @@ func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := RowSet{Rows: 10, Digest: 7}
-	good := position{Format: formatVersion, Fingerprint: tr.fingerprint, Sequence: 2, State: optim.State{Blended: 1}, // one round, then the evaluation
+	good := position{Format: formatVersion, Fingerprint: tr.state.Fingerprint, Sequence: 2, State: optim.State{Blended: 1}, // one round, then the evaluation
 		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []RowSet{rows}}}
 	load := func(p position) error {
 		s := &state{position: p}

@@ -39,7 +39,7 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 		}
 	}()
 	for range config.Parallelism {
-		t.lanes = append(t.lanes, t.newLane())
+		t.lanes <- t.newLane()
 	}
 	if job.Resume != nil {
 		s, err := t.load(job.Resume[PartState])
@@ -62,17 +62,16 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 
 // trainer carries a job out on one worker, whatever its algorithm.
 type trainer struct {
-	job         *Job
-	algorithm   optim.Algorithm
-	layout      *layout
-	params      int // of the model
-	exchange    Exchange
-	hooks       Hooks
-	config      Config
-	log         *slog.Logger
-	fingerprint string
-	memory      *memory
-	lanes       []*lane
+	job       *Job
+	algorithm optim.Algorithm
+	layout    *layout
+	params    int // of the model
+	exchange  Exchange
+	hooks     Hooks
+	config    Config
+	log       *slog.Logger
+	memory    *memory
+	lanes     chan *lane // those that are free
 
 	matrices map[int]*matrix // by replica held
 	state    *state
@@ -84,17 +83,16 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	fingerprint := job.Fingerprint()
 	return &trainer{
 		job: job, algorithm: algorithm, layout: newLayout(job.Model), params: job.Model.Size(), config: config,
-		log: config.Logger.With("run", string(job.Run)), fingerprint: fingerprint, memory: &memory{limit: config.MemoryBytes},
-		matrices: make(map[int]*matrix), offered: make(map[int]bool), state: &state{position: position{Format: formatVersion, Fingerprint: fingerprint}},
+		log: config.Logger.With("run", string(job.Run)), lanes: make(chan *lane, config.Parallelism), memory: &memory{limit: config.MemoryBytes},
+		matrices: make(map[int]*matrix), offered: make(map[int]bool), state: &state{position: position{Format: formatVersion, Fingerprint: job.Fingerprint()}},
 	}, nil
 }
 
 // load decodes a state and checks that training can go on from it.
 func (t *trainer) load(data []byte) (*state, error) {
-	s, err := decodeState(data, t.fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.algorithm.Size())
+	s, err := decodeState(data, t.state.Fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.algorithm.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -218,12 +216,8 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 	if what == evaluate {
 		params = t.inUnits(t.state.Candidate)
 	}
-	lanes := make(chan *lane, len(t.lanes))
-	for _, ln := range t.lanes {
-		lanes <- ln
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(len(t.lanes))
+	group.SetLimit(cap(t.lanes))
 	for _, replica := range held {
 		if t.offered[replica] {
 			continue
@@ -231,8 +225,8 @@ func (t *trainer) contribute(ctx context.Context, held []int) error {
 		t.offered[replica] = true
 		m := t.matrices[replica]
 		group.Go(func() error {
-			ln := <-lanes
-			defer func() { lanes <- ln }()
+			ln := <-t.lanes
+			defer func() { t.lanes <- ln }()
 			var c contribution
 			var err error
 			switch what {
