@@ -42,13 +42,6 @@ func (t *Task) fill(req *apiv1.PollRequest) {
 		RowsDone: t.rowsDone.Load(), RowsTotal: t.rowsTotal.Load()})
 }
 
-// failedTask reports that a lease could not even be begun.
-type failedTask struct{ err error }
-
-func (t failedTask) run(context.Context) *apiv1.TaskReport { return failure(t.err) }
-func (failedTask) update(*apiv1.Lease)                     {}
-func (failedTask) fill(*apiv1.PollRequest)                 {}
-
 // failure is the report of an error. Wrong input stays wrong on any worker;
 // whatever else went wrong may go right on another.
 func failure(err error) *apiv1.TaskReport {

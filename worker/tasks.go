@@ -93,7 +93,7 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 	t := &runningTask{lease: lease, cancel: cancel, done: make(chan struct{})}
 	var err error
 	if t.runner, err = w.cfg.Stages.begin(w, lease); err != nil {
-		t.runner = failedTask{err}
+		t.runner = &Task{Lease: lease, do: func(context.Context, *Task) error { return err }}
 	}
 	m.mu.Lock()
 	m.mu.tasks[lease.TaskId] = t
