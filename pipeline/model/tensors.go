@@ -31,11 +31,7 @@ type tensorHeader struct {
 func EncodeTensors(metadata map[string]string, views []View, vector []float32) []byte {
 	header := []byte{'{'}
 	if len(metadata) > 0 {
-		text, err := json.Marshal(metadata) // in the order of its keys
-		if err != nil {
-			panic(err) // strings always have a JSON form
-		}
-		header = append(append(append(header, `"__metadata__":`...), text...), ',')
+		header = fmt.Appendf(header, `"__metadata__":%s,`, text(metadata)) // in the order of its keys
 	}
 	next := 0
 	for i, v := range views {
@@ -46,19 +42,8 @@ func EncodeTensors(metadata map[string]string, views []View, vector []float32) [
 		if i > 0 {
 			header = append(header, ',')
 		}
-		name, err := json.Marshal(v.Name)
-		if err != nil {
-			panic(err) // a string always has a JSON form
-		}
-		header = append(header, name...)
-		header = append(header, `:{"dtype":"F32","shape":[`...)
-		for k, d := range v.Shape {
-			if k > 0 {
-				header = append(header, ',')
-			}
-			header = fmt.Appendf(header, "%d", d)
-		}
-		header = fmt.Appendf(header, `],"data_offsets":[%d,%d]}`, v.Offset*4, next*4)
+		offsets := [2]int64{int64(v.Offset) * 4, int64(next) * 4}
+		header = fmt.Appendf(header, "%s:%s", text(v.Name), text(tensorHeader{"F32", append([]int{}, v.Shape...), offsets}))
 	}
 	if next != len(vector) {
 		panic(fmt.Sprintf("model: the views cover %d of %d elements", next, len(vector)))
@@ -71,6 +56,15 @@ func EncodeTensors(metadata map[string]string, views []View, vector []float32) [
 	out = binary.LittleEndian.AppendUint64(out, uint64(len(header)))
 	out = append(out, header...)
 	return kernel.AppendFloats(out, vector)
+}
+
+// text returns the JSON form of what always has one.
+func text(v any) []byte {
+	encoded, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return encoded
 }
 
 // TensorMetadata returns the text under __metadata__ of a safetensors file; none

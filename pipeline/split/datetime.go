@@ -42,17 +42,10 @@ func (o *times) Observe(batch arrow.Record) error {
 	}
 	o.missing += int64(a.NullN())
 	valid := table.Valid(a)
-	for from := 0; from < len(values); {
-		if !valid.Has(from) {
-			from++
-			continue
+	for i := range values {
+		if valid.Has(i) {
+			o.sketch.add(values[i : i+1])
 		}
-		to := from + 1
-		for to < len(values) && valid.Has(to) {
-			to++
-		}
-		o.sketch.add(values[from:to])
-		from = to
 	}
 	return nil
 }
