@@ -233,22 +233,14 @@ func corrupt(format string, args ...any) error {
 
 // appendVector appends the elements of v.
 func appendVector(dst []byte, v kernel.Vector) []byte {
-	for _, x := range v.Float64 {
-		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(x))
-	}
-	for _, x := range v.Int64 {
-		dst = binary.LittleEndian.AppendUint64(dst, uint64(x))
-	}
+	dst, _ = binary.Append(dst, binary.LittleEndian, v.Float64) // slices of numbers have no errors
+	dst, _ = binary.Append(dst, binary.LittleEndian, v.Int64)
 	return kernel.AppendFloats(dst, v.Float32)
 }
 
 // decodeVector sets v to the elements that appendVector wrote.
 func decodeVector(v kernel.Vector, data []byte) {
-	for i := range v.Float64 {
-		v.Float64[i] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
-	}
-	for i := range v.Int64 {
-		v.Int64[i] = int64(binary.LittleEndian.Uint64(data[8*i:]))
-	}
+	_, _ = binary.Decode(data, binary.LittleEndian, v.Float64)
+	_, _ = binary.Decode(data, binary.LittleEndian, v.Int64)
 	kernel.DecodeFloats(v.Float32, data)
 }
