@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"slices"
 	"sync/atomic"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -103,21 +104,13 @@ func (w *Worker) location(ctx context.Context, connection, path string) (storage
 	return bucket, key, err
 }
 
-// columns names the source columns that the spec reads.
-func (d *data) columns() []string {
-	names := make([]string, len(d.plan.Input.Columns))
-	for i, c := range d.plan.Input.Columns {
-		names[i] = c.Name
-	}
-	return names
-}
-
 // natural yields a shard's rows as they are in the file. A batch is the caller's
 // only until the next one, here and below.
 func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
 		options := d.plan.Spec.Spec.Sources.Train.Format.Options
-		r, err := d.format.Open(ctx, options, d.bucket, d.manifest, shard, d.columns(), dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
+		columns := slices.Collect(d.plan.Input.Names())
+		r, err := d.format.Open(ctx, options, d.bucket, d.manifest, shard, columns, dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
 		if err != nil {
 			yield(nil, err)
 			return

@@ -27,22 +27,18 @@ func (m *Measure) For() string { return m.Output }
 // is a line here.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
-		ofBinary(LogLoss, false, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
-		ofBinary(ROCAUC, true, (*binarySums).auc),
-		ofBinary(Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
-		ofNumber(MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
-		ofNumber(RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),
-		ofNumber(MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),
-		ofNumber(R2, true, func(a *numberSums) (float64, bool) { return 1 - a.Squared/a.Labels.Squares, a.Labels.Squares > 0 }),
+		measure("binary", LogLoss, false, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
+		measure("binary", ROCAUC, true, (*binarySums).auc),
+		measure("binary", Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
+		measure("number", MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
+		measure("number", RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),
+		measure("number", MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),
+		measure("number", R2, true, func(a *numberSums) (float64, bool) { return 1 - a.Squared/a.Labels.Squares, a.Labels.Squares > 0 }),
 	}
 }
 
-func ofBinary(name string, higher bool, value func(*binarySums) (float64, bool)) pipeline.Entry {
-	return pipeline.Entry{Name: name, Options: &Measure{"binary", higher, func(a Accumulator) (float64, bool) { return value(a.(*binarySums)) }}}
-}
-
-func ofNumber(name string, higher bool, value func(*numberSums) (float64, bool)) pipeline.Entry {
-	return pipeline.Entry{Name: name, Options: &Measure{"number", higher, func(a Accumulator) (float64, bool) { return value(a.(*numberSums)) }}}
+func measure[Sums Accumulator](output, name string, higher bool, value func(Sums) (float64, bool)) pipeline.Entry {
+	return pipeline.Entry{Name: name, Options: &Measure{output, higher, func(a Accumulator) (float64, bool) { return value(a.(Sums)) }}}
 }
 
 // measures returns the metrics of a type of output by name.

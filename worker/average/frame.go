@@ -89,7 +89,8 @@ type bodyHead struct {
 }
 
 func headOf(count int, kind element, sequence uint64, part stretch) bodyHead {
-	return bodyHead{Magic: [4]byte([]byte(magic)), Count: uint32(count), Kind: kind, Sequence: sequence, From: uint64(part.from), To: uint64(part.to)}
+	return bodyHead{Magic: [4]byte([]byte(magic)), Count: uint32(count), Kind: kind,
+		Sequence: sequence, From: uint64(part.from), To: uint64(part.to)}
 }
 
 // entryHead stands before the note of each entry.

@@ -72,7 +72,8 @@ func build(ctx context.Context, job *Job, config *Config, memory *memory, replic
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
 		b := &builder{replica: replica, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
-		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, record: layout.record(), seed: kernel.Mix(job.Trainer.Seed) + uint64(replica)}
+		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, record: layout.record(),
+			seed: kernel.Mix(job.Trainer.Seed) + uint64(replica)}
 		builders[i] = b
 	}
 	defer func() {
