@@ -43,18 +43,6 @@ func (d *data) sums() (metric.Accumulator, error) {
 	return metric.New(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold)
 }
 
-// selected gathers the predictions and labels of one split, so that an
-// accumulator sees whole batches.
-type selected struct {
-	sums                metric.Accumulator
-	predictions, labels []float32
-}
-
-func (s *selected) flush() {
-	s.sums.Observe(s.predictions, s.labels)
-	s.predictions, s.labels = s.predictions[:0], s.labels[:0]
-}
-
 // mapEvaluate scores shards' validation and test rows with the trained model, by
 // the same path that scores the stream.
 func mapEvaluate(ctx context.Context, t *Task) error {
@@ -73,17 +61,15 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, shard int
 	if err != nil {
 		return out, err
 	}
-	var bySplit [split.Count]*selected
-	for _, s := range evaluatedSplits {
-		sums, err := d.sums()
-		if err != nil {
+	var sums [len(evaluatedSplits)]metric.Accumulator
+	for i := range sums {
+		if sums[i], err = d.sums(); err != nil {
 			return out, err
 		}
-		bySplit[s] = &selected{sums: sums}
 	}
 	var rep pipeline.Report
 	var parts []uint8
-	var predictions, labels []float32
+	var predictions, labels, somePredictions, someLabels []float32
 	var valid []bool
 	for rows, err := range through(d.batches(ctx, shard), func(batch arrow.Record) (rows arrow.Record, err error) {
 		rows, predictions, err = scorer.Score(ctx, batch, &rep)
@@ -98,18 +84,19 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, shard int
 		if labels, valid, err = model.Transform.Labels(rows, labels); err != nil {
 			return out, err
 		}
-		for i, p := range parts {
-			if s := bySplit[p]; s != nil && (valid == nil || valid[i]) {
-				s.predictions = append(s.predictions, predictions[i])
-				s.labels = append(s.labels, labels[i])
+		for i, s := range evaluatedSplits { // an accumulator sees whole batches
+			somePredictions, someLabels = somePredictions[:0], someLabels[:0]
+			for row, p := range parts {
+				if p == s && (valid == nil || valid[row]) {
+					somePredictions = append(somePredictions, predictions[row])
+					someLabels = append(someLabels, labels[row])
+				}
 			}
-		}
-		for _, s := range evaluatedSplits {
-			bySplit[s].flush()
+			sums[i].Observe(somePredictions, someLabels)
 		}
 	}
-	for i, s := range evaluatedSplits {
-		if out[i], err = json.Marshal(bySplit[s].sums); err != nil {
+	for i := range sums {
+		if out[i], err = json.Marshal(sums[i]); err != nil {
 			return out, err
 		}
 	}
