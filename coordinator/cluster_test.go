@@ -22,6 +22,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 )
@@ -96,7 +97,7 @@ func newPeer(t *testing.T, id string) (Peer, [2]net.Listener) {
 func (c *cluster) start(id string, l [2]net.Listener) {
 	c.t.Helper()
 	cfg := Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Records: c.records, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
-		Raft:     raftnode.Timing{HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond},
+		Raft:     raftnode.Timing{ElectionTimeout: 200 * time.Millisecond},
 		LeaseTTL: 600 * time.Millisecond}
 	if c.tune != nil {
 		c.tune(&cfg)
@@ -140,7 +141,7 @@ func (c *cluster) client(ids ...string) *api.Client {
 			}
 		}
 	}
-	client, err := api.NewClient(api.Config{Addresses: addresses, Attempts: 100, WaitMax: 100 * time.Millisecond})
+	client, err := api.NewClient(api.Config{Addresses: addresses, Attempts: 100, Waits: retry.Backoff{Min: 25 * time.Millisecond, Max: 100 * time.Millisecond}})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/retry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,7 +59,7 @@ func serve(t *testing.T, f *fake) string {
 
 func newTestClient(t *testing.T, addresses ...string) *Client {
 	t.Helper()
-	c, err := NewClient(Config{Addresses: addresses, Attempts: 6, WaitMin: time.Millisecond, WaitMax: 2 * time.Millisecond})
+	c, err := NewClient(Config{Addresses: addresses, Attempts: 6, Waits: retry.Backoff{Min: time.Millisecond, Max: 2 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +96,8 @@ func TestClientGoesOnToTheNodeThatAnswers(t *testing.T) {
 			t.Fatalf("%v, %v", resp, err)
 		}
 	}
-	if len(down.ids) != 1 || len(up.ids) != 2 || c.Address() != upAddress {
-		t.Errorf("the node that is down was asked %d times, the other %d times; the client stays with %s", len(down.ids), len(up.ids), c.Address())
+	if len(down.ids) != 1 || len(up.ids) != 2 || c.nodes[c.current()] != upAddress {
+		t.Errorf("the node that is down was asked %d times, the other %d times; the client stays with %s", len(down.ids), len(up.ids), c.nodes[c.current()])
 	}
 	if up.ids[0] != down.ids[0] || up.ids[0] == "" || up.ids[1] == up.ids[0] {
 		t.Errorf("request ids %v, then %v: one per logical request", down.ids, up.ids)
@@ -145,7 +146,7 @@ func TestClientSaysWhatToDoWhereNobodyAnswers(t *testing.T) {
 	}
 	address := l.Addr().String()
 	l.Close()
-	c, err := NewClient(Config{Addresses: []string{address}, Attempts: 2, WaitMin: time.Millisecond, Unreachable: "start it"})
+	c, err := NewClient(Config{Addresses: []string{address}, Attempts: 2, Waits: retry.Backoff{Min: time.Millisecond}, Unreachable: "start it"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestClientLeavesANodeThatHangs(t *testing.T) {
 	up := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
 		return &apiv1.StartRunResponse{}, nil
 	}}
-	c, err := NewClient(Config{Addresses: []string{serve(t, hangs), serve(t, up)}, WaitMin: time.Millisecond, AttemptTimeout: 50 * time.Millisecond})
+	c, err := NewClient(Config{Addresses: []string{serve(t, hangs), serve(t, up)}, Waits: retry.Backoff{Min: time.Millisecond}, AttemptTimeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

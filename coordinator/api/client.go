@@ -40,10 +40,9 @@ type Config struct {
 	// Attempts bounds the tries of one call, default 50: with the waits between
 	// them about ten seconds, longer than an election on a busy machine.
 	Attempts int
-	// WaitMin and WaitMax bound the wait before another try, which doubles from
-	// the one to the other and is jittered by half. Defaults 25 ms and 300 ms: an
-	// election takes a second, and a longer wait would only add to it.
-	WaitMin, WaitMax time.Duration
+	// Waits are those before another try, default 25 ms to 300 ms: an election
+	// takes a second, and a longer wait would only add to it.
+	Waits retry.Backoff
 	// AttemptTimeout bounds one try beyond the time that the request itself may
 	// wait, default 10 s, so that a node that hangs is left.
 	AttemptTimeout time.Duration
@@ -51,8 +50,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Attempts = cmp.Or(c.Attempts, 50)
-	c.WaitMin = cmp.Or(c.WaitMin, 25*time.Millisecond)
-	c.WaitMax = cmp.Or(c.WaitMax, 300*time.Millisecond)
+	c.Waits = cmp.Or(c.Waits, retry.Backoff{Min: 25 * time.Millisecond, Max: 300 * time.Millisecond})
 	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 10*time.Second)
 	return c
 }
@@ -66,7 +64,6 @@ type Client struct {
 	cfg   Config
 	http  *http.Client
 	nodes []string // host:port
-	waits retry.Backoff
 	// at is the node that answered last.
 	at atomic.Int64
 }
@@ -77,7 +74,6 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: "addresses", Hint: "at least one is needed"}
 	}
 	c := &Client{cfg: cfg.withDefaults(), http: &http.Client{Transport: NewTransport()}}
-	c.waits = retry.Backoff{Min: c.cfg.WaitMin, Max: c.cfg.WaitMax}
 	for _, a := range cfg.Addresses {
 		base := a
 		if !strings.Contains(base, "://") {
@@ -114,9 +110,6 @@ func NewTransport() *http.Transport {
 // Close lets go of the connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Address returns the coordinator that answered last, or the first.
-func (c *Client) Address() string { return c.nodes[c.current()] }
-
 func (c *Client) current() int { return int(c.at.Load()) % len(c.nodes) }
 
 // nodeKey is the context's key of the node that a request goes to.
@@ -144,12 +137,10 @@ func (c *Client) tryNodes(next connect.UnaryFunc) connect.UnaryFunc {
 		var last error
 		at := c.current()
 		for attempt := range c.cfg.Attempts {
-			if attempt > 0 {
-				// The first round over the nodes is quick: one of them may be down and
-				// the next one not.
-				if c.waits.Wait(ctx, attempt/len(c.nodes)+1) != nil {
-					return nil, canceled(ctx.Err(), last)
-				}
+			// The first round over the nodes is quick: one of them may be down and the
+			// next one not.
+			if attempt > 0 && c.cfg.Waits.Wait(ctx, attempt/len(c.nodes)+1) != nil {
+				return nil, canceled(ctx.Err(), last)
 			}
 			try, cancel := context.WithTimeout(context.WithValue(ctx, nodeKey{}, c.nodes[at]), patience)
 			resp, err := next(try, req)

@@ -64,7 +64,7 @@ func (n *Node) AppliedIndex() uint64 { return n.raft.AppliedIndex() }
 // leader only. An Unavailable error leaves the outcome unknown: the entry may be
 // committed yet, so the caller must be able to repeat it.
 func (n *Node) Apply(entry []byte) (any, error) {
-	future := n.raft.Apply(entry, n.cfg.ApplyTimeout)
+	future := n.raft.Apply(entry, applyTimeout)
 	if err := future.Error(); err != nil {
 		return nil, unavailable("commit", err)
 	}
@@ -79,7 +79,7 @@ func (n *Node) Apply(entry []byte) (any, error) {
 // linearizable. It works on the leader only.
 func (n *Node) Read() error {
 	if term := n.raft.CurrentTerm(); n.readable.Load() != term {
-		if err := n.raft.Barrier(n.cfg.ApplyTimeout).Error(); err != nil {
+		if err := n.raft.Barrier(applyTimeout).Error(); err != nil {
 			return unavailable("read", err)
 		}
 		n.readable.Store(term)

@@ -23,7 +23,7 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// Bounds of what is kept.
+// Bounds of what is kept, and of waits.
 const (
 	// lockWait is how long opening waits for another process to let go of the
 	// directory; longer than a restart overlaps.
@@ -32,6 +32,12 @@ const (
 	cachedEntries = 512
 	// keptSnapshots: the newest, and the one before in case the newest is damaged.
 	keptSnapshots = 2
+	// snapshotEvery is how often it is looked whether a snapshot is due, and
+	// snapshotAfter the number of new entries that makes it so.
+	snapshotEvery = 30 * time.Second
+	snapshotAfter = 4096
+	// applyTimeout bounds the wait for a place in the leader's queue.
+	applyTimeout = 5 * time.Second
 )
 
 // Machine is what the log drives. Its methods are called one at a time.
@@ -67,36 +73,14 @@ type Config struct {
 
 // Timing is how patient a node is, and how much of the log it keeps.
 type Timing struct {
-	// HeartbeatTimeout is how long a follower waits for its leader before it asks
-	// for an election, default 500 ms. Below 300 ms a busy machine elects without
-	// need.
-	HeartbeatTimeout time.Duration
-	// ElectionTimeout is how long a candidate waits for votes, default 500 ms.
+	// ElectionTimeout is how long a follower waits for its leader before it asks
+	// for an election, and then for votes, default 500 ms. Below 300 ms a busy
+	// machine elects without need. A leader goes on for half of it without hearing
+	// from a majority.
 	ElectionTimeout time.Duration
-	// LeaderLease is how long a leader goes on without hearing from a majority,
-	// default 250 ms; at most HeartbeatTimeout.
-	LeaderLease time.Duration
-	// SnapshotInterval is how often it is looked whether a snapshot is due,
-	// default 30 s, and SnapshotThreshold the number of new entries that makes it
-	// so, default 4096.
-	SnapshotInterval  time.Duration
-	SnapshotThreshold uint64
 	// TrailingLogs is the number of entries kept behind a snapshot for followers
 	// that are a bit behind, default 2048.
 	TrailingLogs uint64
-	// ApplyTimeout bounds the wait for a place in the leader's queue, default 5 s.
-	ApplyTimeout time.Duration
-}
-
-func (c Config) withDefaults() Config {
-	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 500*time.Millisecond)
-	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, 500*time.Millisecond)
-	c.LeaderLease = cmp.Or(c.LeaderLease, 250*time.Millisecond)
-	c.SnapshotInterval = cmp.Or(c.SnapshotInterval, 30*time.Second)
-	c.SnapshotThreshold = cmp.Or(c.SnapshotThreshold, 4096)
-	c.TrailingLogs = cmp.Or(c.TrailingLogs, 2048)
-	c.ApplyTimeout = cmp.Or(c.ApplyTimeout, 5*time.Second)
-	return c
 }
 
 // Validate reports the first thing that is wrong with c.
@@ -104,7 +88,6 @@ func (c Config) Validate() error {
 	invalid := func(subject, hint string) error {
 		return &thalweg.Error{Op: "configure raft", Kind: thalweg.Invalid, Subject: subject, Hint: hint}
 	}
-	c = c.withDefaults()
 	seen := make(map[string]bool)
 	for _, p := range c.Peers {
 		if p.ID == "" || p.Address == "" || seen[p.ID] {
@@ -117,8 +100,6 @@ func (c Config) Validate() error {
 		return invalid(fmt.Sprintf("node %q", c.ID), "the peers must name this node too")
 	case c.Dir == "":
 		return invalid("directory", "the log needs a place")
-	case c.LeaderLease > c.HeartbeatTimeout:
-		return invalid(fmt.Sprintf("leader lease %v", c.LeaderLease), fmt.Sprintf("at most the heartbeat timeout, %v", c.HeartbeatTimeout))
 	}
 	return nil
 }
@@ -143,15 +124,11 @@ type Node struct {
 }
 
 // Open starts a member on the listener, which it takes over, and the directory.
-// The caller must Run it.
+// cfg has to be valid. The caller must Run the node.
 func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) (*Node, error) {
-	if err := cfg.Validate(); err != nil {
-		listener.Close()
-		return nil, err
-	}
-	n := &Node{cfg: cfg.withDefaults(), log: log, fatal: make(chan error, 1)}
+	n := &Node{cfg: cfg, log: log, fatal: make(chan error, 1)}
 	n.fsm = &fsm{machine: machine, fail: n.fail}
-	n.wire = newStream(listener)
+	n.wire = &stream{Listener: listener}
 	if err := n.open(); err != nil {
 		n.close()
 		return nil, err
@@ -189,10 +166,10 @@ func (n *Node) open() error {
 	conf.Logger = logger
 	conf.BatchApplyCh = true
 	conf.NoLegacyTelemetry = true
-	conf.HeartbeatTimeout, conf.ElectionTimeout = n.cfg.HeartbeatTimeout, n.cfg.ElectionTimeout
-	conf.LeaderLeaseTimeout = n.cfg.LeaderLease
-	conf.SnapshotInterval, conf.SnapshotThreshold = n.cfg.SnapshotInterval, n.cfg.SnapshotThreshold
-	conf.TrailingLogs = n.cfg.TrailingLogs
+	conf.ElectionTimeout = cmp.Or(n.cfg.ElectionTimeout, 500*time.Millisecond)
+	conf.HeartbeatTimeout, conf.LeaderLeaseTimeout = conf.ElectionTimeout, conf.ElectionTimeout/2
+	conf.SnapshotInterval, conf.SnapshotThreshold = snapshotEvery, snapshotAfter
+	conf.TrailingLogs = cmp.Or(n.cfg.TrailingLogs, 2048)
 
 	has, err := raft.HasExistingState(cache, store, snapshots)
 	if err != nil {

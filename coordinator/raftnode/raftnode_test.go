@@ -99,8 +99,7 @@ func listen(t *testing.T) net.Listener {
 }
 
 func (g *group) config(id string) Config {
-	return Config{ID: id, Peers: g.peers, Dir: filepath.Join(g.dir, id), Timing: Timing{HeartbeatTimeout: 200 * time.Millisecond,
-		ElectionTimeout: 200 * time.Millisecond, LeaderLease: 100 * time.Millisecond, TrailingLogs: 1}}
+	return Config{ID: id, Peers: g.peers, Dir: filepath.Join(g.dir, id), Timing: Timing{ElectionTimeout: 200 * time.Millisecond, TrailingLogs: 1}}
 }
 
 func (g *group) start(id string, l net.Listener, machine *list) {
@@ -342,7 +341,6 @@ func TestConfigIsChecked(t *testing.T) {
 		"no directory":    {ID: "a", Peers: peers},
 		"not among peers": {ID: "b", Peers: peers, Dir: os.TempDir()},
 		"twice":           {ID: "a", Peers: append(peers, peers...), Dir: os.TempDir()},
-		"lease too long":  {ID: "a", Peers: peers, Dir: os.TempDir(), Timing: Timing{LeaderLease: time.Second}},
 	} {
 		if err := cfg.Validate(); !thalweg.Is(err, thalweg.Invalid) {
 			t.Errorf("%s: %v", name, err)

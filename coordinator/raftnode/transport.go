@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,58 +48,36 @@ func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 // closing it ends them and the goroutines that wait on them.
 type stream struct {
 	net.Listener
-	mu struct {
-		sync.Mutex
-		closed bool
-		conns  map[*conn]struct{}
-	}
-}
-
-func newStream(l net.Listener) *stream {
-	s := &stream{Listener: l}
-	s.mu.conns = make(map[*conn]struct{})
-	return s
+	closed atomic.Bool
+	open   sync.Map // of *conn
 }
 
 // Dial connects to a peer.
 func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	c, err := net.DialTimeout("tcp", string(address), timeout)
-	if err != nil {
-		return nil, err
-	}
-	return s.track(c)
+	return s.track(net.DialTimeout("tcp", string(address), timeout))
 }
 
 // Accept waits for a peer.
-func (s *stream) Accept() (net.Conn, error) {
-	c, err := s.Listener.Accept()
+func (s *stream) Accept() (net.Conn, error) { return s.track(s.Listener.Accept()) }
+
+func (s *stream) track(c net.Conn, err error) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.track(c)
-}
-
-func (s *stream) track(c net.Conn) (net.Conn, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.closed {
+	tracked := &conn{c, s}
+	s.open.Store(tracked, nil)
+	if s.closed.Load() {
 		c.Close()
 		return nil, net.ErrClosed
 	}
-	tracked := &conn{Conn: c, of: s}
-	s.mu.conns[tracked] = struct{}{}
 	return tracked, nil
 }
 
 // Close stops listening and ends all connections.
 func (s *stream) Close() error {
-	s.mu.Lock()
-	s.mu.closed = true
-	conns := s.mu.conns
-	s.mu.conns = nil
-	s.mu.Unlock()
-	for c := range conns {
-		c.Conn.Close()
+	s.closed.Store(true)
+	for c := range s.open.Range {
+		c.(*conn).Conn.Close()
 	}
 	return s.Listener.Close()
 }
@@ -111,8 +90,6 @@ type conn struct {
 
 // Close ends the connection.
 func (c *conn) Close() error {
-	c.of.mu.Lock()
-	delete(c.of.mu.conns, c)
-	c.of.mu.Unlock()
+	c.of.open.Delete(c)
 	return c.Conn.Close()
 }
