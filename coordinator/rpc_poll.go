@@ -57,27 +57,16 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 		return nil, err
 	}
 	if msg.Leaving {
-		if err := c.releaseAll(thalweg.WorkerID(msg.WorkerId)); err != nil {
-			return nil, err
-		}
-		lead.liveness.left(thalweg.WorkerID(msg.WorkerId))
-		return &apiv1.PollResponse{Accepted: accepted}, nil
+		return &apiv1.PollResponse{Accepted: accepted}, c.leave(lead, thalweg.WorkerID(msg.WorkerId))
 	}
-	resp, err := c.awaitLeases(ctx, lead, msg, len(accepted) > 0)
-	if err != nil {
-		return nil, err
-	}
-	resp.Accepted = accepted
-	return resp, nil
+	return c.awaitLeases(ctx, lead, msg, accepted)
 }
 
 // awaitLeases plans for the worker until its leases differ from those it knows,
 // or its wait is over.
-func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *apiv1.PollRequest, atOnce bool) (*apiv1.PollResponse, error) {
+func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *apiv1.PollRequest, accepted []string) (*apiv1.PollResponse, error) {
 	defer c.parked.Add(-1)
-	if c.parked.Add(1) > maxParked {
-		atOnce = true
-	}
+	atOnce := c.parked.Add(1) > maxParked || len(accepted) > 0
 	wait := min(time.Duration(max(msg.WaitMs, 0))*time.Millisecond, c.cfg.LeaseTTL/maxPollsPerTTL)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -92,7 +81,7 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 			return nil, err
 		}
 		if atOnce || hash != msg.KnownLeases {
-			return &apiv1.PollResponse{Leases: leases, LeasesHash: hash}, nil
+			return &apiv1.PollResponse{Accepted: accepted, Leases: leases, LeasesHash: hash}, nil
 		}
 		select {
 		case <-changed:
@@ -121,10 +110,7 @@ func (c *Coordinator) takeReports(lead *leadership, msg *apiv1.PollRequest) (acc
 	for _, cmd := range noted {
 		group.Go(func() error { return c.carryOut(cmd) })
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return accepted, nil
+	return accepted, group.Wait()
 }
 
 // report commits one report.
@@ -232,15 +218,17 @@ func ofStreams(s *state.State, msg *apiv1.PollRequest) []state.Command {
 	return commands
 }
 
-// releaseAll takes back the leases of a worker that is leaving.
-func (c *Coordinator) releaseAll(id thalweg.WorkerID) error {
+// leave takes back the leases of a worker that is leaving, and forgets it.
+func (c *Coordinator) leave(lead *leadership, id thalweg.WorkerID) error {
 	var cmd *state.ReleaseLeases
 	c.replica.view(func(s *state.State) { cmd = state.Release("", s.HeldBy(id)...) })
-	if len(cmd.Leases) == 0 {
-		return nil
+	if len(cmd.Leases) > 0 {
+		if _, err := c.propose(cmd, ""); err != nil {
+			return err
+		}
 	}
-	_, err := c.propose(cmd, "")
-	return err
+	lead.liveness.left(id)
+	return nil
 }
 
 // checkPoll refuses a poll that is over a bound.

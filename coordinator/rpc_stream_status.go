@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 
 	"google.golang.org/protobuf/proto"
@@ -47,31 +48,25 @@ func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, l *
 	}
 	v.Pipeline, v.Topic, v.Partition = string(p.Name), p.Newest().Topic, int32(t.Index)
 	v.Worker, v.Partitions = string(t.Worker), int32(len(p.Partitions))
+	leased := t.State == state.TaskLeased
+	if !leased || v.State == "" {
+		v.State = thalweg.StreamWaiting
+	}
 	switch {
 	case part.Stopped != "":
 		v.State, v.Message = thalweg.StreamStopped, part.Stopped
-	case t.State == state.TaskLeased && p.Paused:
-		v.State = thalweg.StreamPaused
-	case t.State == state.TaskLeased:
-		if v.State == "" {
-			v.State = thalweg.StreamWaiting
-		}
-	default:
-		v.State = thalweg.StreamWaiting
-		switch {
-		case !s.Scores(p):
-			v.Message = "no " + p.Newest().Alias + " of model " + string(p.Newest().Model) + " yet"
-		case part.Failures > 0:
-			v.Message = "it failed and is tried again: " + part.LastError
-		default:
-			v.Message = "no worker has taken it yet"
-		}
-	}
-	if p.PauseReason != "" && part.Stopped == "" {
+	case p.PauseReason != "":
 		v.State, v.Message = thalweg.StreamPaused, p.PauseReason
+	case leased && p.Paused:
+		v.State = thalweg.StreamPaused
+	case leased:
+	case !s.Scores(p):
+		v.Message = "no " + p.Newest().Alias + " of model " + string(p.Newest().Model) + " yet"
+	case part.Failures > 0:
+		v.Message = "it failed and is tried again: " + part.LastError
+	default:
+		v.Message = "no worker has taken it yet"
 	}
-	if v.Message == "" {
-		v.Message = refusals
-	}
+	v.Message = cmp.Or(v.Message, refusals)
 	return v
 }
