@@ -1,0 +1,77 @@
+package coordinator
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+func TestLostWorkerIsReplacedAndFenced(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := c.client()
+	applied := c.apply(client, "flights", 1)
+	lost := newRobot(c, "lost", func(*apiv1.Lease) bool { return true })
+	dismiss := c.employ(lost)
+	c.eventually("the worker has the first task", func() bool { return len(lost.leases()) == 1 })
+	dismiss()
+	late := resultOf(lost.leases()[0])
+	if _, err := client.Status(c.ctx(), &apiv1.StatusRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	c.employ(newRobot(c, "w2", nil))
+	c.awaitRun(client, applied.RunId)
+
+	// The lost worker comes back with a result that it was not asked for any more.
+	late.Outputs["manifest"] = "forged#" + strings.Repeat("0", 64)
+	resp, err := client.Poll(c.ctx(), &apiv1.PollRequest{WorkerId: "lost", Incarnation: "i-lost", Slots: 0, Reports: []*apiv1.TaskReport{late}})
+	if err != nil || len(resp.Accepted) != 1 {
+		t.Fatalf("the late report: %v, %v", resp, err)
+	}
+	run := c.awaitRun(client, applied.RunId)
+	if run.State != "succeeded" || strings.HasPrefix(run.Outputs["manifest"], "forged") {
+		t.Errorf("the run ended: %v", run)
+	}
+	if task := run.Stages[0].Tasks[0]; task.Worker != "w2" || task.Token <= late.Token || task.Attempts != 2 {
+		t.Errorf("the first task: %v, the late report had token %d", task, late.Token)
+	}
+}
+
+func TestLeavingWorkerGivesItsLeasesBackAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(cfg *Config) { cfg.LeaseTTL = time.Hour })
+	client := c.client()
+	applied := c.apply(client, "flights", 1)
+	w1 := newRobot(c, "w1", func(*apiv1.Lease) bool { return true })
+	dismiss := c.employ(w1)
+	c.eventually("the worker has the first task", func() bool { return len(w1.leases()) == 1 })
+	dismiss()
+	resp, err := client.Poll(c.ctx(), &apiv1.PollRequest{WorkerId: "w1", Incarnation: "i-w1", Slots: 2, Leaving: true})
+	if err != nil || len(resp.Leases) != 0 {
+		t.Fatalf("leaving: %v, %v", resp, err)
+	}
+	c.employ(newRobot(c, "w2", nil))
+	if run := c.awaitRun(client, applied.RunId); run.State != "succeeded" {
+		t.Errorf("the run ended: %v", run)
+	}
+}
+
+func TestSecondProcessUnderOneNameIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := c.client()
+	poll := func(incarnation string) error {
+		_, err := client.Poll(c.ctx(), &apiv1.PollRequest{WorkerId: "w1", Incarnation: incarnation, Slots: 1})
+		return err
+	}
+	if err := poll("old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := poll("new"); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, "the older process", poll("old"), thalweg.Fenced)
+}
