@@ -87,11 +87,6 @@ func (c *Coordinator) recovered(_ context.Context, spec connect.Spec, _ http.Hea
 // toLeader serves a request here if this node leads, and passes it on to the
 // leader otherwise, so that any node takes any request.
 func (c *Coordinator) toLeader(here http.Handler) http.Handler {
-	writer := connect.NewErrorWriter()
-	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
-		// Writing can only fail when the caller is gone.
-		_ = writer.Write(w, r, api.ToConnect(err))
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.node.IsLeader() {
 			here.ServeHTTP(w, r)
@@ -118,7 +113,6 @@ func (c *Coordinator) toLeader(here http.Handler) http.Handler {
 
 // newProxy returns the handler that passes requests on to the leader.
 func (c *Coordinator) newProxy() http.Handler {
-	writer := connect.NewErrorWriter()
 	return &httputil.ReverseProxy{
 		Transport: c.peers,
 		ErrorLog:  slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
@@ -127,10 +121,15 @@ func (c *Coordinator) newProxy() http.Handler {
 			r.Out.Header.Set(forwardedHeader, c.cfg.ID)
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			_ = writer.Write(w, r, api.ToConnect(&thalweg.Error{Op: "pass on to leader", Kind: thalweg.Unavailable,
-				Subject: "node " + c.node.Leader(), Hint: "try again", Err: err}))
+			refuse(w, r, &thalweg.Error{Op: "pass on to leader", Kind: thalweg.Unavailable,
+				Subject: "node " + c.node.Leader(), Hint: "try again", Err: err})
 		},
 	}
+}
+
+// refuse answers with an error; writing can only fail when the caller is gone.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	_ = connect.NewErrorWriter().Write(w, r, api.ToConnect(err))
 }
 
 // ready answers 200 while the node can serve requests, itself or by the leader

@@ -21,7 +21,7 @@ type ApplySpec struct {
 	Stages   []stages.Plan        `json:"stages"`          // of a run of the spec
 	Topic    string               `json:"topic,omitempty"` // empty: no stream half
 	// Training names what of the spec a trained version depends on: equal for
-	// specs that train the same. Empty, as in entries of older builds: not known.
+	// specs that train the same. Empty: not known.
 	Training string `json:"training,omitempty"`
 }
 
@@ -72,7 +72,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 		s.endRun(active, RunCanceled, fmt.Sprintf("superseded by generation %d", spec.Generation))
 	}
 	p.Specs = append(p.Specs, spec)
-	p.dropOldSpecs()
+	p.Specs = slices.Delete(p.Specs, 0, max(0, len(p.Specs)-MaxGenerations)) // no run of an older one is left
 	p.Ordinal = 0
 	if spec.Topic != topicBefore {
 		s.endStream(p)

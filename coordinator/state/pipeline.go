@@ -11,11 +11,9 @@ import (
 type Pipeline struct {
 	Name thalweg.PipelineName `json:"name"`
 	// Specs are the newest MaxGenerations accepted specs, oldest first.
-	Specs []*Spec `json:"specs"`
-	// Ordinal counts the runs of the newest generation.
-	Ordinal uint64 `json:"ordinal"`
-	// ActiveRun is the run that has not ended; a pipeline has at most one.
-	ActiveRun thalweg.RunID `json:"active_run,omitempty"`
+	Specs     []*Spec       `json:"specs"`
+	Ordinal   uint64        `json:"ordinal"`              // counts the runs of the newest generation
+	ActiveRun thalweg.RunID `json:"active_run,omitempty"` // the only one that has not ended
 	// Paused keeps the stream from scoring until an operator resumes it; it outlives
 	// generations.
 	Paused bool `json:"paused,omitempty"`
@@ -40,10 +38,9 @@ type Spec struct {
 	AppliedMS  int64              `json:"applied_ms"`
 	Model      thalweg.ModelName  `json:"model"`
 	Alias      string             `json:"alias"`
-	// Topic is what the stream half scores, empty if the spec has none.
-	Topic string `json:"topic,omitempty"`
+	Topic      string             `json:"topic,omitempty"` // what the stream half scores, empty if the spec has none
 	// Training is that of ApplySpec; Since is the first generation of those up to
-	// this one that all have the same, 0 in specs of older builds.
+	// this one that all have the same.
 	Training string             `json:"training,omitempty"`
 	Since    thalweg.Generation `json:"since,omitempty"`
 }
@@ -51,19 +48,15 @@ type Spec struct {
 // Partition is one topic partition and the task that scores it.
 type Partition struct {
 	Task *Task `json:"task"`
-	// Stopped says why scoring cannot go on without an operator, empty while it
-	// can.
+	// Stopped says why scoring cannot go on without an operator, empty while it can.
 	Stopped string `json:"stopped,omitempty"`
-	// Failures counts failed attempts in a row and FailedMS is the time of the
-	// last: the next lease waits the longer, the more there were.
-	Failures uint32 `json:"failures,omitempty"`
-	FailedMS int64  `json:"failed_ms,omitempty"`
-	// LeasedMS is the time of the newest lease.
-	LeasedMS int64 `json:"leased_ms,omitempty"`
-	// LastError is that of the last failure.
-	LastError string `json:"last_error,omitempty"`
-	// Skip is the newest authorization to give up lost offsets.
-	Skip *SkipAuthorization `json:"skip,omitempty"`
+	// Failures counts failed attempts in a row, the last of which was at FailedMS
+	// with LastError: the next lease waits the longer, the more there were.
+	Failures  uint32             `json:"failures,omitempty"`
+	FailedMS  int64              `json:"failed_ms,omitempty"`
+	LastError string             `json:"last_error,omitempty"`
+	LeasedMS  int64              `json:"leased_ms,omitempty"` // the time of the newest lease
+	Skip      *SkipAuthorization `json:"skip,omitempty"`      // the newest
 	// Grown is set if the topic got the partition after the stream had begun: none
 	// of its records may be left out, whatever the spec says of the start.
 	Grown bool `json:"grown,omitempty"`
@@ -109,9 +102,7 @@ func (s *State) Champion(p *Pipeline) []*ModelVersion {
 
 // Scores reports whether the pipeline's partitions can be leased now: it has a
 // stream and a champion.
-func (s *State) Scores(p *Pipeline) bool {
-	return len(p.Partitions) > 0 && len(s.Champion(p)) > 0
-}
+func (s *State) Scores(p *Pipeline) bool { return len(p.Partitions) > 0 && len(s.Champion(p)) > 0 }
 
 // setPartitions makes the pipeline's partitions number n; it only adds.
 func (s *State) setPartitions(p *Pipeline, n uint32) {
@@ -127,9 +118,7 @@ func (s *State) setPartitions(p *Pipeline, n uint32) {
 // granted again with new tokens, and forgets their failures.
 func (s *State) restartStream(p *Pipeline) {
 	for _, part := range p.Partitions {
-		if part.Task.State == TaskLeased {
-			s.endLease(part.Task, TaskWaiting)
-		}
+		s.endLease(part.Task, TaskWaiting)
 		part.forgive()
 	}
 }
@@ -145,11 +134,3 @@ func (s *State) endStream(p *Pipeline) {
 
 // forgive forgets the failures of a partition.
 func (p *Partition) forgive() { p.Stopped, p.Failures, p.FailedMS, p.LastError = "", 0, 0, "" }
-
-// dropOldSpecs keeps the newest MaxGenerations, and the one of an active run is
-// always among them: a new generation ends the run of the one before.
-func (p *Pipeline) dropOldSpecs() {
-	if over := len(p.Specs) - MaxGenerations; over > 0 {
-		p.Specs = slices.Delete(p.Specs, 0, over)
-	}
-}

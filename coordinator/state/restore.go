@@ -154,14 +154,11 @@ func (s *State) restoreStage(r *Run) error {
 			return err
 		}
 	}
-	// The reducers are there exactly when the map tasks are done, and a stage whose
-	// tasks are all done is over.
-	have, want := uint32(len(stage.Tasks)), stage.Maps
-	if done >= stage.Maps {
-		want = stage.Total
-	}
-	if stage.State != StageRunning || stage.Done != done || done >= stage.Total && stage.Over != stages.OverNothing || have != want {
-		return damaged("run "+string(r.ID), fmt.Errorf("stage %s has %d tasks of %d, %d done of %d", stage.Name, have, stage.Total, done, stage.Done))
+	// A stage whose tasks are all done is over.
+	if stage.State != StageRunning || stage.Done != done || done >= stage.Total && stage.Over != stages.OverNothing ||
+		uint32(len(stage.Tasks)) != stage.begun() {
+		return damaged("run "+string(r.ID), fmt.Errorf("stage %s has %d tasks of %d, %d done of %d",
+			stage.Name, len(stage.Tasks), stage.Total, done, stage.Done))
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ type Run struct {
 	Version    thalweg.ModelVersion `json:"version,omitempty"` // once registered
 }
 
-// compareStart orders runs by when they started.
+// compareStart orders runs by their start.
 func compareStart(a, b *Run) int { return cmp.Compare(a.StartIndex, b.StartIndex) }
 
 // Stage returns the stage that the run is in or ended in.
@@ -77,16 +77,12 @@ func (s *State) startRun(p *Pipeline, c *StartRun) *Run {
 func (s *State) begin(r *Run) {
 	stage := r.Stage()
 	stage.State, stage.StartedMS = StageRunning, s.timeMS
-	if stage.Maps > 0 {
-		s.addTasks(r, stage, stage.Maps)
-	} else {
-		s.addTasks(r, stage, stage.Total)
-	}
+	s.addTasks(r, stage)
 }
 
-// addTasks makes the tasks of a stage up to the n-th.
-func (s *State) addTasks(r *Run, stage *Stage, n uint32) {
-	for i := uint32(len(stage.Tasks)); i < n; i++ {
+// addTasks makes the tasks of a stage that it has come to.
+func (s *State) addTasks(r *Run, stage *Stage) {
+	for i := uint32(len(stage.Tasks)); i < stage.begun(); i++ {
 		t := stage.expected(r, i)
 		stage.Tasks = append(stage.Tasks, t)
 		s.tasks[t.ID] = t
@@ -97,9 +93,7 @@ func (s *State) addTasks(r *Run, stage *Stage, n uint32) {
 func (s *State) taskDone(r *Run) {
 	stage := r.Stage()
 	if stage.Done < stage.Total {
-		if stage.Done == stage.Maps {
-			s.addTasks(r, stage, stage.Total)
-		}
+		s.addTasks(r, stage)
 		return
 	}
 	if missing := r.gather(stage); missing != "" {

@@ -100,6 +100,15 @@ func (p *Stage) size(counts map[string]int64) (flaw string) {
 	return ""
 }
 
+// begun is the number of tasks that a running stage has: the map tasks and, once
+// those are done, the reducers.
+func (p *Stage) begun() uint32 {
+	if p.Done < p.Maps {
+		return p.Maps
+	}
+	return p.Total
+}
+
 // Range returns the shards [from, to) of a map task: ranges of all tasks cover
 // the stage's shards once, and none is empty.
 func (p *Stage) Range(t *Task) (from, to uint32) {
