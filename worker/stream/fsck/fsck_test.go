@@ -372,7 +372,7 @@ func (g *growing) List(ctx context.Context, under, after string) iter.Seq2[stora
 				return
 			}
 		}
-		if strings.HasSuffix(under, "_log/") {
+		if strings.HasSuffix(under, "/_log/") {
 			for key, body := range g.late {
 				g.Bucket.Put(ctx, key, body)
 				if strings.HasSuffix(key, g.seen) && !yield(storage.Info{Key: key, SizeBytes: int64(len(body))}, nil) {
