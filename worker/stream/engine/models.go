@@ -84,8 +84,6 @@ type loading struct {
 	err      error
 }
 
-var _ Models = (*Registry)(nil)
-
 // NewRegistry returns a Registry without candidates.
 func NewRegistry(bucket storage.Bucket, catalog pipeline.Catalog) *Registry {
 	return &Registry{bucket: bucket, catalog: catalog}
@@ -136,22 +134,21 @@ func (r *Registry) Load(ctx context.Context, m Model) (*artifact.Artifact, error
 	}
 }
 
-// entry returns the entry of a checkpoint and whether the caller has to fill
-// it.
+// entry returns the entry of a checkpoint and whether the caller has to fill it.
 func (r *Registry) entry(ref thalweg.CheckpointRef) (l *loading, mine bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i := slices.IndexFunc(r.mu.artifacts, func(l *loading) bool { return l.ref == ref })
-	if mine = i < 0; mine {
-		i, l = 0, &loading{ref: ref, done: make(chan struct{})}
-	} else {
+	if i := slices.IndexFunc(r.mu.artifacts, func(l *loading) bool { return l.ref == ref }); i >= 0 {
 		l = r.mu.artifacts[i]
+		r.mu.artifacts = append(slices.Delete(r.mu.artifacts, i, i+1), l)
+		return l, false
 	}
-	if !mine || len(r.mu.artifacts) >= maxArtifacts {
-		r.mu.artifacts = slices.Delete(r.mu.artifacts, i, i+1) // scorers that use it keep their own reference
+	if len(r.mu.artifacts) >= maxArtifacts {
+		r.mu.artifacts = slices.Delete(r.mu.artifacts, 0, 1) // scorers that use it keep their own reference
 	}
+	l = &loading{ref: ref, done: make(chan struct{})}
 	r.mu.artifacts = append(r.mu.artifacts, l)
-	return l, mine
+	return l, true
 }
 
 func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error) {
