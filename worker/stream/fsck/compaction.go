@@ -12,7 +12,8 @@ import (
 )
 
 // compaction judges a compaction: what it replaces, and every row that it moved.
-func (j *judge) compaction(ctx context.Context, key string, o *objects, in intentRecord, d doneRecord, w *walk) error {
+func (j *judge) compaction(ctx context.Context, key string, o *objects, s *facts, w *walk) error {
+	in, d := s.in, s.record
 	j.verdict.Compactions++
 	if in.Slots[0] >= in.Slots[1] || in.Slots[1] > in.Seq {
 		j.verdict.violate(9, key, "slots [%d, %d) are not slots before it", in.Slots[0], in.Slots[1])
@@ -20,12 +21,11 @@ func (j *judge) compaction(ctx context.Context, key string, o *objects, in inten
 	}
 	m := merge{judge: j, walk: w, in: in, slots: w.slots[in.Slots[0]:in.Slots[1]], ticks: make(map[uint64]*offsets)}
 	scored := m.checkReplaced(key, d)
-	if d.Scored != scored || d.Dead != 0 || d.Dropped != 0 || len(d.Gaps) > 0 {
-		j.verdict.violate(9, key, "holds %d rows, %d dead letters, %d dropped events and %d gaps, the slots that it moves have %d rows", d.Scored, d.Dead, d.Dropped, len(d.Gaps), scored)
-	}
+	j.check(d.Scored == scored && d.Dead == 0 && d.Dropped == 0 && len(d.Gaps) == 0,
+		9, key, "holds %d rows, %d dead letters, %d dropped events and %d gaps, the slots that it moves have %d rows", d.Scored, d.Dead, d.Dropped, len(d.Gaps), scored)
 	whole := true // every object is there
 	for _, obj := range d.Objects {
-		body, ok, err := j.named(ctx, o, in, obj, w)
+		body, ok, err := j.named(ctx, o, s, obj, w)
 		if err != nil {
 			return err
 		}
@@ -42,22 +42,22 @@ func (j *judge) compaction(ctx context.Context, key string, o *objects, in inten
 		}
 	}
 	if whole {
-		for _, s := range m.slots {
-			if n := m.ticks[s.in.Seq]; s.in.Action != actionCompact && (n == nil && s.scored > 0 || n != nil && n.distinct != s.scored) {
-				have := int64(0)
-				if n != nil {
-					have = n.distinct
-				}
-				j.verdict.violate(9, key, "holds %d rows of slot %d, which has %d", have, s.in.Seq, s.scored)
+		for _, moved := range m.slots {
+			have := int64(0)
+			if ticks := m.ticks[moved.in.Seq]; ticks != nil {
+				have = ticks.distinct
+			}
+			if moved.in.Action != actionCompact && have != moved.record.Scored {
+				j.verdict.violate(9, key, "holds %d rows of slot %d, which has %d", have, moved.in.Seq, moved.record.Scored)
 			}
 		}
-	}
-	if whole {
-		m.checkLost(ctx, key)
+		m.checkLost(key)
 	}
 	for _, input := range d.Inputs {
 		if input < in.Seq {
-			j.verdict.Replaced += int64(len(w.slots[input].objects))
+			n := len(w.slots[input].objects)
+			w.live -= n
+			j.verdict.Replaced += int64(n)
 			j.verdict.Kept += int64(w.kept[input])
 			delete(w.absent, input)
 		}
@@ -81,7 +81,7 @@ type merge struct {
 // checkLost judges what could not be judged of slots whose rows were moved: that
 // what the topic had not lost of one is there, and that objects which are back
 // under the names of replaced ones have nothing but its events.
-func (m *merge) checkLost(ctx context.Context, key string) {
+func (m *merge) checkLost(key string) {
 	for i := range m.slots {
 		s := &m.slots[i]
 		ticks := m.ticks[s.in.Seq]
@@ -91,13 +91,13 @@ func (m *merge) checkLost(ctx context.Context, key string) {
 					s.seen.add(at)
 				}
 			}
-			if kept := s.in.To - s.lost[1]; s.seen.seenFrom(s.lost[1]) != kept {
-				m.verdict.violate(9, key, "of the %d offsets of slot %d that the topic had not lost, %d are there", kept, s.in.Seq, s.seen.seenFrom(s.lost[1]))
+			if kept := s.in.To - s.record.Lost[1]; s.seen.seenFrom(s.record.Lost[1]) != kept {
+				m.verdict.violate(9, key, "of the %d offsets of slot %d that the topic had not lost, %d are there", kept, s.in.Seq, s.seen.seenFrom(s.record.Lost[1]))
 			}
 		}
 		for _, b := range m.walk.late[s.in.Seq] {
 			m.scoredRows(b.obj.Key, b.body, s.in, func(offset int64) string {
-				if ticks != nil && ticks.has(offset) || offset >= s.lost[0] && offset < s.lost[1] {
+				if ticks != nil && ticks.has(offset) || offset >= s.record.Lost[0] && offset < s.record.Lost[1] {
 					return ""
 				}
 				return fmt.Sprintf("offset %d is none of the slot, nor of what it has lost", offset)
@@ -125,13 +125,12 @@ func (m *merge) checkReplaced(key string, d doneRecord) (scored int64) {
 			span[0], first = s.in.From, false
 		}
 		span[1] = s.in.To
-		if s.scored == 0 {
+		if s.record.Scored == 0 {
 			continue
 		}
-		scored += s.scored
-		if s.in.Generation != m.in.Generation {
-			m.verdict.violate(9, key, "is of generation %d, slot %d of %d", m.in.Generation, s.in.Seq, s.in.Generation)
-		}
+		scored += s.record.Scored
+		m.check(s.in.Generation == m.in.Generation,
+			9, key, "is of generation %d, slot %d of %d", m.in.Generation, s.in.Seq, s.in.Generation)
 		if n := len(want); n == 0 || want[n-1] != s.carrier {
 			want = append(want, s.carrier)
 		}
@@ -139,12 +138,9 @@ func (m *merge) checkReplaced(key string, d doneRecord) (scored int64) {
 			m.verdict.violate(9, key, "replaces slot %d, which holds the rows of slots [%d, %d), not only of [%d, %d)", s.carrier, c.Slots[0], c.Slots[1], m.in.Slots[0], m.in.Slots[1])
 		}
 	}
-	if !slices.Equal(d.Inputs, want) {
-		m.verdict.violate(9, key, "replaces slots %v, the rows are in %v", d.Inputs, want)
-	}
-	if d.Offsets != span {
-		m.verdict.violate(9, key, "says offsets [%d, %d), its slots have [%d, %d)", d.Offsets[0], d.Offsets[1], span[0], span[1])
-	}
+	m.check(slices.Equal(d.Inputs, want), 9, key, "replaces slots %v, the rows are in %v", d.Inputs, want)
+	m.check(d.Offsets == span,
+		9, key, "says offsets [%d, %d), its slots have [%d, %d)", d.Offsets[0], d.Offsets[1], span[0], span[1])
 	return scored
 }
 
@@ -160,12 +156,10 @@ func (m *merge) checkRuns(key string, d doneRecord) {
 			s := m.walk.slots[r[2]].in
 			ok = s.Action == actionCompact && s.Slots == [2]uint64{r[0], r[1]} && m.walk.slots[r[0]].carrier == r[2]
 		}
-		if !ok {
-			m.verdict.violate(9, key, "lists slots [%d, %d) as merged in slot %d, which they are not", r[0], r[1], r[2])
-		}
+		m.check(ok, 9, key, "lists slots [%d, %d) as merged in slot %d, which they are not", r[0], r[1], r[2])
 	}
 	for _, s := range m.walk.slots[first:m.in.Seq] {
-		if by := s.carrier; s.in.Action != actionCompact && s.scored > 0 && by != s.in.Seq && by != m.in.Seq && !listed[by] {
+		if by := s.carrier; s.in.Action != actionCompact && s.record.Scored > 0 && by != s.in.Seq && by != m.in.Seq && !listed[by] {
 			m.verdict.violate(9, key, "does not list slot %d, where slot %d is merged", by, s.in.Seq)
 			break
 		}
@@ -195,9 +189,7 @@ func (m *merge) object(ctx context.Context, obj objectRecord, body []byte, input
 		m.verdict.violate(4, obj.Key, "cannot be read as Parquet: %v", err)
 		return nil
 	}
-	if f.rows != obj.Rows {
-		m.verdict.violate(4, obj.Key, "has %d rows, its record says %d", f.rows, obj.Rows)
-	}
+	m.check(f.rows == obj.Rows, 4, obj.Key, "has %d rows, its record says %d", f.rows, obj.Rows)
 	at, why := f.offsets()
 	if why != "" {
 		m.verdict.violate(6, obj.Key, "%s", why)
@@ -243,7 +235,7 @@ func (m *merge) tick(key string, at []int64) {
 		if _, dead := slices.BinarySearch(s.dead, offset); dead {
 			m.verdict.violate(5, key, "offset %d is a row and a dead letter", offset)
 		}
-		for _, g := range s.gaps {
+		for _, g := range s.record.Gaps {
 			if offset >= g[0] && offset < g[1] {
 				m.verdict.violate(5, key, "offset %d is a row and in a gap", offset)
 			}

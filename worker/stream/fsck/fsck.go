@@ -170,6 +170,13 @@ func (v *Verdict) violate(rule int, subject, format string, args ...any) {
 	v.Violations = append(v.Violations, Violation{rule, subject, fmt.Sprintf(format, args...)})
 }
 
+// check notes a violation of a rule unless what it promises holds.
+func (j *judge) check(holds bool, rule int, subject, format string, args ...any) {
+	if !holds {
+		j.verdict.violate(rule, subject, format, args...)
+	}
+}
+
 // judge is one run of fsck.
 type judge struct {
 	bucket  storage.Bucket

@@ -18,12 +18,12 @@ const replaySuffix = "-replay"
 // remembered of the slots passed.
 type walk struct {
 	name     string // topic/partition
-	started  bool
 	next     int64  // offset
 	topicID  string // of the newest intent
 	previous string // sha256 of the last done record
 	total    counts
 	pending  bool
+	live     int // scored objects that no compaction replaced
 
 	slots    []facts                   // by number; of a damaged log not all
 	absent   map[uint64][]objectRecord // objects that are not there, by slot: a compaction must have replaced them
@@ -34,16 +34,13 @@ type walk struct {
 
 // facts are what is remembered of a slot.
 type facts struct {
-	in      intentRecord
-	scored  int64
-	objects []objectRecord // scored ones
-	inputs  []uint64       // slots whose objects a compaction replaces
-	done    bool           // finished
-	dead    []int64        // offsets of dead letters
-	gaps    [][2]int64
-	lost    [2]int64 // what the topic had lost of it
-	seen    *offsets // nil: nothing was lost
-	carrier uint64   // the slot whose objects hold its rows now
+	in       intentRecord
+	record   doneRecord
+	finished bool           // record is its own
+	objects  []objectRecord // scored ones
+	dead     []int64        // offsets of dead letters
+	seen     *offsets       // nil: nothing was lost
+	carrier  uint64         // the slot whose objects hold its rows now
 }
 
 // lateObject is an object under the name of one that a compaction replaced.
@@ -87,16 +84,12 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 			return nil, err
 		}
 		if !hasIntent {
-			if hasDone {
-				j.verdict.violate(1, doneKey, "done record without an intent")
-			}
+			j.check(!hasDone, 1, doneKey, "done record without an intent")
 			break
 		}
 		seen[intentKey], seen[doneKey] = true, hasDone
 		result.Slots++
-		if w.pending {
-			j.verdict.violate(1, intentKey, "claimed although slot %d is not finished", slot-1)
-		}
+		j.check(!w.pending, 1, intentKey, "claimed although slot %d is not finished", slot-1)
 		in, sum, ok, err := j.intent(ctx, intentKey, topic, partition, replay, slot)
 		if err != nil {
 			return nil, err
@@ -122,16 +115,15 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 		if !ok {
 			break
 		}
-		if err := j.slot(ctx, doneKey, o, in, d, w, main, &result); err != nil {
+		w.slots = append(w.slots, facts{in: in, record: d, finished: true, carrier: slot})
+		if err := j.slot(ctx, doneKey, o, w, main, &result); err != nil {
 			return nil, err
 		}
 		w.next, w.previous, w.topicID = in.To, doneSum, in.TopicID
 		result.To = in.To
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.log)) {
-		if !seen[key] {
-			j.verdict.violate(1, key, "beyond the end of the log, or no record of it")
-		}
+		j.check(seen[key], 1, key, "beyond the end of the log, or no record of it")
 	}
 	if err := j.unnamed(ctx, o, w); err != nil {
 		return nil, err
@@ -139,7 +131,7 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 	if err := j.missingObjects(ctx, dir, w); err != nil {
 		return nil, err
 	}
-	result.Pending, result.Live = w.pending, w.live()
+	result.Pending, result.Live = w.pending, w.live
 	j.verdict.Partitions = append(j.verdict.Partitions, result)
 	if !replay { // what a replay scored is a dead letter already
 		j.verdict.Scored += result.Scored
@@ -149,78 +141,54 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 	return w, nil
 }
 
-// slot judges a finished slot.
-func (j *judge) slot(ctx context.Context, doneKey string, o *objects, in intentRecord, d doneRecord, w, main *walk, result *Partition) error {
-	w.slots = append(w.slots, facts{in: in, scored: d.Scored, gaps: d.Gaps, carrier: in.Seq, inputs: d.Inputs, done: true})
+// slot judges the newest slot, which is finished.
+func (j *judge) slot(ctx context.Context, key string, o *objects, w, main *walk, result *Partition) (err error) {
+	s := &w.slots[len(w.slots)-1]
 	var found rowCounts
-	var err error
-	switch in.Action {
+	switch s.in.Action {
 	case actionCompact:
-		if err = j.compaction(ctx, doneKey, o, in, d, w); err != nil {
-			return err
-		}
-	case actionSkip:
-		if len(d.Objects) > 0 || len(d.Gaps) > 0 || d.Scored != 0 || d.Dead != 0 || d.Dropped != 0 {
-			j.verdict.violate(5, doneKey, "a skip has rows")
-		}
-		result.Missing += in.Missing[1] - in.Missing[0]
+		err = j.compaction(ctx, key, o, s, w)
 	case actionReplay:
-		if found, err = j.replay(ctx, doneKey, o, in, d, w, main); err != nil {
-			return err
-		}
-	default:
-		if found, err = j.rows(ctx, o, in, d, w); err != nil {
-			return err
-		}
-		j.checkDone(doneKey, in, d, found)
+		found, err = j.replay(ctx, key, o, s, w, main)
+	case actionSkip:
+		found.lost = s.in.Missing[1] - s.in.Missing[0]
+	case actionScore:
+		found, err = j.rows(ctx, o, s, w)
 	}
-	if in.Action != actionScore && d.Lost != [2]int64{} {
-		j.verdict.violate(5, doneKey, "has lost events of the topic although it does not score it")
+	if err != nil {
+		return err
 	}
-	if in.Action != actionCompact && (len(d.Inputs) > 0 || len(d.Runs) > 0 || d.Offsets != [2]int64{}) {
-		j.verdict.violate(9, doneKey, "replaces objects although it is no compaction")
-	}
-	j.checkTotal(doneKey, in, d, found.lost, w)
+	j.checkDone(key, s, found, w)
 	result.Scored += found.scored
 	result.Dead += found.dead
 	result.Missing += found.lost
+	w.live += len(s.objects)
 	return nil
 }
 
 // checkIntent judges an intent against what came before it.
 func (j *judge) checkIntent(key string, in intentRecord, w *walk) {
-	if w.started && in.From != w.next && in.Action != actionReplay {
-		j.verdict.violate(3, key, "begins at offset %d, the slot before it ended at %d", in.From, w.next)
-	}
-	if in.Previous != w.previous {
-		j.verdict.violate(2, key, "names %.12s… as the done record before it, which has %.12s…", in.Previous, w.previous)
-	}
-	anew := w.started && in.TopicID != w.topicID
+	j.check(len(w.slots) == 0 || in.From == w.next || in.Action == actionReplay,
+		3, key, "begins at offset %d, the slot before it ended at %d", in.From, w.next)
+	j.check(in.Previous == w.previous,
+		2, key, "names %.12s… as the done record before it, which has %.12s…", in.Previous, w.previous)
+	anew := len(w.slots) > 0 && in.TopicID != w.topicID
 	switch in.Action {
 	case actionCompact:
-		if in.To != in.From {
-			j.verdict.violate(3, key, "a compaction covers offsets of its own: [%d, %d)", in.From, in.To)
-		}
+		j.check(in.To == in.From, 3, key, "a compaction covers offsets of its own: [%d, %d)", in.From, in.To)
 	case actionSkip:
-		if !w.started || in.Missing[0] != in.From || in.Missing[1] < in.From || in.To < 0 {
-			j.verdict.violate(3, key, "skips [%d, %d) at offset %d and goes on at %d", in.Missing[0], in.Missing[1], in.From, in.To)
-		}
-		if !anew && (in.To != in.Missing[1] || in.To == in.From) {
-			j.verdict.violate(3, key, "goes on at offset %d, what is missing ends at %d", in.To, in.Missing[1])
-		}
+		j.check(len(w.slots) > 0 && in.Missing[0] == in.From && in.Missing[1] >= in.From && in.To >= 0,
+			3, key, "skips [%d, %d) at offset %d and goes on at %d", in.Missing[0], in.Missing[1], in.From, in.To)
+		j.check(anew || in.To == in.Missing[1] && in.To != in.From,
+			3, key, "goes on at offset %d, what is missing ends at %d", in.To, in.Missing[1])
 	default:
-		if in.To <= in.From {
-			j.verdict.violate(3, key, "covers no offset: [%d, %d)", in.From, in.To)
-		}
+		j.check(in.To > in.From, 3, key, "covers no offset: [%d, %d)", in.From, in.To)
 	}
-	if anew && (in.TopicID == "" || w.topicID != "" && in.Action != actionSkip && in.Action != actionReplay) {
-		j.verdict.violate(3, key, "is of topic %q, the slot before it of %q", in.TopicID, w.topicID)
-	}
-	w.started = true
+	j.check(!anew || in.TopicID != "" && (w.topicID == "" || in.Action == actionSkip || in.Action == actionReplay),
+		3, key, "is of topic %q, the slot before it of %q", in.TopicID, w.topicID)
 	if in.Action == actionCompact || in.Action == actionSkip {
-		if in.Model != "" || in.ModelVersion != 0 || in.Checkpoint != (checkpointRef{}) {
-			j.verdict.violate(7, key, "names a model although it scores nothing")
-		}
+		j.check(in.Model == "" && in.ModelVersion == 0 && in.Checkpoint == checkpointRef{},
+			7, key, "names a model although it scores nothing")
 		return
 	}
 	m, ok := j.models[modelVersion{in.Model, in.ModelVersion}]
@@ -234,31 +202,35 @@ func (j *judge) checkIntent(key string, in intentRecord, w *walk) {
 	}
 }
 
-// checkDone judges the done record of scored events against the rows that are
-// there; rows of objects that are not are checked where they moved to.
-func (j *judge) checkDone(key string, in intentRecord, d doneRecord, found rowCounts) {
-	if d.Scored != found.scored || d.Dead != found.dead {
-		j.verdict.violate(5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)
-	}
-	if left := in.To - in.From - found.offsets - d.Dropped - found.lost; left != 0 || d.Dropped < 0 {
-		j.verdict.violate(5, key, "of the %d offsets in [%d, %d), rows and gaps account for %d and dropped events for %d", in.To-in.From, in.From, in.To, found.offsets, d.Dropped)
-	}
-	j.verdict.Absent += found.absent
-	j.verdict.Dropped += d.Dropped
-	j.verdict.RowsByModel[in.Model+" "+strconv.FormatUint(in.ModelVersion, 10)] += found.scored
-}
-
-// checkTotal judges the totals of a done record.
-func (j *judge) checkTotal(key string, in intentRecord, d doneRecord, lost int64, w *walk) {
+// checkDone judges the counts of a done record against the rows that are there,
+// and its totals; rows of objects that are not there are checked where they moved
+// to.
+func (j *judge) checkDone(key string, s *facts, found rowCounts, w *walk) {
+	in, d := s.in, s.record
+	j.check(in.Action == actionScore || d.Lost == [2]int64{},
+		5, key, "has lost events of the topic although it does not score it")
+	j.check(in.Action == actionCompact || len(d.Inputs) == 0 && len(d.Runs) == 0 && d.Offsets == [2]int64{},
+		9, key, "replaces objects although it is no compaction")
 	switch in.Action {
 	case actionCompact:
 	case actionSkip:
-		w.total.Missing += in.Missing[1] - in.Missing[0]
+		j.check(len(d.Objects) == 0 && len(d.Gaps) == 0 && d.Scored == 0 && d.Dead == 0 && d.Dropped == 0,
+			5, key, "a skip has rows")
 	default:
+		j.check(d.Scored == found.scored && d.Dead == found.dead,
+			5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)
+		j.verdict.RowsByModel[fmt.Sprintf("%s %d", in.Model, in.ModelVersion)] += found.scored
 		w.total.Scored += d.Scored
 		w.total.Dead += d.Dead
 		w.total.Dropped += d.Dropped
-		w.total.Missing += lost
+	}
+	w.total.Missing += found.lost
+	if in.Action == actionScore {
+		if left := in.To - in.From - found.offsets - d.Dropped - found.lost; left != 0 || d.Dropped < 0 {
+			j.verdict.violate(5, key, "of the %d offsets in [%d, %d), rows and gaps account for %d and dropped events for %d", in.To-in.From, in.From, in.To, found.offsets, d.Dropped)
+		}
+		j.verdict.Absent += found.absent
+		j.verdict.Dropped += d.Dropped
 	}
 	if d.Total != w.total {
 		j.verdict.violate(8, key, "total is %+v, the sum of the records is %+v", d.Total, w.total)
@@ -276,21 +248,6 @@ func (j *judge) claimPending(o *objects, in intentRecord) {
 			}
 		}
 	}
-}
-
-// live returns how many scored objects no compaction replaced.
-func (w *walk) live() int {
-	carriers := make(map[uint64]bool)
-	for _, s := range w.slots {
-		if s.in.Action != actionCompact && s.scored > 0 {
-			carriers[s.carrier] = true
-		}
-	}
-	n := 0
-	for slot := range carriers {
-		n += len(w.slots[slot].objects)
-	}
-	return n
 }
 
 // missingObjects names the objects that are neither there nor replaced. A

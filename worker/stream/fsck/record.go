@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -96,13 +95,15 @@ func (j *judge) record(ctx context.Context, key string, into any) (sum string, o
 	if err != nil {
 		return "", false, err
 	}
-	whole := sha256.Sum256(body)
-	sum = hex.EncodeToString(whole[:])
 	if why := parseRecord(body, into); why != "" {
 		j.verdict.violate(2, key, "%s", why)
 		return "", false, nil
 	}
-	return sum, true, nil
+	return sumOf(body), true, nil
+}
+
+func sumOf(body []byte) string {
+	return fmt.Sprintf("%x", sha256.Sum256(body))
 }
 
 // parseRecord checks a record's own sum and decodes it; it returns what is
@@ -115,8 +116,7 @@ func parseRecord(body []byte, into any) string {
 	if at < 0 {
 		return "the record has no sum"
 	}
-	part := sha256.Sum256(body[:at])
-	if want := fmt.Sprintf(`,"sum":"%x"}`+"\n", part); string(body[at:]) != want {
+	if want := `,"sum":"` + sumOf(body[:at]) + "\"}\n"; string(body[at:]) != want {
 		return "the record is damaged: its bytes do not have its sum"
 	}
 	if err := json.Unmarshal(body, into); err != nil {
@@ -143,9 +143,7 @@ func (j *judge) intent(ctx context.Context, key, topic string, partition int, re
 	default:
 		ok = false
 	}
-	if !ok {
-		j.verdict.violate(1, key, "action %.20q is unknown, or not of this log: what follows cannot be judged", in.Action)
-	}
+	j.check(ok, 1, key, "action %.20q is unknown, or not of this log: what follows cannot be judged", in.Action)
 	return in, sum, ok, nil
 }
 

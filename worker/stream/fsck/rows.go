@@ -3,8 +3,6 @@ package fsck
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -18,9 +16,10 @@ import (
 // maxObjectBytes bounds one object read whole; rolling keeps files far below.
 const maxObjectBytes = 4 << 30
 
-// rowCounts are the rows found in a slot's objects, the offsets in its gaps, the
-// distinct offsets of all, and those that it gives up.
-type rowCounts struct{ scored, dead, absent, offsets, lost int64 }
+// rowCounts are the rows found in a slot's objects, those of objects that are not
+// there, the offsets in its gaps, the distinct offsets of all, and those that it
+// gives up.
+type rowCounts struct{ scored, dead, moved, absent, offsets, lost int64 }
 
 // offsets remembers which offsets of a range have been seen.
 type offsets struct {
@@ -63,24 +62,22 @@ func (o *offsets) seenFrom(offset int64) (n int64) {
 	return n
 }
 
-// rows reads every object of a done record, and removes them from what was
-// listed.
-func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRecord, w *walk) (rowCounts, error) {
-	var found rowCounts
-	slot := &w.slots[in.Seq]
+// rows reads every object of a slot, and removes them from what was listed.
+func (j *judge) rows(ctx context.Context, o *objects, s *facts, w *walk) (rowCounts, error) {
+	in, d := s.in, s.record
 	if in.To-in.From > maxObjectBytes {
 		j.verdict.violate(3, in.ID, "a range of %d offsets is no range", in.To-in.From)
-		return found, nil
+		return rowCounts{}, nil
 	}
 	seen := newOffsets(in)
-	moved, err := j.objects(ctx, o, in, d, w, &found, seen.add, func(offset int64) string {
-		slot.dead = append(slot.dead, offset)
+	found, err := j.objects(ctx, o, s, w, seen.add, func(offset int64) string {
+		s.dead = append(s.dead, offset)
 		return seen.add(offset)
 	})
 	if err != nil {
 		return found, err
 	}
-	slices.Sort(slot.dead)
+	slices.Sort(s.dead)
 	for _, gap := range d.Gaps {
 		where := fmt.Sprintf("slot %d, gap [%d, %d)", in.Seq, gap[0], gap[1])
 		if gap[0] < in.From || gap[1] > in.To || gap[0] >= gap[1] {
@@ -95,110 +92,104 @@ func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRec
 			found.absent++
 		}
 	}
-	found.offsets = seen.distinct + moved
-	found.scored += moved
+	found.offsets = seen.distinct + found.moved
+	found.scored += found.moved
 	if d.Lost != [2]int64{} {
-		slot.lost, slot.seen = d.Lost, seen
-		found.lost = j.lost(in, d, found, seen, moved)
+		s.seen = seen
+		found.lost = j.lost(s, found)
 	}
 	return found, nil
 }
 
-// objects reads every object of a done record, and counts the rows and dead
-// letters in them and the rows of those that are not there. scored and dead return
-// what is wrong with an offset, or "".
-func (j *judge) objects(ctx context.Context, o *objects, in intentRecord, d doneRecord, w *walk, found *rowCounts, scored, dead func(offset int64) string) (moved int64, err error) {
-	for _, obj := range d.Objects {
-		body, ok, err := j.named(ctx, o, in, obj, w)
+// objects reads every object of a slot, and counts the rows and dead letters in
+// them and the rows of those that are not there. scored and dead return what is
+// wrong with an offset, or "".
+func (j *judge) objects(ctx context.Context, o *objects, s *facts, w *walk, scored, dead func(offset int64) string) (found rowCounts, err error) {
+	for _, obj := range s.record.Objects {
+		body, ok, err := j.named(ctx, o, s, obj, w)
 		if err != nil {
-			return 0, err
+			return found, err
 		}
 		if !ok {
-			if slices.Contains(w.absent[in.Seq], obj) {
-				moved += obj.Rows
+			if slices.Contains(w.absent[s.in.Seq], obj) {
+				found.moved += obj.Rows
 			}
 			continue
 		}
 		var rows int64
 		if obj.Kind == "dead" {
-			rows = j.deadLetters(obj.Key, body, in, dead)
+			rows = j.deadLetters(obj.Key, body, s.in, dead)
 			found.dead += rows
 		} else {
-			rows = j.scoredRows(obj.Key, body, in, scored)
+			rows = j.scoredRows(obj.Key, body, s.in, scored)
 			found.scored += rows
 		}
-		if rows != obj.Rows {
-			j.verdict.violate(4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
-		}
+		j.check(rows == obj.Rows, 4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
 	}
-	return moved, nil
+	return found, nil
 }
 
 // lost returns how many offsets a slot gives up, of which the topic had lost the
 // beginning: those of it that no object has. Of what comes after it, every offset
 // must be there; where rows were moved that is judged with the compaction.
-func (j *judge) lost(in intentRecord, d doneRecord, found rowCounts, seen *offsets, moved int64) int64 {
+func (j *judge) lost(s *facts, found rowCounts) int64 {
+	in, d := s.in, s.record
 	where := fmt.Sprintf("slot %d, lost [%d, %d)", in.Seq, d.Lost[0], d.Lost[1])
 	if d.Lost[0] != in.From || d.Lost[1] <= in.From || d.Lost[1] > in.To {
 		j.verdict.violate(5, where, "is no beginning of [%d, %d)", in.From, in.To)
 		return 0
 	}
 	for _, gap := range d.Gaps {
-		if gap[0] < d.Lost[1] {
-			j.verdict.violate(5, where, "has the gap [%d, %d): nothing is left to read there, so it cannot be known", gap[0], gap[1])
-		}
+		j.check(gap[0] >= d.Lost[1],
+			5, where, "has the gap [%d, %d): nothing is left to read there, so it cannot be known", gap[0], gap[1])
 	}
-	if kept := in.To - d.Lost[1]; moved == 0 && seen.seenFrom(d.Lost[1])+d.Dropped != kept {
-		j.verdict.violate(5, where, "of the %d offsets after it, rows and gaps account for %d", kept, seen.seenFrom(d.Lost[1]))
+	if kept := in.To - d.Lost[1]; found.moved == 0 && s.seen.seenFrom(d.Lost[1])+d.Dropped != kept {
+		j.verdict.violate(5, where, "of the %d offsets after it, rows and gaps account for %d", kept, s.seen.seenFrom(d.Lost[1]))
 	}
 	n := in.To - in.From - found.offsets - d.Dropped
-	if n < 0 || n > d.Lost[1]-d.Lost[0] {
-		j.verdict.violate(5, where, "%d offsets of the slot are in no object", n)
-	}
+	j.check(n >= 0 && n <= d.Lost[1]-d.Lost[0], 5, where, "%d offsets of the slot are in no object", n)
 	return max(0, n)
 }
 
 // named reads an object that a done record names, and removes it from what was
-// listed. Scored objects that are not there are remembered: a compaction must
-// have replaced them.
-func (j *judge) named(ctx context.Context, o *objects, in intentRecord, obj objectRecord, w *walk) (body []byte, ok bool, err error) {
-	listed, dir := o.data, "data/"
+// listed; ok is true if it has the bytes that it should have. Scored objects that
+// are not there are remembered: a compaction must have replaced them.
+func (j *judge) named(ctx context.Context, o *objects, s *facts, obj objectRecord, w *walk) (body []byte, ok bool, err error) {
+	listed, dir, scored := o.data, "data/", obj.Kind == "scored"
 	if obj.Kind == "dead" {
 		listed, dir = o.dead, "_dead/"
 	}
-	if !strings.HasPrefix(obj.Key, j.prefix+dir) || !strings.Contains(obj.Key, objectStem(in)) {
-		j.verdict.violate(4, obj.Key, "does not have the name that follows from its intent")
-	}
+	j.check(strings.HasPrefix(obj.Key, j.prefix+dir) && strings.Contains(obj.Key, objectStem(s.in)),
+		4, obj.Key, "does not have the name that follows from its intent")
 	delete(listed, obj.Key)
-	if obj.Kind == "scored" {
-		w.slots[in.Seq].objects = append(w.slots[in.Seq].objects, obj)
+	if scored {
+		s.objects = append(s.objects, obj)
 	}
 	body, ok, err = j.object(ctx, obj)
-	if err == nil && body != nil && !ok && obj.Kind == "scored" && in.Action == actionScore {
+	switch seq := s.in.Seq; {
+	case err != nil:
+	case ok && scored:
+		w.kept[seq]++
+	case ok:
+	case scored && body == nil:
+		w.absent[seq] = append(w.absent[seq], obj)
+	case scored && s.in.Action == actionScore:
 		// It may have been replaced and deleted, and written again by a late request of
 		// an owner that had more of the claim, or less: see checkLost.
-		w.late[in.Seq] = append(w.late[in.Seq], lateObject{obj, body})
-		body = nil
-	} else if err == nil && body != nil && !ok {
+		w.late[seq] = append(w.late[seq], lateObject{obj, body})
+		w.absent[seq] = append(w.absent[seq], obj)
+	case body != nil:
 		j.verdict.violate(4, obj.Key, "its bytes are not those of its record")
-	}
-	switch {
-	case err != nil:
-		return nil, false, err
-	case body == nil && obj.Kind == "scored":
-		w.absent[in.Seq] = append(w.absent[in.Seq], obj)
-	case body == nil:
+	default:
 		j.verdict.violate(4, obj.Key, "is named by a done record but not there")
-	case obj.Kind == "scored":
-		w.kept[in.Seq]++
 	}
-	return body, ok, nil
+	return body, ok, err
 }
 
 // object reads an object and compares it with its record. Its body is nil if it
 // is not there; ok is true if it has the bytes that it should have.
-func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, error) {
-	body, _, err := j.bucket.Get(ctx, obj.Key)
+func (j *judge) object(ctx context.Context, obj objectRecord) (body []byte, ok bool, err error) {
+	body, _, err = j.bucket.Get(ctx, obj.Key)
 	if thalweg.Is(err, thalweg.NotFound) {
 		return nil, false, nil
 	}
@@ -207,8 +198,7 @@ func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, err
 	}
 	j.verdict.Files++
 	j.verdict.Bytes += int64(len(body))
-	sum := sha256.Sum256(body)
-	return body, int64(len(body)) == obj.Size && hex.EncodeToString(sum[:]) == obj.SHA256, nil
+	return body, int64(len(body)) == obj.Size && sumOf(body) == obj.SHA256, nil
 }
 
 // deadLetter is what fsck needs of one line.
@@ -252,22 +242,16 @@ func (j *judge) scoredRows(key string, body []byte, in intentRecord, tick func(o
 		j.verdict.violate(4, key, "cannot be read as Parquet: %v", err)
 		return 0
 	}
-	leaf, why := f.column("_offset")
-	if why == "" && (!isNumber(leaf) || leaf.Type().Kind() != parquet.Int64) {
-		why = "_offset is no int64"
-	}
+	at, why := f.offsets()
 	if why != "" {
 		j.verdict.violate(6, key, "%s", why)
 		return f.rows
 	}
-	_ = f.each(leaf, func(row int64, v parquet.Value) bool { // was read before
-		if v.IsNull() {
-			j.verdict.violate(5, key, "row %d has no offset", row)
-		} else if why := tick(v.Int64()); why != "" {
+	for _, offset := range at {
+		if why := tick(offset); why != "" {
 			j.verdict.violate(5, key, "%s", why)
 		}
-		return true
-	})
+	}
 	j.provenance(f, key, []stretch{{0, f.rows, in}})
 	j.day(f, key, in)
 	return f.rows
@@ -320,7 +304,7 @@ func (j *judge) provenance(f *parquetFile, key string, stretches []stretch) {
 func (j *judge) constant(f *parquetFile, leaf *parquet.Column, key string, stretches []stretch, want func(in intentRecord, first parquet.Value) string) {
 	var value string
 	var same func(v parquet.Value) bool // nil: at no row of stretches[0] yet, or one of them is wrong
-	_ = f.each(leaf, func(row int64, v parquet.Value) bool {
+	f.each(leaf, func(row int64, v parquet.Value) bool {
 		for len(stretches) > 0 && row >= stretches[0].to {
 			stretches, same = stretches[1:], nil
 		}

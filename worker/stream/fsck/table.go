@@ -3,11 +3,12 @@ package fsck
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,28 +68,30 @@ func (j *judge) readTable(ctx context.Context) (*deltaTable, error) {
 		if err != nil {
 			return nil, err
 		}
-		name := strings.TrimPrefix(info.Key, dir)
-		if c, ok := checkpointVersion(name); ok {
-			checkpoint = max(checkpoint, c)
-		}
-		name, ok := strings.CutSuffix(name, ".json")
-		if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && len(name) == 20 {
+		number, suffix, _ := strings.Cut(strings.TrimPrefix(info.Key, dir), ".")
+		v, err := strconv.ParseInt(number, 10, 64)
+		switch {
+		case err != nil || len(number) != 20:
+		case suffix == "json":
 			versions = append(versions, v)
+		case suffix == "checkpoint.parquet": // in one part
+			checkpoint = max(checkpoint, v)
 		}
 	}
-	key := fmt.Sprintf("%s%020d.checkpoint.parquet", dir, checkpoint)
+	checkpointKey := fmt.Sprintf("%s%020d.checkpoint.parquet", dir, checkpoint)
 	var newest *deltaTable // as the checkpoint has it
 	if checkpoint >= 0 {
-		read, missing, why, err := j.readCheckpoint(ctx, key, checkpoint)
+		var why string
+		var err error
+		newest, why, err = j.readCheckpoint(ctx, checkpointKey, checkpoint)
 		switch {
+		case thalweg.Is(err, thalweg.NotFound):
+			t.cut = "another writer removes its versions"
+			return t, nil
 		case err != nil:
 			return nil, err
 		case why != "":
-			j.verdict.violate(11, key, "%s", why)
-		case missing:
-			t.cut = "another writer removes its versions"
-		}
-		if newest = read; why != "" || missing {
+			j.verdict.violate(11, checkpointKey, "%s", why)
 			return t, nil
 		}
 	}
@@ -116,39 +119,51 @@ func (j *judge) readTable(ctx context.Context) (*deltaTable, error) {
 		if err != nil {
 			return nil, err
 		}
-		if why := t.apply(body); why != "" {
+		if why := t.apply(actionsOf(body)); why != "" {
 			j.verdict.violate(11, key, "%s", why)
 			return t, nil
 		}
 		if t.version = v; t.base < 0 && v == checkpoint {
 			if why := t.differs(newest); why != "" {
-				j.verdict.violate(11, dir+fmt.Sprintf("%020d.checkpoint.parquet", v), "%s", why)
+				j.verdict.violate(11, checkpointKey, "%s", why)
 			}
 		}
 	}
 	return t, nil
 }
 
-// apply takes in a version; it returns what is wrong with it, or "".
-func (t *deltaTable) apply(body []byte) string {
-	removed := map[string]bool{}
-	added := map[string]deltaFile{}
-	first := true
-	for line := range bytes.Lines(body) {
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		var a deltaAction
-		if err := json.Unmarshal(line, &a); err != nil {
-			return "a line is no action: " + err.Error()
-		}
-		if first && a.CommitInfo != nil && a.CommitInfo.Sum != "" {
-			rest := sha256.Sum256(body[len(line):])
-			if hex.EncodeToString(rest[:]) != a.CommitInfo.Sum {
-				return "its lines do not have the sum that the first one gives"
+// actionsOf yields the actions of a version, up to the first thing that is wrong.
+func actionsOf(body []byte) iter.Seq2[*deltaAction, error] {
+	return func(yield func(*deltaAction, error) bool) {
+		first := true
+		for line := range bytes.Lines(body) {
+			if len(bytes.TrimSpace(line)) == 0 {
+				continue
+			}
+			a := new(deltaAction)
+			err := json.Unmarshal(line, a)
+			switch {
+			case err != nil:
+				err = fmt.Errorf("a line is no action: %w", err)
+			case first && a.CommitInfo != nil && a.CommitInfo.Sum != "" && sumOf(body[len(line):]) != a.CommitInfo.Sum:
+				err = errors.New("its lines do not have the sum that the first one gives")
+			}
+			if first = false; !yield(a, err) || err != nil {
+				return
 			}
 		}
-		first = false
+	}
+}
+
+// apply takes in the actions of a version or of a checkpoint; it returns what is
+// wrong with them, or "".
+func (t *deltaTable) apply(actions iter.Seq2[*deltaAction, error]) string {
+	removed := map[string]bool{}
+	added := map[string]deltaFile{}
+	for a, err := range actions {
+		if err != nil {
+			return err.Error()
+		}
 		switch {
 		case a.Metadata != nil:
 			t.partitions = a.Metadata.PartitionColumns
@@ -158,8 +173,8 @@ func (t *deltaTable) apply(body []byte) string {
 			}
 			t.txns[a.Txn.AppID] = a.Txn.Version
 		case a.Add != nil:
-			if _, twice := added[a.Add.Path]; twice {
-				return "it adds " + a.Add.Path + " twice"
+			if _, twice := added[a.Add.Path]; twice || a.Add.Path == "" {
+				return fmt.Sprintf("it adds %q twice, or a file without a name", a.Add.Path)
 			}
 			added[a.Add.Path] = *a.Add
 		case a.Remove != nil:
@@ -189,7 +204,7 @@ func (j *judge) checkTable(t *deltaTable, walks map[string]*walk) {
 		app := appOf(name)
 		apps[app] = true
 		finished := uint64(0)
-		for finished < uint64(len(w.slots)) && w.slots[finished].done {
+		for finished < uint64(len(w.slots)) && w.slots[finished].finished {
 			finished++
 		}
 		in := uint64(0)
@@ -204,9 +219,7 @@ func (j *judge) checkTable(t *deltaTable, walks map[string]*walk) {
 		j.checkFiles(t, w, in, left)
 	}
 	for app := range t.txns {
-		if strings.HasPrefix(app, "thalweg/") && !apps[app] {
-			j.verdict.violate(11, app, "is in the table, and there is no such log")
-		}
+		j.check(!strings.HasPrefix(app, "thalweg/") || apps[app], 11, app, "is in the table, and there is no such log")
 	}
 	for _, path := range slices.Sorted(maps.Keys(left)) {
 		if strings.HasPrefix(path, "data/") { // others are other writers' own
@@ -224,7 +237,7 @@ func (j *judge) checkTable(t *deltaTable, walks map[string]*walk) {
 func (j *judge) checkFiles(t *deltaTable, w *walk, n uint64, left map[string]deltaFile) {
 	replaced := map[uint64]bool{}
 	for _, s := range w.slots[:n] {
-		for _, in := range s.inputs {
+		for _, in := range s.record.Inputs {
 			replaced[in] = true
 		}
 	}
@@ -242,12 +255,9 @@ func (j *judge) checkFiles(t *deltaTable, w *walk, n uint64, left map[string]del
 			case f.Size != o.Size || rowsOf(f) != o.Rows:
 				j.verdict.violate(11, o.Key, "has %d bytes and %d rows, the table says %d and %d", o.Size, o.Rows, f.Size, rowsOf(f))
 			}
-			for _, column := range t.partitions {
-				day := "null"
-				if v := f.PartitionValues[column]; v != nil {
-					day = *v
-				}
-				if want := strings.Replace(dayOf(o.Key, column), unknownDay, "null", 1); ok && day != want {
+			for i, day := range t.daysOf(f) {
+				column := t.partitions[i]
+				if want := dayOf(o.Key, column); ok && day != want {
 					j.verdict.violate(11, o.Key, "is of %s %s in the table, and lies in %s", column, day, want)
 				}
 			}
@@ -255,15 +265,23 @@ func (j *judge) checkFiles(t *deltaTable, w *walk, n uint64, left map[string]del
 	}
 }
 
+// daysOf returns the values of a file's partition columns.
+func (t *deltaTable) daysOf(f deltaFile) (days []string) {
+	for _, column := range t.partitions {
+		day := "null"
+		if v := f.PartitionValues[column]; v != nil {
+			day = *v
+		}
+		days = append(days, day)
+	}
+	return days
+}
+
 // dayOf returns the day of the directory that an object lies in.
 func dayOf(key, column string) string {
-	parts := strings.Split(key, "/")
-	if len(parts) < 2 {
-		return unknownDay
-	}
-	day, ok := strings.CutPrefix(parts[len(parts)-2], column+"=")
-	if !ok {
-		return unknownDay
+	day, ok := strings.CutPrefix(path.Base(path.Dir(key)), column+"=")
+	if !ok || day == unknownDay {
+		return "null"
 	}
 	return day
 }

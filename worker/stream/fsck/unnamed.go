@@ -17,9 +17,7 @@ import (
 func (j *judge) unnamed(ctx context.Context, o *objects, w *walk) error {
 	for _, key := range slices.Sorted(maps.Keys(o.dead)) {
 		s := w.slotOf(key)
-		if s == nil || o.dead[key] > 0 || len(s.dead) > 0 {
-			j.verdict.violate(4, key, "no done record names it")
-		}
+		j.check(s != nil && o.dead[key] == 0 && len(s.dead) == 0, 4, key, "no done record names it")
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.data)) {
 		s := w.slotOf(key)
@@ -37,7 +35,7 @@ func (j *judge) unnamed(ctx context.Context, o *objects, w *walk) error {
 		j.verdict.Late++
 		late := newOffsets(s.in)
 		j.verdict.LateRows += j.scoredRows(key, body, s.in, func(offset int64) string {
-			if offset < s.lost[0] || offset >= s.lost[1] || s.seen.has(offset) {
+			if offset < s.record.Lost[0] || offset >= s.record.Lost[1] || s.seen.has(offset) {
 				return fmt.Sprintf("no done record names the object, and offset %d is not given up", offset)
 			}
 			return late.add(offset)
@@ -55,7 +53,7 @@ func (w *walk) slotOf(key string) *facts {
 		if err != nil || seq >= uint64(len(w.slots)) {
 			continue
 		}
-		if s := &w.slots[seq]; s.done && s.in.Action == actionScore && strings.Contains(key, objectStem(s.in)) {
+		if s := &w.slots[seq]; s.finished && s.in.Action == actionScore && strings.Contains(key, objectStem(s.in)) {
 			return s
 		}
 	}
