@@ -12,7 +12,7 @@ import (
 )
 
 // compaction judges a compaction: what it replaces, and every row that it moved.
-func (j *judge) compaction(ctx context.Context, key string, o *objects, s *facts, w *walk) error {
+func (j *judge) compaction(ctx context.Context, key string, o objects, s *facts, w *walk) error {
 	in, d := s.in, s.record
 	j.verdict.Compactions++
 	if in.Slots[0] >= in.Slots[1] || in.Slots[1] > in.Seq {
@@ -25,7 +25,7 @@ func (j *judge) compaction(ctx context.Context, key string, o *objects, s *facts
 		9, key, "holds %d rows, %d dead letters, %d dropped events and %d gaps, the slots that it moves have %d rows", d.Scored, d.Dead, d.Dropped, len(d.Gaps), scored)
 	whole := true // every object is there
 	for _, obj := range d.Objects {
-		body, ok, err := j.named(ctx, o, s, obj, w)
+		body, ok, err := j.named(ctx, o, s, obj)
 		if err != nil {
 			return err
 		}
@@ -56,12 +56,12 @@ func (j *judge) compaction(ctx context.Context, key string, o *objects, s *facts
 	for _, input := range d.Inputs {
 		if input < in.Seq {
 			n := len(w.slots[input].objects)
-			w.live -= n
+			w.Live -= n
 			j.verdict.Replaced += int64(n)
-			j.verdict.Kept += int64(w.kept[input])
-			delete(w.absent, input)
+			j.verdict.Kept += int64(w.slots[input].kept)
 		}
 	}
+	w.replaced(d.Inputs)
 	for i := range m.slots {
 		m.slots[i].carrier = in.Seq
 	}
@@ -95,15 +95,17 @@ func (m *merge) checkLost(key string) {
 				m.verdict.violate(9, key, "of the %d offsets of slot %d that the topic had not lost, %d are there", kept, s.in.Seq, s.seen.seenFrom(s.record.Lost[1]))
 			}
 		}
-		for _, b := range m.walk.late[s.in.Seq] {
-			m.scoredRows(b.obj.Key, b.body, s.in, func(offset int64) string {
+		for i := range s.absent {
+			if s.absent[i].late == nil {
+				continue
+			}
+			m.scoredRows(s.absent[i].Key, s.absent[i].late, s.in, func(offset int64) string {
 				if ticks != nil && ticks.has(offset) || offset >= s.record.Lost[0] && offset < s.record.Lost[1] {
 					return ""
 				}
 				return fmt.Sprintf("offset %d is none of the slot, nor of what it has lost", offset)
 			})
 		}
-		delete(m.walk.late, s.in.Seq)
 	}
 }
 
@@ -196,24 +198,13 @@ func (m *merge) object(ctx context.Context, obj objectRecord, body []byte, input
 		return nil
 	}
 	m.day(f, obj.Key, m.in)
-	m.tick(obj.Key, at)
-	m.provenance(f, obj.Key, m.stretches(at))
-	var olds []objectRecord
-	for _, input := range inputs {
-		if input >= m.in.Seq || m.walk.kept[input] == 0 {
-			continue
-		}
-		for _, old := range m.walk.slots[input].objects {
-			if !slices.Contains(m.walk.absent[input], old) {
-				olds = append(olds, old)
-			}
-		}
-	}
-	return m.compare(ctx, obj.Key, f, at, olds)
+	m.provenance(f, obj.Key, m.tick(obj.Key, at))
+	return m.compare(ctx, obj.Key, f, at, inputs)
 }
 
-// tick ticks off the events that a merged object has rows of.
-func (m *merge) tick(key string, at []int64) {
+// tick ticks off the events that a merged object has rows of, and returns which
+// of its rows are of which slot.
+func (m *merge) tick(key string, at []int64) (all []stretch) {
 	for i, offset := range at {
 		if i > 0 && offset <= at[i-1] {
 			m.verdict.violate(9, key, "row %d has offset %d, after %d", i, offset, at[i-1])
@@ -222,6 +213,11 @@ func (m *merge) tick(key string, at []int64) {
 		if s == nil {
 			m.verdict.violate(9, key, "row %d has offset %d, which no slot of [%d, %d) scored", i, offset, m.in.Slots[0], m.in.Slots[1])
 			continue
+		}
+		if n := len(all); n > 0 && all[n-1].to == int64(i) && all[n-1].in.Seq == s.in.Seq {
+			all[n-1].to++
+		} else {
+			all = append(all, stretch{int64(i), int64(i) + 1, s.in})
 		}
 		if s.in.To-s.in.From > maxObjectBytes {
 			continue // was named where the slot was judged
@@ -241,56 +237,48 @@ func (m *merge) tick(key string, at []int64) {
 			}
 		}
 	}
-}
-
-// stretches returns which rows of a merged object are of which slot. Rows of a
-// slot follow each other.
-func (m *merge) stretches(at []int64) (all []stretch) {
-	for i := 0; i < len(at); {
-		s := m.slotOf(at[i])
-		end := i + 1
-		for end < len(at) && s != nil && at[end] >= s.in.From && at[end] < s.in.To {
-			end++
-		}
-		if s != nil {
-			all = append(all, stretch{int64(i), int64(end), s.in})
-		}
-		i = end
-	}
 	return all
 }
 
 // compare checks that the rows of replaced objects are in the merged one as they
 // were, in every column. Rows that are not in it are in another object of the
 // compaction, or nowhere, which is counted.
-func (m *merge) compare(ctx context.Context, key string, merged *parquetFile, at []int64, olds []objectRecord) error {
+func (m *merge) compare(ctx context.Context, key string, merged *parquetFile, at []int64, inputs []uint64) error {
 	type replaced struct {
 		key  string
 		file *parquetFile
 		at   []int64 // offsets of its rows
 	}
 	var all []replaced
-	for _, old := range olds {
-		body, ok, err := m.judge.object(ctx, old)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue // it is being deleted, or was named where its slot was judged
-		}
-		r := replaced{key: old.Key}
-		if r.file, err = readParquet(body); err != nil {
-			continue // likewise
-		}
-		var why string
-		if r.at, why = r.file.offsets(); why != "" {
+	for _, input := range inputs {
+		if input >= m.in.Seq {
 			continue
 		}
-		if !sameColumns(r.file, merged) {
-			m.verdict.violate(9, key, "has other columns than %s, which it replaces", old.Key)
-			continue
+		s := &m.walk.slots[input]
+		for _, old := range s.objects {
+			if s.lacks(old) {
+				continue
+			}
+			body, ok, err := m.judge.object(ctx, old)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue // it is being deleted, or was named where its slot was judged
+			}
+			file, err := readParquet(body)
+			if err != nil {
+				continue // likewise
+			}
+			offsets, why := file.offsets()
+			switch {
+			case why != "":
+			case sameColumns(file, merged):
+				all = append(all, replaced{old.Key, file, offsets})
+			default:
+				m.verdict.violate(9, key, "has other columns than %s, which it replaces", old.Key)
+			}
 		}
-		all = append(all, r)
 	}
 	seed := maphash.MakeSeed()
 	for i, leaf := range merged.leaves {

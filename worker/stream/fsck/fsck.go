@@ -45,6 +45,7 @@ package fsck
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -209,14 +210,9 @@ func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Mod
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, len(found))
 	walks := make(map[string]*walk)
-	for name := range found {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var main *walk               // of the partition before, which a replay log belongs to
-	for _, name := range names { // a replay log sorts after its main log
+	var main *walk                                         // of the partition before, which a replay log belongs to
+	for _, name := range slices.Sorted(maps.Keys(found)) { // a replay log sorts after its main log
 		if main, err = j.partition(ctx, name, found[name], main); err != nil {
 			return nil, err
 		}
@@ -226,38 +222,37 @@ func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Mod
 	return j.verdict, nil
 }
 
-// objects are those of one partition, by what they are: key → size.
-type objects struct {
-	log, data, dead map[string]int64
-}
+// objects are those of one partition, by the directory that says what they are:
+// key → size.
+type objects map[string]map[string]int64
+
+// The directories under a prefix.
+const (
+	dataDir = "data/"
+	deadDir = "_dead/"
+	logDir  = "_log/"
+)
 
 // list finds everything under the prefix, by topic/partition. The log comes
 // last: whoever writes meanwhile claims before writing, so every object listed
 // before has its intent listed after.
-func (j *judge) list(ctx context.Context) (map[string]*objects, error) {
-	found := make(map[string]*objects)
-	for _, kind := range []struct {
-		dir  string
-		pick func(*objects) map[string]int64
-	}{
-		{"data/", func(o *objects) map[string]int64 { return o.data }},
-		{"_dead/", func(o *objects) map[string]int64 { return o.dead }},
-		{"_log/", func(o *objects) map[string]int64 { return o.log }},
-	} {
-		for info, err := range j.bucket.List(ctx, j.prefix+kind.dir, "") {
+func (j *judge) list(ctx context.Context) (map[string]objects, error) {
+	found := make(map[string]objects)
+	for _, dir := range []string{dataDir, deadDir, logDir} {
+		for info, err := range j.bucket.List(ctx, j.prefix+dir, "") {
 			if err != nil {
 				return nil, err
 			}
-			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+kind.dir), "/")
-			if len(parts) != 3 && !(len(parts) == 5 && kind.dir == "data/") { // two more: the slot's, and a day's
+			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+dir), "/")
+			if len(parts) != 3 && !(len(parts) == 5 && dir == dataDir) { // two more: the slot's, and a day's
 				j.verdict.violate(4, info.Key, "no object of a stream belongs here")
 				continue
 			}
 			name := parts[0] + "/" + parts[1]
 			if found[name] == nil {
-				found[name] = &objects{log: map[string]int64{}, data: map[string]int64{}, dead: map[string]int64{}}
+				found[name] = objects{dataDir: {}, deadDir: {}, logDir: {}}
 			}
-			kind.pick(found[name])[info.Key] = info.SizeBytes
+			found[name][dir][info.Key] = info.SizeBytes
 		}
 	}
 	return found, nil

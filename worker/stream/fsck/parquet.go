@@ -103,7 +103,10 @@ func (f *parquetFile) column(name string) (*parquet.Column, string) {
 // until it returns false. Bytes in a value are valid until do returns.
 func (f *parquetFile) each(leaf *parquet.Column, do func(row int64, v parquet.Value) bool) {
 	row := int64(0)
-	for batch := range f.batches(leaf) { // the file was read before, without an error
+	for batch, err := range f.batches(leaf) {
+		if err != nil {
+			return // but the file was read before, without one
+		}
 		for _, v := range batch {
 			if !do(row, v) {
 				return
@@ -140,7 +143,10 @@ func (f *parquetFile) rowSums(leaf *parquet.Column, seed maphash.Seed) []uint64 
 	var row maphash.Hash
 	row.SetSeed(seed)
 	var head, body []byte
-	for batch := range f.batches(leaf) {
+	for batch, err := range f.batches(leaf) {
+		if err != nil {
+			return sums // but the file was read before, without one
+		}
 		for _, v := range batch {
 			if v.RepetitionLevel() == 0 {
 				row.Reset()

@@ -17,19 +17,15 @@ const replaySuffix = "-replay"
 // walk is where the log of a partition stands while it is walked, and what is
 // remembered of the slots passed.
 type walk struct {
-	name     string // topic/partition
-	next     int64  // offset
-	topicID  string // of the newest intent
-	previous string // sha256 of the last done record
-	total    counts
-	pending  bool
-	live     int // scored objects that no compaction replaced
+	Partition        // what is reported of it
+	name      string // topic/partition
+	next      int64  // offset
+	topicID   string // of the newest intent
+	previous  string // sha256 of the last done record
+	total     counts
 
-	slots    []facts                   // by number; of a damaged log not all
-	absent   map[uint64][]objectRecord // objects that are not there, by slot: a compaction must have replaced them
-	kept     map[uint64]int            // scored objects that are there, by slot
-	late     map[uint64][]lateObject   // of the absent ones, those that have other bytes under their names
-	replayed map[deadEvent]bool        // dead letters that a replay scored
+	slots    []facts            // by number; of a damaged log not all
+	replayed map[deadEvent]bool // dead letters that a replay scored
 }
 
 // facts are what is remembered of a slot.
@@ -38,20 +34,26 @@ type facts struct {
 	record   doneRecord
 	finished bool           // record is its own
 	objects  []objectRecord // scored ones
+	kept     int            // of those, the ones that are there
+	absent   []absentObject // of those, the ones that are not: a compaction must have replaced them
 	dead     []int64        // offsets of dead letters
 	seen     *offsets       // nil: nothing was lost
 	carrier  uint64         // the slot whose objects hold its rows now
 }
 
-// lateObject is an object under the name of one that a compaction replaced.
-type lateObject struct {
-	obj  objectRecord
-	body []byte
+// absentObject is a scored object that is not there.
+type absentObject struct {
+	objectRecord
+	late []byte // other bytes that are under its name
+}
+
+func (s *facts) lacks(obj objectRecord) bool {
+	return slices.ContainsFunc(s.absent, func(a absentObject) bool { return a.objectRecord == obj })
 }
 
 // partition judges one topic partition; main is the walk of the main log if
 // name is that of its replay log.
-func (j *judge) partition(ctx context.Context, name string, o *objects, main *walk) (*walk, error) {
+func (j *judge) partition(ctx context.Context, name string, o objects, main *walk) (*walk, error) {
 	topic, number, _ := strings.Cut(name, "/")
 	plain, replay := strings.CutSuffix(number, replaySuffix)
 	partition, err := strconv.Atoi(plain)
@@ -63,21 +65,19 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 		main = &walk{}
 		j.verdict.violate(10, j.prefix+name, "a replay log without a main log")
 	}
-	dir := j.prefix + "_log/" + name + "/"
-	result := Partition{Topic: topic, Partition: number}
-	w := &walk{name: name, absent: map[uint64][]objectRecord{}, kept: map[uint64]int{}, late: map[uint64][]lateObject{}, replayed: map[deadEvent]bool{}}
-	seen := make(map[string]bool) // keys of the log that were accounted for
+	dir := j.prefix + logDir + name + "/"
+	w := &walk{name: name, Partition: Partition{Topic: topic, Partition: number}, replayed: map[deadEvent]bool{}}
 	for slot := uint64(0); ; slot++ {
 		intentKey := fmt.Sprintf("%s%012d.intent.json", dir, slot)
 		doneKey := fmt.Sprintf("%s%012d.done.json", dir, slot)
-		_, hasIntent := o.log[intentKey]
-		_, hasDone := o.log[doneKey]
+		_, hasIntent := o[logDir][intentKey]
+		_, hasDone := o[logDir][doneKey]
 		// A listing that goes by while records are written may have a later one and not
 		// an earlier one.
 		var err error
 		if !hasIntent && hasDone {
 			hasIntent, err = j.exists(ctx, intentKey)
-		} else if next := fmt.Sprintf("%s%012d.intent.json", dir, slot+1); hasIntent && !hasDone && o.log[next] > 0 {
+		} else if next := fmt.Sprintf("%s%012d.intent.json", dir, slot+1); hasIntent && !hasDone && o[logDir][next] > 0 {
 			hasDone, err = j.exists(ctx, doneKey)
 		}
 		if err != nil {
@@ -87,9 +87,10 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 			j.check(!hasDone, 1, doneKey, "done record without an intent")
 			break
 		}
-		seen[intentKey], seen[doneKey] = true, hasDone
-		result.Slots++
-		j.check(!w.pending, 1, intentKey, "claimed although slot %d is not finished", slot-1)
+		delete(o[logDir], intentKey)
+		delete(o[logDir], doneKey)
+		w.Slots++
+		j.check(!w.Pending, 1, intentKey, "claimed although slot %d is not finished", slot-1)
 		in, sum, ok, err := j.intent(ctx, intentKey, topic, partition, replay, slot)
 		if err != nil {
 			return nil, err
@@ -99,10 +100,10 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 		}
 		j.checkIntent(intentKey, in, w)
 		if slot == 0 {
-			result.From = in.From
+			w.From = in.From
 		}
 		if !hasDone {
-			w.pending = true
+			w.Pending = true
 			j.verdict.PendingSlots++
 			j.claimPending(o, in)
 			w.slots = append(w.slots, facts{in: in, carrier: slot})
@@ -116,14 +117,14 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 			break
 		}
 		w.slots = append(w.slots, facts{in: in, record: d, finished: true, carrier: slot})
-		if err := j.slot(ctx, doneKey, o, w, main, &result); err != nil {
+		if err := j.slot(ctx, doneKey, o, w, main); err != nil {
 			return nil, err
 		}
 		w.next, w.previous, w.topicID = in.To, doneSum, in.TopicID
-		result.To = in.To
+		w.To = in.To
 	}
-	for _, key := range slices.Sorted(maps.Keys(o.log)) {
-		j.check(seen[key], 1, key, "beyond the end of the log, or no record of it")
+	for _, key := range slices.Sorted(maps.Keys(o[logDir])) {
+		j.verdict.violate(1, key, "beyond the end of the log, or no record of it")
 	}
 	if err := j.unnamed(ctx, o, w); err != nil {
 		return nil, err
@@ -131,18 +132,17 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 	if err := j.missingObjects(ctx, dir, w); err != nil {
 		return nil, err
 	}
-	result.Pending, result.Live = w.pending, w.live
-	j.verdict.Partitions = append(j.verdict.Partitions, result)
+	j.verdict.Partitions = append(j.verdict.Partitions, w.Partition)
 	if !replay { // what a replay scored is a dead letter already
-		j.verdict.Scored += result.Scored
-		j.verdict.Dead += result.Dead
+		j.verdict.Scored += w.Scored
+		j.verdict.Dead += w.Dead
 	}
-	j.verdict.Missing += result.Missing
+	j.verdict.Missing += w.Missing
 	return w, nil
 }
 
 // slot judges the newest slot, which is finished.
-func (j *judge) slot(ctx context.Context, key string, o *objects, w, main *walk, result *Partition) (err error) {
+func (j *judge) slot(ctx context.Context, key string, o objects, w, main *walk) (err error) {
 	s := &w.slots[len(w.slots)-1]
 	var found rowCounts
 	switch s.in.Action {
@@ -153,16 +153,16 @@ func (j *judge) slot(ctx context.Context, key string, o *objects, w, main *walk,
 	case actionSkip:
 		found.lost = s.in.Missing[1] - s.in.Missing[0]
 	case actionScore:
-		found, err = j.rows(ctx, o, s, w)
+		found, err = j.rows(ctx, o, s)
 	}
 	if err != nil {
 		return err
 	}
 	j.checkDone(key, s, found, w)
-	result.Scored += found.scored
-	result.Dead += found.dead
-	result.Missing += found.lost
-	w.live += len(s.objects)
+	w.Scored += found.scored
+	w.Dead += found.dead
+	w.Missing += found.lost
+	w.Live += len(s.objects)
 	return nil
 }
 
@@ -240,8 +240,8 @@ func (j *judge) checkDone(key string, s *facts, found rowCounts, w *walk) {
 
 // claimPending accounts for the objects that the unfinished slot may have left
 // already.
-func (j *judge) claimPending(o *objects, in intentRecord) {
-	for _, left := range []map[string]int64{o.data, o.dead} {
+func (j *judge) claimPending(o objects, in intentRecord) {
+	for _, left := range []map[string]int64{o[dataDir], o[deadDir]} {
 		for key := range left {
 			if strings.Contains(key, objectStem(in)) {
 				delete(left, key)
@@ -254,9 +254,10 @@ func (j *judge) claimPending(o *objects, in intentRecord) {
 // compaction may have been finished, and its inputs deleted, since the log was
 // listed: then its record is there by now.
 func (j *judge) missingObjects(ctx context.Context, dir string, w *walk) error {
-	for slot := len(w.slots); len(w.absent) > 0; slot++ {
+	lacking := func(s facts) bool { return len(s.absent) > 0 }
+	for slot := len(w.slots); slices.ContainsFunc(w.slots, lacking); slot++ {
 		first := slot
-		if w.pending && slot == len(w.slots) {
+		if w.Pending && slot == len(w.slots) {
 			first-- // the pending slot itself may be the compaction
 		}
 		finished := false
@@ -268,25 +269,32 @@ func (j *judge) missingObjects(ctx context.Context, dir string, w *walk) error {
 			var d doneRecord
 			if err == nil && parseRecord(body, &d) == "" {
 				finished = true
-				for _, input := range d.Inputs {
-					delete(w.absent, input)
-				}
+				w.replaced(d.Inputs)
 			}
 		}
 		if !finished {
 			break
 		}
 	}
-	for _, slot := range slices.Sorted(maps.Keys(w.absent)) {
-		for _, obj := range w.absent[slot] {
+	for _, s := range w.slots {
+		for _, obj := range s.absent {
 			why := "is named by a done record but not there"
-			if slices.ContainsFunc(w.late[slot], func(b lateObject) bool { return b.obj == obj }) {
+			if obj.late != nil {
 				why = "its bytes are not those of its record"
 			}
 			j.verdict.violate(4, obj.Key, "%s", why)
 		}
 	}
 	return nil
+}
+
+// replaced takes it that the objects of slots need not be there.
+func (w *walk) replaced(slots []uint64) {
+	for _, slot := range slots {
+		if slot < uint64(len(w.slots)) {
+			w.slots[slot].absent = nil
+		}
+	}
 }
 
 // objectStem is what the names of an intent's objects begin with.

@@ -13,7 +13,7 @@ type deadEvent struct {
 
 // replay judges a slot of a replay log: what it scored were dead letters of the
 // slots of the main log that it names, and none was scored before.
-func (j *judge) replay(ctx context.Context, key string, o *objects, s *facts, w, main *walk) (rowCounts, error) {
+func (j *judge) replay(ctx context.Context, key string, o objects, s *facts, w, main *walk) (rowCounts, error) {
 	in := s.in
 	j.check(len(s.record.Gaps) == 0, 10, key, "a replay has gaps")
 	end := min(in.Slots[1], uint64(len(main.slots)))
@@ -52,7 +52,7 @@ func (j *judge) replay(ctx context.Context, key string, o *objects, s *facts, w,
 			return ""
 		}
 	}
-	found, err := j.objects(ctx, o, s, w, tick(true), tick(false))
+	found, err := j.objects(ctx, o, s, tick(true), tick(false))
 	j.verdict.Replayed += found.scored
 	return found, err
 }

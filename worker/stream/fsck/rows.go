@@ -37,10 +37,10 @@ func (o *offsets) add(offset int64) string {
 	if offset < o.from || offset >= o.to {
 		return fmt.Sprintf("offset %d is outside of [%d, %d)", offset, o.from, o.to)
 	}
-	at := offset - o.from
-	if o.seen[at/64]&(1<<(at%64)) != 0 {
+	if o.has(offset) {
 		return fmt.Sprintf("offset %d appears twice", offset)
 	}
+	at := offset - o.from
 	o.seen[at/64] |= 1 << (at % 64)
 	o.distinct++
 	return ""
@@ -63,14 +63,14 @@ func (o *offsets) seenFrom(offset int64) (n int64) {
 }
 
 // rows reads every object of a slot, and removes them from what was listed.
-func (j *judge) rows(ctx context.Context, o *objects, s *facts, w *walk) (rowCounts, error) {
+func (j *judge) rows(ctx context.Context, o objects, s *facts) (rowCounts, error) {
 	in, d := s.in, s.record
 	if in.To-in.From > maxObjectBytes {
 		j.verdict.violate(3, in.ID, "a range of %d offsets is no range", in.To-in.From)
 		return rowCounts{}, nil
 	}
 	seen := newOffsets(in)
-	found, err := j.objects(ctx, o, s, w, seen.add, func(offset int64) string {
+	found, err := j.objects(ctx, o, s, seen.add, func(offset int64) string {
 		s.dead = append(s.dead, offset)
 		return seen.add(offset)
 	})
@@ -104,14 +104,14 @@ func (j *judge) rows(ctx context.Context, o *objects, s *facts, w *walk) (rowCou
 // objects reads every object of a slot, and counts the rows and dead letters in
 // them and the rows of those that are not there. scored and dead return what is
 // wrong with an offset, or "".
-func (j *judge) objects(ctx context.Context, o *objects, s *facts, w *walk, scored, dead func(offset int64) string) (found rowCounts, err error) {
+func (j *judge) objects(ctx context.Context, o objects, s *facts, scored, dead func(offset int64) string) (found rowCounts, err error) {
 	for _, obj := range s.record.Objects {
-		body, ok, err := j.named(ctx, o, s, obj, w)
+		body, ok, err := j.named(ctx, o, s, obj)
 		if err != nil {
 			return found, err
 		}
 		if !ok {
-			if slices.Contains(w.absent[s.in.Seq], obj) {
+			if s.lacks(obj) {
 				found.moved += obj.Rows
 			}
 			continue
@@ -154,30 +154,27 @@ func (j *judge) lost(s *facts, found rowCounts) int64 {
 // named reads an object that a done record names, and removes it from what was
 // listed; ok is true if it has the bytes that it should have. Scored objects that
 // are not there are remembered: a compaction must have replaced them.
-func (j *judge) named(ctx context.Context, o *objects, s *facts, obj objectRecord, w *walk) (body []byte, ok bool, err error) {
-	listed, dir, scored := o.data, "data/", obj.Kind == "scored"
+func (j *judge) named(ctx context.Context, o objects, s *facts, obj objectRecord) (body []byte, ok bool, err error) {
+	dir, scored := dataDir, obj.Kind == "scored"
 	if obj.Kind == "dead" {
-		listed, dir = o.dead, "_dead/"
+		dir = deadDir
 	}
 	j.check(strings.HasPrefix(obj.Key, j.prefix+dir) && strings.Contains(obj.Key, objectStem(s.in)),
 		4, obj.Key, "does not have the name that follows from its intent")
-	delete(listed, obj.Key)
+	delete(o[dir], obj.Key)
 	if scored {
 		s.objects = append(s.objects, obj)
 	}
 	body, ok, err = j.object(ctx, obj)
-	switch seq := s.in.Seq; {
+	switch {
 	case err != nil:
 	case ok && scored:
-		w.kept[seq]++
+		s.kept++
 	case ok:
-	case scored && body == nil:
-		w.absent[seq] = append(w.absent[seq], obj)
-	case scored && s.in.Action == actionScore:
+	case scored && (body == nil || s.in.Action == actionScore):
 		// It may have been replaced and deleted, and written again by a late request of
 		// an owner that had more of the claim, or less: see checkLost.
-		w.late[seq] = append(w.late[seq], lateObject{obj, body})
-		w.absent[seq] = append(w.absent[seq], obj)
+		s.absent = append(s.absent, absentObject{obj, body})
 	case body != nil:
 		j.verdict.violate(4, obj.Key, "its bytes are not those of its record")
 	default:

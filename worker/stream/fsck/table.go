@@ -222,7 +222,7 @@ func (j *judge) checkTable(t *deltaTable, walks map[string]*walk) {
 		j.check(!strings.HasPrefix(app, "thalweg/") || apps[app], 11, app, "is in the table, and there is no such log")
 	}
 	for _, path := range slices.Sorted(maps.Keys(left)) {
-		if strings.HasPrefix(path, "data/") { // others are other writers' own
+		if strings.HasPrefix(path, dataDir) { // others are other writers' own
 			j.verdict.violate(11, j.prefix+path, "is in the table, and was not live after the slots that are")
 		}
 	}

@@ -14,12 +14,12 @@ import (
 // unnamed judges the objects that no done record names. An owner of a claim that
 // was slow may have put one there late, after another had given up what the
 // topic had lost of the claim: then all that it has is given up.
-func (j *judge) unnamed(ctx context.Context, o *objects, w *walk) error {
-	for _, key := range slices.Sorted(maps.Keys(o.dead)) {
+func (j *judge) unnamed(ctx context.Context, o objects, w *walk) error {
+	for _, key := range slices.Sorted(maps.Keys(o[deadDir])) {
 		s := w.slotOf(key)
-		j.check(s != nil && o.dead[key] == 0 && len(s.dead) == 0, 4, key, "no done record names it")
+		j.check(s != nil && o[deadDir][key] == 0 && len(s.dead) == 0, 4, key, "no done record names it")
 	}
-	for _, key := range slices.Sorted(maps.Keys(o.data)) {
+	for _, key := range slices.Sorted(maps.Keys(o[dataDir])) {
 		s := w.slotOf(key)
 		if s == nil || s.seen == nil {
 			j.verdict.violate(4, key, "no done record names it")

@@ -51,22 +51,14 @@ func fetch(ctx context.Context, source connectors.Source, q Query) (*connectors.
 	return nil, &thalweg.Error{Op: "fetch event", Kind: thalweg.Unavailable, Subject: q.String(), Err: fmt.Errorf("no answer in %d tries", fetchTries)}
 }
 
-// describe notes what a record is, all but its value.
+// describe notes what a record is, all but its value; it shares its memory.
 func (e *Event) describe(r *connectors.Records) {
 	value := r.Value(0)
 	e.TimestampUS, e.SHA256, e.SizeBytes = r.Timestamps[0], storage.SHA256(value), int64(len(value))
 	e.Null = r.Null != nil && r.Null[0]
-	if key := r.Key(0); key == nil {
-		e.NoKey = true
-	} else {
-		e.Key = append([]byte(nil), key...)
-	}
+	e.Key, e.NoKey = r.Key(0), r.Key(0) == nil
 	for name, value := range r.AllHeaders(0) {
-		h := engine.Header{Name: string(name)}
-		if value != nil {
-			h.Value = append([]byte{}, value...)
-		}
-		e.Headers = append(e.Headers, h)
+		e.Headers = append(e.Headers, engine.Header{Name: string(name), Value: value})
 	}
 	if _, bad := r.Unreadable[0]; bad {
 		e.SHA256, e.SizeBytes = "", 0

@@ -102,9 +102,9 @@ func (r *Runner) Run(ctx context.Context) error {
 // watch warns when nothing moves, with the reason as far as it is known, until
 // stop is called.
 func (r *Runner) watch() (stop func()) {
-	ended, left := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(left)
+	ended := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
 		tick := time.NewTicker(stalledAfter)
 		defer tick.Stop()
 		for last := int64(-1); ; {
@@ -120,10 +120,10 @@ func (r *Runner) watch() (stop func()) {
 			}
 			last = p.Done + p.Committed
 		}
-	}()
+	})
 	return func() {
 		close(ended)
-		<-left
+		watching.Wait()
 	}
 }
 
