@@ -47,9 +47,8 @@ func (j *judge) compaction(ctx context.Context, key string, o objects, s *facts,
 			if ticks := m.ticks[moved.in.Seq]; ticks != nil {
 				have = ticks.distinct
 			}
-			if moved.in.Action != actionCompact && have != moved.record.Scored {
-				j.verdict.violate(9, key, "holds %d rows of slot %d, which has %d", have, moved.in.Seq, moved.record.Scored)
-			}
+			j.check(moved.in.Action == actionCompact || have == moved.record.Scored,
+				9, key, "holds %d rows of slot %d, which has %d", have, moved.in.Seq, moved.record.Scored)
 		}
 		m.checkLost(key)
 	}

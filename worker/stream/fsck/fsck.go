@@ -121,45 +121,36 @@ func (v *Verdict) OK() bool { return len(v.Violations) == 0 }
 // String is the verdict for people.
 func (v *Verdict) String() string {
 	var b strings.Builder
+	line := func(when bool, format string, args ...any) {
+		if when {
+			fmt.Fprintf(&b, format+"\n", args...)
+		}
+	}
 	for _, p := range v.Partitions {
-		fmt.Fprintf(&b, "  %s/%s: %d slots, offsets [%d, %d), %d scored, %d dead, %d live files", p.Topic, p.Partition, p.Slots, p.From, p.To, p.Scored, p.Dead, p.Live)
+		notes := ""
 		if p.Missing > 0 {
-			fmt.Fprintf(&b, ", %d offsets skipped", p.Missing)
+			notes = fmt.Sprintf(", %d offsets skipped", p.Missing)
 		}
 		if p.Pending {
-			b.WriteString(", one slot pending")
+			notes += ", one slot pending"
 		}
-		b.WriteByte('\n')
+		line(true, "  %s/%s: %d slots, offsets [%d, %d), %d scored, %d dead, %d live files%s",
+			p.Topic, p.Partition, p.Slots, p.From, p.To, p.Scored, p.Dead, p.Live, notes)
 	}
 	for _, x := range v.Violations {
-		fmt.Fprintf(&b, "  VIOLATION of rule %d: %s: %s\n", x.Rule, x.Subject, x.Message)
+		line(true, "  VIOLATION of rule %d: %s: %s", x.Rule, x.Subject, x.Message)
 	}
-	if v.MoreExist {
-		b.WriteString("  … and more\n")
-	}
-	if v.Compactions > 0 {
-		fmt.Fprintf(&b, "  %d compactions replaced %d files, of which %d are still there\n", v.Compactions, v.Replaced, v.Kept)
-	}
-	if v.Late > 0 {
-		fmt.Fprintf(&b, "  %d late files have %d rows of events that were skipped: a plain glob sees them, readers of the log and the table do not\n", v.Late, v.LateRows)
-	}
-	if v.Replayed > 0 {
-		fmt.Fprintf(&b, "  %d dead letters were scored by replays\n", v.Replayed)
-	}
-	if v.TableFiles > 0 {
-		fmt.Fprintf(&b, "  table: version %d, %d files, %d rows, %d slots behind the logs\n", v.TableVersion, v.TableFiles, v.TableRows, v.TableBehind)
-		if v.TableBase >= 0 {
-			fmt.Fprintf(&b, "  read from its checkpoint of version %d, since the versions before are gone\n", v.TableBase)
-		}
-	}
-	if v.TableCut != "" {
-		fmt.Fprintf(&b, "  table not judged: %s\n", v.TableCut)
-	}
-	if v.OK() {
-		fmt.Fprintf(&b, "  ok: %d events in exactly one row each (%d scored, %d dead letters), %d files, %d bytes read\n", v.Scored+v.Dead, v.Scored, v.Dead, v.Files, v.Bytes)
-	} else {
-		fmt.Fprintf(&b, "  NOT ok: %d violations\n", len(v.Violations))
-	}
+	line(v.MoreExist, "  … and more")
+	line(v.Compactions > 0, "  %d compactions replaced %d files, of which %d are still there", v.Compactions, v.Replaced, v.Kept)
+	line(v.Late > 0, "  %d late files have %d rows of events that were skipped: a plain glob sees them, readers of the log and the table do not",
+		v.Late, v.LateRows)
+	line(v.Replayed > 0, "  %d dead letters were scored by replays", v.Replayed)
+	line(v.TableFiles > 0, "  table: version %d, %d files, %d rows, %d slots behind the logs", v.TableVersion, v.TableFiles, v.TableRows, v.TableBehind)
+	line(v.TableFiles > 0 && v.TableBase >= 0, "  read from its checkpoint of version %d, since the versions before are gone", v.TableBase)
+	line(v.TableCut != "", "  table not judged: %s", v.TableCut)
+	line(v.OK(), "  ok: %d events in exactly one row each (%d scored, %d dead letters), %d files, %d bytes read",
+		v.Scored+v.Dead, v.Scored, v.Dead, v.Files, v.Bytes)
+	line(!v.OK(), "  NOT ok: %d violations", len(v.Violations))
 	return b.String()
 }
 
@@ -210,13 +201,15 @@ func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Mod
 	if err != nil {
 		return nil, err
 	}
-	walks := make(map[string]*walk)
+	var walks []*walk
 	var main *walk                                         // of the partition before, which a replay log belongs to
 	for _, name := range slices.Sorted(maps.Keys(found)) { // a replay log sorts after its main log
 		if main, err = j.partition(ctx, name, found[name], main); err != nil {
 			return nil, err
 		}
-		walks[name] = main
+		if main != nil {
+			walks = append(walks, main)
+		}
 	}
 	j.checkTable(table, walks)
 	return j.verdict, nil

@@ -19,6 +19,7 @@ const replaySuffix = "-replay"
 type walk struct {
 	Partition        // what is reported of it
 	name      string // topic/partition
+	app       string // what the log's txn actions in the table are called
 	next      int64  // offset
 	topicID   string // of the newest intent
 	previous  string // sha256 of the last done record
@@ -66,7 +67,11 @@ func (j *judge) partition(ctx context.Context, name string, o objects, main *wal
 		j.verdict.violate(10, j.prefix+name, "a replay log without a main log")
 	}
 	dir := j.prefix + logDir + name + "/"
-	w := &walk{name: name, Partition: Partition{Topic: topic, Partition: number}, replayed: map[deadEvent]bool{}}
+	app := fmt.Sprintf("thalweg/%s/%d", topic, partition)
+	if replay {
+		app += "/replay"
+	}
+	w := &walk{name: name, app: app, Partition: Partition{Topic: topic, Partition: number}, replayed: map[deadEvent]bool{}}
 	for slot := uint64(0); ; slot++ {
 		intentKey := fmt.Sprintf("%s%012d.intent.json", dir, slot)
 		doneKey := fmt.Sprintf("%s%012d.done.json", dir, slot)
@@ -91,12 +96,12 @@ func (j *judge) partition(ctx context.Context, name string, o objects, main *wal
 		delete(o[logDir], doneKey)
 		w.Slots++
 		j.check(!w.Pending, 1, intentKey, "claimed although slot %d is not finished", slot-1)
-		in, sum, ok, err := j.intent(ctx, intentKey, topic, partition, replay, slot)
+		in, sum, err := j.intent(ctx, intentKey, topic, partition, replay, slot)
+		if err == errUnjudged {
+			break
+		}
 		if err != nil {
 			return nil, err
-		}
-		if !ok {
-			break
 		}
 		j.checkIntent(intentKey, in, w)
 		if slot == 0 {
@@ -109,12 +114,12 @@ func (j *judge) partition(ctx context.Context, name string, o objects, main *wal
 			w.slots = append(w.slots, facts{in: in, carrier: slot})
 			continue
 		}
-		d, doneSum, ok, err := j.done(ctx, doneKey, in, sum)
+		d, doneSum, err := j.done(ctx, doneKey, in, sum)
+		if err == errUnjudged {
+			break
+		}
 		if err != nil {
 			return nil, err
-		}
-		if !ok {
-			break
 		}
 		w.slots = append(w.slots, facts{in: in, record: d, finished: true, carrier: slot})
 		if err := j.slot(ctx, doneKey, o, w, main); err != nil {
@@ -254,27 +259,20 @@ func (j *judge) claimPending(o objects, in intentRecord) {
 // compaction may have been finished, and its inputs deleted, since the log was
 // listed: then its record is there by now.
 func (j *judge) missingObjects(ctx context.Context, dir string, w *walk) error {
-	lacking := func(s facts) bool { return len(s.absent) > 0 }
-	for slot := len(w.slots); slices.ContainsFunc(w.slots, lacking); slot++ {
-		first := slot
-		if w.Pending && slot == len(w.slots) {
-			first-- // the pending slot itself may be the compaction
+	slot := len(w.slots)
+	if w.Pending {
+		slot-- // the pending slot itself may be the compaction
+	}
+	for ; slices.ContainsFunc(w.slots, func(s facts) bool { return len(s.absent) > 0 }); slot++ {
+		body, _, err := j.bucket.Get(ctx, fmt.Sprintf("%s%012d.done.json", dir, slot))
+		if err != nil && !thalweg.Is(err, thalweg.NotFound) {
+			return err
 		}
-		finished := false
-		for ; first <= slot; first++ {
-			body, _, err := j.bucket.Get(ctx, fmt.Sprintf("%s%012d.done.json", dir, first))
-			if err != nil && !thalweg.Is(err, thalweg.NotFound) {
-				return err
-			}
-			var d doneRecord
-			if err == nil && parseRecord(body, &d) == "" {
-				finished = true
-				w.replaced(d.Inputs)
-			}
-		}
-		if !finished {
+		var d doneRecord
+		if err != nil || parseRecord(body, &d) != "" {
 			break
 		}
+		w.replaced(d.Inputs)
 	}
 	for _, s := range w.slots {
 		for _, obj := range s.absent {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 )
@@ -13,12 +15,11 @@ import (
 // maxRecordBytes is the format's bound of one record.
 const maxRecordBytes = 256 << 10
 
-// intentRecord is thalweg.intent/v1.
+// intentRecord is thalweg.intent/v1, as far as it is judged.
 type intentRecord struct {
 	Format       string        `json:"format"`
 	Seq          uint64        `json:"seq"`
 	ID           string        `json:"id"`
-	Pipeline     string        `json:"pipeline"`
 	Topic        string        `json:"topic"`
 	Partition    int           `json:"partition"`
 	From         int64         `json:"from"`
@@ -33,9 +34,7 @@ type intentRecord struct {
 	TopicID      string        `json:"topic_id,omitempty"`
 	Slots        [2]uint64     `json:"slots,omitzero"`
 	Missing      [2]int64      `json:"missing,omitzero"`
-	Where        string        `json:"where,omitempty"`
 	PartitionBy  string        `json:"partition_by,omitempty"`
-	Sum          string        `json:"sum"`
 }
 
 type checkpointRef struct {
@@ -59,7 +58,6 @@ type doneRecord struct {
 	Dead         int64          `json:"dead"`
 	Dropped      int64          `json:"dropped"`
 	Total        counts         `json:"total"`
-	Sum          string         `json:"sum"`
 }
 
 type objectRecord struct {
@@ -85,21 +83,25 @@ const (
 	actionReplay  = "replay"
 )
 
-// record reads one record; ok is false, and a violation noted, if it is none.
-func (j *judge) record(ctx context.Context, key string, into any) (sum string, ok bool, err error) {
+// errUnjudged says that a record is none, which is noted: nothing after it can be
+// judged.
+var errUnjudged = errors.New("no record")
+
+// record reads one record, or returns errUnjudged.
+func (j *judge) record(ctx context.Context, key string, into any) (sum string, err error) {
 	body, _, err := j.bucket.Get(ctx, key)
 	if thalweg.Is(err, thalweg.NotFound) {
 		j.verdict.violate(1, key, "listed, but not there")
-		return "", false, nil
+		return "", errUnjudged
 	}
 	if err != nil {
-		return "", false, err
+		return "", err
 	}
 	if why := parseRecord(body, into); why != "" {
 		j.verdict.violate(2, key, "%s", why)
-		return "", false, nil
+		return "", errUnjudged
 	}
-	return sumOf(body), true, nil
+	return sumOf(body), nil
 }
 
 func sumOf(body []byte) string {
@@ -125,37 +127,34 @@ func parseRecord(body []byte, into any) string {
 	return ""
 }
 
-// intent reads the claim of a slot.
-func (j *judge) intent(ctx context.Context, key, topic string, partition int, replay bool, slot uint64) (in intentRecord, sum string, ok bool, err error) {
-	sum, ok, err = j.record(ctx, key, &in)
-	if err != nil || !ok {
-		return in, sum, ok, err
+// intent reads the claim of a slot, or returns errUnjudged.
+func (j *judge) intent(ctx context.Context, key, topic string, partition int, replay bool, slot uint64) (in intentRecord, sum string, err error) {
+	if sum, err = j.record(ctx, key, &in); err != nil {
+		return in, "", err
 	}
 	if in.Format != "thalweg.intent/v1" || in.Seq != slot || in.Topic != topic || in.Partition != partition || len(in.ID) != 32 {
 		j.verdict.violate(1, key, "is a record of another kind, slot or partition")
-		return in, sum, false, nil
+		return in, "", errUnjudged
 	}
-	switch in.Action {
-	case actionScore, actionCompact, actionSkip:
-		ok = !replay
-	case actionReplay:
-		ok = replay
-	default:
-		ok = false
+	allowed := []string{actionScore, actionCompact, actionSkip}
+	if replay {
+		allowed = []string{actionReplay}
 	}
-	j.check(ok, 1, key, "action %.20q is unknown, or not of this log: what follows cannot be judged", in.Action)
-	return in, sum, ok, nil
+	if slices.Contains(allowed, in.Action) {
+		return in, sum, nil
+	}
+	j.verdict.violate(1, key, "action %.20q is unknown, or not of this log: what follows cannot be judged", in.Action)
+	return in, "", errUnjudged
 }
 
-// done reads the done record of an intent.
-func (j *judge) done(ctx context.Context, key string, in intentRecord, intentSum string) (d doneRecord, sum string, ok bool, err error) {
-	sum, ok, err = j.record(ctx, key, &d)
-	if err != nil || !ok {
-		return d, sum, ok, err
+// done reads the done record of an intent, or returns errUnjudged.
+func (j *judge) done(ctx context.Context, key string, in intentRecord, intentSum string) (d doneRecord, sum string, err error) {
+	if sum, err = j.record(ctx, key, &d); err != nil {
+		return d, "", err
 	}
 	if d.Format != "thalweg.done/v1" || d.Seq != in.Seq || d.Intent != in.ID || d.IntentSHA256 != intentSum {
 		j.verdict.violate(2, key, "is not the done record of the slot's intent")
-		return d, sum, false, nil
+		return d, "", errUnjudged
 	}
-	return d, sum, true, nil
+	return d, sum, nil
 }

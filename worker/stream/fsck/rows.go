@@ -219,15 +219,13 @@ func (j *judge) deadLetters(key string, body []byte, in intentRecord, tick func(
 			j.verdict.violate(5, where, "is no dead letter")
 			continue
 		}
-		if why := tick(*l.Offset); why != "" {
-			j.verdict.violate(5, where, "%s", why)
-		}
-		if l.Topic != in.Topic || l.Partition != in.Partition || l.Reason == "" {
-			j.verdict.violate(6, where, "names topic %s partition %d and reason %q", l.Topic, l.Partition, l.Reason)
-		}
-		if l.Model != in.Model || l.ModelVersion != in.ModelVersion || l.Generation != in.Generation {
-			j.verdict.violate(6, where, "names model %s version %d and generation %d, its intent %s, %d and %d", l.Model, l.ModelVersion, l.Generation, in.Model, in.ModelVersion, in.Generation)
-		}
+		why := tick(*l.Offset)
+		j.check(why == "", 5, where, "%s", why)
+		j.check(l.Topic == in.Topic && l.Partition == in.Partition && l.Reason != "",
+			6, where, "names topic %s partition %d and reason %q", l.Topic, l.Partition, l.Reason)
+		j.check(l.Model == in.Model && l.ModelVersion == in.ModelVersion && l.Generation == in.Generation,
+			6, where, "names model %s version %d and generation %d, its intent %s, %d and %d",
+			l.Model, l.ModelVersion, l.Generation, in.Model, in.ModelVersion, in.Generation)
 	}
 	return rows
 }

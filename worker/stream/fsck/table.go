@@ -188,38 +188,33 @@ func (t *deltaTable) apply(actions iter.Seq2[*deltaAction, error]) string {
 	return ""
 }
 
-// checkTable holds the table against the logs, by topic/partition.
-func (j *judge) checkTable(t *deltaTable, walks map[string]*walk) {
+// checkTable holds the table against the logs.
+func (j *judge) checkTable(t *deltaTable, walks []*walk) {
 	j.verdict.TableVersion, j.verdict.TableBase, j.verdict.TableCut = t.version, t.base, t.cut
 	if t.version < 0 || t.cut != "" {
 		return
 	}
 	left := maps.Clone(t.files)
-	apps := map[string]bool{}
-	for _, name := range slices.Sorted(maps.Keys(walks)) {
-		w := walks[name]
-		if w == nil {
-			continue
-		}
-		app := appOf(name)
-		apps[app] = true
+	apps := maps.Clone(t.txns)
+	for _, w := range walks {
+		delete(apps, w.app)
 		finished := uint64(0)
 		for finished < uint64(len(w.slots)) && w.slots[finished].finished {
 			finished++
 		}
 		in := uint64(0)
-		if v, ok := t.txns[app]; ok {
+		if v, ok := t.txns[w.app]; ok {
 			in = uint64(v) + 1
 		}
 		if in > finished {
-			j.verdict.violate(11, app, "slot %d is in the table, the log has %d finished slots", in-1, finished)
+			j.verdict.violate(11, w.app, "slot %d is in the table, the log has %d finished slots", in-1, finished)
 			continue
 		}
 		j.verdict.TableBehind += int64(finished - in)
 		j.checkFiles(t, w, in, left)
 	}
-	for app := range t.txns {
-		j.check(!strings.HasPrefix(app, "thalweg/") || apps[app], 11, app, "is in the table, and there is no such log")
+	for app := range apps {
+		j.check(!strings.HasPrefix(app, "thalweg/"), 11, app, "is in the table, and there is no such log")
 	}
 	for _, path := range slices.Sorted(maps.Keys(left)) {
 		if strings.HasPrefix(path, dataDir) { // others are other writers' own
@@ -268,7 +263,7 @@ func (j *judge) checkFiles(t *deltaTable, w *walk, n uint64, left map[string]del
 // daysOf returns the values of a file's partition columns.
 func (t *deltaTable) daysOf(f deltaFile) (days []string) {
 	for _, column := range t.partitions {
-		day := "null"
+		day := unknownDay
 		if v := f.PartitionValues[column]; v != nil {
 			day = *v
 		}
@@ -280,8 +275,8 @@ func (t *deltaTable) daysOf(f deltaFile) (days []string) {
 // dayOf returns the day of the directory that an object lies in.
 func dayOf(key, column string) string {
 	day, ok := strings.CutPrefix(path.Base(path.Dir(key)), column+"=")
-	if !ok || day == unknownDay {
-		return "null"
+	if !ok {
+		return unknownDay
 	}
 	return day
 }
@@ -295,21 +290,4 @@ func rowsOf(f deltaFile) int64 {
 		return -1
 	}
 	return stats.NumRecords
-}
-
-// appOf returns what the txn actions of a log, named as topic/partition, are
-// called: thalweg/<topic>/<partition, without zeros>, and /replay of a replay
-// log.
-func appOf(name string) string {
-	topic, number, _ := strings.Cut(name, "/")
-	number, replay := strings.CutSuffix(number, replaySuffix)
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return ""
-	}
-	app := fmt.Sprintf("thalweg/%s/%d", topic, n)
-	if replay {
-		app += "/replay"
-	}
-	return app
 }

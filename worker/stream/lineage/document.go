@@ -155,8 +155,5 @@ func Parse(data []byte) (*Document, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "read lineage", Kind: thalweg.Invalid, Err: err, Hint: "want a document that `thalweg lineage -o json` wrote"}
 	}
-	if err := doc.Slot.Intent.Validate(); err != nil {
-		return nil, err
-	}
-	return doc, nil
+	return doc, doc.Slot.Intent.Validate()
 }

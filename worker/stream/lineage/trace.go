@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -54,9 +55,7 @@ func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep b
 		if err != nil {
 			return nil, err
 		}
-		if again != nil {
-			hit = again
-		}
+		hit = cmp.Or(again, hit)
 	}
 	doc.slot(from.Sink, hit)
 	in := hit.entry.Intent

@@ -36,9 +36,6 @@ type Config struct {
 // stalledAfter is how long nothing may move before a warning.
 const stalledAfter = 10 * time.Second
 
-// never is a period that does not pass.
-const never = time.Duration(1 << 62)
-
 // The most that a file has. Of each partition that is being scored one file is
 // filled while another is written.
 const (
@@ -68,7 +65,8 @@ func New(m *Manifest, source connectors.Source, bucket storage.Bucket, prefix st
 		cfg.Parallel = 2
 	}
 	rolling := &cfg.Score.Rolling
-	if rolling.Period = never; rolling.Count <= 0 || rolling.Count > maxFileEvents {
+	rolling.Period = 1 << 62 // it does not pass
+	if rolling.Count <= 0 || rolling.Count > maxFileEvents {
 		rolling.Count = maxFileEvents
 	}
 	if rolling.Bytes <= 0 || rolling.Bytes > maxFileBytes {
