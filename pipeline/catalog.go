@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -124,13 +125,13 @@ func optionsOf(v reflect.Value) any {
 }
 
 // choose sets a choice to an entry with nothing set. Where there is no entry of
-// that name, the options are those of the default, so that they can be judged;
-// and nil where there is none.
+// that name, the options are those of the entry that was likely meant, or of the
+// default, so that they can be judged; and nil where there is none.
 func (c Catalog) choose(kind Kind, name, standard string, choice *Choice) {
 	choice.Name, choice.Options = name, nil
 	entry, ok := c.find(kind, name)
 	if !ok {
-		entry, ok = c.find(kind, standard)
+		entry, ok = c.find(kind, cmp.Or(spelling.Nearest(name, slices.Values(c.names(kind))), standard))
 	}
 	if ok {
 		choice.Options = entry.new()

@@ -49,6 +49,9 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 	case *ByteSize:
 		d.unit(n, path, "a size such as 8MiB or 4096", into)
 		return
+	case *Count:
+		d.unit(n, path, "a whole number from 1 on, or auto,", into)
+		return
 	case *Percent:
 		d.unit(n, path, "a percentage such as 5%", into)
 		return

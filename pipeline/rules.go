@@ -126,7 +126,7 @@ func checkValue(v reflect.Value, path string, r rule, found *diagnostics) {
 		}
 		v = v.Elem()
 	}
-	if v.IsZero() && !found.source.has(path) {
+	if v.IsZero() && (!found.source.has(path) || v.Type() == reflect.TypeFor[Count]()) {
 		if r.required {
 			found.add(path, "", "the field is missing")
 		}

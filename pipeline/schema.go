@@ -126,6 +126,8 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Examples: []any{"8MiB"}, OneOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: "1"}, {Type: "string", Pattern: `^[0-9]+ *([KMGT]i?)?B$`},
 		}}
+	case reflect.TypeFor[Count]():
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "integer", Minimum: "1"}, {Type: "string", Enum: []any{auto}}}}
 	case reflect.TypeFor[Percent]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?%$`, Examples: []any{"5%"}}
 	}

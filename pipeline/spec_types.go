@@ -208,17 +208,16 @@ type Trainer struct {
 	// Seed decides all that is random: splits, shuffling, initial weights. It is
 	// fixed by default, so that the same spec gives the same model.
 	Seed uint64 `yaml:"seed" json:"seed,omitempty" default:"42"`
-	// Optimizer chooses the local update rule. Default adam, which needs the least
-	// tuning of its rate over features of unlike scales.
-	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" refused:"nesterov,adagrad,rmsprop,adamw,ftrl" default:"adam"`
-	// BatchSize is the rows per replica and step. The default is small enough for
-	// many steps on a small table, and large enough that the kernels run at the speed
-	// of memory.
-	BatchSize int `yaml:"batch_size,omitempty" json:"batch_size,omitempty" jsonschema:"minimum=1,maximum=1048576" default:"1024"`
-	// Epochs is how often the training rows are gone through at most. A small table
-	// cut into eight replicas needs the default to make enough steps; early stopping
-	// ends large tables' training after a few.
-	Epochs int `yaml:"epochs,omitempty" json:"epochs,omitempty" jsonschema:"minimum=1,maximum=1000000" default:"20"`
+	// Optimizer chooses the algorithm: an update rule of SGD with averaging, or
+	// lbfgs. Default auto: lbfgs after two epochs of SGD where the model is linear,
+	// else adam.
+	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" refused:"nesterov,adagrad,rmsprop,adamw,ftrl" default:"auto"`
+	// BatchSize is the rows per replica and step. Default auto: so many that a small
+	// table is learned from in many steps.
+	BatchSize Count `yaml:"batch_size" json:"batch_size,omitempty" jsonschema:"maximum=1048576"`
+	// Epochs is how often the training rows are gone through at most. Default auto:
+	// enough to converge, and more for a small table.
+	Epochs Count `yaml:"epochs" json:"epochs,omitempty" jsonschema:"maximum=1000000"`
 	// EarlyStop is after how many evaluations without improvement of
 	// validation_metric training stops; 0: never. Three are rarely followed by one
 	// with improvement.
@@ -233,24 +232,26 @@ type Trainer struct {
 	// at each epoch's end.
 	StepsPerCheckpoint int `yaml:"steps_per_checkpoint,omitempty" json:"steps_per_checkpoint,omitempty" jsonschema:"minimum=0"`
 	// Distributed cuts the work into replicas.
-	Distributed DistributedSpec `yaml:"distributed,omitempty" json:"distributed,omitempty"`
+	Distributed DistributedSpec `yaml:"distributed" json:"distributed,omitempty"`
 }
 
 // Regularization is the penalty on weights (not on biases).
 type Regularization struct {
 	// L1 must be 0: this build has no rule for it.
 	L1 float64 `yaml:"l1,omitempty" json:"l1,omitempty" jsonschema:"minimum=0"`
-	// L2 is the factor of the weights' squares. The default keeps weights of rare
-	// categories finite and is not seen in the metrics.
-	L2 float64 `yaml:"l2" json:"l2,omitempty" jsonschema:"minimum=0" default:"0.00001"`
+	// L2 is the factor of half the sum of the weights' squares beside the sum of the
+	// training rows' losses, features and a number's label being normalised: the alpha
+	// of scikit-learn's Ridge, and 1/C of its LogisticRegression. The default, theirs
+	// too, holds small tables back from what chance put into them.
+	L2 float64 `yaml:"l2" json:"l2,omitempty" jsonschema:"minimum=0" default:"1"`
 }
 
 // DistributedSpec cuts the work into logical replicas.
 type DistributedSpec struct {
-	// Replicas are logical SGD streams; the result does not depend on the number
-	// of workers. Eight keep eight workers busy, and their averages still learn
-	// nearly as fast as one stream.
-	Replicas int `yaml:"replicas,omitempty" json:"replicas,omitempty" jsonschema:"minimum=1,maximum=1024" default:"8"`
+	// Replicas are the parts that training rows are cut into; the result depends on
+	// them and not on the number of workers. Default auto: 1 for a small table, 8 for
+	// a large one.
+	Replicas Count `yaml:"replicas" json:"replicas,omitempty" jsonschema:"maximum=1024"`
 	// SyncEvery is local steps between averages. An average costs about a
 	// millisecond of network; the default's steps of 1,024 rows take several.
 	SyncEvery int `yaml:"sync_every,omitempty" json:"sync_every,omitempty" jsonschema:"minimum=1,maximum=1000000" default:"64"`

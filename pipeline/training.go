@@ -31,3 +31,10 @@ func TrainingHash(s *Spec) string {
 	sum := sha256.Sum256([]byte(text.String()))
 	return hex.EncodeToString(sum[:])
 }
+
+// Text returns a trainer as it stands in a spec.
+func (t Trainer) Text() string {
+	var text strings.Builder
+	renderFields(&text, reflect.ValueOf(&t).Elem(), "")
+	return text.String()
+}

@@ -105,3 +105,34 @@ func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -
 
 // MarshalText implements encoding.TextMarshaler.
 func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// Count is a whole number from 1 on, or auto, which is 0: it follows from the
+// training rows.
+type Count int
+
+const auto = "auto"
+
+// UnmarshalText reads a number or auto.
+func (c *Count) UnmarshalText(text []byte) error {
+	if string(text) == auto {
+		*c = 0
+		return nil
+	}
+	n, err := strconv.ParseInt(string(text), 10, 32)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is neither a whole number from 1 on nor auto", text)
+	}
+	*c = Count(n)
+	return nil
+}
+
+// String returns the number, or auto.
+func (c Count) String() string {
+	if c == 0 {
+		return auto
+	}
+	return strconv.Itoa(int(c))
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (c Count) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

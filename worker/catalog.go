@@ -42,7 +42,7 @@ func Stages() StageCatalog {
 		{Plan: stages.Plan{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
 		{Plan: stages.Plan{Name: "learn", Over: stages.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: (*pipeline.Spec).Learns, Map: mapLearn, Reduce: reduceLearn},
 		{Plan: stages.Plan{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
-		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, Size: sizeTrain, begin: newTrainTask},
+		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, begin: newTrainTask},
 		{Plan: stages.Plan{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
 		{Plan: stages.Plan{Name: "register", Over: stages.OverNothing}},
 	}}

@@ -161,10 +161,10 @@ func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, ma
 		case stages.OverNothing:
 			continue
 		case stages.OverReplicas:
-			if stage.Number != 2 {
-				b.t.Fatalf("%d replicas", stage.Number)
+			if n := b.counts["replicas"]; n != 2 || stage.Number != 0 {
+				b.t.Fatalf("%d replicas, %d planned", n, stage.Number)
 			}
-			report = b.replicas(stage)
+			report = b.replicas(stage, 2)
 		default:
 			report = b.stage(stage, tasks)
 		}
@@ -185,15 +185,15 @@ func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, ma
 }
 
 // replicas trains on one worker, which holds both.
-func (b *batchHalf) replicas(stage stages.Plan) *apiv1.TaskReport {
+func (b *batchHalf) replicas(stage stages.Plan, n uint32) *apiv1.TaskReport {
 	b.t.Helper()
-	reports := make([]*apiv1.TaskReport, stage.Number)
+	reports := make([]*apiv1.TaskReport, n)
 	var group sync.WaitGroup
 	var peers []*apiv1.Peer
-	for i := range stage.Number {
+	for i := range n {
 		peers = append(peers, &apiv1.Peer{Replica: i, Worker: "w", Address: b.worker.ExchangeAddress()})
 	}
-	for i := range stage.Number {
+	for i := range n {
 		group.Go(func() { reports[i] = b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Peers: peers}) })
 	}
 	group.Wait()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -88,5 +89,8 @@ func reduceFit(ctx context.Context, t *Task) error {
 		return err
 	}
 	out.Hash = transform.Hash()
+	trainer := artifact.Trainer(d.plan, transform)
+	t.Report.Outputs["trainer"] = trainer.Text()
+	t.Report.Counts["replicas"] = int64(trainer.Distributed.Replicas)
 	return t.Save(ctx, "transform", out)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/broadcast"
-	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -23,12 +22,6 @@ import (
 type trainTask struct {
 	training *training
 	lease    *apiv1.Lease
-}
-
-// sizeTrain has one task a replica.
-func sizeTrain(plan *stages.Plan, spec *pipeline.Spec, _ map[string]string) error {
-	plan.Number = uint32(max(spec.Spec.Trainer.Distributed.Replicas, 1))
-	return nil
 }
 
 func newTrainTask(w *Worker, lease *apiv1.Lease) (runner, error) {
@@ -239,7 +232,7 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	in := &trainingInputs{shardRows: rows, model: *m}
 	in.job = train.Job{
 		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),
-		Run:     thalweg.RunID(lease.RunId), Trainer: rows.plan.Spec.Spec.Trainer, Model: m.Model,
+		Run:     thalweg.RunID(lease.RunId), Trainer: artifact.Trainer(rows.plan, rows.transform), Model: m.Model,
 		Threshold: rows.plan.Label.Threshold, Shards: len(rows.manifest.Shards), Rows: rows,
 		Input: lease.Inputs["manifest"] + " " + lease.Inputs["split"] + " " + lease.Inputs["learnt"] + " " + lease.Inputs["transform"],
 	}
@@ -253,7 +246,7 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 // save writes a checkpoint that can be served and resumed from.
 func (in *trainingInputs) save(ctx context.Context, c *train.Checkpoint) (string, *artifact.Artifact, error) {
 	a := in.model
-	a.Params = c.Params
+	a.SetParams(c.Params)
 	a.Dataset = in.manifest.JSON()
 	a.Provenance.Dataset = in.manifest.Hash()
 	a.Provenance.Epochs, a.Provenance.Rounds = c.Epochs, int64(c.Rounds)

@@ -187,17 +187,17 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 }
 
 // Version implements lineage.Registry.
-func (c *cluster) Version(ctx context.Context, m engine.Model) (runID string, registeredAt time.Time, err error) {
+func (c *cluster) Version(ctx context.Context, m engine.Model) (lineage.Registered, error) {
 	model, err := findModel(ctx, c, string(m.Name))
 	if err != nil {
-		return "", time.Time{}, err
+		return lineage.Registered{}, err
 	}
 	for _, v := range model.Versions {
 		if v.Version == uint64(m.Version) && v.Checkpoint == m.Checkpoint.String() {
-			return v.RunId, time.UnixMilli(v.RegisteredAtUnixMs), nil
+			return lineage.Registered{RunID: v.RunId, RegisteredAt: time.UnixMilli(v.RegisteredAtUnixMs)}, nil
 		}
 	}
-	return "", time.Time{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: m.String() + " with that checkpoint"}
+	return lineage.Registered{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: m.String() + " with that checkpoint"}
 }
 
 // Spec implements lineage.Registry.

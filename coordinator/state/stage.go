@@ -68,8 +68,8 @@ func flawOfStage(p stages.Plan, last bool) string {
 			return fmt.Sprintf("%d tasks address %d partials each; at most %d partials are possible", p.Number, p.Reducers, MaxPartials)
 		}
 	case stages.OverReplicas:
-		if p.Number < 1 || p.Number > MaxReplicas || p.Reducers > 0 {
-			return fmt.Sprintf("%d replicas and %d reducers; 1 to %d replicas without a reducer are possible", p.Number, p.Reducers, MaxReplicas)
+		if p.Number > MaxReplicas || p.Reducers > 0 {
+			return fmt.Sprintf("%d replicas and %d reducers; at most %d replicas without a reducer are possible", p.Number, p.Reducers, MaxReplicas)
 		}
 	case stages.OverShards:
 		if p.Number != 0 {
@@ -88,7 +88,14 @@ func flawOfStage(p stages.Plan, last bool) string {
 // size fixes how many tasks a stage has, now that those before it are done.
 func (p *Stage) size(counts map[string]int64) (flaw string) {
 	p.Maps = p.Number
-	if p.Over == stages.OverShards {
+	switch {
+	case p.Over == stages.OverReplicas && p.Number == 0:
+		n := counts["replicas"]
+		if n < 1 || n > MaxReplicas {
+			return fmt.Sprintf("%s: %d replicas; there must be 1 to %d", p.Name, n, MaxReplicas)
+		}
+		p.Maps = uint32(n)
+	case p.Over == stages.OverShards:
 		n := counts["shards"]
 		if n < 1 || n > MaxShards {
 			return fmt.Sprintf("%s: %d shards; there must be 1 to %d", p.Name, n, MaxShards)

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
@@ -63,8 +64,8 @@ func (f *flights) train(tb testing.TB, replicas int) (*artifact.Artifact, *train
 	tb.Helper()
 	a, err := artifact.New(f.plan, f.fitted)
 	check(tb, err)
-	trainer := f.plan.Spec.Spec.Trainer
-	trainer.Distributed.Replicas = replicas
+	trainer := artifact.Trainer(f.plan, f.fitted)
+	trainer.Distributed.Replicas = pipeline.Count(replicas)
 	job := train.Job{Metrics: metric.Catalog(), Run: "bench", Trainer: trainer, Model: a.Model, Threshold: f.plan.Label.Threshold,
 		Shards: len(f.manifest.Shards), Rows: (*trainingRows)(f), Input: "bench"}
 	session, err := average.NewServer().Join(average.Run{ID: "bench", Worker: "w", Fingerprint: job.Fingerprint()}, alone(replicas), average.Config{})

@@ -9,11 +9,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -65,6 +67,8 @@ type Provenance struct {
 	Steps    string `json:"steps,omitempty"`
 	Seed     uint64 `json:"seed"`
 	Replicas int    `json:"replicas"`
+	// Trainer is the spec's, with what auto came to.
+	Trainer string `json:"trainer"`
 	// Epochs were completed, and Rounds of averaging.
 	Epochs int   `json:"epochs"`
 	Rounds int64 `json:"rounds"`
@@ -86,6 +90,7 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 	if err != nil {
 		return nil, err
 	}
+	trainer := Trainer(plan, transform)
 	return &Artifact{
 		Spec: plan.Spec, Schema: plan.Input, Transform: transform, Model: m,
 		Provenance: Provenance{
@@ -93,11 +98,45 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 			Transform: transform.Hash(),
 			Steps:     plan.Learnt.Hash(),
 			Seed:      plan.Spec.Spec.Trainer.Seed,
-			Replicas:  plan.Spec.Spec.Trainer.Distributed.Replicas,
+			Replicas:  int(trainer.Distributed.Replicas),
+			Trainer:   trainer.Text(),
 			Rows:      map[string]int64{"train": transform.Label().Statistics.Count},
 		},
 		plan: plan, rendered: rendered,
 	}, nil
+}
+
+// Trainer returns the trainer of a plan with what auto comes to for the training
+// rows that the transform was fitted on.
+func Trainer(plan *pipeline.Plan, transform *feature.Transform) pipeline.Trainer {
+	body := &plan.Spec.Spec
+	return optim.Resolve(body.Trainer, model.Convex(body.Model), transform.Label().Statistics.Count)
+}
+
+// SetParams takes the parameters that training found. What it never met, it could
+// not learn: a category's unknown value gets the mean of the weights of the known
+// ones, by how often each was met, unless training met rare values that share it.
+func (a *Artifact) SetParams(params []float32) {
+	a.Params = slices.Clone(params)
+	for _, f := range a.Transform.Features() {
+		if f.Category == nil || f.Category.Unknown > 0 || len(f.Category.Values) == 0 {
+			continue
+		}
+		v, ok := model.Find(a.Model, "category."+f.Name+".weight")
+		if !ok {
+			continue
+		}
+		weights, values := v.Of(a.Params), f.Category.Counts
+		width := len(weights) / (len(values) + 1)
+		for k := range width {
+			var sum, rows float64
+			for i, n := range values {
+				sum += float64(float64(n) * float64(weights[(i+1)*width+k]))
+				rows += float64(n)
+			}
+			weights[k] = float32(sum / rows)
+		}
+	}
 }
 
 // Plan returns the spec compiled against the schema.

@@ -19,14 +19,7 @@ func (d *jsonFormat) value(c *column, b []byte, p int) int {
 	}
 	switch ch := b[p]; {
 	case ch == '"':
-		switch c.typ {
-		case table.String:
-			if key, n, ok := shortText(b, p); ok {
-				d.setWord(c, c.words.addShort(key, n))
-				return p + n + 2
-			}
-			return d.stringValue(c, b, p)
-		case table.Timestamp:
+		if c.typ == table.String || c.typ == table.Timestamp {
 			return d.stringValue(c, b, p)
 		}
 		return d.otherValue(c, b, p, "string")
@@ -81,6 +74,12 @@ func (d *jsonFormat) otherValue(c *column, b []byte, p int, found string) int {
 
 // stringValue reads a string as a column's word or time.
 func (d *jsonFormat) stringValue(c *column, b []byte, p int) int {
+	if c.typ == table.String {
+		if key, n, ok := shortText(b, p); ok {
+			d.setWord(c, c.words.addShort(key, n))
+			return p + n + 2
+		}
+	}
 	s, flaw, next := d.text(b, p)
 	if next < 0 {
 		return -1

@@ -19,6 +19,9 @@ func (*Linear) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	return NewNetwork("linear", shape, loss, newLinearLayer(shape))
 }
 
+// Convex tells Resolve of package optim that the loss has one minimum.
+func (*Linear) Convex() bool { return true }
+
 // linear is a layer over a block's slots, y = bias + sum of w_k*x_k + sum of
 // w_j[id_j] + sum of w_l·x_l, with one output.
 //

@@ -23,6 +23,9 @@ type Loss interface {
 	// population's standard deviation of the training labels: the zero Scale
 	// where labels are learned as they are.
 	Scale(mean, deviation float64) Scale
+	// Start returns the output whose loss is least if all rows have the same one,
+	// given the mean of the labels as they are learned.
+	Start(mean float64) float64
 	// Gradient returns the sum of the rows' losses and overwrites out with its
 	// gradient by out, each element times weight.
 	Gradient(out, labels []float32, weight float32) float64

@@ -2,6 +2,7 @@ package model
 
 import (
 	_ "embed"
+	"math"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
@@ -24,6 +25,9 @@ func (*CrossEntropy) Outputs() int { return 1 }
 
 // Scale implements Loss.
 func (*CrossEntropy) Scale(_, _ float64) Scale { return Scale{} }
+
+// Start implements Loss: the log-odds.
+func (*CrossEntropy) Start(mean float64) float64 { return math.Log(mean / (1 - mean)) }
 
 // Predict implements Loss.
 func (*CrossEntropy) Predict(out []float32) { kernel.Sigmoid(out, out) }

@@ -25,6 +25,9 @@ func (*Squared) Outputs() int { return 1 }
 // Predict implements Loss.
 func (*Squared) Predict([]float32) {}
 
+// Start implements Loss.
+func (*Squared) Start(mean float64) float64 { return mean }
+
 // Scale implements Loss.
 func (*Squared) Scale(mean, deviation float64) Scale {
 	if !(deviation > 0) {

@@ -44,6 +44,13 @@ type Spec interface {
 	New(loss Loss, shape kernel.Shape) (*Model, error)
 }
 
+// Convex reports whether the loss of a model is convex in its parameters, if it is
+// in the outputs: its options say so by a method of this name.
+func Convex(choice pipeline.Choice) bool {
+	c, ok := choice.Options.(interface{ Convex() bool })
+	return ok && c.Convex()
+}
+
 // New returns the model that a spec has chosen, with the loss that it has chosen,
 // for blocks of the given shape. It fails with Unsupported for a choice that is no
 // model or no loss and with Invalid for a shape that cannot be.

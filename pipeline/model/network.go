@@ -94,12 +94,16 @@ func (m *Model) part(v []float32, i int) []float32 {
 // layerSeed makes the seeds of layers differ.
 func layerSeed(seed uint64, layer int) uint64 { return seed + uint64(layer)*kernel.Golden }
 
-// Init sets the parameters from which training starts. The same seed gives the
-// same bits on every machine.
-func (m *Model) Init(params []float32, seed uint64) {
+// Init sets the parameters from which training starts, given the mean of the labels
+// as they are learned. The same seed gives the same bits on every machine.
+func (m *Model) Init(params []float32, seed uint64, mean float64) {
 	m.check(params, nil)
+	last := len(m.layers) - 1
 	for i, l := range m.layers {
 		l.Init(m.part(params, i), layerSeed(seed, i))
+	}
+	if r, ok := m.layers[last].(Rescaler); ok {
+		r.Rescale(m.part(params, last), m.loss.Start(mean), 1)
 	}
 }
 

@@ -142,7 +142,7 @@ func TestEachStepDrawsAnewAndPredictionsDrawNothing(t *testing.T) {
 	m := netOf(t, new(CrossEntropy), dense{"first", 6, 4}, dropout{4}, dense{"second", 4, 1})
 	without := netOf(t, new(CrossEntropy), dense{"first", 6, 4}, dense{"second", 4, 1})
 	b, params := sample(arrays, Binary, 50), make([]float32, m.Size())
-	m.Init(params, 1)
+	m.Init(params, 1, 0.5)
 	one, two := make([]float32, m.Size()), make([]float32, m.Size())
 	m.Gradient(m.NewWorkspace(), params, b, 1, one)
 	m.Gradient(m.NewWorkspace(), params, b, 2, two)

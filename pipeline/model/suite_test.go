@@ -121,8 +121,8 @@ func checkModel(t *testing.T, m *Model) {
 	w := m.NewWorkspace()
 	b := sample(m.Shape(), m.Loss().For(), chunkRows+88)
 	params, again := make([]float32, m.Size()), make([]float32, m.Size())
-	m.Init(params, 5)
-	m.Init(again, 5)
+	m.Init(params, 5, 0.3)
+	m.Init(again, 5, 0.3)
 	if !equalBits(params, again) {
 		t.Error("one seed gives two sets of parameters")
 	}

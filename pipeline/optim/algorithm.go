@@ -32,7 +32,8 @@ type Algorithm interface {
 	// different replicas. The vector is not changed any more; the state must not be.
 	Contribute(r *Replica, s *State, at Round) (v kernel.Vector, loss float64, err error)
 	// Apply makes s the state after a round. Its slices must be replaced, not
-	// written: earlier states share them. By the last round of an epoch there must
+	// written: earlier states share them. Nor must reduced be written, which other
+	// workers may still read. By the last round of an epoch there must
 	// be a candidate. checkpoint asks for one, if the epoch does not end here.
 	Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error)
 }
@@ -43,6 +44,11 @@ type Schedule struct {
 	Rounds int
 	// Passes is how often an epoch uses each row, over all rounds.
 	Passes int
+	// Converges: training goes on until State.Converged, and the last epoch's
+	// candidate is the result, whatever the validation rows say.
+	Converges bool
+	// CheckpointEvery is after how many epochs there is a checkpoint. 0: each.
+	CheckpointEvery int
 }
 
 // Round is round Index of Count of an epoch, all from 0.
@@ -60,6 +66,11 @@ type State struct {
 	// were given to Blend in the epoch, Blended in number. nil: none yet.
 	Candidate []float32 `json:"-"`
 	Blended   int       `json:"blended"`
+	// Numbers are what an algorithm keeps besides in double precision, a few. Apply
+	// must replace the slice.
+	Numbers []float64 `json:"numbers,omitempty"`
+	// Converged ends training with the epoch.
+	Converged bool `json:"converged,omitempty"`
 }
 
 // Blend takes parameters, which are kept, into the candidate.
@@ -78,6 +89,8 @@ func (s *State) Blend(params []float32) {
 type Replica struct {
 	// Workspace is for the job's model.
 	Workspace *model.Workspace
+	// Rows is how many training rows all replicas have together.
+	Rows int64
 	// Gradient is memory of the parameters' length, with anything in it.
 	Gradient []float32
 	// Steps yields batches [from, to) of an epoch, in the epoch's order, as far as

@@ -57,7 +57,7 @@ func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector,
 	vector := make([]float32, len(s.Vector))
 	copy(vector, s.Vector)
 	params, state := vector[:a.params], vector[a.params:]
-	l2 := float32(a.trainer.Regularization.L2)
+	l2 := float32(a.trainer.Regularization.L2 / float64(r.Rows))
 	from := at.Index * a.trainer.Distributed.SyncEvery
 	for step, err := range r.Steps(at.Epoch, from, from+a.trainer.Distributed.SyncEvery) {
 		if err != nil {

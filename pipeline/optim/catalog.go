@@ -6,8 +6,10 @@ import "github.com/thalweg/thalweg/pipeline"
 // write its file and its line.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
+		{Name: "auto", Options: new(Auto), Source: autoSource},
 		{Name: "sgd", Options: new(SGD), Source: sgdSource},
 		{Name: "momentum", Options: new(Momentum), Source: momentumSource},
 		{Name: "adam", Options: new(Adam), Source: adamSource},
+		{Name: "lbfgs", Options: new(LBFGS), Source: lbfgsSource},
 	}
 }

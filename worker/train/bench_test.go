@@ -61,7 +61,7 @@ func flightsJob(b testing.TB, rows, replicas int) *Job {
 	}
 	return &Job{Run: "bench", Model: m, Threshold: 0.5, Shards: 1, Rows: flights{rows}, Trainer: pipeline.Trainer{Seed: 42, BatchSize: 1024, Epochs: 1,
 		ValidationMetric: "log_loss", Optimizer: pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 0.004, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}},
-		Regularization: pipeline.Regularization{L2: 1e-5}, Distributed: pipeline.DistributedSpec{Replicas: replicas, SyncEvery: 64}}}
+		Regularization: pipeline.Regularization{L2: 0.01}, Distributed: pipeline.DistributedSpec{Replicas: pipeline.Count(replicas), SyncEvery: 64}}}
 }
 
 // BenchmarkEpoch is an epoch of one replica on one core: the order of blocks,

@@ -68,7 +68,7 @@ type unit struct {
 // model's shape.
 func build(ctx context.Context, job *Job, config *Config, memory *memory, replicas []int) (_ []*matrix, err error) {
 	layout := newLayout(job.Model)
-	division := division{shards: job.Shards, replicas: job.Trainer.Distributed.Replicas}
+	division := division{shards: job.Shards, replicas: int(job.Trainer.Distributed.Replicas)}
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
 		b := &builder{replica: replica, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
@@ -213,9 +213,7 @@ func (r *shardReader) row(batch *Batch, i int, split uint8) error {
 	}
 	*into = record
 	if split == Training {
-		if !r.layout.binary {
-			s.unit.Labels.Add(float64(batch.Block.Labels[i]))
-		}
+		s.unit.Labels.Add(float64(batch.Block.Labels[i]))
 		return nil
 	}
 	s.packer.add(record)
@@ -242,7 +240,7 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := &matrix{store: b.store, epoch: -1}
-	packer := newPacker(layout, max(min(job.Trainer.BatchSize, b.mu.shuffler.rows()), 1))
+	packer := newPacker(layout, max(min(int(job.Trainer.BatchSize), b.mu.shuffler.rows()), 1))
 	flush := func() error {
 		if err := ctx.Err(); err != nil {
 			return err

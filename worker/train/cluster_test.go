@@ -98,6 +98,25 @@ func (d dataset) read(shard int, yield func(*train.Batch, error) bool) {
 	}
 }
 
+// training counts the rows of the training split.
+func (d dataset) training(t testing.TB) (rows float64) {
+	t.Helper()
+	d.before = nil
+	for shard := range d.shards {
+		for b, err := range d.Read(t.Context(), shard) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, split := range b.Split {
+				if split == train.Training {
+					rows++
+				}
+			}
+		}
+	}
+	return rows
+}
+
 // lossOf returns the loss of a type of label.
 func lossOf(label string) pipeline.Choice {
 	if label == model.Binary {
@@ -122,8 +141,8 @@ func newJob(t testing.TB, d dataset, replicas int) train.Job {
 		Run:     "flights-1-1", Model: m, Threshold: 0.5, Shards: d.shards, Rows: d, Input: "generated",
 		Trainer: pipeline.Trainer{Seed: 42, BatchSize: 64, Epochs: 3, EarlyStop: 3, ValidationMetric: measure,
 			Optimizer:      pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}},
-			Regularization: pipeline.Regularization{L2: 1e-5},
-			Distributed:    pipeline.DistributedSpec{Replicas: replicas, SyncEvery: 4}},
+			Regularization: pipeline.Regularization{L2: 1e-5 * d.training(t)},
+			Distributed:    pipeline.DistributedSpec{Replicas: pipeline.Count(replicas), SyncEvery: 4}},
 	}
 }
 
@@ -306,7 +325,7 @@ func noHooks(*worker) train.Hooks { return train.Hooks{} }
 // alone trains on one worker that holds all replicas.
 func alone(t testing.TB, job train.Job) string {
 	t.Helper()
-	return newCluster(t, job.Trainer.Distributed.Replicas, 1).runAll(job, noHooks)
+	return newCluster(t, int(job.Trainer.Distributed.Replicas), 1).runAll(job, noHooks)
 }
 
 func checkLedger(t testing.TB, r *train.Result) {

@@ -4,7 +4,9 @@ import (
 	"math"
 	"testing"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -115,7 +117,7 @@ func TestLogisticRegressionReachesTheOptimum(t *testing.T) {
 	for _, replicas := range []int{1, 4} {
 		job := newJob(t, source.dataset, replicas)
 		job.Rows = source
-		job.Trainer.Epochs, job.Trainer.Regularization.L2 = 60, l2
+		job.Trainer.Epochs, job.Trainer.Regularization.L2 = 60, l2*float64(len(s.labels))
 		c := newCluster(t, replicas, 1)
 		result, err := c.run(c.workers[0], job, train.Hooks{})
 		if err != nil {
@@ -127,6 +129,39 @@ func TestLogisticRegressionReachesTheOptimum(t *testing.T) {
 		v, _ := model.Find(job.Model, "number.y.weight")
 		if w := float64(result.Params[v.Offset]); math.Abs(w/best[v.Offset]-1) > 0.05 {
 			t.Errorf("%d replicas: weight of y is %v, optimum %v", replicas, w, best[v.Offset])
+		}
+	}
+}
+
+// What SGD comes near to, L-BFGS finds, in fewer passes and from wherever it starts.
+func TestLBFGSConvergesToTheOptimum(t *testing.T) {
+	const l2 = 1e-3
+	source := noValidation{dataset{shards: 2, rows: 2000, label: "binary", seed: 11}}
+	s := gather(t, source, 2)
+	best := s.optimum(l2)
+	for _, warm := range []int{0, 2} {
+		for _, replicas := range []int{1, 4} {
+			job := newJob(t, source.dataset, replicas)
+			job.Rows = source
+			job.Trainer.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &optim.LBFGS{Memory: 10, Tolerance: 1e-6, WarmEpochs: warm}}
+			job.Trainer.Epochs, job.Trainer.Regularization.L2 = 200, l2*float64(len(s.labels))
+			c := newCluster(t, replicas, 1)
+			result, err := c.run(c.workers[0], job, train.Hooks{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkLedger(t, result)
+			if result.Stopped != "converged" || result.Epochs > 60 {
+				t.Errorf("%d replicas, %d epochs before: %s after %d evaluations", replicas, warm, result.Stopped, result.Epochs)
+			}
+			if got, limit := s.objective(wide(result.Params), l2), s.objective(best, l2); got > limit+1e-7 {
+				t.Errorf("%d replicas, %d epochs before: objective %v, optimum %v", replicas, warm, got, limit)
+			}
+			for i, w := range wide(result.Params) {
+				if math.Abs(w-best[i]) > 0.005 { // along the bias and all weights of a category the loss is nearly flat
+					t.Errorf("%d replicas, %d epochs before: parameter %d is %v, optimum %v", replicas, warm, i, w, best[i])
+				}
+			}
 		}
 	}
 }

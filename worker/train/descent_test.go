@@ -160,8 +160,20 @@ func TestAlgorithmThatLeavesNoCandidateOrAnotherVectorFailsTheRun(t *testing.T) 
 	}
 }
 
-func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
+// lbfgsJob is a job of the built-in algorithm that is not SGD, begun with it.
+func lbfgsJob(t testing.TB) train.Job {
 	job := descentJob(t)
+	job.Trainer.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &optim.LBFGS{Memory: 3, Tolerance: 1e-5, WarmEpochs: 1}}
+	job.Trainer.Epochs = 30
+	return job
+}
+
+func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
+	t.Run("descent", func(t *testing.T) { sameBitsWithKills(t, descentJob(t)) })
+	t.Run("lbfgs", func(t *testing.T) { sameBitsWithKills(t, lbfgsJob(t)) })
+}
+
+func sameBitsWithKills(t *testing.T, job train.Job) {
 	want := alone(t, job)
 	for seed := range uint64(9) {
 		random := rand.New(rand.NewPCG(seed, 2))
@@ -196,7 +208,11 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 }
 
 func TestSecondAlgorithmIsTheSameResumed(t *testing.T) {
-	job := descentJob(t)
+	t.Run("descent", func(t *testing.T) { sameResumed(t, descentJob(t), 12) })
+	t.Run("lbfgs", func(t *testing.T) { sameResumed(t, lbfgsJob(t), 2) })
+}
+
+func sameResumed(t *testing.T, job train.Job, checkpoints int) {
 	var saved []*train.Checkpoint
 	want := newCluster(t, 4, 1).runAll(job, func(*worker) train.Hooks {
 		return train.Hooks{Checkpoint: func(_ context.Context, k *train.Checkpoint) error {
@@ -204,7 +220,7 @@ func TestSecondAlgorithmIsTheSameResumed(t *testing.T) {
 			return nil
 		}}
 	})
-	if len(saved) != 12 {
+	if len(saved) != checkpoints {
 		t.Fatalf("%d checkpoints", len(saved))
 	}
 	for i, k := range saved {

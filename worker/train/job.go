@@ -85,7 +85,7 @@ type Hooks struct {
 	// matrix built and each round. It must not block.
 	Progress func(Progress)
 	// Checkpoint is called, only where replica 0 is held, when a checkpoint is
-	// due: at the end of each epoch, and within epochs as steps_per_checkpoint
+	// due: at the end of epochs as the algorithm says, and within epochs as steps_per_checkpoint
 	// says. Training goes on when it returns, and fails when it fails.
 	Checkpoint func(context.Context, *Checkpoint) error
 }
@@ -167,11 +167,11 @@ func (j Job) Validate() error {
 		have, least, most int
 	}{
 		{"the count of shards", j.Shards, 1, math.MaxInt},
-		{"trainer.batch_size", t.BatchSize, 1, maxBatchSize},
-		{"trainer.epochs", t.Epochs, 1, maxEpochs},
+		{"trainer.batch_size", int(t.BatchSize), 1, maxBatchSize},
+		{"trainer.epochs", int(t.Epochs), 1, maxEpochs},
 		{"trainer.early_stop", t.EarlyStop, 0, math.MaxInt},
 		{"trainer.steps_per_checkpoint", t.StepsPerCheckpoint, 0, math.MaxInt},
-		{"trainer.distributed.replicas", t.Distributed.Replicas, 1, MaxReplicas},
+		{"trainer.distributed.replicas", int(t.Distributed.Replicas), 1, MaxReplicas},
 		{"trainer.distributed.sync_every", t.Distributed.SyncEvery, 1, maxSyncEvery},
 	} {
 		if n.have < n.least || n.have > n.most {

@@ -26,7 +26,7 @@ type facts struct {
 	Read RowSet `json:"read"`
 	// Validation counts the replica's validation rows.
 	Validation int64 `json:"validation"`
-	// Labels are the moments of a number label over the replica's training rows.
+	// Labels are the moments of the labels over the replica's training rows.
 	Labels metric.Moments `json:"labels"`
 }
 

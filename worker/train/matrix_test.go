@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
 )
@@ -189,7 +190,8 @@ func TestPlanRefusesRowsThatDoNotAddUp(t *testing.T) {
 	}
 	half := RowSet{Rows: 5, Digest: 50}
 	whole := RowSet{Rows: 10, Digest: 100}
-	good := []facts{{Rows: half, Blocks: 1, Read: whole}, {Rows: half, Blocks: 1, Read: whole}}
+	labels := metric.Moments{Count: 5, Mean: 0.5, Squares: 1}
+	good := []facts{{Rows: half, Blocks: 1, Read: whole, Labels: labels}, {Rows: half, Blocks: 1, Read: whole, Labels: labels}}
 	if _, err := newPlan(job, algorithm, good); err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +238,7 @@ func FuzzDecodeState(f *testing.F) {
 	rows := RowSet{Rows: 10, Digest: 7}
 	s := &state{best: make([]float32, tr.params)}
 	s.position = position{Format: formatVersion, Fingerprint: tr.state.Fingerprint, Sequence: 4, Best: 1, Metrics: map[string]float64{"rows": 3},
-		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []RowSet{rows, rows}},
+		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows, Labels: metric.Moments{Count: 10, Mean: 0.5, Squares: 2}}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []RowSet{rows, rows}},
 		State: optim.State{Vector: make([]float32, tr.algorithm.Size()), Candidate: make([]float32, tr.params), Blended: 1}}
 	whole, err := s.encode(tr.params)
 	if err != nil {
@@ -305,7 +307,7 @@ func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
 	}
 	rows := RowSet{Rows: 10, Digest: 7}
 	good := position{Format: formatVersion, Fingerprint: tr.state.Fingerprint, Sequence: 2, State: optim.State{Blended: 1}, // one round, then the evaluation
-		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []RowSet{rows}}}
+		Facts: []facts{{Rows: rows, Blocks: 1, Read: rows, Labels: metric.Moments{Count: 10, Mean: 0.5, Squares: 2}}}, Ledger: Ledger{Expected: rows, Passes: 1, Epochs: []RowSet{rows}}}
 	load := func(p position) error {
 		s := &state{position: p}
 		s.Vector = make([]float32, tr.algorithm.Size())

@@ -38,7 +38,7 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 		}
 		p.Ledger.Expected, p.Ledger.Passes = s.plan.expected, s.plan.schedule.Passes
 		s.Vector = make([]float32, t.algorithm.Size())
-		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed)
+		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed, s.plan.mean)
 
 	case learn:
 		if at.Index == 0 {
@@ -85,7 +85,7 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 		}
 		t.judge(&s, at.Epoch, merged.Values())
 		s.Candidate, s.Blended = nil, 0
-		due = true
+		due = s.Stopped != "" || (at.Epoch+1)%max(1, s.plan.schedule.CheckpointEvery) == 0
 	}
 	return &s, due, nil
 }
@@ -100,7 +100,7 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 	value, measured := values[name]
 	best, known := p.Metrics[name]
 	higher, _ := metric.HigherIsBetter(t.job.Metrics, t.job.Model.Loss().For(), name)
-	if !measured || !known || higher && value > best || !higher && value < best {
+	if s.plan.schedule.Converges || !measured || !known || higher && value > best || !higher && value < best {
 		p.Best, p.Stale = epoch+1, 0
 		p.Metrics = map[string]float64{}
 		if values[metric.Rows] > 0 {
@@ -111,9 +111,11 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 		p.Stale++
 	}
 	switch {
+	case s.Converged:
+		p.Stopped = "converged"
 	case trainer.EarlyStop > 0 && p.Stale >= trainer.EarlyStop:
 		p.Stopped = fmt.Sprintf("no improvement of validation %s in %d epochs", name, p.Stale)
-	case epoch+1 == trainer.Epochs:
+	case epoch+1 == int(trainer.Epochs):
 		p.Stopped = "all epochs done"
 	}
 }

@@ -25,6 +25,7 @@ type plan struct {
 	schedule optim.Schedule
 	expected RowSet // the training split
 	labels   model.Scale
+	mean     float64 // of the labels as they are learned
 }
 
 // newPlan checks that the replicas' rows are the training split, each row once,
@@ -64,7 +65,16 @@ func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 			Err:  fmt.Errorf("the algorithm's epoch has %d rounds and %d passes; both must be at least 1", p.schedule.Rounds, p.schedule.Passes),
 			Hint: "this is a bug in the algorithm: please report it"}
 	}
-	p.labels = job.Model.Loss().Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))
+	loss := job.Model.Loss()
+	if loss.For() == model.Binary && labels.Squares == 0 {
+		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
+			Err:  fmt.Errorf("the label of all %d training rows is %v", labels.Count, labels.Mean == 1),
+			Hint: "there is nothing to learn: look at the output's expression, the filters and the split"}
+	}
+	p.labels = loss.Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))
+	if p.mean = labels.Mean; p.labels != (model.Scale{}) {
+		p.mean = 0
+	}
 	return p, nil
 }
 

@@ -92,7 +92,7 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 
 // load decodes a state and checks that training can go on from it.
 func (t *trainer) load(data []byte) (*state, error) {
-	s, err := decodeState(data, t.state.Fingerprint, t.job.Trainer.Distributed.Replicas, t.params, t.algorithm.Size())
+	s, err := decodeState(data, t.state.Fingerprint, int(t.job.Trainer.Distributed.Replicas), t.params, t.algorithm.Size())
 	if err != nil {
 		return nil, err
 	}

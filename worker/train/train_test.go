@@ -37,6 +37,12 @@ func jobs(t testing.TB) map[string]train.Job {
 	sgd := all["sgd"]
 	sgd.Trainer.Optimizer = pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: 0.5}}
 	all["sgd"] = sgd
+	for _, label := range []string{"binary", "number"} {
+		job := newJob(t, dataset{shards: 3, rows: 1500, label: label, seed: 5}, 4)
+		job.Trainer.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &optim.LBFGS{Memory: 5, Tolerance: 1e-4, WarmEpochs: 1}}
+		job.Trainer.Epochs = 100
+		all["lbfgs "+label] = job
+	}
 	return all
 }
 
@@ -45,7 +51,7 @@ func TestModelIsTheSameForAnyNumberOfWorkers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := alone(t, job)
 			for _, test := range []struct{ workers, segment int }{{2, 1 << 30}, {2, 1}, {4, 1}} {
-				c := newCluster(t, job.Trainer.Distributed.Replicas, min(test.workers, job.Trainer.Distributed.Replicas))
+				c := newCluster(t, int(job.Trainer.Distributed.Replicas), min(test.workers, int(job.Trainer.Distributed.Replicas)))
 				c.segment = test.segment
 				if got := c.runAll(job, noHooks); got != want {
 					t.Errorf("%d workers, segments from %d: %s\nalone: %s", test.workers, test.segment, got, want)
@@ -58,16 +64,18 @@ func TestModelIsTheSameForAnyNumberOfWorkers(t *testing.T) {
 // bits are the sha256 of the parameters that jobs find: what a change of the
 // arithmetic or of its order would move.
 var bits = map[string]string{
-	"adam":         "c7a3375430857ddad1315ebddfe0260b20bda4f87d27da738a55b3627e1fbc98",
+	"adam":         "17997b1e8429a9c8cc4768a838b2a24611240bcc7c02b771dd3d0644357a3193",
 	"hardly a row": "909e07e939b1c2907e054f5ebcb3d96e2990122ab2132c3b8b2ccbc8c964d49a",
-	"momentum":     "fd9a1fa7d26dc97e5bf03dfda26f5644e3d27ebf2d5f734f4ebe6029561ab89b",
+	"lbfgs binary": "e4b6172f25f66757ea9bd3ed8098edd740ebad29a6e52985128cc23b44251c9b",
+	"lbfgs number": "a08b4a1f478920d7d69567bef53d47ad2a6390afadb088b3895dad2f02b54468",
+	"momentum":     "33a8917be00e6683b77e99fdfe745d3d4fd5fb2f9a3bcd60a492abac34311300",
 	"number":       "510b181363dd71445bafb0151c01ae6fe03d1d17430b7c176c94b32189ae1480",
-	"sgd":          "e1974a76d68b36ab61f4a9d9ba6fd7c69fd2d7d560184c894ae86ed8297b2ad0",
+	"sgd":          "4818cfd1cad4023e8d531e9d72bbab2da70fe119281fec1fdb38fa4558985ec2",
 }
 
 func TestTrainedParametersKeepTheirBits(t *testing.T) {
 	for name, job := range jobs(t) {
-		c := newCluster(t, job.Trainer.Distributed.Replicas, 1)
+		c := newCluster(t, int(job.Trainer.Distributed.Replicas), 1)
 		result, err := c.run(c.workers[0], job, train.Hooks{})
 		if err != nil {
 			t.Fatal(err)
@@ -96,7 +104,7 @@ func TestModelIsTheSameSpilledToDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := alone(t, job)
 			for _, bytes := range []int64{1, 20_000, 60_000} {
-				c := newCluster(t, job.Trainer.Distributed.Replicas, 1)
+				c := newCluster(t, int(job.Trainer.Distributed.Replicas), 1)
 				dir := c.workers[0].config.Dir
 				c.workers[0].config.MemoryBytes = bytes
 				if got := c.runAll(job, noHooks); got != want {
@@ -184,7 +192,7 @@ func TestModelIsTheSameResumed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			job.Trainer.StepsPerCheckpoint = 8
 			var saved []*train.Checkpoint
-			c := newCluster(t, job.Trainer.Distributed.Replicas, 1)
+			c := newCluster(t, int(job.Trainer.Distributed.Replicas), 1)
 			want := c.runAll(job, func(*worker) train.Hooks {
 				return train.Hooks{Checkpoint: func(_ context.Context, k *train.Checkpoint) error {
 					saved = append(saved, k)
@@ -200,7 +208,7 @@ func TestModelIsTheSameResumed(t *testing.T) {
 					continue
 				}
 				job.Resume = k.Parts
-				again := newCluster(t, job.Trainer.Distributed.Replicas, 1+i%2)
+				again := newCluster(t, int(job.Trainer.Distributed.Replicas), 1+i%2)
 				if got := again.runAll(job, noHooks); got != want {
 					t.Errorf("resumed after %d epochs and %d rounds: %s\nwant %s", k.Epochs, k.Rounds, got, want)
 				}
@@ -279,11 +287,11 @@ func TestCheckpointsAreSavedWhereReplicaZeroIs(t *testing.T) {
 			return nil
 		}}
 	})
-	if len(saved["w0"]) != job.Trainer.Epochs || len(saved["w1"]) != 0 {
+	if len(saved["w0"]) != int(job.Trainer.Epochs) || len(saved["w1"]) != 0 {
 		t.Errorf("%d checkpoints at replica 0's worker, %d at the other", len(saved["w0"]), len(saved["w1"]))
 	}
 	for i, k := range saved["w0"] {
-		if k.Epochs != i+1 || k.Finished != (i+1 == job.Trainer.Epochs) || len(k.Metrics) == 0 {
+		if k.Epochs != i+1 || k.Finished != (i+1 == int(job.Trainer.Epochs)) || len(k.Metrics) == 0 {
 			t.Errorf("checkpoint %d: %d epochs, finished %v, metrics %v", i, k.Epochs, k.Finished, k.Metrics)
 		}
 	}
@@ -333,7 +341,7 @@ func TestTrainingWithoutValidationRowsKeepsTheLast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.BestEpoch != job.Trainer.Epochs || len(result.Metrics) != 0 || result.Stopped != "all epochs done" {
+	if result.BestEpoch != int(job.Trainer.Epochs) || len(result.Metrics) != 0 || result.Stopped != "all epochs done" {
 		t.Errorf("best epoch %d, metrics %v: %s", result.BestEpoch, result.Metrics, result.Stopped)
 	}
 }

@@ -8,7 +8,8 @@ type Plan struct {
 	Name string `json:"name"`
 	// Over is what the map tasks are over.
 	Over Over `json:"over"`
-	// Number is how many map tasks there are over tasks (0: none) or replicas.
+	// Number is how many map tasks there are over tasks (0: none) or replicas (0: as
+	// many as an earlier stage reports in its count "replicas").
 	Number uint32 `json:"number,omitempty"`
 	// Reducers is how many tasks merge what the map tasks wrote: each map task
 	// writes one partial for each of them.
@@ -25,6 +26,6 @@ type Over string
 const (
 	OverTasks    Over = "tasks"    // Plan.Number of them
 	OverShards   Over = "shards"   // the dataset's, as many as an earlier stage reports in its count "shards"
-	OverReplicas Over = "replicas" // Plan.Number of them, which run side by side, take no slot and resume from the run's newest checkpoint
+	OverReplicas Over = "replicas" // which run side by side, take no slot and resume from the run's newest checkpoint
 	OverNothing  Over = "nothing"  // no tasks: the run's checkpoint becomes a model version, and the run ends
 )

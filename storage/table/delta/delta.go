@@ -38,12 +38,14 @@ func Supported() *Protocol {
 	return &Protocol{MinReaderVersion: readerVersion, MinWriterVersion: writerVersion}
 }
 
+const logDir = "_delta_log/"
+
 // Layout gives the objects of a table's log their keys; it is the prefix of
 // the table, empty or ending in a slash.
 type Layout string
 
 // LogDir returns the prefix of the log.
-func (y Layout) LogDir() string { return string(y) + "_delta_log/" }
+func (y Layout) LogDir() string { return string(y) + logDir }
 
 // CommitKey returns the key of a version's actions.
 func (y Layout) CommitKey(version int64) string {

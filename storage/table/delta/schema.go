@@ -94,29 +94,42 @@ func ParseSchema(text string) (Schema, error) {
 	return parsed.Fields, nil
 }
 
-// primitives are the types of columns of a file. A timestamp must have a zone:
-// without one it is a table feature of its own.
-var primitives = map[arrow.Type]FieldType{arrow.STRING: String, arrow.INT64: Long, arrow.INT32: Integer, arrow.FLOAT64: Double,
-	arrow.FLOAT32: Float, arrow.BOOL: Boolean, arrow.TIMESTAMP: Timestamp}
-
 // SchemaOf returns the columns of a file of rows. All are nullable, so that
 // later files may lack them. Unsupported names the column that a table cannot
 // have.
 func SchemaOf(file *arrow.Schema) (Schema, error) {
 	s := make(Schema, 0, file.NumFields())
 	for _, f := range file.Fields() {
-		values := f.Type
-		if d, ok := values.(*arrow.DictionaryType); ok {
-			values = d.ValueType
-		}
-		t, ok := primitives[values.ID()]
-		if at, timed := values.(*arrow.TimestampType); !ok || timed && at.TimeZone == "" {
+		t, ok := typeOf(f.Type)
+		if !ok {
 			return nil, &thalweg.Error{Op: "make table schema", Kind: thalweg.Unsupported, Subject: "column " + f.Name,
 				Err: fmt.Errorf("a table has no %v", f.Type)}
 		}
 		s = append(s, Field{Name: f.Name, Type: t, Nullable: true})
 	}
 	return s, nil
+}
+
+func typeOf(t arrow.DataType) (FieldType, bool) {
+	switch t := t.(type) {
+	case *arrow.DictionaryType:
+		return typeOf(t.ValueType)
+	case *arrow.StringType:
+		return String, true
+	case *arrow.Int64Type:
+		return Long, true
+	case *arrow.Int32Type:
+		return Integer, true
+	case *arrow.Float64Type:
+		return Double, true
+	case *arrow.Float32Type:
+		return Float, true
+	case *arrow.BooleanType:
+		return Boolean, true
+	case *arrow.TimestampType:
+		return Timestamp, t.TimeZone != "" // without a zone it is a table feature of its own
+	}
+	return "", false
 }
 
 // With returns the schema that has s's columns and those of file, and whether

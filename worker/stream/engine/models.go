@@ -84,6 +84,8 @@ type loading struct {
 	err      error
 }
 
+var _ Models = (*Registry)(nil)
+
 // NewRegistry returns a Registry without candidates.
 func NewRegistry(bucket storage.Bucket, catalog pipeline.Catalog) *Registry {
 	return &Registry{bucket: bucket, catalog: catalog}
@@ -134,21 +136,22 @@ func (r *Registry) Load(ctx context.Context, m Model) (*artifact.Artifact, error
 	}
 }
 
-// entry returns the entry of a checkpoint and whether the caller has to fill it.
+// entry returns the entry of a checkpoint and whether the caller has to fill
+// it.
 func (r *Registry) entry(ref thalweg.CheckpointRef) (l *loading, mine bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i := slices.IndexFunc(r.mu.artifacts, func(l *loading) bool { return l.ref == ref }); i >= 0 {
+	i := slices.IndexFunc(r.mu.artifacts, func(l *loading) bool { return l.ref == ref })
+	if mine = i < 0; mine {
+		i, l = 0, &loading{ref: ref, done: make(chan struct{})}
+	} else {
 		l = r.mu.artifacts[i]
-		r.mu.artifacts = append(slices.Delete(r.mu.artifacts, i, i+1), l)
-		return l, false
 	}
-	if len(r.mu.artifacts) >= maxArtifacts {
-		r.mu.artifacts = slices.Delete(r.mu.artifacts, 0, 1) // scorers that use it keep their own reference
+	if !mine || len(r.mu.artifacts) >= maxArtifacts {
+		r.mu.artifacts = slices.Delete(r.mu.artifacts, i, i+1) // scorers that use it keep their own reference
 	}
-	l = &loading{ref: ref, done: make(chan struct{})}
 	r.mu.artifacts = append(r.mu.artifacts, l)
-	return l, true
+	return l, mine
 }
 
 func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error) {

@@ -2,32 +2,50 @@ package fsck
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/parquet/guard"
 )
 
-// readCheckpoint returns the table as the checkpoint of a version has it, or what
-// is wrong with it. NotFound: it is not there any more.
-func (j *judge) readCheckpoint(ctx context.Context, key string, version int64) (t *deltaTable, why string, err error) {
+// checkpointVersion returns the version that a key below the log's directory is a
+// checkpoint of in one part, as Delta calls them without anything between.
+func checkpointVersion(name string) (int64, bool) {
+	number, ok := strings.CutSuffix(name, ".checkpoint.parquet")
+	v, err := strconv.ParseInt(number, 10, 64)
+	return v, ok && err == nil && len(number) == 20
+}
+
+// readCheckpoint returns the table as the checkpoint of a version has it.
+// missing: it is not there any more. why says what is wrong with it, or is "".
+func (j *judge) readCheckpoint(ctx context.Context, key string, version int64) (t *deltaTable, missing bool, why string, err error) {
 	body, _, err := j.bucket.Get(ctx, key)
-	if err != nil {
-		return nil, "", err
+	switch {
+	case thalweg.Is(err, thalweg.NotFound):
+		return nil, true, "", nil
+	case err != nil:
+		return nil, false, "", err
 	}
 	sum, err := j.checkpointSum(ctx, version)
 	if err != nil {
-		return nil, "", err
+		return nil, false, "", err
 	}
-	if sum != "" && sumOf(body) != sum {
-		return nil, "its bytes do not have the sum that _last_checkpoint gives", nil
+	if have := sha256.Sum256(body); sum != "" && hex.EncodeToString(have[:]) != sum {
+		return nil, false, "its bytes do not have the sum that _last_checkpoint gives", nil
 	}
 	t = newTable()
 	t.version, t.base = version, version
-	return t, t.decodeCheckpoint(body), nil
+	if err := t.decodeCheckpoint(body); err != nil {
+		return nil, false, "the checkpoint cannot be read: " + err.Error(), nil
+	}
+	return t, false, "", nil
 }
 
 // checkpointSum returns the sha256 that the hint gives of a version's checkpoint,
@@ -51,17 +69,35 @@ func (j *judge) checkpointSum(ctx context.Context, version int64) (string, error
 }
 
 // decodeCheckpoint takes in the rows of a checkpoint, each of which has one
-// action, as far as rule 11 needs them; it returns what is wrong with them, or
-// "". Removed files are in it for those who clean up, and no part of the state.
-func (t *deltaTable) decodeCheckpoint(body []byte) string {
+// action, as far as rule 11 needs them. Removed files are in it for those who
+// clean up, and no part of the state.
+func (t *deltaTable) decodeCheckpoint(body []byte) error {
 	file, err := guard.Open(body)
 	if err != nil {
-		return "the checkpoint cannot be read: " + err.Error()
+		return err
 	}
 	if _, ok := file.Schema().Lookup("add", "path"); !ok {
-		return "the checkpoint cannot be read: there is no column add"
+		return errors.New("there is no column add")
 	}
-	return t.apply(guard.Rows[deltaAction](file))
+	for a, err := range guard.Rows[deltaAction](file) {
+		if err != nil {
+			return err
+		}
+		if a.Txn != nil {
+			t.txns[a.Txn.AppID] = a.Txn.Version
+		}
+		if a.Metadata != nil {
+			t.partitions = a.Metadata.PartitionColumns
+		}
+		if a.Add == nil {
+			continue
+		}
+		if _, twice := t.files[a.Add.Path]; twice || a.Add.Path == "" {
+			return fmt.Errorf("file %q appears twice or has no name", a.Add.Path)
+		}
+		t.files[a.Add.Path] = *a.Add
+	}
+	return nil
 }
 
 // differs says in what the state of a checkpoint is not t's, which its versions
@@ -76,8 +112,12 @@ func (t *deltaTable) differs(c *deltaTable) string {
 			return "the checkpoint does not have " + path
 		case g.Size != f.Size || rowsOf(g) != rowsOf(f):
 			return fmt.Sprintf("the checkpoint has %s with %d bytes and %d rows, the versions up to it with %d and %d", path, g.Size, rowsOf(g), f.Size, rowsOf(f))
-		case !slices.Equal(t.daysOf(g), t.daysOf(f)):
-			return fmt.Sprintf("the checkpoint has %s with %s of %v, the versions up to it of %v", path, t.partitions, t.daysOf(g), t.daysOf(f))
+		default:
+			for _, column := range t.partitions {
+				if a, b := f.PartitionValues[column], g.PartitionValues[column]; (a == nil) != (b == nil) || a != nil && *a != *b {
+					return fmt.Sprintf("the checkpoint has %s with another %s", path, column)
+				}
+			}
 		}
 	}
 	for app, v := range t.txns {

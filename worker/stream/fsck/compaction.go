@@ -12,8 +12,7 @@ import (
 )
 
 // compaction judges a compaction: what it replaces, and every row that it moved.
-func (j *judge) compaction(ctx context.Context, key string, o objects, s *facts, w *walk) error {
-	in, d := s.in, s.record
+func (j *judge) compaction(ctx context.Context, key string, o *objects, in intentRecord, d doneRecord, w *walk) error {
 	j.verdict.Compactions++
 	if in.Slots[0] >= in.Slots[1] || in.Slots[1] > in.Seq {
 		j.verdict.violate(9, key, "slots [%d, %d) are not slots before it", in.Slots[0], in.Slots[1])
@@ -21,11 +20,12 @@ func (j *judge) compaction(ctx context.Context, key string, o objects, s *facts,
 	}
 	m := merge{judge: j, walk: w, in: in, slots: w.slots[in.Slots[0]:in.Slots[1]], ticks: make(map[uint64]*offsets)}
 	scored := m.checkReplaced(key, d)
-	j.check(d.Scored == scored && d.Dead == 0 && d.Dropped == 0 && len(d.Gaps) == 0,
-		9, key, "holds %d rows, %d dead letters, %d dropped events and %d gaps, the slots that it moves have %d rows", d.Scored, d.Dead, d.Dropped, len(d.Gaps), scored)
+	if d.Scored != scored || d.Dead != 0 || d.Dropped != 0 || len(d.Gaps) > 0 {
+		j.verdict.violate(9, key, "holds %d rows, %d dead letters, %d dropped events and %d gaps, the slots that it moves have %d rows", d.Scored, d.Dead, d.Dropped, len(d.Gaps), scored)
+	}
 	whole := true // every object is there
 	for _, obj := range d.Objects {
-		body, ok, err := j.named(ctx, o, s, obj)
+		body, ok, err := j.named(ctx, o, in, obj, w)
 		if err != nil {
 			return err
 		}
@@ -42,25 +42,26 @@ func (j *judge) compaction(ctx context.Context, key string, o objects, s *facts,
 		}
 	}
 	if whole {
-		for _, moved := range m.slots {
-			have := int64(0)
-			if ticks := m.ticks[moved.in.Seq]; ticks != nil {
-				have = ticks.distinct
+		for _, s := range m.slots {
+			if n := m.ticks[s.in.Seq]; s.in.Action != actionCompact && (n == nil && s.scored > 0 || n != nil && n.distinct != s.scored) {
+				have := int64(0)
+				if n != nil {
+					have = n.distinct
+				}
+				j.verdict.violate(9, key, "holds %d rows of slot %d, which has %d", have, s.in.Seq, s.scored)
 			}
-			j.check(moved.in.Action == actionCompact || have == moved.record.Scored,
-				9, key, "holds %d rows of slot %d, which has %d", have, moved.in.Seq, moved.record.Scored)
 		}
-		m.checkLost(key)
+	}
+	if whole {
+		m.checkLost(ctx, key)
 	}
 	for _, input := range d.Inputs {
 		if input < in.Seq {
-			n := len(w.slots[input].objects)
-			w.Live -= n
-			j.verdict.Replaced += int64(n)
-			j.verdict.Kept += int64(w.slots[input].kept)
+			j.verdict.Replaced += int64(len(w.slots[input].objects))
+			j.verdict.Kept += int64(w.kept[input])
+			delete(w.absent, input)
 		}
 	}
-	w.replaced(d.Inputs)
 	for i := range m.slots {
 		m.slots[i].carrier = in.Seq
 	}
@@ -80,7 +81,7 @@ type merge struct {
 // checkLost judges what could not be judged of slots whose rows were moved: that
 // what the topic had not lost of one is there, and that objects which are back
 // under the names of replaced ones have nothing but its events.
-func (m *merge) checkLost(key string) {
+func (m *merge) checkLost(ctx context.Context, key string) {
 	for i := range m.slots {
 		s := &m.slots[i]
 		ticks := m.ticks[s.in.Seq]
@@ -90,21 +91,19 @@ func (m *merge) checkLost(key string) {
 					s.seen.add(at)
 				}
 			}
-			if kept := s.in.To - s.record.Lost[1]; s.seen.seenFrom(s.record.Lost[1]) != kept {
-				m.verdict.violate(9, key, "of the %d offsets of slot %d that the topic had not lost, %d are there", kept, s.in.Seq, s.seen.seenFrom(s.record.Lost[1]))
+			if kept := s.in.To - s.lost[1]; s.seen.seenFrom(s.lost[1]) != kept {
+				m.verdict.violate(9, key, "of the %d offsets of slot %d that the topic had not lost, %d are there", kept, s.in.Seq, s.seen.seenFrom(s.lost[1]))
 			}
 		}
-		for i := range s.absent {
-			if s.absent[i].late == nil {
-				continue
-			}
-			m.scoredRows(s.absent[i].Key, s.absent[i].late, s.in, func(offset int64) string {
-				if ticks != nil && ticks.has(offset) || offset >= s.record.Lost[0] && offset < s.record.Lost[1] {
+		for _, b := range m.walk.late[s.in.Seq] {
+			m.scoredRows(b.obj.Key, b.body, s.in, func(offset int64) string {
+				if ticks != nil && ticks.has(offset) || offset >= s.lost[0] && offset < s.lost[1] {
 					return ""
 				}
 				return fmt.Sprintf("offset %d is none of the slot, nor of what it has lost", offset)
 			})
 		}
+		delete(m.walk.late, s.in.Seq)
 	}
 }
 
@@ -126,12 +125,13 @@ func (m *merge) checkReplaced(key string, d doneRecord) (scored int64) {
 			span[0], first = s.in.From, false
 		}
 		span[1] = s.in.To
-		if s.record.Scored == 0 {
+		if s.scored == 0 {
 			continue
 		}
-		scored += s.record.Scored
-		m.check(s.in.Generation == m.in.Generation,
-			9, key, "is of generation %d, slot %d of %d", m.in.Generation, s.in.Seq, s.in.Generation)
+		scored += s.scored
+		if s.in.Generation != m.in.Generation {
+			m.verdict.violate(9, key, "is of generation %d, slot %d of %d", m.in.Generation, s.in.Seq, s.in.Generation)
+		}
 		if n := len(want); n == 0 || want[n-1] != s.carrier {
 			want = append(want, s.carrier)
 		}
@@ -139,9 +139,12 @@ func (m *merge) checkReplaced(key string, d doneRecord) (scored int64) {
 			m.verdict.violate(9, key, "replaces slot %d, which holds the rows of slots [%d, %d), not only of [%d, %d)", s.carrier, c.Slots[0], c.Slots[1], m.in.Slots[0], m.in.Slots[1])
 		}
 	}
-	m.check(slices.Equal(d.Inputs, want), 9, key, "replaces slots %v, the rows are in %v", d.Inputs, want)
-	m.check(d.Offsets == span,
-		9, key, "says offsets [%d, %d), its slots have [%d, %d)", d.Offsets[0], d.Offsets[1], span[0], span[1])
+	if !slices.Equal(d.Inputs, want) {
+		m.verdict.violate(9, key, "replaces slots %v, the rows are in %v", d.Inputs, want)
+	}
+	if d.Offsets != span {
+		m.verdict.violate(9, key, "says offsets [%d, %d), its slots have [%d, %d)", d.Offsets[0], d.Offsets[1], span[0], span[1])
+	}
 	return scored
 }
 
@@ -157,10 +160,12 @@ func (m *merge) checkRuns(key string, d doneRecord) {
 			s := m.walk.slots[r[2]].in
 			ok = s.Action == actionCompact && s.Slots == [2]uint64{r[0], r[1]} && m.walk.slots[r[0]].carrier == r[2]
 		}
-		m.check(ok, 9, key, "lists slots [%d, %d) as merged in slot %d, which they are not", r[0], r[1], r[2])
+		if !ok {
+			m.verdict.violate(9, key, "lists slots [%d, %d) as merged in slot %d, which they are not", r[0], r[1], r[2])
+		}
 	}
 	for _, s := range m.walk.slots[first:m.in.Seq] {
-		if by := s.carrier; s.in.Action != actionCompact && s.record.Scored > 0 && by != s.in.Seq && by != m.in.Seq && !listed[by] {
+		if by := s.carrier; s.in.Action != actionCompact && s.scored > 0 && by != s.in.Seq && by != m.in.Seq && !listed[by] {
 			m.verdict.violate(9, key, "does not list slot %d, where slot %d is merged", by, s.in.Seq)
 			break
 		}
@@ -190,20 +195,33 @@ func (m *merge) object(ctx context.Context, obj objectRecord, body []byte, input
 		m.verdict.violate(4, obj.Key, "cannot be read as Parquet: %v", err)
 		return nil
 	}
-	m.check(f.rows == obj.Rows, 4, obj.Key, "has %d rows, its record says %d", f.rows, obj.Rows)
+	if f.rows != obj.Rows {
+		m.verdict.violate(4, obj.Key, "has %d rows, its record says %d", f.rows, obj.Rows)
+	}
 	at, why := f.offsets()
 	if why != "" {
 		m.verdict.violate(6, obj.Key, "%s", why)
 		return nil
 	}
 	m.day(f, obj.Key, m.in)
-	m.provenance(f, obj.Key, m.tick(obj.Key, at))
-	return m.compare(ctx, obj.Key, f, at, inputs)
+	m.tick(obj.Key, at)
+	m.provenance(f, obj.Key, m.stretches(at))
+	var olds []objectRecord
+	for _, input := range inputs {
+		if input >= m.in.Seq || m.walk.kept[input] == 0 {
+			continue
+		}
+		for _, old := range m.walk.slots[input].objects {
+			if !slices.Contains(m.walk.absent[input], old) {
+				olds = append(olds, old)
+			}
+		}
+	}
+	return m.compare(ctx, obj.Key, f, at, olds)
 }
 
-// tick ticks off the events that a merged object has rows of, and returns which
-// of its rows are of which slot.
-func (m *merge) tick(key string, at []int64) (all []stretch) {
+// tick ticks off the events that a merged object has rows of.
+func (m *merge) tick(key string, at []int64) {
 	for i, offset := range at {
 		if i > 0 && offset <= at[i-1] {
 			m.verdict.violate(9, key, "row %d has offset %d, after %d", i, offset, at[i-1])
@@ -212,11 +230,6 @@ func (m *merge) tick(key string, at []int64) (all []stretch) {
 		if s == nil {
 			m.verdict.violate(9, key, "row %d has offset %d, which no slot of [%d, %d) scored", i, offset, m.in.Slots[0], m.in.Slots[1])
 			continue
-		}
-		if n := len(all); n > 0 && all[n-1].to == int64(i) && all[n-1].in.Seq == s.in.Seq {
-			all[n-1].to++
-		} else {
-			all = append(all, stretch{int64(i), int64(i) + 1, s.in})
 		}
 		if s.in.To-s.in.From > maxObjectBytes {
 			continue // was named where the slot was judged
@@ -230,11 +243,27 @@ func (m *merge) tick(key string, at []int64) (all []stretch) {
 		if _, dead := slices.BinarySearch(s.dead, offset); dead {
 			m.verdict.violate(5, key, "offset %d is a row and a dead letter", offset)
 		}
-		for _, g := range s.record.Gaps {
+		for _, g := range s.gaps {
 			if offset >= g[0] && offset < g[1] {
 				m.verdict.violate(5, key, "offset %d is a row and in a gap", offset)
 			}
 		}
+	}
+}
+
+// stretches returns which rows of a merged object are of which slot. Rows of a
+// slot follow each other.
+func (m *merge) stretches(at []int64) (all []stretch) {
+	for i := 0; i < len(at); {
+		s := m.slotOf(at[i])
+		end := i + 1
+		for end < len(at) && s != nil && at[end] >= s.in.From && at[end] < s.in.To {
+			end++
+		}
+		if s != nil {
+			all = append(all, stretch{int64(i), int64(end), s.in})
+		}
+		i = end
 	}
 	return all
 }
@@ -242,42 +271,34 @@ func (m *merge) tick(key string, at []int64) (all []stretch) {
 // compare checks that the rows of replaced objects are in the merged one as they
 // were, in every column. Rows that are not in it are in another object of the
 // compaction, or nowhere, which is counted.
-func (m *merge) compare(ctx context.Context, key string, merged *parquetFile, at []int64, inputs []uint64) error {
+func (m *merge) compare(ctx context.Context, key string, merged *parquetFile, at []int64, olds []objectRecord) error {
 	type replaced struct {
 		key  string
 		file *parquetFile
 		at   []int64 // offsets of its rows
 	}
 	var all []replaced
-	for _, input := range inputs {
-		if input >= m.in.Seq {
+	for _, old := range olds {
+		body, ok, err := m.judge.object(ctx, old)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue // it is being deleted, or was named where its slot was judged
+		}
+		r := replaced{key: old.Key}
+		if r.file, err = readParquet(body); err != nil {
+			continue // likewise
+		}
+		var why string
+		if r.at, why = r.file.offsets(); why != "" {
 			continue
 		}
-		s := &m.walk.slots[input]
-		for _, old := range s.objects {
-			if s.lacks(old) {
-				continue
-			}
-			body, ok, err := m.judge.object(ctx, old)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				continue // it is being deleted, or was named where its slot was judged
-			}
-			file, err := readParquet(body)
-			if err != nil {
-				continue // likewise
-			}
-			offsets, why := file.offsets()
-			switch {
-			case why != "":
-			case sameColumns(file, merged):
-				all = append(all, replaced{old.Key, file, offsets})
-			default:
-				m.verdict.violate(9, key, "has other columns than %s, which it replaces", old.Key)
-			}
+		if !sameColumns(r.file, merged) {
+			m.verdict.violate(9, key, "has other columns than %s, which it replaces", old.Key)
+			continue
 		}
+		all = append(all, r)
 	}
 	seed := maphash.MakeSeed()
 	for i, leaf := range merged.leaves {

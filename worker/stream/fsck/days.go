@@ -1,7 +1,6 @@
 package fsck
 
 import (
-	"path"
 	"strings"
 	"time"
 
@@ -17,22 +16,28 @@ func (j *judge) day(f *parquetFile, key string, in intentRecord) {
 	if in.PartitionBy == "" {
 		return
 	}
-	dir, name := path.Base(path.Dir(key)), strings.TrimLeft(in.PartitionBy, "_")+"_date="
+	parts := strings.Split(key, "/")
+	if len(parts) < 2 {
+		return
+	}
+	dir, name := parts[len(parts)-2], strings.TrimLeft(in.PartitionBy, "_")+"_date="
 	want, ok := strings.CutPrefix(dir, name)
-	if !ok || path.Base(key) != "rows.parquet" {
+	if !ok || parts[len(parts)-1] != "rows.parquet" {
 		j.verdict.violate(4, key, "is not in a directory %s of its slot, which is partitioned by %s", name, in.PartitionBy)
 		return
 	}
 	leaf, why := f.column(in.PartitionBy)
 	if why != "" {
-		j.check(want == unknownDay, 6, key, "%s to partition by, yet lies in %s", why, dir)
+		if want != unknownDay {
+			j.verdict.violate(6, key, "%s to partition by, yet lies in %s", why, dir)
+		}
 		return
 	}
 	if !isTime(leaf) {
 		j.verdict.violate(6, key, "column %s has the type %s, which has no days", in.PartitionBy, leaf.Type())
 		return
 	}
-	f.each(leaf, func(_ int64, v parquet.Value) bool {
+	_ = f.each(leaf, func(_ int64, v parquet.Value) bool {
 		got := unknownDay
 		if !v.IsNull() {
 			if at := time.UnixMicro(v.Int64()).UTC(); at.Year() >= 1 && at.Year() <= 9999 {

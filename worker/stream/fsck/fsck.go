@@ -45,7 +45,6 @@ package fsck
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -121,36 +120,45 @@ func (v *Verdict) OK() bool { return len(v.Violations) == 0 }
 // String is the verdict for people.
 func (v *Verdict) String() string {
 	var b strings.Builder
-	line := func(when bool, format string, args ...any) {
-		if when {
-			fmt.Fprintf(&b, format+"\n", args...)
-		}
-	}
 	for _, p := range v.Partitions {
-		notes := ""
+		fmt.Fprintf(&b, "  %s/%s: %d slots, offsets [%d, %d), %d scored, %d dead, %d live files", p.Topic, p.Partition, p.Slots, p.From, p.To, p.Scored, p.Dead, p.Live)
 		if p.Missing > 0 {
-			notes = fmt.Sprintf(", %d offsets skipped", p.Missing)
+			fmt.Fprintf(&b, ", %d offsets skipped", p.Missing)
 		}
 		if p.Pending {
-			notes += ", one slot pending"
+			b.WriteString(", one slot pending")
 		}
-		line(true, "  %s/%s: %d slots, offsets [%d, %d), %d scored, %d dead, %d live files%s",
-			p.Topic, p.Partition, p.Slots, p.From, p.To, p.Scored, p.Dead, p.Live, notes)
+		b.WriteByte('\n')
 	}
 	for _, x := range v.Violations {
-		line(true, "  VIOLATION of rule %d: %s: %s", x.Rule, x.Subject, x.Message)
+		fmt.Fprintf(&b, "  VIOLATION of rule %d: %s: %s\n", x.Rule, x.Subject, x.Message)
 	}
-	line(v.MoreExist, "  … and more")
-	line(v.Compactions > 0, "  %d compactions replaced %d files, of which %d are still there", v.Compactions, v.Replaced, v.Kept)
-	line(v.Late > 0, "  %d late files have %d rows of events that were skipped: a plain glob sees them, readers of the log and the table do not",
-		v.Late, v.LateRows)
-	line(v.Replayed > 0, "  %d dead letters were scored by replays", v.Replayed)
-	line(v.TableFiles > 0, "  table: version %d, %d files, %d rows, %d slots behind the logs", v.TableVersion, v.TableFiles, v.TableRows, v.TableBehind)
-	line(v.TableFiles > 0 && v.TableBase >= 0, "  read from its checkpoint of version %d, since the versions before are gone", v.TableBase)
-	line(v.TableCut != "", "  table not judged: %s", v.TableCut)
-	line(v.OK(), "  ok: %d events in exactly one row each (%d scored, %d dead letters), %d files, %d bytes read",
-		v.Scored+v.Dead, v.Scored, v.Dead, v.Files, v.Bytes)
-	line(!v.OK(), "  NOT ok: %d violations", len(v.Violations))
+	if v.MoreExist {
+		b.WriteString("  … and more\n")
+	}
+	if v.Compactions > 0 {
+		fmt.Fprintf(&b, "  %d compactions replaced %d files, of which %d are still there\n", v.Compactions, v.Replaced, v.Kept)
+	}
+	if v.Late > 0 {
+		fmt.Fprintf(&b, "  %d late files have %d rows of events that were skipped: a plain glob sees them, readers of the log and the table do not\n", v.Late, v.LateRows)
+	}
+	if v.Replayed > 0 {
+		fmt.Fprintf(&b, "  %d dead letters were scored by replays\n", v.Replayed)
+	}
+	if v.TableFiles > 0 {
+		fmt.Fprintf(&b, "  table: version %d, %d files, %d rows, %d slots behind the logs\n", v.TableVersion, v.TableFiles, v.TableRows, v.TableBehind)
+		if v.TableBase >= 0 {
+			fmt.Fprintf(&b, "  read from its checkpoint of version %d, since the versions before are gone\n", v.TableBase)
+		}
+	}
+	if v.TableCut != "" {
+		fmt.Fprintf(&b, "  table not judged: %s\n", v.TableCut)
+	}
+	if v.OK() {
+		fmt.Fprintf(&b, "  ok: %d events in exactly one row each (%d scored, %d dead letters), %d files, %d bytes read\n", v.Scored+v.Dead, v.Scored, v.Dead, v.Files, v.Bytes)
+	} else {
+		fmt.Fprintf(&b, "  NOT ok: %d violations\n", len(v.Violations))
+	}
 	return b.String()
 }
 
@@ -160,13 +168,6 @@ func (v *Verdict) violate(rule int, subject, format string, args ...any) {
 		return
 	}
 	v.Violations = append(v.Violations, Violation{rule, subject, fmt.Sprintf(format, args...)})
-}
-
-// check notes a violation of a rule unless what it promises holds.
-func (j *judge) check(holds bool, rule int, subject, format string, args ...any) {
-	if !holds {
-		j.verdict.violate(rule, subject, format, args...)
-	}
 }
 
 // judge is one run of fsck.
@@ -201,51 +202,55 @@ func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Mod
 	if err != nil {
 		return nil, err
 	}
-	var walks []*walk
-	var main *walk                                         // of the partition before, which a replay log belongs to
-	for _, name := range slices.Sorted(maps.Keys(found)) { // a replay log sorts after its main log
+	names := make([]string, 0, len(found))
+	walks := make(map[string]*walk)
+	for name := range found {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var main *walk               // of the partition before, which a replay log belongs to
+	for _, name := range names { // a replay log sorts after its main log
 		if main, err = j.partition(ctx, name, found[name], main); err != nil {
 			return nil, err
 		}
-		if main != nil {
-			walks = append(walks, main)
-		}
+		walks[name] = main
 	}
 	j.checkTable(table, walks)
 	return j.verdict, nil
 }
 
-// objects are those of one partition, by the directory that says what they are:
-// key → size.
-type objects map[string]map[string]int64
-
-// The directories under a prefix.
-const (
-	dataDir = "data/"
-	deadDir = "_dead/"
-	logDir  = "_log/"
-)
+// objects are those of one partition, by what they are: key → size.
+type objects struct {
+	log, data, dead map[string]int64
+}
 
 // list finds everything under the prefix, by topic/partition. The log comes
 // last: whoever writes meanwhile claims before writing, so every object listed
 // before has its intent listed after.
-func (j *judge) list(ctx context.Context) (map[string]objects, error) {
-	found := make(map[string]objects)
-	for _, dir := range []string{dataDir, deadDir, logDir} {
-		for info, err := range j.bucket.List(ctx, j.prefix+dir, "") {
+func (j *judge) list(ctx context.Context) (map[string]*objects, error) {
+	found := make(map[string]*objects)
+	for _, kind := range []struct {
+		dir  string
+		pick func(*objects) map[string]int64
+	}{
+		{"data/", func(o *objects) map[string]int64 { return o.data }},
+		{"_dead/", func(o *objects) map[string]int64 { return o.dead }},
+		{"_log/", func(o *objects) map[string]int64 { return o.log }},
+	} {
+		for info, err := range j.bucket.List(ctx, j.prefix+kind.dir, "") {
 			if err != nil {
 				return nil, err
 			}
-			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+dir), "/")
-			if len(parts) != 3 && !(len(parts) == 5 && dir == dataDir) { // two more: the slot's, and a day's
+			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+kind.dir), "/")
+			if len(parts) != 3 && !(len(parts) == 5 && kind.dir == "data/") { // two more: the slot's, and a day's
 				j.verdict.violate(4, info.Key, "no object of a stream belongs here")
 				continue
 			}
 			name := parts[0] + "/" + parts[1]
 			if found[name] == nil {
-				found[name] = objects{dataDir: {}, deadDir: {}, logDir: {}}
+				found[name] = &objects{log: map[string]int64{}, data: map[string]int64{}, dead: map[string]int64{}}
 			}
-			found[name][dir][info.Key] = info.SizeBytes
+			kind.pick(found[name])[info.Key] = info.SizeBytes
 		}
 	}
 	return found, nil

@@ -69,7 +69,7 @@ func writeTo(t *testing.T, b *bucketmem.Bucket, part string, slots ...slot) {
 	previous := ""
 	rowsOf := make(map[uint64][]testRow)
 	for seq, s := range slots {
-		in := intentRecord{Format: "thalweg.intent/v1", Seq: uint64(seq), ID: fmt.Sprintf("%032x", seq+1), Topic: "flights",
+		in := intentRecord{Format: "thalweg.intent/v1", Seq: uint64(seq), ID: fmt.Sprintf("%032x", seq+1), Pipeline: "flights", Topic: "flights",
 			From: s.from, To: s.to, Model: "m", ModelVersion: 3, Checkpoint: checkpointRef{"checkpoints/x", strings.Repeat("c", 64)},
 			Generation: 1, ScoredAtUS: 2000, Previous: previous}
 		switch {
@@ -78,7 +78,7 @@ func writeTo(t *testing.T, b *bucketmem.Bucket, part string, slots ...slot) {
 		case s.moves[1] > 0:
 			in.Action, in.Slots, in.To = "compact", s.moves, s.from
 		case s.replay[1] > 0:
-			in.Action, in.Slots = "replay", s.replay
+			in.Action, in.Slots, in.Where = "replay", s.replay, "true"
 		}
 		if s.skip || s.moves[1] > 0 {
 			in.Model, in.ModelVersion, in.Checkpoint = "", 0, checkpointRef{}
@@ -171,7 +171,7 @@ func putRecord(t *testing.T, b *bucketmem.Bucket, key string, record any) (sum s
 	if err != nil {
 		t.Fatal(err)
 	}
-	data = bytes.TrimSuffix(data, []byte("}"))
+	data = data[:bytes.LastIndex(data, []byte(`,"sum":`))]
 	data = fmt.Appendf(data, `,"sum":"%x"}`+"\n", sha256.Sum256(data))
 	put(t, b, key, data)
 	return fmt.Sprintf("%x", sha256.Sum256(data))

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"iter"
 	"strconv"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg/storage/parquet/guard"
 )
@@ -32,57 +31,23 @@ func readParquet(body []byte) (*parquetFile, error) {
 	f := &parquetFile{file: file, leaves: guard.Leaves(file.Root()), rows: file.NumRows()}
 	for _, leaf := range f.leaves {
 		rows := int64(0)
-		for batch, err := range f.batches(leaf) {
-			if err != nil {
-				return nil, fmt.Errorf("column %s: %w", guard.NameOf(leaf), err)
-			}
+		c := cells{leaf: leaf}
+		for batch := c.batch(); len(batch) > 0; batch = c.batch() {
 			for i := range batch {
 				if batch[i].RepetitionLevel() == 0 {
 					rows++
 				}
 			}
 		}
-		if rows != f.rows {
-			return nil, fmt.Errorf("column %s: it has %d rows of %d", guard.NameOf(leaf), rows, f.rows)
+		c.close()
+		if c.err == nil && rows != f.rows {
+			c.err = fmt.Errorf("it has %d rows of %d", rows, f.rows)
+		}
+		if c.err != nil {
+			return nil, fmt.Errorf("column %s: %w", guard.NameOf(leaf), c.err)
 		}
 	}
 	return f, nil
-}
-
-// batches yields the values of a column, some at a time, each valid until the
-// next.
-func (f *parquetFile) batches(leaf *parquet.Column) iter.Seq2[[]parquet.Value, error] {
-	guarded := func(do func() error) (err error) {
-		defer guard.Recover(&err)
-		return do()
-	}
-	return func(yield func([]parquet.Value, error) bool) {
-		buf := make([]parquet.Value, 512)
-		more := true
-		for _, group := range f.file.RowGroups() {
-			var r parquet.ColumnChunkValueReader
-			n := 0
-			err := guarded(func() error {
-				r = parquet.NewColumnChunkValueReader(group.ColumnChunks()[leaf.Index()])
-				return nil
-			})
-			for err == nil && more {
-				if err = guarded(func() (err error) { n, err = r.ReadValues(buf); return err }); err == nil {
-					more = yield(buf[:n], nil)
-				}
-			}
-			if r != nil {
-				_ = guarded(r.Close) // of bytes in memory
-			}
-			if !more {
-				return
-			}
-			if err != io.EOF {
-				yield(nil, err)
-				return
-			}
-		}
-	}
 }
 
 // column returns a column of single values by its name, or why there is none.
@@ -101,19 +66,19 @@ func (f *parquetFile) column(name string) (*parquet.Column, string) {
 
 // each calls do with the values of a column that column returned, one a row,
 // until it returns false. Bytes in a value are valid until do returns.
-func (f *parquetFile) each(leaf *parquet.Column, do func(row int64, v parquet.Value) bool) {
+func (f *parquetFile) each(leaf *parquet.Column, do func(row int64, v parquet.Value) bool) error {
+	c := cells{leaf: leaf}
+	defer c.close()
 	row := int64(0)
-	for batch, err := range f.batches(leaf) {
-		if err != nil {
-			return // but the file was read before, without one
-		}
+	for batch := c.batch(); len(batch) > 0; batch = c.batch() {
 		for _, v := range batch {
 			if !do(row, v) {
-				return
+				return nil
 			}
 			row++
 		}
 	}
+	return c.err
 }
 
 // offsets returns the offsets of the rows, or why there are none.
@@ -122,31 +87,85 @@ func (f *parquetFile) offsets() (at []int64, why string) {
 	if why != "" {
 		return nil, why
 	}
-	if !isNumber(leaf) || leaf.Type().Kind() != parquet.Int64 {
-		return nil, "_offset is no int64"
+	null := !isNumber(leaf) || leaf.Type().Kind() != parquet.Int64
+	if !null {
+		err := f.each(leaf, func(_ int64, v parquet.Value) bool {
+			null = null || v.IsNull()
+			at = append(at, v.Int64())
+			return true
+		})
+		null = null || err != nil
 	}
-	at = make([]int64, 0, f.rows)
-	f.each(leaf, func(row int64, v parquet.Value) bool {
-		if v.IsNull() {
-			why = fmt.Sprintf("row %d has no offset", row)
+	if null {
+		return nil, "_offset is no int64, or null"
+	}
+	return at, ""
+}
+
+// cells reads the values of a column, some at a time.
+type cells struct {
+	leaf   *parquet.Column
+	pages  parquet.Pages
+	page   parquet.Page
+	values parquet.ValueReader // of page
+	buf    []parquet.Value
+	err    error
+}
+
+// batch returns the next values, nil at the end or where err is set. They are
+// valid until the next call.
+func (c *cells) batch() []parquet.Value {
+	defer guard.Recover(&c.err)
+	if c.pages == nil {
+		c.pages, c.buf = c.leaf.Pages(), make([]parquet.Value, 512)
+	}
+	for c.err == nil {
+		if c.values == nil {
+			page, err := c.pages.ReadPage()
+			if err != nil {
+				if err != io.EOF {
+					c.err = err
+				}
+				return nil
+			}
+			c.page, c.values = page, page.Values()
 		}
-		at = append(at, v.Int64())
-		return why == ""
-	})
-	return at, why
+		n, err := c.values.ReadValues(c.buf)
+		switch {
+		case err == io.EOF && n == 0:
+			parquet.Release(c.page)
+			c.page, c.values = nil, nil
+			continue
+		case err != nil && err != io.EOF:
+			c.err = err
+		case n == 0:
+			c.err = io.ErrNoProgress
+		}
+		return c.buf[:n]
+	}
+	return nil
+}
+
+func (c *cells) close() {
+	defer guard.Recover(&c.err)
+	if c.page != nil {
+		parquet.Release(c.page)
+	}
+	if c.pages != nil {
+		_ = c.pages.Close() // of bytes in memory
+	}
 }
 
 // rowSums returns a sum of every row of a column, which differs where a bit of
 // its values or of their nesting does.
 func (f *parquetFile) rowSums(leaf *parquet.Column, seed maphash.Seed) []uint64 {
 	sums := make([]uint64, 0, f.rows)
+	c := cells{leaf: leaf}
+	defer c.close()
 	var row maphash.Hash
 	row.SetSeed(seed)
 	var head, body []byte
-	for batch, err := range f.batches(leaf) {
-		if err != nil {
-			return sums // but the file was read before, without one
-		}
+	for batch := c.batch(); len(batch) > 0; batch = c.batch() {
 		for _, v := range batch {
 			if v.RepetitionLevel() == 0 {
 				row.Reset()
@@ -176,21 +195,40 @@ func sameColumns(a, b *parquetFile) bool {
 	return true
 }
 
-func isText(leaf *parquet.Column) bool { return leaf.Type().String() == "STRING" }
+func isText(leaf *parquet.Column) bool {
+	logical := leaf.Type().LogicalType()
+	if leaf.Type().Kind() != parquet.ByteArray || logical == nil {
+		return false
+	}
+	_, ok := logical.Value.(*format.StringType)
+	return ok
+}
 
 // isNumber reports whether a column has signed integers.
 func isNumber(leaf *parquet.Column) bool {
-	switch leaf.Type().String() {
-	case "INT32", "INT64", "INT(8,true)", "INT(16,true)", "INT(32,true)", "INT(64,true)":
+	if kind := leaf.Type().Kind(); kind != parquet.Int32 && kind != parquet.Int64 {
+		return false
+	}
+	logical := leaf.Type().LogicalType()
+	if logical == nil || logical.Value == nil {
 		return true
 	}
-	return false
+	signed, ok := logical.Value.(*format.IntType)
+	return ok && signed.IsSigned
 }
 
 // isTime reports whether a column has times in microseconds.
 func isTime(leaf *parquet.Column) bool {
-	kind := leaf.Type().String()
-	return strings.HasPrefix(kind, "TIMESTAMP(") && strings.HasSuffix(kind, "unit=MICROS)")
+	logical := leaf.Type().LogicalType()
+	if leaf.Type().Kind() != parquet.Int64 || logical == nil {
+		return false
+	}
+	t, ok := logical.Value.(*format.TimestampType)
+	if !ok {
+		return false
+	}
+	_, micros := t.Unit.Value.(*format.MicroSeconds)
+	return micros
 }
 
 // equals returns how to compare the values of a provenance column with want, or

@@ -17,44 +17,44 @@ const replaySuffix = "-replay"
 // walk is where the log of a partition stands while it is walked, and what is
 // remembered of the slots passed.
 type walk struct {
-	Partition        // what is reported of it
-	name      string // topic/partition
-	app       string // what the log's txn actions in the table are called
-	next      int64  // offset
-	topicID   string // of the newest intent
-	previous  string // sha256 of the last done record
-	total     counts
+	name     string // topic/partition
+	started  bool
+	next     int64  // offset
+	topicID  string // of the newest intent
+	previous string // sha256 of the last done record
+	total    counts
+	pending  bool
 
-	slots    []facts            // by number; of a damaged log not all
-	replayed map[deadEvent]bool // dead letters that a replay scored
+	slots    []facts                   // by number; of a damaged log not all
+	absent   map[uint64][]objectRecord // objects that are not there, by slot: a compaction must have replaced them
+	kept     map[uint64]int            // scored objects that are there, by slot
+	late     map[uint64][]lateObject   // of the absent ones, those that have other bytes under their names
+	replayed map[deadEvent]bool        // dead letters that a replay scored
 }
 
 // facts are what is remembered of a slot.
 type facts struct {
-	in       intentRecord
-	record   doneRecord
-	finished bool           // record is its own
-	objects  []objectRecord // scored ones
-	kept     int            // of those, the ones that are there
-	absent   []absentObject // of those, the ones that are not: a compaction must have replaced them
-	dead     []int64        // offsets of dead letters
-	seen     *offsets       // nil: nothing was lost
-	carrier  uint64         // the slot whose objects hold its rows now
+	in      intentRecord
+	scored  int64
+	objects []objectRecord // scored ones
+	inputs  []uint64       // slots whose objects a compaction replaces
+	done    bool           // finished
+	dead    []int64        // offsets of dead letters
+	gaps    [][2]int64
+	lost    [2]int64 // what the topic had lost of it
+	seen    *offsets // nil: nothing was lost
+	carrier uint64   // the slot whose objects hold its rows now
 }
 
-// absentObject is a scored object that is not there.
-type absentObject struct {
-	objectRecord
-	late []byte // other bytes that are under its name
-}
-
-func (s *facts) lacks(obj objectRecord) bool {
-	return slices.ContainsFunc(s.absent, func(a absentObject) bool { return a.objectRecord == obj })
+// lateObject is an object under the name of one that a compaction replaced.
+type lateObject struct {
+	obj  objectRecord
+	body []byte
 }
 
 // partition judges one topic partition; main is the walk of the main log if
 // name is that of its replay log.
-func (j *judge) partition(ctx context.Context, name string, o objects, main *walk) (*walk, error) {
+func (j *judge) partition(ctx context.Context, name string, o *objects, main *walk) (*walk, error) {
 	topic, number, _ := strings.Cut(name, "/")
 	plain, replay := strings.CutSuffix(number, replaySuffix)
 	partition, err := strconv.Atoi(plain)
@@ -66,70 +66,72 @@ func (j *judge) partition(ctx context.Context, name string, o objects, main *wal
 		main = &walk{}
 		j.verdict.violate(10, j.prefix+name, "a replay log without a main log")
 	}
-	dir := j.prefix + logDir + name + "/"
-	app := fmt.Sprintf("thalweg/%s/%d", topic, partition)
-	if replay {
-		app += "/replay"
-	}
-	w := &walk{name: name, app: app, Partition: Partition{Topic: topic, Partition: number}, replayed: map[deadEvent]bool{}}
+	dir := j.prefix + "_log/" + name + "/"
+	result := Partition{Topic: topic, Partition: number}
+	w := &walk{name: name, absent: map[uint64][]objectRecord{}, kept: map[uint64]int{}, late: map[uint64][]lateObject{}, replayed: map[deadEvent]bool{}}
+	seen := make(map[string]bool) // keys of the log that were accounted for
 	for slot := uint64(0); ; slot++ {
 		intentKey := fmt.Sprintf("%s%012d.intent.json", dir, slot)
 		doneKey := fmt.Sprintf("%s%012d.done.json", dir, slot)
-		_, hasIntent := o[logDir][intentKey]
-		_, hasDone := o[logDir][doneKey]
+		_, hasIntent := o.log[intentKey]
+		_, hasDone := o.log[doneKey]
 		// A listing that goes by while records are written may have a later one and not
 		// an earlier one.
 		var err error
 		if !hasIntent && hasDone {
 			hasIntent, err = j.exists(ctx, intentKey)
-		} else if next := fmt.Sprintf("%s%012d.intent.json", dir, slot+1); hasIntent && !hasDone && o[logDir][next] > 0 {
+		} else if next := fmt.Sprintf("%s%012d.intent.json", dir, slot+1); hasIntent && !hasDone && o.log[next] > 0 {
 			hasDone, err = j.exists(ctx, doneKey)
 		}
 		if err != nil {
 			return nil, err
 		}
 		if !hasIntent {
-			j.check(!hasDone, 1, doneKey, "done record without an intent")
+			if hasDone {
+				j.verdict.violate(1, doneKey, "done record without an intent")
+			}
 			break
 		}
-		delete(o[logDir], intentKey)
-		delete(o[logDir], doneKey)
-		w.Slots++
-		j.check(!w.Pending, 1, intentKey, "claimed although slot %d is not finished", slot-1)
-		in, sum, err := j.intent(ctx, intentKey, topic, partition, replay, slot)
-		if err == errUnjudged {
-			break
+		seen[intentKey], seen[doneKey] = true, hasDone
+		result.Slots++
+		if w.pending {
+			j.verdict.violate(1, intentKey, "claimed although slot %d is not finished", slot-1)
 		}
+		in, sum, ok, err := j.intent(ctx, intentKey, topic, partition, replay, slot)
 		if err != nil {
 			return nil, err
 		}
+		if !ok {
+			break
+		}
 		j.checkIntent(intentKey, in, w)
 		if slot == 0 {
-			w.From = in.From
+			result.From = in.From
 		}
 		if !hasDone {
-			w.Pending = true
+			w.pending = true
 			j.verdict.PendingSlots++
 			j.claimPending(o, in)
 			w.slots = append(w.slots, facts{in: in, carrier: slot})
 			continue
 		}
-		d, doneSum, err := j.done(ctx, doneKey, in, sum)
-		if err == errUnjudged {
-			break
-		}
+		d, doneSum, ok, err := j.done(ctx, doneKey, in, sum)
 		if err != nil {
 			return nil, err
 		}
-		w.slots = append(w.slots, facts{in: in, record: d, finished: true, carrier: slot})
-		if err := j.slot(ctx, doneKey, o, w, main); err != nil {
+		if !ok {
+			break
+		}
+		if err := j.slot(ctx, doneKey, o, in, d, w, main, &result); err != nil {
 			return nil, err
 		}
 		w.next, w.previous, w.topicID = in.To, doneSum, in.TopicID
-		w.To = in.To
+		result.To = in.To
 	}
-	for _, key := range slices.Sorted(maps.Keys(o[logDir])) {
-		j.verdict.violate(1, key, "beyond the end of the log, or no record of it")
+	for _, key := range slices.Sorted(maps.Keys(o.log)) {
+		if !seen[key] {
+			j.verdict.violate(1, key, "beyond the end of the log, or no record of it")
+		}
 	}
 	if err := j.unnamed(ctx, o, w); err != nil {
 		return nil, err
@@ -137,63 +139,88 @@ func (j *judge) partition(ctx context.Context, name string, o objects, main *wal
 	if err := j.missingObjects(ctx, dir, w); err != nil {
 		return nil, err
 	}
-	j.verdict.Partitions = append(j.verdict.Partitions, w.Partition)
+	result.Pending, result.Live = w.pending, w.live()
+	j.verdict.Partitions = append(j.verdict.Partitions, result)
 	if !replay { // what a replay scored is a dead letter already
-		j.verdict.Scored += w.Scored
-		j.verdict.Dead += w.Dead
+		j.verdict.Scored += result.Scored
+		j.verdict.Dead += result.Dead
 	}
-	j.verdict.Missing += w.Missing
+	j.verdict.Missing += result.Missing
 	return w, nil
 }
 
-// slot judges the newest slot, which is finished.
-func (j *judge) slot(ctx context.Context, key string, o objects, w, main *walk) (err error) {
-	s := &w.slots[len(w.slots)-1]
+// slot judges a finished slot.
+func (j *judge) slot(ctx context.Context, doneKey string, o *objects, in intentRecord, d doneRecord, w, main *walk, result *Partition) error {
+	w.slots = append(w.slots, facts{in: in, scored: d.Scored, gaps: d.Gaps, carrier: in.Seq, inputs: d.Inputs, done: true})
 	var found rowCounts
-	switch s.in.Action {
+	var err error
+	switch in.Action {
 	case actionCompact:
-		err = j.compaction(ctx, key, o, s, w)
-	case actionReplay:
-		found, err = j.replay(ctx, key, o, s, w, main)
+		if err = j.compaction(ctx, doneKey, o, in, d, w); err != nil {
+			return err
+		}
 	case actionSkip:
-		found.lost = s.in.Missing[1] - s.in.Missing[0]
-	case actionScore:
-		found, err = j.rows(ctx, o, s)
+		if len(d.Objects) > 0 || len(d.Gaps) > 0 || d.Scored != 0 || d.Dead != 0 || d.Dropped != 0 {
+			j.verdict.violate(5, doneKey, "a skip has rows")
+		}
+		result.Missing += in.Missing[1] - in.Missing[0]
+	case actionReplay:
+		if found, err = j.replay(ctx, doneKey, o, in, d, w, main); err != nil {
+			return err
+		}
+	default:
+		if found, err = j.rows(ctx, o, in, d, w); err != nil {
+			return err
+		}
+		j.checkDone(doneKey, in, d, found)
 	}
-	if err != nil {
-		return err
+	if in.Action != actionScore && d.Lost != [2]int64{} {
+		j.verdict.violate(5, doneKey, "has lost events of the topic although it does not score it")
 	}
-	j.checkDone(key, s, found, w)
-	w.Scored += found.scored
-	w.Dead += found.dead
-	w.Missing += found.lost
-	w.Live += len(s.objects)
+	if in.Action != actionCompact && (len(d.Inputs) > 0 || len(d.Runs) > 0 || d.Offsets != [2]int64{}) {
+		j.verdict.violate(9, doneKey, "replaces objects although it is no compaction")
+	}
+	j.checkTotal(doneKey, in, d, found.lost, w)
+	result.Scored += found.scored
+	result.Dead += found.dead
+	result.Missing += found.lost
 	return nil
 }
 
 // checkIntent judges an intent against what came before it.
 func (j *judge) checkIntent(key string, in intentRecord, w *walk) {
-	j.check(len(w.slots) == 0 || in.From == w.next || in.Action == actionReplay,
-		3, key, "begins at offset %d, the slot before it ended at %d", in.From, w.next)
-	j.check(in.Previous == w.previous,
-		2, key, "names %.12s… as the done record before it, which has %.12s…", in.Previous, w.previous)
-	anew := len(w.slots) > 0 && in.TopicID != w.topicID
+	if w.started && in.From != w.next && in.Action != actionReplay {
+		j.verdict.violate(3, key, "begins at offset %d, the slot before it ended at %d", in.From, w.next)
+	}
+	if in.Previous != w.previous {
+		j.verdict.violate(2, key, "names %.12s… as the done record before it, which has %.12s…", in.Previous, w.previous)
+	}
+	anew := w.started && in.TopicID != w.topicID
 	switch in.Action {
 	case actionCompact:
-		j.check(in.To == in.From, 3, key, "a compaction covers offsets of its own: [%d, %d)", in.From, in.To)
+		if in.To != in.From {
+			j.verdict.violate(3, key, "a compaction covers offsets of its own: [%d, %d)", in.From, in.To)
+		}
 	case actionSkip:
-		j.check(len(w.slots) > 0 && in.Missing[0] == in.From && in.Missing[1] >= in.From && in.To >= 0,
-			3, key, "skips [%d, %d) at offset %d and goes on at %d", in.Missing[0], in.Missing[1], in.From, in.To)
-		j.check(anew || in.To == in.Missing[1] && in.To != in.From,
-			3, key, "goes on at offset %d, what is missing ends at %d", in.To, in.Missing[1])
+		if !w.started || in.Missing[0] != in.From || in.Missing[1] < in.From || in.To < 0 {
+			j.verdict.violate(3, key, "skips [%d, %d) at offset %d and goes on at %d", in.Missing[0], in.Missing[1], in.From, in.To)
+		}
+		if !anew && (in.To != in.Missing[1] || in.To == in.From) {
+			j.verdict.violate(3, key, "goes on at offset %d, what is missing ends at %d", in.To, in.Missing[1])
+		}
 	default:
-		j.check(in.To > in.From, 3, key, "covers no offset: [%d, %d)", in.From, in.To)
+		if in.To <= in.From {
+			j.verdict.violate(3, key, "covers no offset: [%d, %d)", in.From, in.To)
+		}
 	}
-	j.check(!anew || in.TopicID != "" && (w.topicID == "" || in.Action == actionSkip || in.Action == actionReplay),
-		3, key, "is of topic %q, the slot before it of %q", in.TopicID, w.topicID)
+	if anew && (in.TopicID == "" || w.topicID != "" && in.Action != actionSkip && in.Action != actionReplay) {
+		j.verdict.violate(3, key, "is of topic %q, the slot before it of %q", in.TopicID, w.topicID)
+	}
+	w.started = true
 	if in.Action == actionCompact || in.Action == actionSkip {
-		j.check(in.Model == "" && in.ModelVersion == 0 && in.Checkpoint == checkpointRef{},
-			7, key, "names a model although it scores nothing")
+		if in.Model != "" || in.ModelVersion != 0 || in.Checkpoint != (checkpointRef{}) {
+			j.verdict.violate(7, key, "names a model although it scores nothing")
+		}
 		return
 	}
 	m, ok := j.models[modelVersion{in.Model, in.ModelVersion}]
@@ -207,35 +234,31 @@ func (j *judge) checkIntent(key string, in intentRecord, w *walk) {
 	}
 }
 
-// checkDone judges the counts of a done record against the rows that are there,
-// and its totals; rows of objects that are not there are checked where they moved
-// to.
-func (j *judge) checkDone(key string, s *facts, found rowCounts, w *walk) {
-	in, d := s.in, s.record
-	j.check(in.Action == actionScore || d.Lost == [2]int64{},
-		5, key, "has lost events of the topic although it does not score it")
-	j.check(in.Action == actionCompact || len(d.Inputs) == 0 && len(d.Runs) == 0 && d.Offsets == [2]int64{},
-		9, key, "replaces objects although it is no compaction")
+// checkDone judges the done record of scored events against the rows that are
+// there; rows of objects that are not are checked where they moved to.
+func (j *judge) checkDone(key string, in intentRecord, d doneRecord, found rowCounts) {
+	if d.Scored != found.scored || d.Dead != found.dead {
+		j.verdict.violate(5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)
+	}
+	if left := in.To - in.From - found.offsets - d.Dropped - found.lost; left != 0 || d.Dropped < 0 {
+		j.verdict.violate(5, key, "of the %d offsets in [%d, %d), rows and gaps account for %d and dropped events for %d", in.To-in.From, in.From, in.To, found.offsets, d.Dropped)
+	}
+	j.verdict.Absent += found.absent
+	j.verdict.Dropped += d.Dropped
+	j.verdict.RowsByModel[in.Model+" "+strconv.FormatUint(in.ModelVersion, 10)] += found.scored
+}
+
+// checkTotal judges the totals of a done record.
+func (j *judge) checkTotal(key string, in intentRecord, d doneRecord, lost int64, w *walk) {
 	switch in.Action {
 	case actionCompact:
 	case actionSkip:
-		j.check(len(d.Objects) == 0 && len(d.Gaps) == 0 && d.Scored == 0 && d.Dead == 0 && d.Dropped == 0,
-			5, key, "a skip has rows")
+		w.total.Missing += in.Missing[1] - in.Missing[0]
 	default:
-		j.check(d.Scored == found.scored && d.Dead == found.dead,
-			5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)
-		j.verdict.RowsByModel[fmt.Sprintf("%s %d", in.Model, in.ModelVersion)] += found.scored
 		w.total.Scored += d.Scored
 		w.total.Dead += d.Dead
 		w.total.Dropped += d.Dropped
-	}
-	w.total.Missing += found.lost
-	if in.Action == actionScore {
-		if left := in.To - in.From - found.offsets - d.Dropped - found.lost; left != 0 || d.Dropped < 0 {
-			j.verdict.violate(5, key, "of the %d offsets in [%d, %d), rows and gaps account for %d and dropped events for %d", in.To-in.From, in.From, in.To, found.offsets, d.Dropped)
-		}
-		j.verdict.Absent += found.absent
-		j.verdict.Dropped += d.Dropped
+		w.total.Missing += lost
 	}
 	if d.Total != w.total {
 		j.verdict.violate(8, key, "total is %+v, the sum of the records is %+v", d.Total, w.total)
@@ -245,8 +268,8 @@ func (j *judge) checkDone(key string, s *facts, found rowCounts, w *walk) {
 
 // claimPending accounts for the objects that the unfinished slot may have left
 // already.
-func (j *judge) claimPending(o objects, in intentRecord) {
-	for _, left := range []map[string]int64{o[dataDir], o[deadDir]} {
+func (j *judge) claimPending(o *objects, in intentRecord) {
+	for _, left := range []map[string]int64{o.data, o.dead} {
 		for key := range left {
 			if strings.Contains(key, objectStem(in)) {
 				delete(left, key)
@@ -255,44 +278,58 @@ func (j *judge) claimPending(o objects, in intentRecord) {
 	}
 }
 
+// live returns how many scored objects no compaction replaced.
+func (w *walk) live() int {
+	carriers := make(map[uint64]bool)
+	for _, s := range w.slots {
+		if s.in.Action != actionCompact && s.scored > 0 {
+			carriers[s.carrier] = true
+		}
+	}
+	n := 0
+	for slot := range carriers {
+		n += len(w.slots[slot].objects)
+	}
+	return n
+}
+
 // missingObjects names the objects that are neither there nor replaced. A
 // compaction may have been finished, and its inputs deleted, since the log was
 // listed: then its record is there by now.
 func (j *judge) missingObjects(ctx context.Context, dir string, w *walk) error {
-	slot := len(w.slots)
-	if w.Pending {
-		slot-- // the pending slot itself may be the compaction
-	}
-	for ; slices.ContainsFunc(w.slots, func(s facts) bool { return len(s.absent) > 0 }); slot++ {
-		body, _, err := j.bucket.Get(ctx, fmt.Sprintf("%s%012d.done.json", dir, slot))
-		if err != nil && !thalweg.Is(err, thalweg.NotFound) {
-			return err
+	for slot := len(w.slots); len(w.absent) > 0; slot++ {
+		first := slot
+		if w.pending && slot == len(w.slots) {
+			first-- // the pending slot itself may be the compaction
 		}
-		var d doneRecord
-		if err != nil || parseRecord(body, &d) != "" {
+		finished := false
+		for ; first <= slot; first++ {
+			body, _, err := j.bucket.Get(ctx, fmt.Sprintf("%s%012d.done.json", dir, first))
+			if err != nil && !thalweg.Is(err, thalweg.NotFound) {
+				return err
+			}
+			var d doneRecord
+			if err == nil && parseRecord(body, &d) == "" {
+				finished = true
+				for _, input := range d.Inputs {
+					delete(w.absent, input)
+				}
+			}
+		}
+		if !finished {
 			break
 		}
-		w.replaced(d.Inputs)
 	}
-	for _, s := range w.slots {
-		for _, obj := range s.absent {
+	for _, slot := range slices.Sorted(maps.Keys(w.absent)) {
+		for _, obj := range w.absent[slot] {
 			why := "is named by a done record but not there"
-			if obj.late != nil {
+			if slices.ContainsFunc(w.late[slot], func(b lateObject) bool { return b.obj == obj }) {
 				why = "its bytes are not those of its record"
 			}
 			j.verdict.violate(4, obj.Key, "%s", why)
 		}
 	}
 	return nil
-}
-
-// replaced takes it that the objects of slots need not be there.
-func (w *walk) replaced(slots []uint64) {
-	for _, slot := range slots {
-		if slot < uint64(len(w.slots)) {
-			w.slots[slot].absent = nil
-		}
-	}
 }
 
 // objectStem is what the names of an intent's objects begin with.

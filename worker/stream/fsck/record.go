@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/thalweg/thalweg"
 )
@@ -15,11 +14,12 @@ import (
 // maxRecordBytes is the format's bound of one record.
 const maxRecordBytes = 256 << 10
 
-// intentRecord is thalweg.intent/v1, as far as it is judged.
+// intentRecord is thalweg.intent/v1.
 type intentRecord struct {
 	Format       string        `json:"format"`
 	Seq          uint64        `json:"seq"`
 	ID           string        `json:"id"`
+	Pipeline     string        `json:"pipeline"`
 	Topic        string        `json:"topic"`
 	Partition    int           `json:"partition"`
 	From         int64         `json:"from"`
@@ -34,7 +34,9 @@ type intentRecord struct {
 	TopicID      string        `json:"topic_id,omitempty"`
 	Slots        [2]uint64     `json:"slots,omitzero"`
 	Missing      [2]int64      `json:"missing,omitzero"`
+	Where        string        `json:"where,omitempty"`
 	PartitionBy  string        `json:"partition_by,omitempty"`
+	Sum          string        `json:"sum"`
 }
 
 type checkpointRef struct {
@@ -58,6 +60,7 @@ type doneRecord struct {
 	Dead         int64          `json:"dead"`
 	Dropped      int64          `json:"dropped"`
 	Total        counts         `json:"total"`
+	Sum          string         `json:"sum"`
 }
 
 type objectRecord struct {
@@ -83,29 +86,23 @@ const (
 	actionReplay  = "replay"
 )
 
-// errUnjudged says that a record is none, which is noted: nothing after it can be
-// judged.
-var errUnjudged = errors.New("no record")
-
-// record reads one record, or returns errUnjudged.
-func (j *judge) record(ctx context.Context, key string, into any) (sum string, err error) {
+// record reads one record; ok is false, and a violation noted, if it is none.
+func (j *judge) record(ctx context.Context, key string, into any) (sum string, ok bool, err error) {
 	body, _, err := j.bucket.Get(ctx, key)
 	if thalweg.Is(err, thalweg.NotFound) {
 		j.verdict.violate(1, key, "listed, but not there")
-		return "", errUnjudged
+		return "", false, nil
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
+	whole := sha256.Sum256(body)
+	sum = hex.EncodeToString(whole[:])
 	if why := parseRecord(body, into); why != "" {
 		j.verdict.violate(2, key, "%s", why)
-		return "", errUnjudged
+		return "", false, nil
 	}
-	return sumOf(body), nil
-}
-
-func sumOf(body []byte) string {
-	return fmt.Sprintf("%x", sha256.Sum256(body))
+	return sum, true, nil
 }
 
 // parseRecord checks a record's own sum and decodes it; it returns what is
@@ -118,7 +115,8 @@ func parseRecord(body []byte, into any) string {
 	if at < 0 {
 		return "the record has no sum"
 	}
-	if want := `,"sum":"` + sumOf(body[:at]) + "\"}\n"; string(body[at:]) != want {
+	part := sha256.Sum256(body[:at])
+	if want := fmt.Sprintf(`,"sum":"%x"}`+"\n", part); string(body[at:]) != want {
 		return "the record is damaged: its bytes do not have its sum"
 	}
 	if err := json.Unmarshal(body, into); err != nil {
@@ -127,34 +125,39 @@ func parseRecord(body []byte, into any) string {
 	return ""
 }
 
-// intent reads the claim of a slot, or returns errUnjudged.
-func (j *judge) intent(ctx context.Context, key, topic string, partition int, replay bool, slot uint64) (in intentRecord, sum string, err error) {
-	if sum, err = j.record(ctx, key, &in); err != nil {
-		return in, "", err
+// intent reads the claim of a slot.
+func (j *judge) intent(ctx context.Context, key, topic string, partition int, replay bool, slot uint64) (in intentRecord, sum string, ok bool, err error) {
+	sum, ok, err = j.record(ctx, key, &in)
+	if err != nil || !ok {
+		return in, sum, ok, err
 	}
 	if in.Format != "thalweg.intent/v1" || in.Seq != slot || in.Topic != topic || in.Partition != partition || len(in.ID) != 32 {
 		j.verdict.violate(1, key, "is a record of another kind, slot or partition")
-		return in, "", errUnjudged
+		return in, sum, false, nil
 	}
-	allowed := []string{actionScore, actionCompact, actionSkip}
-	if replay {
-		allowed = []string{actionReplay}
+	switch in.Action {
+	case actionScore, actionCompact, actionSkip:
+		ok = !replay
+	case actionReplay:
+		ok = replay
+	default:
+		ok = false
 	}
-	if slices.Contains(allowed, in.Action) {
-		return in, sum, nil
+	if !ok {
+		j.verdict.violate(1, key, "action %.20q is unknown, or not of this log: what follows cannot be judged", in.Action)
 	}
-	j.verdict.violate(1, key, "action %.20q is unknown, or not of this log: what follows cannot be judged", in.Action)
-	return in, "", errUnjudged
+	return in, sum, ok, nil
 }
 
-// done reads the done record of an intent, or returns errUnjudged.
-func (j *judge) done(ctx context.Context, key string, in intentRecord, intentSum string) (d doneRecord, sum string, err error) {
-	if sum, err = j.record(ctx, key, &d); err != nil {
-		return d, "", err
+// done reads the done record of an intent.
+func (j *judge) done(ctx context.Context, key string, in intentRecord, intentSum string) (d doneRecord, sum string, ok bool, err error) {
+	sum, ok, err = j.record(ctx, key, &d)
+	if err != nil || !ok {
+		return d, sum, ok, err
 	}
 	if d.Format != "thalweg.done/v1" || d.Seq != in.Seq || d.Intent != in.ID || d.IntentSHA256 != intentSum {
 		j.verdict.violate(2, key, "is not the done record of the slot's intent")
-		return d, "", errUnjudged
+		return d, sum, false, nil
 	}
-	return d, sum, nil
+	return d, sum, true, nil
 }

@@ -13,12 +13,15 @@ type deadEvent struct {
 
 // replay judges a slot of a replay log: what it scored were dead letters of the
 // slots of the main log that it names, and none was scored before.
-func (j *judge) replay(ctx context.Context, key string, o objects, s *facts, w, main *walk) (rowCounts, error) {
-	in := s.in
-	j.check(len(s.record.Gaps) == 0, 10, key, "a replay has gaps")
+func (j *judge) replay(ctx context.Context, key string, o *objects, in intentRecord, d doneRecord, w, main *walk) (rowCounts, error) {
+	var found rowCounts
+	if len(d.Gaps) > 0 {
+		j.verdict.violate(10, key, "a replay has gaps")
+	}
 	end := min(in.Slots[1], uint64(len(main.slots)))
-	j.check(in.Slots[0] < in.Slots[1] && in.Slots[1] <= end,
-		10, key, "replays slots [%d, %d) of a main log of %d", in.Slots[0], in.Slots[1], len(main.slots))
+	if in.Slots[0] >= in.Slots[1] || in.Slots[1] > end {
+		j.verdict.violate(10, key, "replays slots [%d, %d) of a main log of %d", in.Slots[0], in.Slots[1], len(main.slots))
+	}
 	candidates := make(map[int64]uint64) // offset → slot of the main log
 	for slot := in.Slots[0]; slot < end; slot++ {
 		s := &main.slots[slot]
@@ -52,7 +55,13 @@ func (j *judge) replay(ctx context.Context, key string, o objects, s *facts, w, 
 			return ""
 		}
 	}
-	found, err := j.objects(ctx, o, s, tick(true), tick(false))
+	if _, err := j.objects(ctx, o, in, d, w, &found, tick(true), tick(false)); err != nil {
+		return found, err
+	}
+	if d.Scored != found.scored || d.Dead != found.dead {
+		j.verdict.violate(5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)
+	}
 	j.verdict.Replayed += found.scored
-	return found, err
+	j.verdict.RowsByModel[fmt.Sprintf("%s %d", in.Model, in.ModelVersion)] += found.scored
+	return found, nil
 }

@@ -3,6 +3,8 @@ package fsck
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -16,10 +18,9 @@ import (
 // maxObjectBytes bounds one object read whole; rolling keeps files far below.
 const maxObjectBytes = 4 << 30
 
-// rowCounts are the rows found in a slot's objects, those of objects that are not
-// there, the offsets in its gaps, the distinct offsets of all, and those that it
-// gives up.
-type rowCounts struct{ scored, dead, moved, absent, offsets, lost int64 }
+// rowCounts are the rows found in a slot's objects, the offsets in its gaps, the
+// distinct offsets of all, and those that it gives up.
+type rowCounts struct{ scored, dead, absent, offsets, lost int64 }
 
 // offsets remembers which offsets of a range have been seen.
 type offsets struct {
@@ -37,10 +38,10 @@ func (o *offsets) add(offset int64) string {
 	if offset < o.from || offset >= o.to {
 		return fmt.Sprintf("offset %d is outside of [%d, %d)", offset, o.from, o.to)
 	}
-	if o.has(offset) {
+	at := offset - o.from
+	if o.seen[at/64]&(1<<(at%64)) != 0 {
 		return fmt.Sprintf("offset %d appears twice", offset)
 	}
-	at := offset - o.from
 	o.seen[at/64] |= 1 << (at % 64)
 	o.distinct++
 	return ""
@@ -62,22 +63,24 @@ func (o *offsets) seenFrom(offset int64) (n int64) {
 	return n
 }
 
-// rows reads every object of a slot, and removes them from what was listed.
-func (j *judge) rows(ctx context.Context, o objects, s *facts) (rowCounts, error) {
-	in, d := s.in, s.record
+// rows reads every object of a done record, and removes them from what was
+// listed.
+func (j *judge) rows(ctx context.Context, o *objects, in intentRecord, d doneRecord, w *walk) (rowCounts, error) {
+	var found rowCounts
+	slot := &w.slots[in.Seq]
 	if in.To-in.From > maxObjectBytes {
 		j.verdict.violate(3, in.ID, "a range of %d offsets is no range", in.To-in.From)
-		return rowCounts{}, nil
+		return found, nil
 	}
 	seen := newOffsets(in)
-	found, err := j.objects(ctx, o, s, seen.add, func(offset int64) string {
-		s.dead = append(s.dead, offset)
+	moved, err := j.objects(ctx, o, in, d, w, &found, seen.add, func(offset int64) string {
+		slot.dead = append(slot.dead, offset)
 		return seen.add(offset)
 	})
 	if err != nil {
 		return found, err
 	}
-	slices.Sort(s.dead)
+	slices.Sort(slot.dead)
 	for _, gap := range d.Gaps {
 		where := fmt.Sprintf("slot %d, gap [%d, %d)", in.Seq, gap[0], gap[1])
 		if gap[0] < in.From || gap[1] > in.To || gap[0] >= gap[1] {
@@ -92,101 +95,110 @@ func (j *judge) rows(ctx context.Context, o objects, s *facts) (rowCounts, error
 			found.absent++
 		}
 	}
-	found.offsets = seen.distinct + found.moved
-	found.scored += found.moved
+	found.offsets = seen.distinct + moved
+	found.scored += moved
 	if d.Lost != [2]int64{} {
-		s.seen = seen
-		found.lost = j.lost(s, found)
+		slot.lost, slot.seen = d.Lost, seen
+		found.lost = j.lost(in, d, found, seen, moved)
 	}
 	return found, nil
 }
 
-// objects reads every object of a slot, and counts the rows and dead letters in
-// them and the rows of those that are not there. scored and dead return what is
-// wrong with an offset, or "".
-func (j *judge) objects(ctx context.Context, o objects, s *facts, scored, dead func(offset int64) string) (found rowCounts, err error) {
-	for _, obj := range s.record.Objects {
-		body, ok, err := j.named(ctx, o, s, obj)
+// objects reads every object of a done record, and counts the rows and dead
+// letters in them and the rows of those that are not there. scored and dead return
+// what is wrong with an offset, or "".
+func (j *judge) objects(ctx context.Context, o *objects, in intentRecord, d doneRecord, w *walk, found *rowCounts, scored, dead func(offset int64) string) (moved int64, err error) {
+	for _, obj := range d.Objects {
+		body, ok, err := j.named(ctx, o, in, obj, w)
 		if err != nil {
-			return found, err
+			return 0, err
 		}
 		if !ok {
-			if s.lacks(obj) {
-				found.moved += obj.Rows
+			if slices.Contains(w.absent[in.Seq], obj) {
+				moved += obj.Rows
 			}
 			continue
 		}
 		var rows int64
 		if obj.Kind == "dead" {
-			rows = j.deadLetters(obj.Key, body, s.in, dead)
+			rows = j.deadLetters(obj.Key, body, in, dead)
 			found.dead += rows
 		} else {
-			rows = j.scoredRows(obj.Key, body, s.in, scored)
+			rows = j.scoredRows(obj.Key, body, in, scored)
 			found.scored += rows
 		}
-		j.check(rows == obj.Rows, 4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
+		if rows != obj.Rows {
+			j.verdict.violate(4, obj.Key, "has %d rows, its record says %d", rows, obj.Rows)
+		}
 	}
-	return found, nil
+	return moved, nil
 }
 
 // lost returns how many offsets a slot gives up, of which the topic had lost the
 // beginning: those of it that no object has. Of what comes after it, every offset
 // must be there; where rows were moved that is judged with the compaction.
-func (j *judge) lost(s *facts, found rowCounts) int64 {
-	in, d := s.in, s.record
+func (j *judge) lost(in intentRecord, d doneRecord, found rowCounts, seen *offsets, moved int64) int64 {
 	where := fmt.Sprintf("slot %d, lost [%d, %d)", in.Seq, d.Lost[0], d.Lost[1])
 	if d.Lost[0] != in.From || d.Lost[1] <= in.From || d.Lost[1] > in.To {
 		j.verdict.violate(5, where, "is no beginning of [%d, %d)", in.From, in.To)
 		return 0
 	}
 	for _, gap := range d.Gaps {
-		j.check(gap[0] >= d.Lost[1],
-			5, where, "has the gap [%d, %d): nothing is left to read there, so it cannot be known", gap[0], gap[1])
+		if gap[0] < d.Lost[1] {
+			j.verdict.violate(5, where, "has the gap [%d, %d): nothing is left to read there, so it cannot be known", gap[0], gap[1])
+		}
 	}
-	if kept := in.To - d.Lost[1]; found.moved == 0 && s.seen.seenFrom(d.Lost[1])+d.Dropped != kept {
-		j.verdict.violate(5, where, "of the %d offsets after it, rows and gaps account for %d", kept, s.seen.seenFrom(d.Lost[1]))
+	if kept := in.To - d.Lost[1]; moved == 0 && seen.seenFrom(d.Lost[1])+d.Dropped != kept {
+		j.verdict.violate(5, where, "of the %d offsets after it, rows and gaps account for %d", kept, seen.seenFrom(d.Lost[1]))
 	}
 	n := in.To - in.From - found.offsets - d.Dropped
-	j.check(n >= 0 && n <= d.Lost[1]-d.Lost[0], 5, where, "%d offsets of the slot are in no object", n)
+	if n < 0 || n > d.Lost[1]-d.Lost[0] {
+		j.verdict.violate(5, where, "%d offsets of the slot are in no object", n)
+	}
 	return max(0, n)
 }
 
 // named reads an object that a done record names, and removes it from what was
-// listed; ok is true if it has the bytes that it should have. Scored objects that
-// are not there are remembered: a compaction must have replaced them.
-func (j *judge) named(ctx context.Context, o objects, s *facts, obj objectRecord) (body []byte, ok bool, err error) {
-	dir, scored := dataDir, obj.Kind == "scored"
+// listed. Scored objects that are not there are remembered: a compaction must
+// have replaced them.
+func (j *judge) named(ctx context.Context, o *objects, in intentRecord, obj objectRecord, w *walk) (body []byte, ok bool, err error) {
+	listed, dir := o.data, "data/"
 	if obj.Kind == "dead" {
-		dir = deadDir
+		listed, dir = o.dead, "_dead/"
 	}
-	j.check(strings.HasPrefix(obj.Key, j.prefix+dir) && strings.Contains(obj.Key, objectStem(s.in)),
-		4, obj.Key, "does not have the name that follows from its intent")
-	delete(o[dir], obj.Key)
-	if scored {
-		s.objects = append(s.objects, obj)
+	if !strings.HasPrefix(obj.Key, j.prefix+dir) || !strings.Contains(obj.Key, objectStem(in)) {
+		j.verdict.violate(4, obj.Key, "does not have the name that follows from its intent")
+	}
+	delete(listed, obj.Key)
+	if obj.Kind == "scored" {
+		w.slots[in.Seq].objects = append(w.slots[in.Seq].objects, obj)
 	}
 	body, ok, err = j.object(ctx, obj)
-	switch {
-	case err != nil:
-	case ok && scored:
-		s.kept++
-	case ok:
-	case scored && (body == nil || s.in.Action == actionScore):
+	if err == nil && body != nil && !ok && obj.Kind == "scored" && in.Action == actionScore {
 		// It may have been replaced and deleted, and written again by a late request of
 		// an owner that had more of the claim, or less: see checkLost.
-		s.absent = append(s.absent, absentObject{obj, body})
-	case body != nil:
+		w.late[in.Seq] = append(w.late[in.Seq], lateObject{obj, body})
+		body = nil
+	} else if err == nil && body != nil && !ok {
 		j.verdict.violate(4, obj.Key, "its bytes are not those of its record")
-	default:
-		j.verdict.violate(4, obj.Key, "is named by a done record but not there")
 	}
-	return body, ok, err
+	switch {
+	case err != nil:
+		return nil, false, err
+	case body == nil && obj.Kind == "scored":
+		w.absent[in.Seq] = append(w.absent[in.Seq], obj)
+	case body == nil:
+		j.verdict.violate(4, obj.Key, "is named by a done record but not there")
+	case obj.Kind == "scored":
+		w.kept[in.Seq]++
+	}
+	return body, ok, nil
 }
 
 // object reads an object and compares it with its record. Its body is nil if it
 // is not there; ok is true if it has the bytes that it should have.
-func (j *judge) object(ctx context.Context, obj objectRecord) (body []byte, ok bool, err error) {
-	body, _, err = j.bucket.Get(ctx, obj.Key)
+func (j *judge) object(ctx context.Context, obj objectRecord) ([]byte, bool, error) {
+	body, _, err := j.bucket.Get(ctx, obj.Key)
 	if thalweg.Is(err, thalweg.NotFound) {
 		return nil, false, nil
 	}
@@ -195,7 +207,8 @@ func (j *judge) object(ctx context.Context, obj objectRecord) (body []byte, ok b
 	}
 	j.verdict.Files++
 	j.verdict.Bytes += int64(len(body))
-	return body, int64(len(body)) == obj.Size && sumOf(body) == obj.SHA256, nil
+	sum := sha256.Sum256(body)
+	return body, int64(len(body)) == obj.Size && hex.EncodeToString(sum[:]) == obj.SHA256, nil
 }
 
 // deadLetter is what fsck needs of one line.
@@ -219,13 +232,15 @@ func (j *judge) deadLetters(key string, body []byte, in intentRecord, tick func(
 			j.verdict.violate(5, where, "is no dead letter")
 			continue
 		}
-		why := tick(*l.Offset)
-		j.check(why == "", 5, where, "%s", why)
-		j.check(l.Topic == in.Topic && l.Partition == in.Partition && l.Reason != "",
-			6, where, "names topic %s partition %d and reason %q", l.Topic, l.Partition, l.Reason)
-		j.check(l.Model == in.Model && l.ModelVersion == in.ModelVersion && l.Generation == in.Generation,
-			6, where, "names model %s version %d and generation %d, its intent %s, %d and %d",
-			l.Model, l.ModelVersion, l.Generation, in.Model, in.ModelVersion, in.Generation)
+		if why := tick(*l.Offset); why != "" {
+			j.verdict.violate(5, where, "%s", why)
+		}
+		if l.Topic != in.Topic || l.Partition != in.Partition || l.Reason == "" {
+			j.verdict.violate(6, where, "names topic %s partition %d and reason %q", l.Topic, l.Partition, l.Reason)
+		}
+		if l.Model != in.Model || l.ModelVersion != in.ModelVersion || l.Generation != in.Generation {
+			j.verdict.violate(6, where, "names model %s version %d and generation %d, its intent %s, %d and %d", l.Model, l.ModelVersion, l.Generation, in.Model, in.ModelVersion, in.Generation)
+		}
 	}
 	return rows
 }
@@ -237,16 +252,22 @@ func (j *judge) scoredRows(key string, body []byte, in intentRecord, tick func(o
 		j.verdict.violate(4, key, "cannot be read as Parquet: %v", err)
 		return 0
 	}
-	at, why := f.offsets()
+	leaf, why := f.column("_offset")
+	if why == "" && (!isNumber(leaf) || leaf.Type().Kind() != parquet.Int64) {
+		why = "_offset is no int64"
+	}
 	if why != "" {
 		j.verdict.violate(6, key, "%s", why)
 		return f.rows
 	}
-	for _, offset := range at {
-		if why := tick(offset); why != "" {
+	_ = f.each(leaf, func(row int64, v parquet.Value) bool { // was read before
+		if v.IsNull() {
+			j.verdict.violate(5, key, "row %d has no offset", row)
+		} else if why := tick(v.Int64()); why != "" {
 			j.verdict.violate(5, key, "%s", why)
 		}
-	}
+		return true
+	})
 	j.provenance(f, key, []stretch{{0, f.rows, in}})
 	j.day(f, key, in)
 	return f.rows
@@ -299,7 +320,7 @@ func (j *judge) provenance(f *parquetFile, key string, stretches []stretch) {
 func (j *judge) constant(f *parquetFile, leaf *parquet.Column, key string, stretches []stretch, want func(in intentRecord, first parquet.Value) string) {
 	var value string
 	var same func(v parquet.Value) bool // nil: at no row of stretches[0] yet, or one of them is wrong
-	f.each(leaf, func(row int64, v parquet.Value) bool {
+	_ = f.each(leaf, func(row int64, v parquet.Value) bool {
 		for len(stretches) > 0 && row >= stretches[0].to {
 			stretches, same = stretches[1:], nil
 		}

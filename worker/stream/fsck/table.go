@@ -3,12 +3,11 @@ package fsck
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"iter"
 	"maps"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,30 +67,28 @@ func (j *judge) readTable(ctx context.Context) (*deltaTable, error) {
 		if err != nil {
 			return nil, err
 		}
-		number, suffix, _ := strings.Cut(strings.TrimPrefix(info.Key, dir), ".")
-		v, err := strconv.ParseInt(number, 10, 64)
-		switch {
-		case err != nil || len(number) != 20:
-		case suffix == "json":
+		name := strings.TrimPrefix(info.Key, dir)
+		if c, ok := checkpointVersion(name); ok {
+			checkpoint = max(checkpoint, c)
+		}
+		name, ok := strings.CutSuffix(name, ".json")
+		if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && len(name) == 20 {
 			versions = append(versions, v)
-		case suffix == "checkpoint.parquet": // in one part
-			checkpoint = max(checkpoint, v)
 		}
 	}
-	checkpointKey := fmt.Sprintf("%s%020d.checkpoint.parquet", dir, checkpoint)
+	key := fmt.Sprintf("%s%020d.checkpoint.parquet", dir, checkpoint)
 	var newest *deltaTable // as the checkpoint has it
 	if checkpoint >= 0 {
-		var why string
-		var err error
-		newest, why, err = j.readCheckpoint(ctx, checkpointKey, checkpoint)
+		read, missing, why, err := j.readCheckpoint(ctx, key, checkpoint)
 		switch {
-		case thalweg.Is(err, thalweg.NotFound):
-			t.cut = "another writer removes its versions"
-			return t, nil
 		case err != nil:
 			return nil, err
 		case why != "":
-			j.verdict.violate(11, checkpointKey, "%s", why)
+			j.verdict.violate(11, key, "%s", why)
+		case missing:
+			t.cut = "another writer removes its versions"
+		}
+		if newest = read; why != "" || missing {
 			return t, nil
 		}
 	}
@@ -119,51 +116,39 @@ func (j *judge) readTable(ctx context.Context) (*deltaTable, error) {
 		if err != nil {
 			return nil, err
 		}
-		if why := t.apply(actionsOf(body)); why != "" {
+		if why := t.apply(body); why != "" {
 			j.verdict.violate(11, key, "%s", why)
 			return t, nil
 		}
 		if t.version = v; t.base < 0 && v == checkpoint {
 			if why := t.differs(newest); why != "" {
-				j.verdict.violate(11, checkpointKey, "%s", why)
+				j.verdict.violate(11, dir+fmt.Sprintf("%020d.checkpoint.parquet", v), "%s", why)
 			}
 		}
 	}
 	return t, nil
 }
 
-// actionsOf yields the actions of a version, up to the first thing that is wrong.
-func actionsOf(body []byte) iter.Seq2[*deltaAction, error] {
-	return func(yield func(*deltaAction, error) bool) {
-		first := true
-		for line := range bytes.Lines(body) {
-			if len(bytes.TrimSpace(line)) == 0 {
-				continue
-			}
-			a := new(deltaAction)
-			err := json.Unmarshal(line, a)
-			switch {
-			case err != nil:
-				err = fmt.Errorf("a line is no action: %w", err)
-			case first && a.CommitInfo != nil && a.CommitInfo.Sum != "" && sumOf(body[len(line):]) != a.CommitInfo.Sum:
-				err = errors.New("its lines do not have the sum that the first one gives")
-			}
-			if first = false; !yield(a, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// apply takes in the actions of a version or of a checkpoint; it returns what is
-// wrong with them, or "".
-func (t *deltaTable) apply(actions iter.Seq2[*deltaAction, error]) string {
+// apply takes in a version; it returns what is wrong with it, or "".
+func (t *deltaTable) apply(body []byte) string {
 	removed := map[string]bool{}
 	added := map[string]deltaFile{}
-	for a, err := range actions {
-		if err != nil {
-			return err.Error()
+	first := true
+	for line := range bytes.Lines(body) {
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
 		}
+		var a deltaAction
+		if err := json.Unmarshal(line, &a); err != nil {
+			return "a line is no action: " + err.Error()
+		}
+		if first && a.CommitInfo != nil && a.CommitInfo.Sum != "" {
+			rest := sha256.Sum256(body[len(line):])
+			if hex.EncodeToString(rest[:]) != a.CommitInfo.Sum {
+				return "its lines do not have the sum that the first one gives"
+			}
+		}
+		first = false
 		switch {
 		case a.Metadata != nil:
 			t.partitions = a.Metadata.PartitionColumns
@@ -173,8 +158,8 @@ func (t *deltaTable) apply(actions iter.Seq2[*deltaAction, error]) string {
 			}
 			t.txns[a.Txn.AppID] = a.Txn.Version
 		case a.Add != nil:
-			if _, twice := added[a.Add.Path]; twice || a.Add.Path == "" {
-				return fmt.Sprintf("it adds %q twice, or a file without a name", a.Add.Path)
+			if _, twice := added[a.Add.Path]; twice {
+				return "it adds " + a.Add.Path + " twice"
 			}
 			added[a.Add.Path] = *a.Add
 		case a.Remove != nil:
@@ -188,36 +173,43 @@ func (t *deltaTable) apply(actions iter.Seq2[*deltaAction, error]) string {
 	return ""
 }
 
-// checkTable holds the table against the logs.
-func (j *judge) checkTable(t *deltaTable, walks []*walk) {
+// checkTable holds the table against the logs, by topic/partition.
+func (j *judge) checkTable(t *deltaTable, walks map[string]*walk) {
 	j.verdict.TableVersion, j.verdict.TableBase, j.verdict.TableCut = t.version, t.base, t.cut
 	if t.version < 0 || t.cut != "" {
 		return
 	}
 	left := maps.Clone(t.files)
-	apps := maps.Clone(t.txns)
-	for _, w := range walks {
-		delete(apps, w.app)
+	apps := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(walks)) {
+		w := walks[name]
+		if w == nil {
+			continue
+		}
+		app := appOf(name)
+		apps[app] = true
 		finished := uint64(0)
-		for finished < uint64(len(w.slots)) && w.slots[finished].finished {
+		for finished < uint64(len(w.slots)) && w.slots[finished].done {
 			finished++
 		}
 		in := uint64(0)
-		if v, ok := t.txns[w.app]; ok {
+		if v, ok := t.txns[app]; ok {
 			in = uint64(v) + 1
 		}
 		if in > finished {
-			j.verdict.violate(11, w.app, "slot %d is in the table, the log has %d finished slots", in-1, finished)
+			j.verdict.violate(11, app, "slot %d is in the table, the log has %d finished slots", in-1, finished)
 			continue
 		}
 		j.verdict.TableBehind += int64(finished - in)
 		j.checkFiles(t, w, in, left)
 	}
-	for app := range apps {
-		j.check(!strings.HasPrefix(app, "thalweg/"), 11, app, "is in the table, and there is no such log")
+	for app := range t.txns {
+		if strings.HasPrefix(app, "thalweg/") && !apps[app] {
+			j.verdict.violate(11, app, "is in the table, and there is no such log")
+		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(left)) {
-		if strings.HasPrefix(path, dataDir) { // others are other writers' own
+		if strings.HasPrefix(path, "data/") { // others are other writers' own
 			j.verdict.violate(11, j.prefix+path, "is in the table, and was not live after the slots that are")
 		}
 	}
@@ -232,7 +224,7 @@ func (j *judge) checkTable(t *deltaTable, walks []*walk) {
 func (j *judge) checkFiles(t *deltaTable, w *walk, n uint64, left map[string]deltaFile) {
 	replaced := map[uint64]bool{}
 	for _, s := range w.slots[:n] {
-		for _, in := range s.record.Inputs {
+		for _, in := range s.inputs {
 			replaced[in] = true
 		}
 	}
@@ -250,9 +242,12 @@ func (j *judge) checkFiles(t *deltaTable, w *walk, n uint64, left map[string]del
 			case f.Size != o.Size || rowsOf(f) != o.Rows:
 				j.verdict.violate(11, o.Key, "has %d bytes and %d rows, the table says %d and %d", o.Size, o.Rows, f.Size, rowsOf(f))
 			}
-			for i, day := range t.daysOf(f) {
-				column := t.partitions[i]
-				if want := dayOf(o.Key, column); ok && day != want {
+			for _, column := range t.partitions {
+				day := "null"
+				if v := f.PartitionValues[column]; v != nil {
+					day = *v
+				}
+				if want := strings.Replace(dayOf(o.Key, column), unknownDay, "null", 1); ok && day != want {
 					j.verdict.violate(11, o.Key, "is of %s %s in the table, and lies in %s", column, day, want)
 				}
 			}
@@ -260,21 +255,13 @@ func (j *judge) checkFiles(t *deltaTable, w *walk, n uint64, left map[string]del
 	}
 }
 
-// daysOf returns the values of a file's partition columns.
-func (t *deltaTable) daysOf(f deltaFile) (days []string) {
-	for _, column := range t.partitions {
-		day := unknownDay
-		if v := f.PartitionValues[column]; v != nil {
-			day = *v
-		}
-		days = append(days, day)
-	}
-	return days
-}
-
 // dayOf returns the day of the directory that an object lies in.
 func dayOf(key, column string) string {
-	day, ok := strings.CutPrefix(path.Base(path.Dir(key)), column+"=")
+	parts := strings.Split(key, "/")
+	if len(parts) < 2 {
+		return unknownDay
+	}
+	day, ok := strings.CutPrefix(parts[len(parts)-2], column+"=")
 	if !ok {
 		return unknownDay
 	}
@@ -290,4 +277,21 @@ func rowsOf(f deltaFile) int64 {
 		return -1
 	}
 	return stats.NumRecords
+}
+
+// appOf returns what the txn actions of a log, named as topic/partition, are
+// called: thalweg/<topic>/<partition, without zeros>, and /replay of a replay
+// log.
+func appOf(name string) string {
+	topic, number, _ := strings.Cut(name, "/")
+	number, replay := strings.CutSuffix(number, replaySuffix)
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return ""
+	}
+	app := fmt.Sprintf("thalweg/%s/%d", topic, n)
+	if replay {
+		app += "/replay"
+	}
+	return app
 }

@@ -14,12 +14,14 @@ import (
 // unnamed judges the objects that no done record names. An owner of a claim that
 // was slow may have put one there late, after another had given up what the
 // topic had lost of the claim: then all that it has is given up.
-func (j *judge) unnamed(ctx context.Context, o objects, w *walk) error {
-	for _, key := range slices.Sorted(maps.Keys(o[deadDir])) {
+func (j *judge) unnamed(ctx context.Context, o *objects, w *walk) error {
+	for _, key := range slices.Sorted(maps.Keys(o.dead)) {
 		s := w.slotOf(key)
-		j.check(s != nil && o[deadDir][key] == 0 && len(s.dead) == 0, 4, key, "no done record names it")
+		if s == nil || o.dead[key] > 0 || len(s.dead) > 0 {
+			j.verdict.violate(4, key, "no done record names it")
+		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(o[dataDir])) {
+	for _, key := range slices.Sorted(maps.Keys(o.data)) {
 		s := w.slotOf(key)
 		if s == nil || s.seen == nil {
 			j.verdict.violate(4, key, "no done record names it")
@@ -35,7 +37,7 @@ func (j *judge) unnamed(ctx context.Context, o objects, w *walk) error {
 		j.verdict.Late++
 		late := newOffsets(s.in)
 		j.verdict.LateRows += j.scoredRows(key, body, s.in, func(offset int64) string {
-			if offset < s.record.Lost[0] || offset >= s.record.Lost[1] || s.seen.has(offset) {
+			if offset < s.lost[0] || offset >= s.lost[1] || s.seen.has(offset) {
 				return fmt.Sprintf("no done record names the object, and offset %d is not given up", offset)
 			}
 			return late.add(offset)
@@ -53,7 +55,7 @@ func (w *walk) slotOf(key string) *facts {
 		if err != nil || seq >= uint64(len(w.slots)) {
 			continue
 		}
-		if s := &w.slots[seq]; s.finished && s.in.Action == actionScore && strings.Contains(key, objectStem(s.in)) {
+		if s := &w.slots[seq]; s.done && s.in.Action == actionScore && strings.Contains(key, objectStem(s.in)) {
 			return s
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -37,7 +38,7 @@ func (c Cell) equal(o Cell) bool {
 }
 
 // cells returns row i of a canonical batch of schema's columns.
-func cells(schema table.Schema, batch arrow.Record, i int) []Cell {
+func cells(schema table.Schema, batch arrow.Record, i int) ([]Cell, error) {
 	out := make([]Cell, 0, len(schema.Columns))
 	for j, c := range schema.Columns {
 		cell := Cell{Name: c.Name, Type: c.Type}
@@ -55,11 +56,21 @@ func cells(schema table.Schema, batch arrow.Record, i int) []Cell {
 			case *array.Timestamp:
 				text = time.UnixMicro(int64(a.Value(i))).UTC().Format(time.RFC3339Nano)
 			case *array.Dictionary:
-				text = a.Dictionary().(*array.String).Value(a.GetValueIndex(i))
+				texts, ok := a.Dictionary().(*array.String)
+				if !ok {
+					return nil, unsupported(c)
+				}
+				text = texts.Value(a.GetValueIndex(i))
+			default:
+				return nil, unsupported(c)
 			}
 			cell.Value = &text
 		}
 		out = append(out, cell)
 	}
-	return out
+	return out, nil
+}
+
+func unsupported(c table.Column) error {
+	return &thalweg.Error{Op: "read row", Kind: thalweg.Unsupported, Subject: "column " + c.Name, Hint: "of type " + string(c.Type)}
 }

@@ -80,9 +80,12 @@ type Slot struct {
 
 // Object holds the row, or the dead letter.
 type Object struct {
-	Path string `json:"path"` // s3://bucket/key
-	commitlog.Object
-	Index int64 `json:"row_index"` // of the row, or the line, from 0
+	Path      string `json:"path"` // s3://bucket/key
+	Key       string `json:"key"`
+	SHA256    string `json:"sha256"`
+	SizeBytes int64  `json:"size"`
+	Rows      int64  `json:"rows"`
+	Index     int64  `json:"row_index"` // of the row, or the line, from 0
 	// Slot is the one that the object belongs to: another than the event's where a
 	// compaction has moved the row.
 	Slot uint64 `json:"slot"`
@@ -155,5 +158,8 @@ func Parse(data []byte) (*Document, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "read lineage", Kind: thalweg.Invalid, Err: err, Hint: "want a document that `thalweg lineage -o json` wrote"}
 	}
-	return doc, doc.Slot.Intent.Validate()
+	if err := doc.Slot.Intent.Validate(); err != nil {
+		return nil, err
+	}
+	return doc, nil
 }

@@ -51,14 +51,22 @@ func fetch(ctx context.Context, source connectors.Source, q Query) (*connectors.
 	return nil, &thalweg.Error{Op: "fetch event", Kind: thalweg.Unavailable, Subject: q.String(), Err: fmt.Errorf("no answer in %d tries", fetchTries)}
 }
 
-// describe notes what a record is, all but its value; it shares its memory.
+// describe notes what a record is, all but its value.
 func (e *Event) describe(r *connectors.Records) {
 	value := r.Value(0)
 	e.TimestampUS, e.SHA256, e.SizeBytes = r.Timestamps[0], storage.SHA256(value), int64(len(value))
 	e.Null = r.Null != nil && r.Null[0]
-	e.Key, e.NoKey = r.Key(0), r.Key(0) == nil
+	if key := r.Key(0); key == nil {
+		e.NoKey = true
+	} else {
+		e.Key = append([]byte(nil), key...)
+	}
 	for name, value := range r.AllHeaders(0) {
-		e.Headers = append(e.Headers, engine.Header{Name: string(name), Value: value})
+		h := engine.Header{Name: string(name)}
+		if value != nil {
+			h.Value = append([]byte{}, value...)
+		}
+		e.Headers = append(e.Headers, h)
 	}
 	if _, bad := r.Unreadable[0]; bad {
 		e.SHA256, e.SizeBytes = "", 0

@@ -9,7 +9,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -94,22 +93,28 @@ func (f *finder) main(ctx context.Context) (*found, error) {
 	}
 	hit, err := f.in(ctx, e, e)
 	// Under the name of a file that was merged and deleted, a late one may be back.
-	if err == nil && hit == nil || thalweg.Is(err, thalweg.NotFound) || thalweg.Is(err, thalweg.Corrupt) {
-		holder, ok, failed := log.Moved(ctx, seq)
-		if failed != nil {
-			return nil, failed
-		}
-		if ok {
-			hit, err = f.in(ctx, e, holder)
-		}
+	if hit == nil && (err == nil || thalweg.Is(err, thalweg.NotFound) || thalweg.Is(err, thalweg.Corrupt)) {
+		hit, err = f.moved(ctx, log, e, err)
 	}
-	if hit != nil || err != nil {
-		return hit, err
-	}
-	if lost := e.Done.Lost; f.query.Offset >= lost[0] && f.query.Offset < lost[1] {
+	if lost := e.Done.Lost; hit == nil && err == nil && f.query.Offset >= lost[0] && f.query.Offset < lost[1] {
 		return nil, notFound("slot %d gave it up, as an operator authorized: the topic had lost offsets [%d, %d) before the slot was finished", seq, lost[0], lost[1])
 	}
-	return nil, notFound("slot %d has neither a row nor a dead letter of it", seq)
+	if hit == nil && err == nil {
+		err = notFound("slot %d has neither a row nor a dead letter of it", seq)
+	}
+	return hit, err
+}
+
+// moved finds the row where a compaction has moved it.
+func (f *finder) moved(ctx context.Context, log *commitlog.Log, e commitlog.Entry, missing error) (*found, error) {
+	holder, ok, err := log.Moved(ctx, e.Intent.Seq)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, missing
+	}
+	return f.in(ctx, e, holder)
 }
 
 // replayed finds the event, which is dead in a slot of the main log, in the
@@ -143,17 +148,24 @@ func (f *finder) in(ctx context.Context, e, holder commitlog.Entry) (*found, err
 		}
 		hit := &found{entry: e, object: o, holder: holder.Intent.Seq}
 		if o.Kind == commitlog.Dead {
-			for letter, err := range engine.DeadLetters(body) {
-				if err != nil || letter.Offset == f.query.Offset {
-					hit.letter = &letter
-					return hit, err
+			letters, err := engine.ParseLetters(body)
+			if err != nil {
+				return nil, err
+			}
+			for i := range letters {
+				if letters[i].Offset == f.query.Offset {
+					hit.index, hit.letter = int64(i), &letters[i]
+					return hit, nil
 				}
-				hit.index++
 			}
 			continue
 		}
-		if hit.row, hit.index, err = findRow(o.Key, body, f.query.Offset); err != nil || hit.row != nil {
-			return hit, err
+		hit.row, hit.index, err = findRow(o.Key, body, f.query.Offset)
+		if err != nil {
+			return nil, err
+		}
+		if hit.row != nil {
+			return hit, nil
 		}
 	}
 	return nil, nil
@@ -166,12 +178,17 @@ func findRow(key string, body []byte, offset int64) ([]Cell, int64, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		at, c, _ := batch.Schema.Lookup("_offset")
-		if c.Type != table.Int64 {
-			return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("it has no column _offset of integers")}
+		at, _, ok := batch.Schema.Lookup("_offset")
+		if !ok {
+			return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("it has no column _offset")}
 		}
-		if i := slices.Index(batch.Rows.Column(at).(*array.Int64).Int64Values(), offset); i >= 0 {
-			return cells(batch.Schema, batch.Rows, i), first + int64(i), nil
+		offsets, ok := batch.Rows.Column(at).(*array.Int64)
+		if !ok {
+			return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: "column _offset"}
+		}
+		if i := slices.Index(offsets.Int64Values(), offset); i >= 0 {
+			row, err := cells(batch.Schema, batch.Rows, i)
+			return row, first + int64(i), err
 		}
 		first += batch.Rows.NumRows()
 	}

@@ -274,11 +274,11 @@ func (w *world) trace(offset int64, keep bool) *Document {
 }
 
 // Version implements Registry.
-func (w *world) Version(_ context.Context, m engine.Model) (string, time.Time, error) {
+func (w *world) Version(_ context.Context, m engine.Model) (Registered, error) {
 	if w.versions[int(m.Version)].Model != m {
-		return "", time.Time{}, &thalweg.Error{Op: "find version", Kind: thalweg.NotFound, Subject: m.String()}
+		return Registered{}, &thalweg.Error{Op: "find version", Kind: thalweg.NotFound, Subject: m.String()}
 	}
-	return fmt.Sprintf("run-%d", m.Version), time.UnixMicro(1), nil
+	return Registered{RunID: fmt.Sprintf("run-%d", m.Version), RegisteredAt: time.UnixMicro(1)}, nil
 }
 
 // Spec implements Registry.

@@ -1,7 +1,6 @@
 package lineage
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,11 +17,17 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
+// Registered is what the registry knows of a version.
+type Registered struct {
+	RunID        string
+	RegisteredAt time.Time
+}
+
 // Registry is what the coordinators know. Errors become notes of the document.
 type Registry interface {
-	// Version returns the run that made a version, and when it was registered;
-	// NotFound if it is not registered with that checkpoint.
-	Version(ctx context.Context, m engine.Model) (runID string, registeredAt time.Time, err error)
+	// Version returns how a version came to be; NotFound if it is not registered
+	// with that checkpoint.
+	Version(ctx context.Context, m engine.Model) (Registered, error)
 	// Spec returns the rendered spec of a generation.
 	Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error)
 }
@@ -55,7 +60,9 @@ func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep b
 		if err != nil {
 			return nil, err
 		}
-		hit = cmp.Or(again, hit)
+		if again != nil {
+			hit = again
+		}
 	}
 	doc.slot(from.Sink, hit)
 	in := hit.entry.Intent
@@ -82,7 +89,8 @@ func (d *Document) slot(sink storage.Place, hit *found) {
 	layout := commitlog.Layout{Prefix: sink.Prefix, Topic: in.Topic, Partition: in.Partition, Replay: in.Action == commitlog.Replay}
 	root := "s3://" + sink.Name + "/"
 	d.Slot = Slot{Log: root + layout.LogDir(), Intent: in, DoneSHA256: hit.entry.SHA256}
-	d.Object = Object{Path: root + hit.object.Key, Object: hit.object, Index: hit.index, Slot: hit.holder}
+	o := hit.object
+	d.Object = Object{Path: root + o.Key, Key: o.Key, SHA256: o.SHA256, SizeBytes: o.SizeBytes, Rows: o.Rows, Index: hit.index, Slot: hit.holder}
 	d.ScoredAt = time.UnixMicro(in.ScoredAtUS).UTC().Format(time.RFC3339Nano)
 	d.Outcome, d.Row = Dead, hit.row
 	if hit.row != nil {
@@ -119,11 +127,12 @@ func (d *Document) event(ctx context.Context, source connectors.Source, q Query,
 
 // model notes what scored and what that was trained on.
 func (d *Document) model(ctx context.Context, from Sources, registry Registry) {
-	m := engine.ModelOf(&d.Slot.Intent)
-	if run, at, err := registry.Version(ctx, m); err != nil {
+	m := engine.Model{Name: d.Model.Name, Version: d.Model.Version, Checkpoint: d.Model.Checkpoint}
+	known, err := registry.Version(ctx, m)
+	if err != nil {
 		d.note("%s is not in the registry: %v", m, err)
 	} else {
-		d.Model.RunID, d.Model.RegisteredAt = run, at.UTC().Format(time.RFC3339Nano)
+		d.Model.RunID, d.Model.RegisteredAt = known.RunID, known.RegisteredAt.UTC().Format(time.RFC3339Nano)
 	}
 	a, err := engine.NewRegistry(from.State, from.Catalog).Load(ctx, m)
 	if err != nil {

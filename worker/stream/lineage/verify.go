@@ -61,19 +61,10 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 	if err != nil {
 		return nil, err
 	}
-	switch dead := doc.Outcome == Dead; {
-	case dead != (letter != nil), dead && doc.DeadLetter == nil:
-		v.differ("outcome", doc.Outcome, fate(letter))
-	case dead:
-		v.compareDeadLetter(&doc.DeadLetter.DeadLetter, letter)
-	default:
-		again, _, err := findRow("the row scored again", file, doc.Event.Offset)
-		if err != nil {
-			return nil, err
-		}
-		v.compareCells(doc.Row, again)
-		v.Columns = max(len(doc.Row), len(again))
-		v.Equal = v.Columns - len(v.Differences)
+	if doc.Outcome == Dead {
+		v.compareDeadLetter(doc, letter)
+	} else if err := v.compareRow(doc, file, letter); err != nil {
+		return nil, err
 	}
 	v.object(ctx, from.Sink, doc)
 	v.OK = len(v.Differences) == 0
@@ -116,7 +107,12 @@ func (v *Verification) differ(name, recorded, again string) {
 	v.Differences = append(v.Differences, Mismatch{name, recorded, again})
 }
 
-func (v *Verification) compareDeadLetter(had, letter *engine.DeadLetter) {
+func (v *Verification) compareDeadLetter(doc *Document, letter *engine.DeadLetter) {
+	if doc.DeadLetter == nil || letter == nil {
+		v.differ("outcome", doc.Outcome, fate(letter))
+		return
+	}
+	had := &doc.DeadLetter.DeadLetter
 	for _, f := range []struct{ name, recorded, again string }{
 		{"stage", had.Stage, letter.Stage}, {"reason", had.Reason, letter.Reason},
 		{"timestamp_us", fmt.Sprint(had.TimestampUS), fmt.Sprint(letter.TimestampUS)},
@@ -137,6 +133,21 @@ func fate(letter *engine.DeadLetter) string {
 		return Scored
 	}
 	return Dead + ": " + letter.Stage + ": " + letter.Reason
+}
+
+func (v *Verification) compareRow(doc *Document, file []byte, letter *engine.DeadLetter) error {
+	if letter != nil {
+		v.differ("outcome", doc.Outcome, fate(letter))
+		return nil
+	}
+	again, _, err := findRow("the row scored again", file, doc.Event.Offset)
+	if err != nil {
+		return err
+	}
+	v.Columns = max(len(doc.Row), len(again))
+	v.compareCells(doc.Row, again)
+	v.Equal = v.Columns - len(v.Differences)
+	return nil
 }
 
 func (v *Verification) compareCells(recorded, again []Cell) {
@@ -162,7 +173,7 @@ func (v *Verification) compareCells(recorded, again []Cell) {
 
 // object looks at the object that held the row when the document was made.
 func (v *Verification) object(ctx context.Context, sink storage.Place, doc *Document) {
-	body, err := commitlog.ReadObject(ctx, sink.Bucket, doc.Object.Object)
+	body, err := commitlog.ReadObject(ctx, sink.Bucket, commitlog.Object{Key: doc.Object.Key, SizeBytes: doc.Object.SizeBytes, SHA256: doc.Object.SHA256})
 	switch {
 	case thalweg.Is(err, thalweg.NotFound):
 		v.Object = "gone: compacted or deleted since the document was made"

@@ -148,23 +148,31 @@ func pin(ctx context.Context, bucket storage.Bucket, prefix string, want Manifes
 // vacant fails unless nothing lies under prefix and no folder above it is the
 // sink of a stream or of another replay.
 func vacant(ctx context.Context, bucket storage.Bucket, prefix string) error {
-	free := []string{prefix}
-	for above := prefix; above != ""; {
-		above = above[:strings.LastIndexByte(strings.TrimSuffix(above, "/"), '/')+1]
-		free = append(free, above+"_log/", above+Name)
+	taken := func(key, what string) error {
+		return &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: prefix, Err: fmt.Errorf("%s: %s is there", what, key),
+			Hint: "give --into a prefix of its own"}
 	}
-	for i, under := range free {
-		for info, err := range bucket.List(ctx, under, "") {
-			if err != nil {
-				return err
+	for info, err := range bucket.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		return taken(info.Key, "it is not empty")
+	}
+	for above := parent(prefix); ; above = parent(above) {
+		for _, mark := range []string{"_log/", Name} {
+			for info, err := range bucket.List(ctx, above+mark, "") {
+				if err != nil {
+					return err
+				}
+				return taken(info.Key, "it lies inside of another sink")
 			}
-			what := "it is not empty"
-			if i > 0 {
-				what = "it lies inside of another sink"
-			}
-			return &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: prefix, Err: fmt.Errorf("%s: %s is there", what, info.Key),
-				Hint: "give --into a prefix of its own"}
+		}
+		if above == "" {
+			return nil
 		}
 	}
-	return nil
+}
+
+func parent(prefix string) string {
+	return prefix[:strings.LastIndexByte(strings.TrimSuffix(prefix, "/"), '/')+1]
 }

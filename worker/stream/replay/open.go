@@ -21,6 +21,12 @@ type Source interface {
 	OffsetAt(ctx context.Context, partition int, at time.Time) (int64, error)
 }
 
+// overlap reports whether one place lies inside of the other. Buckets of the
+// same name are taken for one, whatever connection they are reached by.
+func overlap(p, o storage.Place) bool {
+	return p.Name == o.Name && (strings.HasPrefix(p.Prefix, o.Prefix) || strings.HasPrefix(o.Prefix, p.Prefix))
+}
+
 // Request is what a user wants replayed.
 type Request struct {
 	Pipeline   thalweg.PipelineName
@@ -40,10 +46,7 @@ type Request struct {
 // lies in or around something else, Invalid where the bounds name no events.
 func Open(ctx context.Context, source Source, req Request) (*Manifest, error) {
 	for _, sink := range append([]storage.Place{req.Live}, req.Others...) {
-		at, into := sink.Prefix, req.Into.Prefix
-		// Buckets of the same name are taken for one, whatever connection they are
-		// reached by.
-		if sink.Name == req.Into.Name && (strings.HasPrefix(into, at) || strings.HasPrefix(at, into)) {
+		if overlap(req.Into, sink) {
 			return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: req.Into.String(),
 				Err: fmt.Errorf("it lies in or around %s, where a stream puts its rows", sink), Hint: "give --into a prefix of its own"}
 		}

@@ -36,6 +36,9 @@ type Config struct {
 // stalledAfter is how long nothing may move before a warning.
 const stalledAfter = 10 * time.Second
 
+// never is a period that does not pass.
+const never = time.Duration(1 << 62)
+
 // The most that a file has. Of each partition that is being scored one file is
 // filled while another is written.
 const (
@@ -65,8 +68,7 @@ func New(m *Manifest, source connectors.Source, bucket storage.Bucket, prefix st
 		cfg.Parallel = 2
 	}
 	rolling := &cfg.Score.Rolling
-	rolling.Period = 1 << 62 // it does not pass
-	if rolling.Count <= 0 || rolling.Count > maxFileEvents {
+	if rolling.Period = never; rolling.Count <= 0 || rolling.Count > maxFileEvents {
 		rolling.Count = maxFileEvents
 	}
 	if rolling.Bytes <= 0 || rolling.Bytes > maxFileBytes {
@@ -100,9 +102,9 @@ func (r *Runner) Run(ctx context.Context) error {
 // watch warns when nothing moves, with the reason as far as it is known, until
 // stop is called.
 func (r *Runner) watch() (stop func()) {
-	ended := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
+	ended, left := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(left)
 		tick := time.NewTicker(stalledAfter)
 		defer tick.Stop()
 		for last := int64(-1); ; {
@@ -118,10 +120,10 @@ func (r *Runner) watch() (stop func()) {
 			}
 			last = p.Done + p.Committed
 		}
-	})
+	}()
 	return func() {
 		close(ended)
-		watching.Wait()
+		<-left
 	}
 }
 

@@ -1,0 +1,47 @@
+package optim
+
+import (
+	_ "embed"
+	"math/bits"
+
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+//go:embed auto.go
+var autoSource string
+
+// Auto leaves the choice of the algorithm to Resolve.
+type Auto struct{}
+
+// Resolve returns a trainer with every auto replaced by what suits so many
+// training rows and the loss: convex says that it is convex in the parameters.
+func Resolve(t pipeline.Trainer, convex bool, rows int64) pipeline.Trainer {
+	if _, ok := t.Optimizer.Options.(*Auto); ok {
+		t.Optimizer = pipeline.Choice{Name: "adam", Options: defaultAdam()}
+		if convex {
+			t.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &LBFGS{Memory: defaultMemory, Tolerance: defaultTolerance, WarmEpochs: 2}}
+		}
+	}
+	if t.Distributed.Replicas == 0 {
+		// A replica of fewer rows takes less time than an exchange. Eight keep eight
+		// workers busy, and averages of eight still learn nearly as fast as one stream.
+		t.Distributed.Replicas = between(rows>>15, 1, 8)
+	}
+	each := max(1, rows/int64(t.Distributed.Replicas))
+	if t.BatchSize == 0 {
+		// Small enough for many steps on a small table, large enough that the kernels
+		// run at the speed of memory.
+		t.BatchSize = between(1<<bits.Len64(uint64(each/64)), 16, 1024)
+	}
+	if t.Epochs == 0 {
+		if _, ok := t.Optimizer.Options.(*LBFGS); ok {
+			t.Epochs = 1000 // it ends when it has converged
+		} else {
+			// Some 4,000 steps; early stopping ends the training of large tables.
+			t.Epochs = between(4000*int64(t.BatchSize)/each, 20, 200)
+		}
+	}
+	return t
+}
+
+func between(n, low, high int64) pipeline.Count { return pipeline.Count(min(max(n, low), high)) }
