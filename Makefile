@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks nodev tidy generate integration integration-deps bench bench-stream fuzz demo dev soak model chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks nodev tidy generate integration integration-deps quality bench bench-stream fuzz demo dev soak model chaos clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -67,7 +67,11 @@ model: ## test the stream's protocol in full: 20,000 seeds, each wrong variant o
 	EFFORT=full go test -count=1 -v -timeout 30m ./worker/stream/... | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
-	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') ./integration/...
+	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
+
+quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits
+	@integration/python.sh quality
+	go test -tags integration -count=1 -timeout 20m -v -run '^TestQuality$$' ./integration | grep -v -e '^=== '
 
 chaos: integration-deps ## disturb real processes on real Kafka and MinIO, CHAOS_RUNS times (CHAOS_SEED plays a run again)
 	CHAOS_RUNS=$(CHAOS_RUNS) $(if $(CHAOS_SEED),CHAOS_SEED=$(CHAOS_SEED)) go test -tags integration -count=1 -timeout 2h -v -run '^TestChaos$$' ./integration | grep -v '^=== '
@@ -78,7 +82,7 @@ integration-deps: build
 	@integration/maven.sh kafka dependency:copy-dependencies
 	@integration/maven.sh registry dependency:unpack-dependencies -DmarkersDirectory="$(CURDIR)/.cache/registry/.markers"
 	@integration/maven.sh spark dependency:copy-dependencies
-	@integration/readers/install.sh
+	@integration/python.sh readers
 
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...

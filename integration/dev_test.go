@@ -31,6 +31,7 @@ type dev struct {
 	s3      string // URL
 	keys    [2]string
 	env     []string
+	client  *api.Client
 }
 
 // readyWithin is far above the second or two that a start takes on an idle
@@ -56,8 +57,17 @@ func startDev(t *testing.T, dir, name string) *dev {
 	d.s3, d.keys = s3[1], [2]string{s3[2], s3[3]}
 	exports := d.process.Line(t, `^ *Shell +export (.*)$`)
 	d.env = append(os.Environ(), strings.Fields(exports[1])...)
+	client, err := api.NewClient(api.Config{Addresses: []string{d.process.Line(t, `^ *API +(http://\S+)`)[1]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	d.client = client
 	return d
 }
+
+// Client returns a client of the coordinators.
+func (d *dev) Client() *api.Client { return d.client }
 
 // run runs a verb with what dev said to export.
 func (d *dev) run(t *testing.T, args ...string) string {
@@ -123,18 +133,13 @@ func (d *dev) get(t *testing.T, key string) string {
 // drained waits until the pipeline has committed n events.
 func (d *dev) drained(t *testing.T, n int64) {
 	t.Helper()
-	client, err := api.NewClient(api.Config{Addresses: []string{d.process.Line(t, `^ *API +(http://\S+)`)[1]}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
 	source, err := kafka.New(kafka.Config{Brokers: []string{d.broker}, Topic: topic})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer source.Close()
 	process.Until(t, fmt.Sprintf("%d events to be committed", n), func(ctx context.Context) error {
-		status, err := client.StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: "flight-delays"})
+		status, err := d.client.StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: "flight-delays"})
 		if err != nil {
 			return err
 		}

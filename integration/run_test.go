@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
@@ -63,7 +64,7 @@ func startRun(t *testing.T, c *cluster, pipeline string) (run string) {
 
 // waitRun waits until a run is as fact wants it, which gets the run and its
 // stages by name; a failed run fails the test.
-func waitRun(t *testing.T, c *cluster, id, what string, fact func(r *apiv1.Run, stages map[string]*apiv1.Stage) bool) *apiv1.Run {
+func waitRun(t *testing.T, c interface{ Client() *api.Client }, id, what string, fact func(r *apiv1.Run, stages map[string]*apiv1.Stage) bool) *apiv1.Run {
 	t.Helper()
 	var run *apiv1.Run
 	process.Until(t, what, func(ctx context.Context) error {

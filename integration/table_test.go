@@ -62,7 +62,7 @@ func startReaders(t *testing.T, server *minio.Server) readers {
 func (r readers) read(t *testing.T, prefix string, where ...string) found {
 	t.Helper()
 	root := process.Root(t)
-	python := filepath.Join(root, ".cache", "python", "bin", "python")
+	python := filepath.Join(root, ".cache", "python", "readers", "bin", "python")
 	if _, err := os.Stat(python); err != nil {
 		t.Fatalf("%v: run make integration-deps", err)
 	}
