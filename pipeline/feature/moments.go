@@ -50,6 +50,7 @@ func (m *Moments) merge(o Moments) {
 		m.Mean += float64(delta * share)
 		m.Count += o.Count
 		m.Min, m.Max = math.Min(m.Min, o.Min), math.Max(m.Max, o.Max)
+		m.exact()
 	}
 	m.Missing = missing
 }
@@ -119,7 +120,16 @@ func momentsOf(v []float64) Moments {
 	m := Moments{Count: int64(len(v)), Min: least, Max: most}
 	m.Mean = sum(v) / float64(len(v))
 	m.M2 = sumSquares(v, m.Mean)
+	m.exact()
 	return m
+}
+
+// exact gives equal values themselves as their mean and no deviation: the rounded
+// sum of most of them is no multiple of the value.
+func (m *Moments) exact() {
+	if m.Min == m.Max {
+		m.Mean, m.M2 = m.Min, 0
+	}
 }
 
 func sum(v []float64) float64 {

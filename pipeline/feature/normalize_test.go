@@ -43,6 +43,38 @@ func TestAConstantColumnBecomesZero(t *testing.T) {
 	}
 }
 
+// The rounded sum of most numbers of two decimals is no multiple of them, and
+// then neither mean nor deviation is that of a constant.
+func TestAConstantHasNoDeviationWhateverItsValueAndCount(t *testing.T) {
+	for _, c := range []float64{14.62, 0.1, -3.3, 1.0 / 3, 1e308, 4.9e-320} {
+		for _, rows := range []int{3, 10, 1000, 2500} {
+			values := make([]any, rows)
+			for i := range values {
+				values[i] = c
+			}
+			plan := planOf(number("f", pipeline.FeatureOptions{Normalization: "zscore"}))
+			one := partial(t, plan, column("f", values...))
+			tr, err := Finish(plan, [][]byte{one, partial(t, plan, column("f", values[:2]...)), one})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := tr.data.Features[0].Number.Statistics; m.Mean != c || m.M2 != 0 {
+				t.Errorf("%d rows of %v have the mean %v and the squares %v", rows, c, m.Mean, m.M2)
+			}
+			b, _ := apply(t, tr, column("f", c, c+0.01, c-0.01, nil))
+			check(t, "numbers", b.Numbers[0], []float32{0, 0, 0, 0})
+		}
+	}
+}
+
+func TestSpreadThatIsRoundingAloneIsNone(t *testing.T) {
+	other := math.Nextafter(14.62, 15)
+	for _, name := range []string{"zscore", "minmax"} {
+		f := number("f", pipeline.FeatureOptions{Normalization: name})
+		check(t, name, numbers(t, f, column("f", 14.62, other, 14.62), column("f", 14.62, other, 14.63)), []float32{0, 0, 0})
+	}
+}
+
 func TestNumbersAreCutAndCounted(t *testing.T) {
 	tr := fit(t, planOf(number("f", pipeline.FeatureOptions{Normalization: "zscore"})), column("f", 1.0, 3.0))
 	b, rep := apply(t, tr, column("f", 1e300, -1e300, math.Inf(1), math.NaN(), nil, 1e17))
