@@ -126,7 +126,7 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 		cmd.Failure = &state.ReportFailure{Error: text, Permanent: r.Permanent}
 	} else {
 		cmd.Results = state.Results{Partials: r.Partials, Outputs: r.Outputs, Metrics: r.Metrics,
-			Counts: maps.Clone(r.Counts), Rows: r.Counts["rows"]}
+			Counts: maps.Clone(r.Counts), Rows: r.Counts["rows"], Warnings: r.Warnings}
 		delete(cmd.Counts, "rows") // the stage's progress, not a count of the run
 		if p := lead.liveness.progressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
 			cmd.Rows = max(p.RowsDone, p.RowsTotal)
@@ -150,6 +150,8 @@ func flawOf(r *apiv1.TaskReport) string {
 	switch {
 	case len(r.Outputs) > maxOutputs:
 		return fmt.Sprintf("%d outputs, at most %d", len(r.Outputs), maxOutputs)
+	case len(r.Warnings) > state.MaxWarnings:
+		return fmt.Sprintf("%d warnings, at most %d", len(r.Warnings), state.MaxWarnings)
 	case len(r.Partials) > state.MaxReducers:
 		return fmt.Sprintf("%d partials, at most %d", len(r.Partials), state.MaxReducers)
 	case len(r.Metrics)+len(r.Counts) > maxMeasurements:

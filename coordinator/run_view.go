@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -16,6 +17,7 @@ func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
 		State: string(r.State), Stage: r.Stage().Name, Error: r.Error,
 		StartedAtUnixMs: r.StartedMS, EndedAtUnixMs: r.EndedMS,
 		Outputs: maps.Clone(r.Outputs), Metrics: maps.Clone(r.Metrics), Counts: maps.Clone(r.Counts),
+		Warnings:     slices.Clone(r.Warnings),
 		ModelVersion: uint64(r.Version), Verb: r.Verb, Arguments: maps.Clone(r.Arguments),
 	}
 	for _, stage := range r.Stages {

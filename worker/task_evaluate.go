@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
@@ -17,8 +18,13 @@ import (
 // evaluatedSplits are the splits that the evaluate stage measures.
 var evaluatedSplits = [...]uint8{split.Validation, split.Test}
 
-// evaluated holds the mergeable sums of the evaluated splits, in their order.
-type evaluated [len(evaluatedSplits)]json.RawMessage
+// evaluated is what the evaluate stage finds in one shard.
+type evaluated struct {
+	// Sums are mergeable, of the evaluated splits in their order.
+	Sums [len(evaluatedSplits)]json.RawMessage `json:"sums"`
+	// Alone is by feature, in the first shard.
+	Alone map[string]alone `json:"alone,omitempty"`
+}
 
 // artifact loads and verifies a checkpoint of the state bucket.
 func (w *Worker) artifact(ctx context.Context, reference string) (*artifact.Artifact, error) {
@@ -46,18 +52,18 @@ func (d *data) sums() (metric.Accumulator, error) {
 // mapEvaluate scores shards' validation and test rows with the trained model, by
 // the same path that scores the stream.
 func mapEvaluate(ctx context.Context, t *Task) error {
-	model, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
+	trained, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
 	if err != nil {
 		return err
 	}
 	return mapShards(ctx, t, func(d *data, shard int) (evaluated, error) {
-		return d.evaluate(ctx, model, shard)
+		return d.evaluate(ctx, trained, shard)
 	})
 }
 
 // evaluate returns the sums of one shard.
-func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, shard int) (out evaluated, err error) {
-	scorer, err := model.NewScorer(pipeline.InTraining)
+func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard int) (out evaluated, err error) {
+	scorer, err := trained.NewScorer(pipeline.InTraining)
 	if err != nil {
 		return out, err
 	}
@@ -71,6 +77,7 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, shard int
 	var parts []uint8
 	var predictions, labels, somePredictions, someLabels []float32
 	var valid []bool
+	lone := loneFeatures{parts: map[string][]float32{}}
 	for rows, err := range through(d.batches(ctx, shard), func(batch arrow.Record) (rows arrow.Record, err error) {
 		rows, predictions, err = scorer.Score(ctx, batch, &rep)
 		return rows, err
@@ -81,8 +88,11 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, shard int
 		if parts, err = d.cuts.Assign(rows, shard, parts); err != nil {
 			return out, err
 		}
-		if labels, valid, err = model.Transform.Labels(rows, labels); err != nil {
+		if labels, valid, err = trained.Transform.Labels(rows, labels); err != nil {
 			return out, err
+		}
+		if shard == 0 {
+			lone.observe(scorer.Parts(), labels, valid)
 		}
 		for i, s := range evaluatedSplits { // an accumulator sees whole batches
 			somePredictions, someLabels = somePredictions[:0], someLabels[:0]
@@ -96,10 +106,11 @@ func (d *data) evaluate(ctx context.Context, model *artifact.Artifact, shard int
 		}
 	}
 	for i := range sums {
-		if out[i], err = json.Marshal(sums[i]); err != nil {
+		if out.Sums[i], err = json.Marshal(sums[i]); err != nil {
 			return out, err
 		}
 	}
+	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
 	return out, nil
 }
 
@@ -116,7 +127,7 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 			return err
 		}
 		for _, p := range all {
-			sums, err := metric.Decode(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold, p[i])
+			sums, err := metric.Decode(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold, p.Sums[i])
 			if err != nil {
 				return err
 			}
@@ -129,5 +140,10 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 			t.Report.Metrics[split.Names[s]+"."+name] = v
 		}
 	}
+	judged := split.Names[split.Test]
+	if values[judged][metric.Rows] == 0 {
+		judged = split.Names[split.Validation]
+	}
+	t.warnOfEvaluation(judged, values[judged], all[0].Alone)
 	return t.Save(ctx, "evaluation", values)
 }

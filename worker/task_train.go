@@ -206,8 +206,9 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 		return nil, err
 	}
 	return &apiv1.TaskReport{
-		Outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash()},
-		Metrics: map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
+		Warnings: stillImproving(result),
+		Outputs:  map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash()},
+		Metrics:  map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
 	}, nil
 }
 

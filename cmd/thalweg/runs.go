@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,9 +117,15 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	if r.Error != "" {
 		fmt.Fprintln(w, "\n"+r.Error)
 	}
+	for _, text := range r.Warnings {
+		fmt.Fprintln(w, "\nwarning: "+text)
+	}
 	row(w, "\nSTAGE", "STATE", "TASKS", "ROWS", "TOOK", "")
 	for _, s := range r.Stages {
 		row(w, s.Name, s.State, fmt.Sprintf("%d/%d", s.TasksDone, s.TasksTotal), thousands(s.RowsDone), took(s.StartedAtUnixMs, s.EndedAtUnixMs), s.Message)
+	}
+	if text := r.Outputs["trainer"]; text != "" {
+		fmt.Fprintln(w, "\nTRAINER\n"+strings.TrimSpace(text))
 	}
 	row(w, "\nCOUNT", "")
 	for _, k := range slices.Sorted(maps.Keys(r.Counts)) {

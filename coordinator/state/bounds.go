@@ -26,6 +26,7 @@ const (
 	MaxStageNameBytes = 64      // of the name of a stage, an output or a verb
 	MaxStageOutputs   = 64      // that a stage must leave
 	MaxArguments      = 64      // of a job
+	MaxWarnings       = 32      // of a run; further ones are not kept
 	MaxReplicas       = 1024    // of one training
 	MaxTasks          = 1 << 16 // map tasks of one stage: some 400 bytes of state each
 	MaxShards         = 1 << 24 // of a dataset; beyond MaxTasks a task gets several

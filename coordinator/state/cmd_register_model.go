@@ -36,10 +36,13 @@ func (c *RegisterModel) apply(s *State) Answer {
 		s.endRun(r, RunFailed, fmt.Sprintf("register: model %s has %d versions already", m.Name, MaxVersions))
 		return Answer{}
 	}
+	if a := m.Aliases[spec.Alias]; a != nil {
+		r.compareWith(m.Version(a.Version))
+	}
 	v := &ModelVersion{
 		Version: thalweg.ModelVersion(len(m.Versions) + 1), Checkpoint: r.Outputs["checkpoint"],
 		Run: r.ID, Pipeline: r.Pipeline, Generation: r.Generation, RegisteredMS: s.timeMS, Index: s.index,
-		Metrics: maps.Clone(r.Metrics), ModelSHA256: r.Outputs["model_sha256"], TransformHash: r.Outputs["transform_hash"],
+		Metrics: maps.Clone(r.Metrics), Warnings: r.Warnings, ModelSHA256: r.Outputs["model_sha256"], TransformHash: r.Outputs["transform_hash"],
 	}
 	m.Versions = append(m.Versions, v)
 	previous := m.point(spec.Alias, v.Version)
@@ -47,6 +50,20 @@ func (c *RegisterModel) apply(s *State) Answer {
 	s.endRun(r, RunSucceeded, "")
 	s.championMoved(m.Name, spec.Alias)
 	return Answer{Run: r.ID, Version: v.Version, Previous: previous, Changed: true}
+}
+
+// compared are the metrics that versions are compared by, and of which less is
+// better.
+var compared = []string{"test.log_loss", "test.rmse"}
+
+// compareWith warns of a version that is worse than the one that it replaces.
+func (r *Run) compareWith(before *ModelVersion) {
+	for _, name := range compared {
+		now, measured := r.Metrics[name]
+		if then, known := before.Metrics[name]; measured && known && now > then {
+			r.warn(fmt.Sprintf("%s is %.4g, and that of version %d, which it replaces, was %.4g on the data of then", name, now, before.Version, then))
+		}
+	}
 }
 
 // championMoved gives the streams that follow an alias another chance: what

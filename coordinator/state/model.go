@@ -24,6 +24,7 @@ type ModelVersion struct {
 	RegisteredMS  int64                `json:"registered_ms"`
 	Index         uint64               `json:"index"` // of the entry that registered it
 	Metrics       map[string]float64   `json:"metrics,omitempty"`
+	Warnings      []string             `json:"warnings,omitempty"` // of the run
 	ModelSHA256   string               `json:"model_sha256,omitempty"`
 	TransformHash string               `json:"transform_hash,omitempty"`
 }

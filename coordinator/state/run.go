@@ -28,10 +28,12 @@ type Run struct {
 	// Stages are all stages in order; At is the one that the run is in or ended in.
 	Stages []*Stage `json:"stages"`
 	At     uint32   `json:"at"`
-	// Outputs, Metrics and Counts are those of the finished stages.
+	// Outputs, Metrics, Counts and Warnings are those of the finished stages.
 	Outputs map[string]string  `json:"outputs,omitempty"`
 	Metrics map[string]float64 `json:"metrics,omitempty"`
 	Counts  map[string]int64   `json:"counts,omitempty"`
+	// Warnings are what the run's owner should look at.
+	Warnings []string `json:"warnings,omitempty"`
 	// Checkpoint is the newest one that the replicas saved, key#sha256; a replica
 	// that changes hands resumes from it.
 	Checkpoint string               `json:"checkpoint,omitempty"`

@@ -222,8 +222,16 @@ func (r *Run) gather(p *Stage) (missing string) {
 		}
 	}
 	r.Metrics = merged(r.Metrics, results[0].Metrics)
+	r.warn(results[0].Warnings...)
 	r.Counts = merged(r.Counts, merged(counts, own))
 	return missing
+}
+
+// warn adds warnings up to their bound.
+func (r *Run) warn(texts ...string) {
+	for _, text := range texts[:min(len(texts), MaxWarnings-len(r.Warnings))] {
+		r.Warnings = append(r.Warnings, clip(text))
+	}
 }
 
 func merged[V any](to, from map[string]V) map[string]V {

@@ -46,6 +46,7 @@ type Results struct {
 	Metrics  map[string]float64 `json:"metrics,omitempty"`
 	Counts   map[string]int64   `json:"counts,omitempty"`
 	Rows     int64              `json:"rows,omitempty"` // rows treated, for show
+	Warnings []string           `json:"warnings,omitempty"`
 }
 
 // TaskFailure is one failed attempt.

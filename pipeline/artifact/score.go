@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -91,6 +92,38 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 	}
 	rep.RowsOut -= rows.NumRows() - cleaned.NumRows()
 	return cleaned, s.predictions, nil
+}
+
+// Parts yields what each feature brought to the rows of the last Score, as long as
+// all of them were kept: a number itself, of a category the weight of its value,
+// where the model has one for each.
+func (s *Scorer) Parts() iter.Seq2[string, []float32] {
+	return func(yield func(string, []float32) bool) {
+		m, rows := s.artifact.Model, s.block.Rows
+		shape := m.Shape()
+		if rows != len(s.predictions) {
+			return
+		}
+		for k, name := range shape.NumberNames {
+			if !yield(name, s.block.Numbers[k][:rows]) {
+				return
+			}
+		}
+		part := make([]float32, rows)
+		for j, name := range shape.CategoryNames {
+			v, ok := model.Find(m, "category."+name+".weight")
+			if !ok || v.Size() != shape.Cardinalities[j] {
+				continue
+			}
+			weights := v.Of(s.artifact.Params)
+			for i, id := range s.block.Categories[j][:rows] {
+				part[i] = weights[id]
+			}
+			if !yield(name, part) {
+				return
+			}
+		}
+	}
 }
 
 // finite removes the rows whose prediction is not finite, as sums of very

@@ -127,10 +127,13 @@ type Checkpoint struct {
 type Result struct {
 	Checkpoint     // the last one; its Params are the model
 	BestEpoch  int // from 1, that Params come from
-	// Stopped says why training ended: "all epochs done" or "no improvement of
+	// Stopped says why training ended: AllEpochsDone, "converged" or "no improvement of
 	// log_loss in 3 epochs".
 	Stopped string
 }
+
+// AllEpochsDone is why training ended that had not found its end by then.
+const AllEpochsDone = "all epochs done"
 
 // PartState is the part of a checkpoint that training writes and resumes from.
 const PartState = "training.safetensors"

@@ -116,6 +116,6 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 	case trainer.EarlyStop > 0 && p.Stale >= trainer.EarlyStop:
 		p.Stopped = fmt.Sprintf("no improvement of validation %s in %d epochs", name, p.Stale)
 	case epoch+1 == int(trainer.Epochs):
-		p.Stopped = "all epochs done"
+		p.Stopped = AllEpochsDone
 	}
 }

@@ -837,6 +837,7 @@ type Run struct {
 	ModelVersion    uint64                 `protobuf:"varint,13,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`                                              // once registered
 	Verb            string                 `protobuf:"bytes,14,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                   // of a job; empty: the batch half of the spec
 	Arguments       map[string]string      `protobuf:"bytes,15,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Warnings        []string               `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"` // what its owner should look at
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -972,6 +973,13 @@ func (x *Run) GetVerb() string {
 func (x *Run) GetArguments() map[string]string {
 	if x != nil {
 		return x.Arguments
+	}
+	return nil
+}
+
+func (x *Run) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -1336,6 +1344,7 @@ type ModelVersion struct {
 	Metrics            map[string]float64     `protobuf:"bytes,8,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	ModelSha256        string                 `protobuf:"bytes,9,opt,name=model_sha256,json=modelSha256,proto3" json:"model_sha256,omitempty"` // of the parameters
 	TransformHash      string                 `protobuf:"bytes,10,opt,name=transform_hash,json=transformHash,proto3" json:"transform_hash,omitempty"`
+	Warnings           []string               `protobuf:"bytes,11,rep,name=warnings,proto3" json:"warnings,omitempty"` // of the run
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1438,6 +1447,13 @@ func (x *ModelVersion) GetTransformHash() string {
 		return x.TransformHash
 	}
 	return ""
+}
+
+func (x *ModelVersion) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
 }
 
 type PromoteRequest struct {
@@ -2485,7 +2501,9 @@ type TaskReport struct {
 	// "rows" are those treated, for show.
 	Counts map[string]int64 `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// What a map task wrote, one object for each reducer of its stage, key#sha256.
-	Partials      []string `protobuf:"bytes,9,rep,name=partials,proto3" json:"partials,omitempty"`
+	Partials []string `protobuf:"bytes,9,rep,name=partials,proto3" json:"partials,omitempty"`
+	// What somebody should look at: of the tasks whose outputs become the run's.
+	Warnings      []string `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2579,6 +2597,13 @@ func (x *TaskReport) GetCounts() map[string]int64 {
 func (x *TaskReport) GetPartials() []string {
 	if x != nil {
 		return x.Partials
+	}
+	return nil
+}
+
+func (x *TaskReport) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -3128,7 +3153,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\x13\n" +
-	"\x11CancelRunResponse\"\xdd\x06\n" +
+	"\x11CancelRunResponse\"\xf9\x06\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x1e\n" +
@@ -3147,7 +3172,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06counts\x18\f \x03(\v2'.thalweg.coordinator.v1.Run.CountsEntryR\x06counts\x12#\n" +
 	"\rmodel_version\x18\r \x01(\x04R\fmodelVersion\x12\x12\n" +
 	"\x04verb\x18\x0e \x01(\tR\x04verb\x12H\n" +
-	"\targuments\x18\x0f \x03(\v2*.thalweg.coordinator.v1.Run.ArgumentsEntryR\targuments\x1a:\n" +
+	"\targuments\x18\x0f \x03(\v2*.thalweg.coordinator.v1.Run.ArgumentsEntryR\targuments\x12\x1a\n" +
+	"\bwarnings\x18\x10 \x03(\tR\bwarnings\x1a:\n" +
 	"\fOutputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
@@ -3192,7 +3218,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aaliases\x18\x03 \x03(\v2*.thalweg.coordinator.v1.Model.AliasesEntryR\aaliases\x1a:\n" +
 	"\fAliasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcc\x03\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe8\x03\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
 	"\n" +
@@ -3208,7 +3234,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\ametrics\x18\b \x03(\v21.thalweg.coordinator.v1.ModelVersion.MetricsEntryR\ametrics\x12!\n" +
 	"\fmodel_sha256\x18\t \x01(\tR\vmodelSha256\x12%\n" +
 	"\x0etransform_hash\x18\n" +
-	" \x01(\tR\rtransformHash\x1a:\n" +
+	" \x01(\tR\rtransformHash\x12\x1a\n" +
+	"\bwarnings\x18\v \x03(\tR\bwarnings\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"u\n" +
@@ -3304,7 +3331,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\tR\n" +
-	"checkpoint\"\xbb\x04\n" +
+	"checkpoint\"\xd7\x04\n" +
 	"\n" +
 	"TaskReport\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
@@ -3316,7 +3343,9 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aoutputs\x18\x06 \x03(\v2/.thalweg.coordinator.v1.TaskReport.OutputsEntryR\aoutputs\x12I\n" +
 	"\ametrics\x18\a \x03(\v2/.thalweg.coordinator.v1.TaskReport.MetricsEntryR\ametrics\x12F\n" +
 	"\x06counts\x18\b \x03(\v2..thalweg.coordinator.v1.TaskReport.CountsEntryR\x06counts\x12\x1a\n" +
-	"\bpartials\x18\t \x03(\tR\bpartials\x1a:\n" +
+	"\bpartials\x18\t \x03(\tR\bpartials\x12\x1a\n" +
+	"\bwarnings\x18\n" +
+	" \x03(\tR\bwarnings\x1a:\n" +
 	"\fOutputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +

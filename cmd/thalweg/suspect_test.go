@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// suspects returns rows whose label y follows x with noise; twin is made of y, and
+// same is a constant.
+func suspects(t *testing.T) []byte {
+	t.Helper()
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64},
+		{Name: "twin", Type: arrow.PrimitiveTypes.Float64}, {Name: "same", Type: arrow.PrimitiveTypes.Float64}, {Name: "y", Type: arrow.PrimitiveTypes.Int64}}, nil))
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 2000 {
+		x, y := random.NormFloat64(), int64(0)
+		if x+random.NormFloat64() > 0 {
+			y = 1
+		}
+		for i, v := range []float64{x, 14.62*float64(y) + random.Float64(), 14.62} {
+			b.Field(i).(*array.Float64Builder).Append(v)
+		}
+		b.Field(3).(*array.Int64Builder).Append(y)
+	}
+	rows := b.NewRecord()
+	defer rows.Release()
+	var out bytes.Buffer
+	w, err := dataset.NewWriter(&out, rows.Schema(), dataset.WriterConfig{})
+	if err == nil {
+		err = w.Write(rows)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// A run says in its output, in `runs show` and on the version what its owner should
+// look at. Labels of one class leave nothing to learn: the run fails.
+func TestARunSaysWhatIsSuspicious(t *testing.T) {
+	c, _ := startDev(t, t.TempDir())
+	upload(t, c, suspects(t))
+	for _, test := range []struct{ features, label, trainer, want string }{
+		{"x same", "y > 0", "", "feature same has one value in all training rows"},
+		{"x twin", "y > 0", "", "feature twin alone predicts the label (1 on 2000 rows"},
+		{"same", "y > 0", "", "the model is no better than a constant: test.log_loss is"},
+		{"same", "y > 0", "seed: 3", "and that of version 3, which it replaces, was"},
+		{"x", "y > 0", "epochs: 1, optimizer: {type: adam}", "training ended after 1 epochs, and the last one was still the best"},
+		{"x", "y > 1", "", "the label of all"},
+	} {
+		spec := "apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: suspect}\nspec:\n" +
+			"  sources: {train: {s3: {path: \"s3://lake/flights/*.parquet\"}, format: {type: parquet}}}\n  input_features:\n"
+		for name := range strings.FieldsSeq(test.features) {
+			spec += fmt.Sprintf("    - {name: %s, type: number}\n", name)
+		}
+		spec += fmt.Sprintf("  output_features: [{name: label, type: binary, expression: %q}]\n  trainer: {%s}\n", test.label, test.trainer)
+		file := t.TempDir() + "/spec.yaml"
+		put(t, file, spec)
+		text, err := command(t, c, "apply", "-f", file, "--wait")
+		if !strings.Contains(text+fmt.Sprint(err), test.want) || (err != nil) != (test.label == "y > 1") {
+			t.Errorf("%v\n%s\nwant %q", err, text, test.want)
+		}
+	}
+	for _, verb := range [][]string{{"runs", "show", "suspect-2-1"}, {"models", "list", "-o", "json"}} {
+		if text, err := command(t, c, verb...); err != nil || !strings.Contains(text, "feature twin alone predicts the label") {
+			t.Errorf("%v: %v\n%s", verb, err, text)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package metric
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Alone returns how well scores predict labels by themselves, from 0 to 1: of
+// binary labels the area under the ROC curve, whichever way round, which is 1/2 for
+// scores that say nothing; of numbers the squared correlation. Labels that are all
+// alike give 0.
+func Alone(scores, labels []float32, binary bool) float64 {
+	if binary {
+		return area(scores, labels)
+	}
+	var x, y Moments
+	var product float64
+	for i, s := range scores {
+		before := float64(s) - x.Mean
+		x.Add(float64(s))
+		y.Add(float64(labels[i]))
+		product += float64(before * (float64(labels[i]) - y.Mean))
+	}
+	if x.Squares == 0 || y.Squares == 0 {
+		return 0
+	}
+	return product * product / (x.Squares * y.Squares)
+}
+
+// area is the share of pairs of a true and a false row in which the true one has the
+// higher score, equal ones counting half; of that and the rest, the larger.
+func area(scores, labels []float32) float64 {
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
+	var trues, falses, pairs float64
+	for from := 0; from < len(order); {
+		to, t := from, 0.0
+		for ; to < len(order) && scores[order[to]] == scores[order[from]]; to++ {
+			t += float64(labels[order[to]])
+		}
+		f := float64(to-from) - t
+		pairs += t*falses + t*f/2
+		trues, falses, from = trues+t, falses+f, to
+	}
+	if trues == 0 || falses == 0 {
+		return 0
+	}
+	share := pairs / (trues * falses)
+	return max(share, 1-share)
+}

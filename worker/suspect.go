@@ -1,0 +1,114 @@
+package worker
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/worker/train"
+)
+
+// maxWarnings bounds those of one task; a run keeps 32.
+const maxWarnings = 20
+
+// warn notes what the run's owner should look at.
+func (t *Task) warn(format string, args ...any) {
+	if len(t.Report.Warnings) < maxWarnings {
+		t.Report.Warnings = append(t.Report.Warnings, fmt.Sprintf(format, args...))
+	}
+}
+
+// warnOfConstants names the features that have one value in all training rows.
+func (t *Task) warnOfConstants(transform *feature.Transform) {
+	for _, f := range transform.Features() {
+		constant := f.Number != nil && f.Number.Statistics.Count > 0 && f.Number.Statistics.Min == f.Number.Statistics.Max ||
+			f.Category != nil && f.Category.Distinct == 1
+		if constant {
+			t.warn("feature %s has one value in all training rows: the model learns nothing from it", f.Name)
+		}
+	}
+}
+
+// stillImproving warns of a training that ended too early.
+func stillImproving(r *train.Result) []string {
+	if r.Stopped != train.AllEpochsDone || r.BestEpoch != r.Epochs || len(r.Metrics) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("training ended after %d epochs, and the last one was still the best: raise trainer.epochs", r.Epochs)}
+}
+
+// leakAt is from where on a feature that predicts the label alone is suspected to
+// be made of it, on at least leakRows rows.
+const (
+	leakAt   = 0.995
+	leakRows = 100
+	// maxAlone bounds the rows of the first shard that features are tried on alone.
+	maxAlone = 20_000
+)
+
+// warnOfEvaluation says what is odd about the metrics of a split, and about
+// features that predict the label alone.
+func (t *Task) warnOfEvaluation(split string, values map[string]float64, alone map[string]alone) {
+	p, binary := values[metric.BaseRate]
+	if loss := values[metric.LogLoss]; binary && p > 0 && p < 1 && loss >= -p*math.Log(p)-(1-p)*math.Log1p(-p) {
+		t.warn("the model is no better than a constant: %s.log_loss is %.4g, that of the %s rows' base rate %.4g",
+			split, loss, split, -p*math.Log(p)-(1-p)*math.Log1p(-p))
+	}
+	if r2, ok := values[metric.R2]; ok && r2 <= 0 {
+		t.warn("the model is no better than a constant: %s.r2 is %.4g", split, r2)
+	}
+	for _, name := range slices.Sorted(maps.Keys(alone)) {
+		if a := alone[name]; a.Rows >= leakRows && a.Strength >= leakAt {
+			t.warn("feature %s alone predicts the label (%.4g on %d rows, 1 is always): is it made of the label, or known only after it?", name, a.Strength, a.Rows)
+		}
+	}
+}
+
+// alone is how well one feature predicts the label by itself: the area under the
+// curve of a binary label, whichever way round, and the squared correlation with a
+// number.
+type alone struct {
+	Strength float64 `json:"strength"`
+	Rows     int     `json:"rows"`
+}
+
+// loneFeatures gathers what features bring to rows, up to maxAlone.
+type loneFeatures struct {
+	parts  map[string][]float32
+	labels []float32
+}
+
+// observe adds the rows of a batch that have a label; valid nil: all have.
+func (l *loneFeatures) observe(parts iter.Seq2[string, []float32], labels []float32, valid []bool) {
+	var rows []int
+	for i := range labels {
+		if (valid == nil || valid[i]) && len(l.labels)+len(rows) < maxAlone {
+			rows = append(rows, i)
+		}
+	}
+	seen := false
+	for name, part := range parts {
+		seen = true
+		for _, i := range rows {
+			l.parts[name] = append(l.parts[name], part[i])
+		}
+	}
+	if !seen {
+		return
+	}
+	for _, i := range rows {
+		l.labels = append(l.labels, labels[i])
+	}
+}
+
+func (l *loneFeatures) strengths(binary bool) map[string]alone {
+	out := make(map[string]alone, len(l.parts))
+	for name, scores := range l.parts {
+		out[name] = alone{metric.Alone(scores, l.labels, binary), len(l.labels)}
+	}
+	return out
+}
