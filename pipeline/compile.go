@@ -214,6 +214,9 @@ func (c *compiler) features() {
 		if !slices.Contains(featureTypes[f.Type], t) {
 			c.found.add(path+".type", featureHint(f.Type, t), "a %s cannot be made of values of type %s", f.Type, t)
 		}
+		if _, isNumber := ToNumber(f.FillValue); isNumber && t == table.String {
+			c.found.add(path+".fill_value", "put it in quotes", "a string belongs here, not %v", f.FillValue)
+		}
 		field := path + ".name"
 		if program != nil {
 			field = path + ".expression"

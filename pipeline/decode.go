@@ -90,6 +90,10 @@ func entries(n ast.Node) (values []*ast.MappingValueNode, ok bool) {
 func (d *decoder) key(e *ast.MappingValueNode, path string) (string, bool) {
 	switch k := e.Key.(type) {
 	case *ast.StringNode:
+		if isNumber(k) {
+			d.problem(k, path, "put it in quotes", "a field's name is a string")
+			return "", false
+		}
 		return k.Value, true
 	case *ast.MergeKeyNode:
 		d.problem(k, path, "write the fields out", "merge keys are not part of the format")

@@ -2,12 +2,34 @@ package pipeline
 
 import (
 	"encoding"
+	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
+
+// plainNumber is a number in YAML's core schema, of which the library takes 1e-3
+// and those beyond 64 bits for strings; oddZeros is an integer that is octal to
+// some readers of YAML and decimal to others.
+var (
+	plainNumber = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
+	oddZeros    = regexp.MustCompile(`^[-+]?0[0-9_]+$`)
+)
+
+// isNumber reports whether a node is a number.
+func isNumber(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return true
+	case *ast.StringNode:
+		return n.Token.Type == token.StringType && plainNumber.MatchString(n.Value)
+	}
+	return false
+}
 
 // shown says what a node is, a scalar by its value unless it may be a secret.
 func (d *decoder) shown(n ast.Node) string {
@@ -24,7 +46,9 @@ func (d *decoder) shown(n ast.Node) string {
 	}
 	switch n := n.(type) {
 	case *ast.StringNode:
-		return quoteShort(n.Value)
+		if !isNumber(n) {
+			return quoteShort(n.Value)
+		}
 	case *ast.LiteralNode:
 		return quoteShort(n.Value.Value)
 	}
@@ -42,6 +66,10 @@ func quoteShort(s string) string {
 
 // scalar decodes a value that is no mapping and no list.
 func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
+	if into.Kind() != reflect.String && isNumber(n) && oddZeros.MatchString(n.GetToken().Value) {
+		d.problem(n, path, "", "write the number without a zero in front, or in quotes if it is a text: %s", d.shown(n))
+		return
+	}
 	switch into := into.Addr().Interface().(type) {
 	case *Duration:
 		d.unit(n, path, "a duration such as 200ms or 1m", into)
@@ -74,7 +102,13 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 		}
 		d.wrong(n, path, "a number belongs here")
 	case reflect.Interface:
-		if v, ok := anyScalar(n); ok {
+		v, ok := anyScalar(n)
+		_, whole := n.(*ast.IntegerNode)
+		if text := fmt.Sprint(v); whole && n.GetToken().Value != text {
+			d.problem(n, path, "", "write %s, or put it in quotes if it is a text: %s", text, d.shown(n))
+			return
+		}
+		if ok {
 			into.Set(reflect.ValueOf(v))
 			return
 		}
@@ -88,15 +122,17 @@ func (d *decoder) wrong(n ast.Node, path, want string) {
 }
 
 func (d *decoder) text(n ast.Node, path string, into reflect.Value) {
+	_, isBool := n.(*ast.BoolNode)
+	if isBool || isNumber(n) {
+		d.problem(n, path, "put it in quotes", "a string belongs here, not %s", d.shown(n))
+		return
+	}
 	switch n := n.(type) {
 	case *ast.StringNode:
 		into.SetString(n.Value)
 		return
 	case *ast.LiteralNode:
 		into.SetString(n.Value.Value)
-		return
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		d.problem(n, path, "put it in quotes", "a string belongs here, not %s", d.shown(n))
 		return
 	}
 	d.wrong(n, path, "a string belongs here")
@@ -149,6 +185,10 @@ func number(n ast.Node) (float64, bool) {
 func anyScalar(n ast.Node) (any, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
+		if isNumber(n) {
+			v, err := strconv.ParseFloat(n.Value, 64)
+			return v, err == nil
+		}
 		return n.Value, true
 	case *ast.LiteralNode:
 		return n.Value.Value, true

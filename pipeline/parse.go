@@ -54,6 +54,7 @@ func ParseAndCompile(catalog Catalog, file string, data []byte, input table.Sche
 func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
 	s := &Spec{catalog: catalog, source: &source{file: file, values: make(map[string]position)}}
 	found := &diagnostics{source: s.source, catalog: catalog, checkSyntax: true}
+	data = WithoutMark(data)
 	if root := document(data, "spec", found); root != nil {
 		s.source.lines = strings.Split(string(data), "\n")
 		d := &decoder{source: s.source, found: found}
@@ -71,11 +72,15 @@ func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
 func DecodeFile(what, file string, data []byte, into any) error {
 	at := &source{file: file, values: make(map[string]position)}
 	found := &diagnostics{source: at}
-	if root := document(data, what, found); root != nil {
+	if root := document(WithoutMark(data), what, found); root != nil {
 		(&decoder{source: at, found: found, secret: true}).value(root, "", reflect.ValueOf(into).Elem())
 	}
 	return found.err()
 }
+
+// WithoutMark returns a text from outside without the byte order mark that some
+// editors put before UTF-8.
+func WithoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\ufeff")) }
 
 // document returns the root of the one YAML document of a text, which is called
 // what, or nil and a diagnostic.
@@ -89,6 +94,8 @@ func document(data []byte, what string, found *diagnostics) (root ast.Node) {
 		return fail(position{}, "the %s has %d bytes, at most %d are read", what, len(data), MaxSpecBytes)
 	case bytes.Count(data, []byte{'\n'}) > MaxSpecLines:
 		return fail(position{}, "the %s has more than %d lines", what, MaxSpecLines)
+	case bytes.HasPrefix(data, []byte{0xff, 0xfe}), bytes.HasPrefix(data, []byte{0xfe, 0xff}):
+		return fail(position{}, "the %s is UTF-16: save it as UTF-8", what)
 	case !utf8.Valid(data):
 		return fail(position{}, "the %s is not valid UTF-8", what)
 	case bytes.ContainsRune(data, 0):

@@ -192,6 +192,9 @@ func (o FeatureOptions) check(at Place, kind string) {
 		if o.Normalization != "" {
 			at.Problem("normalization", "", "a category has no normalization")
 		}
+		if _, isFloat := o.FillValue.(float64); isFloat {
+			at.Problem("fill_value", "put it in quotes", "a string or a whole number belongs here, not %v", o.FillValue)
+		}
 		return
 	}
 	switch o.FillValue.(type) {

@@ -40,7 +40,7 @@ type Config struct {
 	TLS  *tls.Config // nil: plain text
 	SASL SASL        // zero: no authentication
 
-	// IsolationLevel is ReadUncommitted (the default) or ReadCommitted. Control
+	// IsolationLevel is ReadUncommitted or ReadCommitted (the default). Control
 	// records are never events with either.
 	IsolationLevel string
 
@@ -93,7 +93,7 @@ func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 func (c Config) withDefaults() Config {
 	c.ClientID = cmp.Or(c.ClientID, "thalweg")
-	c.IsolationLevel = cmp.Or(c.IsolationLevel, ReadUncommitted)
+	c.IsolationLevel = cmp.Or(c.IsolationLevel, ReadCommitted)
 	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
 	c.MetadataTTL = cmp.Or(c.MetadataTTL, 2*time.Second)

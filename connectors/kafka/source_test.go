@@ -109,7 +109,7 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 }
 
 func TestControlRecordsAreNotEvents(t *testing.T) {
-	for _, level := range []string{kafka.ReadUncommitted, kafka.ReadCommitted} {
+	for _, level := range []string{kafka.ReadUncommitted, kafka.ReadCommitted, ""} {
 		t.Run(level, func(t *testing.T) {
 			c := newCluster(t, 1)
 			cl := newFranz(t, c, kgo.TransactionalID("tx"))
@@ -131,7 +131,7 @@ func TestControlRecordsAreNotEvents(t *testing.T) {
 			cfg := config(c)
 			cfg.IsolationLevel = level
 			want := []event{{0, "a"}, {1, "b"}, {3, "dropped"}, {4, "dropped too"}, {6, "c"}, {8, "plain"}}
-			if level == kafka.ReadCommitted {
+			if level != kafka.ReadUncommitted { // the default too
 				want = slices.DeleteFunc(want, func(e event) bool { return strings.HasPrefix(e.Value, "dropped") })
 			}
 			for from := range int64(9) {

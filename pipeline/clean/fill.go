@@ -59,7 +59,11 @@ func (s *Fill) Bind(at *pipeline.Columns) pipeline.Op {
 			continue
 		}
 		if _, holds := op.constants[column.Type]; !holds && op.constants != nil {
-			at.Problem("value", "", "column %s is %s, which cannot hold %v", name, column.Type, s.Value)
+			hint := ""
+			if column.Type == table.String {
+				hint = "put it in quotes"
+			}
+			at.Problem("value", hint, "column %s is %s, which cannot hold %v", name, column.Type, s.Value)
 			return nil
 		}
 		if op.constants != nil {
@@ -85,8 +89,7 @@ type fill struct {
 }
 
 // constants returns a YAML scalar in the form of each type that can hold it
-// exactly; a number or bool may stand for the string that it is written as, but
-// not the other way round.
+// exactly; a bool may stand for the string that it is written as.
 func constants(v any, zone *time.Location) map[table.Type]any {
 	out := make(map[table.Type]any)
 	switch v := v.(type) {
@@ -107,11 +110,8 @@ func constants(v any, zone *time.Location) map[table.Type]any {
 		return constants(float64(v), zone)
 	case int64:
 		out[table.Int64], out[table.Float64] = v, float64(v)
-		out[table.String], _ = intToText(v)
 	case float64:
-		if text, ok := table.AppendFloat(nil, v); ok {
-			out[table.Float64], out[table.String] = v, string(text)
-		}
+		out[table.Float64] = v
 		if i, ok := floatToInt(v); ok {
 			out[table.Int64] = i
 		}

@@ -16,7 +16,6 @@ func TestFillPutsTheConstantWhereAValueIsMissing(t *testing.T) {
 	}{
 		{table.String, "<MISSING>", "JFK", "<MISSING>"},
 		{table.String, "JFK", "JFK", "JFK"},
-		{table.String, 12, "JFK", "12"},
 		{table.Int64, -1, int64(4), int64(-1)},
 		{table.Int64, uint64(7), int64(4), int64(7)},
 		{table.Int64, 2.0, int64(4), int64(2)},

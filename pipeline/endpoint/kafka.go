@@ -12,9 +12,9 @@ var kafkaSource string
 // KafkaSource is a topic of Kafka.
 type KafkaSource struct {
 	pipeline.StreamOptions `yaml:",inline" json:",inline"`
-	// IsolationLevel says whether events of aborted transactions count. Default
-	// read_uncommitted, as of Kafka's own consumers.
-	IsolationLevel string `yaml:"isolation_level,omitempty" json:"isolation_level,omitempty" jsonschema:"enum=read_uncommitted,enum=read_committed" default:"read_uncommitted"`
+	// IsolationLevel says whether events of open and aborted transactions count.
+	// Default read_committed: an event that its producer took back is no row.
+	IsolationLevel string `yaml:"isolation_level,omitempty" json:"isolation_level,omitempty" jsonschema:"enum=read_uncommitted,enum=read_committed" default:"read_committed"`
 }
 
 // KafkaDeadLetters is a topic of Kafka that gets dead letters.

@@ -143,7 +143,7 @@ func parseAvro(texts ...string) (t *avroType, err error) {
 		if nesting(text) > maxSchemaNesting {
 			return nil, fmt.Errorf("the schema nests deeper than %d levels", maxSchemaNesting)
 		}
-		if schema, err = cache.Parse(text); err != nil {
+		if schema, err = cache.Parse(strings.TrimPrefix(text, "\ufeff")); err != nil {
 			return nil, fmt.Errorf("the schema cannot be read: %w", err)
 		}
 	}
