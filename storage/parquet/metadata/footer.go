@@ -74,14 +74,6 @@ type Chunk struct {
 	Values int64 // nulls included
 	// Offset and Size are where its pages lie in the file.
 	Offset, Size int64
-	// Stats are what the file says of its values, which nobody has checked.
-	Stats Stats
-}
-
-// Stats are statistics of the values of a chunk.
-type Stats struct {
-	Nulls    int64  // -1: not known
-	Min, Max []byte // as PLAIN has them; nil: not known
 }
 
 // ParseFooter parses and checks the footer of a file of the given size.
@@ -131,13 +123,11 @@ func (d *decoder) rowGroup() rawGroup {
 }
 
 func (d *decoder) chunk() rawChunk {
-	c := rawChunk{physical: -1, Chunk: Chunk{Codec: -1, Values: -1, Size: -1, Offset: -1, Stats: Stats{Nulls: -1}}}
-	// The two deprecated statistics have no defined order of values.
-	stats := structure(func() { d.fields([]any{3: &c.Stats.Nulls, 5: &c.Stats.Max, 6: &c.Stats.Min}) })
+	c := rawChunk{physical: -1, Chunk: Chunk{Codec: -1, Values: -1, Size: -1, Offset: -1}}
 	meta := structure(func() {
 		c.present = true
 		d.fields([]any{1: (*int32)(&c.physical), 4: (*int32)(&c.Codec), 5: &c.Values, 7: &c.Size,
-			9: &c.Offset, 11: &c.dictOffset, 12: stats})
+			9: &c.Offset, 11: &c.dictOffset})
 	})
 	encrypted := structure(func() {
 		c.encrypted = true
@@ -198,7 +188,7 @@ func (c *rawChunk) check(leaf *Node, rows, fileSize int64) error {
 		return fmt.Errorf("%d values in %d rows, at least one each is there", c.Values, rows)
 	}
 	if c.Values == 0 { // where no values lie may be anything
-		c.Chunk = Chunk{Codec: c.Codec, Stats: Stats{Nulls: c.Stats.Nulls}}
+		c.Chunk = Chunk{Codec: c.Codec}
 		return nil
 	}
 	// Writers that have a dictionary page but no offset of it (or zero) put it

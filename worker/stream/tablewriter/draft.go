@@ -6,9 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -84,67 +81,16 @@ func uuid(hex string) string {
 	return fmt.Sprintf("%s-%s-%s-%s-%s", b[:8], b[8:12], b[12:16], b[16:20], b[20:])
 }
 
-// fileOf returns what a table says of a file with the given footer.
+// fileOf returns what a table says of a file with the given footer. Of its
+// statistics that is the rows alone: a reader may take a column that lacks bounds
+// where others have them for one that no filter matches, and floats, in whose
+// bounds NaNs have no place, cannot have any.
 func fileOf(s *dataset.Summary) (*file, error) {
 	schema, err := delta.SchemaOf(s.Schema)
 	if err != nil {
 		return nil, err
 	}
-	stats := fileStats{NumRecords: s.Rows, MinValues: map[string]any{}, MaxValues: map[string]any{}, NullCount: map[string]int64{}}
-	for i, c := range s.Columns {
-		f := s.Schema.Field(i)
-		if c.Nulls >= 0 {
-			stats.NullCount[f.Name] = c.Nulls
-		}
-		if least, greatest, ok := bounds(f.Type, c.Min, c.Max); ok {
-			stats.MinValues[f.Name], stats.MaxValues[f.Name] = least, greatest
-		}
-	}
-	text, err := json.Marshal(stats)
-	if err != nil {
-		return nil, &thalweg.Error{Op: "describe file", Err: err}
-	}
-	return &file{schema: schema, stats: string(text)}, nil
-}
-
-// fileStats are the statistics of a file, as the protocol spells them.
-type fileStats struct {
-	NumRecords int64            `json:"numRecords"`
-	MinValues  map[string]any   `json:"minValues"`
-	MaxValues  map[string]any   `json:"maxValues"`
-	NullCount  map[string]int64 `json:"nullCount"`
-}
-
-// maxStatText is the bytes of a string that is kept whole as a bound. A longer
-// one is left out: readers differ in how they cut.
-const maxStatText = 32
-
-// bounds returns the least and the greatest value of a column as statistics
-// spell them. Of timestamps they have milliseconds, the greatest rounded up: the
-// protocol cuts both, and not every reader allows for that.
-func bounds(t arrow.DataType, least, greatest any) (low, high any, ok bool) {
-	if least == nil || greatest == nil {
-		return nil, nil, false
-	}
-	if t, timestamp := t.(*arrow.TimestampType); timestamp {
-		a, okA := least.(int64)
-		b, okB := greatest.(int64)
-		if !okA || !okB || t.Unit != arrow.Microsecond {
-			return nil, nil, false
-		}
-		from := time.UnixMicro(a).UTC().Truncate(time.Millisecond)
-		to := time.UnixMicro(b + 999).UTC().Truncate(time.Millisecond)
-		if from.Year() < 1 || to.Year() > 9999 {
-			return nil, nil, false
-		}
-		const layout = "2006-01-02T15:04:05.000Z"
-		return from.Format(layout), to.Format(layout), true
-	}
-	if a, text := least.(string); text {
-		b, _ := greatest.(string)
-		return a, b, len(a) <= maxStatText && len(b) <= maxStatText
-	}
-	return least, greatest, true
+	return &file{schema: schema, stats: fmt.Sprintf(`{"numRecords":%d}`, s.Rows)}, nil
 }
 
 // rowsOf returns the number of rows that statistics tell, 0 if they do not.

@@ -50,7 +50,7 @@ func slotOf(e commitlog.Entry) slot {
 // file is an object of rows as its footer describes it.
 type file struct {
 	schema delta.Schema
-	stats  string // JSON
+	stats  string // the protocol's, as JSON
 }
 
 // found is what an inspection learned of an object: a file, or why not.

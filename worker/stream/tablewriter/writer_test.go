@@ -39,9 +39,10 @@ func TestFinishedSlotsAreInTheTable(t *testing.T) {
 		}
 	}
 	s, files := tableOf(t, b, flights)
-	if want := `{"numRecords":10,"minValues":{"_offset":1,"_scored_at":"1970-01-01T00:00:00.001Z","origin":"x0"},"maxValues":{"_offset":10,` +
-		`"_scored_at":"1970-01-01T00:00:00.011Z","origin":"x2"},"nullCount":{"_offset":0,"_scored_at":0,"origin":0}}`; files[0].Stats != want {
-		t.Errorf("statistics %s, want %s", files[0].Stats, want)
+	// A reader may pass over a file whose statistics have bounds of some columns when
+	// a filter asks for another one.
+	if want := `{"numRecords":10}`; files[0].Stats != want {
+		t.Errorf("statistics %s, want %s: of every column or none", files[0].Stats, want)
 	}
 	if got := s.Schema.String(); !strings.Contains(got, `{"name":"_scored_at","type":"timestamp","nullable":true`) {
 		t.Errorf("schema %s", got)
