@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -287,21 +288,33 @@ func (c *compiler) outputColumns() {
 	if c.spec.Spec.Scoring == nil {
 		return
 	}
+	const path, leaveOut = "spec.scoring", "leave the column out: list the others in spec.schema.columns"
+	names := make(map[string]string, len(c.scoring.schema.Columns)) // by how readers of tables tell them apart
+	for name := range c.scoring.schema.Names() {
+		folded := strings.ToLower(name)
+		if other, taken := names[folded]; taken {
+			c.found.add(path, leaveOut, "columns %s and %s differ in case only: readers of tables do not tell them apart", other, name)
+		}
+		names[folded] = name
+	}
 	for _, added := range OutputColumns(c.plan.Label.Type) {
-		if _, _, taken := c.scoring.schema.Lookup(added.Name); taken {
-			c.found.add("spec.scoring", "leave the column out: list the others in spec.schema.columns",
-				"scored rows have a column %s of their own", added.Name)
+		switch name, taken := names[strings.ToLower(added.Name)]; {
+		case taken && name == added.Name:
+			c.found.add(path, leaveOut, "scored rows have a column %s of their own", name)
+		case taken:
+			c.found.add(path, leaveOut, "scored rows have a column %s of their own, and column %s differs from it in case only", added.Name, name)
 		}
 	}
-	c.partition()
+	c.partition(names)
 }
 
 // partitionName are the columns that rows can be partitioned by: directories
 // have the name.
 var partitionName = regexp.MustCompile(`^_?[a-zA-Z][a-zA-Z0-9_]{0,99}$`)
 
-// partition checks that scored rows can be partitioned as the sink wants it.
-func (c *compiler) partition() {
+// partition checks that scored rows can be partitioned as the sink wants it. names
+// are those of the user's columns, by their lower case.
+func (c *compiler) partition(names map[string]string) {
 	by := c.spec.Spec.Scoring.Sink.PartitionBy
 	if len(by) == 0 {
 		return
@@ -317,8 +330,8 @@ func (c *compiler) partition() {
 	case !partitionName.MatchString(by[0]):
 		c.found.add(path, "derive a column of another name", "column %.60q cannot name directories: letters, digits and underscores can", by[0])
 	}
-	if _, _, taken := rows.Lookup(PartitionColumn(by[0])); taken {
-		c.found.add(path, "give that column another name", "partitioning makes a column %s, and scored rows have one", PartitionColumn(by[0]))
+	if name, taken := names[strings.ToLower(PartitionColumn(by[0]))]; taken {
+		c.found.add(path, "give that column another name", "partitioning makes a column %s, and scored rows have %s", PartitionColumn(by[0]), name)
 	}
 }
 

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"encoding"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,6 +146,25 @@ func TestDeclaredColumnsReplaceThoseOfTheData(t *testing.T) {
 	if diff := cmp.Diff(want.Columns[1:], p.ScoringInput.Columns); diff != "" {
 		t.Errorf("scoring input (-want +got):\n%s", diff)
 	}
+}
+
+func TestColumnsOfTheDataThatDifferInCaseAreRefusedByName(t *testing.T) {
+	columns := slices.Clone(flightColumns.Columns)
+	for _, name := range []string{"Origin", "_Offset", "PREDICTION"} {
+		columns = append(columns, table.Column{Name: name, Type: table.Float64, Nullable: true})
+	}
+	data := table.Schema{Columns: columns}
+	_, err := pipeline.Compile(edited(t), data)
+	for _, want := range []string{"columns origin and Origin differ in case only", "column _offset of their own, and column _Offset differs from it in case only",
+		"column prediction of their own, and column PREDICTION differs"} {
+		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	// Rows that are not scored are in no table.
+	spec := edited(t)
+	spec.Spec.Scoring = nil
+	compile(t, spec, data)
 }
 
 func TestAColumnThatTheDataLacksGetsTheNearestName(t *testing.T) {

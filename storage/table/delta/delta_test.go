@@ -281,6 +281,16 @@ func TestSchemaGrowsByColumnsAndRefusesATypeByName(t *testing.T) {
 	if !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), "column _offset") {
 		t.Errorf("got %v, want Conflict naming the column", err)
 	}
+	for _, file := range []delta.Schema{
+		{{Name: "Origin", Type: delta.String, Nullable: true}},
+		{{Name: "DAY", Type: delta.Date, Nullable: true}},
+		{{Name: "b", Type: delta.Long, Nullable: true}, {Name: "B", Type: delta.Long, Nullable: true}},
+	} {
+		name := file[len(file)-1].Name
+		if _, _, err := rowSchema.With(file, 1); !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), "column "+name+": it differs from column "+strings.ToLower(name)) {
+			t.Errorf("got %v, want Conflict naming %s and the other", err, name)
+		}
+	}
 	parsed, err := delta.ParseSchema(got.String())
 	if err != nil || parsed.String() != got.String() {
 		t.Errorf("parsed to %v, %v", parsed, err)

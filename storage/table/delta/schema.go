@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -135,17 +136,24 @@ func typeOf(t arrow.DataType) (FieldType, bool) {
 // With returns the schema that has s's columns and those of file, and whether
 // that is another than s. A column that file lacks stays (its rows are null
 // there); one that s lacks is added before the partition columns, which come
-// last. A column of another type is refused by name: every reader would fail
-// on it.
+// last. A column of another type, and one whose name differs from another's in
+// case only, is refused by name: every reader would fail on it.
 func (s Schema) With(file Schema, partitions int) (Schema, bool, error) {
 	have := make(map[string]FieldType, len(s))
+	folded := make(map[string]string, len(s)) // names, by their lower case
 	for _, f := range s {
-		have[f.Name] = f.Type
+		have[f.Name], folded[strings.ToLower(f.Name)] = f.Type, f.Name
 	}
 	var added Schema
 	for _, f := range file {
 		switch t, ok := have[f.Name]; {
 		case !ok:
+			if other, taken := folded[strings.ToLower(f.Name)]; taken {
+				return nil, false, &thalweg.Error{Op: "evolve table schema", Kind: thalweg.Conflict, Subject: "column " + f.Name,
+					Err:  fmt.Errorf("it differs from column %s in case only, which readers do not tell apart", other),
+					Hint: "name one of them otherwise, or give the pipeline a new sink path"}
+			}
+			have[f.Name], folded[strings.ToLower(f.Name)] = f.Type, f.Name
 			added = append(added, f)
 		case t != f.Type:
 			return nil, false, &thalweg.Error{Op: "evolve table schema", Kind: thalweg.Conflict, Subject: "column " + f.Name,

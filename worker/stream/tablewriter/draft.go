@@ -35,7 +35,6 @@ func (d *draft) admit(partitionBy, key string, file delta.Schema) (map[string]*s
 	}
 	if !d.begun {
 		d.begun, d.changed, d.partitions = true, true, partitions
-		d.schema = slices.Clone(file)
 		for _, name := range partitions {
 			d.schema = append(d.schema, delta.Field{Name: name, Type: delta.Date, Nullable: true})
 		}

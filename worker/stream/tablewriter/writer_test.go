@@ -99,6 +99,22 @@ func TestSlotsOfManyDaysHaveTheirDays(t *testing.T) {
 	}
 }
 
+func TestColumnsThatDifferInCaseAreRefusedInTheFirstFileToo(t *testing.T) {
+	b := memory.New()
+	a := newAuthor(t, b, flights, 1)
+	number := arrow.Field{Name: "Weather", Type: arrow.PrimitiveTypes.Float64, Nullable: true}
+	same := number
+	same.Name = "weather"
+	a.body = func(_ int, from, to int64) ([]byte, int64) { return parquetFile(t, from, to, number, same), to - from }
+	a.slot(5)
+	w := start(t, b, Config{}, flights)
+	w.Finished(flights, 1)
+	status := w.wait(flights, func(s SourceStatus) bool { return s.Message != "" })
+	if !strings.Contains(status.Message, "column weather") || !strings.Contains(status.Message, "it differs from column Weather in case only") {
+		t.Errorf("message %q", status.Message)
+	}
+}
+
 func TestColumnsAreAddedAndATypeIsRefusedByName(t *testing.T) {
 	b := memory.New()
 	a := newAuthor(t, b, flights, 1)
