@@ -56,6 +56,9 @@ type Config struct {
 	// LeaderWait is how long a request waits for a leader to be known, default
 	// 3 s: longer than an election, shorter than a client's patience with one node.
 	LeaderWait time.Duration
+	// BodyTimeout is how long the body of a request may take to arrive, default
+	// 30 s: what the longest takes at 1 MB/s.
+	BodyTimeout time.Duration
 
 	// Raft is raft's timing.
 	Raft raftnode.Timing
@@ -64,6 +67,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 5*time.Second)
 	c.LeaderWait = cmp.Or(c.LeaderWait, 3*time.Second)
+	c.BodyTimeout = cmp.Or(c.BodyTimeout, 30*time.Second)
 	c.APIListen = cmp.Or(c.APIListen, c.peer(c.ID).API)
 	c.RaftListen = cmp.Or(c.RaftListen, c.peer(c.ID).Raft)
 	return c

@@ -41,6 +41,7 @@ type Coordinator struct {
 	// lead is the leadership under way, nil on a follower.
 	lead     atomic.Pointer[leadership]
 	parked   atomic.Int64
+	reading  chan struct{} // has an element while a spec is read
 	stopping chan struct{}
 	serving  chan struct{}
 }
@@ -53,6 +54,7 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	c := &Coordinator{
 		cfg: cfg.withDefaults(), log: log.With(keyNode, cfg.ID),
 		changes: new(broadcast.Notifier), stopping: make(chan struct{}), serving: make(chan struct{}),
+		reading: make(chan struct{}, 1),
 	}
 	c.replica = newReplica(c.changes)
 	c.metrics = newMetrics(c)

@@ -12,8 +12,8 @@ import (
 
 // Apply accepts a spec: a changed one becomes the next generation, and starts a
 // run where it changes what versions are trained from.
-func (s *service) Apply(_ context.Context, req *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
-	cmd, err := s.c.parseSpec(req.File, req.Spec)
+func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
+	cmd, err := s.c.parseSpec(ctx, req.File, req.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -32,14 +32,14 @@ func (s *service) Apply(_ context.Context, req *apiv1.ApplyRequest) (*apiv1.Appl
 // parseSpec reads a user's spec and returns the command that accepts it: the
 // spec rendered with every default, and what the state needs of it. Errors are
 // Invalid and list everything that is wrong.
-func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
+func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.ApplySpec, error) {
 	refused := func(kind thalweg.Kind, err error) error {
 		return &thalweg.Error{Op: "apply spec", Kind: kind, Err: err} // diagnostics name the file
 	}
 	if len(text) > state.MaxSpecBytes {
 		return nil, refused(thalweg.Exhausted, fmt.Errorf("%s: %d bytes, at most %d", file, len(text), state.MaxSpecBytes))
 	}
-	spec, err := pipeline.Parse(c.cfg.SpecCatalog, file, []byte(text))
+	spec, err := c.readSpec(ctx, file, text)
 	if err != nil {
 		return nil, refused(thalweg.KindOf(err), err)
 	}
@@ -61,4 +61,18 @@ func (c *Coordinator) parseSpec(file, text string) (*state.ApplySpec, error) {
 		cmd.Topic = events.Topic
 	}
 	return cmd, nil
+}
+
+// readSpec parses a spec. One is read at a time, so that callers take no more than
+// one core from what a leader has to do; who leaves meanwhile is not served.
+func (c *Coordinator) readSpec(ctx context.Context, file, text string) (*pipeline.Spec, error) {
+	select {
+	case c.reading <- struct{}{}:
+		defer func() { <-c.reading }()
+	case <-ctx.Done():
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, &thalweg.Error{Op: "read spec", Kind: thalweg.Canceled, Subject: file, Err: err}
+	}
+	return pipeline.Parse(c.cfg.SpecCatalog, file, []byte(text))
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // StartRun starts another run of a pipeline's newest generation, or a job.
-func (s *service) StartRun(_ context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
 	cmd := &state.StartRun{Pipeline: thalweg.PipelineName(req.Pipeline), Verb: req.Verb, Arguments: req.Arguments}
 	var text string
 	err := s.c.read(func(st *state.State) {
@@ -20,7 +20,7 @@ func (s *service) StartRun(_ context.Context, req *apiv1.StartRunRequest) (*apiv
 	})
 	if err == nil && text != "" {
 		var spec *pipeline.Spec
-		if spec, err = pipeline.Parse(s.c.cfg.SpecCatalog, "", []byte(text)); err == nil {
+		if spec, err = s.c.readSpec(ctx, "", text); err == nil {
 			cmd.Stages, err = s.c.cfg.Stages(spec, cmd.Verb, cmd.Arguments)
 		}
 	}

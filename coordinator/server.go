@@ -55,6 +55,7 @@ func (c *Coordinator) newServer() *http.Server {
 	server := &http.Server{
 		Handler:           http.MaxBytesHandler(mux, api.MaxMessageBytes),
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       c.cfg.BodyTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),

@@ -16,8 +16,8 @@ import (
 
 // Compile binds a spec to the schema of its training data: it resolves columns
 // and types in both phases, compiles expressions, and refuses a feature that
-// reaches a column which the label reads. Everything wrong is reported at once,
-// as a *SpecError with the places in the text.
+// reaches a column which the label reads. What is wrong is reported at once, as
+// Parse does it, as a *SpecError with the places in the text.
 func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c := &compiler{spec: s, found: &diagnostics{source: s.source, catalog: s.catalog}, plan: &Plan{Spec: s}, required: make(map[string]bool)}
 	zone, err := time.LoadLocation(s.Spec.Schema.Timezone)
@@ -28,7 +28,9 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.plan.Input = c.input(input)
 	c.training, c.scoring = newStage(InTraining, c.plan.Input), newStage(InScoring, c.plan.Input)
 	for i := range s.Spec.Preprocessing.Clean {
-		c.step(i)
+		if c.step(i); c.found.full() {
+			return nil, c.found.err()
+		}
 	}
 	c.plan.Cleaned = c.training.schema
 	c.split()
@@ -204,6 +206,9 @@ var featureTypes = map[string][]table.Type{
 
 func (c *compiler) features() {
 	for i, f := range c.spec.Spec.InputFeatures {
+		if c.found.full() {
+			return
+		}
 		path := fmt.Sprintf("spec.input_features[%d]", i)
 		column, program, t, reads := c.value(path, f.Name, f.Expression)
 		if t == "" {

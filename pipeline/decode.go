@@ -103,7 +103,8 @@ func (d *decoder) key(e *ast.MappingValueNode, path string) (string, bool) {
 	return "", false
 }
 
-// mapping yields the fields of a mapping by name; what is none is a problem.
+// mapping yields the fields of a mapping by name, until there are too many
+// diagnostics; what is none is a problem.
 func (d *decoder) mapping(n ast.Node, path string) iter.Seq2[string, *ast.MappingValueNode] {
 	return func(yield func(string, *ast.MappingValueNode) bool) {
 		values, ok := entries(n)
@@ -111,6 +112,9 @@ func (d *decoder) mapping(n ast.Node, path string) iter.Seq2[string, *ast.Mappin
 			d.wrong(n, path, "a mapping belongs here")
 		}
 		for _, e := range values {
+			if d.found.full() {
+				return
+			}
 			if name, ok := d.key(e, path); ok && !yield(name, e) {
 				return
 			}
@@ -268,6 +272,9 @@ func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(items.Values), len(items.Values)))
 	for i, item := range items.Values {
+		if d.found.full() {
+			return
+		}
 		d.value(item, fmt.Sprintf("%s[%d]", path, i), into.Index(i))
 	}
 }

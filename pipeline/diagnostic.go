@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/expression"
 )
 
-// maxDiagnostics bounds how many diagnostics one error carries: more help
+// maxDiagnostics is how many diagnostics end the reading of a spec: more help
 // nobody.
 const maxDiagnostics = 100
 
@@ -59,8 +60,8 @@ func (d Diagnostic) String() string {
 // is, else Invalid.
 type SpecError struct {
 	Diagnostics []Diagnostic
-	// Omitted counts diagnostics beyond the bound.
-	Omitted int
+	// More says that there were so many that the rest was not looked at.
+	More bool
 }
 
 // Error returns one line per diagnostic.
@@ -69,8 +70,8 @@ func (e *SpecError) Error() string {
 	for _, d := range e.Diagnostics {
 		lines = append(lines, d.String())
 	}
-	if e.Omitted > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more", e.Omitted))
+	if e.More {
+		lines = append(lines, "reading stopped here: mend these first")
 	}
 	return strings.Join(lines, "\n")
 }
@@ -91,6 +92,8 @@ type diagnostics struct {
 	catalog Catalog
 	source  *source
 	list    []Diagnostic
+	// noted has the paths of list, true, and all that these are in, false.
+	noted map[string]bool
 	// checkSyntax says that expressions are not compiled after this, so that their
 	// syntax is checked now; syntax counts the diagnostics that come of it.
 	checkSyntax bool
@@ -111,7 +114,22 @@ func (d *diagnostics) refuse(path, hint, what string) {
 	d.addAt(d.source.position(path), path, thalweg.Unsupported, hint, what+"not supported")
 }
 
+// full reports whether there are so many diagnostics that no more are looked for.
+func (d *diagnostics) full() bool { return len(d.list) >= maxDiagnostics }
+
 func (d *diagnostics) addAt(at position, path string, kind thalweg.Kind, hint, message string) {
+	if d.full() {
+		return
+	}
+	if d.noted == nil {
+		d.noted = make(map[string]bool)
+	}
+	for outer := range around(path) {
+		if !d.noted[outer] {
+			d.noted[outer] = false
+		}
+	}
+	d.noted[path] = true
 	d.list = append(d.list, Diagnostic{File: d.source.file, Line: at.line, Column: at.column, Path: path,
 		Message: message, Hint: hint, Kind: kind})
 }
@@ -129,16 +147,28 @@ func (d *diagnostics) addExpression(path, text string, err error) {
 // covers reports whether there is a diagnostic of path, of something in it or
 // of something that it is in: then its value is not what the user wrote.
 func (d *diagnostics) covers(path string) bool {
-	return slices.ContainsFunc(d.list, func(x Diagnostic) bool { return within(path, x.Path) || within(x.Path, path) })
+	if _, ok := d.noted[path]; ok || len(d.list) == 0 {
+		return ok
+	}
+	for outer := range around(path) {
+		if d.noted[outer] {
+			return true
+		}
+	}
+	return false
 }
 
-// within reports whether path is outer or lies in it; all lies in the root.
-func within(path, outer string) bool {
-	if outer == "" {
-		return true
+// around yields what the field at path is in, from the inside out; the root is
+// "".
+func around(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for path != "" {
+			path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+			if !yield(path) {
+				return
+			}
+		}
 	}
-	rest, ok := strings.CutPrefix(path, outer)
-	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // err returns the diagnostics as an error, nil where there are none.
@@ -146,13 +176,9 @@ func (d *diagnostics) err() error {
 	if len(d.list) == 0 {
 		return nil
 	}
+	more := d.full()
 	slices.SortStableFunc(d.list, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	list := slices.Compact(d.list)
-	e := &SpecError{Diagnostics: list}
-	if len(list) > maxDiagnostics {
-		e.Diagnostics, e.Omitted = list[:maxDiagnostics], len(list)-maxDiagnostics
-	}
-	return e
+	return &SpecError{Diagnostics: slices.Compact(d.list), More: more}
 }

@@ -30,7 +30,7 @@ const (
 // Parse reads a spec that chooses from a catalog: YAML of one document,
 // strictly. Unknown and repeated fields, wrong types, values that are not
 // allowed, expressions that cannot be parsed and fields that this build cannot
-// fulfil are all reported at once, as a *SpecError; file names the text in it and
+// fulfil are reported at once, up to 100, as a *SpecError; file names the text in it and
 // may be empty. The spec returned is valid and has every default filled in.
 func Parse(catalog Catalog, file string, data []byte) (*Spec, error) {
 	s, found := parse(catalog, file, data)
@@ -44,7 +44,7 @@ func Parse(catalog Catalog, file string, data []byte) (*Spec, error) {
 // with the text, what is wrong with columns and types is reported with them.
 func ParseAndCompile(catalog Catalog, file string, data []byte, input table.Schema) (*Plan, error) {
 	s, found := parse(catalog, file, data)
-	if len(found.list) > found.syntax {
+	if len(found.list) > found.syntax || found.full() {
 		return nil, found.err()
 	}
 	return Compile(s, input)
@@ -59,6 +59,9 @@ func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
 		s.source.lines = strings.Split(string(data), "\n")
 		d := &decoder{source: s.source, found: found}
 		d.value(root, "", reflect.ValueOf(s).Elem())
+		if found.full() {
+			return s, found
+		}
 		s.fillDefaults(found)
 		checkRules(reflect.ValueOf(s).Elem(), Place{found: found})
 	}

@@ -24,16 +24,15 @@ func (s *source) has(path string) bool {
 
 // position returns where the field at path, or else what it is in, stands.
 func (s *source) position(path string) position {
-	for {
-		if at, ok := s.values[path]; ok {
+	if at, ok := s.values[path]; ok {
+		return at
+	}
+	for outer := range around(path) {
+		if at, ok := s.values[outer]; ok && outer != "" {
 			return at
 		}
-		cut := strings.LastIndexAny(path, ".[")
-		if cut < 0 {
-			return position{line: 1, column: 1}
-		}
-		path = path[:cut]
 	}
+	return position{line: 1, column: 1}
 }
 
 // inside returns the position of a character of the string at path: exact
