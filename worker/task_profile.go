@@ -40,6 +40,9 @@ func runProfile(ctx context.Context, t *Task) error {
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))
 	t.Report.Counts["rows"] = manifest.Rows
+	if manifest.PassedOver > 0 {
+		t.Report.Counts["objects.passed_over"] = manifest.PassedOver
+	}
 	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events})
 }
 

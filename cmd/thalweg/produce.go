@@ -119,7 +119,7 @@ func openLocal(ctx context.Context, path string) (*localDataset, error) {
 			return nil, err
 		}
 	}
-	manifest, natural, err := dataset.Discover(ctx, bucket, "*", dataset.DiscoverConfig{})
+	manifest, natural, err := dataset.Discover(ctx, bucket, filepath.Base(path), dataset.DiscoverConfig{})
 	if err != nil {
 		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: path, Err: err, Hint: wantParquet}
 	}

@@ -19,7 +19,10 @@ import (
 //
 // In a pattern * stands for any characters but a slash, ** for any number of
 // whole path segments, ? and [a-z] for one character; without any of these it
-// names one object. Errors: NotFound naming the pattern if nothing matches,
+// names one object. Passed over, and counted, are objects that a pattern with any
+// of these names only by the way: temporary files, logs and markers of other tools,
+// whose keys have a segment that begins with a dot or an underscore, and objects
+// without a byte that are no Parquet by their name. Errors: NotFound naming the pattern if nothing matches,
 // Corrupt naming the object whose footer cannot be read, Invalid naming object
 // and column where schemas differ.
 func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (*Manifest, *arrow.Schema, error) {
@@ -27,7 +30,7 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 		return nil, nil, err
 	}
 	cfg = cfg.withDefaults()
-	infos, err := list(ctx, b, pattern, cfg.MaxObjects)
+	infos, passed, err := list(ctx, b, pattern, cfg.MaxObjects)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,34 +55,45 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	if err != nil {
 		return nil, nil, err
 	}
-	return cut(pattern, files, cfg.ShardRows), schema, nil
+	m := cut(pattern, files, cfg.ShardRows)
+	m.PassedOver = passed
+	return m, schema, nil
 }
 
-// list returns the objects that pattern names, in byte order of their keys.
-func list(ctx context.Context, b storage.Bucket, pattern string, most int) ([]storage.Info, error) {
+// list returns the objects that pattern names, in byte order of their keys, and how
+// many it passed over.
+func list(ctx context.Context, b storage.Bucket, pattern string, most int) (infos []storage.Info, passed int64, err error) {
 	g, err := parseGlob(pattern)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var infos []storage.Info
 	for info, err := range b.List(ctx, g.prefix, "") {
 		if err != nil {
-			return nil, &thalweg.Error{Op: "discover", Subject: pattern, Err: err}
+			return nil, 0, &thalweg.Error{Op: "discover", Subject: pattern, Err: err}
 		}
 		if !g.match(info.Key) {
 			continue
 		}
+		if g.hides(info) {
+			passed++
+			continue
+		}
 		if len(infos) == most {
-			return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Exhausted, Subject: pattern,
+			return nil, 0, &thalweg.Error{Op: "discover", Kind: thalweg.Exhausted, Subject: pattern,
 				Err: fmt.Errorf("more than %d objects match", most), Hint: "raise MaxObjects or write fewer, larger objects"}
 		}
 		infos = append(infos, info)
 	}
+	if len(infos) == 0 && passed > 0 {
+		return nil, passed, &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern,
+			Err:  fmt.Errorf("no object matches but %d that are passed over", passed),
+			Hint: "spell a segment that begins with . or _ out in the pattern"}
+	}
 	if len(infos) == 0 {
-		return nil, &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern,
+		return nil, 0, &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern,
 			Err: fmt.Errorf("no object matches"), Hint: "* does not stand for slashes; ** stands for folders"}
 	}
-	return infos, nil
+	return infos, passed, nil
 }
 
 // discovered is what an object's footer says of it.

@@ -182,6 +182,30 @@ func TestDiscoverPatterns(t *testing.T) {
 	}
 }
 
+func TestHiddenFilesAndMarkersArePassedOverAndCounted(t *testing.T) {
+	file := flights(t, 1, 5, 10)
+	b := lake(t, map[string][]byte{
+		"q/day=1/a.parquet": file, "q/_day=2/a.parquet": file, "q/_temporary/0/_temporary/attempt_1/part-0.parquet": file, "q/_delta_log/0.checkpoint.parquet": file,
+		"q/.cache/a.parquet": file, "q/day=1/.a.parquet": file, "q/day=1/_tmp.a.parquet": file, "q/day=1/_SUCCESS": nil, "q/x_$folder$": nil, "q/.a.parquet.crc": nil,
+		"m/_SUCCESS": nil, "m/x_$folder$": nil, "m/.a.parquet.crc": []byte("crc"), "_raw/a.parquet": file, "_raw/_b.parquet": file,
+	})
+	for pattern, want := range map[string][2]int64{ // objects and how many are passed over
+		"q/**": {2, 8}, "q/**/*.parquet": {2, 5}, "q/day=1/*": {1, 3}, "q/_temporary/**": {1, 0}, "q/**/.*.parquet": {1, 0},
+		"_raw/*.parquet": {1, 1}, "_raw/_*.parquet": {1, 0}, "_raw/_b.parquet": {1, 0},
+	} {
+		m, _, err := dataset.Discover(t.Context(), b, pattern, dataset.DiscoverConfig{})
+		if err != nil || int64(len(m.Objects)) != want[0] || m.PassedOver != want[1] {
+			t.Errorf("%s: %+v, want %v: %v", pattern, m, want, err)
+		}
+	}
+	if _, _, err := dataset.Discover(t.Context(), b, "m/*", dataset.DiscoverConfig{}); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "3 that are passed over") {
+		t.Errorf("only markers: %v", err)
+	}
+	if _, _, err := dataset.Discover(t.Context(), b, "m/_SUCCESS", dataset.DiscoverConfig{}); !thalweg.Is(err, thalweg.Corrupt) {
+		t.Errorf("a marker by its name: %v", err)
+	}
+}
+
 func TestDiscoverNamesTheObjectThatIsNotParquet(t *testing.T) {
 	good := flights(t, 1, 100, 100)
 	for name, body := range map[string][]byte{

@@ -2,9 +2,11 @@ package dataset
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
 )
 
 // glob is a pattern of keys, cut at its slashes.
@@ -42,6 +44,30 @@ func parseGlob(pattern string) (*glob, error) {
 // match reports whether the pattern names key.
 func (g *glob) match(key string) bool {
 	return matchSegments(g.segments, strings.Split(key, "/"))
+}
+
+// hides reports whether an object that the pattern names is passed over, as
+// readers of lakes do: a segment of its key begins with a dot, or with an
+// underscore without being a partition (_day=1), and the pattern does not spell
+// that out; or it marks a folder, without a byte and by another name than Parquet's.
+// A pattern that names one object hides nothing.
+func (g *glob) hides(o storage.Info) bool {
+	if g.prefix == strings.Join(g.segments, "/") {
+		return false
+	}
+	for segment := range strings.SplitSeq(o.Key, "/") {
+		if !strings.HasPrefix(segment, ".") && (!strings.HasPrefix(segment, "_") || strings.Contains(segment, "=")) {
+			continue
+		}
+		spelt := func(p string) bool {
+			ok, _ := path.Match(p, segment)
+			return ok && strings.HasPrefix(p, segment[:1])
+		}
+		if !slices.ContainsFunc(g.segments, spelt) {
+			return true
+		}
+	}
+	return o.SizeBytes == 0 && !strings.HasSuffix(strings.ToLower(o.Key), ".parquet")
 }
 
 func matchSegments(pattern, key []string) bool {

@@ -16,10 +16,13 @@ type Manifest struct {
 	// Path is the pattern that was asked for, within the bucket.
 	Path string `json:"path"`
 	// Rows and SizeBytes are the sums over Objects.
-	Rows      int64    `json:"rows"`
-	SizeBytes int64    `json:"size_bytes"`
-	Objects   []Object `json:"objects"`
-	Shards    []Shard  `json:"shards"`
+	Rows      int64 `json:"rows"`
+	SizeBytes int64 `json:"size_bytes"`
+	// PassedOver counts the objects that the pattern names and Discover left out,
+	// as hidden files and markers.
+	PassedOver int64    `json:"passed_over,omitempty"`
+	Objects    []Object `json:"objects"`
+	Shards     []Shard  `json:"shards"`
 }
 
 // Object is one Parquet object of a dataset.
