@@ -44,6 +44,7 @@ var commands = []struct {
 	{newDemo, ""},
 	{newCoordinator, logs + "connections state-bucket store"},
 	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},
+	{newNew, ""},
 	{newValidate, prints},
 	{newRender, ""},
 	{newSchema, ""},

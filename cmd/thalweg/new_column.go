@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// draftColumn is what a draft knows of a column.
+type draftColumn struct {
+	table.Column
+	nulls    int
+	numbers  []float32 // by row, NaN where it is null; of a text, the number of it
+	moments  metric.Moments
+	min, max float64
+	rising   bool // each value is larger than the one before
+	values   map[float64]bool
+	texts    map[string]int
+	counts   []int // of the texts
+}
+
+func newDraftColumn(c table.Column) *draftColumn {
+	return &draftColumn{Column: c, min: math.Inf(1), max: math.Inf(-1), rising: true, values: map[float64]bool{}, texts: map[string]int{}}
+}
+
+// observe adds the values of a canonical column.
+func (c *draftColumn) observe(a arrow.Array) {
+	for i := range a.Len() {
+		if a.IsNull(i) {
+			c.nulls++
+			c.numbers = append(c.numbers, float32(math.NaN()))
+			continue
+		}
+		var x float64
+		switch a := a.(type) {
+		case *array.Dictionary:
+			x = c.text(a.Dictionary().(*array.String).Value(a.GetValueIndex(i)))
+		case *array.Int64:
+			x = float64(a.Value(i))
+		case *array.Float64:
+			x = a.Value(i)
+		case *array.Timestamp:
+			x = float64(a.Value(i))
+		case *array.Boolean:
+			if a.Value(i) {
+				x = 1
+			}
+		}
+		c.rising = c.rising && x > c.max
+		c.min, c.max = min(c.min, x), max(c.max, x)
+		c.moments.Add(x)
+		c.values[x] = true
+		c.numbers = append(c.numbers, float32(x))
+	}
+}
+
+// text returns the number of a text.
+func (c *draftColumn) text(s string) float64 {
+	n, known := c.texts[s]
+	if !known {
+		n = len(c.counts)
+		c.texts[strings.Clone(s)] = n
+		c.counts = append(c.counts, 0)
+	}
+	c.counts[n]++
+	return float64(n)
+}
+
+func (c *draftColumn) distinct() int { return len(c.values) }
+
+// common returns the texts, the most frequent first.
+func (c *draftColumn) common() []string {
+	return slices.SortedFunc(maps.Keys(c.texts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(c.counts[c.texts[b]], c.counts[c.texts[a]]), strings.Compare(a, b))
+	})
+}
+
+// isBinary reports whether a number is 0 or 1 wherever it is.
+func (c *draftColumn) isBinary() bool {
+	return c.distinct() == 2 && c.values[0] && c.values[1]
+}
+
+// Where a column is left out: the share of different values from where it may be an
+// identifier, how well it predicts the label alone, and the rows that a value must
+// have on average to be judged by.
+const (
+	identifierShare = 0.9
+	tellsTheLabel   = 0.995
+	rowsOfAValue    = 20
+)
+
+// reasonToLeaveOut says why a column makes no feature, "" if it does.
+func (c *draftColumn) reasonToLeaveOut(rows int, labels []float32) string {
+	known := rows - c.nulls
+	switch alone := c.alone(labels); {
+	case strings.HasPrefix(c.Name, "_"):
+		return "names that begin with _ are Thalweg's own"
+	case known == 0:
+		return "it is null in every row"
+	case c.distinct() == 1:
+		return "it has one value, and says nothing"
+	case c.Type == table.String && float64(c.distinct()) > identifierShare*float64(known) && c.distinct() > rowsOfAValue,
+		c.Type == table.Int64 && c.distinct() == known && (c.rising || strings.HasSuffix(strings.ToLower(c.Name), "id")) && known > rowsOfAValue:
+		return "nearly every row has a value of its own: an identifier says nothing of new rows"
+	case alone >= tellsTheLabel:
+		return fmt.Sprintf("it predicts the label alone (%.4g, 1 is always): is it made of it, or known only after it?", alone)
+	}
+	return ""
+}
+
+// alone returns how well the column predicts the label by itself.
+func (c *draftColumn) alone(labels []float32) float64 {
+	known := len(c.numbers) - c.nulls
+	byValue := c.Type == table.String || c.Type == table.Bool
+	if c.distinct() < 2 || byValue && known < rowsOfAValue*c.distinct() || known < rowsOfAValue {
+		return 0
+	}
+	var scores, of []float32
+	means := map[float32]*metric.Moments{}
+	binary := true
+	for i, x := range c.numbers {
+		if y := labels[i]; x == x && y == y {
+			scores, of = append(scores, x), append(of, y)
+			binary = binary && (y == 0 || y == 1)
+			if means[x] == nil {
+				means[x] = new(metric.Moments)
+			}
+			means[x].Add(float64(y))
+		}
+	}
+	if byValue {
+		for i, x := range scores {
+			scores[i] = float32(means[x].Mean)
+		}
+	}
+	return metric.Alone(scores, of, binary)
+}
+
+// says describes the values for a comment.
+func (c *draftColumn) says(rows int) string {
+	text := fmt.Sprintf("%.4g to %.4g", c.min, c.max)
+	if c.Type == table.String || c.Type == table.Bool {
+		text = fmt.Sprintf("%d values", c.distinct())
+	}
+	if c.nulls > 0 {
+		text += fmt.Sprintf(", missing in %.2g %%", 100*float64(c.nulls)/float64(rows))
+	}
+	return text
+}
