@@ -40,6 +40,9 @@ func runProfile(ctx context.Context, t *Task) error {
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))
 	t.Report.Counts["rows"] = manifest.Rows
+	for _, w := range manifest.Warnings {
+		t.warn("%s", w)
+	}
 	if manifest.PassedOver > 0 {
 		t.Report.Counts["objects.passed_over"] = manifest.PassedOver
 	}

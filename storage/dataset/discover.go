@@ -101,6 +101,8 @@ type discovered struct {
 	object Object
 	rows   []int64 // by row group
 	fields []arrow.Field
+	// warning is of an object that is odd and read all the same.
+	warning string
 }
 
 // keepsVersions reports whether a bucket keeps versions of its objects, which
@@ -128,6 +130,9 @@ func inspect(ctx context.Context, b storage.Bucket, info storage.Info, versioned
 	d := discovered{object: Object{Key: info.Key, SizeBytes: info.SizeBytes, ETag: info.ETag, Version: info.Version, Rows: file.Rows, RowGroups: len(file.RowGroups)}}
 	for _, g := range file.RowGroups {
 		d.rows = append(d.rows, g.Rows)
+	}
+	if file.Uncounted {
+		d.warning = fmt.Sprintf("object %s: its footer says 0 rows, its row groups hold %d: these are read", info.Key, file.Rows)
 	}
 	d.fields, err = fieldsOf("discover", info.Key, file)
 	return d, err
@@ -185,6 +190,9 @@ func agree(files []discovered) (*arrow.Schema, error) {
 func cut(pattern string, files []discovered, target int64) *Manifest {
 	m := &Manifest{Path: pattern, Objects: []Object{}, Shards: []Shard{}}
 	for i, f := range files {
+		if f.warning != "" && len(m.Warnings) < maxWarnings {
+			m.Warnings = append(m.Warnings, f.warning)
+		}
 		m.Objects = append(m.Objects, f.object)
 		m.SizeBytes += f.object.SizeBytes
 		open := false // the last shard is of this object and may grow
@@ -201,6 +209,9 @@ func cut(pattern string, files []discovered, target int64) *Manifest {
 	}
 	return m
 }
+
+// maxWarnings bounds the warnings of a manifest.
+const maxWarnings = 20
 
 // footersAtOnce bounds the requests for footers under way.
 const footersAtOnce = 8

@@ -1,14 +1,20 @@
 package dataset_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
@@ -204,6 +210,38 @@ func TestHiddenFilesAndMarkersArePassedOverAndCounted(t *testing.T) {
 	if _, _, err := dataset.Discover(t.Context(), b, "m/_SUCCESS", dataset.DiscoverConfig{}); !thalweg.Is(err, thalweg.Corrupt) {
 		t.Errorf("a marker by its name: %v", err)
 	}
+}
+
+// withFooter returns a file with another footer than its own.
+func withFooter(t testing.TB, data []byte, edit func(*format.FileMetaData)) []byte {
+	t.Helper()
+	file, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(file.Metadata())
+	footer, err := thrift.Marshal(new(thrift.CompactProtocol), file.Metadata())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := len(data) - 8 - int(binary.LittleEndian.Uint32(data[len(data)-8:]))
+	out := append(slices.Clone(data[:pages]), footer...)
+	return append(binary.LittleEndian.AppendUint32(out, uint32(len(footer))), "PAR1"...)
+}
+
+func TestAnObjectWhoseFooterCountsNoRowsIsReadWithAWarning(t *testing.T) {
+	data := flights(t, 1, 6, 10)
+	b := lake(t, map[string][]byte{"a.parquet": withFooter(t, data, func(m *format.FileMetaData) { m.NumRows = 0 }), "b.parquet": data})
+	m, _, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
+	if err != nil || m.Rows != 12 || len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "object a.parquet: its footer says 0 rows, its row groups hold 6") {
+		t.Fatalf("%+v: %v", m, err)
+	}
+	r, err := dataset.OpenShard(t.Context(), b, m, 0, nil, dataset.ReaderConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	sameValues(t, drain(t, r, 1<<16), readAll(t, data, nil, 1<<16))
 }
 
 func TestDiscoverNamesTheObjectThatIsNotParquet(t *testing.T) {

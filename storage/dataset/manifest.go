@@ -20,9 +20,12 @@ type Manifest struct {
 	SizeBytes int64 `json:"size_bytes"`
 	// PassedOver counts the objects that the pattern names and Discover left out,
 	// as hidden files and markers.
-	PassedOver int64    `json:"passed_over,omitempty"`
-	Objects    []Object `json:"objects"`
-	Shards     []Shard  `json:"shards"`
+	PassedOver int64 `json:"passed_over,omitempty"`
+	// Warnings say what is odd about objects that are read all the same, at most
+	// maxWarnings of them.
+	Warnings []string `json:"warnings,omitempty"`
+	Objects  []Object `json:"objects"`
+	Shards   []Shard  `json:"shards"`
 }
 
 // Object is one Parquet object of a dataset.

@@ -56,7 +56,10 @@ func FooterLength(tail []byte, fileSize int64) (int64, error) {
 
 // File is the footer of a file, checked.
 type File struct {
-	Rows      int64
+	Rows int64
+	// Uncounted: the footer says 0 rows, as some writers leave it, and its row
+	// groups hold Rows.
+	Uncounted bool
 	Schema    *Node
 	Leaves    []*Node // in the order of column chunks
 	RowGroups []RowGroup
@@ -149,7 +152,7 @@ func (f *File) addRowGroups(groups []rawGroup, fileSize int64) error {
 			return fmt.Errorf("row group %d has %d column chunks for %d columns", i, len(g.chunks), len(f.Leaves))
 		}
 		rows += g.rows
-		if rows < 0 || rows > f.Rows {
+		if rows < 0 || rows > f.Rows && f.Rows > 0 {
 			return fmt.Errorf("row groups hold more rows than the %d of the file", f.Rows)
 		}
 		f.RowGroups[i] = RowGroup{Rows: g.rows, Chunks: make([]Chunk, len(g.chunks))}
@@ -159,6 +162,9 @@ func (f *File) addRowGroups(groups []rawGroup, fileSize int64) error {
 			}
 			f.RowGroups[i].Chunks[j] = c.Chunk
 		}
+	}
+	if f.Rows == 0 && rows > 0 {
+		f.Rows, f.Uncounted = rows, true
 	}
 	if rows != f.Rows {
 		return fmt.Errorf("row groups hold %d rows, the file says %d", rows, f.Rows)

@@ -72,6 +72,24 @@ func TestFooter(t *testing.T) {
 	}
 }
 
+func TestAFooterOfNoRowsIsReadAsItsRowGroupsSay(t *testing.T) {
+	m := sound()
+	m.NumRows = 0
+	if f, err := ParseFooter(encoded(t, m), fileSize); err != nil || f.Rows != 15 || !f.Uncounted {
+		t.Errorf("%+v: %v", f, err)
+	}
+	if f, err := ParseFooter(encoded(t, sound()), fileSize); err != nil || f.Uncounted {
+		t.Errorf("one that counts its rows: %+v: %v", f, err)
+	}
+	m.RowGroups[0].NumRows, m.RowGroups[1].NumRows = math.MaxInt64-1, 5
+	for i := range m.RowGroups[0].Columns {
+		m.RowGroups[0].Columns[i].MetaData.NumValues = math.MaxInt64 - 1
+	}
+	if _, err := ParseFooter(encoded(t, m), fileSize); err == nil || !strings.Contains(err.Error(), "more rows") {
+		t.Errorf("a sum that overflows: %v", err)
+	}
+}
+
 func TestFooterRefusesWhatCannotBe(t *testing.T) {
 	chunk := func(m *pg.FileMetaData) *pg.ColumnMetaData { return &m.RowGroups[1].Columns[1].MetaData }
 	for name, c := range map[string]struct {
