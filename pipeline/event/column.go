@@ -64,7 +64,7 @@ func newColumn(c table.Column, seed hashSeed) column {
 // want says what the column takes.
 func (c *column) want(times *timestampParser) string {
 	if c.typ == table.Timestamp {
-		return "timestamp (" + times.describe() + ")"
+		return "timestamp (timestamp_formats: " + times.describe() + ")"
 	}
 	return string(c.typ)
 }

@@ -63,7 +63,7 @@ func TestCSVRejectsSayWhatAndWhere(t *testing.T) {
 		{date + `,,0x1p4,SFO,`, `field "distance": want float64, found a text that is not one in position 3`, `distance: want float64, found a text that is not one`},
 		{date + `,,,SFO,yes`, `field "cancelled": want bool, found a text that is not one in position 5`, `cancelled: want bool, found a text that is not one`},
 		{date + ",,,\xff,", `field "origin": want string, found a string that is not UTF-8 in position 4`, `origin: want string, found a string that is not UTF-8`},
-		{`13.1.2001,,,SFO,`, `field "date": want timestamp (rfc3339, 2006-01-02 15:04:05, 2006-01-02T15:04:05, 2006-01-02 15:04, 2006-01-02), found a text that is not one in position 1`, `date: want timestamp, found a text that is not one`},
+		{`13.1.2001,,,SFO,`, `field "date": want timestamp (timestamp_formats: rfc3339, 2006-01-02 15:04:05, 2006-01-02T15:04:05, 2006-01-02 15:04, 2006-01-02), found a text that is not one in position 1`, `date: want timestamp, found a text that is not one`},
 		{date + `,,,,`, `field "origin": want string, found null in position 4, and the column is not nullable`, `origin: null in a column that is not nullable`},
 		{date + `,,,SFO`, `wrong number of fields: want 5, found 4`, `wrong number of fields`},
 		{date + `,,,SFO,,`, `wrong number of fields: want 5, found 6`, `wrong number of fields`},

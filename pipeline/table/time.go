@@ -1,16 +1,20 @@
 package table
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // TimeForm is one of the forms in which text holds a time.
 type TimeForm uint8
 
 // The forms, which are all that text in data, casts, fills, expressions and, by
 // default, events can have. Those without a zone are what a clock in the zone of
-// the schema showed; digits below a microsecond are cut off.
+// the schema showed; digits below a microsecond are cut off. Letters may be small,
+// T a blank, one blank may stand before the zone, and ±hhmm and ±hh are zones too.
 const (
 	NoTime     TimeForm = iota
-	ZonedForm           // RFC 3339: YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)
+	ZonedForm           // RFC 3339: YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm), and as ISO 8601 and databases write it
 	BlankForm           // YYYY-MM-DD hh:mm:ss[.fraction]
 	TForm               // YYYY-MM-DDThh:mm:ss[.fraction]
 	MinuteForm          // YYYY-MM-DD hh:mm
@@ -89,42 +93,53 @@ func scanTime(s string, zone *time.Location) (us int64, shape TimeForm) {
 		rest = rest[n:]
 	}
 	seconds := int64(daysSinceEpoch(year, month, day))*86400 + int64(hour*3600+minute*60+second)
-	switch {
-	case len(rest) == 0:
-		switch s[10] {
-		case 'T':
-			shape = TForm
-		case ' ':
-			shape = BlankForm
-		default:
-			return 0, NoTime
-		}
+	switch s[10] {
+	case 'T', 't':
+		shape = TForm
+	case ' ':
+		shape = BlankForm
+	default:
+		return 0, NoTime
+	}
+	if len(rest) == 0 {
 		if zone != time.UTC {
 			seconds = time.Date(year, time.Month(month), day, hour, minute, second, 0, zone).Unix()
 		}
-	case s[10] != 'T':
-		return 0, NoTime
-	case len(rest) == 1 && rest[0] == 'Z':
-		shape = ZonedForm
-	case len(rest) == 6 && (rest[0] == '+' || rest[0] == '-') && rest[3] == ':':
-		h, m := two(rest, 1), two(rest, 4)
-		if h|m < 0 || h > 23 || m > 59 {
+	} else {
+		offset, ok := zoneOffset(strings.TrimPrefix(rest, " "))
+		if !ok {
 			return 0, NoTime
-		}
-		offset := int64(h*3600 + m*60)
-		if rest[0] == '-' {
-			offset = -offset
 		}
 		seconds -= offset
 		shape = ZonedForm
-	default:
-		return 0, NoTime
 	}
 	us = seconds*1e6 + int64(micros)
 	if us < MinMicros || us > MaxMicros {
 		return 0, NoTime
 	}
 	return us, shape
+}
+
+// zoneOffset returns the seconds east of UTC of Z, ±hh:mm, ±hhmm or ±hh.
+func zoneOffset(s string) (seconds int64, ok bool) {
+	if s == "Z" || s == "z" {
+		return 0, true
+	}
+	if n := len(s); n != 3 && n != 5 && (n != 6 || s[3] != ':') || s[0] != '+' && s[0] != '-' {
+		return 0, false
+	}
+	h, m := two(s, 1), 0
+	if len(s) > 3 {
+		m = two(s, len(s)-2)
+	}
+	if h|m < 0 || h > 23 || m > 59 {
+		return 0, false
+	}
+	seconds = int64(h*3600 + m*60)
+	if s[0] == '-' {
+		seconds = -seconds
+	}
+	return seconds, true
 }
 
 // two returns the number of the two digits at s[i], negative if they are none.

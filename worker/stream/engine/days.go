@@ -28,12 +28,12 @@ const MaxDays = commitlog.MaxObjects - 1
 const MinDayBatch = 64
 
 // noDay stands for rows without a day: the column is null, or is none of the
-// version's, or the year is none of 1 to 9999.
+// version's, or the year is none of 0 to 9999.
 const noDay = math.MinInt64
 
 const (
 	dayUS   = int64(24 * time.Hour / time.Microsecond)
-	firstUS = -719_162 * dayUS  // of the year 1
+	firstUS = -719_528 * dayUS  // of the year 0
 	endUS   = 2_932_897 * dayUS // of the year 10000
 )
 

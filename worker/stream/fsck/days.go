@@ -40,7 +40,7 @@ func (j *judge) day(f *parquetFile, key string, in intentRecord) {
 	_ = f.each(leaf, func(_ int64, v parquet.Value) bool {
 		got := unknownDay
 		if !v.IsNull() {
-			if at := time.UnixMicro(v.Int64()).UTC(); at.Year() >= 1 && at.Year() <= 9999 {
+			if at := time.UnixMicro(v.Int64()).UTC(); at.Year() >= 0 && at.Year() <= 9999 {
 				got = at.Format(time.DateOnly)
 			}
 		}

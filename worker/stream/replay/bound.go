@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // The named bounds of a replay.
@@ -28,8 +29,8 @@ type Bound struct {
 	offsets map[int]int64
 }
 
-// ParseBound reads "earliest", "latest", "committed", an RFC 3339 time, an
-// offset, or a list of partition:offset. flag names it in errors.
+// ParseBound reads "earliest", "latest", "committed", a time of a form that data
+// may have, without a zone in UTC, an offset, or a list of partition:offset. flag names it in errors.
 func ParseBound(flag, text string) (Bound, error) {
 	b := Bound{text: text, offset: -1}
 	switch text {
@@ -41,8 +42,8 @@ func ParseBound(flag, text string) (Bound, error) {
 		b.offset = n
 		return b, nil
 	}
-	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		b.at = at
+	if us, ok := table.ParseTime(text, time.UTC); ok {
+		b.at = time.UnixMicro(us).UTC()
 		return b, nil
 	}
 	b.offsets = make(map[int]int64)

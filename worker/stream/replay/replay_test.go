@@ -327,9 +327,14 @@ func TestBoundsMeanWhatTheySay(t *testing.T) {
 	if got := w.objects("refused/"); len(got) != 0 {
 		t.Errorf("refused replays wrote %v", maps.Keys(got))
 	}
-	for _, text := range []string{"", "soon", "-1", "1:", "a:1", "1:-2", "1:2,1:3", "2026-11-26"} {
+	for _, text := range []string{"", "soon", "-1", "1:", "a:1", "1:-2", "1:2,1:3", "2026-11-6"} {
 		if _, err := ParseBound("--from", text); !thalweg.Is(err, thalweg.Invalid) {
 			t.Errorf("bound %q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"2026-11-26", "2026-11-26T05:30:00+0530", "2026-11-26 00:00:00 Z"} {
+		if b, err := ParseBound("--from", text); err != nil || !b.at.Equal(time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)) {
+			t.Errorf("bound %q: %v, %v", text, b.at, err)
 		}
 	}
 }

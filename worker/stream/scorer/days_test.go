@@ -22,7 +22,7 @@ func TestRowsOfEachDayHaveAFileOfTheirOwn(t *testing.T) {
 	w.promote(1)
 	s := w.start(partitionedBy("date"))
 	events := []string{
-		`{"date":"0500-01-01 00:00:00","distance":1}`, `{"date":"1969-12-31 23:59:59.999999","distance":1}`,
+		`{"date":"0000-01-01 00:00:00","distance":1}`, `{"date":"0500-01-01 00:00:00","distance":1}`, `{"date":"1969-12-31 23:59:59.999999","distance":1}`,
 		`{"date":"9999-12-31 23:59:59","distance":1}`, `no json`,
 	}
 	for i := range 300 {
@@ -35,7 +35,7 @@ func TestRowsOfEachDayHaveAFileOfTheirOwn(t *testing.T) {
 	}
 	w.judge() // holds each row's day against its directory
 	rows, letters := w.read(0)
-	if len(rows) != 303 || len(letters) != 1 {
+	if len(rows) != 304 || len(letters) != 1 {
 		t.Errorf("%d rows, %d dead letters", len(rows), len(letters))
 	}
 	days := map[string]bool{}
@@ -46,7 +46,7 @@ func TestRowsOfEachDayHaveAFileOfTheirOwn(t *testing.T) {
 		}
 		days[parts[5]] = true
 	}
-	if len(days) != 31 || !days["date_date=0500-01-01"] || !days["date_date=1969-12-31"] || !days["date_date=9999-12-31"] || !days["date_date=2001-03-28"] {
+	if len(days) != 32 || !days["date_date=0000-01-01"] || !days["date_date=0500-01-01"] || !days["date_date=1969-12-31"] || !days["date_date=9999-12-31"] || !days["date_date=2001-03-28"] {
 		t.Errorf("%d days: %v", len(days), slices.Sorted(maps.Keys(days)))
 	}
 }
