@@ -12,6 +12,12 @@ import (
 // the stream runs. What is left out is named here, so that a new field counts
 // until somebody says that it need not.
 func TrainingHash(s *Spec) string {
+	sum := sha256.Sum256([]byte(trainingText(s)))
+	return hex.EncodeToString(sum[:])
+}
+
+// trainingText renders what TrainingHash hashes.
+func trainingText(s *Spec) string {
 	c := *s
 	c.source, c.catalog, c.Metadata.Labels = nil, nil, nil
 	if events := c.Spec.Sources.Events; events != nil {
@@ -28,8 +34,7 @@ func TrainingHash(s *Spec) string {
 	}
 	var text strings.Builder
 	renderFields(&text, reflect.ValueOf(&c).Elem(), "")
-	sum := sha256.Sum256([]byte(text.String()))
-	return hex.EncodeToString(sum[:])
+	return text.String()
 }
 
 // Text returns a trainer as it stands in a spec.

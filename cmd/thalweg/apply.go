@@ -25,14 +25,19 @@ func newApply(g *globals) *cobra.Command {
 			"the same training half and no run is in progress; a run in progress is restarted. The other\n" +
 			"half changes only how the stream runs: metadata.labels, kafka and connection of sources.events,\n" +
 			"and scoring, except scoring.sink.partition_by and whether there is a scoring section.\n\n" +
-			"An unchanged spec changes nothing, even if its run failed: `thalweg runs start` always trains.\n" +
+			"An unchanged spec changes nothing, and starts a run where no run of it has registered a version:\n" +
+			"`thalweg runs start` always trains.\n" +
 			"With --wait it waits for the pipeline's last run, if that is in progress, and fails if that failed.",
 		Example: "  thalweg apply -f flights.yaml\n" +
 			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
 			// The same check as the coordinator's, here for the file's own name and
 			// without a round trip.
-			_, text, err := parseSpec(file)
+			spec, text, err := parseSpec(file)
+			if err != nil {
+				return answer{}, err
+			}
+			planned, err := planOf(cmd.Context(), c, spec)
 			if err != nil {
 				return answer{}, err
 			}
@@ -40,8 +45,13 @@ func newApply(g *globals) *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
+			if res.Changed && len(planned.Changes) > 0 && g.output == "table" {
+				if err := g.print(cmd.OutOrStdout(), nil, planned.printChanges); err != nil {
+					return answer{}, err
+				}
+			}
 			run := res.RunId
-			if wait && !res.Changed {
+			if wait && run == "" && !res.Changed {
 				if run, err = runInProgress(cmd.Context(), c, res.Pipeline); err != nil {
 					return answer{}, err
 				}
@@ -51,6 +61,8 @@ func newApply(g *globals) *cobra.Command {
 			}
 			return answer{value: res, table: func(w io.Writer) {
 				switch {
+				case !res.Changed && res.RunId != "":
+					fmt.Fprintf(w, "%s is unchanged at generation %d, and no run of it has registered a version: run %s has begun\n", res.Pipeline, res.Generation, res.RunId)
 				case !res.Changed:
 					fmt.Fprintf(w, "%s is unchanged at generation %d; `thalweg runs start %s` trains again\n", res.Pipeline, res.Generation, res.Pipeline)
 				case res.RunId == "":

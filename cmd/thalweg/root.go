@@ -48,6 +48,7 @@ var commands = []struct {
 	{newValidate, prints},
 	{newRender, ""},
 	{newSchema, ""},
+	{newPlan, asks},
 	{newApply, asks},
 	{newStatus, asks},
 	{newRuns, asks},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,6 +96,11 @@ func (a *answers) Status(context.Context, *apiv1.StatusRequest) (*apiv1.StatusRe
 func (a *answers) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
 	return respond(a, &apiv1.ListPipelinesResponse{Pipelines: []*apiv1.Pipeline{
 		{Name: "flights", Generation: 2, AppliedAtUnixMs: 1_780_000_000_000, Model: "flights"}, {Name: "taxis", Generation: 1, StreamPaused: true}}})
+}
+
+func (a *answers) GetPipeline(context.Context, *apiv1.GetPipelineRequest) (*apiv1.GetPipelineResponse, error) {
+	text, err := os.ReadFile(filepath.Join(demoFiles, "flights.yaml"))
+	return &apiv1.GetPipelineResponse{Pipeline: &apiv1.Pipeline{Name: "p", Generation: 2, RenderedSpec: string(text)}}, err
 }
 
 func (a *answers) Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
@@ -297,9 +303,10 @@ func TestApplySaysWhetherARunBegins(t *testing.T) {
 	run := a.serve(t)
 	spec := filepath.Join(demoFiles, "flights.yaml")
 	for want, res := range map[string]*apiv1.ApplyResponse{
-		"p is unchanged at generation 2; `thalweg runs start p` trains again":       {Pipeline: "p", Generation: 2},
-		"p is now at generation 3; run r has begun":                                 {Pipeline: "p", Generation: 3, Changed: true, RunId: "r"},
-		"p is now at generation 3; no run: its training half is unchanged, so the ": {Pipeline: "p", Generation: 3, Changed: true},
+		"p is unchanged at generation 2; `thalweg runs start p` trains again":                        {Pipeline: "p", Generation: 2},
+		"p is unchanged at generation 2, and no run of it has registered a version: run r has begun": {Pipeline: "p", Generation: 2, RunId: "r"},
+		"p is now at generation 3; run r has begun":                                                  {Pipeline: "p", Generation: 3, Changed: true, RunId: "r"},
+		"p is now at generation 3; no run: its training half is unchanged, so the ":                  {Pipeline: "p", Generation: 3, Changed: true},
 	} {
 		a.applied = res
 		if text, err := run("apply -f " + spec); err != nil || !strings.HasPrefix(text, want) {

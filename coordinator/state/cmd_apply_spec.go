@@ -9,7 +9,8 @@ import (
 )
 
 // ApplySpec accepts a spec: a changed one becomes the next generation, ends the
-// run of the one before and starts its own; an unchanged one changes nothing.
+// run of the one before and starts its own; an unchanged one changes nothing, and
+// starts a run where none has registered a version and none is under way.
 // One that changes nothing of what versions are trained from starts no run where
 // such a version is registered and no run is under way: the stream goes on with
 // it.
@@ -55,7 +56,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if len(p.Specs) > 0 {
 		before := p.Newest()
 		if before.Text == c.Text {
-			return Answer{Pipeline: p.Name, Generation: before.Generation}
+			return c.again(s, p)
 		}
 		spec.Generation, topicBefore = before.Generation+1, before.Topic
 		spec.Since = spec.Generation
@@ -86,6 +87,20 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	r := s.startRun(p, &StartRun{Stages: c.Stages})
 	return Answer{Pipeline: p.Name, Generation: spec.Generation, Run: r.ID, Changed: true}
+}
+
+// again accepts a spec that is the pipeline's newest: a run that failed or was
+// canceled is started again where no version came of the spec.
+func (c *ApplySpec) again(s *State, p *Pipeline) Answer {
+	answer := Answer{Pipeline: p.Name, Generation: p.Newest().Generation}
+	if p.ActiveRun != "" || s.trained(p, p.Newest()) {
+		return answer
+	}
+	if full := s.overfull(p.Name); full != "" {
+		return failure(thalweg.Exhausted, c.name(), string(c.Pipeline), full)
+	}
+	answer.Run = s.startRun(p, &StartRun{Stages: c.Stages}).ID
+	return answer
 }
 
 // trained reports whether a run of a pipeline has registered a version from all

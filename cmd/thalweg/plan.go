@@ -1,0 +1,126 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+)
+
+func newPlan(g *globals) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "plan -f SPEC",
+		Short: "Say what apply would do: each changed field, and its effect",
+		Example: "  thalweg plan -f flights.yaml\n" +
+			"  thalweg plan -f flights.yaml -o json",
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
+			spec, _, err := parseSpec(file)
+			if err != nil {
+				return answer{}, err
+			}
+			p, err := planOf(cmd.Context(), c, spec)
+			return answer{value: p, table: p.print}, err
+		}),
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "the spec, - for standard input")
+	must(cmd.MarkFlagRequired("file"))
+	return cmd
+}
+
+// plan is what applying a spec does.
+type plan struct {
+	Pipeline   string          `json:"pipeline"`
+	Generation uint64          `json:"generation"` // the newest; 0: the pipeline is new
+	Trains     bool            `json:"trains"`
+	Changes    []plannedChange `json:"changes"`
+}
+
+type plannedChange struct {
+	pipeline.Change
+	Effect string `json:"effect"`
+}
+
+// planOf compares a spec with the newest of its pipeline.
+func planOf(ctx context.Context, c *cluster, spec *pipeline.Spec) (*plan, error) {
+	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Changes: []plannedChange{}}
+	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: p.Pipeline})
+	if thalweg.Is(err, thalweg.NotFound) {
+		return p, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.Generation = res.Pipeline.Generation
+	now, err := pipeline.Parse(catalog.All(), p.Pipeline+".yaml", []byte(res.Pipeline.RenderedSpec))
+	if err != nil {
+		return nil, err
+	}
+	changes, err := pipeline.Changes(now, spec)
+	if err != nil {
+		return nil, err
+	}
+	p.Trains = false
+	for _, change := range changes {
+		p.Changes = append(p.Changes, plannedChange{change, effectOf(change)})
+		p.Trains = p.Trains || change.Trains
+	}
+	return p, nil
+}
+
+// effects are what changes of the stream's half do that do more than take effect:
+// by the beginning and the end of their paths.
+var effects = []struct{ from, to, says string }{
+	{"spec.scoring.sink.s3.path", "", "a new log and table begin there; the rows until now stay where they are"},
+	{"spec.scoring.sink.connection", "", "a new log and table begin there; the rows until now stay where they are"},
+	{"spec.sources.events.", ".topic", "the stream of the topic until now ends, and that of the new one begins"},
+	{"spec.sources.events.connection", "", "the stream goes on with the brokers there, if the topic is the same one"},
+	{"spec.sources.events.", ".start_offset", "only partitions without a log begin there"},
+	{"metadata.labels", "", "kept for show"},
+}
+
+func effectOf(c pipeline.Change) string {
+	if c.Trains {
+		return "a version is trained anew"
+	}
+	for _, e := range effects {
+		if strings.HasPrefix(c.Path, e.from) && strings.HasSuffix(c.Path, e.to) {
+			return e.says
+		}
+	}
+	return "in place, with the next batch"
+}
+
+func (p *plan) print(w io.Writer) {
+	switch {
+	case p.Generation == 0:
+		fmt.Fprintf(w, "%s is new: a training run begins, and its stream once a version is registered\n", p.Pipeline)
+		return
+	case len(p.Changes) == 0:
+		fmt.Fprintf(w, "%s is unchanged at generation %d\n", p.Pipeline, p.Generation)
+		return
+	}
+	p.printChanges(w)
+	if p.Trains {
+		fmt.Fprintf(w, "generation %d: a training run begins; the stream goes on with the version that it has until a new one is registered\n", p.Generation+1)
+	} else {
+		fmt.Fprintf(w, "generation %d: no run, unless no version of this training half is registered; the stream keeps its version\n", p.Generation+1)
+	}
+}
+
+func (p *plan) printChanges(w io.Writer) {
+	const most = 40 // characters of a value
+	row(w, "FIELD", "NOW", "WANTED", "EFFECT")
+	for _, c := range p.Changes {
+		row(w, c.Path, cmp.Or(shorten(c.Before, most), "-"), cmp.Or(shorten(c.After, most), "-"), c.Effect)
+	}
+	fmt.Fprintln(w)
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// plan says of each edit what it will do, and apply prints the same.
+func TestPlanSaysWhatApplyDoes(t *testing.T) {
+	c, _ := startDev(t, t.TempDir())
+	upload(t, c, fewFlights(t, 6_000))
+	file := t.TempDir() + "/flights.yaml"
+	base := demoSpec(t)
+	for _, step := range []struct {
+		edit  []string
+		wants []string
+	}{
+		{nil, []string{"flight-delays is new: a training run begins"}},
+		{[]string{"rolling: {period: 200ms}", "rolling: {period: 300ms}"}, []string{
+			`spec.scoring.sink.rolling.period  "200ms"  "300ms"  in place, with the next batch`, "generation 2: no run"}},
+		{[]string{"delay > 15", "delay > 30"}, []string{
+			`spec.output_features[delayed].expression  "delay > 15"  "delay > 30"  a version is trained anew`, "generation 3: a training run begins"}},
+		{[]string{"    - {name: distance,    type: number}\n", ""}, []string{
+			"spec.input_features[distance].type ", `"number"          -       a version is trained anew`}},
+		{[]string{"s3://lake/scored/flight-delays/", "s3://lake/scored/elsewhere/"}, []string{
+			`a new log and table begin there; the rows until now stay where they are`}},
+	} {
+		if step.edit != nil {
+			base = strings.Replace(base, step.edit[0], step.edit[1], 1)
+		}
+		put(t, file, base)
+		planned, err := command(t, c, "plan", "-f", file)
+		for _, want := range step.wants {
+			if err != nil || !strings.Contains(planned, want) {
+				t.Errorf("plan: %v\n%s\nwant %q", err, planned, want)
+			}
+		}
+		applied, err := command(t, c, "apply", "-f", file, "--wait")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if table, _, ok := strings.Cut(planned, "generation "); ok && !strings.Contains(applied, table) {
+			t.Errorf("apply prints\n%s\nplan\n%s", applied, table)
+		}
+		if text, err := command(t, c, "plan", "-f", file); err != nil || !strings.Contains(text, "flight-delays is unchanged at generation") {
+			t.Errorf("plan after apply: %v\n%s", err, text)
+		}
+	}
+}
