@@ -48,7 +48,7 @@ func rows(t *testing.T, lake storage.Bucket, fn func(batch arrow.Record) bool) {
 	}
 	manifest, schema, err := dataset.Discover(t.Context(), lake, "flights/*.parquet", dataset.DiscoverConfig{})
 	check(err)
-	canonical, err := table.FromArrow(schema)
+	canonical := table.FromArrow(schema)
 	check(err)
 	binder, err := table.NewBinder(canonical, schema)
 	check(err)

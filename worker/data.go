@@ -165,7 +165,8 @@ func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 	return through(d.natural(ctx, shard), func(natural arrow.Record) (_ arrow.Record, err error) {
 		if binder == nil {
 			if binder, err = table.NewBinder(d.plan.Input, natural.Schema()); err != nil {
-				return nil, err
+				object := d.manifest.Objects[d.manifest.Shards[shard].Object].Key
+				return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.KindOf(err), Subject: "object " + object, Err: err}
 			}
 		}
 		batch, err := binder.Bind(natural, first)

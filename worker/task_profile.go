@@ -25,10 +25,7 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	schema, err := table.FromArrow(natural)
-	if err != nil {
-		return err
-	}
+	schema := table.FromArrow(natural)
 	plan, err := pipeline.Compile(spec, schema)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -123,18 +124,14 @@ func openLocal(ctx context.Context, path string) (*localDataset, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: path, Err: err, Hint: wantParquet}
 	}
-	schema, err := table.FromArrow(natural)
-	if err != nil {
-		return nil, err
-	}
-	return &localDataset{bucket: bucket, manifest: manifest, schema: schema}, nil
+	return &localDataset{bucket: bucket, manifest: manifest, schema: table.FromArrow(natural)}, nil
 }
 
 // each calls fn with every batch of rows in order; the batch is fn's only for
 // the call.
 func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) error) error {
 	for shard := range d.manifest.Shards {
-		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, nil, dataset.ReaderConfig{})
+		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, slices.Collect(d.schema.Names()), dataset.ReaderConfig{})
 		if err != nil {
 			return err
 		}

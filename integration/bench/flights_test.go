@@ -51,7 +51,7 @@ func open(tb testing.TB) *flights {
 	manifest, natural, err := dataset.Discover(tb.Context(), f.bucket, "*.parquet", dataset.DiscoverConfig{})
 	check(tb, err)
 	f.manifest = manifest
-	schema, err := table.FromArrow(natural)
+	schema := table.FromArrow(natural)
 	check(tb, err)
 	text, err := os.ReadFile(filepath.FromSlash(demo + "flights.yaml"))
 	check(tb, err)

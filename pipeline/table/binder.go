@@ -36,7 +36,8 @@ type boundColumn struct {
 // NewBinder returns the binder of records of schema have to the columns of
 // want, found by name. Columns of have that want does not list are left out. It
 // fails with thalweg.Invalid, naming the column, where one is missing, occurs
-// twice, or is of a type that FromArrow maps to another one than want says.
+// twice, or is of a type that FromArrow maps to another one than want says. A
+// column of type null can be any.
 func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 	// LoadLocation has UTC for "".
 	zone, err := time.LoadLocation(want.Timezone)
@@ -51,6 +52,13 @@ func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 		}
 		f := have.Field(found[0])
 		t, convert := canonical(f.Type)
+		if f.Type.ID() == arrow.NULL {
+			if !c.Nullable {
+				return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + c.Name,
+					Err: errors.New("is not there, or of type null, and is declared to have no nulls"), Hint: "declare it nullable: true, or write the objects with it"}
+			}
+			t, convert = c.Type, nulls(c.Type)
+		}
 		if t != c.Type {
 			return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err: fmt.Errorf("holds %s, which does not become %s", f.Type, c.Type), Hint: castHint(t)}

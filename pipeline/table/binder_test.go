@@ -59,10 +59,7 @@ func oneColumn(a arrow.Array) arrow.Record {
 func bind(t testing.TB, a arrow.Array, first int64) (arrow.Record, error) {
 	t.Helper()
 	rec := oneColumn(a)
-	schema, err := table.FromArrow(rec.Schema())
-	if err != nil {
-		t.Fatal(err)
-	}
+	schema := table.FromArrow(rec.Schema())
 	b, err := table.NewBinder(schema, rec.Schema())
 	if err != nil {
 		t.Fatal(err)
@@ -302,7 +299,7 @@ func TestNewBinderNamesWhatDoesNotFit(t *testing.T) {
 
 func TestBindRefusesARecordOfAnotherSchema(t *testing.T) {
 	rec := oneColumn(natural(t, arrow.PrimitiveTypes.Int64, `[1]`))
-	schema, _ := table.FromArrow(rec.Schema())
+	schema := table.FromArrow(rec.Schema())
 	b, err := table.NewBinder(schema, rec.Schema())
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +323,7 @@ func TestBindReleasesWhatItMakes(t *testing.T) {
 		&arrow.TimestampType{Unit: arrow.Second}: `[9223372036855]`,
 	} {
 		rec := oneColumn(natural(t, typ, json))
-		schema, _ := table.FromArrow(rec.Schema())
+		schema := table.FromArrow(rec.Schema())
 		b, err := table.NewBinder(schema, rec.Schema())
 		if err != nil {
 			t.Fatal(err)
@@ -339,16 +336,13 @@ func TestBindReleasesWhatItMakes(t *testing.T) {
 }
 
 func TestFromArrowListsUnsupportedColumnsApart(t *testing.T) {
-	got, err := table.FromArrow(arrow.NewSchema([]arrow.Field{
+	got := table.FromArrow(arrow.NewSchema([]arrow.Field{
 		{Name: "a", Type: arrow.PrimitiveTypes.Int8, Nullable: true},
 		{Name: "raw", Type: arrow.BinaryTypes.Binary},
 		{Name: "list", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64)},
 		{Name: "coded", Type: dictOf(arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Int64)},
 		{Name: "b", Type: arrow.BinaryTypes.LargeString},
 	}, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := table.Schema{
 		Columns: []table.Column{{Name: "a", Type: table.Int64, Nullable: true}, {Name: "b", Type: table.String}},
 		Unsupported: []table.UnsupportedColumn{{Name: "raw", Type: "binary"}, {Name: "list", Type: "list<item: int64, nullable>"},
@@ -359,13 +353,46 @@ func TestFromArrowListsUnsupportedColumnsApart(t *testing.T) {
 	}
 }
 
-func TestFromArrowRefusesNamesThatCannotBeTold(t *testing.T) {
-	for name, want := range map[string]string{"": "has no name", "a": "occurs twice", table.RowColumn: "is taken"} {
-		_, err := table.FromArrow(arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.PrimitiveTypes.Int8},
-			{Name: name, Type: arrow.PrimitiveTypes.Int8}}, nil))
-		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: error %v", name, err)
+func TestAColumnOfNullsIsOfAnyTypeThatMayBeNull(t *testing.T) {
+	have := arrow.NewSchema([]arrow.Field{{Name: "v", Type: arrow.Null, Nullable: true}}, nil)
+	rec := array.NewRecord(have, []arrow.Array{array.NewNull(70)}, 70)
+	for _, typ := range []table.Type{table.String, table.Int64, table.Float64, table.Bool, table.Timestamp} {
+		want := table.Schema{Columns: []table.Column{{Name: "v", Type: typ, Nullable: true}}}
+		b, err := table.NewBinder(want, have)
+		if err != nil {
+			t.Fatal(err)
 		}
+		mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+		b.UseAllocator(mem)
+		out, err := b.Bind(rec, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := out.Column(0); a.NullN() != 70 || table.TypeOf(a.DataType()) != typ {
+			t.Errorf("%s: %v", typ, a)
+		}
+		out.Release()
+		mem.AssertSize(t, 0)
+		want.Columns[0].Nullable = false
+		if _, err := table.NewBinder(want, have); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "column v") || !strings.Contains(err.Error(), "nullable: true") {
+			t.Errorf("%s without nulls: %v", typ, err)
+		}
+	}
+}
+
+func TestColumnsWhoseNamesCannotBeToldMatterToNobodyElse(t *testing.T) {
+	var fields []arrow.Field
+	for _, name := range []string{"a", "twice", "", table.RowColumn, "twice", "b"} {
+		fields = append(fields, arrow.Field{Name: name, Type: arrow.PrimitiveTypes.Int8})
+	}
+	got := table.FromArrow(arrow.NewSchema(fields, nil))
+	want := table.Schema{
+		Columns: []table.Column{{Name: "a", Type: table.Int64}, {Name: "b", Type: table.Int64}},
+		Unsupported: []table.UnsupportedColumn{{Name: "twice", Type: "int8 whose name occurs twice"}, {Type: "int8 without a name"},
+			{Name: table.RowColumn, Type: "int8 whose name is taken by the row's position"}, {Name: "twice", Type: "int8 whose name occurs twice"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("schema (-want +got):\n%s", diff)
 	}
 }
 
@@ -381,7 +408,7 @@ func BenchmarkBind(b *testing.B) {
 				}
 			}
 			rec := oneColumn(build.NewArray())
-			schema, _ := table.FromArrow(rec.Schema())
+			schema := table.FromArrow(rec.Schema())
 			binder, err := table.NewBinder(schema, rec.Schema())
 			if err != nil {
 				b.Fatal(err)

@@ -73,6 +73,13 @@ func canonical(t arrow.DataType) (Type, conversion) {
 	return "", nil
 }
 
+// nulls converts to a column of type t without a value.
+func nulls(t Type) conversion {
+	return func(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+		return array.MakeArrayOfNull(mem, t.ArrowType(), a.Len()), nil
+	}
+}
+
 func share(_ memory.Allocator, a arrow.Array) (arrow.Array, error) {
 	a.Retain()
 	return a, nil

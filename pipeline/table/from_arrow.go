@@ -1,12 +1,6 @@
 package table
 
-import (
-	"strconv"
-
-	"github.com/apache/arrow/go/v15/arrow"
-
-	"github.com/thalweg/thalweg"
-)
+import "github.com/apache/arrow/go/v15/arrow"
 
 // FromArrow returns the canonical schema of what a file holds:
 //
@@ -23,32 +17,26 @@ import (
 //	bool                                 Bool
 //
 // Columns of other types are listed in Unsupported, so that they matter only
-// where a spec reads them. It fails with thalweg.Invalid on a name that occurs
-// twice, is empty or is RowColumn.
-func FromArrow(s *arrow.Schema) (Schema, error) {
+// where a spec reads them, and so are those whose name occurs twice, is empty or
+// is RowColumn.
+func FromArrow(s *arrow.Schema) Schema {
 	out := Schema{Columns: make([]Column, 0, s.NumFields())}
-	seen := make(map[string]bool, s.NumFields())
-	for i, f := range s.Fields() {
-		problem := ""
+	for _, f := range s.Fields() {
+		what := f.Type.String()
+		t, _ := canonical(f.Type)
 		switch {
 		case f.Name == "":
-			problem = "a column has no name"
+			t, what = "", what+" without a name"
 		case f.Name == RowColumn:
-			problem = "the name is taken by the row's position"
-		case seen[f.Name]:
-			problem = "the name occurs twice"
+			t, what = "", what+" whose name is taken by the row's position"
+		case len(s.FieldIndices(f.Name)) > 1:
+			t, what = "", what+" whose name occurs twice"
 		}
-		if problem != "" {
-			return Schema{}, &thalweg.Error{Op: "read schema", Kind: thalweg.Invalid,
-				Subject: "column " + strconv.Itoa(i+1) + " " + strconv.Quote(f.Name), Hint: problem}
-		}
-		seen[f.Name] = true
-		t, _ := canonical(f.Type)
 		if t == "" {
-			out.Unsupported = append(out.Unsupported, UnsupportedColumn{Name: f.Name, Type: f.Type.String()})
+			out.Unsupported = append(out.Unsupported, UnsupportedColumn{Name: f.Name, Type: what})
 			continue
 		}
 		out.Columns = append(out.Columns, Column{Name: f.Name, Type: t, Nullable: f.Nullable})
 	}
-	return out, nil
+	return out
 }

@@ -14,8 +14,9 @@ import (
 )
 
 // Discover lists the objects that pattern names, reads their footers and cuts
-// them into shards. It returns the natural Arrow schema that all of them have;
-// a column is nullable if any object may hold nulls in it.
+// them into shards. It returns the natural Arrow schema of all of them together;
+// a column is nullable if any object may hold nulls in it, or lacks it. Objects may
+// differ in their columns: see union.
 //
 // In a pattern * stands for any characters but a slash, ** for any number of
 // whole path segments, ? and [a-z] for one character; without any of these it
@@ -23,8 +24,7 @@ import (
 // of these names only by the way: temporary files, logs and markers of other tools,
 // whose keys have a segment that begins with a dot or an underscore, and objects
 // without a byte that are no Parquet by their name. Errors: NotFound naming the pattern if nothing matches,
-// Corrupt naming the object whose footer cannot be read, Invalid naming object
-// and column where schemas differ.
+// Corrupt naming the object whose footer cannot be read.
 func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (*Manifest, *arrow.Schema, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, nil, err
@@ -51,13 +51,9 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	if err := group.Wait(); err != nil {
 		return nil, nil, err
 	}
-	schema, err := agree(files)
-	if err != nil {
-		return nil, nil, err
-	}
 	m := cut(pattern, files, cfg.ShardRows)
 	m.PassedOver = passed
-	return m, schema, nil
+	return m, union(files), nil
 }
 
 // list returns the objects that pattern names, in byte order of their keys, and how
@@ -134,55 +130,21 @@ func inspect(ctx context.Context, b storage.Bucket, info storage.Info, versioned
 	if file.Uncounted {
 		d.warning = fmt.Sprintf("object %s: its footer says 0 rows, its row groups hold %d: these are read", info.Key, file.Rows)
 	}
-	d.fields, err = fieldsOf("discover", info.Key, file)
-	return d, err
+	d.fields = fieldsOf(file)
+	return d, nil
 }
 
 // fieldsOf returns the natural Arrow fields of a file's columns.
-func fieldsOf(op, key string, file *metadata.File) ([]arrow.Field, error) {
+func fieldsOf(file *metadata.File) []arrow.Field {
 	fields := make([]arrow.Field, 0, len(file.Schema.Children))
 	for _, n := range file.Schema.Children {
 		f, err := decode.Field(n)
 		if err != nil {
-			return nil, failure(op, columnSubject(key, -1, n.Name), err)
+			f = arrow.Field{Name: n.Name, Type: &unusable{why: err.Error()}, Nullable: true}
 		}
 		fields = append(fields, f)
 	}
-	return fields, nil
-}
-
-// agree returns the schema that all objects have.
-func agree(files []discovered) (*arrow.Schema, error) {
-	first := files[0]
-	position := make(map[string]int, len(first.fields))
-	fields := make([]arrow.Field, len(first.fields))
-	for i, f := range first.fields {
-		position[f.Name], fields[i] = i, f
-	}
-	differ := func(f discovered, column, format string, args ...any) error {
-		return &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: columnSubject(f.object.Key, -1, column),
-			Err: fmt.Errorf(format, args...), Hint: "the objects of a dataset have the same columns"}
-	}
-	for _, f := range files[1:] {
-		seen := make(map[string]bool, len(f.fields))
-		for _, have := range f.fields {
-			seen[have.Name] = true
-			i, ok := position[have.Name]
-			if !ok {
-				return nil, differ(f, have.Name, "object %s has no such column", first.object.Key)
-			}
-			if !arrow.TypeEqual(fields[i].Type, have.Type) {
-				return nil, differ(f, have.Name, "%v here, %v in object %s", have.Type, fields[i].Type, first.object.Key)
-			}
-			fields[i].Nullable = fields[i].Nullable || have.Nullable
-		}
-		for _, want := range fields {
-			if !seen[want.Name] {
-				return nil, differ(f, want.Name, "missing here, object %s has it", first.object.Key)
-			}
-		}
-	}
-	return arrow.NewSchema(fields, nil), nil
+	return fields
 }
 
 // cut makes the manifest: each row group a shard, except that neighbours whose

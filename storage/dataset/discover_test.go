@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -267,30 +268,79 @@ func TestDiscoverNamesTheObjectThatIsNotParquet(t *testing.T) {
 	}
 }
 
-func TestDiscoverNamesTheColumnInWhichObjectsDiffer(t *testing.T) {
-	file := func(fields ...arrow.Field) []byte {
-		return written(t, 10, randomRecord(rand.New(rand.NewPCG(1, 1)), arrow.NewSchema(fields, nil), 5, 0))
+// random returns a file of random rows of the fields, as another writer makes it.
+func random(t testing.TB, fields ...arrow.Field) []byte {
+	t.Helper()
+	rec := randomRecord(rand.New(rand.NewPCG(1, 1)), arrow.NewSchema(fields, nil), 5, 0)
+	defer rec.Release()
+	return byPqarrow(t, []arrow.Record{rec})
+}
+
+func TestObjectsOfADatasetMayDifferInWidthsUnitsAndColumns(t *testing.T) {
+	field := func(name string, t arrow.DataType) arrow.Field { return arrow.Field{Name: name, Type: t} }
+	none := func(name string) arrow.Field { return arrow.Field{Name: name, Type: arrow.Null, Nullable: true} }
+	nanos := &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"}
+	b := lake(t, map[string][]byte{
+		"a.parquet": random(t, field("x", arrow.PrimitiveTypes.Float64), field("n", arrow.PrimitiveTypes.Int8), field("at", arrow.FixedWidthTypes.Timestamp_ms),
+			none("c"), field("mixed", arrow.PrimitiveTypes.Int64), field("only", arrow.FixedWidthTypes.Boolean)),
+		"b.parquet": random(t, field("n", arrow.PrimitiveTypes.Int64), field("x", arrow.PrimitiveTypes.Float32), field("at", nanos),
+			field("c", arrow.BinaryTypes.String), field("mixed", arrow.BinaryTypes.String)),
+		"c.parquet": random(t, field("x", arrow.PrimitiveTypes.Float64), field("n", arrow.PrimitiveTypes.Int32), field("at", arrow.FixedWidthTypes.Timestamp_us),
+			none("c"), none("mixed"), field("late", arrow.PrimitiveTypes.Int16)),
+	})
+	m, schema, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	x := arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Int64}
-	y := arrow.Field{Name: "y", Type: arrow.PrimitiveTypes.Float64}
-	base := file(x, y)
-	for column, other := range map[string][]byte{
-		"y": file(x),
-		"z": file(x, y, arrow.Field{Name: "z", Type: arrow.PrimitiveTypes.Int64}),
-		"x": file(arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Float64}, y),
-	} {
-		b := lake(t, map[string][]byte{"a.parquet": base, "b.parquet": other})
-		_, _, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
-		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "b.parquet") || !strings.Contains(err.Error(), `column "`+column+`"`) {
-			t.Errorf("column %s: %v", column, err)
+	var got []string
+	for _, f := range schema.Fields() {
+		got = append(got, fmt.Sprintf("%s %v %v", f.Name, f.Type, f.Nullable))
+	}
+	want := []string{"x float64 false", "n int8 false", "at timestamp[ms, tz=UTC] false", "c " + stringType.String() + " true",
+		"mixed int64 in object a.parquet and " + stringType.String() + " in object b.parquet true", "only bool true", "late int16 true"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("columns:\n%s", d)
+	}
+	for i, want := range []string{"float64 int8 timestamp[ms, tz=UTC] null bool null", "float32 int64 timestamp[ns, tz=UTC] " + stringType.String() + " null null",
+		"float64 int32 timestamp[us, tz=UTC] null null int16"} {
+		r, err := dataset.OpenShard(t.Context(), b, m, i, []string{"x", "n", "at", "c", "only", "late"}, dataset.ReaderConfig{})
+		if err != nil {
+			t.Fatal(err)
 		}
+		var types []string
+		for _, f := range r.Schema().Fields() {
+			types = append(types, f.Type.String())
+		}
+		if got := strings.Join(types, " "); got != want {
+			t.Errorf("object %d has %s, want %s", i, got, want)
+		}
+		rows := drain(t, r, 1<<16)
+		for j, f := range r.Schema().Fields() {
+			if nulls := strings.Count(strings.Join(rows[f.Name], " "), "null"); len(rows[f.Name]) != 5 || (types[j] == "null") != (nulls == 5) {
+				t.Errorf("object %d: column %s is %v", i, f.Name, rows[f.Name])
+			}
+		}
+		r.Close()
 	}
-	// The order of columns may differ, and one object's may be nullable.
-	y.Nullable = true
-	b := lake(t, map[string][]byte{"a.parquet": base, "b.parquet": file(y, x)})
-	_, schema, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
-	if err != nil || schema.Field(0).Name != "x" || schema.Field(0).Nullable || !schema.Field(1).Nullable {
-		t.Errorf("schema %v: %v", schema, err)
+}
+
+func TestAColumnThatOccursTwiceMattersToWhoAsksForIt(t *testing.T) {
+	twice := withFooter(t, flights(t, 1, 6, 10), func(m *format.FileMetaData) { m.Schema[2].Name, m.Schema[5].Name = "", "origin" })
+	b := lake(t, map[string][]byte{"a.parquet": flights(t, 1, 6, 10), "b.parquet": twice})
+	m, schema, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, _ := schema.FieldsByName("origin"); len(f) != 1 || !strings.Contains(f[0].Type.String(), "twice in object b.parquet") {
+		t.Errorf("origin: %v", f)
+	}
+	if r, err := dataset.OpenShard(t.Context(), b, m, 1, []string{"distance", "date"}, dataset.ReaderConfig{}); err != nil {
+		t.Error(err)
+	} else if rows := drain(t, r, 10); len(rows["distance"]) != 6 {
+		t.Errorf("rows %v", rows)
+	}
+	if _, err := dataset.OpenShard(t.Context(), b, m, 1, []string{"origin"}, dataset.ReaderConfig{}); !thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), `column "origin"`) {
+		t.Errorf("asked for: %v", err)
 	}
 }
 

@@ -21,9 +21,5 @@ func Inspect(ctx context.Context, b storage.Bucket, key string, sizeBytes int64)
 	if err != nil {
 		return nil, err
 	}
-	fields, err := fieldsOf("inspect", key, file)
-	if err != nil {
-		return nil, err
-	}
-	return &Summary{Rows: file.Rows, Schema: arrow.NewSchema(fields, nil)}, nil
+	return &Summary{Rows: file.Rows, Schema: arrow.NewSchema(fieldsOf(file), nil)}, nil
 }

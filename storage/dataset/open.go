@@ -11,10 +11,11 @@ import (
 
 // OpenShard opens one shard of m for reading the named columns, in that order;
 // no names means all columns. A column that is not asked for is neither
-// fetched, where that can be avoided, nor decoded.
+// fetched, where that can be avoided, nor decoded. One that the object lacks, as
+// others of the dataset have it, comes as nulls of type null.
 //
 // ctx bounds the whole reading, not only the opening. Errors: NotFound for an
-// unknown column or an object that is gone, Conflict for an object that is not
+// object that is gone, Conflict for an object that is not
 // the one the manifest names any more, Corrupt naming object, row group and
 // column where bytes are not Parquet as it should be.
 func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, columns []string, cfg ReaderConfig) (*Reader, error) {
@@ -49,7 +50,7 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 	}
 	var r *Reader
 	if err == nil {
-		r, err = newReader(object.Key, file, columns, cfg)
+		r, err = newReader(object.Key, file, columns, true, cfg)
 	}
 	switch {
 	case err != nil:
@@ -73,7 +74,7 @@ func OpenBytes(name string, data []byte, columns []string, cfg ReaderConfig) (*R
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReader(name, file, columns, cfg.withDefaults())
+	r, err := newReader(name, file, columns, false, cfg.withDefaults())
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,8 @@ func randomArray(rng *rand.Rand, t arrow.DataType, rows int, nulls float64) arro
 func appendRandom(rng *rand.Rand, b array.Builder, nulls float64) {
 	v := rng.Int64() >> rng.IntN(63) // every magnitude
 	switch b := b.(type) {
+	case *array.NullBuilder:
+		b.AppendNull()
 	case *array.BooleanBuilder:
 		b.Append(v&1 == 0)
 	case *array.Int8Builder:

@@ -24,6 +24,7 @@ type Reader struct {
 	cfg     ReaderConfig
 	schema  *arrow.Schema
 	columns []*decode.Column
+	places  []int // by field of schema: its column, or -1 where all rows are null
 	groups  groups
 	group   *fetched // the row group being decoded, nil before the first
 	left    int64    // rows of it not yet decoded
@@ -38,10 +39,11 @@ type groups interface {
 	close()
 }
 
-// newReader returns a Reader of columns of file, still without groups.
-func newReader(key string, file *metadata.File, columns []string, cfg ReaderConfig) (*Reader, error) {
+// newReader returns a Reader of columns of file, still without groups. A column that
+// the file lacks is null if it may be absent, else NotFound.
+func newReader(key string, file *metadata.File, columns []string, absent bool, cfg ReaderConfig) (*Reader, error) {
 	r := &Reader{key: key, file: file, cfg: cfg}
-	nodes, err := choose(key, file, columns)
+	nodes, err := choose(key, file, columns, absent)
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +53,22 @@ func newReader(key string, file *metadata.File, columns []string, cfg ReaderConf
 	}
 	unz := compress.New(z)
 	fields := make([]arrow.Field, len(nodes))
+	r.places = make([]int, len(nodes))
 	for i, n := range nodes {
+		if n == nil || n.Flat() && n.Logical.Annotation == metadata.Null {
+			if r.places[i] = -1; n != nil {
+				fields[i].Name = n.Name
+			} else {
+				fields[i].Name = columns[i]
+			}
+			fields[i].Type, fields[i].Nullable = arrow.Null, true
+			continue
+		}
 		c, err := decode.New(n, cfg.Allocator, unz)
 		if err != nil {
 			return nil, failure("open shard", columnSubject(key, -1, n.Name), err)
 		}
+		r.places[i] = len(r.columns)
 		r.columns = append(r.columns, c)
 		fields[i] = c.Field()
 	}
@@ -63,14 +76,20 @@ func newReader(key string, file *metadata.File, columns []string, cfg ReaderConf
 	return r, nil
 }
 
-// choose returns the nodes of the named columns, of all without names.
-func choose(key string, file *metadata.File, columns []string) ([]*metadata.Node, error) {
+// choose returns the nodes of the named columns, of all without names; nil for one
+// that is absent and may be.
+func choose(key string, file *metadata.File, columns []string, absent bool) ([]*metadata.Node, error) {
 	if len(columns) == 0 {
 		return file.Schema.Children, nil
 	}
 	nodes := make([]*metadata.Node, 0, len(columns))
 	for _, name := range columns {
-		i := slices.IndexFunc(file.Schema.Children, func(n *metadata.Node) bool { return n.Name == name })
+		named := func(n *metadata.Node) bool { return n.Name == name }
+		i := slices.IndexFunc(file.Schema.Children, named)
+		if i < 0 && absent {
+			nodes = append(nodes, nil)
+			continue
+		}
 		if i < 0 {
 			return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.NotFound, Subject: columnSubject(key, -1, name),
 				Hint: "it has " + columnNames(file)}
@@ -78,6 +97,10 @@ func choose(key string, file *metadata.File, columns []string) ([]*metadata.Node
 		if slices.Contains(nodes, file.Schema.Children[i]) {
 			return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.Invalid, Subject: columnSubject(key, -1, name),
 				Err: errors.New("asked for twice")}
+		}
+		if slices.ContainsFunc(file.Schema.Children[i+1:], named) {
+			return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.Unsupported, Subject: columnSubject(key, -1, name),
+				Err: errors.New("the object has two columns of the name")}
 		}
 		nodes = append(nodes, file.Schema.Children[i])
 	}
@@ -135,7 +158,7 @@ func (r *Reader) next() (arrow.Record, error) {
 		}
 	}
 	n := int(min(r.left, int64(r.cfg.BatchRows)))
-	arrays := make([]arrow.Array, 0, len(r.columns))
+	arrays := make([]arrow.Array, 0, len(r.places))
 	defer func() {
 		for _, a := range arrays {
 			a.Release()
@@ -158,7 +181,15 @@ func (r *Reader) next() (arrow.Record, error) {
 		}
 	}
 	r.left -= int64(n)
-	return array.NewRecord(r.schema, arrays, int64(n)), nil
+	columns := make([]arrow.Array, len(r.places))
+	for i, at := range r.places {
+		if at < 0 {
+			at = len(arrays)
+			arrays = append(arrays, array.NewNull(n))
+		}
+		columns[i] = arrays[at]
+	}
+	return array.NewRecord(r.schema, columns, int64(n)), nil
 }
 
 // nextGroup goes to the next row group.

@@ -105,7 +105,6 @@ func TestFooterRefusesWhatCannotBe(t *testing.T) {
 		"too many children":   {func(m *pg.FileMetaData) { m.Schema[0].NumChildren = thrift.New[int32](1 << 30) }, "fields"},
 		"too few children":    {func(m *pg.FileMetaData) { m.Schema[0].NumChildren = thrift.New[int32](2) }, "no group"},
 		"empty group":         {func(m *pg.FileMetaData) { m.Schema[5].Type = thrift.Null[pg.Type]{} }, "neither"},
-		"two of a name":       {func(m *pg.FileMetaData) { m.Schema[2].Name = "a" }, "twice"},
 		"physical type":       {func(m *pg.FileMetaData) { m.Schema[1].Type = thrift.New[pg.Type](9) }, "physical type 9"},
 		"type length":         {func(m *pg.FileMetaData) { m.Schema[2].TypeLength = thrift.New[int32](-1) }, "-1 bytes"},
 		"wide values":         {func(m *pg.FileMetaData) { m.Schema[2].TypeLength = thrift.New[int32](math.MaxInt32) }, "bytes"},

@@ -95,7 +95,6 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 	if int(count) > len(b.remaining) {
 		return fmt.Errorf("group %q has %d fields, %d are left", parent.Name, count, len(b.remaining))
 	}
-	seen := make(map[string]bool, count)
 	for range count {
 		if len(b.remaining) == 0 {
 			return fmt.Errorf("group %q lacks fields", parent.Name)
@@ -105,10 +104,6 @@ func (b *treeBuilder) children(parent *Node, count int32, depth int) error {
 		n := &Node{Name: string(e.name), Repetition: e.repetition, Logical: e.logical, Leaf: -1,
 			Repeated: parent.Repeated || e.repetition == format.Repeated}
 		n.Path = append(parent.Path[:len(parent.Path):len(parent.Path)], n.Name)
-		if seen[n.Name] {
-			return fmt.Errorf("field %q occurs twice in its group", n.Name)
-		}
-		seen[n.Name] = true
 		if e.repetition < format.Required || e.repetition > format.Repeated {
 			return fmt.Errorf("field %q has repetition %d", n.Name, e.repetition)
 		}

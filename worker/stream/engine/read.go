@@ -53,9 +53,8 @@ func ReadRows(name string, body []byte) iter.Seq2[RowBatch, error] {
 		next := int64(0)
 		for natural, err := range Records(name, body, nil, nil) {
 			if err == nil && binder == nil {
-				if schema, err = table.FromArrow(natural.Schema()); err == nil {
-					binder, err = table.NewBinder(schema, natural.Schema())
-				}
+				schema = table.FromArrow(natural.Schema())
+				binder, err = table.NewBinder(schema, natural.Schema())
 			}
 			var rows arrow.Record
 			if err == nil {

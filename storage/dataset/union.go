@@ -1,0 +1,80 @@
+package dataset
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+)
+
+// unusable is the type of a column that nobody can read, which matters only where
+// somebody asks for it. Its text says why.
+type unusable struct {
+	arrow.NullType
+	why string
+}
+
+func (u *unusable) ID() arrow.Type { return arrow.EXTENSION }
+func (u *unusable) String() string { return u.why }
+
+// union returns the columns of all objects, those of the first before those that
+// only later ones have. An object that lacks a column, or has it of type null, has
+// nulls there. Where objects have types of several families, and where one has the
+// name twice, the column is unusable. Within a family, each object keeps its type.
+func union(files []discovered) *arrow.Schema {
+	type column struct {
+		arrow.Field
+		of      int // the object that Type is of
+		in      int // how many objects have it
+		latest  int // of them
+		refused bool
+	}
+	var columns []*column
+	byName := make(map[string]*column)
+	for i, f := range files {
+		for _, have := range f.fields {
+			c := byName[have.Name]
+			if c == nil {
+				c = &column{Field: have, of: i, latest: -1}
+				byName[have.Name] = c
+				columns = append(columns, c)
+			}
+			c.Nullable = c.Nullable || have.Nullable
+			_, c.refused = c.Type.(*unusable)
+			switch {
+			case c.refused:
+			case c.latest == i:
+				c.Type = &unusable{why: fmt.Sprintf("%v twice in object %s", have.Type, f.object.Key)}
+			case c.Type.ID() == arrow.NULL:
+				c.Type, c.of = have.Type, i
+			case have.Type.ID() != arrow.NULL && family(have.Type) != family(c.Type):
+				c.Type = &unusable{why: fmt.Sprintf("%v in object %s and %v in object %s", c.Type, files[c.of].object.Key, have.Type, f.object.Key)}
+			}
+			if c.latest != i {
+				c.latest = i
+				c.in++
+			}
+		}
+	}
+	fields := make([]arrow.Field, len(columns))
+	for i, c := range columns {
+		c.Nullable = c.Nullable || c.in < len(files)
+		fields[i] = c.Field
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// family names the types that are one to whoever reads a column: numbers of any
+// width and points in time of any unit.
+func family(t arrow.DataType) string {
+	switch t.ID() {
+	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64:
+		return "integer"
+	case arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64, arrow.DECIMAL128, arrow.DECIMAL256:
+		return "number"
+	case arrow.TIMESTAMP, arrow.DATE32, arrow.DATE64:
+		return "timestamp"
+	case arrow.TIME32, arrow.TIME64:
+		return "time"
+	}
+	return t.String()
+}
