@@ -86,6 +86,8 @@ func (c *compiler) input(have table.Schema) table.Schema {
 		path := fmt.Sprintf("spec.schema.columns[%d]", i)
 		_, found, ok := have.Lookup(d.Name)
 		switch {
+		case !ok && *d.Nullable && slices.Contains(have.Unsupported, table.UnsupportedColumn{Name: d.Name, Type: table.AllNull}):
+			// Nulls throughout are of the type that is declared.
 		case !ok:
 			c.missing(path+".name", d.Name, have, nil)
 			// As if it were there, for the rest of the spec.

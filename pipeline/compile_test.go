@@ -167,6 +167,21 @@ func TestColumnsOfTheDataThatDifferInCaseAreRefusedByName(t *testing.T) {
 	compile(t, spec, data)
 }
 
+func TestAColumnOfNullsIsOfTheTypeThatIsDeclared(t *testing.T) {
+	data := table.Schema{Columns: slices.Clone(flightColumns.Columns), Unsupported: []table.UnsupportedColumn{{Name: "weather", Type: "null"}}}
+	declared := func(weather string) *pipeline.Spec {
+		return edited(t, "  input_features:", "  schema:\n    columns:\n      - {name: delay, type: int64, available_in: [training]}\n      - {name: date, type: timestamp}\n"+
+			"      - {name: distance, type: int64}\n      - {name: origin, type: string}\n      - {name: destination, type: string}\n"+
+			"      - {name: weather, type: string"+weather+"}\n  input_features:")
+	}
+	if _, c, ok := compile(t, declared(""), data).Input.Lookup("weather"); !ok || c.Type != table.String || !c.Nullable {
+		t.Errorf("weather: %+v", c)
+	}
+	if _, err := pipeline.Compile(declared(", nullable: false"), data); !thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), "column weather of type null") {
+		t.Errorf("without nulls: %v", err)
+	}
+}
+
 func TestAColumnThatTheDataLacksGetsTheNearestName(t *testing.T) {
 	s := edited(t)
 	compile(t, s, flightColumns)

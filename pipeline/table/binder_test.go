@@ -356,6 +356,9 @@ func TestFromArrowListsUnsupportedColumnsApart(t *testing.T) {
 func TestAColumnOfNullsIsOfAnyTypeThatMayBeNull(t *testing.T) {
 	have := arrow.NewSchema([]arrow.Field{{Name: "v", Type: arrow.Null, Nullable: true}}, nil)
 	rec := array.NewRecord(have, []arrow.Array{array.NewNull(70)}, 70)
+	if u := table.FromArrow(have).Unsupported; len(u) != 1 || u[0].Type != table.AllNull {
+		t.Errorf("unsupported: %v", u)
+	}
 	for _, typ := range []table.Type{table.String, table.Int64, table.Float64, table.Bool, table.Timestamp} {
 		want := table.Schema{Columns: []table.Column{{Name: "v", Type: typ, Nullable: true}}}
 		b, err := table.NewBinder(want, have)

@@ -80,6 +80,10 @@ type Schema struct {
 	Timezone string `json:"timezone,omitempty"`
 }
 
+// AllNull is the type of an UnsupportedColumn without a value: a Binder takes it
+// for any.
+const AllNull = "null"
+
 // UnsupportedColumn is a column that no canonical type can carry, and the type
 // it has at its source.
 type UnsupportedColumn struct {

@@ -47,7 +47,7 @@ func union(files []discovered) *arrow.Schema {
 			case c.Type.ID() == arrow.NULL:
 				c.Type, c.of = have.Type, i
 			case have.Type.ID() != arrow.NULL && family(have.Type) != family(c.Type):
-				c.Type = &unusable{why: fmt.Sprintf("%v in object %s and %v in object %s", c.Type, files[c.of].object.Key, have.Type, f.object.Key)}
+				c.Type = &unusable{why: fmt.Sprintf("%v in object %s and %v in object %s, which must be one", c.Type, files[c.of].object.Key, have.Type, f.object.Key)}
 			}
 			if c.latest != i {
 				c.latest = i
