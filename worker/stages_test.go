@@ -221,6 +221,43 @@ func TestTheBatchHalfLeavesTheSameHoweverShardsAreSharedOut(t *testing.T) {
 	}
 }
 
+// Objects of other widths, with more columns and fewer, beside files that are no
+// data: the model is of the same rows.
+func TestObjectsThatDifferTrainTheModelTogether(t *testing.T) {
+	b := newBatchHalf(t)
+	lake, _, err := b.worker.location(t.Context(), "", "s3://lake/flights/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := arrow.NewSchema([]arrow.Field{{Name: "unused", Type: arrow.FixedWidthTypes.Boolean}, {Name: "delay", Type: arrow.PrimitiveTypes.Int32},
+		{Name: "distance", Type: arrow.PrimitiveTypes.Int32}}, nil)
+	rows := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer rows.Release()
+	for i := range flightRows {
+		rows.Field(0).(*array.BooleanBuilder).Append(i%2 == 0)
+		rows.Field(1).(*array.Int32Builder).Append(int32(i % 40))
+		rows.Field(2).(*array.Int32Builder).Append(int32(i + 1))
+	}
+	batch := rows.NewRecord()
+	defer batch.Release()
+	var out bytes.Buffer
+	w, err := dataset.NewWriter(&out, schema, dataset.WriterConfig{})
+	if err == nil {
+		err = errors.Join(w.Write(batch), w.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, body := range map[string][]byte{"flights/2.parquet": out.Bytes(), "flights/_tmp.parquet": []byte("half")} {
+		if _, err := lake.Put(t.Context(), key, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, counts := b.all(flightShards); counts["rows_in"] != flightShards*flightRows || counts["objects.passed_over"] != 1 {
+		t.Errorf("counts %v", counts)
+	}
+}
+
 func TestProgressIsOfTheTasksShards(t *testing.T) {
 	b := newBatchHalf(t)
 	maps.Copy(b.inputs, b.stage(stages.Plan{Name: "profile"}, 0).Outputs)
