@@ -19,7 +19,8 @@ import (
 // reaches a column which the label reads. What is wrong is reported at once, as
 // Parse does it, as a *SpecError with the places in the text.
 func Compile(s *Spec, input table.Schema) (*Plan, error) {
-	c := &compiler{spec: s, found: &diagnostics{source: s.source, catalog: s.catalog}, plan: &Plan{Spec: s}, required: make(map[string]bool)}
+	c := &compiler{spec: s, found: &diagnostics{source: s.source, catalog: s.catalog}, plan: &Plan{Spec: s},
+		required: make(map[string]bool), read: make(map[string]bool)}
 	zone, err := time.LoadLocation(s.Spec.Schema.Timezone)
 	if err != nil {
 		return nil, &thalweg.Error{Op: "compile spec", Kind: thalweg.Invalid, Subject: "spec.schema.timezone", Err: err}
@@ -60,6 +61,8 @@ type compiler struct {
 	labelReads lineage
 	// required are the source columns without which an event is no row.
 	required map[string]bool
+	// read are the source columns that a feature or a step of scoring reads.
+	read map[string]bool
 	// removing are the steps that remove rows when scoring.
 	removing []removal
 }
@@ -231,6 +234,7 @@ func (c *compiler) features() {
 		}
 		c.servable(field, reads)
 		c.leak(field, f.Name, reads)
+		c.reads(c.scoring, reads)
 		c.require(c.scoring.needed(reads))
 	}
 }
@@ -276,6 +280,15 @@ func (c *compiler) servable(path string, reads []string) {
 func (c *compiler) require(columns []string) {
 	for _, name := range columns {
 		c.required[name] = true
+	}
+}
+
+// reads notes the source columns that columns reach when events are scored.
+func (c *compiler) reads(at *stage, columns []string) {
+	if at.phase == InScoring {
+		for source := range at.reach(columns) {
+			c.read[source] = true
+		}
 	}
 }
 
@@ -356,6 +369,9 @@ func (c *compiler) scoringInput() (out table.Schema, expected []string) {
 			expected = append(expected, column.Name)
 		}
 		column.Nullable = column.Nullable || !c.required[column.Name]
+		if !c.read[column.Name] {
+			c.plan.Unread = append(c.plan.Unread, column.Name)
+		}
 		out.Columns = append(out.Columns, column)
 	}
 	return out, expected

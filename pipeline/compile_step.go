@@ -147,6 +147,7 @@ func (c *Columns) Zone() *time.Location { return c.compiler.zone }
 // Lookup returns the column that a field names, or notes that there is none.
 func (c *Columns) Lookup(field, name string) (table.Column, bool) {
 	_, column, ok := c.stage.schema.Lookup(name)
+	c.compiler.reads(c.stage, []string{name})
 	if !ok {
 		c.compiler.missing(c.at(field), name, c.stage.schema, c.stage)
 	}
@@ -155,7 +156,11 @@ func (c *Columns) Lookup(field, name string) (table.Column, bool) {
 
 // Compile compiles the expression of a field; nil after a problem.
 func (c *Columns) Compile(field, text string) *expression.Program {
-	return c.compiler.compile(c.at(field), text, c.stage)
+	program := c.compiler.compile(c.at(field), text, c.stage)
+	if program != nil {
+		c.compiler.reads(c.stage, program.Columns())
+	}
+	return program
 }
 
 // Set changes the type of a column, or whether it may be null.

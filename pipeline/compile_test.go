@@ -329,3 +329,25 @@ func TestAStepThatLearnsKeepsTheNamesAndTypesOfColumns(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What neither a feature nor a step of scoring reads is known, by way of derived
+// columns too; the split and the label read nothing of an event.
+func TestThePlanKnowsTheColumnsThatNothingReads(t *testing.T) {
+	in := table.Schema{Columns: append(slices.Clone(flightColumns.Columns), table.Column{Name: "tail", Type: table.String},
+		table.Column{Name: "airline", Type: table.String}, table.Column{Name: "gate", Type: table.String})}
+	p := compile(t, edited(t, "    split:", `    clean:
+      - {derive: {column: carrier, expression: "lower(airline)"}}
+      - {trim: {columns: [tail]}}
+      - {trim: {columns: [gate], apply_to: [training]}}
+    split:`, `    - {name: hour,        type: category, expression: "hour(date)"}
+    - {name: weekday,     type: category, expression: "weekday(date)"}
+`, "    - {name: carrier, type: category}\n"), in)
+	if diff := cmp.Diff([]string{"date", "delay", "late", "gate"}, p.Unread); diff != "" {
+		t.Errorf("unread (-want +got):\n%s", diff)
+	}
+	for _, c := range p.ScoringInput.Columns {
+		if slices.Contains(p.Unread, c.Name) && !c.Nullable {
+			t.Errorf("column %s cannot be null", c.Name)
+		}
+	}
+}

@@ -21,6 +21,10 @@ type Plan struct {
 	// declares and the label does not read: a schema of events without a field for
 	// one is a mistake.
 	Expected []string
+	// Unread names the columns of ScoringInput that neither a feature nor a step of
+	// the scoring phase reads: a value that does not fit one is null, since no event
+	// shall be lost for what has no bearing on its row's answer.
+	Unread []string
 	// Steps are the cleaning steps in the order of the spec.
 	Steps []PlannedStep
 	// Learnt is what the steps that learn apply; nil before they have.

@@ -22,6 +22,7 @@ func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
 			cfg.Schemas = a.Schemas
 		}
 	}
+	cfg.Unread = a.plan.Unread
 	if schema := a.Spec.Spec.Schema; schema != nil && schema.Timezone != "" {
 		zone, err := time.LoadLocation(schema.Timezone)
 		if err != nil {

@@ -94,7 +94,7 @@ const (
 // takes int, long and times of day (as microseconds), a float64 column numbers
 // that are finite, a string column string and enum, a timestamp column
 // timestamps, dates, and what timestamp_formats say of strings and numbers.
-// Nothing takes bytes, fixed or decimal. Fields that are no columns are checked
+// Nothing takes bytes and fixed that are no decimals. Fields that are no columns are checked
 // for their syntax only.
 type avroFormat struct {
 	Cells
@@ -112,6 +112,7 @@ type avroFormat struct {
 // avroProgram is how events of one schema are read.
 type avroProgram struct {
 	fields []avroField
+	names  []string // of the first maxNames
 	// unknown names a field that is no column, "" if there is none.
 	unknown string
 	// lacks says of a column, by its position, that the schema has no field for it.
@@ -120,6 +121,9 @@ type avroProgram struct {
 	flaw, cause string
 	missing     bool // the registry does not know the schema (yet)
 }
+
+// FieldNames implements Reader.
+func (f *avroFormat) FieldNames([]byte) []string { return f.last.names }
 
 // avroField is a field of the record in the order of the schema.
 type avroField struct {
@@ -155,7 +159,7 @@ func (f *avroFormat) compile(t *avroType, schema string) *avroProgram {
 	if t.kind != avroRecord {
 		return &avroProgram{flaw: "the schema is one of " + t.name + ", not of a record", cause: "schema of no record"}
 	}
-	p := &avroProgram{lacks: f.lacking(schema, t.fields)}
+	p := &avroProgram{lacks: f.lacking(schema, t.fields), names: t.fields[:min(len(t.fields), maxNames)]}
 	for i, name := range t.fields {
 		field := avroField{typ: t.parts[i], column: -1}
 		at, known := f.byName[name]
@@ -276,7 +280,13 @@ func (f *avroFormat) Read(b []byte) bool {
 	p := 0
 	if f.schemas != nil {
 		if len(b) < wireHeader || b[0] != 0 {
-			return f.Refuse("not in Confluent's wire format: it begins with a zero and four bytes of the schema's id", "not in Confluent's wire format")
+			reason := "not in Confluent's wire format: it begins with a zero and four bytes of the schema's id"
+			if what := disguise(b); what != "" {
+				reason = "not in Confluent's wire format: " + what
+			} else if len(b) > 0 && b[0] == '{' {
+				reason += ", and this with a brace, as JSON does"
+			}
+			return f.Refuse(reason, "not in Confluent's wire format")
 		}
 		if id := binary.BigEndian.Uint32(b[1:]); f.last == nil || id != f.lastID {
 			f.lastID, f.last = id, f.programs[id]

@@ -235,6 +235,19 @@ func (f *avroFormat) value(c *column, t *avroType, fills bool, b []byte, p int) 
 			f.finite(c, math.Float64frombits(binary.LittleEndian.Uint64(b[p:])), p)
 		}
 		return next
+	case avroBytes:
+		n, next := f.length(b, p)
+		if next < 0 {
+			return -1
+		}
+		f.decimal(c, b[next:next+n], t.scale, p)
+		return next + n
+	case avroFixed:
+		next := f.pass(b, p, t.size)
+		if next >= 0 {
+			f.decimal(c, b[p:next], t.scale, p)
+		}
+		return next
 	}
 	v, next := f.boolean(b, p)
 	if next >= 0 {
@@ -253,6 +266,16 @@ func (f *avroFormat) text(c *column, s []byte, at int) {
 	} else {
 		f.blame(c, at, foundNoTime)
 	}
+}
+
+// decimal takes a decimal as the nearest number, as Parquet's are.
+func (f *avroFormat) decimal(c *column, unscaled []byte, scale, at int) {
+	v, ok := table.Decimal(unscaled, scale)
+	if !ok {
+		f.blame(c, at, foundLarge)
+		return
+	}
+	f.setFloat(c, v)
 }
 
 func (f *avroFormat) finite(c *column, v float64, at int) {

@@ -49,6 +49,7 @@ type avroType struct {
 	name    string
 	logical *avroLogical // nil: none
 	size    int          // fixed
+	scale   int          // decimal
 	symbols [][]byte     // enum
 	parts   []*avroType  // array and map: of the items; union: branches; record: fields
 	fields  []string     // record: names
@@ -78,8 +79,8 @@ var logicalTypes = map[avroKind]map[string]*avroLogical{
 		"local-timestamp-nanos":  {table.Timestamp, 0, true},
 	},
 	avroString: {"uuid": {column: table.String}},
-	avroBytes:  {"decimal": {}},
-	avroFixed:  {"decimal": {}, "duration": {}, "uuid": {}},
+	avroBytes:  {"decimal": {column: table.Float64}},
+	avroFixed:  {"decimal": {column: table.Float64}, "duration": {}, "uuid": {}},
 }
 
 // fills reports whether a column takes values of the type. Any takes null, and
@@ -186,7 +187,7 @@ func (b *avroBuilder) build(n *avro.SchemaNode, namespace string) (*avroType, er
 		}
 		return nil, fmt.Errorf("the schema has no type %s", n.Type)
 	}
-	t := &avroType{kind: kind, name: n.Type, size: n.Size}
+	t := &avroType{kind: kind, name: n.Type, size: n.Size, scale: n.Scale}
 	if logical := logicalTypes[kind][n.LogicalType]; logical != nil {
 		t.logical, t.name = logical, n.LogicalType
 	}

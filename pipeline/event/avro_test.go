@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/big"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -135,7 +136,11 @@ func TestAvroTypesBecomeColumns(t *testing.T) {
 		{`"string"`, "7", table.Int64, `found string at byte 0`},
 		{`"bytes"`, []byte("x"), table.String, `found bytes at byte 0`},
 		{`{"type":"fixed","name":"F","size":1}`, []byte("x"), table.String, `found fixed at byte 0`},
-		{`{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}`, []byte{1}, table.Float64, `found decimal at byte 0`},
+		{`{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}`, big.NewRat(-1999, 100), table.Float64, `-19.99`},
+		{`{"type":"bytes","logicalType":"decimal","precision":38,"scale":10}`, new(big.Rat).SetFrac(pow10(30), pow10(10)), table.Float64, `100000000000000000000`},
+		{`{"type":"fixed","name":"F","size":12,"logicalType":"decimal","precision":20,"scale":1}`, big.NewRat(-1, 10), table.Float64, `-0.1`},
+		{`["null",{"type":"bytes","logicalType":"decimal","precision":4}]`, big.NewRat(7, 1), table.Float64, `7`},
+		{`{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}`, big.NewRat(1, 1), table.String, `found decimal at byte 0`},
 		{`"double"`, 7.0, table.Int64, `found double at byte 0`},
 		{`"long"`, int64(7), table.Timestamp, `found long at byte 0`},
 		{`"int"`, int32(7), table.Timestamp, `found int at byte 0`},
@@ -443,3 +448,5 @@ func TestAvroSchemasThatCannotServeAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func pow10(n int64) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(n), nil) }

@@ -46,6 +46,9 @@ type Reader interface {
 	// row whatever the columns want, by way of Refuse. Values that are not of their
 	// column's type are held against the cell.
 	Read(b []byte) bool
+	// FieldNames returns the names of the fields of an event that Read read, if
+	// events say them, up to maxNames.
+	FieldNames(b []byte) []string
 }
 
 // defaultTimestamps are all forms that text in data can have.

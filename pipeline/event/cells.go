@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -43,6 +44,9 @@ func (d *Cells) State() *Cells { return d }
 
 // Prepare implements Reader for those that need nothing from elsewhere.
 func (*Cells) Prepare(context.Context, *Events) error { return nil }
+
+// FieldNames implements Reader for events that name no fields.
+func (*Cells) FieldNames([]byte) []string { return nil }
 
 // Column returns the position of the column that a field of events fills.
 func (d *Cells) Column(field string) (at int, ok bool) {
@@ -88,6 +92,7 @@ func newCells(schema table.Schema, cfg Config) (*Cells, error) {
 		}
 		seen[c.Name] = true
 		d.cols[i] = newColumn(c, seed)
+		d.cols[i].unread = c.Nullable && slices.Contains(cfg.Unread, c.Name)
 		if c.From == "" {
 			d.byName[c.Name] = i
 		} else if d.cols[i].from, err = newOrigin(c); err != nil {
@@ -127,7 +132,7 @@ func (d *Cells) settle(row int64, index int) bool {
 			state = c.state
 		}
 		switch {
-		case c.skip || state == filled:
+		case c.skip || state == filled, state == illTyped && c.unread:
 			continue
 		case state == illTyped:
 			d.reject(row, index,
@@ -150,9 +155,47 @@ func (d *Cells) settle(row int64, index int) bool {
 	}
 	for i := range d.cols {
 		c := &d.cols[i]
-		if !c.skip && !(c.stamp == d.stamp && c.state == filled) {
-			c.setNull(d.rows)
+		here := c.stamp == d.stamp
+		if c.skip || here && c.state == filled {
+			continue
 		}
+		if here && c.state == illTyped {
+			c.unfit++
+		}
+		c.setNull(d.rows)
 	}
 	return true
+}
+
+// TakeUnfit returns by column how many values of rows did not fit and are null,
+// since it was last called; nil if none.
+func (d *Cells) TakeUnfit() (counts map[string]int64) {
+	for i := range d.cols {
+		c := &d.cols[i]
+		if c.unfit == 0 {
+			continue
+		}
+		if counts == nil {
+			counts = make(map[string]int64)
+		}
+		counts[c.name], c.unfit = c.unfit, 0
+	}
+	return counts
+}
+
+// foreign reports whether an event has none of the columns that its fields could
+// fill, null or not.
+func (d *Cells) foreign() bool {
+	if d.filled > 0 {
+		return false
+	}
+	could := false
+	for _, i := range d.byName {
+		c := &d.cols[i]
+		if !c.skip && c.stamp == d.stamp {
+			return false
+		}
+		could = could || !c.skip
+	}
+	return could
 }

@@ -27,7 +27,9 @@ type column struct {
 	typ      table.Type
 	from     *origin // what fills it around the event; nil: a field of the event
 	nullable bool
-	skip     bool // TrainingOnly: not decoded, all null
+	skip     bool  // TrainingOnly: not decoded, all null
+	unread   bool  // nothing reads it: what does not fit is null
+	unfit    int64 // values of rows that did not fit
 	// token is the field as producers nearly always spell it, "name":, or empty
 	// if the name has to be escaped.
 	token string

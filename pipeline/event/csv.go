@@ -108,6 +108,9 @@ func (f *csvFormat) malformed(what string, field, at int) bool {
 func (f *csvFormat) Read(b []byte) bool {
 	b = bytes.TrimSuffix(b, []byte("\n"))
 	b = bytes.TrimSuffix(b, []byte("\r"))
+	if what := disguise(b); what != "" {
+		return f.Refuse("not CSV: "+what, "not CSV")
+	}
 	p := 0
 	for field := 1; ; field++ {
 		start := p

@@ -143,6 +143,9 @@ func compareCSV(t *testing.T, d *Decoder, event []byte) (accepted bool) {
 		t.Fatal(err)
 	}
 	defer rec.Release()
+	if len(rejects) == 1 && rejects[0].Cause == "not CSV" {
+		return false // what the library does not look at
+	}
 	if ok != (rec.NumRows() == 1) {
 		t.Fatalf("%q: encoding/csv says %v %q; rejects: %+v", event, ok, want, rejects)
 	}

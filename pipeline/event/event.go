@@ -47,6 +47,9 @@ type Config struct {
 	// MaxEventBytes is the size in bytes above which an event is rejected unread.
 	// Default 1 MiB, the bound of a Kafka broker.
 	MaxEventBytes int
+	// Unread names columns that nothing reads: a value that is none of the column's
+	// is null, and the event is no reject for it.
+	Unread []string
 	// Zone is where timestamps that name no zone were written down. Default UTC.
 	Zone *time.Location
 	// Allocator holds the batches. Default memory.DefaultAllocator.

@@ -72,6 +72,9 @@ func newJSON(c *Cells, options *JSONFormat) *jsonFormat {
 func (d *jsonFormat) Read(b []byte) bool {
 	d.unknown, d.twice = -1, nil
 	if !d.object(b) {
+		if what := disguise(b); what != "" {
+			return d.Refuse("not JSON: "+what, "not JSON")
+		}
 		return false
 	}
 	if d.twice != nil {
@@ -82,4 +85,17 @@ func (d *jsonFormat) Read(b []byte) bool {
 		return d.Refuse(fmt.Sprintf("a field that is no column at byte %d", d.unknown), "unknown field")
 	}
 	return true
+}
+
+// FieldNames implements Reader.
+func (d *jsonFormat) FieldNames(b []byte) (names []string) {
+	p := space(b, space(b, 0)+1)
+	for b[p] != '}' && len(names) < maxNames {
+		name, next := d.name(b, p)
+		names = append(names, string(name))
+		if p = space(b, d.pass(b, next, 1)); b[p] == ',' {
+			p = space(b, p+1)
+		}
+	}
+	return names
 }

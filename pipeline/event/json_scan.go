@@ -65,10 +65,15 @@ func (d *jsonFormat) object(b []byte) bool {
 		if c == nil || c.skip {
 			p = d.pass(b, p, 1)
 		} else {
-			if c.stamp == d.stamp && d.twice == nil {
-				d.twice, d.again = c, p
+			again := c.stamp == d.stamp
+			if again && c.unread {
+				p = d.otherValue(c, b, p, "a second value")
+			} else {
+				if again && d.twice == nil {
+					d.twice, d.again = c, p
+				}
+				p = d.value(c, b, p)
 			}
-			p = d.value(c, b, p)
 		}
 		if p < 0 {
 			return false

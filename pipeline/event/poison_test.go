@@ -95,7 +95,7 @@ func poison(t testing.TB) map[string]map[string]string {
 			"null":                          "malformed JSON",
 			w["json"].good[:50]:             "malformed JSON",
 			w["json"].good + "{}":           "nothing after the object",
-			"\xef\xbb\xbf" + w["json"].good: "malformed JSON",
+			"\xef\xbb\xbf" + w["json"].good: "byte order mark",
 		},
 		"csv": {
 			w["csv"].good:                                  "",

@@ -3,6 +3,7 @@ package table
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/bits"
 	"strconv"
 
@@ -228,6 +229,31 @@ func decimal(unscaled int64, scale int32) float64 {
 
 var powersOf10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
 	1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
+// maxDecimalBytes are those of the largest decimals that Parquet and Arrow have.
+const maxDecimalBytes = 32
+
+// Decimal returns the float64 nearest to unscaled / 10^scale, of a whole number in
+// two's complement, the highest byte first. ok is false where there are no bytes,
+// more than Parquet's decimals have, or no finite number.
+func Decimal(unscaled []byte, scale int) (v float64, ok bool) {
+	if n := len(unscaled); n == 0 || n > maxDecimalBytes || scale < 0 || scale > 1<<20 {
+		return 0, false
+	}
+	if len(unscaled) <= 8 {
+		low := int64(int8(unscaled[0]))
+		for _, b := range unscaled[1:] {
+			low = low<<8 | int64(b)
+		}
+		return decimal(low, int32(scale)), true
+	}
+	n := new(big.Int).SetBytes(unscaled)
+	if unscaled[0] >= 0x80 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(unscaled))))
+	}
+	v = decimalText(n.String(), int32(scale))
+	return v, !math.IsInf(v, 0)
+}
 
 // decimalText does the same for any number of digits. Out of range it is an
 // infinity, as ParseFloat says.

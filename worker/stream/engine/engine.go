@@ -140,6 +140,7 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 		releaseAll(pieces)
 		return err
 	}
+	dst.Unfit = e.decoder.TakeUnfit()
 	return dst.Add(b, pieces, letters, lost)
 }
 

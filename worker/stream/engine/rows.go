@@ -30,7 +30,9 @@ type Rows struct {
 	pieces         []piece
 	Scored         int64
 	dead           bytes.Buffer
-	Rejected       int64 // lines in dead
+	Rejected       int64            // lines in dead
+	LastReason     string           // of them
+	Unfit          map[string]int64 // values of the last batch, by column, that are null because they did not fit
 	Gaps           []commitlog.Gap
 	// adopted is the object of dead letters that is there, where it has others
 	// besides those in dead.
@@ -118,6 +120,9 @@ func (r *Rows) Add(b *Batch, pieces []piece, letters []byte, lost []Reject) erro
 	}
 	r.dead.Write(letters)
 	r.Rejected += int64(len(lost))
+	if n := len(lost); n > 0 {
+		r.LastReason = lost[n-1].reason
+	}
 	for _, g := range b.Gaps {
 		if n := len(r.Gaps); n > 0 && r.Gaps[n-1][1] == g[0] {
 			r.Gaps[n-1][1] = g[1]

@@ -30,6 +30,7 @@ type partition struct {
 	loss     losses
 	merges   merges
 	rate     deadRate
+	yield    yield
 
 	out []effect
 }

@@ -146,6 +146,7 @@ func (m *partition) onScored(ev batchScored) {
 		return
 	}
 	m.source.scored(ev)
+	m.yield.observe(ev)
 	s := m.slots.open
 	if s.events == 0 && ev.records > 0 {
 		s.since = m.Now.Mono

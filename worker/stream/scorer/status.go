@@ -132,6 +132,9 @@ func (m *partition) message(more ...string) string {
 	if m.rate.tripped != "" {
 		parts = append(parts, m.rate.tripped)
 	}
+	if m.rate.tripped == "" {
+		parts = append(parts, m.yield.messages(m.slots.totals.Scored)...)
+	}
 	if err := m.merges.failed; err != nil {
 		parts = append(parts, "files are not merged: "+err.Error())
 	}

@@ -71,9 +71,11 @@ type (
 		records int   // taken from the backlog
 		bytes   int64 // taken from the backlog
 		to      int64
-		dead    int  // of the records
-		gaps    int  // runs of offsets without a record that the span has grown by
-		cut     bool // the batch was ended early, because the span can take no more days
+		dead    int              // of the records
+		why     string           // of the last that is dead
+		unfit   map[string]int64 // values of rows, by column, that are null because they did not fit
+		gaps    int              // runs of offsets without a record that the span has grown by
+		cut     bool             // the batch was ended early, because the span can take no more days
 		// needsRefetch: nothing is in the span, since the version needs parts of
 		// records that no fetch has asked for. The next ones do.
 		needsRefetch bool

@@ -1,0 +1,63 @@
+package scorer
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+)
+
+// A stream whose events all die says so, with the reason, and no more once one
+// became a row.
+func TestAStreamWhoseEventsAllDieSaysSo(t *testing.T) {
+	w := newWorld(t, 1)
+	w.promote(1)
+	s := w.start()
+	w.produce(`{"schema":{},"payload":{"distance":1}}`, `{"schema":{},"payload":{"distance":2}}`)
+	status := s.waitCommitted(2)
+	if !strings.Contains(status.Message, "none of the last 2 events became a row") || !strings.Contains(status.Message, "Kafka Connect") {
+		t.Errorf("message %q", status.Message)
+	}
+	w.produce(goodEvent(1), "poison")
+	if status = s.waitCommitted(4); strings.Contains(status.Message, "none of") {
+		t.Errorf("a stream with a row: message %q", status.Message)
+	}
+	w.produce(poison(0, rateMinimum, func(int) bool { return true })...)
+	if status = s.waitCommitted(4 + rateMinimum); !strings.Contains(status.Message, "none of the last ") {
+		t.Errorf("message %q", status.Message)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+}
+
+// A column that only the split could use is written where it fits, null and
+// counted where not: its event becomes a row all the same.
+func TestAColumnThatNothingReadsLosesNoEvent(t *testing.T) {
+	w := newWorld(t, 1)
+	unread := strings.Replace(artifacttest.Flights, "    - {name: hour,     type: category, expression: \"hour(date)\"}\n", "", 1)
+	unread = strings.Replace(unread, "name: date,        type: timestamp, nullable: false", "name: date, type: timestamp", 1)
+	w.registerArtifact(1, artifacttest.TrainFlights(t, unread, 1))
+	w.promote(1)
+	s := w.start()
+	const n = 300
+	var events []string
+	for i := range n {
+		date := `"2001-03-04T05:06:07Z"`
+		if i%3 > 0 {
+			date = []string{`1.5`, `"some day"`}[i%3-1]
+		}
+		events = append(events, fmt.Sprintf(`{"date":%s,"distance":%d,"origin":"x"}`, date, i))
+	}
+	w.produce(events...)
+	status := s.waitCommitted(n)
+	if status.Rows != n || status.DeadLetters != 0 || !strings.Contains(status.Message, "200 values did not fit column date") {
+		t.Errorf("%d rows, %d dead letters, message %q", status.Rows, status.DeadLetters, status.Message)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+}
