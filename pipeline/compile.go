@@ -198,6 +198,9 @@ func (c *compiler) label() {
 	c.plan.Label = Label{Name: o.Name, Type: o.Type, Column: column, Expression: program, Loss: o.Loss}
 	c.plan.Label.Threshold, _ = ToNumber(o.Threshold)
 	c.labelReads = c.training.reach(reads)
+	if (program != nil || column != "") && len(c.labelReads) == 0 {
+		c.found.add(path, "name the column that holds the answer", "label %s reads no column: it is the same in every row", o.Name)
+	}
 	if t == table.String || t == table.Timestamp {
 		c.found.add(path+".type", `write an expression: status == "late"`, "a %s output is a bool or a number: this is %s", o.Type, t)
 	}

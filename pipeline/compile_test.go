@@ -351,3 +351,14 @@ func TestThePlanKnowsTheColumnsThatNothingReads(t *testing.T) {
 		}
 	}
 }
+
+func TestALabelThatReadsNoColumnIsRefused(t *testing.T) {
+	for _, label := range []string{`"1 > 0"`, `"true"`, `"always"`} {
+		text := strings.Replace(string(read(t, "flights.yaml")), `"delay > 15"`, label, 1)
+		text = strings.Replace(text, "    split:", "    clean: [{derive: {column: always, expression: \"1 == 1\"}}]\n    split:", 1)
+		_, err := pipeline.Compile(parse(t, "flights.yaml", []byte(text)), flightColumns)
+		if err == nil || !strings.Contains(err.Error(), "label delayed reads no column") {
+			t.Errorf("%s: %v", label, err)
+		}
+	}
+}

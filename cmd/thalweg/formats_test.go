@@ -229,3 +229,25 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		t.Errorf("avro without a registry: %v", err)
 	}
 }
+
+// A binary label with values other than two ends a run at its first such row; the
+// data at hand tells before.
+func TestValidateHoldsABinaryLabelAgainstTheData(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "flights.parquet"), string(fewFlights(t, 50)))
+	put(t, filepath.Join(dir, "good.yaml"), demoSpec(t))
+	put(t, filepath.Join(dir, "many.yaml"), strings.Replace(demoSpec(t), `"delay > 15"`, `"delay"`, 1))
+	put(t, filepath.Join(dir, "cleaned.yaml"), strings.Replace(strings.Replace(demoSpec(t), `"delay > 15"`, `"delay"`, 1), "    split:",
+		`    clean: [{filter: {expression: "delay == 1 || delay == 0"}}]`+"\n    split:", 1))
+	put(t, filepath.Join(dir, "number.yaml"), strings.Replace(demoSpec(t), `type: binary, expression: "delay > 15"`, `type: number, expression: "delay"`, 1))
+	t.Chdir(dir)
+	for _, name := range []string{"good", "cleaned", "number"} {
+		if out, err := runLine(t, "validate "+name+".yaml --data flights.parquet"); err != nil {
+			t.Errorf("%s: %q %v", name, out, err)
+		}
+	}
+	_, err := runLine(t, "validate many.yaml --data flights.parquet")
+	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "label delayed, row ") || !strings.Contains(err.Error(), "is neither 0 nor 1") {
+		t.Errorf("a label of many values: %v", err)
+	}
+}

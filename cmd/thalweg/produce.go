@@ -130,13 +130,14 @@ func openLocal(ctx context.Context, path string) (*localDataset, error) {
 // each calls fn with every batch of rows in order; the batch is fn's only for
 // the call.
 func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) error) error {
+	first := int64(0)
 	for shard := range d.manifest.Shards {
 		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, slices.Collect(d.schema.Names()), dataset.ReaderConfig{})
 		if err != nil {
 			return err
 		}
 		for err == nil {
-			err = d.next(r, fn)
+			err = d.next(r, &first, fn)
 		}
 		_ = r.Close() // what it cannot read, Next has told
 		if err != io.EOF {
@@ -146,8 +147,9 @@ func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) err
 	return nil
 }
 
-// next calls fn with the next batch of a shard; io.EOF where there is none.
-func (d *localDataset) next(r *dataset.Reader, fn func(batch arrow.Record) error) error {
+// next calls fn with the next batch of a shard, whose rows it counts; io.EOF where
+// there is none.
+func (d *localDataset) next(r *dataset.Reader, first *int64, fn func(batch arrow.Record) error) error {
 	natural, err := r.Next()
 	if err != nil {
 		return err
@@ -157,7 +159,8 @@ func (d *localDataset) next(r *dataset.Reader, fn func(batch arrow.Record) error
 	if err != nil {
 		return err
 	}
-	batch, err := binder.Bind(natural, 0)
+	batch, err := binder.Bind(natural, *first)
+	*first += natural.NumRows()
 	if err != nil {
 		return err
 	}

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/feature"
 )
 
 func newValidate(g *globals) *cobra.Command {
@@ -43,6 +47,9 @@ func newValidate(g *globals) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := local.checkLabels(cmd.Context(), plan); err != nil {
+					return err
+				}
 				spec, checked = plan.Spec, "fields, columns and types"
 				if eventSchema != "" {
 					if err := checkEventSchema(plan, eventSchema); err != nil {
@@ -67,6 +74,21 @@ func newValidate(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
 	cmd.Flags().StringVar(&data, "data", "", "a local Parquet file with the columns of the training data")
 	return cmd
+}
+
+// checkLabels reports the first row whose label the plan cannot learn from.
+func (d *localDataset) checkLabels(ctx context.Context, plan *pipeline.Plan) error {
+	rows := *d
+	rows.schema = plan.Input
+	chain := clean.BeforeLearning(plan)
+	return rows.each(ctx, func(batch arrow.Record) error {
+		cleaned, err := chain.Apply(ctx, batch, new(pipeline.Report))
+		if err != nil {
+			return err
+		}
+		defer cleaned.Release()
+		return feature.CheckLabels(plan, cleaned)
+	})
 }
 
 // checkEventSchema checks a local copy of the schema file that a spec names.

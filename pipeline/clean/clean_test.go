@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,8 @@ func columns(pairs ...string) table.Schema {
 	return s
 }
 
-// document is a spec whose features and label read no column.
+// document is a spec whose features read no column, and its label one that compile
+// takes out again.
 const document = `
 apiVersion: thalweg/v1
 kind: Pipeline
@@ -40,7 +42,7 @@ spec:
   sources: {train: {s3: {path: "s3://lake/*.parquet"}, format: {type: parquet}}}
   schema: {timezone: %s}
   input_features: [{name: one, type: number, expression: "1"}]
-  output_features: [{name: yes, type: binary, expression: "true"}]
+  output_features: [{name: answer, type: binary}]
   preprocessing: {clean: [%s]}
 `
 
@@ -70,7 +72,15 @@ func compile(t testing.TB, zone string, in table.Schema, steps ...string) (*pipe
 	if err != nil {
 		return nil, err
 	}
-	return pipeline.Compile(spec, in)
+	in.Columns = append(slices.Clone(in.Columns), table.Column{Name: "answer", Type: table.Bool})
+	plan, err := pipeline.Compile(spec, in)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []*table.Schema{&plan.Input, &plan.ScoringInput, &plan.Cleaned, &plan.ScoringCleaned} {
+		s.Columns = slices.DeleteFunc(slices.Clone(s.Columns), func(c table.Column) bool { return c.Name == "answer" })
+	}
+	return plan, nil
 }
 
 func planOf(t testing.TB, in table.Schema, steps ...string) *pipeline.Plan {

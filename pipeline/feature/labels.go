@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -37,10 +38,18 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 		if y*y != y { // neither 0 nor 1, without a branch between the two
 			return nil, nil, &thalweg.Error{Op: "read", Kind: thalweg.Invalid,
 				Subject: fmt.Sprintf("%s, row %d", s.what, table.RowNumber(batch, i)),
-				Err:     fmt.Errorf("%v is neither 0 nor 1", y)}
+				Err:     fmt.Errorf("%v is neither 0 nor 1", y),
+				Hint:    "a binary label is true or false: write an expression that says which (" + t.plan.Label.Name + " > …), or type: number"}
 		}
 	}
 	return labels, valid, nil
+}
+
+// CheckLabels reports the first row of a cleaned batch whose label a plan cannot
+// learn from.
+func CheckLabels(plan *pipeline.Plan, batch arrow.Record) error {
+	_, _, err := (&Transform{plan: plan}).Labels(batch, nil)
+	return err
 }
 
 // labelled marks the rows for which Labels says that they have a label.

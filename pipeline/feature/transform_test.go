@@ -178,7 +178,7 @@ func TestLabels(t *testing.T) {
 		check(t, "valid", valid, tc.valid)
 	}
 	_, _, err := labels(table.Int64, "binary", int64(1), int64(2))
-	if want := "read: label late, row 41: 2 is neither 0 nor 1"; err == nil || err.Error() != want {
+	if want := "read: label late, row 41: 2 is neither 0 nor 1"; err == nil || !strings.HasPrefix(err.Error(), want+" (a binary label is true or false") {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if _, _, err = labels(table.String, "binary", "yes"); !thalweg.Is(err, thalweg.Invalid) {

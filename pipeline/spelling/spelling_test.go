@@ -49,3 +49,26 @@ func TestDistanceIsSymmetricAndBounded(t *testing.T) {
 		}
 	})
 }
+
+// Names that look alike are nearest, and the hint shows how they differ.
+func TestHintTellsUnicodeFormsAndBlanksApart(t *testing.T) {
+	for _, tc := range []struct{ word, name, want string }{
+		{"caf\u00e9", "cafe\u0301", `"cafe\u0301"? It is another Unicode form`},
+		{"cafe\u0301", "caf\u00e9", `"caf\u00e9"? It is another Unicode form`},
+		{"x", "x ", `"x "? Blanks`},
+		{"distance", "\u00a0distance", `"\u00a0distance"? Blanks`},
+		{"distance", "\ufeffdistance", `"\ufeffdistance"? Blanks`},
+		{"unit price", "unit\u2003price", `"unit\u2003price"? Blanks`},
+		{"unitprice", "unit price", `"unit price"? Blanks`},
+		{"\ufb01sh", "fish", `"fish"? Blanks`},
+		{"Origin", "origin", "did you mean origin?"},
+		{"orign", "origin", "did you mean origin?"},
+	} {
+		if got := spelling.Hint(tc.word, slices.Values([]string{"other", tc.name})); !strings.Contains(got, tc.want) {
+			t.Errorf("%+q for %+q: %s, want %s", tc.word, tc.name, got, tc.want)
+		}
+	}
+	if got := spelling.Hint(" ", slices.Values([]string{"\u200b\u200b\u200b\u200b"})); got != "" {
+		t.Errorf("names of nothing: %s", got)
+	}
+}
