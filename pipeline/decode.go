@@ -217,9 +217,10 @@ func (d *decoder) otherField(e *ast.MappingValueNode, path, name, owner string, 
 		return
 	}
 	names := slices.Sorted(maps.Keys(known))
-	hint := spelling.Hint(name, slices.Values(append(names, slices.Sorted(maps.Keys(unsupportedFields[owner]))...)))
-	if hint == "" {
-		hint = "known are " + strings.Join(names, ", ")
+	hint := "known are " + strings.Join(names, ", ")
+	if meant := spelling.Nearest(name, slices.Values(append(names, slices.Sorted(maps.Keys(unsupportedFields[owner]))...))); meant != "" {
+		hint = "did you mean " + meant + "?"
+		d.found.meant = append(d.found.meant, join(path, meant))
 	}
 	d.problem(e.Key, at, hint, "there is no such field")
 }

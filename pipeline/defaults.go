@@ -13,7 +13,11 @@ import (
 // on other fields, then what default tags and entries of the catalog say.
 func (s *Spec) fillDefaults(found *diagnostics) {
 	at := Place{found: found}
-	s.Spec.defaults(at.in("spec"), s.Metadata.Name)
+	name := s.Metadata.Name
+	if found.covers("metadata.name") {
+		name = ""
+	}
+	s.Spec.defaults(at.in("spec"), name)
 	fillDefaults(reflect.ValueOf(s).Elem(), at)
 }
 

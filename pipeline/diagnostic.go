@@ -94,6 +94,9 @@ type diagnostics struct {
 	list    []Diagnostic
 	// noted has the paths of list, true, and all that these are in, false.
 	noted map[string]bool
+	// meant are fields that the text has under a name which is not known: they are
+	// not missing too.
+	meant []string
 	// checkSyntax says that expressions are not compiled after this, so that their
 	// syntax is checked now; syntax counts the diagnostics that come of it.
 	checkSyntax bool

@@ -62,6 +62,8 @@ func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
 		if found.full() {
 			return s, found
 		}
+		// A name that is wrong is no default of another.
+		checkRules(reflect.ValueOf(&s.Metadata).Elem(), Place{path: "metadata", found: found})
 		s.fillDefaults(found)
 		checkRules(reflect.ValueOf(s).Elem(), Place{found: found})
 	}

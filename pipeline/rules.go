@@ -127,7 +127,7 @@ func checkValue(v reflect.Value, path string, r rule, found *diagnostics) {
 		v = v.Elem()
 	}
 	if v.IsZero() && (!found.source.has(path) || v.Type() == reflect.TypeFor[Count]()) {
-		if r.required {
+		if r.required && !slices.Contains(found.meant, path) {
 			found.add(path, "", "the field is missing")
 		}
 		return

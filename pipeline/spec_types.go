@@ -70,7 +70,9 @@ type EventFormat interface {
 
 // S3Location is s3://bucket/key.
 type S3Location struct {
-	// Path of a source may have * in its last segment; that of a sink ends in /.
+	// Path of a source may have *, which stands for any characters but a slash, and
+	// **, which between slashes stands for any number of folders; that of a sink ends
+	// in /.
 	Path string `yaml:"path" json:"path" jsonschema:"pattern=^s3://[a-z0-9]"`
 }
 

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"fmt"
 	"math"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -31,9 +30,13 @@ func (s *TrainSource) Check(at Place) {
 		return
 	}
 	at.S3Path("s3.path", s.S3.Path)
-	if key := s.S3.Path; strings.Contains(path.Dir(key), "*") {
-		at.Problem("s3.path", "", "a * can only stand in the last part of the path")
-	} else if strings.HasSuffix(key, "/") {
+	key := s.S3.Path
+	for part := range strings.SplitSeq(key, "/") {
+		if part != "**" && strings.Contains(part, "**") {
+			at.Problem("s3.path", "write **/"+strings.ReplaceAll(part, "**", "*"), "%s: ** stands for folders, so it stands alone between slashes", part)
+		}
+	}
+	if strings.HasSuffix(key, "/") {
 		at.Problem("s3.path", "write "+strings.TrimSuffix(key+"*."+s.Format.Name, "."), "the path names no files")
 	}
 }

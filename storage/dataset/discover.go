@@ -87,7 +87,7 @@ func list(ctx context.Context, b storage.Bucket, pattern string, most int) (info
 	}
 	if len(infos) == 0 {
 		return nil, 0, &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern,
-			Err: fmt.Errorf("no object matches"), Hint: "* does not stand for slashes; ** stands for folders"}
+			Err: fmt.Errorf("no object matches"), Hint: g.hint(ctx, b)}
 	}
 	return infos, passed, nil
 }

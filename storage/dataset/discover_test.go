@@ -184,6 +184,13 @@ func TestDiscoverPatterns(t *testing.T) {
 			t.Errorf("%q: %v", pattern, err)
 		}
 	}
+	// What a hint says to write is read.
+	for pattern, want := range map[string]string{"x/y": "x/y/*.parquet", "xx": "xx/*.parquet", "x/**.parquet": "x/**/*.parquet", "q": "**/*.parquet"} {
+		_, _, err := dataset.Discover(t.Context(), b, pattern, dataset.DiscoverConfig{})
+		if _, _, again := dataset.Discover(t.Context(), b, want, dataset.DiscoverConfig{}); err == nil || !strings.Contains(err.Error(), " "+want+")") || again != nil {
+			t.Errorf("%s: %v, want the hint %s, which gives %v", pattern, err, want, again)
+		}
+	}
 	if _, _, err := dataset.Discover(t.Context(), b, "**", dataset.DiscoverConfig{MaxObjects: 5}); !thalweg.Is(err, thalweg.Exhausted) {
 		t.Errorf("six objects of at most five: %v", err)
 	}

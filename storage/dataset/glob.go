@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"context"
 	"path"
 	"slices"
 	"strings"
@@ -33,7 +34,12 @@ func parseGlob(pattern string) (*glob, error) {
 	if i := strings.IndexAny(pattern, `*?[\`); i >= 0 {
 		g.prefix = pattern[:i]
 	}
-	for _, s := range g.segments {
+	for i, s := range g.segments {
+		if s != "**" && strings.Contains(s, "**") {
+			whole := slices.Clone(g.segments)
+			whole[i] = "**/" + strings.ReplaceAll(s, "**", "*")
+			return nil, invalid("** stands for folders, so it stands alone between slashes: write " + strings.Join(whole, "/"))
+		}
 		if _, err := path.Match(s, ""); err != nil {
 			return nil, invalid("a [ without its ]")
 		}
@@ -88,4 +94,25 @@ func matchSegments(pattern, key []string) bool {
 		}
 	}
 	return len(pattern) == len(key)
+}
+
+// hint says what may be meant by a pattern that names nothing in the bucket.
+func (g *glob) hint(ctx context.Context, b storage.Bucket) string {
+	pattern := strings.Join(g.segments, "/")
+	if g.prefix == pattern {
+		for info, err := range b.List(ctx, pattern+"/", "") {
+			if err != nil {
+				break
+			}
+			folder := pattern + "/"
+			if in, err := parseGlob(folder + "**"); err != nil || in.hides(info) {
+				continue
+			}
+			if strings.Contains(info.Key[len(folder):], "/") {
+				folder += "**/"
+			}
+			return "it is a folder: write " + folder + "*" + path.Ext(info.Key)
+		}
+	}
+	return "* does not stand for slashes; **/ stands for folders, any number of them: **/*.parquet"
 }
