@@ -117,7 +117,9 @@ func TestAnyNodeTakesAnyRequest(t *testing.T) {
 		_, got := client.GetPipeline(c.ctx(), &apiv1.GetPipelineRequest{Name: name})
 		_, status := client.StreamStatus(c.ctx(), &apiv1.StreamStatusRequest{Pipeline: name})
 		_, set := client.SetStream(c.ctx(), &apiv1.SetStreamRequest{Pipeline: name, RequestId: "r-" + name})
-		for _, err := range []error{got, status, set} {
+		_, start := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: name})
+		_, list := client.ListRuns(c.ctx(), &apiv1.ListRunsRequest{Pipeline: name})
+		for _, err := range []error{got, status, set, start, list} {
 			wantKind(t, "unknown pipeline", err, thalweg.NotFound)
 			if !strings.Contains(err.Error(), hint) {
 				t.Errorf("%v, want %s", err, hint)
@@ -130,6 +132,10 @@ func TestAnyNodeTakesAnyRequest(t *testing.T) {
 	c.employ(&robot{id: "w1", client: client, hold: func(*apiv1.Lease) bool { return false }, done: map[string]int{}})
 	if run := c.awaitRun(client, "flights-1-1"); run.State != "succeeded" {
 		t.Errorf("the run ended: %v", run)
+	}
+	_, err = client.ListModels(c.ctx(), &apiv1.ListModelsRequest{Model: "flihgts"})
+	if !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "did you mean flights?") {
+		t.Errorf("a misspelt model: %v", err)
 	}
 	if c.nodes[follower].leading() != nil {
 		t.Error("the follower leads by now; the test shows nothing")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -38,12 +39,9 @@ func (s *service) GetPipeline(_ context.Context, req *apiv1.GetPipelineRequest) 
 // nearestPipeline offers the pipeline that a name is likely meant to be, or says
 // where all are listed.
 func nearestPipeline(st *state.State, name string) string {
-	hint := spelling.Hint(name, func(yield func(string) bool) {
-		for p := range st.Pipelines() {
-			if !yield(string(p.Name)) {
-				return
-			}
-		}
-	})
-	return cmp.Or(hint, "`thalweg status` lists those there are")
+	var names []string
+	for p := range st.Pipelines() {
+		names = append(names, string(p.Name))
+	}
+	return cmp.Or(spelling.Hint(name, slices.Values(names)), "`thalweg status` lists those there are")
 }

@@ -1,18 +1,23 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
 // ListModels lists models with their versions, oldest first, and aliases.
 func (s *service) ListModels(_ context.Context, req *apiv1.ListModelsRequest) (*apiv1.ListModelsResponse, error) {
 	resp := &apiv1.ListModelsResponse{}
+	var names []string
 	err := s.c.read(func(st *state.State) {
 		for m := range st.Models() {
+			names = append(names, string(m.Name))
 			if req.Model == "" || string(m.Name) == req.Model {
 				resp.Models = append(resp.Models, modelView(m))
 			}
@@ -20,7 +25,8 @@ func (s *service) ListModels(_ context.Context, req *apiv1.ListModelsRequest) (*
 	})
 	if err == nil && req.Model != "" && len(resp.Models) == 0 {
 		err = &thalweg.Error{Op: "list models", Kind: thalweg.NotFound, Subject: "model " + req.Model,
-			Hint: "a version is registered by a run that succeeds: `thalweg runs` shows them, `thalweg models list` the models that there are"}
+			Hint: cmp.Or(spelling.Hint(req.Model, slices.Values(names)),
+				"a version is registered by a run that succeeds: `thalweg runs` shows them, `thalweg models` the models that there are")}
 	}
 	return resp, err
 }

@@ -49,9 +49,13 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 	var page []listedRun
 	var pipelines []string // that may have records
 	var recorded uint64    // runs that started then or later are no records
-	var cluster string
+	var cluster, hint string
+	unknown := false
 	err = s.c.read(func(st *state.State) {
 		cluster = st.Cluster()
+		if unknown = req.Pipeline != "" && st.Pipeline(thalweg.PipelineName(req.Pipeline)) == nil; unknown {
+			hint = nearestPipeline(st, req.Pipeline)
+		}
 		var runs []*state.Run
 		for name, all := range st.RunsByPipeline() {
 			if req.Pipeline != "" && req.Pipeline != string(name) {
@@ -100,6 +104,9 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 	}
 	for _, r := range page {
 		resp.Runs = append(resp.Runs, r.view)
+	}
+	if unknown && len(page) == 0 {
+		return nil, &thalweg.Error{Op: "list runs", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline, Hint: hint}
 	}
 	return resp, nil
 }

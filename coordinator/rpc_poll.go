@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -119,11 +120,7 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 	if flaw := flawOf(r); flaw != "" {
 		cmd.Failure = &state.ReportFailure{Error: "the worker's report is unusable: " + flaw, Permanent: true}
 	} else if r.Error != "" {
-		text := r.Error
-		if r.ErrorKind != "" && r.ErrorKind != thalweg.Other.String() {
-			text = r.ErrorKind + ": " + text
-		}
-		cmd.Failure = &state.ReportFailure{Error: text, Permanent: r.Permanent}
+		cmd.Failure = &state.ReportFailure{Error: failureText(r), Permanent: r.Permanent}
 	} else {
 		cmd.Results = state.Results{Partials: r.Partials, Outputs: r.Outputs, Metrics: r.Metrics,
 			Counts: maps.Clone(r.Counts), Rows: r.Counts["rows"], Warnings: r.Warnings}
@@ -266,4 +263,17 @@ func checkPoll(msg *apiv1.PollRequest) error {
 		}
 	}
 	return nil
+}
+
+// failureText is the error of a report, with its kind where that adds something:
+// what is wrong or missing the text itself says.
+func failureText(r *apiv1.TaskReport) string {
+	switch r.ErrorKind {
+	case "", thalweg.Other.String(), thalweg.Invalid.String(), thalweg.NotFound.String():
+		return r.Error
+	}
+	if strings.Contains(r.Error, r.ErrorKind) {
+		return r.Error
+	}
+	return r.ErrorKind + ": " + r.Error
 }

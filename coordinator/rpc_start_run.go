@@ -12,13 +12,18 @@ import (
 // StartRun starts another run of a pipeline's newest generation, or a job.
 func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
 	cmd := &state.StartRun{Pipeline: thalweg.PipelineName(req.Pipeline), Verb: req.Verb, Arguments: req.Arguments}
-	var text string
+	var text, hint string
 	err := s.c.read(func(st *state.State) {
 		if p := st.Pipeline(cmd.Pipeline); p != nil {
 			cmd.Generation, text = p.Newest().Generation, p.Newest().Text
+			return
 		}
+		hint = nearestPipeline(st, req.Pipeline)
 	})
-	if err == nil && text != "" {
+	if err == nil && text == "" {
+		err = &thalweg.Error{Op: "start run", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline, Hint: hint}
+	}
+	if err == nil {
 		var spec *pipeline.Spec
 		if spec, err = s.c.readSpec(ctx, "", text); err == nil {
 			cmd.Stages, err = s.c.cfg.Stages(spec, cmd.Verb, cmd.Arguments)

@@ -41,7 +41,7 @@ func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusReque
 // of its holder.
 func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, l *liveness) *apiv1.StreamPartition {
 	t := part.Task
-	v := &apiv1.StreamPartition{End: -1}
+	v := &apiv1.StreamPartition{Committed: -1, Scored: -1, End: -1}
 	reported, refusals := l.streamOf(t.ID, t.Worker)
 	if reported != nil {
 		v = proto.CloneOf(reported)

@@ -77,7 +77,7 @@ func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
 		return nil, err
 	}
 	t := &scoreTask{worker: w, registry: w.streams.registry(w, spec.Spec.Registry.Model), model: thalweg.ModelName(spec.Spec.Registry.Model)}
-	t.mu.lease = lease
+	t.mu.lease, t.mu.status = lease, scorer.Status{Committed: -1, Scored: -1, End: -1} // not known
 	t.offer(lease)
 	return t, nil
 }
@@ -296,7 +296,7 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	}
 	req.Streams = append(req.Streams, &apiv1.StreamPartition{
 		Pipeline: lease.Pipeline, Topic: topic, Partition: int32(lease.Index), Worker: string(t.worker.cfg.ID), State: s.State,
-		Committed: max(0, s.Committed), Scored: max(0, s.Scored), End: s.End, ModelVersion: uint64(s.Model.Version),
+		Committed: s.Committed, Scored: s.Scored, End: s.End, ModelVersion: uint64(s.Model.Version),
 		ScoredRows: s.Rows, DeadLetters: s.DeadLetters, RowsPerSecond: s.RowsPerSecond, Message: s.Message, Partitions: int32(s.Partitions),
 		TopicId: s.TopicID, Missing: s.Missing, Lost: lostOf(lease.Index, s.Lost), Tripped: tripped, Generation: generation, Resumes: lease.Resumes})
 	for _, r := range s.Refusals {

@@ -254,7 +254,7 @@ func (d *demo) drained(ctx context.Context, sent int64) error {
 		}
 		var committed int64
 		for _, p := range res.Partitions {
-			committed += p.Committed
+			committed += max(0, p.Committed)
 		}
 		if committed >= sent && len(res.Partitions) == demoPartitions {
 			return nil

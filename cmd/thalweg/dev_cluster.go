@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -104,7 +106,7 @@ func (c *devCluster) choosePorts() error {
 		if err := json.Unmarshal(data, &c.endpoints); err != nil {
 			return &thalweg.Error{Op: "read endpoints", Kind: thalweg.Corrupt, Subject: file, Err: err}
 		}
-		return nil
+		return c.endpoints.free("another process listens there: stop it; this directory keeps the ports it got first, so for others: --free-ports --dir with a new one")
 	}
 	e := devEndpoints{Kafka: defaultKafkaAddress, S3: defaultS3Address, AccessKey: devAccessKey, SecretKey: devSecretKey}
 	for i := range devCoordinators {
@@ -118,12 +120,31 @@ func (c *devCluster) choosePorts() error {
 		}
 		e.Kafka, e.S3, e.API, e.Raft = free[0], free[1], free[2:2+devCoordinators], free[2+devCoordinators:]
 	}
+	// Before they are written: a directory keeps them for good.
+	if err := e.free("another process listens there, perhaps another `thalweg dev`: stop it, or add --free-ports"); err != nil {
+		return err
+	}
 	c.endpoints = e
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(file, append(data, '\n'), 0o600)
+}
+
+// free reports, with a hint, the first of the ports that is taken.
+func (e *devEndpoints) free(hint string) error {
+	for _, address := range slices.Concat(e.API, e.Raft, []string{e.Kafka, e.S3}) {
+		l, err := net.Listen("tcp", address)
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			return &thalweg.Error{Op: "listen", Kind: thalweg.Unavailable, Subject: address, Err: errors.New("the port is taken"), Hint: hint}
+		case err != nil:
+			return err
+		}
+		l.Close()
+	}
+	return nil
 }
 
 // freeAddresses asks the kernel for n free ports, all held until all are known.

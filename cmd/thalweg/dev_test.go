@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -346,4 +347,31 @@ func TestDevGoesOnWhereItWas(t *testing.T) {
 	}
 	second := produce(t, c, file, 0.9)
 	committed(t, c, cl, first+second)
+}
+
+// TestAPortThatIsTakenIsNamed: so is --free-ports, which then works, since the
+// ports that could not be had are not what the directory keeps.
+func TestAPortThatIsTakenIsNamed(t *testing.T) {
+	if l, err := net.Listen("tcp", defaultS3Address); err == nil { // else another has it
+		defer l.Close()
+	}
+	dir := t.TempDir()
+	log := slog.New(slog.DiscardHandler)
+	_, err := newDevCluster(t.Context(), log, devConfig{Dir: dir, Workers: 1})
+	if err == nil || !strings.Contains(err.Error(), "the port is taken") || !strings.Contains(err.Error(), "add --free-ports") {
+		t.Fatalf("%v, want the port and --free-ports", err)
+	}
+	c := &devCluster{cfg: devConfig{Dir: dir, FreePorts: true}, log: log}
+	if err := c.choosePorts(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", c.endpoints.Kafka)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	err = c.choosePorts()
+	if err == nil || !strings.Contains(err.Error(), c.endpoints.Kafka+": the port is taken") || !strings.Contains(err.Error(), "--free-ports --dir") {
+		t.Errorf("%v, want another directory to be named", err)
+	}
 }

@@ -126,8 +126,10 @@ func (c *letterCounts) table(w io.Writer) {
 	row(w, thousands(c.Events), "", "in all", "", "", thousands(c.Again), thousands(c.Replayed))
 }
 
-// number is a run of digits that is no part of a word, such as int64.
-var number = regexp.MustCompile(`\b[0-9]+\b`)
+// number is a run of digits that is no part of a word, such as int64, or else
+// what has digits and is the same for each event: the name of a field, formats of
+// times and of text.
+var number = regexp.MustCompile(`(?:field|column) "[^"]*"|timestamp \([^)]*\)|\b2006-01-02[^,)"]*|\b(?:RFC |UTF-|ISO )[0-9]+|\b[0-9]+\b`)
 
 // reasonClass is the reason of a dead letter with # for each number that tells
 // where in the event, or by how much. Those of cleaning name a step of the spec,
@@ -135,7 +137,12 @@ var number = regexp.MustCompile(`\b[0-9]+\b`)
 func reasonClass(l *deadletter.Letter) string {
 	switch l.Stage {
 	case "fetch", "decode", "score":
-		return number.ReplaceAllString(l.Reason, "#")
+		return number.ReplaceAllStringFunc(l.Reason, func(s string) string {
+			if strings.Trim(s, "0123456789") == "" {
+				return "#"
+			}
+			return s
+		})
 	}
 	return l.Reason
 }

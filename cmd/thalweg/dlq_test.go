@@ -40,6 +40,9 @@ func TestDeadLettersAreCountedByReasonWhateverTheNumbersInThem(t *testing.T) {
 func TestReasonsOfDeadLettersKeepWhatIsNoPlace(t *testing.T) {
 	for _, c := range [][3]string{
 		{"decode", `field "distance": want int64, found string at byte 12`, `field "distance": want int64, found string at byte #`},
+		{"decode", `field "pixel 12": want timestamp (rfc3339, 2006-01-02 15:04:05), found string at byte 12`,
+			`field "pixel 12": want timestamp (rfc3339, 2006-01-02 15:04:05), found string at byte #`},
+		{"decode", "UTF-16 (RFC 2781) is not read, byte 7; write 2006-01-02, 15 of 20", "UTF-16 (RFC 2781) is not read, byte #; write 2006-01-02, # of #"},
 		{"1 filter", "1 filter: distance < 1000", "1 filter: distance < 1000"},
 	} {
 		if got := reasonClass(letterOf(1, c[0], c[1], "")); got != c[2] {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,12 +16,18 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
 func newModels(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "models", Short: "List, promote, roll back and export model versions",
-		Example: "  thalweg models list\n  thalweg models promote flight-delays 2"}
+	cmd := &cobra.Command{
+		Use:   "models",
+		Short: "List models, their versions and aliases; promote, roll back or export a version",
+		Example: "  thalweg models\n" +
+			"  thalweg models promote flight-delays 2",
+		RunE: listModels(g),
+	}
 	cmd.AddCommand(newModelsList(g), newModelsPromote(g), newModelsRollback(g), newModelsExport(g))
 	return cmd
 }
@@ -28,27 +35,35 @@ func newModels(g *globals) *cobra.Command {
 func newModelsList(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list [MODEL]",
-		Short:   "List models, their versions and aliases",
+		Short:   "List models, or one of them, with versions and aliases",
 		Example: "  thalweg models list -o json",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			res, err := c.ListModels(cmd.Context(), &apiv1.ListModelsRequest{Model: argument(args, 0)})
-			return answer{value: res, table: func(w io.Writer) {
-				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
-				for _, m := range res.Models {
-					for _, v := range m.Versions {
-						alias := ""
-						for a, at := range m.Aliases {
-							if at == v.Version {
-								alias = a
-							}
-						}
-						row(w, m.Name, v.Version, alias, v.RunId, clock(v.RegisteredAtUnixMs),
-							figure(v.Metrics, "test.log_loss"), figure(v.Metrics, "test.roc_auc"), v.ModelSha256[:min(12, len(v.ModelSha256))])
-					}
-				}
-			}}, err
-		}),
+		RunE:    listModels(g),
 	}
+}
+
+func listModels(g *globals) func(*cobra.Command, []string) error {
+	return g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		res, err := c.ListModels(cmd.Context(), &apiv1.ListModelsRequest{Model: argument(args, 0)})
+		return answer{value: res, table: func(w io.Writer) {
+			row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
+			for _, m := range res.Models {
+				for _, v := range m.Versions {
+					row(w, m.Name, v.Version, strings.Join(aliasesOf(m, v.Version), ","), v.RunId, clock(v.RegisteredAtUnixMs),
+						figure(v.Metrics, "test.log_loss"), figure(v.Metrics, "test.roc_auc"), v.ModelSha256[:min(12, len(v.ModelSha256))])
+				}
+			}
+		}}, err
+	})
+}
+
+// aliasesOf returns the names that point at a version.
+func aliasesOf(m *apiv1.Model, version uint64) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(m.Aliases)) {
+		if m.Aliases[name] == version {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func figure(metrics map[string]float64, name string) string {
@@ -63,12 +78,18 @@ func newModelsPromote(g *globals) *cobra.Command {
 		Use:     "promote MODEL VERSION",
 		Short:   "Point an alias at a version; streams use champion",
 		Example: "  thalweg models promote flight-delays 2",
-	}, func(_ context.Context, _ *cluster, _ string, args []string) (uint64, error) {
-		v, err := strconv.ParseUint(args[1], 10, 64)
-		if err != nil {
-			err = usageError("VERSION", args[1], "a number from `thalweg models list`")
+	}, func(ctx context.Context, c *cluster, _ string, args []string) (uint64, error) {
+		if v, err := strconv.ParseUint(args[1], 10, 64); err == nil {
+			return v, nil
 		}
-		return v, err
+		m, err := findModel(ctx, c, args[0])
+		if err != nil {
+			return 0, err
+		}
+		if v := m.Aliases[args[1]]; v > 0 {
+			return v, nil
+		}
+		return 0, noVersion(m, args[1], "a number or an alias of `thalweg models`")
 	})
 }
 
@@ -119,7 +140,13 @@ func findModel(ctx context.Context, c *cluster, name string) (*apiv1.Model, erro
 			return m, nil
 		}
 	}
-	return nil, &thalweg.Error{Op: "find model", Kind: thalweg.NotFound, Subject: name, Hint: "see `thalweg models list`"}
+	return nil, &thalweg.Error{Op: "find model", Kind: thalweg.NotFound, Subject: name, Hint: "see `thalweg models`"}
+}
+
+// noVersion says that a model has no such version, and which alias may be meant.
+func noVersion(m *apiv1.Model, text, want string) error {
+	return &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: m.Name + " " + text,
+		Hint: cmp.Or(spelling.Hint(text, maps.Keys(m.Aliases)), want)}
 }
 
 func newModelsExport(g *globals) *cobra.Command {

@@ -3,9 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +23,14 @@ import (
 
 // followEvery is how often a run's progress is asked for.
 const followEvery = 150 * time.Millisecond
+
+// A rate of rows is told of a stage that took so many milliseconds, since below
+// most of them is starting and ending, and of none that only reads how many there
+// are.
+const (
+	rateFrom    = 200
+	footerStage = "profile"
+)
 
 // follow shows a run's progress on w until it ends: bars with rows/s and time
 // left on a terminal, a line per finished stage elsewhere. A run that does not
@@ -42,8 +52,14 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 		case "succeeded":
 			return res.Run, nil
 		case "failed", "canceled":
-			return nil, &thalweg.Error{Op: "run " + runID, Subject: res.Run.State + " in stage " + res.Run.Stage,
-				Hint: "see `thalweg runs show " + runID + "`", Err: fmt.Errorf("%s", cmp.Or(res.Run.Error, "no error given"))}
+			failed := &thalweg.Error{Op: "run " + runID, Hint: "see `thalweg runs show " + runID + "`"}
+			// Where a task is to blame, its name says stage and state too.
+			task, ofTask := strings.CutPrefix(res.Run.Error, runID+"/")
+			if !ofTask {
+				failed.Subject = res.Run.State + " in stage " + res.Run.Stage
+			}
+			failed.Err = errors.New(cmp.Or(task, "no error given"))
+			return nil, failed
 		}
 		if err := retry.Sleep(ctx, followEvery); err != nil {
 			return nil, err
@@ -66,8 +82,11 @@ func printStages(w io.Writer) func(*apiv1.Run) {
 			}
 			printed[s.Name] = true
 			rate := ""
-			if ms := s.EndedAtUnixMs - s.StartedAtUnixMs; s.RowsDone > 0 && ms > 0 {
-				rate = fmt.Sprintf("%s rows, %s rows/s", thousands(s.RowsDone), thousands(s.RowsDone*1000/ms))
+			if s.RowsDone > 0 {
+				rate = thousands(s.RowsDone) + " rows"
+			}
+			if ms := s.EndedAtUnixMs - s.StartedAtUnixMs; s.RowsDone > 0 && ms >= rateFrom && s.Name != footerStage {
+				rate += fmt.Sprintf(", %s rows/s", thousands(s.RowsDone*1000/ms))
 			}
 			fmt.Fprintf(w, "  %-9s %8s  %s  %s\n", s.Name, took(s.StartedAtUnixMs, s.EndedAtUnixMs), rate, s.Message)
 		}

@@ -196,8 +196,7 @@ func findVersion(ctx context.Context, c *cluster, model, text string) (engine.Ca
 	}
 	ref, err := thalweg.ParseObjectRef(text)
 	if err != nil {
-		return engine.Candidate{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: model + " " + text,
-			Hint: "a version or an alias of `thalweg models list`, or a checkpoint as key#sha256"}
+		return engine.Candidate{}, noVersion(m, text, "a version or an alias of `thalweg models`, or a checkpoint as key#sha256")
 	}
 	// Not registered, so it has no number: its rows are those of a model that is
 	// named for the checkpoint.

@@ -42,12 +42,16 @@ func newResults(g *globals) *cobra.Command {
 			if head > 0 {
 				return answer{}, s.head(cmd.Context(), cmd.OutOrStdout(), files, head)
 			}
+			howToRead, err := s.howToRead(cmd.Context())
+			if err != nil {
+				return answer{}, err
+			}
 			return answer{value: files, table: func(w io.Writer) {
 				row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
 				for _, f := range files {
 					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.version())
 				}
-				for _, line := range s.howToRead() {
+				for _, line := range howToRead {
 					fmt.Fprintln(w, line)
 				}
 			}}, nil
@@ -58,10 +62,14 @@ func newResults(g *globals) *cobra.Command {
 }
 
 // howToRead says in a line each how the rows are read as one table; nothing
-// where the spec wants none.
-func (s *stream) howToRead() []string {
+// where the spec wants none or it has not been written yet.
+func (s *stream) howToRead(ctx context.Context) ([]string, error) {
 	table := s.sink().Table.Options.(endpoint.Table)
-	return table.HowToRead(s.conns.address(s.sink().Connection), s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
+	lines := table.HowToRead(s.conns.address(s.sink().Connection), s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
+	for _, err := range s.live.Bucket.List(ctx, s.live.Prefix+table.LogDir(), "") {
+		return lines, err
+	}
+	return nil, nil
 }
 
 // committedFile is one object that a done record names.

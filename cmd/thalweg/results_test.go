@@ -72,7 +72,8 @@ func TestResultsListEachRowOnce(t *testing.T) {
 	}
 }
 
-// TestResultsSayHowToRead: the lines can be copied as they are.
+// TestResultsSayHowToRead: the lines can be copied as they are, once the table is
+// there.
 func TestResultsSayHowToRead(t *testing.T) {
 	for _, c := range []struct{ store, pandas string }{
 		{"http://127.0.0.1:9000", `deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "http://127.0.0.1:9000", "allow_http": "true"}).to_pandas()`},
@@ -81,8 +82,21 @@ func TestResultsSayHowToRead(t *testing.T) {
 	} {
 		spec := &pipeline.Spec{Spec: pipeline.Body{Scoring: &pipeline.Scoring{Sink: pipeline.Sink{Table: pipeline.Choice{Options: new(endpoint.Delta)}}}}}
 		conns := &connections{stores: map[string]store{defaultConnection: {address: c.store}}}
-		sink := &stream{cluster: &cluster{conns: conns}, spec: spec, live: storage.Place{Name: "lake", Prefix: "scored/"}}
-		if got := strings.Join(sink.howToRead(), "\n"); !strings.Contains(got, c.pandas+"\n") {
+		sink := &stream{cluster: &cluster{conns: conns}, spec: spec, live: storage.Place{Bucket: memory.New(), Name: "lake", Prefix: "scored/"}}
+		if _, err := sink.live.Bucket.Put(t.Context(), "scored/data/rows.parquet", nil); err != nil {
+			t.Fatal(err)
+		}
+		if lines, err := sink.howToRead(t.Context()); err != nil || lines != nil {
+			t.Errorf("before there is a table: %v, %v", lines, err)
+		}
+		if _, err := sink.live.Bucket.Put(t.Context(), "scored/_delta_log/00000000000000000000.json", nil); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := sink.howToRead(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(lines, "\n"); !strings.Contains(got, c.pandas+"\n") {
 			t.Errorf("at %s:\n%s\nhas no line\n%s", c.store, got, c.pandas)
 		}
 	}

@@ -200,7 +200,11 @@ func knownVerb(cmd *cobra.Command, args []string) error {
 	if hint == "" {
 		hint = "one of " + strings.Join(names, ", ")
 	}
-	return &thalweg.Error{Op: verbOf(cmd), Kind: thalweg.Invalid, Subject: args[0], Err: errors.New("there is no such command"), Hint: hint}
+	err := &thalweg.Error{Kind: thalweg.Invalid, Err: fmt.Errorf("no command %s", args[0]), Hint: hint}
+	if cmd.HasParent() {
+		err.Op = verbOf(cmd)
+	}
+	return err
 }
 
 // logger writes text lines to standard error.

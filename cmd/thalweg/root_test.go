@@ -21,10 +21,10 @@ func runLine(t *testing.T, line string) (string, error) {
 // TestMistakesOnTheCommandLineAreNamed: they fail, and say where help is.
 func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 	for line, want := range map[string]string{
-		"strem":                            "did you mean stream?",
-		"stream statuss":                   "stream: statuss: there is no such command (did you mean status?)",
+		"aply":                             "no command aply (did you mean apply?)",
+		"stream statuss":                   "stream: no command statuss (did you mean status?)",
 		"dlq foo":                          "one of list, replay, show",
-		"runs strat":                       "runs: strat: there is no such command (did you mean start?)",
+		"runs strat":                       "runs: no command strat (did you mean start?)",
 		"results":                          "results: PIPELINE is missing (usage: thalweg results PIPELINE [flags])",
 		"models promote m":                 "models promote: VERSION is missing (usage: thalweg models promote MODEL VERSION [flags])",
 		"render a.yaml b.yaml":             `render: "b.yaml" is an argument too many (usage: thalweg render SPEC [flags])`,
@@ -54,6 +54,9 @@ func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 		if _, err := runLine(t, line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", line, err, want)
 		}
+	}
+	if _, err := runLine(t, "aply"); err == nil || err.Error() != "no command aply (did you mean apply?)" {
+		t.Errorf("a misspelt verb: %v", err)
 	}
 	for _, line := range []string{"", "stream", "dlq --help"} {
 		if _, err := runLine(t, line); err != nil {

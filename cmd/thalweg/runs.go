@@ -120,28 +120,40 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	for _, text := range r.Warnings {
 		fmt.Fprintln(w, "\nwarning: "+text)
 	}
-	row(w, "\nSTAGE", "STATE", "TASKS", "ROWS", "TOOK", "")
+	row(w, "\nSTAGE", "STATE", "TASKS", "ROWS", "TOOK", "MESSAGE")
 	for _, s := range r.Stages {
-		row(w, s.Name, s.State, fmt.Sprintf("%d/%d", s.TasksDone, s.TasksTotal), thousands(s.RowsDone), took(s.StartedAtUnixMs, s.EndedAtUnixMs), s.Message)
+		row(w, s.Name, s.State, tasks(s), countOrDash(s.RowsDone), took(s.StartedAtUnixMs, s.EndedAtUnixMs), s.Message)
 	}
 	if text := r.Outputs["trainer"]; text != "" {
 		fmt.Fprintln(w, "\nTRAINER\n"+strings.TrimSpace(text))
 	}
-	row(w, "\nCOUNT", "")
+	row(w, "\nCOUNT", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(r.Counts)) {
 		row(w, k, thousands(r.Counts[k]))
 	}
-	row(w, "\nMETRIC", "")
+	row(w, "\nMETRIC", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(r.Metrics)) {
 		row(w, k, fmt.Sprintf("%.6g", r.Metrics[k]))
 	}
 }
 
-func versionOrDash(v uint64) string {
-	if v == 0 {
+// tasks tells how many tasks of a stage are done; nothing where it has none, or
+// has not been planned yet.
+func tasks(s *apiv1.Stage) string {
+	if s.TasksTotal == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", s.TasksDone, s.TasksTotal)
+}
+
+func versionOrDash(v uint64) string { return countOrDash(int64(v)) }
+
+// countOrDash prints a count of which 0 says that there is none.
+func countOrDash(n int64) string {
+	if n == 0 {
 		return "-"
 	}
-	return fmt.Sprint(v)
+	return thousands(n)
 }
 
 func took(start, end int64) string {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +23,10 @@ func newStatus(g *globals) *cobra.Command {
 				return answer{}, err
 			}
 			pipelines, err := c.ListPipelines(cmd.Context(), &apiv1.ListPipelinesRequest{})
+			if err != nil {
+				return answer{}, err
+			}
+			streams, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{})
 			return answer{value: cluster, table: func(w io.Writer) {
 				row(w, "COORDINATOR", "ADDRESS", "STATE")
 				for _, n := range cluster.Nodes {
@@ -30,15 +36,56 @@ func newStatus(g *globals) *cobra.Command {
 				for _, n := range cluster.Workers {
 					row(w, n.Id, n.Address, n.State, n.Leases)
 				}
-				row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM")
+				row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "MESSAGE")
 				for _, p := range pipelines.Pipelines {
-					stream := thalweg.StreamRunning
-					if p.StreamPaused {
-						stream = thalweg.StreamPaused
-					}
-					row(w, p.Name, p.Generation, clock(p.AppliedAtUnixMs), p.Model, stream)
+					s := summaryOf(p, streams.Partitions)
+					row(w, p.Name, p.Generation, clock(p.AppliedAtUnixMs), p.Model, s.state, s.rows, s.dead, s.lag, s.message)
 				}
 			}}, err
 		}),
 	}
+}
+
+// streamSummary is the stream of a pipeline in a line of a table; what is not
+// known is empty, as is all of it where the pipeline scores nothing.
+type streamSummary struct{ state, rows, dead, lag, message string }
+
+// summaryOf sums up the partitions of a pipeline. Its state is the one that needs
+// an operator most, and the message that of a partition in it.
+func summaryOf(pipeline *apiv1.Pipeline, all []*apiv1.StreamPartition) (s streamSummary) {
+	order := []string{thalweg.StreamRunning, thalweg.StreamWaiting, thalweg.StreamPaused, thalweg.StreamStopped}
+	worst := -1
+	var rows, dead, lag int64
+	known, ends := true, true
+	for _, p := range all {
+		if p.Pipeline != pipeline.Name {
+			continue
+		}
+		if at := slices.Index(order, p.State); at > worst {
+			worst, s.state, s.message = at, p.State, p.Message
+		} else if at == worst {
+			s.message = cmp.Or(s.message, p.Message)
+		}
+		known, ends = known && p.Committed >= 0, ends && p.End >= 0 && p.Scored >= 0
+		rows, dead, lag = rows+p.ScoredRows, dead+p.DeadLetters, lag+max(0, p.End-p.Scored)
+	}
+	if worst < 0 {
+		return s
+	}
+	if pipeline.StreamPaused && s.state == thalweg.StreamRunning {
+		s.state = thalweg.StreamPaused // it is about to
+	}
+	if known {
+		s.rows, s.dead = thousands(rows), thousands(dead)
+		switch {
+		case rows == 0 && dead > 0:
+			s.message = cmp.Or(s.message, "every event so far is a dead letter: `thalweg dlq list "+pipeline.Name+"` says why")
+		case rows == 0 && s.state == thalweg.StreamRunning:
+			s.message = cmp.Or(s.message, "no event has been scored yet")
+		}
+	}
+	if ends {
+		s.lag = thousands(lag)
+	}
+	return s
 }

@@ -118,14 +118,31 @@ func newStreamStatus(g *globals) *cobra.Command {
 			return answer{value: res, table: func(w io.Writer) {
 				row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
 				for _, p := range res.Partitions {
-					end, lag := "-", "-"
-					if p.End >= 0 {
-						end, lag = fmt.Sprint(p.End), fmt.Sprint(max(0, p.End-p.Scored))
+					// Counts and speed are known with the log, of which committed is the end.
+					rows, dead, missing, speed := "", "", "", ""
+					if p.Committed >= 0 {
+						rows, dead, missing, speed = thousands(p.ScoredRows), thousands(p.DeadLetters), thousands(p.Missing), fmt.Sprintf("%.0f", p.RowsPerSecond)
 					}
-					row(w, p.Pipeline, p.Topic, p.Partition, p.State, p.Committed, p.Scored, end, lag,
-						thousands(p.ScoredRows), thousands(p.DeadLetters), thousands(p.Missing), p.ModelVersion, fmt.Sprintf("%.0f", p.RowsPerSecond), p.Worker, p.Message)
+					row(w, p.Pipeline, p.Topic, p.Partition, p.State, offsetShown(p.Committed), offsetShown(p.Scored), offsetShown(p.End), lagShown(p),
+						rows, dead, missing, versionOrDash(p.ModelVersion), speed, p.Worker, p.Message)
 				}
 			}}, err
 		}),
 	}
+}
+
+// offsetShown prints an offset, of which -1 says that it is not known.
+func offsetShown(offset int64) string {
+	if offset < 0 {
+		return ""
+	}
+	return fmt.Sprint(offset)
+}
+
+// lagShown prints how many events of a partition have not been scored.
+func lagShown(p *apiv1.StreamPartition) string {
+	if p.End < 0 || p.Scored < 0 {
+		return ""
+	}
+	return fmt.Sprint(max(0, p.End-p.Scored))
 }

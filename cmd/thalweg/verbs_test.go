@@ -138,13 +138,13 @@ func someRuns() []*apiv1.Run {
 		{Id: "flights-2-1", State: "failed", Stage: "train", StartedAtUnixMs: 1_780_000_000_000, EndedAtUnixMs: 1_780_000_012_340, Error: "no memory"},
 		{Id: "flights-1-1", State: "succeeded", Stage: "register", StartedAtUnixMs: 1_779_000_000_000, EndedAtUnixMs: 1_779_000_001_000, ModelVersion: 1,
 			Stages: []*apiv1.Stage{{Name: "clean", State: "done", TasksDone: 3, TasksTotal: 3, RowsDone: 1_234_567, StartedAtUnixMs: 1000, EndedAtUnixMs: 2500},
-				{Name: "train", State: "done", TasksDone: 4, TasksTotal: 4, Message: "epoch 3/3"}},
+				{Name: "train", State: "done", TasksDone: 4, TasksTotal: 4, Message: "epoch 3/3"}, {Name: "register", State: "done"}},
 			Counts: map[string]int64{"rows_in": 1_234_567, "dropped.null": 7}, Metrics: map[string]float64{"test.log_loss": 0.4321234}},
 	}
 }
 
 func someModels() []*apiv1.Model {
-	return []*apiv1.Model{{Name: "flights", Aliases: map[string]uint64{"champion": 3}, Versions: []*apiv1.ModelVersion{
+	return []*apiv1.Model{{Name: "flights", Aliases: map[string]uint64{"champion": 3, "best": 3}, Versions: []*apiv1.ModelVersion{
 		{Version: 1, RunId: "flights-1-1", ModelSha256: "0123456789abcdef", Metrics: map[string]float64{"test.log_loss": 0.5}},
 		{Version: 3, RunId: "flights-2-1", RegisteredAtUnixMs: 1_780_000_000_000}}}}
 }
@@ -164,19 +164,20 @@ func TestVerbsPrintTables(t *testing.T) {
 			"flights-2-1 failed train 2026-05-28 20:26:40 12.34s - no memory\n" +
 			"flights-1-1 succeeded register 2026-05-17 06:40:00 1s 1 -",
 		"runs show flights-1-1": "RUN STATE STAGE STARTED TOOK VERSION\nflights-1-1 succeeded register 2026-05-17 06:40:00 1s 1\n\n" +
-			"STAGE STATE TASKS ROWS TOOK -\nclean done 3/3 1,234,567 1.5s -\ntrain done 4/4 0 - epoch 3/3\n\n" +
-			"COUNT -\ndropped.null 7\nrows_in 1,234,567\n\nMETRIC -\ntest.log_loss 0.432123",
+			"STAGE STATE TASKS ROWS TOOK MESSAGE\nclean done 3/3 1,234,567 1.5s -\ntrain done 4/4 - - epoch 3/3\nregister done - - - -\n\n" +
+			"COUNT VALUE\ndropped.null 7\nrows_in 1,234,567\n\nMETRIC VALUE\ntest.log_loss 0.432123",
 		"runs start flights":  "flights-1-2",
 		"runs cancel flights": "flights is canceled",
-		"models list": "MODEL VERSION ALIAS RUN REGISTERED TEST LOG LOSS TEST ROC AUC SHA256\n" +
-			"flights 1 - flights-1-1 - 0.5000 - 0123456789ab\nflights 3 champion flights-2-1 2026-05-28 20:26:40 - - -",
+		"models": "MODEL VERSION ALIAS RUN REGISTERED TEST LOG LOSS TEST ROC AUC SHA256\n" +
+			"flights 1 - flights-1-1 - 0.5000 - 0123456789ab\nflights 3 best,champion flights-2-1 2026-05-28 20:26:40 - - -",
 		"models promote flights 1": "champion of flights is now version 1 (was 3)",
 		"stream pause flights":     "flights: paused",
 		"stream resume flights":    "flights: resumed",
 		"stream status": "PIPELINE TOPIC PARTITION STATE COMMITTED SCORED END LAG ROWS DEAD MISSING VERSION ROWS/S WORKER MESSAGE\n" +
-			"flights t 0 running 90 95 100 5 1,234 0 0 3 13 w1 -\nflights t 1 stopped 50 50 - - 0 0 0 0 0 - offsets 50 to 80 are gone",
+			"flights t 0 running 90 95 100 5 1,234 0 0 3 13 w1 -\nflights t 1 stopped 50 50 - - 0 0 0 - 0 - offsets 50 to 80 are gone",
 		"status": "COORDINATOR ADDRESS STATE\nc1 c1:7070 leader\n\nWORKER ADDRESS STATE LEASES\nw1 w1:7071 alive 4\n\n" +
-			"PIPELINE GENERATION APPLIED MODEL STREAM\nflights 2 2026-05-28 20:26:40 flights running\ntaxis 1 - - paused",
+			"PIPELINE GENERATION APPLIED MODEL STREAM ROWS DEAD LAG MESSAGE\n" +
+			"flights 2 2026-05-28 20:26:40 flights stopped 1,234 0 - offsets 50 to 80 are gone\ntaxis 1 - - - - - - -",
 	} {
 		text, err := run(line)
 		if got := squeezed(text); err != nil || got != want {
@@ -265,7 +266,7 @@ func TestRollbackGoesToTheVersionBeforeTheOneThatTheAliasNames(t *testing.T) {
 	for line, want := range map[string]string{
 		"models rollback flights":               "there is no version before the one that champion names",
 		"models rollback taxis":                 "find model: taxis: not found",
-		"models promote flights two":            `VERSION: "two": invalid`,
+		"models promote flights two":            `flights two: not found (a number or an alias`,
 		"models export flights 9":               "find model version: flights 9: not found",
 		"models rollback flights --alias other": "there is no version before the one that other names",
 	} {
@@ -416,5 +417,83 @@ func TestSpecsAreCheckedAndRenderedWithoutACluster(t *testing.T) {
 	put(t, again, rendered)
 	if text, err := runLine(t, "render "+again); err != nil || text != rendered {
 		t.Errorf("a rendered spec renders as another: %v\n%s", err, text)
+	}
+}
+
+// TestAStreamShowsWhatItIs: what nobody knows yet is a dash and not 0, and a
+// stream that makes no rows does not just say that it runs.
+func TestAStreamShowsWhatItIs(t *testing.T) {
+	unknown := &apiv1.StreamPartition{Pipeline: "flights", Topic: "t", State: "waiting", Committed: -1, Scored: -1, End: -1, Message: "no champion of model flights yet"}
+	part := func(change func(*apiv1.StreamPartition)) *apiv1.StreamPartition {
+		p := &apiv1.StreamPartition{Pipeline: "flights", Topic: "t", State: "running", Committed: 7, Scored: 7, End: 9, ModelVersion: 1}
+		change(p)
+		return p
+	}
+	for name, c := range map[string]struct {
+		parts []*apiv1.StreamPartition
+		want  string
+	}{
+		"no model":      {[]*apiv1.StreamPartition{unknown}, "flights waiting - - - no champion of model flights yet"},
+		"one waits":     {[]*apiv1.StreamPartition{part(func(*apiv1.StreamPartition) {}), unknown}, "flights waiting - - - no champion of model flights yet"},
+		"only dead":     {[]*apiv1.StreamPartition{part(func(p *apiv1.StreamPartition) { p.DeadLetters = 7 })}, "flights running 0 7 2 every event so far is a dead letter: `thalweg dlq list flights` says why"},
+		"no progress":   {[]*apiv1.StreamPartition{part(func(p *apiv1.StreamPartition) { p.Committed, p.Scored, p.End = 0, 0, 5 })}, "flights running 0 0 5 no event has been scored yet"},
+		"it runs":       {[]*apiv1.StreamPartition{part(func(p *apiv1.StreamPartition) { p.ScoredRows = 7 })}, "flights running 7 0 2 -"},
+		"none to score": {nil, "flights - - - - -"},
+	} {
+		text, err := (&answers{parts: c.parts}).serve(t)("status")
+		if got := squeezed(text); err != nil || !strings.Contains(got, "flights 2 2026-05-28 20:26:40 "+c.want+"\n") {
+			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, c.want)
+		}
+	}
+	text, err := (&answers{parts: []*apiv1.StreamPartition{unknown}}).serve(t)("stream status")
+	if want := "flights t 0 waiting - - - - - - - - - - no champion of model flights yet"; err != nil || !strings.HasSuffix(squeezed(text), want) {
+		t.Errorf("stream status: %v\n%s\nwant\n%s", err, squeezed(text), want)
+	}
+}
+
+// TestVersionsAreNamedByAliases: wherever a verb takes a number it takes an alias,
+// and knows the one that was meant.
+func TestVersionsAreNamedByAliases(t *testing.T) {
+	a := &answers{models: someModels()}
+	run := a.serve(t)
+	if _, err := run("models promote flights best"); err != nil || a.promoted.Version != 3 {
+		t.Errorf("%v, %v", a.promoted, err)
+	}
+	for _, line := range []string{"models promote flights champoin", "models export flights champoin --dir " + t.TempDir()} {
+		if _, err := run(line); err == nil || !strings.Contains(err.Error(), "flights champoin: not found (did you mean champion?)") {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	m := a.models[0].Versions[1]
+	m.Checkpoint = "checkpoints/x#" + strings.Repeat("a", 64)
+	store := t.TempDir()
+	if err := os.Mkdir(filepath.Join(store, "thalweg"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, err := run("models export flights best --store file://" + store + " --dir " + t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "checkpoints/x") {
+		t.Errorf("an export by alias ends with %v, want one that looks for the version's checkpoint", err)
+	}
+}
+
+// TestAFailedRunNamesItsCauseOnce: a task's name holds run and stage already.
+func TestAFailedRunNamesItsCauseOnce(t *testing.T) {
+	a := &answers{runs: []*apiv1.Run{{Id: "lab-1-1", State: "failed", Stage: "profile", Error: "lab-1-1/profile.reduce failed on w2, w1: no object matches"}}}
+	_, err := a.serve(t)("runs follow lab-1-1")
+	if want := "run lab-1-1: profile.reduce failed on w2, w1: no object matches (see `thalweg runs show lab-1-1`)"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// TestAPlainRunTellsNoRateThatMeansNothing: a stage that reads footers, or that
+// ends at once, has no speed.
+func TestAPlainRunTellsNoRateThatMeansNothing(t *testing.T) {
+	var out strings.Builder
+	printStages(&out)(&apiv1.Run{Stages: []*apiv1.Stage{
+		{Name: "profile", State: "done", RowsDone: 300_000, StartedAtUnixMs: 1, EndedAtUnixMs: 5001},
+		{Name: "clean", State: "done", RowsDone: 300_000, StartedAtUnixMs: 1, EndedAtUnixMs: 21},
+		{Name: "fit", State: "done", RowsDone: 300_000, StartedAtUnixMs: 1, EndedAtUnixMs: 1001}}})
+	if got, want := squeezed(out.String()), "profile 5s 300,000 rows\nclean 20ms 300,000 rows\nfit 1s 300,000 rows, 300,000 rows/s"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }

@@ -196,11 +196,16 @@ func (s *State) overfull(p thalweg.PipelineName) string {
 }
 
 // failureText says why a run failed: the failed attempts of the task, the newest
-// first.
+// first, and what is the same of several once.
 func failureText(t *Task) string {
-	attempts := make([]string, 0, len(t.Failures))
-	for _, f := range slices.Backward(t.Failures) {
-		attempts = append(attempts, fmt.Sprintf("on %s: %s", f.Worker, f.Error))
+	var attempts []string
+	var workers []string
+	for i, f := range slices.Backward(t.Failures) {
+		workers = append(workers, string(f.Worker))
+		if i == 0 || t.Failures[i-1].Error != f.Error {
+			attempts = append(attempts, fmt.Sprintf("on %s: %s", strings.Join(workers, ", "), f.Error))
+			workers = nil
+		}
 	}
 	return fmt.Sprintf("%s failed %s", t.ID, strings.Join(attempts, "; before that "))
 }

@@ -14,6 +14,8 @@ type Table interface {
 	// HowToRead says in a line each how the table at a path, bucket and key, of the
 	// store at an address is read; nothing where there is no table.
 	HowToRead(store, path string) []string
+	// LogDir is the folder beside the rows that is there once the table is.
+	LogDir() string
 }
 
 // NoTable is no table: only the log says which files count.
@@ -22,9 +24,15 @@ type NoTable struct{}
 // HowToRead implements Table.
 func (*NoTable) HowToRead(_, _ string) []string { return nil }
 
+// LogDir implements Table.
+func (*NoTable) LogDir() string { return "" }
+
 // Delta is a Delta table beside the rows, which pandas, DuckDB and Spark read in
 // one call.
 type Delta struct{}
+
+// LogDir implements Table.
+func (*Delta) LogDir() string { return "_delta_log/" }
 
 // HowToRead implements Table.
 func (*Delta) HowToRead(store, path string) []string {

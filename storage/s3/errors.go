@@ -102,12 +102,12 @@ func (o *Opener) failure(op, subject string, err error) error {
 	case untrusted(err):
 		e.Hint = "the certificate of " + o.config.Endpoint + " is not trusted: configure its CA"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		e.Hint = "nothing listens at " + o.config.Endpoint
+		e.Hint = "start the store there, or name the one that is meant"
 	case !errors.As(err, &answer):
 	case answer.StatusCode == http.StatusForbidden || answer.StatusCode == http.StatusUnauthorized:
 		e.Hint = "check the access key, its secret and what it may do"
 	case answer.Code == "NoSuchBucket":
-		e.Hint = "the bucket does not exist"
+		e.Hint = "create it, or correct its name"
 	case answer.StatusCode/100 == 3:
 		e.Hint = "check the endpoint and region: the store answers with a redirect"
 	case e.Kind == thalweg.Unsupported:

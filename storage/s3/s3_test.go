@@ -420,7 +420,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	for answer, hint := range map[string]string{
 		"403 AccessDenied":      "check the access key",
-		"404 NoSuchBucket":      "bucket does not exist",
+		"404 NoSuchBucket":      "create it, or correct its name",
 		"301 PermanentRedirect": "check the endpoint and region",
 		"501 NotImplemented":    "the store cannot do this",
 	} {
@@ -440,7 +440,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = o.Bucket(t.Context(), "lake")
-	if !thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), "nothing listens at 127.0.0.1") {
+	if !thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), "start the store there") {
 		t.Errorf("nobody there: %v", err)
 	}
 }

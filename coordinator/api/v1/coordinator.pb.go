@@ -1846,8 +1846,8 @@ type StreamPartition struct {
 	Partition     int32                  `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
 	Worker        string                 `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
 	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`          // waiting | running | paused | stopped
-	Committed     int64                  `protobuf:"varint,6,opt,name=committed,proto3" json:"committed,omitempty"` // next offset after the last committed record
-	Scored        int64                  `protobuf:"varint,7,opt,name=scored,proto3" json:"scored,omitempty"`       // next offset after the last scored event
+	Committed     int64                  `protobuf:"varint,6,opt,name=committed,proto3" json:"committed,omitempty"` // next offset after the last committed record; -1: not known
+	Scored        int64                  `protobuf:"varint,7,opt,name=scored,proto3" json:"scored,omitempty"`       // next offset after the last scored event; -1: not known
 	End           int64                  `protobuf:"varint,8,opt,name=end,proto3" json:"end,omitempty"`             // next offset of the topic, of a paused stream too; -1: not known
 	ModelVersion  uint64                 `protobuf:"varint,9,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
 	ScoredRows    int64                  `protobuf:"varint,10,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"` // committed, since the log began
