@@ -30,16 +30,7 @@ var (
 // editors, draft 2020-12: fields, types, values, ranges and descriptions. What
 // only Parse checks are the rules between fields.
 func JSONSchema(catalog Catalog) ([]byte, error) {
-	described := make(map[string]string)
-	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource)
-	for _, entries := range catalog {
-		for _, e := range entries {
-			if e.Source == "" {
-				continue
-			}
-			err = errors.Join(err, comments(described, reflect.TypeOf(e.Options).Elem().PkgPath(), e.Source))
-		}
-	}
+	described, err := descriptions(catalog)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +57,21 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 		return nil, err
 	}
 	return append(bytes.TrimSpace(out), '\n'), nil
+}
+
+// descriptions returns what the comments say of the spec's types and fields, and of
+// those of a catalog: "package.Type." and "package.Type.Field".
+func descriptions(catalog Catalog) (map[string]string, error) {
+	described := make(map[string]string)
+	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource)
+	for _, entries := range catalog {
+		for _, e := range entries {
+			if e.Source != "" {
+				err = errors.Join(err, comments(described, reflect.TypeOf(e.Options).Elem().PkgPath(), e.Source))
+			}
+		}
+	}
+	return described, err
 }
 
 // chosenFields returns the fields of a struct that choose from a catalog, as they

@@ -49,6 +49,7 @@ var commands = []struct {
 	{newRender, ""},
 	{newSchema, ""},
 	{newPlan, asks},
+	{newExplain, prints},
 	{newApply, asks},
 	{newStatus, asks},
 	{newRuns, asks},
@@ -60,6 +61,7 @@ var commands = []struct {
 	{newLineage, scores},
 	{newDLQ, reads},
 	{newFsck, reads},
+	{newPut, prints + "connections store"},
 	{newProduce, prints + "connections kafka schema-registry store"},
 	{newVersion, ""},
 }
