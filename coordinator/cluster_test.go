@@ -311,6 +311,9 @@ func resultOf(l *apiv1.Lease) *apiv1.TaskReport {
 	if !strings.Contains(l.Spec, "thalweg/v1") {
 		return fail("no spec")
 	}
+	if l.SpecFile != l.Pipeline+".yaml" || !strings.Contains(l.SpecWritten, "thalweg/v1") {
+		return fail("the spec as written is %q of %q", l.SpecWritten, l.SpecFile)
+	}
 	for i, name := range []string{"manifest", "split", "transform", "checkpoint"} {
 		after := []string{"profile", "clean", "fit", "train"}[i]
 		if later(l.Kind, after) && l.Inputs[name] != ref(name) {

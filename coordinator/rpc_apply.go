@@ -50,6 +50,8 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 	cmd := &state.ApplySpec{
 		Pipeline: thalweg.PipelineName(spec.Metadata.Name),
 		Text:     string(rendered),
+		File:     file,
+		Written:  text,
 		Model:    thalweg.ModelName(spec.Spec.Registry.Model),
 		Alias:    spec.Spec.Registry.Alias,
 		Training: pipeline.TrainingHash(spec),

@@ -50,6 +50,15 @@ func ParseAndCompile(catalog Catalog, file string, data []byte, input table.Sche
 	return Compile(s, input)
 }
 
+// Cite lets what Compile finds wrong with a rendered spec name places of the text
+// that a user wrote it as, and that text's file. Where that has no place for a
+// field, it is that of what the field is in.
+func (s *Spec) Cite(file string, text []byte) {
+	if written, _ := parse(s.catalog, file, text); len(written.source.values) > 0 {
+		s.source = written.source
+	}
+}
+
 // parse returns what it could read of a spec, and what is wrong with it.
 func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
 	s := &Spec{catalog: catalog, source: &source{file: file, values: make(map[string]position)}}

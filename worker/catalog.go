@@ -104,5 +104,6 @@ func (w *Worker) spec(lease *apiv1.Lease) (*pipeline.Spec, error) {
 	if err != nil {
 		return nil, outdated("read spec", "pipeline "+lease.Pipeline, err)
 	}
+	spec.Cite(lease.SpecFile, []byte(lease.SpecWritten))
 	return spec, nil
 }

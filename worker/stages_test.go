@@ -274,6 +274,35 @@ func TestProgressIsOfTheTasksShards(t *testing.T) {
 	}
 }
 
+// TestWhatARunFindsWrongWithASpecCitesTheUsersText: file, line and column are those
+// that the user wrote, and not those of the rendered spec that the run goes by.
+func TestWhatARunFindsWrongWithASpecCitesTheUsersText(t *testing.T) {
+	b := newBatchHalf(t)
+	written := "# A comment\n# or two\n\n" + strings.Replace(flightSpec, "{name: distance,", "{name: distnce,", 1)
+	spec, err := pipeline.Parse(catalog.All(), "", []byte(written))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered, err := pipeline.Render(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := strings.Cut(written, "{name: distnce,")
+	if !found {
+		t.Fatal("the spec has another form by now")
+	}
+	lease := &apiv1.Lease{RunId: "r", TaskId: "r/profile.reduce", Kind: "profile", Reduce: true, Reducers: 1,
+		Spec: string(rendered), SpecFile: "mine.yaml", SpecWritten: written}
+	r, err := b.worker.cfg.Stages.begin(b.worker, lease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := r.run(t.Context())
+	if want := fmt.Sprintf("mine.yaml:%d:", 1+strings.Count(before, "\n")); !strings.Contains(report.Error, want) || !strings.Contains(report.Error, "distnce") {
+		t.Errorf("%s\nwant %s", report.Error, want)
+	}
+}
+
 // What no worker can mend fails the run at once, and the rest is tried again.
 func TestFailuresSayWhetherAnotherWorkerMayDoBetter(t *testing.T) {
 	b := newBatchHalf(t)

@@ -24,6 +24,10 @@ type ApplySpec struct {
 	// Training names what of the spec a trained version depends on: equal for
 	// specs that train the same. Empty: not known.
 	Training string `json:"training,omitempty"`
+	// Written is the text as a user wrote it, and File its name: what diagnostics of
+	// a run cite.
+	File    string `json:"file,omitempty"`
+	Written string `json:"written,omitempty"`
 }
 
 func (*ApplySpec) name() string { return "apply spec" }
@@ -35,6 +39,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	case len(c.Text) > MaxSpecBytes:
 		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: %d bytes", c.Pipeline, len(c.Text)),
 			fmt.Sprintf("a rendered spec may have %d", MaxSpecBytes))
+	case len(c.Written) > MaxSpecBytes || len(c.File) > MaxTextBytes:
+		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: %d bytes as written, and %d of the file's name", c.Pipeline, len(c.Written), len(c.File)),
+			fmt.Sprintf("they may have %d and %d", MaxSpecBytes, MaxTextBytes))
 	case len(c.Training) > MaxHashBytes:
 		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: a hash of %d bytes", c.Pipeline, len(c.Training)),
 			fmt.Sprintf("it may have %d", MaxHashBytes))
@@ -51,11 +58,13 @@ func (c *ApplySpec) apply(s *State) Answer {
 		s.pipelines[c.Pipeline] = p
 	}
 	spec := &Spec{Generation: 1, Text: c.Text, AppliedMS: s.timeMS,
-		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Since: 1}
+		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Since: 1,
+		File: c.File, Written: c.Written}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
 		before := p.Newest()
 		if before.Text == c.Text {
+			before.File, before.Written = c.File, c.Written
 			return c.again(s, p)
 		}
 		spec.Generation, topicBefore = before.Generation+1, before.Topic

@@ -43,6 +43,9 @@ type Spec struct {
 	// this one that all have the same.
 	Training string             `json:"training,omitempty"`
 	Since    thalweg.Generation `json:"since,omitempty"`
+	// File and Written are those of the newest ApplySpec of this generation.
+	File    string `json:"file,omitempty"`
+	Written string `json:"written,omitempty"`
 }
 
 // Partition is one topic partition and the task that scores it.

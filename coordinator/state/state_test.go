@@ -27,6 +27,25 @@ func TestEntriesOfAnIndexAppliedBeforeAreIgnored(t *testing.T) {
 	}
 }
 
+// TestAGenerationKnowsHowItWasWrittenLast: the same spec in another file or with
+// other comments is no new generation, and what cites it cites the newest text.
+func TestAGenerationKnowsHowItWasWrittenLast(t *testing.T) {
+	s := New()
+	for i, file := range []string{"a.yaml", "b.yaml"} {
+		entry := mustEncode(t, &ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Stages: specPlan(1), File: file, Written: "# of " + file}, "")
+		if a, err := s.Apply(uint64(i+1), entry); err != nil || a.Changed != (i == 0) {
+			t.Fatalf("%s: %+v, %v", file, a, err)
+		}
+		if p := s.Pipeline("a").Newest(); p.Generation != 1 || p.File != file || p.Written != "# of "+file {
+			t.Errorf("after %s: %+v", file, p)
+		}
+	}
+	long := mustEncode(t, &ApplySpec{Pipeline: "a", Text: "v2", Model: "a", Alias: "champion", Stages: specPlan(1), File: strings.Repeat("x", MaxTextBytes+1)}, "")
+	if a, err := s.Apply(3, long); err != nil || a.Failure == nil || a.Failure.Kind != thalweg.Exhausted {
+		t.Errorf("a name without bound: %+v, %v", a, err)
+	}
+}
+
 func TestTimeNeverRunsBackwards(t *testing.T) {
 	s := New()
 	apply := func(index uint64, timeMS int64, text string) {
