@@ -97,10 +97,11 @@ func endOfConnection(err error) bool {
 func (c *cluster) ofCode(code *kerr.Error) (thalweg.Kind, string) {
 	switch code {
 	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InconsistentTopicID:
+		hint := "create the topic, or correct its name"
 		if c.cfg.SASL.Mechanism != "" {
-			return thalweg.NotFound, "or user " + c.cfg.SASL.User + " may not see it"
+			hint += "; or user " + c.cfg.SASL.User + " may not see it"
 		}
-		return thalweg.NotFound, ""
+		return thalweg.NotFound, hint
 	case kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed:
 		return thalweg.Invalid, "the broker does not permit this to " + cmp.Or(c.cfg.SASL.User, "anonymous users")
 	case kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState:

@@ -150,7 +150,14 @@ func (m *partition) message(more ...string) string {
 	if want := m.versions.wanted(); len(m.versions.candidates) > 0 && want != nil && want.Model != m.versions.candidates[0].Model {
 		parts = append(parts, fmt.Sprintf("%s is refused, %s serves", m.versions.candidates[0].Model, want.Model))
 	}
-	return strings.Join(slices.DeleteFunc(append(parts, more...), func(part string) bool { return part == "" }), "; ")
+	text := strings.Join(parts, "; ")
+	for _, part := range more {
+		// A cause that stands there already is not told again.
+		if _, cause, _ := strings.Cut(part, ": "); part != "" && (cause == "" || !strings.Contains(text, cause)) {
+			text = strings.TrimPrefix(text+"; "+part, "; ")
+		}
+	}
+	return text
 }
 
 // rate measures events a second over windows of a second or more.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/thalweg/thalweg"
 )
 
 // The end is the newest that is known of the topic that the log is at, and where
@@ -32,5 +34,23 @@ func TestTheEndOfARestingPartitionIsTheOneLookedAt(t *testing.T) {
 		if end != tc.end || (why == "") != (tc.why == "") || !strings.Contains(why, tc.why) {
 			t.Errorf("%s: %d %q", name, end, why)
 		}
+	}
+}
+
+// TestAMessageTellsACauseOnce: a topic that is not there keeps the stream from
+// beginning and its end from being known.
+func TestAMessageTellsACauseOnce(t *testing.T) {
+	m := newPartition(Config{}, newJitter())
+	m.slots.opened = true
+	cause := &thalweg.Error{Op: "read topic", Kind: thalweg.NotFound, Subject: "flights", Hint: "create the topic"}
+	m.Begin(opStart)
+	m.complete(opStart, cause)
+	_, unknown := (&runner{machine: m, watched: watched{end: -1, err: cause}}).end()
+	got := m.message("fetching waits for memory", unknown)
+	if strings.Count(got, cause.Error()) != 1 || !strings.Contains(got, "waiting for the topic") || !strings.HasSuffix(got, "; fetching waits for memory") {
+		t.Error(got)
+	}
+	if got := newPartition(Config{}, newJitter()).message("", unknown); !strings.Contains(got, unknown) {
+		t.Error(got)
 	}
 }
