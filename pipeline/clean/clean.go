@@ -25,6 +25,14 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
+// maxMade and maxMadeOfEvents bound what the steps make of one batch, in bytes
+// that are there at a time: a few KiB for each row of a large batch, and many
+// times what a batch of events has, or one event.
+const (
+	maxMade         = 256 << 20
+	maxMadeOfEvents = 64 << 20
+)
+
 // Chain is the cleaning steps of a plan that apply in one phase, in order. It
 // is immutable and may be used from several goroutines.
 type Chain struct {
@@ -34,6 +42,7 @@ type Chain struct {
 	// arrow is in as an Arrow schema.
 	arrow *arrow.Schema
 	mem   memory.Allocator
+	limit int // of what the steps make of a batch
 	// found, where it is not nil, gets the rows that a step finds which has not
 	// learnt yet, and the step is left out; else it is an error.
 	found func(step, arrow.Record)
@@ -59,9 +68,9 @@ func BeforeLearning(plan *pipeline.Plan) *Chain {
 }
 
 func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) *Chain {
-	c := &Chain{in: plan.Input, out: plan.Cleaned, mem: mem}
+	c := &Chain{in: plan.Input, out: plan.Cleaned, mem: mem, limit: maxMade}
 	if phase == pipeline.InScoring {
-		c.in, c.out = plan.ScoringInput, plan.ScoringCleaned
+		c.in, c.out, c.limit = plan.ScoringInput, plan.ScoringCleaned, maxMadeOfEvents
 	}
 	c.arrow = c.in.Arrow()
 	for _, s := range plan.Steps {
@@ -86,7 +95,7 @@ func (c *Chain) Schema() table.Schema { return c.out }
 // counts in rep (which may be nil) what the steps did. Columns that Input does
 // not list are left out. The batch stays the caller's; the caller releases the
 // result, which may share the batch's memory. An error is *thalweg.Error and
-// names the step.
+// names the step; it is Exhausted where the step makes too much of the batch.
 func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
 	if rep == nil {
 		rep = new(pipeline.Report)
@@ -111,6 +120,11 @@ func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Rep
 		}
 		next, err := s.op.Apply(ctx, c.mem, cur, rep)
 		cur.Release()
+		if err == nil && madeOf(next, batch, c.limit) > c.limit {
+			next.Release()
+			err = &thalweg.Error{Kind: thalweg.Exhausted, Hint: "make shorter strings, or fewer columns",
+				Err: fmt.Errorf("the steps so far make more than %d MiB of one batch", c.limit>>20)}
+		}
 		if err != nil {
 			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.KindOf(err), Subject: "step " + s.name, Err: err}
 		}

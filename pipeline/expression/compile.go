@@ -101,7 +101,11 @@ func fold(at ast.Node, n node) node {
 	case table.Float64:
 		return newFloat(v.floats[0])
 	case table.String:
-		return newString(v.text.at(int(v.ids[0])))
+		s := v.text.at(int(v.ids[0]))
+		if len(s) > MaxSource {
+			panic(problemAt(at, "this is always the same string of %d bytes: at most %d", len(s), MaxSource))
+		}
+		return newString(s)
 	}
 	return newInt(v.t, v.ints[0])
 }

@@ -46,6 +46,9 @@
 //	trim(s, cut) trimPrefix trimSuffix replace(s, old, new) split(s, by)[i]
 //	coalesce                    of two or more values
 //
+// replace is null where it yields more than 1 MiB, and split where it yields more
+// than 65,536 parts. All strings that are made of one batch have at most 256 MiB.
+//
 // A column whose name is not an identifier is written $env["its name"].
 package expression
 
@@ -110,7 +113,7 @@ func (p *Program) Type() table.Type { return p.root.typ() }
 // an array of the canonical Arrow type of Type; the caller releases it. The
 // result may share memory with the batch, which stays the caller's. An error
 // names the column that is missing or of another type than at Compile
-// (Invalid), or says that distinct strings outgrew a dictionary (Exhausted).
+// (Invalid), or says that the strings made of the batch are too many (Exhausted).
 func (p *Program) Eval(batch arrow.Record) (arrow.Array, error) {
 	f := &frame{rows: int(batch.NumRows()), inputs: make([]arrow.Array, len(p.reads))}
 	for i, c := range p.reads {
@@ -124,6 +127,9 @@ func (p *Program) Eval(batch arrow.Record) (arrow.Array, error) {
 		}
 	}
 	v := p.root.eval(f)
+	if v.text.bytes() > maxMade {
+		f.fail(errMade)
+	}
 	if f.err != nil {
 		return nil, &thalweg.Error{Op: "evaluate " + p.source, Kind: thalweg.KindOf(f.err), Err: f.err}
 	}
@@ -138,10 +144,12 @@ func (p *Program) failed(column, what string) error {
 type frame struct {
 	rows   int
 	inputs []arrow.Array
+	bytes  int // of the strings made so far
 	err    error
 }
 
-// fail keeps the first error of the evaluation, which goes on with nulls.
+// fail ends the evaluation with an error: what nodes return from then on has no
+// values, and none of them looks at it.
 func (f *frame) fail(err error) {
 	if f.err == nil {
 		f.err = err
@@ -152,7 +160,7 @@ func (f *frame) fail(err error) {
 type node interface {
 	// typ is the type of its values; "" for the literal null.
 	typ() table.Type
-	// eval returns its value for each row of the frame.
+	// eval returns its value for each row of the frame, unless that has failed.
 	eval(f *frame) vector
 }
 
@@ -184,7 +192,9 @@ func (n *applied) typ() table.Type { return n.t }
 func (n *applied) eval(f *frame) vector {
 	args := make([]vector, len(n.args))
 	for i, a := range n.args {
-		args[i] = a.eval(f)
+		if args[i] = a.eval(f); f.err != nil {
+			return vector{t: n.t}
+		}
 	}
 	return n.kernel(f, args)
 }

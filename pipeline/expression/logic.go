@@ -88,7 +88,11 @@ func (n *coalesce) eval(f *frame) vector {
 	if a.valid.Words == nil {
 		return a
 	}
-	return pick(f, n.t, a.valid, a, n.b.eval(f))
+	b := n.b.eval(f)
+	if f.err != nil {
+		return vector{t: n.t}
+	}
+	return pick(f, n.t, a.valid, a, b)
 }
 
 // pick returns for each row the value of a where the mask marks it, else of b.
@@ -151,8 +155,11 @@ func pickValues[T any](rows int, mask table.Mask, a, b *vector, at func(*vector,
 
 // pickText joins the strings of both, those of b behind those of a.
 func pickText(f *frame, mask table.Mask, a, b *vector) (text, []int32) {
-	list := slices.Concat(a.text.all(), b.text.all())
 	ids := make([]int32, f.rows)
+	if !f.made(stringHeader * (a.text.len() + b.text.len())) {
+		return text{}, ids
+	}
+	list := slices.Concat(a.text.all(), b.text.all())
 	behind := int32(a.text.len())
 	chunks(f.rows, func(from, to int) {
 		var x, y []int32
@@ -172,5 +179,5 @@ func pickText(f *frame, mask table.Mask, a, b *vector) (text, []int32) {
 			}
 		}
 	})
-	return text{list: f.bounded(list)}, ids
+	return text{list: list}, ids
 }

@@ -171,7 +171,9 @@ func (r *row) eval(f *frame) vector {
 	args := make([]vector, len(r.args))
 	var valid table.Mask
 	for i, a := range r.args {
-		args[i] = a.eval(f)
+		if args[i] = a.eval(f); f.err != nil {
+			return vector{t: r.t}
+		}
 		valid = both(valid, args[i].valid)
 	}
 	m := machine{row: r, env: make(map[string]any, len(args))}
@@ -186,7 +188,9 @@ func (r *row) eval(f *frame) vector {
 		for k := range args {
 			m.env[r.args[k].name] = args[k].at(i)
 		}
-		results[i] = m.run()
+		if results[i] = m.run(f); f.err != nil {
+			break
+		}
 	}
 	return byRow(f, r.t, results)
 }
@@ -213,10 +217,18 @@ type machine struct {
 
 // run returns the value for the variables set, nil for null, which a float64
 // that is not finite is too.
-func (m *machine) run() any {
+func (m *machine) run(f *frame) any {
 	v, err := m.vm.Run(m.row.program, m.env)
-	if x, ok := v.(float64); err != nil || ok && isNotFinite(x) {
+	if err != nil {
 		return nil
+	}
+	switch v := v.(type) {
+	case float64:
+		if isNotFinite(v) {
+			return nil
+		}
+	case string:
+		f.made(len(v))
 	}
 	return v
 }
@@ -226,7 +238,9 @@ func (m *machine) byEntry(f *frame, arg *vector) vector {
 	results := make([]any, arg.text.len())
 	arg.eachEntry(func(id int) {
 		m.env[m.row.args[0].name] = arg.text.at(id)
-		results[id] = m.run()
+		if f.err == nil {
+			results[id] = m.run(f)
+		}
 	})
 	out := vector{t: m.row.t, valid: arg.valid}
 	if known := each(results, isKnown); slices.Contains(known, false) {
@@ -241,7 +255,7 @@ func (m *machine) byEntry(f *frame, arg *vector) vector {
 		out.bits = arg.gatherBits(f.rows, each(results, to[bool])).bits
 	case table.String:
 		out.ids, out.borrowed, out.constant = arg.ids, arg.borrowed, arg.constant
-		out.text.list = f.bounded(each(results, to[string]))
+		out.text.list = each(results, to[string])
 	}
 	return out
 }
@@ -275,7 +289,6 @@ func byRow(f *frame, t table.Type, results []any) vector {
 			}
 			out.ids[i] = id
 		}
-		out.text.list = f.bounded(out.text.list)
 	}
 	return out
 }

@@ -23,6 +23,9 @@ type rowFunction struct {
 // Replacements of replacements could else grow without bound.
 const maxReplaced = 1 << 20
 
+// maxParts bounds the parts of split; where there are more, each is null.
+const maxParts = maxReplaced / stringHeader
+
 // rowFunctions are the functions without a form for columns.
 var rowFunctions = map[string]rowFunction{
 	"trim":       ofTwoStrings("trim", strings.Trim),
@@ -30,8 +33,7 @@ var rowFunctions = map[string]rowFunction{
 	"trimSuffix": ofTwoStrings("trimSuffix", strings.TrimSuffix),
 	"replace": {"replace", []table.Type{table.String, table.String, table.String}, table.String,
 		new(func(string, string, string) string), replaceAll},
-	"split": {"split", []table.Type{table.String, table.String}, list, new(func(string, string) []string),
-		func(args []any) any { return strings.Split(args[0].(string), args[1].(string)) }},
+	"split": {"split", []table.Type{table.String, table.String}, list, new(func(string, string) []string), splitAll},
 	"int":   {"int", []table.Type{table.String}, table.Int64, new(func(string) int), textToInt},
 	"float": {"float", []table.Type{table.String}, table.Float64, new(func(string) float64), textToFloat},
 }
@@ -87,6 +89,14 @@ func replaceAll(args []any) any {
 		return nil
 	}
 	return strings.ReplaceAll(s, old, with)
+}
+
+func splitAll(args []any) any {
+	parts := strings.SplitN(args[0].(string), args[1].(string), maxParts+1)
+	if len(parts) > maxParts {
+		return []string(nil)
+	}
+	return parts
 }
 
 func textToInt(args []any) any {

@@ -1,19 +1,30 @@
 package expression
 
 import (
-	"math"
-
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// maxText bounds the distinct strings of one vector: the offsets of an Arrow
-// dictionary count to 2^31-1 bytes.
-const maxText = math.MaxInt32
+// maxMade bounds the bytes of the strings that one evaluation makes of a batch:
+// those of 4 KiB in each row of a large one. A few steps that double a string
+// would else fill any memory.
+const maxMade = 256 << 20
 
-var errMaxText = &thalweg.Error{Kind: thalweg.Exhausted, Subject: "distinct strings of one batch", Hint: "at most 2 GiB"}
+// stringHeader is what a string takes besides its bytes.
+const stringHeader = 16
+
+var errMade = &thalweg.Error{Kind: thalweg.Exhausted, Subject: "the strings that it makes of one batch", Hint: "at most 256 MiB: make shorter ones"}
+
+// made counts bytes of strings that are made, and reports whether there may be
+// more.
+func (f *frame) made(bytes int) bool {
+	if f.bytes += bytes; f.bytes > maxMade {
+		f.fail(errMade)
+	}
+	return f.err == nil
+}
 
 // text is the strings that the ids of a vector name: an array's, or a list.
 type text struct {
@@ -113,23 +124,14 @@ func entryMap(arg node, fn func(string) string) node {
 
 func (v vector) mapText(f *frame, fn func(string) string) vector {
 	list := make([]string, v.text.len())
-	v.eachEntry(func(id int) { list[id] = fn(v.text.at(id)) })
-	v.text, v.whole = text{list: f.bounded(list)}, nil
+	v.eachEntry(func(id int) {
+		if f.err == nil {
+			list[id] = fn(v.text.at(id))
+			f.made(len(list[id]))
+		}
+	})
+	v.text, v.whole = text{list: list}, nil
 	return v
-}
-
-// bounded returns the list, or fails and empties it where it holds too many
-// bytes.
-func (f *frame) bounded(list []string) []string {
-	size := 0
-	for _, s := range list {
-		size += len(s)
-	}
-	if size > maxText {
-		f.fail(errMaxText)
-		clear(list)
-	}
-	return list
 }
 
 // entryCount counts something in each string.
@@ -152,7 +154,7 @@ func concat(f *frame, args []vector) vector {
 		return a.mapText(f, func(s string) string { return s + b.text.at(0) })
 	}
 	out := vector{t: table.String, ids: make([]int32, f.rows), valid: both(a.valid, b.valid)}
-	pairs, size := newPairs(a.text.len(), b.text.len()), 0
+	pairs := newPairs(a.text.len(), b.text.len())
 	for i := range out.ids {
 		if out.valid.Words != nil && !out.valid.Has(i) {
 			continue
@@ -160,8 +162,7 @@ func concat(f *frame, args []vector) vector {
 		id, fresh := pairs.id(a.ids[i], b.ids[i])
 		if fresh {
 			s := a.text.at(int(a.ids[i])) + b.text.at(int(b.ids[i]))
-			if size += len(s); size > maxText {
-				f.fail(errMaxText)
+			if !f.made(len(s)) {
 				return out
 			}
 			out.text.list = append(out.text.list, s)

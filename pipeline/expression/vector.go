@@ -173,6 +173,14 @@ func owning[T any](v *vector, values []T, rows int) []T {
 	return values
 }
 
+// bytes returns what the strings take that entries copies.
+func (t text) bytes() (n int) {
+	for _, s := range t.list {
+		n += len(s)
+	}
+	return n
+}
+
 // entries returns the strings as an array, which the caller releases.
 func (t text) entries() arrow.Array {
 	if t.array != nil {

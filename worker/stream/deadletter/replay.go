@@ -333,15 +333,15 @@ func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *re
 		letters := slices.DeleteFunc(page.letters, func(l engine.DeadLetter) bool {
 			return l.Offset < in.From || l.Offset >= in.To || !l.Whole(needs) || scored[l.Offset]
 		})
-		if len(letters) == 0 {
-			continue
-		}
-		if err := e.Score(ctx, batchOf(letters, out.To), out); err != nil {
-			return nil, cut, err
-		}
-		if out.Full {
-			cut, out.To = place{page.slot.Seq, out.To}, in.To
-			return out, cut, nil
+		for len(letters) > 0 {
+			if err := e.Score(ctx, batchOf(letters, out.To), out); err != nil {
+				return nil, cut, err
+			}
+			if out.Full {
+				cut, out.To = place{page.slot.Seq, out.To}, in.To
+				return out, cut, nil
+			}
+			letters = slices.DeleteFunc(letters, func(l engine.DeadLetter) bool { return l.Offset < out.To })
 		}
 	}
 	out.To = in.To // what lies between is not its own

@@ -88,8 +88,7 @@ func (r *Rows) limitDays(b *Batch, pieces []piece, lost []Reject) ([]piece, []Re
 			}
 			r.Full = true
 			cut := offsetsOf(p.cleaned)[i]
-			b.cut(cut)
-			lost = slices.DeleteFunc(lost, func(c Reject) bool { return c.Offset >= cut })
+			lost = b.cut(cut, lost)
 			head := piece{cleaned: p.cleaned.NewSlice(0, int64(i)), predictions: slices.Clone(p.predictions[:i])}
 			releaseAll(pieces[n:])
 			return append(pieces[:n], head), lost
@@ -98,8 +97,9 @@ func (r *Rows) limitDays(b *Batch, pieces []piece, lost []Reject) ([]piece, []Re
 	return pieces, lost
 }
 
-// cut ends the batch before the record of an offset that is in it.
-func (b *Batch) cut(offset int64) {
+// cut ends the batch before the record of an offset that is in it, and returns
+// which of the events lost are still in it.
+func (b *Batch) cut(offset int64, lost []Reject) []Reject {
 	b.n, _ = slices.BinarySearch(b.Offsets(), offset)
 	b.Bytes = 0
 	for i := range b.n {
@@ -107,6 +107,7 @@ func (b *Batch) cut(offset int64) {
 	}
 	b.Gaps = slices.DeleteFunc(b.Gaps, func(g commitlog.Gap) bool { return g[0] >= offset })
 	b.To = offset
+	return slices.DeleteFunc(lost, func(c Reject) bool { return c.Offset >= offset })
 }
 
 func (e *artifactEngine) Encode(in commitlog.Intent, r *Rows) ([]File, error) {

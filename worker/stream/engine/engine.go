@@ -38,7 +38,8 @@ const (
 type Engine interface {
 	// Score turns a batch into rows and dead letters: each event becomes one or
 	// the other, and what becomes of it depends on that event and the version
-	// alone. Nothing is added to dst on an error.
+	// alone. Nothing is added to dst on an error. Where rows are large, the batch is
+	// cut: what it has left is what was scored.
 	Score(ctx context.Context, b *Batch, dst *Rows) error
 	// Encode returns the scored rows as files, one or one for each day. Their bytes
 	// follow from the intent, the version and the events alone.
@@ -94,6 +95,9 @@ func New(m Model, a *artifact.Artifact, cfg Config) (Engine, error) {
 
 func (e *artifactEngine) Needs() connectors.Fields { return e.fields }
 
+// maxHeld is how many bytes of rows end a batch that had to be scored in parts.
+const maxHeld = 64 << 20
+
 // Reject is an event of a batch that does not become a row.
 type Reject struct {
 	Offset        int64
@@ -130,8 +134,12 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 	}
 	var pieces []piece
 	if rec.NumRows() > 0 {
-		if pieces, lost, err = e.predict(ctx, rec, lost); err != nil {
+		var end int64
+		if pieces, lost, end, err = e.predict(ctx, rec, lost); err != nil {
 			return err
+		}
+		if end < rec.NumRows() {
+			lost = b.cut(offsetsOf(rec)[end], lost)
 		}
 	}
 	pieces, lost = dst.limitDays(b, pieces, lost)
@@ -147,24 +155,41 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 // predict scores the rows of a batch. Rows that cleaning or the model removes
 // are added to lost. If the code itself fails on a batch, it is tried in halves
 // until the rows that it fails on are found; they are lost too. If it fails on
-// all of several rows the fault is not theirs, and the error is returned.
-func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []Reject) (pieces []piece, _ []Reject, _ error) {
+// all of several rows the fault is not theirs, and the error is returned, unless
+// each is too large for itself. The rows from end on are left for another batch,
+// because those before have become so large.
+func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []Reject) (pieces []piece, _ []Reject, end int64, _ error) {
 	var whole error // of all rows at once
-	failed := int64(0)
+	failed, held := int64(0), int64(0)
+	end = rec.NumRows()
 	var try func(lo, hi int64)
 	try = func(lo, hi int64) {
-		if whole != nil && ctx.Err() != nil {
+		if held > maxHeld {
+			end = min(end, lo)
+		}
+		if whole != nil && ctx.Err() != nil || lo >= end {
 			return
 		}
 		part := rec.NewSlice(lo, hi)
-		defer part.Release()
+		defer func() { part.Release() }()
+		if hi-lo == 1 && whole != nil {
+			// The strings of other rows must not count for it.
+			if alone, err := concat(part, part.NewSlice(0, 0)); err == nil {
+				part.Release()
+				part = alone
+			}
+		}
 		p, removed, err := e.once(ctx, part)
 		whole = cmp.Or(whole, err)
 		switch mid := lo + (hi-lo)/2; {
 		case err == nil:
+			p.size()
+			held += p.bytes
 			pieces, lost = append(pieces, p), append(lost, removed...)
 		case hi-lo == 1:
-			failed++
+			if !thalweg.Is(err, thalweg.Exhausted) {
+				failed++
+			}
 			lost = append(lost, Reject{offsetsOf(rec)[lo], stageScore, err.Error()})
 		default:
 			try(lo, mid)
@@ -176,10 +201,10 @@ func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []R
 	case whole != nil && ctx.Err() != nil:
 		whole = &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: ctx.Err()}
 	case whole == nil || failed < rec.NumRows() || failed == 1:
-		return pieces, lost, nil
+		return pieces, lost, end, nil
 	}
 	releaseAll(pieces)
-	return nil, nil, whole
+	return nil, nil, 0, whole
 }
 
 // once scores rec in one go; a panic is an error.
