@@ -39,7 +39,13 @@ type data struct {
 	bucket   storage.Bucket
 	events   string        // profiled.EventSchema
 	progress *atomic.Int64 // counts the rows that were read
+	at       table.Place   // of the batch that is looked at, if any
+	first    int64         // row of the shard that it begins with
 }
+
+// located names the place of the batch that an error is about. It tells what a
+// shard's rows end in from what befell their reader, which names the place itself.
+func (d *data) located(err error) error { return d.at.Of(err, d.first) }
 
 // openData reads the profile, compiles the spec against it, and gives the plan what
 // its cleaning steps have learnt so far.
@@ -110,16 +116,22 @@ func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 	return func(yield func(arrow.Record, error) bool) {
 		options := d.plan.Spec.Spec.Sources.Train.Format.Options
 		columns := slices.Collect(d.plan.Input.Names())
+		d.at, d.first = table.Place{}, 0
 		r, err := d.format.Open(ctx, options, d.bucket, d.manifest, shard, columns, dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		defer r.Close()
-		for {
+		for next := int64(0); ; {
+			d.at = table.Place{}
 			batch, err := r.Next()
 			if err == nil {
 				err = ctx.Err()
+			}
+			if err == nil {
+				d.first, next = next, next+batch.NumRows()
+				d.at.Object, d.at.RowGroup, d.at.Row = r.Place()
 			}
 			if err == io.EOF {
 				return

@@ -23,6 +23,7 @@ type DatasetFormat interface {
 // DatasetReader yields the rows of a shard, as dataset.Reader does.
 type DatasetReader interface {
 	Next() (arrow.Record, error)
+	Place() (object string, rowGroup int, row int64)
 	Close() error
 }
 

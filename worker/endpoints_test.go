@@ -93,7 +93,8 @@ func (r *pairsReader) Next() (arrow.Record, error) {
 	r.done = true
 	return r.rows, nil
 }
-func (*pairsReader) Close() error { return nil }
+func (*pairsReader) Place() (string, int, int64) { return "pairs", 0, 0 }
+func (*pairsReader) Close() error                { return nil }
 
 // ticks is a kind of stream that this file adds.
 type ticks struct {

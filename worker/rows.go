@@ -45,14 +45,15 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, error] {
 	return func(yield func(*train.Batch, error) bool) {
 		var rep pipeline.Report
+		d := *r.data // several shards may be read at a time
 		out, applier := train.Batch{Block: new(kernel.Block)}, r.transform.NewApplier()
-		for batch, err := range through(r.cleaned(ctx, r.chain, shard, &rep), func(batch arrow.Record) (arrow.Record, error) {
+		for batch, err := range through(d.cleaned(ctx, r.chain, shard, &rep), func(batch arrow.Record) (arrow.Record, error) {
 			return r.transform.Keep(batch, &rep)
 		}) {
 			if err == nil {
 				err = r.fill(&out, applier, shard, batch)
 			}
-			if !yield(&out, err) || err != nil {
+			if !yield(&out, d.located(err)) || err != nil {
 				return
 			}
 		}

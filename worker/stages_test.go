@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func newBatchHalf(t *testing.T) *batchHalf {
 // task carries one lease out.
 func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
 	b.t.Helper()
-	lease.RunId, lease.Pipeline, lease.Spec, lease.Inputs = "flights-1-1", "flights", flightSpec, maps.Clone(b.inputs)
+	lease.RunId, lease.Pipeline, lease.Spec, lease.Inputs = "flights-1-1", "flights", cmp.Or(lease.Spec, flightSpec), maps.Clone(b.inputs)
 	lease.TaskId = fmt.Sprintf("%s/%s@%d", lease.RunId, lease.Kind, lease.Index)
 	r, err := b.worker.cfg.Stages.begin(b.worker, lease)
 	if err != nil {

@@ -3,12 +3,14 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
@@ -49,9 +51,11 @@ func failure(err error) *apiv1.TaskReport {
 		Permanent: isWrongInput(err) || thalweg.Is(err, thalweg.NotFound)}
 }
 
-// isWrongInput reports whether only another spec, or other data, can mend an error.
+// isWrongInput reports whether only another spec, or other data, can mend an error:
+// rows that outgrow their bounds do so on any worker.
 func isWrongInput(err error) bool {
-	return thalweg.Is(err, thalweg.Invalid) || thalweg.Is(err, thalweg.Unsupported)
+	ofRows := thalweg.Is(err, thalweg.Exhausted) && errors.As(err, new(*table.PlaceError))
+	return ofRows || thalweg.Is(err, thalweg.Invalid) || thalweg.Is(err, thalweg.Unsupported)
 }
 
 // put writes value as a JSON object and returns its reference. The key depends
@@ -136,7 +140,7 @@ func mapShards[T any](ctx context.Context, t *Task, do func(d *data, shard int) 
 	}
 	for i := range shards {
 		if results[i], err = do(d, int(t.Lease.ShardFrom)+i); err != nil {
-			return err
+			return d.located(err)
 		}
 	}
 	t.Report.Counts["rows"] = t.rowsDone.Load()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -159,13 +160,19 @@ func (d *localDataset) next(r *dataset.Reader, first *int64, fn func(batch arrow
 	if err != nil {
 		return err
 	}
-	batch, err := binder.Bind(natural, *first)
+	var at table.Place
+	at.Object, at.RowGroup, at.Row = r.Place()
+	from := *first
 	*first += natural.NumRows()
+	batch, err := binder.Bind(natural, from)
 	if err != nil {
-		return err
+		return at.Of(err, from)
 	}
 	defer batch.Release()
-	return fn(batch)
+	if err = fn(batch); errors.As(err, new(*table.RowError)) {
+		return at.Of(err, from)
+	}
+	return err
 }
 
 // rowProducer sends rows as events.

@@ -37,9 +37,8 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 	for i, y := range labels {
 		if y*y != y { // neither 0 nor 1, without a branch between the two
 			return nil, nil, &thalweg.Error{Op: "read", Kind: thalweg.Invalid,
-				Subject: fmt.Sprintf("%s, row %d", s.what, table.RowNumber(batch, i)),
-				Err:     fmt.Errorf("%v is neither 0 nor 1", y),
-				Hint:    "a binary label is true or false: write an expression that says which (" + t.plan.Label.Name + " > …), or type: number"}
+				Err:  &table.RowError{What: s.what, Row: table.RowNumber(batch, i), Err: fmt.Errorf("%v is neither 0 nor 1", y)},
+				Hint: "a binary label is true or false: write an expression that says which (" + t.plan.Label.Name + " > …), or type: number"}
 		}
 	}
 	return labels, valid, nil

@@ -150,7 +150,7 @@ func bindError(column string, firstRow int64, err error) error {
 	}
 	var bad *badValue
 	if errors.As(err, &bad) {
-		e.Subject += fmt.Sprintf(", row %d", firstRow+int64(bad.row))
+		e.Subject, e.Err = "", &RowError{What: "column " + column, Row: firstRow + int64(bad.row), Err: err}
 	}
 	return e
 }

@@ -28,6 +28,9 @@ type Reader struct {
 	groups  groups
 	group   *fetched // the row group being decoded, nil before the first
 	left    int64    // rows of it not yet decoded
+	// Where the last batch is: its row group, and its first row in the object.
+	lastGroup int
+	lastRow   int64
 
 	err    error // what Next returns from now on
 	closed bool
@@ -180,6 +183,7 @@ func (r *Reader) next() (arrow.Record, error) {
 			return nil, failure("read shard", columnSubject(r.key, r.group.group, c.Field().Name), err)
 		}
 	}
+	r.lastGroup, r.lastRow = r.group.group, r.firstOf(r.group.group+1)-r.left
 	r.left -= int64(n)
 	columns := make([]arrow.Array, len(r.places))
 	for i, at := range r.places {
@@ -190,6 +194,20 @@ func (r *Reader) next() (arrow.Record, error) {
 		columns[i] = arrays[at]
 	}
 	return array.NewRecord(r.schema, columns, int64(n)), nil
+}
+
+// Place returns where the last batch is: the object, the row group, and the row of
+// the object that it begins with.
+func (r *Reader) Place() (object string, rowGroup int, row int64) {
+	return r.key, r.lastGroup, r.lastRow
+}
+
+// firstOf returns the row of the object that a row group begins with.
+func (r *Reader) firstOf(group int) (row int64) {
+	for _, g := range r.file.RowGroups[:group] {
+		row += g.Rows
+	}
+	return row
 }
 
 // nextGroup goes to the next row group.

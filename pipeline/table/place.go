@@ -1,0 +1,52 @@
+package table
+
+import (
+	"errors"
+	"fmt"
+)
+
+// RowError is what is wrong with one row.
+type RowError struct {
+	What string // "column v", "label late"
+	Row  int64  // its value in RowColumn, or from PlaceError on its number in the object
+	Err  error
+}
+
+func (e *RowError) Error() string { return fmt.Sprintf("%s, row %d: %v", e.What, e.Row, e.Err) }
+
+// Unwrap returns the cause.
+func (e *RowError) Unwrap() error { return e.Err }
+
+// Place is where a batch was read: the row group of an object, and the row of the
+// object that it begins with. The zero Place is none.
+type Place struct {
+	Object   string
+	RowGroup int
+	Row      int64
+}
+
+// PlaceError is what is wrong with rows of a batch, and where they are.
+type PlaceError struct {
+	Place
+	Err error
+}
+
+func (e *PlaceError) Error() string {
+	return fmt.Sprintf("object %s, row group %d: %v", e.Object, e.RowGroup, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *PlaceError) Unwrap() error { return e.Err }
+
+// Of returns an error about the batch read there, whose RowColumn counts from
+// first on, as a *PlaceError. A row that it names becomes that of the object.
+func (p Place) Of(err error, first int64) error {
+	if err == nil || p == (Place{}) {
+		return err
+	}
+	var bad *RowError
+	if errors.As(err, &bad) {
+		bad.Row += p.Row - first
+	}
+	return &PlaceError{p, err}
+}
