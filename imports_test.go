@@ -132,7 +132,7 @@ var owners = []struct {
 	packages []string
 }{
 	{"github.com/hashicorp/raft", []string{"coordinator/raftnode"}},
-	{"github.com/hashicorp/raft-boltdb", []string{"coordinator/raftnode"}},
+	{"go.etcd.io/bbolt", []string{"coordinator/raftnode"}},
 	{"github.com/twmb/avro", []string{"pipeline/event"}},
 	{"github.com/segmentio/kafka-go", []string{"connectors/kafka", "integration/kafka"}},
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"connectors/kafka", "connectors/kafka/kafkatest"}},

@@ -56,17 +56,23 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	return snapshot(data), nil
 }
 
-// Restore replaces the machine by a snapshot.
+// Restore replaces the machine by a snapshot. One that the machine does not take
+// stops the node, since raft would only try again.
 func (f *fsm) Restore(from io.ReadCloser) error {
 	defer from.Close()
 	data, err := io.ReadAll(io.LimitReader(from, maxSnapshotBytes+1))
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case len(data) > maxSnapshotBytes:
+		err = &thalweg.Error{Op: "restore snapshot", Kind: thalweg.Exhausted, Subject: fmt.Sprintf("over %d bytes", maxSnapshotBytes)}
+	default:
+		err = f.machine.Restore(data)
 	}
-	if len(data) > maxSnapshotBytes {
-		return &thalweg.Error{Op: "restore snapshot", Kind: thalweg.Exhausted, Subject: fmt.Sprintf("over %d bytes", maxSnapshotBytes)}
+	if err != nil {
+		f.fail(err)
 	}
-	return f.machine.Restore(data)
+	return err
 }
 
 // snapshot is a machine's bytes on their way to the disk.

@@ -14,7 +14,7 @@ import (
 // another; it takes a few milliseconds.
 func (n *Node) StepDown() {
 	if len(n.cfg.Peers) > 1 && n.raft.State() == raft.Leader {
-		if err := n.raft.LeadershipTransfer().Error(); err != nil {
+		if err := n.wait(n.raft.LeadershipTransfer()); err != nil {
 			n.log.Debug("leadership was not handed on", "error", err)
 		}
 	}
@@ -65,7 +65,7 @@ func (n *Node) AppliedIndex() uint64 { return n.raft.AppliedIndex() }
 // committed yet, so the caller must be able to repeat it.
 func (n *Node) Apply(entry []byte) (any, error) {
 	future := n.raft.Apply(entry, applyTimeout)
-	if err := future.Error(); err != nil {
+	if err := n.wait(future); err != nil {
 		return nil, unavailable("commit", err)
 	}
 	if err, failed := future.Response().(error); failed {
@@ -79,12 +79,12 @@ func (n *Node) Apply(entry []byte) (any, error) {
 // linearizable. It works on the leader only.
 func (n *Node) Read() error {
 	if term := n.raft.CurrentTerm(); n.readable.Load() != term {
-		if err := n.raft.Barrier(applyTimeout).Error(); err != nil {
+		if err := n.wait(n.raft.Barrier(applyTimeout)); err != nil {
 			return unavailable("read", err)
 		}
 		n.readable.Store(term)
 	}
-	if err := n.raft.VerifyLeader().Error(); err != nil {
+	if err := n.wait(n.raft.VerifyLeader()); err != nil {
 		return unavailable("read", err)
 	}
 	return nil
@@ -93,7 +93,7 @@ func (n *Node) Read() error {
 // Snapshot takes a snapshot now and truncates the log behind it. Raft does so by
 // itself when enough entries came in; nothing new is no error.
 func (n *Node) Snapshot() error {
-	if err := n.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+	if err := n.wait(n.raft.Snapshot()); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return unavailable("snapshot", err)
 	}
 	return nil

@@ -11,27 +11,20 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 
 	"github.com/thalweg/thalweg"
 )
 
 // Bounds of what is kept, and of waits.
 const (
-	// lockWait is how long opening waits for another process to let go of the
-	// directory; longer than a restart overlaps.
-	lockWait = 2 * time.Second
 	// cachedEntries of the log stay in memory for followers that are a bit behind.
 	cachedEntries = 512
-	// keptSnapshots: the newest, and the one before in case the newest is damaged.
-	keptSnapshots = 2
 	// snapshotEvery is how often it is looked whether a snapshot is due, and
 	// snapshotAfter the number of new entries that makes it so.
 	snapshotEvery = 30 * time.Second
@@ -110,14 +103,16 @@ type Node struct {
 	log   *slog.Logger
 	raft  *raft.Raft
 	fsm   *fsm
-	bolt  *raftboltdb.BoltStore
+	store *store
 	wire  *stream
 	trans *raft.NetworkTransport
 	// stopping makes raft's messages details: peers of a cluster that stops are
 	// gone, which is no failure.
 	stopping atomic.Bool
-	// fatal gets the first error after which the node must not go on.
-	fatal chan error
+	// ended is closed once the node must not go on, because of failure, or closes.
+	ended   chan struct{}
+	endOnce sync.Once
+	failure error
 	// readable is the newest term in which this node, as leader, has applied all
 	// that was committed before.
 	readable atomic.Uint64
@@ -126,7 +121,7 @@ type Node struct {
 // Open starts a member on the listener, which it takes over, and the directory.
 // cfg has to be valid. The caller must Run the node.
 func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) (*Node, error) {
-	n := &Node{cfg: cfg, log: log, fatal: make(chan error, 1)}
+	n := &Node{cfg: cfg, log: log, ended: make(chan struct{})}
 	n.fsm = &fsm{machine: machine, fail: n.fail}
 	n.wire = &stream{Listener: listener}
 	if err := n.open(); err != nil {
@@ -137,30 +132,11 @@ func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) 
 }
 
 func (n *Node) open() error {
-	failed := func(subject, hint string, err error) error {
-		return &thalweg.Error{Op: "open raft log", Kind: thalweg.KindOf(err), Subject: subject, Hint: hint, Err: err}
-	}
 	if err := os.MkdirAll(n.cfg.Dir, 0o700); err != nil {
-		return failed(n.cfg.Dir, "", err)
+		return n.refuse(n.cfg.Dir, err)
 	}
 	logger := newLogger(n.log, &n.stopping)
-	path := filepath.Join(n.cfg.Dir, "log.db")
-	var err error
-	n.bolt, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: lockWait}})
-	if err != nil {
-		return failed(path, "is another process using the directory?", err)
-	}
-	store := &guardedStore{BoltStore: n.bolt, fail: n.fail}
-	cache, err := raft.NewLogCache(cachedEntries, store)
-	if err != nil {
-		return failed(path, "", err)
-	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(n.cfg.Dir, keptSnapshots, logger)
-	if err != nil {
-		return failed(n.cfg.Dir, "", err)
-	}
 	n.trans = newTransport(n.wire, n.cfg, logger)
-
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(n.cfg.ID)
 	conf.Logger = logger
@@ -171,19 +147,19 @@ func (n *Node) open() error {
 	conf.SnapshotInterval, conf.SnapshotThreshold = snapshotEvery, snapshotAfter
 	conf.TrailingLogs = cmp.Or(n.cfg.TrailingLogs, 2048)
 
-	has, err := raft.HasExistingState(cache, store, snapshots)
+	snapshots, err := n.openFiles(conf, logger)
 	if err != nil {
-		return failed(n.cfg.Dir, "", err)
+		return err
 	}
-	if !has {
-		// Every node starts from the same list, so it does not matter who is first.
-		if err := raft.BootstrapCluster(conf, cache, store, snapshots, n.trans, n.members()); err != nil {
-			return failed(n.cfg.Dir, "", err)
-		}
-	}
-	n.raft, err = raft.NewRaft(conf, n.fsm, cache, store, snapshots, n.trans)
+	cache, err := raft.NewLogCache(cachedEntries, n.store)
 	if err != nil {
-		return failed(n.cfg.Dir, "", err)
+		return n.refuse(n.cfg.Dir, err)
+	}
+	if err := n.carryOut(func() (err error) {
+		n.raft, err = raft.NewRaft(conf, n.fsm, cache, n.store, snapshots, n.trans)
+		return err
+	}); err != nil {
+		return n.refuse(n.cfg.Dir, err)
 	}
 	return n.checkMembers()
 }
@@ -202,8 +178,8 @@ func (n *Node) members() raft.Configuration {
 // the directory belongs to. Addresses may differ: peers are found by ID.
 func (n *Node) checkMembers() error {
 	future := n.raft.GetConfiguration()
-	if err := future.Error(); err != nil {
-		return &thalweg.Error{Op: "open raft log", Kind: thalweg.Other, Subject: n.cfg.Dir, Err: err}
+	if err := n.wait(future); err != nil {
+		return n.refuse(n.cfg.Dir, err)
 	}
 	ids := func(servers []raft.Server) (ids []string) {
 		for _, s := range servers {
@@ -226,22 +202,33 @@ func (n *Node) checkMembers() error {
 // not go on: its log may not hold what it acknowledged, or holds what this
 // build does not understand.
 func (n *Node) Run(ctx context.Context) error {
-	var err error
 	select {
 	case <-ctx.Done():
 		n.stopping.Store(true)
 		n.StepDown()
-	case err = <-n.fatal:
+	case <-n.ended:
 	}
 	n.close()
-	return err
+	return n.failure
 }
 
 // fail notes the first error after which the node must not go on.
 func (n *Node) fail(err error) {
+	n.endOnce.Do(func() {
+		n.failure = err
+		close(n.ended)
+	})
+}
+
+// wait waits for raft's answer; raft gives none to what is under way when it ends.
+func (n *Node) wait(answer raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- answer.Error() }()
 	select {
-	case n.fatal <- err:
-	default:
+	case err := <-done:
+		return err
+	case <-n.ended:
+		return raft.ErrRaftShutdown
 	}
 }
 
@@ -252,13 +239,14 @@ func (n *Node) close() {
 			n.log.Warn("raft did not shut down", "error", err)
 		}
 	}
+	n.fail(nil)
 	if n.trans != nil {
 		n.trans.CloseStreams()
 		_ = n.trans.Close() // it never fails
 	}
 	_ = n.wire.Close() // the transport may have closed the listener already
-	if n.bolt != nil {
-		if err := n.bolt.Close(); err != nil {
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
 			n.log.Warn("the raft log did not close", "error", err)
 		}
 	}

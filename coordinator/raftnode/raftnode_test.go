@@ -300,7 +300,7 @@ func TestFailedWriteStopsTheNode(t *testing.T) {
 	g := newGroup(t, "a")
 	m := g.leader()
 	// A closed file fails writes as a broken disk does.
-	if err := m.bolt.Close(); err != nil {
+	if err := m.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.Apply([]byte("x")); err == nil {

@@ -50,6 +50,10 @@ func Encode(c Command, request string, timeMS int64) ([]byte, error) {
 func decode(entry []byte) (envelope, Command, error) {
 	var env envelope
 	if err := thalweg.DecodeStrict(entry, &env); err != nil {
+		if !json.Valid(entry) {
+			return env, nil, &thalweg.Error{Op: "apply log entry", Kind: thalweg.Corrupt, Subject: "envelope",
+				Hint: "no build writes that: the log is damaged", Err: err}
+		}
 		return env, nil, notUnderstood("envelope", err)
 	}
 	for _, blank := range catalog {

@@ -70,8 +70,6 @@ func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
 		"unknown command":       `{"command":"fly","time_ms":1,"body":{}}`,
 		"unknown field":         `{"command":"start run","time_ms":1,"body":{"pipeline":"a","priority":3}}`,
 		"unknown envelope part": `{"command":"start run","time_ms":1,"shard":4,"body":{"pipeline":"a"}}`,
-		"not JSON":              `command 2`,
-		"two values":            `{"command":"start run","time_ms":1,"body":{}} {}`,
 		"no body":               `{"command":"start run","time_ms":1}`,
 	} {
 		s := New()
@@ -81,6 +79,14 @@ func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
 		}
 		if !bytes.Equal(before, encoded(t, s)) {
 			t.Errorf("%s: it changed the state", name)
+		}
+	}
+}
+
+func TestDamagedEntryIsNotTakenForANewerBuilds(t *testing.T) {
+	for _, entry := range []string{`command 2`, `{"command":"start run","time_ms":1,"body":{}} {}`, `{"command":"start run","time_ms":1,"bo`, ``} {
+		if _, err := New().Apply(1, []byte(entry)); !thalweg.Is(err, thalweg.Corrupt) || strings.Contains(err.Error(), "newer") {
+			t.Errorf("%q: %v", entry, err)
 		}
 	}
 }
