@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,9 +12,14 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 )
 
-// client returns a client of the coordinators that the flags name.
-func (g *globals) client() (*api.Client, error) {
-	return api.NewClient(api.Config{Addresses: g.coordinators,
+// verbDownAfter is how long a verb tries to connect: longer than a lost packet
+// takes to be sent again, and shorter than people wait without a word.
+const verbDownAfter = 1500 * time.Millisecond
+
+// client returns a client of the coordinators that the flags name; see
+// api.Config for downAfter.
+func (g *globals) client(downAfter time.Duration) (*api.Client, error) {
+	return api.NewClient(api.Config{Addresses: g.coordinators, DownAfter: downAfter,
 		Unreachable: "start coordinators there, as `thalweg dev` does, or name others: --coordinator [THALWEG_COORDINATOR]; of several a majority must run"})
 }
 
@@ -39,7 +45,7 @@ type cluster struct {
 func (g *globals) ask(do func(cmd *cobra.Command, c *cluster, args []string) (answer, error)) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) (err error) {
 		c := &cluster{stateBucket: g.connections.state}
-		if c.Client, err = g.client(); err != nil {
+		if c.Client, err = g.client(verbDownAfter); err != nil {
 			return err
 		}
 		defer c.Client.Close()

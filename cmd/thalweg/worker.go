@@ -35,7 +35,7 @@ func newWorker(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := g.client()
+			c, err := g.client(0)
 			if err != nil {
 				return err
 			}

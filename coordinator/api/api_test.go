@@ -104,6 +104,43 @@ func TestClientGoesOnToTheNodeThatAnswers(t *testing.T) {
 	}
 }
 
+func TestClusterThatIsDownIsSaidSoon(t *testing.T) {
+	// 192.0.2.1 is nobody's: a connection to it hangs, or has no route.
+	for name, addresses := range map[string][]string{"refused": {deadAddress(t)}, "no route": {"192.0.2.1:7070"}, "both": {"192.0.2.1:7070", deadAddress(t)}} {
+		c, err := NewClient(Config{Addresses: addresses, DownAfter: 100 * time.Millisecond, Unreachable: "start one"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err = c.StartRun(t.Context(), &apiv1.StartRunRequest{})
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("%s: said after %v", name, took)
+		}
+		if !thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), addresses[0]) || !strings.Contains(err.Error(), "start one") {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.Close()
+	}
+}
+
+func TestNodeThatTakesConnectionsIsNotTakenForDown(t *testing.T) {
+	wait := 150 * time.Millisecond
+	f := &fake{answer: func(calls int, _ *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		if calls < 4 { // an election that takes longer
+			return nil, unavailableError()
+		}
+		return &apiv1.StartRunResponse{RunId: "r"}, nil
+	}}
+	c, err := NewClient(Config{Addresses: []string{serve(t, f)}, DownAfter: wait / 2, Waits: retry.Backoff{Min: wait, Max: wait}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestClientKeepsTheCallersRequestID(t *testing.T) {
 	f := &fake{answer: func(calls int, _ *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
 		if calls < 3 {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -37,6 +38,10 @@ type Config struct {
 	// Unreachable is the hint of errors where none of them answers; empty: a
 	// general one.
 	Unreachable string
+	// DownAfter is how long a client that was never answered tries while none of the
+	// coordinators takes a connection; 0: as long as its attempts last. Nothing to
+	// connect to is no election.
+	DownAfter time.Duration
 	// Attempts bounds the tries of one call, default 50: with the waits between
 	// them about ten seconds, longer than an election on a busy machine.
 	Attempts int
@@ -64,8 +69,9 @@ type Client struct {
 	cfg   Config
 	http  *http.Client
 	nodes []string // host:port
-	// at is the node that answered last.
-	at atomic.Int64
+	// at is the node that answered last, if one did.
+	at  atomic.Int64
+	met atomic.Bool
 }
 
 // NewClient returns a client; it connects when first used. Close it after use.
@@ -134,24 +140,34 @@ func (c *Client) tryNodes(next connect.UnaryFunc) connect.UnaryFunc {
 		if poll, waits := req.Any().(*apiv1.PollRequest); waits {
 			patience += time.Duration(poll.WaitMs) * time.Millisecond
 		}
+		reach, end := c.reach(ctx)
+		defer end()
 		var last error
 		at := c.current()
 		for attempt := range c.cfg.Attempts {
 			// The first round over the nodes is quick: one of them may be down and the
 			// next one not.
-			if attempt > 0 && c.cfg.Waits.Wait(ctx, attempt/len(c.nodes)+1) != nil {
-				return nil, canceled(ctx.Err(), last)
+			if attempt > 0 && c.cfg.Waits.Wait(reach, attempt/len(c.nodes)+1) != nil {
+				if ctx.Err() != nil {
+					return nil, canceled(ctx.Err(), last)
+				}
+				break
 			}
-			try, cancel := context.WithTimeout(context.WithValue(ctx, nodeKey{}, c.nodes[at]), patience)
+			try, cancel := context.WithTimeout(context.WithValue(reach, nodeKey{}, c.nodes[at]), patience)
 			resp, err := next(try, req)
 			expired := try.Err()
 			cancel()
 			if err == nil {
 				c.at.Store(int64(at))
+				c.met.Store(true)
 				return resp, nil
 			}
 			if ctx.Err() != nil {
 				return nil, canceled(ctx.Err(), FromConnect(err))
+			}
+			if reach.Err() != nil {
+				last = cmp.Or(last, fmt.Errorf("it took no connection for %v", c.cfg.DownAfter))
+				break
 			}
 			last = FromConnect(err)
 			if !thalweg.IsTransient(last) && expired == nil {
@@ -164,6 +180,20 @@ func (c *Client) tryNodes(next connect.UnaryFunc) connect.UnaryFunc {
 		}
 		return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Unavailable, Subject: strings.Join(c.nodes, ", "),
 			Hint: cmp.Or(c.cfg.Unreachable, "is a majority of the coordinators running?"), Err: last}
+	}
+}
+
+// reach returns a context that ends when the cluster counts as down.
+func (c *Client) reach(ctx context.Context) (reach context.Context, end func()) {
+	reach, giveUp := context.WithCancel(ctx)
+	if c.cfg.DownAfter == 0 || c.met.Load() {
+		return reach, giveUp
+	}
+	timer := time.AfterFunc(c.cfg.DownAfter, giveUp)
+	reach = httptrace.WithClientTrace(reach, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { timer.Stop() }})
+	return reach, func() {
+		timer.Stop()
+		giveUp()
 	}
 }
 
