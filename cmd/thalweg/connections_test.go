@@ -62,7 +62,7 @@ func openFile(t *testing.T, dir, text string) (*connections, error) {
 func TestConnectionsCarryTLSAndSecretsOfFilesAndEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	certificate, key := pair(t, dir)
-	put(t, filepath.Join(dir, "password"), "s3cret\n")
+	put(t, filepath.Join(dir, "password"), "\ufeffs3cret\n")
 	t.Setenv("BUCKET_KEY", "k")
 	t.Setenv("BUCKET_SECRET", "t0psecret")
 	conns, err := openFile(t, dir, fmt.Sprintf(`

@@ -112,7 +112,7 @@ func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Docum
 	if err != nil {
 		return nil, from, err
 	}
-	if doc, err = lineage.Parse(data); err != nil {
+	if doc, err = lineage.Parse(pipeline.WithoutMark(data)); err != nil {
 		return nil, from, &thalweg.Error{Op: "--from-file", Kind: thalweg.KindOf(err), Subject: f.fromFile, Err: err}
 	}
 	from, err = openSources(ctx, c.conns, doc.Places, doc.Event.Topic)

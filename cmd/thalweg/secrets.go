@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
 // maxSecretBytes bounds what is read of a file with a password or a key.
@@ -120,5 +121,5 @@ func (r *secrets) secret(field, env, file string) (value string) {
 // line.
 func readSecret(name string) (string, error) {
 	data, err := readFile("", name, maxSecretBytes, "")
-	return strings.TrimRight(string(data), "\r\n"), err
+	return strings.TrimRight(string(pipeline.WithoutMark(data)), "\r\n"), err
 }

@@ -322,7 +322,7 @@ func (f *avroFormat) Read(b []byte) bool {
 	if p != len(b) {
 		return f.fail("bytes behind the record", p) >= 0
 	}
-	if program.unknown != "" && f.options.OnUnknownField == DeadLetter {
+	if program.unknown != "" && f.options.OnUnknownField == DeadLetter && !f.foreign() {
 		return f.Refuse(fmt.Sprintf("field %q is no column", program.unknown), "unknown field")
 	}
 	return true

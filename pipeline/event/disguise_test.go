@@ -87,12 +87,16 @@ func TestAnEventWithNoneOfTheColumnsIsAReject(t *testing.T) {
 			t.Errorf("%s: %+v", event, rejects)
 		}
 	}
+	rows, rejects := decode(t, someColumns, Config{Format: &JSONFormat{OnUnknownField: DeadLetter}}, `{"schema":{},"payload":{"x":1}}`)
+	if len(rows) != 0 || !strings.Contains(rejects[0].Reason, "Kafka Connect") {
+		t.Errorf("where unknown fields are rejects: %v %+v", rows, rejects)
+	}
 	around := table.Schema{Columns: someColumns.Columns[2:]}
 	if rows, rejects := decode(t, around, Config{}, `{}`); len(rows) != 1 {
 		t.Errorf("no column comes from fields: %+v", rejects)
 	}
 	debezium := `{"type":"record","name":"Envelope","fields":[{"name":"before","type":"null"},{"name":"after","type":"null"},{"name":"op","type":"string"}]}`
-	rows, rejects := decode(t, someColumns, registryOf(map[uint32]string{7: debezium}), wire(7, "\x02c"))
+	rows, rejects = decode(t, someColumns, registryOf(map[uint32]string{7: debezium}), wire(7, "\x02c"))
 	if len(rows) != 0 || !strings.Contains(rejects[0].Reason, "envelope of Debezium") {
 		t.Errorf("Avro: %v %+v", rows, rejects)
 	}

@@ -81,7 +81,7 @@ func (d *jsonFormat) Read(b []byte) bool {
 		name := d.twice.name
 		return d.Refuse(fmt.Sprintf("field %q: appears twice, the second value at byte %d", name, d.again), name+": appears twice")
 	}
-	if d.unknown >= 0 && d.options.OnUnknownField == DeadLetter {
+	if d.unknown >= 0 && d.options.OnUnknownField == DeadLetter && !d.foreign() {
 		return d.Refuse(fmt.Sprintf("a field that is no column at byte %d", d.unknown), "unknown field")
 	}
 	return true
