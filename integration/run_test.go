@@ -119,14 +119,23 @@ func modelOf(t *testing.T, c *cluster, run *apiv1.Run) string {
 // rounds, and with more workers and fewer. No run is lost, and all register the
 // same parameters, bit for bit.
 func TestTheModelIsTheSameWhateverIsKilled(t *testing.T) {
+	// Enough rounds that a kill meets one.
+	t.Run("sgd", func(t *testing.T) {
+		sameWhateverIsKilled(t, 1000, "optimizer: {type: adam}, epochs: 40, early_stop: 100, batch_size: 64, distributed: {replicas: 4, sync_every: 8}")
+	})
+	t.Run("lbfgs", func(t *testing.T) {
+		sameWhateverIsKilled(t, 100, "optimizer: {type: lbfgs, tolerance: 1e-9, warm_epochs: 1}, regularization: {l2: 0.001}, distributed: {replicas: 4}")
+	})
+}
+
+func sameWhateverIsKilled(t *testing.T, enough float64, trainer string) {
 	server := minio.Start(t)
 	newLake(t, server)
 	c := startCluster(t, clusterConfig{S3: server})
-	// Enough rounds that a kill meets one.
-	first := apply(t, c, flightsSpec(t, "  trainer: {epochs: 40, early_stop: 100, batch_size: 64, distributed: {replicas: 4, sync_every: 8}}\n"))
+	first := apply(t, c, flightsSpec(t, "  trainer: {"+trainer+"}\n"))
 	run := waitRun(t, c, first, "the undisturbed run", succeeded)
 	want := modelOf(t, c, run)
-	if rounds := run.Metrics["train.rounds"]; rounds < 1000 {
+	if rounds := run.Metrics["train.rounds"]; rounds < enough {
 		t.Errorf("%v rounds: too few for a kill to meet one", rounds)
 	}
 
