@@ -23,7 +23,7 @@ import (
 
 // drainTime bounds how long a stopping node waits for requests that are under
 // way; parked polls answer at once.
-const drainTime = 5 * time.Second
+const drainTime = 2 * time.Second
 
 // Coordinator is one node. Create it with New, then Run it once.
 type Coordinator struct {

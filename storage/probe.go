@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/thalweg/thalweg"
 )
@@ -15,6 +16,8 @@ const (
 	probeWriters = 32 // at once on one key: with fewer, stores with a race of milliseconds pass too often
 	probeRounds  = 4  // each on a key of its own
 	probePrefix  = "_probe/"
+	// cleanupTimeout bounds the last request of a probe whose context has ended.
+	cleanupTimeout = 2 * time.Second
 )
 
 // Probe checks that PutIfAbsent of b is atomic, on which everything that is
@@ -29,8 +32,13 @@ func Probe(ctx context.Context, b Bucket, seed uint64) error {
 	for range probeRounds {
 		key := fmt.Sprintf("%s%016x%016x", probePrefix, random.Uint64(), random.Uint64())
 		err := probeRound(ctx, b, key)
-		// Cleans up although ctx may have ended: a probe must leave nothing.
-		if cleanup := b.Delete(context.WithoutCancel(ctx), key); cleanup != nil && err == nil {
+		cleanup := b.Delete(ctx, key)
+		if ctx.Err() != nil { // a probe leaves nothing, if the store answers at all
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+			cleanup = b.Delete(last, key)
+			cancel()
+		}
+		if cleanup != nil && err == nil {
 			err = &thalweg.Error{Op: "probe store", Subject: key, Err: cleanup, Hint: "the store must allow deleting below " + probePrefix}
 		}
 		if err != nil {

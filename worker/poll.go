@@ -16,7 +16,8 @@ var pollBackoff = retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second
 // reported and how far they are goes in, the complete set of leases comes out,
 // so that the next call makes up for a lost one.
 func (w *Worker) poll(ctx context.Context) error {
-	defer w.tasks.stopAll()
+	defer w.tasks.wait()
+	defer w.tasks.endAll()
 	lastAnswer, failures := time.Now(), 0
 	for ctx.Err() == nil {
 		res, err := w.pollOnce(ctx)
@@ -32,8 +33,8 @@ func (w *Worker) poll(ctx context.Context) error {
 			continue // a report is waiting: ask again at once
 		default:
 			w.log.Debug("poll failed", keyError, err)
-			if time.Since(lastAnswer) > w.cfg.LeaseTTL && w.tasks.stopAll() {
-				w.log.Warn("no coordinator for the lease's time: all tasks stopped", keyError, err)
+			if time.Since(lastAnswer) > w.cfg.LeaseTTL && w.tasks.endAll() {
+				w.log.Warn("no coordinator for the lease's time: all tasks are ended", keyError, err)
 			}
 			failures++
 			_ = pollBackoff.Wait(ctx, failures)
@@ -61,11 +62,15 @@ func (w *Worker) request() *apiv1.PollRequest {
 	return req
 }
 
+// leaveTimeout bounds the last call. With Config.DrainTimeout before it, and what
+// ends afterwards because its context has, a worker is gone within 10 s.
+const leaveTimeout = time.Second
+
 // leave drains the tasks and gives the leases back, so that others need not
 // wait for them to expire.
 func (w *Worker) leave() error {
 	w.tasks.drain(w.cfg.DrainTimeout)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	req := w.request()
 	req.Leaving, req.WaitMs = true, 0

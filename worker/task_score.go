@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +30,11 @@ const (
 	// openPause is how long it waits before it tries again to open its store or
 	// its topic.
 	openPause = time.Second
+	// probeTimeout bounds the probe of a sink's store: some 150 requests.
+	probeTimeout = 30 * time.Second
+	// opening is what the status says of a stream that waits for its store or its
+	// topic for the first time.
+	opening = "opening the sink and the topic"
 )
 
 // scoreTask is the lease of one topic partition. One that cannot go on stays
@@ -78,6 +83,7 @@ func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
 	}
 	t := &scoreTask{worker: w, registry: w.streams.registry(w, spec.Spec.Registry.Model), model: thalweg.ModelName(spec.Spec.Registry.Model)}
 	t.mu.lease, t.mu.status = lease, scorer.Status{Committed: -1, Scored: -1, End: -1} // not known
+	t.mu.unavailable = opening
 	t.offer(lease)
 	return t, nil
 }
@@ -163,7 +169,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 	if err != nil {
 		return nil, err
 	}
-	if err := w.streams.probe(ctx, w, sink.Connection+" "+sink.S3.Path, bucket); err != nil {
+	if err := w.streams.probe(ctx, sink.Connection+" "+sink.S3.Path, bucket); err != nil {
 		return nil, err
 	}
 	events := spec.Spec.Sources.Events
@@ -304,14 +310,21 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	}
 }
 
-// streams is what the partitions of a worker share.
+// streams is what the partitions of a worker share. The poll loop needs the
+// mutex: nothing that may wait is done under it.
 type streams struct {
 	memory *budget.Memory
 	mu     struct {
 		sync.Mutex
 		registries map[string]*engine.Registry // by model
-		probed     map[string]bool             // sinks whose store keeps its promise
+		probes     map[string]*probe           // by sink
 	}
+}
+
+// probe is what is known of the store of a sink.
+type probe struct {
+	turn   chan struct{} // to probe it; room for one
+	passed bool          // whoever has the turn may look
 }
 
 func (s *streams) registry(w *Worker, name string) *engine.Registry {
@@ -329,17 +342,30 @@ func (s *streams) registry(w *Worker, name string) *engine.Registry {
 
 // probe makes sure, once for each sink, that of many who create an object only
 // one succeeds: without that nothing is exactly once.
-func (s *streams) probe(ctx context.Context, w *Worker, sink string, bucket storage.Bucket) error {
+func (s *streams) probe(ctx context.Context, sink string, bucket storage.Bucket) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.probed[sink] {
+	p := s.mu.probes[sink]
+	if p == nil {
+		p = &probe{turn: make(chan struct{}, 1)}
+		s.mu.probes[sink] = p
+	}
+	s.mu.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return &thalweg.Error{Op: "probe store", Kind: thalweg.Canceled, Subject: sink, Err: ctx.Err()}
+	}
+	if p.passed {
 		return nil
 	}
-	seed := fnv.New64a()
-	seed.Write([]byte(w.incarnation))
-	if err := storage.Probe(ctx, bucket, seed.Sum64()); err != nil {
-		return err
+	limited, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	err := storage.Probe(limited, bucket, rand.Uint64())
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = &thalweg.Error{Op: "probe store", Kind: thalweg.Unavailable, Subject: sink, Err: err,
+			Hint: fmt.Sprintf("the store does not answer: creating and deleting objects took more than %v", probeTimeout)}
 	}
-	s.mu.probed[sink] = true
-	return nil
+	p.passed = err == nil
+	return err
 }

@@ -198,23 +198,28 @@ func (m *taskManager) hasUnsent() bool {
 	return m.mu.unsent
 }
 
-// stopAll ends every task at once; it reports whether there was any.
-func (m *taskManager) stopAll() bool {
+// endAll tells every task to end, and waits for none; it reports whether there was
+// any.
+func (m *taskManager) endAll() bool {
 	m.mu.Lock()
-	tasks, ending := m.mu.tasks, slices.Collect(maps.Values(m.mu.ending))
-	m.mu.tasks = make(map[string]*runningTask)
-	m.mu.known = ""
-	m.mu.Unlock()
-	for _, t := range tasks {
+	defer m.mu.Unlock()
+	tasks := m.mu.tasks
+	m.mu.tasks, m.mu.known = make(map[string]*runningTask), ""
+	for id, t := range tasks {
 		t.cancel()
+		m.mu.ending[id] = t
 	}
-	for _, t := range tasks {
-		<-t.done
-	}
+	return len(tasks) > 0
+}
+
+// wait waits until the tasks that were told to end have.
+func (m *taskManager) wait() {
+	m.mu.Lock()
+	ending := slices.Collect(maps.Values(m.mu.ending))
+	m.mu.Unlock()
 	for _, t := range ending {
 		<-t.done
 	}
-	return len(tasks) > 0
 }
 
 // drainer is a task with something to finish before it stops.

@@ -88,7 +88,7 @@ type Config struct {
 	// coordinator; then everything is stopped. Default 10 s. It only saves work:
 	// tokens and the commit log fence.
 	LeaseTTL     time.Duration
-	DrainTimeout time.Duration            // of the first step of stopping; default 8 s
+	DrainTimeout time.Duration            // of the first step of stopping; default 5 s
 	Datasets     map[string]DatasetFormat // default DatasetFormats()
 	Tables       map[string]TableFormat   // default TableFormats()
 	Gate         Gate                     // where tests end the process at a step of a stream; else nil
@@ -110,7 +110,7 @@ func (c Config) withDefaults() Config {
 	c.CacheBytes = cmp.Or(c.CacheBytes, 1<<30)
 	c.PollWait = cmp.Or(c.PollWait, time.Second)
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 10*time.Second)
-	c.DrainTimeout = cmp.Or(c.DrainTimeout, 8*time.Second)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 5*time.Second)
 	return c
 }
 
@@ -192,7 +192,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 		log: log.With(keyWorker, cfg.ID), incarnation: rand.Text(),
 	}
 	w.streams.memory = budget.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
-	w.streams.mu.registries, w.streams.mu.probed = make(map[string]*engine.Registry), make(map[string]bool)
+	w.streams.mu.registries, w.streams.mu.probes = make(map[string]*engine.Registry), make(map[string]*probe)
 	w.tables.mu.open = make(map[string]*openTable)
 	w.trainings.mu.byRun = make(map[string]*training)
 	w.limit.set(cfg.MemoryLimit)

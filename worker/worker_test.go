@@ -256,6 +256,33 @@ func TestTasksEndWithTheirLeasesWhenNoCoordinatorAnswers(t *testing.T) {
 	})
 }
 
+// The poll is the heartbeat: it does not wait for the tasks that it ends.
+func TestAWorkerPollsOnWhileTasksTakeTheirTimeToEnd(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	stages := stageOf(func(ctx context.Context, _ *Task) error {
+		close(began)
+		<-ctx.Done()
+		<-ended
+		return ctx.Err()
+	})
+	after := 0 // polls since the task was told to end
+	runWith(t, &scripted{}, Config{Stages: stages, LeaseTTL: 20 * time.Millisecond}, func(n int, _ *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		select {
+		case <-began:
+		default:
+			return &apiv1.PollResponse{Leases: []*apiv1.Lease{workLease(1)}}, nil
+		}
+		if after++; after == 4 {
+			close(ended)
+			done()
+		}
+		return nil, &thalweg.Error{Op: "poll", Kind: thalweg.Unavailable}
+	})
+	if after < 4 {
+		t.Errorf("%d polls", after)
+	}
+}
+
 func TestAReportCutsAWaitingPollShort(t *testing.T) {
 	parked := make(chan struct{})
 	stages := stageOf(func(context.Context, *Task) error {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/thalweg/thalweg"
 )
@@ -19,21 +20,22 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// stopTimeout is how long a command may take to stop: supervisors wait 10 s
+// before they kill.
+const stopTimeout = 9500 * time.Millisecond
+
 // run executes one command line and returns the exit code: 0 ok, 1 failed or
 // invalid. The first interrupt asks the command to stop and lets it drain; the
-// second ends the process.
+// second, or stopTimeout, ends the process.
 func run(args []string, out, errs io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	go func() {
-		<-signals
-		cancel()
-		<-signals
-		os.Exit(1)
-	}()
+	ended := make(chan struct{})
+	defer close(ended)
+	go stopOn(signals, cancel, ended, errs, os.Exit)
 
 	root := newRoot()
 	root.SetArgs(args)
@@ -53,4 +55,23 @@ func run(args []string, out, errs io.Writer) int {
 		fmt.Fprintln(errs, "thalweg: "+err.Error())
 	}
 	return 1
+}
+
+// stopOn asks a command to stop at the first signal, and ends the process at the
+// second, or when the command has not ended stopTimeout later.
+func stopOn(signals <-chan os.Signal, stop func(), ended <-chan struct{}, errs io.Writer, exit func(code int)) {
+	select {
+	case <-signals:
+	case <-ended:
+		return
+	}
+	stop()
+	select {
+	case <-ended:
+		return
+	case <-signals:
+	case <-time.After(stopTimeout):
+		fmt.Fprintf(errs, "thalweg: ended %v after it was asked to stop, with work under way that does not stop; nothing committed is lost\n", stopTimeout)
+	}
+	exit(1)
 }

@@ -42,6 +42,16 @@ func NewDecoder(schema table.Schema, cfg Config) (*Decoder, error) {
 // table.RowColumn.
 func (d *Decoder) Schema() *arrow.Schema { return d.arrow }
 
+// Prepare gets what decoding a run of events takes from elsewhere: schemas that
+// a registry has. Decode does so too; after Prepare it need not wait for them. Its
+// errors are those of Decode.
+func (d *Decoder) Prepare(ctx context.Context, e Events) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	return d.format.Prepare(ctx, &e)
+}
+
 // Decode decodes a run of events. The batch holds the accepted events in order
 // with their offsets in table.RowColumn; the caller releases it. It shares no
 // memory with e. Every event is either a row or a Reject. The error is non-nil
@@ -55,10 +65,7 @@ func (d *Decoder) Schema() *arrow.Schema { return d.arrow }
 // column valid UTF-8; a timestamp column what timestamp_formats say,
 // digits below a microsecond cut off. The files of the formats say the rest.
 func (d *Decoder) Decode(ctx context.Context, e Events) (arrow.Record, []Reject, error) {
-	if err := e.check(); err != nil {
-		return nil, nil, err
-	}
-	if err := d.format.Prepare(ctx, &e); err != nil {
+	if err := d.Prepare(ctx, e); err != nil {
 		return nil, nil, err
 	}
 	d.begin(e.Len())

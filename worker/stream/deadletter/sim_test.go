@@ -296,6 +296,8 @@ func (e *replayEngine) Stored(_ commitlog.ObjectKind, body []byte) iter.Seq2[eng
 
 func (e *replayEngine) Needs() connectors.Fields { return 0 }
 
+func (e *replayEngine) Prepare(context.Context, *engine.Batch, int) error { return nil }
+
 // turnBucket makes each request a turn of its person.
 type turnBucket struct{ person *replayPerson }
 

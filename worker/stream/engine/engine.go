@@ -36,6 +36,9 @@ const (
 // Engine takes events to rows with one version. Score and Encode may be called
 // at the same time, each by one goroutine.
 type Engine interface {
+	// Prepare gets what scoring the batch takes from elsewhere, and may wait for it,
+	// so that Score need not. It is called as Score is.
+	Prepare(ctx context.Context, b *Batch, partition int) error
 	// Score turns a batch into rows and dead letters: each event becomes one or
 	// the other, and what becomes of it depends on that event and the version
 	// alone. Nothing is added to dst on an error. Where rows are large, the batch is
@@ -97,6 +100,18 @@ func (e *artifactEngine) Needs() connectors.Fields { return e.fields }
 
 // maxHeld is how many bytes of rows end a batch that had to be scored in parts.
 const maxHeld = 64 << 20
+
+func (e *artifactEngine) Prepare(ctx context.Context, b *Batch, partition int) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("preparing offsets [%d, %d) panicked: %v", b.From, b.To, p)
+		}
+	}()
+	if b.Len() == 0 {
+		return nil
+	}
+	return e.decoder.Prepare(ctx, e.events(b, partition))
+}
 
 // Reject is an event of a batch that does not become a row.
 type Reject struct {

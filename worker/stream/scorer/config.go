@@ -137,7 +137,7 @@ func (c Config) withDefaults() Config {
 	c.Compression = cmp.Or(c.Compression, dataset.Zstd)
 	c.MaxEventBytes, c.FetchBytes = cmp.Or(c.MaxEventBytes, engine.DefaultMaxEventBytes), cmp.Or(c.FetchBytes, 4<<20)
 	c.BacklogBytes = cmp.Or(c.BacklogBytes, 16<<20)
-	c.FetchWait, c.DrainTimeout = cmp.Or(c.FetchWait, 500*time.Millisecond), cmp.Or(c.DrainTimeout, 8*time.Second)
+	c.FetchWait, c.DrainTimeout = cmp.Or(c.FetchWait, 500*time.Millisecond), cmp.Or(c.DrainTimeout, 5*time.Second)
 	c.MinBackoff, c.MaxBackoff = cmp.Or(c.MinBackoff, 100*time.Millisecond), cmp.Or(c.MaxBackoff, 10*time.Second)
 	return c
 }

@@ -172,9 +172,12 @@ func (r *runner) score(e score) {
 		var err error
 		if rows.Engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: rows.Model.String(), Err: errors.New("the version is not loaded")}
-		} else if err = r.cfg.Memory.Score(ctx, func() error {
-			return r.cfg.Hook.Do(ctx, crash.Score, func() error { return rows.Engine.Score(ctx, b, rows) })
-		}); err == nil {
+		} else if err = rows.Engine.Prepare(ctx, b, r.cfg.Partition); err == nil { // which may wait, and holds no core
+			err = r.cfg.Memory.Score(ctx, func() error {
+				return r.cfg.Hook.Do(ctx, crash.Score, func() error { return rows.Engine.Score(ctx, b, rows) })
+			})
+		}
+		if err == nil {
 			r.latency.observe(r.clock().UnixMicro(), b.Timestamps())
 		}
 		gaps, dead = len(rows.Gaps)-gaps, rows.Rejected-dead

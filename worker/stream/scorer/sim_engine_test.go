@@ -63,6 +63,8 @@ func (e *simEngine) Stored(_ commitlog.ObjectKind, body []byte) iter.Seq2[engine
 
 func (e *simEngine) Needs() connectors.Fields { return 0 }
 
+func (e *simEngine) Prepare(context.Context, *engine.Batch, int) error { return nil }
+
 // simStored yields the lines of an object.
 func simStored(body []byte) iter.Seq2[engine.StoredRow, error] {
 	return func(yield func(engine.StoredRow, error) bool) {
