@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -65,13 +66,18 @@ func contended(err error) bool {
 	return errors.As(err, &answer) && answer.StatusCode == http.StatusConflict
 }
 
-var errStalled = errors.New("no byte moved for too long")
+var errStalled = errors.New("no byte moved for too long, or too few")
 
-// watch ends a request's context once no byte has moved for a while.
+// stallBytes is what a request moves within Config.Stall, or it ends: 2 KiB a
+// second by default. It gives each request a deadline that follows from its size.
+const stallBytes = 64 << 10
+
+// watch ends a request's context once too little has moved for a while.
 type watch struct {
 	timer  *time.Timer
 	stall  time.Duration
 	cancel context.CancelCauseFunc
+	moved  atomic.Int64 // bytes since the timer was set; parts of an upload move at once
 }
 
 func newWatch(ctx context.Context, stall time.Duration) (context.Context, *watch) {
@@ -81,11 +87,19 @@ func newWatch(ctx context.Context, stall time.Duration) (context.Context, *watch
 	return ctx, w
 }
 
-// hold suspends the watch while the caller of a listing is at work.
+// hold suspends the watch while the caller of a listing is at work, until restart.
 func (w *watch) hold() { w.timer.Stop() }
 
-// moved tells the watch that bytes move.
-func (w *watch) moved() { w.timer.Reset(w.stall) }
+// restart gives the request its time anew.
+func (w *watch) restart() { w.timer.Reset(w.stall) }
+
+// count tells the watch of n bytes that have moved.
+func (w *watch) count(n int) {
+	if w.moved.Add(int64(n)) >= stallBytes {
+		w.moved.Store(0)
+		w.restart()
+	}
+}
 
 // stop ends the watch and the request's context.
 func (w *watch) stop() {
@@ -96,7 +110,7 @@ func (w *watch) stop() {
 // Read lets the watch observe an upload, of which minio-go reports each piece
 // by reading it from here.
 func (w *watch) Read(p []byte) (int, error) {
-	w.moved()
+	w.count(len(p))
 	return len(p), nil
 }
 
@@ -110,6 +124,6 @@ type observedReader struct {
 
 func (f *observedReader) Read(p []byte) (int, error) {
 	n, err := f.body.Read(p)
-	f.watch.moved()
+	f.watch.count(n)
 	return n, err
 }

@@ -281,7 +281,7 @@ func (b *Bucket) pages(ctx context.Context, w *watch, prefix string, last *strin
 		}
 		w.hold()
 		more := yield(storage.Info{Key: object.Key, SizeBytes: object.Size, ETag: object.ETag})
-		w.moved()
+		w.restart()
 		if !more {
 			return nil
 		}

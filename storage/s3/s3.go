@@ -4,8 +4,8 @@
 // whose reply was lost and report the success of the first as a failure. Here
 // operations that may be repeated are, a bounded number of times with jitter;
 // PutIfAbsent is not, and where its outcome is unknown it says so
-// (Unavailable). Every request is watched: one that moves no byte for a while
-// is given up, however large it is. All requests of an Opener share a budget
+// (Unavailable). Every request is watched: one that moves next to nothing for a
+// while is given up, however large it is. All requests of an Opener share a budget
 // for retries; a store that has spent it is asked at a pace that its answers
 // set, whoever asks and however often (retry.Throttle).
 package s3
@@ -50,7 +50,8 @@ type Config struct {
 	// Backoff is the longest pause before the second try; each later one may be
 	// twice as long, at most 20 times this. Pauses are random. Default 100 ms.
 	Backoff time.Duration
-	// Stall is how long a request may move no byte; default 30 s.
+	// Stall is how long a request may take for each 64 KiB that it moves, its answer
+	// included; default 30 s.
 	Stall time.Duration
 	// Wrap, where it is not nil, goes around every request that is sent: to count
 	// them, or to have them fail.
