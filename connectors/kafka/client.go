@@ -3,8 +3,10 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,7 +24,7 @@ func (c *cluster) clientOptions() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(cfg.ClientID),
-		kgo.Dialer(cfg.dialTLS),
+		kgo.Dialer(cfg.dialGreeted),
 		// Requests are filled for these versions: new fields of later ones would go out
 		// unset, and transactions would change under our own requests (KIP-890).
 		kgo.MaxVersions(kversion.V3_6_0()),
@@ -39,10 +41,62 @@ func (c *cluster) clientOptions() []kgo.Opt {
 	return opts
 }
 
+// dialGreeted connects to a broker. Until something is asked on the connection,
+// it ends with the context and after DialTimeout: franz-go waits for versions and
+// for the sign-in as long as for an answer, whatever becomes of the request that
+// they are for.
+func (c Config) dialGreeted(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.DialTimeout)
+	conn, err := c.dialTLS(ctx, network, address)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	g := &greeted{Conn: conn, ctx: ctx, cancel: cancel}
+	g.stop = context.AfterFunc(ctx, func() { conn.Close() })
+	return g, nil
+}
+
+// greeted is a connection by franz-go.
+type greeted struct {
+	net.Conn
+	ctx    context.Context //nolint:containedctx // of the greeting
+	cancel context.CancelFunc
+	stop   func() bool // has the connection outlive ctx
+	asked  atomic.Bool // the greeting is over
+}
+
+// Write looks at the key of a request, which follows its length.
+func (g *greeted) Write(b []byte) (int, error) {
+	if len(b) >= 6 && !g.asked.Load() {
+		switch kmsg.Key(binary.BigEndian.Uint16(b[4:])) {
+		case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate:
+		default:
+			g.asked.Store(true)
+			g.stop()
+			g.cancel()
+		}
+	}
+	return g.Conn.Write(b)
+}
+
+func (g *greeted) Read(b []byte) (int, error) {
+	n, err := g.Conn.Read(b)
+	if err != nil && !g.asked.Load() && g.ctx.Err() != nil {
+		err = g.ctx.Err() // why it was closed
+	}
+	return n, err
+}
+
+// Close ends the connection.
+func (g *greeted) Close() error {
+	g.stop()
+	g.cancel()
+	return g.Conn.Close()
+}
+
 // dialTLS connects to a broker, with TLS where that is configured.
 func (c Config) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.DialTimeout)
-	defer cancel()
 	conn, err := c.Dial(ctx, network, address)
 	if err != nil || c.TLS == nil {
 		return conn, err
