@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -212,6 +213,63 @@ func TestARegistryThatIsDownIsUnavailableAndBackAtOnce(t *testing.T) {
 	c.cfg.URL = back.URL
 	if texts, err := c.Schema(t.Context(), 7); err != nil || len(texts) != 1 {
 		t.Errorf("after it is back: %q %v", texts, err)
+	}
+}
+
+// A registry that accepts requests and never answers, or begins an answer that it
+// does not end, is given up after a while, whatever it is asked; and at once when
+// the caller gives up.
+func TestEveryCallHasADeadlineAndEndsWithItsContext(t *testing.T) {
+	for name, call := range map[string]func(ctx context.Context, c *Client) error{
+		"Schema":   func(ctx context.Context, c *Client) error { _, err := c.Schema(ctx, 7); return err },
+		"Register": func(ctx context.Context, c *Client) error { _, err := c.Register(ctx, "s", "x"); return err },
+	} {
+		for _, begins := range []bool{false, true} {
+			met := make(chan struct{}, 2*attempts)
+			h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if begins {
+					fmt.Fprint(w, `{"schema":`)
+					w.(http.Flusher).Flush()
+				}
+				met <- struct{}{}
+				<-r.Context().Done()
+			}))
+			for _, gives := range []thalweg.Kind{thalweg.Unavailable, thalweg.Canceled} {
+				c, err := New(Config{URL: h.URL})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.limits.backoff = time.Microsecond
+				if c.http.Timeout != requestTimeout {
+					t.Errorf("a request may take %v", c.http.Timeout)
+				}
+				if gives == thalweg.Unavailable {
+					c.http.Timeout = 20 * time.Millisecond
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- call(ctx, c) }()
+				<-met
+				if gives == thalweg.Canceled {
+					cancel()
+				}
+				select {
+				case err := <-ended:
+					if !thalweg.Is(err, gives) {
+						t.Errorf("%s, answer begun %v: %v, want %v", name, begins, err, gives)
+					}
+				case <-time.After(requestTimeout / 2):
+					t.Errorf("%s, answer begun %v: it does not end (%v)", name, begins, gives)
+				}
+				cancel()
+				c.Close()
+				for len(met) > 0 {
+					<-met
+				}
+			}
+			h.Close()
+		}
 	}
 }
 

@@ -50,7 +50,10 @@ func (c *Client) Register(ctx context.Context, subject, text string) (uint32, er
 		return fail(thalweg.Invalid, err)
 	}
 	answer, said, err := c.do(ctx, http.MethodPost, "/subjects/"+url.PathEscape(subject)+"/versions", request)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return fail(thalweg.Canceled, ctx.Err())
+	case err != nil:
 		return fail(thalweg.Unavailable, err)
 	}
 	var parsed struct {
