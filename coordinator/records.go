@@ -25,6 +25,9 @@ const (
 	// maxMoved bounds the runs that one log entry drops: after an outage of the
 	// store there may be more than an entry holds. The rest waits for the next tick.
 	maxMoved = 500
+	// recordsTimeout bounds each look at the state bucket that a request waits for;
+	// there are two at most, and a client gives a node 10 s.
+	recordsTimeout = 4 * time.Second
 )
 
 // record is what lists tell of a run that ended: when it started, and the objects
@@ -124,20 +127,33 @@ func (c *Coordinator) findRecord(ctx context.Context, id thalweg.RunID) (*state.
 	c.replica.view(func(s *state.State) { cluster = s.Cluster() })
 	pipeline := pipelineOf(id)
 	if cluster != "" && pipeline != "" {
-		b, err := c.cfg.Records(ctx)
+		limited, cancel := context.WithTimeout(ctx, recordsTimeout)
+		defer cancel()
+		b, err := c.cfg.Records(limited)
 		if err != nil {
-			return nil, err
+			return nil, unanswered(ctx, limited, err)
 		}
-		for r, err := range records(ctx, b, cluster, pipeline, math.MaxUint64) {
+		for r, err := range records(limited, b, cluster, pipeline, math.MaxUint64) {
 			if err != nil {
-				return nil, err
+				return nil, unanswered(ctx, limited, err)
 			}
 			if r.run == id {
-				return r.read(ctx, b)
+				run, err := r.read(limited, b)
+				return run, unanswered(ctx, limited, err)
 			}
 		}
 	}
 	return nil, &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: "`thalweg runs` lists those there are"}
+}
+
+// unanswered returns err, or that the state bucket does not answer if that is why.
+// It is no error to try again by itself: the bucket is the same from each node.
+func unanswered(ctx, limited context.Context, err error) error {
+	if err == nil || limited.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	return &thalweg.Error{Op: "read records of ended runs", Subject: "state bucket", Err: err,
+		Hint: fmt.Sprintf("the store did not answer within %v", recordsTimeout)}
 }
 
 // moveToRecords moves runs that ended long ago out of the state while this node

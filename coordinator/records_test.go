@@ -2,10 +2,15 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -316,4 +321,102 @@ func TestARecordThatCannotBeWrittenHoldsNoOtherBack(t *testing.T) {
 			t.Error("the run without a record is gone, or the one after it is not")
 		}
 	})
+}
+
+// mute is a bucket that does not answer a call while it has one.
+type mute struct {
+	storage.Bucket
+	call *atomic.Pointer[string]
+}
+
+func (b mute) answer(ctx context.Context, call string) error {
+	if silent := b.call.Load(); silent == nil || *silent != call {
+		return nil
+	}
+	<-ctx.Done()
+	return &thalweg.Error{Op: call, Kind: thalweg.Canceled, Err: ctx.Err()}
+}
+
+func (b mute) Get(ctx context.Context, key string) ([]byte, storage.Info, error) {
+	if err := b.answer(ctx, "Get"); err != nil {
+		return nil, storage.Info{}, err
+	}
+	return b.Bucket.Get(ctx, key)
+}
+
+func (b mute) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Info, error] {
+	if err := b.answer(ctx, "List"); err != nil {
+		return func(yield func(storage.Info, error) bool) { yield(storage.Info{}, err) }
+	}
+	return b.Bucket.List(ctx, prefix, after)
+}
+
+// A state bucket that never answers holds up only what it is needed for, and that
+// is told before a client gives the node up.
+func TestAStateBucketThatNeverAnswersIsNamed(t *testing.T) {
+	t.Parallel()
+	var silent atomic.Pointer[string]
+	c := newCluster(t, 1, func(cfg *Config) {
+		open := cfg.Records
+		cfg.Records = func(ctx context.Context) (storage.Bucket, error) {
+			b, err := open(ctx)
+			m := mute{b, &silent}
+			return m, errors.Join(err, m.answer(ctx, "open"))
+		}
+	})
+	client := c.client()
+	id := c.apply(client, "flights", 1).RunId
+	for range state.MaxRuns + 1 {
+		if _, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id}); err != nil {
+			t.Fatal(err)
+		}
+		started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = started.RunId
+	}
+	c.eventually("the surplus is moved", func() bool { return c.inState() == state.MaxRuns })
+	last, err := client.ListRuns(c.ctx(), &apiv1.ListRunsRequest{PageSize: state.MaxRuns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range []string{"open", "List", "Get"} {
+		silent.Store(&call)
+		var group sync.WaitGroup
+		for what, ask := range map[string]func(context.Context) error{
+			"GetRun": func(ctx context.Context) error {
+				_, err := client.GetRun(ctx, &apiv1.GetRunRequest{RunId: "flights-1-1"})
+				return err
+			},
+			"CancelRun": func(ctx context.Context) error {
+				_, err := client.CancelRun(ctx, &apiv1.CancelRunRequest{RunId: "flights-1-1"})
+				return err
+			},
+			"ListRuns": func(ctx context.Context) error {
+				page, err := client.ListRuns(ctx, &apiv1.ListRunsRequest{PageToken: last.NextPageToken})
+				if err == nil && len(page.Runs) > 0 && page.Runs[0].State == stateUnreadable {
+					err = errors.New(page.Runs[0].Error)
+				}
+				return err
+			},
+		} {
+			group.Go(func() {
+				began := time.Now()
+				err := ask(c.ctx())
+				took := time.Since(began)
+				if took > 9*time.Second {
+					t.Errorf("%s, no answer to %s: %v", what, call, took)
+				}
+				cancels := what == "CancelRun" // only asks whether there is a record
+				if err == nil || !cancels && !strings.Contains(err.Error(), "did not answer") {
+					t.Errorf("%s, no answer to %s: %v", what, call, err)
+				}
+			})
+		}
+		if _, err := client.Status(c.ctx(), &apiv1.StatusRequest{}); err != nil {
+			t.Errorf("no answer to %s: %v", call, err)
+		}
+		group.Wait()
+	}
 }

@@ -115,16 +115,18 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 // an index of the log.
 func (c *Coordinator) listRecords(ctx context.Context, cluster string, pipelines []string, before uint64, n int) (
 	storage.Bucket, []listedRun, error) {
-	b, err := c.cfg.Records(ctx)
+	limited, cancel := context.WithTimeout(ctx, recordsTimeout)
+	defer cancel()
+	b, err := c.cfg.Records(limited)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, unanswered(ctx, limited, err)
 	}
 	found := make([][]listedRun, len(pipelines))
 	var reads errgroup.Group
 	reads.SetLimit(recordReads)
 	for i, pipeline := range pipelines {
 		reads.Go(func() error {
-			for r, err := range records(ctx, b, cluster, pipeline, before) {
+			for r, err := range records(limited, b, cluster, pipeline, before) {
 				if err != nil {
 					return err
 				}
@@ -136,11 +138,13 @@ func (c *Coordinator) listRecords(ctx context.Context, cluster string, pipelines
 		})
 	}
 	err = reads.Wait()
-	return b, slices.Concat(found...), err
+	return b, slices.Concat(found...), unanswered(ctx, limited, err)
 }
 
 // readViews reads the records of a page.
 func readViews(ctx context.Context, b storage.Bucket, page []listedRun) error {
+	limited, cancel := context.WithTimeout(ctx, recordsTimeout)
+	defer cancel()
 	var reads errgroup.Group
 	reads.SetLimit(recordReads)
 	for i, listed := range page {
@@ -148,8 +152,8 @@ func readViews(ctx context.Context, b storage.Bucket, page []listedRun) error {
 			continue
 		}
 		reads.Go(func() error {
-			r, err := listed.read(ctx, b)
-			if err != nil {
+			r, err := listed.read(limited, b)
+			if err = unanswered(ctx, limited, err); err != nil {
 				page[i].view = &apiv1.Run{Id: string(listed.run), Pipeline: pipelineOf(listed.run), State: stateUnreadable, Error: err.Error()}
 				return ctx.Err()
 			}
