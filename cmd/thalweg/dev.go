@@ -23,6 +23,9 @@ func newDev(g *globals) *cobra.Command {
 			if err := requireDevParts("dev"); err != nil {
 				return err
 			}
+			if err := requireDescriptors("dev"); err != nil {
+				return err
+			}
 			log, err := g.logger()
 			if err != nil {
 				return err

@@ -27,6 +27,9 @@ func newWorker(g *globals) *cobra.Command {
 			if err := loopbackOnly("--listen", cfg.Listen); err != nil {
 				return err
 			}
+			if err := requireDescriptors("worker"); err != nil {
+				return err
+			}
 			log, err := g.logger()
 			if err != nil {
 				return err
