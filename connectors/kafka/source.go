@@ -111,7 +111,7 @@ const refreshEvery = 20 * time.Millisecond
 // use it. Where kafka-go could not even connect it says that there is no such
 // topic, and a refused sign-in is an end of the connection to it: franz-go tells
 // what is wrong.
-func (s *Source) failed(ctx context.Context, err error) error {
+func (s *Source) failed(ctx context.Context, partition int, err error) error {
 	s.mu.Lock()
 	if now := time.Now(); now.Sub(s.mu.refreshed) >= refreshEvery {
 		s.mu.refreshed = now
@@ -125,10 +125,17 @@ func (s *Source) failed(ctx context.Context, err error) error {
 		return err
 	}
 	if ctx.Err() != nil {
+		if code != nil {
+			return ctx.Err() // nobody answered in time, so that nobody can have said this
+		}
 		return err
 	}
-	if _, cause := s.cluster.topicOnce(ctx); cause != nil {
+	topic, cause := s.cluster.topicOnce(ctx)
+	if cause != nil {
 		return cause
+	}
+	if code == kerr.UnknownTopicOrPartition && partition < topic.Partitions {
+		return kerr.LeaderNotAvailable // there is such a topic: it is its broker that does not answer
 	}
 	if code == nil {
 		throttle.Failed()
@@ -243,7 +250,7 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 			if large = errors.Is(err, errLarge); large {
 				return nil
 			}
-			return s.failed(ctx, err)
+			return s.failed(ctx, partition, err)
 		}
 		r := &e.response
 		switch {
@@ -251,7 +258,7 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 			outOfRange = true
 			return nil
 		case r.code != nil:
-			return s.failed(ctx, r.code)
+			return s.failed(ctx, partition, r.code)
 		}
 		c.cfg.Throttle.Answered()
 		cur.remaining, cur.next, cur.end = r.batches, offset, r.end

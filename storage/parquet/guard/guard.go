@@ -56,33 +56,63 @@ func checkFooter(body []byte) error {
 // few bytes of a page may stand for a large row.
 func Rows[T any](file *parquet.File) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		r, err := newReader[T](file)
+		rows, err := open[T](file)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		defer r.Close()
+		defer rows.Close()
+		var kinds []parquet.Kind // by column
+		for _, path := range rows.Schema().Columns() {
+			leaf, _ := rows.Schema().Lookup(path...)
+			kinds = append(kinds, leaf.Node.Type().Kind())
+		}
 		for range file.NumRows() {
-			one := make([]T, 1)
-			if err := readRow(r, one); !yield(&one[0], err) || err != nil {
+			one := new(T)
+			if err := readRow(rows, rows.Schema(), kinds, one); !yield(one, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-func newReader[T any](file *parquet.File) (r *parquet.GenericReader[T], err error) {
+func open[T any](file *parquet.File) (r *parquet.GenericReader[T], err error) {
 	defer Recover(&err)
 	return parquet.NewGenericReader[T](file), nil
 }
 
-func readRow[T any](r *parquet.GenericReader[T], one []T) (err error) {
+// readRow sets one to the next row. Damaged levels leave a column without a value, so
+// that the library takes the next column's: its type is checked before.
+func readRow(rows parquet.RowReader, schema *parquet.Schema, kinds []parquet.Kind, one any) (err error) {
 	defer Recover(&err)
-	n, err := r.Read(one)
+	var row [1]parquet.Row
+	n, err := rows.ReadRows(row[:])
 	if n == 0 {
 		return cmp.Or(err, io.ErrUnexpectedEOF)
 	}
-	return nil
+	err = nil // with the last row comes the end
+	seen := 0
+	row[0].Range(func(column int, values []parquet.Value) bool {
+		if column != seen || column >= len(kinds) || len(values) == 0 {
+			err = fmt.Errorf("a row without a value of column %d", seen)
+			return false
+		}
+		for _, v := range values {
+			if !v.IsNull() && v.Kind() != kinds[column] {
+				err = fmt.Errorf("column %d holds a %s", column, v.Kind())
+				return false
+			}
+		}
+		seen++
+		return true
+	})
+	if err == nil && seen != len(kinds) {
+		err = fmt.Errorf("a row of %d columns, not %d", seen, len(kinds))
+	}
+	if err != nil {
+		return err
+	}
+	return schema.Reconstruct(one, row[0])
 }
 
 // Leaves returns the columns of values below a column, in the order of the file.
