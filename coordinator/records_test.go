@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/storage"
@@ -304,17 +305,7 @@ func TestARecordThatCannotBeWrittenHoldsNoOtherBack(t *testing.T) {
 		}
 	})
 	client := c.client()
-	id := c.apply(client, "flights", 1).RunId
-	for range state.MaxRuns + 2 {
-		if _, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id}); err != nil {
-			t.Fatal(err)
-		}
-		started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		id = started.RunId
-	}
+	c.canceledRuns(client, state.MaxRuns+2)
 	c.eventually("the others are moved", func() bool { return c.inState() == state.MaxRuns+1 })
 	c.nodes[c.leader()].replica.view(func(s *state.State) {
 		if s.Run("flights-1-1") == nil || s.Run("flights-1-2") != nil {
@@ -365,17 +356,7 @@ func TestAStateBucketThatNeverAnswersIsNamed(t *testing.T) {
 		}
 	})
 	client := c.client()
-	id := c.apply(client, "flights", 1).RunId
-	for range state.MaxRuns + 1 {
-		if _, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id}); err != nil {
-			t.Fatal(err)
-		}
-		started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		id = started.RunId
-	}
+	c.canceledRuns(client, state.MaxRuns+1)
 	c.eventually("the surplus is moved", func() bool { return c.inState() == state.MaxRuns })
 	last, err := client.ListRuns(c.ctx(), &apiv1.ListRunsRequest{PageSize: state.MaxRuns})
 	if err != nil {
@@ -418,5 +399,21 @@ func TestAStateBucketThatNeverAnswersIsNamed(t *testing.T) {
 			t.Errorf("no answer to %s: %v", call, err)
 		}
 		group.Wait()
+	}
+}
+
+// canceledRuns starts and cancels so many runs; one more is under way.
+func (c *cluster) canceledRuns(client *api.Client, n int) {
+	c.t.Helper()
+	id := c.apply(client, "flights", 1).RunId
+	for range n {
+		if _, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id}); err != nil {
+			c.t.Fatal(err)
+		}
+		started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		id = started.RunId
 	}
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
-
-	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // visits returns a table with a column of each kind that a draft tells apart.
@@ -46,20 +44,7 @@ func visits(t *testing.T) []byte {
 		b.Field(7).(*array.Float64Builder).Append(paid)
 		b.Field(8).(*array.StringBuilder).Append(outcome)
 	}
-	rows := b.NewRecord()
-	defer rows.Release()
-	var out bytes.Buffer
-	w, err := dataset.NewWriter(&out, rows.Schema(), dataset.WriterConfig{})
-	if err == nil {
-		err = w.Write(rows)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return parquetOf(t, b)
 }
 
 // What new drafts can be validated and trained as it is, and says what it left out.

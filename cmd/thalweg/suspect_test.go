@@ -31,20 +31,7 @@ func suspects(t *testing.T) []byte {
 		}
 		b.Field(3).(*array.Int64Builder).Append(y)
 	}
-	rows := b.NewRecord()
-	defer rows.Release()
-	var out bytes.Buffer
-	w, err := dataset.NewWriter(&out, rows.Schema(), dataset.WriterConfig{})
-	if err == nil {
-		err = w.Write(rows)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return parquetOf(t, b)
 }
 
 // A run says in its output, in `runs show` and on the version what its owner should
@@ -78,4 +65,23 @@ func TestARunSaysWhatIsSuspicious(t *testing.T) {
 			t.Errorf("%v: %v\n%s", verb, err, text)
 		}
 	}
+}
+
+// parquetOf returns the rows of a builder as a Parquet file.
+func parquetOf(t *testing.T, b *array.RecordBuilder) []byte {
+	t.Helper()
+	rows := b.NewRecord()
+	defer rows.Release()
+	var out bytes.Buffer
+	w, err := dataset.NewWriter(&out, rows.Schema(), dataset.WriterConfig{})
+	if err == nil {
+		err = w.Write(rows)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
