@@ -169,6 +169,10 @@ func (d *decoder) choice(n ast.Node, path string, tag reflect.StructTag, into re
 	}
 	kind, c := Kind(tag.Get("catalog")), into.Addr().Interface().(*Choice)
 	c.Key = tag.Get("key")
+	if text, ok := n.(*ast.StringNode); ok && text.Value != "" {
+		d.problem(n, path, fmt.Sprintf("write {%s: %s}", c.key(), text.Value), "a mapping belongs here, not %s", d.shown(n))
+		return
+	}
 	name := tag.Get("default")
 	values, _ := entries(n)
 	for _, e := range values {

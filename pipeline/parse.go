@@ -129,6 +129,9 @@ func document(data []byte, what string, found *diagnostics) (root ast.Node) {
 		var at yaml.Error
 		if errors.As(err, &at) && at.GetToken() != nil {
 			p := at.GetToken().Position
+			if strings.Contains(at.GetMessage(), "'\t'") {
+				return fail(position{p.Line, p.Column}, "a tab is here: YAML is indented by blanks")
+			}
 			return fail(position{p.Line, p.Column}, "%s", at.GetMessage())
 		}
 		return fail(position{}, "%v", err)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -19,6 +20,8 @@ type rule struct {
 	fitting []string // of enum, what goes with the type beside the field; nil: all
 	refused []string // values of the format that this build cannot fulfil
 	pattern string
+	means   string // the pattern in words
+	example string // what to write where a required field is missing
 	// Bounds of a number, or of the length of a list; nil: none.
 	atLeast, atMost, above, below *float64
 	minItems, maxItems            int // 0: no bound
@@ -37,6 +40,7 @@ func ruleOf(tag reflect.StructTag) rule {
 	_, options, _ := strings.Cut(tag.Get("json"), ",")
 	r.required = options == ""
 	r.expression = tag.Get("syntax") == "expression"
+	r.means = tag.Get("means")
 	// A comma within a value is escaped.
 	const comma = "\x00"
 	for part := range strings.SplitSeq(strings.ReplaceAll(tag.Get("jsonschema"), `\,`, comma), ",") {
@@ -101,6 +105,9 @@ func checkRules(v reflect.Value, at Place) {
 			}
 			if c, ok := f.value.Interface().(Choice); ok {
 				value = f.value.Field(0)
+				if len(r.enum) > 0 {
+					r.example = fmt.Sprintf("such as {%s: %s}", c.key(), r.enum[0])
+				}
 				if c.Name != "" || !at.Omits(f.name) {
 					path = in.at(c.key())
 				}
@@ -128,7 +135,7 @@ func checkValue(v reflect.Value, path string, r rule, found *diagnostics) {
 	}
 	if v.IsZero() && (!found.source.has(path) || v.Type() == reflect.TypeFor[Count]()) {
 		if r.required && !slices.Contains(found.meant, path) {
-			found.add(path, "", "the field is missing")
+			found.add(path, r.example, "the field is missing")
 		}
 		return
 	}
@@ -166,7 +173,7 @@ func checkText(s, path string, r rule, found *diagnostics) {
 	case r.nonEmpty && strings.TrimSpace(s) == "", r.required && s == "":
 		found.add(path, "", "the field is empty")
 	case r.pattern != "" && !regexp.MustCompile(r.pattern).MatchString(s):
-		found.add(path, "it must match "+r.pattern, "%s is not allowed here", strconv.Quote(s))
+		found.add(path, cmp.Or(r.means, "it must match "+r.pattern), "%s is not allowed here", strconv.Quote(s))
 	case r.expression && found.checkSyntax:
 		if err := expression.CheckSyntax(s); err != nil {
 			found.syntax++

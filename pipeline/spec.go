@@ -21,7 +21,7 @@ type Spec struct {
 // Metadata names the pipeline.
 type Metadata struct {
 	// Name is 1 to 63 lower-case letters, digits and hyphens, as a DNS label.
-	Name string `yaml:"name" json:"name" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$"`
+	Name string `yaml:"name" json:"name" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$" means:"a name has lower-case letters, digits, and '-' between them, at most 63"`
 	// Labels are for people; nothing depends on them.
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
 }

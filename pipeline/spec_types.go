@@ -73,7 +73,7 @@ type S3Location struct {
 	// Path of a source may have *, which stands for any characters but a slash, and
 	// **, which between slashes stands for any number of folders; that of a sink ends
 	// in /.
-	Path string `yaml:"path" json:"path" jsonschema:"pattern=^s3://[a-z0-9]"`
+	Path string `yaml:"path" json:"path" jsonschema:"pattern=^s3://[a-z0-9]" means:"write s3://BUCKET/PATH; thalweg put copies files of this machine there"`
 }
 
 // StreamSpec is the options of an entry of the kind Streams. Its struct embeds
@@ -83,7 +83,7 @@ type StreamSpec interface{ Reading() *StreamOptions }
 // StreamOptions are the fields that all streams have.
 type StreamOptions struct {
 	// Topic is the name of the topic.
-	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$"`
+	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$" means:"a topic has letters, digits, dots, '_' and '-', at most 249"`
 	// ConsumerGroup is written for lag dashboards and never read back. Default
 	// thalweg- and the pipeline's name.
 	ConsumerGroup string `yaml:"consumer_group,omitempty" json:"consumer_group,omitempty"`
@@ -122,7 +122,7 @@ type ColumnSpec struct {
 	// From says what of the record around an event fills the column: key,
 	// header:NAME, timestamp, offset or partition. Training reads the column of
 	// this name. Default: the field of this name in the event.
-	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^(key|timestamp|offset|partition|header:.+)$"`
+	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^(key|timestamp|offset|partition|header:.+)$" means:"key, timestamp, offset, partition or header:NAME"`
 	// AvailableIn is [training] for a column that events do not have. Default
 	// [training, scoring].
 	AvailableIn []Phase `yaml:"available_in,omitempty" json:"available_in,omitempty" default:"[training, scoring]"`
@@ -262,9 +262,9 @@ type DistributedSpec struct {
 // Registry says where a trained model goes.
 type Registry struct {
 	// Model names the line of versions. Default metadata.name.
-	Model string `yaml:"model,omitempty" json:"model,omitempty" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$"`
+	Model string `yaml:"model,omitempty" json:"model,omitempty" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$" means:"a name has lower-case letters, digits, and '-' between them, at most 63"`
 	// Alias is what streams follow. Default champion.
-	Alias string `yaml:"alias,omitempty" json:"alias,omitempty" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$"`
+	Alias string `yaml:"alias,omitempty" json:"alias,omitempty" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$" means:"a name has lower-case letters, digits, and '-' between them, at most 63"`
 }
 
 // Scoring is the stream half.
@@ -312,7 +312,7 @@ type DeadLetterTopic struct {
 	// the events.
 	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
 	// Topic is the name of the topic, which must exist.
-	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$"`
+	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$" means:"a topic has letters, digits, dots, '_' and '-', at most 249"`
 }
 
 // Delivery implements DeadLetterSpec.

@@ -34,7 +34,7 @@ type AvroFormat struct {
 	// SchemaFile is the schema of events that are nothing but the event. It is read
 	// over the connection of the training data when a run begins, and is part of the
 	// model that the run makes.
-	SchemaFile string `yaml:"schema_file,omitempty" json:"schema_file,omitempty" jsonschema:"pattern=^s3://[a-z0-9]"`
+	SchemaFile string `yaml:"schema_file,omitempty" json:"schema_file,omitempty" jsonschema:"pattern=^s3://[a-z0-9]" means:"write s3://BUCKET/PATH; thalweg put copies files of this machine there"`
 }
 
 // Defaults implements pipeline.Defaulter.
