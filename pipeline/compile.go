@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -311,9 +312,17 @@ func (c *compiler) outputColumns() {
 	if c.spec.Spec.Scoring == nil {
 		return
 	}
-	const path, leaveOut = "spec.scoring", "leave the column out: list the others in spec.schema.columns"
-	names := make(map[string]string, len(c.scoring.schema.Columns)) // by how readers of tables tell them apart
+	const path, leaveOut = "spec.scoring", "leave the column out: name it in spec.scoring.output_columns.exclude"
+	carried := c.spec.Spec.Scoring.OutputColumns
+	include := c.match(path+".output_columns.include", carried.Include, c.scoring.schema, c.scoring)
+	exclude := c.match(path+".output_columns.exclude", carried.Exclude, c.scoring.schema, c.scoring)
+	maps.DeleteFunc(include, func(name string, _ bool) bool { return exclude[name] })
+	c.plan.Carried = include
+	names := make(map[string]string, len(include)) // by how readers of tables tell them apart
 	for name := range c.scoring.schema.Names() {
+		if !include[name] {
+			continue
+		}
 		folded := strings.ToLower(name)
 		if other, taken := names[folded]; taken {
 			c.found.add(path, leaveOut, "columns %s and %s differ in case only: readers of tables do not tell them apart", other, name)
@@ -348,6 +357,8 @@ func (c *compiler) partition(names map[string]string) {
 	switch {
 	case !ok:
 		c.missing(path, by[0], rows, c.scoring)
+	case c.scoring.from[by[0]] != nil && !c.plan.Carried[by[0]]:
+		c.found.add(path, "let spec.scoring.output_columns have it", "scored rows do not have column %s", by[0])
 	case column.Type != table.Timestamp:
 		c.found.add(path, "name a timestamp column, or _scored_at", "column %s is %s: rows are partitioned by days", by[0], column.Type)
 	case !partitionName.MatchString(by[0]):

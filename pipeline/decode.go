@@ -271,6 +271,12 @@ func (d *decoder) names(n ast.Node, path string, into reflect.Value) {
 
 func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 	items, ok := n.(*ast.SequenceNode)
+	if into.Type() == reflect.TypeFor[Patterns]() && !ok {
+		if patterns, ok := patternsOf(n); ok {
+			into.Set(reflect.ValueOf(patterns))
+			return
+		}
+	}
 	if !ok {
 		d.wrong(n, path, "a list belongs here")
 		return

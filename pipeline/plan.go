@@ -31,6 +31,9 @@ type Plan struct {
 	Learnt Learnt
 	// Cleaned and ScoringCleaned are the columns after all steps of each phase.
 	Cleaned, ScoringCleaned table.Schema
+	// Carried are the names of those of ScoringCleaned that scored rows have, nil
+	// where the spec scores no stream.
+	Carried map[string]bool
 	// Features are the model's inputs in the order of the spec; Label is what it
 	// learns.
 	Features []Feature

@@ -126,6 +126,9 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 		return s
 	}
 	switch t {
+	case reflect.TypeFor[Patterns]():
+		text := &jsonschema.Schema{Type: "string"}
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{text, {Type: "array", Items: text}}, Examples: []any{"pixel_*"}}
 	case reflect.TypeFor[Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, Examples: []any{"200ms", "1m"}}
 	case reflect.TypeFor[ByteSize]():

@@ -273,11 +273,23 @@ type Scoring struct {
 	Source string `yaml:"source" json:"source" jsonschema:"enum=events"`
 	// Batching bounds a micro-batch.
 	Batching Batching `yaml:"batching,omitempty" json:"batching,omitempty"`
+	// OutputColumns are those of the user's columns that scored rows have.
+	OutputColumns CarriedColumns `yaml:"output_columns,omitempty" json:"output_columns,omitempty"`
 	// Sink is where scored rows go.
 	Sink Sink `yaml:"sink" json:"sink"`
 	// DeadLetter says what becomes of events that cannot be scored, besides the
 	// objects beside the results, which are always written.
 	DeadLetter *DeadLetter `yaml:"dead_letter,omitempty" json:"dead_letter,omitempty"`
+}
+
+// CarriedColumns are those of the user's columns, as cleaning leaves them, that
+// scored rows have before the columns that scoring adds.
+type CarriedColumns struct {
+	// Include are the columns that rows have: names, or patterns such as "pixel_*".
+	// Default all.
+	Include Patterns `yaml:"include" json:"include,omitempty" default:"[\"*\"]"`
+	// Exclude are those of them that rows do not have.
+	Exclude Patterns `yaml:"exclude,omitempty" json:"exclude,omitempty"`
 }
 
 // DeadLetter says what becomes of events that cannot be scored, besides the

@@ -28,9 +28,9 @@ func trainingText(s *Spec) string {
 	}
 	if scoring := c.Spec.Scoring; scoring != nil {
 		// That there is a stream half counts, since a run checks that rows of it can
-		// be written; and the column that its rows are partitioned by, since only a
-		// run knows the columns.
-		c.Spec.Scoring = &Scoring{Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
+		// be written; and which columns its rows have and are partitioned by, since
+		// only a run knows the columns.
+		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
 	}
 	var text strings.Builder
 	renderFields(&text, reflect.ValueOf(&c).Elem(), "")

@@ -56,6 +56,8 @@ func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
 		{true, "  input_features", "  registry: {alias: canary}\n  input_features"},
 		{true, "  input_features", "  preprocessing: {clean: [{filter: {expression: \"delay != null\"}}]}\n  input_features"},
 		{true, "rolling: {period: 5s}", "partition_by: [date]"}, // only a run knows whether there is such a column
+		{true, "rolling: {period: 5s}}", "rolling: {period: 5s}}\n    output_columns: {exclude: [passenger]}"},
+		{false, "rolling: {period: 5s}}", "rolling: {period: 5s}}\n    output_columns: {include: all}"},
 		{true, bothHalves[strings.Index(bothHalves, "  scoring:"):], ""},
 	} {
 		changed := strings.Replace(bothHalves, tc.old, tc.new, 1)

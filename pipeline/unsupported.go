@@ -56,10 +56,7 @@ var unsupportedFields = map[string]map[string]allowedValue{
 		"straggler":   noValue,
 	},
 	"Registry": {"export": {value: []any{}}},
-	"Scoring": {
-		"output_columns": {fields: map[string]allowedValue{"include": {value: "all"}, "exclude": {value: []any{}}}},
-		"scale":          noValue,
-	},
+	"Scoring":  {"scale": noValue},
 }
 
 // refused notes that a field is not supported, unless it has the allowed value.

@@ -36,16 +36,21 @@ func checkColumns(cleaned table.Schema, label string) error {
 		if _, _, taken := cleaned.Lookup(c.Name); taken {
 			return &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err:  fmt.Errorf("scoring writes a column of that name"),
-				Hint: "give the source's column another name"}
+				Hint: "give the source's column another name, or leave it out in scoring.output_columns"}
 		}
 	}
 	return nil
 }
 
-// OutputSchema returns the columns of a scored row: the cleaned ones, then
-// those that scoring adds.
+// carried returns those of cleaned columns that scored rows have.
+func (a *Artifact) carried(cleaned table.Schema) table.Schema {
+	return table.Schema{Columns: slices.DeleteFunc(slices.Clone(cleaned.Columns), func(c table.Column) bool { return !a.plan.Carried[c.Name] })}
+}
+
+// OutputSchema returns the columns of a scored row: the cleaned ones that the spec
+// wants there, then those that scoring adds.
 func (s *Scorer) OutputSchema() table.Schema {
-	return table.Schema{Columns: slices.Concat(s.Cleaned().Columns, pipeline.OutputColumns(s.artifact.plan.Label.Type))}
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.artifact.plan.Label.Type))}
 }
 
 // Output returns a batch of OutputSchema: what Score returned, and where it
@@ -64,9 +69,11 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 			c.Release()
 		}
 	}()
-	for _, c := range cleaned.Columns()[:last] {
-		c.Retain()
-		columns = append(columns, c)
+	for i, c := range cleaned.Columns()[:last] {
+		if s.artifact.plan.Carried[cleaned.ColumnName(i)] {
+			c.Retain()
+			columns = append(columns, c)
+		}
 	}
 	if s.artifact.plan.Label.Type == model.Binary {
 		columns = append(columns, s.decisions(predictions))

@@ -37,7 +37,7 @@ type Scorer struct {
 func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	chain := clean.New(a.plan, phase)
 	if a.Spec.Spec.Scoring != nil {
-		if err := checkColumns(chain.Schema(), a.plan.Label.Type); err != nil {
+		if err := checkColumns(a.carried(chain.Schema()), a.plan.Label.Type); err != nil {
 			return nil, err
 		}
 	}

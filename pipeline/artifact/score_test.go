@@ -1,9 +1,11 @@
 package artifact
 
 import (
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -285,5 +287,59 @@ func BenchmarkScore(b *testing.B) {
 				b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 			})
 		}
+	}
+}
+
+// output_columns picks the user's columns of a row, by names and patterns, whatever
+// the model reads; what scoring adds is there always, and the predictions are the same.
+func TestScoredRowsCarryTheColumnsThatTheSpecNames(t *testing.T) {
+	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 100, []any{int64(0), nil, int64(4), 0.5, " a1"})
+	defer rec.Release()
+	all, _ := score(t, trained(t, binary), pipeline.InScoring, rec)
+	own := all[0][len(sourceColumns.Columns):]
+	for columns, want := range map[string][]any{
+		"{include: all}":                             {int64(0), nil, int64(4), 0.5, "A1"},
+		`{include: ["or*n", d*e]}`:                   {int64(0), int64(4), "A1"},
+		`{include: [origin, "*t*"], exclude: [d*]}`:  {0.5, "A1"},
+		"{include: []}":                              {},
+		"{exclude: [delay, origin], include: '*'}":   {int64(0), int64(4), 0.5},
+		"{exclude: '*'}":                             {},
+		"{include: ratio}":                           {0.5},
+		`{include: ["*o*i*"], exclude: ["*ratio*"]}`: {"A1"},
+		`{include: ["date*date", date]}`:             nil, // one matches nothing
+	} {
+		text := strings.Replace(document, "    source: events", "    source: events\n    output_columns: "+columns, 1)
+		if want == nil {
+			spec, err := pipeline.Parse(catalog.All(), "", fmt.Appendf(nil, text, binary))
+			if err == nil {
+				_, err = pipeline.Compile(spec, sourceColumns)
+			}
+			if err == nil || !strings.Contains(err.Error(), `no column matches "date*date"`) {
+				t.Errorf("%s: %v", columns, err)
+			}
+			continue
+		}
+		got, _ := score(t, trainedBy(t, text, binary), pipeline.InScoring, rec)
+		check(t, columns, got[0], slices.Concat(want, own))
+	}
+}
+
+// A column that has the name of one of ours can be a feature, if rows leave it out.
+func TestAColumnOfOursMayBeLeftOut(t *testing.T) {
+	text := strings.NewReplacer("      - {trim", "      - {derive: {column: Probability, expression: \"distance + 1\"}}\n      - {trim",
+		"{name: distance, ", "{name: Probability, ").Replace(document)
+	compiled := func(text string) error {
+		spec, err := pipeline.Parse(catalog.All(), "", fmt.Appendf(nil, text, binary))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = pipeline.Compile(spec, sourceColumns)
+		return err
+	}
+	if err := compiled(text); err == nil || !strings.Contains(err.Error(), "column Probability differs from it in case only") {
+		t.Errorf("error %v", err)
+	}
+	if err := compiled(strings.Replace(text, "    source: events", "    source: events\n    output_columns: {exclude: [Prob*]}", 1)); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,96 @@
+package pipeline
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/thalweg/thalweg/pipeline/spelling"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Patterns name columns: each is a name, or has *, which stands for any characters.
+// A column that has a pattern for its name is the only one that it names. In a spec
+// one pattern may stand for the list of it, and the word all for ["*"].
+type Patterns []string
+
+// allColumns is the pattern of all columns.
+const allColumns = "*"
+
+// patternsOf returns what a scalar stands for where patterns belong.
+func patternsOf(n ast.Node) (Patterns, bool) {
+	s, ok := n.(*ast.StringNode)
+	switch {
+	case !ok || isNumber(n):
+		return nil, false
+	case s.Value == "all":
+		return Patterns{allColumns}, true
+	}
+	return Patterns{s.Value}, true
+}
+
+// matches reports whether a pattern names a column.
+func matches(pattern, name string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == name
+	}
+	first, last := parts[0], parts[len(parts)-1]
+	if len(name) < len(first)+len(last) || !strings.HasPrefix(name, first) || !strings.HasSuffix(name, last) {
+		return false
+	}
+	name = name[len(first) : len(name)-len(last)]
+	for _, part := range parts[1 : len(parts)-1] {
+		_, after, ok := strings.Cut(name, part)
+		if !ok {
+			return false
+		}
+		name = after
+	}
+	return true
+}
+
+// match returns which columns patterns name. A pattern that names none is a problem
+// of the field at path.
+func (c *compiler) match(path string, patterns Patterns, in table.Schema, at *stage) map[string]bool {
+	named := make(map[string]bool)
+	for i, pattern := range patterns {
+		found := false
+		if _, _, exact := in.Lookup(pattern); exact && pattern != allColumns {
+			named[pattern], found = true, true
+		} else if strings.Contains(pattern, allColumns) {
+			for name := range in.Names() {
+				if matches(pattern, name) {
+					named[name], found = true, true
+				}
+			}
+		}
+		item := Place{path, c.found}.item(i).path
+		switch {
+		case found, pattern == allColumns:
+		case !strings.Contains(pattern, allColumns):
+			c.missing(item, pattern, in, at)
+		default:
+			c.found.add(item, nearestOf(pattern, in.Names()), "no column matches %s", quoteShort(pattern))
+		}
+	}
+	return named
+}
+
+// nearestOf names a column that a pattern without a match may have been meant for.
+func nearestOf(pattern string, names iter.Seq[string]) string {
+	bare := strings.ReplaceAll(pattern, allColumns, "")
+	beginnings := make(map[string]string) // which patterns give most often
+	for name := range names {
+		if cut := name[:min(len(name), len(bare))]; beginnings[cut] == "" {
+			beginnings[cut] = name
+		}
+	}
+	if near := spelling.Nearest(bare, slices.Values(slices.Sorted(maps.Keys(beginnings)))); near != "" {
+		return "the nearest is " + beginnings[near]
+	}
+	return ""
+}
