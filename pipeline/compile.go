@@ -214,33 +214,80 @@ var featureTypes = map[string][]table.Type{
 }
 
 func (c *compiler) features() {
+	taken := map[string]bool{c.plan.Label.Name: true}
+	for _, f := range c.spec.Spec.InputFeatures {
+		taken[f.Name] = true
+	}
 	for i, f := range c.spec.Spec.InputFeatures {
 		if c.found.full() {
 			return
 		}
 		path := fmt.Sprintf("spec.input_features[%d]", i)
-		column, program, t, reads := c.value(path, f.Name, f.Expression)
-		if t == "" {
+		if f.Columns == nil {
+			c.feature(path, f)
 			continue
 		}
-		normalization, _ := c.spec.catalog.find(Normalizations, f.Normalization)
-		c.plan.Features = append(c.plan.Features, Feature{Name: f.Name, Type: f.Type, Options: f.FeatureOptions,
-			Normalization: normalization.Options, Column: column, Expression: program})
-		if !slices.Contains(featureTypes[f.Type], t) {
-			c.found.add(path+".type", featureHint(f.Type, t), "a %s cannot be made of values of type %s", f.Type, t)
+		for _, f.Name = range c.expand(path, f, taken) {
+			if c.feature(path, f); c.found.covers(path + ".columns") {
+				break // what is wrong with one is with many
+			}
 		}
-		if _, isNumber := ToNumber(f.FillValue); isNumber && t == table.String {
-			c.found.add(path+".fill_value", "put it in quotes", "a string belongs here, not %v", f.FillValue)
-		}
-		field := path + ".name"
-		if program != nil {
-			field = path + ".expression"
-		}
-		c.servable(field, reads)
-		c.leak(field, f.Name, reads)
-		c.reads(c.scoring, reads)
-		c.require(c.scoring.needed(reads))
 	}
+}
+
+// expand returns the columns that the patterns of a feature match, in the order of
+// the data. What is taken is left out, and so is what the label reads.
+func (c *compiler) expand(path string, f InputFeature, taken map[string]bool) (columns []string) {
+	before := len(c.found.list)
+	matched := c.match(path+".columns", f.Columns, c.plan.Cleaned, c.training)
+	for name := range c.plan.Cleaned.Names() {
+		if _, ofLabel := c.training.reach([]string{name}).meets(c.labelReads); matched[name] && !taken[name] && !ofLabel {
+			taken[name] = true
+			columns = append(columns, name)
+		}
+	}
+	if len(columns) == 0 {
+		if len(c.found.list) == before {
+			c.found.add(path+".columns", "", "no column is left: features of their own and the label have what matches")
+		}
+		return nil
+	}
+	text := fmt.Sprintf("%s: %d of type %s, from %s to %s", quoteShort(strings.Join(f.Columns, ", ")),
+		len(columns), f.Type, quoteShort(columns[0]), quoteShort(columns[len(columns)-1]))
+	if n := len(matched) - len(columns); n > 0 {
+		text += fmt.Sprintf("; %d that match are features of their own or the label's", n)
+	}
+	c.plan.Matched = append(c.plan.Matched, text)
+	return columns
+}
+
+// feature resolves one feature.
+func (c *compiler) feature(path string, f InputFeature) {
+	column, program, t, reads := c.value(path, f.Name, f.Expression)
+	if t == "" {
+		return
+	}
+	normalization, _ := c.spec.catalog.find(Normalizations, f.Normalization)
+	c.plan.Features = append(c.plan.Features, Feature{Name: f.Name, Type: f.Type, Options: f.FeatureOptions,
+		Normalization: normalization.Options, Column: column, Expression: program})
+	name, field, problem := "", path+".type", path+".name"
+	switch {
+	case f.Columns != nil:
+		problem = path + ".columns"
+		name, field = "column "+f.Name+": ", problem
+	case program != nil:
+		problem = path + ".expression"
+	}
+	if !slices.Contains(featureTypes[f.Type], t) {
+		c.found.add(field, featureHint(f.Type, t), "%sa %s cannot be made of values of type %s", name, f.Type, t)
+	}
+	if _, isNumber := ToNumber(f.FillValue); isNumber && t == table.String {
+		c.found.add(path+".fill_value", "put it in quotes", "a string belongs here, not %v", f.FillValue)
+	}
+	c.servable(problem, reads)
+	c.leak(problem, f.Name, reads)
+	c.reads(c.scoring, reads)
+	c.require(c.scoring.needed(reads))
 }
 
 // leak refuses a feature that reaches what the label reads.

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"encoding"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -360,5 +361,75 @@ func TestALabelThatReadsNoColumnIsRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "label delayed reads no column") {
 			t.Errorf("%s: %v", label, err)
 		}
+	}
+}
+
+// A feature with columns is one feature for each column that its patterns match, in
+// the order of the data, without the label's and those that have a feature of their
+// own; its options are those of each.
+func TestAFeatureWithColumnsIsOneForEach(t *testing.T) {
+	in := table.Schema{}
+	for i := range 784 {
+		// Neither the order of letters nor that of the spec.
+		in.Columns = append(in.Columns, table.Column{Name: fmt.Sprintf("pixel_%d", (i*37)%784), Type: table.Int64})
+	}
+	in.Columns = append(in.Columns, table.Column{Name: "pixel_label", Type: table.Int64}, table.Column{Name: "name", Type: table.String})
+	text := `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: digits}
+spec:
+  sources: {train: {s3: {path: "s3://lake/*.parquet"}, format: {type: parquet}}, events: {kafka: {topic: digits}, format: {type: json}}}
+  input_features:
+    - {name: pixel_5, type: category}
+    - {columns: ["pixel_1*", "pixel_7??"], type: number, normalization: minmax}
+    - {columns: "pixel_*", type: number}
+    - {name: pixel_6, type: number, expression: "pixel_6 * 2"}
+    - {columns: name, type: category}
+  output_features: [{name: nine, type: binary, expression: "pixel_label == 9"}]
+`
+	spec := parse(t, "digits.yaml", []byte(strings.Replace(text, `, "pixel_7??"`, "", 1)))
+	p := compile(t, spec, in)
+	want := []string{"pixel_5"}
+	for _, ones := range []bool{true, false} {
+		for _, c := range in.Columns[:784] {
+			if strings.HasPrefix(c.Name, "pixel_1") == ones && c.Name != "pixel_5" && c.Name != "pixel_6" {
+				want = append(want, c.Name)
+			}
+		}
+	}
+	want = append(want, "pixel_6", "name")
+	var got []string
+	for _, f := range p.Features {
+		got = append(got, f.Name)
+		normalization := map[bool]string{true: "minmax", false: "zscore"}[strings.HasPrefix(f.Name, "pixel_1")]
+		if f.Type == "number" && f.Options.Normalization != normalization {
+			t.Errorf("%s has %s", f.Name, f.Options.Normalization)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("features (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{
+		`"pixel_1*": 111 of type number, from "pixel_111" to "pixel_192"`,
+		`"pixel_*": 671 of type number, from "pixel_0" to "pixel_747"; 114 that match are features of their own or the label's`,
+		`"name": 1 of type category, from "name" to "name"`}, p.Matched); diff != "" {
+		t.Errorf("matched (-want +got):\n%s", diff)
+	}
+	for i, c := range in.Columns {
+		if scored := p.ScoringInput.Columns[i]; scored.Name != c.Name || scored.Type != c.Type || scored.Nullable != (c.Name == "pixel_label") {
+			t.Errorf("events have %+v for %+v", scored, c)
+		}
+	}
+	rendered, err := pipeline.Render(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := compile(t, parse(t, "rendered.yaml", rendered), in); !slices.EqualFunc(again.Features, p.Features, func(a, b pipeline.Feature) bool { return a.Name == b.Name }) {
+		t.Errorf("rendered it has other features:\n%s", rendered)
+	}
+	_, err = pipeline.ParseAndCompile(catalog.All(), "digits.yaml", []byte(text), in)
+	if err == nil || !strings.Contains(err.Error(), `digits.yaml:9:28: spec.input_features[1].columns[1]: no column matches "pixel_7??"`) && !strings.Contains(err.Error(), "there is no column pixel_7??") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -92,5 +92,18 @@ func nearestOf(pattern string, names iter.Seq[string]) string {
 	if near := spelling.Nearest(bare, slices.Values(slices.Sorted(maps.Keys(beginnings)))); near != "" {
 		return "the nearest is " + beginnings[near]
 	}
-	return ""
+	return firstOf(names)
+}
+
+// firstOf says what some columns are called.
+func firstOf(names iter.Seq[string]) string {
+	const most = 5
+	text, n := "the first are", 0
+	for name := range names {
+		if n++; n > most {
+			break
+		}
+		text += " " + quoteShort(name)
+	}
+	return text
 }

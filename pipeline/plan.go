@@ -38,6 +38,8 @@ type Plan struct {
 	// learns.
 	Features []Feature
 	Label    Label
+	// Matched says for each feature with columns which ones these are.
+	Matched []string
 }
 
 // PlannedStep is one cleaning step, bound to the columns of each phase in which

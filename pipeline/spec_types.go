@@ -177,12 +177,16 @@ type FeatureOptions struct {
 	Encoder Choice `yaml:"encoder,omitempty" json:"encoder,omitempty" catalog:"encoders" refused:"embedding,hash,periodic"`
 }
 
-// InputFeature is one input of the model: a column, or an expression over
-// columns.
+// InputFeature is one input of the model: a column, an expression over columns, or
+// many columns alike.
 type InputFeature struct {
 	// Name is the column's, unless there is an expression.
-	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
-	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category"`
+	Name string `yaml:"name,omitempty" json:"name,omitempty" jsonschema:"minLength=1"`
+	// Columns, instead of a name, make each column that they match a feature of its
+	// name, in the order of the data: "pixel_*". Left out are columns that are in the
+	// list by name, that a pattern before matches, and those that the label reads.
+	Columns Patterns `yaml:"columns,omitempty" json:"columns,omitempty"`
+	Type    string   `yaml:"type" json:"type" jsonschema:"enum=number,enum=category"`
 	// Expression yields the value from cleaned columns: hour(date).
 	Expression     string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	FeatureOptions `yaml:",inline" json:",inline"`

@@ -174,7 +174,18 @@ func (d *FeatureDefaults) Check(at Place) {
 }
 
 // Check implements Checker.
-func (f *InputFeature) Check(at Place) { f.FeatureOptions.check(at, f.Type) }
+func (f *InputFeature) Check(at Place) {
+	switch given := len(f.Columns) > 0 || !at.Omits("columns"); {
+	case !given && f.Name == "" && at.Omits("name") &&
+		!slices.Contains(at.found.meant, at.at("name")) && !slices.Contains(at.found.meant, at.at("columns")):
+		at.Problem("name", "", "the field is missing")
+	case given && (f.Name != "" || f.Expression != ""):
+		at.Problem("columns", "", "a feature has columns, or a name or an expression, not both")
+	case given && len(f.Columns) == 0:
+		at.Problem("columns", "", "the list is empty")
+	}
+	f.FeatureOptions.check(at, f.Type)
+}
 
 // check applies the rules of options to those of a feature of a type.
 func (o FeatureOptions) check(at Place, kind string) {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -37,6 +38,10 @@ func runProfile(ctx context.Context, t *Task) error {
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))
 	t.Report.Counts["rows"] = manifest.Rows
+	if len(plan.Matched) > 0 {
+		t.Report.Outputs["features"] = strings.Join(plan.Matched, "\n")
+		t.Report.Counts["features"] = int64(len(plan.Features))
+	}
 	for _, w := range manifest.Warnings {
 		t.warn("%s", w)
 	}

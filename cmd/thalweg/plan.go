@@ -88,7 +88,10 @@ var effects = []struct{ from, to, says string }{
 }
 
 func effectOf(c pipeline.Change) string {
-	if c.Trains {
+	switch {
+	case strings.HasPrefix(c.Path, "spec.scoring.output_columns"):
+		return "a version is trained anew, whose rows have these columns; the table gets new ones and keeps old ones, null in the other rows"
+	case c.Trains:
 		return "a version is trained anew"
 	}
 	for _, e := range effects {

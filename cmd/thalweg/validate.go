@@ -33,7 +33,7 @@ func newValidate(g *globals) *cobra.Command {
 				return err
 			}
 			var spec *pipeline.Spec
-			checked := "fields"
+			checked, matched := "fields", []string(nil)
 			if data == "" {
 				if spec, err = pipeline.Parse(catalog.All(), args[0], text); err != nil {
 					return err
@@ -50,7 +50,7 @@ func newValidate(g *globals) *cobra.Command {
 				if err := local.checkLabels(cmd.Context(), plan); err != nil {
 					return err
 				}
-				spec, checked = plan.Spec, "fields, columns and types"
+				spec, checked, matched = plan.Spec, "fields, columns and types", plan.Matched
 				if eventSchema != "" {
 					if err := checkEventSchema(plan, eventSchema); err != nil {
 						return err
@@ -59,12 +59,18 @@ func newValidate(g *globals) *cobra.Command {
 				}
 			}
 			result := map[string]any{"pipeline": spec.Metadata.Name, "valid": true, "checked": checked}
+			if matched != nil {
+				result["features"] = matched
+			}
 			unread := spec.SchemaFile()
 			if unread != "" && eventSchema == "" {
 				result["not_read"] = unread
 			}
 			return g.print(cmd.OutOrStdout(), result, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: valid (%s)\n", args[0], checked)
+				for _, text := range matched {
+					fmt.Fprintln(w, "features "+text)
+				}
 				if result["not_read"] != nil {
 					fmt.Fprintf(w, "not read: %s, whose fields the first stage of a run checks; --data and --event-schema check a local copy now\n", unread)
 				}
