@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
@@ -25,7 +26,7 @@ const (
 	maxPollItems     = 4096 // progress, reports, streams
 	maxRefusals      = 64
 	maxOutputs       = 64
-	maxOutputBytes   = 4 << 10
+	maxOutputBytes   = api.MaxOutputBytes
 	maxPartialBytes  = 320  // of one reference: state.MaxHeldPartials of them fit into an answer
 	maxMeasurements  = 4096 // metrics and counts of one report
 	maxMeasuredBytes = 512  // the name of one

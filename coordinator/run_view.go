@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 
@@ -20,10 +21,22 @@ func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
 		Warnings:     slices.Clone(r.Warnings),
 		ModelVersion: uint64(r.Version), Verb: r.Verb, Arguments: maps.Clone(r.Arguments),
 	}
+	fromTable(v, "curve", &v.Curve)
+	fromTable(v, "weights", &v.Weights)
 	for _, stage := range r.Stages {
 		v.Stages = append(v.Stages, stageView(r, stage, l, tasks))
 	}
 	return v
+}
+
+// fromTable moves an output that is a table of api.Table to a field of its own; what
+// is none stays.
+func fromTable[T any](v *apiv1.Run, name string, into *[]T) {
+	if json.Unmarshal([]byte(v.Outputs[name]), into) == nil {
+		delete(v.Outputs, name)
+	} else {
+		*into = nil
+	}
 }
 
 func stageView(r *state.Run, stage *state.Stage, l *liveness, tasks bool) *apiv1.Stage {

@@ -39,7 +39,7 @@ func runProfile(ctx context.Context, t *Task) error {
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))
 	t.Report.Counts["rows"] = manifest.Rows
 	if len(plan.Matched) > 0 {
-		t.Report.Outputs["features"] = strings.Join(plan.Matched, "\n")
+		t.Report.Outputs["features"] = shortened(strings.Join(plan.Matched, "\n"))
 		t.Report.Counts["features"] = int64(len(plan.Features))
 	}
 	for _, w := range manifest.Warnings {
@@ -49,6 +49,15 @@ func runProfile(ctx context.Context, t *Task) error {
 		t.Report.Counts["objects.passed_over"] = manifest.PassedOver
 	}
 	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events})
+}
+
+// shortened cuts a text for people to what an output of a run may have.
+func shortened(text string) string {
+	const most = 4000
+	if len(text) <= most {
+		return text
+	}
+	return text[:strings.LastIndexByte(text[:most], '\n')+1] + "…"
 }
 
 // maxEventSchemaBytes bounds the file of an Avro schema; those of wide tables

@@ -3,12 +3,14 @@ package worker
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/broadcast"
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -207,9 +209,22 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	}
 	return &apiv1.TaskReport{
 		Warnings: stillImproving(result),
-		Outputs:  map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash()},
-		Metrics:  map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
+		Outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash(),
+			"curve": api.Table(result.Curve), "weights": api.Table(shortWeights(encoded))},
+		Metrics: map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
 	}, nil
+}
+
+// shortWeights returns the weights of an artifact, with the beginnings of long values.
+func shortWeights(a *artifact.Artifact) []artifact.Weight {
+	const most = 80
+	weights := a.Weights()
+	for i := range weights {
+		if v := &weights[i].Value; len(*v) > most {
+			*v = strings.ToValidUTF8((*v)[:most], "") + "…"
+		}
+	}
+	return weights
 }
 
 // trainingInputs is what training reads, and what its checkpoints are made of.

@@ -23,12 +23,12 @@ import (
 func newModels(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List models, their versions and aliases; promote, roll back or export a version",
+		Short: "List models, their versions and aliases; show, promote, roll back or export a version",
 		Example: "  thalweg models\n" +
 			"  thalweg models promote flight-delays 2",
 		RunE: listModels(g),
 	}
-	cmd.AddCommand(newModelsList(g), newModelsPromote(g), newModelsRollback(g), newModelsExport(g))
+	cmd.AddCommand(newModelsList(g), newModelsShow(g), newModelsPromote(g), newModelsRollback(g), newModelsExport(g))
 	return cmd
 }
 
@@ -54,6 +54,73 @@ func listModels(g *globals) func(*cobra.Command, []string) error {
 			}
 		}}, err
 	})
+}
+
+func newModelsShow(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show MODEL [VERSION]",
+		Short: "Show a version, champion by default: its run, metrics, losses and strongest weights",
+		Example: "  thalweg models show flight-delays\n" +
+			"  thalweg models show flight-delays 2 -o json",
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			m, v, err := c.version(cmd.Context(), args[0], cmp.Or(argument(args, 1), thalweg.DefaultAlias))
+			if err != nil {
+				return answer{}, err
+			}
+			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: v.RunId})
+			if err != nil {
+				return answer{}, err
+			}
+			shown := modelShown{Model: m.Name, Version: message{v}, Aliases: aliasesOf(m, v.Version)}
+			for _, l := range res.Run.Curve {
+				shown.Curve = append(shown.Curve, message{l})
+			}
+			for _, weight := range res.Run.Weights {
+				shown.Weights = append(shown.Weights, message{weight})
+			}
+			return answer{value: shown, table: func(w io.Writer) {
+				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "SHA256")
+				row(w, m.Name, v.Version, strings.Join(shown.Aliases, ","), v.RunId, clock(v.RegisteredAtUnixMs), v.ModelSha256[:min(12, len(v.ModelSha256))])
+				for _, text := range v.Warnings {
+					fmt.Fprintln(w, "\nwarning: "+text)
+				}
+				row(w, "\nMETRIC", "VALUE")
+				for _, k := range slices.Sorted(maps.Keys(v.Metrics)) {
+					row(w, k, fmt.Sprintf("%.6g", v.Metrics[k]))
+				}
+				printCurve(w, res.Run)
+				printWeights(w, res.Run)
+			}}, nil
+		}),
+	}
+}
+
+// modelShown is a version in JSON: what the RPC says of it, and of its run what the
+// model is.
+type modelShown struct {
+	Model   string    `json:"model"`
+	Aliases []string  `json:"aliases"`
+	Version message   `json:"version"`
+	Curve   []message `json:"curve"`
+	Weights []message `json:"weights"`
+}
+
+// version finds a version by its number or an alias.
+func (c *cluster) version(ctx context.Context, model, text string) (*apiv1.Model, *apiv1.ModelVersion, error) {
+	m, err := findModel(ctx, c, model)
+	if err != nil {
+		return nil, nil, err
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		number = m.Aliases[text]
+	}
+	for _, v := range m.Versions {
+		if v.Version == number {
+			return m, v, nil
+		}
+	}
+	return nil, nil, noVersion(m, text, "a number or an alias of `thalweg models`")
 }
 
 // aliasesOf returns the names that point at a version.

@@ -47,6 +47,14 @@ func (g *globals) print(w io.Writer, value any, table func(w io.Writer)) error {
 	return usageError("--output", g.output, "table, json or yaml")
 }
 
+// message is a message of the RPC within a value that is none.
+type message struct{ proto.Message }
+
+// MarshalJSON implements json.Marshaler.
+func (m message) MarshalJSON() ([]byte, error) {
+	return protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m.Message)
+}
+
 func marshalJSON(value any) ([]byte, error) {
 	if m, ok := value.(proto.Message); ok {
 		data, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m)

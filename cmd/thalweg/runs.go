@@ -130,6 +130,7 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	if text := r.Outputs["trainer"]; text != "" {
 		fmt.Fprintln(w, "\nTRAINER\n"+strings.TrimSpace(text))
 	}
+	printCurve(w, r)
 	row(w, "\nCOUNT", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(r.Counts)) {
 		row(w, k, thousands(r.Counts[k]))

@@ -126,15 +126,10 @@ func (a *Artifact) SetParams(params []float32) {
 		if !ok {
 			continue
 		}
-		weights, values := v.Of(a.Params), f.Category.Counts
-		width := len(weights) / (len(values) + 1)
+		weights := v.Of(a.Params)
+		width := len(weights) / (len(f.Category.Values) + 1)
 		for k := range width {
-			var sum, rows float64
-			for i, n := range values {
-				sum += float64(float64(n) * float64(weights[(i+1)*width+k]))
-				rows += float64(n)
-			}
-			weights[k] = float32(sum / rows)
+			weights[k] = float32(meanWeight(f.Category, weights, width, k))
 		}
 	}
 }

@@ -92,6 +92,13 @@ func (*Scaled) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	return e, nil
 }
 
+// spread returns how far a standard deviation of the values, around their mean,
+// moves what becomes of them.
+func (e *scaled) spread(m Moments) float64 {
+	d := m.Deviation() / 2
+	return clip(e.value(m.Mean+d)) - clip(e.value(m.Mean-d))
+}
+
 // value is the loop's body without the cut.
 func (e *scaled) value(x float64) float64 {
 	if e.warp != nil {

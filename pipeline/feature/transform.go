@@ -121,6 +121,15 @@ func (t *Transform) Shape() kernel.Shape { return t.shape }
 // caller must not change it.
 func (t *Transform) Features() []Feature { return t.data.Features }
 
+// Spread returns how far a standard deviation of the feature at a place, a number,
+// moves its slot; 0 of another feature.
+func (t *Transform) Spread(feature int) float64 {
+	if e, ok := t.encodings[feature].(*scaled); ok {
+		return e.spread(t.data.Features[feature].Number.Statistics)
+	}
+	return 0
+}
+
 // Label returns what training knows of the output feature: the mean of a binary
 // label is the base rate.
 func (t *Transform) Label() Label { return t.data.Label }

@@ -127,6 +127,8 @@ type Checkpoint struct {
 type Result struct {
 	Checkpoint     // the last one; its Params are the model
 	BestEpoch  int // from 1, that Params come from
+	// Curve is what epochs lost: all of a short training, the last one of any.
+	Curve []Loss
 	// Stopped says why training ended: AllEpochsDone, "converged" or "no improvement of
 	// log_loss in 3 epochs".
 	Stopped string

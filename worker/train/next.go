@@ -83,7 +83,9 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 				return nil, false, err
 			}
 		}
-		t.judge(&s, at.Epoch, merged.Values())
+		values := merged.Values()
+		t.judge(&s, at.Epoch, values)
+		p.observe(t.lossOf(&s, at.Epoch, values), s.Stopped != "")
 		s.Candidate, s.Blended = nil, 0
 		due = s.Stopped != "" || (at.Epoch+1)%max(1, s.plan.schedule.CheckpointEvery) == 0
 	}

@@ -12,7 +12,7 @@ import (
 
 // formatVersion numbers the meaning of positions, snapshots and contributions.
 // It changes whenever the same job would give other bits.
-const formatVersion = 2
+const formatVersion = 3
 
 // state is where training stands between two exchanges: all that a worker needs
 // to go on. It is immutable; applying an exchange makes a new one.
@@ -40,6 +40,9 @@ type position struct {
 	Best    int                `json:"best"`
 	Stale   int                `json:"stale"`
 	Metrics map[string]float64 `json:"metrics"`
+	// Curve is the losses of epochs, of every Stride-th one in a long training.
+	Curve  []Loss `json:"curve"`
+	Stride int    `json:"stride"`
 	// Stopped says why training ended; empty while it goes on.
 	Stopped string `json:"stopped"`
 	Ledger  Ledger `json:"ledger"`
