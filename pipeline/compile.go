@@ -376,7 +376,7 @@ func (c *compiler) outputColumns() {
 		}
 		names[folded] = name
 	}
-	for _, added := range OutputColumns(c.plan.Label.Type) {
+	for _, added := range OutputColumns(c.plan.Label.Type, c.spec.SaysSplit()) {
 		switch name, taken := names[strings.ToLower(added.Name)]; {
 		case taken && name == added.Name:
 			c.found.add(path, leaveOut, "scored rows have a column %s of their own", name)
@@ -385,6 +385,23 @@ func (c *compiler) outputColumns() {
 		}
 	}
 	c.partition(names)
+	c.splitOfEvents(path + ".output_columns.split")
+}
+
+// splitOfEvents checks that an event can be told its split.
+func (c *compiler) splitOfEvents(path string) {
+	s := c.spec.Spec.Preprocessing.Split
+	method, ok := c.spec.catalog.splitMethod(s.Type)
+	if !ok || !c.spec.SaysSplit() {
+		return
+	}
+	if by, _ := method.SplitBy(); by == "" {
+		c.found.add(path, "write type: "+c.spec.catalog.splittingByColumn()+" in spec.preprocessing.split",
+			"a %s split goes by the place of a row in the training data, which an event does not have", s.Type)
+		return
+	}
+	c.servable(path, []string{s.Column})
+	c.reads(c.scoring, []string{s.Column})
 }
 
 // partitionName are the columns that rows can be partitioned by: directories
@@ -399,7 +416,7 @@ func (c *compiler) partition(names map[string]string) {
 		return
 	}
 	const path = "spec.scoring.sink.partition_by[0]"
-	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Type))}
+	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Type, false))}
 	_, column, ok := rows.Lookup(by[0])
 	switch {
 	case !ok:

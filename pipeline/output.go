@@ -26,9 +26,19 @@ var (
 	}
 )
 
+// splitColumn is the one that a spec asks for.
+var splitColumn = table.Column{Name: "_split", Type: table.String}
+
 // OutputColumns returns the columns that scoring adds after the user's, for a
-// label of the given type, "binary" or "number". A cleaned column of one of
-// these names could not be carried.
-func OutputColumns(label string) []table.Column {
-	return slices.Concat(answerColumns[label], originColumns)
+// label of the given type, "binary" or "number", with the split or without. A
+// cleaned column of one of these names could not be carried.
+func OutputColumns(label string, split bool) []table.Column {
+	out := slices.Concat(answerColumns[label], originColumns)
+	if split {
+		out = append(out, splitColumn)
+	}
+	return out
 }
+
+// SaysSplit reports whether scored rows say which split they would be in.
+func (s *Spec) SaysSplit() bool { return s.Spec.Scoring != nil && s.Spec.Scoring.OutputColumns.Split }

@@ -294,6 +294,11 @@ type CarriedColumns struct {
 	Include Patterns `yaml:"include" json:"include,omitempty" default:"[\"*\"]"`
 	// Exclude are those of them that rows do not have.
 	Exclude Patterns `yaml:"exclude,omitempty" json:"exclude,omitempty"`
+	// Split adds a column _split, which says where the rule of preprocessing.split
+	// that the version was trained by puts the row: train, validation or test. Events
+	// of a time that training knew can be told apart so. A random split goes by the
+	// place of a row in the training data, which an event does not have.
+	Split bool `yaml:"split,omitempty" json:"split,omitempty"`
 }
 
 // DeadLetter says what becomes of events that cannot be scored, besides the

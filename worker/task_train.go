@@ -245,6 +245,9 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 		return nil, err
 	}
 	m.EventSchema = rows.events
+	if rows.plan.Spec.SaysSplit() {
+		m.Cuts = &rows.cuts
+	}
 	in := &trainingInputs{shardRows: rows, model: *m}
 	in.job = train.Job{
 		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),

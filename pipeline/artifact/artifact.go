@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -40,6 +41,8 @@ type Artifact struct {
 	// EventSchema is the Avro schema of events, where the spec names a file that it
 	// was read from; else empty.
 	EventSchema string
+	// Cuts are the split's where the spec wants scored rows to say it; else nil.
+	Cuts *split.Cuts
 	// Schemas is the registry that knows the schemas of events, where the spec
 	// names one. Whoever loads an artifact to score events sets it; it is no part
 	// of the artifact.

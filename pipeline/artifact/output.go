@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -32,7 +33,7 @@ type Origin struct {
 // checkColumns reports a cleaned column whose name a column of the output has:
 // scored rows could not carry both.
 func checkColumns(cleaned table.Schema, label string) error {
-	for _, c := range pipeline.OutputColumns(label) {
+	for _, c := range pipeline.OutputColumns(label, true) {
 		if _, _, taken := cleaned.Lookup(c.Name); taken {
 			return &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err:  fmt.Errorf("scoring writes a column of that name"),
@@ -50,7 +51,7 @@ func (a *Artifact) carried(cleaned table.Schema) table.Schema {
 // OutputSchema returns the columns of a scored row: the cleaned ones that the spec
 // wants there, then those that scoring adds.
 func (s *Scorer) OutputSchema() table.Schema {
-	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.artifact.plan.Label.Type))}
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.artifact.plan.Label.Type, s.artifact.Cuts != nil))}
 }
 
 // Output returns a batch of OutputSchema: what Score returned, and where it
@@ -91,7 +92,32 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		s.integer(table.Int64, int64(from.Generation), n),
 		s.integer(table.Timestamp, from.ScoredAt, n),
 		s.text(from.Replay, n))
+	if s.artifact.Cuts != nil {
+		splits, err := s.splits(cleaned)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, splits)
+	}
 	return array.NewRecord(s.output, columns, int64(n)), nil
+}
+
+// splits returns the split that each row would be in.
+func (s *Scorer) splits(cleaned arrow.Record) (arrow.Array, error) {
+	parts, err := s.artifact.Cuts.Assign(cleaned, 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	b := array.NewStringBuilder(s.mem)
+	defer b.Release()
+	b.AppendValues(split.Names[:], nil)
+	names := b.NewArray()
+	defer names.Release()
+	buf, indices := table.Alloc(s.mem, len(parts), arrow.Int32Traits)
+	for i, p := range parts {
+		indices[i] = int32(p)
+	}
+	return table.NewText(s.mem, len(parts), buf, table.Mask{}, names), nil
 }
 
 // decisions returns the answer for each probability.

@@ -2,7 +2,9 @@ package artifact
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -24,11 +27,15 @@ const (
 	PartProvenance = "provenance.json"   // what the model came from
 	PartDataset    = "dataset.json"      // the manifest of the training data; may be absent
 	PartEvents     = "events.avsc"       // the schema of events, where the spec names its file
+	PartSplit      = "split.json"        // the split's cut points, where scored rows say their split
 )
 
 // maxDocumentBytes bounds the spec, the schema, the provenance and what steps
 // have learnt. Ten thousand columns fit.
 const maxDocumentBytes = pipeline.MaxLearntBytes
+
+// errMissing is of a part that is not there.
+var errMissing = errors.New("is missing")
 
 // format names the meaning of the parts, in the metadata of PartModel.
 const format = "thalweg/1"
@@ -69,6 +76,13 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 		}
 		parts[PartDataset] = a.Dataset
 	}
+	if a.Spec.SaysSplit() {
+		cuts, err := json.Marshal(a.Cuts)
+		if err != nil || a.Cuts == nil {
+			return nil, fail(PartSplit, cmp.Or(err, errMissing))
+		}
+		parts[PartSplit] = cuts
+	}
 	if err := a.checkEvents(); err != nil {
 		return nil, fail(PartEvents, err)
 	}
@@ -99,12 +113,13 @@ func Decode(catalog pipeline.Catalog, parts map[string][]byte) (*Artifact, error
 		{PartTransform, a.decodeTransform},
 		{PartModel, a.decodeModel},
 		{PartProvenance, a.decodeProvenance},
+		{PartSplit, a.decodeSplit},
 	} {
 		data, ok := parts[step.part]
-		if step.part == PartSteps && !a.Spec.Learns() {
+		if step.part == PartSteps && !a.Spec.Learns() || step.part == PartSplit && !a.Spec.SaysSplit() {
 			continue
 		}
-		err := fmt.Errorf("is missing")
+		err := errMissing
 		if ok {
 			err = step.decode(data)
 		}
@@ -199,6 +214,17 @@ func (a *Artifact) decodeModel(data []byte) (err error) {
 	return a.check()
 }
 
+func (a *Artifact) decodeSplit(data []byte) error {
+	a.Cuts = new(split.Cuts)
+	if err := strict(data, a.Cuts); err != nil {
+		return err
+	}
+	if s := a.Spec.Spec.Preprocessing.Split; a.Cuts.Type != s.Type || a.Cuts.Column != s.Column {
+		return fmt.Errorf("is of a %s split by %q, the spec's is %s by %q", a.Cuts.Type, a.Cuts.Column, s.Type, s.Column)
+	}
+	return nil
+}
+
 func (a *Artifact) decodeProvenance(data []byte) error {
 	if err := strict(data, &a.Provenance); err != nil {
 		return err
@@ -231,7 +257,7 @@ func (a *Artifact) checkEvents() error {
 	case a.Spec.SchemaFile() == "":
 		return nil
 	case a.EventSchema == "":
-		return fmt.Errorf("is missing")
+		return errMissing
 	}
 	_, err := a.NewDecoder(event.Config{})
 	return err

@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
@@ -341,5 +342,52 @@ func TestAColumnOfOursMayBeLeftOut(t *testing.T) {
 	}
 	if err := compiled(strings.Replace(text, "    source: events", "    source: events\n    output_columns: {exclude: [Prob*]}", 1)); err != nil {
 		t.Error(err)
+	}
+}
+
+// A scored row says which split the rule of its version's training puts it in: the
+// same for an event as for a row of the data.
+func TestScoredRowsSayTheirSplit(t *testing.T) {
+	text := strings.NewReplacer("{type: random, probabilities: [0.7, 0.15, 0.15]}", "{type: datetime, column: date}",
+		"    source: events", "    source: events\n    output_columns: {include: [], split: true}").Replace(document)
+	a := trainedBy(t, text, binary)
+	if _, err := a.Encode(nil); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), PartSplit) {
+		t.Errorf("an artifact without cut points: %v", err)
+	}
+	a.Cuts = &split.Cuts{Type: "datetime", Column: "date", Times: [2]int64{100, 200}}
+	parts := encode(t, a)
+	b, err := Decode(catalog.All(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0)
+	for _, at := range []any{int64(99), int64(100), int64(199), int64(200), nil, int64(-5)} {
+		rec = tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, append(tabletest.Rows(rec), []any{at, nil, int64(4), 0.5, "a1"})...)
+	}
+	assigned, err := a.Cuts.Assign(rec, 7, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := score(t, b, pipeline.InScoring, rec)
+	var got, want []any
+	for i, row := range rows {
+		got, want = append(got, row[len(row)-1]), append(want, split.Names[assigned[i]])
+	}
+	check(t, "splits", got, want)
+	check(t, "splits", got, []any{"train", "validation", "validation", "test", "train", "train"})
+	s, err := b.NewScorer(pipeline.InScoring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := s.OutputSchema().Columns[len(rows[0])-1].Name; last != "_split" {
+		t.Errorf("the last column is %s", last)
+	}
+	for damage, data := range map[string][]byte{"missing": nil, "another's": []byte(`{"type":"random","seed":1,"bounds":[0.7,0.85],"times":[0,0]}`)} {
+		if parts[PartSplit] = data; data == nil {
+			delete(parts, PartSplit)
+		}
+		if _, err := Decode(catalog.All(), parts); !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), PartSplit) {
+			t.Errorf("%s: %v", damage, err)
+		}
 	}
 }
