@@ -3,6 +3,9 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
@@ -58,8 +61,17 @@ func reduceClean(ctx context.Context, t *Task) error {
 	return t.Save(ctx, "split", cuts)
 }
 
-// count reports what the cleaning steps did. Where steps learn, the fit stage
-// reports it again, of all steps.
+// reasons lists why rows were dropped.
+func reasons(total *pipeline.Report) (text string) {
+	for _, reason := range slices.Sorted(maps.Keys(total.Dropped)) {
+		text += fmt.Sprintf("; dropped %d: %s", total.Dropped[reason], reason)
+	}
+	return text
+}
+
+// count reports what the cleaning steps did. The fit stage reports it again, of steps
+// that learn too, with the rows that cleaning left and that cannot be used: rows_in is
+// the sum of what was dropped and of what the splits have.
 func (t *Task) count(total *pipeline.Report) {
 	t.Report.Counts["rows_in"], t.Report.Counts["rows_clean"] = total.RowsIn, total.RowsOut
 	for reason, n := range total.Dropped {

@@ -13,7 +13,7 @@ import (
 )
 
 // fitPartial is what the fit stage learns from one shard: statistics of its
-// training rows, and how many cleaned rows fell to each split.
+// training rows, and how many rows that can be used fell to each split.
 type fitPartial struct {
 	Statistics json.RawMessage    `json:"statistics"`
 	Rows       [split.Count]int64 `json:"rows"`
@@ -24,7 +24,7 @@ type fitPartial struct {
 type fitted struct {
 	Transform json.RawMessage `json:"transform"`
 	Hash      string          `json:"hash"`
-	// Rows[s] are the cleaned rows of shard s by split.
+	// Rows[s] are the rows of shard s by split, without those that are not used.
 	Rows [][split.Count]int64 `json:"rows"`
 }
 
@@ -41,8 +41,14 @@ func mapFit(ctx context.Context, t *Task) error {
 			if parts, err = d.cuts.Assign(batch, shard, parts); err != nil {
 				return out, err
 			}
-			for _, p := range parts {
-				out.Rows[p]++
+			usable, err := feature.Usable(d.plan, batch, &out.Report)
+			if err != nil {
+				return out, err
+			}
+			for i, p := range parts {
+				if usable.Has(i) {
+					out.Rows[p]++
+				}
 			}
 			if err := fitter.Observe(batch, parts); err != nil {
 				return out, err
@@ -71,15 +77,13 @@ func reduceFit(ctx context.Context, t *Task) error {
 			total[s] += n
 		}
 	}
-	if d.plan.Learnt != nil {
-		t.count(&report)
-	}
+	t.count(&report)
 	for s, name := range split.Names {
 		t.Report.Counts["rows."+name] = total[s]
 	}
 	if total[split.Train] == 0 {
 		return &thalweg.Error{Op: "fit transform", Kind: thalweg.Invalid, Subject: t.Lease.Pipeline,
-			Hint: "no row is left to train on: look at the filters and the split"}
+			Hint: "no row is left to train on: look at the filters, the split and the label" + reasons(&report)}
 	}
 	transform, err := feature.Finish(d.plan, statistics)
 	if err != nil {

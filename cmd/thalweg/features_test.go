@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -128,5 +130,107 @@ spec:
 	}
 	if _, err := command(t, c, "models", "show", "sums", "champio"); err == nil || !strings.Contains(err.Error(), "did you mean champion?") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Every row that was read is in a split or dropped for one stated reason, by validate
+// and by a run; rows.train are those that were learned from.
+func TestRowsAreCountedByReason(t *testing.T) {
+	fields := []arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}, {Name: "y", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
+		{Name: "need", Type: arrow.PrimitiveTypes.Float64, Nullable: true}, {Name: "city", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "at", Type: arrow.FixedWidthTypes.Timestamp_us, Nullable: true}}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
+	random := rand.New(rand.NewPCG(1, 1))
+	odd := []func(y, need *float64, city, at *bool){
+		func(y, _ *float64, _, _ *bool) { *y = math.MaxFloat64 }, // null
+		func(y, _ *float64, _, _ *bool) { *y = math.NaN() },
+		func(y, _ *float64, _, _ *bool) { *y = math.Inf(-1) },
+		func(y, _ *float64, _, _ *bool) { *y = 1e300 },
+		func(_, need *float64, _, _ *bool) { *need = math.NaN() },
+		func(_, need *float64, _, _ *bool) { *need = math.MaxFloat64 }, // null
+		func(_, _ *float64, city, _ *bool) { *city = false },
+		func(y, need *float64, city, _ *bool) { *y, *need, *city = 1e300, math.NaN(), false }, // one reason
+		func(_, _ *float64, _, at *bool) { *at = false },
+	}
+	const rows = 2000
+	for i := range int64(rows) {
+		y, need, city, at := random.NormFloat64(), random.NormFloat64(), true, true
+		if k := int(i % 50); k < len(odd) {
+			odd[k](&y, &need, &city, &at)
+		}
+		b.Field(0).(*array.Int64Builder).Append(i)
+		for k, v := range []float64{y, need} {
+			if v == math.MaxFloat64 {
+				b.Field(k + 1).AppendNull()
+			} else {
+				b.Field(k + 1).(*array.Float64Builder).Append(v)
+			}
+		}
+		if city {
+			b.Field(3).(*array.StringBuilder).Append("Oslo")
+		} else {
+			b.Field(3).AppendNull()
+		}
+		if at {
+			b.Field(4).(*array.TimestampBuilder).Append(arrow.Timestamp(i * 1e6))
+		} else {
+			b.Field(4).AppendNull()
+		}
+	}
+	data, dir := parquetOf(t, b), t.TempDir()
+	c, _ := startDev(t, t.TempDir())
+	upload(t, c, data)
+	put(t, dir+"/rows.parquet", string(data))
+	put(t, dir+"/spec.yaml", `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: rows}
+spec:
+  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+  input_features:
+    - {name: need, type: number, missing_value_strategy: drop_row}
+    - {name: city, type: category, missing_value_strategy: drop_row}
+    - {name: id, type: number}
+  output_features: [{name: y, type: number}]
+  preprocessing:
+    clean: [{filter: {expression: "id % 50 != 20"}}]
+    split: {type: datetime, column: at}
+`)
+	reasons := map[string]int64{"1 filter: id % 50 != 20": 40, "feature need is missing": 120, "feature city is missing": 40,
+		"the label is null": 40, "the label is not finite": 80, "the label is beyond float32": 40}
+	text, err := command(t, c, "validate", dir+"/spec.yaml", "--data", dir+"/rows.parquet")
+	for reason, n := range reasons {
+		if want := fmt.Sprintf("dropped: %d, %s\n", n, reason); err != nil || !strings.Contains(text, want) {
+			t.Errorf("%v: no %q in\n%s", err, want, text)
+		}
+	}
+	if want := "rows: 2000 read, 1640 to learn from and to judge by\n"; !strings.Contains(text, want) {
+		t.Errorf("no %q in\n%s", want, text)
+	}
+	if text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait"); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	res, err := client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "rows-1-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, metrics := res.Run.Counts, res.Run.Metrics
+	sum := counts["rows.train"] + counts["rows.validation"] + counts["rows.test"]
+	for name, n := range counts {
+		if reason, ok := strings.CutPrefix(name, "dropped: "); ok {
+			if sum += n; reasons[reason] != n {
+				t.Errorf("%s: %d, want %d", name, n, reasons[reason])
+			}
+		}
+	}
+	if counts["rows_in"] != rows || sum != rows || metrics["validation.rows"] != float64(counts["rows.validation"]) || metrics["test.rows"] != float64(counts["rows.test"]) {
+		t.Errorf("of %d rows %d are counted: %v, metrics %v", rows, sum, counts, metrics)
+	}
+	if _, err := command(t, c, "models", "export", "rows", "1", "--dir", dir); err != nil {
+		t.Fatal(err)
+	}
+	provenance, err := os.ReadFile(dir + "/provenance.json")
+	if want := fmt.Sprintf(`"rows":{"train":%d}`, counts["rows.train"]); err != nil || !strings.Contains(string(provenance), want) {
+		t.Errorf("no %s in %s: %v", want, provenance, err)
 	}
 }

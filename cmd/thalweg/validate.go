@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/spf13/cobra"
@@ -33,7 +35,7 @@ func newValidate(g *globals) *cobra.Command {
 				return err
 			}
 			var spec *pipeline.Spec
-			checked, matched := "fields", []string(nil)
+			checked, notes := "fields", []string(nil)
 			if data == "" {
 				if spec, err = pipeline.Parse(catalog.All(), args[0], text); err != nil {
 					return err
@@ -47,10 +49,20 @@ func newValidate(g *globals) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := local.checkLabels(cmd.Context(), plan); err != nil {
+				rows, err := local.checkRows(cmd.Context(), plan)
+				if err != nil {
 					return err
 				}
-				spec, checked, matched = plan.Spec, "fields, columns and types", plan.Matched
+				spec, checked = plan.Spec, "fields, columns and types"
+				for _, text := range plan.Matched {
+					notes = append(notes, "features "+text)
+				}
+				if !spec.Learns() { // else the steps that learn have their say too
+					notes = append(notes, fmt.Sprintf("rows: %d read, %d to learn from and to judge by", rows.RowsIn, rows.RowsOut))
+					for _, reason := range slices.Sorted(maps.Keys(rows.Dropped)) {
+						notes = append(notes, fmt.Sprintf("dropped: %d, %s", rows.Dropped[reason], reason))
+					}
+				}
 				if eventSchema != "" {
 					if err := checkEventSchema(plan, eventSchema); err != nil {
 						return err
@@ -59,8 +71,8 @@ func newValidate(g *globals) *cobra.Command {
 				}
 			}
 			result := map[string]any{"pipeline": spec.Metadata.Name, "valid": true, "checked": checked}
-			if matched != nil {
-				result["features"] = matched
+			if notes != nil {
+				result["notes"] = notes
 			}
 			unread := spec.SchemaFile()
 			if unread != "" && eventSchema == "" {
@@ -68,8 +80,8 @@ func newValidate(g *globals) *cobra.Command {
 			}
 			return g.print(cmd.OutOrStdout(), result, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: valid (%s)\n", args[0], checked)
-				for _, text := range matched {
-					fmt.Fprintln(w, "features "+text)
+				for _, text := range notes {
+					fmt.Fprintln(w, text)
 				}
 				if result["not_read"] != nil {
 					fmt.Fprintf(w, "not read: %s, whose fields the first stage of a run checks; --data and --event-schema check a local copy now\n", unread)
@@ -82,18 +94,24 @@ func newValidate(g *globals) *cobra.Command {
 	return cmd
 }
 
-// checkLabels reports the first row whose label the plan cannot learn from.
-func (d *localDataset) checkLabels(ctx context.Context, plan *pipeline.Plan) error {
-	rows := *d
+// checkRows reports the first row whose label the plan cannot learn from, and
+// otherwise counts the rows that can be used and those that cannot.
+func (d *localDataset) checkRows(ctx context.Context, plan *pipeline.Plan) (*pipeline.Report, error) {
+	rows, rep := *d, new(pipeline.Report)
 	rows.schema = plan.Input
 	chain := clean.BeforeLearning(plan)
-	return rows.each(ctx, func(batch arrow.Record) error {
-		cleaned, err := chain.Apply(ctx, batch, new(pipeline.Report))
+	return rep, rows.each(ctx, func(batch arrow.Record) error {
+		cleaned, err := chain.Apply(ctx, batch, rep)
 		if err != nil {
 			return err
 		}
 		defer cleaned.Release()
-		return feature.CheckLabels(plan, cleaned)
+		use, err := feature.Usable(plan, cleaned, rep)
+		if err == nil {
+			rep.RowsOut -= cleaned.NumRows() - int64(use.Count())
+			err = feature.CheckLabels(plan, cleaned)
+		}
+		return err
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -81,14 +82,27 @@ func resizeAll[T any](s [][]T, n, rows int) [][]T {
 // are counted and named in rep (which may be nil). The result is the batch
 // itself, retained, where all rows stay; the caller releases it.
 func (t *Transform) Keep(batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
-	keep := table.Mask{}
-	for i, f := range t.plan.Features {
+	keep, err := complete(t.plan, batch, rep)
+	if err != nil {
+		return nil, err
+	}
+	if keep.Words == nil {
+		batch.Retain()
+		return batch, nil
+	}
+	return table.Select(t.mem, batch, keep)
+}
+
+// complete marks the rows of a cleaned batch that Keep keeps: the mask has no words
+// where no feature drops rows.
+func complete(plan *pipeline.Plan, batch arrow.Record, rep *pipeline.Report) (keep table.Mask, err error) {
+	for _, f := range plan.Features {
 		if strategy(f) != dropRow {
 			continue
 		}
-		values, err := t.sources[i].read(batch)
+		values, err := sourceOf(f).read(batch)
 		if err != nil {
-			return nil, err
+			return keep, err
 		}
 		missing := missingIn(f.Type, values)
 		values.Release()
@@ -102,9 +116,44 @@ func (t *Transform) Keep(batch arrow.Record, rep *pipeline.Report) (arrow.Record
 			rep.DropRows(table.RowNumbers(nil, batch, missing), "features", "feature "+f.Name+" is missing")
 		}
 	}
-	if keep.Words == nil {
-		batch.Retain()
-		return batch, nil
+	return keep, nil
+}
+
+// Usable marks the rows of a cleaned batch that a plan can learn from or judge a
+// model by, whatever their split: their features are complete, and they have a label.
+// The others are counted in rep, each by the first reason.
+func Usable(plan *pipeline.Plan, batch arrow.Record, rep *pipeline.Report) (table.Mask, error) {
+	use, err := complete(plan, batch, rep)
+	if err != nil {
+		return use, err
 	}
-	return table.Select(t.mem, batch, keep)
+	if use.Words == nil {
+		use = table.NewMask(int(batch.NumRows())).Not()
+	}
+	labels, err := sourceOfLabel(plan.Label).read(batch)
+	if err != nil {
+		return use, err
+	}
+	defer labels.Release()
+	numbers, _ := labels.(*array.Float64)
+	for _, reason := range []struct {
+		what string
+		has  func(i int) bool
+	}{
+		{"the label is null", labels.IsNull},
+		{"the label is not finite", func(i int) bool { return numbers != nil && !finite(numbers.Value(i)) }},
+		{"the label is beyond float32", func(i int) bool { return numbers != nil && !finite(float64(float32(numbers.Value(i)))) }},
+	} {
+		lost := table.NewMask(use.Rows)
+		for i := range use.Rows {
+			if use.Has(i) && reason.has(i) {
+				lost.Set(i)
+			}
+		}
+		if n := lost.Count(); n > 0 {
+			use.And(lost.Not())
+			rep.DropRows(table.RowNumbers(nil, batch, lost), "label", reason.what)
+		}
+	}
+	return use, nil
 }
