@@ -244,7 +244,9 @@ func TestARunThatBecomesARecordKeepsItsPlaceInTheList(t *testing.T) {
 // A run that has ended cannot be canceled, in the state or as a record.
 func TestARecordOfARunThatEndedIsNotCanceled(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1, nil)
+	// Nobody polls for the leases that the test grants: they must not end by
+	// themselves, and a task whose leases ended often is not granted again.
+	c := newCluster(t, 1, func(cfg *Config) { cfg.LeaseTTL = time.Hour })
 	client := c.client()
 	id := c.apply(client, "flights", 1).RunId
 	leader := c.nodes[c.leader()]
@@ -257,20 +259,18 @@ func TestARecordOfARunThatEndedIsNotCanceled(t *testing.T) {
 			id = started.RunId
 		}
 		task := thalweg.TaskID(id + "/profile.reduce")
+		if _, err := leader.propose(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Lease{{Task: task}}}, ""); err != nil {
+			t.Fatal(err)
+		}
 		report := &state.ReportTask{Task: task, Failure: &state.ReportFailure{Error: "x", Permanent: true}}
-		for fenced := true; fenced; { // as its worker never polls, its lease may end before it reports
-			if _, err := leader.propose(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Lease{{Task: task}}}, ""); err != nil {
-				t.Fatal(err)
-			}
-			leader.replica.view(func(s *state.State) { report.Token = s.Task(task).Token })
-			answer, err := leader.propose(report, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			fenced = answer.Fenced
+		leader.replica.view(func(s *state.State) { report.Token = s.Task(task).Token })
+		if answer, err := leader.propose(report, ""); err != nil || answer.Fenced {
+			t.Fatalf("report of %s: fenced %v, %v", task, answer.Fenced, err)
 		}
 	}
-	c.eventually("the surplus is moved", func() bool { return c.inState() == state.MaxRuns })
+	if err := leader.moveSurplus(c.ctx()); err != nil || c.inState() != state.MaxRuns {
+		t.Fatalf("%d runs are left in the state: %v", c.inState(), err)
+	}
 	for _, id := range []string{"flights-1-1", id} { // a record, and one in the state
 		_, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id})
 		wantKind(t, "cancel "+id, err, thalweg.Conflict)
