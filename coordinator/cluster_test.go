@@ -214,8 +214,8 @@ spec:
   trainer: {seed: %d, distributed: {replicas: 2}}
   scoring:
     source: events
-    sink: {s3: {path: "s3://lake/scored/flights/"}, format: {type: parquet}}
-`, name, seed)
+    sink: {s3: {path: "s3://lake/scored/%s/"}, format: {type: parquet}}
+`, name, seed, name)
 }
 
 // specStages plans a run of a spec as workers do.

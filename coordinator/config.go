@@ -43,6 +43,10 @@ type Config struct {
 	// runs-ended/. Required; it may fail, and is tried again.
 	Records func(ctx context.Context) (storage.Bucket, error)
 
+	// StateBucket is the name of the bucket with checkpoints, results of runs and
+	// records, over the default connection: no sink lies there. Default: not known.
+	StateBucket string
+
 	// APIListen and RaftListen are the addresses to listen on, default those of
 	// the node's own peer entry.
 	APIListen, RaftListen string

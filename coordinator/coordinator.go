@@ -42,6 +42,7 @@ type Coordinator struct {
 	lead     atomic.Pointer[leadership]
 	parked   atomic.Int64
 	reading  chan struct{} // has an element while a spec is read
+	claims   claims
 	stopping chan struct{}
 	serving  chan struct{}
 }
@@ -54,7 +55,7 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	c := &Coordinator{
 		cfg: cfg.withDefaults(), log: log.With(keyNode, cfg.ID),
 		changes: new(broadcast.Notifier), stopping: make(chan struct{}), serving: make(chan struct{}),
-		reading: make(chan struct{}, 1),
+		reading: make(chan struct{}, 1), claims: claims{turn: make(chan struct{}, 1), of: make(map[thalweg.PipelineName]claimed)},
 	}
 	c.replica = newReplica(c.changes)
 	c.metrics = newMetrics(c)

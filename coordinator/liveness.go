@@ -12,6 +12,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
 // Bounds of what a leader remembers of workers.
@@ -45,6 +46,8 @@ type worker struct {
 	// newer did is a second process under the same name.
 	retired  []string
 	refusals map[string]string // model versions that it could not load, and why
+	// connections are those that it has.
+	connections []*apiv1.Connection
 }
 
 func newLiveness(ttl time.Duration) *liveness {
@@ -85,7 +88,7 @@ func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, ref
 		others = true
 	}
 	others = others || w.Slots != int(req.Slots)
-	w.Address, w.Slots, w.LastSeen = req.ExchangeAddress, int(req.Slots), now
+	w.Address, w.Slots, w.LastSeen, w.connections = req.ExchangeAddress, int(req.Slots), now, req.Connections
 	for _, p := range req.Progress {
 		l.mu.progress[thalweg.TaskID(p.TaskId)] = p
 	}
@@ -156,6 +159,26 @@ func (l *liveness) streamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv
 		p = nil
 	}
 	return p, strings.Join(texts, "; ")
+}
+
+// connections returns those of the workers that are alive: none if there is none, or
+// one does not tell.
+func (l *liveness) connections(now time.Time) (known pipeline.Connections) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range sortedKeys(l.mu.workers) {
+		w := l.mu.workers[id]
+		if now.Sub(w.LastSeen) > l.ttl {
+			continue
+		}
+		if len(w.connections) == 0 {
+			return nil
+		}
+		for _, c := range w.connections {
+			known = append(known, pipeline.Connection{Kind: c.Kind, Name: c.Name, Addresses: c.Addresses})
+		}
+	}
+	return known
 }
 
 // forget drops what concerns tasks that are no more and workers that are long

@@ -13,9 +13,20 @@ import (
 // Apply accepts a spec: a changed one becomes the next generation, and starts a
 // run where it changes what versions are trained from.
 func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
-	cmd, err := s.c.parseSpec(ctx, req.File, req.Spec)
+	cmd, spec, err := s.c.parseSpec(ctx, req.File, req.Spec)
 	if err != nil {
 		return nil, err
+	}
+	done, err := s.c.claims.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if err := s.c.checkPlaces(ctx, spec); err != nil {
+		return nil, &thalweg.Error{Op: "apply spec", Kind: thalweg.KindOf(err), Err: err}
+	}
+	if req.DryRun {
+		return &apiv1.ApplyResponse{Pipeline: string(cmd.Pipeline)}, nil
 	}
 	answer, err := s.c.propose(cmd, req.RequestId)
 	if err != nil {
@@ -32,20 +43,20 @@ func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.Ap
 // parseSpec reads a user's spec and returns the command that accepts it: the
 // spec rendered with every default, and what the state needs of it. Errors are
 // Invalid and list everything that is wrong.
-func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.ApplySpec, error) {
+func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.ApplySpec, *pipeline.Spec, error) {
 	refused := func(kind thalweg.Kind, err error) error {
 		return &thalweg.Error{Op: "apply spec", Kind: kind, Err: err} // diagnostics name the file
 	}
 	if len(text) > state.MaxSpecBytes {
-		return nil, refused(thalweg.Exhausted, fmt.Errorf("%s: %d bytes, at most %d", file, len(text), state.MaxSpecBytes))
+		return nil, nil, refused(thalweg.Exhausted, fmt.Errorf("%s: %d bytes, at most %d", file, len(text), state.MaxSpecBytes))
 	}
 	spec, err := c.readSpec(ctx, file, text)
 	if err != nil {
-		return nil, refused(thalweg.KindOf(err), err)
+		return nil, nil, refused(thalweg.KindOf(err), err)
 	}
 	rendered, err := pipeline.Render(spec)
 	if err != nil {
-		return nil, refused(thalweg.KindOf(err), err)
+		return nil, nil, refused(thalweg.KindOf(err), err)
 	}
 	cmd := &state.ApplySpec{
 		Pipeline: thalweg.PipelineName(spec.Metadata.Name),
@@ -57,12 +68,12 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 		Training: pipeline.TrainingHash(spec),
 	}
 	if cmd.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
-		return nil, refused(thalweg.KindOf(err), err)
+		return nil, nil, refused(thalweg.KindOf(err), err)
 	}
 	if events := spec.Spec.Sources.Events.Reading(); spec.Spec.Scoring != nil && events != nil {
 		cmd.Topic = events.Topic
 	}
-	return cmd, nil
+	return cmd, spec, nil
 }
 
 // readSpec parses a spec. One is read at a time, so that callers take no more than

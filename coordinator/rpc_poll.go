@@ -25,6 +25,7 @@ const (
 	maxSlots         = 1024
 	maxPollItems     = 4096 // progress, reports, streams
 	maxRefusals      = 64
+	maxConnections   = 1024 // and as many addresses
 	maxOutputs       = 64
 	maxOutputBytes   = api.MaxOutputBytes
 	maxPartialBytes  = 320  // of one reference: state.MaxHeldPartials of them fit into an answer
@@ -247,6 +248,13 @@ func checkPoll(msg *apiv1.PollRequest) error {
 		return invalid(fmt.Sprintf("%d slots", msg.Slots), fmt.Sprintf("at most %d", maxSlots))
 	case len(msg.Progress) > maxPollItems || len(msg.Reports) > maxPollItems || len(msg.Streams) > maxPollItems || len(msg.Refusals) > maxRefusals:
 		return invalid("progress, reports, streams or refusals", fmt.Sprintf("at most %d of each, %d refusals", maxPollItems, maxRefusals))
+	}
+	addresses := 0
+	for _, c := range msg.Connections {
+		addresses += max(len(c.Addresses), 1)
+	}
+	if addresses > maxConnections {
+		return invalid(fmt.Sprintf("%d addresses of connections", addresses), fmt.Sprintf("at most %d", maxConnections))
 	}
 	for _, p := range msg.Streams {
 		if len(p.Tripped) > state.MaxTextBytes {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -61,14 +62,23 @@ func (p Place) location(s3 *S3Location, stream Choice) {
 
 // S3Path checks an s3:// path.
 func (p Place) S3Path(path, value string) {
-	_, key, err := SplitS3Path(value)
-	switch {
-	case err != nil:
-		p.Problem(path, "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens", "%q is not s3://bucket/key", value)
-	case strings.Contains(key, "//") || strings.HasPrefix(key, "/") || slices.Contains(strings.Split(key, "/"), ".."):
-		p.Problem(path, "", "%q has an empty part, or one of two dots", value)
+	if fault, hint := S3PathFault(value); fault != "" {
+		p.Problem(path, hint, "%q %s", value, fault)
 	}
 }
+
+// topic refuses the names that Kafka does, beyond the pattern of names.
+func (p Place) topic(name string) {
+	if name == "." || name == ".." {
+		p.Problem("topic", "name another", "no topic has the name %q", name)
+	}
+}
+
+// Check implements Checker.
+func (o *StreamOptions) Check(at Place) { at.topic(o.Topic) }
+
+// Check implements Checker.
+func (t *DeadLetterTopic) Check(at Place) { at.topic(t.Topic) }
 
 // Check implements Checker.
 func (s *SchemaSpec) Check(at Place) {
@@ -266,6 +276,10 @@ func (r *Regularization) Check(at Place) {
 // is committed, of which a second file's worth may be waiting, or merged rows.
 const maxFileBytes = 512 << 20
 
+// maxSinkBytes bounds the path of a sink: keys have up to 1,024 bytes, and what the
+// log makes of a long topic below it has 503.
+const maxSinkBytes = 512
+
 // Check implements Checker.
 func (s *Sink) Check(at Place) {
 	if s.S3 == nil {
@@ -276,6 +290,8 @@ func (s *Sink) Check(at Place) {
 			at.Problem("s3.path", "write "+p+"/", "the path of a sink is a prefix and ends in /")
 		} else if strings.Contains(p, "*") {
 			at.Problem("s3.path", "", "a sink cannot have a *")
+		} else if len(p) > maxSinkBytes {
+			at.Problem("s3.path", fmt.Sprintf("at most %d", maxSinkBytes), "the path has %d bytes, and keys below it would be too long", len(p))
 		}
 	}
 	if s.Rolling.ByteSize > maxFileBytes {
@@ -312,15 +328,16 @@ func (b *Body) Check(at Place) {
 			at.Problem("trainer.validation_metric", oneOf(allowed), "a %s output has no %s", kind, b.Trainer.ValidationMetric)
 		}
 	}
-	s, e := b.Scoring, b.Sources.Events
-	switch {
-	case s == nil:
-	case e == nil:
-		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", s.Source)
-	case s.DeadLetter.Delivery() != nil:
-		d, kind := s.DeadLetter.Delivery(), s.DeadLetter.Topic.Name
-		if e.Stream.Name == kind && e.Reading().Topic == d.Topic && e.Connection == d.Connection {
-			at.in("scoring.dead_letter").in(kind).Problem("topic", "", "dead letters would come back as events: %s is the topic of the events", d.Topic)
+	if b.Scoring != nil && b.Sources.Events == nil {
+		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", b.Scoring.Source)
+	}
+	claims := b.claims()
+	for i, c := range claims {
+		for _, o := range claims[i+1:] {
+			// Where other connections lead to, the cluster knows.
+			if why, hint := c.Conflict(o, nil); why != "" && cmp.Or(c.Connection, DefaultConnection) == cmp.Or(o.Connection, DefaultConnection) {
+				Place{found: at.found}.Problem(c.Field, hint, "%s", why)
+			}
 		}
 	}
 }

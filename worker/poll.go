@@ -58,6 +58,9 @@ func (w *Worker) request() *apiv1.PollRequest {
 		WorkerId: string(w.cfg.ID), Incarnation: w.incarnation, ExchangeAddress: w.ExchangeAddress(),
 		Slots: uint32(w.cfg.Slots), WaitMs: w.cfg.PollWait.Milliseconds(),
 	}
+	for _, c := range w.connections.Known() {
+		req.Connections = append(req.Connections, &apiv1.Connection{Kind: c.Kind, Name: c.Name, Addresses: c.Addresses})
+	}
 	w.tasks.fill(req)
 	return req
 }

@@ -170,6 +170,7 @@ type silentConnections struct {
 }
 
 func (c silentConnections) Store(string) (storage.Opener, error)     { return c.silentOpener, nil }
+func (c silentConnections) Known() pipeline.Connections              { return nil }
 func (c silentConnections) Schemas(string) (*registry.Client, error) { return c.schemas, nil }
 
 func (c silentConnections) topic(name string) endless {

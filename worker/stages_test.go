@@ -177,6 +177,7 @@ func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, ma
 		maps.Copy(b.inputs, report.Outputs)
 		maps.Copy(metrics, report.Metrics)
 		maps.Copy(b.counts, report.Counts)
+		delete(b.counts, "rows") // progress, for show: that of a replica depends on when it is asked
 	}
 	hashes := make(map[string]string)
 	for name, ref := range b.inputs {

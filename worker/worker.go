@@ -57,6 +57,8 @@ type Connections interface {
 	Outbox(name, topic, as string, partition int) (connectors.Outbox, error)
 	// Schemas returns the client of a schema registry, which is shared.
 	Schemas(name string) (*registry.Client, error)
+	// Known lists them; none: coordinators cannot check names.
+	Known() pipeline.Connections
 }
 
 // Config is what a worker needs to know.

@@ -34,6 +34,7 @@ func (stores) Source(string, pipeline.Choice, connectors.Reading) (connectors.So
 	return nil, nil
 }
 func (stores) Outbox(string, string, string, int) (connectors.Outbox, error) { return nil, nil }
+func (stores) Known() pipeline.Connections                                   { return nil }
 func (stores) Schemas(string) (*registry.Client, error)                      { return nil, nil }
 
 // scripted is a coordinator that answers each poll by a function.

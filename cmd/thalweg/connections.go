@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -65,7 +66,7 @@ func (c *connectionFlags) register(flags *pflag.FlagSet) {
 
 // defaultConnection is the connection that the flags describe, which is meant
 // where a spec names none. One of that name in the connections file replaces it.
-const defaultConnection = "default"
+const defaultConnection = pipeline.DefaultConnection
 
 // connections resolves the connection names of specs: "" is the default one.
 type connections struct {
@@ -271,7 +272,7 @@ func (c *connections) Close() {
 
 // Store implements worker.Connections.
 func (c *connections) Store(name string) (storage.Opener, error) {
-	return named(c.stores, "store", name)
+	return named(c.stores, pipeline.StoreConnection, name)
 }
 
 // address returns where a store is.
@@ -291,12 +292,17 @@ func (c *connections) Source(name string, stream pipeline.Choice, what connector
 // kind of stream in the spec.
 type streamOpener func(c *connections, name string, options any, what connectors.Reading) (connectors.Source, error)
 
+// kafkaConnection is the kind of connections to Kafka, and of the streams over them.
+const kafkaConnection = "kafka"
+
 // streamOpeners returns what opens each of endpoint.Streams. To add one is a line
 // here.
-func streamOpeners() map[string]streamOpener { return map[string]streamOpener{"kafka": openKafka} }
+func streamOpeners() map[string]streamOpener {
+	return map[string]streamOpener{kafkaConnection: openKafka}
+}
 
 func openKafka(c *connections, name string, options any, what connectors.Reading) (connectors.Source, error) {
-	cfg, err := named(c.brokers, "kafka", name)
+	cfg, err := named(c.brokers, kafkaConnection, name)
 	if err != nil {
 		return nil, err
 	}
@@ -307,7 +313,7 @@ func openKafka(c *connections, name string, options any, what connectors.Reading
 
 // Outbox implements worker.Connections.
 func (c *connections) Outbox(name, topic, as string, partition int) (connectors.Outbox, error) {
-	cfg, err := named(c.brokers, "kafka", name)
+	cfg, err := named(c.brokers, kafkaConnection, name)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +323,43 @@ func (c *connections) Outbox(name, topic, as string, partition int) (connectors.
 
 // Schemas implements worker.Connections.
 func (c *connections) Schemas(name string) (*schemaregistry.Client, error) {
-	return named(c.schemas, "schema registry", name)
+	return named(c.schemas, pipeline.RegistryConnection, name)
+}
+
+// Known implements worker.Connections.
+func (c *connections) Known() (known pipeline.Connections) {
+	for name, s := range c.stores {
+		known = append(known, pipeline.Connection{Kind: pipeline.StoreConnection, Name: name, Addresses: spelled(s.address)})
+	}
+	for name, b := range c.brokers {
+		known = append(known, pipeline.Connection{Kind: kafkaConnection, Name: name, Addresses: spelled(b.Brokers...)})
+	}
+	for name := range c.schemas {
+		known = append(known, pipeline.Connection{Kind: pipeline.RegistryConnection, Name: name})
+	}
+	return known
+}
+
+// spelled returns addresses in one spelling, so that they can be compared: of a
+// store with its port and without its scheme.
+func spelled(addresses ...string) (out []string) {
+	for _, a := range addresses {
+		u, err := url.Parse(a)
+		if err != nil || u.Host == "" && u.Scheme != "file" {
+			u = &url.URL{Host: a} // of a broker
+		}
+		if u.Scheme == "file" {
+			out = append(out, filepath.Clean(u.Host+u.Path))
+			continue
+		}
+		host := strings.ToLower(u.Hostname())
+		if host == "localhost" || host == "::1" {
+			host = "127.0.0.1"
+		}
+		port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme], "9092")
+		out = append(out, net.JoinHostPort(host, port))
+	}
+	return out
 }
 
 // eventSchemas is Schemas for who loads versions.

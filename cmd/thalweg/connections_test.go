@@ -194,3 +194,16 @@ conections: {}
 		t.Errorf("an unknown connection: %v", err)
 	}
 }
+
+// Connections lead to one place where an address is the same, however it is written.
+func TestAddressesOfConnectionsHaveOneSpelling(t *testing.T) {
+	for address, want := range map[string]string{
+		"http://127.0.0.1:9000": "127.0.0.1:9000", "http://LOCALHOST:9000/": "127.0.0.1:9000", "https://Minio.example": "minio.example:443",
+		"http://minio.example": "minio.example:80", "file:///data/lake/": "/data/lake", "localhost:9092": "127.0.0.1:9092", "[::1]:9092": "127.0.0.1:9092",
+		"kafka-1.example:9093": "kafka-1.example:9093",
+	} {
+		if got := spelled(address); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q, want %s", address, got, want)
+		}
+	}
+}

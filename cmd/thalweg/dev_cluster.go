@@ -188,7 +188,7 @@ func (c *devCluster) openCoordinators() error {
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
-			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan,
+			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, StateBucket: "thalweg",
 			Records: func(ctx context.Context) (storage.Bucket, error) { return c.connections.bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)

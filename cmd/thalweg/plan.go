@@ -23,8 +23,11 @@ func newPlan(g *globals) *cobra.Command {
 		Example: "  thalweg plan -f flights.yaml\n" +
 			"  thalweg plan -f flights.yaml -o json",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
-			spec, _, err := parseSpec(file)
+			spec, text, err := parseSpec(file)
 			if err != nil {
+				return answer{}, err
+			}
+			if _, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{Spec: text, File: file, DryRun: true}); err != nil {
 				return answer{}, err
 			}
 			p, err := planOf(cmd.Context(), c, spec)

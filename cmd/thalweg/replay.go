@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +14,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 )
@@ -83,8 +84,8 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if _, _, err := pipeline.SplitS3Path(r.into); err != nil {
-		return answer{}, usageError("--into", r.into, "s3://bucket/prefix/")
+	if fault, hint := pipeline.S3PathFault(r.into); fault != "" {
+		return answer{}, &thalweg.Error{Op: "--into", Kind: thalweg.Invalid, Subject: strconv.Quote(r.into), Err: errors.New("it " + fault), Hint: hint}
 	}
 	if r.parallel < 1 {
 		return answer{}, usageError("--parallel", strconv.Itoa(r.parallel), "a number from 1")
@@ -105,13 +106,9 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	others, err := c.streams(ctx)
+	taken, err := c.claims(ctx)
 	if err != nil {
 		return answer{}, err
-	}
-	sinks := make([]storage.Place, len(others))
-	for i, o := range others {
-		sinks[i] = o.live
 	}
 	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, r.model)
 	if err != nil {
@@ -135,7 +132,8 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 		return answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.cfg.Topic, Hint: "its source cannot be read by time"}
 	}
 	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Model: model,
-		From: from, To: to, Live: s.live, Into: into, Others: sinks, NowUS: time.Now().UnixMicro()})
+		From: from, To: to, Live: s.live, Into: into, IntoConnection: cmp.Or(r.connection, s.sink().Connection),
+		Taken: taken, Connections: c.conns.Known(), NowUS: time.Now().UnixMicro()})
 	if err != nil {
 		return answer{}, err
 	}

@@ -50,6 +50,23 @@ func (c *cluster) openStream(ctx context.Context, name string) (*stream, error) 
 	return s, err
 }
 
+// claims returns the places of all pipelines and of the cluster.
+func (c *cluster) claims(ctx context.Context) ([]pipeline.Claim, error) {
+	taken := []pipeline.Claim{{Use: pipeline.State, Kind: pipeline.StoreConnection, Bucket: c.stateBucket}}
+	res, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range res.Pipelines {
+		spec, _, err := fetchSpec(ctx, c, p.Name)
+		if err != nil {
+			return nil, err
+		}
+		taken = append(taken, spec.Claims()...)
+	}
+	return taken, nil
+}
+
 // streams returns the streams of all pipelines. Their buckets are not open.
 func (c *cluster) streams(ctx context.Context) (all []*stream, err error) {
 	res, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})

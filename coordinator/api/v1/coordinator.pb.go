@@ -29,6 +29,7 @@ type ApplyRequest struct {
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
 	Spec          string                 `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`                            // YAML as the user wrote it
 	File          string                 `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`                            // its name, for error messages
+	DryRun        bool                   `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`         // only say what would be refused
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -82,6 +83,13 @@ func (x *ApplyRequest) GetFile() string {
 		return x.File
 	}
 	return ""
+}
+
+func (x *ApplyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 type ApplyResponse struct {
@@ -2427,7 +2435,8 @@ type PollRequest struct {
 	Reports         []*TaskReport          `protobuf:"bytes,8,rep,name=reports,proto3" json:"reports,omitempty"`
 	Streams         []*StreamPartition     `protobuf:"bytes,9,rep,name=streams,proto3" json:"streams,omitempty"`
 	Refusals        []*ModelRefusal        `protobuf:"bytes,10,rep,name=refusals,proto3" json:"refusals,omitempty"`
-	Leaving         bool                   `protobuf:"varint,11,opt,name=leaving,proto3" json:"leaving,omitempty"` // the worker gives its leases back
+	Leaving         bool                   `protobuf:"varint,11,opt,name=leaving,proto3" json:"leaving,omitempty"`        // the worker gives its leases back
+	Connections     []*Connection          `protobuf:"bytes,12,rep,name=connections,proto3" json:"connections,omitempty"` // all that specs can name there; none: not told
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2539,6 +2548,74 @@ func (x *PollRequest) GetLeaving() bool {
 	return false
 }
 
+func (x *PollRequest) GetConnections() []*Connection {
+	if x != nil {
+		return x.Connections
+	}
+	return nil
+}
+
+// Connection is one that an operator registered with a worker.
+type Connection struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // store, kafka, ... or schema registry
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Addresses     []string               `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"` // where it leads to, in one spelling
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Connection) Reset() {
+	*x = Connection{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Connection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Connection) ProtoMessage() {}
+
+func (x *Connection) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Connection.ProtoReflect.Descriptor instead.
+func (*Connection) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Connection) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Connection) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Connection) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -2553,7 +2630,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +2642,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +2655,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -2650,7 +2727,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +2739,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +2752,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -2759,7 +2836,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2848,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2861,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -2821,7 +2898,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2833,7 +2910,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2846,7 +2923,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -2904,7 +2981,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +2993,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3006,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -3118,7 +3195,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3207,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3220,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -3182,7 +3259,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3271,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3284,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -3249,12 +3326,13 @@ var File_coordinator_api_v1_coordinator_proto protoreflect.FileDescriptor
 
 const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
-	"$coordinator/api/v1/coordinator.proto\x12\x16thalweg.coordinator.v1\"U\n" +
+	"$coordinator/api/v1/coordinator.proto\x12\x16thalweg.coordinator.v1\"n\n" +
 	"\fApplyRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
 	"\x04spec\x18\x02 \x01(\tR\x04spec\x12\x12\n" +
-	"\x04file\x18\x03 \x01(\tR\x04file\"|\n" +
+	"\x04file\x18\x03 \x01(\tR\x04file\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"|\n" +
 	"\rApplyResponse\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
 	"\n" +
@@ -3477,7 +3555,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n" +
 	"\x06leases\x18\x04 \x01(\rR\x06leases\x12)\n" +
-	"\x11last_seen_unix_ms\x18\x05 \x01(\x03R\x0elastSeenUnixMs\"\xe4\x03\n" +
+	"\x11last_seen_unix_ms\x18\x05 \x01(\x03R\x0elastSeenUnixMs\"\xaa\x04\n" +
 	"\vPollRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -3490,7 +3568,13 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\astreams\x18\t \x03(\v2'.thalweg.coordinator.v1.StreamPartitionR\astreams\x12@\n" +
 	"\brefusals\x18\n" +
 	" \x03(\v2$.thalweg.coordinator.v1.ModelRefusalR\brefusals\x12\x18\n" +
-	"\aleaving\x18\v \x01(\bR\aleaving\"\xaf\x01\n" +
+	"\aleaving\x18\v \x01(\bR\aleaving\x12D\n" +
+	"\vconnections\x18\f \x03(\v2\".thalweg.coordinator.v1.ConnectionR\vconnections\"R\n" +
+	"\n" +
+	"Connection\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
+	"\taddresses\x18\x03 \x03(\tR\taddresses\"\xaf\x01\n" +
 	"\bProgress\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x1b\n" +
@@ -3609,7 +3693,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),          // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),         // 1: thalweg.coordinator.v1.ApplyResponse
@@ -3648,93 +3732,95 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*Node)(nil),                  // 34: thalweg.coordinator.v1.Node
 	(*Worker)(nil),                // 35: thalweg.coordinator.v1.Worker
 	(*PollRequest)(nil),           // 36: thalweg.coordinator.v1.PollRequest
-	(*Progress)(nil),              // 37: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),            // 38: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),          // 39: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),          // 40: thalweg.coordinator.v1.PollResponse
-	(*Lease)(nil),                 // 41: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                  // 42: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),           // 43: thalweg.coordinator.v1.ErrorDetail
-	nil,                           // 44: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                           // 45: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                           // 46: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                           // 47: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                           // 48: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                           // 49: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                           // 50: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                           // 51: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                           // 52: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                           // 53: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                           // 54: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                           // 55: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*Connection)(nil),            // 37: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),              // 38: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),            // 39: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),          // 40: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),          // 41: thalweg.coordinator.v1.PollResponse
+	(*Lease)(nil),                 // 42: thalweg.coordinator.v1.Lease
+	(*Peer)(nil),                  // 43: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),           // 44: thalweg.coordinator.v1.ErrorDetail
+	nil,                           // 45: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                           // 46: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                           // 47: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                           // 48: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                           // 49: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                           // 50: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                           // 51: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                           // 52: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                           // 53: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                           // 54: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                           // 55: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                           // 56: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	4,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,  // 1: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	44, // 2: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	45, // 2: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
 	15, // 3: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
 	15, // 4: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
 	18, // 5: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	45, // 6: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	46, // 7: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	47, // 8: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	48, // 9: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	46, // 6: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	47, // 7: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	48, // 8: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	49, // 9: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
 	16, // 10: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
 	17, // 11: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
 	19, // 12: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
 	22, // 13: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
 	23, // 14: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	49, // 15: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	50, // 16: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	50, // 15: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	51, // 16: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
 	27, // 17: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	31, // 18: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
 	27, // 19: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	34, // 20: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
 	35, // 21: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	37, // 22: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	38, // 23: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	38, // 22: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	39, // 23: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
 	31, // 24: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	39, // 25: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	51, // 26: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	52, // 27: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	53, // 28: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	41, // 29: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	54, // 30: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	42, // 31: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	55, // 32: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	23, // 33: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	27, // 34: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	0,  // 35: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 36: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	5,  // 37: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	7,  // 38: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	9,  // 39: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	11, // 40: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	13, // 41: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	20, // 42: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	24, // 43: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	26, // 44: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	29, // 45: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	32, // 46: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	36, // 47: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 48: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 49: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	6,  // 50: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	8,  // 51: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	10, // 52: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	12, // 53: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	14, // 54: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	21, // 55: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	25, // 56: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	28, // 57: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	30, // 58: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	33, // 59: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	40, // 60: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	48, // [48:61] is the sub-list for method output_type
-	35, // [35:48] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	40, // 25: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	37, // 26: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	52, // 27: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	53, // 28: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	54, // 29: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	42, // 30: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	55, // 31: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	43, // 32: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	56, // 33: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	23, // 34: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	27, // 35: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	0,  // 36: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 37: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	5,  // 38: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	7,  // 39: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	9,  // 40: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	11, // 41: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	13, // 42: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	20, // 43: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	24, // 44: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	26, // 45: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	29, // 46: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	32, // 47: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	36, // 48: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 49: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 50: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	6,  // 51: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	8,  // 52: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	10, // 53: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	12, // 54: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	14, // 55: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	21, // 56: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	25, // 57: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	28, // 58: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	30, // 59: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	33, // 60: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	41, // 61: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	49, // [49:62] is the sub-list for method output_type
+	36, // [36:49] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -3749,7 +3835,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   56,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -162,6 +163,11 @@ func (w *world) streamUntil(merge compact.Config, fact func(partition int) bool)
 	}
 }
 
+// taken is the sink of the pipeline at a prefix of the bucket.
+func taken(prefix string) pipeline.Claim {
+	return pipeline.Claim{Use: pipeline.Rows, Owner: "flight-delays", Kind: pipeline.StoreConnection, Bucket: "lake", Key: prefix, Field: "spec.scoring.sink.s3.path"}
+}
+
 func (w *world) request(version int, into, from, to string) Request {
 	w.t.Helper()
 	f, err := ParseBound("--from", from)
@@ -169,7 +175,7 @@ func (w *world) request(version int, into, from, to string) Request {
 	u, err := ParseBound("--to", to)
 	check(w.t, err)
 	return Request{Pipeline: "flight-delays", Generation: 2, Topic: topic, Model: w.versions[version], From: f, To: u,
-		Live: w.live(), Into: w.into(into), NowUS: time.Now().UnixMicro()}
+		Live: w.live(), Into: w.into(into), Taken: []pipeline.Claim{taken("scored/")}, NowUS: time.Now().UnixMicro()}
 }
 
 // run carries a replay out on a bucket.

@@ -2,12 +2,13 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -21,12 +22,6 @@ type Source interface {
 	OffsetAt(ctx context.Context, partition int, at time.Time) (int64, error)
 }
 
-// overlap reports whether one place lies inside of the other. Buckets of the
-// same name are taken for one, whatever connection they are reached by.
-func overlap(p, o storage.Place) bool {
-	return p.Name == o.Name && (strings.HasPrefix(p.Prefix, o.Prefix) || strings.HasPrefix(o.Prefix, p.Prefix))
-}
-
 // Request is what a user wants replayed.
 type Request struct {
 	Pipeline   thalweg.PipelineName
@@ -34,10 +29,14 @@ type Request struct {
 	Topic      string
 	Model      engine.Candidate
 	From, To   Bound
-	Live       storage.Place   // where the stream puts its rows
-	Into       storage.Place   // where the replay does
-	Others     []storage.Place // sinks of other streams
-	NowUS      int64           // microseconds since 1970 UTC
+	Live       storage.Place // where the stream puts its rows
+	Into       storage.Place // where the replay does
+	// IntoConnection is that of Into, Taken are the places that pipelines and the
+	// cluster have, and Connections tell which of them lead to one store.
+	IntoConnection string
+	Taken          []pipeline.Claim
+	Connections    pipeline.Connections
+	NowUS          int64 // microseconds since 1970 UTC
 }
 
 // Open pins a replay, or finds the one that an earlier call with the same
@@ -45,10 +44,10 @@ type Request struct {
 // every offset. Errors: Lost naming the missing range, Conflict where Into is,
 // lies in or around something else, Invalid where the bounds name no events.
 func Open(ctx context.Context, source Source, req Request) (*Manifest, error) {
-	for _, sink := range append([]storage.Place{req.Live}, req.Others...) {
-		if overlap(req.Into, sink) {
-			return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: req.Into.String(),
-				Err: fmt.Errorf("it lies in or around %s, where a stream puts its rows", sink), Hint: "give --into a prefix of its own"}
+	into := pipeline.Claim{Use: pipeline.Rows, Kind: pipeline.StoreConnection, Connection: req.IntoConnection, Bucket: req.Into.Name, Key: req.Into.Prefix}
+	for _, taken := range req.Taken {
+		if why, hint := into.Conflict(taken, req.Connections); why != "" {
+			return nil, &thalweg.Error{Op: "replay", Kind: thalweg.Conflict, Subject: "--into", Err: errors.New(why), Hint: hint}
 		}
 	}
 	if req.Into.Prefix == "" {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 )
 
@@ -424,8 +425,9 @@ func TestAReplayKeepsOutOfOtherPlaces(t *testing.T) {
 		into string
 		say  string
 	}{
-		{"scored/", "where a stream puts its rows"},
-		{"scored/replay/", "where a stream puts its rows"},
+		{"scored/", "where pipeline flight-delays (spec.scoring.sink.s3.path) puts its rows"},
+		{"scored/replay/", "where pipeline flight-delays (spec.scoring.sink.s3.path) puts its rows"},
+		{"flights/new/", "the training data of pipeline flights"},
 		{"", "in or around"},
 		{"elsewhere/", "in or around s3://lake/elsewhere/deep/"},
 		{"other/", "it is not empty"},
@@ -436,7 +438,8 @@ func TestAReplayKeepsOutOfOtherPlaces(t *testing.T) {
 		{"replays/", "it is not empty"},
 	} {
 		req := w.request(1, c.into, "earliest", "latest")
-		req.Others = []storage.Place{{Name: "lake", Prefix: "elsewhere/deep/"}}
+		req.Taken = append(req.Taken, taken("elsewhere/deep/"), pipeline.Claim{Use: pipeline.Dataset, Owner: "flights",
+			Kind: pipeline.StoreConnection, Bucket: "lake", Key: "flights/*.parquet"})
 		if _, err := Open(t.Context(), w.source, req); !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("into %q: %v, want %q", c.into, err, c.say)
 		}
