@@ -26,9 +26,10 @@ const DefaultMemory = 160 << 20
 // is left of all shares goes to whoever needs it.
 const (
 	maxSpanShare    = 8  // of all memory: what one span may take, as its encoding takes as much again
-	fetchShare      = 16 // of a partition's equal share: what one fetch asks for
+	fetchShare      = 16 // of all memory: what one fetch of each partition asks for together
 	fetchesAhead    = 3  // fetches whose records may lie unscored
 	minFetchBytes   = 64 << 10
+	growth          = 4   // of what a fetch asks for after one that came full
 	maxRowsPerByte  = 6.0 // bytes of rows, for each byte of an event, that are reserved at most
 	initialPerByte  = 1.0
 	reclaimingShare = 8        // of all memory: what is committed early at once, at most
@@ -52,6 +53,7 @@ type Memory struct {
 		sync.Mutex
 		shares  []*Share
 		waiting []*Share // whose fetch waits for room
+		level   int64    // what one fetch asks for at most
 	}
 }
 
@@ -62,7 +64,10 @@ type Share struct {
 
 	// Guarded by memory.mu.
 	hold     Holding
-	fetching int64         // reserved by the fetch under way
+	need     int64         // what its next fetch can use
+	asked    int64         // what the fetch under way asks for
+	most     int64         // what a fetch may ask for
+	fetching int64         // reserved by it
 	granted  chan struct{} // closed when the fetch that waits has room
 	signaled uint64        // the span that shall be committed early
 	perByte  float64
@@ -84,10 +89,11 @@ func NewMemory(limit int64, cores int) *Memory {
 
 // Share adds a partition. Close removes it.
 func (m *Memory) Share() *Share {
-	s := &Share{memory: m, perByte: initialPerByte}
+	s := &Share{memory: m, perByte: initialPerByte, need: minFetchBytes}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.shares = append(m.mu.shares, s)
+	m.levelLocked()
 	return s
 }
 
@@ -124,6 +130,7 @@ func (s *Share) Waits() (waits bool) {
 func (s *Share) Close() {
 	s.with(func(m *Memory) {
 		m.mu.shares = slices.DeleteFunc(m.mu.shares, func(o *Share) bool { return o == s })
+		m.levelLocked()
 		s.giveTurnsLocked()
 		m.serveLocked()
 	})
@@ -141,19 +148,39 @@ func (m *Memory) Used() (bytes, limit int64) {
 
 func (s *Share) held() int64 { return s.fetching + s.hold.Backlog + s.hold.Open + s.hold.Closing }
 
-func (m *Memory) fetchBytes() int64 {
-	return max(minFetchBytes, m.limit/int64(len(m.mu.shares)*fetchShare))
+// levelLocked shares what fetches ask for by need: who needs less than an equal
+// part leaves the rest to the others.
+func (m *Memory) levelLocked() {
+	needs := make([]int64, 0, len(m.mu.shares))
+	for _, s := range m.mu.shares {
+		needs = append(needs, s.need)
+	}
+	slices.Sort(needs)
+	left := m.limit / fetchShare
+	m.mu.level = max(minFetchBytes, left)
+	for i, need := range needs {
+		if equal := left / int64(len(needs)-i); need > equal {
+			m.mu.level = max(minFetchBytes, equal)
+			return
+		}
+		left -= need
+	}
 }
+
+// aheadLocked is how much of a partition may lie unscored before it fetches more.
+func (m *Memory) aheadLocked() int64 { return fetchesAhead * m.mu.level }
+
+func (s *Share) fetchBytes() int64 { return min(s.need, s.memory.mu.level) }
 
 // wanted is what a fetch can come to hold: the response, its records, and the
 // rows that these become.
 func (s *Share) wanted() int64 {
-	return int64(float64(s.memory.fetchBytes()) * (2 + min(s.perByte, maxRowsPerByte)))
+	return int64(float64(s.fetchBytes()) * (2 + min(s.perByte, maxRowsPerByte)))
 }
 
 // Spare returns how large a buffer may be to be kept for another fetch.
 func (s *Share) Spare() (spare int64) {
-	s.with(func(m *Memory) { spare = min(2*m.fetchBytes(), keepBytes) })
+	s.with(func(*Memory) { spare = min(2*s.fetchBytes(), keepBytes) })
 	return spare
 }
 
@@ -162,7 +189,7 @@ func (s *Share) Spare() (spare int64) {
 func (s *Share) Reserve(ctx context.Context, most int) (fetchBytes int, err error) {
 	granted := make(chan struct{})
 	s.with(func(m *Memory) {
-		s.granted = granted
+		s.granted, s.most = granted, int64(most)
 		m.mu.waiting = append(m.mu.waiting, s)
 		m.serveLocked()
 	})
@@ -175,16 +202,32 @@ func (s *Share) Reserve(ctx context.Context, most int) (fetchBytes int, err erro
 			m.mu.waiting = slices.Delete(m.mu.waiting, i, i+1)
 			err = &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
 		} else {
-			fetchBytes = int(min(int64(most), m.fetchBytes()))
+			s.asked = min(s.most, s.fetchBytes())
+			fetchBytes = int(s.asked)
 		}
 	})
 	return fetchBytes, err
 }
 
-// Fetched ends a reservation: what came is in the backlog, which takes so much
-// by now.
-func (s *Share) Fetched(backlog, unscored int64) {
-	s.with(func(*Memory) { s.fetching, s.hold.Backlog, s.hold.Unscored, s.oversize = 0, backlog, unscored, false })
+// Fetched ends a reservation: so many bytes of events came, and the backlog
+// takes that much by now, with what came. A partition of which a fetch comes full
+// asks for more the next time, one of which little comes for less: it leaves the
+// room to others.
+func (s *Share) Fetched(events, backlog, unscored int64) {
+	s.with(func(m *Memory) {
+		s.fetching, s.hold.Backlog, s.hold.Unscored, s.oversize = 0, backlog, unscored, false
+		need := s.need
+		switch {
+		case events >= s.asked/2:
+			need = max(need, growth*s.asked)
+		case events < s.asked/growth:
+			need = s.asked / 2
+		}
+		if need = max(minFetchBytes, min(need, s.most)); need != s.need {
+			s.need = need
+			m.levelLocked()
+		}
+	})
 }
 
 // Scored learns what so many bytes of events have become.
@@ -211,7 +254,7 @@ type Holding struct {
 func (s *Share) Settle(h Holding) {
 	s.with(func(m *Memory) {
 		s.hold = h
-		if s.large && !s.oversize && s.hold.Unscored <= fetchesAhead*m.fetchBytes() {
+		if s.large && !s.oversize && s.hold.Unscored <= m.aheadLocked() {
 			giveTurnLocked(m.large, &s.large)
 		}
 		if s.hold.Open > m.limit/maxSpanShare {
@@ -240,7 +283,7 @@ func (m *Memory) serveLocked() {
 	for _, s := range m.mu.waiting {
 		want := s.wanted()
 		switch {
-		case s.hold.Unscored > fetchesAhead*m.fetchBytes(): // scoring makes room
+		case s.hold.Unscored > m.aheadLocked(): // scoring makes room
 		case m.fitsLocked(s, want) || s.hold.Recovering && s.takeTurnLocked():
 			s.fetching = want
 			close(s.granted)

@@ -19,6 +19,12 @@ import (
 // commitTimeout bounds the writing of a group offset, which nothing waits for.
 const commitTimeout = 10 * time.Second
 
+// maxFetchWait bounds how long a fetch of a partition waits to which nothing comes.
+const maxFetchWait = 5 * time.Second
+
+// maxQuiet bounds the doublings of a fetch's wait.
+const maxQuiet = 10
+
 // keepEngines is how many versions are kept ready to score: the one in use, the one
 // before it whose last rows are being committed, and one to recover with.
 const keepEngines = 3
@@ -129,10 +135,11 @@ func (r *runner) fetch(e fetch) {
 	buffer.TopicID = e.topicID
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.cancelFetch = cancel
+	wait := min(r.cfg.FetchWait<<r.quiet, max(r.cfg.FetchWait, maxFetchWait))
 	r.spawn(func(context.Context) func() event {
 		most, err := r.cfg.Memory.Reserve(ctx, r.cfg.FetchBytes)
 		if err == nil {
-			err = r.source.Fetch(ctx, r.cfg.Partition, e.from, r.cfg.FetchWait, most, buffer)
+			err = r.source.Fetch(ctx, r.cfg.Partition, e.from, wait, most, buffer)
 		} else {
 			buffer.Reset()
 		}
@@ -149,7 +156,11 @@ func (r *runner) fetch(e fetch) {
 			} else {
 				r.backlog.Add(buffer)
 			}
-			r.cfg.Memory.Fetched(r.backlog.SizeBytes(), r.machine.source.bytes+ev.bytes)
+			r.quiet = min(r.quiet+1, maxQuiet)
+			if err != nil || ev.next > e.from {
+				r.quiet = 0
+			}
+			r.cfg.Memory.Fetched(ev.bytes, r.backlog.SizeBytes(), r.machine.source.bytes+ev.bytes)
 			return ev
 		}
 	})

@@ -152,6 +152,7 @@ type runner struct {
 	err            error
 
 	cancelFetch context.CancelFunc
+	quiet       int             // fetches in a row to which nothing came
 	scoring     *span           // that a goroutine is writing to
 	sweeper     compact.Sweeper // used by the sweep under way
 	partitions  int

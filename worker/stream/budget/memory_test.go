@@ -1,0 +1,83 @@
+package budget
+
+import (
+	"testing"
+)
+
+// fetch has a share make one fetch to which so many of the bytes that it may ask
+// for come, and that are scored at once. It returns how many it asked for.
+func fetch(t *testing.T, s *Share, most int, waiting int64) (asked int) {
+	t.Helper()
+	asked, err := s.Reserve(t.Context(), most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Fetched(min(int64(asked), waiting), 0, 0)
+	return asked
+}
+
+// TestABusyPartitionAsksForWhatIdleOnesDoNotNeed: what a fetch may ask for is
+// shared by need, not by heads.
+func TestABusyPartitionAsksForWhatIdleOnesDoNotNeed(t *testing.T) {
+	const most = 4 << 20
+	m := NewMemory(DefaultMemory, 2)
+	busy := m.Share()
+	var idle []*Share
+	for range 100 {
+		idle = append(idle, m.Share())
+	}
+	round := func(trickle int64) (asked int) {
+		for _, s := range idle {
+			if got := fetch(t, s, most, trickle); got > minFetchBytes {
+				t.Errorf("a partition of which %d bytes come asks for %d", trickle, got)
+			}
+		}
+		return fetch(t, busy, most, 1<<40)
+	}
+	for range 4 {
+		round(0)
+	}
+	if asked := round(0); asked < 3<<20 {
+		t.Errorf("beside 100 idle partitions it asks for %d bytes", asked)
+	}
+	if asked := round(10_000); asked < 3<<20 {
+		t.Errorf("beside 100 partitions with little it asks for %d bytes", asked)
+	}
+}
+
+// TestPartitionsThatAllNeedMuchAskForEqualParts, and one that becomes quiet
+// leaves its part to the others.
+func TestPartitionsThatAllNeedMuchAskForEqualParts(t *testing.T) {
+	const most, n = 4 << 20, 16
+	m := NewMemory(DefaultMemory, 2)
+	var all []*Share
+	for range n {
+		all = append(all, m.Share())
+	}
+	var asked [n]int
+	round := func(busy int) {
+		for i, s := range all {
+			waiting := int64(0)
+			if i < busy {
+				waiting = 1 << 40
+			}
+			asked[i] = fetch(t, s, most, waiting)
+		}
+	}
+	for range 8 {
+		round(n)
+	}
+	for i, got := range asked {
+		if want := DefaultMemory / fetchShare / n; got != want {
+			t.Errorf("partition %d asks for %d bytes, its part is %d", i, got, want)
+		}
+	}
+	for range 8 {
+		round(2)
+	}
+	for i, got := range asked {
+		if want := most; i < 2 && got != want || i >= 2 && got != minFetchBytes {
+			t.Errorf("partition %d asks for %d bytes beside %d quiet ones", i, got, n-2)
+		}
+	}
+}
