@@ -46,7 +46,7 @@ type Config struct {
 
 	DialTimeout    time.Duration // to connect, TLS and authentication included; default 5s
 	RequestTimeout time.Duration // for an answer, beyond the time that a fetch may wait; default 10s
-	MetadataTTL    time.Duration // age at which the layout of the cluster is read again; default 2s
+	MetadataTTL    time.Duration // age at which the layout of the cluster is read again though nothing failed; default 5m
 	Attempts       int           // of a request that fails for a reason that may pass; default 5
 
 	// Throttle is shared by all that talk to the same brokers, so that a cluster in
@@ -96,7 +96,7 @@ func (c Config) withDefaults() Config {
 	c.IsolationLevel = cmp.Or(c.IsolationLevel, ReadCommitted)
 	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
-	c.MetadataTTL = cmp.Or(c.MetadataTTL, 2*time.Second)
+	c.MetadataTTL = cmp.Or(c.MetadataTTL, 5*time.Minute)
 	c.Attempts = cmp.Or(c.Attempts, 5)
 	c.MaxResponseBytes = cmp.Or(c.MaxResponseBytes, 64<<20)
 	c.MaxBatchBytes = cmp.Or(c.MaxBatchBytes, 64<<20)

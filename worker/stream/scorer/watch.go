@@ -5,9 +5,12 @@ import (
 	"time"
 )
 
-// watchEvery is how often the topic is looked at: by one small request, or two
-// where nothing is fetched.
-const watchEvery = 2 * time.Second
+// The topic is looked at by one small request now and then, and more often, by
+// two, where nothing is fetched, which would tell.
+const (
+	watchEvery   = 10 * time.Second
+	watchClosely = 2 * time.Second
+)
 
 // watched is what the last look at the topic told of the partition's end, which
 // fetches tell while there are any.
@@ -22,6 +25,10 @@ type watched struct {
 func (r *runner) watchTopic() {
 	m := r.machine
 	idle := m.slots.opened && !m.Busy(opFetch)
+	every := watchEvery
+	if !m.Busy(opFetch) {
+		every = watchClosely
+	}
 	r.spawn(func(ctx context.Context) func() event {
 		topic, err := r.source.Topic(ctx)
 		look := watched{end: -1}
@@ -41,7 +48,7 @@ func (r *runner) watchTopic() {
 			}
 			r.watched = look
 			r.work.Go(func() {
-				timer := time.NewTimer(watchEvery)
+				timer := time.NewTimer(every)
 				defer timer.Stop()
 				select {
 				case <-timer.C:

@@ -13,7 +13,8 @@ type Config struct {
 	Pipeline thalweg.PipelineName // whose logs are followed
 	Prefix   string               // of the sink in its bucket: empty, or ending in a slash
 
-	// Poll is how often a replay log is polled for new slots; default 2 s.
+	// Poll is how often a replay log is polled for new slots, at most: the pause
+	// doubles up to PollSlow while there are none. Default 2 s.
 	Poll time.Duration
 	// PollSlow is how often a main log is polled without a call of Finished;
 	// default 30 s.

@@ -18,6 +18,7 @@ const (
 	maxObjects  = 1024   // of slots that are read and not in the table, beyond which none are read
 	maxSlots    = 512    // likewise
 	maxMissing  = 20_000 // slots read past the bounds to find the compaction that replaced an object that is gone
+	maxQuiet    = 8      // doublings of the pause between polls of a replay log
 	readAtOnce  = 64     // slots of one source, so that none waits long for another
 	maxRecent   = 50_000 // files changed since the checkpoint, beyond which one is due whatever the number of versions
 	spareFiles  = 100    // files of the checkpoint for each version that may come before the next: a large one is rewritten less often
@@ -56,6 +57,7 @@ type sourceCursor struct {
 	next               uint64 // slot to read next
 	finished           uint64 // all slots below are known to be
 	pollAt             time.Duration
+	quiet              int // polls in a row that found nothing
 	pending            []slot
 	awaitingCompaction bool             // an object is gone: read on until the compaction that replaced it
 	objects            map[string]*file // inspected, of pending slots
@@ -230,6 +232,10 @@ func (m *tableMachine) addSlots(ev slotsRead) {
 		return
 	}
 	f.retry = machine.Retry{}
+	f.quiet = min(f.quiet+1, maxQuiet)
+	if len(ev.slots) > 0 {
+		f.quiet = 0
+	}
 	if ev.end {
 		f.pollAt = m.Now.Mono + m.pollEvery(f)
 		if f.finished > f.next { // said to be finished since we looked, or wrongly
@@ -241,11 +247,12 @@ func (m *tableMachine) addSlots(ev slotsRead) {
 }
 
 // pollEvery is how often a source is polled: a main log reports its
-// slots, and is polled only in case a report was lost.
+// slots, and is polled only in case a report was lost. A replay log of which
+// nothing comes is polled less and less.
 func (m *tableMachine) pollEvery(f *sourceCursor) time.Duration {
 	every := m.cfg.PollSlow
 	if f.source.Replay {
-		every = m.cfg.Poll
+		every = min(every, m.cfg.Poll<<f.quiet)
 	}
 	return every - time.Duration(m.Rand.Int64N(int64(every)/4+1))
 }
