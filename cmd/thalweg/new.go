@@ -130,7 +130,7 @@ func (d *draft) readLabel(ctx context.Context, local *localDataset, label string
 	}
 	name, source, says := "label", label, ""
 	if c := d.column(label); c != nil {
-		name, source = label, reference(label)
+		name, source = label, expression.Reference(label)
 		if values := c.common(); c.Type == table.String && len(values) == 2 {
 			source += " == " + quote(values[1])
 			says = ", the rarer of two values"
@@ -168,7 +168,7 @@ func (d *draft) readLabel(ctx context.Context, local *localDataset, label string
 	if seen.Type == table.Bool || seen.isBinary() {
 		kind, what = "binary", fmt.Sprintf("true in %.3g %% of the rows", 100*seen.moments.Mean)
 	}
-	if source != reference(name) {
+	if source != expression.Reference(name) {
 		for d.column(name) != nil {
 			name += "_is"
 		}
@@ -199,14 +199,6 @@ func (d *draft) names() iter.Seq[string] {
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// reference is how an expression names a column.
-func reference(column string) string {
-	if identifier.MatchString(column) {
-		return column
-	}
-	return "$env[" + quote(column) + "]"
-}
-
 // quote quotes a text for YAML and for expressions alike.
 func quote(s string) string { return strconv.Quote(s) }
 
@@ -235,7 +227,7 @@ func (d *draft) chooseFeatures() {
 		switch c.Type {
 		case table.Timestamp:
 			for _, part := range []string{"hour", "weekday"} {
-				d.inputs = append(d.inputs, fmt.Sprintf("{name: %s, type: category, expression: %s}", plainOrQuoted(c.Name+"_"+part), quote(part+"("+reference(c.Name)+")")))
+				d.inputs = append(d.inputs, fmt.Sprintf("{name: %s, type: category, expression: %s}", plainOrQuoted(c.Name+"_"+part), quote(part+"("+expression.Reference(c.Name)+")")))
 			}
 		case table.String, table.Bool:
 			d.inputs = append(d.inputs, fmt.Sprintf("{name: %s, type: category}  # %s", name, c.says(d.rows)))

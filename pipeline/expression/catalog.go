@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -15,12 +16,19 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// function is a line of the catalog: the types and the number, min to max, of
-// the arguments, and the node of a call with arguments like that.
+// function is a line of the catalog: the names of the arguments, of which the
+// last may be optional ("s, cut?") or stand for any number ("a, b, …"), what they
+// have to be, what a call yields and means, an example with its value (see
+// Sample), and the node of a call with arguments like that; without make the
+// function is one of rowFunctions.
 type function struct {
-	types    types
-	min, max int
-	make     func(c *compiler, n call, args []node) node
+	params  string
+	types   types
+	yields  string
+	meaning string
+	example string
+	value   string
+	make    func(c *compiler, n call, args []node) node
 }
 
 // types are those that a function takes, and what to call them. None: all.
@@ -33,9 +41,13 @@ var (
 	aNumber = types{"a number", []table.Type{table.Int64, table.Float64}}
 	numbers = types{"numbers", aNumber.of}
 	aString = types{"a string", []table.Type{table.String}}
+	strs    = types{"strings", aString.of}
 	aBool   = types{"a bool", []table.Type{table.Bool}}
 
+	aTimestamp = types{"a timestamp", []table.Type{table.Timestamp}}
+
 	aNumberOrString = types{"a number or a string", []table.Type{table.Int64, table.Float64, table.String}}
+	noTimestamp     = types{"a number, a bool or a string", []table.Type{table.Int64, table.Float64, table.Bool, table.String}}
 )
 
 // call is a call in the text.
@@ -48,48 +60,78 @@ type call struct {
 // many is the max of a function of any number of arguments.
 const many = MaxNodes
 
-// catalog returns the functions by name, those of rowFunctions aside. To add
-// one is a line here and in the package comment.
+// catalog returns the functions by name. To add one is a line here.
 func catalog() map[string]function {
-	functions := map[string]function{
-		"abs":      {aNumber, 1, 1, makeAbs},
-		"floor":    {aNumber, 1, 1, ofFloat(math.Floor)},
-		"ceil":     {aNumber, 1, 1, ofFloat(math.Ceil)},
-		"round":    {aNumber, 1, 1, ofFloat(math.Round)},
-		"sqrt":     {aNumber, 1, 1, ofFloat(math.Sqrt)},
-		"exp":      {aNumber, 1, 1, ofFloat(math.Exp)},
-		"log":      {aNumber, 1, 1, ofFloat(math.Log)},
-		"log1p":    {aNumber, 1, 1, ofFloat(math.Log1p)},
-		"min":      {numbers, 2, many, ofNumbers},
-		"max":      {numbers, 2, many, ofNumbers},
-		"int":      {aNumberOrString, 1, 1, makeInt},
-		"float":    {aNumberOrString, 1, 1, makeFloat},
-		"string":   {types{"a number, a bool or a string", []table.Type{table.Int64, table.Float64, table.Bool, table.String}}, 1, 1, makeString},
-		"lower":    {aString, 1, 1, ofText(strings.ToLower)},
-		"upper":    {aString, 1, 1, ofText(strings.ToUpper)},
-		"trim":     {aString, 1, 2, makeTrim},
-		"len":      {aString, 1, 1, makeLen},
-		"coalesce": {types{}, 2, many, makeCoalesce},
+	sameType, anInt, aFloat, text := "its type", "int64", "float64", "string"
+	return map[string]function{
+		"abs":   {"x", aNumber, sameType, "The number without its sign.", "abs(-3)", "3", makeAbs},
+		"floor": {"x", aNumber, aFloat, "The next whole number below.", "floor(distance)", "740.0", ofFloat(math.Floor)},
+		"ceil":  {"x", aNumber, aFloat, "The next whole number above.", "ceil(distance)", "741.0", ofFloat(math.Ceil)},
+		"round": {"x", aNumber, aFloat, "The nearest whole number; a half goes away from zero.", "round(distance)", "741.0", ofFloat(math.Round)},
+		"sqrt":  {"x", aNumber, aFloat, "The square root; null of a negative number.", "sqrt(delay)", "4.0", ofFloat(math.Sqrt)},
+		"exp":   {"x", aNumber, aFloat, "e to the power of x; null where that is too large.", "exp(0)", "1.0", ofFloat(math.Exp)},
+		"log":   {"x", aNumber, aFloat, "The natural logarithm; null of what is not above 0.", "log(1)", "0.0", ofFloat(math.Log)},
+		"log1p": {"x", aNumber, aFloat, "The natural logarithm of 1 + x.", "log1p(0)", "0.0", ofFloat(math.Log1p)},
+		"min":   {"a, b, …", numbers, "int64, or float64 if one of them is", "The least; null if one is null.", "min(delay, 10)", "10", ofNumbers},
+		"max":   {"a, b, …", numbers, "int64, or float64 if one of them is", "The greatest; null if one is null.", "max(delay, 10, 12.5)", "16.0", ofNumbers},
+
+		"int":    {"x", aNumberOrString, anInt, "The whole number: a float64 is cut toward zero; null of a text that is no whole number.", `int("12")`, "12", makeInt},
+		"float":  {"x", aNumberOrString, aFloat, "The number as float64; null of a text that is no number.", `float("1.5")`, "1.5", makeFloat},
+		"string": {"x", noTimestamp, text, "The value as text.", "string(delay)", `"16"`, makeString},
+
+		"lower":      {"s", aString, text, "The text in lower case.", "lower(origin)", `"jfk"`, ofText(strings.ToLower)},
+		"upper":      {"s", aString, text, "The text in upper case.", `upper("ab")`, `"AB"`, ofText(strings.ToUpper)},
+		"trim":       {"s, cut?", strs, text, "The text without blanks at its ends, or without the characters of cut.", `trim(" ab ")`, `"ab"`, makeTrim},
+		"trimPrefix": {"s, prefix", strs, text, "The text without the prefix, if it begins with it.", `trimPrefix(origin, "J")`, `"FK"`, nil},
+		"trimSuffix": {"s, suffix", strs, text, "The text without the suffix, if it ends with it.", `trimSuffix(origin, "K")`, `"JF"`, nil},
+		"len":        {"s", aString, anInt, "The number of characters.", "len(origin)", "3", makeLen},
+		"replace": {"s, old, new", strs, text, "The text with each old replaced by new; null where that takes more than 1 MiB.",
+			`replace(origin, "J", "K")`, `"KFK"`, nil},
+		"split": {"s, by", strs, "a list of strings, of which an index takes one", "The parts between the separators, counted from 0, from behind with -1; null beyond the ends, and where there are more than 65,536.",
+			"split(`tail number`, \"-\")[1]", `"12"`, nil},
+
+		"coalesce": {"a, b, …", types{}, "their type", "The first that is not null.", "coalesce(gate, origin)", `"JFK"`, makeCoalesce},
+
+		"year":    {"t", aTimestamp, anInt, "The year, in the zone of the pipeline.", "year(date)", "2020", makeClock},
+		"month":   {"t", aTimestamp, anInt, "The month, from 1.", "month(date)", "1", makeClock},
+		"day":     {"t", aTimestamp, anInt, "The day of the month, from 1.", "day(date)", "31", makeClock},
+		"weekday": {"t", aTimestamp, anInt, "The day of the week, from Monday 0 to Sunday 6.", "weekday(date)", "4", makeClock},
+		"hour":    {"t", aTimestamp, anInt, "The hour, from 0 to 23.", "hour(date)", "15", makeClock},
+		"minute":  {"t", aTimestamp, anInt, "The minute.", "minute(date)", "4", makeClock},
+		"second":  {"t", aTimestamp, anInt, "The second.", "second(date)", "5", makeClock},
 	}
-	for part := range clockParts {
-		functions[part] = function{types{"a timestamp", []table.Type{table.Timestamp}}, 1, 1, makeClock}
+}
+
+// arity returns how many arguments the function takes.
+func (f function) arity() (least, most int) {
+	names := strings.Split(f.params, ", ")
+	switch last := names[len(names)-1]; {
+	case last == "…":
+		return len(names) - 1, many
+	case strings.HasSuffix(last, "?"):
+		return len(names) - 1, len(names)
 	}
-	return functions
+	return len(names), len(names)
+}
+
+// forms are the calls that there are of it: the optional argument makes two.
+func (f function) forms(name string) []string {
+	call := name + "(" + strings.NewReplacer("?", "", ", …", "").Replace(f.params) + ")"
+	if strings.HasSuffix(f.params, "?") {
+		return []string{call[:strings.LastIndex(call, ",")] + ")", call}
+	}
+	return []string{call}
 }
 
 // isFunction reports whether there is a function of that name.
 func isFunction(name string) bool {
-	return slices.Contains(slices.Collect(functionNames()), name)
+	_, ok := catalog()[name]
+	return ok
 }
 
 // functionNames yields the names of all functions in order.
 func functionNames() iter.Seq[string] {
-	names := slices.Collect(maps.Keys(catalog()))
-	for name := range rowFunctions {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return slices.Values(slices.Compact(names))
+	return slices.Values(slices.Sorted(maps.Keys(catalog())))
 }
 
 // call compiles a call of a function.
@@ -97,13 +139,17 @@ func (c *compiler) call(n ast.Node, name string, arguments []ast.Node) node {
 	at := call{n, name, arguments}
 	f, ok := catalog()[name]
 	if !ok {
-		if r, ok := rowFunctions[name]; ok {
-			return c.rowCall(at, r)
-		}
-		panic(problemAt(n, "there is no function %s", name).withHint(spelling.Hint(name, functionNames())))
+		p := problemAt(n, "there is no function %s", name)
+		p.nearest = cmp.Or(absent[plain(name)], spelling.Hint(name, functionNames()))
+		panic(p)
 	}
-	if len(arguments) < f.min || len(arguments) > f.max {
-		panic(problemAt(n, "%s takes %s, not %d", name, countOf(f.min, f.max), len(arguments)))
+	if least, most := f.arity(); len(arguments) < least || len(arguments) > most {
+		p := problemAt(n, "%s takes %s, not %d", name, countOf(least, most), len(arguments))
+		p.nearest = "write " + strings.Join(f.forms(name), " or ")
+		panic(p)
+	}
+	if f.make == nil {
+		return c.rowCall(at, rowFunctions[name])
 	}
 	args := make([]node, len(arguments))
 	for i, a := range arguments {

@@ -1,9 +1,11 @@
 package expression
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/expr-lang/expr/ast"
@@ -17,6 +19,7 @@ import (
 type compiler struct {
 	columns table.Schema
 	zone    *time.Location
+	source  []rune
 	reads   []table.Column
 	// references counts the nodes that read a column.
 	references int
@@ -32,19 +35,18 @@ const maxVisits = 8 * MaxNodes
 
 // compileSource returns the root node of a text. The first problem ends the
 // compilation: it is a panic of a *Problem, which gets no further than here.
-func (c *compiler) compileSource(source string) (root node, err error) {
-	tree, err := parse(source)
-	if err != nil {
-		return nil, err
+func (c *compiler) compileSource(source string) (root node, problem *Problem) {
+	tree, problem := parse(source)
+	if problem != nil {
+		return nil, problem
 	}
+	c.source = []rune(source)
 	defer func() {
 		thrown := recover()
 		if p, ok := thrown.(*Problem); ok {
-			kind := thalweg.Invalid
-			if c.visited > maxVisits {
-				kind = thalweg.Exhausted
+			if root, problem = nil, p; c.visited > maxVisits {
+				p.kind = thalweg.Exhausted
 			}
-			root, err = nil, wrap(source, kind, p)
 		} else if thrown != nil {
 			panic(thrown)
 		}
@@ -52,7 +54,29 @@ func (c *compiler) compileSource(source string) (root node, err error) {
 	if root = c.compile(tree); root.typ() == "" {
 		panic(problemAt(tree, "the expression is always null"))
 	}
+	if _, ok := root.(*literal); ok {
+		c.notColumn(tree)
+	}
 	return root, nil
+}
+
+// notColumn raises the problem of a text that nothing is computed of but a
+// literal which is the name of a column.
+func (c *compiler) notColumn(n ast.Node) {
+	ast.Find(n, func(n ast.Node) bool {
+		s, ok := n.(*ast.StringNode)
+		if _, _, known := c.columns.Lookup(valueOf(s)); ok && known {
+			panic(problemAt(n, "%q is a text here, not the column", s.Value))
+		}
+		return false
+	})
+}
+
+func valueOf(s *ast.StringNode) string {
+	if s == nil {
+		return ""
+	}
+	return s.Value
 }
 
 // compile returns the node of a part of the text, a value of one of the five
@@ -65,7 +89,7 @@ func (c *compiler) compile(n ast.Node) node {
 	}
 	r.seal(n)
 	if len(r.args) == 0 {
-		return fold(n, r)
+		return c.fold(n, r)
 	}
 	return r
 }
@@ -85,11 +109,12 @@ func (c *compiler) open(n ast.Node) node {
 	if c.references > before {
 		return out
 	}
-	return fold(n, out)
+	return c.fold(n, out)
 }
 
 // fold returns the literal that a node without columns is equal to.
-func fold(at ast.Node, n node) node {
+func (c *compiler) fold(at ast.Node, n node) node {
+	c.notColumn(at)
 	f := &frame{rows: 1}
 	v := n.eval(f)
 	if f.err != nil || v.valid.Words != nil && !v.valid.Has(0) {
@@ -124,6 +149,9 @@ func (c *compiler) compileNode(n ast.Node) node {
 		}
 		return newFloat(n.Value)
 	case *ast.StringNode:
+		if at := n.Location().From; at < len(c.source) && c.source[at] == '`' {
+			return c.column(n, n.Value)
+		}
 		return newString(n.Value)
 	case *ast.IdentifierNode:
 		if n.Value == "null" {
@@ -142,7 +170,12 @@ func (c *compiler) compileNode(n ast.Node) node {
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
 			return c.call(n, callee.Value, n.Arguments)
 		}
-		panic(problemAt(n, "values have no methods"))
+		p := problemAt(n, "values have no methods")
+		if of, ok := n.Callee.(*ast.MemberNode); ok {
+			property, _ := of.Property.(*ast.StringNode)
+			p.nearest = absent[plain(valueOf(property))]
+		}
+		panic(p)
 	case *ast.MemberNode:
 		if env, ok := n.Node.(*ast.IdentifierNode); ok && env.Value == "$env" {
 			if name, ok := n.Property.(*ast.StringNode); ok {
@@ -177,9 +210,11 @@ func (c *compiler) column(n ast.Node, name string) node {
 		}
 	}
 	p := problemAt(n, "there is no column %s", name)
-	p.Hint = spelling.Hint(name, c.columns.Names())
-	if p.Hint == "" && isFunction(name) {
-		p.Hint = name + " is a function: write " + name + "(…)"
+	p.nearest = spelling.Hint(name, c.columns.Names())
+	if f, ok := catalog()[name]; ok && p.nearest == "" {
+		p.nearest = name + " is a function: write " + strings.Join(f.forms(name), " or ")
+	} else if p.nearest == "" {
+		p.nearest = absent[plain(name)]
 	}
 	panic(p)
 }
@@ -243,7 +278,17 @@ func wants(at ast.Node, what, want string, got node) *Problem {
 	if got.typ() == "" {
 		return problemAt(at, "%s takes %s, not null", what, want).withHint("test for null with == null")
 	}
-	return problemAt(at, "%s takes %s, not %s", what, want, article(string(got.typ())))
+	p := problemAt(at, "%s takes %s, not %s", what, want, article(string(got.typ())))
+	if read, ok := got.(*column); ok {
+		p.Message = fmt.Sprintf("%s takes %s, and %s is %s", what, want, read.Name, article(string(got.typ())))
+	}
+	switch {
+	case want == aTimestamp.name && got.typ() == table.String:
+		p.nearest = absent["strptime"]
+	case got.typ() == table.Timestamp:
+		p.nearest = absent["datediff"]
+	}
+	return p
 }
 
 func article(noun string) string {

@@ -8,48 +8,9 @@
 // its own (replace, split, slices …) runs on the library's virtual machine, per
 // row or per dictionary entry.
 //
-// # Values
-//
-//	string int64 float64 bool timestamp, null (also spelled nil)
-//
-// A comparison of an int64 and a float64 is one of float64; a timestamp may be
-// compared with a string literal ("2020-01-31", with "15:04", "15:04:05" or an
-// RFC 3339 time behind it), which is read in the zone of the pipeline.
-//
-// # Operators
-//
-//   - - * / % ** (also ^)       numbers; / and ** yield float64, % takes int64; + also joins strings
-//     == != < <= > >=             two values of one type; == null and != null test for null
-//     and or not (also && || !)   bool
-//     in, not in                  a list of literals ["JFK", "LAX"] or a range 6..9 with both ends
-//     contains startsWith endsWith matches   strings; matches takes a literal RE2 pattern
-//     c ? a : b    a ?? b    s[from:to]
-//
-// # Null
-//
-// Null in, null out, with these exceptions: == null and != null; and, or (false
-// and null is false, true or null is true, as in SQL); ?? and coalesce, which take
-// the first that is not null; ?:, which looks only at the branch it takes. An
-// int64 result that overflows, a float64 that is not finite (hence x / 0), and
-// a value that a conversion has no result for are null. A NaN in a column counts
-// as null.
-//
-// # Functions
-//
-//	year month day              of a timestamp in the pipeline's zone; month and day from 1
-//	weekday                     Monday 0 … Sunday 6
-//	hour minute second
-//	abs floor ceil round sqrt exp log log1p   log and sqrt of what has none are null
-//	min max                     of two or more numbers
-//	int float string            conversions; int cuts toward zero, int("x") is null
-//	lower upper trim len        len counts characters
-//	trim(s, cut) trimPrefix trimSuffix replace(s, old, new) split(s, by)[i]
-//	coalesce                    of two or more values
-//
-// replace is null where it yields more than 1 MiB, and split where it yields more
-// than 65,536 parts. All strings that are made of one batch have at most 256 MiB.
-//
-// A column whose name is not an identifier is written $env["its name"].
+// Explain describes the language from the tables that the compiler goes by:
+// types, rules and operators are in language.go, functions in catalog.go. What
+// people write who know another language is in slips.go.
 package expression
 
 import (
@@ -81,9 +42,16 @@ func Compile(source string, columns table.Schema, zone *time.Location) (*Program
 		zone = time.UTC
 	}
 	c := &compiler{columns: columns, zone: zone}
-	root, err := c.compileSource(source)
-	if err != nil {
-		return nil, err
+	root, problem := c.compileSource(source)
+	if problem != nil {
+		return nil, wrap(source, problem.explained(source, namesOf(columns), func(text string) *Problem {
+			c := &compiler{columns: columns, zone: zone}
+			_, p := c.compileSource(text)
+			if p == nil && len(c.reads) == 0 {
+				p = &Problem{Message: "no column is read", Hint: "none"}
+			}
+			return p
+		}))
 	}
 	p := &Program{source: source, root: root, reads: c.reads}
 	for _, r := range c.reads {
@@ -93,10 +61,25 @@ func Compile(source string, columns table.Schema, zone *time.Location) (*Program
 	return p, nil
 }
 
+// namesOf returns the columns of a schema by name.
+func namesOf(schema table.Schema) columns {
+	known := make(columns)
+	for _, c := range schema.Columns {
+		known[c.Name] = c.Type
+	}
+	return known
+}
+
 // CheckSyntax reports what Compile does of a text before it looks at columns.
 func CheckSyntax(source string) error {
-	_, err := parse(source)
-	return err
+	_, problem := parse(source)
+	if problem == nil {
+		return nil
+	}
+	return wrap(source, problem.explained(source, nil, func(text string) *Problem {
+		_, p := parse(text)
+		return p
+	}))
 }
 
 // Source returns the text.

@@ -91,7 +91,11 @@ func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) node 
 	case isNumber(x) && isNumber(y) && x != y, x == table.Float64 && y == table.Float64:
 		return apply(table.Bool, compareNumbers(op, (*vector).floatsAt), asFloat(a), asFloat(b))
 	case x != y:
-		panic(problemAt(n, "%s cannot compare %s with %s", n.Operator, article(string(x)), article(string(y))))
+		p := problemAt(n, "%s cannot compare %s with %s", n.Operator, named(a), named(b))
+		if x == table.Timestamp || y == table.Timestamp {
+			p.nearest = `a date stands in quotes, "2020-01-31"`
+		}
+		panic(p)
 	case x == table.String:
 		return compareStrings(op, a, b)
 	case x == table.Bool:
@@ -101,6 +105,14 @@ func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) node 
 		return apply(table.Bool, compareBools(op), a, b)
 	}
 	return apply(table.Bool, compareNumbers(op, (*vector).intsAt), a, b)
+}
+
+// named says what a value is, a column by its name.
+func named(n node) string {
+	if read, ok := n.(*column); ok {
+		return read.Name + ", " + article(string(n.typ())) + ","
+	}
+	return article(string(n.typ()))
 }
 
 // compareStrings returns an entry test where one side is a literal.

@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -16,6 +17,11 @@ type Problem struct {
 	Message string
 	// Hint says what may have been meant, or is empty.
 	Hint string
+	// nearest is the hint where nothing better is found.
+	nearest string
+	// syntax says that the text is none whatever the columns are.
+	syntax bool
+	kind   thalweg.Kind // none for Invalid
 }
 
 // Error implements error.
@@ -24,7 +30,11 @@ func (p *Problem) Error() string {
 }
 
 // wrap returns the error of Compile for a problem.
-func wrap(source string, kind thalweg.Kind, p *Problem) error {
+func wrap(source string, p *Problem) error {
+	kind := p.kind
+	if kind == thalweg.Other {
+		kind = thalweg.Invalid
+	}
 	const shown = 80
 	if r := []rune(source); len(r) > shown {
 		source = string(r[:shown]) + "…"
@@ -41,4 +51,12 @@ func (p *Problem) withHint(hint string) *Problem {
 // problemAt returns the problem of a node of the parsed text.
 func problemAt(n ast.Node, format string, args ...any) *Problem {
 	return &Problem{Offset: n.Location().From, Message: fmt.Sprintf(format, args...)}
+}
+
+// explained returns p with the hint that its text deserves.
+func (p *Problem) explained(source string, known columns, check func(string) *Problem) *Problem {
+	if p.Hint == "" && p.kind == thalweg.Other {
+		p.Hint = cmp.Or(mend(source, p, known, check), p.nearest)
+	}
+	return p
 }

@@ -68,9 +68,6 @@ func (c *compiler) part(n ast.Node) *row {
 
 // rowCall compiles a call of a row function.
 func (c *compiler) rowCall(n call, f rowFunction) node {
-	if len(n.args) != len(f.args) {
-		panic(problemAt(n, "%s takes %s, not %d", n.name, countOf(len(f.args), len(f.args)), len(n.args)))
-	}
 	called := &ast.CallNode{Callee: &ast.IdentifierNode{Value: f.name}}
 	out := &row{t: f.result, tree: called}
 	for i, a := range n.args {
@@ -97,7 +94,7 @@ func (c *compiler) index(n *ast.MemberNode) node {
 	if of.t != list || n.Optional {
 		p := problemAt(n, "%s has no parts", article(string(of.t)))
 		if of.t == table.String {
-			p.Hint = "a part of a string is s[from:to]"
+			p.nearest = "a part of a string is s[from:to]"
 		}
 		panic(p)
 	}
