@@ -132,6 +132,9 @@ func document(data []byte, what string, found *diagnostics) (root ast.Node) {
 			if strings.Contains(at.GetMessage(), "'\t'") {
 				return fail(position{p.Line, p.Column}, "a tab is here: YAML is indented by blanks")
 			}
+			if strings.HasPrefix(at.GetMessage(), "'`'") {
+				return fail(position{p.Line, p.Column}, "a value that begins with a backtick stands in quotes: expression: '`tail number` == \"N-12\"'")
+			}
 			return fail(position{p.Line, p.Column}, "%s", at.GetMessage())
 		}
 		return fail(position{}, "%v", err)

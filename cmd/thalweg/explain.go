@@ -7,19 +7,40 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/expression"
 )
 
 func newExplain(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain [FIELD]",
-		Short: "Explain a field of the spec: type, default, meaning, fields, an example",
+		Use:   "explain [FIELD|expressions] [FUNCTION]",
+		Short: "Explain a field of the spec, or the language of expressions",
+		Long: "Explain a field of the spec: its type, default and meaning, the fields in it, and an\n" +
+			"example. `explain expressions` explains the language of expressions, and with a name\n" +
+			"one of its functions or operators.",
 		Example: "  thalweg explain spec.trainer.optimizer\n" +
 			"  thalweg explain spec.input_features.encoder\n" +
-			"  thalweg explain   # where a spec begins",
+			"  thalweg explain   # where a spec begins\n" +
+			"  thalweg explain expressions\n" +
+			"  thalweg explain expressions coalesce",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := pipeline.Explain(catalog.All(), argument(args, 0))
+			field, of := argument(args, 0), argument(args, 1)
+			switch {
+			case field == "expressions" && of == "":
+				l := expression.Explain()
+				return g.print(cmd.OutOrStdout(), l, func(w io.Writer) { explainLanguage(w, l) })
+			case field == "expressions":
+				e, err := expression.ExplainOne(of)
+				if err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), e, func(w io.Writer) { explainEntry(w, "", e) })
+			case of != "":
+				return &thalweg.Error{Op: "explain", Kind: thalweg.Invalid, Subject: of, Hint: "a name stands behind expressions alone"}
+			}
+			all, err := pipeline.Explain(catalog.All(), field)
 			if err != nil {
 				return err
 			}
@@ -33,6 +54,38 @@ func newExplain(g *globals) *cobra.Command {
 			})
 		},
 	}
+}
+
+// explainLanguage writes the language of expressions for people.
+func explainLanguage(w io.Writer, l expression.Language) {
+	for _, r := range l.Rules {
+		fmt.Fprintln(w, strings.ToUpper(r.About))
+		for _, text := range r.Says {
+			fmt.Fprintln(w, "  "+strings.ReplaceAll(wrap(text, 94), "\n", "\n    "))
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, "THE ROW of which the examples are")
+	for _, s := range l.Sample {
+		fmt.Fprintf(w, "  %-12s %-10s %s\n", s.Name, s.Type, s.Value)
+	}
+	for _, part := range []struct {
+		title   string
+		entries []expression.Entry
+	}{{"OPERATORS, the one that binds tightest first", l.Operators}, {"FUNCTIONS", l.Functions}} {
+		fmt.Fprintln(w, "\n"+part.title)
+		for _, e := range part.entries {
+			explainEntry(w, "  ", e)
+		}
+	}
+}
+
+// explainEntry writes an operator or a function in three lines.
+func explainEntry(w io.Writer, indent string, e expression.Entry) {
+	fmt.Fprintf(w, "%s%s\n", indent, strings.Join(e.Forms, "   "))
+	text := "Takes " + e.Takes + "; yields " + e.Yields + ". " + e.Meaning
+	fmt.Fprintf(w, "%s    %s\n", indent, strings.ReplaceAll(wrap(text, 92-len(indent)), "\n", "\n    "+indent))
+	fmt.Fprintf(w, "%s    %s is %s\n", indent, e.Example, e.Value)
 }
 
 // explain writes an explanation for people.

@@ -72,8 +72,8 @@ func catalog() map[string]function {
 		"exp":   {"x", aNumber, aFloat, "e to the power of x; null where that is too large.", "exp(0)", "1.0", ofFloat(math.Exp)},
 		"log":   {"x", aNumber, aFloat, "The natural logarithm; null of what is not above 0.", "log(1)", "0.0", ofFloat(math.Log)},
 		"log1p": {"x", aNumber, aFloat, "The natural logarithm of 1 + x.", "log1p(0)", "0.0", ofFloat(math.Log1p)},
-		"min":   {"a, b, …", numbers, "int64, or float64 if one of them is", "The least; null if one is null.", "min(delay, 10)", "10", ofNumbers},
-		"max":   {"a, b, …", numbers, "int64, or float64 if one of them is", "The greatest; null if one is null.", "max(delay, 10, 12.5)", "16.0", ofNumbers},
+		"min":   {"a, b, …", numbers, "int64, or float64 if one of them is", "The least of two or more; null if one is null.", "min(delay, 10)", "10", ofNumbers},
+		"max":   {"a, b, …", numbers, "int64, or float64 if one of them is", "The greatest of two or more; null if one is null.", "max(delay, 10, 12.5)", "16.0", ofNumbers},
 
 		"int":    {"x", aNumberOrString, anInt, "The whole number: a float64 is cut toward zero; null of a text that is no whole number.", `int("12")`, "12", makeInt},
 		"float":  {"x", aNumberOrString, aFloat, "The number as float64; null of a text that is no number.", `float("1.5")`, "1.5", makeFloat},
@@ -90,15 +90,15 @@ func catalog() map[string]function {
 		"split": {"s, by", strs, "a list of strings, of which an index takes one", "The parts between the separators, counted from 0, from behind with -1; null beyond the ends, and where there are more than 65,536.",
 			"split(`tail number`, \"-\")[1]", `"12"`, nil},
 
-		"coalesce": {"a, b, …", types{}, "their type", "The first that is not null.", "coalesce(gate, origin)", `"JFK"`, makeCoalesce},
+		"coalesce": {"a, b, …", types{}, "their type", "The first of two or more that is not null.", "coalesce(gate, origin)", `"JFK"`, makeCoalesce},
 
 		"year":    {"t", aTimestamp, anInt, "The year, in the zone of the pipeline.", "year(date)", "2020", makeClock},
 		"month":   {"t", aTimestamp, anInt, "The month, from 1.", "month(date)", "1", makeClock},
 		"day":     {"t", aTimestamp, anInt, "The day of the month, from 1.", "day(date)", "31", makeClock},
 		"weekday": {"t", aTimestamp, anInt, "The day of the week, from Monday 0 to Sunday 6.", "weekday(date)", "4", makeClock},
 		"hour":    {"t", aTimestamp, anInt, "The hour, from 0 to 23.", "hour(date)", "15", makeClock},
-		"minute":  {"t", aTimestamp, anInt, "The minute.", "minute(date)", "4", makeClock},
-		"second":  {"t", aTimestamp, anInt, "The second.", "second(date)", "5", makeClock},
+		"minute":  {"t", aTimestamp, anInt, "The minute, from 0 to 59.", "minute(date)", "4", makeClock},
+		"second":  {"t", aTimestamp, anInt, "The second, from 0 to 59.", "second(date)", "5", makeClock},
 	}
 }
 

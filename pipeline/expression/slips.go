@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -166,8 +167,8 @@ func read(text string, known columns) *reading {
 				s.words = append(s.words, w)
 				continue
 			}
-			at, broken := err.(*file.Error)
-			if !broken {
+			var at *file.Error
+			if !errors.As(err, &at) {
 				return s
 			}
 			if text = s.mark(at); text == "" {
@@ -183,16 +184,18 @@ func read(text string, known columns) *reading {
 // mark returns the text with the character at which it cannot be read replaced, ""
 // where nothing is known to stand for it.
 func (s *reading) mark(at *file.Error) string {
-	i := at.From
-	if strings.HasPrefix(at.Message, "invalid char escape") { // \d of a pattern
-		for i = min(i, len(s.text)-1); i >= 0 && s.text[i] != '\\'; i-- {
+	i := min(at.From, len(s.text)-1)
+	switch {
+	case i < 0:
+	case strings.HasPrefix(at.Message, "invalid char escape"): // \d of a pattern
+		for ; i >= 0; i-- {
+			if s.text[i] == '\\' {
+				return string(s.text[:i]) + `\` + string(s.text[i:])
+			}
 		}
-		if i >= 0 {
-			return string(s.text[:i]) + `\` + string(s.text[i:])
-		}
-	} else if i < len(s.text) && strings.ContainsRune("“”„‘’", s.text[i]) {
+	case strings.ContainsRune("“”„‘’", s.text[i]):
 		return strings.NewReplacer("“", `"`, "”", `"`, "„", `"`, "‘", "'", "’", "'").Replace(string(s.text))
-	} else if i < len(s.text) && marks[s.text[i]] != "" {
+	case marks[s.text[i]] != "":
 		return string(s.text[:i]) + marks[s.text[i]] + string(s.text[i+1:])
 	}
 	return ""
@@ -252,17 +255,17 @@ func (s *reading) sign(i int, text string) bool {
 // match returns the place of the bracket that belongs to the one at i, -1 for none.
 func (s *reading) match(i int) int {
 	depth, step := 0, 1
-	if strings.Contains(")]}", s.at(i).Value) {
+	if closes(s.at(i).Value) {
 		step = -1
 	}
 	for j := i; j >= 0 && j < len(s.words); j += step {
-		if s.words[j].Kind != lexer.Bracket {
+		switch {
+		case s.words[j].Kind != lexer.Bracket:
 			continue
-		}
-		if strings.Contains("([{", s.words[j].Value) {
-			depth += step
-		} else {
+		case closes(s.words[j].Value):
 			depth -= step
+		default:
+			depth += step
 		}
 		if depth == 0 {
 			return j
@@ -270,6 +273,8 @@ func (s *reading) match(i int) int {
 	}
 	return -1
 }
+
+func closes(bracket string) bool { return bracket == ")" || bracket == "]" || bracket == "}" }
 
 // before returns where the operand begins that ends before word i.
 func (s *reading) before(i int) int {
