@@ -33,7 +33,11 @@ func (l *list) Apply(index uint64, entry []byte) (any, error) {
 	if string(entry) == l.refuse {
 		return nil, errors.New("not understood")
 	}
-	l.Entries = append(l.Entries, string(entry))
+	// A leader that lost its office cannot say whether an entry counts, so that it is
+	// sent again.
+	if n := len(l.Entries); n == 0 || l.Entries[n-1] != string(entry) {
+		l.Entries = append(l.Entries, string(entry))
+	}
 	return fmt.Sprintf("%s at %d", entry, index), nil
 }
 
