@@ -96,9 +96,11 @@ func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, ref
 		p.Worker = req.WorkerId
 		l.mu.streams[state.ScoreTaskID(thalweg.PipelineName(p.Pipeline), uint32(p.Partition))] = p
 	}
+	before := w.refusals
+	w.refusals = make(map[string]string, len(req.Refusals))
 	for _, r := range req.Refusals {
 		version := fmt.Sprintf("%s version %d", r.Model, r.Version)
-		if w.refusals[version] == "" {
+		if before[version] == "" && w.refusals[version] == "" {
 			refusals = append(refusals, r)
 		}
 		w.refusals[version] = r.Reason

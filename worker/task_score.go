@@ -27,6 +27,9 @@ import (
 const (
 	// streamBackoff bounds the pause before a stream tries again what failed.
 	streamBackoff = 2 * time.Second
+	// stoppedBackoff, at most, is the pause before a stream that has stopped begins
+	// again: what was damaged or missing in the store may have been restored.
+	maxStoppedBackoff = time.Minute
 	// openPause is how long it waits before it tries again to open its store or
 	// its topic.
 	openPause = time.Second
@@ -37,9 +40,10 @@ const (
 	opening = "opening the sink and the topic"
 )
 
-// scoreTask is the lease of one topic partition. One that cannot go on stays
-// stopped, saying why, until the operator changes something: a new generation, or
-// pause and resume.
+// scoreTask is the lease of one topic partition. One that cannot go on is stopped,
+// saying why: it begins again after a pause, as what it reads may have been
+// restored, or when the operator changes something, by a new generation or a
+// resume. One that has lost events stays stopped until then.
 type scoreTask struct {
 	worker   *Worker
 	registry *engine.Registry
@@ -52,7 +56,10 @@ type scoreTask struct {
 		leaving     bool               // the worker stops
 		status      scorer.Status      // of the last scorer
 		unavailable string             // why there is no scorer
-		topic       string
+		// stopped is the status of the last scorer where that stopped, until another
+		// has got past what stopped it.
+		stopped *scorer.Status
+		topic   string
 		// generation is what the last scorer scores with: its rate of dead
 		// letters says nothing about another.
 		generation uint64
@@ -91,7 +98,7 @@ func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
 // run scores until ctx ends or the worker leaves. Each attempt is under one form
 // of the lease, and ends when that form no longer holds.
 func (t *scoreTask) run(ctx context.Context) *apiv1.TaskReport {
-	for {
+	for stops := 0; ; {
 		attempt, stop := context.WithCancel(ctx)
 		t.mu.Lock()
 		lease, leaving := t.mu.lease, t.mu.leaving
@@ -101,18 +108,37 @@ func (t *scoreTask) run(ctx context.Context) *apiv1.TaskReport {
 			stop()
 			return nil
 		}
-		if t.score(attempt, lease) {
+		began := time.Now()
+		switch next := t.score(attempt, lease); {
+		case next == opensSoon:
 			_ = retry.Sleep(attempt, openPause)
-		} else {
-			<-attempt.Done() // what has stopped stays so
+		case next == stays:
+			<-attempt.Done()
+		default:
+			if time.Since(began) > maxStoppedBackoff {
+				stops = 0
+			}
+			stops++
+			_ = retry.Backoff{Min: streamBackoff, Max: maxStoppedBackoff}.Wait(attempt, stops)
+		}
+		if attempt.Err() != nil {
+			stops = 0 // somebody has changed something
 		}
 		stop()
 	}
 }
 
-// score opens what a lease names and scores until ctx ends. It reports whether it
-// is to be tried again although nothing was changed.
-func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) (again bool) {
+// outcome is what becomes of a stream after an attempt that nobody ended.
+type outcome int
+
+const (
+	stays     outcome = iota // until somebody changes something
+	opensSoon                // it waits for a bucket or a topic
+	retries                  // it has stopped
+)
+
+// score opens what a lease names and scores until ctx ends.
+func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) outcome {
 	share := t.worker.streams.memory.Share()
 	defer share.Close()
 	stream, err := t.open(ctx, lease, share)
@@ -122,13 +148,16 @@ func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) (again bool) 
 		if ctx.Err() == nil {
 			t.mu.unavailable = err.Error()
 		}
-		return !isWrongInput(err) && !thalweg.Is(err, thalweg.Corrupt) // a bucket or a topic may yet appear
+		if isWrongInput(err) || thalweg.Is(err, thalweg.Corrupt) {
+			return retries
+		}
+		return opensSoon // a bucket or a topic may yet appear
 	}
 	defer stream.Close()
 	t.mu.Lock()
 	if ctx.Err() != nil {
 		t.mu.Unlock()
-		return false
+		return stays
 	}
 	t.mu.stream, t.mu.unavailable, t.mu.generation = stream, "", lease.Generation
 	stream.Pause(t.mu.lease.Paused)
@@ -138,10 +167,20 @@ func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) (again bool) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mu.status, t.mu.stream = stream.Status(), nil
-	if err != nil && ctx.Err() == nil {
+	if err == nil || ctx.Err() != nil {
+		return stays
+	}
+	if before := t.mu.stopped; before == nil || before.Message != t.mu.status.Message {
 		t.worker.log.Error("stream stopped", keyTask, lease.TaskId, keyError, err)
 	}
-	return false
+	var lost *connectors.MissingRange
+	if t.mu.status.Lost != nil || errors.As(err, &lost) {
+		t.mu.stopped = nil
+		return stays
+	}
+	stopped := t.mu.status
+	t.mu.stopped = &stopped
+	return retries
 }
 
 // open makes the scorer that a lease asks for, which keeps to its share of the
@@ -240,7 +279,11 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 			t.mu.stream.Skip(authorizationOf(lease.Skip))
 		}
 	}
-	if t.mu.stop != nil && (lease.Generation != last.Generation || (resumed || authorized) && t.mu.stream == nil) {
+	if resumed {
+		t.registry.Forget() // the operator may have mended what was damaged
+	}
+	if t.mu.stop != nil && (lease.Generation != last.Generation || (resumed || authorized) && (t.mu.stream == nil || t.mu.stopped != nil)) {
+		t.mu.stopped = nil
 		t.mu.stop()
 	}
 }
@@ -288,12 +331,19 @@ func (t *scoreTask) drain() {
 func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	t.mu.Lock()
 	s, lease, generation, topic, unavailable, stream := t.mu.status, t.mu.lease, t.mu.generation, t.mu.topic, t.mu.unavailable, t.mu.stream
-	t.mu.Unlock()
 	tripped, behind := "", ""
 	if stream != nil {
 		s = stream.Status()
 		tripped, behind = s.Tripped, stream.table.message()
 	}
+	if s.Begun {
+		t.mu.stopped = nil
+	}
+	if t.mu.stopped != nil {
+		s = *t.mu.stopped
+		s.Message += fmt.Sprintf(" (it is tried again every %v at most, and at once by `thalweg stream resume %s`)", maxStoppedBackoff, lease.Pipeline)
+	}
+	t.mu.Unlock()
 	if unavailable != "" {
 		s.State, s.Message = thalweg.StreamWaiting, unavailable
 	}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -167,7 +168,17 @@ func (m *taskManager) fill(req *apiv1.PollRequest) {
 	for _, t := range tasks {
 		t.runner.fill(req)
 	}
+	// The partitions of a stream refuse the same versions.
+	slices.SortFunc(req.Refusals, func(a, b *apiv1.ModelRefusal) int {
+		return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(b.Version, a.Version))
+	})
+	req.Refusals = slices.CompactFunc(req.Refusals, func(a, b *apiv1.ModelRefusal) bool { return a.Model == b.Model && a.Version == b.Version })
+	req.Refusals = req.Refusals[:min(len(req.Refusals), maxRefusals)]
 }
+
+// maxRefusals is how many versions that cannot be loaded a poll tells of, as many as
+// a coordinator takes.
+const maxRefusals = 64
 
 // forget drops the reports that the coordinator has dealt with.
 func (m *taskManager) forget(accepted []string) {

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/broadcast"
@@ -73,8 +75,20 @@ type Registry struct {
 		sync.Mutex
 		candidates []Candidate
 		artifacts  []*loading // the most recently used last
+		refused    map[thalweg.CheckpointRef]refused
 	}
 }
+
+// refused is why a checkpoint could not be loaded, and what was there then.
+type refused struct {
+	err   error
+	there string // as stamp tells it
+	at    time.Time
+}
+
+// refusalAge is how long a refusal is believed of a checkpoint whose objects have
+// not changed as far as a listing tells: a store may mend what it damaged itself.
+const refusalAge = time.Minute
 
 // loading is an artifact, or an artifact to be.
 type loading struct {
@@ -88,7 +102,9 @@ var _ Models = (*Registry)(nil)
 
 // NewRegistry returns a Registry without candidates.
 func NewRegistry(bucket storage.Bucket, catalog pipeline.Catalog) *Registry {
-	return &Registry{bucket: bucket, catalog: catalog}
+	r := &Registry{bucket: bucket, catalog: catalog}
+	r.mu.refused = make(map[thalweg.CheckpointRef]refused)
+	return r
 }
 
 // Offer replaces the candidates.
@@ -109,13 +125,21 @@ func (r *Registry) Candidates() ([]Candidate, <-chan struct{}) {
 	return r.mu.candidates, r.offers.Changed()
 }
 
-// Load implements Models. Callers that want the same artifact share one load;
-// failures are not kept.
+// Forget has the next Load of each refused checkpoint read it again.
+func (r *Registry) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.mu.refused)
+}
+
+// Load implements Models. Callers that want the same artifact share one load. What
+// was refused is read again once its objects have changed, after refusalAge or
+// Forget.
 func (r *Registry) Load(ctx context.Context, m Model) (*artifact.Artifact, error) {
 	for {
 		l, mine := r.entry(m.Checkpoint)
 		if mine {
-			l.artifact, l.err = r.load(ctx, m)
+			l.artifact, l.err = r.loadAgain(ctx, m)
 			if l.err != nil {
 				r.mu.Lock()
 				r.mu.artifacts = slices.DeleteFunc(r.mu.artifacts, func(o *loading) bool { return o == l })
@@ -153,6 +177,50 @@ func (r *Registry) entry(ref thalweg.CheckpointRef) (l *loading, mine bool) {
 	r.mu.artifacts = append(r.mu.artifacts, l)
 	return l, mine
 }
+
+// loadAgain is load, unless it is known that this must fail.
+func (r *Registry) loadAgain(ctx context.Context, m Model) (*artifact.Artifact, error) {
+	r.mu.Lock()
+	last, known := r.mu.refused[m.Checkpoint]
+	r.mu.Unlock()
+	if known && time.Since(last.at) < refusalAge && r.stamp(ctx, m.Checkpoint) == last.there {
+		return nil, last.err
+	}
+	a, err := r.load(ctx, m)
+	kind := thalweg.KindOf(err)
+	refusal := refused{err: err, at: time.Now()}
+	if err != nil && !kind.Transient() && kind != thalweg.Canceled && kind != thalweg.Other {
+		refusal.there = r.stamp(ctx, m.Checkpoint)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case refusal.there == "":
+		delete(r.mu.refused, m.Checkpoint)
+	case len(r.mu.refused) >= maxArtifacts:
+		clear(r.mu.refused)
+		fallthrough
+	default:
+		r.mu.refused[m.Checkpoint] = refusal
+	}
+	return a, err
+}
+
+// stamp says which objects a checkpoint has; "" if that cannot be told.
+func (r *Registry) stamp(ctx context.Context, ref thalweg.CheckpointRef) string {
+	text := "."
+	dir := ref.Key[:strings.LastIndexByte(ref.Key, '/')+1]
+	for info, err := range r.bucket.List(ctx, dir, "") {
+		if err != nil || len(text) > maxStampBytes {
+			return ""
+		}
+		text += fmt.Sprintf(" %s %d %s", info.Key, info.SizeBytes, info.ETag)
+	}
+	return text
+}
+
+// maxStampBytes is far more than the objects of a checkpoint have names.
+const maxStampBytes = 1 << 20
 
 func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error) {
 	fail := func(err error) error {

@@ -37,7 +37,7 @@ type partition struct {
 
 func newPartition(cfg Config, rng *rand.Rand) *partition {
 	m := &partition{Ops: machine.NewOps(nOps, retry.Backoff{Min: cfg.MinBackoff, Max: cfg.MaxBackoff}, rng), cfg: cfg,
-		source: source{end: -1}, slots: slots{committed: -1, lag: -1}, versions: versions{refused: make(map[engine.Model]string)},
+		source: source{end: -1}, slots: slots{committed: -1, lag: -1}, versions: versions{refused: make(map[engine.Model]refusal)},
 		merges: merges{Planner: compact.Planner{Config: cfg.Compaction}}, rate: deadRate{most: cfg.MaxDeadRate}}
 	if cfg.Range != nil {
 		m.until = cfg.Range.To
@@ -296,6 +296,8 @@ func (m *partition) wake() (at time.Duration, ok bool) {
 		}
 	}
 	if m.running() {
+		_, again := m.versions.retry(m.Now.Mono)
+		earlier(again)
 		earlier(m.merges.sweepAt)
 		earlier(m.merges.restUntil)
 		if !m.Busy(opScore) && m.source.next != m.slots.scoredTo() && m.rate.tripped == "" {

@@ -1,7 +1,10 @@
 package scorer
 
 import (
+	"time"
+
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -9,9 +12,45 @@ import (
 // versions is which version scores, and which is to.
 type versions struct {
 	candidates []engine.Candidate
-	refused    map[engine.Model]string // why, of versions that cannot be loaded
-	current    *engine.Candidate       // scores new spans
-	next       *engine.Candidate       // is loaded and takes over at the next boundary
+	refused    map[engine.Model]refusal
+	current    *engine.Candidate // scores new spans
+	next       *engine.Candidate // is loaded and takes over at the next boundary
+}
+
+// refusal is of a version that could not be loaded.
+type refusal struct {
+	why   string
+	tries int
+	at    time.Duration // when it is tried again: its checkpoint may have been restored
+}
+
+// maxRefusalPauses is how many times Config.MaxBackoff a refused version waits at
+// most for its next try, which reads all of its checkpoint if that has changed.
+const maxRefusalPauses = 16
+
+// refuse notes that a version cannot be loaded.
+func (m *partition) refuse(model engine.Model, err error) {
+	pauses := retry.Backoff{Min: m.cfg.MaxBackoff, Max: maxRefusalPauses * m.cfg.MaxBackoff}
+	tries := m.versions.refused[model].tries + 1
+	m.versions.refused[model] = refusal{err.Error(), tries, m.Now.Mono + pauses.Delay(tries, m.Rand)}
+}
+
+// retry returns the refused version that is to be tried again before the others:
+// better than the one that is wanted. nil: none is due, and wake is when one is, 0
+// for never.
+func (v *versions) retry(now time.Duration) (due *engine.Candidate, wake time.Duration) {
+	for _, c := range v.candidates {
+		r, bad := v.refused[c.Model]
+		switch {
+		case !bad:
+			return nil, wake
+		case now >= r.at:
+			return &c, 0
+		case wake == 0 || r.at < wake:
+			wake = r.at
+		}
+	}
+	return nil, wake
 }
 
 // wanted returns the first candidate that is not refused, nil if there is none.
@@ -36,9 +75,11 @@ func (m *partition) loadVersion() {
 		return
 	}
 	switch want := v.wanted(); {
-	case want == nil:
-	case v.current != nil && v.current.Model == want.Model:
+	case want == nil, v.current != nil && v.current.Model == want.Model:
 		v.next = nil
+		if again, _ := v.retry(m.Now.Mono); again != nil && m.Idle(opLoad) && !m.draining {
+			m.start(opLoad, loadModel{again.Model})
+		}
 	case v.next == nil || v.next.Model != want.Model:
 		v.next = nil
 		if m.Idle(opLoad) {
@@ -63,6 +104,9 @@ func (m *partition) onLoaded(ev modelLoaded) {
 		m.Complete(opLoad, nil)
 	}
 	v, in := &m.versions, m.slots.claim
+	if refused == nil {
+		delete(v.refused, ev.model)
+	}
 	switch want := v.wanted(); {
 	case in != nil && ev.model == engine.ModelOf(in):
 		if m.slots.ready = refused == nil; !m.slots.ready {
@@ -70,7 +114,7 @@ func (m *partition) onLoaded(ev modelLoaded) {
 				Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"})
 		}
 	case refused != nil:
-		v.refused[ev.model] = refused.Error()
+		m.refuse(ev.model, refused)
 	case want != nil && want.Model == ev.model:
 		v.next = want
 	}

@@ -34,6 +34,8 @@ type Status struct {
 	// Tripped says why the scorer rests until Resume: too many events were dead
 	// letters. Empty if it does not.
 	Tripped string
+	// Begun says that the log is read, and that no claim found in it is unfinished.
+	Begun bool
 	// Message says why it waits, what keeps failing, or why it stopped.
 	Message string
 	// P50 and P99 are quantiles of the time from an event's timestamp to its
@@ -67,7 +69,7 @@ func (r *runner) report(before *engine.Candidate) {
 	}
 	status := Status{State: thalweg.StreamRunning, Committed: m.slots.committed, Scored: m.slots.scoredTo(), End: end, Rows: m.slots.totals.Scored, DeadLetters: m.slots.totals.Dead,
 		Missing: m.slots.totals.Missing, TopicID: m.source.topicID,
-		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.rate.tripped, Message: m.message(waits, unknown)}
+		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.rate.tripped, Begun: m.running() && !m.halted, Message: m.message(waits, unknown)}
 	if m.versions.current != nil {
 		status.Model = m.versions.current.Model
 	}
@@ -85,8 +87,8 @@ func (r *runner) report(before *engine.Candidate) {
 		status.State = thalweg.StreamWaiting
 	}
 	for _, c := range m.versions.candidates {
-		if why, bad := m.versions.refused[c.Model]; bad {
-			status.Refusals = append(status.Refusals, Refusal{c.Model, why})
+		if r, bad := m.versions.refused[c.Model]; bad {
+			status.Refusals = append(status.Refusals, Refusal{c.Model, r.why})
 		}
 	}
 	if m.versions.current != nil && (before == nil || before.Model != m.versions.current.Model) {
@@ -127,7 +129,7 @@ func (m *partition) message(more ...string) string {
 	case m.running() && m.versions.current == nil && len(m.versions.candidates) == 0:
 		parts = append(parts, "no model version is registered yet")
 	case m.running() && m.versions.current == nil && m.versions.wanted() == nil:
-		parts = append(parts, "no registered model version can be loaded: "+m.versions.refused[m.versions.candidates[0].Model])
+		parts = append(parts, "no registered model version can be loaded: "+m.versions.refused[m.versions.candidates[0].Model].why+m.again())
 	}
 	if m.rate.tripped != "" {
 		parts = append(parts, m.rate.tripped)
@@ -148,7 +150,7 @@ func (m *partition) message(more ...string) string {
 		}
 	}
 	if want := m.versions.wanted(); len(m.versions.candidates) > 0 && want != nil && want.Model != m.versions.candidates[0].Model {
-		parts = append(parts, fmt.Sprintf("%s is refused, %s serves", m.versions.candidates[0].Model, want.Model))
+		parts = append(parts, fmt.Sprintf("%s is refused, %s serves%s", m.versions.candidates[0].Model, want.Model, m.again()))
 	}
 	text := strings.Join(parts, "; ")
 	for _, part := range more {
@@ -158,6 +160,11 @@ func (m *partition) message(more ...string) string {
 		}
 	}
 	return text
+}
+
+// again says what becomes of a refused version.
+func (m *partition) again() string {
+	return fmt.Sprintf(" (it is tried again every %v at most, and at once by `thalweg stream resume %s`)", maxRefusalPauses*m.cfg.MaxBackoff, m.cfg.Pipeline)
 }
 
 // rate measures events a second over windows of a second or more.

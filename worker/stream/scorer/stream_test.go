@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -82,6 +83,51 @@ func TestADamagedChampionIsRefusedAndTheOneBeforeServes(t *testing.T) {
 	w.produceGood(50, 50)
 	s.wait("version 3", func(s Status) bool { return s.Model.Version == 3 && s.Committed == 100 })
 	w.judge()
+}
+
+// A version whose checkpoint is restored, or was late, takes over by itself.
+func TestARefusedVersionServesOnceItsCheckpointIsRestored(t *testing.T) {
+	for _, missing := range []bool{false, true} {
+		w := newWorld(t, 1)
+		w.promote(1)
+		w.register(2)
+		check := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, good := context.Background(), make(map[string][]byte)
+		for info, err := range w.state.List(ctx, "checkpoints/2", "") {
+			check(err)
+			body, _, err := w.state.Get(ctx, info.Key)
+			check(err)
+			good[info.Key] = body
+			if missing {
+				err = w.state.Delete(ctx, info.Key)
+			} else {
+				_, err = w.state.Put(ctx, info.Key, append(bytes.Clone(body), 0))
+			}
+			check(err)
+		}
+		w.promote(2, 1)
+		s := w.start()
+		w.produceGood(0, 50)
+		status := s.waitCommitted(50)
+		if status.Model.Version != 1 || len(status.Refusals) != 1 || !strings.Contains(status.Message, "`thalweg stream resume flight-delays`") {
+			t.Errorf("missing %v: %+v", missing, status)
+		}
+		for key, body := range good {
+			_, err := w.state.Put(ctx, key, body)
+			check(err)
+		}
+		s.wait("version 2", func(s Status) bool { return s.Model.Version == 2 && len(s.Refusals) == 0 })
+		w.produceGood(50, 50)
+		if status = s.waitCommitted(100); strings.Contains(status.Message, "refused") {
+			t.Errorf("missing %v: message %q", missing, status.Message)
+		}
+		w.judge()
+	}
 }
 
 func TestAPausedStreamCommitsAndRests(t *testing.T) {
