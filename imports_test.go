@@ -15,6 +15,7 @@ var ranks = map[string]int{
 	"broadcast":              0,
 	"coordinator/api/stages": 0,
 	"coordinator/api/v1":     0,
+	"docs/reference":         0,
 	"pipeline/spelling":      0,
 	"retry":                  0,
 	"worker/stream/effort":   0,

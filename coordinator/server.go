@@ -19,12 +19,14 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/docs/reference"
 )
 
 const (
 	healthPath  = "/healthz"
 	readyPath   = "/readyz"
 	metricsPath = "/metrics"
+	openAPIPath = "/openapi.yaml"
 	// forwardedHeader names the node that passed a request on; it is not passed on
 	// a second time.
 	forwardedHeader = "Thalweg-Forwarded-By"
@@ -39,8 +41,8 @@ type service struct{ c *Coordinator }
 
 var _ apiv1.CoordinatorServiceHandler = (*service)(nil)
 
-// newServer returns the HTTP server: the RPC (connect, gRPC and JSON), health and
-// metrics on one port, HTTP/1.1 and HTTP/2 without TLS.
+// newServer returns the HTTP server: the RPC (connect, gRPC and JSON) and its
+// description, health and metrics on one port, HTTP/1.1 and HTTP/2 without TLS.
 func (c *Coordinator) newServer() *http.Server {
 	mux := http.NewServeMux()
 	prefix, rpc := apiv1.NewCoordinatorServiceHandler(&service{c},
@@ -52,6 +54,10 @@ func (c *Coordinator) newServer() *http.Server {
 	mux.HandleFunc("GET "+healthPath, func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET "+readyPath, c.ready)
 	mux.Handle("GET "+metricsPath, promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET "+openAPIPath, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(reference.OpenAPI)
+	})
 	server := &http.Server{
 		Handler:           http.MaxBytesHandler(mux, api.MaxMessageBytes),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -2,9 +2,11 @@ package coordinator
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -90,5 +92,22 @@ func TestASpecIsNotReadForACallerWhoHasLeft(t *testing.T) {
 	wantKind(t, "apply of a caller who has left", err, thalweg.Canceled)
 	if applied := c.apply(c.client(), "flights", 1); !applied.Changed {
 		t.Error("what was not read was applied")
+	}
+}
+
+// TestANodeDescribesItsAPI, one that leads nothing too.
+func TestANodeDescribesItsAPI(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + c.peers[0].API + "/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.Header.Get("Content-Type") != "application/yaml" || !bytes.Contains(body, []byte("\nopenapi: 3.1.0\n")) ||
+		!bytes.Contains(body, []byte(apiv1.CoordinatorServiceApplyProcedure)) {
+		t.Errorf("%v, %s, %.200s", err, resp.Header, body)
 	}
 }

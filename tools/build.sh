@@ -15,6 +15,7 @@ for tool in "$@"; do
 	buf)                   mod=buf           package=github.com/bufbuild/buf/cmd/buf ;;
 	protoc-gen-go)         mod=protoc        package=google.golang.org/protobuf/cmd/protoc-gen-go ;;
 	protoc-gen-connect-go) mod=protoc        package=connectrpc.com/connect/cmd/protoc-gen-connect-go ;;
+	protoc-gen-connect-openapi) mod=openapi package=github.com/sudorandom/protoc-gen-connect-openapi ;;
 	golangci-lint)         mod=golangci-lint package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
 	benchstat)             mod=benchstat     package=golang.org/x/perf/cmd/benchstat ;;
 	minio)                 mod=minio         package=github.com/minio/minio ;;

@@ -2,7 +2,10 @@
 //
 // Source: coordinator/api/v1/coordinator.proto
 
-// The RPC of Thalweg: one service for the command line, curl and workers.
+// The RPC of Thalweg: one service for the command line, curl and workers. Any
+// coordinator answers: a follower passes a call on to the leader. Times are in
+// milliseconds since 1970, and a reference to an object is key#sha256.
+//
 // These types are not the replicated log's; see coordinator/state.
 package apiv1
 

@@ -4,7 +4,10 @@
 // 	protoc        (unknown)
 // source: coordinator/api/v1/coordinator.proto
 
-// The RPC of Thalweg: one service for the command line, curl and workers.
+// The RPC of Thalweg: one service for the command line, curl and workers. Any
+// coordinator answers: a follower passes a call on to the leader. Times are in
+// milliseconds since 1970, and a reference to an object is key#sha256.
+//
 // These types are not the replicated log's; see coordinator/state.
 
 package apiv1
@@ -24,6 +27,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ApplyRequest is a spec to accept.
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
@@ -92,12 +96,13 @@ func (x *ApplyRequest) GetDryRun() bool {
 	return false
 }
 
+// ApplyResponse says what became of the spec.
 type ApplyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
-	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`        // its name
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`   // the one that holds now
 	RunId         string                 `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"` // empty if the spec was unchanged, or only its stream half was changed
-	Changed       bool                   `protobuf:"varint,4,opt,name=changed,proto3" json:"changed,omitempty"`
+	Changed       bool                   `protobuf:"varint,4,opt,name=changed,proto3" json:"changed,omitempty"`         // whether the spec became a new generation
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,11 +433,12 @@ func (x *GetPipelineResponse) GetPipeline() *Pipeline {
 	return nil
 }
 
+// StartRunRequest asks for a run, or for a job.
 type StartRunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
-	Verb          string                 `protobuf:"bytes,3,opt,name=verb,proto3" json:"verb,omitempty"` // a job, with its arguments; empty: the batch half of the spec
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                    // its name
+	Verb          string                 `protobuf:"bytes,3,opt,name=verb,proto3" json:"verb,omitempty"`                            // a job, with its arguments; empty: the batch half of the spec
 	Arguments     map[string]string      `protobuf:"bytes,4,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -496,6 +502,7 @@ func (x *StartRunRequest) GetArguments() map[string]string {
 	return nil
 }
 
+// StartRunResponse names the run.
 type StartRunResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -540,6 +547,7 @@ func (x *StartRunResponse) GetRunId() string {
 	return ""
 }
 
+// ListRunsRequest asks for a page of runs.
 type ListRunsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                    // empty: of all pipelines
@@ -600,6 +608,7 @@ func (x *ListRunsRequest) GetPageToken() string {
 	return ""
 }
 
+// ListRunsResponse is a page of runs, without their tasks.
 type ListRunsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Runs          []*Run                 `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
@@ -652,6 +661,7 @@ func (x *ListRunsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// GetRunRequest names a run.
 type GetRunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -696,6 +706,7 @@ func (x *GetRunRequest) GetRunId() string {
 	return ""
 }
 
+// GetRunResponse is the run.
 type GetRunResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           *Run                   `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
@@ -740,9 +751,10 @@ func (x *GetRunResponse) GetRun() *Run {
 	return nil
 }
 
+// CancelRunRequest names the run to end.
 type CancelRunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
 	RunId         string                 `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -792,6 +804,7 @@ func (x *CancelRunRequest) GetRunId() string {
 	return ""
 }
 
+// CancelRunResponse says that it is done.
 type CancelRunResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -828,26 +841,27 @@ func (*CancelRunResponse) Descriptor() ([]byte, []int) {
 	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{14}
 }
 
+// Run is one training of a pipeline from its data to a model version, or one job.
 type Run struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Pipeline        string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
-	Generation      uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
-	State           string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"` // running | succeeded | failed | canceled
-	Stage           string                 `protobuf:"bytes,5,opt,name=stage,proto3" json:"stage,omitempty"` // the name of the one that it is in or ended in: clean, train, ...
-	Error           string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	Generation      uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"` // of the spec
+	State           string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`            // running | succeeded | failed | canceled
+	Stage           string                 `protobuf:"bytes,5,opt,name=stage,proto3" json:"stage,omitempty"`            // the name of the one that it is in or ended in: clean, train, ...
+	Error           string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`            // why it failed
 	StartedAtUnixMs int64                  `protobuf:"varint,7,opt,name=started_at_unix_ms,json=startedAtUnixMs,proto3" json:"started_at_unix_ms,omitempty"`
 	EndedAtUnixMs   int64                  `protobuf:"varint,8,opt,name=ended_at_unix_ms,json=endedAtUnixMs,proto3" json:"ended_at_unix_ms,omitempty"`
 	Stages          []*Stage               `protobuf:"bytes,9,rep,name=stages,proto3" json:"stages,omitempty"`
-	Outputs         map[string]string      `protobuf:"bytes,10,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`   // of the finished stages: manifest, split, transform, checkpoint, ...
-	Metrics         map[string]float64     `protobuf:"bytes,11,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // validation.log_loss, test.roc_auc, ...
-	Counts          map[string]int64       `protobuf:"bytes,12,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`    // rows_in, dropped.<reason>, ...
-	ModelVersion    uint64                 `protobuf:"varint,13,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`                                              // once registered
-	Verb            string                 `protobuf:"bytes,14,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                   // of a job; empty: the batch half of the spec
-	Arguments       map[string]string      `protobuf:"bytes,15,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Warnings        []string               `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"` // what its owner should look at
-	Curve           []*Loss                `protobuf:"bytes,17,rep,name=curve,proto3" json:"curve,omitempty"`       // of epochs; of a long training some of them
-	Weights         []*Weight              `protobuf:"bytes,18,rep,name=weights,proto3" json:"weights,omitempty"`   // of the model, the strongest first, as far as they are kept
+	Outputs         map[string]string      `protobuf:"bytes,10,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`     // of the finished stages: manifest, split, transform, checkpoint, ...
+	Metrics         map[string]float64     `protobuf:"bytes,11,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`   // validation.log_loss, test.roc_auc, ...
+	Counts          map[string]int64       `protobuf:"bytes,12,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`      // rows_in, dropped.<reason>, ...
+	ModelVersion    uint64                 `protobuf:"varint,13,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`                                                // once registered
+	Verb            string                 `protobuf:"bytes,14,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                     // of a job; empty: the batch half of the spec
+	Arguments       map[string]string      `protobuf:"bytes,15,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the job
+	Warnings        []string               `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                             // what its owner should look at
+	Curve           []*Loss                `protobuf:"bytes,17,rep,name=curve,proto3" json:"curve,omitempty"`                                                                                   // of epochs; of a long training some of them
+	Weights         []*Weight              `protobuf:"bytes,18,rep,name=weights,proto3" json:"weights,omitempty"`                                                                               // of the model, the strongest first, as far as they are kept
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1132,6 +1146,7 @@ func (x *Weight) GetEffect() float64 {
 	return 0
 }
 
+// Stage is a part of a run, in tasks that workers share.
 type Stage struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1248,14 +1263,15 @@ func (x *Stage) GetMessage() string {
 	return ""
 }
 
+// Task is what one worker does of a stage.
 type Task struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"` // waiting | leased | done | failed
-	Worker        string                 `protobuf:"bytes,3,opt,name=worker,proto3" json:"worker,omitempty"`
-	Token         uint64                 `protobuf:"varint,4,opt,name=token,proto3" json:"token,omitempty"`
-	Attempts      uint32                 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`        // waiting | leased | done | failed
+	Worker        string                 `protobuf:"bytes,3,opt,name=worker,proto3" json:"worker,omitempty"`      // the last that held it
+	Token         uint64                 `protobuf:"varint,4,opt,name=token,proto3" json:"token,omitempty"`       // the fence of its lease
+	Attempts      uint32                 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"` // how often it was tried
+	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`        // of the last attempt that failed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1332,9 +1348,10 @@ func (x *Task) GetError() string {
 	return ""
 }
 
+// ListModelsRequest asks for one model, or for all.
 type ListModelsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"` // its name; empty: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1376,6 +1393,7 @@ func (x *ListModelsRequest) GetModel() string {
 	return ""
 }
 
+// ListModelsResponse is the models.
 type ListModelsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Models        []*Model               `protobuf:"bytes,1,rep,name=models,proto3" json:"models,omitempty"`
@@ -1420,11 +1438,12 @@ func (x *ListModelsResponse) GetModels() []*Model {
 	return nil
 }
 
+// Model is all versions of one name.
 type Model struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Versions      []*ModelVersion        `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
-	Aliases       map[string]uint64      `protobuf:"bytes,3,rep,name=aliases,proto3" json:"aliases,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Aliases       map[string]uint64      `protobuf:"bytes,3,rep,name=aliases,proto3" json:"aliases,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // version by alias: champion is what streams score with
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1480,19 +1499,20 @@ func (x *Model) GetAliases() map[string]uint64 {
 	return nil
 }
 
+// ModelVersion is what a run learned. It never changes.
 type ModelVersion struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
-	Version            uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Checkpoint         string                 `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // key#sha256
-	RunId              string                 `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Version            uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`         // counts from 1
+	Checkpoint         string                 `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`    // key#sha256
+	RunId              string                 `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"` // of the run that registered it
 	Pipeline           string                 `protobuf:"bytes,4,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	Generation         uint64                 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
 	RegisteredAtUnixMs int64                  `protobuf:"varint,6,opt,name=registered_at_unix_ms,json=registeredAtUnixMs,proto3" json:"registered_at_unix_ms,omitempty"`
 	RegisteredIndex    uint64                 `protobuf:"varint,7,opt,name=registered_index,json=registeredIndex,proto3" json:"registered_index,omitempty"`
-	Metrics            map[string]float64     `protobuf:"bytes,8,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
-	ModelSha256        string                 `protobuf:"bytes,9,opt,name=model_sha256,json=modelSha256,proto3" json:"model_sha256,omitempty"` // of the parameters
-	TransformHash      string                 `protobuf:"bytes,10,opt,name=transform_hash,json=transformHash,proto3" json:"transform_hash,omitempty"`
-	Warnings           []string               `protobuf:"bytes,11,rep,name=warnings,proto3" json:"warnings,omitempty"` // of the run
+	Metrics            map[string]float64     `protobuf:"bytes,8,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // of that run
+	ModelSha256        string                 `protobuf:"bytes,9,opt,name=model_sha256,json=modelSha256,proto3" json:"model_sha256,omitempty"`                                                  // of the parameters
+	TransformHash      string                 `protobuf:"bytes,10,opt,name=transform_hash,json=transformHash,proto3" json:"transform_hash,omitempty"`                                           // of cleaning and features
+	Warnings           []string               `protobuf:"bytes,11,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                          // of the run
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1604,12 +1624,13 @@ func (x *ModelVersion) GetWarnings() []string {
 	return nil
 }
 
+// PromoteRequest points an alias at a version.
 type PromoteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Model         string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
-	Alias         string                 `protobuf:"bytes,3,opt,name=alias,proto3" json:"alias,omitempty"` // default champion
-	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	Model         string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`                          // its name
+	Alias         string                 `protobuf:"bytes,3,opt,name=alias,proto3" json:"alias,omitempty"`                          // default champion
+	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                     // its number
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1672,9 +1693,10 @@ func (x *PromoteRequest) GetVersion() uint64 {
 	return 0
 }
 
+// PromoteResponse says what the alias named before.
 type PromoteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Previous      uint64                 `protobuf:"varint,1,opt,name=previous,proto3" json:"previous,omitempty"`
+	Previous      uint64                 `protobuf:"varint,1,opt,name=previous,proto3" json:"previous,omitempty"` // version that the alias named before; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1716,12 +1738,13 @@ func (x *PromoteResponse) GetPrevious() uint64 {
 	return 0
 }
 
+// SetStreamRequest pauses or resumes a stream.
 type SetStreamRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
-	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"`
-	Skip          *SkipAuthorization     `protobuf:"bytes,4,opt,name=skip,proto3" json:"skip,omitempty"` // with paused = false: also give up what a partition has lost
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                    // its name
+	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"`                       // true pauses, false resumes
+	Skip          *SkipAuthorization     `protobuf:"bytes,4,opt,name=skip,proto3" json:"skip,omitempty"`                            // with paused = false: also give up what a partition has lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1863,6 +1886,7 @@ func (x *SkipAuthorization) GetAcceptTopic() string {
 	return ""
 }
 
+// SetStreamResponse says that it is done.
 type SetStreamResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1899,9 +1923,10 @@ func (*SetStreamResponse) Descriptor() ([]byte, []int) {
 	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
 }
 
+// StreamStatusRequest asks for one stream, or for all.
 type StreamStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"` // its name; empty: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1943,6 +1968,7 @@ func (x *StreamStatusRequest) GetPipeline() string {
 	return ""
 }
 
+// StreamStatusResponse is the partitions of the streams.
 type StreamStatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Partitions    []*StreamPartition     `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
@@ -1987,19 +2013,20 @@ func (x *StreamStatusResponse) GetPartitions() []*StreamPartition {
 	return nil
 }
 
+// StreamPartition is how far one partition of a topic is scored.
 type StreamPartition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	Topic         string                 `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
 	Partition     int32                  `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
-	Worker        string                 `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
-	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`          // waiting | running | paused | stopped
-	Committed     int64                  `protobuf:"varint,6,opt,name=committed,proto3" json:"committed,omitempty"` // next offset after the last committed record; -1: not known
-	Scored        int64                  `protobuf:"varint,7,opt,name=scored,proto3" json:"scored,omitempty"`       // next offset after the last scored event; -1: not known
-	End           int64                  `protobuf:"varint,8,opt,name=end,proto3" json:"end,omitempty"`             // next offset of the topic, of a paused stream too; -1: not known
-	ModelVersion  uint64                 `protobuf:"varint,9,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
-	ScoredRows    int64                  `protobuf:"varint,10,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"` // committed, since the log began
-	DeadLetters   int64                  `protobuf:"varint,11,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	Worker        string                 `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`                                  // that scores it
+	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`                                    // waiting | running | paused | stopped
+	Committed     int64                  `protobuf:"varint,6,opt,name=committed,proto3" json:"committed,omitempty"`                           // next offset after the last committed record; -1: not known
+	Scored        int64                  `protobuf:"varint,7,opt,name=scored,proto3" json:"scored,omitempty"`                                 // next offset after the last scored event; -1: not known
+	End           int64                  `protobuf:"varint,8,opt,name=end,proto3" json:"end,omitempty"`                                       // next offset of the topic, of a paused stream too; -1: not known
+	ModelVersion  uint64                 `protobuf:"varint,9,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"` // that it scores with; 0: none yet
+	ScoredRows    int64                  `protobuf:"varint,10,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"`      // committed, since the log began
+	DeadLetters   int64                  `protobuf:"varint,11,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`   // since the log began
 	RowsPerSecond float64                `protobuf:"fixed64,12,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
 	Message       string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`                // why it waits or stopped
 	Partitions    int32                  `protobuf:"varint,14,opt,name=partitions,proto3" json:"partitions,omitempty"`         // how many the topic has, as its holder sees it; 0: not known
@@ -2183,6 +2210,7 @@ func (x *StreamPartition) GetLost() *SkipAuthorization {
 	return nil
 }
 
+// StatusRequest asks for the state of the cluster.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2219,12 +2247,13 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
 }
 
+// StatusResponse is the cluster as the node sees it that answers.
 type StatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Leader        string                 `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	Leader        string                 `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"` // id of the node that leads; empty while there is none
 	Nodes         []*Node                `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Workers       []*Worker              `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"`
-	AppliedIndex  uint64                 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	AppliedIndex  uint64                 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"` // the newest entry of the log that this node has applied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2287,6 +2316,7 @@ func (x *StatusResponse) GetAppliedIndex() uint64 {
 	return 0
 }
 
+// Node is a coordinator.
 type Node struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2347,12 +2377,13 @@ func (x *Node) GetState() string {
 	return ""
 }
 
+// Worker is a process that runs tasks and scores partitions.
 type Worker struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Address        string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	State          string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // alive | lost
-	Leases         uint32                 `protobuf:"varint,4,opt,name=leases,proto3" json:"leases,omitempty"`
+	Address        string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"` // host:port of its metrics and of its peers
+	State          string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`     // alive | lost
+	Leases         uint32                 `protobuf:"varint,4,opt,name=leases,proto3" json:"leases,omitempty"`  // how many tasks and partitions it holds
 	LastSeenUnixMs int64                  `protobuf:"varint,5,opt,name=last_seen_unix_ms,json=lastSeenUnixMs,proto3" json:"last_seen_unix_ms,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -2423,6 +2454,7 @@ func (x *Worker) GetLastSeenUnixMs() int64 {
 	return 0
 }
 
+// PollRequest is what a worker tells.
 type PollRequest struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId        string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -2616,6 +2648,7 @@ func (x *Connection) GetAddresses() []string {
 	return nil
 }
 
+// Progress is how far a running task is.
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -2700,6 +2733,7 @@ func (x *Progress) GetCheckpoint() string {
 	return ""
 }
 
+// TaskReport is how a task ended.
 type TaskReport struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	TaskId    string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -2825,6 +2859,7 @@ func (x *TaskReport) GetWarnings() []string {
 	return nil
 }
 
+// ModelRefusal says that a worker cannot score with a version.
 type ModelRefusal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
@@ -2885,6 +2920,7 @@ func (x *ModelRefusal) GetReason() string {
 	return ""
 }
 
+// PollResponse is what a worker has to do.
 type PollResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// All that this worker holds; it ends the others. None where leases_hash is what
@@ -2947,6 +2983,7 @@ func (x *PollResponse) GetAccepted() []string {
 	return nil
 }
 
+// Lease is a task or a partition that a worker holds until it is lost or gives it back.
 type Lease struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	TaskId      string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -3184,6 +3221,7 @@ func (x *Lease) GetGrown() bool {
 	return false
 }
 
+// Peer is who holds a replica of a training.
 type Peer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Replica       uint32                 `protobuf:"varint,1,opt,name=replica,proto3" json:"replica,omitempty"`
