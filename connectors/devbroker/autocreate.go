@@ -51,7 +51,7 @@ func (a *autoCreate) missing(topics []kmsg.MetadataRequestTopic) []string {
 	defer a.mu.Unlock()
 	var missing []string
 	for _, t := range topics {
-		if t.Topic != nil && *t.Topic != "" && !a.mu.known[*t.Topic] {
+		if t.Topic != nil && isTopicName(*t.Topic) && !a.mu.known[*t.Topic] {
 			a.mu.known[*t.Topic] = true
 			missing = append(missing, *t.Topic)
 		}

@@ -1,8 +1,9 @@
 // Package devbroker is the Kafka broker inside thalweg dev: one broker on
 // loopback, by franz-go's kfake, that keeps its topics in a directory. Any
-// Kafka client can use it. It is for development and tests: one replica, no
-// authentication, and writes reach the disk when the operating system likes
-// (a killed process loses nothing, a power cut may).
+// Kafka client can use it: where kfake answers otherwise than Apache Kafka does
+// and a client fails on it, mends.go has the answer. It is for development and
+// tests: one replica, no authentication, and writes reach the disk when the
+// operating system likes (a killed process loses nothing, a power cut may).
 package devbroker
 
 import (
@@ -12,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -88,9 +90,18 @@ func New(dir string, cfg Config) (*Broker, error) {
 	b := &Broker{}
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
-		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return cfg.Listen(network, cfg.Address) }),
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
+			l, err := cfg.Listen(network, cfg.Address)
+			if err != nil {
+				return nil, err
+			}
+			return listener{l}, nil
+		}),
 		kfake.DefaultNumPartitions(cfg.Partitions),
 		kfake.ClusterID("thalweg-dev"),
+		kfake.BrokerConfigs(map[string]string{ // as they are; kfake's own are those of a cluster of three, or absent
+			"auto.create.topics.enable": "true", "num.partitions": strconv.Itoa(cfg.Partitions),
+			"default.replication.factor": "1", "offsets.topic.replication.factor": "1"}),
 		kfake.WithLogger(logger{cfg.Logger}),
 	}
 	if dir != "" {
@@ -115,6 +126,7 @@ func New(dir string, cfg Config) (*Broker, error) {
 		return nil, e
 	}
 	b.autoCreate.install(cluster)
+	prepare(cluster)
 	b.cluster, b.addr = cluster, cluster.ListenAddrs()[0]
 	return b, nil
 }
