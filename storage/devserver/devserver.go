@@ -11,6 +11,9 @@
 //     changes it to the served directory and changes it back when it returns;
 //     until then every other part of the process needs absolute paths.
 //   - One server runs per process at a time.
+//   - Keys are paths in the directory: `a` and `a/b` cannot both be objects, and a
+//     key that ends in a slash (a marker, as Hadoop's s3a makes them) holds no
+//     bytes. Otherwise it does as Amazon's S3 does (tree.go).
 package devserver
 
 import (
@@ -181,7 +184,7 @@ func (s *Server) serve(ctx context.Context) error {
 	// The gateway is put together here: its own assembly (embedgw) would link every
 	// service for accounts, events and metrics that it can be configured with.
 	utils.SetBucketNameValidationStrict(true)
-	gateway, err := s3api.New(backend, middlewares.RootUserConfig{Access: s.config.AccessKey, Secret: s.config.SecretKey}, region, account,
+	gateway, err := s3api.New(&tree{Posix: backend}, middlewares.RootUserConfig{Access: s.config.AccessKey, Secret: s.config.SecretKey}, region, account,
 		nil, nil, nil, nil, // no access logs, events and metrics
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests), s3api.WithMpMaxParts(maxParts), s3api.WithKeepAlive(), s3api.WithQuiet(),
 		s3api.WithOnListen(func() { close(s.ready) }))
