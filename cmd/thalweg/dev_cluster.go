@@ -63,6 +63,8 @@ type devCluster struct {
 	server       devStore // nil where the directory serves
 	coordinators []*coordinator.Coordinator
 	workersReady chan struct{}
+	ended        chan struct{} // closed when Run returns
+	err          error         // of Run; set before ended is closed
 }
 
 // newDevCluster opens the parts; Run starts them.
@@ -78,7 +80,7 @@ func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCl
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	c := &devCluster{cfg: cfg, log: log, workersReady: make(chan struct{})}
+	c := &devCluster{cfg: cfg, log: log, workersReady: make(chan struct{}), ended: make(chan struct{})}
 	if c.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}
@@ -200,8 +202,12 @@ func (c *devCluster) openCoordinators() error {
 
 // Run runs the cluster until ctx ends. Workers stop first, so that streams can
 // commit, then the coordinators, then broker and store.
-func (c *devCluster) Run(ctx context.Context) error {
-	defer c.lock.Close()
+func (c *devCluster) Run(ctx context.Context) (err error) {
+	defer func() {
+		c.lock.Close()
+		c.err = err
+		close(c.ended)
+	}()
 	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBase()
 	control, stopControl := context.WithCancel(base)
@@ -245,13 +251,14 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 			return err
 		}
 	}
-	var g errgroup.Group
+	g, ctx := errgroup.WithContext(ctx)
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
 		w, err := worker.New(ctx, c.client, c.connections, c.log, worker.Config{
 			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id))})
 		if err != nil {
-			return errors.Join(err, g.Wait())
+			g.Go(func() error { return err }) // ends those that run
+			return g.Wait()
 		}
 		g.Go(func() error { return w.Run(ctx) })
 	}
@@ -259,10 +266,13 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 	return g.Wait()
 }
 
-// WaitReady waits until a leader answers and the workers have begun.
+// WaitReady waits until a leader answers and the workers have begun. It returns
+// the error of a Run that ended before.
 func (c *devCluster) WaitReady(ctx context.Context) error {
 	select {
 	case <-c.workersReady:
+	case <-c.ended:
+		return c.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -66,6 +66,17 @@ func startDevWith(t *testing.T, cfg devConfig) (c *devCluster, stop func()) {
 	return c, stop
 }
 
+func TestDevSaysWhatKeepsItFromStarting(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "w2"), nil, 0o644); err != nil { // where a worker's directory belongs
+		t.Fatal(err)
+	}
+	_, err := runLine(t, "dev --free-ports --dir "+dir)
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "w2")) {
+		t.Errorf("dev ended with %v, want what is wrong with the directory of its second worker", err)
+	}
+}
+
 func client(t *testing.T, c *devCluster) *api.Client {
 	t.Helper()
 	cl, err := api.NewClient(api.Config{Addresses: c.endpoints.API})
