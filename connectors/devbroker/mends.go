@@ -152,7 +152,7 @@ func mendDescribeTopicPartitions(_ kmsg.Request, a kmsg.Response) {
 // Kafka in the form in which it does.
 func prepare(cluster *kfake.Cluster) {
 	on := func(key kmsg.Key, change func(kmsg.Request)) {
-		cluster.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake's signature
+		cluster.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			change(req)
 			return nil, nil, false
 		})
