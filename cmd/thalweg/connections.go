@@ -77,10 +77,10 @@ type connections struct {
 	schemas map[string]*schemaregistry.Client // no default one without the flag
 }
 
-// store is an object store and its address, to tell people.
+// store is an object store, and how it is reached, to tell people.
 type store struct {
 	storage.Opener
-	address string
+	reach endpoint.Store
 }
 
 // connectionFile is the form of the --connections file.
@@ -239,7 +239,10 @@ func badConnection(subject string, err error) error {
 // openStore opens a directory, or an S3 endpoint with the keys, region and TLS of
 // a configuration.
 func openStore(address string, cfg s3.Config) (store, error) {
-	s := store{address: address}
+	s := store{reach: endpoint.Store{Address: address, Region: cmp.Or(cfg.Region, "us-east-1"), AccessKey: "ACCESS_KEY", SecretKey: "SECRET_KEY"}}
+	if cfg.AccessKey == devAccessKey && cfg.SecretKey == devSecretKey {
+		s.reach.AccessKey, s.reach.SecretKey = devAccessKey, devSecretKey
+	}
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
@@ -275,9 +278,9 @@ func (c *connections) Store(name string) (storage.Opener, error) {
 	return named(c.stores, pipeline.StoreConnection, name)
 }
 
-// address returns where a store is.
-func (c *connections) address(name string) string {
-	return c.stores[cmp.Or(name, defaultConnection)].address
+// reach tells how a store is reached, without keys that are secret.
+func (c *connections) reach(name string) endpoint.Store {
+	return c.stores[cmp.Or(name, defaultConnection)].reach
 }
 
 // Source implements worker.Connections.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -24,35 +27,38 @@ import (
 // draftRows is how many rows a spec is drafted from.
 const draftRows = 100_000
 
-func newNew(*globals) *cobra.Command {
-	var from, label, topic, path string
+func newNew(g *globals) *cobra.Command {
+	var from, label, topic, path, connection string
 	cmd := &cobra.Command{
-		Use:   "new",
+		Use:   "new --from DATA --label COLUMN_OR_EXPRESSION",
 		Short: "Write a spec for a table: features, label, split, with comments",
-		Long: "new reads a local Parquet file, or several by a pattern in quotes, and writes a\n" +
-			"spec for it that can be validated and trained as it is. Columns that look like\n" +
-			"identifiers, constants, or known only after the label are left out, and said.",
+		Long: "new reads Parquet on this machine (a file, a folder, a pattern in quotes) or in a store\n" +
+			"(s3://bucket/prefix/), and writes a spec for it that can be validated and trained as it\n" +
+			"is. Columns that look like identifiers, constants, or known only after the label are left\n" +
+			"out, and said; texts and numbers that are times become times.",
 		Example: "  thalweg new --from flights.parquet --label 'delay > 15' > flights.yaml\n" +
-			"  thalweg new --from 'visits-*.parquet' --label visits --topic visits > visits.yaml",
+			"  thalweg new --from 'visits-*.parquet' --label spent --topic visits > visits.yaml\n" +
+			"  thalweg new --from s3://lake/flights/ --label 'delay > 15' > flights.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := &draft{file: from, topic: topic, path: path}
-			d.name = pipelineName(from)
-			if d.path == "" {
-				d.path = "s3://lake/" + d.name + "/*.parquet"
-			}
-			local, err := openLocal(cmd.Context(), from)
+			conns, err := g.connections.open()
 			if err != nil {
 				return err
 			}
+			defer conns.Close()
+			local, err := openData(cmd.Context(), conns, connection, from)
+			if err != nil {
+				return err
+			}
+			d := &draft{file: from, topic: topic, path: path, connection: connection, pattern: local.pattern, unsupported: local.schema.Unsupported}
+			d.place()
 			if err := d.profile(cmd.Context(), local); err != nil {
 				return err
 			}
 			if err := d.readLabel(cmd.Context(), local, label); err != nil {
 				return err
 			}
-			if d.chooseFeatures(); len(d.inputs) == 0 {
-				return &thalweg.Error{Op: "draft spec", Kind: thalweg.Invalid, Subject: from,
-					Err: fmt.Errorf("no column is left to learn from: %s", strings.Join(d.left, "; ")), Hint: "write the spec by hand"}
+			if err := d.chooseFeatures(); err != nil {
+				return err
 			}
 			text := d.text()
 			if _, err := pipeline.ParseAndCompile(catalog.All(), "the drafted spec", []byte(text), local.schema); err != nil {
@@ -63,38 +69,82 @@ func newNew(*globals) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&from, "from", "", "a local Parquet file, or several by a pattern in quotes")
+	flags.StringVar(&from, "from", "", "Parquet: a file, a folder, a pattern in quotes, or s3://bucket/prefix/")
 	flags.StringVar(&label, "label", "", "what to predict: a column, or an expression over columns")
 	flags.StringVar(&topic, "topic", "", "the Kafka topic whose JSON events are scored; without it nothing is")
-	flags.StringVar(&path, "path", "", "where the data will lie (s3://bucket/prefix/*.parquet); default s3://lake/NAME/*.parquet")
-	_ = cmd.MarkFlagRequired("from")
-	_ = cmd.MarkFlagRequired("label")
+	flags.StringVar(&path, "path", "", "where local data will lie (s3://bucket/prefix/*.parquet); default s3://lake/NAME/*.parquet")
+	flags.StringVar(&connection, "connection", "", "the store of the data, by its name in the file of --connections")
+	must(cmd.MarkFlagRequired("from"))
+	must(cmd.MarkFlagRequired("label"))
 	return cmd
 }
 
-// pipelineName makes a name of a pipeline of the name of a file.
-func pipelineName(file string) string {
-	base := strings.ToLower(filepath.Base(file))
-	base = strings.TrimSuffix(base, filepath.Ext(base))
-	name := strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(base, "-"), "-")
-	if name == "" {
-		return "pipeline"
+// place says what the pipeline is called, and where its data and its rows lie.
+func (d *draft) place() {
+	bucket, _, err := pipeline.SplitS3Path(d.file)
+	stored := err == nil
+	named := d.file
+	if full, err := filepath.Abs(d.file); err == nil && !stored {
+		named = filepath.ToSlash(full)
 	}
-	return name[:min(len(name), 40)]
+	d.name = pipelineName(named)
+	d.path = cmp.Or(d.path, "s3://"+cmp.Or(bucket, demoBucket)+"/"+d.pattern)
+	if !stored && d.path == "s3://"+demoBucket+"/"+d.pattern {
+		objects := "*" + path.Ext(d.pattern)
+		if strings.Contains(d.pattern, "/") {
+			objects = "**/" + objects
+		}
+		d.path = "s3://" + demoBucket + "/" + d.name + "/" + objects
+	}
+	if bucket, _, err = pipeline.SplitS3Path(d.path); err == nil {
+		d.sink = "s3://" + bucket + "/scored/" + d.name + "/"
+	}
+	if folder, _, found := strings.Cut(d.path, "*"); found && !stored {
+		d.put = fmt.Sprintf("thalweg put %s %s", shellWord(d.file), folder)
+	}
+}
+
+// shellWord writes a word as a shell takes it.
+func shellWord(s string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9_./:-]+$`).MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// pipelineName makes a name of a pipeline of the last part of a path that has
+// letters or digits of its own, a file's or a folder's.
+func pipelineName(file string) string {
+	for file = strings.TrimPrefix(file, "s3://"); file != ""; {
+		i := strings.LastIndexByte(file, '/')
+		base := file[i+1:]
+		file = file[:max(0, i)]
+		base = strings.ToLower(strings.TrimSuffix(base, path.Ext(base)))
+		name := strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(base, "-"), "-")
+		if name != "" {
+			return strings.Trim(name[:min(len(name), 40)], "-")
+		}
+	}
+	return "pipeline"
 }
 
 // draft is a spec that is being made.
 type draft struct {
-	file, name, path, topic string
+	file, pattern, name, path, sink, topic, connection string
 
-	columns []*draftColumn
-	rows    int
-	label   *expression.Program
-	labels  []float32 // by row; NaN where there is none
-	output  string    // as the spec has it, with what is said of it
-	time    *draftColumn
-	inputs  []string // likewise
-	left    []string // out, with the reason
+	put         string // the command that puts the data where the spec has it; "": it is there
+	columns     []*draftColumn
+	unsupported []table.UnsupportedColumn
+	rows        int
+	label       *expression.Program
+	labels      []float32 // by row; NaN where there is none
+	kind        string
+	output      string // as the spec has it, with what is said of it
+	time        *draftColumn
+	clean       []string // likewise: steps
+	inputs      []string // likewise
+	left        []string // out, with the reason
+	clash       []string // columns that scored rows cannot have
 }
 
 // profile looks at the first rows of each column.
@@ -114,12 +164,20 @@ func (d *draft) profile(ctx context.Context, local *localDataset) error {
 // firstRows calls look with batches of the first draftRows rows.
 func (d *draft) firstRows(ctx context.Context, local *localDataset, look func(batch arrow.Record) error) error {
 	left := int64(draftRows)
-	return local.each(ctx, func(batch arrow.Record) error {
+	enough := errors.New("enough")
+	err := local.each(ctx, func(batch arrow.Record) error {
+		if left == 0 {
+			return enough
+		}
 		part := batch.NewSlice(0, min(left, batch.NumRows()))
 		defer part.Release()
 		left -= part.NumRows()
 		return look(part)
 	})
+	if errors.Is(err, enough) {
+		return nil
+	}
+	return err
 }
 
 // readLabel says what the output is, and looks at its values. A column of two texts
@@ -129,11 +187,11 @@ func (d *draft) readLabel(ctx context.Context, local *localDataset, label string
 		return &thalweg.Error{Op: "read --label", Kind: thalweg.Invalid, Subject: label, Err: err, Hint: hint}
 	}
 	name, source, says := "label", label, ""
-	if c := d.column(label); c != nil {
+	c := d.column(label)
+	if c != nil {
 		name, source = label, expression.Reference(label)
-		if values := c.common(); c.Type == table.String && len(values) == 2 {
-			source += " == " + quote(values[1])
-			says = ", the rarer of two values"
+		if value, why := c.positive(); value != "" {
+			source, says = source+" == "+value, why
 		}
 	}
 	if d.label, err = expression.Compile(source, local.schema, nil); err != nil {
@@ -143,7 +201,7 @@ func (d *draft) readLabel(ctx context.Context, local *localDataset, label string
 	case len(d.label.Columns()) == 0:
 		return refuse(nil, "it reads no column")
 	case d.label.Type() == table.String || d.label.Type() == table.Timestamp:
-		return refuse(fmt.Errorf("it is a %s", d.label.Type()), `what is learned is a number, or true or false: write a condition such as status == "late"`)
+		return refuse(fmt.Errorf("it is a %s", d.label.Type()), "what is learned is a number, or true or false: write "+c.condition())
 	}
 	seen := newDraftColumn(table.Column{Name: name, Type: d.label.Type()})
 	if err := d.firstRows(ctx, local, func(batch arrow.Record) error {
@@ -168,6 +226,7 @@ func (d *draft) readLabel(ctx context.Context, local *localDataset, label string
 	if seen.Type == table.Bool || seen.isBinary() {
 		kind, what = "binary", fmt.Sprintf("true in %.3g %% of the rows", 100*seen.moments.Mean)
 	}
+	d.kind = kind
 	if source != expression.Reference(name) {
 		for d.column(name) != nil {
 			name += "_is"
@@ -197,56 +256,95 @@ func (d *draft) names() iter.Seq[string] {
 	}
 }
 
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // quote quotes a text for YAML and for expressions alike.
 func quote(s string) string { return strconv.Quote(s) }
 
+// plainName matches names that YAML reads as text.
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
 // plainOrQuoted writes a name for YAML.
 func plainOrQuoted(s string) string {
-	if identifier.MatchString(s) && !slices.Contains([]string{"null", "true", "false", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s)) {
+	if plainName.MatchString(s) && !slices.Contains([]string{"null", "true", "false", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s)) {
 		return s
 	}
 	return quote(s)
 }
 
-// chooseFeatures says what becomes of each column that the label does not read.
-func (d *draft) chooseFeatures() {
-	for _, c := range d.columns {
-		if slices.Contains(d.label.Columns(), c.Name) {
-			continue
-		}
-		if c.Type == table.Timestamp && d.time == nil && c.distinct() > 1 {
-			d.time = c
-		}
-		if reason := c.reasonToLeaveOut(d.rows, d.labels); reason != "" {
-			d.left = append(d.left, c.Name+": "+reason)
-			continue
-		}
-		name := plainOrQuoted(c.Name)
-		switch c.Type {
-		case table.Timestamp:
-			for _, part := range []string{"hour", "weekday"} {
-				d.inputs = append(d.inputs, fmt.Sprintf("{name: %s, type: category, expression: %s}", plainOrQuoted(c.Name+"_"+part), quote(part+"("+expression.Reference(c.Name)+")")))
-			}
-		case table.String, table.Bool:
-			d.inputs = append(d.inputs, fmt.Sprintf("{name: %s, type: category}  # %s", name, c.says(d.rows)))
-		default:
-			d.inputs = append(d.inputs, fmt.Sprintf("{name: %s, type: number}  # %s", name, c.says(d.rows)))
+// chooseFeatures says what becomes of each column that the label does not read;
+// an error where none is left.
+func (d *draft) chooseFeatures() error {
+	refuse := func(hint, format string, args ...any) error {
+		return &thalweg.Error{Op: "draft spec", Kind: thalweg.Invalid, Subject: d.file, Err: fmt.Errorf(format, args...), Hint: hint}
+	}
+	taken := map[string]bool{}
+	if d.topic != "" {
+		for _, c := range pipeline.OutputColumns(d.kind) {
+			taken[strings.ToLower(c.Name)] = true
 		}
 	}
+	for _, c := range d.columns {
+		leave := func(reason string) { d.left = append(d.left, plainOrQuoted(c.Name)+": "+reason) }
+		folded, clashes := strings.ToLower(c.Name), d.topic != ""
+		clashes, taken[folded] = clashes && taken[folded], true
+		if clashes {
+			d.clash = append(d.clash, c.Name)
+		}
+		switch read := slices.Contains(d.label.Columns(), c.Name); {
+		case read && clashes:
+			return refuse("give it another name in the data, or leave --topic out", "the label reads column %s, and scored rows have one of this name, or of one that differs in case only", c.Name)
+		case read:
+			continue
+		case clashes:
+			leave("scored rows have a column of this name, or of one that differs in case only")
+			continue
+		}
+		if reason := c.reasonToLeaveOut(d.rows, d.labels); reason != "" {
+			leave(reason)
+			continue
+		}
+		steps, features, why := c.features(d.rows)
+		d.clean = append(d.clean, steps...)
+		if c.micros != nil && c.splits(d.time) {
+			d.time = c
+		}
+		if d.inputs = append(d.inputs, features...); len(features) == 0 {
+			leave(why)
+		}
+	}
+	for _, c := range d.unsupported {
+		d.left = append(d.left, fmt.Sprintf("%s: no feature is made of its type, %s", plainOrQuoted(c.Name), c.Type))
+	}
+	if len(d.inputs) == 0 {
+		return refuse("write the spec by hand", "no column is left to learn from: %s", strings.Join(d.left, "; "))
+	}
+	return nil
 }
 
 // text writes the spec.
 func (d *draft) text() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# Drafted from the first %s rows of %s. The comments are what they showed: change", thousands(int64(d.rows)), filepath.Base(d.file))
+	line("# Drafted from the first %s rows of %s. The comments are what they showed: change", thousands(int64(d.rows)), plainOrQuoted(path.Base(filepath.ToSlash(d.file))))
 	line("# what you know better. `thalweg explain` tells of every field, `thalweg render` of the defaults.")
-	line("apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: %s}\nspec:\n  sources:", d.name)
-	line("    train: {s3: {path: %s}, format: {type: parquet}}", quote(d.path))
+	if d.put != "" {
+		line("# Next, beside `thalweg dev`: %q, then `thalweg apply -f` this file `--wait`.", d.put)
+	}
+	line("apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: %s}\nspec:\n  sources:", plainOrQuoted(d.name))
+	connection := ""
+	if d.connection != "" {
+		connection = "connection: " + plainOrQuoted(d.connection) + ", "
+	}
+	line("    train: {%ss3: {path: %s}, format: {type: parquet}}", connection, quote(d.path))
 	if d.topic != "" {
 		line("    events: {kafka: {topic: %s}, format: {type: json}}", quote(d.topic))
+	}
+	if len(d.clash) > 0 {
+		line("  schema:\n    columns:  # all but those that scored rows cannot have: %s", strings.Join(quoted(d.clash), ", "))
+		for _, c := range d.columns {
+			if !strings.HasPrefix(c.Name, "_") && !slices.Contains(d.clash, c.Name) {
+				line("      - {name: %s, type: %s, nullable: %t}", plainOrQuoted(c.Name), c.Type, c.Nullable)
+			}
+		}
 	}
 	line("  input_features:")
 	for _, in := range d.inputs {
@@ -256,12 +354,29 @@ func (d *draft) text() string {
 		line("    # left out: %s", out)
 	}
 	line("  output_features:\n    - %s", d.output)
+	if len(d.clean) > 0 || d.time != nil {
+		line("  preprocessing:")
+	}
+	if len(d.clean) > 0 {
+		line("    clean:")
+		for _, step := range d.clean {
+			line("      - %s", step)
+		}
+	}
 	if d.time != nil {
-		line("  preprocessing:\n    # The earliest rows train, as the model will meet later ones than it knows.")
+		line("    # The earliest rows train, as the model will meet later ones than it knows.")
 		line("    split: {type: datetime, column: %s, probabilities: [0.7, 0.15, 0.15]}", plainOrQuoted(d.time.Name))
 	}
 	if d.topic != "" {
-		line("  scoring:\n    source: events\n    sink: {s3: {path: %s}, format: {type: parquet}}", quote("s3://lake/scored/"+d.name+"/"))
+		line("  scoring:\n    source: events\n    sink: {%ss3: {path: %s}, format: {type: parquet}}", connection, quote(d.sink))
 	}
 	return b.String()
+}
+
+// quoted quotes texts.
+func quoted(texts []string) (out []string) {
+	for _, s := range texts {
+		out = append(out, plainOrQuoted(s))
+	}
+	return out
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -26,6 +27,15 @@ type draftColumn struct {
 	values   map[float64]bool
 	texts    map[string]int
 	counts   []int // of the texts
+
+	// micros is the time of a value, in microseconds since 1970; nil: it is none.
+	micros func(x float64) int64
+	late   int     // rows that come in order of time
+	last   float64 // value
+	// times of the texts, and how many of the texts are times, look like dates in
+	// another form, and are numbers.
+	times                 []int64
+	timed, dated, numeric int
 }
 
 func newDraftColumn(c table.Column) *draftColumn {
@@ -47,7 +57,11 @@ func (c *draftColumn) observe(a arrow.Array) {
 		case *array.Int64:
 			x = float64(a.Value(i))
 		case *array.Float64:
-			x = a.Value(i)
+			if x = a.Value(i); x != x {
+				c.nulls++
+				c.numbers = append(c.numbers, float32(x))
+				continue
+			}
 		case *array.Timestamp:
 			x = float64(a.Value(i))
 		case *array.Boolean:
@@ -56,6 +70,7 @@ func (c *draftColumn) observe(a arrow.Array) {
 			}
 		}
 		c.rising = c.rising && x > c.max
+		c.inOrder(x)
 		c.min, c.max = min(c.min, x), max(c.max, x)
 		c.moments.Add(x)
 		c.values[x] = true
@@ -70,6 +85,12 @@ func (c *draftColumn) text(s string) float64 {
 		n = len(c.counts)
 		c.texts[strings.Clone(s)] = n
 		c.counts = append(c.counts, 0)
+		us, timed := table.ParseTime(s, time.UTC)
+		c.times = append(c.times, us)
+		_, numeric := table.ParseFloat(s)
+		c.timed += count(timed)
+		c.dated += count(dateLike.MatchString(s))
+		c.numeric += count(numeric && !leadingZero.MatchString(s))
 	}
 	c.counts[n]++
 	return float64(n)
@@ -89,11 +110,11 @@ func (c *draftColumn) isBinary() bool {
 	return c.distinct() == 2 && c.values[0] && c.values[1]
 }
 
-// Where a column is left out: the share of different values from where it may be an
-// identifier, how well it predicts the label alone, and the rows that a value must
+// Where a column is left out: the share of different values from where a text may be
+// an identifier, how well it predicts the label alone, and the rows that a value must
 // have on average to be judged by.
 const (
-	identifierShare = 0.9
+	identifierShare = 0.5
 	tellsTheLabel   = 0.995
 	rowsOfAValue    = 20
 )
@@ -101,16 +122,23 @@ const (
 // reasonToLeaveOut says why a column makes no feature, "" if it does.
 func (c *draftColumn) reasonToLeaveOut(rows int, labels []float32) string {
 	known := rows - c.nulls
+	c.readTimes()
 	switch alone := c.alone(labels); {
 	case strings.HasPrefix(c.Name, "_"):
 		return "names that begin with _ are Thalweg's own"
 	case known == 0:
 		return "it is null in every row"
+	case c.distinct() == 1 && c.nulls > 0:
+		return "it has one value where it is not missing"
 	case c.distinct() == 1:
 		return "it has one value, and says nothing"
-	case c.Type == table.String && float64(c.distinct()) > identifierShare*float64(known) && c.distinct() > rowsOfAValue,
-		c.Type == table.Int64 && c.distinct() == known && (c.rising || strings.HasSuffix(strings.ToLower(c.Name), "id")) && known > rowsOfAValue:
-		return "nearly every row has a value of its own: an identifier says nothing of new rows"
+	case c.micros != nil:
+	case c.isText() && c.dated == len(c.counts):
+		return "it looks like dates in a form that is not read: write 2006-01-31, or with the time 2006-01-31T15:04:05Z"
+	case c.isText() && float64(c.distinct()) > identifierShare*float64(known) && c.distinct() > rowsOfAValue,
+		c.Type == table.Int64 && c.distinct() == known && c.rising && known > rowsOfAValue,
+		c.Type == table.Int64 && idName.MatchString(c.Name) && c.distinct() > 2:
+		return "it looks like an identifier, which says nothing of new rows"
 	case alone >= tellsTheLabel:
 		return fmt.Sprintf("it predicts the label alone (%.4g, 1 is always): is it made of it, or known only after it?", alone)
 	}
@@ -120,7 +148,7 @@ func (c *draftColumn) reasonToLeaveOut(rows int, labels []float32) string {
 // alone returns how well the column predicts the label by itself.
 func (c *draftColumn) alone(labels []float32) float64 {
 	known := len(c.numbers) - c.nulls
-	byValue := c.Type == table.String || c.Type == table.Bool
+	byValue := c.isText() || c.Type == table.Bool
 	if c.distinct() < 2 || byValue && known < rowsOfAValue*c.distinct() || known < rowsOfAValue {
 		return 0
 	}
@@ -148,7 +176,7 @@ func (c *draftColumn) alone(labels []float32) float64 {
 // says describes the values for a comment.
 func (c *draftColumn) says(rows int) string {
 	text := fmt.Sprintf("%.4g to %.4g", c.min, c.max)
-	if c.Type == table.String || c.Type == table.Bool {
+	if c.isText() || c.Type == table.Bool {
 		text = fmt.Sprintf("%d values", c.distinct())
 	}
 	if c.nulls > 0 {

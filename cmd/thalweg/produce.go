@@ -3,12 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -16,11 +13,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/retry"
-	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/dataset"
-	"github.com/thalweg/thalweg/storage/memory"
 )
 
 // produceBatch is how many events go to the broker at once, and so the grain
@@ -43,12 +36,13 @@ func newProduce(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer conns.Close()
 			cfg, err := named(conns.brokers, "kafka", "")
 			if err != nil {
 				return err
 			}
 			// What can be wrong here is found before a topic is made.
-			src, err := openLocal(ctx, args[0])
+			src, err := openData(ctx, conns, "", args[0])
 			if err != nil {
 				return err
 			}
@@ -92,87 +86,6 @@ func newProduce(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&copyTo, "copy", "", "also write the events to this file, one a line")
 	must(cmd.MarkFlagRequired("topic"))
 	return cmd
-}
-
-// localDataset is a Parquet file on this machine, or several.
-type localDataset struct {
-	bucket   storage.Bucket
-	manifest *dataset.Manifest
-	schema   table.Schema
-}
-
-// wantParquet is what to do about data that cannot be read.
-const wantParquet = "name a Parquet file on this machine, or several by a pattern in quotes"
-
-// openLocal reads the files that path matches; a directory of S3 size belongs
-// in S3.
-func openLocal(ctx context.Context, path string) (*localDataset, error) {
-	files, err := filepath.Glob(path)
-	if err != nil || len(files) == 0 {
-		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.NotFound, Subject: path, Hint: wantParquet, Err: err}
-	}
-	bucket := memory.New()
-	for _, f := range files {
-		body, err := os.ReadFile(f)
-		if err != nil {
-			return nil, &thalweg.Error{Op: "open data", Kind: thalweg.NotFound, Err: err, Hint: wantParquet}
-		}
-		if _, err := bucket.Put(ctx, filepath.Base(f), body); err != nil {
-			return nil, err
-		}
-	}
-	manifest, natural, err := dataset.Discover(ctx, bucket, filepath.Base(path), dataset.DiscoverConfig{})
-	if err != nil {
-		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: path, Err: err, Hint: wantParquet}
-	}
-	return &localDataset{bucket: bucket, manifest: manifest, schema: table.FromArrow(natural)}, nil
-}
-
-// each calls fn with every batch of rows in order; the batch is fn's only for
-// the call.
-func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) error) error {
-	first := int64(0)
-	for shard := range d.manifest.Shards {
-		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, slices.Collect(d.schema.Names()), dataset.ReaderConfig{})
-		if err != nil {
-			return err
-		}
-		for err == nil {
-			err = d.next(r, &first, fn)
-		}
-		_ = r.Close() // what it cannot read, Next has told
-		if err != io.EOF {
-			return err
-		}
-	}
-	return nil
-}
-
-// next calls fn with the next batch of a shard, whose rows it counts; io.EOF where
-// there is none.
-func (d *localDataset) next(r *dataset.Reader, first *int64, fn func(batch arrow.Record) error) error {
-	natural, err := r.Next()
-	if err != nil {
-		return err
-	}
-	defer natural.Release()
-	binder, err := table.NewBinder(d.schema, natural.Schema())
-	if err != nil {
-		return err
-	}
-	var at table.Place
-	at.Object, at.RowGroup, at.Row = r.Place()
-	from := *first
-	*first += natural.NumRows()
-	batch, err := binder.Bind(natural, from)
-	if err != nil {
-		return at.Of(err, from)
-	}
-	defer batch.Release()
-	if err = fn(batch); errors.As(err, new(*table.RowError)) {
-		return at.Of(err, from)
-	}
-	return err
 }
 
 // rowProducer sends rows as events.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -31,39 +30,32 @@ func newPut(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "put FILE s3://BUCKET/KEY",
 		Short: "Copy a file on this machine into the object store",
-		Long: "put copies a file, or those that a pattern in quotes matches, into the store that --store\n" +
-			"names, which is that of `thalweg dev` by default. A key that ends in / is a folder, and the\n" +
-			"object gets the file's name. An object of that name is replaced.",
+		Long: "put copies a file, the Parquet files of a folder, or what a pattern in quotes matches, into\n" +
+			"the store that --store names, which is that of `thalweg dev` by default. A key that ends in\n" +
+			"/ is a folder: an object in it gets the file's name, below the folder that was named or the\n" +
+			"part of the pattern before its first *. An object of that name is replaced.",
 		Example: "  thalweg put flights.parquet s3://lake/flights/\n" +
-			"  thalweg put 'flights-*.parquet' s3://lake/flights/",
+			"  thalweg put visits s3://lake/visits/\n" +
+			"  thalweg put 'visits-*.parquet' s3://lake/visits/",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			const op = "put"
 			bucketName, key, err := pipeline.SplitS3Path(args[1])
 			if err != nil {
 				return usageError("s3://BUCKET/KEY", args[1], "s3://bucket/folder/ or s3://bucket/folder/file")
 			}
-			files, err := filepath.Glob(args[0])
-			if err == nil && len(files) == 0 {
-				err = errors.New("no such file")
-			}
+			files, _, err := findFiles(op, args[0])
 			if err != nil {
-				return &thalweg.Error{Op: op, Kind: thalweg.NotFound, Subject: args[0], Err: err, Hint: "name a file on this machine, or several by a pattern in quotes"}
+				return err
 			}
 			folder := key == "" || strings.HasSuffix(key, "/")
-			if !folder && (len(files) > 1 || path.Ext(key) != filepath.Ext(files[0])) {
+			if !folder && (len(files) > 1 || path.Ext(key) != filepath.Ext(files[0].path)) {
 				return &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: args[1], Err: errors.New("it names one object of another kind than the file"),
 					Hint: "for a folder write " + args[1] + "/"}
 			}
 			// What can be wrong here is found before anything is written.
 			for _, file := range files {
-				switch info, err := os.Stat(file); {
-				case err != nil:
-					return &thalweg.Error{Op: op, Kind: thalweg.NotFound, Err: err}
-				case info.IsDir():
-					return &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: file, Err: errors.New("is a directory"),
-						Hint: "name its files by a pattern in quotes: '" + filepath.Join(file, "*") + "'"}
-				case info.Size() > maxPutBytes:
-					return &thalweg.Error{Op: op, Kind: thalweg.Exhausted, Subject: file, Err: fmt.Errorf("it has %s bytes, at most %s are put", thousands(info.Size()), thousands(maxPutBytes)),
+				if file.SizeBytes > maxPutBytes {
+					return &thalweg.Error{Op: op, Kind: thalweg.Exhausted, Subject: file.path, Err: fmt.Errorf("it has %s bytes, at most %s are put", thousands(file.SizeBytes), thousands(maxPutBytes)),
 						Hint: "cut it into files of some 100 MB, which workers share"}
 				}
 			}
@@ -78,18 +70,18 @@ func newPut(g *globals) *cobra.Command {
 			}
 			var put []putFile
 			for _, file := range files {
-				body, err := readFile(op, file, maxPutBytes, "")
+				body, err := readFile(op, file.path, maxPutBytes, "")
 				if err != nil {
 					return err
 				}
 				to := key
 				if folder {
-					to += filepath.Base(file)
+					to += file.Key
 				}
 				if _, err := bucket.Put(cmd.Context(), to, body); err != nil {
 					return err
 				}
-				put = append(put, putFile{File: file, Object: "s3://" + bucketName + "/" + to, SizeBytes: int64(len(body))})
+				put = append(put, putFile{File: file.path, Object: "s3://" + bucketName + "/" + to, SizeBytes: int64(len(body))})
 			}
 			return g.print(cmd.OutOrStdout(), put, func(w io.Writer) {
 				for _, p := range put {

@@ -19,6 +19,16 @@ func TestPutCopiesFilesIntoTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, folder := range []string{"days/2", "empty"} {
+		if err := os.MkdirAll(filepath.Join(here, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"days/1.parquet", "days/2/1.parquet", "days/notes.txt"} {
+		if err := os.WriteFile(filepath.Join(here, name), []byte("rows of "+name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	put := func(file, to string) (string, error) {
 		return runLine(t, "put --store file://"+store+" "+filepath.Join(here, file)+" "+to)
 	}
@@ -29,6 +39,8 @@ func TestPutCopiesFilesIntoTheStore(t *testing.T) {
 		{"c.parquet", "s3://lake/flights/2026.parquet", "flights/2026.parquet", "rows of c.parquet"},
 		{"?.csv", "s3://lake/many/", "many/b.csv", "rows of b.csv"},
 		{"b.csv", "s3://lake/a.csv", "a.csv", "rows of b.csv"}, // replaced
+		{"days", "s3://lake/days/", "days/2/1.parquet", "rows of days/2/1.parquet"},
+		{"days/*/1.parquet", "s3://lake/some/", "some/2/1.parquet", "rows of days/2/1.parquet"}, // of one name, each its object
 	} {
 		out, err := put(c.file, c.to)
 		if err != nil || !strings.Contains(out, "s3://lake/"+c.object) {
@@ -38,10 +50,14 @@ func TestPutCopiesFilesIntoTheStore(t *testing.T) {
 			t.Errorf("%s to %s: the object is %q, %v", c.file, c.to, body, err)
 		}
 	}
+	if _, err := os.Stat(filepath.Join(store, "lake/days/notes.txt")); err == nil {
+		t.Error("of a folder more than its Parquet files are put")
+	}
 	for _, c := range []struct{ file, to, want string }{
 		{"c.parquet", "s3://lake/flights", "for a folder write s3://lake/flights/"},
 		{"?.csv", "s3://lake/all.csv", "for a folder write s3://lake/all.csv/"},
-		{"", "s3://lake/x/", "is a directory"},
+		{"", "s3://lake/x.parquet", "for a folder write"},
+		{"empty", "s3://lake/x/", "there is no file "},
 		{"none.csv", "s3://lake/x/", "none.csv: no such file (name a file on this machine"},
 		{"a.csv", "lake/x/", "want s3://bucket/folder/"},
 		{"a.csv", "s3://pond/x/", "pond"},

@@ -65,7 +65,7 @@ func newResults(g *globals) *cobra.Command {
 // where the spec wants none or it has not been written yet.
 func (s *stream) howToRead(ctx context.Context) ([]string, error) {
 	table := s.sink().Table.Options.(endpoint.Table)
-	lines := table.HowToRead(s.conns.address(s.sink().Connection), s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
+	lines := table.HowToRead(s.conns.reach(s.sink().Connection), s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
 	for _, err := range s.live.Bucket.List(ctx, s.live.Prefix+table.LogDir(), "") {
 		return lines, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
@@ -75,13 +76,21 @@ func TestResultsListEachRowOnce(t *testing.T) {
 // TestResultsSayHowToRead: the lines can be copied as they are, once the table is
 // there.
 func TestResultsSayHowToRead(t *testing.T) {
-	for _, c := range []struct{ store, pandas string }{
-		{"http://127.0.0.1:9000", `deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "http://127.0.0.1:9000", "allow_http": "true"}).to_pandas()`},
-		{"https://minio.example", `deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "https://minio.example", "allow_http": "false"}).to_pandas()`},
-		{"file:///data", `deltalake.DeltaTable("/data/lake/scored").to_pandas()`},
+	const none, dev = "", devSecretKey
+	for _, c := range []struct{ store, secret, want string }{
+		{"http://127.0.0.1:9000", dev, `pandas   deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "http://127.0.0.1:9000", "allow_http": "true"}).to_pandas()`},
+		{"http://127.0.0.1:9000", dev, `DuckDB   CREATE OR REPLACE SECRET thalweg (TYPE s3, KEY_ID 'thalweg', SECRET 'thalweg-dev-secret', REGION 'us-east-1', ENDPOINT '127.0.0.1:9000', URL_STYLE 'path', USE_SSL false, SCOPE 's3://lake');`},
+		{"http://127.0.0.1:9000", dev, "first    export AWS_ACCESS_KEY_ID=thalweg AWS_SECRET_ACCESS_KEY=thalweg-dev-secret AWS_REGION=us-east-1   # pandas and Spark"},
+		{"https://minio.example", "of-somebody", `pandas   deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "https://minio.example", "allow_http": "false"}).to_pandas()`},
+		{"https://minio.example", "of-somebody", `DuckDB   CREATE OR REPLACE SECRET thalweg (TYPE s3, KEY_ID 'ACCESS_KEY', SECRET 'SECRET_KEY', REGION 'us-east-1', ENDPOINT 'minio.example', URL_STYLE 'path', USE_SSL true, SCOPE 's3://lake');`},
+		{"file://" + t.TempDir(), none, `lake/scored").to_pandas()`},
 	} {
+		opened, err := openStore(c.store, s3.Config{AccessKey: devAccessKey, SecretKey: c.secret})
+		if err != nil {
+			t.Fatal(err)
+		}
 		spec := &pipeline.Spec{Spec: pipeline.Body{Scoring: &pipeline.Scoring{Sink: pipeline.Sink{Table: pipeline.Choice{Options: new(endpoint.Delta)}}}}}
-		conns := &connections{stores: map[string]store{defaultConnection: {address: c.store}}}
+		conns := &connections{stores: map[string]store{defaultConnection: opened}}
 		sink := &stream{cluster: &cluster{conns: conns}, spec: spec, live: storage.Place{Bucket: memory.New(), Name: "lake", Prefix: "scored/"}}
 		if _, err := sink.live.Bucket.Put(t.Context(), "scored/data/rows.parquet", nil); err != nil {
 			t.Fatal(err)
@@ -96,8 +105,9 @@ func TestResultsSayHowToRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(lines, "\n"); !strings.Contains(got, c.pandas+"\n") {
-			t.Errorf("at %s:\n%s\nhas no line\n%s", c.store, got, c.pandas)
+		got := strings.Join(lines, "\n")
+		if !strings.Contains(got+"\n", c.want+"\n") || strings.Contains(got, "of-somebody") || strings.Contains(got, "SECRET") != strings.HasPrefix(c.store, "http") {
+			t.Errorf("at %s:\n%s\nhas no line\n%s", c.store, got, c.want)
 		}
 	}
 }

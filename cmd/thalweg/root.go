@@ -28,6 +28,7 @@ type globals struct {
 // The sets of global flags that verbs use.
 const (
 	logs   = "log-level "
+	data   = "connections store " // it reads training data
 	prints = "output "
 	asks   = "coordinator " + prints                       // it asks the coordinators and prints what they say
 	reads  = asks + "connections store "                   // it reads the results of a stream too
@@ -44,8 +45,8 @@ var commands = []struct {
 	{newDemo, ""},
 	{newCoordinator, logs + "connections state-bucket store"},
 	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},
-	{newNew, ""},
-	{newValidate, prints},
+	{newNew, data},
+	{newValidate, prints + data},
 	{newRender, ""},
 	{newSchema, ""},
 	{newPlan, asks},

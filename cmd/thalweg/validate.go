@@ -19,7 +19,7 @@ import (
 )
 
 func newValidate(g *globals) *cobra.Command {
-	var data, eventSchema string
+	var data, eventSchema, connection string
 	cmd := &cobra.Command{
 		Use:   "validate SPEC",
 		Short: "Check a spec without a cluster; --data also checks columns and types",
@@ -41,7 +41,12 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 			} else {
-				local, err := openLocal(cmd.Context(), data)
+				conns, err := g.connections.open()
+				if err != nil {
+					return err
+				}
+				defer conns.Close()
+				local, err := openData(cmd.Context(), conns, connection, data)
 				if err != nil {
 					return err
 				}
@@ -90,7 +95,8 @@ func newValidate(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
-	cmd.Flags().StringVar(&data, "data", "", "a local Parquet file with the columns of the training data")
+	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a Parquet file, a folder, a pattern in quotes, or s3://bucket/prefix/")
+	cmd.Flags().StringVar(&connection, "connection", "", "of s3:// in --data: the store, by its name in the file of --connections")
 	return cmd
 }
 

@@ -11,18 +11,27 @@ var deltaSource string
 
 // Table is the options of a format of tables.
 type Table interface {
-	// HowToRead says in a line each how the table at a path, bucket and key, of the
-	// store at an address is read; nothing where there is no table.
-	HowToRead(store, path string) []string
+	// HowToRead says in a line each how the table at a path, bucket and key, of a
+	// store is read; nothing where there is no table.
+	HowToRead(store Store, path string) []string
 	// LogDir is the folder beside the rows that is there once the table is.
 	LogDir() string
+}
+
+// Store is how programs besides Thalweg reach a store.
+type Store struct {
+	Address string // http://host:port, https://host or file:///path
+	Region  string
+	// AccessKey and SecretKey are shown as they are: those of `thalweg dev`, which are
+	// no secret, or words that stand for others.
+	AccessKey, SecretKey string
 }
 
 // NoTable is no table: only the log says which files count.
 type NoTable struct{}
 
 // HowToRead implements Table.
-func (*NoTable) HowToRead(_, _ string) []string { return nil }
+func (*NoTable) HowToRead(Store, string) []string { return nil }
 
 // LogDir implements Table.
 func (*NoTable) LogDir() string { return "" }
@@ -35,19 +44,25 @@ type Delta struct{}
 func (*Delta) LogDir() string { return "_delta_log/" }
 
 // HowToRead implements Table.
-func (*Delta) HowToRead(store, path string) []string {
-	uri, spark, options, needs := "s3://"+path, "s3a://"+path, "", " (keys and region from the environment; DuckDB and Spark also need the endpoint "+store+")"
-	if dir, ok := strings.CutPrefix(store, "file://"); ok {
-		uri, needs = dir+"/"+path, ""
+func (*Delta) HowToRead(store Store, path string) []string {
+	lines := []string{"", "all rows as one table, a Delta table:"}
+	uri, spark, options := "s3://"+path, "s3a://"+path, ""
+	if dir, ok := strings.CutPrefix(store.Address, "file://"); ok {
+		uri = dir + "/" + path
 		spark = uri
 	} else {
-		options = fmt.Sprintf(`, storage_options={"endpoint_url": %q, "allow_http": "%t"}`, store, strings.HasPrefix(store, "http://"))
+		scheme, host, _ := strings.Cut(store.Address, "://")
+		options = fmt.Sprintf(`, storage_options={"endpoint_url": %q, "allow_http": "%t"}`, store.Address, scheme == "http")
+		lines = append(lines,
+			fmt.Sprintf("  first    export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_REGION=%s   # pandas and Spark", store.AccessKey, store.SecretKey, store.Region),
+			fmt.Sprintf("  DuckDB   CREATE OR REPLACE SECRET thalweg (TYPE s3, KEY_ID %s, SECRET %s, REGION %s, ENDPOINT %s, URL_STYLE 'path', USE_SSL %t, SCOPE 's3://%s');",
+				literal(store.AccessKey), literal(store.SecretKey), literal(store.Region), literal(host), scheme == "https", strings.Split(path, "/")[0]))
 	}
-	return []string{
-		"",
-		"all rows as one table, a Delta table at " + uri + needs + ":",
+	return append(lines,
+		fmt.Sprintf("  DuckDB   SELECT * FROM delta_scan(%s);", literal(uri)),
 		fmt.Sprintf("  pandas   deltalake.DeltaTable(%q%s).to_pandas()", uri, options),
-		fmt.Sprintf("  DuckDB   SELECT * FROM delta_scan('%s')", uri),
-		fmt.Sprintf(`  Spark    spark.read.format("delta").load(%q)`, spark),
-	}
+		fmt.Sprintf(`  Spark    spark.read.format("delta").load(%q)   # with the options of STREAMS.md`, spark))
 }
+
+// literal writes a text of SQL.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
