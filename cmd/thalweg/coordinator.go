@@ -21,9 +21,9 @@ func newCoordinator(g *globals) *cobra.Command {
 		Long: "coordinator runs one node. Every node is given the same list of peers, itself\n" +
 			"included; three or five make a cluster that survives the loss of one or two.",
 		Example: "  thalweg coordinator --id c1 --dir ./c1 \\\n" +
-			"    --peer c1=127.0.0.1:7080,127.0.0.1:7070 \\\n" +
-			"    --peer c2=127.0.0.1:7081,127.0.0.1:7071 \\\n" +
-			"    --peer c3=127.0.0.1:7082,127.0.0.1:7072",
+			"    --peer c1=127.0.0.1:7180,127.0.0.1:7170 \\\n" +
+			"    --peer c2=127.0.0.1:7181,127.0.0.1:7171 \\\n" +
+			"    --peer c3=127.0.0.1:7182,127.0.0.1:7172",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, p := range peers {
 				id, addresses, ok := strings.Cut(p, "=")

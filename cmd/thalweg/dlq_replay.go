@@ -27,7 +27,7 @@ func newDLQReplay(g *globals) *cobra.Command {
 			"Events that were truncated (longer than the bound of an event, or never fetched)\n" +
 			"cannot be scored; they are counted.",
 		Example: "  thalweg dlq replay flight-delays --where \"stage == '2 filter' && offset >= 1000\"\n" +
-			"  thalweg dlq replay flight-delays --model 4 -o json",
+			"  thalweg dlq replay flight-delays --model 2 -o json",
 		Annotations: map[string]string{usesFlags: scores},
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			if _, err := selectLetters(where); err != nil {

@@ -36,9 +36,9 @@ func newNew(g *globals) *cobra.Command {
 			"(s3://bucket/prefix/), and writes a spec for it that can be validated and trained as it\n" +
 			"is. Columns that look like identifiers, constants, or known only after the label are left\n" +
 			"out, and said; texts and numbers that are times become times.",
-		Example: "  thalweg new --from flights.parquet --label 'delay > 15' > flights.yaml\n" +
-			"  thalweg new --from 'visits-*.parquet' --label spent --topic visits > visits.yaml\n" +
-			"  thalweg new --from s3://lake/flights/ --label 'delay > 15' > flights.yaml",
+		Example: "  thalweg new --from flights.parquet --label 'delay > 15' > delays.yaml\n" +
+			"  thalweg new --from 'visits-*.parquet' --label outcome --topic visits > visits.yaml\n" +
+			"  thalweg new --from s3://lake/flights/ --label 'delay > 15' > delays.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conns, err := g.connections.open()
 			if err != nil {

@@ -38,7 +38,7 @@ func newReplay(g *globals) *cobra.Command {
 			"With --diff the rows are then compared with the live ones, as `thalweg diff` does. Exit\n" +
 			"code 0: every event has the same outcome, with the same bits. Exit code 1: one differs.",
 		Example: "  thalweg replay flight-delays --model 2 --into s3://lake/replays/v2/ --diff\n" +
-			"  thalweg replay --topic flights --from 2026-11-26T00:00:00Z --to latest --model champion --into s3://lake/replays/today/",
+			"  thalweg replay --topic flights --from 2026-11-26T00:00:00Z --to latest --model champion --into s3://lake/replays/champion/",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			r.pipeline = argument(args, 0)
 			return r.run(cmd, c)

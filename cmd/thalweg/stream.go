@@ -49,8 +49,8 @@ func newStreamResume(g *globals) *cobra.Command {
 		Use:   "resume PIPELINE",
 		Short: "Resume a stream; with --skip, skip offsets that the topic lost",
 		Example: "  thalweg stream resume flight-delays\n" +
-			"  thalweg stream resume flight-delays --partition 3 --skip 1200-1450\n" +
-			"  thalweg stream resume flight-delays --partition 3 --skip 1200-1450 --accept-topic 5f3a...",
+			"  thalweg stream resume flight-delays --partition 2 --skip 1200-1450\n" +
+			"  thalweg stream resume flight-delays --partition 2 --skip 1200-1450 --accept-topic 5f3a…",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			req := &apiv1.SetStreamRequest{Pipeline: args[0]}
 			partitionGiven := cmd.Flags().Changed("partition")

@@ -25,7 +25,7 @@ func newValidate(g *globals) *cobra.Command {
 		Short: "Check a spec without a cluster; --data also checks columns and types",
 		Example: "  thalweg validate flights.yaml\n" +
 			"  thalweg validate flights.yaml --data flights.parquet\n" +
-			"  thalweg validate flights.yaml --data flights.parquet --event-schema flight.avsc",
+			"  thalweg validate flights-avro.yaml --data flights.parquet --event-schema flight.avsc",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if eventSchema != "" && data == "" {
 				return usageError("--event-schema", eventSchema, "--data with the columns that it is checked against")

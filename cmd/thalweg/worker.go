@@ -22,7 +22,7 @@ func newWorker(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "worker --id ID --dir DIR",
 		Short:   "Run a worker: it cleans, trains and scores what the coordinator leases to it",
-		Example: "  thalweg worker --id w1 --dir ./w1 --coordinator 127.0.0.1:7070,127.0.0.1:7071,127.0.0.1:7072",
+		Example: "  thalweg worker --id w1 --dir ./w1 --coordinator 127.0.0.1:7170,127.0.0.1:7171,127.0.0.1:7172",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := loopbackOnly("--listen", cfg.Listen); err != nil {
 				return err
