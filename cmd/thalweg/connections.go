@@ -332,7 +332,7 @@ func (c *connections) Schemas(name string) (*schemaregistry.Client, error) {
 // Known implements worker.Connections.
 func (c *connections) Known() (known pipeline.Connections) {
 	for name, s := range c.stores {
-		known = append(known, pipeline.Connection{Kind: pipeline.StoreConnection, Name: name, Addresses: spelled(s.address)})
+		known = append(known, pipeline.Connection{Kind: pipeline.StoreConnection, Name: name, Addresses: spelled(s.reach.Address)})
 	}
 	for name, b := range c.brokers {
 		known = append(known, pipeline.Connection{Kind: kafkaConnection, Name: name, Addresses: spelled(b.Brokers...)})

@@ -120,11 +120,9 @@ func (r *reader) keep(c documented, command string) (output string, err error) {
 		dir = r.t.TempDir()
 	}
 	s := startShell(r.t, dir, r.shell.cmd.Env)
-	words := "thalweg: "
+	words := "level=" // of a line of its log
 	if strings.Contains(command, "thalweg dev") {
 		words = "Shell "
-	} else {
-		words = "level="
 	}
 	output, ok := s.start(command, words)
 	if !ok {

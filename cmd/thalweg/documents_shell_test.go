@@ -67,7 +67,7 @@ func startShell(t *testing.T, dir string, env []string) *shell {
 func (s *shell) end() {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	go func() { // what is left of the output
-		for range s.lines { //nolint:revive // nobody reads it
+		for range s.lines {
 		}
 	}()
 	_ = s.cmd.Wait()

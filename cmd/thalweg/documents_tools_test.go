@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -40,8 +41,11 @@ func TestDuckDBReadsTheTableByTheLinesOfResults(t *testing.T) {
 		script := filepath.Join(t.TempDir(), "read.py")
 		put(t, script, inDuckDB(counted))
 		found, err := exec.Command(python(filepath.Dir(filepath.Dir(packageDir))), script).CombinedOutput()
-		if err != nil || strings.Count(string(found), fmt.Sprint(rows)) != 2 {
-			return fmt.Errorf("%v: %s of\n%s", err, found, counted)
+		if err == nil && strings.Count(string(found), fmt.Sprint(rows)) != 2 {
+			err = errors.New("not every row is found once")
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s of\n%s", err, found, counted)
 		}
 		return nil
 	})

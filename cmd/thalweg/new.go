@@ -278,7 +278,7 @@ func (d *draft) chooseFeatures() error {
 	}
 	taken := map[string]bool{}
 	if d.topic != "" {
-		for _, c := range pipeline.OutputColumns(d.kind) {
+		for _, c := range pipeline.OutputColumns(d.kind, false) {
 			taken[strings.ToLower(c.Name)] = true
 		}
 	}

@@ -145,7 +145,7 @@ func TestDraftsOfAllKindsOfTablesTrain(t *testing.T) {
 			{`"q"`, aNumber, noise}, {"a: b #c", aText, choice("a", "b")}, {"$x", aNumber, noise}, {"1st", aNumber, noise}, {"new\nline", aNumber, noise}, {"not", aNumber, noise},
 			{"in", &arrow.TimestampType{Unit: arrow.Microsecond}, func(i int) any { return at(i).Format("2006-01-02T15:04:05") }}, {"_private", aNumber, noise}, {"_offset", aNumber, noise},
 			{"prediction", aNumber, noise}, {"X", aNumber, noise}, {"", aNumber, noise}, {"😀", aNumber, noise}, {"\u200b", aNumber, noise}},
-			[]string{`{name: in_hour, type: category, expression: "hour($env[\"in\"])"}`, "out: _private: names that begin with _", "out: prediction: scored rows", "out: X: scored rows", `{name: "new\nline"`}, nil},
+			[]string{"{name: in_hour, type: category, expression: \"hour(`in`)\"}", "out: _private: names that begin with _", "out: prediction: scored rows", "out: X: scored rows", `{name: "new\nline"`}, nil},
 		{"other types", "y", []tableColumn{x, y, {"flag", aTruth, func(int) any { return random.IntN(2) == 0 }}, {"price", &arrow.Decimal128Type{Precision: 10, Scale: 2}, func(i int) any { return fmt.Sprintf("%.2f", signal[i]) }},
 			{"small", arrow.PrimitiveTypes.Uint8, func(int) any { return random.IntN(255) }}, {"bytes", arrow.BinaryTypes.Binary, func(int) any { return "eA==" }}, {"list", arrow.ListOf(aWhole), func(int) any { return "[1,2]" }},
 			{"worth", aText, func(i int) any { return fmt.Sprintf("%.3f", signal[i]+random.NormFloat64()) }}},

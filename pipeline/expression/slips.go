@@ -135,9 +135,12 @@ func unquoted(source string) string {
 	return string(out)
 }
 
+// reserved are the words that look like a column's name and are none.
+var reserved = []string{"and", "or", "not", "in", "matches", "contains", "startsWith", "endsWith", "let", "if", "else", "nil", "null", "true", "false"}
+
 // Reference is how an expression names a column.
 func Reference(name string) string {
-	if utils.IsValidIdentifier(name) {
+	if utils.IsValidIdentifier(name) && !slices.Contains(reserved, name) {
 		return name
 	}
 	return "`" + strings.ReplaceAll(name, "`", "``") + "`"
