@@ -90,8 +90,9 @@ func inDocuments(t *testing.T, root string) (found []documented) {
 	files := []string{"README.md", "STREAMS.md", "CONTRIBUTING.md"}
 	for _, dir := range []string{"deploy", "docs"} {
 		_ = filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
-			if err == nil && filepath.Ext(path) == ".md" {
-				name, _ := filepath.Rel(root, path)
+			name, _ := filepath.Rel(root, path)
+			// The reference is made of the help texts, whose commands are run there.
+			if err == nil && filepath.Ext(path) == ".md" && filepath.Dir(name) != "docs/reference" {
 				files = append(files, name)
 			}
 			return nil // a directory may not be there
