@@ -2,6 +2,8 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -29,6 +31,21 @@ func (c *claims) take(ctx context.Context) (done func(), err error) {
 	case <-ctx.Done():
 		return nil, &thalweg.Error{Op: "apply spec", Kind: thalweg.Canceled, Err: ctx.Err()}
 	}
+}
+
+// left returns the sink that a pipeline leaves, which a new one must not touch; none
+// if it stays.
+func left(have claimed, places []pipeline.Claim) (sinks []pipeline.Claim) {
+	for _, c := range have.places {
+		stays := slices.ContainsFunc(places, func(p pipeline.Claim) bool {
+			return p.Use == pipeline.Rows && p.Bucket == c.Bucket && p.Key == c.Key
+		})
+		if c.Use == pipeline.Rows && !stays {
+			c.Owner = fmt.Sprintf("%s until generation %d", c.Owner, have.generation)
+			sinks = append(sinks, c)
+		}
+	}
+	return sinks
 }
 
 // checkPlaces reports what of a spec's places and connections cannot be beside what
@@ -65,6 +82,8 @@ func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) erro
 		known[name] = have
 		if string(name) != spec.Metadata.Name {
 			others = append(others, have.places...)
+		} else {
+			others = append(others, left(have, spec.Claims())...)
 		}
 	}
 	c.claims.of = known

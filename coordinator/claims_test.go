@@ -58,9 +58,14 @@ func TestApplyRefusesPlacesThatOthersHave(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	// A sink that is moved does not go into or around the one before.
+	_, err := client.Apply(c.ctx(), placed("c", "s3://lake/flights/*", "s3://lake/scored/a/data/**/*", "scored/c/", "scored/c/new/"))
+	if err == nil || !strings.Contains(err.Error(), "lies in or around s3://lake/scored/c/, where pipeline c until generation 1 (") {
+		t.Errorf("a sink in the one before: %v", err)
+	}
 	// A topic of events that is the dead letters' of one that came before.
 	req := placed("e", "topic: e.dlq}", "topic: flights}", "topic: flights}, format", "topic: other}, format")
-	if _, err := client.Apply(c.ctx(), req); err == nil || !strings.Contains(err.Error(), "dead letters would become events: flights is the topic that pipeline") {
+	if _, err = client.Apply(c.ctx(), req); err == nil || !strings.Contains(err.Error(), "dead letters would become events: flights is the topic that pipeline") {
 		t.Errorf("a loop over two pipelines: %v", err)
 	}
 }

@@ -247,7 +247,7 @@ func (r *chaosRun) finish(t *testing.T, f *feed) {
 func (r *chaosRun) judge(t *testing.T, f *feed) {
 	t.Helper()
 	var err error
-	if r.verdict, err = fsck.Run(t.Context(), r.lake, r.prefix, models(t, r.cluster.Client())); err != nil {
+	if r.verdict, err = fsck.Run(t.Context(), r.lake, flightPipeline, r.prefix, models(t, r.cluster.Client())); err != nil {
 		t.Fatal(err)
 	}
 	sent, poison := f.flights()

@@ -174,7 +174,7 @@ func inStep(t *testing.T, c *cluster, lake storage.Bucket, prefix string) *fsck.
 	var v *fsck.Verdict
 	process.Until(t, "the table to have all slots", func(ctx context.Context) error {
 		var err error
-		if v, err = fsck.Run(ctx, lake, prefix, models(t, c.Client())); err != nil {
+		if v, err = fsck.Run(ctx, lake, flightPipeline, prefix, models(t, c.Client())); err != nil {
 			return err
 		}
 		if !v.OK() || v.TableCut != "" {

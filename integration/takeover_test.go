@@ -124,7 +124,7 @@ func models(t *testing.T, client *api.Client) (registered []fsck.Model) {
 // judge runs fsck on the stream's results; a violation fails the test.
 func judge(t *testing.T, client *api.Client, lake storage.Bucket) *fsck.Verdict {
 	t.Helper()
-	verdict, err := fsck.Run(t.Context(), lake, sinkPrefix, models(t, client))
+	verdict, err := fsck.Run(t.Context(), lake, flightPipeline, sinkPrefix, models(t, client))
 	if err != nil {
 		t.Fatal(err)
 	}

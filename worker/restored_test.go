@@ -28,6 +28,44 @@ type spoilt struct {
 	damage, now *atomic.Bool // now: they are
 }
 
+func newSpoilt() spoilt {
+	return spoilt{silentConnections{silentOpener: silentOpener{memory.NewOpener("thalweg", "good"), &silence{}}}, new(atomic.Bool), new(atomic.Bool)}
+}
+
+// lease is that of the stream of a pipeline, which writes to good/rows.
+func (s spoilt) lease(t *testing.T, pipeline string) *apiv1.Lease {
+	t.Helper()
+	state, err := s.Opener.Bucket(t.Context(), "thalweg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := strings.NewReplacer("flight-delays", pipeline, "lake/scored", "good/rows").Replace(artifacttest.Flights)
+	spec = strings.Replace(spec, "/rows/\"}, format: {type: parquet}", "/rows/\"}, format: {type: parquet}, table: {format: none}, rolling: {count: 4}", 1)
+	parts, err := artifacttest.TrainFlights(t, spec, 1).Encode(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := checkpoint.Save(t.Context(), state, "checkpoints/", parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &apiv1.Lease{TaskId: pipeline + "/0", Pipeline: pipeline, Spec: spec, Generation: 1, Token: 1,
+		Models: []*apiv1.ModelVersion{{Version: 1, Checkpoint: ref.String(), RegisteredAtUnixMs: 1}}}
+}
+
+// run runs a worker until ctx ends.
+func (s spoilt) run(ctx context.Context, t *testing.T, c *scripted) {
+	t.Helper()
+	w, err := New(ctx, c, s, slog.New(slog.DiscardHandler), Config{SpecCatalog: catalog.All(), ID: "w", Dir: t.TempDir(),
+		PollWait: time.Millisecond, DrainTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (s spoilt) Store(string) (storage.Opener, error) { return s, nil }
 
 func (s spoilt) Bucket(ctx context.Context, name string) (storage.Bucket, error) {
@@ -74,26 +112,11 @@ func (b spoiltBucket) GetRange(ctx context.Context, key string, offset int64, bu
 func TestAStreamGoesOnOnceARecordOfItsLogIsRestored(t *testing.T) {
 	for _, damaged := range []bool{false, true} {
 		t.Run(fmt.Sprint("damaged ", damaged), func(t *testing.T) {
-			at := spoilt{silentConnections{silentOpener: silentOpener{memory.NewOpener("thalweg", "good"), &silence{}}}, new(atomic.Bool), new(atomic.Bool)}
+			at := newSpoilt()
 			at.damage.Store(damaged)
-			state, err := at.Opener.Bucket(t.Context(), "thalweg")
-			if err != nil {
-				t.Fatal(err)
-			}
-			spec := strings.NewReplacer("flight-delays", "good", "lake/scored", "good/rows").Replace(artifacttest.Flights)
-			spec = strings.Replace(spec, "/rows/\"}, format: {type: parquet}", "/rows/\"}, format: {type: parquet}, table: {format: none}, rolling: {count: 4}", 1)
-			parts, err := artifacttest.TrainFlights(t, spec, 1).Encode(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ref, err := checkpoint.Save(t.Context(), state, "checkpoints/", parts)
-			if err != nil {
-				t.Fatal(err)
-			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			lease := &apiv1.Lease{TaskId: "good/0", Pipeline: "good", Spec: spec, Generation: 1, Token: 1,
-				Models: []*apiv1.ModelVersion{{Version: 1, Checkpoint: ref.String(), RegisteredAtUnixMs: 1}}}
+			lease := at.lease(t, "good")
 			restored := false
 			var seen *apiv1.StreamPartition
 			c := &scripted{poll: func(_ int, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
@@ -115,17 +138,34 @@ func TestAStreamGoesOnOnceARecordOfItsLogIsRestored(t *testing.T) {
 				}
 				return &apiv1.PollResponse{Leases: []*apiv1.Lease{proto.CloneOf(lease)}, LeasesHash: fmt.Sprint(lease.Generation)}, nil
 			}}
-			w, err := New(ctx, c, at, slog.New(slog.DiscardHandler), Config{SpecCatalog: catalog.All(), ID: "w", Dir: t.TempDir(),
-				PollWait: time.Millisecond, DrainTimeout: 50 * time.Millisecond})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := w.Run(ctx); err != nil {
-				t.Fatal(err)
-			}
+			at.run(ctx, t, c)
 			if ctx.Err() == context.DeadlineExceeded {
 				t.Errorf("spoilt %v: %v", at.now.Load(), seen)
 			}
 		})
+	}
+}
+
+// A stream whose sink has the rows of another pipeline writes nothing and says whose.
+func TestAStreamWritesNothingWhereAnotherPipelineHasItsRows(t *testing.T) {
+	at := newSpoilt()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	lease := at.lease(t, "good")
+	message := ""
+	at.run(ctx, t, &scripted{poll: func(_ int, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
+		for _, p := range req.Streams {
+			switch {
+			case p.Pipeline == "good" && lease.Pipeline == "good" && p.Committed > 40:
+				lease = at.lease(t, "second")
+			case p.Pipeline == "second" && p.Message != opening:
+				message = p.Message
+				cancel()
+			}
+		}
+		return &apiv1.PollResponse{Leases: []*apiv1.Lease{proto.CloneOf(lease)}, LeasesHash: lease.Pipeline}, nil
+	}})
+	if !strings.Contains(message, "pipeline good has put its rows there: rows/_log/flights/00000/") {
+		t.Errorf("message %q", message)
 	}
 }

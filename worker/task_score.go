@@ -20,6 +20,7 @@ import (
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/budget"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
@@ -148,7 +149,7 @@ func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) outcome {
 		if ctx.Err() == nil {
 			t.mu.unavailable = err.Error()
 		}
-		if isWrongInput(err) || thalweg.Is(err, thalweg.Corrupt) {
+		if isWrongInput(err) || thalweg.Is(err, thalweg.Corrupt) || thalweg.Is(err, thalweg.Conflict) {
 			return retries
 		}
 		return opensSoon // a bucket or a topic may yet appear
@@ -208,7 +209,9 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 	if err != nil {
 		return nil, err
 	}
-	if err := w.streams.probe(ctx, sink.Connection+" "+sink.S3.Path, bucket); err != nil {
+	if err := w.streams.probe(ctx, fmt.Sprintf("%s %s of %s", sink.Connection, sink.S3.Path, cfg.Pipeline), bucket, func(ctx context.Context) error {
+		return commitlog.CheckSink(ctx, bucket, cfg.Prefix, cfg.Pipeline)
+	}); err != nil {
 		return nil, err
 	}
 	events := spec.Spec.Sources.Events
@@ -390,9 +393,9 @@ func (s *streams) registry(w *Worker, name string) *engine.Registry {
 	return r
 }
 
-// probe makes sure, once for each sink, that of many who create an object only
-// one succeeds: without that nothing is exactly once.
-func (s *streams) probe(ctx context.Context, sink string, bucket storage.Bucket) error {
+// probe makes sure, once for each sink, that it is free, by check, and that of many
+// who create an object only one succeeds: without that nothing is exactly once.
+func (s *streams) probe(ctx context.Context, sink string, bucket storage.Bucket, check func(context.Context) error) error {
 	s.mu.Lock()
 	p := s.mu.probes[sink]
 	if p == nil {
@@ -411,7 +414,10 @@ func (s *streams) probe(ctx context.Context, sink string, bucket storage.Bucket)
 	}
 	limited, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	err := storage.Probe(limited, bucket, rand.Uint64())
+	err := check(limited)
+	if err == nil {
+		err = storage.Probe(limited, bucket, rand.Uint64())
+	}
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		err = &thalweg.Error{Op: "probe store", Kind: thalweg.Unavailable, Subject: sink, Err: err,
 			Hint: fmt.Sprintf("the store does not answer: creating and deleting objects took more than %v", probeTimeout)}

@@ -58,7 +58,7 @@ func (c *cluster) judge(ctx context.Context, name, at string) (*fsck.Verdict, er
 		if err != nil {
 			return nil, err
 		}
-		return fsck.Run(ctx, place.Bucket, place.Prefix, []fsck.Model{{Name: string(m.Name), Version: uint64(m.Version), Checkpoint: m.Checkpoint, RegisteredAtUS: m.RegisteredAtUS}})
+		return fsck.Run(ctx, place.Bucket, string(m.Pipeline), place.Prefix, []fsck.Model{{Name: string(m.Name), Version: uint64(m.Version), Checkpoint: m.Checkpoint, RegisteredAtUS: m.RegisteredAtUS}})
 	}
 	registered, err := c.ListModels(ctx, &apiv1.ListModelsRequest{})
 	if err != nil {
@@ -74,5 +74,5 @@ func (c *cluster) judge(ctx context.Context, name, at string) (*fsck.Verdict, er
 			models = append(models, fsck.Model{Name: m.Name, Version: v.Version, Checkpoint: ref, RegisteredAtUS: v.RegisteredAtUnixMs * 1000})
 		}
 	}
-	return fsck.Run(ctx, s.live.Bucket, s.live.Prefix, models)
+	return fsck.Run(ctx, s.live.Bucket, name, s.live.Prefix, models)
 }

@@ -73,7 +73,7 @@ func planOf(ctx context.Context, c *cluster, spec *pipeline.Spec) (*plan, error)
 	}
 	p.Trains = false
 	for _, change := range changes {
-		p.Changes = append(p.Changes, plannedChange{change, effectOf(change)})
+		p.Changes = append(p.Changes, plannedChange{change, effectOf(change, spec)})
 		p.Trains = p.Trains || change.Trains
 	}
 	return p, nil
@@ -82,16 +82,21 @@ func planOf(ctx context.Context, c *cluster, spec *pipeline.Spec) (*plan, error)
 // effects are what changes of the stream's half do that do more than take effect:
 // by the beginning and the end of their paths.
 var effects = []struct{ from, to, says string }{
-	{"spec.scoring.sink.s3.path", "", "a new log and table begin there; the rows until now stay where they are"},
-	{"spec.scoring.sink.connection", "", "a new log and table begin there; the rows until now stay where they are"},
 	{"spec.sources.events.", ".topic", "the stream of the topic until now ends, and that of the new one begins"},
 	{"spec.sources.events.connection", "", "the stream goes on with the brokers there, if the topic is the same one"},
 	{"spec.sources.events.", ".start_offset", "only partitions without a log begin there"},
 	{"metadata.labels", "", "kept for show"},
 }
 
-func effectOf(c pipeline.Change) string {
+func effectOf(c pipeline.Change, after *pipeline.Spec) string {
+	events := after.Spec.Sources.Events.Reading()
 	switch {
+	case events != nil && !c.Trains && (c.Path == "spec.scoring.sink.s3.path" || c.Path == "spec.scoring.sink.connection"):
+		again := "all events that the topic still has are scored again"
+		if events.StartOffset == "latest" {
+			again = "events that are not scored by then are in neither"
+		}
+		return "rows, log and table until now stay where they are; new ones begin there (or go on, if the pipeline was there before), at start_offset " + events.StartOffset + ": " + again
 	case strings.HasPrefix(c.Path, "spec.scoring.output_columns"):
 		return "a version is trained anew, whose rows have these columns; the table gets new ones and keeps old ones, null in the other rows"
 	case c.Trains:

@@ -23,7 +23,7 @@ func TestPlanSaysWhatApplyDoes(t *testing.T) {
 		{[]string{"    - {name: distance,    type: number}\n", ""}, []string{
 			"spec.input_features[distance].type ", `"number"          -       a version is trained anew`}},
 		{[]string{"s3://lake/scored/flight-delays/", "s3://lake/scored/elsewhere/"}, []string{
-			`a new log and table begin there; the rows until now stay where they are`}},
+			`rows, log and table until now stay where they are; new ones begin there (or go on, if the pipeline was there before), at start_offset earliest: all events that the topic still has are scored again`}},
 	} {
 		if step.edit != nil {
 			base = strings.Replace(base, step.edit[0], step.edit[1], 1)

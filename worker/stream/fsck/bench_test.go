@@ -13,7 +13,7 @@ func BenchmarkJudging(b *testing.B) {
 		slot{from: 3 * n, moves: [2]uint64{0, 2}, inputs: []uint64{0, 1}})
 	b.ReportAllocs()
 	for b.Loop() {
-		v, err := Run(b.Context(), store, prefix, registered)
+		v, err := Run(b.Context(), store, "flights", prefix, registered)
 		if err != nil || !v.OK() || v.Scored != 3*n {
 			b.Fatal(err, v)
 		}

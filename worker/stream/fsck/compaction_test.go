@@ -149,7 +149,7 @@ func TestACompactionAfterTheListingExplainsWhatIsGone(t *testing.T) {
 			put(t, late.Bucket, info.Key, body)
 		}
 	}
-	v, err := Run(t.Context(), late, prefix, registered)
+	v, err := Run(t.Context(), late, "flights", prefix, registered)
 	if err != nil || !v.OK() {
 		t.Errorf("%v\n%s", err, v)
 	}

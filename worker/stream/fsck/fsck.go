@@ -174,6 +174,8 @@ func (v *Verdict) violate(rule int, subject, format string, args ...any) {
 type judge struct {
 	bucket  storage.Bucket
 	prefix  string
+	owner   string            // the pipeline
+	owners  map[string]string // of other sinks, by prefix
 	models  map[modelVersion]Model
 	verdict *Verdict
 
@@ -185,11 +187,11 @@ type modelVersion struct {
 	version uint64
 }
 
-// Run judges every partition under a sink's prefix, which is empty or ends in
-// a slash. An error says that judging was not possible; what is wrong with the
+// Run judges every partition under the prefix of a pipeline's sink, which is empty or
+// ends in a slash. An error says that judging was not possible; what is wrong with the
 // data is in the verdict.
-func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Model) (*Verdict, error) {
-	j := &judge{bucket: bucket, prefix: prefix, models: make(map[modelVersion]Model), transforms: make(map[modelVersion]string),
+func Run(ctx context.Context, bucket storage.Bucket, pipeline, prefix string, models []Model) (*Verdict, error) {
+	j := &judge{bucket: bucket, owner: pipeline, owners: make(map[string]string), prefix: prefix, models: make(map[modelVersion]Model), transforms: make(map[modelVersion]string),
 		verdict: &Verdict{Prefix: prefix, RowsByModel: make(map[string]int64), Violations: []Violation{}, Partitions: []Partition{}}}
 	for _, m := range models {
 		j.models[modelVersion{m.Name, m.Version}] = m
@@ -200,6 +202,9 @@ func Run(ctx context.Context, bucket storage.Bucket, prefix string, models []Mod
 	}
 	found, err := j.list(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := j.others(ctx); err != nil {
 		return nil, err
 	}
 	names := make([]string, 0, len(found))
@@ -243,7 +248,7 @@ func (j *judge) list(ctx context.Context) (map[string]*objects, error) {
 			}
 			parts := strings.Split(strings.TrimPrefix(info.Key, j.prefix+kind.dir), "/")
 			if len(parts) != 3 && !(len(parts) == 5 && kind.dir == "data/") { // two more: the slot's, and a day's
-				j.verdict.violate(4, info.Key, "no object of a stream belongs here")
+				j.verdict.violate(4, info.Key, "no object of a stream belongs here%s", j.ofWhom(ctx, info.Key))
 				continue
 			}
 			name := parts[0] + "/" + parts[1]

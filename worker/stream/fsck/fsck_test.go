@@ -225,7 +225,7 @@ func parquetOf(t *testing.T, rows []testRow, hash string) []byte {
 
 func run(t *testing.T, b *bucketmem.Bucket) *Verdict {
 	t.Helper()
-	v, err := Run(context.Background(), b, prefix, registered)
+	v, err := Run(context.Background(), b, "flights", prefix, registered)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +407,7 @@ func TestAStreamThatGoesOnMeanwhileIsOK(t *testing.T) {
 				put(t, g.Bucket, info.Key, body)
 			}
 		}
-		v, err := Run(t.Context(), g, prefix, registered)
+		v, err := Run(t.Context(), g, "flights", prefix, registered)
 		if err != nil || !v.OK() || v.Scored != 40 || v.PendingSlots != len(late)-1 {
 			t.Errorf("%s seen: %v, %+v", seen, err, v)
 		}

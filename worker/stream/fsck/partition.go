@@ -59,7 +59,7 @@ func (j *judge) partition(ctx context.Context, name string, o *objects, main *wa
 	plain, replay := strings.CutSuffix(number, replaySuffix)
 	partition, err := strconv.Atoi(plain)
 	if err != nil {
-		j.verdict.violate(1, j.prefix+name, "%q is no partition", number)
+		j.verdict.violate(1, j.prefix+name, "%q is no partition%s", number, j.ofWhom(ctx, j.prefix+"data/"+name+"/"))
 		return nil, nil
 	}
 	if replay && (main == nil || main.name != topic+"/"+plain) {

@@ -135,6 +135,10 @@ func (j *judge) intent(ctx context.Context, key, topic string, partition int, re
 		j.verdict.violate(1, key, "is a record of another kind, slot or partition")
 		return in, sum, false, nil
 	}
+	if in.Pipeline != j.owner {
+		j.verdict.violate(6, key, "is of pipeline %q, and the sink that of %q: what follows is not judged", in.Pipeline, j.owner)
+		return in, sum, false, nil
+	}
 	switch in.Action {
 	case actionScore, actionCompact, actionSkip:
 		ok = !replay

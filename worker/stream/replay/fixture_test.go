@@ -228,7 +228,7 @@ func (w *world) judge(prefix string) *fsck.Verdict {
 	for _, c := range w.versions {
 		models = append(models, fsck.Model{Name: string(c.Name), Version: uint64(c.Version), Checkpoint: c.Checkpoint, RegisteredAtUS: c.RegisteredAtUS})
 	}
-	v, err := fsck.Run(context.Background(), w.lake, prefix, models)
+	v, err := fsck.Run(context.Background(), w.lake, "flight-delays", prefix, models)
 	check(w.t, err)
 	if !v.OK() {
 		w.t.Fatalf("fsck of %s:\n%s", prefix, v)

@@ -4,15 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Name is the object that pins a replay, under its prefix.
-const Name = "_replay.json"
+const Name = commitlog.ReplayMark
 
 // maxManifestBytes bounds it: every partition that a topic can have fits.
 const maxManifestBytes = 16 << 20
@@ -158,21 +158,9 @@ func vacant(ctx context.Context, bucket storage.Bucket, prefix string) error {
 		}
 		return taken(info.Key, "it is not empty")
 	}
-	for above := parent(prefix); ; above = parent(above) {
-		for _, mark := range []string{"_log/", Name} {
-			for info, err := range bucket.List(ctx, above+mark, "") {
-				if err != nil {
-					return err
-				}
-				return taken(info.Key, "it lies inside of another sink")
-			}
-		}
-		if above == "" {
-			return nil
-		}
+	key, err := commitlog.Around(ctx, bucket, prefix)
+	if err == nil && key != "" {
+		err = taken(key, "it lies inside of another sink")
 	}
-}
-
-func parent(prefix string) string {
-	return prefix[:strings.LastIndexByte(strings.TrimSuffix(prefix, "/"), '/')+1]
+	return err
 }

@@ -234,7 +234,7 @@ func (w *world) judge() *fsck.Verdict {
 	for _, c := range w.versions {
 		models = append(models, fsck.Model{Name: string(c.Name), Version: uint64(c.Version), Checkpoint: c.Checkpoint, RegisteredAtUS: c.RegisteredAtUS})
 	}
-	v, err := fsck.Run(context.Background(), w.sink, w.config.Prefix, models)
+	v, err := fsck.Run(context.Background(), w.sink, string(w.config.Pipeline), w.config.Prefix, models)
 	if err != nil {
 		w.t.Fatal(err)
 	}

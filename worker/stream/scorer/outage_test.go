@@ -273,7 +273,7 @@ func playOutage(t *testing.T, last int64, mood func(now time.Duration) mood, wat
 // decoders that it uses are shared by the whole process.
 func (o *outage) judge(t *testing.T) {
 	t.Helper()
-	verdict, err := fsck.Run(t.Context(), o.store.objects, "scored/", []fsck.Model{o.model})
+	verdict, err := fsck.Run(t.Context(), o.store.objects, "flight-delays", "scored/", []fsck.Model{o.model})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -150,7 +150,7 @@ func (m *partition) message(more ...string) string {
 		}
 	}
 	if want := m.versions.wanted(); len(m.versions.candidates) > 0 && want != nil && want.Model != m.versions.candidates[0].Model {
-		parts = append(parts, fmt.Sprintf("%s is refused, %s serves%s", m.versions.candidates[0].Model, want.Model, m.again()))
+		parts = append(parts, fmt.Sprintf("%s is refused, %s serves: %s%s", m.versions.candidates[0].Model, want.Model, m.versions.refused[m.versions.candidates[0].Model].why, m.again()))
 	}
 	text := strings.Join(parts, "; ")
 	for _, part := range more {

@@ -20,7 +20,7 @@ const tableRule = 11
 
 func judgeTable(t *testing.T, b storage.Bucket) (*fsck.Verdict, []string) {
 	t.Helper()
-	v, err := fsck.Run(context.Background(), b, prefix, nil)
+	v, err := fsck.Run(context.Background(), b, "p", prefix, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
