@@ -129,6 +129,7 @@ func TestApplyChecksConnections(t *testing.T) {
 		"events":                  {[]string{"events: {kafka", "events: {connection: buss, kafka"}, "spec.sources.events.connection: no worker has a kafka connection buss (did you mean bus?"},
 		"dead letters":            {[]string{"{topic: b.dlq}", "{topic: b.dlq, connection: lake}"}, "spec.scoring.dead_letter.kafka.connection: connection lake is a store"},
 		"a registry":              {[]string{"{type: json}", "{type: avro, schema_registry: schemas}"}, "spec.sources.events.format.schema_registry: no worker has a schema registry connection schemas (known are none)"},
+		"a registry by default":   {[]string{"{type: json}", "{type: avro, schema_registry: default}"}, "no worker has a schema registry connection default (known are none)"},
 		"dead letters elsewhere":  {[]string{"{topic: b.dlq}", "{topic: flights, connection: bus}"}, ""},
 		"the name in other store": {store("pond"), ""},
 	} {

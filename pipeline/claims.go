@@ -237,7 +237,7 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 				return
 			case c.Kind == kind:
 				names = append(names, c.Name)
-			case c.Name == name:
+			case c.Name == name && name != DefaultConnection: // there is one of each kind
 				other = c.Kind
 			}
 		}

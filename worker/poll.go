@@ -58,12 +58,21 @@ func (w *Worker) request() *apiv1.PollRequest {
 		WorkerId: string(w.cfg.ID), Incarnation: w.incarnation, ExchangeAddress: w.ExchangeAddress(),
 		Slots: uint32(w.cfg.Slots), WaitMs: w.cfg.PollWait.Milliseconds(),
 	}
+	addresses := 0
 	for _, c := range w.connections.Known() {
+		addresses += max(len(c.Addresses), 1)
 		req.Connections = append(req.Connections, &apiv1.Connection{Kind: c.Kind, Name: c.Name, Addresses: c.Addresses})
+	}
+	if addresses > maxAddresses {
+		req.Connections = nil // coordinators take no more, and check nothing without them
 	}
 	w.tasks.fill(req)
 	return req
 }
+
+// maxAddresses is how many addresses of connections a poll tells of, as many as a
+// coordinator takes.
+const maxAddresses = 1024
 
 // leaveTimeout bounds the last call. With Config.DrainTimeout before it, and what
 // ends afterwards because its context has, a worker is gone within 10 s.
