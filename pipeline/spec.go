@@ -9,10 +9,14 @@ package pipeline
 // build can fulfil; fields of the format beyond that are refused by name when
 // the text is read, never ignored.
 type Spec struct {
-	APIVersion string   `yaml:"apiVersion" json:"apiVersion" jsonschema:"enum=thalweg/v1"`
-	Kind       string   `yaml:"kind" json:"kind" jsonschema:"enum=Pipeline"`
-	Metadata   Metadata `yaml:"metadata" json:"metadata"`
-	Spec       Body     `yaml:"spec" json:"spec"`
+	// APIVersion is the version of the form of specs.
+	APIVersion string `yaml:"apiVersion" json:"apiVersion" jsonschema:"enum=thalweg/v1"`
+	// Kind says what the document is.
+	Kind string `yaml:"kind" json:"kind" jsonschema:"enum=Pipeline"`
+	// Metadata names the pipeline.
+	Metadata Metadata `yaml:"metadata" json:"metadata"`
+	// Spec says what is trained, and what is scored with it.
+	Spec Body `yaml:"spec" json:"spec"`
 
 	catalog Catalog
 	source  *source

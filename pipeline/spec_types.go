@@ -154,7 +154,9 @@ type CleanStep struct {
 
 // FeatureDefaults are defaults by feature type.
 type FeatureDefaults struct {
-	Number   FeatureOptions `yaml:"number,omitempty" json:"number,omitempty"`
+	// Number is of features of type number.
+	Number FeatureOptions `yaml:"number,omitempty" json:"number,omitempty"`
+	// Category is of features of type category.
 	Category FeatureOptions `yaml:"category,omitempty" json:"category,omitempty"`
 }
 
@@ -186,7 +188,8 @@ type InputFeature struct {
 	// name, in the order of the data: "pixel_*". Left out are columns that are in the
 	// list by name, that a pattern before matches, and those that the label reads.
 	Columns Patterns `yaml:"columns,omitempty" json:"columns,omitempty"`
-	Type    string   `yaml:"type" json:"type" jsonschema:"enum=number,enum=category"`
+	// Type is number for a quantity, category for one of several names.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category"`
 	// Expression yields the value from cleaned columns: hour(date).
 	Expression     string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	FeatureOptions `yaml:",inline" json:",inline"`
@@ -343,9 +346,12 @@ func (t *DeadLetterTopic) Delivery() *DeadLetterTopic { return t }
 // is wall clock and fires on an idle stream. A batch is scored in a few
 // milliseconds; 200 ms keep files and log records few on a slow stream.
 type Batching struct {
-	Count    int      `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=10000000" default:"5000"`
+	// Count is of events.
+	Count int `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=10000000" default:"5000"`
+	// ByteSize is of events as they were fetched.
 	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1" default:"8MiB"`
-	Period   Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0" default:"200ms"`
+	// Period is since the first event, by the clock.
+	Period Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0" default:"200ms"`
 }
 
 // Sink is where scored rows go.
@@ -390,7 +396,10 @@ type Compaction struct {
 // readers of Parquet like; ten seconds bound how old a scored event is when it can
 // be queried.
 type Rolling struct {
-	Count    int      `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"500000"`
+	// Count is of rows.
+	Count int `yaml:"count,omitempty" json:"count,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"500000"`
+	// ByteSize is of the Parquet file.
 	ByteSize ByteSize `yaml:"byte_size,omitempty" json:"byte_size,omitempty" jsonschema:"minimum=1" default:"128MiB"`
-	Period   Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0" default:"10s"`
+	// Period is since the first row, by the clock.
+	Period Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0" default:"10s"`
 }

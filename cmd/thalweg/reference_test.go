@@ -153,6 +153,9 @@ func fieldTable(t *testing.T, b *strings.Builder, fields []pipeline.Explanation)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if f.Meaning == "" {
+			t.Errorf("%s has no meaning: it wants a comment", f.Path)
+		}
 		name, example := f.Path[strings.LastIndexByte(f.Path, '.')+1:], ""
 		shown := "`" + name + "`"
 		for _, e := range all {
@@ -176,14 +179,27 @@ func fieldTable(t *testing.T, b *strings.Builder, fields []pipeline.Explanation)
 	}
 }
 
-// lastLine is the line of an example that sets a field, "" where that is several.
+// lastLine is the end of an example that sets a field to a scalar or to a list of
+// them, in one line; "" for other values.
 func lastLine(name, example string) string {
 	lines := strings.Split(strings.TrimSpace(example), "\n")
 	for i, line := range lines {
 		line = strings.TrimPrefix(strings.TrimSpace(line), "- ")
-		if strings.HasPrefix(line, name+":") && i == len(lines)-1 {
+		if !strings.HasPrefix(line, name+":") {
+			continue
+		}
+		if i == len(lines)-1 {
 			return line
 		}
+		var items []string
+		for _, item := range lines[i+1:] {
+			value, listed := strings.CutPrefix(strings.TrimSpace(item), "- ")
+			if !listed || strings.Contains(value, ": ") {
+				return ""
+			}
+			items = append(items, value)
+		}
+		return line + " [" + strings.Join(items, ", ") + "]"
 	}
 	return ""
 }

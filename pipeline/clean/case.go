@@ -13,8 +13,10 @@ var caseSource string
 
 // Case changes the case of letters.
 type Case struct {
-	Columns             []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
-	To                  string   `yaml:"to" json:"to" jsonschema:"enum=upper,enum=lower,enum=title"`
+	// Columns are those to change, of strings.
+	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	// To is the case that letters get; title: the first of each word in upper case.
+	To                  string `yaml:"to" json:"to" jsonschema:"enum=upper,enum=lower,enum=title"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }
 

@@ -18,8 +18,10 @@ var castSource string
 
 // Cast changes a column's type.
 type Cast struct {
-	Column string     `yaml:"column" json:"column" jsonschema:"minLength=1"`
-	Type   table.Type `yaml:"type" json:"type"`
+	// Column is the one to change.
+	Column string `yaml:"column" json:"column" jsonschema:"minLength=1"`
+	// Type is what its values become.
+	Type table.Type `yaml:"type" json:"type"`
 	// OnError is what becomes of a value that has no form in the new type: it
 	// becomes null, the default, or its row is removed.
 	OnError             string `yaml:"on_error,omitempty" json:"on_error,omitempty" jsonschema:"enum=null,enum=drop" default:"'null'"`

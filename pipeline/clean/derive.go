@@ -18,7 +18,9 @@ var deriveSource string
 
 // Derive adds or replaces a column by an expression.
 type Derive struct {
-	Column              string `yaml:"column" json:"column" jsonschema:"minLength=1"`
+	// Column is the name of what is computed; a column of that name is replaced.
+	Column string `yaml:"column" json:"column" jsonschema:"minLength=1"`
+	// Expression is what each row has there.
 	Expression          string `yaml:"expression" json:"expression" jsonschema:"minLength=1" syntax:"expression"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }

@@ -20,8 +20,10 @@ var fillSource string
 
 // Fill treats missing values of columns.
 type Fill struct {
-	Columns  []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
-	Strategy string   `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=drop_row" refused:"fill_with_mean,fill_with_median,fill_with_mode"`
+	// Columns are those whose missing values are treated.
+	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	// Strategy is what becomes of a missing value: it becomes value, or its row is removed.
+	Strategy string `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=drop_row" refused:"fill_with_mean,fill_with_median,fill_with_mode"`
 	// Value is what fill_with_const puts in.
 	Value               any `yaml:"value,omitempty" json:"value,omitempty"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`

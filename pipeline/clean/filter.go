@@ -19,6 +19,7 @@ var filterSource string
 
 // Filter keeps the rows for which the expression is true; null is false.
 type Filter struct {
+	// Expression is true for the rows to keep.
 	Expression          string `yaml:"expression" json:"expression" jsonschema:"minLength=1" syntax:"expression"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }

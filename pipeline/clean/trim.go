@@ -12,6 +12,7 @@ var trimSource string
 
 // Trim removes leading and trailing white space, as Unicode defines it.
 type Trim struct {
+	// Columns are those to trim, of strings.
 	Columns             []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }

@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -140,7 +139,9 @@ func (c *compiler) call(n ast.Node, name string, arguments []ast.Node) node {
 	f, ok := catalog()[name]
 	if !ok {
 		p := problemAt(n, "there is no function %s", name)
-		p.nearest = cmp.Or(absent[plain(name)], spelling.Hint(name, functionNames()))
+		if p.nearest = absent[plain(name)]; p.nearest == "" {
+			p.nearest = spelling.Hint(name, functionNames())
+		}
 		panic(p)
 	}
 	if least, most := f.arity(); len(arguments) < least || len(arguments) > most {

@@ -164,7 +164,7 @@ func TestCompileSaysWhereAndWhatIsWrong(t *testing.T) {
 		{"delay and late", "character 1: and takes bools, and delay is an int64", "write (delay != 0) and late"},
 		{"not delay", "character 5: not takes a bool, and delay is an int64", "write not (delay != 0)"},
 		{"-origin", "character 2: - takes a number, and origin is a string", "write -float(origin)"},
-		{"origin == 1", "character 8: == cannot compare origin, a string, with an int64", "write origin == \"1\""},
+		{"origin == 1", "character 8: == cannot compare origin (a string) with an int64", "write origin == \"1\""},
 		{"late < late", "character 6: bools have no order: only == and != take them", ""},
 		{"delay < null", "character 7: null is neither less nor greater: only == and != take it", ""},
 		{"date > 'soon'", `character 8: "soon" is not a date or time`, "write \"2020-01-31\", \"2020-01-31 15:04:05\" or an RFC 3339 time"},

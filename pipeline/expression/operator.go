@@ -110,7 +110,7 @@ func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) node 
 // named says what a value is, a column by its name.
 func named(n node) string {
 	if read, ok := n.(*column); ok {
-		return read.Name + ", " + article(string(n.typ())) + ","
+		return read.Name + " (" + article(string(n.typ())) + ")"
 	}
 	return article(string(n.typ()))
 }

@@ -35,7 +35,8 @@ func parse(source string) (root ast.Node, problem *Problem) {
 		return nil, &Problem{Message: "the expression is not valid UTF-8"}
 	}
 	if i := strings.Index(unquoted(source), "//"); i >= 0 {
-		return nil, &Problem{Offset: utf8.RuneCountInString(source[:i]), Message: "// does not belong here", syntax: true}
+		return nil, &Problem{Offset: utf8.RuneCountInString(source[:i]), Message: "// does not belong here", syntax: true,
+			nearest: "a whole quotient is int(floor(a / b)); there are no comments"}
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -68,6 +69,10 @@ func parse(source string) (root ast.Node, problem *Problem) {
 		p.Message = char[1] + " does not belong here"
 	case strings.HasPrefix(p.Message, "bad number syntax: "):
 		p.Message = "the number is written wrong"
+	case strings.HasPrefix(p.Message, "invalid integer literal"):
+		p.Message = "the number is too large"
+	case strings.HasPrefix(p.Message, "expected at least"):
+		p.Message, p.nearest = "there is no function like this", absent["sum"]
 	case p.Message == "literal not terminated":
 		p.Message = "the quote at the end of a text is missing"
 	case p.Message == "invalid char escape":

@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"cmp"
 	"errors"
 	"regexp"
 	"slices"
@@ -24,9 +25,10 @@ const (
 )
 
 // mend returns the hint for a text with a problem, "write …", or "". The text is
-// rewritten from other languages into this one, and its types are mended; what is
-// offered has no problem left by check, or, of a text that has no syntax, none of
-// syntax. A change is for the better where the first problem comes later.
+// rewritten from other languages into this one, and its types are mended: a change
+// is for the better where the first problem comes later. What is offered has no
+// problem left by check. Only where the text is none whatever the columns are, a
+// name that is not known may be left, which is said.
 func mend(source string, first *Problem, known columns, check func(string) *Problem) string {
 	if len(source) > maxMended {
 		return ""
@@ -62,14 +64,18 @@ func mend(source string, first *Problem, known columns, check func(string) *Prob
 		}
 		text = better
 	}
-	if p != nil && first.syntax {
-		text = rewritten
+	left := ""
+	if p != nil && first.syntax && strings.HasPrefix(p.Message, "there is no ") && !strings.Contains(unquoted(source), "//") {
+		text, left = rewritten, "; then "+p.Message
+		if why := cmp.Or(p.Hint, p.nearest); why != "" {
+			left += ": " + why
+		}
 		_, p = parse(text)
 	}
 	if text = strings.TrimSpace(text); p != nil || text == source || len(text) > maxMended {
 		return ""
 	}
-	return "write " + text
+	return "write " + text + left
 }
 
 // columns are what an expression can read, by name; nil where they are not known.
@@ -429,6 +435,8 @@ func (s *reading) expand(form string, args []string) (text string, ok bool) {
 			a := args[which-'1']
 			if !(strings.HasSuffix(before, "(") || strings.HasSuffix(before, ", ")) || !strings.HasPrefix(rest[1:], ")") && !strings.HasPrefix(rest[1:], ",") {
 				a = operand(a)
+			} else {
+				a = bare(a)
 			}
 			b.WriteString(a)
 		}
@@ -442,6 +450,14 @@ func (s *reading) expand(form string, args []string) (text string, ok bool) {
 		return strconv.Itoa(from - 1 + length)
 	})
 	return text, ok
+}
+
+// bare is a text without brackets around all of it.
+func bare(text string) string {
+	if s := read(text, nil); s.sign(0, "(") && s.match(0) == len(s.words)-1 {
+		return s.raw(1, len(s.words)-1)
+	}
+	return text
 }
 
 // operand is a text as one operand: in brackets, if it is none yet.

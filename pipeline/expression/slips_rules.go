@@ -51,6 +51,7 @@ func (s *reading) signs(i int) (from, to int, with string) {
 	switch {
 	case s.sign(i, "="):
 		return i, i + 1, "=="
+	case s.at(i-1).Kind == lexer.Number || next.Kind == lexer.Number: // of bits
 	case s.sign(i, "&"):
 		return i, i + 1, "and"
 	case s.sign(i, "|"):
@@ -175,6 +176,10 @@ func (s *reading) spelt(i int) (from, to int, with string) {
 	switch op, infix := infixes[plain(w)]; {
 	case s.is(i, "and", "or", "not", "in"):
 		return i, i + 1, strings.ToLower(w)
+	case i > 0 && !call && s.is(i, "isnull"):
+		return i, i + 1, "== null"
+	case i > 0 && !call && s.is(i, "notnull"):
+		return i, i + 1, "!= null"
 	case s.is(i, "is") && s.is(i+1, "not"):
 		return i, i + 2, "!="
 	case s.is(i, "is"):
@@ -208,7 +213,7 @@ func (s *reading) cast(i int) (from, to int, with string) {
 		what = s.raw(from, i)
 	}
 	if fn := casts[plain(as)]; fn != "" {
-		return from, to, fn + "(" + what + ")"
+		return from, to, fn + "(" + bare(what) + ")"
 	}
 	if w := read(what, nil).words; len(w) == 1 && w[0].Kind == lexer.String && slips[plain(as)] == "$'" {
 		return from, to, what
@@ -245,9 +250,12 @@ func (s *reading) texts(i int) (from, to int, with string) {
 	return 0, 0, ""
 }
 
-// names are df["x"], t.x and col("x"), and names with blanks, which are several
+// names are [x], df["x"], t.x and col("x"), and names with blanks, which are several
 // words as long as nobody knows the columns.
 func (s *reading) names(i int) (from, to int, with string) {
+	if name := s.at(i + 1); s.sign(i, "[") && s.sign(i+2, "]") && !s.is(i-1, "in") && (i == 0 || s.at(i-1).Kind == lexer.Operator || s.sign(i-1, "(")) && s.known.has(name.Value) {
+		return i, i + 3, Reference(name.Value)
+	}
 	if !s.isName(i) || s.known.has(s.at(i).Value) {
 		return 0, 0, ""
 	}
@@ -300,7 +308,7 @@ func (s *reading) method(i int) (from, to int, with string) {
 	// The type that astype and cast have in their brackets.
 	if (name == "astype" || name == "cast") && len(args) == 2 {
 		if fn := casts[plain(strings.Trim(args[1], `'"`))]; fn != "" {
-			return from, end, fn + "(" + args[0] + ")"
+			return from, end, fn + "(" + bare(args[0]) + ")"
 		}
 	}
 	return s.called(from, end, name, args, ".")
@@ -343,11 +351,11 @@ func (s *reading) called(from, to int, name string, args []string, kind string) 
 		return 0, 0, ""
 	}
 	if near := spelling.Nearest(key, functionNames()); strings.EqualFold(near, key) {
-		return from, to, near + "(" + strings.Join(args, ", ") + ")"
+		return from, to, near + "(" + bare(strings.Join(args, ", ")) + ")"
 	}
 	for _, prefix := range []string{"", "to", "parse", "as"} {
 		if fn := casts[strings.TrimPrefix(key, prefix)]; fn != "" && len(args) == 1 {
-			return from, to, fn + "(" + args[0] + ")"
+			return from, to, fn + "(" + bare(args[0]) + ")"
 		}
 	}
 	return 0, 0, ""
@@ -393,7 +401,12 @@ func (s *reading) choice(i int) (from, to int, with string) {
 func (s *reading) candidates(offset int) iter.Seq[string] {
 	i := slices.IndexFunc(s.words, func(w lexer.Token) bool { return w.From == offset })
 	places := []int{i}
-	if s.at(i).Kind == lexer.Operator {
+	if s.sign(i, "+") {
+		places = []int{i + 1, s.before(i)}
+		if next := s.after(i + 1); s.sign(next, "+") {
+			places = append([]int{next + 1}, places...)
+		}
+	} else if s.at(i).Kind == lexer.Operator {
 		places = []int{s.before(i), i + 1}
 	} else if s.sign(i-1, "+") {
 		places = []int{s.before(i - 1), i}
@@ -432,6 +445,9 @@ func (s *reading) candidates(offset int) iter.Seq[string] {
 			}
 			to := s.after(p)
 			for _, wrap := range conversions[s.known[s.raw(p, to)]] {
+				if wrap == "string(%)" && s.at(i).Kind == lexer.Operator && (s.at(i-1).Kind == lexer.String || s.at(i+1).Kind == lexer.String) && !s.sign(i, "+") && !s.sign(i, "??") {
+					continue // no number has that text
+				}
 				if inner, ok := strings.CutPrefix(wrap, "("); ok && s.sign(p-1, "(") && s.sign(to, ")") {
 					wrap = strings.TrimSuffix(inner, ")")
 				}
@@ -481,10 +497,10 @@ func (s *reading) alternative(i int) (from, to int, with string) {
 func (s *reading) literally(i int) []string {
 	w := s.at(i)
 	switch {
+	case w.Kind != lexer.Identifier && !s.known.has(w.Value) && (s.sign(i-1, "+") || s.sign(i+1, "+")):
+		return nil
 	case w.Kind == lexer.Number && (w.Value == "0" || w.Value == "1"):
 		return []string{strconv.Quote(w.Value), strconv.FormatBool(w.Value == "1")}
-	case w.Kind == lexer.Number && (s.sign(i-1, "+") || s.sign(i+1, "+")):
-		return nil
 	case w.Kind == lexer.Number:
 		return []string{strconv.Quote(w.Value)}
 	case w.Kind == lexer.Identifier && absent[plain(w.Value)] != "":
@@ -495,6 +511,9 @@ func (s *reading) literally(i int) []string {
 		near := spelling.Nearest(w.Value, slices.Values(slices.Sorted(maps.Keys(s.known))))
 		if near != "" {
 			near = Reference(near)
+		}
+		if s.is(i+2, "null") || s.is(i-2, "null") {
+			return []string{near} // no text is null
 		}
 		return []string{near, strconv.Quote(w.Value)}
 	case w.Kind == lexer.String && s.known.has(w.Value):

@@ -25,6 +25,7 @@ var adamSource string
 //
 // The state is m, v, c1, c2.
 type Adam struct {
+	// LearningRate is about what a weight moves in a step.
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
 	// Betas of adam.
 	Betas []float64 `yaml:"betas,omitempty" json:"betas,omitempty" jsonschema:"minItems=2,maxItems=2"`

@@ -19,6 +19,7 @@ var momentumSource string
 //
 // The state is v.
 type Momentum struct {
+	// LearningRate is the length of a step beside the gradient.
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
 	// Momentum of the momentum rule.
 	Momentum float64 `yaml:"momentum,omitempty" json:"momentum,omitempty" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`

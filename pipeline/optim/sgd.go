@@ -11,6 +11,7 @@ var sgdSource string
 
 // SGD is plain gradient descent, w -= rate*g. It has no state.
 type SGD struct {
+	// LearningRate is the length of a step beside the gradient.
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
 }
 
