@@ -16,12 +16,14 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// Bounds of the search for what was meant: rewrites of one text, its bytes, and
-// problems of it that are mended one after the other.
+// Bounds of the search for what was meant: rewrites of one text, its bytes and
+// words, and problems of it that are mended one after the other. A spec has up to
+// a hundred texts that are wrong, so that each may take some milliseconds.
 const (
-	maxRewrites = 64
-	maxMended   = 1024
-	maxRounds   = 6
+	maxRewrites = 32
+	maxMended   = 400
+	maxWords    = 160
+	maxRounds   = 4
 )
 
 // mend returns the hint for a text with a problem, "write …", or "". The text is
@@ -41,7 +43,9 @@ func mend(source string, first *Problem, known columns, check func(string) *Prob
 		if !ok {
 			break
 		}
-		text = s.replaced(from, to, with)
+		if text = s.replaced(from, to, with); len(text) > 2*maxMended {
+			return ""
+		}
 	}
 	rewritten := text
 	if text != source {
@@ -156,13 +160,18 @@ func Reference(name string) string {
 type reading struct {
 	text  []rune
 	words []lexer.Token
+	lower []string // of the words that may be one of another language
 	known columns
 }
 
 // read takes a text apart. Marks of other languages are replaced, integer division
 // (//) by a word; where a text cannot be taken apart, there are no words.
 func read(text string, known columns) *reading {
-	for i := strings.Index(unquoted(text), "//"); i >= 0; i = strings.Index(unquoted(text), "//") {
+	for range maxRewrites {
+		i := strings.Index(unquoted(text), "//")
+		if i < 0 {
+			break
+		}
 		text = text[:i] + " div " + text[i+2:]
 	}
 	for range maxRewrites {
@@ -172,9 +181,16 @@ func read(text string, known columns) *reading {
 		l.Reset(file.NewSource(text))
 		for {
 			w, err := l.Next()
-			if err == nil && w.Kind != lexer.EOF {
-				s.words = append(s.words, w)
+			if err == nil && w.Kind != lexer.EOF && len(s.words) < maxWords {
+				word := ""
+				if (w.Kind == lexer.Identifier || w.Kind == lexer.Operator) && !known.has(w.Value) {
+					word = strings.ToLower(w.Value)
+				}
+				s.words, s.lower = append(s.words, w), append(s.lower, word)
 				continue
+			}
+			if len(s.words) == maxWords {
+				s.words = nil
 			}
 			var at *file.Error
 			if !errors.As(err, &at) {
@@ -245,11 +261,7 @@ func (s *reading) replaced(from, to int, with string) string {
 // is reports whether word i is a word of these, in upper or lower case; a column of
 // the name comes first.
 func (s *reading) is(i int, words ...string) bool {
-	w := s.at(i)
-	if w.Kind != lexer.Identifier && w.Kind != lexer.Operator || s.known.has(w.Value) {
-		return false
-	}
-	return slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(w.Value, word) })
+	return i >= 0 && i < len(s.words) && s.lower[i] != "" && slices.Contains(words, s.lower[i])
 }
 
 // isName reports whether word i is an identifier.

@@ -268,8 +268,8 @@ func (s *reading) names(i int) (from, to int, with string) {
 	case s.is(i, "col", "column") && s.sign(i+1, "(") && inner.Kind == lexer.String && s.sign(i+3, ")"):
 		return i, i + 4, Reference(inner.Value)
 	}
-	sql := strings.Fields("if else div as case when then end select from let over order by group where interval")
-	for to = i; s.known == nil && s.isName(to) && !s.sign(to+1, "(") && !s.is(to, sql...); to++ {
+	for to = i; s.known == nil && to < i+4 && s.isName(to) && !s.sign(to+1, "(") && !s.is(to, "if", "else", "div", "as", "case", "when", "then", "end",
+		"select", "from", "let", "over", "order", "by", "group", "where", "interval"); to++ {
 	}
 	if to > i+1 && to <= i+3 && !s.isName(to) {
 		return i, to, Reference(s.raw(i, to))

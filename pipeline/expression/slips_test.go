@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -313,4 +314,24 @@ var slips = []struct{ source, hint string }{
 	{`any(delay > 5)`, `an expression sees one row, so there are no sums over rows`},
 	{`nosuch IS NULL OR late`, `write nosuch == null or late; then there is no column nosuch`},
 	{`CASE WHEN dayofweek(date) = 1 THEN 1 END`, `write dayofweek(date) == 1 ? 1 : null; then there is no function dayofweek: write weekday(t), which counts from Monday 0 to Sunday 6`},
+}
+
+// TestHintsCostLittle whatever the text: a spec may have a hundred of them, and the
+// leader looks for hints for all.
+func TestHintsCostLittle(t *testing.T) {
+	const bound = 5 * time.Second // in all: a busy machine takes a fiftieth
+	begun := time.Now()
+	for _, part := range []string{"(", "f(", "nullif(a,", "sign(", "a.", "[", "a if b else ", "not ", "case when ", "x like 'a' ", ", ", "//", "=", "a between 1 and ",
+		"a+", "a.lower().", "delay == 1 or 2 ", "a b ", "a::int", "''", "``", "~", `"\d"`, "in (a,", "delay<", "late+"} {
+		for _, length := range []int{100, 390, 1000, 4000} {
+			text := strings.Repeat(part, length/len(part))
+			for _, text := range []string{text, text + strings.Repeat(")", strings.Count(text, "("))} {
+				_ = expression.CheckSyntax(text)
+				_, _ = expression.Compile(text, odd, nil)
+			}
+		}
+	}
+	if took := time.Since(begun); took > bound {
+		t.Errorf("it took %v, more than %v", took, bound)
+	}
 }
