@@ -79,6 +79,9 @@ func (r *reader) turnTo(c documented) {
 		return
 	}
 	if r.shell != nil {
+		if jobs, _ := r.shell.run("jobs"); regexp.MustCompile(`Exit|Done|Killed`).MatchString(jobs) {
+			r.t.Errorf("%s: what was started in the background has ended:\n%s", r.place, jobs)
+		}
 		r.shell.end()
 	}
 	dir := r.files

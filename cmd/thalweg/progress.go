@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -42,12 +43,17 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 		defer b.close()
 		show = b.stages
 	}
-	for {
+	for asked := 0; ; asked++ {
 		res, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: runID})
 		if err != nil {
 			return nil, err
 		}
 		show(res.Run)
+		if asked == askForWorkers {
+			if err := warnWithoutWorkers(ctx, c, w); err != nil {
+				return nil, err
+			}
+		}
 		switch res.Run.State {
 		case "succeeded":
 			return res.Run, nil
@@ -65,6 +71,19 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 			return nil, err
 		}
 	}
+}
+
+// askForWorkers is after how many looks at a run its workers are asked for: two
+// seconds, in which workers that start with it are known.
+const askForWorkers = 2 * int(time.Second/followEvery)
+
+// warnWithoutWorkers says that a run waits where nobody can work on it.
+func warnWithoutWorkers(ctx context.Context, c *api.Client, w io.Writer) error {
+	res, err := c.Status(ctx, &apiv1.StatusRequest{})
+	if err == nil && !slices.ContainsFunc(res.Workers, func(w *apiv1.Worker) bool { return w.State == "alive" }) {
+		_, err = fmt.Fprintln(w, "no worker is alive, and the run waits for one: `thalweg worker` starts it, and its log says why it ended")
+	}
+	return err
 }
 
 func isTerminal(w io.Writer) bool {

@@ -39,7 +39,7 @@ func newResults(g *globals) *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			if head > 0 {
+			if head > 0 && len(files) > 0 {
 				return answer{}, s.head(cmd.Context(), cmd.OutOrStdout(), files, head)
 			}
 			howToRead, err := s.howToRead(cmd.Context())
@@ -47,6 +47,10 @@ func newResults(g *globals) *cobra.Command {
 				return answer{}, err
 			}
 			return answer{value: files, table: func(w io.Writer) {
+				if len(files) == 0 {
+					fmt.Fprintf(w, "no file is committed yet: `rolling` of the sink says when one is (10 s after its first row by default), `thalweg stream status %s` how far scoring is\n", args[0])
+					return
+				}
 				row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
 				for _, f := range files {
 					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.version())

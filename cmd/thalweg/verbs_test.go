@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,6 +30,7 @@ type answers struct {
 	promoted *apiv1.PromoteRequest
 	set      *apiv1.SetStreamRequest
 	pages    int
+	worker   string // its state; default alive
 	err      error
 }
 
@@ -90,7 +92,7 @@ func (a *answers) StreamStatus(context.Context, *apiv1.StreamStatusRequest) (*ap
 
 func (a *answers) Status(context.Context, *apiv1.StatusRequest) (*apiv1.StatusResponse, error) {
 	return respond(a, &apiv1.StatusResponse{Nodes: []*apiv1.Node{{Id: "c1", Address: "c1:7070", State: "leader"}},
-		Workers: []*apiv1.Worker{{Id: "w1", Address: "w1:7071", State: "alive", Leases: 4}}})
+		Workers: []*apiv1.Worker{{Id: "w1", Address: "w1:7071", State: cmp.Or(a.worker, "alive"), Leases: 4}}})
 }
 
 func (a *answers) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
@@ -111,6 +113,16 @@ func (a *answers) Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyRespo
 // what it prints; the words of the line are separated by spaces.
 func (a *answers) serve(t *testing.T) func(line string) (string, error) {
 	t.Helper()
+	address := a.listen(t)
+	return func(line string) (string, error) {
+		t.Helper()
+		return runLine(t, "--coordinator "+address+" "+line)
+	}
+}
+
+// listen serves the coordinator, and returns where.
+func (a *answers) listen(t *testing.T) (address string) {
+	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle(apiv1.NewCoordinatorServiceHandler(a))
 	server := httptest.NewUnstartedServer(mux)
@@ -118,10 +130,7 @@ func (a *answers) serve(t *testing.T) func(line string) (string, error) {
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()
 	t.Cleanup(server.Close)
-	return func(line string) (string, error) {
-		t.Helper()
-		return runLine(t, "--coordinator "+server.Listener.Addr().String()+" "+line)
-	}
+	return server.Listener.Addr().String()
 }
 
 // squeezed is a table with one space between cells.
@@ -495,5 +504,21 @@ func TestAPlainRunTellsNoRateThatMeansNothing(t *testing.T) {
 		{Name: "fit", State: "done", RowsDone: 300_000, StartedAtUnixMs: 1, EndedAtUnixMs: 1001}}})
 	if got, want := squeezed(out.String()), "profile 5s 300,000 rows\nclean 20ms 300,000 rows\nfit 1s 300,000 rows, 300,000 rows/s"; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+// A run that waits for a worker says so; before, it said nothing for ever.
+func TestARunWithoutWorkersSaysWhatItWaitsFor(t *testing.T) {
+	for state, says := range map[string]bool{"alive": false, "dead": true} {
+		a := &answers{worker: state}
+		c, err := api.NewClient(api.Config{Addresses: []string{a.listen(t)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var out strings.Builder
+		if err := warnWithoutWorkers(t.Context(), c, &out); err != nil || strings.Contains(out.String(), "no worker is alive") != says {
+			t.Errorf("%s: %v, %q", state, err, &out)
+		}
 	}
 }
