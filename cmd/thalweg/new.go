@@ -304,7 +304,7 @@ func (d *draft) chooseFeatures() error {
 		}
 		steps, features, why := c.features(d.rows)
 		d.clean = append(d.clean, steps...)
-		if c.micros != nil && c.splits(d.time) {
+		if c.micros != nil && c.splits(d.time, d.labels) {
 			d.time = c
 		}
 		if d.inputs = append(d.inputs, features...); len(features) == 0 {
@@ -312,10 +312,10 @@ func (d *draft) chooseFeatures() error {
 		}
 	}
 	for _, c := range d.unsupported {
-		d.left = append(d.left, fmt.Sprintf("%s: no feature is made of its type, %s", plainOrQuoted(c.Name), c.Type))
+		d.left = append(d.left, fmt.Sprintf("%s: no feature is made of %s", plainOrQuoted(c.Name), c.Type))
 	}
 	if len(d.inputs) == 0 {
-		return refuse("write the spec by hand", "no column is left to learn from: %s", strings.Join(d.left, "; "))
+		return refuse("write the spec by hand", "no column is left to learn from: %s", cmp.Or(strings.Join(d.left, "; "), "it has those of the label only"))
 	}
 	return nil
 }

@@ -28,9 +28,6 @@ const (
 	lastEpoch  = 4_102_444_800
 )
 
-// timesToSplit is how many times a column needs to cut the rows into three parts.
-const timesToSplit = 20
-
 func count(is bool) int {
 	if is {
 		return 1
@@ -83,9 +80,25 @@ func (c *draftColumn) readTimes() {
 }
 
 // splits reports whether to split by the time of this column, rather than by that of
-// another: it has many times, none missing, and more of its rows come in order.
-func (c *draftColumn) splits(other *draftColumn) bool {
-	return c.distinct() >= timesToSplit && c.nulls == 0 && !birthName.MatchString(c.Name) && (other == nil || c.late > other.late)
+// another: none is missing, more of its rows come in order, and each part that it cuts
+// has labels to learn from or to judge by.
+func (c *draftColumn) splits(other *draftColumn, labels []float32) bool {
+	if c.nulls > 0 || birthName.MatchString(c.Name) || other != nil && c.late <= other.late {
+		return false
+	}
+	times := make([]int64, len(c.numbers))
+	for i, x := range c.numbers {
+		times[i] = c.micros(float64(x))
+	}
+	sorted := slices.Sorted(slices.Values(times))
+	first, second := sorted[len(sorted)*70/100], sorted[len(sorted)*85/100]
+	var parts [3]int
+	for i, at := range times {
+		if labels[i] == labels[i] {
+			parts[count(at >= first)+count(at >= second)]++
+		}
+	}
+	return parts[0] > 0 && parts[1] > 0 && parts[2] > 0
 }
 
 // features returns the steps that make the column what features need, and the
