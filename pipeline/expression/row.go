@@ -93,7 +93,8 @@ func (c *compiler) index(n *ast.MemberNode) node {
 	of := c.part(n.Node)
 	if of.t != list || n.Optional {
 		p := problemAt(n, "%s has no parts", article(string(of.t)))
-		if of.t == table.String {
+		property, _ := n.Property.(*ast.StringNode)
+		if p.nearest = absent[plain(valueOf(property))]; of.t == table.String {
 			p.nearest = "a part of a string is s[from:to]"
 		}
 		panic(p)

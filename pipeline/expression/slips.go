@@ -55,6 +55,12 @@ func mend(source string, first *Problem, known columns, check func(string) *Prob
 		if p == nil || p.Hint != "" || text == source && strings.HasPrefix(p.nearest, "did you mean") {
 			break
 		}
+		if strings.HasPrefix(p.Message, "|| takes bools") { // which joins texts in SQL
+			if other := read(text, known).joined(); other != text {
+				text, p = other, check(other)
+				continue
+			}
+		}
 		better := ""
 		for next := range read(text, known).candidates(p.Offset) {
 			grown := utf8.RuneCountInString(next) - utf8.RuneCountInString(text)
@@ -262,6 +268,17 @@ func (s *reading) replaced(from, to int, with string) string {
 // the name comes first.
 func (s *reading) is(i int, words ...string) bool {
 	return i >= 0 && i < len(s.words) && s.lower[i] != "" && slices.Contains(words, s.lower[i])
+}
+
+// joined is the text with + for ||, which joins texts in SQL.
+func (s *reading) joined() string {
+	text := slices.Clone(s.text)
+	for _, w := range s.words {
+		if w.Value == "||" && w.Kind == lexer.Operator {
+			text[w.From], text[w.From+1] = '+', ' '
+		}
+	}
+	return strings.ReplaceAll(string(text), "+  ", "+ ")
 }
 
 // isName reports whether word i is an identifier.

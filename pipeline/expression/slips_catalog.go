@@ -20,7 +20,7 @@ var slips = map[string]string{
 	"substr/2": "$1[$2 - 1:]", "substr/3": "$1[$2 - 1:$2 - 1 + $3]", "substring/2": "$1[$2 - 1:]", "substring/3": "$1[$2 - 1:$2 - 1 + $3]", "mid": "$1[$2 - 1:$2 - 1 + $3]",
 	".substr/2": "", ".substr/3": "", ".substring/2": "$1[$2:]", ".substring/3": "$1[$2:$3]", ".charat": "$1[$2:$2 + 1]", "left": "$1[:$2]", "right": "$1[-$2:]",
 	"startswith": "$1 startsWith $2", "hasprefix": "$1 startsWith $2", "endswith": "$1 endsWith $2", "hassuffix": "$1 endsWith $2",
-	"contains": "$1 contains $2", "includes": "$1 contains $2", "strcontains": "$1 contains $2",
+	"equals": "$1 == $2", "contains": "$1 contains $2", "includes": "$1 contains $2", "strcontains": "$1 contains $2",
 	"matches": "$1 matches $2", "rlike": "$1 matches $2", "regexplike": "$1 matches $2", "regexpmatches": "$1 matches $2", "regexpcontains": "$1 matches $2",
 
 	"isnull/1": "$1 == null", "isna": "$1 == null", "isnan": "$1 == null", "isnone": "$1 == null",
@@ -52,7 +52,7 @@ var casts = map[string]string{
 // infixes are operators that are words elsewhere.
 var infixes = map[string]string{
 	"contains": "contains", "startswith": "startsWith", "endswith": "endsWith", "matches": "matches", "rlike": "matches", "regexp": "matches",
-	"mod": "%", "xor": "!=", "eq": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<=",
+	"mod": "%", "equals": "==", "eq": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<=",
 }
 
 // constants are values that are written otherwise elsewhere.

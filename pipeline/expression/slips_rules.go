@@ -118,13 +118,25 @@ func (s *reading) cases(i int) (from, to int, with string) {
 	return 0, 0, ""
 }
 
-// sets is IN (a, b) and in {a, b}.
+// sets is IN (a, b), in {a, b}, in [1..5] and in range(1, 6).
 func (s *reading) sets(i int) (from, to int, with string) {
-	if !s.is(i, "in") || !s.sign(i+1, "(") && !s.sign(i+1, "{") {
+	open, ranged := i+1, s.is(i+1, "range") && s.sign(i+2, "(")
+	if ranged {
+		open++
+	}
+	if !s.is(i, "in") || s.at(open).Kind != lexer.Bracket {
 		return 0, 0, ""
 	}
-	end := s.match(i + 1)
-	if inner := s.raw(i+2, end); end > 0 && !strings.Contains(inner, "..") {
+	end := s.match(open)
+	inner := s.raw(open+1, end)
+	past, err := strconv.Atoi(s.at(open + 3).Value)
+	switch {
+	case end < 0:
+	case ranged && s.sign(open+2, ",") && end == open+4 && err == nil:
+		return i, end + 1, "in " + s.raw(open+1, open+2) + ".." + strconv.Itoa(past-1)
+	case !ranged && s.sign(open+2, "..") && end == open+4:
+		return i, end + 1, "in " + inner
+	case !ranged && !s.sign(open, "["):
 		return i, end + 1, "in [" + inner + "]"
 	}
 	return 0, 0, ""
@@ -133,7 +145,7 @@ func (s *reading) sets(i int) (from, to int, with string) {
 // like is x LIKE 'a%'.
 func (s *reading) like(i int) (from, to int, with string) {
 	w := s.at(i + 1)
-	if i == 0 || !s.is(i, "like", "ilike") || w.Kind != lexer.String {
+	if i == 0 || !s.is(i, "like", "ilike") || w.Kind != lexer.String || strings.Contains(w.Value, `\`) {
 		return 0, 0, ""
 	}
 	from, not := i, ""
@@ -147,7 +159,7 @@ func (s *reading) like(i int) (from, to int, with string) {
 	}
 	quoted := strconv.Quote(inner)
 	switch {
-	case s.is(i, "ilike") || strings.ContainsAny(inner, `%_\`) || inner == "":
+	case s.is(i, "ilike") || strings.ContainsAny(inner, "%_") || inner == "":
 		flags := "s"
 		if s.is(i, "ilike") {
 			flags += "i"
@@ -297,13 +309,26 @@ func (s *reading) method(i int) (from, to int, with string) {
 	args := []string{s.raw(from, i)}
 	name, end := s.at(i+1).Value, i+2
 	if s.sign(end, "(") {
-		more, to := s.args(end)
-		if end = to; end < 0 {
+		more, past := s.args(end)
+		if end = past; end < 0 {
 			return 0, 0, ""
 		}
 		args = append(args, more...)
 	} else if clockParts[name] == nil && name != "length" {
 		return 0, 0, ""
+	}
+	to = end
+	// when(c, a).otherwise(b), and when(c).then(a).otherwise(b).
+	if when := read(args[0], nil); name == "otherwise" && len(args) == 2 && when.is(0, "when") && when.sign(1, "(") {
+		if of, end := when.args(1); end > 0 {
+			if when.sign(end, ".") && when.is(end+1, "then") {
+				then, _ := when.args(end + 2)
+				of = append(of, then...)
+			}
+			if len(of) == 2 {
+				return from, to, s.whole(from, to, bare(of[0])+" ? "+of[1]+" : "+args[1])
+			}
+		}
 	}
 	// The type that astype and cast have in their brackets.
 	if (name == "astype" || name == "cast") && len(args) == 2 {
@@ -436,7 +461,7 @@ func (s *reading) candidates(offset int) iter.Seq[string] {
 				}
 			}
 		}
-		if s.at(i).Kind != lexer.Operator && (s.sign(i-1, "||") || s.sign(s.after(i), "||")) && !yield(joined(s)) {
+		if from, to := s.enclosed(i); s.at(i).Kind == lexer.Operator && s.sign(from-1, "(") && !try(from, to, s.raw(from, to)+" ? 1 : 0") {
 			return
 		}
 		for _, p := range places {
@@ -466,17 +491,6 @@ var conversions = map[table.Type][]string{
 	table.String:  {"float(%)", "int(%)"},
 	table.Bool:    {"(% ? 1 : 0)", "string(%)"},
 	"":            {"float(%)", "string(%)", "int(%)", "(% != 0)"},
-}
-
-// joined is the text with + for ||, which joins texts in SQL.
-func joined(s *reading) string {
-	text := slices.Clone(s.text)
-	for _, w := range s.words {
-		if w.Value == "||" && w.Kind == lexer.Operator {
-			text[w.From], text[w.From+1] = '+', ' '
-		}
-	}
-	return strings.ReplaceAll(string(text), "+  ", "+ ")
 }
 
 // alternative is x == a or b, where b is at i.

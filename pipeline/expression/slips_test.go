@@ -314,6 +314,19 @@ var slips = []struct{ source, hint string }{
 	{`any(delay > 5)`, `an expression sees one row, so there are no sums over rows`},
 	{`nosuch IS NULL OR late`, `write nosuch == null or late; then there is no column nosuch`},
 	{`CASE WHEN dayofweek(date) = 1 THEN 1 END`, `write dayofweek(date) == 1 ? 1 : null; then there is no function dayofweek: write weekday(t), which counts from Monday 0 to Sunday 6`},
+	{`F.when(F.col("delay") > 15, 1).otherwise(0)`, `write delay > 15 ? 1 : 0`},
+	{`pl.when(pl.col("delay") > 15).then(1).otherwise(0)`, `write delay > 15 ? 1 : 0`},
+	{`(df["delay"] > 15) & (df["origin"] == "JFK")`, `write (delay > 15) and (origin == "JFK")`},
+	{`'x' || delay`, `write 'x' + string(delay)`},
+	{`origin LIKE '50\%'`, ``},
+	{`hour(date) in [6..9]`, `write hour(date) in 6..9`},
+	{`hour(date) in range(6, 10)`, `write hour(date) in 6..9`},
+	{`(delay > 15).astype(int)`, `write int(delay > 15 ? 1 : 0)`},
+	{`CAST(delay > 15 AS INT)`, `write int(delay > 15 ? 1 : 0)`},
+	{`origin.equals('JFK')`, `write origin == 'JFK'`},
+	{`date BETWEEN DATE '2020-01-01' AND DATE '2020-12-31'`, `write '2020-01-01' <= date <= '2020-12-31'`},
+	{`COALESCE(NULLIF(origin, ''), 'none')`, `write coalesce(origin == '' ? null : origin, 'none')`},
+	{`origin == 'JFK' | origin == 'LAX'`, `write origin == 'JFK' or origin == 'LAX'`},
 }
 
 // TestHintsCostLittle whatever the text: a spec may have a hundred of them, and the
