@@ -25,6 +25,16 @@ func NewRunID(p PipelineName, g Generation, ordinal uint64) RunID {
 	return RunID(fmt.Sprintf("%s-%d-%d", p, g, ordinal))
 }
 
+// Pipeline returns whose run an ID names, "" if it is none: flights-2-1 is one of
+// flights.
+func (r RunID) Pipeline() PipelineName {
+	name := string(r)
+	for range 2 {
+		name = name[:max(strings.LastIndexByte(name, '-'), 0)]
+	}
+	return PipelineName(name)
+}
+
 // TaskID is a task's one printed name: run/kind@index for a task over one
 // shard or replica, run/kind.reduce for the task that merges a stage, and
 // pipeline/score@partition for a leased topic partition.

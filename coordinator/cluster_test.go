@@ -219,7 +219,10 @@ spec:
 }
 
 // specStages plans a run of a spec as workers do.
-func specStages(spec *pipeline.Spec, _ string, _ map[string]string) ([]stages.Plan, error) {
+func specStages(spec *pipeline.Spec, verb string, _ map[string]string) ([]stages.Plan, error) {
+	if verb == stages.PurgeVerb {
+		return []stages.Plan{{Name: "purge", Over: stages.OverTasks, Reducers: 1}}, nil
+	}
 	return []stages.Plan{
 		{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}},
 		{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}},
@@ -274,6 +277,9 @@ func (r *robot) run(ctx context.Context) error {
 		r.last = resp
 		for _, l := range resp.Leases {
 			switch {
+			case l.Drain && !r.hold(l):
+				r.done[l.TaskId+"#"+strconv.FormatUint(l.Token, 10)]++
+				req.Reports = append(req.Reports, &apiv1.TaskReport{TaskId: l.TaskId, Token: l.Token})
 			case l.Kind == "score":
 				said := &apiv1.StreamPartition{Pipeline: l.Pipeline, Topic: "flights", Partition: int32(l.Index),
 					State: "running", Committed: 7, Partitions: 3, Generation: l.Generation, Resumes: l.Resumes}
@@ -319,6 +325,10 @@ func resultOf(l *apiv1.Lease) *apiv1.TaskReport {
 		if later(l.Kind, after) && l.Inputs[name] != ref(name) {
 			return fail("%s after %s: input %s is %q", l.Kind, after, name, l.Inputs[name])
 		}
+	}
+	if l.Kind == "purge" {
+		report.Counts = map[string]int64{"objects": int64(len(l.Arguments)), "bytes": 1000}
+		return report
 	}
 	if l.Reduce && l.Kind != "profile" {
 		if len(l.Partials) != 3 {

@@ -59,7 +59,7 @@ func changingPart(s *state.State, t *state.Task) *apiv1.Lease {
 		return l
 	}
 	p := t.Partition.Pipeline
-	l.Paused, l.Resumes = p.Paused, p.Resumes
+	l.Paused, l.Resumes, l.Drain = p.Paused, p.Resumes, p.Deletion != nil
 	if k := p.Partitions[t.Index].Skip; k != nil {
 		l.Skip = &apiv1.SkipAuthorization{Partition: k.Partition, From: k.From, To: k.To, TopicId: k.TopicID, AcceptTopic: k.Accept}
 	}
@@ -93,6 +93,7 @@ func versionView(v *state.ModelVersion) *apiv1.ModelVersion {
 		Version: uint64(v.Version), Checkpoint: v.Checkpoint, RunId: string(v.Run), Pipeline: string(v.Pipeline),
 		Generation: uint64(v.Generation), RegisteredAtUnixMs: v.RegisteredMS, RegisteredIndex: v.Index,
 		Metrics: maps.Clone(v.Metrics), Warnings: slices.Clone(v.Warnings), ModelSha256: v.ModelSHA256, TransformHash: v.TransformHash,
+		Retired: v.Retired,
 	}
 }
 

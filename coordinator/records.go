@@ -112,20 +112,11 @@ func (r record) read(ctx context.Context, b storage.Bucket) (*state.Run, error) 
 	return nil, failed
 }
 
-// pipelineOf returns whose run an ID names: flights-2-1 is one of flights.
-func pipelineOf(id thalweg.RunID) string {
-	name := string(id)
-	for range 2 {
-		name = name[:max(strings.LastIndexByte(name, '-'), 0)]
-	}
-	return name
-}
-
 // findRecord returns the record of a run, NotFound if there is none.
 func (c *Coordinator) findRecord(ctx context.Context, id thalweg.RunID) (*state.Run, error) {
 	var cluster string
 	c.replica.view(func(s *state.State) { cluster = s.Cluster() })
-	pipeline := pipelineOf(id)
+	pipeline := string(id.Pipeline())
 	if cluster != "" && pipeline != "" {
 		limited, cancel := context.WithTimeout(ctx, recordsTimeout)
 		defer cancel()

@@ -17,9 +17,12 @@ func (s *service) ListModels(_ context.Context, req *apiv1.ListModelsRequest) (*
 	var names []string
 	err := s.c.read(func(st *state.State) {
 		for m := range st.Models() {
+			if m.Retired() && !req.Retired {
+				continue
+			}
 			names = append(names, string(m.Name))
 			if req.Model == "" || string(m.Name) == req.Model {
-				resp.Models = append(resp.Models, modelView(m))
+				resp.Models = append(resp.Models, modelView(m, req.Retired))
 			}
 		}
 	})
@@ -31,10 +34,12 @@ func (s *service) ListModels(_ context.Context, req *apiv1.ListModelsRequest) (*
 	return resp, err
 }
 
-func modelView(m *state.Model) *apiv1.Model {
+func modelView(m *state.Model, retired bool) *apiv1.Model {
 	v := &apiv1.Model{Name: string(m.Name), Aliases: make(map[string]uint64, len(m.Aliases))}
 	for _, version := range m.Versions {
-		v.Versions = append(v.Versions, versionView(version))
+		if retired || !version.Retired {
+			v.Versions = append(v.Versions, versionView(version))
+		}
 	}
 	for name, a := range m.Aliases {
 		v.Aliases[name] = uint64(a.Version)

@@ -7,12 +7,16 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// ListPipelines lists the pipelines in order of their names.
+// ListPipelines lists the pipelines in order of their names, and those deleted.
 func (s *service) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
 	resp := &apiv1.ListPipelinesResponse{}
 	err := s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
 			resp.Pipelines = append(resp.Pipelines, pipelineView(p, p.Newest()))
+		}
+		for t := range st.Deleted() {
+			resp.Deleted = append(resp.Deleted, &apiv1.DeletedPipeline{Name: string(t.Pipeline), Generation: uint64(t.Generation),
+				DeletedAtUnixMs: t.DeletedMS, Purged: t.Purged})
 		}
 	})
 	return resp, err
@@ -21,5 +25,6 @@ func (s *service) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*
 // pipelineView returns a generation of a pipeline without its text.
 func pipelineView(p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
 	return &apiv1.Pipeline{Name: string(p.Name), Generation: uint64(spec.Generation), AppliedAtUnixMs: spec.AppliedMS,
-		Model: string(spec.Model), StreamPaused: p.Paused, StreamPauseReason: p.PauseReason}
+		Model: string(spec.Model), StreamPaused: p.Paused, StreamPauseReason: p.PauseReason,
+		Deletion: deletionOf(p)}
 }

@@ -154,7 +154,7 @@ func readViews(ctx context.Context, b storage.Bucket, page []listedRun) error {
 		reads.Go(func() error {
 			r, err := listed.read(limited, b)
 			if err = unanswered(ctx, limited, err); err != nil {
-				page[i].view = &apiv1.Run{Id: string(listed.run), Pipeline: pipelineOf(listed.run), State: stateUnreadable, Error: err.Error()}
+				page[i].view = &apiv1.Run{Id: string(listed.run), Pipeline: string(listed.run.Pipeline()), State: stateUnreadable, Error: err.Error()}
 				return ctx.Err()
 			}
 			page[i].view = runView(r, nil, false)

@@ -17,11 +17,18 @@ func (s *service) SetStream(_ context.Context, req *apiv1.SetStreamRequest) (*ap
 		cmd.Skip = &state.SkipAuthorization{Partition: k.Partition, From: k.From, To: k.To, TopicID: k.TopicId, Accept: k.AcceptTopic}
 	}
 	_, err := s.c.propose(cmd, req.RequestId)
-	if e := new(thalweg.Error); errors.As(err, &e) && e.Kind == thalweg.NotFound && e.Hint == "" {
-		named := *e
-		if s.c.read(func(st *state.State) { named.Hint = nearestPipeline(st, req.Pipeline) }) == nil {
-			err = &named
-		}
+	return &apiv1.SetStreamResponse{}, s.c.withNearest(err, req.Pipeline)
+}
+
+// withNearest gives the refusal of an unknown pipeline its hint.
+func (c *Coordinator) withNearest(err error, pipeline string) error {
+	e := new(thalweg.Error)
+	if !errors.As(err, &e) || e.Kind != thalweg.NotFound || e.Hint != "" {
+		return err
 	}
-	return &apiv1.SetStreamResponse{}, err
+	named := *e
+	if c.read(func(st *state.State) { named.Hint = nearestPipeline(st, pipeline) }) != nil {
+		return err
+	}
+	return &named
 }

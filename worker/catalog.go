@@ -37,7 +37,9 @@ type StageCatalog map[string][]Stage
 // Stages returns the catalog. To add a stage: a file task_<name>.go, and a line
 // here.
 func Stages() StageCatalog {
-	return StageCatalog{"": {
+	return StageCatalog{stages.PurgeVerb: {
+		{Plan: stages.Plan{Name: "purge", Over: stages.OverTasks, Reducers: 1}, Reduce: runPurge},
+	}, "": {
 		{Plan: stages.Plan{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
 		{Plan: stages.Plan{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
 		{Plan: stages.Plan{Name: "learn", Over: stages.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: (*pipeline.Spec).Learns, Map: mapLearn, Reduce: reduceLearn},

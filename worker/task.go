@@ -66,7 +66,7 @@ func (t *Task) put(ctx context.Context, name string, value any) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	ref, err := checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("runs/%s/%s/%s.json", t.Lease.RunId, t.Lease.Kind, name), body)
+	ref, err := checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("%s%s/%s/%s.json", runsDir, t.Lease.RunId, t.Lease.Kind, name), body)
 	return ref.String(), err
 }
 

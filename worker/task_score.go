@@ -91,13 +91,13 @@ func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
 	}
 	t := &scoreTask{worker: w, registry: w.streams.registry(w, spec.Spec.Registry.Model), model: thalweg.ModelName(spec.Spec.Registry.Model)}
 	t.mu.lease, t.mu.status = lease, scorer.Status{Committed: -1, Scored: -1, End: -1} // not known
-	t.mu.unavailable = opening
+	t.mu.unavailable, t.mu.leaving = opening, lease.Drain
 	t.offer(lease)
 	return t, nil
 }
 
-// run scores until ctx ends or the worker leaves. Each attempt is under one form
-// of the lease, and ends when that form no longer holds.
+// run scores until ctx ends, the worker leaves or the stream ends. Each attempt is
+// under one form of the lease, and ends when that form no longer holds.
 func (t *scoreTask) run(ctx context.Context) *apiv1.TaskReport {
 	for stops := 0; ; {
 		attempt, stop := context.WithCancel(ctx)
@@ -107,6 +107,9 @@ func (t *scoreTask) run(ctx context.Context) *apiv1.TaskReport {
 		t.mu.Unlock()
 		if leaving || ctx.Err() != nil {
 			stop()
+			if lease.Drain && ctx.Err() == nil {
+				return &apiv1.TaskReport{}
+			}
 			return nil
 		}
 		began := time.Now()
@@ -285,7 +288,8 @@ func (t *scoreTask) update(lease *apiv1.Lease) {
 	if resumed {
 		t.registry.Forget() // the operator may have mended what was damaged
 	}
-	if t.mu.stop != nil && (lease.Generation != last.Generation || (resumed || authorized) && (t.mu.stream == nil || t.mu.stopped != nil)) {
+	t.mu.leaving = t.mu.leaving || lease.Drain
+	if t.mu.stop != nil && (lease.Drain || lease.Generation != last.Generation || (resumed || authorized) && (t.mu.stream == nil || t.mu.stopped != nil)) {
 		t.mu.stopped = nil
 		t.mu.stop()
 	}

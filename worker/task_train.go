@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -180,7 +181,7 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 			t.mu.progress = p
 		},
 		Checkpoint: func(ctx context.Context, c *train.Checkpoint) error {
-			reference, _, err := in.save(ctx, c)
+			reference, _, err := in.save(ctx, fmt.Sprintf("%s%s/checkpoints/", runsDir, t.first.RunId), c)
 			if err != nil {
 				return err
 			}
@@ -203,7 +204,7 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	}
 	// Every worker that was there at the end saves the same bytes under the same
 	// name, so each can vouch for what it reports.
-	reference, encoded, err := in.save(ctx, &result.Checkpoint)
+	reference, encoded, err := in.save(ctx, checkpointsDir+t.first.RunId+"/", &result.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -262,8 +263,9 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	return in, err
 }
 
-// save writes a checkpoint that can be served and resumed from.
-func (in *trainingInputs) save(ctx context.Context, c *train.Checkpoint) (string, *artifact.Artifact, error) {
+// save writes a checkpoint that can be served and resumed from. It lies below a
+// directory of its run, so that no other run depends on the same objects.
+func (in *trainingInputs) save(ctx context.Context, dir string, c *train.Checkpoint) (string, *artifact.Artifact, error) {
 	a := in.model
 	a.SetParams(c.Params)
 	a.Dataset = in.manifest.JSON()
@@ -277,6 +279,6 @@ func (in *trainingInputs) save(ctx context.Context, c *train.Checkpoint) (string
 	if err != nil {
 		return "", nil, err
 	}
-	ref, err := checkpoint.Save(ctx, in.worker.state, "checkpoints/", parts)
+	ref, err := checkpoint.Save(ctx, in.worker.state, dir, parts)
 	return ref.String(), &a, err
 }

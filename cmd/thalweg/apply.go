@@ -45,8 +45,8 @@ func newApply(g *globals) *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			if res.Changed && len(planned.Changes) > 0 && g.output == "table" {
-				if err := g.print(cmd.OutOrStdout(), nil, planned.printChanges); err != nil {
+			if res.Changed && (len(planned.Changes) > 0 || planned.Deleted != nil) && g.output == "table" {
+				if err := g.print(cmd.OutOrStdout(), nil, planned.printEffect); err != nil {
 					return answer{}, err
 				}
 			}

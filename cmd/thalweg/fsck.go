@@ -60,7 +60,7 @@ func (c *cluster) judge(ctx context.Context, name, at string) (*fsck.Verdict, er
 		}
 		return fsck.Run(ctx, place.Bucket, string(m.Pipeline), place.Prefix, []fsck.Model{{Name: string(m.Name), Version: uint64(m.Version), Checkpoint: m.Checkpoint, RegisteredAtUS: m.RegisteredAtUS}})
 	}
-	registered, err := c.ListModels(ctx, &apiv1.ListModelsRequest{})
+	registered, err := c.ListModels(ctx, &apiv1.ListModelsRequest{Retired: true}) // rows are kept longer
 	if err != nil {
 		return nil, err
 	}

@@ -168,7 +168,7 @@ func newModelsRollback(g *globals) *cobra.Command {
 	}, func(ctx context.Context, c *cluster, alias string, args []string) (before uint64, err error) {
 		m, err := findModel(ctx, c, args[0])
 		for _, v := range m.GetVersions() {
-			if v.Version < m.Aliases[alias] {
+			if v.Version < m.Aliases[alias] && !v.Retired {
 				before = max(before, v.Version)
 			}
 		}
@@ -198,7 +198,7 @@ func newModelsMove(g *globals, cmd *cobra.Command, to func(ctx context.Context, 
 }
 
 func findModel(ctx context.Context, c *cluster, name string) (*apiv1.Model, error) {
-	res, err := c.ListModels(ctx, &apiv1.ListModelsRequest{Model: name})
+	res, err := c.ListModels(ctx, &apiv1.ListModelsRequest{Model: name, Retired: true})
 	if err != nil {
 		return nil, err
 	}

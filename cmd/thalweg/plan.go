@@ -41,10 +41,12 @@ func newPlan(g *globals) *cobra.Command {
 
 // plan is what applying a spec does.
 type plan struct {
-	Pipeline   string          `json:"pipeline"`
-	Generation uint64          `json:"generation"` // the newest; 0: the pipeline is new
-	Trains     bool            `json:"trains"`
-	Changes    []plannedChange `json:"changes"`
+	Pipeline   string `json:"pipeline"`
+	Generation uint64 `json:"generation"` // the newest; 0: the pipeline is new
+	Trains     bool   `json:"trains"`
+	// Deleted is the pipeline of that name that was deleted before; nil: there is none.
+	Deleted *apiv1.DeletedPipeline `json:"deleted,omitempty"`
+	Changes []plannedChange        `json:"changes"`
 }
 
 type plannedChange struct {
@@ -57,7 +59,13 @@ func planOf(ctx context.Context, c *cluster, spec *pipeline.Spec) (*plan, error)
 	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Changes: []plannedChange{}}
 	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: p.Pipeline})
 	if thalweg.Is(err, thalweg.NotFound) {
-		return p, nil
+		all, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
+		for _, d := range all.GetDeleted() {
+			if d.Name == p.Pipeline {
+				p.Deleted = d
+			}
+		}
+		return p, err
 	}
 	if err != nil {
 		return nil, err
@@ -114,6 +122,7 @@ func (p *plan) print(w io.Writer) {
 	switch {
 	case p.Generation == 0:
 		fmt.Fprintf(w, "%s is new: a training run begins, and its stream once a version is registered\n", p.Pipeline)
+		p.printDeleted(w)
 		return
 	case len(p.Changes) == 0:
 		fmt.Fprintf(w, "%s is unchanged at generation %d\n", p.Pipeline, p.Generation)
@@ -124,6 +133,22 @@ func (p *plan) print(w io.Writer) {
 		fmt.Fprintf(w, "generation %d: a training run begins; the stream goes on with the version that it has until a new one is registered\n", p.Generation+1)
 	} else {
 		fmt.Fprintf(w, "generation %d: no run, unless no version of this training half is registered; the stream keeps its version\n", p.Generation+1)
+	}
+}
+
+// printEffect is what apply prints of a plan.
+func (p *plan) printEffect(w io.Writer) {
+	if len(p.Changes) > 0 {
+		p.printChanges(w)
+	}
+	p.printDeleted(w)
+}
+
+// printDeleted says what a pipeline of the same name that was deleted means for this
+// one.
+func (p *plan) printDeleted(w io.Writer) {
+	if d := p.Deleted; d != nil {
+		fmt.Fprintf(w, "a pipeline of that name was deleted at %s: %s\n", clock(d.DeletedAtUnixMs), afterDeletion(p.Pipeline, d.Generation, d.Purged))
 	}
 }
 

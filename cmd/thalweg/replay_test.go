@@ -13,7 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/worker/stream/lineage"
 )
 
@@ -133,7 +133,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 
 	checkLineages(t, c, total)
 
-	// A checkpoint of the training that is no version.
+	// A checkpoint that is no version.
 	state, err := c.connections.bucket(t.Context(), "", "thalweg")
 	if err != nil {
 		t.Fatal(err)
@@ -142,20 +142,19 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var unregistered string
-	for info, err := range state.List(t.Context(), "checkpoints/", "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.HasSuffix(info.Key, "/manifest.json") || strings.Contains(models.String(), info.Key) {
-			continue
-		}
-		body, _, err := state.Get(t.Context(), info.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		unregistered = info.Key + "#" + storage.SHA256(body)
+	registered, err := thalweg.ParseObjectRef(models.Models[0].Versions[0].Checkpoint)
+	if err != nil {
+		t.Fatal(err)
 	}
+	parts, err := checkpoint.Load(t.Context(), state, registered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := checkpoint.Save(t.Context(), state, "mine/", parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unregistered := saved.String()
 	text, err = command(t, c, "replay", "flight-delays", "--from", "0:0", "--to", "0:100", "--model", unregistered, "--into", "s3://lake/replays/between/", "-o", "json")
 	if r := parsed[replayed](t, text); err != nil || r.Scored+r.Dead != 100 || !strings.HasPrefix(string(r.Replay.Name), "flight-delays@") {
 		t.Errorf("a checkpoint that is no version: %v\n%s", err, text)

@@ -52,6 +52,7 @@ var commands = []struct {
 	{newPlan, asks},
 	{newExplain, prints},
 	{newApply, asks},
+	{newDelete, asks},
 	{newStatus, asks},
 	{newRuns, asks},
 	{newModels, asks},

@@ -69,6 +69,9 @@ func summaryOf(pipeline *apiv1.Pipeline, all []*apiv1.StreamPartition) (s stream
 		known, ends = known && p.Committed >= 0, ends && p.End >= 0 && p.Scored >= 0
 		rows, dead, lag = rows+p.ScoredRows, dead+p.DeadLetters, lag+max(0, p.End-p.Scored)
 	}
+	if pipeline.Deletion != "" {
+		return streamSummary{state: "deleting", message: pipeline.Deletion}
+	}
 	if worst < 0 {
 		return s
 	}

@@ -105,6 +105,10 @@ func (a *answers) GetPipeline(context.Context, *apiv1.GetPipelineRequest) (*apiv
 	return &apiv1.GetPipelineResponse{Pipeline: &apiv1.Pipeline{Name: "p", Generation: 2, RenderedSpec: string(text)}}, err
 }
 
+func (a *answers) DeletePipeline(_ context.Context, req *apiv1.DeletePipelineRequest) (*apiv1.DeletePipelineResponse, error) {
+	return respond(a, &apiv1.DeletePipelineResponse{Pipeline: req.Pipeline, Generation: 2, Done: true})
+}
+
 func (a *answers) Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
 	return respond(a, a.applied)
 }

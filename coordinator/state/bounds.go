@@ -15,6 +15,7 @@ const (
 	MaxSpecBytes      = 1 << 20 // of a rendered spec
 	MaxHashBytes      = 64      // of a hash that is compared only: sha256 in hex
 	MaxGenerations    = 50      // the newest are kept, of each pipeline
+	MaxDeleted        = 1000    // pipelines that were deleted; of older ones a bound of their numbers is kept
 
 	// MaxRuns is the number of newest runs kept per pipeline; older ones that ended
 	// become records in the bucket. MaxHeldRuns is how many are kept while the

@@ -16,4 +16,5 @@ var catalog = [...]func() Command{
 	func() Command { return new(SetPartitions) },
 	func() Command { return new(TripStream) },
 	func() Command { return new(DropRuns) },
+	func() Command { return new(DeletePipeline) },
 }

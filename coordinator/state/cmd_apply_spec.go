@@ -50,15 +50,23 @@ func (c *ApplySpec) apply(s *State) Answer {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
 	p := s.pipelines[c.Pipeline]
+	first := s.forgotten.Generation + 1 // generation, of a pipeline that is new
+	if t := s.deleted[c.Pipeline]; t != nil {
+		first = t.Generation + 1
+	}
+	if p != nil && p.Deletion != nil {
+		return beingDeleted(c, p)
+	}
 	if p == nil {
 		if len(s.pipelines) >= MaxPipelines {
 			return failure(thalweg.Exhausted, c.name(), string(c.Pipeline), fmt.Sprintf("there are %d pipelines already", MaxPipelines))
 		}
 		p = &Pipeline{Name: c.Pipeline}
 		s.pipelines[c.Pipeline] = p
+		delete(s.deleted, c.Pipeline)
 	}
-	spec := &Spec{Generation: 1, Text: c.Text, AppliedMS: s.timeMS,
-		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Since: 1,
+	spec := &Spec{Generation: first, Text: c.Text, AppliedMS: s.timeMS,
+		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Since: first,
 		File: c.File, Written: c.Written}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
@@ -96,6 +104,11 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	r := s.startRun(p, &StartRun{Stages: c.Stages})
 	return Answer{Pipeline: p.Name, Generation: spec.Generation, Run: r.ID, Changed: true}
+}
+
+// beingDeleted refuses a command because its pipeline is on its way out.
+func beingDeleted(c Command, p *Pipeline) Answer {
+	return failure(thalweg.Conflict, c.name(), "pipeline "+string(p.Name), "it is being deleted; try again once `thalweg status` does not list it")
 }
 
 // again accepts a spec that is the pipeline's newest: a run that failed or was

@@ -18,12 +18,16 @@ func (*Promote) name() string { return "promote" }
 
 func (c *Promote) apply(s *State) Answer {
 	m := s.models[c.Model]
-	if m == nil {
+	if m == nil || m.Retired() {
 		return failure(thalweg.NotFound, c.name(), "model "+string(c.Model), "")
 	}
-	if m.Version(c.Version) == nil {
+	switch v := m.Version(c.Version); {
+	case v == nil:
 		return failure(thalweg.NotFound, c.name(), fmt.Sprintf("model %s version %d", c.Model, c.Version),
-			fmt.Sprintf("there are versions 1 to %d", len(m.Versions)))
+			fmt.Sprintf("there are versions %d to %d", m.Before+1, m.last()))
+	case v.Retired:
+		return failure(thalweg.NotFound, c.name(), fmt.Sprintf("model %s version %d", c.Model, c.Version),
+			"it is of a pipeline that was deleted")
 	}
 	if c.Alias == "" || len(c.Alias) > 64 {
 		return failure(thalweg.Invalid, c.name(), fmt.Sprintf("alias %q", c.Alias), "a name of 1 to 64 bytes")

@@ -29,7 +29,7 @@ func (c *RegisterModel) apply(s *State) Answer {
 	spec := p.Spec(r.Generation)
 	m := s.models[spec.Model]
 	if m == nil {
-		m = &Model{Name: spec.Model}
+		m = &Model{Name: spec.Model, Before: s.forgotten.Version}
 		s.models[spec.Model] = m
 	}
 	if len(m.Versions) >= MaxVersions {
@@ -40,7 +40,7 @@ func (c *RegisterModel) apply(s *State) Answer {
 		r.compareWith(m.Version(a.Version))
 	}
 	v := &ModelVersion{
-		Version: thalweg.ModelVersion(len(m.Versions) + 1), Checkpoint: r.Outputs["checkpoint"],
+		Version: m.last() + 1, Checkpoint: r.Outputs["checkpoint"],
 		Run: r.ID, Pipeline: r.Pipeline, Generation: r.Generation, RegisteredMS: s.timeMS, Index: s.index,
 		Metrics: maps.Clone(r.Metrics), Warnings: r.Warnings, ModelSHA256: r.Outputs["model_sha256"], TransformHash: r.Outputs["transform_hash"],
 	}

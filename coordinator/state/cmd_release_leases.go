@@ -36,6 +36,9 @@ func (c *ReleaseLeases) apply(s *State) Answer {
 		}
 		s.endLease(t, TaskWaiting)
 		answer.Changed = true
+		if t.Partition != nil {
+			s.advanceDeletion(t.Partition.Pipeline)
+		}
 		if c.Lost == "" {
 			continue
 		}

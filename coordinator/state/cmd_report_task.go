@@ -30,6 +30,7 @@ func (c *ReportTask) apply(s *State) Answer {
 		return Answer{Fenced: true}
 	case t.Partition != nil:
 		c.scorer(s, t)
+		s.advanceDeletion(t.Partition.Pipeline)
 	case c.Failure != nil:
 		c.failed(s, t)
 	default:

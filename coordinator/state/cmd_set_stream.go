@@ -50,6 +50,9 @@ func (c *SetStream) apply(s *State) Answer {
 	if p == nil {
 		return failure(thalweg.NotFound, c.name(), "pipeline "+string(c.Pipeline), "")
 	}
+	if p.Deletion != nil {
+		return beingDeleted(c, p)
+	}
 	if p.Newest().Topic == "" {
 		return failure(thalweg.Invalid, c.name(), "pipeline "+string(c.Pipeline), "its spec has no scoring section")
 	}

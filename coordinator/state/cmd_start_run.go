@@ -25,6 +25,12 @@ func (c *StartRun) apply(s *State) Answer {
 	if p == nil {
 		return failure(thalweg.NotFound, c.name(), "pipeline "+string(c.Pipeline), "")
 	}
+	if p.Deletion != nil {
+		return beingDeleted(c, p)
+	}
+	if c.Verb == stages.PurgeVerb {
+		return failure(thalweg.Invalid, c.name(), "pipeline "+string(c.Pipeline), "only the deletion of a pipeline purges")
+	}
 	if p.ActiveRun != "" {
 		return failure(thalweg.Exists, c.name(), "run "+string(p.ActiveRun), "it is still going; wait for it or cancel it")
 	}

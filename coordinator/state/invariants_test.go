@@ -66,6 +66,9 @@ func checkInvariants(t tester, s *State) {
 			t.Fatalf("S9: %s is not paused because of %q", p.Name, p.PauseReason)
 		}
 		live += len(p.Partitions)
+		if s.deleted[p.Name] != nil { // S10: a pipeline is there or deleted
+			t.Fatalf("S10: %s is there, and deleted", p.Name)
+		}
 	}
 	if live != len(s.tasks) { // S7: only tasks of running stages and partitions can be leased
 		t.Fatalf("S7: %d tasks are live, %d belong to running stages and streams", len(s.tasks), live)
@@ -73,7 +76,7 @@ func checkInvariants(t tester, s *State) {
 	for m := range s.Models() {
 		runs := make(map[thalweg.RunID]bool)
 		for i, v := range m.Versions {
-			if v.Version != thalweg.ModelVersion(i+1) || runs[v.Run] { // S4: versions are numbered without gap, and a run registers once
+			if v.Version != m.Before+thalweg.ModelVersion(i+1) || runs[v.Run] { // S4: versions are numbered without gap, and a run registers once
 				t.Fatalf("S4: model %s version %d of run %s", m.Name, v.Version, v.Run)
 			}
 			runs[v.Run] = true

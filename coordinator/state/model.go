@@ -9,12 +9,14 @@ import (
 // Model is a line of registered checkpoints.
 type Model struct {
 	Name thalweg.ModelName `json:"name"`
-	// Versions are numbered from 1: version v is Versions[v-1].
-	Versions []*ModelVersion   `json:"versions"`
-	Aliases  map[string]*Alias `json:"aliases,omitempty"`
+	// Versions are numbered without a gap, from 1 unless Before says what numbers a
+	// model of this name may have had that is forgotten.
+	Before   thalweg.ModelVersion `json:"before,omitempty"`
+	Versions []*ModelVersion      `json:"versions"`
+	Aliases  map[string]*Alias    `json:"aliases,omitempty"`
 }
 
-// ModelVersion is one registered checkpoint. It never changes.
+// ModelVersion is one registered checkpoint. What it is never changes.
 type ModelVersion struct {
 	Version       thalweg.ModelVersion `json:"version"`
 	Checkpoint    string               `json:"checkpoint"` // key#sha256
@@ -27,6 +29,9 @@ type ModelVersion struct {
 	Warnings      []string             `json:"warnings,omitempty"` // of the run
 	ModelSHA256   string               `json:"model_sha256,omitempty"`
 	TransformHash string               `json:"transform_hash,omitempty"`
+	// Retired is set when the pipelines of the model were deleted: rows that it scored
+	// can be there still, and a later version has another number.
+	Retired bool `json:"retired,omitempty"`
 }
 
 // Alias is a movable name of a version.
@@ -39,10 +44,28 @@ type Alias struct {
 
 // Version returns the given version, or nil.
 func (m *Model) Version(v thalweg.ModelVersion) *ModelVersion {
-	if v < 1 || uint64(v) > uint64(len(m.Versions)) {
+	if v <= m.Before || v > m.last() {
 		return nil
 	}
-	return m.Versions[v-1]
+	return m.Versions[v-m.Before-1]
+}
+
+// last returns the number of the newest version.
+func (m *Model) last() thalweg.ModelVersion {
+	return m.Before + thalweg.ModelVersion(len(m.Versions))
+}
+
+// Retired reports whether no version is one of a pipeline that is there.
+func (m *Model) Retired() bool {
+	return !slices.ContainsFunc(m.Versions, func(v *ModelVersion) bool { return !v.Retired })
+}
+
+// retire takes the model out of use. Its numbers stay taken.
+func (m *Model) retire() {
+	m.Aliases = nil
+	for _, v := range m.Versions {
+		v.Retired = true
+	}
 }
 
 // point moves an alias and returns the version that it pointed to.

@@ -18,6 +18,7 @@ type history struct {
 	versions map[string]string // model version → checkpoint
 	answers  map[string]Answer
 	ended    map[thalweg.RunID]RunState
+	started  map[thalweg.RunID]uint64
 }
 
 func (h *history) check(t *rapid.T, s *State) {
@@ -44,6 +45,11 @@ func (h *history) check(t *rapid.T, s *State) {
 		}
 	}
 	for r := range s.Runs() {
+		// S10: what a deleted pipeline had numbered is never numbered again.
+		if was, ok := h.started[r.ID]; ok && was != r.StartIndex {
+			t.Fatalf("S10: run %s started at %d, and again at %d", r.ID, was, r.StartIndex)
+		}
+		h.started[r.ID] = r.StartIndex
 		if was, ok := h.ended[r.ID]; ok && was != r.State {
 			t.Fatalf("S6: run %s ended as %v and is %v", r.ID, was, r.State)
 		}
@@ -61,7 +67,7 @@ func TestRandomCommands(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t)
 		h := &history{tokens: map[thalweg.TaskID]thalweg.Token{}, done: map[thalweg.TaskID]bool{}, versions: map[string]string{},
-			answers: map[string]Answer{}, ended: map[thalweg.RunID]RunState{}}
+			answers: map[string]Answer{}, ended: map[thalweg.RunID]RunState{}, started: map[thalweg.RunID]uint64{}}
 		// The random part begins anywhere on the way of a run, since it would seldom
 		// get to the end of one by itself.
 		m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "m", Alias: "champion", Stages: specPlan(1), Topic: "x", Training: "t1"}, "")
@@ -160,6 +166,8 @@ func drawCommand(t *rapid.T, s *State) Command {
 				Accept: rapid.SampledFrom([]string{"", "T2"}).Draw(t, "accept")}
 		}
 		return c
+	case n < 98 && rapid.IntRange(0, 1).Draw(t, "delete") == 0:
+		return deletePipeline(pipeline, rapid.Bool().Draw(t, "purge"))
 	case n < 98:
 		return &TripStream{Pipeline: pipeline, Partition: rapid.Uint32Range(0, 2).Draw(t, "partition"), Generation: thalweg.Generation(rapid.Uint64Range(0, 3).Draw(t, "generation")),
 			Resumes: rapid.Uint64Range(0, 2).Draw(t, "resumes"), Reason: rapid.SampledFrom([]string{"", "too many"}).Draw(t, "reason")}

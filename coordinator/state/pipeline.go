@@ -26,6 +26,8 @@ type Pipeline struct {
 	// Partitions are those of the newest generation's topic, by number. They are
 	// leased once the pipeline has a champion.
 	Partitions []*Partition `json:"partitions,omitempty"`
+	// Deletion is set while the pipeline is being deleted.
+	Deletion *Deletion `json:"deletion,omitempty"`
 	// Counted is set once a worker has told how many partitions the topic has.
 	Counted bool `json:"counted,omitempty"`
 }
@@ -104,8 +106,10 @@ func (s *State) Champion(p *Pipeline) []*ModelVersion {
 }
 
 // Scores reports whether the pipeline's partitions can be leased now: it has a
-// stream and a champion.
-func (s *State) Scores(p *Pipeline) bool { return len(p.Partitions) > 0 && len(s.Champion(p)) > 0 }
+// stream and a champion, and is not being deleted.
+func (s *State) Scores(p *Pipeline) bool {
+	return len(p.Partitions) > 0 && p.Deletion == nil && len(s.Champion(p)) > 0
+}
 
 // setPartitions makes the pipeline's partitions number n; it only adds.
 func (s *State) setPartitions(p *Pipeline, n uint32) {

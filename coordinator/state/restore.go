@@ -23,8 +23,8 @@ func (s *State) restoreModel(m *Model) error {
 		return damaged(subject, fmt.Errorf("%d versions", len(m.Versions)))
 	}
 	for i, v := range m.Versions {
-		if v == nil || v.Version != thalweg.ModelVersion(i+1) {
-			return damaged(subject, fmt.Errorf("version %d is missing", i+1))
+		if v == nil || v.Version != m.Before+thalweg.ModelVersion(i+1) {
+			return damaged(subject, fmt.Errorf("version %d is missing", m.Before+thalweg.ModelVersion(i+1)))
 		}
 	}
 	for name, a := range m.Aliases {
@@ -61,6 +61,11 @@ func (s *State) restorePipeline(p *Pipeline) error {
 	case len(p.Partitions) > MaxPartitions || (len(p.Partitions) > 0) != (p.Newest().Topic != ""):
 		return damaged(subject, fmt.Errorf("%d partitions of topic %q", len(p.Partitions), p.Newest().Topic))
 	}
+	if d := p.Deletion; d != nil && d.Purge {
+		if flaw := (&StartRun{Verb: stages.PurgeVerb, Stages: d.Stages, Arguments: d.Arguments}).flaw(); flaw != "" {
+			return damaged(subject, fmt.Errorf("its deletion: %s", flaw))
+		}
+	}
 	for i, part := range p.Partitions {
 		if part == nil || part.Task == nil || part.Task.Index != uint32(i) || part.Task.ID != ScoreTaskID(p.Name, uint32(i)) ||
 			part.Task.State != TaskWaiting && part.Task.State != TaskLeased {
@@ -80,6 +85,14 @@ func (s *State) restorePipeline(p *Pipeline) error {
 		}
 	}
 	s.pipelines[p.Name] = p
+	return nil
+}
+
+func (s *State) restoreTombstone(t *Tombstone) error {
+	if t == nil || t.Pipeline == "" || t.Generation < 1 || s.deleted[t.Pipeline] != nil || s.pipelines[t.Pipeline] != nil {
+		return damaged("deleted pipeline", errTwice)
+	}
+	s.deleted[t.Pipeline] = t
 	return nil
 }
 
@@ -122,6 +135,8 @@ func (s *State) restoreRun(r *Run) error {
 		return damaged(subject, errTwice)
 	case p == nil || (p.ActiveRun == r.ID) != (r.State == RunRunning):
 		return damaged(subject, fmt.Errorf("it is %v, which its pipeline does not know", r.State))
+	case r.State == RunRunning && r.Verb == stages.PurgeVerb && p.Deletion == nil:
+		return damaged(subject, errors.New("it purges a pipeline that is not being deleted"))
 	case r.State == RunRunning && (p.Spec(r.Generation) == nil || r.Generation == 0):
 		return damaged(subject, fmt.Errorf("generation %d: %w", r.Generation, errMissing))
 	}

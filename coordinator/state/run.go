@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
 // Run is one execution of a list of stages: those of a pipeline's batch half, or
@@ -138,6 +139,9 @@ func (s *State) endRun(r *Run, to RunState, why string) {
 		p.ActiveRun = ""
 	}
 	r.compact()
+	if p := s.pipelines[r.Pipeline]; p != nil && r.Verb == stages.PurgeVerb {
+		s.purgeEnded(p, r)
+	}
 }
 
 // compact drops from an ended run what nobody will ask for any more.

@@ -299,10 +299,20 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	case "trip":
 		return &TripStream{Pipeline: pipeline, Partition: uint32(number("partition", 0)), Generation: thalweg.Generation(number("generation", 1)),
 			Resumes: number("resumes", 0), Reason: options["reason"]}
+	case "delete":
+		return deletePipeline(pipeline, word(2) == "purge")
 	case "partitions":
 		return &SetPartitions{Pipeline: pipeline, Topic: options["topic"], Partitions: uint32(number("n", 0))}
 	}
 	return nil
+}
+
+func deletePipeline(name thalweg.PipelineName, purge bool) *DeletePipeline {
+	c := &DeletePipeline{Pipeline: name, Purge: purge}
+	if purge {
+		c.Stages, c.Arguments = []stages.Plan{{Name: "purge", Over: stages.OverTasks, Reducers: 1}}, map[string]string{"sink.1": "s3://lake/x/"}
+	}
+	return c
 }
 
 func describe(a Answer) string {
@@ -364,7 +374,11 @@ func show(out *strings.Builder, s *State, words []string) {
 			return
 		}
 		for _, v := range m.Versions {
-			fmt.Fprintf(out, "version %d run=%s checkpoint=%s index=%d\n", v.Version, v.Run, v.Checkpoint, v.Index)
+			fmt.Fprintf(out, "version %d run=%s checkpoint=%s index=%d", v.Version, v.Run, v.Checkpoint, v.Index)
+			if v.Retired {
+				out.WriteString(" retired")
+			}
+			fmt.Fprintln(out)
 		}
 		for name, a := range m.Aliases {
 			fmt.Fprintf(out, "%s -> %d, before: %v\n", name, a.Version, a.Replaced)
@@ -386,6 +400,18 @@ func show(out *strings.Builder, s *State, words []string) {
 			}
 			if part.Failures > 0 || part.Stopped != "" {
 				fmt.Fprintf(out, " failures=%d stopped=%q", part.Failures, part.Stopped)
+			}
+			fmt.Fprintln(out)
+		}
+	case "deleted":
+		for t := range s.Deleted() {
+			fmt.Fprintf(out, "%s generation=%d purged=%v objects=%d bytes=%d\n", t.Pipeline, t.Generation, t.Purged, t.Objects, t.Bytes)
+		}
+	case "pipelines":
+		for p := range s.Pipelines() {
+			fmt.Fprintf(out, "%s generation=%d run=%s", p.Name, p.Newest().Generation, p.ActiveRun)
+			if d := p.Deletion; d != nil {
+				fmt.Fprintf(out, " deletion purge=%v failed=%q", d.Purge, d.Failed)
 			}
 			fmt.Fprintln(out)
 		}

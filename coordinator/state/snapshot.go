@@ -14,22 +14,25 @@ const snapshotFormat = 1
 // snapshot is the form of a snapshot: JSON whose lists are sorted by name, so
 // that equal states are equal bytes.
 type snapshot struct {
-	Format    int         `json:"format"`
-	Index     uint64      `json:"index"`
-	TimeMS    int64       `json:"time_ms"`
-	Cluster   string      `json:"cluster,omitempty"`
-	Pipelines []*Pipeline `json:"pipelines,omitempty"`
-	Runs      []*Run      `json:"runs,omitempty"`
-	Models    []*Model    `json:"models,omitempty"`
-	Requests  []request   `json:"requests,omitempty"`
+	Format    int          `json:"format"`
+	Index     uint64       `json:"index"`
+	TimeMS    int64        `json:"time_ms"`
+	Cluster   string       `json:"cluster,omitempty"`
+	Pipelines []*Pipeline  `json:"pipelines,omitempty"`
+	Runs      []*Run       `json:"runs,omitempty"`
+	Models    []*Model     `json:"models,omitempty"`
+	Deleted   []*Tombstone `json:"deleted,omitempty"`
+	Forgotten Forgotten    `json:"forgotten,omitzero"`
+	Requests  []request    `json:"requests,omitempty"`
 }
 
 // Encode returns the state as a snapshot. Nodes that applied the same entries
 // get the same bytes.
 func (s *State) Encode() ([]byte, error) {
 	data, err := json.Marshal(snapshot{
-		Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Requests: s.requests,
+		Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Requests: s.requests, Forgotten: s.forgotten,
 		Pipelines: slices.Collect(s.Pipelines()), Runs: slices.Collect(s.Runs()), Models: slices.Collect(s.Models()),
+		Deleted: slices.Collect(s.Deleted()),
 	})
 	if err != nil {
 		return nil, &thalweg.Error{Op: "encode snapshot", Kind: thalweg.Other, Subject: fmt.Sprintf("index %d", s.index), Err: err}
@@ -49,7 +52,7 @@ func Decode(data []byte) (*State, error) {
 			Hint: "it was written by a newer build; upgrade this node", Err: fmt.Errorf("this build reads format %d", snapshotFormat)}
 	}
 	s := New()
-	s.index, s.timeMS, s.cluster = snap.Index, snap.TimeMS, snap.Cluster
+	s.index, s.timeMS, s.cluster, s.forgotten = snap.Index, snap.TimeMS, snap.Cluster, snap.Forgotten
 	if len(s.cluster) > MaxClusterIDBytes {
 		return nil, damaged("cluster", fmt.Errorf("its ID has %d bytes", len(s.cluster)))
 	}
@@ -60,6 +63,14 @@ func Decode(data []byte) (*State, error) {
 	}
 	for _, p := range snap.Pipelines {
 		if err := s.restorePipeline(p); err != nil {
+			return nil, err
+		}
+	}
+	if len(snap.Deleted) > MaxDeleted {
+		return nil, damaged("deleted pipelines", fmt.Errorf("%d of them, at most %d are kept", len(snap.Deleted), MaxDeleted))
+	}
+	for _, t := range snap.Deleted {
+		if err := s.restoreTombstone(t); err != nil {
 			return nil, err
 		}
 	}

@@ -30,6 +30,8 @@ type State struct {
 	pipelines map[thalweg.PipelineName]*Pipeline
 	runs      map[thalweg.RunID]*Run
 	models    map[thalweg.ModelName]*Model
+	deleted   map[thalweg.PipelineName]*Tombstone
+	forgotten Forgotten // what bounds the numbers of those without a tombstone
 	requests  []request // the newest MaxRequests, oldest first
 
 	// Derived from the above, not part of a snapshot: live tasks by ID, and the
@@ -44,6 +46,7 @@ func New() *State {
 		pipelines: make(map[thalweg.PipelineName]*Pipeline),
 		runs:      make(map[thalweg.RunID]*Run),
 		models:    make(map[thalweg.ModelName]*Model),
+		deleted:   make(map[thalweg.PipelineName]*Tombstone),
 		tasks:     make(map[thalweg.TaskID]*Task),
 		held:      make(map[thalweg.WorkerID]map[thalweg.TaskID]*Task),
 	}

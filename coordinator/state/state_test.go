@@ -10,6 +10,43 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
+// Tombstones are bounded: of the oldest only a bound of their numbers is kept, and
+// none of them is given again.
+func TestNumbersOfForgottenPipelinesAreNotGivenAgain(t *testing.T) {
+	s := New()
+	apply := func(c Command) Answer {
+		t.Helper()
+		entry, err := Encode(c, "", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := s.Apply(s.Index()+1, entry)
+		if err != nil || answer.Err() != nil {
+			t.Fatal(err, answer.Err())
+		}
+		return answer
+	}
+	spec := func(name, text string) Answer {
+		return apply(&ApplySpec{Pipeline: thalweg.PipelineName(name), Text: text, Model: thalweg.ModelName(name), Alias: "champion", Stages: specPlan(1)})
+	}
+	for i := range MaxDeleted + 2 {
+		name := fmt.Sprintf("p%d", i)
+		for text := range 3 {
+			spec(name, fmt.Sprint(text))
+		}
+		apply(&DeletePipeline{Pipeline: thalweg.PipelineName(name)})
+	}
+	restored, err := Decode(encoded(t, s))
+	if err != nil || len(restored.deleted) != MaxDeleted || s.Tombstone("p1") != nil || s.Tombstone("p2") == nil {
+		t.Fatalf("%d are remembered: %v", len(s.deleted), err)
+	}
+	for _, name := range []string{"p0", "p2", "new"} {
+		if g := spec(name, "0").Generation; g != 4 {
+			t.Errorf("%s begins at generation %d", name, g)
+		}
+	}
+}
+
 func TestEntriesOfAnIndexAppliedBeforeAreIgnored(t *testing.T) {
 	s := New()
 	entry := mustEncode(t, &ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Stages: specPlan(1)}, "")

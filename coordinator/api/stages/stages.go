@@ -2,6 +2,10 @@
 // plans a run hands it a list of these, and it knows no stage by name.
 package stages
 
+// PurgeVerb is the verb of the run that removes what a pipeline which is being
+// deleted has written. Only its deletion starts one.
+const PurgeVerb = "purge"
+
 // Plan is one stage as planned. The log keeps it as it is.
 type Plan struct {
 	// Name is unique in the run. It is the kind of its tasks' leases.

@@ -46,6 +46,9 @@ const (
 	// CoordinatorServiceGetPipelineProcedure is the fully-qualified name of the CoordinatorService's
 	// GetPipeline RPC.
 	CoordinatorServiceGetPipelineProcedure = "/thalweg.coordinator.v1.CoordinatorService/GetPipeline"
+	// CoordinatorServiceDeletePipelineProcedure is the fully-qualified name of the CoordinatorService's
+	// DeletePipeline RPC.
+	CoordinatorServiceDeletePipelineProcedure = "/thalweg.coordinator.v1.CoordinatorService/DeletePipeline"
 	// CoordinatorServiceStartRunProcedure is the fully-qualified name of the CoordinatorService's
 	// StartRun RPC.
 	CoordinatorServiceStartRunProcedure = "/thalweg.coordinator.v1.CoordinatorService/StartRun"
@@ -86,6 +89,10 @@ type CoordinatorServiceClient interface {
 	ListPipelines(context.Context, *ListPipelinesRequest) (*ListPipelinesResponse, error)
 	// GetPipeline returns one pipeline with its rendered spec.
 	GetPipeline(context.Context, *GetPipelineRequest) (*GetPipelineResponse, error)
+	// DeletePipeline ends a pipeline's run and stream, and forgets it: what it wrote is
+	// kept, or removed with purge. It answers when that is done, or after some seconds:
+	// then the same request asks again.
+	DeletePipeline(context.Context, *DeletePipelineRequest) (*DeletePipelineResponse, error)
 	// StartRun starts another run of a pipeline's newest generation, or a job.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// ListRuns lists runs page by page, those that started last first.
@@ -136,6 +143,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			httpClient,
 			baseURL+CoordinatorServiceGetPipelineProcedure,
 			connect.WithSchema(coordinatorServiceMethods.ByName("GetPipeline")),
+			connect.WithClientOptions(opts...),
+		),
+		deletePipeline: connect.NewClient[DeletePipelineRequest, DeletePipelineResponse](
+			httpClient,
+			baseURL+CoordinatorServiceDeletePipelineProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("DeletePipeline")),
 			connect.WithClientOptions(opts...),
 		),
 		startRun: connect.NewClient[StartRunRequest, StartRunResponse](
@@ -203,19 +216,20 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 
 // coordinatorServiceClient implements CoordinatorServiceClient.
 type coordinatorServiceClient struct {
-	apply         *connect.Client[ApplyRequest, ApplyResponse]
-	listPipelines *connect.Client[ListPipelinesRequest, ListPipelinesResponse]
-	getPipeline   *connect.Client[GetPipelineRequest, GetPipelineResponse]
-	startRun      *connect.Client[StartRunRequest, StartRunResponse]
-	listRuns      *connect.Client[ListRunsRequest, ListRunsResponse]
-	getRun        *connect.Client[GetRunRequest, GetRunResponse]
-	cancelRun     *connect.Client[CancelRunRequest, CancelRunResponse]
-	listModels    *connect.Client[ListModelsRequest, ListModelsResponse]
-	promote       *connect.Client[PromoteRequest, PromoteResponse]
-	setStream     *connect.Client[SetStreamRequest, SetStreamResponse]
-	streamStatus  *connect.Client[StreamStatusRequest, StreamStatusResponse]
-	status        *connect.Client[StatusRequest, StatusResponse]
-	poll          *connect.Client[PollRequest, PollResponse]
+	apply          *connect.Client[ApplyRequest, ApplyResponse]
+	listPipelines  *connect.Client[ListPipelinesRequest, ListPipelinesResponse]
+	getPipeline    *connect.Client[GetPipelineRequest, GetPipelineResponse]
+	deletePipeline *connect.Client[DeletePipelineRequest, DeletePipelineResponse]
+	startRun       *connect.Client[StartRunRequest, StartRunResponse]
+	listRuns       *connect.Client[ListRunsRequest, ListRunsResponse]
+	getRun         *connect.Client[GetRunRequest, GetRunResponse]
+	cancelRun      *connect.Client[CancelRunRequest, CancelRunResponse]
+	listModels     *connect.Client[ListModelsRequest, ListModelsResponse]
+	promote        *connect.Client[PromoteRequest, PromoteResponse]
+	setStream      *connect.Client[SetStreamRequest, SetStreamResponse]
+	streamStatus   *connect.Client[StreamStatusRequest, StreamStatusResponse]
+	status         *connect.Client[StatusRequest, StatusResponse]
+	poll           *connect.Client[PollRequest, PollResponse]
 }
 
 // Apply calls thalweg.coordinator.v1.CoordinatorService.Apply.
@@ -239,6 +253,15 @@ func (c *coordinatorServiceClient) ListPipelines(ctx context.Context, req *ListP
 // GetPipeline calls thalweg.coordinator.v1.CoordinatorService.GetPipeline.
 func (c *coordinatorServiceClient) GetPipeline(ctx context.Context, req *GetPipelineRequest) (*GetPipelineResponse, error) {
 	response, err := c.getPipeline.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeletePipeline calls thalweg.coordinator.v1.CoordinatorService.DeletePipeline.
+func (c *coordinatorServiceClient) DeletePipeline(ctx context.Context, req *DeletePipelineRequest) (*DeletePipelineResponse, error) {
+	response, err := c.deletePipeline.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -345,6 +368,10 @@ type CoordinatorServiceHandler interface {
 	ListPipelines(context.Context, *ListPipelinesRequest) (*ListPipelinesResponse, error)
 	// GetPipeline returns one pipeline with its rendered spec.
 	GetPipeline(context.Context, *GetPipelineRequest) (*GetPipelineResponse, error)
+	// DeletePipeline ends a pipeline's run and stream, and forgets it: what it wrote is
+	// kept, or removed with purge. It answers when that is done, or after some seconds:
+	// then the same request asks again.
+	DeletePipeline(context.Context, *DeletePipelineRequest) (*DeletePipelineResponse, error)
 	// StartRun starts another run of a pipeline's newest generation, or a job.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// ListRuns lists runs page by page, those that started last first.
@@ -391,6 +418,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		CoordinatorServiceGetPipelineProcedure,
 		svc.GetPipeline,
 		connect.WithSchema(coordinatorServiceMethods.ByName("GetPipeline")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceDeletePipelineHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceDeletePipelineProcedure,
+		svc.DeletePipeline,
+		connect.WithSchema(coordinatorServiceMethods.ByName("DeletePipeline")),
 		connect.WithHandlerOptions(opts...),
 	)
 	coordinatorServiceStartRunHandler := connect.NewUnaryHandlerSimple(
@@ -461,6 +494,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceListPipelinesHandler.ServeHTTP(w, r)
 		case CoordinatorServiceGetPipelineProcedure:
 			coordinatorServiceGetPipelineHandler.ServeHTTP(w, r)
+		case CoordinatorServiceDeletePipelineProcedure:
+			coordinatorServiceDeletePipelineHandler.ServeHTTP(w, r)
 		case CoordinatorServiceStartRunProcedure:
 			coordinatorServiceStartRunHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListRunsProcedure:
@@ -500,6 +535,10 @@ func (UnimplementedCoordinatorServiceHandler) ListPipelines(context.Context, *Li
 
 func (UnimplementedCoordinatorServiceHandler) GetPipeline(context.Context, *GetPipelineRequest) (*GetPipelineResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.GetPipeline is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) DeletePipeline(context.Context, *DeletePipelineRequest) (*DeletePipelineResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.DeletePipeline is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error) {

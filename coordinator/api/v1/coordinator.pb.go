@@ -204,6 +204,7 @@ func (*ListPipelinesRequest) Descriptor() ([]byte, []int) {
 type ListPipelinesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pipelines     []*Pipeline            `protobuf:"bytes,1,rep,name=pipelines,proto3" json:"pipelines,omitempty"`
+	Deleted       []*DeletedPipeline     `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"` // those that were
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,6 +246,83 @@ func (x *ListPipelinesResponse) GetPipelines() []*Pipeline {
 	return nil
 }
 
+func (x *ListPipelinesResponse) GetDeleted() []*DeletedPipeline {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+// DeletedPipeline is what is remembered of a pipeline that was deleted. One that is
+// applied under its name begins at the next generation.
+type DeletedPipeline struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                                   // that it had
+	Generation      uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`                                      // its last
+	DeletedAtUnixMs int64                  `protobuf:"varint,3,opt,name=deleted_at_unix_ms,json=deletedAtUnixMs,proto3" json:"deleted_at_unix_ms,omitempty"` // when, in milliseconds since 1970 UTC
+	Purged          bool                   `protobuf:"varint,4,opt,name=purged,proto3" json:"purged,omitempty"`                                              // what it wrote was removed
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *DeletedPipeline) Reset() {
+	*x = DeletedPipeline{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletedPipeline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletedPipeline) ProtoMessage() {}
+
+func (x *DeletedPipeline) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletedPipeline.ProtoReflect.Descriptor instead.
+func (*DeletedPipeline) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DeletedPipeline) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeletedPipeline) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *DeletedPipeline) GetDeletedAtUnixMs() int64 {
+	if x != nil {
+		return x.DeletedAtUnixMs
+	}
+	return 0
+}
+
+func (x *DeletedPipeline) GetPurged() bool {
+	if x != nil {
+		return x.Purged
+	}
+	return false
+}
+
 type Pipeline struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Name              string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -254,13 +332,14 @@ type Pipeline struct {
 	Model             string                 `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
 	StreamPaused      bool                   `protobuf:"varint,6,opt,name=stream_paused,json=streamPaused,proto3" json:"stream_paused,omitempty"`
 	StreamPauseReason string                 `protobuf:"bytes,7,opt,name=stream_pause_reason,json=streamPauseReason,proto3" json:"stream_pause_reason,omitempty"` // empty if an operator paused it
+	Deletion          string                 `protobuf:"bytes,8,opt,name=deletion,proto3" json:"deletion,omitempty"`                                              // how far its deletion is; empty if it is not being deleted
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Pipeline) Reset() {
 	*x = Pipeline{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[4]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +351,7 @@ func (x *Pipeline) String() string {
 func (*Pipeline) ProtoMessage() {}
 
 func (x *Pipeline) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[4]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +364,7 @@ func (x *Pipeline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pipeline.ProtoReflect.Descriptor instead.
 func (*Pipeline) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{4}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Pipeline) GetName() string {
@@ -337,6 +416,13 @@ func (x *Pipeline) GetStreamPauseReason() string {
 	return ""
 }
 
+func (x *Pipeline) GetDeletion() string {
+	if x != nil {
+		return x.Deletion
+	}
+	return ""
+}
+
 type GetPipelineRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -347,7 +433,7 @@ type GetPipelineRequest struct {
 
 func (x *GetPipelineRequest) Reset() {
 	*x = GetPipelineRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[5]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +445,7 @@ func (x *GetPipelineRequest) String() string {
 func (*GetPipelineRequest) ProtoMessage() {}
 
 func (x *GetPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[5]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +458,7 @@ func (x *GetPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineRequest.ProtoReflect.Descriptor instead.
 func (*GetPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{5}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetPipelineRequest) GetName() string {
@@ -398,7 +484,7 @@ type GetPipelineResponse struct {
 
 func (x *GetPipelineResponse) Reset() {
 	*x = GetPipelineResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +496,7 @@ func (x *GetPipelineResponse) String() string {
 func (*GetPipelineResponse) ProtoMessage() {}
 
 func (x *GetPipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +509,7 @@ func (x *GetPipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineResponse.ProtoReflect.Descriptor instead.
 func (*GetPipelineResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetPipelineResponse) GetPipeline() *Pipeline {
@@ -431,6 +517,168 @@ func (x *GetPipelineResponse) GetPipeline() *Pipeline {
 		return x.Pipeline
 	}
 	return nil
+}
+
+// DeletePipelineRequest deletes a pipeline.
+type DeletePipelineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                    // its name
+	Purge         bool                   `protobuf:"varint,3,opt,name=purge,proto3" json:"purge,omitempty"`                         // also remove rows, table, log, dead letters, checkpoints and outputs of runs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePipelineRequest) Reset() {
+	*x = DeletePipelineRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePipelineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePipelineRequest) ProtoMessage() {}
+
+func (x *DeletePipelineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePipelineRequest.ProtoReflect.Descriptor instead.
+func (*DeletePipelineRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeletePipelineRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DeletePipelineRequest) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *DeletePipelineRequest) GetPurge() bool {
+	if x != nil {
+		return x.Purge
+	}
+	return false
+}
+
+// DeletePipelineResponse is how far a deletion is.
+type DeletePipelineResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`      // its name
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // its last
+	Done          bool                   `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`             // else it goes on: deletion says how far it is
+	Deletion      string                 `protobuf:"bytes,4,opt,name=deletion,proto3" json:"deletion,omitempty"`      // how far it is
+	Purged        bool                   `protobuf:"varint,5,opt,name=purged,proto3" json:"purged,omitempty"`         // what it wrote was removed
+	Objects       int64                  `protobuf:"varint,6,opt,name=objects,proto3" json:"objects,omitempty"`       // that the attempt which ended the purge removed
+	Bytes         int64                  `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`           // likewise
+	Note          string                 `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`              // what the purge left, and why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePipelineResponse) Reset() {
+	*x = DeletePipelineResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePipelineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePipelineResponse) ProtoMessage() {}
+
+func (x *DeletePipelineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePipelineResponse.ProtoReflect.Descriptor instead.
+func (*DeletePipelineResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeletePipelineResponse) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *DeletePipelineResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *DeletePipelineResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *DeletePipelineResponse) GetDeletion() string {
+	if x != nil {
+		return x.Deletion
+	}
+	return ""
+}
+
+func (x *DeletePipelineResponse) GetPurged() bool {
+	if x != nil {
+		return x.Purged
+	}
+	return false
+}
+
+func (x *DeletePipelineResponse) GetObjects() int64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *DeletePipelineResponse) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *DeletePipelineResponse) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 // StartRunRequest asks for a run, or for a job.
@@ -446,7 +694,7 @@ type StartRunRequest struct {
 
 func (x *StartRunRequest) Reset() {
 	*x = StartRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +706,7 @@ func (x *StartRunRequest) String() string {
 func (*StartRunRequest) ProtoMessage() {}
 
 func (x *StartRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +719,7 @@ func (x *StartRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRunRequest.ProtoReflect.Descriptor instead.
 func (*StartRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{7}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StartRunRequest) GetRequestId() string {
@@ -512,7 +760,7 @@ type StartRunResponse struct {
 
 func (x *StartRunResponse) Reset() {
 	*x = StartRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +772,7 @@ func (x *StartRunResponse) String() string {
 func (*StartRunResponse) ProtoMessage() {}
 
 func (x *StartRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +785,7 @@ func (x *StartRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRunResponse.ProtoReflect.Descriptor instead.
 func (*StartRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{8}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StartRunResponse) GetRunId() string {
@@ -559,7 +807,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +819,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +832,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{9}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListRunsRequest) GetPipeline() string {
@@ -619,7 +867,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +879,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +892,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{10}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -671,7 +919,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +931,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +944,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{11}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetRunRequest) GetRunId() string {
@@ -716,7 +964,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +976,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +989,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{12}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetRunResponse) GetRun() *Run {
@@ -762,7 +1010,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +1022,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +1035,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{13}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelRunRequest) GetRequestId() string {
@@ -813,7 +1061,7 @@ type CancelRunResponse struct {
 
 func (x *CancelRunResponse) Reset() {
 	*x = CancelRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +1073,7 @@ func (x *CancelRunResponse) String() string {
 func (*CancelRunResponse) ProtoMessage() {}
 
 func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +1086,7 @@ func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{14}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{17}
 }
 
 // Run is one training of a pipeline from its data to a model version, or one job.
@@ -868,7 +1116,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1128,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1141,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{15}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Run) GetId() string {
@@ -1035,7 +1283,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1295,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1308,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{16}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Loss) GetEpoch() uint32 {
@@ -1097,7 +1345,7 @@ type Weight struct {
 
 func (x *Weight) Reset() {
 	*x = Weight{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1357,7 @@ func (x *Weight) String() string {
 func (*Weight) ProtoMessage() {}
 
 func (x *Weight) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1370,7 @@ func (x *Weight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Weight.ProtoReflect.Descriptor instead.
 func (*Weight) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{17}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Weight) GetFeature() string {
@@ -1165,7 +1413,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1425,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1438,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{18}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Stage) GetName() string {
@@ -1278,7 +1526,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1538,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1551,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{19}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Task) GetId() string {
@@ -1351,14 +1599,15 @@ func (x *Task) GetError() string {
 // ListModelsRequest asks for one model, or for all.
 type ListModelsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"` // its name; empty: all
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`      // its name; empty: all
+	Retired       bool                   `protobuf:"varint,2,opt,name=retired,proto3" json:"retired,omitempty"` // also versions of pipelines that were deleted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1619,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1632,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{20}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListModelsRequest) GetModel() string {
@@ -1391,6 +1640,13 @@ func (x *ListModelsRequest) GetModel() string {
 		return x.Model
 	}
 	return ""
+}
+
+func (x *ListModelsRequest) GetRetired() bool {
+	if x != nil {
+		return x.Retired
+	}
+	return false
 }
 
 // ListModelsResponse is the models.
@@ -1403,7 +1659,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1671,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,7 +1684,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{21}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1450,7 +1706,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1718,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1731,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{22}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Model) GetName() string {
@@ -1513,13 +1769,14 @@ type ModelVersion struct {
 	ModelSha256        string                 `protobuf:"bytes,9,opt,name=model_sha256,json=modelSha256,proto3" json:"model_sha256,omitempty"`                                                  // of the parameters
 	TransformHash      string                 `protobuf:"bytes,10,opt,name=transform_hash,json=transformHash,proto3" json:"transform_hash,omitempty"`                                           // of cleaning and features
 	Warnings           []string               `protobuf:"bytes,11,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                          // of the run
+	Retired            bool                   `protobuf:"varint,12,opt,name=retired,proto3" json:"retired,omitempty"`                                                                           // its pipeline was deleted
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ModelVersion) Reset() {
 	*x = ModelVersion{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1788,7 @@ func (x *ModelVersion) String() string {
 func (*ModelVersion) ProtoMessage() {}
 
 func (x *ModelVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1801,7 @@ func (x *ModelVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelVersion.ProtoReflect.Descriptor instead.
 func (*ModelVersion) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{23}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ModelVersion) GetVersion() uint64 {
@@ -1624,6 +1881,13 @@ func (x *ModelVersion) GetWarnings() []string {
 	return nil
 }
 
+func (x *ModelVersion) GetRetired() bool {
+	if x != nil {
+		return x.Retired
+	}
+	return false
+}
+
 // PromoteRequest points an alias at a version.
 type PromoteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1637,7 +1901,7 @@ type PromoteRequest struct {
 
 func (x *PromoteRequest) Reset() {
 	*x = PromoteRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1913,7 @@ func (x *PromoteRequest) String() string {
 func (*PromoteRequest) ProtoMessage() {}
 
 func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1926,7 @@ func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteRequest.ProtoReflect.Descriptor instead.
 func (*PromoteRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{24}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PromoteRequest) GetRequestId() string {
@@ -1703,7 +1967,7 @@ type PromoteResponse struct {
 
 func (x *PromoteResponse) Reset() {
 	*x = PromoteResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1979,7 @@ func (x *PromoteResponse) String() string {
 func (*PromoteResponse) ProtoMessage() {}
 
 func (x *PromoteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1992,7 @@ func (x *PromoteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteResponse.ProtoReflect.Descriptor instead.
 func (*PromoteResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PromoteResponse) GetPrevious() uint64 {
@@ -1751,7 +2015,7 @@ type SetStreamRequest struct {
 
 func (x *SetStreamRequest) Reset() {
 	*x = SetStreamRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +2027,7 @@ func (x *SetStreamRequest) String() string {
 func (*SetStreamRequest) ProtoMessage() {}
 
 func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +2040,7 @@ func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamRequest.ProtoReflect.Descriptor instead.
 func (*SetStreamRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetStreamRequest) GetRequestId() string {
@@ -1823,7 +2087,7 @@ type SkipAuthorization struct {
 
 func (x *SkipAuthorization) Reset() {
 	*x = SkipAuthorization{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +2099,7 @@ func (x *SkipAuthorization) String() string {
 func (*SkipAuthorization) ProtoMessage() {}
 
 func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +2112,7 @@ func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipAuthorization.ProtoReflect.Descriptor instead.
 func (*SkipAuthorization) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SkipAuthorization) GetPartition() uint32 {
@@ -1895,7 +2159,7 @@ type SetStreamResponse struct {
 
 func (x *SetStreamResponse) Reset() {
 	*x = SetStreamResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +2171,7 @@ func (x *SetStreamResponse) String() string {
 func (*SetStreamResponse) ProtoMessage() {}
 
 func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +2184,7 @@ func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamResponse.ProtoReflect.Descriptor instead.
 func (*SetStreamResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
 }
 
 // StreamStatusRequest asks for one stream, or for all.
@@ -1933,7 +2197,7 @@ type StreamStatusRequest struct {
 
 func (x *StreamStatusRequest) Reset() {
 	*x = StreamStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2209,7 @@ func (x *StreamStatusRequest) String() string {
 func (*StreamStatusRequest) ProtoMessage() {}
 
 func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2222,7 @@ func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusRequest.ProtoReflect.Descriptor instead.
 func (*StreamStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StreamStatusRequest) GetPipeline() string {
@@ -1978,7 +2242,7 @@ type StreamStatusResponse struct {
 
 func (x *StreamStatusResponse) Reset() {
 	*x = StreamStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2254,7 @@ func (x *StreamStatusResponse) String() string {
 func (*StreamStatusResponse) ProtoMessage() {}
 
 func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2267,7 @@ func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusResponse.ProtoReflect.Descriptor instead.
 func (*StreamStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StreamStatusResponse) GetPartitions() []*StreamPartition {
@@ -2042,7 +2306,7 @@ type StreamPartition struct {
 
 func (x *StreamPartition) Reset() {
 	*x = StreamPartition{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2318,7 @@ func (x *StreamPartition) String() string {
 func (*StreamPartition) ProtoMessage() {}
 
 func (x *StreamPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2331,7 @@ func (x *StreamPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPartition.ProtoReflect.Descriptor instead.
 func (*StreamPartition) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StreamPartition) GetPipeline() string {
@@ -2219,7 +2483,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2495,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2508,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
 }
 
 // StatusResponse is the cluster as the node sees it that answers.
@@ -2260,7 +2524,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2536,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2549,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StatusResponse) GetLeader() string {
@@ -2328,7 +2592,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2604,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2617,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Node) GetId() string {
@@ -2391,7 +2655,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2667,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2680,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Worker) GetId() string {
@@ -2475,7 +2739,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2751,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2764,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -2599,7 +2863,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2875,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2888,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Connection) GetKind() string {
@@ -2663,7 +2927,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +2939,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +2952,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -2761,7 +3025,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +3037,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +3050,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -2871,7 +3135,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +3147,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +3160,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -2934,7 +3198,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2946,7 +3210,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2959,7 +3223,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -3009,6 +3273,7 @@ type Lease struct {
 	// score:
 	Models        []*ModelVersion    `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
 	Paused        bool               `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing
+	Drain         bool               `protobuf:"varint,26,opt,name=drain,proto3" json:"drain,omitempty"`     // commit what is scored and report the task as done: the stream ends
 	Resumes       uint64             `protobuf:"varint,16,opt,name=resumes,proto3" json:"resumes,omitempty"` // how often the stream was resumed: a new number lets a tripped scorer go on
 	Skip          *SkipAuthorization `protobuf:"bytes,17,opt,name=skip,proto3" json:"skip,omitempty"`        // the newest authorization to give up lost offsets
 	Grown         bool               `protobuf:"varint,18,opt,name=grown,proto3" json:"grown,omitempty"`     // the topic got the partition while the stream ran: it begins at its first record
@@ -3018,7 +3283,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3295,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3308,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -3200,6 +3465,13 @@ func (x *Lease) GetPaused() bool {
 	return false
 }
 
+func (x *Lease) GetDrain() bool {
+	if x != nil {
+		return x.Drain
+	}
+	return false
+}
+
 func (x *Lease) GetResumes() uint64 {
 	if x != nil {
 		return x.Resumes
@@ -3233,7 +3505,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3517,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3530,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -3297,7 +3569,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3581,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3594,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -3378,9 +3650,17 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"generation\x12\x15\n" +
 	"\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x18\n" +
 	"\achanged\x18\x04 \x01(\bR\achanged\"\x16\n" +
-	"\x14ListPipelinesRequest\"W\n" +
+	"\x14ListPipelinesRequest\"\x9a\x01\n" +
 	"\x15ListPipelinesResponse\x12>\n" +
-	"\tpipelines\x18\x01 \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\"\xfb\x01\n" +
+	"\tpipelines\x18\x01 \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\x12A\n" +
+	"\adeleted\x18\x02 \x03(\v2'.thalweg.coordinator.v1.DeletedPipelineR\adeleted\"\x8a\x01\n" +
+	"\x0fDeletedPipeline\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12+\n" +
+	"\x12deleted_at_unix_ms\x18\x03 \x01(\x03R\x0fdeletedAtUnixMs\x12\x16\n" +
+	"\x06purged\x18\x04 \x01(\bR\x06purged\"\x97\x02\n" +
 	"\bPipeline\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -3390,14 +3670,31 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\rrendered_spec\x18\x04 \x01(\tR\frenderedSpec\x12\x14\n" +
 	"\x05model\x18\x05 \x01(\tR\x05model\x12#\n" +
 	"\rstream_paused\x18\x06 \x01(\bR\fstreamPaused\x12.\n" +
-	"\x13stream_pause_reason\x18\a \x01(\tR\x11streamPauseReason\"H\n" +
+	"\x13stream_pause_reason\x18\a \x01(\tR\x11streamPauseReason\x12\x1a\n" +
+	"\bdeletion\x18\b \x01(\tR\bdeletion\"H\n" +
 	"\x12GetPipelineRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\"S\n" +
 	"\x13GetPipelineResponse\x12<\n" +
-	"\bpipeline\x18\x01 \x01(\v2 .thalweg.coordinator.v1.PipelineR\bpipeline\"\xf4\x01\n" +
+	"\bpipeline\x18\x01 \x01(\v2 .thalweg.coordinator.v1.PipelineR\bpipeline\"h\n" +
+	"\x15DeletePipelineRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +
+	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x14\n" +
+	"\x05purge\x18\x03 \x01(\bR\x05purge\"\xe0\x01\n" +
+	"\x16DeletePipelineResponse\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\x12\x1a\n" +
+	"\bdeletion\x18\x04 \x01(\tR\bdeletion\x12\x16\n" +
+	"\x06purged\x18\x05 \x01(\bR\x06purged\x12\x18\n" +
+	"\aobjects\x18\x06 \x01(\x03R\aobjects\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\x03R\x05bytes\x12\x12\n" +
+	"\x04note\x18\b \x01(\tR\x04note\"\xf4\x01\n" +
 	"\x0fStartRunRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +
@@ -3492,9 +3789,10 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06worker\x18\x03 \x01(\tR\x06worker\x12\x14\n" +
 	"\x05token\x18\x04 \x01(\x04R\x05token\x12\x1a\n" +
 	"\battempts\x18\x05 \x01(\rR\battempts\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error\")\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"C\n" +
 	"\x11ListModelsRequest\x12\x14\n" +
-	"\x05model\x18\x01 \x01(\tR\x05model\"K\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
+	"\aretired\x18\x02 \x01(\bR\aretired\"K\n" +
 	"\x12ListModelsResponse\x125\n" +
 	"\x06models\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.ModelR\x06models\"\xdf\x01\n" +
 	"\x05Model\x12\x12\n" +
@@ -3503,7 +3801,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aaliases\x18\x03 \x03(\v2*.thalweg.coordinator.v1.Model.AliasesEntryR\aaliases\x1a:\n" +
 	"\fAliasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe8\x03\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x82\x04\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
 	"\n" +
@@ -3520,7 +3818,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\fmodel_sha256\x18\t \x01(\tR\vmodelSha256\x12%\n" +
 	"\x0etransform_hash\x18\n" +
 	" \x01(\tR\rtransformHash\x12\x1a\n" +
-	"\bwarnings\x18\v \x03(\tR\bwarnings\x1a:\n" +
+	"\bwarnings\x18\v \x03(\tR\bwarnings\x12\x18\n" +
+	"\aretired\x18\f \x01(\bR\aretired\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"u\n" +
@@ -3654,7 +3953,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06leases\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.LeaseR\x06leases\x12\x1f\n" +
 	"\vleases_hash\x18\x02 \x01(\tR\n" +
 	"leasesHash\x12\x1a\n" +
-	"\baccepted\x18\x03 \x03(\tR\baccepted\"\xc7\a\n" +
+	"\baccepted\x18\x03 \x03(\tR\baccepted\"\xdd\a\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -3682,7 +3981,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x04verb\x18\x16 \x01(\tR\x04verb\x12J\n" +
 	"\targuments\x18\x17 \x03(\v2,.thalweg.coordinator.v1.Lease.ArgumentsEntryR\targuments\x12<\n" +
 	"\x06models\x18\x0e \x03(\v2$.thalweg.coordinator.v1.ModelVersionR\x06models\x12\x16\n" +
-	"\x06paused\x18\x0f \x01(\bR\x06paused\x12\x18\n" +
+	"\x06paused\x18\x0f \x01(\bR\x06paused\x12\x14\n" +
+	"\x05drain\x18\x1a \x01(\bR\x05drain\x12\x18\n" +
 	"\aresumes\x18\x10 \x01(\x04R\aresumes\x12=\n" +
 	"\x04skip\x18\x11 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04skip\x12\x14\n" +
 	"\x05grown\x18\x12 \x01(\bR\x05grown\x1a9\n" +
@@ -3701,12 +4001,12 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x14\n" +
-	"\x05cause\x18\x05 \x01(\tR\x05cause2\x8d\n" +
-	"\n" +
+	"\x05cause\x18\x05 \x01(\tR\x05cause2\x80\v\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
-	"\vGetPipeline\x12*.thalweg.coordinator.v1.GetPipelineRequest\x1a+.thalweg.coordinator.v1.GetPipelineResponse\"\x00\x12_\n" +
+	"\vGetPipeline\x12*.thalweg.coordinator.v1.GetPipelineRequest\x1a+.thalweg.coordinator.v1.GetPipelineResponse\"\x00\x12q\n" +
+	"\x0eDeletePipeline\x12-.thalweg.coordinator.v1.DeletePipelineRequest\x1a..thalweg.coordinator.v1.DeletePipelineResponse\"\x00\x12_\n" +
 	"\bStartRun\x12'.thalweg.coordinator.v1.StartRunRequest\x1a(.thalweg.coordinator.v1.StartRunResponse\"\x00\x12_\n" +
 	"\bListRuns\x12'.thalweg.coordinator.v1.ListRunsRequest\x1a(.thalweg.coordinator.v1.ListRunsResponse\"\x00\x12Y\n" +
 	"\x06GetRun\x12%.thalweg.coordinator.v1.GetRunRequest\x1a&.thalweg.coordinator.v1.GetRunResponse\"\x00\x12b\n" +
@@ -3731,134 +4031,140 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
-	(*ApplyRequest)(nil),          // 0: thalweg.coordinator.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 1: thalweg.coordinator.v1.ApplyResponse
-	(*ListPipelinesRequest)(nil),  // 2: thalweg.coordinator.v1.ListPipelinesRequest
-	(*ListPipelinesResponse)(nil), // 3: thalweg.coordinator.v1.ListPipelinesResponse
-	(*Pipeline)(nil),              // 4: thalweg.coordinator.v1.Pipeline
-	(*GetPipelineRequest)(nil),    // 5: thalweg.coordinator.v1.GetPipelineRequest
-	(*GetPipelineResponse)(nil),   // 6: thalweg.coordinator.v1.GetPipelineResponse
-	(*StartRunRequest)(nil),       // 7: thalweg.coordinator.v1.StartRunRequest
-	(*StartRunResponse)(nil),      // 8: thalweg.coordinator.v1.StartRunResponse
-	(*ListRunsRequest)(nil),       // 9: thalweg.coordinator.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),      // 10: thalweg.coordinator.v1.ListRunsResponse
-	(*GetRunRequest)(nil),         // 11: thalweg.coordinator.v1.GetRunRequest
-	(*GetRunResponse)(nil),        // 12: thalweg.coordinator.v1.GetRunResponse
-	(*CancelRunRequest)(nil),      // 13: thalweg.coordinator.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),     // 14: thalweg.coordinator.v1.CancelRunResponse
-	(*Run)(nil),                   // 15: thalweg.coordinator.v1.Run
-	(*Loss)(nil),                  // 16: thalweg.coordinator.v1.Loss
-	(*Weight)(nil),                // 17: thalweg.coordinator.v1.Weight
-	(*Stage)(nil),                 // 18: thalweg.coordinator.v1.Stage
-	(*Task)(nil),                  // 19: thalweg.coordinator.v1.Task
-	(*ListModelsRequest)(nil),     // 20: thalweg.coordinator.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 21: thalweg.coordinator.v1.ListModelsResponse
-	(*Model)(nil),                 // 22: thalweg.coordinator.v1.Model
-	(*ModelVersion)(nil),          // 23: thalweg.coordinator.v1.ModelVersion
-	(*PromoteRequest)(nil),        // 24: thalweg.coordinator.v1.PromoteRequest
-	(*PromoteResponse)(nil),       // 25: thalweg.coordinator.v1.PromoteResponse
-	(*SetStreamRequest)(nil),      // 26: thalweg.coordinator.v1.SetStreamRequest
-	(*SkipAuthorization)(nil),     // 27: thalweg.coordinator.v1.SkipAuthorization
-	(*SetStreamResponse)(nil),     // 28: thalweg.coordinator.v1.SetStreamResponse
-	(*StreamStatusRequest)(nil),   // 29: thalweg.coordinator.v1.StreamStatusRequest
-	(*StreamStatusResponse)(nil),  // 30: thalweg.coordinator.v1.StreamStatusResponse
-	(*StreamPartition)(nil),       // 31: thalweg.coordinator.v1.StreamPartition
-	(*StatusRequest)(nil),         // 32: thalweg.coordinator.v1.StatusRequest
-	(*StatusResponse)(nil),        // 33: thalweg.coordinator.v1.StatusResponse
-	(*Node)(nil),                  // 34: thalweg.coordinator.v1.Node
-	(*Worker)(nil),                // 35: thalweg.coordinator.v1.Worker
-	(*PollRequest)(nil),           // 36: thalweg.coordinator.v1.PollRequest
-	(*Connection)(nil),            // 37: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),              // 38: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),            // 39: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),          // 40: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),          // 41: thalweg.coordinator.v1.PollResponse
-	(*Lease)(nil),                 // 42: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                  // 43: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),           // 44: thalweg.coordinator.v1.ErrorDetail
-	nil,                           // 45: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                           // 46: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                           // 47: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                           // 48: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                           // 49: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                           // 50: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                           // 51: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                           // 52: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                           // 53: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                           // 54: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                           // 55: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                           // 56: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
+	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
+	(*ListPipelinesRequest)(nil),   // 2: thalweg.coordinator.v1.ListPipelinesRequest
+	(*ListPipelinesResponse)(nil),  // 3: thalweg.coordinator.v1.ListPipelinesResponse
+	(*DeletedPipeline)(nil),        // 4: thalweg.coordinator.v1.DeletedPipeline
+	(*Pipeline)(nil),               // 5: thalweg.coordinator.v1.Pipeline
+	(*GetPipelineRequest)(nil),     // 6: thalweg.coordinator.v1.GetPipelineRequest
+	(*GetPipelineResponse)(nil),    // 7: thalweg.coordinator.v1.GetPipelineResponse
+	(*DeletePipelineRequest)(nil),  // 8: thalweg.coordinator.v1.DeletePipelineRequest
+	(*DeletePipelineResponse)(nil), // 9: thalweg.coordinator.v1.DeletePipelineResponse
+	(*StartRunRequest)(nil),        // 10: thalweg.coordinator.v1.StartRunRequest
+	(*StartRunResponse)(nil),       // 11: thalweg.coordinator.v1.StartRunResponse
+	(*ListRunsRequest)(nil),        // 12: thalweg.coordinator.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),       // 13: thalweg.coordinator.v1.ListRunsResponse
+	(*GetRunRequest)(nil),          // 14: thalweg.coordinator.v1.GetRunRequest
+	(*GetRunResponse)(nil),         // 15: thalweg.coordinator.v1.GetRunResponse
+	(*CancelRunRequest)(nil),       // 16: thalweg.coordinator.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),      // 17: thalweg.coordinator.v1.CancelRunResponse
+	(*Run)(nil),                    // 18: thalweg.coordinator.v1.Run
+	(*Loss)(nil),                   // 19: thalweg.coordinator.v1.Loss
+	(*Weight)(nil),                 // 20: thalweg.coordinator.v1.Weight
+	(*Stage)(nil),                  // 21: thalweg.coordinator.v1.Stage
+	(*Task)(nil),                   // 22: thalweg.coordinator.v1.Task
+	(*ListModelsRequest)(nil),      // 23: thalweg.coordinator.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),     // 24: thalweg.coordinator.v1.ListModelsResponse
+	(*Model)(nil),                  // 25: thalweg.coordinator.v1.Model
+	(*ModelVersion)(nil),           // 26: thalweg.coordinator.v1.ModelVersion
+	(*PromoteRequest)(nil),         // 27: thalweg.coordinator.v1.PromoteRequest
+	(*PromoteResponse)(nil),        // 28: thalweg.coordinator.v1.PromoteResponse
+	(*SetStreamRequest)(nil),       // 29: thalweg.coordinator.v1.SetStreamRequest
+	(*SkipAuthorization)(nil),      // 30: thalweg.coordinator.v1.SkipAuthorization
+	(*SetStreamResponse)(nil),      // 31: thalweg.coordinator.v1.SetStreamResponse
+	(*StreamStatusRequest)(nil),    // 32: thalweg.coordinator.v1.StreamStatusRequest
+	(*StreamStatusResponse)(nil),   // 33: thalweg.coordinator.v1.StreamStatusResponse
+	(*StreamPartition)(nil),        // 34: thalweg.coordinator.v1.StreamPartition
+	(*StatusRequest)(nil),          // 35: thalweg.coordinator.v1.StatusRequest
+	(*StatusResponse)(nil),         // 36: thalweg.coordinator.v1.StatusResponse
+	(*Node)(nil),                   // 37: thalweg.coordinator.v1.Node
+	(*Worker)(nil),                 // 38: thalweg.coordinator.v1.Worker
+	(*PollRequest)(nil),            // 39: thalweg.coordinator.v1.PollRequest
+	(*Connection)(nil),             // 40: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 41: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 42: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 43: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 44: thalweg.coordinator.v1.PollResponse
+	(*Lease)(nil),                  // 45: thalweg.coordinator.v1.Lease
+	(*Peer)(nil),                   // 46: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 47: thalweg.coordinator.v1.ErrorDetail
+	nil,                            // 48: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 49: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 50: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 51: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 52: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 53: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 54: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 55: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 56: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 57: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 58: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 59: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
-	4,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
-	4,  // 1: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	45, // 2: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	15, // 3: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
-	15, // 4: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
-	18, // 5: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	46, // 6: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	47, // 7: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	48, // 8: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	49, // 9: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
-	16, // 10: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
-	17, // 11: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
-	19, // 12: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
-	22, // 13: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
-	23, // 14: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	50, // 15: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	51, // 16: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	27, // 17: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	31, // 18: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	27, // 19: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	34, // 20: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	35, // 21: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	38, // 22: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	39, // 23: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	31, // 24: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	40, // 25: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	37, // 26: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	52, // 27: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	53, // 28: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	54, // 29: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	42, // 30: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	55, // 31: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	43, // 32: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	56, // 33: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	23, // 34: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	27, // 35: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	0,  // 36: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 37: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	5,  // 38: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	7,  // 39: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	9,  // 40: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	11, // 41: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	13, // 42: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	20, // 43: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	24, // 44: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	26, // 45: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	29, // 46: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	32, // 47: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	36, // 48: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 49: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 50: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	6,  // 51: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	8,  // 52: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	10, // 53: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	12, // 54: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	14, // 55: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	21, // 56: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	25, // 57: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	28, // 58: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	30, // 59: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	33, // 60: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	41, // 61: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	49, // [49:62] is the sub-list for method output_type
-	36, // [36:49] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
+	4,  // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
+	5,  // 2: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
+	48, // 3: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	18, // 4: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
+	18, // 5: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
+	21, // 6: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
+	49, // 7: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	50, // 8: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	51, // 9: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	52, // 10: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	19, // 11: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
+	20, // 12: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
+	22, // 13: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
+	25, // 14: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
+	26, // 15: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
+	53, // 16: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	54, // 17: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	30, // 18: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	34, // 19: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	30, // 20: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	37, // 21: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	38, // 22: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	41, // 23: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	42, // 24: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	34, // 25: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	43, // 26: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	40, // 27: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	55, // 28: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	56, // 29: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	57, // 30: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	45, // 31: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	58, // 32: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	46, // 33: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	59, // 34: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	26, // 35: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	30, // 36: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	0,  // 37: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 38: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	6,  // 39: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	8,  // 40: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	10, // 41: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	12, // 42: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	14, // 43: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	16, // 44: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	23, // 45: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	27, // 46: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	29, // 47: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	32, // 48: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	35, // 49: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	39, // 50: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 51: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 52: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	7,  // 53: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	9,  // 54: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	11, // 55: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	13, // 56: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	15, // 57: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	17, // 58: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	24, // 59: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	28, // 60: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	31, // 61: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	33, // 62: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	36, // 63: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	44, // 64: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	51, // [51:65] is the sub-list for method output_type
+	37, // [37:51] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -3866,14 +4172,14 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 	if File_coordinator_api_v1_coordinator_proto != nil {
 		return
 	}
-	file_coordinator_api_v1_coordinator_proto_msgTypes[16].OneofWrappers = []any{}
+	file_coordinator_api_v1_coordinator_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   57,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
