@@ -64,6 +64,10 @@ type Config struct {
 	// 30 s: what the longest takes at 1 MB/s.
 	BodyTimeout time.Duration
 
+	// CollectEvery is how often the leader looks for what nobody needs in the state
+	// bucket, default 1 min: two listings.
+	CollectEvery time.Duration
+
 	// Raft is raft's timing.
 	Raft raftnode.Timing
 }
@@ -71,6 +75,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 5*time.Second)
 	c.LeaderWait = cmp.Or(c.LeaderWait, 3*time.Second)
+	c.CollectEvery = cmp.Or(c.CollectEvery, time.Minute)
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, 30*time.Second)
 	c.APIListen = cmp.Or(c.APIListen, c.peer(c.ID).API)
 	c.RaftListen = cmp.Or(c.RaftListen, c.peer(c.ID).Raft)

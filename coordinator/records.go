@@ -148,18 +148,26 @@ func unanswered(ctx, limited context.Context, err error) error {
 }
 
 // moveToRecords moves runs that ended long ago out of the state while this node
-// leads, until ctx ends.
+// leads, and collects what nobody needs, until ctx ends.
 func (c *Coordinator) moveToRecords(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.LeaseTTL)
 	defer tick.Stop()
+	collected := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if c.leading() == nil {
+		lead := c.leading()
+		if lead == nil {
 			continue
+		}
+		if time.Since(collected) >= c.cfg.CollectEvery {
+			collected = time.Now()
+			if err := c.collect(ctx, lead); err != nil {
+				c.log.Warn("not all that nobody needs could be removed from the state bucket", keyError, err)
+			}
 		}
 		if err := c.moveSurplus(ctx); err != nil {
 			c.log.Warn("ended runs cannot be moved to the state bucket; they are kept in the log", keyError, err)
@@ -172,9 +180,10 @@ func (c *Coordinator) moveToRecords(ctx context.Context) {
 // record that cannot be written keeps its own run only.
 func (c *Coordinator) moveSurplus(ctx context.Context) error {
 	type written struct {
-		run  thalweg.RunID
-		key  string
-		body []byte
+		run        thalweg.RunID
+		key        string
+		body       []byte
+		checkpoint string // that no version has
 	}
 	var surplus []written
 	var failed error
@@ -186,7 +195,11 @@ func (c *Coordinator) moveSurplus(ctx context.Context) error {
 			body, err := state.EncodeRun(r)
 			failed = errors.Join(failed, err)
 			if err == nil {
-				surplus = append(surplus, written{r.ID, recordKey(cmd.Cluster, r), body})
+				w := written{run: r.ID, key: recordKey(cmd.Cluster, r), body: body}
+				if r.Version == 0 && r.Outputs["checkpoint"] != "" {
+					w.checkpoint = checkpointsPrefix + string(r.ID) + "/"
+				}
+				surplus = append(surplus, w)
 			}
 		}
 	})
@@ -199,6 +212,9 @@ func (c *Coordinator) moveSurplus(ctx context.Context) error {
 	}
 	for _, r := range surplus {
 		_, err := checkpoint.PutObject(ctx, b, r.key, r.body) // reads it back
+		if err == nil && r.checkpoint != "" {
+			_, err = storage.Remove(ctx, b, r.checkpoint, func(string) bool { return true }) // later, nobody knows it
+		}
 		if thalweg.IsTransient(err) || ctx.Err() != nil {
 			failed = errors.Join(failed, err) // so are the others', most likely
 			break

@@ -66,6 +66,7 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 		Model:    thalweg.ModelName(spec.Spec.Registry.Model),
 		Alias:    spec.Spec.Registry.Alias,
 		Training: pipeline.TrainingHash(spec),
+		Keep:     uint32(spec.Spec.Trainer.KeepCheckpoints),
 	}
 	if cmd.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
 		return nil, nil, refused(thalweg.KindOf(err), err)

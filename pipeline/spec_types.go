@@ -240,6 +240,12 @@ type Trainer struct {
 	// StepsPerCheckpoint is local steps between checkpoints within an epoch; 0:
 	// at each epoch's end.
 	StepsPerCheckpoint int `yaml:"steps_per_checkpoint,omitempty" json:"steps_per_checkpoint,omitempty" jsonschema:"minimum=0"`
+	// KeepCheckpoints is how many of the model's newest versions keep their
+	// checkpoints. Others keep theirs while an alias names them, while they were
+	// replaced last, or while a stream scores with them; without its checkpoint a
+	// version can be neither promoted nor replayed, and its rows not be verified. Ten
+	// are more than anybody rolls back over.
+	KeepCheckpoints int `yaml:"keep_checkpoints" json:"keep_checkpoints,omitempty" jsonschema:"minimum=1,maximum=100000" default:"10"`
 	// Distributed cuts the work into replicas.
 	Distributed DistributedSpec `yaml:"distributed" json:"distributed,omitempty"`
 }

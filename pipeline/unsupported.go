@@ -43,7 +43,6 @@ var unsupportedFields = map[string]map[string]allowedValue{
 	"Trainer": {
 		"learning_rate_scheduler": {fields: map[string]allowedValue{"type": {value: "constant"}}},
 		"gradient_clipping":       noValue,
-		"keep_checkpoints":        noValue,
 		"resume":                  {value: "auto"},
 		"privacy":                 noValue,
 	},

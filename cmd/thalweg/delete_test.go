@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -34,7 +35,8 @@ func objects(t *testing.T, c *devCluster, name, prefix string) map[string]int64 
 // another sink and after a purge it begins anew, and a purge removes what the
 // pipeline wrote and nothing beside it.
 func TestADeletedPipelineAndTheNextOfItsNameDoNotMixUp(t *testing.T) {
-	c, _ := startDev(t, t.TempDir())
+	// Only the purge removes anything.
+	c, _ := startDevWith(t, devConfig{Dir: t.TempDir(), Workers: 2, FreePorts: true, CollectEvery: time.Hour})
 	cl := client(t, c)
 	body := fewFlights(t, 6_000)
 	upload(t, c, body)

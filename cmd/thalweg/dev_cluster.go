@@ -37,6 +37,7 @@ type devConfig struct {
 	// SchemaRegistry is the address of a schema registry; empty: none. A cluster
 	// has none of its own.
 	SchemaRegistry string
+	CollectEvery   time.Duration // of coordinators; 0: their default
 }
 
 // devBroker and devStore are the embedded parts, which the build tag nodev
@@ -190,7 +191,7 @@ func (c *devCluster) openCoordinators() error {
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
-			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, StateBucket: "thalweg",
+			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, StateBucket: "thalweg",
 			Records: func(ctx context.Context) (storage.Bucket, error) { return c.connections.bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)

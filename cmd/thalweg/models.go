@@ -48,7 +48,7 @@ func listModels(g *globals) func(*cobra.Command, []string) error {
 			row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
 			for _, m := range res.Models {
 				for _, v := range m.Versions {
-					row(w, m.Name, v.Version, strings.Join(aliasesOf(m, v.Version), ","), v.RunId, clock(v.RegisteredAtUnixMs),
+					row(w, m.Name, v.Version, aliasShown(m, v), v.RunId, clock(v.RegisteredAtUnixMs),
 						figure(v.Metrics, "test.log_loss"), figure(v.Metrics, "test.roc_auc"), v.ModelSha256[:min(12, len(v.ModelSha256))])
 				}
 			}
@@ -123,6 +123,14 @@ func (c *cluster) version(ctx context.Context, model, text string) (*apiv1.Model
 	return nil, nil, noVersion(m, text, "a number or an alias of `thalweg models`")
 }
 
+// aliasShown is what a table tells of a version's aliases, or why it can have none.
+func aliasShown(m *apiv1.Model, v *apiv1.ModelVersion) string {
+	if v.Collected {
+		return "(collected)"
+	}
+	return strings.Join(aliasesOf(m, v.Version), ",")
+}
+
 // aliasesOf returns the names that point at a version.
 func aliasesOf(m *apiv1.Model, version uint64) (names []string) {
 	for _, name := range slices.Sorted(maps.Keys(m.Aliases)) {
@@ -168,7 +176,7 @@ func newModelsRollback(g *globals) *cobra.Command {
 	}, func(ctx context.Context, c *cluster, alias string, args []string) (before uint64, err error) {
 		m, err := findModel(ctx, c, args[0])
 		for _, v := range m.GetVersions() {
-			if v.Version < m.Aliases[alias] && !v.Retired {
+			if v.Version < m.Aliases[alias] && !v.Retired && !v.Collected {
 				before = max(before, v.Version)
 			}
 		}

@@ -93,6 +93,7 @@ var effects = []struct{ from, to, says string }{
 	{"spec.sources.events.", ".topic", "the stream of the topic until now ends, and that of the new one begins"},
 	{"spec.sources.events.connection", "", "the stream goes on with the brokers there, if the topic is the same one"},
 	{"spec.sources.events.", ".start_offset", "only partitions without a log begin there"},
+	{"spec.trainer.keep_checkpoints", "", "checkpoints of older versions are collected, or kept, from now on"},
 	{"metadata.labels", "", "kept for show"},
 }
 

@@ -92,7 +92,7 @@ func newRunsFollow(g *globals) *cobra.Command {
 func newRunsCancel(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "cancel RUN",
-		Short:   "Cancel a run; the objects that it wrote stay in the bucket, unused",
+		Short:   "Cancel a run; the objects that it wrote are removed within minutes",
 		Example: "  thalweg runs cancel flight-delays-2-1",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RunId: args[0]})

@@ -43,6 +43,7 @@ const (
 	MaxVersions     = 100_000 // of one model
 	MaxAliases      = 64      // of one model
 	MaxReplaced     = 16      // versions remembered of those that an alias pointed to before
+	maxCollected    = 1000    // versions that one command collects
 	MaxTextBytes    = 4 << 10 // of an error text kept in the state
 
 	// MaxFailures is the number of failed attempts that ends a run. The scheduler

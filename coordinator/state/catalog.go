@@ -17,4 +17,5 @@ var catalog = [...]func() Command{
 	func() Command { return new(TripStream) },
 	func() Command { return new(DropRuns) },
 	func() Command { return new(DeletePipeline) },
+	func() Command { return new(CollectVersions) },
 }

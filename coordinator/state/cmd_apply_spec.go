@@ -24,6 +24,8 @@ type ApplySpec struct {
 	// Training names what of the spec a trained version depends on: equal for
 	// specs that train the same. Empty: not known.
 	Training string `json:"training,omitempty"`
+	// Keep is how many of the model's newest versions keep their checkpoints; 0: all.
+	Keep uint32 `json:"keep,omitempty"`
 	// Written is the text as a user wrote it, and File its name: what diagnostics of
 	// a run cite.
 	File    string `json:"file,omitempty"`
@@ -66,7 +68,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 		delete(s.deleted, c.Pipeline)
 	}
 	spec := &Spec{Generation: first, Text: c.Text, AppliedMS: s.timeMS,
-		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Since: first,
+		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Keep: c.Keep, Since: first,
 		File: c.File, Written: c.Written}
 	topicBefore := ""
 	if len(p.Specs) > 0 {

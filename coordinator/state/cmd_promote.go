@@ -28,6 +28,9 @@ func (c *Promote) apply(s *State) Answer {
 	case v.Retired:
 		return failure(thalweg.NotFound, c.name(), fmt.Sprintf("model %s version %d", c.Model, c.Version),
 			"it is of a pipeline that was deleted")
+	case v.Collected:
+		return failure(thalweg.NotFound, c.name(), fmt.Sprintf("model %s version %d", c.Model, c.Version),
+			"its checkpoint was collected (trainer.keep_checkpoints); `thalweg models` tells which versions have theirs")
 	}
 	if c.Alias == "" || len(c.Alias) > 64 {
 		return failure(thalweg.Invalid, c.name(), fmt.Sprintf("alias %q", c.Alias), "a name of 1 to 64 bytes")

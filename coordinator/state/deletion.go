@@ -90,7 +90,7 @@ func (s *State) remove(p *Pipeline, purge *Run) {
 	delete(s.pipelines, p.Name)
 	for _, spec := range p.Specs {
 		if m := s.models[spec.Model]; m != nil && !s.IsUsed(m) {
-			m.retire()
+			m.retire(purge != nil)
 		}
 	}
 	s.deleted[p.Name] = t

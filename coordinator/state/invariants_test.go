@@ -82,7 +82,7 @@ func checkInvariants(t tester, s *State) {
 			runs[v.Run] = true
 		}
 		for name, a := range m.Aliases {
-			if m.Version(a.Version) == nil {
+			if m.Version(a.Version) == nil || m.Version(a.Version).Collected {
 				t.Fatalf("S4: alias %s of %s points to version %d", name, m.Name, a.Version)
 			}
 		}

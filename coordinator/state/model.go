@@ -32,6 +32,8 @@ type ModelVersion struct {
 	// Retired is set when the pipelines of the model were deleted: rows that it scored
 	// can be there still, and a later version has another number.
 	Retired bool `json:"retired,omitempty"`
+	// Collected is set when its checkpoint is removed, or about to be.
+	Collected bool `json:"collected,omitempty"`
 }
 
 // Alias is a movable name of a version.
@@ -60,11 +62,12 @@ func (m *Model) Retired() bool {
 	return !slices.ContainsFunc(m.Versions, func(v *ModelVersion) bool { return !v.Retired })
 }
 
-// retire takes the model out of use. Its numbers stay taken.
-func (m *Model) retire() {
+// retire takes the model out of use, its checkpoints removed or not. Its numbers
+// stay taken.
+func (m *Model) retire(removed bool) {
 	m.Aliases = nil
 	for _, v := range m.Versions {
-		v.Retired = true
+		v.Retired, v.Collected = true, v.Collected || removed
 	}
 }
 

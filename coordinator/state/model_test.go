@@ -148,7 +148,7 @@ func drawCommand(t *rapid.T, s *State) Command {
 		return &RegisterModel{Run: run}
 	case n < 88:
 		return &ApplySpec{Pipeline: pipeline, Text: rapid.SampledFrom([]string{"v1", "v1", "v1", "v2"}).Draw(t, "text"), Model: "m", Alias: "champion",
-			Stages: specPlan(rapid.Uint32Range(0, 2).Draw(t, "replicas")), Topic: rapid.SampledFrom([]string{"", "x", "x", "y"}).Draw(t, "topic"),
+			Keep: rapid.Uint32Range(0, 2).Draw(t, "keep"), Stages: specPlan(rapid.Uint32Range(0, 2).Draw(t, "replicas")), Topic: rapid.SampledFrom([]string{"", "x", "x", "y"}).Draw(t, "topic"),
 			Training: rapid.SampledFrom([]string{"", "t1", "t1", "t2"}).Draw(t, "training")}
 	case n < 92:
 		return &StartRun{Pipeline: pipeline, Stages: specPlan(1), Generation: thalweg.Generation(rapid.Uint64Range(1, 3).Draw(t, "run generation"))}
@@ -157,6 +157,8 @@ func drawCommand(t *rapid.T, s *State) Command {
 			return &DropRuns{Cluster: rapid.SampledFrom([]string{"c1", "c1", "c1", "c2", ""}).Draw(t, "cluster"), Runs: []thalweg.RunID{"a-1-1", run}}
 		}
 		return &CancelRun{Run: run}
+	case n < 94:
+		return &CollectVersions{Model: "m", Versions: []thalweg.ModelVersion{1, 2, thalweg.ModelVersion(rapid.Uint64Range(0, 4).Draw(t, "collect"))}}
 	case n < 95:
 		return &Promote{Model: "m", Alias: "champion", Version: thalweg.ModelVersion(rapid.Uint64Range(0, 3).Draw(t, "version"))}
 	case n < 97:

@@ -44,6 +44,7 @@ type Spec struct {
 	// Training is that of ApplySpec; Since is the first generation of those up to
 	// this one that all have the same.
 	Training string             `json:"training,omitempty"`
+	Keep     uint32             `json:"keep,omitempty"` // of ApplySpec
 	Since    thalweg.Generation `json:"since,omitempty"`
 	// File and Written are those of the newest ApplySpec of this generation.
 	File    string `json:"file,omitempty"`

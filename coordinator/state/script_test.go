@@ -215,7 +215,7 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	case "spec":
 		m.plans[pipeline] = specPlan(uint32(number("replicas", 2)))
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion",
-			Stages: m.plans[pipeline], Topic: options["topic"], Training: options["training"]}
+			Stages: m.plans[pipeline], Topic: options["topic"], Training: options["training"], Keep: uint32(number("keep", 0))}
 	case "run":
 		c := &StartRun{Pipeline: pipeline, Stages: m.plans[pipeline], Verb: options["verb"]}
 		if options["stages"] != "" {
@@ -299,6 +299,16 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	case "trip":
 		return &TripStream{Pipeline: pipeline, Partition: uint32(number("partition", 0)), Generation: thalweg.Generation(number("generation", 1)),
 			Resumes: number("resumes", 0), Reason: options["reason"]}
+	case "collect":
+		c := &CollectVersions{Model: thalweg.ModelName(word(1))}
+		for _, v := range words[2:] {
+			n, err := strconv.ParseUint(v, 10, 64)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			c.Versions = append(c.Versions, thalweg.ModelVersion(n))
+		}
+		return c
 	case "delete":
 		return deletePipeline(pipeline, word(2) == "purge")
 	case "partitions":
@@ -378,6 +388,9 @@ func show(out *strings.Builder, s *State, words []string) {
 			if v.Retired {
 				out.WriteString(" retired")
 			}
+			if v.Collected {
+				out.WriteString(" collected")
+			}
 			fmt.Fprintln(out)
 		}
 		for name, a := range m.Aliases {
@@ -403,6 +416,8 @@ func show(out *strings.Builder, s *State, words []string) {
 			}
 			fmt.Fprintln(out)
 		}
+	case "collectable":
+		fmt.Fprintln(out, s.Collectable(s.Model(thalweg.ModelName(words[1]))))
 	case "deleted":
 		for t := range s.Deleted() {
 			fmt.Fprintf(out, "%s generation=%d purged=%v objects=%d bytes=%d\n", t.Pipeline, t.Generation, t.Purged, t.Objects, t.Bytes)

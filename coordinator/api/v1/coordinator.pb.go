@@ -1770,6 +1770,7 @@ type ModelVersion struct {
 	TransformHash      string                 `protobuf:"bytes,10,opt,name=transform_hash,json=transformHash,proto3" json:"transform_hash,omitempty"`                                           // of cleaning and features
 	Warnings           []string               `protobuf:"bytes,11,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                          // of the run
 	Retired            bool                   `protobuf:"varint,12,opt,name=retired,proto3" json:"retired,omitempty"`                                                                           // its pipeline was deleted
+	Collected          bool                   `protobuf:"varint,13,opt,name=collected,proto3" json:"collected,omitempty"`                                                                       // its checkpoint was removed
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1884,6 +1885,13 @@ func (x *ModelVersion) GetWarnings() []string {
 func (x *ModelVersion) GetRetired() bool {
 	if x != nil {
 		return x.Retired
+	}
+	return false
+}
+
+func (x *ModelVersion) GetCollected() bool {
+	if x != nil {
+		return x.Collected
 	}
 	return false
 }
@@ -3801,7 +3809,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aaliases\x18\x03 \x03(\v2*.thalweg.coordinator.v1.Model.AliasesEntryR\aaliases\x1a:\n" +
 	"\fAliasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x82\x04\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xa0\x04\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
 	"\n" +
@@ -3819,7 +3827,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x0etransform_hash\x18\n" +
 	" \x01(\tR\rtransformHash\x12\x1a\n" +
 	"\bwarnings\x18\v \x03(\tR\bwarnings\x12\x18\n" +
-	"\aretired\x18\f \x01(\bR\aretired\x1a:\n" +
+	"\aretired\x18\f \x01(\bR\aretired\x12\x1c\n" +
+	"\tcollected\x18\r \x01(\bR\tcollected\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"u\n" +

@@ -224,7 +224,11 @@ const maxStampBytes = 1 << 20
 
 func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error) {
 	fail := func(err error) error {
-		return &thalweg.Error{Op: "load model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
+		e := &thalweg.Error{Op: "load model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
+		if e.Kind == thalweg.NotFound || e.Kind == thalweg.Lost {
+			e.Hint = "its checkpoint is gone: trainer.keep_checkpoints says how many versions keep theirs, and a purge removes all"
+		}
+		return e
 	}
 	parts, err := checkpoint.Load(ctx, r.bucket, m.Checkpoint)
 	if err != nil {

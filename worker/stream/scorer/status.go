@@ -73,6 +73,9 @@ func (r *runner) report(before *engine.Candidate) {
 	if m.versions.current != nil {
 		status.Model = m.versions.current.Model
 	}
+	if in := m.slots.claim; in != nil && in.Action == commitlog.Score {
+		status.Model = engine.ModelOf(in)
+	}
 	if m.loss.found != nil && m.skippable() {
 		lost := m.missing()
 		status.Lost = &lost
