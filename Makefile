@@ -83,6 +83,7 @@ integration-deps: build
 	@integration/maven.sh kafka dependency:copy-dependencies
 	@integration/maven.sh registry dependency:unpack-dependencies -DmarkersDirectory="$(CURDIR)/.cache/registry/.markers"
 	@integration/maven.sh spark dependency:copy-dependencies
+	@integration/maven.sh flink dependency:copy-dependencies
 	@integration/python.sh readers
 
 soak: integration-deps ## run the integration tests ROUNDS times

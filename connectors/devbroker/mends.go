@@ -184,4 +184,26 @@ func prepare(cluster *kfake.Cluster) {
 			}
 		}
 	})
+	cluster.ControlKey(kmsg.ConsumerGroupHeartbeat.Int16(), onHeartbeat(cluster.KeepControl))
+}
+
+// onHeartbeat has changed subscriptions be taken up: clients send what changed
+// and no more, and kfake reads a subscription only beside all else. A member that
+// owns partitions joins anew with all of it.
+func onHeartbeat(keep func()) func(kmsg.Request) (kmsg.Response, error, bool) {
+	return func(q kmsg.Request) (kmsg.Response, error, bool) {
+		req := q.(*kmsg.ConsumerGroupHeartbeatRequest)
+		changed := req.SubscribedTopicNames != nil || req.SubscribedTopicRegex != nil
+		if req.MemberEpoch <= 0 || !changed || req.RebalanceTimeoutMillis != -1 {
+			return nil, nil, false
+		}
+		if req.Topics != nil {
+			req.RebalanceTimeoutMillis = 1 // that it is there is all that counts
+			return nil, nil, false
+		}
+		keep()
+		resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+		resp.ErrorCode = kerr.FencedMemberEpoch.Code
+		return resp, nil, true
+	}
 }

@@ -186,6 +186,35 @@ func TestGroupsAreListedByTypeInAnyCase(t *testing.T) {
 	}
 }
 
+func TestASubscriptionThatChangesIsTakenUp(t *testing.T) {
+	w := dial(t, start(t, "", devbroker.Config{}))
+	create(w, "events", "more")
+	beat := func(epoch int32, topics []string, owned []kmsg.ConsumerGroupHeartbeatRequestTopic) *kmsg.ConsumerGroupHeartbeatResponse {
+		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Group, req.MemberID, req.MemberEpoch, req.RebalanceTimeoutMillis = "readers", "one", epoch, -1
+		if epoch == 0 {
+			req.RebalanceTimeoutMillis = 60_000
+		}
+		req.SubscribedTopicNames, req.Topics = topics, owned
+		return ask(w, 1, req).(*kmsg.ConsumerGroupHeartbeatResponse)
+	}
+	none := []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	joined := beat(0, []string{}, none) // by a pattern that the client has not resolved yet
+	given := beat(joined.MemberEpoch, []string{"events"}, none)
+	if given.ErrorCode != 0 || given.Assignment == nil || len(given.Assignment.Topics) != 1 || len(given.Assignment.Topics[0].Partitions) != 2 {
+		t.Fatalf("%+v", given)
+	}
+	for range 2 {
+		if again := beat(given.MemberEpoch, []string{"events", "more"}, nil); again.ErrorCode != kerr.FencedMemberEpoch.Code {
+			t.Errorf("%+v, want that it joins anew", again)
+		}
+	}
+	given = beat(0, []string{"events", "more"}, none)
+	if given.ErrorCode != 0 || given.Assignment == nil || len(given.Assignment.Topics) != 2 {
+		t.Errorf("%+v", given)
+	}
+}
+
 func TestNamesOfTopicsAreThoseOfApacheKafka(t *testing.T) {
 	w := dial(t, start(t, t.TempDir(), devbroker.Config{}))
 	wrong := []string{"", ".", "..", "two words", "a/b", "ü", strings.Repeat("x", 250)}

@@ -130,7 +130,7 @@ func (n *node) configure(t testing.TB, cfg Config, guard *Guard, voters []string
 	if err := os.WriteFile(n.properties, []byte(text.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	format := java(t, append(args, "-c", n.properties)...)
+	format := Java(t, append(args, "-c", n.properties)...)
 	if out, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format Kafka's storage: %v\n%s", err, out)
 	}
@@ -139,14 +139,14 @@ func (n *node) configure(t testing.TB, cfg Config, guard *Guard, voters []string
 func (n *node) start(t testing.TB) {
 	t.Helper()
 	n.starts++
-	n.process = process.Start(t, fmt.Sprintf("kafka-%d.%d", n.id, n.starts), java(t, "kafka.Kafka", n.properties))
+	n.process = process.Start(t, fmt.Sprintf("kafka-%d.%d", n.id, n.starts), Java(t, "kafka.Kafka", n.properties))
 }
 
 func jarDir(t testing.TB) string { return filepath.Join(process.Root(t), ".cache", "kafka") }
 
-// java returns the command of a class of Kafka's, tuned to start quickly and to
-// stay small.
-func java(t testing.TB, args ...string) *exec.Cmd {
+// Java returns the command of a class of Kafka's, or of a source file that uses
+// its clients, tuned to start quickly and to stay small.
+func Java(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	flags := []string{"-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -252,7 +252,7 @@ func (c *Cluster) client() *kafkago.Client {
 // test.
 func (c *Cluster) Tool(t testing.TB, stdin io.Reader, class string, args ...string) string {
 	t.Helper()
-	cmd := java(t, append([]string{class, "--bootstrap-server", strings.Join(c.Brokers(), ",")}, args...)...)
+	cmd := Java(t, append([]string{class, "--bootstrap-server", strings.Join(c.Brokers(), ",")}, args...)...)
 	cmd.Stdin = stdin
 	out, err := cmd.CombinedOutput()
 	if err != nil {
