@@ -36,9 +36,12 @@ func CheckSink(ctx context.Context, b storage.Bucket, prefix string, pipeline th
 		return &thalweg.Error{Op: "open sink", Kind: thalweg.Conflict, Subject: prefix, Err: fmt.Errorf(format, args...),
 			Hint: "give scoring.sink.s3.path a prefix of its own, or delete what is there if nobody needs it"}
 	}
-	if key, err := Around(ctx, b, prefix); err != nil {
+	key, err := Around(ctx, b, prefix)
+	switch kind := thalweg.KindOf(err); {
+	case kind.Transient() || kind == thalweg.Canceled:
 		return err
-	} else if key != "" {
+	case err != nil: // who writes below a prefix need not have keys for what is above
+	case key != "":
 		return taken("it lies in another sink: %s is there", key)
 	}
 	for info, err := range b.List(ctx, prefix+ReplayMark, "") {

@@ -1,10 +1,13 @@
 package commitlog
 
 import (
+	"context"
+	"iter"
 	"strings"
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 )
 
@@ -39,5 +42,35 @@ func TestASinkMustBeFree(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && (!thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s of %s: %v, want %q", c.prefix, c.pipeline, err, c.want)
 		}
+	}
+}
+
+// granted is a bucket of which only a prefix may be listed.
+type granted struct {
+	storage.Bucket
+	prefix string
+	kind   thalweg.Kind // of the refusal
+}
+
+func (b granted) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Info, error] {
+	if !strings.HasPrefix(prefix, b.prefix) {
+		return func(yield func(storage.Info, error) bool) {
+			yield(storage.Info{}, &thalweg.Error{Op: "list objects", Kind: b.kind, Subject: prefix})
+		}
+	}
+	return b.Bucket.List(ctx, prefix, after)
+}
+
+// Keys for a sink alone are enough, but a store that does not answer is asked again.
+func TestASinkNeedsNoKeysForWhatIsAroundIt(t *testing.T) {
+	b := memory.New()
+	appendSlots(t, openLog(t, b), 1)
+	for kind, free := range map[thalweg.Kind]bool{thalweg.Other: true, thalweg.Unavailable: false} {
+		if err := CheckSink(t.Context(), granted{b, testConfig.Prefix, kind}, testConfig.Prefix, testConfig.Pipeline); (err == nil) != free {
+			t.Errorf("%v: %v", kind, err)
+		}
+	}
+	if err := CheckSink(t.Context(), granted{b, testConfig.Prefix, thalweg.Other}, testConfig.Prefix, "another"); !thalweg.Is(err, thalweg.Conflict) {
+		t.Errorf("the sink of another: %v", err)
 	}
 }
