@@ -422,6 +422,9 @@ func TestTheDescriptionOfTheAPIIsCurrent(t *testing.T) {
 		if !ok || len(s.Properties) != m.Fields().Len() {
 			t.Errorf("message %s is not described as it is: run make generate", m.Name())
 		}
+		if s.Description == "" {
+			t.Errorf("message %s has no comment", m.Name())
+		}
 		for k := range m.Fields().Len() {
 			if name := m.Fields().Get(k).JSONName(); lookup(s.Properties, name) == nil {
 				t.Errorf("field %s of %s is not described: run make generate", name, m.Name())

@@ -165,6 +165,7 @@ func (x *ApplyResponse) GetChanged() bool {
 	return false
 }
 
+// ListPipelinesRequest asks for all pipelines.
 type ListPipelinesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -201,6 +202,7 @@ func (*ListPipelinesRequest) Descriptor() ([]byte, []int) {
 	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{2}
 }
 
+// ListPipelinesResponse is the pipelines, without their specs.
 type ListPipelinesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pipelines     []*Pipeline            `protobuf:"bytes,1,rep,name=pipelines,proto3" json:"pipelines,omitempty"`
@@ -323,14 +325,15 @@ func (x *DeletedPipeline) GetPurged() bool {
 	return false
 }
 
+// Pipeline is a spec that was applied, by its name.
 type Pipeline struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Name              string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Generation        uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
-	AppliedAtUnixMs   int64                  `protobuf:"varint,3,opt,name=applied_at_unix_ms,json=appliedAtUnixMs,proto3" json:"applied_at_unix_ms,omitempty"`
-	RenderedSpec      string                 `protobuf:"bytes,4,opt,name=rendered_spec,json=renderedSpec,proto3" json:"rendered_spec,omitempty"` // empty in lists
-	Model             string                 `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
-	StreamPaused      bool                   `protobuf:"varint,6,opt,name=stream_paused,json=streamPaused,proto3" json:"stream_paused,omitempty"`
+	Generation        uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`                                         // how often its spec has changed
+	AppliedAtUnixMs   int64                  `protobuf:"varint,3,opt,name=applied_at_unix_ms,json=appliedAtUnixMs,proto3" json:"applied_at_unix_ms,omitempty"`    // when this generation was
+	RenderedSpec      string                 `protobuf:"bytes,4,opt,name=rendered_spec,json=renderedSpec,proto3" json:"rendered_spec,omitempty"`                  // empty in lists
+	Model             string                 `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`                                                    // that its runs register versions of
+	StreamPaused      bool                   `protobuf:"varint,6,opt,name=stream_paused,json=streamPaused,proto3" json:"stream_paused,omitempty"`                 // nothing is scored until it is resumed
 	StreamPauseReason string                 `protobuf:"bytes,7,opt,name=stream_pause_reason,json=streamPauseReason,proto3" json:"stream_pause_reason,omitempty"` // empty if an operator paused it
 	Deletion          string                 `protobuf:"bytes,8,opt,name=deletion,proto3" json:"deletion,omitempty"`                                              // how far its deletion is; empty if it is not being deleted
 	unknownFields     protoimpl.UnknownFields
@@ -423,9 +426,10 @@ func (x *Pipeline) GetDeletion() string {
 	return ""
 }
 
+// GetPipelineRequest names a pipeline, and a generation of it.
 type GetPipelineRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`              // of the pipeline
 	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // 0: the newest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -475,6 +479,7 @@ func (x *GetPipelineRequest) GetGeneration() uint64 {
 	return 0
 }
 
+// GetPipelineResponse is the pipeline.
 type GetPipelineResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pipeline      *Pipeline              `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
