@@ -77,7 +77,9 @@ func (c *Coordinator) collectVersions(lead *leadership) error {
 func (l *liveness) scoredWith(s *state.State, m *state.Model) (used map[thalweg.ModelVersion]bool, known bool) {
 	used = make(map[thalweg.ModelVersion]bool)
 	for p := range s.Pipelines() {
-		if !p.Uses(m.Name) {
+		// Where no holder has ever seen the topic, no event was claimed, unless by a
+		// pipeline of that name before.
+		if !p.Uses(m.Name) || !p.Counted && !slices.ContainsFunc(m.Versions, func(v *state.ModelVersion) bool { return v.Retired }) {
 			continue
 		}
 		for _, part := range p.Partitions {

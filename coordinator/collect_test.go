@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -63,6 +64,54 @@ func TestOutputsOfEndedRunsAreCollectedAndNoOthers(t *testing.T) {
 	}
 }
 
+// A pipeline whose topic does not exist leaves no more checkpoints than others: no
+// event of it can have been claimed.
+func TestAStreamWithoutATopicKeepsNoVersions(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(cfg *Config) { cfg.CollectEvery = time.Millisecond })
+	client := c.client()
+	w := newRobot(c, "w1", nil)
+	w.says = func(_ *apiv1.Lease, p *apiv1.StreamPartition) { p.State, p.Committed, p.Partitions = "waiting", -1, 0 }
+	c.employ(w)
+	c.versions(client, 5)
+	c.eventually("old versions are collected", func() bool { return slices.Equal(c.collected(client), []uint64{1, 2}) })
+}
+
+// versions trains so many, of which only the newest is to be kept.
+func (c *cluster) versions(client *api.Client, n uint64) {
+	c.t.Helper()
+	spec := strings.Replace(specText("flights", 1), "trainer: {", "trainer: {keep_checkpoints: 1, ", 1)
+	applied, err := client.Apply(c.ctx(), &apiv1.ApplyRequest{Spec: spec, File: "flights.yaml"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	run := c.awaitRun(client, applied.RunId)
+	for run.ModelVersion < n {
+		started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if run = c.awaitRun(client, started.RunId); run.State != "succeeded" {
+			c.t.Fatalf("run %v", run)
+		}
+	}
+}
+
+// collected returns the versions whose checkpoints are collected.
+func (c *cluster) collected(client *api.Client) (versions []uint64) {
+	c.t.Helper()
+	models, err := client.ListModels(c.ctx(), &apiv1.ListModelsRequest{Model: "flights"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, v := range models.Models[0].Versions {
+		if v.Collected {
+			versions = append(versions, v.Version)
+		}
+	}
+	return versions
+}
+
 // A version that a stream scores with keeps its checkpoint, however old it is, and
 // none is collected while a partition's claims are not known.
 func TestAVersionThatAStreamScoresWithIsNotCollected(t *testing.T) {
@@ -78,45 +127,19 @@ func TestAVersionThatAStreamScoresWithIsNotCollected(t *testing.T) {
 		}
 	}
 	c.employ(w)
-	spec := strings.Replace(specText("flights", 1), "trainer: {", "trainer: {keep_checkpoints: 1, ", 1)
-	applied, err := client.Apply(c.ctx(), &apiv1.ApplyRequest{Spec: spec, File: "flights.yaml"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := c.awaitRun(client, applied.RunId)
 	const versions = 7
-	for run.ModelVersion < versions {
-		started, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if run = c.awaitRun(client, started.RunId); run.State != "succeeded" {
-			t.Fatalf("run %v", run)
-		}
-	}
-	collected := func() (versions []uint64) {
-		models, err := client.ListModels(c.ctx(), &apiv1.ListModelsRequest{Model: "flights"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, v := range models.Models[0].Versions {
-			if v.Collected {
-				versions = append(versions, v.Version)
-			}
-		}
-		return versions
-	}
-	if got := collected(); got != nil {
+	c.versions(client, versions)
+	if got := c.collected(client); got != nil {
 		t.Errorf("collected %v while a partition does not say what it scores with", got)
 	}
 	scores.Store(2)
-	c.eventually("all but what is needed are collected", func() bool { return len(collected()) > 0 })
-	if got := collected(); !slices.Equal(got, []uint64{1, 3, 4}) {
+	c.eventually("all but what is needed are collected", func() bool { return len(c.collected(client)) > 0 })
+	if got := c.collected(client); !slices.Equal(got, []uint64{1, 3, 4}) {
 		t.Errorf("collected %v", got)
 	}
 	scores.Store(versions)
-	c.eventually("so is what was scored with", func() bool { return slices.Equal(collected(), []uint64{1, 2, 3, 4}) })
-	_, err = client.Promote(c.ctx(), &apiv1.PromoteRequest{Model: "flights", Version: 2})
+	c.eventually("so is what was scored with", func() bool { return slices.Equal(c.collected(client), []uint64{1, 2, 3, 4}) })
+	_, err := client.Promote(c.ctx(), &apiv1.PromoteRequest{Model: "flights", Version: 2})
 	if err == nil || !strings.Contains(err.Error(), "version 2") || !strings.Contains(err.Error(), "was collected (trainer.keep_checkpoints)") {
 		t.Errorf("promoted: %v", err)
 	}

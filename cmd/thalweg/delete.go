@@ -31,9 +31,9 @@ func newDelete(g *globals) *cobra.Command {
 		Example: "  thalweg delete flight-delays\n" +
 			"  thalweg delete flight-delays --purge --yes",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			kept := "none of its rows"
+			kept := "the checkpoints of its versions"
 			if s, err := c.fetchStream(cmd.Context(), args[0]); err == nil && s != nil {
-				kept = "rows, table, log and dead letters at " + s.live.String()
+				kept += ", and rows, table, log and dead letters at " + s.live.String()
 			}
 			if !yes {
 				if err := confirm(cmd, "delete", args[0], purge); err != nil {
@@ -64,7 +64,7 @@ func printDeleted(w io.Writer, res *apiv1.DeletePipelineResponse, kept string) {
 	if res.Purged {
 		fmt.Fprintf(w, "removed: %s objects, %s bytes\n", thousands(res.Objects), thousands(res.Bytes))
 	} else {
-		fmt.Fprintf(w, "kept: %s, and the checkpoints of its versions\n", kept)
+		fmt.Fprintf(w, "kept: %s\n", kept)
 	}
 	if res.Note != "" {
 		fmt.Fprintln(w, res.Note)

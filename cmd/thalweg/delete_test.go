@@ -91,7 +91,7 @@ func TestADeletedPipelineAndTheNextOfItsNameDoNotMixUp(t *testing.T) {
 			t.Errorf("delete %s: %v %s", refused.args, err, text)
 		}
 	}
-	run([]string{"flight-delays is deleted\nkept: rows, table, log and dead letters at s3://lake/scored/flight-delays/", "begins at generation 2;", "goes on where the log ends"},
+	run([]string{"flight-delays is deleted\nkept: the checkpoints of its versions, and rows, table, log and dead letters at s3://lake/scored/flight-delays/", "begins at generation 2;", "goes on where the log ends"},
 		"delete", "flight-delays", "--yes")
 	for _, verb := range []string{"status", "runs", "models"} {
 		if text := run(nil, verb); strings.Contains(strings.ReplaceAll(text, "flight-delays-1", ""), "flight-delays") {
