@@ -24,6 +24,8 @@ var mends = map[int16]func(kmsg.Request, kmsg.Response){
 	kmsg.LeaveGroup.Int16():              mendLeaveGroup,
 	kmsg.ListGroups.Int16():              mendListGroups,
 	kmsg.CreateTopics.Int16():            mendCreateTopics,
+	kmsg.AlterConfigs.Int16():            mendAlterConfigs,
+	kmsg.IncrementalAlterConfigs.Int16(): mendIncrementalAlterConfigs,
 	kmsg.DescribeClientQuotas.Int16():    mendDescribeClientQuotas,
 	kmsg.ConsumerGroupDescribe.Int16():   mendConsumerGroupDescribe,
 	kmsg.DescribeTopicPartitions.Int16(): mendDescribeTopicPartitions,
@@ -95,13 +97,12 @@ func mendListGroups(_ kmsg.Request, a kmsg.Response) {
 }
 
 // mendCreateTopics says where each setting of a new topic comes from, that
-// there is none by an empty list, and which names were refused (onCreateTopics).
+// there is none by an empty list, and which topics were refused (prepare).
 func mendCreateTopics(q kmsg.Request, a kmsg.Response) {
 	req, resp := q.(*kmsg.CreateTopicsRequest), a.(*kmsg.CreateTopicsResponse)
 	for _, t := range req.Topics {
-		if !isTopicName(t.Topic) {
-			why := "topic name is invalid: letters, digits, '.', '_' and '-', at most 249"
-			resp.Topics = append(resp.Topics, kmsg.CreateTopicsResponseTopic{Topic: t.Topic, ErrorCode: kerr.InvalidTopicException.Code, ErrorMessage: &why,
+		if e, why := refuseTopic(&t); e != nil {
+			resp.Topics = append(resp.Topics, kmsg.CreateTopicsResponseTopic{Topic: t.Topic, ErrorCode: e.Code, ErrorMessage: &why,
 				NumPartitions: -1, ReplicationFactor: -1})
 		}
 	}
@@ -112,6 +113,28 @@ func mendCreateTopics(q kmsg.Request, a kmsg.Response) {
 		}
 		for j := range t.Configs {
 			t.Configs[j].Source = int8(kmsg.ConfigSourceDynamicTopicConfig)
+		}
+	}
+}
+
+// mendAlterConfigs and mendIncrementalAlterConfigs say which settings were
+// refused (prepare).
+func mendAlterConfigs(q kmsg.Request, a kmsg.Response) {
+	req, resp := q.(*kmsg.AlterConfigsRequest), a.(*kmsg.AlterConfigsResponse)
+	for _, r := range req.Resources {
+		if why := refuseSettings(&r); why != "" {
+			resp.Resources = append(resp.Resources, kmsg.AlterConfigsResponseResource{ResourceType: r.ResourceType, ResourceName: r.ResourceName,
+				ErrorCode: kerr.InvalidConfig.Code, ErrorMessage: &why})
+		}
+	}
+}
+
+func mendIncrementalAlterConfigs(q kmsg.Request, a kmsg.Response) {
+	req, resp := q.(*kmsg.IncrementalAlterConfigsRequest), a.(*kmsg.IncrementalAlterConfigsResponse)
+	for _, r := range req.Resources {
+		if why := refuseChange(&r); why != "" {
+			resp.Resources = append(resp.Resources, kmsg.IncrementalAlterConfigsResponseResource{ResourceType: r.ResourceType, ResourceName: r.ResourceName,
+				ErrorCode: kerr.InvalidConfig.Code, ErrorMessage: &why})
 		}
 	}
 }
@@ -159,7 +182,10 @@ func prepare(cluster *kfake.Cluster) {
 	}
 	on(kmsg.CreateTopics, func(q kmsg.Request) { // mendCreateTopics answers for those taken out
 		req := q.(*kmsg.CreateTopicsRequest)
-		req.Topics = slices.DeleteFunc(req.Topics, func(t kmsg.CreateTopicsRequestTopic) bool { return !isTopicName(t.Topic) })
+		req.Topics = slices.DeleteFunc(req.Topics, func(t kmsg.CreateTopicsRequestTopic) bool {
+			e, _ := refuseTopic(&t)
+			return e != nil
+		})
 	})
 	on(kmsg.ListGroups, func(q kmsg.Request) { // by types in any case
 		req := q.(*kmsg.ListGroupsRequest)
@@ -167,8 +193,13 @@ func prepare(cluster *kfake.Cluster) {
 			req.TypesFilter[i] = strings.ToLower(t)
 		}
 	})
+	on(kmsg.AlterConfigs, func(q kmsg.Request) {
+		req := q.(*kmsg.AlterConfigsRequest)
+		req.Resources = slices.DeleteFunc(req.Resources, func(r kmsg.AlterConfigsRequestResource) bool { return refuseSettings(&r) != "" })
+	})
 	on(kmsg.IncrementalAlterConfigs, func(q kmsg.Request) { // a list that is not set is the default one, to which is appended
 		req := q.(*kmsg.IncrementalAlterConfigsRequest)
+		req.Resources = slices.DeleteFunc(req.Resources, func(r kmsg.IncrementalAlterConfigsRequestResource) bool { return refuseChange(&r) != "" })
 		for i := range req.Resources {
 			r := &req.Resources[i]
 			const list, standard = "cleanup.policy", "delete"

@@ -265,6 +265,51 @@ func TestAppendingToAListThatIsNotSetKeepsItsDefault(t *testing.T) {
 	}
 }
 
+func TestSettingsOfTopicsAreThoseOfApacheKafka(t *testing.T) {
+	w := dial(t, start(t, "", devbroker.Config{}))
+	create(w, "events")
+	for _, c := range []struct{ name, value, why string }{
+		{"retention.ms", "7d", "invalid value 7d for configuration retention.ms"},
+		{"retention.ms", "-1", ""},
+		{"max.message.bytes", "1MB", "invalid value 1MB"},
+		{"min.cleanable.dirty.ratio", "0.5", ""},
+		{"min.cleanable.dirty.ratio", "half", "invalid value half"},
+		{"cleanup.policy", "compact,delete", ""},
+		{"cleanup.policy", "compacted", "invalid value compacted"},
+		{"preallocate", "yes", "invalid value yes"},
+		{"retention", "1", "unknown topic config name: retention"},
+	} {
+		told := func(how string, code int16, message *string) {
+			t.Helper()
+			if c.why == "" && code != 0 || c.why != "" && (code != kerr.InvalidConfig.Code || message == nil || !strings.Contains(*message, c.why)) {
+				t.Errorf("%s with %s=%s: error %d, %v, want %q", how, c.name, c.value, code, message, c.why)
+			}
+		}
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = strings.ReplaceAll(c.name+c.value, ",", "-"), 1, 1
+		topic.Configs = []kmsg.CreateTopicsRequestTopicConfig{{Name: c.name, Value: &c.value}}
+		other := kmsg.NewCreateTopicsRequestTopic() // is made whatever becomes of the first
+		other.Topic, other.NumPartitions, other.ReplicationFactor = "other-"+topic.Topic, 1, 1
+		made := ask(w, 7, &kmsg.CreateTopicsRequest{Topics: []kmsg.CreateTopicsRequestTopic{topic, other}}).(*kmsg.CreateTopicsResponse)
+		for _, m := range made.Topics {
+			if m.Topic == topic.Topic {
+				told("create", m.ErrorCode, m.ErrorMessage)
+			} else if m.ErrorCode != 0 {
+				t.Errorf("%s beside it: error %d", m.Topic, m.ErrorCode)
+			}
+		}
+		change := ask(w, 1, &kmsg.IncrementalAlterConfigsRequest{Resources: []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "events",
+			Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: c.name, Value: &c.value}}}}}).(*kmsg.IncrementalAlterConfigsResponse)
+		told("change", change.Resources[0].ErrorCode, change.Resources[0].ErrorMessage)
+		set := ask(w, 1, &kmsg.AlterConfigsRequest{Resources: []kmsg.AlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "events",
+			Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: c.name, Value: &c.value}}}}}).(*kmsg.AlterConfigsResponse)
+		told("set", set.Resources[0].ErrorCode, set.Resources[0].ErrorMessage)
+		if len(made.Topics) != 2 || len(change.Resources) != 1 || len(set.Resources) != 1 {
+			t.Errorf("%d, %d and %d answers", len(made.Topics), len(change.Resources), len(set.Resources))
+		}
+	}
+}
+
 func TestWhatIsNoRequestEndsItsConnectionAlone(t *testing.T) {
 	b := start(t, "", devbroker.Config{})
 	other := dial(t, b)

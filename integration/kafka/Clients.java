@@ -9,12 +9,15 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
+import java.util.function.Predicate;
 import java.util.regex.Pattern;
 import org.apache.kafka.clients.admin.*;
 import org.apache.kafka.clients.consumer.*;
 import org.apache.kafka.clients.producer.*;
+import org.apache.kafka.common.GroupState;
 import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.TopicCollection;
 import org.apache.kafka.common.TopicPartition;
@@ -53,6 +56,23 @@ public class Clients {
             }
         }
         System.out.println(name + " = " + found);
+    }
+
+    /** Asks until the answer is right, which takes its time where a controller tells its brokers, and returns the last one. */
+    static <T> T eventually(Callable<T> question, Predicate<T> right) throws Exception {
+        for (long end = System.currentTimeMillis() + 30_000;; Thread.sleep(20)) {
+            boolean late = System.currentTimeMillis() > end;
+            try {
+                T answer = question.call();
+                if (late || right.test(answer)) {
+                    return answer;
+                }
+            } catch (ExecutionException e) {
+                if (late) {
+                    throw e;
+                }
+            }
+        }
     }
 
     static Map<String, Object> settings(Object... more) {
@@ -122,8 +142,9 @@ public class Clients {
     }
 
     static String alter(AlterConfigOp.OpType op, String name, String value) throws Exception {
+        String before = setting(SUBJECT, name);
         admin.incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.TOPIC, SUBJECT), List.of(new AlterConfigOp(new ConfigEntry(name, value), op)))).all().get();
-        return setting(SUBJECT, name);
+        return eventually(() -> setting(SUBJECT, name), now -> !now.equals(before));
     }
 
     public static void main(String[] args) {
@@ -144,11 +165,14 @@ public class Clients {
         step("cluster", () -> admin.describeCluster(new DescribeClusterOptions().includeAuthorizedOperations(true)).nodes().get().size() + " " + (admin.describeCluster().controller().get() != null));
         step("create", () -> {
             CreateTopicsResult made = admin.createTopics(List.of(new NewTopic(SUBJECT, 2, (short) 1).configs(Map.of("retention.ms", "-1")), new NewTopic(MONEY, Optional.empty(), Optional.empty())));
+            eventually(() -> describe(SUBJECT) != null && describe(MONEY) != null, known -> known);
             return made.numPartitions(SUBJECT).get() + " " + made.replicationFactor(SUBJECT).get() + " " + made.numPartitions(MONEY).get() + " " + made.config(SUBJECT).get().get("retention.ms").value();
         });
         step("create again", () -> admin.createTopics(List.of(new NewTopic(SUBJECT, 2, (short) 1))).all().get());
         step("create to try", () -> admin.createTopics(List.of(new NewTopic("tried", 2, (short) 1)), new CreateTopicsOptions().validateOnly(true)).all().get());
         step("create with a wrong name", () -> admin.createTopics(List.of(new NewTopic("two words", 1, (short) 1))).all().get());
+        step("create with a wrong setting", () -> admin.createTopics(List.of(new NewTopic("set", 1, (short) 1).configs(Map.of("retention.ms", "7d")))).all().get());
+        step("create with a setting that is none", () -> admin.createTopics(List.of(new NewTopic("set", 1, (short) 1).configs(Map.of("retention", "7")))).all().get());
         step("create with copies", () -> admin.createTopics(List.of(new NewTopic("copied", 1, (short) 3))).all().get());
         step("create without partitions", () -> admin.createTopics(List.of(new NewTopic("none", 0, (short) 1))).all().get());
         step("list", () -> new TreeSet<>(admin.listTopics().names().get()));
@@ -159,12 +183,13 @@ public class Clients {
         step("describe an id that is not there", () -> admin.describeTopics(TopicCollection.ofTopicIds(List.of(new Uuid(1, 2)))).allTopicIds().get());
         step("add a partition", () -> {
             admin.createPartitions(Map.of(SUBJECT, NewPartitions.increaseTo(3))).all().get();
-            return partitions(describe(SUBJECT)).size();
+            return eventually(() -> describe(SUBJECT).partitions().size(), now -> now == 3);
         });
         step("take partitions away", () -> admin.createPartitions(Map.of(SUBJECT, NewPartitions.increaseTo(1))).all().get());
         step("settings", () -> setting(SUBJECT, "retention.ms") + ", " + setting(SUBJECT, "cleanup.policy") + ", " + setting(MONEY, "max.message.bytes"));
         step("settings of what is not there", () -> setting("missing", "retention.ms"));
         step("set", () -> alter(AlterConfigOp.OpType.SET, "max.message.bytes", "2000000"));
+        step("set what is wrong", () -> alter(AlterConfigOp.OpType.SET, "retention.ms", "soon"));
         step("append", () -> alter(AlterConfigOp.OpType.APPEND, "cleanup.policy", "compact"));
         step("subtract", () -> alter(AlterConfigOp.OpType.SUBTRACT, "cleanup.policy", "compact"));
         step("unset", () -> alter(AlterConfigOp.OpType.DELETE, "max.message.bytes", ""));
@@ -327,7 +352,10 @@ public class Clients {
                 c.subscribe(List.of(SUBJECT));
                 List<String> read = next(c, 8);
                 c.commitSync();
-                ConsumerGroupDescription d = admin.describeConsumerGroups(List.of(group)).all().get().get(group);
+                ConsumerGroupDescription d = eventually(() -> {
+                    c.poll(Duration.ZERO);
+                    return admin.describeConsumerGroups(List.of(group)).all().get().get(group);
+                }, now -> now.groupState() == GroupState.STABLE);
                 MemberDescription m = d.members().iterator().next();
                 return new TreeSet<>(read) + " " + d.type() + " " + d.groupState() + " " + d.partitionAssignor() + " " + d.members().size() + " " + m.assignment().topicPartitions().size() + " " + c.currentLag(FIRST);
             }
@@ -409,16 +437,7 @@ public class Clients {
         step("delete a topic", () -> admin.deleteTopics(List.of(SUBJECT)).all().get());
         step("delete a topic that is not there", () -> admin.deleteTopics(List.of("missing")).all().get());
         step("create it anew", () -> {
-            for (long end = System.currentTimeMillis() + 30_000;;) {
-                try {
-                    admin.createTopics(List.of(new NewTopic(SUBJECT, 1, (short) 1))).all().get();
-                    break;
-                } catch (ExecutionException e) { // its deletion takes its time
-                    if (System.currentTimeMillis() > end) {
-                        throw e;
-                    }
-                }
-            }
+            eventually(() -> admin.createTopics(List.of(new NewTopic(SUBJECT, 1, (short) 1))).all().get(), made -> true);
             try (KafkaProducer<String, String> out = producer()) {
                 return out.send(to(FIRST, "again")).get().offset() + " " + values(FIRST, "read_committed");
             }
