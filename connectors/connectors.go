@@ -38,9 +38,10 @@ type Reading struct {
 	// Group is the consumer group that Commit writes offsets under; empty: Commit
 	// does nothing.
 	Group string
-	// Large, if set, is called before a fetch takes much more memory than it asked
-	// for, and may wait.
-	Large func(ctx context.Context) error
+	// Large, if set, is called before a fetch takes more memory than it asked for,
+	// with how much it takes in all. It may wait; under a context that has ended it
+	// says at once whether there is room.
+	Large func(ctx context.Context, bytes int) error
 }
 
 // Topic is what bears a topic's name at one moment.

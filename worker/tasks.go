@@ -111,7 +111,7 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 		w.log.Debug("task begins", keyTask, lease.TaskId, keyToken, lease.Token)
 		restore := func() {}
 		if lease.RunId != "" {
-			restore = w.limit.lift()
+			restore = w.cfg.Memory.Lift()
 		}
 		report := t.runner.run(runCtx)
 		restore()

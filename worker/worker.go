@@ -26,6 +26,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/average"
@@ -78,14 +79,10 @@ type Config struct {
 	// CacheBytes bounds the training rows kept in memory; beyond it they spill to
 	// Dir. Default 1 GiB.
 	CacheBytes int64
-	// StreamBytes bounds the events and rows that the streams hold in memory
-	// together. Default budget.DefaultMemory.
-	StreamBytes int64
-	// MemoryLimit is the Go runtime's soft limit while the worker has nothing to
-	// do but streams; training takes what it needs. Default 0: none is set. It is
-	// of the process, so only for one that runs a single worker.
-	MemoryLimit int64
-	PollWait    time.Duration // of a poll for other leases; default 1 s
+	// Memory is what the streams hold together, those of all workers of a process.
+	// Default: one of budget.DefaultMemory for this worker.
+	Memory   *budget.Memory
+	PollWait time.Duration // of a poll for other leases; default 1 s
 	// LeaseTTL is how long leases are believed without an answer from the
 	// coordinator; then everything is stopped. Default 10 s. It only saves work:
 	// tokens and the commit log fence.
@@ -106,6 +103,9 @@ func (c Config) withDefaults() Config {
 	if c.Tables == nil {
 		c.Tables = TableFormats()
 	}
+	if c.Memory == nil {
+		c.Memory = budget.NewMemory(0, runtime.GOMAXPROCS(0))
+	}
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
 	c.Slots = cmp.Or(c.Slots, 2)
 	c.StateBucket = cmp.Or(c.StateBucket, "thalweg")
@@ -123,8 +123,6 @@ func (c Config) Validate() error {
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "ID", Hint: "name the worker"}
 	case c.Dir == "":
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "Dir", Hint: "give it a scratch directory"}
-	case c.StreamBytes < 0:
-		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "StreamBytes", Hint: "not negative"}
 	case c.DrainTimeout < 0:
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "DrainTimeout", Hint: "not negative"}
 	case c.Slots < 1:
@@ -160,7 +158,6 @@ type Worker struct {
 	tasks       *taskManager
 	trainings   trainings
 	streams     streams
-	limit       memoryLimit
 	tables      tables
 	incarnation string
 	answered    atomic.Int64 // when a coordinator last answered, Unix nanoseconds; 0: never
@@ -193,11 +190,11 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 		exchange: average.NewServer(), pool: dataset.NewPool(0), listener: listener,
 		log: log.With(keyWorker, cfg.ID), incarnation: rand.Text(),
 	}
-	w.streams.memory = budget.NewMemory(cfg.StreamBytes, runtime.GOMAXPROCS(0))
+	w.streams.memory = cfg.Memory
+	cfg.Memory.Keeps(w.pool)
 	w.streams.mu.registries, w.streams.mu.probes = make(map[string]*engine.Registry), make(map[string]*probe)
 	w.tables.mu.open = make(map[string]*openTable)
 	w.trainings.mu.byRun = make(map[string]*training)
-	w.limit.set(cfg.MemoryLimit)
 	w.metrics = newMetrics(cfg.ID, &w.tables)
 	w.tasks = newTaskManager(w)
 	return w, nil
@@ -222,6 +219,10 @@ func (w *Worker) handler() http.Handler {
 	return mux
 }
 
+// giveBackEvery is how often memory that is not used any more goes back to the
+// operating system.
+const giveBackEvery = 5 * time.Second
+
 // Run works until ctx ends, then drains: streams commit what they have scored,
 // leases are given back. When it returns, nothing of the worker is left.
 func (w *Worker) Run(ctx context.Context) error {
@@ -236,6 +237,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer server.Close()
 		return w.poll(ctx)
+	})
+	g.Go(func() error {
+		for retry.Sleep(ctx, giveBackEvery) == nil {
+			w.cfg.Memory.GiveBack()
+		}
+		return nil
 	})
 	return g.Wait()
 }

@@ -24,11 +24,16 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker"
+	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
 // devCoordinators is the smallest number of Raft nodes that survives the loss
 // of one.
 const devCoordinators = 3
+
+// devBytes is what the heap of a cluster in one process may hold besides that of a
+// worker: coordinators, broker and store.
+const devBytes = 128 << 20
 
 type devConfig struct {
 	Dir       string // holds everything
@@ -252,11 +257,15 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 			return err
 		}
 	}
+	memory, err := streamMemory(budget.DefaultMemory, runtimeBytes+devBytes)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
 		w, err := worker.New(ctx, c.client, c.connections, c.log, worker.Config{
-			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id))})
+			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory})
 		if err != nil {
 			g.Go(func() error { return err }) // ends those that run
 			return g.Wait()

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -11,14 +14,15 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
-// runtimeBytes is what a worker's heap may hold besides the events and rows of
-// its streams before the collector runs all the time: models, files that are
-// being encoded, and garbage.
-const runtimeBytes = 208 << 20
+// runtimeBytes is what a worker's heap may hold besides what its streams do before
+// the collector runs all the time: models, garbage, and an event that is larger
+// than it should be.
+const runtimeBytes = 112 << 20
 
 func newWorker(g *globals) *cobra.Command {
 	cfg := worker.Config{SpecCatalog: catalog.All()}
 	var id string
+	var streamBytes int64
 	cmd := &cobra.Command{
 		Use:     "worker --id ID --dir DIR",
 		Short:   "Run a worker: it cleans, trains and scores what the coordinator leases to it",
@@ -45,8 +49,8 @@ func newWorker(g *globals) *cobra.Command {
 			if cfg.Gate, err = crashGate(); err != nil {
 				return err
 			}
-			if os.Getenv("GOMEMLIMIT") == "" {
-				cfg.MemoryLimit = cfg.StreamBytes + runtimeBytes
+			if cfg.Memory, err = streamMemory(streamBytes, runtimeBytes); err != nil {
+				return err
 			}
 			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.state
 			w, err := worker.New(cmd.Context(), c, conns, log, cfg)
@@ -63,7 +67,24 @@ func newWorker(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters, and /metrics, /healthz and /readyz are served")
 	cmd.Flags().IntVar(&cfg.Slots, "slots", 2, "shard tasks at once")
 	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; more than that spill to --dir")
-	cmd.Flags().Int64Var(&cfg.StreamBytes, "stream-bytes", budget.DefaultMemory, "events and rows that streams hold in memory, all partitions together; more makes larger files and takes about 250 MB more than this in all")
+	cmd.Flags().Int64Var(&streamBytes, "stream-bytes", budget.DefaultMemory,
+		"memory of all streams together: events, batches, rows, files in the making, dead letters, merged files; more makes larger files. The process takes about 150 MB more than this in all, and training what --cache-bytes says")
 	must(cmd.MarkFlagRequired("dir"))
 	return cmd
+}
+
+// minStreamBytes is the least that streams can work with.
+const minStreamBytes = 8 << 20
+
+// streamMemory returns the memory of the streams of this process, of which the
+// heap may hold so much more.
+func streamMemory(bytes, more int64) (*budget.Memory, error) {
+	if bytes < minStreamBytes {
+		return nil, usageError("--stream-bytes", strconv.FormatInt(bytes, 10), fmt.Sprintf("at least %d, 8 MiB", minStreamBytes))
+	}
+	m := budget.NewMemory(bytes, runtime.GOMAXPROCS(0))
+	if os.Getenv("GOMEMLIMIT") == "" {
+		m.SetSoftLimit(bytes + more)
+	}
+	return m, nil
 }

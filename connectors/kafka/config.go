@@ -58,9 +58,11 @@ type Config struct {
 
 	// Pool is where buffers come from; nil: one of the Source's own.
 	Pool *Pool
-	// Large, if set, is called before a fetch takes much more memory than it asked
-	// for, because a record batch comes whole and inflated, and may wait.
-	Large func(ctx context.Context) error
+	// Large, if set, is called before a fetch takes more memory than it asked for,
+	// because a record batch comes whole and inflated, with how much it takes in
+	// all. It may wait; under a context that has ended it says at once whether there
+	// is room.
+	Large func(ctx context.Context, bytes int) error
 
 	// MaxResponseBytes bounds one fetch response. A broker exceeds the size asked
 	// for when a single record batch is larger. Default 64 MiB.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -37,7 +36,8 @@ type exchange struct {
 	clientID      string
 	maxBytes      int
 	pool          *Pool
-	large         bool             // may take a response that is much larger than what was asked for
+	large         bool // may take a response that is larger than what was asked for
+	mayHold       func(ctx context.Context, bytes int) bool
 	version       int16            // of the request, as kafka-go would send it
 	topicID       topicID          // zero: whichever topic has the name
 	apiVersions   map[any]versions // by connection, of those used last
@@ -65,7 +65,7 @@ type fetchResponse struct {
 type abortedTransaction struct{ producer, first int64 }
 
 func newExchange(cfg Config, partition int) *exchange {
-	e := &exchange{clientID: cfg.ClientID, pool: cfg.Pool, maxBytes: cfg.MaxResponseBytes}
+	e := &exchange{clientID: cfg.ClientID, pool: cfg.Pool, maxBytes: cfg.MaxResponseBytes, mayHold: cfg.mayHold}
 	e.Request.Topics = []fetch.RequestTopic{{Topic: cfg.Topic, Partitions: []fetch.RequestPartition{{Partition: int32(partition)}}}}
 	of := kmsg.NewFetchRequestTopicPartition()
 	of.Partition = int32(partition)
@@ -165,8 +165,8 @@ func (e *exchange) versionsOf(rw io.ReadWriter) (versions, error) {
 func (e *exchange) fetch(rw io.ReadWriter, version int16) error {
 	e.request.Version = version
 	body, err := call(rw, e.request, e.clientID, e.maxBytes+responseSlack, func(size int) ([]byte, error) {
-		if !e.large && size > 2*int(e.request.Topics[0].Partitions[0].PartitionMaxBytes)+largeBytes {
-			return nil, errLarge
+		if !e.large && size > int(e.request.Topics[0].Partitions[0].PartitionMaxBytes) && !e.mayHold(e.ctx, size) {
+			return nil, largeError(size)
 		}
 		e.release()
 		e.buf = e.pool.get(size)
@@ -178,8 +178,12 @@ func (e *exchange) fetch(rw io.ReadWriter, version int16) error {
 	return err
 }
 
-// errLarge says that a response was not read because of its size.
-var errLarge = errors.New("a response much larger than what was asked for")
+// largeError says that a response was not read because of its size.
+type largeError int
+
+func (e largeError) Error() string {
+	return fmt.Sprintf("a response of %d bytes, more than was asked for", int(e))
+}
 
 // release gives the buffer back, which nothing refers to any more.
 func (e *exchange) release() {

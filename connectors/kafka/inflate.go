@@ -18,12 +18,12 @@ type inflater struct {
 	dst []byte
 
 	pool  *Pool
-	small int          // bytes that may be inflated without asking
-	large func() error // asks for more
+	small int                   // bytes that may be inflated without asking
+	large func(bytes int) error // asks for more
 }
 
 // borrow takes a buffer of the pool to work with, until returnBuffer.
-func (f *inflater) borrow(pool *Pool, small int, large func() error) {
+func (f *inflater) borrow(pool *Pool, small int, large func(bytes int) error) {
 	f.pool, f.small, f.large = pool, small, large
 	f.dst = pool.get(0)
 }
@@ -67,13 +67,13 @@ func (f *inflater) inflate(data []byte, codec, limit int) (out []byte, whole boo
 			if len(f.dst) > limit {
 				return f.dst[:limit], false, nil
 			}
-			if f.large != nil && len(f.dst) >= f.small {
-				if err := f.large(); err != nil {
+			size := min(limit+1, max(64<<10, 4*len(data), 2*cap(f.dst)))
+			if f.large != nil && size > f.small {
+				if err := f.large(size); err != nil {
 					return nil, false, &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: err}
 				}
-				f.large = nil
 			}
-			grown := make([]byte, len(f.dst), min(limit+1, max(64<<10, 4*len(data), 2*cap(f.dst))))
+			grown := make([]byte, len(f.dst), size)
 			copy(grown, f.dst)
 			f.dst = grown
 		}

@@ -35,15 +35,17 @@ func (p *Pool) put(b []byte) {
 	}
 }
 
-// largeBytes is what a fetch may take beyond twice what was asked for before it
-// asks Config.Large: the batches that producers make by default come without.
-const largeBytes = 256 << 10
-
-// large asks for the permission to hold more than a fetch of asked bytes
-// stands for.
-func (c Config) large(ctx context.Context) error {
+// large asks for the permission to hold so many bytes, more than a fetch asked for.
+func (c Config) large(ctx context.Context, bytes int) error {
 	if c.Large == nil {
 		return nil
 	}
-	return c.Large(ctx)
+	return c.Large(ctx, bytes)
+}
+
+// mayHold is large without waiting.
+func (c Config) mayHold(ctx context.Context, bytes int) bool {
+	ended, end := context.WithCancel(ctx)
+	end()
+	return c.large(ended, bytes) == nil
 }

@@ -202,7 +202,7 @@ func (s *Source) subject(partition int, offset int64) string {
 // decode gives out batches of the response in cur.
 func (s *Source) decode(ctx context.Context, cur *cursor, partition int, offset int64, maxBytes int, dst *connectors.Records) error {
 	dst.End = cur.end
-	cur.decoder.inflater.borrow(s.cluster.cfg.Pool, 2*maxBytes+largeBytes, func() error { return s.cluster.cfg.large(ctx) })
+	cur.decoder.inflater.borrow(s.cluster.cfg.Pool, max(64<<10, maxBytes), func(bytes int) error { return s.cluster.cfg.large(ctx, bytes) })
 	remaining, err := cur.decoder.decode(cur.remaining, maxBytes, dst)
 	cur.decoder.inflater.returnBuffer()
 	cur.remaining, cur.next = remaining, dst.Next
@@ -220,10 +220,11 @@ func (s *Source) decode(ctx context.Context, cur *cursor, partition int, offset 
 // so is asked for again once it may.
 func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset int64, maxWait time.Duration, maxBytes int) error {
 	err := s.requestOnce(ctx, cur, partition, offset, maxWait, maxBytes)
-	if !errors.Is(err, errLarge) {
+	var large largeError
+	if !errors.As(err, &large) {
 		return err
 	}
-	if err := s.cluster.cfg.large(ctx); err != nil {
+	if err := s.cluster.cfg.large(ctx, int(large)); err != nil {
 		return s.cluster.translate(ctx, "fetch", s.subject(partition, offset), err)
 	}
 	cur.exchange.large = true
@@ -239,7 +240,8 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 	if err != nil {
 		return err
 	}
-	var outOfRange, large bool
+	var outOfRange bool
+	var large largeError
 	err = c.do(ctx, "fetch", s.subject(partition, offset), maxWait, func(ctx context.Context) error {
 		e := cur.exchange
 		e.ask(ctx, id, offset, maxWait, maxBytes)
@@ -247,7 +249,7 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 			// The connection may still be reading into the buffer.
 			cur.exchange = newExchange(c.cfg, partition)
 			cur.exchange.large = e.large
-			if large = errors.Is(err, errLarge); large {
+			if errors.As(err, &large) {
 				return nil
 			}
 			return s.failed(ctx, partition, err)
@@ -265,8 +267,8 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 		cur.decoder.begin(r.aborted)
 		return nil
 	})
-	if err == nil && large {
-		return errLarge
+	if err == nil && large > 0 {
+		return large
 	}
 	if err == nil && outOfRange {
 		return s.lost(ctx, partition, offset)

@@ -15,6 +15,8 @@ const (
 	// maxKeptSlots bounds the hash table that is kept from batch to batch, 1 MiB
 	// a column; a batch with more distinct words gets a larger one for itself.
 	maxKeptSlots = 1 << 16
+	// maxGuess bounds the bytes of words that a batch begins with room for.
+	maxGuess = 1 << 20
 )
 
 // hashSeed makes the hash of words unforeseeable, so that no producer can pick
@@ -41,6 +43,8 @@ type dictionary struct {
 	// The words of this batch. finish hands the memory to the Arrow array.
 	ends  []int32 // ends[0] is 0, word i is bytes[ends[i]:ends[i+1]]
 	bytes []byte
+	// How many words the batch before had, and their bytes.
+	words, size int
 }
 
 type slot struct {
@@ -58,7 +62,7 @@ func (d *dictionary) begin() {
 		d.batch = 1
 		d.resize(minSlots)
 	}
-	words, size := max(len(d.ends), 16), max(len(d.bytes), 64) // the last batch is the best guess
+	words, size := min(max(d.words, 16), maxKeptSlots), min(max(d.size, 64), maxGuess) // the last batch is the best guess
 	d.ends = append(make([]int32, 0, words), 0)
 	d.bytes = make([]byte, 0, size)
 }
@@ -164,5 +168,7 @@ func (d *dictionary) finish() arrow.Array {
 	}, nil, 0, 0)
 	a := array.MakeFromData(data)
 	data.Release()
+	d.words, d.size = len(d.ends), len(d.bytes)
+	d.ends, d.bytes = nil, nil // an idle stream holds none
 	return a
 }

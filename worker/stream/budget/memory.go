@@ -17,24 +17,31 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
-// DefaultMemory is what the scorers of a process hold together by default. With
-// the runtime's own, what is being encoded and one response that is larger than
-// it should be, a process stays below 512 MB.
-const DefaultMemory = 160 << 20
+// DefaultMemory is what the streams of a process hold together by default. With
+// the runtime's own, garbage, models and one response that is larger than it
+// should be, a process stays below 512 MB.
+const DefaultMemory = 256 << 20
 
-// The parts of Memory. A partition is guaranteed half of an equal share; what
-// is left of all shares goes to whoever needs it.
+// The parts of a Memory: five eighths are what is fetched, scored and not
+// committed yet; an eighth is what batches and files take while they are scored
+// and encoded; a quarter is a merged file in the making. A partition is guaranteed
+// half of an equal share of the first; what is left of all shares goes to whoever
+// needs it.
 const (
-	maxSpanShare    = 8  // of all memory: what one span may take, as its encoding takes as much again
-	fetchShare      = 16 // of all memory: what one fetch of each partition asks for together
+	heldEighths     = 5
+	workShare       = 8  // of all memory
+	maxMergeShare   = 6  // of all memory: what one merged file may have; one that is read comes beside it
+	idleShare       = 32 // of all memory: what is kept to write files with while none is written
+	maxSpanShare    = 8  // of what is held: what one span may take, as its encoding takes as much again
+	fetchShare      = 16 // of what is held: what one fetch of each partition asks for together
 	fetchesAhead    = 3  // fetches whose records may lie unscored
 	minFetchBytes   = 64 << 10
 	growth          = 4   // of what a fetch asks for after one that came full
+	scoringPerByte  = 3   // bytes that scoring takes for each byte of a batch
 	maxRowsPerByte  = 6.0 // bytes of rows, for each byte of an event, that are reserved at most
 	initialPerByte  = 1.0
-	reclaimingShare = 8        // of all memory: what is committed early at once, at most
+	reclaimingShare = 8        // of what is held: what is committed early at once, at most
 	keepBytes       = 32 << 20 // the largest buffer that is kept: one odd fetch must not hold memory for good
-	maxMergeShare   = 4        // of all memory, beside it: what one merged file may have, and only one is in memory
 )
 
 // Memory is what the scorers of one process share: the bytes that are fetched,
@@ -42,18 +49,24 @@ const (
 // it fetches; where there is none, it waits, and the largest open files are
 // committed early to make some. It is safe for concurrent use.
 type Memory struct {
-	limit    int64
-	scoring  *semaphore.Weighted // first come, first served: no partition has two turns while another waits
-	encoding *semaphore.Weighted // fewer, so that files being written leave cores to score
-	large    chan struct{}       // the turn to hold more than was asked for
-	merging  chan struct{}       // the turn to have a merged file in memory
-	pool     *dataset.Pool       // of what files are written with
+	all      int64 // bytes
+	limit    int64 // of what is held
+	work     int64 // of what is worked with
+	scoring  turns
+	encoding turns         // on fewer cores, so that files being written leave some to score
+	large    chan struct{} // the turn to hold more than was asked for
+	merging  chan struct{} // the turn to have a merged file in memory
+	pool     *dataset.Pool // of what files are written with
 
 	mu struct {
 		sync.Mutex
 		shares  []*Share
 		waiting []*Share // whose fetch waits for room
 		level   int64    // what one fetch asks for at most
+		worked  int64    // bytes that are worked with
+		peak    int64    // the most that was filled since some was given back
+		soft    softLimit
+		pools   []*dataset.Pool
 	}
 }
 
@@ -61,6 +74,7 @@ type Memory struct {
 type Share struct {
 	memory     *Memory
 	onPressure func() // asks the scorer to commit its open file early
+	onWait     func() // asks it to give up what it keeps for later
 
 	// Guarded by memory.mu.
 	hold     Holding
@@ -83,8 +97,9 @@ func NewMemory(limit int64, cores int) *Memory {
 		limit = DefaultMemory
 	}
 	cores = max(1, cores)
-	return &Memory{limit: limit, scoring: semaphore.NewWeighted(int64(cores)), encoding: semaphore.NewWeighted(int64(max(1, cores/2))),
-		large: make(chan struct{}, 1), merging: make(chan struct{}, 1), pool: dataset.NewPool(0)}
+	work := max(2, limit/workShare)
+	return &Memory{all: limit, limit: limit / 8 * heldEighths, work: work, scoring: newTurns(cores, work/2), encoding: newTurns(max(1, cores/2), work/2),
+		large: make(chan struct{}, 1), merging: make(chan struct{}, 1), pool: dataset.NewPool(max(1, limit/idleShare))}
 }
 
 // Share adds a partition. Close removes it.
@@ -107,13 +122,16 @@ func (s *Share) with(work func(m *Memory)) {
 	work(s.memory)
 }
 
-// Attach tells the Share whom to ask for an early commit. ask must not block.
-func (s *Share) Attach(ask func()) { s.with(func(*Memory) { s.onPressure = ask }) }
+// Attach tells the Share whom to ask for an early commit, and for what is kept for
+// later when a fetch waits for room. Neither may block.
+func (s *Share) Attach(commit, trim func()) {
+	s.with(func(*Memory) { s.onPressure, s.onWait = commit, trim })
+}
 
 // Detach forgets what a scorer held that has ended.
 func (s *Share) Detach() {
 	s.with(func(m *Memory) {
-		s.onPressure, s.fetching, s.oversize = nil, 0, false
+		s.onPressure, s.onWait, s.fetching, s.oversize = nil, nil, 0, false
 		s.hold = Holding{Span: s.hold.Span}
 		s.giveTurnsLocked()
 		m.serveLocked()
@@ -136,17 +154,30 @@ func (s *Share) Close() {
 	})
 }
 
-// Used returns the bytes held and the bound.
+// Used returns the bytes that are taken and the bound. Beyond it goes nothing but
+// what one partition at a time was given the turn for by Large.
 func (m *Memory) Used() (bytes, limit int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.mu.shares {
-		bytes += s.held()
-	}
-	return bytes, m.limit
+	return m.usedLocked(), m.all
 }
 
-func (s *Share) held() int64 { return s.fetching + s.hold.Backlog + s.hold.Open + s.hold.Closing }
+func (m *Memory) usedLocked() (bytes int64) {
+	bytes = m.mu.worked
+	for _, s := range m.mu.shares {
+		bytes += s.held()
+		if s.merged {
+			bytes += m.all - m.limit - m.work
+		}
+	}
+	return bytes
+}
+
+// held is what a partition takes, with the rows that its events are going to be.
+func (s *Share) held() int64 {
+	rows := int64(float64(s.hold.Unscored) * min(s.perByte, maxRowsPerByte))
+	return s.fetching + s.hold.Backlog + rows + s.hold.Open + s.hold.Closing
+}
 
 // levelLocked shares what fetches ask for by need: who needs less than an equal
 // part leaves the rest to the others.
@@ -172,15 +203,23 @@ func (m *Memory) aheadLocked() int64 { return fetchesAhead * m.mu.level }
 
 func (s *Share) fetchBytes() int64 { return min(s.need, s.memory.mu.level) }
 
-// wanted is what a fetch can come to hold: the response, its records, and the
-// rows that these become.
-func (s *Share) wanted() int64 {
-	return int64(float64(s.fetchBytes()) * (2 + min(s.perByte, maxRowsPerByte)))
+// wanted is what a fetch can come to hold.
+func (s *Share) wanted() int64 { return s.perFetch(s.fetchBytes()) }
+
+// perFetch is what so many bytes come to: the response, its records, and the rows
+// that these become.
+func (s *Share) perFetch(bytes int64) int64 {
+	return int64(float64(bytes) * (2 + min(s.perByte, maxRowsPerByte)))
 }
 
-// Spare returns how large a buffer may be to be kept for another fetch.
+// Spare returns how large a buffer may be to be kept for another fetch: 0 while
+// one waits for room.
 func (s *Share) Spare() (spare int64) {
-	s.with(func(*Memory) { spare = min(2*s.fetchBytes(), keepBytes) })
+	s.with(func(m *Memory) {
+		if !slices.Contains(m.mu.waiting, s) {
+			spare = min(2*s.fetchBytes(), keepBytes)
+		}
+	})
 	return spare
 }
 
@@ -192,6 +231,9 @@ func (s *Share) Reserve(ctx context.Context, most int) (fetchBytes int, err erro
 		s.granted, s.most = granted, int64(most)
 		m.mu.waiting = append(m.mu.waiting, s)
 		m.serveLocked()
+		if s.onWait != nil && slices.Contains(m.mu.waiting, s) {
+			s.onWait()
+		}
 	})
 	select {
 	case <-granted:
@@ -254,6 +296,7 @@ type Holding struct {
 func (s *Share) Settle(h Holding) {
 	s.with(func(m *Memory) {
 		s.hold = h
+		m.mu.peak = max(m.mu.peak, m.filledLocked())
 		if s.large && !s.oversize && s.hold.Unscored <= m.aheadLocked() {
 			giveTurnLocked(m.large, &s.large)
 		}
@@ -341,12 +384,24 @@ func (m *Memory) reclaimLocked(short int64) {
 	}
 }
 
-// Large waits for the turn to hold more than was reserved: a response or a
-// batch can be larger than what was asked for, as it comes whole. One partition
-// of the process has the turn, until what it read is scored. It is called
-// before the memory is allocated.
-func (s *Share) Large(ctx context.Context) error {
-	s.with(func(*Memory) { s.oversize = true })
+// Large makes room for a fetch that takes so many bytes, more than it asked for: a
+// batch comes whole. Where there is no room it waits for the turn to go beyond the
+// bound, which one partition of the process has, until what it read is scored:
+// whoever has the turn waits for no other partition. Under a context that has
+// ended it says at once whether there is room. It is called before the memory is
+// allocated.
+func (s *Share) Large(ctx context.Context, bytes int) error {
+	fits := false
+	s.with(func(m *Memory) {
+		more := s.perFetch(int64(bytes)) - s.fetching
+		if fits = s.large || more <= 0 || m.fitsLocked(s, more); fits {
+			s.fetching += max(0, more)
+		}
+		s.oversize = s.oversize || s.large || !fits && ctx.Err() == nil
+	})
+	if fits {
+		return nil
+	}
 	return s.await(ctx, s.memory.large, &s.large)
 }
 
@@ -365,13 +420,15 @@ func (s *Share) await(ctx context.Context, turn chan struct{}, has *bool) error 
 	if s.with(func(*Memory) { had = *has }); had {
 		return nil
 	}
-	select {
-	case turn <- struct{}{}:
-		s.with(func(*Memory) { *has = true })
-		return nil
-	case <-ctx.Done():
-		return &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
+	if ctx.Err() == nil {
+		select {
+		case turn <- struct{}{}:
+			s.with(func(*Memory) { *has = true })
+			return nil
+		case <-ctx.Done():
+		}
 	}
+	return &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: ctx.Err()}
 }
 
 func (s *Share) takeTurnLocked() bool {
@@ -399,25 +456,54 @@ func (s *Share) giveTurnsLocked() {
 }
 
 // MaxMerged returns how large a merged file may be.
-func (s *Share) MaxMerged() int64 { return s.memory.limit / maxMergeShare }
+func (s *Share) MaxMerged() int64 { return s.memory.all / maxMergeShare }
 
 // Writers returns the pool of what files are written with.
 func (s *Share) Writers() *dataset.Pool { return s.memory.pool }
 
-// Score runs work when a core is free for it.
-func (s *Share) Score(ctx context.Context, work func() error) error {
-	return onCore(ctx, s.memory.scoring, work)
+// Score runs work on a batch of so many bytes when there is room and a core free
+// for it.
+func (s *Share) Score(ctx context.Context, bytes int64, work func() error) error {
+	return s.memory.do(ctx, &s.memory.scoring, scoringPerByte*bytes, work)
 }
 
-// Encode runs work when a core is free for it.
-func (s *Share) Encode(ctx context.Context, work func() error) error {
-	return onCore(ctx, s.memory.encoding, work)
+// Encode runs work that makes files of rows of so many bytes when there is room
+// and a core free for it.
+func (s *Share) Encode(ctx context.Context, bytes int64, work func() error) error {
+	return s.memory.do(ctx, &s.memory.encoding, bytes, work)
 }
 
-func onCore(ctx context.Context, of *semaphore.Weighted, work func() error) error {
-	if err := of.Acquire(ctx, 1); err != nil {
+// turns are the turns to work: to so many bytes at a time, on so many cores. First
+// come, first served: no partition has two turns while another waits.
+type turns struct {
+	most         int64
+	bytes, cores *semaphore.Weighted
+}
+
+func newTurns(cores int, bytes int64) turns {
+	return turns{bytes, semaphore.NewWeighted(bytes), semaphore.NewWeighted(int64(cores))}
+}
+
+// do runs work that takes so many bytes. What takes more than there are runs alone.
+// Whoever has room waits for a core, and whoever has a core for nothing.
+func (m *Memory) do(ctx context.Context, turns *turns, bytes int64, work func() error) error {
+	bytes = min(max(bytes, 1), turns.most)
+	if err := turns.bytes.Acquire(ctx, bytes); err != nil {
+		return &thalweg.Error{Op: "wait for memory", Kind: thalweg.Canceled, Err: err}
+	}
+	defer turns.bytes.Release(bytes)
+	if err := turns.cores.Acquire(ctx, 1); err != nil {
 		return &thalweg.Error{Op: "wait for a core", Kind: thalweg.Canceled, Err: err}
 	}
-	defer of.Release(1)
+	defer turns.cores.Release(1)
+	m.addWork(bytes)
+	defer m.addWork(-bytes)
 	return work()
+}
+
+func (m *Memory) addWork(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.worked += bytes
+	m.mu.peak = max(m.mu.peak, m.filledLocked())
 }

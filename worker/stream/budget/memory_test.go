@@ -1,7 +1,10 @@
 package budget
 
 import (
+	"context"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // fetch has a share make one fetch to which so many of the bytes that it may ask
@@ -68,7 +71,7 @@ func TestPartitionsThatAllNeedMuchAskForEqualParts(t *testing.T) {
 		round(n)
 	}
 	for i, got := range asked {
-		if want := DefaultMemory / fetchShare / n; got != want {
+		if want := DefaultMemory / 8 * heldEighths / fetchShare / n; got != want {
 			t.Errorf("partition %d asks for %d bytes, its part is %d", i, got, want)
 		}
 	}
@@ -79,5 +82,56 @@ func TestPartitionsThatAllNeedMuchAskForEqualParts(t *testing.T) {
 		if want := most; i < 2 && got != want || i >= 2 && got != minFetchBytes {
 			t.Errorf("partition %d asks for %d bytes beside %d quiet ones", i, got, n-2)
 		}
+	}
+}
+
+// TestWhatIsNotUsedAnyMoreIsGivenBackOnce, and not while training runs.
+func TestWhatIsNotUsedAnyMoreIsGivenBackOnce(t *testing.T) {
+	m := NewMemory(DefaultMemory, 2)
+	s := m.Share()
+	trained := m.Lift()
+	s.Settle(Holding{Span: 1, Open: 100 << 20})
+	if m.GiveBack() {
+		t.Error("given back while it is used")
+	}
+	s.Settle(Holding{})
+	if m.GiveBack() {
+		t.Error("given back while training runs")
+	}
+	trained()
+	for range 100 { // what idle ones reserve is no memory
+		if _, err := m.Share().Reserve(t.Context(), 4<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !m.GiveBack() {
+		t.Error("not given back")
+	}
+	if m.GiveBack() {
+		t.Error("given back again, though nothing was used since")
+	}
+}
+
+// TestWorkThatTakesMoreThanThereIsRunsAlone: everything gets its turn, and what
+// runs at a time never takes more than its part.
+func TestWorkThatTakesMoreThanThereIsRunsAlone(t *testing.T) {
+	const limit = 16 << 20
+	m := NewMemory(limit, 8)
+	var all errgroup.Group
+	for i := range int64(64) {
+		s := m.Share()
+		for _, turn := range []func(context.Context, int64, func() error) error{s.Score, s.Encode} {
+			all.Go(func() error {
+				return turn(t.Context(), i*i*1<<10, func() error {
+					if used, _ := m.Used(); used > limit/workShare {
+						t.Errorf("%d bytes are worked with, at most %d may be", used, limit/workShare)
+					}
+					return nil
+				})
+			})
+		}
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"slices"
 
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/worker/stream/budget"
@@ -20,6 +21,7 @@ const keepFree = 4
 type Backlog struct {
 	parts  []*part
 	lent   int               // parts at the front that a batch under way reads
+	out    bool              // a batch is under way
 	Want   connectors.Fields // parts of records that fetches shall fill; it may only grow
 	free   []*connectors.Records
 	Share  *budget.Share // says how large a buffer may be that is kept
@@ -69,7 +71,7 @@ func (b *Backlog) Reset() {
 }
 
 // GiveBack says that the batch that was taken is not read any more.
-func (b *Backlog) GiveBack() { b.lent = 0 }
+func (b *Backlog) GiveBack() { b.lent, b.out = 0, false }
 
 // Buffer lends a buffer for a fetch.
 func (b *Backlog) Buffer() *connectors.Records {
@@ -84,8 +86,24 @@ func (b *Backlog) Buffer() *connectors.Records {
 
 // Recycle takes a buffer back that nothing reads any more.
 func (b *Backlog) Recycle(r *connectors.Records) {
+	b.Trim()
 	if len(b.free) < keepFree && capOf(r) <= b.Share.Spare() {
 		b.free = append(b.free, r)
+	}
+}
+
+// Trim leaves buffers to the collector that are larger than a fetch needs by now,
+// or all where memory is short: an idle partition holds next to nothing, and one
+// that waits for memory nothing that is not to be scored.
+func (b *Backlog) Trim() {
+	spare := b.Share.Spare()
+	b.free = slices.DeleteFunc(b.free, func(r *connectors.Records) bool { return capOf(r) > spare })
+	if b.out || len(b.parts) > 0 && spare > 0 {
+		return
+	}
+	b.free, b.batch.Records = b.free[:min(1, len(b.free))], nil
+	if capOf(&b.copied) > spare {
+		b.copied = connectors.Records{}
 	}
 }
 
@@ -121,6 +139,7 @@ type Cut struct {
 // GiveBack.
 func (b *Backlog) Take(c Cut) *Batch {
 	t := &b.batch
+	b.out = true
 	b.copied.Reset()
 	*t = Batch{From: c.From, To: c.From, Records: &b.copied, Gaps: t.Gaps[:0]}
 	if c.UpTo < 0 {

@@ -103,3 +103,40 @@ func TestRecordsAreNotPutBehindThoseThatAreBeingRead(t *testing.T) {
 		t.Errorf("%d parts of %d records", len(b.parts), b.records())
 	}
 }
+
+// TestABacklogToWhichNothingComesHoldsNextToNothing, whatever it held before.
+func TestABacklogToWhichNothingComesHoldsNextToNothing(t *testing.T) {
+	share := budget.NewMemory(0, 2).Share()
+	b := Backlog{Share: share}
+	fetch := func(records int) {
+		most, err := share.Reserve(t.Context(), 4<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := b.Buffer()
+		r.Reset()
+		for range records {
+			r.Append(r.Next, 0, nil, make([]byte, most/4))
+			r.Next++
+		}
+		size := int64(r.SizeBytes())
+		b.Add(r)
+		share.Fetched(size, b.SizeBytes(), 0)
+	}
+	for range 10 {
+		fetch(4)
+		fetch(4)
+		n := b.Take(Cut{Count: 100, Bytes: 1 << 30, Gaps: 100, UpTo: -1}).Len()
+		b.GiveBack()
+		b.Drop(n)
+	}
+	if b.SizeBytes() < 1<<20 {
+		t.Fatalf("%d bytes are held while there is much to do", b.SizeBytes())
+	}
+	for range 10 {
+		fetch(0)
+	}
+	if b.SizeBytes() > 128<<10 {
+		t.Errorf("%d bytes are held", b.SizeBytes())
+	}
+}

@@ -26,7 +26,7 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 	}
 	if r.Scored > 0 && r.encoded == nil {
 		var files []File
-		err := memory.Encode(ctx, func() (err error) {
+		err := memory.Encode(ctx, r.SizeBytes(), func() (err error) {
 			files, err = r.Engine.Encode(*pending, r)
 			return err
 		})

@@ -184,7 +184,7 @@ func (r *runner) score(e score) {
 		if rows.Engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: rows.Model.String(), Err: errors.New("the version is not loaded")}
 		} else if err = rows.Engine.Prepare(ctx, b, r.cfg.Partition); err == nil { // which may wait, and holds no core
-			err = r.cfg.Memory.Score(ctx, func() error {
+			err = r.cfg.Memory.Score(ctx, b.Bytes, func() error {
 				return r.cfg.Hook.Do(ctx, crash.Score, func() error { return rows.Engine.Score(ctx, b, rows) })
 			})
 		}

@@ -141,7 +141,8 @@ type runner struct {
 	begun          time.Time
 	ctx            context.Context //nolint:containedctx // of all effects; outlives Run's own for the drain
 	results        chan func() event
-	memoryPressure chan struct{} // memory is short
+	memoryPressure chan struct{} // memory is short: a file is to be committed early
+	memoryWait     chan struct{} // a fetch waits for it
 	work           sync.WaitGroup
 	spawn          func(work func(ctx context.Context) (apply func() event)) // has work done beside the loop, and apply called by it
 	prepare        func(ctx context.Context, m engine.Model) (engine.Engine, error)
@@ -166,7 +167,7 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 		engines: make(map[engine.Model]engine.Engine), newID: commitlog.NewID, outbox: deadletter.Deliverer{Outbox: s.cfg.Outbox, Log: log},
 		// Room for an answer to every op and to the look at the topic, so that
 		// a goroutine can always end.
-		results: make(chan func() event, nOps+1), memoryPressure: make(chan struct{}, 1)}
+		results: make(chan func() event, nOps+1), memoryPressure: make(chan struct{}, 1), memoryWait: make(chan struct{}, 1)}
 	r.backlog.Share = s.cfg.Memory
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
@@ -203,7 +204,7 @@ func (r *runner) run(ctx context.Context) error {
 		}
 		r.cfg.Memory.Detach()
 	}()
-	r.cfg.Memory.Attach(func() { signal(r.memoryPressure) })
+	r.cfg.Memory.Attach(func() { signal(r.memoryPressure) }, func() { signal(r.memoryWait) })
 	r.watchTopic()
 	candidates, changed := r.models.Candidates()
 	r.step(modelsOffered{candidates})
@@ -228,6 +229,9 @@ func (r *runner) run(ctx context.Context) error {
 			}
 		case <-r.memoryPressure:
 			r.step(memoryShort{})
+		case <-r.memoryWait:
+			r.backlog.Trim()
+			r.settle()
 		case <-timer.C:
 			r.step(ticked{})
 		case <-asked:
