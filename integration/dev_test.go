@@ -41,8 +41,13 @@ const readyWithin = 20 * time.Second
 // startDev starts thalweg dev on a directory and waits until it is ready.
 func startDev(t *testing.T, dir, name string) *dev {
 	t.Helper()
+	return startDevBy(t, name, exec.Command(buildBinary(t, ""), "dev", "--dir", dir, "--free-ports"))
+}
+
+// startDevBy is startDev by a command of one's own.
+func startDevBy(t *testing.T, name string, cmd *exec.Cmd) *dev {
+	t.Helper()
 	d := &dev{binary: buildBinary(t, "")}
-	cmd := exec.Command(d.binary, "dev", "--dir", dir, "--free-ports")
 	cmd.Dir = t.TempDir()
 	began := time.Now()
 	d.process = process.Start(t, name, cmd)

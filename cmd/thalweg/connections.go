@@ -128,7 +128,7 @@ func (s *s3Section) open(subject string) (store, error) {
 
 func (s *kafkaSection) config(subject, origin string) (kafka.Config, error) {
 	r := secrets{subject: subject}
-	cfg := kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: retry.NewThrottle(), TLS: r.tls(s.TLS), SASL: r.sasl(s.SASL)}
+	cfg := kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: retry.NewThrottle(), Link: new(kafka.Link), TLS: r.tls(s.TLS), SASL: r.sasl(s.SASL)}
 	if r.err != nil {
 		return cfg, r.err
 	}
@@ -193,7 +193,7 @@ func newConnections(address string, keys s3.Config, brokers kafka.Config, schema
 	if err != nil {
 		return nil, err
 	}
-	brokers.Throttle = retry.NewThrottle()
+	brokers.Throttle, brokers.Link = retry.NewThrottle(), new(kafka.Link)
 	c := &connections{
 		stores:  map[string]store{defaultConnection: s},
 		brokers: map[string]kafka.Config{defaultConnection: brokers},
@@ -270,6 +270,9 @@ func (c *connections) Close() {
 	}
 	for _, client := range c.schemas {
 		client.Close()
+	}
+	for _, brokers := range c.brokers {
+		brokers.Link.Close()
 	}
 }
 

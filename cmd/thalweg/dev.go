@@ -36,7 +36,7 @@ func newDev(g *globals) *cobra.Command {
 				return err
 			}
 			done := make(chan error, 1)
-			go func() { done <- cluster.Run(cmd.Context()) }()
+			go func() { done <- watchDescriptors(cmd.Context(), "dev", cluster.Run) }()
 			if err := cluster.WaitReady(cmd.Context()); err != nil && cmd.Context().Err() == nil {
 				return err
 			}

@@ -33,8 +33,9 @@ type cluster struct {
 	client *kgo.Client
 
 	transactional bool // client has a transactional id
+	shared        bool // the client is Config.Link's
 
-	signInCut atomic.Bool // the newest sign-in was cut off
+	signInCut *atomic.Bool // the newest sign-in was cut off
 	mu        struct {
 		sync.Mutex
 		producing map[*production]struct{}
@@ -46,7 +47,15 @@ func newCluster(cfg Config, opts ...kgo.Opt) (*cluster, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &cluster{cfg: cfg.withDefaults()}
+	c := &cluster{cfg: cfg.withDefaults(), signInCut: new(atomic.Bool)}
+	if l := cfg.Link; l != nil && len(opts) == 0 {
+		base, err := l.open(cfg)
+		if err != nil {
+			return nil, err
+		}
+		c.client, c.signInCut, c.shared = base.client, base.signInCut, true
+		return c, nil
+	}
 	c.mu.producing = make(map[*production]struct{})
 	var err error
 	if c.client, err = kgo.NewClient(append(c.clientOptions(), opts...)...); err != nil {
@@ -56,7 +65,36 @@ func newCluster(cfg Config, opts ...kgo.Opt) (*cluster, error) {
 }
 
 // close ends the connections; what is being produced fails.
-func (c *cluster) close() { c.client.Close() }
+func (c *cluster) close() {
+	if !c.shared {
+		c.client.Close()
+	}
+}
+
+// Link is the connections to the brokers of a Config that Sources share for all
+// but fetches: else each has its own to each broker. The zero value is ready to
+// use. It is opened by the first Source, and for good.
+type Link struct {
+	once sync.Once
+	base *cluster
+	err  error
+}
+
+func (l *Link) open(cfg Config) (*cluster, error) {
+	l.once.Do(func() {
+		cfg.Link = nil
+		l.base, l.err = newCluster(cfg)
+	})
+	return l.base, l.err
+}
+
+// Close ends the connections.
+func (l *Link) Close() {
+	l.once.Do(func() {})
+	if l.base != nil {
+		l.base.close()
+	}
+}
 
 // do runs request until it succeeds, fails for a reason that will not pass,
 // ctx ends, or the attempts or the shared budget for retries are used up.

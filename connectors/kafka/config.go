@@ -56,6 +56,9 @@ type Config struct {
 	// over a network of their own.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// Link is shared by the Sources of these brokers, so that many topics take few
+	// connections; nil: each has its own.
+	Link *Link
 	// Pool is where buffers come from; nil: one of the Source's own.
 	Pool *Pool
 	// Large, if set, is called before a fetch takes more memory than it asked for,

@@ -22,6 +22,10 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 )
 
+// idleTimeout is how long a connection is kept on which nothing is asked: that for
+// the layout of the cluster is asked once in minutes, and that of fetches always.
+const idleTimeout = 2 * time.Second
+
 // Source reads one topic.
 type Source struct {
 	cluster   *cluster
@@ -49,6 +53,7 @@ func New(cfg Config) (*Source, error) {
 		MetadataTTL:    cfg.MetadataTTL,
 		MetadataTopics: []string{cfg.Topic},
 		ClientID:       cfg.ClientID,
+		IdleTimeout:    idleTimeout,
 		TLS:            cfg.TLS,
 	}}
 	if m := cfg.mechanism(); m != nil {

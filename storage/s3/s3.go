@@ -119,6 +119,7 @@ const (
 	// idleConns is how many connections to the store are kept for reuse: as many
 	// as a worker has requests under way.
 	idleConns   = 64
+	maxConns    = 2 * idleConns   // more requests wait: hundreds of streams that begin at once must not use up the descriptors
 	dialTimeout = 5 * time.Second // a store that is up answers a SYN at once
 )
 
@@ -135,6 +136,7 @@ func New(config Config) (*Opener, error) {
 		TLSClientConfig:       config.TLSConfig,
 		MaxIdleConns:          idleConns,
 		MaxIdleConnsPerHost:   idleConns,
+		MaxConnsPerHost:       maxConns,
 		IdleConnTimeout:       time.Minute,
 		ExpectContinueTimeout: time.Second,
 		DisableCompression:    true, // objects are to come as they are
