@@ -92,7 +92,7 @@ type Config struct {
 	// FetchBytes is what one fetch asks for. Default 4 MiB.
 	FetchBytes int
 	// FetchWait is how long a fetch waits for the first record; twice as long after
-	// each to which none came, up to 5 s. Default 500 ms.
+	// each to which none came, up to 10 s. Default 500 ms.
 	FetchWait time.Duration
 	// BacklogBytes bounds what is fetched and not scored, beyond one fetch.
 	// Default 16 MiB.

@@ -20,7 +20,7 @@ import (
 const commitTimeout = 10 * time.Second
 
 // maxFetchWait bounds how long a fetch of a partition waits to which nothing comes.
-const maxFetchWait = 5 * time.Second
+const maxFetchWait = 10 * time.Second
 
 // maxQuiet bounds the doublings of a fetch's wait.
 const maxQuiet = 10

@@ -57,8 +57,8 @@ func TestAnIdleStreamAsksLittle(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		fetches, looks, calls = source.fetches.Load()-fetches, source.looks.Load()-looks, asked.Load()-calls
 		t.Logf("in five minutes: %d fetches, %d looks at the topic, %d calls of the store", fetches, looks, calls)
-		if fetches > 61 || looks > 61 || calls > 0 {
-			t.Error("want at most 61 fetches, 61 looks and no call")
+		if fetches > 31 || looks > 21 || calls > 0 {
+			t.Error("want at most 31 fetches, 21 looks and no call")
 		}
 		time.Sleep(5*time.Minute + 2*maxFetchWait) // this broker does not end a fetch that waits
 		if status := s.Status(); status.Scored != 1 {

@@ -8,7 +8,7 @@ import (
 // The topic is looked at by one small request now and then, and more often, by
 // two, where nothing is fetched, which would tell.
 const (
-	watchEvery   = 10 * time.Second
+	watchEvery   = 15 * time.Second
 	watchClosely = 2 * time.Second
 )
 

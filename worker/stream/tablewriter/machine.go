@@ -252,7 +252,7 @@ func (m *tableMachine) addSlots(ev slotsRead) {
 func (m *tableMachine) pollEvery(f *sourceCursor) time.Duration {
 	every := m.cfg.PollSlow
 	if f.source.Replay {
-		every = min(every, m.cfg.Poll<<f.quiet)
+		every = max(m.cfg.Poll, min(every/2, m.cfg.Poll<<f.quiet))
 	}
 	return every - time.Duration(m.Rand.Int64N(int64(every)/4+1))
 }
