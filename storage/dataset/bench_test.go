@@ -15,6 +15,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	parquetwriter "github.com/apache/arrow/go/v15/parquet"
+	pqcompress "github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 	"github.com/klauspost/compress/zstd"
@@ -171,6 +173,76 @@ func BenchmarkRead(b *testing.B) {
 		}
 		rate(b, rows)
 	})
+}
+
+// BenchmarkReadLists reads embeddings and short lists, and compares with the obvious
+// loop over pqarrow.
+func BenchmarkReadLists(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct {
+		name         string
+		rows, length int
+		nulls        float64
+	}{{"embeddings", 20_000, 64, 0}, {"short", 200_000, 4, 0.1}} {
+		schema := schemaOf([]arrow.DataType{arrow.ListOf(arrow.PrimitiveTypes.Float32)}, true)
+		lists := array.NewListBuilder(memory.DefaultAllocator, arrow.PrimitiveTypes.Float32)
+		values := lists.ValueBuilder().(*array.Float32Builder)
+		for range c.rows {
+			if rng.Float64() < c.nulls {
+				lists.AppendNull()
+				continue
+			}
+			lists.Append(true)
+			for range c.length {
+				if rng.Float64() < c.nulls {
+					values.AppendNull()
+				} else {
+					values.Append(rng.Float32())
+				}
+			}
+		}
+		rec := array.NewRecord(schema, []arrow.Array{lists.NewArray()}, int64(c.rows))
+		data := byPqarrow(b, []arrow.Record{rec}, parquetwriter.WithCompression(pqcompress.Codecs.Zstd))
+		pool := dataset.NewPool(0)
+		b.Run(c.name+"/reader", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := dataset.OpenBytes("bench", data, nil, dataset.ReaderConfig{Pool: pool})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for rec, err := r.Next(); !errors.Is(err, io.EOF); rec, err = r.Next() {
+					if err != nil {
+						b.Fatal(err)
+					}
+					rec.Release()
+				}
+				r.Close()
+			}
+			b.ReportMetric(float64(c.rows*c.length*b.N)/b.Elapsed().Seconds()/1e6, "Melements/s")
+		})
+		b.Run(c.name+"/pqarrow", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f, err := file.NewParquetReader(bytes.NewReader(data))
+				if err != nil {
+					b.Fatal(err)
+				}
+				r, err := pqarrow.NewFileReader(f, pqarrow.ArrowReadProperties{BatchSize: 64 << 10}, memory.DefaultAllocator)
+				if err != nil {
+					b.Fatal(err)
+				}
+				records, err := r.GetRecordReader(context.Background(), nil, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for records.Next() {
+				}
+				records.Release()
+			}
+			b.ReportMetric(float64(c.rows*c.length*b.N)/b.Elapsed().Seconds()/1e6, "Melements/s")
+		})
+	}
 }
 
 // compressedPages finds the zstd frames of a file by their magic number.

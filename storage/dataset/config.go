@@ -35,7 +35,8 @@ func (c DiscoverConfig) Validate() error {
 // ReaderConfig bounds what a Reader holds. The zero value is ready to use.
 type ReaderConfig struct {
 	// BatchRows is the most rows of a batch; the batches of a shard are full but
-	// for the last of each row group. Default 65536.
+	// for the last of each row group, and where columns hold long lists.
+	// Default 65536.
 	BatchRows int
 	// WholeObjectBytes is the size up to which an object is fetched by one
 	// request when a shard needs most of it; a larger one is read row group by

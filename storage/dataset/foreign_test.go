@@ -56,7 +56,7 @@ func TestFilesOfPyarrow(t *testing.T) {
 
 // notRead are the columns of these files whose types no column of a table has.
 var notRead = map[string]bool{"binary": true, "fixed": true, "struct": true, "map": true, "deep": true,
-	"list": true, "lists": true}
+	"lists": true}
 
 // readable returns the columns of want that are read, and takes the others out
 // of it. Asking for one of those fails by its name.

@@ -93,6 +93,9 @@ func victims(t testing.TB) [][]byte {
 	defer rec.Release()
 	files = append(files, write(t, dataset.WriterConfig{Compression: dataset.Uncompressed, RowGroupRows: 60}, writable, rec),
 		write(t, dataset.WriterConfig{Compression: dataset.Zstd}, writable, rec))
+	for range 3 {
+		files = append(files, listFile(t, rng))
+	}
 	names, err := filepath.Glob("testdata/*.parquet")
 	if err != nil {
 		t.Fatal(err)

@@ -2,13 +2,17 @@ package dataset_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	arrowmemory "github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
@@ -32,15 +36,24 @@ var flatTypes = []arrow.DataType{
 	&arrow.Decimal128Type{Precision: 5, Scale: 2}, &arrow.Decimal128Type{Precision: 15, Scale: 0}, &arrow.Decimal128Type{Precision: 38, Scale: 10},
 }
 
-var nestedTypes = []arrow.DataType{
-	arrow.ListOf(arrow.PrimitiveTypes.Int64),
-	arrow.ListOfNonNullable(arrow.BinaryTypes.String),
-	arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Float64)),
-	arrow.ListOf(arrow.ListOf(arrow.ListOfNonNullable(arrow.BinaryTypes.String))),
-	arrow.ListOf(arrow.FixedWidthTypes.Boolean),
-	arrow.ListOf(&arrow.Decimal128Type{Precision: 15, Scale: 0}),
-	arrow.ListOf(&arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}),
-}
+// listTypes are those of lists that are read, and nestedTypes of what is not.
+var (
+	listTypes = []arrow.DataType{
+		arrow.ListOf(arrow.PrimitiveTypes.Int64), arrow.ListOfNonNullable(arrow.PrimitiveTypes.Int64),
+		arrow.ListOf(arrow.PrimitiveTypes.Int8), arrow.ListOf(arrow.PrimitiveTypes.Uint16), arrow.ListOfNonNullable(arrow.PrimitiveTypes.Uint32),
+		arrow.ListOf(arrow.PrimitiveTypes.Float32), arrow.ListOfNonNullable(arrow.PrimitiveTypes.Float32),
+		arrow.ListOf(arrow.PrimitiveTypes.Float64), arrow.ListOfNonNullable(arrow.PrimitiveTypes.Float64),
+		arrow.ListOf(arrow.FixedWidthTypes.Boolean), arrow.ListOfNonNullable(arrow.FixedWidthTypes.Boolean),
+		arrow.ListOf(&arrow.Decimal128Type{Precision: 15, Scale: 0}),
+		arrow.ListOf(&arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}),
+	}
+	nestedTypes = []arrow.DataType{
+		arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Int64)),
+		arrow.ListOfNonNullable(arrow.BinaryTypes.String),
+		arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Float64)),
+		arrow.ListOf(arrow.ListOf(arrow.ListOfNonNullable(arrow.BinaryTypes.String))),
+	}
+)
 
 func schemaOf(types []arrow.DataType, nullable bool) *arrow.Schema {
 	fields := make([]arrow.Field, len(types))
@@ -99,7 +112,70 @@ func TestFlatColumnsAsPqarrowReadsThem(t *testing.T) {
 	}
 }
 
-func TestListsAreDescribedAndNotRead(t *testing.T) {
+// listFile returns a file of random lists, as pqarrow writes them.
+func listFile(t testing.TB, rng *rand.Rand) []byte {
+	nulls := []float64{0, 0.2, 0.8}[rng.IntN(3)]
+	schema := schemaOf(append(listTypes, arrow.PrimitiveTypes.Int64), nulls > 0 || rng.IntN(2) == 0)
+	var records []arrow.Record
+	for range 1 + rng.IntN(3) {
+		records = append(records, randomRecord(rng, schema, 1+rng.IntN(300), nulls))
+	}
+	return byPqarrow(t, records, parquet.WithDataPageSize([]int64{50, 1 << 20}[rng.IntN(2)]), parquet.WithBatchSize([]int64{16, 1024}[rng.IntN(2)]),
+		parquet.WithDictionaryDefault(rng.IntN(2) == 0), parquet.WithDictionaryPageSizeLimit([]int64{100, 1 << 20}[rng.IntN(2)]),
+		parquet.WithDataPageVersion([]parquet.DataPageVersion{parquet.DataPageV1, parquet.DataPageV2}[rng.IntN(2)]))
+}
+
+func TestListColumnsAsPqarrowReadsThem(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30 * *more) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 9))
+			data := listFile(t, rng)
+			got := readAll(t, data, nil, []int{1, 7, 1000}[rng.IntN(3)])
+			sameValues(t, got, pqarrowAll(t, data))
+		})
+	}
+}
+
+// TestLongListsMakeShortBatches: a batch of 64 Ki rows of embeddings would take
+// hundreds of megabytes.
+func TestLongListsMakeShortBatches(t *testing.T) {
+	t.Parallel()
+	const rows, length = 1000, 10_000
+	b := array.NewListBuilder(arrowmemory.DefaultAllocator, arrow.PrimitiveTypes.Float32)
+	defer b.Release()
+	for range rows {
+		b.Append(true)
+		b.ValueBuilder().(*array.Float32Builder).AppendValues(make([]float32, length), nil)
+	}
+	schema := schemaOf([]arrow.DataType{arrow.ListOf(arrow.PrimitiveTypes.Float32)}, true)
+	data := byPqarrow(t, []arrow.Record{array.NewRecord(schema, []arrow.Array{b.NewArray()}, rows)})
+	r, err := dataset.OpenBytes("long.parquet", data, nil, dataset.ReaderConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var seen int64
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := rec.Column(0).(*array.List).ListValues().Len(); n > 1<<20 {
+			t.Fatalf("a batch of %d elements", n)
+		}
+		seen += rec.NumRows()
+		rec.Release()
+	}
+	if seen != rows {
+		t.Errorf("%d of %d rows", seen, rows)
+	}
+}
+
+func TestDeepListsAreDescribedAndNotRead(t *testing.T) {
 	schema := schemaOf(append(nestedTypes, arrow.PrimitiveTypes.Int64), true)
 	data := byPqarrow(t, []arrow.Record{randomRecord(rand.New(rand.NewPCG(1, 9)), schema, 100, 0.2)})
 	bucket := memory.New()
@@ -110,7 +186,7 @@ func TestListsAreDescribedAndNotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"int64", "dictionary<values=utf8, indices=int32, ordered=false>", "list<element: float64, nullable>"} {
+	for i, want := range []string{"list<element: int64, nullable>", "dictionary<values=utf8, indices=int32, ordered=false>", "list<element: float64, nullable>"} {
 		if got := summary.Schema.Field(i).Type.String(); !strings.HasPrefix(got, "list<element: "+want) {
 			t.Errorf("column %d is %s, want a list of %s", i, got, want)
 		}

@@ -127,6 +127,13 @@ func text(a arrow.Array, i int) string {
 		return fmt.Sprintf("%ve-%d", a.Value(i).BigInt(), a.DataType().(*arrow.Decimal128Type).Scale)
 	case *array.Decimal256:
 		return fmt.Sprintf("%ve-%d", a.Value(i).BigInt(), a.DataType().(*arrow.Decimal256Type).Scale)
+	case *array.List:
+		from, to := a.ValueOffsets(i)
+		s := "["
+		for i := int(from); i < int(to); i++ {
+			s += text(a.ListValues(), i) + " "
+		}
+		return s + "]"
 	}
 	return a.ValueStr(i)
 }

@@ -100,6 +100,9 @@ func appendRandom(rng *rand.Rand, b array.Builder, nulls float64) {
 		b.Append(d)
 	case *array.ListBuilder:
 		b.Append(true)
+		if !b.Type().(*arrow.ListType).ElemField().Nullable {
+			nulls = 0
+		}
 		for range rng.IntN(4) {
 			appendRandomOrNull(rng, b.ValueBuilder(), nulls)
 		}

@@ -28,6 +28,8 @@ type Reader struct {
 	groups  groups
 	group   *fetched // the row group being decoded, nil before the first
 	left    int64    // rows of it not yet decoded
+	// batchRows is the most rows of a batch of it.
+	batchRows int64
 	// Where the last batch is: its row group, and its first row in the object.
 	lastGroup int
 	lastRow   int64
@@ -35,6 +37,9 @@ type Reader struct {
 	err    error // what Next returns from now on
 	closed bool
 }
+
+// batchElements is the elements of lists of a column that a batch has about: 8 MiB.
+const batchElements = 1 << 20
 
 // groups yields the row groups of a shard.
 type groups interface {
@@ -160,7 +165,7 @@ func (r *Reader) next() (arrow.Record, error) {
 			return nil, err
 		}
 	}
-	n := int(min(r.left, int64(r.cfg.BatchRows)))
+	n := int(min(r.left, r.batchRows))
 	arrays := make([]arrow.Array, 0, len(r.places))
 	defer func() {
 		for _, a := range arrays {
@@ -222,8 +227,13 @@ func (r *Reader) nextGroup() error {
 	}
 	r.group = got
 	r.left = r.file.RowGroups[got.group].Rows
+	r.batchRows = int64(r.cfg.BatchRows)
 	for _, c := range r.columns {
-		c.Open(r.file.RowGroups[got.group].Chunks[c.Chunk()], got.pages[c.Chunk()])
+		chunk := r.file.RowGroups[got.group].Chunks[c.Chunk()]
+		if r.left > 0 { // more values than rows: lists
+			r.batchRows = max(1, min(r.batchRows, batchElements/max(1, chunk.Values/r.left)))
+		}
+		c.Open(chunk, got.pages[c.Chunk()])
 	}
 	return nil
 }

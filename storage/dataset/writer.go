@@ -15,8 +15,10 @@ const (
 	// checkRows is how often, in rows of a row group, the size of its strings is
 	// looked at; at fixed rows, so that the cut does not depend on batches.
 	checkRows = 64 << 10
-	// maxGroupText is the bytes of distinct strings of a column beyond which a
-	// row group is ended early.
+	// checkListRows is the same where there are lists, which may be long.
+	checkListRows = 1 << 10
+	// maxGroupText is the bytes of distinct strings, or of lists, of a column beyond
+	// which a row group is ended early.
 	maxGroupText = 128 << 20
 )
 
@@ -29,15 +31,17 @@ type Writer struct {
 	schema  *arrow.Schema
 	columns []*encode.Column
 	file    *encode.File
-	err     error // what every call returns from now on
-	closed  bool
+	// checkRows is the constant of that name, or checkListRows.
+	checkRows int
+	err       error // what every call returns from now on
+	closed    bool
 }
 
 // NewWriter returns a Writer of schema's columns: the canonical types
 // (dictionary<int32, utf8>, int64, float64, bool, timestamp[us, UTC]), utf8,
-// int32, float32 and timestamps of other units or without a zone. Strings are
-// read back as strings, whether they came as a dictionary or not. Invalid names
-// the column that it cannot write.
+// int32, float32, timestamps of other units or without a zone, and lists of these.
+// Strings are read back as strings, whether they came as a dictionary or not.
+// Invalid names the column that it cannot write.
 func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -46,7 +50,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, er
 	if schema.NumFields() == 0 {
 		return nil, writeFailure("", thalweg.Invalid, errors.New("a table without columns"))
 	}
-	out := &Writer{cfg: cfg, schema: schema}
+	out := &Writer{cfg: cfg, schema: schema, checkRows: checkRows}
 	seen := make(map[string]bool)
 	for _, f := range schema.Fields() {
 		c, err := encode.NewColumn(f, &cfg.Pool.spares)
@@ -58,6 +62,9 @@ func NewWriter(w io.Writer, schema *arrow.Schema, cfg WriterConfig) (*Writer, er
 		}
 		seen[f.Name] = true
 		out.columns = append(out.columns, c)
+		if f.Type.ID() == arrow.LIST {
+			out.checkRows = checkListRows
+		}
 	}
 	z, err := cfg.Pool.zstd()
 	if err == nil {
@@ -85,7 +92,7 @@ func (w *Writer) Write(rec arrow.Record) error {
 	for from := 0; from < total; {
 		// Up to the next row at which a row group may end.
 		gathered := w.file.Gathered()
-		next := min(w.cfg.RowGroupRows, (gathered/checkRows+1)*checkRows)
+		next := min(w.cfg.RowGroupRows, (gathered/w.checkRows+1)*w.checkRows)
 		to := min(total, from+next-gathered)
 		for i, c := range w.columns {
 			if err := c.Append(rec.Column(i), from, to); err != nil {
@@ -93,7 +100,7 @@ func (w *Writer) Write(rec arrow.Record) error {
 			}
 		}
 		from = to
-		if gathered = w.file.Gathered(); gathered == w.cfg.RowGroupRows || (gathered%checkRows == 0 && w.full()) {
+		if gathered = w.file.Gathered(); gathered == w.cfg.RowGroupRows || (gathered%w.checkRows == 0 && w.full()) {
 			if err := w.file.Flush(); err != nil {
 				return w.fail("", thalweg.Other, err)
 			}

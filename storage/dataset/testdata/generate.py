@@ -48,7 +48,7 @@ def text(v, t):
         return v.isoformat()
     if pa.types.is_timestamp(t):
         return moment(v.replace(tzinfo=None))
-    if pa.types.is_list(t) or pa.types.is_large_list(t):
+    if pa.types.is_list(t) or pa.types.is_large_list(t) or pa.types.is_fixed_size_list(t):
         return "[" + "".join(text(x, t.value_type) + " " for x in v) + "]"
     if pa.types.is_struct(t):
         return "{" + "".join(text(v[f.name], f.type) + " " for f in t) + "}"
@@ -113,6 +113,17 @@ def nested():
     })
 
 
+def lists():
+    some = lambda make: [rng.choice([None, make()]) for _ in range(rng.randrange(5))]
+    return pa.table({
+        "floats": column(lambda: some(lambda: rng.randrange(1000) / 8), pa.list_(pa.float32())),
+        "doubles": column(lambda: some(lambda: rng.randrange(1000) / 8), pa.large_list(pa.float64())),
+        "bools": column(lambda: some(lambda: rng.random() < 0.5), pa.list_(pa.bool_())),
+        "fixed_size": column(lambda: [rng.randrange(1000) / 8 for _ in range(4)], pa.list_(pa.float32(), 4)),
+        "whole": column(lambda: [number(32) for _ in range(rng.randrange(3))], pa.list_(pa.field("element", pa.int64(), False)), 0),
+    })
+
+
 def write(name, t, **options):
     path = os.path.join(where, name)
     pq.write_table(t, path + ".parquet", **options)
@@ -140,3 +151,6 @@ write("nested-v2", nested(), data_page_version="2.0", compression="zstd", row_gr
 write("nulls", pa.table({"null": pa.nulls(rows), "string": pa.nulls(rows, pa.string()), "double": pa.nulls(rows, pa.float64()), "bool": pa.nulls(rows, pa.bool_())}))
 write("dictionary", pa.table({"dictionary": flat()["string"].dictionary_encode()}))
 write("empty", flat().slice(0, 0))
+write("lists", lists())
+write("lists-old-names", lists(), use_compliant_nested_type=False, version="1.0", store_schema=False)
+write("lists-v2", lists(), data_page_version="2.0", data_page_size=64, write_batch_size=4, use_dictionary=False, compression="zstd", row_group_size=group)

@@ -19,8 +19,10 @@ type Column struct {
 	field    arrow.Field
 	index    int // of its chunk in a row group
 	nullable bool
+	lists    *lists // nil: a value or null a row
 	sink     sink
 	unz      *compress.Decompressor
+	mem      memory.Allocator
 
 	chunk   metadata.Chunk
 	data    []byte // the pages not yet begun
@@ -35,8 +37,9 @@ type Column struct {
 	indexed bool
 	indices encoding.Hybrid
 	def     encoding.Hybrid
+	rep     encoding.Hybrid // of lists
 
-	valid encoding.Bitmap // of the batch, where the column is nullable
+	valid encoding.Bitmap // of the values of the batch, where they are nullable
 }
 
 // New returns a Column of the node, below the schema's root. unz may be shared
@@ -46,9 +49,11 @@ func New(n *metadata.Node, mem memory.Allocator, unz *compress.Decompressor) (*C
 	if err != nil {
 		return nil, err
 	}
-	c := &Column{field: f, index: n.Leaf, nullable: f.Nullable, unz: unz}
+	c := &Column{field: f, index: n.Leaf, nullable: f.Nullable, unz: unz, mem: mem}
 	if n.Flat() {
 		c.sink = newSink(n, f.Type, mem)
+	} else if l, leaf := listsOf(n, f.Type); l != nil {
+		c.lists, c.index, c.sink = l, leaf.Leaf, newSink(leaf, l.dtype.Elem(), mem)
 	}
 	if c.sink == nil {
 		return nil, fmt.Errorf("columns of type %v are %w", f.Type, ErrUnsupported)
@@ -67,12 +72,18 @@ func (c *Column) Chunk() int { return c.index }
 func (c *Column) Open(chunk metadata.Chunk, pages []byte) {
 	c.chunk, c.data, c.ahead = chunk, pages, chunk.Values
 	c.page, c.left, c.hasDict = -1, 0, false
+	if c.lists != nil {
+		c.lists.reps, c.lists.defs = nil, nil
+	}
 	c.sink.reset()
 }
 
 // Next decodes the next rows of the row group, of which there must be as many.
 // The caller releases the array.
 func (c *Column) Next(rows int) (arrow.Array, error) {
+	if c.lists != nil {
+		return c.nextLists(rows)
+	}
 	c.sink.begin(rows)
 	c.valid.Reset()
 	for rows > 0 {
@@ -114,7 +125,7 @@ func (c *Column) someRows(n int) error {
 
 // Done fails if the row group has values beyond the rows that were read.
 func (c *Column) Done() error {
-	if c.left > 0 || c.ahead > 0 {
+	if c.left > 0 || c.ahead > 0 || c.lists != nil && len(c.lists.defs) > 0 {
 		return errors.New("more rows than the row group has")
 	}
 	return nil

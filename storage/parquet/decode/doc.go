@@ -3,7 +3,8 @@
 //
 // A Column walks the pages of one chunk after the other: they are uncompressed,
 // their values decoded straight into the memory of an array, and spread over the
-// nulls. A sink builds one kind of array. Lists and other groups are not read.
+// nulls. A sink builds one kind of array. Lists of values are assembled from their
+// levels; other groups are not read.
 package decode
 
 import "errors"

@@ -8,6 +8,7 @@ import (
 
 	"github.com/parquet-go/parquet-go/format"
 
+	"github.com/thalweg/thalweg/storage/parquet/encoding"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
 )
 
@@ -89,28 +90,51 @@ func (c *Column) dataPage(h metadata.PageHeader, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if c.nullable {
-		if h.DefEncoding != format.RLE {
-			return fmt.Errorf("%v levels: %w", h.DefEncoding, ErrUnsupported)
-		}
-		if len(data) < 4 || uint64(binary.LittleEndian.Uint32(data)) > uint64(len(data)-4) {
-			return errors.New("levels end early")
-		}
-		n := 4 + int(binary.LittleEndian.Uint32(data))
-		if err := c.def.Reset(data[4:n], 1); err != nil {
-			return err
-		}
-		data = data[n:]
+	rep, def := c.widths()
+	if data, err = levels(&c.rep, h.RepEncoding, rep, data); err != nil {
+		return err
+	}
+	if data, err = levels(&c.def, h.DefEncoding, def, data); err != nil {
+		return err
 	}
 	return c.values(h, data)
 }
 
+// widths returns the bits of the levels; 0 where there are none.
+func (c *Column) widths() (rep, def uint) {
+	switch {
+	case c.lists != nil:
+		return 1, c.lists.width()
+	case c.nullable:
+		return 0, 1
+	}
+	return 0, 0
+}
+
+// levels begins levels of so many bits, whose length comes before them in data, and
+// returns what comes after.
+func levels(into *encoding.Hybrid, enc format.Encoding, width uint, data []byte) (values []byte, err error) {
+	if width == 0 {
+		return data, nil
+	}
+	if enc != format.RLE {
+		return nil, fmt.Errorf("%v levels: %w", enc, ErrUnsupported)
+	}
+	if len(data) < 4 || uint64(binary.LittleEndian.Uint32(data)) > uint64(len(data)-4) {
+		return nil, errors.New("levels end early")
+	}
+	n := 4 + int(binary.LittleEndian.Uint32(data))
+	return data[n:], into.Reset(data[4:n], width)
+}
+
 func (c *Column) dataPageV2(h metadata.PageHeader, body []byte) error {
+	rep, def := c.widths()
+	if err := c.rep.Reset(body[:h.RepBytes], rep); err != nil {
+		return err
+	}
 	body = body[h.RepBytes:]
-	if c.nullable {
-		if err := c.def.Reset(body[:h.DefBytes], 1); err != nil {
-			return err
-		}
+	if err := c.def.Reset(body[:h.DefBytes], def); err != nil {
+		return err
 	}
 	body = body[h.DefBytes:]
 	size := h.UncompressedSize - h.DefBytes - h.RepBytes
@@ -124,7 +148,9 @@ func (c *Column) dataPageV2(h metadata.PageHeader, body []byte) error {
 	case len(body) != size:
 		return fmt.Errorf("%d bytes of values where %d are announced", len(body), size)
 	}
-	c.present = h.Values - h.Nulls
+	if c.lists == nil { // of lists, writers count differently
+		c.present = h.Values - h.Nulls
+	}
 	return c.values(h, data)
 }
 

@@ -23,7 +23,7 @@ type sink interface {
 	// page takes the values of a page. data stays valid until the next page.
 	page(enc format.Encoding, data []byte) error
 	// begin starts a batch of so many rows, each of which comes by plain, indexed or
-	// spread.
+	// spread. For elements of lists, which are no strings, it is a guess.
 	begin(rows int)
 	// plain appends the next n values of the page.
 	plain(n int) error
@@ -58,16 +58,22 @@ func newSink(n *metadata.Node, t arrow.DataType, mem memory.Allocator) sink {
 func newArray(mem memory.Allocator, t arrow.DataType, n int, valid *encoding.Bitmap,
 	values *memory.Buffer, dict *array.Data) arrow.Array {
 	defer values.Release()
-	var bits *memory.Buffer
-	if valid.Zeros() > 0 {
-		bits = memory.NewResizableBuffer(mem)
-		defer bits.Release()
-		bits.Resize(len(valid.Bits()))
-		copy(bits.Bytes(), valid.Bits())
-	}
+	bits := validity(valid, mem)
+	defer release(bits)
 	data := array.NewDataWithDictionary(t, n, []*memory.Buffer{bits, values}, valid.Zeros(), 0, dict)
 	defer data.Release()
 	return array.MakeFromData(data)
+}
+
+// validity returns the bits as a buffer, nil where all are ones.
+func validity(valid *encoding.Bitmap, mem memory.Allocator) *memory.Buffer {
+	if valid.Zeros() == 0 {
+		return nil
+	}
+	bits := memory.NewResizableBuffer(mem)
+	bits.Resize(len(valid.Bits()))
+	copy(bits.Bytes(), valid.Bits())
+	return bits
 }
 
 func release(b *memory.Buffer) {

@@ -89,6 +89,9 @@ func (s *fixedSink) begin(rows int) {
 func (s *fixedSink) room(n int) []byte {
 	from := s.n * s.width
 	s.n += n
+	if size := s.n * s.width; size > s.buf.Len() { // elements of lists
+		s.buf.Resize(max(size, 2*s.buf.Len()))
+	}
 	return s.buf.Bytes()[from : from+n*s.width]
 }
 

@@ -18,9 +18,8 @@ const (
 	maxDigits256 = 76
 )
 
-// Field returns the natural Arrow field of a node below the schema's root. Lists,
-// in all their historic forms, and other groups have one, too, although they are
-// not read.
+// Field returns the natural Arrow field of a node below the schema's root: lists
+// in all their historic forms, and other groups too, although they are not read.
 func Field(n *metadata.Node) (arrow.Field, error) {
 	t, err := typeOf(n)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/bitutil"
 	"github.com/parquet-go/parquet-go/deprecated"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
@@ -15,12 +16,13 @@ import (
 
 // Column gathers the rows of one column for the next row group.
 type Column struct {
-	field   arrow.Field
-	element format.SchemaElement
-	rows    int
-	valid   encoding.Bitmap // of a nullable column
-	values  values
-	pool    *sync.Pool // of values
+	field    arrow.Field
+	elements []format.SchemaElement // from the top to that of the values
+	rows     int
+	valid    encoding.Bitmap // of a nullable column
+	lists    *lists          // nil: a value or null a row
+	values   values
+	pool     *sync.Pool // of values
 }
 
 // values gathers the values of a column that are not null.
@@ -56,17 +58,23 @@ func gather[T any, P interface {
 	if !ok {
 		v = new(T)
 	}
-	c.element.Type, c.values, c.pool = thrift.New(t), v, pool
+	c.elements[0].Type, c.values, c.pool = thrift.New(t), v, pool
 }
 
 // NewColumn returns an empty Column with memory of spares, or an error if it
 // cannot write the type.
 func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
-	c := &Column{field: f, element: format.SchemaElement{Name: f.Name, RepetitionType: thrift.New(format.Required)}}
+	c := &Column{field: f, elements: []format.SchemaElement{{Name: f.Name, RepetitionType: thrift.New(format.Required)}}}
+	element := &c.elements[0]
 	if f.Nullable {
-		c.element.RepetitionType = thrift.New(format.Optional)
+		element.RepetitionType = thrift.New(format.Optional)
 	}
 	switch t := f.Type.(type) {
+	case *arrow.ListType:
+		if arrow.IsNested(t.Elem().ID()) {
+			return nil, fmt.Errorf("%v cannot be written", f.Type)
+		}
+		return c, c.newLists(t, spares)
 	case *arrow.BooleanType:
 		gather[bools](c, format.Boolean, &spares.bools)
 	case *arrow.Int32Type:
@@ -78,7 +86,7 @@ func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
 			return nil, fmt.Errorf("timestamps in seconds do not exist in Parquet")
 		}
 		gather[integers[int64]](c, format.Int64, &spares.int64s)
-		c.element.LogicalType, c.element.ConvertedType = timestamp(t)
+		element.LogicalType, element.ConvertedType = timestamp(t)
 	case *arrow.Float32Type:
 		gather[floats[float32]](c, format.Float, &spares.float32s)
 	case *arrow.Float64Type:
@@ -88,8 +96,8 @@ func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
 			return nil, fmt.Errorf("%v cannot be written", f.Type)
 		}
 		gather[text](c, format.ByteArray, &spares.texts)
-		c.element.LogicalType = format.LogicalType{Value: &format.StringType{}}
-		c.element.ConvertedType = thrift.New(deprecated.UTF8)
+		element.LogicalType = format.LogicalType{Value: &format.StringType{}}
+		element.ConvertedType = thrift.New(deprecated.UTF8)
 	default:
 		return nil, fmt.Errorf("%v cannot be written", f.Type)
 	}
@@ -122,6 +130,9 @@ func (c *Column) Field() arrow.Field { return c.field }
 func (c *Column) Append(a arrow.Array, from, to int) error {
 	rows := presentIn(a)
 	switch {
+	case c.lists != nil && (c.field.Nullable || rows.bits == nil):
+		c.rows += to - from
+		return c.lists.append(a.(*array.List), from, to, rows, c.values)
 	case c.field.Nullable && rows.bits != nil:
 		c.valid.Copy(rows.bits, rows.offset+from, to-from)
 	case c.field.Nullable:
@@ -134,24 +145,40 @@ func (c *Column) Append(a arrow.Array, from, to int) error {
 }
 
 // Size returns the bytes of variable length gathered for the next row group.
-func (c *Column) Size() int { return c.values.size() }
+func (c *Column) Size() int {
+	size := c.values.size()
+	if c.lists != nil {
+		size += elementBytes * len(c.lists.levels)
+	}
+	return size
+}
+
+// elementBytes is what an element of a list takes at most, with its levels.
+const elementBytes = 9
 
 // flush writes the rows gathered as a column chunk to p, forgets them and
 // returns what the footer says of the chunk.
 func (c *Column) flush(p *pages) (format.ColumnChunk, error) {
-	enc, dict, entries := c.values.plan()
+	enc, dict, words := c.values.plan()
 	p.begin()
-	if entries > 0 {
-		if err := p.dictionary(dict, entries); err != nil {
+	if words > 0 {
+		if err := p.dictionary(dict, words); err != nil {
 			return format.ColumnChunk{}, err
 		}
 	}
-	present := 0
-	for from := 0; from < c.rows; from += pageRows {
-		to := min(from+pageRows, c.rows)
+	present, entries := 0, c.rows
+	if c.lists != nil {
+		entries = len(c.lists.levels)
+	}
+	for from := 0; from < entries; {
+		to := min(from+pageRows, entries)
 		n := to - from
 		body := p.body[:0]
-		if c.field.Nullable {
+		switch {
+		case c.lists != nil:
+			to, n = c.lists.page(from)
+			body = c.lists.appendLevels(body, from, to)
+		case c.field.Nullable:
 			body = appendLevels(body, &c.valid, from, to)
 			n = c.valid.Ones(from, to)
 		}
@@ -166,14 +193,18 @@ func (c *Column) flush(p *pages) (format.ColumnChunk, error) {
 		if err := p.data(pageEncoding, to-from, to-from-n); err != nil {
 			return format.ColumnChunk{}, err
 		}
+		from = to
 	}
-	stats := format.Statistics{NullCount: int64(c.rows - present)}
+	stats := format.Statistics{NullCount: int64(entries - present)}
 	if present > 0 {
 		stats.MinValue, stats.MaxValue = c.values.bounds()
 	}
-	chunk := p.end(c.element, int64(c.rows), stats)
+	chunk := p.end(c.elements, int64(entries), stats)
 	c.values.reset()
 	c.valid.Reset()
+	if c.lists != nil {
+		c.lists.levels = c.lists.levels[:0]
+	}
 	c.rows = 0
 	return chunk, nil
 }

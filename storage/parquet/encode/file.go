@@ -71,7 +71,7 @@ func (f *File) Close() error {
 	meta.Schema = append(meta.Schema, format.SchemaElement{Name: "schema", NumChildren: thrift.New(int32(len(f.columns)))})
 	for _, c := range f.columns {
 		c.release()
-		meta.Schema = append(meta.Schema, c.element)
+		meta.Schema = append(meta.Schema, c.elements...)
 		meta.ColumnOrders = append(meta.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
 	}
 	footer, err := thrift.Marshal(new(thrift.CompactProtocol), meta)

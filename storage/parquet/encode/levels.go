@@ -15,11 +15,15 @@ import (
 // readers differ in what they make of none.
 func bitWidth(entries int) uint { return uint(max(bits.Len(uint(entries-1)), 1)) }
 
-// appendIndices appends a page of dictionary indices: their width, then one run,
-// of a single value if they are all the same and bit-packed otherwise.
+// appendIndices appends a page of dictionary indices: their width, then one run.
 func appendIndices(dst []byte, ids []uint32, entries int) []byte {
 	width := bitWidth(entries)
-	dst = append(dst, byte(width))
+	return appendRuns(append(dst, byte(width)), ids, width)
+}
+
+// appendRuns appends one run of values of width bits: of a single value if they are
+// all the same, and bit-packed otherwise.
+func appendRuns(dst []byte, ids []uint32, width uint) []byte {
 	same := true
 	for _, id := range ids {
 		if id != ids[0] {

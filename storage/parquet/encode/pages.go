@@ -115,10 +115,13 @@ func (p *pages) count(t format.PageType, enc format.Encoding) {
 }
 
 // end returns what the footer says of the chunk.
-func (p *pages) end(e format.SchemaElement, rows int64, stats format.Statistics) format.ColumnChunk {
+func (p *pages) end(path []format.SchemaElement, values int64, stats format.Statistics) format.ColumnChunk {
 	m := p.meta
-	m.Type, m.PathInSchema = e.Type.V, thrift.Slice[string]{e.Name}
-	m.NumValues, m.Statistics = rows, stats
+	for _, e := range path {
+		m.PathInSchema = append(m.PathInSchema, e.Name)
+	}
+	m.Type = path[len(path)-1].Type.V
+	m.NumValues, m.Statistics = values, stats
 	if !slices.Contains(m.Encoding, format.RLE) {
 		m.Encoding = append(m.Encoding, format.RLE) // that of the levels
 	}
