@@ -73,9 +73,15 @@ func ruleOf(tag reflect.StructTag) rule {
 
 // typeValues are the values of string types that have a few.
 var typeValues = map[reflect.Type][]string{
-	reflect.TypeFor[Phase](): {string(InTraining), string(InScoring)},
-	reflect.TypeFor[table.Type](): {string(table.String), string(table.Int64), string(table.Float64),
-		string(table.Bool), string(table.Timestamp)},
+	reflect.TypeFor[Phase]():      {string(InTraining), string(InScoring)},
+	reflect.TypeFor[table.Type](): typeNames(),
+}
+
+func typeNames() (names []string) {
+	for _, t := range table.Types() {
+		names = append(names, string(t))
+	}
+	return names
 }
 
 // checkRules applies the rules of the fields of v and of what is in them, and

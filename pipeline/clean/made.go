@@ -34,9 +34,12 @@ func madeOf(batch, of arrow.Record, enough int) (n int) {
 	return n
 }
 
-// eachBuffer calls fn for the buffers of a column and of its dictionary.
+// eachBuffer calls fn for the buffers of a column and of its dictionary or elements.
 func eachBuffer(c arrow.Array, fn func(*memory.Buffer)) {
 	buffers := c.Data().Buffers()
+	for _, e := range c.Data().Children() {
+		buffers = slices.Concat(buffers, e.Buffers())
+	}
 	if d, ok := c.(*array.Dictionary); ok {
 		buffers = slices.Concat(buffers, d.Data().Dictionary().Buffers())
 	}

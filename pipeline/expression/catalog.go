@@ -46,6 +46,7 @@ var (
 	aTimestamp = types{"a timestamp", []table.Type{table.Timestamp}}
 
 	aNumberOrString = types{"a number or a string", []table.Type{table.Int64, table.Float64, table.String}}
+	aStringOrList   = types{"a string or a list", []table.Type{table.String, table.Int64List, table.Float64List, table.BoolList}}
 	noTimestamp     = types{"a number, a bool or a string", []table.Type{table.Int64, table.Float64, table.Bool, table.String}}
 )
 
@@ -83,7 +84,7 @@ func catalog() map[string]function {
 		"trim":       {"s, cut?", strs, text, "The text without blanks at its ends, or without the characters of cut.", `trim(" ab ")`, `"ab"`, makeTrim},
 		"trimPrefix": {"s, prefix", strs, text, "The text without the prefix, if it begins with it.", `trimPrefix(origin, "J")`, `"FK"`, nil},
 		"trimSuffix": {"s, suffix", strs, text, "The text without the suffix, if it ends with it.", `trimSuffix(origin, "K")`, `"JF"`, nil},
-		"len":        {"s", aString, anInt, "The number of characters.", "len(origin)", "3", makeLen},
+		"len":        {"s", aStringOrList, anInt, "The number of characters, or of elements.", "len(origin)", "3", makeLen},
 		"replace": {"s, old, new", strs, text, "The text with each old replaced by new; null where that takes more than 1 MiB.",
 			`replace(origin, "J", "K")`, `"KFK"`, nil},
 		"split": {"s, by", strs, "a list of strings, of which an index takes one", "The parts between the separators, counted from 0, from behind with -1; null beyond the ends, and where there are more than 65,536.",
@@ -234,6 +235,9 @@ func makeTrim(c *compiler, n call, args []node) node {
 }
 
 func makeLen(_ *compiler, _ call, args []node) node {
+	if isList(args[0]) {
+		return lengths(args[0])
+	}
 	return entryCount(args[0], func(s string) int64 { return int64(utf8.RuneCountInString(s)) })
 }
 

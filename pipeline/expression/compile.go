@@ -79,7 +79,7 @@ func valueOf(s *ast.StringNode) string {
 	return s.Value
 }
 
-// compile returns the node of a part of the text, a value of one of the five
+// compile returns the node of a part of the text, a value of one of the column
 // types or the literal null.
 func (c *compiler) compile(n ast.Node) node {
 	out := c.open(n)
@@ -249,6 +249,7 @@ func (c *compiler) conditional(n *ast.ConditionalNode) node {
 // common returns the type that values of both nodes have; a null takes the
 // other's.
 func common(at ast.Node, what string, a, b node) table.Type {
+	refuseLists(at, what, a, b)
 	x, y := a.typ(), b.typ()
 	switch {
 	case x == "" && y == "":
@@ -287,6 +288,8 @@ func wants(at ast.Node, what, want string, got node) *Problem {
 		p.nearest = absent["strptime"]
 	case got.typ() == table.Timestamp:
 		p.nearest = absent["datediff"]
+	case isList(got):
+		p.nearest = partOfList
 	}
 	return p
 }

@@ -3,7 +3,7 @@
 //
 // The language is that of github.com/expr-lang/expr, cut down to functions of
 // one row: no closures, maps, variables, clocks or I/O. Text is parsed by that
-// library, typed here against the five column types, and evaluated column at a
+// library, typed here against the column types, and evaluated column at a
 // time; strings are evaluated once per dictionary entry. What has no form of
 // its own (replace, split, slices …) runs on the library's virtual machine, per
 // row or per dictionary entry.

@@ -188,7 +188,7 @@ func TestCompileSaysWhereAndWhatIsWrong(t *testing.T) {
 		{"split(origin, '-')", "character 1: a list is no value of a column", "take one of its parts: split(…)[0]"},
 		{"split(origin, '-')['a']", "character 20: [ ] takes an int64, not a string", ""},
 		{"origin[0]", "character 7: a string has no parts", "a part of a string is s[from:to]"},
-		{"len(delay)", "character 5: len takes a string, and delay is an int64", "write len(string(delay))"},
+		{"len(delay)", "character 5: len takes a string or a list, and delay is an int64", "write len(string(delay))"},
 		{"abs(origin)", "character 5: abs takes a number, and origin is a string", "write abs(float(origin))"},
 		{"int(late)", "character 5: int takes a number or a string, and late is a bool", "write int(late ? 1 : 0)"},
 		{"string(date)", "character 8: string takes a number, a bool or a string, and date is a timestamp", "a timestamp has year(t) to second(t), and can be compared with a date in quotes"},

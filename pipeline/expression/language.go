@@ -87,6 +87,7 @@ var sample = []Sample{
 	{"late", table.Bool, "true"},
 	{"tail number", table.String, "N-12"},
 	{"gate", table.String, "null"},
+	{"legs", table.Float64List, "[733.0, 204.5]"},
 }
 
 var rules = []Rule{
@@ -96,6 +97,7 @@ var rules = []Rule{
 		"bool: true, false. null: null.",
 		"timestamp: a string next to a timestamp is one: date >= \"2020-01-31\", \"2020-01-31 15:04:05\", or an RFC 3339 time. It is read in the zone of the pipeline.",
 		"An int64 next to a float64 counts as one. Nothing else is converted by itself.",
+		"Lists are columns alone: x[i] and len(x) make values of them, x == null tests for one that is not there, and nothing else takes them.",
 	}},
 	{"Columns", []string{
 		"A column is written as it is called: delay. Upper and lower case differ.",
@@ -117,6 +119,8 @@ var rules = []Rule{
 var operators = []Entry{
 	{[]string{"[]"}, []string{"s[from:to]", "s[:to]", "s[from:]"}, "a string and int64", "string",
 		"The characters from one place up to another, counted from 0, from behind where negative.", "origin[0:2]", `"JF"`},
+	{[]string{"[i]"}, []string{"x[i]"}, "a list and an int64", "the type of the elements",
+		"The element in a place, counted from 0, from behind where negative; null beyond the ends.", "legs[0]", "733.0"},
 	{[]string{"??"}, []string{"a ?? b"}, "values of one type", "their type", "The first that is not null.", `gate ?? "none"`, `"none"`},
 	{[]string{"**", "^"}, []string{"a ** b", "a ^ b"}, "numbers", "float64", "To the power of.", "delay ** 2", "256.0"},
 	{[]string{"-x", "+x"}, []string{"-x", "+x"}, "a number", "its type", "Sign.", "-delay", "-16"},

@@ -1,6 +1,7 @@
 package expression_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,12 @@ func TestExamplesOfTheLanguageYieldWhatTheySay(t *testing.T) {
 			value, _ = strconv.ParseFloat(s.Value, 64)
 		case table.Bool:
 			value = s.Value == "true"
+		case table.Float64List:
+			var list []any
+			if err := json.Unmarshal([]byte(s.Value), &list); err != nil {
+				t.Fatal(err)
+			}
+			value = list
 		case table.String:
 			if value = s.Value; s.Value == "null" {
 				value = nil

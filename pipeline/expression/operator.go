@@ -86,6 +86,7 @@ func (c *compiler) comparison(n *ast.BinaryNode, op comparison, a, b node) node 
 	} else if l, ok := a.(*literal); ok && l.t == table.String && b.typ() == table.Timestamp {
 		a = c.timestamp(n.Left, l)
 	}
+	refuseLists(n, "the sides of "+n.Operator, a, b)
 	x, y := a.typ(), b.typ()
 	switch {
 	case isNumber(x) && isNumber(y) && x != y, x == table.Float64 && y == table.Float64:
@@ -159,6 +160,7 @@ func (c *compiler) in(n *ast.BinaryNode) node {
 	if arg.typ() == "" {
 		panic(wants(n.Left, "in", "a value", arg))
 	}
+	refuseLists(n.Left, "what stands before in", arg)
 	if r, ok := n.Right.(*ast.BinaryNode); ok && r.Operator == ".." {
 		return c.inRange(n, r, arg)
 	}

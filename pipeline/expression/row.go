@@ -88,9 +88,14 @@ func (c *compiler) rowOperator(n *ast.BinaryNode) node {
 	return &row{t: table.Bool, tree: joined, args: append(a.args, b.args...)}
 }
 
-// index compiles list[i].
+// index compiles list[i], of what split yields or of a column.
 func (c *compiler) index(n *ast.MemberNode) node {
 	of := c.part(n.Node)
+	if isList(of) && !n.Optional {
+		at := c.compile(n.Property)
+		expect(n.Property, "[ ]", types{"an int64", []table.Type{table.Int64}}, at)
+		return elementAt(of.args[0].node, at)
+	}
 	if of.t != list || n.Optional {
 		p := problemAt(n, "%s has no parts", article(string(of.t)))
 		property, _ := n.Property.(*ast.StringNode)

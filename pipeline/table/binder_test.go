@@ -25,6 +25,9 @@ func natural(t testing.TB, typ arrow.DataType, json string) arrow.Array {
 	if typ.ID() == arrow.UINT64 {
 		return uint64s(t, json)
 	}
+	if list, ok := typ.(*arrow.ListType); ok && list.Elem().ID() == arrow.UINT64 {
+		return lists(t, json)
+	}
 	a, _, err := array.FromJSON(memory.DefaultAllocator, typ, strings.NewReader(json))
 	if err != nil {
 		t.Fatalf("%s of %s: %v", typ, json, err)
@@ -44,6 +47,31 @@ func uint64s(t testing.TB, text string) arrow.Array {
 			b.AppendNull()
 		} else {
 			b.Append(*v)
+		}
+	}
+	return b.NewArray()
+}
+
+// lists is uint64s for lists.
+func lists(t testing.TB, text string) arrow.Array {
+	var parsed []json.RawMessage
+	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
+		t.Fatal(err)
+	}
+	b := array.NewListBuilder(memory.DefaultAllocator, arrow.PrimitiveTypes.Uint64)
+	for _, v := range parsed {
+		if string(v) == "null" {
+			b.AppendNull()
+			continue
+		}
+		b.Append(true)
+		elements := uint64s(t, string(v)).(*array.Uint64)
+		for i := range elements.Len() {
+			if elements.IsNull(i) {
+				b.ValueBuilder().AppendNull()
+			} else {
+				b.ValueBuilder().(*array.Uint64Builder).Append(elements.Value(i))
+			}
 		}
 	}
 	return b.NewArray()
@@ -117,6 +145,12 @@ func TestBindCarriesEachNaturalType(t *testing.T) {
 		{dictOf(arrow.PrimitiveTypes.Uint8, arrow.BinaryTypes.String), `["x",null,"y","x"]`, table.String, []any{"x", nil, "y", "x"}},
 		{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String, Ordered: true}, `["x"]`, table.String, []any{"x"}},
 		{arrow.FixedWidthTypes.Boolean, `[true,null,false]`, table.Bool, []any{true, nil, false}},
+		{arrow.ListOf(arrow.PrimitiveTypes.Float32), `[[0.5,null],null,[],[2]]`, table.Float64List, []any{[]any{0.5, nil}, nil, []any{}, []any{2.0}}},
+		{arrow.ListOfNonNullable(arrow.PrimitiveTypes.Float64), `[[0.1],[]]`, table.Float64List, []any{[]any{0.1}, []any{}}},
+		{arrow.ListOf(&arrow.Decimal128Type{Precision: 9, Scale: 1}), `[["0.3"]]`, table.Float64List, []any{[]any{0.3}}},
+		{arrow.ListOf(arrow.PrimitiveTypes.Int8), `[[],[-1,null,2]]`, table.Int64List, []any{[]any{}, []any{int64(-1), nil, int64(2)}}},
+		{arrow.ListOf(arrow.PrimitiveTypes.Int64), `[null,[3]]`, table.Int64List, []any{nil, []any{int64(3)}}},
+		{arrow.ListOf(arrow.FixedWidthTypes.Boolean), `[[true,false,null],[true]]`, table.BoolList, []any{[]any{true, false, nil}, []any{true}}},
 	} {
 		t.Run(c.typ.String(), func(t *testing.T) {
 			a := natural(t, c.typ, c.json)
@@ -248,6 +282,7 @@ func TestBindNamesColumnAndRowOfWhatCannotBeCarried(t *testing.T) {
 		{&arrow.TimestampType{Unit: arrow.Second}, `[null,9223372036854]`, ""},
 		{&arrow.TimestampType{Unit: arrow.Second}, `[null,9223372036855]`, "column c, row 101: lies past the years"},
 		{arrow.FixedWidthTypes.Date32, `[-2147483648]`, "column c, row 100: lies past the years"},
+		{arrow.ListOf(arrow.PrimitiveTypes.Uint64), `[null,[],[7],[1,null,18446744073709551615,2],[3]]`, "column c, row 103: element 2 is 18446744073709551615, past the largest int64"},
 	} {
 		_, err := bind(t, natural(t, c.typ, c.json), 100)
 		if c.want == "" {
@@ -339,13 +374,13 @@ func TestFromArrowListsUnsupportedColumnsApart(t *testing.T) {
 	got := table.FromArrow(arrow.NewSchema([]arrow.Field{
 		{Name: "a", Type: arrow.PrimitiveTypes.Int8, Nullable: true},
 		{Name: "raw", Type: arrow.BinaryTypes.Binary},
-		{Name: "list", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64)},
+		{Name: "list", Type: arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Int64))},
 		{Name: "coded", Type: dictOf(arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Int64)},
 		{Name: "b", Type: arrow.BinaryTypes.LargeString},
 	}, nil))
 	want := table.Schema{
 		Columns: []table.Column{{Name: "a", Type: table.Int64, Nullable: true}, {Name: "b", Type: table.String}},
-		Unsupported: []table.UnsupportedColumn{{Name: "raw", Type: "binary"}, {Name: "list", Type: "list<item: int64, nullable>"},
+		Unsupported: []table.UnsupportedColumn{{Name: "raw", Type: "binary"}, {Name: "list", Type: "list<list<int64>>"},
 			{Name: "coded", Type: "dictionary<values=int64, indices=int8, ordered=false>"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -70,6 +70,11 @@ func canonical(t arrow.DataType) (Type, conversion) {
 		}
 	case *arrow.BooleanType:
 		return Bool, share
+	case *arrow.ListType:
+		of, convert := canonical(t.Elem())
+		if list := ListOf(of); list != "" {
+			return list, convertLists(list, convert)
+		}
 	}
 	return "", nil
 }

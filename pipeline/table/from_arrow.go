@@ -15,14 +15,16 @@ import "github.com/apache/arrow/go/v15/arrow"
 //	time32, time64                       Int64, microseconds since midnight
 //	utf8, large_utf8, dictionaries of them  String
 //	bool                                 Bool
+//	list of one of these that becomes    Int64List, Float64List, BoolList
+//	Int64, Float64 or Bool
 //
-// Columns of other types are listed in Unsupported, so that they matter only
-// where a spec reads them, and so are those whose name occurs twice, is empty or
-// is RowColumn.
+// Columns of other types, lists of strings and of lists among them, are listed in
+// Unsupported, so that they matter only where a spec reads them, and so are those
+// whose name occurs twice, is empty or is RowColumn.
 func FromArrow(s *arrow.Schema) Schema {
 	out := Schema{Columns: make([]Column, 0, s.NumFields())}
 	for _, f := range s.Fields() {
-		what := f.Type.String()
+		what := describe(f.Type)
 		t, _ := canonical(f.Type)
 		switch {
 		case f.Name == "":
@@ -39,4 +41,16 @@ func FromArrow(s *arrow.Schema) Schema {
 		out.Columns = append(out.Columns, Column{Name: f.Name, Type: t, Nullable: f.Nullable})
 	}
 	return out
+}
+
+// describe names a natural type; elements of lists by their canonical one.
+func describe(t arrow.DataType) string {
+	list, ok := t.(*arrow.ListType)
+	if !ok {
+		return t.String()
+	}
+	if of, _ := canonical(list.Elem()); of != "" {
+		return "list<" + string(of) + ">"
+	}
+	return "list<" + describe(list.Elem()) + ">"
 }

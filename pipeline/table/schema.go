@@ -1,5 +1,5 @@
-// Package table is the form of rows in flight: five canonical column types,
-// schemas of them, and the binding of whatever a file holds to them.
+// Package table is the form of rows in flight: the canonical column types, schemas
+// of them, and the binding of whatever a file holds to them.
 package table
 
 import (
@@ -8,9 +8,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 )
 
-// Type is one of the five canonical column types. Whatever a file or an event
-// holds is converted to one of them at the door, so that a column has one
-// meaning in batch and stream.
+// Type is one of the canonical column types: five of values, and lists of numbers
+// or bools. Whatever a file or an event holds is converted to one of them at the
+// door, so that a column has one meaning in batch and stream.
 type Type string
 
 // The canonical types and the Arrow type that carries each.
@@ -20,7 +20,17 @@ const (
 	Float64   Type = "float64"   // float64
 	Bool      Type = "bool"      // bool
 	Timestamp Type = "timestamp" // timestamp[us, tz=UTC]
+
+	// Of lists, a null one, an empty one and one with a null are three things.
+	Int64List   Type = "list<int64>"
+	Float64List Type = "list<float64>"
+	BoolList    Type = "list<bool>"
 )
+
+// Types lists the canonical types.
+func Types() []Type {
+	return []Type{String, Int64, Float64, Bool, Timestamp, Int64List, Float64List, BoolList}
+}
 
 // ArrowType returns the Arrow type that carries t in every batch.
 func (t Type) ArrowType() arrow.DataType {
@@ -35,13 +45,15 @@ func (t Type) ArrowType() arrow.DataType {
 		return arrow.FixedWidthTypes.Boolean
 	case Timestamp:
 		return arrow.FixedWidthTypes.Timestamp_us
+	case Int64List, Float64List, BoolList:
+		return arrow.ListOf(t.Element().ArrowType())
 	}
 	return nil
 }
 
 // TypeOf returns the type that a canonical column of Arrow type t has, or "".
 func TypeOf(t arrow.DataType) Type {
-	for _, typ := range []Type{String, Int64, Float64, Bool, Timestamp} {
+	for _, typ := range Types() {
 		if arrow.TypeEqual(typ.ArrowType(), t) {
 			return typ
 		}

@@ -67,12 +67,16 @@ func selectColumn(mem memory.Allocator, a arrow.Array, keep Mask, n int) (arrow.
 		return NewColumn(mem, Timestamp, n, selectValues(mem, c.TimestampValues(), keep, n, arrow.TimestampTraits), valid), nil
 	case *array.Boolean:
 		values := NewMask(keep.Rows)
-		loadBits(values.Words, a.Data().Buffers()[1].Bytes(), a.Data().Offset(), keep.Rows)
+		if keep.Rows > 0 { // else there may be no buffer
+			loadBits(values.Words, a.Data().Buffers()[1].Bytes(), a.Data().Offset(), keep.Rows)
+		}
 		return NewColumn(mem, Bool, n, selectBits(values, keep, n).Buffer(mem), valid), nil
 	case *array.Dictionary:
 		if indices, ok := c.Indices().(*array.Int32); ok {
 			return NewText(mem, n, selectValues(mem, indices.Int32Values(), keep, n, arrow.Int32Traits), valid, c.Dictionary()), nil
 		}
+	case *array.List:
+		return selectLists(mem, c, keep, n, valid)
 	}
 	return nil, fmt.Errorf("%s is not a canonical type", a.DataType())
 }

@@ -20,6 +20,9 @@ var allTypes = table.Schema{Columns: []table.Column{
 	{Name: "f", Type: table.Float64, Nullable: true},
 	{Name: "b", Type: table.Bool, Nullable: true},
 	{Name: "t", Type: table.Timestamp, Nullable: true},
+	{Name: "li", Type: table.Int64List, Nullable: true},
+	{Name: "lf", Type: table.Float64List, Nullable: true},
+	{Name: "lb", Type: table.BoolList, Nullable: true},
 }}
 
 func TestSelectKeepsExactlyTheMarkedRows(t *testing.T) {
@@ -72,7 +75,7 @@ var equateEmpty = cmp.Comparer(func(a, b [][]any) bool {
 
 func TestSelectSharesMemoryWhereItCan(t *testing.T) {
 	batch := tabletest.Batch(memory.DefaultAllocator, allTypes, 0,
-		[]any{"a", int64(1), 1.5, true, int64(0)}, []any{"b", nil, nil, nil, nil}, []any{"c", int64(3), 2.5, false, int64(9)})
+		[]any{"a", int64(1), 1.5, true, int64(0), []any{}, nil, nil}, []any{"b", nil, nil, nil, nil, nil, nil, nil}, []any{"c", int64(3), 2.5, false, int64(9), nil, nil, nil})
 	defer batch.Release()
 	data := func(r arrow.Record) *int64 { return &r.Column(1).(*array.Int64).Int64Values()[:1][0] }
 	for name, rows := range map[string][]int{"all": {0, 1, 2}, "neighbours": {0, 1}} {

@@ -289,11 +289,11 @@ func TestObjectsOfADatasetMayDifferInWidthsUnitsAndColumns(t *testing.T) {
 	nanos := &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"}
 	b := lake(t, map[string][]byte{
 		"a.parquet": random(t, field("x", arrow.PrimitiveTypes.Float64), field("n", arrow.PrimitiveTypes.Int8), field("at", arrow.FixedWidthTypes.Timestamp_ms),
-			none("c"), field("mixed", arrow.PrimitiveTypes.Int64), field("only", arrow.FixedWidthTypes.Boolean)),
+			none("c"), field("mixed", arrow.PrimitiveTypes.Int64), field("only", arrow.FixedWidthTypes.Boolean), field("v", arrow.ListOf(arrow.PrimitiveTypes.Float64))),
 		"b.parquet": random(t, field("n", arrow.PrimitiveTypes.Int64), field("x", arrow.PrimitiveTypes.Float32), field("at", nanos),
 			field("c", arrow.BinaryTypes.String), field("mixed", arrow.BinaryTypes.String)),
 		"c.parquet": random(t, field("x", arrow.PrimitiveTypes.Float64), field("n", arrow.PrimitiveTypes.Int32), field("at", arrow.FixedWidthTypes.Timestamp_us),
-			none("c"), none("mixed"), field("late", arrow.PrimitiveTypes.Int16)),
+			none("c"), none("mixed"), field("late", arrow.PrimitiveTypes.Int16), field("v", arrow.ListOf(arrow.PrimitiveTypes.Float32))),
 	})
 	m, schema, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
 	if err != nil {
@@ -304,7 +304,7 @@ func TestObjectsOfADatasetMayDifferInWidthsUnitsAndColumns(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %v %v", f.Name, f.Type, f.Nullable))
 	}
 	want := []string{"x float64 false", "n int8 false", "at timestamp[ms, tz=UTC] false", "c " + stringType.String() + " true",
-		"mixed int64 in object a.parquet and " + stringType.String() + " in object b.parquet, which must be one true", "only bool true", "late int16 true"}
+		"mixed int64 in object a.parquet and " + stringType.String() + " in object b.parquet, which must be one true", "only bool true", "v list<element: float64, nullable> true", "late int16 true"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("columns:\n%s", d)
 	}

@@ -64,7 +64,7 @@ func union(files []discovered) *arrow.Schema {
 }
 
 // family names the types that are one to whoever reads a column: numbers of any
-// width and points in time of any unit.
+// width, points in time of any unit, and lists of these.
 func family(t arrow.DataType) string {
 	switch t.ID() {
 	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64:
@@ -75,6 +75,8 @@ func family(t arrow.DataType) string {
 		return "timestamp"
 	case arrow.TIME32, arrow.TIME64:
 		return "time"
+	case arrow.LIST:
+		return "list of " + family(t.(*arrow.ListType).Elem())
 	}
 	return t.String()
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // Batch returns a canonical batch of the rows, each with one value per column:
-// string, int64, float64, bool, int64 (microseconds) or nil for null.
-// RowColumn counts from first. Dictionaries hold each string once, in the order
+// string, int64, float64, bool, int64 (microseconds), []any of these for a list, or
+// nil for null. RowColumn counts from first. Dictionaries hold each string once, in the order
 // of its first use.
 func Batch(mem memory.Allocator, schema table.Schema, first int64, rows ...[]any) arrow.Record {
 	columns := make([]arrow.Array, 0, len(schema.Columns)+1)
@@ -51,22 +51,31 @@ func Column(mem memory.Allocator, t table.Type, values ...any) arrow.Array {
 	b := array.NewBuilder(mem, t.ArrowType())
 	defer b.Release()
 	for _, v := range values {
-		if v == nil {
-			b.AppendNull()
-			continue
-		}
-		switch b := b.(type) {
-		case *array.Int64Builder:
-			b.Append(v.(int64))
-		case *array.Float64Builder:
-			b.Append(v.(float64))
-		case *array.BooleanBuilder:
-			b.Append(v.(bool))
-		case *array.TimestampBuilder:
-			b.Append(arrow.Timestamp(v.(int64)))
-		}
+		appendValue(b, v)
 	}
 	return b.NewArray()
+}
+
+func appendValue(b array.Builder, v any) {
+	if v == nil {
+		b.AppendNull()
+		return
+	}
+	switch b := b.(type) {
+	case *array.Int64Builder:
+		b.Append(v.(int64))
+	case *array.Float64Builder:
+		b.Append(v.(float64))
+	case *array.BooleanBuilder:
+		b.Append(v.(bool))
+	case *array.TimestampBuilder:
+		b.Append(arrow.Timestamp(v.(int64)))
+	case *array.ListBuilder:
+		b.Append(true)
+		for _, element := range v.([]any) {
+			appendValue(b.ValueBuilder(), element)
+		}
+	}
 }
 
 // Strings returns a dictionary array whose dictionary begins with the given
@@ -108,7 +117,7 @@ func dictionaryArray(ib *array.Int32Builder, db *array.StringBuilder) arrow.Arra
 }
 
 // Row returns row i of a batch as plain values: string, int64 (timestamps
-// too), float64, bool, or nil for null; RowColumn last.
+// too), float64, bool, []any of a list, or nil for null; RowColumn last.
 func Row(rec arrow.Record, i int) []any {
 	out := make([]any, rec.NumCols())
 	for c, a := range rec.Columns() {
@@ -146,6 +155,13 @@ func Value(a arrow.Array, i int) any {
 		return int64(a.Value(i))
 	case *array.Dictionary:
 		return a.Dictionary().(*array.String).Value(a.GetValueIndex(i))
+	case *array.List:
+		from, to := a.ValueOffsets(i)
+		out := make([]any, 0, to-from)
+		for e := from; e < to; e++ {
+			out = append(out, Value(a.ListValues(), int(e)))
+		}
+		return out
 	}
 	panic(fmt.Sprintf("tabletest: %s is not a canonical type", a.DataType()))
 }
@@ -195,9 +211,21 @@ func drawColumn(t *rapid.T, mem memory.Allocator, typ table.Type, n int) arrow.A
 	nulls := rapid.SampledFrom([]int{0, 3, 10}).Draw(t, "nulls of 10")
 	isNull := func() bool { return nulls > 0 && rapid.IntRange(1, 10).Draw(t, "null") <= nulls }
 	if typ != table.String {
+		value := values[typ]
+		if element := values[typ.Element()]; element != nil {
+			value = func(t *rapid.T) any {
+				list := make([]any, rapid.IntRange(0, 4).Draw(t, "length"))
+				for i := range list {
+					if v := element(t); !isNull() {
+						list[i] = v
+					}
+				}
+				return list
+			}
+		}
 		out := make([]any, n)
 		for i := range out {
-			if v := values[typ](t); !isNull() {
+			if v := value(t); !isNull() {
 				out[i] = v
 			}
 		}

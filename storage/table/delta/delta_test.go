@@ -303,11 +303,25 @@ func TestSchemaOfAFile(t *testing.T) {
 		{Name: "b", Type: arrow.FixedWidthTypes.Timestamp_us},
 		{Name: "c", Type: arrow.PrimitiveTypes.Int32},
 		{Name: "d", Type: arrow.PrimitiveTypes.Float32},
+		{Name: "e", Type: arrow.ListOf(arrow.PrimitiveTypes.Float64)},
 	}, nil))
 	want := `{"type":"struct","fields":[{"name":"a","type":"string","nullable":true,"metadata":{}},{"name":"b","type":"timestamp","nullable":true,"metadata":{}},` +
-		`{"name":"c","type":"integer","nullable":true,"metadata":{}},{"name":"d","type":"float","nullable":true,"metadata":{}}]}`
+		`{"name":"c","type":"integer","nullable":true,"metadata":{}},{"name":"d","type":"float","nullable":true,"metadata":{}},` +
+		`{"name":"e","type":{"type":"array","elementType":"double","containsNull":true},"nullable":true,"metadata":{}}]}`
 	if err != nil || s.String() != want {
 		t.Errorf("%s, %v", s, err)
+	}
+	// Whoever wrote the schema last: the column has the same type.
+	theirs, err := delta.ParseSchema(strings.Replace(want, `{"type":"array","elementType":"double","containsNull":true}`, `{ "containsNull": true, "elementType": "double", "type": "array" }`, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, changed, err := theirs.With(s, 0); changed || err != nil {
+		t.Errorf("a list that another writer wrote: changed %v, %v", changed, err)
+	}
+	_, err = delta.SchemaOf(arrow.NewSchema([]arrow.Field{{Name: "nested", Type: arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Float64))}}, nil))
+	if !thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), "column nested") {
+		t.Errorf("a list of lists: %v", err)
 	}
 	_, err = delta.SchemaOf(arrow.NewSchema([]arrow.Field{{Name: "when", Type: &arrow.TimestampType{Unit: arrow.Microsecond}}}, nil))
 	if !thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), "column when") {

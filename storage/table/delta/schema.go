@@ -48,9 +48,29 @@ func (t FieldType) MarshalJSON() ([]byte, error) {
 func (t *FieldType) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '{' {
 		*t = FieldType(data)
+		// A list of ours is the same text whoever wrote it last.
+		var list listType
+		if err := json.Unmarshal(data, &list); err == nil && list.Type == "array" && list.ContainsNull {
+			*t = list.fieldType()
+		}
 		return nil
 	}
 	return json.Unmarshal(data, (*string)(t))
+}
+
+// listType is the type of a list of values of a primitive type.
+type listType struct {
+	Type         string `json:"type"`
+	ElementType  string `json:"elementType"`
+	ContainsNull bool   `json:"containsNull"`
+}
+
+func (l listType) fieldType() FieldType {
+	text, err := json.Marshal(l)
+	if err != nil {
+		panic(err) // strings and a bool
+	}
+	return FieldType(text)
 }
 
 // Schema is the columns of a table, in order.
@@ -129,6 +149,9 @@ func typeOf(t arrow.DataType) (FieldType, bool) {
 		return Boolean, true
 	case *arrow.TimestampType:
 		return Timestamp, t.TimeZone != "" // without a zone it is a table feature of its own
+	case *arrow.ListType:
+		element, ok := typeOf(t.Elem())
+		return listType{"array", string(element), true}.fieldType(), ok && !arrow.IsNested(t.Elem().ID())
 	}
 	return "", false
 }

@@ -18,13 +18,15 @@ func TestMergedRecordsHoldBothsRows(t *testing.T) {
 	schema := table.Schema{Columns: []table.Column{
 		{Name: "s", Type: table.String, Nullable: true}, {Name: "i", Type: table.Int64, Nullable: true}, {Name: "f", Type: table.Float64, Nullable: true},
 		{Name: "b", Type: table.Bool, Nullable: true}, {Name: "t", Type: table.Timestamp, Nullable: true},
+		{Name: "l", Type: table.Float64List, Nullable: true},
 	}}
 	rapid.Check(t, func(rt *rapid.T) {
 		draw := func(name string) arrow.Record {
 			var rows [][]any
 			for range rapid.IntRange(1, 40).Draw(rt, name) {
 				row := []any{rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e"}).Draw(rt, "s"), rapid.Int64().Draw(rt, "i"),
-					rapid.Float64().Draw(rt, "f"), rapid.Bool().Draw(rt, "b"), rapid.Int64Range(0, 1<<50).Draw(rt, "t")}
+					rapid.Float64().Draw(rt, "f"), rapid.Bool().Draw(rt, "b"), rapid.Int64Range(0, 1<<50).Draw(rt, "t"),
+					[][]any{{}, {0.5, nil}, {1.0, 2.0, 3.0}}[rapid.IntRange(0, 2).Draw(rt, "l")]}
 				for i := range row {
 					if rapid.IntRange(0, 4).Draw(rt, "null") == 0 {
 						row[i] = nil

@@ -68,6 +68,9 @@ func bufferBytes(d arrow.ArrayData) int64 {
 			n += int64(b.Cap())
 		}
 	}
+	for _, c := range d.Children() { // of lists
+		n += bufferBytes(c)
+	}
 	return n
 }
 

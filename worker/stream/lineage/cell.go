@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -20,7 +21,8 @@ type Cell struct {
 	// Value is the value as text, nil for null: integers and floats with all their
 	// digits, timestamps in RFC 3339.
 	Value *string `json:"value"`
-	// Bits are those of a float, 16 hex digits, which tell NaNs and zeros apart.
+	// Bits are those of a float, 16 hex digits, which tell NaNs and zeros apart; of a
+	// list of floats those of its elements, "-" for null.
 	Bits string `json:"bits,omitempty"`
 }
 
@@ -44,31 +46,49 @@ func cells(schema table.Schema, batch arrow.Record, i int) ([]Cell, error) {
 		cell := Cell{Name: c.Name, Type: c.Type}
 		column := batch.Column(j)
 		if !column.IsNull(i) {
-			text := ""
-			switch a := column.(type) {
-			case *array.Int64:
-				text = strconv.FormatInt(a.Value(i), 10)
-			case *array.Float64:
-				text = strconv.FormatFloat(a.Value(i), 'g', -1, 64)
-				cell.Bits = fmt.Sprintf("%016x", math.Float64bits(a.Value(i)))
-			case *array.Boolean:
-				text = strconv.FormatBool(a.Value(i))
-			case *array.Timestamp:
-				text = time.UnixMicro(int64(a.Value(i))).UTC().Format(time.RFC3339Nano)
-			case *array.Dictionary:
-				texts, ok := a.Dictionary().(*array.String)
-				if !ok {
-					return nil, unsupported(c)
-				}
-				text = texts.Value(a.GetValueIndex(i))
-			default:
+			text, bits, ok := valueOf(column, i)
+			if !ok {
 				return nil, unsupported(c)
 			}
-			cell.Value = &text
+			cell.Value, cell.Bits = &text, bits
 		}
 		out = append(out, cell)
 	}
 	return out, nil
+}
+
+// valueOf returns the text of a value that is not null, and its bits.
+func valueOf(column arrow.Array, i int) (text, bits string, ok bool) {
+	switch a := column.(type) {
+	case *array.Int64:
+		return strconv.FormatInt(a.Value(i), 10), "", true
+	case *array.Float64:
+		return strconv.FormatFloat(a.Value(i), 'g', -1, 64), fmt.Sprintf("%016x", math.Float64bits(a.Value(i))), true
+	case *array.Boolean:
+		return strconv.FormatBool(a.Value(i)), "", true
+	case *array.Timestamp:
+		return time.UnixMicro(int64(a.Value(i))).UTC().Format(time.RFC3339Nano), "", true
+	case *array.Dictionary:
+		texts, ok := a.Dictionary().(*array.String)
+		if !ok {
+			return "", "", false
+		}
+		return texts.Value(a.GetValueIndex(i)), "", true
+	case *array.List:
+		from, to := a.ValueOffsets(i)
+		texts, all := make([]string, to-from), make([]string, to-from)
+		for k := range texts {
+			texts[k], all[k] = "null", "-"
+			if e := int(from) + k; !a.ListValues().IsNull(e) {
+				texts[k], all[k], _ = valueOf(a.ListValues(), e)
+			}
+		}
+		if _, floats := a.ListValues().(*array.Float64); floats {
+			bits = strings.Join(all, " ")
+		}
+		return "[" + strings.Join(texts, ", ") + "]", bits, true
+	}
+	return "", "", false
 }
 
 func unsupported(c table.Column) error {
