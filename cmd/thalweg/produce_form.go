@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,6 +84,12 @@ func (f *eventForm) encoder(ctx context.Context, conns *connections, format pipe
 	case *event.JSONFormat:
 		return encodeJSON, nil
 	case *event.CSVFormat:
+		for _, c := range f.values {
+			if c.Type.Element() != "" && (len(o.Columns) == 0 || slices.Contains(o.Columns, c.Name)) {
+				return nil, &thalweg.Error{Op: "produce", Kind: thalweg.Unsupported, Subject: "column " + c.Name,
+					Err: fmt.Errorf("it is a %s, and CSV has no lists", c.Type), Hint: "produce JSON or Avro, or leave it out by format.columns of a spec"}
+			}
+		}
 		return func(dst []byte, batch arrow.Record, row int) ([]byte, error) {
 			return event.AppendCSV(dst, batch, row, *o), nil
 		}, nil

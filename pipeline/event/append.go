@@ -41,6 +41,17 @@ func appendValue(dst []byte, column arrow.Array, row int) []byte {
 	if words, ok := column.(*array.Dictionary); ok && words.IsValid(row) {
 		return appendString(dst, wordOf(words, row))
 	}
+	if lists, ok := column.(*array.List); ok && lists.IsValid(row) {
+		from, to := lists.ValueOffsets(row)
+		dst = append(dst, '[')
+		for e := from; e < to; e++ {
+			if e > from {
+				dst = append(dst, ',')
+			}
+			dst = appendValue(dst, lists.ListValues(), int(e))
+		}
+		return append(dst, ']')
+	}
 	start := len(dst)
 	_, quoted := column.(*array.Timestamp)
 	if quoted {
@@ -62,7 +73,7 @@ const timeLayout = "2006-01-02T15:04:05.999999Z"
 // AppendText appends a value of a canonical column to dst as the text that a CSV
 // field, a record's key or a header holds of it. ok is false where it is null, or
 // has no text: a float that is not finite, a timestamp outside the years 0 to
-// 9999. It panics if the column is of no canonical type.
+// 9999, a list. It panics if the column is of no canonical type.
 func AppendText(dst []byte, column arrow.Array, row int) (text []byte, ok bool) {
 	if column.IsNull(row) {
 		return dst, false
@@ -81,6 +92,8 @@ func AppendText(dst []byte, column arrow.Array, row int) (text []byte, ok bool) 
 		return dst, false
 	case *array.Dictionary:
 		return append(dst, wordOf(c, row)...), true
+	case *array.List:
+		return dst, false
 	}
 	panic(fmt.Sprintf("event: a column of type %s is not canonical", column.DataType()))
 }

@@ -28,6 +28,33 @@ type avroWrite struct {
 	typ    *avroType
 	branch int // of a union, where typ is; -1: no union
 	null   int // the branch of null; -1: none
+	item   *avroWrite
+}
+
+// newAvroWrite returns how values of a column type are written as t; typ is empty
+// where there is no column. It reports whether they can be.
+func newAvroWrite(name string, t *avroType, typ table.Type) (w avroWrite, fits bool) {
+	w = avroWrite{name: name, column: -1, typ: t, branch: -1, null: -1}
+	branches := []*avroType{t}
+	if t.kind == avroUnion {
+		branches = t.parts
+	}
+	for k, b := range branches {
+		if b.kind == avroNull {
+			w.null = k
+		} else if !fits && typ != "" && b.fills(typ, false) {
+			w.typ, w.branch, fits = b, k, true
+		}
+	}
+	if t.kind != avroUnion {
+		w.branch = -1
+	}
+	if fits && w.typ.kind == avroArray {
+		var item avroWrite
+		item, fits = newAvroWrite(name, w.typ.parts[0], typ.Element())
+		w.item = &item
+	}
+	return w, fits
 }
 
 // NewAvroEncoder returns an encoder of batches with the columns of rows. It is
@@ -46,27 +73,18 @@ func NewAvroEncoder(schema string, rows *arrow.Schema) (*AvroEncoder, error) {
 	}
 	e := new(AvroEncoder)
 	for i, name := range t.fields {
-		w := avroWrite{name: name, column: -1, typ: t.parts[i], branch: -1, null: -1}
+		at := rows.FieldIndices(name)
 		var typ table.Type
-		if at := rows.FieldIndices(name); len(at) == 1 {
-			w.column, typ = at[0], table.TypeOf(rows.Field(at[0]).Type)
+		if len(at) == 1 {
+			typ = table.TypeOf(rows.Field(at[0]).Type)
 		}
-		branches := []*avroType{w.typ}
-		if w.typ.kind == avroUnion {
-			branches = w.typ.parts
+		w, fits := newAvroWrite(name, t.parts[i], typ)
+		if len(at) == 1 {
+			w.column = at[0]
+		} else {
+			fits = w.null >= 0
 		}
-		fits := w.column < 0
-		for k, b := range branches {
-			if b.kind == avroNull {
-				w.null = k
-			} else if !fits && b.fills(typ, false) {
-				w.typ, w.branch, fits = b, k, true
-			}
-		}
-		if t.parts[i].kind != avroUnion {
-			w.branch = -1
-		}
-		if !fits || w.column < 0 && w.null < 0 {
+		if !fits {
 			return nil, fail(fmt.Sprintf("field %q", name), "it can be written from no column")
 		}
 		e.fields = append(e.fields, w)
@@ -83,24 +101,29 @@ func (e *AvroEncoder) Append(dst []byte, rec arrow.Record, row int) ([]byte, err
 		if w.column >= 0 {
 			c = rec.Column(w.column)
 		}
-		if c == nil || c.IsNull(row) {
-			if w.null < 0 {
-				return nil, w.fail("null")
-			}
-			if w.typ.kind != avroNull {
-				dst = binary.AppendVarint(dst, int64(w.null))
-			}
-			continue
-		}
-		if w.branch >= 0 {
-			dst = binary.AppendVarint(dst, int64(w.branch))
-		}
 		var err error
-		if dst, err = w.append(dst, c, row); err != nil {
+		if dst, err = w.write(dst, c, row); err != nil {
 			return nil, err
 		}
 	}
 	return dst, nil
+}
+
+// write appends a value, or null, of a column, which may be nil.
+func (w *avroWrite) write(dst []byte, c arrow.Array, row int) ([]byte, error) {
+	if c == nil || c.IsNull(row) {
+		if w.null < 0 {
+			return nil, w.fail("null")
+		}
+		if w.typ.kind != avroNull {
+			dst = binary.AppendVarint(dst, int64(w.null))
+		}
+		return dst, nil
+	}
+	if w.branch >= 0 {
+		dst = binary.AppendVarint(dst, int64(w.branch))
+	}
+	return w.append(dst, c, row)
 }
 
 func (w *avroWrite) fail(value any) error {
@@ -148,6 +171,18 @@ func (w *avroWrite) append(dst []byte, column arrow.Array, row int) ([]byte, err
 			}
 		}
 		return nil, w.fail(word)
+	case *array.List:
+		from, to := c.ValueOffsets(row)
+		if from < to {
+			dst = binary.AppendVarint(dst, to-from)
+		}
+		for e := from; e < to; e++ {
+			var err error
+			if dst, err = w.item.write(dst, c.ListValues(), int(e)); err != nil {
+				return nil, err
+			}
+		}
+		return append(dst, 0), nil
 	}
 	panic(fmt.Sprintf("event: a column of type %s is not canonical", column.DataType()))
 }
@@ -180,6 +215,11 @@ func (w *avroWrite) time(dst []byte, us int64) ([]byte, error) {
 func AvroSchemaOf(name string, schema table.Schema) (string, error) {
 	types := map[table.Type]any{table.String: "string", table.Int64: "long", table.Float64: "double", table.Bool: "boolean",
 		table.Timestamp: map[string]string{"type": "long", "logicalType": "timestamp-micros"}}
+	for _, t := range table.Types() {
+		if e := t.Element(); e != "" {
+			types[t] = map[string]any{"type": "array", "items": []any{"null", types[e]}}
+		}
+	}
 	type field struct {
 		Name string `json:"name"`
 		Type any    `json:"type"`

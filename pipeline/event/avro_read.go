@@ -128,11 +128,20 @@ func (f *avroFormat) skip(t *avroType, b []byte, p, depth int) int {
 		}
 		return p
 	}
-	return f.blocks(t, b, p, depth)
+	return f.blocks(b, p, func(p int) int {
+		if t.kind == avroMap {
+			n, next := f.length(b, p)
+			if next < 0 {
+				return -1
+			}
+			p = next + n
+		}
+		return f.skip(t.parts[0], b, p, depth+1)
+	})
 }
 
-// blocks passes over the items of an array or a map.
-func (f *avroFormat) blocks(t *avroType, b []byte, p, depth int) int {
+// blocks reads the items of an array or a map, each by a call of item.
+func (f *avroFormat) blocks(b []byte, p int, item func(p int) int) int {
 	for {
 		count, next := f.long(b, p)
 		if next < 0 || count == 0 {
@@ -153,14 +162,7 @@ func (f *avroFormat) blocks(t *avroType, b []byte, p, depth int) int {
 		}
 		p = next
 		for ; count > 0; count-- {
-			if t.kind == avroMap {
-				n, next := f.length(b, p)
-				if next < 0 {
-					return -1
-				}
-				p = next + n
-			}
-			if p = f.skip(t.parts[0], b, p, depth+1); p < 0 {
+			if p = item(p); p < 0 {
 				return -1
 			}
 		}
@@ -242,6 +244,8 @@ func (f *avroFormat) value(c *column, t *avroType, fills bool, b []byte, p int) 
 		}
 		f.decimal(c, b[next:next+n], t.scale, p)
 		return next + n
+	case avroArray:
+		return f.list(c, t.parts[0], b, p)
 	case avroFixed:
 		next := f.pass(b, p, t.size)
 		if next >= 0 {
@@ -253,6 +257,30 @@ func (f *avroFormat) value(c *column, t *avroType, fills bool, b []byte, p int) 
 	if next >= 0 {
 		c.bools[f.rows] = v
 		f.claim(c, filled)
+	}
+	return next
+}
+
+// list reads an array of items as a column's list.
+func (f *avroFormat) list(c *column, items *avroType, b []byte, p int) int {
+	element := f.openList(c)
+	next := f.blocks(b, p, func(p int) int {
+		t, fills := items, true
+		if items.kind == avroUnion {
+			var branch int
+			if branch, p = f.index(b, p, len(items.parts), noBranch); p < 0 {
+				return -1
+			}
+			t = items.parts[branch]
+			fills = t.fills(element.typ, f.times.epoch)
+		}
+		if p = f.value(element, t, fills, b, p); p >= 0 {
+			f.push(c)
+		}
+		return p
+	})
+	if next >= 0 {
+		f.closeList(c)
 	}
 	return next
 }

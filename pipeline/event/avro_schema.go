@@ -102,6 +102,9 @@ func (t *avroType) fills(column table.Type, epoch bool) bool {
 		return column == table.String || column == table.Timestamp
 	case avroInt, avroLong:
 		return column == table.Int64 || column == table.Float64 || column == table.Timestamp && epoch
+	case avroArray:
+		// Not of nulls, which take no bytes, so that there could be any number.
+		return column.Element() != "" && t.parts[0].kind != avroNull && t.parts[0].fills(column.Element(), epoch)
 	}
 	return false
 }

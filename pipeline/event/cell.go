@@ -36,6 +36,8 @@ func (d *Cells) cell(c *column, text []byte, at int) {
 		c.bools[d.rows], problem = textBool(text)
 	case table.Timestamp:
 		c.int64[d.rows], problem = d.textTime(text)
+	default: // no text is a list
+		problem = foundText
 	}
 	if problem != "" {
 		d.blame(c, at, problem)

@@ -39,16 +39,18 @@ type column struct {
 	state   cellState
 	at      int // byte of the event; where ordinal is set, the field's position from 1
 	found   string
+	element int // of a list, that found is of, from 1; 0: of none
 	ordinal bool
 
-	// The buffers of the batch; of the three slices the one for typ is set and
-	// shares the memory of buf. Bools are bytes until finish packs them.
+	// The buffers of the batch; of the three slices the one for typ, if it is no
+	// list, is set and shares the memory of buf. Bools are bytes until finish packs them.
 	buf   *memory.Buffer
 	int64 []int64 // int64 and timestamp
 	float []float64
 	index []int32 // string: positions in words
 	bools []byte
 	words dictionary
+	list  *listCells
 	nulls []int // rows that are null, rising
 }
 
@@ -59,6 +61,9 @@ func newColumn(c table.Column, seed hashSeed) column {
 	}
 	if c.Type == table.String {
 		col.words = newDictionary(seed)
+	}
+	if e := c.Type.Element(); e != "" {
+		col.list = newListCells(e)
 	}
 	return col
 }
@@ -86,6 +91,8 @@ func (c *column) place() string {
 		return ""
 	case c.ordinal:
 		return fmt.Sprintf(" in position %d", c.at)
+	case c.element > 0:
+		return fmt.Sprintf(" as element %d, at byte %d", c.element-1, c.at)
 	}
 	return fmt.Sprintf(" at byte %d", c.at)
 }
@@ -121,7 +128,7 @@ func (d *Cells) setWord(c *column, id int32) {
 // blame marks the cell as holding something that is not of the column's type.
 func (d *Cells) blame(c *column, at int, found string) {
 	d.claim(c, illTyped)
-	c.at, c.found = at, found
+	c.at, c.found, c.element = at, found, 0
 }
 
 func (c *column) setNull(row int) {
@@ -135,6 +142,8 @@ func (c *column) setNull(row int) {
 		c.bools[row] = 0
 	case table.String:
 		c.index[row] = 0
+	default:
+		c.list.setNull(row)
 	}
 }
 
@@ -164,6 +173,8 @@ func (d *Cells) begin(rows int) {
 				c.bools = make([]byte, rows)
 			}
 			c.bools = c.bools[:rows]
+		default:
+			c.list.begin(rows)
 		}
 	}
 }
@@ -198,11 +209,9 @@ func (c *column) array(alloc memory.Allocator, rows int) arrow.Array {
 		defer words.Release()
 		return table.NewText(alloc, rows, buf, valid, words)
 	case table.Bool:
-		bits := table.NewMask(rows)
-		for i, b := range c.bools[:rows] {
-			bits.Words[i>>6] |= uint64(b) << (i & 63)
-		}
-		buf = bits.Buffer(alloc)
+		buf = packed(c.bools[:rows]).Buffer(alloc)
+	case table.Int64List, table.Float64List, table.BoolList:
+		return c.list.array(alloc, c.typ, rows, valid)
 	default:
 		buf.ResizeNoShrink(rows * arrow.Int64SizeBytes)
 	}

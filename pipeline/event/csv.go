@@ -54,6 +54,9 @@ func (f *CSVFormat) Check(at pipeline.Place) {
 // FieldNames implements pipeline.EventFormat.
 func (f *CSVFormat) FieldNames() []string { return f.Columns }
 
+// Flat implements pipeline.FlatFormat.
+func (*CSVFormat) Flat() {}
+
 // Schema implements pipeline.EventFormat.
 func (*CSVFormat) Schema() (file, registry string) { return "", "" }
 

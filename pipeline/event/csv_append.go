@@ -13,7 +13,7 @@ import (
 // Decoder of the same format decodes to that row: the columns of cfg, or
 // all, in order and without a line end. A column of cfg that the batch has not is
 // null, and so is what CSV cannot carry: a float that is not finite, a timestamp
-// outside the years 0 to 9999. It panics if a column is of no canonical type.
+// outside the years 0 to 9999, a list. It panics if a column is of no canonical type.
 func AppendCSV(dst []byte, rec arrow.Record, row int, cfg CSVFormat) []byte {
 	cfg.Delimiter = cmp.Or(cfg.Delimiter, ",")
 	cfg.NullText = cmp.Or(cfg.NullText, new(string))

@@ -58,9 +58,33 @@ func (d *jsonFormat) value(c *column, b []byte, p int) int {
 	case ch == '{':
 		return d.otherValue(c, b, p, "object")
 	case ch == '[':
+		if c.list != nil {
+			return d.listValue(c, b, p)
+		}
 		return d.otherValue(c, b, p, "array")
 	}
 	return d.fail(b, p, "a value")
+}
+
+// listValue reads an array as a column's list.
+func (d *jsonFormat) listValue(c *column, b []byte, p int) int {
+	element := d.openList(c)
+	p = space(b, p+1)
+	for more := p >= len(b) || b[p] != ']'; more; {
+		if p = d.value(element, b, p); p < 0 {
+			return -1
+		}
+		d.push(c)
+		p = space(b, p)
+		if p >= len(b) || b[p] != ',' && b[p] != ']' {
+			return d.fail(b, p, "a comma or a closing bracket")
+		}
+		if more = b[p] == ','; more {
+			p = space(b, p+1)
+		}
+	}
+	d.closeList(c)
+	return p + 1
 }
 
 // otherValue passes over a value that is not of the column's type.
