@@ -110,7 +110,11 @@ func (c *compiler) input(have table.Schema) table.Schema {
 func (c *compiler) missing(path, name string, in table.Schema, at *stage) {
 	for _, u := range in.Unsupported {
 		if u.Name == name {
-			c.found.refuse(path, "", fmt.Sprintf("column %s of type %s", name, u.Type))
+			hint := ""
+			if strings.HasPrefix(u.Type, "list<") || strings.HasPrefix(u.Type, "struct<") {
+				hint = "lists of numbers and bools are, one level deep: write the files with a column for each part"
+			}
+			c.found.refuse(path, hint, fmt.Sprintf("column %s of type %s", name, u.Type))
 			return
 		}
 	}
@@ -202,7 +206,7 @@ func (c *compiler) label() {
 	if (program != nil || column != "") && len(c.labelReads) == 0 {
 		c.found.add(path, "name the column that holds the answer", "label %s reads no column: it is the same in every row", o.Name)
 	}
-	if t == table.String || t == table.Timestamp {
+	if t == table.String || t == table.Timestamp || t.Element() != "" {
 		c.found.add(path+".type", `write an expression: status == "late"`, "a %s output is a bool or a number: this is %s", o.Type, t)
 	}
 }
@@ -211,6 +215,7 @@ func (c *compiler) label() {
 var featureTypes = map[string][]table.Type{
 	inputNumber:   {table.Int64, table.Float64, table.Bool},
 	inputCategory: {table.String, table.Int64, table.Bool},
+	inputList:     {table.Float64List, table.Int64List, table.BoolList},
 }
 
 func (c *compiler) features() {
@@ -306,6 +311,10 @@ func featureHint(feature string, t table.Type) string {
 	switch {
 	case t == table.Timestamp:
 		return "take a part of it: hour(…), weekday(…), month(…)"
+	case t.Element() != "":
+		return "write type: list"
+	case feature == inputList && t == table.String:
+		return "write type: category"
 	case feature == inputNumber:
 		return "write type: category, or add a cast step"
 	}
@@ -462,6 +471,13 @@ func (c *compiler) eventColumns() {
 	events := c.spec.Spec.Sources.Events
 	if events == nil {
 		return
+	}
+	if _, flat := events.Format.Options.(FlatFormat); flat {
+		for _, column := range c.plan.ScoringInput.Columns {
+			if column.Type.Element() != "" && c.read[column.Name] {
+				c.found.add("spec.sources.events.format.type", "use json or avro", "column %s is a %s, and %s events have no lists", column.Name, column.Type, events.Format.Name)
+			}
+		}
 	}
 	format, ok := events.Format.Options.(EventFormat)
 	if !ok || len(format.FieldNames()) == 0 {

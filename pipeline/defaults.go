@@ -121,6 +121,10 @@ func (b *Body) featureDefaults(at Place) {
 			in.inherit(at, *n, defaultNumberFill)
 		case inputCategory:
 			in.inherit(at, *c, defaultCategoryFill)
+		case inputList: // of numbers
+			of := *n
+			of.Encoder = at.encoder(inputList)
+			in.inherit(at, of, defaultNumberFill)
 		}
 	}
 }

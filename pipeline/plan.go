@@ -54,13 +54,14 @@ type PlannedStep struct {
 // its type and of the build.
 type Feature struct {
 	Name    string
-	Type    string // number | category
+	Type    string // number | category | list
 	Options FeatureOptions
 	// Normalization is the Options of the entry of that name.
 	Normalization any
 	// Column is the cleaned column that the feature reads when it has no
 	// expression; Expression otherwise. Its result type is Type for number:
-	// int64, float64 or bool; for category: string, int64 or bool.
+	// int64, float64 or bool; for category: string, int64 or bool; for list: lists of
+	// float64, int64 or bool.
 	Column     string
 	Expression *expression.Program
 }

@@ -68,6 +68,9 @@ type EventFormat interface {
 	Schema() (file, registry string)
 }
 
+// FlatFormat is an EventFormat whose events have no lists.
+type FlatFormat interface{ Flat() }
+
 // S3Location is s3://bucket/key.
 type S3Location struct {
 	// Path of a source may have *, which stands for any characters but a slash, and
@@ -154,7 +157,7 @@ type CleanStep struct {
 
 // FeatureDefaults are defaults by feature type.
 type FeatureDefaults struct {
-	// Number is of features of type number.
+	// Number is of features of type number, and of the elements of lists.
 	Number FeatureOptions `yaml:"number,omitempty" json:"number,omitempty"`
 	// Category is of features of type category.
 	Category FeatureOptions `yaml:"category,omitempty" json:"category,omitempty"`
@@ -164,17 +167,21 @@ type FeatureDefaults struct {
 // its type.
 type FeatureOptions struct {
 	// MissingValueStrategy of a number is fill_with_mean, fill_with_const or
-	// drop_row; of a category fill_with_const, fill_with_mode or drop_row. An
-	// event whose row is dropped is kept as a dead letter.
+	// drop_row; of a category fill_with_const, fill_with_mode or drop_row; of a list
+	// a number's, for each element. An event whose row is dropped is kept as a dead
+	// letter.
 	MissingValueStrategy string `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty" catalog:"missing_values" refused:"fill_with_median,fill_with_false"`
 	// FillValue is what fill_with_const puts in. Default 0 and <MISSING>.
 	FillValue any `yaml:"fill_value,omitempty" json:"fill_value,omitempty"`
-	// Normalization of a number.
+	// Normalization of a number, and of each element of a list by itself.
 	Normalization string `yaml:"normalization,omitempty" json:"normalization,omitempty" catalog:"normalizations" refused:"robust"`
 	// MostCommon bounds the values of a category that get an id of their own.
 	MostCommon *int `yaml:"most_common,omitempty" json:"most_common,omitempty" jsonschema:"minimum=1,maximum=16777216"`
 	// MinCount is how often training must have seen a value for one.
 	MinCount *int `yaml:"min_count,omitempty" json:"min_count,omitempty" jsonschema:"minimum=1"`
+	// Length of a list: the elements that it has. One of another length counts as
+	// missing, and is counted. Default: that of the training rows, which must be one.
+	Length *int `yaml:"length,omitempty" json:"length,omitempty" jsonschema:"minimum=1,maximum=4096"`
 	// Encoder is how the feature enters the model.
 	Encoder Choice `yaml:"encoder,omitempty" json:"encoder,omitempty" catalog:"encoders" refused:"embedding,hash,periodic"`
 }
@@ -188,8 +195,9 @@ type InputFeature struct {
 	// name, in the order of the data: "pixel_*". Left out are columns that are in the
 	// list by name, that a pattern before matches, and those that the label reads.
 	Columns Patterns `yaml:"columns,omitempty" json:"columns,omitempty"`
-	// Type is number for a quantity, category for one of several names.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category"`
+	// Type is number for a quantity, category for one of several names, list for numbers
+	// of a fixed length, each an input.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category,enum=list"`
 	// Expression yields the value from cleaned columns: hour(date).
 	Expression     string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	FeatureOptions `yaml:",inline" json:",inline"`

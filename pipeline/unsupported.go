@@ -37,6 +37,7 @@ var unsupportedFields = map[string]map[string]allowedValue{
 	"Preprocessing": {"sample_ratio": {value: 1.0}},
 	"CleanStep":     {"replace": noValue, "dedupe": noValue, "outliers": noValue},
 	"encoders":      {"size": noValue, "buckets": noValue, "period": noValue},
+	"InputFeature":  {"shape": noValue},
 	"OutputFeature": {"calibration": {value: "none"}},
 	"losses":        {"positive_class_weight": noValue, "label_smoothing": {value: 0.0}},
 	"models":        {"hidden": noValue, "activation": noValue, "dropout": {value: 0.0}, "uncertainty": noValue},

@@ -15,11 +15,16 @@ import (
 const (
 	inputNumber   = "number"
 	inputCategory = "category"
+	inputList     = "list"
 	outputBinary  = "binary"
 	outputNumber  = "number"
 
 	fillWithConst = "fill_with_const"
 )
+
+// MaxListLength bounds the elements of a list feature: the longest embeddings in
+// use, or an image of 64 × 64.
+const MaxListLength = 4096
 
 // Check implements Checker: rows are trained from files.
 func (s *TrainSource) Check(at Place) {
@@ -106,6 +111,10 @@ func (c *ColumnSpec) Check(at Place) {
 		want = table.Timestamp
 	case "offset", "partition":
 		want = table.Int64
+	default: // key, header:NAME
+		if c.Type.Element() != "" {
+			at.Problem("from", "leave it out: events hold lists", "the %s of a record is a text, not a %s", c.From, c.Type)
+		}
 	}
 	if c.Type != want {
 		at.Problem("from", "declare the column as "+string(want), "the %s of a record is of type %s, not %s", c.From, want, c.Type)
@@ -212,6 +221,9 @@ func (o FeatureOptions) check(at Place, kind string) {
 	if e, ok := o.Encoder.Options.(Typed); ok && e.For() != kind {
 		at.Problem("encoder.type", "it has "+strings.Join(at.found.catalog.namesFor(Encoders, kind), ", "), "a %s has no encoder %s", kind, o.Encoder.Name)
 	}
+	if kind != inputList && o.Length != nil {
+		at.Problem("length", "", "a %s has no length", kind)
+	}
 	if kind == inputCategory {
 		if o.Normalization != "" {
 			at.Problem("normalization", "", "a category has no normalization")
@@ -226,10 +238,10 @@ func (o FeatureOptions) check(at Place, kind string) {
 		at.Problem("fill_value", "", "a number belongs here, not %v", o.FillValue)
 	}
 	if o.MostCommon != nil {
-		at.Problem("most_common", "", "a number has no most_common")
+		at.Problem("most_common", "", "a %s has no most_common", kind)
 	}
 	if o.MinCount != nil {
-		at.Problem("min_count", "", "a number has no min_count")
+		at.Problem("min_count", "", "a %s has no min_count", kind)
 	}
 }
 

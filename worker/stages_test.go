@@ -44,6 +44,8 @@ spec:
   input_features:
     - {name: distance, type: number}
     - {name: origin, type: category}
+    - {name: gates, type: list}
+    - {name: first, type: number, expression: "gates[0]"}
   output_features:
     - {name: delayed, type: binary, expression: "delay > 15"}
   trainer: {epochs: 2, batch_size: 64, distributed: {replicas: 2, sync_every: 4}}
@@ -54,7 +56,7 @@ func flightFile(t *testing.T, shard int) []byte {
 	t.Helper()
 	random := rand.New(rand.NewPCG(7, uint64(shard)))
 	schema := arrow.NewSchema([]arrow.Field{{Name: "distance", Type: arrow.PrimitiveTypes.Int64}, {Name: "delay", Type: arrow.PrimitiveTypes.Int64},
-		{Name: "origin", Type: arrow.BinaryTypes.String}}, nil)
+		{Name: "origin", Type: arrow.BinaryTypes.String}, {Name: "gates", Type: arrow.ListOf(arrow.PrimitiveTypes.Float32), Nullable: true}}, nil)
 	rows := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer rows.Release()
 	for range flightRows {
@@ -62,6 +64,15 @@ func flightFile(t *testing.T, shard int) []byte {
 		rows.Field(0).(*array.Int64Builder).Append(distance)
 		rows.Field(1).(*array.Int64Builder).Append(random.Int64N(60) - distance/200)
 		rows.Field(2).(*array.StringBuilder).Append(fmt.Sprint("airport ", random.IntN(9)))
+		gates := rows.Field(3).(*array.ListBuilder)
+		if random.IntN(9) == 0 {
+			gates.AppendNull()
+			continue
+		}
+		gates.Append(true)
+		if random.IntN(9) > 0 {
+			gates.ValueBuilder().(*array.Float32Builder).AppendValues([]float32{random.Float32(), 0, float32(distance)}, []bool{true, random.IntN(9) > 0, true})
+		}
 	}
 	batch := rows.NewRecord()
 	defer batch.Release()

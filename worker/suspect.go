@@ -22,13 +22,19 @@ func (t *Task) warn(format string, args ...any) {
 	}
 }
 
-// warnOfConstants names the features that have one value in all training rows.
-func (t *Task) warnOfConstants(transform *feature.Transform) {
+// warnOfFeatures names the features that have one value in all training rows, and
+// those of which training rows have lists of another length.
+func (t *Task) warnOfFeatures(transform *feature.Transform) {
+	oneValue := func(n feature.Number) bool { return n.Statistics.Count > 0 && n.Statistics.Min == n.Statistics.Max }
 	for _, f := range transform.Features() {
-		constant := f.Number != nil && f.Number.Statistics.Count > 0 && f.Number.Statistics.Min == f.Number.Statistics.Max ||
-			f.Category != nil && f.Category.Distinct == 1
+		varies := func(n feature.Number) bool { return !oneValue(n) }
+		constant := f.Number != nil && oneValue(*f.Number) || f.Category != nil && f.Category.Distinct == 1 ||
+			f.List != nil && !slices.ContainsFunc(f.List.Elements, varies)
 		if constant {
 			t.warn("feature %s has one value in all training rows: the model learns nothing from it", f.Name)
+		}
+		if f.List != nil && f.List.Other > 0 {
+			t.warn("feature %s: %d training rows have a list of another length than %d, which counts as missing", f.Name, f.List.Other, f.List.Length)
 		}
 	}
 }

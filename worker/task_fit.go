@@ -93,7 +93,7 @@ func reduceFit(ctx context.Context, t *Task) error {
 		return err
 	}
 	out.Hash = transform.Hash()
-	t.warnOfConstants(transform)
+	t.warnOfFeatures(transform)
 	trainer := artifact.Trainer(d.plan, transform)
 	t.Report.Outputs["trainer"] = trainer.Text()
 	t.Report.Counts["replicas"] = int64(trainer.Distributed.Replicas)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,10 +18,13 @@ import (
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/s3"
 )
 
@@ -76,10 +81,57 @@ func columnsOf(from map[string]string) string {
 	return b.String()
 }
 
+// withLists adds columns of lists to flights: some are null, some empty, of another
+// length, or miss an element.
+func withLists(t *testing.T, flights []byte) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "flights.parquet")
+	put(t, file, string(flights))
+	local, err := openLocal(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	var w *dataset.Writer
+	random := rand.New(rand.NewPCG(3, 3))
+	if err := local.each(t.Context(), func(batch arrow.Record) error {
+		legs, flags := array.NewListBuilder(memory.DefaultAllocator, arrow.PrimitiveTypes.Float32), array.NewListBuilder(memory.DefaultAllocator, arrow.FixedWidthTypes.Boolean)
+		for range batch.NumRows() {
+			if random.IntN(9) == 0 {
+				legs.AppendNull()
+			} else {
+				legs.Append(true)
+				for range []int{3, 3, 3, 3, 0, 5}[random.IntN(6)] {
+					legs.ValueBuilder().(*array.Float32Builder).AppendValues([]float32{random.Float32() * 1000}, []bool{random.IntN(9) > 0})
+				}
+			}
+			flags.Append(true)
+			flags.ValueBuilder().(*array.BooleanBuilder).AppendValues([]bool{random.IntN(2) == 0, random.IntN(3) == 0}, nil)
+		}
+		n := int(batch.NumCols()) - 1
+		fields := append(batch.Schema().Fields()[:n:n], arrow.Field{Name: "legs", Type: legs.Type(), Nullable: true}, arrow.Field{Name: "flags", Type: flags.Type()})
+		rec := array.NewRecord(arrow.NewSchema(fields, nil), append(batch.Columns()[:n:n], legs.NewArray(), flags.NewArray()), batch.NumRows())
+		defer rec.Release()
+		if w == nil {
+			var err error
+			if w, err = dataset.NewWriter(&out, rec.Schema(), dataset.WriterConfig{RowGroupRows: 4000}); err != nil {
+				return err
+			}
+		}
+		return w.Write(rec)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
 // Training reads Parquet, the stream whatever the spec says: the same rows give
 // the same bits.
 func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
-	const format, features = "{type: json}", "  input_features:\n"
+	const format, features, lists = "{type: json}", "  input_features:\n", "    - {name: legs, type: list, length: 3}\n    - {name: flags, type: list}\n"
 	for name, change := range map[string]func(spec string) string{
 		"csv": func(s string) string {
 			return strings.Replace(s, format, `{type: csv, delimiter: ";", null_text: "-", columns: [destination, date, gate, origin, distance, delay]}`, 1)
@@ -91,11 +143,18 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 		"columns from records": func(s string) string {
 			return strings.Replace(s, features, columnsOf(map[string]string{"date": "timestamp", "origin": "key", "distance": "header:far"})+features, 1)
 		},
+		"lists in json": func(s string) string { return strings.Replace(s, features, features+lists, 1) },
+		"lists in avro by a registry": func(s string) string {
+			return strings.Replace(strings.Replace(s, format, "{type: avro, schema_registry: default}", 1), features, features+lists, 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := startDevWith(t, devConfig{Dir: t.TempDir(), Workers: 2, FreePorts: true, SchemaRegistry: schemaRegistry(t)})
 			cl := client(t, c)
 			body := fewFlights(t, 12_000)
+			if strings.HasPrefix(name, "lists") {
+				body = withLists(t, body)
+			}
 			upload(t, c, body)
 			bucket, err := c.connections.bucket(t.Context(), "", "lake")
 			if err != nil {
@@ -221,6 +280,14 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 	local, err := openLocal(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	put(t, file, string(withLists(t, fewFlights(t, 50))))
+	lists, err := openLocal(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newEventForm(t.Context(), conns, lists, "flights", "", "csv"); !thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), "column legs: it is a list<float64>, and CSV has no lists") {
+		t.Errorf("lists as csv: %v", err)
 	}
 	if _, err := newEventForm(t.Context(), conns, local, "flights", "", "xml"); err == nil {
 		t.Error("xml is taken")

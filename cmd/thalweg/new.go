@@ -200,6 +200,8 @@ func (d *draft) readLabel(ctx context.Context, local *localDataset, label string
 	switch {
 	case len(d.label.Columns()) == 0:
 		return refuse(nil, "it reads no column")
+	case d.label.Type().Element() != "":
+		return refuse(fmt.Errorf("it is a %s", d.label.Type()), fmt.Sprintf("take an element, %s[0], or the length, len(%s)", label, label))
 	case d.label.Type() == table.String || d.label.Type() == table.Timestamp:
 		return refuse(fmt.Errorf("it is a %s", d.label.Type()), "what is learned is a number, or true or false: write "+c.condition())
 	}

@@ -26,7 +26,8 @@ type draftColumn struct {
 	rising   bool // each value is larger than the one before
 	values   map[float64]bool
 	texts    map[string]int
-	counts   []int // of the texts
+	counts   []int       // of the texts
+	lengths  map[int]int // of lists, how many rows have each
 
 	// micros is the time of a value, in microseconds since 1970; nil: it is none.
 	micros func(x float64) int64
@@ -39,7 +40,7 @@ type draftColumn struct {
 }
 
 func newDraftColumn(c table.Column) *draftColumn {
-	return &draftColumn{Column: c, min: math.Inf(1), max: math.Inf(-1), rising: true, values: map[float64]bool{}, texts: map[string]int{}}
+	return &draftColumn{Column: c, min: math.Inf(1), max: math.Inf(-1), rising: true, values: map[float64]bool{}, texts: map[string]int{}, lengths: map[int]int{}}
 }
 
 // observe adds the values of a canonical column.
@@ -52,6 +53,11 @@ func (c *draftColumn) observe(a arrow.Array) {
 		}
 		var x float64
 		switch a := a.(type) {
+		case *array.List: // known by its length alone
+			from, to := a.ValueOffsets(i)
+			c.lengths[int(to-from)]++
+			c.numbers = append(c.numbers, float32(math.NaN()))
+			continue
 		case *array.Dictionary:
 			x = c.text(a.Dictionary().(*array.String).Value(a.GetValueIndex(i)))
 		case *array.Int64:
@@ -128,6 +134,8 @@ func (c *draftColumn) reasonToLeaveOut(rows int, labels []float32) string {
 		return "names that begin with _ are Thalweg's own"
 	case known == 0:
 		return "it is null in every row"
+	case c.Type.Element() != "":
+		return c.reasonToLeaveOutList(known)
 	case c.distinct() == 1 && c.nulls > 0:
 		return "it has one value where it is not missing"
 	case c.distinct() == 1:
@@ -178,6 +186,9 @@ func (c *draftColumn) says(rows int) string {
 	text := fmt.Sprintf("%.4g to %.4g", c.min, c.max)
 	if c.isText() || c.Type == table.Bool {
 		text = fmt.Sprintf("%d values", c.distinct())
+	}
+	if c.Type.Element() != "" {
+		text = c.saysOfLists(rows)
 	}
 	if c.nulls > 0 {
 		text += fmt.Sprintf(", missing in %.2g %%", 100*float64(c.nulls)/float64(rows))

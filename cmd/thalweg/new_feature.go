@@ -128,6 +128,8 @@ func (c *draftColumn) features(rows int) (steps, features []string, why string) 
 	case c.isNumeric():
 		steps = append(steps, fmt.Sprintf("cast: {column: %s, type: float64}", name))
 		return steps, []string{fmt.Sprintf("{name: %s, type: number}  # %d numbers, written as text", name, c.distinct())}, ""
+	case c.Type.Element() != "":
+		return nil, []string{fmt.Sprintf("{name: %s, type: list, length: %d}  # %s", name, c.length(), c.says(rows))}, ""
 	case c.Type == table.String || c.Type == table.Bool:
 		return nil, []string{fmt.Sprintf("{name: %s, type: category}  # %s", name, c.says(rows))}, ""
 	}

@@ -148,9 +148,10 @@ func TestDraftsOfAllKindsOfTablesTrain(t *testing.T) {
 			{"prediction", aNumber, noise}, {"X", aNumber, noise}, {"", aNumber, noise}, {"😀", aNumber, noise}, {"\u200b", aNumber, noise}},
 			[]string{"{name: in_hour, type: category, expression: \"hour(`in`)\"}", "out: _private: names that begin with _", "out: prediction: scored rows", "out: X: scored rows", `{name: "new\nline"`}, nil},
 		{"other types", "y", []tableColumn{x, y, {"flag", aTruth, func(int) any { return random.IntN(2) == 0 }}, {"price", &arrow.Decimal128Type{Precision: 10, Scale: 2}, func(i int) any { return fmt.Sprintf("%.2f", signal[i]) }},
-			{"small", arrow.PrimitiveTypes.Uint8, func(int) any { return random.IntN(255) }}, {"bytes", arrow.BinaryTypes.Binary, func(int) any { return "eA==" }}, {"list", arrow.ListOf(aWhole), func(int) any { return "[1,2]" }},
+			{"small", arrow.PrimitiveTypes.Uint8, func(int) any { return random.IntN(255) }}, {"bytes", arrow.BinaryTypes.Binary, func(int) any { return "eA==" }}, {"list", arrow.ListOf(aWhole), func(i int) any { return fmt.Sprintf("[%d,%d]", i%7, i%5) }},
+			{"names", arrow.ListOf(arrow.BinaryTypes.String), func(int) any { return `["a"]` }},
 			{"worth", aText, func(i int) any { return fmt.Sprintf("%.3f", signal[i]+random.NormFloat64()) }}},
-			[]string{"{name: flag, type: category}", "{name: price, type: number}", "out: bytes: no feature is made of binary", "out: list: no feature", "cast: {column: worth, type: float64}", "{name: worth, type: number}"}, nil},
+			[]string{"{name: flag, type: category}", "{name: price, type: number}", "out: bytes: no feature is made of binary", "{name: list, type: list, length: 2}", "out: names: no feature is made of ", "cast: {column: worth, type: float64}", "{name: worth, type: number}"}, nil},
 		{"2024", "y", []tableColumn{x, y}, []string{`metadata: {name: "2024"}`}, nil},
 	} {
 		file, spec := filepath.Join(t.TempDir(), tc.name+".parquet"), filepath.Join(t.TempDir(), "spec.yaml")

@@ -18,7 +18,8 @@ func visits(t *testing.T) []byte {
 	fields := []arrow.Field{{Name: "visit", Type: arrow.PrimitiveTypes.Int64}, {Name: "at", Type: arrow.FixedWidthTypes.Timestamp_us},
 		{Name: "minutes spent", Type: arrow.PrimitiveTypes.Float64}, {Name: "country", Type: arrow.BinaryTypes.String},
 		{Name: "member", Type: arrow.FixedWidthTypes.Boolean}, {Name: "unit", Type: arrow.PrimitiveTypes.Float64},
-		{Name: "empty", Type: arrow.BinaryTypes.String}, {Name: "paid", Type: arrow.PrimitiveTypes.Float64}, {Name: "outcome", Type: arrow.BinaryTypes.String}, {Name: "PREDICTION", Type: arrow.FixedWidthTypes.Boolean}}
+		{Name: "empty", Type: arrow.BinaryTypes.String}, {Name: "paid", Type: arrow.PrimitiveTypes.Float64}, {Name: "outcome", Type: arrow.BinaryTypes.String}, {Name: "PREDICTION", Type: arrow.FixedWidthTypes.Boolean},
+		{Name: "basket", Type: arrow.ListOf(arrow.PrimitiveTypes.Float32)}, {Name: "seen", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64)}}
 	for i := range fields {
 		fields[i].Nullable = true
 	}
@@ -44,6 +45,15 @@ func visits(t *testing.T) []byte {
 		b.Field(7).(*array.Float64Builder).Append(paid)
 		b.Field(8).(*array.StringBuilder).Append(outcome)
 		b.Field(9).(*array.BooleanBuilder).Append(i%2 == 0)
+		basket, seen := b.Field(10).(*array.ListBuilder), b.Field(11).(*array.ListBuilder)
+		if i%20 == 0 {
+			basket.AppendNull()
+		} else {
+			basket.Append(true)
+			basket.ValueBuilder().(*array.Float32Builder).AppendValues([]float32{float32(i % 7), float32(i%13) / 7, float32(minutes)}, []bool{true, i%11 > 0, true})
+		}
+		seen.Append(true)
+		seen.ValueBuilder().(*array.Int64Builder).AppendValues(make([]int64, i%5), nil)
 	}
 	return parquetOf(t, b)
 }
@@ -67,6 +77,8 @@ func TestADraftedSpecTrainsAsItIs(t *testing.T) {
 		"    - {name: country, type: category}  # 3 values, missing in 10 %",
 		"    - {name: member, type: category}  # 2 values",
 		"    # left out: visit: it looks like an identifier",
+		"    - {name: basket, type: list, length: 3}  # the length of every list, missing in 5 %",
+		"    # left out: seen: its lists have no usual length: take an element, seen[0], or len(seen)",
 		"    # left out: unit: it has one value",
 		"    # left out: empty: it is null in every row",
 		"    # left out: paid: it predicts the label alone (1, 1 is always)",

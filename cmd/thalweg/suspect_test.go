@@ -19,7 +19,8 @@ import (
 func suspects(t *testing.T) []byte {
 	t.Helper()
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64},
-		{Name: "twin", Type: arrow.PrimitiveTypes.Float64}, {Name: "same", Type: arrow.PrimitiveTypes.Float64}, {Name: "y", Type: arrow.PrimitiveTypes.Int64}}, nil))
+		{Name: "twin", Type: arrow.PrimitiveTypes.Float64}, {Name: "same", Type: arrow.PrimitiveTypes.Float64}, {Name: "y", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "list", Type: arrow.ListOf(arrow.PrimitiveTypes.Float64)}}, nil))
 	random := rand.New(rand.NewPCG(1, 1))
 	for range 2000 {
 		x, y := random.NormFloat64(), int64(0)
@@ -30,6 +31,12 @@ func suspects(t *testing.T) []byte {
 			b.Field(i).(*array.Float64Builder).Append(v)
 		}
 		b.Field(3).(*array.Int64Builder).Append(y)
+		list := b.Field(4).(*array.ListBuilder)
+		list.Append(true)
+		list.ValueBuilder().(*array.Float64Builder).AppendValues([]float64{x, 1, 1}, nil)
+		if y == 0 && x < -2 {
+			list.ValueBuilder().(*array.Float64Builder).Append(2)
+		}
 	}
 	return parquetOf(t, b)
 }
@@ -46,11 +53,16 @@ func TestARunSaysWhatIsSuspicious(t *testing.T) {
 		{"same", "y > 0", "seed: 3", "and that of version 3, which it replaces, was"},
 		{"x", "y > 0", "epochs: 1, optimizer: {type: adam}", "training ended after 1 epochs, and the last one was still the best"},
 		{"x", "y > 1", "", "the label of all"},
+		{"list", "y > 0", "", "training rows have a list of another length than 3, which counts as missing"},
 	} {
 		spec := "apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: suspect}\nspec:\n" +
 			"  sources: {train: {s3: {path: \"s3://lake/flights/*.parquet\"}, format: {type: parquet}}}\n  input_features:\n"
 		for name := range strings.FieldsSeq(test.features) {
-			spec += fmt.Sprintf("    - {name: %s, type: number}\n", name)
+			kind := "number"
+			if name == "list" {
+				kind = "list, length: 3"
+			}
+			spec += fmt.Sprintf("    - {name: %s, type: %s}\n", name, kind)
 		}
 		spec += fmt.Sprintf("  output_features: [{name: label, type: binary, expression: %q}]\n  trainer: {%s}\n", test.label, test.trainer)
 		file := t.TempDir() + "/spec.yaml"

@@ -100,12 +100,12 @@ func newValidate(g *globals) *cobra.Command {
 	return cmd
 }
 
-// checkRows reports the first row whose label the plan cannot learn from, and
-// otherwise counts the rows that can be used and those that cannot.
+// checkRows reports the first row that the plan cannot learn from, and otherwise
+// counts the rows that can be used and those that cannot.
 func (d *localDataset) checkRows(ctx context.Context, plan *pipeline.Plan) (*pipeline.Report, error) {
 	rows, rep := *d, new(pipeline.Report)
 	rows.schema = plan.Input
-	chain := clean.BeforeLearning(plan)
+	chain, fitter := clean.BeforeLearning(plan), feature.NewFitter(plan)
 	return rep, rows.each(ctx, func(batch arrow.Record) error {
 		cleaned, err := chain.Apply(ctx, batch, rep)
 		if err != nil {
@@ -115,7 +115,7 @@ func (d *localDataset) checkRows(ctx context.Context, plan *pipeline.Plan) (*pip
 		use, err := feature.Usable(plan, cleaned, rep)
 		if err == nil {
 			rep.RowsOut -= cleaned.NumRows() - int64(use.Count())
-			err = feature.CheckLabels(plan, cleaned)
+			err = fitter.Check(cleaned)
 		}
 		return err
 	})

@@ -96,7 +96,7 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 
 // Parts yields what each feature brought to the rows of the last Score, as long as
 // all of them were kept: a number itself, of a category the weight of its value,
-// where the model has one for each.
+// where the model has one for each. A list is many inputs, and none of them.
 func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 	return func(yield func(string, []float32) bool) {
 		m, rows := s.artifact.Model, s.block.Rows

@@ -82,7 +82,7 @@ func resizeAll[T any](s [][]T, n, rows int) [][]T {
 // are counted and named in rep (which may be nil). The result is the batch
 // itself, retained, where all rows stay; the caller releases it.
 func (t *Transform) Keep(batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
-	keep, err := complete(t.plan, batch, rep)
+	keep, err := complete(t.plan, t.length, batch, rep)
 	if err != nil {
 		return nil, err
 	}
@@ -93,10 +93,18 @@ func (t *Transform) Keep(batch arrow.Record, rep *pipeline.Report) (arrow.Record
 	return table.Select(t.mem, batch, keep)
 }
 
+// length returns that of list feature i.
+func (t *Transform) length(i int) int {
+	if list := t.data.Features[i].List; list != nil {
+		return list.Length
+	}
+	return anyLength
+}
+
 // complete marks the rows of a cleaned batch that Keep keeps: the mask has no words
 // where no feature drops rows.
-func complete(plan *pipeline.Plan, batch arrow.Record, rep *pipeline.Report) (keep table.Mask, err error) {
-	for _, f := range plan.Features {
+func complete(plan *pipeline.Plan, length func(i int) int, batch arrow.Record, rep *pipeline.Report) (keep table.Mask, err error) {
+	for i, f := range plan.Features {
 		if strategy(f) != dropRow {
 			continue
 		}
@@ -104,7 +112,7 @@ func complete(plan *pipeline.Plan, batch arrow.Record, rep *pipeline.Report) (ke
 		if err != nil {
 			return keep, err
 		}
-		missing := missingIn(f.Type, values)
+		missing := missingIn(f.Type, length(i), values)
 		values.Release()
 		if keep.Words == nil {
 			keep = table.NewMask(missing.Rows).Not()
@@ -123,7 +131,13 @@ func complete(plan *pipeline.Plan, batch arrow.Record, rep *pipeline.Report) (ke
 // model by, whatever their split: their features are complete, and they have a label.
 // The others are counted in rep, each by the first reason.
 func Usable(plan *pipeline.Plan, batch arrow.Record, rep *pipeline.Report) (table.Mask, error) {
-	use, err := complete(plan, batch, rep)
+	declared := func(i int) int {
+		if n := plan.Features[i].Options.Length; n != nil {
+			return *n
+		}
+		return anyLength
+	}
+	use, err := complete(plan, declared, batch, rep)
 	if err != nil {
 		return use, err
 	}

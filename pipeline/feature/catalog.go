@@ -27,6 +27,7 @@ func Encoders() []pipeline.Entry {
 	return []pipeline.Entry{
 		encoder("onehot", new(OneHot), oneHotSource),
 		encoder("none", new(Scaled), scaledSource),
+		encoder("elements", new(Elements), elementsSource),
 	}
 }
 
@@ -40,6 +41,9 @@ func MissingValues() []pipeline.Entry {
 		{Name: fillWithConst, Options: &missingValue{categoryType}},
 		{Name: fillWithMode, Options: &missingValue{categoryType}},
 		{Name: dropRow, Options: &missingValue{categoryType}},
+		{Name: fillWithMean, Options: &missingValue{listType}},
+		{Name: fillWithConst, Options: &missingValue{listType}},
+		{Name: dropRow, Options: &missingValue{listType}},
 	}
 }
 

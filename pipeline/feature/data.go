@@ -8,7 +8,7 @@ import (
 )
 
 // Feature is the data of one fitted feature: all that turns a value into the
-// content of its slots. Exactly one of Number and Category is set.
+// content of its slots. Exactly one of Number, Category and List is set.
 type Feature struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
@@ -20,6 +20,7 @@ type Feature struct {
 	Missing  string    `json:"missing"`
 	Number   *Number   `json:"number,omitempty"`
 	Category *Category `json:"category,omitempty"`
+	List     *List     `json:"list,omitempty"`
 }
 
 // Number is the data of a number feature: a value x, or Fill where there is
@@ -46,6 +47,16 @@ type Category struct {
 	Distinct int64 `json:"distinct"`
 	Unknown  int64 `json:"unknown"`
 	Missing  int64 `json:"missing"`
+}
+
+// List is the data of a list feature: each element is a number by itself.
+type List struct {
+	Length int `json:"length"`
+	// Missing counts the training rows without a list, and Other those whose list has
+	// another length, which count as without one.
+	Missing  int64    `json:"missing"`
+	Other    int64    `json:"other"`
+	Elements []Number `json:"elements"`
 }
 
 // Label is what training knows of the output feature.
@@ -78,8 +89,9 @@ type partialFeature struct {
 	Name   string   `json:"name"`
 	Number *Moments `json:"number,omitempty"`
 	// Warped is the same of the values as the normalisation warps them.
-	Warped   *Moments `json:"warped,omitempty"`
-	Category *Counts  `json:"category,omitempty"`
+	Warped   *Moments     `json:"warped,omitempty"`
+	Category *Counts      `json:"category,omitempty"`
+	List     *ListMoments `json:"list,omitempty"`
 }
 
 // dataVersion is the version of both forms.

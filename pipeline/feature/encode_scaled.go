@@ -33,27 +33,32 @@ type Scaled struct{}
 func (*Scaled) For() string { return numberType }
 
 // Fit implements Encoder.
-func (*Scaled) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
+func (*Scaled) Fit(f pipeline.Feature, s *Statistics, out *Feature) (err error) {
+	out.Number, err = fitNumber(f, s, out.Missing)
+	return err
+}
+
+// fitNumber returns the data of a number with a strategy for missing values.
+func fitNumber(f pipeline.Feature, s *Statistics, missing string) (*Number, error) {
 	norm, err := normalization(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	n := Number{Normalization: f.Options.Normalization, Scale: 1, Statistics: s.Number}
 	if s.Number.Count > 0 {
 		n.Shift, n.Scale = norm.Fit(s.Warped)
 	}
-	switch out.Missing {
+	switch missing {
 	case fillWithMean, dropRow:
 		n.Fill = s.Number.Mean
 	case fillWithConst:
 		if n.Fill, err = fillNumber(f.Options.FillValue); err != nil {
-			return err
+			return nil, err
 		}
 	default:
-		return &thalweg.Error{Op: "missing_value_strategy of a number", Kind: thalweg.Unsupported, Subject: strconv.Quote(out.Missing)}
+		return nil, &thalweg.Error{Op: "missing_value_strategy of a " + f.Type, Kind: thalweg.Unsupported, Subject: strconv.Quote(missing)}
 	}
-	out.Number = &n
-	return nil
+	return &n, nil
 }
 
 // fillNumber returns a YAML scalar as a finite number; none is 0.
@@ -71,9 +76,14 @@ func fillNumber(v any) (float64, error) {
 // Load implements Encoder.
 func (*Scaled) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	n := data.Number
-	if n == nil || data.Category != nil {
+	if n == nil || data.Category != nil || data.List != nil {
 		return nil, fmt.Errorf("no number data")
 	}
+	return loadNumber(f, n)
+}
+
+// loadNumber returns the encoding that data says, which it checks.
+func loadNumber(f pipeline.Feature, n *Number) (*scaled, error) {
 	norm, err := normalization(f)
 	if err != nil {
 		return nil, err
@@ -127,6 +137,20 @@ func (e *scaled) Encode(a arrow.Array, out Slots, _ *Memo, n *Tally) error {
 		return unreadable("feature "+e.name, a)
 	}
 	return nil
+}
+
+// encode is the loop of encodeNumbers for one value.
+func (e *scaled) encode(x float64, present bool, n *Tally) float32 {
+	if !present || !finite(x) {
+		n.Filled++
+		return e.fill
+	}
+	y := e.value(x)
+	if !(y >= -MaxNumber && y <= MaxNumber) {
+		y = clip(y)
+		n.Clipped++
+	}
+	return float32(y)
 }
 
 func encodeNumbers[T int64 | float64](e *scaled, a arrow.Array, values []T, dst []float32, n *Tally) {

@@ -8,7 +8,8 @@
 // null. What becomes of it is the feature's missing_value_strategy. Numbers are
 // normalised in float64, rounded once to float32, and cut to ±MaxNumber; a
 // category becomes an id: 0 for a value that training gave none, then 1, 2, …
-// by falling count, equal counts by value.
+// by falling count, equal counts by value. A list becomes an array of fixed length,
+// each element of it a number by itself; a list of another length is missing.
 package feature
 
 import (
@@ -28,6 +29,7 @@ import (
 const (
 	numberType   = "number"
 	categoryType = "category"
+	listType     = "list"
 )
 
 // The strategies for missing values.
@@ -109,8 +111,12 @@ func strategy(f pipeline.Feature) string {
 	return cmp.Or(f.Options.MissingValueStrategy, fillWithMean)
 }
 
-// missingIn marks the rows in which a feature of the given type has no value.
-func missingIn(featureType string, a arrow.Array) table.Mask {
+// missingIn marks the rows in which a feature of the given type, and, if it is of
+// lists, length has no value.
+func missingIn(featureType string, length int, a arrow.Array) table.Mask {
+	if featureType == listType {
+		return missingLists(a, length)
+	}
 	m := table.Valid(a).Not()
 	if f, ok := a.(*array.Float64); ok && featureType == numberType {
 		for i, v := range f.Float64Values() {

@@ -3,6 +3,7 @@ package feature
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -15,10 +16,12 @@ import (
 const trainSplit = 0
 
 // Statistics is what encoders are fitted from: of a number its moments, as it
-// is and as its normalisation warps it, of a category its counts.
+// is and as its normalisation warps it, of a category its counts, of a list the
+// moments of its elements.
 type Statistics struct {
 	Number, Warped Moments
 	Category       Counts
+	List           ListMoments
 }
 
 // Fitter gathers the statistics of one shard's training rows. It is for one
@@ -38,6 +41,7 @@ type fitting struct {
 	number   *gatherer
 	warped   *gatherer
 	category *counter
+	list     *lister
 }
 
 // NewFitter returns a Fitter for one shard. An option that this build does not
@@ -50,14 +54,16 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 			f.err = inFeature(feature.Name, err)
 			return f
 		}
-		if feature.Type == categoryType {
+		norm, err := normalization(feature)
+		switch {
+		case feature.Type == categoryType:
 			one.category = newCounter(one.source.what)
-		} else {
-			norm, err := normalization(feature)
-			if err != nil {
-				f.err = inFeature(feature.Name, err)
-				return f
-			}
+		case err != nil:
+			f.err = inFeature(feature.Name, err)
+			return f
+		case feature.Type == listType:
+			one.list = newLister(feature, norm.Warp)
+		default:
 			one.number = new(gatherer)
 			if norm.Warp != nil {
 				one.warped = &gatherer{warp: norm.Warp}
@@ -96,8 +102,18 @@ func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
 			return err
 		}
 		columns = append(columns, a)
+	}
+	if err := f.learnLengths(columns, use); err != nil {
+		f.err = err
+		return err
+	}
+	for i, one := range f.features {
+		length := 0
+		if one.list != nil {
+			length = one.list.done.Length
+		}
 		if strategy(one.feature) == dropRow {
-			use.And(missingIn(one.feature.Type, a).Not())
+			use.And(missingIn(one.feature.Type, length, columns[i]).Not())
 		}
 	}
 	if err := f.observeLabel(batch, use); err != nil {
@@ -110,6 +126,49 @@ func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
 		}
 	}
 	return nil
+}
+
+// learnLengths takes the lengths of lists from the rows that use marks.
+func (f *Fitter) learnLengths(columns []arrow.Array, use table.Mask) error {
+	elements := 0
+	for i, one := range f.features {
+		if one.list == nil {
+			continue
+		}
+		if err := one.list.learn(columns[i], use); err != nil {
+			return inFeature(one.feature.Name, err)
+		}
+		if elements += one.list.done.Length; elements > MaxElements {
+			return inFeature(one.feature.Name, &thalweg.Error{Op: "gather statistics", Kind: thalweg.Exhausted,
+				Err: fmt.Errorf("the list features have more than %d elements", MaxElements), Hint: "leave one of them out"})
+		}
+	}
+	return nil
+}
+
+// Check reports what of a cleaned batch cannot be learned from: the first row whose
+// label is none, and lists that differ in length where none is declared. It adds
+// nothing to the statistics.
+func (f *Fitter) Check(batch arrow.Record) error {
+	if f.err != nil {
+		return f.err
+	}
+	if _, _, err := (&Transform{plan: f.plan}).Labels(batch, nil); err != nil {
+		return err
+	}
+	columns := make([]arrow.Array, len(f.features))
+	for i, one := range f.features {
+		if one.list == nil {
+			continue
+		}
+		a, err := one.source.read(batch)
+		if err != nil {
+			return err
+		}
+		defer a.Release()
+		columns[i] = a
+	}
+	return f.learnLengths(columns, table.NewMask(int(batch.NumRows())).Not())
 }
 
 // trainingRows marks the rows of the training split.
@@ -145,6 +204,9 @@ func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
 func (one *fitting) observe(a arrow.Array, use table.Mask) error {
 	if one.category != nil {
 		return one.category.observe(a, use)
+	}
+	if one.list != nil {
+		return one.list.observe(one.source.what, a, use)
 	}
 	if one.warped != nil {
 		if err := one.warped.observe(one.source.what, a, use); err != nil {
@@ -184,6 +246,13 @@ func (f *Fitter) Partial() ([]byte, error) {
 			c := one.category.counts()
 			p.Category = &c
 		}
+		if one.list != nil {
+			m := one.list.moments()
+			if err := m.check(one.list.warp != nil); err != nil {
+				return nil, inFeature(p.Name, err)
+			}
+			p.List = &m
+		}
 		out.Features[i] = p
 	}
 	return json.Marshal(out)
@@ -204,6 +273,12 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 		for i, f := range p.Features {
 			if f.Category != nil {
 				counts[i] = append(counts[i], *f.Category)
+				continue
+			}
+			if f.List != nil {
+				if err := merged[i].List.merge(*f.List); err != nil {
+					return nil, inFeature(f.Name, err)
+				}
 				continue
 			}
 			merged[i].Number.merge(*f.Number)
@@ -229,7 +304,7 @@ func finishFeature(f pipeline.Feature, s *Statistics, counts []Counts) (Feature,
 	if s.Category, err = mergeCounts("feature "+f.Name, counts, bounds{MaxDistinct, MaxDistinctBytes}); err != nil {
 		return d, err
 	}
-	for _, m := range []Moments{s.Number, s.Warped} {
+	for _, m := range slices.Concat([]Moments{s.Number, s.Warped}, s.List.Elements, s.List.Warped) {
 		if err := m.check(); err != nil {
 			return d, err
 		}
@@ -268,7 +343,7 @@ func (p partialFeature) check(want pipeline.Feature) error {
 		return fmt.Errorf("found %q in its place", p.Name)
 	}
 	if want.Type == categoryType {
-		if p.Category == nil || p.Number != nil || p.Warped != nil {
+		if p.Category == nil || p.Number != nil || p.Warped != nil || p.List != nil {
 			return fmt.Errorf("no statistics of a category")
 		}
 		return p.Category.check()
@@ -277,7 +352,16 @@ func (p partialFeature) check(want pipeline.Feature) error {
 	if err != nil {
 		return err
 	}
-	if p.Number == nil || p.Category != nil || (p.Warped != nil) != (norm.Warp != nil) {
+	if want.Type == listType {
+		if p.List == nil || p.Number != nil || p.Category != nil || p.Warped != nil {
+			return fmt.Errorf("no statistics of a list")
+		}
+		if n := want.Options.Length; n != nil && *n != p.List.Length {
+			return fmt.Errorf("lists of %d elements, the spec says %d", p.List.Length, *n)
+		}
+		return p.List.check(norm.Warp != nil)
+	}
+	if p.Number == nil || p.Category != nil || p.List != nil || (p.Warped != nil) != (norm.Warp != nil) {
 		return fmt.Errorf("no statistics of a number")
 	}
 	if p.Warped != nil {

@@ -8,7 +8,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -42,13 +41,6 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 		}
 	}
 	return labels, valid, nil
-}
-
-// CheckLabels reports the first row of a cleaned batch whose label a plan cannot
-// learn from.
-func CheckLabels(plan *pipeline.Plan, batch arrow.Record) error {
-	_, _, err := (&Transform{plan: plan}).Labels(batch, nil)
-	return err
 }
 
 // labelled marks the rows for which Labels says that they have a label.

@@ -191,10 +191,15 @@ func gather[T int64 | float64](g *gatherer, values []T, use table.Mask) {
 			if !finite(x) {
 				continue
 			}
-			g.buf[g.n] = x
-			if g.n++; g.n == momentsBlock {
-				g.flush()
-			}
+			g.add(x)
 		}
+	}
+}
+
+// add adds a finite value.
+func (g *gatherer) add(x float64) {
+	g.buf[g.n] = x
+	if g.n++; g.n == momentsBlock {
+		g.flush()
 	}
 }

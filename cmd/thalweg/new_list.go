@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/expression"
+)
+
+// length returns the length that most lists of a column have, the larger of two as
+// frequent.
+func (c *draftColumn) length() (n int) {
+	for l, rows := range c.lengths {
+		if rows > c.lengths[n] || rows == c.lengths[n] && l > n {
+			n = l
+		}
+	}
+	return n
+}
+
+// reasonToLeaveOutList is reasonToLeaveOut of a column of lists, of which so many
+// rows have one.
+func (c *draftColumn) reasonToLeaveOutList(known int) string {
+	switch n := c.length(); {
+	case n == 0:
+		return "its lists are empty"
+	case n > pipeline.MaxListLength:
+		return fmt.Sprintf("its lists have %s elements, and a feature at most %s", thousands(int64(n)), thousands(pipeline.MaxListLength))
+	case 2*c.lengths[n] < known:
+		name := expression.Reference(c.Name)
+		return fmt.Sprintf("its lists have no usual length: take an element, %s[0], or len(%s)", name, name)
+	}
+	return ""
+}
+
+// saysOfLists describes the lists for a comment.
+func (c *draftColumn) saysOfLists(rows int) string {
+	if other := rows - c.nulls - c.lengths[c.length()]; other > 0 {
+		return fmt.Sprintf("another length counts as missing: %.2g %%", 100*float64(other)/float64(rows))
+	}
+	return "the length of every list"
+}
