@@ -254,3 +254,22 @@ func TestDataIsAFileAFolderAPatternOrAPrefix(t *testing.T) {
 		}
 	}
 }
+
+// Data in a store that an operator named is read there, and the spec says so; validate
+// goes by the spec.
+func TestADraftNamesTheConnectionOfItsData(t *testing.T) {
+	store, dir := t.TempDir(), t.TempDir()
+	writeTable(t, filepath.Join(store, "pond/ducks/1.parquet"), 40, tableColumn{"x", aNumber, func(i int) any { return i % 7 }}, tableColumn{"y", aTruth, func(i int) any { return i%7 > i%5 }})
+	connections, spec := filepath.Join(dir, "connections.yaml"), filepath.Join(dir, "spec.yaml")
+	put(t, connections, "connections:\n  far: {directory: "+store+"}\n")
+	out, err := runLine(t, "new --connections "+connections+" --connection far --from s3://pond/ducks/ --label y --topic ducks")
+	for _, want := range []string{`train: {connection: far, s3: {path: "s3://pond/ducks/*.parquet"}`, `sink: {connection: far, s3: {path: "s3://pond/scored/ducks/"}`} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("%v: no %s in\n%s", err, want, out)
+		}
+	}
+	put(t, spec, out)
+	if out, err := runLine(t, "validate "+spec+" --connections "+connections+" --data s3://pond/ducks"); err != nil {
+		t.Errorf("validate: %v\n%s", err, out)
+	}
+}

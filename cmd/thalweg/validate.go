@@ -19,12 +19,13 @@ import (
 )
 
 func newValidate(g *globals) *cobra.Command {
-	var data, eventSchema, connection string
+	var data, eventSchema string
 	cmd := &cobra.Command{
 		Use:   "validate SPEC",
 		Short: "Check a spec without a cluster; --data also checks columns and types",
 		Example: "  thalweg validate flights.yaml\n" +
 			"  thalweg validate flights.yaml --data flights.parquet\n" +
+			"  thalweg validate flights.yaml --data s3://lake/flights/\n" +
 			"  thalweg validate flights-avro.yaml --data flights.parquet --event-schema flight.avsc",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if eventSchema != "" && data == "" {
@@ -46,6 +47,10 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 				defer conns.Close()
+				connection := ""
+				if parsed, err := pipeline.Parse(catalog.All(), args[0], text); err == nil { // else its mistakes are told below
+					connection = parsed.Spec.Sources.Train.Connection
+				}
 				local, err := openData(cmd.Context(), conns, connection, data)
 				if err != nil {
 					return err
@@ -95,8 +100,7 @@ func newValidate(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
-	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a Parquet file, a folder, a pattern in quotes, or s3://bucket/prefix/")
-	cmd.Flags().StringVar(&connection, "connection", "", "of s3:// in --data: the store, by its name in the file of --connections")
+	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a Parquet file, a folder, a pattern in quotes, or s3://bucket/prefix/ of the store that the spec names")
 	return cmd
 }
 
