@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,7 +67,7 @@ func install(t *testing.T, bin string) {
 		err = os.MkdirAll(bin, 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(bin, "thalweg"), []byte("#!/bin/sh\nTHALWEG_TEST_RUNS=thalweg exec "+shellWord(self)+" \"$@\"\n"), 0o755)
+		err = os.WriteFile(filepath.Join(bin, "thalweg"), []byte("#!/bin/sh\nTHALWEG_TEST_RUNS=thalweg GORACE=atexit_sleep_ms=0 exec "+shellWord(self)+" \"$@\"\n"), 0o755)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -104,14 +106,22 @@ func (r *reader) here(command string) string {
 	command = regexp.MustCompile(`thalweg dev\b`).ReplaceAllString(command, "thalweg dev --free-ports")
 	return address.ReplaceAllStringFunc(command, func(a string) string {
 		if r.addresses[a] == "" {
-			free, err := freeAddresses(1)
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			r.addresses[a] = free[0]
+			r.addresses[a] = unused()
 		}
 		return r.addresses[a]
 	})
+}
+
+// unused returns an address on which nothing listens, of a port that the kernel gives to
+// no outgoing connection.
+func unused() string {
+	for {
+		a := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
+		if l, err := net.Listen("tcp", a); err == nil {
+			l.Close()
+			return a
+		}
+	}
 }
 
 // keep runs a command that ends when it is stopped: the first `thalweg dev` to the
