@@ -99,11 +99,12 @@ func (r *reader) turnTo(c documented) {
 
 var address = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 
-// here is a command with what is taken on this machine replaced: the addresses, and
-// the directory for what is temporary.
+// here is a command with what is other than on a reader's machine replaced: the
+// addresses, the directory for what is temporary, the terminal that is asked on.
 func (r *reader) here(command string) string {
 	command = strings.ReplaceAll(command, "/tmp/", r.t.TempDir()+"/")
 	command = regexp.MustCompile(`thalweg dev\b`).ReplaceAllString(command, "thalweg dev --free-ports")
+	command = regexp.MustCompile(`^thalweg delete \S+`).ReplaceAllString(command, "$0 --yes") // nobody is asked here
 	return address.ReplaceAllStringFunc(command, func(a string) string {
 		if r.addresses[a] == "" {
 			r.addresses[a] = unused()

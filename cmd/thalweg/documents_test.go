@@ -272,6 +272,11 @@ func (r *reader) follow(c documented) (output string, err error) {
 		partition, _ := strconv.Atoi(lost[1])
 		r.lose(int32(partition))
 	}
+	if strings.HasPrefix(command, "thalweg delete ") { // maybe again
+		if out, code := r.shell.run("thalweg apply -f flights.yaml"); code != 0 {
+			return out, fmt.Errorf("apply: exit code %d", code)
+		}
+	}
 	if strings.HasPrefix(command, "thalweg runs cancel ") {
 		id, _ := r.shell.run("thalweg runs start flight-delays -o json")
 		command = "thalweg runs cancel " + regexp.MustCompile(`flight-delays-\d+-\d+`).FindString(id)
