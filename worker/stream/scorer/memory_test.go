@@ -80,11 +80,11 @@ func TestTwentyStreamsOnPoisonAndLargeEventsKeepWithinTheBudget(t *testing.T) {
 	large := strings.Repeat("x", 150_000)
 	for range streams {
 		var events []string
-		for i := range 1500 {
+		for i := range 400 {
 			events = append(events, "no JSON at all, but a line of a log as programs write them", goodEvent(i),
 				`{"date":"2001-03-01 10:00:00","distance":"far`+strings.Repeat("y", 200)+`"}`)
 		}
-		for range 30 {
+		for range 12 {
 			events = append(events, `{"date":"2001-03-01 10:00:00","distance":500,"origin":"`+large+`"}`, `{"distance":"`+large+`"}`)
 		}
 		w.produce(events...)
