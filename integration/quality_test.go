@@ -6,17 +6,24 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/integration/process"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
 
 // peerTable is a table as integration/quality/peer.py describes it, with what
@@ -46,28 +53,31 @@ func TestQuality(t *testing.T) {
 	d := startDev(t, t.TempDir(), "dev")
 	t.Logf("%-11s %6s  %-13s  %9s  %9s  %7s  %s", "table", "rows", "metric", "thalweg", "peer", "worse", "a run")
 	for line := range bytes.Lines(out) {
-		var table peerTable
-		if err := json.Unmarshal(line, &table); err != nil {
+		var set peerTable
+		if err := json.Unmarshal(line, &set); err != nil {
 			t.Fatal(err)
 		}
-		body, err := os.Open(filepath.Join(dir, table.Name+".parquet"))
+		body, err := os.Open(filepath.Join(dir, set.Name+".parquet"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.aws().PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("lake"), Key: aws.String(table.Name + "/table.parquet"), Body: body}); err != nil {
+		if _, err := d.aws().PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("lake"), Key: aws.String(set.Name + "/table.parquet"), Body: body}); err != nil {
 			t.Fatal(err)
 		}
 		var ours, peers float64
 		began := time.Now()
-		for i, spec := range table.Specs {
-			ours += trained(t, d, fmt.Sprintf("%s-%d.yaml", table.Name, i+1), spec)[table.Metric]
-			peers += table.Scores[i]
+		for i, spec := range set.Specs {
+			ours += trained(t, d, fmt.Sprintf("%s-%d.yaml", set.Name, i+1), spec)[set.Metric]
+			peers += set.Scores[i]
 		}
-		runs := len(table.Specs)
-		t.Logf("%-11s %6d  %-13s  %9.5g  %9.5g  %+6.2f%%  %v", table.Name, table.Rows, table.Metric,
+		runs := len(set.Specs)
+		t.Logf("%-11s %6d  %-13s  %9.5g  %9.5g  %+6.2f%%  %v", set.Name, set.Rows, set.Metric,
 			ours/float64(runs), peers/float64(runs), 100*(ours/peers-1), (time.Since(began) / time.Duration(runs)).Round(time.Millisecond))
 		if !(ours <= worseAtMost*peers) {
-			t.Errorf("%s: %s is %.5g, scikit-learn's %.5g", table.Name, table.Metric, ours/float64(runs), peers/float64(runs))
+			t.Errorf("%s: %s is %.5g, scikit-learn's %.5g", set.Name, set.Metric, ours/float64(runs), peers/float64(runs))
+		}
+		if off := offBaseRate(t, d, set.Name+"-1"); off > 1e-6 {
+			t.Errorf("%s: the score of an event with everything missing or unknown is %.3g off the mean of the labels", set.Name, off)
 		}
 	}
 }
@@ -80,4 +90,47 @@ func trained(t *testing.T, d *dev, file, spec string) map[string]float64 {
 		t.Fatal(err)
 	}
 	return waitRun(t, d, res.RunId, file+" to be trained", succeeded).Metrics
+}
+
+// offBaseRate returns how far the scores of events with nothing but missing and
+// unknown values are from the mean of the training labels, in parts of it.
+func offBaseRate(t *testing.T, d *dev, model string) (off float64) {
+	t.Helper()
+	dir := t.TempDir()
+	d.run(t, "models", "export", model, "1", "--dir", dir)
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := make(map[string][]byte)
+	for _, file := range files {
+		if parts[filepath.Base(file)], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := artifact.Decode(catalog.All(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := s.Input()
+	missing, unknown := make([]any, len(in.Columns)), make([]any, len(in.Columns))
+	for i, c := range in.Columns {
+		if c.Type == table.String {
+			unknown[i] = "a value of no training"
+		}
+	}
+	rows, predictions, err := s.Score(t.Context(), tabletest.Batch(memory.DefaultAllocator, in, 0, missing, unknown), nil)
+	if err != nil || len(predictions) != 2 {
+		t.Fatalf("%s: %d predictions: %v", model, len(predictions), err)
+	}
+	defer rows.Release()
+	mean := a.Transform.Label().Statistics.Mean
+	for _, p := range predictions {
+		off = max(off, math.Abs(float64(p)/mean-1))
+	}
+	return off
 }

@@ -59,7 +59,8 @@ func (s *Scorer) Cleaned() table.Schema { return s.chain.Schema() }
 
 // Score cleans a canonical batch, whose last column is table.RowColumn, and
 // predicts each row that is left: the probability of true for a binary label,
-// the value for a number. Rows that a cleaning step or a feature removes, and
+// the value for a number. A row of which nothing is known, every feature being
+// missing or unknown, gets the mean of the training labels. Rows that a cleaning step or a feature removes, and
 // those whose prediction is not finite, are counted and named in rep, which may
 // be nil. What becomes of a row depends on that row alone, to the bit.
 //
@@ -86,6 +87,9 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 	s.predictions = slices.Grow(s.predictions[:0], n)[:n]
 	if n > 0 {
 		s.artifact.Model.Predict(s.workspace, s.artifact.Params, &s.block, s.predictions)
+		for i := range s.applier.Blank().Marked() {
+			s.predictions[i] = float32(s.artifact.Transform.Label().Statistics.Mean)
+		}
 	}
 	if cleaned, err = s.finite(kept, rep); err != nil {
 		return nil, nil, err

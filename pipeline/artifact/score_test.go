@@ -391,3 +391,31 @@ func TestScoredRowsSayTheirSplit(t *testing.T) {
 		}
 	}
 }
+
+// A row of which nothing is known gets the mean of the training labels, whatever the
+// parameters; a value that training knows, or that the spec gives to a missing one, is
+// something.
+func TestARowOfWhichNothingIsKnownGetsTheBaseRate(t *testing.T) {
+	text := strings.NewReplacer("missing_value_strategy: drop_row, ", "", "      - {filter: {expression: \"distance != null\", apply_to: [training, scoring]}}\n", "").Replace(document)
+	blank := [][]any{{nil, nil, nil, nil, nil}, {nil, int64(7), nil, nil, nil}, {nil, nil, nil, "NaN", "never met"}}
+	for i := range blank {
+		if blank[i][3] == "NaN" {
+			blank[i][3] = math.NaN()
+		}
+	}
+	known := [][]any{{nil, nil, int64(4), nil, nil}, {nil, nil, nil, 0.5, nil}, {nil, nil, nil, nil, " a1"}, {int64(0), nil, nil, nil, nil}}
+	for label, spec := range map[string]string{binary: text, number: text, binary + " ": strings.Replace(text, "{name: distance, ",
+		"{name: distance, missing_value_strategy: fill_with_const, fill_value: 3, ", 1)} {
+		a := trainedBy(t, spec, strings.TrimSpace(label))
+		rows, rep := score(t, a, pipeline.InScoring, tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, append(slices.Clone(blank), known...)...))
+		mean := float64(float32(a.Transform.Label().Statistics.Mean))
+		for i, row := range rows {
+			if want := i < len(blank) && spec == text; (row[6] == mean) != want {
+				t.Errorf("%s: row %d has %v, the mean is %v", label, i, row[6], mean)
+			}
+		}
+		if len(rows) != len(blank)+len(known) || rep.Filled["distance"] == 0 {
+			t.Errorf("%d rows, %v", len(rows), rep)
+		}
+	}
+}

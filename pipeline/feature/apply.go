@@ -18,6 +18,7 @@ import (
 type Applier struct {
 	transform *Transform
 	memos     []Memo
+	blank     table.Mask // of the last batch
 }
 
 // NewApplier returns an Applier of t.
@@ -40,6 +41,7 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 		n := rows * kernel.Elements(dimensions)
 		dst.Lists[l] = slices.Grow(dst.Lists[l], n)[:n]
 	}
+	a.blank = table.NewMask(rows).Not()
 	for i, f := range t.plan.Features {
 		var n Tally
 		if err := a.encode(i, batch, t.places[i].of(dst), &n); err != nil {
@@ -65,7 +67,34 @@ func (a *Applier) encode(i int, batch arrow.Record, out Slots, n *Tally) error {
 		return &thalweg.Error{Op: "evaluate", Kind: thalweg.Other, Subject: from.what,
 			Err: fmt.Errorf("%d values for %d rows", values.Len(), batch.NumRows())}
 	}
-	return a.transform.encodings[i].Encode(values, out, &a.memos[i], n)
+	if err := a.transform.encodings[i].Encode(values, out, &a.memos[i], n); err != nil {
+		return err
+	}
+	if a.blank.Count() > 0 {
+		a.blank.And(nothing(a.transform.plan.Features[i], a.transform.length(i), values, out))
+	}
+	return nil
+}
+
+// Blank marks the rows of the last batch of which nothing is known: every feature is
+// missing, or a category that training gave no id.
+func (a *Applier) Blank() table.Mask { return a.blank }
+
+// nothing marks the rows in which a feature has no value that training knows. A
+// missing value to which the spec gives a meaning by fill_value is one.
+func nothing(f pipeline.Feature, length int, values arrow.Array, out Slots) table.Mask {
+	none := missingIn(f.Type, length, values)
+	if fill := f.Options.FillValue; fill != nil && fill != defaultCategoryFill {
+		none = table.NewMask(values.Len())
+	}
+	if f.Type == categoryType && len(out.Categories) == 1 {
+		for i, id := range out.Categories[0][:values.Len()] {
+			if id == 0 {
+				none.Set(i)
+			}
+		}
+	}
+	return none
 }
 
 // resizeAll returns n slices of length rows, reusing memory.
