@@ -63,6 +63,13 @@ func TestConnectionsCarryTLSAndSecretsOfFilesAndEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	certificate, key := pair(t, dir)
 	put(t, filepath.Join(dir, "password"), "\ufeffs3cret\n")
+	for _, name := range []string{certificate, key} { // as some editors save them
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, name, "\ufeff"+string(text))
+	}
 	t.Setenv("BUCKET_KEY", "k")
 	t.Setenv("BUCKET_SECRET", "t0psecret")
 	conns, err := openFile(t, dir, fmt.Sprintf(`
@@ -113,11 +120,13 @@ func TestConnectionsThatCannotWorkAreRefusedWithoutTellingSecrets(t *testing.T) 
 	dir := t.TempDir()
 	certificate, key := pair(t, dir)
 	put(t, filepath.Join(dir, "empty"), "\n")
+	put(t, filepath.Join(dir, "utf16"), "\xff\xfes\x003\x00c\x00")
 	put(t, filepath.Join(dir, "garbage"), "s3cret that is no certificate")
 	t.Setenv("SECRET", "s3cret")
 	for want, section := range map[string]string{
 		"NOT_SET":                    `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_env: NOT_SET}}`,
 		"it is empty":                `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_file: ` + dir + `/empty}}`,
+		"it is UTF-16":               `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_file: ` + dir + `/utf16}}`,
 		"no such file":               `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_file: ` + dir + `/none}}`,
 		"set one of them":            `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_file: ` + dir + `/none, password_env: SECRET}}`,
 		"needs mechanism":            `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, password_env: SECRET}}`,

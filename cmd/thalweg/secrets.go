@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
@@ -71,7 +72,12 @@ func (r *secrets) tls(s *tlsSection) *tls.Config {
 		r.fail("tls.certificate and tls.key", errors.New("set both or neither"))
 	default:
 		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			c, err := tls.LoadX509KeyPair(s.Certificate, s.Key)
+			certificate, err := readSecret(s.Certificate)
+			key, keyErr := readSecret(s.Key)
+			var c tls.Certificate
+			if err = cmp.Or(err, keyErr); err == nil {
+				c, err = tls.X509KeyPair([]byte(certificate), []byte(key))
+			}
 			if err != nil {
 				return nil, badConnection(r.subject+": tls.certificate "+s.Certificate, err)
 			}
@@ -121,5 +127,8 @@ func (r *secrets) secret(field, env, file string) (value string) {
 // line.
 func readSecret(name string) (string, error) {
 	data, err := readFile("", name, maxSecretBytes, "")
+	if err == nil && (bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))) {
+		return "", errors.New("it is UTF-16: save it as UTF-8")
+	}
 	return strings.TrimRight(string(pipeline.WithoutMark(data)), "\r\n"), err
 }

@@ -430,6 +430,8 @@ func TestAvroSchemasThatCannotServeAreRefused(t *testing.T) {
 	}{
 		"one of a schema and a schema registry is needed":          {"", Config{}},
 		"the schema cannot be read":                                {`{"type":"recor"}`, Config{}},
+		"the schema cannot be read: it is UTF-16: write UTF-8":     {"\xff\xfe{\x00}\x00", Config{}},
+		"the schema cannot be read: it is UTF-16 without":          {"\x00{\x00}", Config{}},
 		"more than 1048576 bytes":                                  {strings.Repeat(" ", maxSchemaBytes+1), Config{}},
 		"nests deeper than 256":                                    {strings.Repeat(`{"type":"array","items":`, 300), Config{}},
 		"is one of string":                                         {`"string"`, Config{}},
