@@ -234,3 +234,77 @@ spec:
 		t.Errorf("no %s in %s: %v", want, provenance, err)
 	}
 }
+
+// A column that objects have of two types is read where no value is lost, and else the
+// run fails by the names of the objects; so does a binary label of other values than
+// two, by that of its object.
+func TestObjectsWithTwoTypesOfAColumn(t *testing.T) {
+	c, _ := startDev(t, t.TempDir())
+	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cell := func(b array.Builder, i int) {
+		switch b := b.(type) {
+		case *array.Int64Builder:
+			b.Append(int64(i))
+		case *array.Float64Builder:
+			b.Append(float64(i) + 0.5)
+		case *array.BooleanBuilder:
+			b.Append(i%2 == 0)
+		case *array.StringBuilder:
+			b.Append(fmt.Sprint(i % 7))
+		}
+	}
+	object := func(typ arrow.DataType, odd int64) []byte {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "x", Type: typ}, {Name: "y", Type: arrow.PrimitiveTypes.Int64}}, nil))
+		for i := range 200 {
+			if wide, ok := b.Field(0).(*array.Int64Builder); ok && i == 150 && odd > 0 {
+				wide.Append(odd)
+			} else {
+				cell(b.Field(0), i)
+			}
+			b.Field(1).(*array.Int64Builder).Append(int64(i * 7 % 3 % 2))
+		}
+		return parquetOf(t, b)
+	}
+	for i, test := range []struct {
+		a, b    arrow.DataType
+		odd     int64
+		feature string
+		label   string
+		want    []string // nil: the run succeeds
+	}{
+		{arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Float64, 0, "type: number", "y > 0", nil},
+		{arrow.PrimitiveTypes.Float64, arrow.PrimitiveTypes.Int64, 1 << 60, "type: number", "y > 0", nil},
+		{arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Float64, 1<<53 + 1, "type: number", "y > 0", []string{"a.parquet", "row 150", "9007199254740993"}},
+		{arrow.FixedWidthTypes.Boolean, arrow.PrimitiveTypes.Int64, 0, "type: number", "y > 0", []string{"a.parquet", "b.parquet", "bool"}},
+		{arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64, 0, "type: category", "y > 0", []string{"a.parquet", "b.parquet", "int64"}},
+		{arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Int64, 0, "type: number", "y * 2", []string{".parquet, row group 0", "is neither 0 nor 1"}},
+	} {
+		for k, typ := range []arrow.DataType{test.a, test.b} {
+			if _, err := bucket.Put(t.Context(), fmt.Sprintf("pair%d/%c.parquet", i, 'a'+k), object(typ, test.odd)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := t.TempDir() + "/spec.yaml"
+		put(t, file, fmt.Sprintf(`
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: pair%d}
+spec:
+  sources: {train: {s3: {path: "s3://lake/pair%[1]d/*.parquet"}, format: {type: parquet}}}
+  input_features: [{name: x, %s}]
+  output_features: [{name: label, type: binary, expression: %q}]
+`, i, test.feature, test.label))
+		text, err := command(t, c, "apply", "-f", file, "--wait")
+		if (err == nil) != (test.want == nil) {
+			t.Errorf("%v beside %v: %v\n%s", test.a, test.b, err, text)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(text+fmt.Sprint(err), want) {
+				t.Errorf("%v beside %v: %v\n%s\nwant %q", test.a, test.b, err, text, want)
+			}
+		}
+	}
+}

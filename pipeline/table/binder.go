@@ -37,7 +37,8 @@ type boundColumn struct {
 // want, found by name. Columns of have that want does not list are left out. It
 // fails with thalweg.Invalid, naming the column, where one is missing, occurs
 // twice, or is of a type that FromArrow maps to another one than want says. A
-// column of type null can be any.
+// column of type null can be any, and one of integers Float64, where it has no value
+// that a float64 has not.
 func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 	// LoadLocation has UTC for "".
 	zone, err := time.LoadLocation(want.Timezone)
@@ -58,6 +59,9 @@ func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 					Err: errors.New("is not there, or of type null, and is declared to have no nulls"), Hint: "declare it nullable: true, or write the objects with it"}
 			}
 			t, convert = c.Type, nulls(c.Type)
+		}
+		if t == Int64 && c.Type == Float64 && arrow.IsInteger(f.Type.ID()) {
+			t, convert = Float64, exactly(convert)
 		}
 		if t != c.Type {
 			return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + c.Name,

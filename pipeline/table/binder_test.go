@@ -321,7 +321,7 @@ func TestNewBinderNamesWhatDoesNotFit(t *testing.T) {
 		want   string
 	}{
 		{table.Column{Name: "dealy", Type: table.Int64}, "column dealy: is not there (did you mean delay?)"},
-		{table.Column{Name: "delay", Type: table.Float64}, "column delay: holds int32, which does not become float64 (declare it as int64 and use a cast step)"},
+		{table.Column{Name: "delay", Type: table.String}, "column delay: holds int32, which does not become string (declare it as int64 and use a cast step)"},
 		{table.Column{Name: "raw", Type: table.String}, "column raw: holds binary, which does not become string"},
 		{table.Column{Name: "twice", Type: table.Int64}, "column twice: occurs more than once"},
 	} {
@@ -460,5 +460,41 @@ func BenchmarkBind(b *testing.B) {
 			}
 			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 		})
+	}
+}
+
+// An object of integers is bound to numbers where each is one exactly.
+func TestIntegersAreNumbersWhereTheyAreExact(t *testing.T) {
+	want := table.Schema{Columns: []table.Column{{Name: "c", Type: table.Float64, Nullable: true}}}
+	for _, c := range []struct {
+		typ  arrow.DataType
+		json string
+		want any
+	}{
+		{arrow.PrimitiveTypes.Int64, `[1,null,-9007199254740992,1152921504606846976,"-9223372036854775808"]`, []any{1.0, nil, -0x1p53, 0x1p60, -0x1p63}},
+		{arrow.PrimitiveTypes.Uint8, `[255,null]`, []any{255.0, nil}},
+		{arrow.PrimitiveTypes.Int64, `[null,"9007199254740993"]`, "column c, row 8: is 9007199254740993, which is no float64"},
+		{arrow.PrimitiveTypes.Int64, `["9223372036854775807"]`, "column c, row 7: is 9223372036854775807, which is no float64"},
+		{arrow.FixedWidthTypes.Boolean, `[true]`, "does not become float64"},
+		{arrow.FixedWidthTypes.Time64us, `["10:00:00"]`, "does not become float64"},
+	} {
+		rec := oneColumn(natural(t, c.typ, c.json))
+		var got any
+		b, err := table.NewBinder(want, rec.Schema())
+		if err == nil {
+			var out arrow.Record
+			if out, err = b.Bind(rec, 7); err == nil {
+				var values []any
+				for i := range int(out.NumRows()) {
+					values = append(values, tabletest.Value(out.Column(0), i))
+				}
+				got = values
+			}
+		}
+		if text, failed := c.want.(string); failed && (err == nil || !strings.Contains(err.Error(), text)) {
+			t.Errorf("%s: error %v, want %s", c.json, err, text)
+		} else if !failed && (err != nil || !cmp.Equal(got, c.want)) {
+			t.Errorf("%s: %v %v, want %v", c.json, got, err, c.want)
+		}
 	}
 }

@@ -150,6 +150,26 @@ func fromUint64(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
 	return like(mem, Int64, a, buf), nil
 }
 
+// exactly converts what is Int64 by another conversion to the same values as Float64.
+func exactly(toInt64 conversion) conversion {
+	return func(mem memory.Allocator, a arrow.Array) (arrow.Array, error) {
+		whole, err := toInt64(mem, a)
+		if err != nil {
+			return nil, err
+		}
+		defer whole.Release()
+		buf, out := Alloc(mem, a.Len(), arrow.Float64Traits)
+		for i, v := range Values[int64](whole) {
+			out[i] = float64(v)
+			if (out[i] >= 1<<63 || int64(out[i]) != v) && whole.IsValid(i) {
+				buf.Release()
+				return nil, &badValue{row: i, what: fmt.Sprintf("is %d, which is no float64: other objects have numbers in this column, so that integers must be exact as such", v)}
+			}
+		}
+		return like(mem, Float64, whole, buf), nil
+	}
+}
+
 // ratio is the step from one unit to another: times mul, or divided by div
 // toward negative infinity; one of them is 1.
 type ratio struct{ mul, div int64 }

@@ -371,3 +371,36 @@ func TestDiscoverReadsAFooterWithOneRequest(t *testing.T) {
 		t.Errorf("%d requests: %v", b.ranges.Load(), err)
 	}
 }
+
+// Integers beside numbers are numbers, in either order; other types beside each other
+// are told with both objects.
+func TestTypesOfOneColumnInSeveralObjects(t *testing.T) {
+	decimal := &arrow.Decimal128Type{Precision: 20, Scale: 3}
+	for _, c := range []struct {
+		a, b arrow.DataType
+		want string // "" where they are one
+	}{
+		{arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Float64, "float64"},
+		{arrow.PrimitiveTypes.Float32, arrow.PrimitiveTypes.Int32, "float32"},
+		{arrow.PrimitiveTypes.Uint8, decimal, "decimal(20, 3)"},
+		{arrow.PrimitiveTypes.Float64, decimal, "float64"},
+		{arrow.FixedWidthTypes.Date32, arrow.FixedWidthTypes.Timestamp_us, "date32"},
+		{arrow.BinaryTypes.String, stringType, stringType.String()},
+		{arrow.FixedWidthTypes.Boolean, arrow.PrimitiveTypes.Int64, ""},
+		{arrow.PrimitiveTypes.Float64, arrow.FixedWidthTypes.Boolean, ""},
+		{arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64, ""},
+		{arrow.PrimitiveTypes.Int64, arrow.FixedWidthTypes.Timestamp_us, ""},
+		{arrow.FixedWidthTypes.Date32, arrow.BinaryTypes.String, ""},
+	} {
+		field := func(t arrow.DataType) arrow.Field { return arrow.Field{Name: "x", Type: t} }
+		b := lake(t, map[string][]byte{"a.parquet": random(t, field(c.a)), "b.parquet": random(t, field(c.b))})
+		_, schema, err := dataset.Discover(t.Context(), b, "*.parquet", dataset.DiscoverConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := schema.Field(0).Type.String()
+		if c.want != "" && got != c.want || c.want == "" && !(strings.Contains(got, "in object a.parquet and ") && strings.Contains(got, "in object b.parquet")) {
+			t.Errorf("%v beside %v is %s, want %s", c.a, c.b, got, c.want)
+		}
+	}
+}

@@ -19,7 +19,9 @@ func (u *unusable) String() string { return u.why }
 // union returns the columns of all objects, those of the first before those that
 // only later ones have. An object that lacks a column, or has it of type null, has
 // nulls there. Where objects have types of several families, and where one has the
-// name twice, the column is unusable. Within a family, each object keeps its type.
+// name twice, the column is unusable. Within a family, each object keeps its type;
+// integers beside numbers are one with them, as a missing value makes floats of a
+// column of integers in many a tool.
 func union(files []discovered) *arrow.Schema {
 	type column struct {
 		arrow.Field
@@ -46,6 +48,9 @@ func union(files []discovered) *arrow.Schema {
 				c.Type = &unusable{why: fmt.Sprintf("%v twice in object %s", have.Type, f.object.Key)}
 			case c.Type.ID() == arrow.NULL:
 				c.Type, c.of = have.Type, i
+			case family(c.Type) == integer && family(have.Type) == number:
+				c.Type, c.of = have.Type, i // a float64 to who binds it, who refuses integers that are none
+			case family(c.Type) == number && family(have.Type) == integer:
 			case have.Type.ID() != arrow.NULL && family(have.Type) != family(c.Type):
 				c.Type = &unusable{why: fmt.Sprintf("%v in object %s and %v in object %s, which must be one", c.Type, files[c.of].object.Key, have.Type, f.object.Key)}
 			}
@@ -63,14 +68,16 @@ func union(files []discovered) *arrow.Schema {
 	return arrow.NewSchema(fields, nil)
 }
 
+const integer, number = "integer", "number"
+
 // family names the types that are one to whoever reads a column: numbers of any
 // width, points in time of any unit, and lists of these.
 func family(t arrow.DataType) string {
 	switch t.ID() {
 	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64:
-		return "integer"
+		return integer
 	case arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64, arrow.DECIMAL128, arrow.DECIMAL256:
-		return "number"
+		return number
 	case arrow.TIMESTAMP, arrow.DATE32, arrow.DATE64:
 		return "timestamp"
 	case arrow.TIME32, arrow.TIME64:
