@@ -64,6 +64,8 @@ type compiler struct {
 	required map[string]bool
 	// read are the source columns that a feature or a step of scoring reads.
 	read map[string]bool
+	// patterns counts those that were held against the columns.
+	patterns int
 	// removing are the steps that remove rows when scoring.
 	removing []removal
 }
@@ -246,7 +248,11 @@ func (c *compiler) expand(path string, f InputFeature, taken map[string]bool) (c
 	before := len(c.found.list)
 	matched := c.match(path+".columns", f.Columns, c.plan.Cleaned, c.training)
 	for name := range c.plan.Cleaned.Names() {
-		if _, ofLabel := c.training.reach([]string{name}).meets(c.labelReads); matched[name] && !taken[name] && !ofLabel {
+		if !matched[name] || taken[name] {
+			continue
+		}
+		_, ofLabel := c.training.reach([]string{name}).meets(c.labelReads)
+		if named := slices.Contains(f.Columns, name); named || !ofLabel { // the named one leaks
 			taken[name] = true
 			columns = append(columns, name)
 		}
@@ -371,7 +377,9 @@ func (c *compiler) outputColumns() {
 	const path, leaveOut = "spec.scoring", "leave the column out: name it in spec.scoring.output_columns.exclude"
 	carried := c.spec.Spec.Scoring.OutputColumns
 	include := c.match(path+".output_columns.include", carried.Include, c.scoring.schema, c.scoring)
-	exclude := c.match(path+".output_columns.exclude", carried.Exclude, c.scoring.schema, c.scoring)
+	// What is there in training only may be left out by name too.
+	all := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, c.training.schema.Columns), Unsupported: c.scoring.schema.Unsupported}
+	exclude := c.match(path+".output_columns.exclude", carried.Exclude, all, c.scoring)
 	maps.DeleteFunc(include, func(name string, _ bool) bool { return exclude[name] })
 	c.plan.Carried = include
 	names := make(map[string]string, len(include)) // by how readers of tables tell them apart

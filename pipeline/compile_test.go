@@ -429,7 +429,16 @@ spec:
 		t.Errorf("rendered it has other features:\n%s", rendered)
 	}
 	_, err = pipeline.ParseAndCompile(catalog.All(), "digits.yaml", []byte(text), in)
-	if err == nil || !strings.Contains(err.Error(), `digits.yaml:9:28: spec.input_features[1].columns[1]: no column matches "pixel_7??"`) && !strings.Contains(err.Error(), "there is no column pixel_7??") {
+	if err == nil || !strings.Contains(err.Error(), `spec.input_features[1].columns[1]: no column matches "pixel_7??" (only * stands for others)`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Each pattern is held against every column, so a spec has a bounded number.
+func TestPatternsAreBounded(t *testing.T) {
+	names := strings.Repeat("origin, ", 1000) + "origin"
+	_, err := pipeline.Compile(edited(t, "{name: origin,      type: category}", "{columns: ["+names+"], type: category}"), flightColumns)
+	if err == nil || !strings.Contains(err.Error(), "at most 1000 names and patterns") {
 		t.Errorf("error %v", err)
 	}
 }

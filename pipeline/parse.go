@@ -129,6 +129,9 @@ func document(data []byte, what string, found *diagnostics) (root ast.Node) {
 		var at yaml.Error
 		if errors.As(err, &at) && at.GetToken() != nil {
 			p := at.GetToken().Position
+			if lines := bytes.Split(data, []byte("\n")); p.Line <= len(lines) && p.Column > 1 && p.Column-2 < len(lines[p.Line-1]) && lines[p.Line-1][p.Column-2] == '*' {
+				return fail(position{p.Line, p.Column - 1}, `* begins an alias in YAML: put it in quotes, "*"`)
+			}
 			if strings.Contains(at.GetMessage(), "'\t'") {
 				return fail(position{p.Line, p.Column}, "a tab is here: YAML is indented by blanks")
 			}

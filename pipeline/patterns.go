@@ -32,12 +32,8 @@ func patternsOf(n ast.Node) (Patterns, bool) {
 	return Patterns{s.Value}, true
 }
 
-// matches reports whether a pattern names a column.
-func matches(pattern, name string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == name
-	}
+// matches reports whether a pattern, cut at its stars, names a column.
+func matches(parts []string, name string) bool {
 	first, last := parts[0], parts[len(parts)-1]
 	if len(name) < len(first)+len(last) || !strings.HasPrefix(name, first) || !strings.HasSuffix(name, last) {
 		return false
@@ -53,17 +49,24 @@ func matches(pattern, name string) bool {
 	return true
 }
 
+// maxPatterns bounds the patterns of a spec, each of which is held against all columns.
+const maxPatterns = 1000
+
 // match returns which columns patterns name. A pattern that names none is a problem
 // of the field at path.
 func (c *compiler) match(path string, patterns Patterns, in table.Schema, at *stage) map[string]bool {
 	named := make(map[string]bool)
+	if c.patterns += len(patterns); c.patterns > maxPatterns {
+		c.found.add(path, "", "a spec has at most %d names and patterns of columns", maxPatterns)
+		return named
+	}
 	for i, pattern := range patterns {
 		found := false
 		if _, _, exact := in.Lookup(pattern); exact && pattern != allColumns {
 			named[pattern], found = true, true
-		} else if strings.Contains(pattern, allColumns) {
+		} else if parts := strings.Split(pattern, allColumns); len(parts) > 1 {
 			for name := range in.Names() {
-				if matches(pattern, name) {
+				if matches(parts, name) {
 					named[name], found = true, true
 				}
 			}
@@ -71,6 +74,10 @@ func (c *compiler) match(path string, patterns Patterns, in table.Schema, at *st
 		item := Place{path, c.found}.item(i).path
 		switch {
 		case found, pattern == allColumns:
+		case strings.ContainsAny(pattern, "?[{"):
+			c.found.add(item, "only * stands for others", "no column matches %s", quoteShort(pattern))
+		case !strings.Contains(pattern, allColumns) && at == c.scoring && c.trainingOnly(pattern) != "":
+			c.found.add(item, "take it out of the list", "column %s is not there when events are scored: %s", pattern, c.trainingOnly(pattern))
 		case !strings.Contains(pattern, allColumns):
 			c.missing(item, pattern, in, at)
 		default:

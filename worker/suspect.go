@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
@@ -26,18 +27,29 @@ func (t *Task) warn(format string, args ...any) {
 // those of which training rows have lists of another length.
 func (t *Task) warnOfFeatures(transform *feature.Transform) {
 	oneValue := func(n feature.Number) bool { return n.Statistics.Count > 0 && n.Statistics.Min == n.Statistics.Max }
+	var names []string
 	for _, f := range transform.Features() {
 		varies := func(n feature.Number) bool { return !oneValue(n) }
 		constant := f.Number != nil && oneValue(*f.Number) || f.Category != nil && f.Category.Distinct == 1 ||
 			f.List != nil && !slices.ContainsFunc(f.List.Elements, varies)
 		if constant {
-			t.warn("feature %s has one value in all training rows: the model learns nothing from it", f.Name)
+			names = append(names, f.Name)
 		}
 		if f.List != nil && f.List.Other > 0 {
 			t.warn("feature %s: %d training rows have a list of another length than %d, which counts as missing", f.Name, f.List.Other, f.List.Length)
 		}
 	}
+	if len(names) > maxNamed {
+		t.warn("%d features have one value in all training rows, and the model learns nothing from them: %s, …", len(names), strings.Join(names[:maxNamed], ", "))
+		return
+	}
+	for _, name := range names {
+		t.warn("feature %s has one value in all training rows: the model learns nothing from it", name)
+	}
 }
+
+// maxNamed is of how many features a warning names each.
+const maxNamed = 5
 
 // stillImproving warns of a training that ended too early.
 func stillImproving(r *train.Result) []string {
@@ -52,8 +64,10 @@ func stillImproving(r *train.Result) []string {
 const (
 	leakAt   = 0.995
 	leakRows = 100
-	// maxAlone bounds the rows of the first shard that features are tried on alone.
-	maxAlone = 20_000
+	// maxAlone bounds the rows of the first shard that features are tried on alone, and
+	// maxAloneValues the values of all features: 784 get 2,675 rows.
+	maxAlone       = 20_000
+	maxAloneValues = 2 << 20
 )
 
 // warnOfEvaluation says what is odd about the metrics of a split, and about
@@ -82,17 +96,23 @@ type alone struct {
 	Rows     int     `json:"rows"`
 }
 
-// loneFeatures gathers what features bring to rows, up to maxAlone.
+// loneFeatures gathers what features bring to rows, up to most.
 type loneFeatures struct {
+	most   int
 	parts  map[string][]float32
 	labels []float32
+}
+
+// newLoneFeatures returns one for so many features.
+func newLoneFeatures(features int) loneFeatures {
+	return loneFeatures{most: max(leakRows, min(maxAlone, maxAloneValues/max(1, features))), parts: map[string][]float32{}}
 }
 
 // observe adds the rows of a batch that have a label; valid nil: all have.
 func (l *loneFeatures) observe(parts iter.Seq2[string, []float32], labels []float32, valid []bool) {
 	var rows []int
 	for i := range labels {
-		if (valid == nil || valid[i]) && len(l.labels)+len(rows) < maxAlone {
+		if (valid == nil || valid[i]) && len(l.labels)+len(rows) < l.most {
 			rows = append(rows, i)
 		}
 	}

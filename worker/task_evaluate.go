@@ -77,7 +77,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard i
 	var parts []uint8
 	var predictions, labels, somePredictions, someLabels []float32
 	var valid []bool
-	lone := loneFeatures{parts: map[string][]float32{}}
+	lone := newLoneFeatures(len(d.plan.Features))
 	for rows, err := range through(d.batches(ctx, shard), func(batch arrow.Record) (rows arrow.Record, err error) {
 		rows, predictions, err = scorer.Score(ctx, batch, &rep)
 		return rows, err

@@ -75,7 +75,7 @@ func printWeights(w io.Writer, r *apiv1.Run) {
 		row(w, weight.Feature, cmp.Or(weight.Value, "one deviation"), fmt.Sprintf("%+.4g", weight.Effect))
 	}
 	if len(r.Weights) == 0 {
-		fmt.Fprintln(w, "none: the model has no weight for each feature, or its run is of an older build")
+		fmt.Fprintln(w, "none: the model has no weight for each feature, or nothing is kept of its run")
 		return
 	}
 	fmt.Fprintln(w, "\nThe effect is on the log-odds of a binary label and on the value of a number: of one standard\n"+

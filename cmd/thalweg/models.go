@@ -68,6 +68,9 @@ func newModelsShow(g *globals) *cobra.Command {
 				return answer{}, err
 			}
 			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: v.RunId})
+			if thalweg.Is(err, thalweg.NotFound) { // the version outlives the record of its run
+				res, err = &apiv1.GetRunResponse{Run: &apiv1.Run{}}, nil
+			}
 			if err != nil {
 				return answer{}, err
 			}

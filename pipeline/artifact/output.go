@@ -108,16 +108,7 @@ func (s *Scorer) splits(cleaned arrow.Record) (arrow.Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := array.NewStringBuilder(s.mem)
-	defer b.Release()
-	b.AppendValues(split.Names[:], nil)
-	names := b.NewArray()
-	defer names.Release()
-	buf, indices := table.Alloc(s.mem, len(parts), arrow.Int32Traits)
-	for i, p := range parts {
-		indices[i] = int32(p)
-	}
-	return table.NewText(s.mem, len(parts), buf, table.Mask{}, names), nil
+	return split.Column(s.mem, parts, table.Mask{}), nil
 }
 
 // decisions returns the answer for each probability.

@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
@@ -417,5 +418,62 @@ func TestARowOfWhichNothingIsKnownGetsTheBaseRate(t *testing.T) {
 		if len(rows) != len(blank)+len(known) || rep.Filled["distance"] == 0 {
 			t.Errorf("%d rows, %v", len(rows), rep)
 		}
+	}
+}
+
+// What a batch costs grows with its columns, not with their square.
+func TestABatchOfManyColumnsIsScoredInLinearSpace(t *testing.T) {
+	const columns = 2000
+	schema, row := table.Schema{}, make([]any, columns+1)
+	for i := range columns {
+		schema.Columns, row[i] = append(schema.Columns, table.Column{Name: fmt.Sprintf("c%d", i), Type: table.Float64, Nullable: true}), float64(i)
+	}
+	schema.Columns, row[columns] = append(schema.Columns, table.Column{Name: "y", Type: table.Float64}), 1.0
+	spec, err := pipeline.Parse(catalog.All(), "", []byte(`
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: wide}
+spec:
+  sources: {train: {s3: {path: "s3://lake/*.parquet"}, format: {type: parquet}}}
+  input_features: [{columns: "c*", type: number}]
+  output_features: [{name: y, type: number}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pipeline.Compile(spec, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := tabletest.Batch(memory.DefaultAllocator, schema, 0, row, row)
+	fitter := feature.NewFitter(plan)
+	if err := fitter.Observe(rec, make([]uint8, 2)); err != nil {
+		t.Fatal(err)
+	}
+	partial, err := fitter.Partial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	transform, err := feature.Finish(plan, [][]byte{partial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(plan, transform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Params = make([]float32, a.Model.Size())
+	s, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, predictions, err := s.Score(t.Context(), rec, nil); err != nil || len(predictions) != 2 {
+		t.Fatalf("%d predictions: %v", len(predictions), err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 8<<20 {
+		t.Errorf("two rows of %d columns took %d bytes", columns, got)
 	}
 }

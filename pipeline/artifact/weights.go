@@ -24,11 +24,15 @@ type Weight struct {
 // Weights returns the weights of a model that has one for each number and value, the
 // strongest first; none of another model.
 func (a *Artifact) Weights() (out []Weight) {
+	views := make(map[string]model.View)
+	for _, v := range a.Model.Views() {
+		views[v.Name] = v
+	}
 	for i, f := range a.Transform.Features() {
-		if v, ok := model.Find(a.Model, "number."+f.Name+".weight"); ok && f.Number != nil && v.Size() == 1 {
+		if v, ok := views["number."+f.Name+".weight"]; ok && f.Number != nil && v.Size() == 1 {
 			out = append(out, Weight{Feature: f.Name, Effect: float64(v.Of(a.Params)[0]) * a.Transform.Spread(i)})
 		}
-		v, ok := model.Find(a.Model, "category."+f.Name+".weight")
+		v, ok := views["category."+f.Name+".weight"]
 		if !ok || f.Category == nil || v.Size() != len(f.Category.Values)+1 {
 			continue
 		}

@@ -15,10 +15,8 @@ import (
 
 // column returns the position of a batch's column.
 func column(batch arrow.Record, name string) (int, error) {
-	for i, f := range batch.Schema().Fields() {
-		if f.Name == name {
-			return i, nil
-		}
+	for _, i := range batch.Schema().FieldIndices(name) {
+		return i, nil
 	}
 	return 0, invalid(name, "is not there")
 }

@@ -87,12 +87,10 @@ func (s source) read(batch arrow.Record) (arrow.Array, error) {
 		}
 		return a, nil
 	}
-	for i, f := range batch.Schema().Fields() {
-		if f.Name == s.column {
-			a := batch.Column(i)
-			a.Retain()
-			return a, nil
-		}
+	for _, i := range batch.Schema().FieldIndices(s.column) { // Fields copies them all
+		a := batch.Column(i)
+		a.Retain()
+		return a, nil
 	}
 	return nil, &thalweg.Error{Op: "read", Kind: thalweg.Invalid, Subject: s.what,
 		Err: fmt.Errorf("column %s is not in the batch", s.column)}

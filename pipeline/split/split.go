@@ -9,6 +9,8 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -126,6 +128,24 @@ func (c *Cuts) Assign(batch arrow.Record, shard int, dst []uint8) ([]uint8, erro
 	}
 	dst = dst[:n]
 	return dst, m.assign(c, batch, shard, dst)
+}
+
+// ColumnName is the column that says a row's split.
+const ColumnName = "_split"
+
+// Column returns the names of the splits that Assign gave rows; null where valid does
+// not mark them. The zero Mask marks all.
+func Column(mem memory.Allocator, parts []uint8, valid table.Mask) arrow.Array {
+	b := array.NewStringBuilder(mem)
+	defer b.Release()
+	b.AppendValues(Names[:], nil)
+	names := b.NewArray()
+	defer names.Release()
+	buf, indices := table.Alloc(mem, len(parts), arrow.Int32Traits)
+	for i, p := range parts {
+		indices[i] = int32(p)
+	}
+	return table.NewText(mem, len(parts), buf, valid, names)
 }
 
 // part returns the split of a value, by the values at which validation and test
