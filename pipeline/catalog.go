@@ -87,6 +87,21 @@ type Choice struct {
 
 func (c *Choice) key() string { return cmp.Or(c.Key, "type") }
 
+// FeatureDefaulter is options of a model whose features enter otherwise than by the
+// first encoder of their type.
+type FeatureDefaulter interface {
+	// FeatureDefaults returns the encoder of a type of feature, and how many values
+	// of a category have an id; "" and 0 are what they are otherwise.
+	FeatureDefaults(feature string) (encoder string, mostCommon int)
+}
+
+// Trained is options of a model that one algorithm trains, whatever the optimizer.
+type Trained interface{ TrainedBy() string }
+
+// Binner is options of an encoder that tells numbers apart by their order: no scale
+// matters to it, and a missing value is a bin of its own.
+type Binner interface{ Bins() int }
+
 // SplitMethod is the Options of an entry of the kind Splits.
 type SplitMethod interface {
 	// SplitBy returns the type of the column that rows are split by, and what a spec

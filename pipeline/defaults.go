@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 
@@ -107,13 +108,15 @@ const (
 func (b *Body) featureDefaults(at Place) {
 	n, c := &b.Defaults.Number, &b.Defaults.Category
 	catalog := at.found.catalog
+	number, _ := b.encoder(at, inputNumber)
 	n.inherit(at.in("defaults.number"), FeatureOptions{MissingValueStrategy: catalog.defaultFor(MissingValues, inputNumber),
-		Normalization: "zscore", Encoder: at.encoder(inputNumber)}, defaultNumberFill)
+		Normalization: "zscore", Encoder: number}, defaultNumberFill)
 	// 10,000 values are more than a linear model learns from most columns, and
 	// their weights fit the second-level cache.
-	most, least := 10_000, 1
+	category, most := b.encoder(at, inputCategory)
+	most, least := cmp.Or(most, 10_000), 1
 	c.inherit(at.in("defaults.category"), FeatureOptions{MissingValueStrategy: catalog.defaultFor(MissingValues, inputCategory),
-		MostCommon: &most, MinCount: &least, Encoder: at.encoder(inputCategory)}, defaultCategoryFill)
+		MostCommon: &most, MinCount: &least, Encoder: category}, defaultCategoryFill)
 	for i := range b.InputFeatures {
 		in, at := &b.InputFeatures[i], at.in("input_features").item(i)
 		switch in.Type {
@@ -123,22 +126,36 @@ func (b *Body) featureDefaults(at Place) {
 			in.inherit(at, *c, defaultCategoryFill)
 		case inputList: // of numbers
 			of := *n
-			of.Encoder = at.encoder(inputList)
+			if _, bins := of.Encoder.Options.(Binner); bins { // elements are not
+				of.MissingValueStrategy, of.Normalization = catalog.defaultFor(MissingValues, inputList), "zscore"
+			}
+			of.Encoder, _ = b.encoder(at, inputList)
 			in.inherit(at, of, defaultNumberFill)
 		}
 	}
 }
 
-// encoder returns the encoder of a type of feature that comes first in the
-// catalog.
-func (p Place) encoder(kind string) (c Choice) {
-	p.found.catalog.choose(Encoders, p.found.catalog.defaultFor(Encoders, kind), "", &c)
-	return c
+// encoder returns the encoder of a type of feature that the model wants, or that
+// comes first in the catalog, and how many values of a category it wants.
+func (b *Body) encoder(at Place, kind string) (c Choice, mostCommon int) {
+	name := ""
+	if m, ok := b.Model.Options.(FeatureDefaulter); ok {
+		name, mostCommon = m.FeatureDefaults(kind)
+	}
+	at.found.catalog.choose(Encoders, cmp.Or(name, at.found.catalog.defaultFor(Encoders, kind)), "", &c)
+	return c, mostCommon
 }
 
 // inherit fills the options of a feature from those of its type. A fill value
 // goes with fill_with_const, and is inherited with it.
 func (o *FeatureOptions) inherit(at Place, from FeatureOptions, fillValue any) {
+	if o.Encoder.Name == "" {
+		o.Encoder = from.Encoder
+	}
+	if _, bins := o.Encoder.Options.(Binner); bins && from.MissingValueStrategy == at.found.catalog.defaultFor(MissingValues, inputNumber) {
+		from.MissingValueStrategy = ownBin
+		from.Normalization = noNormalization
+	}
 	Default(at, "missing_value_strategy", &o.MissingValueStrategy, from.MissingValueStrategy)
 	if o.MissingValueStrategy == fillWithConst && o.FillValue == nil {
 		if o.FillValue = from.FillValue; o.FillValue == nil {
@@ -148,7 +165,4 @@ func (o *FeatureOptions) inherit(at Place, from FeatureOptions, fillValue any) {
 	Default(at, "normalization", &o.Normalization, from.Normalization)
 	Default(at, "most_common", &o.MostCommon, from.MostCommon)
 	Default(at, "min_count", &o.MinCount, from.MinCount)
-	if o.Encoder.Name == "" {
-		o.Encoder = from.Encoder
-	}
 }

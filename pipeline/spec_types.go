@@ -166,10 +166,10 @@ type FeatureDefaults struct {
 // FeatureOptions are the options of an input feature; which apply depends on
 // its type.
 type FeatureOptions struct {
-	// MissingValueStrategy of a number is fill_with_mean, fill_with_const or
-	// drop_row; of a category fill_with_const, fill_with_mode or drop_row; of a list
-	// a number's, for each element. An event whose row is dropped is kept as a dead
-	// letter.
+	// MissingValueStrategy of a number is fill_with_mean, fill_with_const, drop_row, or
+	// own_bin with encoder bins; of a category fill_with_const, fill_with_mode or
+	// drop_row; of a list a number's, for each element. An event whose row is dropped
+	// is kept as a dead letter.
 	MissingValueStrategy string `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty" catalog:"missing_values" refused:"fill_with_median,fill_with_false"`
 	// FillValue is what fill_with_const puts in. Default 0 and <MISSING>.
 	FillValue any `yaml:"fill_value,omitempty" json:"fill_value,omitempty"`
@@ -227,7 +227,7 @@ type Trainer struct {
 	Seed uint64 `yaml:"seed" json:"seed,omitempty" default:"42"`
 	// Optimizer chooses the algorithm: an update rule of SGD with averaging, or
 	// lbfgs. Default auto: lbfgs after two epochs of SGD where the model is linear,
-	// else adam.
+	// boosting where it is trees, else adam.
 	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" refused:"nesterov,adagrad,rmsprop,adamw,ftrl" default:"auto"`
 	// BatchSize is the rows per replica and step. Default auto: so many that a small
 	// table is learned from in many steps.

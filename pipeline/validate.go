@@ -20,6 +20,9 @@ const (
 	outputNumber  = "number"
 
 	fillWithConst = "fill_with_const"
+	// ownBin and noNormalization are what numbers in bins have.
+	ownBin          = "own_bin"
+	noNormalization = "none"
 )
 
 // MaxListLength bounds the elements of a list feature: the longest embeddings in
@@ -233,6 +236,12 @@ func (o FeatureOptions) check(at Place, kind string) {
 		}
 		return
 	}
+	switch _, bins := o.Encoder.Options.(Binner); {
+	case bins && o.Normalization != noNormalization:
+		at.Problem("normalization", "leave it out", "bins of a number need no normalization")
+	case !bins && o.MissingValueStrategy == ownBin:
+		at.Problem("missing_value_strategy", "write encoder: {type: bins}", "a missing number has a bin of its own only where numbers are binned")
+	}
 	switch o.FillValue.(type) {
 	case string, bool:
 		at.Problem("fill_value", "", "a number belongs here, not %v", o.FillValue)
@@ -339,6 +348,9 @@ func (b *Body) Check(at Place) {
 		if allowed := at.found.catalog.namesFor(Metrics, kind); allowed != nil && !slices.Contains(allowed, b.Trainer.ValidationMetric) {
 			at.Problem("trainer.validation_metric", oneOf(allowed), "a %s output has no %s", kind, b.Trainer.ValidationMetric)
 		}
+	}
+	if m, ok := b.Model.Options.(Trained); ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {
+		at.Problem("trainer.optimizer.type", "leave the optimizer out", "a model of type %s is trained by %s", b.Model.Name, m.TrainedBy())
 	}
 	if b.Scoring != nil && b.Sources.Events == nil {
 		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", b.Scoring.Source)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -31,6 +32,7 @@ func (t *Task) warnOfFeatures(transform *feature.Transform) {
 	for _, f := range transform.Features() {
 		varies := func(n feature.Number) bool { return !oneValue(n) }
 		constant := f.Number != nil && oneValue(*f.Number) || f.Category != nil && f.Category.Distinct == 1 ||
+			f.Bins != nil && f.Bins.Statistics.Count > 0 && len(f.Bins.Cuts) == 0 ||
 			f.List != nil && !slices.ContainsFunc(f.List.Elements, varies)
 		if constant {
 			names = append(names, f.Name)
@@ -52,9 +54,12 @@ func (t *Task) warnOfFeatures(transform *feature.Transform) {
 const maxNamed = 5
 
 // stillImproving warns of a training that ended too early.
-func stillImproving(r *train.Result) []string {
+func stillImproving(m *model.Model, r *train.Result) []string {
 	if r.Stopped != train.AllEpochsDone || r.BestEpoch != r.Epochs || len(r.Metrics) == 0 {
 		return nil
+	}
+	if m.Forest() != nil {
+		return []string{"all trees were grown, and the last were still an improvement: raise model.trees"}
 	}
 	return []string{fmt.Sprintf("training ended after %d epochs, and the last one was still the best: raise trainer.epochs", r.Epochs)}
 }

@@ -209,7 +209,7 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 		return nil, err
 	}
 	return &apiv1.TaskReport{
-		Warnings: stillImproving(result),
+		Warnings: stillImproving(in.job.Model, result),
 		Outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash(),
 			"curve": api.Table(result.Curve), "weights": api.Table(shortWeights(encoded))},
 		Metrics: map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},

@@ -113,7 +113,7 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 // rows that the transform was fitted on.
 func Trainer(plan *pipeline.Plan, transform *feature.Transform) pipeline.Trainer {
 	body := &plan.Spec.Spec
-	return optim.Resolve(body.Trainer, model.Convex(body.Model), transform.Label().Statistics.Count)
+	return optim.Resolve(body.Trainer, body.Model, transform.Label().Statistics.Count)
 }
 
 // SetParams takes the parameters that training found. What it never met, it could
@@ -162,5 +162,5 @@ func (a *Artifact) check() error {
 			}
 		}
 	}
-	return nil
+	return a.Model.CheckParams(a.Params)
 }

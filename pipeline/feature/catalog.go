@@ -28,6 +28,7 @@ func Encoders() []pipeline.Entry {
 		encoder("onehot", new(OneHot), oneHotSource),
 		encoder("none", new(Scaled), scaledSource),
 		encoder("elements", new(Elements), elementsSource),
+		encoder("bins", new(Bins), binsSource),
 	}
 }
 
@@ -38,6 +39,7 @@ func MissingValues() []pipeline.Entry {
 		{Name: fillWithMean, Options: &missingValue{numberType}},
 		{Name: fillWithConst, Options: &missingValue{numberType}},
 		{Name: dropRow, Options: &missingValue{numberType}},
+		{Name: ownBin, Options: &missingValue{numberType}},
 		{Name: fillWithConst, Options: &missingValue{categoryType}},
 		{Name: fillWithMode, Options: &missingValue{categoryType}},
 		{Name: dropRow, Options: &missingValue{categoryType}},

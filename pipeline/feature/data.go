@@ -8,7 +8,7 @@ import (
 )
 
 // Feature is the data of one fitted feature: all that turns a value into the
-// content of its slots. Exactly one of Number, Category and List is set.
+// content of its slots. Exactly one of Number, Bins, Category and List is set.
 type Feature struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
@@ -19,6 +19,7 @@ type Feature struct {
 	// Missing is the missing_value_strategy.
 	Missing  string    `json:"missing"`
 	Number   *Number   `json:"number,omitempty"`
+	Bins     *Binned   `json:"bins,omitempty"`
 	Category *Category `json:"category,omitempty"`
 	List     *List     `json:"list,omitempty"`
 }
@@ -89,7 +90,9 @@ type partialFeature struct {
 	Name   string   `json:"name"`
 	Number *Moments `json:"number,omitempty"`
 	// Warped is the same of the values as the normalisation warps them.
-	Warped   *Moments     `json:"warped,omitempty"`
+	Warped *Moments `json:"warped,omitempty"`
+	// Sample is of the values where the encoder wants one.
+	Sample   *Sample      `json:"sample,omitempty"`
 	Category *Counts      `json:"category,omitempty"`
 	List     *ListMoments `json:"list,omitempty"`
 }

@@ -38,6 +38,7 @@ const (
 	fillWithConst = "fill_with_const"
 	fillWithMode  = "fill_with_mode"
 	dropRow       = "drop_row"
+	ownBin        = "own_bin"
 )
 
 const (

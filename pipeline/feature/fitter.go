@@ -16,10 +16,11 @@ import (
 const trainSplit = 0
 
 // Statistics is what encoders are fitted from: of a number its moments, as it
-// is and as its normalisation warps it, of a category its counts, of a list the
-// moments of its elements.
+// is and as its normalisation warps it, and a sample where it is cut into bins; of
+// a category its counts, of a list the moments of its elements.
 type Statistics struct {
 	Number, Warped Moments
+	Sample         Sample
 	Category       Counts
 	List           ListMoments
 }
@@ -40,6 +41,7 @@ type fitting struct {
 	source   source
 	number   *gatherer
 	warped   *gatherer
+	sample   *sampler
 	category *counter
 	list     *lister
 }
@@ -68,10 +70,19 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 			if norm.Warp != nil {
 				one.warped = &gatherer{warp: norm.Warp}
 			}
+			if binned(feature) {
+				one.sample = newSampler()
+			}
 		}
 		f.features = append(f.features, one)
 	}
 	return f
+}
+
+// binned reports whether a feature's encoder cuts it into bins.
+func binned(f pipeline.Feature) bool {
+	_, ok := f.Options.Encoder.Options.(pipeline.Binner)
+	return ok
 }
 
 func inFeature(name string, err error) error {
@@ -120,7 +131,7 @@ func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
 		return err
 	}
 	for i, one := range f.features {
-		if err := one.observe(columns[i], use); err != nil {
+		if err := one.observe(batch, columns[i], use); err != nil {
 			f.err = err
 			return err
 		}
@@ -201,7 +212,7 @@ func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
 	return f.label.observe(what, labels, use)
 }
 
-func (one *fitting) observe(a arrow.Array, use table.Mask) error {
+func (one *fitting) observe(batch arrow.Record, a arrow.Array, use table.Mask) error {
 	if one.category != nil {
 		return one.category.observe(a, use)
 	}
@@ -210,6 +221,11 @@ func (one *fitting) observe(a arrow.Array, use table.Mask) error {
 	}
 	if one.warped != nil {
 		if err := one.warped.observe(one.source.what, a, use); err != nil {
+			return err
+		}
+	}
+	if one.sample != nil {
+		if err := one.sample.observe(one.source.what, a, table.Rows(batch), use); err != nil {
 			return err
 		}
 	}
@@ -241,6 +257,9 @@ func (f *Fitter) Partial() ([]byte, error) {
 				return nil, inFeature(p.Name, err)
 			}
 			*g.to = &m
+		}
+		if one.sample != nil {
+			p.Sample = one.sample.sample()
 		}
 		if one.category != nil {
 			c := one.category.counts()
@@ -286,6 +305,9 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 				f.Warped = f.Number
 			}
 			merged[i].Warped.merge(*f.Warped)
+			if f.Sample != nil {
+				merged[i].Sample.merge(f.Sample)
+			}
 		}
 	}
 	for i, f := range plan.Features {
@@ -366,6 +388,11 @@ func (p partialFeature) check(want pipeline.Feature) error {
 	}
 	if p.Warped != nil {
 		if err := p.Warped.check(); err != nil {
+			return err
+		}
+	}
+	if binned(want) {
+		if err := p.Sample.check(); err != nil {
 			return err
 		}
 	}

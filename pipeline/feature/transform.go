@@ -85,7 +85,7 @@ func Load(plan *pipeline.Plan, data []byte) (*Transform, error) {
 	}
 	for i, f := range plan.Features {
 		have := d.Features[i]
-		have.Number, have.Category, have.List = nil, nil, nil
+		have.Number, have.Bins, have.Category, have.List = nil, nil, nil, nil
 		if want := describe(f); !reflect.DeepEqual(have, want) {
 			return nil, corrupt(what, fmt.Errorf("feature %+v is not the spec's %+v", have, want))
 		}

@@ -8,6 +8,9 @@ type Shape struct {
 	// Cardinalities[j] is the count of ids of category slot j, the unknown (id
 	// 0) included.
 	Cardinalities []int `json:"cardinalities"`
+	// Ordered are the category slots whose ids from 1 on are in the order of what
+	// they stand for: bins of a number. Ascending.
+	Ordered []int `json:"ordered,omitempty"`
 	// Lists[l] is the dimensions of list slot l, row-major: [28 28 3].
 	Lists [][]int `json:"lists,omitempty"`
 	// NumberNames, CategoryNames and ListNames name the slots, for views and
@@ -32,7 +35,7 @@ func (s Shape) Check(b *Block) string {
 	switch {
 	case len(b.Numbers) != s.Numbers:
 		return "the block's count of number slots is not the shape's"
-	case len(b.Categories) != len(s.Cardinalities):
+	case len(b.Categories) != len(s.Cardinalities) && len(b.Bytes) != len(s.Cardinalities):
 		return "the block's count of category slots is not the shape's"
 	case len(b.Lists) != len(s.Lists):
 		return "the block's count of list slots is not the shape's"
@@ -45,6 +48,11 @@ func (s Shape) Check(b *Block) string {
 		}
 	}
 	for _, column := range b.Categories {
+		if len(column) != b.Rows {
+			return "a category slot does not hold one id per row"
+		}
+	}
+	for _, column := range b.Bytes {
 		if len(column) != b.Rows {
 			return "a category slot does not hold one id per row"
 		}

@@ -4,7 +4,10 @@ import "github.com/thalweg/thalweg/pipeline"
 
 // Catalog lists the models. To add one, write its file and its line.
 func Catalog() []pipeline.Entry {
-	return []pipeline.Entry{{Name: "linear", Options: Spec(new(Linear)), Source: linearSource}}
+	return []pipeline.Entry{
+		{Name: "linear", Options: Spec(new(Linear)), Source: linearSource},
+		{Name: "trees", Options: Spec(new(Trees)), Source: treesSource},
+	}
 }
 
 // Losses lists the losses; the first of a type of label is its default. To add

@@ -47,6 +47,9 @@ type Chunk struct {
 	// Scratch is Layer.Scratch float32s a row. Forward finds anything in it,
 	// Backward what Forward left.
 	Scratch []float32
+	// Keep is where the layer may keep something from call to call of the same
+	// workspace.
+	Keep *any
 	// Training tells a step of training from a prediction.
 	Training bool
 	// Seed is what a layer that draws at random (dropout) draws from while

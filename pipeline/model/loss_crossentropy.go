@@ -36,3 +36,8 @@ func (*CrossEntropy) Predict(out []float32) { kernel.Sigmoid(out, out) }
 func (*CrossEntropy) Gradient(out, labels []float32, weight float32) float64 {
 	return kernel.LogisticResidual(out, out, labels, weight)
 }
+
+// Newton implements NewtonLoss.
+func (*CrossEntropy) Newton(out, labels []float32, first, second []int32) float64 {
+	return kernel.LogisticNewton(out, labels, first, second)
+}

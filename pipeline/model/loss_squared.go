@@ -40,3 +40,8 @@ func (*Squared) Scale(mean, deviation float64) Scale {
 func (*Squared) Gradient(out, labels []float32, weight float32) float64 {
 	return kernel.SquaredResidual(out, out, labels, weight)
 }
+
+// Newton implements NewtonLoss.
+func (*Squared) Newton(out, labels []float32, first, second []int32) float64 {
+	return kernel.SquaredNewton(out, labels, first, second)
+}

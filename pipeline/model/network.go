@@ -115,11 +115,12 @@ type Workspace struct {
 	// By layer: the values of a chunk, the gradient by them (not of the last
 	// layer, whose values the loss overwrites), and the layer's scratch.
 	values, grads, scratch [][]float32
+	kept                   []any // by layer
 }
 
 // NewWorkspace returns the memory that one goroutine needs for Gradient and Predict.
 func (m *Model) NewWorkspace() *Workspace {
-	w := &Workspace{owner: m}
+	w := &Workspace{owner: m, kept: make([]any, len(m.layers))}
 	for i, l := range m.layers {
 		w.values = append(w.values, make([]float32, chunkRows*l.Outputs()))
 		w.scratch = append(w.scratch, make([]float32, chunkRows*l.Scratch()))
@@ -134,7 +135,7 @@ func (m *Model) NewWorkspace() *Workspace {
 func (w *Workspace) enter(i int) (c *Chunk, rows int) {
 	c = &w.chunk
 	rows = c.To - c.From
-	c.In, c.InGrad = nil, nil
+	c.In, c.InGrad, c.Keep = nil, nil, &w.kept[i]
 	if i > 0 {
 		c.In = w.values[i-1][:rows*w.owner.layers[i-1].Outputs()]
 	}
@@ -225,6 +226,24 @@ func (m *Model) Rescale(params []float32, s Scale) {
 	}
 	last := len(m.layers) - 1
 	m.layers[last].(Rescaler).Rescale(m.part(params, last), s.Mean, s.Deviation)
+}
+
+// Checker is a Layer whose parameters are more than numbers.
+type Checker interface {
+	// Check returns what is wrong with parameters that came from outside.
+	Check(params []float32) error
+}
+
+// CheckParams returns what is wrong with parameters that came from outside.
+func (m *Model) CheckParams(params []float32) error {
+	for i, l := range m.layers {
+		if c, ok := l.(Checker); ok {
+			if err := c.Check(m.part(params, i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // check panics on a vector or block that is not of this model's shape: that is

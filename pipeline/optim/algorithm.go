@@ -25,8 +25,9 @@ type Algorithm interface {
 	// Schedule lays out an epoch, given how many batches the largest replica has.
 	Schedule(batches int) Schedule
 	// Zeros returns a vector of zeros of the length and the type that replicas
-	// contribute to a round. The type says how contributions are reduced.
-	Zeros(at Round) kernel.Vector
+	// contribute to a round, which may depend on the state. The type says how
+	// contributions are reduced.
+	Zeros(s *State, at Round) kernel.Vector
 	// Contribute computes a replica's vector, and the sum of its rows' losses. A
 	// weighted mean weighs by the rows that r yielded. It is called concurrently for
 	// different replicas. The vector is not changed any more; the state must not be.
@@ -69,6 +70,9 @@ type State struct {
 	// Numbers are what an algorithm keeps besides in double precision, a few. Apply
 	// must replace the slice.
 	Numbers []float64 `json:"numbers,omitempty"`
+	// Integers are exact sums that an algorithm keeps, of any lengths. Apply must
+	// replace a slice that it changes, and the slice of slices.
+	Integers [][]int64 `json:"-"`
 	// Converged ends training with the epoch.
 	Converged bool `json:"converged,omitempty"`
 }
@@ -97,6 +101,9 @@ type Replica struct {
 	// the replica has them. The ledger counts their rows as used. After an error
 	// nothing is yielded.
 	Steps func(epoch, from, to int) iter.Seq2[Step, error]
+	// Again yields batches as Steps does, but the ledger does not count them: the
+	// rows were used in the epoch before.
+	Again func(epoch, from, to int) iter.Seq2[Step, error]
 }
 
 // Step is one batch of rows, with labels as the loss learns them. Its memory is
@@ -105,6 +112,9 @@ type Step struct {
 	*kernel.Block
 	// Seed is what the step draws at random from.
 	Seed uint64
+	// Memo is what the algorithm keeps of the batch from step to step: it must be a
+	// function of job and state, as it is nil again when the replica has moved.
+	Memo *any
 }
 
 // Spec is the options of an entry of the catalog that is an algorithm of its own.

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/model"
 )
 
 //go:embed auto.go
@@ -13,14 +14,22 @@ var autoSource string
 // Auto leaves the choice of the algorithm to Resolve.
 type Auto struct{}
 
-// Resolve returns a trainer with every auto replaced by what suits so many
-// training rows and the loss: convex says that it is convex in the parameters.
-func Resolve(t pipeline.Trainer, convex bool, rows int64) pipeline.Trainer {
+// Resolve returns a trainer with every auto replaced by what suits the model and
+// so many training rows.
+func Resolve(t pipeline.Trainer, chosen pipeline.Choice, rows int64) pipeline.Trainer {
+	trees, grows := chosen.Options.(*model.Trees)
 	if _, ok := t.Optimizer.Options.(*Auto); ok {
 		t.Optimizer = pipeline.Choice{Name: "adam", Options: defaultAdam()}
-		if convex {
+		switch {
+		case grows:
+			t.Optimizer = pipeline.Choice{Name: trees.TrainedBy(), Options: new(Boosting)}
+		case model.Convex(chosen):
 			t.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &LBFGS{Memory: defaultMemory, Tolerance: defaultTolerance, WarmEpochs: 2}}
 		}
+	}
+	if t.Distributed.Replicas == 0 && grows {
+		// The histograms of a replica are worth an exchange where they are of many rows.
+		t.Distributed.Replicas = between(rows>>18, 1, 8)
 	}
 	if t.Distributed.Replicas == 0 {
 		// A replica of fewer rows takes less time than an exchange. Eight keep eight
@@ -28,10 +37,16 @@ func Resolve(t pipeline.Trainer, convex bool, rows int64) pipeline.Trainer {
 		t.Distributed.Replicas = between(rows>>15, 1, 8)
 	}
 	each := max(1, rows/int64(t.Distributed.Replicas))
+	if t.BatchSize == 0 && grows {
+		t.BatchSize = treeBatch
+	}
 	if t.BatchSize == 0 {
 		// Small enough for many steps on a small table, large enough that the kernels
 		// run at the speed of memory.
 		t.BatchSize = between(1<<bits.Len64(uint64(each/64)), 16, 1024)
+	}
+	if t.Epochs == 0 && grows {
+		t.Epochs = pipeline.Count((trees.Trees + treesPerEpoch - 1) / treesPerEpoch)
 	}
 	if t.Epochs == 0 {
 		if _, ok := t.Optimizer.Options.(*LBFGS); ok {

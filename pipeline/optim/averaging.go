@@ -49,7 +49,7 @@ func (a *averaging) Schedule(batches int) Schedule {
 	return Schedule{Rounds: (batches + steps - 1) / steps, Passes: 1}
 }
 
-func (a *averaging) Zeros(Round) kernel.Vector {
+func (a *averaging) Zeros(*State, Round) kernel.Vector {
 	return kernel.Vector{Float32: make([]float32, a.Size())}
 }
 

@@ -11,5 +11,6 @@ func Catalog() []pipeline.Entry {
 		{Name: "momentum", Options: new(Momentum), Source: momentumSource},
 		{Name: "adam", Options: new(Adam), Source: adamSource},
 		{Name: "lbfgs", Options: new(LBFGS), Source: lbfgsSource},
+		{Name: "boosting", Options: new(Boosting), Source: boostingSource},
 	}
 }

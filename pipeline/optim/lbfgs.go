@@ -104,9 +104,9 @@ func (a *lbfgs) Schedule(int) Schedule {
 }
 
 // Zeros has room for the sums of gradient and loss, and the number of rows.
-func (a *lbfgs) Zeros(at Round) kernel.Vector {
+func (a *lbfgs) Zeros(s *State, at Round) kernel.Vector {
 	if at.Epoch < a.WarmEpochs {
-		return a.warm.Zeros(at)
+		return a.warm.Zeros(s, at)
 	}
 	return kernel.Vector{Float64: make([]float64, a.params+2)}
 }
@@ -116,7 +116,7 @@ func (a *lbfgs) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, los
 	if at.Epoch < a.WarmEpochs {
 		return a.warm.Contribute(r, &State{Vector: s.Vector[:a.warm.Size()]}, at)
 	}
-	v = a.Zeros(at)
+	v = a.Zeros(s, at)
 	sums := v.Float64[:a.params]
 	for step, err := range r.Steps(at.Epoch, 0, math.MaxInt) {
 		if err != nil {

@@ -43,10 +43,15 @@ func Select(mem memory.Allocator, batch arrow.Record, keep Mask) (arrow.Record, 
 	return array.NewRecord(batch.Schema(), columns, int64(n)), nil
 }
 
+// Rows returns the values of the batch's RowColumn, which the batch keeps.
+func Rows(batch arrow.Record) []int64 {
+	return batch.Column(int(batch.NumCols()) - 1).(*array.Int64).Int64Values()
+}
+
 // RowNumbers appends to dst the values of the batch's RowColumn in the rows
 // that m marks.
 func RowNumbers(dst []int64, batch arrow.Record, m Mask) []int64 {
-	rows := batch.Column(int(batch.NumCols()) - 1).(*array.Int64).Int64Values()
+	rows := Rows(batch)
 	for i := range m.Marked() {
 		dst = append(dst, rows[i])
 	}

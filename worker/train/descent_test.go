@@ -46,7 +46,7 @@ const lossUnit = 1 << 20
 func (d descent) Size() int                   { return 2 * d.model.Size() }
 func (d descent) Schedule(int) optim.Schedule { return optim.Schedule{Rounds: 2, Passes: 2} }
 
-func (d descent) Zeros(at optim.Round) kernel.Vector {
+func (d descent) Zeros(s *optim.State, at optim.Round) kernel.Vector {
 	if at.Last() {
 		return kernel.Vector{Int64: make([]int64, d.rates)}
 	}
@@ -54,7 +54,7 @@ func (d descent) Zeros(at optim.Round) kernel.Vector {
 }
 
 func (d descent) Contribute(r *optim.Replica, s *optim.State, at optim.Round) (v kernel.Vector, loss float64, err error) {
-	v = d.Zeros(at)
+	v = d.Zeros(s, at)
 	for step, err := range r.Steps(at.Epoch, 0, math.MaxInt) {
 		if err != nil {
 			return kernel.Vector{}, 0, err
@@ -171,6 +171,7 @@ func lbfgsJob(t testing.TB) train.Job {
 func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 	t.Run("descent", func(t *testing.T) { sameBitsWithKills(t, descentJob(t)) })
 	t.Run("lbfgs", func(t *testing.T) { sameBitsWithKills(t, lbfgsJob(t)) })
+	t.Run("trees", func(t *testing.T) { sameBitsWithKills(t, treesJob(t, "binary")) })
 }
 
 func sameBitsWithKills(t *testing.T, job train.Job) {
@@ -210,6 +211,7 @@ func sameBitsWithKills(t *testing.T, job train.Job) {
 func TestSecondAlgorithmIsTheSameResumed(t *testing.T) {
 	t.Run("descent", func(t *testing.T) { sameResumed(t, descentJob(t), 12) })
 	t.Run("lbfgs", func(t *testing.T) { sameResumed(t, lbfgsJob(t), 2) })
+	t.Run("trees", func(t *testing.T) { sameResumed(t, treesJob(t, "binary"), 3) })
 }
 
 func sameResumed(t *testing.T, job train.Job, checkpoints int) {

@@ -48,7 +48,8 @@ func note(v any) (contribution, error) {
 	return contribution{note: data}, err
 }
 
-// steps returns what an algorithm reads a replica's rows by, and counts them.
+// steps returns what an algorithm reads a replica's rows by, which counts them in
+// used.
 func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, used *RowSet) func(epoch, from, to int) iter.Seq2[optim.Step, error] {
 	return func(epoch, from, to int) iter.Seq2[optim.Step, error] {
 		return func(yield func(optim.Step, error) bool) {
@@ -64,7 +65,7 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 					return
 				}
 				used.Add(b.set)
-				if !yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at)}, nil) {
+				if !yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at), Memo: &b.memo}, nil) {
 					return
 				}
 			}
@@ -75,8 +76,9 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 // learn computes what a replica contributes to a round. Its note is its rows and
 // their losses.
 func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at optim.Round) (contribution, error) {
-	var used RowSet
-	r := optim.Replica{Workspace: ln.workspace, Rows: t.state.plan.expected.Rows, Gradient: ln.grad, Steps: t.steps(ctx, ln, m, index, &used)}
+	var used, again RowSet
+	r := optim.Replica{Workspace: ln.workspace, Rows: t.state.plan.expected.Rows, Gradient: ln.grad,
+		Steps: t.steps(ctx, ln, m, index, &used), Again: t.steps(ctx, ln, m, index, &again)}
 	v, loss, err := t.algorithm.Contribute(&r, &t.state.State, at)
 	if err != nil {
 		return contribution{}, err

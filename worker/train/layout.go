@@ -22,13 +22,14 @@ type layout struct {
 	scalars int   // float32s of a row that are columns of their own: numbers, and the label unless it is binary
 	floats  int   // float32s of a row: scalars and lists
 	small   int   // other bytes of a row: its ids, and the label if it is binary
+	bytes   bool  // ids are read as bytes: the model is trees
 }
 
 // idBytes is the part of a record that holds the row's hash.
 const idBytes = 8
 
 func newLayout(m *model.Model) *layout {
-	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary}
+	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary, bytes: m.Forest() != nil}
 	l.scalars = l.shape.Numbers
 	for _, n := range l.shape.Cardinalities {
 		width := 4
@@ -121,25 +122,35 @@ type scratch struct {
 }
 
 func (l *layout) newScratch() *scratch {
-	return &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Categories: make([][]uint32, len(l.widths)), Lists: make([][]float32, len(l.lists))}}
+	s := &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Lists: make([][]float32, len(l.lists))}}
+	if l.bytes {
+		s.Bytes = make([][]uint8, len(l.widths))
+	} else {
+		s.Categories = make([][]uint32, len(l.widths))
+	}
+	return s
 }
 
 // open makes s the block of the given rows: floats and small hold one column
-// after the other, a binary label's last. Numbers and lists are not copied.
+// after the other, a binary label's last. Numbers, bytes and lists are not copied.
 func (l *layout) open(s *scratch, rows int, floats []float32, small []byte, labels model.Scale) {
 	s.Rows = rows
 	s.labels = slices.Grow(s.labels[:0], rows)[:rows]
-	s.ids = slices.Grow(s.ids[:0], rows*len(l.widths))[:rows*len(l.widths)]
 	for k := range s.Numbers {
 		s.Numbers[k] = floats[k*rows : (k+1)*rows]
 	}
-	ids := s.ids
-	for j, width := range l.widths {
-		column := ids[:rows]
-		ids = ids[rows:]
-		widen(column, small[:rows*width], width)
-		small = small[rows*width:]
-		s.Categories[j] = column
+	if l.bytes {
+		for j := range l.widths {
+			s.Bytes[j], small = small[:rows], small[rows:]
+		}
+	} else {
+		ids := slices.Grow(s.ids[:0], rows*len(l.widths))[:rows*len(l.widths)]
+		s.ids = ids
+		for j, width := range l.widths {
+			s.Categories[j], ids = ids[:rows], ids[rows:]
+			widen(s.Categories[j], small[:rows*width], width)
+			small = small[rows*width:]
+		}
 	}
 	at := l.scalars * rows
 	for slot, n := range l.lists {

@@ -3,6 +3,7 @@ package train
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/thalweg/thalweg"
@@ -29,6 +30,8 @@ type position struct {
 	Fingerprint string `json:"fingerprint"`
 	// The algorithm's part.
 	optim.State
+	// Lengths are those of the algorithm's integers.
+	Lengths []int `json:"lengths,omitempty"`
 	// Sequence is the number of the next exchange.
 	Sequence uint64 `json:"sequence"`
 	// Facts are the replicas' facts, from exchange 0.
@@ -62,6 +65,11 @@ func (p *position) views(n, m int) []model.View {
 	}
 	if p.Best > 0 {
 		views = append(views, model.View{Name: "best", Shape: []int{n}, Offset: next})
+		next += n
+	}
+	for i, k := range p.Lengths {
+		views = append(views, model.View{Name: fmt.Sprintf("integers.%d", i), Shape: []int{2 * k}, Offset: next})
+		next += 2 * k
 	}
 	return views
 }
@@ -69,15 +77,23 @@ func (p *position) views(n, m int) []model.View {
 // encode returns a state as a part of a checkpoint, and as the snapshot for a
 // worker that joins. Equal states have equal bytes.
 func (s *state) encode(params int) ([]byte, error) {
-	encoded, err := json.Marshal(s.position)
+	p := s.position
+	var integers []float32
+	for _, part := range s.Integers {
+		p.Lengths = append(p.Lengths, len(part))
+		for _, x := range part {
+			integers = append(integers, math.Float32frombits(uint32(x)), math.Float32frombits(uint32(x>>32)))
+		}
+	}
+	encoded, err := json.Marshal(p)
 	if err == nil && s.Vector == nil {
 		err = fmt.Errorf("training has not begun")
 	}
 	if err != nil {
 		return nil, &thalweg.Error{Op: opTrain, Subject: PartState, Err: err}
 	}
-	views := s.position.views(params, len(s.Vector)-params)
-	return model.EncodeTensors(map[string]string{"position": string(encoded)}, views, slices.Concat(s.Vector, s.Candidate, s.best)), nil
+	views := p.views(params, len(s.Vector)-params)
+	return model.EncodeTensors(map[string]string{"position": string(encoded)}, views, slices.Concat(s.Vector, s.Candidate, s.best, integers)), nil
 }
 
 // decodeState is the inverse of encode. params and size are the lengths of the
@@ -103,6 +119,9 @@ func decodeState(data []byte, fingerprint string, replicas, params, size int) (*
 	if p.Sequence == 0 || len(p.Facts) != replicas {
 		return nil, fail(thalweg.Corrupt, fmt.Errorf("exchange %d with facts of %d replicas, want %d", p.Sequence, len(p.Facts), replicas), "")
 	}
+	if slices.ContainsFunc(p.Lengths, func(k int) bool { return k < 0 || k > model.MaxSize }) {
+		return nil, fail(thalweg.Corrupt, fmt.Errorf("integers of lengths %d", p.Lengths), "")
+	}
 	flat, err := model.DecodeTensors(p.views(params, size-params), data)
 	if err != nil {
 		return nil, fail(thalweg.Corrupt, err, "")
@@ -112,7 +131,15 @@ func decodeState(data []byte, fingerprint string, replicas, params, size int) (*
 		s.Candidate, flat = flat[:params:params], flat[params:]
 	}
 	if p.Best > 0 {
-		s.best = flat
+		s.best, flat = flat[:params:params], flat[params:]
 	}
+	for _, k := range p.Lengths {
+		part := make([]int64, k)
+		for i := range part {
+			part[i] = int64(math.Float32bits(flat[2*i])) | int64(math.Float32bits(flat[2*i+1]))<<32
+		}
+		s.Integers, flat = append(s.Integers, part), flat[2*k:]
+	}
+	p.Lengths = nil
 	return s, nil
 }

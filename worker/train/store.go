@@ -22,6 +22,7 @@ type block struct {
 	floats []float32
 	small  []byte
 	at     piece // empty in memory
+	memo   any   // the algorithm's, of training rows
 }
 
 // put stores the rows of a packer, which is empty afterwards.

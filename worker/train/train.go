@@ -138,7 +138,7 @@ func (t *trainer) turn(ctx context.Context) error {
 	}
 	var reduced kernel.Vector
 	if what, at := t.state.upcoming(); what == learn {
-		reduced = t.algorithm.Zeros(at)
+		reduced = t.algorithm.Zeros(&t.state.State, at)
 	}
 	notes, newer, err := t.exchange.Collect(ctx, t.state.Sequence, reduced)
 	switch {

@@ -42,6 +42,7 @@ func jobs(t testing.TB) map[string]train.Job {
 		job.Trainer.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &optim.LBFGS{Memory: 5, Tolerance: 1e-4, WarmEpochs: 1}}
 		job.Trainer.Epochs = 100
 		all["lbfgs "+label] = job
+		all["trees "+label] = treesJob(t, label)
 	}
 	return all
 }
@@ -70,6 +71,8 @@ var bits = map[string]string{
 	"lbfgs number": "a08b4a1f478920d7d69567bef53d47ad2a6390afadb088b3895dad2f02b54468",
 	"momentum":     "33a8917be00e6683b77e99fdfe745d3d4fd5fb2f9a3bcd60a492abac34311300",
 	"number":       "510b181363dd71445bafb0151c01ae6fe03d1d17430b7c176c94b32189ae1480",
+	"trees binary": "4fdc7a90883fa9895d3e75d8db9cf7c1122ffd7749e42397db1178b35c7616b2",
+	"trees number": "0d270cccd532da1debfe30321a655a381f2a0c7d26662f5120d27b624ba0bd2c",
 	"sgd":          "4818cfd1cad4023e8d531e9d72bbab2da70fe119281fec1fdb38fa4558985ec2",
 }
 

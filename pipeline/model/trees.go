@@ -1,0 +1,292 @@
+package model
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+//go:embed trees.go
+var treesSource string
+
+// Trees is an ensemble of decision trees, each grown to mend what those before it
+// leave: gradient boosting (Friedman 2001) on binned features, leaf by leaf, as in
+// LightGBM (Ke et al. 2017). Categories are split as they are, numbers by their
+// bins, and missing values go to the side that suits them.
+type Trees struct {
+	// Trees is how many there are at most; early stopping may end with fewer.
+	Trees int `yaml:"trees,omitempty" json:"trees,omitempty" jsonschema:"minimum=1,maximum=10000" default:"100"`
+	// MaxLeaves bounds the leaves of a tree.
+	MaxLeaves int `yaml:"max_leaves,omitempty" json:"max_leaves,omitempty" jsonschema:"minimum=2,maximum=1024" default:"31"`
+	// MaxDepth bounds the splits between the root and a leaf. Each level costs an
+	// exchange between workers.
+	MaxDepth int `yaml:"max_depth,omitempty" json:"max_depth,omitempty" jsonschema:"minimum=1,maximum=64" default:"10"`
+	// LearningRate is the share of a tree's values that is taken.
+	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"0.1"`
+	// MinChildRows is the least training rows of a leaf.
+	MinChildRows int `yaml:"min_child_rows,omitempty" json:"min_child_rows,omitempty" jsonschema:"minimum=1" default:"20"`
+}
+
+// FeatureDefaults implements pipeline.FeatureDefaulter: numbers are binned, and of
+// a category as many values have an id as a split can tell apart.
+func (*Trees) FeatureDefaults(feature string) (encoder string, mostCommon int) {
+	if feature == "number" {
+		return "bins", 0
+	}
+	return "", MaxIDs - 2
+}
+
+// TrainedBy implements pipeline.Trained.
+func (*Trees) TrainedBy() string { return "boosting" }
+
+// MaxIDs is how many ids a slot that trees split may have: 255 bins or values,
+// and the id of those that are missing or unknown.
+const MaxIDs = 256
+
+// New implements Spec.
+func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
+	switch {
+	case shape.Numbers > 0:
+		return nil, fmt.Errorf("trees split bins: number %q needs the encoder bins", shape.NumberNames[0])
+	case len(shape.Lists) > 0:
+		return nil, fmt.Errorf("trees read no lists such as %q", shape.ListNames[0])
+	}
+	for j, n := range shape.Cardinalities {
+		if n > MaxIDs {
+			return nil, fmt.Errorf("category %q has %d ids, trees tell %d apart: set most_common to %d at most", shape.CategoryNames[j], n, MaxIDs, MaxIDs-2)
+		}
+	}
+	if _, ok := loss.(NewtonLoss); !ok {
+		return nil, fmt.Errorf("trees cannot minimise loss %s", loss.Type())
+	}
+	return NewNetwork("trees", shape, loss, newForest(o, shape))
+}
+
+// NewtonLoss is a Loss that trees can minimise, as its second derivative is known.
+type NewtonLoss interface {
+	Loss
+	// Newton overwrites the rows' first and second derivatives by the output, in
+	// units of 1/GradientUnit, and returns the sum of the losses. It may overwrite
+	// out.
+	Newton(out, labels []float32, first, second []int32) (loss float64)
+}
+
+// GradientUnit is how finely derivatives are kept when they are added up: sums of
+// integers have no order. They are bounded by 127.
+const GradientUnit = kernel.NewtonUnit
+
+// IDSet is a set of the ids of a slot.
+type IDSet [MaxIDs / 64]uint64
+
+// Add adds an id.
+func (s *IDSet) Add(id int) { s[id/64] |= 1 << (id % 64) }
+
+// Has reports whether an id is in the set.
+func (s *IDSet) Has(id int) bool { return s[id/64]>>(id%64)&1 == 1 }
+
+// Tree is a decision tree. Without splits its one leaf holds all rows.
+type Tree struct {
+	Splits []Split // the first is the root
+	Values []float32
+}
+
+// Split sends a row to the left if its id of a slot is in a set.
+type Split struct {
+	Slot int
+	Set  IDSet
+	// Left and Right are splits, or leaves as their complements.
+	Left, Right int
+}
+
+// Forest is the one layer of a model of trees. Its parameters are the trees.
+type Forest struct {
+	Options Trees
+	shape   kernel.Shape
+	views   []View
+}
+
+// setParts is how many float32s a set takes, of 24 bits each: so many bits a
+// float32 keeps whatever it is moved by.
+const (
+	setBits  = 24
+	setParts = (MaxIDs + setBits - 1) / setBits
+)
+
+// The views of a forest, in order.
+const (
+	viewLeaves = iota // of each tree, 0: the tree is not there
+	viewSlots
+	viewLeft
+	viewRight
+	viewSets
+	viewValues
+	viewBias
+)
+
+func newForest(o *Trees, shape kernel.Shape) *Forest {
+	f := &Forest{Options: *o, shape: shape}
+	splits, next := o.MaxLeaves-1, 0
+	for _, v := range []View{{Name: "trees.leaves", Shape: []int{o.Trees}}, {Name: "trees.slot", Shape: []int{o.Trees, splits}},
+		{Name: "trees.left", Shape: []int{o.Trees, splits}}, {Name: "trees.right", Shape: []int{o.Trees, splits}},
+		{Name: "trees.set", Shape: []int{o.Trees, splits, setParts}}, {Name: "trees.value", Shape: []int{o.Trees, o.MaxLeaves}}, {Name: "bias", Shape: []int{1}, Bias: true}} {
+		v.Offset = next
+		next += v.Size()
+		f.views = append(f.views, v)
+	}
+	return f
+}
+
+// Forest returns the layer of a model of trees, nil of others.
+func (m *Model) Forest() *Forest {
+	f, _ := m.layers[0].(*Forest)
+	return f
+}
+
+// Outputs implements Layer.
+func (f *Forest) Outputs() int { return 1 }
+
+// Views implements Layer.
+func (f *Forest) Views() []View { return f.views }
+
+// Scratch implements Layer.
+func (f *Forest) Scratch() int { return 0 }
+
+// Init implements Layer.
+func (f *Forest) Init(params []float32, _ uint64) { clear(params) }
+
+// Rescale implements Rescaler.
+func (f *Forest) Rescale(params []float32, mean, scale float64) {
+	values := f.views[viewValues].Of(params)
+	for i, v := range values {
+		values[i] = float32(float64(v) * scale)
+	}
+	bias := &params[len(params)-1]
+	*bias = float32(float64(float64(*bias)*scale) + mean)
+}
+
+// Backward implements Layer. Trees have no gradient.
+func (f *Forest) Backward(*Chunk, []float32, []float32, []float32) {
+	panic("model: trees are grown, not descended")
+}
+
+// Forward implements Layer.
+func (f *Forest) Forward(c *Chunk, params, out []float32) {
+	kept, _ := (*c.Keep).(*compiled)
+	if kept == nil || &kept.params[0] != &params[0] {
+		kept = &compiled{params: params, routers: make([]*Router, 0, f.Options.Trees)}
+		for t := range f.Count(params) {
+			tree := f.Tree(params, t)
+			kept.routers = append(kept.routers, NewRouter(f.shape, &tree))
+		}
+		*c.Keep = kept
+	}
+	kernel.Fill(out, params[len(params)-1])
+	for _, r := range kept.routers {
+		r.AddValues(c.Block, c.From, c.To, out)
+	}
+}
+
+// compiled is the routers of the parameters that were last used, which are not
+// written any more once they predict.
+type compiled struct {
+	params  []float32
+	routers []*Router
+}
+
+// Count returns how many trees the parameters have.
+func (f *Forest) Count(params []float32) int {
+	for t, n := range f.views[viewLeaves].Of(params) {
+		if n == 0 {
+			return t
+		}
+	}
+	return f.Options.Trees
+}
+
+// row is a tree's part of a view.
+func (f *Forest) row(params []float32, view, t int) []float32 {
+	v := f.views[view]
+	n := v.Size() / f.Options.Trees
+	return v.Of(params)[t*n : (t+1)*n]
+}
+
+// Put writes tree t.
+func (f *Forest) Put(params []float32, t int, tree *Tree) {
+	f.views[viewLeaves].Of(params)[t] = float32(len(tree.Values))
+	slots, left, right, sets := f.row(params, viewSlots, t), f.row(params, viewLeft, t), f.row(params, viewRight, t), f.row(params, viewSets, t)
+	for i, s := range tree.Splits {
+		slots[i], left[i], right[i] = float32(s.Slot), float32(s.Left), float32(s.Right)
+		for id := range MaxIDs {
+			if s.Set.Has(id) {
+				sets[i*setParts+id/setBits] += float32(uint32(1) << (id % setBits))
+			}
+		}
+	}
+	copy(f.row(params, viewValues, t), tree.Values)
+}
+
+// Tree reads tree t of parameters that Check has passed.
+func (f *Forest) Tree(params []float32, t int) (tree Tree) {
+	leaves := int(f.views[viewLeaves].Of(params)[t])
+	slots, left, right, sets := f.row(params, viewSlots, t), f.row(params, viewLeft, t), f.row(params, viewRight, t), f.row(params, viewSets, t)
+	tree.Values = f.row(params, viewValues, t)[:leaves]
+	for i := range leaves - 1 {
+		s := Split{Slot: int(slots[i]), Left: int(left[i]), Right: int(right[i])}
+		for id := range MaxIDs {
+			if uint32(sets[i*setParts+id/setBits])>>(id%setBits)&1 == 1 {
+				s.Set.Add(id)
+			}
+		}
+		tree.Splits = append(tree.Splits, s)
+	}
+	return tree
+}
+
+// Check implements Checker: parameters from outside are trees whose splits and
+// leaves are each reached once, from the root.
+func (f *Forest) Check(params []float32) error {
+	for name, most := range map[int]int{viewLeaves: f.Options.MaxLeaves, viewSlots: len(f.shape.Cardinalities) - 1, viewSets: 1<<setBits - 1} {
+		if i := outside(f.views[name].Of(params), 0, most); i >= 0 {
+			return fmt.Errorf("parameter %s[%d] is %v", f.views[name].Name, i, f.views[name].Of(params)[i])
+		}
+	}
+	for _, view := range []int{viewLeft, viewRight} {
+		if i := outside(f.views[view].Of(params), -f.Options.MaxLeaves, f.Options.MaxLeaves); i >= 0 {
+			return fmt.Errorf("parameter %s[%d] is %v", f.views[view].Name, i, f.views[view].Of(params)[i])
+		}
+	}
+	for t := range f.Count(params) {
+		tree := f.Tree(params, t)
+		splits, leaves := make([]bool, len(tree.Splits)), make([]bool, len(tree.Values))
+		var visit func(node int) bool
+		visit = func(node int) bool {
+			seen, i := splits, node
+			if node < 0 {
+				seen, i = leaves, ^node
+			}
+			if i >= len(seen) || seen[i] {
+				return false
+			}
+			seen[i] = true
+			return node < 0 || visit(tree.Splits[node].Left) && visit(tree.Splits[node].Right)
+		}
+		if root := 0; len(tree.Splits) > 0 && !visit(root) {
+			return fmt.Errorf("tree %d is no tree", t)
+		}
+	}
+	return nil
+}
+
+// outside returns the first element that is no whole number from least to most, or -1.
+func outside(v []float32, least, most int) int {
+	for i, x := range v {
+		if !(x >= float32(least) && x <= float32(most)) || x != float32(int(x)) {
+			return i
+		}
+	}
+	return -1
+}
+
+var _ pipeline.FeatureDefaulter = (*Trees)(nil)

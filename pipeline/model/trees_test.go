@@ -1,0 +1,247 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+// treesShape has ordered and unordered slots, one of all ids there can be.
+var treesShape = kernel.Shape{Cardinalities: []int{5, MaxIDs, 2}, Ordered: []int{0}, CategoryNames: []string{"a", "b", "c"}}
+
+// randomTree splits random leaves at random.
+func randomTree(random *rand.Rand, leaves int) *Tree {
+	t := &Tree{Values: []float32{float32(random.NormFloat64())}}
+	replace := func(leaf, split int) {
+		for i := range t.Splits[:split] {
+			s := &t.Splits[i]
+			if s.Left == ^leaf {
+				s.Left = split
+			} else if s.Right == ^leaf {
+				s.Right = split
+			}
+		}
+	}
+	for len(t.Values) < leaves {
+		leaf := random.IntN(len(t.Values))
+		s := Split{Slot: random.IntN(3), Left: ^leaf, Right: ^len(t.Values)}
+		for id := range treesShape.Cardinalities[s.Slot] {
+			if random.IntN(2) == 0 {
+				s.Set.Add(id)
+			}
+		}
+		t.Splits = append(t.Splits, s)
+		replace(leaf, len(t.Splits)-1)
+		t.Values = append(t.Values, float32(random.NormFloat64()))
+	}
+	return t
+}
+
+// treesBlock returns random rows, with ids as uint32s or as bytes.
+func treesBlock(random *rand.Rand, rows int, asBytes bool) *kernel.Block {
+	b := &kernel.Block{Rows: rows, Labels: make([]float32, rows)}
+	for _, n := range treesShape.Cardinalities {
+		ids, bytes := make([]uint32, rows), make([]uint8, rows)
+		for i := range ids {
+			ids[i] = uint32(random.IntN(n))
+			bytes[i] = uint8(ids[i])
+		}
+		if asBytes {
+			b.Bytes = append(b.Bytes, bytes)
+		} else {
+			b.Categories = append(b.Categories, ids)
+		}
+	}
+	return b
+}
+
+// walk follows a row from the root.
+func walk(t *Tree, b *kernel.Block, row int) float32 {
+	node := 0
+	if len(t.Splits) == 0 {
+		node = ^0
+	}
+	for node >= 0 {
+		s := &t.Splits[node]
+		var id int
+		if b.Bytes != nil {
+			id = int(b.Bytes[s.Slot][row])
+		} else {
+			id = int(b.Categories[s.Slot][row])
+		}
+		if node = s.Right; s.Set.Has(id) {
+			node = s.Left
+		}
+	}
+	return t.Values[^node]
+}
+
+func TestARouterFindsTheLeafThatAWalkFromTheRootFinds(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, leaves := range []int{1, 2, 3, 31, 63, 64, 65, 128, 200, 1024} {
+		tree := randomTree(random, leaves)
+		for _, asBytes := range []bool{false, true} {
+			b := treesBlock(random, 700, asBytes)
+			out := make([]float32, 600)
+			NewRouter(treesShape, tree).AddValues(b, 100, 700, out)
+			for i, got := range out {
+				if want := walk(tree, b, 100+i); got != want {
+					t.Fatalf("%d leaves, row %d: %v, want %v", leaves, i, got, want)
+				}
+			}
+		}
+	}
+}
+
+func newTrees(t *testing.T, trees int) *Model {
+	t.Helper()
+	m, err := (&Trees{Trees: trees, MaxLeaves: 40, MaxDepth: 10, LearningRate: 0.1, MinChildRows: 1}).New(new(CrossEntropy), treesShape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestTreesComeBackFromTheirParameters(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	m := newTrees(t, 5)
+	f, params := m.Forest(), make([]float32, m.Size())
+	m.Init(params, 1, 0.25)
+	var trees []*Tree
+	for i, leaves := range []int{40, 1, 17} {
+		trees = append(trees, randomTree(random, leaves))
+		f.Put(params, i, trees[i])
+	}
+	if err := m.CheckParams(params); err != nil || f.Count(params) != 3 {
+		t.Fatalf("%v, %d trees", err, f.Count(params))
+	}
+	for i, want := range trees {
+		got := f.Tree(params, i)
+		if diff := cmp.Diff(*want, got); diff != "" {
+			t.Errorf("tree %d (-want +got):\n%s", i, diff)
+		}
+	}
+	b := treesBlock(random, 900, false)
+	out, w := make([]float32, b.Rows), m.NewWorkspace()
+	m.Predict(w, params, b, out)
+	for i, p := range out {
+		z := params[len(params)-1]
+		for _, tree := range trees {
+			z += walk(tree, b, i)
+		}
+		if want := 1 / (1 + math.Exp(-float64(z))); math.Abs(float64(p)-want) > 1e-6 {
+			t.Fatalf("row %d: %v, want %v", i, p, want)
+		}
+	}
+	// Others' bits do not depend on the block, nor on what the workspace kept.
+	for _, size := range []int{1, 7, 300} {
+		part := &kernel.Block{Rows: size}
+		for _, column := range b.Categories {
+			part.Categories = append(part.Categories, column[5:5+size])
+		}
+		got := make([]float32, size)
+		m.Predict(w, params, part, got)
+		if !equalBits(got, out[5:5+size]) {
+			t.Errorf("a block of %d has other predictions", size)
+		}
+	}
+	other := make([]float32, m.Size())
+	m.Predict(w, other, b, out)
+	if out[0] != 0.5 {
+		t.Errorf("no trees predict %v", out[0])
+	}
+}
+
+func TestParametersThatAreNoTreesAreRefused(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	m := newTrees(t, 2)
+	f, good := m.Forest(), make([]float32, m.Size())
+	f.Put(good, 0, randomTree(random, 12))
+	if err := m.CheckParams(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(p []float32){
+		"too many leaves":   func(p []float32) { f.views[viewLeaves].Of(p)[0] = 41 },
+		"half a leaf":       func(p []float32) { f.views[viewLeaves].Of(p)[0] = 2.5 },
+		"a slot too far":    func(p []float32) { f.views[viewSlots].Of(p)[1] = 3 },
+		"a split of itself": func(p []float32) { f.views[viewLeft].Of(p)[0] = 0 },
+		"a leaf reached twice": func(p []float32) {
+			f.views[viewLeft].Of(p)[10], f.views[viewRight].Of(p)[10] = ^0, ^0
+		},
+		"a split that is not there": func(p []float32) { f.views[viewRight].Of(p)[3] = 20 },
+		"a leaf that is not there":  func(p []float32) { f.views[viewRight].Of(p)[3] = -30 },
+		"a set of other bits":       func(p []float32) { f.views[viewSets].Of(p)[0] = 1 << 24 },
+	} {
+		p := append([]float32(nil), good...)
+		change(p)
+		if err := m.CheckParams(p); err == nil {
+			t.Errorf("%s is taken for trees", name)
+		}
+	}
+	// Whatever is not refused can be used.
+	for range 3000 {
+		p := append([]float32(nil), good...)
+		for range 1 + random.IntN(3) {
+			p[random.IntN(len(p))] = float32(random.IntN(60) - 20)
+		}
+		if m.CheckParams(p) == nil {
+			m.Predict(m.NewWorkspace(), p, treesBlock(random, 3, false), make([]float32, 3))
+		}
+	}
+}
+
+func TestTreesSayWhatTheyCannotSplit(t *testing.T) {
+	for want, shape := range map[string]kernel.Shape{
+		`number "x" needs the encoder bins`: {Numbers: 1, NumberNames: []string{"x"}},
+		`"many" has 257 ids`:                {Cardinalities: []int{MaxIDs + 1}, CategoryNames: []string{"many"}},
+		`no lists such as "l"`:              {Lists: [][]int{{3}}, ListNames: []string{"l"}},
+	} {
+		_, err := new(Trees).New(new(CrossEntropy), shape)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// Newton's derivatives are the slopes of the loss and of its gradient.
+func TestNewtonDerivativesAreSlopes(t *testing.T) {
+	for _, e := range Losses() {
+		l, ok := e.Options.(NewtonLoss)
+		if !ok {
+			continue
+		}
+		t.Run(fmt.Sprint(l.Type()), func(t *testing.T) {
+			out, labels := []float32{-30, -2, -0.5, 0, 0.3, 1.5, 30}, []float32{1, 0, 1, 0, 1, 1, 0}
+			first, second := make([]int32, len(out)), make([]int32, len(out))
+			total := l.Newton(append([]float32(nil), out...), labels, first, second)
+			var sum float64
+			for i, z := range out {
+				at := func(z float32) (loss, slope float64) {
+					g := []float32{z}
+					loss = l.Gradient(g, labels[i:i+1], 1)
+					return loss, float64(g[0])
+				}
+				loss, slope := at(z)
+				sum += loss
+				const h = 1.0 / 64
+				_, up := at(z + h)
+				_, down := at(z - h)
+				if g := float64(first[i]) / GradientUnit; math.Abs(g-slope) > 1e-6 {
+					t.Errorf("row %d: first derivative %v, slope %v", i, g, slope)
+				}
+				if g := float64(second[i]) / GradientUnit; math.Abs(g-(up-down)/(2*h)) > 1e-4 {
+					t.Errorf("row %d: second derivative %v, slope %v", i, g, (up-down)/(2*h))
+				}
+			}
+			if math.Abs(total-sum) > 1e-4*sum {
+				t.Errorf("loss %v, want %v", total, sum)
+			}
+		})
+	}
+}

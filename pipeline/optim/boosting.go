@@ -1,0 +1,406 @@
+package optim
+
+import (
+	"cmp"
+	_ "embed"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+//go:embed boosting.go
+var boostingSource string
+
+// Boosting grows trees, the one algorithm for a model of them: each by Newton's
+// method on what those before it leave (Friedman 2001; Chen and Guestrin 2016).
+// Derivatives are added up as integers, so that a tree is the same whatever the
+// order, the replicas and the workers.
+type Boosting struct{}
+
+// New implements Spec.
+func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
+	f := m.Forest()
+	if f == nil {
+		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer boosting", Err: fmt.Errorf("a %s model has no trees to grow", m.Type())}
+	}
+	b := &boosting{forest: f, loss: m.Loss().(model.NewtonLoss), shape: m.Shape(), options: f.Options, l2: t.Regularization.L2,
+		minRows: int64(f.Options.MinChildRows), params: m.Size()}
+	for _, n := range b.shape.Cardinalities {
+		b.at = append(b.at, b.cells)
+		b.cells += n
+	}
+	return b, nil
+}
+
+// treesPerEpoch is how many trees are grown between two evaluations.
+const treesPerEpoch = 10
+
+// treeBatch is the rows of a batch, so many that its bytes and derivatives stay in
+// the second-level cache; 16 bits hold the number of one.
+const treeBatch = 1 << 14
+
+// maxLooked bounds the integers of a contribution, 64 MiB: with very many features
+// a tree takes more rounds, or has fewer leaves.
+const maxLooked = 8 << 20
+
+// boosting is the algorithm. A tree takes MaxDepth rounds, of which each looks at
+// the histograms of some nodes: the first at the root, the others at the smaller
+// child of each split that is likely to stay; its sibling has what is left of their
+// parent. Splits are chosen best first, as if one leaf were split at a time: where
+// that needs the gain of a node that was not looked at, it waits for the next round.
+//
+// State.Integers are the nodes of the tree that grows (nodeInts each), and then the
+// histogram of each node, empty where it is not needed any more.
+type boosting struct {
+	forest  *model.Forest
+	loss    model.NewtonLoss
+	shape   kernel.Shape
+	options model.Trees
+	l2      float64
+	minRows int64
+	params  int
+	at      []int // by slot: its first cell in a histogram
+	cells   int   // of a histogram
+}
+
+// cell is what a histogram has of each id: sums of first and second derivatives,
+// and rows.
+const cell = 3
+
+// sums is a cell, or what many come to.
+type sums struct{ first, second, rows int64 }
+
+func (s sums) plus(o sums) sums {
+	return sums{s.first + o.first, s.second + o.second, s.rows + o.rows}
+}
+
+func (s sums) minus(o sums) sums {
+	return sums{s.first - o.first, s.second - o.second, s.rows - o.rows}
+}
+
+func sumsOf(cells []int64, id int) sums {
+	return sums{cells[id*cell], cells[id*cell+1], cells[id*cell+2]}
+}
+
+// node is a node of the tree that grows. Its split is the best that its histogram
+// has; whether it stays is decided when the tree is full.
+type node struct {
+	sums
+	gain  float64 // of its split
+	depth int
+	// looked: its histogram was seen. left and right are 0 where it has no split
+	// that is worth it.
+	looked      bool
+	slot        int
+	set         model.IDSet
+	left, right int
+	parent      int
+}
+
+// nodeInts is how many integers a node takes in a state.
+const nodeInts = 10 + len(model.IDSet{})
+
+func (n *node) append(dst []int64) []int64 {
+	looked := int64(0)
+	if n.looked {
+		looked = 1
+	}
+	dst = append(dst, n.first, n.second, n.rows, int64(math.Float64bits(n.gain)), int64(n.depth), looked, int64(n.slot), int64(n.left), int64(n.right), int64(n.parent))
+	for _, word := range n.set {
+		dst = append(dst, int64(word))
+	}
+	return dst
+}
+
+func nodesOf(ints []int64) []node {
+	nodes := make([]node, 0, len(ints)/nodeInts+2)
+	for ; len(ints) >= nodeInts; ints = ints[nodeInts:] {
+		n := node{sums: sums{ints[0], ints[1], ints[2]}, gain: math.Float64frombits(uint64(ints[3])), depth: int(ints[4]), looked: ints[5] == 1,
+			slot: int(ints[6]), left: int(ints[7]), right: int(ints[8]), parent: int(ints[9])}
+		for i := range n.set {
+			n.set[i] = uint64(ints[10+i])
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+// Size implements Algorithm: the parameters are the trees.
+func (b *boosting) Size() int { return b.params }
+
+// Schedule implements Algorithm.
+func (b *boosting) Schedule(int) Schedule {
+	return Schedule{Rounds: treesPerEpoch * b.options.MaxDepth, Passes: treesPerEpoch}
+}
+
+// tree returns which tree a round is of, and which of its rounds it is.
+func (b *boosting) tree(at Round) (tree, round int) {
+	return at.Epoch*treesPerEpoch + at.Index/b.options.MaxDepth, at.Index % b.options.MaxDepth
+}
+
+// pending lists the nodes whose histograms a round is about: the smaller one of two
+// siblings.
+func (b *boosting) pending(nodes []node) (look []int) {
+	for _, i := range b.wanted(nodes) {
+		n := &nodes[i]
+		if nodes[n.right].rows < nodes[n.left].rows {
+			look = append(look, n.right)
+		} else {
+			look = append(look, n.left)
+		}
+	}
+	return look
+}
+
+// wanted lists the splits whose children must be looked at next: of those that are
+// not yet, the best, as many as the tree has room for.
+func (b *boosting) wanted(nodes []node) (splits []int) {
+	kept, waits := b.keep(nodes, true)
+	if !waits {
+		return nil
+	}
+	for i := range nodes {
+		if n := &nodes[i]; n.left > 0 && !nodes[n.left].looked && b.splittable(nodes, n) {
+			splits = append(splits, i)
+		}
+	}
+	// The one that is waited for comes first, even if others have more to gain.
+	first := kept[len(kept)-1]
+	slices.SortStableFunc(splits, func(x, y int) int {
+		return cmp.Or(cmp.Compare(btoi(x != first), btoi(y != first)), cmp.Compare(nodes[y].gain, nodes[x].gain))
+	})
+	room := min(b.options.MaxLeaves-len(kept), max(1, maxLooked/(b.cells*cell)))
+	splits = splits[:min(len(splits), room)]
+	slices.Sort(splits)
+	return splits
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// splittable reports whether a child of n may be split.
+func (b *boosting) splittable(nodes []node, n *node) bool {
+	return n.depth+1 < b.options.MaxDepth && max(nodes[n.left].rows, nodes[n.right].rows) >= 2*b.minRows
+}
+
+// keep lists the splits that stay: the best first, until the tree is full. Where
+// exact, it waits where a child that was not looked at may have a better one.
+func (b *boosting) keep(nodes []node, exact bool) (kept []int, waits bool) {
+	if len(nodes) == 0 || nodes[0].left == 0 {
+		return nil, false
+	}
+	open := []int{0} // splits that may stay
+	for len(kept) < b.options.MaxLeaves-1 && len(open) > 0 {
+		best := 0
+		for k, i := range open {
+			if nodes[i].gain > nodes[open[best]].gain {
+				best = k
+			}
+		}
+		i := open[best]
+		open = slices.Delete(open, best, best+1)
+		kept = append(kept, i)
+		n := &nodes[i]
+		if !nodes[n.left].looked && b.splittable(nodes, n) && exact {
+			return kept, len(kept) < b.options.MaxLeaves-1
+		}
+		for _, child := range []int{n.left, n.right} {
+			if nodes[child].left > 0 {
+				open = append(open, child)
+			}
+		}
+	}
+	return kept, false
+}
+
+// Zeros implements Algorithm.
+func (b *boosting) Zeros(s *State, at Round) kernel.Vector {
+	n := 1
+	if _, round := b.tree(at); round > 0 {
+		n = len(b.pending(b.growing(s)))
+	}
+	return kernel.Vector{Int64: make([]int64, max(1, n*b.cells*cell))}
+}
+
+func (b *boosting) growing(s *State) []node {
+	if len(s.Integers) == 0 {
+		return nil
+	}
+	return nodesOf(s.Integers[0])
+}
+
+// Contribute implements Algorithm.
+func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, loss float64, err error) {
+	tree, round := b.tree(at)
+	v = b.Zeros(s, at)
+	if round == 0 {
+		loss, err = b.begin(r, s, at.Epoch, tree, v.Int64)
+		return v, loss, err
+	}
+	nodes := b.growing(s)
+	look := b.pending(nodes)
+	if len(look) == 0 {
+		return v, 0, nil
+	}
+	g := newGrower(b, nodes)
+	for step, err := range r.Again(at.Epoch, 0, math.MaxInt) {
+		if err != nil {
+			return kernel.Vector{}, 0, err
+		}
+		m := b.upToDate(s, step, tree)
+		for k, i := range look {
+			g.add(v.Int64[k*b.cells*cell:(k+1)*b.cells*cell], step.Bytes, m, i)
+		}
+	}
+	return v, 0, nil
+}
+
+// begin adds up the root's histogram.
+func (b *boosting) begin(r *Replica, s *State, epoch, tree int, cells []int64) (loss float64, err error) {
+	g := newGrower(b, make([]node, 1))
+	for step, err := range r.Steps(epoch, 0, math.MaxInt) {
+		if err != nil {
+			return 0, err
+		}
+		if tree >= b.options.Trees {
+			continue // the last epoch has no more
+		}
+		m := b.upToDate(s, step, tree)
+		loss += m.loss
+		g.add(cells, step.Bytes, m, 0)
+	}
+	return loss, nil
+}
+
+// treeOf returns the tree of the splits that are kept, the first of which is the
+// root, and the nodes that its leaves are.
+func treeOf(nodes []node, kept []int) (t *model.Tree, leaves []int) {
+	t = &model.Tree{}
+	place := make(map[int]int, len(kept))
+	for k, i := range kept {
+		place[i] = k
+	}
+	child := func(i int) int {
+		if k, split := place[i]; split {
+			return k
+		}
+		leaves = append(leaves, i)
+		t.Values = append(t.Values, 0)
+		return ^(len(leaves) - 1)
+	}
+	if len(kept) == 0 {
+		child(0)
+	}
+	for _, i := range kept {
+		n := &nodes[i]
+		t.Splits = append(t.Splits, model.Split{Slot: n.slot, Set: n.set, Left: child(n.left), Right: child(n.right)})
+	}
+	return t, leaves
+}
+
+// Apply implements Algorithm.
+func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error) {
+	tree, round := b.tree(at)
+	var nodes []node
+	var cells [][]int64
+	switch {
+	case tree >= b.options.Trees:
+	case round == 0:
+		root := node{}
+		for id := range b.shape.Cardinalities[0] {
+			root.sums = root.plus(sumsOf(reduced.Int64, id))
+		}
+		nodes, cells = append(nodes, root), append(cells, reduced.Int64)
+		nodes, cells = b.look(nodes, cells, 0)
+	default:
+		nodes, cells = b.growing(s), slices.Clone(s.Integers[min(1, len(s.Integers)):])
+		size := b.cells * cell
+		for k, i := range b.pending(nodes) {
+			if nodes, cells, err = b.lookAt(nodes, cells, i, reduced.Int64[k*size:(k+1)*size]); err != nil {
+				return false, err
+			}
+		}
+	}
+	if round+1 < b.options.MaxDepth {
+		encoded := make([]int64, 0, len(nodes)*nodeInts)
+		for i := range nodes {
+			encoded = nodes[i].append(encoded)
+		}
+		s.Integers = append([][]int64{encoded}, cells...)
+		return false, nil
+	}
+	s.Integers = nil
+	if tree < b.options.Trees {
+		s.Vector = slices.Clone(s.Vector)
+		b.finish(s.Vector, tree, nodes)
+	}
+	if at.Last() {
+		s.Blend(slices.Clone(s.Vector))
+	}
+	return false, nil
+}
+
+// lookAt takes the histogram of node i, which gives that of its sibling too.
+func (b *boosting) lookAt(nodes []node, cells [][]int64, i int, seen []int64) ([]node, [][]int64, error) {
+	parent := nodes[i].parent
+	sibling := nodes[parent].left + nodes[parent].right - i
+	rest := make([]int64, len(seen))
+	for k, x := range cells[parent] {
+		rest[k] = x - seen[k]
+	}
+	var have sums
+	for id := range b.shape.Cardinalities[0] {
+		have = have.plus(sumsOf(seen, id))
+	}
+	if have != nodes[i].sums {
+		return nil, nil, &thalweg.Error{Op: "grow tree", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("node %d", i),
+			Err: fmt.Errorf("its histogram is of %d rows, its split sends it %d", have.rows, nodes[i].rows), Hint: "this is a bug in training: please report it"}
+	}
+	cells[parent] = nil
+	cells[i], cells[sibling] = slices.Clone(seen), rest
+	for _, k := range []int{i, sibling} {
+		nodes, cells = b.look(nodes, cells, k)
+	}
+	return nodes, cells, nil
+}
+
+// look finds the best split of node i by its histogram, and makes its children.
+func (b *boosting) look(nodes []node, cells [][]int64, i int) ([]node, [][]int64) {
+	n := nodes[i]
+	n.looked = true
+	if best := b.best(cells[i], n.sums); best.gain > 0 && n.depth < b.options.MaxDepth {
+		n.gain, n.slot, n.set = best.gain, best.slot, best.set
+		n.left, n.right = len(nodes), len(nodes)+1
+		nodes = append(nodes, node{sums: best.left, depth: n.depth + 1, parent: i}, node{sums: n.minus(best.left), depth: n.depth + 1, parent: i})
+		cells = append(cells, nil, nil)
+	} else {
+		cells[i] = nil
+	}
+	nodes[i] = n
+	return nodes, cells
+}
+
+// finish writes the tree of the best splits.
+func (b *boosting) finish(params []float32, tree int, nodes []node) {
+	kept, _ := b.keep(nodes, false)
+	t, leaves := treeOf(nodes, kept)
+	for k, i := range leaves {
+		t.Values[k] = float32(-b.options.LearningRate * b.newton(nodes[i].sums, b.l2))
+	}
+	b.forest.Put(params, tree, t)
+}
+
+// newton is Newton's step with a penalty, the least of the loss's second-order
+// approximation.
+func (b *boosting) newton(s sums, l2 float64) float64 {
+	return float64(s.first) / (float64(s.second) + l2*model.GradientUnit)
+}

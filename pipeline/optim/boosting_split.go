@@ -1,0 +1,138 @@
+package optim
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// What holds splits of categories back from noise, as in LightGBM: an id needs so
+// many rows to be told from others, values are shrunk by a penalty of their own, and
+// only so many ids are picked out.
+const (
+	categoryRows = 10
+	categoryL2   = 10
+	categoryIDs  = 32
+	// minSecond is the least sum of second derivatives of a child: below it, its
+	// rows are predicted as well as can be.
+	minSecond = model.GradientUnit / 1000
+	// leastGain is what float64 can tell from nothing.
+	leastGain = 1e-10
+)
+
+// split is a candidate.
+type split struct {
+	gain float64
+	slot int
+	set  model.IDSet // of the left
+	left sums
+	// before is the score without a split.
+	before float64
+}
+
+// best returns the split of a node that decreases the loss the most; its gain is 0
+// where none does. Of equal ones it is the first.
+func (b *boosting) best(cells []int64, all sums) (best split) {
+	best.before = score(all, b.l2)
+	ordered := b.shape.Ordered
+	for slot, n := range b.shape.Cardinalities {
+		part := cells[b.at[slot]*cell : (b.at[slot]+n)*cell]
+		if len(ordered) > 0 && ordered[0] == slot {
+			ordered = ordered[1:]
+			b.cut(&best, slot, part, all)
+			continue
+		}
+		b.pick(&best, slot, part, all)
+	}
+	return best
+}
+
+// try makes left a candidate, and reports whether it is the best so far.
+func (b *boosting) try(best *split, slot int, left, all sums, l2 float64) bool {
+	right := all.minus(left)
+	if min(left.rows, right.rows) < b.minRows || min(left.second, right.second) < minSecond {
+		return false
+	}
+	gain := score(left, l2) + score(right, l2) - best.before
+	if gain <= best.gain || gain < leastGain {
+		return false
+	}
+	best.gain, best.slot, best.left = gain, slot, left
+	return true
+}
+
+// score is twice how much Newton's step decreases the loss.
+func score(s sums, l2 float64) float64 {
+	g := float64(s.first) / model.GradientUnit
+	return float64(g*g) / (float64(s.second)/model.GradientUnit + l2)
+}
+
+// cut tries the cuts between ids in order, with the missing ones on either side.
+func (b *boosting) cut(best *split, slot int, cells []int64, all sums) {
+	missing := sumsOf(cells, 0)
+	n := len(cells) / cell
+	for _, with := range []bool{false, true} {
+		var left sums
+		if with {
+			left = missing
+		}
+		for id := 1; id+1 < n; id++ {
+			c := sumsOf(cells, id)
+			if left = left.plus(c); c.rows == 0 || !b.try(best, slot, left, all, b.l2) {
+				continue
+			}
+			best.set = model.IDSet{}
+			for k := 1; k <= id; k++ {
+				best.set.Add(k)
+			}
+			// Where none was missing, what is missing later goes with the larger side.
+			if with || missing.rows == 0 && left.rows*2 > all.rows {
+				best.set.Add(0)
+			}
+		}
+		if missing.rows == 0 {
+			return
+		}
+	}
+}
+
+// pick tries sets of ids: those with the least or the most first derivative for
+// their second one (Fisher 1958).
+func (b *boosting) pick(best *split, slot int, cells []int64, all sums) {
+	type ranked struct {
+		id int
+		at float64
+		sums
+	}
+	var ids []ranked
+	for id := range len(cells) / cell {
+		if s := sumsOf(cells, id); s.rows >= categoryRows {
+			ids = append(ids, ranked{id, float64(s.first) / (float64(s.second) + categoryRows*model.GradientUnit), s})
+		}
+	}
+	slices.SortFunc(ids, func(x, y ranked) int { return cmp.Or(cmp.Compare(x.at, y.at), cmp.Compare(x.id, y.id)) })
+	l2 := b.l2 + categoryL2
+	if len(ids) <= 4 {
+		l2 = b.l2
+	}
+	for range 2 {
+		var left sums
+		for k := range min(len(ids)-1, categoryIDs) {
+			if left = left.plus(ids[k].sums); !b.try(best, slot, left, all, l2) {
+				continue
+			}
+			best.set = model.IDSet{}
+			for _, x := range ids[:k+1] {
+				best.set.Add(x.id)
+			}
+			// What none of these rows has goes with the larger side.
+			for id := 0; left.rows*2 > all.rows && id < len(cells)/cell; id++ {
+				if cells[id*cell+2] == 0 {
+					best.set.Add(id)
+				}
+			}
+		}
+		slices.Reverse(ids)
+	}
+}

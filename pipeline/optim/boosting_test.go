@@ -1,0 +1,257 @@
+package optim
+
+import (
+	"iter"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// boosted is a job of trees over rows that one or more replicas hold.
+type boosted struct {
+	*boosting
+	replicas []*boostedReplica
+	state    State
+	rows     int
+}
+
+// boostedReplica is the batches of one replica.
+type boostedReplica struct {
+	blocks []*kernel.Block
+	memos  []any
+}
+
+// rowsOf makes rows whose labels depend on an ordered slot with gaps and missing
+// values, and on a category, each with the other.
+func rowsOf(random *rand.Rand, n int) *kernel.Block {
+	b := &kernel.Block{Rows: n, Bytes: [][]uint8{make([]uint8, n), make([]uint8, n), make([]uint8, n)}, Labels: make([]float32, n)}
+	for i := range n {
+		x, c, noise := random.IntN(20), random.IntN(12), random.IntN(3)
+		b.Bytes[0][i], b.Bytes[1][i], b.Bytes[2][i] = uint8(x), uint8(c), uint8(noise)
+		z := math.Sin(float64(x)) + float64(c%4)*0.5 - 0.7
+		if x > 10 {
+			z -= float64(c % 3)
+		}
+		if z+random.NormFloat64()*0.5 > 0 {
+			b.Labels[i] = 1
+		}
+	}
+	return b
+}
+
+func newBoosted(t *testing.T, options model.Trees, blocks [][]*kernel.Block) *boosted {
+	t.Helper()
+	m, err := options.New(new(model.CrossEntropy), kernel.Shape{Cardinalities: []int{20, 12, 3}, Ordered: []int{0}, CategoryNames: []string{"x", "c", "noise"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := new(Boosting).New(m, &pipeline.Trainer{Regularization: pipeline.Regularization{L2: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &boosted{boosting: a.(*boosting), state: State{Vector: make([]float32, m.Size())}}
+	m.Init(b.state.Vector, 1, 0.4)
+	for _, part := range blocks {
+		b.replicas = append(b.replicas, &boostedReplica{blocks: part, memos: make([]any, len(part))})
+		for _, block := range part {
+			b.rows += block.Rows
+		}
+	}
+	return b
+}
+
+func (r *boostedReplica) replica(params int) *Replica {
+	steps := func(_, _, _ int) iter.Seq2[Step, error] {
+		return func(yield func(Step, error) bool) {
+			for i, block := range r.blocks {
+				if !yield(Step{Block: block, Memo: &r.memos[i]}, nil) {
+					return
+				}
+			}
+		}
+	}
+	return &Replica{Steps: steps, Again: steps, Gradient: make([]float32, params)}
+}
+
+// round makes one round, and with forget as if all replicas had moved before it.
+func (b *boosted) round(t *testing.T, at Round, forget bool) {
+	t.Helper()
+	sum := b.Zeros(&b.state, at)
+	for _, r := range b.replicas {
+		if forget {
+			clear(r.memos)
+		}
+		v, _, err := b.Contribute(r.replica(b.params), &b.state, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range v.Int64 {
+			sum.Int64[i] += x
+		}
+	}
+	if _, err := b.Apply(&b.state, at, sum); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *boosted) epoch(t *testing.T, epoch int, forget func() bool) {
+	t.Helper()
+	count := b.Schedule(0).Rounds
+	for i := range count {
+		b.round(t, Round{Epoch: epoch, Index: i, Count: count}, forget())
+	}
+}
+
+func never() bool { return false }
+
+// leafWise grows the first tree one leaf at a time, looking at all rows for each
+// split: what all the rounds must come to.
+func (b *boosted) leafWise(block *kernel.Block) *model.Tree {
+	first, second := make([]int32, block.Rows), make([]int32, block.Rows)
+	out := slices.Repeat([]float32{b.state.Vector[b.params-1]}, block.Rows)
+	b.loss.Newton(out, block.Labels, first, second)
+	type leaf struct {
+		rows  []int
+		depth int
+		all   sums
+		split
+	}
+	grow := func(rows []int, depth int) *leaf {
+		l := &leaf{rows: rows, depth: depth}
+		cells := make([]int64, b.cells*cell)
+		for _, i := range rows {
+			s := sums{int64(first[i]), int64(second[i]), 1}
+			l.all = l.all.plus(s)
+			for slot, column := range block.Bytes {
+				c := cells[(b.at[slot]+int(column[i]))*cell:]
+				c[0], c[1], c[2] = c[0]+s.first, c[1]+s.second, c[2]+1
+			}
+		}
+		if l.split = b.best(cells, l.all); depth == b.options.MaxDepth {
+			l.gain = 0
+		}
+		return l
+	}
+	all := make([]int, block.Rows)
+	for i := range all {
+		all[i] = i
+	}
+	leaves := []*leaf{grow(all, 0)}
+	t := &model.Tree{Values: []float32{0}}
+	for len(leaves) < b.options.MaxLeaves {
+		best := slices.MaxFunc(leaves, func(x, y *leaf) int { // the first of equal ones
+			return int(math.Copysign(1, x.gain-y.gain)) * map[bool]int{true: 0, false: 1}[x.gain == y.gain]
+		})
+		if best.gain == 0 {
+			break
+		}
+		var left, right []int
+		for _, i := range best.rows {
+			if best.set.Has(int(block.Bytes[best.slot][i])) {
+				left = append(left, i)
+			} else {
+				right = append(right, i)
+			}
+		}
+		at := slices.Index(leaves, best)
+		leaves[at] = grow(left, best.depth+1)
+		leaves = append(leaves, grow(right, best.depth+1))
+		t.Splits = append(t.Splits, model.Split{Slot: best.slot, Set: best.set})
+	}
+	t.Values = t.Values[:0]
+	for _, l := range leaves {
+		t.Values = append(t.Values, float32(-b.options.LearningRate*b.newton(l.all, b.l2)))
+	}
+	return t
+}
+
+func TestATreeIsGrownBestLeafFirst(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		block := rowsOf(random, 3000)
+		options := model.Trees{Trees: 1, MaxLeaves: 2 + random.IntN(40), MaxDepth: 12, LearningRate: 0.3, MinChildRows: 1 + random.IntN(30)}
+		b := newBoosted(t, options, [][]*kernel.Block{{block}})
+		want := b.leafWise(block)
+		b.epoch(t, 0, never)
+		got := b.forest.Tree(b.state.Vector, 0)
+		if len(got.Splits) != len(want.Splits) {
+			t.Fatalf("seed %d: %d splits, want %d", seed, len(got.Splits), len(want.Splits))
+		}
+		for i := range got.Splits { // in the order in which they were made
+			if got.Splits[i].Slot != want.Splits[i].Slot || got.Splits[i].Set != want.Splits[i].Set {
+				t.Fatalf("seed %d: split %d is %+v, want %+v", seed, i, got.Splits[i], want.Splits[i])
+			}
+		}
+		if diff := cmp.Diff(slices.Sorted(slices.Values(want.Values)), slices.Sorted(slices.Values(got.Values))); diff != "" {
+			t.Errorf("seed %d: values (-want +got):\n%s", seed, diff)
+		}
+	}
+}
+
+// The trees are the same whatever replicas and batches rows are in, and when
+// replicas move in the midst of a tree.
+func TestTreesDoNotDependOnReplicasBatchesOrMoves(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 9))
+	whole := rowsOf(random, 4000)
+	options := model.Trees{Trees: 13, MaxLeaves: 31, MaxDepth: 8, LearningRate: 0.2, MinChildRows: 20}
+	part := func(from, to int) *kernel.Block {
+		b := &kernel.Block{Rows: to - from, Labels: whole.Labels[from:to]}
+		for _, column := range whole.Bytes {
+			b.Bytes = append(b.Bytes, column[from:to])
+		}
+		return b
+	}
+	var want []float32
+	for name, blocks := range map[string][][]*kernel.Block{
+		"one":      {{whole}},
+		"batches":  {{part(0, 1), part(1, 1500), part(1500, 4000)}},
+		"replicas": {{part(3000, 4000)}, {part(0, 2500)}, {}, {part(2500, 3000)}},
+	} {
+		for _, forget := range []func() bool{never, func() bool { return random.IntN(3) == 0 }} {
+			b := newBoosted(t, options, blocks)
+			for epoch := range 2 {
+				b.epoch(t, epoch, forget)
+			}
+			if n := b.forest.Count(b.state.Vector); n != 13 {
+				t.Fatalf("%d trees", n)
+			}
+			if want == nil {
+				want = b.state.Vector
+			}
+			if !slices.Equal(b.state.Vector, want) {
+				t.Errorf("%s: other trees", name)
+			}
+		}
+	}
+}
+
+// Values that a node has none of, and those that are missing where training had
+// none, go with most of its rows.
+func TestWhatTrainingNeverMetGoesWithTheLargerSide(t *testing.T) {
+	most, other := []uint8{1, 5}, []uint8{9, 2}
+	for slot := range 2 {
+		only := &kernel.Block{Rows: 300, Bytes: [][]uint8{make([]uint8, 300), make([]uint8, 300), make([]uint8, 300)}, Labels: make([]float32, 300)}
+		for i := range 300 {
+			only.Bytes[slot][i] = most[slot]
+			if i < 100 {
+				only.Bytes[slot][i], only.Labels[i] = other[slot], 1
+			}
+		}
+		b := newBoosted(t, model.Trees{Trees: 1, MaxLeaves: 2, MaxDepth: 2, LearningRate: 1, MinChildRows: 1}, [][]*kernel.Block{{only}})
+		b.epoch(t, 0, never)
+		tree := b.forest.Tree(b.state.Vector, 0)
+		if len(tree.Splits) != 1 || tree.Splits[0].Slot != slot {
+			t.Fatalf("tree %+v", tree)
+		}
+		if s := tree.Splits[0]; s.Set.Has(0) != s.Set.Has(int(most[slot])) {
+			t.Errorf("slot %d: the missing go with the smaller side", slot)
+		}
+	}
+}

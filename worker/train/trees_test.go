@@ -1,0 +1,100 @@
+package train_test
+
+import (
+	"context"
+	"iter"
+	"testing"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/worker/train"
+)
+
+// binned is a dataset with its numbers in bins and fewer values of its categories.
+type binned struct{ dataset }
+
+func (d binned) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, error] {
+	return func(yield func(*train.Batch, error) bool) {
+		for batch, err := range d.dataset.Read(ctx, shard) {
+			if err == nil {
+				b := batch.Block
+				for _, column := range b.Numbers {
+					ids := make([]uint32, b.Rows)
+					for i, x := range column {
+						ids[i] = uint32(min(max(x*20+64, 1), 127))
+					}
+					b.Categories = append(b.Categories, ids)
+				}
+				for i, id := range b.Categories[1] {
+					b.Categories[1][i] = min(id, 255)
+				}
+				b.Numbers = nil
+			}
+			if !yield(batch, err) {
+				return
+			}
+		}
+	}
+}
+
+// treesJob is a job that grows trees, whose states hold histograms.
+func treesJob(t testing.TB, label string) train.Job {
+	job := newJob(t, dataset{shards: 3, rows: 1200, label: label, seed: 8}, 4)
+	job.Trainer.EarlyStop = 0
+	m, err := (&model.Trees{Trees: 25, MaxLeaves: 15, MaxDepth: 5, LearningRate: 0.2, MinChildRows: 10}).New(lossOf(label).Options.(model.Loss),
+		kernel.Shape{Cardinalities: []int{5, 256, 128, 128}, Ordered: []int{2, 3}, CategoryNames: []string{"few", "many", "x", "y"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job.Model, job.Rows = m, binned{job.Rows.(dataset)}
+	job.Trainer.Optimizer = pipeline.Choice{Name: "boosting", Options: new(optim.Boosting)}
+	job.Trainer.Epochs = 3
+	return job
+}
+
+func TestTreesLearn(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	result, err := c.run(c.workers[0], treesJob(t, "binary"), train.Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkLedger(t, result)
+	if result.Ledger.Passes != 10 || result.Epochs != 3 || result.Metrics["log_loss"] > 0.55 {
+		t.Errorf("%d passes, %d epochs, %v", result.Ledger.Passes, result.Epochs, result.Metrics)
+	}
+}
+
+func TestTreesAreTheSameSpilledToDisk(t *testing.T) {
+	want := alone(t, treesJob(t, "binary"))
+	c := newCluster(t, 4, 2)
+	for _, w := range c.workers {
+		w.config.MemoryBytes = 1
+	}
+	if got := c.runAll(treesJob(t, "binary"), noHooks); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+// A worker that comes back in the midst of a tree goes on from the snapshot that
+// its server kept, histograms included.
+func TestATreeGoesOnFromASnapshotInItsMidst(t *testing.T) {
+	job := treesJob(t, "binary")
+	want := alone(t, job)
+	for stop := 3; stop < 60; stop += 7 {
+		c := newCluster(t, 4, 1)
+		reports := 0
+		if _, err := c.run(c.workers[0], job, train.Hooks{Progress: func(train.Progress) {
+			if reports++; reports == stop {
+				c.workers[0].kill(errKilled)
+			}
+		}}); !thalweg.Is(err, thalweg.Canceled) {
+			t.Fatal(err)
+		}
+		if got := c.runAll(job, noHooks); got != want {
+			t.Errorf("stopped at report %d: %s\nwant %s", stop, got, want)
+		}
+	}
+}
