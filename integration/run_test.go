@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/thalweg/thalweg/coordinator/api"
@@ -121,18 +122,21 @@ func modelOf(t *testing.T, c *cluster, run *apiv1.Run) string {
 func TestTheModelIsTheSameWhateverIsKilled(t *testing.T) {
 	// Enough rounds that a kill meets one.
 	t.Run("sgd", func(t *testing.T) {
-		sameWhateverIsKilled(t, 1000, "optimizer: {type: adam}, epochs: 40, early_stop: 100, batch_size: 64, distributed: {replicas: 4, sync_every: 8}")
+		sameWhateverIsKilled(t, 1000, "trainer: {optimizer: {type: adam}, epochs: 40, early_stop: 100, batch_size: 64, distributed: {replicas: 4, sync_every: 8}}")
 	})
 	t.Run("lbfgs", func(t *testing.T) {
-		sameWhateverIsKilled(t, 100, "optimizer: {type: lbfgs, tolerance: 1e-9, warm_epochs: 1}, regularization: {l2: 0.001}, distributed: {replicas: 4}")
+		sameWhateverIsKilled(t, 100, "trainer: {optimizer: {type: lbfgs, tolerance: 1e-9, warm_epochs: 1}, regularization: {l2: 0.001}, distributed: {replicas: 4}}")
+	})
+	t.Run("trees", func(t *testing.T) {
+		sameWhateverIsKilled(t, 500, "model: {type: trees, max_leaves: 15, max_depth: 6}", "trainer: {early_stop: 0, distributed: {replicas: 4}}")
 	})
 }
 
-func sameWhateverIsKilled(t *testing.T, enough float64, trainer string) {
+func sameWhateverIsKilled(t *testing.T, enough float64, fields ...string) {
 	server := minio.Start(t)
 	newLake(t, server)
 	c := startCluster(t, clusterConfig{S3: server})
-	first := apply(t, c, flightsSpec(t, "  trainer: {"+trainer+"}\n"))
+	first := apply(t, c, flightsSpec(t, "  "+strings.Join(fields, "\n  ")+"\n"))
 	run := waitRun(t, c, first, "the undisturbed run", succeeded)
 	want := modelOf(t, c, run)
 	if rounds := run.Metrics["train.rounds"]; rounds < enough {
