@@ -68,7 +68,7 @@ model: ## test the stream's protocol in full: 20,000 seeds, each wrong variant o
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
-	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestDocumentedCommandsRun$$|^TestDuckDB)' ./cmd/thalweg
+	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestDocumentedCommandsRun$$|^TestWhatIsNotRun|^TestTheFirstScoredRow|^TestDuckDB)' ./cmd/thalweg
 
 quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits
 	@integration/python.sh quality

@@ -11,9 +11,6 @@ import (
 	"testing"
 )
 
-// allPrograms: what documents call besides thalweg is there (make integration).
-const allPrograms = true
-
 // The lines that results print for DuckDB find each row, copied as they are.
 func TestDuckDBReadsTheTableByTheLinesOfResults(t *testing.T) {
 	c, _ := startDev(t, t.TempDir())
