@@ -75,6 +75,7 @@ var ranks = map[string]int{
 	"worker/stream/budget":                  4,
 	"worker/stream/commitlog/commitlogtest": 4,
 
+	"pipeline/draft": 5,
 	"pipeline/optim": 5,
 
 	"coordinator":       6,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -62,7 +63,7 @@ func newDelete(g *globals) *cobra.Command {
 func printDeleted(w io.Writer, res *apiv1.DeletePipelineResponse, kept string) {
 	fmt.Fprintf(w, "%s is deleted\n", res.Pipeline)
 	if res.Purged {
-		fmt.Fprintf(w, "removed: %s objects, %s bytes\n", thousands(res.Objects), thousands(res.Bytes))
+		fmt.Fprintf(w, "removed: %s objects, %s bytes\n", humanize.Comma(res.Objects), humanize.Comma(res.Bytes))
 	} else {
 		fmt.Fprintf(w, "kept: %s\n", kept)
 	}

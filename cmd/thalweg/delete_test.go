@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
@@ -154,7 +156,7 @@ func TestADeletedPipelineAndTheNextOfItsNameDoNotMixUp(t *testing.T) {
 	for _, size := range before {
 		bytes += size
 	}
-	if want := fmt.Sprintf("removed: %s objects, %s bytes\n", thousands(int64(len(before))), thousands(bytes)); !strings.Contains(text, want) {
+	if want := fmt.Sprintf("removed: %s objects, %s bytes\n", humanize.Comma(int64(len(before))), humanize.Comma(bytes)); !strings.Contains(text, want) {
 		t.Errorf("delete prints\n%s\nwant %s", text, want)
 	}
 	if again := run(nil, "delete", "flight-delays", "--yes", "--purge"); again != text {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -109,7 +110,7 @@ func (d *demo) job(ctx context.Context) (*demoSummary, error) {
 	if err := d.upload(ctx); err != nil {
 		return nil, err
 	}
-	d.say("Training version 1: %s, %s rows.", d.spec, thousands(d.local.manifest.Rows))
+	d.say("Training version 1: %s, %s rows.", d.spec, humanize.Comma(d.local.manifest.Rows))
 	first, err := d.train(ctx, d.text)
 	if err != nil {
 		return nil, err
@@ -200,7 +201,7 @@ func (d *demo) stream(ctx context.Context) (int64, *apiv1.Run, error) {
 	}
 	defer events.Close()
 	total := d.local.manifest.Rows - int64(demoHeldOut*float64(d.local.manifest.Rows))
-	d.say("Streaming the last 15 %% of the flights, %s events, into topic %s; training version 2 meanwhile.", thousands(total), topic)
+	d.say("Streaming the last 15 %% of the flights, %s events, into topic %s; training version 2 meanwhile.", humanize.Comma(total), topic)
 	retrained := make(chan struct{})
 	halfway := make(chan struct{})
 	replay := rowProducer{producer: producer, form: jsonForm(d.local), rate: float64(total) / demoSeconds, from: demoHeldOut, copy: events,

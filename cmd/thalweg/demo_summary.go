@@ -14,6 +14,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -170,21 +171,21 @@ func (s *demoSummary) write(path string) error {
 
 func (s *demoSummary) print(w io.Writer, dir string) {
 	fmt.Fprintf(w, "\nSummary\n")
-	fmt.Fprintf(w, "  rows in            %s (train %s, validation %s, test %s)\n", thousands(s.RowsIn), thousands(s.RowsTrain), thousands(s.RowsValidation), thousands(s.RowsTest))
+	fmt.Fprintf(w, "  rows in            %s (train %s, validation %s, test %s)\n", humanize.Comma(s.RowsIn), humanize.Comma(s.RowsTrain), humanize.Comma(s.RowsValidation), humanize.Comma(s.RowsTest))
 	if len(s.Dropped) == 0 {
 		fmt.Fprintf(w, "  rows dropped       none\n")
 	}
 	for _, reason := range slices.Sorted(maps.Keys(s.Dropped)) {
-		fmt.Fprintf(w, "  rows dropped       %s: %s\n", thousands(s.Dropped[reason]), reason)
+		fmt.Fprintf(w, "  rows dropped       %s: %s\n", humanize.Comma(s.Dropped[reason]), reason)
 	}
 	for _, v := range s.Versions {
 		fmt.Fprintf(w, "  version %d          validation log loss %.4f, ROC AUC %.4f; test log loss %.4f, ROC AUC %.4f (run %s, %.1f s)\n", v.Version,
 			v.Metrics["validation.log_loss"], v.Metrics["validation.roc_auc"], v.Metrics["test.log_loss"], v.Metrics["test.roc_auc"], v.Run, v.RunSecond)
 	}
-	fmt.Fprintf(w, "  events             %s streamed, %s scored, %s dead letters\n", thousands(s.EventsStreamed), thousands(s.EventsScored), thousands(s.DeadLetters))
+	fmt.Fprintf(w, "  events             %s streamed, %s scored, %s dead letters\n", humanize.Comma(s.EventsStreamed), humanize.Comma(s.EventsScored), humanize.Comma(s.DeadLetters))
 	fmt.Fprintf(w, "  scored stream      log loss %.4f, ROC AUC %.4f\n", s.Stream["log_loss"], s.Stream["roc_auc"])
 	for _, v := range slices.Sorted(maps.Keys(s.RowsByVersion)) {
-		fmt.Fprintf(w, "  by model version   %s: %s rows\n", v, thousands(s.RowsByVersion[v]))
+		fmt.Fprintf(w, "  by model version   %s: %s rows\n", v, humanize.Comma(s.RowsByVersion[v]))
 	}
 	fmt.Fprintf(w, "  results            %d Parquet files in %s\n", len(s.Results), filepath.Join(dir, "results"))
 	fmt.Fprintf(w, "  took               %.1f s\n", s.Seconds)

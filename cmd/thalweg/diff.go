@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -85,7 +86,7 @@ func printDiff(w io.Writer, r *replay.Report) {
 	row(w, "LIVE VERSION", "REPLAYED VERSION", "IN BOTH", "EQUAL BITS", "DIFFERENT", "FLIPPED", "|Δ| MEAN", "P50", "P90", "P99", "P99.9", "MAX")
 	line := func(live, replayed string, t replay.Tally) {
 		d := t.Delta
-		row(w, live, replayed, thousands(t.Both), thousands(t.Equal), thousands(t.Differ), thousands(t.Flipped),
+		row(w, live, replayed, humanize.Comma(t.Both), humanize.Comma(t.Equal), humanize.Comma(t.Differ), humanize.Comma(t.Flipped),
 			figures(d.Mean), figures(d.P50), figures(d.P90), figures(d.P99), figures(d.P999), figures(d.Max))
 	}
 	for _, v := range r.Versions {
@@ -95,9 +96,9 @@ func printDiff(w io.Writer, r *replay.Report) {
 		line("all", "all", r.Tally)
 	}
 	fmt.Fprintf(w, "\nonly live: %s, only replayed: %s; dead letters in both: %s, only live: %s, only replayed: %s\n",
-		thousands(r.OnlyLive), thousands(r.OnlyReplayed), thousands(r.DeadBoth), thousands(r.DeadLive), thousands(r.DeadReplayed))
+		humanize.Comma(r.OnlyLive), humanize.Comma(r.OnlyReplayed), humanize.Comma(r.DeadBoth), humanize.Comma(r.DeadLive), humanize.Comma(r.DeadReplayed))
 	if r.Uncommitted > 0 {
-		fmt.Fprintf(w, "not committed by the stream yet: %s\n", thousands(r.Uncommitted))
+		fmt.Fprintf(w, "not committed by the stream yet: %s\n", humanize.Comma(r.Uncommitted))
 	}
 	printDifferences(w, "\nthe largest differences:", r.Largest)
 	printDifferences(w, "\nthe first of those that are dead on one side:", r.Deaths)

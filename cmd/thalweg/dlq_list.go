@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
@@ -118,12 +119,12 @@ func (c *letterCounts) finish(limit int) {
 func (c *letterCounts) table(w io.Writer) {
 	row(w, "EVENTS", "STAGE", "REASON", "FIRST", "LAST", "FAILED REPLAYS", "REPLAYED")
 	for _, r := range c.Reasons {
-		row(w, thousands(r.Events), r.Stage, shorten(r.Reason, 100), r.First, r.Last, thousands(r.Again), thousands(r.Replayed))
+		row(w, humanize.Comma(r.Events), r.Stage, shorten(r.Reason, 100), r.First, r.Last, humanize.Comma(r.Again), humanize.Comma(r.Replayed))
 	}
 	if c.Others > 0 {
-		row(w, thousands(c.Others), "", "other reasons", "", "", "", "")
+		row(w, humanize.Comma(c.Others), "", "other reasons", "", "", "", "")
 	}
-	row(w, thousands(c.Events), "", "in all", "", "", thousands(c.Again), thousands(c.Replayed))
+	row(w, humanize.Comma(c.Events), "", "in all", "", "", humanize.Comma(c.Again), humanize.Comma(c.Replayed))
 }
 
 // number is a run of digits that is no part of a word, such as int64, or else

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -36,8 +37,8 @@ func newDLQReplay(g *globals) *cobra.Command {
 			sum, err := c.replayLetters(cmd, args[0], where, version)
 			return answer{value: sum, table: func(w io.Writer) {
 				row(w, "SELECTED", "SCORED", "FAILED AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
-				row(w, thousands(sum.Selected), thousands(sum.Scored), thousands(sum.Dead), thousands(sum.Truncated), thousands(sum.Already),
-					thousands(sum.Recovered), thousands(sum.Slots))
+				row(w, humanize.Comma(sum.Selected), humanize.Comma(sum.Scored), humanize.Comma(sum.Dead), humanize.Comma(sum.Truncated), humanize.Comma(sum.Already),
+					humanize.Comma(sum.Recovered), humanize.Comma(sum.Slots))
 			}}, interrupted(cmd.Context(), "replay dead letters", args[0], err)
 		}),
 	}

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
@@ -74,7 +75,7 @@ func newLetterPrinter(output string, w io.Writer) (letterPrinter, error) {
 		lines := 0
 		return letterPrinter{func(l *deadletter.Letter) error {
 			row(tw, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
-				thousands(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
+				humanize.Comma(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
 			if lines++; lines%flushLetters == 0 {
 				return tw.Flush()
 			}

@@ -77,6 +77,9 @@ func (s *shell) end() {
 
 const done = "@@ done "
 
+// shellWord writes a word as a shell takes it.
+func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
 // run types a command and returns what is printed until it ends, and its exit code.
 func (s *shell) run(command string) (output string, code int) {
 	fmt.Fprintf(s.in, "eval %s </dev/null; code=$?; echo; echo %s$code\n", shellWord(command), shellWord(done))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -218,7 +219,7 @@ func printLineage(w io.Writer, d *lineage.Document) {
 	e := d.Event
 	line("event", "%s/%d offset %d%s", e.Topic, e.Partition, e.Offset, optional(", topic id ", e.TopicID))
 	if e.TimestampUS != 0 {
-		line("", "of %s, %s bytes%s", time.UnixMicro(e.TimestampUS).UTC().Format(time.RFC3339Nano), thousands(e.SizeBytes), optional(", sha256 ", e.SHA256))
+		line("", "of %s, %s bytes%s", time.UnixMicro(e.TimestampUS).UTC().Format(time.RFC3339Nano), humanize.Comma(e.SizeBytes), optional(", sha256 ", e.SHA256))
 	}
 	line("", "%s", map[bool]string{true: "the broker has it", false: "not at the broker"}[e.Held])
 	line("outcome", "%s at %s", d.Outcome, d.ScoredAt)
@@ -232,7 +233,7 @@ func printLineage(w io.Writer, d *lineage.Document) {
 	line("slot", "%d%s of %s", in.Seq, action, d.Slot.Log)
 	line("", "intent %s of offsets [%d, %d)", in.ID, in.From, in.To)
 	line("object", "%s", d.Object.Path)
-	line("", "%s %d of %s, sha256 %s", map[bool]string{true: "row", false: "line"}[d.Row != nil], d.Object.Index, thousands(d.Object.Rows), d.Object.SHA256)
+	line("", "%s %d of %s, sha256 %s", map[bool]string{true: "row", false: "line"}[d.Row != nil], d.Object.Index, humanize.Comma(d.Object.Rows), d.Object.SHA256)
 	if d.Object.Slot != in.Seq {
 		line("", "moved there by the compaction in slot %d", d.Object.Slot)
 	}
@@ -240,7 +241,7 @@ func printLineage(w io.Writer, d *lineage.Document) {
 	line("", "checkpoint %s", d.Model.Checkpoint)
 	line("", "parameters sha256 %s, transform %s", cmp.Or(d.Model.SHA256, "-"), cmp.Or(d.Model.TransformHash, "-"))
 	if tr := d.Training; tr != nil {
-		line("training", "%s rows in %s bytes of %s, objects: %d", thousands(tr.Rows), thousands(tr.SizeBytes), tr.Path, len(tr.Objects))
+		line("training", "%s rows in %s bytes of %s, objects: %d", humanize.Comma(tr.Rows), humanize.Comma(tr.SizeBytes), tr.Path, len(tr.Objects))
 		line("", "manifest sha256 %s, spec sha256 %s", tr.Dataset, tr.Spec)
 		line("", "seed %d, %d replicas, %d epochs, %d rounds", tr.Seed, tr.Replicas, tr.Epochs, tr.Rounds)
 		for i, o := range tr.Objects {
@@ -248,7 +249,7 @@ func printLineage(w io.Writer, d *lineage.Document) {
 				line("", "… and %d more (-o json lists all)", len(tr.Objects)-i)
 				break
 			}
-			line("", "%s  etag %s%s, %s bytes, %s rows", o.Key, cmp.Or(o.ETag, "-"), optional(", version ", o.Version), thousands(o.SizeBytes), thousands(o.Rows))
+			line("", "%s  etag %s%s, %s bytes, %s rows", o.Key, cmp.Or(o.ETag, "-"), optional(", version ", o.Version), humanize.Comma(o.SizeBytes), humanize.Comma(o.Rows))
 		}
 	}
 	line("spec", "generation %d%s", d.Spec.Generation, optional(", sha256 ", d.Spec.SHA256))

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
 )
@@ -75,7 +77,7 @@ func findFiles(op, path string) (files []localFile, pattern string, err error) {
 			return nil, "", refuse(thalweg.Invalid, err)
 		}
 		if len(files) == maxLocalFiles {
-			return nil, "", refuse(thalweg.Exhausted, fmt.Errorf("it names more than %s files", thousands(maxLocalFiles)))
+			return nil, "", refuse(thalweg.Exhausted, fmt.Errorf("it names more than %s files", humanize.Comma(maxLocalFiles)))
 		}
 		files = append(files, localFile{path: name, Info: storage.Info{Key: filepath.ToSlash(key), SizeBytes: info.Size(), ETag: info.ModTime().String()}})
 	}

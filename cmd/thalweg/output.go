@@ -90,16 +90,3 @@ func clock(unixMillis int64) string {
 	}
 	return time.UnixMilli(unixMillis).UTC().Format("2006-01-02 15:04:05")
 }
-
-// thousands prints 1234567 as 1,234,567.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	start := 0
-	if n < 0 {
-		start = 1
-	}
-	for i := len(s) - 3; i > start; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}

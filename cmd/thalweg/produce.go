@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -72,7 +73,7 @@ func newProduce(g *globals) *cobra.Command {
 				return err
 			}
 			return g.print(cmd.OutOrStdout(), map[string]any{"topic": topic, "events": n}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s events in topic %s\n", thousands(n), topic)
+				fmt.Fprintf(w, "%s events in topic %s\n", humanize.Comma(n), topic)
 			})
 		},
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
@@ -102,10 +103,10 @@ func printStages(w io.Writer) func(*apiv1.Run) {
 			printed[s.Name] = true
 			rate := ""
 			if s.RowsDone > 0 {
-				rate = thousands(s.RowsDone) + " rows"
+				rate = humanize.Comma(s.RowsDone) + " rows"
 			}
 			if ms := s.EndedAtUnixMs - s.StartedAtUnixMs; s.RowsDone > 0 && ms >= rateFrom && s.Name != footerStage {
-				rate += fmt.Sprintf(", %s rows/s", thousands(s.RowsDone*1000/ms))
+				rate += fmt.Sprintf(", %s rows/s", humanize.Comma(s.RowsDone*1000/ms))
 			}
 			fmt.Fprintf(w, "  %-9s %8s  %s  %s\n", s.Name, took(s.StartedAtUnixMs, s.EndedAtUnixMs), rate, s.Message)
 		}

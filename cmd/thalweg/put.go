@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -55,7 +56,7 @@ func newPut(g *globals) *cobra.Command {
 			// What can be wrong here is found before anything is written.
 			for _, file := range files {
 				if file.SizeBytes > maxPutBytes {
-					return &thalweg.Error{Op: op, Kind: thalweg.Exhausted, Subject: file.path, Err: fmt.Errorf("it has %s bytes, at most %s are put", thousands(file.SizeBytes), thousands(maxPutBytes)),
+					return &thalweg.Error{Op: op, Kind: thalweg.Exhausted, Subject: file.path, Err: fmt.Errorf("it has %s bytes, at most %s are put", humanize.Comma(file.SizeBytes), humanize.Comma(maxPutBytes)),
 						Hint: "cut it into files of some 100 MB, which workers share"}
 				}
 			}
@@ -85,7 +86,7 @@ func newPut(g *globals) *cobra.Command {
 			}
 			return g.print(cmd.OutOrStdout(), put, func(w io.Writer) {
 				for _, p := range put {
-					fmt.Fprintf(w, "%s bytes of %s in %s\n", thousands(p.SizeBytes), p.File, p.Object)
+					fmt.Fprintf(w, "%s bytes of %s in %s\n", humanize.Comma(p.SizeBytes), p.File, p.Object)
 				}
 			})
 		},

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -162,12 +163,12 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 
 func (o *replayed) table(w io.Writer) {
 	m := o.Replay
-	fmt.Fprintf(w, "%s offsets of %s scored again with %s into %s\n", thousands(m.Events()), m.Topic, m.Model, o.Into)
+	fmt.Fprintf(w, "%s offsets of %s scored again with %s into %s\n", humanize.Comma(m.Events()), m.Topic, m.Model, o.Into)
 	row(w, "PARTITION", "FROM", "TO", "OFFSETS")
 	for _, p := range m.Partitions {
-		row(w, p.Partition, p.From, p.To, thousands(p.To-p.From))
+		row(w, p.Partition, p.From, p.To, humanize.Comma(p.To-p.From))
 	}
-	fmt.Fprintf(w, "%s rows, %s dead letters, in %.1f s\n", thousands(o.Scored), thousands(o.Dead), float64(o.TookMS)/1000)
+	fmt.Fprintf(w, "%s rows, %s dead letters, in %.1f s\n", humanize.Comma(o.Scored), humanize.Comma(o.Dead), float64(o.TookMS)/1000)
 	if o.Diff != nil {
 		fmt.Fprintln(w)
 		printDiff(w, o.Diff)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg/pipeline/endpoint"
@@ -53,7 +54,7 @@ func newResults(g *globals) *cobra.Command {
 				}
 				row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
 				for _, f := range files {
-					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), thousands(f.Rows), thousands(f.SizeBytes), f.version())
+					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), humanize.Comma(f.Rows), humanize.Comma(f.SizeBytes), f.version())
 				}
 				for _, line := range howToRead {
 					fmt.Fprintln(w, line)

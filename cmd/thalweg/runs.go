@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -133,7 +134,7 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	printCurve(w, r)
 	row(w, "\nCOUNT", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(r.Counts)) {
-		row(w, k, thousands(r.Counts[k]))
+		row(w, k, humanize.Comma(r.Counts[k]))
 	}
 	row(w, "\nMETRIC", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(r.Metrics)) {
@@ -157,7 +158,7 @@ func countOrDash(n int64) string {
 	if n == 0 {
 		return "-"
 	}
-	return thousands(n)
+	return humanize.Comma(n)
 }
 
 func took(start, end int64) string {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -79,7 +80,7 @@ func summaryOf(pipeline *apiv1.Pipeline, all []*apiv1.StreamPartition) (s stream
 		s.state = thalweg.StreamPaused // it is about to
 	}
 	if known {
-		s.rows, s.dead = thousands(rows), thousands(dead)
+		s.rows, s.dead = humanize.Comma(rows), humanize.Comma(dead)
 		switch {
 		case rows == 0 && dead > 0:
 			s.message = cmp.Or(s.message, "every event so far is a dead letter: `thalweg dlq list "+pipeline.Name+"` says why")
@@ -88,7 +89,7 @@ func summaryOf(pipeline *apiv1.Pipeline, all []*apiv1.StreamPartition) (s stream
 		}
 	}
 	if ends {
-		s.lag = thousands(lag)
+		s.lag = humanize.Comma(lag)
 	}
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
@@ -121,7 +122,7 @@ func newStreamStatus(g *globals) *cobra.Command {
 					// Counts and speed are known with the log, of which committed is the end.
 					rows, dead, missing, speed := "", "", "", ""
 					if p.Committed >= 0 {
-						rows, dead, missing, speed = thousands(p.ScoredRows), thousands(p.DeadLetters), thousands(p.Missing), fmt.Sprintf("%.0f", p.RowsPerSecond)
+						rows, dead, missing, speed = humanize.Comma(p.ScoredRows), humanize.Comma(p.DeadLetters), humanize.Comma(p.Missing), fmt.Sprintf("%.0f", p.RowsPerSecond)
 					}
 					row(w, p.Pipeline, p.Topic, p.Partition, p.State, offsetShown(p.Committed), offsetShown(p.Scored), offsetShown(p.End), lagShown(p),
 						rows, dead, missing, versionOrDash(p.ModelVersion), speed, p.Worker, p.Message)

@@ -1,4 +1,4 @@
-package main
+package draft
 
 import (
 	"fmt"
@@ -36,15 +36,15 @@ func count(is bool) int {
 }
 
 // isText reports whether a column's texts are not numbers.
-func (c *draftColumn) isText() bool { return c.Type == table.String && !c.isNumeric() }
+func (c *column) isText() bool { return c.Type == table.String && !c.isNumeric() }
 
 // isNumeric reports whether each of more texts than categories have is a number.
-func (c *draftColumn) isNumeric() bool {
+func (c *column) isNumeric() bool {
 	return c.Type == table.String && len(c.counts) > rowsOfAValue && c.numeric == len(c.counts)
 }
 
 // inOrder counts a row that is not before the last.
-func (c *draftColumn) inOrder(x float64) {
+func (c *column) inOrder(x float64) {
 	if c.Type == table.String {
 		x = float64(c.times[int(x)])
 	}
@@ -53,7 +53,7 @@ func (c *draftColumn) inOrder(x float64) {
 }
 
 // epoch is what a whole number counts: microseconds, or so many of them; 0: no time.
-func (c *draftColumn) epoch() int64 {
+func (c *column) epoch() int64 {
 	if c.Type == table.Int64 && timeName.MatchString(c.Name) {
 		for _, unit := range []int64{1_000_000, 1_000, 1} {
 			if perSecond := 1_000_000 / float64(unit); c.min >= firstEpoch*perSecond && c.max < lastEpoch*perSecond {
@@ -65,7 +65,7 @@ func (c *draftColumn) epoch() int64 {
 }
 
 // readTimes says how values are times.
-func (c *draftColumn) readTimes() {
+func (c *column) readTimes() {
 	unit := c.epoch()
 	switch {
 	case c.Type == table.Timestamp:
@@ -82,7 +82,7 @@ func (c *draftColumn) readTimes() {
 // splits reports whether to split by the time of this column, rather than by that of
 // another: none is missing, more of its rows come in order, and each part that it cuts
 // has labels to learn from or to judge by.
-func (c *draftColumn) splits(other *draftColumn, labels []float32) bool {
+func (c *column) splits(other *column, labels []float32) bool {
 	if c.nulls > 0 || birthName.MatchString(c.Name) || other != nil && c.late <= other.late {
 		return false
 	}
@@ -103,7 +103,7 @@ func (c *draftColumn) splits(other *draftColumn, labels []float32) bool {
 
 // features returns the steps that make the column what features need, and the
 // features, as a spec has them; or why there are none.
-func (c *draftColumn) features(rows int) (steps, features []string, why string) {
+func (c *column) features(rows int) (steps, features []string, why string) {
 	name := plainOrQuoted(c.Name)
 	switch {
 	case c.micros != nil:
@@ -138,7 +138,7 @@ func (c *draftColumn) features(rows int) (steps, features []string, why string) 
 
 // positive returns which of two values a label is, as an expression has it, and
 // what to say of it; nothing where it has others, or is true or false as it is.
-func (c *draftColumn) positive() (value, says string) {
+func (c *column) positive() (value, says string) {
 	if c.Type != table.String {
 		if c.distinct() != 2 || c.Type == table.Bool || c.Type == table.Timestamp || c.isBinary() {
 			return "", ""
@@ -158,7 +158,7 @@ func (c *draftColumn) positive() (value, says string) {
 }
 
 // condition is what could be predicted of a column that cannot be itself.
-func (c *draftColumn) condition() string {
+func (c *column) condition() string {
 	switch {
 	case c == nil || c.Type != table.String || len(c.counts) == 0:
 		return `a condition such as status == "late"`

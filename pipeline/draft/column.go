@@ -1,4 +1,4 @@
-package main
+package draft
 
 import (
 	"cmp"
@@ -16,8 +16,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// draftColumn is what a draft knows of a column.
-type draftColumn struct {
+// column is what a draft knows of a column.
+type column struct {
 	table.Column
 	nulls    int
 	numbers  []float32 // by row, NaN where it is null; of a text, the number of it
@@ -39,12 +39,12 @@ type draftColumn struct {
 	timed, dated, numeric int
 }
 
-func newDraftColumn(c table.Column) *draftColumn {
-	return &draftColumn{Column: c, min: math.Inf(1), max: math.Inf(-1), rising: true, values: map[float64]bool{}, texts: map[string]int{}, lengths: map[int]int{}}
+func newColumn(c table.Column) *column {
+	return &column{Column: c, min: math.Inf(1), max: math.Inf(-1), rising: true, values: map[float64]bool{}, texts: map[string]int{}, lengths: map[int]int{}}
 }
 
 // observe adds the values of a canonical column.
-func (c *draftColumn) observe(a arrow.Array) {
+func (c *column) observe(a arrow.Array) {
 	for i := range a.Len() {
 		if a.IsNull(i) {
 			c.nulls++
@@ -85,7 +85,7 @@ func (c *draftColumn) observe(a arrow.Array) {
 }
 
 // text returns the number of a text.
-func (c *draftColumn) text(s string) float64 {
+func (c *column) text(s string) float64 {
 	n, known := c.texts[s]
 	if !known {
 		n = len(c.counts)
@@ -102,17 +102,17 @@ func (c *draftColumn) text(s string) float64 {
 	return float64(n)
 }
 
-func (c *draftColumn) distinct() int { return len(c.values) }
+func (c *column) distinct() int { return len(c.values) }
 
 // common returns the texts, the most frequent first.
-func (c *draftColumn) common() []string {
+func (c *column) common() []string {
 	return slices.SortedFunc(maps.Keys(c.texts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(c.counts[c.texts[b]], c.counts[c.texts[a]]), strings.Compare(a, b))
 	})
 }
 
 // isBinary reports whether a number is 0 or 1 wherever it is.
-func (c *draftColumn) isBinary() bool {
+func (c *column) isBinary() bool {
 	return c.distinct() == 2 && c.values[0] && c.values[1]
 }
 
@@ -126,7 +126,7 @@ const (
 )
 
 // reasonToLeaveOut says why a column makes no feature, "" if it does.
-func (c *draftColumn) reasonToLeaveOut(rows int, labels []float32) string {
+func (c *column) reasonToLeaveOut(rows int, labels []float32) string {
 	known := rows - c.nulls
 	c.readTimes()
 	switch alone := c.alone(labels); {
@@ -154,7 +154,7 @@ func (c *draftColumn) reasonToLeaveOut(rows int, labels []float32) string {
 }
 
 // alone returns how well the column predicts the label by itself.
-func (c *draftColumn) alone(labels []float32) float64 {
+func (c *column) alone(labels []float32) float64 {
 	known := len(c.numbers) - c.nulls
 	byValue := c.isText() || c.Type == table.Bool
 	if c.distinct() < 2 || byValue && known < rowsOfAValue*c.distinct() || known < rowsOfAValue {
@@ -182,7 +182,7 @@ func (c *draftColumn) alone(labels []float32) float64 {
 }
 
 // says describes the values for a comment.
-func (c *draftColumn) says(rows int) string {
+func (c *column) says(rows int) string {
 	text := fmt.Sprintf("%.4g to %.4g", c.min, c.max)
 	if c.isText() || c.Type == table.Bool {
 		text = fmt.Sprintf("%d values", c.distinct())

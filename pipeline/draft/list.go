@@ -1,7 +1,9 @@
-package main
+package draft
 
 import (
 	"fmt"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/expression"
@@ -9,7 +11,7 @@ import (
 
 // length returns the length that most lists of a column have, the larger of two as
 // frequent.
-func (c *draftColumn) length() (n int) {
+func (c *column) length() (n int) {
 	for l, rows := range c.lengths {
 		if rows > c.lengths[n] || rows == c.lengths[n] && l > n {
 			n = l
@@ -20,12 +22,12 @@ func (c *draftColumn) length() (n int) {
 
 // reasonToLeaveOutList is reasonToLeaveOut of a column of lists, of which so many
 // rows have one.
-func (c *draftColumn) reasonToLeaveOutList(known int) string {
+func (c *column) reasonToLeaveOutList(known int) string {
 	switch n := c.length(); {
 	case n == 0:
 		return "its lists are empty"
 	case n > pipeline.MaxListLength:
-		return fmt.Sprintf("its lists have %s elements, and a feature at most %s", thousands(int64(n)), thousands(pipeline.MaxListLength))
+		return fmt.Sprintf("its lists have %s elements, and a feature at most %s", humanize.Comma(int64(n)), humanize.Comma(pipeline.MaxListLength))
 	case 2*c.lengths[n] < known:
 		name := expression.Reference(c.Name)
 		return fmt.Sprintf("its lists have no usual length: take an element, %s[0], or len(%s)", name, name)
@@ -34,7 +36,7 @@ func (c *draftColumn) reasonToLeaveOutList(known int) string {
 }
 
 // saysOfLists describes the lists for a comment.
-func (c *draftColumn) saysOfLists(rows int) string {
+func (c *column) saysOfLists(rows int) string {
 	if other := rows - c.nulls - c.lengths[c.length()]; other > 0 {
 		return fmt.Sprintf("another length counts as missing: %.2g %%", 100*float64(other)/float64(rows))
 	}
