@@ -168,6 +168,7 @@ func (c *compiler) split() {
 	if !ok {
 		return
 	}
+	c.plan.Split = method
 	by, _ := method.SplitBy()
 	if by == "" {
 		return

@@ -34,6 +34,8 @@ type Plan struct {
 	// Carried are the names of those of ScoringCleaned that scored rows have, nil
 	// where the spec scores no stream.
 	Carried map[string]bool
+	// Split is how rows are split.
+	Split SplitMethod
 	// Features are the model's inputs in the order of the spec; Label is what it
 	// learns.
 	Features []Feature

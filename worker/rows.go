@@ -62,7 +62,7 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 
 // fill makes what training wants of a batch, in the memory of the batch before.
 func (r *shardRows) fill(out *train.Batch, applier *feature.Applier, shard int, batch arrow.Record) (err error) {
-	if out.Split, err = r.cuts.Assign(batch, shard, out.Split); err != nil {
+	if out.Split, err = r.cuts.Assign(r.plan, batch, shard, out.Split); err != nil {
 		return err
 	}
 	if err := applier.Apply(batch, out.Block, nil); err != nil {

@@ -85,7 +85,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard i
 		if err != nil {
 			return out, err
 		}
-		if parts, err = d.cuts.Assign(rows, shard, parts); err != nil {
+		if parts, err = d.cuts.Assign(d.plan, rows, shard, parts); err != nil {
 			return out, err
 		}
 		if labels, valid, err = trained.Transform.Labels(rows, labels); err != nil {

@@ -38,7 +38,7 @@ func mapFit(ctx context.Context, t *Task) error {
 			if err != nil {
 				return out, err
 			}
-			if parts, err = d.cuts.Assign(batch, shard, parts); err != nil {
+			if parts, err = d.cuts.Assign(d.plan, batch, shard, parts); err != nil {
 				return out, err
 			}
 			usable, err := feature.Usable(d.plan, batch, &out.Report)

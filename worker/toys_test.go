@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -14,6 +15,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // tagged is an encoder that this file adds: that of numbers with an option.
@@ -54,6 +57,24 @@ func (r *lineReader) Read(b []byte) bool {
 	return true
 }
 
+// thirds is a way of splitting that this file adds: by the number of the row.
+type thirds struct{}
+
+func (*thirds) SplitBy() (t table.Type, what string) { return "", "" }
+func (*thirds) Observer(string) split.Observer       { return &thirds{} }
+func (*thirds) Observe(arrow.Record) error           { return nil }
+func (*thirds) Partial() ([]byte, error)             { return []byte("{}"), nil }
+func (*thirds) Finish(c *split.Cuts, partials [][]byte) error {
+	c.Column = string(partials[0])
+	return nil
+}
+func (*thirds) Assign(c *split.Cuts, batch arrow.Record, _ int, dst []uint8) error {
+	for i, row := range table.Rows(batch) {
+		dst[i] = uint8(row % 3)
+	}
+	return nil
+}
+
 const toySpec = `
 apiVersion: thalweg/v1
 kind: Pipeline
@@ -64,10 +85,11 @@ spec:
     events: {kafka: {topic: toys}, format: {type: lines}}
   input_features: [{name: x, type: number, normalization: halved, encoder: {type: tagged}}]
   output_features: [{name: y, type: binary}]
+  preprocessing: {split: {type: thirds}}
   trainer: {validation_metric: error_rate}
 `
 
-// Encoders, normalisations, metrics and formats of events of a test do what those
+// Encoders, normalisations, ways of splitting, metrics and formats of events of a test do what those
 // of the build do, from the text of a spec to rows of shards and of the stream.
 func TestToysOfATestWorkLikeEntriesOfTheBuild(t *testing.T) {
 	all := catalog.All()
@@ -75,6 +97,7 @@ func TestToysOfATestWorkLikeEntriesOfTheBuild(t *testing.T) {
 	all[pipeline.Normalizations] = append(all[pipeline.Normalizations], pipeline.Entry{Name: "halved",
 		Options: &feature.Normalization{Fit: func(feature.Moments) (shift, scale float64) { return 0, 0.5 }}})
 	all[pipeline.EventFormats] = append(all[pipeline.EventFormats], pipeline.Entry{Name: "lines", Options: new(lines)})
+	all[pipeline.Splits] = append(all[pipeline.Splits], pipeline.Entry{Name: "thirds", Options: new(thirds)})
 	accuracy := all[pipeline.Metrics][2].Options.(*metric.Measure)
 	all[pipeline.Metrics] = append(all[pipeline.Metrics], pipeline.Entry{Name: "error_rate", Options: &metric.Measure{Output: "binary",
 		Value: func(sums metric.Accumulator) (float64, bool) { v, ok := accuracy.Value(sums); return 1 - v, ok }}})
@@ -84,6 +107,7 @@ func TestToysOfATestWorkLikeEntriesOfTheBuild(t *testing.T) {
 		{"{type: tagged}", "{type: taged}"}:           "did you mean tagged?",
 		{"{type: tagged}", "{type: tagged, labl: x}"}: "did you mean label?",
 		{"{type: tagged}", "{type: none, label: x}"}:  "the field belongs to tagged",
+		{"thirds", "third"}:                           "did you mean thirds?",
 		{"error_rate", "error_rat"}:                   "did you mean error_rate?",
 		{"{type: lines}", "{type: line}"}:             "did you mean lines?",
 		{"{type: lines}", "{type: lines, note: bad}"}: "it is bad",
@@ -104,6 +128,19 @@ func TestToysOfATestWorkLikeEntriesOfTheBuild(t *testing.T) {
 	rendered, err := pipeline.Render(rows.plan.Spec)
 	if err != nil || !bytes.Contains(rendered, []byte("label: plain")) || !bytes.Contains(rendered, []byte("note: none")) {
 		t.Errorf("rendered %v:\n%s", err, rendered)
+	}
+	if rows.cuts.Column != "{}" {
+		t.Errorf("cuts %+v are not those of the toy", rows.cuts)
+	}
+	for batch, err := range rows.Read(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, row := range batch.Row {
+			if batch.Split[i] != uint8(row%3) {
+				t.Errorf("row %d is in split %d", row, batch.Split[i])
+			}
+		}
 	}
 	a, err := artifact.New(rows.plan, rows.transform)
 	if err != nil {

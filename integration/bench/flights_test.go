@@ -84,7 +84,7 @@ func (f *flights) fit(tb testing.TB) {
 		fitter := feature.NewFitter(f.plan)
 		var parts []uint8
 		check(tb, f.rows(ctx, shard, func(batch arrow.Record) (err error) {
-			if parts, err = f.cuts.Assign(batch, shard, parts); err != nil {
+			if parts, err = f.cuts.Assign(f.plan, batch, shard, parts); err != nil {
 				return err
 			}
 			return fitter.Observe(batch, parts)

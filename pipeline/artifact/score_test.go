@@ -365,7 +365,7 @@ func TestScoredRowsSayTheirSplit(t *testing.T) {
 	for _, at := range []any{int64(99), int64(100), int64(199), int64(200), nil, int64(-5)} {
 		rec = tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, append(tabletest.Rows(rec), []any{at, nil, int64(4), 0.5, "a1"})...)
 	}
-	assigned, err := a.Cuts.Assign(rec, 7, nil)
+	assigned, err := a.Cuts.Assign(a.Plan(), rec, 7, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

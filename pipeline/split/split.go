@@ -46,7 +46,18 @@ func Catalog() []pipeline.Entry {
 	}
 }
 
-// method is one way of splitting.
+// Method is a way of splitting: the options of an entry of the catalog.
+type Method interface {
+	pipeline.SplitMethod
+	// Observer returns what looks at the rows of a shard, split by a column.
+	Observer(column string) Observer
+	// Finish completes the cuts by the partials of all shards, in shard order.
+	Finish(c *Cuts, partials [][]byte) error
+	// Assign writes the split of each row of a batch to dst, which is as long.
+	Assign(c *Cuts, batch arrow.Record, shard int, dst []uint8) error
+}
+
+// method is a Method of functions.
 type method struct {
 	// by is the type of the column that rows are split by, and column what a spec is
 	// told that lacks one.
@@ -62,13 +73,22 @@ type method struct {
 // SplitBy implements pipeline.SplitMethod.
 func (m *method) SplitBy() (t table.Type, what string) { return m.by, m.column }
 
-func methodOf(name string) (*method, error) {
-	for _, e := range Catalog() {
-		if e.Name == name {
-			return e.Options.(*method), nil
-		}
+// Observer implements Method.
+func (m *method) Observer(column string) Observer { return m.observer(column) }
+
+// Finish implements Method.
+func (m *method) Finish(c *Cuts, partials [][]byte) error { return m.finish(c, partials) }
+
+// Assign implements Method.
+func (m *method) Assign(c *Cuts, batch arrow.Record, shard int, dst []uint8) error {
+	return m.assign(c, batch, shard, dst)
+}
+
+func methodOf(plan *pipeline.Plan) (Method, error) {
+	if m, ok := plan.Split.(Method); ok {
+		return m, nil
 	}
-	return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("split type %q", name)}
+	return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("split type %q", plan.Spec.Spec.Preprocessing.Split.Type)}
 }
 
 // Cuts says which rows belong to which split. It is data: stored as JSON in the
@@ -92,17 +112,17 @@ type Cuts struct {
 // NewObserver returns the observer of one shard.
 func NewObserver(plan *pipeline.Plan) (Observer, error) {
 	spec := plan.Spec.Spec.Preprocessing.Split
-	m, err := methodOf(spec.Type)
+	m, err := methodOf(plan)
 	if err != nil {
 		return nil, err
 	}
-	return m.observer(spec.Column), nil
+	return m.Observer(spec.Column), nil
 }
 
 // Finish merges the partials of all shards, in shard order.
 func Finish(plan *pipeline.Plan, partials [][]byte) (*Cuts, error) {
 	spec := plan.Spec.Spec.Preprocessing.Split
-	m, err := methodOf(spec.Type)
+	m, err := methodOf(plan)
 	if err != nil {
 		return nil, err
 	}
@@ -111,14 +131,14 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Cuts, error) {
 	}
 	c := &Cuts{Type: spec.Type, Column: spec.Column, Seed: plan.Spec.Spec.Trainer.Seed,
 		Bounds: [2]float64{spec.Probabilities[Train], spec.Probabilities[Train] + spec.Probabilities[Validation]}}
-	return c, m.finish(c, partials)
+	return c, m.Finish(c, partials)
 }
 
 // Assign writes the split of each row of a batch of the given shard to dst,
 // which is grown as needed and returned. It depends on the row alone, not on
-// the batch that the row comes in.
-func (c *Cuts) Assign(batch arrow.Record, shard int, dst []uint8) ([]uint8, error) {
-	m, err := methodOf(c.Type)
+// the batch that the row comes in. The plan is the one that the cuts are of.
+func (c *Cuts) Assign(plan *pipeline.Plan, batch arrow.Record, shard int, dst []uint8) ([]uint8, error) {
+	m, err := methodOf(plan)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +147,7 @@ func (c *Cuts) Assign(batch arrow.Record, shard int, dst []uint8) ([]uint8, erro
 		dst = make([]uint8, n)
 	}
 	dst = dst[:n]
-	return dst, m.assign(c, batch, shard, dst)
+	return dst, m.Assign(c, batch, shard, dst)
 }
 
 // ColumnName is the column that says a row's split.

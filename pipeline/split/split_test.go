@@ -22,6 +22,11 @@ var probabilities = []float64{0.7, 0.15, 0.15}
 
 func plan(kind string) *pipeline.Plan {
 	p := &pipeline.Plan{Spec: &pipeline.Spec{}}
+	for _, e := range Catalog() {
+		if e.Name == kind {
+			p.Split = e.Options.(Method)
+		}
+	}
 	p.Spec.Spec.Preprocessing.Split = pipeline.Split{Type: kind, Column: "date", Probabilities: probabilities}
 	p.Spec.Spec.Trainer.Seed = 42
 	return p
@@ -95,7 +100,7 @@ func assign(t *testing.T, c *Cuts, shards [][]int64) (parts [][]uint8, share [Co
 	n := 0
 	for i, s := range shards {
 		batch := batchOf(s, 0)
-		dst, err := c.Assign(batch, i, nil)
+		dst, err := c.Assign(plan(c.Type), batch, i, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,7 +293,7 @@ func TestRandomDependsOnTheRowAloneAndNotOnItsBatch(t *testing.T) {
 	cuts := finish(t, plan("random"), [][]int64{{1}})
 	whole := batchOf(make([]int64, 100_000), 0)
 	defer whole.Release()
-	want, err := cuts.Assign(whole, 3, nil)
+	want, err := cuts.Assign(plan("random"), whole, 3, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +308,7 @@ func TestRandomDependsOnTheRowAloneAndNotOnItsBatch(t *testing.T) {
 	}
 	for from := int64(0); from < whole.NumRows(); from += 777 {
 		part := whole.NewSlice(from, min(from+777, whole.NumRows()))
-		got, err := cuts.Assign(part, 3, nil)
+		got, err := cuts.Assign(plan("random"), part, 3, nil)
 		part.Release()
 		if err != nil {
 			t.Fatal(err)
@@ -314,7 +319,7 @@ func TestRandomDependsOnTheRowAloneAndNotOnItsBatch(t *testing.T) {
 			}
 		}
 	}
-	other, err := cuts.Assign(whole, 4, nil)
+	other, err := cuts.Assign(plan("random"), whole, 4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,10 +344,11 @@ func BenchmarkAssign(b *testing.B) {
 			}
 			batch := batchOf(times, 0)
 			defer batch.Release()
+			p := plan(kind)
 			var dst []uint8
 			var err error
 			for b.Loop() {
-				if dst, err = c.Assign(batch, 0, dst); err != nil {
+				if dst, err = c.Assign(p, batch, 0, dst); err != nil {
 					b.Fatal(err)
 				}
 			}
