@@ -64,28 +64,32 @@ func flightsJob(b testing.TB, rows, replicas int) *Job {
 		Regularization: pipeline.Regularization{L2: 0.01}, Distributed: pipeline.DistributedSpec{Replicas: pipeline.Count(replicas), SyncEvery: 64}}}
 }
 
+// oneReplica returns a job's trainer with the plan and the rows of its one replica,
+// and a lane, for one core and so many bytes of rows in memory.
+func oneReplica(b *testing.B, job *Job, bytes int64) (*trainer, *matrix, *lane) {
+	t, err := newTrainer(job, Config{Dir: b.TempDir(), Parallelism: 1}.withDefaults())
+	if err != nil {
+		b.Fatal(err)
+	}
+	t.memory.limit = bytes
+	matrices, err := build(b.Context(), job, &t.config, t.memory, []int{0})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(matrices[0].close)
+	if t.state.plan, err = newPlan(job, t.algorithm, []facts{matrices[0].facts}); err != nil {
+		b.Fatal(err)
+	}
+	return t, matrices[0], t.newLane()
+}
+
 // BenchmarkEpoch is an epoch of one replica on one core: the order of blocks,
 // unpacking, gradients, penalty and Adam at batches of 1024 rows.
 func BenchmarkEpoch(b *testing.B) {
 	const rows = 1 << 20
 	for name, bytes := range map[string]int64{"memory": 1 << 30, "spilled": 0} {
 		b.Run(name, func(b *testing.B) {
-			job := flightsJob(b, rows, 1)
-			t, err := newTrainer(job, Config{Dir: b.TempDir(), Parallelism: 1}.withDefaults())
-			if err != nil {
-				b.Fatal(err)
-			}
-			t.memory.limit = bytes
-			matrices, err := build(b.Context(), job, &t.config, t.memory, []int{0})
-			if err != nil {
-				b.Fatal(err)
-			}
-			m := matrices[0]
-			defer m.close()
-			if t.state.plan, err = newPlan(job, t.algorithm, []facts{m.facts}); err != nil {
-				b.Fatal(err)
-			}
-			ln := t.newLane()
+			t, m, ln := oneReplica(b, flightsJob(b, rows, 1), bytes)
 			t.state.Vector = make([]float32, t.algorithm.Size())
 			at := optim.Round{Count: t.state.plan.schedule.Rounds}
 			for b.Loop() {

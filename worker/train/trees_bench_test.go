@@ -47,28 +47,15 @@ func BenchmarkTrees(b *testing.B) {
 	job.Trainer.BatchSize = 1 << 14
 	job.Model, job.Rows = m, binnedFlights{flights{rows}}
 	job.Trainer.Optimizer = pipeline.Choice{Name: "boosting", Options: new(optim.Boosting)}
-	t, err := newTrainer(job, Config{Dir: b.TempDir(), Parallelism: 1}.withDefaults())
-	if err != nil {
-		b.Fatal(err)
-	}
-	matrices, err := build(b.Context(), job, &t.config, t.memory, []int{0})
-	if err != nil {
-		b.Fatal(err)
-	}
-	mx := matrices[0]
-	defer mx.close()
-	if t.state.plan, err = newPlan(job, t.algorithm, []facts{mx.facts}); err != nil {
-		b.Fatal(err)
-	}
-	ln := t.newLane()
+	t, rowsOf, ln := oneReplica(b, job, 1<<30)
 	for b.Loop() {
 		t.state.State = optim.State{Vector: make([]float32, t.algorithm.Size())}
-		for i := range mx.training {
-			mx.training[i].memo = nil
+		for i := range rowsOf.training {
+			rowsOf.training[i].memo = nil
 		}
 		at := optim.Round{Count: t.state.plan.schedule.Rounds}
 		for at.Index = range at.Count {
-			c, err := t.learn(b.Context(), ln, mx, 0, at)
+			c, err := t.learn(b.Context(), ln, rowsOf, 0, at)
 			if err != nil {
 				b.Fatal(err)
 			}
