@@ -1,8 +1,8 @@
 package kernel
 
 // NewtonUnit is what derivatives are multiplied by before they are rounded to
-// integers, and newtonBound what they are cut to before that: 127, so that an
-// int32 holds them.
+// integers, whose sums have no order, and newtonBound what they are cut to before
+// that, so that an int32 holds them.
 const (
 	NewtonUnit  = 1 << 24
 	newtonBound = 127

@@ -68,14 +68,10 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 type NewtonLoss interface {
 	Loss
 	// Newton overwrites the rows' first and second derivatives by the output, in
-	// units of 1/GradientUnit, and returns the sum of the losses. It may overwrite
+	// units of 1/kernel.NewtonUnit, and returns the sum of the losses. It may overwrite
 	// out.
 	Newton(out, labels []float32, first, second []int32) (loss float64)
 }
-
-// GradientUnit is how finely derivatives are kept when they are added up: sums of
-// integers have no order. They are bounded by 127.
-const GradientUnit = kernel.NewtonUnit
 
 // IDSet is a set of the ids of a slot.
 type IDSet [MaxIDs / 64]uint64
@@ -272,7 +268,7 @@ func (f *Forest) Check(params []float32) error {
 			seen[i] = true
 			return node < 0 || visit(tree.Splits[node].Left) && visit(tree.Splits[node].Right)
 		}
-		if root := 0; len(tree.Splits) > 0 && !visit(root) {
+		if len(tree.Splits) > 0 && !visit(0) {
 			return fmt.Errorf("tree %d is no tree", t)
 		}
 	}

@@ -232,10 +232,10 @@ func TestNewtonDerivativesAreSlopes(t *testing.T) {
 				const h = 1.0 / 64
 				_, up := at(z + h)
 				_, down := at(z - h)
-				if g := float64(first[i]) / GradientUnit; math.Abs(g-slope) > 1e-6 {
+				if g := float64(first[i]) / kernel.NewtonUnit; math.Abs(g-slope) > 1e-6 {
 					t.Errorf("row %d: first derivative %v, slope %v", i, g, slope)
 				}
-				if g := float64(second[i]) / GradientUnit; math.Abs(g-(up-down)/(2*h)) > 1e-4 {
+				if g := float64(second[i]) / kernel.NewtonUnit; math.Abs(g-(up-down)/(2*h)) > 1e-4 {
 					t.Errorf("row %d: second derivative %v, slope %v", i, g, (up-down)/(2*h))
 				}
 			}

@@ -172,19 +172,18 @@ func (b *boosting) wanted(nodes []node) (splits []int) {
 	// The one that is waited for comes first, even if others have more to gain.
 	first := kept[len(kept)-1]
 	slices.SortStableFunc(splits, func(x, y int) int {
-		return cmp.Or(cmp.Compare(btoi(x != first), btoi(y != first)), cmp.Compare(nodes[y].gain, nodes[x].gain))
+		switch first {
+		case x:
+			return -1
+		case y:
+			return 1
+		}
+		return cmp.Compare(nodes[y].gain, nodes[x].gain)
 	})
 	room := min(b.options.MaxLeaves-len(kept), max(1, maxLooked/(b.cells*cell)))
 	splits = splits[:min(len(splits), room)]
 	slices.Sort(splits)
 	return splits
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // splittable reports whether a child of n may be split.
@@ -402,5 +401,5 @@ func (b *boosting) finish(params []float32, tree int, nodes []node) {
 // newton is Newton's step with a penalty, the least of the loss's second-order
 // approximation.
 func (b *boosting) newton(s sums, l2 float64) float64 {
-	return float64(s.first) / (float64(s.second) + l2*model.GradientUnit)
+	return float64(s.first) / (float64(s.second) + l2*kernel.NewtonUnit)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
@@ -16,7 +17,7 @@ const (
 	categoryIDs  = 32
 	// minSecond is the least sum of second derivatives of a child: below it, its
 	// rows are predicted as well as can be.
-	minSecond = model.GradientUnit / 1000
+	minSecond = kernel.NewtonUnit / 1000
 	// leastGain is what float64 can tell from nothing.
 	leastGain = 1e-10
 )
@@ -64,8 +65,8 @@ func (b *boosting) try(best *split, slot int, left, all sums, l2 float64) bool {
 
 // score is twice how much Newton's step decreases the loss.
 func score(s sums, l2 float64) float64 {
-	g := float64(s.first) / model.GradientUnit
-	return float64(g*g) / (float64(s.second)/model.GradientUnit + l2)
+	g := float64(s.first) / kernel.NewtonUnit
+	return float64(g*g) / (float64(s.second)/kernel.NewtonUnit + l2)
 }
 
 // cut tries the cuts between ids in order, with the missing ones on either side.
@@ -108,7 +109,7 @@ func (b *boosting) pick(best *split, slot int, cells []int64, all sums) {
 	var ids []ranked
 	for id := range len(cells) / cell {
 		if s := sumsOf(cells, id); s.rows >= categoryRows {
-			ids = append(ids, ranked{id, float64(s.first) / (float64(s.second) + categoryRows*model.GradientUnit), s})
+			ids = append(ids, ranked{id, float64(s.first) / (float64(s.second) + categoryRows*kernel.NewtonUnit), s})
 		}
 	}
 	slices.SortFunc(ids, func(x, y ranked) int { return cmp.Or(cmp.Compare(x.at, y.at), cmp.Compare(x.id, y.id)) })
