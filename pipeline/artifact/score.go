@@ -60,9 +60,10 @@ func (s *Scorer) Cleaned() table.Schema { return s.chain.Schema() }
 // Score cleans a canonical batch, whose last column is table.RowColumn, and
 // predicts each row that is left: the probability of true for a binary label,
 // the value for a number. A row of which nothing is known, every feature being
-// missing or unknown, gets the mean of the training labels. Rows that a cleaning step or a feature removes, and
-// those whose prediction is not finite, are counted and named in rep, which may
-// be nil. What becomes of a row depends on that row alone, to the bit.
+// missing or unknown, gets the mean of the training labels. Rows that a cleaning
+// step or a feature removes, and those whose prediction is not finite, are counted
+// and named in rep, which may be nil. What becomes of a row depends on that row
+// alone, to the bit.
 //
 // The batch stays the caller's. The caller releases cleaned; predictions has
 // one element for each of its rows and is valid until the next call.

@@ -4,12 +4,10 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
-	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -45,18 +43,12 @@ type Binned struct {
 // Fit implements Encoder.
 func (b *Bins) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 	data := &Binned{Cuts: cuts(s.Sample.Values, b.Count), Statistics: s.Number}
-	switch out.Missing {
-	case ownBin:
-	case fillWithMean, dropRow:
-		data.Fill = &s.Number.Mean
-	case fillWithConst:
-		fill, err := fillNumber(f.Options.FillValue)
+	if out.Missing != ownBin {
+		fill, err := fillOf(f, s.Number, out.Missing)
 		if err != nil {
 			return err
 		}
 		data.Fill = &fill
-	default:
-		return &thalweg.Error{Op: "missing_value_strategy of a number", Kind: thalweg.Unsupported, Subject: strconv.Quote(out.Missing)}
 	}
 	out.Bins = data
 	return nil

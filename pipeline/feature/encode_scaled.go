@@ -48,17 +48,19 @@ func fitNumber(f pipeline.Feature, s *Statistics, missing string) (*Number, erro
 	if s.Number.Count > 0 {
 		n.Shift, n.Scale = norm.Fit(s.Warped)
 	}
+	n.Fill, err = fillOf(f, s.Number, missing)
+	return &n, err
+}
+
+// fillOf returns what a missing number counts as.
+func fillOf(f pipeline.Feature, m Moments, missing string) (float64, error) {
 	switch missing {
 	case fillWithMean, dropRow:
-		n.Fill = s.Number.Mean
+		return m.Mean, nil
 	case fillWithConst:
-		if n.Fill, err = fillNumber(f.Options.FillValue); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, &thalweg.Error{Op: "missing_value_strategy of a " + f.Type, Kind: thalweg.Unsupported, Subject: strconv.Quote(missing)}
+		return fillNumber(f.Options.FillValue)
 	}
-	return &n, nil
+	return 0, &thalweg.Error{Op: "missing_value_strategy of a " + f.Type, Kind: thalweg.Unsupported, Subject: strconv.Quote(missing)}
 }
 
 // fillNumber returns a YAML scalar as a finite number; none is 0.
