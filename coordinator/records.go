@@ -9,12 +9,14 @@ import (
 	"iter"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
@@ -134,7 +136,22 @@ func (c *Coordinator) findRecord(ctx context.Context, id thalweg.RunID) (*state.
 			}
 		}
 	}
-	return nil, &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: "`thalweg runs` lists those there are"}
+	return nil, &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: c.nearestRun(string(id))}
+}
+
+// nearestRun offers the pipeline or run that a name is likely meant to be, or says
+// where all are listed.
+func (c *Coordinator) nearestRun(name string) string {
+	var names []string
+	c.replica.view(func(s *state.State) {
+		for p := range s.Pipelines() {
+			names = append(names, string(p.Name))
+		}
+		for r := range s.Runs() {
+			names = append(names, string(r.ID))
+		}
+	})
+	return cmp.Or(spelling.Hint(name, slices.Values(names)), "`thalweg runs` lists those there are")
 }
 
 // unanswered returns err, or that the state bucket does not answer if that is why.

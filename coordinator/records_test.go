@@ -123,7 +123,7 @@ func TestEndedRunsBecomeRecordsAndNoneIsLost(t *testing.T) {
 	if err != nil {
 		t.Errorf("a canceled run is canceled again: %v", err)
 	}
-	for _, id := range []string{"flights-7-1", "flights-1-999", "flights", "flights-x-1", "nobody-1-1"} {
+	for _, id := range []string{"flights-7-1", "flights-1-999", "flight", "flights-x-1", "nobody-1-1"} {
 		_, err = client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: id})
 		wantKind(t, id, err, thalweg.NotFound)
 		_, err = client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: id})
@@ -276,6 +276,36 @@ func TestARecordOfARunThatEndedIsNotCanceled(t *testing.T) {
 		wantKind(t, "cancel "+id, err, thalweg.Conflict)
 		if err == nil || !strings.Contains(err.Error(), "it has ended: failed") {
 			t.Errorf("cancel %s: %v", id, err)
+		}
+	}
+}
+
+// A pipeline's name stands for its latest run, and a name that is none of either is
+// answered with the nearest.
+func TestAPipelineStandsForItsLatestRun(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := c.client()
+	c.apply(client, "flights", 1)
+	c.apply(client, "flights-1", 1)
+	if _, err := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: "flights-1-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "flights"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"flights": "flights-1-2", "flights-1-1": "flights-1-1", "flights-1": "flights-1-1-1"} {
+		if got, err := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: name}); err != nil || got.Run.Id != want {
+			t.Errorf("%s is run %v (%v), want %s", name, got.GetRun().GetId(), err, want)
+		}
+	}
+	for name, hint := range map[string]string{"fligths": "did you mean flights?", "flights-1-1-7": "did you mean flights-1-1-1?", "taxis": "`thalweg runs` lists those there are"} {
+		_, shown := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: name})
+		_, canceled := client.CancelRun(c.ctx(), &apiv1.CancelRunRequest{RunId: name})
+		for verb, err := range map[string]error{"show": shown, "cancel": canceled} {
+			if wantKind(t, verb+" "+name, err, thalweg.NotFound); err == nil || !strings.Contains(err.Error(), hint) {
+				t.Errorf("%s %s: %v, want %q", verb, name, err, hint)
+			}
 		}
 	}
 }

@@ -13,7 +13,8 @@ func (s *service) CancelRun(ctx context.Context, req *apiv1.CancelRunRequest) (*
 	cmd := &state.CancelRun{Run: thalweg.RunID(req.RunId)}
 	_, err := s.c.propose(cmd, req.RequestId)
 	if thalweg.Is(err, thalweg.NotFound) {
-		if r, missing := s.c.findRecord(ctx, cmd.Run); missing == nil {
+		var r *state.Run
+		if r, err = s.c.findRecord(ctx, cmd.Run); err == nil {
 			err = cmd.Ended(r).Err()
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// GetRun returns one run with its stages and tasks, and the progress that
-// workers reported last.
+// GetRun returns one run, or the latest of a pipeline, with its stages and tasks and
+// the progress that workers reported last.
 func (s *service) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.GetRunResponse, error) {
 	lead, err := s.c.waitLeading(ctx)
 	if err != nil {
@@ -17,7 +17,11 @@ func (s *service) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.
 	}
 	resp := &apiv1.GetRunResponse{}
 	err = s.c.read(func(st *state.State) {
-		if r := st.Run(thalweg.RunID(req.RunId)); r != nil {
+		r := st.Run(thalweg.RunID(req.RunId))
+		if latest := st.RunsByPipeline()[thalweg.PipelineName(req.RunId)]; r == nil && len(latest) > 0 {
+			r = latest[0]
+		}
+		if r != nil {
 			resp.Run = runView(r, lead.liveness, true)
 		}
 	})

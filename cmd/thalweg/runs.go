@@ -21,7 +21,7 @@ func newRuns(g *globals) *cobra.Command {
 		Short: "List runs, newest first; show, start, follow or cancel one",
 		Example: "  thalweg runs\n" +
 			"  thalweg runs --pipeline flight-delays --limit 500\n" +
-			"  thalweg runs show flight-delays-1-1\n" +
+			"  thalweg runs show flight-delays\n" +
 			"  thalweg runs start flight-delays --wait",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
 			res, err := c.ListRuns(cmd.Context(), req)
@@ -45,9 +45,10 @@ func newRuns(g *globals) *cobra.Command {
 
 func newRunsShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:     "show RUN",
-		Short:   "Show one run: stages, counts and metrics",
-		Example: "  thalweg runs show flight-delays-1-1 -o json",
+		Use:   "show RUN|PIPELINE",
+		Short: "Show one run, of a pipeline the latest: stages, counts and metrics",
+		Example: "  thalweg runs show flight-delays\n" +
+			"  thalweg runs show flight-delays-1-1 -o json",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
 			if err != nil {
@@ -81,23 +82,33 @@ func newRunsStart(g *globals) *cobra.Command {
 
 func newRunsFollow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:     "follow RUN",
-		Short:   "Show a run's progress until it ends",
-		Example: "  thalweg runs follow flight-delays-1-1",
+		Use:   "follow RUN|PIPELINE",
+		Short: "Show a run's progress, of a pipeline the latest's, until it ends",
+		Example: "  thalweg runs follow flight-delays\n" +
+			"  thalweg runs follow flight-delays-1-1",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			return followed(cmd, c, args[0])
+			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
+			if err != nil {
+				return answer{}, err
+			}
+			return followed(cmd, c, res.Run.Id)
 		}),
 	}
 }
 
 func newRunsCancel(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:     "cancel RUN",
-		Short:   "Cancel a run; the objects that it wrote are removed within minutes",
-		Example: "  thalweg runs cancel flight-delays-2-1",
+		Use:   "cancel RUN|PIPELINE",
+		Short: "Cancel a run, of a pipeline the latest; the objects that it wrote are removed within minutes",
+		Example: "  thalweg runs cancel flight-delays\n" +
+			"  thalweg runs cancel flight-delays-2-1",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RunId: args[0]})
-			return answer{value: res, table: func(w io.Writer) { fmt.Fprintln(w, args[0]+" is canceled") }}, err
+			latest, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
+			if err != nil {
+				return answer{}, err
+			}
+			res, err := c.CancelRun(cmd.Context(), &apiv1.CancelRunRequest{RunId: latest.Run.Id})
+			return answer{value: res, table: func(w io.Writer) { fmt.Fprintln(w, latest.Run.Id+" is canceled") }}, err
 		}),
 	}
 }

@@ -57,11 +57,14 @@ func (a *answers) ListRuns(_ context.Context, req *apiv1.ListRunsRequest) (*apiv
 
 func (a *answers) GetRun(_ context.Context, req *apiv1.GetRunRequest) (*apiv1.GetRunResponse, error) {
 	for _, r := range a.runs {
-		if r.Id == req.RunId {
+		if r.Id == req.RunId || strings.HasPrefix(r.Id, req.RunId+"-") { // the newest is first
 			return respond(a, &apiv1.GetRunResponse{Run: r})
 		}
 	}
-	return nil, api.ToConnect(&thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: req.RunId})
+	if a.err == nil {
+		a.err = &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: req.RunId}
+	}
+	return nil, api.ToConnect(a.err)
 }
 
 func (a *answers) StartRun(_ context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
@@ -180,7 +183,7 @@ func TestVerbsPrintTables(t *testing.T) {
 			"STAGE STATE TASKS ROWS TOOK MESSAGE\nclean done 3/3 1,234,567 1.5s -\ntrain done 4/4 - - epoch 3/3\nregister done - - - -\n\n" +
 			"COUNT VALUE\ndropped.null 7\nrows_in 1,234,567\n\nMETRIC VALUE\ntest.log_loss 0.432123",
 		"runs start flights":  "flights-1-2",
-		"runs cancel flights": "flights is canceled",
+		"runs cancel flights": "flights-2-1 is canceled",
 		"models": "MODEL VERSION ALIAS RUN REGISTERED TEST LOG LOSS TEST ROC AUC SHA256\n" +
 			"flights 1 - flights-1-1 - 0.5000 - 0123456789ab\nflights 3 best,champion flights-2-1 2026-05-28 20:26:40 - - -",
 		"models promote flights 1": "champion of flights is now version 1 (was 3)",

@@ -914,7 +914,7 @@ func (x *ListRunsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// GetRunRequest names a run.
+// GetRunRequest names a run, or a pipeline whose latest is meant.
 type GetRunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
