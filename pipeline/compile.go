@@ -20,7 +20,7 @@ import (
 // reaches a column which the label reads. What is wrong is reported at once, as
 // Parse does it, as a *SpecError with the places in the text.
 func Compile(s *Spec, input table.Schema) (*Plan, error) {
-	c := &compiler{spec: s, found: &diagnostics{source: s.source, catalog: s.catalog}, plan: &Plan{Spec: s},
+	c := &compiler{spec: s, found: &diagnostics{source: s.source, catalog: s.catalog}, plan: &Plan{Spec: s, Uses: make(map[string]string)},
 		required: make(map[string]bool), read: make(map[string]bool)}
 	zone, err := time.LoadLocation(s.Spec.Schema.Timezone)
 	if err != nil {
@@ -180,6 +180,7 @@ func (c *compiler) split() {
 	case column.Type != by:
 		c.found.add(path, "", "a %s split needs a %s: column %s is %s", s.Type, by, s.Column, column.Type)
 	}
+	c.uses(c.training, []string{s.Column}, "the split")
 }
 
 // value resolves what a feature or label reads in the training phase: an
@@ -206,6 +207,9 @@ func (c *compiler) label() {
 	c.plan.Label = Label{Name: o.Name, Type: o.Type, Column: column, Expression: program, Loss: o.Loss}
 	c.plan.Label.Threshold, _ = ToNumber(o.Threshold)
 	c.labelReads = c.training.reach(reads)
+	for source := range c.labelReads {
+		c.plan.Uses[source] = "the label"
+	}
 	if (program != nil || column != "") && len(c.labelReads) == 0 {
 		c.found.add(path, "name the column that holds the answer", "label %s reads no column: it is the same in every row", o.Name)
 	}
@@ -298,7 +302,8 @@ func (c *compiler) feature(path string, f InputFeature) {
 	}
 	c.servable(problem, reads)
 	c.leak(problem, f.Name, reads)
-	c.reads(c.scoring, reads)
+	c.uses(c.training, reads, "feature "+f.Name)
+	c.uses(c.scoring, reads, "")
 	c.require(c.scoring.needed(reads))
 }
 
@@ -350,11 +355,13 @@ func (c *compiler) require(columns []string) {
 	}
 }
 
-// reads notes the source columns that columns reach when events are scored.
-func (c *compiler) reads(at *stage, columns []string) {
-	if at.phase == InScoring {
-		for source := range at.reach(columns) {
+// uses notes the source columns that columns reach, and in training what reads them.
+func (c *compiler) uses(at *stage, columns []string, what string) {
+	for source := range at.reach(columns) {
+		if at.phase == InScoring {
 			c.read[source] = true
+		} else if c.plan.Uses[source] == "" {
+			c.plan.Uses[source] = what
 		}
 	}
 }
@@ -419,7 +426,7 @@ func (c *compiler) splitOfEvents(path string) {
 		return
 	}
 	c.servable(path, []string{s.Column})
-	c.reads(c.scoring, []string{s.Column})
+	c.uses(c.scoring, []string{s.Column}, "")
 }
 
 // partitionName are the columns that rows can be partitioned by: directories

@@ -147,7 +147,7 @@ func (c *Columns) Zone() *time.Location { return c.compiler.zone }
 // Lookup returns the column that a field names, or notes that there is none.
 func (c *Columns) Lookup(field, name string) (table.Column, bool) {
 	_, column, ok := c.stage.schema.Lookup(name)
-	c.compiler.reads(c.stage, []string{name})
+	c.compiler.uses(c.stage, []string{name}, "step "+c.step)
 	if !ok {
 		c.compiler.missing(c.at(field), name, c.stage.schema, c.stage)
 	}
@@ -158,7 +158,7 @@ func (c *Columns) Lookup(field, name string) (table.Column, bool) {
 func (c *Columns) Compile(field, text string) *expression.Program {
 	program := c.compiler.compile(c.at(field), text, c.stage)
 	if program != nil {
-		c.compiler.reads(c.stage, program.Columns())
+		c.compiler.uses(c.stage, program.Columns(), "step "+c.step)
 	}
 	return program
 }

@@ -40,6 +40,9 @@ type Plan struct {
 	// learns.
 	Features []Feature
 	Label    Label
+	// Uses says of each column of Input that training reads what reads it first: "the
+	// label", "feature carrier".
+	Uses map[string]string
 	// Matched says for each feature with columns which ones these are.
 	Matched []string
 }

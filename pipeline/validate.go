@@ -46,7 +46,7 @@ func (s *TrainSource) Check(at Place) {
 		}
 	}
 	if strings.HasSuffix(key, "/") {
-		at.Problem("s3.path", "write "+strings.TrimSuffix(key+"*."+s.Format.Name, "."), "the path names no files")
+		at.Problem("s3.path", "write "+strings.TrimSuffix(key+"*."+s.Format.Name, ".")+", or "+key+"* for files without an extension", "the path names no files")
 	}
 }
 

@@ -3,12 +3,16 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // runProfile lists the dataset, reads the footers, cuts it into shards and
@@ -42,13 +46,31 @@ func runProfile(ctx context.Context, t *Task) error {
 		t.Report.Outputs["features"] = shortened(strings.Join(plan.Matched, "\n"))
 		t.Report.Counts["features"] = int64(len(plan.Features))
 	}
-	for _, w := range manifest.Warnings {
+	for _, w := range slices.Concat(manifest.Warnings, GapWarnings(plan, manifest)) {
 		t.warn("%s", w)
 	}
 	if manifest.PassedOver > 0 {
 		t.Report.Counts["objects.passed_over"] = manifest.PassedOver
 	}
 	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events})
+}
+
+// GapWarnings say which columns that training reads are missing in some of the
+// objects, whose rows have null there.
+func GapWarnings(plan *pipeline.Plan, m *dataset.Manifest) (texts []string) {
+	for _, gap := range m.Gaps {
+		use, ok := plan.Uses[gap.Column]
+		if !ok {
+			continue
+		}
+		named := strings.Join(gap.Named, ", ")
+		if gap.Objects > len(gap.Named) {
+			named += ", …"
+		}
+		texts = append(texts, fmt.Sprintf("column %s, which %s reads, is missing in %d of %d objects (%s): it is null in their %s rows",
+			gap.Column, use, gap.Objects, len(m.Objects), named, humanize.Comma(gap.Rows)))
+	}
+	return texts
 }
 
 // shortened cuts a text for people to what an output of a run may have.

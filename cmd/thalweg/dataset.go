@@ -52,9 +52,9 @@ func openData(ctx context.Context, conns *connections, connection, from string) 
 		}
 	}
 	if !folder {
-		return discover(ctx, bucket, key, from)
+		return discover(ctx, bucket, key, from, "s3://"+name+"/")
 	}
-	d, err := discover(ctx, bucket, key+"**/*.parquet", from)
+	d, err := discover(ctx, bucket, key+"**/*.parquet", from, "s3://"+name+"/")
 	if err == nil && !slices.ContainsFunc(d.manifest.Objects, func(o dataset.Object) bool { return strings.Contains(o.Key[len(key):], "/") }) {
 		d.pattern = key + "*.parquet"
 	}
@@ -70,11 +70,13 @@ func openLocal(ctx context.Context, from string) (*localDataset, error) {
 	if slices.ContainsFunc(files, func(f localFile) bool { return strings.Contains(f.Key, "/") }) && !strings.Contains(pattern, "/") {
 		pattern = "**/" + pattern
 	}
-	return discover(ctx, &localBucket{memory.New(), files}, pattern, from)
+	return discover(ctx, &localBucket{memory.New(), files}, pattern, from, "")
 }
 
-func discover(ctx context.Context, bucket storage.Bucket, pattern, from string) (*localDataset, error) {
-	manifest, natural, err := dataset.Discover(ctx, bucket, pattern, dataset.DiscoverConfig{})
+// discover opens what a pattern names in a bucket; root is what hints write before
+// keys.
+func discover(ctx context.Context, bucket storage.Bucket, pattern, from, root string) (*localDataset, error) {
+	manifest, natural, err := dataset.Discover(ctx, bucket, pattern, dataset.DiscoverConfig{Root: root})
 	if err != nil {
 		hint := ""
 		if slices.Contains([]string{".csv", ".tsv", ".json", ".jsonl", ".ndjson"}, strings.ToLower(path.Ext(strings.TrimSuffix(from, ".gz")))) {

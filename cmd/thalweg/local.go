@@ -82,10 +82,28 @@ func findFiles(op, path string) (files []localFile, pattern string, err error) {
 		files = append(files, localFile{path: name, Info: storage.Info{Key: filepath.ToSlash(key), SizeBytes: info.Size(), ETag: info.ModTime().String()}})
 	}
 	if len(files) == 0 {
-		return nil, "", refuse(thalweg.NotFound, fmt.Errorf("there is no file %s", filepath.Join(folder, pattern)))
+		hint := wantFiles
+		if other := firstFile(folder); pattern == "*.parquet" && other != "" {
+			hint = "there is " + other + ": name files by a pattern in quotes, '" + filepath.Join(filepath.Dir(other), "*"+filepath.Ext(other)) + "'"
+		}
+		return nil, "", &thalweg.Error{Op: op, Kind: thalweg.NotFound, Subject: path, Err: fmt.Errorf("there is no file %s", filepath.Join(folder, pattern)), Hint: hint}
 	}
 	slices.SortFunc(files, func(a, b localFile) int { return strings.Compare(a.Key, b.Key) })
 	return files, filepath.ToSlash(pattern), nil
+}
+
+// firstFile returns the first file with something in it in a folder and its folders,
+// but for hidden ones; empty if there is none.
+func firstFile(folder string) string {
+	for name, err := range below(folder, "*") {
+		if err != nil {
+			break
+		}
+		if info, err := os.Stat(name); err == nil && info.Size() > 0 && !strings.ContainsAny(filepath.Base(name)[:1], "._") {
+			return name
+		}
+	}
+	return ""
 }
 
 // matches yields the files that a pattern of one folder names.
@@ -108,11 +126,12 @@ func matches(pattern string) iter.Seq2[string, error] {
 // folders are passed over.
 func below(folder, pattern string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		err := filepath.WalkDir(filepath.Clean(folder)+string(filepath.Separator), func(name string, d fs.DirEntry, err error) error {
+		root := filepath.Clean(folder) + string(filepath.Separator)
+		err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
 				return err
-			case d.IsDir() && strings.HasPrefix(d.Name(), ".") && len(name) > len(folder)+1:
+			case d.IsDir() && strings.HasPrefix(d.Name(), ".") && name != root:
 				return filepath.SkipDir
 			case d.IsDir():
 				return nil

@@ -19,12 +19,12 @@ func TestPutCopiesFilesIntoTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, folder := range []string{"days/2", "empty"} {
+	for _, folder := range []string{"days/2", "days/none", "empty"} {
 		if err := os.MkdirAll(filepath.Join(here, folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"days/1.parquet", "days/2/1.parquet", "days/notes.txt"} {
+	for _, name := range []string{"days/1.parquet", "days/2/1.parquet", "days/notes.txt", "days/none/_SUCCESS", "days/none/part-0000"} {
 		if err := os.WriteFile(filepath.Join(here, name), []byte("rows of "+name), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -58,6 +58,7 @@ func TestPutCopiesFilesIntoTheStore(t *testing.T) {
 		{"?.csv", "s3://lake/all.csv", "for a folder write s3://lake/all.csv/"},
 		{"", "s3://lake/x.parquet", "for a folder write"},
 		{"empty", "s3://lake/x/", "there is no file "},
+		{"days/none", "s3://lake/x/", "there is " + here + "/days/none/part-0000: name files by a pattern in quotes, '" + here + "/days/none/*')"},
 		{"none.csv", "s3://lake/x/", "none.csv: no such file (name a file on this machine"},
 		{"a.csv", "lake/x/", "want s3://bucket/folder/"},
 		{"a.csv", "s3://pond/x/", "pond"},

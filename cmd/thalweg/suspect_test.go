@@ -79,6 +79,45 @@ func TestARunSaysWhatIsSuspicious(t *testing.T) {
 	}
 }
 
+// A column that training reads and that objects lack is named with them by `validate
+// --data`, in the output of the run and by `runs show`; one that nothing reads is not.
+func TestAColumnThatObjectsLackIsWarnedOf(t *testing.T) {
+	c, _ := startDev(t, t.TempDir())
+	whole := suspects(t)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64}}, nil))
+	for range 1234 {
+		b.Field(0).(*array.Float64Builder).Append(1)
+	}
+	lacking := parquetOf(t, b)
+	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, body := range map[string][]byte{"gap/a.parquet": lacking, "gap/b.parquet": whole, "gap/c.parquet": lacking, "gap/d.parquet": lacking, "gap/e.parquet": lacking} {
+		if _, err := bucket.Put(t.Context(), key, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := t.TempDir() + "/spec.yaml"
+	put(t, file, "apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: gap}\nspec:\n"+
+		"  sources: {train: {s3: {path: \"s3://lake/gap/*.parquet\"}, format: {type: parquet}}}\n"+
+		"  preprocessing: {clean: [{derive: {column: late, expression: y > 0}}]}\n"+
+		"  input_features: [{name: x, type: number}, {name: twin, type: number}]\n  output_features: [{name: late, type: binary}]\n")
+	wants := []string{"column y, which the label reads, is missing in 4 of 5 objects (gap/a.parquet, gap/c.parquet, gap/d.parquet, …): it is null in their 4,936 rows",
+		"column twin, which feature twin reads, is missing in 4 of 5 objects (gap/a.parquet"}
+	for _, verb := range [][]string{{"validate", file, "--data", "s3://lake/gap/"}, {"apply", "-f", file, "--wait"}, {"runs", "show", "gap"}} {
+		text, err := command(t, c, verb...)
+		for _, want := range wants {
+			if err != nil || !strings.Contains(text, "warning: "+want) {
+				t.Errorf("%v: %v\n%s\nwant %q", verb, err, text, want)
+			}
+		}
+		if strings.Contains(text, "column same") || strings.Contains(text, "column list") {
+			t.Errorf("%v warns of what nothing reads:\n%s", verb, text)
+		}
+	}
+}
+
 // parquetOf returns the rows of a builder as a Parquet file.
 func parquetOf(t *testing.T, b *array.RecordBuilder) []byte {
 	t.Helper()

@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/worker"
 )
 
 func newValidate(g *globals) *cobra.Command {
@@ -64,6 +65,9 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 				spec, checked = plan.Spec, "fields, columns and types"
+				for _, text := range slices.Concat(local.manifest.Warnings, worker.GapWarnings(plan, local.manifest)) {
+					notes = append(notes, "warning: "+text)
+				}
 				for _, text := range plan.Matched {
 					notes = append(notes, "features "+text)
 				}

@@ -19,6 +19,8 @@ type DiscoverConfig struct {
 	// MaxObjects bounds the objects of one dataset: each costs a request and an
 	// entry in the manifest, which every task reads. Default 100000.
 	MaxObjects int
+	// Root is what hints write before keys: "s3://lake/". Default nothing.
+	Root string
 }
 
 func (c DiscoverConfig) withDefaults() DiscoverConfig {

@@ -2,7 +2,9 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"golang.org/x/sync/errgroup"
@@ -30,7 +32,11 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 		return nil, nil, err
 	}
 	cfg = cfg.withDefaults()
-	infos, passed, err := list(ctx, b, pattern, cfg.MaxObjects)
+	g, err := parseGlob(pattern)
+	if err != nil {
+		return nil, nil, err
+	}
+	infos, passed, err := g.list(ctx, b, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,24 +51,32 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 		group.Go(func() error {
 			var err error
 			files[i], err = inspect(gctx, b, info, versioned)
+			if thalweg.Is(err, thalweg.Corrupt) && extension(info.Key) != ".parquet" {
+				err = &otherFile{err} // by its name it need not be Parquet
+			}
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
+		if other := new(otherFile); errors.As(err, &other) {
+			err = &thalweg.Error{Op: "discover", Kind: thalweg.Corrupt, Subject: pattern, Err: other.error, Hint: g.hint(ctx, b, cfg.Root)}
+		}
 		return nil, nil, err
 	}
 	m := cut(pattern, files, cfg.ShardRows)
 	m.PassedOver = passed
-	return m, union(files), nil
+	schema, gaps := union(files)
+	m.Gaps = gaps
+	return m, schema, nil
 }
 
-// list returns the objects that pattern names, in byte order of their keys, and how
-// many it passed over.
-func list(ctx context.Context, b storage.Bucket, pattern string, most int) (infos []storage.Info, passed int64, err error) {
-	g, err := parseGlob(pattern)
-	if err != nil {
-		return nil, 0, err
-	}
+// otherFile is the error of an object that is no Parquet, neither by its name.
+type otherFile struct{ error }
+
+// list returns the objects that the pattern names, in byte order of their keys, and
+// how many it passed over.
+func (g *glob) list(ctx context.Context, b storage.Bucket, cfg DiscoverConfig) (infos []storage.Info, passed int64, err error) {
+	pattern, most, markers := strings.Join(g.segments, "/"), cfg.MaxObjects, true
 	for info, err := range b.List(ctx, g.prefix, "") {
 		if err != nil {
 			return nil, 0, &thalweg.Error{Op: "discover", Subject: pattern, Err: err}
@@ -72,6 +86,7 @@ func list(ctx context.Context, b storage.Bucket, pattern string, most int) (info
 		}
 		if g.hides(info) {
 			passed++
+			markers = markers && info.SizeBytes == 0
 			continue
 		}
 		if len(infos) == most {
@@ -80,14 +95,17 @@ func list(ctx context.Context, b storage.Bucket, pattern string, most int) (info
 		}
 		infos = append(infos, info)
 	}
-	if len(infos) == 0 && passed > 0 {
-		return nil, passed, &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern,
-			Err:  fmt.Errorf("no object matches but %d that are passed over", passed),
-			Hint: "spell a segment that begins with . or _ out in the pattern"}
-	}
 	if len(infos) == 0 {
-		return nil, 0, &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern,
-			Err: fmt.Errorf("no object matches"), Hint: g.hint(ctx, b)}
+		e := &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern, Err: errors.New("no object matches")}
+		if passed > 0 {
+			e.Err = fmt.Errorf("no object matches but %d that are passed over", passed)
+		}
+		if markers {
+			e.Hint = g.hint(ctx, b, cfg.Root)
+		} else {
+			e.Hint = "spell a segment that begins with . or _ out in the pattern"
+		}
+		return nil, passed, e
 	}
 	return infos, passed, nil
 }

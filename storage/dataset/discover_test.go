@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -185,7 +186,8 @@ func TestDiscoverPatterns(t *testing.T) {
 		}
 	}
 	// What a hint says to write is read.
-	for pattern, want := range map[string]string{"x/y": "x/y/*.parquet", "xx": "xx/*.parquet", "x/**.parquet": "x/**/*.parquet", "q": "**/*.parquet"} {
+	for pattern, want := range map[string]string{"x/y": "x/y/*.parquet", "xx": "xx/*.parquet", "x/**.parquet": "x/**/*.parquet",
+		"q": "*.parquet", "q/*.parquet": "*.parquet"} {
 		_, _, err := dataset.Discover(t.Context(), b, pattern, dataset.DiscoverConfig{})
 		if _, _, again := dataset.Discover(t.Context(), b, want, dataset.DiscoverConfig{}); err == nil || !strings.Contains(err.Error(), " "+want+")") || again != nil {
 			t.Errorf("%s: %v, want the hint %s, which gives %v", pattern, err, want, again)
@@ -193,6 +195,44 @@ func TestDiscoverPatterns(t *testing.T) {
 	}
 	if _, _, err := dataset.Discover(t.Context(), b, "**", dataset.DiscoverConfig{MaxObjects: 5}); !thalweg.Is(err, thalweg.Exhausted) {
 		t.Errorf("six objects of at most five: %v", err)
+	}
+}
+
+// The hint on a pattern that names nothing, or what is no Parquet, is a pattern of
+// what there is, which is read; where nothing is, it says so.
+func TestHintsLeadToTheParquetThatThereIs(t *testing.T) {
+	file := flights(t, 1, 5, 10)
+	for _, c := range []struct {
+		objects       map[string][]byte
+		pattern, want string
+	}{
+		{map[string][]byte{"d/part-0000": file, "d/part-0001": file, "d/_SUCCESS": nil}, "d", "it is a folder: write s3://b/d/*"},
+		{map[string][]byte{"d/part-0000": file, "d/_SUCCESS": nil}, "d/*.parquet", "there is s3://b/d/part-0000: write s3://b/d/*"},
+		{map[string][]byte{"d/part-0000": file, "d/_SUCCESS": nil}, "d/_SUCCESS", "there is s3://b/d/part-0000: write s3://b/d/*"},
+		{map[string][]byte{"d/part-0000": file, "d/_SUCCESS": nil}, "d/part", "there is s3://b/d/part-0000: write s3://b/d/*"},
+		{map[string][]byte{"d/part-0000": file, "d/README.md": []byte("a text of some length")}, "d/*", "there is s3://b/d/part-0000: write s3://b/d/part-*"},
+		{map[string][]byte{"d/part-0000": file, "d/README.md": []byte("a text of some length")}, "**", "there is s3://b/d/part-0000: write s3://b/d/part-*"},
+		{map[string][]byte{"d/day=1/000": file, "d/day=2/000": file}, "d/*", "there is s3://b/d/day=1/000: write s3://b/d/**/*"},
+		{map[string][]byte{"d/day=1/a.snappy.parquet": file}, "d", "it is a folder: write s3://b/d/**/*.parquet"},
+		{map[string][]byte{"d/a.parquet.2024": file, "d/a.parquet.2025": file}, "d/*.parquet", "write s3://b/d/*"},
+		{map[string][]byte{"d/a.PARQUET": file, "d/b.csv": []byte("a,b\n1,2\n3,4\n")}, "d/*.parquet", "write s3://b/d/*.PARQUET"},
+		{map[string][]byte{"d/0": file, "d/x.csv": []byte("a,b\n1,2\n3,4\n")}, "d/*", "write s3://b/d/0"},
+		{map[string][]byte{"flights/a.parquet": file, "archive/b.parquet": file}, "flight/*.parquet", "there is s3://b/flights/a.parquet: write s3://b/flights/*.parquet"},
+		{map[string][]byte{"d/_SUCCESS": nil, "e/a.parquet": file}, "d/*", "there is s3://b/e/a.parquet: write s3://b/e/*.parquet"},
+		{map[string][]byte{"d/a.csv": []byte("a,b\n1,2\n3,4\n"), "e/a.parquet": file}, "d/*.parquet", "there is no Parquet: s3://b/d/a.csv is none"},
+		{map[string][]byte{"d/a.csv": []byte("a,b\n1,2\n3,4\n"), "e/a.parquet": file}, "d/a.csv", "there is no Parquet: s3://b/d/a.csv is none"},
+		{nil, "d/*.parquet", "there is nothing near that"},
+	} {
+		b := lake(t, c.objects)
+		_, _, err := dataset.Discover(t.Context(), b, c.pattern, dataset.DiscoverConfig{Root: "s3://b/"})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %s: %v, want %s", slices.Sorted(maps.Keys(c.objects)), c.pattern, err, c.want)
+		}
+		if _, named, ok := strings.Cut(c.want, "write s3://b/"); ok {
+			if _, _, err := dataset.Discover(t.Context(), b, named, dataset.DiscoverConfig{}); err != nil {
+				t.Errorf("%s: the hint's %s gives %v", c.pattern, named, err)
+			}
+		}
 	}
 }
 

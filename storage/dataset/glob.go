@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"context"
 	"path"
 	"slices"
 	"strings"
@@ -94,25 +93,4 @@ func matchSegments(pattern, key []string) bool {
 		}
 	}
 	return len(pattern) == len(key)
-}
-
-// hint says what may be meant by a pattern that names nothing in the bucket.
-func (g *glob) hint(ctx context.Context, b storage.Bucket) string {
-	pattern := strings.Join(g.segments, "/")
-	if g.prefix == pattern {
-		for info, err := range b.List(ctx, pattern+"/", "") {
-			if err != nil {
-				break
-			}
-			folder := pattern + "/"
-			if in, err := parseGlob(folder + "**"); err != nil || in.hides(info) {
-				continue
-			}
-			if strings.Contains(info.Key[len(folder):], "/") {
-				folder += "**/"
-			}
-			return "it is a folder: write " + folder + "*" + path.Ext(info.Key)
-		}
-	}
-	return "* does not stand for slashes; **/ stands for folders, any number of them: **/*.parquet"
 }

@@ -24,8 +24,11 @@ type Manifest struct {
 	// Warnings say what is odd about objects that are read all the same, at most
 	// maxWarnings of them.
 	Warnings []string `json:"warnings,omitempty"`
-	Objects  []Object `json:"objects"`
-	Shards   []Shard  `json:"shards"`
+	// Gaps are the columns that objects lack which others have: known to who
+	// discovered them.
+	Gaps    []Gap    `json:"-"`
+	Objects []Object `json:"objects"`
+	Shards  []Shard  `json:"shards"`
 }
 
 // Object is one Parquet object of a dataset.
@@ -40,6 +43,14 @@ type Object struct {
 	Version   string `json:"version,omitempty"`
 	Rows      int64  `json:"rows"`
 	RowGroups int    `json:"row_groups"`
+}
+
+// Gap is a column that some objects with rows lack, or have of type null.
+type Gap struct {
+	Column  string
+	Objects int      // that lack it
+	Rows    int64    // of these, in which it is null
+	Named   []string // the first maxNamed of them
 }
 
 // Shard is the unit of work: the row groups [FirstRowGroup, EndRowGroup) of

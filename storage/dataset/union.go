@@ -21,14 +21,30 @@ func (u *unusable) String() string { return u.why }
 // nulls there. Where objects have types of several families, and where one has the
 // name twice, the column is unusable. Within a family, each object keeps its type;
 // integers beside numbers are one with them, as a missing value makes floats of a
-// column of integers in many a tool.
-func union(files []discovered) *arrow.Schema {
+// column of integers in many a tool. The gaps are those of the columns, in order.
+func union(files []discovered) (*arrow.Schema, []Gap) {
 	type column struct {
 		arrow.Field
 		of      int // the object that Type is of
 		in      int // how many objects have it
 		latest  int // of them
 		refused bool
+		gap     Gap
+		filled  int // the latest object with it whose type is not null
+	}
+	// lacked notes that the objects between the latest that fills a column and one
+	// with that index do not.
+	lacked := func(c *column, next int) {
+		for i := c.filled + 1; i < next; i++ {
+			if o := files[i].object; o.Rows > 0 {
+				c.gap.Objects++
+				c.gap.Rows += o.Rows
+				if len(c.gap.Named) < maxNamed {
+					c.gap.Named = append(c.gap.Named, o.Key)
+				}
+			}
+		}
+		c.filled = next
 	}
 	var columns []*column
 	byName := make(map[string]*column)
@@ -36,7 +52,7 @@ func union(files []discovered) *arrow.Schema {
 		for _, have := range f.fields {
 			c := byName[have.Name]
 			if c == nil {
-				c = &column{Field: have, of: i, latest: -1}
+				c = &column{Field: have, of: i, latest: -1, gap: Gap{Column: have.Name}, filled: -1}
 				byName[have.Name] = c
 				columns = append(columns, c)
 			}
@@ -58,15 +74,25 @@ func union(files []discovered) *arrow.Schema {
 				c.latest = i
 				c.in++
 			}
+			if have.Type.ID() != arrow.NULL {
+				lacked(c, i)
+			}
 		}
 	}
 	fields := make([]arrow.Field, len(columns))
+	var gaps []Gap
 	for i, c := range columns {
 		c.Nullable = c.Nullable || c.in < len(files)
 		fields[i] = c.Field
+		if lacked(c, len(files)); c.gap.Objects > 0 {
+			gaps = append(gaps, c.gap)
+		}
 	}
-	return arrow.NewSchema(fields, nil)
+	return arrow.NewSchema(fields, nil), gaps
 }
+
+// maxNamed is how many objects a Gap names.
+const maxNamed = 3
 
 // inWords names a type for people: that strings come as dictionaries is ours.
 func inWords(t arrow.DataType) string {
