@@ -12,6 +12,7 @@ import (
 // package it belongs to.
 var ranks = map[string]int{
 	".":                      0,
+	"arrowtype":              0,
 	"broadcast":              0,
 	"coordinator/api/stages": 0,
 	"coordinator/api/v1":     0,

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -101,7 +102,7 @@ func (o *cast) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record
 	}
 	convert, ok := casts[conversion{from, o.to}]
 	if !ok {
-		return nil, invalid(o.column, fmt.Sprintf("is of type %s, which has no form as %s", a.DataType(), o.to))
+		return nil, invalid(o.column, fmt.Sprintf("is of type %s, which has no form as %s", arrowtype.Name(a.DataType()), o.to))
 	}
 	converted := convert(a, mem, o.zone)
 	failed := int64(converted.NullN() - a.NullN())

@@ -21,6 +21,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -145,7 +146,7 @@ func (c *Chain) bind(batch arrow.Record) (arrow.Record, error) {
 	for _, f := range c.arrow.Fields() {
 		i, err := column(batch, f.Name)
 		if err == nil && !arrow.TypeEqual(batch.Column(i).DataType(), f.Type) {
-			err = invalid(f.Name, fmt.Sprintf("is %s in the batch, not %s", batch.Column(i).DataType(), f.Type))
+			err = invalid(f.Name, fmt.Sprintf("is %s in the batch, not %s", arrowtype.Name(batch.Column(i).DataType()), arrowtype.Name(f.Type)))
 		}
 		if err != nil {
 			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Invalid, Err: err}

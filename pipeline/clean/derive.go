@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -55,7 +56,7 @@ func (o *derive) Apply(_ context.Context, _ memory.Allocator, batch arrow.Record
 	want := o.value.Type().ArrowType()
 	if !arrow.TypeEqual(a.DataType(), want) {
 		defer a.Release()
-		return nil, fmt.Errorf("%q yielded %s, not %s", o.value.Source(), a.DataType(), want)
+		return nil, fmt.Errorf("%q yielded %s, not %s", o.value.Source(), arrowtype.Name(a.DataType()), arrowtype.Name(want))
 	}
 	rep.Change(o.name+" "+o.column, int64(a.Len()-a.NullN()))
 	return setColumn(batch, arrow.Field{Name: o.column, Type: want, Nullable: true}, a), nil

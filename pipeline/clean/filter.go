@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -57,7 +58,7 @@ func (o *filter) Apply(_ context.Context, mem memory.Allocator, batch arrow.Reco
 	defer verdict.Release()
 	b, ok := verdict.(*array.Boolean)
 	if !ok {
-		return nil, fmt.Errorf("%q yielded %s, not bool", o.keep.Source(), verdict.DataType())
+		return nil, fmt.Errorf("%q yielded %s, not bool", o.keep.Source(), arrowtype.Name(verdict.DataType()))
 	}
 	return drop(mem, batch, table.True(b), rep, o.name, o.keep.Source())
 }

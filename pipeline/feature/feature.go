@@ -20,6 +20,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -99,7 +100,7 @@ func (s source) read(batch arrow.Record) (arrow.Array, error) {
 
 // unreadable reports values of a type that a feature or label cannot have.
 func unreadable(what string, a arrow.Array) error {
-	return &thalweg.Error{Op: "read", Kind: thalweg.Invalid, Subject: what, Err: fmt.Errorf("%s is not a type for it", a.DataType())}
+	return &thalweg.Error{Op: "read", Kind: thalweg.Invalid, Subject: what, Err: fmt.Errorf("%s is not a type for it", arrowtype.Name(a.DataType()))}
 }
 
 // strategy returns what becomes of a feature's missing values.

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -139,7 +140,7 @@ func timeColumn(batch arrow.Record, name string) (*array.Timestamp, error) {
 		if times, ok := a.(*array.Timestamp); ok {
 			return times, nil
 		}
-		e.Err = fmt.Errorf("holds %s, not timestamps", a.DataType())
+		e.Err = fmt.Errorf("holds %s, not timestamps", arrowtype.Name(a.DataType()))
 	}
 	return nil, e
 }

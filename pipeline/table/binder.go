@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
@@ -65,7 +66,7 @@ func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 		}
 		if t != c.Type {
 			return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + c.Name,
-				Err: fmt.Errorf("holds %s, which does not become %s", f.Type, c.Type), Hint: castHint(t)}
+				Err: fmt.Errorf("holds %s, which does not become %s", arrowtype.Name(f.Type), c.Type), Hint: castHint(t)}
 		}
 		b.columns = append(b.columns, boundColumn{Column: c, from: found[0], natural: f.Type,
 			convert: convert, local: zone != time.UTC && isLocal(f.Type)})
@@ -129,7 +130,7 @@ func (b *Binder) bindColumn(c boundColumn, rec arrow.Record) (arrow.Array, error
 	}
 	a := rec.Column(c.from)
 	if !arrow.TypeEqual(a.DataType(), c.natural) {
-		return nil, fmt.Errorf("holds %s, not the %s of the binder's schema", a.DataType(), c.natural)
+		return nil, fmt.Errorf("holds %s, not the %s of the binder's schema", arrowtype.Name(a.DataType()), arrowtype.Name(c.natural))
 	}
 	bound, err := c.convert(b.mem, a)
 	if err != nil || !c.local {

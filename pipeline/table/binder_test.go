@@ -381,7 +381,7 @@ func TestFromArrowListsUnsupportedColumnsApart(t *testing.T) {
 	want := table.Schema{
 		Columns: []table.Column{{Name: "a", Type: table.Int64, Nullable: true}, {Name: "b", Type: table.String}},
 		Unsupported: []table.UnsupportedColumn{{Name: "raw", Type: "binary"}, {Name: "list", Type: "list<list<int64>>"},
-			{Name: "coded", Type: "dictionary<values=int64, indices=int8, ordered=false>"}},
+			{Name: "coded", Type: "dictionary of int64"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("schema (-want +got):\n%s", diff)

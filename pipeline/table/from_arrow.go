@@ -1,6 +1,10 @@
 package table
 
-import "github.com/apache/arrow/go/v15/arrow"
+import (
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/arrowtype"
+)
 
 // FromArrow returns the canonical schema of what a file holds:
 //
@@ -24,7 +28,7 @@ import "github.com/apache/arrow/go/v15/arrow"
 func FromArrow(s *arrow.Schema) Schema {
 	out := Schema{Columns: make([]Column, 0, s.NumFields())}
 	for _, f := range s.Fields() {
-		what := describe(f.Type)
+		what := arrowtype.Name(f.Type)
 		t, _ := canonical(f.Type)
 		switch {
 		case f.Name == "":
@@ -41,16 +45,4 @@ func FromArrow(s *arrow.Schema) Schema {
 		out.Columns = append(out.Columns, Column{Name: f.Name, Type: t, Nullable: f.Nullable})
 	}
 	return out
-}
-
-// describe names a natural type; elements of lists by their canonical one.
-func describe(t arrow.DataType) string {
-	list, ok := t.(*arrow.ListType)
-	if !ok {
-		return t.String()
-	}
-	if of, _ := canonical(list.Elem()); of != "" {
-		return "list<" + string(of) + ">"
-	}
-	return "list<" + describe(list.Elem()) + ">"
 }

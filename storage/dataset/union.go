@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/arrowtype"
 )
 
 // unusable is the type of a column that nobody can read, which matters only where
@@ -61,14 +63,14 @@ func union(files []discovered) (*arrow.Schema, []Gap) {
 			switch {
 			case c.refused:
 			case c.latest == i:
-				c.Type = &unusable{why: fmt.Sprintf("%s twice in object %s", inWords(have.Type), f.object.Key)}
+				c.Type = &unusable{why: fmt.Sprintf("%s twice in object %s", arrowtype.Name(have.Type), f.object.Key)}
 			case c.Type.ID() == arrow.NULL:
 				c.Type, c.of = have.Type, i
 			case family(c.Type) == integer && family(have.Type) == number:
 				c.Type, c.of = have.Type, i // a float64 to who binds it, who refuses integers that are none
 			case family(c.Type) == number && family(have.Type) == integer:
 			case have.Type.ID() != arrow.NULL && family(have.Type) != family(c.Type):
-				c.Type = &unusable{why: fmt.Sprintf("%s in object %s and %s in object %s, which must be one", inWords(c.Type), files[c.of].object.Key, inWords(have.Type), f.object.Key)}
+				c.Type = &unusable{why: fmt.Sprintf("%s in object %s and %s in object %s, which must be one", arrowtype.Name(c.Type), files[c.of].object.Key, arrowtype.Name(have.Type), f.object.Key)}
 			}
 			if c.latest != i {
 				c.latest = i
@@ -93,14 +95,6 @@ func union(files []discovered) (*arrow.Schema, []Gap) {
 
 // maxNamed is how many objects a Gap names.
 const maxNamed = 3
-
-// inWords names a type for people: that strings come as dictionaries is ours.
-func inWords(t arrow.DataType) string {
-	if t.ID() == arrow.DICTIONARY {
-		return "string"
-	}
-	return t.String()
-}
 
 const integer, number = "integer", "number"
 

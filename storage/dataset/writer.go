@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/storage/parquet/encode"
 )
 
@@ -121,7 +122,7 @@ func (w *Writer) check(rec arrow.Record) error {
 	for i, c := range w.columns {
 		f := have.Field(i)
 		if f.Name != c.Field().Name || !arrow.TypeEqual(f.Type, c.Field().Type) {
-			return writeFailure(c.Field().Name, thalweg.Invalid, fmt.Errorf("the batch has %s of type %v, the file %v", f.Name, f.Type, c.Field().Type))
+			return writeFailure(c.Field().Name, thalweg.Invalid, fmt.Errorf("the batch has %s of type %s, the file %s", f.Name, arrowtype.Name(f.Type), arrowtype.Name(c.Field().Type)))
 		}
 	}
 	return nil

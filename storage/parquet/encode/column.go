@@ -11,6 +11,7 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/storage/parquet/encoding"
 )
 
@@ -72,7 +73,7 @@ func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
 	switch t := f.Type.(type) {
 	case *arrow.ListType:
 		if arrow.IsNested(t.Elem().ID()) {
-			return nil, fmt.Errorf("%v cannot be written", f.Type)
+			return nil, fmt.Errorf("%s cannot be written", arrowtype.Name(f.Type))
 		}
 		return c, c.newLists(t, spares)
 	case *arrow.BooleanType:
@@ -93,13 +94,13 @@ func NewColumn(f arrow.Field, spares *Spares) (*Column, error) {
 		gather[floats[float64]](c, format.Double, &spares.float64s)
 	case *arrow.StringType, *arrow.DictionaryType:
 		if d, ok := t.(*arrow.DictionaryType); ok && (d.IndexType.ID() != arrow.INT32 || d.ValueType.ID() != arrow.STRING) {
-			return nil, fmt.Errorf("%v cannot be written", f.Type)
+			return nil, fmt.Errorf("%s cannot be written", arrowtype.Name(f.Type))
 		}
 		gather[text](c, format.ByteArray, &spares.texts)
 		element.LogicalType = format.LogicalType{Value: &format.StringType{}}
 		element.ConvertedType = thrift.New(deprecated.UTF8)
 	default:
-		return nil, fmt.Errorf("%v cannot be written", f.Type)
+		return nil, fmt.Errorf("%s cannot be written", arrowtype.Name(f.Type))
 	}
 	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/arrowtype"
 )
 
 // Field is one column of a table.
@@ -124,7 +125,7 @@ func SchemaOf(file *arrow.Schema) (Schema, error) {
 		t, ok := typeOf(f.Type)
 		if !ok {
 			return nil, &thalweg.Error{Op: "make table schema", Kind: thalweg.Unsupported, Subject: "column " + f.Name,
-				Err: fmt.Errorf("a table has no %v", f.Type)}
+				Err: fmt.Errorf("a table has no %s", arrowtype.Name(f.Type))}
 		}
 		s = append(s, Field{Name: f.Name, Type: t, Nullable: true})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -198,11 +199,11 @@ func concatStrings(a *array.Dictionary, b arrow.Array) (arrow.Array, error) {
 	for _, c := range []arrow.Array{a, b} {
 		d, ok := c.(*array.Dictionary)
 		if !ok {
-			return nil, fmt.Errorf("%s and %s", a.DataType(), c.DataType())
+			return nil, fmt.Errorf("%s and %s", arrowtype.Name(a.DataType()), arrowtype.Name(c.DataType()))
 		}
 		values, ok := d.Dictionary().(*array.String)
 		if !ok {
-			return nil, fmt.Errorf("a dictionary of %s", d.Dictionary().DataType())
+			return nil, fmt.Errorf("a dictionary of %s", arrowtype.Name(d.Dictionary().DataType()))
 		}
 		for i := range d.Len() {
 			if d.IsNull(i) {
