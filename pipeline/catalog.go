@@ -71,6 +71,23 @@ type Checker interface {
 // of a kind for a type is its default.
 type Typed interface{ For() string }
 
+// TypedMany is Typed options that go with other types too.
+type TypedMany interface {
+	Typed
+	AlsoFor() []string
+}
+
+// typesOf lists the types that options go with.
+func typesOf(options any) (types []string) {
+	if t, ok := options.(Typed); ok {
+		types = append(types, t.For())
+	}
+	if t, ok := options.(TypedMany); ok {
+		types = append(types, t.AlsoFor()...)
+	}
+	return types
+}
+
 // Choice is an entry that a spec has chosen, and its options. A field of this
 // type has a catalog tag. With yaml:",inline" the entry's name is a field of the
 // struct around it ("trim: {…}"); else the field's value is a mapping with the
@@ -97,6 +114,9 @@ type FeatureDefaulter interface {
 
 // Trained is options of a model that one algorithm trains, whatever the optimizer.
 type Trained interface{ TrainedBy() string }
+
+// Selective is options of a model that cannot give every type of answer.
+type Selective interface{ AnswersWith() []string }
 
 // Binner is options of an encoder that tells numbers apart by their order: no scale
 // matters to it, and a missing value is a bin of its own.
@@ -179,7 +199,7 @@ func (c Catalog) having(kind Kind, option string) []string {
 func (c Catalog) namesFor(kind Kind, what string) []string {
 	var names []string
 	for _, e := range c[kind] {
-		if t, ok := e.Options.(Typed); ok && t.For() == what {
+		if slices.Contains(typesOf(e.Options), what) {
 			names = append(names, e.Name)
 		}
 	}

@@ -204,7 +204,7 @@ func (c *compiler) label() {
 	const path = "spec.output_features[0]"
 	o := c.spec.Spec.OutputFeatures[0]
 	column, program, t, reads := c.value(path, o.Name, o.Expression)
-	c.plan.Label = Label{Name: o.Name, Type: o.Type, Column: column, Expression: program, Loss: o.Loss}
+	c.plan.Label = Label{Name: o.Name, Type: o.Type, Answer: o.answer(), Column: column, Expression: program, Loss: o.Loss}
 	c.plan.Label.Threshold, _ = ToNumber(o.Threshold)
 	c.labelReads = c.training.reach(reads)
 	for source := range c.labelReads {
@@ -213,7 +213,14 @@ func (c *compiler) label() {
 	if (program != nil || column != "") && len(c.labelReads) == 0 {
 		c.found.add(path, "name the column that holds the answer", "label %s reads no column: it is the same in every row", o.Name)
 	}
-	if t == table.String || t == table.Timestamp || t.Element() != "" {
+	switch {
+	case o.Type == outputCategory:
+		if t != "" && !slices.Contains(featureTypes[inputCategory], t) {
+			c.found.add(path+".type", "write type: number", "the classes of a category are strings, integers or bools: this is %s", t)
+		}
+	case t == table.String:
+		c.found.add(path+".type", `write type: category, or an expression: status == "late"`, "a %s output is a bool or a number: this is %s", o.Type, t)
+	case t == table.Timestamp || t.Element() != "":
 		c.found.add(path+".type", `write an expression: status == "late"`, "a %s output is a bool or a number: this is %s", o.Type, t)
 	}
 }
@@ -401,7 +408,7 @@ func (c *compiler) outputColumns() {
 		}
 		names[folded] = name
 	}
-	for _, added := range OutputColumns(c.plan.Label.Type, c.spec.SaysSplit()) {
+	for _, added := range OutputColumns(c.plan.Label.Answer, c.spec.SaysSplit()) {
 		switch name, taken := names[strings.ToLower(added.Name)]; {
 		case taken && name == added.Name:
 			c.found.add(path, leaveOut, "scored rows have a column %s of their own", name)
@@ -441,7 +448,7 @@ func (c *compiler) partition(names map[string]string) {
 		return
 	}
 	const path = "spec.scoring.sink.partition_by[0]"
-	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Type, false))}
+	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Answer, false))}
 	_, column, ok := rows.Lookup(by[0])
 	switch {
 	case !ok:

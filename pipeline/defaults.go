@@ -89,7 +89,7 @@ func (b *Body) defaults(at Place, pipeline string) {
 			o.Threshold = 0.5 // the likelier answer
 		}
 		at.in("output_features").item(i).in("loss").choose(Losses, catalog.defaultFor(Losses, o.Type), &o.Loss)
-		Default(at, "trainer.validation_metric", &b.Trainer.ValidationMetric, catalog.defaultFor(Metrics, o.Type))
+		Default(at, "trainer.validation_metric", &b.Trainer.ValidationMetric, catalog.defaultFor(Metrics, o.answer()))
 	}
 	Default(at, "registry.model", &b.Registry.Model, pipeline)
 	Default(at, "registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)

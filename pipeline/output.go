@@ -6,13 +6,38 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// answerColumns are the columns that a model of a label type adds to a scored
-// row, originColumns those that say where the row came from and what scored
+// Answer is what a model says of a row.
+type Answer struct {
+	// Type is that of the label, binary (the probability of true), number (the value)
+	// or category (the probability of each class), unless the loss says something else.
+	Type string
+	// Threshold is the probability from which a binary answer is true.
+	Threshold float64 `json:",omitempty"`
+	// Classes are the names of a category's, in the order of their probabilities.
+	Classes []string `json:",omitempty"`
+}
+
+// Answering is options of a loss by which a model does not answer with the type of
+// its label.
+type Answering interface{ Answers() string }
+
+// answer returns the type of what a model says.
+func (o *OutputFeature) answer() string {
+	if l, ok := o.Loss.Options.(Answering); ok {
+		return l.Answers()
+	}
+	return o.Type
+}
+
+// answerColumns are the columns that a type of answer adds to a scored row,
+// originColumns those that say where the row came from and what scored
 // it.
 var (
 	answerColumns = map[string][]table.Column{
 		"binary": {{Name: "prediction", Type: table.Bool}, {Name: "probability", Type: table.Float64}},
 		"number": {{Name: "prediction", Type: table.Float64}, {Name: "score", Type: table.Float64}},
+		"category": {{Name: "prediction", Type: table.String}, {Name: "probability", Type: table.Float64},
+			{Name: "probabilities", Type: table.Float64List}},
 	}
 	originColumns = []table.Column{
 		{Name: "_topic", Type: table.String},
@@ -29,11 +54,11 @@ var (
 // splitColumn is the one that a spec asks for.
 var splitColumn = table.Column{Name: "_split", Type: table.String}
 
-// OutputColumns returns the columns that scoring adds after the user's, for a
-// label of the given type, "binary" or "number", with the split or without. A
-// cleaned column of one of these names could not be carried.
-func OutputColumns(label string, split bool) []table.Column {
-	out := slices.Concat(answerColumns[label], originColumns)
+// OutputColumns returns the columns that scoring adds after the user's, for an
+// answer of the given type, with the split or without. A cleaned column of one of
+// these names could not be carried.
+func OutputColumns(answer string, split bool) []table.Column {
+	out := slices.Concat(answerColumns[answer], originColumns)
 	if split {
 		out = append(out, splitColumn)
 	}

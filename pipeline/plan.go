@@ -74,7 +74,8 @@ type Feature struct {
 // Label is the output feature, resolved.
 type Label struct {
 	Name       string
-	Type       string // binary | number
+	Type       string // binary | number | category
+	Answer     string // the type of the model's answer
 	Column     string
 	Expression *expression.Program
 	Threshold  float64 // binary only

@@ -207,16 +207,17 @@ type InputFeature struct {
 type OutputFeature struct {
 	// Name is the column's, unless there is an expression.
 	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
-	// Type is binary (logistic regression) or number (linear regression).
-	Type string `yaml:"type" json:"type" jsonschema:"enum=binary,enum=number" refused:"category"`
+	// Type is binary (true or false), category (one of up to 1,000 classes, the values
+	// that the training rows have) or number (a quantity).
+	Type string `yaml:"type" json:"type" jsonschema:"enum=binary,enum=category,enum=number"`
 	// Expression yields the label from cleaned columns: delay > 15. A row whose
 	// label is null is not learned from.
 	Expression string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	// Threshold of a binary output is the probability from which the prediction
 	// is true.
 	Threshold any `yaml:"threshold,omitempty" json:"threshold,omitempty" jsonschema:"minimum=0,maximum=1" refused:"{}"`
-	// Loss is what training minimises. Default cross_entropy for a binary output,
-	// squared for a number.
+	// Loss is what training minimises. Default cross_entropy for a binary output or a
+	// category, squared for a number.
 	Loss Choice `yaml:"loss,omitempty" json:"loss,omitempty" catalog:"losses" refused:"focal,hinge,huber,quantile,poisson"`
 }
 
@@ -240,8 +241,8 @@ type Trainer struct {
 	// with improvement.
 	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0" default:"3"`
 	// ValidationMetric is what early_stop and the choice of the best epoch look
-	// at: log_loss, roc_auc or accuracy of a binary output; mse, rmse, mae or r2
-	// of a number.
+	// at: log_loss, roc_auc or accuracy of a binary output; log_loss or accuracy of a
+	// category; mse, rmse, mae or r2 of a number.
 	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" catalog:"metrics"`
 	// Regularization is the penalty on weights, not on biases.
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`

@@ -13,11 +13,11 @@ import (
 
 // Words of the format that the rules between fields speak of.
 const (
-	inputNumber   = "number"
-	inputCategory = "category"
-	inputList     = "list"
-	outputBinary  = "binary"
-	outputNumber  = "number"
+	inputNumber    = "number"
+	inputCategory  = "category"
+	inputList      = "list"
+	outputBinary   = "binary"
+	outputCategory = "category"
 
 	fillWithConst = "fill_with_const"
 	// ownBin and noNormalization are what numbers in bins have.
@@ -259,15 +259,15 @@ func (o *OutputFeature) Check(at Place) {
 	p, ok := ToNumber(o.Threshold)
 	switch {
 	case o.Threshold == nil:
-	case o.Type == outputNumber:
-		at.Problem("threshold", "", "a number has no threshold")
+	case o.Type != outputBinary && o.Type != "":
+		at.Problem("threshold", "", "a %s has no threshold", o.Type)
 	case !ok:
 		at.Problem("threshold", "", "a probability belongs here, not %v", o.Threshold)
 	case p < 0 || p > 1:
 		at.Problem("threshold", "", "%v is not a probability", o.Threshold)
 	}
-	if l, ok := o.Loss.Options.(Typed); ok && l.For() != o.Type {
-		at.Problem("loss.type", "", "loss %s is for a %s output", o.Loss.Name, l.For())
+	if types := typesOf(o.Loss.Options); len(types) > 0 && !slices.Contains(types, o.Type) {
+		at.Problem("loss.type", "", "loss %s is for a %s output", o.Loss.Name, strings.Join(types, " or "))
 	}
 }
 
@@ -344,7 +344,10 @@ func (b *Body) Check(at Place) {
 		}
 	}
 	if len(b.OutputFeatures) == 1 {
-		kind := b.OutputFeatures[0].Type
+		kind := b.OutputFeatures[0].answer()
+		if m, ok := b.Model.Options.(Selective); ok && kind != "" && !slices.Contains(m.AnswersWith(), kind) {
+			at.Unsupported("model.type", "write model: {type: linear}", fmt.Sprintf("a %s output of a model of type %s", kind, b.Model.Name))
+		}
 		if allowed := at.found.catalog.namesFor(Metrics, kind); allowed != nil && !slices.Contains(allowed, b.Trainer.ValidationMetric) {
 			at.Problem("trainer.validation_metric", oneOf(allowed), "a %s output has no %s", kind, b.Trainer.ValidationMetric)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -22,6 +23,8 @@ var evaluatedSplits = [...]uint8{split.Validation, split.Test}
 type evaluated struct {
 	// Sums are mergeable, of the evaluated splits in their order.
 	Sums [len(evaluatedSplits)]json.RawMessage `json:"sums"`
+	// UnknownClasses counts the rows of these splits whose class no training row has.
+	UnknownClasses int64 `json:"unknown_classes,omitempty"`
 	// Alone is by feature, in the first shard.
 	Alone map[string]alone `json:"alone,omitempty"`
 }
@@ -44,11 +47,6 @@ func (w *Worker) checkpoint(ctx context.Context, reference string) (map[string][
 	return checkpoint.Load(ctx, w.state, ref)
 }
 
-// sums returns an empty accumulator of the label's metrics.
-func (d *data) sums() (metric.Accumulator, error) {
-	return metric.New(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold)
-}
-
 // mapEvaluate scores shards' validation and test rows with the trained model, by
 // the same path that scores the stream.
 func mapEvaluate(ctx context.Context, t *Task) error {
@@ -69,7 +67,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard i
 	}
 	var sums [len(evaluatedSplits)]metric.Accumulator
 	for i := range sums {
-		if sums[i], err = d.sums(); err != nil {
+		if sums[i], err = metric.New(d.plan.Spec.Entries(pipeline.Metrics), trained.Answer()); err != nil {
 			return out, err
 		}
 	}
@@ -77,6 +75,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard i
 	var parts []uint8
 	var predictions, labels, somePredictions, someLabels []float32
 	var valid []bool
+	width := trained.Model.Outputs()
 	lone := newLoneFeatures(len(d.plan.Features))
 	for rows, err := range through(d.batches(ctx, shard), func(batch arrow.Record) (rows arrow.Record, err error) {
 		rows, predictions, err = scorer.Score(ctx, batch, &rep)
@@ -91,15 +90,19 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard i
 		if labels, valid, err = trained.Transform.Labels(rows, labels); err != nil {
 			return out, err
 		}
-		if shard == 0 {
+		if shard == 0 && width == 1 {
 			lone.observe(scorer.Parts(), labels, valid)
 		}
 		for i, s := range evaluatedSplits { // an accumulator sees whole batches
 			somePredictions, someLabels = somePredictions[:0], someLabels[:0]
 			for row, p := range parts {
-				if p == s && (valid == nil || valid[row]) {
-					somePredictions = append(somePredictions, predictions[row])
+				switch {
+				case p != s:
+				case valid == nil || valid[row]:
+					somePredictions = append(somePredictions, predictions[row*width:(row+1)*width]...)
 					someLabels = append(someLabels, labels[row])
+				case labels[row] == feature.UnknownClass:
+					out.UnknownClasses++
 				}
 			}
 			sums[i].Observe(somePredictions, someLabels)
@@ -120,14 +123,19 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	trained, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
+	if err != nil {
+		return err
+	}
+	metrics, answer := d.plan.Spec.Entries(pipeline.Metrics), trained.Answer()
 	values := make(map[string]map[string]float64, len(evaluatedSplits))
 	for i, s := range evaluatedSplits {
-		total, err := d.sums()
+		total, err := metric.New(metrics, answer)
 		if err != nil {
 			return err
 		}
 		for _, p := range all {
-			sums, err := metric.Decode(d.plan.Spec.Entries(pipeline.Metrics), d.plan.Label.Type, d.plan.Label.Threshold, p.Sums[i])
+			sums, err := metric.Decode(metrics, answer, p.Sums[i])
 			if err != nil {
 				return err
 			}
@@ -143,6 +151,14 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	judged := split.Names[split.Test]
 	if values[judged][metric.Rows] == 0 {
 		judged = split.Names[split.Validation]
+	}
+	var unknown int64
+	for _, p := range all {
+		unknown += p.UnknownClasses
+	}
+	if unknown > 0 {
+		t.Report.Counts["labels of unknown classes"] = unknown
+		t.warn("%d validation and test rows are not measured: their class is none that a training row has", unknown)
 	}
 	t.warnOfEvaluation(judged, values[judged], all[0].Alone)
 	return t.Save(ctx, "evaluation", values)

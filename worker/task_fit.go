@@ -94,8 +94,19 @@ func reduceFit(ctx context.Context, t *Task) error {
 	}
 	out.Hash = transform.Hash()
 	t.warnOfFeatures(transform)
+	t.countClasses(transform.Label())
 	trainer := artifact.Trainer(d.plan, transform)
 	t.Report.Outputs["trainer"] = trainer.Text()
 	t.Report.Counts["replicas"] = int64(trainer.Distributed.Replicas)
 	return t.Save(ctx, "transform", out)
+}
+
+// maxCountedClasses bounds the classes whose rows a run tells.
+const maxCountedClasses = 64
+
+// countClasses notes how many training rows have each class of the label.
+func (t *Task) countClasses(label feature.Label) {
+	for k, name := range label.Classes[:min(maxCountedClasses, len(label.Classes))] {
+		t.Report.Counts["rows of class "+brief(name)] += label.Counts[k]
+	}
 }

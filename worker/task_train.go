@@ -218,14 +218,20 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 
 // shortWeights returns the weights of an artifact, with the beginnings of long values.
 func shortWeights(a *artifact.Artifact) []artifact.Weight {
-	const most = 80
 	weights := a.Weights()
 	for i := range weights {
-		if v := &weights[i].Value; len(*v) > most {
-			*v = strings.ToValidUTF8((*v)[:most], "") + "…"
-		}
+		weights[i].Value = brief(weights[i].Value)
 	}
 	return weights
+}
+
+// brief returns a value, of a long one the beginning.
+func brief(value string) string {
+	const most = 80
+	if len(value) > most {
+		return strings.ToValidUTF8(value[:most], "") + "…"
+	}
+	return value
 }
 
 // trainingInputs is what training reads, and what its checkpoints are made of.

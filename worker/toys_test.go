@@ -180,7 +180,7 @@ func TestToysOfATestWorkLikeEntriesOfTheBuild(t *testing.T) {
 	if diff := cmp.Diff(scored[0], scored[1]); diff != "" || len(scored[0]) != 1 || scored[0][0] < 0.7772 || scored[0][0] > 0.7774 {
 		t.Errorf("scored %v", scored)
 	}
-	sums, err := metric.New(a.Spec.Entries(pipeline.Metrics), "binary", 0.5)
+	sums, err := metric.New(a.Spec.Entries(pipeline.Metrics), pipeline.Answer{Type: "binary", Threshold: 0.5})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func (d *demo) copyResults(ctx context.Context, s *demoSummary) error {
 		return err
 	}
 	bucket, prefix := live.live.Bucket, live.live.Prefix
-	measured, err := metric.New(d.parsed.Entries(pipeline.Metrics), "binary", 0.5)
+	measured, err := metric.New(d.parsed.Entries(pipeline.Metrics), pipeline.Answer{Type: "binary", Threshold: 0.5})
 	if err != nil {
 		return err
 	}

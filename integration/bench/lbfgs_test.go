@@ -6,6 +6,7 @@ import (
 
 	"gonum.org/v1/gonum/optimize"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -113,7 +114,7 @@ func (f *flights) lbfgs(tb testing.TB) map[string]float64 {
 		tb.Fatal(err)
 	}
 	test := newLogistic(tb, f, split.Test)
-	sums, err := metric.New(metric.Catalog(), f.plan.Label.Type, f.plan.Label.Threshold)
+	sums, err := metric.New(metric.Catalog(), pipeline.Answer{Type: f.plan.Label.Answer, Threshold: f.plan.Label.Threshold})
 	check(tb, err)
 	predictions := make([]float32, len(test.labels))
 	for i := range predictions {

@@ -79,7 +79,7 @@ func (f *flights) train(tb testing.TB, replicas int) (*artifact.Artifact, *train
 // evaluate measures the test split.
 func (f *flights) evaluate(tb testing.TB, a *artifact.Artifact, params []float32) map[string]float64 {
 	tb.Helper()
-	sums, err := metric.New(metric.Catalog(), f.plan.Label.Type, f.plan.Label.Threshold)
+	sums, err := metric.New(metric.Catalog(), pipeline.Answer{Type: f.plan.Label.Answer, Threshold: f.plan.Label.Threshold})
 	check(tb, err)
 	var predictions []float32
 	var chosen, labels []float32

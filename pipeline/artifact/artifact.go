@@ -85,7 +85,7 @@ type Provenance struct {
 // New returns an artifact without parameters: the model that a plan asks for,
 // built for the shape of a transform that was fitted by that plan.
 func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
-	m, err := model.New(plan.Spec.Spec.Model, plan.Label.Loss, transform.Shape())
+	m, err := newModel(plan, transform)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +107,23 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 		},
 		plan: plan, rendered: rendered,
 	}, nil
+}
+
+// newModel returns the model of a plan for the slots and the labels of a transform.
+func newModel(plan *pipeline.Plan, transform *feature.Transform) (*model.Model, error) {
+	label := transform.Label()
+	loss, err := model.Bind(plan.Label.Loss, model.Labels{Type: label.Type, Classes: label.Classes, Counts: label.Counts})
+	if err != nil {
+		return nil, err
+	}
+	return model.New(plan.Spec.Spec.Model, loss, transform.Shape())
+}
+
+// Answer says what the model's predictions mean.
+func (a *Artifact) Answer() pipeline.Answer {
+	answer := a.Model.Loss().Answer()
+	answer.Threshold = a.plan.Label.Threshold
+	return answer
 }
 
 // Trainer returns the trainer of a plan with what auto comes to for the training

@@ -130,7 +130,7 @@ func check(t testing.TB, what string, got, want any) {
 }
 
 func TestDecodeIsTheInverseOfEncode(t *testing.T) {
-	for _, label := range []string{binary, number} {
+	for _, label := range []string{binary, number, category} {
 		a := trained(t, label)
 		parts := encode(t, a)
 		names := []string{PartDataset, PartModel, "position.json", PartProvenance, PartSchema, PartSpec, PartTransform}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -32,8 +33,8 @@ type Origin struct {
 
 // checkColumns reports a cleaned column whose name a column of the output has:
 // scored rows could not carry both.
-func checkColumns(cleaned table.Schema, label string) error {
-	for _, c := range pipeline.OutputColumns(label, true) {
+func checkColumns(cleaned table.Schema, answer string) error {
+	for _, c := range pipeline.OutputColumns(answer, true) {
 		if _, _, taken := cleaned.Lookup(c.Name); taken {
 			return &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err:  fmt.Errorf("scoring writes a column of that name"),
@@ -51,15 +52,15 @@ func (a *Artifact) carried(cleaned table.Schema) table.Schema {
 // OutputSchema returns the columns of a scored row: the cleaned ones that the spec
 // wants there, then those that scoring adds.
 func (s *Scorer) OutputSchema() table.Schema {
-	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.artifact.plan.Label.Type, s.artifact.Cuts != nil))}
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil))}
 }
 
 // Output returns a batch of OutputSchema: what Score returned, and where it
 // came from. Cleaned columns are shared, not copied. The caller releases it.
 // Output may run beside Score and beside itself.
 func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin) (arrow.Record, error) {
-	n := len(predictions)
-	if int(cleaned.NumRows()) != n || !cleaned.Schema().Equal(s.cleaned) {
+	n := len(predictions) / s.width
+	if int(cleaned.NumRows()) != n || n*s.width != len(predictions) || !cleaned.Schema().Equal(s.cleaned) {
 		return nil, &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid,
 			Err: fmt.Errorf("%d predictions for %d rows of %v are not what Score returned", n, cleaned.NumRows(), cleaned.Schema().Fields())}
 	}
@@ -76,12 +77,15 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 			columns = append(columns, c)
 		}
 	}
-	if s.artifact.plan.Label.Type == model.Binary {
-		columns = append(columns, s.decisions(predictions))
-	} else {
-		columns = append(columns, s.widened(predictions))
+	switch s.answer.Type {
+	case model.Binary:
+		columns = append(columns, s.decisions(predictions), s.widened(predictions))
+	case model.Category:
+		columns = s.classes(columns, predictions)
+	default:
+		columns = append(columns, s.widened(predictions), s.widened(predictions))
 	}
-	columns = append(columns, s.widened(predictions),
+	columns = append(columns,
 		s.text(from.Topic, n),
 		s.integer(table.Int64, int64(from.Partition), n))
 	offsets := cleaned.Column(last)
@@ -120,6 +124,36 @@ func (s *Scorer) decisions(predictions []float32) arrow.Array {
 		}
 	}
 	return table.NewColumn(s.mem, table.Bool, len(predictions), yes.Buffer(s.mem), table.Mask{})
+}
+
+// classes adds the likeliest class of each row, its probability, and those of all.
+func (s *Scorer) classes(columns []arrow.Array, predictions []float32) []arrow.Array {
+	n := len(predictions) / s.width
+	buf, likeliest := table.Alloc(s.mem, n, arrow.Int32Traits)
+	top := make([]float32, n)
+	for i := range n {
+		row := predictions[i*s.width : (i+1)*s.width]
+		k := metric.Likeliest(row)
+		likeliest[i], top[i] = int32(k), row[k]
+	}
+	b := array.NewStringBuilder(s.mem)
+	defer b.Release()
+	b.AppendValues(s.answer.Classes, nil)
+	names := b.NewArray()
+	defer names.Release()
+	return append(columns, table.NewText(s.mem, n, buf, table.Mask{}, names), s.widened(top), s.lists(predictions))
+}
+
+// lists returns the predictions of each row as a list.
+func (s *Scorer) lists(predictions []float32) arrow.Array {
+	n := len(predictions) / s.width
+	buf, offsets := table.Alloc(s.mem, n+1, arrow.Int32Traits)
+	for i := range offsets {
+		offsets[i] = int32(i * s.width)
+	}
+	elements := s.widened(predictions)
+	defer elements.Release()
+	return table.NewList(s.mem, table.Float64List, n, buf, table.Mask{}, elements)
 }
 
 // widened returns the predictions as float64, which holds each exactly.

@@ -198,7 +198,7 @@ func (a *Artifact) decodeTransform(data []byte) (err error) {
 }
 
 func (a *Artifact) decodeModel(data []byte) (err error) {
-	if a.Model, err = model.New(a.Spec.Spec.Model, a.plan.Label.Loss, a.Transform.Shape()); err != nil {
+	if a.Model, err = newModel(a.plan, a.Transform); err != nil {
 		return err
 	}
 	metadata, err := model.TensorMetadata(data)

@@ -20,6 +20,9 @@ import (
 // batches and is for one goroutine; make one for each.
 type Scorer struct {
 	artifact *Artifact
+	answer   pipeline.Answer
+	width    int       // of a row's predictions
+	constant []float32 // the prediction of a row of which nothing is known
 	chain    *clean.Chain
 	applier  *feature.Applier
 	mem      memory.Allocator
@@ -37,11 +40,11 @@ type Scorer struct {
 func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	chain := clean.New(a.plan, phase)
 	if a.Spec.Spec.Scoring != nil {
-		if err := checkColumns(a.carried(chain.Schema()), a.plan.Label.Type); err != nil {
+		if err := checkColumns(a.carried(chain.Schema()), a.plan.Label.Answer); err != nil {
 			return nil, err
 		}
 	}
-	s := &Scorer{artifact: a, chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewWorkspace(), mem: memory.DefaultAllocator}
+	s := &Scorer{artifact: a, answer: a.Answer(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewWorkspace(), mem: memory.DefaultAllocator}
 	s.cleaned = s.Cleaned().Arrow()
 	// The row number becomes the offset and is no column of its own.
 	fields := s.OutputSchema().Arrow().Fields()
@@ -59,14 +62,16 @@ func (s *Scorer) Cleaned() table.Schema { return s.chain.Schema() }
 
 // Score cleans a canonical batch, whose last column is table.RowColumn, and
 // predicts each row that is left: the probability of true for a binary label,
-// the value for a number. A row of which nothing is known, every feature being
-// missing or unknown, gets the mean of the training labels. Rows that a cleaning
+// the value for a number, the probability of each class for a category. A row of
+// which nothing is known, every feature being missing or unknown, gets the mean of
+// the training labels. Rows that a cleaning
 // step or a feature removes, and those whose prediction is not finite, are counted
 // and named in rep, which may be nil. What becomes of a row depends on that row
 // alone, to the bit.
 //
 // The batch stays the caller's. The caller releases cleaned; predictions has
-// one element for each of its rows and is valid until the next call.
+// as many elements for each of its rows as the model has outputs, one after the
+// other, and is valid until the next call.
 func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error) {
 	if rep == nil {
 		rep = new(pipeline.Report)
@@ -85,11 +90,11 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 		return nil, nil, err
 	}
 	n := int(kept.NumRows())
-	s.predictions = slices.Grow(s.predictions[:0], n)[:n]
+	s.predictions = slices.Grow(s.predictions[:0], n*s.width)[:n*s.width]
 	if n > 0 {
 		s.artifact.Model.Predict(s.workspace, s.artifact.Params, &s.block, s.predictions)
 		for i := range s.applier.Blank().Marked() {
-			s.predictions[i] = float32(s.artifact.Transform.Label().Statistics.Mean)
+			copy(s.predictions[i*s.width:(i+1)*s.width], s.constant)
 		}
 	}
 	if cleaned, err = s.finite(kept, rep); err != nil {
@@ -106,7 +111,7 @@ func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 	return func(yield func(string, []float32) bool) {
 		m, rows := s.artifact.Model, s.block.Rows
 		shape := m.Shape()
-		if rows != len(s.predictions) {
+		if rows*s.width != len(s.predictions) {
 			return
 		}
 		for k, name := range shape.NumberNames {
@@ -134,17 +139,17 @@ func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 // finite removes the rows whose prediction is not finite, as sums of very
 // large inputs may be.
 func (s *Scorer) finite(rows arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
-	isFinite := func(p float32) bool { return p-p == 0 }
-	if !slices.ContainsFunc(s.predictions, func(p float32) bool { return !isFinite(p) }) {
+	if kernel.Finite(s.predictions) < 0 {
 		rows.Retain()
 		return rows, nil
 	}
-	keep := table.NewMask(len(s.predictions))
+	keep := table.NewMask(int(rows.NumRows()))
 	left := s.predictions[:0]
-	for i, p := range s.predictions {
-		if isFinite(p) {
+	for i := range int(rows.NumRows()) {
+		row := s.predictions[i*s.width : (i+1)*s.width]
+		if kernel.Finite(row) < 0 {
 			keep.Set(i)
-			left = append(left, p)
+			left = append(left, row...)
 		}
 	}
 	s.predictions = left

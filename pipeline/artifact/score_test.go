@@ -40,7 +40,7 @@ func asEvents(rec arrow.Record) arrow.Record {
 }
 
 func TestBatchBoundariesChangeNoBit(t *testing.T) {
-	artifacts := []*Artifact{trained(t, binary), trained(t, number)}
+	artifacts := []*Artifact{trained(t, binary), trained(t, number), trained(t, category)}
 	rapid.Check(t, func(rt *rapid.T) {
 		a := rapid.SampledFrom(artifacts).Draw(rt, "artifact")
 		phase := rapid.SampledFrom([]pipeline.Phase{pipeline.InTraining, pipeline.InScoring}).Draw(rt, "phase")

@@ -37,8 +37,16 @@ func key(s string) string {
 // go through a map, some ten times slower.
 const window = 1 << 12
 
-// bounds is how many values a category feature may have, and their bytes.
-type bounds struct{ values, bytes int }
+// bounds is how many values a category may have, and their bytes, and what to do
+// about more.
+type bounds struct {
+	values, bytes int
+	hint          string
+}
+
+// featureBounds are those of a feature.
+var featureBounds = bounds{MaxDistinct, MaxDistinctBytes,
+	"derive a column of fewer values, or leave the feature out: most_common applies to what has been counted"}
 
 func (b bounds) check(what string, values, bytes int) error {
 	if values <= b.values && bytes <= b.bytes {
@@ -46,7 +54,7 @@ func (b bounds) check(what string, values, bytes int) error {
 	}
 	return &thalweg.Error{Op: "fit", Kind: thalweg.Exhausted, Subject: what,
 		Err:  fmt.Errorf("more than %d distinct values or %d KiB of them", b.values, b.bytes>>10),
-		Hint: "derive a column of fewer values, or leave the feature out: most_common applies to what has been counted"}
+		Hint: b.hint}
 }
 
 // counter accumulates counts of categories.
@@ -65,8 +73,8 @@ type counter struct {
 	bools [2]int64
 }
 
-func newCounter(what string) *counter {
-	return &counter{what: what, bounds: bounds{MaxDistinct, MaxDistinctBytes}, texts: make(map[string]int64), large: make(map[int64]int64)}
+func newCounter(what string, limit bounds) *counter {
+	return &counter{what: what, bounds: limit, texts: make(map[string]int64), large: make(map[int64]int64)}
 }
 
 // observe counts the values of a in the rows that use marks.

@@ -67,8 +67,13 @@ type Label struct {
 	Column     string `json:"column,omitempty"`
 	Expression string `json:"expression,omitempty"`
 	// Statistics are of the training rows, Missing of those left out because
-	// they have no label. A binary label counts as 0 or 1.
+	// they have no label. A binary label counts as 0 or 1; of a category only Count
+	// and Missing are known.
 	Statistics Moments `json:"statistics"`
+	// Classes are the values of a category that training rows have, in byte order, and
+	// Counts how many have each.
+	Classes []string `json:"classes,omitempty"`
+	Counts  []int64  `json:"counts,omitempty"`
 }
 
 // transformData is the canonical form of a Transform.
@@ -83,6 +88,8 @@ type partialData struct {
 	Version  int              `json:"version"`
 	Features []partialFeature `json:"features"`
 	Label    Moments          `json:"label"`
+	// Classes are those of a category label.
+	Classes *Counts `json:"classes,omitempty"`
 }
 
 // partialFeature is the statistics of one feature in one shard.

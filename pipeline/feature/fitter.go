@@ -31,6 +31,7 @@ type Fitter struct {
 	plan     *pipeline.Plan
 	features []fitting
 	label    gatherer
+	classes  *counter // of a category label
 	err      error
 }
 
@@ -50,6 +51,9 @@ type fitting struct {
 // know is reported by the first Observe and by Partial.
 func NewFitter(plan *pipeline.Plan) *Fitter {
 	f := &Fitter{plan: plan}
+	if plan.Label.Type == categoryLabel {
+		f.classes = newCounter(sourceOfLabel(plan.Label).what, classBounds)
+	}
 	for _, feature := range plan.Features {
 		one := fitting{feature: feature, source: sourceOf(feature)}
 		if _, err := encoderOf(feature); err != nil {
@@ -59,7 +63,7 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 		norm, err := normalization(feature)
 		switch {
 		case feature.Type == categoryType:
-			one.category = newCounter(one.source.what)
+			one.category = newCounter(one.source.what, featureBounds)
 		case err != nil:
 			f.err = inFeature(feature.Name, err)
 			return f
@@ -209,6 +213,9 @@ func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
 	rows := use.Count()
 	use.And(labelled(labels))
 	f.label.done.Missing += int64(rows - use.Count())
+	if f.classes != nil {
+		return f.classes.observe(labels, use)
+	}
 	return f.label.observe(what, labels, use)
 }
 
@@ -242,6 +249,10 @@ func (f *Fitter) Partial() ([]byte, error) {
 	out := partialData{Version: dataVersion, Label: f.label.moments(), Features: make([]partialFeature, len(f.features))}
 	if err := out.Label.check(); err != nil {
 		return nil, inFeature(f.plan.Label.Name, err)
+	}
+	if f.classes != nil {
+		c := f.classes.counts()
+		out.Classes = &c
 	}
 	for i, one := range f.features {
 		p := partialFeature{Name: one.feature.Name}
@@ -283,12 +294,16 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 	merged := make([]Statistics, len(plan.Features))
 	counts := make([][]Counts, len(plan.Features))
 	data := transformData{Version: dataVersion, Label: describeLabel(plan.Label)}
+	var classes []Counts
 	for shard, bytes := range partials {
 		p, err := decodePartial(plan, shard, bytes)
 		if err != nil {
 			return nil, err
 		}
 		data.Label.Statistics.merge(p.Label)
+		if p.Classes != nil {
+			classes = append(classes, *p.Classes)
+		}
 		for i, f := range p.Features {
 			if f.Category != nil {
 				counts[i] = append(counts[i], *f.Category)
@@ -310,6 +325,16 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 			}
 		}
 	}
+	if plan.Label.Type == categoryLabel {
+		all, err := mergeCounts("label "+plan.Label.Name, classes, classBounds)
+		if err != nil {
+			return nil, err
+		}
+		data.Label.Classes, data.Label.Counts = all.Values, all.Counts
+		for _, n := range all.Counts {
+			data.Label.Statistics.Count += n
+		}
+	}
 	for i, f := range plan.Features {
 		d, err := finishFeature(f, &merged[i], counts[i])
 		if err != nil {
@@ -323,7 +348,7 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 func finishFeature(f pipeline.Feature, s *Statistics, counts []Counts) (Feature, error) {
 	d := describe(f)
 	var err error
-	if s.Category, err = mergeCounts("feature "+f.Name, counts, bounds{MaxDistinct, MaxDistinctBytes}); err != nil {
+	if s.Category, err = mergeCounts("feature "+f.Name, counts, featureBounds); err != nil {
 		return d, err
 	}
 	for _, m := range slices.Concat([]Moments{s.Number, s.Warped}, s.List.Elements, s.List.Warped) {
@@ -350,6 +375,9 @@ func decodePartial(plan *pipeline.Plan, shard int, data []byte) (*partialData, e
 	}
 	if err := p.Label.check(); err != nil {
 		return nil, corrupt(what, err)
+	}
+	if of := p.Classes; (of != nil) != (plan.Label.Type == categoryLabel) || of != nil && of.check() != nil {
+		return nil, corrupt(what, fmt.Errorf("no classes of a %s label", plan.Label.Type))
 	}
 	for i, f := range p.Features {
 		want := plan.Features[i]

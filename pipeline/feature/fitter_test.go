@@ -162,7 +162,7 @@ func TestIntegersAndBoolsGoByTheirText(t *testing.T) {
 
 func TestTooManyCategoriesAreAnErrorThatNamesTheFeature(t *testing.T) {
 	f := NewFitter(planOf(category("i", pipeline.FeatureOptions{}), category("s", pipeline.FeatureOptions{})))
-	if got, want := f.features[0].category.bounds, (bounds{MaxDistinct, MaxDistinctBytes}); got != want {
+	if got, want := f.features[0].category.bounds, featureBounds; got != want {
 		t.Errorf("a counter has the bounds %v, not %v", got, want)
 	}
 	f.features[0].category.bounds.values = 3
@@ -189,10 +189,10 @@ func TestTooManyCategoriesAreAnErrorThatNamesTheFeature(t *testing.T) {
 
 func TestTooManyCategoriesInAllShardsAreAnError(t *testing.T) {
 	parts := []Counts{{Values: []string{"a", "b"}, Counts: []int64{1, 1}}, {Values: []string{"b", "c"}, Counts: []int64{1, 1}}}
-	if _, err := mergeCounts("feature c_i", parts, bounds{3, 3}); err != nil {
+	if _, err := mergeCounts("feature c_i", parts, bounds{3, 3, ""}); err != nil {
 		t.Errorf("within the bounds: %v", err)
 	}
-	for _, b := range []bounds{{2, 3}, {3, 2}} {
+	for _, b := range []bounds{{2, 3, ""}, {3, 2, ""}} {
 		if _, err := mergeCounts("feature c_i", parts, b); !thalweg.Is(err, thalweg.Exhausted) {
 			t.Errorf("bounds %v: got %v", b, err)
 		}

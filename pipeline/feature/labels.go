@@ -3,6 +3,7 @@ package feature
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -11,13 +12,31 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// binaryLabel is the type of a label that is true or false.
-const binaryLabel = "binary"
+// The types of labels that are not just numbers: true or false, and classes.
+const (
+	binaryLabel   = "binary"
+	categoryLabel = "category"
+)
+
+const (
+	// MaxClasses bounds the classes of a label: a linear model has the weights of all
+	// features once for each, and scored rows a probability.
+	MaxClasses      = 1000
+	maxClassesBytes = 256 << 10
+)
+
+// classBounds are those of a category label.
+var classBounds = bounds{MaxClasses, maxClassesBytes,
+	"a category has few classes: clean values into fewer, write an expression that groups them, or type: number for a quantity"}
+
+// UnknownClass is the label of a row whose class no training row has.
+const UnknownClass = -1
 
 // Labels returns the label of each row of a cleaned batch in dst's memory, and
 // which rows have one: valid[i] is false, and the label 0, where it is null, NaN
 // or not finite as a float32. A binary label must be true, false, 0 or 1;
-// another value is thalweg.Invalid.
+// another value is thalweg.Invalid. A class is its number in the order of
+// Label.Classes, UnknownClass and not valid where it is none of these.
 func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32, valid []bool, err error) {
 	s := sourceOfLabel(t.plan.Label)
 	values, err := s.read(batch)
@@ -27,6 +46,9 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 	defer values.Release()
 	n := values.Len()
 	labels, valid = slices.Grow(dst[:0], n)[:n], make([]bool, n)
+	if t.plan.Label.Type == categoryLabel {
+		return labels, valid, t.readClasses(s.what, values, labels, valid)
+	}
 	if err := readLabels(s.what, values, labels, valid); err != nil {
 		return nil, nil, err
 	}
@@ -37,10 +59,52 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 		if y*y != y { // neither 0 nor 1, without a branch between the two
 			return nil, nil, &thalweg.Error{Op: "read", Kind: thalweg.Invalid,
 				Err:  &table.RowError{What: s.what, Row: table.RowNumber(batch, i), Err: fmt.Errorf("%v is neither 0 nor 1", y)},
-				Hint: "a binary label is true or false: write an expression that says which (" + t.plan.Label.Name + " > …), or type: number"}
+				Hint: "a binary label is true or false: write an expression that says which (" + t.plan.Label.Name + " > …), or type: category for several classes, or type: number"}
 		}
 	}
 	return labels, valid, nil
+}
+
+// readClasses sets the numbers of classes.
+func (t *Transform) readClasses(what string, values arrow.Array, labels []float32, valid []bool) error {
+	number := func(text string) float32 {
+		if k, ok := slices.BinarySearch(t.data.Label.Classes, key(text)); ok {
+			return float32(k)
+		}
+		return UnknownClass
+	}
+	var of func(i int) float32
+	switch a := values.(type) {
+	case *array.Dictionary:
+		entries := a.Dictionary().(*array.String)
+		numbers := make([]float32, entries.Len())
+		for e := range numbers {
+			numbers[e] = number(entries.Value(e))
+		}
+		of = func(i int) float32 { return numbers[a.GetValueIndex(i)] }
+	case *array.Int64:
+		met := make(map[int64]float32)
+		of = func(i int) float32 {
+			v := a.Value(i)
+			k, ok := met[v]
+			if !ok {
+				k = number(strconv.FormatInt(v, 10))
+				met[v] = k
+			}
+			return k
+		}
+	case *array.Boolean:
+		of = func(i int) float32 { return number(strconv.FormatBool(a.Value(i))) }
+	default:
+		return unreadable(what, values)
+	}
+	for i := range labels {
+		if labels[i] = 0; values.IsValid(i) {
+			labels[i] = of(i)
+			valid[i] = labels[i] != UnknownClass
+		}
+	}
+	return nil
 }
 
 // labelled marks the rows for which Labels says that they have a label.

@@ -2,6 +2,7 @@ package feature
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -59,7 +60,7 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 		t.sources = append(t.sources, sourceOf(f))
 		t.encodings = append(t.encodings, loaded)
 	}
-	if err := data.Label.Statistics.check(); err != nil {
+	if err := data.Label.check(); err != nil {
 		return nil, inFeature(data.Label.Name, err)
 	}
 	var err error
@@ -69,6 +70,16 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 	sum := sha256.Sum256(t.canonical)
 	t.hash = hex.EncodeToString(sum[:])
 	return t, nil
+}
+
+// check reports what no training rows have.
+func (l *Label) check() error {
+	if l.Type == categoryLabel || l.Classes != nil || l.Counts != nil {
+		if err := (Counts{Values: l.Classes, Counts: l.Counts}).check(); err != nil || l.Type != categoryLabel || len(l.Classes) > MaxClasses {
+			return cmp.Or(err, fmt.Errorf("%d classes of a %s", len(l.Classes), l.Type))
+		}
+	}
+	return l.Statistics.check()
 }
 
 // Load is the inverse of MarshalJSON. It fails with thalweg.Corrupt where the
@@ -91,8 +102,8 @@ func Load(plan *pipeline.Plan, data []byte) (*Transform, error) {
 		}
 	}
 	have := d.Label
-	have.Statistics = Moments{}
-	if want := describeLabel(plan.Label); have != want {
+	have.Statistics, have.Classes, have.Counts = Moments{}, nil, nil
+	if want := describeLabel(plan.Label); !reflect.DeepEqual(have, want) {
 		return nil, corrupt(what, fmt.Errorf("label %+v is not the spec's %+v", have, want))
 	}
 	t, err := build(plan, d)

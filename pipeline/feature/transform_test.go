@@ -153,7 +153,11 @@ func TestLabels(t *testing.T) {
 		}
 		plan := planOf()
 		plan.Label.Type = kind
-		tr, err := build(plan, transformData{Label: describeLabel(plan.Label)})
+		data := transformData{Label: describeLabel(plan.Label)}
+		if kind == categoryLabel {
+			data.Label.Classes, data.Label.Counts = []string{"-3", "no", "true", "\uFFFD"}, []int64{1, 2, 3, 4}
+		}
+		tr, err := build(plan, data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,6 +172,9 @@ func TestLabels(t *testing.T) {
 	}{
 		{table.Bool, "binary", []any{true, nil, false}, []float32{1, 0, 0}, []bool{true, false, true}},
 		{table.Int64, "binary", []any{int64(1), int64(0), nil}, []float32{1, 0, 0}, []bool{true, true, false}},
+		{table.String, "category", []any{"true", nil, "never met", "no", "\xff\xfe"}, []float32{2, 0, -1, 1, 3}, []bool{true, false, false, true, true}},
+		{table.Int64, "category", []any{int64(3), int64(-3), int64(-3), nil}, []float32{-1, 0, 0, 0}, []bool{false, true, true, false}},
+		{table.Bool, "category", []any{false, true, nil}, []float32{-1, 2, 0}, []bool{false, true, false}},
 		{table.Float64, "number", []any{1.5, math.NaN(), 1e300, nil}, []float32{1.5, 0, 0, 0}, []bool{true, false, false, false}},
 	} {
 		got, valid, err := labels(tc.typ, tc.kind, tc.in...)
@@ -180,6 +187,9 @@ func TestLabels(t *testing.T) {
 	_, _, err := labels(table.Int64, "binary", int64(1), int64(2))
 	if want := "read: label late, row 41: 2 is neither 0 nor 1"; err == nil || !strings.HasPrefix(err.Error(), want+" (a binary label is true or false") {
 		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, _, err = labels(table.Float64, "category", 1.5); !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("a class of 1.5: got %v", err)
 	}
 	if _, _, err = labels(table.String, "binary", "yes"); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("a text label: got %v", err)

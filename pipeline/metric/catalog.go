@@ -11,7 +11,7 @@ import (
 
 // Measure is the options of a metric: what a validation_metric can name.
 type Measure struct {
-	// Output is the type of output that it is for, "binary" or "number".
+	// Output is the type of answer that it is for: "binary", "category" or "number".
 	Output string
 	// HigherIsBetter is its direction.
 	HigherIsBetter bool
@@ -30,6 +30,8 @@ func Catalog() []pipeline.Entry {
 		measure("binary", LogLoss, false, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
 		measure("binary", ROCAUC, true, (*binarySums).auc),
 		measure("binary", Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
+		measure("category", LogLoss, false, func(a *classSums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
+		measure("category", Accuracy, true, func(a *classSums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
 		measure("number", MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
 		measure("number", RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),
 		measure("number", MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),

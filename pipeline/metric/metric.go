@@ -15,8 +15,8 @@ import (
 // Accumulator sums up how predictions compare with labels. It is not safe for
 // concurrent use.
 type Accumulator interface {
-	// Observe adds rows: predictions[i] belongs to labels[i]. Both are finite;
-	// the slices are not kept.
+	// Observe adds rows: predictions[i] belongs to labels[i], or so many as the answer
+	// has for each. Both are finite; the slices are not kept.
 	Observe(predictions, labels []float32)
 	// Merge adds the rows that another accumulator of the same kind saw after
 	// this one's. It fails with Invalid for one of another kind.
@@ -33,9 +33,9 @@ type Accumulator interface {
 // The names of metrics, as Values and validation_metric spell them.
 const (
 	Rows     = "rows"      // count of rows
-	LogLoss  = "log_loss"  // binary: mean of -log of the label's probability
+	LogLoss  = "log_loss"  // binary, category: mean of -log of the label's probability
 	ROCAUC   = "roc_auc"   // binary: area under the ROC curve
-	Accuracy = "accuracy"  // binary: share of rows on the right side of the threshold
+	Accuracy = "accuracy"  // binary: share of rows on the right side of the threshold; category: whose likeliest class is right
 	BaseRate = "base_rate" // binary: share of rows labelled 1
 	MSE      = "mse"       // number: mean squared error
 	RMSE     = "rmse"      // number: square root of mse
@@ -43,29 +43,31 @@ const (
 	R2       = "r2"        // number: 1 - mse / variance of the labels
 )
 
-// New returns an empty accumulator for an output feature of type "binary" or
-// "number", whose Values are the metrics of a catalog. A binary prediction of at least threshold counts as true; for a
-// number the threshold has no meaning.
-func New(catalog []pipeline.Entry, label string, threshold float64) (Accumulator, error) {
-	switch label {
+// New returns an empty accumulator for a model's answers, whose Values are the
+// metrics of a catalog.
+func New(catalog []pipeline.Entry, answer pipeline.Answer) (Accumulator, error) {
+	of := measures(catalog, answer.Type)
+	switch answer.Type {
 	case "binary":
-		return &binarySums{binaryCounts: binaryCounts{Threshold: threshold}, measures: measures(catalog, label)}, nil
+		return &binarySums{binaryCounts: binaryCounts{Threshold: answer.Threshold}, measures: of}, nil
 	case "number":
-		return &numberSums{measures: measures(catalog, label)}, nil
+		return &numberSums{measures: of}, nil
+	case "category":
+		return &classSums{classes: len(answer.Classes), measures: of}, nil
 	}
-	return nil, &thalweg.Error{Op: "build metrics", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("output type %q", label),
-		Hint: "binary and number are supported"}
+	return nil, &thalweg.Error{Op: "build metrics", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("answers of type %q", answer.Type),
+		Hint: "binary, category and number are supported"}
 }
 
 // Decode returns the accumulator that a partial holds. Its arguments are those
 // of New and the JSON of an accumulator made with them.
-func Decode(catalog []pipeline.Entry, label string, threshold float64, data []byte) (Accumulator, error) {
-	a, err := New(catalog, label, threshold)
+func Decode(catalog []pipeline.Entry, answer pipeline.Answer, data []byte) (Accumulator, error) {
+	a, err := New(catalog, answer)
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(data, a); err != nil {
-		return nil, &thalweg.Error{Op: "decode metrics", Kind: thalweg.Corrupt, Subject: label, Err: err}
+		return nil, &thalweg.Error{Op: "decode metrics", Kind: thalweg.Corrupt, Subject: answer.Type, Err: err}
 	}
 	return a, nil
 }

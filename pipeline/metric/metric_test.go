@@ -11,12 +11,25 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/metric"
 )
 
+// answer is what a model of a type of label says.
+func answer(label string) pipeline.Answer {
+	a := pipeline.Answer{Type: label}
+	switch label {
+	case "binary":
+		a.Threshold = 0.5
+	case "category":
+		a.Classes = []string{"a", "b", "c"}
+	}
+	return a
+}
+
 func build(t *testing.T, label string) metric.Accumulator {
 	t.Helper()
-	a, err := metric.New(metric.Catalog(), label, 0.5)
+	a, err := metric.New(metric.Catalog(), answer(label))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +201,7 @@ func TestMergedValuesHaveTheSameBitsHoweverTheWorkWasCut(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if a, err = metric.Decode(metric.Catalog(), label, 0.5, data); err != nil {
+						if a, err = metric.Decode(metric.Catalog(), answer(label), data); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -211,7 +224,7 @@ func TestMergedValuesHaveTheSameBitsHoweverTheWorkWasCut(t *testing.T) {
 }
 
 func TestMergeRefusesAnotherKind(t *testing.T) {
-	other, err := metric.New(metric.Catalog(), "binary", 0.25)
+	other, err := metric.New(metric.Catalog(), pipeline.Answer{Type: "binary", Threshold: 0.25})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,8 +235,51 @@ func TestMergeRefusesAnotherKind(t *testing.T) {
 			t.Errorf("merging %T into %T: %v", pair[1], pair[0], err)
 		}
 	}
-	if _, err := metric.New(metric.Catalog(), "category", 0); !thalweg.Is(err, thalweg.Unsupported) {
+	if _, err := metric.New(metric.Catalog(), answer("text")); !thalweg.Is(err, thalweg.Unsupported) {
 		t.Errorf("metrics of a category: %v", err)
+	}
+}
+
+// The log loss and accuracy of classes are those that each row gives, however the
+// rows are cut; sums of other classes, and damaged ones, are refused.
+func TestClassesAreMeasuredByTheirProbabilities(t *testing.T) {
+	predictions := []float32{0.5, 0.25, 0.25, 0.2, 0.2, 0.6, 0.4, 0.4, 0.2, 0.1, 0.8, 0.1}
+	labels := []float32{0, 2, 1, 0}
+	whole, merged := build(t, "category"), build(t, "category")
+	whole.Observe(predictions, labels)
+	for i := range labels {
+		part := build(t, "category")
+		part.Observe(predictions[3*i:3*i+3], labels[i:i+1])
+		data, err := json.Marshal(part)
+		if err == nil {
+			part, err = metric.Decode(metric.Catalog(), answer("category"), data)
+		}
+		if err == nil {
+			err = merged.Merge(part)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]float64{"rows": 4, "accuracy": 0.5, "log_loss": -(math.Log(0.5) + math.Log(0.6) + math.Log(0.4) + math.Log(0.1)) / 4}
+	for _, got := range []map[string]float64{whole.Values(), merged.Values()} {
+		for name, v := range want {
+			if math.Abs(got[name]-v) > 1e-7 {
+				t.Errorf("%s is %v, want %v", name, got[name], v)
+			}
+		}
+	}
+	two, err := metric.New(metric.Catalog(), pipeline.Answer{Type: "category", Classes: []string{"a", "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Merge(whole); !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("two classes and three: %v", err)
+	}
+	for _, bad := range []string{`{"rows":4,"correct":5,"classes":3,"log_sum":-1}`, `{"rows":4,"correct":2,"classes":2,"log_sum":-1}`, `{"rows":4,"correct":2,"classes":3,"log_sum":1}`} {
+		if _, err := metric.Decode(metric.Catalog(), answer("category"), []byte(bad)); !thalweg.Is(err, thalweg.Corrupt) {
+			t.Errorf("%s: error %v", bad, err)
+		}
 	}
 }
 
@@ -243,11 +299,11 @@ func TestDecodeRefusesDamage(t *testing.T) {
 		if bad == good {
 			t.Fatalf("%s is not in %s", edit[0], good)
 		}
-		if _, err := metric.Decode(metric.Catalog(), "binary", 0.5, []byte(bad)); !thalweg.Is(err, thalweg.Corrupt) {
+		if _, err := metric.Decode(metric.Catalog(), answer("binary"), []byte(bad)); !thalweg.Is(err, thalweg.Corrupt) {
 			t.Errorf("%s: error %v", bad, err)
 		}
 	}
-	if _, err := metric.Decode(metric.Catalog(), "number", 0, []byte(`{"rows":1,"labels":{"count":2}}`)); !thalweg.Is(err, thalweg.Corrupt) {
+	if _, err := metric.Decode(metric.Catalog(), answer("number"), []byte(`{"rows":1,"labels":{"count":2}}`)); !thalweg.Is(err, thalweg.Corrupt) {
 		t.Errorf("contradicting counts: %v", err)
 	}
 }
@@ -258,7 +314,7 @@ func TestDirections(t *testing.T) {
 		want, ok    bool
 	}{
 		{"binary", "log_loss", false, true}, {"binary", "roc_auc", true, true}, {"number", "mse", false, true}, {"number", "r2", true, true},
-		{"binary", "rows", false, false}, {"binary", "mse", false, false}, {"category", "log_loss", false, false},
+		{"binary", "rows", false, false}, {"binary", "mse", false, false}, {"category", "roc_auc", false, false}, {"category", "accuracy", true, true},
 	} {
 		if higher, ok := metric.HigherIsBetter(metric.Catalog(), test.label, test.name); ok != test.ok || higher != test.want {
 			t.Errorf("%+v: %v, %v", test, higher, ok)
@@ -270,7 +326,7 @@ func TestDirections(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	a, err := metric.New(metric.Catalog(), "binary", 0.5)
+	a, err := metric.New(metric.Catalog(), answer("binary"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -283,7 +339,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"rows":2,"ones":1,"positives":"//8BAQ=="}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, label := range []string{"binary", "number"} {
-			a, err := metric.Decode(metric.Catalog(), label, 0.5, data)
+			a, err := metric.Decode(metric.Catalog(), answer(label), data)
 			if err != nil {
 				continue
 			}
@@ -291,7 +347,7 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				t.Fatalf("a decoded accumulator does not encode: %v", err)
 			}
-			b, err := metric.Decode(metric.Catalog(), label, 0.5, again)
+			b, err := metric.Decode(metric.Catalog(), answer(label), again)
 			if err != nil || !maps.Equal(a.Values(), b.Values()) {
 				t.Fatalf("%s: %v became %v, %v", data, a.Values(), b, err)
 			}
@@ -301,7 +357,7 @@ func FuzzDecode(f *testing.F) {
 
 func BenchmarkObserve(b *testing.B) {
 	predictions, labels := draw(rand.New(rand.NewPCG(1, 2)), 4096, -1, 1)
-	a, err := metric.New(metric.Catalog(), "binary", 0.5)
+	a, err := metric.New(metric.Catalog(), answer("binary"))
 	if err != nil {
 		b.Fatal(err)
 	}

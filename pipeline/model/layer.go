@@ -29,9 +29,9 @@ type Layer interface {
 }
 
 // Rescaler is a Layer whose values are affine in its parameters: Rescale changes
-// them so that a value v becomes mean + v*scale.
+// them so that the value v of an output becomes v*scale and the output's offset.
 type Rescaler interface {
-	Rescale(params []float32, mean, scale float64)
+	Rescale(params []float32, offsets []float64, scale float64)
 }
 
 // Chunk is the rows that a layer works on, and its memory for them.

@@ -3,6 +3,7 @@ package model
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
@@ -11,32 +12,40 @@ import (
 var linearSource string
 
 // Linear is the model of one linear layer: logistic regression with the cross
-// entropy, least squares with the squared error.
+// entropy, of several classes too, least squares with the squared error, a linear
+// support vector machine with the hinge loss.
 type Linear struct{}
 
 // New implements Spec.
 func (*Linear) New(loss Loss, shape kernel.Shape) (*Model, error) {
-	return NewNetwork("linear", shape, loss, newLinearLayer(shape))
+	return NewNetwork("linear", shape, loss, newLinearLayer(shape, loss.Outputs()))
 }
 
 // Convex tells Resolve of package optim that the loss has one minimum.
 func (*Linear) Convex() bool { return true }
 
 // linear is a layer over a block's slots, y = bias + sum of w_k*x_k + sum of
-// w_j[id_j] + sum of w_l·x_l, with one output.
+// w_j[id_j] + sum of w_l·x_l, for each of its outputs.
 //
 // Its parameters are the numbers' weights, then one table of weights for each
-// category slot, then one array for each list slot, then the bias.
+// category slot, then one array for each list slot, then the bias. Of several
+// outputs the weights of one number, id or element lie side by side.
 type linear struct {
-	shape kernel.Shape
-	views []View
-	at    []int // by view, its offset; the last is that of the bias
+	shape   kernel.Shape
+	views   []View
+	at      []int // by view, its offset; the last is that of the bias
+	outputs int
 }
 
-func newLinearLayer(shape kernel.Shape) *linear {
-	l := &linear{shape: shape}
+func newLinearLayer(shape kernel.Shape, outputs int) *linear {
+	l := &linear{shape: shape, outputs: outputs}
 	next := 0
 	add := func(v View) {
+		if outputs > 1 && len(v.Shape) == 1 && v.Shape[0] == 1 {
+			v.Shape = []int{outputs}
+		} else if outputs > 1 {
+			v.Shape = append(slices.Clone(v.Shape), outputs)
+		}
 		v.Offset = next
 		next += v.Size()
 		l.views, l.at = append(l.views, v), append(l.at, v.Offset)
@@ -63,7 +72,7 @@ func (l *linear) table(v []float32, j int) []float32 {
 
 func (l *linear) array(v []float32, i int) []float32 { return l.table(v, len(l.shape.Cardinalities)+i) }
 
-func (l *linear) Outputs() int  { return 1 }
+func (l *linear) Outputs() int  { return l.outputs }
 func (l *linear) Views() []View { return l.views }
 func (l *linear) Scratch() int  { return 0 }
 
@@ -71,16 +80,22 @@ func (l *linear) Scratch() int  { return 0 }
 // unseen category then start from no opinion.
 func (l *linear) Init(params []float32, _ uint64) { clear(params) }
 
-// Rescale multiplies all weights and moves the bias.
-func (l *linear) Rescale(params []float32, mean, scale float64) {
+// Rescale multiplies all weights and moves the biases.
+func (l *linear) Rescale(params []float32, offsets []float64, scale float64) {
 	for i, w := range params {
 		params[i] = float32(float64(w) * scale)
 	}
-	bias := &params[len(params)-1]
-	*bias = float32(float64(*bias) + mean)
+	biases := params[len(params)-l.outputs:]
+	for k, w := range biases {
+		biases[k] = float32(float64(w) + offsets[k])
+	}
 }
 
 func (l *linear) Forward(c *Chunk, params, z []float32) {
+	if l.outputs > 1 {
+		l.forwardRows(c, params, z)
+		return
+	}
 	b, from, to, bias := c.Block, c.From, c.To, params[len(params)-1]
 	if len(b.Numbers) == 0 {
 		kernel.Fill(z, bias)
@@ -108,6 +123,10 @@ func (l *linear) Forward(c *Chunk, params, z []float32) {
 }
 
 func (l *linear) Backward(c *Chunk, _, d, grad []float32) {
+	if l.outputs > 1 {
+		l.backwardRows(c, d, grad)
+		return
+	}
 	b, from, to := c.Block, c.From, c.To
 	grad[len(grad)-1] += kernel.Sum(d)
 	for k, column := range b.Numbers {
@@ -124,6 +143,54 @@ func (l *linear) Backward(c *Chunk, _, d, grad []float32) {
 		g := l.array(grad, i)
 		for r, x := range d {
 			kernel.AddScaled(g, column[(from+r)*len(g):(from+r+1)*len(g)], x)
+		}
+	}
+}
+
+// forwardRows is Forward of several outputs, whose values of a row lie side by side.
+func (l *linear) forwardRows(c *Chunk, params, z []float32) {
+	b, from, to, k := c.Block, c.From, c.To, l.outputs
+	for r := 0; r < len(z); r += k {
+		copy(z[r:r+k], params[len(params)-k:])
+	}
+	for i, column := range b.Numbers {
+		kernel.AddRows(z, column[from:to], params[i*k:(i+1)*k])
+	}
+	for j, column := range b.Categories {
+		kernel.GatherRows(z, l.table(params, j), column[from:to], k)
+	}
+	for i := range b.Lists {
+		l.eachElement(c, i, func(row, element int, x float32) {
+			kernel.AddScaled(z[row*k:(row+1)*k], l.array(params, i)[element*k:(element+1)*k], x)
+		})
+	}
+}
+
+// backwardRows is its Backward.
+func (l *linear) backwardRows(c *Chunk, d, grad []float32) {
+	b, from, to, k := c.Block, c.From, c.To, l.outputs
+	for r := 0; r < len(d); r += k {
+		kernel.AddScaled(grad[len(grad)-k:], d[r:r+k], 1)
+	}
+	for i, column := range b.Numbers {
+		kernel.DotRows(grad[i*k:(i+1)*k], d, column[from:to])
+	}
+	for j, column := range b.Categories {
+		kernel.ScatterRows(l.table(grad, j), column[from:to], d, k)
+	}
+	for i := range b.Lists {
+		l.eachElement(c, i, func(row, element int, x float32) {
+			kernel.AddScaled(l.array(grad, i)[element*k:(element+1)*k], d[row*k:(row+1)*k], x)
+		})
+	}
+}
+
+// eachElement calls f for the elements of list slot i in the chunk's rows.
+func (l *linear) eachElement(c *Chunk, i int, f func(row, element int, x float32)) {
+	n := kernel.Elements(l.shape.Lists[i])
+	for row := range c.To - c.From {
+		for element, x := range c.Block.Lists[i][(c.From+row)*n : (c.From+row+1)*n] {
+			f(row, element, x)
 		}
 	}
 }

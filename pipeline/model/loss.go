@@ -1,5 +1,12 @@
 package model
 
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+)
+
 // The types of label, as output_features spell them: they decide how labels are
 // packed and what predictions are measured by.
 const (
@@ -7,7 +14,42 @@ const (
 	Binary = "binary"
 	// Number: labels and predictions are values.
 	Number = "number"
+	// Category: labels are the numbers of classes, a prediction the probability of
+	// each.
+	Category = "category"
 )
+
+// Labels is what is known of the training labels when a loss is made for them.
+type Labels struct {
+	Type string
+	// Classes are those of a category, and Counts how many rows have each.
+	Classes []string
+	Counts  []int64
+}
+
+// LossSpec is the options of a loss that depends on the labels: it makes the one that
+// is for them. Other options are a Loss themselves.
+type LossSpec interface {
+	Bind(labels Labels) (Loss, error)
+}
+
+// Bind returns a loss that a spec has chosen, made for its labels.
+func Bind(loss pipeline.Choice, labels Labels) (pipeline.Choice, error) {
+	spec, ok := loss.Options.(LossSpec)
+	if !ok {
+		return loss, nil
+	}
+	bound, err := spec.Bind(labels)
+	if err != nil {
+		return loss, &thalweg.Error{Op: "make loss", Kind: thalweg.Invalid, Subject: loss.Name, Err: err}
+	}
+	return pipeline.Choice{Name: loss.Name, Options: bound}, nil
+}
+
+// noLoss is the error of a loss that is not for labels of a type.
+func noLoss(name, label string) error {
+	return fmt.Errorf("loss %s is not for a %s label", name, label)
+}
 
 // Loss says how far a model's outputs are from the labels, and what the outputs
 // mean. It is the options of its entry in the catalog, immutable, and may be used
@@ -23,9 +65,11 @@ type Loss interface {
 	// population's standard deviation of the training labels: the zero Scale
 	// where labels are learned as they are.
 	Scale(mean, deviation float64) Scale
-	// Start returns the output whose loss is least if all rows have the same one,
+	// Start returns the outputs whose loss is least if all rows have the same ones,
 	// given the mean of the labels as they are learned.
-	Start(mean float64) float64
+	Start(mean float64) []float64
+	// Answer says what predictions mean.
+	Answer() pipeline.Answer
 	// Gradient returns the sum of the rows' losses and overwrites out with its
 	// gradient by out, each element times weight.
 	Gradient(out, labels []float32, weight float32) float64

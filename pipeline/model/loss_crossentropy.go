@@ -4,14 +4,15 @@ import (
 	_ "embed"
 	"math"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 //go:embed loss_crossentropy.go
 var crossEntropySource string
 
-// CrossEntropy is the log loss of a binary label. The output is the logit, the
-// prediction its sigmoid.
+// CrossEntropy is the log loss: of a binary label, whose output is the logit and
+// whose prediction is its sigmoid, or of several classes, by softmax.
 type CrossEntropy struct{}
 
 // Type implements Loss.
@@ -20,14 +21,31 @@ func (*CrossEntropy) Type() string { return "cross_entropy" }
 // For implements Loss.
 func (*CrossEntropy) For() string { return Binary }
 
+// AlsoFor implements pipeline.TypedMany.
+func (*CrossEntropy) AlsoFor() []string { return []string{Category} }
+
+// Bind implements LossSpec.
+func (o *CrossEntropy) Bind(labels Labels) (Loss, error) {
+	switch {
+	case labels.Type == Binary:
+		return o, nil
+	case labels.Type == Category:
+		return newSoftmax(labels)
+	}
+	return nil, noLoss(o.Type(), labels.Type)
+}
+
 // Outputs implements Loss.
 func (*CrossEntropy) Outputs() int { return 1 }
+
+// Answer implements Loss.
+func (*CrossEntropy) Answer() pipeline.Answer { return pipeline.Answer{Type: Binary} }
 
 // Scale implements Loss.
 func (*CrossEntropy) Scale(_, _ float64) Scale { return Scale{} }
 
 // Start implements Loss: the log-odds.
-func (*CrossEntropy) Start(mean float64) float64 { return math.Log(mean / (1 - mean)) }
+func (*CrossEntropy) Start(mean float64) []float64 { return []float64{math.Log(mean / (1 - mean))} }
 
 // Predict implements Loss.
 func (*CrossEntropy) Predict(out []float32) { kernel.Sigmoid(out, out) }

@@ -3,6 +3,7 @@ package model
 import (
 	_ "embed"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -26,7 +27,10 @@ func (*Squared) Outputs() int { return 1 }
 func (*Squared) Predict([]float32) {}
 
 // Start implements Loss.
-func (*Squared) Start(mean float64) float64 { return mean }
+func (*Squared) Start(mean float64) []float64 { return []float64{mean} }
+
+// Answer implements Loss.
+func (*Squared) Answer() pipeline.Answer { return pipeline.Answer{Type: Number} }
 
 // Scale implements Loss.
 func (*Squared) Scale(mean, deviation float64) Scale {

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
@@ -105,6 +106,15 @@ func (m *Model) Init(params []float32, seed uint64, mean float64) {
 	if r, ok := m.layers[last].(Rescaler); ok {
 		r.Rescale(m.part(params, last), m.loss.Start(mean), 1)
 	}
+}
+
+// Constant returns the prediction of a row of which nothing is known, given the mean
+// of the training labels.
+func (m *Model) Constant(mean float64) []float32 {
+	if l, ok := m.loss.(interface{ Constant() []float32 }); ok {
+		return l.Constant()
+	}
+	return []float32{float32(mean)}
 }
 
 // Workspace is all the memory that a model's loops need besides their
@@ -225,7 +235,7 @@ func (m *Model) Rescale(params []float32, s Scale) {
 		return
 	}
 	last := len(m.layers) - 1
-	m.layers[last].(Rescaler).Rescale(m.part(params, last), s.Mean, s.Deviation)
+	m.layers[last].(Rescaler).Rescale(m.part(params, last), slices.Repeat([]float64{s.Mean}, m.Outputs()), s.Deviation)
 }
 
 // Checker is a Layer whose parameters are more than numbers.

@@ -58,12 +58,12 @@ func (d dense) Backward(c *Chunk, params, outGrad, grad []float32) {
 	}
 }
 
-func (d dense) Rescale(params []float32, mean, scale float64) {
+func (d dense) Rescale(params []float32, offsets []float64, scale float64) {
 	for i := range params {
 		params[i] *= float32(scale)
 	}
 	for i := d.outputs * d.inputs; i < len(params); i++ {
-		params[i] += float32(mean)
+		params[i] += float32(offsets[i-d.outputs*d.inputs])
 	}
 }
 
@@ -96,9 +96,10 @@ func (d dropout) Backward(c *Chunk, _, outGrad, _ []float32) {
 // and log deviation are a row's two outputs.
 type gaussian struct{ Squared }
 
-func (*gaussian) Type() string             { return "gaussian" }
-func (*gaussian) Outputs() int             { return 2 }
-func (*gaussian) Scale(_, _ float64) Scale { return Scale{} }
+func (*gaussian) Type() string                 { return "gaussian" }
+func (*gaussian) Outputs() int                 { return 2 }
+func (*gaussian) Scale(_, _ float64) Scale     { return Scale{} }
+func (*gaussian) Start(mean float64) []float64 { return []float64{mean, 0} } // of deviation 1
 func (*gaussian) Gradient(out, labels []float32, weight float32) (loss float64) {
 	for i, y := range labels {
 		mean, log := float64(out[2*i]), float64(out[2*i+1])

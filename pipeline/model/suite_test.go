@@ -2,11 +2,13 @@ package model
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -21,6 +23,13 @@ const step = 1.0 / 128
 func near(gradient float32, slope float64) bool {
 	return math.Abs(float64(gradient)-slope) < 3e-4*(1+math.Abs(slope))
 }
+
+// lossRows is of how many rows losses are checked, sampleClasses how many classes
+// their labels have.
+const (
+	lossRows      = 40
+	sampleClasses = 3
+)
 
 // sample returns rows of a shape, with labels that a loss can take.
 func sample(shape kernel.Shape, label string, rows int) *kernel.Block {
@@ -46,12 +55,48 @@ func sample(shape kernel.Shape, label string, rows int) *kernel.Block {
 	for _, dimensions := range shape.Lists {
 		b.Lists = append(b.Lists, normal(rows*kernel.Elements(dimensions)))
 	}
-	if label == Binary {
-		for i := range b.Labels {
+	for i := range b.Labels {
+		switch label {
+		case Binary:
 			b.Labels[i] = float32(random.IntN(2))
+		case Category:
+			b.Labels[i] = float32(random.IntN(sampleClasses))
 		}
 	}
 	return b
+}
+
+// labelsOf returns what is known of sample labels of a type.
+func labelsOf(label string) Labels {
+	l := Labels{Type: label}
+	if label == Category {
+		l.Classes, l.Counts = []string{"a", "b", "c"}, make([]int64, sampleClasses)
+		for _, y := range sample(kernel.Shape{}, label, lossRows).Labels {
+			l.Counts[int(y)]++
+		}
+	}
+	return l
+}
+
+// losses yields every loss of the catalog, made for each type of label that it is for.
+func losses(t *testing.T) iter.Seq2[string, Loss] {
+	return func(yield func(string, Loss) bool) {
+		for _, e := range Losses() {
+			types := []string{e.Options.(pipeline.Typed).For()}
+			if many, ok := e.Options.(pipeline.TypedMany); ok {
+				types = append(types, many.AlsoFor()...)
+			}
+			for _, label := range types {
+				bound, err := Bind(pipeline.Choice{Name: e.Name, Options: e.Options}, labelsOf(label))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !yield(e.Name+" of "+label, bound.Options.(Loss)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // rows returns rows [from, to) of a block.
@@ -79,7 +124,7 @@ func equalBits(a, b []float32) bool {
 // back from it.
 func checkLoss(t *testing.T, l Loss) {
 	t.Helper()
-	const n = 40
+	const n = lossRows
 	out := make([]float32, n*l.Outputs())
 	for i := range out {
 		out[i] = float32(math.Sin(float64(i)*1.3)) * 2
@@ -103,6 +148,28 @@ func checkLoss(t *testing.T, l Loss) {
 	}
 	if math.Abs(total/sum-1) > 1e-5 {
 		t.Errorf("the loss of all rows is %v, of each %v", total, sum)
+	}
+	// From Start, no output is better higher or lower.
+	start, moved := make([]float32, n*l.Outputs()), make([]float32, n*l.Outputs())
+	var mean float64
+	for _, y := range labels {
+		mean += float64(y) / n
+	}
+	for i := range start {
+		start[i] = float32(l.Start(mean)[i%l.Outputs()])
+	}
+	least := l.Gradient(slices.Clone(start), labels, 1)
+	for o := range l.Outputs() {
+		for _, h := range []float32{-0.3, 0.3} {
+			for i := range moved {
+				if moved[i] = start[i]; i%l.Outputs() == o {
+					moved[i] += h
+				}
+			}
+			if loss := l.Gradient(moved, labels, 1); loss < least {
+				t.Errorf("output %d: the loss is %v at the start, %v beside it by %v", o, least, loss, h)
+			}
+		}
 	}
 	if s := l.Scale(250, 40); s != (Scale{}) {
 		if got := s.Apply(make([]float32, 1), []float32{float32(s.Mean + 2*s.Deviation)}); got[0] != 2 {
@@ -184,8 +251,8 @@ var everySlot = kernel.Shape{Numbers: 2, NumberNames: []string{"a", "b"}, Cardin
 	Lists: [][]int{{5}, {2, 2}}, ListNames: []string{"l", "m"}}
 
 func TestEveryLossKeepsTheContract(t *testing.T) {
-	for _, e := range Losses() {
-		t.Run(e.Name, func(t *testing.T) { checkLoss(t, e.Options.(Loss)) })
+	for name, l := range losses(t) {
+		t.Run(name, func(t *testing.T) { checkLoss(t, l) })
 	}
 }
 
@@ -194,10 +261,9 @@ func TestEveryModelKeepsTheContractWithEachLoss(t *testing.T) {
 		if e.Name == "trees" {
 			continue // they have no gradient, and tests of their own
 		}
-		for _, loss := range Losses() {
-			l := loss.Options.(Loss)
+		for name, l := range losses(t) {
 			for _, shape := range []kernel.Shape{everySlot, {Numbers: 1, NumberNames: []string{"a"}}, {Cardinalities: []int{3}, CategoryNames: []string{"c"}}} {
-				t.Run(fmt.Sprintf("%s %s %d", e.Name, l.Type(), shape.Numbers), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s %s %d", e.Name, name, shape.Numbers), func(t *testing.T) {
 					m, err := e.Options.(Spec).New(l, shape)
 					if err != nil {
 						t.Fatal(err)

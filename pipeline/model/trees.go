@@ -41,6 +41,9 @@ func (*Trees) FeatureDefaults(feature string) (encoder string, mostCommon int) {
 // TrainedBy implements pipeline.Trained.
 func (*Trees) TrainedBy() string { return "boosting" }
 
+// AnswersWith implements pipeline.Selective.
+func (*Trees) AnswersWith() []string { return []string{Binary, Number} }
+
 // MaxIDs is how many ids a slot that trees split may have: 255 bins or values,
 // and the id of those that are missing or unknown.
 const MaxIDs = 256
@@ -153,13 +156,13 @@ func (f *Forest) Scratch() int { return 0 }
 func (f *Forest) Init(params []float32, _ uint64) { clear(params) }
 
 // Rescale implements Rescaler.
-func (f *Forest) Rescale(params []float32, mean, scale float64) {
+func (f *Forest) Rescale(params []float32, offsets []float64, scale float64) {
 	values := f.views[viewValues].Of(params)
 	for i, v := range values {
 		values[i] = float32(float64(v) * scale)
 	}
 	bias := &params[len(params)-1]
-	*bias = float32(float64(float64(*bias)*scale) + mean)
+	*bias = float32(float64(float64(*bias)*scale) + offsets[0])
 }
 
 // Backward implements Layer. Trees have no gradient.

@@ -74,11 +74,14 @@ func (d dataset) read(shard int, yield func(*train.Batch, error) bool) {
 			few, many := random.Uint32N(5), min(uint32(random.ExpFloat64()*40), 299)
 			z := 0.7*x - 1.2*y + truth(0, few) + truth(1, many) - 0.5
 			b.Numbers[0][i], b.Numbers[1][i], b.Categories[0][i], b.Categories[1][i] = float32(x), float32(y), few, many
-			if d.label == "binary" {
+			switch d.label {
+			case "binary":
 				if random.Float64() < 1/(1+math.Exp(-z)) {
 					b.Labels[i] = 1
 				}
-			} else {
+			case "category":
+				b.Labels[i] = float32(min(max(math.Round(z+random.NormFloat64()+1), 0), 2))
+			default:
 				b.Labels[i] = float32(5000 + 200*(z+random.NormFloat64()*0.1))
 			}
 			switch u := random.Float64(); {
@@ -119,8 +122,13 @@ func (d dataset) training(t testing.TB) (rows float64) {
 
 // lossOf returns the loss of a type of label.
 func lossOf(label string) pipeline.Choice {
-	if label == model.Binary {
-		return pipeline.Choice{Name: "cross_entropy", Options: new(model.CrossEntropy)}
+	if label != model.Number {
+		bound, err := model.Bind(pipeline.Choice{Name: "cross_entropy", Options: new(model.CrossEntropy)},
+			model.Labels{Type: label, Classes: []string{"a", "b", "c"}, Counts: []int64{5, 3, 2}})
+		if err != nil {
+			panic(err)
+		}
+		return bound
 	}
 	return pipeline.Choice{Name: "squared", Options: new(model.Squared)}
 }

@@ -125,7 +125,9 @@ func (t *trainer) diverged(replica int, when, what string) error {
 }
 
 func (t *trainer) accumulator() (metric.Accumulator, error) {
-	return metric.New(t.job.Metrics, t.job.Model.Loss().For(), t.job.Threshold)
+	answer := t.job.Model.Loss().Answer()
+	answer.Threshold = t.job.Threshold
+	return metric.New(t.job.Metrics, answer)
 }
 
 // inUnits returns parameters that predict in the label's units.

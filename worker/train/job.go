@@ -191,7 +191,7 @@ func (j Job) Validate() error {
 	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):
 		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
 	}
-	label := j.Model.Loss().For()
+	label := j.Model.Loss().Answer().Type
 	if _, ok := metric.HigherIsBetter(j.Metrics, label, t.ValidationMetric); !ok {
 		return invalid("trainer.validation_metric is %q, not one of %s", t.ValidationMetric, metric.Names(j.Metrics, label))
 	}

@@ -101,7 +101,7 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 	name := trainer.ValidationMetric
 	value, measured := values[name]
 	best, known := p.Metrics[name]
-	higher, _ := metric.HigherIsBetter(t.job.Metrics, t.job.Model.Loss().For(), name)
+	higher, _ := metric.HigherIsBetter(t.job.Metrics, t.job.Model.Loss().Answer().Type, name)
 	if s.plan.schedule.Converges || !measured || !known || higher && value > best || !higher && value < best {
 		p.Best, p.Stale = epoch+1, 0
 		p.Metrics = map[string]float64{}

@@ -66,9 +66,13 @@ func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 			Hint: "this is a bug in the algorithm: please report it"}
 	}
 	loss := job.Model.Loss()
-	if loss.For() == model.Binary && labels.Squares == 0 {
+	if loss.For() != model.Number && labels.Squares == 0 {
+		var all any = labels.Mean == 1
+		if classes := loss.Answer().Classes; len(classes) > 0 {
+			all = classes[0]
+		}
 		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
-			Err:  fmt.Errorf("the label of all %d training rows is %v", labels.Count, labels.Mean == 1),
+			Err:  fmt.Errorf("the label of all %d training rows is %v", labels.Count, all),
 			Hint: "there is nothing to learn: look at the output's expression, the filters and the split"}
 	}
 	p.labels = loss.Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))

@@ -89,7 +89,7 @@ func (r *Rows) limitDays(b *Batch, pieces []piece, lost []Reject) ([]piece, []Re
 			r.Full = true
 			cut := offsetsOf(p.cleaned)[i]
 			lost = b.cut(cut, lost)
-			head := piece{cleaned: p.cleaned.NewSlice(0, int64(i)), predictions: slices.Clone(p.predictions[:i])}
+			head := piece{cleaned: p.cleaned.NewSlice(0, int64(i)), predictions: slices.Clone(p.of(0, i))}
 			releaseAll(pieces[n:])
 			return append(pieces[:n], head), lost
 		}
@@ -163,7 +163,7 @@ func (p piece) eachDay(by string, fn func(day string, p piece) error) error {
 		var predictions []float32
 		for i, d := range days {
 			if d == day {
-				predictions = append(predictions, p.predictions[i])
+				predictions = append(predictions, p.of(i, i+1)...)
 			}
 		}
 		err = fn(dayName(day), piece{cleaned: rows, predictions: predictions})

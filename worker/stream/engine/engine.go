@@ -234,9 +234,9 @@ func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, r
 	if err != nil {
 		return piece{}, nil, err
 	}
-	if n := len(predictions) + len(rep.Removed); int64(n) != rec.NumRows() || int64(len(predictions)) != cleaned.NumRows() {
+	if n := cleaned.NumRows(); n+int64(len(rep.Removed)) != rec.NumRows() || n > 0 && int64(len(predictions))%n != 0 || n == 0 && len(predictions) > 0 {
 		cleaned.Release()
-		return piece{}, nil, fmt.Errorf("%d rows became %d, with %d removed", rec.NumRows(), cleaned.NumRows(), len(rep.Removed))
+		return piece{}, nil, fmt.Errorf("%d rows became %d with %d predictions, with %d removed", rec.NumRows(), n, len(predictions), len(rep.Removed))
 	}
 	for _, r := range rep.Removed {
 		removed = append(removed, Reject{r.Row, r.Stage, r.Reason})

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
@@ -102,5 +104,62 @@ func TestUnreadableAndNullRecordsAreDeadLetters(t *testing.T) {
 	defer r.Release()
 	if text := r.dead.String(); r.Scored != 2 || r.Rejected != 2 || !strings.Contains(text, `"stage":"fetch","reason":"the batch inflates`) || !strings.Contains(text, "null") {
 		t.Errorf("%d scored, %d dead:\n%s", r.Scored, r.Rejected, text)
+	}
+}
+
+// Rows of a model of several classes keep their probabilities however they are cut:
+// merged from batches, and parted by days.
+func TestRowsOfSeveralClassesKeepTheirProbabilities(t *testing.T) {
+	document := strings.NewReplacer(`{name: delayed, type: binary, expression: "delay > 15"}`, `{name: delay, type: category}`).Replace(artifacttest.Flights)
+	a := artifacttest.TrainFlights(t, document, 1)
+	scored := func(partitionBy string, batches ...*Batch) map[int64]string {
+		e, err := New(Model{Name: "m", Version: 1}, a, Config{Compression: "zstd"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &Rows{Topic: "flights", PartitionBy: partitionBy}
+		defer r.Release()
+		for _, b := range batches {
+			if err := e.Score(t.Context(), b, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files, err := e.Encode(commitlog.Intent{Topic: "flights", PartitionBy: partitionBy}, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := make(map[int64]string)
+		for _, f := range files {
+			for batch, err := range ReadRows("file", f.Body) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				at := batch.Rows.Schema().FieldIndices("probabilities")[0]
+				offsets := batch.Rows.Schema().FieldIndices("_offset")[0]
+				for i := range int(batch.Rows.NumRows()) {
+					out[batch.Rows.Column(offsets).(*array.Int64).Value(i)] = batch.Rows.Column(at).ValueStr(i)
+				}
+			}
+		}
+		return out
+	}
+	var events []string
+	var single []*Batch
+	for i := range 40 {
+		events = append(events, flight(i))
+	}
+	for i, e := range events {
+		var one connectors.Records
+		one.Append(int64(i), 1, nil, []byte(e))
+		single = append(single, BatchOf(&one, int64(i), int64(i+1)))
+	}
+	whole := scored("", testBatch(events...))
+	if len(whole) != 40 {
+		t.Fatalf("%d rows", len(whole))
+	}
+	for name, got := range map[string]map[int64]string{"one by one": scored("", single...), "by days": scored("date", testBatch(events...))} {
+		if diff := cmp.Diff(whole, got); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
 	}
 }

@@ -46,8 +46,16 @@ type Rows struct {
 // piece is some consecutive rows.
 type piece struct {
 	cleaned     arrow.Record // table.RowColumn last
-	predictions []float32
-	bytes       int64 // that both take
+	predictions []float32    // as many for each row as the model has outputs
+	bytes       int64        // that both take
+}
+
+func (p *piece) rows() int { return int(p.cleaned.NumRows()) }
+
+// of returns the predictions of rows [from, to).
+func (p *piece) of(from, to int) []float32 {
+	width := len(p.predictions) / p.rows()
+	return p.predictions[from*width : to*width]
 }
 
 func (p *piece) size() {
@@ -120,7 +128,7 @@ func (r *Rows) Add(b *Batch, pieces []piece, letters []byte, lost []Reject) erro
 		}
 		p.size()
 		r.pieces = append(r.pieces, p)
-		r.Scored += int64(len(p.predictions))
+		r.Scored += p.cleaned.NumRows()
 	}
 	r.dead.Write(letters)
 	r.Rejected += int64(len(lost))
@@ -149,7 +157,7 @@ func (r *Rows) compact() {
 	for len(r.pieces) >= 2 {
 		n := len(r.pieces)
 		a, b := r.pieces[n-2], r.pieces[n-1]
-		if len(a.predictions)+len(b.predictions) > mergeRows || len(a.predictions) > 2*len(b.predictions) {
+		if a.rows()+b.rows() > mergeRows || a.rows() > 2*b.rows() {
 			return
 		}
 		merged, err := concat(a.cleaned, b.cleaned)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"iter"
 	"math"
 	"slices"
@@ -22,17 +23,20 @@ import (
 
 // answerNames are the columns that hold what a model says, its number last
 // among those that a row has.
-var answerNames = []string{"prediction", "probability", "score"}
+var answerNames = []string{"prediction", "probability", "score", "probabilities"}
+
+// answerCount is how many they are.
+const answerCount = 4
 
 // outcome is what became of one event in one set.
 type outcome struct {
 	offset  int64
 	version thalweg.ModelVersion
-	dead    string       // why it is a dead letter, the stage first; "" of a row
-	bits    [3]uint64    // of answerNames, as far as there are any
-	answer  any          // the prediction
-	value   float64      // the probability or score
-	batch   arrow.Record // that holds the row; valid as long as the outcome
+	dead    string              // why it is a dead letter, the stage first; "" of a row
+	bits    [answerCount]uint64 // of answerNames, as far as there are any; of texts and lists a hash
+	answer  any                 // the prediction
+	value   float64             // the probability or score
+	batch   arrow.Record        // that holds the row; valid as long as the outcome
 	row     int
 }
 
@@ -265,7 +269,7 @@ func rowsOf(key string, batch arrow.Record, last int64) ([]outcome, error) {
 		return &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: key, Err: fmt.Errorf(format, args...)}
 	}
 	var offsets, versions []int64
-	var answers [3]arrow.Array
+	var answers [answerCount]arrow.Array
 	for i, f := range batch.Schema().Fields() {
 		n, _ := batch.Column(i).(*array.Int64)
 		switch k := slices.Index(answerNames, f.Name); {
@@ -301,6 +305,16 @@ func rowsOf(key string, batch arrow.Record, last int64) ([]outcome, error) {
 				if o.value = v; k == 0 {
 					o.answer = v
 				}
+			case *array.Dictionary:
+				o.answer = a.ValueStr(i)
+				hash := fnv.New64a()
+				hash.Write([]byte(a.ValueStr(i)))
+				o.bits[k] = hash.Sum64()
+			case *array.List:
+				hash := fnv.New64a()
+				from, to := a.ValueOffsets(i)
+				_, _ = fmt.Fprint(hash, a.ListValues().(*array.Float64).Float64Values()[from:to])
+				o.bits[k] = hash.Sum64()
 			}
 		}
 	}
