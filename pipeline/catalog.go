@@ -122,6 +122,10 @@ type Selective interface{ AnswersWith() []string }
 // matters to it, and a missing value is a bin of its own.
 type Binner interface{ Bins() int }
 
+// Hasher is options of an encoder that gives each value of a category the id that its
+// hash says, so that none is left out.
+type Hasher interface{ HashBuckets() int }
+
 // SplitMethod is the Options of an entry of the kind Splits.
 type SplitMethod interface {
 	// SplitBy returns the type of the column that rows are split by, and what a spec

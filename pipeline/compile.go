@@ -38,6 +38,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.split()
 	c.label()
 	c.features()
+	c.crosses()
 	c.removals()
 	c.outputColumns()
 	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()

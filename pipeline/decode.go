@@ -277,6 +277,9 @@ func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 			return
 		}
 	}
+	if !ok && d.crossOf(n, path, into) {
+		return
+	}
 	if !ok {
 		d.wrong(n, path, "a list belongs here")
 		return
@@ -286,6 +289,8 @@ func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 		if d.found.full() {
 			return
 		}
-		d.value(item, fmt.Sprintf("%s[%d]", path, i), into.Index(i))
+		if at := fmt.Sprintf("%s[%d]", path, i); !d.crossOf(item, at, into.Index(i)) {
+			d.value(item, at, into.Index(i))
+		}
 	}
 }

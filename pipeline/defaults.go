@@ -163,6 +163,9 @@ func (o *FeatureOptions) inherit(at Place, from FeatureOptions, fillValue any) {
 		}
 	}
 	Default(at, "normalization", &o.Normalization, from.Normalization)
+	if _, hashed := o.Encoder.Options.(Hasher); hashed {
+		return // every value has an id
+	}
 	Default(at, "most_common", &o.MostCommon, from.MostCommon)
 	Default(at, "min_count", &o.MinCount, from.MinCount)
 }

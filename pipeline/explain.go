@@ -242,7 +242,11 @@ func (x *explainer) describe(e *explained) {
 		e.Type += r.bounds()
 	}
 	if list {
-		e.Type, e.sample = "list of "+e.Type, []any{e.sample}
+		items := []any{e.sample}
+		for i := 2; i <= r.minItems; i++ {
+			items = append(items, fmt.Sprint(e.sample, i))
+		}
+		e.Type, e.sample = "list of "+e.Type, items
 		x.lists[e.Path] = true
 	}
 	if e.Default != "" && t != choiceType {

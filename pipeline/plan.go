@@ -43,6 +43,8 @@ type Plan struct {
 	// Uses says of each column of Input that training reads what reads it first: "the
 	// label", "feature carrier".
 	Uses map[string]string
+	// Crosses are inputs of the model that combine features.
+	Crosses []Cross
 	// Matched says for each feature with columns which ones these are.
 	Matched []string
 }

@@ -24,6 +24,8 @@ var (
 	specTypesSource string
 	//go:embed step.go
 	stepSource string
+	//go:embed crosses.go
+	crossesSource string
 )
 
 // JSONSchema returns the schema of a spec that chooses from a catalog, for
@@ -49,6 +51,7 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 	one := uint64(1)
 	s.Definitions["CleanStep"].MinProperties, s.Definitions["CleanStep"].MaxProperties = &one, &one
 	delete(s.Definitions, "Choice")
+	allowShort(s.Definitions["Crosses"])
 	for _, d := range s.Definitions {
 		allowNull(d)
 	}
@@ -63,7 +66,7 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 // those of a catalog: "package.Type." and "package.Type.Field".
 func descriptions(catalog Catalog) (map[string]string, error) {
 	described := make(map[string]string)
-	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource)
+	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource)
 	for _, entries := range catalog {
 		for _, e := range entries {
 			if e.Source != "" {
@@ -150,6 +153,13 @@ func allowNull(of *jsonschema.Schema) {
 			pair.Value = &jsonschema.Schema{Description: f.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: f.Enum}, {Type: "null"}}}
 		}
 	}
+}
+
+// allowShort lets the word pairs stand for all crosses, and a list of features for one.
+func allowShort(crosses *jsonschema.Schema) {
+	full, names := *crosses, &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{Type: "string"}}
+	full.Description, full.Items = "", &jsonschema.Schema{OneOf: []*jsonschema.Schema{names, crosses.Items}}
+	*crosses = jsonschema.Schema{Description: crosses.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: []any{allPairs}}, &full}}
 }
 
 // comments adds the comments of the struct types of a package ("Split.") and of

@@ -64,6 +64,9 @@ type Body struct {
 	Defaults FeatureDefaults `yaml:"defaults,omitempty" json:"defaults,omitempty"`
 	// InputFeatures are what the model sees.
 	InputFeatures []InputFeature `yaml:"input_features" json:"input_features" jsonschema:"minItems=1"`
+	// Crosses combine input features: [[origin, weekday], …] by name, or pairs for every
+	// two categories. Each combination of values has a weight, by its hash.
+	Crosses Crosses `yaml:"crosses,omitempty" json:"crosses,omitempty"`
 	// OutputFeatures are what the model learns: one.
 	OutputFeatures []OutputFeature `yaml:"output_features" json:"output_features" jsonschema:"minItems=1"`
 	// Model chooses the kind of model.

@@ -269,6 +269,8 @@ func TestJSONSchemaJudgesSpecs(t *testing.T) {
 	}
 	for name, good := range map[string]string{"flights": flights, "rendered": string(rendered),
 		"rendered rest": string(read(t, "flights-rest.rendered.yaml")),
+		"crosses":       strings.Replace(flights, "  output_features:", "  crosses: [[origin, hour], {all: pairs, buckets: 64}]\n  output_features:", 1),
+		"all pairs":     strings.Replace(flights, "  output_features:", "  crosses: pairs\n  output_features:", 1),
 		"on_error":      strings.Replace(flights, "    split:", "    clean: [{cast: {column: distance, type: int64, on_error: null}}]\n    split:", 1)} {
 		if err := judge([]byte(good)); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -183,7 +183,7 @@ type FeatureOptions struct {
 	// missing, and is counted. Default: that of the training rows, which must be one.
 	Length *int `yaml:"length,omitempty" json:"length,omitempty" jsonschema:"minimum=1,maximum=4096"`
 	// Encoder is how the feature enters the model.
-	Encoder Choice `yaml:"encoder,omitempty" json:"encoder,omitempty" catalog:"encoders" refused:"embedding,hash,periodic"`
+	Encoder Choice `yaml:"encoder,omitempty" json:"encoder,omitempty" catalog:"encoders" refused:"embedding,periodic"`
 }
 
 // InputFeature is one input of the model: a column, an expression over columns, or

@@ -36,7 +36,7 @@ var unsupportedFields = map[string]map[string]allowedValue{
 	"ColumnSpec":    {"pii": noValue},
 	"Preprocessing": {"sample_ratio": {value: 1.0}},
 	"CleanStep":     {"replace": noValue, "dedupe": noValue, "outliers": noValue},
-	"encoders":      {"size": noValue, "buckets": noValue, "period": noValue},
+	"encoders":      {"size": noValue, "period": noValue},
 	"InputFeature":  {"shape": noValue},
 	"OutputFeature": {"calibration": {value: "none"}},
 	"losses":        {"positive_class_weight": noValue, "label_smoothing": {value: 0.0}},

@@ -227,6 +227,9 @@ func (o FeatureOptions) check(at Place, kind string) {
 	if kind != inputList && o.Length != nil {
 		at.Problem("length", "", "a %s has no length", kind)
 	}
+	if _, hashed := o.Encoder.Options.(Hasher); hashed && (o.MostCommon != nil || o.MinCount != nil) {
+		at.Problem("encoder.type", "leave most_common and min_count out", "every value has an id where they are hashed")
+	}
 	if kind == inputCategory {
 		if o.Normalization != "" {
 			at.Problem("normalization", "", "a category has no normalization")
@@ -354,6 +357,17 @@ func (b *Body) Check(at Place) {
 	}
 	if m, ok := b.Model.Options.(Trained); ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {
 		at.Problem("trainer.optimizer.type", "leave the optimizer out", "a model of type %s is trained by %s", b.Model.Name, m.TrainedBy())
+	}
+	if m, ok := b.Model.Options.(FeatureDefaulter); ok {
+		_, most := m.FeatureDefaults(inputCategory)
+		for i, f := range b.InputFeatures {
+			if h, ok := f.Encoder.Options.(Hasher); ok && most > 0 && h.HashBuckets() > most {
+				inputs.item(i).Problem("encoder.buckets", fmt.Sprintf("at most %d", most), "a model of type %s does not tell %d buckets apart", b.Model.Name, h.HashBuckets())
+			}
+		}
+		if most > 0 && len(b.Crosses) > 0 {
+			at.Problem("crosses", "leave them out: its splits combine features", "a model of type %s has no crosses", b.Model.Name)
+		}
 	}
 	if b.Scoring != nil && b.Sources.Events == nil {
 		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", b.Scoring.Source)

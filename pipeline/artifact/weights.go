@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -13,11 +14,12 @@ import (
 // unit of a number.
 type Weight struct {
 	Feature string `json:"feature"`
-	// Value is a category's; empty of a number.
+	// Value is a category's; empty of a number. Of a hashed one and of a cross it is one
+	// that the weight is of, or "bucket 12" where none is known.
 	Value string `json:"value,omitempty"`
 	// Effect is that of one standard deviation of a number, or of the value beside
 	// the mean over the training rows: so it can be compared whatever the feature's
-	// type and unit.
+	// type and unit. Hashed, it is beside a value that training never met.
 	Effect float64 `json:"effect"`
 }
 
@@ -33,6 +35,9 @@ func (a *Artifact) Weights() (out []Weight) {
 			out = append(out, Weight{Feature: f.Name, Effect: float64(v.Of(a.Params)[0]) * a.Transform.Spread(i)})
 		}
 		v, ok := views["category."+f.Name+".weight"]
+		if ok && f.Hashed != nil && v.Size() == f.Hashed.Buckets {
+			out = append(out, hashedWeights(f.Name, v.Of(a.Params), func(ids map[uint32]string) { a.Transform.HashedNames(i, ids) })...)
+		}
 		if !ok || f.Category == nil || v.Size() != len(f.Category.Values)+1 {
 			continue
 		}
@@ -42,7 +47,46 @@ func (a *Artifact) Weights() (out []Weight) {
 			out = append(out, Weight{f.Name, value, float64(weights[k+1]) - mean})
 		}
 	}
+	for i, c := range a.Transform.Crosses() {
+		if v, ok := views["category."+c.Name+".weight"]; ok && v.Size() == c.Buckets {
+			out = append(out, hashedWeights(c.Name, v.Of(a.Params), func(ids map[uint32]string) { a.Transform.CrossNames(i, ids) })...)
+		}
+	}
 	slices.SortStableFunc(out, func(a, b Weight) int { return cmp.Compare(math.Abs(b.Effect), math.Abs(a.Effect)) })
+	return out
+}
+
+// maxHashed is of how many weights of a hashed feature Weights tells, at most.
+const maxHashed = 1000
+
+// hashedWeights returns the strongest of the weights of buckets, by the names that
+// name gives the ids.
+func hashedWeights(feature string, weights []float32, name func(ids map[uint32]string)) (out []Weight) {
+	effect := func(id uint32) float64 { return math.Abs(float64(weights[id])) }
+	strongest := func(ids []uint32) []uint32 {
+		slices.SortStableFunc(ids, func(a, b uint32) int { return cmp.Compare(effect(b), effect(a)) })
+		return ids[:min(len(ids), maxHashed)]
+	}
+	var ids []uint32
+	least := 0.0
+	for id := range uint32(len(weights)) {
+		if effect(id) > least {
+			ids = append(ids, id)
+		}
+		if len(ids) == 2*maxHashed {
+			ids = strongest(ids)
+			least = effect(ids[maxHashed-1])
+		}
+	}
+	names := make(map[uint32]string)
+	ids = strongest(ids)
+	for _, id := range ids {
+		names[id] = fmt.Sprint("bucket ", id)
+	}
+	name(names)
+	for _, id := range ids {
+		out = append(out, Weight{feature, names[id], float64(weights[id])})
+	}
 	return out
 }
 

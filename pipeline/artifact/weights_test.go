@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
@@ -48,5 +50,39 @@ func TestWeightsCanBeCompared(t *testing.T) {
 	}
 	if len(of) != 5 {
 		t.Errorf("weights of %d features", len(of))
+	}
+}
+
+// The strongest weights of a cross and of a hashed category come with the values that
+// they are of, and there are not more of them than anybody reads.
+func TestWeightsOfHashesHaveNames(t *testing.T) {
+	a := trainedBy(t, strings.NewReplacer("  output_features:", "  crosses: [{all: pairs, buckets: 4096}]\n  output_features:",
+		"origin,      type: category", "origin,      type: category, encoder: {type: hash}").Replace(document), binary)
+	var cross string
+	for _, c := range a.Transform.Crosses() {
+		cross = c.Name
+	}
+	if cross == "" {
+		t.Fatal("no cross")
+	}
+	v, _ := model.Find(a.Model, "category."+cross+".weight")
+	for i := range v.Size() {
+		v.Of(a.Params)[i] = float32(i)
+	}
+	count, named := 0, 0
+	for _, w := range a.Weights() {
+		if w.Feature == cross {
+			if count++; strings.Contains(w.Value, " × ") {
+				named++
+			} else if !strings.HasPrefix(w.Value, "bucket ") {
+				t.Errorf("a weight of %q", w.Value)
+			}
+		}
+	}
+	if count != maxHashed || named == 0 {
+		t.Errorf("%d weights, %d of them with names", count, named)
+	}
+	if b, err := Decode(catalog.All(), encode(t, a)); err != nil || b.Transform.Hash() != a.Transform.Hash() {
+		t.Errorf("the artifact is not decoded as it was: %v", err)
 	}
 }

@@ -18,12 +18,17 @@ import (
 type Applier struct {
 	transform *Transform
 	memos     []Memo
-	blank     table.Mask // of the last batch
+	// hashes are those of the last batch, by feature that a cross is of, and hashed
+	// what is remembered for them.
+	hashes map[int][]uint32
+	hashed []Memo
+	blank  table.Mask // of the last batch
 }
 
 // NewApplier returns an Applier of t.
 func (t *Transform) NewApplier() *Applier {
-	return &Applier{transform: t, memos: make([]Memo, len(t.encodings))}
+	return &Applier{transform: t, memos: make([]Memo, len(t.encodings)),
+		hashes: make(map[int][]uint32), hashed: make([]Memo, len(t.encodings))}
 }
 
 // Apply encodes the features of a cleaned batch into dst, whose memory it
@@ -53,6 +58,14 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 			rep.NotKnown(f.Name, n.Unknown)
 		}
 	}
+	columns := dst.Categories[len(dst.Categories)-len(t.plan.Crosses):]
+	for i, c := range t.plan.Crosses {
+		var of [][]uint32
+		for _, f := range c.Of {
+			of = append(of, a.hashes[f])
+		}
+		crossIDs(columns[i], of, c.Buckets)
+	}
 	return nil
 }
 
@@ -69,6 +82,12 @@ func (a *Applier) encode(i int, batch arrow.Record, out Slots, n *Tally) error {
 	}
 	if err := a.transform.encodings[i].Encode(values, out, &a.memos[i], n); err != nil {
 		return err
+	}
+	if m, ok := a.transform.members[i]; ok {
+		a.hashes[i] = slices.Grow(a.hashes[i][:0], values.Len())[:values.Len()]
+		if err := m.hash(values, out, a.hashes[i], &a.hashed[i]); err != nil {
+			return err
+		}
 	}
 	if a.blank.Count() > 0 {
 		a.blank.And(nothing(a.transform.plan.Features[i], a.transform.length(i), values, out))
@@ -87,7 +106,7 @@ func nothing(f pipeline.Feature, length int, values arrow.Array, out Slots) tabl
 	if fill := f.Options.FillValue; fill != nil && fill != defaultCategoryFill {
 		none = table.NewMask(values.Len())
 	}
-	if f.Type == categoryType && len(out.Categories) == 1 {
+	if _, all := f.Options.Encoder.Options.(pipeline.Hasher); f.Type == categoryType && len(out.Categories) == 1 && !all {
 		for i, id := range out.Categories[0][:values.Len()] {
 			if id == 0 {
 				none.Set(i)

@@ -29,6 +29,7 @@ func Encoders() []pipeline.Entry {
 		encoder("none", new(Scaled), scaledSource),
 		encoder("elements", new(Elements), elementsSource),
 		encoder("bins", new(Bins), binsSource),
+		encoder("hash", new(Hash), hashSource),
 	}
 }
 

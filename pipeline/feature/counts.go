@@ -19,9 +19,11 @@ import (
 // Counts summarises the categories of training rows: values in byte order and
 // how often each came. Integers and bools go by their text, 7 and true.
 type Counts struct {
-	Missing int64    `json:"missing"` // rows without a value
-	Values  []string `json:"values"`
-	Counts  []int64  `json:"counts"`
+	Missing int64 `json:"missing"` // rows without a value
+	// Many: there are more values than are kept of a hashed category, and none are here.
+	Many   bool     `json:"many,omitempty"`
+	Values []string `json:"values"`
+	Counts []int64  `json:"counts"`
 }
 
 // key returns the text that stands for a category: JSON carries no bytes that
@@ -42,11 +44,21 @@ const window = 1 << 12
 type bounds struct {
 	values, bytes int
 	hint          string
+	names         bool // beyond them none are kept; else it is an error
 }
 
 // featureBounds are those of a feature.
-var featureBounds = bounds{MaxDistinct, MaxDistinctBytes,
-	"derive a column of fewer values, or leave the feature out: most_common applies to what has been counted"}
+var featureBounds = bounds{values: MaxDistinct, bytes: MaxDistinctBytes,
+	hint: "derive a column of fewer values, hash them (encoder: {type: hash}), or leave the feature out: most_common applies to what has been counted"}
+
+// hold reports whether so many values are within the bounds.
+func (b bounds) hold(values []string) bool {
+	bytes := 0
+	for _, v := range values {
+		bytes += len(v)
+	}
+	return len(values) <= b.values && bytes <= b.bytes
+}
 
 func (b bounds) check(what string, values, bytes int) error {
 	if values <= b.values && bytes <= b.bytes {
@@ -62,6 +74,7 @@ type counter struct {
 	what    string
 	bounds  bounds
 	missing int64
+	many    bool // the bounds are exceeded, and nothing is counted but missing values
 	texts   map[string]int64
 	bytes   int // of the texts' keys
 
@@ -82,6 +95,9 @@ func (c *counter) observe(a arrow.Array, use table.Mask) error {
 	valid := table.Valid(a)
 	valid.And(use)
 	c.missing += int64(use.Count() - valid.Count())
+	if c.many {
+		return nil
+	}
 	switch a := a.(type) {
 	case *array.Dictionary:
 		indices, ok := a.Indices().(*array.Int32)
@@ -117,7 +133,7 @@ func (c *counter) observeText(a *array.Dictionary, indices []int32, use table.Ma
 		if n == 0 {
 			continue
 		}
-		if err := c.addText(dict.Value(i), n); err != nil {
+		if err := c.addText(dict.Value(i), n); err != nil || c.many {
 			return err
 		}
 	}
@@ -150,11 +166,19 @@ func (c *counter) observeIntegers(v []int64, use table.Mask) error {
 
 // bound reports that there are more values than a category feature may have.
 func (c *counter) bound() error {
-	return c.bounds.check(c.what, len(c.texts)+len(c.large), c.bytes)
+	if values := len(c.texts) + len(c.large); !c.bounds.names {
+		return c.bounds.check(c.what, values, c.bytes)
+	} else if values > c.bounds.values || c.bytes > c.bounds.bytes {
+		c.many = true
+	}
+	return nil
 }
 
 // counts returns the summary so far.
 func (c *counter) counts() Counts {
+	if c.many {
+		return Counts{Missing: c.missing, Many: true, Values: []string{}, Counts: []int64{}}
+	}
 	all := maps.Clone(c.texts)
 	add := func(text string, n int64) {
 		if n > 0 {
@@ -185,25 +209,33 @@ func countsOf(all map[string]int64, missing int64) Counts {
 
 // mergeCounts adds up the counts of all shards; order does not matter.
 func mergeCounts(what string, parts []Counts, limit bounds) (Counts, error) {
-	all, missing, bytes := make(map[string]int64), int64(0), 0
+	all, missing, bytes, many := make(map[string]int64), int64(0), 0, false
 	for _, p := range parts {
 		missing += p.Missing
+		if many = many || p.Many; many {
+			continue
+		}
 		for i, v := range p.Values {
 			if _, ok := all[v]; !ok {
 				bytes += len(v)
 			}
 			all[v] += p.Counts[i]
 		}
-		if err := limit.check(what, len(all), bytes); err != nil {
+		if err := limit.check(what, len(all), bytes); limit.names {
+			many = many || err != nil
+		} else if err != nil {
 			return Counts{}, err
 		}
+	}
+	if many {
+		return Counts{Missing: missing, Many: true, Values: []string{}, Counts: []int64{}}, nil
 	}
 	return countsOf(all, missing), nil
 }
 
 // check reports counts that were not made by counts.
 func (c Counts) check() error {
-	if len(c.Values) != len(c.Counts) {
+	if len(c.Values) != len(c.Counts) || c.Many && len(c.Values) > 0 {
 		return fmt.Errorf("%d values with %d counts", len(c.Values), len(c.Counts))
 	}
 	if c.Missing < 0 || slices.ContainsFunc(c.Counts, func(n int64) bool { return n <= 0 }) {

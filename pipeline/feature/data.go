@@ -8,7 +8,8 @@ import (
 )
 
 // Feature is the data of one fitted feature: all that turns a value into the
-// content of its slots. Exactly one of Number, Bins, Category and List is set.
+// content of its slots. Exactly one of Number, Bins, Category,
+// Hashed and List is set.
 type Feature struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
@@ -21,6 +22,7 @@ type Feature struct {
 	Number   *Number   `json:"number,omitempty"`
 	Bins     *Binned   `json:"bins,omitempty"`
 	Category *Category `json:"category,omitempty"`
+	Hashed   *Hashed   `json:"hashed,omitempty"`
 	List     *List     `json:"list,omitempty"`
 }
 
@@ -78,9 +80,10 @@ type Label struct {
 
 // transformData is the canonical form of a Transform.
 type transformData struct {
-	Version  int       `json:"version"`
-	Features []Feature `json:"features"`
-	Label    Label     `json:"label"`
+	Version  int         `json:"version"`
+	Features []Feature   `json:"features"`
+	Crosses  []CrossData `json:"crosses,omitempty"`
+	Label    Label       `json:"label"`
 }
 
 // partialData is the form of a Fitter's Partial.

@@ -226,14 +226,7 @@ func (e *oneHot) Encode(a arrow.Array, out Slots, m *Memo, n *Tally) error {
 // Rows that are null get some id; the caller overwrites it.
 func (e *oneHot) encodeText(a *array.Dictionary, indices []int32, dst []uint32, m *Memo, n *Tally) {
 	dict := a.Dictionary().(*array.String)
-	if m.dictionary != a.Data().Dictionary() {
-		m.dictionary = a.Data().Dictionary()
-		m.ids = slices.Grow(m.ids[:0], dict.Len())[:dict.Len()]
-		for i := range m.ids {
-			m.ids[i] = unresolved
-		}
-	}
-	ids := m.ids
+	ids := m.of(a, dict.Len())
 	if a.NullN() > 0 {
 		for i := range table.Valid(a).Marked() {
 			entry := indices[i]

@@ -72,6 +72,11 @@ func everyFeature() *pipeline.Plan {
 	)
 }
 
+// drawPlan draws a plan with every type of feature, or one of hashes and crosses.
+func drawPlan(rt *rapid.T) *pipeline.Plan {
+	return rapid.SampledFrom([]func() *pipeline.Plan{everyFeature, crossed}).Draw(rt, "plan")()
+}
+
 // fit returns the transform of batches, one shard each, all rows in training.
 func fit(t testing.TB, plan *pipeline.Plan, shards ...arrow.Record) *Transform {
 	t.Helper()
@@ -195,7 +200,7 @@ func drawBatch(rt *rapid.T, rows int) arrow.Record {
 
 func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		tr := fit(t, everyFeature(), drawBatch(rt, 40))
+		tr := fit(t, drawPlan(rt), drawBatch(rt, 40))
 		rec := tabletest.Draw(rt, memory.DefaultAllocator, everyType, 40)
 		whole, wholeReport := apply(t, tr, rec)
 
@@ -246,7 +251,7 @@ func TestOneTransformServesManyGoroutines(t *testing.T) {
 
 func TestNoSlotIsEverOutOfRange(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		tr := fit(t, everyFeature(), drawBatch(rt, 20))
+		tr := fit(t, drawPlan(rt), drawBatch(rt, 20))
 		b, _ := apply(t, tr, tabletest.Draw(rt, memory.DefaultAllocator, everyType, 20))
 		for k, column := range b.Numbers {
 			for i, x := range column {

@@ -63,7 +63,7 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 		norm, err := normalization(feature)
 		switch {
 		case feature.Type == categoryType:
-			one.category = newCounter(one.source.what, featureBounds)
+			one.category = newCounter(one.source.what, boundsOf(feature))
 		case err != nil:
 			f.err = inFeature(feature.Name, err)
 			return f
@@ -293,7 +293,7 @@ func (f *Fitter) Partial() ([]byte, error) {
 func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 	merged := make([]Statistics, len(plan.Features))
 	counts := make([][]Counts, len(plan.Features))
-	data := transformData{Version: dataVersion, Label: describeLabel(plan.Label)}
+	data := transformData{Version: dataVersion, Label: describeLabel(plan.Label), Crosses: describeCrosses(plan)}
 	var classes []Counts
 	for shard, bytes := range partials {
 		p, err := decodePartial(plan, shard, bytes)
@@ -348,7 +348,7 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 func finishFeature(f pipeline.Feature, s *Statistics, counts []Counts) (Feature, error) {
 	d := describe(f)
 	var err error
-	if s.Category, err = mergeCounts("feature "+f.Name, counts, featureBounds); err != nil {
+	if s.Category, err = mergeCounts("feature "+f.Name, counts, boundsOf(f)); err != nil {
 		return d, err
 	}
 	for _, m := range slices.Concat([]Moments{s.Number, s.Warped}, s.List.Elements, s.List.Warped) {

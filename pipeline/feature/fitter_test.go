@@ -20,7 +20,7 @@ import (
 
 func TestBatchBoundariesDoNotChangeAPartial(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		plan := everyFeature()
+		plan := drawPlan(rt)
 		rec := drawBatch(rt, 60)
 		whole := partial(t, plan, rec)
 		var pieces []arrow.Record
@@ -189,10 +189,10 @@ func TestTooManyCategoriesAreAnErrorThatNamesTheFeature(t *testing.T) {
 
 func TestTooManyCategoriesInAllShardsAreAnError(t *testing.T) {
 	parts := []Counts{{Values: []string{"a", "b"}, Counts: []int64{1, 1}}, {Values: []string{"b", "c"}, Counts: []int64{1, 1}}}
-	if _, err := mergeCounts("feature c_i", parts, bounds{3, 3, ""}); err != nil {
+	if _, err := mergeCounts("feature c_i", parts, bounds{values: 3, bytes: 3}); err != nil {
 		t.Errorf("within the bounds: %v", err)
 	}
-	for _, b := range []bounds{{2, 3, ""}, {3, 2, ""}} {
+	for _, b := range []bounds{{values: 2, bytes: 3}, {values: 3, bytes: 2}} {
 		if _, err := mergeCounts("feature c_i", parts, b); !thalweg.Is(err, thalweg.Exhausted) {
 			t.Errorf("bounds %v: got %v", b, err)
 		}

@@ -26,8 +26,8 @@ const (
 )
 
 // classBounds are those of a category label.
-var classBounds = bounds{MaxClasses, maxClassesBytes,
-	"a category has few classes: clean values into fewer, write an expression that groups them, or type: number for a quantity"}
+var classBounds = bounds{values: MaxClasses, bytes: maxClassesBytes,
+	hint: "a category has few classes: clean values into fewer, write an expression that groups them, or type: number for a quantity"}
 
 // UnknownClass is the label of a row whose class no training row has.
 const UnknownClass = -1

@@ -27,7 +27,9 @@ type Transform struct {
 	// places[i] is where feature i's slots lie in a block.
 	places []place
 	shape  kernel.Shape
-	mem    memory.Allocator
+	// members hash the values of the features that crosses are of, by feature.
+	members map[int]member
+	mem     memory.Allocator
 }
 
 // place is the slots that a shape has and an earlier one has not.
@@ -44,7 +46,7 @@ func (p place) of(b *kernel.Block) Slots {
 
 // build makes a transform from data that describes plan's features.
 func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
-	t := &Transform{plan: plan, data: data, mem: memory.DefaultAllocator}
+	t := &Transform{plan: plan, data: data, members: make(map[int]member), mem: memory.DefaultAllocator}
 	for i, f := range plan.Features {
 		e, err := encoderOf(f)
 		if err != nil {
@@ -59,6 +61,15 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 		t.places = append(t.places, place{before, t.shape})
 		t.sources = append(t.sources, sourceOf(f))
 		t.encodings = append(t.encodings, loaded)
+	}
+	for _, c := range plan.Crosses {
+		for _, of := range c.Of {
+			if _, there := t.members[of]; !there {
+				t.members[of] = memberOf(&t.data.Features[of])
+			}
+		}
+		t.shape.Cardinalities = append(t.shape.Cardinalities, c.Buckets)
+		t.shape.CategoryNames = append(t.shape.CategoryNames, c.Name)
 	}
 	if err := data.Label.check(); err != nil {
 		return nil, inFeature(data.Label.Name, err)
@@ -96,10 +107,13 @@ func Load(plan *pipeline.Plan, data []byte) (*Transform, error) {
 	}
 	for i, f := range plan.Features {
 		have := d.Features[i]
-		have.Number, have.Bins, have.Category, have.List = nil, nil, nil, nil
+		have.Number, have.Bins, have.Category, have.Hashed, have.List = nil, nil, nil, nil, nil
 		if want := describe(f); !reflect.DeepEqual(have, want) {
 			return nil, corrupt(what, fmt.Errorf("feature %+v is not the spec's %+v", have, want))
 		}
+	}
+	if want := describeCrosses(plan); !reflect.DeepEqual(d.Crosses, want) {
+		return nil, corrupt(what, fmt.Errorf("crosses %+v are not the spec's %+v", d.Crosses, want))
 	}
 	have := d.Label
 	have.Statistics, have.Classes, have.Counts = Moments{}, nil, nil
@@ -131,6 +145,9 @@ func (t *Transform) Shape() kernel.Shape { return t.shape }
 // Features returns the data of each feature in the order of the spec. The
 // caller must not change it.
 func (t *Transform) Features() []Feature { return t.data.Features }
+
+// Crosses returns the data of the crosses. The caller must not change it.
+func (t *Transform) Crosses() []CrossData { return t.data.Crosses }
 
 // Spread returns how far a standard deviation of the feature at a place, a number,
 // moves its slot; 0 of another feature.
