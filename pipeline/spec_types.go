@@ -227,7 +227,7 @@ type Trainer struct {
 	// fixed by default, so that the same spec gives the same model.
 	Seed uint64 `yaml:"seed" json:"seed,omitempty" default:"42"`
 	// Optimizer chooses the algorithm: an update rule of SGD with averaging, or
-	// lbfgs. Default auto: lbfgs after two epochs of SGD where the model is linear,
+	// lbfgs. Default auto: lbfgs after two epochs of SGD where the model is linear and not wide,
 	// boosting where it is trees, else adam.
 	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" refused:"nesterov,adagrad,rmsprop,adamw,ftrl" default:"auto"`
 	// BatchSize is the rows per replica and step. Default auto: so many that a small
@@ -276,9 +276,9 @@ type DistributedSpec struct {
 	// them and not on the number of workers. Default auto: 1 for a small table, 8 for
 	// a large one.
 	Replicas Count `yaml:"replicas" json:"replicas,omitempty" jsonschema:"maximum=1024"`
-	// SyncEvery is local steps between averages. An average costs about a
-	// millisecond of network; the default's steps of 1,024 rows take several.
-	SyncEvery int `yaml:"sync_every,omitempty" json:"sync_every,omitempty" jsonschema:"minimum=1,maximum=1000000" default:"64"`
+	// SyncEvery is local steps between averages. Default auto: 64, and more where a model
+	// has so many weights that an average of them takes longer.
+	SyncEvery Count `yaml:"sync_every" json:"sync_every,omitempty" jsonschema:"maximum=1000000"`
 }
 
 // Registry says where a trained model goes.

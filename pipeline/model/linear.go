@@ -70,6 +70,17 @@ func (l *linear) table(v []float32, j int) []float32 {
 	return v[l.at[j]:l.at[j+1]]
 }
 
+// Tables returns where the weights of each category slot begin in the vector, of a model
+// that has a weight for every id and output, those of an id side by side, and behind
+// them where the last ones end; nil of another model.
+func (m *Model) Tables() []int {
+	l, ok := m.layers[0].(*linear)
+	if !ok || len(m.layers) > 1 {
+		return nil
+	}
+	return l.at[l.shape.Numbers : l.shape.Numbers+len(l.shape.Cardinalities)+1]
+}
+
 func (l *linear) array(v []float32, i int) []float32 { return l.table(v, len(l.shape.Cardinalities)+i) }
 
 func (l *linear) Outputs() int  { return l.outputs }

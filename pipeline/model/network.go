@@ -186,12 +186,17 @@ func (m *Model) backward(w *Workspace, params, outGrad, grad []float32, seed uin
 // labels, in the unit of the loss's Scale, and at least one row. seed decides what
 // the step draws at random.
 func (m *Model) Gradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64) {
+	clear(grad)
+	return m.AddGradient(w, params, b, seed, grad)
+}
+
+// AddGradient is Gradient, but adds to grad.
+func (m *Model) AddGradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64) {
 	m.check(params, b)
 	m.check(grad, nil)
 	if len(b.Labels) != b.Rows || b.Rows == 0 || w.owner != m {
 		panic("model: a gradient needs labelled rows and a workspace of the model")
 	}
-	clear(grad)
 	weight := 1 / float32(b.Rows)
 	outputs := m.Outputs()
 	for from := 0; from < b.Rows; from += chunkRows {

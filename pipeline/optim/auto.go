@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
@@ -14,19 +15,10 @@ var autoSource string
 // Auto leaves the choice of the algorithm to Resolve.
 type Auto struct{}
 
-// Resolve returns a trainer with every auto replaced by what suits the model and
-// so many training rows.
-func Resolve(t pipeline.Trainer, chosen pipeline.Choice, rows int64) pipeline.Trainer {
+// Resolve returns a trainer with every auto replaced by what suits the model, blocks
+// of a shape and so many training rows.
+func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, rows int64) pipeline.Trainer {
 	trees, grows := chosen.Options.(*model.Trees)
-	if _, ok := t.Optimizer.Options.(*Auto); ok {
-		t.Optimizer = pipeline.Choice{Name: "adam", Options: defaultAdam()}
-		switch {
-		case grows:
-			t.Optimizer = pipeline.Choice{Name: trees.TrainedBy(), Options: new(Boosting)}
-		case model.Convex(chosen):
-			t.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &LBFGS{Memory: defaultMemory, Tolerance: defaultTolerance, WarmEpochs: 2}}
-		}
-	}
 	if t.Distributed.Replicas == 0 && grows {
 		// The histograms of a replica are worth an exchange where they are of many rows.
 		t.Distributed.Replicas = between(rows>>18, 1, 8)
@@ -44,6 +36,26 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, rows int64) pipeline.Tr
 		// Small enough for many steps on a small table, large enough that the kernels
 		// run at the speed of memory.
 		t.BatchSize = between(1<<bits.Len64(uint64(each/64)), 16, 1024)
+	}
+	many := model.Convex(chosen) && wide(shape, int(t.BatchSize))
+	if _, ok := t.Optimizer.Options.(*Auto); ok {
+		t.Optimizer = pipeline.Choice{Name: "adam", Options: defaultAdam()}
+		switch {
+		case grows:
+			t.Optimizer = pipeline.Choice{Name: trees.TrainedBy(), Options: new(Boosting)}
+		case model.Convex(chosen) && !many:
+			// Of many weights most are met seldom: the optimum takes hundreds of passes, and
+			// is seldom as good for rows to come as where a few of SGD end.
+			t.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &LBFGS{Memory: defaultMemory, Tolerance: defaultTolerance, WarmEpochs: 2}}
+		}
+	}
+	if t.Distributed.SyncEvery == 0 {
+		// A millisecond of network takes less time than steps of 1,024 rows; an average of
+		// many weights less than the steps that touch as many.
+		t.Distributed.SyncEvery = 64
+		if many {
+			t.Distributed.SyncEvery = between(wideness*weightsOf(shape)/(int64(t.BatchSize)*int64(len(shape.Cardinalities))), 64, 1<<16)
+		}
 	}
 	if t.Epochs == 0 && grows {
 		t.Epochs = pipeline.Count((trees.Trees + treesPerEpoch - 1) / treesPerEpoch)

@@ -23,6 +23,8 @@ type averaging struct {
 	// weights are the parts of the parameters that regularization applies to, as
 	// [from, to), adjacent ones joined.
 	weights [][2]int
+	// wide: steps are made of the parameters that their batch touches.
+	wide bool
 }
 
 func newAveraging(m *model.Model, t *pipeline.Trainer, o Optimizer) *averaging {
@@ -38,6 +40,7 @@ func newAveraging(m *model.Model, t *pipeline.Trainer, o Optimizer) *averaging {
 			a.weights = append(a.weights, [2]int{from, to})
 		}
 	}
+	a.wide = m.Tables() != nil && wide(m.Shape(), int(t.BatchSize))
 	return a
 }
 
@@ -45,7 +48,7 @@ func newAveraging(m *model.Model, t *pipeline.Trainer, o Optimizer) *averaging {
 func (a *averaging) Size() int { return a.params + a.optimizer.StateSize(a.params) }
 
 func (a *averaging) Schedule(batches int) Schedule {
-	steps := a.trainer.Distributed.SyncEvery
+	steps := int(a.trainer.Distributed.SyncEvery)
 	return Schedule{Rounds: (batches + steps - 1) / steps, Passes: 1}
 }
 
@@ -58,18 +61,32 @@ func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector,
 	copy(vector, s.Vector)
 	params, state := vector[:a.params], vector[a.params:]
 	l2 := float32(a.trainer.Regularization.L2 / float64(r.Rows))
-	from := at.Index * a.trainer.Distributed.SyncEvery
-	for step, err := range r.Steps(at.Epoch, from, from+a.trainer.Distributed.SyncEvery) {
+	weights, gradient := a.weights, r.Gradient
+	var touched *touched
+	if a.wide {
+		touched = newTouched(a.model, a.optimizer, vector, r.Gradient)
+	}
+	from := at.Index * int(a.trainer.Distributed.SyncEvery)
+	for step, err := range r.Steps(at.Epoch, from, from+int(a.trainer.Distributed.SyncEvery)) {
 		if err != nil {
 			return kernel.Vector{}, 0, err
 		}
-		loss += a.model.Gradient(r.Workspace, params, step.Block, step.Seed, r.Gradient)
+		if touched == nil {
+			loss += a.model.Gradient(r.Workspace, params, step.Block, step.Seed, gradient)
+		} else {
+			loss += a.model.AddGradient(r.Workspace, vector[:a.params], step.Block, step.Seed, r.Gradient)
+			params, gradient, state = touched.take(step.Block)
+			weights = [][2]int{{0, len(params) - a.model.Outputs()}}
+		}
 		if l2 > 0 {
-			for _, w := range a.weights {
-				kernel.AddScaled(r.Gradient[w[0]:w[1]], params[w[0]:w[1]], l2)
+			for _, w := range weights {
+				kernel.AddScaled(gradient[w[0]:w[1]], params[w[0]:w[1]], l2)
 			}
 		}
-		a.optimizer.Step(params, r.Gradient, state)
+		a.optimizer.Step(params, gradient, state)
+		if touched != nil {
+			touched.put()
+		}
 	}
 	return kernel.Vector{Float32: vector}, loss, nil
 }
@@ -85,6 +102,6 @@ func (a *averaging) Apply(s *State, at Round, mean kernel.Vector) (checkpoint bo
 	if every == 0 {
 		return false, nil
 	}
-	sync := a.trainer.Distributed.SyncEvery
+	sync := int(a.trainer.Distributed.SyncEvery)
 	return (at.Index+1)%((every+sync-1)/sync) == 0, nil
 }

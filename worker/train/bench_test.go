@@ -133,3 +133,74 @@ func BenchmarkBuild(b *testing.B) {
 		}
 	}
 }
+
+// hashed is rows of 39 hashed categories whose values are as unequal as words are.
+type hashed struct{ rows, buckets int }
+
+func (h hashed) Read(_ context.Context, _ int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		random := rand.New(rand.NewPCG(1, 2))
+		keys := rand.NewZipf(random, 1.1, 1, 1<<20)
+		const n = 1 << 14
+		for from := 0; from < h.rows; from += n {
+			b := &Batch{Block: &kernel.Block{Rows: n, Labels: make([]float32, n)}, Split: make([]uint8, n), Row: make([]int64, n)}
+			for slot := range uint64(39) {
+				ids := make([]uint32, n)
+				for i := range ids {
+					ids[i] = uint32(kernel.Mix(keys.Uint64()*kernel.Golden+slot) % uint64(h.buckets))
+				}
+				b.Block.Categories = append(b.Block.Categories, ids)
+			}
+			for i := range n {
+				b.Block.Labels[i], b.Row[i] = float32(random.IntN(2)), int64(from+i)
+			}
+			if !yield(b, nil) {
+				return
+			}
+		}
+	}
+}
+
+// BenchmarkWide is an epoch over 39 hashed categories on one core, averages and the
+// candidate included.
+func BenchmarkWide(b *testing.B) {
+	const rows = 1 << 19
+	for _, weights := range []int{18, 22} {
+		for name, o := range map[string]any{"sgd": &optim.SGD{LearningRate: 0.1},
+			"adam": &optim.Adam{LearningRate: 0.005, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}} {
+			b.Run(fmt.Sprintf("2^%d weights, %s", weights, name), func(b *testing.B) {
+				shape := kernel.Shape{}
+				for slot := range 39 {
+					shape.Cardinalities = append(shape.Cardinalities, 1<<weights/39)
+					shape.CategoryNames = append(shape.CategoryNames, fmt.Sprint("h", slot))
+				}
+				job := flightsJob(b, rows, 1)
+				linear := pipeline.Choice{Name: "linear", Options: new(model.Linear)}
+				m, err := model.New(linear, lossOf("binary"), shape)
+				if err != nil {
+					b.Fatal(err)
+				}
+				job.Model, job.Rows = m, hashed{rows, 1 << weights / 39}
+				job.Trainer.Optimizer, job.Trainer.Distributed.SyncEvery = pipeline.Choice{Name: name, Options: o}, 0
+				job.Trainer = optim.Resolve(job.Trainer, linear, shape, rows)
+				t, matrix, ln := oneReplica(b, job, 1<<30)
+				s := &t.state.State
+				s.Vector = make([]float32, t.algorithm.Size())
+				at := optim.Round{Count: t.state.plan.schedule.Rounds}
+				for b.Loop() {
+					for at.Index = range at.Count {
+						c, err := t.learn(b.Context(), ln, matrix, 0, at)
+						if err != nil {
+							b.Fatal(err)
+						}
+						if _, err := t.algorithm.Apply(s, at, c.vector); err != nil {
+							b.Fatal(err)
+						}
+					}
+					at.Epoch++
+				}
+				b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+			})
+		}
+	}
+}

@@ -177,7 +177,7 @@ func (j Job) Validate() error {
 		{"trainer.early_stop", t.EarlyStop, 0, math.MaxInt},
 		{"trainer.steps_per_checkpoint", t.StepsPerCheckpoint, 0, math.MaxInt},
 		{"trainer.distributed.replicas", int(t.Distributed.Replicas), 1, MaxReplicas},
-		{"trainer.distributed.sync_every", t.Distributed.SyncEvery, 1, maxSyncEvery},
+		{"trainer.distributed.sync_every", int(t.Distributed.SyncEvery), 1, maxSyncEvery},
 	} {
 		if n.have < n.least || n.have > n.most {
 			return invalid("%s is %d, not in %d to %d", n.name, n.have, n.least, n.most)
