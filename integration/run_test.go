@@ -120,9 +120,9 @@ func modelOf(t *testing.T, c *cluster, run *apiv1.Run) string {
 // rounds, and with more workers and fewer. No run is lost, and all register the
 // same parameters, bit for bit.
 func TestTheModelIsTheSameWhateverIsKilled(t *testing.T) {
-	// Enough rounds that a kill meets one.
+	// Enough rounds that a kill meets one, and a model so wide that a step touches a part.
 	t.Run("sgd", func(t *testing.T) {
-		sameWhateverIsKilled(t, 1000, "trainer: {optimizer: {type: adam}, epochs: 40, early_stop: 100, batch_size: 64, distributed: {replicas: 4, sync_every: 8}}")
+		sameWhateverIsKilled(t, 1000, "crosses: [{all: pairs, buckets: 512}]", "trainer: {optimizer: {type: adam}, epochs: 40, early_stop: 100, batch_size: 64, distributed: {replicas: 4, sync_every: 8}}")
 	})
 	t.Run("lbfgs", func(t *testing.T) {
 		sameWhateverIsKilled(t, 100, "trainer: {optimizer: {type: lbfgs, tolerance: 1e-9, warm_epochs: 1}, regularization: {l2: 0.001}, distributed: {replicas: 4}}")
