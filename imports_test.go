@@ -44,6 +44,7 @@ var ranks = map[string]int{
 	"coordinator/state":          2,
 	"integration/fault":          2,
 	"pipeline/expression":        2,
+	"pipeline/imported":          2,
 	"pipeline/table/tabletest":   2,
 	"storage/devserver":          2,
 	"storage/file":               2,

@@ -61,6 +61,9 @@ type Defaulter interface {
 	Defaults(at Place)
 }
 
+// Conditional is options whose default tags do not hold in some cases.
+type Conditional interface{ HasDefaults() bool }
+
 // Checker is a struct with rules that tags cannot state.
 type Checker interface {
 	// Check notes what is wrong. Defaults are filled in.

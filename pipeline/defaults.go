@@ -37,6 +37,9 @@ func fillDefaults(v reflect.Value, at Place) {
 		if d, ok := optionsOf(v).(Defaulter); ok {
 			d.Defaults(at)
 		}
+		if c, ok := optionsOf(v).(Conditional); ok && !c.HasDefaults() {
+			return
+		}
 		for _, f := range fields(v) {
 			f.fillDefault(at)
 			fillDefaults(f.value, at.in(f.name))

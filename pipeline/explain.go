@@ -236,6 +236,9 @@ func (x *explainer) describe(e *explained) {
 		e.Type, e.sample = "expression", "distance > 100"
 	default:
 		e.Type, e.sample = typeOf(t, &r)
+		if text := e.tag.Get("example"); text != "" {
+			e.sample = text
+		}
 		if list {
 			e.Type += "s"
 		}

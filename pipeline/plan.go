@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/imported"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -29,6 +30,9 @@ type Plan struct {
 	Steps []PlannedStep
 	// Learnt is what the steps that learn apply; nil before they have.
 	Learnt Learnt
+	// Imported is the model where the spec imports one; else nil, and before the
+	// profile stage has read it.
+	Imported *imported.Ensemble
 	// Cleaned and ScoringCleaned are the columns after all steps of each phase.
 	Cleaned, ScoringCleaned table.Schema
 	// Carried are the names of those of ScoringCleaned that scored rows have, nil
@@ -71,6 +75,8 @@ type Feature struct {
 	// float64, int64 or bool.
 	Column     string
 	Expression *expression.Program
+	// Imported is what the feature is in an imported model; else nil.
+	Imported *imported.Input
 }
 
 // Label is the output feature, resolved.

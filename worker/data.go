@@ -13,6 +13,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/imported"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
@@ -26,6 +27,8 @@ type profiled struct {
 	// EventSchema is the schema of events where the spec names its file: as it was
 	// when the run began.
 	EventSchema string `json:"event_schema,omitempty"`
+	// Imported is the model that the spec imports.
+	Imported *imported.Ensemble `json:"imported,omitempty"`
 }
 
 // data is a dataset opened for one task: where its rows are and what the spec
@@ -61,6 +64,11 @@ func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error
 	plan, err := pipeline.Compile(spec, p.Schema)
 	if err != nil {
 		return nil, err
+	}
+	if p.Imported != nil {
+		if plan, err = plan.WithImported(p.Imported); err != nil {
+			return nil, err
+		}
 	}
 	if ref, ok := lease.Inputs["learnt"]; ok {
 		var learnt pipeline.Learnt

@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/imported"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/dataset"
 )
@@ -39,6 +40,10 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	ensemble, err := t.worker.imported(ctx, plan)
+	if err != nil {
+		return err
+	}
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))
 	t.Report.Counts["rows"] = manifest.Rows
@@ -52,7 +57,39 @@ func runProfile(ctx context.Context, t *Task) error {
 	if manifest.PassedOver > 0 {
 		t.Report.Counts["objects.passed_over"] = manifest.PassedOver
 	}
-	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events})
+	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events, Imported: ensemble})
+}
+
+// imported reads the model that a spec imports, nil where it does not, and holds it
+// against the features.
+func (w *Worker) imported(ctx context.Context, plan *pipeline.Plan) (*imported.Ensemble, error) {
+	ref := plan.Spec.Imports()
+	if ref == "" {
+		return nil, nil
+	}
+	fail := func(kind thalweg.Kind, err error) error {
+		return &thalweg.Error{Op: "read imported model", Kind: kind, Subject: ref, Err: err, Hint: "import it by `thalweg models import`"}
+	}
+	info, err := w.state.Head(ctx, imported.Key(ref))
+	if err == nil && info.SizeBytes > imported.MaxFileBytes {
+		err = fmt.Errorf("it has %d bytes, the bound is %d", info.SizeBytes, imported.MaxFileBytes)
+	}
+	if err != nil {
+		return nil, fail(thalweg.KindOf(err), err)
+	}
+	data, _, err := w.state.Get(ctx, imported.Key(ref))
+	if err != nil {
+		return nil, fail(thalweg.KindOf(err), err)
+	}
+	e, err := imported.Decode(data)
+	if err == nil && !imported.Names(ref, e) {
+		err = fmt.Errorf("the object is of another model: %s", e.Hash())
+	}
+	if err != nil {
+		return nil, fail(thalweg.Corrupt, err)
+	}
+	_, err = plan.WithImported(e)
+	return e, err
 }
 
 // GapWarnings say which columns that training reads are missing in some of the

@@ -23,12 +23,12 @@ import (
 func newModels(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List models, their versions and aliases; show, promote, roll back or export a version",
+		Short: "List models, their versions and aliases; show, promote, roll back or export a version, or import trees",
 		Example: "  thalweg models\n" +
 			"  thalweg models promote flight-delays 2",
 		RunE: listModels(g),
 	}
-	cmd.AddCommand(newModelsList(g), newModelsShow(g), newModelsPromote(g), newModelsRollback(g), newModelsExport(g))
+	cmd.AddCommand(newModelsList(g), newModelsShow(g), newModelsPromote(g), newModelsRollback(g), newModelsExport(g), newModelsImport(g))
 	return cmd
 }
 

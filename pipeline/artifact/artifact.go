@@ -67,7 +67,9 @@ type Provenance struct {
 	Transform string `json:"transform"`
 	// Steps is the sha256 of what the cleaning steps have learnt; empty where none
 	// learns.
-	Steps    string `json:"steps,omitempty"`
+	Steps string `json:"steps,omitempty"`
+	// Imported is the sha256 of the imported model; empty where there is none.
+	Imported string `json:"imported,omitempty"`
 	Seed     uint64 `json:"seed"`
 	Replicas int    `json:"replicas"`
 	// Trainer is the spec's, with what auto came to.
@@ -100,6 +102,7 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 			Spec:      sum(rendered),
 			Transform: transform.Hash(),
 			Steps:     plan.Learnt.Hash(),
+			Imported:  plan.Imported.Hash(),
 			Seed:      plan.Spec.Spec.Trainer.Seed,
 			Replicas:  int(trainer.Distributed.Replicas),
 			Trainer:   trainer.Text(),
@@ -109,12 +112,16 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 	}, nil
 }
 
-// newModel returns the model of a plan for the slots and the labels of a transform.
+// newModel returns the model of a plan, which may be imported, for the slots and the
+// labels of a transform.
 func newModel(plan *pipeline.Plan, transform *feature.Transform) (*model.Model, error) {
 	label := transform.Label()
 	loss, err := model.Bind(plan.Label.Loss, model.Labels{Type: label.Type, Classes: label.Classes, Counts: label.Counts})
 	if err != nil {
 		return nil, err
+	}
+	if e := plan.Imported; e != nil {
+		return model.NewImported(e, loss, transform.Shape())
 	}
 	return model.New(plan.Spec.Spec.Model, loss, transform.Shape())
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/imported"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -22,6 +23,7 @@ const (
 	PartModel      = "model.safetensors" // the parameters
 	PartTransform  = "transform.json"    // the fitted transform
 	PartSteps      = "steps.json"        // what cleaning steps have learnt; absent where none learns
+	PartImported   = "imported.json"     // the trees that the spec imports; absent where it does not
 	PartSpec       = "spec.yaml"         // the spec with every default written out
 	PartSchema     = "schema.json"       // the columns of the spec's source
 	PartProvenance = "provenance.json"   // what the model came from
@@ -41,13 +43,17 @@ var errMissing = errors.New("is missing")
 const format = "thalweg/1"
 
 // encodeModel returns the bytes of PartModel. Its metadata binds the
-// parameters to the transform whose ids they are indexed by.
+// parameters to the transform whose ids they are indexed by, and to what was imported.
 func (a *Artifact) encodeModel() []byte {
 	return model.EncodeTensors(a.metadata(), a.Model.Views(), a.Params)
 }
 
 func (a *Artifact) metadata() map[string]string {
-	return map[string]string{"format": format, "model": a.Model.Type(), "label": a.Model.Loss().For(), "transform": a.Transform.Hash()}
+	m := map[string]string{"format": format, "model": a.Model.Type(), "label": a.Model.Loss().For(), "transform": a.Transform.Hash()}
+	if a.plan.Imported != nil {
+		m["imported"] = a.plan.Imported.Hash()
+	}
+	return m
 }
 
 // Encode returns the artifact as parts by name, together with the extra ones,
@@ -69,6 +75,9 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 	}
 	if a.plan.Learnt != nil {
 		parts[PartSteps] = a.plan.Learnt.JSON()
+	}
+	if a.plan.Imported != nil {
+		parts[PartImported] = a.plan.Imported.Encode()
 	}
 	if a.Dataset != nil {
 		if err := a.checkDataset(); err != nil {
@@ -110,13 +119,14 @@ func Decode(catalog pipeline.Catalog, parts map[string][]byte) (*Artifact, error
 		{PartSchema, a.decodeSchema},
 		{PartSpec, a.decodeSpec},
 		{PartSteps, a.decodeSteps},
+		{PartImported, a.decodeImported},
 		{PartTransform, a.decodeTransform},
 		{PartModel, a.decodeModel},
 		{PartProvenance, a.decodeProvenance},
 		{PartSplit, a.decodeSplit},
 	} {
 		data, ok := parts[step.part]
-		if step.part == PartSteps && !a.Spec.Learns() || step.part == PartSplit && !a.Spec.SaysSplit() {
+		if step.part == PartSteps && !a.Spec.Learns() || step.part == PartSplit && !a.Spec.SaysSplit() || step.part == PartImported && a.Spec.Imports() == "" {
 			continue
 		}
 		err := errMissing
@@ -192,6 +202,18 @@ func (a *Artifact) decodeSteps(data []byte) error {
 	return err
 }
 
+func (a *Artifact) decodeImported(data []byte) error {
+	e, err := imported.Decode(data)
+	if err != nil {
+		return err
+	}
+	if !imported.Names(a.Spec.Imports(), e) {
+		return fmt.Errorf("is %s, the spec's is %s", e.Hash(), a.Spec.Imports())
+	}
+	a.plan, err = a.plan.WithImported(e)
+	return err
+}
+
 func (a *Artifact) decodeTransform(data []byte) (err error) {
 	a.Transform, err = feature.Load(a.plan, data)
 	return err
@@ -234,6 +256,9 @@ func (a *Artifact) decodeProvenance(data []byte) error {
 	}
 	if have := a.plan.Learnt.Hash(); a.Provenance.Steps != have {
 		return fmt.Errorf("is of steps %s, the steps are %s", a.Provenance.Steps, have)
+	}
+	if have := a.plan.Imported.Hash(); a.Provenance.Imported != have {
+		return fmt.Errorf("is of the imported model %s, the model is %s", a.Provenance.Imported, have)
 	}
 	if a.Provenance.Transform != a.Transform.Hash() {
 		return fmt.Errorf("is of transform %s, the transform is %s", a.Provenance.Transform, a.Transform.Hash())

@@ -42,7 +42,12 @@ type Binned struct {
 
 // Fit implements Encoder.
 func (b *Bins) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
-	data := &Binned{Cuts: cuts(s.Sample.Values, b.Count), Statistics: s.Number}
+	data := &Binned{Statistics: s.Number}
+	if f.Imported != nil {
+		data.Cuts = f.Imported.Cuts
+	} else {
+		data.Cuts = cuts(s.Sample.Values, b.Count)
+	}
 	if out.Missing != ownBin {
 		fill, err := fillOf(f, s.Number, out.Missing)
 		if err != nil {

@@ -89,6 +89,11 @@ func (*OneHot) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 		c.Fill = &entries[0].value
 		entries[0].count += c.Missing
 	}
+	if f.Imported != nil {
+		c.take(f.Imported.Values, counts)
+		out.Category = &c
+		return nil
+	}
 	most, least := len(entries), int64(0)
 	if f.Options.MostCommon != nil && *f.Options.MostCommon > 0 {
 		most = *f.Options.MostCommon
@@ -106,6 +111,17 @@ func (*OneHot) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 	}
 	out.Category = &c
 	return nil
+}
+
+// take gives ids to given values, whatever their counts in training are.
+func (c *Category) take(values []string, counts map[string]int64) {
+	for _, n := range counts {
+		c.Unknown += n
+	}
+	for _, v := range values {
+		c.Values, c.Counts = append(c.Values, v), append(c.Counts, counts[v])
+		c.Unknown -= counts[v]
+	}
 }
 
 // fillText returns a YAML scalar as the text of a category.

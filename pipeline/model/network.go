@@ -229,6 +229,22 @@ func (m *Model) Predict(w *Workspace, params []float32, b *kernel.Block, out []f
 	w.chunk = Chunk{}
 }
 
+// LossOf returns the sum of the losses of a block's rows, whose labels are in the unit
+// of the loss's Scale.
+func (m *Model) LossOf(w *Workspace, params []float32, b *kernel.Block) (loss float64) {
+	m.check(params, b)
+	outputs := m.Outputs()
+	for from := 0; from < b.Rows; from += chunkRows {
+		to := min(from+chunkRows, b.Rows)
+		w.chunk = Chunk{Block: b, From: from, To: to}
+		out := w.values[len(w.values)-1][:(to-from)*outputs]
+		m.forward(w, params, out, 0)
+		loss += m.loss.Gradient(out, b.Labels[from:to], 1)
+	}
+	w.chunk = Chunk{}
+	return loss
+}
+
 // Rescale turns params that were learned with scaled labels into params that predict
 // labels as they are. A scale that the loss does not make panics.
 func (m *Model) Rescale(params []float32, s Scale) {

@@ -19,53 +19,84 @@ type Router struct {
 	values []float32 // of the leaves from left to right
 }
 
+// routes is a tree as NewRouter sees it.
+type routes interface {
+	// size returns how many splits there are. The first is the root.
+	size() int
+	// split returns which slot split i reads, and the nodes on its sides: splits, or
+	// leaves as their complements.
+	split(i int) (slot, left, right int)
+	// has reports whether an id goes to the left of split i.
+	has(i, id int) bool
+}
+
+func (t *Tree) size() int { return len(t.Splits) }
+
+func (t *Tree) split(i int) (slot, left, right int) {
+	s := &t.Splits[i]
+	return s.Slot, s.Left, s.Right
+}
+
+func (t *Tree) has(i, id int) bool { return t.Splits[i].Set.Has(id) }
+
 // NewRouter returns a Router of a tree.
 func NewRouter(shape kernel.Shape, tree *Tree) *Router {
-	r := &Router{values: make([]float32, 0, len(tree.Values))}
-	ends := make([]int, len(tree.Splits)) // behind the leaves on a split's left
-	begins := make([]int, len(tree.Splits))
+	r, leaves := newRouter(shape, tree)
+	r.values = make([]float32, len(leaves))
+	for i, leaf := range leaves {
+		r.values[i] = tree.Values[leaf]
+	}
+	return r
+}
+
+// newRouter returns a Router without values, and the leaves from left to right.
+func newRouter(shape kernel.Shape, tree routes) (r *Router, leaves []int) {
+	r = new(Router)
+	n := tree.size()
+	begins, ends := make([]int, n), make([]int, n) // of the leaves on a split's left
 	var visit func(node int)
 	visit = func(node int) {
 		if node < 0 {
-			r.values = append(r.values, tree.Values[^node])
+			leaves = append(leaves, ^node)
 			return
 		}
-		begins[node] = len(r.values)
-		visit(tree.Splits[node].Left)
-		ends[node] = len(r.values)
-		visit(tree.Splits[node].Right)
+		_, left, right := tree.split(node)
+		begins[node] = len(leaves)
+		visit(left)
+		ends[node] = len(leaves)
+		visit(right)
 	}
-	if len(tree.Splits) == 0 {
+	if n == 0 {
 		visit(^0)
 	} else {
 		visit(0)
 	}
-	r.words = (len(r.values) + 63) / 64
+	r.words = (len(leaves) + 63) / 64
 	at := make(map[int]int) // of slots
-	for i := range tree.Splits {
-		s := &tree.Splits[i]
-		k, ok := at[s.Slot]
+	for i := range n {
+		slot, _, _ := tree.split(i)
+		k, ok := at[slot]
 		if !ok {
 			k = len(r.slots)
-			at[s.Slot] = k
-			n := shape.Cardinalities[s.Slot]
-			table := make([]uint64, r.words*n)
+			at[slot] = k
+			ids := shape.Cardinalities[slot]
+			table := make([]uint64, r.words*ids)
 			for j := range table {
 				table[j] = ^uint64(0)
 			}
-			r.slots, r.tables, r.ids = append(r.slots, s.Slot), append(r.tables, table), append(r.ids, n)
+			r.slots, r.tables, r.ids = append(r.slots, slot), append(r.tables, table), append(r.ids, ids)
 		}
-		n := r.ids[k]
-		for id := range n {
-			if s.Set.Has(id) {
+		ids := r.ids[k]
+		for id := range ids {
+			if tree.has(i, id) {
 				continue
 			}
 			for leaf := begins[i]; leaf < ends[i]; leaf++ {
-				r.tables[k][leaf/64*n+id] &^= 1 << (leaf % 64)
+				r.tables[k][leaf/64*ids+id] &^= 1 << (leaf % 64)
 			}
 		}
 	}
-	return r
+	return r, leaves
 }
 
 // routedRows is how many rows are routed at a time, so that their masks stay in the

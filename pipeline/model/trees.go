@@ -27,6 +27,27 @@ type Trees struct {
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"0.1"`
 	// MinChildRows is the least training rows of a leaf.
 	MinChildRows int `yaml:"min_child_rows,omitempty" json:"min_child_rows,omitempty" jsonschema:"minimum=1" default:"20"`
+	// From is a model of LightGBM or XGBoost that was imported: what `thalweg models
+	// import` has printed. It is used as it is, and nothing is trained.
+	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^[a-z0-9][a-z0-9-]*@[0-9a-f]{16}$" means:"write what thalweg models import has printed, NAME@HASH" example:"flights-lightgbm@627095d9f7c03a13"`
+}
+
+// Imports implements pipeline.Importer.
+func (o *Trees) Imports() string { return o.From }
+
+// HasDefaults implements pipeline.Conditional: what is imported grows no trees.
+func (o *Trees) HasDefaults() bool { return o.From == "" }
+
+// Check implements pipeline.Checker.
+func (o *Trees) Check(at pipeline.Place) {
+	if o.From == "" {
+		return
+	}
+	for _, name := range []string{"trees", "max_leaves", "max_depth", "learning_rate", "min_child_rows"} {
+		if !at.Omits(name) {
+			at.Problem(name, "leave it out", "the trees are imported, none is grown")
+		}
+	}
 }
 
 // FeatureDefaults implements pipeline.FeatureDefaulter: numbers are binned, and of
@@ -39,7 +60,12 @@ func (*Trees) FeatureDefaults(feature string) (encoder string, mostCommon int) {
 }
 
 // TrainedBy implements pipeline.Trained.
-func (*Trees) TrainedBy() string { return "boosting" }
+func (o *Trees) TrainedBy() string {
+	if o.From != "" {
+		return "none"
+	}
+	return "boosting"
+}
 
 // AnswersWith implements pipeline.Selective.
 func (*Trees) AnswersWith() []string { return []string{Binary, Number} }
@@ -51,6 +77,8 @@ const MaxIDs = 256
 // New implements Spec.
 func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	switch {
+	case o.From != "":
+		return nil, fmt.Errorf("model %s was not read", o.From)
 	case shape.Numbers > 0:
 		return nil, fmt.Errorf("trees split bins: number %q needs the encoder bins", shape.NumberNames[0])
 	case len(shape.Lists) > 0:

@@ -41,6 +41,8 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 	if _, ok := t.Optimizer.Options.(*Auto); ok {
 		t.Optimizer = pipeline.Choice{Name: "adam", Options: defaultAdam()}
 		switch {
+		case grows && trees.From != "":
+			t.Optimizer, t.Epochs = pipeline.Choice{Name: trees.TrainedBy(), Options: new(None)}, 1
 		case grows:
 			t.Optimizer = pipeline.Choice{Name: trees.TrainedBy(), Options: new(Boosting)}
 		case model.Convex(chosen) && !many:

@@ -12,5 +12,6 @@ func Catalog() []pipeline.Entry {
 		{Name: "adam", Options: new(Adam), Source: adamSource},
 		{Name: "lbfgs", Options: new(LBFGS), Source: lbfgsSource},
 		{Name: "boosting", Options: new(Boosting), Source: boostingSource},
+		{Name: "none", Options: new(None), Source: noneSource},
 	}
 }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+)
+
+// importSample returns a model of LightGBM, and rows as Parquet with the sums that it
+// has for them, each plus some.
+func importSample(t *testing.T, more float64) (model string, sample []byte) {
+	t.Helper()
+	const name = "../../pipeline/imported/testdata/lightgbm-binary"
+	text, err := os.ReadFile(name + ".txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(name + ".sample.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var columns map[string][]any
+	if err := json.Unmarshal(data, &columns); err != nil {
+		t.Fatal(err)
+	}
+	var fields []arrow.Field
+	for _, c := range []string{"signed", "few", "large", "tiny", "raw"} {
+		fields = append(fields, arrow.Field{Name: c, Type: arrow.PrimitiveTypes.Float64, Nullable: true})
+	}
+	for _, c := range []string{"letter", "month"} {
+		fields = append(fields, arrow.Field{Name: c, Type: arrow.BinaryTypes.String, Nullable: true})
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
+	for i, f := range fields {
+		for _, v := range columns[f.Name] {
+			switch v := v.(type) {
+			case nil:
+				b.Field(i).AppendNull()
+			case string:
+				b.Field(i).(*array.StringBuilder).Append(v)
+			case float64:
+				if f.Name == "raw" {
+					v += more
+				}
+				b.Field(i).(*array.Float64Builder).Append(v)
+			}
+		}
+	}
+	return string(text), parquetOf(t, b)
+}
+
+// A model of LightGBM is taken if it scores the sample as its library did, and then is
+// a version as any other: evaluated, registered, shown.
+func TestAnImportedModelIsAVersionOnceItScoresTheSample(t *testing.T) {
+	model, sample := importSample(t, 0)
+	_, other := importSample(t, 1e-6)
+	dir := t.TempDir()
+	put(t, dir+"/model.txt", model)
+	put(t, dir+"/cut.txt", model[:len(model)/2])
+	put(t, dir+"/sample.parquet", string(sample))
+	put(t, dir+"/other.parquet", string(other))
+	c, _ := startDev(t, t.TempDir())
+	for _, bad := range []struct{ model, sample, want string }{
+		{"model.txt", "other.parquet", "60 of 60 rows score otherwise"},
+		{"cut.txt", "sample.parquet", "cut.txt"},
+		{"sample.parquet", "sample.parquet", "neither LightGBM's text"},
+	} {
+		if text, err := command(t, c, "models", "import", dir+"/"+bad.model, "--expect", dir+"/"+bad.sample); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), bad.want) {
+			t.Errorf("%s by %s: %v\n%s", bad.model, bad.sample, err, text)
+		}
+	}
+	text, err := command(t, c, "models", "import", dir+"/model.txt", "--expect", dir+"/sample.parquet", "--name", "given", "-o", "json")
+	var got importAnswer
+	if err != nil || json.Unmarshal([]byte(text), &got) != nil || got.Rows != 60 || got.Trees != 6 || got.Worst > lightGBMTolerance {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	upload(t, c, sample)
+	spec := `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: taken-over}
+spec:
+  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+  input_features: [{columns: [signed, few, large, tiny], type: number}, {columns: [letter, month], type: category}]
+  output_features: [{name: above, type: binary, expression: "raw > 0"}]
+  model: {type: trees, from: FROM}
+`
+	put(t, dir+"/unknown.yaml", strings.Replace(spec, "FROM", "given@0123456789abcdef", 1))
+	if text, err := command(t, c, "apply", "-f", dir+"/unknown.yaml", "--wait"); err == nil || !strings.Contains(err.Error()+text, "thalweg models import") {
+		t.Errorf("a model that was not imported: %v\n%s", err, text)
+	}
+	put(t, dir+"/spec.yaml", strings.Replace(spec, "FROM", got.From, 1))
+	if text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait"); err != nil || !strings.Contains(text, "test.roc_auc          1") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}

@@ -1,0 +1,190 @@
+package artifact
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/imported"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+)
+
+// sample returns the rows that a library has scored, their columns, and the sums.
+func sample(t *testing.T, name string) (schema table.Schema, rows [][]any, raw []float64) {
+	t.Helper()
+	data, err := os.ReadFile(strings.TrimSuffix(strings.TrimSuffix(name, ".txt"), ".json") + ".sample.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var columns map[string][]any
+	if err := json.Unmarshal(data, &columns); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range columns["raw"] {
+		raw = append(raw, v.(float64))
+		rows = append(rows, []any{float64(len(rows) % 2)})
+	}
+	delete(columns, "raw")
+	schema.Columns = []table.Column{{Name: "label", Type: table.Float64, Nullable: true}}
+	for _, name := range slices.Sorted(maps.Keys(columns)) {
+		c := table.Column{Name: name, Type: table.Float64, Nullable: true}
+		for i, v := range columns[name] {
+			text, ok := v.(string)
+			var n int64
+			switch _, err := fmt.Sscan(text, &n); {
+			case name == "month" && ok && err == nil:
+				c.Type, v = table.Int64, n
+			case name == "month" && !ok:
+				c.Type, v = table.Int64, int64(v.(float64))
+			case ok:
+				c.Type = table.String
+			}
+			rows[i] = append(rows[i], v)
+		}
+		schema.Columns = append(schema.Columns, c)
+	}
+	return schema, rows, raw
+}
+
+// An imported model goes through fit, checkpoint and scoring as one of our own does,
+// and says of each row what its library says.
+func TestImportedModelsArePartOfTheArtifactAndScoreAsTheirLibrary(t *testing.T) {
+	const dir = "../imported/testdata/"
+	for _, name := range []string{"lightgbm-binary.txt", "lightgbm-integers.txt", "lightgbm-forest.txt", "lightgbm-fine.txt", "lightgbm-slope.txt", "xgboost-hist.json", "xgboost-exact.json"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := imported.Parse(name, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema, rows, raw := sample(t, dir+name)
+		var features, output strings.Builder
+		for i := range e.Inputs {
+			kind := map[bool]string{true: "category", false: "number"}[e.Inputs[i].Category()]
+			fmt.Fprintf(&features, "    - {name: %s, type: %s}\n", e.Inputs[i].Name, kind)
+		}
+		output.WriteString(`{name: y, type: number, expression: "label"}`)
+		if e.Link == imported.Logistic {
+			output.Reset()
+			output.WriteString(`{name: y, type: binary, expression: "label > 0.5"}`)
+		}
+		text := fmt.Sprintf(`
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: taken-over}
+spec:
+  sources: {train: {s3: {path: "s3://lake/rows/*.parquet"}, format: {type: parquet}}}
+  input_features:
+%s  output_features: [%s]
+  model: {type: trees, from: %s}
+`, features.String(), output.String(), imported.Reference("given", e))
+		spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := pipeline.Compile(spec, schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan, err = plan.WithImported(e); err != nil {
+			t.Fatal(err)
+		}
+		batch := tabletest.Batch(memory.DefaultAllocator, schema, 0, rows...)
+		fitter := feature.NewFitter(plan)
+		if err := fitter.Observe(batch, make([]uint8, len(rows))); err != nil {
+			t.Fatal(err)
+		}
+		partial, err := fitter.Partial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		transform, err := feature.Finish(plan, [][]byte{partial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := New(plan, transform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.SetParams(make([]float32, a.Model.Size()))
+		parts, err := a.Encode(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Decode(catalog.All(), parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := score(t, b, pipeline.InTraining, batch)
+		for i, row := range got {
+			want := raw[i] * e.Slope
+			if e.Link == imported.Logistic {
+				want = 1 / (1 + math.Exp(-want))
+			}
+			have := row[len(row)-9].(float64) // probability, or score: before the eight of the origin
+			if math.Abs(have-want) > 1e-6*max(1, math.Abs(want)) {
+				t.Errorf("%s, row %d: %v, the library says %v", name, i, have, want)
+				break
+			}
+		}
+		// Another ensemble's trees do not go with these parts.
+		other := *e
+		other.Trees = other.Trees[1:]
+		parts[PartImported] = other.Encode()
+		if _, err := Decode(catalog.All(), parts); !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), PartImported) {
+			t.Errorf("%s with other trees: %v", name, err)
+		}
+	}
+}
+
+// Features that the model does not have, or lacks, are named.
+func TestAnImportedModelWantsItsFeatures(t *testing.T) {
+	e := &imported.Ensemble{Link: imported.Identity, Slope: 1, Inputs: []imported.Input{{Name: "distance", Cuts: []float64{3}}, {Name: "origin", Values: []string{"a"}}},
+		Trees: []imported.Tree{{Splits: []imported.Split{{Left: []int{1, 2}, Yes: -1, No: -2}}, Values: []float64{1, 2}}}}
+	for features, want := range map[string]string{
+		"[{name: distance, type: number}, {name: origin, type: category}]":                                                                "",
+		"[{name: distance, type: number}]":                                                                                                `reads a feature "origin"`,
+		"[{name: distance, type: number}, {name: origin, type: category}, {name: ratio, type: number}]":                                   `no feature "ratio"`,
+		"[{name: distance, type: category}, {name: origin, type: category}]":                                                              `"distance" is a category in the spec and a number in the model`,
+		"[{name: distance, type: number, encoder: {type: none}, missing_value_strategy: fill_with_mean}, {name: origin, type: category}]": `"distance" has the encoder none`,
+		"[{name: distanze, type: number, expression: distance}, {name: origin, type: category}]":                                          `no feature "distanze"`,
+		"[{name: origin, type: category}, {name: distance, type: number, missing_value_strategy: fill_with_mean}]":                        "",
+		"[{name: origin, type: category, most_common: 1}, {name: distance, type: number, expression: \"distance+1\"}]":                    "",
+	} {
+		spec, err := pipeline.Parse(catalog.All(), "test.yaml", fmt.Appendf(nil, `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: taken-over}
+spec:
+  sources: {train: {s3: {path: "s3://lake/rows/*.parquet"}, format: {type: parquet}}}
+  input_features: %s
+  output_features: [{name: delay, type: number}]
+  model: {type: trees, from: given@0123456789abcdef}
+`, features))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := pipeline.Compile(spec, sourceColumns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = plan.WithImported(e); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", features, err, want)
+		}
+	}
+}
