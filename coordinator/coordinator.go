@@ -111,6 +111,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		failed = &thalweg.Error{Op: "serve", Subject: rpc.Addr().String(), Err: failed}
 	}
 	close(c.stopping)
+	c.peers.CloseIdleConnections() // a stopping peer waits a second for each
 	if !nodeEnded {
 		c.node.StepDown()
 	}

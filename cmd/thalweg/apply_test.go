@@ -11,7 +11,7 @@ import (
 // What changes only how the stream runs is said to train nothing, and rows of the
 // new generation, scored by the version of the old one, are proved like any.
 func TestApplyOfAnotherStreamHalfGoesOnWithTheVersion(t *testing.T) {
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	cl := client(t, c)
 	body := fewFlights(t, 6_000)
 	upload(t, c, body)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,10 +18,10 @@ func TestVerbsSayWithinTwoSecondsThatTheClusterIsDown(t *testing.T) {
 	}
 	address := l.Addr().String()
 	l.Close()
+	var verbs sync.WaitGroup
 	for _, line := range []string{"status", "runs", "runs show nyc-1-1", "runs follow nyc-1-1", "models list", "models rollback nyc", "stream status", "stream pause nyc",
 		"results nyc", "fsck nyc", "dlq list nyc"} {
-		t.Run(line, func(t *testing.T) {
-			t.Parallel()
+		verbs.Go(func() {
 			root := newRoot()
 			root.SetOut(io.Discard)
 			root.SetErr(io.Discard)
@@ -28,11 +29,12 @@ func TestVerbsSayWithinTwoSecondsThatTheClusterIsDown(t *testing.T) {
 			began := time.Now()
 			err := root.ExecuteContext(t.Context())
 			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("said after %v", took)
+				t.Errorf("%s: said after %v", line, took)
 			}
 			if !thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "thalweg dev") {
-				t.Error(err)
+				t.Errorf("%s: %v", line, err)
 			}
 		})
 	}
+	verbs.Wait()
 }

@@ -14,7 +14,7 @@ import (
 // However often a spec is applied, a bounded number of objects stays in the state
 // bucket; what an alias names serves, and what is gone is refused by name.
 func TestManyAppliesLeaveABoundedNumberOfObjects(t *testing.T) {
-	c, _ := startDevWith(t, devConfig{Dir: t.TempDir(), Workers: 2, FreePorts: true, CollectEvery: 50 * time.Millisecond})
+	c := parallelDev(t, devConfig{CollectEvery: 50 * time.Millisecond})
 	cl := client(t, c)
 	body := fewFlights(t, 2_000)
 	upload(t, c, body)

@@ -38,7 +38,7 @@ func objects(t *testing.T, c *devCluster, name, prefix string) map[string]int64 
 // pipeline wrote and nothing beside it.
 func TestADeletedPipelineAndTheNextOfItsNameDoNotMixUp(t *testing.T) {
 	// Only the purge removes anything.
-	c, _ := startDevWith(t, devConfig{Dir: t.TempDir(), Workers: 2, FreePorts: true, CollectEvery: time.Hour})
+	c := parallelDev(t, devConfig{CollectEvery: time.Hour})
 	cl := client(t, c)
 	body := fewFlights(t, 6_000)
 	upload(t, c, body)

@@ -43,6 +43,10 @@ type devConfig struct {
 	// has none of its own.
 	SchemaRegistry string
 	CollectEvery   time.Duration // of coordinators; 0: their default
+	PollWait       time.Duration // of workers; 0: their default
+	// PlainStore keeps objects in a directory that is served by nothing: of S3
+	// endpoints a process has one.
+	PlainStore bool
 }
 
 // devBroker and devStore are the embedded parts, which the build tag nodev
@@ -173,16 +177,22 @@ func freeAddresses(n int) ([]string, error) {
 // has no user xattrs.
 func (c *devCluster) openStore() error {
 	dir := filepath.Join(c.cfg.Dir, "s3")
+	plain := c.cfg.PlainStore
 	var err error
-	c.server, err = newDevStore(dir, c.endpoints)
-	switch {
-	case err == nil:
-		c.endpoints.Store = "http://" + c.endpoints.S3
-	case thalweg.Is(err, thalweg.Unsupported):
+	if !plain {
+		c.server, err = newDevStore(dir, c.endpoints)
+	}
+	if thalweg.Is(err, thalweg.Unsupported) {
 		c.log.Warn("no S3 endpoint", "why", err)
+		plain, err = true, nil
+	}
+	switch {
+	case err != nil:
+		return err
+	case plain:
 		c.server, c.endpoints.S3, c.endpoints.Store = nil, "", "file://"+dir
 	default:
-		return err
+		c.endpoints.Store = "http://" + c.endpoints.S3
 	}
 	c.connections, err = newConnections(c.endpoints.Store, s3.Config{AccessKey: c.endpoints.AccessKey, SecretKey: c.endpoints.SecretKey},
 		kafka.Config{Brokers: []string{c.endpoints.Kafka}}, c.cfg.SchemaRegistry)
@@ -232,9 +242,9 @@ func (c *devCluster) Run(ctx context.Context) (err error) {
 	defer stopWork()
 	context.AfterFunc(control, stopWork) // a part that fails ends the rest
 	work := c.runWorkers(workCtx)
+	c.client.Close() // before the coordinators: a server waits a second for each open connection
 	stopControl()
 	nodesErr := nodes.Wait()
-	c.client.Close()
 	c.connections.Close()
 	stopBase()
 	return errors.Join(work, nodesErr, services.Wait())
@@ -265,7 +275,7 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
 		w, err := worker.New(ctx, c.client, c.connections, c.log, worker.Config{
-			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory})
+			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory, PollWait: c.cfg.PollWait})
 		if err != nil {
 			g.Go(func() error { return err }) // ends those that run
 			return g.Wait()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,11 +37,27 @@ var demoFiles, _ = filepath.Abs("../../deploy/demo")
 // called.
 func startDev(t *testing.T, dir string) (c *devCluster, stop func()) {
 	t.Helper()
-	return startDevWith(t, devConfig{Dir: dir, Workers: 2, FreePorts: true})
+	return startDevWith(t, devConfig{Dir: dir})
 }
+
+// parallelDev lets the test run beside others, and runs a cluster for it whose
+// objects are in a plain directory, as no two S3 endpoints run in a process.
+func parallelDev(t *testing.T, cfg devConfig) *devCluster {
+	t.Helper()
+	t.Parallel()
+	cfg.Dir, cfg.PlainStore = t.TempDir(), true
+	c, _ := startDevWith(t, cfg)
+	return c
+}
+
+// starting is held from the choice of free ports until they are taken.
+var starting sync.Mutex
 
 func startDevWith(t *testing.T, cfg devConfig) (c *devCluster, stop func()) {
 	t.Helper()
+	starting.Lock()
+	defer starting.Unlock()
+	cfg.Workers, cfg.FreePorts, cfg.PollWait = 2, true, 100*time.Millisecond // how far streams are is told in polls
 	ctx, cancel := context.WithCancel(t.Context())
 	c, err := newDevCluster(ctx, slog.New(slog.DiscardHandler), cfg)
 	if err != nil {

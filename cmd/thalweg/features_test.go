@@ -55,7 +55,7 @@ func TestManyColumnsAreOneLineOfTheSpec(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir+"/digits.parquet", string(digits(t, 784)))
 	put(t, dir+"/digits.yaml", digitsSpec)
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	text, err := command(t, c, "validate", dir+"/digits.yaml", "--data", dir+"/digits.parquet")
 	want := `features "*": 784 of type number, from "pixel_0" to "pixel_783"; 1 that match are features of their own or the label's`
 	if err != nil || !strings.Contains(text, want) {
@@ -89,7 +89,7 @@ func TestARunHasItsLossesAndAVersionItsWeights(t *testing.T) {
 		}
 		b.Field(3).(*array.StringBuilder).Append([]string{"Oslo", "Riga", "Bonn"}[i%3])
 	}
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	upload(t, c, parquetOf(t, b))
 	dir := t.TempDir()
 	put(t, dir+"/spec.yaml", `
@@ -178,7 +178,7 @@ func TestRowsAreCountedByReason(t *testing.T) {
 		}
 	}
 	data, dir := parquetOf(t, b), t.TempDir()
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	upload(t, c, data)
 	put(t, dir+"/rows.parquet", string(data))
 	put(t, dir+"/spec.yaml", `
@@ -239,7 +239,7 @@ spec:
 // run fails by the names of the objects; so does a binary label of other values than
 // two, by that of its object.
 func TestObjectsWithTwoTypesOfAColumn(t *testing.T) {
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	bucket, err := c.connections.bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)

@@ -149,7 +149,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, _ := startDevWith(t, devConfig{Dir: t.TempDir(), Workers: 2, FreePorts: true, SchemaRegistry: schemaRegistry(t)})
+			c := parallelDev(t, devConfig{SchemaRegistry: schemaRegistry(t)})
 			cl := client(t, c)
 			body := fewFlights(t, 12_000)
 			if strings.HasPrefix(name, "lists") {

@@ -248,6 +248,7 @@ func hashes(run *apiv1.Run) map[string]string {
 // A job is a run whose stages come from a verb. This one is a shuffle: what it
 // leaves is the same whichever workers die on the way.
 func TestAShuffleLeavesTheSameWhateverWorkersDie(t *testing.T) {
+	t.Parallel()
 	c := newJobCluster(t)
 	spec := strings.Replace(minimalSpec, "NAME", "flights", 1)
 	applied, err := c.client.Apply(c.ctx, &apiv1.ApplyRequest{Spec: spec, File: "flights.yaml"})

@@ -95,7 +95,7 @@ func TestDraftsOfAllKindsOfTablesTrain(t *testing.T) {
 	at := func(i int) time.Time { return time.Date(2024, 1, 1, 0, 37*i, 0, 0, time.UTC) }
 	noise := func(int) any { return random.NormFloat64() }
 
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	for _, tc := range []struct {
 		name, label string
 		columns     []tableColumn

@@ -60,7 +60,7 @@ func visits(t *testing.T) []byte {
 
 // What new drafts can be validated and trained as it is, and says what it left out.
 func TestADraftedSpecTrainsAsItIs(t *testing.T) {
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	body := visits(t)
 	upload(t, c, body)
 	file, spec := t.TempDir()+"/Shop Visits.parquet", t.TempDir()+"/visits.yaml"

@@ -7,7 +7,7 @@ import (
 
 // plan says of each edit what it will do, and apply prints the same.
 func TestPlanSaysWhatApplyDoes(t *testing.T) {
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	upload(t, c, fewFlights(t, 6_000))
 	file := t.TempDir() + "/flights.yaml"
 	base := demoSpec(t)

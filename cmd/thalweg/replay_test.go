@@ -49,7 +49,7 @@ var oddEvents = []string{
 }
 
 func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	cl := client(t, c)
 	body := fewFlights(t, 20_000)
 	upload(t, c, body)

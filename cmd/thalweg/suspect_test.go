@@ -44,7 +44,7 @@ func suspects(t *testing.T) []byte {
 // A run says in its output, in `runs show` and on the version what its owner should
 // look at. Labels of one class leave nothing to learn: the run fails.
 func TestARunSaysWhatIsSuspicious(t *testing.T) {
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	upload(t, c, suspects(t))
 	for _, test := range []struct{ features, label, trainer, want string }{
 		{"x same", "y > 0", "", "feature same has one value in all training rows"},
