@@ -120,7 +120,7 @@ func explain(w io.Writer, e pipeline.Explanation) {
 	}
 }
 
-// explainField writes a field in a line or two.
+// explainField writes a field in a few lines.
 func explainField(w io.Writer, indent, name string, f pipeline.Explanation) {
 	line := name + ": " + f.Type
 	if f.Required {
@@ -129,7 +129,7 @@ func explainField(w io.Writer, indent, name string, f pipeline.Explanation) {
 	if f.Default != "" {
 		line += "; default " + f.Default
 	}
-	fmt.Fprintln(w, indent+line)
+	fmt.Fprintln(w, indent+strings.ReplaceAll(wrap(line, 100-len(indent)), "\n", "\n"+indent+"    "))
 	for text := range strings.SplitSeq(wrap(f.Meaning, 96-len(indent)), "\n") {
 		if text != "" {
 			fmt.Fprintln(w, indent+"    "+text)
