@@ -44,9 +44,8 @@ type devConfig struct {
 	SchemaRegistry string
 	CollectEvery   time.Duration // of coordinators; 0: their default
 	PollWait       time.Duration // of workers; 0: their default
-	// PlainStore keeps objects in a directory that is served by nothing: of S3
-	// endpoints a process has one.
-	PlainStore bool
+	// NewStore makes the S3 endpoint; nil: newDevStore, of which a process has one.
+	NewStore func(dir string, e devEndpoints) (devStore, error)
 }
 
 // devBroker and devStore are the embedded parts, which the build tag nodev
@@ -177,22 +176,20 @@ func freeAddresses(n int) ([]string, error) {
 // has no user xattrs.
 func (c *devCluster) openStore() error {
 	dir := filepath.Join(c.cfg.Dir, "s3")
-	plain := c.cfg.PlainStore
+	newStore := newDevStore
+	if c.cfg.NewStore != nil {
+		newStore = c.cfg.NewStore
+	}
 	var err error
-	if !plain {
-		c.server, err = newDevStore(dir, c.endpoints)
-	}
-	if thalweg.Is(err, thalweg.Unsupported) {
-		c.log.Warn("no S3 endpoint", "why", err)
-		plain, err = true, nil
-	}
+	c.server, err = newStore(dir, c.endpoints)
 	switch {
-	case err != nil:
-		return err
-	case plain:
+	case err == nil:
+		c.endpoints.Store = "http://" + c.endpoints.S3
+	case thalweg.Is(err, thalweg.Unsupported):
+		c.log.Warn("no S3 endpoint", "why", err)
 		c.server, c.endpoints.S3, c.endpoints.Store = nil, "", "file://"+dir
 	default:
-		c.endpoints.Store = "http://" + c.endpoints.S3
+		return err
 	}
 	c.connections, err = newConnections(c.endpoints.Store, s3.Config{AccessKey: c.endpoints.AccessKey, SecretKey: c.endpoints.SecretKey},
 		kafka.Config{Brokers: []string{c.endpoints.Kafka}}, c.cfg.SchemaRegistry)

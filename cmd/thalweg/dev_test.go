@@ -40,12 +40,12 @@ func startDev(t *testing.T, dir string) (c *devCluster, stop func()) {
 	return startDevWith(t, devConfig{Dir: dir})
 }
 
-// parallelDev lets the test run beside others, and runs a cluster for it whose
-// objects are in a plain directory, as no two S3 endpoints run in a process.
+// parallelDev lets the test run beside others, and runs a cluster for it whose S3
+// endpoint is a process of its own.
 func parallelDev(t *testing.T, cfg devConfig) *devCluster {
 	t.Helper()
 	t.Parallel()
-	cfg.Dir, cfg.PlainStore = t.TempDir(), true
+	cfg.Dir, cfg.NewStore = t.TempDir(), newStoreProcess
 	c, _ := startDevWith(t, cfg)
 	return c
 }

@@ -14,14 +14,6 @@ import (
 	"time"
 )
 
-// TestMain is thalweg itself where a test starts this binary as that.
-func TestMain(m *testing.M) {
-	if os.Getenv("THALWEG_TEST_RUNS") == "thalweg" {
-		main()
-	}
-	os.Exit(m.Run())
-}
-
 // commandTimeout is far above what a documented command takes on a loaded machine.
 const commandTimeout = 2 * time.Minute
 
