@@ -67,22 +67,22 @@ func (s *CrossSpec) Check(at Place) {
 	}
 }
 
-// crossOf decodes what stands for a cross, or for all pairs.
-func (d *decoder) crossOf(n ast.Node, path string, into reflect.Value) bool {
-	switch v := into.Addr().Interface().(type) {
-	case *Crosses:
-		text, ok := n.(*ast.StringNode)
-		if ok && text.Value == allPairs {
-			*v = Crosses{{All: allPairs}}
-			return true
-		}
-	case *CrossSpec:
-		if _, ok := n.(*ast.SequenceNode); ok && d.begin(n, path) {
-			d.list(n, path, reflect.ValueOf(&v.Columns).Elem())
-			return true
-		}
+// decodeShort implements shortForm: the word pairs.
+func (c *Crosses) decodeShort(_ *decoder, n ast.Node, _ string) bool {
+	text, ok := n.(*ast.StringNode)
+	if ok = ok && text.Value == allPairs; ok {
+		*c = Crosses{{All: allPairs}}
 	}
-	return false
+	return ok
+}
+
+// decodeShort implements shortForm: a list of features.
+func (s *CrossSpec) decodeShort(d *decoder, n ast.Node, path string) bool {
+	_, ok := n.(*ast.SequenceNode)
+	if ok {
+		d.list(n, path, reflect.ValueOf(&s.Columns).Elem())
+	}
+	return ok
 }
 
 // crosses resolves the crosses, once the features are.

@@ -43,9 +43,18 @@ func (d *decoder) begin(n ast.Node, path string) bool {
 	return true
 }
 
+// shortForm is a type that may stand in a spec as something shorter than it is.
+type shortForm interface {
+	// decodeShort reads the shorter form, and reports whether n is one.
+	decodeShort(d *decoder, n ast.Node, path string) bool
+}
+
 // value decodes a node of the field at path.
 func (d *decoder) value(n ast.Node, path string, into reflect.Value) {
 	if !d.begin(n, path) {
+		return
+	}
+	if s, ok := into.Addr().Interface().(shortForm); ok && s.decodeShort(d, n, path) {
 		return
 	}
 	switch into.Kind() {
@@ -271,15 +280,6 @@ func (d *decoder) names(n ast.Node, path string, into reflect.Value) {
 
 func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 	items, ok := n.(*ast.SequenceNode)
-	if into.Type() == reflect.TypeFor[Patterns]() && !ok {
-		if patterns, ok := patternsOf(n); ok {
-			into.Set(reflect.ValueOf(patterns))
-			return
-		}
-	}
-	if !ok && d.crossOf(n, path, into) {
-		return
-	}
 	if !ok {
 		d.wrong(n, path, "a list belongs here")
 		return
@@ -289,8 +289,6 @@ func (d *decoder) list(n ast.Node, path string, into reflect.Value) {
 		if d.found.full() {
 			return
 		}
-		if at := fmt.Sprintf("%s[%d]", path, i); !d.crossOf(item, at, into.Index(i)) {
-			d.value(item, at, into.Index(i))
-		}
+		d.value(item, fmt.Sprintf("%s[%d]", path, i), into.Index(i))
 	}
 }

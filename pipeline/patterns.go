@@ -20,16 +20,18 @@ type Patterns []string
 // allColumns is the pattern of all columns.
 const allColumns = "*"
 
-// patternsOf returns what a scalar stands for where patterns belong.
-func patternsOf(n ast.Node) (Patterns, bool) {
+// decodeShort implements shortForm: a scalar stands for a list of it.
+func (p *Patterns) decodeShort(_ *decoder, n ast.Node, _ string) bool {
 	s, ok := n.(*ast.StringNode)
 	switch {
 	case !ok || isNumber(n):
-		return nil, false
+		return false
 	case s.Value == "all":
-		return Patterns{allColumns}, true
+		*p = Patterns{allColumns}
+	default:
+		*p = Patterns{s.Value}
 	}
-	return Patterns{s.Value}, true
+	return true
 }
 
 // matches reports whether a pattern, cut at its stars, names a column.
