@@ -23,20 +23,17 @@ import (
 
 // answerNames are the columns that hold what a model says, its number last
 // among those that a row has.
-var answerNames = []string{"prediction", "probability", "score", "probabilities"}
-
-// answerCount is how many they are.
-const answerCount = 4
+var answerNames = [...]string{"prediction", "probability", "score", "probabilities"}
 
 // outcome is what became of one event in one set.
 type outcome struct {
 	offset  int64
 	version thalweg.ModelVersion
-	dead    string              // why it is a dead letter, the stage first; "" of a row
-	bits    [answerCount]uint64 // of answerNames, as far as there are any; of texts and lists a hash
-	answer  any                 // the prediction
-	value   float64             // the probability or score
-	batch   arrow.Record        // that holds the row; valid as long as the outcome
+	dead    string                   // why it is a dead letter, the stage first; "" of a row
+	bits    [len(answerNames)]uint64 // of answerNames, as far as there are any; of texts and lists a hash
+	answer  any                      // the prediction
+	value   float64                  // the probability or score
+	batch   arrow.Record             // that holds the row; valid as long as the outcome
 	row     int
 }
 
@@ -49,7 +46,7 @@ func (o *outcome) event() string {
 	var fields []arrow.Field
 	var columns []arrow.Array
 	for i, f := range o.batch.Schema().Fields() {
-		if !slices.Contains(answerNames, f.Name) && !slices.ContainsFunc(added, func(c table.Column) bool { return c.Name == f.Name }) {
+		if !slices.Contains(answerNames[:], f.Name) && !slices.ContainsFunc(added, func(c table.Column) bool { return c.Name == f.Name }) {
 			fields, columns = append(fields, f), append(columns, o.batch.Column(i))
 		}
 	}
@@ -269,10 +266,10 @@ func rowsOf(key string, batch arrow.Record, last int64) ([]outcome, error) {
 		return &thalweg.Error{Op: "read rows", Kind: thalweg.Corrupt, Subject: key, Err: fmt.Errorf(format, args...)}
 	}
 	var offsets, versions []int64
-	var answers [answerCount]arrow.Array
+	var answers [len(answerNames)]arrow.Array
 	for i, f := range batch.Schema().Fields() {
 		n, _ := batch.Column(i).(*array.Int64)
-		switch k := slices.Index(answerNames, f.Name); {
+		switch k := slices.Index(answerNames[:], f.Name); {
 		case k >= 0:
 			answers[k] = batch.Column(i)
 		case f.Name == "_offset" && n != nil:
