@@ -3,6 +3,8 @@ package pipeline
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 )
 
 // Place is where a struct of options stands in a spec.
@@ -19,6 +21,18 @@ func (p Place) item(i int) Place { return Place{fmt.Sprintf("%s[%d]", p.path, i)
 
 // Omits reports whether the text does not set the field.
 func (p Place) Omits(field string) bool { return !p.found.source.has(p.at(field)) }
+
+// Beside returns the names of the other fields that the text sets beside one.
+func (p Place) Beside(field string) (names []string) {
+	for path := range p.found.source.values {
+		name, ok := strings.CutPrefix(path, p.at("")+".")
+		if ok && name != field && !strings.ContainsAny(name, ".[") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 
 // Problem notes what is wrong with a field ("columns[2]"; "" is the struct
 // itself), and what can be done about it, unless something has been noted about

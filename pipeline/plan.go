@@ -141,6 +141,9 @@ func (p *Plan) WithImported(e *imported.Ensemble) (*Plan, error) {
 		if _, bins := f.Options.Encoder.Options.(Binner); f.Type == inputNumber && !bins {
 			return nil, fail("feature %q has the encoder %s: trees split bins, leave it out", f.Name, f.Options.Encoder.Name)
 		}
+		if _, hashed := f.Options.Encoder.Options.(Hasher); hashed {
+			return nil, fail("feature %q has the encoder %s: the model knows its values, leave it out", f.Name, f.Options.Encoder.Name)
+		}
 		if want := map[bool]string{true: inputCategory, false: inputNumber}[f.Imported.Category()]; f.Type != want {
 			return nil, fail("feature %q is a %s in the spec and a %s in the model", f.Name, f.Type, want)
 		}

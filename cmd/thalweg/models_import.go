@@ -119,6 +119,10 @@ func (c *cluster) tryImported(ctx context.Context, e *imported.Ensemble, expect,
 	if err != nil {
 		return err
 	}
+	add, err := model.Sums(e, inputs.Shape())
+	if err != nil {
+		return err
+	}
 	var wrong int64
 	var first string
 	err = sample.each(ctx, func(batch arrow.Record) error {
@@ -127,9 +131,7 @@ func (c *cluster) tryImported(ctx context.Context, e *imported.Ensemble, expect,
 			return err
 		}
 		sums := make([]float64, b.Rows)
-		if err := model.Sums(e, inputs.Shape(), b, sums); err != nil {
-			return err
-		}
+		add(b, sums)
 		want, ok := batch.Column(batch.Schema().FieldIndices(column)[0]).(*array.Float64)
 		if !ok || want.NullN() > 0 {
 			return refuse("", "column %q has something else than numbers, or nulls", column)

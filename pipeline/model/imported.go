@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/imported"
@@ -33,14 +32,20 @@ func NewImported(e *imported.Ensemble, loss pipeline.Choice, shape kernel.Shape)
 	return NewNetwork("trees", shape, linked{l, e}, layer)
 }
 
-// Sums sets out to the sums of the trees for the rows of a block, as the library
-// itself has them.
-func Sums(e *imported.Ensemble, shape kernel.Shape, b *kernel.Block, out []float64) error {
+// Sums returns a function that sets out to the sums of the trees for the rows of a
+// block of a shape, as the library itself has them.
+func Sums(e *imported.Ensemble, shape kernel.Shape) (func(b *kernel.Block, out []float64), error) {
 	layer, err := newImportedLayer(e, shape)
-	if err == nil {
-		layer.sum(b, 0, b.Rows, e.Base, out)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return func(b *kernel.Block, out []float64) { layer.sum(b, 0, b.Rows, out) }, nil
+}
+
+// Imported reports whether the model was imported, so that it has nothing to learn.
+func (m *Model) Imported() bool {
+	_, ok := m.layers[0].(*importedLayer)
+	return ok
 }
 
 // importedLayer adds trees up as their library does.
@@ -98,9 +103,9 @@ func newImportedLayer(e *imported.Ensemble, shape kernel.Shape) (*importedLayer,
 }
 
 // sum sets out to the sums of rows [from, to).
-func (l *importedLayer) sum(b *kernel.Block, from, to int, base float64, out []float64) {
+func (l *importedLayer) sum(b *kernel.Block, from, to int, out []float64) {
 	for i := range out {
-		out[i] = base
+		out[i] = l.ensemble.Base
 	}
 	var masks [routedRows]uint64
 	var leaf [routedRows]uint16
@@ -146,7 +151,7 @@ func (l *importedLayer) Backward(*Chunk, []float32, []float32, []float32) {
 // Forward implements Layer.
 func (l *importedLayer) Forward(c *Chunk, _, out []float32) {
 	var sums [chunkRows]float64
-	l.sum(c.Block, c.From, c.To, l.ensemble.Base, sums[:len(out)])
+	l.sum(c.Block, c.From, c.To, sums[:len(out)])
 	for i, s := range sums[:len(out)] {
 		out[i] = float32(float64(s * l.ensemble.Slope))
 	}
@@ -165,9 +170,7 @@ func (l linked) Scale(_, _ float64) Scale { return Scale{} }
 func (l linked) Predict(out []float32) {
 	switch l.ensemble.Link {
 	case imported.Exp:
-		for i, x := range out {
-			out[i] = float32(math.Exp(float64(x)))
-		}
+		kernel.Exp(out, out)
 	case imported.Logistic:
 		l.Loss.Predict(out)
 	}

@@ -43,8 +43,8 @@ func (o *Trees) Check(at pipeline.Place) {
 	if o.From == "" {
 		return
 	}
-	for _, name := range []string{"trees", "max_leaves", "max_depth", "learning_rate", "min_child_rows"} {
-		if !at.Omits(name) {
+	for _, name := range at.Beside("from") {
+		if name != "type" {
 			at.Problem(name, "leave it out", "the trees are imported, none is grown")
 		}
 	}

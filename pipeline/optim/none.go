@@ -2,8 +2,10 @@ package optim
 
 import (
 	_ "embed"
+	"fmt"
 	"math"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -17,7 +19,12 @@ var noneSource string
 type None struct{}
 
 // New implements Spec.
-func (*None) New(m *model.Model, _ *pipeline.Trainer) (Algorithm, error) { return none{m}, nil }
+func (*None) New(m *model.Model, _ *pipeline.Trainer) (Algorithm, error) {
+	if !m.Imported() {
+		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer none", Err: fmt.Errorf("a %s model has to be trained", m.Type())}
+	}
+	return none{m}, nil
+}
 
 type none struct{ model *model.Model }
 

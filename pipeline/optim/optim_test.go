@@ -126,6 +126,7 @@ func TestNewRefusesBadHyperparameters(t *testing.T) {
 		says string
 	}{
 		{pipeline.Choice{Name: "ftrl"}, thalweg.Unsupported, `"ftrl"`},
+		{pipeline.Choice{Name: "none", Options: new(optim.None)}, thalweg.Unsupported, "a linear model has to be trained"},
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{}}, thalweg.Invalid, "learning_rate is 0"},
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: nan}}, thalweg.Invalid, "learning_rate is NaN"},
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: math.Inf(1)}}, thalweg.Invalid, "learning_rate is +Inf"},
