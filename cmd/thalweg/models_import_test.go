@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
@@ -11,24 +10,17 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/imported/importedtest"
 )
 
 // importSample returns a model of LightGBM, and rows as Parquet with the sums that it
 // has for them, each plus some.
 func importSample(t *testing.T, more float64) (model string, sample []byte) {
 	t.Helper()
-	const name = "../../pipeline/imported/testdata/lightgbm-binary"
-	text, err := os.ReadFile(name + ".txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(name + ".sample.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var columns map[string][]any
-	if err := json.Unmarshal(data, &columns); err != nil {
-		t.Fatal(err)
+	const name = "lightgbm-binary.txt"
+	columns, raw := importedtest.Sample(t, name)
+	for _, v := range raw {
+		columns["raw"] = append(columns["raw"], v+more)
 	}
 	var fields []arrow.Field
 	for _, c := range []string{"signed", "few", "large", "tiny", "raw"} {
@@ -46,14 +38,11 @@ func importSample(t *testing.T, more float64) (model string, sample []byte) {
 			case string:
 				b.Field(i).(*array.StringBuilder).Append(v)
 			case float64:
-				if f.Name == "raw" {
-					v += more
-				}
 				b.Field(i).(*array.Float64Builder).Append(v)
 			}
 		}
 	}
-	return string(text), parquetOf(t, b)
+	return string(importedtest.Model(t, name)), parquetOf(t, b)
 }
 
 // A model of LightGBM is taken if it scores the sample as its library did, and then is
@@ -66,7 +55,7 @@ func TestAnImportedModelIsAVersionOnceItScoresTheSample(t *testing.T) {
 	put(t, dir+"/cut.txt", model[:len(model)/2])
 	put(t, dir+"/sample.parquet", string(sample))
 	put(t, dir+"/other.parquet", string(other))
-	c, _ := startDev(t, t.TempDir())
+	c := parallelDev(t, devConfig{})
 	for _, bad := range []struct{ model, sample, want string }{
 		{"model.txt", "other.parquet", "60 of 60 rows score otherwise"},
 		{"cut.txt", "sample.parquet", "cut.txt"},

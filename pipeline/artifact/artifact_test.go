@@ -87,8 +87,22 @@ func trainedBy(t testing.TB, document, label string) *Artifact {
 		rows = append(rows, []any{i * 3600e6, i - 10, i % 20, float64(i) / 7, fmt.Sprintf("A%d", i%5)})
 	}
 	train := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, rows...)
+	a := fitted(t, plan, train)
+	a.Params = make([]float32, a.Model.Size())
+	for i := range a.Params {
+		a.Params[i] = float32(math.Sin(float64(i*i))) / 3
+	}
+	a.Dataset = []byte(`{"objects":[{"key":"flights/a.parquet","size_bytes":9,"etag":"e"}]}`)
+	a.Provenance.Dataset, a.Provenance.Epochs = sum(a.Dataset), 3
+	a.Provenance.Metrics = map[string]float64{"validation.log_loss": 0.49}
+	return a
+}
+
+// fitted returns an artifact without parameters, its transform fitted on a batch.
+func fitted(t testing.TB, plan *pipeline.Plan, batch arrow.Record) *Artifact {
+	t.Helper()
 	fitter := feature.NewFitter(plan)
-	if err := fitter.Observe(train, make([]uint8, len(rows))); err != nil {
+	if err := fitter.Observe(batch, make([]uint8, batch.NumRows())); err != nil {
 		t.Fatal(err)
 	}
 	partial, err := fitter.Partial()
@@ -103,13 +117,6 @@ func trainedBy(t testing.TB, document, label string) *Artifact {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Params = make([]float32, a.Model.Size())
-	for i := range a.Params {
-		a.Params[i] = float32(math.Sin(float64(i*i))) / 3
-	}
-	a.Dataset = []byte(`{"objects":[{"key":"flights/a.parquet","size_bytes":9,"etag":"e"}]}`)
-	a.Provenance.Dataset, a.Provenance.Epochs = sum(a.Dataset), 3
-	a.Provenance.Metrics = map[string]float64{"validation.log_loss": 0.49}
 	return a
 }
 

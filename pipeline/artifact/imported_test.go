@@ -1,12 +1,9 @@
 package artifact
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +13,8 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
-	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/imported"
+	"github.com/thalweg/thalweg/pipeline/imported/importedtest"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
@@ -25,19 +22,10 @@ import (
 // sample returns the rows that a library has scored, their columns, and the sums.
 func sample(t *testing.T, name string) (schema table.Schema, rows [][]any, raw []float64) {
 	t.Helper()
-	data, err := os.ReadFile(strings.TrimSuffix(strings.TrimSuffix(name, ".txt"), ".json") + ".sample.json")
-	if err != nil {
-		t.Fatal(err)
+	columns, raw := importedtest.Sample(t, name)
+	for i := range raw {
+		rows = append(rows, []any{float64(i % 2)})
 	}
-	var columns map[string][]any
-	if err := json.Unmarshal(data, &columns); err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range columns["raw"] {
-		raw = append(raw, v.(float64))
-		rows = append(rows, []any{float64(len(rows) % 2)})
-	}
-	delete(columns, "raw")
 	schema.Columns = []table.Column{{Name: "label", Type: table.Float64, Nullable: true}}
 	for _, name := range slices.Sorted(maps.Keys(columns)) {
 		c := table.Column{Name: name, Type: table.Float64, Nullable: true}
@@ -62,17 +50,12 @@ func sample(t *testing.T, name string) (schema table.Schema, rows [][]any, raw [
 // An imported model goes through fit, checkpoint and scoring as one of our own does,
 // and says of each row what its library says.
 func TestImportedModelsArePartOfTheArtifactAndScoreAsTheirLibrary(t *testing.T) {
-	const dir = "../imported/testdata/"
 	for _, name := range []string{"lightgbm-binary.txt", "lightgbm-integers.txt", "lightgbm-forest.txt", "lightgbm-fine.txt", "lightgbm-slope.txt", "xgboost-hist.json", "xgboost-exact.json"} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
+		e, err := imported.Parse(name, importedtest.Model(t, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := imported.Parse(name, data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		schema, rows, raw := sample(t, dir+name)
+		schema, rows, raw := sample(t, name)
 		var features, output strings.Builder
 		for i := range e.Inputs {
 			kind := map[bool]string{true: "category", false: "number"}[e.Inputs[i].Category()]
@@ -105,22 +88,7 @@ spec:
 			t.Fatal(err)
 		}
 		batch := tabletest.Batch(memory.DefaultAllocator, schema, 0, rows...)
-		fitter := feature.NewFitter(plan)
-		if err := fitter.Observe(batch, make([]uint8, len(rows))); err != nil {
-			t.Fatal(err)
-		}
-		partial, err := fitter.Partial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		transform, err := feature.Finish(plan, [][]byte{partial})
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := New(plan, transform)
-		if err != nil {
-			t.Fatal(err)
-		}
+		a := fitted(t, plan, batch)
 		a.SetParams(make([]float32, a.Model.Size()))
 		parts, err := a.Encode(nil)
 		if err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
-	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
@@ -446,22 +445,7 @@ spec:
 		t.Fatal(err)
 	}
 	rec := tabletest.Batch(memory.DefaultAllocator, schema, 0, row, row)
-	fitter := feature.NewFitter(plan)
-	if err := fitter.Observe(rec, make([]uint8, 2)); err != nil {
-		t.Fatal(err)
-	}
-	partial, err := fitter.Partial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	transform, err := feature.Finish(plan, [][]byte{partial})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := New(plan, transform)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := fitted(t, plan, rec)
 	a.Params = make([]float32, a.Model.Size())
 	s, err := a.NewScorer(pipeline.InScoring)
 	if err != nil {

@@ -4,68 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/imported/importedtest"
 )
-
-// sample is rows and the sums that the library makes of them, as testdata/make.py
-// writes them.
-func sample(t testing.TB, model string) (rows []map[string]any, raw []float64) {
-	t.Helper()
-	name := strings.TrimSuffix(strings.TrimSuffix(model, ".txt"), ".json") + ".sample.json"
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var columns map[string][]any
-	if err := json.Unmarshal(data, &columns); err != nil {
-		t.Fatal(err)
-	}
-	for i, v := range columns["raw"] {
-		raw = append(raw, v.(float64))
-		row := map[string]any{}
-		for name, c := range columns {
-			row[name] = c[i]
-		}
-		rows = append(rows, row)
-	}
-	return rows, raw
-}
-
-func models(t testing.TB) (names []string) {
-	t.Helper()
-	text, err := filepath.Glob("testdata/*.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := filepath.Glob("testdata/xgboost-*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range all {
-		if !strings.Contains(name, ".sample.") {
-			names = append(names, name)
-		}
-	}
-	if names = append(names, text...); len(names) < 15 {
-		t.Fatalf("%d models", len(names))
-	}
-	return names
-}
-
-func read(t testing.TB, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
 
 // sum walks the trees split by split.
 func (e *Ensemble) sum(row map[string]any) float64 {
@@ -115,8 +60,8 @@ func must[T any](v T, err error) T {
 // LightGBM's sums are met to 1e-9, XGBoost's, which are of float32s, to the bit; and
 // the one form of a model keeps them.
 func TestImportedModelsScoreAsTheirLibraryDoes(t *testing.T) {
-	for _, name := range models(t) {
-		e, err := Parse(name, read(t, name))
+	for _, name := range importedtest.Models(t) {
+		e, err := Parse(name, importedtest.Model(t, name))
 		if err != nil {
 			t.Errorf("%v", err)
 			continue
@@ -125,9 +70,13 @@ func TestImportedModelsScoreAsTheirLibraryDoes(t *testing.T) {
 		if err != nil || !bytes.Equal(again.Encode(), e.Encode()) {
 			t.Fatalf("%s: %v", name, err)
 		}
-		rows, raw := sample(t, name)
+		columns, raw := importedtest.Sample(t, name)
 		wrong, worst := 0, 0.0
-		for i, row := range rows {
+		for i := range raw {
+			row := map[string]any{}
+			for c, values := range columns {
+				row[c] = values[i]
+			}
 			d := math.Abs(again.sum(row) - raw[i])
 			worst = max(worst, d)
 			if d > 1e-9*max(1, math.Abs(raw[i])) || e.Single && d != 0 {
@@ -136,14 +85,14 @@ func TestImportedModelsScoreAsTheirLibraryDoes(t *testing.T) {
 		}
 		t.Logf("%s: %d trees, %d inputs, worst %g", name, len(e.Trees), len(e.Inputs), worst)
 		if wrong > 0 {
-			t.Errorf("%s: %d of %d rows score otherwise, by %v", name, wrong, len(rows), worst)
+			t.Errorf("%s: %d of %d rows score otherwise, by %v", name, wrong, len(raw), worst)
 		}
 	}
 }
 
 // Damage is named by what is damaged.
 func TestDamagedModelsAreRefusedByName(t *testing.T) {
-	lgb, xgb := string(read(t, "testdata/lightgbm-binary.txt")), string(read(t, "testdata/xgboost-hist.json"))
+	lgb, xgb := string(importedtest.Model(t, "lightgbm-binary.txt")), string(importedtest.Model(t, "xgboost-hist.json"))
 	replace := func(s, old, new string) string {
 		t.Helper()
 		if !strings.Contains(s, old) {
@@ -188,8 +137,8 @@ func TestDamagedModelsAreRefusedByName(t *testing.T) {
 // FuzzParse: whatever a file has, it is read whole or refused, and what is read can
 // be written and used.
 func FuzzParse(f *testing.F) {
-	for _, name := range models(f) {
-		f.Add(read(f, name))
+	for _, name := range importedtest.Models(f) {
+		f.Add(importedtest.Model(f, name))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := Parse("m", data)
@@ -209,7 +158,7 @@ func FuzzParse(f *testing.F) {
 
 // FuzzDecode: an ensemble of a bucket is sound or refused.
 func FuzzDecode(f *testing.F) {
-	e, err := Parse("m", read(f, "testdata/lightgbm-binary.txt"))
+	e, err := Parse("m", importedtest.Model(f, "lightgbm-binary.txt"))
 	if err != nil {
 		f.Fatal(err)
 	}

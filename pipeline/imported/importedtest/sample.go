@@ -1,0 +1,60 @@
+// Package importedtest gives tests models of other libraries, and what these make of
+// some rows.
+package importedtest
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// dir is where testdata/make.py has put them.
+func dir() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(filepath.Dir(file)), "testdata")
+}
+
+// Models lists the files of all models.
+func Models(t testing.TB) (names []string) {
+	t.Helper()
+	files, err := os.ReadDir(dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if name := f.Name(); !strings.HasSuffix(name, ".py") && !strings.HasSuffix(name, ".sample.json") {
+			names = append(names, name)
+		}
+	}
+	if len(names) < 15 {
+		t.Fatalf("%d models", len(names))
+	}
+	return names
+}
+
+// Model reads a model's file.
+func Model(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir(), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Sample returns rows by column, of float64s, strings and nil, and the sums that the
+// library makes of them.
+func Sample(t testing.TB, model string) (columns map[string][]any, raw []float64) {
+	t.Helper()
+	if err := json.Unmarshal(Model(t, strings.TrimSuffix(model, filepath.Ext(model))+".sample.json"), &columns); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range columns["raw"] {
+		raw = append(raw, v.(float64))
+	}
+	delete(columns, "raw")
+	return columns, raw
+}
