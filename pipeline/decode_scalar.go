@@ -80,6 +80,9 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 	case *Count:
 		d.unit(n, path, "a whole number from 1 on, or auto,", into)
 		return
+	case *Factor:
+		d.unit(n, path, "a number above 0, or auto,", into)
+		return
 	case *Percent:
 		d.unit(n, path, "a percentage such as 5%", into)
 		return
@@ -144,6 +147,12 @@ func (d *decoder) unit(n ast.Node, path, want string, into encoding.TextUnmarsha
 	case *ast.StringNode:
 		text = n.Value
 	case *ast.IntegerNode:
+		text = n.GetToken().Value
+	case *ast.FloatNode:
+		if _, fits := into.(*Factor); !fits {
+			d.wrong(n, path, want+" belongs here")
+			return
+		}
 		text = n.GetToken().Value
 	default:
 		d.wrong(n, path, want+" belongs here")

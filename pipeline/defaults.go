@@ -88,11 +88,15 @@ func (b *Body) defaults(at Place, pipeline string) {
 	catalog := at.found.catalog
 	for i := range b.OutputFeatures {
 		o := &b.OutputFeatures[i]
-		if o.Type == outputBinary && o.Threshold == nil {
+		if o.answer() == outputBinary && o.Threshold == nil {
 			o.Threshold = 0.5 // the likelier answer
 		}
 		at.in("output_features").item(i).in("loss").choose(Losses, catalog.defaultFor(Losses, o.Type), &o.Loss)
-		Default(at, "trainer.validation_metric", &b.Trainer.ValidationMetric, catalog.defaultFor(Metrics, o.answer()))
+		metric := catalog.defaultFor(Metrics, o.answer())
+		if l, ok := o.Loss.Options.(Judged); ok {
+			metric = cmp.Or(l.ValidationMetric(), metric)
+		}
+		Default(at, "trainer.validation_metric", &b.Trainer.ValidationMetric, metric)
 	}
 	Default(at, "registry.model", &b.Registry.Model, pipeline)
 	Default(at, "registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)

@@ -312,6 +312,8 @@ func typeOf(t reflect.Type, r *rule) (name string, sample any) {
 		return "size such as 8MiB", "8MiB"
 	case reflect.TypeFor[Percent]():
 		return "percentage such as 5%", "5%"
+	case reflect.TypeFor[Factor]():
+		return "number above 0, or auto", auto
 	case reflect.TypeFor[Count]():
 		return "whole number, or auto", "auto"
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"math"
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -8,13 +9,42 @@ import (
 
 // Answer is what a model says of a row.
 type Answer struct {
-	// Type is that of the label, binary (the probability of true), number (the value)
-	// or category (the probability of each class), unless the loss says something else.
+	// Type is that of the label, binary (the probability of true), number or count (the
+	// value) or category (the probability of each class), unless the loss says something
+	// else: margin (above 0 where a binary label is true) or quantiles (of a number).
 	Type string
 	// Threshold is the probability from which a binary answer is true.
 	Threshold float64 `json:",omitempty"`
 	// Classes are the names of a category's, in the order of their probabilities.
 	Classes []string `json:",omitempty"`
+	// Levels are those of quantiles.
+	Levels []float64 `json:",omitempty"`
+}
+
+// Middle is the quantile that stands for all: the one whose level is nearest to 0.5.
+func (a *Answer) Middle() int {
+	best := 0
+	for k, level := range a.Levels {
+		if math.Abs(level-0.5) < math.Abs(a.Levels[best]-0.5) {
+			best = k
+		}
+	}
+	return best
+}
+
+// Judged is options of a loss that another validation metric suits than the first of
+// its answers; "" where none does.
+type Judged interface{ ValidationMetric() string }
+
+// Weighing is options of a loss that can weigh rows that are true, and reports whether
+// it does.
+type Weighing interface{ Weighs() bool }
+
+// Sampled is options of a loss that must know more of the labels than their mean: it
+// makes constants of a sorted sample of those of the training rows, and gets these
+// when it is made.
+type Sampled interface {
+	Constants(sorted []float64) []float64
 }
 
 // Answering is options of a loss by which a model does not answer with the type of
@@ -34,8 +64,11 @@ func (o *OutputFeature) answer() string {
 // it.
 var (
 	answerColumns = map[string][]table.Column{
-		"binary": {{Name: "prediction", Type: table.Bool}, {Name: "probability", Type: table.Float64}},
-		"number": {{Name: "prediction", Type: table.Float64}, {Name: "score", Type: table.Float64}},
+		"binary":    {{Name: "prediction", Type: table.Bool}, {Name: "probability", Type: table.Float64}},
+		"number":    {{Name: "prediction", Type: table.Float64}, {Name: "score", Type: table.Float64}},
+		"margin":    {{Name: "prediction", Type: table.Bool}, {Name: "score", Type: table.Float64}},
+		"count":     {{Name: "prediction", Type: table.Float64}, {Name: "score", Type: table.Float64}},
+		"quantiles": {{Name: "prediction", Type: table.Float64}, {Name: "score", Type: table.Float64}, {Name: "quantiles", Type: table.Float64List}},
 		"category": {{Name: "prediction", Type: table.String}, {Name: "probability", Type: table.Float64},
 			{Name: "probabilities", Type: table.Float64List}},
 	}

@@ -88,7 +88,7 @@ type Feature struct {
 // Label is the output feature, resolved.
 type Label struct {
 	Name       string
-	Type       string // binary | number | category
+	Type       string // binary | category | number | count
 	Answer     string // the type of the model's answer
 	Column     string
 	Expression *expression.Program

@@ -140,6 +140,8 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 		}}
 	case reflect.TypeFor[Count]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "integer", Minimum: "1"}, {Type: "string", Enum: []any{auto}}}}
+	case reflect.TypeFor[Factor]():
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number", ExclusiveMinimum: "0"}, {Type: "string", Enum: []any{auto}}}}
 	case reflect.TypeFor[Percent]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?%$`, Examples: []any{"5%"}}
 	}

@@ -208,17 +208,18 @@ type OutputFeature struct {
 	// Name is the column's, unless there is an expression.
 	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
 	// Type is binary (true or false), category (one of up to 1,000 classes, the values
-	// that the training rows have) or number (a quantity).
-	Type string `yaml:"type" json:"type" jsonschema:"enum=binary,enum=category,enum=number"`
+	// that the training rows have), number (a quantity) or count (0 or more, whose
+	// effects multiply).
+	Type string `yaml:"type" json:"type" jsonschema:"enum=binary,enum=category,enum=number,enum=count"`
 	// Expression yields the label from cleaned columns: delay > 15. A row whose
 	// label is null is not learned from.
 	Expression string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	// Threshold of a binary output is the probability from which the prediction
-	// is true.
+	// is true. With loss hinge there is none.
 	Threshold any `yaml:"threshold,omitempty" json:"threshold,omitempty" jsonschema:"minimum=0,maximum=1" refused:"{}"`
 	// Loss is what training minimises. Default cross_entropy for a binary output or a
-	// category, squared for a number.
-	Loss Choice `yaml:"loss,omitempty" json:"loss,omitempty" catalog:"losses" refused:"focal,hinge,huber,quantile,poisson"`
+	// category, squared for a number, poisson for a count.
+	Loss Choice `yaml:"loss,omitempty" json:"loss,omitempty" catalog:"losses" refused:"focal"`
 }
 
 // Trainer is how the model is trained.
@@ -242,7 +243,8 @@ type Trainer struct {
 	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0" default:"3"`
 	// ValidationMetric is what early_stop and the choice of the best epoch look
 	// at: log_loss, roc_auc or accuracy of a binary output; log_loss or accuracy of a
-	// category; mse, rmse, mae or r2 of a number.
+	// category; mse, rmse, mae or r2 of a number; poisson_deviance, mae, mse or rmse of a
+	// count; hinge_loss, roc_auc or accuracy with loss hinge; pinball with loss quantile.
 	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" catalog:"metrics"`
 	// Regularization is the penalty on weights, not on biases.
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`

@@ -106,6 +106,37 @@ func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -
 // MarshalText implements encoding.TextMarshaler.
 func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
+// Factor is a positive number, or auto, which is AutoFactor; 0 where there is none.
+type Factor float64
+
+// AutoFactor is the Factor that follows from the training rows.
+const AutoFactor Factor = -1
+
+// UnmarshalText reads a number or auto.
+func (f *Factor) UnmarshalText(text []byte) error {
+	if string(text) == auto {
+		*f = AutoFactor
+		return nil
+	}
+	v, err := strconv.ParseFloat(string(text), 32)
+	if err != nil || !(v > 0) || v > math.MaxFloat32 {
+		return fmt.Errorf("%q is neither a number above 0 nor auto", text)
+	}
+	*f = Factor(v)
+	return nil
+}
+
+// String returns the number, or auto.
+func (f Factor) String() string {
+	if f == AutoFactor {
+		return auto
+	}
+	return strconv.FormatFloat(float64(f), 'g', -1, 64)
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (f Factor) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
 // Count is a whole number from 1 on, or auto, which is 0: it follows from the
 // training rows.
 type Count int

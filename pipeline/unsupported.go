@@ -39,7 +39,7 @@ var unsupportedFields = map[string]map[string]allowedValue{
 	"encoders":      {"size": noValue, "period": noValue},
 	"InputFeature":  {"shape": noValue},
 	"OutputFeature": {"calibration": {value: "none"}},
-	"losses":        {"positive_class_weight": noValue, "label_smoothing": {value: 0.0}},
+	"losses":        {"label_smoothing": {value: 0.0}},
 	"models":        {"hidden": noValue, "activation": noValue, "dropout": {value: 0.0}, "uncertainty": noValue},
 	"Trainer": {
 		"learning_rate_scheduler": {fields: map[string]allowedValue{"type": {value: "constant"}}},

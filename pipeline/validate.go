@@ -262,8 +262,8 @@ func (o *OutputFeature) Check(at Place) {
 	p, ok := ToNumber(o.Threshold)
 	switch {
 	case o.Threshold == nil:
-	case o.Type != outputBinary && o.Type != "":
-		at.Problem("threshold", "", "a %s has no threshold", o.Type)
+	case o.answer() != outputBinary && o.Type != "":
+		at.Problem("threshold", "", "a %s has no threshold", o.answer())
 	case !ok:
 		at.Problem("threshold", "", "a probability belongs here, not %v", o.Threshold)
 	case p < 0 || p > 1:
@@ -271,6 +271,9 @@ func (o *OutputFeature) Check(at Place) {
 	}
 	if types := typesOf(o.Loss.Options); len(types) > 0 && !slices.Contains(types, o.Type) {
 		at.Problem("loss.type", "", "loss %s is for a %s output", o.Loss.Name, strings.Join(types, " or "))
+	}
+	if l, ok := o.Loss.Options.(Weighing); ok && l.Weighs() && o.Type != outputBinary {
+		at.Problem("loss.positive_class_weight", "leave it out", "a %s has no positive class", o.Type)
 	}
 }
 

@@ -116,7 +116,8 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 // labels of a transform.
 func newModel(plan *pipeline.Plan, transform *feature.Transform) (*model.Model, error) {
 	label := transform.Label()
-	loss, err := model.Bind(plan.Label.Loss, model.Labels{Type: label.Type, Classes: label.Classes, Counts: label.Counts})
+	loss, err := model.Bind(plan.Label.Loss, model.Labels{Type: label.Type, Classes: label.Classes, Counts: label.Counts,
+		Mean: label.Statistics.Mean, Deviation: label.Statistics.Deviation(), Most: label.Statistics.Max, Constants: label.Constants})
 	if err != nil {
 		return nil, err
 	}

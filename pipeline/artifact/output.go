@@ -80,8 +80,16 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 	switch s.answer.Type {
 	case model.Binary:
 		columns = append(columns, s.decisions(predictions), s.widened(predictions))
+	case model.Margin:
+		columns = append(columns, s.decisions(predictions), s.widened(predictions))
 	case model.Category:
 		columns = s.classes(columns, predictions)
+	case model.Quantiles:
+		middle := make([]float32, n)
+		for i := range middle {
+			middle[i] = predictions[i*s.width+s.answer.Middle()]
+		}
+		columns = append(columns, s.widened(middle), s.widened(middle), s.lists(predictions))
 	default:
 		columns = append(columns, s.widened(predictions), s.widened(predictions))
 	}

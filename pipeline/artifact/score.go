@@ -157,7 +157,8 @@ func (s *Scorer) finite(rows arrow.Record, rep *pipeline.Report) (arrow.Record, 
 	return table.Select(s.mem, rows, keep)
 }
 
-// Decide returns the answer of a binary model that a probability stands for.
+// Decide returns the answer of a binary model that a probability stands for, or a
+// margin, whose threshold is 0.
 func (s *Scorer) Decide(probability float32) bool {
 	return float64(probability) >= s.artifact.plan.Label.Threshold
 }

@@ -76,6 +76,8 @@ type Label struct {
 	// Counts how many have each.
 	Classes []string `json:"classes,omitempty"`
 	Counts  []int64  `json:"counts,omitempty"`
+	// Constants are what the loss made of a sample of the labels.
+	Constants []float64 `json:"constants,omitempty"`
 }
 
 // transformData is the canonical form of a Transform.
@@ -91,8 +93,9 @@ type partialData struct {
 	Version  int              `json:"version"`
 	Features []partialFeature `json:"features"`
 	Label    Moments          `json:"label"`
-	// Classes are those of a category label.
+	// Classes are those of a category label, and Labels a sample where the loss wants one.
 	Classes *Counts `json:"classes,omitempty"`
+	Labels  *Sample `json:"labels,omitempty"`
 }
 
 // partialFeature is the statistics of one feature in one shard.

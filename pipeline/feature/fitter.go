@@ -32,6 +32,7 @@ type Fitter struct {
 	features []fitting
 	label    gatherer
 	classes  *counter // of a category label
+	sample   *sampler // of the label, where the loss wants one
 	err      error
 }
 
@@ -53,6 +54,9 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 	f := &Fitter{plan: plan}
 	if plan.Label.Type == categoryLabel {
 		f.classes = newCounter(sourceOfLabel(plan.Label).what, classBounds)
+	}
+	if _, ok := plan.Label.Loss.Options.(pipeline.Sampled); ok {
+		f.sample = newSampler()
 	}
 	for _, feature := range plan.Features {
 		one := fitting{feature: feature, source: sourceOf(feature)}
@@ -216,6 +220,11 @@ func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
 	if f.classes != nil {
 		return f.classes.observe(labels, use)
 	}
+	if f.sample != nil {
+		if err := f.sample.observe(what, labels, table.Rows(batch), use); err != nil {
+			return err
+		}
+	}
 	return f.label.observe(what, labels, use)
 }
 
@@ -253,6 +262,9 @@ func (f *Fitter) Partial() ([]byte, error) {
 	if f.classes != nil {
 		c := f.classes.counts()
 		out.Classes = &c
+	}
+	if f.sample != nil {
+		out.Labels = f.sample.sample()
 	}
 	for i, one := range f.features {
 		p := partialFeature{Name: one.feature.Name}
@@ -295,6 +307,7 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 	counts := make([][]Counts, len(plan.Features))
 	data := transformData{Version: dataVersion, Label: describeLabel(plan.Label), Crosses: describeCrosses(plan)}
 	var classes []Counts
+	var sample Sample
 	for shard, bytes := range partials {
 		p, err := decodePartial(plan, shard, bytes)
 		if err != nil {
@@ -303,6 +316,9 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 		data.Label.Statistics.merge(p.Label)
 		if p.Classes != nil {
 			classes = append(classes, *p.Classes)
+		}
+		if p.Labels != nil {
+			sample.merge(p.Labels)
 		}
 		for i, f := range p.Features {
 			if f.Category != nil {
@@ -334,6 +350,9 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 		for _, n := range all.Counts {
 			data.Label.Statistics.Count += n
 		}
+	}
+	if loss, ok := plan.Label.Loss.Options.(pipeline.Sampled); ok {
+		data.Label.Constants = loss.Constants(slices.Sorted(slices.Values(sample.Values)))
 	}
 	for i, f := range plan.Features {
 		d, err := finishFeature(f, &merged[i], counts[i])
@@ -378,6 +397,9 @@ func decodePartial(plan *pipeline.Plan, shard int, data []byte) (*partialData, e
 	}
 	if of := p.Classes; (of != nil) != (plan.Label.Type == categoryLabel) || of != nil && of.check() != nil {
 		return nil, corrupt(what, fmt.Errorf("no classes of a %s label", plan.Label.Type))
+	}
+	if _, sampled := plan.Label.Loss.Options.(pipeline.Sampled); sampled != (p.Labels != nil) || sampled && p.Labels.check() != nil {
+		return nil, corrupt(what, fmt.Errorf("no sample of the labels"))
 	}
 	for i, f := range p.Features {
 		want := plan.Features[i]

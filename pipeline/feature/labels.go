@@ -12,10 +12,12 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// The types of labels that are not just numbers: true or false, and classes.
+// The types of labels that are not just any numbers: true or false, classes, and
+// numbers of events.
 const (
 	binaryLabel   = "binary"
 	categoryLabel = "category"
+	countLabel    = "count"
 )
 
 const (
@@ -34,8 +36,8 @@ const UnknownClass = -1
 
 // Labels returns the label of each row of a cleaned batch in dst's memory, and
 // which rows have one: valid[i] is false, and the label 0, where it is null, NaN
-// or not finite as a float32. A binary label must be true, false, 0 or 1;
-// another value is thalweg.Invalid. A class is its number in the order of
+// or not finite as a float32. A binary label must be true, false, 0 or 1
+// and a count not negative; another value is thalweg.Invalid. A class is its number in the order of
 // Label.Classes, UnknownClass and not valid where it is none of these.
 func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32, valid []bool, err error) {
 	s := sourceOfLabel(t.plan.Label)
@@ -51,6 +53,13 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 	}
 	if err := readLabels(s.what, values, labels, valid); err != nil {
 		return nil, nil, err
+	}
+	if t.plan.Label.Type == countLabel {
+		if i := slices.IndexFunc(labels, func(y float32) bool { return y < 0 }); i >= 0 {
+			return nil, nil, &thalweg.Error{Op: "read", Kind: thalweg.Invalid,
+				Err:  &table.RowError{What: s.what, Row: table.RowNumber(batch, i), Err: fmt.Errorf("%v is no count", labels[i])},
+				Hint: "a count is 0 or more: filter such rows out, or write type: number"}
+		}
 	}
 	if t.plan.Label.Type != binaryLabel {
 		return labels, valid, nil

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
@@ -90,6 +91,9 @@ func (l *Label) check() error {
 			return cmp.Or(err, fmt.Errorf("%d classes of a %s", len(l.Classes), l.Type))
 		}
 	}
+	if slices.ContainsFunc(l.Constants, func(c float64) bool { return !finite(c) }) {
+		return fmt.Errorf("constants %v", l.Constants)
+	}
 	return l.Statistics.check()
 }
 
@@ -116,7 +120,7 @@ func Load(plan *pipeline.Plan, data []byte) (*Transform, error) {
 		return nil, corrupt(what, fmt.Errorf("crosses %+v are not the spec's %+v", d.Crosses, want))
 	}
 	have := d.Label
-	have.Statistics, have.Classes, have.Counts = Moments{}, nil, nil
+	have.Statistics, have.Classes, have.Counts, have.Constants = Moments{}, nil, nil, nil
 	if want := describeLabel(plan.Label); !reflect.DeepEqual(have, want) {
 		return nil, corrupt(what, fmt.Errorf("label %+v is not the spec's %+v", have, want))
 	}

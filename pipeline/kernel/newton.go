@@ -22,12 +22,61 @@ func LogisticNewton(z, y []float32, first, second []int32) (loss float64) {
 	return loss
 }
 
+// maxNewtonWeight bounds the weight of rows, so that their derivatives are within
+// newtonBound.
+const maxNewtonWeight = 64
+
+// WeightedLogisticNewton is LogisticNewton with the rows whose y is 1 times weight.
+// Beyond maxNewtonWeight the other rows' derivatives are divided instead.
+func WeightedLogisticNewton(z, y []float32, first, second []int32, weight float32) (loss float64) {
+	loss = WeightedLogisticResidual(z, z, y, 1, weight)
+	weights := [2]float64{1, float64(weight)}
+	if weight > maxNewtonWeight {
+		weights = [2]float64{maxNewtonWeight / float64(weight), maxNewtonWeight}
+	}
+	first, second, y = first[:len(z)], second[:len(z)], y[:len(z)]
+	for i, r := range z {
+		w, r := weights[0], float64(r)
+		if y[i] != 0 {
+			w = weights[1]
+			r /= float64(weight)
+		}
+		p := r + float64(y[i])
+		first[i] = fixed(float64(r * w))
+		second[i] = fixed(float64(float64(p*(1-p)) * w))
+	}
+	return loss
+}
+
 // SquaredNewton does the same for half the squared error of z[i] as y[i].
 func SquaredNewton(z, y []float32, first, second []int32) (loss float64) {
 	loss = SquaredResidual(z, z, y, 1)
 	first, second = first[:len(z)], second[:len(z)]
 	for i, r := range z {
 		first[i], second[i] = fixed(min(max(float64(r), -newtonBound), newtonBound)), NewtonUnit
+	}
+	return loss
+}
+
+// FirstNewton sets first to derivatives r and second to 1, in the same units.
+func FirstNewton(r []float32, first, second []int32) {
+	first, second = first[:len(r)], second[:len(r)]
+	for i, v := range r {
+		first[i], second[i] = fixed(min(max(float64(v), -newtonBound), newtonBound)), NewtonUnit
+	}
+}
+
+// PoissonNewton does the same for half the Poisson deviance of y[i] from e^z[i],
+// derivatives times unit, which brings them within the bound. The second is e^0.7 times
+// what it is, which keeps a step from overshooting, as in LightGBM.
+func PoissonNewton(z, y []float32, first, second []int32, unit float64) (loss float64) {
+	const cautious = 2.0137527074704766
+	first, second, y = first[:len(z)], second[:len(z)], y[:len(z)]
+	for i, v := range z {
+		mean := float64(exp(v))
+		loss += HalfDeviance(float64(y[i]), mean)
+		first[i] = fixed(min(max(float64((mean-float64(y[i]))*unit), -newtonBound), newtonBound))
+		second[i] = fixed(min(float64(mean*float64(unit*cautious)), newtonBound))
 	}
 	return loss
 }

@@ -76,6 +76,25 @@ func LogisticResidual(dst, z, y []float32, scale float32) float64 {
 	return loss - Log(product)
 }
 
+// WeightedLogisticResidual is LogisticResidual with the rows whose y is 1, their
+// losses and gradients, times weight.
+func WeightedLogisticResidual(dst, z, y []float32, scale, weight float32) float64 {
+	checkLen(len(z), len(y))
+	Sigmoid(dst, z)
+	y = y[:len(dst)]
+	var losses [2]LogSum
+	scales := [2]float32{scale, float32(scale * weight)}
+	for i, p := range dst {
+		r, kind := p-y[i], 0
+		if y[i] != 0 {
+			kind = 1
+		}
+		dst[i] = float32(r * scales[kind])
+		losses[kind].Add(1 - math.Abs(float64(r)))
+	}
+	return -losses[0].Value() - float64(float64(weight)*losses[1].Value())
+}
+
 // SquaredResidual sets dst[i] = (z[i]-y[i])*scale: the gradient of half the
 // squared error. It returns the sum of the rows' halved squared errors. dst may
 // be z.

@@ -11,7 +11,8 @@ import (
 
 // Measure is the options of a metric: what a validation_metric can name.
 type Measure struct {
-	// Output is the type of answer that it is for: "binary", "category" or "number".
+	// Output is the type of answer that it is for: that of
+	// pipeline.Answer.
 	Output string
 	// HigherIsBetter is its direction.
 	HigherIsBetter bool
@@ -32,6 +33,15 @@ func Catalog() []pipeline.Entry {
 		measure("binary", Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
 		measure("category", LogLoss, false, func(a *classSums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
 		measure("category", Accuracy, true, func(a *classSums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
+		measure("margin", HingeLoss, false, func(a *marginSums) (float64, bool) { return a.Hinge / float64(a.Count), true }),
+		measure("margin", ROCAUC, true, func(a *marginSums) (float64, bool) { return a.auc() }),
+		measure("margin", Accuracy, true, func(a *marginSums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
+		measure("count", PoissonDeviance, false, func(a *numberSums) (float64, bool) { return a.Loss / float64(a.Count), true }),
+		measure("count", MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),
+		measure("count", MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
+		measure("count", RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),
+		measure("quantiles", Pinball, false, func(a *numberSums) (float64, bool) { return a.Loss / float64(a.Count), true }),
+		measure("quantiles", MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),
 		measure("number", MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
 		measure("number", RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),
 		measure("number", MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),

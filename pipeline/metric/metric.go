@@ -41,6 +41,10 @@ const (
 	RMSE     = "rmse"      // number: square root of mse
 	MAE      = "mae"       // number: mean absolute error
 	R2       = "r2"        // number: 1 - mse / variance of the labels
+
+	HingeLoss       = "hinge_loss"       // margin: mean of what margins lack to 1
+	PoissonDeviance = "poisson_deviance" // count: mean Poisson deviance
+	Pinball         = "pinball"          // quantiles: mean pinball loss, over the levels too
 )
 
 // New returns an empty accumulator for a model's answers, whose Values are the
@@ -50,13 +54,19 @@ func New(catalog []pipeline.Entry, answer pipeline.Answer) (Accumulator, error) 
 	switch answer.Type {
 	case "binary":
 		return &binarySums{binaryCounts: binaryCounts{Threshold: answer.Threshold}, measures: of}, nil
+	case "margin":
+		return &marginSums{binarySums: binarySums{measures: of}}, nil
 	case "number":
 		return &numberSums{measures: of}, nil
+	case "count":
+		return &numberSums{measures: of, loss: deviance}, nil
+	case "quantiles":
+		return &numberSums{measures: of, loss: pinball(answer.Levels), width: len(answer.Levels), middle: answer.Middle()}, nil
 	case "category":
 		return &classSums{classes: len(answer.Classes), measures: of}, nil
 	}
 	return nil, &thalweg.Error{Op: "build metrics", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("answers of type %q", answer.Type),
-		Hint: "binary, category and number are supported"}
+		Hint: "binary, margin, category, number, count and quantiles are supported"}
 }
 
 // Decode returns the accumulator that a partial holds. Its arguments are those

@@ -4,12 +4,34 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 // numberSums accumulates predicted against true values.
 type numberSums struct {
 	numberTotals
 	measures map[string]*Measure
+	// loss is what else is summed up of a row's predictions, if anything; width is how
+	// many there are, 0: one; the value is that at middle.
+	loss          func(predictions []float32, label float64) float64
+	width, middle int
+}
+
+// deviance is the Poisson deviance of a label from the mean that is predicted.
+func deviance(predictions []float32, label float64) float64 {
+	return 2 * kernel.HalfDeviance(label, max(float64(predictions[0]), math.SmallestNonzeroFloat32))
+}
+
+// pinball returns the mean pinball loss of quantiles of the given levels.
+func pinball(levels []float64) func([]float32, float64) float64 {
+	return func(predictions []float32, label float64) (sum float64) {
+		for k, level := range levels {
+			d := label - float64(predictions[k])
+			sum += max(float64(level*d), float64((level-1)*d))
+		}
+		return sum / float64(len(levels))
+	}
 }
 
 type numberTotals struct {
@@ -17,14 +39,21 @@ type numberTotals struct {
 	Squared  float64 `json:"squared"`
 	Absolute float64 `json:"absolute"`
 	Labels   Moments `json:"labels"`
+	// Loss is the sum of what the type of answer has besides.
+	Loss float64 `json:"loss,omitempty"`
 }
 
 func (a *numberSums) Observe(predictions, labels []float32) {
-	if len(predictions) != len(labels) {
+	width := max(1, a.width)
+	if len(predictions) != len(labels)*width {
 		panic("metric: not one label per prediction")
 	}
 	for i, y := range labels {
-		d := float64(predictions[i]) - float64(y)
+		row := predictions[i*width : (i+1)*width]
+		if a.loss != nil {
+			a.Loss += a.loss(row, float64(y))
+		}
+		d := float64(row[a.middle]) - float64(y)
 		a.Squared += float64(d * d)
 		a.Absolute += math.Abs(d)
 		a.Labels.Add(float64(y))
@@ -34,9 +63,10 @@ func (a *numberSums) Observe(predictions, labels []float32) {
 
 func (a *numberSums) Merge(other Accumulator) error {
 	b, ok := other.(*numberSums)
-	if !ok {
+	if !ok || a.width != b.width || (a.loss == nil) != (b.loss == nil) {
 		return mergeError(a, other)
 	}
+	a.Loss += b.Loss
 	a.Count += b.Count
 	a.Squared += b.Squared
 	a.Absolute += b.Absolute
@@ -55,7 +85,7 @@ func (a *numberSums) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return err
 	}
-	if in.Count < 0 || in.Labels.Count != in.Count || !(in.Squared >= 0) || !(in.Absolute >= 0) || !(in.Labels.Squares >= 0) {
+	if in.Count < 0 || in.Labels.Count != in.Count || !(in.Squared >= 0) || !(in.Absolute >= 0) || !(in.Loss >= 0) || !(in.Labels.Squares >= 0) {
 		return fmt.Errorf("the sums contradict each other: %d rows, %d labels, squares %v, absolutes %v", in.Count, in.Labels.Count, in.Squared, in.Absolute)
 	}
 	a.numberTotals = in

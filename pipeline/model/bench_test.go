@@ -49,7 +49,7 @@ func randomBlock(shape kernel.Shape, rows int, seed uint64) *kernel.Block {
 // lossOf returns the default loss of a type of label.
 func lossOf(label string) pipeline.Choice {
 	for _, e := range model.Losses() {
-		if e.Options.(model.Loss).For() == label {
+		if e.Options.(pipeline.Typed).For() == label {
 			return pipeline.Choice{Name: e.Name, Options: e.Options}
 		}
 	}

@@ -13,9 +13,12 @@ func Catalog() []pipeline.Entry {
 // Losses lists the losses; the first of a type of label is its default. To add
 // one, write its file and its line.
 func Losses() []pipeline.Entry {
-	return []pipeline.Entry{loss(new(CrossEntropy), crossEntropySource), loss(new(Squared), squaredSource)}
-}
-
-func loss(l Loss, source string) pipeline.Entry {
-	return pipeline.Entry{Name: l.Type(), Options: l, Source: source}
+	return []pipeline.Entry{
+		{Name: "cross_entropy", Options: new(CrossEntropy), Source: crossEntropySource},
+		{Name: "hinge", Options: new(Hinge), Source: hingeSource},
+		{Name: "squared", Options: new(Squared), Source: squaredSource},
+		{Name: "huber", Options: new(Huber), Source: huberSource},
+		{Name: "quantile", Options: new(Quantile), Source: quantileSource},
+		{Name: "poisson", Options: new(Poisson), Source: poissonSource},
+	}
 }

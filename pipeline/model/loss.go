@@ -17,6 +17,16 @@ const (
 	// Category: labels are the numbers of classes, a prediction the probability of
 	// each.
 	Category = "category"
+	// Count: labels are 0 or more, a prediction is their mean.
+	Count = "count"
+)
+
+// The types of answer that are not those of the label.
+const (
+	// Margin: of a binary label, above 0 where it is true.
+	Margin = "margin"
+	// Quantiles: of a number.
+	Quantiles = "quantiles"
 )
 
 // Labels is what is known of the training labels when a loss is made for them.
@@ -25,6 +35,23 @@ type Labels struct {
 	// Classes are those of a category, and Counts how many rows have each.
 	Classes []string
 	Counts  []int64
+	// Mean and Deviation are of labels that are numbers, and Constants what the loss
+	// made of a sample of them (pipeline.Sampled).
+	Mean, Deviation, Most float64
+	Constants             []float64
+}
+
+// positiveWeight returns the weight of a row that is true.
+func positiveWeight(w pipeline.Factor, labels Labels) (float64, error) {
+	switch {
+	case w == 0:
+		return 1, nil
+	case w != pipeline.AutoFactor:
+		return float64(w), nil
+	case !(labels.Mean > 0 && labels.Mean < 1):
+		return 0, fmt.Errorf("all training rows have the same label, which positive_class_weight: auto cannot balance")
+	}
+	return (1 - labels.Mean) / labels.Mean, nil
 }
 
 // LossSpec is the options of a loss that depends on the labels: it makes the one that
@@ -68,6 +95,10 @@ type Loss interface {
 	// Start returns the outputs whose loss is least if all rows have the same ones,
 	// given the mean of the labels as they are learned.
 	Start(mean float64) []float64
+	// Reported returns the factor that brings a loss to the unit in which it is told,
+	// given the deviation of the labels where these are scaled, and the metric that is
+	// the same of validation rows, "" where none is.
+	Reported(deviation float64) (factor float64, metric string)
 	// Answer says what predictions mean.
 	Answer() pipeline.Answer
 	// Gradient returns the sum of the rows' losses and overwrites out with its

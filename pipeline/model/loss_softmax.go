@@ -39,6 +39,9 @@ func (*softmax) Type() string { return "cross_entropy" }
 // For implements Loss.
 func (*softmax) For() string { return Category }
 
+// Reported implements Loss.
+func (*softmax) Reported(float64) (float64, string) { return 1, "log_loss" }
+
 // Outputs implements Loss.
 func (l *softmax) Outputs() int { return len(l.classes) }
 

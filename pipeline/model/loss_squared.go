@@ -20,6 +20,11 @@ func (*Squared) Type() string { return "squared" }
 // For implements Loss.
 func (*Squared) For() string { return Number }
 
+// Reported implements Loss: the loss is half the square of standardised errors.
+func (*Squared) Reported(deviation float64) (float64, string) {
+	return 2 * deviation * deviation, "mse"
+}
+
 // Outputs implements Loss.
 func (*Squared) Outputs() int { return 1 }
 

@@ -68,7 +68,7 @@ func (o *Trees) TrainedBy() string {
 }
 
 // AnswersWith implements pipeline.Selective.
-func (*Trees) AnswersWith() []string { return []string{Binary, Number} }
+func (*Trees) AnswersWith() []string { return []string{Binary, Number, Count} }
 
 // MaxIDs is how many ids a slot that trees split may have: 255 bins or values,
 // and the id of those that are missing or unknown.

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -211,13 +210,20 @@ func TestTreesSayWhatTheyCannotSplit(t *testing.T) {
 
 // Newton's derivatives are the slopes of the loss and of its gradient.
 func TestNewtonDerivativesAreSlopes(t *testing.T) {
-	for _, e := range Losses() {
-		l, ok := e.Options.(NewtonLoss)
+	for name, loss := range losses(t) {
+		l, ok := loss.(NewtonLoss)
 		if !ok {
 			continue
 		}
-		t.Run(fmt.Sprint(l.Type()), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			out, labels := []float32{-30, -2, -0.5, 0, 0.3, 1.5, 30}, []float32{1, 0, 1, 0, 1, 1, 0}
+			caution := 1.0 // of the second derivative
+			switch l.(type) {
+			case *Poisson:
+				out[0], out[6], caution = -3, 3, math.Exp(0.7)
+			case *huber:
+				caution = 0 // one for all
+			}
 			first, second := make([]int32, len(out)), make([]int32, len(out))
 			total := l.Newton(append([]float32(nil), out...), labels, first, second)
 			var sum float64
@@ -235,7 +241,7 @@ func TestNewtonDerivativesAreSlopes(t *testing.T) {
 				if g := float64(first[i]) / kernel.NewtonUnit; math.Abs(g-slope) > 1e-6 {
 					t.Errorf("row %d: first derivative %v, slope %v", i, g, slope)
 				}
-				if g := float64(second[i]) / kernel.NewtonUnit; math.Abs(g-(up-down)/(2*h)) > 1e-4 {
+				if g := float64(second[i]) / kernel.NewtonUnit; caution > 0 && math.Abs(g/caution-(up-down)/(2*h)) > 2e-3 || caution == 0 && g != 1 {
 					t.Errorf("row %d: second derivative %v, slope %v", i, g, (up-down)/(2*h))
 				}
 			}

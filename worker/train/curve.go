@@ -2,8 +2,8 @@ package train
 
 import "github.com/thalweg/thalweg/pipeline/metric"
 
-// Loss is what the rows of an epoch lost on average: the log loss of a binary label,
-// the squared error of a number.
+// Loss is what the rows of an epoch lost on average, as the model's loss says: the log
+// loss of a binary label or of classes, the squared error of a number.
 type Loss struct {
 	Epoch int `json:"epoch"` // from 1
 	// Train is of the training rows as the epoch met them, whose first ones it met
@@ -43,13 +43,10 @@ func (p *position) observe(at Loss, last bool) {
 // lossOf returns what an epoch lost, in the unit of the validation metrics.
 func (t *trainer) lossOf(s *state, epoch int, values map[string]float64) Loss {
 	out := Loss{Epoch: epoch + 1, Train: s.Loss / float64(s.Ledger.Expected.Rows)}
-	if scale := s.plan.labels.Deviation; scale != 0 {
-		out.Train *= 2 * scale * scale // from half the squared error of standardised labels
-	}
-	for _, name := range []string{metric.LogLoss, metric.MSE} {
-		if v, ok := values[name]; ok && values[metric.Rows] > 0 {
-			out.Validation = &v
-		}
+	factor, name := t.job.Model.Loss().Reported(s.plan.labels.Deviation)
+	out.Train *= factor
+	if v, ok := values[name]; ok && values[metric.Rows] > 0 {
+		out.Validation = &v
 	}
 	return out
 }

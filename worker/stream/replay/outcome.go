@@ -23,7 +23,7 @@ import (
 
 // answerNames are the columns that hold what a model says, its number last
 // among those that a row has.
-var answerNames = [...]string{"prediction", "probability", "score", "probabilities"}
+var answerNames = [...]string{"prediction", "probability", "score", "probabilities", "quantiles"}
 
 // outcome is what became of one event in one set.
 type outcome struct {
