@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -75,16 +76,26 @@ const (
 	maxAloneValues = 2 << 20
 )
 
-// warnOfEvaluation says what is odd about the metrics of a split, and about
-// features that predict the label alone.
-func (t *Task) warnOfEvaluation(split string, values map[string]float64, alone map[string]alone) {
-	p, binary := values[metric.BaseRate]
-	if loss := values[metric.LogLoss]; binary && p > 0 && p < 1 && loss >= -p*math.Log(p)-(1-p)*math.Log1p(-p) {
-		t.warn("the model is no better than a constant: %s.log_loss is %.4g, that of the %s rows' base rate %.4g",
-			split, loss, split, -p*math.Log(p)-(1-p)*math.Log1p(-p))
+// warnOfEvaluation says what is odd about the metrics of a split, given the loss that
+// was minimised, and about features that predict the label alone.
+func (t *Task) warnOfEvaluation(loss pipeline.Choice, split string, values map[string]float64, alone map[string]alone) {
+	const constant = "the model is no better than a constant: "
+	judged := "" // what suits the loss better than the metrics of probabilities and means
+	if l, ok := loss.Options.(pipeline.Judged); ok {
+		judged = l.ValidationMetric()
 	}
-	if r2, ok := values[metric.R2]; ok && r2 <= 0 {
-		t.warn("the model is no better than a constant: %s.r2 is %.4g", split, r2)
+	p, binary := values[metric.BaseRate]
+	auc, ranked := values[metric.ROCAUC]
+	r2, number := values[metric.R2]
+	switch {
+	case judged == metric.ROCAUC && ranked && auc <= 0.5:
+		t.warn(constant+"%s.roc_auc is %.4g, that of a constant 0.5", split, auc)
+	case judged != "":
+	case binary && p > 0 && p < 1 && values[metric.LogLoss] >= -p*math.Log(p)-(1-p)*math.Log1p(-p):
+		t.warn(constant+"%s.log_loss is %.4g, that of the %s rows' base rate %.4g",
+			split, values[metric.LogLoss], split, -p*math.Log(p)-(1-p)*math.Log1p(-p))
+	case number && r2 <= 0:
+		t.warn(constant+"%s.r2 is %.4g", split, r2)
 	}
 	for _, name := range slices.Sorted(maps.Keys(alone)) {
 		if a := alone[name]; a.Rows >= leakRows && a.Strength >= leakAt {

@@ -72,6 +72,20 @@ func TestARunSaysWhatIsSuspicious(t *testing.T) {
 			t.Errorf("%v\n%s\nwant %q", err, text, test.want)
 		}
 	}
+	// Probabilities that a weight has moved are not what such a model is for.
+	file := t.TempDir() + "/spec.yaml"
+	put(t, file, `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: weighted}
+spec:
+  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+  input_features: [{name: x, type: number}]
+  output_features: [{name: label, type: binary, expression: "y > 0", loss: {type: cross_entropy, positive_class_weight: 1000}}]
+`)
+	if text, err := command(t, c, "apply", "-f", file, "--wait"); err != nil || strings.Contains(text, "no better than a constant") || !strings.Contains(text, "test.log_loss") {
+		t.Errorf("%v\n%s", err, text)
+	}
 	for _, verb := range [][]string{{"runs", "show", "suspect-2-1"}, {"models", "list", "-o", "json"}} {
 		if text, err := command(t, c, verb...); err != nil || !strings.Contains(text, "feature twin alone predicts the label") {
 			t.Errorf("%v: %v\n%s", verb, err, text)
