@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -158,18 +159,22 @@ func (e *devEndpoints) free(hint string) error {
 	return nil
 }
 
-// freeAddresses asks the kernel for n free ports, all held until all are known.
-func freeAddresses(n int) ([]string, error) {
-	var addresses []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+// freeAddresses returns n addresses on which nothing listens, all held until all are
+// known. Their ports are those that no kernel gives to outgoing connections by default:
+// such a one would be gone when a directory that keeps its ports is started again.
+func freeAddresses(n int) (addresses []string, err error) {
+	const first, count, tries = 20_000, 10_000, 1_000
+	for range tries {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))); err != nil {
+			continue
 		}
 		defer l.Close()
-		addresses = append(addresses, l.Addr().String())
+		if addresses = append(addresses, l.Addr().String()); len(addresses) == n {
+			return addresses, nil
+		}
 	}
-	return addresses, nil
+	return nil, &thalweg.Error{Op: "find free ports", Kind: thalweg.Unavailable, Subject: fmt.Sprintf("127.0.0.1:%d-%d", first, first+count-1), Err: err}
 }
 
 // openStore prepares the S3 endpoint, or the directory where the file system

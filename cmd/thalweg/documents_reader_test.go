@@ -5,8 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -109,22 +107,14 @@ func (r *reader) here(command string) string {
 	command = regexp.MustCompile(`^thalweg delete \S+`).ReplaceAllString(command, "$0 --yes") // nobody is asked here
 	return address.ReplaceAllStringFunc(command, func(a string) string {
 		if r.addresses[a] == "" {
-			r.addresses[a] = unused()
+			free, err := freeAddresses(1)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.addresses[a] = free[0]
 		}
 		return r.addresses[a]
 	})
-}
-
-// unused returns an address on which nothing listens, of a port that the kernel gives to
-// no outgoing connection.
-func unused() string {
-	for {
-		a := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
-		if l, err := net.Listen("tcp", a); err == nil {
-			l.Close()
-			return a
-		}
-	}
 }
 
 // keep runs a command that ends when it is stopped: the first `thalweg dev` to the
