@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -33,19 +34,36 @@ func (c *claims) take(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// left returns the sink that a pipeline leaves, which a new one must not touch; none
-// if it stays.
-func left(have claimed, places []pipeline.Claim) (sinks []pipeline.Claim) {
-	for _, c := range have.places {
-		stays := slices.ContainsFunc(places, func(p pipeline.Claim) bool {
-			return p.Use == pipeline.Rows && p.Bucket == c.Bucket && p.Key == c.Key
-		})
-		if c.Use == pipeline.Rows && !stays {
-			c.Owner = fmt.Sprintf("%s until generation %d", c.Owner, have.generation)
-			sinks = append(sinks, c)
+// writer is a pipeline whose rows lie in a store: what is known of it, and where.
+type writer struct {
+	name    thalweg.PipelineName
+	newest  *state.Spec // nil: it was deleted
+	sinks   []state.Sink
+	current []pipeline.Claim
+}
+
+// former returns the sinks that a pipeline left, and that hold its rows still.
+func (w *writer) former() (sinks []pipeline.Claim) {
+	for _, sink := range w.sinks {
+		bucket, key, err := pipeline.SplitS3Path(sink.Path)
+		c := pipeline.Claim{Use: pipeline.Rows, Field: "spec.scoring.sink.s3.path", Connection: sink.Connection, Kind: pipeline.StoreConnection, Bucket: bucket, Key: key}
+		if err != nil || isSink(c, w.current) {
+			continue
 		}
+		if c.Owner = fmt.Sprintf("%s until generation %d", w.name, sink.Last); w.newest == nil {
+			c.Owner = fmt.Sprintf("%s, which was deleted,", w.name)
+		}
+		sinks = append(sinks, c)
 	}
 	return sinks
+}
+
+// isSink reports whether a claim is the sink among the claims of a spec.
+func isSink(c pipeline.Claim, of []pipeline.Claim) bool {
+	return slices.ContainsFunc(of, func(o pipeline.Claim) bool {
+		return c.Use == pipeline.Rows && o.Use == c.Use && o.Bucket == c.Bucket && o.Key == c.Key &&
+			cmp.Or(o.Connection, pipeline.DefaultConnection) == cmp.Or(c.Connection, pipeline.DefaultConnection)
+	})
 }
 
 // checkPlaces reports what of a spec's places and connections cannot be beside what
@@ -55,36 +73,48 @@ func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) erro
 	if err != nil {
 		return err
 	}
-	var newest []*state.Spec
-	var names []thalweg.PipelineName
+	var writers []*writer
 	if err := c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
-			names, newest = append(names, p.Name), append(newest, p.Newest())
+			writers = append(writers, &writer{name: p.Name, newest: p.Newest(), sinks: p.Sinks})
+		}
+		for t := range st.Deleted() {
+			writers = append(writers, &writer{name: t.Pipeline, sinks: t.Sinks})
 		}
 	}); err != nil {
 		return err
 	}
-	var others []pipeline.Claim
+	var others, former []pipeline.Claim
 	if c.cfg.StateBucket != "" {
 		others = append(others, pipeline.Claim{Use: pipeline.State, Kind: pipeline.StoreConnection, Bucket: c.cfg.StateBucket})
 	}
-	known := make(map[thalweg.PipelineName]claimed, len(names))
-	for i, name := range names {
-		have, ok := c.claims.of[name]
-		if !ok || have.generation != newest[i].Generation {
-			other, err := pipeline.Parse(c.cfg.SpecCatalog, "", []byte(newest[i].Text))
-			if err != nil {
-				continue // of another build: what it means, this one does not know
+	stays := false // the sink is that of the newest generation
+	known := make(map[thalweg.PipelineName]claimed, len(writers))
+	for _, w := range writers {
+		if w.newest != nil {
+			have, ok := c.claims.of[w.name]
+			if !ok || have.generation != w.newest.Generation {
+				other, err := pipeline.Parse(c.cfg.SpecCatalog, "", []byte(w.newest.Text))
+				if err != nil {
+					continue // of another build: what it means, this one does not know
+				}
+				other.Cite(w.newest.File, []byte(w.newest.Written))
+				have = claimed{w.newest.Generation, other.Claims()}
 			}
-			other.Cite(newest[i].File, []byte(newest[i].Written))
-			have = claimed{newest[i].Generation, other.Claims()}
+			known[w.name], w.current = have, have.places
 		}
-		known[name] = have
-		if string(name) != spec.Metadata.Name {
-			others = append(others, have.places...)
-		} else {
-			others = append(others, left(have, spec.Claims())...)
+		if string(w.name) != spec.Metadata.Name {
+			others = append(others, w.current...)
+			former = append(former, w.former()...)
+			continue
 		}
+		is := spec.Claims()
+		stays = slices.ContainsFunc(w.current, func(c pipeline.Claim) bool { return isSink(c, is) })
+		w.current = is
+		others = append(others, w.former()...)
+	}
+	if !stays { // else what was accepted once goes on
+		others = append(others, former...)
 	}
 	c.claims.of = known
 	return spec.CheckPlaces(others, lead.liveness.connections(time.Now()))

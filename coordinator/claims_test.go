@@ -70,6 +70,48 @@ func TestApplyRefusesPlacesThatOthersHave(t *testing.T) {
 	}
 }
 
+// A sink that holds the rows of another pipeline, which moved on or was deleted, is
+// refused, by however many generations ago; a pipeline may return to its own.
+func TestApplyRefusesSinksThatOthersLeft(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := c.client()
+	apply := func(name string, pairs ...string) error {
+		_, err := client.Apply(c.ctx(), placed(name, pairs...))
+		return err
+	}
+	refused := func(what, want string, err error) {
+		t.Helper()
+		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", what, err, want)
+		}
+	}
+	sinkOf := func(name, sink string) []string { return []string{"s3://lake/scored/" + name + "/", sink} }
+	for _, sink := range []string{"s3://lake/one/", "s3://lake/two/", "s3://lake/three/"} {
+		if err := apply("a", sinkOf("a", sink)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("the first sink", "b.yaml:15:23: spec.scoring.sink.s3.path: s3://lake/one/ is where pipeline a until generation 1 (spec.scoring.sink.s3.path) puts its rows (give it a prefix of its own)", apply("b", sinkOf("b", "s3://lake/one/")...))
+	refused("within the second", "s3://lake/two/b/ lies in or around s3://lake/two/, where pipeline a until generation 2", apply("b", sinkOf("b", "s3://lake/two/b/")...))
+	if err := apply("a", sinkOf("a", "s3://lake/one/")...); err != nil {
+		t.Errorf("back to the first: %v", err)
+	}
+	refused("the third, now left", "s3://lake/three/ is where pipeline a until generation 3", apply("b", sinkOf("b", "s3://lake/three/")...))
+	refused("around an own one", "lies in or around s3://lake/two/, where pipeline a until generation 2", apply("a", sinkOf("a", "s3://lake/two/new/")...))
+	if _, err := client.DeletePipeline(c.ctx(), &apiv1.DeletePipelineRequest{Pipeline: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	refused("that of a deleted one", "s3://lake/two/ is where pipeline a, which was deleted, (spec.scoring.sink.s3.path) puts its rows", apply("b", sinkOf("b", "s3://lake/two/")...))
+	if err := apply("a", sinkOf("a", "s3://lake/three/")...); err != nil {
+		t.Errorf("a new pipeline of the name: %v", err)
+	}
+	refused("after that", "s3://lake/two/ is where pipeline a until generation 2", apply("b", sinkOf("b", "s3://lake/two/")...))
+	if err := apply("b", sinkOf("b", "s3://pond/two/")...); err != nil {
+		t.Errorf("another bucket: %v", err)
+	}
+}
+
 // Of two specs that want one place at the same moment one is accepted.
 func TestOfTwoSpecsForOnePlaceOneIsAccepted(t *testing.T) {
 	t.Parallel()

@@ -74,6 +74,9 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 	if events := spec.Spec.Sources.Events.Reading(); spec.Spec.Scoring != nil && events != nil {
 		cmd.Topic = events.Topic
 	}
+	if scoring := spec.Spec.Scoring; scoring != nil && scoring.Sink.S3 != nil {
+		cmd.Sink = &state.Sink{Connection: scoring.Sink.Connection, Path: scoring.Sink.S3.Path}
+	}
 	return cmd, spec, nil
 }
 

@@ -15,6 +15,7 @@ const (
 	MaxSpecBytes      = 1 << 20 // of a rendered spec
 	MaxHashBytes      = 64      // of a hash that is compared only: sha256 in hex
 	MaxGenerations    = 50      // the newest are kept, of each pipeline
+	MaxSinks          = 50      // where rows of a pipeline went: the latest are kept
 	MaxDeleted        = 1000    // pipelines that were deleted; of older ones a bound of their numbers is kept
 
 	// MaxRuns is the number of newest runs kept per pipeline; older ones that ended

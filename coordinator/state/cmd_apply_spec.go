@@ -21,6 +21,8 @@ type ApplySpec struct {
 	Alias    string               `json:"alias"`
 	Stages   []stages.Plan        `json:"stages"`          // of a run of the spec
 	Topic    string               `json:"topic,omitempty"` // empty: no stream half
+	// Sink is where the rows of the stream half go; nil: nowhere.
+	Sink *Sink `json:"sink,omitempty"`
 	// Training names what of the spec a trained version depends on: equal for
 	// specs that train the same. Empty: not known.
 	Training string `json:"training,omitempty"`
@@ -51,6 +53,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if flaw := flawOfPlan(c.Stages); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
+	if c.Sink != nil && c.Sink.flaw() != "" {
+		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), c.Sink.flaw())
+	}
 	p := s.pipelines[c.Pipeline]
 	first := s.forgotten.Generation + 1 // generation, of a pipeline that is new
 	if t := s.deleted[c.Pipeline]; t != nil {
@@ -64,6 +69,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 			return failure(thalweg.Exhausted, c.name(), string(c.Pipeline), fmt.Sprintf("there are %d pipelines already", MaxPipelines))
 		}
 		p = &Pipeline{Name: c.Pipeline}
+		if t := s.deleted[c.Pipeline]; t != nil {
+			p.Sinks = t.Sinks
+		}
 		s.pipelines[c.Pipeline] = p
 		delete(s.deleted, c.Pipeline)
 	}
@@ -94,6 +102,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	p.Specs = append(p.Specs, spec)
 	p.Specs = slices.Delete(p.Specs, 0, max(0, len(p.Specs)-MaxGenerations)) // no run of an older one is left
 	p.Ordinal = 0
+	if c.Sink != nil {
+		p.writesTo(*c.Sink, spec.Generation)
+	}
 	if spec.Topic != topicBefore {
 		s.endStream(p)
 	}

@@ -34,6 +34,8 @@ type Tombstone struct {
 	Objects int64  `json:"objects,omitempty"`
 	Bytes   int64  `json:"bytes,omitempty"`
 	Note    string `json:"note,omitempty"` // what the purge left, and why
+	// Sinks are where its rows are still, unless they were purged.
+	Sinks []Sink `json:"sinks,omitempty"`
 }
 
 // Forgotten bounds the numbers of the pipelines and models of which no tombstone
@@ -77,7 +79,9 @@ func (s *State) purgeEnded(p *Pipeline, r *Run) {
 // going.
 func (s *State) remove(p *Pipeline, purge *Run) {
 	t := &Tombstone{Pipeline: p.Name, Generation: p.Newest().Generation, DeletedMS: s.timeMS, Index: s.index, Note: p.Deletion.Note}
-	if purge != nil {
+	if purge == nil {
+		t.Sinks = p.Sinks
+	} else {
 		t.Purged, t.Objects, t.Bytes = true, purge.Counts["objects"], purge.Counts["bytes"]
 		t.Note = clip(strings.Join(purge.Warnings, "; "))
 	}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/thalweg/thalweg"
@@ -28,8 +29,25 @@ type Pipeline struct {
 	Partitions []*Partition `json:"partitions,omitempty"`
 	// Deletion is set while the pipeline is being deleted.
 	Deletion *Deletion `json:"deletion,omitempty"`
+	// Sinks are where rows of its generations went or go, that of the latest last.
+	Sinks []Sink `json:"sinks,omitempty"`
 	// Counted is set once a worker has told how many partitions the topic has.
 	Counted bool `json:"counted,omitempty"`
+}
+
+// Sink is where rows of a pipeline go, or went: they stay there when it moves on.
+type Sink struct {
+	Connection string             `json:"connection,omitempty"`
+	Path       string             `json:"path"`           // s3://bucket/prefix/
+	Last       thalweg.Generation `json:"last,omitempty"` // the latest generation that had it
+}
+
+// flaw says what is wrong with a sink, "" if nothing is.
+func (k Sink) flaw() string {
+	if n := len(k.Connection) + len(k.Path); n > MaxTextBytes || k.Path == "" {
+		return fmt.Sprintf("a sink of %d bytes, of 1 to %d", n, MaxTextBytes)
+	}
+	return ""
 }
 
 // Spec is one accepted generation: the rendered spec, and what the state needs
@@ -138,6 +156,14 @@ func (s *State) endStream(p *Pipeline) {
 		delete(s.tasks, part.Task.ID)
 	}
 	p.Partitions, p.Counted = nil, false
+}
+
+// writesTo notes the sink of a generation.
+func (p *Pipeline) writesTo(k Sink, g thalweg.Generation) {
+	p.Sinks = slices.DeleteFunc(slices.Clone(p.Sinks), func(o Sink) bool { return o.Connection == k.Connection && o.Path == k.Path })
+	k.Last = g
+	p.Sinks = append(p.Sinks, k)
+	p.Sinks = p.Sinks[max(0, len(p.Sinks)-MaxSinks):]
 }
 
 // forgive forgets the failures of a partition.

@@ -61,6 +61,9 @@ func (s *State) restorePipeline(p *Pipeline) error {
 	case len(p.Partitions) > MaxPartitions || (len(p.Partitions) > 0) != (p.Newest().Topic != ""):
 		return damaged(subject, fmt.Errorf("%d partitions of topic %q", len(p.Partitions), p.Newest().Topic))
 	}
+	if err := checkSinks(subject, p.Sinks); err != nil {
+		return err
+	}
 	if d := p.Deletion; d != nil && d.Purge {
 		if flaw := (&StartRun{Verb: stages.PurgeVerb, Stages: d.Stages, Arguments: d.Arguments}).flaw(); flaw != "" {
 			return damaged(subject, fmt.Errorf("its deletion: %s", flaw))
@@ -88,9 +91,24 @@ func (s *State) restorePipeline(p *Pipeline) error {
 	return nil
 }
 
+func checkSinks(subject string, sinks []Sink) error {
+	if len(sinks) > MaxSinks {
+		return damaged(subject, fmt.Errorf("%d sinks, at most %d are kept", len(sinks), MaxSinks))
+	}
+	for _, k := range sinks {
+		if flaw := k.flaw(); flaw != "" {
+			return damaged(subject, errors.New(flaw))
+		}
+	}
+	return nil
+}
+
 func (s *State) restoreTombstone(t *Tombstone) error {
 	if t == nil || t.Pipeline == "" || t.Generation < 1 || s.deleted[t.Pipeline] != nil || s.pipelines[t.Pipeline] != nil {
 		return damaged("deleted pipeline", errTwice)
+	}
+	if err := checkSinks("deleted pipeline "+string(t.Pipeline), t.Sinks); err != nil {
+		return err
 	}
 	s.deleted[t.Pipeline] = t
 	return nil
