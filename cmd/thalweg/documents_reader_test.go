@@ -50,6 +50,9 @@ func newReader(t *testing.T) *reader {
 	put(t, filepath.Join(r.files, "flights.yaml"), demoSpec(t))
 	put(t, filepath.Join(r.files, "flights-avro.yaml"), strings.Replace(demoSpec(t), "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1))
 	put(t, filepath.Join(r.files, "flight.avsc"), avroFile)
+	model, sample := importSample(t, 0)
+	put(t, filepath.Join(r.files, "model.txt"), model)
+	put(t, filepath.Join(r.files, "sample.parquet"), string(sample))
 	if err := os.Mkdir(filepath.Join(r.files, "visits"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -29,9 +29,9 @@ var notRun = map[string]string{
 	`^import numpy`:         "the file that the sample was drawn from is not in the repository",
 }
 
-// later are commands that change what others need, in this order: that lose events,
-// that add some, that take a pipeline away. They come after all others.
-var later = []*regexp.Regexp{regexp.MustCompile(`--skip`), regexp.MustCompile(`^thalweg produce`), regexp.MustCompile(`^thalweg delete`)}
+// later are commands that change what others need, in this order: that end a run, that
+// lose events, that add some, that take a pipeline away. They come after all others.
+var later = []*regexp.Regexp{regexp.MustCompile(`^thalweg runs cancel`), regexp.MustCompile(`--skip`), regexp.MustCompile(`^thalweg produce`), regexp.MustCompile(`^thalweg delete`)}
 
 // turn is the place of a command among those that come later.
 func turn(c documented) int {
