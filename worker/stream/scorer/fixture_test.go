@@ -167,8 +167,20 @@ func (w *world) start(change ...func(*Config)) *active {
 	return w.startOn(func(*kafka.Config) {}, change...)
 }
 
+// startAllowed is start with an operator's permission, which a worker hands on before
+// the scorer runs: one that has stopped for want of it does not go on.
+func (w *world) startAllowed(authorization SkipAuthorization, change ...func(*Config)) *active {
+	w.t.Helper()
+	return w.startBy(func(*kafka.Config) {}, authorization, change...)
+}
+
 // startOn is start with another way to read the topic.
 func (w *world) startOn(read func(*kafka.Config), change ...func(*Config)) *active {
+	w.t.Helper()
+	return w.startBy(read, SkipAuthorization{}, change...)
+}
+
+func (w *world) startBy(read func(*kafka.Config), authorization SkipAuthorization, change ...func(*Config)) *active {
 	w.t.Helper()
 	topic := w.kafka()
 	read(&topic)
@@ -184,6 +196,7 @@ func (w *world) startOn(read func(*kafka.Config), change ...func(*Config)) *acti
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	s.Skip(authorization)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &active{Scorer: s, t: w.t, cancel: cancel, ended: make(chan error, 1)}
 	go func() {

@@ -78,8 +78,7 @@ func (c *claimed) die() *claimed {
 // goOn scores five more events with an authorization, to the given end.
 func (c *claimed) goOn(authorized SkipAuthorization, end int64) Status {
 	c.t.Helper()
-	s := c.start(c.change)
-	s.Skip(authorized)
+	s := c.startAllowed(authorized, c.change)
 	c.produceGood(int(end)-5, 5)
 	status := s.waitCommitted(end)
 	if err := s.stop(); err != nil {
@@ -188,8 +187,7 @@ func TestAClaimThatTheTopicHasLostAsAWholeIsGivenUpByAnAuthorization(t *testing.
 		c.deleteRecords(102)
 		authorization := SkipAuthorization{From: 50, To: 102, TopicID: c.topicID()}
 		c.sink = &broken{Bucket: c.whole, part: "000000000002.intent"}
-		s := c.start(func(c *Config) { c.DrainTimeout = time.Millisecond })
-		s.Skip(authorization)
+		s := c.startAllowed(authorization, func(c *Config) { c.DrainTimeout = time.Millisecond })
 		s.wait("the broken store", func(s Status) bool { return s.Committed == 100 && strings.Contains(s.Message, "tries") })
 		s.stop()
 		c.sink = c.whole
@@ -209,8 +207,7 @@ func TestAClaimOfATopicThatWasMadeAnewIsGivenUpByTheAuthorizationThatAcceptsTheN
 		t.Errorf("%v", authorization)
 	}
 	authorization.To = 103 // the operator knows of three more
-	s = c.start()
-	s.Skip(authorization)
+	s = c.startAllowed(authorization)
 	c.produceGood(0, 5)
 	s.wait("the new topic", func(s Status) bool { return s.TopicID == is && s.Committed == 5 })
 	s.stop()
@@ -247,8 +244,7 @@ func TestAnAuthorizationAboutAnythingButTheClaimDoesNothing(t *testing.T) {
 	before := c.objects()
 	for _, authorization := range []SkipAuthorization{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 80, To: 100, TopicID: id}, {From: 0, To: 80, TopicID: id},
 		{From: 50, To: 80}, {From: 50, To: 80, TopicID: id, Accept: id}} {
-		s := c.start()
-		s.Skip(authorization)
+		s := c.startAllowed(authorization)
 		if missing := s.mustLose(); missing.From != 50 || missing.To != 80 {
 			t.Fatalf("with the authorization %v: %+v", authorization, missing)
 		}

@@ -101,8 +101,7 @@ func TestDeletedRecordsAreGivenUpByTheRightAuthorizationOnly(t *testing.T) {
 	right := SkipAuthorization{From: 50, To: 80, TopicID: id}
 
 	for _, authorization := range []SkipAuthorization{{}, {From: 50, To: 79, TopicID: id}, {From: 50, To: 100, TopicID: id}, {From: 40, To: 80, TopicID: id}, {From: 50, To: 80}, {From: 50, To: 80, TopicID: id, Accept: id}} {
-		s = w.start()
-		s.Skip(authorization)
+		s = w.startAllowed(authorization)
 		if missing := s.mustLose(); missing.From != 50 || missing.To != 80 {
 			t.Fatalf("with the authorization %v: %+v", authorization, missing)
 		}
@@ -110,8 +109,7 @@ func TestDeletedRecordsAreGivenUpByTheRightAuthorizationOnly(t *testing.T) {
 			t.Errorf("%+v", status)
 		}
 	}
-	s = w.start()
-	s.Skip(right)
+	s = w.startAllowed(right)
 	status := s.waitCommitted(100)
 	s.stop()
 	if status.Missing != 30 || status.TopicID != id {
@@ -171,14 +169,12 @@ func TestATopicMadeAnewStopsTheStreamUntilAnOperatorAcceptsIt(t *testing.T) {
 				t.Errorf("%+v", status)
 			}
 			for _, authorization := range []SkipAuthorization{{}, {50, 50, was, ""}, {50, 50, was, was}, {50, 50, is, was}, {0, 50, was, is}} {
-				s = w.start()
-				s.Skip(authorization)
+				s = w.startAllowed(authorization)
 				if missing := s.mustLose(); missing.Was != was || missing.Is != is {
 					t.Fatalf("with the authorization %v: %+v", authorization, missing)
 				}
 			}
-			s = w.start()
-			s.Skip(SkipAuthorization{50, 57, was, is}) // the operator knows of seven more
+			s = w.startAllowed(SkipAuthorization{50, 57, was, is}) // the operator knows of seven more
 			status := s.wait("the new topic", func(s Status) bool { return s.TopicID == is && s.Committed == int64(records) })
 			w.produceGood(records, 5)
 			s.waitCommitted(int64(records) + 5)

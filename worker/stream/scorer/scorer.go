@@ -99,8 +99,8 @@ func (s *Scorer) Pause(paused bool) { s.ask(func() { s.mu.asked.paused = paused 
 func (s *Scorer) Resume() { s.ask(func() { s.mu.asked.resumed, s.mu.status.Tripped = true, "" }) }
 
 // Skip hands on an operator's permission to give up offsets that are lost. It does
-// nothing unless it is about exactly what this scorer finds missing, before or
-// after it is given.
+// nothing unless it is about exactly what this scorer finds missing. One that has
+// stopped for want of it does not go on: it has to be run anew.
 func (s *Scorer) Skip(authorization SkipAuthorization) {
 	s.ask(func() { s.mu.asked.skip = authorization })
 }
