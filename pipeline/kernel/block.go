@@ -11,9 +11,10 @@ type Block struct {
 	// Categories[j][i] is the id of category slot j of row i, in
 	// [0, cardinality(j)); id 0 is the unknown.
 	Categories [][]uint32
-	// Bytes holds the category slots instead of Categories, where no id takes more
-	// than a byte; else it is nil.
-	Bytes [][]uint8
+	// Octets holds the category slots instead of Categories, where no id takes more
+	// than a byte, by groups of eight slots: Octets[g][8*i+k] is the id of slot 8*g+k of
+	// row i, and 0 where there is no such slot. Else it is nil.
+	Octets [][]uint8
 	// Lists[l] holds list slot l, an array of fixed shape for each row (a
 	// sequence, an image), row after row: with n elements in the shape, row i is
 	// [i*n, (i+1)*n), never NaN or Inf.

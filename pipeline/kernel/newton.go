@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // NewtonUnit is what derivatives are multiplied by before they are rounded to
 // integers, whose sums have no order, and newtonBound what they are cut to before
 // that, so that an int32 holds them.
@@ -82,9 +84,5 @@ func PoissonNewton(z, y []float32, first, second []int32, unit float64) (loss fl
 }
 
 // fixed rounds x, within the bound, to a whole number of units: half away from zero.
-func fixed(x float64) int32 {
-	if x < 0 {
-		return int32(float64(x*NewtonUnit) - 0.5)
-	}
-	return int32(float64(x*NewtonUnit) + 0.5)
-}
+// It has no branch, as the signs of derivatives cannot be foretold.
+func fixed(x float64) int32 { return int32(float64(x*NewtonUnit) + math.Copysign(0.5, x)) }

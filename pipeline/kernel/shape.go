@@ -35,7 +35,7 @@ func (s Shape) Check(b *Block) string {
 	switch {
 	case len(b.Numbers) != s.Numbers:
 		return "the block's count of number slots is not the shape's"
-	case len(b.Categories) != len(s.Cardinalities) && len(b.Bytes) != len(s.Cardinalities):
+	case len(b.Categories) != len(s.Cardinalities) && (len(b.Categories) > 0 || len(b.Octets) != (len(s.Cardinalities)+7)/8):
 		return "the block's count of category slots is not the shape's"
 	case len(b.Lists) != len(s.Lists):
 		return "the block's count of list slots is not the shape's"
@@ -52,9 +52,9 @@ func (s Shape) Check(b *Block) string {
 			return "a category slot does not hold one id per row"
 		}
 	}
-	for _, column := range b.Bytes {
-		if len(column) != b.Rows {
-			return "a category slot does not hold one id per row"
+	for _, group := range b.Octets {
+		if len(group) != 8*b.Rows {
+			return "a group of category slots does not hold eight ids per row"
 		}
 	}
 	for l, column := range b.Lists {

@@ -42,20 +42,20 @@ func randomTree(random *rand.Rand, leaves int) *Tree {
 	return t
 }
 
-// treesBlock returns random rows, with ids as uint32s or as bytes.
-func treesBlock(random *rand.Rand, rows int, asBytes bool) *kernel.Block {
+// treesBlock returns random rows, with ids as uint32s or as octets.
+func treesBlock(random *rand.Rand, rows int, asOctets bool) *kernel.Block {
 	b := &kernel.Block{Rows: rows, Labels: make([]float32, rows)}
-	for _, n := range treesShape.Cardinalities {
-		ids, bytes := make([]uint32, rows), make([]uint8, rows)
+	octets := make([]uint8, 8*rows)
+	for slot, n := range treesShape.Cardinalities {
+		ids := make([]uint32, rows)
 		for i := range ids {
 			ids[i] = uint32(random.IntN(n))
-			bytes[i] = uint8(ids[i])
+			octets[8*i+slot] = uint8(ids[i])
 		}
-		if asBytes {
-			b.Bytes = append(b.Bytes, bytes)
-		} else {
-			b.Categories = append(b.Categories, ids)
-		}
+		b.Categories = append(b.Categories, ids)
+	}
+	if asOctets {
+		b.Categories, b.Octets = nil, [][]uint8{octets}
 	}
 	return b
 }
@@ -69,8 +69,8 @@ func walk(t *Tree, b *kernel.Block, row int) float32 {
 	for node >= 0 {
 		s := &t.Splits[node]
 		var id int
-		if b.Bytes != nil {
-			id = int(b.Bytes[s.Slot][row])
+		if b.Octets != nil {
+			id = int(b.Octets[0][8*row+s.Slot])
 		} else {
 			id = int(b.Categories[s.Slot][row])
 		}
@@ -85,8 +85,8 @@ func TestARouterFindsTheLeafThatAWalkFromTheRootFinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, leaves := range []int{1, 2, 3, 31, 63, 64, 65, 128, 200, 1024} {
 		tree := randomTree(random, leaves)
-		for _, asBytes := range []bool{false, true} {
-			b := treesBlock(random, 700, asBytes)
+		for _, asOctets := range []bool{false, true} {
+			b := treesBlock(random, 700, asOctets)
 			out := make([]float32, 600)
 			NewRouter(treesShape, tree).AddValues(b, 100, 700, out)
 			for i, got := range out {

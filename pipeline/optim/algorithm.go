@@ -101,8 +101,8 @@ type Replica struct {
 	// the replica has them. The ledger counts their rows as used. After an error
 	// nothing is yielded.
 	Steps func(epoch, from, to int) iter.Seq2[Step, error]
-	// Again yields batches as Steps does, but the ledger does not count them: the
-	// rows were used in the epoch before.
+	// Again yields batches as Steps does, but without labels, and the ledger does not
+	// count them: the rows were used in the epoch before.
 	Again func(epoch, from, to int) iter.Seq2[Step, error]
 }
 
@@ -115,6 +115,8 @@ type Step struct {
 	// Memo is what the algorithm keeps of the batch from step to step: it must be a
 	// function of job and state, as it is nil again when the replica has moved.
 	Memo *any
+	// Label sets the labels of a batch that came without.
+	Label func()
 }
 
 // Spec is the options of an entry of the catalog that is an algorithm of its own.

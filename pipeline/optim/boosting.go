@@ -250,22 +250,26 @@ func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, 
 	if len(look) == 0 {
 		return v, 0, nil
 	}
-	g := newGrower(b, nodes)
+	g := newGrower(b, nodes, len(look))
+	size := b.cells * cell
 	for step, err := range r.Again(at.Epoch, 0, math.MaxInt) {
 		if err != nil {
 			return kernel.Vector{}, 0, err
 		}
-		m := b.upToDate(s, step, tree)
+		m := g.upToDate(s, step, tree)
 		for k, i := range look {
-			g.add(v.Int64[k*b.cells*cell:(k+1)*b.cells*cell], step.Bytes, m, i)
+			g.add(v.Int64[k*size:(k+1)*size], step.Octets, m, k, i)
 		}
+	}
+	for k := range look {
+		g.flush(v.Int64[k*size:(k+1)*size], k)
 	}
 	return v, 0, nil
 }
 
 // begin adds up the root's histogram.
 func (b *boosting) begin(r *Replica, s *State, epoch, tree int, cells []int64) (loss float64, err error) {
-	g := newGrower(b, make([]node, 1))
+	g := newGrower(b, make([]node, 1), 1)
 	for step, err := range r.Steps(epoch, 0, math.MaxInt) {
 		if err != nil {
 			return 0, err
@@ -273,10 +277,11 @@ func (b *boosting) begin(r *Replica, s *State, epoch, tree int, cells []int64) (
 		if tree >= b.options.Trees {
 			continue // the last epoch has no more
 		}
-		m := b.upToDate(s, step, tree)
+		m := g.upToDate(s, step, tree)
 		loss += m.loss
-		g.add(cells, step.Bytes, m, 0)
+		g.add(cells, step.Octets, m, 0, 0)
 	}
+	g.flush(cells, 0)
 	return loss, nil
 }
 

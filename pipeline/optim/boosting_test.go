@@ -31,10 +31,10 @@ type boostedReplica struct {
 // rowsOf makes rows whose labels depend on an ordered slot with gaps and missing
 // values, and on a category, each with the other.
 func rowsOf(random *rand.Rand, n int) *kernel.Block {
-	b := &kernel.Block{Rows: n, Bytes: [][]uint8{make([]uint8, n), make([]uint8, n), make([]uint8, n)}, Labels: make([]float32, n)}
+	b := &kernel.Block{Rows: n, Octets: [][]uint8{make([]uint8, 8*n)}, Labels: make([]float32, n)}
 	for i := range n {
 		x, c, noise := random.IntN(20), random.IntN(12), random.IntN(3)
-		b.Bytes[0][i], b.Bytes[1][i], b.Bytes[2][i] = uint8(x), uint8(c), uint8(noise)
+		copy(b.Octets[0][8*i:], []uint8{uint8(x), uint8(c), uint8(noise)})
 		z := math.Sin(float64(x)) + float64(c%4)*0.5 - 0.7
 		if x > 10 {
 			z -= float64(c % 3)
@@ -71,7 +71,7 @@ func (r *boostedReplica) replica(params int) *Replica {
 	steps := func(_, _, _ int) iter.Seq2[Step, error] {
 		return func(yield func(Step, error) bool) {
 			for i, block := range r.blocks {
-				if !yield(Step{Block: block, Memo: &r.memos[i]}, nil) {
+				if !yield(Step{Block: block, Memo: &r.memos[i], Label: func() {}}, nil) {
 					return
 				}
 			}
@@ -129,8 +129,8 @@ func (b *boosted) leafWise(block *kernel.Block) *model.Tree {
 		for _, i := range rows {
 			s := sums{int64(first[i]), int64(second[i]), 1}
 			l.all = l.all.plus(s)
-			for slot, column := range block.Bytes {
-				c := cells[(b.at[slot]+int(column[i]))*cell:]
+			for slot := range b.at {
+				c := cells[(b.at[slot]+int(block.Octets[0][8*i+slot]))*cell:]
 				c[0], c[1], c[2] = c[0]+s.first, c[1]+s.second, c[2]+1
 			}
 		}
@@ -154,7 +154,7 @@ func (b *boosted) leafWise(block *kernel.Block) *model.Tree {
 		}
 		var left, right []int
 		for _, i := range best.rows {
-			if best.set.Has(int(block.Bytes[best.slot][i])) {
+			if best.set.Has(int(block.Octets[0][8*i+best.slot])) {
 				left = append(left, i)
 			} else {
 				right = append(right, i)
@@ -202,11 +202,7 @@ func TestTreesDoNotDependOnReplicasBatchesOrMoves(t *testing.T) {
 	whole := rowsOf(random, 4000)
 	options := model.Trees{Trees: 13, MaxLeaves: 31, MaxDepth: 8, LearningRate: 0.2, MinChildRows: 20}
 	part := func(from, to int) *kernel.Block {
-		b := &kernel.Block{Rows: to - from, Labels: whole.Labels[from:to]}
-		for _, column := range whole.Bytes {
-			b.Bytes = append(b.Bytes, column[from:to])
-		}
-		return b
+		return &kernel.Block{Rows: to - from, Labels: whole.Labels[from:to], Octets: [][]uint8{whole.Octets[0][8*from : 8*to]}}
 	}
 	var want []float32
 	for name, blocks := range map[string][][]*kernel.Block{
@@ -237,11 +233,11 @@ func TestTreesDoNotDependOnReplicasBatchesOrMoves(t *testing.T) {
 func TestWhatTrainingNeverMetGoesWithTheLargerSide(t *testing.T) {
 	most, other := []uint8{1, 5}, []uint8{9, 2}
 	for slot := range 2 {
-		only := &kernel.Block{Rows: 300, Bytes: [][]uint8{make([]uint8, 300), make([]uint8, 300), make([]uint8, 300)}, Labels: make([]float32, 300)}
+		only := &kernel.Block{Rows: 300, Octets: [][]uint8{make([]uint8, 8*300)}, Labels: make([]float32, 300)}
 		for i := range 300 {
-			only.Bytes[slot][i] = most[slot]
+			only.Octets[0][8*i+slot] = most[slot]
 			if i < 100 {
-				only.Bytes[slot][i], only.Labels[i] = other[slot], 1
+				only.Octets[0][8*i+slot], only.Labels[i] = other[slot], 1
 			}
 		}
 		b := newBoosted(t, model.Trees{Trees: 1, MaxLeaves: 2, MaxDepth: 2, LearningRate: 1, MinChildRows: 1}, [][]*kernel.Block{{only}})

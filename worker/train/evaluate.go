@@ -49,14 +49,14 @@ func note(v any) (contribution, error) {
 }
 
 // steps returns what an algorithm reads a replica's rows by, which counts them in
-// used.
+// used; where that is nil they come without labels.
 func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, used *RowSet) func(epoch, from, to int) iter.Seq2[optim.Step, error] {
 	return func(epoch, from, to int) iter.Seq2[optim.Step, error] {
 		return func(yield func(optim.Step, error) bool) {
 			seed := t.job.Trainer.Seed
 			for _, at := range m.blocks(seed, replica, epoch, from, to) {
 				b := &m.training[at]
-				err := m.open(b, ln.scratch, t.state.plan.labels)
+				err := m.open(b, ln.scratch)
 				if ctx.Err() != nil {
 					err = canceled(ctx)
 				}
@@ -64,8 +64,12 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 					yield(optim.Step{}, err)
 					return
 				}
-				used.Add(b.set)
-				if !yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at), Memo: &b.memo}, nil) {
+				label := func() { t.layout.label(ln.scratch, t.state.plan.labels) }
+				if used != nil {
+					used.Add(b.set)
+					label()
+				}
+				if !yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at), Memo: &b.memo, Label: label}, nil) {
 					return
 				}
 			}
@@ -76,9 +80,9 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 // learn computes what a replica contributes to a round. Its note is its rows and
 // their losses.
 func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at optim.Round) (contribution, error) {
-	var used, again RowSet
+	var used RowSet
 	r := optim.Replica{Workspace: ln.workspace, Rows: t.state.plan.expected.Rows, Gradient: ln.grad,
-		Steps: t.steps(ctx, ln, m, index, &used), Again: t.steps(ctx, ln, m, index, &again)}
+		Steps: t.steps(ctx, ln, m, index, &used), Again: t.steps(ctx, ln, m, index, nil)}
 	v, loss, err := t.algorithm.Contribute(&r, &t.state.State, at)
 	if err != nil {
 		return contribution{}, err
@@ -103,9 +107,10 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 			return contribution{}, canceled(ctx)
 		}
 		b := &m.validation[i]
-		if err := m.open(b, ln.scratch, model.Scale{}); err != nil {
+		if err := m.open(b, ln.scratch); err != nil {
 			return contribution{}, err
 		}
+		t.layout.label(ln.scratch, model.Scale{})
 		out := ln.out[:b.rows*t.job.Model.Outputs()]
 		t.job.Model.Predict(ln.workspace, params, &ln.scratch.Block, out)
 		if kernel.Finite(out) >= 0 {

@@ -18,18 +18,19 @@ type layout struct {
 	shape   kernel.Shape
 	binary  bool
 	widths  []int // bytes of an id, by category slot
+	columns []int // bytes of a row, by column of small: an id, or eight of them
 	lists   []int // float32s of an array, by list slot
 	scalars int   // float32s of a row that are columns of their own: numbers, and the label unless it is binary
 	floats  int   // float32s of a row: scalars and lists
 	small   int   // other bytes of a row: its ids, and the label if it is binary
-	bytes   bool  // ids are read as bytes: the model is trees
+	octets  bool  // ids are read as octets: the model is trees
 }
 
 // idBytes is the part of a record that holds the row's hash.
 const idBytes = 8
 
 func newLayout(m *model.Model) *layout {
-	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary, bytes: m.Forest() != nil}
+	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary, octets: m.Forest() != nil}
 	l.scalars = l.shape.Numbers
 	for _, n := range l.shape.Cardinalities {
 		width := 4
@@ -39,6 +40,12 @@ func newLayout(m *model.Model) *layout {
 			width = 2
 		}
 		l.widths = append(l.widths, width)
+	}
+	l.columns = l.widths
+	if l.octets {
+		l.columns = slices.Repeat([]int{8}, (len(l.widths)+7)/8)
+	}
+	for _, width := range l.columns {
 		l.small += width
 	}
 	if l.binary {
@@ -56,7 +63,15 @@ func newLayout(m *model.Model) *layout {
 }
 
 // record is the size of a record.
-func (l *layout) record() int { return idBytes + l.row() }
+func (l *layout) record() int { return idBytes + l.row() - l.padding() }
+
+// padding is how many bytes of a row in a block stand for no slot.
+func (l *layout) padding() int {
+	if !l.octets {
+		return 0
+	}
+	return 8*len(l.columns) - len(l.widths)
+}
 
 // row is the size of a row in a block.
 func (l *layout) row() int { return 4*l.floats + l.small }
@@ -117,31 +132,34 @@ type scratch struct {
 	kernel.Block
 	floats []float32 // of spilled blocks
 	labels []float32
-	ids    []uint32
-	bytes  []byte // of spilled blocks
+	// The labels of the block that is open, as they are stored.
+	floatLabels []float32
+	byteLabels  []byte
+	ids         []uint32
+	bytes       []byte // of spilled blocks
 }
 
 func (l *layout) newScratch() *scratch {
 	s := &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Lists: make([][]float32, len(l.lists))}}
-	if l.bytes {
-		s.Bytes = make([][]uint8, len(l.widths))
+	if l.octets {
+		s.Octets = make([][]uint8, len(l.columns))
 	} else {
 		s.Categories = make([][]uint32, len(l.widths))
 	}
 	return s
 }
 
-// open makes s the block of the given rows: floats and small hold one column
-// after the other, a binary label's last. Numbers, bytes and lists are not copied.
-func (l *layout) open(s *scratch, rows int, floats []float32, small []byte, labels model.Scale) {
-	s.Rows = rows
-	s.labels = slices.Grow(s.labels[:0], rows)[:rows]
+// open makes s the block of the given rows, without labels: floats and small hold one
+// column after the other, a binary label's last. Numbers, octets and lists are not
+// copied.
+func (l *layout) open(s *scratch, rows int, floats []float32, small []byte) {
+	s.Rows, s.Labels = rows, nil
 	for k := range s.Numbers {
 		s.Numbers[k] = floats[k*rows : (k+1)*rows]
 	}
-	if l.bytes {
-		for j := range l.widths {
-			s.Bytes[j], small = small[:rows], small[rows:]
+	if l.octets {
+		for g := range s.Octets {
+			s.Octets[g], small = small[:8*rows], small[8*rows:]
 		}
 	} else {
 		ids := slices.Grow(s.ids[:0], rows*len(l.widths))[:rows*len(l.widths)]
@@ -157,12 +175,18 @@ func (l *layout) open(s *scratch, rows int, floats []float32, small []byte, labe
 		s.Lists[slot] = floats[at : at+n*rows]
 		at += n * rows
 	}
+	s.floatLabels, s.byteLabels = floats[l.shape.Numbers*rows:l.scalars*rows], small
+}
+
+// label sets the labels of an open block.
+func (l *layout) label(s *scratch, labels model.Scale) {
+	s.labels = slices.Grow(s.labels[:0], s.Rows)[:s.Rows]
 	if !l.binary {
-		s.Labels = labels.Apply(s.labels, floats[l.shape.Numbers*rows:l.scalars*rows])
+		s.Labels = labels.Apply(s.labels, s.floatLabels)
 		return
 	}
 	s.Labels = s.labels
-	for i, v := range small[:rows] {
+	for i, v := range s.byteLabels[:s.Rows] {
 		s.Labels[i] = math.Float32frombits(uint32(v) * one)
 	}
 }

@@ -77,9 +77,10 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 				t.Fatal(err)
 			}
 			sc := l.newScratch()
-			if err := s.open(&packed, sc, model.Scale{}); err != nil {
+			if err := s.open(&packed, sc); err != nil {
 				t.Fatal(err)
 			}
+			s.layout.label(sc, model.Scale{})
 			equal := packed.rows == rows && packed.set == want && slices.Equal(sc.Labels, b.Labels)
 			for k := range b.Numbers {
 				equal = equal && slices.Equal(sc.Numbers[k], b.Numbers[k])
@@ -94,9 +95,10 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 				t.Errorf("%s, memory of %d: other rows came back", label, bytes)
 			}
 			if label == "number" {
-				if err := s.open(&packed, sc, model.Scale{Mean: 100, Deviation: 50}); err != nil {
+				if err := s.open(&packed, sc); err != nil {
 					t.Fatal(err)
 				}
+				s.layout.label(sc, model.Scale{Mean: 100, Deviation: 50})
 				if want := float32((float64(b.Labels[3]) - 100) * (1 / 50.0)); sc.Labels[3] != want {
 					t.Errorf("scaled label %v, want %v", sc.Labels[3], want)
 				}

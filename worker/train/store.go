@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
-	"github.com/thalweg/thalweg/pipeline/model"
 )
 
 // store keeps packed blocks. Its methods may be called concurrently.
@@ -39,10 +38,10 @@ func (s *store) put(p *packer) (b block, err error) {
 	return b, err
 }
 
-// open makes sc the rows of a block.
-func (s *store) open(b *block, sc *scratch, labels model.Scale) error {
+// open makes sc the rows of a block, without labels.
+func (s *store) open(b *block, sc *scratch) error {
 	if b.at.size == 0 {
-		s.layout.open(sc, b.rows, b.floats, b.small, labels)
+		s.layout.open(sc, b.rows, b.floats, b.small)
 		return nil
 	}
 	sc.bytes = slices.Grow(sc.bytes[:0], b.at.size)[:b.at.size]
@@ -52,7 +51,7 @@ func (s *store) open(b *block, sc *scratch, labels model.Scale) error {
 	n := b.rows * s.layout.floats
 	sc.floats = slices.Grow(sc.floats[:0], n)[:n]
 	kernel.DecodeFloats(sc.floats, sc.bytes)
-	s.layout.open(sc, b.rows, sc.floats, sc.bytes[4*n:], labels)
+	s.layout.open(sc, b.rows, sc.floats, sc.bytes[4*n:])
 	return nil
 }
 
@@ -93,10 +92,14 @@ func (p *packer) add(record []byte) {
 		record = record[4*n:]
 		at += n * p.capacity
 	}
-	column := p.small
-	for _, width := range p.layout.widths {
-		copy(column[p.rows*width:], record[:width])
-		record = record[width:]
+	column, padding := p.small, p.layout.padding()
+	for i, width := range p.layout.columns {
+		stored := width
+		if i == len(p.layout.columns)-1 {
+			stored -= padding
+		}
+		copy(column[p.rows*width:], record[:stored])
+		record = record[stored:]
 		column = column[p.capacity*width:]
 	}
 	if p.layout.binary {
@@ -116,7 +119,7 @@ func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
 		lists = lists[p.capacity*n:]
 	}
 	column := p.small
-	for _, width := range p.layout.widths {
+	for _, width := range p.layout.columns {
 		small = append(small, column[:p.rows*width]...)
 		column = column[p.capacity*width:]
 	}
