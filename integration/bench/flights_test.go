@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -34,17 +36,18 @@ type flights struct {
 	pool     *dataset.Pool
 }
 
-// open reads the sample, or the file that FLIGHTS names, and compiles the
-// demo's spec.
-func open(tb testing.TB) *flights {
+// flightsFile is the sample, or the file that FLIGHTS names.
+func flightsFile() string {
+	return cmp.Or(os.Getenv("FLIGHTS"), filepath.FromSlash(demo+"flights.parquet"))
+}
+
+// open reads the flights and compiles the demo's spec, with more lines if there are
+// any.
+func open(tb testing.TB, more ...string) *flights {
 	tb.Helper()
-	path := os.Getenv("FLIGHTS")
-	if path == "" {
-		path = filepath.FromSlash(demo + "flights.parquet")
-	}
 	f := &flights{bucket: memory.New(), pool: dataset.NewPool(0)}
 	var err error
-	f.file, err = os.ReadFile(path)
+	f.file, err = os.ReadFile(flightsFile())
 	check(tb, err)
 	_, err = f.bucket.Put(tb.Context(), "flights.parquet", f.file)
 	check(tb, err)
@@ -55,7 +58,7 @@ func open(tb testing.TB) *flights {
 	check(tb, err)
 	text, err := os.ReadFile(filepath.FromSlash(demo + "flights.yaml"))
 	check(tb, err)
-	spec, err := pipeline.Parse(catalog.All(), "flights.yaml", text)
+	spec, err := pipeline.Parse(catalog.All(), "flights.yaml", append(text, strings.Join(more, "\n")...))
 	check(tb, err)
 	f.plan, err = pipeline.Compile(spec, schema)
 	check(tb, err)
