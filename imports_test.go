@@ -73,6 +73,7 @@ var ranks = map[string]int{
 	"pipeline/feature":  4,
 	"pipeline/metric":   4,
 	"pipeline/model":    4,
+	"pipeline/schedule": 4,
 	"pipeline/split":    4,
 
 	"worker/stream/budget":                  4,

@@ -22,6 +22,7 @@ const (
 	Models         Kind = "models"
 	Losses         Kind = "losses"
 	Optimizers     Kind = "optimizers"
+	Schedulers     Kind = "schedulers"
 	Encoders       Kind = "encoders"
 	Normalizations Kind = "normalizations"
 	Metrics        Kind = "metrics"
@@ -120,6 +121,17 @@ type Trained interface{ TrainedBy() string }
 
 // Selective is options of a model that cannot give every type of answer.
 type Selective interface{ AnswersWith() []string }
+
+// Restricted is options of an optimizer with which some fields of the trainer have no
+// meaning: it returns what to do instead, by path ("regularization.l1").
+type Restricted interface{ Without() map[string]string }
+
+// Decayer is options of an optimizer that decays weights by a share of them, times
+// the rate, before each step. regularization.l2 then does so too by default.
+type Decayer interface{ Decay() float64 }
+
+// Staller is options of a schedule that waits for evaluations without improvement.
+type Staller interface{ Stalls() int }
 
 // Binner is options of an encoder that tells numbers apart by their order: no scale
 // matters to it, and a missing value is a bin of its own.

@@ -69,6 +69,27 @@ func (f field) fillDefault(at Place) {
 	}
 }
 
+// Defaults implements Defaulter.
+func (t *Trainer) Defaults(at Place) {
+	if _, decays := t.Optimizer.Options.(Decayer); decays {
+		Default(at, "regularization.decoupled", &t.Regularization.Decoupled, true)
+	}
+}
+
+// Defaults implements Defaulter. The rate and the momentum of nesterov are DiLoCo's.
+func (o *OuterOptimizer) Defaults(at Place) {
+	rate, momentum := 1.0, 0.0
+	switch o.Type {
+	case "momentum":
+		rate, momentum = 0.3, 0.9
+	case "nesterov":
+		rate, momentum = 0.7, 0.9
+		Default(at, "nesterov", &o.Nesterov, true)
+	}
+	Default(at, "learning_rate", &o.LearningRate, rate)
+	Default(at, "momentum", &o.Momentum, momentum)
+}
+
 // choose gives a choice the entry of a name, unless there is none or the spec
 // names one.
 func (p Place) choose(kind Kind, name string, c *Choice) {

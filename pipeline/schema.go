@@ -103,20 +103,29 @@ func chosenFields(catalog Catalog, described map[string]string, t reflect.Type) 
 		key := (&Choice{Key: f.Tag.Get("key")}).key()
 		inner := []reflect.StructField{{Name: "Type", Type: reflect.TypeFor[string](), Tag: reflect.StructTag(fmt.Sprintf(`json:"%s,omitempty" %s`, key, names))}}
 		for _, e := range catalog[kind] {
-			of := reflect.TypeOf(e.Options).Elem()
-			for k := range of.NumField() {
-				option := of.Field(k)
-				if option.Anonymous || slices.ContainsFunc(inner, func(f reflect.StructField) bool { return f.Name == option.Name }) {
-					continue
-				}
-				option.Tag += reflect.StructTag(fmt.Sprintf(" jsonschema_description:%q", described[of.PkgPath()+"."+of.Name()+"."+option.Name]))
-				inner = append(inner, option)
-			}
+			inner = addOptions(inner, described, reflect.TypeOf(e.Options).Elem())
 		}
 		f.Type = reflect.StructOf(inner)
 		out = append(out, f)
 	}
 	return out
+}
+
+// addOptions adds the fields of a struct, and of those inlined in it, that are not
+// there.
+func addOptions(to []reflect.StructField, described map[string]string, of reflect.Type) []reflect.StructField {
+	for k := range of.NumField() {
+		option := of.Field(k)
+		if option.Anonymous && strings.HasSuffix(option.Tag.Get("yaml"), ",inline") {
+			to = addOptions(to, described, option.Type)
+		}
+		if option.Anonymous || slices.ContainsFunc(to, func(f reflect.StructField) bool { return f.Name == option.Name }) {
+			continue
+		}
+		option.Tag += reflect.StructTag(fmt.Sprintf(" jsonschema_description:%q", described[of.PkgPath()+"."+of.Name()+"."+option.Name]))
+		to = append(to, option)
+	}
+	return to
 }
 
 // mapType describes types that are not what they look like to reflection.

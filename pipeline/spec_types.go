@@ -230,7 +230,10 @@ type Trainer struct {
 	// Optimizer chooses the algorithm: an update rule of SGD with averaging, or
 	// lbfgs. Default auto: lbfgs after two epochs of SGD where the model is linear and not wide,
 	// boosting where it is trees, else adam.
-	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" refused:"nesterov,adagrad,rmsprop,adamw,ftrl" default:"auto"`
+	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" default:"auto"`
+	// LearningRateScheduler is what the learning rate is multiplied by in the course of
+	// training, from step to step of the largest replica, the same on any cluster.
+	LearningRateScheduler Choice `yaml:"learning_rate_scheduler,omitempty" json:"learning_rate_scheduler,omitempty" catalog:"schedulers" default:"constant"`
 	// BatchSize is the rows per replica and step. Default auto: so many that a small
 	// table is learned from in many steps.
 	BatchSize Count `yaml:"batch_size" json:"batch_size,omitempty" jsonschema:"maximum=1048576"`
@@ -248,6 +251,8 @@ type Trainer struct {
 	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" catalog:"metrics"`
 	// Regularization is the penalty on weights, not on biases.
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`
+	// GradientClipping bounds the gradient of each step, regularization included.
+	GradientClipping *GradientClipping `yaml:"gradient_clipping,omitempty" json:"gradient_clipping,omitempty"`
 	// StepsPerCheckpoint is local steps between checkpoints within an epoch; 0:
 	// at each epoch's end.
 	StepsPerCheckpoint int `yaml:"steps_per_checkpoint,omitempty" json:"steps_per_checkpoint,omitempty" jsonschema:"minimum=0"`
@@ -263,13 +268,50 @@ type Trainer struct {
 
 // Regularization is the penalty on weights (not on biases).
 type Regularization struct {
-	// L1 must be 0: this build has no rule for it.
+	// L1 is the factor of the sum of the weights' magnitudes beside the sum of the
+	// training rows' losses, as l2: 1/C of scikit-learn's LogisticRegression, and its
+	// Lasso's alpha times the rows. Weights that the rows do not ask for are really
+	// zero, and counted. With l2 it is the elastic net.
 	L1 float64 `yaml:"l1,omitempty" json:"l1,omitempty" jsonschema:"minimum=0"`
 	// L2 is the factor of half the sum of the weights' squares beside the sum of the
 	// training rows' losses, features and a number's label being normalised: the alpha
 	// of scikit-learn's Ridge, and 1/C of its LogisticRegression. The default, theirs
 	// too, holds small tables back from what chance put into them.
 	L2 float64 `yaml:"l2" json:"l2,omitempty" jsonschema:"minimum=0" default:"1"`
+	// Decoupled: weights decay by l2 divided by the rows, times the learning rate,
+	// before each step, and l2 is not in the gradient, whose scale adaptive rules
+	// change (Loshchilov and Hutter 2019). Default: true with adamw, else false.
+	Decoupled bool `yaml:"decoupled" json:"decoupled,omitempty"`
+}
+
+// GradientClipping bounds the gradient of the mean loss of a batch. Where both are
+// given, values are cut first.
+type GradientClipping struct {
+	// GlobalNorm is the largest Euclidean norm of all parameters' gradients; a longer
+	// gradient is shortened to it.
+	GlobalNorm float64 `yaml:"global_norm,omitempty" json:"global_norm,omitempty" jsonschema:"exclusiveMinimum=0"`
+	// Value is the largest magnitude of each parameter's gradient.
+	Value float64 `yaml:"value,omitempty" json:"value,omitempty" jsonschema:"exclusiveMinimum=0"`
+}
+
+// OuterOptimizer is the rule by which an average moves the parameters.
+type OuterOptimizer struct {
+	// Type is sgd, or momentum or nesterov: sgd with a momentum of 0.9 (DiLoCo has
+	// nesterov).
+	Type string `yaml:"type" json:"type,omitempty" jsonschema:"enum=sgd,enum=momentum,enum=nesterov" default:"sgd"`
+	// LearningRate is how far to go of the way to the replicas' mean. Default 1, the
+	// mean itself; 0.7 with nesterov, as DiLoCo has it; 0.3 with momentum.
+	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
+	// Momentum is how much of the last way is gone again. Default 0; 0.9 with momentum
+	// and nesterov.
+	Momentum float64 `yaml:"momentum" json:"momentum,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1"`
+	// Nesterov looks a step ahead. Default: with nesterov.
+	Nesterov bool `yaml:"nesterov" json:"nesterov,omitempty"`
+}
+
+// Plain reports whether the parameters move to the mean.
+func (o OuterOptimizer) Plain() bool {
+	return (o.LearningRate == 0 || o.LearningRate == 1) && o.Momentum == 0
 }
 
 // DistributedSpec cuts the work into logical replicas.
@@ -281,6 +323,10 @@ type DistributedSpec struct {
 	// SyncEvery is local steps between averages. Default auto: 64, and more where a model
 	// has so many weights that an average of them takes longer.
 	SyncEvery Count `yaml:"sync_every" json:"sync_every,omitempty" jsonschema:"maximum=1000000"`
+	// OuterOptimizer is the rule by which an average moves the parameters (DiLoCo,
+	// Douillard et al. 2023). The default is plain averaging, weighted by the rows that
+	// each replica has used in the round.
+	OuterOptimizer OuterOptimizer `yaml:"outer_optimizer,omitempty" json:"outer_optimizer,omitempty"`
 }
 
 // Registry says where a trained model goes.

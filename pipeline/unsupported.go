@@ -42,16 +42,10 @@ var unsupportedFields = map[string]map[string]allowedValue{
 	"losses":        {"label_smoothing": {value: 0.0}},
 	"models":        {"hidden": noValue, "activation": noValue, "dropout": {value: 0.0}, "uncertainty": noValue},
 	"Trainer": {
-		"learning_rate_scheduler": {fields: map[string]allowedValue{"type": {value: "constant"}}},
-		"gradient_clipping":       noValue,
-		"resume":                  {value: "auto"},
-		"privacy":                 noValue,
+		"resume":  {value: "auto"},
+		"privacy": noValue,
 	},
 	"DistributedSpec": {
-		// Plain averaging is an outer step of rate 1 without momentum.
-		"outer_optimizer": {fields: map[string]allowedValue{
-			"type": {value: "sgd"}, "learning_rate": {value: 1.0}, "momentum": {value: 0.0}, "nesterov": {value: false},
-		}},
 		"min_workers": {value: 1.0},
 		"straggler":   noValue,
 	},

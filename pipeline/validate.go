@@ -293,9 +293,76 @@ func ToNumber(v any) (float64, bool) {
 }
 
 // Check implements Checker.
-func (r *Regularization) Check(at Place) {
-	if r.L1 > 0 {
-		at.Unsupported("l1", "use l2", "a penalty other than l2")
+func (g *GradientClipping) Check(at Place) {
+	if g.GlobalNorm == 0 && g.Value == 0 {
+		at.Problem("", "write gradient_clipping: {global_norm: 1}", "nothing bounds the gradient: global_norm and value are missing")
+	}
+}
+
+// Check implements Checker.
+func (o *OuterOptimizer) Check(at Place) {
+	if o.Nesterov && o.Momentum == 0 {
+		at.Problem("nesterov", "write momentum: 0.9", "without momentum there is no step to look ahead")
+	}
+}
+
+// Check implements Checker.
+func (t *Trainer) Check(at Place) {
+	t.checkWithout(t.Optimizer.Options, "optimizer "+t.Optimizer.Name, at)
+	if s, ok := t.LearningRateScheduler.Options.(Staller); ok && t.EarlyStop > 0 && s.Stalls() >= t.EarlyStop {
+		at.Problem("learning_rate_scheduler.patience", fmt.Sprintf("at most %d, or a larger early_stop", t.EarlyStop-1),
+			"training ends after %d evaluations without improvement", t.EarlyStop)
+	}
+}
+
+// stepwise lists the fields that are set and mean something only to rules that make
+// steps on batches, and L1, which not all have.
+func (t *Trainer) stepwise() (set []string) {
+	for _, f := range []struct {
+		path string
+		set  bool
+	}{
+		{"learning_rate_scheduler", !t.steady()},
+		{"gradient_clipping", t.GradientClipping != nil},
+		{"regularization.l1", t.Regularization.L1 > 0},
+		{"regularization.decoupled", t.Regularization.Decoupled},
+		{"distributed.outer_optimizer", !t.Distributed.OuterOptimizer.Plain()},
+	} {
+		if f.set {
+			set = append(set, f.path)
+		}
+	}
+	return set
+}
+
+// steady reports whether the learning rate is always the same.
+func (t *Trainer) steady() bool {
+	w, ok := t.LearningRateScheduler.Options.(interface{ Warm() int })
+	return t.LearningRateScheduler.Name == "" || t.LearningRateScheduler.Name == "constant" && (!ok || w.Warm() == 0)
+}
+
+// Sparse reports whether training looks for weights that are zero.
+func (t *Trainer) Sparse() bool {
+	s, ok := t.Optimizer.Options.(interface{ Sparse() bool })
+	return t.Regularization.L1 > 0 || ok && s.Sparse()
+}
+
+// Allows reports whether an optimizer has a meaning for all that is set.
+func (t *Trainer) Allows(optimizer any) bool {
+	r, ok := optimizer.(Restricted)
+	return !ok || !slices.ContainsFunc(t.stepwise(), func(path string) bool { return r.Without()[path] != "" })
+}
+
+// checkWithout notes what is set that an optimizer has no meaning for.
+func (t *Trainer) checkWithout(optimizer any, what string, at Place) {
+	r, ok := optimizer.(Restricted)
+	if !ok {
+		return
+	}
+	for _, path := range t.stepwise() {
+		if hint := r.Without()[path]; hint != "" {
+			at.Problem(path, hint, "%s has no %s", what, path)
+		}
 	}
 }
 
@@ -358,8 +425,12 @@ func (b *Body) Check(at Place) {
 			at.Problem("trainer.validation_metric", oneOf(allowed), "a %s output has no %s", kind, b.Trainer.ValidationMetric)
 		}
 	}
-	if m, ok := b.Model.Options.(Trained); ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {
+	m, ok := b.Model.Options.(Trained)
+	if ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {
 		at.Problem("trainer.optimizer.type", "leave the optimizer out", "a model of type %s is trained by %s", b.Model.Name, m.TrainedBy())
+	} else if ok {
+		entry, _ := at.found.catalog.find(Optimizers, m.TrainedBy())
+		b.Trainer.checkWithout(entry.Options, "a model of type "+b.Model.Name, at.in("trainer"))
 	}
 	if m, ok := b.Model.Options.(FeatureDefaulter); ok {
 		_, most := m.FeatureDefaults(inputCategory)

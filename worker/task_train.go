@@ -15,6 +15,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/train"
@@ -208,11 +209,16 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	metrics := map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)}
+	if in.job.Trainer.Sparse() {
+		zeros, weights := model.Zeros(in.job.Model, result.Params)
+		metrics["train.zero_weights"], metrics["train.weights"] = float64(zeros), float64(weights)
+	}
 	return &apiv1.TaskReport{
 		Warnings: stillImproving(in.job.Model, result),
 		Outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash(),
 			"curve": api.Table(result.Curve), "weights": api.Table(shortWeights(encoded))},
-		Metrics: map[string]float64{"train.best_epoch": float64(result.BestEpoch), "train.epochs": float64(result.Epochs), "train.rounds": float64(result.Rounds)},
+		Metrics: metrics,
 	}, nil
 }
 

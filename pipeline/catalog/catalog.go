@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/schedule"
 	"github.com/thalweg/thalweg/pipeline/split"
 )
 
@@ -21,6 +22,7 @@ func All() pipeline.Catalog {
 		pipeline.Models:           model.Catalog(),
 		pipeline.Losses:           model.Losses(),
 		pipeline.Optimizers:       optim.Catalog(),
+		pipeline.Schedulers:       schedule.Catalog(),
 		pipeline.Encoders:         feature.Encoders(),
 		pipeline.Normalizations:   feature.Normalizations(),
 		pipeline.Metrics:          metric.Catalog(),

@@ -25,6 +25,13 @@ func Mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
+// Scale does v[i] *= factor.
+func Scale(v []float32, factor float32) {
+	for i := range v {
+		v[i] *= factor
+	}
+}
+
 // Accumulate does sum[i] += weight * v[i] in float64.
 func Accumulate(sum []float64, v []float32, weight float64) {
 	checkLen(len(sum), len(v))

@@ -84,6 +84,22 @@ func Find(m *Model, name string) (View, bool) {
 	return View{}, false
 }
 
+// Zeros counts the weights that are zero in params, and all weights: biases are none.
+func Zeros(m *Model, params []float32) (zeros, weights int) {
+	for _, v := range m.Views() {
+		if v.Bias {
+			continue
+		}
+		for _, w := range v.Of(params) {
+			weights++
+			if w == 0 {
+				zeros++
+			}
+		}
+	}
+	return zeros, weights
+}
+
 func checkShape(s kernel.Shape) error {
 	if s.Numbers < 0 || s.Numbers > MaxSize {
 		return fmt.Errorf("the shape has %d number slots", s.Numbers)

@@ -80,7 +80,7 @@ func (s *Adam) Validate() error {
 func (*Adam) StateSize(n int) int { return 2*n + 2 }
 
 // Step implements Optimizer.
-func (s *Adam) Step(params, grad, state []float32) {
+func (s *Adam) Step(params, grad, state []float32, scale float32) {
 	checkStep(s, params, grad, state)
 	n := len(params)
 	m, v, c := state[:n], state[n:2*n], state[2*n:]
@@ -91,7 +91,7 @@ func (s *Adam) Step(params, grad, state []float32) {
 	c[1] = float32(beta2*c[1]) + new2
 	// rate*(m/c1)/(sqrt(v/c2)+eps) = step*m/(sqrt(v)+bar), one division less.
 	root := sqrt(c[1])
-	step := float32(s.LearningRate) * root / c[0]
+	step := float32(s.LearningRate) * scale * root / c[0]
 	bar := float32(float32(s.Epsilon) * root)
 	for i := range params {
 		g := grad[i]
@@ -105,3 +105,12 @@ func (s *Adam) Step(params, grad, state []float32) {
 // sqrt is the float32 square root, correctly rounded: the compiler has one
 // instruction for this form.
 func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }
+
+// Rate implements Penalizable.
+func (s *Adam) Rate() float64 { return s.LearningRate }
+
+// Rates implements Penalizable.
+func (s *Adam) Rates(dst, state []float32, n, from int) {
+	root := sqrt(state[2*n+1])
+	adaptive(dst, state[n+from:2*n], float32(s.LearningRate)*root, float32(s.Epsilon)*root)
+}

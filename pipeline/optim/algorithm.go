@@ -39,6 +39,12 @@ type Algorithm interface {
 	Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error)
 }
 
+// Evaluated is an Algorithm that is told of evaluations: how many in a row were
+// without improvement of the validation metric.
+type Evaluated interface {
+	Evaluated(s *State, stale int)
+}
+
 // Schedule is the shape of an epoch.
 type Schedule struct {
 	// Rounds is how many exchanges an epoch has, at least 1.
@@ -73,6 +79,8 @@ type State struct {
 	// Integers are exact sums that an algorithm keeps, of any lengths. Apply must
 	// replace a slice that it changes, and the slice of slices.
 	Integers [][]int64 `json:"-"`
+	// Reductions is how often the learning rate was reduced for want of improvement.
+	Reductions int `json:"reductions,omitempty"`
 	// Converged ends training with the epoch.
 	Converged bool `json:"converged,omitempty"`
 }
@@ -95,6 +103,8 @@ type Replica struct {
 	Workspace *model.Workspace
 	// Rows is how many training rows all replicas have together.
 	Rows int64
+	// Batches is how many the largest replica has: the steps of an epoch.
+	Batches int
 	// Gradient is memory of the parameters' length, with anything in it.
 	Gradient []float32
 	// Steps yields batches [from, to) of an epoch, in the epoch's order, as far as
@@ -131,14 +141,21 @@ type Spec interface {
 // neither, and with Invalid for hyperparameters out of range.
 func New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 	const op = "build optimizer"
+	if !t.Allows(t.Optimizer.Options) {
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: t.Optimizer.Name, Err: fmt.Errorf("the trainer has fields that it has no meaning for")}
+	}
 	switch o := t.Optimizer.Options.(type) {
 	case Spec:
 		return o.New(m, t)
 	case Optimizer:
-		if err := o.Validate(); err != nil {
-			return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: t.Optimizer.Name, Err: err}
+		err := o.Validate()
+		if err == nil {
+			var a *averaging
+			if a, err = newAveraging(m, t, o); err == nil {
+				return a, nil
+			}
 		}
-		return newAveraging(m, t, o), nil
+		return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: t.Optimizer.Name, Err: err}
 	}
 	return nil, &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: fmt.Sprintf("optimizer type %q", t.Optimizer.Name)}
 }

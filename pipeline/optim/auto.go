@@ -45,7 +45,7 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 			t.Optimizer, t.Epochs = pipeline.Choice{Name: trees.TrainedBy(), Options: new(None)}, 1
 		case grows:
 			t.Optimizer = pipeline.Choice{Name: trees.TrainedBy(), Options: new(Boosting)}
-		case model.Convex(chosen) && !many:
+		case model.Convex(chosen) && !many && t.Allows(new(LBFGS)):
 			// Of many weights most are met seldom: the optimum takes hundreds of passes, and
 			// is seldom as good for rows to come as where a few of SGD end.
 			t.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &LBFGS{Memory: defaultMemory, Tolerance: defaultTolerance, WarmEpochs: 2}}

@@ -22,6 +22,13 @@ var boostingSource string
 // order, the replicas and the workers.
 type Boosting struct{}
 
+// Without implements pipeline.Restricted.
+func (*Boosting) Without() map[string]string {
+	without := stepsOnly("leave it out: trees grow by no steps")
+	without["regularization.l1"] = "write l2: it holds the values of leaves back"
+	return without
+}
+
 // New implements Spec.
 func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 	f := m.Forest()

@@ -20,6 +20,11 @@ var lbfgsSource string
 // on gradients that the replicas sum up. An epoch is one evaluation. It is for
 // losses that are convex in the parameters, those of linear models.
 //
+// With l1 it is OWL-QN (Andrew and Gao 2007, "Scalable Training of L1-Regularized
+// Log-Linear Models"): a step stays in the orthant where the signs of the weights are
+// those of where it starts, or of where the loss falls, and weights that would leave
+// it are zero.
+//
 // It may start from what a few epochs of SGD with averaging found, as in Agarwal
 // et al. 2014, "A Reliable Effective Terascale Linear Learning System".
 type LBFGS struct {
@@ -49,7 +54,19 @@ const (
 func (o *LBFGS) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 	warm := *t
 	warm.Distributed.SyncEvery = math.MaxInt // a round is an epoch
-	return &lbfgs{LBFGS: *o, warm: newAveraging(m, &warm, defaultAdam()), params: m.Size(), l2: t.Regularization.L2}, nil
+	warm.Regularization.L1 = 0
+	sgd, err := newAveraging(m, &warm, defaultAdam())
+	return &lbfgs{LBFGS: *o, warm: sgd, params: m.Size(), l1: t.Regularization.L1, l2: t.Regularization.L2}, err
+}
+
+// Without implements pipeline.Restricted.
+func (*LBFGS) Without() map[string]string {
+	return stepsOnly("leave it out, or choose an optimizer such as adam")
+}
+
+// stepsOnly is Without of what makes no steps on batches.
+func stepsOnly(hint string) map[string]string {
+	return map[string]string{"learning_rate_scheduler": hint, "gradient_clipping": hint, "regularization.decoupled": hint, "distributed.outer_optimizer": hint}
 }
 
 // lbfgs is the algorithm. Its vector, in parts of the parameters' length, is
@@ -66,7 +83,7 @@ type lbfgs struct {
 	LBFGS
 	warm   *averaging
 	params int
-	l2     float64
+	l1, l2 float64
 }
 
 // The numbers in State.Numbers.
@@ -151,25 +168,26 @@ func (a *lbfgs) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint boo
 	if len(s.Numbers) != numCount {
 		return false, &thalweg.Error{Op: "train by lbfgs", Kind: thalweg.Corrupt, Err: fmt.Errorf("the state has %d numbers, not %d", len(s.Numbers), numCount)}
 	}
+	w.l1 = a.l1 / reduced.Float64[a.params+1]
 	loss, gradient := a.objective(w.trial, reduced.Float64)
 	s.Converged = a.step(w, s.Numbers, loss, gradient)
 	s.Blend(slices.Clone(w.at))
 	return false, nil
 }
 
-// objective returns the mean loss of the training rows with its penalty, and its
-// gradient.
+// objective returns the mean loss of the training rows with its penalties, and its
+// gradient, that of l1 left out.
 func (a *lbfgs) objective(params []float32, sums []float64) (loss float64, gradient []float64) {
 	rows := sums[a.params+1]
 	loss, gradient = sums[a.params]/rows, make([]float64, a.params)
 	for i := range gradient {
 		gradient[i] = sums[i] / rows
 	}
-	l2 := a.l2 / rows
+	l1, l2 := a.l1/rows, a.l2/rows
 	for _, v := range a.warm.weights {
 		for i := v[0]; i < v[1]; i++ {
 			x := float64(params[i])
-			loss += float64(l2 / 2 * float64(x*x))
+			loss += float64(l2/2*float64(x*x)) + float64(l1*math.Abs(x))
 			gradient[i] += float64(l2 * x)
 		}
 	}
@@ -180,6 +198,7 @@ func (a *lbfgs) objective(params []float32, sums []float64) (loss float64, gradi
 type parts struct {
 	trial, at, gradient, direction []float32
 	steps, changes                 [][]float32 // a ring
+	l1                             float64     // beside the mean loss
 }
 
 func (a *lbfgs) parts(vector []float32) parts {
@@ -206,7 +225,7 @@ func (a *lbfgs) step(w parts, n []float64, loss float64, gradient []float64) (co
 		vertex := -n[numSlope] * rate * rate / (2 * (loss - n[numLoss] - float64(n[numSlope]*rate)))
 		n[numRate] = min(max(vertex, rate/10), rate/2)
 		n[numTries]++
-		a.try(w, n[numRate])
+		a.try(w, n)
 		return n[numTries] > maxTries
 	}
 	if !first {
@@ -221,6 +240,12 @@ func (a *lbfgs) step(w parts, n []float64, loss float64, gradient []float64) (co
 		w.gradient[i] = float32(g)
 		largest = max(largest, math.Abs(g))
 	}
+	if w.l1 > 0 {
+		largest = 0
+		for _, g := range a.slopes(w) {
+			largest = max(largest, math.Abs(g))
+		}
+	}
 	n[numLoss] = loss
 	if largest <= a.Tolerance || n[numStill] > maxStill {
 		return true
@@ -231,15 +256,58 @@ func (a *lbfgs) step(w parts, n []float64, loss float64, gradient []float64) (co
 		// Nothing is known of the curvature: a step of length one at most.
 		n[numRate] = min(1, 1/math.Sqrt(-n[numSlope]))
 	}
-	a.try(w, n[numRate])
+	a.try(w, n)
 	return false
 }
 
-// try sets the trial.
-func (a *lbfgs) try(w parts, rate float64) {
+// try sets the trial, and with l1 the slope on the way there.
+func (a *lbfgs) try(w parts, n []float64) {
+	rate := n[numRate]
 	for i, x := range w.at {
 		w.trial[i] = float32(float64(x) + float64(rate*float64(w.direction[i])))
 	}
+	if w.l1 == 0 {
+		return
+	}
+	slopes := a.slopes(w)
+	for _, v := range a.warm.weights {
+		for i := v[0]; i < v[1]; i++ {
+			side := float64(w.at[i])
+			if side == 0 {
+				side = -slopes[i]
+			}
+			if float64(w.trial[i])*side <= 0 {
+				w.trial[i] = 0
+			}
+		}
+	}
+	gain := 0.0
+	for i, g := range slopes {
+		gain += float64(g * (float64(w.trial[i]) - float64(w.at[i])))
+	}
+	n[numSlope] = gain / rate
+}
+
+// slopes returns the gradient at at, with l1 that of the side on which the loss falls,
+// and 0 where it rises to both.
+func (a *lbfgs) slopes(w parts) []float64 {
+	out := make([]float64, a.params)
+	for i, g := range w.gradient {
+		out[i] = float64(g)
+	}
+	for _, v := range a.warm.weights {
+		for i := v[0]; i < v[1]; i++ {
+			switch g, x := out[i], w.at[i]; {
+			case x > 0, x == 0 && g < -w.l1:
+				out[i] = g + w.l1
+			case x < 0, x == 0 && g > w.l1:
+				out[i] = g - w.l1
+			case w.l1 > 0:
+				out[i] = 0
+			}
+		}
+	}
+	return out
 }
 
 // remember keeps the step from at to trial, and how the gradient changed, unless
@@ -262,9 +330,10 @@ func (a *lbfgs) remember(w parts, n []float64, gradient []float64) {
 // inverse Hessian that the last pairs give, by the two-loop recursion, and returns
 // the slope in it.
 func (a *lbfgs) direct(w parts, pairs int) (slope float64) {
+	slopes := a.slopes(w)
 	q := make([]float64, a.params)
-	for i, g := range w.gradient {
-		q[i] = -float64(g)
+	for i, g := range slopes {
+		q[i] = -g
 	}
 	oldest := max(0, pairs-a.Memory)
 	alphas := make([]float64, a.Memory)
@@ -284,8 +353,17 @@ func (a *lbfgs) direct(w parts, pairs int) (slope float64) {
 		s, y := w.steps[k%a.Memory], w.changes[k%a.Memory]
 		addScaled(q, s, alphas[k%a.Memory]-dot(y, q)/dot(s, y))
 	}
+	if w.l1 > 0 { // only where the loss falls
+		for _, v := range a.warm.weights {
+			for i := v[0]; i < v[1]; i++ {
+				if q[i]*slopes[i] >= 0 {
+					q[i] = 0
+				}
+			}
+		}
+	}
 	kernel.Narrow(w.direction, q, 1)
-	return dot(w.gradient, w.direction)
+	return dot(slopes, w.direction)
 }
 
 // dot is the sum of products, in order and without fused operations: the same on

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 //go:embed momentum.go
@@ -22,7 +23,7 @@ type Momentum struct {
 	// LearningRate is the length of a step beside the gradient.
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
 	// Momentum of the momentum rule.
-	Momentum float64 `yaml:"momentum,omitempty" json:"momentum,omitempty" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`
+	Momentum float64 `yaml:"momentum,omitempty" json:"momentum,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1"`
 }
 
 // Defaults implements pipeline.Defaulter.
@@ -44,13 +45,21 @@ func (s *Momentum) Validate() error {
 func (*Momentum) StateSize(n int) int { return n }
 
 // Step implements Optimizer.
-func (s *Momentum) Step(params, grad, state []float32) {
+func (s *Momentum) Step(params, grad, state []float32, scale float32) {
 	checkStep(s, params, grad, state)
-	rate, momentum := float32(s.LearningRate), float32(s.Momentum)
+	rate, momentum := float32(s.LearningRate)*scale, float32(s.Momentum)
 	grad, state = grad[:len(params)], state[:len(params)]
 	for i := range params {
 		v := float32(momentum*state[i]) + grad[i]
 		state[i] = v
 		params[i] -= float32(rate * v)
 	}
+}
+
+// Rate implements Penalizable.
+func (s *Momentum) Rate() float64 { return s.LearningRate }
+
+// Rates implements Penalizable.
+func (s *Momentum) Rates(dst, _ []float32, _, _ int) {
+	kernel.Fill(dst, float32(s.LearningRate/(1-s.Momentum)))
 }

@@ -11,7 +11,7 @@ import (
 // used concurrently on different vectors.
 //
 // It works on one flat vector of parameters and one flat vector of state; both are
-// averaged over replicas, so every state is a linear function of past gradients (or
+// averaged over replicas, so every state is a moving average or a sum of past gradients (or
 // of their squares) and averaging it means something. There is no step counter:
 // what bias correction needs is kept as an average too.
 type Optimizer interface {
@@ -21,8 +21,28 @@ type Optimizer interface {
 	// where training starts.
 	StateSize(n int) int
 	// Step updates params and state in place. grad is the gradient of the mean
-	// loss of the batch, regularization included. Lengths that do not fit panic.
-	Step(params, grad, state []float32)
+	// loss of the batch, regularization included. scale is what the schedule
+	// multiplies the learning rate by. Lengths that do not fit panic.
+	Step(params, grad, state []float32, scale float32)
+}
+
+// Settler is an Optimizer whose parameters follow from its state: Settle computes
+// them after the average of both.
+type Settler interface {
+	Settle(params, state []float32)
+}
+
+// checkAll checks a learning rate, an epsilon, and how much moving averages keep.
+func checkAll(rate, epsilon float64, kept ...float64) error {
+	if !(float32(epsilon) > 0) || math.IsInf(epsilon, 1) {
+		return fmt.Errorf("epsilon is %v, not above 0", epsilon)
+	}
+	for _, k := range kept {
+		if !(k >= 0 && float32(k) < 1) {
+			return fmt.Errorf("the share of the squares that is kept is %v, not in [0, 1)", k)
+		}
+	}
+	return checkRate(rate)
 }
 
 func checkRate(rate float64) error {

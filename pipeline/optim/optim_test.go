@@ -16,9 +16,15 @@ import (
 
 // specs are the rules with ordinary hyperparameters.
 var specs = map[string]pipeline.Choice{
-	"sgd":      {Name: "sgd", Options: &optim.SGD{LearningRate: 0.1}},
-	"momentum": {Name: "momentum", Options: &optim.Momentum{LearningRate: 0.1, Momentum: 0.9}},
-	"adam":     {Name: "adam", Options: &optim.Adam{LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}},
+	"sgd":             {Name: "sgd", Options: &optim.SGD{LearningRate: 0.1}},
+	"momentum":        {Name: "momentum", Options: &optim.Momentum{LearningRate: 0.1, Momentum: 0.9}},
+	"nesterov":        {Name: "nesterov", Options: &optim.Nesterov{Momentum: optim.Momentum{LearningRate: 0.1, Momentum: 0.9}}},
+	"adagrad":         {Name: "adagrad", Options: &optim.Adagrad{LearningRate: 0.1, Epsilon: 1e-10}},
+	"decayed_adagrad": {Name: "decayed_adagrad", Options: &optim.DecayedAdagrad{LearningRate: 0.01, Decay: 0.95, Epsilon: 1e-6}},
+	"rmsprop":         {Name: "rmsprop", Options: &optim.RMSProp{LearningRate: 0.01, Alpha: 0.99, Momentum: 0.5, Epsilon: 1e-8}},
+	"adadelta":        {Name: "adadelta", Options: &optim.AdaDelta{LearningRate: 1, Rho: 0.9, Epsilon: 1e-6}},
+	"adam":            {Name: "adam", Options: &optim.Adam{LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}},
+	"ftrl":            {Name: "ftrl", Options: &optim.FTRL{LearningRate: 0.1, Beta: 1, L1: 0.5, L2: 0.25}},
 }
 
 func build(t *testing.T, name string) optim.Optimizer {
@@ -30,26 +36,80 @@ func build(t *testing.T, name string) optim.Optimizer {
 	return o
 }
 
-// reference is each rule in float64, one parameter, as its paper writes it:
-// step is given the gradients so far.
-var reference = map[string]func(w float64, gradients []float64, rate float64) float64{
-	"sgd": func(w float64, g []float64, rate float64) float64 { return w - rate*g[len(g)-1] },
-	"momentum": func(w float64, g []float64, rate float64) float64 {
-		v := 0.0
-		for _, x := range g {
-			v = 0.9*v + x
-		}
-		return w - rate*v
+// reference is each rule in float64 for one parameter, as its paper or PyTorch writes
+// it: it returns the step number t, from 1, of a rule that begins at w.
+var reference = map[string]func(start float64) func(t, w, g float64) float64{
+	"sgd": func(float64) func(t, w, g float64) float64 {
+		return func(_, w, g float64) float64 { return w - 0.1*g }
 	},
-	"adam": func(w float64, g []float64, rate float64) float64 {
-		m, v, t := 0.0, 0.0, float64(len(g))
-		for _, x := range g {
-			m = 0.9*m + 0.1*x
-			v = 0.999*v + 0.001*x*x
+	"momentum": func(float64) func(t, w, g float64) float64 {
+		v := 0.0
+		return func(_, w, g float64) float64 { v = 0.9*v + g; return w - 0.1*v }
+	},
+	"nesterov": func(float64) func(t, w, g float64) float64 {
+		v := 0.0
+		return func(_, w, g float64) float64 { v = 0.9*v + g; return w - 0.1*(g+0.9*v) }
+	},
+	"adagrad": func(float64) func(t, w, g float64) float64 {
+		sum := 0.0
+		return func(_, w, g float64) float64 { sum += g * g; return w - 0.1*g/(math.Sqrt(sum)+1e-10) }
+	},
+	"decayed_adagrad": func(float64) func(t, w, g float64) float64 {
+		v := 0.0
+		return func(_, w, g float64) float64 { v = 0.95*v + 0.05*g*g; return w - 0.01*g/(math.Sqrt(v)+1e-6) }
+	},
+	"rmsprop": func(float64) func(t, w, g float64) float64 {
+		v, b := 0.0, 0.0
+		return func(_, w, g float64) float64 {
+			v = 0.99*v + 0.01*g*g
+			b = 0.5*b + g/(math.Sqrt(v)+1e-8)
+			return w - 0.01*b
 		}
-		m /= 1 - math.Pow(0.9, t)
-		v /= 1 - math.Pow(0.999, t)
-		return w - rate*m/(math.Sqrt(v)+1e-8)
+	},
+	"adadelta": func(float64) func(t, w, g float64) float64 {
+		v, u := 0.0, 0.0
+		return func(_, w, g float64) float64 {
+			v = 0.9*v + 0.1*g*g
+			d := math.Sqrt(u+1e-6) / math.Sqrt(v+1e-6) * g
+			u = 0.9*u + 0.1*d*d
+			return w - d
+		}
+	},
+	"adam": func(float64) func(t, w, g float64) float64 {
+		m, v := 0.0, 0.0
+		return func(t, w, g float64) float64 {
+			m = 0.9*m + 0.1*g
+			v = 0.999*v + 0.001*g*g
+			return w - 0.01*m/(1-math.Pow(0.9, t))/(math.Sqrt(v/(1-math.Pow(0.999, t)))+1e-8)
+		}
+	},
+	// The leader by its definition: the w that minimises
+	// z*w + ((beta+sqrt(n))/alpha + l2)/2*w^2 + l1*|w|, searched for.
+	"ftrl": func(start float64) func(t, w, g float64) float64 {
+		n, sign := 0.0, 1.0
+		if start < 0 {
+			sign = -1
+		}
+		z := -(start*(1/0.1+0.25) + 0.5*sign)
+		return func(_, w, g float64) float64 {
+			z += g - (math.Sqrt(n+g*g)-math.Sqrt(n))/0.1*w
+			n += g * g
+			slope := func(w float64) float64 {
+				return z + ((1+math.Sqrt(n))/0.1+0.25)*w + math.Copysign(0.5, w)
+			}
+			low, high := -1e3, 1e3 // the slope rises
+			for range 200 {
+				if mid := (low + high) / 2; slope(mid) > 0 {
+					high = mid
+				} else {
+					low = mid
+				}
+			}
+			if math.Abs(low) < 1e-12 {
+				return 0
+			}
+			return low
+		}
 	},
 }
 
@@ -60,10 +120,11 @@ func TestStepsAreTheirReference(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		params, grad, state := make([]float32, n), make([]float32, n), make([]float32, o.StateSize(n))
 		want := make([]float64, n)
-		history := make([][]float64, n)
+		next := make([]func(t, w, g float64) float64, n)
 		for i := range params {
 			params[i] = float32(random.NormFloat64())
 			want[i] = float64(params[i])
+			next[i] = reference[name](want[i])
 		}
 		for step := range steps {
 			for i := range grad {
@@ -72,15 +133,37 @@ func TestStepsAreTheirReference(t *testing.T) {
 				if i == 4 && step > 0 {
 					grad[i] = 0
 				}
-				history[i] = append(history[i], float64(grad[i]))
-				want[i] = reference[name](want[i], history[i], reflect.ValueOf(specs[name].Options).Elem().FieldByName("LearningRate").Float())
+				want[i] = next[i](float64(step+1), want[i], float64(grad[i]))
 			}
-			o.Step(params, grad, state)
+			o.Step(params, grad, state, 1)
 		}
 		for i := range params {
-			if math.Abs(float64(params[i])-want[i]) > 1e-4*(1+math.Abs(want[i])) {
+			if math.Abs(float64(params[i])-want[i]) > 1e-4*(1+math.Abs(want[i])) || want[i] == 0 != (params[i] == 0) {
 				t.Errorf("%s: parameter %d is %v, want %v", name, i, params[i], want[i])
 			}
+		}
+	}
+}
+
+// A schedule's factor and another learning rate are the same step.
+func TestStepsOfAScaledRateAreThoseOfTheRate(t *testing.T) {
+	for name, spec := range specs {
+		if name == "ftrl" {
+			continue // its rate falls by itself
+		}
+		slow := reflect.New(reflect.TypeOf(spec.Options).Elem())
+		slow.Elem().Set(reflect.ValueOf(spec.Options).Elem())
+		rate := slow.Elem().FieldByName("LearningRate")
+		rate.SetFloat(rate.Float() / 4)
+		run := func(o optim.Optimizer, scale float32) []float32 {
+			params, state := []float32{1, -2}, make([]float32, o.StateSize(2))
+			for range 10 {
+				o.Step(params, []float32{0.5, 3}, state, scale)
+			}
+			return params
+		}
+		if got, want := run(build(t, name), 0.25), run(slow.Interface().(optim.Optimizer), 1); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
 }
@@ -92,7 +175,7 @@ func TestAveragedStateOfEqualReplicasChangesNothing(t *testing.T) {
 	run := func(steps int) (params, state []float32) {
 		params, state = make([]float32, 1), make([]float32, o.StateSize(1))
 		for range steps {
-			o.Step(params, []float32{0.25}, state)
+			o.Step(params, []float32{0.25}, state, 1)
 		}
 		return params, state
 	}
@@ -103,7 +186,7 @@ func TestAveragedStateOfEqualReplicasChangesNothing(t *testing.T) {
 		mixed[i] = (few[i] + many[i]) / 2
 	}
 	params := []float32{0}
-	o.Step(params, []float32{0.25}, mixed)
+	o.Step(params, []float32{0.25}, mixed, 1)
 	if math.Abs(float64(params[0])+0.01) > 1e-6 {
 		t.Errorf("a step on the averaged state moved by %v, want -0.01", params[0])
 	}
@@ -125,8 +208,8 @@ func TestNewRefusesBadHyperparameters(t *testing.T) {
 		kind thalweg.Kind
 		says string
 	}{
-		{pipeline.Choice{Name: "ftrl"}, thalweg.Unsupported, `"ftrl"`},
 		{pipeline.Choice{Name: "none", Options: new(optim.None)}, thalweg.Unsupported, "a linear model has to be trained"},
+		{pipeline.Choice{Name: "lamb"}, thalweg.Unsupported, `"lamb"`},
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{}}, thalweg.Invalid, "learning_rate is 0"},
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: nan}}, thalweg.Invalid, "learning_rate is NaN"},
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: math.Inf(1)}}, thalweg.Invalid, "learning_rate is +Inf"},
@@ -135,6 +218,13 @@ func TestNewRefusesBadHyperparameters(t *testing.T) {
 		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Epsilon: 1}}, thalweg.Invalid, "betas has 0"},
 		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Betas: []float64{0.9, 1}, Epsilon: 1}}, thalweg.Invalid, "beta is 1"},
 		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Betas: []float64{0.9, 0.99}}}, thalweg.Invalid, "epsilon is 0"},
+		{pipeline.Choice{Name: "nesterov", Options: &optim.Nesterov{Momentum: optim.Momentum{LearningRate: 1, Momentum: 1}}}, thalweg.Invalid, "momentum is 1"},
+		{pipeline.Choice{Name: "adagrad", Options: &optim.Adagrad{LearningRate: 1}}, thalweg.Invalid, "epsilon is 0"},
+		{pipeline.Choice{Name: "decayed_adagrad", Options: &optim.DecayedAdagrad{LearningRate: 1, Decay: 1, Epsilon: 1}}, thalweg.Invalid, "kept is 1"},
+		{pipeline.Choice{Name: "rmsprop", Options: &optim.RMSProp{LearningRate: 1, Alpha: nan, Epsilon: 1}}, thalweg.Invalid, "kept is NaN"},
+		{pipeline.Choice{Name: "adadelta", Options: &optim.AdaDelta{Rho: 0.9, Epsilon: 1}}, thalweg.Invalid, "learning_rate is 0"},
+		{pipeline.Choice{Name: "adamw", Options: &optim.AdamW{WeightDecay: 2}}, thalweg.Invalid, "weight_decay is 2"},
+		{pipeline.Choice{Name: "ftrl", Options: &optim.FTRL{LearningRate: 1, Beta: 1, L1: -1}}, thalweg.Invalid, "l1 is -1"},
 	} {
 		_, err := optim.New(linear(t), &pipeline.Trainer{Optimizer: test.spec})
 		if !thalweg.Is(err, test.kind) || !strings.Contains(err.Error(), test.says) {
@@ -153,7 +243,7 @@ func TestStepPanicsOnUnequalVectors(t *testing.T) {
 						t.Errorf("%s: lengths %v do not panic", name, lengths)
 					}
 				}()
-				o.Step(make([]float32, lengths[0]), make([]float32, lengths[1]), make([]float32, lengths[2]))
+				o.Step(make([]float32, lengths[0]), make([]float32, lengths[1]), make([]float32, lengths[2]), 1)
 			}()
 		}
 	}
@@ -169,7 +259,7 @@ func BenchmarkStep(b *testing.B) {
 				grad[i] = float32(i%13) - 6
 			}
 			for b.Loop() {
-				o.Step(params, grad, state)
+				o.Step(params, grad, state, 1)
 			}
 			b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds()/1e6, "Mparameters/s")
 		})

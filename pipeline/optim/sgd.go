@@ -4,6 +4,7 @@ import (
 	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 //go:embed sgd.go
@@ -28,11 +29,17 @@ func (s *SGD) Validate() error { return checkRate(s.LearningRate) }
 func (*SGD) StateSize(int) int { return 0 }
 
 // Step implements Optimizer.
-func (s *SGD) Step(params, grad, state []float32) {
+func (s *SGD) Step(params, grad, state []float32, scale float32) {
 	checkStep(s, params, grad, state)
-	rate := float32(s.LearningRate)
+	rate := float32(s.LearningRate) * scale
 	grad = grad[:len(params)]
 	for i := range params {
 		params[i] -= float32(rate * grad[i])
 	}
 }
+
+// Rate implements Penalizable.
+func (s *SGD) Rate() float64 { return s.LearningRate }
+
+// Rates implements Penalizable.
+func (s *SGD) Rates(dst, _ []float32, _, _ int) { kernel.Fill(dst, float32(s.LearningRate)) }

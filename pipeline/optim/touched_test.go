@@ -55,7 +55,10 @@ func TestStepsOfWhatABatchTouchesAreThoseOfTheWholeModel(t *testing.T) {
 		for name, o := range map[string]Optimizer{"sgd": &SGD{LearningRate: 0.1}} {
 			m := aWideModel(t, outputs)
 			trainer := &pipeline.Trainer{BatchSize: 32, Epochs: 1, Distributed: pipeline.DistributedSpec{SyncEvery: 50}}
-			a := newAveraging(m, trainer, o)
+			a, err := newAveraging(m, trainer, o)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if !a.wide {
 				t.Fatal("it is not wide")
 			}
@@ -99,7 +102,7 @@ func TestAWideModelKeepsWhatABatchDoesNotTouch(t *testing.T) {
 			}
 		}
 		params, grad, state := touched.take(b)
-		o.Step(params, grad, state)
+		o.Step(params, grad, state, 1)
 		touched.put()
 		moved := []int{}
 		for i := range m.Size() {

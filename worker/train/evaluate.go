@@ -81,7 +81,7 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 // their losses.
 func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at optim.Round) (contribution, error) {
 	var used RowSet
-	r := optim.Replica{Workspace: ln.workspace, Rows: t.state.plan.expected.Rows, Gradient: ln.grad,
+	r := optim.Replica{Workspace: ln.workspace, Rows: t.state.plan.expected.Rows, Batches: t.state.plan.blocks, Gradient: ln.grad,
 		Steps: t.steps(ctx, ln, m, index, &used), Again: t.steps(ctx, ln, m, index, nil)}
 	v, loss, err := t.algorithm.Contribute(&r, &t.state.State, at)
 	if err != nil {

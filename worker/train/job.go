@@ -186,8 +186,8 @@ func (j Job) Validate() error {
 	switch {
 	case j.Model == nil || j.Rows == nil:
 		return invalid("a job needs a model and rows")
-	case t.Regularization.L1 != 0:
-		return &thalweg.Error{Op: opTrain, Kind: thalweg.Unsupported, Subject: "trainer.regularization.l1", Hint: "use l2"}
+	case !(t.Regularization.L1 >= 0 && float32(t.Regularization.L1) < 1e30):
+		return invalid("trainer.regularization.l1 is %v", t.Regularization.L1)
 	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):
 		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
 	}

@@ -112,6 +112,9 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 	} else {
 		p.Stale++
 	}
+	if e, ok := t.algorithm.(optim.Evaluated); ok {
+		e.Evaluated(&s.State, p.Stale)
+	}
 	switch {
 	case s.Converged:
 		p.Stopped = "converged"

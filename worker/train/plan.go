@@ -26,6 +26,7 @@ type plan struct {
 	expected RowSet // the training split
 	labels   model.Scale
 	mean     float64 // of the labels as they are learned
+	blocks   int     // of the largest replica
 }
 
 // newPlan checks that the replicas' rows are the training split, each row once,
@@ -35,11 +36,10 @@ func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 	division := division{shards: job.Shards, replicas: len(all)}
 	var rows RowSet
 	var labels metric.Moments
-	blocks := 0
 	for replica, f := range all {
 		rows.Add(f.Rows)
 		labels.Merge(f.Labels)
-		blocks = max(blocks, f.Blocks)
+		p.blocks = max(p.blocks, f.Blocks)
 		switch {
 		case !division.striped():
 			p.expected.Add(f.Read) // each shard is read by one replica
@@ -60,7 +60,7 @@ func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
 			Err: fmt.Errorf("there are no training rows"), Hint: "look at the filters, the split and the label's nulls"}
 	}
-	if p.schedule = algorithm.Schedule(blocks); p.schedule.Rounds < 1 || p.schedule.Passes < 1 {
+	if p.schedule = algorithm.Schedule(p.blocks); p.schedule.Rounds < 1 || p.schedule.Passes < 1 {
 		return nil, &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", job.Run),
 			Err:  fmt.Errorf("the algorithm's epoch has %d rounds and %d passes; both must be at least 1", p.schedule.Rounds, p.schedule.Passes),
 			Hint: "this is a bug in the algorithm: please report it"}

@@ -131,7 +131,7 @@ func (*Signs) Validate() error { return nil }
 func (*Signs) StateSize(int) int { return 0 }
 
 // Step implements optim.Optimizer.
-func (s *Signs) Step(params, grad, _ []float32) {
+func (s *Signs) Step(params, grad, _ []float32, _ float32) {
 	for i, g := range grad {
 		if g != 0 {
 			params[i] -= float32(math.Copysign(float64(float32(s.LearningRate)), float64(g)))

@@ -521,7 +521,7 @@ func TestJobsOutOfRangeAreRefused(t *testing.T) {
 		"endless epochs":    func(j *train.Job) { j.Trainer.Epochs = math.MaxInt },
 		"endless rounds":    func(j *train.Job) { j.Trainer.Distributed.SyncEvery = math.MaxInt },
 		"no rounds":         func(j *train.Job) { j.Trainer.Distributed.SyncEvery = 0 },
-		"l1":                func(j *train.Job) { j.Trainer.Regularization.L1 = 1 },
+		"NaN l1":            func(j *train.Job) { j.Trainer.Regularization.L1 = math.NaN() },
 		"NaN l2":            func(j *train.Job) { j.Trainer.Regularization.L2 = math.NaN() },
 		"unknown metric":    func(j *train.Job) { j.Trainer.ValidationMetric = "luck" },
 		"foreign metric":    func(j *train.Job) { j.Trainer.ValidationMetric = "mse" },
