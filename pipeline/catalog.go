@@ -116,6 +116,9 @@ type FeatureDefaulter interface {
 	FeatureDefaults(feature string) (encoder string, mostCommon int)
 }
 
+// Deciding is options of a metric, some of which are of predicted labels.
+type Deciding interface{ Decided() bool }
+
 // Trained is options of a model that one algorithm trains, whatever the optimizer.
 type Trained interface{ TrainedBy() string }
 

@@ -49,6 +49,7 @@ spec:
   output_features:
     - {name: delayed, type: binary, expression: "delay > 15"}
   trainer: {epochs: 2, batch_size: 64, distributed: {replicas: 2, sync_every: 4}}
+  evaluation: {slices: [{columns: [origin], min_rows: 20}, {columns: [distance], min_rows: 1}]}
 `
 
 // flightFile is one shard of flights, some of which the filter drops.
@@ -225,6 +226,9 @@ func TestTheBatchHalfLeavesTheSameHoweverShardsAreSharedOut(t *testing.T) {
 	}
 	if metrics["test.roc_auc"] <= 0.5 || metrics["train.epochs"] == 0 {
 		t.Errorf("metrics %v", metrics)
+	}
+	if want["evaluation"] == "" || metrics["test.roc_auc.low"] >= metrics["test.roc_auc"] || metrics["test.roc_auc.high"] <= metrics["test.roc_auc"] {
+		t.Errorf("evaluation %s, metrics %v", want["evaluation"], metrics)
 	}
 	for _, tasks := range []uint32{1, 3} {
 		got, gotMetrics, gotCounts := newBatchHalf(t).all(tasks)

@@ -87,9 +87,9 @@ func newModelsShow(g *globals) *cobra.Command {
 				for _, text := range v.Warnings {
 					fmt.Fprintln(w, "\nwarning: "+text)
 				}
-				row(w, "\nMETRIC", "VALUE")
-				for _, k := range slices.Sorted(maps.Keys(v.Metrics)) {
-					row(w, k, fmt.Sprintf("%.6g", v.Metrics[k]))
+				printMetrics(w, v.Metrics)
+				if text := res.Run.Outputs["slices"]; text != "" {
+					fmt.Fprintln(w, "\nSLICES\n"+text)
 				}
 				printCurve(w, res.Run)
 				printWeights(w, res.Run)
