@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -229,6 +232,12 @@ spec:
 	if _, err := command(t, c, "models", "export", "rows", "1", "--dir", dir); err != nil {
 		t.Fatal(err)
 	}
+	text, err = command(t, c, "clean", "-f", dir+"/spec.yaml", "--into", dir+"/cleaned.parquet", "-o", "json")
+	var cleaned cleanedRows
+	if err := errors.Join(err, json.Unmarshal([]byte(text), &cleaned)); err != nil || !maps.Equal(cleaned.Dropped, reasons) {
+		t.Errorf("%v, want the reasons %v\n%s", err, reasons, text)
+	}
+	checkCleaned(t, dir+"/cleaned.parquet", counts, rows)
 	provenance, err := os.ReadFile(dir + "/provenance.json")
 	if want := fmt.Sprintf(`"rows":{"train":%d}`, counts["rows.train"]); err != nil || !strings.Contains(string(provenance), want) {
 		t.Errorf("no %s in %s: %v", want, provenance, err)
