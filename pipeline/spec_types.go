@@ -260,6 +260,11 @@ type Trainer struct {
 	// version can be neither promoted nor replayed, and its rows not be verified. Ten
 	// are more than anybody rolls back over.
 	KeepCheckpoints int `yaml:"keep_checkpoints" json:"keep_checkpoints,omitempty" jsonschema:"minimum=1,maximum=100000" default:"10"`
+	// WarmStart is the version of the model whose weights training starts from: that of
+	// registry.alias (champion; a model's first run has none, and starts anew), or one by
+	// its number. Features, values and classes are matched by name; what is new starts as
+	// what was never seen. Linear models only. Default none.
+	WarmStart WarmStart `yaml:"warm_start,omitempty" json:"warm_start,omitempty"`
 	// Distributed cuts the work into replicas.
 	Distributed DistributedSpec `yaml:"distributed" json:"distributed,omitempty"`
 }

@@ -142,6 +142,9 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	if text := r.Outputs["trainer"]; text != "" {
 		fmt.Fprintln(w, "\nTRAINER\n"+strings.TrimSpace(text))
 	}
+	if text := r.Outputs["started"]; text != "" {
+		fmt.Fprintln(w, "\nWARM START\n"+text)
+	}
 	printCurve(w, r)
 	row(w, "\nCOUNT", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(r.Counts)) {
