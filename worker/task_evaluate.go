@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"path"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
@@ -17,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
@@ -37,11 +40,13 @@ type evaluated struct {
 
 // artifact loads and verifies a checkpoint of the state bucket.
 func (w *Worker) artifact(ctx context.Context, reference string) (*artifact.Artifact, error) {
-	parts, err := w.checkpoint(ctx, reference)
-	if err != nil {
-		return nil, err
-	}
-	return artifact.Decode(w.cfg.SpecCatalog, parts)
+	return w.models.of(reference, func() (*artifact.Artifact, error) {
+		parts, err := w.checkpoint(ctx, reference)
+		if err != nil {
+			return nil, err
+		}
+		return artifact.Decode(w.cfg.SpecCatalog, parts)
+	})
 }
 
 // checkpoint loads and verifies the parts of a checkpoint of the state bucket.
@@ -71,8 +76,12 @@ func mapEvaluate(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	var fit fitted
+	if err := t.Input(ctx, "transform", &fit); err != nil {
+		return err
+	}
 	return mapShards(ctx, t, func(d *data, shard int) (evaluated, error) {
-		return d.evaluate(ctx, trained, shard)
+		return d.evaluate(ctx, trained, &fit, shard)
 	})
 }
 
@@ -88,7 +97,7 @@ func (c *chosen) reset() {
 }
 
 // evaluate returns the sums of one shard.
-func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard int) (out evaluated, err error) {
+func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, fit *fitted, shard int) (out evaluated, err error) {
 	scorer, err := trained.NewScorer(pipeline.InTraining)
 	if err != nil {
 		return out, err
@@ -107,8 +116,24 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard i
 	var some chosen
 	width := trained.Model.Outputs()
 	lone := newLoneFeatures(len(d.plan.Features))
-	for rows, err := range through(d.batches(ctx, shard), func(batch arrow.Record) (rows arrow.Record, err error) {
-		rows, predictions, err = scorer.Score(ctx, batch, &rep)
+	batches := d.batches(ctx, shard)
+	if shard > 0 && !fit.has(shard, evaluatedSplits[:]...) {
+		batches = d.passed(shard)
+	}
+	for rows, err := range through(batches, func(batch arrow.Record) (rows arrow.Record, err error) {
+		if rows, err = scorer.Clean(ctx, batch, &rep); err != nil {
+			return nil, err
+		}
+		if shard > 0 || lone.full() { // else features are tried alone on all rows
+			all := rows
+			rows, err = d.judged(all, shard)
+			all.Release()
+			if err != nil {
+				return nil, err
+			}
+		}
+		defer rows.Release()
+		rows, predictions, err = scorer.ScoreCleaned(rows, &rep)
 		return rows, err
 	}) {
 		if err != nil {
@@ -154,6 +179,22 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard i
 	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
 	out.Slices, err = json.Marshal(slices)
 	return out, err
+}
+
+// judged returns the rows of a cleaned batch whose splits are evaluated; the caller
+// releases them.
+func (d *data) judged(rows arrow.Record, shard int) (arrow.Record, error) {
+	parts, err := d.cuts.Assign(d.plan, rows, shard, nil)
+	if err != nil {
+		return nil, err
+	}
+	keep := table.NewMask(len(parts))
+	for i, p := range parts {
+		if slices.Contains(evaluatedSplits[:], p) {
+			keep.Set(i)
+		}
+	}
+	return table.Select(memory.DefaultAllocator, rows, keep)
 }
 
 // reduceEvaluate merges the sums in shard order into the run's metrics.
