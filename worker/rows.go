@@ -6,7 +6,7 @@ import (
 	"iter"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -53,12 +54,14 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 		var rep pipeline.Report
 		d := *r.data // several shards may be read at a time
 		out, applier := train.Batch{Block: new(kernel.Block)}, r.transform.NewApplier()
+		var labels []float32
 		for batch, err := range through(d.cleaned(ctx, r.chain, shard, &rep), func(batch arrow.Record) (arrow.Record, error) {
 			return r.transform.Keep(batch, &rep)
 		}) {
 			if err == nil {
-				err = r.fill(&out, applier, shard, batch)
+				labels, err = r.split(&out, shard, batch, labels)
 			}
+			out.Fill = func(keep table.Mask) error { return d.located(r.fill(out.Block, applier, batch, labels, keep)) }
 			if !yield(&out, d.located(err)) || err != nil {
 				return
 			}
@@ -66,23 +69,35 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 	}
 }
 
-// fill makes what training wants of a batch, in the memory of the batch before.
-func (r *shardRows) fill(out *train.Batch, applier *feature.Applier, shard int, batch arrow.Record) (err error) {
+// split names the rows of a batch and says what they are for. It returns their labels,
+// in the memory of those of the batch before.
+func (r *shardRows) split(out *train.Batch, shard int, batch arrow.Record, spare []float32) (labels []float32, err error) {
 	if out.Split, err = r.cuts.Assign(r.plan, batch, shard, out.Split); err != nil {
-		return err
-	}
-	if err := applier.Apply(batch, out.Block, nil); err != nil {
-		return err
+		return nil, err
 	}
 	var valid []bool
-	if out.Block.Labels, valid, err = r.transform.Labels(batch, out.Block.Labels); err != nil {
-		return err
+	if labels, valid, err = r.transform.Labels(batch, spare); err != nil {
+		return nil, err
 	}
 	for i, ok := range valid {
 		if !ok {
 			out.Split[i] = train.Unused
 		}
 	}
-	out.Row = batch.Column(int(batch.NumCols()) - 1).(*array.Int64).Int64Values()
-	return nil
+	out.Row = table.Rows(batch)
+	return labels, nil
+}
+
+// fill makes a block of the rows of a batch that are kept.
+func (r *shardRows) fill(out *kernel.Block, applier *feature.Applier, batch arrow.Record, labels []float32, keep table.Mask) error {
+	rows, err := table.Select(memory.DefaultAllocator, batch, keep)
+	if err != nil {
+		return err
+	}
+	defer rows.Release()
+	out.Labels = out.Labels[:0]
+	for i := range keep.Marked() {
+		out.Labels = append(out.Labels, labels[i])
+	}
+	return applier.Apply(rows, out, nil)
 }

@@ -2,7 +2,9 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 const (
@@ -38,6 +41,14 @@ func (d division) replica(shard int, ordinal int64) int {
 		return shard % d.replicas
 	}
 	return int((ordinal/stripeRows + int64(shard)) % int64(d.replicas))
+}
+
+// stripe returns how many rows of a split have one owner from the ordinal-th on.
+func (d division) stripe(ordinal int64) int64 {
+	if !d.striped() {
+		return math.MaxInt64
+	}
+	return stripeRows - ordinal%stripeRows
 }
 
 // reads reports whether a replica has rows in a shard.
@@ -114,17 +125,26 @@ type shardReader struct {
 	shard    int
 	shares   []*share // by replica; nil where this worker does not build it
 
-	read     RowSet   // all training rows of the shard
-	ordinals [2]int64 // of the next row of each split
-	record   []byte
+	read    RowSet    // all training rows of the shard
+	cursors [2]cursor // by split: Training, Validation
+	records []byte
+	entries []entry
+}
+
+// cursor is where the next row of a split goes.
+type cursor struct {
+	ordinal, left int64 // left rows have the owner of the last one
+	share         *share
 }
 
 // share is a builder's part in a shard that is being read.
 type share struct {
 	*builder
-	unit    *unit
-	records []byte // training rows not yet given to the shuffler
-	packer  *packer
+	unit *unit
+	// The rows of a batch by split: where they are in its block, and their hashes.
+	rows   [2][]int32
+	ids    [2][]uint64
+	packer *packer
 }
 
 // readShard gives the rows of a shard to the builders they belong to.
@@ -162,66 +182,109 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 
 // batch gives the rows of a batch to their builders.
 func (r *shardReader) batch(batch *Batch) error {
-	if problem := r.layout.shape.Check(batch.Block); problem != "" {
-		return r.invalid(fmt.Errorf("%s", problem))
+	rows := len(batch.Split)
+	if len(batch.Row) != rows {
+		return r.invalid(fmt.Errorf("%d splits of %d rows", rows, len(batch.Row)))
 	}
-	rows := batch.Block.Rows
-	if len(batch.Split) != rows || len(batch.Row) != rows || len(batch.Block.Labels) != rows {
-		return r.invalid(fmt.Errorf("%d rows with %d splits, %d names and %d labels", rows, len(batch.Split), len(batch.Row), len(batch.Block.Labels)))
+	keep := r.deal(batch)
+	if keep.Count() == 0 {
+		return nil
 	}
-	for i, split := range batch.Split {
-		if split == Training || split == Validation {
-			if err := r.row(batch, i, split); err != nil {
-				return err
-			}
-		}
-	}
-	for _, s := range r.shares {
-		if s == nil || len(s.records) == 0 {
-			continue
-		}
-		s.mu.Lock()
-		err := s.mu.shuffler.add(s.records)
-		s.mu.Unlock()
-		if err != nil {
+	if batch.Fill != nil {
+		if err := batch.Fill(keep); err != nil {
 			return err
 		}
-		s.records = s.records[:0]
+		rows = keep.Count()
+	}
+	if problem := r.layout.shape.Check(batch.Block); problem != "" {
+		return r.invalid(errors.New(problem))
+	}
+	if batch.Block.Rows != rows || len(batch.Block.Labels) != rows {
+		return r.invalid(fmt.Errorf("%d rows with %d splits and %d labels", batch.Block.Rows, rows, len(batch.Block.Labels)))
+	}
+	for _, s := range r.shares {
+		if s == nil {
+			continue
+		}
+		for split := range s.rows {
+			if len(s.rows[split]) == 0 {
+				continue
+			}
+			var bad int32
+			var err error
+			if r.records, bad, err = r.layout.appendRecords(r.records[:0], batch.Block, s.rows[split], s.ids[split]); err != nil {
+				return r.invalid(fmt.Errorf("row %d: %w", batch.rowAt(keep, int(bad)), err))
+			}
+			if err := r.give(s, uint8(split), batch.Block.Labels); err != nil {
+				return err
+			}
+			s.rows[split], s.ids[split] = s.rows[split][:0], s.ids[split][:0]
+		}
 	}
 	return nil
 }
 
-// row gives a row to its builder, if this worker has that.
-func (r *shardReader) row(batch *Batch, i int, split uint8) error {
-	id := rowID(r.shard, batch.Row[i])
+// rowAt returns the name of the row at a place in the block.
+func (b *Batch) rowAt(keep table.Mask, at int) int64 {
+	if b.Fill == nil {
+		return b.Row[at]
+	}
+	for i := range keep.Marked() {
+		if at--; at < 0 {
+			return b.Row[i]
+		}
+	}
+	panic("train: a block has more rows than were marked")
+}
+
+// deal notes which rows of a batch go to which builder of this worker, and marks them.
+func (r *shardReader) deal(batch *Batch) table.Mask {
+	keep, shard, taken := table.NewMask(len(batch.Split)), shardID(r.shard), int32(0)
+	for i, split := range batch.Split {
+		if split != Training && split != Validation {
+			continue
+		}
+		id := kernel.Mix(shard + uint64(batch.Row[i])) // rowID
+		if split == Training {
+			r.read.add(id)
+		}
+		c := &r.cursors[split]
+		if c.left == 0 {
+			c.share, c.left = r.shares[r.division.replica(r.shard, c.ordinal)], r.division.stripe(c.ordinal)
+		}
+		c.left--
+		c.ordinal++
+		if c.share == nil {
+			continue
+		}
+		keep.Set(i)
+		at := int32(i)
+		if batch.Fill != nil {
+			at = taken
+		}
+		taken++
+		c.share.rows[split] = append(c.share.rows[split], at)
+		c.share.ids[split] = append(c.share.ids[split], id)
+	}
+	return keep
+}
+
+// give hands the records of a share's rows of one split on.
+func (r *shardReader) give(s *share, split uint8, labels []float32) error {
 	if split == Training {
-		r.read.add(id)
+		for _, row := range s.rows[split] {
+			s.unit.Labels.Add(float64(labels[row]))
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.mu.shuffler.add(r.records)
 	}
-	s := r.shares[r.division.replica(r.shard, r.ordinals[split])]
-	r.ordinals[split]++
-	if s == nil {
-		return nil
+	r.entries = r.entries[:0]
+	for i := range s.rows[split] {
+		r.entries = append(r.entries, entry{at: i * r.layout.record()})
 	}
-	into := &s.records
-	if split == Validation {
-		r.record = r.record[:0]
-		into = &r.record
-	}
-	record, err := r.layout.appendRecord(*into, batch.Block, i, id)
-	if err != nil {
-		return r.invalid(fmt.Errorf("row %d: %w", batch.Row[i], err))
-	}
-	*into = record
-	if split == Training {
-		s.unit.Labels.Add(float64(batch.Block.Labels[i]))
-		return nil
-	}
-	s.packer.add(record)
-	s.unit.Validation++
-	if s.packer.full() {
-		return s.keep()
-	}
-	return nil
+	s.unit.Validation += int64(len(r.entries))
+	return s.packer.each(r.records, r.entries, s.keep)
 }
 
 // keep stores the validation rows that were packed.
@@ -250,12 +313,8 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 		m.training = append(m.training, stored)
 		return err
 	}
-	if err := b.mu.shuffler.each(func(record []byte) error {
-		packer.add(record)
-		if packer.full() {
-			return flush()
-		}
-		return nil
+	if err := b.mu.shuffler.each(func(records []byte, sorted []entry) error {
+		return packer.each(records, sorted, flush)
 	}); err != nil {
 		return nil, err
 	}

@@ -8,9 +8,10 @@ import (
 
 // rowID returns the hash by which the ledger knows a row. Rows of one shard
 // never share one.
-func rowID(shard int, row int64) uint64 {
-	return kernel.Mix(kernel.Mix(uint64(shard)+kernel.Golden) + uint64(row))
-}
+func rowID(shard int, row int64) uint64 { return kernel.Mix(shardID(shard) + uint64(row)) }
+
+// shardID is what the IDs of a shard's rows have in common.
+func shardID(shard int) uint64 { return kernel.Mix(uint64(shard) + kernel.Golden) }
 
 // shuffleKey returns what the rows of a replica are sorted by: a row's place
 // depends on its identity and the seed, not on when it was read.

@@ -76,52 +76,75 @@ func (l *layout) padding() int {
 // row is the size of a row in a block.
 func (l *layout) row() int { return 4*l.floats + l.small }
 
-// appendRecord appends row i of a block, which has the layout's shape. It fails
-// on values that the model could not take.
-func (l *layout) appendRecord(dst []byte, b *kernel.Block, i int, id uint64) ([]byte, error) {
-	dst = binary.LittleEndian.AppendUint64(dst, id)
-	for k, column := range b.Numbers {
-		v := math.Float32bits(column[i])
-		if v&infinite == infinite {
-			return nil, fmt.Errorf("number %q is %v", l.shape.NumberNames[k], column[i])
-		}
-		dst = binary.LittleEndian.AppendUint32(dst, v)
+// appendRecords appends the given rows of a block, which has the layout's shape, one
+// column after the other. Of a value that the model could not take it returns the row.
+func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []uint64) (_ []byte, bad int32, err error) {
+	size, from := l.record(), len(dst)
+	dst = slices.Grow(dst, len(rows)*size)[:from+len(rows)*size]
+	to := dst[from:]
+	for i, id := range ids {
+		binary.LittleEndian.PutUint64(to[i*size:], id)
 	}
-	label := b.Labels[i]
-	if math.Float32bits(label)&infinite == infinite {
-		return nil, fmt.Errorf("the label is %v", label)
+	at := idBytes
+	floats := func(what string, column []float32) (int32, error) {
+		for i, row := range rows {
+			v := math.Float32bits(column[row])
+			if v&infinite == infinite {
+				return row, fmt.Errorf("%s is %v", what, column[row])
+			}
+			binary.LittleEndian.PutUint32(to[i*size+at:], v)
+		}
+		at += 4
+		return 0, nil
+	}
+	for k, column := range b.Numbers {
+		if bad, err := floats(fmt.Sprintf("number %q", l.shape.NumberNames[k]), column); err != nil {
+			return nil, bad, err
+		}
 	}
 	if !l.binary {
-		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(label))
+		if bad, err := floats("the label", b.Labels); err != nil {
+			return nil, bad, err
+		}
 	}
 	for slot, n := range l.lists {
-		array := b.Lists[slot][i*n : (i+1)*n]
-		if at := kernel.Finite(array); at >= 0 {
-			return nil, fmt.Errorf("element %d of list %q is %v", at, l.shape.ListNames[slot], array[at])
+		for i, row := range rows {
+			array := b.Lists[slot][int(row)*n : (int(row)+1)*n]
+			if e := kernel.Finite(array); e >= 0 {
+				return nil, row, fmt.Errorf("element %d of list %q is %v", e, l.shape.ListNames[slot], array[e])
+			}
+			kernel.AppendFloats(to[i*size+at:][:0], array)
 		}
-		dst = kernel.AppendFloats(dst, array)
+		at += 4 * n
 	}
 	for j, column := range b.Categories {
-		v := column[i]
-		if uint64(v) >= uint64(l.shape.Cardinalities[j]) {
-			return nil, fmt.Errorf("category %q has id %d of %d", l.shape.CategoryNames[j], v, l.shape.Cardinalities[j])
+		cardinality, width := uint64(l.shape.Cardinalities[j]), l.widths[j]
+		for i, row := range rows {
+			v := column[row]
+			if uint64(v) >= cardinality {
+				return nil, row, fmt.Errorf("category %q has id %d of %d", l.shape.CategoryNames[j], v, cardinality)
+			}
+			switch width {
+			case 1:
+				to[i*size+at] = byte(v)
+			case 2:
+				binary.LittleEndian.PutUint16(to[i*size+at:], uint16(v))
+			default:
+				binary.LittleEndian.PutUint32(to[i*size+at:], v)
+			}
 		}
-		switch l.widths[j] {
-		case 1:
-			dst = append(dst, byte(v))
-		case 2:
-			dst = binary.LittleEndian.AppendUint16(dst, uint16(v))
-		default:
-			dst = binary.LittleEndian.AppendUint32(dst, v)
-		}
+		at += width
 	}
 	if l.binary {
-		if label != 0 && label != 1 {
-			return nil, fmt.Errorf("the binary label is %v", label)
+		for i, row := range rows {
+			label := b.Labels[row]
+			if label != 0 && label != 1 {
+				return nil, row, fmt.Errorf("the label is %v: a binary label is 0 or 1", label)
+			}
+			to[i*size+at] = byte(label)
 		}
-		dst = append(dst, byte(label))
 	}
-	return dst, nil
+	return dst, 0, nil
 }
 
 // infinite are the bits that are all set in a float32 that is not finite.

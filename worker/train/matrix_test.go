@@ -2,8 +2,12 @@ package train
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"iter"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -13,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 func TestBlocksComeBackAsPacked(t *testing.T) {
@@ -63,15 +68,20 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			s := &store{layout: l, space: space{memory: &memory{limit: bytes}, dir: t.TempDir()}}
 			p := newPacker(l, rows+5)
 			var want RowSet
+			var all []int32
+			var ids []uint64
+			var entries []entry
 			for i := range rows {
-				id := rowID(0, int64(i))
-				want.add(id)
-				record, err := l.appendRecord(nil, b, i, id)
-				if err != nil || len(record) != l.record() {
-					t.Fatalf("record of %d bytes, %v", len(record), err)
-				}
-				p.add(record)
+				all, ids = append(all, int32(i)), append(ids, rowID(0, int64(i)))
+				want.add(ids[i])
+				entries = append(entries, entry{at: i * l.record()})
 			}
+			records, _, err := l.appendRecords(nil, b, all, ids)
+			if err != nil || len(records) != rows*l.record() {
+				t.Fatalf("records of %d bytes, %v", len(records), err)
+			}
+			p.add(records, entries[:3])
+			p.add(records, entries[3:])
 			packed, err := s.put(p)
 			if err != nil {
 				t.Fatal(err)
@@ -339,6 +349,79 @@ func TestPositionsThatContradictThemselvesAreRefused(t *testing.T) {
 		spoil(&p)
 		if err := load(p); !thalweg.Is(err, thalweg.Corrupt) {
 			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// chosen is flights of which only the rows that are asked for are made, and counted.
+type chosen struct {
+	flights
+	filled *int
+}
+
+func (c chosen) Read(_ context.Context, shard int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		c.read(shard, func(whole *Batch, _ error) bool {
+			b := &Batch{Split: make([]uint8, len(whole.Split)), Row: whole.Row, Block: new(kernel.Block)}
+			for i, row := range b.Row {
+				b.Split[i] = uint8(kernel.Mix(uint64(row)) % 3) // the last of which is test
+			}
+			b.Fill = func(keep table.Mask) error {
+				*b.Block = kernel.Block{Rows: keep.Count(), Numbers: make([][]float32, 1), Categories: make([][]uint32, 4)}
+				*c.filled += keep.Count()
+				for i := range keep.Marked() {
+					b.Block.Numbers[0] = append(b.Block.Numbers[0], whole.Block.Numbers[0][i])
+					b.Block.Labels = append(b.Block.Labels, whole.Block.Labels[i])
+					for j, ids := range whole.Block.Categories {
+						b.Block.Categories[j] = append(b.Block.Categories[j], ids[i])
+					}
+				}
+				return nil
+			}
+			return yield(b, nil)
+		})
+	}
+}
+
+// A worker transforms the rows of the replicas that it holds, and no others; they are
+// the same whoever else it holds.
+func TestOnlyRowsOfHeldReplicasAreTransformed(t *testing.T) {
+	const rows, replicas = 1 << 17, 3
+	job := flightsJob(t, rows, replicas)
+	filled := 0
+	job.Rows = chosen{flights{rows}, &filled}
+	of := func(held ...int) []*matrix {
+		filled = 0
+		config := Config{Dir: t.TempDir(), Parallelism: 1}
+		matrices, err := build(t.Context(), job, &config, &memory{limit: 1 << 20}, held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range matrices {
+			t.Cleanup(m.close)
+		}
+		return matrices
+	}
+	all := of(0, 1, 2)
+	if most := rows * 7 / 10; filled == 0 || filled > most {
+		t.Errorf("%d of %d rows were transformed, where a third is test", filled, rows)
+	}
+	sc, want := newLayout(job.Model).newScratch(), newLayout(job.Model).newScratch()
+	for replica, m := range all {
+		alone := of(replica)[0]
+		if share := int(m.facts.Rows.Rows + m.facts.Validation); alone.facts != m.facts || filled != share {
+			t.Errorf("replica %d alone: %v of %d rows, want %v of %d", replica, alone.facts, filled, m.facts, share)
+		}
+		blocks := slices.Concat(m.training, m.validation)
+		for i, b := range slices.Concat(alone.training, alone.validation) {
+			if err := errors.Join(alone.open(&b, sc), m.open(&blocks[i], want)); err != nil {
+				t.Fatal(err)
+			}
+			m.layout.label(sc, model.Scale{})
+			m.layout.label(want, model.Scale{})
+			if !reflect.DeepEqual(sc.Block, want.Block) {
+				t.Fatalf("replica %d alone has another block %d", replica, i)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // The values of Batch.Split that training reads, as pipeline/split assigns them.
@@ -30,6 +31,9 @@ type Rows interface {
 type Batch struct {
 	// Block holds features and labels. Labels of Unused rows are not looked at.
 	Block *kernel.Block
+	// Fill, unless it is nil, makes Block that of the rows that are marked, one after
+	// the other: those of replicas that others hold need not be transformed.
+	Fill func(keep table.Mask) error
 	// Split is the split of each row.
 	Split []uint8
 	// Row names each row within its shard: the batch's column _row. No two rows

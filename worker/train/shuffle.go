@@ -12,89 +12,99 @@ const (
 	// buckets cut the shuffled order by the first byte of the rows' keys. One
 	// bucket at a time is sorted in memory: a 256th of a replica's rows.
 	buckets = 256
-	// runBytes is how many bytes of records are put in bucket order at a time:
-	// large enough that a bucket's part of a spilled run (16 KiB) is worth a read,
-	// small enough that the run being filled does not count.
-	runBytes = 4 << 20
+	// chunkMost is the most that a bucket takes at a time: large enough that a spilled
+	// chunk is worth a read, small enough that the chunks being filled do not count.
+	// chunkLeast is the least, but for a larger record.
+	chunkMost  = 16 << 10
+	chunkLeast = 1 << 10
 )
 
 // shuffler puts records in the order of their shuffle keys, in memory or on
-// disk. Runs of records are kept in the order of buckets; a bucket is gathered
-// from all runs, sorted and passed on. The order depends on the records only:
-// not on the order in which they came, nor on which runs were spilled.
+// disk. Each goes to the bucket of its key's first byte; then one bucket after the
+// other is gathered, sorted and passed on, and what it took is given back. The order
+// depends on the records only: not on the order in which they came, nor on which were
+// spilled.
 type shuffler struct {
 	space
-	record int // bytes of one
-	seed   uint64
-
-	filling []byte
-	sealed  int // bytes of records in runs
-	runs    []run
+	record  int // bytes of one
+	seed    uint64
+	records int
+	buckets [buckets]bucket
 }
 
-// run is records in the order of buckets: bucket b is [bounds[b], bounds[b+1])
-// of data, or of pieces where the run is spilled.
-type run struct {
-	data   []byte
-	bounds [buckets + 1]int
+// bucket is the records whose keys begin with one byte.
+type bucket struct {
+	open   []byte // the chunk that is being filled
+	filled int    // bytes of it
+	kept   bool   // memory was reserved for it; else it is written when it is full
+	size   int    // bytes of the chunks that are full
+	chunks [][]byte
 	pieces []piece
 }
 
 // add takes whole records. They are copied.
 func (s *shuffler) add(records []byte) error {
-	for len(records) > 0 {
-		room := max((runBytes-len(s.filling))/s.record*s.record, 0)
-		if room == 0 && len(s.filling) > 0 {
-			if err := s.seal(); err != nil {
+	for ; len(records) > 0; records = records[s.record:] {
+		b := &s.buckets[s.key(records)>>56]
+		if b.filled+s.record > len(b.open) {
+			if err := s.extend(b); err != nil {
 				return err
 			}
-			continue
 		}
-		n := min(max(room, s.record), len(records))
-		s.filling = append(s.filling, records[:n]...)
-		records = records[n:]
+		b.filled += copy(b.open[b.filled:], records[:s.record])
+		s.records++
 	}
 	return nil
 }
 
 // rows returns how many records were added.
-func (s *shuffler) rows() int { return (s.sealed + len(s.filling)) / s.record }
+func (s *shuffler) rows() int { return s.records }
 
-// seal makes a run of the records that came since the last one.
-func (s *shuffler) seal() error {
-	if len(s.filling) == 0 {
-		return nil
+// extend makes room for a record in a bucket. Chunks grow with it, so that little of
+// them stays empty.
+func (s *shuffler) extend(b *bucket) error {
+	b.size += b.filled
+	switch {
+	case b.kept:
+		b.chunks = append(b.chunks, b.open[:b.filled])
+	case b.filled > 0:
+		at, err := s.write(b.open[:b.filled])
+		if err != nil {
+			return err
+		}
+		b.pieces = append(b.pieces, at)
 	}
-	var r run
-	for at := 0; at < len(s.filling); at += s.record {
-		r.bounds[s.bucket(s.filling[at:])+1] += s.record
+	b.filled = 0
+	whole := func(bytes int) int { return max(bytes/s.record, 1) * s.record }
+	size := whole(max(min(b.size/2, chunkMost), chunkLeast))
+	switch {
+	case s.reserve(int64(size)):
+		b.open, b.kept = make([]byte, size), true
+	case b.kept || b.open == nil:
+		b.open, b.kept = make([]byte, whole(chunkMost)), false
 	}
-	for b := range buckets {
-		r.bounds[b+1] += r.bounds[b]
+	return nil
+}
+
+// take appends the records of a bucket to dst and gives back what they took.
+func (s *shuffler) take(b *bucket, dst []byte) ([]byte, error) {
+	dst = append(dst, b.open[:b.filled]...)
+	if b.kept {
+		s.release(int64(len(b.open)))
 	}
-	next := r.bounds
-	sorted := make([]byte, len(s.filling))
-	for at := 0; at < len(s.filling); at += s.record {
-		b := s.bucket(s.filling[at:])
-		copy(sorted[next[b]:], s.filling[at:at+s.record])
-		next[b] += s.record
+	for _, chunk := range b.chunks {
+		dst = append(dst, chunk...)
+		s.release(int64(len(chunk)))
 	}
-	s.filling = s.filling[:0]
-	s.sealed += len(sorted)
-	if s.reserve(int64(len(sorted))) {
-		r.data = sorted
-	} else {
-		r.pieces = make([]piece, buckets)
-		for b := range r.pieces {
-			at, err := s.write(sorted[r.bounds[b]:r.bounds[b+1]])
-			if err != nil {
-				return err
-			}
-			r.pieces[b] = at
+	for _, at := range b.pieces {
+		from := len(dst)
+		dst = slices.Grow(dst, at.size)[:from+at.size]
+		if err := s.read(at, dst[from:]); err != nil {
+			return nil, err
 		}
 	}
-	s.runs = append(s.runs, r)
-	return nil
+	*b = bucket{}
+	return dst, nil
 }
 
 // key returns the shuffle key of a record.
@@ -102,45 +112,27 @@ func (s *shuffler) key(record []byte) uint64 {
 	return shuffleKey(binary.LittleEndian.Uint64(record), s.seed)
 }
 
-// bucket returns the bucket of a record.
-func (s *shuffler) bucket(record []byte) int { return int(s.key(record) >> 56) }
-
 // entry is a record of the bucket being sorted.
 type entry struct {
 	key uint64
-	at  int // in gathered
+	at  int // in the bucket's records
 }
 
-// each calls yield with each record, in shuffled order. A record is valid until
-// yield returns.
-func (s *shuffler) each(yield func(record []byte) error) error {
-	if err := s.seal(); err != nil {
-		return err
-	}
+// each calls yield with the records of each bucket, and with where they lie in
+// shuffled order; both are valid until yield returns. The shuffler is empty then.
+func (s *shuffler) each(yield func(records []byte, sorted []entry) error) (err error) {
 	var gathered []byte
 	var sorter sorter
-	for b := range buckets {
-		gathered = gathered[:0]
-		for i := range s.runs {
-			r := &s.runs[i]
-			if r.pieces == nil {
-				gathered = append(gathered, r.data[r.bounds[b]:r.bounds[b+1]]...)
-				continue
-			}
-			from := len(gathered)
-			gathered = slices.Grow(gathered, r.pieces[b].size)[:from+r.pieces[b].size]
-			if err := s.read(r.pieces[b], gathered[from:]); err != nil {
-				return err
-			}
+	for i := range s.buckets {
+		if gathered, err = s.take(&s.buckets[i], gathered[:0]); err != nil {
+			return err
 		}
 		sorter.entries = sorter.entries[:0]
 		for at := 0; at < len(gathered); at += s.record {
 			sorter.entries = append(sorter.entries, entry{key: s.key(gathered[at:]), at: at})
 		}
-		for _, e := range sorter.sort(gathered, s.record) {
-			if err := yield(gathered[e.at : e.at+s.record]); err != nil {
-				return err
-			}
+		if err := yield(gathered, sorter.sort(gathered, s.record)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -173,18 +165,28 @@ func (s *sorter) sort(gathered []byte, record int) []entry {
 		s.dealt[s.ends[h]] = e
 		s.ends[h]++
 	}
+	compare := func(x, y entry) int {
+		if c := cmp.Compare(x.key, y.key); c != 0 {
+			return c
+		}
+		// Two rows with one hash: rare, and settled by what they hold.
+		return bytes.Compare(gathered[x.at:x.at+record], gathered[y.at:y.at+record])
+	}
 	from := 0
 	for _, to := range s.ends {
-		if to-from > 1 {
-			slices.SortFunc(s.dealt[from:to], func(x, y entry) int {
-				if c := cmp.Compare(x.key, y.key); c != 0 {
-					return c
-				}
-				// Two rows with one hash: rare, and settled by what they hold.
-				return bytes.Compare(gathered[x.at:x.at+record], gathered[y.at:y.at+record])
-			})
-		}
+		few := s.dealt[from:to]
 		from = to
+		if len(few) > 32 {
+			slices.SortFunc(few, compare)
+			continue
+		}
+		for i := 1; i < len(few); i++ {
+			e, at := few[i], i
+			for ; at > 0 && (few[at-1].key > e.key || few[at-1].key == e.key && compare(few[at-1], e) > 0); at-- {
+				few[at] = few[at-1]
+			}
+			few[at] = e
+		}
 	}
 	return s.dealt
 }

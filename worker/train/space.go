@@ -18,6 +18,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type memory struct {
 	limit int64
 	used  atomic.Int64
+	peak  atomic.Int64 // the most that was in use
 }
 
 // space is what one owner takes: memory as far as the bound allows, else a
@@ -46,14 +47,25 @@ type piece struct {
 
 // reserve takes n bytes of memory, or reports that they are not there.
 func (s *space) reserve(n int64) bool {
-	if s.memory.used.Add(n) > s.memory.limit {
+	used := s.memory.used.Add(n)
+	if used > s.memory.limit {
 		s.memory.used.Add(-n)
 		return false
+	}
+	for peak := s.memory.peak.Load(); used > peak && !s.memory.peak.CompareAndSwap(peak, used); peak = s.memory.peak.Load() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.reserved += n
 	return true
+}
+
+// release gives n bytes back that were reserved.
+func (s *space) release(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.reserved -= n
+	s.memory.used.Add(-n)
 }
 
 // extend makes room for n bytes in the file.

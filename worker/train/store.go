@@ -77,35 +77,76 @@ func newPacker(l *layout, capacity int) *packer {
 // full reports whether the rows make a whole block.
 func (p *packer) full() bool { return p.rows == p.capacity }
 
-// add takes one record; the packer must not be full.
-func (p *packer) add(record []byte) {
-	p.set.add(binary.LittleEndian.Uint64(record))
-	record = record[idBytes:]
-	at := p.rows
-	for range p.layout.scalars {
-		p.floats[at] = math.Float32frombits(binary.LittleEndian.Uint32(record))
-		record = record[4:]
+// each takes records, which lie at the given entries, and calls full whenever they
+// make a whole block, after which the packer must be empty.
+func (p *packer) each(records []byte, entries []entry, full func() error) error {
+	for len(entries) > 0 {
+		n := min(len(entries), p.capacity-p.rows)
+		p.add(records, entries[:n])
+		entries = entries[n:]
+		if p.full() {
+			if err := full(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add takes records, which lie at the given entries; the packer must have room.
+func (p *packer) add(records []byte, entries []entry) {
+	l, n := p.layout, len(entries)
+	for _, e := range entries {
+		p.set.add(binary.LittleEndian.Uint64(records[e.at:]))
+	}
+	from, at := idBytes, p.rows
+	for range l.scalars {
+		dst := p.floats[at:][:n]
+		for i, e := range entries {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(records[e.at+from:]))
+		}
+		from += 4
 		at += p.capacity
 	}
-	for _, n := range p.layout.lists {
-		kernel.DecodeFloats(p.floats[at+(n-1)*p.rows:][:n], record)
-		record = record[4*n:]
-		at += n * p.capacity
+	at = p.capacity * l.scalars
+	for _, width := range l.lists {
+		for i, e := range entries {
+			kernel.DecodeFloats(p.floats[at+(p.rows+i)*width:][:width], records[e.at+from:])
+		}
+		from += 4 * width
+		at += width * p.capacity
 	}
-	column, padding := p.small, p.layout.padding()
-	for i, width := range p.layout.columns {
+	column, padding := p.small, l.padding()
+	for i, width := range l.columns {
 		stored := width
-		if i == len(p.layout.columns)-1 {
+		if i == len(l.columns)-1 {
 			stored -= padding
 		}
-		copy(column[p.rows*width:], record[:stored])
-		record = record[stored:]
+		dst := column[p.rows*width:]
+		switch {
+		case width == 1:
+			for i, e := range entries {
+				dst[i] = records[e.at+from]
+			}
+		case stored == 2:
+			for i, e := range entries {
+				copy(dst[i*width:][:2], records[e.at+from:][:2])
+			}
+		default:
+			for i, e := range entries {
+				copy(dst[i*width:][:stored], records[e.at+from:])
+			}
+		}
+		from += stored
 		column = column[p.capacity*width:]
 	}
-	if p.layout.binary {
-		column[p.rows] = record[0]
+	if l.binary {
+		dst := column[p.rows:][:n]
+		for i, e := range entries {
+			dst[i] = records[e.at+from]
+		}
 	}
-	p.rows++
+	p.rows += n
 }
 
 // columns appends the columns without the room between them.

@@ -400,7 +400,7 @@ func TestBadRowsAreNamed(t *testing.T) {
 		"NaN number":     {func(b *train.Batch) { b.Block.Numbers[1][5] = float32(math.NaN()) }, `number "y" is NaN`},
 		"id too large":   {func(b *train.Batch) { b.Block.Categories[0][5] = 5 }, `category "few" has id 5 of 5`},
 		"infinite label": {func(b *train.Batch) { b.Block.Labels[5] = float32(math.Inf(1)) }, "the label is +Inf"},
-		"label of 2":     {func(b *train.Batch) { b.Block.Labels[5] = 2 }, "binary label is 2"},
+		"label of 2":     {func(b *train.Batch) { b.Block.Labels[5] = 2 }, "the label is 2: a binary label"},
 		"short split":    {func(b *train.Batch) { b.Split = b.Split[1:] }, "splits"},
 		"missing slot":   {func(b *train.Batch) { b.Block.Numbers = b.Block.Numbers[:1] }, "number slots"},
 	} {
