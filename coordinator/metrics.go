@@ -20,9 +20,6 @@ type metrics struct {
 	collectedObjects, collectedBytes prometheus.Counter
 }
 
-// Metrics describes what a coordinator serves at /metrics.
-func Metrics() prometheus.Collector { return newMetrics(nil).registry }
-
 func newMetrics(c *Coordinator) *metrics {
 	r := prometheus.NewRegistry()
 	m := &metrics{

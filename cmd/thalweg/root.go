@@ -47,7 +47,6 @@ var commands = []struct {
 	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},
 	{newNew, data},
 	{newValidate, prints + data},
-	{newClean, prints + data},
 	{newRender, ""},
 	{newSchema, ""},
 	{newPlan, asks},

@@ -83,6 +83,26 @@ func PoissonNewton(z, y []float32, first, second []int32, unit float64) (loss fl
 	return loss
 }
 
+// SoftmaxNewton does the same for the log loss of rows with a value for each class:
+// first[k*rows+i] and second[k*rows+i] are the derivatives by row i's value of class k.
+// The second is classes/(classes-1) times what it is, since values of a row move
+// together (Friedman 2001).
+func SoftmaxNewton(z, labels []float32, classes int, first, second []int32) (loss float64) {
+	loss = SoftmaxResidual(z, labels, classes, 1)
+	rows, together := len(labels), float64(classes)/float64(max(classes-1, 1))
+	for i, y := range labels {
+		for k, r := range z[i*classes : (i+1)*classes] {
+			p := float64(r)
+			if k == int(y) {
+				p++
+			}
+			first[k*rows+i] = fixed(float64(r))
+			second[k*rows+i] = fixed(float64(float64(p*(1-p)) * together))
+		}
+	}
+	return loss
+}
+
 // fixed rounds x, within the bound, to a whole number of units: half away from zero.
 // It has no branch, as the signs of derivatives cannot be foretold.
 func fixed(x float64) int32 { return int32(float64(x*NewtonUnit) + math.Copysign(0.5, x)) }

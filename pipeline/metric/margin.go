@@ -16,14 +16,10 @@ type marginSums struct {
 }
 
 func (a *marginSums) Observe(predictions, labels []float32) {
-	hits, alarms := a.Hits, a.Alarms
+	correct := a.Correct
 	for i, z := range predictions {
-		switch {
-		case z < 0:
-		case labels[i] != 0:
-			hits++
-		default:
-			alarms++
+		if (z >= 0) == (labels[i] != 0) {
+			correct++
 		}
 		if labels[i] == 0 {
 			z = -z
@@ -33,7 +29,7 @@ func (a *marginSums) Observe(predictions, labels []float32) {
 	a.sigmoids = append(a.sigmoids[:0], predictions...)
 	kernel.Sigmoid(a.sigmoids, a.sigmoids)
 	a.binarySums.Observe(a.sigmoids, labels)
-	a.Hits, a.Alarms = hits, alarms
+	a.Correct = correct
 }
 
 func (a *marginSums) Merge(other Accumulator) error {
@@ -51,18 +47,6 @@ func (a *marginSums) Values() map[string]float64 {
 		out[BaseRate] = float64(a.Ones) / float64(a.Count)
 	}
 	return out
-}
-
-// Curves implements Detailed: without what is of probabilities.
-func (a *marginSums) Curves() []Curve {
-	curves := a.binarySums.Curves()[:2]
-	for k, c := range curves {
-		curves[k].Columns = c.Columns[:2]
-		for i, p := range c.Points {
-			c.Points[i] = p[:2]
-		}
-	}
-	return curves
 }
 
 // marginJSON is the form of the accumulator at rest.

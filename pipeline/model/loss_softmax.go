@@ -78,3 +78,8 @@ func (l *softmax) Predict(out []float32) { kernel.Softmax(out, len(l.classes)) }
 func (l *softmax) Gradient(out, labels []float32, weight float32) float64 {
 	return kernel.SoftmaxResidual(out, labels, len(l.classes), weight)
 }
+
+// Newton implements NewtonLoss.
+func (l *softmax) Newton(out, labels []float32, first, second []int32) float64 {
+	return kernel.SoftmaxNewton(out, labels, len(l.classes), first, second)
+}

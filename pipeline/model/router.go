@@ -146,16 +146,18 @@ func restrict[ID uint8 | uint32](masks, table []uint64, ids []ID, stride int, fi
 	}
 }
 
-// AddValues adds to out[i] the value of the leaf of row from+i.
-func (r *Router) AddValues(b *kernel.Block, from, to int, out []float32) {
+// AddValues adds to out[i*stride] the value of the leaf of row from+i.
+func (r *Router) AddValues(b *kernel.Block, from, to int, out []float32, stride int) {
 	var masks [routedRows]uint64
 	var leaf [routedRows]uint16
 	for ; from < to; from += routedRows {
 		n := min(routedRows, to-from)
 		r.route(b, from, masks[:n], leaf[:n])
 		for i, k := range leaf[:n] {
-			out[i] += r.values[k]
+			out[i*stride] += r.values[k]
 		}
-		out = out[n:]
+		if from+n < to {
+			out = out[n*stride:]
+		}
 	}
 }

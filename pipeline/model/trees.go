@@ -68,7 +68,12 @@ func (o *Trees) TrainedBy() string {
 }
 
 // AnswersWith implements pipeline.Selective.
-func (*Trees) AnswersWith() []string { return []string{Binary, Number, Count} }
+func (o *Trees) AnswersWith() []string {
+	if o.From != "" {
+		return []string{Binary, Number, Count}
+	}
+	return []string{Binary, Number, Count, Category}
+}
 
 // MaxIDs is how many ids a slot that trees split may have: 255 bins or values,
 // and the id of those that are missing or unknown.
@@ -92,15 +97,15 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	if _, ok := loss.(NewtonLoss); !ok {
 		return nil, fmt.Errorf("trees cannot minimise loss %s", loss.Type())
 	}
-	return NewNetwork("trees", shape, loss, newForest(o, shape))
+	return NewNetwork("trees", shape, loss, newForest(o, shape, loss.Outputs()))
 }
 
 // NewtonLoss is a Loss that trees can minimise, as its second derivative is known.
 type NewtonLoss interface {
 	Loss
-	// Newton overwrites the rows' first and second derivatives by the output, in
-	// units of 1/kernel.NewtonUnit, and returns the sum of the losses. It may overwrite
-	// out.
+	// Newton overwrites the rows' first and second derivatives by the outputs, those by
+	// one output after those by another, in units of 1/kernel.NewtonUnit, and returns the
+	// sum of the losses. It may overwrite out.
 	Newton(out, labels []float32, first, second []int32) (loss float64)
 }
 
@@ -127,10 +132,13 @@ type Split struct {
 	Left, Right int
 }
 
-// Forest is the one layer of a model of trees. Its parameters are the trees.
+// Forest is the one layer of a model of trees. Its parameters are the trees: of
+// several outputs tree t adds to output t modulo their number.
 type Forest struct {
 	Options Trees
 	shape   kernel.Shape
+	outputs int
+	most    int // trees
 	views   []View
 }
 
@@ -152,12 +160,13 @@ const (
 	viewBias
 )
 
-func newForest(o *Trees, shape kernel.Shape) *Forest {
-	f := &Forest{Options: *o, shape: shape}
+func newForest(o *Trees, shape kernel.Shape, outputs int) *Forest {
+	f := &Forest{Options: *o, shape: shape, outputs: outputs, most: o.Trees * outputs}
 	splits, next := o.MaxLeaves-1, 0
-	for _, v := range []View{{Name: "trees.leaves", Shape: []int{o.Trees}}, {Name: "trees.slot", Shape: []int{o.Trees, splits}},
-		{Name: "trees.left", Shape: []int{o.Trees, splits}}, {Name: "trees.right", Shape: []int{o.Trees, splits}},
-		{Name: "trees.set", Shape: []int{o.Trees, splits, setParts}}, {Name: "trees.value", Shape: []int{o.Trees, o.MaxLeaves}}, {Name: "bias", Shape: []int{1}, Bias: true}} {
+	for _, v := range []View{{Name: "trees.leaves", Shape: []int{f.most}}, {Name: "trees.slot", Shape: []int{f.most, splits}},
+		{Name: "trees.left", Shape: []int{f.most, splits}}, {Name: "trees.right", Shape: []int{f.most, splits}},
+		{Name: "trees.set", Shape: []int{f.most, splits, setParts}}, {Name: "trees.value", Shape: []int{f.most, o.MaxLeaves}},
+		{Name: "bias", Shape: []int{outputs}, Bias: true}} {
 		v.Offset = next
 		next += v.Size()
 		f.views = append(f.views, v)
@@ -172,7 +181,7 @@ func (m *Model) Forest() *Forest {
 }
 
 // Outputs implements Layer.
-func (f *Forest) Outputs() int { return 1 }
+func (f *Forest) Outputs() int { return f.outputs }
 
 // Views implements Layer.
 func (f *Forest) Views() []View { return f.views }
@@ -189,8 +198,9 @@ func (f *Forest) Rescale(params []float32, offsets []float64, scale float64) {
 	for i, v := range values {
 		values[i] = float32(float64(v) * scale)
 	}
-	bias := &params[len(params)-1]
-	*bias = float32(float64(float64(*bias)*scale) + offsets[0])
+	for k, b := range f.Bias(params) {
+		f.Bias(params)[k] = float32(float64(float64(b)*scale) + offsets[k])
+	}
 }
 
 // Backward implements Layer. Trees have no gradient.
@@ -202,16 +212,31 @@ func (f *Forest) Backward(*Chunk, []float32, []float32, []float32) {
 func (f *Forest) Forward(c *Chunk, params, out []float32) {
 	kept, _ := (*c.Keep).(*compiled)
 	if kept == nil || &kept.params[0] != &params[0] {
-		kept = &compiled{params: params, routers: make([]*Router, 0, f.Options.Trees)}
+		kept = &compiled{params: params, routers: make([]*Router, 0, f.Count(params))}
 		for t := range f.Count(params) {
 			tree := f.Tree(params, t)
 			kept.routers = append(kept.routers, NewRouter(f.shape, &tree))
 		}
 		*c.Keep = kept
 	}
-	kernel.Fill(out, params[len(params)-1])
-	for _, r := range kept.routers {
-		r.AddValues(c.Block, c.From, c.To, out)
+	f.Begin(params, out)
+	for t, r := range kept.routers {
+		r.AddValues(c.Block, c.From, c.To, out[t%f.outputs:], f.outputs)
+	}
+}
+
+// Bias returns the part of parameters that outputs begin with.
+func (f *Forest) Bias(params []float32) []float32 { return f.views[viewBias].Of(params) }
+
+// Begin sets the outputs of rows to those without trees.
+func (f *Forest) Begin(params, out []float32) {
+	bias := f.Bias(params)
+	if f.outputs == 1 {
+		kernel.Fill(out, bias[0])
+		return
+	}
+	for ; len(out) > 0; out = out[f.outputs:] {
+		copy(out, bias)
 	}
 }
 
@@ -229,13 +254,13 @@ func (f *Forest) Count(params []float32) int {
 			return t
 		}
 	}
-	return f.Options.Trees
+	return f.most
 }
 
 // row is a tree's part of a view.
 func (f *Forest) row(params []float32, view, t int) []float32 {
 	v := f.views[view]
-	n := v.Size() / f.Options.Trees
+	n := v.Size() / f.most
 	return v.Of(params)[t*n : (t+1)*n]
 }
 

@@ -88,7 +88,7 @@ func TestARouterFindsTheLeafThatAWalkFromTheRootFinds(t *testing.T) {
 		for _, asOctets := range []bool{false, true} {
 			b := treesBlock(random, 700, asOctets)
 			out := make([]float32, 600)
-			NewRouter(treesShape, tree).AddValues(b, 100, 700, out)
+			NewRouter(treesShape, tree).AddValues(b, 100, 700, out, 1)
 			for i, got := range out {
 				if want := walk(tree, b, 100+i); got != want {
 					t.Fatalf("%d leaves, row %d: %v, want %v", leaves, i, got, want)
@@ -224,25 +224,35 @@ func TestNewtonDerivativesAreSlopes(t *testing.T) {
 			case *huber:
 				caution = 0 // one for all
 			}
+			outputs := l.Outputs()
+			if outputs > 1 {
+				out, labels = []float32{-2, 1, 0, 0.5, 0.5, 0.5, 3, -1, 20, 0, 0.25, -4}, []float32{0, 2, 1, 2}
+				caution = float64(outputs) / float64(outputs-1)
+			}
 			first, second := make([]int32, len(out)), make([]int32, len(out))
 			total := l.Newton(append([]float32(nil), out...), labels, first, second)
 			var sum float64
 			for i, z := range out {
+				row, k := i/outputs, i%outputs
 				at := func(z float32) (loss, slope float64) {
-					g := []float32{z}
-					loss = l.Gradient(g, labels[i:i+1], 1)
-					return loss, float64(g[0])
+					g := append([]float32(nil), out[row*outputs:(row+1)*outputs]...)
+					g[k] = z
+					loss = l.Gradient(g, labels[row:row+1], 1)
+					return loss, float64(g[k])
 				}
 				loss, slope := at(z)
-				sum += loss
+				if k == 0 {
+					sum += loss
+				}
 				const h = 1.0 / 64
 				_, up := at(z + h)
 				_, down := at(z - h)
-				if g := float64(first[i]) / kernel.NewtonUnit; math.Abs(g-slope) > 1e-6 {
-					t.Errorf("row %d: first derivative %v, slope %v", i, g, slope)
+				first, second := first[k*len(labels)+row], second[k*len(labels)+row]
+				if g := float64(first) / kernel.NewtonUnit; math.Abs(g-slope) > 1e-6 {
+					t.Errorf("row %d, output %d: first derivative %v, slope %v", row, k, g, slope)
 				}
-				if g := float64(second[i]) / kernel.NewtonUnit; caution > 0 && math.Abs(g/caution-(up-down)/(2*h)) > 2e-3 || caution == 0 && g != 1 {
-					t.Errorf("row %d: second derivative %v, slope %v", i, g, (up-down)/(2*h))
+				if g := float64(second) / kernel.NewtonUnit; caution > 0 && math.Abs(g/caution-(up-down)/(2*h)) > 2e-3 || caution == 0 && g != 1 {
+					t.Errorf("row %d, output %d: second derivative %v, slope %v", row, k, g, (up-down)/(2*h))
 				}
 			}
 			if math.Abs(total-sum) > 1e-4*sum {

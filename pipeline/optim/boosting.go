@@ -36,13 +36,27 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer boosting", Err: fmt.Errorf("a %s model has no trees to grow", m.Type())}
 	}
 	b := &boosting{forest: f, loss: m.Loss().(model.NewtonLoss), shape: m.Shape(), options: f.Options, l2: t.Regularization.L2,
-		minRows: int64(f.Options.MinChildRows), params: m.Size()}
+		minRows: int64(f.Options.MinChildRows), params: m.Size(), outputs: m.Outputs()}
 	for _, n := range b.shape.Cardinalities {
 		b.at = append(b.at, b.cells)
 		b.cells += n
 	}
+	b.groups = (b.outputs + maxGroup - 1) / maxGroup
+	b.width = (b.outputs + b.groups - 1) / b.groups
+	if kept := b.width * b.options.MaxLeaves * b.cells * cell; kept > maxKept {
+		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Invalid, Subject: "model.max_leaves",
+			Err:  fmt.Errorf("%d trees of %d leaves, which are grown at once, have %d sums for %d ids of features; at most %d are kept", b.width, b.options.MaxLeaves, kept, b.cells, maxKept),
+			Hint: "lower model.max_leaves, the count of bins, or most_common"}
+	}
 	return b, nil
 }
+
+// maxGroup is how many trees are grown at once at most, each for an output of its own:
+// what is kept of a row grows with them.
+const maxGroup = 8
+
+// maxKept bounds the integers of a state, 1 GiB.
+const maxKept = 128 << 20
 
 // treesPerEpoch is how many trees are grown between two evaluations.
 const treesPerEpoch = 10
@@ -58,10 +72,11 @@ const maxLooked = 8 << 20
 // boosting is the algorithm. A tree takes MaxDepth rounds, of which each looks at
 // the histograms of some nodes: the first at the root, the others at the smaller
 // child of each split that is likely to stay; its sibling has what is left of their
-// parent. Splits are chosen best first, as if one leaf were split at a time: where
+// parent. Of several outputs there is a tree for each in turn, and a group of them is
+// grown at once, of the same outputs. Splits are chosen best first, as if one leaf were split at a time: where
 // that needs the gain of a node that was not looked at, it waits for the next round.
 //
-// State.Integers are the nodes of the tree that grows (nodeInts each), and then the
+// State.Integers are, for each tree that grows, its nodes (nodeInts each), and then the
 // histogram of each node, empty where it is not needed any more.
 type boosting struct {
 	forest  *model.Forest
@@ -71,6 +86,9 @@ type boosting struct {
 	l2      float64
 	minRows int64
 	params  int
+	outputs int
+	groups  int   // of trees, for one of each output
+	width   int   // trees of the largest group
 	at      []int // by slot: its first cell in a histogram
 	cells   int   // of a histogram
 }
@@ -142,12 +160,21 @@ func (b *boosting) Size() int { return b.params }
 
 // Schedule implements Algorithm.
 func (b *boosting) Schedule(int) Schedule {
-	return Schedule{Rounds: treesPerEpoch * b.options.MaxDepth, Passes: treesPerEpoch}
+	n := treesPerEpoch * b.groups
+	return Schedule{Rounds: n * b.options.MaxDepth, Passes: n}
 }
 
-// tree returns which tree a round is of, and which of its rounds it is.
-func (b *boosting) tree(at Round) (tree, round int) {
-	return at.Epoch*treesPerEpoch + at.Index/b.options.MaxDepth, at.Index % b.options.MaxDepth
+// group is trees [from, to), which are grown at once. Behind the last one it is empty.
+type group struct{ from, to int }
+
+// group returns which trees a round is of, and which of their rounds it is.
+func (b *boosting) group(at Round) (g group, round int) {
+	n := at.Epoch*treesPerEpoch*b.groups + at.Index/b.options.MaxDepth
+	turn := n / b.groups
+	if n %= b.groups; turn < b.options.Trees {
+		g = group{turn*b.outputs + n*b.outputs/b.groups, turn*b.outputs + (n+1)*b.outputs/b.groups}
+	}
+	return g, at.Index % b.options.MaxDepth
 }
 
 // pending lists the nodes whose histograms a round is about: the smaller one of two
@@ -187,7 +214,7 @@ func (b *boosting) wanted(nodes []node) (splits []int) {
 		}
 		return cmp.Compare(nodes[y].gain, nodes[x].gain)
 	})
-	room := min(b.options.MaxLeaves-len(kept), max(1, maxLooked/(b.cells*cell)))
+	room := min(b.options.MaxLeaves-len(kept), max(1, maxLooked/(b.cells*cell*b.width)))
 	splits = splits[:min(len(splits), room)]
 	slices.Sort(splits)
 	return splits
@@ -228,68 +255,73 @@ func (b *boosting) keep(nodes []node, exact bool) (kept []int, waits bool) {
 	return kept, false
 }
 
+// growing is a tree that grows.
+type growing struct {
+	nodes []node
+	cells [][]int64 // by node
+}
+
+// growing returns the trees that grow before a round.
+func (b *boosting) growing(s *State, at Round) (trees []growing, g group) {
+	g, round := b.group(at)
+	if trees = make([]growing, g.to-g.from); round == 0 {
+		return trees, g
+	}
+	left := s.Integers
+	for k := range trees {
+		nodes := nodesOf(left[0])
+		trees[k] = growing{nodes, slices.Clone(left[1 : 1+len(nodes)])}
+		left = left[1+len(nodes):]
+	}
+	return trees, g
+}
+
+// looked lists the nodes of a tree whose histograms a round is about.
+func (b *boosting) looked(t growing) []int {
+	if len(t.nodes) == 0 {
+		return []int{0} // the root is to be
+	}
+	return b.pending(t.nodes)
+}
+
 // Zeros implements Algorithm.
 func (b *boosting) Zeros(s *State, at Round) kernel.Vector {
-	n := 1
-	if _, round := b.tree(at); round > 0 {
-		n = len(b.pending(b.growing(s)))
+	n := 0
+	trees, _ := b.growing(s, at)
+	for _, t := range trees {
+		n += len(b.looked(t))
 	}
 	return kernel.Vector{Int64: make([]int64, max(1, n*b.cells*cell))}
 }
 
-func (b *boosting) growing(s *State) []node {
-	if len(s.Integers) == 0 {
-		return nil
-	}
-	return nodesOf(s.Integers[0])
-}
-
 // Contribute implements Algorithm.
 func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, loss float64, err error) {
-	tree, round := b.tree(at)
 	v = b.Zeros(s, at)
-	if round == 0 {
-		loss, err = b.begin(r, s, at.Epoch, tree, v.Int64)
-		return v, loss, err
+	trees, of := b.growing(s, at)
+	g := newGrower(b, of, trees, v.Int64)
+	_, round := b.group(at)
+	rows := r.Steps
+	if round > 0 {
+		rows = r.Again
 	}
-	nodes := b.growing(s)
-	look := b.pending(nodes)
-	if len(look) == 0 {
+	if round > 0 && g.idle() {
 		return v, 0, nil
 	}
-	g := newGrower(b, nodes, len(look))
-	size := b.cells * cell
-	for step, err := range r.Again(at.Epoch, 0, math.MaxInt) {
+	for step, err := range rows(at.Epoch, 0, math.MaxInt) {
 		if err != nil {
 			return kernel.Vector{}, 0, err
 		}
-		m := g.upToDate(s, step, tree)
-		for k, i := range look {
-			g.add(v.Int64[k*size:(k+1)*size], step.Octets, m, k, i)
+		if of.from == of.to {
+			continue // the last epoch has no more trees
 		}
-	}
-	for k := range look {
-		g.flush(v.Int64[k*size:(k+1)*size], k)
-	}
-	return v, 0, nil
-}
-
-// begin adds up the root's histogram.
-func (b *boosting) begin(r *Replica, s *State, epoch, tree int, cells []int64) (loss float64, err error) {
-	g := newGrower(b, make([]node, 1), 1)
-	for step, err := range r.Steps(epoch, 0, math.MaxInt) {
-		if err != nil {
-			return 0, err
+		m := g.upToDate(s, step)
+		if round == 0 {
+			loss += m.loss
 		}
-		if tree >= b.options.Trees {
-			continue // the last epoch has no more
-		}
-		m := g.upToDate(s, step, tree)
-		loss += m.loss
-		g.add(cells, step.Octets, m, 0, 0)
+		g.add(step.Octets, m)
 	}
-	g.flush(cells, 0)
-	return loss, nil
+	g.flush()
+	return v, loss, nil
 }
 
 // treeOf returns the tree of the splits that are kept, the first of which is the
@@ -320,39 +352,39 @@ func treeOf(nodes []node, kept []int) (t *model.Tree, leaves []int) {
 
 // Apply implements Algorithm.
 func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error) {
-	tree, round := b.tree(at)
-	var nodes []node
-	var cells [][]int64
-	switch {
-	case tree >= b.options.Trees:
-	case round == 0:
-		root := node{}
-		for id := range b.shape.Cardinalities[0] {
-			root.sums = root.plus(sumsOf(reduced.Int64, id))
-		}
-		nodes, cells = append(nodes, root), append(cells, reduced.Int64)
-		nodes, cells = b.look(nodes, cells, 0)
-	default:
-		nodes, cells = b.growing(s), slices.Clone(s.Integers[min(1, len(s.Integers)):])
-		size := b.cells * cell
-		for k, i := range b.pending(nodes) {
-			if nodes, cells, err = b.lookAt(nodes, cells, i, reduced.Int64[k*size:(k+1)*size]); err != nil {
+	trees, of := b.growing(s, at)
+	seen, size := reduced.Int64, b.cells*cell
+	for k := range trees {
+		t := &trees[k]
+		for _, i := range b.looked(*t) {
+			if len(t.nodes) == 0 {
+				root := node{}
+				for id := range b.shape.Cardinalities[0] {
+					root.sums = root.plus(sumsOf(seen, id))
+				}
+				t.nodes, t.cells = b.look([]node{root}, [][]int64{seen[:size:size]}, 0)
+			} else if t.nodes, t.cells, err = b.lookAt(t.nodes, t.cells, i, seen[:size]); err != nil {
 				return false, err
 			}
+			seen = seen[size:]
 		}
-	}
-	if round+1 < b.options.MaxDepth {
-		encoded := make([]int64, 0, len(nodes)*nodeInts)
-		for i := range nodes {
-			encoded = nodes[i].append(encoded)
-		}
-		s.Integers = append([][]int64{encoded}, cells...)
-		return false, nil
 	}
 	s.Integers = nil
-	if tree < b.options.Trees {
+	if _, round := b.group(at); round+1 < b.options.MaxDepth {
+		for _, t := range trees {
+			encoded := make([]int64, 0, len(t.nodes)*nodeInts)
+			for i := range t.nodes {
+				encoded = t.nodes[i].append(encoded)
+			}
+			s.Integers = append(append(s.Integers, encoded), t.cells...)
+		}
+		return false, nil
+	}
+	if len(trees) > 0 {
 		s.Vector = slices.Clone(s.Vector)
-		b.finish(s.Vector, tree, nodes)
+		for k, t := range trees {
+			b.finish(s.Vector, of.from+k, t.nodes)
+		}
 	}
 	if at.Last() {
 		s.Blend(slices.Clone(s.Vector))

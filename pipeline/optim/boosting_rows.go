@@ -7,14 +7,18 @@ import (
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
-// memo is what is kept of a batch: outputs by the trees so far, their derivatives,
-// and which rows are in which node of the tree that grows.
+// memo is what is kept of a batch: outputs by the trees so far, and for each tree that
+// grows which rows are in which of its nodes.
 type memo struct {
 	trees int // in out
 	out   []float32
-	loss  float64
-	// records and order hold the rows, with the ids of the first eight slots; those of
-	// node i are [spans[i].from, spans[i].to).
+	loss  float64 // of out
+	parts []part
+}
+
+// part is the rows of a batch, with their derivatives by one output and the ids of the
+// first eight slots; those of node i are [spans[i].from, spans[i].to).
+type part struct {
 	records []kernel.Record
 	order   []uint16
 	spans   []span
@@ -24,63 +28,92 @@ type memo struct {
 // -1. left is its left child once its own are parted, which the right one follows.
 type span struct{ from, to, left int32 }
 
-// upToDate returns the memo of a batch with the outputs of the first trees. One
-// that came with a replica that has moved here is made again.
-func (g *grower) upToDate(s *State, step Step, trees int) *memo {
+// upToDate returns the memo of a batch with the outputs of the trees before those that
+// grow. One that came with a replica that has moved here is made again.
+func (g *grower) upToDate(s *State, step Step) *memo {
 	m, _ := (*step.Memo).(*memo)
+	n := step.Rows
 	if m == nil {
-		n := step.Rows
-		m = &memo{trees: -1, out: make([]float32, n), records: make([]kernel.Record, n), order: make([]uint16, n)}
+		m = &memo{trees: -1, out: make([]float32, n*g.outputs)}
 		*step.Memo = m
-	} else if m.trees == trees {
+	} else if m.trees == g.from {
 		return m
 	}
-	if m.trees < 0 {
-		kernel.Fill(m.out, s.Vector[g.params-1])
-		m.trees = 0
-		m.reset(step.Octets)
+	for len(m.parts) < g.width {
+		p := part{records: make([]kernel.Record, n), order: make([]uint16, n)}
+		p.reset(step.Octets)
+		m.parts = append(m.parts, p)
 	}
-	for ; m.trees < trees; m.trees++ {
-		g.addTree(m, step.Octets, g.treeAt(s.Vector, m.trees))
-		m.reset(step.Octets)
+	if m.trees < 0 {
+		g.forest.Begin(s.Vector[:g.params], m.out)
+		m.trees = 0
+	}
+	for ; m.trees < g.from; m.trees++ {
+		p := &m.parts[g.partOf(m.trees)]
+		g.addTree(m.out[m.trees%g.outputs:], p, step.Octets, g.treeAt(s.Vector, m.trees))
+		p.reset(step.Octets)
 	}
 	step.Label()
 	g.out = append(g.out[:0], m.out...)
-	n := len(g.out)
+	n = len(g.out)
 	first, second := slices.Grow(g.first[:0], n)[:n], slices.Grow(g.second[:0], n)[:n]
 	g.first, g.second = first, second
 	m.loss = g.loss.Newton(g.out, step.Labels, first, second)
-	for i := range m.records {
-		m.records[i].First, m.records[i].Second = first[i], second[i]
+	for k := range g.growers {
+		at := (g.from + k) % g.outputs * step.Rows
+		records := m.parts[k].records
+		for i := range records {
+			records[i].First, records[i].Second = first[at+i], second[at+i]
+		}
 	}
 	return m
 }
 
-// reset puts all rows into the root.
-func (m *memo) reset(octets [][]uint8) {
-	for i := range m.order {
-		m.order[i] = uint16(i)
-		m.records[i].Octets = [8]uint8(octets[0][8*i:])
+// partOf returns the part of a batch whose spans are those of a tree that was grown.
+func (b *boosting) partOf(tree int) int {
+	k := tree % b.outputs
+	for n := range b.groups {
+		if from, to := n*b.outputs/b.groups, (n+1)*b.outputs/b.groups; k < to {
+			return k - from
+		}
 	}
-	m.spans = append(m.spans[:0], span{from: 0, to: int32(len(m.order))})
+	return 0
 }
 
-// grower adds rows up by node.
+// reset puts all rows into the root.
+func (p *part) reset(octets [][]uint8) {
+	for i := range p.order {
+		p.order[i] = uint16(i)
+		p.records[i].Octets = [8]uint8(octets[0][8*i:])
+	}
+	p.spans = append(p.spans[:0], span{from: 0, to: int32(len(p.order))})
+}
+
+// grower adds rows up by node, for each tree that grows.
 type grower struct {
 	*boosting
+	group
+	growers []*treeGrower
+	trees   map[int]*grown // that are there
+
+	out           []float32
+	first, second []int32
+}
+
+// treeGrower adds rows up by node of one tree.
+type treeGrower struct {
+	*boosting
 	nodes []node
+	look  []int                  // the nodes that are looked at
 	sides []*[model.MaxIDs]uint8 // by node, once it is split: 1 for the ids that go left
-	// cells are the histograms of the nodes that are looked at, and rows how many each
-	// holds.
+	// Of the nodes that are looked at: the sums that are contributed, the histograms,
+	// and how many rows each of these holds.
+	sums  [][]int64
 	cells [][][256]kernel.HistogramCell
 	rows  []int
 
-	trees map[int]*grown
-
-	ids           []uint8
-	octets        [][8]uint8
-	out           []float32
-	first, second []int32
+	ids    []uint8
+	octets [][8]uint8
 }
 
 // grown is a tree with, for each split, which ids go left.
@@ -89,13 +122,46 @@ type grown struct {
 	sides []*[model.MaxIDs]uint8
 }
 
-// newGrower returns a grower that looks at so many nodes.
-func newGrower(b *boosting, nodes []node, look int) *grower {
-	g := &grower{boosting: b, nodes: nodes, sides: make([]*[model.MaxIDs]uint8, len(nodes)), rows: make([]int, look), trees: make(map[int]*grown)}
-	for range look {
-		g.cells = append(g.cells, make([][256]kernel.HistogramCell, len(b.shape.Cardinalities)))
+// newGrower returns a grower of trees that writes to sums.
+func newGrower(b *boosting, of group, trees []growing, sums []int64) *grower {
+	g := &grower{boosting: b, group: of, trees: make(map[int]*grown)}
+	size := b.cells * cell
+	for _, t := range trees {
+		look := b.looked(t)
+		if len(t.nodes) == 0 {
+			t.nodes = make([]node, 1)
+		}
+		one := &treeGrower{boosting: b, nodes: t.nodes, look: look, sides: make([]*[model.MaxIDs]uint8, len(t.nodes)), rows: make([]int, len(look))}
+		for range look {
+			one.sums, sums = append(one.sums, sums[:size]), sums[size:]
+			one.cells = append(one.cells, make([][256]kernel.HistogramCell, len(b.shape.Cardinalities)))
+		}
+		g.growers = append(g.growers, one)
 	}
 	return g
+}
+
+// idle reports whether no node is looked at.
+func (g *grower) idle() bool {
+	return !slices.ContainsFunc(g.growers, func(t *treeGrower) bool { return len(t.look) > 0 })
+}
+
+// add adds the rows of a batch to the histograms.
+func (g *grower) add(octets [][]uint8, m *memo) {
+	for j, t := range g.growers {
+		for k := range t.look {
+			t.add(octets, &m.parts[j], k)
+		}
+	}
+}
+
+// flush moves the histograms to the sums.
+func (g *grower) flush() {
+	for _, t := range g.growers {
+		for k := range t.look {
+			t.flush(k)
+		}
+	}
 }
 
 // treeAt returns a tree of the parameters.
@@ -123,23 +189,24 @@ func sidesOf(set *model.IDSet) *[model.MaxIDs]uint8 {
 
 // addTree adds a tree's values to the outputs: of the tree that has grown last, rows
 // are in the spans of its nodes already.
-func (g *grower) addTree(m *memo, octets [][]uint8, t *grown) {
+func (g *grower) addTree(out []float32, p *part, octets [][]uint8, t *grown) {
+	parter := treeGrower{boosting: g.boosting}
 	var visit func(split, span int)
 	visit = func(split, at int) {
-		if rows := m.order[m.spans[at].from:m.spans[at].to]; split < 0 {
+		if rows := p.order[p.spans[at].from:p.spans[at].to]; split < 0 {
 			value := t.Values[^split]
 			for _, row := range rows {
-				m.out[row] += value
+				out[int(row)*g.outputs] += value
 			}
 			return
 		}
 		s := &t.Splits[split]
-		if m.spans[at].left == 0 {
-			m.spans[at].left = int32(len(m.spans))
-			middle := g.part(m, octets, m.spans[at], s.Slot, t.sides[split])
-			m.spans = append(m.spans, span{from: m.spans[at].from, to: middle}, span{from: middle, to: m.spans[at].to})
+		if p.spans[at].left == 0 {
+			p.spans[at].left = int32(len(p.spans))
+			middle := parter.part(p, octets, p.spans[at], s.Slot, t.sides[split])
+			p.spans = append(p.spans, span{from: p.spans[at].from, to: middle}, span{from: middle, to: p.spans[at].to})
 		}
-		left := int(m.spans[at].left)
+		left := int(p.spans[at].left)
 		visit(s.Left, left)
 		visit(s.Right, left+1)
 	}
@@ -152,27 +219,27 @@ func (g *grower) addTree(m *memo, octets [][]uint8, t *grown) {
 
 // span returns the rows of node i, which are parted from its sibling's the first
 // time.
-func (g *grower) span(octets [][]uint8, m *memo, i int) span {
-	for len(m.spans) < len(g.nodes) {
-		m.spans = append(m.spans, span{from: -1})
+func (g *treeGrower) span(octets [][]uint8, p *part, i int) span {
+	for len(p.spans) < len(g.nodes) {
+		p.spans = append(p.spans, span{from: -1})
 	}
-	if m.spans[i].from < 0 {
-		p := g.nodes[i].parent
-		all, n := g.span(octets, m, p), &g.nodes[p]
-		if g.sides[p] == nil {
-			g.sides[p] = sidesOf(&n.set)
+	if p.spans[i].from < 0 {
+		parent := g.nodes[i].parent
+		all, n := g.span(octets, p, parent), &g.nodes[parent]
+		if g.sides[parent] == nil {
+			g.sides[parent] = sidesOf(&n.set)
 		}
-		middle := g.part(m, octets, all, n.slot, g.sides[p])
-		m.spans[p].left = int32(n.left)
-		m.spans[n.left], m.spans[n.right] = span{from: all.from, to: middle}, span{from: middle, to: all.to}
+		middle := g.part(p, octets, all, n.slot, g.sides[parent])
+		p.spans[parent].left = int32(n.left)
+		p.spans[n.left], p.spans[n.right] = span{from: all.from, to: middle}, span{from: middle, to: all.to}
 	}
-	return m.spans[i]
+	return p.spans[i]
 }
 
 // part puts the rows of a node that go left before the others and returns where
 // those begin.
-func (g *grower) part(m *memo, octets [][]uint8, at span, slot int, sides *[model.MaxIDs]uint8) int32 {
-	rows := m.order[at.from:at.to]
+func (g *treeGrower) part(p *part, octets [][]uint8, at span, slot int, sides *[model.MaxIDs]uint8) int32 {
+	rows := p.order[at.from:at.to]
 	var ids []uint8
 	if group := slot / 8; group > 0 {
 		ids = slices.Grow(g.ids[:0], len(rows))[:len(rows)]
@@ -182,16 +249,16 @@ func (g *grower) part(m *memo, octets [][]uint8, at span, slot int, sides *[mode
 			ids[i] = column[8*int(row)]
 		}
 	}
-	return at.from + int32(kernel.PartRecords(m.records[at.from:at.to], rows, ids, slot%8, sides))
+	return at.from + int32(kernel.PartRecords(p.records[at.from:at.to], rows, ids, slot%8, sides))
 }
 
-// add adds the rows of node i, the k-th that is looked at, to its histogram, which
-// goes to cells before it is full.
-func (g *grower) add(cells []int64, octets [][]uint8, m *memo, k, i int) {
-	at := g.span(octets, m, i)
-	records, rows := m.records[at.from:at.to], m.order[at.from:at.to]
+// add adds the rows of the k-th node that is looked at to its histogram, which goes to
+// the sums before it is full.
+func (g *treeGrower) add(octets [][]uint8, p *part, k int) {
+	at := g.span(octets, p, g.look[k])
+	records, rows := p.records[at.from:at.to], p.order[at.from:at.to]
 	if g.rows[k]+len(rows) > kernel.HistogramRows {
-		g.flush(cells, k)
+		g.flush(k)
 	}
 	g.rows[k] += len(rows)
 	for group, ids := range octets {
@@ -207,11 +274,11 @@ func (g *grower) add(cells []int64, octets [][]uint8, m *memo, k, i int) {
 	}
 }
 
-// flush moves the histogram of the k-th node that is looked at to cells.
-func (g *grower) flush(cells []int64, k int) {
+// flush moves the histogram of the k-th node that is looked at to its sums.
+func (g *treeGrower) flush(k int) {
 	g.rows[k] = 0
 	for slot, n := range g.shape.Cardinalities {
-		part := cells[g.at[slot]*cell:]
+		part := g.sums[k][g.at[slot]*cell:]
 		for id := range g.cells[k][slot][:n] {
 			c := &g.cells[k][slot][id]
 			if c.Second == 0 {

@@ -20,6 +20,7 @@ type boosted struct {
 	replicas []*boostedReplica
 	state    State
 	rows     int
+	model    *model.Model
 }
 
 // boostedReplica is the batches of one replica.
@@ -46,9 +47,23 @@ func rowsOf(random *rand.Rand, n int) *kernel.Block {
 	return b
 }
 
-func newBoosted(t *testing.T, options model.Trees, blocks [][]*kernel.Block) *boosted {
+// classLoss is the loss of so many classes.
+func classLoss(t *testing.T, n int) model.Loss {
 	t.Helper()
-	m, err := options.New(new(model.CrossEntropy), kernel.Shape{Cardinalities: []int{20, 12, 3}, Ordered: []int{0}, CategoryNames: []string{"x", "c", "noise"}})
+	labels := model.Labels{Type: model.Category}
+	for k := range n {
+		labels.Classes, labels.Counts = append(labels.Classes, string(rune('a'+k))), append(labels.Counts, int64(1+k))
+	}
+	bound, err := model.Bind(pipeline.Choice{Name: "cross_entropy", Options: new(model.CrossEntropy)}, labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bound.Options.(model.Loss)
+}
+
+func newBoosted(t *testing.T, options model.Trees, loss model.Loss, blocks [][]*kernel.Block) *boosted {
+	t.Helper()
+	m, err := options.New(loss, kernel.Shape{Cardinalities: []int{20, 12, 3}, Ordered: []int{0}, CategoryNames: []string{"x", "c", "noise"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +71,7 @@ func newBoosted(t *testing.T, options model.Trees, blocks [][]*kernel.Block) *bo
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &boosted{boosting: a.(*boosting), state: State{Vector: make([]float32, m.Size())}}
+	b := &boosted{boosting: a.(*boosting), state: State{Vector: make([]float32, m.Size())}, model: m}
 	m.Init(b.state.Vector, 1, 0.4)
 	for _, part := range blocks {
 		b.replicas = append(b.replicas, &boostedReplica{blocks: part, memos: make([]any, len(part))})
@@ -177,7 +192,7 @@ func TestATreeIsGrownBestLeafFirst(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		block := rowsOf(random, 3000)
 		options := model.Trees{Trees: 1, MaxLeaves: 2 + random.IntN(40), MaxDepth: 12, LearningRate: 0.3, MinChildRows: 1 + random.IntN(30)}
-		b := newBoosted(t, options, [][]*kernel.Block{{block}})
+		b := newBoosted(t, options, new(model.CrossEntropy), [][]*kernel.Block{{block}})
 		want := b.leafWise(block)
 		b.epoch(t, 0, never)
 		got := b.forest.Tree(b.state.Vector, 0)
@@ -195,37 +210,77 @@ func TestATreeIsGrownBestLeafFirst(t *testing.T) {
 	}
 }
 
+// treeCases are what trees can be grown for, and how.
+func treeCases(t *testing.T) map[string]struct {
+	options model.Trees
+	loss    model.Loss
+} {
+	options := model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 6, LearningRate: 0.2, MinChildRows: 10}
+	return map[string]struct {
+		options model.Trees
+		loss    model.Loss
+	}{
+		"binary":       {options, new(model.CrossEntropy)},
+		"classes":      {options, classLoss(t, 3)},
+		"many classes": {options, classLoss(t, maxGroup+3)},
+	}
+}
+
+// labelled returns rows with labels that a loss is for.
+func labelled(b *kernel.Block, loss model.Loss) *kernel.Block {
+	out := *b
+	if n := loss.Outputs(); loss.For() == model.Category {
+		out.Labels = make([]float32, b.Rows)
+		for i := range out.Labels {
+			out.Labels[i] = float32((int(b.Octets[0][8*i])/3 + int(b.Octets[0][8*i+1])%4) % n)
+		}
+	}
+	return &out
+}
+
 // The trees are the same whatever replicas and batches rows are in, and when
 // replicas move in the midst of a tree.
 func TestTreesDoNotDependOnReplicasBatchesOrMoves(t *testing.T) {
-	random := rand.New(rand.NewPCG(9, 9))
-	whole := rowsOf(random, 4000)
-	options := model.Trees{Trees: 13, MaxLeaves: 31, MaxDepth: 8, LearningRate: 0.2, MinChildRows: 20}
-	part := func(from, to int) *kernel.Block {
-		return &kernel.Block{Rows: to - from, Labels: whole.Labels[from:to], Octets: [][]uint8{whole.Octets[0][8*from : 8*to]}}
+	for name, c := range treeCases(t) {
+		t.Run(name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(9, 9))
+			whole := labelled(rowsOf(random, 1200), c.loss)
+			part := func(from, to int) *kernel.Block {
+				return &kernel.Block{Rows: to - from, Labels: whole.Labels[from:to], Octets: [][]uint8{whole.Octets[0][8*from : 8*to]}}
+			}
+			var want []float32
+			for name, blocks := range map[string][][]*kernel.Block{
+				"one":      {{whole}},
+				"batches":  {{part(0, 1), part(1, 500), part(500, 1200)}},
+				"replicas": {{part(1000, 1200)}, {part(0, 700)}, {}, {part(700, 1000)}},
+			} {
+				for _, forget := range []func() bool{never, func() bool { return random.IntN(3) == 0 }} {
+					b := newBoosted(t, c.options, c.loss, blocks)
+					for epoch := range 2 {
+						b.epoch(t, epoch, forget)
+					}
+					if n := b.forest.Count(b.state.Vector); n != 12*c.loss.Outputs() {
+						t.Fatalf("%d trees", n)
+					}
+					if want == nil {
+						want = b.state.Vector
+					}
+					if !slices.Equal(b.state.Vector, want) {
+						t.Errorf("%s: other trees", name)
+					}
+				}
+			}
+			if before, after := lossAt(t, c.options, c.loss, whole, make([]float32, len(want))), lossAt(t, c.options, c.loss, whole, want); after > 0.7*before {
+				t.Errorf("the loss is %v after trees, %v before", after, before)
+			}
+		})
 	}
-	var want []float32
-	for name, blocks := range map[string][][]*kernel.Block{
-		"one":      {{whole}},
-		"batches":  {{part(0, 1), part(1, 1500), part(1500, 4000)}},
-		"replicas": {{part(3000, 4000)}, {part(0, 2500)}, {}, {part(2500, 3000)}},
-	} {
-		for _, forget := range []func() bool{never, func() bool { return random.IntN(3) == 0 }} {
-			b := newBoosted(t, options, blocks)
-			for epoch := range 2 {
-				b.epoch(t, epoch, forget)
-			}
-			if n := b.forest.Count(b.state.Vector); n != 13 {
-				t.Fatalf("%d trees", n)
-			}
-			if want == nil {
-				want = b.state.Vector
-			}
-			if !slices.Equal(b.state.Vector, want) {
-				t.Errorf("%s: other trees", name)
-			}
-		}
-	}
+}
+
+// lossAt returns the loss of a block by parameters.
+func lossAt(t *testing.T, options model.Trees, loss model.Loss, block *kernel.Block, params []float32) float64 {
+	b := newBoosted(t, options, loss, nil)
+	return b.model.LossOf(b.model.NewWorkspace(), params, block)
 }
 
 // Values that a node has none of, and those that are missing where training had
@@ -240,7 +295,7 @@ func TestWhatTrainingNeverMetGoesWithTheLargerSide(t *testing.T) {
 				only.Octets[0][8*i+slot], only.Labels[i] = other[slot], 1
 			}
 		}
-		b := newBoosted(t, model.Trees{Trees: 1, MaxLeaves: 2, MaxDepth: 2, LearningRate: 1, MinChildRows: 1}, [][]*kernel.Block{{only}})
+		b := newBoosted(t, model.Trees{Trees: 1, MaxLeaves: 2, MaxDepth: 2, LearningRate: 1, MinChildRows: 1}, new(model.CrossEntropy), [][]*kernel.Block{{only}})
 		b.epoch(t, 0, never)
 		tree := b.forest.Tree(b.state.Vector, 0)
 		if len(tree.Splits) != 1 || tree.Splits[0].Slot != slot {

@@ -172,6 +172,7 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 	t.Run("descent", func(t *testing.T) { sameBitsWithKills(t, descentJob(t)) })
 	t.Run("lbfgs", func(t *testing.T) { sameBitsWithKills(t, lbfgsJob(t)) })
 	t.Run("trees", func(t *testing.T) { sameBitsWithKills(t, treesJob(t, "binary")) })
+	t.Run("trees of classes", func(t *testing.T) { sameBitsWithKills(t, classTreesJob(t)) })
 }
 
 func sameBitsWithKills(t *testing.T, job train.Job) {
@@ -212,6 +213,7 @@ func TestSecondAlgorithmIsTheSameResumed(t *testing.T) {
 	t.Run("descent", func(t *testing.T) { sameResumed(t, descentJob(t), 12) })
 	t.Run("lbfgs", func(t *testing.T) { sameResumed(t, lbfgsJob(t), 2) })
 	t.Run("trees", func(t *testing.T) { sameResumed(t, treesJob(t, "binary"), 3) })
+	t.Run("trees of classes", func(t *testing.T) { sameResumed(t, classTreesJob(t), 2) })
 }
 
 func sameResumed(t *testing.T, job train.Job, checkpoints int) {

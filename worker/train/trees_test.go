@@ -55,6 +55,20 @@ func treesJob(t testing.TB, label string) train.Job {
 	return job
 }
 
+// classTreesJob is a small one of several classes.
+func classTreesJob(t testing.TB) train.Job {
+	job := newJob(t, dataset{shards: 3, rows: 400, label: "category", seed: 8}, 4)
+	m, err := (&model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 4, LearningRate: 0.2, MinChildRows: 10}).New(lossOf("category").Options.(model.Loss),
+		kernel.Shape{Cardinalities: []int{5, 256, 128, 128}, Ordered: []int{2, 3}, CategoryNames: []string{"few", "many", "x", "y"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job.Model, job.Rows = m, binned{job.Rows.(dataset)}
+	job.Trainer.Optimizer = pipeline.Choice{Name: "boosting", Options: new(optim.Boosting)}
+	job.Trainer.Epochs = 2
+	return job
+}
+
 func TestTreesLearn(t *testing.T) {
 	c := newCluster(t, 4, 1)
 	result, err := c.run(c.workers[0], treesJob(t, "binary"), train.Hooks{})
