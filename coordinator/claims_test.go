@@ -4,7 +4,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -144,7 +143,7 @@ func TestOfTwoSpecsForOnePlaceOneIsAccepted(t *testing.T) {
 // one where both lead to one store.
 func TestApplyChecksConnections(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1, func(cfg *Config) { cfg.LeaseTTL = time.Hour })
+	c := newCluster(t, 1, nil)
 	client := c.client()
 	has := func(kind, name string, addresses ...string) *apiv1.Connection {
 		return &apiv1.Connection{Kind: kind, Name: name, Addresses: addresses}

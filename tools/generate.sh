@@ -1,5 +1,6 @@
 #!/bin/sh
-# Regenerates what is generated: the Go of coordinator/api/v1, and docs/reference.
+# Regenerates what is generated: the Go of coordinator/api/v1, the loops of
+# pipeline/kernel with AVX2, and docs/reference.
 set -eu
 cd "$(dirname "$0")/.."
 tools/build.sh buf protoc-gen-go protoc-gen-connect-go protoc-gen-connect-openapi
@@ -18,4 +19,5 @@ out=docs/reference/openapi.yaml
 } >$out.new
 mv $out.new $out
 
+go generate ./pipeline/kernel
 go test -count=1 -run '^TestTheReferenceIsCurrent$' ./cmd/thalweg -update

@@ -18,5 +18,4 @@ var catalog = [...]func() Command{
 	func() Command { return new(DropRuns) },
 	func() Command { return new(DeletePipeline) },
 	func() Command { return new(CollectVersions) },
-	func() Command { return new(GrantBackup) },
 }

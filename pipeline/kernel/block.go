@@ -11,6 +11,10 @@ type Block struct {
 	// Categories[j][i] is the id of category slot j of row i, in
 	// [0, cardinality(j)); id 0 is the unknown.
 	Categories [][]uint32
+	// Bytes[j] and Shorts[j] hold slot j instead, where its ids are kept in one byte or
+	// two; the slot is nil in the others. Either may be nil altogether.
+	Bytes  [][]uint8
+	Shorts [][]uint16
 	// Octets holds the category slots instead of Categories, where no id takes more
 	// than a byte, by groups of eight slots: Octets[g][8*i+k] is the id of slot 8*g+k of
 	// row i, and 0 where there is no such slot. Else it is nil.
@@ -22,4 +26,19 @@ type Block struct {
 	// Labels[i] is the label of row i: 0 or 1 for a binary output, the value for
 	// a number. It is nil where rows have no labels (scoring).
 	Labels []float32
+}
+
+// Slot returns the ids of category slot j in as many bytes as they are kept in; the
+// others are nil.
+func (b *Block) Slot(j int) (bytes []uint8, shorts []uint16, words []uint32) {
+	if j < len(b.Bytes) {
+		bytes = b.Bytes[j]
+	}
+	if j < len(b.Shorts) {
+		shorts = b.Shorts[j]
+	}
+	if j < len(b.Categories) {
+		words = b.Categories[j]
+	}
+	return bytes, shorts, words
 }

@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"math"
+	"slices"
+)
+
 // The functions of this file are the loops of a linear layer over a Block:
 // forward adds a slot's share to every row's sum, backward collects a slot's
 // gradient from every row's residual. Each row's arithmetic is done in the
@@ -16,6 +21,15 @@ func checkLen(want, have int) {
 	}
 }
 
+// groups returns how many of n rows are in whole groups of a power of two, for a loop
+// with AVX2.
+func groups(n, of int) int {
+	if !avx2 {
+		return 0
+	}
+	return n &^ (of - 1)
+}
+
 // Fill sets z[i] = v.
 func Fill(z []float32, v float32) {
 	for i := range z {
@@ -27,6 +41,10 @@ func Fill(z []float32, v float32) {
 // bits.
 func Affine(z, x []float32, w, v float32) {
 	checkLen(len(z), len(x))
+	if n := groups(len(z), 8); n > 0 {
+		affineAVX2(z[:n], x[:n], w, v)
+		z, x = z[n:], x[n:]
+	}
 	x = x[:len(z)]
 	for i := range z {
 		z[i] = v + float32(w*x[i])
@@ -36,34 +54,105 @@ func Affine(z, x []float32, w, v float32) {
 // AddScaled does z[i] += w * x[i].
 func AddScaled(z, x []float32, w float32) {
 	checkLen(len(z), len(x))
+	if n := groups(len(z), 8); n > 0 {
+		addScaledAVX2(z[:n], x[:n], w)
+		z, x = z[n:], x[n:]
+	}
 	x = x[:len(z)]
 	for i := range z {
 		z[i] += float32(w * x[i])
 	}
 }
 
+// AddColumns does z[i] += w[k] * columns[k][from+i], for one k after the other.
+func AddColumns(z []float32, columns [][]float32, from int, w []float32) {
+	checkLen(len(columns), len(w))
+	n := groups(len(z), 8)
+	for ; n > 0 && len(w) >= 4; columns, w = columns[4:], w[4:] {
+		var c [4][]float32
+		for k := range c {
+			c[k] = columns[k][from : from+len(z)]
+			for i := n; i < len(z); i++ {
+				z[i] += float32(w[k] * c[k][i])
+			}
+		}
+		addScaled4AVX2(z[:n], c[0], c[1], c[2], c[3], (*[4]float32)(w))
+	}
+	for k, column := range columns {
+		AddScaled(z, column[from:from+len(z)], w[k])
+	}
+}
+
+// An ID is an id of a category in as many bytes as the largest of its slot takes.
+type ID interface{ uint8 | uint16 | uint32 }
+
 // Gather does z[i] += t[ids[i]].
-func Gather(z, t []float32, ids []uint32) {
+func Gather[I ID](z, t []float32, ids []I) {
 	checkLen(len(z), len(ids))
+	n := groups(len(z), 8)
+	if n > 0 && above(ids[:n], len(t)-1) {
+		n = 0 // and the loop below panics
+	}
+	if n > 0 {
+		switch ids := any(ids[:n]).(type) {
+		case []uint8:
+			gather8(z[:n], t, ids)
+		case []uint16:
+			gather16AVX2(z[:n], t, ids)
+		case []uint32:
+			gather32AVX2(z[:n], t, ids)
+		}
+		z, ids = z[n:], ids[n:]
+	}
 	ids = ids[:len(z)]
 	for i := range z {
 		z[i] += t[ids[i]]
 	}
 }
 
-// Gather2 does z[i] = (z[i] + s[a[i]]) + t[b[i]]: two calls of Gather in one
-// pass, with the same bits.
-func Gather2(z, s []float32, a []uint32, t []float32, b []uint32) {
-	checkLen(len(z), len(a))
-	checkLen(len(z), len(b))
-	a, b = a[:len(z)], b[:len(z)]
-	for i := range z {
-		z[i] = z[i] + s[a[i]] + t[b[i]]
+// gather8 is Gather of whole groups of ids below len(t), with AVX2.
+func gather8(z, t []float32, ids []uint8) {
+	switch {
+	case len(t) <= 8:
+		var few [8]float32
+		copy(few[:], t)
+		lookup8AVX2(z, &few, ids)
+	case len(t) <= 32:
+		var few [32]float32
+		copy(few[:], t)
+		lookup32AVX2(z, &few, ids)
+	default:
+		gather8AVX2(z, t, ids)
 	}
 }
 
+// above tells whether an id is above a limit.
+func above[I ID](ids []I, limit int) (found bool) {
+	if limit < 0 {
+		return len(ids) > 0
+	}
+	if largest := uint64(^I(0)); uint64(limit) >= largest {
+		return false
+	}
+	switch ids := any(ids).(type) {
+	case []uint8:
+		n := groups(len(ids), 32)
+		found = n > 0 && above8AVX2(ids[:n], uint8(limit))
+		return found || slices.ContainsFunc(ids[n:], func(id uint8) bool { return int(id) > limit })
+	case []uint16:
+		n := groups(len(ids), 16)
+		found = n > 0 && above16AVX2(ids[:n], uint16(limit))
+		return found || slices.ContainsFunc(ids[n:], func(id uint16) bool { return int(id) > limit })
+	case []uint32:
+		n := groups(len(ids), 8)
+		found = n > 0 && above32AVX2(ids[:n], uint32(limit))
+		return found || slices.ContainsFunc(ids[n:], func(id uint32) bool { return int(id) > limit })
+	}
+	return true
+}
+
 // Scatter does g[ids[i]] += d[i].
-func Scatter(g []float32, ids []uint32, d []float32) {
+func Scatter[I ID](g []float32, ids []I, d []float32) {
 	checkLen(len(d), len(ids))
 	ids = ids[:len(d)]
 	for i, v := range d {
@@ -71,22 +160,48 @@ func Scatter(g []float32, ids []uint32, d []float32) {
 	}
 }
 
-// Scatter2 does g[a[i]] += d[i] and h[b[i]] += d[i]; g and h must not overlap.
-func Scatter2(g []float32, a []uint32, h []float32, b []uint32, d []float32) {
-	checkLen(len(d), len(a))
-	checkLen(len(d), len(b))
-	a, b = a[:len(d)], b[:len(d)]
-	for i, v := range d {
-		g[a[i]] += v
-		h[b[i]] += v
+// ScatterBytes is Scatter of several slots, at most four, whose tables must not
+// overlap: in one pass, as a row must wait for those before it where ids are the same.
+func ScatterBytes(tables [][]float32, ids [][]uint8, d []float32) {
+	checkLen(len(tables), len(ids))
+	n := groups(len(d), 4)
+	for k, g := range tables {
+		checkLen(len(d), len(ids[k]))
+		if above(ids[k][:n], len(g)-1) {
+			n = 0
+		}
+	}
+	switch {
+	case n == 0:
+	case len(tables) == 4:
+		scatter4AVX2(tables[0], ids[0][:n], tables[1], ids[1][:n], tables[2], ids[2][:n], tables[3], ids[3][:n], d[:n])
+	case len(tables) == 3:
+		scatter3AVX2(tables[0], ids[0][:n], tables[1], ids[1][:n], tables[2], ids[2][:n], d[:n])
+	case len(tables) == 2:
+		scatter2AVX2(tables[0], ids[0][:n], tables[1], ids[1][:n], d[:n])
+	default:
+		n = 0
+	}
+	for k, g := range tables {
+		Scatter(g, ids[k][n:], d[n:])
 	}
 }
 
 // Dot returns the sum of d[i]*x[i], in four interleaved partial sums.
 func Dot(d, x []float32) float32 {
 	checkLen(len(d), len(x))
+	var s [4]float32
+	if n := groups(len(d), 4); n > 0 {
+		dotAVX2(d[:n], x[:n], &s)
+		d, x = d[n:], x[n:]
+	}
+	return dot(d, x, s)
+}
+
+// dot goes on with partial sums.
+func dot(d, x []float32, s [4]float32) float32 {
 	x = x[:len(d)]
-	var s0, s1, s2, s3 float32
+	s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
 	i := 0
 	for ; i+4 <= len(d); i += 4 {
 		s0 += float32(d[i] * x[i])
@@ -100,9 +215,34 @@ func Dot(d, x []float32) float32 {
 	return (s0 + s1) + (s2 + s3)
 }
 
+// DotColumns adds to g[k] the Dot of d and columns[k][from:].
+func DotColumns(g, d []float32, columns [][]float32, from int) {
+	checkLen(len(g), len(columns))
+	n := groups(len(d), 4)
+	for ; n > 0 && len(g) >= 4; columns, g = columns[4:], g[4:] {
+		var c [4][]float32
+		for k := range c {
+			c[k] = columns[k][from : from+len(d)]
+		}
+		var s [16]float32
+		dot4AVX2(d[:n], c[0], c[1], c[2], c[3], &s)
+		for k := range c {
+			g[k] += dot(d[n:], c[k][n:], [4]float32(s[4*k:]))
+		}
+	}
+	for k, column := range columns {
+		g[k] += Dot(d, column[from:from+len(d)])
+	}
+}
+
 // Sum returns the sum of d, in four interleaved partial sums.
 func Sum(d []float32) float32 {
-	var s0, s1, s2, s3 float32
+	var s [4]float32
+	if n := groups(len(d), 4); n > 0 {
+		sumAVX2(d[:n], &s)
+		d = d[n:]
+	}
+	s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
 	i := 0
 	for ; i+4 <= len(d); i += 4 {
 		s0 += d[i]
@@ -114,4 +254,48 @@ func Sum(d []float32) float32 {
 		s0 += d[i]
 	}
 	return (s0 + s1) + (s2 + s3)
+}
+
+// Prefetch has memory brought into the cache that is about to be read.
+func Prefetch(floats []float32, bytes []uint8) {
+	if avx2 && len(floats) > 0 {
+		prefetchFloatsAVX2(floats)
+	}
+	if avx2 && len(bytes) > 0 {
+		prefetchBytesAVX2(bytes)
+	}
+}
+
+// Floats sets dst[i] = src[i].
+func Floats(dst []float32, src []uint8) {
+	checkLen(len(dst), len(src))
+	if n := groups(len(dst), 8); n > 0 {
+		floatsAVX2(dst[:n], src[:n])
+		dst, src = dst[n:], src[n:]
+	}
+	for i, v := range src {
+		dst[i] = float32(v)
+	}
+}
+
+// AdamStep is a step of the optimizer of that name: of weights w by their gradients
+// g, with moving averages m and v.
+//
+//	m = beta1*m + new1*g
+//	v = beta2*v + new2*(g*g)
+//	w -= step*m / (sqrt(v) + bar)
+func AdamStep(w, g, m, v []float32, beta1, new1, beta2, new2, step, bar float32) {
+	checkLen(len(w), len(g))
+	checkLen(len(w), len(m))
+	checkLen(len(w), len(v))
+	if n := groups(len(w), 8); n > 0 {
+		adamAVX2(w[:n], g[:n], m[:n], v[:n], beta1, new1, beta2, new2, step, bar)
+		w, g, m, v = w[n:], g[n:], m[n:], v[n:]
+	}
+	for i, x := range g {
+		first := float32(beta1*m[i]) + float32(new1*x)
+		second := float32(beta2*v[i]) + float32(new2*float32(x*x))
+		m[i], v[i] = first, second
+		w[i] -= float32(step*first) / (float32(math.Sqrt(float64(second))) + bar)
+	}
 }

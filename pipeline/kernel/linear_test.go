@@ -34,7 +34,8 @@ func TestForwardLoopsAreTheirReference(t *testing.T) {
 		z, want := make([]float32, n), make([]float32, n)
 		kernel.Fill(z, 0.5)
 		kernel.AddScaled(z, x, 1.25)
-		kernel.Gather2(z, s, a, u, b)
+		kernel.Gather(z, s, a)
+		kernel.Gather(z, u, b)
 		kernel.Gather(z, u, b)
 		for i := range want {
 			v := float32(0.5)
@@ -65,7 +66,8 @@ func TestBackwardLoopsAreTheirReference(t *testing.T) {
 		d, x := column(random, n), column(random, n)
 		a, b := idColumn(random, n, 11), idColumn(random, n, 5)
 		g, h := make([]float32, 11), make([]float32, 5)
-		kernel.Scatter2(g, a, h, b, d)
+		kernel.Scatter(g, a, d)
+		kernel.Scatter(h, b, d)
 		kernel.Scatter(h, b, d)
 		wantG, wantH := make([]float64, 11), make([]float64, 5)
 		var dot, sum float64
@@ -97,9 +99,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"AddScaled":        func() { kernel.AddScaled(three, two, 1) },
 		"Affine":           func() { kernel.Affine(three, two, 1, 1) },
 		"Gather":           func() { kernel.Gather(three, two, ids) },
-		"Gather2":          func() { kernel.Gather2(three, two, ids, two, ids) },
 		"Scatter":          func() { kernel.Scatter(two, ids, three) },
-		"Scatter2":         func() { kernel.Scatter2(two, ids, two, ids, three) },
 		"Dot":              func() { kernel.Dot(three, two) },
 		"Sigmoid":          func() { kernel.Sigmoid(two, three) },
 		"LogisticResidual": func() { kernel.LogisticResidual(three, three, two, 1) },

@@ -35,7 +35,7 @@ func (s Shape) Check(b *Block) string {
 	switch {
 	case len(b.Numbers) != s.Numbers:
 		return "the block's count of number slots is not the shape's"
-	case len(b.Categories) != len(s.Cardinalities) && (len(b.Categories) > 0 || len(b.Octets) != (len(s.Cardinalities)+7)/8):
+	case max(len(b.Categories), len(b.Bytes), len(b.Shorts)) != len(s.Cardinalities) && len(b.Octets) != (len(s.Cardinalities)+7)/8:
 		return "the block's count of category slots is not the shape's"
 	case len(b.Lists) != len(s.Lists):
 		return "the block's count of list slots is not the shape's"
@@ -47,8 +47,8 @@ func (s Shape) Check(b *Block) string {
 			return "a number slot does not hold one value per row"
 		}
 	}
-	for _, column := range b.Categories {
-		if len(column) != b.Rows {
+	for j := range s.Cardinalities {
+		if bytes, shorts, words := b.Slot(j); b.Octets == nil && len(bytes)+len(shorts)+len(words) != b.Rows {
 			return "a category slot does not hold one id per row"
 		}
 	}

@@ -31,6 +31,10 @@ const (
 // itself where the machine could fuse it, so all machines give the same bits.
 func Sigmoid(dst, z []float32) {
 	checkLen(len(z), len(dst))
+	if n := groups(len(z), 8); n > 0 {
+		sigmoidAVX2(dst[:n], z[:n])
+		dst, z = dst[n:], z[n:]
+	}
 	dst = dst[:len(z)]
 	for i, v := range z {
 		if v > logitBound {
@@ -55,12 +59,20 @@ func Sigmoid(dst, z []float32) {
 // LogisticResidual sets dst[i] = (sigmoid(z[i])-y[i])*scale: the gradient of
 // the log loss by the logit, y being 0 or 1. It returns the sum of the rows'
 // log losses, each probability clamped to [Epsilon, 1]. dst may be z, but not y.
-func LogisticResidual(dst, z, y []float32, scale float32) float64 {
+// The loss is that of a product of probabilities in four interleaved parts.
+func LogisticResidual(dst, z, y []float32, scale float32) (loss float64) {
 	checkLen(len(z), len(y))
 	Sigmoid(dst, z)
+	products := [4]float64{1, 1, 1, 1}
+	for n := groups(len(dst), 8); n > 0; {
+		done := residualAVX2(dst[:n], dst[:n], y[:n], scale, &products, smallProduct)
+		n -= done
+		dst, y = dst[done:], y[done:]
+		if min(products[0], products[1], products[2], products[3]) < smallProduct {
+			loss, products = loss-logOf(products), [4]float64{1, 1, 1, 1}
+		}
+	}
 	y = y[:len(dst)]
-	var loss float64
-	product := 1.0
 	for i, p := range dst {
 		r := p - y[i]
 		dst[i] = float32(r * scale)
@@ -68,12 +80,26 @@ func LogisticResidual(dst, z, y []float32, scale float32) float64 {
 		if q < Epsilon {
 			q = Epsilon
 		}
-		if product *= q; product < smallProduct {
-			loss -= Log(product)
-			product = 1
+		products[i%4] *= q
+		if i%8 == 7 && min(products[0], products[1], products[2], products[3]) < smallProduct {
+			loss, products = loss-logOf(products), [4]float64{1, 1, 1, 1}
 		}
 	}
-	return loss - Log(product)
+	return loss - logOf(products)
+}
+
+// logOf is the logarithm of the product of four.
+func logOf(products [4]float64) (sum float64) {
+	product := products[0]
+	for _, p := range products[1:] {
+		if both := product * p; both >= smallProduct {
+			product = both
+		} else {
+			sum += Log(product)
+			product = p
+		}
+	}
+	return sum + Log(product)
 }
 
 // WeightedLogisticResidual is LogisticResidual with the rows whose y is 1, their

@@ -120,7 +120,7 @@ func DotRows(g, d, x []float32) {
 // GatherRows adds to the values of each row those that t has of its id; ScatterRows
 // adds a row's values to those that g has of its id. Each row, and each id, has width
 // of them.
-func GatherRows(z, t []float32, ids []uint32, width int) {
+func GatherRows[I ID](z, t []float32, ids []I, width int) {
 	checkLen(len(z), len(ids)*width)
 	for _, id := range ids {
 		row, from := z[:width], t[int(id)*width:][:width]
@@ -132,7 +132,7 @@ func GatherRows(z, t []float32, ids []uint32, width int) {
 }
 
 // ScatterRows is the backward of GatherRows.
-func ScatterRows(g []float32, ids []uint32, d []float32, width int) {
+func ScatterRows[I ID](g []float32, ids []I, d []float32, width int) {
 	checkLen(len(d), len(ids)*width)
 	for _, id := range ids {
 		row, into := d[:width], g[int(id)*width:][:width]

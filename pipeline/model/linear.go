@@ -108,22 +108,21 @@ func (l *linear) Forward(c *Chunk, params, z []float32) {
 		return
 	}
 	b, from, to, bias := c.Block, c.From, c.To, params[len(params)-1]
-	if len(b.Numbers) == 0 {
+	if n := len(b.Numbers); n == 0 {
 		kernel.Fill(z, bias)
+	} else {
+		kernel.Affine(z, b.Numbers[0][from:to], params[0], bias)
+		kernel.AddColumns(z, b.Numbers[1:], from, params[1:n])
 	}
-	for k, column := range b.Numbers {
-		if k == 0 {
-			kernel.Affine(z, column[from:to], params[k], bias)
-			continue
+	for j := range l.shape.Cardinalities {
+		switch bytes, shorts, words := b.Slot(j); {
+		case bytes != nil:
+			kernel.Gather(z, l.table(params, j), bytes[from:to])
+		case shorts != nil:
+			kernel.Gather(z, l.table(params, j), shorts[from:to])
+		default:
+			kernel.Gather(z, l.table(params, j), words[from:to])
 		}
-		kernel.AddScaled(z, column[from:to], params[k])
-	}
-	j := 0
-	for ; j+2 <= len(b.Categories); j += 2 {
-		kernel.Gather2(z, l.table(params, j), b.Categories[j][from:to], l.table(params, j+1), b.Categories[j+1][from:to])
-	}
-	if j < len(b.Categories) {
-		kernel.Gather(z, l.table(params, j), b.Categories[j][from:to])
 	}
 	for i, column := range b.Lists {
 		w := l.array(params, i)
@@ -140,15 +139,25 @@ func (l *linear) Backward(c *Chunk, _, d, grad []float32) {
 	}
 	b, from, to := c.Block, c.From, c.To
 	grad[len(grad)-1] += kernel.Sum(d)
-	for k, column := range b.Numbers {
-		grad[k] += kernel.Dot(d, column[from:to])
-	}
-	j := 0
-	for ; j+2 <= len(b.Categories); j += 2 {
-		kernel.Scatter2(l.table(grad, j), b.Categories[j][from:to], l.table(grad, j+1), b.Categories[j+1][from:to], d)
-	}
-	if j < len(b.Categories) {
-		kernel.Scatter(l.table(grad, j), b.Categories[j][from:to], d)
+	kernel.DotColumns(grad[:len(b.Numbers)], d, b.Numbers, from)
+	var tables [4][]float32
+	var ids [4][]uint8
+	n := 0
+	for j := range l.shape.Cardinalities {
+		bytes, shorts, words := b.Slot(j)
+		switch table := l.table(grad, j); {
+		case bytes != nil:
+			tables[n], ids[n] = table, bytes[from:to]
+			n++
+		case shorts != nil:
+			kernel.Scatter(table, shorts[from:to], d)
+		default:
+			kernel.Scatter(table, words[from:to], d)
+		}
+		if n == len(ids) || j+1 == len(l.shape.Cardinalities) {
+			kernel.ScatterBytes(tables[:n], ids[:n], d)
+			n = 0
+		}
 	}
 	for i, column := range b.Lists {
 		g := l.array(grad, i)
@@ -167,8 +176,15 @@ func (l *linear) forwardRows(c *Chunk, params, z []float32) {
 	for i, column := range b.Numbers {
 		kernel.AddRows(z, column[from:to], params[i*k:(i+1)*k])
 	}
-	for j, column := range b.Categories {
-		kernel.GatherRows(z, l.table(params, j), column[from:to], k)
+	for j := range l.shape.Cardinalities {
+		switch bytes, shorts, words := b.Slot(j); {
+		case bytes != nil:
+			kernel.GatherRows(z, l.table(params, j), bytes[from:to], k)
+		case shorts != nil:
+			kernel.GatherRows(z, l.table(params, j), shorts[from:to], k)
+		default:
+			kernel.GatherRows(z, l.table(params, j), words[from:to], k)
+		}
 	}
 	for i := range b.Lists {
 		l.eachElement(c, i, func(row, element int, x float32) {
@@ -186,8 +202,15 @@ func (l *linear) backwardRows(c *Chunk, d, grad []float32) {
 	for i, column := range b.Numbers {
 		kernel.DotRows(grad[i*k:(i+1)*k], d, column[from:to])
 	}
-	for j, column := range b.Categories {
-		kernel.ScatterRows(l.table(grad, j), column[from:to], d, k)
+	for j := range l.shape.Cardinalities {
+		switch bytes, shorts, words := b.Slot(j); {
+		case bytes != nil:
+			kernel.ScatterRows(l.table(grad, j), bytes[from:to], d, k)
+		case shorts != nil:
+			kernel.ScatterRows(l.table(grad, j), shorts[from:to], d, k)
+		default:
+			kernel.ScatterRows(l.table(grad, j), words[from:to], d, k)
+		}
 	}
 	for i := range b.Lists {
 		l.eachElement(c, i, func(row, element int, x float32) {

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 //go:embed adam.go
@@ -84,7 +85,6 @@ func (s *Adam) Step(params, grad, state []float32, scale float32) {
 	checkStep(s, params, grad, state)
 	n := len(params)
 	m, v, c := state[:n], state[n:2*n], state[2*n:]
-	grad = grad[:n]
 	beta1, beta2 := float32(s.Betas[0]), float32(s.Betas[1])
 	new1, new2 := 1-beta1, 1-beta2
 	c[0] = float32(beta1*c[0]) + new1
@@ -93,13 +93,7 @@ func (s *Adam) Step(params, grad, state []float32, scale float32) {
 	root := sqrt(c[1])
 	step := float32(s.LearningRate) * scale * root / c[0]
 	bar := float32(float32(s.Epsilon) * root)
-	for i := range params {
-		g := grad[i]
-		mi := float32(beta1*m[i]) + float32(new1*g)
-		vi := float32(beta2*v[i]) + float32(new2*float32(g*g))
-		m[i], v[i] = mi, vi
-		params[i] -= float32(step*mi) / (sqrt(vi) + bar)
-	}
+	kernel.AdamStep(params, grad, m, v, beta1, new1, beta2, new2, step, bar)
 }
 
 // sqrt is the float32 square root, correctly rounded: the compiler has one

@@ -56,28 +56,13 @@ func (t *touched) take(b *kernel.Block) (params, grad, state []float32) {
 	t.at, t.grad = t.at[:0], t.grad[:0]
 	t.dense(0, t.offsets[0])
 	for j := range t.tables {
-		table := t.gradient[t.offsets[j]:t.offsets[j+1]]
-		from := uint32(t.offsets[j])
-		if ids := b.Categories[j]; t.outputs == 1 {
-			n := len(t.at)
-			t.at, t.grad = slices.Grow(t.at, len(ids))[:n+len(ids)], slices.Grow(t.grad, len(ids))[:n+len(ids)]
-			at, grad := t.at, t.grad[:len(t.at)]
-			for _, id := range ids {
-				g := table[id]
-				table[id] = 0
-				at[n], grad[n] = from+id, g
-				n += some(g) // without a branch, which would be taken at random
-			}
-			t.at, t.grad = at[:n], grad[:n]
-			continue
-		}
-		for _, id := range b.Categories[j] {
-			for k := range uint32(t.outputs) {
-				if i := id*uint32(t.outputs) + k; table[i] != 0 {
-					t.at, t.grad = append(t.at, from+i), append(t.grad, table[i])
-					table[i] = 0
-				}
-			}
+		switch bytes, shorts, words := b.Slot(j); {
+		case bytes != nil:
+			takeIDs(t, j, bytes)
+		case shorts != nil:
+			takeIDs(t, j, shorts)
+		default:
+			takeIDs(t, j, words)
 		}
 	}
 	t.dense(t.offsets[t.tables], t.size)
@@ -89,6 +74,32 @@ func (t *touched) take(b *kernel.Block) (params, grad, state []float32) {
 	}
 	t.state = append(t.state, t.whole[(1+t.vectors)*t.size:]...)
 	return t.params, t.grad, t.state
+}
+
+// takeIDs collects those of ids of slot j whose gradient is not 0, once each.
+func takeIDs[I kernel.ID](t *touched, j int, ids []I) {
+	table, from := t.gradient[t.offsets[j]:t.offsets[j+1]], uint32(t.offsets[j])
+	if t.outputs == 1 {
+		n := len(t.at)
+		t.at, t.grad = slices.Grow(t.at, len(ids))[:n+len(ids)], slices.Grow(t.grad, len(ids))[:n+len(ids)]
+		at, grad := t.at, t.grad[:len(t.at)]
+		for _, id := range ids {
+			g := table[id]
+			table[id] = 0
+			at[n], grad[n] = from+uint32(id), g
+			n += some(g) // without a branch, which would be taken at random
+		}
+		t.at, t.grad = at[:n], grad[:n]
+		return
+	}
+	for _, id := range ids {
+		for k := range uint32(t.outputs) {
+			if i := uint32(id)*uint32(t.outputs) + k; table[i] != 0 {
+				t.at, t.grad = append(t.at, from+i), append(t.grad, table[i])
+				table[i] = 0
+			}
+		}
+	}
 }
 
 // some is 1 where g is not 0, and 0 where it is.

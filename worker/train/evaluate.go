@@ -54,9 +54,13 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 	return func(epoch, from, to int) iter.Seq2[optim.Step, error] {
 		return func(yield func(optim.Step, error) bool) {
 			seed := t.job.Trainer.Seed
-			for _, at := range m.blocks(seed, replica, epoch, from, to) {
+			order := m.blocks(seed, replica, epoch, from, to)
+			for i, at := range order {
 				b := &m.training[at]
 				err := m.open(b, ln.scratch)
+				if i+1 < len(order) {
+					m.training[order[i+1]].prefetch()
+				}
 				if ctx.Err() != nil {
 					err = canceled(ctx)
 				}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/storage/parquet/encoding"
 )
 
 // layout is how a row is packed. As a record, on its way through the shuffle,
@@ -18,6 +19,7 @@ type layout struct {
 	shape   kernel.Shape
 	binary  bool
 	widths  []int // bytes of an id, by category slot
+	order   []int // the category slots in the order that they are packed in: wide ids first, so that all are aligned
 	columns []int // bytes of a row, by column of small: an id, or eight of them
 	lists   []int // float32s of an array, by list slot
 	scalars int   // float32s of a row that are columns of their own: numbers, and the label unless it is binary
@@ -39,11 +41,16 @@ func newLayout(m *model.Model) *layout {
 		} else if n <= 1<<16 {
 			width = 2
 		}
+		l.order = append(l.order, len(l.widths))
 		l.widths = append(l.widths, width)
 	}
-	l.columns = l.widths
 	if l.octets {
 		l.columns = slices.Repeat([]int{8}, (len(l.widths)+7)/8)
+	} else {
+		slices.SortStableFunc(l.order, func(a, b int) int { return l.widths[b] - l.widths[a] })
+		for _, j := range l.order {
+			l.columns = append(l.columns, l.widths[j])
+		}
 	}
 	for _, width := range l.columns {
 		l.small += width
@@ -117,7 +124,8 @@ func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []
 		}
 		at += 4 * n
 	}
-	for j, column := range b.Categories {
+	for _, j := range l.order {
+		column := b.Categories[j]
 		cardinality, width := uint64(l.shape.Cardinalities[j]), l.widths[j]
 		for i, row := range rows {
 			v := column[row]
@@ -158,7 +166,6 @@ type scratch struct {
 	// The labels of the block that is open, as they are stored.
 	floatLabels []float32
 	byteLabels  []byte
-	ids         []uint32
 	bytes       []byte // of spilled blocks
 }
 
@@ -167,7 +174,7 @@ func (l *layout) newScratch() *scratch {
 	if l.octets {
 		s.Octets = make([][]uint8, len(l.columns))
 	} else {
-		s.Categories = make([][]uint32, len(l.widths))
+		s.Bytes, s.Shorts, s.Categories = make([][]uint8, len(l.widths)), make([][]uint16, len(l.widths)), make([][]uint32, len(l.widths))
 	}
 	return s
 }
@@ -185,12 +192,17 @@ func (l *layout) open(s *scratch, rows int, floats []float32, small []byte) {
 			s.Octets[g], small = small[:8*rows], small[8*rows:]
 		}
 	} else {
-		ids := slices.Grow(s.ids[:0], rows*len(l.widths))[:rows*len(l.widths)]
-		s.ids = ids
-		for j, width := range l.widths {
-			s.Categories[j], ids = ids[:rows], ids[rows:]
-			widen(s.Categories[j], small[:rows*width], width)
-			small = small[rows*width:]
+		for _, j := range l.order {
+			ids := small[:rows*l.widths[j]]
+			switch l.widths[j] {
+			case 1:
+				s.Bytes[j] = ids
+			case 2:
+				s.Shorts[j] = encoding.Words[uint16](ids)
+			default:
+				s.Categories[j] = encoding.Words[uint32](ids)
+			}
+			small = small[len(ids):]
 		}
 	}
 	at := l.scalars * rows
@@ -209,34 +221,5 @@ func (l *layout) label(s *scratch, labels model.Scale) {
 		return
 	}
 	s.Labels = s.labels
-	for i, v := range s.byteLabels[:s.Rows] {
-		s.Labels[i] = math.Float32frombits(uint32(v) * one)
-	}
-}
-
-// one is the bit pattern of 1.
-const one = 0x3f800000
-
-// widen turns ids of width bytes into uint32s.
-func widen(dst []uint32, src []byte, width int) {
-	switch width {
-	case 1:
-		src = src[:len(dst)]
-		for ; len(dst) >= 8; dst, src = dst[8:], src[8:] {
-			d, s := (*[8]uint32)(dst), (*[8]byte)(src)
-			d[0], d[1], d[2], d[3] = uint32(s[0]), uint32(s[1]), uint32(s[2]), uint32(s[3])
-			d[4], d[5], d[6], d[7] = uint32(s[4]), uint32(s[5]), uint32(s[6]), uint32(s[7])
-		}
-		for i, v := range src {
-			dst[i] = uint32(v)
-		}
-	case 2:
-		for i := range dst {
-			dst[i] = uint32(binary.LittleEndian.Uint16(src[2*i:]))
-		}
-	default:
-		for i := range dst {
-			dst[i] = binary.LittleEndian.Uint32(src[4*i:])
-		}
-	}
+	kernel.Floats(s.labels, s.byteLabels[:s.Rows])
 }

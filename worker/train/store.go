@@ -24,6 +24,18 @@ type block struct {
 	memo   any   // the algorithm's, of training rows
 }
 
+// maxPrefetch is the size of blocks that fit into the second-level cache beside what
+// else is there.
+const maxPrefetch = 128 << 10
+
+// prefetch has a block in memory on its way to the processor while it works on the one
+// before: blocks come in no order that it could guess.
+func (b *block) prefetch() {
+	if 4*len(b.floats)+len(b.small) <= maxPrefetch {
+		kernel.Prefetch(b.floats, b.small)
+	}
+}
+
 // put stores the rows of a packer, which is empty afterwards.
 func (s *store) put(p *packer) (b block, err error) {
 	b = block{rows: p.rows, set: p.set}

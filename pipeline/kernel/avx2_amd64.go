@@ -1,0 +1,8 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run -modfile=../../tools/avo.mod avx2_generate.go -out avx2_amd64.s -stubs avx2_stubs_amd64.go -pkg kernel
+
+// avx2 chooses the loops with AVX2. GODEBUG=cpu.avx2=off has the others run.
+var avx2 = cpu.X86.HasAVX2

@@ -1,0 +1,164 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// hardFloats are normal values and those that instructions treat in their own ways.
+func hardFloats(random *rand.Rand, n int) []float32 {
+	special := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 1e-45, -1e-40,
+		math.MaxFloat32, 87, -87, 87.00001, -88, 200, -200, 1, 0.5}
+	v := make([]float32, n)
+	for i := range v {
+		if v[i] = float32(random.NormFloat64() * 4); random.IntN(20) == 0 {
+			v[i] = special[random.IntN(len(special))]
+		}
+	}
+	return v
+}
+
+// hardIDs are ids below a number, of which the largest is one.
+func hardIDs[I ID](random *rand.Rand, n, below int) []I {
+	ids := make([]I, n)
+	for i := range ids {
+		ids[i] = I(min(int(random.ExpFloat64()*float64(below)/3), below-1))
+	}
+	return ids
+}
+
+// TestLoopsWithAVX2HaveTheBitsOfPlainGo, for all lengths, with values of each kind.
+func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
+	have := avx2
+	defer func() { avx2 = have }()
+	t.Logf("AVX2: %v", have)
+	for n := range 90 {
+		if n >= 80 {
+			n = 500 + n // beyond a chunk of the model, and where products become small
+		}
+		for seed := range uint64(3) {
+			var results [2][]uint32
+			for path := range results {
+				avx2 = have && path == 1
+				random := rand.New(rand.NewPCG(uint64(n), seed))
+				sized := func(n int) []float32 {
+					if seed == 0 { // else NaN hides the rest
+						v := make([]float32, n)
+						for i := range v {
+							v[i] = float32(random.NormFloat64() * 30)
+						}
+						return v
+					}
+					return hardFloats(random, n)
+				}
+				floats := func() []float32 { return sized(n) }
+				z, x, y := floats(), floats(), make([]float32, n)
+				bytes := make([]uint8, n)
+				for i := range y {
+					y[i] = float32(random.IntN(2))
+					bytes[i] = uint8(random.Uint32())
+				}
+				note := func(v ...float32) {
+					for _, f := range v {
+						if f != f {
+							f = float32(math.NaN())
+						}
+						results[path] = append(results[path], math.Float32bits(f))
+					}
+				}
+				Affine(z, x, 1.25, -0.5)
+				note(z...)
+				AddScaled(z, x, 0.3)
+				note(z...)
+				columns := [][]float32{floats(), floats(), floats(), floats(), floats(), floats()}
+				weights := sized(6)
+				from := min(n, 3)
+				AddColumns(z[from:], columns, from, weights)
+				note(z...)
+				g := make([]float32, 6)
+				DotColumns(g, x[from:], columns, from)
+				note(append(g, Dot(z, x), Sum(z))...)
+				Floats(z, bytes)
+				note(z...)
+				for _, size := range []int{1, 2, 7, 8, 9, 25, 32, 33, 255, 256, 300} {
+					table := sized(size)
+					if size <= 256 {
+						Gather(z, table, hardIDs[uint8](random, n, size))
+					}
+					Gather(z, table, hardIDs[uint16](random, n, size))
+					Gather(z, table, hardIDs[uint32](random, n, size))
+					note(z...)
+				}
+				for slots := 1; slots <= 4; slots++ {
+					var tables [][]float32
+					var ids [][]uint8
+					for k := range slots {
+						tables = append(tables, make([]float32, 3+80*k))
+						ids = append(ids, hardIDs[uint8](random, n, 3+80*k))
+					}
+					ScatterBytes(tables, ids, x)
+					for _, table := range tables {
+						note(table...)
+					}
+				}
+				Sigmoid(z, x)
+				note(z...)
+				loss := LogisticResidual(z, x, y, 1.0/1024)
+				note(z...)
+				if loss == loss {
+					results[path] = append(results[path], uint32(math.Float64bits(loss)), uint32(math.Float64bits(loss)>>32))
+				}
+				m, v := floats(), floats()
+				AdamStep(z, x, m, v, 0.9, 1-float32(0.9), 0.999, 1-float32(0.999), 0.01, 1e-8)
+				note(append(append(z, m...), v...)...)
+			}
+			for i, plain := range results[0] {
+				if results[1][i] != plain {
+					t.Fatalf("n=%d, seed %d: result %d of %d is %v, in plain Go %v", n, seed, i, len(results[0]),
+						math.Float32frombits(results[1][i]), math.Float32frombits(plain))
+				}
+			}
+		}
+	}
+}
+
+// TestIDsBeyondATableNeverReachLoopsWithAVX2, which would read and write what is behind it.
+func TestIDsBeyondATableNeverReachLoopsWithAVX2(t *testing.T) {
+	for at := range 40 {
+		for _, size := range []int{0, 1, 8, 30, 200} {
+			z, table := make([]float32, 40), make([]float32, size)
+			bytes, shorts, words := make([]uint8, 40), make([]uint16, 40), make([]uint32, 40)
+			bytes[at], shorts[at], words[at] = uint8(size), 65535, math.MaxUint32
+			for name, f := range map[string]func(){
+				"bytes":   func() { Gather(z, table, bytes) },
+				"shorts":  func() { Gather(z, table, shorts) },
+				"words":   func() { Gather(z, table, words) },
+				"scatter": func() { ScatterBytes([][]float32{make([]float32, 256), table}, [][]uint8{make([]uint8, 40), bytes}, z) },
+			} {
+				t.Run(fmt.Sprintf("%s, %d at %d", name, size, at), func(t *testing.T) {
+					defer func() {
+						if recover() == nil {
+							t.Error("no panic")
+						}
+					}()
+					f()
+				})
+			}
+		}
+	}
+}
+
+// TestTheLossOfSureMisses is finite, however many there are: products that would
+// vanish are taken apart.
+func TestTheLossOfSureMisses(t *testing.T) {
+	for n := range 700 {
+		z, y := make([]float32, n), make([]float32, n)
+		Fill(z, 300)
+		loss, want := LogisticResidual(z, z, y, 1), -float64(n)*math.Log(Epsilon)
+		if math.Abs(loss-want) > 1e-9*want {
+			t.Fatalf("%d rows: loss %v, want %v", n, loss, want)
+		}
+	}
+}
