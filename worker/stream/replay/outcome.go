@@ -308,9 +308,13 @@ func rowsOf(key string, batch arrow.Record, last int64) ([]outcome, error) {
 				hash.Write([]byte(a.ValueStr(i)))
 				o.bits[k] = hash.Sum64()
 			case *array.List:
+				values, ok := a.ListValues().(*array.Float64)
+				if !ok {
+					return nil, corrupt("%s holds lists of %s", answerNames[k], a.ListValues().DataType())
+				}
 				hash := fnv.New64a()
 				from, to := a.ValueOffsets(i)
-				_, _ = fmt.Fprint(hash, a.ListValues().(*array.Float64).Float64Values()[from:to])
+				_, _ = fmt.Fprint(hash, values.Float64Values()[from:to])
 				o.bits[k] = hash.Sum64()
 			}
 		}
