@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -143,7 +144,7 @@ func TestOfTwoSpecsForOnePlaceOneIsAccepted(t *testing.T) {
 // one where both lead to one store.
 func TestApplyChecksConnections(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1, nil)
+	c := newCluster(t, 1, func(cfg *Config) { cfg.LeaseTTL = time.Hour })
 	client := c.client()
 	has := func(kind, name string, addresses ...string) *apiv1.Connection {
 		return &apiv1.Connection{Kind: kind, Name: name, Addresses: addresses}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,31 @@ func TestLostWorkerIsReplacedAndFenced(t *testing.T) {
 	if task := run.Stages[0].Tasks[0]; task.Worker != "w2" || task.Token <= late.Token || task.Attempts != 2 {
 		t.Errorf("the first task: %v, the late report had token %d", task, late.Token)
 	}
+}
+
+// A worker that calls and does not get on holds nobody up: another one does its tasks
+// too, and what it held ends.
+func TestATaskThatStandsStillIsDoneByAnotherWorker(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, func(cfg *Config) { cfg.LeaseTTL = 3 * time.Second }) // longer than it may be silent under load
+	client := c.client()
+	applied := c.apply(client, "flights", 1)
+	stands := func(l *apiv1.Lease) bool { return l.Kind == "clean" && !l.Reduce }
+	stuck := newRobot(c, "stuck", stands)
+	c.employ(stuck)
+	c.eventually("it stands still", func() bool { return slices.ContainsFunc(stuck.leases(), stands) })
+	held := stuck.leases()
+	c.employ(newRobot(c, "w2", nil))
+	run := c.awaitRun(client, applied.RunId)
+	if run.State != "succeeded" {
+		t.Fatalf("the run ended: %v", run)
+	}
+	for _, l := range held {
+		if task := run.Stages[1].Tasks[l.Index]; task.Worker != "w2" || task.Token != l.Token || task.Attempts != 1 {
+			t.Errorf("%v, leased to the worker that stands still under %d", task, l.Token)
+		}
+	}
+	c.eventually("its leases are over", func() bool { return !slices.ContainsFunc(stuck.leases(), stands) })
 }
 
 func TestLeavingWorkerGivesItsLeasesBackAtOnce(t *testing.T) {

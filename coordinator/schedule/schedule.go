@@ -76,6 +76,9 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 	p.batchTasks()
 	p.replicas()
 	moves := p.partitions() == 0
+	if slow := p.straggler(l.LeaseTTL); slow != nil {
+		commands = append(commands, &state.GrantBackup{Worker: w.ID, Incarnation: w.Incarnation, Slow: slow.Lease()})
+	}
 	if len(p.grants) > 0 {
 		commands = append(commands, &state.GrantLeases{Worker: w.ID, Incarnation: w.Incarnation, Address: w.Address, Grants: p.grants})
 	}
@@ -146,7 +149,7 @@ func (p *plan) take(tasks []*state.Task, n int) int {
 		if taken >= n {
 			break
 		}
-		if t.State == state.TaskWaiting && p.reads+readsOf(t) <= state.MaxHeldPartials && !p.avoids(t) {
+		if t.State == state.TaskWaiting && t.Backup == nil && p.reads+readsOf(t) <= state.MaxHeldPartials && !p.avoids(t) {
 			p.grants = append(p.grants, t.Lease())
 			p.reads += readsOf(t)
 			taken++

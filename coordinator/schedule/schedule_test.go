@@ -386,6 +386,66 @@ func TestPartitionsMoveOneByOneToAWorkerThatJoins(t *testing.T) {
 	c.wantLeases("w1: score@0 score@1 score@2; w2: score@3 score@4")
 }
 
+func TestAStragglerIsDoneByAnIdleWorkerToo(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 1, "")
+	c.until("a-1-1", "clean", "w1", "w2")
+	c.poll(2, "w1", "w2")
+	c.wantLeases("w1: clean@0 clean@1; w2: clean@2 clean@3")
+	wait := func(d time.Duration) { // while both workers call
+		for ; d > 0; d -= 100 * time.Millisecond {
+			c.now = c.now.Add(min(d, 100*time.Millisecond))
+			for _, w := range []thalweg.WorkerID{"w1", "w2"} {
+				c.liveness.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 2, LastSeen: c.now}
+			}
+		}
+	}
+	wait(300 * time.Millisecond)
+	c.done(c.s.Task("a-1-1/clean@2"))
+	wait(700 * time.Millisecond)
+	c.done(c.s.Task("a-1-1/clean@3"))
+	c.poll(2, "w1", "w2")
+	c.wantLeases("w1: clean@0 clean@1")
+	// Of the two that are done the longer took a second.
+	wait(2 * time.Second)
+	c.poll(2, "w1", "w2")
+	c.wantLeases("w1: clean@0 clean@1")
+	wait(time.Millisecond)
+	c.poll(0, "w2")
+	c.poll(3, "w1")
+	c.wantLeases("w1: clean@0 clean@1") // who has no slot, or the task itself, gets no backup
+	c.poll(1, "w2")
+	c.wantLeases("w1: clean@0 clean@1; w2: clean@0.backup")
+	c.poll(2, "w2", "w1")
+	c.wantLeases("w1: clean@0 clean@1; w2: clean@0.backup clean@1.backup")
+	// A holder that is lost leaves its task to the backup.
+	c.now = c.now.Add(c.liveness.LeaseTTL + 1)
+	c.poll(3, "w2")
+	c.wantLeases("w2: clean@0.backup clean@1.backup")
+	c.finish("clean")
+	c.poll(3, "w2")
+	c.wantLeases("w2: clean.reduce")
+	if at := c.s.Run("a-1-1").Stage(); at.Done != at.Maps {
+		t.Errorf("%d of %d map tasks are done", at.Done, at.Maps)
+	}
+}
+
+func TestNothingIsAStragglerWithinALeasesTime(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 1, "")
+	c.until("a-1-1", "clean", "w1", "w2")
+	c.poll(2, "w1", "w2")
+	for _, task := range c.s.HeldBy("w2") {
+		c.done(task) // at once
+	}
+	c.now = c.now.Add(c.liveness.LeaseTTL)
+	c.poll(2, "w1", "w2")
+	c.wantLeases("w1: clean@0 clean@1")
+	c.now = c.now.Add(time.Millisecond)
+	c.poll(2, "w1", "w2")
+	c.wantLeases("w1: clean@0 clean@1; w2: clean@0.backup clean@1.backup")
+}
+
 func TestFailedPartitionWaitsLongerEachTime(t *testing.T) {
 	c := withStream(t, 1, "a")
 	fail := func() {

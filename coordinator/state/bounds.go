@@ -55,6 +55,8 @@ const (
 	// before the run is failed: a task that takes its workers down with it must
 	// not circulate for ever. A training replica starts anew with each checkpoint.
 	MaxLosses = 10
+	// MaxBackups is how often a task is leased to a second worker as well.
+	MaxBackups = 2
 	// CalmMS is how long a partition must have been scored, in milliseconds, for
 	// its earlier failures to be forgotten.
 	CalmMS = 60_000

@@ -18,4 +18,5 @@ var catalog = [...]func() Command{
 	func() Command { return new(DropRuns) },
 	func() Command { return new(DeletePipeline) },
 	func() Command { return new(CollectVersions) },
+	func() Command { return new(GrantBackup) },
 }

@@ -26,6 +26,8 @@ func (c *GrantLeases) apply(s *State) Answer {
 		t.Attempts++
 		if t.Partition != nil {
 			t.Partition.LeasedMS = s.timeMS
+		} else {
+			t.LeasedMS = s.timeMS
 		}
 		s.hold(t)
 		answer.Changed = true

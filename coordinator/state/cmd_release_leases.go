@@ -34,8 +34,12 @@ func (c *ReleaseLeases) apply(s *State) Answer {
 		if t == nil {
 			continue
 		}
-		s.endLease(t, TaskWaiting)
 		answer.Changed = true
+		if t.Of != nil { // the other worker goes on
+			s.dropBackup(t.Of)
+			continue
+		}
+		s.endLease(t, TaskWaiting)
 		if t.Partition != nil {
 			s.advanceDeletion(t.Partition.Pipeline)
 		}

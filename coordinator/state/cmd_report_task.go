@@ -25,18 +25,33 @@ func (c *ReportTask) apply(s *State) Answer {
 	case t == nil:
 		return Answer{Fenced: true}
 	case t.State == TaskDone && t.Token == c.Token:
-		return Answer{} // a repetition
+		return c.again(s, t.original())
 	case t.State != TaskLeased || t.Token != c.Token:
 		return Answer{Fenced: true}
 	case t.Partition != nil:
 		c.scorer(s, t)
 		s.advanceDeletion(t.Partition.Pipeline)
+	case c.Failure != nil && t.Of != nil: // the other worker goes on
+		s.dropBackup(t.Of)
 	case c.Failure != nil:
 		c.failed(s, t)
 	default:
 		c.done(s, t)
 	}
 	return Answer{Changed: true}
+}
+
+// again takes a report on a task that is done: a repetition, or from the other of two
+// workers, who must have made the same.
+func (c *ReportTask) again(s *State, t *Task) Answer {
+	if t.Backup == nil || c.Failure != nil {
+		return Answer{}
+	}
+	flaw := t.difference(c.Results)
+	if flaw != "" {
+		s.endRun(t.Run, RunFailed, flaw)
+	}
+	return Answer{Changed: flaw != ""}
 }
 
 // scorer ends the lease of a partition: given back, failed and to be
@@ -67,8 +82,9 @@ func (c *ReportTask) failed(s *State, t *Task) {
 	s.endRun(t.Run, RunFailed, failureText(t))
 }
 
-func (c *ReportTask) done(s *State, t *Task) {
-	s.endLease(t, TaskDone)
+func (c *ReportTask) done(s *State, by *Task) {
+	t := by.original()
+	s.settle(t, by)
 	t.Results = c.Results
 	t.Rows = max(t.Rows, 0)
 	stage := t.Stage

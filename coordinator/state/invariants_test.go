@@ -56,6 +56,14 @@ func checkInvariants(t tester, s *State) {
 				}
 				if stage := r.Current(); stage != nil {
 					live += len(stage.Tasks)
+					for _, task := range stage.Tasks {
+						if b := task.Backup; b != nil { // S11: a backup does a task that another worker does or did, and ends with it
+							live++
+							if s.tasks[b.ID] != b || b.Of != task || (b.State == TaskDone) != (task.State == TaskDone) || b.Worker == task.Worker && b.Worker != "" {
+								t.Fatalf("S11: %s (%s, %s) has the backup %s (%s, %s)", task.ID, task.State, task.Worker, b.ID, b.State, b.Worker)
+							}
+						}
+					}
 				}
 			}
 		}

@@ -138,6 +138,8 @@ func drawCommand(t *rapid.T, s *State) Command {
 			c.Partials = nil
 		}
 		return c
+	case n < 71:
+		return &GrantBackup{Worker: worker, Incarnation: "i", Slow: Lease{Task: id, Token: token}}
 	case n < 73:
 		return &ReleaseLeases{Leases: []Lease{{Task: id, Token: token}}, Lost: map[bool]thalweg.WorkerID{true: worker}[n == 71]}
 	case n < 74:

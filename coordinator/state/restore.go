@@ -135,6 +135,9 @@ func (r *Run) check() error {
 				return damaged(subject, fmt.Errorf("a task of stage %s: %w", stage.Name, errMissing))
 			}
 			t.Run, t.Stage = r, stage
+			if t.Backup != nil && stage.State != StageRunning {
+				return damaged(string(t.ID), errors.New("its stage is over, but it has a backup"))
+			}
 		}
 	}
 	if flaw := (&StartRun{Stages: plans, Verb: r.Verb, Arguments: r.Arguments}).flaw(); flaw != "" {
@@ -209,5 +212,13 @@ func (s *State) restoreTask(t *Task) error {
 		s.hold(t)
 	}
 	s.tasks[t.ID] = t
-	return nil
+	b := t.Backup
+	if b == nil {
+		return nil
+	}
+	if flaw := t.flawOfBackup(); flaw != "" {
+		return damaged("task "+string(t.ID), errors.New(flaw))
+	}
+	b.Run, b.Stage, b.Of = t.Run, t.Stage, t
+	return s.restoreTask(b)
 }

@@ -113,6 +113,7 @@ func (s *State) taskDone(r *Run) {
 	}
 	stage.State, stage.EndedMS = StageDone, s.timeMS
 	for _, t := range stage.Tasks {
+		s.dropBackup(t)
 		delete(s.tasks, t.ID)
 		t.forgetResults()
 	}
@@ -128,6 +129,7 @@ func (s *State) endRun(r *Run, to RunState, why string) {
 		if t.State == TaskLeased {
 			s.endLease(t, TaskWaiting)
 		}
+		s.dropBackup(t)
 		delete(s.tasks, t.ID)
 	}
 	stage.State, stage.EndedMS = StageFailed, s.timeMS

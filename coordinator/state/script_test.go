@@ -233,6 +233,8 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 			c.Grants = append(c.Grants, Lease{Task: thalweg.TaskID(id), Token: thalweg.Token(number("after", uint64(token(id))))})
 		}
 		return c
+	case "backup":
+		return &GrantBackup{Worker: thalweg.WorkerID(word(1)), Incarnation: "i1", Slow: Lease{Task: thalweg.TaskID(word(2)), Token: token(word(2))}}
 	case "report":
 		c := &ReportTask{Task: thalweg.TaskID(word(1)), Token: token(word(1)), Results: Results{Rows: int64(number("rows", 0))}}
 		if options["error"] != "" {
@@ -452,6 +454,9 @@ func taskLine(t *Task) string {
 	}
 	for _, f := range t.Failures {
 		line += fmt.Sprintf(" failed on %s (%s)", f.Worker, f.Error)
+	}
+	if t.Backup != nil {
+		line += " [" + taskLine(t.Backup) + "]"
 	}
 	return line
 }

@@ -10,8 +10,8 @@ import (
 var plateauSource string
 
 // ReduceOnPlateau multiplies the learning rate by a factor whenever validation_metric
-// has not improved for some evaluations: PyTorch's ReduceLROnPlateau. An evaluation
-// is at the end of each epoch.
+// has not improved for some evaluations: PyTorch's ReduceLROnPlateau, whose patience is
+// how many it bears and so one less. An evaluation is at the end of each epoch.
 type ReduceOnPlateau struct {
 	WarmUp `yaml:",inline" json:",inline"`
 	// Factor is what the rate is multiplied by.

@@ -1,0 +1,62 @@
+package schedule
+
+import (
+	"slices"
+	"time"
+
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// slowFactor is how many times the median of its stage a task must take to be done by
+// a second worker as well: shards of one data set differ, and backups of tasks that are
+// merely larger would be work for nothing.
+const slowFactor = 3
+
+// straggler returns a task for a polling worker that has nothing else to do: one that
+// has been with another worker for much longer than those of its stage took that are done.
+// Nothing is late before a lease's time: until then its worker may still be found to be
+// lost.
+func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
+	if len(p.grants) > 0 || p.me.batch >= p.me.Slots {
+		return nil
+	}
+	for _, r := range p.s.ActiveRuns() {
+		stage := r.Current()
+		for _, reduce := range []bool{false, true} {
+			if t := p.slowest(stage.Tasks, reduce); t != nil {
+				took := p.now.Sub(time.UnixMilli(t.LeasedMS))
+				if usual := usual(stage.Tasks, reduce); usual >= 0 && took > leaseTTL && took > slowFactor*usual {
+					return t
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// slowest returns the task that is with another worker for longest, of those that the
+// polling worker may do too; nil if there is none.
+func (p *plan) slowest(tasks []*state.Task, reduce bool) (slow *state.Task) {
+	for _, t := range tasks {
+		if t.Reduce == reduce && t.State == state.TaskLeased && t.LeasedMS > 0 && t.MayBackUp(p.me.ID) &&
+			p.reads+readsOf(t) <= state.MaxHeldPartials && (slow == nil || t.LeasedMS < slow.LeasedMS) {
+			slow = t
+		}
+	}
+	return slow
+}
+
+// usual returns the median of what done tasks took, below 0 while none is done.
+func usual(tasks []*state.Task, reduce bool) time.Duration {
+	var took []int64
+	for _, t := range tasks {
+		if t.Reduce == reduce && t.State == state.TaskDone {
+			took = append(took, t.TookMS)
+		}
+	}
+	if len(took) == 0 {
+		return -1
+	}
+	slices.Sort(took)
+	return time.Duration(took[len(took)/2]) * time.Millisecond
+}

@@ -1,0 +1,121 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
+
+// GrantBackup leases a task that takes much longer than the others of its stage to a
+// second worker. Which tasks those are is the leader's judgement, by its clock; what
+// follows is in the entry.
+type GrantBackup struct {
+	Worker      thalweg.WorkerID `json:"worker"`
+	Incarnation string           `json:"incarnation"`
+	// Slow is the lease that takes long: where it has ended since, or the task has a
+	// backup, the grant has no effect.
+	Slow Lease `json:"slow"`
+}
+
+func (*GrantBackup) name() string { return "grant backup" }
+
+func (c *GrantBackup) apply(s *State) Answer {
+	t := s.find(c.Slow, TaskLeased)
+	if c.Worker == "" || t == nil || !t.MayBackUp(c.Worker) {
+		return Answer{}
+	}
+	b := t.newBackup()
+	b.State, b.Worker, b.Incarnation, b.Token, b.Attempts, b.LeasedMS = TaskLeased, c.Worker, c.Incarnation, thalweg.Token(s.index), 1, s.timeMS
+	t.Backup = b
+	t.Backups++
+	s.tasks[b.ID] = b
+	s.hold(b)
+	return Answer{Changed: true}
+}
+
+// backupSuffix tells a backup from the task that it backs up, to workers too.
+const backupSuffix = ".backup"
+
+// MayBackUp reports whether a worker may do a task a second time while another one
+// does it. Replicas wait for each other in every round: two of one would be two peers.
+func (t *Task) MayBackUp(w thalweg.WorkerID) bool {
+	return t.Of == nil && t.Stage != nil && !t.IsReplica() && t.Backup == nil && t.Backups < MaxBackups && t.Worker != w && !t.FailedOn(w)
+}
+
+// newBackup returns what backs a task up: a task of its own, with a lease of its own,
+// that does the same.
+func (t *Task) newBackup() *Task {
+	return &Task{ID: t.ID + backupSuffix, Index: t.Index, Reduce: t.Reduce, Run: t.Run, Stage: t.Stage, Of: t}
+}
+
+// original returns the task that a task does.
+func (t *Task) original() *Task {
+	if t.Of != nil {
+		return t.Of
+	}
+	return t
+}
+
+// dropBackup ends the backup of a task, if there is one, and forgets it.
+func (s *State) dropBackup(t *Task) {
+	if b := t.Backup; b != nil {
+		s.endLease(b, TaskWaiting)
+		delete(s.tasks, b.ID)
+		t.Backup = nil
+	}
+}
+
+// settle makes a task done by whoever was first, the task's holder or its backup's.
+// The other's lease ends; it is remembered until the stage is over, as its report may
+// be on the way.
+func (s *State) settle(t *Task, by *Task) {
+	s.endLease(t, TaskDone)
+	t.TookMS = s.timeMS - by.LeasedMS
+	if b := t.Backup; b != nil {
+		s.endLease(b, TaskDone)
+		if by == b {
+			t.Worker, b.Worker = b.Worker, t.Worker
+			t.Incarnation, b.Incarnation = b.Incarnation, t.Incarnation
+		}
+	}
+}
+
+// difference tells how what the slower of two workers made of a done task differs from
+// what the task left: the same inputs give the same bytes, so any difference is a fault.
+func (t *Task) difference(other Results) string {
+	tell := func(what, a, b string) string {
+		return fmt.Sprintf("%s: %s made %s of %s, but %s made %s of the same", t.ID, t.Worker, quoted(a), what, quoted(string(t.Backup.Worker)), quoted(b))
+	}
+	for i := range max(len(t.Partials), len(other.Partials)) {
+		if a, b := at(t.Partials, i), at(other.Partials, i); a != b {
+			return tell(fmt.Sprintf("partial %d", i), a, b)
+		}
+	}
+	for _, name := range sortedKeys(merged(merged(nil, t.Outputs), other.Outputs)) {
+		if a, b := t.Outputs[name], other.Outputs[name]; a != b {
+			return tell(name, a, b)
+		}
+	}
+	return ""
+}
+
+func at(list []string, i int) string {
+	if i < len(list) {
+		return list[i]
+	}
+	return ""
+}
+
+// flawOfBackup says what is wrong with the backup of a task of a snapshot.
+func (t *Task) flawOfBackup() string {
+	b := t.Backup
+	switch want := t.newBackup(); {
+	case b.ID != want.ID || b.Index != t.Index || b.Reduce != t.Reduce || b.Backup != nil:
+		return "its backup is another task's"
+	case t.Stage == nil || t.IsReplica() || t.Backups < 1:
+		return "it cannot have a backup"
+	case b.State != TaskLeased && b.State != TaskDone || (b.State == TaskDone) != (t.State == TaskDone):
+		return fmt.Sprintf("its backup is %.40q", b.State)
+	}
+	return ""
+}
