@@ -82,9 +82,10 @@ var ranks = map[string]int{
 	"pipeline/draft": 5,
 	"pipeline/optim": 5,
 
-	"coordinator":       6,
-	"pipeline/artifact": 6,
-	"pipeline/catalog":  6,
+	"coordinator":         6,
+	"pipeline/artifact":   6,
+	"pipeline/catalog":    6,
+	"pipeline/evaluation": 6,
 
 	"pipeline/artifact/artifacttest": 7,
 	"worker/average":                 7,

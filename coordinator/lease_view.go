@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
@@ -75,6 +77,12 @@ func completeRun(s *state.State, t *state.Task, l *apiv1.Lease) {
 	spec := s.Pipeline(r.Pipeline).Spec(r.Generation)
 	l.Spec, l.SpecFile, l.SpecWritten = spec.Text, spec.File, spec.Written
 	l.Inputs, l.Verb, l.Arguments = maps.Clone(r.Outputs), r.Verb, maps.Clone(r.Arguments)
+	if r.Parent != nil {
+		if l.Inputs == nil {
+			l.Inputs = make(map[string]string)
+		}
+		l.Inputs[stages.ParentInput] = fmt.Sprintf("%d %s", r.Parent.Version, r.Parent.Checkpoint)
+	}
 	l.Reducers, l.Partials = stage.Reducers, stage.Partials(t)
 	l.ShardFrom, l.ShardTo = stage.Range(t)
 	if t.IsReplica() {
@@ -93,7 +101,7 @@ func versionView(v *state.ModelVersion) *apiv1.ModelVersion {
 		Version: uint64(v.Version), Checkpoint: v.Checkpoint, RunId: string(v.Run), Pipeline: string(v.Pipeline),
 		Generation: uint64(v.Generation), RegisteredAtUnixMs: v.RegisteredMS, RegisteredIndex: v.Index,
 		Metrics: maps.Clone(v.Metrics), Warnings: slices.Clone(v.Warnings), ModelSha256: v.ModelSHA256, TransformHash: v.TransformHash,
-		Retired: v.Retired, Collected: v.Collected,
+		Retired: v.Retired, Collected: v.Collected, Parent: uint64(v.Parent),
 	}
 }
 

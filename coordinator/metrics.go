@@ -20,6 +20,9 @@ type metrics struct {
 	collectedObjects, collectedBytes prometheus.Counter
 }
 
+// Metrics describes what a coordinator serves at /metrics.
+func Metrics() prometheus.Collector { return newMetrics(nil).registry }
+
 func newMetrics(c *Coordinator) *metrics {
 	r := prometheus.NewRegistry()
 	m := &metrics{

@@ -26,6 +26,15 @@ func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.Ap
 		return nil, &thalweg.Error{Op: "apply spec", Kind: thalweg.KindOf(err), Err: err}
 	}
 	if req.DryRun {
+		flaw := ""
+		if err := s.c.read(func(st *state.State) {
+			_, flaw = st.Parent(&state.Spec{Model: cmd.Model, Alias: cmd.Alias, WarmStart: cmd.WarmStart})
+		}); err != nil {
+			return nil, err
+		}
+		if flaw != "" {
+			return nil, &thalweg.Error{Op: "apply spec", Kind: thalweg.NotFound, Subject: req.File, Hint: flaw}
+		}
 		return &apiv1.ApplyResponse{Pipeline: string(cmd.Pipeline)}, nil
 	}
 	answer, err := s.c.propose(cmd, req.RequestId)
@@ -59,14 +68,15 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 		return nil, nil, refused(thalweg.KindOf(err), err)
 	}
 	cmd := &state.ApplySpec{
-		Pipeline: thalweg.PipelineName(spec.Metadata.Name),
-		Text:     string(rendered),
-		File:     file,
-		Written:  text,
-		Model:    thalweg.ModelName(spec.Spec.Registry.Model),
-		Alias:    spec.Spec.Registry.Alias,
-		Training: pipeline.TrainingHash(spec),
-		Keep:     uint32(spec.Spec.Trainer.KeepCheckpoints),
+		Pipeline:  thalweg.PipelineName(spec.Metadata.Name),
+		Text:      string(rendered),
+		File:      file,
+		Written:   text,
+		Model:     thalweg.ModelName(spec.Spec.Registry.Model),
+		Alias:     spec.Spec.Registry.Alias,
+		Training:  pipeline.TrainingHash(spec),
+		Keep:      uint32(spec.Spec.Trainer.KeepCheckpoints),
+		WarmStart: int64(spec.Spec.Trainer.WarmStart),
 	}
 	if cmd.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
 		return nil, nil, refused(thalweg.KindOf(err), err)

@@ -116,8 +116,14 @@ type FeatureDefaulter interface {
 	FeatureDefaults(feature string) (encoder string, mostCommon int)
 }
 
+// Deciding is options of a metric, some of which are of predicted labels.
+type Deciding interface{ Decided() bool }
+
 // Trained is options of a model that one algorithm trains, whatever the optimizer.
 type Trained interface{ TrainedBy() string }
+
+// WarmStarter is options of a model whose training can start from a version's weights.
+type WarmStarter interface{ StartsWarm() bool }
 
 // Selective is options of a model that cannot give every type of answer.
 type Selective interface{ AnswersWith() []string }

@@ -36,6 +36,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	}
 	c.plan.Cleaned = c.training.schema
 	c.split()
+	c.slicing()
 	c.label()
 	c.features()
 	c.crosses()
@@ -182,6 +183,25 @@ func (c *compiler) split() {
 		c.found.add(path, "", "a %s split needs a %s: column %s is %s", s.Type, by, s.Column, column.Type)
 	}
 	c.uses(c.training, []string{s.Column}, "the split")
+}
+
+// sliceTypes are the types of columns that rows are sliced by.
+var sliceTypes = []table.Type{table.String, table.Int64, table.Bool}
+
+// slicing checks the columns that rows are sliced by.
+func (c *compiler) slicing() {
+	for i, s := range c.spec.Spec.Evaluation.Slices {
+		for k, name := range s.Columns {
+			path := fmt.Sprintf("spec.evaluation.slices[%d].columns[%d]", i, k)
+			_, column, ok := c.plan.Cleaned.Lookup(name)
+			switch {
+			case !ok:
+				c.missing(path, name, c.plan.Cleaned, c.training)
+			case !slices.Contains(sliceTypes, column.Type):
+				c.found.add(path, "derive a string, int64 or bool", "rows cannot be sliced by column %s, which is %s", name, column.Type)
+			}
+		}
+	}
 }
 
 // value resolves what a feature or label reads in the training phase: an

@@ -83,6 +83,9 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 	case *Factor:
 		d.unit(n, path, "a number above 0, or auto,", into)
 		return
+	case *WarmStart:
+		d.unit(n, path, "none, champion or the number of a version", into)
+		return
 	case *Percent:
 		d.unit(n, path, "a percentage such as 5%", into)
 		return

@@ -73,6 +73,8 @@ type Body struct {
 	Model Choice `yaml:"model,omitempty" json:"model,omitempty" catalog:"models" refused:"fm,mlp" default:"linear"`
 	// Trainer says how the model is trained.
 	Trainer Trainer `yaml:"trainer,omitempty" json:"trainer,omitempty"`
+	// Evaluation says how a version is judged.
+	Evaluation Evaluation `yaml:"evaluation,omitempty" json:"evaluation,omitempty"`
 	// Registry says where trained models go.
 	Registry Registry `yaml:"registry,omitempty" json:"registry,omitempty"`
 	// Scoring is the stream half: events scored with the newest champion.

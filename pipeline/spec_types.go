@@ -245,9 +245,7 @@ type Trainer struct {
 	// with improvement.
 	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0" default:"3"`
 	// ValidationMetric is what early_stop and the choice of the best epoch look
-	// at: log_loss, roc_auc or accuracy of a binary output; log_loss or accuracy of a
-	// category; mse, rmse, mae or r2 of a number; poisson_deviance, mae, mse or rmse of a
-	// count; hinge_loss, roc_auc or accuracy with loss hinge; pinball with loss quantile.
+	// at, one of the output's type.
 	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" catalog:"metrics"`
 	// Regularization is the penalty on weights, not on biases.
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`
@@ -262,6 +260,11 @@ type Trainer struct {
 	// version can be neither promoted nor replayed, and its rows not be verified. Ten
 	// are more than anybody rolls back over.
 	KeepCheckpoints int `yaml:"keep_checkpoints" json:"keep_checkpoints,omitempty" jsonschema:"minimum=1,maximum=100000" default:"10"`
+	// WarmStart is the version of the model whose weights training starts from: that of
+	// registry.alias (champion; a model's first run has none, and starts anew), or one by
+	// its number. Features, values and classes are matched by name; what is new starts as
+	// what was never seen. Linear models only. Default none.
+	WarmStart WarmStart `yaml:"warm_start,omitempty" json:"warm_start,omitempty"`
 	// Distributed cuts the work into replicas.
 	Distributed DistributedSpec `yaml:"distributed" json:"distributed,omitempty"`
 }
@@ -327,6 +330,24 @@ type DistributedSpec struct {
 	// Douillard et al. 2023). The default is plain averaging, weighted by the rows that
 	// each replica has used in the round.
 	OuterOptimizer OuterOptimizer `yaml:"outer_optimizer,omitempty" json:"outer_optimizer,omitempty"`
+}
+
+// Evaluation says how a version is judged: on the test rows, or on those of
+// validation where the split has no test rows.
+type Evaluation struct {
+	// Metrics are those that are measured. Default: all that the output's type has.
+	Metrics []string `yaml:"metrics,omitempty" json:"metrics,omitempty" catalog:"metrics"`
+	// Slices are parts of the rows that are measured by themselves.
+	Slices []SliceSpec `yaml:"slices,omitempty" json:"slices,omitempty"`
+}
+
+// SliceSpec cuts rows by the values of columns.
+type SliceSpec struct {
+	// Columns are cleaned columns of type string, int64 or bool: a slice is the rows
+	// that have the same value in each of them.
+	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
+	// MinRows is how many rows a slice must have to be shown.
+	MinRows int `yaml:"min_rows,omitempty" json:"min_rows,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"100"`
 }
 
 // Registry says where a trained model goes.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/thalweg/thalweg"
 )
 
 // Duration is a time.Duration spelled as 200ms, 60s, 30m.
@@ -167,3 +169,44 @@ func (c Count) String() string {
 
 // MarshalText implements encoding.TextMarshaler.
 func (c Count) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// WarmStart says which version of the model training starts from: FromNone, FromChampion,
+// or the number of one.
+type WarmStart int64
+
+// The values of a WarmStart that are no numbers of versions.
+const (
+	FromNone     WarmStart = 0
+	FromChampion WarmStart = -1
+)
+
+// UnmarshalText reads none, champion or a number.
+func (w *WarmStart) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "none":
+		*w = FromNone
+	case thalweg.DefaultAlias:
+		*w = FromChampion
+	default:
+		n, err := strconv.ParseInt(string(text), 10, 32)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is neither none, champion nor the number of a version", text)
+		}
+		*w = WarmStart(n)
+	}
+	return nil
+}
+
+// String returns the number of a version, champion or none.
+func (w WarmStart) String() string {
+	switch w {
+	case FromNone:
+		return "none"
+	case FromChampion:
+		return thalweg.DefaultAlias
+	}
+	return strconv.FormatInt(int64(w), 10)
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (w WarmStart) MarshalText() ([]byte, error) { return []byte(w.String()), nil }

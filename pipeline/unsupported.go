@@ -27,11 +27,12 @@ var noValue = allowedValue{}
 // To make one work is a field of that struct, and a line less here.
 var unsupportedFields = map[string]map[string]allowedValue{
 	"Body": {
-		"tests": noValue, "search": noValue, "evaluation": noValue, "rollout": noValue,
+		"tests": noValue, "search": noValue, "rollout": noValue,
 		"monitoring": noValue, "schedule": noValue, "resources": noValue,
 	},
 	"TrainSource":   {"freshness": noValue},
 	"EventSource":   {"freshness": noValue},
+	"Evaluation":    {"fairness": noValue, "gates": noValue},
 	"SchemaSpec":    {"event_time": noValue},
 	"ColumnSpec":    {"pii": noValue},
 	"Preprocessing": {"sample_ratio": {value: 1.0}},

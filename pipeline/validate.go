@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -399,6 +400,28 @@ func (s *Sink) Check(at Place) {
 	}
 }
 
+// maxSliceSpecs bounds the ways of slicing, each of which may have many slices.
+const maxSliceSpecs = 8
+
+// check applies the rules of an evaluation to that of an output of a type.
+func (e *Evaluation) check(at Place, output string) {
+	allowed := at.found.catalog.namesFor(Metrics, output)
+	for i, name := range e.Metrics {
+		at.in("metrics").item(i).among("", name, allowed, output)
+	}
+	if len(e.Slices) > maxSliceSpecs {
+		at.Problem("slices", "", "there are %d; at most %d are possible", len(e.Slices), maxSliceSpecs)
+	}
+}
+
+// among refuses a metric that an output does not have.
+func (p Place) among(field, name string, allowed []string, output string) {
+	if allowed != nil && !slices.Contains(allowed, name) {
+		hint := spelling.Hint(name, slices.Values(allowed))
+		p.Problem(field, cmp.Or(hint, oneOf(allowed)), "a %s output has no %s", output, quoteShort(name))
+	}
+}
+
 // Check implements Checker: the rules between the parts of a spec.
 func (b *Body) Check(at Place) {
 	inputs, outputs := at.in("input_features"), at.in("output_features")
@@ -424,6 +447,7 @@ func (b *Body) Check(at Place) {
 		if allowed := at.found.catalog.namesFor(Metrics, kind); allowed != nil && !slices.Contains(allowed, b.Trainer.ValidationMetric) {
 			at.Problem("trainer.validation_metric", oneOf(allowed), "a %s output has no %s", kind, b.Trainer.ValidationMetric)
 		}
+		b.Evaluation.check(at.in("evaluation"), kind)
 	}
 	m, ok := b.Model.Options.(Trained)
 	if ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {
@@ -431,6 +455,9 @@ func (b *Body) Check(at Place) {
 	} else if ok {
 		entry, _ := at.found.catalog.find(Optimizers, m.TrainedBy())
 		b.Trainer.checkWithout(entry.Options, "a model of type "+b.Model.Name, at.in("trainer"))
+	}
+	if w, ok := b.Model.Options.(WarmStarter); b.Trainer.WarmStart != FromNone && b.Model.Name != "" && (!ok || !w.StartsWarm()) {
+		at.Unsupported("trainer.warm_start", "leave it out, or write model: {type: linear}", "a start of a model of type "+b.Model.Name+" from a version")
 	}
 	if m, ok := b.Model.Options.(FeatureDefaulter); ok {
 		_, most := m.FeatureDefaults(inputCategory)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -36,6 +37,7 @@ type profiled struct {
 type data struct {
 	worker   *Worker
 	plan     *pipeline.Plan
+	input    table.Schema // the columns that are read, of plan.Input
 	format   DatasetFormat
 	manifest *dataset.Manifest
 	cuts     split.Cuts // from the learn stage on
@@ -50,9 +52,22 @@ type data struct {
 // shard's rows end in from what befell their reader, which names the place itself.
 func (d *data) located(err error) error { return d.at.Of(err, d.first) }
 
-// openData reads the profile, compiles the spec against it, and gives the plan what
-// its cleaning steps have learnt so far.
+// openData returns the dataset of a lease, for one task.
 func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error) {
+	key := strings.Join([]string{lease.Pipeline, lease.Spec, lease.SpecFile, lease.SpecWritten,
+		lease.Inputs["manifest"], lease.Inputs["learnt"], lease.Inputs["split"]}, "\x00")
+	opened, err := w.datasets.of(key, func() (*data, error) { return w.compile(ctx, lease) })
+	if err != nil {
+		return nil, err
+	}
+	d := *opened
+	d.progress = new(atomic.Int64)
+	return &d, nil
+}
+
+// compile reads the profile, compiles the spec against it, and gives the plan what
+// its cleaning steps have learnt so far.
+func (w *Worker) compile(ctx context.Context, lease *apiv1.Lease) (*data, error) {
 	spec, err := w.spec(lease)
 	if err != nil {
 		return nil, err
@@ -79,7 +94,7 @@ func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error
 			return nil, err
 		}
 	}
-	d := &data{worker: w, plan: plan, manifest: p.Manifest, events: p.EventSchema, progress: new(atomic.Int64)}
+	d := &data{worker: w, plan: plan, input: plan.Input, manifest: p.Manifest, events: p.EventSchema}
 	if ref, ok := lease.Inputs["split"]; ok {
 		if err := w.load(ctx, ref, "split", &d.cuts); err != nil {
 			return nil, err
@@ -123,7 +138,7 @@ func (w *Worker) location(ctx context.Context, connection, path string) (storage
 func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
 		options := d.plan.Spec.Spec.Sources.Train.Format.Options
-		columns := slices.Collect(d.plan.Input.Names())
+		columns := slices.Collect(d.input.Names())
 		d.at, d.first = table.Place{}, 0
 		r, err := d.format.Open(ctx, options, d.bucket, d.manifest, shard, columns, dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
 		if err != nil {
@@ -184,7 +199,7 @@ func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 	var first int64
 	return through(d.natural(ctx, shard), func(natural arrow.Record) (_ arrow.Record, err error) {
 		if binder == nil {
-			if binder, err = table.NewBinder(d.plan.Input, natural.Schema()); err != nil {
+			if binder, err = table.NewBinder(d.input, natural.Schema()); err != nil {
 				object := d.manifest.Objects[d.manifest.Shards[shard].Object].Key
 				return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.KindOf(err), Subject: "object " + object, Err: err}
 			}
@@ -194,6 +209,11 @@ func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 		d.progress.Add(natural.NumRows())
 		return batch, err
 	})
+}
+
+// passed yields nothing of a shard, whose rows count as read.
+func (d *data) passed(shard int) iter.Seq2[arrow.Record, error] {
+	return func(func(arrow.Record, error) bool) { d.progress.Add(d.manifest.Shards[shard].Rows) }
 }
 
 // cleaned yields what batches does after the operators.

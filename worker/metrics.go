@@ -13,6 +13,9 @@ type metrics struct {
 	rows     prometheus.Counter
 }
 
+// Metrics describes what a worker serves at /metrics.
+func Metrics() prometheus.Collector { return newMetrics("", nil).registry }
+
 func newMetrics(id thalweg.WorkerID, tables *tables) *metrics {
 	labels := prometheus.Labels{"worker": string(id)}
 	m := &metrics{registry: prometheus.NewRegistry(),

@@ -97,7 +97,7 @@ func TestErrorsOfRowsNameObjectRowGroupColumnAndRow(t *testing.T) {
 		double += fmt.Sprintf(`, {derive: {column: c%d, expression: "c%d + c%d"}}`, i+1, i, i)
 	}
 	for _, c := range []struct{ what, spec, stage, says string }{
-		{"a null where there must be none", fmt.Sprintf(oddSpec, "false", ""), "clean",
+		{"a null where there must be none", fmt.Sprintf(oddSpec, "false", `{filter: {expression: "true"}}`), "clean",
 			"object odd/b.parquet, row group 1: bind columns: column v, row 150: is null"},
 		{"a label that is none", fmt.Sprintf(oddSpec, "true", `{filter: {expression: "v == null || v > 0"}}`), "train",
 			"object odd/b.parquet, row group 1: read: label late, row 150: 2 is neither 0 nor 1"},

@@ -2,12 +2,13 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"iter"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
@@ -23,6 +24,7 @@ type shardRows struct {
 	*data
 	chain     *clean.Chain
 	transform *feature.Transform
+	fit       fitted
 }
 
 // openRows reads the outputs of the stages before training.
@@ -32,19 +34,23 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 		return nil, err
 	}
 	r := &shardRows{data: d, chain: clean.New(d.plan, pipeline.InTraining)}
-	var f struct {
-		Transform json.RawMessage `json:"transform"`
-	}
-	if err := w.load(ctx, lease.Inputs["transform"], "transform", &f); err != nil {
+	if err := w.load(ctx, lease.Inputs["transform"], "transform", &r.fit); err != nil {
 		return nil, err
 	}
-	r.transform, err = feature.Load(d.plan, f.Transform)
+	if len(r.fit.Rows) != len(d.manifest.Shards) {
+		return nil, &thalweg.Error{Op: "load transform", Kind: thalweg.Corrupt, Subject: lease.Inputs["transform"],
+			Err: fmt.Errorf("it counts the rows of %d shards, not of %d", len(r.fit.Rows), len(d.manifest.Shards))}
+	}
+	r.transform, err = feature.Load(d.plan, r.fit.Transform)
 	return r, err
 }
 
 // Read implements train.Rows.
 func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, error] {
 	return func(yield func(*train.Batch, error) bool) {
+		if !r.fit.has(shard, train.Training, train.Validation) {
+			return
+		}
 		var rep pipeline.Report
 		d := *r.data // several shards may be read at a time
 		out, applier := train.Batch{Block: new(kernel.Block)}, r.transform.NewApplier()

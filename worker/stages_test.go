@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,9 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	storememory "github.com/thalweg/thalweg/storage/memory"
@@ -49,6 +53,7 @@ spec:
   output_features:
     - {name: delayed, type: binary, expression: "delay > 15"}
   trainer: {epochs: 2, batch_size: 64, distributed: {replicas: 2, sync_every: 4}}
+  evaluation: {slices: [{columns: [origin], min_rows: 20}, {columns: [distance], min_rows: 1}]}
 `
 
 // flightFile is one shard of flights, some of which the filter drops.
@@ -226,11 +231,87 @@ func TestTheBatchHalfLeavesTheSameHoweverShardsAreSharedOut(t *testing.T) {
 	if metrics["test.roc_auc"] <= 0.5 || metrics["train.epochs"] == 0 {
 		t.Errorf("metrics %v", metrics)
 	}
+	if want["evaluation"] == "" || metrics["test.roc_auc.low"] >= metrics["test.roc_auc"] || metrics["test.roc_auc.high"] <= metrics["test.roc_auc"] {
+		t.Errorf("evaluation %s, metrics %v", want["evaluation"], metrics)
+	}
 	for _, tasks := range []uint32{1, 3} {
 		got, gotMetrics, gotCounts := newBatchHalf(t).all(tasks)
 		if !maps.Equal(got, want) || !maps.Equal(gotMetrics, metrics) || !maps.Equal(gotCounts, counts) {
 			t.Errorf("by %d tasks: %v %v %v, by one a shard: %v %v %v", tasks, got, gotMetrics, gotCounts, want, metrics, counts)
 		}
+	}
+}
+
+// Rows that are not measured need not be scored, nor shards read that have none that
+// are: the sums are those of scoring all rows.
+func TestEvaluationScoresTheRowsThatItMeasures(t *testing.T) {
+	b := newBatchHalf(t)
+	b.all(1)
+	lease := &apiv1.Lease{Pipeline: "flights", Spec: flightSpec, Inputs: b.inputs}
+	trained, err := b.worker.artifact(t.Context(), b.inputs["checkpoint"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const shard = flightShards - 1
+	d, err := b.worker.openData(t.Context(), lease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fit := fitted{Rows: [][split.Count]int64{shard: {1, 1, 1}}}
+	got, err := d.evaluate(t.Context(), trained, &fit, shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scorer, err := trained.NewScorer(pipeline.InTraining)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0.0
+	for i, s := range evaluatedSplits {
+		sums, err := d.sample(trained, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for batch, err := range d.batches(t.Context(), shard) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			cleaned, predictions, err := scorer.Score(t.Context(), batch, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts, err := d.cuts.Assign(d.plan, cleaned, shard, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			labels, _, err := trained.Transform.Labels(cleaned, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var p, y []float32
+			var fold []uint8
+			for row, of := range parts {
+				if of == s {
+					p, y = append(p, predictions[row]), append(y, labels[row])
+					fold = append(fold, metric.Part(d.plan.Spec.Spec.Trainer.Seed, shard, table.Rows(cleaned)[row]))
+				}
+			}
+			sums.Observe(p, y, fold)
+			cleaned.Release()
+		}
+		want, err := json.Marshal(sums)
+		if err != nil || !bytes.Equal(got.Sums[i], want) {
+			t.Errorf("%s: %s, want %s, %v", split.Names[s], got.Sums[i], want, err)
+		}
+		rows += sums.Whole().Values()[metric.Rows]
+	}
+	fit.Rows[shard] = [split.Count]int64{1, 0, 0}
+	none, err := d.evaluate(t.Context(), trained, &fit, shard)
+	if err != nil || rows == 0 || bytes.Equal(none.Sums[0], got.Sums[0]) {
+		t.Errorf("%v rows are measured, and of a shard without any %s, %v", rows, none.Sums[0], err)
+	}
+	if read := d.progress.Load(); read != 4*flightRows {
+		t.Errorf("progress is %d rows", read)
 	}
 }
 
@@ -321,6 +402,7 @@ func TestFailuresSayWhetherAnotherWorkerMayDoBetter(t *testing.T) {
 	b := newBatchHalf(t)
 	maps.Copy(b.inputs, b.stage(stages.Plan{Name: "profile"}, 0).Outputs)
 	clean := func() *apiv1.TaskReport {
+		b.worker.datasets = recent[*data]{} // what it has read before needs no store
 		return b.task(&apiv1.Lease{Kind: "clean", Reducers: 1, ShardTo: 1})
 	}
 	for _, test := range []struct {

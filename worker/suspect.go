@@ -124,6 +124,9 @@ func newLoneFeatures(features int) loneFeatures {
 	return loneFeatures{most: max(leakRows, min(maxAlone, maxAloneValues/max(1, features))), parts: map[string][]float32{}}
 }
 
+// full reports that no more rows are wanted.
+func (l *loneFeatures) full() bool { return len(l.labels) >= l.most }
+
 // observe adds the rows of a batch that have a label; valid nil: all have.
 func (l *loneFeatures) observe(parts iter.Seq2[string, []float32], labels []float32, valid []bool) {
 	var rows []int

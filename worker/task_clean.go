@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
@@ -19,16 +22,16 @@ type cleaned struct {
 }
 
 // mapClean cleans shards: it counts what the operators do and observes where the
-// split's cut points lie. Cleaned rows are not kept: cleaning them again is
+// split's cut points lie. Where there is nothing to clean, it reads no more than the
+// column that rows are split by. Cleaned rows are not kept: cleaning them again is
 // faster than reading them back.
 func mapClean(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (out cleaned, err error) {
-		chain := clean.BeforeLearning(d.plan)
 		observer, err := split.NewObserver(d.plan)
 		if err != nil {
 			return out, err
 		}
-		for batch, err := range d.cleaned(ctx, chain, shard, &out.Report) {
+		for batch, err := range d.observed(ctx, observer, shard, &out.Report) {
 			if err == nil {
 				err = observer.Observe(batch)
 			}
@@ -39,6 +42,22 @@ func mapClean(ctx context.Context, t *Task) error {
 		out.Split, err = observer.Partial()
 		return out, err
 	})
+}
+
+// observed yields what the observer of a split has to see of a shard's cleaned rows.
+func (d *data) observed(ctx context.Context, observer split.Observer, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
+	if len(d.plan.Steps) > 0 {
+		return d.cleaned(ctx, clean.BeforeLearning(d.plan), shard, rep)
+	}
+	n := d.manifest.Shards[shard].Rows
+	rep.RowsIn, rep.RowsOut = n, n
+	if split.Blind(observer) {
+		return d.passed(shard)
+	}
+	if at, _, ok := d.plan.Input.Lookup(d.plan.Spec.Spec.Preprocessing.Split.Column); ok {
+		d.input.Columns = d.plan.Input.Columns[at : at+1]
+	}
+	return d.batches(ctx, shard)
 }
 
 // reduceClean finds the cut points and adds up the counts.

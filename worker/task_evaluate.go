@@ -3,16 +3,23 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"path"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
@@ -21,21 +28,25 @@ var evaluatedSplits = [...]uint8{split.Validation, split.Test}
 
 // evaluated is what the evaluate stage finds in one shard.
 type evaluated struct {
-	// Sums are mergeable, of the evaluated splits in their order.
+	// Sums are mergeable samples, of the evaluated splits in their order.
 	Sums [len(evaluatedSplits)]json.RawMessage `json:"sums"`
 	// UnknownClasses counts the rows of these splits whose class no training row has.
 	UnknownClasses int64 `json:"unknown_classes,omitempty"`
+	// Slices are of the judged split.
+	Slices json.RawMessage `json:"slices,omitempty"`
 	// Alone is by feature, in the first shard.
 	Alone map[string]alone `json:"alone,omitempty"`
 }
 
 // artifact loads and verifies a checkpoint of the state bucket.
 func (w *Worker) artifact(ctx context.Context, reference string) (*artifact.Artifact, error) {
-	parts, err := w.checkpoint(ctx, reference)
-	if err != nil {
-		return nil, err
-	}
-	return artifact.Decode(w.cfg.SpecCatalog, parts)
+	return w.models.of(reference, func() (*artifact.Artifact, error) {
+		parts, err := w.checkpoint(ctx, reference)
+		if err != nil {
+			return nil, err
+		}
+		return artifact.Decode(w.cfg.SpecCatalog, parts)
+	})
 }
 
 // checkpoint loads and verifies the parts of a checkpoint of the state bucket.
@@ -47,6 +58,17 @@ func (w *Worker) checkpoint(ctx context.Context, reference string) (map[string][
 	return checkpoint.Load(ctx, w.state, ref)
 }
 
+// sample returns an empty sample of the metrics of a model's answers; coarse: of a
+// slice.
+func (d *data) sample(of *artifact.Artifact, coarse bool) (*metric.Sample, error) {
+	return metric.NewSample(d.plan.Spec.Entries(pipeline.Metrics), of.Answer(), coarse)
+}
+
+// slices returns the empty slices of the spec.
+func (d *data) slices(of *artifact.Artifact) *evaluation.Slices {
+	return evaluation.NewSlices(d.plan.Spec, func() (*metric.Sample, error) { return d.sample(of, true) })
+}
+
 // mapEvaluate scores shards' validation and test rows with the trained model, by
 // the same path that scores the stream.
 func mapEvaluate(ctx context.Context, t *Task) error {
@@ -54,37 +76,70 @@ func mapEvaluate(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	var fit fitted
+	if err := t.Input(ctx, "transform", &fit); err != nil {
+		return err
+	}
 	return mapShards(ctx, t, func(d *data, shard int) (evaluated, error) {
-		return d.evaluate(ctx, trained, shard)
+		return d.evaluate(ctx, trained, &fit, shard)
 	})
 }
 
+// chosen are the rows of a batch that belong to a split and have a label.
+type chosen struct {
+	which               []int
+	predictions, labels []float32
+	parts               []uint8
+}
+
+func (c *chosen) reset() {
+	c.which, c.predictions, c.labels, c.parts = c.which[:0], c.predictions[:0], c.labels[:0], c.parts[:0]
+}
+
 // evaluate returns the sums of one shard.
-func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard int) (out evaluated, err error) {
+func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, fit *fitted, shard int) (out evaluated, err error) {
 	scorer, err := trained.NewScorer(pipeline.InTraining)
 	if err != nil {
 		return out, err
 	}
-	var sums [len(evaluatedSplits)]metric.Accumulator
-	for i := range sums {
-		if sums[i], err = metric.New(d.plan.Spec.Entries(pipeline.Metrics), trained.Answer()); err != nil {
+	var samples [len(evaluatedSplits)]*metric.Sample
+	for i := range samples {
+		if samples[i], err = d.sample(trained, false); err != nil {
 			return out, err
 		}
 	}
+	slices, judged, seed := d.slices(trained), evaluation.JudgedSplit(d.plan.Spec), d.plan.Spec.Spec.Trainer.Seed
 	var rep pipeline.Report
-	var parts []uint8
-	var predictions, labels, somePredictions, someLabels []float32
+	var splits []uint8
+	var predictions, labels []float32
 	var valid []bool
+	var some chosen
 	width := trained.Model.Outputs()
 	lone := newLoneFeatures(len(d.plan.Features))
-	for rows, err := range through(d.batches(ctx, shard), func(batch arrow.Record) (rows arrow.Record, err error) {
-		rows, predictions, err = scorer.Score(ctx, batch, &rep)
+	batches := d.batches(ctx, shard)
+	if shard > 0 && !fit.has(shard, evaluatedSplits[:]...) {
+		batches = d.passed(shard)
+	}
+	for rows, err := range through(batches, func(batch arrow.Record) (rows arrow.Record, err error) {
+		if rows, err = scorer.Clean(ctx, batch, &rep); err != nil {
+			return nil, err
+		}
+		if shard > 0 || lone.full() { // else features are tried alone on all rows
+			all := rows
+			rows, err = d.judged(all, shard)
+			all.Release()
+			if err != nil {
+				return nil, err
+			}
+		}
+		defer rows.Release()
+		rows, predictions, err = scorer.ScoreCleaned(rows, &rep)
 		return rows, err
 	}) {
 		if err != nil {
 			return out, err
 		}
-		if parts, err = d.cuts.Assign(d.plan, rows, shard, parts); err != nil {
+		if splits, err = d.cuts.Assign(d.plan, rows, shard, splits); err != nil {
 			return out, err
 		}
 		if labels, valid, err = trained.Transform.Labels(rows, labels); err != nil {
@@ -93,28 +148,53 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, shard i
 		if shard == 0 && width == 1 {
 			lone.observe(scorer.Parts(), labels, valid)
 		}
-		for i, s := range evaluatedSplits { // an accumulator sees whole batches
-			somePredictions, someLabels = somePredictions[:0], someLabels[:0]
-			for row, p := range parts {
+		numbers := rows.Column(int(rows.NumCols()) - 1).(*array.Int64).Int64Values()
+		for i, s := range evaluatedSplits {
+			some.reset()
+			for row, of := range splits {
 				switch {
-				case p != s:
+				case of != s:
 				case valid == nil || valid[row]:
-					somePredictions = append(somePredictions, predictions[row*width:(row+1)*width]...)
-					someLabels = append(someLabels, labels[row])
+					some.which = append(some.which, row)
+					some.predictions = append(some.predictions, predictions[row*width:(row+1)*width]...)
+					some.labels = append(some.labels, labels[row])
+					some.parts = append(some.parts, metric.Part(seed, shard, numbers[row]))
 				case labels[row] == feature.UnknownClass:
 					out.UnknownClasses++
 				}
 			}
-			sums[i].Observe(somePredictions, someLabels)
+			samples[i].Observe(some.predictions, some.labels, some.parts)
+			if s == judged {
+				if err := slices.Observe(rows, some.which, some.predictions, some.labels, some.parts); err != nil {
+					return out, err
+				}
+			}
 		}
 	}
-	for i := range sums {
-		if out.Sums[i], err = json.Marshal(sums[i]); err != nil {
+	for i := range samples {
+		if out.Sums[i], err = json.Marshal(samples[i]); err != nil {
 			return out, err
 		}
 	}
 	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
-	return out, nil
+	out.Slices, err = json.Marshal(slices)
+	return out, err
+}
+
+// judged returns the rows of a cleaned batch whose splits are evaluated; the caller
+// releases them.
+func (d *data) judged(rows arrow.Record, shard int) (arrow.Record, error) {
+	parts, err := d.cuts.Assign(d.plan, rows, shard, nil)
+	if err != nil {
+		return nil, err
+	}
+	keep := table.NewMask(len(parts))
+	for i, p := range parts {
+		if slices.Contains(evaluatedSplits[:], p) {
+			keep.Set(i)
+		}
+	}
+	return table.Select(memory.DefaultAllocator, rows, keep)
 }
 
 // reduceEvaluate merges the sums in shard order into the run's metrics.
@@ -127,26 +207,43 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	metrics, answer := d.plan.Spec.Entries(pipeline.Metrics), trained.Answer()
+	doc := evaluation.Document{Judged: split.Names[evaluation.JudgedSplit(d.plan.Spec)], Splits: make(map[string]evaluation.Measured, len(evaluatedSplits))}
 	values := make(map[string]map[string]float64, len(evaluatedSplits))
 	for i, s := range evaluatedSplits {
-		total, err := metric.New(metrics, answer)
+		total, err := d.sample(trained, false)
 		if err != nil {
 			return err
 		}
 		for _, p := range all {
-			sums, err := metric.Decode(metrics, answer, p.Sums[i])
-			if err != nil {
-				return err
-			}
-			if err := total.Merge(sums); err != nil {
+			if err := d.merge(trained, total, p.Sums[i]); err != nil {
 				return err
 			}
 		}
-		values[split.Names[s]] = total.Values()
-		for name, v := range total.Values() {
-			t.Report.Metrics[split.Names[s]+"."+name] = v
+		name := split.Names[s]
+		values[name] = total.Whole().Values()
+		measured, err := evaluation.Measure(d.plan.Spec, total)
+		if err != nil {
+			return err
 		}
+		doc.Splits[name] = measured
+		for metric, e := range measured.Metrics {
+			t.Report.Metrics[name+"."+metric] = e.Value
+			if e.Interval != nil && name == doc.Judged {
+				t.Report.Metrics[name+"."+metric+".low"], t.Report.Metrics[name+"."+metric+".high"] = e.Interval[0], e.Interval[1]
+			}
+		}
+	}
+	slices := d.slices(trained)
+	for _, p := range all {
+		if err := slices.Merge(p.Slices); err != nil {
+			return err
+		}
+	}
+	if err := slices.Into(&doc, d.plan.Spec); err != nil {
+		return err
+	}
+	for _, text := range doc.Skipped {
+		t.warn("%s", text)
 	}
 	judged := split.Names[split.Test]
 	if values[judged][metric.Rows] == 0 {
@@ -161,5 +258,36 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 		t.warn("%d validation and test rows are not measured: their class is none that a training row has", unknown)
 	}
 	t.warnOfEvaluation(d.plan.Label.Loss, judged, values[judged], all[0].Alone)
-	return t.Save(ctx, "evaluation", values)
+	return t.saveEvaluation(ctx, d, &doc)
+}
+
+// merge adds an encoded sample to a total.
+func (d *data) merge(of *artifact.Artifact, total *metric.Sample, encoded []byte) error {
+	s, err := d.sample(of, false)
+	if err == nil {
+		err = json.Unmarshal(encoded, s)
+	}
+	if err != nil {
+		return err
+	}
+	return total.Merge(s)
+}
+
+// saveEvaluation keeps the document beside the checkpoint that it is of, for as long
+// as that is kept, and shows the slices in the run.
+func (t *Task) saveEvaluation(ctx context.Context, d *data, doc *evaluation.Document) error {
+	of, err := thalweg.ParseObjectRef(t.Lease.Inputs["checkpoint"])
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	ref, err := checkpoint.PutObject(ctx, t.worker.state, path.Join(path.Dir(of.Key), "evaluation.json"), body)
+	t.Report.Outputs["evaluation"] = ref.String()
+	if table := doc.SliceTable(d.plan.Spec, api.MaxOutputBytes); table != "" {
+		t.Report.Outputs["slices"] = table
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -28,6 +29,12 @@ type fitted struct {
 	Rows [][split.Count]int64 `json:"rows"`
 }
 
+// has reports whether a shard has rows of one of the splits that can be used. Rows
+// that turn out to lack a label or a feature are counted too.
+func (f *fitted) has(shard int, splits ...uint8) bool {
+	return slices.ContainsFunc(splits, func(s uint8) bool { return f.Rows[shard][s] > 0 })
+}
+
 // mapFit gathers the statistics of shards' training rows.
 func mapFit(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (out fitPartial, err error) {
@@ -45,8 +52,9 @@ func mapFit(ctx context.Context, t *Task) error {
 			if err != nil {
 				return out, err
 			}
+			all := usable.Count() == len(parts)
 			for i, p := range parts {
-				if usable.Has(i) {
+				if all || usable.Has(i) {
 					out.Rows[p]++
 				}
 			}

@@ -44,6 +44,9 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	if _, err := t.worker.parent(ctx, t.Lease, plan); err != nil {
+		return err
+	}
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))
 	t.Report.Counts["rows"] = manifest.Rows

@@ -12,6 +12,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -214,10 +215,13 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 		zeros, weights := model.Zeros(in.job.Model, result.Params)
 		metrics["train.zero_weights"], metrics["train.weights"] = float64(zeros), float64(weights)
 	}
+	outputs := map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash(),
+		"curve": api.Table(result.Curve), "weights": api.Table(shortWeights(encoded))}
+	if in.started != "" {
+		outputs["started"] = in.started
+	}
 	return &apiv1.TaskReport{
-		Warnings: stillImproving(in.job.Model, result),
-		Outputs: map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash(),
-			"curve": api.Table(result.Curve), "weights": api.Table(shortWeights(encoded))},
+		Warnings: stillImproving(in.job.Model, result), Outputs: outputs,
 		Metrics: metrics,
 	}, nil
 }
@@ -245,6 +249,8 @@ type trainingInputs struct {
 	*shardRows
 	job   train.Job
 	model artifact.Artifact
+	// started says what training starts from; empty where it starts anew.
+	started string
 }
 
 // openTraining reads the outputs of the stages before.
@@ -261,12 +267,25 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	if rows.plan.Spec.SaysSplit() {
 		m.Cuts = &rows.cuts
 	}
+	parent, err := w.parent(ctx, lease, rows.plan)
+	if err != nil {
+		return nil, err
+	}
 	in := &trainingInputs{shardRows: rows, model: *m}
 	in.job = train.Job{
 		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),
 		Run:     thalweg.RunID(lease.RunId), Trainer: artifact.Trainer(rows.plan, rows.transform), Model: m.Model,
 		Threshold: rows.plan.Label.Threshold, Shards: len(rows.manifest.Shards), Rows: rows,
 		Input: lease.Inputs["manifest"] + " " + lease.Inputs["split"] + " " + lease.Inputs["learnt"] + " " + lease.Inputs["transform"],
+	}
+	if parent != nil {
+		var got artifact.Inherited
+		if in.job.Start, got, err = m.StartFrom(parent.Artifact); err != nil {
+			return nil, err
+		}
+		in.job.Input += " " + lease.Inputs[stages.ParentInput]
+		in.model.Provenance.Parent = &artifact.Parent{Version: parent.version, Model: parent.ModelSHA256()}
+		in.started = parent.told(got)
 	}
 	if lease.ResumeFrom == "" {
 		return in, nil

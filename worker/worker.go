@@ -26,6 +26,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -157,6 +158,8 @@ type Worker struct {
 	metrics     *metrics
 	tasks       *taskManager
 	trainings   trainings
+	datasets    recent[*data]
+	models      recent[*artifact.Artifact]
 	streams     streams
 	tables      tables
 	incarnation string

@@ -90,14 +90,19 @@ func discover(ctx context.Context, bucket storage.Bucket, pattern, from, root st
 // each calls fn with every batch of rows in order; the batch is fn's only for
 // the call.
 func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) error) error {
-	first := int64(0)
+	return d.eachPlace(ctx, func(batch arrow.Record, _ int, _ table.Place) error { return fn(batch) })
+}
+
+// eachPlace is each, of which fn learns the shard, whose rows the batch counts, and
+// where the batch begins.
+func (d *localDataset) eachPlace(ctx context.Context, fn func(batch arrow.Record, shard int, at table.Place) error) error {
 	for shard := range d.manifest.Shards {
 		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, slices.Collect(d.schema.Names()), dataset.ReaderConfig{})
 		if err != nil {
 			return err
 		}
-		for err == nil {
-			err = d.next(r, &first, fn)
+		for first := int64(0); err == nil; {
+			err = d.next(r, &first, func(batch arrow.Record, at table.Place) error { return fn(batch, shard, at) })
 		}
 		_ = r.Close() // what it cannot read, Next has told
 		if err != io.EOF {
@@ -109,7 +114,7 @@ func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) err
 
 // next calls fn with the next batch of a shard, whose rows it counts; io.EOF where
 // there is none.
-func (d *localDataset) next(r *dataset.Reader, first *int64, fn func(batch arrow.Record) error) error {
+func (d *localDataset) next(r *dataset.Reader, first *int64, fn func(batch arrow.Record, at table.Place) error) error {
 	natural, err := r.Next()
 	if err != nil {
 		return err
@@ -128,7 +133,7 @@ func (d *localDataset) next(r *dataset.Reader, first *int64, fn func(batch arrow
 		return at.Of(err, from)
 	}
 	defer batch.Release()
-	if err = fn(batch); errors.As(err, new(*table.RowError)) {
+	if err = fn(batch, at); errors.As(err, new(*table.RowError)) {
 		return at.Of(err, from)
 	}
 	return err

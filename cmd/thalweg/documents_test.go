@@ -120,7 +120,7 @@ func inBlocks(file, text string) (found []documented) {
 		case fence:
 			switch open = false; block.language {
 			case "sh":
-				found = append(found, split(block)...)
+				found = append(found, commandsIn(block)...)
 			case "python", "sql":
 				found = append(found, block)
 			}
@@ -133,8 +133,8 @@ func inBlocks(file, text string) (found []documented) {
 	return found
 }
 
-// split cuts a block of shell into its commands.
-func split(block documented) (found []documented) {
+// commandsIn cuts a block of shell into its commands.
+func commandsIn(block documented) (found []documented) {
 	c := block
 	c.text = ""
 	for i, line := range strings.Split(block.text, "\n") {
@@ -165,7 +165,7 @@ func inHelp(t *testing.T) (found []documented) {
 		for i, line := range lines {
 			lines[i] = strings.TrimPrefix(line, "  ")
 		}
-		for _, c := range split(documented{section: cmd.CommandPath(), language: "sh", text: strings.Join(lines, "\n")}) {
+		for _, c := range commandsIn(documented{section: cmd.CommandPath(), language: "sh", text: strings.Join(lines, "\n")}) {
 			first, _, _ := strings.Cut(c.text, "\n")
 			c.file, c.line = "the help of "+cmd.CommandPath(), c.line+1
 			if place, ok := places["  "+first]; ok {

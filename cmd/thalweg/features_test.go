@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -133,6 +136,75 @@ spec:
 	}
 }
 
+// A run starts from the weights of the version that trainer.warm_start names, is as
+// good, and says so; a version that cannot be is refused by name.
+func TestARunStartsFromAVersion(t *testing.T) {
+	data := func(rows int, city string) []byte {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64},
+			{Name: "z", Type: arrow.PrimitiveTypes.Float64}, {Name: "city", Type: arrow.BinaryTypes.String}, {Name: "y", Type: arrow.PrimitiveTypes.Float64}}, nil))
+		random := rand.New(rand.NewPCG(1, uint64(rows)))
+		for i := range rows {
+			x := 7 + 3*random.NormFloat64()
+			b.Field(0).(*array.Float64Builder).Append(x)
+			b.Field(1).(*array.Float64Builder).Append(x * random.Float64())
+			b.Field(2).(*array.StringBuilder).Append([]string{"Oslo", "Riga", city}[i%3])
+			b.Field(3).(*array.Float64Builder).Append(2*x + 10*float64(i%3) + random.NormFloat64())
+		}
+		return parquetOf(t, b)
+	}
+	c := parallelDev(t, devConfig{})
+	upload(t, c, data(3000, "Bonn"))
+	dir := t.TempDir()
+	apply := func(features, output, start string) (string, error) {
+		put(t, dir+"/spec.yaml", fmt.Sprintf(`
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: %s}
+spec:
+  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+  input_features: [%s, {name: city, type: category}]
+  output_features: [{name: y, type: %s}]
+  registry: {model: warm}
+  trainer: {warm_start: %s}
+`, map[string]string{"number": "warm"}[output]+strings.TrimPrefix(output, "number"), features, output, start))
+		return command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait")
+	}
+	if text, err := apply("{name: x, type: number}", "number", "champion"); err != nil || strings.Contains(text, "WARM START") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	upload(t, c, data(2400, "Rome"))
+	text, err := apply("{name: z, type: number}, {name: x, type: number}", "number", "1")
+	if err != nil || !strings.Contains(text, "from version 1: weights of 2 of 3 features; new are z; 1 values that it did not know") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if text, err = command(t, c, "models", "show", "warm", "2"); err != nil || !strings.Contains(text, "started from the weights of version 1") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	res, err := client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "warm-2-1"})
+	if err != nil || res.Run.Metrics["test.rmse"] > 1.1 {
+		t.Errorf("%v: %v", err, res.Run.GetMetrics())
+	}
+	// On the same rows there is nothing left to learn.
+	text, err = command(t, c, "runs", "start", "warm", "--wait")
+	if err != nil || !strings.Contains(text, "from version 1") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if text, err = apply("{name: z, type: number}, {name: x, type: number}", "number", "champion"); err != nil || !strings.Contains(text, "from version 3: weights of 3 of 3 features\n") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if res, err = client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "warm-3-1"}); err != nil || res.Run.Metrics["train.epochs"] > 3 {
+		t.Errorf("%v: %v", err, res.Run.GetMetrics())
+	}
+	for start, want := range map[string]string{"9": "version 9 of model warm does not exist", "last": "none, champion or the number of a version"} {
+		if text, err := apply("{name: x, type: number}", "number", start); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	if text, err := apply("{name: x, type: number}", "count", "2"); err == nil || !strings.Contains(err.Error(), "start from version 2: trainer.warm_start: ") || !strings.Contains(err.Error(), "it learned the number output y, the spec's output y is a count") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 // Every row that was read is in a split or dropped for one stated reason, by validate
 // and by a run; rows.train are those that were learned from.
 func TestRowsAreCountedByReason(t *testing.T) {
@@ -229,6 +301,12 @@ spec:
 	if _, err := command(t, c, "models", "export", "rows", "1", "--dir", dir); err != nil {
 		t.Fatal(err)
 	}
+	text, err = command(t, c, "clean", "-f", dir+"/spec.yaml", "--into", dir+"/cleaned.parquet", "-o", "json")
+	var cleaned cleanedRows
+	if err := errors.Join(err, json.Unmarshal([]byte(text), &cleaned)); err != nil || !maps.Equal(cleaned.Dropped, reasons) {
+		t.Errorf("%v, want the reasons %v\n%s", err, reasons, text)
+	}
+	checkCleaned(t, dir+"/cleaned.parquet", counts, rows)
 	provenance, err := os.ReadFile(dir + "/provenance.json")
 	if want := fmt.Sprintf(`"rows":{"train":%d}`, counts["rows.train"]); err != nil || !strings.Contains(string(provenance), want) {
 		t.Errorf("no %s in %s: %v", want, provenance, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -12,8 +13,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/worker"
 )
 
 // designedMetrics returns the metrics that DESIGN.md files name, and the file of
@@ -37,6 +42,58 @@ func designedMetrics(t *testing.T) map[string]string {
 	return names
 }
 
+// metricType is the type of a metric, which its name ends in the sign of.
+func metricType(name string) string {
+	switch {
+	case strings.HasSuffix(name, "_total"):
+		return "counter"
+	case strings.HasSuffix(name, "_seconds"):
+		return "histogram"
+	}
+	return "gauge"
+}
+
+var describedMetric = regexp.MustCompile(`^Desc\{fqName: "(.*)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+
+func metricsReference(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("# Metrics\n\n" + generatedMark + "\nWhat Prometheus gets at `/metrics` of each process, beside `/healthz` and `/readyz`. A histogram has\n" +
+		"`_bucket`, `_sum` and `_count` after its name.\n")
+	for _, process := range []struct {
+		name, where string
+		metrics     prometheus.Collector
+	}{
+		{"Coordinators", "at the address of their API", coordinator.Metrics()},
+		{"Workers", "at the address of `--listen`, which `thalweg status` shows", worker.Metrics()},
+	} {
+		fmt.Fprintf(&b, "\n## %s\n\n%[1]s serve them %s.\n\n", process.name, process.where)
+		tableHead(&b, "Metric", "Type", "Labels", "Meaning")
+		descs := make(chan *prometheus.Desc)
+		go func() {
+			process.metrics.Describe(descs)
+			close(descs)
+		}()
+		var rows [][]string
+		for d := range descs {
+			parts := describedMetric.FindStringSubmatch(d.String())
+			if parts == nil {
+				t.Fatalf("%s is not understood", d)
+			}
+			labels := regexp.MustCompile(`="[^"]*"`).ReplaceAllString(parts[3], "")
+			labels = strings.Trim(labels+","+parts[4], ",")
+			if labels != "" {
+				labels = "`" + strings.ReplaceAll(labels, ",", "`, `") + "`"
+			}
+			rows = append(rows, []string{code(parts[1]), metricType(parts[1]), labels, cell(parts[2])})
+		}
+		slices.SortFunc(rows, slices.Compare)
+		for _, row := range rows {
+			tableRow(&b, row...)
+		}
+	}
+	return b.String()
+}
+
 // scrape adds the metrics that a process serves, and checks that it is well.
 func scrape(t *testing.T, address string, served map[string]bool) {
 	t.Helper()
@@ -53,14 +110,19 @@ func scrape(t *testing.T, address string, served map[string]bool) {
 		}
 		for line := range strings.Lines(string(body)) {
 			if name, ok := strings.CutPrefix(line, "# TYPE "); ok && path == "/metrics" {
-				served[strings.Fields(name)[0]] = true
+				metric := strings.Fields(name)
+				served[metric[0]] = true
+				if metric[1] != metricType(metric[0]) {
+					t.Errorf("%s is a %s, the reference says %s", metric[0], metric[1], metricType(metric[0]))
+				}
 			}
 		}
 	}
 }
 
 // metricsAreServed scrapes every coordinator and worker of a cluster that has
-// trained and scores: what a DESIGN.md names is there, and what is there is named.
+// trained and scores: what a DESIGN.md names is there, and what is there is named, in
+// the reference too.
 func metricsAreServed(t *testing.T, cl *api.Client) {
 	t.Helper()
 	status, err := cl.Status(t.Context(), &apiv1.StatusRequest{})
@@ -90,7 +152,11 @@ func metricsAreServed(t *testing.T, cl *api.Client) {
 			t.Errorf("%s names %s, which nothing serves", file, name)
 		}
 	}
+	text := metricsReference(t)
 	for name := range served {
+		if !strings.Contains(text, "| `"+name+"` | ") {
+			t.Errorf("the reference does not have %s", name)
+		}
 		if named[name] == "" {
 			t.Errorf("no DESIGN.md names %s", name)
 		}

@@ -84,12 +84,15 @@ func newModelsShow(g *globals) *cobra.Command {
 			return answer{value: shown, table: func(w io.Writer) {
 				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "SHA256")
 				row(w, m.Name, v.Version, strings.Join(shown.Aliases, ","), v.RunId, clock(v.RegisteredAtUnixMs), v.ModelSha256[:min(12, len(v.ModelSha256))])
+				if v.Parent > 0 {
+					fmt.Fprintf(w, "\nstarted from the weights of version %d\n", v.Parent)
+				}
 				for _, text := range v.Warnings {
 					fmt.Fprintln(w, "\nwarning: "+text)
 				}
-				row(w, "\nMETRIC", "VALUE")
-				for _, k := range slices.Sorted(maps.Keys(v.Metrics)) {
-					row(w, k, fmt.Sprintf("%.6g", v.Metrics[k]))
+				printMetrics(w, v.Metrics)
+				if text := res.Run.Outputs["slices"]; text != "" {
+					fmt.Fprintln(w, "\nSLICES\n"+text)
 				}
 				printCurve(w, res.Run)
 				printWeights(w, res.Run)

@@ -86,7 +86,7 @@ spec:
 		t.Errorf("a model that was not imported: %v\n%s", err, text)
 	}
 	put(t, dir+"/spec.yaml", strings.Replace(spec, "FROM", got.From, 1))
-	if text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait"); err != nil || !strings.Contains(text, "test.roc_auc          1") {
+	if text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait"); err != nil || !strings.Contains(strings.Join(strings.Fields(text), " "), "test.roc_auc 1 1 to 1") {
 		t.Errorf("%v\n%s", err, text)
 	}
 }

@@ -47,6 +47,7 @@ var commands = []struct {
 	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},
 	{newNew, data},
 	{newValidate, prints + data},
+	{newClean, prints + data},
 	{newRender, ""},
 	{newSchema, ""},
 	{newPlan, asks},

@@ -142,14 +142,33 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	if text := r.Outputs["trainer"]; text != "" {
 		fmt.Fprintln(w, "\nTRAINER\n"+strings.TrimSpace(text))
 	}
+	if text := r.Outputs["started"]; text != "" {
+		fmt.Fprintln(w, "\nWARM START\n"+text)
+	}
 	printCurve(w, r)
 	row(w, "\nCOUNT", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(r.Counts)) {
 		row(w, k, humanize.Comma(r.Counts[k]))
 	}
-	row(w, "\nMETRIC", "VALUE")
-	for _, k := range slices.Sorted(maps.Keys(r.Metrics)) {
-		row(w, k, fmt.Sprintf("%.6g", r.Metrics[k]))
+	printMetrics(w, r.Metrics)
+	if text := r.Outputs["slices"]; text != "" {
+		fmt.Fprintln(w, "\nSLICES\n"+text)
+	}
+}
+
+// printMetrics shows metrics, those with an interval together with it.
+func printMetrics(w io.Writer, metrics map[string]float64) {
+	row(w, "\nMETRIC", "VALUE", "95 % INTERVAL")
+	for _, k := range slices.Sorted(maps.Keys(metrics)) {
+		of := strings.TrimSuffix(strings.TrimSuffix(k, ".high"), ".low")
+		if _, end := metrics[of]; end && of != k {
+			continue
+		}
+		interval := ""
+		if low, ok := metrics[k+".low"]; ok {
+			interval = fmt.Sprintf("%.6g to %.6g", low, metrics[k+".high"])
+		}
+		row(w, k, fmt.Sprintf("%.6g", metrics[k]), interval)
 	}
 }
 

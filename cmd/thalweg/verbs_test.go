@@ -155,7 +155,7 @@ func someRuns() []*apiv1.Run {
 		{Id: "flights-1-1", State: "succeeded", Stage: "register", StartedAtUnixMs: 1_779_000_000_000, EndedAtUnixMs: 1_779_000_001_000, ModelVersion: 1,
 			Stages: []*apiv1.Stage{{Name: "clean", State: "done", TasksDone: 3, TasksTotal: 3, RowsDone: 1_234_567, StartedAtUnixMs: 1000, EndedAtUnixMs: 2500},
 				{Name: "train", State: "done", TasksDone: 4, TasksTotal: 4, Message: "epoch 3/3"}, {Name: "register", State: "done"}},
-			Counts: map[string]int64{"rows_in": 1_234_567, "dropped.null": 7}, Metrics: map[string]float64{"test.log_loss": 0.4321234}},
+			Counts: map[string]int64{"rows_in": 1_234_567, "dropped.null": 7}, Metrics: map[string]float64{"test.log_loss": 0.4321234, "test.log_loss.low": 0.43, "test.log_loss.high": 0.4345}},
 	}
 }
 
@@ -181,7 +181,7 @@ func TestVerbsPrintTables(t *testing.T) {
 			"flights-1-1 succeeded register 2026-05-17 06:40:00 1s 1 -",
 		"runs show flights-1-1": "RUN STATE STAGE STARTED TOOK VERSION\nflights-1-1 succeeded register 2026-05-17 06:40:00 1s 1\n\n" +
 			"STAGE STATE TASKS ROWS TOOK MESSAGE\nclean done 3/3 1,234,567 1.5s -\ntrain done 4/4 - - epoch 3/3\nregister done - - - -\n\n" +
-			"COUNT VALUE\ndropped.null 7\nrows_in 1,234,567\n\nMETRIC VALUE\ntest.log_loss 0.432123",
+			"COUNT VALUE\ndropped.null 7\nrows_in 1,234,567\n\nMETRIC VALUE 95 % INTERVAL\ntest.log_loss 0.432123 0.43 to 0.4345",
 		"runs start flights":  "flights-1-2",
 		"runs cancel flights": "flights-2-1 is canceled",
 		"models": "MODEL VERSION ALIAS RUN REGISTERED TEST LOG LOSS TEST ROC AUC SHA256\n" +

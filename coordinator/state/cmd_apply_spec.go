@@ -28,6 +28,9 @@ type ApplySpec struct {
 	Training string `json:"training,omitempty"`
 	// Keep is how many of the model's newest versions keep their checkpoints; 0: all.
 	Keep uint32 `json:"keep,omitempty"`
+	// WarmStart is the version of the model whose weights runs start from; FromChampion:
+	// the one that the alias names by then, if any; 0: none.
+	WarmStart int64 `json:"warm_start,omitempty"`
 	// Written is the text as a user wrote it, and File its name: what diagnostics of
 	// a run cite.
 	File    string `json:"file,omitempty"`
@@ -56,6 +59,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if c.Sink != nil && c.Sink.flaw() != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), c.Sink.flaw())
 	}
+	if _, flaw := s.Parent(&Spec{Model: c.Model, Alias: c.Alias, WarmStart: c.WarmStart}); flaw != "" {
+		return failure(thalweg.NotFound, c.name(), string(c.Pipeline), flaw)
+	}
 	p := s.pipelines[c.Pipeline]
 	first := s.forgotten.Generation + 1 // generation, of a pipeline that is new
 	if t := s.deleted[c.Pipeline]; t != nil {
@@ -77,7 +83,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	spec := &Spec{Generation: first, Text: c.Text, AppliedMS: s.timeMS,
 		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Keep: c.Keep, Since: first,
-		File: c.File, Written: c.Written}
+		WarmStart: c.WarmStart, File: c.File, Written: c.Written}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
 		before := p.Newest()

@@ -40,7 +40,7 @@ const keptReplaced = 2
 
 // Collectable returns the versions of a model whose checkpoints its specs keep no
 // longer, oldest first: neither among the newest of the largest number that one of
-// them names, nor under an alias or just replaced there. A model that no pipeline
+// them names, nor under an alias or just replaced there, nor what a run starts from. A model that no pipeline
 // uses keeps all.
 func (s *State) Collectable(m *Model) []thalweg.ModelVersion {
 	keep := 0
@@ -59,6 +59,7 @@ func (s *State) Collectable(m *Model) []thalweg.ModelVersion {
 			needed[v] = true
 		}
 	}
+	s.parents(m, needed)
 	var due []thalweg.ModelVersion
 	for _, v := range m.Versions[:max(0, len(m.Versions)-keep)] {
 		if len(due) == maxCollected {

@@ -44,6 +44,9 @@ func (c *RegisterModel) apply(s *State) Answer {
 		Run: r.ID, Pipeline: r.Pipeline, Generation: r.Generation, RegisteredMS: s.timeMS, Index: s.index,
 		Metrics: maps.Clone(r.Metrics), Warnings: r.Warnings, ModelSHA256: r.Outputs["model_sha256"], TransformHash: r.Outputs["transform_hash"],
 	}
+	if r.Parent != nil {
+		v.Parent = r.Parent.Version
+	}
 	m.Versions = append(m.Versions, v)
 	previous := m.point(spec.Alias, v.Version)
 	r.Model, r.Version = m.Name, v.Version

@@ -41,6 +41,9 @@ func (c *StartRun) apply(s *State) Answer {
 	if flaw := c.flaw(); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), "pipeline "+string(c.Pipeline), flaw)
 	}
+	if _, flaw := s.Parent(p.Newest()); flaw != "" && c.Verb == "" {
+		return failure(thalweg.NotFound, c.name(), "pipeline "+string(c.Pipeline), flaw)
+	}
 	if full := s.overfull(p.Name); full != "" {
 		return failure(thalweg.Exhausted, c.name(), "pipeline "+string(c.Pipeline), full)
 	}

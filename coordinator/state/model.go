@@ -18,13 +18,15 @@ type Model struct {
 
 // ModelVersion is one registered checkpoint. What it is never changes.
 type ModelVersion struct {
-	Version       thalweg.ModelVersion `json:"version"`
-	Checkpoint    string               `json:"checkpoint"` // key#sha256
-	Run           thalweg.RunID        `json:"run"`
-	Pipeline      thalweg.PipelineName `json:"pipeline"`
-	Generation    thalweg.Generation   `json:"generation"`
-	RegisteredMS  int64                `json:"registered_ms"`
-	Index         uint64               `json:"index"` // of the entry that registered it
+	Version      thalweg.ModelVersion `json:"version"`
+	Checkpoint   string               `json:"checkpoint"` // key#sha256
+	Run          thalweg.RunID        `json:"run"`
+	Pipeline     thalweg.PipelineName `json:"pipeline"`
+	Generation   thalweg.Generation   `json:"generation"`
+	RegisteredMS int64                `json:"registered_ms"`
+	Index        uint64               `json:"index"` // of the entry that registered it
+	// Parent is the version whose weights its training started from; 0: none.
+	Parent        thalweg.ModelVersion `json:"parent,omitempty"`
 	Metrics       map[string]float64   `json:"metrics,omitempty"`
 	Warnings      []string             `json:"warnings,omitempty"` // of the run
 	ModelSHA256   string               `json:"model_sha256,omitempty"`

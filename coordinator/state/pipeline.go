@@ -64,6 +64,8 @@ type Spec struct {
 	Training string             `json:"training,omitempty"`
 	Keep     uint32             `json:"keep,omitempty"` // of ApplySpec
 	Since    thalweg.Generation `json:"since,omitempty"`
+	// WarmStart is that of ApplySpec.
+	WarmStart int64 `json:"warm_start,omitempty"`
 	// File and Written are those of the newest ApplySpec of this generation.
 	File    string `json:"file,omitempty"`
 	Written string `json:"written,omitempty"`

@@ -26,6 +26,8 @@ type Run struct {
 	StartedMS  int64             `json:"started_ms"`
 	EndedMS    int64             `json:"ended_ms,omitempty"`
 	StartIndex uint64            `json:"start_index"` // of the entry that started it
+	// Parent is the version whose weights training starts from; nil: none.
+	Parent *Parent `json:"parent,omitempty"`
 	// Stages are all stages in order; At is the one that the run is in or ended in.
 	Stages []*Stage `json:"stages"`
 	At     uint32   `json:"at"`
@@ -62,6 +64,9 @@ func (s *State) startRun(p *Pipeline, c *StartRun) *Run {
 	r := &Run{
 		ID: thalweg.NewRunID(p.Name, p.Newest().Generation, p.Ordinal), Pipeline: p.Name, Generation: p.Newest().Generation,
 		Verb: c.Verb, Arguments: c.Arguments, State: RunRunning, StartedMS: s.timeMS, StartIndex: s.index,
+	}
+	if c.Verb == "" {
+		r.Parent, _ = s.Parent(p.Newest()) // where it cannot be, no run is started
 	}
 	for _, plan := range c.Stages {
 		r.Stages = append(r.Stages, &Stage{Plan: plan, State: StageWaiting})

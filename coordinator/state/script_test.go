@@ -215,7 +215,11 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 	case "spec":
 		m.plans[pipeline] = specPlan(uint32(number("replicas", 2)))
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion",
-			Stages: m.plans[pipeline], Topic: options["topic"], Training: options["training"], Keep: uint32(number("keep", 0))}
+			Stages: m.plans[pipeline], Topic: options["topic"], Training: options["training"], Keep: uint32(number("keep", 0)),
+			WarmStart: int64(number("warm", 0))}
+	case "champion": // starts warm
+		m.plans[pipeline] = specPlan(1)
+		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion", Stages: m.plans[pipeline], WarmStart: FromChampion}
 	case "run":
 		c := &StartRun{Pipeline: pipeline, Stages: m.plans[pipeline], Verb: options["verb"]}
 		if options["stages"] != "" {
@@ -367,6 +371,9 @@ func show(out *strings.Builder, s *State, words []string) {
 		if r.Error != "" {
 			fmt.Fprintf(out, ": %s", r.Error)
 		}
+		if r.Parent != nil {
+			fmt.Fprintf(out, " from version %d, %s", r.Parent.Version, r.Parent.Checkpoint)
+		}
 		fmt.Fprintln(out)
 		for _, stage := range r.Stages[:r.At+1] {
 			fmt.Fprintf(out, "  %s %s %d/%d rows=%d\n", stage.Name, stage.State, stage.Done, stage.Total, stage.Rows)
@@ -387,6 +394,9 @@ func show(out *strings.Builder, s *State, words []string) {
 		}
 		for _, v := range m.Versions {
 			fmt.Fprintf(out, "version %d run=%s checkpoint=%s index=%d", v.Version, v.Run, v.Checkpoint, v.Index)
+			if v.Parent > 0 {
+				fmt.Fprintf(out, " parent=%d", v.Parent)
+			}
 			if v.Retired {
 				out.WriteString(" retired")
 			}

@@ -70,8 +70,10 @@ type Provenance struct {
 	Steps string `json:"steps,omitempty"`
 	// Imported is the sha256 of the imported model; empty where there is none.
 	Imported string `json:"imported,omitempty"`
-	Seed     uint64 `json:"seed"`
-	Replicas int    `json:"replicas"`
+	// Parent is the version whose weights training started from; nil where it started anew.
+	Parent   *Parent `json:"parent,omitempty"`
+	Seed     uint64  `json:"seed"`
+	Replicas int     `json:"replicas"`
 	// Trainer is the spec's, with what auto came to.
 	Trainer string `json:"trainer"`
 	// Epochs were completed, and Rounds of averaging.

@@ -76,11 +76,23 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 	if rep == nil {
 		rep = new(pipeline.Report)
 	}
-	rows, err := s.chain.Apply(ctx, batch, rep)
+	rows, err := s.Clean(ctx, batch, rep)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer rows.Release()
+	return s.ScoreCleaned(rows, rep)
+}
+
+// Clean is the first half of Score: it cleans a canonical batch. The caller releases
+// the result.
+func (s *Scorer) Clean(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	return s.chain.Apply(ctx, batch, rep)
+}
+
+// ScoreCleaned is the other half: it predicts rows that Clean returned, or some of
+// them, which stay the caller's.
+func (s *Scorer) ScoreCleaned(rows arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error) {
 	kept, err := s.artifact.Transform.Keep(rows, rep)
 	if err != nil {
 		return nil, nil, err

@@ -197,25 +197,26 @@ func Usable(plan *pipeline.Plan, batch arrow.Record, rep *pipeline.Report) (tabl
 		return use, err
 	}
 	defer labels.Release()
-	numbers, _ := labels.(*array.Float64)
-	for _, reason := range []struct {
-		what string
-		has  func(i int) bool
-	}{
-		{"the label is null", labels.IsNull},
-		{"the label is not finite", func(i int) bool { return numbers != nil && !finite(numbers.Value(i)) }},
-		{"the label is beyond float32", func(i int) bool { return numbers != nil && !finite(float64(float32(numbers.Value(i)))) }},
-	} {
-		lost := table.NewMask(use.Rows)
-		for i := range use.Rows {
-			if use.Has(i) && reason.has(i) {
-				lost.Set(i)
+	reject := func(lost table.Mask, reason string) {
+		if lost.And(use); lost.Count() > 0 {
+			use.And(lost.Not())
+			rep.DropRows(table.RowNumbers(nil, batch, lost), "label", reason)
+		}
+	}
+	if labels.NullN() > 0 {
+		reject(table.Valid(labels).Not(), "the label is null")
+	}
+	if numbers, ok := labels.(*array.Float64); ok {
+		infinite, beyond := table.NewMask(use.Rows), table.NewMask(use.Rows)
+		for i, y := range numbers.Float64Values() {
+			if !finite(y) {
+				infinite.Set(i)
+			} else if !finite(float64(float32(y))) {
+				beyond.Set(i)
 			}
 		}
-		if n := lost.Count(); n > 0 {
-			use.And(lost.Not())
-			rep.DropRows(table.RowNumbers(nil, batch, lost), "label", reason.what)
-		}
+		reject(infinite, "the label is not finite")
+		reject(beyond, "the label is beyond float32")
 	}
 	return use, nil
 }

@@ -37,6 +37,30 @@ type Number struct {
 	Statistics Moments `json:"statistics"`
 }
 
+// Converted returns what a weight w of slots that before describes becomes for those of
+// n: for each x w times before's is w*factor times n's, and w*offset of the bias. False
+// where no factor can be, since values are warped otherwise.
+func (n *Number) Converted(before *Number) (factor, offset float64, ok bool) {
+	if warps(n.Normalization) != warps(before.Normalization) || before.Scale == 0 {
+		return 0, 0, false
+	}
+	offset = before.Scale * (n.Shift - before.Shift)
+	if n.Scale != 0 { // else its slot is 0
+		factor = before.Scale / n.Scale
+	}
+	return factor, offset, finite(factor) && finite(offset)
+}
+
+// warps returns the name of a normalization that warps values, "" of another.
+func warps(name string) string {
+	for _, e := range Normalizations() {
+		if n, ok := e.Options.(*Normalization); ok && e.Name == name && n.Warp != nil {
+			return name
+		}
+	}
+	return ""
+}
+
 // Category is the data of a category feature: Values[i] has id i+1, every
 // other value id 0.
 type Category struct {

@@ -3,6 +3,7 @@ package feature
 import (
 	_ "embed"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -149,6 +150,25 @@ func (e *bins) id(x float64) uint32 {
 		}
 	}
 	return uint32(below + 1)
+}
+
+// Of returns the id of a value.
+func (b *Binned) Of(x float64) int { return int((&bins{cuts: b.Cuts}).id(x)) }
+
+// Within returns a value of the bin with an id from 1 on.
+func (b *Binned) Within(id int) float64 {
+	switch n := len(b.Cuts); {
+	case n == 0:
+		return b.Statistics.Mean
+	case id == 1:
+		return b.Cuts[0]
+	case id > n:
+		return math.Nextafter(b.Cuts[n-1], math.Inf(1))
+	}
+	if middle := b.Cuts[id-2]/2 + b.Cuts[id-1]/2; middle > b.Cuts[id-2] {
+		return middle
+	}
+	return b.Cuts[id-1]
 }
 
 // Encode implements Encoding.

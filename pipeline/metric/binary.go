@@ -20,7 +20,9 @@ type binarySums struct {
 type binaryCounts struct {
 	Count     int64   `json:"rows"`
 	Ones      int64   `json:"ones"`
-	Correct   int64   `json:"correct"`
+	Hits      int64   `json:"hits"`    // rows labelled 1 from the threshold on
+	Alarms    int64   `json:"alarms"`  // rows labelled 0 from the threshold on
+	Squared   float64 `json:"squared"` // sum of the squares of prediction - label
 	Threshold float64 `json:"threshold"`
 }
 
@@ -30,19 +32,21 @@ func (a *binarySums) Observe(predictions, labels []float32) {
 	}
 	labels = labels[:len(predictions)]
 	for i, p := range predictions {
-		at := bin(p)
+		at, p := a.counts.bin(p), float64(p)
 		if labels[i] != 0 {
 			a.counts.add(at, 1, 1)
 			a.Ones++
-			a.loss.Add(float64(p))
-			if float64(p) >= a.Threshold {
-				a.Correct++
+			a.loss.Add(p)
+			a.Squared += float64((1 - p) * (1 - p))
+			if p >= a.Threshold {
+				a.Hits++
 			}
 		} else {
 			a.counts.add(at, 0, 1)
-			a.loss.Add(1 - float64(p))
-			if float64(p) < a.Threshold {
-				a.Correct++
+			a.loss.Add(1 - p)
+			a.Squared += float64(p * p)
+			if p >= a.Threshold {
+				a.Alarms++
 			}
 		}
 	}
@@ -51,7 +55,7 @@ func (a *binarySums) Observe(predictions, labels []float32) {
 
 func (a *binarySums) Merge(other Accumulator) error {
 	b, ok := other.(*binarySums)
-	if !ok || b.Threshold != a.Threshold {
+	if !ok || b.Threshold != a.Threshold || b.counts.shift != a.counts.shift {
 		return mergeError(a, other)
 	}
 	if b.Count == 0 {
@@ -61,7 +65,9 @@ func (a *binarySums) Merge(other Accumulator) error {
 	a.loss.Merge(b.loss.Value())
 	a.Count += b.Count
 	a.Ones += b.Ones
-	a.Correct += b.Correct
+	a.Hits += b.Hits
+	a.Alarms += b.Alarms
+	a.Squared += b.Squared
 	return nil
 }
 
@@ -127,7 +133,7 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 	if in.Threshold != a.Threshold {
 		return fmt.Errorf("threshold is %v, not %v", in.Threshold, a.Threshold)
 	}
-	out := binarySums{binaryCounts: in.binaryCounts, measures: a.measures}
+	out := binarySums{binaryCounts: in.binaryCounts, measures: a.measures, counts: histogram{shift: a.counts.shift}}
 	ones, err := out.counts.decode(1, in.Positives)
 	if err != nil {
 		return fmt.Errorf("positives: %w", err)
@@ -139,8 +145,8 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 	if ones != in.Ones || zeros != in.Count-in.Ones {
 		return fmt.Errorf("the histograms count %d and %d rows, not %d and %d", ones, zeros, in.Ones, in.Count-in.Ones)
 	}
-	if in.Count < 0 || in.Ones < 0 || in.Ones > in.Count || in.Correct < 0 || in.Correct > in.Count || !(in.LogSum <= 0) {
-		return fmt.Errorf("the sums contradict each other: %d rows, %d ones, %d correct, log sum %v", in.Count, in.Ones, in.Correct, in.LogSum)
+	if in.Ones < 0 || in.Ones > in.Count || in.Hits < 0 || in.Hits > in.Ones || in.Alarms < 0 || in.Alarms > in.Count-in.Ones || !(in.LogSum <= 0) || !(in.Squared >= 0) {
+		return fmt.Errorf("the sums contradict each other: %d rows, %d ones, %d hits, %d alarms, log sum %v, squares %v", in.Count, in.Ones, in.Hits, in.Alarms, in.LogSum, in.Squared)
 	}
 	out.loss.Merge(in.LogSum)
 	*a = out

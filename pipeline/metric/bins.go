@@ -44,6 +44,29 @@ func lowBin(p float32) int {
 	return min(int((math.Float32bits(p)-floorBits)>>(23-mantissaBits)), halfBins-1)
 }
 
+// edge returns where a bin begins and the one before it ends, within a rounding.
+func edge(bin int) float64 {
+	switch {
+	case bin <= 0:
+		return 0
+	case bin > halfBins:
+		return 1 - edge(Bins-bin)
+	}
+	return float64(math.Float32frombits(floorBits + uint32(bin)<<(23-mantissaBits)))
+}
+
+// least returns the smallest probability of a bin or of one after it.
+func least(at int) float32 {
+	p := float32(edge(at))
+	for p < 1 && bin(p) < at {
+		p = math.Nextafter32(p, 1)
+	}
+	for p > 0 && bin(math.Nextafter32(p, 0)) >= at {
+		p = math.Nextafter32(p, 0)
+	}
+	return p
+}
+
 // windowBins is the multiple of bins that a histogram's window grows by.
 const windowBins = 1 << 10
 
@@ -51,13 +74,19 @@ const windowBins = 1 << 10
 // the predictions of one model lie in a part of them, and a histogram is merged
 // and sent for each replica and epoch.
 type histogram struct {
+	// shift makes bins coarser: 1 << shift of them are one.
+	shift int
 	first int        // the bin of pairs[0]
 	pairs [][2]int64 // rows labelled 0 and 1
 }
 
+// bin returns the bin of a probability.
+func (h *histogram) bin(p float32) int { return bin(p) >> h.shift }
+
 // include widens the window to hold bins [from, to).
 func (h *histogram) include(from, to int) {
-	from, to = from&^(windowBins-1), (to+windowBins-1)&^(windowBins-1)
+	window := windowBins >> h.shift
+	from, to = from&^(window-1), (to+window-1)&^(window-1)
 	if len(h.pairs) > 0 {
 		from, to = min(from, h.first), max(to, h.first+len(h.pairs))
 	}
@@ -118,7 +147,7 @@ func (h *histogram) decode(label int, data []byte) (total int64, err error) {
 	at := uint64(0)
 	for len(data) > 0 {
 		skip, n := binary.Uvarint(data)
-		if n <= 0 || skip > Bins {
+		if n <= 0 || skip > Bins>>h.shift {
 			return 0, errCounts
 		}
 		data = data[n:]
@@ -127,7 +156,7 @@ func (h *histogram) decode(label int, data []byte) (total int64, err error) {
 			return 0, errCounts
 		}
 		data = data[n:]
-		if at += skip; at >= Bins {
+		if at += skip; at >= Bins>>h.shift {
 			return 0, errCounts
 		}
 		h.add(int(at), label, int64(count))

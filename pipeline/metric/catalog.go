@@ -19,38 +19,75 @@ type Measure struct {
 	// Value returns it for sums of at least one row; ok is false where it is
 	// undefined for them.
 	Value func(sums Accumulator) (value float64, ok bool)
+	// Least and Most are what it can be; both 0: anything.
+	Least, Most float64
+	// Share returns a metric that is a share of rows as the two counts. Nil: it is none.
+	Share func(sums Accumulator) (part, of int64)
+	// Decides is set if it is of the predicted labels, so that a threshold can be
+	// chosen by it.
+	Decides bool
 }
 
 // For implements pipeline.Typed.
 func (m *Measure) For() string { return m.Output }
 
+// Decided implements pipeline.Deciding.
+func (m *Measure) Decided() bool { return m.Decides }
+
 // Catalog lists the metrics; the first of an output is its default. To add one
 // is a line here.
 func Catalog() []pipeline.Entry {
+	inf := math.Inf(1)
 	return []pipeline.Entry{
-		measure("binary", LogLoss, false, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
-		measure("binary", ROCAUC, true, (*binarySums).auc),
-		measure("binary", Accuracy, true, func(a *binarySums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
-		measure("category", LogLoss, false, func(a *classSums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
-		measure("category", Accuracy, true, func(a *classSums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
-		measure("margin", HingeLoss, false, func(a *marginSums) (float64, bool) { return a.Hinge / float64(a.Count), true }),
-		measure("margin", ROCAUC, true, func(a *marginSums) (float64, bool) { return a.auc() }),
-		measure("margin", Accuracy, true, func(a *marginSums) (float64, bool) { return float64(a.Correct) / float64(a.Count), true }),
-		measure("count", PoissonDeviance, false, func(a *numberSums) (float64, bool) { return a.Loss / float64(a.Count), true }),
-		measure("count", MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),
-		measure("count", MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
-		measure("count", RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),
-		measure("quantiles", Pinball, false, func(a *numberSums) (float64, bool) { return a.Loss / float64(a.Count), true }),
-		measure("quantiles", MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),
-		measure("number", MSE, false, func(a *numberSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
-		measure("number", RMSE, false, func(a *numberSums) (float64, bool) { return math.Sqrt(a.Squared / float64(a.Count)), true }),
-		measure("number", MAE, false, func(a *numberSums) (float64, bool) { return a.Absolute / float64(a.Count), true }),
-		measure("number", R2, true, func(a *numberSums) (float64, bool) { return 1 - a.Squared/a.Labels.Squares, a.Labels.Squares > 0 }),
+		measure("binary", LogLoss, false, 0, inf, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
+		measure("binary", ROCAUC, true, 0, 1, ranked.auc),
+		deciding(share("binary", Accuracy, ranked.right)),
+		measure("binary", PRAUC, true, 0, 1, ranked.averagePrecision),
+		measure("binary", Brier, false, 0, 1, func(a *binarySums) (float64, bool) { return a.Squared / float64(a.Count), true }),
+		deciding(measure("binary", F1, true, 0, 1, ranked.f1)),
+		share("binary", Precision, ranked.precision),
+		share("binary", Recall, ranked.recall),
+		measure("binary", CalibrationError, false, 0, 1, (*binarySums).calibrationError),
+		measure("category", LogLoss, false, 0, inf, func(a *classSums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
+		share("category", Accuracy, func(a *classSums) (int64, int64) { return a.Correct, a.Count }),
+		measure("margin", HingeLoss, false, 0, inf, func(a *marginSums) (float64, bool) { return a.Hinge / float64(a.Count), true }),
+		measure("margin", ROCAUC, true, 0, 1, ranked.auc),
+		share("margin", Accuracy, ranked.right),
+		measure("margin", PRAUC, true, 0, 1, ranked.averagePrecision),
+		measure("margin", F1, true, 0, 1, ranked.f1),
+		share("margin", Precision, ranked.precision),
+		share("margin", Recall, ranked.recall),
+		measure("count", PoissonDeviance, false, 0, inf, (*numberSums).meanLoss),
+		measure("count", MAE, false, 0, inf, (*numberSums).mae),
+		measure("count", MSE, false, 0, inf, (*numberSums).mse),
+		measure("count", RMSE, false, 0, inf, (*numberSums).rmse),
+		measure("quantiles", Pinball, false, 0, inf, (*numberSums).meanLoss),
+		measure("quantiles", MAE, false, 0, inf, (*numberSums).mae),
+		measure("number", MSE, false, 0, inf, (*numberSums).mse),
+		measure("number", RMSE, false, 0, inf, (*numberSums).rmse),
+		measure("number", MAE, false, 0, inf, (*numberSums).mae),
+		measure("number", R2, true, -inf, 1, (*numberSums).r2),
 	}
 }
 
-func measure[Sums Accumulator](output, name string, higher bool, value func(Sums) (float64, bool)) pipeline.Entry {
-	return pipeline.Entry{Name: name, Options: &Measure{output, higher, func(a Accumulator) (float64, bool) { return value(a.(Sums)) }}}
+func measure[Sums Accumulator](output, name string, higher bool, least, most float64, value func(Sums) (float64, bool)) pipeline.Entry {
+	return pipeline.Entry{Name: name, Options: &Measure{Output: output, HigherIsBetter: higher, Least: least, Most: most,
+		Value: func(a Accumulator) (float64, bool) { return value(a.(Sums)) }}}
+}
+
+// share is a metric that is a share of rows, undefined of none.
+func share[Sums Accumulator](output, name string, counts func(Sums) (part, of int64)) pipeline.Entry {
+	e := measure(output, name, true, 0, 1, func(a Sums) (float64, bool) {
+		part, of := counts(a)
+		return float64(part) / float64(of), of > 0
+	})
+	e.Options.(*Measure).Share = func(a Accumulator) (part, of int64) { return counts(a.(Sums)) }
+	return e
+}
+
+func deciding(e pipeline.Entry) pipeline.Entry {
+	e.Options.(*Measure).Decides = true
+	return e
 }
 
 // measures returns the metrics of a type of output by name.

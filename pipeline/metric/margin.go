@@ -16,10 +16,14 @@ type marginSums struct {
 }
 
 func (a *marginSums) Observe(predictions, labels []float32) {
-	correct := a.Correct
+	hits, alarms := a.Hits, a.Alarms
 	for i, z := range predictions {
-		if (z >= 0) == (labels[i] != 0) {
-			correct++
+		switch {
+		case z < 0:
+		case labels[i] != 0:
+			hits++
+		default:
+			alarms++
 		}
 		if labels[i] == 0 {
 			z = -z
@@ -29,7 +33,7 @@ func (a *marginSums) Observe(predictions, labels []float32) {
 	a.sigmoids = append(a.sigmoids[:0], predictions...)
 	kernel.Sigmoid(a.sigmoids, a.sigmoids)
 	a.binarySums.Observe(a.sigmoids, labels)
-	a.Correct = correct
+	a.Hits, a.Alarms = hits, alarms
 }
 
 func (a *marginSums) Merge(other Accumulator) error {
@@ -47,6 +51,18 @@ func (a *marginSums) Values() map[string]float64 {
 		out[BaseRate] = float64(a.Ones) / float64(a.Count)
 	}
 	return out
+}
+
+// Curves implements Detailed: without what is of probabilities.
+func (a *marginSums) Curves() []Curve {
+	curves := a.binarySums.Curves()[:2]
+	for k, c := range curves {
+		curves[k].Columns = c.Columns[:2]
+		for i, p := range c.Points {
+			c.Points[i] = p[:2]
+		}
+	}
+	return curves
 }
 
 // marginJSON is the form of the accumulator at rest.

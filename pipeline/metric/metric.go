@@ -37,10 +37,20 @@ const (
 	ROCAUC   = "roc_auc"   // binary: area under the ROC curve
 	Accuracy = "accuracy"  // binary: share of rows on the right side of the threshold; category: whose likeliest class is right
 	BaseRate = "base_rate" // binary: share of rows labelled 1
-	MSE      = "mse"       // number: mean squared error
-	RMSE     = "rmse"      // number: square root of mse
-	MAE      = "mae"       // number: mean absolute error
-	R2       = "r2"        // number: 1 - mse / variance of the labels
+	// binary: average precision, the area under the steps of the curve of precision
+	// over recall
+	PRAUC     = "pr_auc"
+	Brier     = "brier"     // binary: mean squared difference of probability and label
+	F1        = "f1"        // binary: harmonic mean of precision and recall
+	Precision = "precision" // binary: of the rows from the threshold on, the share labelled 1
+	Recall    = "recall"    // binary: of the rows labelled 1, the share from the threshold on
+	// binary: mean difference of probability and share of 1 over CalibrationBins, by
+	// their rows
+	CalibrationError = "calibration_error"
+	MSE              = "mse"  // number: mean squared error
+	RMSE             = "rmse" // number: square root of mse
+	MAE              = "mae"  // number: mean absolute error
+	R2               = "r2"   // number: 1 - mse / variance of the labels
 
 	HingeLoss       = "hinge_loss"       // margin: mean of what margins lack to 1
 	PoissonDeviance = "poisson_deviance" // count: mean Poisson deviance

@@ -292,7 +292,7 @@ func TestDecodeRefusesDamage(t *testing.T) {
 	}
 	good := string(data)
 	for _, edit := range [][2]string{
-		{`"rows":3`, `"rows":4`}, {`"rows":3`, `"rows":-3`}, {`"ones":2`, `"ones":1`}, {`"correct":3`, `"correct":9`},
+		{`"rows":3`, `"rows":4`}, {`"rows":3`, `"rows":-3`}, {`"ones":2`, `"ones":1`}, {`"hits":2`, `"hits":9`},
 		{`"threshold":0.5`, `"threshold":0.4`}, {`"log_sum":-`, `"log_sum":`}, {`"positives":"`, `"positives":"//`}, {`{`, `[`},
 	} {
 		bad := strings.Replace(good, edit[0], edit[1], 1)

@@ -74,6 +74,14 @@ func (a *numberSums) Merge(other Accumulator) error {
 	return nil
 }
 
+func (a *numberSums) meanLoss() (float64, bool) { return a.Loss / float64(a.Count), true }
+func (a *numberSums) mae() (float64, bool)      { return a.Absolute / float64(a.Count), true }
+func (a *numberSums) mse() (float64, bool)      { return a.Squared / float64(a.Count), true }
+func (a *numberSums) rmse() (float64, bool)     { return math.Sqrt(a.Squared / float64(a.Count)), true }
+func (a *numberSums) r2() (float64, bool) {
+	return 1 - a.Squared/a.Labels.Squares, a.Labels.Squares > 0
+}
+
 func (a *numberSums) Rows() int64 { return a.Count }
 
 func (a *numberSums) Values() map[string]float64 { return values(a.measures, a) }

@@ -21,6 +21,9 @@ func (*Linear) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	return NewNetwork("linear", shape, loss, newLinearLayer(shape, loss.Outputs()))
 }
 
+// StartsWarm implements pipeline.WarmStarter.
+func (*Linear) StartsWarm() bool { return true }
+
 // Convex tells Resolve of package optim that the loss has one minimum.
 func (*Linear) Convex() bool { return true }
 

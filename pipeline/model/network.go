@@ -259,6 +259,16 @@ func (m *Model) Rescale(params []float32, s Scale) {
 	m.layers[last].(Rescaler).Rescale(m.part(params, last), slices.Repeat([]float64{s.Mean}, m.Outputs()), s.Deviation)
 }
 
+// Unscale is the inverse of Rescale.
+func (m *Model) Unscale(params []float32, s Scale) {
+	m.check(params, nil)
+	if s == (Scale{}) {
+		return
+	}
+	last := len(m.layers) - 1
+	m.layers[last].(Rescaler).Rescale(m.part(params, last), slices.Repeat([]float64{-s.Mean / s.Deviation}, m.Outputs()), 1/s.Deviation)
+}
+
 // Checker is a Layer whose parameters are more than numbers.
 type Checker interface {
 	// Check returns what is wrong with parameters that came from outside.

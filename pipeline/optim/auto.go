@@ -49,6 +49,9 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 			// Of many weights most are met seldom: the optimum takes hundreds of passes, and
 			// is seldom as good for rows to come as where a few of SGD end.
 			t.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &LBFGS{Memory: defaultMemory, Tolerance: defaultTolerance, WarmEpochs: 2}}
+			if t.WarmStart != pipeline.FromNone {
+				t.Optimizer.Options.(*LBFGS).WarmEpochs = 0 // they would lead away from where it starts
+			}
 		}
 	}
 	if t.Distributed.SyncEvery == 0 {

@@ -1,9 +1,11 @@
 package split
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -23,9 +25,10 @@ type times struct {
 // timesPartial is what a shard's observer hands on: rank points in order, and
 // the rows without a time.
 type timesPartial struct {
-	Times   []int64 `json:"times"`
-	Counts  []int64 `json:"counts"`
-	Missing int64   `json:"missing"`
+	// Points are the points one after the other: how far the time is from the one
+	// before, the first from 0, and the count, as varints.
+	Points  []byte `json:"times"`
+	Missing int64  `json:"missing"`
 }
 
 func observeTimes(column string) Observer { return &times{column: column} }
@@ -54,23 +57,30 @@ func (o *times) Observe(batch arrow.Record) error {
 // Partial implements Observer.
 func (o *times) Partial() ([]byte, error) {
 	o.sketch.close()
-	p := timesPartial{Times: make([]int64, len(o.sketch.points)), Counts: make([]int64, len(o.sketch.points)), Missing: o.missing}
-	for i, x := range o.sketch.points {
-		p.Times[i], p.Counts[i] = x.time, x.count
+	p := timesPartial{Missing: o.missing}
+	var last int64
+	for _, x := range o.sketch.points {
+		p.Points = binary.AppendUvarint(binary.AppendVarint(p.Points, x.time-last), uint64(x.count))
+		last = x.time
 	}
 	return json.Marshal(p)
 }
 
 // points returns the partial's points, or what is wrong with them.
-func (p timesPartial) points() ([]point, error) {
-	if len(p.Times) != len(p.Counts) || len(p.Times) > maxPoints || p.Missing < 0 {
-		return nil, fmt.Errorf("%d times with %d counts", len(p.Times), len(p.Counts))
+func (p timesPartial) points() (out []point, err error) {
+	if p.Missing < 0 {
+		return nil, fmt.Errorf("%d rows without a time", p.Missing)
 	}
-	out := make([]point, len(p.Times))
-	for i, t := range p.Times {
-		if out[i] = (point{t, p.Counts[i]}); p.Counts[i] <= 0 || i > 0 && t <= p.Times[i-1] {
+	var x point
+	for data := p.Points; len(data) > 0; {
+		step, n := binary.Varint(data)
+		count, m := binary.Uvarint(data[max(n, 0):])
+		next := x.time + step
+		if n <= 0 || m <= 0 || count == 0 || count > math.MaxInt64 || len(out) == maxPoints || len(out) > 0 && next <= x.time {
 			return nil, errors.New("the points are not in order")
 		}
+		x = point{next, int64(count)}
+		out, data = append(out, x), data[n+m:]
 	}
 	return out, nil
 }
@@ -81,7 +91,7 @@ func finishTimes(c *Cuts, partials [][]byte) error {
 	var merged sketch
 	for i, data := range partials {
 		var p timesPartial
-		err := json.Unmarshal(data, &p)
+		err := thalweg.DecodeStrict(data, &p)
 		var points []point
 		if err == nil {
 			points, err = p.points()

@@ -73,8 +73,8 @@ func (s *sketch) flush() {
 
 // merge adds other points, which are in order.
 func (s *sketch) merge(other []point) {
-	out := s.spare[:0]
 	mine := s.points
+	out := slices.Grow(s.spare[:0], len(mine)+len(other))
 	for len(mine) > 0 || len(other) > 0 {
 		switch {
 		case len(other) == 0 || len(mine) > 0 && mine[0].time < other[0].time:

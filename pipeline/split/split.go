@@ -180,6 +180,12 @@ func part[T int64 | uint64](v, validation, test T) uint8 {
 	return Train
 }
 
+// Blind reports whether an observer does not look at rows.
+func Blind(o Observer) bool {
+	_, blind := o.(nothing)
+	return blind
+}
+
 // nothing observes nothing.
 type nothing struct{}
 

@@ -232,7 +232,8 @@ func TestTimesAreSorted(t *testing.T) {
 }
 
 func TestFinishRefusesADamagedPartial(t *testing.T) {
-	for _, data := range []string{`{`, `{"times":[1],"counts":[]}`, `{"times":[2,1],"counts":[1,1]}`, `{"times":[1],"counts":[0]}`} {
+	// The times are 1, then 1 with no count; 1 twice; 1 with the count 0; and half of a number.
+	for _, data := range []string{`{`, `{"times":[1],"counts":[1]}`, `{"times":"Ag=="}`, `{"times":"AgEAAQ=="}`, `{"times":"AgA="}`, `{"times":"gA=="}`} {
 		if _, err := Finish(plan("datetime"), [][]byte{[]byte(data)}); !thalweg.Is(err, thalweg.Corrupt) {
 			t.Errorf("%s: error %v", data, err)
 		}

@@ -45,10 +45,13 @@ type Job struct {
 	// Threshold is the probability from which a binary prediction is true, for the
 	// validation metrics.
 	Threshold float64
-	Shards    int // of Rows
-	Rows      Rows
+	// Start is the parameters, in the label's unit, that training starts from; nil: those
+	// of Model.Init.
+	Start  []float32
+	Shards int // of Rows
+	Rows   Rows
 	// Input identifies what the rows are made of (the dataset's manifest, the
-	// split, the transform), so that workers that see different rows refuse each
+	// split, the transform, and what Start is of), so that workers that see different rows refuse each
 	// other, and a checkpoint of other rows is refused.
 	Input string
 	// Resume is the parts of the newest checkpoint of this run, or nil.
@@ -188,6 +191,8 @@ func (j Job) Validate() error {
 		return invalid("a job needs a model and rows")
 	case !(t.Regularization.L1 >= 0 && float32(t.Regularization.L1) < 1e30):
 		return invalid("trainer.regularization.l1 is %v", t.Regularization.L1)
+	case j.Start != nil && len(j.Start) != j.Model.Size():
+		return invalid("training starts from %d parameters, the model has %d", len(j.Start), j.Model.Size())
 	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):
 		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
 	}

@@ -39,6 +39,10 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 		p.Ledger.Expected, p.Ledger.Passes = s.plan.expected, s.plan.schedule.Passes
 		s.Vector = make([]float32, t.algorithm.Size())
 		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed, s.plan.mean)
+		if t.job.Start != nil {
+			copy(s.Vector, t.job.Start)
+			t.job.Model.Unscale(s.Vector[:t.params], s.plan.labels)
+		}
 
 	case learn:
 		if at.Index == 0 {

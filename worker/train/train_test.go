@@ -47,6 +47,14 @@ func jobs(t testing.TB) map[string]train.Job {
 			all["trees "+label] = treesJob(t, label)
 		}
 	}
+	for _, of := range []string{"adam", "lbfgs number"} {
+		job := all[of]
+		job.Start = make([]float32, job.Model.Size())
+		for i := range job.Start {
+			job.Start[i] = float32(i%3) / 4
+		}
+		all["warm "+of] = job
+	}
 	return all
 }
 
@@ -68,17 +76,19 @@ func TestModelIsTheSameForAnyNumberOfWorkers(t *testing.T) {
 // bits are the sha256 of the parameters that jobs find: what a change of the
 // arithmetic or of its order would move.
 var bits = map[string]string{
-	"adam":           "17997b1e8429a9c8cc4768a838b2a24611240bcc7c02b771dd3d0644357a3193",
-	"classes":        "3d2e672f7f401558460a5d9cefd2b001a567629862a90250e44591a088af707b",
-	"lbfgs category": "0420e89799ad055193d49ed9a7df85f9ebd1b12cef7b8b11aaeaf313aca01aea",
-	"hardly a row":   "909e07e939b1c2907e054f5ebcb3d96e2990122ab2132c3b8b2ccbc8c964d49a",
-	"lbfgs binary":   "e4b6172f25f66757ea9bd3ed8098edd740ebad29a6e52985128cc23b44251c9b",
-	"lbfgs number":   "a08b4a1f478920d7d69567bef53d47ad2a6390afadb088b3895dad2f02b54468",
-	"momentum":       "33a8917be00e6683b77e99fdfe745d3d4fd5fb2f9a3bcd60a492abac34311300",
-	"number":         "510b181363dd71445bafb0151c01ae6fe03d1d17430b7c176c94b32189ae1480",
-	"trees binary":   "4fdc7a90883fa9895d3e75d8db9cf7c1122ffd7749e42397db1178b35c7616b2",
-	"trees number":   "0d270cccd532da1debfe30321a655a381f2a0c7d26662f5120d27b624ba0bd2c",
-	"sgd":            "4818cfd1cad4023e8d531e9d72bbab2da70fe119281fec1fdb38fa4558985ec2",
+	"adam":              "17997b1e8429a9c8cc4768a838b2a24611240bcc7c02b771dd3d0644357a3193",
+	"classes":           "3d2e672f7f401558460a5d9cefd2b001a567629862a90250e44591a088af707b",
+	"lbfgs category":    "0420e89799ad055193d49ed9a7df85f9ebd1b12cef7b8b11aaeaf313aca01aea",
+	"hardly a row":      "909e07e939b1c2907e054f5ebcb3d96e2990122ab2132c3b8b2ccbc8c964d49a",
+	"lbfgs binary":      "e4b6172f25f66757ea9bd3ed8098edd740ebad29a6e52985128cc23b44251c9b",
+	"lbfgs number":      "a08b4a1f478920d7d69567bef53d47ad2a6390afadb088b3895dad2f02b54468",
+	"momentum":          "33a8917be00e6683b77e99fdfe745d3d4fd5fb2f9a3bcd60a492abac34311300",
+	"number":            "510b181363dd71445bafb0151c01ae6fe03d1d17430b7c176c94b32189ae1480",
+	"trees binary":      "4fdc7a90883fa9895d3e75d8db9cf7c1122ffd7749e42397db1178b35c7616b2",
+	"trees number":      "0d270cccd532da1debfe30321a655a381f2a0c7d26662f5120d27b624ba0bd2c",
+	"warm adam":         "915e572e5203437ffe587e7f58630673f7a8e3266dd152fc05419ddde45173fa",
+	"warm lbfgs number": "685ee083f57be96daab61a2f6b17cc2701bd2d11157f718490ca1b594f833a73",
+	"sgd":               "4818cfd1cad4023e8d531e9d72bbab2da70fe119281fec1fdb38fa4558985ec2",
 }
 
 func TestTrainedParametersKeepTheirBits(t *testing.T) {

@@ -6,6 +6,10 @@ package stages
 // deleted has written. Only its deletion starts one.
 const PurgeVerb = "purge"
 
+// ParentInput is the input of a run's stages that names the version whose weights
+// training starts from: its number and its checkpoint, key#sha256.
+const ParentInput = "parent"
+
 // Plan is one stage as planned. The log keeps it as it is.
 type Plan struct {
 	// Name is unique in the run. It is the kind of its tasks' leases.

@@ -1776,6 +1776,7 @@ type ModelVersion struct {
 	Warnings           []string               `protobuf:"bytes,11,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                          // of the run
 	Retired            bool                   `protobuf:"varint,12,opt,name=retired,proto3" json:"retired,omitempty"`                                                                           // its pipeline was deleted
 	Collected          bool                   `protobuf:"varint,13,opt,name=collected,proto3" json:"collected,omitempty"`                                                                       // its checkpoint was removed
+	Parent             uint64                 `protobuf:"varint,14,opt,name=parent,proto3" json:"parent,omitempty"`                                                                             // version whose weights training started from; 0: none
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1899,6 +1900,13 @@ func (x *ModelVersion) GetCollected() bool {
 		return x.Collected
 	}
 	return false
+}
+
+func (x *ModelVersion) GetParent() uint64 {
+	if x != nil {
+		return x.Parent
+	}
+	return 0
 }
 
 // PromoteRequest points an alias at a version.
@@ -3814,7 +3822,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aaliases\x18\x03 \x03(\v2*.thalweg.coordinator.v1.Model.AliasesEntryR\aaliases\x1a:\n" +
 	"\fAliasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xa0\x04\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xb8\x04\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
 	"\n" +
@@ -3833,7 +3841,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	" \x01(\tR\rtransformHash\x12\x1a\n" +
 	"\bwarnings\x18\v \x03(\tR\bwarnings\x12\x18\n" +
 	"\aretired\x18\f \x01(\bR\aretired\x12\x1c\n" +
-	"\tcollected\x18\r \x01(\bR\tcollected\x1a:\n" +
+	"\tcollected\x18\r \x01(\bR\tcollected\x12\x16\n" +
+	"\x06parent\x18\x0e \x01(\x04R\x06parent\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"u\n" +

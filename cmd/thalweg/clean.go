@@ -1,0 +1,249 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// droppedRows is the split of rows that are in none.
+const droppedRows = "dropped"
+
+// cleanedRows is what clean has written.
+type cleanedRows struct {
+	File    string           `json:"file"`
+	Rows    int64            `json:"rows"`
+	Splits  map[string]int64 `json:"splits"`
+	Dropped map[string]int64 `json:"dropped,omitempty"`
+}
+
+func newClean(g *globals) *cobra.Command {
+	var file, from, into string
+	cmd := &cobra.Command{
+		Use:   "clean -f SPEC --into FILE",
+		Short: "Write the training rows as a run cleans and splits them",
+		Long: "clean does with the training data what a run does before it learns, and writes each row as\n" +
+			"Parquet: the cleaned columns, then _object and _object_row (where the row lies), _split (train,\n" +
+			"validation, test or dropped) and _reason (why it was dropped). A row that a cleaning step\n" +
+			"dropped has no cleaned values. The splits are those of a run on the same objects.",
+		Example: "  thalweg clean -f flights.yaml --into rows.parquet\n" +
+			"  thalweg clean -f flights.yaml --data flights.parquet --into rows.parquet",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := readSpec(file)
+			if err != nil {
+				return err
+			}
+			spec, err := pipeline.Parse(catalog.All(), file, text)
+			if err != nil {
+				return err
+			}
+			train := spec.Spec.Sources.Train
+			if from == "" && train.S3 != nil {
+				from = train.S3.Path
+			}
+			conns, err := g.connections.open()
+			if err != nil {
+				return err
+			}
+			defer conns.Close()
+			local, err := openData(cmd.Context(), conns, train.Connection, from)
+			if err != nil {
+				return err
+			}
+			plan, err := pipeline.ParseAndCompile(catalog.All(), file, text, local.schema)
+			if err != nil {
+				return err
+			}
+			rows, err := local.clean(cmd.Context(), plan, into)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), rows, func(w io.Writer) {
+				fmt.Fprintf(w, "%s rows in %s\n", humanize.Comma(rows.Rows), rows.File)
+				for _, name := range split.Names {
+					fmt.Fprintf(w, "%s: %s\n", name, humanize.Comma(rows.Splits[name]))
+				}
+				for _, reason := range slices.Sorted(maps.Keys(rows.Dropped)) {
+					fmt.Fprintf(w, "dropped: %s, %s\n", humanize.Comma(rows.Dropped[reason]), reason)
+				}
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&file, "file", "f", "", "the spec: a file, or - for standard input")
+	flags.StringVar(&from, "data", "", "the training data: a Parquet file, a folder, a pattern in quotes, or s3://bucket/prefix/ (default: what the spec names)")
+	flags.StringVar(&into, "into", "", "the Parquet file to write; one of that name is replaced")
+	must(cmd.MarkFlagRequired("file"))
+	must(cmd.MarkFlagRequired("into"))
+	return cmd
+}
+
+// clean writes the rows of a plan to a file, which is there only if all are.
+func (d *localDataset) clean(ctx context.Context, plan *pipeline.Plan, file string) (*cleanedRows, error) {
+	rows := *d
+	rows.schema = plan.Input
+	cuts, err := rows.cuts(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	partial := file + ".partial"
+	f, err := os.Create(partial)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "write rows", Kind: thalweg.Invalid, Err: err}
+	}
+	defer os.Remove(partial)
+	out, err := rows.writeCleaned(ctx, plan, cuts, f)
+	if err = cmp.Or(err, f.Close()); err == nil {
+		err = os.Rename(partial, file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out.File = file
+	return out, nil
+}
+
+// cuts returns where the splits of the rows lie, as the clean stage of a run finds it.
+func (d *localDataset) cuts(ctx context.Context, plan *pipeline.Plan) (*split.Cuts, error) {
+	chain := clean.BeforeLearning(plan)
+	observers := make([]split.Observer, len(d.manifest.Shards))
+	for i := range observers {
+		var err error
+		if observers[i], err = split.NewObserver(plan); err != nil {
+			return nil, err
+		}
+	}
+	err := d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
+		cleaned, err := chain.Apply(ctx, batch, nil)
+		if err != nil {
+			return err
+		}
+		defer cleaned.Release()
+		return observers[shard].Observe(cleaned)
+	})
+	if err != nil {
+		return nil, err
+	}
+	partials := make([][]byte, len(observers))
+	for i, o := range observers {
+		if partials[i], err = o.Partial(); err != nil {
+			return nil, err
+		}
+	}
+	return split.Finish(plan, partials)
+}
+
+// writeCleaned writes each row that was read, those that a step dropped after the
+// others of their batch.
+func (d *localDataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *split.Cuts, w io.Writer) (*cleanedRows, error) {
+	chain := clean.New(plan, pipeline.InTraining)
+	fields := chain.Schema().Arrow().Fields()
+	fields = fields[:len(fields)-1] // without table.RowColumn
+	for i := range fields {
+		fields[i].Nullable = true
+	}
+	own := len(fields)
+	text := arrow.BinaryTypes.String
+	o := &cleanedWriter{schema: arrow.NewSchema(append(fields, arrow.Field{Name: "_object_row", Type: arrow.PrimitiveTypes.Int64}, arrow.Field{Name: "_object", Type: text},
+		arrow.Field{Name: split.ColumnName, Type: text}, arrow.Field{Name: "_reason", Type: text, Nullable: true}), nil),
+		counts: cleanedRows{Splits: make(map[string]int64)}}
+	var err error
+	if o.out, err = dataset.NewWriter(w, o.schema, dataset.WriterConfig{}); err != nil {
+		return nil, err
+	}
+	var parts []uint8
+	var total pipeline.Report
+	err = d.eachPlace(ctx, func(batch arrow.Record, shard int, at table.Place) error {
+		rep := pipeline.Report{KeepRemoved: true}
+		cleaned, err := chain.Apply(ctx, batch, &rep)
+		if err != nil {
+			return err
+		}
+		defer cleaned.Release()
+		removed := len(rep.Removed)
+		if parts, err = cuts.Assign(plan, cleaned, shard, parts); err == nil {
+			_, err = feature.Usable(plan, cleaned, &rep)
+		}
+		if err != nil {
+			return err
+		}
+		reasons := make(map[int64]string)
+		for _, r := range rep.Removed {
+			reasons[r.Row] = r.Reason
+		}
+		names := func(i int) string { return split.Names[parts[i]] }
+		at.Row -= table.RowNumber(batch, 0)
+		if err := o.write(cleaned.Columns()[:own], table.Rows(cleaned), at, names, reasons); err != nil {
+			return err
+		}
+		lost := make([]int64, removed)
+		for i, r := range rep.Removed[:removed] {
+			lost[i] = r.Row
+		}
+		slices.Sort(lost)
+		var nulls []arrow.Array
+		for _, f := range fields[:own] {
+			nulls = append(nulls, array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, removed))
+		}
+		total.Merge(&pipeline.Report{Dropped: rep.Dropped})
+		return o.write(nulls, lost, at, nil, reasons)
+	})
+	o.counts.Dropped = total.Dropped
+	return &o.counts, cmp.Or(err, o.out.Close())
+}
+
+// cleanedWriter writes cleaned rows with where they are from and their splits.
+type cleanedWriter struct {
+	schema *arrow.Schema
+	out    *dataset.Writer
+	counts cleanedRows
+}
+
+// write writes rows of an object: row r of the batch is at.Row + r of the object, and
+// row i of the columns has split name(i), unless there is a reason why it was dropped.
+func (o *cleanedWriter) write(columns []arrow.Array, rows []int64, at table.Place, name func(i int) string, reasons map[int64]string) error {
+	numbers := array.NewInt64Builder(memory.DefaultAllocator)
+	var texts [3]*array.StringBuilder
+	for i := range texts {
+		texts[i] = array.NewStringBuilder(memory.DefaultAllocator)
+	}
+	for i, row := range rows {
+		numbers.Append(at.Row + row)
+		texts[0].Append(at.Object)
+		reason, dropped := reasons[row]
+		part := droppedRows
+		if dropped {
+			texts[2].Append(reason)
+		} else {
+			part = name(i)
+			texts[2].AppendNull()
+			o.counts.Splits[part]++
+		}
+		texts[1].Append(part)
+	}
+	o.counts.Rows += int64(len(rows))
+	columns = append(slices.Clone(columns), numbers.NewArray())
+	for _, b := range texts {
+		columns = append(columns, b.NewArray())
+	}
+	return o.out.Write(array.NewRecord(o.schema, columns, int64(len(rows))))
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+)
+
+// A row of any object is in the split that the run put it in, and has its cleaned
+// values; one that a step dropped has its place and the reason.
+func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
+	c := parallelDev(t, devConfig{})
+	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	const objects, each = 3, 1001
+	for k := range objects {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64},
+			{Name: "x", Type: arrow.PrimitiveTypes.Float64}, {Name: "city", Type: arrow.BinaryTypes.String}, {Name: "pair", Type: arrow.ListOf(arrow.PrimitiveTypes.Float32)},
+			{Name: "y", Type: arrow.PrimitiveTypes.Float64}}, nil))
+		for i := range each {
+			x := random.NormFloat64()
+			b.Field(0).(*array.Int64Builder).Append(int64(k*each + i))
+			b.Field(1).(*array.Float64Builder).Append(x)
+			b.Field(2).(*array.StringBuilder).Append(" oslo"[i%2:])
+			b.Field(3).(*array.ListBuilder).Append(true)
+			b.Field(3).(*array.ListBuilder).ValueBuilder().(*array.Float32Builder).AppendValues([]float32{float32(x), 1}, nil)
+			b.Field(4).(*array.Float64Builder).Append(x + random.NormFloat64())
+		}
+		if _, err := bucket.Put(t.Context(), fmt.Sprintf("flights/part %d.parquet", k), parquetOf(t, b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	put(t, dir+"/spec.yaml", `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: parts}
+spec:
+  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+  input_features: [{name: x, type: number}, {name: city, type: category}, {name: pair, type: list, length: 2}]
+  output_features: [{name: y, type: number}]
+  preprocessing:
+    clean: [{filter: {expression: "id % 7 != 3"}}, {trim: {columns: [city]}}]
+    split: {type: random, probabilities: [0.6, 0.3, 0.1]}
+`)
+	if text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait"); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	res, err := client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "parts-1-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := command(t, c, "clean", "-f", dir+"/spec.yaml", "--into", dir+"/rows.parquet")
+	if want := "3,003 rows in " + dir + "/rows.parquet\n"; err != nil || !strings.Contains(text, want) || !strings.Contains(text, "dropped: 429, 1 filter: id % 7 != 3\n") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	seen := checkCleaned(t, dir+"/rows.parquet", res.Run.Counts, objects*each)
+	for k := range objects {
+		for i := range each {
+			id := k*each + i
+			row := seen[fmt.Sprintf("flights/part %d.parquet %d", k, i)]
+			switch {
+			case id%7 == 3:
+				if row["id"] != nil || row["city"] != nil || row["pair"] != nil || row["_reason"] != "1 filter: id % 7 != 3" {
+					t.Fatalf("row %d is %v", id, row)
+				}
+			case row["id"] != int64(id) || row["city"] != "oslo" || row["_reason"] != nil || len(row["pair"].([]any)) != 2:
+				t.Fatalf("row %d is %v", id, row)
+			}
+		}
+	}
+	if _, err := command(t, c, "clean", "-f", dir+"/spec.yaml", "--data", dir+"/none.parquet", "--into", dir+"/other.parquet"); err == nil {
+		t.Error("there are no data, and clean has written rows")
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 2 {
+		t.Errorf("files %v, %v", files, err)
+	}
+}
+
+// checkCleaned fails unless a file has each row once, in a split of the size that a run
+// counted or with a reason, and returns the rows by object and number.
+func checkCleaned(t *testing.T, file string, counts map[string]int64, total int) map[string]map[string]any {
+	t.Helper()
+	local, err := openLocal(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, splits := make(map[string]map[string]any), make(map[string]int64)
+	if err := local.each(t.Context(), func(batch arrow.Record) error {
+		for i := range int(batch.NumRows()) {
+			row := make(map[string]any)
+			for k, f := range batch.Schema().Fields() {
+				row[f.Name] = tabletest.Value(batch.Column(k), i)
+			}
+			seen[fmt.Sprintf("%v %v", row["_object"], row["_object_row"])] = row
+			splits[row["_split"].(string)]++
+			if (row["_split"] == "dropped") != (row["_reason"] != nil) {
+				t.Errorf("row %v", row)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != total || local.manifest.Rows != int64(total) {
+		t.Errorf("%d rows, %d of them different, of %d", local.manifest.Rows, len(seen), total)
+	}
+	for _, name := range split.Names {
+		if splits[name] != counts["rows."+name] || splits[name] == 0 {
+			t.Errorf("%d rows of %s, the run has %d", splits[name], name, counts["rows."+name])
+		}
+	}
+	return seen
+}

@@ -1,0 +1,214 @@
+package artifact
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
+)
+
+// warmDocument has a feature of every kind; what is in it twice is of two versions.
+const warmDocument = `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: warm}
+spec:
+  sources: {train: {s3: {path: "s3://lake/*.parquet"}, format: {type: parquet}}}
+  input_features: [%s]
+  crosses: [{columns: [origin, code], buckets: 64}]
+  output_features: [{name: label, type: %s}]
+  model: {type: %s}
+  trainer: {warm_start: none}
+`
+
+var warmColumns = table.Schema{Columns: []table.Column{
+	{Name: "x", Type: table.Float64, Nullable: true}, {Name: "y", Type: table.Float64}, {Name: "z", Type: table.Float64},
+	{Name: "origin", Type: table.String}, {Name: "code", Type: table.String}, {Name: "pixels", Type: table.Float64List},
+	{Name: "fresh", Type: table.Float64}, {Name: "label", Type: table.String},
+}}
+
+// warmed returns an artifact of a document that is fitted on rows of a range.
+func warmed(t *testing.T, features, label, kind string, from, to int) *Artifact {
+	t.Helper()
+	columns := warmColumns
+	if label != "category" {
+		columns.Columns = append(columns.Columns[:len(columns.Columns)-1:len(columns.Columns)-1], table.Column{Name: "label", Type: table.Float64})
+	}
+	document := fmt.Sprintf(warmDocument, features, label, kind)
+	if !strings.Contains(features, "origin") || kind == "trees" {
+		document = document[:strings.Index(document, "  crosses")] + document[strings.Index(document, "  output"):]
+	}
+	spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pipeline.Compile(spec, columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, warmRows(label, from, to)...)
+	defer batch.Release()
+	a := fitted(t, plan, batch)
+	a.Params = make([]float32, a.Model.Size())
+	for i := range a.Params {
+		a.Params[i] = float32(math.Sin(float64(i*i))) / 3
+	}
+	return a
+}
+
+func warmRows(label string, from, to int) (rows [][]any) {
+	for i := from; i < to; i++ {
+		x := float64(i)
+		var y any = float64(i % 2)
+		if label == "category" {
+			y = fmt.Sprintf("class %d", i/10)
+		}
+		rows = append(rows, []any{x, math.Mod(x*7, 13), x * x, fmt.Sprintf("A%d", i%7), fmt.Sprintf("c%d", i/5), []any{x, -2 * x, 3.0}, x, y})
+	}
+	return rows
+}
+
+// outputs returns what a model makes of the rows of a range.
+func outputs(t *testing.T, a *Artifact, params []float32, label string, from, to int) []float32 {
+	t.Helper()
+	batch := tabletest.Batch(memory.DefaultAllocator, a.Schema, 0, warmRows(label, from, to)...)
+	defer batch.Release()
+	var block kernel.Block
+	if err := a.Transform.NewApplier().Apply(batch, &block, nil); err != nil {
+		t.Fatal(err)
+	}
+	out := make([]float32, block.Rows*a.Model.Outputs())
+	a.Model.Predict(a.Model.NewWorkspace(), params, &block, out)
+	return out
+}
+
+const (
+	xyz  = `{name: x, type: number}, {name: y, type: number, normalization: minmax}, {name: z, type: number, normalization: log1p}`
+	rest = `{name: origin, type: category}, {name: code, type: category, encoder: {type: hash, buckets: 32}}, {name: pixels, type: list}`
+)
+
+// A start answers as its parent did, whatever rows the transforms were fitted on, and
+// in whatever order the features are: rows of what both know get the same predictions.
+func TestAStartAnswersAsItsParentDid(t *testing.T) {
+	for _, label := range []string{"binary", "number", "count", "category"} {
+		parent := warmed(t, xyz+", "+rest, label, "linear", 0, 50)
+		next := warmed(t, rest+", "+strings.Replace(xyz, "minmax", "zscore", 1), label, "linear", 10, 60)
+		params, got, err := next.StartFrom(parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Features != 7 || len(got.New) != 0 {
+			t.Errorf("%s: %+v", label, got)
+		}
+		if label == "category" {
+			classes, before := next.Answer().Classes, parent.Answer().Classes
+			if len(classes) != 5 || classes[0] != before[1] || got.Values != 1 {
+				t.Fatalf("classes %q after %q: %+v", classes, before, got)
+			}
+			// Of two classes that both know, one is as much likelier than the other.
+			a, b := outputs(t, parent, parent.Params, label, 10, 50), outputs(t, next, params, label, 10, 50)
+			for i := range len(a) / 5 {
+				was, is := math.Log(float64(a[5*i+1]/a[5*i+2])), math.Log(float64(b[5*i]/b[5*i+1]))
+				if math.Abs(was-is) > 1e-3*math.Max(1, math.Abs(was)) {
+					t.Errorf("row %d: %v, was %v", i, is, was)
+				}
+			}
+			continue
+		}
+		a, b := outputs(t, parent, parent.Params, label, 10, 50), outputs(t, next, params, label, 10, 50)
+		for i := range a {
+			if math.Abs(float64(a[i]-b[i])) > 1e-4*math.Max(1, math.Abs(float64(a[i]))) {
+				t.Errorf("%s: row %d is %v, was %v", label, i, b[i], a[i])
+			}
+		}
+		// In the unit of training too.
+		scale := next.Model.Loss().Scale(3, 7)
+		learned := append([]float32(nil), params...)
+		next.Model.Unscale(learned, scale)
+		next.Model.Rescale(learned, scale)
+		for i := range learned {
+			if math.Abs(float64(learned[i]-params[i])) > 1e-5 {
+				t.Fatalf("%s: parameter %d is %v after Unscale and Rescale, was %v", label, i, learned[i], params[i])
+			}
+		}
+	}
+}
+
+// What the parent does not know starts as what it never saw: a column without a say, a
+// value of a category as the unknown one.
+func TestWhatIsNewStartsAsUnseen(t *testing.T) {
+	parent := warmed(t, xyz+", "+rest, "binary", "linear", 0, 6)
+	next := warmed(t, `{name: fresh, type: number}, {name: z, type: number}, {name: x, type: number, encoder: {type: bins, count: 4}, missing_value_strategy: own_bin}, `+rest, "binary", "linear", 0, 60)
+	params, got, err := next.StartFrom(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(got.New) != "[fresh z x]" || got.Features != 4 || got.Values != 1 {
+		t.Errorf("%+v", got)
+	}
+	of := func(a *Artifact, name string, params []float32) []float32 {
+		v, ok := model.Find(a.Model, name)
+		if !ok {
+			t.Fatal(name)
+		}
+		return v.Of(params)
+	}
+	for _, name := range []string{"number.fresh.weight", "number.z.weight", "category.x.weight"} {
+		for _, w := range of(next, name, params) {
+			if w != 0 {
+				t.Errorf("%s is %v", name, w)
+			}
+		}
+	}
+	unseen := of(parent, "category.origin.weight", parent.Params)[0]
+	for i, value := range next.Transform.Features()[3].Category.Values {
+		w := of(next, "category.origin.weight", params)[i+1]
+		if value == "A6" && w != unseen || value != "A6" && w == unseen {
+			t.Errorf("%s starts at %v, what was never seen has %v", value, w, unseen)
+		}
+	}
+}
+
+// Bins that were cut elsewhere take the weights of those that they lie in.
+func TestBinsStartByWhereTheyLie(t *testing.T) {
+	bins := func(count, to int) *Artifact {
+		return warmed(t, fmt.Sprintf(`{name: x, type: number, encoder: {type: bins, count: %d}, missing_value_strategy: own_bin}`, count), "binary", "linear", 0, to)
+	}
+	parent, next := bins(4, 40), bins(16, 80)
+	params, got, err := next.StartFrom(parent)
+	if err != nil || got.Features != 1 {
+		t.Fatal(got, err)
+	}
+	a, b := outputs(t, parent, parent.Params, "binary", 0, 80), outputs(t, next, params, "binary", 0, 80)
+	same := 0
+	for i := range a {
+		if a[i] == b[i] {
+			same++
+		}
+	}
+	if same < 70 { // all but those in bins that lie in two
+		t.Errorf("%d of 80 rows answer as they did", same)
+	}
+}
+
+func TestAVersionThatAnswersSomethingElseIsNoParent(t *testing.T) {
+	next := warmed(t, xyz, "binary", "linear", 0, 40)
+	for what, parent := range map[string]*Artifact{
+		"it learned the number output label, the spec's output label is a binary": warmed(t, xyz, "number", "linear", 0, 40),
+		"it is a model of type trees, the spec's is linear":                       warmed(t, strings.NewReplacer(", normalization: minmax", "", ", normalization: log1p", "").Replace(xyz), "binary", "trees", 0, 40),
+	} {
+		if _, _, err := next.StartFrom(parent); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), what) {
+			t.Errorf("%v, want %q", err, what)
+		}
+	}
+}

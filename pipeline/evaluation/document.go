@@ -1,0 +1,127 @@
+// Package evaluation is what is found out about a trained version: metrics with
+// intervals, by split and by slice, and curves. Like all that training yields it has
+// the same bits whoever computed which shard.
+package evaluation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/split"
+)
+
+// Document is all that is known of how good a version is.
+type Document struct {
+	// Judged is the split that versions are judged by.
+	Judged string `json:"judged"`
+	// Splits are the validation and test rows.
+	Splits map[string]Measured `json:"splits"`
+	// Slices are of the judged split.
+	Slices []Slice `json:"slices,omitempty"`
+	// Skipped says which slices are not there.
+	Skipped []string `json:"skipped,omitempty"`
+}
+
+// Measured is what is known of a set of rows.
+type Measured struct {
+	Metrics map[string]metric.Estimate `json:"metrics"`
+	// Confusion counts rows by label and prediction, called Classes.
+	Classes   []string       `json:"classes,omitempty"`
+	Confusion [][]int64      `json:"confusion,omitempty"`
+	Curves    []metric.Curve `json:"curves,omitempty"`
+}
+
+// Slice is the rows that have the same values in some columns; a value that is
+// missing is nil.
+type Slice struct {
+	Columns []string                   `json:"columns"`
+	Values  []*string                  `json:"values"`
+	Metrics map[string]metric.Estimate `json:"metrics"`
+}
+
+// maxTableMetrics is how many metrics of slices a table shows: that many fit beside
+// a name.
+const maxTableMetrics = 4
+
+// tableMetrics are the first metrics that the spec names, or else the catalog.
+func (d *Document) tableMetrics(spec *pipeline.Spec) (names []string) {
+	all := spec.Spec.Evaluation.Metrics
+	if len(all) == 0 {
+		for _, e := range spec.Entries(pipeline.Metrics) {
+			all = append(all, e.Name)
+		}
+	}
+	for _, name := range all {
+		if _, ok := d.Splits[d.Judged].Metrics[name]; ok && !slices.Contains(names, name) && len(names) < maxTableMetrics {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// SliceTable shows the slices by their first few metrics, in as many lines as fit
+// into so many bytes; "" where there are none.
+func (d *Document) SliceTable(spec *pipeline.Spec, most int) string {
+	if len(d.Slices) == 0 {
+		return ""
+	}
+	names := d.tableMetrics(spec)
+	var w strings.Builder
+	table := tabwriter.NewWriter(&w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "slice\trows\t"+strings.Join(names, "\t"))
+	for _, s := range d.Slices {
+		cells := []string{s.Name(), fmt.Sprint(s.Metrics[metric.Rows].Value)}
+		for _, name := range names {
+			cells = append(cells, s.Metrics[name].String())
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return err.Error() // a builder has no failure
+	}
+	text, cut := "", false
+	for line := range strings.Lines(w.String()) {
+		if cut = len(text)+len(line)+4 > most; cut {
+			return text + "…"
+		}
+		text += line
+	}
+	return strings.TrimSpace(text)
+}
+
+// JudgedSplit returns the split that versions of a spec are judged by.
+func JudgedSplit(spec *pipeline.Spec) uint8 {
+	if shares := spec.Spec.Preprocessing.Split.Probabilities; len(shares) == split.Count && shares[split.Test] > 0 {
+		return split.Test
+	}
+	return split.Validation
+}
+
+// Measure returns what a sample says, as far as the spec asks for it.
+func Measure(spec *pipeline.Spec, s *metric.Sample) (m Measured, err error) {
+	if m.Metrics, err = estimates(spec, s); err != nil {
+		return m, err
+	}
+	if d, ok := s.Whole().(metric.Detailed); ok && s.Whole().Rows() > 0 {
+		m.Classes, m.Confusion = d.Confusion()
+		m.Curves = d.Curves()
+	}
+	return m, nil
+}
+
+// estimates leaves out the metrics that the spec does not name.
+func estimates(spec *pipeline.Spec, s *metric.Sample) (map[string]metric.Estimate, error) {
+	all, err := s.Estimates()
+	if wanted := spec.Spec.Evaluation.Metrics; len(wanted) > 0 {
+		for _, e := range spec.Entries(pipeline.Metrics) {
+			if !slices.Contains(wanted, e.Name) {
+				delete(all, e.Name)
+			}
+		}
+	}
+	return all, err
+}

@@ -1,0 +1,244 @@
+package evaluation
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/metric"
+)
+
+// maxSlices bounds the different values that one way of slicing may have; beyond it
+// none of its slices are measured, whoever saw which rows.
+const maxSlices = 500
+
+// Slices measures slices of rows. It is not safe for concurrent use.
+type Slices struct {
+	empty func() (*metric.Sample, error)
+	ways  []pipeline.SliceSpec
+	// found are the slices of each way by their key; nil: there are too many.
+	found []map[string]*slice
+	key   []byte
+}
+
+// slice is a sample and the rows of a batch that belong to it.
+type slice struct {
+	sample              *metric.Sample
+	predictions, labels []float32
+	parts               []uint8
+}
+
+// NewSlices returns the empty slices of the spec's ways; empty makes a sample for
+// each.
+func NewSlices(spec *pipeline.Spec, empty func() (*metric.Sample, error)) *Slices {
+	s := &Slices{empty: empty, ways: spec.Spec.Evaluation.Slices}
+	for range s.ways {
+		s.found = append(s.found, map[string]*slice{})
+	}
+	return s
+}
+
+// Observe adds those rows of a cleaned batch that are named, each with so many
+// predictions as the answer has.
+func (s *Slices) Observe(rows arrow.Record, which []int, predictions, labels []float32, parts []uint8) error {
+	for i, way := range s.ways {
+		if s.found[i] == nil {
+			continue
+		}
+		columns := make([]arrow.Array, len(way.Columns))
+		for k, name := range way.Columns {
+			at := rows.Schema().FieldIndices(name)
+			if len(at) != 1 {
+				return &thalweg.Error{Op: "slice rows", Kind: thalweg.Invalid, Subject: "column " + name, Err: fmt.Errorf("the cleaned rows do not have it")}
+			}
+			columns[k] = rows.Column(at[0])
+		}
+		var touched []*slice
+		width := len(predictions) / max(1, len(which))
+		for k, row := range which {
+			s.key = s.key[:0]
+			for _, c := range columns {
+				s.key = appendValue(s.key, c, row)
+			}
+			of := s.found[i][string(s.key)]
+			if of == nil {
+				sample, err := s.empty()
+				if err != nil {
+					return err
+				}
+				if of = s.add(i, string(s.key), sample); of == nil {
+					break
+				}
+			}
+			if len(of.parts) == 0 {
+				touched = append(touched, of)
+			}
+			of.predictions, of.labels, of.parts = append(of.predictions, predictions[k*width:(k+1)*width]...), append(of.labels, labels[k]), append(of.parts, parts[k])
+		}
+		for _, of := range touched {
+			of.sample.Observe(of.predictions, of.labels, of.parts)
+			of.predictions, of.labels, of.parts = of.predictions[:0], of.labels[:0], of.parts[:0]
+		}
+	}
+	return nil
+}
+
+// add makes room for a slice; nil: there are too many.
+func (s *Slices) add(way int, key string, sample *metric.Sample) *slice {
+	if len(s.found[way]) >= maxSlices {
+		s.found[way] = nil
+		return nil
+	}
+	of := &slice{sample: sample}
+	s.found[way][key] = of
+	return of
+}
+
+// appendValue appends a value of a column to a key: its length and text, or nothing
+// but a mark where it is missing.
+func appendValue(key []byte, c arrow.Array, row int) []byte {
+	if c.IsNull(row) {
+		return append(key, '-')
+	}
+	var text string
+	switch c := c.(type) {
+	case *array.Dictionary:
+		text = c.Dictionary().(*array.String).Value(c.GetValueIndex(row))
+	case *array.Int64:
+		text = strconv.FormatInt(c.Value(row), 10)
+	case *array.Boolean:
+		text = strconv.FormatBool(c.Value(row))
+	}
+	key = strconv.AppendInt(key, int64(len(text)), 10)
+	return append(append(key, ':'), text...)
+}
+
+// values takes a key apart; ok is false where it is none.
+func values(key string, columns int) (out []*string, ok bool) {
+	for key != "" {
+		if key[0] == '-' {
+			out, key = append(out, nil), key[1:]
+			continue
+		}
+		length, after, _ := strings.Cut(key, ":")
+		n, err := strconv.Atoi(length)
+		if err != nil || n < 0 || n > len(after) {
+			return nil, false
+		}
+		text := after[:n]
+		out, key = append(out, &text), after[n:]
+	}
+	return out, len(out) == columns
+}
+
+// MarshalJSON implements json.Marshaler: by way of slicing the samples by key, null
+// where there are too many.
+func (s *Slices) MarshalJSON() ([]byte, error) {
+	out := make([]map[string]*metric.Sample, len(s.found))
+	for i, found := range s.found {
+		if found == nil {
+			continue
+		}
+		out[i] = make(map[string]*metric.Sample, len(found))
+		for key, of := range found {
+			out[i][key] = of.sample
+		}
+	}
+	return json.Marshal(out)
+}
+
+// Merge adds what MarshalJSON of slices of the same spec wrote, of rows after those
+// seen.
+func (s *Slices) Merge(data []byte) error {
+	fail := func(err error) error {
+		return &thalweg.Error{Op: "merge slices", Kind: thalweg.Corrupt, Err: err}
+	}
+	var in []map[string]json.RawMessage
+	if err := json.Unmarshal(data, &in); err != nil {
+		return fail(err)
+	}
+	if len(in) != len(s.ways) {
+		return fail(fmt.Errorf("%d ways of slicing, not %d", len(in), len(s.ways)))
+	}
+	for i, found := range in {
+		if found == nil {
+			s.found[i] = nil
+		}
+		for _, key := range slices.Sorted(maps.Keys(found)) {
+			if s.found[i] == nil {
+				break
+			}
+			if _, ok := values(key, len(s.ways[i].Columns)); !ok {
+				return fail(fmt.Errorf("%q is no key of a slice", key))
+			}
+			sample, err := s.empty()
+			if err == nil {
+				err = json.Unmarshal(found[key], sample)
+			}
+			if err != nil {
+				return fail(err)
+			}
+			if of := s.found[i][key]; of == nil {
+				s.add(i, key, sample)
+			} else if err := of.sample.Merge(sample); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Into adds the slices that have enough rows to a document, the largest first, and
+// what is not there.
+func (s *Slices) Into(d *Document, spec *pipeline.Spec) error {
+	for i, way := range s.ways {
+		by := strings.Join(way.Columns, ", ")
+		if s.found[i] == nil {
+			d.Skipped = append(d.Skipped, fmt.Sprintf("rows are not sliced by %s: there are more than %d different values", by, maxSlices))
+			continue
+		}
+		small := 0
+		keys := slices.SortedFunc(maps.Keys(s.found[i]), func(a, b string) int {
+			return cmp.Or(cmp.Compare(s.found[i][b].sample.Whole().Rows(), s.found[i][a].sample.Whole().Rows()), cmp.Compare(a, b))
+		})
+		for _, key := range keys {
+			sample := s.found[i][key].sample
+			if sample.Whole().Rows() < int64(way.MinRows) {
+				small++
+				continue
+			}
+			of := Slice{Columns: way.Columns}
+			of.Values, _ = values(key, len(way.Columns))
+			var err error
+			if of.Metrics, err = estimates(spec, sample); err != nil {
+				return err
+			}
+			d.Slices = append(d.Slices, of)
+		}
+		if small > 0 {
+			d.Skipped = append(d.Skipped, fmt.Sprintf("%d of %d slices by %s have fewer than %d rows", small, len(keys), by, way.MinRows))
+		}
+	}
+	return nil
+}
+
+// Name says which rows a slice has.
+func (s *Slice) Name() string {
+	parts := make([]string, len(s.Columns))
+	for i, column := range s.Columns {
+		parts[i] = column + " is missing"
+		if v := s.Values[i]; v != nil {
+			parts[i] = column + "=" + *v
+		}
+	}
+	return strings.Join(parts, ", ")
+}
