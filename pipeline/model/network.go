@@ -229,6 +229,28 @@ func (m *Model) Predict(w *Workspace, params []float32, b *kernel.Block, out []f
 	w.chunk = Chunk{}
 }
 
+// PredictAgain is Predict of a block that may have been predicted before, with
+// parameters that may begin with the same trees: those are not walked again. memo is
+// what it keeps of the block, PredictKeeps bytes a row; it begins as nil.
+func (m *Model) PredictAgain(w *Workspace, params []float32, b *kernel.Block, out []float32, memo *any) {
+	f := m.Forest()
+	if f == nil {
+		m.Predict(w, params, b, out)
+		return
+	}
+	m.check(params, b)
+	f.forwardAgain(&w.kept[0], params, b, out, memo)
+	m.loss.Predict(out)
+}
+
+// PredictKeeps is how many bytes a row PredictAgain keeps.
+func (m *Model) PredictKeeps() int {
+	if m.Forest() == nil {
+		return 0
+	}
+	return 4 * m.Outputs()
+}
+
 // LossOf returns the sum of the losses of a block's rows, whose labels are in the unit
 // of the loss's Scale.
 func (m *Model) LossOf(w *Workspace, params []float32, b *kernel.Block) (loss float64) {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"fmt"
 
@@ -210,19 +211,8 @@ func (f *Forest) Backward(*Chunk, []float32, []float32, []float32) {
 
 // Forward implements Layer.
 func (f *Forest) Forward(c *Chunk, params, out []float32) {
-	kept, _ := (*c.Keep).(*compiled)
-	if kept == nil || &kept.params[0] != &params[0] {
-		kept = &compiled{params: params, routers: make([]*Router, 0, f.Count(params))}
-		for t := range f.Count(params) {
-			tree := f.Tree(params, t)
-			kept.routers = append(kept.routers, NewRouter(f.shape, &tree))
-		}
-		*c.Keep = kept
-	}
 	f.Begin(params, out)
-	for t, r := range kept.routers {
-		r.AddValues(c.Block, c.From, c.To, out[t%f.outputs:], f.outputs)
-	}
+	f.compile(c.Keep, params).add(c.Block, c.From, c.To, 0, out)
 }
 
 // Bias returns the part of parameters that outputs begin with.
@@ -243,8 +233,73 @@ func (f *Forest) Begin(params, out []float32) {
 // compiled is the routers of the parameters that were last used, which are not
 // written any more once they predict.
 type compiled struct {
+	outputs int
 	params  []float32
 	routers []*Router
+	// sums[t] is of what the first t trees give, made when it is asked for.
+	sums [][sha256.Size]byte
+}
+
+// compile returns the routers of parameters, and keeps them.
+func (f *Forest) compile(keep *any, params []float32) *compiled {
+	kept, _ := (*keep).(*compiled)
+	if kept == nil || &kept.params[0] != &params[0] {
+		kept = &compiled{outputs: f.outputs, params: params, routers: make([]*Router, 0, f.Count(params))}
+		for t := range f.Count(params) {
+			tree := f.Tree(params, t)
+			kept.routers = append(kept.routers, NewRouter(f.shape, &tree))
+		}
+		*keep = kept
+	}
+	return kept
+}
+
+// add adds the trees from one on to the outputs of rows.
+func (c *compiled) add(b *kernel.Block, from, to, tree int, out []float32) {
+	for t := tree; t < len(c.routers); t++ {
+		c.routers[t].AddValues(b, from, to, out[t%c.outputs:], c.outputs)
+	}
+}
+
+// predicted is the outputs of a block by the trees that a sum is of.
+type predicted struct {
+	trees int
+	sum   [sha256.Size]byte
+	out   []float32
+}
+
+// forwardAgain is Forward of a block whose memo may have the outputs by the first trees.
+func (f *Forest) forwardAgain(keep *any, params []float32, b *kernel.Block, out []float32, memo *any) {
+	c := f.compile(keep, params)
+	if c.sums == nil {
+		c.sums = f.sums(params, len(c.routers))
+	}
+	p, _ := (*memo).(*predicted)
+	if p == nil || p.trees >= len(c.sums) || c.sums[p.trees] != p.sum {
+		p = &predicted{out: make([]float32, len(out))}
+		f.Begin(params, p.out)
+		*memo = p
+	}
+	c.add(b, 0, b.Rows, p.trees, p.out)
+	p.trees = len(c.routers)
+	p.sum = c.sums[p.trees]
+	copy(out, p.out)
+}
+
+// sums returns, for each number of trees, the sum of the parameters that the outputs
+// by so many trees are of.
+func (f *Forest) sums(params []float32, trees int) [][sha256.Size]byte {
+	text := kernel.AppendFloats(nil, f.Bias(params))
+	sums := make([][sha256.Size]byte, 1, trees+1)
+	sums[0] = sha256.Sum256(text)
+	for t := range trees {
+		text = append(text[:0], sums[t][:]...)
+		for view := viewLeaves; view < viewBias; view++ {
+			text = kernel.AppendFloats(text, f.row(params, view, t))
+		}
+		sums = append(sums, sha256.Sum256(text))
+	}
+	return sums
 }
 
 // Count returns how many trees the parameters have.

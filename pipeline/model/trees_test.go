@@ -1,8 +1,10 @@
 package model
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -259,5 +261,38 @@ func TestNewtonDerivativesAreSlopes(t *testing.T) {
 				t.Errorf("loss %v, want %v", total, sum)
 			}
 		})
+	}
+}
+
+func TestABlockThatIsPredictedAgainHasTheSameBits(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	for _, outputs := range []int{1, 3} {
+		f := newForest(&Trees{Trees: 6, MaxLeaves: 9}, treesShape, outputs)
+		params := make([]float32, f.views[viewBias].Offset+outputs)
+		copy(f.Bias(params), []float32{0.3, -1, 2})
+		b := treesBlock(random, 700, true)
+		var memo, keep any
+		check := func(what string) {
+			t.Helper()
+			params = slices.Clone(params)
+			want, got := make([]float32, 700*outputs), make([]float32, 700*outputs)
+			var other any
+			f.Forward(&Chunk{Block: b, To: 700, Keep: &other}, params, want)
+			f.forwardAgain(&keep, params, b, got, &memo)
+			if !slices.Equal(want, got) {
+				t.Errorf("%d outputs, %s: other predictions", outputs, what)
+			}
+		}
+		check("no tree")
+		for n := range 5 {
+			f.Put(params, n, randomTree(random, 9))
+			check(fmt.Sprintf("%d trees", n+1))
+		}
+		f.row(params, viewValues, 1)[0]++
+		check("an early tree is another")
+		f.Bias(params)[outputs-1]--
+		check("another bias")
+		f.views[viewLeaves].Of(params)[3] = 0
+		check("fewer trees")
 	}
 }

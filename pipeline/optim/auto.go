@@ -29,7 +29,7 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 		t.Distributed.Replicas = between(rows>>15, 1, 8)
 	}
 	each := max(1, rows/int64(t.Distributed.Replicas))
-	if t.BatchSize == 0 && grows {
+	if grows && (t.BatchSize == 0 || t.BatchSize > treeBatch) {
 		t.BatchSize = treeBatch
 	}
 	if t.BatchSize == 0 {

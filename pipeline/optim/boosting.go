@@ -62,7 +62,8 @@ const maxKept = 128 << 20
 const treesPerEpoch = 10
 
 // treeBatch is the rows of a batch, so many that its bytes and derivatives stay in
-// the second-level cache; 16 bits hold the number of one.
+// the second-level cache. It is also the most, as 16 bits hold the number of one, and a
+// histogram of HistogramRows its sums; which rows make a batch changes no tree.
 const treeBatch = 1 << 14
 
 // maxLooked bounds the integers of a contribution, 64 MiB: with very many features

@@ -41,7 +41,11 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	}
 	for len(m.parts) < g.width {
 		p := part{records: make([]kernel.Record, n), order: make([]uint16, n)}
-		p.reset(step.Octets)
+		for i := range p.order {
+			p.order[i] = uint16(i)
+			p.records[i].Octets = [8]uint8(step.Octets[0][8*i:])
+		}
+		p.reset()
 		m.parts = append(m.parts, p)
 	}
 	if m.trees < 0 {
@@ -51,7 +55,7 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	for ; m.trees < g.from; m.trees++ {
 		p := &m.parts[g.partOf(m.trees)]
 		g.addTree(m.out[m.trees%g.outputs:], p, step.Octets, g.treeAt(s.Vector, m.trees))
-		p.reset(step.Octets)
+		p.reset()
 	}
 	step.Label()
 	g.out = append(g.out[:0], m.out...)
@@ -61,9 +65,9 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	m.loss = g.loss.Newton(g.out, step.Labels, first, second)
 	for k := range g.growers {
 		at := (g.from + k) % g.outputs * step.Rows
-		records := m.parts[k].records
-		for i := range records {
-			records[i].First, records[i].Second = first[at+i], second[at+i]
+		p, first, second := &m.parts[k], first[at:at+step.Rows], second[at:at+step.Rows]
+		for i, row := range p.order {
+			p.records[i].First, p.records[i].Second = first[row], second[row]
 		}
 	}
 	return m
@@ -80,14 +84,8 @@ func (b *boosting) partOf(tree int) int {
 	return 0
 }
 
-// reset puts all rows into the root.
-func (p *part) reset(octets [][]uint8) {
-	for i := range p.order {
-		p.order[i] = uint16(i)
-		p.records[i].Octets = [8]uint8(octets[0][8*i:])
-	}
-	p.spans = append(p.spans[:0], span{from: 0, to: int32(len(p.order))})
-}
+// reset puts all rows into the root, in the order that they have.
+func (p *part) reset() { p.spans = append(p.spans[:0], span{from: 0, to: int32(len(p.order))}) }
 
 // grower adds rows up by node, for each tree that grows.
 type grower struct {

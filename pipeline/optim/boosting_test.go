@@ -306,3 +306,12 @@ func TestWhatTrainingNeverMetGoesWithTheLargerSide(t *testing.T) {
 		}
 	}
 }
+
+func TestABatchOfTreesHasNoMoreRowsThanAHistogramHolds(t *testing.T) {
+	for given, want := range map[pipeline.Count]pipeline.Count{0: treeBatch, 100: 100, treeBatch + 1: treeBatch, 1 << 20: treeBatch} {
+		got := Resolve(pipeline.Trainer{BatchSize: given}, pipeline.Choice{Name: "trees", Options: new(model.Trees)}, kernel.Shape{}, 1000).BatchSize
+		if got != want || want > kernel.HistogramRows {
+			t.Errorf("batch_size %d: %d, want %d", given, got, want)
+		}
+	}
+}

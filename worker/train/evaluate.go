@@ -116,7 +116,7 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 		}
 		t.layout.label(ln.scratch, model.Scale{})
 		out := ln.out[:b.rows*t.job.Model.Outputs()]
-		t.job.Model.Predict(ln.workspace, params, &ln.scratch.Block, out)
+		t.job.Model.PredictAgain(ln.workspace, params, &ln.scratch.Block, out, &b.memo)
 		if kernel.Finite(out) >= 0 {
 			return contribution{}, t.diverged(index, fmt.Sprintf("validation of epoch %d", epoch+1), "a prediction")
 		}
