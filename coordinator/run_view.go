@@ -23,6 +23,7 @@ func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
 	}
 	fromTable(v, "curve", &v.Curve)
 	fromTable(v, "weights", &v.Weights)
+	fromTable(v, "importance", &v.Importance)
 	for _, stage := range r.Stages {
 		v.Stages = append(v.Stages, stageView(r, stage, l, tasks))
 	}

@@ -215,15 +215,16 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 		zeros, weights := model.Zeros(in.job.Model, result.Params)
 		metrics["train.zero_weights"], metrics["train.weights"] = float64(zeros), float64(weights)
 	}
-	outputs := map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash(),
-		"curve": api.Table(result.Curve), "weights": api.Table(shortWeights(encoded))}
+	outputs := map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash(), "curve": api.Table(result.Curve)}
+	if importance := encoded.Model.Importance(result.Params); importance != nil {
+		outputs["importance"] = api.Table(importance)
+	} else {
+		outputs["weights"] = api.Table(shortWeights(encoded))
+	}
 	if in.started != "" {
 		outputs["started"] = in.started
 	}
-	return &apiv1.TaskReport{
-		Warnings: stillImproving(in.job.Model, result), Outputs: outputs,
-		Metrics: metrics,
-	}, nil
+	return &apiv1.TaskReport{Warnings: stillImproving(in.job.Model, result), Outputs: outputs, Metrics: metrics}, nil
 }
 
 // shortWeights returns the weights of an artifact, with the beginnings of long values.

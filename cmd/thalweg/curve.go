@@ -67,9 +67,19 @@ func plot(values []float64) string {
 	return fmt.Sprintf("%s  %.4g to %.4g", out.String(), values[0], values[len(values)-1])
 }
 
-// printWeights prints the strongest weights of a run's model.
+// printWeights prints the strongest weights of a run's model, or of trees the features
+// that did the most.
 func printWeights(w io.Writer, r *apiv1.Run) {
 	const most = 20
+	if len(r.Importance) > 0 {
+		row(w, "\nFEATURE", "GAIN", "SPLITS")
+		for _, f := range r.Importance[:min(most, len(r.Importance))] {
+			row(w, f.Feature, fmt.Sprintf("%.4g", f.Gain), f.Splits)
+		}
+		fmt.Fprintln(w, "\nThe gain is how much the splits of a feature decreased the sum of the training rows' losses.\n"+
+			"-o json has all features.")
+		return
+	}
 	row(w, "\nFEATURE", "VALUE", "EFFECT")
 	for _, weight := range r.Weights[:min(most, len(r.Weights))] {
 		row(w, weight.Feature, cmp.Or(weight.Value, "one deviation"), fmt.Sprintf("%+.4g", weight.Effect))

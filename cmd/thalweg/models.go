@@ -59,7 +59,7 @@ func listModels(g *globals) func(*cobra.Command, []string) error {
 func newModelsShow(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show MODEL [VERSION]",
-		Short: "Show a version, champion by default: its run, metrics, losses and strongest weights",
+		Short: "Show a version, champion by default: its run, metrics, losses, and strongest weights or most important features",
 		Example: "  thalweg models show flight-delays\n" +
 			"  thalweg models show flight-delays 2 -o json",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
@@ -80,6 +80,9 @@ func newModelsShow(g *globals) *cobra.Command {
 			}
 			for _, weight := range res.Run.Weights {
 				shown.Weights = append(shown.Weights, message{weight})
+			}
+			for _, feature := range res.Run.Importance {
+				shown.Importance = append(shown.Importance, message{feature})
 			}
 			return answer{value: shown, table: func(w io.Writer) {
 				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "SHA256")
@@ -109,6 +112,8 @@ type modelShown struct {
 	Version message   `json:"version"`
 	Curve   []message `json:"curve"`
 	Weights []message `json:"weights"`
+	// Importance is that of the features of trees.
+	Importance []message `json:"importance"`
 }
 
 // version finds a version by its number or an alias.

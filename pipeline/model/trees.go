@@ -1,9 +1,11 @@
 package model
 
 import (
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -131,6 +133,8 @@ type Split struct {
 	Set  IDSet
 	// Left and Right are splits, or leaves as their complements.
 	Left, Right int
+	// Gain is how much it decreased the loss of the training rows.
+	Gain float32
 }
 
 // Forest is the one layer of a model of trees. Its parameters are the trees: of
@@ -157,6 +161,7 @@ const (
 	viewLeft
 	viewRight
 	viewSets
+	viewGains
 	viewValues
 	viewBias
 )
@@ -166,7 +171,8 @@ func newForest(o *Trees, shape kernel.Shape, outputs int) *Forest {
 	splits, next := o.MaxLeaves-1, 0
 	for _, v := range []View{{Name: "trees.leaves", Shape: []int{f.most}}, {Name: "trees.slot", Shape: []int{f.most, splits}},
 		{Name: "trees.left", Shape: []int{f.most, splits}}, {Name: "trees.right", Shape: []int{f.most, splits}},
-		{Name: "trees.set", Shape: []int{f.most, splits, setParts}}, {Name: "trees.value", Shape: []int{f.most, o.MaxLeaves}},
+		{Name: "trees.set", Shape: []int{f.most, splits, setParts}}, {Name: "trees.gain", Shape: []int{f.most, splits}},
+		{Name: "trees.value", Shape: []int{f.most, o.MaxLeaves}},
 		{Name: "bias", Shape: []int{outputs}, Bias: true}} {
 		v.Offset = next
 		next += v.Size()
@@ -198,6 +204,10 @@ func (f *Forest) Rescale(params []float32, offsets []float64, scale float64) {
 	values := f.views[viewValues].Of(params)
 	for i, v := range values {
 		values[i] = float32(float64(v) * scale)
+	}
+	gains := f.views[viewGains].Of(params)
+	for i, v := range gains {
+		gains[i] = float32(float64(v) * float64(scale*scale))
 	}
 	for k, b := range f.Bias(params) {
 		f.Bias(params)[k] = float32(float64(float64(b)*scale) + offsets[k])
@@ -319,12 +329,42 @@ func (f *Forest) row(params []float32, view, t int) []float32 {
 	return v.Of(params)[t*n : (t+1)*n]
 }
 
+// Importance is what the splits of a feature have done in all trees.
+type Importance struct {
+	Feature string  `json:"feature"`
+	Gain    float64 `json:"gain"` // how much they decreased the loss of the training rows
+	Splits  int     `json:"splits"`
+}
+
+// Importance returns that of each feature of a model of trees, by gain; nil of another.
+func (m *Model) Importance(params []float32) []Importance {
+	f := m.Forest()
+	if f == nil {
+		return nil
+	}
+	out := make([]Importance, len(f.shape.CategoryNames))
+	for slot, name := range f.shape.CategoryNames {
+		out[slot].Feature = name
+	}
+	for t := range f.Count(params) {
+		slots, gains := f.row(params, viewSlots, t), f.row(params, viewGains, t)
+		for i := range int(f.views[viewLeaves].Of(params)[t]) - 1 {
+			of := &out[int(slots[i])]
+			of.Gain += float64(gains[i])
+			of.Splits++
+		}
+	}
+	slices.SortStableFunc(out, func(x, y Importance) int { return cmp.Compare(y.Gain, x.Gain) })
+	return out
+}
+
 // Put writes tree t.
 func (f *Forest) Put(params []float32, t int, tree *Tree) {
 	f.views[viewLeaves].Of(params)[t] = float32(len(tree.Values))
 	slots, left, right, sets := f.row(params, viewSlots, t), f.row(params, viewLeft, t), f.row(params, viewRight, t), f.row(params, viewSets, t)
+	gains := f.row(params, viewGains, t)
 	for i, s := range tree.Splits {
-		slots[i], left[i], right[i] = float32(s.Slot), float32(s.Left), float32(s.Right)
+		slots[i], left[i], right[i], gains[i] = float32(s.Slot), float32(s.Left), float32(s.Right), s.Gain
 		for id := range MaxIDs {
 			if s.Set.Has(id) {
 				sets[i*setParts+id/setBits] += float32(uint32(1) << (id % setBits))
@@ -338,9 +378,10 @@ func (f *Forest) Put(params []float32, t int, tree *Tree) {
 func (f *Forest) Tree(params []float32, t int) (tree Tree) {
 	leaves := int(f.views[viewLeaves].Of(params)[t])
 	slots, left, right, sets := f.row(params, viewSlots, t), f.row(params, viewLeft, t), f.row(params, viewRight, t), f.row(params, viewSets, t)
+	gains := f.row(params, viewGains, t)
 	tree.Values = f.row(params, viewValues, t)[:leaves]
 	for i := range leaves - 1 {
-		s := Split{Slot: int(slots[i]), Left: int(left[i]), Right: int(right[i])}
+		s := Split{Slot: int(slots[i]), Left: int(left[i]), Right: int(right[i]), Gain: gains[i]}
 		for id := range MaxIDs {
 			if uint32(sets[i*setParts+id/setBits])>>(id%setBits)&1 == 1 {
 				s.Set.Add(id)
@@ -357,6 +398,11 @@ func (f *Forest) Check(params []float32) error {
 	for name, most := range map[int]int{viewLeaves: f.Options.MaxLeaves, viewSlots: len(f.shape.Cardinalities) - 1, viewSets: 1<<setBits - 1} {
 		if i := outside(f.views[name].Of(params), 0, most); i >= 0 {
 			return fmt.Errorf("parameter %s[%d] is %v", f.views[name].Name, i, f.views[name].Of(params)[i])
+		}
+	}
+	for i, g := range f.views[viewGains].Of(params) {
+		if !(g >= 0) {
+			return fmt.Errorf("parameter %s[%d] is %v", f.views[viewGains].Name, i, g)
 		}
 	}
 	for _, view := range []int{viewLeft, viewRight} {

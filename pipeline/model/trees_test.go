@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
@@ -31,7 +32,7 @@ func randomTree(random *rand.Rand, leaves int) *Tree {
 	}
 	for len(t.Values) < leaves {
 		leaf := random.IntN(len(t.Values))
-		s := Split{Slot: random.IntN(3), Left: ^leaf, Right: ^len(t.Values)}
+		s := Split{Slot: random.IntN(3), Left: ^leaf, Right: ^len(t.Values), Gain: random.Float32()}
 		for id := range treesShape.Cardinalities[s.Slot] {
 			if random.IntN(2) == 0 {
 				s.Set.Add(id)
@@ -124,7 +125,7 @@ func TestTreesComeBackFromTheirParameters(t *testing.T) {
 	}
 	for i, want := range trees {
 		got := f.Tree(params, i)
-		if diff := cmp.Diff(*want, got); diff != "" {
+		if diff := gocmp.Diff(*want, got); diff != "" {
 			t.Errorf("tree %d (-want +got):\n%s", i, diff)
 		}
 	}
@@ -159,6 +160,31 @@ func TestTreesComeBackFromTheirParameters(t *testing.T) {
 	}
 }
 
+func TestImportanceIsTheGainAndTheCountOfSplits(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	m := newTrees(t, 3)
+	params := make([]float32, m.Size())
+	want := []Importance{{Feature: "a"}, {Feature: "b"}, {Feature: "c"}}
+	for i := range 3 {
+		tree := randomTree(random, 20)
+		for k := range tree.Splits {
+			s := &tree.Splits[k]
+			s.Gain = float32(1 + s.Slot) // the last is the most important
+			want[s.Slot].Gain += float64(s.Gain)
+			want[s.Slot].Splits++
+		}
+		m.Forest().Put(params, i, tree)
+	}
+	slices.SortFunc(want, func(x, y Importance) int { return cmp.Compare(y.Gain, x.Gain) })
+	if diff := gocmp.Diff(want, m.Importance(params)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	linear, err := new(Linear).New(new(CrossEntropy), treesShape)
+	if err != nil || linear.Importance(make([]float32, linear.Size())) != nil {
+		t.Error("a linear model has the importance of trees")
+	}
+}
+
 func TestParametersThatAreNoTreesAreRefused(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	m := newTrees(t, 2)
@@ -177,6 +203,7 @@ func TestParametersThatAreNoTreesAreRefused(t *testing.T) {
 		},
 		"a split that is not there": func(p []float32) { f.views[viewRight].Of(p)[3] = 20 },
 		"a leaf that is not there":  func(p []float32) { f.views[viewRight].Of(p)[3] = -30 },
+		"a gain that is none":       func(p []float32) { f.views[viewGains].Of(p)[2] = -1 },
 		"a set of other bits":       func(p []float32) { f.views[viewSets].Of(p)[0] = 1 << 24 },
 	} {
 		p := append([]float32(nil), good...)

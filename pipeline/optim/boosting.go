@@ -301,6 +301,8 @@ func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, 
 	trees, of := b.growing(s, at)
 	g := newGrower(b, of, trees, v.Int64)
 	_, round := b.group(at)
+	// How often the epoch meets a row, and finds its loss.
+	met := float64(min(treesPerEpoch, b.options.Trees-at.Epoch*treesPerEpoch) * b.groups)
 	rows := r.Steps
 	if round > 0 {
 		rows = r.Again
@@ -317,7 +319,7 @@ func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, 
 		}
 		m := g.upToDate(s, step)
 		if round == 0 {
-			loss += m.loss
+			loss += m.loss / met
 		}
 		g.add(step.Octets, m)
 	}
@@ -346,7 +348,7 @@ func treeOf(nodes []node, kept []int) (t *model.Tree, leaves []int) {
 	}
 	for _, i := range kept {
 		n := &nodes[i]
-		t.Splits = append(t.Splits, model.Split{Slot: n.slot, Set: n.set, Left: child(n.left), Right: child(n.right)})
+		t.Splits = append(t.Splits, model.Split{Slot: n.slot, Set: n.set, Left: child(n.left), Right: child(n.right), Gain: float32(n.gain / 2)})
 	}
 	return t, leaves
 }
