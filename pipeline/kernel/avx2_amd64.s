@@ -122,16 +122,17 @@ loop6:
 	VZEROUPPER
 	RET
 
-// func sumAVX2(d []float32, sums *[4]float32)
+// func dot0AVX2(d []float32, sums *[4]float32)
 // Requires: AVX
-TEXT ·sumAVX2(SB), NOSPLIT, $0-32
+TEXT ·dot0AVX2(SB), NOSPLIT, $0-32
 	MOVQ   d_base+0(FP), AX
 	MOVQ   d_len+8(FP), CX
 	VXORPS X0, X0, X0
 	XORQ   DX, DX
 
 loop7:
-	VADDPS  (AX)(DX*4), X0, X0
+	VMOVUPS (AX)(DX*4), X1
+	VADDPS  X1, X0, X0
 	ADDQ    $0x04, DX
 	CMPQ    DX, CX
 	JLT     loop7
@@ -140,52 +141,57 @@ loop7:
 	VZEROUPPER
 	RET
 
-// func dotAVX2(d []float32, x []float32, sums *[4]float32)
+// func dot1AVX2(d []float32, p []float32, sums *[8]float32)
 // Requires: AVX
-TEXT ·dotAVX2(SB), NOSPLIT, $0-56
+TEXT ·dot1AVX2(SB), NOSPLIT, $0-56
 	MOVQ   d_base+0(FP), AX
 	MOVQ   d_len+8(FP), CX
-	MOVQ   x_base+24(FP), DX
+	MOVQ   p_base+24(FP), DX
 	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
 	XORQ   BX, BX
 
 loop8:
-	VMOVUPS (AX)(BX*4), X1
-	VMULPS  (DX)(BX*4), X1, X1
-	VADDPS  X1, X0, X0
+	VMOVUPS (AX)(BX*4), X2
+	VMULPS  (DX)(BX*4), X2, X3
+	VADDPS  X3, X0, X0
+	VADDPS  X2, X1, X1
 	ADDQ    $0x04, BX
 	CMPQ    BX, CX
 	JLT     loop8
 	MOVQ    sums+48(FP), AX
 	VMOVUPS X0, (AX)
+	VMOVUPS X1, 16(AX)
 	VZEROUPPER
 	RET
 
-// func dot4AVX2(d []float32, a []float32, b []float32, c []float32, e []float32, sums *[16]float32)
+// func dot4AVX2(d []float32, p []float32, q []float32, r []float32, s []float32, sums *[20]float32)
 // Requires: AVX
 TEXT ·dot4AVX2(SB), NOSPLIT, $0-128
 	MOVQ   d_base+0(FP), AX
 	MOVQ   d_len+8(FP), CX
-	MOVQ   a_base+24(FP), DX
-	MOVQ   b_base+48(FP), BX
-	MOVQ   c_base+72(FP), SI
-	MOVQ   e_base+96(FP), DI
+	MOVQ   p_base+24(FP), DX
+	MOVQ   q_base+48(FP), BX
+	MOVQ   r_base+72(FP), SI
+	MOVQ   s_base+96(FP), DI
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
 	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
 	XORQ   R8, R8
 
 loop9:
-	VMOVUPS (AX)(R8*4), X4
-	VMULPS  (DX)(R8*4), X4, X5
-	VADDPS  X5, X0, X0
-	VMULPS  (BX)(R8*4), X4, X5
-	VADDPS  X5, X1, X1
-	VMULPS  (SI)(R8*4), X4, X5
-	VADDPS  X5, X2, X2
-	VMULPS  (DI)(R8*4), X4, X4
-	VADDPS  X4, X3, X3
+	VMOVUPS (AX)(R8*4), X5
+	VMULPS  (DX)(R8*4), X5, X6
+	VADDPS  X6, X0, X0
+	VMULPS  (BX)(R8*4), X5, X6
+	VADDPS  X6, X1, X1
+	VMULPS  (SI)(R8*4), X5, X6
+	VADDPS  X6, X2, X2
+	VMULPS  (DI)(R8*4), X5, X6
+	VADDPS  X6, X3, X3
+	VADDPS  X5, X4, X4
 	ADDQ    $0x04, R8
 	CMPQ    R8, CX
 	JLT     loop9
@@ -194,133 +200,239 @@ loop9:
 	VMOVUPS X1, 16(AX)
 	VMOVUPS X2, 32(AX)
 	VMOVUPS X3, 48(AX)
+	VMOVUPS X4, 64(AX)
 	VZEROUPPER
 	RET
 
 // func sigmoidAVX2(dst []float32, z []float32)
 // Requires: AVX, AVX2
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-48
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         dst_len+8(FP), CX
-	MOVQ         z_base+24(FP), DX
-	VBROADCASTSS wordc2ae0000<>+0(SB), Y0
-	VBROADCASTSS word42ae0000<>+0(SB), Y1
-	VBROADCASTSS wordbfb8aa3b<>+0(SB), Y2
-	VBROADCASTSS word4b400000<>+0(SB), Y3
-	VBROADCASTSS word3f800000<>+0(SB), Y4
-	VBROADCASTSS word0000007f<>+0(SB), Y5
-	VBROADCASTSS word3f317218<>+0(SB), Y6
-	VBROADCASTSS word3e75fdee<>+0(SB), Y7
-	VBROADCASTSS word3d635774<>+0(SB), Y8
-	VBROADCASTSS word3c1d96a6<>+0(SB), Y9
-	VBROADCASTSS word3aaf9f29<>+0(SB), Y10
-	XORQ         BX, BX
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    dst_len+8(FP), CX
+	MOVQ    z_base+24(FP), DX
+	VMOVUPS lanes8_c2ae0000<>+0(SB), Y0
+	VMOVUPS lanes8_42ae0000<>+0(SB), Y1
+	VMOVUPS lanes8_3f800000<>+0(SB), Y2
+	VMOVUPS lanes8_4b400000<>+0(SB), Y3
+	XORQ    BX, BX
 
 loop10:
-	VMOVUPS      (DX)(BX*4), Y11
-	VMINPS       Y11, Y1, Y11
-	VMAXPS       Y11, Y0, Y11
-	VMULPS       Y11, Y2, Y11
-	VADDPS       Y11, Y3, Y12
-	VSUBPS       Y3, Y12, Y13
-	VSUBPS       Y13, Y11, Y13
-	VMULPS       Y13, Y13, Y11
-	VBROADCASTSS word3920fdde<>+0(SB), Y14
-	VMULPS       Y11, Y14, Y14
-	VMULPS       Y13, Y10, Y15
-	VADDPS       Y9, Y15, Y15
-	VADDPS       Y15, Y14, Y14
-	VMULPS       Y11, Y14, Y14
-	VMULPS       Y13, Y8, Y15
-	VADDPS       Y7, Y15, Y15
-	VADDPS       Y15, Y14, Y14
-	VMULPS       Y11, Y14, Y14
-	VMULPS       Y13, Y6, Y15
-	VADDPS       Y4, Y15, Y15
-	VADDPS       Y15, Y14, Y14
-	VPADDD       Y5, Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VMULPS       Y12, Y14, Y14
-	VADDPS       Y4, Y14, Y14
-	VDIVPS       Y14, Y4, Y11
-	VMOVUPS      Y11, (AX)(BX*4)
-	ADDQ         $0x08, BX
-	CMPQ         BX, CX
-	JLT          loop10
+	VMOVUPS (DX)(BX*4), Y4
+	VMINPS  Y4, Y1, Y4
+	VMAXPS  Y4, Y0, Y4
+	VMULPS  lanes8_bfb8aa3b<>+0(SB), Y4, Y4
+	VADDPS  Y4, Y3, Y5
+	VSUBPS  Y3, Y5, Y6
+	VSUBPS  Y6, Y4, Y6
+	VMULPS  Y6, Y6, Y4
+	VMULPS  lanes8_3920fdde<>+0(SB), Y4, Y7
+	VMULPS  lanes8_3aaf9f29<>+0(SB), Y6, Y8
+	VADDPS  lanes8_3c1d96a6<>+0(SB), Y8, Y8
+	VADDPS  Y8, Y7, Y7
+	VMULPS  Y4, Y7, Y7
+	VMULPS  lanes8_3d635774<>+0(SB), Y6, Y8
+	VADDPS  lanes8_3e75fdee<>+0(SB), Y8, Y8
+	VADDPS  Y8, Y7, Y7
+	VMULPS  Y4, Y7, Y7
+	VMULPS  lanes8_3f317218<>+0(SB), Y6, Y8
+	VADDPS  Y2, Y8, Y8
+	VADDPS  Y8, Y7, Y7
+	VPADDD  lanes8_7f<>+0(SB), Y5, Y5
+	VPSLLD  $0x17, Y5, Y5
+	VMULPS  Y5, Y7, Y7
+	VADDPS  Y2, Y7, Y7
+	VDIVPS  Y7, Y2, Y4
+	VMOVUPS Y4, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	CMPQ    BX, CX
+	JLT     loop10
 	VZEROUPPER
 	RET
 
-DATA wordc2ae0000<>+0(SB)/4, $0xc2ae0000
-GLOBL wordc2ae0000<>(SB), RODATA|NOPTR, $4
+DATA lanes8_c2ae0000<>+0(SB)/4, $0xc2ae0000
+DATA lanes8_c2ae0000<>+4(SB)/4, $0xc2ae0000
+DATA lanes8_c2ae0000<>+8(SB)/4, $0xc2ae0000
+DATA lanes8_c2ae0000<>+12(SB)/4, $0xc2ae0000
+DATA lanes8_c2ae0000<>+16(SB)/4, $0xc2ae0000
+DATA lanes8_c2ae0000<>+20(SB)/4, $0xc2ae0000
+DATA lanes8_c2ae0000<>+24(SB)/4, $0xc2ae0000
+DATA lanes8_c2ae0000<>+28(SB)/4, $0xc2ae0000
+GLOBL lanes8_c2ae0000<>(SB), RODATA|NOPTR, $32
 
-DATA word42ae0000<>+0(SB)/4, $0x42ae0000
-GLOBL word42ae0000<>(SB), RODATA|NOPTR, $4
+DATA lanes8_42ae0000<>+0(SB)/4, $0x42ae0000
+DATA lanes8_42ae0000<>+4(SB)/4, $0x42ae0000
+DATA lanes8_42ae0000<>+8(SB)/4, $0x42ae0000
+DATA lanes8_42ae0000<>+12(SB)/4, $0x42ae0000
+DATA lanes8_42ae0000<>+16(SB)/4, $0x42ae0000
+DATA lanes8_42ae0000<>+20(SB)/4, $0x42ae0000
+DATA lanes8_42ae0000<>+24(SB)/4, $0x42ae0000
+DATA lanes8_42ae0000<>+28(SB)/4, $0x42ae0000
+GLOBL lanes8_42ae0000<>(SB), RODATA|NOPTR, $32
 
-DATA wordbfb8aa3b<>+0(SB)/4, $0xbfb8aa3b
-GLOBL wordbfb8aa3b<>(SB), RODATA|NOPTR, $4
+DATA lanes8_3f800000<>+0(SB)/4, $0x3f800000
+DATA lanes8_3f800000<>+4(SB)/4, $0x3f800000
+DATA lanes8_3f800000<>+8(SB)/4, $0x3f800000
+DATA lanes8_3f800000<>+12(SB)/4, $0x3f800000
+DATA lanes8_3f800000<>+16(SB)/4, $0x3f800000
+DATA lanes8_3f800000<>+20(SB)/4, $0x3f800000
+DATA lanes8_3f800000<>+24(SB)/4, $0x3f800000
+DATA lanes8_3f800000<>+28(SB)/4, $0x3f800000
+GLOBL lanes8_3f800000<>(SB), RODATA|NOPTR, $32
 
-DATA word4b400000<>+0(SB)/4, $0x4b400000
-GLOBL word4b400000<>(SB), RODATA|NOPTR, $4
+DATA lanes8_bfb8aa3b<>+0(SB)/4, $0xbfb8aa3b
+DATA lanes8_bfb8aa3b<>+4(SB)/4, $0xbfb8aa3b
+DATA lanes8_bfb8aa3b<>+8(SB)/4, $0xbfb8aa3b
+DATA lanes8_bfb8aa3b<>+12(SB)/4, $0xbfb8aa3b
+DATA lanes8_bfb8aa3b<>+16(SB)/4, $0xbfb8aa3b
+DATA lanes8_bfb8aa3b<>+20(SB)/4, $0xbfb8aa3b
+DATA lanes8_bfb8aa3b<>+24(SB)/4, $0xbfb8aa3b
+DATA lanes8_bfb8aa3b<>+28(SB)/4, $0xbfb8aa3b
+GLOBL lanes8_bfb8aa3b<>(SB), RODATA|NOPTR, $32
 
-DATA word3f800000<>+0(SB)/4, $0x3f800000
-GLOBL word3f800000<>(SB), RODATA|NOPTR, $4
+DATA lanes8_4b400000<>+0(SB)/4, $0x4b400000
+DATA lanes8_4b400000<>+4(SB)/4, $0x4b400000
+DATA lanes8_4b400000<>+8(SB)/4, $0x4b400000
+DATA lanes8_4b400000<>+12(SB)/4, $0x4b400000
+DATA lanes8_4b400000<>+16(SB)/4, $0x4b400000
+DATA lanes8_4b400000<>+20(SB)/4, $0x4b400000
+DATA lanes8_4b400000<>+24(SB)/4, $0x4b400000
+DATA lanes8_4b400000<>+28(SB)/4, $0x4b400000
+GLOBL lanes8_4b400000<>(SB), RODATA|NOPTR, $32
 
-DATA word0000007f<>+0(SB)/4, $0x0000007f
-GLOBL word0000007f<>(SB), RODATA|NOPTR, $4
+DATA lanes8_7f<>+0(SB)/4, $0x0000007f
+DATA lanes8_7f<>+4(SB)/4, $0x0000007f
+DATA lanes8_7f<>+8(SB)/4, $0x0000007f
+DATA lanes8_7f<>+12(SB)/4, $0x0000007f
+DATA lanes8_7f<>+16(SB)/4, $0x0000007f
+DATA lanes8_7f<>+20(SB)/4, $0x0000007f
+DATA lanes8_7f<>+24(SB)/4, $0x0000007f
+DATA lanes8_7f<>+28(SB)/4, $0x0000007f
+GLOBL lanes8_7f<>(SB), RODATA|NOPTR, $32
 
-DATA word3f317218<>+0(SB)/4, $0x3f317218
-GLOBL word3f317218<>(SB), RODATA|NOPTR, $4
+DATA lanes8_3f317218<>+0(SB)/4, $0x3f317218
+DATA lanes8_3f317218<>+4(SB)/4, $0x3f317218
+DATA lanes8_3f317218<>+8(SB)/4, $0x3f317218
+DATA lanes8_3f317218<>+12(SB)/4, $0x3f317218
+DATA lanes8_3f317218<>+16(SB)/4, $0x3f317218
+DATA lanes8_3f317218<>+20(SB)/4, $0x3f317218
+DATA lanes8_3f317218<>+24(SB)/4, $0x3f317218
+DATA lanes8_3f317218<>+28(SB)/4, $0x3f317218
+GLOBL lanes8_3f317218<>(SB), RODATA|NOPTR, $32
 
-DATA word3e75fdee<>+0(SB)/4, $0x3e75fdee
-GLOBL word3e75fdee<>(SB), RODATA|NOPTR, $4
+DATA lanes8_3e75fdee<>+0(SB)/4, $0x3e75fdee
+DATA lanes8_3e75fdee<>+4(SB)/4, $0x3e75fdee
+DATA lanes8_3e75fdee<>+8(SB)/4, $0x3e75fdee
+DATA lanes8_3e75fdee<>+12(SB)/4, $0x3e75fdee
+DATA lanes8_3e75fdee<>+16(SB)/4, $0x3e75fdee
+DATA lanes8_3e75fdee<>+20(SB)/4, $0x3e75fdee
+DATA lanes8_3e75fdee<>+24(SB)/4, $0x3e75fdee
+DATA lanes8_3e75fdee<>+28(SB)/4, $0x3e75fdee
+GLOBL lanes8_3e75fdee<>(SB), RODATA|NOPTR, $32
 
-DATA word3d635774<>+0(SB)/4, $0x3d635774
-GLOBL word3d635774<>(SB), RODATA|NOPTR, $4
+DATA lanes8_3d635774<>+0(SB)/4, $0x3d635774
+DATA lanes8_3d635774<>+4(SB)/4, $0x3d635774
+DATA lanes8_3d635774<>+8(SB)/4, $0x3d635774
+DATA lanes8_3d635774<>+12(SB)/4, $0x3d635774
+DATA lanes8_3d635774<>+16(SB)/4, $0x3d635774
+DATA lanes8_3d635774<>+20(SB)/4, $0x3d635774
+DATA lanes8_3d635774<>+24(SB)/4, $0x3d635774
+DATA lanes8_3d635774<>+28(SB)/4, $0x3d635774
+GLOBL lanes8_3d635774<>(SB), RODATA|NOPTR, $32
 
-DATA word3c1d96a6<>+0(SB)/4, $0x3c1d96a6
-GLOBL word3c1d96a6<>(SB), RODATA|NOPTR, $4
+DATA lanes8_3c1d96a6<>+0(SB)/4, $0x3c1d96a6
+DATA lanes8_3c1d96a6<>+4(SB)/4, $0x3c1d96a6
+DATA lanes8_3c1d96a6<>+8(SB)/4, $0x3c1d96a6
+DATA lanes8_3c1d96a6<>+12(SB)/4, $0x3c1d96a6
+DATA lanes8_3c1d96a6<>+16(SB)/4, $0x3c1d96a6
+DATA lanes8_3c1d96a6<>+20(SB)/4, $0x3c1d96a6
+DATA lanes8_3c1d96a6<>+24(SB)/4, $0x3c1d96a6
+DATA lanes8_3c1d96a6<>+28(SB)/4, $0x3c1d96a6
+GLOBL lanes8_3c1d96a6<>(SB), RODATA|NOPTR, $32
 
-DATA word3aaf9f29<>+0(SB)/4, $0x3aaf9f29
-GLOBL word3aaf9f29<>(SB), RODATA|NOPTR, $4
+DATA lanes8_3aaf9f29<>+0(SB)/4, $0x3aaf9f29
+DATA lanes8_3aaf9f29<>+4(SB)/4, $0x3aaf9f29
+DATA lanes8_3aaf9f29<>+8(SB)/4, $0x3aaf9f29
+DATA lanes8_3aaf9f29<>+12(SB)/4, $0x3aaf9f29
+DATA lanes8_3aaf9f29<>+16(SB)/4, $0x3aaf9f29
+DATA lanes8_3aaf9f29<>+20(SB)/4, $0x3aaf9f29
+DATA lanes8_3aaf9f29<>+24(SB)/4, $0x3aaf9f29
+DATA lanes8_3aaf9f29<>+28(SB)/4, $0x3aaf9f29
+GLOBL lanes8_3aaf9f29<>(SB), RODATA|NOPTR, $32
 
-DATA word3920fdde<>+0(SB)/4, $0x3920fdde
-GLOBL word3920fdde<>(SB), RODATA|NOPTR, $4
+DATA lanes8_3920fdde<>+0(SB)/4, $0x3920fdde
+DATA lanes8_3920fdde<>+4(SB)/4, $0x3920fdde
+DATA lanes8_3920fdde<>+8(SB)/4, $0x3920fdde
+DATA lanes8_3920fdde<>+12(SB)/4, $0x3920fdde
+DATA lanes8_3920fdde<>+16(SB)/4, $0x3920fdde
+DATA lanes8_3920fdde<>+20(SB)/4, $0x3920fdde
+DATA lanes8_3920fdde<>+24(SB)/4, $0x3920fdde
+DATA lanes8_3920fdde<>+28(SB)/4, $0x3920fdde
+GLOBL lanes8_3920fdde<>(SB), RODATA|NOPTR, $32
 
-// func residualAVX2(dst []float32, p []float32, y []float32, scale float32, products *[4]float64, small float64) (rows int)
-// Requires: AVX
+// func residualAVX2(dst []float32, z []float32, y []float32, scale float32, products *[4]float64, small float64) (rows int)
+// Requires: AVX, AVX2
 TEXT ·residualAVX2(SB), NOSPLIT, $0-104
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         dst_len+8(FP), CX
-	MOVQ         p_base+24(FP), DX
+	MOVQ         z_base+24(FP), DX
 	MOVQ         y_base+48(FP), BX
 	VBROADCASTSS scale+72(FP), Y0
 	MOVQ         products+80(FP), SI
 	VMOVUPD      (SI), Y1
 	VBROADCASTSD small+88(FP), Y2
-	VBROADCASTSD long3ff0000000000000<>+0(SB), Y3
-	VBROADCASTSD long3e80000000000000<>+0(SB), Y4
-	VBROADCASTSD long8000000000000000<>+0(SB), Y5
+	VMOVUPS      lanes4_3ff0000000000000<>+0(SB), Y3
+	VMOVUPS      lanes4_8000000000000000<>+0(SB), Y4
+	VMOVUPS      lanes8_c2ae0000<>+0(SB), Y5
+	VMOVUPS      lanes8_42ae0000<>+0(SB), Y6
+	VMOVUPS      lanes8_3f800000<>+0(SB), Y7
+	VMOVUPS      lanes8_4b400000<>+0(SB), Y8
 	XORQ         DI, DI
 
 rows:
-	VMOVUPS      (DX)(DI*4), Y6
-	VSUBPS       (BX)(DI*4), Y6, Y6
-	VMULPS       Y0, Y6, Y7
-	VEXTRACTF128 $0x01, Y6, X8
-	VCVTPS2PD    X6, Y6
-	VANDNPD      Y6, Y5, Y6
-	VSUBPD       Y6, Y3, Y6
-	VMAXPD       Y6, Y4, Y6
-	VMULPD       Y6, Y1, Y1
-	VCVTPS2PD    X8, Y6
-	VANDNPD      Y6, Y5, Y6
-	VSUBPD       Y6, Y3, Y6
-	VMAXPD       Y6, Y4, Y6
-	VMULPD       Y6, Y1, Y1
-	VMOVUPS      Y7, (AX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Y9
+	VMINPS       Y9, Y6, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMULPS       lanes8_bfb8aa3b<>+0(SB), Y9, Y9
+	VADDPS       Y9, Y8, Y10
+	VSUBPS       Y8, Y10, Y11
+	VSUBPS       Y11, Y9, Y11
+	VMULPS       Y11, Y11, Y9
+	VMULPS       lanes8_3920fdde<>+0(SB), Y9, Y12
+	VMULPS       lanes8_3aaf9f29<>+0(SB), Y11, Y13
+	VADDPS       lanes8_3c1d96a6<>+0(SB), Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VMULPS       lanes8_3d635774<>+0(SB), Y11, Y13
+	VADDPS       lanes8_3e75fdee<>+0(SB), Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VMULPS       lanes8_3f317218<>+0(SB), Y11, Y13
+	VADDPS       Y7, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VPADDD       lanes8_7f<>+0(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y10, Y12, Y12
+	VADDPS       Y7, Y12, Y12
+	VDIVPS       Y12, Y7, Y9
+	VSUBPS       (BX)(DI*4), Y9, Y9
+	VMULPS       Y0, Y9, Y10
+	VMOVUPS      Y10, (AX)(DI*4)
+	VEXTRACTF128 $0x01, Y9, X10
+	VCVTPS2PD    X9, Y9
+	VANDNPD      Y9, Y4, Y9
+	VSUBPD       Y9, Y3, Y9
+	VMOVUPD      lanes4_3e80000000000000<>+0(SB), Y11
+	VMAXPD       Y9, Y11, Y9
+	VMULPD       Y9, Y1, Y1
+	VCVTPS2PD    X10, Y9
+	VANDNPD      Y9, Y4, Y9
+	VSUBPD       Y9, Y3, Y9
+	VMOVUPD      lanes4_3e80000000000000<>+0(SB), Y10
+	VMAXPD       Y9, Y10, Y9
+	VMULPD       Y9, Y1, Y1
 	ADDQ         $0x08, DI
-	VCMPPD       $0x01, Y2, Y1, Y6
-	VMOVMSKPD    Y6, R8
+	VCMPPD       $0x01, Y2, Y1, Y9
+	VMOVMSKPD    Y9, R8
 	TESTL        R8, R8
 	JNE          stop
 	CMPQ         DI, CX
@@ -332,14 +444,23 @@ stop:
 	VZEROUPPER
 	RET
 
-DATA long3ff0000000000000<>+0(SB)/8, $0x3ff0000000000000
-GLOBL long3ff0000000000000<>(SB), RODATA|NOPTR, $8
+DATA lanes4_3ff0000000000000<>+0(SB)/8, $0x3ff0000000000000
+DATA lanes4_3ff0000000000000<>+8(SB)/8, $0x3ff0000000000000
+DATA lanes4_3ff0000000000000<>+16(SB)/8, $0x3ff0000000000000
+DATA lanes4_3ff0000000000000<>+24(SB)/8, $0x3ff0000000000000
+GLOBL lanes4_3ff0000000000000<>(SB), RODATA|NOPTR, $32
 
-DATA long3e80000000000000<>+0(SB)/8, $0x3e80000000000000
-GLOBL long3e80000000000000<>(SB), RODATA|NOPTR, $8
+DATA lanes4_3e80000000000000<>+0(SB)/8, $0x3e80000000000000
+DATA lanes4_3e80000000000000<>+8(SB)/8, $0x3e80000000000000
+DATA lanes4_3e80000000000000<>+16(SB)/8, $0x3e80000000000000
+DATA lanes4_3e80000000000000<>+24(SB)/8, $0x3e80000000000000
+GLOBL lanes4_3e80000000000000<>(SB), RODATA|NOPTR, $32
 
-DATA long8000000000000000<>+0(SB)/8, $0x8000000000000000
-GLOBL long8000000000000000<>(SB), RODATA|NOPTR, $8
+DATA lanes4_8000000000000000<>+0(SB)/8, $0x8000000000000000
+DATA lanes4_8000000000000000<>+8(SB)/8, $0x8000000000000000
+DATA lanes4_8000000000000000<>+16(SB)/8, $0x8000000000000000
+DATA lanes4_8000000000000000<>+24(SB)/8, $0x8000000000000000
+GLOBL lanes4_8000000000000000<>(SB), RODATA|NOPTR, $32
 
 // func above8AVX2(ids []uint8, limit uint8) (found bool)
 // Requires: AVX, AVX2
@@ -782,5 +903,75 @@ loop22:
 	ADDQ    $0x08, DI
 	CMPQ    DI, CX
 	JLT     loop22
+	VZEROUPPER
+	RET
+
+// func accumulateAVX2(sum []float64, v []float32, weight float64)
+// Requires: AVX
+TEXT ·accumulateAVX2(SB), NOSPLIT, $0-56
+	MOVQ         sum_base+0(FP), AX
+	MOVQ         sum_len+8(FP), CX
+	MOVQ         v_base+24(FP), DX
+	VBROADCASTSD weight+48(FP), Y0
+	XORQ         BX, BX
+
+loop23:
+	VCVTPS2PD (DX)(BX*4), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    (AX)(BX*8), Y1, Y1
+	VMOVUPD   Y1, (AX)(BX*8)
+	VCVTPS2PD 16(DX)(BX*4), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    32(AX)(BX*8), Y1, Y1
+	VMOVUPD   Y1, 32(AX)(BX*8)
+	ADDQ      $0x08, BX
+	CMPQ      BX, CX
+	JLT       loop23
+	VZEROUPPER
+	RET
+
+// func narrowAVX2(dst []float32, sum []float64, factor float64)
+// Requires: AVX
+TEXT ·narrowAVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         sum_base+24(FP), DX
+	VBROADCASTSD factor+48(FP), Y0
+	XORQ         BX, BX
+
+loop24:
+	VMULPD     (DX)(BX*8), Y0, Y1
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (AX)(BX*4)
+	VMULPD     32(DX)(BX*8), Y0, Y1
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, 16(AX)(BX*4)
+	ADDQ       $0x08, BX
+	CMPQ       BX, CX
+	JLT        loop24
+	VZEROUPPER
+	RET
+
+// func blendAVX2(dst []float32, mean []float32, x []float32, share float64)
+// Requires: AVX
+TEXT ·blendAVX2(SB), NOSPLIT, $0-80
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         mean_base+24(FP), DX
+	MOVQ         x_base+48(FP), BX
+	VBROADCASTSD share+72(FP), Y0
+	XORQ         SI, SI
+
+loop25:
+	VCVTPS2PD  (DX)(SI*4), Y2
+	VCVTPS2PD  (BX)(SI*4), Y1
+	VSUBPD     Y2, Y1, Y1
+	VMULPD     Y0, Y1, Y1
+	VADDPD     Y1, Y2, Y1
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (AX)(SI*4)
+	ADDQ       $0x04, SI
+	CMPQ       SI, CX
+	JLT        loop25
 	VZEROUPPER
 	RET

@@ -78,7 +78,7 @@ func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
 				AddColumns(z[from:], columns, from, weights)
 				note(z...)
 				g := make([]float32, 6)
-				DotColumns(g, x[from:], columns, from)
+				note(DotColumns(g, x[from:], columns, from), DotColumns(g[:0], x, nil, 0))
 				note(append(g, Dot(z, x), Sum(z))...)
 				Floats(z, bytes)
 				note(z...)
@@ -110,6 +110,13 @@ func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
 				if loss == loss {
 					results[path] = append(results[path], uint32(math.Float64bits(loss)), uint32(math.Float64bits(loss)>>32))
 				}
+				sums := make([]float64, n)
+				Accumulate(sums, x, 1023)
+				Accumulate(sums, z, 1.0/3)
+				Narrow(z, sums, 1/1023.3)
+				note(z...)
+				Blend(z, z, x, 1.0/7)
+				note(z...)
 				m, v := floats(), floats()
 				AdamStep(z, x, m, v, 0.9, 1-float32(0.9), 0.999, 1-float32(0.999), 0.01, 1e-8)
 				note(append(append(z, m...), v...)...)

@@ -18,15 +18,15 @@ func prefetchFloatsAVX2(v []float32) { panic(avx2) }
 
 func prefetchBytesAVX2(v []uint8) { panic(avx2) }
 
-func sumAVX2(d []float32, sums *[4]float32) { panic(avx2) }
+func dot0AVX2(d []float32, sums *[4]float32) { panic(avx2) }
 
-func dotAVX2(d, x []float32, sums *[4]float32) { panic(avx2) }
+func dot1AVX2(d, p []float32, sums *[8]float32) { panic(avx2) }
 
-func dot4AVX2(d, a, b, c, e []float32, sums *[16]float32) { panic(avx2) }
+func dot4AVX2(d, p, q, r, s []float32, sums *[20]float32) { panic(avx2) }
 
 func sigmoidAVX2(dst, z []float32) { panic(avx2) }
 
-func residualAVX2(dst, p, y []float32, scale float32, products *[4]float64, small float64) (rows int) {
+func residualAVX2(dst, z, y []float32, scale float32, products *[4]float64, small float64) (rows int) {
 	panic(avx2)
 }
 
@@ -57,3 +57,9 @@ func scatter4AVX2(gp []float32, p []uint8, gq []float32, q []uint8, gr []float32
 }
 
 func adamAVX2(w, g, m, v []float32, beta1, new1, beta2, new2, step, bar float32) { panic(avx2) }
+
+func accumulateAVX2(sum []float64, v []float32, weight float64) { panic(avx2) }
+
+func narrowAVX2(dst []float32, sum []float64, factor float64) { panic(avx2) }
+
+func blendAVX2(dst, mean, x []float32, share float64) { panic(avx2) }

@@ -21,19 +21,19 @@ func prefetchFloatsAVX2(v []float32)
 func prefetchBytesAVX2(v []uint8)
 
 //go:noescape
-func sumAVX2(d []float32, sums *[4]float32)
+func dot0AVX2(d []float32, sums *[4]float32)
 
 //go:noescape
-func dotAVX2(d []float32, x []float32, sums *[4]float32)
+func dot1AVX2(d []float32, p []float32, sums *[8]float32)
 
 //go:noescape
-func dot4AVX2(d []float32, a []float32, b []float32, c []float32, e []float32, sums *[16]float32)
+func dot4AVX2(d []float32, p []float32, q []float32, r []float32, s []float32, sums *[20]float32)
 
 //go:noescape
 func sigmoidAVX2(dst []float32, z []float32)
 
 //go:noescape
-func residualAVX2(dst []float32, p []float32, y []float32, scale float32, products *[4]float64, small float64) (rows int)
+func residualAVX2(dst []float32, z []float32, y []float32, scale float32, products *[4]float64, small float64) (rows int)
 
 //go:noescape
 func above8AVX2(ids []uint8, limit uint8) (found bool)
@@ -70,3 +70,12 @@ func scatter4AVX2(gp []float32, p []uint8, gq []float32, q []uint8, gr []float32
 
 //go:noescape
 func adamAVX2(w []float32, g []float32, m []float32, v []float32, beta1 float32, new1 float32, beta2 float32, new2 float32, step float32, bar float32)
+
+//go:noescape
+func accumulateAVX2(sum []float64, v []float32, weight float64)
+
+//go:noescape
+func narrowAVX2(dst []float32, sum []float64, factor float64)
+
+//go:noescape
+func blendAVX2(dst []float32, mean []float32, x []float32, share float64)

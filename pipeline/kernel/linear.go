@@ -190,16 +190,16 @@ func ScatterBytes(tables [][]float32, ids [][]uint8, d []float32) {
 // Dot returns the sum of d[i]*x[i], in four interleaved partial sums.
 func Dot(d, x []float32) float32 {
 	checkLen(len(d), len(x))
-	var s [4]float32
-	if n := groups(len(d), 4); n > 0 {
-		dotAVX2(d[:n], x[:n], &s)
-		d, x = d[n:], x[n:]
+	var s [8]float32
+	n := groups(len(d), 4)
+	if n > 0 {
+		dot1AVX2(d[:n], x[:n], &s)
 	}
-	return dot(d, x, s)
+	return dot(d[n:], x[n:], s[:4])
 }
 
-// dot goes on with partial sums.
-func dot(d, x []float32, s [4]float32) float32 {
+// dot goes on with four partial sums.
+func dot(d, x, s []float32) float32 {
 	x = x[:len(d)]
 	s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
 	i := 0
@@ -215,33 +215,50 @@ func dot(d, x []float32, s [4]float32) float32 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-// DotColumns adds to g[k] the Dot of d and columns[k][from:].
-func DotColumns(g, d []float32, columns [][]float32, from int) {
+// DotColumns adds to g[k] the Dot of d and columns[k][from:], and returns the Sum of d.
+func DotColumns(g, d []float32, columns [][]float32, from int) float32 {
 	checkLen(len(g), len(columns))
 	n := groups(len(d), 4)
-	for ; n > 0 && len(g) >= 4; columns, g = columns[4:], g[4:] {
+	if n == 0 || len(g) == 0 {
+		for k, column := range columns {
+			g[k] += Dot(d, column[from:from+len(d)])
+		}
+		return Sum(d)
+	}
+	var s [20]float32
+	var lanes []float32 // of the sum of d, which each loop computes
+	for len(g) >= 4 {
 		var c [4][]float32
 		for k := range c {
 			c[k] = columns[k][from : from+len(d)]
 		}
-		var s [16]float32
-		dot4AVX2(d[:n], c[0], c[1], c[2], c[3], &s)
+		dot4AVX2(d[:n], c[0][:n], c[1][:n], c[2][:n], c[3][:n], &s)
 		for k := range c {
-			g[k] += dot(d[n:], c[k][n:], [4]float32(s[4*k:]))
+			g[k] += dot(d[n:], c[k][n:], s[4*k:])
 		}
+		columns, g, lanes = columns[4:], g[4:], s[16:]
 	}
 	for k, column := range columns {
-		g[k] += Dot(d, column[from:from+len(d)])
+		column = column[from : from+len(d)]
+		dot1AVX2(d[:n], column[:n], (*[8]float32)(s[:8]))
+		g[k] += dot(d[n:], column[n:], s[:4])
+		lanes = s[4:8]
 	}
+	return sum(d[n:], lanes)
 }
 
 // Sum returns the sum of d, in four interleaved partial sums.
 func Sum(d []float32) float32 {
 	var s [4]float32
-	if n := groups(len(d), 4); n > 0 {
-		sumAVX2(d[:n], &s)
-		d = d[n:]
+	n := groups(len(d), 4)
+	if n > 0 {
+		dot0AVX2(d[:n], &s)
 	}
+	return sum(d[n:], s[:])
+}
+
+// sum goes on with four partial sums.
+func sum(d, s []float32) float32 {
 	s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
 	i := 0
 	for ; i+4 <= len(d); i += 4 {

@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // Vector is what replicas contribute to be reduced to one, or what comes of it.
 // Its elements are of one type, which says how they are reduced; the other slices
 // are nil.
@@ -40,6 +42,20 @@ func (v Vector) Slice(from, to int) Vector {
 		v.Int64 = v.Int64[from:to:to]
 	}
 	return v
+}
+
+// Bytes returns the memory of v's elements: little endian, as on all processors that
+// there are builds for.
+func (v Vector) Bytes() []byte {
+	switch {
+	case len(v.Float32) > 0:
+		return unsafe.Slice((*byte)(unsafe.Pointer(&v.Float32[0])), 4*len(v.Float32))
+	case len(v.Float64) > 0:
+		return unsafe.Slice((*byte)(unsafe.Pointer(&v.Float64[0])), 8*len(v.Float64))
+	case len(v.Int64) > 0:
+		return unsafe.Slice((*byte)(unsafe.Pointer(&v.Int64[0])), 8*len(v.Int64))
+	}
+	return nil
 }
 
 // Finite returns the index of the first element that is NaN or infinite, or -1.

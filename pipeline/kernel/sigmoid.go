@@ -62,16 +62,17 @@ func Sigmoid(dst, z []float32) {
 // The loss is that of a product of probabilities in four interleaved parts.
 func LogisticResidual(dst, z, y []float32, scale float32) (loss float64) {
 	checkLen(len(z), len(y))
-	Sigmoid(dst, z)
+	checkLen(len(z), len(dst))
 	products := [4]float64{1, 1, 1, 1}
 	for n := groups(len(dst), 8); n > 0; {
-		done := residualAVX2(dst[:n], dst[:n], y[:n], scale, &products, smallProduct)
+		done := residualAVX2(dst[:n], z[:n], y[:n], scale, &products, smallProduct)
 		n -= done
-		dst, y = dst[done:], y[done:]
+		dst, z, y = dst[done:], z[done:], y[done:]
 		if min(products[0], products[1], products[2], products[3]) < smallProduct {
 			loss, products = loss-logOf(products), [4]float64{1, 1, 1, 1}
 		}
 	}
+	Sigmoid(dst, z)
 	y = y[:len(dst)]
 	for i, p := range dst {
 		r := p - y[i]

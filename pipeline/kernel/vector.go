@@ -35,6 +35,10 @@ func Scale(v []float32, factor float32) {
 // Accumulate does sum[i] += weight * v[i] in float64.
 func Accumulate(sum []float64, v []float32, weight float64) {
 	checkLen(len(sum), len(v))
+	if n := groups(len(sum), 8); n > 0 {
+		accumulateAVX2(sum[:n], v[:n], weight)
+		sum, v = sum[n:], v[n:]
+	}
 	v = v[:len(sum)]
 	for i := range sum {
 		sum[i] += float64(weight * float64(v[i]))
@@ -47,6 +51,10 @@ func Accumulate(sum []float64, v []float32, weight float64) {
 // half a unit of a float32.
 func Narrow(dst []float32, sum []float64, factor float64) {
 	checkLen(len(dst), len(sum))
+	if n := groups(len(dst), 8); n > 0 {
+		narrowAVX2(dst[:n], sum[:n], factor)
+		dst, sum = dst[n:], sum[n:]
+	}
 	sum = sum[:len(dst)]
 	for i := range dst {
 		dst[i] = float32(sum[i] * factor)
@@ -59,6 +67,10 @@ func Narrow(dst []float32, sum []float64, factor float64) {
 func Blend(dst, mean, x []float32, share float64) {
 	checkLen(len(dst), len(mean))
 	checkLen(len(dst), len(x))
+	if n := groups(len(dst), 4); n > 0 {
+		blendAVX2(dst[:n], mean[:n], x[:n], share)
+		dst, mean, x = dst[n:], mean[n:], x[n:]
+	}
 	mean, x = mean[:len(dst)], x[:len(dst)]
 	for i := range dst {
 		m := float64(mean[i])

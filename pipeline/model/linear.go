@@ -141,8 +141,7 @@ func (l *linear) Backward(c *Chunk, _, d, grad []float32) {
 		return
 	}
 	b, from, to := c.Block, c.From, c.To
-	grad[len(grad)-1] += kernel.Sum(d)
-	kernel.DotColumns(grad[:len(b.Numbers)], d, b.Numbers, from)
+	grad[len(grad)-1] += kernel.DotColumns(grad[:len(b.Numbers)], d, b.Numbers, from)
 	var tables [4][]float32
 	var ids [4][]uint8
 	n := 0
