@@ -111,8 +111,9 @@ func bodySize(entries []entry) int64 {
 // writeBody writes the entries, whose vectors are the part of the whole ones.
 func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch) error {
 	sum := crc32.New(castagnoli)
-	// Small bodies go out in one piece, and large ones are not copied twice.
-	out := bufio.NewWriterSize(w, int(min(bodySize(entries), chunkBytes+headerBytes)))
+	// Small bodies go out in one piece, and whole chunks, which have no room in the
+	// buffer, without being copied.
+	out := bufio.NewWriterSize(w, int(min(bodySize(entries), chunkBytes-1)))
 	summed := io.MultiWriter(sum, out)
 	kind := elementOf(entries[0].vector)
 	_ = binary.Write(summed, binary.LittleEndian, headOf(len(entries), kind, sequence, part)) // Flush returns the first error
@@ -129,7 +130,7 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch) erro
 					return err
 				}
 			}
-			_, _ = summed.Write(appendVector(out.AvailableBuffer(), e.vector.Slice(at, end)))
+			_, _ = summed.Write(e.vector.Slice(at, end).Bytes())
 		}
 	}
 	_ = binary.Write(out, binary.LittleEndian, sum.Sum32())
@@ -180,11 +181,9 @@ func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part 
 func (r *bodyReader) read(v kernel.Vector) error {
 	for v.Len() > 0 {
 		n := min(r.kind.chunk(), v.Len())
-		part, err := r.next(r.kind.width() * n)
-		if err != nil {
+		if err := r.fill(v.Slice(0, n).Bytes()); err != nil {
 			return err
 		}
-		decodeVector(v.Slice(0, n), part)
 		v = v.Slice(n, v.Len())
 		if r.left -= n; r.left == 0 {
 			return r.finish()
@@ -221,27 +220,18 @@ func (r *bodyReader) decode(size int, head any) error {
 // next reads n bytes, which are valid until the next call.
 func (r *bodyReader) next(n int) ([]byte, error) {
 	r.chunk = slices.Grow(r.chunk[:0], n)[:n]
-	if _, err := io.ReadFull(r.in, r.chunk); err != nil {
-		return nil, fmt.Errorf("the body ends early: %w", err)
+	return r.chunk, r.fill(r.chunk)
+}
+
+// fill reads what fills data.
+func (r *bodyReader) fill(data []byte) error {
+	if _, err := io.ReadFull(r.in, data); err != nil {
+		return fmt.Errorf("the body ends early: %w", err)
 	}
-	r.sum.Write(r.chunk)
-	return r.chunk, nil
+	r.sum.Write(data)
+	return nil
 }
 
 func corrupt(format string, args ...any) error {
 	return &thalweg.Error{Op: opExchange, Kind: thalweg.Corrupt, Err: fmt.Errorf(format, args...)}
-}
-
-// appendVector appends the elements of v.
-func appendVector(dst []byte, v kernel.Vector) []byte {
-	dst, _ = binary.Append(dst, binary.LittleEndian, v.Float64) // slices of numbers have no errors
-	dst, _ = binary.Append(dst, binary.LittleEndian, v.Int64)
-	return kernel.AppendFloats(dst, v.Float32)
-}
-
-// decodeVector sets v to the elements that appendVector wrote.
-func decodeVector(v kernel.Vector, data []byte) {
-	_, _ = binary.Decode(data, binary.LittleEndian, v.Float64)
-	_, _ = binary.Decode(data, binary.LittleEndian, v.Int64)
-	kernel.DecodeFloats(v.Float32, data)
 }

@@ -63,7 +63,7 @@ func newSession(server *Server, run Run, group Group, config Config) *Session {
 	s.client = &http.Client{Transport: &http.Transport{
 		// The vectors do not shrink, and a peer is asked by one goroutine at a time.
 		DisableCompression: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
-		WriteBufferSize: 4 << 10, ReadBufferSize: chunkBytes,
+		WriteBufferSize: 4 << 10, ReadBufferSize: 4 << 10,
 	}}
 	s.mu.exchanges = make(map[uint64]*exchange)
 	return s
