@@ -119,6 +119,10 @@ type FeatureDefaulter interface {
 // Deciding is options of a metric, some of which are of predicted labels.
 type Deciding interface{ Decided() bool }
 
+// Directed is options of a model whose prediction only rises (1), or only falls (-1), with
+// numbers.
+type Directed interface{ Directions() map[string]int }
+
 // Trained is options of a model that one algorithm trains, whatever the optimizer.
 type Trained interface{ TrainedBy() string }
 

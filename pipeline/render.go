@@ -1,9 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
-	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -74,8 +74,10 @@ func renderValue(w *strings.Builder, v reflect.Value, indent string) {
 		renderFields(w, v, indent+"  ")
 	case reflect.Map:
 		w.WriteByte('\n')
-		for _, key := range slices.Sorted(maps.Keys(v.Interface().(map[string]string))) {
-			w.WriteString(indent + "  " + quoted(key) + ": " + quoted(v.Interface().(map[string]string)[key]) + "\n")
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(x, y reflect.Value) int { return cmp.Compare(x.String(), y.String()) })
+		for _, key := range keys {
+			w.WriteString(indent + "  " + quoted(key.String()) + ": " + scalarText(v.MapIndex(key)) + "\n")
 		}
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Struct {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -14,11 +15,12 @@ import (
 
 // Words of the format that the rules between fields speak of.
 const (
-	inputNumber    = "number"
-	inputCategory  = "category"
-	inputList      = "list"
-	outputBinary   = "binary"
-	outputCategory = "category"
+	inputNumber     = "number"
+	inputCategory   = "category"
+	inputList       = "list"
+	outputBinary    = "binary"
+	outputCategory  = "category"
+	outputQuantiles = "quantiles"
 
 	fillWithConst = "fill_with_const"
 	// ownBin and noNormalization are what numbers in bins have.
@@ -470,6 +472,9 @@ func (b *Body) Check(at Place) {
 			at.Problem("crosses", "leave them out: its splits combine features", "a model of type %s has no crosses", b.Model.Name)
 		}
 	}
+	if m, ok := b.Model.Options.(Directed); ok && len(m.Directions()) > 0 {
+		b.checkDirections(at, m.Directions())
+	}
 	if b.Scoring != nil && b.Sources.Events == nil {
 		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", b.Scoring.Source)
 	}
@@ -480,6 +485,26 @@ func (b *Body) Check(at Place) {
 			if why, hint := c.Conflict(o, nil); why != "" && cmp.Or(c.Connection, DefaultConnection) == cmp.Or(o.Connection, DefaultConnection) {
 				Place{found: at.found}.Problem(c.Field, hint, "%s", why)
 			}
+		}
+	}
+}
+
+// checkDirections checks that what has a direction is a number, and the answer has one.
+func (b *Body) checkDirections(at Place, directions map[string]int) {
+	for _, o := range b.OutputFeatures {
+		if answer := o.answer(); answer == outputCategory || answer == outputQuantiles {
+			at.Unsupported("model.monotone", "leave it out", "a direction of a "+answer+" output")
+			return
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(directions)) {
+		i := slices.IndexFunc(b.InputFeatures, func(f InputFeature) bool { return f.Name == name })
+		patterns := slices.ContainsFunc(b.InputFeatures, func(f InputFeature) bool { return len(f.Columns) > 0 })
+		switch {
+		case i < 0 && !patterns: // else it may be one of those that a pattern stands for
+			at.Problem("model.monotone."+name, "name an input feature", "there is no feature %s", name)
+		case i >= 0 && b.InputFeatures[i].Type != inputNumber:
+			at.Problem("model.monotone."+name, "leave it out", "a %s has no direction", b.InputFeatures[i].Type)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -30,10 +31,22 @@ type Trees struct {
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"0.1"`
 	// MinChildRows is the least training rows of a leaf.
 	MinChildRows int `yaml:"min_child_rows,omitempty" json:"min_child_rows,omitempty" jsonschema:"minimum=1" default:"20"`
+	// Subsample is the share of the training rows that a tree is grown from; of several
+	// classes the trees of a turn have the same. Which rows follows from the seed.
+	Subsample float64 `yaml:"subsample,omitempty" json:"subsample,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"1"`
+	// ColumnSample is the share of the features that a tree may split, rounded up. Which
+	// follows from the seed.
+	ColumnSample float64 `yaml:"column_sample,omitempty" json:"column_sample,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"1"`
+	// Monotone says of which numbers the prediction never falls as they grow (1), or never
+	// rises (-1), all else being equal; values that are missing have no place in that.
+	Monotone map[string]int `yaml:"monotone,omitempty" json:"monotone,omitempty" example:"{distance: 1}"`
 	// From is a model of LightGBM or XGBoost that was imported: what `thalweg models
 	// import` has printed. It is used as it is, and nothing is trained.
 	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^[a-z0-9][a-z0-9-]*@[0-9a-f]{16}$" means:"write what thalweg models import has printed, NAME@HASH" example:"flights-lightgbm@627095d9f7c03a13"`
 }
+
+// SamplesRows reports whether a tree is grown from some of the rows.
+func (o *Trees) SamplesRows() bool { return o.Subsample > 0 && o.Subsample < 1 }
 
 // Imports implements pipeline.Importer.
 func (o *Trees) Imports() string { return o.From }
@@ -41,8 +54,16 @@ func (o *Trees) Imports() string { return o.From }
 // HasDefaults implements pipeline.Conditional: what is imported grows no trees.
 func (o *Trees) HasDefaults() bool { return o.From == "" }
 
+// Directions implements pipeline.Directed.
+func (o *Trees) Directions() map[string]int { return o.Monotone }
+
 // Check implements pipeline.Checker.
 func (o *Trees) Check(at pipeline.Place) {
+	for name, direction := range o.Monotone {
+		if direction != 1 && direction != -1 {
+			at.Problem("monotone."+name, "write 1 where the prediction rises with the feature, -1 where it falls", "%d is no direction", direction)
+		}
+	}
 	if o.From == "" {
 		return
 	}
@@ -99,6 +120,11 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	}
 	if _, ok := loss.(NewtonLoss); !ok {
 		return nil, fmt.Errorf("trees cannot minimise loss %s", loss.Type())
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Monotone)) {
+		if slot := slices.Index(shape.CategoryNames, name); !slices.Contains(shape.Ordered, slot) {
+			return nil, fmt.Errorf("monotone: %q is no number that trees have in bins", name)
+		}
 	}
 	return NewNetwork("trees", shape, loss, newForest(o, shape, loss.Outputs()))
 }

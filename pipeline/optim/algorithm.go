@@ -122,6 +122,9 @@ type Step struct {
 	*kernel.Block
 	// Seed is what the step draws at random from.
 	Seed uint64
+	// Keys are hashes of what rows they are, whatever the batch, of a model of trees that
+	// samples them; else nil.
+	Keys []uint32
 	// Memo is what the algorithm keeps of the batch from step to step: it must be a
 	// function of job and state, as it is nil again when the replica has moved.
 	Memo *any

@@ -36,10 +36,16 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer boosting", Err: fmt.Errorf("a %s model has no trees to grow", m.Type())}
 	}
 	b := &boosting{forest: f, loss: m.Loss().(model.NewtonLoss), shape: m.Shape(), options: f.Options, l2: t.Regularization.L2,
-		minRows: int64(f.Options.MinChildRows), params: m.Size(), outputs: m.Outputs()}
+		minRows: int64(f.Options.MinChildRows), params: m.Size(), outputs: m.Outputs(), seed: kernel.Mix(t.Seed)}
 	for _, n := range b.shape.Cardinalities {
 		b.at = append(b.at, b.cells)
 		b.cells += n
+	}
+	for slot, name := range b.shape.CategoryNames {
+		if direction := f.Options.Monotone[name]; direction != 0 {
+			b.directions = append(b.directions, make([]int, len(b.shape.Cardinalities)-len(b.directions))...)
+			b.directions[slot] = direction
+		}
 	}
 	b.groups = (b.outputs + maxGroup - 1) / maxGroup
 	b.width = (b.outputs + b.groups - 1) / b.groups
@@ -88,10 +94,13 @@ type boosting struct {
 	minRows int64
 	params  int
 	outputs int
-	groups  int   // of trees, for one of each output
-	width   int   // trees of the largest group
-	at      []int // by slot: its first cell in a histogram
-	cells   int   // of a histogram
+	seed    uint64
+	// directions are those of slots, nil where no feature has one.
+	directions []int
+	groups     int   // of trees, for one of each output
+	width      int   // trees of the largest group
+	at         []int // by slot: its first cell in a histogram
+	cells      int   // of a histogram
 }
 
 // cell is what a histogram has of each id: sums of first and second derivatives,
@@ -119,6 +128,7 @@ type node struct {
 	sums
 	gain  float64 // of its split
 	depth int
+	bounds
 	// looked: its histogram was seen. left and right are 0 where it has no split
 	// that is worth it.
 	looked      bool
@@ -129,14 +139,15 @@ type node struct {
 }
 
 // nodeInts is how many integers a node takes in a state.
-const nodeInts = 10 + len(model.IDSet{})
+const nodeInts = 12 + len(model.IDSet{})
 
 func (n *node) append(dst []int64) []int64 {
 	looked := int64(0)
 	if n.looked {
 		looked = 1
 	}
-	dst = append(dst, n.first, n.second, n.rows, int64(math.Float64bits(n.gain)), int64(n.depth), looked, int64(n.slot), int64(n.left), int64(n.right), int64(n.parent))
+	dst = append(dst, n.first, n.second, n.rows, int64(math.Float64bits(n.gain)), int64(n.depth), looked, int64(n.slot), int64(n.left), int64(n.right), int64(n.parent),
+		int64(math.Float64bits(n.low)), int64(math.Float64bits(n.high)))
 	for _, word := range n.set {
 		dst = append(dst, int64(word))
 	}
@@ -147,9 +158,10 @@ func nodesOf(ints []int64) []node {
 	nodes := make([]node, 0, len(ints)/nodeInts+2)
 	for ; len(ints) >= nodeInts; ints = ints[nodeInts:] {
 		n := node{sums: sums{ints[0], ints[1], ints[2]}, gain: math.Float64frombits(uint64(ints[3])), depth: int(ints[4]), looked: ints[5] == 1,
-			slot: int(ints[6]), left: int(ints[7]), right: int(ints[8]), parent: int(ints[9])}
+			slot: int(ints[6]), left: int(ints[7]), right: int(ints[8]), parent: int(ints[9]),
+			bounds: bounds{math.Float64frombits(uint64(ints[10])), math.Float64frombits(uint64(ints[11]))}}
 		for i := range n.set {
-			n.set[i] = uint64(ints[10+i])
+			n.set[i] = uint64(ints[12+i])
 		}
 		nodes = append(nodes, n)
 	}
@@ -361,12 +373,12 @@ func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint 
 		t := &trees[k]
 		for _, i := range b.looked(*t) {
 			if len(t.nodes) == 0 {
-				root := node{}
+				root := node{bounds: unbounded}
 				for id := range b.shape.Cardinalities[0] {
 					root.sums = root.plus(sumsOf(seen, id))
 				}
-				t.nodes, t.cells = b.look([]node{root}, [][]int64{seen[:size:size]}, 0)
-			} else if t.nodes, t.cells, err = b.lookAt(t.nodes, t.cells, i, seen[:size]); err != nil {
+				t.nodes, t.cells = b.look(of.from+k, []node{root}, [][]int64{seen[:size:size]}, 0)
+			} else if t.nodes, t.cells, err = b.lookAt(of.from+k, t.nodes, t.cells, i, seen[:size]); err != nil {
 				return false, err
 			}
 			seen = seen[size:]
@@ -395,8 +407,8 @@ func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint 
 	return false, nil
 }
 
-// lookAt takes the histogram of node i, which gives that of its sibling too.
-func (b *boosting) lookAt(nodes []node, cells [][]int64, i int, seen []int64) ([]node, [][]int64, error) {
+// lookAt takes the histogram of node i of a tree, which gives that of its sibling too.
+func (b *boosting) lookAt(tree int, nodes []node, cells [][]int64, i int, seen []int64) ([]node, [][]int64, error) {
 	parent := nodes[i].parent
 	sibling := nodes[parent].left + nodes[parent].right - i
 	rest := make([]int64, len(seen))
@@ -414,19 +426,21 @@ func (b *boosting) lookAt(nodes []node, cells [][]int64, i int, seen []int64) ([
 	cells[parent] = nil
 	cells[i], cells[sibling] = slices.Clone(seen), rest
 	for _, k := range []int{i, sibling} {
-		nodes, cells = b.look(nodes, cells, k)
+		nodes, cells = b.look(tree, nodes, cells, k)
 	}
 	return nodes, cells, nil
 }
 
 // look finds the best split of node i by its histogram, and makes its children.
-func (b *boosting) look(nodes []node, cells [][]int64, i int) ([]node, [][]int64) {
+func (b *boosting) look(tree int, nodes []node, cells [][]int64, i int) ([]node, [][]int64) {
 	n := nodes[i]
 	n.looked = true
-	if best := b.best(cells[i], n.sums); best.gain > 0 && n.depth < b.options.MaxDepth {
+	if best := b.best(tree, &n, cells[i]); best.gain > 0 && n.depth < b.options.MaxDepth {
 		n.gain, n.slot, n.set = best.gain, best.slot, best.set
 		n.left, n.right = len(nodes), len(nodes)+1
-		nodes = append(nodes, node{sums: best.left, depth: n.depth + 1, parent: i}, node{sums: n.minus(best.left), depth: n.depth + 1, parent: i})
+		left, right := b.childBounds(&n, best)
+		nodes = append(nodes, node{sums: best.left, depth: n.depth + 1, parent: i, bounds: left},
+			node{sums: n.minus(best.left), depth: n.depth + 1, parent: i, bounds: right})
 		cells = append(cells, nil, nil)
 	} else {
 		cells[i] = nil
@@ -440,13 +454,16 @@ func (b *boosting) finish(params []float32, tree int, nodes []node) {
 	kept, _ := b.keep(nodes, false)
 	t, leaves := treeOf(nodes, kept)
 	for k, i := range leaves {
-		t.Values[k] = float32(-b.options.LearningRate * b.newton(nodes[i].sums, b.l2))
+		t.Values[k] = float32(b.options.LearningRate * b.value(nodes[i].sums, nodes[i].bounds))
 	}
 	b.forest.Put(params, tree, t)
 }
 
-// newton is Newton's step with a penalty, the least of the loss's second-order
-// approximation.
-func (b *boosting) newton(s sums, l2 float64) float64 {
-	return float64(s.first) / (float64(s.second) + l2*kernel.NewtonUnit)
+// value is Newton's step with a penalty, the least of the loss's second-order
+// approximation, within bounds.
+func (b *boosting) value(s sums, within bounds) float64 {
+	if s.first == 0 {
+		return within.cut(0) // of no rows, too
+	}
+	return within.cut(-float64(s.first) / (float64(s.second) + b.l2*kernel.NewtonUnit))
 }

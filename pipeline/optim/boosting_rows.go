@@ -54,6 +54,9 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	}
 	for ; m.trees < g.from; m.trees++ {
 		p := &m.parts[g.partOf(m.trees)]
+		if int(p.spans[0].to) < n {
+			p.reset(step.Octets) // those that were not sampled have an output too
+		}
 		g.addTree(m.out[m.trees%g.outputs:], p, step.Octets, g.treeAt(s.Vector, m.trees))
 		p.reset()
 	}
@@ -68,6 +71,9 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 		p, first, second := &m.parts[k], first[at:at+step.Rows], second[at:at+step.Rows]
 		for i, row := range p.order {
 			p.records[i].First, p.records[i].Second = first[row], second[row]
+		}
+		if g.options.SamplesRows() {
+			m.parts[k].sample(step.Keys, g.rowSeed(g.from+k), g.options.Subsample)
 		}
 	}
 	return m

@@ -28,19 +28,31 @@ type split struct {
 	slot int
 	set  model.IDSet // of the left
 	left sums
-	// before is the score without a split.
+	// before is the score without a split, of a node within bounds.
 	before float64
+	bounds
 }
 
-// best returns the split of a node that decreases the loss the most; its gain is 0
-// where none does. Of equal ones it is the first.
-func (b *boosting) best(cells []int64, all sums) (best split) {
-	best.before = score(all, b.l2)
+// best returns the split of a node of a tree that decreases the loss the most; its gain
+// is 0 where none does. Of equal ones it is the first.
+func (b *boosting) best(tree int, n *node, cells []int64) (best split) {
+	all := n.sums
+	best.before, best.bounds = score(all, b.l2), n.bounds
+	if b.directions != nil {
+		best.before = b.scoreOf(all, b.value(all, n.bounds))
+	}
+	sampled := b.slots(tree)
 	ordered := b.shape.Ordered
 	for slot, n := range b.shape.Cardinalities {
 		part := cells[b.at[slot]*cell : (b.at[slot]+n)*cell]
-		if len(ordered) > 0 && ordered[0] == slot {
+		cuts := len(ordered) > 0 && ordered[0] == slot
+		if cuts {
 			ordered = ordered[1:]
+		}
+		if sampled != nil && !sampled[slot] {
+			continue
+		}
+		if cuts {
 			b.cut(&best, slot, part, all)
 			continue
 		}
@@ -56,6 +68,9 @@ func (b *boosting) try(best *split, slot int, left, all sums, l2 float64) bool {
 		return false
 	}
 	gain := score(left, l2) + score(right, l2) - best.before
+	if b.directions != nil {
+		gain = b.directed(best, slot, left, right)
+	}
 	if gain <= best.gain || gain < leastGain {
 		return false
 	}

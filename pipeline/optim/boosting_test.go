@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"encoding/binary"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -82,11 +83,19 @@ func newBoosted(t *testing.T, options model.Trees, loss model.Loss, blocks [][]*
 	return b
 }
 
+// keysOf returns what rows are sampled by, which are the same for equal rows.
+func keysOf(b *kernel.Block) (keys []uint32) {
+	for i := range b.Rows {
+		keys = append(keys, uint32(kernel.Mix(binary.LittleEndian.Uint64(b.Octets[0][8*i:])^uint64(math.Float32bits(b.Labels[i]))<<32)))
+	}
+	return keys
+}
+
 func (r *boostedReplica) replica(params int) *Replica {
 	steps := func(_, _, _ int) iter.Seq2[Step, error] {
 		return func(yield func(Step, error) bool) {
 			for i, block := range r.blocks {
-				if !yield(Step{Block: block, Memo: &r.memos[i], Label: func() {}}, nil) {
+				if !yield(Step{Block: block, Memo: &r.memos[i], Label: func() {}, Keys: keysOf(block)}, nil) {
 					return
 				}
 			}
@@ -149,7 +158,7 @@ func (b *boosted) leafWise(block *kernel.Block) *model.Tree {
 				c[0], c[1], c[2] = c[0]+s.first, c[1]+s.second, c[2]+1
 			}
 		}
-		if l.split = b.best(cells, l.all); depth == b.options.MaxDepth {
+		if l.split = b.best(0, &node{sums: l.all}, cells); depth == b.options.MaxDepth {
 			l.gain = 0
 		}
 		return l
@@ -182,7 +191,7 @@ func (b *boosted) leafWise(block *kernel.Block) *model.Tree {
 	}
 	t.Values = t.Values[:0]
 	for _, l := range leaves {
-		t.Values = append(t.Values, float32(-b.options.LearningRate*b.newton(l.all, b.l2)))
+		t.Values = append(t.Values, float32(b.options.LearningRate*b.value(l.all, unbounded)))
 	}
 	return t
 }
@@ -222,6 +231,8 @@ func treeCases(t *testing.T) map[string]struct {
 	}{
 		"binary":       {options, new(model.CrossEntropy)},
 		"classes":      {options, classLoss(t, 3)},
+		"sampled":      {model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 6, LearningRate: 0.2, MinChildRows: 10, Subsample: 0.5, ColumnSample: 0.6}, classLoss(t, 3)},
+		"monotone":     {model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 6, LearningRate: 0.2, MinChildRows: 10, Monotone: map[string]int{"x": 1}}, new(model.CrossEntropy)},
 		"many classes": {options, classLoss(t, maxGroup+3)},
 	}
 }
@@ -270,7 +281,7 @@ func TestTreesDoNotDependOnReplicasBatchesOrMoves(t *testing.T) {
 					}
 				}
 			}
-			if before, after := lossAt(t, c.options, c.loss, whole, make([]float32, len(want))), lossAt(t, c.options, c.loss, whole, want); after > 0.7*before {
+			if before, after := lossAt(t, c.options, c.loss, whole, make([]float32, len(want))), lossAt(t, c.options, c.loss, whole, want); after > 0.9*before {
 				t.Errorf("the loss is %v after trees, %v before", after, before)
 			}
 		})
@@ -281,6 +292,86 @@ func TestTreesDoNotDependOnReplicasBatchesOrMoves(t *testing.T) {
 func lossAt(t *testing.T, options model.Trees, loss model.Loss, block *kernel.Block, params []float32) float64 {
 	b := newBoosted(t, options, loss, nil)
 	return b.model.LossOf(b.model.NewWorkspace(), params, block)
+}
+
+// The prediction never falls, or never rises, with a number that has a direction,
+// whatever the other features are, and is of use all the same.
+func TestPredictionsKeepTheDirectionOfAFeature(t *testing.T) {
+	block := rowsOf(rand.New(rand.NewPCG(4, 5)), 5000) // the label does not keep any
+	for _, direction := range []int{1, -1} {
+		for _, loss := range []model.Loss{new(model.CrossEntropy), new(model.Squared)} {
+			options := model.Trees{Trees: 20, MaxLeaves: 31, MaxDepth: 8, LearningRate: 0.3, MinChildRows: 5, Monotone: map[string]int{"x": direction}}
+			b := newBoosted(t, options, loss, [][]*kernel.Block{{block}})
+			for epoch := range 2 {
+				b.epoch(t, epoch, never)
+			}
+			splits := 0
+			for _, f := range b.model.Importance(b.state.Vector) {
+				splits += map[string]int{"x": f.Splits}[f.Feature]
+			}
+			if splits == 0 {
+				t.Errorf("%s, direction %d: no split of the feature is left", loss.Type(), direction)
+			}
+			for c := range 12 {
+				for noise := range 3 {
+					ids := &kernel.Block{Rows: 19, Octets: [][]uint8{make([]uint8, 8*19)}}
+					for x := range 19 {
+						copy(ids.Octets[0][8*x:], []uint8{uint8(x + 1), uint8(c), uint8(noise)})
+					}
+					out := make([]float32, 19)
+					b.model.Predict(b.model.NewWorkspace(), b.state.Vector, ids, out)
+					for x := range 18 {
+						if float32(direction)*(out[x+1]-out[x]) < 0 {
+							t.Fatalf("%s, direction %d, category %d, %d: from %v at %d to %v", loss.Type(), direction, c, noise, out[x], x+1, out[x+1])
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A tree is grown from its share of the rows and of the features, another tree from
+// others.
+func TestTreesSampleRowsAndFeatures(t *testing.T) {
+	block := rowsOf(rand.New(rand.NewPCG(1, 2)), 6000)
+	for i := range block.Labels {
+		block.Octets[0][8*i+3] = uint8(i) // so that rows differ
+	}
+	options := model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 4, LearningRate: 0.2, MinChildRows: 1, Subsample: 0.25, ColumnSample: 0.5}
+	b := newBoosted(t, options, new(model.CrossEntropy), [][]*kernel.Block{{block}})
+	count := b.Schedule(0).Rounds
+	first := make(map[int64]bool)
+	for tree := range 10 {
+		for i := range options.MaxDepth {
+			b.round(t, Round{Index: tree*options.MaxDepth + i, Count: count}, false)
+			if i > 0 {
+				continue
+			}
+			root := nodesOf(b.state.Integers[0])[0]
+			if share := float64(root.rows) / float64(block.Rows); math.Abs(share-0.25) > 0.03 {
+				t.Errorf("tree %d has %v of the rows", tree, share)
+			}
+			first[root.first] = true
+		}
+	}
+	if len(first) < 9 {
+		t.Errorf("ten trees have %d samples", len(first))
+	}
+	used := make(map[string]bool)
+	for tree := range 10 {
+		slots := make([]byte, 3)
+		for _, s := range b.forest.Tree(b.state.Vector, tree).Splits {
+			slots[s.Slot] = 1
+		}
+		if slices.Max(slots) != 1 || slots[0]+slots[1]+slots[2] > 2 {
+			t.Errorf("tree %d splits features %v, not two of three at most", tree, slots)
+		}
+		used[string(slots)] = true
+	}
+	if len(used) < 2 {
+		t.Error("all trees have the same features")
+	}
 }
 
 // Values that a node has none of, and those that are missing where training had

@@ -26,6 +26,7 @@ type layout struct {
 	floats  int   // float32s of a row: scalars and lists
 	small   int   // other bytes of a row: its ids, and the label if it is binary
 	octets  bool  // ids are read as octets: the model is trees
+	keys    bool  // four bytes of a row are of its hash: trees sample rows
 }
 
 // idBytes is the part of a record that holds the row's hash.
@@ -33,6 +34,7 @@ const idBytes = 8
 
 func newLayout(m *model.Model) *layout {
 	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary, octets: m.Forest() != nil}
+	l.keys = l.octets && m.Forest().Options.SamplesRows()
 	l.scalars = l.shape.Numbers
 	for _, n := range l.shape.Cardinalities {
 		width := 4
@@ -60,6 +62,9 @@ func newLayout(m *model.Model) *layout {
 	} else {
 		l.scalars++
 	}
+	if l.keys {
+		l.small += keyBytes
+	}
 	l.floats = l.scalars
 	for _, dimensions := range l.shape.Lists {
 		n := kernel.Elements(dimensions)
@@ -69,8 +74,17 @@ func newLayout(m *model.Model) *layout {
 	return l
 }
 
+// keyBytes is the part of a row's hash that a block keeps where rows are sampled.
+const keyBytes = 4
+
 // record is the size of a record.
-func (l *layout) record() int { return idBytes + l.row() - l.padding() }
+func (l *layout) record() int {
+	n := idBytes + l.row() - l.padding()
+	if l.keys {
+		n -= keyBytes // they are in its id
+	}
+	return n
+}
 
 // padding is how many bytes of a row in a block stand for no slot.
 func (l *layout) padding() int {
@@ -166,6 +180,7 @@ type scratch struct {
 	// The labels of the block that is open, as they are stored.
 	floatLabels []float32
 	byteLabels  []byte
+	keys        []uint32
 	bytes       []byte // of spilled blocks
 }
 
@@ -180,8 +195,8 @@ func (l *layout) newScratch() *scratch {
 }
 
 // open makes s the block of the given rows, without labels: floats and small hold one
-// column after the other, a binary label's last. Numbers, octets and lists are not
-// copied.
+// column after the other, a binary label's and the keys last. Numbers, octets and lists
+// are not copied.
 func (l *layout) open(s *scratch, rows int, floats []float32, small []byte) {
 	s.Rows, s.Labels = rows, nil
 	for k := range s.Numbers {
@@ -211,6 +226,12 @@ func (l *layout) open(s *scratch, rows int, floats []float32, small []byte) {
 		at += n * rows
 	}
 	s.floatLabels, s.byteLabels = floats[l.shape.Numbers*rows:l.scalars*rows], small
+	if l.keys {
+		s.keys = slices.Grow(s.keys[:0], rows)[:rows]
+		for i := range s.keys {
+			s.keys[i] = binary.LittleEndian.Uint32(small[len(small)-keyBytes*(rows-i):])
+		}
+	}
 }
 
 // label sets the labels of an open block.

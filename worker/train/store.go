@@ -157,6 +157,13 @@ func (p *packer) add(records []byte, entries []entry) {
 		for i, e := range entries {
 			dst[i] = records[e.at+from]
 		}
+		column = column[p.capacity:]
+	}
+	if l.keys {
+		dst := column[p.rows*keyBytes:]
+		for i, e := range entries {
+			copy(dst[i*keyBytes:][:keyBytes], records[e.at:])
+		}
 	}
 	p.rows += n
 }
@@ -178,6 +185,10 @@ func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
 	}
 	if p.layout.binary {
 		small = append(small, column[:p.rows]...)
+		column = column[p.capacity:]
+	}
+	if p.layout.keys {
+		small = append(small, column[:p.rows*keyBytes]...)
 	}
 	return floats, small
 }

@@ -3,6 +3,7 @@ package train_test
 import (
 	"context"
 	"iter"
+	"slices"
 	"testing"
 
 	"github.com/thalweg/thalweg"
@@ -55,10 +56,10 @@ func treesJob(t testing.TB, label string) train.Job {
 	return job
 }
 
-// classTreesJob is a small one of several classes.
+// classTreesJob is a small one of several classes, which samples rows and features.
 func classTreesJob(t testing.TB) train.Job {
 	job := newJob(t, dataset{shards: 3, rows: 400, label: "category", seed: 8}, 4)
-	m, err := (&model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 4, LearningRate: 0.2, MinChildRows: 10}).New(lossOf("category").Options.(model.Loss),
+	m, err := (&model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 4, LearningRate: 0.2, MinChildRows: 10, Subsample: 0.7, ColumnSample: 0.8}).New(lossOf("category").Options.(model.Loss),
 		kernel.Shape{Cardinalities: []int{5, 256, 128, 128}, Ordered: []int{2, 3}, CategoryNames: []string{"few", "many", "x", "y"}})
 	if err != nil {
 		t.Fatal(err)
@@ -82,13 +83,34 @@ func TestTreesLearn(t *testing.T) {
 }
 
 func TestTreesAreTheSameSpilledToDisk(t *testing.T) {
-	want := alone(t, treesJob(t, "binary"))
-	c := newCluster(t, 4, 2)
-	for _, w := range c.workers {
-		w.config.MemoryBytes = 1
+	for _, job := range []train.Job{treesJob(t, "binary"), classTreesJob(t)} {
+		want := alone(t, job)
+		c := newCluster(t, 4, 2)
+		for _, w := range c.workers {
+			w.config.MemoryBytes = 1
+		}
+		if got := c.runAll(job, noHooks); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
 	}
-	if got := c.runAll(treesJob(t, "binary"), noHooks); got != want {
-		t.Errorf("%s\nwant %s", got, want)
+}
+
+func TestTreesAreTheSameForAnyReplicas(t *testing.T) {
+	var want []float32
+	for _, replicas := range []int{1, 2, 4} {
+		job := classTreesJob(t)
+		job.Trainer.Distributed.Replicas = pipeline.Count(replicas)
+		c := newCluster(t, replicas, 1)
+		result, err := c.run(c.workers[0], job, train.Hooks{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = result.Params
+		}
+		if !slices.Equal(result.Params, want) {
+			t.Errorf("%d replicas grow other trees", replicas)
+		}
 	}
 }
 
