@@ -119,6 +119,17 @@ type FeatureDefaulter interface {
 // Deciding is options of a metric, some of which are of predicted labels.
 type Deciding interface{ Decided() bool }
 
+// Averaging is options of a model that may be the mean of others, and reports whether it is:
+// losses of it are OfMeans and do not weigh.
+type Averaging interface{ Averages() bool }
+
+// OfMeans is options of a loss whose best outputs for some rows follow from the mean of
+// their labels, or of classes from their shares.
+type OfMeans interface {
+	// FromMeans overwrites means by the outputs that predict them.
+	FromMeans(means []float32)
+}
+
 // Directed is options of a model whose prediction only rises (1), or only falls (-1), with
 // numbers.
 type Directed interface{ Directions() map[string]int }

@@ -472,6 +472,15 @@ func (b *Body) Check(at Place) {
 			at.Problem("crosses", "leave them out: its splits combine features", "a model of type %s has no crosses", b.Model.Name)
 		}
 	}
+	if m, ok := b.Model.Options.(Averaging); ok && m.Averages() {
+		for i, o := range b.OutputFeatures {
+			if _, ok := o.Loss.Options.(OfMeans); !ok && o.Loss.Name != "" {
+				outputs.item(i).Unsupported("loss.type", "write boosting: gbdt", "the loss "+o.Loss.Name+" of a forest")
+			} else if w, ok := o.Loss.Options.(Weighing); ok && w.Weighs() {
+				outputs.item(i).Unsupported("loss.positive_class_weight", "write boosting: gbdt", "a weight of the positive class in a forest")
+			}
+		}
+	}
 	if m, ok := b.Model.Options.(Directed); ok && len(m.Directions()) > 0 {
 		b.checkDirections(at, m.Directions())
 	}

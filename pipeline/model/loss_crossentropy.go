@@ -38,7 +38,7 @@ func (o *CrossEntropy) Bind(labels Labels) (Loss, error) {
 		if weight == 1 || err != nil {
 			return o, err
 		}
-		return &weighted{weight: weight, constant: weight * labels.Mean / (float64(weight*labels.Mean) + 1 - labels.Mean)}, nil
+		return &weighted{CrossEntropy: *o, weight: weight, constant: weight * labels.Mean / (float64(weight*labels.Mean) + 1 - labels.Mean)}, nil
 	case labels.Type == Category:
 		return newSoftmax(labels)
 	}
@@ -111,4 +111,15 @@ func (l *weighted) Gradient(out, labels []float32, weight float32) float64 {
 // Newton implements NewtonLoss.
 func (l *weighted) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.WeightedLogisticNewton(out, labels, first, second, float32(l.weight))
+}
+
+// leastShare is the least probability that a mean stands for.
+const leastShare = 1e-6
+
+// FromMeans implements MeanLoss: log-odds.
+func (*CrossEntropy) FromMeans(means []float32) {
+	for i, p := range means {
+		q := min(max(float64(p), leastShare), 1-leastShare)
+		means[i] = float32(kernel.Log(q / (1 - q)))
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
 //go:embed loss_quantile.go
@@ -118,6 +119,27 @@ func (l *quantile) Gradient(out, labels []float32, weight float32) (loss float64
 			row[k] = float32(float32(slope) * weight)
 		}
 		out = out[len(l.levels):]
+	}
+	return loss
+}
+
+// Level implements RenewedLoss.
+func (l *quantile) Level(output int) float64 { return l.levels[output] }
+
+// Newton implements NewtonLoss: the slopes of the loss without rounding, and 1 for what
+// has no second derivative.
+func (l *quantile) Newton(out, labels []float32, first, second []int32) (loss float64) {
+	for i, y := range labels {
+		for k, level := range l.levels {
+			d := float64(out[i*len(l.levels)+k]) - float64(y)
+			slope := -level
+			if d >= 0 {
+				slope = 1 - level
+			}
+			loss += float64(slope * d)
+			at := k*len(labels) + i
+			kernel.FirstNewton([]float32{float32(slope)}, first[at:at+1], second[at:at+1])
+		}
 	}
 	return loss
 }

@@ -83,3 +83,10 @@ func (l *softmax) Gradient(out, labels []float32, weight float32) float64 {
 func (l *softmax) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.SoftmaxNewton(out, labels, len(l.classes), first, second)
 }
+
+// FromMeans implements MeanLoss: logarithms.
+func (*softmax) FromMeans(means []float32) {
+	for i, p := range means {
+		means[i] = float32(kernel.Log(max(float64(p), leastShare)))
+	}
+}

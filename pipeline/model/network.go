@@ -104,7 +104,13 @@ func (m *Model) Init(params []float32, seed uint64, mean float64) {
 		l.Init(m.part(params, i), layerSeed(seed, i))
 	}
 	if r, ok := m.layers[last].(Rescaler); ok {
-		r.Rescale(m.part(params, last), m.loss.Start(mean), 1)
+		start := m.loss.Start(mean)
+		if f := m.Forest(); f != nil && f.Averages() {
+			for k, p := range m.Constant(mean) {
+				start[k] = float64(p)
+			}
+		}
+		r.Rescale(m.part(params, last), start, 1)
 	}
 }
 

@@ -20,6 +20,11 @@ var treesSource string
 // LightGBM (Ke et al. 2017). Categories are split as they are, numbers by their
 // bins, and missing values go to the side that suits them.
 type Trees struct {
+	// Boosting says how trees come together: of gbdt each mends what those before it leave,
+	// of a forest (Breiman 2001) each is grown by itself, and the prediction is the mean of
+	// theirs. A forest has other defaults: max_leaves 255, max_depth 16, min_child_rows 3,
+	// subsample 0.632, which are the different rows of a bootstrap, and column_sample 0.5.
+	Boosting string `yaml:"boosting,omitempty" json:"boosting,omitempty" jsonschema:"enum=gbdt,enum=forest" default:"gbdt"`
 	// Trees is how many there are at most; early stopping may end with fewer.
 	Trees int `yaml:"trees,omitempty" json:"trees,omitempty" jsonschema:"minimum=1,maximum=10000" default:"100"`
 	// MaxLeaves bounds the leaves of a tree.
@@ -27,22 +32,40 @@ type Trees struct {
 	// MaxDepth bounds the splits between the root and a leaf. Each level costs an
 	// exchange between workers.
 	MaxDepth int `yaml:"max_depth,omitempty" json:"max_depth,omitempty" jsonschema:"minimum=1,maximum=64" default:"10"`
-	// LearningRate is the share of a tree's values that is taken.
+	// LearningRate is the share of a tree's values that is taken; of a forest all.
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"0.1"`
 	// MinChildRows is the least training rows of a leaf.
 	MinChildRows int `yaml:"min_child_rows,omitempty" json:"min_child_rows,omitempty" jsonschema:"minimum=1" default:"20"`
 	// Subsample is the share of the training rows that a tree is grown from; of several
 	// classes the trees of a turn have the same. Which rows follows from the seed.
 	Subsample float64 `yaml:"subsample,omitempty" json:"subsample,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"1"`
-	// ColumnSample is the share of the features that a tree may split, rounded up. Which
-	// follows from the seed.
+	// ColumnSample is the share of the features that a tree may split, of a forest a node,
+	// rounded up. Which follows from the seed.
 	ColumnSample float64 `yaml:"column_sample,omitempty" json:"column_sample,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"1"`
 	// Monotone says of which numbers the prediction never falls as they grow (1), or never
-	// rises (-1), all else being equal; values that are missing have no place in that.
-	Monotone map[string]int `yaml:"monotone,omitempty" json:"monotone,omitempty" example:"{distance: 1}"`
+	// rises (-1), all else being equal, as in {distance: 1}; values that are missing have no place in that.
+	Monotone map[string]int `yaml:"monotone,omitempty" json:"monotone,omitempty"`
 	// From is a model of LightGBM or XGBoost that was imported: what `thalweg models
 	// import` has printed. It is used as it is, and nothing is trained.
 	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^[a-z0-9][a-z0-9-]*@[0-9a-f]{16}$" means:"write what thalweg models import has printed, NAME@HASH" example:"flights-lightgbm@627095d9f7c03a13"`
+}
+
+// Averages implements pipeline.Averaging: a forest's prediction is the mean of its trees'.
+func (o *Trees) Averages() bool { return o.Boosting == "forest" }
+
+// Defaults implements pipeline.Defaulter: those of a forest.
+func (o *Trees) Defaults(at pipeline.Place) {
+	if !o.Averages() || o.From != "" {
+		return
+	}
+	for name, set := range map[string]func(){
+		"learning_rate": func() { o.LearningRate = 1 }, "max_leaves": func() { o.MaxLeaves = 255 }, "max_depth": func() { o.MaxDepth = 16 },
+		"min_child_rows": func() { o.MinChildRows = 3 }, "subsample": func() { o.Subsample = 0.632 }, "column_sample": func() { o.ColumnSample = 0.5 },
+	} {
+		if at.Omits(name) {
+			set()
+		}
+	}
 }
 
 // SamplesRows reports whether a tree is grown from some of the rows.
@@ -63,6 +86,9 @@ func (o *Trees) Check(at pipeline.Place) {
 		if direction != 1 && direction != -1 {
 			at.Problem("monotone."+name, "write 1 where the prediction rises with the feature, -1 where it falls", "%d is no direction", direction)
 		}
+	}
+	if o.Averages() && o.LearningRate != 1 && o.From == "" {
+		at.Problem("learning_rate", "leave it out", "the trees of a forest are averaged")
 	}
 	if o.From == "" {
 		return
@@ -96,7 +122,7 @@ func (o *Trees) AnswersWith() []string {
 	if o.From != "" {
 		return []string{Binary, Number, Count}
 	}
-	return []string{Binary, Number, Count, Category}
+	return []string{Binary, Number, Count, Category, Quantiles}
 }
 
 // MaxIDs is how many ids a slot that trees split may have: 255 bins or values,
@@ -126,7 +152,15 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 			return nil, fmt.Errorf("monotone: %q is no number that trees have in bins", name)
 		}
 	}
-	return NewNetwork("trees", shape, loss, newForest(o, shape, loss.Outputs()))
+	forest := newForest(o, shape, loss.Outputs())
+	if o.Averages() {
+		means, ok := loss.(MeanLoss)
+		if w, weighs := loss.(pipeline.Weighing); !ok || weighs && w.Weighs() {
+			return nil, fmt.Errorf("a forest cannot minimise loss %s", loss.Type())
+		}
+		forest.means = means
+	}
+	return NewNetwork("trees", shape, loss, forest)
 }
 
 // NewtonLoss is a Loss that trees can minimise, as its second derivative is known.
@@ -136,6 +170,21 @@ type NewtonLoss interface {
 	// one output after those by another, in units of 1/kernel.NewtonUnit, and returns the
 	// sum of the losses. It may overwrite out.
 	Newton(out, labels []float32, first, second []int32) (loss float64)
+}
+
+// RenewedLoss is a NewtonLoss whose slopes do not tell how far off an output is: leaves
+// get a quantile of what their rows' outputs lack, whatever Newton's step is.
+type RenewedLoss interface {
+	NewtonLoss
+	// Level is that quantile's, of an output.
+	Level(output int) float64
+}
+
+// MeanLoss is a Loss whose best outputs for some rows follow from the mean of their
+// labels, or of classes from their shares, so that trees can be averaged.
+type MeanLoss interface {
+	Loss
+	pipeline.OfMeans
 }
 
 // IDSet is a set of the ids of a slot.
@@ -171,6 +220,7 @@ type Forest struct {
 	outputs int
 	most    int // trees
 	views   []View
+	means   MeanLoss // of trees that are averaged, else nil
 }
 
 // setParts is how many float32s a set takes, of 24 bits each: so many bits a
@@ -248,14 +298,21 @@ func (f *Forest) Backward(*Chunk, []float32, []float32, []float32) {
 // Forward implements Layer.
 func (f *Forest) Forward(c *Chunk, params, out []float32) {
 	f.Begin(params, out)
-	f.compile(c.Keep, params).add(c.Block, c.From, c.To, 0, out)
+	kept := f.compile(c.Keep, params)
+	kept.add(c.Block, c.From, c.To, 0, out)
+	f.Average(params, len(kept.routers), out)
 }
 
 // Bias returns the part of parameters that outputs begin with.
 func (f *Forest) Bias(params []float32) []float32 { return f.views[viewBias].Of(params) }
 
-// Begin sets the outputs of rows to those without trees.
+// Begin sets the outputs of rows to those without trees, to which their values are added:
+// 0 where these are averaged.
 func (f *Forest) Begin(params, out []float32) {
+	if f.means != nil {
+		clear(out)
+		return
+	}
 	bias := f.Bias(params)
 	if f.outputs == 1 {
 		kernel.Fill(out, bias[0])
@@ -264,6 +321,21 @@ func (f *Forest) Begin(params, out []float32) {
 	for ; len(out) > 0; out = out[f.outputs:] {
 		copy(out, bias)
 	}
+}
+
+// Averages reports whether the trees are a forest's.
+func (f *Forest) Averages() bool { return f.means != nil }
+
+// Average makes sums of so many trees' values outputs, where trees are averaged.
+func (f *Forest) Average(params []float32, trees int, out []float32) {
+	if f.means == nil {
+		return
+	}
+	bias, n := f.Bias(params), float32(max(1, trees/f.outputs))
+	for i, sum := range out {
+		out[i] = bias[i%f.outputs] + sum/n
+	}
+	f.means.FromMeans(out)
 }
 
 // compiled is the routers of the parameters that were last used, which are not
@@ -320,6 +392,7 @@ func (f *Forest) forwardAgain(keep *any, params []float32, b *kernel.Block, out 
 	p.trees = len(c.routers)
 	p.sum = c.sums[p.trees]
 	copy(out, p.out)
+	f.Average(params, p.trees, out)
 }
 
 // sums returns, for each number of trees, the sum of the parameters that the outputs

@@ -47,18 +47,27 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 			b.directions[slot] = direction
 		}
 	}
-	b.groups = (b.outputs + maxGroup - 1) / maxGroup
-	b.width = (b.outputs + b.groups - 1) / b.groups
-	if kept := b.width * b.options.MaxLeaves * b.cells * cell; kept > maxKept {
+	b.batch, b.rounds = b.outputs, b.options.MaxDepth
+	if f.Averages() {
+		b.batch *= treesPerEpoch
+	}
+	if b.renewed, _ = b.loss.(model.RenewedLoss); b.renewed != nil {
+		b.rounds += renewRounds
+	}
+	each := b.options.MaxLeaves * b.cells * cell
+	if each > maxKept {
 		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Invalid, Subject: "model.max_leaves",
-			Err:  fmt.Errorf("%d trees of %d leaves, which are grown at once, have %d sums for %d ids of features; at most %d are kept", b.width, b.options.MaxLeaves, kept, b.cells, maxKept),
+			Err:  fmt.Errorf("a tree of %d leaves has %d sums for %d ids of features; at most %d are kept", b.options.MaxLeaves, each, b.cells, maxKept),
 			Hint: "lower model.max_leaves, the count of bins, or most_common"}
 	}
+	most := min(maxGroup, maxKept/each)
+	b.groups = (b.batch + most - 1) / most
+	b.width = (b.batch + b.groups - 1) / b.groups
 	return b, nil
 }
 
-// maxGroup is how many trees are grown at once at most, each for an output of its own:
-// what is kept of a row grows with them.
+// maxGroup is how many trees are grown at once at most: what is kept of a row grows with
+// them.
 const maxGroup = 8
 
 // maxKept bounds the integers of a state, 1 GiB.
@@ -95,9 +104,13 @@ type boosting struct {
 	params  int
 	outputs int
 	seed    uint64
+	renewed model.RenewedLoss // nil: leaves have Newton's step
+	// rounds are those of a tree, and batch is how many trees follow from the same
+	// outputs: one for each of these, or in a forest all of an epoch.
+	rounds, batch int
 	// directions are those of slots, nil where no feature has one.
 	directions []int
-	groups     int   // of trees, for one of each output
+	groups     int   // of a batch
 	width      int   // trees of the largest group
 	at         []int // by slot: its first cell in a histogram
 	cells      int   // of a histogram
@@ -173,21 +186,22 @@ func (b *boosting) Size() int { return b.params }
 
 // Schedule implements Algorithm.
 func (b *boosting) Schedule(int) Schedule {
-	n := treesPerEpoch * b.groups
-	return Schedule{Rounds: n * b.options.MaxDepth, Passes: n}
+	n := b.batches() * b.groups
+	return Schedule{Rounds: n * b.rounds, Passes: n}
 }
+
+// batches returns how many there are in an epoch.
+func (b *boosting) batches() int { return treesPerEpoch * b.outputs / b.batch }
 
 // group is trees [from, to), which are grown at once. Behind the last one it is empty.
 type group struct{ from, to int }
 
 // group returns which trees a round is of, and which of their rounds it is.
 func (b *boosting) group(at Round) (g group, round int) {
-	n := at.Epoch*treesPerEpoch*b.groups + at.Index/b.options.MaxDepth
-	turn := n / b.groups
-	if n %= b.groups; turn < b.options.Trees {
-		g = group{turn*b.outputs + n*b.outputs/b.groups, turn*b.outputs + (n+1)*b.outputs/b.groups}
-	}
-	return g, at.Index % b.options.MaxDepth
+	n := at.Epoch*b.batches()*b.groups + at.Index/b.rounds
+	from, most := n/b.groups*b.batch, b.options.Trees*b.outputs
+	n %= b.groups
+	return group{min(most, from+n*b.batch/b.groups), min(most, from+(n+1)*b.batch/b.groups)}, at.Index % b.rounds
 }
 
 // pending lists the nodes whose histograms a round is about: the smaller one of two
@@ -271,7 +285,7 @@ func (b *boosting) keep(nodes []node, exact bool) (kept []int, waits bool) {
 // growing is a tree that grows.
 type growing struct {
 	nodes []node
-	cells [][]int64 // by node
+	cells [][]int64 // by node; of a grown one that is renewed, the ranks of its leaves
 }
 
 // growing returns the trees that grow before a round.
@@ -283,8 +297,12 @@ func (b *boosting) growing(s *State, at Round) (trees []growing, g group) {
 	left := s.Integers
 	for k := range trees {
 		nodes := nodesOf(left[0])
-		trees[k] = growing{nodes, slices.Clone(left[1 : 1+len(nodes)])}
-		left = left[1+len(nodes):]
+		n := len(nodes)
+		if round >= b.options.MaxDepth {
+			n = 1
+		}
+		trees[k] = growing{nodes, slices.Clone(left[1 : 1+n])}
+		left = left[1+n:]
 	}
 	return trees, g
 }
@@ -301,20 +319,29 @@ func (b *boosting) looked(t growing) []int {
 func (b *boosting) Zeros(s *State, at Round) kernel.Vector {
 	n := 0
 	trees, _ := b.growing(s, at)
+	_, round := b.group(at)
 	for _, t := range trees {
-		n += len(b.looked(t))
+		if round < b.options.MaxDepth {
+			n += len(b.looked(t)) * b.cells * cell
+		} else {
+			n += len(b.leaves(t.nodes)) * counted
+		}
 	}
-	return kernel.Vector{Int64: make([]int64, max(1, n*b.cells*cell))}
+	return kernel.Vector{Int64: make([]int64, max(1, n))}
 }
 
 // Contribute implements Algorithm.
 func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, loss float64, err error) {
 	v = b.Zeros(s, at)
 	trees, of := b.growing(s, at)
-	g := newGrower(b, of, trees, v.Int64)
+	g := newGrower(b, of, trees)
 	_, round := b.group(at)
-	// How often the epoch meets a row, and finds its loss.
-	met := float64(min(treesPerEpoch, b.options.Trees-at.Epoch*treesPerEpoch) * b.groups)
+	if round >= b.options.MaxDepth {
+		return v, 0, g.count(r, s, at, trees, v.Int64)
+	}
+	g.look(v.Int64)
+	// How often the epoch finds the loss of a row.
+	met := float64(min(b.batches(), max(1, (b.options.Trees-at.Epoch*treesPerEpoch)*b.outputs/b.batch)))
 	rows := r.Steps
 	if round > 0 {
 		rows = r.Again
@@ -330,7 +357,7 @@ func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, 
 			continue // the last epoch has no more trees
 		}
 		m := g.upToDate(s, step)
-		if round == 0 {
+		if round == 0 && of.from%b.batch == 0 {
 			loss += m.loss / met
 		}
 		g.add(step.Octets, m)
@@ -368,24 +395,19 @@ func treeOf(nodes []node, kept []int) (t *model.Tree, leaves []int) {
 // Apply implements Algorithm.
 func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error) {
 	trees, of := b.growing(s, at)
-	seen, size := reduced.Int64, b.cells*cell
-	for k := range trees {
-		t := &trees[k]
-		for _, i := range b.looked(*t) {
-			if len(t.nodes) == 0 {
-				root := node{bounds: unbounded}
-				for id := range b.shape.Cardinalities[0] {
-					root.sums = root.plus(sumsOf(seen, id))
-				}
-				t.nodes, t.cells = b.look(of.from+k, []node{root}, [][]int64{seen[:size:size]}, 0)
-			} else if t.nodes, t.cells, err = b.lookAt(of.from+k, t.nodes, t.cells, i, seen[:size]); err != nil {
-				return false, err
-			}
-			seen = seen[size:]
+	_, round := b.group(at)
+	if round >= b.options.MaxDepth {
+		b.narrow(trees, reduced.Int64)
+	} else if err := b.extend(of, trees, reduced.Int64); err != nil {
+		return false, err
+	}
+	if round+1 == b.options.MaxDepth && b.renewed != nil {
+		for k := range trees {
+			trees[k].cells = [][]int64{b.ranks(of.from+k, trees[k].nodes)}
 		}
 	}
 	s.Integers = nil
-	if _, round := b.group(at); round+1 < b.options.MaxDepth {
+	if round+1 < b.rounds {
 		for _, t := range trees {
 			encoded := make([]int64, 0, len(t.nodes)*nodeInts)
 			for i := range t.nodes {
@@ -398,13 +420,34 @@ func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint 
 	if len(trees) > 0 {
 		s.Vector = slices.Clone(s.Vector)
 		for k, t := range trees {
-			b.finish(s.Vector, of.from+k, t.nodes)
+			b.finish(s.Vector, of.from+k, t)
 		}
 	}
 	if at.Last() {
 		s.Blend(slices.Clone(s.Vector))
 	}
 	return false, nil
+}
+
+// extend gives trees the histograms of the nodes that were looked at.
+func (b *boosting) extend(of group, trees []growing, seen []int64) (err error) {
+	size := b.cells * cell
+	for k := range trees {
+		t := &trees[k]
+		for _, i := range b.looked(*t) {
+			if len(t.nodes) == 0 {
+				root := node{bounds: unbounded}
+				for id := range b.shape.Cardinalities[0] {
+					root.sums = root.plus(sumsOf(seen, id))
+				}
+				t.nodes, t.cells = b.look(of.from+k, []node{root}, [][]int64{seen[:size:size]}, 0)
+			} else if t.nodes, t.cells, err = b.lookAt(of.from+k, t.nodes, t.cells, i, seen[:size]); err != nil {
+				return err
+			}
+			seen = seen[size:]
+		}
+	}
+	return nil
 }
 
 // lookAt takes the histogram of node i of a tree, which gives that of its sibling too.
@@ -435,7 +478,7 @@ func (b *boosting) lookAt(tree int, nodes []node, cells [][]int64, i int, seen [
 func (b *boosting) look(tree int, nodes []node, cells [][]int64, i int) ([]node, [][]int64) {
 	n := nodes[i]
 	n.looked = true
-	if best := b.best(tree, &n, cells[i]); best.gain > 0 && n.depth < b.options.MaxDepth {
+	if best := b.best(tree, i, &n, cells[i]); best.gain > 0 && n.depth < b.options.MaxDepth {
 		n.gain, n.slot, n.set = best.gain, best.slot, best.set
 		n.left, n.right = len(nodes), len(nodes)+1
 		left, right := b.childBounds(&n, best)
@@ -450,11 +493,16 @@ func (b *boosting) look(tree int, nodes []node, cells [][]int64, i int) ([]node,
 }
 
 // finish writes the tree of the best splits.
-func (b *boosting) finish(params []float32, tree int, nodes []node) {
-	kept, _ := b.keep(nodes, false)
-	t, leaves := treeOf(nodes, kept)
+func (b *boosting) finish(params []float32, tree int, grown growing) {
+	kept, _ := b.keep(grown.nodes, false)
+	t, leaves := treeOf(grown.nodes, kept)
 	for k, i := range leaves {
-		t.Values[k] = float32(b.options.LearningRate * b.value(nodes[i].sums, nodes[i].bounds))
+		n := &grown.nodes[i]
+		value := b.value(n.sums, n.bounds)
+		if b.renewed != nil {
+			value = renewedValue(grown.cells[0][k*rankInts:], n.rows)
+		}
+		t.Values[k] = float32(b.options.LearningRate * value)
 	}
 	b.forest.Put(params, tree, t)
 }

@@ -55,7 +55,7 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	for ; m.trees < g.from; m.trees++ {
 		p := &m.parts[g.partOf(m.trees)]
 		if int(p.spans[0].to) < n {
-			p.reset(step.Octets) // those that were not sampled have an output too
+			p.reset() // those that were not sampled have an output too
 		}
 		g.addTree(m.out[m.trees%g.outputs:], p, step.Octets, g.treeAt(s.Vector, m.trees))
 		p.reset()
@@ -65,10 +65,19 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	n = len(g.out)
 	first, second := slices.Grow(g.first[:0], n)[:n], slices.Grow(g.second[:0], n)[:n]
 	g.first, g.second = first, second
-	m.loss = g.loss.Newton(g.out, step.Labels, first, second)
+	if g.forest.Averages() {
+		g.forest.Average(s.Vector[:g.params], m.trees, g.out)
+		m.loss = g.loss.Gradient(g.out, step.Labels, 1)
+	} else {
+		m.loss = g.loss.Newton(g.out, step.Labels, first, second)
+	}
 	for k := range g.growers {
-		at := (g.from + k) % g.outputs * step.Rows
+		output := (g.from + k) % g.outputs
+		at := output * step.Rows
 		p, first, second := &m.parts[k], first[at:at+step.Rows], second[at:at+step.Rows]
+		if g.forest.Averages() {
+			g.fromMean(s.Vector[:g.params], output, step.Labels, first, second)
+		}
 		for i, row := range p.order {
 			p.records[i].First, p.records[i].Second = first[row], second[row]
 		}
@@ -79,11 +88,29 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	return m
 }
 
+// fromMean sets derivatives to those of the squared error of the mean label, or class's
+// share, that trees are averaged from.
+func (g *grower) fromMean(params []float32, output int, labels []float32, first, second []int32) {
+	mean, lacks := g.forest.Bias(params)[output], slices.Grow(g.lacks[:0], len(labels))
+	for _, y := range labels {
+		if g.loss.For() == model.Category {
+			if int(y) == output {
+				y = 1
+			} else {
+				y = 0
+			}
+		}
+		lacks = append(lacks, mean-y)
+	}
+	g.lacks = lacks
+	kernel.FirstNewton(lacks, first, second)
+}
+
 // partOf returns the part of a batch whose spans are those of a tree that was grown.
 func (b *boosting) partOf(tree int) int {
-	k := tree % b.outputs
+	k := tree % b.batch
 	for n := range b.groups {
-		if from, to := n*b.outputs/b.groups, (n+1)*b.outputs/b.groups; k < to {
+		if from, to := n*b.batch/b.groups, (n+1)*b.batch/b.groups; k < to {
 			return k - from
 		}
 	}
@@ -100,7 +127,7 @@ type grower struct {
 	growers []*treeGrower
 	trees   map[int]*grown // that are there
 
-	out           []float32
+	out, lacks    []float32
 	first, second []int32
 }
 
@@ -126,23 +153,30 @@ type grown struct {
 	sides []*[model.MaxIDs]uint8
 }
 
-// newGrower returns a grower of trees that writes to sums.
-func newGrower(b *boosting, of group, trees []growing, sums []int64) *grower {
+// newGrower returns a grower of trees.
+func newGrower(b *boosting, of group, trees []growing) *grower {
 	g := &grower{boosting: b, group: of, trees: make(map[int]*grown)}
-	size := b.cells * cell
 	for _, t := range trees {
-		look := b.looked(t)
+		one := &treeGrower{boosting: b, nodes: t.nodes, look: b.looked(t)}
 		if len(t.nodes) == 0 {
-			t.nodes = make([]node, 1)
+			one.nodes = make([]node, 1)
 		}
-		one := &treeGrower{boosting: b, nodes: t.nodes, look: look, sides: make([]*[model.MaxIDs]uint8, len(t.nodes)), rows: make([]int, len(look))}
-		for range look {
-			one.sums, sums = append(one.sums, sums[:size]), sums[size:]
-			one.cells = append(one.cells, make([][256]kernel.HistogramCell, len(b.shape.Cardinalities)))
-		}
+		one.sides = make([]*[model.MaxIDs]uint8, len(one.nodes))
 		g.growers = append(g.growers, one)
 	}
 	return g
+}
+
+// look makes the grower add up the histograms of the nodes that are looked at, into sums.
+func (g *grower) look(sums []int64) {
+	size := g.boosting.cells * cell
+	for _, t := range g.growers {
+		t.rows = make([]int, len(t.look))
+		for range t.look {
+			t.sums, sums = append(t.sums, sums[:size]), sums[size:]
+			t.cells = append(t.cells, make([][256]kernel.HistogramCell, len(g.shape.Cardinalities)))
+		}
+	}
 }
 
 // idle reports whether no node is looked at.

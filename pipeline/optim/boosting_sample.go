@@ -20,8 +20,8 @@ func (p *part) sample(keys []uint32, seed uint64, share float64) {
 		most = uint64(math.Ldexp(share, 64))
 	}
 	n := 0
-	for i, key := range keys {
-		if kernel.Mix(seed^uint64(key)) < most {
+	for i, row := range p.order {
+		if kernel.Mix(seed^uint64(keys[row])) < most {
 			p.records[i], p.records[n] = p.records[n], p.records[i]
 			p.order[i], p.order[n] = p.order[n], p.order[i]
 			n++
@@ -30,15 +30,17 @@ func (p *part) sample(keys []uint32, seed uint64, share float64) {
 	p.spans[0].to = int32(n)
 }
 
-// slots returns which slots a tree may split; nil: all.
-func (b *boosting) slots(tree int) []bool {
+// slots returns which slots a tree may split, of a forest one of its nodes; nil: all.
+func (b *boosting) slots(tree, node int) []bool {
 	share, n := b.options.ColumnSample, len(b.shape.Cardinalities)
 	if share == 0 || share >= 1 {
 		return nil
 	}
-	hash := func(slot int) uint64 {
-		return kernel.Mix(kernel.Mix(b.seed+uint64(tree+1)*kernel.Golden) ^ uint64(slot+1)<<32)
+	seed := kernel.Mix(b.seed + uint64(tree+1)*kernel.Golden)
+	if b.forest.Averages() {
+		seed = kernel.Mix(seed + uint64(node+1))
 	}
+	hash := func(slot int) uint64 { return kernel.Mix(seed ^ uint64(slot+1)<<32) }
 	order := make([]int, n)
 	for slot := range order {
 		order[slot] = slot

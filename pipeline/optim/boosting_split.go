@@ -33,15 +33,15 @@ type split struct {
 	bounds
 }
 
-// best returns the split of a node of a tree that decreases the loss the most; its gain
+// best returns the split of a node of a tree, number at, that decreases the loss the most; its gain
 // is 0 where none does. Of equal ones it is the first.
-func (b *boosting) best(tree int, n *node, cells []int64) (best split) {
+func (b *boosting) best(tree, at int, n *node, cells []int64) (best split) {
 	all := n.sums
 	best.before, best.bounds = score(all, b.l2), n.bounds
 	if b.directions != nil {
 		best.before = b.scoreOf(all, b.value(all, n.bounds))
 	}
-	sampled := b.slots(tree)
+	sampled := b.slots(tree, at)
 	ordered := b.shape.Ordered
 	for slot, n := range b.shape.Cardinalities {
 		part := cells[b.at[slot]*cell : (b.at[slot]+n)*cell]

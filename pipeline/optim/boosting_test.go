@@ -62,6 +62,17 @@ func classLoss(t *testing.T, n int) model.Loss {
 	return bound.Options.(model.Loss)
 }
 
+// quantileLoss is the loss of three levels of a number.
+func quantileLoss(t *testing.T) model.Loss {
+	t.Helper()
+	bound, err := model.Bind(pipeline.Choice{Name: "quantile", Options: &model.Quantile{Levels: []float64{0.1, 0.5, 0.9}}},
+		model.Labels{Type: model.Number, Mean: 0, Deviation: 1, Constants: []float64{0, 0, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bound.Options.(model.Loss)
+}
+
 func newBoosted(t *testing.T, options model.Trees, loss model.Loss, blocks [][]*kernel.Block) *boosted {
 	t.Helper()
 	m, err := options.New(loss, kernel.Shape{Cardinalities: []int{20, 12, 3}, Ordered: []int{0}, CategoryNames: []string{"x", "c", "noise"}})
@@ -158,7 +169,7 @@ func (b *boosted) leafWise(block *kernel.Block) *model.Tree {
 				c[0], c[1], c[2] = c[0]+s.first, c[1]+s.second, c[2]+1
 			}
 		}
-		if l.split = b.best(0, &node{sums: l.all}, cells); depth == b.options.MaxDepth {
+		if l.split = b.best(0, 0, &node{sums: l.all}, cells); depth == b.options.MaxDepth {
 			l.gain = 0
 		}
 		return l
@@ -225,15 +236,20 @@ func treeCases(t *testing.T) map[string]struct {
 	loss    model.Loss
 } {
 	options := model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 6, LearningRate: 0.2, MinChildRows: 10}
+	forest := model.Trees{Boosting: "forest", Trees: 12, MaxLeaves: 63, MaxDepth: 8, LearningRate: 1, MinChildRows: 3, Subsample: 0.632, ColumnSample: 0.6}
 	return map[string]struct {
 		options model.Trees
 		loss    model.Loss
 	}{
-		"binary":       {options, new(model.CrossEntropy)},
-		"classes":      {options, classLoss(t, 3)},
-		"sampled":      {model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 6, LearningRate: 0.2, MinChildRows: 10, Subsample: 0.5, ColumnSample: 0.6}, classLoss(t, 3)},
-		"monotone":     {model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 6, LearningRate: 0.2, MinChildRows: 10, Monotone: map[string]int{"x": 1}}, new(model.CrossEntropy)},
-		"many classes": {options, classLoss(t, maxGroup+3)},
+		"binary":             {options, new(model.CrossEntropy)},
+		"classes":            {options, classLoss(t, 3)},
+		"sampled":            {model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 6, LearningRate: 0.2, MinChildRows: 10, Subsample: 0.5, ColumnSample: 0.6}, classLoss(t, 3)},
+		"monotone":           {model.Trees{Trees: 12, MaxLeaves: 15, MaxDepth: 6, LearningRate: 0.2, MinChildRows: 10, Monotone: map[string]int{"x": 1}}, new(model.CrossEntropy)},
+		"quantiles":          {options, quantileLoss(t)},
+		"forest":             {forest, new(model.CrossEntropy)},
+		"forest of classes":  {forest, classLoss(t, 3)},
+		"forest of a number": {forest, new(model.Squared)},
+		"many classes":       {options, classLoss(t, maxGroup+3)},
 	}
 }
 
@@ -244,6 +260,12 @@ func labelled(b *kernel.Block, loss model.Loss) *kernel.Block {
 		out.Labels = make([]float32, b.Rows)
 		for i := range out.Labels {
 			out.Labels[i] = float32((int(b.Octets[0][8*i])/3 + int(b.Octets[0][8*i+1])%4) % n)
+		}
+	}
+	if loss.For() == model.Number {
+		out.Labels = make([]float32, b.Rows)
+		for i := range out.Labels {
+			out.Labels[i] = b.Labels[i] + float32(b.Octets[0][8*i]%7) + float32(kernel.Mix(uint64(i))%100)/100
 		}
 	}
 	return &out
@@ -371,6 +393,42 @@ func TestTreesSampleRowsAndFeatures(t *testing.T) {
 	}
 	if len(used) < 2 {
 		t.Error("all trees have the same features")
+	}
+}
+
+// A leaf of a quantile has the label of one of its rows, that of the level's rank, above
+// what the rows had before.
+func TestLeavesOfQuantilesHaveThoseOfTheirRows(t *testing.T) {
+	loss := quantileLoss(t)
+	block := labelled(rowsOf(rand.New(rand.NewPCG(6, 7)), 3000), loss)
+	for i := range block.Labels {
+		block.Labels[i] -= 3 // of both signs
+	}
+	b := newBoosted(t, model.Trees{Trees: 1, MaxLeaves: 12, MaxDepth: 5, LearningRate: 1, MinChildRows: 20}, loss, [][]*kernel.Block{{block}})
+	start := slices.Clone(b.forest.Bias(b.state.Vector))
+	b.epoch(t, 0, never)
+	for k, level := range []float64{0.1, 0.5, 0.9} {
+		tree := b.forest.Tree(b.state.Vector, k)
+		rows := make([][]float32, len(tree.Values)) // by leaf, what they lack
+		for i, y := range block.Labels {
+			node := 0
+			for node >= 0 {
+				s := &tree.Splits[node]
+				if node = s.Right; s.Set.Has(int(block.Octets[0][8*i+s.Slot])) {
+					node = s.Left
+				}
+			}
+			rows[^node] = append(rows[^node], y-start[k])
+		}
+		if len(rows) < 5 {
+			t.Fatalf("level %v: %d leaves", level, len(rows))
+		}
+		for leaf, lacks := range rows {
+			slices.Sort(lacks)
+			if want := lacks[int(level*float64(len(lacks)))]; tree.Values[leaf] != want {
+				t.Errorf("level %v, leaf %d of %d rows: %v, want %v", level, leaf, len(lacks), tree.Values[leaf], want)
+			}
+		}
 	}
 }
 

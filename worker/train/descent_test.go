@@ -173,6 +173,8 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 	t.Run("lbfgs", func(t *testing.T) { sameBitsWithKills(t, lbfgsJob(t)) })
 	t.Run("trees", func(t *testing.T) { sameBitsWithKills(t, treesJob(t, "binary")) })
 	t.Run("trees of classes", func(t *testing.T) { sameBitsWithKills(t, classTreesJob(t)) })
+	t.Run("trees of quantiles", func(t *testing.T) { sameBitsWithKills(t, quantileTreesJob(t)) })
+	t.Run("forest", func(t *testing.T) { sameBitsWithKills(t, forestJob(t)) })
 }
 
 func sameBitsWithKills(t *testing.T, job train.Job) {

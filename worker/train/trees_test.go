@@ -58,8 +58,30 @@ func treesJob(t testing.TB, label string) train.Job {
 
 // classTreesJob is a small one of several classes, which samples rows and features.
 func classTreesJob(t testing.TB) train.Job {
-	job := newJob(t, dataset{shards: 3, rows: 400, label: "category", seed: 8}, 4)
-	m, err := (&model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 4, LearningRate: 0.2, MinChildRows: 10, Subsample: 0.7, ColumnSample: 0.8}).New(lossOf("category").Options.(model.Loss),
+	return smallTreesJob(t, "category", lossOf("category"), model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 4, LearningRate: 0.2, MinChildRows: 10, Subsample: 0.7, ColumnSample: 0.8})
+}
+
+// quantileTreesJob is a small one whose leaves are renewed, forestJob one of trees that
+// are averaged.
+func quantileTreesJob(t testing.TB) train.Job {
+	bound, err := model.Bind(pipeline.Choice{Name: "quantile", Options: &model.Quantile{Levels: []float64{0.1, 0.6}}},
+		model.Labels{Type: model.Number, Mean: 5000, Deviation: 200, Constants: []float64{4800, 5020}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := smallTreesJob(t, "number", bound, model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 3, LearningRate: 0.2, MinChildRows: 10})
+	job.Trainer.ValidationMetric = "pinball"
+	return job
+}
+
+func forestJob(t testing.TB) train.Job {
+	return smallTreesJob(t, "binary", lossOf("binary"),
+		model.Trees{Boosting: "forest", Trees: 15, MaxLeaves: 31, MaxDepth: 8, LearningRate: 1, MinChildRows: 3, Subsample: 0.632, ColumnSample: 0.5})
+}
+
+func smallTreesJob(t testing.TB, label string, loss pipeline.Choice, options model.Trees) train.Job {
+	job := newJob(t, dataset{shards: 3, rows: 400, label: label, seed: 8}, 4)
+	m, err := options.New(loss.Options.(model.Loss),
 		kernel.Shape{Cardinalities: []int{5, 256, 128, 128}, Ordered: []int{2, 3}, CategoryNames: []string{"few", "many", "x", "y"}})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +105,7 @@ func TestTreesLearn(t *testing.T) {
 }
 
 func TestTreesAreTheSameSpilledToDisk(t *testing.T) {
-	for _, job := range []train.Job{treesJob(t, "binary"), classTreesJob(t)} {
+	for _, job := range []train.Job{treesJob(t, "binary"), classTreesJob(t), quantileTreesJob(t), forestJob(t)} {
 		want := alone(t, job)
 		c := newCluster(t, 4, 2)
 		for _, w := range c.workers {
@@ -96,20 +118,22 @@ func TestTreesAreTheSameSpilledToDisk(t *testing.T) {
 }
 
 func TestTreesAreTheSameForAnyReplicas(t *testing.T) {
-	var want []float32
-	for _, replicas := range []int{1, 2, 4} {
-		job := classTreesJob(t)
-		job.Trainer.Distributed.Replicas = pipeline.Count(replicas)
-		c := newCluster(t, replicas, 1)
-		result, err := c.run(c.workers[0], job, train.Hooks{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want == nil {
-			want = result.Params
-		}
-		if !slices.Equal(result.Params, want) {
-			t.Errorf("%d replicas grow other trees", replicas)
+	for name, of := range map[string]func(testing.TB) train.Job{"classes": classTreesJob, "quantiles": quantileTreesJob, "forest": forestJob} {
+		var want []float32
+		for _, replicas := range []int{1, 2, 4} {
+			job := of(t)
+			job.Trainer.Distributed.Replicas = pipeline.Count(replicas)
+			c := newCluster(t, replicas, 1)
+			result, err := c.run(c.workers[0], job, train.Hooks{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want == nil {
+				want = result.Params
+			}
+			if !slices.Equal(result.Params, want) {
+				t.Errorf("%s: %d replicas grow other trees", name, replicas)
+			}
 		}
 	}
 }
