@@ -43,6 +43,7 @@ var ranks = map[string]int{
 	"connectors/registry":            2,
 	"coordinator/state":              2,
 	"integration/fault":              2,
+	"pipeline/compact":               2,
 	"pipeline/expression":            2,
 	"pipeline/imported":              2,
 	"pipeline/imported/importedtest": 2,

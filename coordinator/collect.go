@@ -13,15 +13,18 @@ import (
 
 const (
 	// runsPrefix and checkpointsPrefix are where workers keep outputs of runs and
-	// checkpoints of versions, each below a folder of its run.
+	// checkpoints of versions, each below a folder of its run; and preparedPrefix is
+	// where they keep rows, below a folder of their pipeline.
 	runsPrefix        = "runs/"
 	checkpointsPrefix = "checkpoints/"
-	// maxSwept bounds the runs whose outputs one pass removes; the next goes on.
+	preparedPrefix    = "prepared/"
+	// maxSwept bounds the folders that one pass removes; the next goes on.
 	maxSwept = 200
 )
 
 // collect removes from the state bucket what nobody needs any more: the outputs of
-// runs that ended, and the checkpoints of versions that specs keep no longer. What
+// runs that ended, the prepared rows of pipelines that are gone (those of others are
+// replaced by their next run), and the checkpoints of versions that specs keep no longer. What
 // it removes follows from the replicated state and a listing, so a pass that died
 // is repeated by the next, whoever leads.
 func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
@@ -32,11 +35,21 @@ func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 	if err != nil {
 		return err
 	}
-	removed, err := c.sweepRuns(ctx, b)
-	if err == nil {
-		var checkpoints storage.Removed
-		checkpoints, err = c.sweepCheckpoints(ctx, b)
-		removed.Add(checkpoints)
+	var removed storage.Removed
+	for _, sweep := range []func(context.Context, storage.Bucket) (storage.Removed, error){
+		func(ctx context.Context, b storage.Bucket) (storage.Removed, error) {
+			return c.sweep(ctx, b, runsPrefix, ended)
+		},
+		func(ctx context.Context, b storage.Bucket) (storage.Removed, error) {
+			return c.sweep(ctx, b, preparedPrefix, gone)
+		},
+		c.sweepCheckpoints,
+	} {
+		of, failed := sweep(ctx, b)
+		removed.Add(of)
+		if err = failed; err != nil {
+			break
+		}
 	}
 	c.metrics.collectedObjects.Add(float64(removed.Objects))
 	c.metrics.collectedBytes.Add(float64(removed.Bytes))
@@ -93,30 +106,36 @@ func (l *liveness) scoredWith(s *state.State, m *state.Model) (used map[thalweg.
 	return used, true
 }
 
-// sweepRuns removes the outputs of runs that are not going. A run is in a listing
-// only if it had begun before; so one that the state, read afterwards, does not know
-// to be going has ended, and its ID is never given again.
-func (c *Coordinator) sweepRuns(ctx context.Context, b storage.Bucket) (removed storage.Removed, err error) {
-	ended := func(s *state.State, id string) bool {
-		r := s.Run(thalweg.RunID(id))
-		return r == nil || r.State != state.RunRunning
-	}
+// ended reports whether a run is not going: its outputs are garbage.
+func ended(s *state.State, id string) bool {
+	r := s.Run(thalweg.RunID(id))
+	return r == nil || r.State != state.RunRunning
+}
+
+// gone reports whether there is no pipeline of a name, whose rows then are garbage.
+func gone(s *state.State, name string) bool { return s.Pipeline(thalweg.PipelineName(name)) == nil }
+
+// sweep removes the folders below a prefix that are garbage, by their names. A folder
+// is in a listing only if its run had begun before; so one that the state, read
+// afterwards, does not know to be going has ended, and its ID is never given again. A
+// pipeline may be given its name again, and then prepares its rows anew.
+func (c *Coordinator) sweep(ctx context.Context, b storage.Bucket, prefix string, garbage func(*state.State, string) bool) (removed storage.Removed, err error) {
 	var ids []string
 	for after := ""; len(ids) < maxSwept; {
 		id := ""
-		for info, err := range b.List(ctx, runsPrefix, after) {
+		for info, err := range b.List(ctx, prefix, after) {
 			if err != nil {
 				return removed, err
 			}
-			id, _, _ = strings.Cut(info.Key[len(runsPrefix):], "/")
+			id, _, _ = strings.Cut(info.Key[len(prefix):], "/")
 			break
 		}
 		if id == "" {
 			break
 		}
-		after = runsPrefix + id + "/~" // behind all of it
+		after = prefix + id + "/~" // behind all of it
 		c.replica.view(func(s *state.State) {
-			if ended(s, id) {
+			if garbage(s, id) {
 				ids = append(ids, id)
 			}
 		})
@@ -125,12 +144,12 @@ func (c *Coordinator) sweepRuns(ctx context.Context, b storage.Bucket) (removed 
 		return removed, nil
 	}
 	if err := c.read(func(s *state.State) {
-		ids = slices.DeleteFunc(ids, func(id string) bool { return !ended(s, id) })
+		ids = slices.DeleteFunc(ids, func(id string) bool { return !garbage(s, id) })
 	}); err != nil {
 		return removed, err
 	}
 	for _, id := range ids {
-		of, err := storage.Remove(ctx, b, runsPrefix+id+"/", func(string) bool { return true })
+		of, err := storage.Remove(ctx, b, prefix+id+"/", func(string) bool { return true })
 		removed.Add(of)
 		if err != nil {
 			return removed, err

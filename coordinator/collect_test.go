@@ -43,8 +43,8 @@ func TestOutputsOfEndedRunsAreCollectedAndNoOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stays := []string{"checkpoints/unknown-1-1/x/manifest.json", "runs/" + going + "/checkpoints/x/manifest.json", "runs/" + going + "/clean/000000-ab.json"}
-	goes := []string{"runs/" + going + "1/late.json"}
+	stays := []string{"checkpoints/unknown-1-1/x/manifest.json", "prepared/other/ab-0000.rows", "runs/" + going + "/checkpoints/x/manifest.json", "runs/" + going + "/clean/000000-ab.json"}
+	goes := []string{"runs/" + going + "1/late.json", "prepared/deleted/ab-0000.rows", "prepared/oth/ab-0000.rows"}
 	for i := range 2500 {
 		goes = append(goes, fmt.Sprintf("runs/%s/clean/%06d-ab.json", ended, i))
 	}

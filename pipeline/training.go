@@ -44,3 +44,27 @@ func (t Trainer) Text() string {
 	renderFields(&text, reflect.ValueOf(&t).Elem(), "")
 	return text.String()
 }
+
+// CleaningHash returns the sha256 in hex of all of a spec that its cleaned rows depend
+// on, beside the columns that the source turns out to have. What is left out is named
+// here and in FittingHash, so that a new field counts until somebody says that it need
+// not.
+func CleaningHash(s *Spec) string {
+	c := *s
+	c.Spec.Preprocessing.Split = Split{}
+	c.Spec.Defaults, c.Spec.InputFeatures, c.Spec.OutputFeatures, c.Spec.Crosses = FeatureDefaults{}, nil, nil, Crosses{}
+	c.Spec.Model = Choice{}
+	return FittingHash(&c)
+}
+
+// FittingHash is CleaningHash of what features are fitted to: it counts the split,
+// features, label and model too.
+func FittingHash(s *Spec) string {
+	c := *s
+	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
+	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
+	var text strings.Builder
+	renderFields(&text, reflect.ValueOf(&c).Elem(), "")
+	sum := sha256.Sum256([]byte(text.String()))
+	return hex.EncodeToString(sum[:])
+}

@@ -46,6 +46,8 @@ type data struct {
 	progress *atomic.Int64 // counts the rows that were read
 	at       table.Place   // of the batch that is looked at, if any
 	first    int64         // row of the shard that it begins with
+	read     int64         // rows of it, before they were cleaned
+	keeping  keeping
 }
 
 // located names the place of the batch that an error is about. It tells what a
@@ -54,7 +56,7 @@ func (d *data) located(err error) error { return d.at.Of(err, d.first) }
 
 // openData returns the dataset of a lease, for one task.
 func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error) {
-	key := strings.Join([]string{lease.Pipeline, lease.Spec, lease.SpecFile, lease.SpecWritten,
+	key := strings.Join([]string{lease.RunId, lease.Spec, lease.SpecFile, lease.SpecWritten,
 		lease.Inputs["manifest"], lease.Inputs["learnt"], lease.Inputs["split"]}, "\x00")
 	opened, err := w.datasets.of(key, func() (*data, error) { return w.compile(ctx, lease) })
 	if err != nil {
@@ -100,7 +102,10 @@ func (w *Worker) compile(ctx context.Context, lease *apiv1.Lease) (*data, error)
 			return nil, err
 		}
 	}
-	d.format, d.bucket, _, err = w.source(ctx, spec)
+	if d.format, d.bucket, _, err = w.source(ctx, spec); err != nil {
+		return nil, err
+	}
+	d.keeping, err = newKeeping(lease, d)
 	return d, err
 }
 
@@ -153,7 +158,7 @@ func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 				err = ctx.Err()
 			}
 			if err == nil {
-				d.first, next = next, next+batch.NumRows()
+				d.first, d.read, next = next, batch.NumRows(), next+batch.NumRows()
 				d.at.Object, d.at.RowGroup, d.at.Row = r.Place()
 			}
 			if err == io.EOF {

@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	rows     prometheus.Counter
+	kept     *prometheus.CounterVec // by what was done with them
 }
 
 // Metrics describes what a worker serves at /metrics.
@@ -21,8 +22,10 @@ func newMetrics(id thalweg.WorkerID, tables *tables) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(),
 		rows: prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_dataset_rows_total",
 			Help: "Rows read from training data.", ConstLabels: labels}),
+		kept: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_prepared_bytes_total",
+			Help: "Bytes of prepared rows that were written, read, found damaged or collected.", ConstLabels: labels}, []string{"what"}),
 	}
-	m.registry.MustRegister(m.rows, newTableMetrics(labels, tables))
+	m.registry.MustRegister(m.rows, m.kept, newTableMetrics(labels, tables))
 	return m
 }
 

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/compact"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -22,7 +21,6 @@ import (
 // It implements train.Rows.
 type shardRows struct {
 	*data
-	chain     *clean.Chain
 	transform *feature.Transform
 	fit       fitted
 }
@@ -33,7 +31,7 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 	if err != nil {
 		return nil, err
 	}
-	r := &shardRows{data: d, chain: clean.New(d.plan, pipeline.InTraining)}
+	r := &shardRows{data: d}
 	if err := w.load(ctx, lease.Inputs["transform"], "transform", &r.fit); err != nil {
 		return nil, err
 	}
@@ -51,53 +49,110 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 		if !r.fit.has(shard, train.Training, train.Validation) {
 			return
 		}
-		var rep pipeline.Report
 		d := *r.data // several shards may be read at a time
-		out, applier := train.Batch{Block: new(kernel.Block)}, r.transform.NewApplier()
-		var labels []float32
-		for batch, err := range through(d.cleaned(ctx, r.chain, shard, &rep), func(batch arrow.Record) (arrow.Record, error) {
-			return r.transform.Keep(batch, &rep)
-		}) {
-			if err == nil {
-				labels, err = r.split(&out, shard, batch, labels)
+		reading := reading{shardRows: r, data: &d, shard: shard, applier: r.transform.NewApplier()}
+		reading.out.Block = new(kernel.Block)
+		for rows, err := range d.prepared(ctx, shard, false, &reading.rep) {
+			if err != nil {
+				yield(nil, d.located(err))
+				return
 			}
-			out.Fill = func(keep table.Mask) error { return d.located(r.fill(out.Block, applier, batch, labels, keep)) }
-			if !yield(&out, d.located(err)) || err != nil {
+			if !reading.batch(rows, yield) {
 				return
 			}
 		}
 	}
 }
 
-// split names the rows of a batch and says what they are for. It returns their labels,
-// in the memory of those of the batch before.
-func (r *shardRows) split(out *train.Batch, shard int, batch arrow.Record, spare []float32) (labels []float32, err error) {
-	if out.Split, err = r.cuts.Assign(r.plan, batch, shard, out.Split); err != nil {
-		return nil, err
+// reading is the state of reading a shard.
+type reading struct {
+	*shardRows
+	*data
+	shard   int
+	applier *feature.Applier
+	rep     pipeline.Report
+	out     train.Batch
+	labels  []float32
+	part    kernel.Block
+}
+
+// batch yields the rows of a batch: together where each is used that has a label, so
+// that chunks without rows of this worker's replicas are not even decoded, and chunk by
+// chunk where a feature may drop rows.
+func (r *reading) batch(rows *compact.Batch, yield func(*train.Batch, error) bool) bool {
+	if !r.transform.Drops() {
+		return r.yield(rows, yield)
 	}
-	var valid []bool
-	if labels, valid, err = r.transform.Labels(batch, spare); err != nil {
-		return nil, err
-	}
-	for i, ok := range valid {
-		if !ok {
-			out.Split[i] = train.Unused
+	for chunk := range rows.Chunks() {
+		whole, err := rows.Chunk(chunk)
+		if err == nil {
+			kept, failed := r.transform.Keep(whole, &r.rep)
+			whole.Release()
+			whole, err = kept, failed
+		}
+		if err != nil {
+			yield(nil, r.located(err))
+			return false
+		}
+		more := r.yield(compact.Whole(whole, feature.PreparedTail), yield)
+		whole.Release()
+		if !more {
+			return false
 		}
 	}
-	out.Row = table.Rows(batch)
-	return labels, nil
+	return true
+}
+
+// yield names the rows of a batch, says what they are for, and yields them.
+func (r *reading) yield(rows *compact.Batch, yield func(*train.Batch, error) bool) bool {
+	labels, valid, err := r.transform.Labels(rows.Tail, r.labels)
+	if err != nil {
+		yield(nil, r.located(err))
+		return false
+	}
+	r.labels = labels
+	r.out.Split, r.out.Row = feature.Splits(rows.Tail, r.out.Split), table.Rows(rows.Tail)
+	for i, ok := range valid {
+		if !ok {
+			r.out.Split[i] = train.Unused
+		}
+	}
+	r.out.Fill = func(keep table.Mask) error { return r.located(r.fill(rows, keep)) }
+	return yield(&r.out, nil)
 }
 
 // fill makes a block of the rows of a batch that are kept.
-func (r *shardRows) fill(out *kernel.Block, applier *feature.Applier, batch arrow.Record, labels []float32, keep table.Mask) error {
-	rows, err := table.Select(memory.DefaultAllocator, batch, keep)
-	if err != nil {
-		return err
-	}
-	defer rows.Release()
-	out.Labels = out.Labels[:0]
+func (r *reading) fill(rows *compact.Batch, keep table.Mask) error {
+	block := r.out.Block
+	r.transform.Resize(block, keep.Count())
+	block.Labels = block.Labels[:0]
 	for i := range keep.Marked() {
-		out.Labels = append(out.Labels, labels[i])
+		block.Labels = append(block.Labels, r.labels[i])
 	}
-	return applier.Apply(rows, out, nil)
+	at := 0
+	for chunk := range rows.Chunks() {
+		from, to := rows.Bounds(chunk)
+		some := keep.Part(from, to)
+		n := some.Count()
+		if n == 0 {
+			continue
+		}
+		whole, err := rows.Chunk(chunk)
+		if err != nil {
+			return err
+		}
+		kept, err := table.Select(memory.DefaultAllocator, whole, some)
+		whole.Release()
+		if err != nil {
+			return err
+		}
+		r.transform.Within(block, at, at+n, &r.part)
+		err = r.applier.Apply(kept, &r.part, nil)
+		kept.Release()
+		if err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
 }

@@ -100,6 +100,8 @@ func flightFile(t *testing.T, shard int) []byte {
 type batchHalf struct {
 	t      *testing.T
 	worker *Worker
+	spec   string             // default flightSpec
+	after  func(stage string) // called after each stage, if not nil
 	inputs map[string]string
 	counts map[string]int64
 }
@@ -127,7 +129,7 @@ func newBatchHalf(t *testing.T) *batchHalf {
 // task carries one lease out.
 func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
 	b.t.Helper()
-	lease.RunId, lease.Pipeline, lease.Spec, lease.Inputs = "flights-1-1", "flights", cmp.Or(lease.Spec, flightSpec), maps.Clone(b.inputs)
+	lease.RunId, lease.Pipeline, lease.Spec, lease.Inputs = "flights-1-1", "flights", cmp.Or(lease.Spec, b.spec, flightSpec), maps.Clone(b.inputs)
 	lease.TaskId = fmt.Sprintf("%s/%s@%d", lease.RunId, lease.Kind, lease.Index)
 	r, err := b.worker.cfg.Stages.begin(b.worker, lease)
 	if err != nil {
@@ -194,6 +196,9 @@ func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, ma
 		maps.Copy(metrics, report.Metrics)
 		maps.Copy(b.counts, report.Counts)
 		delete(b.counts, "rows") // progress, for show: that of a replica depends on when it is asked
+		if b.after != nil {
+			b.after(stage.Name)
+		}
 	}
 	hashes := make(map[string]string)
 	for name, ref := range b.inputs {

@@ -23,24 +23,25 @@ type cleaned struct {
 
 // mapClean cleans shards: it counts what the operators do and observes where the
 // split's cut points lie. Where there is nothing to clean, it reads no more than the
-// column that rows are split by. Cleaned rows are not kept: cleaning them again is
-// faster than reading them back.
+// column that rows are split by.
 func mapClean(ctx context.Context, t *Task) error {
-	return mapShards(ctx, t, func(d *data, shard int) (out cleaned, err error) {
+	return mapShards(ctx, t, func(d *data, shard int) (cleaned, error) {
 		observer, err := split.NewObserver(d.plan)
 		if err != nil {
+			return cleaned{}, err
+		}
+		return remembered(ctx, d, shard, d.keeping.clean, func() (out cleaned, err error) {
+			for batch, err := range d.observed(ctx, observer, shard, &out.Report) {
+				if err == nil {
+					err = observer.Observe(batch)
+				}
+				if err != nil {
+					return out, err
+				}
+			}
+			out.Split, err = observer.Partial()
 			return out, err
-		}
-		for batch, err := range d.observed(ctx, observer, shard, &out.Report) {
-			if err == nil {
-				err = observer.Observe(batch)
-			}
-			if err != nil {
-				return out, err
-			}
-		}
-		out.Split, err = observer.Partial()
-		return out, err
+		})
 	})
 }
 

@@ -3,17 +3,18 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"path"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/compact"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
@@ -85,15 +86,21 @@ func mapEvaluate(ctx context.Context, t *Task) error {
 	})
 }
 
-// chosen are the rows of a batch that belong to a split and have a label.
+// observedRows is how many rows a sample is shown at a time, at least but for the last.
+const observedRows = 1 << 15
+
+// chosen are rows that belong to a split and have a label, and which ones of the last
+// batch do.
 type chosen struct {
 	which               []int
 	predictions, labels []float32
 	parts               []uint8
 }
 
-func (c *chosen) reset() {
-	c.which, c.predictions, c.labels, c.parts = c.which[:0], c.predictions[:0], c.labels[:0], c.parts[:0]
+// observe shows the rows to a sample.
+func (c *chosen) observe(sample *metric.Sample) {
+	sample.Observe(c.predictions, c.labels, c.parts)
+	c.predictions, c.labels, c.parts = c.predictions[:0], c.labels[:0], c.parts[:0]
 }
 
 // evaluate returns the sums of one shard.
@@ -109,69 +116,52 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, fit *fi
 		}
 	}
 	slices, judged, seed := d.slices(trained), evaluation.JudgedSplit(d.plan.Spec), d.plan.Spec.Spec.Trainer.Seed
-	var rep pipeline.Report
 	var splits []uint8
 	var predictions, labels []float32
 	var valid []bool
-	var some chosen
+	var some [len(evaluatedSplits)]chosen
 	width := trained.Model.Outputs()
 	lone := newLoneFeatures(len(d.plan.Features))
-	batches := d.batches(ctx, shard)
-	if shard > 0 && !fit.has(shard, evaluatedSplits[:]...) {
-		batches = d.passed(shard)
-	}
-	for rows, err := range through(batches, func(batch arrow.Record) (rows arrow.Record, err error) {
-		if rows, err = scorer.Clean(ctx, batch, &rep); err != nil {
-			return nil, err
-		}
-		if shard > 0 || lone.full() { // else features are tried alone on all rows
-			all := rows
-			rows, err = d.judged(all, shard)
-			all.Release()
-			if err != nil {
-				return nil, err
-			}
-		}
-		defer rows.Release()
-		rows, predictions, err = scorer.ScoreCleaned(rows, &rep)
-		return rows, err
-	}) {
+	for rows, err := range d.scored(ctx, scorer, fit, shard, &lone, &predictions) {
 		if err != nil {
 			return out, err
 		}
-		if splits, err = d.cuts.Assign(d.plan, rows, shard, splits); err != nil {
-			return out, err
-		}
+		splits = feature.Splits(rows, splits)
 		if labels, valid, err = trained.Transform.Labels(rows, labels); err != nil {
 			return out, err
 		}
 		if shard == 0 && width == 1 {
 			lone.observe(scorer.Parts(), labels, valid)
 		}
-		numbers := rows.Column(int(rows.NumCols()) - 1).(*array.Int64).Int64Values()
+		numbers := table.Rows(rows)
 		for i, s := range evaluatedSplits {
-			some.reset()
+			c := &some[i]
+			from := len(c.labels)
+			c.which = c.which[:0]
 			for row, of := range splits {
 				switch {
 				case of != s:
 				case valid == nil || valid[row]:
-					some.which = append(some.which, row)
-					some.predictions = append(some.predictions, predictions[row*width:(row+1)*width]...)
-					some.labels = append(some.labels, labels[row])
-					some.parts = append(some.parts, metric.Part(seed, shard, numbers[row]))
+					c.which = append(c.which, row)
+					c.predictions = append(c.predictions, predictions[row*width:(row+1)*width]...)
+					c.labels = append(c.labels, labels[row])
+					c.parts = append(c.parts, metric.Part(seed, shard, numbers[row]))
 				case labels[row] == feature.UnknownClass:
 					out.UnknownClasses++
 				}
 			}
-			samples[i].Observe(some.predictions, some.labels, some.parts)
 			if s == judged {
-				if err := slices.Observe(rows, some.which, some.predictions, some.labels, some.parts); err != nil {
+				if err := slices.Observe(rows, c.which, c.predictions[from*width:], c.labels[from:], c.parts[from:]); err != nil {
 					return out, err
 				}
+			}
+			if len(c.labels) >= observedRows {
+				c.observe(samples[i])
 			}
 		}
 	}
 	for i := range samples {
+		some[i].observe(samples[i])
 		if out.Sums[i], err = json.Marshal(samples[i]); err != nil {
 			return out, err
 		}
@@ -181,20 +171,68 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, fit *fi
 	return out, err
 }
 
-// judged returns the rows of a cleaned batch whose splits are evaluated; the caller
-// releases them.
-func (d *data) judged(rows arrow.Record, shard int) (arrow.Record, error) {
-	parts, err := d.cuts.Assign(d.plan, rows, shard, nil)
-	if err != nil {
-		return nil, err
+// scored yields the rows of a shard that are measured, and sets their predictions.
+func (d *data) scored(ctx context.Context, scorer *artifact.Scorer, fit *fitted, shard int, lone *loneFeatures, predictions *[]float32) iter.Seq2[arrow.Record, error] {
+	return func(yield func(arrow.Record, error) bool) {
+		if shard > 0 && !fit.has(shard, evaluatedSplits[:]...) {
+			d.progress.Add(d.manifest.Shards[shard].Rows)
+			return
+		}
+		var rep pipeline.Report
+		var splits []uint8
+		score := func(rows *compact.Batch, chunk int) (scored arrow.Record, err error) {
+			from, to := rows.Bounds(chunk)
+			keep := table.NewMask(to - from).Not()
+			if shard > 0 || lone.full() { // else features are tried alone on all rows
+				if keep = measured(splits[from:to]); keep.Count() == 0 {
+					return nil, nil
+				}
+			}
+			whole, err := rows.Chunk(chunk)
+			if err != nil {
+				return nil, err
+			}
+			defer whole.Release()
+			some, err := table.Select(memory.DefaultAllocator, whole, keep)
+			if err != nil {
+				return nil, err
+			}
+			defer some.Release()
+			scored, *predictions, err = scorer.ScoreCleaned(some, &rep)
+			return scored, err
+		}
+		for rows, err := range d.prepared(ctx, shard, false, &rep) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			splits = feature.Splits(rows.Tail, splits)
+			for chunk := range rows.Chunks() {
+				scored, err := score(rows, chunk)
+				if scored == nil && err == nil {
+					continue
+				}
+				more := yield(scored, err)
+				if scored != nil {
+					scored.Release()
+				}
+				if !more || err != nil {
+					return
+				}
+			}
+		}
 	}
-	keep := table.NewMask(len(parts))
-	for i, p := range parts {
-		if slices.Contains(evaluatedSplits[:], p) {
+}
+
+// measured marks the rows whose splits are evaluated.
+func measured(splits []uint8) table.Mask {
+	keep := table.NewMask(len(splits))
+	for i, s := range splits {
+		if slices.Contains(evaluatedSplits[:], s) {
 			keep.Set(i)
 		}
 	}
-	return table.Select(memory.DefaultAllocator, rows, keep)
+	return keep
 }
 
 // reduceEvaluate merges the sums in shard order into the run's metrics.

@@ -8,7 +8,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/compact"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/split"
 )
@@ -37,34 +37,43 @@ func (f *fitted) has(shard int, splits ...uint8) bool {
 
 // mapFit gathers the statistics of shards' training rows.
 func mapFit(ctx context.Context, t *Task) error {
-	return mapShards(ctx, t, func(d *data, shard int) (out fitPartial, err error) {
-		chain := clean.New(d.plan, pipeline.InTraining)
-		fitter := feature.NewFitter(d.plan)
-		var parts []uint8
-		for batch, err := range d.cleaned(ctx, chain, shard, &out.Report) {
-			if err != nil {
-				return out, err
-			}
-			if parts, err = d.cuts.Assign(d.plan, batch, shard, parts); err != nil {
-				return out, err
-			}
-			usable, err := feature.Usable(d.plan, batch, &out.Report)
-			if err != nil {
-				return out, err
-			}
-			all := usable.Count() == len(parts)
-			for i, p := range parts {
-				if all || usable.Has(i) {
-					out.Rows[p]++
+	return mapShards(ctx, t, func(d *data, shard int) (fitPartial, error) {
+		return remembered(ctx, d, shard, d.keeping.fit, func() (out fitPartial, err error) {
+			fitter := feature.NewFitter(d.plan)
+			var parts []uint8
+			for rows, err := range d.prepared(ctx, shard, true, &out.Report) {
+				for chunk := 0; err == nil && chunk < rows.Chunks(); chunk++ {
+					parts, err = d.fit(fitter, rows, chunk, parts, &out)
+				}
+				if err != nil {
+					return out, err
 				}
 			}
-			if err := fitter.Observe(batch, parts); err != nil {
-				return out, err
-			}
-		}
-		out.Statistics, err = fitter.Partial()
-		return out, err
+			out.Statistics, err = fitter.Partial()
+			return out, err
+		})
 	})
+}
+
+// fit shows the rows of a chunk to a fitter, and counts them.
+func (d *data) fit(fitter *feature.Fitter, rows *compact.Batch, chunk int, parts []uint8, out *fitPartial) ([]uint8, error) {
+	batch, err := rows.Chunk(chunk)
+	if err != nil {
+		return nil, err
+	}
+	defer batch.Release()
+	parts = feature.Splits(batch, parts)
+	usable, err := feature.Usable(d.plan, batch, &out.Report)
+	if err != nil {
+		return nil, err
+	}
+	all := usable.Count() == len(parts)
+	for i, p := range parts {
+		if all || usable.Has(i) {
+			out.Rows[p]++
+		}
+	}
+	return parts, fitter.Observe(batch, parts)
 }
 
 // reduceFit merges the statistics in shard order into the fitted transform.
@@ -106,6 +115,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 	trainer := artifact.Trainer(d.plan, transform)
 	t.Report.Outputs["trainer"] = trainer.Text()
 	t.Report.Counts["replicas"] = int64(trainer.Distributed.Replicas)
+	if err := d.collect(ctx); err != nil {
+		return err
+	}
 	return t.Save(ctx, "transform", out)
 }
 

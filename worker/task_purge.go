@@ -55,6 +55,9 @@ func runPurge(ctx context.Context, t *Task) error {
 			return err
 		}
 	}
+	if err := add(storage.Remove(ctx, t.worker.state, preparedDir+string(pipeline)+"/", func(string) bool { return true })); err != nil {
+		return err
+	}
 	if cluster := arguments["cluster"]; cluster != "" {
 		if err := add(storage.Remove(ctx, t.worker.state, "runs-ended/"+cluster+"/"+string(pipeline)+"/", func(string) bool { return true })); err != nil {
 			return err

@@ -80,6 +80,9 @@ type Config struct {
 	// CacheBytes bounds the training rows kept in memory; beyond it they spill to
 	// Dir. Default 1 GiB.
 	CacheBytes int64
+	// KeepBytes bounds the prepared rows of a pipeline in the state bucket; rows
+	// beyond are read from the dataset each time. Default 64 GiB.
+	KeepBytes int64
 	// Memory is what the streams hold together, those of all workers of a process.
 	// Default: one of budget.DefaultMemory for this worker.
 	Memory   *budget.Memory
@@ -111,6 +114,7 @@ func (c Config) withDefaults() Config {
 	c.Slots = cmp.Or(c.Slots, 2)
 	c.StateBucket = cmp.Or(c.StateBucket, "thalweg")
 	c.CacheBytes = cmp.Or(c.CacheBytes, 1<<30)
+	c.KeepBytes = cmp.Or(c.KeepBytes, 64<<30)
 	c.PollWait = cmp.Or(c.PollWait, time.Second)
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 10*time.Second)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 5*time.Second)

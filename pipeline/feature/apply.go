@@ -38,14 +38,7 @@ func (t *Transform) NewApplier() *Applier {
 // got id 0. A row that Keep would drop gets the mean or id 0.
 func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Report) error {
 	t, rows := a.transform, int(batch.NumRows())
-	dst.Rows = rows
-	dst.Numbers = resizeAll(dst.Numbers, t.shape.Numbers, rows)
-	dst.Categories = resizeAll(dst.Categories, len(t.shape.Cardinalities), rows)
-	dst.Lists = resizeAll(dst.Lists, len(t.shape.Lists), 0)
-	for l, dimensions := range t.shape.Lists {
-		n := rows * kernel.Elements(dimensions)
-		dst.Lists[l] = slices.Grow(dst.Lists[l], n)[:n]
-	}
+	t.Resize(dst, rows)
 	a.blank = table.NewMask(rows).Not()
 	for i, f := range t.plan.Features {
 		var n Tally
@@ -67,6 +60,41 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 		crossIDs(columns[i], of, c.Buckets)
 	}
 	return nil
+}
+
+// Resize makes room for so many rows in a block, whose memory it reuses and whose
+// Labels it leaves alone.
+func (t *Transform) Resize(dst *kernel.Block, rows int) {
+	dst.Rows = rows
+	dst.Numbers = resizeAll(dst.Numbers, t.shape.Numbers, rows)
+	dst.Categories = resizeAll(dst.Categories, len(t.shape.Cardinalities), rows)
+	dst.Lists = resizeAll(dst.Lists, len(t.shape.Lists), 0)
+	for l, dimensions := range t.shape.Lists {
+		n := rows * kernel.Elements(dimensions)
+		dst.Lists[l] = slices.Grow(dst.Lists[l], n)[:n]
+	}
+}
+
+// Within makes part the rows [from, to) of a block, which it shares the memory of:
+// applying the transform to as many rows fills them.
+func (t *Transform) Within(block *kernel.Block, from, to int, part *kernel.Block) {
+	t.Resize(part, 0)
+	part.Rows = to - from
+	for k, column := range block.Numbers {
+		part.Numbers[k] = column[from:to:to]
+	}
+	for j, column := range block.Categories {
+		part.Categories[j] = column[from:to:to]
+	}
+	for l, dimensions := range t.shape.Lists {
+		n := kernel.Elements(dimensions)
+		part.Lists[l] = block.Lists[l][from*n : to*n : to*n]
+	}
+}
+
+// Drops reports whether Keep may drop rows.
+func (t *Transform) Drops() bool {
+	return slices.ContainsFunc(t.plan.Features, func(f pipeline.Feature) bool { return strategy(f) == dropRow })
 }
 
 func (a *Applier) encode(i int, batch arrow.Record, out Slots, n *Tally) error {

@@ -82,16 +82,16 @@ func (s source) text() string {
 
 // read returns the values for each row of batch; the caller releases them.
 func (s source) read(batch arrow.Record) (arrow.Array, error) {
+	for _, i := range batch.Schema().FieldIndices(s.prepared()) { // Fields copies them all
+		a := batch.Column(i)
+		a.Retain()
+		return a, nil
+	}
 	if s.program != nil {
 		a, err := s.program.Eval(batch)
 		if err != nil {
 			return nil, &thalweg.Error{Op: "evaluate", Kind: thalweg.KindOf(err), Subject: s.what, Err: err}
 		}
-		return a, nil
-	}
-	for _, i := range batch.Schema().FieldIndices(s.column) { // Fields copies them all
-		a := batch.Column(i)
-		a.Retain()
 		return a, nil
 	}
 	return nil, &thalweg.Error{Op: "read", Kind: thalweg.Invalid, Subject: s.what,

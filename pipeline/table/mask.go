@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"math/bits"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -44,6 +45,27 @@ func Valid(a arrow.Array) Mask {
 	}
 	m.fill()
 	return m
+}
+
+// MaskOf returns the mask of n rows that a bitmap, the form that Arrow uses, marks.
+func MaskOf(bitmap []byte, n int) Mask {
+	m := NewMask(n)
+	if n > 0 {
+		loadBits(m.Words, bitmap, 0, n)
+	}
+	return m
+}
+
+// Part returns rows [from, to) of a mask, of which from is a multiple of 64. It may
+// share memory.
+func (m Mask) Part(from, to int) Mask {
+	words := m.Words[from/64 : (to+63)/64]
+	if to%64 != 0 && to < m.Rows {
+		words = slices.Clone(words)
+	}
+	part := Mask{Words: words, Rows: to - from}
+	part.trim()
+	return part
 }
 
 // fill marks every row.

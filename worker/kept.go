@@ -1,0 +1,273 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/compact"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// preparedDir is the directory of the state bucket for prepared rows, and for what
+// stages found in rows, with one of its own for each pipeline. Names say what an object
+// is made of, so that whoever needs the same, in this run or a later one, finds it.
+const preparedDir = "prepared/"
+
+const (
+	// keptFormat changes whenever the same names would stand for other bytes: the form
+	// of objects, what a cleaning step makes of a row, or what a stage finds in rows.
+	keptFormat = 1
+	// maxKeptBytes bounds the rows of a shard that are kept, which are in memory whole.
+	maxKeptBytes = 64 << 20
+)
+
+// What is counted of what is kept, in thalweg_prepared_bytes_total.
+const (
+	keptWritten   = "written"
+	keptRead      = "read"
+	keptDamaged   = "damaged"
+	keptCollected = "collected"
+)
+
+// keeping is where and under which names the rows of a dataset are kept.
+type keeping struct {
+	*feature.Preparation
+	dir string // of the pipeline
+	// What prepared rows, and what clean and fit find in a shard's, are made of beside the
+	// shard.
+	rows, clean, fit string
+}
+
+// newKeeping returns how the rows of a dataset are kept.
+func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
+	spec := d.plan.Spec
+	var also []string
+	for _, way := range spec.Spec.Evaluation.Slices {
+		also = append(also, way.Columns...)
+	}
+	if k.Preparation, err = feature.NewPreparation(d.plan, also); err != nil {
+		return k, err
+	}
+	content := func(input string) string { return lease.Inputs[input][strings.IndexByte(lease.Inputs[input], '#')+1:] }
+	of := []any{keptFormat, pipeline.CleaningHash(spec), d.plan.Input, spec.Spec.Preprocessing.Split, spec.Spec.Trainer.Seed}
+	if slices.ContainsFunc(d.manifest.Objects, func(o dataset.Object) bool { return o.ETag == "" && o.Version == "" }) {
+		of = append(of, lease.RunId) // the store does not tell whether an object is the same one
+	}
+	name := func(of []any) string {
+		text, failed := json.Marshal(of)
+		if failed != nil {
+			err = failed
+		}
+		return storage.SHA256(text)
+	}
+	k.dir = preparedDir + spec.Metadata.Name + "/"
+	k.clean = name(of)
+	of = append(of, content("learnt"), content("split"), k.Columns)
+	k.rows, k.fit = name(of), name(append(of, pipeline.FittingHash(spec)))
+	return k, err
+}
+
+// key returns the key of what a shard gives, by what else that is made of.
+func (d *data) key(shard int, of string) (string, error) {
+	s := d.manifest.Shards[shard]
+	text, err := json.Marshal([]any{of, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup})
+	return d.keeping.dir + storage.SHA256(text)[:32], err
+}
+
+// found is what a stage found in a shard's rows, as it is kept.
+type found struct {
+	SHA256 string          `json:"sha256"` // of the rest
+	Result json.RawMessage `json:"result"`
+}
+
+// remembered returns what a stage finds in a shard's rows, which a run before may have
+// kept; of is what it is made of beside the shard.
+func remembered[T any](ctx context.Context, d *data, shard int, of string, find func() (T, error)) (result T, err error) {
+	key, err := d.key(shard, of)
+	if err != nil {
+		return result, err
+	}
+	var kept found
+	body, _, err := d.worker.state.Get(ctx, key)
+	if err == nil && json.Unmarshal(body, &kept) == nil && storage.SHA256(kept.Result) == kept.SHA256 && json.Unmarshal(kept.Result, &result) == nil {
+		d.progress.Add(d.manifest.Shards[shard].Rows)
+		return result, nil
+	}
+	if err == nil {
+		d.damaged(key, len(body), nil)
+	} else if !thalweg.Is(err, thalweg.NotFound) {
+		return result, err
+	}
+	if result, err = find(); err != nil {
+		return result, err
+	}
+	if kept.Result, err = json.Marshal(result); err != nil {
+		return result, err
+	}
+	kept.SHA256 = storage.SHA256(kept.Result)
+	if body, err = json.Marshal(kept); err == nil {
+		d.keep(ctx, key, body)
+	}
+	return result, err
+}
+
+// damaged notes that what is under a key cannot be read.
+func (d *data) damaged(key string, size int, err error) {
+	d.worker.metrics.kept.WithLabelValues(keptDamaged).Add(float64(size))
+	d.worker.log.Warn("prepared rows are damaged, and are made again", "object", key, keyError, err)
+}
+
+// keep writes an object. Whoever needs what is not kept makes it again.
+func (d *data) keep(ctx context.Context, key string, body []byte) {
+	if _, err := d.worker.state.Put(ctx, key, body); err != nil {
+		d.worker.log.Warn("prepared rows are not kept", "object", key, keyError, err)
+		return
+	}
+	d.worker.metrics.kept.WithLabelValues(keptWritten).Add(float64(len(body)))
+}
+
+// keptNote is the note on a batch of kept rows: where it was read. That on all of them
+// has what the cleaning steps did.
+type keptNote struct {
+	RowGroup int   `json:"row_group"`
+	Row      int64 `json:"row"`
+	First    int64 `json:"first"`
+	Read     int64 `json:"read"`
+}
+
+// prepared yields the prepared rows of a shard: those that are kept or, where they are
+// not, or are damaged, made anew. keep says that they shall be kept then. rep counts
+// what cleaning them did.
+func (d *data) prepared(ctx context.Context, shard int, keep bool, rep *pipeline.Report) iter.Seq2[*compact.Batch, error] {
+	return func(yield func(*compact.Batch, error) bool) {
+		key, err := d.key(shard, d.keeping.rows)
+		var file *compact.File
+		if err == nil {
+			file, err = d.openKept(ctx, key)
+		}
+		switch {
+		case err != nil:
+			yield(nil, err)
+		case file != nil:
+			d.replay(file, shard, rep, yield)
+		default:
+			d.prepare(ctx, shard, key, keep, rep, yield)
+		}
+	}
+}
+
+// openKept returns the rows under a key, nil where there are none that can be read.
+func (d *data) openKept(ctx context.Context, key string) (*compact.File, error) {
+	body, _, err := d.worker.state.Get(ctx, key)
+	if err != nil {
+		if thalweg.Is(err, thalweg.NotFound) {
+			err = nil
+		}
+		return nil, err
+	}
+	file, err := compact.Open(body)
+	if err != nil {
+		d.damaged(key, len(body), err)
+		return nil, nil
+	}
+	d.worker.metrics.kept.WithLabelValues(keptRead).Add(float64(len(body)))
+	return file, nil
+}
+
+// replay yields kept rows.
+func (d *data) replay(file *compact.File, shard int, rep *pipeline.Report, yield func(*compact.Batch, error) bool) {
+	object := d.manifest.Objects[d.manifest.Shards[shard].Object].Key
+	for {
+		b, err := file.Next()
+		var note keptNote
+		switch {
+		case err == io.EOF:
+			d.at = table.Place{}
+			var of pipeline.Report
+			if err = json.Unmarshal(file.Note, &of); err != nil {
+				yield(nil, err)
+			}
+			rep.Merge(&of)
+			return
+		case err == nil:
+			err = json.Unmarshal(b.Note, &note)
+		}
+		d.at, d.first = table.Place{Object: object, RowGroup: note.RowGroup, Row: note.Row}, note.First
+		d.progress.Add(note.Read)
+		if !yield(b, err) || err != nil {
+			return
+		}
+	}
+}
+
+// prepare yields rows made anew, and keeps them, if it shall and they are within the
+// bounds.
+func (d *data) prepare(ctx context.Context, shard int, key string, keep bool, rep *pipeline.Report, yield func(*compact.Batch, error) bool) {
+	room := min(maxKeptBytes, d.worker.cfg.KeepBytes/max(d.manifest.Rows, 1)*d.manifest.Shards[shard].Rows)
+	var out *compact.Encoder
+	if keep {
+		out = compact.NewEncoder(d.keeping.Columns, feature.PreparedTail)
+	}
+	var of pipeline.Report
+	var splits []uint8
+	for rows, err := range through(d.cleaned(ctx, clean.New(d.plan, pipeline.InTraining), shard, &of), func(cleaned arrow.Record) (_ arrow.Record, err error) {
+		if splits, err = d.cuts.Assign(d.plan, cleaned, shard, splits); err != nil {
+			return nil, err
+		}
+		return d.keeping.Apply(cleaned, splits)
+	}) {
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if out != nil {
+			note, _ := json.Marshal(keptNote{d.at.RowGroup, d.at.Row, d.first, d.read}) // integers can always be written
+			if rows.NumRows() > compact.MaxBatchRows {
+				out = nil
+			} else if out.Add(rows, note); int64(out.Len()) > room {
+				out = nil
+			}
+		}
+		if !yield(compact.Whole(rows, feature.PreparedTail), nil) {
+			return
+		}
+	}
+	rep.Merge(&of)
+	note, err := json.Marshal(of)
+	if out == nil || err != nil {
+		return
+	}
+	d.keep(ctx, key, out.Finish(note))
+}
+
+// collect removes all that is kept of the pipeline but what its run needs. Who needs
+// other rows after all, as a run that was given up and does not know it yet, makes them
+// again.
+func (d *data) collect(ctx context.Context) error {
+	needed := make(map[string]bool)
+	for shard := range d.manifest.Shards {
+		for _, of := range []string{d.keeping.rows, d.keeping.clean, d.keeping.fit} {
+			key, err := d.key(shard, of)
+			if err != nil {
+				return err
+			}
+			needed[key] = true
+		}
+	}
+	removed, err := storage.Remove(ctx, d.worker.state, d.keeping.dir, func(key string) bool { return !needed[key] })
+	d.worker.metrics.kept.WithLabelValues(keptCollected).Add(float64(removed.Bytes))
+	return err
+}
