@@ -69,7 +69,7 @@ func newWorker(g *globals) *cobra.Command {
 	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; more than that spill to --dir")
 	cmd.Flags().Int64Var(&cfg.KeepBytes, "keep-bytes", 64<<30, "prepared rows of a pipeline kept in the state bucket; rows beyond are read from the dataset each time")
 	cmd.Flags().Int64Var(&streamBytes, "stream-bytes", budget.DefaultMemory,
-		"memory of all streams together: events, batches, rows, files in the making, dead letters, merged files; more makes larger files. The process takes about 150 MB more than this in all, and training what --cache-bytes says")
+		"memory of all streams together: events, batches, rows, files in the making, dead letters, merged files; more makes larger files. The process takes up to 160 MiB more than this in all, 230 MiB while runs train here too, and training what --cache-bytes says")
 	must(cmd.MarkFlagRequired("dir"))
 	return cmd
 }

@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
@@ -45,6 +46,7 @@ const (
 	maxCopyBytes   = 5 << 30 // source of a copy, as in S3
 	portTries      = 8       // free ports tried where the operating system chooses
 	region         = "us-east-1"
+	stopAgain      = 100 * time.Millisecond // after which a gateway that goes on is shut down again
 )
 
 // Config says what is served where.
@@ -196,10 +198,24 @@ func (s *Server) serve(ctx context.Context) error {
 	select {
 	case err = <-served:
 	case <-ctx.Done():
-		err = errors.Join(gateway.ShutDown(), <-served) // answers the requests under way
+		err = stop(gateway.ShutDown, served)
 	}
 	backend.Shutdown()
 	return errors.Join(err, account.Shutdown())
+}
+
+// stop ends a gateway after it has answered the requests under way. One that has not
+// begun to serve does not notice that it is shut down, and would serve for ever: it is
+// told again until it ends.
+func stop(shutDown func() error, served <-chan error) error {
+	for {
+		err := shutDown()
+		select {
+		case ended := <-served:
+			return errors.Join(err, ended)
+		case <-time.After(stopAgain):
+		}
+	}
 }
 
 // Close gives the port back if Run was never called.

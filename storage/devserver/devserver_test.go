@@ -199,6 +199,21 @@ func TestAPortThatTheSystemChoseMayBeReplaced(t *testing.T) {
 	cancel()
 }
 
+// Whenever a server is stopped, before it serves too, its Run ends.
+func TestAServerThatIsStoppedAtOnceEnds(t *testing.T) {
+	for range 3 {
+		server, err := devserver.New(devserver.Config{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := server.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestTheSecretIsNotPrinted(t *testing.T) {
 	c := devserver.Config{Dir: "/d", Address: ":0", AccessKey: "key", SecretKey: "hidden"}
 	if s := fmt.Sprintf("%v %+v %s", c, c, c.LogValue()); strings.Contains(s, "hidden") {
