@@ -53,6 +53,9 @@ func parallelDev(t *testing.T, cfg devConfig) *devCluster {
 // starting is held from the choice of free ports until they are taken.
 var starting sync.Mutex
 
+// startsWithin bounds how long a cluster takes to start, for which others wait.
+const startsWithin = 2 * time.Minute
+
 func startDevWith(t *testing.T, cfg devConfig) (c *devCluster, stop func()) {
 	t.Helper()
 	starting.Lock()
@@ -77,8 +80,10 @@ func startDevWith(t *testing.T, cfg devConfig) (c *devCluster, stop func()) {
 		}
 	}
 	t.Cleanup(stop)
-	if err := c.WaitReady(ctx); err != nil {
-		t.Fatal(err)
+	ready, cancelReady := context.WithTimeout(ctx, startsWithin)
+	defer cancelReady()
+	if err := c.WaitReady(ready); err != nil {
+		t.Fatalf("the cluster is not ready: %v", err)
 	}
 	return c, stop
 }
