@@ -25,9 +25,16 @@ import (
 //
 // The vectors are interleaved chunk by chunk so that a reader can add up the
 // bodies of several peers in replica order with memory for one chunk.
+//
+// Where most elements are zero, as of a model of hashed features, the body begins with
+// "TWZ2", and before the elements of a replica in a chunk is the length of what stands
+// for them, uint32: themselves, or, where that is shorter, a bit for each element, low
+// bits first, and those that are not zero.
 const (
 	magic       = "TWX2"
+	magicSparse = "TWZ2"
 	headerBytes = 36
+	lengthBytes = 4
 	entryBytes  = 16
 	sumBytes    = 4
 
@@ -88,7 +95,7 @@ type bodyHead struct {
 	From, To uint64
 }
 
-func headOf(count int, kind element, sequence uint64, part stretch) bodyHead {
+func headOf(magic string, count int, kind element, sequence uint64, part stretch) bodyHead {
 	return bodyHead{Magic: [4]byte([]byte(magic)), Count: uint32(count), Kind: kind,
 		Sequence: sequence, From: uint64(part.from), To: uint64(part.to)}
 }
@@ -99,7 +106,7 @@ type entryHead struct {
 	Weight             float64
 }
 
-// bodySize returns the length of a body.
+// bodySize returns the length of a body that is not sparse.
 func bodySize(entries []entry) int64 {
 	size := int64(headerBytes + sumBytes)
 	for _, e := range entries {
@@ -109,14 +116,18 @@ func bodySize(entries []entry) int64 {
 }
 
 // writeBody writes the entries, whose vectors are the part of the whole ones.
-func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch) error {
+func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch, sparse bool) error {
 	sum := crc32.New(castagnoli)
 	// Small bodies go out in one piece, and whole chunks, which have no room in the
 	// buffer, without being copied.
 	out := bufio.NewWriterSize(w, int(min(bodySize(entries), chunkBytes-1)))
+	magic, packer := magic, packer{}
+	if sparse {
+		magic = magicSparse
+	}
 	summed := io.MultiWriter(sum, out)
 	kind := elementOf(entries[0].vector)
-	_ = binary.Write(summed, binary.LittleEndian, headOf(len(entries), kind, sequence, part)) // Flush returns the first error
+	_ = binary.Write(summed, binary.LittleEndian, headOf(magic, len(entries), kind, sequence, part)) // Flush returns the first error
 	for _, e := range entries {
 		_ = binary.Write(summed, binary.LittleEndian, entryHead{uint32(e.replica), uint32(len(e.note)), e.weight})
 		_, _ = summed.Write(e.note)
@@ -125,6 +136,10 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch) erro
 	for at := 0; at < size; at += kind.chunk() {
 		end := min(at+kind.chunk(), size)
 		for _, e := range entries {
+			if sparse {
+				_, _ = summed.Write(packer.pack(e.vector.Slice(at, end).Bytes(), kind.width()))
+				continue
+			}
 			if out.Available() < kind.width()*(end-at) {
 				if err := out.Flush(); err != nil {
 					return err
@@ -145,14 +160,18 @@ type bodyReader struct {
 	kind    element
 	left    int // elements to come
 	chunk   []byte
+	sparse  bool
 }
 
 // readBody reads the head of a body and fails unless it is what was asked for.
 func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part stretch) (*bodyReader, error) {
 	r := &bodyReader{in: in, sum: crc32.New(castagnoli), kind: kind, left: len(replicas) * (part.to - part.from)}
-	got, want := bodyHead{}, headOf(len(replicas), kind, sequence, part)
+	got, want := bodyHead{}, headOf(magic, len(replicas), kind, sequence, part)
 	if err := r.decode(headerBytes, &got); err != nil {
 		return nil, err
+	}
+	if r.sparse = string(got.Magic[:]) == magicSparse; r.sparse {
+		want.Magic = got.Magic
 	}
 	if got != want {
 		return nil, corrupt("the body's head is %v, not %v", got, want)
@@ -181,7 +200,7 @@ func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part 
 func (r *bodyReader) read(v kernel.Vector) error {
 	for v.Len() > 0 {
 		n := min(r.kind.chunk(), v.Len())
-		if err := r.fill(v.Slice(0, n).Bytes()); err != nil {
+		if err := r.elements(v.Slice(0, n).Bytes()); err != nil {
 			return err
 		}
 		v = v.Slice(n, v.Len())
@@ -190,6 +209,29 @@ func (r *bodyReader) read(v kernel.Vector) error {
 		}
 	}
 	return nil
+}
+
+// elements sets the memory of elements to the next ones of one replica.
+func (r *bodyReader) elements(memory []byte) error {
+	if !r.sparse {
+		return r.fill(memory)
+	}
+	head, err := r.next(lengthBytes)
+	if err != nil {
+		return err
+	}
+	length := int(binary.LittleEndian.Uint32(head))
+	if length == len(memory) {
+		return r.fill(memory)
+	}
+	if length > len(memory) {
+		return corrupt("%d bytes stand for %d", length, len(memory))
+	}
+	packed, err := r.next(length)
+	if err == nil && !unpack(memory, packed, r.kind.width()) {
+		err = corrupt("%d bytes do not stand for %d", length, len(memory))
+	}
+	return err
 }
 
 // finish reads the checksum and fails unless it is that of what was read.

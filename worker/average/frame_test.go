@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -27,22 +28,42 @@ func fill(v kernel.Vector, r int) kernel.Vector {
 	return v
 }
 
-// body writes two replicas' elements [10, 10+n).
-func body(t testing.TB, kind kernel.Vector, n int) ([]byte, []entry) {
+// body writes two replicas' elements [10, 10+n), with few that are not zero in a sparse
+// one, and none in the first chunk of the second replica.
+func body(t testing.TB, kind kernel.Vector, n int, sparse bool) ([]byte, []entry) {
 	t.Helper()
 	var entries []entry
 	for r := range 2 {
 		v := fill(kind.Zeros(n), r)
+		if sparse {
+			empty(v, 0, r*elementOf(kind).chunk())
+			for i := 0; i < n; i += 7 {
+				empty(v, i, i+6)
+			}
+			for i := range min(n, 3) {
+				if v.Float32 != nil {
+					v.Float32[i] = float32(math.Copysign(0, -1))
+				}
+			}
+		}
 		entries = append(entries, entry{replica: 3 * r, contribution: contribution{weight: float64(r) + 0.5, vector: v, note: []byte("a note")[:6*r]}})
 	}
 	var out bytes.Buffer
-	if err := writeBody(&out, 7, entries, stretch{10, 10 + n}); err != nil {
+	if err := writeBody(&out, 7, entries, stretch{10, 10 + n}, sparse); err != nil {
 		t.Fatal(err)
 	}
-	if int64(out.Len()) != bodySize(entries) {
+	if int64(out.Len()) != bodySize(entries) && !sparse {
 		t.Errorf("%d bytes, announced %d", out.Len(), bodySize(entries))
 	}
 	return out.Bytes(), entries
+}
+
+// empty sets elements to zero.
+func empty(v kernel.Vector, from, to int) {
+	v = v.Slice(min(from, v.Len()), min(to, v.Len()))
+	clear(v.Float32)
+	clear(v.Float64)
+	clear(v.Int64)
 }
 
 // readAll reads a body to its end.
@@ -69,14 +90,17 @@ func readAll(data []byte, kind kernel.Vector, n int) ([]entry, error) {
 func TestBodiesComeBack(t *testing.T) {
 	for k, kind := range kinds {
 		for _, n := range []int{0, 1, elementOf(kind).chunk(), 2*elementOf(kind).chunk() + 5} {
-			data, want := body(t, kind, n)
-			got, err := readAll(data, kind, n)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range want {
-				if got[i].replica != want[i].replica || got[i].weight != want[i].weight || !bytes.Equal(got[i].note, want[i].note) || !reflect.DeepEqual(got[i].vector, want[i].vector) {
-					t.Errorf("type %d, %d elements: replica %d came back otherwise", k, n, want[i].replica)
+			for _, sparse := range []bool{false, true} {
+				data, want := body(t, kind, n, sparse)
+				got, err := readAll(data, kind, n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range want {
+					if got[i].replica != want[i].replica || got[i].weight != want[i].weight || !bytes.Equal(got[i].note, want[i].note) ||
+						!bytes.Equal(got[i].vector.Bytes(), want[i].vector.Bytes()) {
+						t.Errorf("type %d, %d elements, sparse %v: replica %d came back otherwise", k, n, sparse, want[i].replica)
+					}
 				}
 			}
 		}
@@ -84,8 +108,8 @@ func TestBodiesComeBack(t *testing.T) {
 }
 
 func TestEveryDamageOfABodyIsNoticed(t *testing.T) {
-	for k, kind := range kinds {
-		data, _ := body(t, kind, 20)
+	for k, kind := range slices.Concat(kinds, kinds) {
+		data, _ := body(t, kind, 20, k >= len(kinds))
 		for i := range data {
 			for _, flip := range []byte{1, 0x80} {
 				bad := bytes.Clone(data)
@@ -107,10 +131,34 @@ func TestEveryDamageOfABodyIsNoticed(t *testing.T) {
 	}
 }
 
+// A body says in few bytes that elements are zero, and is as before where they are not.
+func TestZerosTakeABitOfABody(t *testing.T) {
+	for _, kind := range kinds {
+		n := 3*elementOf(kind).chunk() + 5
+		data, entries := body(t, kind, n, true)
+		if size := bodySize(entries); !isSparse(entries) || int64(len(data)) > size/4 {
+			t.Errorf("%d of %d bytes, sparse %v", len(data), size, isSparse(entries))
+		}
+		if data, entries = body(t, kind, n, false); isSparse(entries) {
+			t.Error("a dense body is taken for a sparse one")
+		}
+		// Where the judgement is wrong it costs the lengths only.
+		var out bytes.Buffer
+		if err := writeBody(&out, 7, entries, stretch{10, 10 + n}, true); err != nil || out.Len() != len(data)+2*4*lengthBytes {
+			t.Errorf("%d bytes, %d dense, %v", out.Len(), len(data), err)
+		}
+		if got, err := readAll(out.Bytes(), kind, n); err != nil || !reflect.DeepEqual(got[1].vector, entries[1].vector) {
+			t.Errorf("dense chunks of a sparse body: %v", err)
+		}
+	}
+}
+
 func FuzzReadBody(f *testing.F) {
 	for i, kind := range kinds {
-		data, _ := body(f, kind, 3)
-		f.Add(data, byte(i))
+		for _, sparse := range []bool{false, true} {
+			data, _ := body(f, kind, 3, sparse)
+			f.Add(data, byte(i))
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, kind byte) {
 		entries, err := readAll(data, kinds[kind%3], 3)

@@ -164,9 +164,12 @@ func sendEntries(out *patientWriter, q request, entries []entry) {
 			return
 		}
 	}
-	out.Header().Set("Content-Length", strconv.FormatInt(bodySize(entries), 10))
+	sparse := isSparse(entries)
+	if !sparse {
+		out.Header().Set("Content-Length", strconv.FormatInt(bodySize(entries), 10))
+	}
 	out.Header().Set("Content-Type", "application/octet-stream")
-	_ = writeBody(out, q.sequence, entries, q.stretch) // a peer that went away asks again
+	_ = writeBody(out, q.sequence, entries, q.stretch, sparse) // a peer that went away asks again
 }
 
 func sendSnapshot(out *patientWriter, snapshot func() ([]byte, error)) {
