@@ -128,7 +128,7 @@ func TestTheModelIsTheSameWhateverIsKilled(t *testing.T) {
 		sameWhateverIsKilled(t, 100, "trainer: {optimizer: {type: lbfgs, tolerance: 1e-9, warm_epochs: 1}, regularization: {l2: 0.001}, distributed: {replicas: 4}}")
 	})
 	t.Run("trees", func(t *testing.T) {
-		sameWhateverIsKilled(t, 500, "model: {type: trees, max_leaves: 15, max_depth: 6}", "trainer: {early_stop: 0, distributed: {replicas: 4}}")
+		sameWhateverIsKilled(t, 500, "model: {type: trees, max_leaves: 15, max_depth: 6, subsample: 0.7, column_sample: 0.8, monotone: {distance: -1}}", "trainer: {early_stop: 0, distributed: {replicas: 4}}")
 	})
 }
 

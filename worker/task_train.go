@@ -216,8 +216,9 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 		metrics["train.zero_weights"], metrics["train.weights"] = float64(zeros), float64(weights)
 	}
 	outputs := map[string]string{"checkpoint": reference, "model_sha256": encoded.ModelSHA256(), "transform_hash": in.transform.Hash(), "curve": api.Table(result.Curve)}
-	if importance := encoded.Model.Importance(result.Params); importance != nil {
-		outputs["importance"] = api.Table(importance)
+	if f := encoded.Model.Forest(); f != nil {
+		outputs["importance"] = api.Table(encoded.Model.Importance(result.Params))
+		metrics["train.trees"] = float64(f.Count(result.Params))
 	} else {
 		outputs["weights"] = api.Table(shortWeights(encoded))
 	}

@@ -131,6 +131,37 @@ spec:
 			t.Errorf("%v: %v\n%s", args, err, text)
 		}
 	}
+	// Trees have the importance of features instead.
+	put(t, dir+"/trees.yaml", `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: grown}
+spec:
+  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+  input_features: [{columns: [weak, strong], type: number}, {name: city, type: category}]
+  output_features: [{name: y, type: number}]
+  model: {type: trees, trees: 12, max_depth: 4, subsample: 0.8, column_sample: 0.7, monotone: {strong: -1}}
+  trainer: {early_stop: 0}
+`)
+	if text, err := command(t, c, "apply", "-f", dir+"/trees.yaml", "--wait"); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if res, err = client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "grown-1-1"}); err != nil {
+		t.Fatal(err)
+	}
+	splits := uint64(0)
+	for _, f := range res.Run.Importance {
+		splits += f.Splits
+	}
+	if first := res.Run.Importance[0]; first.Feature != "strong" || !(first.Gain > 1e6) || len(res.Run.Importance) != 3 || splits < 50 || res.Run.Metrics["train.trees"] != 12 || len(res.Run.Weights) > 0 {
+		t.Errorf("importance %v, metrics %v", res.Run.Importance, res.Run.Metrics)
+	}
+	for _, args := range [][]string{{"grown"}, {"grown", "-o", "json"}} {
+		text, err := command(t, c, append([]string{"models", "show"}, args...)...)
+		if err != nil || !strings.Contains(text, "strong") || !strings.Contains(strings.ToLower(text), "gain") {
+			t.Errorf("%v: %v\n%s", args, err, text)
+		}
+	}
 	if _, err := command(t, c, "models", "show", "sums", "champio"); err == nil || !strings.Contains(err.Error(), "did you mean champion?") {
 		t.Errorf("error %v", err)
 	}
