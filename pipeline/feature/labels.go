@@ -2,6 +2,7 @@ package feature
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -62,6 +63,9 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 		}
 	}
 	if t.plan.Label.Type != binaryLabel {
+		return labels, valid, nil
+	}
+	if values.DataType().ID() == arrow.BOOL {
 		return labels, valid, nil
 	}
 	for i, y := range labels {
@@ -132,7 +136,7 @@ func labelled(values arrow.Array) table.Mask {
 func readLabels(what string, values arrow.Array, labels []float32, valid []bool) error {
 	switch a := values.(type) {
 	case *array.Boolean:
-		putLabels(labels, valid, a, table.Indicators(a))
+		putBools(labels, valid, a)
 	case *array.Int64:
 		putLabels(labels, valid, a, a.Int64Values())
 	case *array.Float64:
@@ -141,6 +145,19 @@ func readLabels(what string, values arrow.Array, labels []float32, valid []bool)
 		return unreadable(what, values)
 	}
 	return nil
+}
+
+func putBools(labels []float32, valid []bool, a *array.Boolean) {
+	const one = 0x3f800000 // the bits of 1
+	yes, have := table.True(a), table.Valid(a)
+	for w, word := range yes.Words {
+		there := have.Words[w]
+		labels, valid := labels[w*64:min(w*64+64, len(labels))], valid[w*64:]
+		for i := range labels {
+			labels[i] = math.Float32frombits(uint32(word>>i&1) * one)
+			valid[i] = there>>i&1 != 0
+		}
+	}
 }
 
 func putLabels[T int64 | float64](labels []float32, valid []bool, a arrow.Array, values []T) {

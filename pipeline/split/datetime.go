@@ -25,8 +25,12 @@ type times struct {
 // timesPartial is what a shard's observer hands on: rank points in order, and
 // the rows without a time.
 type timesPartial struct {
-	// Points are the points one after the other: how far the time is from the one
-	// before, the first from 0, and the count, as varints.
+	// First is the time of the first point, and Unit divides how far any other is from the
+	// one before.
+	First int64  `json:"first"`
+	Unit  uint64 `json:"unit"`
+	// Points are how many units each point is from the one before, and its count, as
+	// unsigned varints.
 	Points  []byte `json:"times"`
 	Missing int64  `json:"missing"`
 }
@@ -58,29 +62,45 @@ func (o *times) Observe(batch arrow.Record) error {
 func (o *times) Partial() ([]byte, error) {
 	o.sketch.close()
 	p := timesPartial{Missing: o.missing}
-	var last int64
-	for _, x := range o.sketch.points {
-		p.Points = binary.AppendUvarint(binary.AppendVarint(p.Points, x.time-last), uint64(x.count))
-		last = x.time
+	points := o.sketch.points
+	if len(points) > 0 {
+		p.First = points[0].time
 	}
+	// Times in order are less than 2^64 apart.
+	steps := func(yield func(step uint64, count int64)) {
+		last := p.First
+		for _, x := range points {
+			yield(uint64(x.time)-uint64(last), x.count)
+			last = x.time
+		}
+	}
+	steps(func(step uint64, _ int64) {
+		for step != 0 { // Euclid
+			p.Unit, step = step, p.Unit%step
+		}
+	})
+	p.Unit = max(p.Unit, 1)
+	steps(func(step uint64, count int64) {
+		p.Points = binary.AppendUvarint(binary.AppendUvarint(p.Points, step/p.Unit), uint64(count))
+	})
 	return json.Marshal(p)
 }
 
 // points returns the partial's points, or what is wrong with them.
 func (p timesPartial) points() (out []point, err error) {
-	if p.Missing < 0 {
-		return nil, fmt.Errorf("%d rows without a time", p.Missing)
+	if p.Missing < 0 || p.Unit == 0 {
+		return nil, fmt.Errorf("%d rows without a time, and units of %d", p.Missing, p.Unit)
 	}
-	var x point
+	last := p.First
 	for data := p.Points; len(data) > 0; {
-		step, n := binary.Varint(data)
+		step, n := binary.Uvarint(data)
 		count, m := binary.Uvarint(data[max(n, 0):])
-		next := x.time + step
-		if n <= 0 || m <= 0 || count == 0 || count > math.MaxInt64 || len(out) == maxPoints || len(out) > 0 && next <= x.time {
+		next := int64(uint64(last) + step*p.Unit)
+		if n <= 0 || m <= 0 || count == 0 || count > math.MaxInt64 || len(out) == maxPoints || (len(out) > 0) != (next > last) || step > math.MaxUint64/p.Unit {
 			return nil, errors.New("the points are not in order")
 		}
-		x = point{next, int64(count)}
-		out, data = append(out, x), data[n+m:]
+		out, data = append(out, point{next, int64(count)}), data[n+m:]
+		last = next
 	}
 	return out, nil
 }

@@ -232,8 +232,8 @@ func TestTimesAreSorted(t *testing.T) {
 }
 
 func TestFinishRefusesADamagedPartial(t *testing.T) {
-	// The times are 1, then 1 with no count; 1 twice; 1 with the count 0; and half of a number.
-	for _, data := range []string{`{`, `{"times":[1],"counts":[1]}`, `{"times":"Ag=="}`, `{"times":"AgEAAQ=="}`, `{"times":"AgA="}`, `{"times":"gA=="}`} {
+	// A point without a count; two at one time; a count of 0; half of a number; no unit.
+	for _, data := range []string{`{`, `{"times":[1],"counts":[1]}`, `{"unit":1,"times":"AA=="}`, `{"unit":1,"times":"AAEAAQ=="}`, `{"unit":1,"times":"AAA="}`, `{"unit":1,"times":"gA=="}`, `{"times":"AAE="}`} {
 		if _, err := Finish(plan("datetime"), [][]byte{[]byte(data)}); !thalweg.Is(err, thalweg.Corrupt) {
 			t.Errorf("%s: error %v", data, err)
 		}
