@@ -27,11 +27,12 @@ var ranks = map[string]int{
 
 	"tools/gojson": 0, // a module of its own
 
-	"connectors":      1,
-	"coordinator/api": 1,
-	"pipeline/kernel": 1,
-	"pipeline/table":  1,
-	"storage":         1,
+	"connectors":       1,
+	"coordinator/api":  1,
+	"pipeline/crontab": 1,
+	"pipeline/kernel":  1,
+	"pipeline/table":   1,
+	"storage":          1,
 
 	"storage/parquet/compress": 1,
 	"storage/parquet/encoding": 1,

@@ -239,7 +239,9 @@ type robot struct {
 	id     string
 	client *api.Client
 	hold   func(*apiv1.Lease) bool
-	says   func(*apiv1.Lease, *apiv1.StreamPartition) // changes what it says of a partition; nil: nothing
+	// objects are those that it finds of any training data; nil: none are told.
+	objects func() string
+	says    func(*apiv1.Lease, *apiv1.StreamPartition) // changes what it says of a partition; nil: nothing
 
 	mu   sync.Mutex
 	done map[string]int // times that a task was reported as done, by task and token
@@ -265,7 +267,10 @@ func (r *robot) run(ctx context.Context) error {
 			return err
 		}
 		known := req.KnownLeases
-		req.KnownLeases, req.Reports, req.Streams, req.Progress = resp.LeasesHash, nil, nil, nil
+		req.KnownLeases, req.Reports, req.Streams, req.Progress, req.Looked = resp.LeasesHash, nil, nil, nil, nil
+		for _, look := range resp.Looks {
+			req.Looked = append(req.Looked, &apiv1.Looked{Pipeline: look.Pipeline, Generation: look.Generation, Objects: r.objects()})
+		}
 		r.mu.Lock()
 		if known == resp.LeasesHash {
 			if len(resp.Leases) > 0 {
@@ -291,7 +296,11 @@ func (r *robot) run(ctx context.Context) error {
 				req.Progress = append(req.Progress, &apiv1.Progress{TaskId: l.TaskId, Token: l.Token, RowsDone: 5, RowsTotal: 10, Message: "busy"})
 			default:
 				r.done[l.TaskId+"#"+strconv.FormatUint(l.Token, 10)]++
-				req.Reports = append(req.Reports, resultOf(l))
+				result := resultOf(l)
+				if r.objects != nil && l.Kind == "profile" && result.Error == "" {
+					result.Outputs[stages.ObjectsOutput] = r.objects()
+				}
+				req.Reports = append(req.Reports, result)
 			}
 		}
 		r.mu.Unlock()

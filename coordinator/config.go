@@ -68,6 +68,13 @@ type Config struct {
 	// bucket, default 1 min: two listings.
 	CollectEvery time.Duration
 
+	// LookEvery is how often the objects of a pipeline that trains on new ones are
+	// listed, default 30 s.
+	LookEvery time.Duration
+
+	// Now is the clock that entries of the log are stamped by; default time.Now.
+	Now func() time.Time
+
 	// Raft is raft's timing.
 	Raft raftnode.Timing
 }
@@ -75,6 +82,10 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 5*time.Second)
 	c.LeaderWait = cmp.Or(c.LeaderWait, 3*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.LookEvery = cmp.Or(c.LookEvery, 30*time.Second)
 	c.CollectEvery = cmp.Or(c.CollectEvery, time.Minute)
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, 30*time.Second)
 	c.APIListen = cmp.Or(c.APIListen, c.peer(c.ID).API)

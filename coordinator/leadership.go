@@ -30,6 +30,7 @@ const (
 type leadership struct {
 	term     uint64
 	liveness *liveness
+	looks    looks
 	// planning admits one planner at a time, from the plan to its commands' being
 	// applied, so that no two plans take the same task.
 	planning chan struct{}
@@ -62,7 +63,9 @@ func (c *Coordinator) beginLeadership() {
 		c.log.Info("leadership was lost before it began", keyTerm, term, keyError, err)
 		return
 	}
-	c.lead.Store(&leadership{term: term, liveness: newLiveness(c.cfg.LeaseTTL), planning: make(chan struct{}, 1)})
+	lead := &leadership{term: term, liveness: newLiveness(c.cfg.LeaseTTL), planning: make(chan struct{}, 1)}
+	lead.looks.mu.of = make(map[thalweg.PipelineName]*look)
+	c.lead.Store(lead)
 	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)
 }
@@ -116,14 +119,14 @@ func notLeader(leader string) error {
 		Err: errors.New("this node does not lead")}
 }
 
-// tick does what is due without anybody's asking: silent workers expire and
-// runs that have come to it are registered.
+// tick does what is due without anybody's asking: silent workers expire, runs that have
+// come to it are registered, and those start whose time has come.
 func (c *Coordinator) tick(ctx context.Context) {
 	lead := c.leading()
 	if lead == nil {
 		return
 	}
-	if err := c.advance(ctx, lead, ""); err != nil {
+	if err := errors.Join(c.startScheduled(ctx, lead), c.advance(ctx, lead, "")); err != nil {
 		c.log.Debug("planning was put off", keyError, err)
 		return
 	}
@@ -183,7 +186,7 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 // propose commits a command and returns its answer; a refusal is an error.
 func (c *Coordinator) propose(cmd state.Command, requestID string) (state.Answer, error) {
 	started := time.Now()
-	entry, err := state.Encode(cmd, requestID, started.UnixMilli())
+	entry, err := state.Encode(cmd, requestID, c.cfg.Now().UnixMilli())
 	if err != nil {
 		return state.Answer{}, err
 	}

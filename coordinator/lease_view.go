@@ -77,11 +77,14 @@ func completeRun(s *state.State, t *state.Task, l *apiv1.Lease) {
 	spec := s.Pipeline(r.Pipeline).Spec(r.Generation)
 	l.Spec, l.SpecFile, l.SpecWritten = spec.Text, spec.File, spec.Written
 	l.Inputs, l.Verb, l.Arguments = maps.Clone(r.Outputs), r.Verb, maps.Clone(r.Arguments)
+	if l.Inputs == nil {
+		l.Inputs = make(map[string]string)
+	}
 	if r.Parent != nil {
-		if l.Inputs == nil {
-			l.Inputs = make(map[string]string)
-		}
 		l.Inputs[stages.ParentInput] = fmt.Sprintf("%d %s", r.Parent.Version, r.Parent.Checkpoint)
+	}
+	if r.Known != "" {
+		l.Inputs[stages.KnownInput] = r.Known
 	}
 	l.Reducers, l.Partials = stage.Reducers, stage.Partials(t)
 	l.ShardFrom, l.ShardTo = stage.Range(t)

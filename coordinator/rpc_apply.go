@@ -77,6 +77,7 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 		Training:  pipeline.TrainingHash(spec),
 		Keep:      uint32(spec.Spec.Trainer.KeepCheckpoints),
 		WarmStart: int64(spec.Spec.Trainer.WarmStart),
+		Timetable: timetableOf(spec, c.cfg.Now()),
 	}
 	if cmd.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
 		return nil, nil, refused(thalweg.KindOf(err), err)

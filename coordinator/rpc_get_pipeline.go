@@ -22,7 +22,7 @@ func (s *service) GetPipeline(_ context.Context, req *apiv1.GetPipelineRequest) 
 			return
 		}
 		if spec := p.Spec(thalweg.Generation(req.Generation)); spec != nil {
-			resp.Pipeline = pipelineView(p, spec)
+			resp.Pipeline = s.pipelineView(p, spec)
 			resp.Pipeline.RenderedSpec = spec.Text
 		}
 	})

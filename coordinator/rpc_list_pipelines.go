@@ -12,7 +12,7 @@ func (s *service) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*
 	resp := &apiv1.ListPipelinesResponse{}
 	err := s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
-			resp.Pipelines = append(resp.Pipelines, pipelineView(p, p.Newest()))
+			resp.Pipelines = append(resp.Pipelines, s.pipelineView(p, p.Newest()))
 		}
 		for t := range st.Deleted() {
 			resp.Deleted = append(resp.Deleted, &apiv1.DeletedPipeline{Name: string(t.Pipeline), Generation: uint64(t.Generation),
@@ -23,8 +23,12 @@ func (s *service) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*
 }
 
 // pipelineView returns a generation of a pipeline without its text.
-func pipelineView(p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
+func (s *service) pipelineView(p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
+	message := ""
+	if lead := s.c.leading(); lead != nil {
+		_, message = lead.looks.of(p.Name)
+	}
 	return &apiv1.Pipeline{Name: string(p.Name), Generation: uint64(spec.Generation), AppliedAtUnixMs: spec.AppliedMS,
 		Model: string(spec.Model), StreamPaused: p.Paused, StreamPauseReason: p.PauseReason,
-		Deletion: deletionOf(p)}
+		Deletion: deletionOf(p), Timetable: timetableView(p.Timetable, message)}
 }

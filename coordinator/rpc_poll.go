@@ -52,6 +52,7 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 		c.log.Warn("worker cannot load a model version", keyWorker, msg.WorkerId,
 			keyModel, r.Model, keyVersion, r.Version, keyError, r.Reason)
 	}
+	lead.looks.note(msg.Looked)
 	if others {
 		c.changes.Notify()
 	}
@@ -84,7 +85,9 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 			return nil, err
 		}
 		if atOnce || hash != msg.KnownLeases {
-			return &apiv1.PollResponse{Accepted: accepted, Leases: leases, LeasesHash: hash}, nil
+			res := &apiv1.PollResponse{Accepted: accepted, Leases: leases, LeasesHash: hash}
+			c.replica.view(func(s *state.State) { res.Looks = lead.looks.due(s, time.Now(), c.cfg.LookEvery) })
+			return res, nil
 		}
 		select {
 		case <-changed:
@@ -246,6 +249,8 @@ func checkPoll(msg *apiv1.PollRequest) error {
 		return invalid("exchange_address", "host:port")
 	case msg.Slots > maxSlots:
 		return invalid(fmt.Sprintf("%d slots", msg.Slots), fmt.Sprintf("at most %d", maxSlots))
+	case len(msg.Looked) > maxPollItems:
+		return invalid("looked", fmt.Sprintf("at most %d", maxPollItems))
 	case len(msg.Progress) > maxPollItems || len(msg.Reports) > maxPollItems || len(msg.Streams) > maxPollItems || len(msg.Refusals) > maxRefusals:
 		return invalid("progress, reports, streams or refusals", fmt.Sprintf("at most %d of each, %d refusals", maxPollItems, maxRefusals))
 	}
@@ -255,6 +260,11 @@ func checkPoll(msg *apiv1.PollRequest) error {
 	}
 	if addresses > maxConnections {
 		return invalid(fmt.Sprintf("%d addresses of connections", addresses), fmt.Sprintf("at most %d", maxConnections))
+	}
+	for _, f := range msg.Looked {
+		if len(f.Objects) > state.MaxHashBytes || len(f.Error) > state.MaxTextBytes {
+			return invalid(fmt.Sprintf("objects of %.64q", f.Pipeline), "its hash or error is too long")
+		}
 	}
 	for _, p := range msg.Streams {
 		if len(p.Tripped) > state.MaxTextBytes {

@@ -19,7 +19,7 @@ func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
 		StartedAtUnixMs: r.StartedMS, EndedAtUnixMs: r.EndedMS,
 		Outputs: maps.Clone(r.Outputs), Metrics: maps.Clone(r.Metrics), Counts: maps.Clone(r.Counts),
 		Warnings:     slices.Clone(r.Warnings),
-		ModelVersion: uint64(r.Version), Verb: r.Verb, Arguments: maps.Clone(r.Arguments),
+		ModelVersion: uint64(r.Version), Verb: r.Verb, Arguments: maps.Clone(r.Arguments), Trigger: r.Trigger,
 	}
 	fromTable(v, "curve", &v.Curve)
 	fromTable(v, "weights", &v.Weights)

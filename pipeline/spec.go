@@ -79,4 +79,6 @@ type Body struct {
 	Registry Registry `yaml:"registry,omitempty" json:"registry,omitempty"`
 	// Scoring is the stream half: events scored with the newest champion.
 	Scoring *Scoring `yaml:"scoring,omitempty" json:"scoring,omitempty"`
+	// Schedule is when runs start by themselves. Default: when somebody asks for one.
+	Schedule *Schedule `yaml:"schedule,omitempty" json:"schedule,omitempty"`
 }

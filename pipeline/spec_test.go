@@ -294,3 +294,22 @@ func TestJSONSchemaJudgesSpecs(t *testing.T) {
 		t.Error("the schema does not describe fields")
 	}
 }
+
+func TestWhatIsNoScheduleIsRefused(t *testing.T) {
+	for schedule, want := range map[string]string{
+		`{}`:                         "a schedule needs a time, or new objects",
+		`{cron: "0 2 * *"}`:          "expected exactly 5 fields, found 4",
+		`{cron: "0 2 * * 7"}`:        "(7) above maximum (6)",
+		`{cron: "0 0 30 2 *"}`:       "no day is one of 0 0 30 2 *",
+		`{cron: "@every 1s"}`:        "neither a time zone nor @every belongs here",
+		`{cron: "TZ=UTC 0 2 * * *"}`: "neither a time zone nor @every belongs here",
+		`{cron: "0 2 * * *", timezone: Mars/Olympus}`: `"Mars/Olympus" is not a time zone`,
+		`{cron: "0 2 * * *", on_overlap: cancel}`:     "(one of skip, queue, replace)",
+		`{on_new_objects: true, every: 1h}`:           "there is no such field",
+	} {
+		_, err := pipeline.Parse(catalog.All(), "s.yaml", []byte("spec: {schedule: "+schedule+"}"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", schedule, err, want)
+		}
+	}
+}

@@ -487,3 +487,24 @@ type Rolling struct {
 	// Period is since the first row, by the clock.
 	Period Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0" default:"10s"`
 }
+
+// Schedule says when runs start by themselves. One that finds the objects that the
+// newest version was trained on, and no others, says so and makes no version.
+type Schedule struct {
+	// Cron is when: minute, hour, day of the month, month and day of the week (0 to 6 from
+	// Sunday, or SUN to SAT), as in 0 2 * * *; or @hourly, @daily, @weekly, @monthly. A
+	// time that clocks leave out in spring comes as much later, one that they show twice
+	// in autumn counts once. Of times that were missed because no coordinator led, one run
+	// is made up for.
+	Cron string `yaml:"cron,omitempty" json:"cron,omitempty" example:"0 2 * * *"`
+	// Timezone is that of cron.
+	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty" default:"UTC"`
+	// OnNewObjects starts a run when the objects that sources.train names are others than
+	// those that the newest run found, as soon as they have stayed the same for a minute.
+	OnNewObjects bool `yaml:"on_new_objects,omitempty" json:"on_new_objects,omitempty"`
+	// OnOverlap is what becomes of a time of cron at which a run is still going: it is left
+	// out (skip), a run follows that one (queue), or takes its place (replace). New objects
+	// are waited with, or with replace take its place too. Default skip: the next time is
+	// soon enough.
+	OnOverlap string `yaml:"on_overlap,omitempty" json:"on_overlap,omitempty" jsonschema:"enum=skip,enum=queue,enum=replace" default:"skip"`
+}

@@ -32,6 +32,7 @@ func trainingText(s *Spec) string {
 		// only a run knows the columns.
 		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
 	}
+	c.Spec.Schedule = nil
 	c.Spec.Trainer.KeepCheckpoints = 0 // what becomes of versions is no part of them
 	var text strings.Builder
 	renderFields(&text, reflect.ValueOf(&c).Elem(), "")

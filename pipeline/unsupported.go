@@ -28,7 +28,7 @@ var noValue = allowedValue{}
 var unsupportedFields = map[string]map[string]allowedValue{
 	"Body": {
 		"tests": noValue, "search": noValue, "rollout": noValue,
-		"monitoring": noValue, "schedule": noValue, "resources": noValue,
+		"monitoring": noValue, "resources": noValue,
 	},
 	"TrainSource":   {"freshness": noValue},
 	"EventSource":   {"freshness": noValue},

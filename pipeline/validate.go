@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/thalweg/thalweg/pipeline/crontab"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -93,12 +94,17 @@ func (t *DeadLetterTopic) Check(at Place) { at.topic(t.Topic) }
 
 // Check implements Checker.
 func (s *SchemaSpec) Check(at Place) {
-	if _, err := time.LoadLocation(s.Timezone); err != nil || s.Timezone == "Local" {
-		at.Problem("timezone", "write UTC or a name such as Europe/Paris", "%q is not a time zone", s.Timezone)
-	}
+	at.zone("timezone", s.Timezone)
 	names := at.in("columns").names("column")
 	for i, c := range s.Columns {
 		names(i, c.Name)
+	}
+}
+
+// zone checks the name of a time zone.
+func (p Place) zone(path, name string) {
+	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
+		p.Problem(path, "write UTC or a name such as Europe/Paris", "%q is not a time zone", name)
 	}
 }
 
@@ -515,5 +521,16 @@ func (b *Body) checkDirections(at Place, directions map[string]int) {
 		case i >= 0 && b.InputFeatures[i].Type != inputNumber:
 			at.Problem("model.monotone."+name, "leave it out", "a %s has no direction", b.InputFeatures[i].Type)
 		}
+	}
+}
+
+// Check implements Checker.
+func (s *Schedule) Check(at Place) {
+	at.zone("timezone", s.Timezone)
+	if s.Cron == "" && !s.OnNewObjects {
+		at.Problem("", "write cron: \"0 2 * * *\", or on_new_objects: true", "a schedule needs a time, or new objects")
+	}
+	if _, err := crontab.Parse(s.Cron, "UTC"); err != nil && s.Cron != "" {
+		at.Problem("cron", "minute, hour, day, month and day of the week (0 to 6 from Sunday), such as 0 2 * * *", "%s", err)
 	}
 }

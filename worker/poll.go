@@ -27,6 +27,7 @@ func (w *Worker) poll(ctx context.Context) error {
 			w.answered.Store(lastAnswer.UnixNano())
 			w.tasks.forget(res.Accepted)
 			w.tasks.reconcile(ctx, res)
+			w.looks.want(res.Looks)
 			continue
 		case ctx.Err() != nil:
 		case w.tasks.hasUnsent():
@@ -67,6 +68,7 @@ func (w *Worker) request() *apiv1.PollRequest {
 		req.Connections = nil // coordinators take no more, and check nothing without them
 	}
 	w.tasks.fill(req)
+	req.Looked = w.looks.take()
 	return req
 }
 

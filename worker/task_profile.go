@@ -9,6 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/imported"
@@ -24,6 +25,11 @@ func runProfile(ctx context.Context, t *Task) error {
 		return err
 	}
 	format, bucket, pattern, err := t.worker.source(ctx, spec)
+	if err != nil {
+		return err
+	}
+	// Listed before it is discovered: what comes in between is new once more.
+	objects, n, err := t.worker.listed(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -46,6 +52,10 @@ func runProfile(ctx context.Context, t *Task) error {
 	}
 	if _, err := t.worker.parent(ctx, t.Lease, plan); err != nil {
 		return err
+	}
+	t.Report.Outputs[stages.ObjectsOutput] = objects
+	if version, known, _ := strings.Cut(t.Lease.Inputs[stages.KnownInput], " "); known == objects {
+		t.Report.Outputs[stages.EndOutput] = fmt.Sprintf("nothing new: the %s objects are those that version %s was trained on", humanize.Comma(int64(n)), version)
 	}
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))

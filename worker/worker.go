@@ -165,6 +165,7 @@ type Worker struct {
 	datasets    recent[*data]
 	models      recent[*artifact.Artifact]
 	streams     streams
+	looks       looks
 	tables      tables
 	incarnation string
 	answered    atomic.Int64 // when a coordinator last answered, Unix nanoseconds; 0: never
@@ -197,7 +198,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 		exchange: average.NewServer(), pool: dataset.NewPool(0), listener: listener,
 		log: log.With(keyWorker, cfg.ID), incarnation: rand.Text(),
 	}
-	w.streams.memory = cfg.Memory
+	w.streams.memory, w.looks.wanted = cfg.Memory, make(chan *apiv1.Look, maxLooks)
 	cfg.Memory.Keeps(w.pool)
 	w.streams.mu.registries, w.streams.mu.probes = make(map[string]*engine.Registry), make(map[string]*probe)
 	w.tables.mu.open = make(map[string]*openTable)
@@ -244,6 +245,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer server.Close()
 		return w.poll(ctx)
+	})
+	g.Go(func() error {
+		w.look(ctx)
+		return nil
 	})
 	g.Go(func() error {
 		for retry.Sleep(ctx, giveBackEvery) == nil {

@@ -44,6 +44,7 @@ type devConfig struct {
 	// has none of its own.
 	SchemaRegistry string
 	CollectEvery   time.Duration // of coordinators; 0: their default
+	LookEvery      time.Duration // of coordinators; 0: their default
 	PollWait       time.Duration // of workers; 0: their default
 	// NewStore makes the S3 endpoint; nil: newDevStore, of which a process has one.
 	NewStore func(dir string, e devEndpoints) (devStore, error)
@@ -208,7 +209,7 @@ func (c *devCluster) openCoordinators() error {
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
-			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, StateBucket: "thalweg",
+			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg",
 			Records: func(ctx context.Context) (storage.Bucket, error) { return c.connections.bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)

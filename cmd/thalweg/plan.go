@@ -94,6 +94,7 @@ var effects = []struct{ from, to, says string }{
 	{"spec.sources.events.connection", "", "the stream goes on with the brokers there, if the topic is the same one"},
 	{"spec.sources.events.", ".start_offset", "only partitions without a log begin there"},
 	{"spec.trainer.keep_checkpoints", "", "checkpoints of older versions are collected, or kept, from now on"},
+	{"spec.schedule", "", "runs start by it from now on"},
 	{"metadata.labels", "", "kept for show"},
 }
 

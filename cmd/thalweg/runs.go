@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -25,11 +27,20 @@ func newRuns(g *globals) *cobra.Command {
 			"  thalweg runs start flight-delays --wait",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
 			res, err := c.ListRuns(cmd.Context(), req)
+			if err != nil {
+				return answer{}, err
+			}
+			pipelines, err := c.ListPipelines(cmd.Context(), &apiv1.ListPipelinesRequest{})
+			if err != nil {
+				return answer{}, err
+			}
+			pipelines.Pipelines = slices.DeleteFunc(pipelines.Pipelines, func(p *apiv1.Pipeline) bool { return req.Pipeline != "" && p.Name != req.Pipeline })
 			return answer{value: res, table: func(w io.Writer) {
-				row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION", "ERROR")
+				row(w, "RUN", "STATE", "STAGE", "STARTED", "BY", "TOOK", "VERSION", "MESSAGE")
 				for _, r := range res.Runs {
-					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), r.Error)
+					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), cmp.Or(r.Trigger, "-"), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), cmp.Or(r.Error, r.Outputs[stages.EndOutput]))
 				}
+				printTimetables(w, pipelines.Pipelines)
 				if res.NextPageToken != "" {
 					fmt.Fprintln(w, "\nthere are more: --page-token "+res.NextPageToken)
 				}
@@ -126,8 +137,8 @@ func followed(cmd *cobra.Command, c *cluster, id string) (answer, error) {
 func printRun(w io.Writer, r *apiv1.Run) {
 	row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION")
 	row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion))
-	if r.Error != "" {
-		fmt.Fprintln(w, "\n"+r.Error)
+	if text := cmp.Or(r.Error, r.Outputs[stages.EndOutput]); text != "" {
+		fmt.Fprintln(w, "\n"+text)
 	}
 	for _, text := range r.Warnings {
 		fmt.Fprintln(w, "\nwarning: "+text)
@@ -169,6 +180,33 @@ func printMetrics(w io.Writer, metrics map[string]float64) {
 			interval = fmt.Sprintf("%.6g to %.6g", low, metrics[k+".high"])
 		}
 		row(w, k, fmt.Sprintf("%.6g", metrics[k]), interval)
+	}
+}
+
+// printTimetables tells when runs start by themselves, if any do.
+func printTimetables(w io.Writer, pipelines []*apiv1.Pipeline) {
+	header := false
+	for _, p := range pipelines {
+		t := p.Timetable
+		if t == nil {
+			continue
+		}
+		if !header {
+			row(w, "\nSCHEDULE OF", "RUNS START", "NEXT", "LAST", "MESSAGE")
+			header = true
+		}
+		var when []string
+		if t.Timing != "" {
+			when = append(when, t.Timing)
+		}
+		if t.OnNewObjects {
+			when = append(when, "on new objects")
+		}
+		next := clock(t.NextAtUnixMs)
+		if t.Queued {
+			next = "after the run that is going"
+		}
+		row(w, p.Name, strings.Join(when, ", "), next, clock(t.LastAtUnixMs), cmp.Or(t.Message, t.Last))
 	}
 }
 

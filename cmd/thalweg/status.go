@@ -42,6 +42,7 @@ func newStatus(g *globals) *cobra.Command {
 					s := summaryOf(p, streams.Partitions)
 					row(w, p.Name, p.Generation, clock(p.AppliedAtUnixMs), p.Model, s.state, s.rows, s.dead, s.lag, s.message)
 				}
+				printTimetables(w, pipelines.Pipelines)
 			}}, err
 		}),
 	}

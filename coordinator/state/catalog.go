@@ -19,4 +19,5 @@ var catalog = [...]func() Command{
 	func() Command { return new(DeletePipeline) },
 	func() Command { return new(CollectVersions) },
 	func() Command { return new(GrantBackup) },
+	func() Command { return new(StartScheduled) },
 }

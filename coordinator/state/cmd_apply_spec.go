@@ -31,6 +31,8 @@ type ApplySpec struct {
 	// WarmStart is the version of the model whose weights runs start from; FromChampion:
 	// the one that the alias names by then, if any; 0: none.
 	WarmStart int64 `json:"warm_start,omitempty"`
+	// Timetable is when runs start by themselves, as it begins; nil: never.
+	Timetable *Timetable `json:"timetable,omitempty"`
 	// Written is the text as a user wrote it, and File its name: what diagnostics of
 	// a run cite.
 	File    string `json:"file,omitempty"`
@@ -61,6 +63,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	if _, flaw := s.Parent(&Spec{Model: c.Model, Alias: c.Alias, WarmStart: c.WarmStart}); flaw != "" {
 		return failure(thalweg.NotFound, c.name(), string(c.Pipeline), flaw)
+	}
+	if flaw := c.Timetable.flaw(); flaw != "" {
+		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
 	p := s.pipelines[c.Pipeline]
 	first := s.forgotten.Generation + 1 // generation, of a pipeline that is new
@@ -108,6 +113,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	p.Specs = append(p.Specs, spec)
 	p.Specs = slices.Delete(p.Specs, 0, max(0, len(p.Specs)-MaxGenerations)) // no run of an older one is left
 	p.Ordinal = 0
+	p.follow(c.Timetable)
 	if c.Sink != nil {
 		p.writesTo(*c.Sink, spec.Generation)
 	}
@@ -148,10 +154,5 @@ func (c *ApplySpec) again(s *State, p *Pipeline) Answer {
 // that spec trains from.
 func (s *State) trained(p *Pipeline, spec *Spec) bool {
 	m := s.models[spec.Model]
-	if m == nil || m.Aliases[spec.Alias] == nil {
-		return false
-	}
-	return slices.ContainsFunc(m.Versions, func(v *ModelVersion) bool {
-		return v.Pipeline == p.Name && v.Generation >= spec.Since
-	})
+	return m != nil && m.Aliases[spec.Alias] != nil && s.newest(p, spec) != nil
 }

@@ -43,6 +43,7 @@ func (c *RegisterModel) apply(s *State) Answer {
 		Version: m.last() + 1, Checkpoint: r.Outputs["checkpoint"],
 		Run: r.ID, Pipeline: r.Pipeline, Generation: r.Generation, RegisteredMS: s.timeMS, Index: s.index,
 		Metrics: maps.Clone(r.Metrics), Warnings: r.Warnings, ModelSHA256: r.Outputs["model_sha256"], TransformHash: r.Outputs["transform_hash"],
+		Objects: r.Outputs[stages.ObjectsOutput],
 	}
 	if r.Parent != nil {
 		v.Parent = r.Parent.Version

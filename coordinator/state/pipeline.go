@@ -27,6 +27,8 @@ type Pipeline struct {
 	// Partitions are those of the newest generation's topic, by number. They are
 	// leased once the pipeline has a champion.
 	Partitions []*Partition `json:"partitions,omitempty"`
+	// Timetable says when runs start by themselves; nil: never.
+	Timetable *Timetable `json:"timetable,omitempty"`
 	// Deletion is set while the pipeline is being deleted.
 	Deletion *Deletion `json:"deletion,omitempty"`
 	// Sinks are where rows of its generations went or go, that of the latest last.

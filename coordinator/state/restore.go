@@ -61,6 +61,9 @@ func (s *State) restorePipeline(p *Pipeline) error {
 	case len(p.Partitions) > MaxPartitions || (len(p.Partitions) > 0) != (p.Newest().Topic != ""):
 		return damaged(subject, fmt.Errorf("%d partitions of topic %q", len(p.Partitions), p.Newest().Topic))
 	}
+	if flaw := p.Timetable.flaw(); flaw != "" {
+		return damaged(subject, errors.New(flaw))
+	}
 	if err := checkSinks(subject, p.Sinks); err != nil {
 		return err
 	}

@@ -26,6 +26,10 @@ type Run struct {
 	StartedMS  int64             `json:"started_ms"`
 	EndedMS    int64             `json:"ended_ms,omitempty"`
 	StartIndex uint64            `json:"start_index"` // of the entry that started it
+	// Trigger is why it was started, if nobody asked for it; Known are the newest version
+	// and the objects that it was trained on, without which there is nothing new.
+	Trigger string `json:"trigger,omitempty"`
+	Known   string `json:"known,omitempty"`
 	// Parent is the version whose weights training starts from; nil: none.
 	Parent *Parent `json:"parent,omitempty"`
 	// Stages are all stages in order; At is the one that the run is in or ended in.
@@ -108,7 +112,8 @@ func (s *State) taskDone(r *Run) {
 		s.endRun(r, RunFailed, fmt.Sprintf("%s: finished without its output %q", stage.Name, missing))
 		return
 	}
-	if int(r.At) == len(r.Stages)-1 {
+	s.noteTimetable(r)
+	if int(r.At) == len(r.Stages)-1 || r.Outputs[stages.EndOutput] != "" {
 		s.endRun(r, RunSucceeded, "")
 		return
 	}
@@ -142,6 +147,7 @@ func (s *State) endRun(r *Run, to RunState, why string) {
 		stage.State = StageDone
 	}
 	r.State, r.Error, r.EndedMS = to, clip(why), s.timeMS
+	s.noteTimetable(r)
 	if p := s.pipelines[r.Pipeline]; p != nil && p.ActiveRun == r.ID {
 		p.ActiveRun = ""
 	}

@@ -217,6 +217,13 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion",
 			Stages: m.plans[pipeline], Topic: options["topic"], Training: options["training"], Keep: uint32(number("keep", 0)),
 			WarmStart: int64(number("warm", 0))}
+	case "timed":
+		m.plans[pipeline] = planOf("look:tasks:1:0:objects;learn:tasks:1:0:checkpoint;register:nothing:0:0:")
+		t := &Timetable{Timing: options["timing"], NextMS: int64(number("next", 0)), OnNewObjects: options["objects"] != "", OnOverlap: options["overlap"]}
+		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion", Stages: m.plans[pipeline], Training: options["training"], Timetable: t}
+	case "due":
+		return &StartScheduled{StartRun: StartRun{Pipeline: pipeline, Generation: thalweg.Generation(number("generation", 1)), Stages: m.plans[pipeline]},
+			DueMS: int64(number("due", 0)), NextMS: int64(number("next", 0)), Objects: options["objects"], Queued: options["queued"] != ""}
 	case "champion": // starts warm
 		m.plans[pipeline] = specPlan(1)
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion", Stages: m.plans[pipeline], WarmStart: FromChampion}
@@ -247,7 +254,7 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		if options["partial"] != "" {
 			c.Partials = strings.Split(options["partial"], ",")
 		}
-		for _, name := range []string{"manifest", "split", "transform", "checkpoint", "model_sha256", "transform_hash", "evaluation", "part", "sum"} {
+		for _, name := range []string{"manifest", "split", "transform", "checkpoint", "model_sha256", "transform_hash", "evaluation", "part", "sum", "objects", "nothing_new"} {
 			if options[name] != "" {
 				if c.Outputs == nil {
 					c.Outputs = make(map[string]string)
@@ -374,6 +381,9 @@ func show(out *strings.Builder, s *State, words []string) {
 		if r.Parent != nil {
 			fmt.Fprintf(out, " from version %d, %s", r.Parent.Version, r.Parent.Checkpoint)
 		}
+		if r.Trigger != "" {
+			fmt.Fprintf(out, " by %s, knows %q", r.Trigger, r.Known)
+		}
 		fmt.Fprintln(out)
 		for _, stage := range r.Stages[:r.At+1] {
 			fmt.Fprintf(out, "  %s %s %d/%d rows=%d\n", stage.Name, stage.State, stage.Done, stage.Total, stage.Rows)
@@ -427,6 +437,21 @@ func show(out *strings.Builder, s *State, words []string) {
 				fmt.Fprintf(out, " failures=%d stopped=%q", part.Failures, part.Stopped)
 			}
 			fmt.Fprintln(out)
+		}
+	case "timetable":
+		p := s.Pipeline(thalweg.PipelineName(words[1]))
+		if p.Timetable == nil {
+			fmt.Fprintln(out, "none")
+			return
+		}
+		fmt.Fprintf(out, "%+v\n", *p.Timetable)
+		now, err := strconv.ParseInt(words[2], 10, 64)
+		objects := ""
+		if len(words) > 3 {
+			objects = words[3]
+		}
+		if c := s.NextRun(p, now, objects); c != nil && err == nil {
+			fmt.Fprintf(out, "is due: by time %d, queued %v, objects %q\n", c.DueMS, c.Queued, c.Objects)
 		}
 	case "collectable":
 		fmt.Fprintln(out, s.Collectable(s.Model(thalweg.ModelName(words[1]))))

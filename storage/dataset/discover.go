@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -68,6 +70,27 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	schema, gaps := union(files)
 	m.Gaps = gaps
 	return m, schema, nil
+}
+
+// List returns a hash of the keys, sizes and ETags of the objects that Discover would
+// read now, and how many they are: they are others if it is another.
+func List(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (hash string, objects int, err error) {
+	if err := cfg.Validate(); err != nil {
+		return "", 0, err
+	}
+	g, err := parseGlob(pattern)
+	if err != nil {
+		return "", 0, err
+	}
+	infos, _, err := g.list(ctx, b, cfg.withDefaults())
+	if err != nil {
+		return "", 0, err
+	}
+	sum := sha256.New()
+	for _, info := range infos {
+		fmt.Fprintf(sum, "%q %d %q\n", info.Key, info.SizeBytes, info.ETag)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), len(infos), nil
 }
 
 // otherFile is the error of an object that is no Parquet, neither by its name.

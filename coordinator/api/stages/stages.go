@@ -10,6 +10,17 @@ const PurgeVerb = "purge"
 // training starts from: its number and its checkpoint, key#sha256.
 const ParentInput = "parent"
 
+// KnownInput is the input of a run of a schedule that names the newest version and the
+// objects that it was trained on: its number, and what ObjectsOutput was.
+const KnownInput = "known"
+
+// ObjectsOutput is the output of a run that names the objects of its training data, and
+// EndOutput one that ends the run as succeeded: it says why nothing is left to do.
+const (
+	ObjectsOutput = "objects"
+	EndOutput     = "nothing_new"
+)
+
 // Plan is one stage as planned. The log keeps it as it is.
 type Plan struct {
 	// Name is unique in the run. It is the kind of its tasks' leases.

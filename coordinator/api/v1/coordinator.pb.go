@@ -336,6 +336,7 @@ type Pipeline struct {
 	StreamPaused      bool                   `protobuf:"varint,6,opt,name=stream_paused,json=streamPaused,proto3" json:"stream_paused,omitempty"`                 // nothing is scored until it is resumed
 	StreamPauseReason string                 `protobuf:"bytes,7,opt,name=stream_pause_reason,json=streamPauseReason,proto3" json:"stream_pause_reason,omitempty"` // empty if an operator paused it
 	Deletion          string                 `protobuf:"bytes,8,opt,name=deletion,proto3" json:"deletion,omitempty"`                                              // how far its deletion is; empty if it is not being deleted
+	Timetable         *Timetable             `protobuf:"bytes,9,opt,name=timetable,proto3" json:"timetable,omitempty"`                                            // when its runs start by themselves; absent: never
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -426,6 +427,114 @@ func (x *Pipeline) GetDeletion() string {
 	return ""
 }
 
+func (x *Pipeline) GetTimetable() *Timetable {
+	if x != nil {
+		return x.Timetable
+	}
+	return nil
+}
+
+// Timetable says when runs start by themselves.
+type Timetable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Timing        string                 `protobuf:"bytes,1,opt,name=timing,proto3" json:"timing,omitempty"`                                      // cron and time zone; empty: by no time
+	OnNewObjects  bool                   `protobuf:"varint,2,opt,name=on_new_objects,json=onNewObjects,proto3" json:"on_new_objects,omitempty"`   // and when objects of the training data are new
+	OnOverlap     string                 `protobuf:"bytes,3,opt,name=on_overlap,json=onOverlap,proto3" json:"on_overlap,omitempty"`               // skip, queue or replace
+	NextAtUnixMs  int64                  `protobuf:"varint,4,opt,name=next_at_unix_ms,json=nextAtUnixMs,proto3" json:"next_at_unix_ms,omitempty"` // 0: none
+	Queued        bool                   `protobuf:"varint,5,opt,name=queued,proto3" json:"queued,omitempty"`                                     // a run follows the one that is going
+	LastAtUnixMs  int64                  `protobuf:"varint,6,opt,name=last_at_unix_ms,json=lastAtUnixMs,proto3" json:"last_at_unix_ms,omitempty"` // when its time came last; 0: never
+	Last          string                 `protobuf:"bytes,7,opt,name=last,proto3" json:"last,omitempty"`                                          // what came of that
+	Message       string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`                                    // what keeps it from seeing new objects; empty if nothing does
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Timetable) Reset() {
+	*x = Timetable{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Timetable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Timetable) ProtoMessage() {}
+
+func (x *Timetable) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Timetable.ProtoReflect.Descriptor instead.
+func (*Timetable) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Timetable) GetTiming() string {
+	if x != nil {
+		return x.Timing
+	}
+	return ""
+}
+
+func (x *Timetable) GetOnNewObjects() bool {
+	if x != nil {
+		return x.OnNewObjects
+	}
+	return false
+}
+
+func (x *Timetable) GetOnOverlap() string {
+	if x != nil {
+		return x.OnOverlap
+	}
+	return ""
+}
+
+func (x *Timetable) GetNextAtUnixMs() int64 {
+	if x != nil {
+		return x.NextAtUnixMs
+	}
+	return 0
+}
+
+func (x *Timetable) GetQueued() bool {
+	if x != nil {
+		return x.Queued
+	}
+	return false
+}
+
+func (x *Timetable) GetLastAtUnixMs() int64 {
+	if x != nil {
+		return x.LastAtUnixMs
+	}
+	return 0
+}
+
+func (x *Timetable) GetLast() string {
+	if x != nil {
+		return x.Last
+	}
+	return ""
+}
+
+func (x *Timetable) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // GetPipelineRequest names a pipeline, and a generation of it.
 type GetPipelineRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -437,7 +546,7 @@ type GetPipelineRequest struct {
 
 func (x *GetPipelineRequest) Reset() {
 	*x = GetPipelineRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +558,7 @@ func (x *GetPipelineRequest) String() string {
 func (*GetPipelineRequest) ProtoMessage() {}
 
 func (x *GetPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +571,7 @@ func (x *GetPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineRequest.ProtoReflect.Descriptor instead.
 func (*GetPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetPipelineRequest) GetName() string {
@@ -489,7 +598,7 @@ type GetPipelineResponse struct {
 
 func (x *GetPipelineResponse) Reset() {
 	*x = GetPipelineResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -501,7 +610,7 @@ func (x *GetPipelineResponse) String() string {
 func (*GetPipelineResponse) ProtoMessage() {}
 
 func (x *GetPipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -514,7 +623,7 @@ func (x *GetPipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineResponse.ProtoReflect.Descriptor instead.
 func (*GetPipelineResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{7}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetPipelineResponse) GetPipeline() *Pipeline {
@@ -536,7 +645,7 @@ type DeletePipelineRequest struct {
 
 func (x *DeletePipelineRequest) Reset() {
 	*x = DeletePipelineRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +657,7 @@ func (x *DeletePipelineRequest) String() string {
 func (*DeletePipelineRequest) ProtoMessage() {}
 
 func (x *DeletePipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +670,7 @@ func (x *DeletePipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePipelineRequest.ProtoReflect.Descriptor instead.
 func (*DeletePipelineRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{8}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DeletePipelineRequest) GetRequestId() string {
@@ -602,7 +711,7 @@ type DeletePipelineResponse struct {
 
 func (x *DeletePipelineResponse) Reset() {
 	*x = DeletePipelineResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +723,7 @@ func (x *DeletePipelineResponse) String() string {
 func (*DeletePipelineResponse) ProtoMessage() {}
 
 func (x *DeletePipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +736,7 @@ func (x *DeletePipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePipelineResponse.ProtoReflect.Descriptor instead.
 func (*DeletePipelineResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{9}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeletePipelineResponse) GetPipeline() string {
@@ -699,7 +808,7 @@ type StartRunRequest struct {
 
 func (x *StartRunRequest) Reset() {
 	*x = StartRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +820,7 @@ func (x *StartRunRequest) String() string {
 func (*StartRunRequest) ProtoMessage() {}
 
 func (x *StartRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +833,7 @@ func (x *StartRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRunRequest.ProtoReflect.Descriptor instead.
 func (*StartRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{10}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StartRunRequest) GetRequestId() string {
@@ -765,7 +874,7 @@ type StartRunResponse struct {
 
 func (x *StartRunResponse) Reset() {
 	*x = StartRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +886,7 @@ func (x *StartRunResponse) String() string {
 func (*StartRunResponse) ProtoMessage() {}
 
 func (x *StartRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +899,7 @@ func (x *StartRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRunResponse.ProtoReflect.Descriptor instead.
 func (*StartRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{11}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StartRunResponse) GetRunId() string {
@@ -812,7 +921,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +933,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +946,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{12}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRunsRequest) GetPipeline() string {
@@ -872,7 +981,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +993,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +1006,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{13}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -924,7 +1033,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1045,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1058,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{14}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetRunRequest) GetRunId() string {
@@ -969,7 +1078,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1090,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1103,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{15}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetRunResponse) GetRun() *Run {
@@ -1015,7 +1124,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1136,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1149,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{16}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelRunRequest) GetRequestId() string {
@@ -1066,7 +1175,7 @@ type CancelRunResponse struct {
 
 func (x *CancelRunResponse) Reset() {
 	*x = CancelRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1187,7 @@ func (x *CancelRunResponse) String() string {
 func (*CancelRunResponse) ProtoMessage() {}
 
 func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1200,7 @@ func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{17}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{18}
 }
 
 // Run is one training of a pipeline from its data to a model version, or one job.
@@ -1116,13 +1225,14 @@ type Run struct {
 	Curve           []*Loss                `protobuf:"bytes,17,rep,name=curve,proto3" json:"curve,omitempty"`                                                                                   // of epochs; of a long training some of them
 	Weights         []*Weight              `protobuf:"bytes,18,rep,name=weights,proto3" json:"weights,omitempty"`                                                                               // of the model, the strongest first, as far as they are kept
 	Importance      []*Importance          `protobuf:"bytes,19,rep,name=importance,proto3" json:"importance,omitempty"`                                                                         // of the features of trees, the most important first
+	Trigger         string                 `protobuf:"bytes,20,opt,name=trigger,proto3" json:"trigger,omitempty"`                                                                               // schedule or new objects, of one that started by itself
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1244,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1257,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{18}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Run) GetId() string {
@@ -1283,6 +1393,13 @@ func (x *Run) GetImportance() []*Importance {
 	return nil
 }
 
+func (x *Run) GetTrigger() string {
+	if x != nil {
+		return x.Trigger
+	}
+	return ""
+}
+
 // Loss is the mean loss of an epoch: the log loss of a binary label, the squared
 // error of a number.
 type Loss struct {
@@ -1296,7 +1413,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1425,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1438,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{19}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Loss) GetEpoch() uint32 {
@@ -1358,7 +1475,7 @@ type Weight struct {
 
 func (x *Weight) Reset() {
 	*x = Weight{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1487,7 @@ func (x *Weight) String() string {
 func (*Weight) ProtoMessage() {}
 
 func (x *Weight) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1500,7 @@ func (x *Weight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Weight.ProtoReflect.Descriptor instead.
 func (*Weight) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{20}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Weight) GetFeature() string {
@@ -1419,7 +1536,7 @@ type Importance struct {
 
 func (x *Importance) Reset() {
 	*x = Importance{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1548,7 @@ func (x *Importance) String() string {
 func (*Importance) ProtoMessage() {}
 
 func (x *Importance) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1561,7 @@ func (x *Importance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Importance.ProtoReflect.Descriptor instead.
 func (*Importance) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{21}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Importance) GetFeature() string {
@@ -1487,7 +1604,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1616,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1629,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{22}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Stage) GetName() string {
@@ -1600,7 +1717,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1729,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1742,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{23}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Task) GetId() string {
@@ -1681,7 +1798,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1810,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1823,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{24}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListModelsRequest) GetModel() string {
@@ -1733,7 +1850,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1862,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1875,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1780,7 +1897,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1909,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1922,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Model) GetName() string {
@@ -1852,7 +1969,7 @@ type ModelVersion struct {
 
 func (x *ModelVersion) Reset() {
 	*x = ModelVersion{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +1981,7 @@ func (x *ModelVersion) String() string {
 func (*ModelVersion) ProtoMessage() {}
 
 func (x *ModelVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +1994,7 @@ func (x *ModelVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelVersion.ProtoReflect.Descriptor instead.
 func (*ModelVersion) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ModelVersion) GetVersion() uint64 {
@@ -1991,7 +2108,7 @@ type PromoteRequest struct {
 
 func (x *PromoteRequest) Reset() {
 	*x = PromoteRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2120,7 @@ func (x *PromoteRequest) String() string {
 func (*PromoteRequest) ProtoMessage() {}
 
 func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2133,7 @@ func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteRequest.ProtoReflect.Descriptor instead.
 func (*PromoteRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PromoteRequest) GetRequestId() string {
@@ -2057,7 +2174,7 @@ type PromoteResponse struct {
 
 func (x *PromoteResponse) Reset() {
 	*x = PromoteResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2186,7 @@ func (x *PromoteResponse) String() string {
 func (*PromoteResponse) ProtoMessage() {}
 
 func (x *PromoteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2199,7 @@ func (x *PromoteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteResponse.ProtoReflect.Descriptor instead.
 func (*PromoteResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PromoteResponse) GetPrevious() uint64 {
@@ -2105,7 +2222,7 @@ type SetStreamRequest struct {
 
 func (x *SetStreamRequest) Reset() {
 	*x = SetStreamRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2234,7 @@ func (x *SetStreamRequest) String() string {
 func (*SetStreamRequest) ProtoMessage() {}
 
 func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2247,7 @@ func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamRequest.ProtoReflect.Descriptor instead.
 func (*SetStreamRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetStreamRequest) GetRequestId() string {
@@ -2177,7 +2294,7 @@ type SkipAuthorization struct {
 
 func (x *SkipAuthorization) Reset() {
 	*x = SkipAuthorization{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2306,7 @@ func (x *SkipAuthorization) String() string {
 func (*SkipAuthorization) ProtoMessage() {}
 
 func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2319,7 @@ func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipAuthorization.ProtoReflect.Descriptor instead.
 func (*SkipAuthorization) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SkipAuthorization) GetPartition() uint32 {
@@ -2249,7 +2366,7 @@ type SetStreamResponse struct {
 
 func (x *SetStreamResponse) Reset() {
 	*x = SetStreamResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2378,7 @@ func (x *SetStreamResponse) String() string {
 func (*SetStreamResponse) ProtoMessage() {}
 
 func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2391,7 @@ func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamResponse.ProtoReflect.Descriptor instead.
 func (*SetStreamResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
 }
 
 // StreamStatusRequest asks for one stream, or for all.
@@ -2287,7 +2404,7 @@ type StreamStatusRequest struct {
 
 func (x *StreamStatusRequest) Reset() {
 	*x = StreamStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2416,7 @@ func (x *StreamStatusRequest) String() string {
 func (*StreamStatusRequest) ProtoMessage() {}
 
 func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2429,7 @@ func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusRequest.ProtoReflect.Descriptor instead.
 func (*StreamStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StreamStatusRequest) GetPipeline() string {
@@ -2332,7 +2449,7 @@ type StreamStatusResponse struct {
 
 func (x *StreamStatusResponse) Reset() {
 	*x = StreamStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2461,7 @@ func (x *StreamStatusResponse) String() string {
 func (*StreamStatusResponse) ProtoMessage() {}
 
 func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2474,7 @@ func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusResponse.ProtoReflect.Descriptor instead.
 func (*StreamStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StreamStatusResponse) GetPartitions() []*StreamPartition {
@@ -2396,7 +2513,7 @@ type StreamPartition struct {
 
 func (x *StreamPartition) Reset() {
 	*x = StreamPartition{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2525,7 @@ func (x *StreamPartition) String() string {
 func (*StreamPartition) ProtoMessage() {}
 
 func (x *StreamPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2538,7 @@ func (x *StreamPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPartition.ProtoReflect.Descriptor instead.
 func (*StreamPartition) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StreamPartition) GetPipeline() string {
@@ -2573,7 +2690,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2702,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2715,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
 }
 
 // StatusResponse is the cluster as the node sees it that answers.
@@ -2614,7 +2731,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2743,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2756,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StatusResponse) GetLeader() string {
@@ -2682,7 +2799,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2811,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +2824,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Node) GetId() string {
@@ -2745,7 +2862,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +2874,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +2887,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Worker) GetId() string {
@@ -2823,13 +2940,14 @@ type PollRequest struct {
 	Refusals        []*ModelRefusal        `protobuf:"bytes,10,rep,name=refusals,proto3" json:"refusals,omitempty"`
 	Leaving         bool                   `protobuf:"varint,11,opt,name=leaving,proto3" json:"leaving,omitempty"`        // the worker gives its leases back
 	Connections     []*Connection          `protobuf:"bytes,12,rep,name=connections,proto3" json:"connections,omitempty"` // all that specs can name there; none: not told
+	Looked          []*Looked              `protobuf:"bytes,13,rep,name=looked,proto3" json:"looked,omitempty"`           // answers to PollResponse.looks
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2959,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2972,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -2941,6 +3059,82 @@ func (x *PollRequest) GetConnections() []*Connection {
 	return nil
 }
 
+func (x *PollRequest) GetLooked() []*Looked {
+	if x != nil {
+		return x.Looked
+	}
+	return nil
+}
+
+// Looked is which objects a pipeline's training data has.
+type Looked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Objects       string                 `protobuf:"bytes,3,opt,name=objects,proto3" json:"objects,omitempty"` // a hash of their keys, sizes and ETags
+	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`     // why they could not be listed; empty if they could
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Looked) Reset() {
+	*x = Looked{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Looked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Looked) ProtoMessage() {}
+
+func (x *Looked) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Looked.ProtoReflect.Descriptor instead.
+func (*Looked) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Looked) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *Looked) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Looked) GetObjects() string {
+	if x != nil {
+		return x.Objects
+	}
+	return ""
+}
+
+func (x *Looked) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // Connection is one that an operator registered with a worker.
 type Connection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2953,7 +3147,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3159,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3172,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Connection) GetKind() string {
@@ -3017,7 +3211,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3223,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3042,7 +3236,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -3115,7 +3309,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3321,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3334,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -3225,7 +3419,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3237,7 +3431,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3250,7 +3444,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -3282,13 +3476,14 @@ type PollResponse struct {
 	Leases        []*Lease `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"`
 	LeasesHash    string   `protobuf:"bytes,2,opt,name=leases_hash,json=leasesHash,proto3" json:"leases_hash,omitempty"`
 	Accepted      []string `protobuf:"bytes,3,rep,name=accepted,proto3" json:"accepted,omitempty"` // reports dealt with, by task id (accepted or fenced): forget them
+	Looks         []*Look  `protobuf:"bytes,4,rep,name=looks,proto3" json:"looks,omitempty"`       // listings that are wanted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3300,7 +3495,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3313,7 +3508,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -3335,6 +3530,74 @@ func (x *PollResponse) GetAccepted() []string {
 		return x.Accepted
 	}
 	return nil
+}
+
+func (x *PollResponse) GetLooks() []*Look {
+	if x != nil {
+		return x.Looks
+	}
+	return nil
+}
+
+// Look asks which objects a pipeline's training data has.
+type Look struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Spec          string                 `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"` // rendered
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Look) Reset() {
+	*x = Look{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Look) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Look) ProtoMessage() {}
+
+func (x *Look) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Look.ProtoReflect.Descriptor instead.
+func (*Look) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Look) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *Look) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Look) GetSpec() string {
+	if x != nil {
+		return x.Spec
+	}
+	return ""
 }
 
 // Lease is a task or a partition that a worker holds until it is lost or gives it back.
@@ -3373,7 +3636,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3385,7 +3648,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3398,7 +3661,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -3595,7 +3858,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3607,7 +3870,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3620,7 +3883,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -3659,7 +3922,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3671,7 +3934,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3684,7 +3947,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -3750,7 +4013,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12+\n" +
 	"\x12deleted_at_unix_ms\x18\x03 \x01(\x03R\x0fdeletedAtUnixMs\x12\x16\n" +
-	"\x06purged\x18\x04 \x01(\bR\x06purged\"\x97\x02\n" +
+	"\x06purged\x18\x04 \x01(\bR\x06purged\"\xd8\x02\n" +
 	"\bPipeline\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -3761,7 +4024,18 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05model\x18\x05 \x01(\tR\x05model\x12#\n" +
 	"\rstream_paused\x18\x06 \x01(\bR\fstreamPaused\x12.\n" +
 	"\x13stream_pause_reason\x18\a \x01(\tR\x11streamPauseReason\x12\x1a\n" +
-	"\bdeletion\x18\b \x01(\tR\bdeletion\"H\n" +
+	"\bdeletion\x18\b \x01(\tR\bdeletion\x12?\n" +
+	"\ttimetable\x18\t \x01(\v2!.thalweg.coordinator.v1.TimetableR\ttimetable\"\xfc\x01\n" +
+	"\tTimetable\x12\x16\n" +
+	"\x06timing\x18\x01 \x01(\tR\x06timing\x12$\n" +
+	"\x0eon_new_objects\x18\x02 \x01(\bR\fonNewObjects\x12\x1d\n" +
+	"\n" +
+	"on_overlap\x18\x03 \x01(\tR\tonOverlap\x12%\n" +
+	"\x0fnext_at_unix_ms\x18\x04 \x01(\x03R\fnextAtUnixMs\x12\x16\n" +
+	"\x06queued\x18\x05 \x01(\bR\x06queued\x12%\n" +
+	"\x0flast_at_unix_ms\x18\x06 \x01(\x03R\flastAtUnixMs\x12\x12\n" +
+	"\x04last\x18\a \x01(\tR\x04last\x12\x18\n" +
+	"\amessage\x18\b \x01(\tR\amessage\"H\n" +
 	"\x12GetPipelineRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -3812,7 +4086,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\x13\n" +
-	"\x11CancelRunResponse\"\xab\b\n" +
+	"\x11CancelRunResponse\"\xc5\b\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x1e\n" +
@@ -3837,7 +4111,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aweights\x18\x12 \x03(\v2\x1e.thalweg.coordinator.v1.WeightR\aweights\x12B\n" +
 	"\n" +
 	"importance\x18\x13 \x03(\v2\".thalweg.coordinator.v1.ImportanceR\n" +
-	"importance\x1a:\n" +
+	"importance\x12\x18\n" +
+	"\atrigger\x18\x14 \x01(\tR\atrigger\x1a:\n" +
 	"\fOutputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
@@ -3992,7 +4267,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n" +
 	"\x06leases\x18\x04 \x01(\rR\x06leases\x12)\n" +
-	"\x11last_seen_unix_ms\x18\x05 \x01(\x03R\x0elastSeenUnixMs\"\xaa\x04\n" +
+	"\x11last_seen_unix_ms\x18\x05 \x01(\x03R\x0elastSeenUnixMs\"\xe2\x04\n" +
 	"\vPollRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -4006,7 +4281,15 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\brefusals\x18\n" +
 	" \x03(\v2$.thalweg.coordinator.v1.ModelRefusalR\brefusals\x12\x18\n" +
 	"\aleaving\x18\v \x01(\bR\aleaving\x12D\n" +
-	"\vconnections\x18\f \x03(\v2\".thalweg.coordinator.v1.ConnectionR\vconnections\"R\n" +
+	"\vconnections\x18\f \x03(\v2\".thalweg.coordinator.v1.ConnectionR\vconnections\x126\n" +
+	"\x06looked\x18\r \x03(\v2\x1e.thalweg.coordinator.v1.LookedR\x06looked\"t\n" +
+	"\x06Looked\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12\x18\n" +
+	"\aobjects\x18\x03 \x01(\tR\aobjects\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"R\n" +
 	"\n" +
 	"Connection\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
@@ -4048,12 +4331,19 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\fModelRefusal\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x82\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xb6\x01\n" +
 	"\fPollResponse\x125\n" +
 	"\x06leases\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.LeaseR\x06leases\x12\x1f\n" +
 	"\vleases_hash\x18\x02 \x01(\tR\n" +
 	"leasesHash\x12\x1a\n" +
-	"\baccepted\x18\x03 \x03(\tR\baccepted\"\xdd\a\n" +
+	"\baccepted\x18\x03 \x03(\tR\baccepted\x122\n" +
+	"\x05looks\x18\x04 \x03(\v2\x1c.thalweg.coordinator.v1.LookR\x05looks\"V\n" +
+	"\x04Look\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12\x12\n" +
+	"\x04spec\x18\x03 \x01(\tR\x04spec\"\xdd\a\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -4131,7 +4421,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -4139,134 +4429,140 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ListPipelinesResponse)(nil),  // 3: thalweg.coordinator.v1.ListPipelinesResponse
 	(*DeletedPipeline)(nil),        // 4: thalweg.coordinator.v1.DeletedPipeline
 	(*Pipeline)(nil),               // 5: thalweg.coordinator.v1.Pipeline
-	(*GetPipelineRequest)(nil),     // 6: thalweg.coordinator.v1.GetPipelineRequest
-	(*GetPipelineResponse)(nil),    // 7: thalweg.coordinator.v1.GetPipelineResponse
-	(*DeletePipelineRequest)(nil),  // 8: thalweg.coordinator.v1.DeletePipelineRequest
-	(*DeletePipelineResponse)(nil), // 9: thalweg.coordinator.v1.DeletePipelineResponse
-	(*StartRunRequest)(nil),        // 10: thalweg.coordinator.v1.StartRunRequest
-	(*StartRunResponse)(nil),       // 11: thalweg.coordinator.v1.StartRunResponse
-	(*ListRunsRequest)(nil),        // 12: thalweg.coordinator.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),       // 13: thalweg.coordinator.v1.ListRunsResponse
-	(*GetRunRequest)(nil),          // 14: thalweg.coordinator.v1.GetRunRequest
-	(*GetRunResponse)(nil),         // 15: thalweg.coordinator.v1.GetRunResponse
-	(*CancelRunRequest)(nil),       // 16: thalweg.coordinator.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),      // 17: thalweg.coordinator.v1.CancelRunResponse
-	(*Run)(nil),                    // 18: thalweg.coordinator.v1.Run
-	(*Loss)(nil),                   // 19: thalweg.coordinator.v1.Loss
-	(*Weight)(nil),                 // 20: thalweg.coordinator.v1.Weight
-	(*Importance)(nil),             // 21: thalweg.coordinator.v1.Importance
-	(*Stage)(nil),                  // 22: thalweg.coordinator.v1.Stage
-	(*Task)(nil),                   // 23: thalweg.coordinator.v1.Task
-	(*ListModelsRequest)(nil),      // 24: thalweg.coordinator.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),     // 25: thalweg.coordinator.v1.ListModelsResponse
-	(*Model)(nil),                  // 26: thalweg.coordinator.v1.Model
-	(*ModelVersion)(nil),           // 27: thalweg.coordinator.v1.ModelVersion
-	(*PromoteRequest)(nil),         // 28: thalweg.coordinator.v1.PromoteRequest
-	(*PromoteResponse)(nil),        // 29: thalweg.coordinator.v1.PromoteResponse
-	(*SetStreamRequest)(nil),       // 30: thalweg.coordinator.v1.SetStreamRequest
-	(*SkipAuthorization)(nil),      // 31: thalweg.coordinator.v1.SkipAuthorization
-	(*SetStreamResponse)(nil),      // 32: thalweg.coordinator.v1.SetStreamResponse
-	(*StreamStatusRequest)(nil),    // 33: thalweg.coordinator.v1.StreamStatusRequest
-	(*StreamStatusResponse)(nil),   // 34: thalweg.coordinator.v1.StreamStatusResponse
-	(*StreamPartition)(nil),        // 35: thalweg.coordinator.v1.StreamPartition
-	(*StatusRequest)(nil),          // 36: thalweg.coordinator.v1.StatusRequest
-	(*StatusResponse)(nil),         // 37: thalweg.coordinator.v1.StatusResponse
-	(*Node)(nil),                   // 38: thalweg.coordinator.v1.Node
-	(*Worker)(nil),                 // 39: thalweg.coordinator.v1.Worker
-	(*PollRequest)(nil),            // 40: thalweg.coordinator.v1.PollRequest
-	(*Connection)(nil),             // 41: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),               // 42: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),             // 43: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),           // 44: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),           // 45: thalweg.coordinator.v1.PollResponse
-	(*Lease)(nil),                  // 46: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                   // 47: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),            // 48: thalweg.coordinator.v1.ErrorDetail
-	nil,                            // 49: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 50: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 51: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 52: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 53: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 54: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 55: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 56: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 57: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 58: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 59: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 60: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*Timetable)(nil),              // 6: thalweg.coordinator.v1.Timetable
+	(*GetPipelineRequest)(nil),     // 7: thalweg.coordinator.v1.GetPipelineRequest
+	(*GetPipelineResponse)(nil),    // 8: thalweg.coordinator.v1.GetPipelineResponse
+	(*DeletePipelineRequest)(nil),  // 9: thalweg.coordinator.v1.DeletePipelineRequest
+	(*DeletePipelineResponse)(nil), // 10: thalweg.coordinator.v1.DeletePipelineResponse
+	(*StartRunRequest)(nil),        // 11: thalweg.coordinator.v1.StartRunRequest
+	(*StartRunResponse)(nil),       // 12: thalweg.coordinator.v1.StartRunResponse
+	(*ListRunsRequest)(nil),        // 13: thalweg.coordinator.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),       // 14: thalweg.coordinator.v1.ListRunsResponse
+	(*GetRunRequest)(nil),          // 15: thalweg.coordinator.v1.GetRunRequest
+	(*GetRunResponse)(nil),         // 16: thalweg.coordinator.v1.GetRunResponse
+	(*CancelRunRequest)(nil),       // 17: thalweg.coordinator.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),      // 18: thalweg.coordinator.v1.CancelRunResponse
+	(*Run)(nil),                    // 19: thalweg.coordinator.v1.Run
+	(*Loss)(nil),                   // 20: thalweg.coordinator.v1.Loss
+	(*Weight)(nil),                 // 21: thalweg.coordinator.v1.Weight
+	(*Importance)(nil),             // 22: thalweg.coordinator.v1.Importance
+	(*Stage)(nil),                  // 23: thalweg.coordinator.v1.Stage
+	(*Task)(nil),                   // 24: thalweg.coordinator.v1.Task
+	(*ListModelsRequest)(nil),      // 25: thalweg.coordinator.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),     // 26: thalweg.coordinator.v1.ListModelsResponse
+	(*Model)(nil),                  // 27: thalweg.coordinator.v1.Model
+	(*ModelVersion)(nil),           // 28: thalweg.coordinator.v1.ModelVersion
+	(*PromoteRequest)(nil),         // 29: thalweg.coordinator.v1.PromoteRequest
+	(*PromoteResponse)(nil),        // 30: thalweg.coordinator.v1.PromoteResponse
+	(*SetStreamRequest)(nil),       // 31: thalweg.coordinator.v1.SetStreamRequest
+	(*SkipAuthorization)(nil),      // 32: thalweg.coordinator.v1.SkipAuthorization
+	(*SetStreamResponse)(nil),      // 33: thalweg.coordinator.v1.SetStreamResponse
+	(*StreamStatusRequest)(nil),    // 34: thalweg.coordinator.v1.StreamStatusRequest
+	(*StreamStatusResponse)(nil),   // 35: thalweg.coordinator.v1.StreamStatusResponse
+	(*StreamPartition)(nil),        // 36: thalweg.coordinator.v1.StreamPartition
+	(*StatusRequest)(nil),          // 37: thalweg.coordinator.v1.StatusRequest
+	(*StatusResponse)(nil),         // 38: thalweg.coordinator.v1.StatusResponse
+	(*Node)(nil),                   // 39: thalweg.coordinator.v1.Node
+	(*Worker)(nil),                 // 40: thalweg.coordinator.v1.Worker
+	(*PollRequest)(nil),            // 41: thalweg.coordinator.v1.PollRequest
+	(*Looked)(nil),                 // 42: thalweg.coordinator.v1.Looked
+	(*Connection)(nil),             // 43: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 44: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 45: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 46: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 47: thalweg.coordinator.v1.PollResponse
+	(*Look)(nil),                   // 48: thalweg.coordinator.v1.Look
+	(*Lease)(nil),                  // 49: thalweg.coordinator.v1.Lease
+	(*Peer)(nil),                   // 50: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 51: thalweg.coordinator.v1.ErrorDetail
+	nil,                            // 52: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 53: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 54: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 55: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 56: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 57: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 58: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 59: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 60: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 61: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 62: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 63: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,  // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
-	5,  // 2: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	49, // 3: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	18, // 4: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
-	18, // 5: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
-	22, // 6: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	50, // 7: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	51, // 8: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	52, // 9: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	53, // 10: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
-	19, // 11: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
-	20, // 12: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
-	21, // 13: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
-	23, // 14: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
-	26, // 15: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
-	27, // 16: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	54, // 17: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	55, // 18: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	31, // 19: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	35, // 20: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	31, // 21: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	38, // 22: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	39, // 23: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	42, // 24: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	43, // 25: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	35, // 26: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	44, // 27: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	41, // 28: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	56, // 29: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	57, // 30: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	58, // 31: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	46, // 32: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	59, // 33: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	47, // 34: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	60, // 35: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	27, // 36: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	31, // 37: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	0,  // 38: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 39: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	6,  // 40: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	8,  // 41: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
-	10, // 42: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	12, // 43: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	14, // 44: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	16, // 45: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	24, // 46: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	28, // 47: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	30, // 48: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	33, // 49: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	36, // 50: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	40, // 51: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 52: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 53: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	7,  // 54: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	9,  // 55: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	11, // 56: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	13, // 57: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	15, // 58: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	17, // 59: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	25, // 60: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	29, // 61: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	32, // 62: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	34, // 63: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	37, // 64: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	45, // 65: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	52, // [52:66] is the sub-list for method output_type
-	38, // [38:52] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	6,  // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
+	5,  // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
+	52, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	19, // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
+	19, // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
+	23, // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
+	53, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	54, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	55, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	56, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	20, // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
+	21, // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
+	22, // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
+	24, // 15: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
+	27, // 16: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
+	28, // 17: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
+	57, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	58, // 19: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	32, // 20: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	36, // 21: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	32, // 22: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	39, // 23: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	40, // 24: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	44, // 25: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	45, // 26: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	36, // 27: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	46, // 28: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	43, // 29: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	42, // 30: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	59, // 31: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	60, // 32: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	61, // 33: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	49, // 34: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	48, // 35: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	62, // 36: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	50, // 37: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	63, // 38: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	28, // 39: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	32, // 40: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	0,  // 41: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 42: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	7,  // 43: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	9,  // 44: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	11, // 45: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	13, // 46: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	15, // 47: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	17, // 48: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	25, // 49: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	29, // 50: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	31, // 51: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	34, // 52: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	37, // 53: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	41, // 54: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 55: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 56: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	8,  // 57: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	10, // 58: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	12, // 59: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	14, // 60: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	16, // 61: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	18, // 62: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	26, // 63: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	30, // 64: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	33, // 65: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	35, // 66: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	38, // 67: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	47, // 68: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	55, // [55:69] is the sub-list for method output_type
+	41, // [41:55] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -4274,14 +4570,14 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 	if File_coordinator_api_v1_coordinator_proto != nil {
 		return
 	}
-	file_coordinator_api_v1_coordinator_proto_msgTypes[19].OneofWrappers = []any{}
+	file_coordinator_api_v1_coordinator_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   61,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

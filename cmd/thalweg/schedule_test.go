@@ -1,0 +1,79 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/retry"
+)
+
+// A schedule on new objects starts a run of its own when there are some; one that finds
+// none says so and makes no version; who looks sees both, and when the next is.
+func TestAScheduleTrainsOnWhatIsNew(t *testing.T) {
+	c := parallelDev(t, devConfig{LookEvery: 50 * time.Millisecond})
+	upload(t, c, fewFlights(t, 3000))
+	dir := t.TempDir()
+	spec := func(schedule string) string {
+		put(t, dir+"/spec.yaml", `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: fresh}
+spec:
+  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+  input_features: [{name: distance, type: number}]
+  output_features: [{name: delayed, type: binary, expression: "delay > 15"}]
+  trainer: {warm_start: champion}
+`+schedule)
+		return dir + "/spec.yaml"
+	}
+	said := func(args ...string) string {
+		t.Helper()
+		text, err := command(t, c, args...)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		return text
+	}
+	said("apply", "-f", spec(""), "--wait")
+	scheduled := spec(`  schedule: {cron: "0 0 1 1 *", on_new_objects: true, on_overlap: queue}` + "\n")
+	if text := said("plan", "-f", scheduled); !strings.Contains(text, "runs start by it from now on") || strings.Contains(text, "trained anew") {
+		t.Error(text)
+	}
+	if text := said("apply", "-f", scheduled); strings.Contains(text, "fresh-2-1") {
+		t.Errorf("a schedule trains: %s", text)
+	}
+	ended := func(id string) *apiv1.Run {
+		t.Helper()
+		for late := time.Now().Add(time.Minute); time.Now().Before(late) && retry.Sleep(t.Context(), 10*time.Millisecond) == nil; {
+			if res, err := client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: id}); err == nil && res.Run.EndedAtUnixMs > 0 {
+				return res.Run
+			}
+		}
+		t.Fatalf("run %s did not end\n%s", id, said("runs"))
+		return nil
+	}
+	// The first look finds objects that no run since has seen, and they are not new.
+	if run := ended("fresh-2-1"); run.State != "succeeded" || run.ModelVersion != 0 || run.Trigger != "new objects" || len(run.Stages) < 2 || run.Stage != "profile" {
+		t.Errorf("%v", run)
+	}
+	const nothing = "nothing new: the 1 objects are those that version 1 was trained on"
+	for _, args := range [][]string{{"runs"}, {"runs", "show", "fresh-2-1"}, {"status"}} {
+		if text := said(args...); !strings.Contains(text, nothing) {
+			t.Errorf("%v\n%s", args, text)
+		}
+	}
+	upload(t, c, fewFlights(t, 4000))
+	if run := ended("fresh-2-2"); run.ModelVersion != 2 || run.Trigger != "new objects" || !strings.Contains(run.Outputs["started"], "from version 1") {
+		t.Errorf("%v", run)
+	}
+	for _, args := range [][]string{{"runs", "--pipeline", "fresh"}, {"status"}} {
+		text := said(args...)
+		for _, want := range []string{"SCHEDULE OF", "0 0 1 1 * UTC, on new objects", "-01-01 00:00:00", "run fresh-2-2 succeeded: version 2"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%v lacks %q\n%s", args, want, text)
+			}
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/thalweg/thalweg/coordinator/api/stages"
+)
+
+// StartScheduled starts a run because its time has come, or new objects have. What the
+// plan relied on is in it: where that is not so any more, it changes nothing.
+type StartScheduled struct {
+	StartRun
+	// DueMS is the time that has come, and NextMS the one after.
+	DueMS  int64 `json:"due_ms,omitempty"`
+	NextMS int64 `json:"next_ms,omitempty"`
+	// Objects names those that are there now, of a run because of them.
+	Objects string `json:"objects,omitempty"`
+	// Queued: it is the run that was to follow another.
+	Queued bool `json:"queued,omitempty"`
+}
+
+func (*StartScheduled) name() string { return "start scheduled run" }
+
+func (c *StartScheduled) apply(s *State) Answer {
+	p := s.pipelines[c.Pipeline]
+	if p == nil || p.Timetable == nil || p.Deletion != nil || p.Newest().Generation != c.Generation || c.flaw() != "" || c.Verb != "" {
+		return Answer{}
+	}
+	t, active := p.Timetable, s.runs[p.ActiveRun]
+	mayReplace := active != nil && active.Verb == "" && t.OnOverlap == OverlapReplace
+	why := ByTime
+	switch {
+	case c.Objects != "":
+		if !t.OnNewObjects || c.Objects == t.Seen || len(c.Objects) > MaxHashBytes || active != nil && !mayReplace {
+			return Answer{}
+		}
+		why, t.Seen = ByObjects, c.Objects
+	case c.Queued:
+		if !t.Queued || active != nil {
+			return Answer{}
+		}
+	case t.NextMS == 0 || t.NextMS != c.DueMS || s.timeMS < c.DueMS || c.NextMS <= c.DueMS:
+		return Answer{}
+	default:
+		t.NextMS = c.NextMS
+	}
+	t.LastMS = s.timeMS
+	answer := Answer{Pipeline: p.Name, Generation: c.Generation, Changed: true}
+	full := s.overfull(p.Name)
+	_, gone := s.Parent(p.Newest())
+	switch {
+	case full != "" || gone != "":
+		t.Queued, t.Last = false, clip("no run could start: "+full+gone)
+		return answer
+	case active != nil && t.OnOverlap == OverlapSkip:
+		t.Last = fmt.Sprintf("left out: run %s was going", active.ID)
+		return answer
+	case active != nil && !mayReplace:
+		t.Queued, t.Last = true, fmt.Sprintf("waits for run %s to end", active.ID)
+		return answer
+	case active != nil:
+		s.endRun(active, RunCanceled, "replaced by a run that the schedule started")
+	}
+	t.Queued = false
+	r := s.startRun(p, &c.StartRun)
+	r.Trigger = why
+	if v := s.newest(p, p.Newest()); v != nil && v.Objects != "" {
+		r.Known = fmt.Sprintf("%d %s", v.Version, v.Objects)
+	}
+	t.Last = fmt.Sprintf("run %s started", r.ID)
+	answer.Run = r.ID
+	return answer
+}
+
+// What becomes of a time at which a run is going.
+const (
+	OverlapSkip    = "skip"    // it is left out
+	OverlapQueue   = "queue"   // a run follows
+	OverlapReplace = "replace" // a run takes its place
+)
+
+// Why a run was started that nobody asked for.
+const (
+	ByTime    = "schedule"
+	ByObjects = "new objects"
+)
+
+// Timetable says when runs of a pipeline start by themselves, and how far it is.
+type Timetable struct {
+	// Timing is what NextMS follows from; another one begins anew.
+	Timing string `json:"timing,omitempty"`
+	// OnNewObjects starts a run when objects are there that none has seen.
+	OnNewObjects bool   `json:"on_new_objects,omitempty"`
+	OnOverlap    string `json:"on_overlap"`
+	// NextMS is the next time; 0: none.
+	NextMS int64 `json:"next_ms,omitempty"`
+	// Queued: a run is to follow the one that is going.
+	Queued bool `json:"queued,omitempty"`
+	// Seen names the objects that the newest run found.
+	Seen string `json:"seen,omitempty"`
+	// LastMS is when its time last came, and Last what came of it.
+	LastMS int64  `json:"last_ms,omitempty"`
+	Last   string `json:"last,omitempty"`
+}
+
+// flaw says what is wrong with a timetable, "" if nothing is.
+func (t *Timetable) flaw() string {
+	switch {
+	case t == nil:
+	case !slices.Contains([]string{OverlapSkip, OverlapQueue, OverlapReplace}, t.OnOverlap):
+		return fmt.Sprintf("its schedule does %.40q on overlap", t.OnOverlap)
+	case t.NextMS < 0 || (t.NextMS > 0) != (t.Timing != "") || len(t.Timing)+len(t.Last) > 2*MaxTextBytes || len(t.Seen) > MaxHashBytes:
+		return fmt.Sprintf("its schedule %.80q is next due at %d", t.Timing, t.NextMS)
+	}
+	return ""
+}
+
+// follow takes over a new timetable: what the one before came to goes on where the
+// times are the same.
+func (p *Pipeline) follow(next *Timetable) {
+	before := p.Timetable
+	p.Timetable = nil
+	if next == nil {
+		return
+	}
+	t := *next
+	if before != nil {
+		t.Seen, t.LastMS, t.Last = before.Seen, before.LastMS, before.Last
+		if t.Timing == before.Timing {
+			t.NextMS, t.Queued = before.NextMS, before.Queued
+		}
+	}
+	p.Timetable = &t
+}
+
+// newest returns the newest version that a pipeline trained of all that a spec trains
+// from, nil where there is none.
+func (s *State) newest(p *Pipeline, spec *Spec) *ModelVersion {
+	m := s.models[spec.Model]
+	if m == nil {
+		return nil
+	}
+	for _, v := range slices.Backward(m.Versions) {
+		if v.Pipeline == p.Name && v.Generation >= spec.Since {
+			return v
+		}
+	}
+	return nil
+}
+
+// noteTimetable tells a pipeline's timetable what its run found, and how it ended.
+func (s *State) noteTimetable(r *Run) {
+	p := s.pipelines[r.Pipeline]
+	if p == nil || p.Timetable == nil || r.Verb != "" {
+		return
+	}
+	if objects := r.Outputs[stages.ObjectsOutput]; objects != "" && len(objects) <= MaxHashBytes {
+		p.Timetable.Seen = objects
+	}
+	if r.Trigger == "" || r.State == RunRunning {
+		return
+	}
+	text := fmt.Sprintf("run %s %s", r.ID, r.State)
+	switch nothing := r.Outputs[stages.EndOutput]; {
+	case nothing != "":
+		text = fmt.Sprintf("run %s: %s", r.ID, nothing)
+	case r.Version > 0:
+		text += fmt.Sprintf(": version %d", r.Version)
+	case r.State == RunFailed:
+		text += ": " + r.Error
+	}
+	p.Timetable.Last = clip(text)
+}
+
+// NextRun returns what a schedule has to do at a time: nil where nothing is due.
+// objects names those that are there, "" where that is not known.
+func (s *State) NextRun(p *Pipeline, nowMS int64, objects string) *StartScheduled {
+	t := p.Timetable
+	if t == nil || p.Deletion != nil {
+		return nil
+	}
+	c := &StartScheduled{StartRun: StartRun{Pipeline: p.Name, Generation: p.Newest().Generation}}
+	switch {
+	case t.NextMS > 0 && max(nowMS, s.timeMS) >= t.NextMS:
+		c.DueMS = t.NextMS
+	case t.Queued && p.ActiveRun == "":
+		c.Queued = true
+	case t.OnNewObjects && objects != "" && objects != t.Seen && (p.ActiveRun == "" || t.OnOverlap == OverlapReplace && s.runs[p.ActiveRun].Verb == ""):
+		c.Objects = objects
+	default:
+		return nil
+	}
+	return c
+}
+
+// TimeMS is the newest time that an entry carried.
+func (s *State) TimeMS() int64 { return s.timeMS }

@@ -1,0 +1,163 @@
+package coordinator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/crontab"
+)
+
+// maxLooks bounds the listings that one answer to a worker asks for.
+const maxLooks = 4
+
+// looks is what workers found of the objects of pipelines that train when there are new
+// ones. It is not replicated: what a run has seen is.
+type looks struct {
+	mu struct {
+		sync.Mutex
+		of map[thalweg.PipelineName]*look
+	}
+}
+
+type look struct {
+	generation thalweg.Generation
+	asked      time.Time
+	objects    string // of the newest listing
+	settled    bool   // so was the one before: nobody is writing
+	failure    string
+}
+
+// due returns the listings that it is time for, and notes that they were asked for.
+func (l *looks) due(s *state.State, now time.Time, every time.Duration) (due []*apiv1.Look) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := range s.Pipelines() {
+		if p.Timetable == nil || !p.Timetable.OnNewObjects || p.Deletion != nil {
+			delete(l.mu.of, p.Name)
+			continue
+		}
+		spec := p.Newest()
+		k := l.mu.of[p.Name]
+		if k == nil || k.generation != spec.Generation {
+			k = &look{generation: spec.Generation}
+			l.mu.of[p.Name] = k
+		}
+		if now.Sub(k.asked) >= every && len(due) < maxLooks {
+			k.asked = now
+			due = append(due, &apiv1.Look{Pipeline: string(p.Name), Generation: uint64(spec.Generation), Spec: spec.Text})
+		}
+	}
+	return due
+}
+
+// note takes in what a worker found.
+func (l *looks) note(found []*apiv1.Looked) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range found {
+		k := l.mu.of[thalweg.PipelineName(f.Pipeline)]
+		if k == nil || uint64(k.generation) != f.Generation {
+			continue
+		}
+		k.settled = f.Objects != "" && f.Objects == k.objects
+		k.objects, k.failure = f.Objects, f.Error
+	}
+}
+
+// of returns the objects of a pipeline, once they have settled, and what keeps them from
+// being listed.
+func (l *looks) of(p thalweg.PipelineName) (objects, failure string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := l.mu.of[p]
+	switch {
+	case k == nil:
+		return "", ""
+	case !k.settled:
+		return "", k.failure
+	}
+	return k.objects, k.failure
+}
+
+// timetableOf returns when runs of a spec start by themselves.
+func timetableOf(spec *pipeline.Spec, now time.Time) *state.Timetable {
+	s := spec.Spec.Schedule
+	if s == nil {
+		return nil
+	}
+	t := &state.Timetable{OnNewObjects: s.OnNewObjects, OnOverlap: s.OnOverlap}
+	if next := nextTime(spec, now); !next.IsZero() {
+		t.Timing, t.NextMS = s.Cron+" "+s.Timezone, next.UnixMilli()
+	}
+	return t
+}
+
+// nextTime returns when the next time of a spec's schedule comes; zero where none does.
+func nextTime(spec *pipeline.Spec, now time.Time) time.Time {
+	s := spec.Spec.Schedule
+	if s == nil || s.Cron == "" {
+		return time.Time{}
+	}
+	table, err := crontab.Parse(s.Cron, s.Timezone)
+	if err != nil {
+		return time.Time{} // of another build
+	}
+	return table.Next(now)
+}
+
+// startScheduled starts the runs whose time has come, or whose objects have.
+func (c *Coordinator) startScheduled(ctx context.Context, lead *leadership) error {
+	type due struct {
+		*state.StartScheduled
+		spec string
+		now  time.Time
+	}
+	var all []due
+	c.replica.view(func(s *state.State) {
+		now := time.UnixMilli(max(c.cfg.Now().UnixMilli(), s.TimeMS())) // as the entry will have it
+		for p := range s.Pipelines() {
+			objects, _ := lead.looks.of(p.Name)
+			if cmd := s.NextRun(p, now.UnixMilli(), objects); cmd != nil {
+				all = append(all, due{cmd, p.Newest().Text, now})
+			}
+		}
+	})
+	for _, d := range all {
+		spec, err := c.readSpec(ctx, "", d.spec)
+		if err != nil {
+			return err
+		}
+		if d.DueMS > 0 { // times between it and now were missed together
+			next := nextTime(spec, d.now)
+			if next.IsZero() {
+				continue // no time is left
+			}
+			d.NextMS = next.UnixMilli()
+		}
+		if d.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
+			return err
+		}
+		answer, err := c.propose(d.StartScheduled, "")
+		if err != nil {
+			return err
+		}
+		if answer.Changed {
+			c.log.Info("schedule", keyPipeline, d.Pipeline, keyRun, answer.Run)
+		}
+	}
+	return nil
+}
+
+// timetableView returns a pipeline's timetable as the RPC shows it.
+func timetableView(t *state.Timetable, message string) *apiv1.Timetable {
+	if t == nil {
+		return nil
+	}
+	return &apiv1.Timetable{Timing: t.Timing, OnNewObjects: t.OnNewObjects, OnOverlap: t.OnOverlap, NextAtUnixMs: t.NextMS,
+		Queued: t.Queued, LastAtUnixMs: t.LastMS, Last: t.Last, Message: message}
+}

@@ -1,0 +1,74 @@
+package worker
+
+import (
+	"context"
+	"sync"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+// maxLooks bounds the listings that wait, and the answers: a coordinator asks again.
+const maxLooks = 64
+
+// looks are listings of training data that coordinators asked for.
+type looks struct {
+	wanted chan *apiv1.Look
+	mu     struct {
+		sync.Mutex
+		found []*apiv1.Looked
+	}
+}
+
+// want queues the listings that an answer asks for.
+func (l *looks) want(looks []*apiv1.Look) {
+	for _, look := range looks {
+		select {
+		case l.wanted <- look:
+		default:
+		}
+	}
+}
+
+// take returns what was found since it was called last.
+func (l *looks) take() []*apiv1.Looked {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := l.mu.found
+	l.mu.found = nil
+	return found
+}
+
+// look lists what is asked for until ctx ends.
+func (w *Worker) look(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case look := <-w.looks.wanted:
+			found := &apiv1.Looked{Pipeline: look.Pipeline, Generation: look.Generation}
+			spec, err := pipeline.Parse(w.cfg.SpecCatalog, look.Pipeline+".yaml", []byte(look.Spec))
+			if err == nil {
+				found.Objects, _, err = w.listed(ctx, spec)
+			}
+			if err != nil {
+				found.Error = brief(err.Error())
+			}
+			w.looks.mu.Lock()
+			if len(w.looks.mu.found) < maxLooks {
+				w.looks.mu.found = append(w.looks.mu.found, found)
+			}
+			w.looks.mu.Unlock()
+		}
+	}
+}
+
+// listed names the objects of a spec's training data as they are now, and counts them.
+func (w *Worker) listed(ctx context.Context, spec *pipeline.Spec) (objects string, n int, err error) {
+	_, bucket, pattern, err := w.source(ctx, spec)
+	if err != nil {
+		return "", 0, err
+	}
+	return dataset.List(ctx, bucket, pattern, dataset.DiscoverConfig{})
+}
