@@ -22,10 +22,11 @@ var treesSource string
 type Trees struct {
 	// Boosting says how trees come together: of gbdt each mends what those before it leave,
 	// of a forest (Breiman 2001) each is grown by itself, and the prediction is the mean of
-	// theirs. A forest has other defaults: max_leaves 255, max_depth 16, min_child_rows 3,
-	// subsample 0.632, which are the different rows of a bootstrap, and column_sample 0.5.
+	// theirs. A forest has other defaults: max_leaves 255, max_depth 16, min_child_rows 1,
+	// subsample 0.632, which are the different rows of a bootstrap, and column_sample 0.35.
 	Boosting string `yaml:"boosting,omitempty" json:"boosting,omitempty" jsonschema:"enum=gbdt,enum=forest" default:"gbdt"`
-	// Trees is how many there are at most; early stopping may end with fewer.
+	// Trees is how many there are at most; early stopping may end with fewer, of a forest
+	// never.
 	Trees int `yaml:"trees,omitempty" json:"trees,omitempty" jsonschema:"minimum=1,maximum=10000" default:"100"`
 	// MaxLeaves bounds the leaves of a tree.
 	MaxLeaves int `yaml:"max_leaves,omitempty" json:"max_leaves,omitempty" jsonschema:"minimum=2,maximum=1024" default:"31"`
@@ -60,7 +61,7 @@ func (o *Trees) Defaults(at pipeline.Place) {
 	}
 	for name, set := range map[string]func(){
 		"learning_rate": func() { o.LearningRate = 1 }, "max_leaves": func() { o.MaxLeaves = 255 }, "max_depth": func() { o.MaxDepth = 16 },
-		"min_child_rows": func() { o.MinChildRows = 3 }, "subsample": func() { o.Subsample = 0.632 }, "column_sample": func() { o.ColumnSample = 0.5 },
+		"min_child_rows": func() { o.MinChildRows = 1 }, "subsample": func() { o.Subsample = 0.632 }, "column_sample": func() { o.ColumnSample = 0.35 },
 	} {
 		if at.Omits(name) {
 			set()

@@ -187,7 +187,8 @@ func (b *boosting) Size() int { return b.params }
 // Schedule implements Algorithm.
 func (b *boosting) Schedule(int) Schedule {
 	n := b.batches() * b.groups
-	return Schedule{Rounds: n * b.rounds, Passes: n}
+	// More trees never make a forest worse, whatever few validation rows say.
+	return Schedule{Rounds: n * b.rounds, Passes: n, Converges: b.forest.Averages()}
 }
 
 // batches returns how many there are in an epoch.
@@ -425,6 +426,7 @@ func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint 
 	}
 	if at.Last() {
 		s.Blend(slices.Clone(s.Vector))
+		s.Converged = b.forest.Averages() && of.to == b.options.Trees*b.outputs
 	}
 	return false, nil
 }

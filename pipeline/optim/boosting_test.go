@@ -292,6 +292,9 @@ func TestTreesDoNotDependOnReplicasBatchesOrMoves(t *testing.T) {
 					for epoch := range 2 {
 						b.epoch(t, epoch, forget)
 					}
+					if b.state.Converged != b.forest.Averages() {
+						t.Errorf("%s: converged is %v", name, b.state.Converged)
+					}
 					if n := b.forest.Count(b.state.Vector); n != 12*c.loss.Outputs() {
 						t.Fatalf("%d trees", n)
 					}

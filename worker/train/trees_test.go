@@ -104,6 +104,21 @@ func TestTreesLearn(t *testing.T) {
 	}
 }
 
+// A forest has all its trees, whatever the validation rows say of the first ones.
+func TestAForestIsNotStoppedEarly(t *testing.T) {
+	job := forestJob(t)
+	job.Trainer.EarlyStop, job.Trainer.Epochs = 1, 2
+	job.Trainer.ValidationMetric = "roc_auc"
+	c := newCluster(t, 4, 1)
+	result, err := c.run(c.workers[0], job, train.Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := job.Model.Forest().Count(result.Params); n != 15 || result.BestEpoch != 2 || result.Stopped != "converged" {
+		t.Errorf("%d trees, best epoch %d, %s", n, result.BestEpoch, result.Stopped)
+	}
+}
+
 func TestTreesAreTheSameSpilledToDisk(t *testing.T) {
 	for _, job := range []train.Job{treesJob(t, "binary"), classTreesJob(t), quantileTreesJob(t), forestJob(t)} {
 		want := alone(t, job)
