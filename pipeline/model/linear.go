@@ -84,6 +84,23 @@ func (m *Model) Tables() []int {
 	return l.at[l.shape.Numbers : l.shape.Numbers+len(l.shape.Cardinalities)+1]
 }
 
+// Narrow returns a model like m, which has Tables, but of so many ids of each category
+// slot. It takes m's workspaces.
+func (m *Model) Narrow(ids []int) *Model {
+	narrow, l := *m, *m.layers[0].(*linear)
+	l.at = slices.Clone(l.at)
+	less := 0
+	for i := l.shape.Numbers + 1; i < len(l.at); i++ {
+		if j := i - l.shape.Numbers - 1; j < len(ids) {
+			less += (l.shape.Cardinalities[j] - ids[j]) * l.outputs
+		}
+		l.at[i] -= less
+	}
+	l.shape.Cardinalities = ids
+	narrow.of, narrow.shape, narrow.layers, narrow.ends, narrow.views = m, l.shape, []Layer{&l}, []int{m.Size() - less}, nil
+	return &narrow
+}
+
 func (l *linear) array(v []float32, i int) []float32 { return l.table(v, len(l.shape.Cardinalities)+i) }
 
 func (l *linear) Outputs() int  { return l.outputs }

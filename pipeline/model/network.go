@@ -24,7 +24,8 @@ type Model struct {
 	loss   Loss
 	layers []Layer
 	views  []View
-	ends   []int // by layer: the offset behind its parameters
+	ends   []int  // by layer: the offset behind its parameters
+	of     *Model // that this one is a narrow one of, or nil
 }
 
 // NewNetwork returns the model of the given layers, the first of which reads
@@ -200,7 +201,7 @@ func (m *Model) Gradient(w *Workspace, params []float32, b *kernel.Block, seed u
 func (m *Model) AddGradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64) {
 	m.check(params, b)
 	m.check(grad, nil)
-	if len(b.Labels) != b.Rows || b.Rows == 0 || w.owner != m {
+	if len(b.Labels) != b.Rows || b.Rows == 0 || w.owner != m && (m.of == nil || w.owner != m.of) {
 		panic("model: a gradient needs labelled rows and a workspace of the model")
 	}
 	weight := 1 / float32(b.Rows)

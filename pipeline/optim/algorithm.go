@@ -128,6 +128,9 @@ type Step struct {
 	// Memo is what the algorithm keeps of the batch from step to step: it must be a
 	// function of job and state, as it is nil again when the replica has moved.
 	Memo *any
+	// Reserve takes so many bytes of memory for the memo, or reports that they are not
+	// there. nil: nothing may be kept.
+	Reserve func(bytes int64) bool
 	// Label sets the labels of a batch that came without.
 	Label func()
 }

@@ -118,8 +118,14 @@ func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector,
 		if touched == nil {
 			loss += a.model.Gradient(r.Workspace, params, step.Block, step.Seed, gradient)
 		} else {
-			loss += a.model.AddGradient(r.Workspace, vector[:a.params], step.Block, step.Seed, r.Gradient)
-			params, gradient, state = touched.take(step.Block)
+			var more float64
+			if n := touched.narrow(a.model, step); n != nil {
+				more, params, gradient, state = touched.learn(r.Workspace, n, step)
+			} else {
+				more = a.model.AddGradient(r.Workspace, vector[:a.params], step.Block, step.Seed, r.Gradient)
+				params, gradient, state = touched.take(step.Block)
+			}
+			loss += more
 			weights = [][2]int{{0, len(params) - a.model.Outputs()}}
 		}
 		scale := 1.0

@@ -40,6 +40,8 @@ type touched struct {
 	at                    []uint32
 	params, grad, state   []float32
 	whole, gradient       []float32
+	numbers               []uint32 // all 0 between uses
+	block                 kernel.Block
 }
 
 // newTouched returns one for a vector of parameters and state, and a gradient, which
@@ -68,12 +70,18 @@ func (t *touched) take(b *kernel.Block) (params, grad, state []float32) {
 	t.dense(t.offsets[t.tables], t.size)
 	n := len(t.at)
 	t.params = gather(slices.Grow(t.params[:0], n)[:n], t.whole[:t.size], t.at)
+	return t.params, t.grad, t.states()
+}
+
+// states collects the part of the optimizer's state that is touched.
+func (t *touched) states() []float32 {
+	n := len(t.at)
 	t.state = slices.Grow(t.state[:0], n*t.vectors)[:n*t.vectors]
 	for v := range t.vectors {
 		gather(t.state[v*n:][:n], t.whole[(1+v)*t.size:][:t.size], t.at)
 	}
 	t.state = append(t.state, t.whole[(1+t.vectors)*t.size:]...)
-	return t.params, t.grad, t.state
+	return t.state
 }
 
 // takeIDs collects those of ids of slot j whose gradient is not 0, once each.

@@ -62,21 +62,35 @@ func TestStepsOfWhatABatchTouchesAreThoseOfTheWholeModel(t *testing.T) {
 			if !a.wide {
 				t.Fatal("it is not wide")
 			}
-			var got [2][]float32
-			for i, wide := range []bool{true, false} {
-				a.wide = wide
+			var got [3][]float32
+			for i := range got { // of what is touched, as the batch is and narrowed, and of all
+				a.wide = i < 2
+				memos := make([]any, 50)
 				r := Replica{Workspace: m.NewWorkspace(), Rows: 1600, Gradient: make([]float32, m.Size()),
-					Steps: func(_, _, _ int) iter.Seq2[Step, error] { return batches(outputs, 50) }}
+					Steps: func(_, _, _ int) iter.Seq2[Step, error] {
+						return func(yield func(Step, error) bool) {
+							k := 0
+							for step := range batches(outputs, 50) {
+								step.Memo, step.Reserve = &memos[k], func(int64) bool { return i == 1 }
+								yield(step, nil)
+								k++
+							}
+						}
+					}}
 				for k := range r.Gradient {
 					r.Gradient[k] = 7 // anything may be in it
 				}
-				v, _, err := a.Contribute(&r, &State{Vector: make([]float32, a.Size())}, Round{Count: 1})
-				if err != nil {
-					t.Fatal(err)
+				state := &State{Vector: make([]float32, a.Size())}
+				for range 2 { // the second time from what was kept
+					v, _, err := a.Contribute(&r, state, Round{Count: 1})
+					if err != nil {
+						t.Fatal(err)
+					}
+					state = &State{Vector: v.Float32}
 				}
-				got[i] = v.Float32
+				got[i] = state.Vector
 			}
-			if !slices.Equal(got[0], got[1]) || kernel.Finite(got[0]) >= 0 {
+			if !slices.Equal(got[0], got[2]) || !slices.Equal(got[1], got[2]) || kernel.Finite(got[0]) >= 0 {
 				t.Errorf("%s, %d outputs: other bits", name, outputs)
 			}
 		}

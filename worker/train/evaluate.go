@@ -73,7 +73,7 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 					used.Add(b.set)
 					label()
 				}
-				if !yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at), Memo: &b.memo, Label: label, Keys: ln.scratch.keys}, nil) {
+				if !yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at), Memo: &b.memo, Reserve: m.reserve, Label: label, Keys: ln.scratch.keys}, nil) {
 					return
 				}
 			}
