@@ -168,10 +168,16 @@ func BenchmarkStream(b *testing.B) {
 	const n = 500_000
 	f := open(b)
 	f.fit(b)
+	peer := newPeer()
+	f.stream(b, n, peer.run)
+}
+
+// stream scores a topic of n flights again and again, beside a peer if there is one.
+func (f *flights) stream(b *testing.B, n int, peer func(b *testing.B, address string, n int)) {
+	b.Helper()
 	bucket, registry := f.registered(b)
 	address := broker(b)
 	check(b, topic(b, address, "flights").Produce(b.Context(), f.events(b, n)))
-	peer := newPeer()
 	var ours, theirs time.Duration
 	i := 0
 	for b.Loop() {
@@ -185,15 +191,19 @@ func BenchmarkStream(b *testing.B) {
 			check(b, err)
 		}
 		began := cpu(b)
-		until(b, address, "flights", fresh, registry, scorer.Config{}, n, nil)
+		until(b, address, "flights", fresh, registry, scorer.Config{}, int64(n), nil)
 		between := cpu(b)
-		peer.run(b, address, n)
 		ours += between - began
-		theirs += cpu(b) - between
+		if peer != nil {
+			peer(b, address, n)
+			theirs += cpu(b) - between
+		}
 	}
-	b.ReportMetric(float64(i)*n/ours.Seconds()/1e6, "Mevents/core-s")
-	b.ReportMetric(float64(i)*n/theirs.Seconds()/1e6, "peer-Mevents/core-s")
-	b.ReportMetric(float64(theirs)/float64(ours), "x-peer")
+	b.ReportMetric(float64(i)*float64(n)/ours.Seconds()/1e6, "Mevents/core-s")
+	if peer != nil {
+		b.ReportMetric(float64(i)*float64(n)/theirs.Seconds()/1e6, "peer-Mevents/core-s")
+		b.ReportMetric(float64(theirs)/float64(ours), "x-peer")
+	}
 }
 
 // BenchmarkLatency produces 50,000 events a second and reports how long they
