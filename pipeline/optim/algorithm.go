@@ -135,6 +135,16 @@ type Step struct {
 	Label func()
 }
 
+// Spillable is a memo that may lie on disk between two steps.
+type Spillable interface {
+	// Bytes is how much memory it takes.
+	Bytes() int
+	// Spill appends all that it holds to dst.
+	Spill(dst []byte) []byte
+	// Restore makes it what Spill has appended, maybe that of another batch's memo.
+	Restore(src []byte)
+}
+
 // Spec is the options of an entry of the catalog that is an algorithm of its own.
 // The others are an Optimizer.
 type Spec interface {

@@ -7,27 +7,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
-// memo is what is kept of a batch: outputs by the trees so far, and for each tree that
-// grows which rows are in which of its nodes.
-type memo struct {
-	trees int // in out
-	out   []float32
-	loss  float64 // of out
-	parts []part
-}
-
-// part is the rows of a batch, with their derivatives by one output and the ids of the
-// first eight slots; those of node i are [spans[i].from, spans[i].to).
-type part struct {
-	records []kernel.Record
-	order   []uint16
-	spans   []span
-}
-
-// span is a node's rows, once they are parted from its sibling's; till then from is
-// -1. left is its left child once its own are parted, which the right one follows.
-type span struct{ from, to, left int32 }
-
 // upToDate returns the memo of a batch with the outputs of the trees before those that
 // grow. One that came with a replica that has moved here is made again.
 func (g *grower) upToDate(s *State, step Step) *memo {

@@ -73,7 +73,7 @@ func flightsJob(b testing.TB, rows, replicas int) *Job {
 
 // oneReplica returns a job's trainer with the plan and the rows of its one replica,
 // and a lane, for one core and so many bytes of rows in memory.
-func oneReplica(b *testing.B, job *Job, bytes int64) (*trainer, *matrix, *lane) {
+func oneReplica(b testing.TB, job *Job, bytes int64) (*trainer, *matrix, *lane) {
 	t, err := newTrainer(job, Config{Dir: b.TempDir(), Parallelism: 1}.withDefaults())
 	if err != nil {
 		b.Fatal(err)

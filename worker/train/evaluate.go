@@ -64,6 +64,10 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 				if ctx.Err() != nil {
 					err = canceled(ctx)
 				}
+				var memo *any
+				if err == nil {
+					memo, err = m.use(&b.memo)
+				}
 				if err != nil {
 					yield(optim.Step{}, err)
 					return
@@ -73,7 +77,12 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 					used.Add(b.set)
 					label()
 				}
-				if !yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at), Memo: &b.memo, Reserve: m.reserve, Label: label, Keys: ln.scratch.keys}, nil) {
+				more := yield(optim.Step{Block: &ln.scratch.Block, Seed: stepSeed(seed, replica, epoch, at), Memo: memo, Reserve: m.reserve, Label: label, Keys: ln.scratch.keys}, nil)
+				if err := m.done(&b.memo, *memo); err != nil && more {
+					yield(optim.Step{}, err)
+					return
+				}
+				if !more {
 					return
 				}
 			}
@@ -116,7 +125,7 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 		}
 		t.layout.label(ln.scratch, model.Scale{})
 		out := ln.out[:b.rows*t.job.Model.Outputs()]
-		t.job.Model.PredictAgain(ln.workspace, params, &ln.scratch.Block, out, &b.memo)
+		t.job.Model.PredictAgain(ln.workspace, params, &ln.scratch.Block, out, m.keep(&b.memo, b.rows*t.job.Model.PredictKeeps()))
 		if kernel.Finite(out) >= 0 {
 			return contribution{}, t.diverged(index, fmt.Sprintf("validation of epoch %d", epoch+1), "a prediction")
 		}

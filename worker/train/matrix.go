@@ -12,6 +12,7 @@ type matrix struct {
 	training   []block
 	validation []block
 	facts      facts
+	away       spilled
 
 	epoch int   // that order is of; -1 for none
 	order []int // of training blocks

@@ -90,6 +90,28 @@ func (s *space) write(p []byte) (piece, error) {
 	if err != nil {
 		return piece{}, err
 	}
+	return writeAt(file, offset, p)
+}
+
+// rewrite replaces a piece, for which there is room in the file, or appends p where that
+// is too little.
+func (s *space) rewrite(at piece, room int, p []byte) (piece, int, error) {
+	if len(p) <= room {
+		file, _, err := s.extend(0)
+		if err == nil {
+			at, err = writeAt(file, at.offset, p)
+		}
+		return at, room, err
+	}
+	room = len(p) + len(p)/4
+	file, offset, err := s.extend(room)
+	if err == nil {
+		at, err = writeAt(file, offset, p)
+	}
+	return at, room, err
+}
+
+func writeAt(file *os.File, offset int64, p []byte) (piece, error) {
 	if _, err := file.WriteAt(p, offset); err != nil {
 		return piece{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Exhausted, Subject: "spill file " + file.Name(), Err: err,
 			Hint: "give the worker more disk or more memory"}

@@ -21,7 +21,7 @@ type block struct {
 	floats []float32
 	small  []byte
 	at     piece // empty in memory
-	memo   any   // the algorithm's, of training rows
+	memo   memo
 }
 
 // maxPrefetch is the size of blocks that fit into the second-level cache beside what
