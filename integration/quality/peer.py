@@ -1,5 +1,6 @@
 """Writes each table of sets.py as Parquet and as a spec for each seed, and prints
-what scikit-learn reaches on the same splits, as one line of JSON for each table.
+what scikit-learn reaches on the same splits, as one line of JSON for each table and
+loss.
 
     peer.py DIRECTORY
 """
@@ -16,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, root_mean_squared_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 
 from sets import SETS, load
 
@@ -41,8 +43,20 @@ def split(seed, rows):
     return (h >= at[0]).astype(int) + (h >= at[1])
 
 
-def peer(x, y, binary, parts):
-    """The test log loss or RMSE of the peer."""
+# By the type of the label and the loss: the peer, the metric, and what of its test
+# predictions the metric is.
+PEERS = {
+    ("binary", ""): (lambda: LogisticRegression(C=1, max_iter=1000), "test.log_loss", lambda m, x, y: log_loss(y, m.predict_proba(x), labels=m.classes_)),
+    ("category", ""): (lambda: LogisticRegression(C=1, max_iter=5000), "test.log_loss", lambda m, x, y: log_loss(y, m.predict_proba(x), labels=m.classes_)),
+    ("number", ""): (lambda: Ridge(1), "test.rmse", lambda m, x, y: root_mean_squared_error(y, m.predict(x))),
+    ("binary", "hinge"): (lambda: LinearSVC(C=1, dual=False), "test.hinge_loss", lambda m, x, y: np.maximum(0, 1 - (2 * y - 1) * m.decision_function(x)).mean()),
+}
+# Tables on which a support vector machine is tried too.
+MARGINS = ["cancer", "mroz", "churn", "spam"]
+
+
+def peer(x, y, kind, loss, parts):
+    """The test metric of the peer."""
     numbers = [c for c in x if x[c].dtype == float]
     categories = [c for c in x if x[c].dtype != float]
     x = x.assign(**{c: x[c].where(x[c].notna(), "<MISSING>") for c in categories})
@@ -51,28 +65,26 @@ def peer(x, y, binary, parts):
             ("numbers", make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()), numbers),
             ("categories", OneHotEncoder(handle_unknown="ignore"), categories),
         ]),
-        LogisticRegression(C=1, max_iter=1000) if binary else Ridge(1),
+        PEERS[kind, loss][0](),
     )
     train, test = (parts == 0) & y.notna(), (parts == 2) & y.notna()
     model.fit(x[train], y[train])
-    if binary:
-        return log_loss(y[test], model.predict_proba(x[test])[:, 1], labels=[0, 1])
-    return root_mean_squared_error(y[test], model.predict(x[test]))
+    return PEERS[kind, loss][2](model, x[test], y[test])
 
 
-def spec(name, x, binary, seed):
+def spec(name, x, kind, loss, seed):
     features = "".join(
         f"    - {{name: {json.dumps(c)}, type: {'number' if x[c].dtype == float else 'category'}}}\n" for c in x
     )
     return f"""apiVersion: thalweg/v1
 kind: Pipeline
-metadata: {{name: {name}-{seed}}}
+metadata: {{name: {name}{loss and "-" + loss}-{seed}}}
 spec:
   sources:
     train: {{s3: {{path: "s3://lake/{name}/*.parquet"}}, format: {{type: parquet}}}}
   input_features:
 {features}  output_features:
-    - {{name: label, type: {"binary" if binary else "number"}}}
+    - {{name: label, type: {kind}{loss and ", loss: {type: " + loss + "}"}}}
   trainer: {{seed: {seed}}}
 """
 
@@ -80,14 +92,14 @@ spec:
 def main(directory):
     warnings.simplefilter("ignore")
     for name in SETS:
-        x, y, binary = load(name)
+        x, y, kind = load(name)
         x.assign(label=y).to_parquet(os.path.join(directory, name + ".parquet"), index=False)
-        specs, scores = [], []
-        for seed in range(1, 11 if len(x) < SMALL else 2):
-            specs.append(spec(name, x, binary, seed))
-            scores.append(peer(x, y, binary, split(seed, len(x))))
-        metric = "test.log_loss" if binary else "test.rmse"
-        print(json.dumps({"name": name, "rows": len(x), "metric": metric, "specs": specs, "scores": scores}), flush=True)
+        for loss in ["", "hinge"] if name in MARGINS else [""]:
+            specs, scores = [], []
+            for seed in range(1, 11 if len(x) < SMALL else 2):
+                specs.append(spec(name, x, kind, loss, seed))
+                scores.append(peer(x, y, kind, loss, split(seed, len(x))))
+            print(json.dumps({"name": name, "loss": loss, "kind": kind, "rows": len(x), "metric": PEERS[kind, loss][1], "specs": specs, "scores": scores}), flush=True)
 
 
 main(sys.argv[1])

@@ -23,6 +23,13 @@ def diabetes():
     return sklearn.datasets.load_diabetes(as_frame=True, scaled=False).frame
 
 
+def classes(loader):
+    """A table of scikit-learn whose label is a class."""
+    frame = loader(as_frame=True).frame
+    frame.columns = [c.replace(" (cm)", "").replace("/", " ").replace(" ", "_") for c in frame]
+    return frame
+
+
 def affairs():
     d = sm.datasets.fair.load_pandas().data
     d["affair"] = d.affairs > 0
@@ -32,6 +39,9 @@ def affairs():
 def visits():
     return sm.datasets.randhie.load_pandas().data
 
+
+# Stands for the value that counts as true where the label is one of several classes.
+CLASS = object()
 
 # By name: loader, label, the value that counts as true (None: the label is a
 # number), and the columns that give the label away.
@@ -51,6 +61,9 @@ SETS = {
     "arrests": (r("carData", "Arrests"), "released", "Yes", []),
     "remote": (r("modeldata", "stackoverflow"), "Remote", "Remote", []),
     "spam": (r("DAAG", "spam7"), "yesno", "y", []),
+    "iris": (functools.partial(classes, sklearn.datasets.load_iris), "target", CLASS, []),
+    "wine": (functools.partial(classes, sklearn.datasets.load_wine), "target", CLASS, []),
+    "digits": (functools.partial(classes, sklearn.datasets.load_digits), "target", CLASS, []),
     "diabetes": (diabetes, "target", None, []),
     "mpg": (r("ggplot2", "mpg"), "hwy", None, ["cty"]),
     "hitters": (r("ISLR", "Hitters"), "Salary", None, []),
@@ -66,8 +79,8 @@ SETS = {
 
 
 def load(name):
-    """The features of a table, its label as a number with NaN where it is missing,
-    and whether that is binary. Features are floats, or strings with None."""
+    """The features of a table, its label (a number, 0 or 1, or a text; None or NaN
+    where it is missing), and its type. Features are floats, or strings with None."""
     loader, label, true, left_out = SETS[name]
     table = loader()
     out = [c for c in table.columns if c in left_out or c in ("rownames", "Unnamed: 0")]
@@ -80,5 +93,7 @@ def load(name):
         else:
             table[c] = table[c].astype(float)
     if true is None:
-        return table, y.astype(float), False
-    return table, (y.astype(object) == true).astype(float).where(y.notna()), True
+        return table, y.astype(float), "number"
+    if true is CLASS:
+        return table, y.map(lambda v: f"class {v}"), "category"
+    return table, (y.astype(object) == true).astype(float).where(y.notna()), "binary"
