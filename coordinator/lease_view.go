@@ -80,8 +80,10 @@ func completeRun(s *state.State, t *state.Task, l *apiv1.Lease) {
 	if l.Inputs == nil {
 		l.Inputs = make(map[string]string)
 	}
-	if r.Parent != nil {
-		l.Inputs[stages.ParentInput] = fmt.Sprintf("%d %s", r.Parent.Version, r.Parent.Checkpoint)
+	for name, v := range map[string]*state.Parent{stages.ParentInput: r.Parent, stages.ChampionInput: r.Champion} {
+		if v != nil {
+			l.Inputs[name] = fmt.Sprintf("%d %s", v.Version, v.Checkpoint)
+		}
 	}
 	if r.Known != "" {
 		l.Inputs[stages.KnownInput] = r.Known
@@ -104,7 +106,7 @@ func versionView(v *state.ModelVersion) *apiv1.ModelVersion {
 		Version: uint64(v.Version), Checkpoint: v.Checkpoint, RunId: string(v.Run), Pipeline: string(v.Pipeline),
 		Generation: uint64(v.Generation), RegisteredAtUnixMs: v.RegisteredMS, RegisteredIndex: v.Index,
 		Metrics: maps.Clone(v.Metrics), Warnings: slices.Clone(v.Warnings), ModelSha256: v.ModelSHA256, TransformHash: v.TransformHash,
-		Retired: v.Retired, Collected: v.Collected, Parent: uint64(v.Parent),
+		Retired: v.Retired, Collected: v.Collected, Parent: uint64(v.Parent), Rejected: v.Rejected,
 	}
 }
 

@@ -108,6 +108,9 @@ type Choice struct {
 
 func (c *Choice) key() string { return cmp.Or(c.Key, "type") }
 
+// Ordered is options of a metric, of which more or less is better.
+type Ordered interface{ Rises() bool }
+
 // FeatureDefaulter is options of a model whose features enter otherwise than by the
 // first encoder of their type.
 type FeatureDefaulter interface {
@@ -115,9 +118,6 @@ type FeatureDefaulter interface {
 	// of a category have an id; "" and 0 are what they are otherwise.
 	FeatureDefaults(feature string) (encoder string, mostCommon int)
 }
-
-// Deciding is options of a metric, some of which are of predicted labels.
-type Deciding interface{ Decided() bool }
 
 // Averaging is options of a model that may be the mean of others, and reports whether it is:
 // losses of it are OfMeans and do not weigh.

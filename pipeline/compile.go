@@ -226,7 +226,9 @@ func (c *compiler) label() {
 	o := c.spec.Spec.OutputFeatures[0]
 	column, program, t, reads := c.value(path, o.Name, o.Expression)
 	c.plan.Label = Label{Name: o.Name, Type: o.Type, Answer: o.answer(), Column: column, Expression: program, Loss: o.Loss}
-	c.plan.Label.Threshold, _ = ToNumber(o.Threshold)
+	if o.Threshold != nil {
+		c.plan.Label.Threshold, c.plan.Label.Optimize = o.Threshold.Value, o.Threshold.Optimize
+	}
 	c.labelReads = c.training.reach(reads)
 	for source := range c.labelReads {
 		c.plan.Uses[source] = "the label"

@@ -110,7 +110,11 @@ func (b *Body) defaults(at Place, pipeline string) {
 	for i := range b.OutputFeatures {
 		o := &b.OutputFeatures[i]
 		if o.answer() == outputBinary && o.Threshold == nil {
-			o.Threshold = 0.5 // the likelier answer
+			o.Threshold = &Threshold{Value: 0.5} // the likelier answer
+		}
+		if t, p := o.Threshold, at.in("output_features").item(i).in("threshold"); t != nil && (t.Optimize != "" || t.Split != "") && p.Omits("value") {
+			Default(p, "optimize", &t.Optimize, "f1")
+			Default(p, "split", &t.Split, "validation")
 		}
 		at.in("output_features").item(i).in("loss").choose(Losses, catalog.defaultFor(Losses, o.Type), &o.Loss)
 		metric := catalog.defaultFor(Metrics, o.answer())
@@ -118,6 +122,14 @@ func (b *Body) defaults(at Place, pipeline string) {
 			metric = cmp.Or(l.ValidationMetric(), metric)
 		}
 		Default(at, "trainer.validation_metric", &b.Trainer.ValidationMetric, metric)
+	}
+	for i := range b.Evaluation.Gates {
+		g := &b.Evaluation.Gates[i]
+		judge := "value"
+		if g.Versus != "" {
+			judge = "interval"
+		}
+		Default(at.in("evaluation.gates").item(i), "judge_by", &g.JudgeBy, judge)
 	}
 	Default(at, "registry.model", &b.Registry.Model, pipeline)
 	Default(at, "registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)

@@ -318,6 +318,8 @@ func typeOf(t reflect.Type, r *rule) (name string, sample any) {
 		return "none, champion, or the number of a version", thalweg.DefaultAlias
 	case reflect.TypeFor[Count]():
 		return "whole number, or auto", "auto"
+	case reflect.TypeFor[Threshold]():
+		return "number, or mapping", 0.5
 	}
 	switch t.Kind() {
 	case reflect.String:

@@ -2,7 +2,10 @@ package pipeline
 
 import (
 	"math"
+	"reflect"
 	"slices"
+
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -50,6 +53,18 @@ type Sampled interface {
 // Answering is options of a loss by which a model does not answer with the type of
 // its label.
 type Answering interface{ Answers() string }
+
+// decodeShort implements shortForm: the probability.
+func (t *Threshold) decodeShort(d *decoder, n ast.Node, path string) bool {
+	if isMapping(n) || isNull(n) {
+		return false
+	}
+	d.value(n, path+".value", reflect.ValueOf(&t.Value).Elem())
+	return true
+}
+
+// short implements shortened.
+func (t Threshold) short() (reflect.Value, bool) { return reflect.ValueOf(t.Value), t.Optimize == "" }
 
 // answer returns the type of what a model says.
 func (o *OutputFeature) answer() string {

@@ -93,7 +93,9 @@ type Label struct {
 	Column     string
 	Expression *expression.Program
 	Threshold  float64 // binary only
-	Loss       Choice
+	// Optimize is the metric by which the threshold is chosen instead; mostly empty.
+	Optimize string
+	Loss     Choice
 }
 
 // Importer is options of a model that may have been grown elsewhere.

@@ -27,6 +27,12 @@ func Render(s *Spec) ([]byte, error) {
 	return []byte(w.String()), nil
 }
 
+// shortened is a type with a shorter form in which it is rendered.
+type shortened interface {
+	// short returns the shorter form; ok is false where it says too little.
+	short() (form reflect.Value, ok bool)
+}
+
 // renderFields writes the fields of a struct, each on lines of its own. The
 // indent of the first has been written.
 func renderFields(w *strings.Builder, v reflect.Value, indent string) {
@@ -63,6 +69,11 @@ func isEmpty(v reflect.Value) bool {
 func renderValue(w *strings.Builder, v reflect.Value, indent string) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		v = v.Elem()
+	}
+	if s, ok := v.Interface().(shortened); ok {
+		if form, ok := s.short(); ok {
+			v = form
+		}
 	}
 	switch v.Kind() {
 	case reflect.Struct:

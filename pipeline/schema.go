@@ -54,6 +54,7 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 	s.Definitions["CleanStep"].MinProperties, s.Definitions["CleanStep"].MaxProperties = &one, &one
 	delete(s.Definitions, "Choice")
 	allowShort(s.Definitions["Crosses"])
+	allowNumber(s.Definitions["Threshold"])
 	for _, d := range s.Definitions {
 		allowNull(d)
 	}
@@ -175,6 +176,14 @@ func allowShort(crosses *jsonschema.Schema) {
 	full, names := *crosses, &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{Type: "string"}}
 	full.Description, full.Items = "", &jsonschema.Schema{OneOf: []*jsonschema.Schema{names, crosses.Items}}
 	*crosses = jsonschema.Schema{Description: crosses.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: []any{allPairs}}, &full}}
+}
+
+// allowNumber lets a number stand for a threshold.
+func allowNumber(threshold *jsonschema.Schema) {
+	full := *threshold
+	value, _ := full.Properties.Get("value")
+	full.Description = ""
+	*threshold = jsonschema.Schema{Description: threshold.Description, OneOf: []*jsonschema.Schema{value, &full}}
 }
 
 // comments adds the comments of the struct types of a package ("Split.") and of

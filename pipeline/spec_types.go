@@ -214,12 +214,24 @@ type OutputFeature struct {
 	// Expression yields the label from cleaned columns: delay > 15. A row whose
 	// label is null is not learned from.
 	Expression string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
-	// Threshold of a binary output is the probability from which the prediction
-	// is true. With loss hinge there is none.
-	Threshold any `yaml:"threshold,omitempty" json:"threshold,omitempty" jsonschema:"minimum=0,maximum=1" refused:"{}"`
+	// Threshold of a binary output is the probability from which the prediction is true:
+	// a number, or how it is chosen once the model is trained. Default 0.5. With loss
+	// hinge there is none.
+	Threshold *Threshold `yaml:"threshold,omitempty" json:"threshold,omitempty"`
 	// Loss is what training minimises. Default cross_entropy for a binary output or a
 	// category, squared for a number, poisson for a count.
 	Loss Choice `yaml:"loss,omitempty" json:"loss,omitempty" catalog:"losses" refused:"focal"`
+}
+
+// Threshold is a probability, which may stand for the mapping, or how one is chosen.
+type Threshold struct {
+	// Value is the probability.
+	Value float64 `yaml:"value,omitempty" json:"value,omitempty" jsonschema:"minimum=0,maximum=1"`
+	// Optimize, instead of a value, is the metric that is to be best: f1, if only a split is
+	// named. What was chosen is part of the version.
+	Optimize string `yaml:"optimize,omitempty" json:"optimize,omitempty" jsonschema:"enum=f1,enum=accuracy"`
+	// Split has the rows by which it is chosen. Default validation.
+	Split string `yaml:"split,omitempty" json:"split,omitempty" jsonschema:"enum=validation"`
 }
 
 // Trainer is how the model is trained.
@@ -339,6 +351,36 @@ type Evaluation struct {
 	Metrics []string `yaml:"metrics,omitempty" json:"metrics,omitempty" catalog:"metrics"`
 	// Slices are parts of the rows that are measured by themselves.
 	Slices []SliceSpec `yaml:"slices,omitempty" json:"slices,omitempty"`
+	// Gates are what a version must pass for the alias to move to it. One that does not
+	// is registered, and says why; the alias stays.
+	Gates []GateSpec `yaml:"gates,omitempty" json:"gates,omitempty"`
+}
+
+// GateSpec is what a metric must be: within bounds, or not much worse than that of the
+// version that the alias names, which is measured on the same rows.
+type GateSpec struct {
+	// Metric is what the gate looks at, one of the output's type.
+	Metric string `yaml:"metric" json:"metric" jsonschema:"minLength=1" catalog:"metrics"`
+	// LowerBound is the least that it may be.
+	LowerBound *float64 `yaml:"lower_bound,omitempty" json:"lower_bound,omitempty"`
+	// UpperBound is the most that it may be.
+	UpperBound *float64 `yaml:"upper_bound,omitempty" json:"upper_bound,omitempty"`
+	// Versus, instead of bounds, is what the metric is compared with. Where there is no
+	// champion yet the gate is passed.
+	Versus string `yaml:"versus,omitempty" json:"versus,omitempty" jsonschema:"enum=champion"`
+	// MaxDecrease is by how much it may be below that of the champion, for a metric of
+	// which more is better.
+	MaxDecrease *float64 `yaml:"max_decrease,omitempty" json:"max_decrease,omitempty" jsonschema:"minimum=0"`
+	// MaxIncrease is by how much it may be above that of the champion, for a metric of
+	// which less is better.
+	MaxIncrease *float64 `yaml:"max_increase,omitempty" json:"max_increase,omitempty" jsonschema:"minimum=0"`
+	// Slices, instead of all rows, are the columns of one of evaluation.slices: each of
+	// its slices must pass.
+	Slices []string `yaml:"slices,omitempty" json:"slices,omitempty"`
+	// JudgeBy is what must be within the bounds: the value, or the whole of its 95 %
+	// interval. Default value with bounds, and interval, of the difference, versus
+	// champion.
+	JudgeBy string `yaml:"judge_by,omitempty" json:"judge_by,omitempty" jsonschema:"enum=value,enum=interval"`
 }
 
 // SliceSpec cuts rows by the values of columns.

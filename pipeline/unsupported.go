@@ -32,7 +32,7 @@ var unsupportedFields = map[string]map[string]allowedValue{
 	},
 	"TrainSource":   {"freshness": noValue},
 	"EventSource":   {"freshness": noValue},
-	"Evaluation":    {"fairness": noValue, "gates": noValue},
+	"Evaluation":    {"fairness": noValue},
 	"SchemaSpec":    {"event_time": noValue},
 	"ColumnSpec":    {"pii": noValue},
 	"Preprocessing": {"sample_ratio": {value: 1.0}},

@@ -268,15 +268,17 @@ func (o FeatureOptions) check(at Place, kind string) {
 
 // Check implements Checker.
 func (o *OutputFeature) Check(at Place) {
-	p, ok := ToNumber(o.Threshold)
-	switch {
-	case o.Threshold == nil:
+	switch t, given := o.Threshold, !at.Omits("threshold.value"); {
+	case t == nil:
 	case o.answer() != outputBinary && o.Type != "":
 		at.Problem("threshold", "", "a %s has no threshold", o.answer())
-	case !ok:
-		at.Problem("threshold", "", "a probability belongs here, not %v", o.Threshold)
-	case p < 0 || p > 1:
-		at.Problem("threshold", "", "%v is not a probability", o.Threshold)
+	case t.Optimize != "" && given:
+		at.Problem("threshold", "leave one out", "a threshold has a value, or is chosen by optimize, not both")
+	case t.Optimize != "":
+	case !given && !at.Omits("threshold"):
+		at.Problem("threshold", "write a number, or optimize: f1", "it has no value")
+	case t.Split != "":
+		at.Problem("threshold.split", "leave it out, or write optimize: f1", "a split has no meaning where nothing is chosen")
 	}
 	if types := typesOf(o.Loss.Options); len(types) > 0 && !slices.Contains(types, o.Type) {
 		at.Problem("loss.type", "", "loss %s is for a %s output", o.Loss.Name, strings.Join(types, " or "))
@@ -420,6 +422,49 @@ func (e *Evaluation) check(at Place, output string) {
 	if len(e.Slices) > maxSliceSpecs {
 		at.Problem("slices", "", "there are %d; at most %d are possible", len(e.Slices), maxSliceSpecs)
 	}
+	if len(e.Gates) > maxGates {
+		at.Problem("gates", "", "there are %d; at most %d are possible", len(e.Gates), maxGates)
+	}
+	for i := range e.Gates {
+		e.gate(&e.Gates[i], at.in("gates").item(i), allowed, output)
+	}
+}
+
+// maxGates bounds the gates of a spec, whose outcomes a run keeps.
+const maxGates = 32
+
+// gate applies the rules of a gate.
+func (e *Evaluation) gate(g *GateSpec, at Place, allowed []string, output string) {
+	at.among("metric", g.Metric, allowed, output)
+	rises := false
+	for _, m := range at.found.catalog[Metrics] {
+		if d, ok := m.Options.(Ordered); ok && m.Name == g.Metric && slices.Contains(typesOf(m.Options), output) {
+			rises = d.Rises()
+		}
+	}
+	bounds := g.LowerBound != nil || g.UpperBound != nil
+	switch changes := g.MaxDecrease != nil || g.MaxIncrease != nil; {
+	case g.Versus == "" && changes:
+		at.Problem("versus", "write versus: champion", "the field is missing")
+	case g.Versus == "" && !bounds:
+		at.Problem("lower_bound", "or write upper_bound, or versus: champion", "the field is missing")
+	case g.Versus != "" && bounds:
+		at.Problem("versus", "write two gates", "a gate has bounds, or is versus the champion, not both")
+	case g.Versus != "" && rises && g.MaxDecrease == nil:
+		at.Problem("max_decrease", "", "the field is missing: of %s more is better", g.Metric)
+	case g.Versus != "" && !rises && g.MaxIncrease == nil:
+		at.Problem("max_increase", "", "the field is missing: of %s less is better", g.Metric)
+	case g.MaxDecrease != nil && g.MaxIncrease != nil:
+		at.Problem("max_increase", "leave one out", "a gate has max_decrease or max_increase, not both")
+	case g.LowerBound != nil && g.UpperBound != nil && *g.LowerBound > *g.UpperBound:
+		at.Problem("lower_bound", "", "it is above upper_bound")
+	}
+	if len(g.Slices) > 0 && g.Versus != "" {
+		at.Unsupported("slices", "compare all rows", "a gate versus the champion by slice")
+	}
+	if len(g.Slices) > 0 && !slices.ContainsFunc(e.Slices, func(s SliceSpec) bool { return slices.Equal(s.Columns, g.Slices) }) {
+		at.Problem("slices", "add them to evaluation.slices", "no rows are sliced by %s", strings.Join(g.Slices, ", "))
+	}
 }
 
 // among refuses a metric that an output does not have.
@@ -456,6 +501,10 @@ func (b *Body) Check(at Place) {
 			at.Problem("trainer.validation_metric", oneOf(allowed), "a %s output has no %s", kind, b.Trainer.ValidationMetric)
 		}
 		b.Evaluation.check(at.in("evaluation"), kind)
+		shares := b.Preprocessing.Split.Probabilities
+		if t := b.OutputFeatures[0].Threshold; t != nil && t.Optimize != "" && len(shares) > 1 && shares[1] == 0 {
+			outputs.item(0).Problem("threshold", "write a number, or give validation a share of the rows", "there are no validation rows to choose it by")
+		}
 	}
 	m, ok := b.Model.Options.(Trained)
 	if ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {

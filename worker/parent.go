@@ -13,7 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/artifact"
 )
 
-// parent is the version that training starts from.
+// parent is the version that training starts from, or its champion.
 type parent struct {
 	*artifact.Artifact
 	version uint64
@@ -26,19 +26,25 @@ func (w *Worker) parent(ctx context.Context, lease *apiv1.Lease, plan *pipeline.
 	if !ok {
 		return nil, nil
 	}
-	number, reference, _ := strings.Cut(input, " ")
-	p := new(parent)
-	var err error
-	if p.version, err = strconv.ParseUint(number, 10, 64); err == nil {
-		p.Artifact, err = w.artifact(ctx, reference)
-	}
+	p, err := w.version(ctx, input)
 	if err == nil {
 		err = artifact.CheckParent(plan, p.Artifact)
 	}
 	if err != nil {
+		number, _, _ := strings.Cut(input, " ")
 		return nil, &thalweg.Error{Op: "start from version " + number, Kind: thalweg.KindOf(err), Subject: "trainer.warm_start", Err: err}
 	}
 	return p, nil
+}
+
+// version loads the version that an input of a run names.
+func (w *Worker) version(ctx context.Context, input string) (p *parent, err error) {
+	number, reference, _ := strings.Cut(input, " ")
+	p = new(parent)
+	if p.version, err = strconv.ParseUint(number, 10, 64); err == nil {
+		p.Artifact, err = w.artifact(ctx, reference)
+	}
+	return p, err
 }
 
 // told says, for people, what a start took from its parent.

@@ -51,7 +51,7 @@ spec:
     - {name: gates, type: list}
     - {name: first, type: number, expression: "gates[0]"}
   output_features:
-    - {name: delayed, type: binary, expression: "delay > 15"}
+    - {name: delayed, type: binary, expression: "delay > 15", threshold: {optimize: f1}}
   trainer: {epochs: 2, batch_size: 64, distributed: {replicas: 2, sync_every: 4}}
   evaluation: {slices: [{columns: [origin], min_rows: 20}, {columns: [distance], min_rows: 1}]}
 `
@@ -239,6 +239,10 @@ func TestTheBatchHalfLeavesTheSameHoweverShardsAreSharedOut(t *testing.T) {
 	if want["evaluation"] == "" || metrics["test.roc_auc.low"] >= metrics["test.roc_auc"] || metrics["test.roc_auc.high"] <= metrics["test.roc_auc"] {
 		t.Errorf("evaluation %s, metrics %v", want["evaluation"], metrics)
 	}
+	// What is best on the validation rows need not be 0.5, and is measured on both splits.
+	if at := metrics["threshold"]; at <= 0 || at >= 1 || at == 0.5 || metrics["validation.f1"] <= 0 || metrics["test.f1"] <= 0 {
+		t.Errorf("threshold %v, metrics %v", at, metrics)
+	}
 	for _, tasks := range []uint32{1, 3} {
 		got, gotMetrics, gotCounts := newBatchHalf(t).all(tasks)
 		if !maps.Equal(got, want) || !maps.Equal(gotMetrics, metrics) || !maps.Equal(gotCounts, counts) {
@@ -263,7 +267,7 @@ func TestEvaluationScoresTheRowsThatItMeasures(t *testing.T) {
 		t.Fatal(err)
 	}
 	fit := fitted{Rows: [][split.Count]int64{shard: {1, 1, 1}}}
-	got, err := d.evaluate(t.Context(), trained, &fit, shard)
+	got, err := d.evaluate(t.Context(), trained, nil, &fit, shard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +315,7 @@ func TestEvaluationScoresTheRowsThatItMeasures(t *testing.T) {
 		rows += sums.Whole().Values()[metric.Rows]
 	}
 	fit.Rows[shard] = [split.Count]int64{1, 0, 0}
-	none, err := d.evaluate(t.Context(), trained, &fit, shard)
+	none, err := d.evaluate(t.Context(), trained, nil, &fit, shard)
 	if err != nil || rows == 0 || bytes.Equal(none.Sums[0], got.Sums[0]) {
 		t.Errorf("%v rows are measured, and of a shard without any %s, %v", rows, none.Sums[0], err)
 	}

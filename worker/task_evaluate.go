@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/compact"
@@ -35,6 +36,11 @@ type evaluated struct {
 	UnknownClasses int64 `json:"unknown_classes,omitempty"`
 	// Slices are of the judged split.
 	Slices json.RawMessage `json:"slices,omitempty"`
+	// Pair are samples of the judged rows that both the version and the champion score,
+	// of either. Flaw says why the champion scores none. Absent where no gate is versus
+	// the champion.
+	Pair *[2]json.RawMessage `json:"pair,omitempty"`
+	Flaw string              `json:"flaw,omitempty"`
 	// Alone is by feature, in the first shard.
 	Alone map[string]alone `json:"alone,omitempty"`
 }
@@ -81,8 +87,12 @@ func mapEvaluate(ctx context.Context, t *Task) error {
 	if err := t.Input(ctx, "transform", &fit); err != nil {
 		return err
 	}
+	champion, err := t.champion(ctx)
+	if err != nil {
+		return err
+	}
 	return mapShards(ctx, t, func(d *data, shard int) (evaluated, error) {
-		return d.evaluate(ctx, trained, &fit, shard)
+		return d.evaluate(ctx, trained, champion, &fit, shard)
 	})
 }
 
@@ -104,7 +114,7 @@ func (c *chosen) observe(sample *metric.Sample) {
 }
 
 // evaluate returns the sums of one shard.
-func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, fit *fitted, shard int) (out evaluated, err error) {
+func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champion *parent, fit *fitted, shard int) (out evaluated, err error) {
 	scorer, err := trained.NewScorer(pipeline.InTraining)
 	if err != nil {
 		return out, err
@@ -122,6 +132,12 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, fit *fi
 	var some [len(evaluatedSplits)]chosen
 	width := trained.Model.Outputs()
 	lone := newLoneFeatures(len(d.plan.Features))
+	var rival *rival
+	if champion != nil {
+		if rival, out.Flaw, err = d.newRival(ctx, champion, trained, shard, fit.has(shard, judged)); err != nil {
+			return out, err
+		}
+	}
 	for rows, err := range d.scored(ctx, scorer, fit, shard, &lone, &predictions) {
 		if err != nil {
 			return out, err
@@ -151,7 +167,9 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, fit *fi
 				}
 			}
 			if s == judged {
-				if err := slices.Observe(rows, c.which, c.predictions[from*width:], c.labels[from:], c.parts[from:]); err != nil {
+				now := chosen{c.which, c.predictions[from*width:], c.labels[from:], c.parts[from:]}
+				rival.observe(&now, numbers)
+				if err := slices.Observe(rows, now.which, now.predictions, now.labels, now.parts); err != nil {
 					return out, err
 				}
 			}
@@ -165,6 +183,9 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, fit *fi
 		if out.Sums[i], err = json.Marshal(samples[i]); err != nil {
 			return out, err
 		}
+	}
+	if out.Pair, err = rival.sums(); err != nil {
+		return out, err
 	}
 	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
 	out.Slices, err = json.Marshal(slices)
@@ -247,6 +268,9 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	}
 	doc := evaluation.Document{Judged: split.Names[evaluation.JudgedSplit(d.plan.Spec)], Splits: make(map[string]evaluation.Measured, len(evaluatedSplits))}
 	values := make(map[string]map[string]float64, len(evaluatedSplits))
+	if doc.Threshold = trained.Provenance.Threshold; doc.Threshold != nil {
+		t.Report.Metrics[metric.Threshold] = *doc.Threshold
+	}
 	for i, s := range evaluatedSplits {
 		total, err := d.sample(trained, false)
 		if err != nil {
@@ -280,6 +304,10 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	if err := slices.Into(&doc, d.plan.Spec); err != nil {
 		return err
 	}
+	if doc.Champion, err = t.compare(ctx, d, trained, all); err != nil {
+		return err
+	}
+	doc.Judge(d.plan.Spec)
 	for _, text := range doc.Skipped {
 		t.warn("%s", text)
 	}
@@ -324,6 +352,12 @@ func (t *Task) saveEvaluation(ctx context.Context, d *data, doc *evaluation.Docu
 	}
 	ref, err := checkpoint.PutObject(ctx, t.worker.state, path.Join(path.Dir(of.Key), "evaluation.json"), body)
 	t.Report.Outputs["evaluation"] = ref.String()
+	if table := doc.GateTable(api.MaxOutputBytes); table != "" {
+		t.Report.Outputs["gates"] = table
+	}
+	if rejected := doc.Rejected(); rejected != "" {
+		t.Report.Outputs[stages.RejectedOutput] = rejected[:min(len(rejected), api.MaxOutputBytes)]
+	}
 	if table := doc.SliceTable(d.plan.Spec, api.MaxOutputBytes); table != "" {
 		t.Report.Outputs["slices"] = table
 	}

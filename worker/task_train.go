@@ -16,6 +16,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/worker/average"
@@ -225,7 +226,11 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	if in.started != "" {
 		outputs["started"] = in.started
 	}
-	return &apiv1.TaskReport{Warnings: stillImproving(in.job.Model, result), Outputs: outputs, Metrics: metrics}, nil
+	warnings := stillImproving(in.job.Model, result)
+	if _, ok := result.Metrics[metric.Threshold]; in.job.Optimize != "" && !ok {
+		warnings = append(warnings, fmt.Sprintf("no threshold could be chosen by %s of the validation rows: it is %v", in.job.Optimize, undecided))
+	}
+	return &apiv1.TaskReport{Warnings: warnings, Outputs: outputs, Metrics: metrics}, nil
 }
 
 // shortWeights returns the weights of an artifact, with the beginnings of long values.
@@ -277,7 +282,7 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	in.job = train.Job{
 		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),
 		Run:     thalweg.RunID(lease.RunId), Trainer: artifact.Trainer(rows.plan, rows.transform), Model: m.Model,
-		Threshold: rows.plan.Label.Threshold, Shards: len(rows.manifest.Shards), Rows: rows,
+		Threshold: rows.plan.Label.Threshold, Optimize: rows.plan.Label.Optimize, Shards: len(rows.manifest.Shards), Rows: rows,
 		Input: lease.Inputs["manifest"] + " " + lease.Inputs["split"] + " " + lease.Inputs["learnt"] + " " + lease.Inputs["transform"],
 	}
 	if parent != nil {
@@ -296,6 +301,9 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	return in, err
 }
 
+// undecided is the threshold where the validation rows do not say which is best.
+const undecided = 0.5
+
 // save writes a checkpoint that can be served and resumed from. It lies below a
 // directory of its run, so that no other run depends on the same objects.
 func (in *trainingInputs) save(ctx context.Context, dir string, c *train.Checkpoint) (string, *artifact.Artifact, error) {
@@ -307,6 +315,13 @@ func (in *trainingInputs) save(ctx context.Context, dir string, c *train.Checkpo
 	a.Provenance.Metrics = make(map[string]float64, len(c.Metrics))
 	for name, v := range c.Metrics {
 		a.Provenance.Metrics["validation."+name] = v
+	}
+	if in.job.Optimize != "" {
+		threshold, ok := c.Metrics[metric.Threshold]
+		if !ok {
+			threshold = undecided
+		}
+		a.Provenance.Threshold = &threshold
 	}
 	parts, err := a.Encode(c.Parts)
 	if err != nil {

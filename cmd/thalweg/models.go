@@ -94,9 +94,7 @@ func newModelsShow(g *globals) *cobra.Command {
 					fmt.Fprintln(w, "\nwarning: "+text)
 				}
 				printMetrics(w, v.Metrics)
-				if text := res.Run.Outputs["slices"]; text != "" {
-					fmt.Fprintln(w, "\nSLICES\n"+text)
-				}
+				printEvaluation(w, res.Run)
 				printCurve(w, res.Run)
 				printWeights(w, res.Run)
 			}}, nil
@@ -136,10 +134,14 @@ func (c *cluster) version(ctx context.Context, model, text string) (*apiv1.Model
 
 // aliasShown is what a table tells of a version's aliases, or why it can have none.
 func aliasShown(m *apiv1.Model, v *apiv1.ModelVersion) string {
-	if v.Collected {
+	names := strings.Join(aliasesOf(m, v.Version), ",")
+	switch {
+	case v.Collected:
 		return "(collected)"
+	case names == "" && v.Rejected != "":
+		return "(rejected)"
 	}
-	return strings.Join(aliasesOf(m, v.Version), ",")
+	return names
 }
 
 // aliasesOf returns the names that point at a version.
@@ -187,7 +189,7 @@ func newModelsRollback(g *globals) *cobra.Command {
 	}, func(ctx context.Context, c *cluster, alias string, args []string) (before uint64, err error) {
 		m, err := findModel(ctx, c, args[0])
 		for _, v := range m.GetVersions() {
-			if v.Version < m.Aliases[alias] && !v.Retired && !v.Collected {
+			if v.Version < m.Aliases[alias] && !v.Retired && !v.Collected && v.Rejected == "" {
 				before = max(before, v.Version)
 			}
 		}
@@ -211,6 +213,9 @@ func newModelsMove(g *globals, cmd *cobra.Command, to func(ctx context.Context, 
 		res, err := c.Promote(cmd.Context(), &apiv1.PromoteRequest{Model: args[0], Alias: *alias, Version: v})
 		return answer{value: res, table: func(w io.Writer) {
 			fmt.Fprintf(w, "%s of %s is now version %d (was %d)\n", *alias, args[0], v, res.Previous)
+			if res.Rejected != "" {
+				fmt.Fprintln(w, "it did not pass its gates: "+res.Rejected)
+			}
 		}}, err
 	})
 	return cmd

@@ -162,8 +162,15 @@ func printRun(w io.Writer, r *apiv1.Run) {
 		row(w, k, humanize.Comma(r.Counts[k]))
 	}
 	printMetrics(w, r.Metrics)
-	if text := r.Outputs["slices"]; text != "" {
-		fmt.Fprintln(w, "\nSLICES\n"+text)
+	printEvaluation(w, r)
+}
+
+// printEvaluation shows the tables of gates and slices that a run has left.
+func printEvaluation(w io.Writer, r *apiv1.Run) {
+	for _, name := range []string{"gates", "slices"} {
+		if text := r.Outputs[name]; text != "" {
+			fmt.Fprintln(w, "\n"+strings.ToUpper(name)+"\n"+text)
+		}
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 )
 
 // RegisterModel ends a run that has come to its registration: its checkpoint becomes the
-// model's next version and the alias of the run's generation moves to it.
+// model's next version and the alias of the run's generation moves to it, unless the
+// run rejects it.
 type RegisterModel struct {
 	Run thalweg.RunID `json:"run"`
 }
@@ -36,7 +37,11 @@ func (c *RegisterModel) apply(s *State) Answer {
 		s.endRun(r, RunFailed, fmt.Sprintf("register: model %s has %d versions already", m.Name, MaxVersions))
 		return Answer{}
 	}
-	if a := m.Aliases[spec.Alias]; a != nil {
+	rejected := clip(r.Outputs[stages.RejectedOutput])
+	switch a := m.Aliases[spec.Alias]; {
+	case rejected != "":
+		r.warn(fmt.Sprintf("version %d is registered, but does not become %s, since it does not pass its gates: %s", m.last()+1, spec.Alias, rejected))
+	case a != nil:
 		r.compareWith(m.Version(a.Version))
 	}
 	v := &ModelVersion{
@@ -49,9 +54,12 @@ func (c *RegisterModel) apply(s *State) Answer {
 		v.Parent = r.Parent.Version
 	}
 	m.Versions = append(m.Versions, v)
-	previous := m.point(spec.Alias, v.Version)
-	r.Model, r.Version = m.Name, v.Version
+	r.Model, r.Version, v.Rejected = m.Name, v.Version, rejected
 	s.endRun(r, RunSucceeded, "")
+	if rejected != "" {
+		return Answer{Run: r.ID, Version: v.Version, Changed: true}
+	}
+	previous := m.point(spec.Alias, v.Version)
 	s.championMoved(m.Name, spec.Alias)
 	return Answer{Run: r.ID, Version: v.Version, Previous: previous, Changed: true}
 }

@@ -34,6 +34,9 @@ type ModelVersion struct {
 	Warnings      []string             `json:"warnings,omitempty"` // of the run
 	ModelSHA256   string               `json:"model_sha256,omitempty"`
 	TransformHash string               `json:"transform_hash,omitempty"`
+	// Rejected says which gates it did not pass, so that the alias did not move to it;
+	// empty: all.
+	Rejected string `json:"rejected,omitempty"`
 	// Retired is set when the pipelines of the model were deleted: rows that it scored
 	// can be there still, and a later version has another number.
 	Retired bool `json:"retired,omitempty"`
@@ -144,8 +147,14 @@ func (s *State) parents(m *Model, needed map[thalweg.ModelVersion]bool) {
 		if spec := p.Newest(); spec.Model == m.Name && spec.WarmStart > 0 {
 			needed[thalweg.ModelVersion(spec.WarmStart)] = true
 		}
-		if r := s.runs[p.ActiveRun]; r != nil && r.Parent != nil && p.Spec(r.Generation).Model == m.Name {
-			needed[r.Parent.Version] = true
+		r := s.runs[p.ActiveRun]
+		if r == nil || p.Spec(r.Generation).Model != m.Name {
+			continue
+		}
+		for _, of := range []*Parent{r.Parent, r.Champion} {
+			if of != nil {
+				needed[of.Version] = true
+			}
 		}
 	}
 }

@@ -32,6 +32,8 @@ type Run struct {
 	Known   string `json:"known,omitempty"`
 	// Parent is the version whose weights training starts from; nil: none.
 	Parent *Parent `json:"parent,omitempty"`
+	// Champion is what the alias named when the run began; nil: nothing.
+	Champion *Parent `json:"champion,omitempty"`
 	// Stages are all stages in order; At is the one that the run is in or ended in.
 	Stages []*Stage `json:"stages"`
 	At     uint32   `json:"at"`
@@ -71,6 +73,10 @@ func (s *State) startRun(p *Pipeline, c *StartRun) *Run {
 	}
 	if c.Verb == "" {
 		r.Parent, _ = s.Parent(p.Newest()) // where it cannot be, no run is started
+		if m := s.models[p.Newest().Model]; m != nil && m.Aliases[p.Newest().Alias] != nil {
+			v := m.Version(m.Aliases[p.Newest().Alias].Version)
+			r.Champion = &Parent{Version: v.Version, Checkpoint: v.Checkpoint}
+		}
 	}
 	for _, plan := range c.Stages {
 		r.Stages = append(r.Stages, &Stage{Plan: plan, State: StageWaiting})

@@ -254,7 +254,7 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		if options["partial"] != "" {
 			c.Partials = strings.Split(options["partial"], ",")
 		}
-		for _, name := range []string{"manifest", "split", "transform", "checkpoint", "model_sha256", "transform_hash", "evaluation", "part", "sum", "objects", "nothing_new"} {
+		for _, name := range []string{"manifest", "split", "transform", "checkpoint", "model_sha256", "transform_hash", "evaluation", "part", "sum", "objects", "nothing_new", "rejected"} {
 			if options[name] != "" {
 				if c.Outputs == nil {
 					c.Outputs = make(map[string]string)
@@ -384,6 +384,12 @@ func show(out *strings.Builder, s *State, words []string) {
 		if r.Trigger != "" {
 			fmt.Fprintf(out, " by %s, knows %q", r.Trigger, r.Known)
 		}
+		if r.Champion != nil && r.State == RunRunning {
+			fmt.Fprintf(out, " beside version %d, %s", r.Champion.Version, r.Champion.Checkpoint)
+		}
+		for _, text := range r.Warnings {
+			fmt.Fprintf(out, "\n  warning: %s", text)
+		}
 		fmt.Fprintln(out)
 		for _, stage := range r.Stages[:r.At+1] {
 			fmt.Fprintf(out, "  %s %s %d/%d rows=%d\n", stage.Name, stage.State, stage.Done, stage.Total, stage.Rows)
@@ -406,6 +412,9 @@ func show(out *strings.Builder, s *State, words []string) {
 			fmt.Fprintf(out, "version %d run=%s checkpoint=%s index=%d", v.Version, v.Run, v.Checkpoint, v.Index)
 			if v.Parent > 0 {
 				fmt.Fprintf(out, " parent=%d", v.Parent)
+			}
+			if v.Rejected != "" {
+				out.WriteString(" rejected=" + v.Rejected)
 			}
 			if v.Retired {
 				out.WriteString(" retired")

@@ -76,6 +76,8 @@ type Provenance struct {
 	Replicas int     `json:"replicas"`
 	// Trainer is the spec's, with what auto came to.
 	Trainer string `json:"trainer"`
+	// Threshold is the one that was chosen, where the spec says how.
+	Threshold *float64 `json:"threshold,omitempty"`
 	// Epochs were completed, and Rounds of averaging.
 	Epochs int   `json:"epochs"`
 	Rounds int64 `json:"rounds"`
@@ -133,6 +135,9 @@ func newModel(plan *pipeline.Plan, transform *feature.Transform) (*model.Model, 
 func (a *Artifact) Answer() pipeline.Answer {
 	answer := a.Model.Loss().Answer()
 	answer.Threshold = a.plan.Label.Threshold
+	if t := a.Provenance.Threshold; t != nil {
+		answer.Threshold = *t
+	}
 	return answer
 }
 

@@ -251,6 +251,9 @@ func (a *Artifact) decodeProvenance(data []byte) error {
 	if err := strict(data, &a.Provenance); err != nil {
 		return err
 	}
+	if t := a.Provenance.Threshold; (t != nil) != (a.plan.Label.Optimize != "") || t != nil && !(*t >= 0 && *t <= 1) {
+		return fmt.Errorf("its threshold is not one that the spec has chosen")
+	}
 	if a.Provenance.Spec != sum(a.rendered) {
 		return fmt.Errorf("is of spec %s, the spec is %s", a.Provenance.Spec, sum(a.rendered))
 	}

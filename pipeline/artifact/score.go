@@ -172,5 +172,5 @@ func (s *Scorer) finite(rows arrow.Record, rep *pipeline.Report) (arrow.Record, 
 // Decide returns the answer of a binary model that a probability stands for, or a
 // margin, whose threshold is 0.
 func (s *Scorer) Decide(probability float32) bool {
-	return float64(probability) >= s.artifact.plan.Label.Threshold
+	return float64(probability) >= s.answer.Threshold
 }

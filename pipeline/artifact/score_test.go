@@ -141,6 +141,37 @@ func TestScoredRowsCarryWhereTheyCameFrom(t *testing.T) {
 		"_topic", "_partition", "_offset", "_model_version", "_transform_hash", "_spec_generation", "_scored_at", "_replay"})
 }
 
+// The threshold that training chose is part of the version, and rows are decided by it.
+func TestRowsAreDecidedByTheThresholdThatWasChosen(t *testing.T) {
+	a := trained(t, `{name: delayed, type: binary, expression: "delay > 15", threshold: {optimize: f1}}`)
+	if _, err := Decode(catalog.All(), encode(t, a)); !thalweg.Is(err, thalweg.Corrupt) {
+		t.Errorf("without a threshold: %v", err)
+	}
+	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, []any{int64(0), nil, int64(4), 0.5, "a1"})
+	rows, _ := score(t, a, pipeline.InScoring, rec)
+	probability := rows[0][6].(float64)
+	for _, at := range []float64{probability, math.Nextafter(probability, 1)} {
+		a.Provenance.Threshold = &at
+		b, err := Decode(catalog.All(), encode(t, a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, phase := range []pipeline.Phase{pipeline.InTraining, pipeline.InScoring} {
+			if phase == pipeline.InTraining {
+				rec = tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, []any{int64(0), int64(1), int64(4), 0.5, "a1"})
+			}
+			if rows, _ := score(t, b, phase, rec); rows[0][5] != (probability >= at) {
+				t.Errorf("%v from %v on: %v", probability, at, rows[0])
+			}
+		}
+	}
+	bad := 1.5
+	a.Provenance.Threshold = &bad
+	if _, err := Decode(catalog.All(), encode(t, a)); !thalweg.Is(err, thalweg.Corrupt) {
+		t.Errorf("with threshold 1.5: %v", err)
+	}
+}
+
 func TestANumberIsItsOwnScore(t *testing.T) {
 	a := trained(t, number)
 	rows, _ := score(t, a, pipeline.InTraining, tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0,

@@ -18,12 +18,18 @@ import (
 type Document struct {
 	// Judged is the split that versions are judged by.
 	Judged string `json:"judged"`
+	// Threshold is the one that was chosen, where the spec says how.
+	Threshold *float64 `json:"threshold,omitempty"`
 	// Splits are the validation and test rows.
 	Splits map[string]Measured `json:"splits"`
 	// Slices are of the judged split.
 	Slices []Slice `json:"slices,omitempty"`
 	// Skipped says which slices are not there.
 	Skipped []string `json:"skipped,omitempty"`
+	// Champion is the version that the alias named, where a gate is versus it.
+	Champion *Champion `json:"champion,omitempty"`
+	// Gates are those of the spec in order.
+	Gates []Gate `json:"gates,omitempty"`
 }
 
 // Measured is what is known of a set of rows.
@@ -70,22 +76,30 @@ func (d *Document) SliceTable(spec *pipeline.Spec, most int) string {
 		return ""
 	}
 	names := d.tableMetrics(spec)
-	var w strings.Builder
-	table := tabwriter.NewWriter(&w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "slice\trows\t"+strings.Join(names, "\t"))
+	rows := [][]string{append([]string{"slice", "rows"}, names...)}
 	for _, s := range d.Slices {
 		cells := []string{s.Name(), fmt.Sprint(s.Metrics[metric.Rows].Value)}
 		for _, name := range names {
 			cells = append(cells, s.Metrics[name].String())
 		}
+		rows = append(rows, cells)
+	}
+	return tableText(rows, most)
+}
+
+// tableText lays rows out in columns, as many as fit into so many bytes.
+func tableText(rows [][]string, most int) string {
+	var w strings.Builder
+	table := tabwriter.NewWriter(&w, 0, 0, 2, ' ', 0)
+	for _, cells := range rows {
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	if err := table.Flush(); err != nil {
 		return err.Error() // a builder has no failure
 	}
-	text, cut := "", false
+	text := ""
 	for line := range strings.Lines(w.String()) {
-		if cut = len(text)+len(line)+4 > most; cut {
+		if len(text)+len(line)+4 > most {
 			return text + "…"
 		}
 		text += line
@@ -118,7 +132,8 @@ func estimates(spec *pipeline.Spec, s *metric.Sample) (map[string]metric.Estimat
 	all, err := s.Estimates()
 	if wanted := spec.Spec.Evaluation.Metrics; len(wanted) > 0 {
 		for _, e := range spec.Entries(pipeline.Metrics) {
-			if !slices.Contains(wanted, e.Name) {
+			gate := slices.ContainsFunc(spec.Spec.Evaluation.Gates, func(g pipeline.GateSpec) bool { return g.Metric == e.Name })
+			if !gate && !slices.Contains(wanted, e.Name) {
 				delete(all, e.Name)
 			}
 		}

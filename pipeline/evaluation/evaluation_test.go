@@ -147,7 +147,18 @@ func TestTooManySlicesAreNoneWhoeverSawThem(t *testing.T) {
 }
 
 func TestWhatCannotBeEvaluatedIsRefusedByName(t *testing.T) {
+	const above = `"delay > 15"`
 	for edit, want := range map[[2]string]string{
+		{above, above + ", threshold: {optimize: roc_auc}"}:                 `threshold.optimize: "roc_auc" is not allowed here (one of f1, accuracy)`,
+		{above, above + ", threshold: {optimize: f1, value: 0.5}"}:          "threshold: a threshold has a value, or is chosen by optimize, not both",
+		{above, above + ", threshold: {}"}:                                  "threshold: it has no value",
+		{above, above + ", threshold: {value: 0.5, split: validation}"}:     "threshold.split: a split has no meaning where nothing is chosen",
+		{above, above + ", threshold: {optimize: f1, split: test}"}:         `threshold.split: "test" is not allowed here`,
+		{above, above + ", threshold: 1.5"}:                                 "threshold.value: 1.5 is",
+		{above, above + ", threshold: half"}:                                "threshold.value: a number belongs here",
+		{above, above + ", threshold: [0.5]"}:                               "threshold.value: a number belongs here",
+		{above, above + ", loss: {type: hinge}, threshold: {optimize: f1}"}: "threshold: a margin has no threshold",
+		{above + "}", above + ", threshold: {optimize: f1}}\n  preprocessing: {split: {type: random, probabilities: [0.8, 0.0, 0.2]}}"}: "there are no validation rows to choose it by",
 		{"[roc_auc, log_loss]", "[roc_au]"}:      `spec.evaluation.metrics[0]: a binary output has no "roc_au" (did you mean roc_auc?)`,
 		{"[roc_auc, log_loss]", "[rmse]"}:        `spec.evaluation.metrics[0]: a binary output has no "rmse"`,
 		{"min_rows: 2", "min_rows: 0"}:           "spec.evaluation.slices[0].min_rows",

@@ -23,16 +23,13 @@ type Measure struct {
 	Least, Most float64
 	// Share returns a metric that is a share of rows as the two counts. Nil: it is none.
 	Share func(sums Accumulator) (part, of int64)
-	// Decides is set if it is of the predicted labels, so that a threshold can be
-	// chosen by it.
-	Decides bool
 }
 
 // For implements pipeline.Typed.
 func (m *Measure) For() string { return m.Output }
 
-// Decided implements pipeline.Deciding.
-func (m *Measure) Decided() bool { return m.Decides }
+// Rises implements pipeline.Ordered.
+func (m *Measure) Rises() bool { return m.HigherIsBetter }
 
 // Catalog lists the metrics; the first of an output is its default. To add one
 // is a line here.
@@ -41,10 +38,10 @@ func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
 		measure("binary", LogLoss, false, 0, inf, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
 		measure("binary", ROCAUC, true, 0, 1, ranked.auc),
-		deciding(share("binary", Accuracy, ranked.right)),
+		share("binary", Accuracy, ranked.right),
 		measure("binary", PRAUC, true, 0, 1, ranked.averagePrecision),
 		measure("binary", Brier, false, 0, 1, func(a *binarySums) (float64, bool) { return a.Squared / float64(a.Count), true }),
-		deciding(measure("binary", F1, true, 0, 1, ranked.f1)),
+		measure("binary", F1, true, 0, 1, ranked.f1),
 		share("binary", Precision, ranked.precision),
 		share("binary", Recall, ranked.recall),
 		measure("binary", CalibrationError, false, 0, 1, (*binarySums).calibrationError),
@@ -82,11 +79,6 @@ func share[Sums Accumulator](output, name string, counts func(Sums) (part, of in
 		return float64(part) / float64(of), of > 0
 	})
 	e.Options.(*Measure).Share = func(a Accumulator) (part, of int64) { return counts(a.(Sums)) }
-	return e
-}
-
-func deciding(e pipeline.Entry) pipeline.Entry {
-	e.Options.(*Measure).Decides = true
 	return e
 }
 

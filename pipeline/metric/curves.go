@@ -1,6 +1,10 @@
 package metric
 
-import "math"
+import (
+	"math"
+
+	"github.com/thalweg/thalweg/pipeline"
+)
 
 // CalibrationBins is how many bins of equal width the probabilities are cut into for
 // the calibration error and curve. The counts of a bin are exact; its mean
@@ -30,9 +34,26 @@ type Detailed interface {
 // Thresholder is an Accumulator that knows from which score on predictions are best
 // called true.
 type Thresholder interface {
-	// BestThreshold returns the threshold at which the metric is best; ok is false
-	// where it is undefined.
-	BestThreshold(m *Measure) (threshold float64, ok bool)
+	// Best returns the threshold at which the metric is best, and the sums as they are
+	// with it; ok is false where it is undefined.
+	Best(m *Measure) (sums Accumulator, threshold float64, ok bool)
+}
+
+// Threshold is the name of the threshold among the values of Optimized.
+const Threshold = "threshold"
+
+// Optimized returns the metrics of sums with the threshold at which the metric of a
+// name is best, which is one of them; those of the sums themselves where there is none.
+func Optimized(catalog []pipeline.Entry, answer, name string, sums Accumulator) map[string]float64 {
+	m := measures(catalog, answer)[name]
+	if t, ok := sums.(Thresholder); ok && m != nil && sums.Rows() > 0 {
+		if best, threshold, ok := t.Best(m); ok {
+			values := best.Values()
+			values[Threshold] = threshold
+			return values
+		}
+	}
+	return sums.Values()
 }
 
 // ranked is sums of rows that are ranked, and predicted to be true from some rank on.
@@ -107,25 +128,27 @@ func (a *binarySums) calibrationError() (sum float64, ok bool) {
 	return sum, true
 }
 
-// at returns the sums as they are with another threshold.
+// at returns the sums as they are with another threshold, but for its value.
 func (a *binarySums) at(hits, alarms int64) *binarySums {
 	b := *a
 	b.Hits, b.Alarms = hits, alarms
 	return &b
 }
 
-// BestThreshold implements Thresholder. It chooses among the beginnings of the
+// Best implements Thresholder. It chooses among the beginnings of the
 // histogram's bins; of equally good ones the highest.
-func (a *binarySums) BestThreshold(m *Measure) (threshold float64, ok bool) {
-	best := 0.0
+func (a *binarySums) Best(m *Measure) (sums Accumulator, threshold float64, ok bool) {
+	best, at := 0.0, *a
+	var chosen [2]int64
 	a.descend(func(bin int, hits, alarms int64) {
-		v, defined := m.Value(a.at(hits, alarms))
+		at.Hits, at.Alarms = hits, alarms
+		v, defined := m.Value(&at)
 		if better := m.HigherIsBetter && v > best || !m.HigherIsBetter && v < best; defined && (!ok || better) {
-			best, ok = v, true
+			best, ok, chosen = v, true, [2]int64{hits, alarms}
 			threshold = float64(least(bin << a.counts.shift))
 		}
 	})
-	return threshold, ok
+	return a.at(chosen[0], chosen[1]), threshold, ok
 }
 
 // Confusion implements Detailed.

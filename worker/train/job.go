@@ -45,6 +45,9 @@ type Job struct {
 	// Threshold is the probability from which a binary prediction is true, for the
 	// validation metrics.
 	Threshold float64
+	// Optimize is the metric by which the threshold is chosen instead, on the
+	// validation rows of the best epoch; empty: it is not.
+	Optimize string
 	// Start is the parameters, in the label's unit, that training starts from; nil: those
 	// of Model.Init.
 	Start  []float32
@@ -154,9 +157,10 @@ func (j Job) Fingerprint() string {
 		Loss      string
 		Shape     any
 		Threshold float64
+		Optimize  string `json:",omitempty"`
 		Shards    int
 		Input     string
-	}{formatVersion, j.Run, j.Trainer, j.Model.Type(), j.Model.Loss().Type(), j.Model.Shape(), j.Threshold, j.Shards, j.Input})
+	}{formatVersion, j.Run, j.Trainer, j.Model.Type(), j.Model.Loss().Type(), j.Model.Shape(), j.Threshold, j.Optimize, j.Shards, j.Input})
 	if err != nil {
 		// Only a NaN or infinite hyperparameter cannot be written, and Validate
 		// refuses those.

@@ -87,7 +87,7 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 				return nil, false, err
 			}
 		}
-		values := merged.Values()
+		values := metric.Optimized(t.job.Metrics, t.job.Model.Loss().Answer().Type, t.job.Optimize, merged)
 		t.judge(&s, at.Epoch, values)
 		p.observe(t.lossOf(&s, at.Epoch, values), s.Stopped != "")
 		s.Candidate, s.Blended = nil, 0

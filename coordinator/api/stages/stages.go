@@ -21,6 +21,14 @@ const (
 	EndOutput     = "nothing_new"
 )
 
+// ChampionInput is the input of a run's stages that names the version that the alias
+// named when the run began: its number and its checkpoint, key#sha256.
+const ChampionInput = "champion"
+
+// RejectedOutput is the output of a run that says why its version must not become what
+// the alias names.
+const RejectedOutput = "rejected"
+
 // Plan is one stage as planned. The log keeps it as it is.
 type Plan struct {
 	// Name is unique in the run. It is the kind of its tasks' leases.

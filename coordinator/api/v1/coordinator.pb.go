@@ -1963,6 +1963,7 @@ type ModelVersion struct {
 	Retired            bool                   `protobuf:"varint,12,opt,name=retired,proto3" json:"retired,omitempty"`                                                                           // its pipeline was deleted
 	Collected          bool                   `protobuf:"varint,13,opt,name=collected,proto3" json:"collected,omitempty"`                                                                       // its checkpoint was removed
 	Parent             uint64                 `protobuf:"varint,14,opt,name=parent,proto3" json:"parent,omitempty"`                                                                             // version whose weights training started from; 0: none
+	Rejected           string                 `protobuf:"bytes,15,opt,name=rejected,proto3" json:"rejected,omitempty"`                                                                          // gates that it did not pass, so that no alias moved to it by itself; empty: none
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -2095,6 +2096,13 @@ func (x *ModelVersion) GetParent() uint64 {
 	return 0
 }
 
+func (x *ModelVersion) GetRejected() string {
+	if x != nil {
+		return x.Rejected
+	}
+	return ""
+}
+
 // PromoteRequest points an alias at a version.
 type PromoteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2168,6 +2176,7 @@ func (x *PromoteRequest) GetVersion() uint64 {
 type PromoteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Previous      uint64                 `protobuf:"varint,1,opt,name=previous,proto3" json:"previous,omitempty"` // version that the alias named before; 0: none
+	Rejected      string                 `protobuf:"bytes,2,opt,name=rejected,proto3" json:"rejected,omitempty"`  // gates that the version did not pass; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2207,6 +2216,13 @@ func (x *PromoteResponse) GetPrevious() uint64 {
 		return x.Previous
 	}
 	return 0
+}
+
+func (x *PromoteResponse) GetRejected() string {
+	if x != nil {
+		return x.Rejected
+	}
+	return ""
 }
 
 // SetStreamRequest pauses or resumes a stream.
@@ -4174,7 +4190,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aaliases\x18\x03 \x03(\v2*.thalweg.coordinator.v1.Model.AliasesEntryR\aaliases\x1a:\n" +
 	"\fAliasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xb8\x04\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xd4\x04\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
 	"\n" +
@@ -4194,7 +4210,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\bwarnings\x18\v \x03(\tR\bwarnings\x12\x18\n" +
 	"\aretired\x18\f \x01(\bR\aretired\x12\x1c\n" +
 	"\tcollected\x18\r \x01(\bR\tcollected\x12\x16\n" +
-	"\x06parent\x18\x0e \x01(\x04R\x06parent\x1a:\n" +
+	"\x06parent\x18\x0e \x01(\x04R\x06parent\x12\x1a\n" +
+	"\brejected\x18\x0f \x01(\tR\brejected\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"u\n" +
@@ -4203,9 +4220,10 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n" +
 	"\x05alias\x18\x03 \x01(\tR\x05alias\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x04R\aversion\"-\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\"I\n" +
 	"\x0fPromoteResponse\x12\x1a\n" +
-	"\bprevious\x18\x01 \x01(\x04R\bprevious\"\xa4\x01\n" +
+	"\bprevious\x18\x01 \x01(\x04R\bprevious\x12\x1a\n" +
+	"\brejected\x18\x02 \x01(\tR\brejected\"\xa4\x01\n" +
 	"\x10SetStreamRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +

@@ -1,0 +1,157 @@
+package evaluation
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/metric"
+)
+
+// Champion is how a version compares with the one that the alias named.
+type Champion struct {
+	Version uint64 `json:"version"`
+	// Rows are those of the judged split that both score.
+	Rows int64 `json:"rows"`
+	// Changes are by how much the new version's metrics are above the champion's.
+	Changes map[string]metric.Estimate `json:"changes,omitempty"`
+	// Flaw says why it could not be compared.
+	Flaw string `json:"flaw,omitempty"`
+}
+
+// Gate is a gate of the spec and what came of it.
+type Gate struct {
+	Gate   string `json:"gate"`
+	Passed bool   `json:"passed"`
+	// Found is what the metric is, or why the gate is not passed.
+	Found string `json:"found"`
+}
+
+// Compares reports whether a gate of the spec is versus the champion.
+func Compares(spec *pipeline.Spec) bool {
+	for _, g := range spec.Spec.Evaluation.Gates {
+		if g.Versus != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Judge fills in the gates of a document that has all else.
+func (d *Document) Judge(spec *pipeline.Spec) {
+	for i := range spec.Spec.Evaluation.Gates {
+		g := &spec.Spec.Evaluation.Gates[i]
+		out := Gate{Gate: gateText(g)}
+		out.Passed, out.Found = d.judge(g)
+		d.Gates = append(d.Gates, out)
+	}
+}
+
+// Rejected says which gates are not passed and why; "" if all are.
+func (d *Document) Rejected() string {
+	var failed []string
+	for _, g := range d.Gates {
+		if !g.Passed {
+			failed = append(failed, g.Gate+": "+g.Found)
+		}
+	}
+	return strings.Join(failed, "; ")
+}
+
+// GateTable shows the gates, in as many lines as fit into so many bytes; "" where there
+// are none.
+func (d *Document) GateTable(most int) string {
+	if len(d.Gates) == 0 {
+		return ""
+	}
+	rows := [][]string{{"gate", "outcome", "found"}}
+	for _, g := range d.Gates {
+		outcome := "FAILED"
+		if g.Passed {
+			outcome = "passed"
+		}
+		rows = append(rows, []string{g.Gate, outcome, g.Found})
+	}
+	return tableText(rows, most)
+}
+
+func gateText(g *pipeline.GateSpec) string {
+	text := g.Metric
+	for _, b := range []struct {
+		text  string
+		bound *float64
+	}{{" at least ", g.LowerBound}, {" at most ", g.UpperBound}, {" down at most ", g.MaxDecrease}, {" up at most ", g.MaxIncrease}} {
+		if b.bound != nil {
+			text += fmt.Sprintf("%s%v", b.text, *b.bound)
+		}
+	}
+	if g.Versus != "" {
+		text += " versus " + g.Versus
+	}
+	if len(g.Slices) > 0 {
+		text += " in each slice by " + strings.Join(g.Slices, ", ")
+	}
+	return text
+}
+
+// judge applies a gate to the judged split, its slices, or the change.
+func (d *Document) judge(g *pipeline.GateSpec) (passed bool, found string) {
+	var least, most *float64
+	switch {
+	case g.Versus == "" && len(g.Slices) == 0:
+		return within(d.Splits[d.Judged].Metrics, g, g.LowerBound, g.UpperBound)
+	case g.Versus == "":
+		return d.judgeSlices(g)
+	case d.Champion == nil:
+		return true, "there is no champion yet"
+	case d.Champion.Flaw != "":
+		return false, d.Champion.Flaw
+	case g.MaxDecrease != nil:
+		down := -*g.MaxDecrease
+		least = &down
+	default:
+		most = g.MaxIncrease
+	}
+	passed, found = within(d.Champion.Changes, g, least, most)
+	return passed, fmt.Sprintf("the change from version %d %s", d.Champion.Version, found)
+}
+
+func (d *Document) judgeSlices(g *pipeline.GateSpec) (passed bool, found string) {
+	columns, of := strings.Join(g.Slices, ", "), 0
+	var failed []string
+	for _, s := range d.Slices {
+		if strings.Join(s.Columns, ", ") != columns {
+			continue
+		}
+		of++
+		if ok, what := within(s.Metrics, g, g.LowerBound, g.UpperBound); !ok {
+			failed = append(failed, s.Name()+" "+what)
+		}
+	}
+	const most = 3
+	switch {
+	case of == 0:
+		return false, "there are no slices by " + columns
+	case len(failed) > most:
+		return false, fmt.Sprintf("%s and %d more of %d slices", strings.Join(failed[:most], ", "), len(failed)-most, of)
+	case len(failed) > 0:
+		return false, fmt.Sprintf("%s, of %d slices", strings.Join(failed, ", "), of)
+	}
+	return true, fmt.Sprintf("all %d slices are", of)
+}
+
+// within holds a metric, or its interval, against bounds, each of which may be nil.
+func within(metrics map[string]metric.Estimate, g *pipeline.GateSpec, least, most *float64) (ok bool, found string) {
+	e, ok := metrics[g.Metric]
+	if !ok {
+		return false, "is undefined: there are too few rows"
+	}
+	low, high, found := e.Value, e.Value, fmt.Sprintf("is %.6g", e.Value)
+	if e.Interval != nil {
+		found += fmt.Sprintf(" (%.6g to %.6g)", e.Interval[0], e.Interval[1])
+		if g.JudgeBy == "interval" {
+			low, high = e.Interval[0], e.Interval[1]
+		}
+	}
+	return (least == nil || low >= *least) && (most == nil || high <= *most), found
+}

@@ -1,0 +1,106 @@
+package evaluation_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/evaluation"
+	"github.com/thalweg/thalweg/pipeline/metric"
+)
+
+// gated returns the spec with gates.
+func gated(t *testing.T, gates ...string) *pipeline.Spec {
+	t.Helper()
+	return parse(t, "metrics: [roc_auc, log_loss]", "gates: ["+strings.Join(gates, ", ")+"]")
+}
+
+// measured is a document of a version whose ROC AUC is 0.7 and log loss 0.5, overall
+// and by origin.
+func measured() *evaluation.Document {
+	about := func(v, half float64) metric.Estimate {
+		return metric.Estimate{Value: v, Interval: &[2]float64{v - half, v + half}}
+	}
+	metrics := map[string]metric.Estimate{"roc_auc": about(0.7, 0.02), "log_loss": about(0.5, 0.01), "rows": {Value: 900}}
+	d := &evaluation.Document{Judged: "test", Splits: map[string]evaluation.Measured{"test": {Metrics: metrics}}}
+	for i, name := range []string{"JFK", "BOS", "LAX", "SFO", "ORD"} {
+		weekend := "true"
+		d.Slices = append(d.Slices, evaluation.Slice{Columns: []string{"origin", "weekend"}, Values: []*string{&name, &weekend},
+			Metrics: map[string]metric.Estimate{"roc_auc": about(0.7-float64(i)/20, 0.03)}})
+	}
+	return d
+}
+
+func TestGatesSayWhatTheyFound(t *testing.T) {
+	champion := &evaluation.Champion{Version: 3, Rows: 900, Changes: map[string]metric.Estimate{
+		"roc_auc": {Value: -0.003, Interval: &[2]float64{-0.006, 0.001}}, "log_loss": {Value: 0.002, Interval: &[2]float64{0.001, 0.003}}, "f1": {Value: 0.1}}}
+	for _, c := range []struct {
+		gate     string
+		champion *evaluation.Champion
+		passed   bool
+		found    string
+	}{
+		{"{metric: roc_auc, lower_bound: 0.69}", nil, true, "is 0.7 (0.68 to 0.72)"},
+		{"{metric: roc_auc, lower_bound: 0.69, judge_by: interval}", nil, false, "is 0.7 (0.68 to 0.72)"},
+		{"{metric: roc_auc, lower_bound: 0.71}", nil, false, "is 0.7 (0.68 to 0.72)"},
+		{"{metric: roc_auc, lower_bound: 0.5, upper_bound: 0.65}", nil, false, "is 0.7 (0.68 to 0.72)"},
+		{"{metric: log_loss, upper_bound: 0.5}", nil, true, "is 0.5 (0.49 to 0.51)"},
+		{"{metric: log_loss, upper_bound: 0.5, judge_by: interval}", nil, false, "is 0.5 (0.49 to 0.51)"},
+		{"{metric: f1, lower_bound: 0.1}", nil, false, "is undefined: there are too few rows"},
+		{"{metric: roc_auc, lower_bound: 0.49, slices: [origin, weekend]}", nil, true, "all 5 slices are"},
+		{"{metric: roc_auc, lower_bound: 0.64, slices: [origin, weekend]}", nil, false, "origin=LAX, weekend=true is 0.6 (0.57 to 0.63), origin=SFO, weekend=true is 0.55 (0.52 to 0.58), origin=ORD, weekend=true is 0.5 (0.47 to 0.53), of 5 slices"},
+		{"{metric: roc_auc, lower_bound: 0.68, slices: [origin, weekend]}", nil, false, "and 1 more of 5 slices"},
+		{"{metric: roc_auc, lower_bound: 0.5, slices: [distance]}", nil, false, "there are no slices by distance"},
+		{"{metric: roc_auc, versus: champion, max_decrease: 0.0}", nil, true, "there is no champion yet"},
+		{"{metric: roc_auc, versus: champion, max_decrease: 0.007}", champion, true, "the change from version 3 is -0.003 (-0.006 to 0.001)"},
+		{"{metric: roc_auc, versus: champion, max_decrease: 0.005}", champion, false, "the change from version 3 is -0.003 (-0.006 to 0.001)"},
+		{"{metric: roc_auc, versus: champion, max_decrease: 0.005, judge_by: value}", champion, true, "the change"},
+		{"{metric: log_loss, versus: champion, max_increase: 0.003}", champion, true, "the change from version 3 is 0.002"},
+		{"{metric: log_loss, versus: champion, max_increase: 0.0}", champion, false, "the change from version 3 is 0.002"},
+		{"{metric: f1, versus: champion, max_decrease: 0.0}", champion, true, "is 0.1"},
+		{"{metric: roc_auc, versus: champion, max_decrease: 1.0}", &evaluation.Champion{Version: 3, Flaw: "version 3 cannot score these rows"}, false, "version 3 cannot score these rows"},
+	} {
+		d := measured()
+		d.Champion = c.champion
+		d.Judge(gated(t, c.gate))
+		if g := d.Gates[0]; g.Passed != c.passed || !strings.Contains(g.Found, c.found) {
+			t.Errorf("%s: %+v", c.gate, g)
+		}
+		if (d.Rejected() == "") != c.passed {
+			t.Errorf("%s: rejected %q", c.gate, d.Rejected())
+		}
+	}
+	d := measured()
+	d.Judge(gated(t, "{metric: roc_auc, lower_bound: 0.6}", "{metric: log_loss, upper_bound: 0.4}"))
+	if text, want := d.GateTable(1000), "gate                  outcome  found\nroc_auc at least 0.6  passed   is 0.7 (0.68 to 0.72)\nlog_loss at most 0.4  FAILED   is 0.5 (0.49 to 0.51)"; text != want {
+		t.Errorf("%s\n%s", text, want)
+	}
+	if got := d.Rejected(); got != "log_loss at most 0.4: is 0.5 (0.49 to 0.51)" {
+		t.Error(got)
+	}
+}
+
+func TestGatesThatSayNothingAreRefusedByName(t *testing.T) {
+	for gate, want := range map[string]string{
+		"{metric: rmse, lower_bound: 1}":                                             `metric: a binary output has no "rmse"`,
+		"{metric: roc_auc}":                                                          "lower_bound: the field is missing (or write upper_bound, or versus: champion)",
+		"{metric: roc_auc, max_decrease: 0.1}":                                       "versus: the field is missing",
+		"{metric: roc_auc, versus: champion}":                                        "max_decrease: the field is missing: of roc_auc more is better",
+		"{metric: log_loss, versus: champion, max_decrease: 0.1}":                    "max_increase: the field is missing: of log_loss less is better",
+		"{metric: roc_auc, versus: champion, max_decrease: 0.1, max_increase: 0.1}":  "not both",
+		"{metric: roc_auc, versus: champion, max_decrease: -0.1}":                    "max_decrease: -0.1 is",
+		"{metric: roc_auc, versus: champion, lower_bound: 0.1}":                      "not both (write two gates)",
+		"{metric: roc_auc, versus: last, max_decrease: 0.1}":                         `versus: "last" is not allowed here`,
+		"{metric: roc_auc, lower_bound: 0.9, upper_bound: 0.1}":                      "lower_bound: it is above upper_bound",
+		"{metric: roc_auc, lower_bound: 0.9, slices: [gate]}":                        "slices: no rows are sliced by gate",
+		"{metric: roc_auc, versus: champion, max_decrease: 0.1, slices: [distance]}": "a gate versus the champion by slice: not supported",
+		"{metric: roc_auc, lower_bound: 0.9, judge_by: luck}":                        `judge_by: "luck" is not allowed here`,
+	} {
+		_, err := pipeline.Parse(catalog.All(), "spec.yaml", []byte(strings.Replace(specText, "metrics: [roc_auc, log_loss]", fmt.Sprintf("gates: [%s]", gate), 1)))
+		if err == nil || !strings.Contains(err.Error(), "spec.evaluation.gates[0]") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", gate, err, want)
+		}
+	}
+}
