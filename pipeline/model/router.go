@@ -124,17 +124,22 @@ func (r *Router) route(b *kernel.Block, from int, masks []uint64, leaf []uint16)
 func (r *Router) possible(b *kernel.Block, from, w int, masks []uint64) {
 	for k, slot := range r.slots {
 		table := r.tables[k][w*r.ids[k] : (w+1)*r.ids[k]]
-		if b.Octets != nil {
+		switch bytes, shorts, words := b.Slot(slot); {
+		case b.Octets != nil:
 			restrict(masks, table, b.Octets[slot/8][8*from+slot%8:], 8, k == 0)
-		} else {
-			restrict(masks, table, b.Categories[slot][from:], 1, k == 0)
+		case bytes != nil:
+			restrict(masks, table, bytes[from:], 1, k == 0)
+		case shorts != nil:
+			restrict(masks, table, shorts[from:], 1, k == 0)
+		default:
+			restrict(masks, table, words[from:], 1, k == 0)
 		}
 	}
 }
 
 // restrict sets masks to what the table leaves of each stride-th id possible, or of
 // what is possible already.
-func restrict[ID uint8 | uint32](masks, table []uint64, ids []ID, stride int, first bool) {
+func restrict[ID uint8 | uint16 | uint32](masks, table []uint64, ids []ID, stride int, first bool) {
 	if first {
 		for i := range masks {
 			masks[i] = table[ids[i*stride]]
