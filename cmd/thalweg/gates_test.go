@@ -70,6 +70,8 @@ spec:
 	says(verb("models"), "gated 1 champion gated-1-1", "gated 2 (rejected) gated-2-1")
 	says(verb("models", "show", "gated", "2"), "does not pass its gates: "+reason, "GATES gate outcome found")
 	says(verb("runs", "show", "gated"), "does not pass its gates: "+reason)
+	says(verb("models", "compare", "gated", "1", "2"), "METRIC VERSION 1 VERSION 2 DIFFERENCE 95 % INTERVAL", "test.rmse", "FIELD VERSION 1 VERSION 2 spec.input_features[x]")
+	says(verb("models", "compare", "gated", "1"), "the models are the same, bit for bit")
 	says(verb("models", "promote", "gated", "2"), "champion of gated is now version 2 (was 1)", "it did not pass its gates: "+reason)
 	// Versus a champion by hand that is worse, the first spec passes again.
 	says(apply("{name: x, type: number}, ", "y"), "rmse up at most 0.1 versus champion passed the change from version 2 is -")

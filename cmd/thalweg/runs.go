@@ -174,12 +174,21 @@ func printEvaluation(w io.Writer, r *apiv1.Run) {
 	}
 }
 
+// metricOf returns the metric whose interval ends at the metric of a name; of what is no
+// end the name itself.
+func metricOf(metrics map[string]float64, name string) string {
+	of := strings.TrimSuffix(strings.TrimSuffix(name, ".high"), ".low")
+	if _, ok := metrics[of]; ok {
+		return of
+	}
+	return name
+}
+
 // printMetrics shows metrics, those with an interval together with it.
 func printMetrics(w io.Writer, metrics map[string]float64) {
 	row(w, "\nMETRIC", "VALUE", "95 % INTERVAL")
 	for _, k := range slices.Sorted(maps.Keys(metrics)) {
-		of := strings.TrimSuffix(strings.TrimSuffix(k, ".high"), ".low")
-		if _, end := metrics[of]; end && of != k {
+		if metricOf(metrics, k) != k {
 			continue
 		}
 		interval := ""
