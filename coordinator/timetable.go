@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -110,47 +111,53 @@ func nextTime(spec *pipeline.Spec, now time.Time) time.Time {
 	return table.Next(now)
 }
 
+// dueRun is a run that is due, by the text of its spec and the time of its entry.
+type dueRun struct {
+	*state.StartScheduled
+	spec string
+	now  time.Time
+}
+
 // startScheduled starts the runs whose time has come, or whose objects have.
 func (c *Coordinator) startScheduled(ctx context.Context, lead *leadership) error {
-	type due struct {
-		*state.StartScheduled
-		spec string
-		now  time.Time
-	}
-	var all []due
+	var all []dueRun
 	c.replica.view(func(s *state.State) {
 		now := time.UnixMilli(max(c.cfg.Now().UnixMilli(), s.TimeMS())) // as the entry will have it
 		for p := range s.Pipelines() {
 			objects, _ := lead.looks.of(p.Name)
 			if cmd := s.NextRun(p, now.UnixMilli(), objects); cmd != nil {
-				all = append(all, due{cmd, p.Newest().Text, now})
+				all = append(all, dueRun{cmd, p.Newest().Text, now})
 			}
 		}
 	})
+	var failed error
 	for _, d := range all {
-		spec, err := c.readSpec(ctx, "", d.spec)
-		if err != nil {
-			return err
-		}
-		if d.DueMS > 0 { // times between it and now were missed together
-			next := nextTime(spec, d.now)
-			if next.IsZero() {
-				continue // no time is left
-			}
-			d.NextMS = next.UnixMilli()
-		}
-		if d.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
-			return err
-		}
-		answer, err := c.propose(d.StartScheduled, "")
-		if err != nil {
-			return err
-		}
-		if answer.Changed {
-			c.log.Info("schedule", keyPipeline, d.Pipeline, keyRun, answer.Run)
-		}
+		failed = errors.Join(failed, c.startDue(ctx, d)) // none holds up the others
 	}
-	return nil
+	return failed
+}
+
+// startDue starts a run whose time, or whose objects, have come.
+func (c *Coordinator) startDue(ctx context.Context, d dueRun) error {
+	spec, err := c.readSpec(ctx, "", d.spec)
+	if err != nil {
+		return err
+	}
+	if d.DueMS > 0 { // times between it and now were missed together
+		next := nextTime(spec, d.now)
+		if next.IsZero() {
+			return nil // no time is left
+		}
+		d.NextMS = next.UnixMilli()
+	}
+	if d.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
+		return err
+	}
+	answer, err := c.propose(d.StartScheduled, "")
+	if err == nil && answer.Changed {
+		c.log.Info("schedule", keyPipeline, d.Pipeline, keyRun, answer.Run)
+	}
+	return err
 }
 
 // timetableView returns a pipeline's timetable as the RPC shows it.

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // zones where the machine has none, as images do
 
 	"github.com/thalweg/thalweg"
 )
