@@ -28,7 +28,7 @@ func newModels(g *globals) *cobra.Command {
 			"  thalweg models promote flight-delays 2",
 		RunE: listModels(g),
 	}
-	cmd.AddCommand(newModelsList(g), newModelsShow(g), newModelsCompare(g), newModelsPromote(g), newModelsRollback(g), newModelsExport(g), newModelsImport(g))
+	cmd.AddCommand(newModelsList(g), newModelsShow(g), newModelsCompare(g), newModelsCard(g), newModelsPromote(g), newModelsRollback(g), newModelsExport(g), newModelsImport(g))
 	return cmd
 }
 

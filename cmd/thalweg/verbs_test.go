@@ -176,9 +176,9 @@ func TestVerbsPrintTables(t *testing.T) {
 	a := &answers{runs: someRuns(), models: someModels(), parts: someParts()}
 	run := a.serve(t)
 	for line, want := range map[string]string{
-		"runs": "RUN STATE STAGE STARTED TOOK VERSION ERROR\n" +
-			"flights-2-1 failed train 2026-05-28 20:26:40 12.34s - no memory\n" +
-			"flights-1-1 succeeded register 2026-05-17 06:40:00 1s 1 -",
+		"runs": "RUN STATE STAGE STARTED BY TOOK VERSION MESSAGE\n" +
+			"flights-2-1 failed train 2026-05-28 20:26:40 - 12.34s - no memory\n" +
+			"flights-1-1 succeeded register 2026-05-17 06:40:00 - 1s 1 -",
 		"runs show flights-1-1": "RUN STATE STAGE STARTED TOOK VERSION\nflights-1-1 succeeded register 2026-05-17 06:40:00 1s 1\n\n" +
 			"STAGE STATE TASKS ROWS TOOK MESSAGE\nclean done 3/3 1,234,567 1.5s -\ntrain done 4/4 - - epoch 3/3\nregister done - - - -\n\n" +
 			"COUNT VALUE\ndropped.null 7\nrows_in 1,234,567\n\nMETRIC VALUE 95 % INTERVAL\ntest.log_loss 0.432123 0.43 to 0.4345",

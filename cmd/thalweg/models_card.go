@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/evaluation"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/storage/dataset"
+)
+
+func newModelsCard(g *globals) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "card MODEL [VERSION] [--dir DIR]",
+		Short: "Write a version's card in Markdown, champion's by default: data, spec, metrics, slices, warnings, limits, hashes",
+		Example: "  thalweg models card flight-delays > card.md\n" +
+			"  thalweg models card flight-delays 2 --dir ./card   # with curves as SVG\n" +
+			"  thalweg models card flight-delays -o json",
+		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
+		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			m, v, err := c.version(cmd.Context(), args[0], cmp.Or(argument(args, 1), thalweg.DefaultAlias))
+			if err != nil {
+				return answer{}, err
+			}
+			card, err := c.card(cmd.Context(), m, v)
+			if err == nil && dir != "" {
+				err = card.write(dir)
+			}
+			return answer{value: card, table: card.markdown}, err
+		}),
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "write card.md, card.json and the curves as SVG there too")
+	return cmd
+}
+
+// card is what there is to know of a version.
+type card struct {
+	Model      string              `json:"model"`
+	Aliases    []string            `json:"aliases"`
+	Version    message             `json:"version"`
+	Provenance artifact.Provenance `json:"provenance"`
+	Objects    []dataset.Object    `json:"objects"`
+	Spec       string              `json:"spec"`
+	// Evaluation is nil where nothing is kept of the run.
+	Evaluation *evaluation.Document `json:"evaluation,omitempty"`
+
+	version *apiv1.ModelVersion
+}
+
+// card reads what the registry and the checkpoint say of a version.
+func (c *cluster) card(ctx context.Context, m *apiv1.Model, v *apiv1.ModelVersion) (*card, error) {
+	out := &card{Model: m.Name, Aliases: aliasesOf(m, v.Version), Version: message{v}, version: v}
+	candidate, err := findVersion(ctx, c, m.Name, fmt.Sprint(v.Version))
+	if err != nil {
+		return out, err
+	}
+	state, err := c.conns.bucket(ctx, "", c.stateBucket)
+	if err != nil {
+		return out, err
+	}
+	parts, err := checkpoint.Load(ctx, state, candidate.Checkpoint)
+	if err != nil {
+		return out, err
+	}
+	out.Spec = string(parts[artifact.PartSpec])
+	if err := json.Unmarshal(parts[artifact.PartProvenance], &out.Provenance); err != nil {
+		return out, err
+	}
+	var manifest dataset.Manifest
+	if data, ok := parts[artifact.PartDataset]; ok {
+		if err := json.Unmarshal(data, &manifest); err != nil {
+			return out, err
+		}
+		out.Objects = manifest.Objects
+	}
+	res, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: v.RunId})
+	if thalweg.Is(err, thalweg.NotFound) { // the version outlives the record of its run
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	ref, err := thalweg.ParseObjectRef(res.Run.Outputs["evaluation"])
+	if err != nil {
+		return out, err
+	}
+	data, err := checkpoint.GetObject(ctx, state, ref)
+	if err != nil {
+		return out, err
+	}
+	out.Evaluation = new(evaluation.Document)
+	return out, json.Unmarshal(data, out.Evaluation)
+}
+
+// write keeps the card and the curves in a directory.
+func (d *card) write(dir string) error {
+	var text strings.Builder
+	d.markdown(&text)
+	data, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return err
+	}
+	files := map[string]string{"card.md": text.String(), "card.json": string(data) + "\n"}
+	for _, c := range d.judged().Curves {
+		files[c.Name+".svg"] = evaluation.SVG(c)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judged returns what was measured on the rows that versions are judged by.
+func (d *card) judged() (m evaluation.Measured) {
+	if d.Evaluation != nil {
+		m = d.Evaluation.Splits[d.Evaluation.Judged]
+	}
+	return m
+}
+
+// markdown writes the card.
+func (d *card) markdown(w io.Writer) {
+	v, p := d.version, d.Provenance
+	fmt.Fprintf(w, "# %s, version %d\n\n", d.Model, v.Version)
+	fmt.Fprintf(w, "Registered %s by run %s of pipeline %s, generation %d", clock(v.RegisteredAtUnixMs), v.RunId, v.Pipeline, v.Generation)
+	if len(d.Aliases) > 0 {
+		fmt.Fprintf(w, "; it is %s", strings.Join(d.Aliases, ", "))
+	}
+	fmt.Fprintf(w, ".\n\n## Data\n\n%d objects, manifest sha256 `%s`. Rows learned from: %d.\n\n", len(d.Objects), p.Dataset, p.Rows["train"])
+	const most = 20
+	for _, o := range d.Objects[:min(most, len(d.Objects))] {
+		fmt.Fprintf(w, "- `%s`, %d bytes\n", o.Key, o.SizeBytes)
+	}
+	if len(d.Objects) > most {
+		fmt.Fprintf(w, "- and %d more\n", len(d.Objects)-most)
+	}
+	d.measured(w)
+	fmt.Fprint(w, "\n## Warnings\n\n")
+	for _, text := range v.Warnings {
+		fmt.Fprintf(w, "- %s\n", text)
+	}
+	if len(v.Warnings) == 0 {
+		fmt.Fprintln(w, "None.")
+	}
+	fmt.Fprint(w, "\n## Limits\n\n"+
+		"- The metrics are of rows like those above; other rows, or later ones, can be otherwise.\n"+
+		"- What the spec names no slice of was not measured by itself.\n"+
+		"- Values that training never met are scored as unknown.\n")
+	fmt.Fprintf(w, "\n## Hashes\n\n- model: `%s`\n- transform: `%s`\n- spec: `%s`\n- checkpoint: `%s`\n", v.ModelSha256, p.Transform, p.Spec, v.Checkpoint)
+	fmt.Fprintf(w, "\n## To reproduce\n\nApply the spec below to the objects above, with any number of workers: seed %d and %d replicas give\nthe model of the same sha256.\n\n"+
+		"    thalweg apply -f spec.yaml --wait\n    thalweg models show %s\n\n## Spec\n\n```yaml\n%s```\n", p.Seed, p.Replicas, d.Model, d.Spec)
+}
+
+// measured writes metrics, gates and slices.
+func (d *card) measured(w io.Writer) {
+	fmt.Fprint(w, "\n## Metrics\n\n")
+	metrics := d.judged().Metrics
+	if metrics == nil {
+		fmt.Fprintln(w, "They were not kept.")
+		return
+	}
+	fmt.Fprintf(w, "On the %s rows, with 95 %% intervals.\n\n| metric | value | from | to |\n|---|---|---|---|\n", d.Evaluation.Judged)
+	for _, name := range slices.Sorted(maps.Keys(metrics)) {
+		e := metrics[name]
+		from, to := "", ""
+		if e.Interval != nil {
+			from, to = fmt.Sprintf("%.6g", e.Interval[0]), fmt.Sprintf("%.6g", e.Interval[1])
+		}
+		fmt.Fprintf(w, "| %s | %.6g | %s | %s |\n", name, e.Value, from, to)
+	}
+	if t := d.Evaluation.Threshold; t != nil {
+		fmt.Fprintf(w, "\nPredictions are true from the probability %.6g on.\n", *t)
+	}
+	if len(d.Evaluation.Gates) > 0 {
+		fmt.Fprint(w, "\n## Gates\n\n| gate | passed | found |\n|---|---|---|\n")
+		for _, g := range d.Evaluation.Gates {
+			fmt.Fprintf(w, "| %s | %v | %s |\n", markdownCell(g.Gate), g.Passed, markdownCell(g.Found))
+		}
+	}
+	if len(d.Evaluation.Slices) == 0 {
+		return
+	}
+	names := slices.Sorted(maps.Keys(d.Evaluation.Slices[0].Metrics))
+	fmt.Fprintf(w, "\n## Slices\n\n| slice | %s |\n|%s\n", strings.Join(names, " | "), strings.Repeat("---|", len(names)+1))
+	for _, s := range d.Evaluation.Slices {
+		cells := make([]string, len(names))
+		for i, name := range names {
+			cells[i] = s.Metrics[name].String()
+		}
+		fmt.Fprintf(w, "| %s | %s |\n", markdownCell(s.Name()), strings.Join(cells, " | "))
+	}
+	for _, text := range d.Evaluation.Skipped {
+		fmt.Fprintf(w, "\n%s\n", text)
+	}
+}
+
+// markdownCell is a text as it stands in a cell of a Markdown table.
+func markdownCell(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
