@@ -55,7 +55,7 @@ func runProfile(ctx context.Context, t *Task) error {
 	}
 	t.Report.Outputs[stages.ObjectsOutput] = objects
 	if version, known, _ := strings.Cut(t.Lease.Inputs[stages.KnownInput], " "); known == objects {
-		t.Report.Outputs[stages.EndOutput] = fmt.Sprintf("nothing new: the %s objects are those that version %s was trained on", humanize.Comma(int64(n)), version)
+		t.Report.Outputs[stages.EndOutput] = fmt.Sprintf("nothing new: version %s was trained on the same objects, %s in all", version, humanize.Comma(int64(n)))
 	}
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))

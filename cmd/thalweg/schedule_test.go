@@ -58,7 +58,7 @@ spec:
 	if run := ended("fresh-2-1"); run.State != "succeeded" || run.ModelVersion != 0 || run.Trigger != "new objects" || len(run.Stages) < 2 || run.Stage != "profile" {
 		t.Errorf("%v", run)
 	}
-	const nothing = "nothing new: the 1 objects are those that version 1 was trained on"
+	const nothing = "nothing new: version 1 was trained on the same objects, 1 in all"
 	for _, args := range [][]string{{"runs"}, {"runs", "show", "fresh-2-1"}, {"status"}} {
 		if text := said(args...); !strings.Contains(text, nothing) {
 			t.Errorf("%v\n%s", args, text)

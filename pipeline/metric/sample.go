@@ -154,6 +154,8 @@ func (e Estimate) String() string {
 	switch {
 	case e == (Estimate{}):
 		return "-"
+	case e.Interval == nil && e.Value == math.Trunc(e.Value):
+		return fmt.Sprintf("%.0f", e.Value) // rows
 	case e.Interval == nil:
 		return fmt.Sprintf("%.4g", e.Value)
 	}
