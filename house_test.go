@@ -58,6 +58,8 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 }
 
 func TestNothingHappensAtImport(t *testing.T) {
+	// Both give the binary data, and nothing else.
+	data := map[string]bool{`"embed"`: true, `"time/tzdata"`: true}
 	for _, f := range sources(t) {
 		if f.generated {
 			continue
@@ -68,7 +70,7 @@ func TestNothingHappensAtImport(t *testing.T) {
 			}
 		}
 		for _, spec := range f.ast.Imports {
-			if spec.Name != nil && spec.Name.Name == "_" && !strings.Contains(spec.Path.Value, "embed") {
+			if spec.Name != nil && spec.Name.Name == "_" && !data[spec.Path.Value] {
 				t.Errorf("%s: a blank import registers something out of sight", f.at(spec))
 			}
 		}
