@@ -64,6 +64,7 @@ func FittingHash(s *Spec) string {
 	c := *s
 	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
+	c.Spec.Schedule = nil
 	var text strings.Builder
 	renderFields(&text, reflect.ValueOf(&c).Elem(), "")
 	sum := sha256.Sum256([]byte(text.String()))

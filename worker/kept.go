@@ -29,7 +29,7 @@ const preparedDir = "prepared/"
 const (
 	// keptFormat changes whenever the same names would stand for other bytes: the form
 	// of objects, what a cleaning step makes of a row, or what a stage finds in rows.
-	keptFormat = 1
+	keptFormat = 2
 	// maxKeptBytes bounds the rows of a shard that are kept, which are in memory whole.
 	maxKeptBytes = 64 << 20
 )
@@ -82,8 +82,11 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 
 // key returns the key of what a shard gives, by what else that is made of.
 func (d *data) key(shard int, of string) (string, error) {
-	s := d.manifest.Shards[shard]
-	text, err := json.Marshal([]any{of, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup})
+	s, number := d.manifest.Shards[shard], shard // a random split hashes it
+	if of == d.keeping.clean {
+		number = 0 // cut points do not depend on it
+	}
+	text, err := json.Marshal([]any{of, number, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup})
 	return d.keeping.dir + storage.SHA256(text)[:32], err
 }
 

@@ -49,7 +49,7 @@ func counted(t *testing.T, w *Worker, name, what string) (sum float64) {
 
 // again is a run of the same pipeline.
 func (b *batchHalf) again() *batchHalf {
-	return &batchHalf{t: b.t, worker: b.worker, spec: b.spec, inputs: map[string]string{}, counts: map[string]int64{}}
+	return &batchHalf{t: b.t, worker: b.worker, lake: b.lake, spec: b.spec, inputs: map[string]string{}, counts: map[string]int64{}}
 }
 
 // What a run reads of the dataset it reads once to clean and once to prepare; a run of
@@ -76,6 +76,28 @@ func TestARunOfRowsThatDidNotChangeDecodesNone(t *testing.T) {
 	alone.spec = other.spec
 	if fresh, _, _ := alone.all(1); !maps.Equal(got, fresh) || got["transform"] == want["transform"] || b.decoded() != 2*flightShards*flightRows {
 		t.Errorf("other features: %v, %v rows decoded, want %v", got, b.decoded(), fresh)
+	}
+}
+
+// A random split hashes the number of a row's shard, which objects that come and go
+// change: what is kept of a shard serves runs in which it has the same number.
+func TestRowsThatAreKeptHaveTheSplitsOfTheirShardsNumber(t *testing.T) {
+	move := func(b *batchHalf) {
+		if err := b.lake.Delete(t.Context(), "flights/0.parquet"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.lake.Put(t.Context(), "flights/late.parquet", flightFile(t, flightShards)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh := newBatchHalf(t)
+	move(fresh)
+	want, _, wantCounts := fresh.all(flightShards)
+	b := newBatchHalf(t)
+	b.all(flightShards)
+	move(b)
+	if got, _, counts := b.again().all(2); !maps.Equal(got, want) || !maps.Equal(counts, wantCounts) {
+		t.Errorf("after a run of other objects: %v, %v, want %v, %v", got, counts, want, wantCounts)
 	}
 }
 

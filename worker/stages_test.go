@@ -100,6 +100,7 @@ func flightFile(t *testing.T, shard int) []byte {
 type batchHalf struct {
 	t      *testing.T
 	worker *Worker
+	lake   storage.Bucket
 	spec   string             // default flightSpec
 	after  func(stage string) // called after each stage, if not nil
 	inputs map[string]string
@@ -123,7 +124,7 @@ func newBatchHalf(t *testing.T) *batchHalf {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.listener.Close() })
-	return &batchHalf{t: t, worker: w, inputs: map[string]string{}, counts: map[string]int64{}}
+	return &batchHalf{t: t, worker: w, lake: lake, inputs: map[string]string{}, counts: map[string]int64{}}
 }
 
 // task carries one lease out.

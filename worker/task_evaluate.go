@@ -222,7 +222,7 @@ func (d *data) scored(ctx context.Context, scorer *artifact.Scorer, fit *fitted,
 			scored, *predictions, err = scorer.ScoreCleaned(some, &rep)
 			return scored, err
 		}
-		for rows, err := range d.prepared(ctx, shard, false, &rep) {
+		for rows, err := range d.prepared(ctx, shard, true, &rep) {
 			if err != nil {
 				yield(nil, err)
 				return

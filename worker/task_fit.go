@@ -116,7 +116,10 @@ func reduceFit(ctx context.Context, t *Task) error {
 	t.Report.Outputs["trainer"] = trainer.Text()
 	t.Report.Counts["replicas"] = int64(trainer.Distributed.Replicas)
 	if err := d.collect(ctx); err != nil {
-		return err
+		if ctx.Err() != nil {
+			return err
+		}
+		d.worker.log.Warn("prepared rows that nobody needs are not removed", keyError, err)
 	}
 	return t.Save(ctx, "transform", out)
 }
