@@ -126,7 +126,10 @@ func (c *Coordinator) tick(ctx context.Context) {
 	if lead == nil {
 		return
 	}
-	if err := errors.Join(c.startScheduled(ctx, lead), c.advance(ctx, lead, "")); err != nil {
+	if err := c.startScheduled(ctx, lead); err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
+		c.log.Warn("no run could start by its schedule", keyError, err)
+	}
+	if err := c.advance(ctx, lead, ""); err != nil {
 		c.log.Debug("planning was put off", keyError, err)
 		return
 	}

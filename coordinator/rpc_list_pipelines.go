@@ -26,7 +26,7 @@ func (s *service) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*
 func (s *service) pipelineView(p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
 	message := ""
 	if lead := s.c.leading(); lead != nil {
-		_, message = lead.looks.of(p.Name)
+		_, message = lead.looks.of(p)
 	}
 	return &apiv1.Pipeline{Name: string(p.Name), Generation: uint64(spec.Generation), AppliedAtUnixMs: spec.AppliedMS,
 		Model: string(spec.Model), StreamPaused: p.Paused, StreamPauseReason: p.PauseReason,

@@ -28,6 +28,7 @@ type looks struct {
 type look struct {
 	generation thalweg.Generation
 	asked      time.Time
+	seen       string // by the newest run, when it was asked for
 	objects    string // of the newest listing
 	settled    bool   // so was the one before: nobody is writing
 	failure    string
@@ -49,7 +50,10 @@ func (l *looks) due(s *state.State, now time.Time, every time.Duration) (due []*
 			l.mu.of[p.Name] = k
 		}
 		if now.Sub(k.asked) >= every && len(due) < maxLooks {
-			k.asked = now
+			if k.seen != p.Timetable.Seen { // a run has looked since
+				k.settled = false
+			}
+			k.asked, k.seen = now, p.Timetable.Seen
 			due = append(due, &apiv1.Look{Pipeline: string(p.Name), Generation: uint64(spec.Generation), Spec: spec.Text})
 		}
 	}
@@ -71,15 +75,15 @@ func (l *looks) note(found []*apiv1.Looked) {
 }
 
 // of returns the objects of a pipeline, once they have settled, and what keeps them from
-// being listed.
-func (l *looks) of(p thalweg.PipelineName) (objects, failure string) {
+// being listed. Listings from before a run looked for itself do not count.
+func (l *looks) of(p *state.Pipeline) (objects, failure string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k := l.mu.of[p]
+	k := l.mu.of[p.Name]
 	switch {
-	case k == nil:
+	case k == nil || p.Timetable == nil:
 		return "", ""
-	case !k.settled:
+	case !k.settled || k.generation != p.Newest().Generation || k.seen != p.Timetable.Seen:
 		return "", k.failure
 	}
 	return k.objects, k.failure
@@ -124,7 +128,7 @@ func (c *Coordinator) startScheduled(ctx context.Context, lead *leadership) erro
 	c.replica.view(func(s *state.State) {
 		now := time.UnixMilli(max(c.cfg.Now().UnixMilli(), s.TimeMS())) // as the entry will have it
 		for p := range s.Pipelines() {
-			objects, _ := lead.looks.of(p.Name)
+			objects, _ := lead.looks.of(p)
 			if cmd := s.NextRun(p, now.UnixMilli(), objects); cmd != nil {
 				all = append(all, dueRun{cmd, p.Newest().Text, now})
 			}

@@ -542,7 +542,7 @@ type Schedule struct {
 	// Timezone is that of cron.
 	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty" default:"UTC"`
 	// OnNewObjects starts a run when the objects that sources.train names are others than
-	// those that the newest run found, as soon as they have stayed the same for a minute.
+	// those that the newest run found, and two listings, half a minute apart, agree.
 	OnNewObjects bool `yaml:"on_new_objects,omitempty" json:"on_new_objects,omitempty"`
 	// OnOverlap is what becomes of a time of cron at which a run is still going: it is left
 	// out (skip), a run follows that one (queue), or takes its place (replace). New objects

@@ -17,6 +17,7 @@ import (
 type parent struct {
 	*artifact.Artifact
 	version uint64
+	flaw    string // why a champion cannot be read
 }
 
 // parent loads the version that a run starts from, nil where it starts anew, and holds

@@ -24,7 +24,12 @@ func (t *Task) champion(ctx context.Context) (*parent, error) {
 	if err != nil || input == "" || !evaluation.Compares(d.plan.Spec) {
 		return nil, err
 	}
-	return t.worker.version(ctx, input)
+	champion, err := t.worker.version(ctx, input)
+	if err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
+		// A run is how a champion that is damaged can be replaced.
+		return &parent{version: champion.version, flaw: fmt.Sprintf("version %d cannot be read: %v", champion.version, err)}, nil
+	}
+	return champion, err
 }
 
 // rival is the champion beside the version that is evaluated, in one shard. A nil one
@@ -44,6 +49,9 @@ type rival struct {
 // newRival scores a shard with the champion; needed: it has judged rows. A flaw says
 // why it cannot.
 func (d *data) newRival(ctx context.Context, champion *parent, trained *artifact.Artifact, shard int, needed bool) (r *rival, flaw string, err error) {
+	if champion.flaw != "" {
+		return nil, champion.flaw, nil
+	}
 	defer func() {
 		if err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
 			r, flaw, err = nil, fmt.Sprintf("version %d cannot score these rows: %v", champion.version, err), nil
@@ -136,7 +144,10 @@ func (t *Task) compare(ctx context.Context, d *data, trained *artifact.Artifact,
 	if champion == nil || err != nil {
 		return nil, err
 	}
-	out := &evaluation.Champion{Version: champion.version}
+	out := &evaluation.Champion{Version: champion.version, Flaw: champion.flaw}
+	if champion.flaw != "" {
+		return out, nil
+	}
 	var totals [2]*metric.Sample
 	for i, a := range []*artifact.Artifact{trained, champion.Artifact} {
 		if totals[i], err = d.sample(a, false); err != nil {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -356,7 +357,7 @@ func (t *Task) saveEvaluation(ctx context.Context, d *data, doc *evaluation.Docu
 		t.Report.Outputs["gates"] = table
 	}
 	if rejected := doc.Rejected(); rejected != "" {
-		t.Report.Outputs[stages.RejectedOutput] = rejected[:min(len(rejected), api.MaxOutputBytes)]
+		t.Report.Outputs[stages.RejectedOutput] = strings.ToValidUTF8(rejected[:min(len(rejected), api.MaxOutputBytes)], "")
 	}
 	if table := doc.SliceTable(d.plan.Spec, api.MaxOutputBytes); table != "" {
 		t.Report.Outputs["slices"] = table

@@ -94,6 +94,9 @@ func (c *cluster) card(ctx context.Context, m *apiv1.Model, v *apiv1.ModelVersio
 	if err != nil {
 		return out, err
 	}
+	if res.Run.Outputs["evaluation"] == "" { // an imported version's
+		return out, nil
+	}
 	ref, err := thalweg.ParseObjectRef(res.Run.Outputs["evaluation"])
 	if err != nil {
 		return out, err
@@ -166,7 +169,14 @@ func (d *card) markdown(w io.Writer) {
 		"- What the spec names no slice of was not measured by itself.\n"+
 		"- Values that training never met are scored as unknown.\n")
 	fmt.Fprintf(w, "\n## Hashes\n\n- model: `%s`\n- transform: `%s`\n- spec: `%s`\n- checkpoint: `%s`\n", v.ModelSha256, p.Transform, p.Spec, v.Checkpoint)
-	fmt.Fprintf(w, "\n## To reproduce\n\nApply the spec below to the objects above, with any number of workers: seed %d and %d replicas give\nthe model of the same sha256.\n\n"+
+	fmt.Fprint(w, "\n## To reproduce\n\n")
+	if p.Parent != nil {
+		fmt.Fprintf(w, "Training started from the weights of version %d: write `warm_start: %d` in its trainer.\n", p.Parent.Version, p.Parent.Version)
+	}
+	if p.Imported != "" {
+		fmt.Fprintf(w, "The trees are imported: `thalweg models import` the file of sha256 `%s` first.\n", p.Imported)
+	}
+	fmt.Fprintf(w, "Apply the spec below to the objects above, with any number of workers: seed %d and %d replicas give\nthe model of the same sha256.\n\n"+
 		"    thalweg apply -f spec.yaml --wait\n    thalweg models show %s\n\n## Spec\n\n```yaml\n%s```\n", p.Seed, p.Replicas, d.Model, d.Spec)
 }
 
@@ -199,7 +209,13 @@ func (d *card) measured(w io.Writer) {
 	if len(d.Evaluation.Slices) == 0 {
 		return
 	}
-	names := slices.Sorted(maps.Keys(d.Evaluation.Slices[0].Metrics))
+	all := make(map[string]bool)
+	for _, s := range d.Evaluation.Slices {
+		for name := range s.Metrics {
+			all[name] = true
+		}
+	}
+	names := slices.Sorted(maps.Keys(all))
 	fmt.Fprintf(w, "\n## Slices\n\n| slice | %s |\n|%s\n", strings.Join(names, " | "), strings.Repeat("---|", len(names)+1))
 	for _, s := range d.Evaluation.Slices {
 		cells := make([]string, len(names))

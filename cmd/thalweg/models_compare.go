@@ -38,7 +38,9 @@ func newModelsCompare(g *globals) *cobra.Command {
 				return answer{}, err
 			}
 			out := compared{Model: m.Name, Versions: [2]uint64{a.Version, b.Version}, SameModel: a.ModelSha256 == b.ModelSha256, Metrics: compareMetrics(a.Metrics, b.Metrics)}
-			if out.Changes, err = c.specChanges(cmd.Context(), a, b); err != nil {
+			if out.Changes, err = c.specChanges(cmd.Context(), a, b); thalweg.Is(err, thalweg.NotFound) {
+				out.Unknown = true
+			} else if err != nil {
 				return answer{}, err
 			}
 			return answer{value: out, table: out.print}, nil
@@ -54,6 +56,8 @@ type compared struct {
 	SameModel bool              `json:"same_model"`
 	Metrics   []comparedMetric  `json:"metrics"`
 	Changes   []pipeline.Change `json:"changes"`
+	// Unknown: a spec is not kept any more, so what changed is not known.
+	Unknown bool `json:"unknown_changes,omitempty"`
 }
 
 // comparedMetric is a metric that both versions have; Difference is the second less the
@@ -87,7 +91,8 @@ func compareMetrics(a, b map[string]float64) []comparedMetric {
 	return out
 }
 
-// specChanges returns the fields in which the specs of two versions differ.
+// specChanges returns the fields in which the specs of two versions differ; NotFound
+// where one of them is not kept any more.
 func (c *cluster) specChanges(ctx context.Context, a, b *apiv1.ModelVersion) ([]pipeline.Change, error) {
 	var specs [2]*pipeline.Spec
 	for i, v := range []*apiv1.ModelVersion{a, b} {
@@ -115,6 +120,8 @@ func (d *compared) print(w io.Writer) {
 	switch {
 	case d.SameModel:
 		fmt.Fprintln(w, "\nthe models are the same, bit for bit")
+	case d.Unknown:
+		fmt.Fprintln(w, "\nwhat changed in the spec is not known: one of the two is not kept any more")
 	case len(d.Changes) == 0:
 		fmt.Fprintln(w, "\nthe specs are the same")
 	}

@@ -43,6 +43,9 @@ func (c *RegisterModel) apply(s *State) Answer {
 		r.warn(fmt.Sprintf("version %d is registered, but does not become %s, since it does not pass its gates: %s", m.last()+1, spec.Alias, rejected))
 	case a != nil:
 		r.compareWith(m.Version(a.Version))
+		if r.Champion != nil && r.Champion.Version != a.Version && r.Outputs["gates"] != "" {
+			r.warn(fmt.Sprintf("gates were held against version %d, in whose place version %d came while the run went on", r.Champion.Version, a.Version))
+		}
 	}
 	v := &ModelVersion{
 		Version: m.last() + 1, Checkpoint: r.Outputs["checkpoint"],

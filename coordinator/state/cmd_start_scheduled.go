@@ -35,7 +35,7 @@ func (c *StartScheduled) apply(s *State) Answer {
 		if !t.OnNewObjects || c.Objects == t.Seen || len(c.Objects) > MaxHashBytes || active != nil && !mayReplace {
 			return Answer{}
 		}
-		why, t.Seen = ByObjects, c.Objects
+		why = ByObjects
 	case c.Queued:
 		if !t.Queued || active != nil {
 			return Answer{}
@@ -51,6 +51,7 @@ func (c *StartScheduled) apply(s *State) Answer {
 	_, gone := s.Parent(p.Newest())
 	switch {
 	case full != "" || gone != "":
+		t.saw(c.Objects)
 		t.Queued, t.Last = false, clip("no run could start: "+full+gone)
 		return answer
 	case active != nil && t.OnOverlap == OverlapSkip:
@@ -62,6 +63,7 @@ func (c *StartScheduled) apply(s *State) Answer {
 	case active != nil:
 		s.endRun(active, RunCanceled, "replaced by a run that the schedule started")
 	}
+	t.saw(c.Objects) // the run that it replaces has noted others
 	t.Queued = false
 	r := s.startRun(p, &c.StartRun)
 	r.Trigger = why
@@ -71,6 +73,13 @@ func (c *StartScheduled) apply(s *State) Answer {
 	t.Last = fmt.Sprintf("run %s started", r.ID)
 	answer.Run = r.ID
 	return answer
+}
+
+// saw notes the objects that a run is started for, if it is.
+func (t *Timetable) saw(objects string) {
+	if objects != "" {
+		t.Seen = objects
+	}
 }
 
 // What becomes of a time at which a run is going.
@@ -110,7 +119,7 @@ func (t *Timetable) flaw() string {
 	case t == nil:
 	case !slices.Contains([]string{OverlapSkip, OverlapQueue, OverlapReplace}, t.OnOverlap):
 		return fmt.Sprintf("its schedule does %.40q on overlap", t.OnOverlap)
-	case t.NextMS < 0 || (t.NextMS > 0) != (t.Timing != "") || len(t.Timing)+len(t.Last) > 2*MaxTextBytes || len(t.Seen) > MaxHashBytes:
+	case t.NextMS < 0 || (t.NextMS > 0) != (t.Timing != "") || len(t.Timing) > MaxTextBytes || len(t.Last) > MaxTextBytes || len(t.Seen) > MaxHashBytes:
 		return fmt.Sprintf("its schedule %.80q is next due at %d", t.Timing, t.NextMS)
 	}
 	return ""

@@ -147,11 +147,14 @@ func within(metrics map[string]metric.Estimate, g *pipeline.GateSpec, least, mos
 		return false, "is undefined: there are too few rows"
 	}
 	low, high, found := e.Value, e.Value, fmt.Sprintf("is %.6g", e.Value)
-	if e.Interval != nil {
+	switch {
+	case e.Interval != nil:
 		found += fmt.Sprintf(" (%.6g to %.6g)", e.Interval[0], e.Interval[1])
 		if g.JudgeBy == "interval" {
 			low, high = e.Interval[0], e.Interval[1]
 		}
+	case g.JudgeBy == "interval":
+		return false, found + ", without an interval: there are too few rows (judge_by: value goes by the value alone)"
 	}
 	return (least == nil || low >= *least) && (most == nil || high <= *most), found
 }

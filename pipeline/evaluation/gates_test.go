@@ -59,7 +59,8 @@ func TestGatesSayWhatTheyFound(t *testing.T) {
 		{"{metric: roc_auc, versus: champion, max_decrease: 0.005, judge_by: value}", champion, true, "the change"},
 		{"{metric: log_loss, versus: champion, max_increase: 0.003}", champion, true, "the change from version 3 is 0.002"},
 		{"{metric: log_loss, versus: champion, max_increase: 0.0}", champion, false, "the change from version 3 is 0.002"},
-		{"{metric: f1, versus: champion, max_decrease: 0.0}", champion, true, "is 0.1"},
+		{"{metric: f1, versus: champion, max_decrease: 0.0}", champion, false, "is 0.1, without an interval: there are too few rows"},
+		{"{metric: f1, versus: champion, max_decrease: 0.0, judge_by: value}", champion, true, "is 0.1"},
 		{"{metric: roc_auc, versus: champion, max_decrease: 1.0}", &evaluation.Champion{Version: 3, Flaw: "version 3 cannot score these rows"}, false, "version 3 cannot score these rows"},
 	} {
 		d := measured()
