@@ -26,8 +26,8 @@ func newModelsCompare(g *globals) *cobra.Command {
 			"their difference, and the fields in which their specs differ. Each was measured on the test rows\n" +
 			"of its own run. The interval takes these for different rows, and is too wide where they are the\n" +
 			"same; a gate of evaluation.gates that is versus champion measures both on the same rows.",
-		Example: "  thalweg models compare flight-delays 2 3\n" +
-			"  thalweg models compare flight-delays 3 -o json",
+		Example: "  thalweg models compare flight-delays 1 2\n" +
+			"  thalweg models compare flight-delays 1 -o json",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			m, a, err := c.version(cmd.Context(), args[0], args[1])
 			if err != nil {

@@ -141,7 +141,7 @@ func (l *importedLayer) Scratch() int { return 0 }
 func (l *importedLayer) Init(params []float32, _ uint64) { params[0] = float32(l.ensemble.Base) }
 
 // Rescale implements Rescaler: the trees know the label's unit, and where to begin.
-func (l *importedLayer) Rescale([]float32, float64, float64) {}
+func (l *importedLayer) Rescale([]float32, []float64, float64) {}
 
 // Backward implements Layer.
 func (l *importedLayer) Backward(*Chunk, []float32, []float32, []float32) {

@@ -153,6 +153,9 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 			return nil, fmt.Errorf("monotone: %q is no number that trees have in bins", name)
 		}
 	}
+	if most := o.routerBytes(shape, loss.Outputs()); most > maxRouterBytes {
+		return nil, fmt.Errorf("%d trees of %d leaves may take %d bytes to score by, of %d that they may: lower trees or max_leaves", o.Trees*loss.Outputs(), o.MaxLeaves, most, maxRouterBytes)
+	}
 	forest := newForest(o, shape, loss.Outputs())
 	if o.Averages() {
 		means, ok := loss.(MeanLoss)
@@ -162,6 +165,16 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 		forest.means = means
 	}
 	return NewNetwork("trees", shape, loss, forest)
+}
+
+// routerBytes is the most that routers of all trees take: each splits slots with the most
+// ids.
+func (o *Trees) routerBytes(shape kernel.Shape, outputs int) int {
+	ids, of := slices.Sorted(slices.Values(shape.Cardinalities)), 0
+	for _, n := range ids[max(0, len(ids)-(o.MaxLeaves-1)):] {
+		of += n
+	}
+	return o.Trees * outputs * ((o.MaxLeaves + 63) / 64) * 8 * of
 }
 
 // NewtonLoss is a Loss that trees can minimise, as its second derivative is known.

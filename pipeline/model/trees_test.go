@@ -370,3 +370,24 @@ func TestABlockThatIsPredictedAgainHasTheSameBits(t *testing.T) {
 		check("fewer trees")
 	}
 }
+
+// Scoring by many trees of many classes would take gigabytes a scorer: it is refused
+// before the first is grown.
+func TestTreesWhoseScoringHasNoBoundAreRefused(t *testing.T) {
+	shape := kernel.Shape{}
+	for i := range 20 {
+		shape.Cardinalities = append(shape.Cardinalities, 255)
+		shape.CategoryNames = append(shape.CategoryNames, fmt.Sprint("x", i))
+	}
+	classes := make([]string, 1000)
+	for i := range classes {
+		classes[i] = fmt.Sprint(i)
+	}
+	options := &Trees{Trees: 100, MaxLeaves: 31, MaxDepth: 8, LearningRate: 0.1, MinChildRows: 20}
+	for n, refused := range map[int]bool{3: false, 1000: true} {
+		_, err := options.New(&softmax{classes: classes[:n]}, shape)
+		if (err != nil) != refused || refused && !strings.Contains(err.Error(), "lower trees or max_leaves") {
+			t.Errorf("%d classes: %v", n, err)
+		}
+	}
+}

@@ -487,6 +487,9 @@ func (b *boosting) look(tree int, nodes []node, cells [][]int64, i int) ([]node,
 		nodes = append(nodes, node{sums: best.left, depth: n.depth + 1, parent: i, bounds: left},
 			node{sums: n.minus(best.left), depth: n.depth + 1, parent: i, bounds: right})
 		cells = append(cells, nil, nil)
+		if !b.splittable(nodes, &n) {
+			cells[i] = nil // no child takes its own from it
+		}
 	} else {
 		cells[i] = nil
 	}
@@ -511,9 +514,12 @@ func (b *boosting) finish(params []float32, tree int, grown growing) {
 
 // value is Newton's step with a penalty, the least of the loss's second-order
 // approximation, within bounds.
-func (b *boosting) value(s sums, within bounds) float64 {
+func (b *boosting) value(s sums, within bounds) float64 { return valueOf(s, within, b.l2) }
+
+// valueOf is value with another penalty.
+func valueOf(s sums, within bounds, l2 float64) float64 {
 	if s.first == 0 {
 		return within.cut(0) // of no rows, too
 	}
-	return within.cut(-float64(s.first) / (float64(s.second) + b.l2*kernel.NewtonUnit))
+	return within.cut(-float64(s.first) / (float64(s.second) + l2*kernel.NewtonUnit))
 }

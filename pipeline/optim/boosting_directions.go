@@ -16,19 +16,19 @@ var unbounded = bounds{math.Inf(-1), math.Inf(1)}
 func (b bounds) cut(x float64) float64 { return min(max(x, b.low), b.high) }
 
 // scoreOf is score of rows with another value than the best.
-func (b *boosting) scoreOf(s sums, value float64) float64 {
-	first, second := float64(s.first)/kernel.NewtonUnit, float64(s.second)/kernel.NewtonUnit+b.l2
+func scoreOf(s sums, value, l2 float64) float64 {
+	first, second := float64(s.first)/kernel.NewtonUnit, float64(s.second)/kernel.NewtonUnit+l2
 	return -(float64(2*first*value) + float64(second*float64(value*value)))
 }
 
 // directed returns the gain of a candidate whose sides have values within the node's
 // bounds, 0 of one that goes against its feature's direction.
-func (b *boosting) directed(best *split, slot int, left, right sums) float64 {
-	x, y := b.value(left, best.bounds), b.value(right, best.bounds)
+func (b *boosting) directed(best *split, slot int, left, right sums, l2 float64) float64 {
+	x, y := valueOf(left, best.bounds, l2), valueOf(right, best.bounds, l2)
 	if float64(b.directions[slot])*(y-x) < 0 {
 		return 0
 	}
-	return b.scoreOf(left, x) + b.scoreOf(right, y) - best.before
+	return scoreOf(left, x, l2) + scoreOf(right, y, l2) - best.before
 }
 
 // childBounds returns the bounds of both sides of a node's split.

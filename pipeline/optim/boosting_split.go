@@ -39,7 +39,7 @@ func (b *boosting) best(tree, at int, n *node, cells []int64) (best split) {
 	all := n.sums
 	best.before, best.bounds = score(all, b.l2), n.bounds
 	if b.directions != nil {
-		best.before = b.scoreOf(all, b.value(all, n.bounds))
+		best.before = scoreOf(all, b.value(all, n.bounds), b.l2)
 	}
 	sampled := b.slots(tree, at)
 	ordered := b.shape.Ordered
@@ -69,7 +69,7 @@ func (b *boosting) try(best *split, slot int, left, all sums, l2 float64) bool {
 	}
 	gain := score(left, l2) + score(right, l2) - best.before
 	if b.directions != nil {
-		gain = b.directed(best, slot, left, right)
+		gain = b.directed(best, slot, left, right, l2)
 	}
 	if gain <= best.gain || gain < leastGain {
 		return false
@@ -93,7 +93,11 @@ func (b *boosting) cut(best *split, slot int, cells []int64, all sums) {
 		if with {
 			left = missing
 		}
-		for id := 1; id+1 < n; id++ {
+		most := n - 1
+		if !with && missing.rows > 0 {
+			most = n // all others against the missing
+		}
+		for id := 1; id < most; id++ {
 			c := sumsOf(cells, id)
 			if left = left.plus(c); c.rows == 0 || !b.try(best, slot, left, all, b.l2) {
 				continue

@@ -459,6 +459,24 @@ func TestWhatTrainingNeverMetGoesWithTheLargerSide(t *testing.T) {
 	}
 }
 
+// What is missing can stand alone, also where the number has one value beside.
+func TestMissingValuesCanBeSplitFromAllOthers(t *testing.T) {
+	for name, values := range map[string][]uint8{"one value": {3}, "several": {1, 7, 19}} {
+		b := &kernel.Block{Rows: 300, Octets: [][]uint8{make([]uint8, 8*300)}, Labels: make([]float32, 300)}
+		for i := range 300 {
+			if b.Octets[0][8*i] = values[i%len(values)]; i < 90 {
+				b.Octets[0][8*i], b.Labels[i] = 0, 1
+			}
+		}
+		grown := newBoosted(t, model.Trees{Trees: 1, MaxLeaves: 2, MaxDepth: 1, LearningRate: 1, MinChildRows: 1}, new(model.CrossEntropy), [][]*kernel.Block{{b}})
+		grown.epoch(t, 0, never)
+		tree := grown.forest.Tree(grown.state.Vector, 0)
+		if len(tree.Splits) != 1 || tree.Splits[0].Slot != 0 || tree.Splits[0].Set.Has(0) || !tree.Splits[0].Set.Has(int(values[0])) || !tree.Splits[0].Set.Has(int(values[len(values)-1])) {
+			t.Errorf("%s: %+v", name, tree)
+		}
+	}
+}
+
 func TestABatchOfTreesHasNoMoreRowsThanAHistogramHolds(t *testing.T) {
 	for given, want := range map[pipeline.Count]pipeline.Count{0: treeBatch, 100: 100, treeBatch + 1: treeBatch, 1 << 20: treeBatch} {
 		got := Resolve(pipeline.Trainer{BatchSize: given}, pipeline.Choice{Name: "trees", Options: new(model.Trees)}, kernel.Shape{}, 1000).BatchSize

@@ -52,7 +52,10 @@ func (s *FTRL) Validate() error {
 			return fmt.Errorf("%s is %v, not at least 0", name, v)
 		}
 	}
-	return checkAll(s.LearningRate, s.Beta)
+	if !(float32(s.Beta) > 0) || math.IsInf(s.Beta, 1) {
+		return fmt.Errorf("beta is %v, not above 0", s.Beta)
+	}
+	return checkRate(s.LearningRate)
 }
 
 // Sparse reports whether there is l1.

@@ -354,11 +354,9 @@ func (a *lbfgs) direct(w parts, pairs int) (slope float64) {
 		addScaled(q, s, alphas[k%a.Memory]-dot(y, q)/dot(s, y))
 	}
 	if w.l1 > 0 { // only where the loss falls
-		for _, v := range a.warm.weights {
-			for i := v[0]; i < v[1]; i++ {
-				if q[i]*slopes[i] >= 0 {
-					q[i] = 0
-				}
+		for i, x := range q {
+			if x*slopes[i] >= 0 {
+				q[i] = 0
 			}
 		}
 	}
