@@ -28,7 +28,7 @@ dev: build ## run an embedded cluster until interrupted (DIR=directory, WORKERS=
 	bin/thalweg dev $(if $(DIR),--dir "$(DIR)") $(if $(WORKERS),--workers $(WORKERS))
 
 test: ## run all unit tests: of the stream's protocol a sample of seeds and crashes
-	go test -timeout 10m $(PACKAGES)
+	go test -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -timeout 10m $(PACKAGES) # many tests wait: one package more than cores
 
 race: ## run all unit tests once more, in random order and with the race detector (a C compiler needed)
 	go test -race -shuffle=on -timeout 20m $(PACKAGES)

@@ -79,12 +79,12 @@ func (t *idleBed) score(b *testing.B, busy []string, idle, trickling int) time.D
 		scorers = append(scorers, f.start(ctx, b, name))
 	}
 	behind := func(s *scorer.Scorer) bool { return s.Status().Scored < int64(len(t.events)) }
-	// One a second and stream, of the time that all cores work here: a machine that others
-	// use too would take longer, and have more of them to the same busy events.
+	next := time.Now()
 	for i := 0; slices.ContainsFunc(scorers, behind); <-tick.C {
-		took := (cpu(b) - began) / time.Duration(runtime.GOMAXPROCS(0))
-		for ; i < int(took*time.Duration(trickling)/time.Second); i++ {
+		if now := time.Now(); trickling > 0 && now.After(next) { // one a second and stream
+			next = now.Add(time.Second / time.Duration(trickling))
 			check(b, t.quiet[i%trickling].Produce(ctx, t.events[i:i+1]))
+			i++
 		}
 	}
 	return cpu(b) - began

@@ -33,6 +33,8 @@ type averaging struct {
 	weights [][2]int
 	// wide: steps are made of the parameters that their batch touches.
 	wide bool
+	// narrows: batches are kept as narrowed, since what a step moves fits no cache.
+	narrows bool
 	// decay and rate are of weight decay.
 	decay, rate float64
 }
@@ -69,6 +71,7 @@ func newAveraging(m *model.Model, t *pipeline.Trainer, o Optimizer) (*averaging,
 	// Rules that settle keep account of every weight in every step.
 	_, settles := a.optimizer.(Settler)
 	a.wide = !settles && m.Tables() != nil && wide(m.Shape(), int(t.BatchSize))
+	a.narrows = a.contributed() >= leastNarrowed
 	return a, nil
 }
 
@@ -119,7 +122,11 @@ func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector,
 			loss += a.model.Gradient(r.Workspace, params, step.Block, step.Seed, gradient)
 		} else {
 			var more float64
-			if n := touched.narrow(a.model, step); n != nil {
+			var n *narrowed
+			if a.narrows {
+				n = touched.narrow(a.model, step)
+			}
+			if n != nil {
 				more, params, gradient, state = touched.learn(r.Workspace, n, step)
 			} else {
 				more = a.model.AddGradient(r.Workspace, vector[:a.params], step.Block, step.Seed, r.Gradient)

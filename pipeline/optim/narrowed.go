@@ -17,6 +17,10 @@ type narrowed struct {
 	ids   [][]uint16
 }
 
+// leastNarrowed is how many numbers parameters and optimizer's state must be. Of fewer,
+// which caches hold, numbering takes longer than thirty epochs gain.
+const leastNarrowed = 2_000_000
+
 // maxNarrowed is how many rows a batch may have.
 const maxNarrowed = 1 << 16
 

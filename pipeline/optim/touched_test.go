@@ -64,7 +64,7 @@ func TestStepsOfWhatABatchTouchesAreThoseOfTheWholeModel(t *testing.T) {
 			}
 			var got [3][]float32
 			for i := range got { // of what is touched, as the batch is and narrowed, and of all
-				a.wide = i < 2
+				a.wide, a.narrows = i < 2, true
 				memos := make([]any, 50)
 				r := Replica{Workspace: m.NewWorkspace(), Rows: 1600, Gradient: make([]float32, m.Size()),
 					Steps: func(_, _, _ int) iter.Seq2[Step, error] {
