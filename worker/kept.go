@@ -29,7 +29,7 @@ const preparedDir = "prepared/"
 const (
 	// keptFormat changes whenever the same names would stand for other bytes: the form
 	// of objects, what a cleaning step makes of a row, or what a stage finds in rows.
-	keptFormat = 2
+	keptFormat = 3
 	// maxKeptBytes bounds the rows of a shard that are kept, which are in memory whole.
 	maxKeptBytes = 64 << 20
 )
@@ -200,8 +200,9 @@ func (d *data) replay(file *compact.File, shard int, rep *pipeline.Report, yield
 		case err == io.EOF:
 			d.at = table.Place{}
 			var of pipeline.Report
-			if err = json.Unmarshal(file.Note, &of); err != nil {
+			if err := json.Unmarshal(file.Note, &of); err != nil {
 				yield(nil, err)
+				return
 			}
 			rep.Merge(&of)
 			return
@@ -238,9 +239,7 @@ func (d *data) prepare(ctx context.Context, shard int, key string, keep bool, re
 		}
 		if out != nil {
 			note, _ := json.Marshal(keptNote{d.at.RowGroup, d.at.Row, d.first, d.read}) // integers can always be written
-			if rows.NumRows() > compact.MaxBatchRows {
-				out = nil
-			} else if out.Add(rows, note); int64(out.Len()) > room {
+			if !out.Add(rows, note) || int64(out.Len()) > room {
 				out = nil
 			}
 		}

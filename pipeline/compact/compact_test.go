@@ -80,7 +80,7 @@ func TestBatchesOfAnyTypeComeBack(t *testing.T) {
 func TestChunksAreReadByThemselves(t *testing.T) {
 	schema := every()
 	var all [][]any
-	for i := range 3*ChunkRows - 7 {
+	for i := range 3*chunkRows - 7 {
 		all = append(all, edges()[i%3])
 	}
 	batch := tabletest.Batch(memory.DefaultAllocator, schema, 0, all...)
@@ -142,6 +142,49 @@ func TestUnusedEntriesAreNotKept(t *testing.T) {
 	got, _, _, err := rows(data)
 	if want := [][]any{{dictionary[4000], int64(3)}, {nil, int64(4)}, {dictionary[7], int64(5)}, {dictionary[4000], int64(6)}}; err != nil || !reflect.DeepEqual(got, want) || len(data) > 400 {
 		t.Errorf("%v in %d bytes, %v", got, len(data), err)
+	}
+}
+
+// A batch that a file could not be read back with is not written, and the file goes on
+// without it.
+func TestBatchesThatWouldNotBeReadAreRefused(t *testing.T) {
+	mem := memory.DefaultAllocator
+	lists := func(elements int) arrow.Record {
+		schema := table.Schema{Columns: []table.Column{{Name: "x", Type: table.BoolList}}}
+		buf, offsets := table.Alloc(mem, 2, arrow.Int32Traits)
+		offsets[0], offsets[1] = 0, int32(elements)
+		values := table.NewColumn(mem, table.Bool, elements, table.NewMask(elements).Buffer(mem), table.Mask{})
+		list := table.NewList(mem, table.BoolList, 1, buf, table.Mask{}, values)
+		return array.NewRecord(schema.Arrow(), []arrow.Array{list, tabletest.Column(mem, table.Int64, int64(0))}, 1)
+	}
+	many := func(rows int) arrow.Record {
+		buf, _ := table.Alloc(mem, rows, arrow.Int64Traits)
+		return array.NewRecord(table.Schema{}.Arrow(), []arrow.Array{table.NewColumn(mem, table.Int64, rows, buf, table.Mask{})}, int64(rows))
+	}
+	for name, c := range map[string]struct {
+		columns     []table.Column
+		large, fits arrow.Record
+	}{
+		"elements": {[]table.Column{{Name: "x", Type: table.BoolList}}, lists(maxElements + 1), lists(maxElements)},
+		"rows":     {nil, many(maxBatchRows + 1), many(maxBatchRows)},
+	} {
+		e := NewEncoder(c.columns, 1)
+		if e.Add(c.large, nil) || !e.Add(c.fits, nil) {
+			t.Fatalf("%s: the bound is not kept to", name)
+		}
+		f, err := Open(e.Finish(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := f.Next()
+		if err != nil || b.Rows() != int(c.fits.NumRows()) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for chunk := range b.Chunks() {
+			if _, err := b.Chunk(chunk); err != nil {
+				t.Errorf("%s: chunk %d: %v", name, chunk, err)
+			}
+		}
 	}
 }
 

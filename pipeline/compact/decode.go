@@ -105,7 +105,7 @@ func (b *Batch) Bounds(chunk int) (from, to int) {
 	if b.whole != nil {
 		return 0, b.Rows()
 	}
-	return chunk * ChunkRows, min((chunk+1)*ChunkRows, b.Rows())
+	return chunk * chunkRows, min((chunk+1)*chunkRows, b.Rows())
 }
 
 // Chunk returns the rows of a chunk with all columns, which the caller releases. It
@@ -145,7 +145,7 @@ func (f *File) Next() (*Batch, error) {
 }
 
 func (f *File) next() (*Batch, error) {
-	n, err := f.uvarint(1 + MaxBatchRows)
+	n, err := f.uvarint(1 + maxBatchRows)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (f *File) next() (*Batch, error) {
 			return nil, fmt.Errorf("column %q: %w", f.schema.Field(first+i).Name, err)
 		}
 	}
-	for from := 0; from < rows; from += ChunkRows {
+	for from := 0; from < rows; from += chunkRows {
 		chunk, err := f.text()
 		if err != nil {
 			return nil, err
@@ -280,7 +280,7 @@ func (r *reader) dictionary(last arrow.Array) (arrow.Array, error) {
 	if fresh, err := r.flag(); err != nil || !fresh {
 		return last, err
 	}
-	n, err := r.uvarint(3 * MaxBatchRows)
+	n, err := r.uvarint(3 * maxBatchRows)
 	if err != nil {
 		return nil, err
 	}
@@ -314,13 +314,6 @@ func (r *reader) offsets(n, most int) (buf *memory.Buffer, total int, err error)
 
 func (r *reader) lists(t table.Type, n int, valid table.Mask) (arrow.Array, error) {
 	buf, total, err := r.offsets(n, maxElements)
-	if err != nil {
-		return nil, err
-	}
-	have, err := r.uvarint(maxElements)
-	if err == nil && have != total {
-		err = fmt.Errorf("%d elements of lists that have %d", have, total)
-	}
 	if err != nil {
 		return nil, err
 	}

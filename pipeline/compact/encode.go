@@ -4,7 +4,7 @@
 //
 // A file is its magic, its schema, batches, and a note of its writer, with a checksum
 // over all of it. A batch is read in parts: the last of its columns whole, and the
-// others in chunks of ChunkRows rows, each by itself. Integers are a sequence, or their
+// others in chunks of 1,024 rows, each by itself. Integers are a sequence, or their
 // distances from the least one at 1, 2, 4 or 8 bytes; numbers are integers or float32s
 // where that is exact; text is indices into a dictionary, which batches share as they
 // did before.
@@ -24,15 +24,15 @@ import (
 )
 
 // magic begins a file. The digit is the format's version.
-const magic = "thalwegrows2"
+const magic = "thalwegrows3"
 
 const (
-	// ChunkRows is how many rows of a batch are read together: as many as a replica has
+	// chunkRows is how many rows of a batch are read together: as many as a replica has
 	// at a time.
-	ChunkRows = 1024
-	// MaxBatchRows bounds the rows of a batch, as a few bytes can stand for many.
-	MaxBatchRows = 1 << 20
-	// maxElements bounds those of a column of lists, likewise.
+	chunkRows = 1024
+	// maxBatchRows bounds the rows of a batch, as a few bytes can stand for many.
+	maxBatchRows = 1 << 20
+	// maxElements bounds the elements of a batch's column of lists, likewise.
 	maxElements = 1 << 26
 )
 
@@ -79,9 +79,12 @@ func NewEncoder(columns []table.Column, tail int) *Encoder {
 	return e
 }
 
-// Add appends a batch of at most MaxBatchRows, which stays the caller's, with a note on
-// it.
-func (e *Encoder) Add(batch arrow.Record, note []byte) {
+// Add appends a batch, which stays the caller's, with a note on it. It returns false, and
+// appends nothing, if the batch is larger than File would read.
+func (e *Encoder) Add(batch arrow.Record, note []byte) bool {
+	if !fits(batch) {
+		return false
+	}
 	rows := int(batch.NumRows())
 	e.out = binary.AppendUvarint(e.out, 1+uint64(rows))
 	e.text(note)
@@ -94,14 +97,27 @@ func (e *Encoder) Add(batch arrow.Record, note []byte) {
 		e.values(&c, 0, rows)
 	}
 	// Chunks go through memory of their own, so that each is preceded by its length.
-	for from := 0; from < rows; from += ChunkRows {
+	for from := 0; from < rows; from += chunkRows {
 		e.out, e.chunk = e.chunk[:0], e.out
 		for i := range columns[:whole] {
-			e.values(&columns[i], from, min(from+ChunkRows, rows))
+			e.values(&columns[i], from, min(from+chunkRows, rows))
 		}
 		e.out, e.chunk = e.chunk, e.out
 		e.text(e.chunk)
 	}
+	return true
+}
+
+// fits reports whether a batch is within the bounds that a File is read with.
+func fits(batch arrow.Record) bool {
+	for _, a := range batch.Columns() {
+		if a, ok := a.(*array.List); ok {
+			if offsets := table.ListsIn(a).Offsets; offsets[len(offsets)-1]-offsets[0] > maxElements {
+				return false
+			}
+		}
+	}
+	return batch.NumRows() <= maxBatchRows
 }
 
 // Len returns the bytes of the file so far.
@@ -163,10 +179,7 @@ func (e *Encoder) values(c *column, from, to int) {
 		e.floats(a.Float64Values()[from:to], c.valid, from)
 	case *array.Dictionary:
 		if to > from {
-			width := widthOf(uint64(c.most))
-			e.out = append(e.out, byte(width))
-			e.out = binary.LittleEndian.AppendUint64(e.out, 0)
-			distances(e.grow(width*(to-from)), c.indices[from:to], 0, width)
+			distances(e, c.indices[from:to], 0, uint64(c.most))
 		}
 	case *array.List:
 		e.elements(a, from, to)
@@ -189,8 +202,7 @@ func (e *Encoder) grow(n int) []byte {
 
 // bitmap appends rows [from, to) of a mask, where from is the first of a chunk.
 func (e *Encoder) bitmap(m table.Mask, from, to int) {
-	part := table.Mask{Words: m.Words[from/64 : (to+63)/64], Rows: to - from}
-	part.Store(e.grow((part.Rows + 7) / 8))
+	m.Part(from, to).Store(e.grow((to - from + 7) / 8))
 }
 
 // elements appends lists: their lengths, and their elements as a column.
@@ -203,7 +215,6 @@ func (e *Encoder) elements(a *array.List, from, to int) {
 	e.numbers(e.integers)
 	elements := array.NewSlice(l.Values, int64(l.Offsets[from]), int64(l.Offsets[to]))
 	defer elements.Release()
-	e.out = binary.AppendUvarint(e.out, uint64(elements.Len()))
 	c := e.column(-1, elements)
 	e.values(&c, 0, elements.Len())
 }
@@ -314,10 +325,7 @@ func (e *Encoder) numbers(v []int64) {
 	for _, x := range v {
 		least, most = min(least, x), max(most, x)
 	}
-	width := widthOf(uint64(most) - uint64(least)) // that of any two int64 fits
-	e.out = append(e.out, byte(width))
-	e.out = binary.LittleEndian.AppendUint64(e.out, uint64(least))
-	distances(e.grow(width*len(v)), v, least, width)
+	distances(e, v, least, uint64(most)-uint64(least)) // that of any two int64 fits
 }
 
 // settle returns the values of rows from the given one on, in dst's memory, where
@@ -340,6 +348,7 @@ func settle[T int32 | int64 | float64](dst, v []T, valid table.Mask, from int) [
 	return dst
 }
 
+// widthOf returns the bytes that hold numbers up to the given one.
 func widthOf(most uint64) int {
 	switch {
 	case most < 1<<8:
@@ -352,7 +361,12 @@ func widthOf(most uint64) int {
 	return 8
 }
 
-func distances[T int32 | int64](dst []byte, v []T, least T, width int) {
+// distances appends how far integers are from the least one, at most the given distance.
+func distances[T int32 | int64](e *Encoder, v []T, least T, most uint64) {
+	width := widthOf(most)
+	e.out = append(e.out, byte(width))
+	e.out = binary.LittleEndian.AppendUint64(e.out, uint64(least))
+	dst := e.grow(width * len(v))
 	switch width {
 	case 1:
 		for i, x := range v {
