@@ -37,9 +37,9 @@ type Number struct {
 	Statistics Moments `json:"statistics"`
 }
 
-// Converted returns what a weight w of slots that before describes becomes for those of
-// n: for each x w times before's is w*factor times n's, and w*offset of the bias. False
-// where no factor can be, since values are warped otherwise.
+// Converted returns how a weight w of numbers that were normalised as before says is that
+// of numbers normalised as n says: it becomes w*factor, and w*offset is added to the bias.
+// False where none is, since values are warped otherwise.
 func (n *Number) Converted(before *Number) (factor, offset float64, ok bool) {
 	if warps(n.Normalization) != warps(before.Normalization) || before.Scale == 0 {
 		return 0, 0, false

@@ -62,10 +62,7 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 				Hint: "a count is 0 or more: filter such rows out, or write type: number"}
 		}
 	}
-	if t.plan.Label.Type != binaryLabel {
-		return labels, valid, nil
-	}
-	if values.DataType().ID() == arrow.BOOL {
+	if t.plan.Label.Type != binaryLabel || values.DataType().ID() == arrow.BOOL {
 		return labels, valid, nil
 	}
 	for i, y := range labels {

@@ -13,11 +13,12 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// SplitColumn is the column of prepared rows that has the split of each. No column of
-// a spec begins like it, nor like those of prepared expressions.
-const SplitColumn = preparedPrefix + "split"
-
-const preparedPrefix = "\x00"
+// No column of a spec begins with preparedPrefix: after it comes the expression whose values
+// a column of prepared rows has. splitColumn has the split of each row.
+const (
+	preparedPrefix = "\x00"
+	splitColumn    = preparedPrefix + preparedPrefix + "split" // no expression begins so
+)
 
 // PreparedTail is how many columns of prepared rows, the last ones, say what a row is
 // for: the label, the split, and the row's number.
@@ -27,10 +28,9 @@ const PreparedTail = 3
 // label read, with the values of their expressions, and the split. Whatever reads
 // features or labels of cleaned rows reads the same of prepared ones.
 type Preparation struct {
-	// Columns are those of prepared rows, but for table.RowColumn.
+	// Columns are those of prepared rows, but for table.RowColumn. What one holds is in its
+	// name: of the same cleaned rows, columns of one name have equal values.
 	Columns []table.Column
-	// Sources are what the columns hold, for their names: equal ones have equal values.
-	Sources []string
 
 	sources []source
 	schema  *arrow.Schema
@@ -58,7 +58,7 @@ func NewPreparation(plan *pipeline.Plan, also []string) (*Preparation, error) {
 			of.Type = column.Type
 		}
 		p.Columns = append(p.Columns, of)
-		p.sources, p.Sources = append(p.sources, s), append(p.Sources, name)
+		p.sources = append(p.sources, s)
 		return nil
 	}
 	for _, f := range plan.Features {
@@ -74,7 +74,7 @@ func NewPreparation(plan *pipeline.Plan, also []string) (*Preparation, error) {
 	if err := add(label); err != nil {
 		return nil, err
 	}
-	p.Columns = append(p.Columns, table.Column{Name: SplitColumn, Type: table.Int64})
+	p.Columns = append(p.Columns, table.Column{Name: splitColumn, Type: table.Int64})
 	p.schema = table.Schema{Columns: p.Columns}.Arrow()
 	return p, nil
 }
