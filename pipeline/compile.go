@@ -185,10 +185,8 @@ func (c *compiler) split() {
 	c.uses(c.training, []string{s.Column}, "the split")
 }
 
-// sliceTypes are the types of columns that rows are sliced by.
-var sliceTypes = []table.Type{table.String, table.Int64, table.Bool}
-
-// slicing checks the columns that rows are sliced by.
+// slicing checks the columns that rows are sliced by, which are of types that a category
+// can have.
 func (c *compiler) slicing() {
 	for i, s := range c.spec.Spec.Evaluation.Slices {
 		for k, name := range s.Columns {
@@ -197,7 +195,7 @@ func (c *compiler) slicing() {
 			switch {
 			case !ok:
 				c.missing(path, name, c.plan.Cleaned, c.training)
-			case !slices.Contains(sliceTypes, column.Type):
+			case !slices.Contains(featureTypes[inputCategory], column.Type):
 				c.found.add(path, "derive a string, int64 or bool", "rows cannot be sliced by column %s, which is %s", name, column.Type)
 			}
 		}

@@ -314,11 +314,11 @@ type OuterOptimizer struct {
 	// Type is sgd, or momentum or nesterov: sgd with a momentum of 0.9 (DiLoCo has
 	// nesterov).
 	Type string `yaml:"type" json:"type,omitempty" jsonschema:"enum=sgd,enum=momentum,enum=nesterov" default:"sgd"`
-	// LearningRate is how far to go of the way to the replicas' mean. Default 1, the
-	// mean itself; 0.7 with nesterov, as DiLoCo has it; 0.3 with momentum.
+	// LearningRate is the share of the way to the replicas' mean that a step goes. Default
+	// 1, the mean itself; 0.7 with nesterov, as DiLoCo has it; 0.3 with momentum.
 	LearningRate float64 `yaml:"learning_rate,omitempty" json:"learning_rate,omitempty" jsonschema:"exclusiveMinimum=0"`
-	// Momentum is how much of the last way is gone again. Default 0; 0.9 with momentum
-	// and nesterov.
+	// Momentum is the share of the last step that is added to the next. Default 0; 0.9
+	// with momentum and nesterov.
 	Momentum float64 `yaml:"momentum" json:"momentum,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1"`
 	// Nesterov looks a step ahead. Default: with nesterov.
 	Nesterov bool `yaml:"nesterov" json:"nesterov,omitempty"`
@@ -536,8 +536,8 @@ type Schedule struct {
 	// Cron is when: minute, hour, day of the month, month and day of the week (0 to 6 from
 	// Sunday, or SUN to SAT), as in 0 2 * * *; or @hourly, @daily, @weekly, @monthly. A
 	// time that clocks leave out in spring comes as much later, one that they show twice
-	// in autumn counts once. Of times that were missed because no coordinator led, one run
-	// is made up for.
+	// in autumn counts once. One run makes up for all times that were missed because no
+	// coordinator led.
 	Cron string `yaml:"cron,omitempty" json:"cron,omitempty" example:"0 2 * * *"`
 	// Timezone is that of cron.
 	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty" default:"UTC"`
@@ -545,8 +545,8 @@ type Schedule struct {
 	// those that the newest run found, and two listings, half a minute apart, agree.
 	OnNewObjects bool `yaml:"on_new_objects,omitempty" json:"on_new_objects,omitempty"`
 	// OnOverlap is what becomes of a time of cron at which a run is still going: it is left
-	// out (skip), a run follows that one (queue), or takes its place (replace). New objects
-	// are waited with, or with replace take its place too. Default skip: the next time is
-	// soon enough.
+	// out (skip), a new run follows that one (queue), or takes its place (replace). A run for
+	// new objects follows that one, or with replace takes its place too. Default skip: the
+	// next time is soon enough.
 	OnOverlap string `yaml:"on_overlap,omitempty" json:"on_overlap,omitempty" jsonschema:"enum=skip,enum=queue,enum=replace" default:"skip"`
 }

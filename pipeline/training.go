@@ -11,10 +11,7 @@ import (
 // depends on, defaults included: two specs with the same one differ only in how
 // the stream runs. What is left out is named here, so that a new field counts
 // until somebody says that it need not.
-func TrainingHash(s *Spec) string {
-	sum := sha256.Sum256([]byte(trainingText(s)))
-	return hex.EncodeToString(sum[:])
-}
+func TrainingHash(s *Spec) string { return hashOf(trainingText(s)) }
 
 // trainingText renders what TrainingHash hashes.
 func trainingText(s *Spec) string {
@@ -34,16 +31,22 @@ func trainingText(s *Spec) string {
 	}
 	c.Spec.Schedule = nil
 	c.Spec.Trainer.KeepCheckpoints = 0 // what becomes of versions is no part of them
-	var text strings.Builder
-	renderFields(&text, reflect.ValueOf(&c).Elem(), "")
-	return text.String()
+	return fieldsText(c)
 }
 
 // Text returns a trainer as it stands in a spec.
-func (t Trainer) Text() string {
+func (t Trainer) Text() string { return fieldsText(t) }
+
+// fieldsText renders the fields of a struct of a spec.
+func fieldsText[T any](of T) string {
 	var text strings.Builder
-	renderFields(&text, reflect.ValueOf(&t).Elem(), "")
+	renderFields(&text, reflect.ValueOf(&of).Elem(), "")
 	return text.String()
+}
+
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // CleaningHash returns the sha256 in hex of all of a spec that its cleaned rows depend
@@ -65,8 +68,5 @@ func FittingHash(s *Spec) string {
 	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
 	c.Spec.Schedule = nil
-	var text strings.Builder
-	renderFields(&text, reflect.ValueOf(&c).Elem(), "")
-	sum := sha256.Sum256([]byte(text.String()))
-	return hex.EncodeToString(sum[:])
+	return hashOf(fieldsText(c))
 }

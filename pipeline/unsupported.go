@@ -2,80 +2,51 @@ package pipeline
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/goccy/go-yaml/ast"
-
-	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
-// allowedValue is the one value that an unsupported field may have: the one that
-// means what this build does anyway.
-type allowedValue struct {
-	// value is a string, bool or number, or an empty list.
-	value any
-	// fields are those of a mapping, each with its own.
-	fields map[string]allowedValue
-}
-
-// noValue allows none.
-var noValue = allowedValue{}
-
 // unsupportedFields lists the fields of the format that this build does not
-// support, by the struct of the spec, or the kind of choice, that they belong to.
-// To make one work is a field of that struct, and a line less here.
-var unsupportedFields = map[string]map[string]allowedValue{
+// support, by the struct of the spec, or the kind of choice, that they belong to, with
+// the one value that each may have: a string, bool or number, or an empty list, that means
+// what this build does anyway. Nil: it may have none. To make a field work is a field of
+// that struct, and a line less here.
+var unsupportedFields = map[string]map[string]any{
 	"Body": {
-		"tests": noValue, "search": noValue, "rollout": noValue,
-		"monitoring": noValue, "resources": noValue,
+		"tests": nil, "search": nil, "rollout": nil,
+		"monitoring": nil, "resources": nil,
 	},
-	"TrainSource":   {"freshness": noValue},
-	"EventSource":   {"freshness": noValue},
-	"Evaluation":    {"fairness": noValue},
-	"SchemaSpec":    {"event_time": noValue},
-	"ColumnSpec":    {"pii": noValue},
-	"Preprocessing": {"sample_ratio": {value: 1.0}},
-	"CleanStep":     {"replace": noValue, "dedupe": noValue, "outliers": noValue},
-	"encoders":      {"size": noValue, "period": noValue},
-	"InputFeature":  {"shape": noValue},
-	"OutputFeature": {"calibration": {value: "none"}},
-	"losses":        {"label_smoothing": {value: 0.0}},
-	"models":        {"hidden": noValue, "activation": noValue, "dropout": {value: 0.0}, "uncertainty": noValue},
+	"TrainSource":   {"freshness": nil},
+	"EventSource":   {"freshness": nil},
+	"Evaluation":    {"fairness": nil},
+	"SchemaSpec":    {"event_time": nil},
+	"ColumnSpec":    {"pii": nil},
+	"Preprocessing": {"sample_ratio": 1.0},
+	"CleanStep":     {"replace": nil, "dedupe": nil, "outliers": nil},
+	"encoders":      {"size": nil, "period": nil},
+	"InputFeature":  {"shape": nil},
+	"OutputFeature": {"calibration": "none"},
+	"losses":        {"label_smoothing": 0.0},
+	"models":        {"hidden": nil, "activation": nil, "dropout": 0.0, "uncertainty": nil},
 	"Trainer": {
-		"resume":  {value: "auto"},
-		"privacy": noValue,
+		"resume":  "auto",
+		"privacy": nil,
 	},
 	"DistributedSpec": {
-		"min_workers": {value: 1.0},
-		"straggler":   noValue,
+		"min_workers": 1.0,
+		"straggler":   nil,
 	},
-	"Registry": {"export": {value: []any{}}},
-	"Scoring":  {"scale": noValue},
+	"Registry": {"export": []any{}},
+	"Scoring":  {"scale": nil},
 }
 
 // refused notes that a field is not supported, unless it has the allowed value.
-func (d *decoder) refused(e *ast.MappingValueNode, path string, allowed allowedValue) {
+func (d *decoder) refused(e *ast.MappingValueNode, path string, allowed any) {
 	switch {
-	case allowed.fields != nil:
-		d.refusedFields(e, path, allowed)
-	case allowed.value == nil:
+	case allowed == nil:
 		d.refuse(e.Key, path, "", "")
-	case !isAllowed(e.Value, allowed.value):
-		d.refuse(e.Value, path, fmt.Sprintf("only %v is", allowed.value), d.shown(e.Value))
-	}
-}
-
-func (d *decoder) refusedFields(e *ast.MappingValueNode, path string, allowed allowedValue) {
-	for name, inner := range d.mapping(e.Value, path) {
-		known := slices.Sorted(maps.Keys(allowed.fields))
-		if o, ok := allowed.fields[name]; ok {
-			d.refused(inner, join(path, name), o)
-		} else if hint := spelling.Hint(name, slices.Values(known)); hint != "" {
-			d.problem(inner.Key, join(path, name), hint, "there is no such field")
-		} else {
-			d.refuse(inner.Key, join(path, name), "", "")
-		}
+	case !isAllowed(e.Value, allowed):
+		d.refuse(e.Value, path, fmt.Sprintf("only %v is", allowed), d.shown(e.Value))
 	}
 }
 

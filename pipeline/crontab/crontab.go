@@ -39,8 +39,8 @@ func Parse(expression, zone string) (*Table, error) {
 	return t, nil
 }
 
-// Next returns the first time after one. What clocks leave out comes as much later, and
-// what they show twice comes once.
+// Next returns the first time after the given one. A time that clocks leave out in spring
+// comes as much later, one that they show twice in autumn comes once.
 func (t *Table) Next(after time.Time) time.Time {
 	at := after.In(t.zone)
 	shown := time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), time.UTC)
