@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
@@ -48,11 +47,8 @@ func (w *Worker) look(ctx context.Context) {
 			return
 		case look := <-w.looks.wanted:
 			found := &apiv1.Looked{Pipeline: look.Pipeline, Generation: look.Generation}
-			spec, err := pipeline.Parse(w.cfg.SpecCatalog, look.Pipeline+".yaml", []byte(look.Spec))
-			if err == nil {
-				found.Objects, _, err = w.listed(ctx, spec)
-			}
-			if err != nil {
+			var err error
+			if found.Objects, err = w.list(ctx, look); err != nil {
 				found.Error = brief(err.Error())
 			}
 			w.looks.mu.Lock()
@@ -64,11 +60,16 @@ func (w *Worker) look(ctx context.Context) {
 	}
 }
 
-// listed names the objects of a spec's training data as they are now, and counts them.
-func (w *Worker) listed(ctx context.Context, spec *pipeline.Spec) (objects string, n int, err error) {
+// list names the objects of a spec's training data as they are now.
+func (w *Worker) list(ctx context.Context, look *apiv1.Look) (objects string, err error) {
+	spec, err := w.spec(&apiv1.Lease{Pipeline: look.Pipeline, Spec: look.Spec})
+	if err != nil {
+		return "", err
+	}
 	_, bucket, pattern, err := w.source(ctx, spec)
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
-	return dataset.List(ctx, bucket, pattern, dataset.DiscoverConfig{})
+	objects, _, err = dataset.List(ctx, bucket, pattern)
+	return objects, err
 }

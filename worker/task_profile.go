@@ -28,8 +28,8 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	// Listed before it is discovered: what comes in between is new once more.
-	objects, n, err := t.worker.listed(ctx, spec)
+	// Before Discover lists them: an object that comes in between is new to the next run too.
+	objects, n, err := dataset.List(ctx, bucket, pattern)
 	if err != nil {
 		return err
 	}

@@ -73,16 +73,13 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 }
 
 // List returns a hash of the keys, sizes and ETags of the objects that Discover would
-// read now, and how many they are: they are others if it is another.
-func List(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (hash string, objects int, err error) {
-	if err := cfg.Validate(); err != nil {
-		return "", 0, err
-	}
+// read now, and how many they are. Another hash means other objects.
+func List(ctx context.Context, b storage.Bucket, pattern string) (hash string, objects int, err error) {
 	g, err := parseGlob(pattern)
 	if err != nil {
 		return "", 0, err
 	}
-	infos, _, err := g.list(ctx, b, cfg.withDefaults())
+	infos, _, err := g.list(ctx, b, DiscoverConfig{}.withDefaults())
 	if err != nil {
 		return "", 0, err
 	}
