@@ -143,6 +143,7 @@ func (l *loneFeatures) observe(parts iter.Seq2[string, []float32], labels []floa
 		}
 	}
 	if !seen {
+		l.most = 0 // of no feature of this model is a part known
 		return
 	}
 	for _, i := range rows {

@@ -115,7 +115,7 @@ func (c *chosen) observe(sample *metric.Sample) {
 }
 
 // evaluate returns the sums of one shard.
-func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champion *parent, fit *fitted, shard int) (out evaluated, err error) {
+func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champion *modelVersion, fit *fitted, shard int) (out evaluated, err error) {
 	scorer, err := trained.NewScorer(pipeline.InTraining)
 	if err != nil {
 		return out, err
@@ -128,26 +128,30 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 	}
 	slices, judged, seed := d.slices(trained), evaluation.JudgedSplit(d.plan.Spec), d.plan.Spec.Spec.Trainer.Seed
 	var splits []uint8
-	var predictions, labels []float32
+	var labels []float32
 	var valid []bool
 	var some [len(evaluatedSplits)]chosen
 	width := trained.Model.Outputs()
-	lone := newLoneFeatures(len(d.plan.Features))
-	var rival *rival
+	var lone loneFeatures
+	if shard == 0 && width == 1 {
+		lone = newLoneFeatures(len(d.plan.Features))
+	}
+	var compared *comparison
 	if champion != nil {
-		if rival, out.Flaw, err = d.newRival(ctx, champion, trained, shard, fit.has(shard, judged)); err != nil {
+		if compared, out.Flaw, err = d.newComparison(ctx, champion, trained, shard, fit.has(shard, judged)); err != nil {
 			return out, err
 		}
 	}
-	for rows, err := range d.scored(ctx, scorer, fit, shard, &lone, &predictions) {
+	for scored, err := range d.scored(ctx, scorer, fit, shard, &lone) {
 		if err != nil {
 			return out, err
 		}
+		rows, predictions := scored.Record, scored.predictions
 		splits = feature.Splits(rows, splits)
 		if labels, valid, err = trained.Transform.Labels(rows, labels); err != nil {
 			return out, err
 		}
-		if shard == 0 && width == 1 {
+		if !lone.full() {
 			lone.observe(scorer.Parts(), labels, valid)
 		}
 		numbers := table.Rows(rows)
@@ -169,7 +173,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			}
 			if s == judged {
 				now := chosen{c.which, c.predictions[from*width:], c.labels[from:], c.parts[from:]}
-				rival.observe(&now, numbers)
+				compared.observe(&now, numbers)
 				if err := slices.Observe(rows, now.which, now.predictions, now.labels, now.parts); err != nil {
 					return out, err
 				}
@@ -185,7 +189,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			return out, err
 		}
 	}
-	if out.Pair, err = rival.sums(); err != nil {
+	if out.Pair, err = compared.encoded(); err != nil {
 		return out, err
 	}
 	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
@@ -193,50 +197,57 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 	return out, err
 }
 
-// scored yields the rows of a shard that are measured, and sets their predictions.
-func (d *data) scored(ctx context.Context, scorer *artifact.Scorer, fit *fitted, shard int, lone *loneFeatures, predictions *[]float32) iter.Seq2[arrow.Record, error] {
-	return func(yield func(arrow.Record, error) bool) {
-		if shard > 0 && !fit.has(shard, evaluatedSplits[:]...) {
+// scoredRows are prepared rows with their predictions.
+type scoredRows struct {
+	arrow.Record
+	predictions []float32
+}
+
+// scored yields the rows of a shard that are measured, and all of them as long as features
+// are tried alone.
+func (d *data) scored(ctx context.Context, scorer *artifact.Scorer, fit *fitted, shard int, lone *loneFeatures) iter.Seq2[scoredRows, error] {
+	return func(yield func(scoredRows, error) bool) {
+		if lone.full() && !fit.has(shard, evaluatedSplits[:]...) {
 			d.progress.Add(d.manifest.Shards[shard].Rows)
 			return
 		}
 		var rep pipeline.Report
 		var splits []uint8
-		score := func(rows *compact.Batch, chunk int) (scored arrow.Record, err error) {
+		score := func(rows *compact.Batch, chunk int) (out scoredRows, err error) {
 			from, to := rows.Bounds(chunk)
 			keep := table.NewMask(to - from).Not()
-			if shard > 0 || lone.full() { // else features are tried alone on all rows
+			if lone.full() {
 				if keep = measured(splits[from:to]); keep.Count() == 0 {
-					return nil, nil
+					return out, nil
 				}
 			}
 			whole, err := rows.Chunk(chunk)
 			if err != nil {
-				return nil, err
+				return out, err
 			}
 			defer whole.Release()
 			some, err := table.Select(memory.DefaultAllocator, whole, keep)
 			if err != nil {
-				return nil, err
+				return out, err
 			}
 			defer some.Release()
-			scored, *predictions, err = scorer.ScoreCleaned(some, &rep)
-			return scored, err
+			out.Record, out.predictions, err = scorer.ScoreCleaned(some, &rep)
+			return out, err
 		}
 		for rows, err := range d.prepared(ctx, shard, true, &rep) {
 			if err != nil {
-				yield(nil, err)
+				yield(scoredRows{}, err)
 				return
 			}
 			splits = feature.Splits(rows.Tail, splits)
 			for chunk := range rows.Chunks() {
-				scored, err := score(rows, chunk)
-				if scored == nil && err == nil {
+				some, err := score(rows, chunk)
+				if some.Record == nil && err == nil {
 					continue
 				}
-				more := yield(scored, err)
-				if scored != nil {
-					scored.Release()
+				more := yield(some, err)
+				if some.Record != nil {
+					some.Release()
 				}
 				if !more || err != nil {
 					return
@@ -278,7 +289,7 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 			return err
 		}
 		for _, p := range all {
-			if err := d.merge(trained, total, p.Sums[i]); err != nil {
+			if err := total.MergeJSON(p.Sums[i]); err != nil {
 				return err
 			}
 		}
@@ -326,18 +337,6 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	}
 	t.warnOfEvaluation(d.plan.Label.Loss, judged, values[judged], all[0].Alone)
 	return t.saveEvaluation(ctx, d, &doc)
-}
-
-// merge adds an encoded sample to a total.
-func (d *data) merge(of *artifact.Artifact, total *metric.Sample, encoded []byte) error {
-	s, err := d.sample(of, false)
-	if err == nil {
-		err = json.Unmarshal(encoded, s)
-	}
-	if err != nil {
-		return err
-	}
-	return total.Merge(s)
 }
 
 // saveEvaluation keeps the document beside the checkpoint that it is of, for as long

@@ -291,8 +291,8 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 			return nil, err
 		}
 		in.job.Input += " " + lease.Inputs[stages.ParentInput]
-		in.model.Provenance.Parent = &artifact.Parent{Version: parent.version, Model: parent.ModelSHA256()}
-		in.started = parent.told(got)
+		in.model.Provenance.Parent = &artifact.Parent{Version: parent.number, Model: parent.ModelSHA256()}
+		in.started = parent.inheritedText(got)
 	}
 	if lease.ResumeFrom == "" {
 		return in, nil

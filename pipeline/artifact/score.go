@@ -32,6 +32,7 @@ type Scorer struct {
 	block       kernel.Block
 	workspace   *model.Workspace
 	predictions []float32
+	finiteRows  table.Mask // those of block that have predictions; no words: all
 }
 
 // NewScorer returns a scorer of rows in phase: events in scoring, the rows of
@@ -76,7 +77,7 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 	if rep == nil {
 		rep = new(pipeline.Report)
 	}
-	rows, err := s.Clean(ctx, batch, rep)
+	rows, err := s.chain.Apply(ctx, batch, rep)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,14 +85,8 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 	return s.ScoreCleaned(rows, rep)
 }
 
-// Clean is the first half of Score: it cleans a canonical batch. The caller releases
-// the result.
-func (s *Scorer) Clean(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
-	return s.chain.Apply(ctx, batch, rep)
-}
-
-// ScoreCleaned is the other half: it predicts rows that Clean returned, or some of
-// them, which stay the caller's.
+// ScoreCleaned is Score of rows that are cleaned already, or prepared, all of a batch or
+// some; they stay the caller's, and rep must not be nil.
 func (s *Scorer) ScoreCleaned(rows arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error) {
 	kept, err := s.artifact.Transform.Keep(rows, rep)
 	if err != nil {
@@ -116,30 +111,35 @@ func (s *Scorer) ScoreCleaned(rows arrow.Record, rep *pipeline.Report) (cleaned 
 	return cleaned, s.predictions, nil
 }
 
-// Parts yields what each feature brought to the rows of the last Score, as long as
-// all of them were kept: a number itself, of a category the weight of its value,
-// where the model has one for each. A list is many inputs, and none of them.
+// Parts yields what each feature brought to the rows that the last Score returned: a
+// number itself, of a category the weight of its value, where the model has one for
+// each. A list is many inputs, and none of them. A part is valid until the next one.
 func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 	return func(yield func(string, []float32) bool) {
-		m, rows := s.artifact.Model, s.block.Rows
+		m, rows := s.artifact.Model, s.finiteRows
 		shape := m.Shape()
-		if rows*s.width != len(s.predictions) {
-			return
+		if rows.Words == nil {
+			rows = table.NewMask(s.block.Rows).Not()
 		}
+		part := make([]float32, 0, s.block.Rows)
 		for k, name := range shape.NumberNames {
-			if !yield(name, s.block.Numbers[k][:rows]) {
+			part = part[:0]
+			for i := range rows.Marked() {
+				part = append(part, s.block.Numbers[k][i])
+			}
+			if !yield(name, part) {
 				return
 			}
 		}
-		part := make([]float32, rows)
 		for j, name := range shape.CategoryNames {
 			v, ok := model.Find(m, "category."+name+".weight")
 			if !ok || v.Size() != shape.Cardinalities[j] {
 				continue
 			}
 			weights := v.Of(s.artifact.Params)
-			for i, id := range s.block.Categories[j][:rows] {
-				part[i] = weights[id]
+			part = part[:0]
+			for i := range rows.Marked() {
+				part = append(part, weights[s.block.Categories[j][i]])
 			}
 			if !yield(name, part) {
 				return
@@ -151,6 +151,7 @@ func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 // finite removes the rows whose prediction is not finite, as sums of very
 // large inputs may be.
 func (s *Scorer) finite(rows arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	s.finiteRows = table.Mask{}
 	if kernel.Finite(s.predictions) < 0 {
 		rows.Retain()
 		return rows, nil
@@ -164,7 +165,7 @@ func (s *Scorer) finite(rows arrow.Record, rep *pipeline.Report) (arrow.Record, 
 			left = append(left, row...)
 		}
 	}
-	s.predictions = left
+	s.predictions, s.finiteRows = left, keep
 	rep.DropRows(table.RowNumbers(nil, rows, keep.Not()), "model", "prediction is not finite")
 	return table.Select(s.mem, rows, keep)
 }

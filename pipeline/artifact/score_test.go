@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
@@ -195,6 +196,39 @@ func TestAPredictionThatIsNotFiniteRemovesTheRow(t *testing.T) {
 	check(t, "dropped", rep.Dropped, map[string]int64{"prediction is not finite": 2})
 	if len(rep.Removed) != 2 || rep.Removed[1].Row != 8 || rep.Removed[1].Stage != "model" {
 		t.Errorf("removed %v", rep.Removed)
+	}
+}
+
+// What features bring to a row does not depend on the rows beside it, also where the
+// prediction of one of these is not finite.
+func TestPartsAreOfTheRowsThatScoreReturns(t *testing.T) {
+	a := trained(t, number)
+	weight, _ := model.Find(a.Model, "number.ratio.weight")
+	weight.Of(a.Params)[0] = math.MaxFloat32
+	s, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := func(rows ...[]any) map[string][]float32 {
+		cleaned, _, err := s.Score(t.Context(), tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, rows...), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cleaned.Release()
+		out := make(map[string][]float32)
+		for name, part := range s.Parts() {
+			if len(part) != 2 || cleaned.NumRows() != 2 {
+				t.Errorf("%d values of %s for %d rows", len(part), name, cleaned.NumRows())
+			}
+			out[name] = slices.Clone(part)
+		}
+		return out
+	}
+	first, second := []any{int64(0), nil, int64(4), 0.0, "a1"}, []any{int64(7200e6), nil, int64(9), 0.0, "a3"}
+	want := parts(first, second)
+	check(t, "parts", parts(first, []any{int64(0), nil, int64(5), 1e18, "a2"}, second), want)
+	if len(want) != 5 {
+		t.Errorf("parts %v", want)
 	}
 }
 

@@ -69,15 +69,12 @@ func (s *Slices) Observe(rows arrow.Record, which []int, predictions, labels []f
 			for _, c := range columns {
 				s.key = appendValue(s.key, c, row)
 			}
-			of := s.found[i][string(s.key)]
+			of, err := s.slice(i, s.key)
+			if err != nil {
+				return err
+			}
 			if of == nil {
-				sample, err := s.empty()
-				if err != nil {
-					return err
-				}
-				if of = s.add(i, string(s.key), sample); of == nil {
-					break
-				}
+				break
 			}
 			if len(of.parts) == 0 {
 				touched = append(touched, of)
@@ -92,15 +89,23 @@ func (s *Slices) Observe(rows arrow.Record, which []int, predictions, labels []f
 	return nil
 }
 
-// add makes room for a slice; nil: there are too many.
-func (s *Slices) add(way int, key string, sample *metric.Sample) *slice {
+// slice returns the slice of a key, which may be new; nil: there are too many.
+func (s *Slices) slice(way int, key []byte) (*slice, error) {
+	of := s.found[way][string(key)]
+	if of != nil {
+		return of, nil
+	}
 	if len(s.found[way]) >= maxSlices {
 		s.found[way] = nil
-		return nil
+		return nil, nil
 	}
-	of := &slice{sample: sample}
-	s.found[way][key] = of
-	return of
+	sample, err := s.empty()
+	if err != nil {
+		return nil, err
+	}
+	of = &slice{sample: sample}
+	s.found[way][string(key)] = of
+	return of, nil
 }
 
 // appendValue appends a value of a column to a key: its length and text, or nothing
@@ -180,17 +185,12 @@ func (s *Slices) Merge(data []byte) error {
 			if _, ok := values(key, len(s.ways[i].Columns)); !ok {
 				return fail(fmt.Errorf("%q is no key of a slice", key))
 			}
-			sample, err := s.empty()
-			if err == nil {
-				err = json.Unmarshal(found[key], sample)
+			of, err := s.slice(i, []byte(key))
+			if err == nil && of != nil {
+				err = of.sample.MergeJSON(found[key])
 			}
 			if err != nil {
 				return fail(err)
-			}
-			if of := s.found[i][key]; of == nil {
-				s.add(i, key, sample)
-			} else if err := of.sample.Merge(sample); err != nil {
-				return err
 			}
 		}
 	}

@@ -85,7 +85,7 @@ func (a *binarySums) Values() map[string]float64 {
 // a negative row in which the positive has the higher bin, pairs in one bin
 // counting one half. It has no value where a class is missing.
 func (a *binarySums) auc() (area float64, ok bool) {
-	zeros := a.Count - a.Ones
+	zeros := a.zeros()
 	if a.Ones == 0 || zeros == 0 {
 		return 0, false
 	}

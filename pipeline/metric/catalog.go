@@ -76,11 +76,13 @@ func measure[Sums Accumulator](output, name string, higher bool, least, most flo
 func share[Sums Accumulator](output, name string, counts func(Sums) (part, of int64)) pipeline.Entry {
 	e := measure(output, name, true, 0, 1, func(a Sums) (float64, bool) {
 		part, of := counts(a)
-		return float64(part) / float64(of), of > 0
+		return ratio(part, of), of > 0
 	})
 	e.Options.(*Measure).Share = func(a Accumulator) (part, of int64) { return counts(a.(Sums)) }
 	return e
 }
+
+func ratio(part, of int64) float64 { return float64(part) / float64(of) }
 
 // measures returns the metrics of a type of output by name.
 func measures(catalog []pipeline.Entry, output string) map[string]*Measure {

@@ -6,11 +6,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 )
 
-// CalibrationBins is how many bins of equal width the probabilities are cut into for
+// calibrationBins is how many bins of equal width the probabilities are cut into for
 // the calibration error and curve. The counts of a bin are exact; its mean
 // probability takes each for the middle of its bin of the histogram, and so is right
 // to 1/2048 of the distance from 0 or 1.
-const CalibrationBins = 16
+const calibrationBins = 16
 
 // maxCurvePoints bounds a curve.
 const maxCurvePoints = 200
@@ -78,8 +78,8 @@ func (a *binarySums) right() (part, of int64)     { return a.Hits + a.zeros() - 
 func (a *binarySums) precision() (part, of int64) { return a.Hits, a.Hits + a.Alarms }
 func (a *binarySums) recall() (part, of int64)    { return a.Hits, a.Ones }
 
-// descend calls step with the counts of rows labelled 1 and 0 in each bin that has
-// any and those above, from the highest bin down.
+// descend calls step for each bin that has rows, from the highest down, with how many
+// rows labelled 1 (hits) and 0 (alarms) are in it and in those above.
 func (a *binarySums) descend(step func(bin int, hits, alarms int64)) {
 	var hits, alarms int64
 	for i := len(a.counts.pairs) - 1; i >= 0; i-- {
@@ -103,7 +103,7 @@ func (a *binarySums) averagePrecision() (sum float64, ok bool) {
 
 // calibrated returns by calibration bin the rows, those labelled 1 and the sum of
 // probabilities.
-func (a *binarySums) calibrated() (bins [CalibrationBins]struct {
+func (a *binarySums) calibrated() (bins [calibrationBins]struct {
 	rows, ones int64
 	sum        float64
 }) {
@@ -113,7 +113,7 @@ func (a *binarySums) calibrated() (bins [CalibrationBins]struct {
 		}
 		from := (a.counts.first + i) << a.counts.shift
 		middle := (edge(from) + edge(from+1<<a.counts.shift)) / 2
-		b := &bins[min(int(middle*CalibrationBins), CalibrationBins-1)]
+		b := &bins[min(int(middle*calibrationBins), calibrationBins-1)]
 		b.rows += n[0] + n[1]
 		b.ones += n[1]
 		b.sum += float64(float64(n[0]+n[1]) * middle)
@@ -163,20 +163,21 @@ func (a *binarySums) Curves() []Curve {
 	pr := Curve{Name: "pr", Columns: []string{"recall", "precision", "threshold"}}
 	thresholds := Curve{Name: "thresholds", Columns: []string{"threshold", Precision, Recall, F1, Accuracy}}
 	calibration := Curve{Name: "calibration", Columns: []string{"probability", "share", "rows"}}
-	ones, zeros, due := float64(a.Ones), float64(a.zeros()), int64(0)
+	due := int64(0)
 	a.descend(func(bin int, hits, alarms int64) {
 		if n := hits + alarms; n*maxCurvePoints < due && n < a.Count {
 			return
 		}
 		due = (hits+alarms)*maxCurvePoints + a.Count
-		at, p, t := a.at(hits, alarms), float64(hits), float64(least(bin<<a.counts.shift))
-		if ones > 0 && zeros > 0 {
-			roc.Points = append(roc.Points, []float64{float64(alarms) / zeros, p / ones, t})
+		at, t := a.at(hits, alarms), float64(least(bin<<a.counts.shift))
+		precision, recall, accuracy := ratio(at.precision()), ratio(at.recall()), ratio(at.right())
+		if a.Ones > 0 && a.zeros() > 0 {
+			roc.Points = append(roc.Points, []float64{ratio(alarms, a.zeros()), recall, t})
 		}
-		if ones > 0 {
-			f1 := 2 * p / (p + float64(alarms) + ones)
-			pr.Points = append(pr.Points, []float64{p / ones, p / (p + float64(alarms)), t})
-			thresholds.Points = append(thresholds.Points, []float64{t, p / (p + float64(alarms)), p / ones, f1, float64(at.Hits+at.zeros()-at.Alarms) / float64(a.Count)})
+		if a.Ones > 0 {
+			f1, _ := at.f1()
+			pr.Points = append(pr.Points, []float64{recall, precision, t})
+			thresholds.Points = append(thresholds.Points, []float64{t, precision, recall, f1, accuracy})
 		}
 	})
 	for _, b := range a.calibrated() {

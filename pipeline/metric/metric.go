@@ -44,7 +44,7 @@ const (
 	F1        = "f1"        // binary: harmonic mean of precision and recall
 	Precision = "precision" // binary: of the rows from the threshold on, the share labelled 1
 	Recall    = "recall"    // binary: of the rows labelled 1, the share from the threshold on
-	// binary: mean difference of probability and share of 1 over CalibrationBins, by
+	// binary: mean difference of probability and share of 1 over bins of equal width, by
 	// their rows
 	CalibrationError = "calibration_error"
 	MSE              = "mse"  // number: mean squared error
@@ -77,17 +77,4 @@ func New(catalog []pipeline.Entry, answer pipeline.Answer) (Accumulator, error) 
 	}
 	return nil, &thalweg.Error{Op: "build metrics", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("answers of type %q", answer.Type),
 		Hint: "binary, margin, category, number, count and quantiles are supported"}
-}
-
-// Decode returns the accumulator that a partial holds. Its arguments are those
-// of New and the JSON of an accumulator made with them.
-func Decode(catalog []pipeline.Entry, answer pipeline.Answer, data []byte) (Accumulator, error) {
-	a, err := New(catalog, answer)
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(data, a); err != nil {
-		return nil, &thalweg.Error{Op: "decode metrics", Kind: thalweg.Corrupt, Subject: answer.Type, Err: err}
-	}
-	return a, nil
 }

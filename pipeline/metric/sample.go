@@ -34,6 +34,7 @@ func Part(seed uint64, shard int, row int64) uint8 {
 type Sample struct {
 	catalog []pipeline.Entry
 	answer  pipeline.Answer
+	coarse  bool
 	whole   Accumulator
 	parts   [Parts]Accumulator
 	// Memory of Observe.
@@ -44,7 +45,7 @@ type Sample struct {
 // for slices, has a small histogram: rows count as ties whose probabilities differ
 // by less than 1/64 of their distance from the nearer of 0 and 1.
 func NewSample(catalog []pipeline.Entry, answer pipeline.Answer, coarse bool) (*Sample, error) {
-	s := &Sample{catalog: catalog, answer: answer}
+	s := &Sample{catalog: catalog, answer: answer, coarse: coarse}
 	shift := 0
 	if coarse {
 		shift = sliceShift
@@ -93,23 +94,35 @@ func (s *Sample) Merge(other *Sample) error {
 	return err
 }
 
+// MergeJSON is Merge of what MarshalJSON of the other sample wrote.
+func (s *Sample) MergeJSON(data []byte) error {
+	other, err := NewSample(s.catalog, s.answer, s.coarse)
+	if err == nil {
+		err = json.Unmarshal(data, other)
+	}
+	if err != nil {
+		return err
+	}
+	return s.Merge(other)
+}
+
 // Whole returns the sums of all rows, which stay the sample's.
 func (s *Sample) Whole() Accumulator { return s.whole }
 
 type sampleJSON struct {
-	Whole json.RawMessage            `json:"whole"`
-	Parts map[string]json.RawMessage `json:"parts"` // that have rows
+	Whole json.RawMessage         `json:"whole"`
+	Parts map[int]json.RawMessage `json:"parts"` // that have rows
 }
 
 // MarshalJSON implements json.Marshaler.
 func (s *Sample) MarshalJSON() (_ []byte, err error) {
-	out := sampleJSON{Parts: map[string]json.RawMessage{}}
+	out := sampleJSON{Parts: map[int]json.RawMessage{}}
 	if out.Whole, err = json.Marshal(s.whole); err != nil {
 		return nil, err
 	}
 	for i, a := range s.parts {
 		if a.Rows() > 0 {
-			if out.Parts[fmt.Sprint(i)], err = json.Marshal(a); err != nil {
+			if out.Parts[i], err = json.Marshal(a); err != nil {
 				return nil, err
 			}
 		}
@@ -127,7 +140,7 @@ func (s *Sample) UnmarshalJSON(data []byte) error {
 	}
 	rows := int64(0)
 	for i := 0; i < Parts && err == nil; i++ {
-		if part, ok := in.Parts[fmt.Sprint(i)]; ok {
+		if part, ok := in.Parts[i]; ok {
 			err = json.Unmarshal(part, s.parts[i])
 		}
 		rows += s.parts[i].Rows()

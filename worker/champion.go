@@ -16,45 +16,49 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// champion loads the version that the alias named when the run began, if a gate is
-// versus it.
-func (t *Task) champion(ctx context.Context) (*parent, error) {
-	d, err := t.worker.openData(ctx, t.Lease)
+// champion loads the version that the alias named when the run began; nil where there was
+// none, or no gate of the spec is versus it.
+func (t *Task) champion(ctx context.Context) (*modelVersion, error) {
 	input := t.Lease.Inputs[stages.ChampionInput]
-	if err != nil || input == "" || !evaluation.Compares(d.plan.Spec) {
+	if input == "" {
+		return nil, nil
+	}
+	spec, err := t.worker.spec(t.Lease)
+	if err != nil || !evaluation.Compares(spec) {
 		return nil, err
 	}
 	champion, err := t.worker.version(ctx, input)
 	if err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
 		// A run is how a champion that is damaged can be replaced.
-		return &parent{version: champion.version, flaw: fmt.Sprintf("version %d cannot be read: %v", champion.version, err)}, nil
+		return &modelVersion{number: champion.number, flaw: fmt.Sprintf("version %d cannot be read: %v", champion.number, err)}, nil
 	}
 	return champion, err
 }
 
-// rival is the champion beside the version that is evaluated, in one shard. A nil one
-// does nothing.
-type rival struct {
+// comparison measures the version that is evaluated and the champion on the same rows of
+// one shard. A nil one does nothing.
+type comparison struct {
 	width int
-	// rows are the numbers of the shard's rows that it scores, in order, of which those
-	// before next are passed.
+	// rows are the numbers of the shard's rows that the champion scores, in order, of
+	// which those before next are passed; predictions are its.
 	rows        []int64
 	next        int
 	predictions []float32
 	samples     [2]*metric.Sample // of the version, of the champion
-	mine        chosen
-	theirs      []float32
+	// The rows of a batch that both score, and what the champion predicts of them.
+	both   chosen
+	theirs []float32
 }
 
-// newRival scores a shard with the champion; needed: it has judged rows. A flaw says
-// why it cannot.
-func (d *data) newRival(ctx context.Context, champion *parent, trained *artifact.Artifact, shard int, needed bool) (r *rival, flaw string, err error) {
+// newComparison scores a shard with the champion; needed: it has judged rows. A flaw says
+// why the champion cannot score them.
+func (d *data) newComparison(ctx context.Context, champion *modelVersion, trained *artifact.Artifact, shard int, needed bool) (c *comparison, flaw string, err error) {
 	if champion.flaw != "" {
 		return nil, champion.flaw, nil
 	}
 	defer func() {
 		if err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
-			r, flaw, err = nil, fmt.Sprintf("version %d cannot score these rows: %v", champion.version, err), nil
+			c, flaw, err = nil, fmt.Sprintf("version %d cannot score these rows: %v", champion.number, err), nil
 		}
 	}()
 	if err := answersAlike(champion.Artifact, trained); err != nil {
@@ -64,14 +68,14 @@ func (d *data) newRival(ctx context.Context, champion *parent, trained *artifact
 	if err != nil {
 		return nil, "", err
 	}
-	r = &rival{width: champion.Model.Outputs()}
+	c = &comparison{width: champion.Model.Outputs()}
 	for i, a := range []*artifact.Artifact{trained, champion.Artifact} {
-		if r.samples[i], err = d.sample(a, false); err != nil {
+		if c.samples[i], err = d.sample(a, false); err != nil {
 			return nil, "", err
 		}
 	}
 	if !needed {
-		return r, "", nil
+		return c, "", nil
 	}
 	theirs := *d
 	theirs.input, theirs.progress = scorer.Input(), new(atomic.Int64)
@@ -84,11 +88,11 @@ func (d *data) newRival(ctx context.Context, champion *parent, trained *artifact
 		if err != nil {
 			return nil, "", err
 		}
-		r.rows = append(r.rows, table.Rows(rows)...)
-		r.predictions = append(r.predictions, predictions...)
+		c.rows = append(c.rows, table.Rows(rows)...)
+		c.predictions = append(c.predictions, predictions...)
 		rows.Release()
 	}
-	return r, "", nil
+	return c, "", nil
 }
 
 // answersAlike refuses models whose metrics cannot be compared.
@@ -97,40 +101,42 @@ func answersAlike(a, b *artifact.Artifact) error {
 	of, to := a.Spec.Spec.OutputFeatures[0], b.Spec.Spec.OutputFeatures[0]
 	if x.Type != y.Type || !slices.Equal(x.Classes, y.Classes) || !slices.Equal(x.Levels, y.Levels) || of.Name != to.Name || of.Expression != to.Expression {
 		return &thalweg.Error{Op: "compare", Kind: thalweg.Invalid, Subject: "output " + of.Name,
-			Hint: "promote the new version by hand", Err: fmt.Errorf("it answers something else than %s", to.Name)}
+			Hint: "promote the new version by hand", Err: fmt.Errorf("its expression, type or classes are not those of output %s of the new version", to.Name)}
 	}
 	return nil
 }
 
-// observe adds those of some rows of a batch that the champion scores too.
-func (r *rival) observe(some *chosen, numbers []int64) {
-	if r == nil {
+// observe adds those of some rows of a batch that the champion scores too; numbers are
+// those of the batch's rows.
+func (c *comparison) observe(some *chosen, numbers []int64) {
+	if c == nil {
 		return
 	}
-	r.mine.predictions, r.mine.labels, r.mine.parts = r.mine.predictions[:0], r.mine.labels[:0], r.mine.parts[:0]
-	r.theirs = r.theirs[:0]
+	both := chosen{predictions: c.both.predictions[:0], labels: c.both.labels[:0], parts: c.both.parts[:0]}
+	c.theirs = c.theirs[:0]
 	for k, row := range some.which {
-		for r.next < len(r.rows) && r.rows[r.next] < numbers[row] {
-			r.next++
+		for c.next < len(c.rows) && c.rows[c.next] < numbers[row] {
+			c.next++
 		}
-		if r.next == len(r.rows) || r.rows[r.next] != numbers[row] {
+		if c.next == len(c.rows) || c.rows[c.next] != numbers[row] {
 			continue
 		}
-		r.mine.predictions = append(r.mine.predictions, some.predictions[k*r.width:(k+1)*r.width]...)
-		r.theirs = append(r.theirs, r.predictions[r.next*r.width:(r.next+1)*r.width]...)
-		r.mine.labels, r.mine.parts = append(r.mine.labels, some.labels[k]), append(r.mine.parts, some.parts[k])
+		both.predictions = append(both.predictions, some.predictions[k*c.width:(k+1)*c.width]...)
+		c.theirs = append(c.theirs, c.predictions[c.next*c.width:(c.next+1)*c.width]...)
+		both.labels, both.parts = append(both.labels, some.labels[k]), append(both.parts, some.parts[k])
 	}
-	r.samples[0].Observe(r.mine.predictions, r.mine.labels, r.mine.parts)
-	r.samples[1].Observe(r.theirs, r.mine.labels, r.mine.parts)
+	c.samples[0].Observe(both.predictions, both.labels, both.parts)
+	c.samples[1].Observe(c.theirs, both.labels, both.parts)
+	c.both = both
 }
 
-// sums returns the samples.
-func (r *rival) sums() (out *[2]json.RawMessage, err error) {
-	if r == nil {
+// encoded returns the samples as JSON.
+func (c *comparison) encoded() (out *[2]json.RawMessage, err error) {
+	if c == nil {
 		return nil, nil
 	}
 	out = new([2]json.RawMessage)
-	for i, s := range r.samples {
+	for i, s := range c.samples {
 		if out[i], err = json.Marshal(s); err != nil {
 			return nil, err
 		}
@@ -144,7 +150,7 @@ func (t *Task) compare(ctx context.Context, d *data, trained *artifact.Artifact,
 	if champion == nil || err != nil {
 		return nil, err
 	}
-	out := &evaluation.Champion{Version: champion.version, Flaw: champion.flaw}
+	out := &evaluation.Champion{Version: champion.number, Flaw: champion.flaw}
 	if champion.flaw != "" {
 		return out, nil
 	}
@@ -158,7 +164,7 @@ func (t *Task) compare(ctx context.Context, d *data, trained *artifact.Artifact,
 				out.Flaw = p.Flaw
 				return out, nil
 			}
-			if err := d.merge(a, totals[i], p.Pair[i]); err != nil {
+			if err := totals[i].MergeJSON(p.Pair[i]); err != nil {
 				return nil, err
 			}
 		}
