@@ -216,11 +216,6 @@ func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, e
 	})
 }
 
-// passed yields nothing of a shard, whose rows count as read.
-func (d *data) passed(shard int) iter.Seq2[arrow.Record, error] {
-	return func(func(arrow.Record, error) bool) { d.progress.Add(d.manifest.Shards[shard].Rows) }
-}
-
 // cleaned yields what batches does after the operators.
 func (d *data) cleaned(ctx context.Context, chain *clean.Chain, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
 	return through(d.batches(ctx, shard), func(batch arrow.Record) (arrow.Record, error) { return chain.Apply(ctx, batch, rep) })

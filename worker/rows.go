@@ -50,7 +50,7 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 			return
 		}
 		d := *r.data // several shards may be read at a time
-		reading := reading{shardRows: r, data: &d, shard: shard, applier: r.transform.NewApplier()}
+		reading := reading{data: &d, transform: r.transform, applier: r.transform.NewApplier()}
 		reading.out.Block = new(kernel.Block)
 		for rows, err := range d.prepared(ctx, shard, false, &reading.rep) {
 			if err != nil {
@@ -66,19 +66,17 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 
 // reading is the state of reading a shard.
 type reading struct {
-	*shardRows
 	*data
-	shard   int
-	applier *feature.Applier
-	rep     pipeline.Report
-	out     train.Batch
-	labels  []float32
-	part    kernel.Block
+	transform *feature.Transform
+	applier   *feature.Applier
+	rep       pipeline.Report
+	out       train.Batch
+	labels    []float32
+	part      kernel.Block
 }
 
-// batch yields the rows of a batch: together where each is used that has a label, so
-// that chunks without rows of this worker's replicas are not even decoded, and chunk by
-// chunk where a feature may drop rows.
+// batch yields the rows of a batch: all together, so that chunks without rows of this
+// worker's replicas are not even decoded, or chunk by chunk where a feature may drop rows.
 func (r *reading) batch(rows *compact.Batch, yield func(*train.Batch, error) bool) bool {
 	if !r.transform.Drops() {
 		return r.yield(rows, yield)
@@ -103,7 +101,7 @@ func (r *reading) batch(rows *compact.Batch, yield func(*train.Batch, error) boo
 	return true
 }
 
-// yield names the rows of a batch, says what they are for, and yields them.
+// yield hands the rows of a batch on, with their numbers and splits.
 func (r *reading) yield(rows *compact.Batch, yield func(*train.Batch, error) bool) bool {
 	labels, valid, err := r.transform.Labels(rows.Tail, r.labels)
 	if err != nil {

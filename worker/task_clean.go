@@ -23,15 +23,22 @@ type cleaned struct {
 
 // mapClean cleans shards: it counts what the operators do and observes where the
 // split's cut points lie. Where there is nothing to clean, it reads no more than the
-// column that rows are split by.
+// column that rows are split by, if there is one.
 func mapClean(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (cleaned, error) {
 		observer, err := split.NewObserver(d.plan)
 		if err != nil {
 			return cleaned{}, err
 		}
+		if len(d.plan.Steps) == 0 && split.Blind(observer) {
+			n := d.manifest.Shards[shard].Rows
+			d.progress.Add(n)
+			out := cleaned{Report: pipeline.Report{RowsIn: n, RowsOut: n}}
+			out.Split, err = observer.Partial()
+			return out, err
+		}
 		return remembered(ctx, d, shard, d.keeping.clean, func() (out cleaned, err error) {
-			for batch, err := range d.observed(ctx, observer, shard, &out.Report) {
+			for batch, err := range d.observed(ctx, shard, &out.Report) {
 				if err == nil {
 					err = observer.Observe(batch)
 				}
@@ -46,15 +53,12 @@ func mapClean(ctx context.Context, t *Task) error {
 }
 
 // observed yields what the observer of a split has to see of a shard's cleaned rows.
-func (d *data) observed(ctx context.Context, observer split.Observer, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
+func (d *data) observed(ctx context.Context, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
 	if len(d.plan.Steps) > 0 {
 		return d.cleaned(ctx, clean.BeforeLearning(d.plan), shard, rep)
 	}
 	n := d.manifest.Shards[shard].Rows
 	rep.RowsIn, rep.RowsOut = n, n
-	if split.Blind(observer) {
-		return d.passed(shard)
-	}
 	if at, _, ok := d.plan.Input.Lookup(d.plan.Spec.Spec.Preprocessing.Split.Column); ok {
 		d.input.Columns = d.plan.Input.Columns[at : at+1]
 	}
