@@ -92,33 +92,18 @@ loop4:
 	VZEROUPPER
 	RET
 
-// func prefetchFloatsAVX2(v []float32)
+// func prefetchAVX2(v []uint8)
 // Requires: AVX, MMX+
-TEXT ·prefetchFloatsAVX2(SB), NOSPLIT, $0-24
+TEXT ·prefetchAVX2(SB), NOSPLIT, $0-24
 	MOVQ v_base+0(FP), AX
 	MOVQ v_len+8(FP), CX
 	XORQ DX, DX
 
 loop5:
-	PREFETCHT0 (AX)(DX*4)
-	ADDQ       $0x10, DX
-	CMPQ       DX, CX
-	JLT        loop5
-	VZEROUPPER
-	RET
-
-// func prefetchBytesAVX2(v []uint8)
-// Requires: AVX, MMX+
-TEXT ·prefetchBytesAVX2(SB), NOSPLIT, $0-24
-	MOVQ v_base+0(FP), AX
-	MOVQ v_len+8(FP), CX
-	XORQ DX, DX
-
-loop6:
 	PREFETCHT0 (AX)(DX*1)
 	ADDQ       $0x40, DX
 	CMPQ       DX, CX
-	JLT        loop6
+	JLT        loop5
 	VZEROUPPER
 	RET
 
@@ -130,12 +115,12 @@ TEXT ·dot0AVX2(SB), NOSPLIT, $0-32
 	VXORPS X0, X0, X0
 	XORQ   DX, DX
 
-loop7:
+loop6:
 	VMOVUPS (AX)(DX*4), X1
 	VADDPS  X1, X0, X0
 	ADDQ    $0x04, DX
 	CMPQ    DX, CX
-	JLT     loop7
+	JLT     loop6
 	MOVQ    sums+24(FP), AX
 	VMOVUPS X0, (AX)
 	VZEROUPPER
@@ -151,14 +136,14 @@ TEXT ·dot1AVX2(SB), NOSPLIT, $0-56
 	VXORPS X1, X1, X1
 	XORQ   BX, BX
 
-loop8:
+loop7:
 	VMOVUPS (AX)(BX*4), X2
 	VMULPS  (DX)(BX*4), X2, X3
 	VADDPS  X3, X0, X0
 	VADDPS  X2, X1, X1
 	ADDQ    $0x04, BX
 	CMPQ    BX, CX
-	JLT     loop8
+	JLT     loop7
 	MOVQ    sums+48(FP), AX
 	VMOVUPS X0, (AX)
 	VMOVUPS X1, 16(AX)
@@ -181,7 +166,7 @@ TEXT ·dot4AVX2(SB), NOSPLIT, $0-128
 	VXORPS X4, X4, X4
 	XORQ   R8, R8
 
-loop9:
+loop8:
 	VMOVUPS (AX)(R8*4), X5
 	VMULPS  (DX)(R8*4), X5, X6
 	VADDPS  X6, X0, X0
@@ -194,7 +179,7 @@ loop9:
 	VADDPS  X5, X4, X4
 	ADDQ    $0x04, R8
 	CMPQ    R8, CX
-	JLT     loop9
+	JLT     loop8
 	MOVQ    sums+120(FP), AX
 	VMOVUPS X0, (AX)
 	VMOVUPS X1, 16(AX)
@@ -216,7 +201,7 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS lanes8_4b400000<>+0(SB), Y3
 	XORQ    BX, BX
 
-loop10:
+loop9:
 	VMOVUPS (DX)(BX*4), Y4
 	VMINPS  Y4, Y1, Y4
 	VMAXPS  Y4, Y0, Y4
@@ -245,7 +230,7 @@ loop10:
 	VMOVUPS Y4, (AX)(BX*4)
 	ADDQ    $0x08, BX
 	CMPQ    BX, CX
-	JLT     loop10
+	JLT     loop9
 	VZEROUPPER
 	RET
 
@@ -471,13 +456,13 @@ TEXT ·above8AVX2(SB), NOSPLIT, $0-33
 	VPXOR        Y1, Y1, Y1
 	XORQ         DX, DX
 
-loop11:
+loop10:
 	VPMAXUB (AX)(DX*1), Y0, Y2
 	VPXOR   Y2, Y0, Y2
 	VPOR    Y2, Y1, Y1
 	ADDQ    $0x20, DX
 	CMPQ    DX, CX
-	JLT     loop11
+	JLT     loop10
 	VPTEST  Y1, Y1
 	SETNE   AL
 	MOVB    AL, found+32(FP)
@@ -493,7 +478,7 @@ TEXT ·gather8AVX2(SB), NOSPLIT, $0-72
 	MOVQ ids_base+48(FP), BX
 	XORQ SI, SI
 
-loop12:
+loop11:
 	MOVBLZX     (BX)(SI*1), DI
 	VMOVSS      (DX)(DI*4), X0
 	MOVBLZX     1(BX)(SI*1), DI
@@ -515,7 +500,7 @@ loop12:
 	VMOVUPS     Y1, (AX)(SI*4)
 	ADDQ        $0x08, SI
 	CMPQ        SI, CX
-	JLT         loop12
+	JLT         loop11
 	VZEROUPPER
 	RET
 
@@ -528,13 +513,13 @@ TEXT ·above16AVX2(SB), NOSPLIT, $0-33
 	VPXOR        Y1, Y1, Y1
 	XORQ         DX, DX
 
-loop13:
+loop12:
 	VPMAXUW (AX)(DX*2), Y0, Y2
 	VPXOR   Y2, Y0, Y2
 	VPOR    Y2, Y1, Y1
 	ADDQ    $0x10, DX
 	CMPQ    DX, CX
-	JLT     loop13
+	JLT     loop12
 	VPTEST  Y1, Y1
 	SETNE   AL
 	MOVB    AL, found+32(FP)
@@ -550,7 +535,7 @@ TEXT ·gather16AVX2(SB), NOSPLIT, $0-72
 	MOVQ ids_base+48(FP), BX
 	XORQ SI, SI
 
-loop14:
+loop13:
 	MOVWLZX     (BX)(SI*2), DI
 	VMOVSS      (DX)(DI*4), X0
 	MOVWLZX     2(BX)(SI*2), DI
@@ -572,7 +557,7 @@ loop14:
 	VMOVUPS     Y1, (AX)(SI*4)
 	ADDQ        $0x08, SI
 	CMPQ        SI, CX
-	JLT         loop14
+	JLT         loop13
 	VZEROUPPER
 	RET
 
@@ -585,13 +570,13 @@ TEXT ·above32AVX2(SB), NOSPLIT, $0-33
 	VPXOR        Y1, Y1, Y1
 	XORQ         DX, DX
 
-loop15:
+loop14:
 	VPMAXUD (AX)(DX*4), Y0, Y2
 	VPXOR   Y2, Y0, Y2
 	VPOR    Y2, Y1, Y1
 	ADDQ    $0x08, DX
 	CMPQ    DX, CX
-	JLT     loop15
+	JLT     loop14
 	VPTEST  Y1, Y1
 	SETNE   AL
 	MOVB    AL, found+32(FP)
@@ -607,7 +592,7 @@ TEXT ·gather32AVX2(SB), NOSPLIT, $0-72
 	MOVQ ids_base+48(FP), BX
 	XORQ SI, SI
 
-loop16:
+loop15:
 	MOVL        (BX)(SI*4), DI
 	VMOVSS      (DX)(DI*4), X0
 	MOVL        4(BX)(SI*4), DI
@@ -629,7 +614,7 @@ loop16:
 	VMOVUPS     Y1, (AX)(SI*4)
 	ADDQ        $0x08, SI
 	CMPQ        SI, CX
-	JLT         loop16
+	JLT         loop15
 	VZEROUPPER
 	RET
 
@@ -643,14 +628,14 @@ TEXT ·lookup8AVX2(SB), NOSPLIT, $0-56
 	VMOVUPS (BX), Y0
 	XORQ    BX, BX
 
-loop17:
+loop16:
 	VPMOVZXBD (DX)(BX*1), Y1
 	VPERMPS   Y0, Y1, Y1
 	VADDPS    (AX)(BX*4), Y1, Y1
 	VMOVUPS   Y1, (AX)(BX*4)
 	ADDQ      $0x08, BX
 	CMPQ      BX, CX
-	JLT       loop17
+	JLT       loop16
 	VZEROUPPER
 	RET
 
@@ -667,7 +652,7 @@ TEXT ·lookup32AVX2(SB), NOSPLIT, $0-56
 	VMOVUPS 96(BX), Y3
 	XORQ    BX, BX
 
-loop18:
+loop17:
 	VPMOVZXBD (DX)(BX*1), Y4
 	VPERMPS   Y0, Y4, Y5
 	VPERMPS   Y1, Y4, Y6
@@ -682,7 +667,7 @@ loop18:
 	VMOVUPS   Y5, (AX)(BX*4)
 	ADDQ      $0x08, BX
 	CMPQ      BX, CX
-	JLT       loop18
+	JLT       loop17
 	VZEROUPPER
 	RET
 
@@ -697,7 +682,7 @@ TEXT ·scatter2AVX2(SB), NOSPLIT, $0-120
 	MOVQ q_base+72(FP), DI
 	XORQ R8, R8
 
-loop19:
+loop18:
 	VMOVSS  (AX)(R8*4), X0
 	MOVBLZX (BX)(R8*1), R9
 	VADDSS  (DX)(R9*4), X0, X1
@@ -728,7 +713,7 @@ loop19:
 	VMOVSS  X0, (SI)(R9*4)
 	ADDQ    $0x04, R8
 	CMPQ    R8, CX
-	JLT     loop19
+	JLT     loop18
 	VZEROUPPER
 	RET
 
@@ -745,7 +730,7 @@ TEXT ·scatter3AVX2(SB), NOSPLIT, $0-168
 	MOVQ r_base+120(FP), R9
 	XORQ R10, R10
 
-loop20:
+loop19:
 	VMOVSS  (AX)(R10*4), X0
 	MOVBLZX (BX)(R10*1), R11
 	VADDSS  (DX)(R11*4), X0, X1
@@ -788,7 +773,7 @@ loop20:
 	VMOVSS  X0, (R8)(R11*4)
 	ADDQ    $0x04, R10
 	CMPQ    R10, CX
-	JLT     loop20
+	JLT     loop19
 	VZEROUPPER
 	RET
 
@@ -807,7 +792,7 @@ TEXT ·scatter4AVX2(SB), NOSPLIT, $0-216
 	MOVQ s_base+168(FP), R11
 	XORQ R12, R12
 
-loop21:
+loop20:
 	VMOVSS  (AX)(R12*4), X0
 	MOVBLZX (BX)(R12*1), R13
 	VADDSS  (DX)(R13*4), X0, X1
@@ -862,7 +847,7 @@ loop21:
 	VMOVSS  X0, (R10)(R13*4)
 	ADDQ    $0x04, R12
 	CMPQ    R12, CX
-	JLT     loop21
+	JLT     loop20
 	VZEROUPPER
 	RET
 
@@ -882,7 +867,7 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS bar+116(FP), Y5
 	XORQ         DI, DI
 
-loop22:
+loop21:
 	VMOVUPS (DX)(DI*4), Y6
 	VMULPS  (BX)(DI*4), Y0, Y7
 	VMULPS  Y6, Y1, Y8
@@ -902,7 +887,7 @@ loop22:
 	VMOVUPS Y6, (AX)(DI*4)
 	ADDQ    $0x08, DI
 	CMPQ    DI, CX
-	JLT     loop22
+	JLT     loop21
 	VZEROUPPER
 	RET
 
@@ -915,7 +900,7 @@ TEXT ·accumulateAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSD weight+48(FP), Y0
 	XORQ         BX, BX
 
-loop23:
+loop22:
 	VCVTPS2PD (DX)(BX*4), Y1
 	VMULPD    Y0, Y1, Y1
 	VADDPD    (AX)(BX*8), Y1, Y1
@@ -926,7 +911,7 @@ loop23:
 	VMOVUPD   Y1, 32(AX)(BX*8)
 	ADDQ      $0x08, BX
 	CMPQ      BX, CX
-	JLT       loop23
+	JLT       loop22
 	VZEROUPPER
 	RET
 
@@ -939,7 +924,7 @@ TEXT ·narrowAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSD factor+48(FP), Y0
 	XORQ         BX, BX
 
-loop24:
+loop23:
 	VMULPD     (DX)(BX*8), Y0, Y1
 	VCVTPD2PSY Y1, X1
 	VMOVUPS    X1, (AX)(BX*4)
@@ -948,7 +933,7 @@ loop24:
 	VMOVUPS    X1, 16(AX)(BX*4)
 	ADDQ       $0x08, BX
 	CMPQ       BX, CX
-	JLT        loop24
+	JLT        loop23
 	VZEROUPPER
 	RET
 
@@ -962,7 +947,7 @@ TEXT ·blendAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSD share+72(FP), Y0
 	XORQ         SI, SI
 
-loop25:
+loop24:
 	VCVTPS2PD  (DX)(SI*4), Y2
 	VCVTPS2PD  (BX)(SI*4), Y1
 	VSUBPD     Y2, Y1, Y1
@@ -972,6 +957,6 @@ loop25:
 	VMOVUPS    X1, (AX)(SI*4)
 	ADDQ       $0x04, SI
 	CMPQ       SI, CX
-	JLT        loop25
+	JLT        loop24
 	VZEROUPPER
 	RET

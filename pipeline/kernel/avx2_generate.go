@@ -9,6 +9,7 @@ package main
 import (
 	"fmt"
 	"go/format"
+	"go/types"
 	"math"
 	"os"
 
@@ -20,8 +21,7 @@ import (
 
 func main() {
 	columns()
-	prefetch("prefetchFloatsAVX2", "float32", 4)
-	prefetch("prefetchBytesAVX2", "uint8", 1)
+	prefetch()
 	for _, columns := range []int{0, 1, 4} {
 		dots(columns)
 	}
@@ -90,14 +90,23 @@ func at(column, i Register, bytes, plus int) Mem {
 	return Mem{Base: column, Index: i, Scale: uint8(bytes), Disp: bytes * plus}
 }
 
-// everywhere has a parameter in all eight lanes.
+// everywhere has a parameter in all lanes of a register.
 func everywhere(param string) VecVirtual {
 	a, err := Param(param).Resolve()
 	if err != nil {
 		panic(err)
 	}
 	v := YMM()
-	VBROADCASTSS(a.Addr, v)
+	switch types.SizesFor("gc", "amd64").Sizeof(a.Type) {
+	case 1:
+		VPBROADCASTB(a.Addr, v)
+	case 2:
+		VPBROADCASTW(a.Addr, v)
+	case 4:
+		VBROADCASTSS(a.Addr, v)
+	default:
+		VBROADCASTSD(a.Addr, v)
+	}
 	return v
 }
 
@@ -187,11 +196,11 @@ func columns() {
 	end()
 }
 
-// prefetch has a column brought into the cache, where the function returns before it is.
-func prefetch(name, element string, bytes int) {
-	begin(name, "v []"+element+")")
+// prefetch has memory brought into the cache, where the function returns before it is.
+func prefetch() {
+	begin("prefetchAVX2", "v []uint8)")
 	v, n := base("v"), length("v")
-	loop(n, uint64(64/bytes), func(i Register) { PREFETCHT0(at(v, i, bytes, 0)) })
+	loop(n, 64, func(i Register) { PREFETCHT0(at(v, i, 1, 0)) })
 	end()
 }
 
@@ -287,13 +296,9 @@ func logistic() {
 	dst, n, z = base("dst"), length("dst"), base("z")
 	y, scale := base("y"), everywhere("scale")
 	lanes := Load(Param("products"), GP64())
-	product, least := YMM(), YMM()
+	product := YMM()
 	VMOVUPD(Mem{Base: lanes}, product)
-	small, err := Param("small").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	VBROADCASTSD(small.Addr, least)
+	least := everywhere("small")
 	one, epsilon, sign := register(double(1)), double(1.0/(1<<23)), register(double(math.Copysign(0, -1)))
 	apply = sigmoid()
 	i := GP64()
@@ -339,12 +344,7 @@ func above(width int) {
 	bits := suffix[width]
 	begin("above"+bits+"AVX2", "ids []uint"+bits+", limit uint"+bits+") (found bool)")
 	ids, n := base("ids"), length("ids")
-	limit, err := Param("limit").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	most, all := YMM(), YMM()
-	map[int]func(...Op){1: VPBROADCASTB, 2: VPBROADCASTW, 4: VBROADCASTSS}[width](limit.Addr, most)
+	most, all := everywhere("limit"), YMM()
 	VPXOR(all, all, all)
 	larger := map[int]func(...Op){1: VPMAXUB, 2: VPMAXUW, 4: VPMAXUD}[width]
 	loop(n, uint64(32/width), func(i Register) {
@@ -492,17 +492,8 @@ func adam() {
 
 // means are loops in float64, four elements at a time.
 func means() {
-	wide := func(param string) VecVirtual {
-		a, err := Param(param).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		v := YMM()
-		VBROADCASTSD(a.Addr, v)
-		return v
-	}
 	begin("accumulateAVX2", "sum []float64, v []float32, weight float64)")
-	sum, n, v, by := base("sum"), length("sum"), base("v"), wide("weight")
+	sum, n, v, by := base("sum"), length("sum"), base("v"), everywhere("weight")
 	loop(n, 8, func(i Register) {
 		for part := 0; part < 8; part += 4 {
 			a := YMM()
@@ -515,7 +506,7 @@ func means() {
 	end()
 
 	begin("narrowAVX2", "dst []float32, sum []float64, factor float64)")
-	dst, n, sum, by := base("dst"), length("dst"), base("sum"), wide("factor")
+	dst, n, sum, by := base("dst"), length("dst"), base("sum"), everywhere("factor")
 	loop(n, 8, func(i Register) {
 		for part := 0; part < 8; part += 4 {
 			a, half := YMM(), XMM()
@@ -527,7 +518,7 @@ func means() {
 	end()
 
 	begin("blendAVX2", "dst, mean, x []float32, share float64)")
-	dst, n, mean, x, by := base("dst"), length("dst"), base("mean"), base("x"), wide("share")
+	dst, n, mean, x, by := base("dst"), length("dst"), base("mean"), base("x"), everywhere("share")
 	loop(n, 4, func(i Register) {
 		a, m, half := YMM(), YMM(), XMM()
 		VCVTPS2PD(at(mean, i, 4, 0), m)

@@ -14,9 +14,7 @@ func addScaled4AVX2(z, a, b, c, d []float32, w *[4]float32) { panic(avx2) }
 
 func floatsAVX2(dst []float32, src []uint8) { panic(avx2) }
 
-func prefetchFloatsAVX2(v []float32) { panic(avx2) }
-
-func prefetchBytesAVX2(v []uint8) { panic(avx2) }
+func prefetchAVX2(v []uint8) { panic(avx2) }
 
 func dot0AVX2(d []float32, sums *[4]float32) { panic(avx2) }
 

@@ -15,10 +15,7 @@ func addScaled4AVX2(z []float32, a []float32, b []float32, c []float32, d []floa
 func floatsAVX2(dst []float32, src []uint8)
 
 //go:noescape
-func prefetchFloatsAVX2(v []float32)
-
-//go:noescape
-func prefetchBytesAVX2(v []uint8)
+func prefetchAVX2(v []uint8)
 
 //go:noescape
 func dot0AVX2(d []float32, sums *[4]float32)

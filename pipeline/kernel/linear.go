@@ -274,12 +274,9 @@ func sum(d, s []float32) float32 {
 }
 
 // Prefetch has memory brought into the cache that is about to be read.
-func Prefetch(floats []float32, bytes []uint8) {
-	if avx2 && len(floats) > 0 {
-		prefetchFloatsAVX2(floats)
-	}
-	if avx2 && len(bytes) > 0 {
-		prefetchBytesAVX2(bytes)
+func Prefetch(memory []byte) {
+	if avx2 && len(memory) > 0 {
+		prefetchAVX2(memory)
 	}
 }
 

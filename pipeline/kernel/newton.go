@@ -53,14 +53,12 @@ func WeightedLogisticNewton(z, y []float32, first, second []int32, weight float3
 // SquaredNewton does the same for half the squared error of z[i] as y[i].
 func SquaredNewton(z, y []float32, first, second []int32) (loss float64) {
 	loss = SquaredResidual(z, z, y, 1)
-	first, second = first[:len(z)], second[:len(z)]
-	for i, r := range z {
-		first[i], second[i] = fixed(min(max(float64(r), -newtonBound), newtonBound)), NewtonUnit
-	}
+	FirstNewton(z, first, second)
 	return loss
 }
 
-// FirstNewton sets first to derivatives r and second to 1, in the same units.
+// FirstNewton sets first to the derivatives r, within the bound, and second to 1, in the
+// same units.
 func FirstNewton(r []float32, first, second []int32) {
 	first, second = first[:len(r)], second[:len(r)]
 	for i, v := range r {

@@ -32,7 +32,8 @@ const maxPrefetch = 128 << 10
 // before: blocks come in no order that it could guess.
 func (b *block) prefetch() {
 	if 4*len(b.floats)+len(b.small) <= maxPrefetch {
-		kernel.Prefetch(b.floats, b.small)
+		kernel.Prefetch(kernel.Vector{Float32: b.floats}.Bytes())
+		kernel.Prefetch(b.small)
 	}
 }
 
