@@ -1,6 +1,9 @@
 package schedule
 
-import _ "embed"
+import (
+	"cmp"
+	_ "embed"
+)
 
 //go:embed cosine.go
 var cosineSource string
@@ -18,6 +21,6 @@ type Cosine struct {
 
 // Decay implements Schedule.
 func (s *Cosine) Decay(at At) float64 {
-	done := min(1, float64(at.Step)/float64(orElse(s.DecaySteps, at.All)))
+	done := min(1, float64(at.Step)/float64(cmp.Or(s.DecaySteps, at.All)))
 	return s.Minimum + float64((1-s.Minimum)*float64((1+cosine(done))/2))
 }

@@ -4,6 +4,7 @@
 package schedule
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -43,14 +44,7 @@ func Factor(s Schedule, at At) float64 {
 }
 
 // span is how many steps a decay takes: those of an epoch unless it is said.
-func span(steps int, at At) float64 { return float64(max(1, orElse(steps, at.Epoch))) }
-
-func orElse(steps, standard int) int {
-	if steps == 0 {
-		return standard
-	}
-	return steps
-}
+func span(steps int, at At) float64 { return float64(max(1, cmp.Or(steps, at.Epoch))) }
 
 // checkFalls notes a decay that is none.
 func checkFalls(at pipeline.Place, rate float64) {
