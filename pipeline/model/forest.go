@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -42,7 +43,7 @@ type Forest struct {
 	outputs int
 	most    int // trees
 	views   []View
-	means   MeanLoss // of trees that are averaged, else nil
+	means   pipeline.OfMeans // the loss of trees that are averaged, else nil
 }
 
 // setParts is how many float32s a set takes, of 24 bits each: so many bits a
@@ -165,7 +166,7 @@ func (f *Forest) Average(params []float32, trees int, out []float32) {
 type compiled struct {
 	outputs int
 	params  []float32
-	routers []*Router
+	routers []*router
 	// sums[t] is of what the first t trees give, made when it is asked for.
 	sums [][sha256.Size]byte
 }
@@ -174,10 +175,10 @@ type compiled struct {
 func (f *Forest) compile(keep *any, params []float32) *compiled {
 	kept, _ := (*keep).(*compiled)
 	if kept == nil || &kept.params[0] != &params[0] {
-		kept = &compiled{outputs: f.outputs, params: params, routers: make([]*Router, 0, f.Count(params))}
+		kept = &compiled{outputs: f.outputs, params: params, routers: make([]*router, 0, f.Count(params))}
 		for t := range f.Count(params) {
 			tree := f.Tree(params, t)
-			kept.routers = append(kept.routers, NewRouter(f.shape, &tree))
+			kept.routers = append(kept.routers, routerOf(f.shape, &tree))
 		}
 		*keep = kept
 	}
@@ -187,7 +188,7 @@ func (f *Forest) compile(keep *any, params []float32) *compiled {
 // add adds the trees from one on to the outputs of rows.
 func (c *compiled) add(b *kernel.Block, from, to, tree int, out []float32) {
 	for t := tree; t < len(c.routers); t++ {
-		c.routers[t].AddValues(b, from, to, out[t%c.outputs:], c.outputs)
+		c.routers[t].addValues(b, from, to, out[t%c.outputs:], c.outputs)
 	}
 }
 

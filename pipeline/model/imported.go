@@ -51,7 +51,7 @@ func (m *Model) Imported() bool {
 // importedLayer adds trees up as their library does.
 type importedLayer struct {
 	ensemble *imported.Ensemble
-	routers  []*Router
+	routers  []*router
 }
 
 // importedTree is a tree whose inputs have slots.

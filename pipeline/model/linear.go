@@ -73,6 +73,8 @@ func (l *linear) table(v []float32, j int) []float32 {
 	return v[l.at[j]:l.at[j+1]]
 }
 
+func (l *linear) array(v []float32, i int) []float32 { return l.table(v, len(l.shape.Cardinalities)+i) }
+
 // Tables returns where the weights of each category slot begin in the vector, of a model
 // that has a weight for every id and output, those of an id side by side, and behind
 // them where the last ones end; nil of another model.
@@ -100,8 +102,6 @@ func (m *Model) Narrow(ids []int) *Model {
 	narrow.of, narrow.shape, narrow.layers, narrow.ends, narrow.views = m, l.shape, []Layer{&l}, []int{m.Size() - less}, nil
 	return &narrow
 }
-
-func (l *linear) array(v []float32, i int) []float32 { return l.table(v, len(l.shape.Cardinalities)+i) }
 
 func (l *linear) Outputs() int  { return l.outputs }
 func (l *linear) Views() []View { return l.views }

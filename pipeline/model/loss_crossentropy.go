@@ -116,7 +116,7 @@ func (l *weighted) Newton(out, labels []float32, first, second []int32) float64 
 // leastShare is the least probability that a mean stands for.
 const leastShare = 1e-6
 
-// FromMeans implements MeanLoss: log-odds.
+// FromMeans implements pipeline.OfMeans: log-odds.
 func (*CrossEntropy) FromMeans(means []float32) {
 	for i, p := range means {
 		q := min(max(float64(p), leastShare), 1-leastShare)

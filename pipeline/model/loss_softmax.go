@@ -84,7 +84,7 @@ func (l *softmax) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.SoftmaxNewton(out, labels, len(l.classes), first, second)
 }
 
-// FromMeans implements MeanLoss: logarithms.
+// FromMeans implements pipeline.OfMeans: logarithms.
 func (*softmax) FromMeans(means []float32) {
 	for i, p := range means {
 		means[i] = float32(kernel.Log(max(float64(p), leastShare)))

@@ -55,5 +55,5 @@ func (*Squared) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.SquaredNewton(out, labels, first, second)
 }
 
-// FromMeans implements MeanLoss: the mean itself.
+// FromMeans implements pipeline.OfMeans: the mean itself.
 func (*Squared) FromMeans([]float32) {}

@@ -6,12 +6,12 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// Router finds the leaves that rows of a block end in. It keeps, for each id of
+// router finds the leaves that rows of a block end in. It keeps, for each id of
 // each slot that a tree splits, the leaves that an id leaves possible, in order
 // from left to right: the first that all slots leave is where the row ends
 // (QuickScorer, Lucchese et al. 2015, with a table where that has thresholds). It
 // is immutable.
-type Router struct {
+type router struct {
 	words  int // of 64 leaves each
 	slots  []int
 	tables [][]uint64 // by entry of slots: of word w, [w*ids, (w+1)*ids)
@@ -19,7 +19,7 @@ type Router struct {
 	values []float32 // of the leaves from left to right
 }
 
-// routes is a tree as NewRouter sees it.
+// routes is a tree as newRouter sees it.
 type routes interface {
 	// size returns how many splits there are. The first is the root.
 	size() int
@@ -39,8 +39,8 @@ func (t *Tree) split(i int) (slot, left, right int) {
 
 func (t *Tree) has(i, id int) bool { return t.Splits[i].Set.Has(id) }
 
-// NewRouter returns a Router of a tree.
-func NewRouter(shape kernel.Shape, tree *Tree) *Router {
+// routerOf returns the router of a tree.
+func routerOf(shape kernel.Shape, tree *Tree) *router {
 	r, leaves := newRouter(shape, tree)
 	r.values = make([]float32, len(leaves))
 	for i, leaf := range leaves {
@@ -49,9 +49,9 @@ func NewRouter(shape kernel.Shape, tree *Tree) *Router {
 	return r
 }
 
-// newRouter returns a Router without values, and the leaves from left to right.
-func newRouter(shape kernel.Shape, tree routes) (r *Router, leaves []int) {
-	r = new(Router)
+// newRouter returns a router without values, and the leaves from left to right.
+func newRouter(shape kernel.Shape, tree routes) (r *router, leaves []int) {
+	r = new(router)
 	n := tree.size()
 	begins, ends := make([]int, n), make([]int, n) // of the leaves on a split's left
 	var visit func(node int)
@@ -104,7 +104,7 @@ func newRouter(shape kernel.Shape, tree routes) (r *Router, leaves []int) {
 const routedRows = 256
 
 // route sets leaf[i] to the place, from left to right, of the leaf of row from+i.
-func (r *Router) route(b *kernel.Block, from int, masks []uint64, leaf []uint16) {
+func (r *router) route(b *kernel.Block, from int, masks []uint64, leaf []uint16) {
 	if len(r.slots) == 0 {
 		clear(leaf)
 		return
@@ -121,7 +121,7 @@ func (r *Router) route(b *kernel.Block, from int, masks []uint64, leaf []uint16)
 }
 
 // possible sets masks to the leaves of word w that rows may end in.
-func (r *Router) possible(b *kernel.Block, from, w int, masks []uint64) {
+func (r *router) possible(b *kernel.Block, from, w int, masks []uint64) {
 	for k, slot := range r.slots {
 		table := r.tables[k][w*r.ids[k] : (w+1)*r.ids[k]]
 		switch bytes, shorts, words := b.Slot(slot); {
@@ -139,7 +139,7 @@ func (r *Router) possible(b *kernel.Block, from, w int, masks []uint64) {
 
 // restrict sets masks to what the table leaves of each stride-th id possible, or of
 // what is possible already.
-func restrict[ID uint8 | uint16 | uint32](masks, table []uint64, ids []ID, stride int, first bool) {
+func restrict[I kernel.ID](masks, table []uint64, ids []I, stride int, first bool) {
 	if first {
 		for i := range masks {
 			masks[i] = table[ids[i*stride]]
@@ -151,8 +151,8 @@ func restrict[ID uint8 | uint16 | uint32](masks, table []uint64, ids []ID, strid
 	}
 }
 
-// AddValues adds to out[i*stride] the value of the leaf of row from+i.
-func (r *Router) AddValues(b *kernel.Block, from, to int, out []float32, stride int) {
+// addValues adds to out[i*stride] the value of the leaf of row from+i.
+func (r *router) addValues(b *kernel.Block, from, to int, out []float32, stride int) {
 	var masks [routedRows]uint64
 	var leaf [routedRows]uint16
 	for ; from < to; from += routedRows {

@@ -156,7 +156,7 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	}
 	forest := newForest(o, shape, loss.Outputs())
 	if o.Averages() {
-		means, ok := loss.(MeanLoss)
+		means, ok := loss.(pipeline.OfMeans)
 		if w, weighs := loss.(pipeline.Weighing); !ok || weighs && w.Weighs() {
 			return nil, fmt.Errorf("a forest cannot minimise loss %s", loss.Type())
 		}
@@ -190,13 +190,6 @@ type RenewedLoss interface {
 	NewtonLoss
 	// Level is that quantile's, of an output.
 	Level(output int) float64
-}
-
-// MeanLoss is a Loss whose best outputs for some rows follow from the mean of their
-// labels, or of classes from their shares, so that trees can be averaged.
-type MeanLoss interface {
-	Loss
-	pipeline.OfMeans
 }
 
 var _ pipeline.FeatureDefaulter = (*Trees)(nil)

@@ -92,7 +92,7 @@ func TestARouterFindsTheLeafThatAWalkFromTheRootFinds(t *testing.T) {
 		for _, asOctets := range []bool{false, true} {
 			b := treesBlock(random, 700, asOctets)
 			out := make([]float32, 600)
-			NewRouter(treesShape, tree).AddValues(b, 100, 700, out, 1)
+			routerOf(treesShape, tree).addValues(b, 100, 700, out, 1)
 			for i, got := range out {
 				if want := walk(tree, b, 100+i); got != want {
 					t.Fatalf("%d leaves, row %d: %v, want %v", leaves, i, got, want)
