@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"cmp"
 	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -35,7 +36,9 @@ func (s *AdaDelta) Defaults(at pipeline.Place) {
 }
 
 // Validate implements Optimizer.
-func (s *AdaDelta) Validate() error { return checkAll(s.LearningRate, s.Epsilon, s.Rho) }
+func (s *AdaDelta) Validate() error {
+	return cmp.Or(checkShare("rho", s.Rho), checkPositive("epsilon", s.Epsilon), checkPositive("learning_rate", s.LearningRate))
+}
 
 // StateSize implements Optimizer.
 func (*AdaDelta) StateSize(n int) int { return 2 * n }

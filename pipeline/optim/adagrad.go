@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"cmp"
 	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -32,7 +33,9 @@ func (s *Adagrad) Defaults(at pipeline.Place) {
 }
 
 // Validate implements Optimizer.
-func (s *Adagrad) Validate() error { return checkAll(s.LearningRate, s.Epsilon) }
+func (s *Adagrad) Validate() error {
+	return cmp.Or(checkPositive("epsilon", s.Epsilon), checkPositive("learning_rate", s.LearningRate))
+}
 
 // StateSize implements Optimizer.
 func (*Adagrad) StateSize(n int) int { return n }

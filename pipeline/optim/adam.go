@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"math"
@@ -65,16 +66,7 @@ func (s *Adam) Validate() error {
 	if len(s.Betas) != 2 {
 		return fmt.Errorf("betas has %d values, not 2", len(s.Betas))
 	}
-	for _, b := range s.Betas {
-		// As a float32 too it must be below 1, or the average never moves.
-		if !(b >= 0 && float32(b) < 1) {
-			return fmt.Errorf("a beta is %v, not in [0, 1)", b)
-		}
-	}
-	if !(float32(s.Epsilon) > 0) || math.IsInf(s.Epsilon, 1) {
-		return fmt.Errorf("epsilon is %v, not above 0", s.Epsilon)
-	}
-	return checkRate(s.LearningRate)
+	return cmp.Or(checkShare("the first beta", s.Betas[0]), checkShare("the second beta", s.Betas[1]), checkPositive("epsilon", s.Epsilon), checkPositive("learning_rate", s.LearningRate))
 }
 
 // StateSize implements Optimizer.

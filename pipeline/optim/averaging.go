@@ -69,7 +69,7 @@ func newAveraging(m *model.Model, t *pipeline.Trainer, o Optimizer) (*averaging,
 		a.optimizer = &lasso{Penalizable: p, weights: a.weights}
 	}
 	// Rules that settle keep account of every weight in every step.
-	_, settles := a.optimizer.(Settler)
+	_, settles := a.optimizer.(settler)
 	a.wide = !settles && m.Tables() != nil && wide(m.Shape(), int(t.BatchSize))
 	a.narrows = a.contributed() >= leastNarrowed
 	return a, nil
@@ -145,7 +145,7 @@ func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector,
 				kernel.AddScaled(gradient[w[0]:w[1]], params[w[0]:w[1]], float32(l2))
 			}
 			if decay > 0 {
-				kernel.Scale(params[w[0]:w[1]], float32(1-a.rate*scale*decay))
+				kernel.Scale(params[w[0]:w[1]], float32(1-float64(a.rate*scale*decay)))
 			}
 		}
 		a.clip(gradient)
@@ -179,11 +179,11 @@ func (a *averaging) clip(gradient []float32) {
 // up to the end of a round.
 func (a *averaging) Apply(s *State, at Round, mean kernel.Vector) (checkpoint bool, err error) {
 	s.Vector = a.outer(s.Vector, mean.Float32)
-	if settler, ok := a.optimizer.(Settler); ok {
+	if o, ok := a.optimizer.(settler); ok {
 		if &s.Vector[0] == &mean.Float32[0] {
 			s.Vector = slices.Clone(s.Vector)
 		}
-		settler.Settle(s.Vector[:a.params], s.Vector[a.params:a.contributed()])
+		o.Settle(s.Vector[:a.params], s.Vector[a.params:a.contributed()])
 	}
 	if at.Index >= at.Count/2 {
 		s.Blend(slices.Clip(s.Vector[:a.params]))
@@ -202,7 +202,7 @@ func (a *averaging) Apply(s *State, at Round, mean kernel.Vector) (checkpoint bo
 // keepZeros makes the candidate zero where the parameters have ended at zero, for a
 // rule that brings weights there: a mean of what they were is not.
 func (a *averaging) keepZeros(s *State) {
-	if _, ok := a.optimizer.(Settler); !ok {
+	if _, ok := a.optimizer.(settler); !ok {
 		return
 	}
 	s.Candidate = slices.Clone(s.Candidate)

@@ -100,9 +100,4 @@ func (m *memo) Restore(src []byte) {
 	}
 }
 
-// resized returns a slice of n elements, in the memory of s where that has room.
-func resized[T any](s []T, n int) []T {
-	return slices.Grow(s[:0], n)[:n]
-}
-
 var _ Spillable = (*memo)(nil)

@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"cmp"
 	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -32,7 +33,9 @@ func (s *DecayedAdagrad) Defaults(at pipeline.Place) {
 }
 
 // Validate implements Optimizer.
-func (s *DecayedAdagrad) Validate() error { return checkAll(s.LearningRate, s.Epsilon, s.Decay) }
+func (s *DecayedAdagrad) Validate() error {
+	return cmp.Or(checkShare("decay", s.Decay), checkPositive("epsilon", s.Epsilon), checkPositive("learning_rate", s.LearningRate))
+}
 
 // StateSize implements Optimizer.
 func (*DecayedAdagrad) StateSize(n int) int { return n }

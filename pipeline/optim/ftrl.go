@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"math"
@@ -52,10 +53,7 @@ func (s *FTRL) Validate() error {
 			return fmt.Errorf("%s is %v, not at least 0", name, v)
 		}
 	}
-	if !(float32(s.Beta) > 0) || math.IsInf(s.Beta, 1) {
-		return fmt.Errorf("beta is %v, not above 0", s.Beta)
-	}
-	return checkRate(s.LearningRate)
+	return cmp.Or(checkPositive("beta", s.Beta), checkPositive("learning_rate", s.LearningRate))
 }
 
 // Sparse reports whether there is l1.
@@ -108,7 +106,7 @@ func (s *ftrl) Step(params, grad, state []float32, _ float32) {
 	})
 }
 
-// Settle implements Settler.
+// Settle implements settler.
 func (s *ftrl) Settle(params, state []float32) {
 	n := len(params)
 	s.each(n, func(from, to int, l1, l2 float32) {

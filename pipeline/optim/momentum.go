@@ -1,8 +1,8 @@
 package optim
 
 import (
+	"cmp"
 	_ "embed"
-	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -35,10 +35,7 @@ func (s *Momentum) Defaults(at pipeline.Place) {
 
 // Validate implements Optimizer.
 func (s *Momentum) Validate() error {
-	if !(s.Momentum >= 0 && s.Momentum < 1) {
-		return fmt.Errorf("momentum is %v, not in [0, 1)", s.Momentum)
-	}
-	return checkRate(s.LearningRate)
+	return cmp.Or(checkShare("momentum", s.Momentum), checkPositive("learning_rate", s.LearningRate))
 }
 
 // StateSize implements Optimizer.

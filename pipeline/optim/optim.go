@@ -5,6 +5,7 @@ package optim
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Optimizer is one update rule: the options of its entry in the catalog. It may be
@@ -26,28 +27,25 @@ type Optimizer interface {
 	Step(params, grad, state []float32, scale float32)
 }
 
-// Settler is an Optimizer whose parameters follow from its state: Settle computes
+// settler is an Optimizer whose parameters follow from its state: Settle computes
 // them after the average of both.
-type Settler interface {
+type settler interface {
 	Settle(params, state []float32)
 }
 
-// checkAll checks a learning rate, an epsilon, and how much moving averages keep.
-func checkAll(rate, epsilon float64, kept ...float64) error {
-	if !(float32(epsilon) > 0) || math.IsInf(epsilon, 1) {
-		return fmt.Errorf("epsilon is %v, not above 0", epsilon)
+// checkPositive fails unless an option is above 0, as a float32 too.
+func checkPositive(name string, v float64) error {
+	if !(float32(v) > 0) || math.IsInf(v, 1) {
+		return fmt.Errorf("%s is %v, not above 0", name, v)
 	}
-	for _, k := range kept {
-		if !(k >= 0 && float32(k) < 1) {
-			return fmt.Errorf("the share of the squares that is kept is %v, not in [0, 1)", k)
-		}
-	}
-	return checkRate(rate)
+	return nil
 }
 
-func checkRate(rate float64) error {
-	if !(rate > 0) || math.IsInf(rate, 1) {
-		return fmt.Errorf("learning_rate is %v, not above 0", rate)
+// checkShare fails unless an option is in [0, 1), as a float32 too: a moving average that
+// keeps all of itself never moves.
+func checkShare(name string, v float64) error {
+	if !(v >= 0 && float32(v) < 1) {
+		return fmt.Errorf("%s is %v, not in [0, 1)", name, v)
 	}
 	return nil
 }
@@ -57,4 +55,9 @@ func checkStep(o Optimizer, params, grad, state []float32) {
 	if len(grad) != len(params) || len(state) != o.StateSize(len(params)) {
 		panic("optim: vectors of unequal length")
 	}
+}
+
+// resized returns a slice of n elements, in the memory of s where that has room.
+func resized[T any](s []T, n int) []T {
+	return slices.Grow(s[:0], n)[:n]
 }

@@ -220,9 +220,10 @@ func TestNewRefusesBadHyperparameters(t *testing.T) {
 		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Betas: []float64{0.9, 0.99}}}, thalweg.Invalid, "epsilon is 0"},
 		{pipeline.Choice{Name: "nesterov", Options: &optim.Nesterov{Momentum: optim.Momentum{LearningRate: 1, Momentum: 1}}}, thalweg.Invalid, "momentum is 1"},
 		{pipeline.Choice{Name: "adagrad", Options: &optim.Adagrad{LearningRate: 1}}, thalweg.Invalid, "epsilon is 0"},
-		{pipeline.Choice{Name: "decayed_adagrad", Options: &optim.DecayedAdagrad{LearningRate: 1, Decay: 1, Epsilon: 1}}, thalweg.Invalid, "kept is 1"},
-		{pipeline.Choice{Name: "rmsprop", Options: &optim.RMSProp{LearningRate: 1, Alpha: nan, Epsilon: 1}}, thalweg.Invalid, "kept is NaN"},
+		{pipeline.Choice{Name: "decayed_adagrad", Options: &optim.DecayedAdagrad{LearningRate: 1, Decay: 1, Epsilon: 1}}, thalweg.Invalid, "decay is 1"},
+		{pipeline.Choice{Name: "rmsprop", Options: &optim.RMSProp{LearningRate: 1, Alpha: nan, Epsilon: 1}}, thalweg.Invalid, "alpha is NaN"},
 		{pipeline.Choice{Name: "adadelta", Options: &optim.AdaDelta{Rho: 0.9, Epsilon: 1}}, thalweg.Invalid, "learning_rate is 0"},
+		{pipeline.Choice{Name: "momentum", Options: &optim.Momentum{LearningRate: 1, Momentum: 1 - 1e-9}}, thalweg.Invalid, "momentum is 0.999999999"},
 		{pipeline.Choice{Name: "adamw", Options: &optim.AdamW{WeightDecay: 2}}, thalweg.Invalid, "weight_decay is 2"},
 		{pipeline.Choice{Name: "ftrl", Options: &optim.FTRL{LearningRate: 1, Beta: 1, L1: -1}}, thalweg.Invalid, "l1 is -1"},
 	} {

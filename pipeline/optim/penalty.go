@@ -51,7 +51,7 @@ func (l *lasso) Step(params, grad, state []float32, scale float32) {
 	l.Settle(params, state)
 }
 
-// Settle implements Settler.
+// Settle implements settler.
 func (l *lasso) Settle(params, state []float32) {
 	l.owed(params, state, func(from int, above, below []float32) {
 		for i, w := range params[from : from+len(above)] {

@@ -1,8 +1,8 @@
 package optim
 
 import (
+	"cmp"
 	_ "embed"
-	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
@@ -39,10 +39,7 @@ func (s *RMSProp) Defaults(at pipeline.Place) {
 
 // Validate implements Optimizer.
 func (s *RMSProp) Validate() error {
-	if !(s.Momentum >= 0 && float32(s.Momentum) < 1) {
-		return fmt.Errorf("momentum is %v, not in [0, 1)", s.Momentum)
-	}
-	return checkAll(s.LearningRate, s.Epsilon, s.Alpha)
+	return cmp.Or(checkShare("alpha", s.Alpha), checkShare("momentum", s.Momentum), checkPositive("epsilon", s.Epsilon), checkPositive("learning_rate", s.LearningRate))
 }
 
 // StateSize implements Optimizer.

@@ -23,7 +23,7 @@ func (s *SGD) Defaults(at pipeline.Place) {
 }
 
 // Validate implements Optimizer.
-func (s *SGD) Validate() error { return checkRate(s.LearningRate) }
+func (s *SGD) Validate() error { return checkPositive("learning_rate", s.LearningRate) }
 
 // StateSize implements Optimizer.
 func (*SGD) StateSize(int) int { return 0 }

@@ -52,7 +52,7 @@ func batches(outputs, n int) iter.Seq2[Step, error] {
 
 func TestStepsOfWhatABatchTouchesAreThoseOfTheWholeModel(t *testing.T) {
 	for _, outputs := range []int{1, 3} {
-		for name, o := range map[string]Optimizer{"sgd": &SGD{LearningRate: 0.1}} {
+		for name, o := range map[string]Optimizer{"sgd": &SGD{LearningRate: 0.1}, "adagrad": &Adagrad{LearningRate: 0.1, Epsilon: 1e-10}} {
 			m := aWideModel(t, outputs)
 			trainer := &pipeline.Trainer{BatchSize: 32, Epochs: 1, Distributed: pipeline.DistributedSpec{SyncEvery: 50}}
 			a, err := newAveraging(m, trainer, o)
