@@ -112,7 +112,7 @@ type Replica struct {
 	// nothing is yielded.
 	Steps func(epoch, from, to int) iter.Seq2[Step, error]
 	// Again yields batches as Steps does, but without labels, and the ledger does not
-	// count them: the rows were used in the epoch before.
+	// count them: an earlier round of the epoch has used the rows.
 	Again func(epoch, from, to int) iter.Seq2[Step, error]
 }
 
@@ -131,7 +131,7 @@ type Step struct {
 	// Reserve takes so many bytes of memory for the memo, or reports that they are not
 	// there. nil: nothing may be kept.
 	Reserve func(bytes int64) bool
-	// Label sets the labels of a batch that came without.
+	// Label sets the labels of a batch unless it has them.
 	Label func()
 }
 

@@ -47,9 +47,9 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 			b.directions[slot] = direction
 		}
 	}
-	b.batch, b.rounds = b.outputs, b.options.MaxDepth
+	b.turn, b.rounds = b.outputs, b.options.MaxDepth
 	if f.Averages() {
-		b.batch *= treesPerEpoch
+		b.turn *= treesPerEpoch
 	}
 	if b.renewed, _ = b.loss.(model.RenewedLoss); b.renewed != nil {
 		b.rounds += renewRounds
@@ -61,8 +61,8 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 			Hint: "lower model.max_leaves, the count of bins, or most_common"}
 	}
 	most := min(maxGroup, maxKept/each)
-	b.groups = (b.batch + most - 1) / most
-	b.width = (b.batch + b.groups - 1) / b.groups
+	b.groups = (b.turn + most - 1) / most
+	b.width = (b.turn + b.groups - 1) / b.groups
 	return b, nil
 }
 
@@ -81,16 +81,17 @@ const treesPerEpoch = 10
 // histogram of HistogramRows its sums; which rows make a batch changes no tree.
 const treeBatch = 1 << 14
 
-// maxLooked bounds the integers of a contribution, 64 MiB: with very many features
+// maxRequested bounds the integers of a contribution, 64 MiB: with very many features
 // a tree takes more rounds, or has fewer leaves.
-const maxLooked = 8 << 20
+const maxRequested = 8 << 20
 
-// boosting is the algorithm. A tree takes MaxDepth rounds, of which each looks at
-// the histograms of some nodes: the first at the root, the others at the smaller
+// boosting is the algorithm. A tree takes MaxDepth rounds, each of which adds up the
+// histograms of some nodes: the first that of the root, the others those of the smaller
 // child of each split that is likely to stay; its sibling has what is left of their
 // parent. Of several outputs there is a tree for each in turn, and a group of them is
-// grown at once, of the same outputs. Splits are chosen best first, as if one leaf were split at a time: where
-// that needs the gain of a node that was not looked at, it waits for the next round.
+// grown at once, from the same outputs. Splits are chosen best first, as if one leaf were
+// split at a time: where that needs the gain of a node without a histogram, it waits for
+// the next round.
 //
 // State.Integers are, for each tree that grows, its nodes (nodeInts each), and then the
 // histogram of each node, empty where it is not needed any more.
@@ -105,12 +106,12 @@ type boosting struct {
 	outputs int
 	seed    uint64
 	renewed model.RenewedLoss // nil: leaves have Newton's step
-	// rounds are those of a tree, and batch is how many trees follow from the same
-	// outputs: one for each of these, or in a forest all of an epoch.
-	rounds, batch int
+	// rounds are those of a tree. A turn is the trees that follow from the same outputs:
+	// one for each output, or in a forest all of an epoch; turn is how many.
+	rounds, turn int
 	// directions are those of slots, nil where no feature has one.
 	directions []int
-	groups     int   // of a batch
+	groups     int   // of a turn
 	width      int   // trees of the largest group
 	at         []int // by slot: its first cell in a histogram
 	cells      int   // of a histogram
@@ -142,9 +143,9 @@ type node struct {
 	gain  float64 // of its split
 	depth int
 	bounds
-	// looked: its histogram was seen. left and right are 0 where it has no split
+	// summed: its histogram was added up. left and right are 0 where it has no split
 	// that is worth it.
-	looked      bool
+	summed      bool
 	slot        int
 	set         model.IDSet
 	left, right int
@@ -155,11 +156,11 @@ type node struct {
 const nodeInts = 12 + len(model.IDSet{})
 
 func (n *node) append(dst []int64) []int64 {
-	looked := int64(0)
-	if n.looked {
-		looked = 1
+	summed := int64(0)
+	if n.summed {
+		summed = 1
 	}
-	dst = append(dst, n.first, n.second, n.rows, int64(math.Float64bits(n.gain)), int64(n.depth), looked, int64(n.slot), int64(n.left), int64(n.right), int64(n.parent),
+	dst = append(dst, n.first, n.second, n.rows, int64(math.Float64bits(n.gain)), int64(n.depth), summed, int64(n.slot), int64(n.left), int64(n.right), int64(n.parent),
 		int64(math.Float64bits(n.low)), int64(math.Float64bits(n.high)))
 	for _, word := range n.set {
 		dst = append(dst, int64(word))
@@ -170,7 +171,7 @@ func (n *node) append(dst []int64) []int64 {
 func nodesOf(ints []int64) []node {
 	nodes := make([]node, 0, len(ints)/nodeInts+2)
 	for ; len(ints) >= nodeInts; ints = ints[nodeInts:] {
-		n := node{sums: sums{ints[0], ints[1], ints[2]}, gain: math.Float64frombits(uint64(ints[3])), depth: int(ints[4]), looked: ints[5] == 1,
+		n := node{sums: sums{ints[0], ints[1], ints[2]}, gain: math.Float64frombits(uint64(ints[3])), depth: int(ints[4]), summed: ints[5] == 1,
 			slot: int(ints[6]), left: int(ints[7]), right: int(ints[8]), parent: int(ints[9]),
 			bounds: bounds{math.Float64frombits(uint64(ints[10])), math.Float64frombits(uint64(ints[11]))}}
 		for i := range n.set {
@@ -186,48 +187,51 @@ func (b *boosting) Size() int { return b.params }
 
 // Schedule implements Algorithm.
 func (b *boosting) Schedule(int) Schedule {
-	n := b.batches() * b.groups
+	n := b.turns() * b.groups
 	// More trees never make a forest worse, whatever few validation rows say.
 	return Schedule{Rounds: n * b.rounds, Passes: n, Converges: b.forest.Averages()}
 }
 
-// batches returns how many there are in an epoch.
-func (b *boosting) batches() int { return treesPerEpoch * b.outputs / b.batch }
+// turns returns how many there are in an epoch.
+func (b *boosting) turns() int { return treesPerEpoch * b.outputs / b.turn }
 
 // group is trees [from, to), which are grown at once. Behind the last one it is empty.
 type group struct{ from, to int }
 
 // group returns which trees a round is of, and which of their rounds it is.
 func (b *boosting) group(at Round) (g group, round int) {
-	n := at.Epoch*b.batches()*b.groups + at.Index/b.rounds
-	from, most := n/b.groups*b.batch, b.options.Trees*b.outputs
+	n := at.Epoch*b.turns()*b.groups + at.Index/b.rounds
+	from, most := n/b.groups*b.turn, b.options.Trees*b.outputs
 	n %= b.groups
-	return group{min(most, from+n*b.batch/b.groups), min(most, from+(n+1)*b.batch/b.groups)}, at.Index % b.rounds
+	return group{min(most, from+n*b.turn/b.groups), min(most, from+(n+1)*b.turn/b.groups)}, at.Index % b.rounds
 }
 
-// pending lists the nodes whose histograms a round is about: the smaller one of two
-// siblings.
-func (b *boosting) pending(nodes []node) (look []int) {
+// requested lists the nodes of a tree whose histograms a round adds up: the root, then
+// the smaller one of two siblings.
+func (b *boosting) requested(nodes []node) (requested []int) {
+	if len(nodes) == 0 {
+		return []int{0} // the root is to be
+	}
 	for _, i := range b.wanted(nodes) {
 		n := &nodes[i]
 		if nodes[n.right].rows < nodes[n.left].rows {
-			look = append(look, n.right)
+			requested = append(requested, n.right)
 		} else {
-			look = append(look, n.left)
+			requested = append(requested, n.left)
 		}
 	}
-	return look
+	return requested
 }
 
-// wanted lists the splits whose children must be looked at next: of those that are
-// not yet, the best, as many as the tree has room for.
+// wanted lists the splits whose children need a histogram next: of those that have none
+// yet, the best, as many as the tree has room for.
 func (b *boosting) wanted(nodes []node) (splits []int) {
 	kept, waits := b.keep(nodes, true)
 	if !waits {
 		return nil
 	}
 	for i := range nodes {
-		if n := &nodes[i]; n.left > 0 && !nodes[n.left].looked && b.splittable(nodes, n) {
+		if n := &nodes[i]; n.left > 0 && !nodes[n.left].summed && b.splittable(nodes, n) {
 			splits = append(splits, i)
 		}
 	}
@@ -242,7 +246,7 @@ func (b *boosting) wanted(nodes []node) (splits []int) {
 		}
 		return cmp.Compare(nodes[y].gain, nodes[x].gain)
 	})
-	room := min(b.options.MaxLeaves-len(kept), max(1, maxLooked/(b.cells*cell*b.width)))
+	room := min(b.options.MaxLeaves-len(kept), max(1, maxRequested/(b.cells*cell*b.width)))
 	splits = splits[:min(len(splits), room)]
 	slices.Sort(splits)
 	return splits
@@ -254,7 +258,7 @@ func (b *boosting) splittable(nodes []node, n *node) bool {
 }
 
 // keep lists the splits that stay: the best first, until the tree is full. Where
-// exact, it waits where a child that was not looked at may have a better one.
+// exact, it waits where a child without a histogram may have a better one.
 func (b *boosting) keep(nodes []node, exact bool) (kept []int, waits bool) {
 	if len(nodes) == 0 || nodes[0].left == 0 {
 		return nil, false
@@ -271,7 +275,7 @@ func (b *boosting) keep(nodes []node, exact bool) (kept []int, waits bool) {
 		open = slices.Delete(open, best, best+1)
 		kept = append(kept, i)
 		n := &nodes[i]
-		if !nodes[n.left].looked && b.splittable(nodes, n) && exact {
+		if !nodes[n.left].summed && b.splittable(nodes, n) && exact {
 			return kept, len(kept) < b.options.MaxLeaves-1
 		}
 		for _, child := range []int{n.left, n.right} {
@@ -289,11 +293,11 @@ type growing struct {
 	cells [][]int64 // by node; of a grown one that is renewed, the ranks of its leaves
 }
 
-// growing returns the trees that grow before a round.
-func (b *boosting) growing(s *State, at Round) (trees []growing, g group) {
-	g, round := b.group(at)
+// growing returns the trees that grow before a round, and which of their rounds it is.
+func (b *boosting) growing(s *State, at Round) (trees []growing, g group, round int) {
+	g, round = b.group(at)
 	if trees = make([]growing, g.to-g.from); round == 0 {
-		return trees, g
+		return trees, g, round
 	}
 	left := s.Integers
 	for k := range trees {
@@ -305,25 +309,16 @@ func (b *boosting) growing(s *State, at Round) (trees []growing, g group) {
 		trees[k] = growing{nodes, slices.Clone(left[1 : 1+n])}
 		left = left[1+n:]
 	}
-	return trees, g
-}
-
-// looked lists the nodes of a tree whose histograms a round is about.
-func (b *boosting) looked(t growing) []int {
-	if len(t.nodes) == 0 {
-		return []int{0} // the root is to be
-	}
-	return b.pending(t.nodes)
+	return trees, g, round
 }
 
 // Zeros implements Algorithm.
 func (b *boosting) Zeros(s *State, at Round) kernel.Vector {
 	n := 0
-	trees, _ := b.growing(s, at)
-	_, round := b.group(at)
+	trees, _, round := b.growing(s, at)
 	for _, t := range trees {
 		if round < b.options.MaxDepth {
-			n += len(b.looked(t)) * b.cells * cell
+			n += len(b.requested(t.nodes)) * b.cells * cell
 		} else {
 			n += len(b.leaves(t.nodes)) * counted
 		}
@@ -334,15 +329,14 @@ func (b *boosting) Zeros(s *State, at Round) kernel.Vector {
 // Contribute implements Algorithm.
 func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, loss float64, err error) {
 	v = b.Zeros(s, at)
-	trees, of := b.growing(s, at)
+	trees, of, round := b.growing(s, at)
 	g := newGrower(b, of, trees)
-	_, round := b.group(at)
 	if round >= b.options.MaxDepth {
 		return v, 0, g.count(r, s, at, trees, v.Int64)
 	}
-	g.look(v.Int64)
+	g.sumInto(v.Int64)
 	// How often the epoch finds the loss of a row.
-	met := float64(min(b.batches(), max(1, (b.options.Trees-at.Epoch*treesPerEpoch)*b.outputs/b.batch)))
+	times := float64(min(b.turns(), max(1, (b.options.Trees-at.Epoch*treesPerEpoch)*b.outputs/b.turn)))
 	rows := r.Steps
 	if round > 0 {
 		rows = r.Again
@@ -358,8 +352,8 @@ func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, 
 			continue // the last epoch has no more trees
 		}
 		m := g.upToDate(s, step)
-		if round == 0 && of.from%b.batch == 0 {
-			loss += m.loss / met
+		if round == 0 && of.from%b.turn == 0 {
+			loss += m.loss / times
 		}
 		g.add(step.Octets, m)
 	}
@@ -395,8 +389,7 @@ func treeOf(nodes []node, kept []int) (t *model.Tree, leaves []int) {
 
 // Apply implements Algorithm.
 func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error) {
-	trees, of := b.growing(s, at)
-	_, round := b.group(at)
+	trees, of, round := b.growing(s, at)
 	if round >= b.options.MaxDepth {
 		b.narrow(trees, reduced.Int64)
 	} else if err := b.extend(of, trees, reduced.Int64); err != nil {
@@ -431,19 +424,19 @@ func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint 
 	return false, nil
 }
 
-// extend gives trees the histograms of the nodes that were looked at.
+// extend gives trees the histograms that replicas have added up.
 func (b *boosting) extend(of group, trees []growing, seen []int64) (err error) {
 	size := b.cells * cell
 	for k := range trees {
 		t := &trees[k]
-		for _, i := range b.looked(*t) {
+		for _, i := range b.requested(t.nodes) {
 			if len(t.nodes) == 0 {
 				root := node{bounds: unbounded}
 				for id := range b.shape.Cardinalities[0] {
 					root.sums = root.plus(sumsOf(seen, id))
 				}
-				t.nodes, t.cells = b.look(of.from+k, []node{root}, [][]int64{seen[:size:size]}, 0)
-			} else if t.nodes, t.cells, err = b.lookAt(of.from+k, t.nodes, t.cells, i, seen[:size]); err != nil {
+				t.nodes, t.cells = b.findSplit(of.from+k, []node{root}, [][]int64{seen[:size:size]}, 0)
+			} else if t.nodes, t.cells, err = b.addHistogram(of.from+k, t.nodes, t.cells, i, seen[:size]); err != nil {
 				return err
 			}
 			seen = seen[size:]
@@ -452,8 +445,9 @@ func (b *boosting) extend(of group, trees []growing, seen []int64) (err error) {
 	return nil
 }
 
-// lookAt takes the histogram of node i of a tree, which gives that of its sibling too.
-func (b *boosting) lookAt(tree int, nodes []node, cells [][]int64, i int, seen []int64) ([]node, [][]int64, error) {
+// addHistogram takes the histogram of node i of a tree, which gives that of its sibling
+// too.
+func (b *boosting) addHistogram(tree int, nodes []node, cells [][]int64, i int, seen []int64) ([]node, [][]int64, error) {
 	parent := nodes[i].parent
 	sibling := nodes[parent].left + nodes[parent].right - i
 	rest := make([]int64, len(seen))
@@ -471,15 +465,15 @@ func (b *boosting) lookAt(tree int, nodes []node, cells [][]int64, i int, seen [
 	cells[parent] = nil
 	cells[i], cells[sibling] = slices.Clone(seen), rest
 	for _, k := range []int{i, sibling} {
-		nodes, cells = b.look(tree, nodes, cells, k)
+		nodes, cells = b.findSplit(tree, nodes, cells, k)
 	}
 	return nodes, cells, nil
 }
 
-// look finds the best split of node i by its histogram, and makes its children.
-func (b *boosting) look(tree int, nodes []node, cells [][]int64, i int) ([]node, [][]int64) {
+// findSplit finds the best split of node i by its histogram, and makes its children.
+func (b *boosting) findSplit(tree int, nodes []node, cells [][]int64, i int) ([]node, [][]int64) {
 	n := nodes[i]
-	n.looked = true
+	n.summed = true
 	if best := b.best(tree, i, &n, cells[i]); best.gain > 0 && n.depth < b.options.MaxDepth {
 		n.gain, n.slot, n.set = best.gain, best.slot, best.set
 		n.left, n.right = len(nodes), len(nodes)+1

@@ -42,7 +42,7 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	step.Label()
 	g.out = append(g.out[:0], m.out...)
 	n = len(g.out)
-	first, second := slices.Grow(g.first[:0], n)[:n], slices.Grow(g.second[:0], n)[:n]
+	first, second := resized(g.first, n), resized(g.second, n)
 	g.first, g.second = first, second
 	if g.forest.Averages() {
 		g.forest.Average(s.Vector[:g.params], m.trees, g.out)
@@ -87,9 +87,9 @@ func (g *grower) fromMean(params []float32, output int, labels []float32, first,
 
 // partOf returns the part of a batch whose spans are those of a tree that was grown.
 func (b *boosting) partOf(tree int) int {
-	k := tree % b.batch
+	k := tree % b.turn
 	for n := range b.groups {
-		if from, to := n*b.batch/b.groups, (n+1)*b.batch/b.groups; k < to {
+		if from, to := n*b.turn/b.groups, (n+1)*b.turn/b.groups; k < to {
 			return k - from
 		}
 	}
@@ -113,11 +113,11 @@ type grower struct {
 // treeGrower adds rows up by node of one tree.
 type treeGrower struct {
 	*boosting
-	nodes []node
-	look  []int                  // the nodes that are looked at
-	sides []*[model.MaxIDs]uint8 // by node, once it is split: 1 for the ids that go left
-	// Of the nodes that are looked at: the sums that are contributed, the histograms,
-	// and how many rows each of these holds.
+	nodes     []node
+	requested []int                  // the nodes whose histograms are added up
+	sides     []*[model.MaxIDs]uint8 // by node, once it is split: 1 for the ids that go left
+	// Of the requested nodes: the sums that are contributed, the histograms, and how many
+	// rows each of these holds.
 	sums  [][]int64
 	cells [][][256]kernel.HistogramCell
 	rows  []int
@@ -136,7 +136,7 @@ type grown struct {
 func newGrower(b *boosting, of group, trees []growing) *grower {
 	g := &grower{boosting: b, group: of, trees: make(map[int]*grown)}
 	for _, t := range trees {
-		one := &treeGrower{boosting: b, nodes: t.nodes, look: b.looked(t)}
+		one := &treeGrower{boosting: b, nodes: t.nodes, requested: b.requested(t.nodes)}
 		if len(t.nodes) == 0 {
 			one.nodes = make([]node, 1)
 		}
@@ -146,27 +146,27 @@ func newGrower(b *boosting, of group, trees []growing) *grower {
 	return g
 }
 
-// look makes the grower add up the histograms of the nodes that are looked at, into sums.
-func (g *grower) look(sums []int64) {
+// sumInto makes the grower add up the histograms of the requested nodes, into sums.
+func (g *grower) sumInto(sums []int64) {
 	size := g.boosting.cells * cell
 	for _, t := range g.growers {
-		t.rows = make([]int, len(t.look))
-		for range t.look {
+		t.rows = make([]int, len(t.requested))
+		for range t.requested {
 			t.sums, sums = append(t.sums, sums[:size]), sums[size:]
 			t.cells = append(t.cells, make([][256]kernel.HistogramCell, len(g.shape.Cardinalities)))
 		}
 	}
 }
 
-// idle reports whether no node is looked at.
+// idle reports whether no node is requested.
 func (g *grower) idle() bool {
-	return !slices.ContainsFunc(g.growers, func(t *treeGrower) bool { return len(t.look) > 0 })
+	return !slices.ContainsFunc(g.growers, func(t *treeGrower) bool { return len(t.requested) > 0 })
 }
 
 // add adds the rows of a batch to the histograms.
 func (g *grower) add(octets [][]uint8, m *memo) {
 	for j, t := range g.growers {
-		for k := range t.look {
+		for k := range t.requested {
 			t.add(octets, &m.parts[j], k)
 		}
 	}
@@ -175,7 +175,7 @@ func (g *grower) add(octets [][]uint8, m *memo) {
 // flush moves the histograms to the sums.
 func (g *grower) flush() {
 	for _, t := range g.growers {
-		for k := range t.look {
+		for k := range t.requested {
 			t.flush(k)
 		}
 	}
@@ -259,7 +259,7 @@ func (g *treeGrower) part(p *part, octets [][]uint8, at span, slot int, sides *[
 	rows := p.order[at.from:at.to]
 	var ids []uint8
 	if group := slot / 8; group > 0 {
-		ids = slices.Grow(g.ids[:0], len(rows))[:len(rows)]
+		ids = resized(g.ids, len(rows))
 		g.ids = ids
 		column := octets[group][slot%8:]
 		for i, row := range rows {
@@ -269,10 +269,10 @@ func (g *treeGrower) part(p *part, octets [][]uint8, at span, slot int, sides *[
 	return at.from + int32(kernel.PartRecords(p.records[at.from:at.to], rows, ids, slot%8, sides))
 }
 
-// add adds the rows of the k-th node that is looked at to its histogram, which goes to
-// the sums before it is full.
+// add adds the rows of the k-th requested node to its histogram, which goes to the sums
+// before it is full.
 func (g *treeGrower) add(octets [][]uint8, p *part, k int) {
-	at := g.span(octets, p, g.look[k])
+	at := g.span(octets, p, g.requested[k])
 	records, rows := p.records[at.from:at.to], p.order[at.from:at.to]
 	if g.rows[k]+len(rows) > kernel.HistogramRows {
 		g.flush(k)
@@ -281,7 +281,7 @@ func (g *treeGrower) add(octets [][]uint8, p *part, k int) {
 	for group, ids := range octets {
 		var of [][8]uint8
 		if group > 0 {
-			of = slices.Grow(g.octets[:0], len(rows))[:len(rows)]
+			of = resized(g.octets, len(rows))
 			g.octets = of
 			for j, row := range rows {
 				of[j] = [8]uint8(ids[8*int(row):])
@@ -291,7 +291,7 @@ func (g *treeGrower) add(octets [][]uint8, p *part, k int) {
 	}
 }
 
-// flush moves the histogram of the k-th node that is looked at to its sums.
+// flush moves the histogram of the k-th requested node to its sums.
 func (g *treeGrower) flush(k int) {
 	g.rows[k] = 0
 	for slot, n := range g.shape.Cardinalities {

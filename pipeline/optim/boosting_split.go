@@ -33,8 +33,8 @@ type split struct {
 	bounds
 }
 
-// best returns the split of a node of a tree, number at, that decreases the loss the most; its gain
-// is 0 where none does. Of equal ones it is the first.
+// best returns the split of a node of a tree, number at, that decreases the loss the
+// most; its gain is 0 where none does. Of equal ones it is the first.
 func (b *boosting) best(tree, at int, n *node, cells []int64) (best split) {
 	all := n.sums
 	best.before, best.bounds = score(all, b.l2), n.bounds

@@ -72,7 +72,11 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 					yield(optim.Step{}, err)
 					return
 				}
-				label := func() { t.layout.label(ln.scratch, t.state.plan.labels) }
+				label := func() {
+					if ln.scratch.Labels == nil {
+						t.layout.label(ln.scratch, t.state.plan.labels)
+					}
+				}
 				if used != nil {
 					used.Add(b.set)
 					label()
