@@ -83,7 +83,7 @@ func build(ctx context.Context, job *Job, config *Config, memory *memory, replic
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
 		b := &builder{replica: replica, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
-		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, record: layout.record(),
+		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, record: layout.record,
 			seed: kernel.Mix(job.Trainer.Seed) + uint64(replica)}
 		builders[i] = b
 	}
@@ -244,7 +244,7 @@ func (r *shardReader) deal(batch *Batch) table.Mask {
 		if split != Training && split != Validation {
 			continue
 		}
-		id := kernel.Mix(shard + uint64(batch.Row[i])) // rowID
+		id := rowID(shard, batch.Row[i])
 		if split == Training {
 			r.read.add(id)
 		}
@@ -281,7 +281,7 @@ func (r *shardReader) give(s *share, split uint8, labels []float32) error {
 	}
 	r.entries = r.entries[:0]
 	for i := range s.rows[split] {
-		r.entries = append(r.entries, entry{at: i * r.layout.record()})
+		r.entries = append(r.entries, entry{at: i * r.layout.record})
 	}
 	s.unit.Validation += int64(len(r.entries))
 	return s.packer.each(r.records, r.entries, s.keep)

@@ -6,9 +6,9 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// rowID returns the hash by which the ledger knows a row. Rows of one shard
-// never share one.
-func rowID(shard int, row int64) uint64 { return kernel.Mix(shardID(shard) + uint64(row)) }
+// rowID returns the hash by which the ledger knows a row, given its shard's ID. Rows of
+// one shard never share one.
+func rowID(shard uint64, row int64) uint64 { return kernel.Mix(shard + uint64(row)) }
 
 // shardID is what the IDs of a shard's rows have in common.
 func shardID(shard int) uint64 { return kernel.Mix(uint64(shard) + kernel.Golden) }

@@ -18,19 +18,27 @@ import (
 type layout struct {
 	shape   kernel.Shape
 	binary  bool
-	widths  []int // bytes of an id, by category slot
-	order   []int // the category slots in the order that they are packed in: wide ids first, so that all are aligned
-	columns []int // bytes of a row, by column of small: an id, or eight of them
-	lists   []int // float32s of an array, by list slot
-	scalars int   // float32s of a row that are columns of their own: numbers, and the label unless it is binary
-	floats  int   // float32s of a row: scalars and lists
-	small   int   // other bytes of a row: its ids, and the label if it is binary
-	octets  bool  // ids are read as octets: the model is trees
-	keys    bool  // four bytes of a row are of its hash: trees sample rows
+	widths  []int    // bytes of an id, by category slot
+	order   []int    // the category slots in the order that they are packed in: wide ids first, so that all are aligned
+	columns []column // what small holds, in order
+	lists   []int    // float32s of an array, by list slot
+	scalars int      // float32s of a row that are columns of their own: numbers, and the label unless it is binary
+	floats  int      // float32s of a row: scalars and lists
+	small   int      // other bytes of a row: those of columns
+	record  int      // bytes of a record
+	octets  bool     // ids are read as octets: the model is trees
+	keys    bool     // four bytes of a row are of its hash: trees sample rows
 }
 
-// idBytes is the part of a record that holds the row's hash.
-const idBytes = 8
+// column is a column of a block that is no floats: ids of a slot, ids of eight slots,
+// binary labels, or keys. Of the width of a row, the first bytes are those of a record
+// from an offset on; the others stand for no slot and are 0.
+type column struct{ width, stored, from int }
+
+const (
+	idBytes  = 8 // of a record: the row's hash
+	keyBytes = 4 // of these, what a block keeps where rows are sampled
+)
 
 func newLayout(m *model.Model) *layout {
 	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary, octets: m.Forest() != nil}
@@ -46,24 +54,8 @@ func newLayout(m *model.Model) *layout {
 		l.order = append(l.order, len(l.widths))
 		l.widths = append(l.widths, width)
 	}
-	if l.octets {
-		l.columns = slices.Repeat([]int{8}, (len(l.widths)+7)/8)
-	} else {
-		slices.SortStableFunc(l.order, func(a, b int) int { return l.widths[b] - l.widths[a] })
-		for _, j := range l.order {
-			l.columns = append(l.columns, l.widths[j])
-		}
-	}
-	for _, width := range l.columns {
-		l.small += width
-	}
-	if l.binary {
-		l.small++
-	} else {
+	if !l.binary {
 		l.scalars++
-	}
-	if l.keys {
-		l.small += keyBytes
 	}
 	l.floats = l.scalars
 	for _, dimensions := range l.shape.Lists {
@@ -71,27 +63,31 @@ func newLayout(m *model.Model) *layout {
 		l.lists = append(l.lists, n)
 		l.floats += n
 	}
-	return l
-}
-
-// keyBytes is the part of a row's hash that a block keeps where rows are sampled.
-const keyBytes = 4
-
-// record is the size of a record.
-func (l *layout) record() int {
-	n := idBytes + l.row() - l.padding()
+	l.record = idBytes + 4*l.floats
+	add := func(width, stored int) {
+		l.columns = append(l.columns, column{width, stored, l.record})
+		l.record += stored
+	}
+	if l.octets {
+		for left := len(l.widths); left > 0; left -= 8 {
+			add(8, min(left, 8))
+		}
+	} else {
+		slices.SortStableFunc(l.order, func(a, b int) int { return l.widths[b] - l.widths[a] })
+		for _, j := range l.order {
+			add(l.widths[j], l.widths[j])
+		}
+	}
+	if l.binary {
+		add(1, 1)
+	}
 	if l.keys {
-		n -= keyBytes // they are in its id
+		l.columns = append(l.columns, column{keyBytes, keyBytes, 0})
 	}
-	return n
-}
-
-// padding is how many bytes of a row in a block stand for no slot.
-func (l *layout) padding() int {
-	if !l.octets {
-		return 0
+	for _, c := range l.columns {
+		l.small += c.width
 	}
-	return 8*len(l.columns) - len(l.widths)
+	return l
 }
 
 // row is the size of a row in a block.
@@ -100,7 +96,7 @@ func (l *layout) row() int { return 4*l.floats + l.small }
 // appendRecords appends the given rows of a block, which has the layout's shape, one
 // column after the other. Of a value that the model could not take it returns the row.
 func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []uint64) (_ []byte, bad int32, err error) {
-	size, from := l.record(), len(dst)
+	size, from := l.record, len(dst)
 	dst = slices.Grow(dst, len(rows)*size)[:from+len(rows)*size]
 	to := dst[from:]
 	for i, id := range ids {
@@ -187,7 +183,7 @@ type scratch struct {
 func (l *layout) newScratch() *scratch {
 	s := &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Lists: make([][]float32, len(l.lists))}}
 	if l.octets {
-		s.Octets = make([][]uint8, len(l.columns))
+		s.Octets = make([][]uint8, (len(l.widths)+7)/8)
 	} else {
 		s.Bytes, s.Shorts, s.Categories = make([][]uint8, len(l.widths)), make([][]uint16, len(l.widths)), make([][]uint32, len(l.widths))
 	}

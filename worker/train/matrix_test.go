@@ -72,12 +72,12 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			var ids []uint64
 			var entries []entry
 			for i := range rows {
-				all, ids = append(all, int32(i)), append(ids, rowID(0, int64(i)))
+				all, ids = append(all, int32(i)), append(ids, rowID(shardID(0), int64(i)))
 				want.add(ids[i])
-				entries = append(entries, entry{at: i * l.record()})
+				entries = append(entries, entry{at: i * l.record})
 			}
 			records, _, err := l.appendRecords(nil, b, all, ids)
-			if err != nil || len(records) != rows*l.record() {
+			if err != nil || len(records) != rows*l.record {
 				t.Fatalf("records of %d bytes, %v", len(records), err)
 			}
 			p.add(records, entries[:3])
@@ -236,8 +236,8 @@ func TestPlanRefusesRowsThatDoNotAddUp(t *testing.T) {
 }
 
 func TestLedgerNoticesRowsUsedTwiceOrNever(t *testing.T) {
-	l := Ledger{Expected: RowSet{Rows: 2, Digest: Digest(rowID(0, 1) + rowID(0, 2))}, Passes: 1}
-	l.Epochs = []RowSet{l.Expected, {Rows: 2, Digest: Digest(2 * rowID(0, 1))}, {Rows: 1, Digest: Digest(rowID(0, 1))}}
+	l := Ledger{Expected: RowSet{Rows: 2, Digest: Digest(rowID(shardID(0), 1) + rowID(shardID(0), 2))}, Passes: 1}
+	l.Epochs = []RowSet{l.Expected, {Rows: 2, Digest: Digest(2 * rowID(shardID(0), 1))}, {Rows: 1, Digest: Digest(rowID(shardID(0), 1))}}
 	for epoch, ok := range []bool{true, false, false} {
 		if err := l.check("r", epoch); (err == nil) != ok {
 			t.Errorf("epoch %d: %v", epoch, err)

@@ -53,8 +53,8 @@ func (m *matrix) done(memo *memo, value any) (err error) {
 	return err
 }
 
-// keep returns where what a model keeps of n bytes of a block is; without memory for
-// it, it is made again each time.
+// keep returns the memo of a model that keeps n bytes of a block; without memory for
+// them an empty one, which is dropped.
 func (m *matrix) keep(memo *memo, n int) *any {
 	if memo.reserved == 0 && (n == 0 || !m.reserve(int64(n))) {
 		return new(any)

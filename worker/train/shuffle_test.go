@@ -15,7 +15,7 @@ import (
 func newRecords(n int) [][]byte {
 	var records [][]byte
 	for i := range n {
-		r := binary.LittleEndian.AppendUint64(nil, rowID(3, int64(i)))
+		r := binary.LittleEndian.AppendUint64(nil, rowID(shardID(3), int64(i)))
 		records = append(records, binary.LittleEndian.AppendUint32(r, uint32(i)))
 	}
 	return records

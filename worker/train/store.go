@@ -87,9 +87,6 @@ func newPacker(l *layout, capacity int) *packer {
 	return &packer{layout: l, capacity: capacity, floats: make([]float32, capacity*l.floats), small: make([]byte, capacity*l.small)}
 }
 
-// full reports whether the rows make a whole block.
-func (p *packer) full() bool { return p.rows == p.capacity }
-
 // each takes records, which lie at the given entries, and calls full whenever they
 // make a whole block, after which the packer must be empty.
 func (p *packer) each(records []byte, entries []entry, full func() error) error {
@@ -97,7 +94,7 @@ func (p *packer) each(records []byte, entries []entry, full func() error) error 
 		n := min(len(entries), p.capacity-p.rows)
 		p.add(records, entries[:n])
 		entries = entries[n:]
-		if p.full() {
+		if p.rows == p.capacity {
 			if err := full(); err != nil {
 				return err
 			}
@@ -129,42 +126,24 @@ func (p *packer) add(records []byte, entries []entry) {
 		from += 4 * width
 		at += width * p.capacity
 	}
-	column, padding := p.small, l.padding()
-	for i, width := range l.columns {
-		stored := width
-		if i == len(l.columns)-1 {
-			stored -= padding
-		}
-		dst := column[p.rows*width:]
+	small := p.small
+	for _, c := range l.columns {
+		dst := small[p.rows*c.width:]
 		switch {
-		case width == 1:
+		case c.width == 1:
 			for i, e := range entries {
-				dst[i] = records[e.at+from]
+				dst[i] = records[e.at+c.from]
 			}
-		case stored == 2:
+		case c.stored == 2:
 			for i, e := range entries {
-				copy(dst[i*width:][:2], records[e.at+from:][:2])
+				copy(dst[i*c.width:][:2], records[e.at+c.from:][:2])
 			}
 		default:
 			for i, e := range entries {
-				copy(dst[i*width:][:stored], records[e.at+from:])
+				copy(dst[i*c.width:][:c.stored], records[e.at+c.from:])
 			}
 		}
-		from += stored
-		column = column[p.capacity*width:]
-	}
-	if l.binary {
-		dst := column[p.rows:][:n]
-		for i, e := range entries {
-			dst[i] = records[e.at+from]
-		}
-		column = column[p.capacity:]
-	}
-	if l.keys {
-		dst := column[p.rows*keyBytes:]
-		for i, e := range entries {
-			copy(dst[i*keyBytes:][:keyBytes], records[e.at:])
-		}
+		small = small[p.capacity*c.width:]
 	}
 	p.rows += n
 }
@@ -179,17 +158,10 @@ func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
 		floats = append(floats, lists[:p.rows*n]...)
 		lists = lists[p.capacity*n:]
 	}
-	column := p.small
-	for _, width := range p.layout.columns {
-		small = append(small, column[:p.rows*width]...)
-		column = column[p.capacity*width:]
-	}
-	if p.layout.binary {
-		small = append(small, column[:p.rows]...)
-		column = column[p.capacity:]
-	}
-	if p.layout.keys {
-		small = append(small, column[:p.rows*keyBytes]...)
+	left := p.small
+	for _, c := range p.layout.columns {
+		small = append(small, left[:p.rows*c.width]...)
+		left = left[p.capacity*c.width:]
 	}
 	return floats, small
 }
