@@ -9,7 +9,7 @@ import (
 )
 
 // The threshold is the one at which f1 of the validation rows is best, of all that
-// that begin a bin of the histogram; the model is the same as without it.
+// begin a bin of the histogram; the model is the same as without it.
 func TestTheThresholdIsChosenOnTheValidationRows(t *testing.T) {
 	d := dataset{shards: 2, rows: 1500, label: "binary", seed: 5}
 	job := newJob(t, d, 2)

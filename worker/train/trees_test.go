@@ -43,22 +43,14 @@ func (d binned) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch, err
 
 // treesJob is a job that grows trees, whose states hold histograms.
 func treesJob(t testing.TB, label string) train.Job {
-	job := newJob(t, dataset{shards: 3, rows: 1200, label: label, seed: 8}, 4)
-	job.Trainer.EarlyStop = 0
-	m, err := (&model.Trees{Trees: 25, MaxLeaves: 15, MaxDepth: 5, LearningRate: 0.2, MinChildRows: 10}).New(lossOf(label).Options.(model.Loss),
-		kernel.Shape{Cardinalities: []int{5, 256, 128, 128}, Ordered: []int{2, 3}, CategoryNames: []string{"few", "many", "x", "y"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	job.Model, job.Rows = m, binned{job.Rows.(dataset)}
-	job.Trainer.Optimizer = pipeline.Choice{Name: "boosting", Options: new(optim.Boosting)}
-	job.Trainer.Epochs = 3
+	job := treesJobOf(t, 1200, label, lossOf(label), model.Trees{Trees: 25, MaxLeaves: 15, MaxDepth: 5, LearningRate: 0.2, MinChildRows: 10})
+	job.Trainer.EarlyStop, job.Trainer.Epochs = 0, 3
 	return job
 }
 
 // classTreesJob is a small one of several classes, which samples rows and features.
 func classTreesJob(t testing.TB) train.Job {
-	return smallTreesJob(t, "category", lossOf("category"), model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 4, LearningRate: 0.2, MinChildRows: 10, Subsample: 0.7, ColumnSample: 0.8})
+	return treesJobOf(t, 400, "category", lossOf("category"), model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 4, LearningRate: 0.2, MinChildRows: 10, Subsample: 0.7, ColumnSample: 0.8})
 }
 
 // quantileTreesJob is a small one whose leaves are renewed, forestJob one of trees that
@@ -69,18 +61,19 @@ func quantileTreesJob(t testing.TB) train.Job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := smallTreesJob(t, "number", bound, model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 3, LearningRate: 0.2, MinChildRows: 10})
+	job := treesJobOf(t, 400, "number", bound, model.Trees{Trees: 11, MaxLeaves: 7, MaxDepth: 3, LearningRate: 0.2, MinChildRows: 10})
 	job.Trainer.ValidationMetric = "pinball"
 	return job
 }
 
 func forestJob(t testing.TB) train.Job {
-	return smallTreesJob(t, "binary", lossOf("binary"),
+	return treesJobOf(t, 400, "binary", lossOf("binary"),
 		model.Trees{Boosting: "forest", Trees: 15, MaxLeaves: 31, MaxDepth: 8, LearningRate: 1, MinChildRows: 3, Subsample: 0.632, ColumnSample: 0.5})
 }
 
-func smallTreesJob(t testing.TB, label string, loss pipeline.Choice, options model.Trees) train.Job {
-	job := newJob(t, dataset{shards: 3, rows: 400, label: label, seed: 8}, 4)
+// treesJobOf is a job of so many rows a shard.
+func treesJobOf(t testing.TB, rows int, label string, loss pipeline.Choice, options model.Trees) train.Job {
+	job := newJob(t, dataset{shards: 3, rows: rows, label: label, seed: 8}, 4)
 	m, err := options.New(loss.Options.(model.Loss),
 		kernel.Shape{Cardinalities: []int{5, 256, 128, 128}, Ordered: []int{2, 3}, CategoryNames: []string{"few", "many", "x", "y"}})
 	if err != nil {
