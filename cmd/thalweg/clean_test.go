@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -27,38 +25,23 @@ func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	const objects, each = 3, 1001
 	for k := range objects {
-		b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64},
-			{Name: "x", Type: arrow.PrimitiveTypes.Float64}, {Name: "city", Type: arrow.BinaryTypes.String}, {Name: "pair", Type: arrow.ListOf(arrow.PrimitiveTypes.Float32)},
-			{Name: "y", Type: arrow.PrimitiveTypes.Float64}}, nil))
-		for i := range each {
+		rows := rowsOf(t, each, "id x city pair y", func(i int) []any {
 			x := random.NormFloat64()
-			b.Field(0).(*array.Int64Builder).Append(int64(k*each + i))
-			b.Field(1).(*array.Float64Builder).Append(x)
-			b.Field(2).(*array.StringBuilder).Append(" oslo"[i%2:])
-			b.Field(3).(*array.ListBuilder).Append(true)
-			b.Field(3).(*array.ListBuilder).ValueBuilder().(*array.Float32Builder).AppendValues([]float32{float32(x), 1}, nil)
-			b.Field(4).(*array.Float64Builder).Append(x + random.NormFloat64())
-		}
-		if _, err := bucket.Put(t.Context(), fmt.Sprintf("flights/part %d.parquet", k), parquetOf(t, b)); err != nil {
+			return []any{int64(k*each + i), x, " oslo"[i%2:], []float32{float32(x), 1}, x + random.NormFloat64()}
+		})
+		if _, err := bucket.Put(t.Context(), fmt.Sprintf("flights/part %d.parquet", k), rows); err != nil {
 			t.Fatal(err)
 		}
 	}
 	dir := t.TempDir()
-	put(t, dir+"/spec.yaml", `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: parts}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+	put(t, dir+"/spec.yaml", specOf("parts", `
   input_features: [{name: x, type: number}, {name: city, type: category}, {name: pair, type: list, length: 2}]
   output_features: [{name: y, type: number}]
   preprocessing:
     clean: [{filter: {expression: "id % 7 != 3"}}, {trim: {columns: [city]}}]
     split: {type: random, probabilities: [0.6, 0.3, 0.1]}
-`)
-	if text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait"); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
+`))
+	said(t, c, "apply", "-f", dir+"/spec.yaml", "--wait")
 	res, err := client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "parts-1-1"})
 	if err != nil {
 		t.Fatal(err)

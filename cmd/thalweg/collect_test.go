@@ -23,20 +23,12 @@ func TestManyAppliesLeaveABoundedNumberOfObjects(t *testing.T) {
 	spec := func(seed int) string {
 		return strings.Replace(demoSpec(t), "  scoring:", fmt.Sprintf("  trainer: {seed: %d, keep_checkpoints: 2}\n  scoring:", seed), 1)
 	}
-	run := func(args ...string) string {
-		t.Helper()
-		text, err := command(t, c, args...)
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", args, err, text)
-		}
-		return text
-	}
 	applyAndWait(t, cl, spec(1))
-	run("produce", flights, "--topic", "flights", "--partitions", "2", "--from", "0.9")
+	said(t, c, "produce", flights, "--topic", "flights", "--partitions", "2", "--from", "0.9")
 	committed(t, c, cl, 200)
-	run("models", "promote", "flight-delays", "1", "--alias", "stable")
+	said(t, c, "models", "promote", "flight-delays", "1", "--alias", "stable")
 	applyAndWait(t, cl, spec(2))
-	run("produce", flights, "--topic", "flights", "--partitions", "2", "--from", "0.9")
+	said(t, c, "produce", flights, "--topic", "flights", "--partitions", "2", "--from", "0.9")
 	committed(t, c, cl, 400)
 	first := len(objects(t, c, "thalweg", "checkpoints/"))
 	if first == 0 || first%2 != 0 {
@@ -57,7 +49,7 @@ func TestManyAppliesLeaveABoundedNumberOfObjects(t *testing.T) {
 			t.Fatalf("%d outputs of runs are left, and %d objects of checkpoints, want %d", outputs, checkpoints, want)
 		}
 	}
-	models := run("models")
+	models := said(t, c, "models")
 	if n := strings.Count(models, "(collected)"); n != versions-4 {
 		t.Errorf("%d are collected:\n%s", n, models)
 	}
@@ -71,7 +63,7 @@ func TestManyAppliesLeaveABoundedNumberOfObjects(t *testing.T) {
 		}
 	}
 	// Rows of a version that keeps its checkpoint are proved, others say why not.
-	if text := run("lineage", "flight-delays", "--offset", "7", "--verify", "-o", "json"); !strings.Contains(text, `"ok": true`) {
+	if text := said(t, c, "lineage", "flight-delays", "--offset", "7", "--verify", "-o", "json"); !strings.Contains(text, `"ok": true`) {
 		t.Errorf("lineage of version 1:\n%s", text)
 	}
 	if text, err := command(t, c, "lineage", "flight-delays", "--offset", "150", "-o", "json"); err != nil || !strings.Contains(text, "flight-delays 2") || !strings.Contains(text, "its checkpoint is gone: trainer.keep_checkpoints") {
@@ -80,9 +72,9 @@ func TestManyAppliesLeaveABoundedNumberOfObjects(t *testing.T) {
 	if text, err := command(t, c, "lineage", "flight-delays", "--offset", "150", "--verify"); err == nil || !strings.Contains(err.Error(), "flight-delays 2") || !strings.Contains(err.Error(), "trainer.keep_checkpoints") {
 		t.Errorf("verified without its checkpoint: %v\n%s", err, text)
 	}
-	run("models", "rollback", "flight-delays")
-	run("models", "promote", "flight-delays", "1")
-	run("produce", flights, "--topic", "flights", "--partitions", "2", "--from", "0.9")
+	said(t, c, "models", "rollback", "flight-delays")
+	said(t, c, "models", "promote", "flight-delays", "1")
+	said(t, c, "produce", flights, "--topic", "flights", "--partitions", "2", "--from", "0.9")
 	committed(t, c, cl, 600)
 	listed, err := cl.ListModels(t.Context(), &apiv1.ListModelsRequest{Model: "flight-delays"})
 	if err != nil || listed.Models[0].Aliases["champion"] != 1 {

@@ -22,42 +22,34 @@ import (
 // label.
 func digits(t *testing.T, pixels int) []byte {
 	t.Helper()
-	fields := []arrow.Field{{Name: "label", Type: arrow.PrimitiveTypes.Int64}}
+	columns := "label"
 	for i := range pixels {
-		fields = append(fields, arrow.Field{Name: fmt.Sprintf("pixel_%d", i), Type: arrow.PrimitiveTypes.Int64})
+		columns += fmt.Sprintf(" pixel_%d", i)
 	}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
 	random := rand.New(rand.NewPCG(1, 1))
-	for range 1000 {
-		ink := int64(0)
+	return rowsOf(t, 1000, columns, func(int) []any {
+		row, ink := make([]any, 1+pixels), int64(0)
 		for i := range pixels {
 			v := random.Int64N(256)
 			if i%100 == 7 {
 				ink += v
 			}
-			b.Field(i + 1).(*array.Int64Builder).Append(v)
+			row[1+i] = v
 		}
-		b.Field(0).(*array.Int64Builder).Append(ink / 256)
-	}
-	return parquetOf(t, b)
+		row[0] = ink / 256
+		return row
+	})
 }
-
-const digitsSpec = `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: digits}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
-  input_features: [{columns: "*", type: number, normalization: minmax}]
-  output_features: [{name: many, type: binary, expression: "label > 3"}]
-`
 
 // A line of the spec makes 784 columns features. What it matched is said by validate
 // and by the run; a run on data with more columns has more features.
 func TestManyColumnsAreOneLineOfTheSpec(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir+"/digits.parquet", string(digits(t, 784)))
-	put(t, dir+"/digits.yaml", digitsSpec)
+	put(t, dir+"/digits.yaml", specOf("digits", `
+  input_features: [{columns: "*", type: number, normalization: minmax}]
+  output_features: [{name: many, type: binary, expression: "label > 3"}]
+`))
 	c := parallelDev(t, devConfig{})
 	text, err := command(t, c, "validate", dir+"/digits.yaml", "--data", dir+"/digits.parquet")
 	want := `features "*": 784 of type number, from "pixel_0" to "pixel_783"; 1 that match are features of their own or the label's`
@@ -78,33 +70,21 @@ func TestManyColumnsAreOneLineOfTheSpec(t *testing.T) {
 // A run has the losses of its epochs as numbers, in the unit of its validation metric,
 // and a version its strongest weights; both are in the RPC's answer about the run.
 func TestARunHasItsLossesAndAVersionItsWeights(t *testing.T) {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "weak", Type: arrow.PrimitiveTypes.Float64},
-		{Name: "strong", Type: arrow.PrimitiveTypes.Float64}, {Name: "y", Type: arrow.PrimitiveTypes.Float64}, {Name: "city", Type: arrow.BinaryTypes.String}}, nil))
 	random := rand.New(rand.NewPCG(1, 1))
-	for i := range 3000 {
+	c := parallelDev(t, devConfig{})
+	upload(t, c, rowsOf(t, 3000, "weak strong y city", func(i int) []any {
 		weak, strong := random.NormFloat64(), 1e-6*random.NormFloat64()
 		y := 10*weak - 300e6*strong + 50*random.NormFloat64()
 		if i%3 == 0 {
 			y += 90
 		}
-		for k, v := range []float64{weak, strong, y} {
-			b.Field(k).(*array.Float64Builder).Append(v)
-		}
-		b.Field(3).(*array.StringBuilder).Append([]string{"Oslo", "Riga", "Bonn"}[i%3])
-	}
-	c := parallelDev(t, devConfig{})
-	upload(t, c, parquetOf(t, b))
-	dir := t.TempDir()
-	put(t, dir+"/spec.yaml", `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: sums}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+		return []any{weak, strong, y, []string{"Oslo", "Riga", "Bonn"}[i%3]}
+	}))
+	const columns = `
   input_features: [{columns: [weak, strong], type: number}, {name: city, type: category}]
   output_features: [{name: y, type: number}]
-`)
-	text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait")
+`
+	text, err := applied(t, c, specOf("sums", columns))
 	if err != nil || !strings.Contains(text, "LOSS OF VALIDATION  ") || !strings.Contains(text, "EPOCH  TRAIN LOSS") {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -132,18 +112,10 @@ spec:
 		}
 	}
 	// Trees have the importance of features instead.
-	put(t, dir+"/trees.yaml", `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: grown}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
-  input_features: [{columns: [weak, strong], type: number}, {name: city, type: category}]
-  output_features: [{name: y, type: number}]
+	if text, err := applied(t, c, specOf("grown", columns+`
   model: {type: trees, trees: 12, max_depth: 4, subsample: 0.8, column_sample: 0.7, monotone: {strong: -1}}
   trainer: {early_stop: 0}
-`)
-	if text, err := command(t, c, "apply", "-f", dir+"/trees.yaml", "--wait"); err != nil {
+`)); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	if res, err = client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "grown-1-1"}); err != nil {
@@ -171,34 +143,21 @@ spec:
 // good, and says so; a version that cannot be is refused by name.
 func TestARunStartsFromAVersion(t *testing.T) {
 	data := func(rows int, city string) []byte {
-		b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64},
-			{Name: "z", Type: arrow.PrimitiveTypes.Float64}, {Name: "city", Type: arrow.BinaryTypes.String}, {Name: "y", Type: arrow.PrimitiveTypes.Float64}}, nil))
 		random := rand.New(rand.NewPCG(1, uint64(rows)))
-		for i := range rows {
+		return rowsOf(t, rows, "x z city y", func(i int) []any {
 			x := 7 + 3*random.NormFloat64()
-			b.Field(0).(*array.Float64Builder).Append(x)
-			b.Field(1).(*array.Float64Builder).Append(x * random.Float64())
-			b.Field(2).(*array.StringBuilder).Append([]string{"Oslo", "Riga", city}[i%3])
-			b.Field(3).(*array.Float64Builder).Append(2*x + 10*float64(i%3) + random.NormFloat64())
-		}
-		return parquetOf(t, b)
+			return []any{x, x * random.Float64(), []string{"Oslo", "Riga", city}[i%3], 2*x + 10*float64(i%3) + random.NormFloat64()}
+		})
 	}
 	c := parallelDev(t, devConfig{})
 	upload(t, c, data(3000, "Bonn"))
-	dir := t.TempDir()
 	apply := func(features, output, start string) (string, error) {
-		put(t, dir+"/spec.yaml", fmt.Sprintf(`
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: %s}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+		return applied(t, c, specOf(strings.Replace(output, "number", "warm", 1), fmt.Sprintf(`
   input_features: [%s, {name: city, type: category}]
   output_features: [{name: y, type: %s}]
   registry: {model: warm}
   trainer: {warm_start: %s}
-`, map[string]string{"number": "warm"}[output]+strings.TrimPrefix(output, "number"), features, output, start))
-		return command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait")
+`, features, output, start)))
 	}
 	if text, err := apply("{name: x, type: number}", "number", "champion"); err != nil || strings.Contains(text, "WARM START") {
 		t.Fatalf("%v\n%s", err, text)
@@ -284,12 +243,7 @@ func TestRowsAreCountedByReason(t *testing.T) {
 	c := parallelDev(t, devConfig{})
 	upload(t, c, data)
 	put(t, dir+"/rows.parquet", string(data))
-	put(t, dir+"/spec.yaml", `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: rows}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+	put(t, dir+"/spec.yaml", specOf("rows", `
   input_features:
     - {name: need, type: number, missing_value_strategy: drop_row}
     - {name: city, type: category, missing_value_strategy: drop_row}
@@ -298,7 +252,7 @@ spec:
   preprocessing:
     clean: [{filter: {expression: "id % 50 != 20"}}]
     split: {type: datetime, column: at}
-`)
+`))
 	reasons := map[string]int64{"1 filter: id % 50 != 20": 40, "feature need is missing": 120, "feature city is missing": 40,
 		"the label is null": 40, "the label is not finite": 80, "the label is beyond float32": 40}
 	text, err := command(t, c, "validate", dir+"/spec.yaml", "--data", dir+"/rows.parquet")
@@ -310,9 +264,7 @@ spec:
 	if want := "rows: 2000 read, 1640 to learn from and to judge by\n"; !strings.Contains(text, want) {
 		t.Errorf("no %q in\n%s", want, text)
 	}
-	if text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait"); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
+	said(t, c, "apply", "-f", dir+"/spec.yaml", "--wait")
 	res, err := client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "rows-1-1"})
 	if err != nil {
 		t.Fatal(err)

@@ -4,35 +4,20 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
 // A version that does not pass its gates leaves the champion, says why wherever it is
 // shown, and can be promoted by hand.
 func TestAVersionThatDoesNotPassItsGatesLeavesTheChampion(t *testing.T) {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64},
-		{Name: "city", Type: arrow.BinaryTypes.String}, {Name: "y", Type: arrow.PrimitiveTypes.Float64}}, nil))
 	random := rand.New(rand.NewPCG(1, 2))
-	for i := range 3000 {
-		x := 3 * random.NormFloat64()
-		b.Field(0).(*array.Float64Builder).Append(x)
-		b.Field(1).(*array.StringBuilder).Append([]string{"Oslo", "Riga", "Bonn"}[i%3])
-		b.Field(2).(*array.Float64Builder).Append(2*x + 10*float64(i%3) + random.NormFloat64())
-	}
 	c := parallelDev(t, devConfig{})
-	upload(t, c, parquetOf(t, b))
-	file := t.TempDir() + "/spec.yaml"
+	upload(t, c, rowsOf(t, 3000, "x city y", func(i int) []any {
+		x := 3 * random.NormFloat64()
+		return []any{x, []string{"Oslo", "Riga", "Bonn"}[i%3], 2*x + 10*float64(i%3) + random.NormFloat64()}
+	}))
 	apply := func(feature, expression string) string {
 		t.Helper()
-		put(t, file, `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: gated}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+		text, err := applied(t, c, specOf("gated", `
   input_features: [`+feature+`{name: city, type: category}]
   output_features: [{name: y, type: number, expression: "`+expression+`"}]
   evaluation:
@@ -40,8 +25,7 @@ spec:
     gates:
       - {metric: rmse, upper_bound: 2.0, slices: [city]}
       - {metric: rmse, versus: champion, max_increase: 0.1}
-`)
-		text, err := command(t, c, "apply", "-f", file, "--wait")
+`))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
@@ -55,26 +39,18 @@ spec:
 			}
 		}
 	}
-	verb := func(args ...string) string {
-		t.Helper()
-		text, err := command(t, c, args...)
-		if err != nil {
-			t.Fatalf("%v: %v\n%s", args, err, text)
-		}
-		return text
-	}
 	says(apply("{name: x, type: number}, ", "y"), "rmse at most 2 in each slice by city passed all 3 slices are", "rmse up at most 0.1 versus champion passed there is no champion yet")
 	const reason = "rmse at most 2 in each slice by city: city="
 	says(apply("", "y"), "warning: version 2 is registered, but does not become champion, since it does not pass its gates: "+reason,
 		"rmse up at most 0.1 versus champion FAILED the change from version 1 is")
-	says(verb("models"), "gated 1 champion gated-1-1", "gated 2 (rejected) gated-2-1")
-	says(verb("models", "show", "gated", "2"), "does not pass its gates: "+reason, "GATES gate outcome found")
-	says(verb("runs", "show", "gated"), "does not pass its gates: "+reason)
-	says(verb("models", "compare", "gated", "1", "2"), "METRIC VERSION 1 VERSION 2 DIFFERENCE 95 % INTERVAL", "test.rmse", "FIELD VERSION 1 VERSION 2 spec.input_features[x]")
-	says(verb("models", "compare", "gated", "1"), "the models are the same, bit for bit")
-	says(verb("models", "promote", "gated", "2"), "champion of gated is now version 2 (was 1)", "it did not pass its gates: "+reason)
+	says(said(t, c, "models"), "gated 1 champion gated-1-1", "gated 2 (rejected) gated-2-1")
+	says(said(t, c, "models", "show", "gated", "2"), "does not pass its gates: "+reason, "GATES gate outcome found")
+	says(said(t, c, "runs", "show", "gated"), "does not pass its gates: "+reason)
+	says(said(t, c, "models", "compare", "gated", "1", "2"), "METRIC VERSION 1 VERSION 2 DIFFERENCE 95 % INTERVAL", "test.rmse", "FIELD VERSION 1 VERSION 2 spec.input_features[x]")
+	says(said(t, c, "models", "compare", "gated", "1"), "the models are the same, bit for bit")
+	says(said(t, c, "models", "promote", "gated", "2"), "champion of gated is now version 2 (was 1)", "it did not pass its gates: "+reason)
 	// Versus a champion by hand that is worse, the first spec passes again.
 	says(apply("{name: x, type: number}, ", "y"), "rmse up at most 0.1 versus champion passed the change from version 2 is -")
 	says(apply("{name: x, type: number}, ", "y + 1.0"), "rmse up at most 0.1 versus champion FAILED version 3 cannot score these rows: compare: output y", "it answers something else")
-	says(verb("models", "rollback", "gated"), "champion of gated is now version 1 (was 3)")
+	says(said(t, c, "models", "rollback", "gated"), "champion of gated is now version 1 (was 3)")
 }

@@ -250,7 +250,7 @@ func hashes(run *apiv1.Run) map[string]string {
 func TestAShuffleLeavesTheSameWhateverWorkersDie(t *testing.T) {
 	t.Parallel()
 	c := newJobCluster(t)
-	spec := strings.Replace(minimalSpec, "NAME", "flights", 1)
+	spec := specOf("flights", delayedByDistance)
 	applied, err := c.client.Apply(c.ctx, &apiv1.ApplyRequest{Spec: spec, File: "flights.yaml"})
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +320,7 @@ func TestAShuffleLeavesTheSameWhateverWorkersDie(t *testing.T) {
 // its tasks are done by another.
 func TestAJobThatOneWorkerDoesNotKnowIsDoneByAnother(t *testing.T) {
 	c := newJobCluster(t)
-	applied, err := c.client.Apply(c.ctx, &apiv1.ApplyRequest{Spec: strings.Replace(minimalSpec, "NAME", "flights", 1), File: "flights.yaml"})
+	applied, err := c.client.Apply(c.ctx, &apiv1.ApplyRequest{Spec: specOf("flights", delayedByDistance), File: "flights.yaml"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,15 +340,3 @@ func TestAJobThatOneWorkerDoesNotKnowIsDoneByAnother(t *testing.T) {
 	}
 	t.Error("no task came to the old worker")
 }
-
-const minimalSpec = `apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: NAME}
-spec:
-  sources:
-    train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
-  input_features:
-    - {name: distance, type: number}
-  output_features:
-    - {name: delayed, type: binary, expression: "delay > 15"}
-`

@@ -71,22 +71,15 @@ func TestAnImportedModelIsAVersionOnceItScoresTheSample(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	upload(t, c, sample)
-	spec := `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: taken-over}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+	spec := specOf("taken-over", `
   input_features: [{columns: [signed, few, large, tiny], type: number}, {columns: [letter, month], type: category}]
   output_features: [{name: above, type: binary, expression: "raw > 0"}]
   model: {type: trees, from: FROM}
-`
-	put(t, dir+"/unknown.yaml", strings.Replace(spec, "FROM", "given@0123456789abcdef", 1))
-	if text, err := command(t, c, "apply", "-f", dir+"/unknown.yaml", "--wait"); err == nil || !strings.Contains(err.Error()+text, "thalweg models import") {
+`)
+	if text, err := applied(t, c, strings.Replace(spec, "FROM", "given@0123456789abcdef", 1)); err == nil || !strings.Contains(err.Error()+text, "thalweg models import") {
 		t.Errorf("a model that was not imported: %v\n%s", err, text)
 	}
-	put(t, dir+"/spec.yaml", strings.Replace(spec, "FROM", got.From, 1))
-	if text, err := command(t, c, "apply", "-f", dir+"/spec.yaml", "--wait"); err != nil || !strings.Contains(strings.Join(strings.Fields(text), " "), "test.roc_auc 1 1 to 1") {
+	if text, err := applied(t, c, strings.Replace(spec, "FROM", got.From, 1)); err != nil || !strings.Contains(strings.Join(strings.Fields(text), " "), "test.roc_auc 1 1 to 1") {
 		t.Errorf("%v\n%s", err, text)
 	}
 }

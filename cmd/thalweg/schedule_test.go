@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,34 +15,17 @@ import (
 func TestAScheduleTrainsOnWhatIsNew(t *testing.T) {
 	c := parallelDev(t, devConfig{LookEvery: 50 * time.Millisecond})
 	upload(t, c, fewFlights(t, 3000))
-	dir := t.TempDir()
-	spec := func(schedule string) string {
-		put(t, dir+"/spec.yaml", `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: fresh}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
-  input_features: [{name: distance, type: number}]
-  output_features: [{name: delayed, type: binary, expression: "delay > 15"}]
-  trainer: {warm_start: champion}
-`+schedule)
-		return dir + "/spec.yaml"
+	spec := filepath.Join(t.TempDir(), "spec.yaml")
+	write := func(schedule string) {
+		put(t, spec, specOf("fresh", delayedByDistance+"  trainer: {warm_start: champion}\n"+schedule))
 	}
-	said := func(args ...string) string {
-		t.Helper()
-		text, err := command(t, c, args...)
-		if err != nil {
-			t.Fatalf("%v\n%s", err, text)
-		}
-		return text
-	}
-	said("apply", "-f", spec(""), "--wait")
-	scheduled := spec(`  schedule: {cron: "0 0 1 1 *", on_new_objects: true, on_overlap: queue}` + "\n")
-	if text := said("plan", "-f", scheduled); !strings.Contains(text, "runs start by it from now on") || strings.Contains(text, "trained anew") {
+	write("")
+	said(t, c, "apply", "-f", spec, "--wait")
+	write("  schedule: {cron: \"0 0 1 1 *\", on_new_objects: true, on_overlap: queue}\n")
+	if text := said(t, c, "plan", "-f", spec); !strings.Contains(text, "runs start by it from now on") || strings.Contains(text, "trained anew") {
 		t.Error(text)
 	}
-	if text := said("apply", "-f", scheduled); strings.Contains(text, "fresh-2-1") {
+	if text := said(t, c, "apply", "-f", spec); strings.Contains(text, "fresh-2-1") {
 		t.Errorf("a schedule trains: %s", text)
 	}
 	ended := func(id string) *apiv1.Run {
@@ -51,7 +35,7 @@ spec:
 				return res.Run
 			}
 		}
-		t.Fatalf("run %s did not end\n%s", id, said("runs"))
+		t.Fatalf("run %s did not end\n%s", id, said(t, c, "runs"))
 		return nil
 	}
 	// The first look finds objects that no run since has seen, and they are not new.
@@ -60,7 +44,7 @@ spec:
 	}
 	const nothing = "nothing new: version 1 was trained on the same objects, 1 in all"
 	for _, args := range [][]string{{"runs"}, {"runs", "show", "fresh-2-1"}, {"status"}} {
-		if text := said(args...); !strings.Contains(text, nothing) {
+		if text := said(t, c, args...); !strings.Contains(text, nothing) {
 			t.Errorf("%v\n%s", args, text)
 		}
 	}
@@ -69,7 +53,7 @@ spec:
 		t.Errorf("%v", run)
 	}
 	for _, args := range [][]string{{"runs", "--pipeline", "fresh"}, {"status"}} {
-		text := said(args...)
+		text := said(t, c, args...)
 		for _, want := range []string{"SCHEDULE OF", "0 0 1 1 * UTC, on new objects", "-01-01 00:00:00", "run fresh-2-2 succeeded: version 2"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%v lacks %q\n%s", args, want, text)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,8 +9,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
-
-	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // suspects returns rows whose label y follows x with noise; twin is made of y, and
@@ -55,8 +52,7 @@ func TestARunSaysWhatIsSuspicious(t *testing.T) {
 		{"x", "y > 1", "", "the label of all"},
 		{"list", "y > 0", "", "training rows have a list of another length than 3, which counts as missing"},
 	} {
-		spec := "apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: suspect}\nspec:\n" +
-			"  sources: {train: {s3: {path: \"s3://lake/flights/*.parquet\"}, format: {type: parquet}}}\n  input_features:\n"
+		spec := specOf("suspect", "  input_features:\n")
 		for name := range strings.FieldsSeq(test.features) {
 			kind := "number"
 			if name == "list" {
@@ -65,25 +61,16 @@ func TestARunSaysWhatIsSuspicious(t *testing.T) {
 			spec += fmt.Sprintf("    - {name: %s, type: %s}\n", name, kind)
 		}
 		spec += fmt.Sprintf("  output_features: [{name: label, type: binary, expression: %q}]\n  trainer: {%s}\n", test.label, test.trainer)
-		file := t.TempDir() + "/spec.yaml"
-		put(t, file, spec)
-		text, err := command(t, c, "apply", "-f", file, "--wait")
+		text, err := applied(t, c, spec)
 		if !strings.Contains(text+fmt.Sprint(err), test.want) || (err != nil) != (test.label == "y > 1") {
 			t.Errorf("%v\n%s\nwant %q", err, text, test.want)
 		}
 	}
 	// Probabilities that a weight has moved are not what such a model is for.
-	file := t.TempDir() + "/spec.yaml"
-	put(t, file, `
-apiVersion: thalweg/v1
-kind: Pipeline
-metadata: {name: weighted}
-spec:
-  sources: {train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}}
+	if text, err := applied(t, c, specOf("weighted", `
   input_features: [{name: x, type: number}]
   output_features: [{name: label, type: binary, expression: "y > 0", loss: {type: cross_entropy, positive_class_weight: 1000}}]
-`)
-	if text, err := command(t, c, "apply", "-f", file, "--wait"); err != nil || strings.Contains(text, "no better than a constant") || !strings.Contains(text, "test.log_loss") {
+`)); err != nil || strings.Contains(text, "no better than a constant") || !strings.Contains(text, "test.log_loss") {
 		t.Errorf("%v\n%s", err, text)
 	}
 	for _, verb := range [][]string{{"runs", "show", "suspect-2-1"}, {"models", "list", "-o", "json"}} {
@@ -98,11 +85,7 @@ spec:
 func TestAColumnThatObjectsLackIsWarnedOf(t *testing.T) {
 	c, _ := startDev(t, t.TempDir())
 	whole := suspects(t)
-	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64}}, nil))
-	for range 1234 {
-		b.Field(0).(*array.Float64Builder).Append(1)
-	}
-	lacking := parquetOf(t, b)
+	lacking := rowsOf(t, 1234, "x", func(int) []any { return []any{1.0} })
 	bucket, err := c.connections.bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
@@ -130,23 +113,4 @@ func TestAColumnThatObjectsLackIsWarnedOf(t *testing.T) {
 			t.Errorf("%v warns of what nothing reads:\n%s", verb, text)
 		}
 	}
-}
-
-// parquetOf returns the rows of a builder as a Parquet file.
-func parquetOf(t *testing.T, b *array.RecordBuilder) []byte {
-	t.Helper()
-	rows := b.NewRecord()
-	defer rows.Release()
-	var out bytes.Buffer
-	w, err := dataset.NewWriter(&out, rows.Schema(), dataset.WriterConfig{})
-	if err == nil {
-		err = w.Write(rows)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
 }
