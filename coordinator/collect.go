@@ -12,9 +12,8 @@ import (
 )
 
 const (
-	// runsPrefix and checkpointsPrefix are where workers keep outputs of runs and
-	// checkpoints of versions, each below a folder of its run; and preparedPrefix is
-	// where they keep rows, below a folder of their pipeline.
+	// Where workers keep outputs of runs and checkpoints of versions, in a folder for
+	// each run, and prepared rows, in a folder for each pipeline.
 	runsPrefix        = "runs/"
 	checkpointsPrefix = "checkpoints/"
 	preparedPrefix    = "prepared/"
@@ -24,9 +23,9 @@ const (
 
 // collect removes from the state bucket what nobody needs any more: the outputs of
 // runs that ended, the prepared rows of pipelines that are gone (those of others are
-// replaced by their next run), and the checkpoints of versions that specs keep no longer. What
-// it removes follows from the replicated state and a listing, so a pass that died
-// is repeated by the next, whoever leads.
+// replaced by their next run), and the checkpoints of versions that specs keep no
+// longer. What it removes follows from the replicated state and a listing, so a pass
+// that died is repeated by the next, whoever leads.
 func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 	if err := c.collectVersions(lead); err != nil {
 		return err
@@ -36,25 +35,17 @@ func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 		return err
 	}
 	var removed storage.Removed
-	for _, sweep := range []func(context.Context, storage.Bucket) (storage.Removed, error){
-		func(ctx context.Context, b storage.Bucket) (storage.Removed, error) {
-			return c.sweep(ctx, b, runsPrefix, ended)
-		},
-		func(ctx context.Context, b storage.Bucket) (storage.Removed, error) {
-			return c.sweep(ctx, b, preparedPrefix, gone)
-		},
-		c.sweepCheckpoints,
-	} {
-		of, failed := sweep(ctx, b)
-		removed.Add(of)
-		if err = failed; err != nil {
-			break
-		}
+	err = c.sweep(ctx, b, runsPrefix, ended, &removed)
+	if err == nil {
+		err = c.sweep(ctx, b, preparedPrefix, deleted, &removed)
+	}
+	if err == nil {
+		err = c.sweepCheckpoints(ctx, b, &removed)
 	}
 	c.metrics.collectedObjects.Add(float64(removed.Objects))
 	c.metrics.collectedBytes.Add(float64(removed.Bytes))
 	if removed.Objects > 0 {
-		c.log.Info("collected outputs of ended runs, and checkpoints", "objects", removed.Objects, "bytes", removed.Bytes)
+		c.log.Info("collected outputs of ended runs, prepared rows and checkpoints", "objects", removed.Objects, "bytes", removed.Bytes)
 	}
 	return err
 }
@@ -112,20 +103,22 @@ func ended(s *state.State, id string) bool {
 	return r == nil || r.State != state.RunRunning
 }
 
-// gone reports whether there is no pipeline of a name, whose rows then are garbage.
-func gone(s *state.State, name string) bool { return s.Pipeline(thalweg.PipelineName(name)) == nil }
+// deleted reports whether there is no pipeline of a name: its prepared rows are garbage.
+func deleted(s *state.State, name string) bool {
+	return s.Pipeline(thalweg.PipelineName(name)) == nil
+}
 
-// sweep removes the folders below a prefix that are garbage, by their names. A folder
-// is in a listing only if its run had begun before; so one that the state, read
-// afterwards, does not know to be going has ended, and its ID is never given again. A
-// pipeline may be given its name again, and then prepares its rows anew.
-func (c *Coordinator) sweep(ctx context.Context, b storage.Bucket, prefix string, garbage func(*state.State, string) bool) (removed storage.Removed, err error) {
+// sweep removes the folders below a prefix whose names are garbage, and adds what it
+// removed. A folder is in a listing only if its run had begun before; so one that the
+// state, read afterwards, does not know to be going has ended, and its ID is never given
+// again. A pipeline may be given its name again, and then prepares its rows anew.
+func (c *Coordinator) sweep(ctx context.Context, b storage.Bucket, prefix string, garbage func(*state.State, string) bool, removed *storage.Removed) error {
 	var ids []string
 	for after := ""; len(ids) < maxSwept; {
 		id := ""
 		for info, err := range b.List(ctx, prefix, after) {
 			if err != nil {
-				return removed, err
+				return err
 			}
 			id, _, _ = strings.Cut(info.Key[len(prefix):], "/")
 			break
@@ -141,27 +134,27 @@ func (c *Coordinator) sweep(ctx context.Context, b storage.Bucket, prefix string
 		})
 	}
 	if len(ids) == 0 {
-		return removed, nil
+		return nil
 	}
 	if err := c.read(func(s *state.State) {
 		ids = slices.DeleteFunc(ids, func(id string) bool { return !garbage(s, id) })
 	}); err != nil {
-		return removed, err
+		return err
 	}
 	for _, id := range ids {
 		of, err := storage.Remove(ctx, b, prefix+id+"/", func(string) bool { return true })
 		removed.Add(of)
 		if err != nil {
-			return removed, err
+			return err
 		}
 	}
-	return removed, nil
+	return nil
 }
 
 // sweepCheckpoints removes the checkpoints of collected versions, and of runs that
-// ended without registering theirs. What the state does not know stays: the log of a
-// stream may name it.
-func (c *Coordinator) sweepCheckpoints(ctx context.Context, b storage.Bucket) (storage.Removed, error) {
+// ended without registering theirs, and adds what it removed. What the state does not
+// know stays: the log of a stream may name it.
+func (c *Coordinator) sweepCheckpoints(ctx context.Context, b storage.Bucket, removed *storage.Removed) error {
 	dead := make(map[string]bool)
 	dir := func(checkpoint string) string {
 		key, _, _ := strings.Cut(checkpoint, "#")
@@ -183,5 +176,7 @@ func (c *Coordinator) sweepCheckpoints(ctx context.Context, b storage.Bucket) (s
 			}
 		}
 	})
-	return storage.Remove(ctx, b, checkpointsPrefix, func(key string) bool { return dead[path.Dir(key)] })
+	of, err := storage.Remove(ctx, b, checkpointsPrefix, func(key string) bool { return dead[path.Dir(key)] })
+	removed.Add(of)
+	return err
 }

@@ -65,11 +65,12 @@ type Config struct {
 	BodyTimeout time.Duration
 
 	// CollectEvery is how often the leader looks for what nobody needs in the state
-	// bucket, default 1 min: two listings.
+	// bucket, default 1 min: a listing of the checkpoints, and a request for each run and
+	// each pipeline with a folder there.
 	CollectEvery time.Duration
 
-	// LookEvery is how often the objects of a pipeline that trains on new ones are
-	// listed, default 30 s.
+	// LookEvery is how often the training data of a schedule on new objects is listed,
+	// default 30 s.
 	LookEvery time.Duration
 
 	// Now is the clock that entries of the log are stamped by; default time.Now.

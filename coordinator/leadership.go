@@ -63,9 +63,7 @@ func (c *Coordinator) beginLeadership() {
 		c.log.Info("leadership was lost before it began", keyTerm, term, keyError, err)
 		return
 	}
-	lead := &leadership{term: term, liveness: newLiveness(c.cfg.LeaseTTL), planning: make(chan struct{}, 1)}
-	lead.looks.mu.of = make(map[thalweg.PipelineName]*look)
-	c.lead.Store(lead)
+	c.lead.Store(&leadership{term: term, liveness: newLiveness(c.cfg.LeaseTTL), planning: make(chan struct{}, 1)})
 	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)
 }
@@ -120,14 +118,14 @@ func notLeader(leader string) error {
 }
 
 // tick does what is due without anybody's asking: silent workers expire, runs that have
-// come to it are registered, and those start whose time has come.
+// come to it are registered, and runs start by their schedules.
 func (c *Coordinator) tick(ctx context.Context) {
 	lead := c.leading()
 	if lead == nil {
 		return
 	}
 	if err := c.startScheduled(ctx, lead); err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
-		c.log.Warn("no run could start by its schedule", keyError, err)
+		c.log.Warn("a run could not be started by its schedule", keyError, err)
 	}
 	if err := c.advance(ctx, lead, ""); err != nil {
 		c.log.Debug("planning was put off", keyError, err)

@@ -80,7 +80,7 @@ func completeRun(s *state.State, t *state.Task, l *apiv1.Lease) {
 	if l.Inputs == nil {
 		l.Inputs = make(map[string]string)
 	}
-	for name, v := range map[string]*state.Parent{stages.ParentInput: r.Parent, stages.ChampionInput: r.Champion} {
+	for name, v := range map[string]*state.VersionRef{stages.ParentInput: r.Parent, stages.ChampionInput: r.Champion} {
 		if v != nil {
 			l.Inputs[name] = fmt.Sprintf("%d %s", v.Version, v.Checkpoint)
 		}

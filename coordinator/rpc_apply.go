@@ -27,9 +27,7 @@ func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.Ap
 	}
 	if req.DryRun {
 		flaw := ""
-		if err := s.c.read(func(st *state.State) {
-			_, flaw = st.Parent(&state.Spec{Model: cmd.Model, Alias: cmd.Alias, WarmStart: cmd.WarmStart})
-		}); err != nil {
+		if err := s.c.read(func(st *state.State) { flaw = cmd.MissingParent(st) }); err != nil {
 			return nil, err
 		}
 		if flaw != "" {

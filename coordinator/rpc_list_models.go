@@ -35,14 +35,17 @@ func (s *service) ListModels(_ context.Context, req *apiv1.ListModelsRequest) (*
 }
 
 func modelView(m *state.Model, retired bool) *apiv1.Model {
-	v := &apiv1.Model{Name: string(m.Name), Aliases: make(map[string]uint64, len(m.Aliases))}
+	v := &apiv1.Model{Name: string(m.Name), Aliases: make(map[string]uint64), Replaced: make(map[string]*apiv1.Versions)}
 	for _, version := range m.Versions {
 		if retired || !version.Retired {
 			v.Versions = append(v.Versions, versionView(version))
 		}
 	}
 	for name, a := range m.Aliases {
-		v.Aliases[name] = uint64(a.Version)
+		v.Aliases[name], v.Replaced[name] = uint64(a.Version), new(apiv1.Versions)
+		for _, replaced := range a.Replaced {
+			v.Replaced[name].Versions = append(v.Replaced[name].Versions, uint64(replaced))
+		}
 	}
 	return v
 }

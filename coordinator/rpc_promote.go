@@ -17,13 +17,5 @@ func (s *service) Promote(_ context.Context, req *apiv1.PromoteRequest) (*apiv1.
 	if err == nil && answer.Changed {
 		s.c.log.Info("alias moved", keyModel, cmd.Model, "alias", cmd.Alias, keyVersion, cmd.Version, "previous", answer.Previous)
 	}
-	res := &apiv1.PromoteResponse{Previous: uint64(answer.Previous)}
-	if err != nil {
-		return res, err
-	}
-	return res, s.c.read(func(st *state.State) {
-		if m := st.Model(cmd.Model); m != nil && m.Version(cmd.Version) != nil {
-			res.Rejected = m.Version(cmd.Version).Rejected
-		}
-	})
+	return &apiv1.PromoteResponse{Previous: uint64(answer.Previous), Rejected: answer.Rejected}, err
 }

@@ -16,8 +16,8 @@ import (
 // maxLooks bounds the listings that one answer to a worker asks for.
 const maxLooks = 4
 
-// looks is what workers found of the objects of pipelines that train when there are new
-// ones. It is not replicated: what a run has seen is.
+// looks is which objects workers found of pipelines that train when there are new ones.
+// It is not replicated; which objects the newest run found is (state.Timetable.Seen).
 type looks struct {
 	mu struct {
 		sync.Mutex
@@ -27,17 +27,20 @@ type looks struct {
 
 type look struct {
 	generation thalweg.Generation
-	asked      time.Time
-	seen       string // by the newest run, when it was asked for
-	objects    string // of the newest listing
-	settled    bool   // so was the one before: nobody is writing
-	failure    string
+	asked      time.Time // for the newest listing
+	seen       string    // Timetable.Seen at that time
+	objects    string    // a hash of those that it found
+	settled    bool      // the listing before found the same: nobody is writing
+	failure    string    // why it found none
 }
 
 // due returns the listings that it is time for, and notes that they were asked for.
 func (l *looks) due(s *state.State, now time.Time, every time.Duration) (due []*apiv1.Look) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.mu.of == nil {
+		l.mu.of = make(map[thalweg.PipelineName]*look)
+	}
 	for p := range s.Pipelines() {
 		if p.Timetable == nil || !p.Timetable.OnNewObjects || p.Deletion != nil {
 			delete(l.mu.of, p.Name)
@@ -50,7 +53,7 @@ func (l *looks) due(s *state.State, now time.Time, every time.Duration) (due []*
 			l.mu.of[p.Name] = k
 		}
 		if now.Sub(k.asked) >= every && len(due) < maxLooks {
-			if k.seen != p.Timetable.Seen { // a run has looked since
+			if k.seen != p.Timetable.Seen { // a run has listed them since
 				k.settled = false
 			}
 			k.asked, k.seen = now, p.Timetable.Seen
@@ -74,8 +77,8 @@ func (l *looks) note(found []*apiv1.Looked) {
 	}
 }
 
-// of returns the objects of a pipeline, once they have settled, and what keeps them from
-// being listed. Listings from before a run looked for itself do not count.
+// of returns the objects of a pipeline, once two listings agree, and why they cannot be
+// listed. Listings from before the newest run made its own do not count.
 func (l *looks) of(p *state.Pipeline) (objects, failure string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -115,14 +118,14 @@ func nextTime(spec *pipeline.Spec, now time.Time) time.Time {
 	return table.Next(now)
 }
 
-// dueRun is a run that is due, by the text of its spec and the time of its entry.
+// dueRun is a run that is due, with the text of its spec and the time by which it is.
 type dueRun struct {
 	*state.StartScheduled
 	spec string
 	now  time.Time
 }
 
-// startScheduled starts the runs whose time has come, or whose objects have.
+// startScheduled starts the runs whose time has come, and those for new objects.
 func (c *Coordinator) startScheduled(ctx context.Context, lead *leadership) error {
 	var all []dueRun
 	c.replica.view(func(s *state.State) {
@@ -141,13 +144,13 @@ func (c *Coordinator) startScheduled(ctx context.Context, lead *leadership) erro
 	return failed
 }
 
-// startDue starts a run whose time, or whose objects, have come.
+// startDue starts a run that is due.
 func (c *Coordinator) startDue(ctx context.Context, d dueRun) error {
 	spec, err := c.readSpec(ctx, "", d.spec)
 	if err != nil {
 		return err
 	}
-	if d.DueMS > 0 { // times between it and now were missed together
+	if d.DueMS > 0 { // one run makes up for all times until now
 		next := nextTime(spec, d.now)
 		if next.IsZero() {
 			return nil // no time is left

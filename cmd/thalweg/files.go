@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 )
@@ -36,4 +39,20 @@ func readFile(op, name string, most int64, hint string) (data []byte, err error)
 		return nil, &thalweg.Error{Op: op, Kind: thalweg.NotFound, Err: err, Hint: hint}
 	}
 	return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Err: err, Hint: hint}
+}
+
+// writeFiles writes files into a directory, which is made if need be, and returns their
+// paths.
+func writeFiles(dir string, files map[string][]byte) (paths []string, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		file := filepath.Join(dir, filepath.Base(name))
+		if err := os.WriteFile(file, files[name], 0o644); err != nil {
+			return nil, err
+		}
+		paths = append(paths, file)
+	}
+	return paths, nil
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -183,13 +181,16 @@ func newModelsPromote(g *globals) *cobra.Command {
 
 func newModelsRollback(g *globals) *cobra.Command {
 	return newModelsMove(g, &cobra.Command{
-		Use:     "rollback MODEL",
-		Short:   "Point an alias at the version before its current one",
+		Use:   "rollback MODEL",
+		Short: "Point an alias at the version before its current one",
+		Long: "rollback points an alias at the version before its current one. It passes over versions without\n" +
+			"a checkpoint, and over those that did not pass their gates and were not promoted all the same.",
 		Example: "  thalweg models rollback flight-delays",
 	}, func(ctx context.Context, c *cluster, alias string, args []string) (before uint64, err error) {
 		m, err := findModel(ctx, c, args[0])
 		for _, v := range m.GetVersions() {
-			if v.Version < m.Aliases[alias] && !v.Retired && !v.Collected && v.Rejected == "" {
+			rejected := v.Rejected != "" && !slices.Contains(m.Replaced[alias].GetVersions(), v.Version)
+			if v.Version < m.Aliases[alias] && !v.Retired && !v.Collected && !rejected {
 				before = max(before, v.Version)
 			}
 		}
@@ -240,6 +241,15 @@ func noVersion(m *apiv1.Model, text, want string) error {
 		Hint: cmp.Or(spelling.Hint(text, maps.Keys(m.Aliases)), want)}
 }
 
+// checkpointOf returns the checkpoint of a version, if it is kept.
+func checkpointOf(model string, v *apiv1.ModelVersion) (thalweg.CheckpointRef, error) {
+	if v.Collected {
+		return thalweg.CheckpointRef{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s %d", model, v.Version),
+			Hint: "its checkpoint was collected (trainer.keep_checkpoints); `thalweg models` tells which versions have theirs"}
+	}
+	return thalweg.ParseObjectRef(v.Checkpoint)
+}
+
 func newModelsExport(g *globals) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
@@ -269,16 +279,5 @@ func (c *cluster) export(ctx context.Context, ref thalweg.CheckpointRef, dir str
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(parts)) {
-		path := filepath.Join(dir, filepath.Base(name))
-		if err := os.WriteFile(path, parts[name], 0o644); err != nil {
-			return nil, err
-		}
-		names = append(names, path)
-	}
-	return names, nil
+	return writeFiles(dir, parts)
 }

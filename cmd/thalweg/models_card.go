@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -55,16 +53,16 @@ type card struct {
 	Provenance artifact.Provenance `json:"provenance"`
 	Objects    []dataset.Object    `json:"objects"`
 	Spec       string              `json:"spec"`
-	// Evaluation is nil where nothing is kept of the run.
+	// Evaluation is nil where the run's record is not kept any more.
 	Evaluation *evaluation.Document `json:"evaluation,omitempty"`
 
 	version *apiv1.ModelVersion
 }
 
-// card reads what the registry and the checkpoint say of a version.
+// card reads what the registry, the checkpoint and the evaluation say of a version.
 func (c *cluster) card(ctx context.Context, m *apiv1.Model, v *apiv1.ModelVersion) (*card, error) {
 	out := &card{Model: m.Name, Aliases: aliasesOf(m, v.Version), Version: message{v}, version: v}
-	candidate, err := findVersion(ctx, c, m.Name, fmt.Sprint(v.Version))
+	from, err := checkpointOf(m.Name, v)
 	if err != nil {
 		return out, err
 	}
@@ -72,7 +70,7 @@ func (c *cluster) card(ctx context.Context, m *apiv1.Model, v *apiv1.ModelVersio
 	if err != nil {
 		return out, err
 	}
-	parts, err := checkpoint.Load(ctx, state, candidate.Checkpoint)
+	parts, err := checkpoint.Load(ctx, state, from)
 	if err != nil {
 		return out, err
 	}
@@ -94,9 +92,6 @@ func (c *cluster) card(ctx context.Context, m *apiv1.Model, v *apiv1.ModelVersio
 	if err != nil {
 		return out, err
 	}
-	if res.Run.Outputs["evaluation"] == "" { // an imported version's
-		return out, nil
-	}
 	ref, err := thalweg.ParseObjectRef(res.Run.Outputs["evaluation"])
 	if err != nil {
 		return out, err
@@ -117,19 +112,12 @@ func (d *card) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	files := map[string]string{"card.md": text.String(), "card.json": string(data) + "\n"}
+	files := map[string][]byte{"card.md": []byte(text.String()), "card.json": append(data, '\n')}
 	for _, c := range d.judged().Curves {
-		files[c.Name+".svg"] = evaluation.SVG(c)
+		files[c.Name+".svg"] = []byte(evaluation.SVG(c))
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = writeFiles(dir, files)
+	return err
 }
 
 // judged returns what was measured on the rows that versions are judged by.
@@ -165,8 +153,8 @@ func (d *card) markdown(w io.Writer) {
 		fmt.Fprintln(w, "None.")
 	}
 	fmt.Fprint(w, "\n## Limits\n\n"+
-		"- The metrics are of rows like those above; other rows, or later ones, can be otherwise.\n"+
-		"- What the spec names no slice of was not measured by itself.\n"+
+		"- The metrics hold for rows like those of the data above; other or later rows can differ.\n"+
+		"- Only slices that the spec names were measured by themselves.\n"+
 		"- Values that training never met are scored as unknown.\n")
 	fmt.Fprintf(w, "\n## Hashes\n\n- model: `%s`\n- transform: `%s`\n- spec: `%s`\n- checkpoint: `%s`\n", v.ModelSha256, p.Transform, p.Spec, v.Checkpoint)
 	fmt.Fprint(w, "\n## To reproduce\n\n")
@@ -185,7 +173,7 @@ func (d *card) measured(w io.Writer) {
 	fmt.Fprint(w, "\n## Metrics\n\n")
 	metrics := d.judged().Metrics
 	if metrics == nil {
-		fmt.Fprintln(w, "They were not kept.")
+		fmt.Fprintln(w, "They are not kept any more.")
 		return
 	}
 	fmt.Fprintf(w, "On the %s rows, with 95 %% intervals.\n\n| metric | value | from | to |\n|---|---|---|---|\n", d.Evaluation.Judged)

@@ -24,8 +24,8 @@ func newModelsCompare(g *globals) *cobra.Command {
 		Short: "Compare two versions, the second champion by default: metrics with their difference, and what the specs differ in",
 		Long: "compare shows the metrics of two versions, each a number or an alias, with the 95 % interval of\n" +
 			"their difference, and the fields in which their specs differ. Each was measured on the test rows\n" +
-			"of its own run. The interval takes these for different rows, and is too wide where they are the\n" +
-			"same; a gate of evaluation.gates that is versus champion measures both on the same rows.",
+			"of its own run. The interval assumes that these rows differ, and is too wide if they are the\n" +
+			"same. A gate with versus: champion (evaluation.gates) measures both on the same rows.",
 		Example: "  thalweg models compare flight-delays 1 2\n" +
 			"  thalweg models compare flight-delays 1 -o json",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {

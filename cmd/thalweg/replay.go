@@ -188,11 +188,7 @@ func findVersion(ctx context.Context, c *cluster, model, text string) (engine.Ca
 	}
 	for _, v := range m.Versions {
 		if v.Version == version || v.Checkpoint == text {
-			if v.Collected {
-				return engine.Candidate{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s %d", model, v.Version),
-					Hint: "its checkpoint was collected (trainer.keep_checkpoints); `thalweg models` tells which versions have theirs"}
-			}
-			ref, err := thalweg.ParseObjectRef(v.Checkpoint)
+			ref, err := checkpointOf(model, v)
 			return engine.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
 				Model: engine.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}}, err
 		}

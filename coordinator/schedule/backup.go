@@ -7,15 +7,15 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// slowFactor is how many times the median of its stage a task must take to be done by
-// a second worker as well: shards of one data set differ, and backups of tasks that are
-// merely larger would be work for nothing.
+// slowFactor is how many times the median of its stage a task must take to be given to a
+// second worker as well: shards of a dataset differ, and a backup of a task that is merely
+// larger would be wasted.
 const slowFactor = 3
 
-// straggler returns a task for a polling worker that has nothing else to do: one that
-// has been with another worker for much longer than those of its stage took that are done.
-// Nothing is late before a lease's time: until then its worker may still be found to be
-// lost.
+// straggler returns a task for a polling worker that has nothing else to do, nil if there
+// is none: one that another worker has had for much longer than the tasks of its stage
+// took that are done. None is late within the time of a lease, in which its worker may
+// turn out to be lost.
 func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
 	if len(p.grants) > 0 || p.me.batch >= p.me.Slots {
 		return nil
@@ -25,7 +25,7 @@ func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
 		for _, reduce := range []bool{false, true} {
 			if t := p.slowest(stage.Tasks, reduce); t != nil {
 				took := p.now.Sub(time.UnixMilli(t.LeasedMS))
-				if usual := usual(stage.Tasks, reduce); usual >= 0 && took > leaseTTL && took > slowFactor*usual {
+				if median := usual(stage.Tasks, reduce); median >= 0 && took > leaseTTL && took > slowFactor*median {
 					return t
 				}
 			}
@@ -46,7 +46,7 @@ func (p *plan) slowest(tasks []*state.Task, reduce bool) (slow *state.Task) {
 	return slow
 }
 
-// usual returns the median of what done tasks took, below 0 while none is done.
+// usual returns the median of the times that done tasks took, below 0 while none is done.
 func usual(tasks []*state.Task, reduce bool) time.Duration {
 	var took []int64
 	for _, t := range tasks {

@@ -29,9 +29,9 @@ type ApplySpec struct {
 	// Keep is how many of the model's newest versions keep their checkpoints; 0: all.
 	Keep uint32 `json:"keep,omitempty"`
 	// WarmStart is the version of the model whose weights runs start from; FromChampion:
-	// the one that the alias names by then, if any; 0: none.
+	// the one that the alias names when a run starts, if any; 0: none.
 	WarmStart int64 `json:"warm_start,omitempty"`
-	// Timetable is when runs start by themselves, as it begins; nil: never.
+	// Timetable is when runs start by themselves, before any has; nil: never.
 	Timetable *Timetable `json:"timetable,omitempty"`
 	// Written is the text as a user wrote it, and File its name: what diagnostics of
 	// a run cite.
@@ -61,7 +61,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if c.Sink != nil && c.Sink.flaw() != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), c.Sink.flaw())
 	}
-	if _, flaw := s.Parent(&Spec{Model: c.Model, Alias: c.Alias, WarmStart: c.WarmStart}); flaw != "" {
+	if flaw := c.MissingParent(s); flaw != "" {
 		return failure(thalweg.NotFound, c.name(), string(c.Pipeline), flaw)
 	}
 	if flaw := c.Timetable.flaw(); flaw != "" {
@@ -129,6 +129,13 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	r := s.startRun(p, &StartRun{Stages: c.Stages})
 	return Answer{Pipeline: p.Name, Generation: spec.Generation, Run: r.ID, Changed: true}
+}
+
+// MissingParent says why runs of the spec cannot start from the version that it names,
+// "" if they can.
+func (c *ApplySpec) MissingParent(s *State) string {
+	_, flaw := s.Parent(&Spec{Model: c.Model, Alias: c.Alias, WarmStart: c.WarmStart})
+	return flaw
 }
 
 // beingDeleted refuses a command because its pipeline is on its way out.

@@ -40,8 +40,8 @@ const keptReplaced = 2
 
 // Collectable returns the versions of a model whose checkpoints its specs keep no
 // longer, oldest first: neither among the newest of the largest number that one of
-// them names, nor under an alias or just replaced there, nor what a run starts from. A model that no pipeline
-// uses keeps all.
+// them names, nor under an alias or just replaced there, nor needed by a run. A model
+// that no pipeline uses keeps all.
 func (s *State) Collectable(m *Model) []thalweg.ModelVersion {
 	keep := 0
 	for _, p := range s.pipelines {
@@ -59,7 +59,7 @@ func (s *State) Collectable(m *Model) []thalweg.ModelVersion {
 			needed[v] = true
 		}
 	}
-	s.parents(m, needed)
+	s.neededByRuns(m, needed)
 	var due []thalweg.ModelVersion
 	for _, v := range m.Versions[:max(0, len(m.Versions)-keep)] {
 		if len(due) == maxCollected {

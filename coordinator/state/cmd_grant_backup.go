@@ -12,8 +12,8 @@ import (
 type GrantBackup struct {
 	Worker      thalweg.WorkerID `json:"worker"`
 	Incarnation string           `json:"incarnation"`
-	// Slow is the lease that takes long: where it has ended since, or the task has a
-	// backup, the grant has no effect.
+	// Slow is the lease of the task: if it has ended since, or the task has a backup, the
+	// grant has no effect.
 	Slow Lease `json:"slow"`
 }
 
@@ -36,19 +36,19 @@ func (c *GrantBackup) apply(s *State) Answer {
 // backupSuffix tells a backup from the task that it backs up, to workers too.
 const backupSuffix = ".backup"
 
-// MayBackUp reports whether a worker may do a task a second time while another one
-// does it. Replicas wait for each other in every round: two of one would be two peers.
+// MayBackUp reports whether a worker may do a task that another worker is doing. Not a
+// replica: they wait for each other in every round, and a second one would be a peer more.
 func (t *Task) MayBackUp(w thalweg.WorkerID) bool {
 	return t.Of == nil && t.Stage != nil && !t.IsReplica() && t.Backup == nil && t.Backups < MaxBackups && t.Worker != w && !t.FailedOn(w)
 }
 
-// newBackup returns what backs a task up: a task of its own, with a lease of its own,
-// that does the same.
+// newBackup returns the backup of a task: a task with a name and a lease of its own that
+// does the same.
 func (t *Task) newBackup() *Task {
 	return &Task{ID: t.ID + backupSuffix, Index: t.Index, Reduce: t.Reduce, Run: t.Run, Stage: t.Stage, Of: t}
 }
 
-// original returns the task that a task does.
+// original returns the task that a backup repeats, and any other task itself.
 func (t *Task) original() *Task {
 	if t.Of != nil {
 		return t.Of
@@ -65,9 +65,9 @@ func (s *State) dropBackup(t *Task) {
 	}
 }
 
-// settle makes a task done by whoever was first, the task's holder or its backup's.
-// The other's lease ends; it is remembered until the stage is over, as its report may
-// be on the way.
+// settle marks a task done by whichever was first, itself or its backup. The other's
+// lease ends; who held it is remembered until the stage is over, as a report may be on the
+// way.
 func (s *State) settle(t *Task, by *Task) {
 	s.endLease(t, TaskDone)
 	t.TookMS = s.timeMS - by.LeasedMS
@@ -80,11 +80,12 @@ func (s *State) settle(t *Task, by *Task) {
 	}
 }
 
-// difference tells how what the slower of two workers made of a done task differs from
-// what the task left: the same inputs give the same bytes, so any difference is a fault.
+// difference tells how the results of the slower of two workers differ from those that a
+// done task has, "" if they do not: the same inputs give the same bytes.
 func (t *Task) difference(other Results) string {
 	tell := func(what, a, b string) string {
-		return fmt.Sprintf("%s: %s made %s of %s, but %s made %s of the same", t.ID, t.Worker, quoted(a), what, quoted(string(t.Backup.Worker)), quoted(b))
+		return fmt.Sprintf("%s: workers %s and %s came to different results, %s is %s and %s: they run different builds, or one of the machines is faulty",
+			t.ID, t.Worker, quoted(string(t.Backup.Worker)), what, quoted(a), quoted(b))
 	}
 	for i := range max(len(t.Partials), len(other.Partials)) {
 		if a, b := at(t.Partials, i), at(other.Partials, i); a != b {

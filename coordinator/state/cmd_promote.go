@@ -43,5 +43,5 @@ func (c *Promote) apply(s *State) Answer {
 	if previous != c.Version {
 		s.championMoved(m.Name, c.Alias)
 	}
-	return Answer{Previous: previous, Version: c.Version, Changed: previous != c.Version}
+	return Answer{Previous: previous, Version: c.Version, Rejected: m.Version(c.Version).Rejected, Changed: previous != c.Version}
 }

@@ -44,7 +44,7 @@ func (c *RegisterModel) apply(s *State) Answer {
 	case a != nil:
 		r.compareWith(m.Version(a.Version))
 		if r.Champion != nil && r.Champion.Version != a.Version && r.Outputs["gates"] != "" {
-			r.warn(fmt.Sprintf("gates were held against version %d, in whose place version %d came while the run went on", r.Champion.Version, a.Version))
+			r.warn(fmt.Sprintf("%s moved from version %d to %d while the run went on: gates versus champion compare with version %[2]d", spec.Alias, r.Champion.Version, a.Version))
 		}
 	}
 	v := &ModelVersion{

@@ -41,8 +41,8 @@ func (c *ReportTask) apply(s *State) Answer {
 	return Answer{Changed: true}
 }
 
-// again takes a report on a task that is done: a repetition, or from the other of two
-// workers, who must have made the same.
+// again takes a report on a task that is done: a repetition, or that of the other of two
+// workers, which must be the same.
 func (c *ReportTask) again(s *State, t *Task) Answer {
 	if t.Backup == nil || c.Failure != nil {
 		return Answer{}

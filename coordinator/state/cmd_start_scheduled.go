@@ -7,16 +7,17 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
-// StartScheduled starts a run because its time has come, or new objects have. What the
-// plan relied on is in it: where that is not so any more, it changes nothing.
+// StartScheduled starts a run by a pipeline's timetable: because a time has come, because
+// there are new objects, or because the run has ended that it waited for. It carries what
+// the leader relied on, and changes nothing where that is not so any more.
 type StartScheduled struct {
 	StartRun
-	// DueMS is the time that has come, and NextMS the one after.
+	// DueMS is the time that has come, and NextMS the next one; 0: it is another reason.
 	DueMS  int64 `json:"due_ms,omitempty"`
 	NextMS int64 `json:"next_ms,omitempty"`
-	// Objects names those that are there now, of a run because of them.
+	// Objects names the objects that are there now; empty: it is another reason.
 	Objects string `json:"objects,omitempty"`
-	// Queued: it is the run that was to follow another.
+	// Queued: it is the run that was to follow another one.
 	Queued bool `json:"queued,omitempty"`
 }
 
@@ -63,7 +64,7 @@ func (c *StartScheduled) apply(s *State) Answer {
 	case active != nil:
 		s.endRun(active, RunCanceled, "replaced by a run that the schedule started")
 	}
-	t.saw(c.Objects) // the run that it replaces has noted others
+	t.saw(c.Objects) // last: the run that it replaces has noted others
 	t.Queued = false
 	r := s.startRun(p, &c.StartRun)
 	r.Trigger = why
@@ -82,24 +83,24 @@ func (t *Timetable) saw(objects string) {
 	}
 }
 
-// What becomes of a time at which a run is going.
+// What becomes of a time at which another run is going.
 const (
 	OverlapSkip    = "skip"    // it is left out
-	OverlapQueue   = "queue"   // a run follows
-	OverlapReplace = "replace" // a run takes its place
+	OverlapQueue   = "queue"   // a run starts when the other one ends
+	OverlapReplace = "replace" // the other one is canceled, and a run starts
 )
 
-// Why a run was started that nobody asked for.
+// Run.Trigger of runs that started by themselves.
 const (
 	ByTime    = "schedule"
 	ByObjects = "new objects"
 )
 
-// Timetable says when runs of a pipeline start by themselves, and how far it is.
+// Timetable says when runs of a pipeline start by themselves, and how far it has come.
 type Timetable struct {
-	// Timing is what NextMS follows from; another one begins anew.
+	// Timing is what NextMS follows from, cron and time zone; another one begins anew.
 	Timing string `json:"timing,omitempty"`
-	// OnNewObjects starts a run when objects are there that none has seen.
+	// OnNewObjects starts a run when the objects are others than Seen.
 	OnNewObjects bool   `json:"on_new_objects,omitempty"`
 	OnOverlap    string `json:"on_overlap"`
 	// NextMS is the next time; 0: none.
@@ -108,7 +109,7 @@ type Timetable struct {
 	Queued bool `json:"queued,omitempty"`
 	// Seen names the objects that the newest run found.
 	Seen string `json:"seen,omitempty"`
-	// LastMS is when its time last came, and Last what came of it.
+	// LastMS is when a run was last due, and Last what came of it.
 	LastMS int64  `json:"last_ms,omitempty"`
 	Last   string `json:"last,omitempty"`
 }
@@ -125,8 +126,8 @@ func (t *Timetable) flaw() string {
 	return ""
 }
 
-// follow takes over a new timetable: what the one before came to goes on where the
-// times are the same.
+// follow gives a pipeline the timetable of a new spec, which goes on from the one before
+// where the times are the same.
 func (p *Pipeline) follow(next *Timetable) {
 	before := p.Timetable
 	p.Timetable = nil
@@ -158,7 +159,8 @@ func (s *State) newest(p *Pipeline, spec *Spec) *ModelVersion {
 	return nil
 }
 
-// noteTimetable tells a pipeline's timetable what its run found, and how it ended.
+// noteTimetable notes in a pipeline's timetable which objects its run found and, of one
+// that it started, how it ended.
 func (s *State) noteTimetable(r *Run) {
 	p := s.pipelines[r.Pipeline]
 	if p == nil || p.Timetable == nil || r.Verb != "" {
@@ -171,9 +173,12 @@ func (s *State) noteTimetable(r *Run) {
 		return
 	}
 	text := fmt.Sprintf("run %s %s", r.ID, r.State)
-	switch nothing := r.Outputs[stages.EndOutput]; {
+	nothing, rejected := r.Outputs[stages.EndOutput], r.Outputs[stages.RejectedOutput]
+	switch {
 	case nothing != "":
 		text = fmt.Sprintf("run %s: %s", r.ID, nothing)
+	case r.Version > 0 && rejected != "":
+		text += fmt.Sprintf(": version %d, which does not pass its gates: %s", r.Version, rejected)
 	case r.Version > 0:
 		text += fmt.Sprintf(": version %d", r.Version)
 	case r.State == RunFailed:
@@ -182,8 +187,8 @@ func (s *State) noteTimetable(r *Run) {
 	p.Timetable.Last = clip(text)
 }
 
-// NextRun returns what a schedule has to do at a time: nil where nothing is due.
-// objects names those that are there, "" where that is not known.
+// NextRun returns the run that a pipeline's timetable has due at a time, nil where none
+// is. objects names those that are there, "" where that is not known.
 func (s *State) NextRun(p *Pipeline, nowMS int64, objects string) *StartScheduled {
 	t := p.Timetable
 	if t == nil || p.Deletion != nil {

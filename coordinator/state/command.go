@@ -86,8 +86,10 @@ type Answer struct {
 	Changed    bool                 `json:"changed,omitempty"`
 	// Previous is the version that an alias pointed to before.
 	Previous thalweg.ModelVersion `json:"previous,omitempty"`
-	// Version is the model version registered.
-	Version thalweg.ModelVersion `json:"version,omitempty"`
+	// Version is the model version registered or promoted, and Rejected says which gates
+	// one that is promoted did not pass.
+	Version  thalweg.ModelVersion `json:"version,omitempty"`
+	Rejected string               `json:"rejected,omitempty"`
 	// Fenced tells that a report came from a holder whose lease is over.
 	Fenced bool `json:"fenced,omitempty"`
 }

@@ -103,16 +103,18 @@ func (m *Model) point(alias string, to thalweg.ModelVersion) (previous thalweg.M
 // FromChampion is a WarmStart from the version that the alias of the spec names.
 const FromChampion = -1
 
-// Parent is the version whose weights a run starts from. It keeps its checkpoint while
-// the run goes on.
-type Parent struct {
+// VersionRef names a version that a run needs, which keeps its checkpoint while the run
+// goes on.
+type VersionRef struct {
 	Version    thalweg.ModelVersion `json:"version"`
-	Checkpoint string               `json:"checkpoint"`
+	Checkpoint string               `json:"checkpoint"` // key#sha256
 }
 
-// Parent returns the version that a run of a spec starts from now, nil where it starts
-// anew; flaw says why it cannot start from the one that the spec names.
-func (s *State) Parent(spec *Spec) (parent *Parent, flaw string) {
+func (v *ModelVersion) ref() *VersionRef { return &VersionRef{v.Version, v.Checkpoint} }
+
+// Parent returns the version whose weights a run of a spec starts from now, nil where it
+// starts anew; flaw says why it cannot start from the one that the spec names.
+func (s *State) Parent(spec *Spec) (parent *VersionRef, flaw string) {
 	m := s.models[spec.Model]
 	version := thalweg.ModelVersion(spec.WarmStart)
 	switch {
@@ -137,12 +139,12 @@ func (s *State) Parent(spec *Spec) (parent *Parent, flaw string) {
 	case v.Collected:
 		return nil, what + " has no checkpoint any more; name a newer version, or none"
 	}
-	return &Parent{Version: v.Version, Checkpoint: v.Checkpoint}, ""
+	return v.ref(), ""
 }
 
-// parents adds the versions of a model that runs start from now, or will by the newest
+// neededByRuns adds the versions of a model that runs need now, or will by the newest
 // specs.
-func (s *State) parents(m *Model, needed map[thalweg.ModelVersion]bool) {
+func (s *State) neededByRuns(m *Model, needed map[thalweg.ModelVersion]bool) {
 	for _, p := range s.pipelines {
 		if spec := p.Newest(); spec.Model == m.Name && spec.WarmStart > 0 {
 			needed[thalweg.ModelVersion(spec.WarmStart)] = true
@@ -151,7 +153,7 @@ func (s *State) parents(m *Model, needed map[thalweg.ModelVersion]bool) {
 		if r == nil || p.Spec(r.Generation).Model != m.Name {
 			continue
 		}
-		for _, of := range []*Parent{r.Parent, r.Champion} {
+		for _, of := range []*VersionRef{r.Parent, r.Champion} {
 			if of != nil {
 				needed[of.Version] = true
 			}

@@ -26,14 +26,16 @@ type Run struct {
 	StartedMS  int64             `json:"started_ms"`
 	EndedMS    int64             `json:"ended_ms,omitempty"`
 	StartIndex uint64            `json:"start_index"` // of the entry that started it
-	// Trigger is why it was started, if nobody asked for it; Known are the newest version
-	// and the objects that it was trained on, without which there is nothing new.
+	// Trigger says why it started by itself; empty: a user started it. Known are then the
+	// newest version and the objects that it was trained on: the same again are nothing
+	// new.
 	Trigger string `json:"trigger,omitempty"`
 	Known   string `json:"known,omitempty"`
 	// Parent is the version whose weights training starts from; nil: none.
-	Parent *Parent `json:"parent,omitempty"`
-	// Champion is what the alias named when the run began; nil: nothing.
-	Champion *Parent `json:"champion,omitempty"`
+	Parent *VersionRef `json:"parent,omitempty"`
+	// Champion is the version that the alias named when the run began, which gates compare
+	// with; nil: none.
+	Champion *VersionRef `json:"champion,omitempty"`
 	// Stages are all stages in order; At is the one that the run is in or ended in.
 	Stages []*Stage `json:"stages"`
 	At     uint32   `json:"at"`
@@ -73,9 +75,8 @@ func (s *State) startRun(p *Pipeline, c *StartRun) *Run {
 	}
 	if c.Verb == "" {
 		r.Parent, _ = s.Parent(p.Newest()) // where it cannot be, no run is started
-		if m := s.models[p.Newest().Model]; m != nil && m.Aliases[p.Newest().Alias] != nil {
-			v := m.Version(m.Aliases[p.Newest().Alias].Version)
-			r.Champion = &Parent{Version: v.Version, Checkpoint: v.Checkpoint}
+		if versions := s.Champion(p); len(versions) > 0 {
+			r.Champion = versions[0].ref()
 		}
 	}
 	for _, plan := range c.Stages {

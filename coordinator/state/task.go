@@ -28,11 +28,12 @@ type Task struct {
 	Losses   uint32        `json:"losses,omitempty"`
 	Failures []TaskFailure `json:"failures,omitempty"`
 	Results
-	// LeasedMS is when a stage's task was leased, and TookMS how long whoever did it took.
+	// LeasedMS is when a stage's task was leased last, and TookMS how long the lease took
+	// that did it.
 	LeasedMS int64 `json:"leased_ms,omitempty"`
 	TookMS   int64 `json:"took_ms,omitempty"`
-	// Backup is the same task once more, leased to a second worker because it takes
-	// long; Backups counts those that there were.
+	// Backup is the same task, leased to a second worker because it takes long; Backups
+	// counts those that there were.
 	Backup  *Task  `json:"backup,omitempty"`
 	Backups uint32 `json:"backups,omitempty"`
 	// Checkpoint is the newest that this replica saved, key#sha256.
@@ -43,7 +44,7 @@ type Task struct {
 	Run       *Run       `json:"-"`
 	Stage     *Stage     `json:"-"`
 	Partition *Partition `json:"-"`
-	// Of is the task that a backup backs up, nil for all others.
+	// Of is the task that a backup repeats, nil for all others.
 	Of *Task `json:"-"`
 }
 

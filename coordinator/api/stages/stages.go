@@ -6,28 +6,27 @@ package stages
 // deleted has written. Only its deletion starts one.
 const PurgeVerb = "purge"
 
-// ParentInput is the input of a run's stages that names the version whose weights
-// training starts from: its number and its checkpoint, key#sha256.
-const ParentInput = "parent"
-
-// KnownInput is the input of a run of a schedule that names the newest version and the
-// objects that it was trained on: its number, and what ObjectsOutput was.
-const KnownInput = "known"
-
-// ObjectsOutput is the output of a run that names the objects of its training data, and
-// EndOutput one that ends the run as succeeded: it says why nothing is left to do.
+// Inputs that the stages of a run get beside the outputs of those before.
 const (
-	ObjectsOutput = "objects"
-	EndOutput     = "nothing_new"
+	// ParentInput names the version whose weights training starts from, and
+	// ChampionInput the version that the alias named when the run began: number and
+	// checkpoint (key#sha256).
+	ParentInput   = "parent"
+	ChampionInput = "champion"
+	// KnownInput is of a run that its schedule started: the number of the newest version,
+	// and the ObjectsOutput of the run that trained it.
+	KnownInput = "known"
 )
 
-// ChampionInput is the input of a run's stages that names the version that the alias
-// named when the run began: its number and its checkpoint, key#sha256.
-const ChampionInput = "champion"
-
-// RejectedOutput is the output of a run that says why its version must not become what
-// the alias names.
-const RejectedOutput = "rejected"
+// Outputs by which a run's stages tell the coordinator something.
+const (
+	// ObjectsOutput names the objects of the training data.
+	ObjectsOutput = "objects"
+	// EndOutput ends the run as succeeded, and says why there is nothing left to do.
+	EndOutput = "nothing_new"
+	// RejectedOutput says why the alias must not move to the run's version.
+	RejectedOutput = "rejected"
+)
 
 // Plan is one stage as planned. The log keeps it as it is.
 type Plan struct {

@@ -98,9 +98,9 @@ func (s *Scorer) Pause(paused bool) { s.ask(func() { s.mu.asked.paused = paused 
 // letters, and count them anew.
 func (s *Scorer) Resume() { s.ask(func() { s.mu.asked.resumed, s.mu.status.Tripped = true, "" }) }
 
-// Skip hands on an operator's permission to give up offsets that are lost. It does
-// nothing unless it is about exactly what this scorer finds missing. One that has
-// stopped for want of it does not go on: it has to be run anew.
+// Skip hands on an operator's permission to give up offsets that are lost. It has no
+// effect unless it names exactly what this scorer finds missing. A scorer that has
+// already stopped without it does not resume: it has to be started again.
 func (s *Scorer) Skip(authorization SkipAuthorization) {
 	s.ask(func() { s.mu.asked.skip = authorization })
 }
