@@ -51,7 +51,7 @@ func TestAVersionThatDoesNotPassItsGatesLeavesTheChampion(t *testing.T) {
 	says(said(t, c, "models", "promote", "gated", "2"), "champion of gated is now version 2 (was 1)", "it did not pass its gates: "+reason)
 	// Versus a champion by hand that is worse, the first spec passes again.
 	says(apply("{name: x, type: number}, ", "y"), "rmse up at most 0.1 versus champion passed the change from version 2 is -")
-	says(apply("{name: x, type: number}, ", "y + 1.0"), "rmse up at most 0.1 versus champion FAILED version 3 cannot score these rows: compare: output y", "it answers something else")
+	says(apply("{name: x, type: number}, ", "y + 1.0"), "rmse up at most 0.1 versus champion FAILED version 3 cannot score these rows: compare: output y", "its expression, type or classes are not those of output y of the new version (promote the new version by hand)")
 	// Version 2 has served, and version 4 has not.
 	says(said(t, c, "models", "rollback", "gated"), "champion of gated is now version 2 (was 3)")
 	says(said(t, c, "models", "rollback", "gated"), "champion of gated is now version 1 (was 2)")
