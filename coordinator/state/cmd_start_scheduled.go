@@ -29,14 +29,14 @@ func (c *StartScheduled) apply(s *State) Answer {
 		return Answer{}
 	}
 	t, active := p.Timetable, s.runs[p.ActiveRun]
-	mayReplace := active != nil && active.Verb == "" && t.OnOverlap == OverlapReplace
-	why := ByTime
+	mayReplace := active != nil && active.Verb == "" && t.OnOverlap == overlapReplace
+	why := byTime
 	switch {
 	case c.Objects != "":
 		if !t.OnNewObjects || c.Objects == t.Seen || len(c.Objects) > MaxHashBytes || active != nil && !mayReplace {
 			return Answer{}
 		}
-		why = ByObjects
+		why = byObjects
 	case c.Queued:
 		if !t.Queued || active != nil {
 			return Answer{}
@@ -55,7 +55,7 @@ func (c *StartScheduled) apply(s *State) Answer {
 		t.saw(c.Objects)
 		t.Queued, t.Last = false, clip("no run could start: "+full+gone)
 		return answer
-	case active != nil && t.OnOverlap == OverlapSkip:
+	case active != nil && t.OnOverlap == overlapSkip:
 		t.Last = fmt.Sprintf("left out: run %s was going", active.ID)
 		return answer
 	case active != nil && !mayReplace:
@@ -85,15 +85,15 @@ func (t *Timetable) saw(objects string) {
 
 // What becomes of a time at which another run is going.
 const (
-	OverlapSkip    = "skip"    // it is left out
-	OverlapQueue   = "queue"   // a run starts when the other one ends
-	OverlapReplace = "replace" // the other one is canceled, and a run starts
+	overlapSkip    = "skip"    // it is left out
+	overlapQueue   = "queue"   // a run starts when the other one ends
+	overlapReplace = "replace" // the other one is canceled, and a run starts
 )
 
 // Run.Trigger of runs that started by themselves.
 const (
-	ByTime    = "schedule"
-	ByObjects = "new objects"
+	byTime    = "schedule"
+	byObjects = "new objects"
 )
 
 // Timetable says when runs of a pipeline start by themselves, and how far it has come.
@@ -118,7 +118,7 @@ type Timetable struct {
 func (t *Timetable) flaw() string {
 	switch {
 	case t == nil:
-	case !slices.Contains([]string{OverlapSkip, OverlapQueue, OverlapReplace}, t.OnOverlap):
+	case !slices.Contains([]string{overlapSkip, overlapQueue, overlapReplace}, t.OnOverlap):
 		return fmt.Sprintf("its schedule does %.40q on overlap", t.OnOverlap)
 	case t.NextMS < 0 || (t.NextMS > 0) != (t.Timing != "") || len(t.Timing) > MaxTextBytes || len(t.Last) > MaxTextBytes || len(t.Seen) > MaxHashBytes:
 		return fmt.Sprintf("its schedule %.80q is next due at %d", t.Timing, t.NextMS)
@@ -200,7 +200,7 @@ func (s *State) NextRun(p *Pipeline, nowMS int64, objects string) *StartSchedule
 		c.DueMS = t.NextMS
 	case t.Queued && p.ActiveRun == "":
 		c.Queued = true
-	case t.OnNewObjects && objects != "" && objects != t.Seen && (p.ActiveRun == "" || t.OnOverlap == OverlapReplace && s.runs[p.ActiveRun].Verb == ""):
+	case t.OnNewObjects && objects != "" && objects != t.Seen && (p.ActiveRun == "" || t.OnOverlap == overlapReplace && s.runs[p.ActiveRun].Verb == ""):
 		c.Objects = objects
 	default:
 		return nil
