@@ -44,6 +44,11 @@ func Parse(expression, zone string) (*Table, error) {
 func (t *Table) Next(after time.Time) time.Time {
 	at := after.In(t.zone)
 	shown := time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), time.UTC)
+	_, now := at.Zone()
+	if _, before := at.Add(-24 * time.Hour).Zone(); before < now {
+		// What clocks have left out since yesterday may be still to come.
+		shown = shown.Add(time.Duration(before-now) * time.Second)
+	}
 	for {
 		if shown = t.times.Next(shown); shown.IsZero() {
 			return shown
