@@ -39,7 +39,7 @@ func TestAVersionThatDoesNotPassItsGatesLeavesTheChampion(t *testing.T) {
 			}
 		}
 	}
-	says(apply("{name: x, type: number}, ", "y"), "rmse at most 2 in each slice by city passed all 3 slices are", "rmse up at most 0.1 versus champion passed there is no champion yet")
+	says(apply("{name: x, type: number}, ", "y"), "rmse at most 2 in each slice by city passed all 3 slices pass", "rmse up at most 0.1 versus champion passed there is no champion yet")
 	const reason = "rmse at most 2 in each slice by city: city="
 	says(apply("", "y"), "warning: version 2 is registered, but does not become champion, since it does not pass its gates: "+reason,
 		"rmse up at most 0.1 versus champion FAILED the change from version 1 is")

@@ -208,7 +208,7 @@ func (d *card) measured(w io.Writer) {
 	for _, s := range d.Evaluation.Slices {
 		cells := make([]string, len(names))
 		for i, name := range names {
-			cells[i] = s.Metrics[name].String()
+			cells[i] = s.Text(name)
 		}
 		fmt.Fprintf(w, "| %s | %s |\n", markdownCell(s.Name()), strings.Join(cells, " | "))
 	}

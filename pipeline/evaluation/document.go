@@ -78,9 +78,9 @@ func (d *Document) SliceTable(spec *pipeline.Spec, most int) string {
 	names := d.tableMetrics(spec)
 	rows := [][]string{append([]string{"slice", "rows"}, names...)}
 	for _, s := range d.Slices {
-		cells := []string{s.Name(), fmt.Sprint(s.Metrics[metric.Rows].Value)}
+		cells := []string{s.Name(), s.Text(metric.Rows)}
 		for _, name := range names {
-			cells = append(cells, s.Metrics[name].String())
+			cells = append(cells, s.Text(name))
 		}
 		rows = append(rows, cells)
 	}

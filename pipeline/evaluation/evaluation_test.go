@@ -106,6 +106,11 @@ func TestSlicesAreOfEqualValuesAndComeBackFromJSON(t *testing.T) {
 	if text := doc.SliceTable(spec, 1000); !strings.HasPrefix(text, "slice ") || strings.Count(text, "\n") != 5 || !strings.Contains(text, "rows  roc_auc  log_loss") {
 		t.Error(text)
 	}
+	large := evaluation.Document{Judged: "test", Splits: doc.Splits, Slices: []evaluation.Slice{{Columns: []string{"distance"}, Values: []*string{nil},
+		Metrics: map[string]metric.Estimate{metric.Rows: {Value: 1234567}, metric.LogLoss: {}}}}}
+	if diff := cmp.Diff([]string{"distance", "is", "missing", "1234567", "-", "0"}, strings.Fields(strings.SplitAfter(large.SliceTable(spec, 1000), "\n")[1])); diff != "" {
+		t.Error(diff)
+	}
 	if text := doc.SliceTable(spec, 120); len(text) > 120 || !strings.HasSuffix(text, "…") {
 		t.Error(text)
 	}

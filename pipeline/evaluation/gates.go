@@ -2,6 +2,7 @@ package evaluation
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -117,10 +118,10 @@ func (d *Document) judge(g *pipeline.GateSpec) (passed bool, found string) {
 }
 
 func (d *Document) judgeSlices(g *pipeline.GateSpec) (passed bool, found string) {
-	columns, of := strings.Join(g.Slices, ", "), 0
+	of := 0
 	var failed []string
 	for _, s := range d.Slices {
-		if strings.Join(s.Columns, ", ") != columns {
+		if !slices.Equal(s.Columns, g.Slices) {
 			continue
 		}
 		of++
@@ -131,13 +132,13 @@ func (d *Document) judgeSlices(g *pipeline.GateSpec) (passed bool, found string)
 	const most = 3
 	switch {
 	case of == 0:
-		return false, "there are no slices by " + columns
+		return false, "there are no slices by " + strings.Join(g.Slices, ", ")
 	case len(failed) > most:
 		return false, fmt.Sprintf("%s and %d more of %d slices", strings.Join(failed[:most], ", "), len(failed)-most, of)
 	case len(failed) > 0:
 		return false, fmt.Sprintf("%s, of %d slices", strings.Join(failed, ", "), of)
 	}
-	return true, fmt.Sprintf("all %d slices are", of)
+	return true, fmt.Sprintf("all %d slices pass", of)
 }
 
 // within holds a metric, or its interval, against bounds, each of which may be nil.

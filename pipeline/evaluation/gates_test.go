@@ -49,7 +49,7 @@ func TestGatesSayWhatTheyFound(t *testing.T) {
 		{"{metric: log_loss, upper_bound: 0.5}", nil, true, "is 0.5 (0.49 to 0.51)"},
 		{"{metric: log_loss, upper_bound: 0.5, judge_by: interval}", nil, false, "is 0.5 (0.49 to 0.51)"},
 		{"{metric: f1, lower_bound: 0.1}", nil, false, "is undefined: there are too few rows"},
-		{"{metric: roc_auc, lower_bound: 0.49, slices: [origin, weekend]}", nil, true, "all 5 slices are"},
+		{"{metric: roc_auc, lower_bound: 0.49, slices: [origin, weekend]}", nil, true, "all 5 slices pass"},
 		{"{metric: roc_auc, lower_bound: 0.64, slices: [origin, weekend]}", nil, false, "origin=LAX, weekend=true is 0.6 (0.57 to 0.63), origin=SFO, weekend=true is 0.55 (0.52 to 0.58), origin=ORD, weekend=true is 0.5 (0.47 to 0.53), of 5 slices"},
 		{"{metric: roc_auc, lower_bound: 0.68, slices: [origin, weekend]}", nil, false, "and 1 more of 5 slices"},
 		{"{metric: roc_auc, lower_bound: 0.5, slices: [distance]}", nil, false, "there are no slices by distance"},

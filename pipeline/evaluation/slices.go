@@ -242,3 +242,11 @@ func (s *Slice) Name() string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// Text returns a metric of the slice for people; - where it is undefined.
+func (s *Slice) Text(name string) string {
+	if e, ok := s.Metrics[name]; ok {
+		return e.String()
+	}
+	return "-"
+}

@@ -161,12 +161,9 @@ type Estimate struct {
 	Interval *[2]float64 `json:"interval,omitempty"`
 }
 
-// String returns the value and half the width of its interval: 0.6812±0.0023; - for
-// what is undefined.
+// String returns the value and half the width of its interval: 0.6812±0.0023.
 func (e Estimate) String() string {
 	switch {
-	case e == (Estimate{}):
-		return "-"
 	case e.Interval == nil && e.Value == math.Trunc(e.Value):
 		return fmt.Sprintf("%.0f", e.Value) // rows
 	case e.Interval == nil:
