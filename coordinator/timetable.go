@@ -162,7 +162,7 @@ func (c *Coordinator) startDue(ctx context.Context, d dueRun) error {
 	}
 	answer, err := c.propose(d.StartScheduled, "")
 	if err == nil && answer.Changed {
-		c.log.Info("schedule", keyPipeline, d.Pipeline, keyRun, answer.Run)
+		c.log.Info("a run was due by its schedule", keyPipeline, d.Pipeline, keyRun, answer.Run)
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func (c *StartScheduled) apply(s *State) Answer {
 	return answer
 }
 
-// saw notes the objects that a run is started for, if it is.
+// saw notes the objects that a run was due for, if it was due for objects.
 func (t *Timetable) saw(objects string) {
 	if objects != "" {
 		t.Seen = objects
