@@ -258,7 +258,7 @@ func (m *Measure) interval(value float64, whole Accumulator, without []Accumulat
 		_, of := m.Share(whole)
 		n := float64(of)
 		middle := (value + z*z/(2*n)) / (1 + z*z/n)
-		half := z / (1 + z*z/n) * math.Sqrt(float64(value*(1-value))/n+z*z/(4*n*n))
+		half := float64(z / (1 + z*z/n) * math.Sqrt(float64(value*(1-value))/n+z*z/(4*n*n)))
 		return &[2]float64{max(0, middle-half), min(1, middle+half)}
 	}
 	values, ok := m.values(without)

@@ -98,5 +98,5 @@ func (s *Adam) Rate() float64 { return s.LearningRate }
 // Rates implements Penalizable.
 func (s *Adam) Rates(dst, state []float32, n, from int) {
 	root := sqrt(state[2*n+1])
-	adaptive(dst, state[n+from:2*n], float32(s.LearningRate)*root, float32(s.Epsilon)*root)
+	adaptive(dst, state[n+from:2*n], float32(s.LearningRate)*root, float32(float32(s.Epsilon)*root))
 }

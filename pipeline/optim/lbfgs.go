@@ -218,7 +218,7 @@ func (a *lbfgs) parts(vector []float32) parts {
 // of the loss cannot be told from rounding any more.
 func (a *lbfgs) step(w parts, n []float64, loss float64, gradient []float64) (converged bool) {
 	first := n[numTries] == 0
-	noise := lossNoise * math.Abs(n[numLoss])
+	noise := float64(lossNoise * math.Abs(n[numLoss]))
 	if !first && !(loss <= n[numLoss]+float64(sufficient*n[numRate]*n[numSlope])+noise) {
 		// Along the parabola through what is known, but neither too near nor too far.
 		rate := n[numRate]

@@ -128,7 +128,7 @@ func (s *sketch) total() int64 {
 // as equal times, which stay together, allow. There is at least one value.
 func (s *sketch) before(share float64) int64 {
 	s.flush()
-	want := share * float64(s.total())
+	want := float64(share * float64(s.total()))
 	var seen int64
 	for _, p := range s.points {
 		next := seen + p.count
