@@ -48,9 +48,9 @@ func (s *FTRL) Defaults(at pipeline.Place) {
 
 // Validate implements Optimizer.
 func (s *FTRL) Validate() error {
-	for name, v := range map[string]float64{"l1": s.L1, "l2": s.L2} {
+	for k, v := range []float64{s.L1, s.L2} {
 		if !(v >= 0 && float32(v) < 1e30) {
-			return fmt.Errorf("%s is %v, not at least 0", name, v)
+			return fmt.Errorf("l%d is %v, not in [0, 1e30)", k+1, v)
 		}
 	}
 	return cmp.Or(checkPositive("beta", s.Beta), checkPositive("learning_rate", s.LearningRate))
