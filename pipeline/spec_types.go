@@ -375,7 +375,7 @@ type GateSpec struct {
 	// which less is better.
 	MaxIncrease *float64 `yaml:"max_increase,omitempty" json:"max_increase,omitempty" jsonschema:"minimum=0"`
 	// Slices, instead of all rows, are the columns of one of evaluation.slices: each of
-	// its slices must pass.
+	// its slices that has min_rows must pass.
 	Slices []string `yaml:"slices,omitempty" json:"slices,omitempty"`
 	// JudgeBy is what must be within the bounds: the value, or the whole of its 95 %
 	// interval. Default value with bounds, and interval, of the difference, versus
@@ -388,7 +388,7 @@ type SliceSpec struct {
 	// Columns are cleaned columns of type string, int64 or bool: a slice is the rows
 	// that have the same value in each of them.
 	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
-	// MinRows is how many rows a slice must have to be shown.
+	// MinRows is how many rows a slice must have to be shown and judged by gates.
 	MinRows int `yaml:"min_rows,omitempty" json:"min_rows,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"100"`
 }
 

@@ -459,9 +459,6 @@ func (e *Evaluation) gate(g *GateSpec, at Place, allowed []string, output string
 	case g.LowerBound != nil && g.UpperBound != nil && *g.LowerBound > *g.UpperBound:
 		at.Problem("lower_bound", "", "it is above upper_bound")
 	}
-	if len(g.Slices) > 0 && g.Versus != "" {
-		at.Unsupported("slices", "compare all rows", "a gate versus the champion by slice")
-	}
 	if len(g.Slices) > 0 && !slices.ContainsFunc(e.Slices, func(s SliceSpec) bool { return slices.Equal(s.Columns, g.Slices) }) {
 		at.Problem("slices", "add them to evaluation.slices", "no rows are sliced by %s", strings.Join(g.Slices, ", "))
 	}

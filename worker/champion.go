@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/apache/arrow/go/v15/arrow"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/pipeline"
@@ -45,6 +47,7 @@ type comparison struct {
 	next        int
 	predictions []float32
 	samples     [2]*metric.Sample // of the version, of the champion
+	slices      [2]*evaluation.Slices
 	// The rows of a batch that both score, and what the champion predicts of them.
 	both   chosen
 	theirs []float32
@@ -73,6 +76,7 @@ func (d *data) newComparison(ctx context.Context, champion *modelVersion, traine
 		if c.samples[i], err = d.sample(a, false); err != nil {
 			return nil, "", err
 		}
+		c.slices[i] = d.slices(a, evaluation.ComparedWays(d.plan.Spec))
 	}
 	if !needed {
 		return c, "", nil
@@ -108,11 +112,11 @@ func answersAlike(a, b *artifact.Artifact) error {
 
 // observe adds those of some rows of a batch that the champion scores too; numbers are
 // those of the batch's rows.
-func (c *comparison) observe(some *chosen, numbers []int64) {
+func (c *comparison) observe(rows arrow.Record, some *chosen, numbers []int64) error {
 	if c == nil {
-		return
+		return nil
 	}
-	both := chosen{predictions: c.both.predictions[:0], labels: c.both.labels[:0], parts: c.both.parts[:0]}
+	both := chosen{which: c.both.which[:0], predictions: c.both.predictions[:0], labels: c.both.labels[:0], parts: c.both.parts[:0]}
 	c.theirs = c.theirs[:0]
 	for k, row := range some.which {
 		for c.next < len(c.rows) && c.rows[c.next] < numbers[row] {
@@ -123,21 +127,36 @@ func (c *comparison) observe(some *chosen, numbers []int64) {
 		}
 		both.predictions = append(both.predictions, some.predictions[k*c.width:(k+1)*c.width]...)
 		c.theirs = append(c.theirs, c.predictions[c.next*c.width:(c.next+1)*c.width]...)
+		both.which = append(both.which, row)
 		both.labels, both.parts = append(both.labels, some.labels[k]), append(both.parts, some.parts[k])
 	}
-	c.samples[0].Observe(both.predictions, both.labels, both.parts)
-	c.samples[1].Observe(c.theirs, both.labels, both.parts)
 	c.both = both
+	for i, predictions := range [][]float32{both.predictions, c.theirs} {
+		c.samples[i].Observe(predictions, both.labels, both.parts)
+		if err := c.slices[i].Observe(rows, both.which, predictions, both.labels, both.parts); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// encoded returns the samples as JSON.
-func (c *comparison) encoded() (out *[2]json.RawMessage, err error) {
+// compared is what is found in one shard of one of two models.
+type compared struct {
+	Sums   json.RawMessage `json:"sums"`
+	Slices json.RawMessage `json:"slices"`
+}
+
+// encoded returns the samples and slices as JSON.
+func (c *comparison) encoded() (out *[2]compared, err error) {
 	if c == nil {
 		return nil, nil
 	}
-	out = new([2]json.RawMessage)
-	for i, s := range c.samples {
-		if out[i], err = json.Marshal(s); err != nil {
+	out = new([2]compared)
+	for i := range out {
+		if out[i].Sums, err = json.Marshal(c.samples[i]); err != nil {
+			return nil, err
+		}
+		if out[i].Slices, err = json.Marshal(c.slices[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -155,21 +174,29 @@ func (t *Task) compare(ctx context.Context, d *data, trained *artifact.Artifact,
 		return out, nil
 	}
 	var totals [2]*metric.Sample
+	var slices [2]*evaluation.Slices
 	for i, a := range []*artifact.Artifact{trained, champion.Artifact} {
 		if totals[i], err = d.sample(a, false); err != nil {
 			return nil, err
 		}
+		slices[i] = d.slices(a, evaluation.ComparedWays(d.plan.Spec))
 		for _, p := range all {
 			if p.Flaw != "" || p.Pair == nil {
 				out.Flaw = p.Flaw
 				return out, nil
 			}
-			if err := totals[i].MergeJSON(p.Pair[i]); err != nil {
+			if err := totals[i].MergeJSON(p.Pair[i].Sums); err != nil {
+				return nil, err
+			}
+			if err := slices[i].Merge(p.Pair[i].Slices); err != nil {
 				return nil, err
 			}
 		}
 	}
 	out.Rows = totals[0].Whole().Rows()
-	out.Changes, err = totals[0].Change(totals[1])
+	if out.Changes, err = totals[0].Change(totals[1]); err != nil {
+		return nil, err
+	}
+	out.Sliced, err = slices[0].Change(slices[1])
 	return out, err
 }

@@ -40,8 +40,8 @@ type evaluated struct {
 	// Pair are samples of the judged rows that both the version and the champion score,
 	// of either. Flaw says why the champion scores none. Absent where no gate is versus
 	// the champion.
-	Pair *[2]json.RawMessage `json:"pair,omitempty"`
-	Flaw string              `json:"flaw,omitempty"`
+	Pair *[2]compared `json:"pair,omitempty"`
+	Flaw string       `json:"flaw,omitempty"`
 	// Alone is by feature, in the first shard.
 	Alone map[string]alone `json:"alone,omitempty"`
 }
@@ -73,8 +73,8 @@ func (d *data) sample(of *artifact.Artifact, coarse bool) (*metric.Sample, error
 }
 
 // slices returns the empty slices of the spec.
-func (d *data) slices(of *artifact.Artifact) *evaluation.Slices {
-	return evaluation.NewSlices(d.plan.Spec, func() (*metric.Sample, error) { return d.sample(of, true) })
+func (d *data) slices(of *artifact.Artifact, ways []pipeline.SliceSpec) *evaluation.Slices {
+	return evaluation.NewSlices(ways, func() (*metric.Sample, error) { return d.sample(of, true) })
 }
 
 // mapEvaluate scores shards' validation and test rows with the trained model, by
@@ -126,7 +126,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			return out, err
 		}
 	}
-	slices, judged, seed := d.slices(trained), evaluation.JudgedSplit(d.plan.Spec), d.plan.Spec.Spec.Trainer.Seed
+	slices, judged, seed := d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices), evaluation.JudgedSplit(d.plan.Spec), d.plan.Spec.Spec.Trainer.Seed
 	var splits []uint8
 	var labels []float32
 	var valid []bool
@@ -173,7 +173,9 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			}
 			if s == judged {
 				now := chosen{c.which, c.predictions[from*width:], c.labels[from:], c.parts[from:]}
-				compared.observe(&now, numbers)
+				if err := compared.observe(rows, &now, numbers); err != nil {
+					return out, err
+				}
 				if err := slices.Observe(rows, now.which, now.predictions, now.labels, now.parts); err != nil {
 					return out, err
 				}
@@ -307,13 +309,13 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 			}
 		}
 	}
-	slices := d.slices(trained)
+	slices := d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices)
 	for _, p := range all {
 		if err := slices.Merge(p.Slices); err != nil {
 			return err
 		}
 	}
-	if err := slices.Into(&doc, d.plan.Spec); err != nil {
+	if doc.Sliced, err = slices.Measure(d.plan.Spec); err != nil {
 		return err
 	}
 	if doc.Champion, err = t.compare(ctx, d, trained, all); err != nil {

@@ -22,10 +22,8 @@ type Document struct {
 	Threshold *float64 `json:"threshold,omitempty"`
 	// Splits are the validation and test rows.
 	Splits map[string]Measured `json:"splits"`
-	// Slices are of the judged split.
-	Slices []Slice `json:"slices,omitempty"`
-	// Skipped says which slices are not there.
-	Skipped []string `json:"skipped,omitempty"`
+	// Sliced are of the judged split.
+	Sliced
 	// Champion is the version that the alias named, where a gate is versus it.
 	Champion *Champion `json:"champion,omitempty"`
 	// Gates are those of the spec in order.
@@ -39,6 +37,15 @@ type Measured struct {
 	Classes   []string       `json:"classes,omitempty"`
 	Confusion [][]int64      `json:"confusion,omitempty"`
 	Curves    []metric.Curve `json:"curves,omitempty"`
+}
+
+// Sliced is what is known of slices of rows.
+type Sliced struct {
+	Slices []Slice `json:"slices,omitempty"`
+	// Skipped says which slices are not there.
+	Skipped []string `json:"skipped,omitempty"`
+	// TooFew counts by columns the slices that have fewer rows than the spec asks for.
+	TooFew map[string]int `json:"too_few,omitempty"`
 }
 
 // Slice is the rows that have the same values in some columns; a value that is

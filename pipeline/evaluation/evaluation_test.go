@@ -47,7 +47,7 @@ func parse(t *testing.T, edits ...string) *pipeline.Spec {
 }
 
 func newSlices(spec *pipeline.Spec) *evaluation.Slices {
-	return evaluation.NewSlices(spec, func() (*metric.Sample, error) {
+	return evaluation.NewSlices(spec.Spec.Evaluation.Slices, func() (*metric.Sample, error) {
 		return metric.NewSample(spec.Entries(pipeline.Metrics), pipeline.Answer{Type: "binary", Threshold: 0.5}, true)
 	})
 }
@@ -86,7 +86,8 @@ func TestSlicesAreOfEqualValuesAndComeBackFromJSON(t *testing.T) {
 		}
 	}
 	doc := evaluation.Document{Judged: "test"}
-	if err := merged.Into(&doc, spec); err != nil {
+	var err error
+	if doc.Sliced, err = merged.Measure(spec); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -106,8 +107,8 @@ func TestSlicesAreOfEqualValuesAndComeBackFromJSON(t *testing.T) {
 	if text := doc.SliceTable(spec, 1000); !strings.HasPrefix(text, "slice ") || strings.Count(text, "\n") != 5 || !strings.Contains(text, "rows  roc_auc  log_loss") {
 		t.Error(text)
 	}
-	large := evaluation.Document{Judged: "test", Splits: doc.Splits, Slices: []evaluation.Slice{{Columns: []string{"distance"}, Values: []*string{nil},
-		Metrics: map[string]metric.Estimate{metric.Rows: {Value: 1234567}, metric.LogLoss: {}}}}}
+	large := evaluation.Document{Judged: "test", Splits: doc.Splits, Sliced: evaluation.Sliced{Slices: []evaluation.Slice{{Columns: []string{"distance"}, Values: []*string{nil},
+		Metrics: map[string]metric.Estimate{metric.Rows: {Value: 1234567}, metric.LogLoss: {}}}}}}
 	if diff := cmp.Diff([]string{"distance", "is", "missing", "1234567", "-", "0"}, strings.Fields(strings.SplitAfter(large.SliceTable(spec, 1000), "\n")[1])); diff != "" {
 		t.Error(diff)
 	}
@@ -141,8 +142,8 @@ func TestTooManySlicesAreNoneWhoeverSawThem(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var doc evaluation.Document
-		if err := merged.Into(&doc, spec); err != nil {
+		doc, err := merged.Measure(spec)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if len(doc.Slices) != 1 || len(doc.Skipped) != 1 || !strings.Contains(doc.Skipped[0], "distance: there are more than 500") {

@@ -16,6 +16,8 @@ type Champion struct {
 	Rows int64 `json:"rows"`
 	// Changes are by how much the new version's metrics are above the champion's.
 	Changes map[string]metric.Estimate `json:"changes,omitempty"`
+	// Sliced are the changes by slice, where a gate asks for them.
+	Sliced
 	// Flaw says why it could not be compared.
 	Flaw string `json:"flaw,omitempty"`
 }
@@ -36,6 +38,16 @@ func Compares(spec *pipeline.Spec) bool {
 		}
 	}
 	return false
+}
+
+// ComparedWays returns the ways of slicing by which a gate is versus the champion.
+func ComparedWays(spec *pipeline.Spec) (ways []pipeline.SliceSpec) {
+	for _, way := range spec.Spec.Evaluation.Slices {
+		if slices.ContainsFunc(spec.Spec.Evaluation.Gates, func(g pipeline.GateSpec) bool { return g.Versus != "" && slices.Equal(g.Slices, way.Columns) }) {
+			ways = append(ways, way)
+		}
+	}
+	return ways
 }
 
 // Judge fills in the gates of a document that has all else.
@@ -95,50 +107,58 @@ func gateText(g *pipeline.GateSpec) string {
 	return text
 }
 
-// judge applies a gate to the judged split, its slices, or the change.
+// judge applies a gate to the judged split, its slices, or the changes of either.
 func (d *Document) judge(g *pipeline.GateSpec) (passed bool, found string) {
-	var least, most *float64
+	metrics, sliced, least, most, what := d.Splits[d.Judged].Metrics, &d.Sliced, g.LowerBound, g.UpperBound, ""
 	switch {
-	case g.Versus == "" && len(g.Slices) == 0:
-		return within(d.Splits[d.Judged].Metrics, g, g.LowerBound, g.UpperBound)
 	case g.Versus == "":
-		return d.judgeSlices(g)
 	case d.Champion == nil:
 		return true, "there is no champion yet"
 	case d.Champion.Flaw != "":
 		return false, d.Champion.Flaw
-	case g.MaxDecrease != nil:
-		down := -*g.MaxDecrease
-		least = &down
 	default:
-		most = g.MaxIncrease
+		metrics, sliced, least, most = d.Champion.Changes, &d.Champion.Sliced, nil, g.MaxIncrease
+		if g.MaxDecrease != nil {
+			down := -*g.MaxDecrease
+			least = &down
+		}
+		what = fmt.Sprintf("the change from version %d ", d.Champion.Version)
 	}
-	passed, found = within(d.Champion.Changes, g, least, most)
-	return passed, fmt.Sprintf("the change from version %d %s", d.Champion.Version, found)
+	if len(g.Slices) == 0 {
+		passed, found = within(metrics, g, least, most)
+	} else if passed, found = sliced.judge(g, least, most); what != "" {
+		what = strings.TrimSpace(what) + ": "
+	}
+	return passed, what + found
 }
 
-func (d *Document) judgeSlices(g *pipeline.GateSpec) (passed bool, found string) {
-	of := 0
+// judge applies a gate to each slice by its columns that has enough rows.
+func (d *Sliced) judge(g *pipeline.GateSpec, least, most *float64) (passed bool, found string) {
+	columns, of := strings.Join(g.Slices, ", "), 0
 	var failed []string
 	for _, s := range d.Slices {
 		if !slices.Equal(s.Columns, g.Slices) {
 			continue
 		}
 		of++
-		if ok, what := within(s.Metrics, g, g.LowerBound, g.UpperBound); !ok {
+		if ok, what := within(s.Metrics, g, least, most); !ok {
 			failed = append(failed, s.Name()+" "+what)
 		}
 	}
-	const most = 3
+	few := ""
+	if n := d.TooFew[columns]; n > 0 {
+		few = fmt.Sprintf("; %d with too few rows cannot be judged", n)
+	}
+	const shown = 3
 	switch {
 	case of == 0:
-		return false, "there are no slices by " + strings.Join(g.Slices, ", ")
-	case len(failed) > most:
-		return false, fmt.Sprintf("%s and %d more of %d slices", strings.Join(failed[:most], ", "), len(failed)-most, of)
+		return false, "there are no slices by " + columns + few
+	case len(failed) > shown:
+		return false, fmt.Sprintf("%s and %d more of %d slices%s", strings.Join(failed[:shown], ", "), len(failed)-shown, of, few)
 	case len(failed) > 0:
-		return false, fmt.Sprintf("%s, of %d slices", strings.Join(failed, ", "), of)
+		return false, fmt.Sprintf("%s, of %d slices%s", strings.Join(failed, ", "), of, few)
 	}
-	return true, fmt.Sprintf("all %d slices pass", of)
+	return true, fmt.Sprintf("all %d slices pass%s", of, few)
 }
 
 // within holds a metric, or its interval, against bounds, each of which may be nil.

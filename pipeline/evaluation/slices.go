@@ -37,10 +37,9 @@ type slice struct {
 	parts               []uint8
 }
 
-// NewSlices returns the empty slices of the spec's ways; empty makes a sample for
-// each.
-func NewSlices(spec *pipeline.Spec, empty func() (*metric.Sample, error)) *Slices {
-	s := &Slices{empty: empty, ways: spec.Spec.Evaluation.Slices}
+// NewSlices returns empty slices by some ways of a spec; empty makes a sample for each.
+func NewSlices(ways []pipeline.SliceSpec, empty func() (*metric.Sample, error)) *Slices {
+	s := &Slices{empty: empty, ways: ways}
 	for range s.ways {
 		s.found = append(s.found, map[string]*slice{})
 	}
@@ -197,9 +196,32 @@ func (s *Slices) Merge(data []byte) error {
 	return nil
 }
 
-// Into adds the slices that have enough rows to a document, the largest first, and
-// what is not there.
-func (s *Slices) Into(d *Document, spec *pipeline.Spec) error {
+// Measure returns what the samples of slices say, as far as the spec asks for it.
+func (s *Slices) Measure(spec *pipeline.Spec) (Sliced, error) {
+	return s.each(func(_ int, _ string, of *metric.Sample) (map[string]metric.Estimate, error) {
+		return estimates(spec, of)
+	})
+}
+
+// Change returns by how much the metrics of slices are above those of before, which are
+// of the same rows.
+func (s *Slices) Change(before *Slices) (Sliced, error) {
+	return s.each(func(way int, key string, of *metric.Sample) (map[string]metric.Estimate, error) {
+		then := before.found[way][key]
+		if then == nil || then.sample.Whole().Rows() != of.Whole().Rows() {
+			return nil, &thalweg.Error{Op: "compare slices", Kind: thalweg.Corrupt, Err: fmt.Errorf("slice %q has other rows", key)}
+		}
+		changes, err := of.Change(then.sample)
+		if err == nil {
+			changes[metric.Rows] = metric.Estimate{Value: float64(of.Whole().Rows())}
+		}
+		return changes, err
+	})
+}
+
+// each measures the slices that have enough rows, the largest first, and says what is
+// not there.
+func (s *Slices) each(measure func(way int, key string, of *metric.Sample) (map[string]metric.Estimate, error)) (d Sliced, err error) {
 	for i, way := range s.ways {
 		by := strings.Join(way.Columns, ", ")
 		if s.found[i] == nil {
@@ -218,17 +240,20 @@ func (s *Slices) Into(d *Document, spec *pipeline.Spec) error {
 			}
 			of := Slice{Columns: way.Columns}
 			of.Values, _ = values(key, len(way.Columns))
-			var err error
-			if of.Metrics, err = estimates(spec, sample); err != nil {
-				return err
+			if of.Metrics, err = measure(i, key, sample); err != nil {
+				return d, err
 			}
 			d.Slices = append(d.Slices, of)
 		}
 		if small > 0 {
+			if d.TooFew == nil {
+				d.TooFew = map[string]int{}
+			}
+			d.TooFew[by] = small
 			d.Skipped = append(d.Skipped, fmt.Sprintf("%d of %d slices by %s have fewer than %d rows", small, len(keys), by, way.MinRows))
 		}
 	}
-	return nil
+	return d, nil
 }
 
 // Name says which rows a slice has.
