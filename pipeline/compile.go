@@ -36,10 +36,10 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	}
 	c.plan.Cleaned = c.training.schema
 	c.split()
-	c.slicing()
 	c.label()
 	c.features()
 	c.crosses()
+	c.slicing()
 	c.removals()
 	c.outputColumns()
 	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()
@@ -197,6 +197,8 @@ func (c *compiler) slicing() {
 				c.missing(path, name, c.plan.Cleaned, c.training)
 			case !slices.Contains(featureTypes[inputCategory], column.Type):
 				c.found.add(path, "derive a string, int64 or bool", "rows cannot be sliced by column %s, which is %s", name, column.Type)
+			default:
+				c.uses(c.training, []string{name}, "a slice")
 			}
 		}
 	}

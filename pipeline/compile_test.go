@@ -353,6 +353,15 @@ func TestThePlanKnowsTheColumnsThatNothingReads(t *testing.T) {
 	}
 }
 
+// What reads a column first is known of those that training reads, for slices too.
+func TestThePlanKnowsWhatReadsAColumn(t *testing.T) {
+	in := table.Schema{Columns: append(slices.Clone(flightColumns.Columns), table.Column{Name: "tail", Type: table.String}, table.Column{Name: "gate", Type: table.String})}
+	p := compile(t, edited(t, "  scoring:", "  evaluation: {slices: [{columns: [origin, tail]}]}\n  scoring:"), in)
+	if p.Uses["origin"] != "feature origin" || p.Uses["tail"] != "a slice" || p.Uses["delay"] != "the label" || p.Uses["gate"] != "" {
+		t.Errorf("uses %v", p.Uses)
+	}
+}
+
 func TestALabelThatReadsNoColumnIsRefused(t *testing.T) {
 	for _, label := range []string{`"1 > 0"`, `"true"`, `"always"`} {
 		text := strings.Replace(string(read(t, "flights.yaml")), `"delay > 15"`, label, 1)
