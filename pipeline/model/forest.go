@@ -347,7 +347,7 @@ func (f *Forest) Check(params []float32) error {
 			seen[i] = true
 			return node < 0 || visit(tree.Splits[node].Left) && visit(tree.Splits[node].Right)
 		}
-		if len(tree.Splits) > 0 && !visit(0) {
+		if len(tree.Splits) > 0 && (!visit(0) || slices.Contains(splits, false)) {
 			return fmt.Errorf("tree %d is no tree", t)
 		}
 	}

@@ -244,6 +244,12 @@ func TestParametersThatAreNoTreesAreRefused(t *testing.T) {
 		"a leaf reached twice": func(p []float32) {
 			f.views[viewLeft].Of(p)[10], f.views[viewRight].Of(p)[10] = ^0, ^0
 		},
+		"a split that none leads to": func(p []float32) {
+			left := f.views[viewLeft].Of(p)
+			for left[0] >= 0 {
+				left[0] = left[int(left[0])]
+			}
+		},
 		"a split that is not there": func(p []float32) { f.views[viewRight].Of(p)[3] = 20 },
 		"a leaf that is not there":  func(p []float32) { f.views[viewRight].Of(p)[3] = -30 },
 		"a gain that is none":       func(p []float32) { f.views[viewGains].Of(p)[2] = -1 },
