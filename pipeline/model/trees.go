@@ -42,7 +42,8 @@ type Trees struct {
 	// rounded up. Which follows from the seed.
 	ColumnSample float64 `yaml:"column_sample,omitempty" json:"column_sample,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1" default:"1"`
 	// Monotone says of which numbers the prediction never falls as they grow (1), or never
-	// rises (-1), all else being equal, as in {distance: 1}; values that are missing have no place in that.
+	// rises (-1), all else being equal, as in {distance: 1}; values that are missing have no
+	// place in that.
 	Monotone map[string]int `yaml:"monotone,omitempty" json:"monotone,omitempty"`
 	// From is a model of LightGBM or XGBoost that was imported: what `thalweg models
 	// import` has printed. It is used as it is, and nothing is trained.

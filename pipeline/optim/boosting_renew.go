@@ -5,8 +5,8 @@ import "math"
 // The value of a leaf that is renewed is a quantile of what its rows' outputs lack. It is
 // found by radix selection, a byte in each of so many rounds after the last one of
 // growing: rows are counted by the next byte of what they lack, a float32 as an integer
-// of the same order.
-// The quantile is that of one row, the same whatever the order in which rows are counted.
+// of the same order. The quantile is that of one row, the same whatever the order in
+// which rows are counted.
 const (
 	renewRounds = 4
 	counted     = 256 // counts of a leaf
