@@ -494,9 +494,7 @@ func (b *Body) Check(at Place) {
 		if m, ok := b.Model.Options.(Selective); ok && kind != "" && !slices.Contains(m.AnswersWith(), kind) {
 			at.Unsupported("model.type", "write model: {type: linear}", fmt.Sprintf("a %s output of a model of type %s", kind, b.Model.Name))
 		}
-		if allowed := at.found.catalog.namesFor(Metrics, kind); allowed != nil && !slices.Contains(allowed, b.Trainer.ValidationMetric) {
-			at.Problem("trainer.validation_metric", oneOf(allowed), "a %s output has no %s", kind, b.Trainer.ValidationMetric)
-		}
+		at.among("trainer.validation_metric", b.Trainer.ValidationMetric, at.found.catalog.namesFor(Metrics, kind), kind)
 		b.Evaluation.check(at.in("evaluation"), kind)
 		shares := b.Preprocessing.Split.Probabilities
 		if t := b.OutputFeatures[0].Threshold; t != nil && t.Optimize != "" && len(shares) > 1 && shares[1] == 0 {
