@@ -1,8 +1,10 @@
 package metric
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
@@ -16,8 +18,58 @@ type classSums struct {
 }
 
 type classCounts struct {
-	Count   int64 `json:"rows"`
-	Correct int64 `json:"correct"`
+	Count   int64   `json:"rows"`
+	Squared float64 `json:"squared"` // sum of the squares of probabilities - label, over the classes too
+	// ByClass are the classes that rows have or are taken for, in order.
+	ByClass []classCount `json:"by_class,omitempty"`
+}
+
+// classCount counts the rows of a class, those taken for it, and those right.
+type classCount struct {
+	Class   int   `json:"class"`
+	Of      int64 `json:"of,omitempty"`
+	Taken   int64 `json:"taken,omitempty"`
+	Correct int64 `json:"correct,omitempty"`
+}
+
+// class returns the counts of a class, which is added if it is missing.
+func (c *classCounts) class(k int) *classCount {
+	at, ok := slices.BinarySearchFunc(c.ByClass, k, func(c classCount, k int) int { return cmp.Compare(c.Class, k) })
+	if !ok {
+		c.ByClass = slices.Insert(c.ByClass, at, classCount{Class: k})
+	}
+	return &c.ByClass[at]
+}
+
+func (c *classCounts) right() (part, of int64) {
+	for _, k := range c.ByClass {
+		part += k.Correct
+	}
+	return part, c.Count
+}
+
+// flaw says why the counts of classes cannot be, "" if they can.
+func (c *classCounts) flaw(classes int) string {
+	var of, taken int64
+	before := -1
+	for _, k := range c.ByClass {
+		if k.Class <= before || k.Class >= classes || k.Correct < 0 || k.Of < k.Correct || k.Taken < k.Correct || k.Of > c.Count-of || k.Taken > c.Count-taken {
+			return fmt.Sprintf("class %d of %d has %d rows, %d taken for it and %d right", k.Class, classes, k.Of, k.Taken, k.Correct)
+		}
+		before, of, taken = k.Class, of+k.Of, taken+k.Taken
+	}
+	if of != c.Count || taken != c.Count {
+		return fmt.Sprintf("classes have %d rows, and %d are taken for one, of %d", of, taken, c.Count)
+	}
+	return ""
+}
+
+// macroF1 is the mean of the classes' F1, of those that rows have or are taken for.
+func (a *classSums) macroF1() (mean float64, ok bool) {
+	for _, k := range a.ByClass {
+		mean += ratio(2*k.Correct, k.Of+k.Taken) / float64(len(a.ByClass))
+	}
+	return mean, true
 }
 
 // Likeliest returns the class of the largest probability, the first of equal ones.
@@ -38,8 +90,19 @@ func (a *classSums) Observe(predictions, labels []float32) {
 	for i, y := range labels {
 		row := predictions[i*a.classes : (i+1)*a.classes]
 		a.loss.Add(float64(row[int(y)]))
-		if Likeliest(row) == int(y) {
-			a.Correct++
+		for k, p := range row {
+			d := float64(p)
+			if k == int(y) {
+				d = 1 - d
+			}
+			a.Squared += float64(d * d)
+		}
+		taken := Likeliest(row)
+		a.class(taken).Taken++
+		of := a.class(int(y))
+		of.Of++
+		if taken == int(y) {
+			of.Correct++
 		}
 	}
 	a.Count += int64(len(labels))
@@ -54,7 +117,11 @@ func (a *classSums) Merge(other Accumulator) error {
 		return nil
 	}
 	a.Count += b.Count
-	a.Correct += b.Correct
+	a.Squared += b.Squared
+	for _, k := range b.ByClass {
+		c := a.class(k.Class)
+		c.Of, c.Taken, c.Correct = c.Of+k.Of, c.Taken+k.Taken, c.Correct+k.Correct
+	}
 	a.loss.Merge(b.loss.Value())
 	return nil
 }
@@ -79,8 +146,11 @@ func (a *classSums) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return err
 	}
-	if in.Classes != a.classes || in.Count < 0 || in.Correct < 0 || in.Correct > in.Count || !(in.LogSum <= 0) {
-		return fmt.Errorf("the sums contradict each other: %d classes, not %d, %d rows, %d correct, log sum %v", in.Classes, a.classes, in.Count, in.Correct, in.LogSum)
+	if in.Classes != a.classes || in.Count < 0 || !(in.Squared >= 0) || !(in.LogSum <= 0) {
+		return fmt.Errorf("the sums contradict each other: %d classes, not %d, %d rows, squares %v, log sum %v", in.Classes, a.classes, in.Count, in.Squared, in.LogSum)
+	}
+	if flaw := in.flaw(a.classes); flaw != "" {
+		return fmt.Errorf("the sums contradict each other: %s", flaw)
 	}
 	*a = classSums{classCounts: in.classCounts, classes: a.classes, measures: a.measures}
 	a.loss.Merge(in.LogSum)

@@ -39,9 +39,15 @@ const (
 	BaseRate = "base_rate" // binary: share of rows labelled 1
 	// binary: average precision, the area under the steps of the curve of precision
 	// over recall
-	PRAUC     = "pr_auc"
-	Brier     = "brier"     // binary: mean squared difference of probability and label
-	F1        = "f1"        // binary: harmonic mean of precision and recall
+	PRAUC = "pr_auc"
+	// binary: mean squared difference of probability and label; category: the sum of
+	// those of all classes, and so up to 2
+	Brier = "brier"
+	F1    = "f1" // binary: harmonic mean of precision and recall
+	// category: mean of the classes' F1, of those that rows have or are taken for
+	F1Macro = "f1_macro"
+	// category: F1 of all classes' counts together, which is the accuracy
+	F1Micro   = "f1_micro"
 	Precision = "precision" // binary: of the rows from the threshold on, the share labelled 1
 	Recall    = "recall"    // binary: of the rows labelled 1, the share from the threshold on
 	// binary: mean difference of probability and share of 1 over bins of equal width, by

@@ -270,7 +270,8 @@ func TestClassesAreMeasuredByTheirProbabilities(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := map[string]float64{"rows": 4, "accuracy": 0.5, "log_loss": -(math.Log(0.5) + math.Log(0.6) + math.Log(0.4) + math.Log(0.1)) / 4}
+	want := map[string]float64{"rows": 4, "accuracy": 0.5, "log_loss": -(math.Log(0.5) + math.Log(0.6) + math.Log(0.4) + math.Log(0.1)) / 4,
+		"f1_micro": 0.5, "f1_macro": (0.5 + 0 + 1) / 3, "brier": (0.375 + 0.24 + 0.56 + 1.46) / 4}
 	for _, got := range []map[string]float64{whole.Values(), merged.Values()} {
 		for name, v := range want {
 			if math.Abs(got[name]-v) > 1e-7 {
@@ -285,8 +286,15 @@ func TestClassesAreMeasuredByTheirProbabilities(t *testing.T) {
 	if err := two.Merge(whole); !thalweg.Is(err, thalweg.Invalid) {
 		t.Errorf("two classes and three: %v", err)
 	}
-	for _, bad := range []string{`{"rows":4,"correct":5,"classes":3,"log_sum":-1}`, `{"rows":4,"correct":2,"classes":2,"log_sum":-1}`, `{"rows":4,"correct":2,"classes":3,"log_sum":1}`} {
-		if _, err := decode("category", []byte(bad)); err == nil {
+	data, err := json.Marshal(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, edit := range [][2]string{{`"rows":4`, `"rows":5`}, {`"rows":4`, `"rows":-4`}, {`"classes":3`, `"classes":2`}, {`"log_sum":-`, `"log_sum":`}, {`"squared":`, `"squared":-`},
+		{`"class":2`, `"class":1`}, {`"class":2`, `"class":3`}, {`"class":0`, `"class":-1`}, {`"of":2`, `"of":1`}, {`"taken":2`, `"taken":1`}, {`"correct":1`, `"correct":3`},
+		{`"correct":1`, `"correct":-1`}, {`"of":2`, `"of":9223372036854775807`}} {
+		bad := strings.Replace(string(data), edit[0], edit[1], 1)
+		if _, err := decode("category", []byte(bad)); err == nil || bad == string(data) {
 			t.Errorf("%s is taken", bad)
 		}
 	}
@@ -324,6 +332,7 @@ func TestDirections(t *testing.T) {
 	}{
 		{"binary", "log_loss", false, true}, {"binary", "roc_auc", true, true}, {"number", "mse", false, true}, {"number", "r2", true, true},
 		{"binary", "rows", false, false}, {"binary", "mse", false, false}, {"category", "roc_auc", false, false}, {"category", "accuracy", true, true},
+		{"category", "f1_macro", true, true}, {"category", "f1_micro", true, true}, {"category", "brier", false, true}, {"category", "f1", false, false},
 	} {
 		if higher, ok := metric.HigherIsBetter(metric.Catalog(), test.label, test.name); ok != test.ok || higher != test.want {
 			t.Errorf("%+v: %v, %v", test, higher, ok)

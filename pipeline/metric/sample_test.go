@@ -37,6 +37,58 @@ func scikitRows() (predictions, labels []float32, want map[string]float64) {
 		"calibration_error": 0.06309678832689922}
 }
 
+// scikitClasses are 300 rows of five classes of which no row has the last, and what
+// f1_score, brier_score_loss and so on of scikit-learn 1.9 make of them.
+func scikitClasses() (predictions, labels []float32, want map[string]float64) {
+	x := uint64(12345)
+	next := func() float64 {
+		x = (x*1103515245 + 12345) % (1 << 31)
+		return float64(x) / (1 << 31)
+	}
+	for range 300 {
+		p, sum := [5]float64{0: next() + 0.3, 1: next(), 2: next(), 3: next(), 4: 0.001}, 0.0
+		for k := range p {
+			p[k] = p[k] * p[k] * p[k]
+			sum += p[k]
+		}
+		for _, p := range p {
+			predictions = append(predictions, float32(p/sum))
+		}
+		v, label, below := next(), 0, p[0]/sum
+		for v >= below && label < 3 {
+			label++
+			below += p[label] / sum
+		}
+		if label == 3 && next() >= 0.5 {
+			label = 2
+		}
+		labels = append(labels, float32(label))
+	}
+	return predictions, labels, map[string]float64{"f1_macro": 0.5405547525814633, "f1_micro": 0.63, "accuracy": 0.63,
+		"brier": 0.5171595562087475, "log_loss": 1.0261895291792906}
+}
+
+func TestMetricsOfClassesAreThoseOfScikitLearn(t *testing.T) {
+	predictions, labels, want := scikitClasses()
+	for _, coarse := range []bool{false, true} {
+		s, err := metric.NewSample(metric.Catalog(), pipeline.Answer{Type: "category", Classes: []string{"a", "b", "c", "d", "e"}}, coarse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		observe(s, predictions, labels, 0)
+		got := estimates(t, s)
+		for name, v := range want {
+			e := got[name]
+			if math.Abs(e.Value-v) > 1e-6 {
+				t.Errorf("%s is %v, scikit-learn says %v", name, e.Value, v)
+			}
+			if e.Interval == nil || e.Interval[0] >= v || e.Interval[1] <= v {
+				t.Errorf("the interval of %s is %v", name, e.Interval)
+			}
+		}
+	}
+}
+
 func sample(t testing.TB, label string, coarse bool) *metric.Sample {
 	t.Helper()
 	answer := pipeline.Answer{Type: label, Threshold: 0.4}
